@@ -1,0 +1,80 @@
+//! Every limit of the server, by name. Where a conf key exists, this is its default or its bound.
+
+use std::time::Duration;
+
+/// Digits of a number.
+pub const NUMBER_DIGITS_MAX: usize = 18;
+
+/// Header fields of one SIP message; a message with more is refused.
+pub const SIP_HEADERS_MAX: usize = 128;
+/// Bytes of one SIP message.
+pub const SIP_MESSAGE_BYTES_MAX: usize = 65_535;
+/// Bytes that one call may keep of its parties' routing headers (route set, target) on each leg.
+pub const SIP_ROUTE_BYTES_MAX: usize = 4_096;
+/// Calls of one shard at once; the next is answered 503.
+pub const CALLS_MAX: usize = 50_000;
+/// Server transactions of one shard that belong to no call; beyond it requests are answered statelessly.
+pub const TRANSACTIONS_MAX: usize = 200_000;
+/// Messages that wait for a shard; a new request beyond it is answered 503.
+pub const SHARD_QUEUE: usize = 8_192;
+/// Branches of one INVITE (forks answering with a To-tag of their own) that are kept.
+pub const FORKS_MAX: usize = 16;
+/// Message lines that a call's trace keeps.
+pub const TRACE_LINES_MAX: usize = 128;
+/// Seconds that a refused call is told to wait.
+pub const RETRY_AFTER_S: u32 = 5;
+/// When a caller who is no live party is answered, counted from arrival: the same for every reason.
+pub const STRANGER_ANSWER: Duration = Duration::from_millis(20);
+
+/// Codecs of one offer that are kept.
+pub const SDP_CODECS_MAX: usize = 16;
+/// Media lines of one session description.
+pub const SDP_MEDIA_MAX: usize = 16;
+
+/// How long an RTP port rests before another call gets it.
+pub const PORT_REST: Duration = Duration::from_secs(30);
+/// Pairs of RTP ports that are bound ahead of need, per shard.
+pub const PORTS_AHEAD: usize = 64;
+/// How long a call's end waits for the media thread's counts.
+pub const MEDIA_COUNTS_WAIT: Duration = Duration::from_secs(2);
+/// Packets in a row that a new media address has to send before it is believed.
+pub const LATCH_PACKETS: u8 = 4;
+/// Silence on the known media address before another may take its place.
+pub const LATCH_SILENCE: Duration = Duration::from_secs(2);
+
+/// Ring time-out: default and range.
+pub const RING_TIMEOUT: Duration = Duration::from_secs(60);
+/// The shortest ring time-out.
+pub const RING_TIMEOUT_MIN: Duration = Duration::from_secs(5);
+/// The longest ring time-out.
+pub const RING_TIMEOUT_MAX: Duration = Duration::from_secs(180);
+/// The longest maximum call duration.
+pub const CALL_DURATION_MAX: Duration = Duration::from_secs(1_440 * 60);
+
+/// AXB pairs on one X: default.
+pub const AXB_PAIRS_PER_X: usize = 200;
+/// AXB pairs on one X: the most that can be set.
+pub const AXB_PAIRS_PER_X_MAX: usize = 5_000;
+/// A binding's expiry lies at least this far ahead.
+pub const EXPIRY_MIN: Duration = Duration::from_secs(60);
+/// Ended rules stay readable at least this long, for attempts that arrived while they lived.
+pub const ENDED_RULES_KEPT: Duration = Duration::from_secs(600);
+/// Bytes of user data that a binding carries.
+pub const USER_DATA_BYTES_MAX: usize = 256;
+/// Bytes of an order id.
+pub const ORDER_ID_BYTES_MAX: usize = 64;
+/// Binding writes that wait for the one writer; the next is answered 429.
+pub const BIND_QUEUE: usize = 4_096;
+/// Bindings of one batch request.
+pub const BATCH_MAX: usize = 1_000;
+/// Rows of one page of a listing: default.
+pub const PAGE: usize = 100;
+/// Rows of one page of a listing: the most that can be asked for.
+pub const PAGE_MAX: usize = 1_000;
+
+/// CDRs that wait in memory while the disk refuses them; when full, new calls get 503.
+pub const CDR_BUFFER: usize = 10_000;
+/// Journal entries that wait in memory while the disk refuses them.
+pub const JOURNAL_BUFFER: usize = 40_000;
+/// Ended calls whose trace is kept.
+pub const TRACES_KEPT: usize = 1_000;

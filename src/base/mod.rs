@@ -1,0 +1,12 @@
+//! Floor 0, the words: numbers, time, chance, ids, timers, limits. Everything else speaks in these.
+//!
+//! Nothing here (nor on floors 1–3) can read a clock, open a socket or draw a random number of its own:
+//! time and chance are handed in.
+
+pub mod chance;
+pub mod id;
+pub mod limits;
+pub mod number;
+pub mod redact;
+pub mod time;
+pub mod timer;

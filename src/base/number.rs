@@ -1,0 +1,630 @@
+//! Phone numbers: read once, at the door, into one packed word; written out again as each reader needs.
+//!
+//! A [`Tel`] is any subscriber's number. It enters the product in one of two roles, and the roles are
+//! types: a [`RealNumber`] belongs to a person and is shown to nobody but its owner's side; a
+//! [`VirtualNumber`] is one of ours. What a called party may see is a [`Shown`].
+
+use std::fmt;
+use std::num::NonZeroU64;
+
+use super::limits::NUMBER_DIGITS_MAX;
+use super::redact::Masked;
+
+/// What a number's digits mean.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Kind {
+    /// Country code and national number (E.164).
+    E164,
+    /// A number that exists only inside the country and is dialled as it is.
+    National,
+    /// A short code: 3–6 digits (`110`, `10086`, `95588`).
+    Short,
+    /// A service number: `400…`, `800…`, long `95…`, the 15-digit `700…`.
+    Service,
+}
+
+/// A subscriber's number: a kind and up to 18 digits, packed in one word. `Copy`, no heap; leading zeros
+/// and length survive. Has no `Display`: whoever writes a number says for whom ([`NumberPlan::write`]).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tel(NonZeroU64);
+
+const KIND_SHIFT: u32 = 61;
+const DIGITS_MASK: u64 = (1 << KIND_SHIFT) - 1;
+
+/// A number's digits as ASCII text, on the stack.
+pub type Digits = arrayvec::ArrayString<24>;
+
+impl Tel {
+    /// Packs `digits` (1–18 ASCII digits). `None` for anything else.
+    pub fn new(kind: Kind, digits: &str) -> Option<Self> {
+        if digits.is_empty() || digits.len() > NUMBER_DIGITS_MAX {
+            return None;
+        }
+        // The leading 1 is a sentinel: it keeps leading zeros and the length.
+        let packed = digits.bytes().try_fold(1_u64, |n, c| {
+            c.is_ascii_digit().then(|| n * 10 + u64::from(c - b'0'))
+        })?;
+        let kind = match kind {
+            Kind::E164 => 0,
+            Kind::National => 1,
+            Kind::Short => 2,
+            Kind::Service => 3,
+        };
+        NonZeroU64::new(kind << KIND_SHIFT | packed).map(Self)
+    }
+
+    /// The kind of number this is.
+    pub fn kind(self) -> Kind {
+        match self.0.get() >> KIND_SHIFT {
+            0 => Kind::E164,
+            1 => Kind::National,
+            2 => Kind::Short,
+            _ => Kind::Service,
+        }
+    }
+
+    /// The digits, without `+` or prefix.
+    pub fn digits(self) -> Digits {
+        let mut reversed = [0_u8; 20];
+        let (mut rest, mut len) = (self.0.get() & DIGITS_MASK, 0);
+        while rest > 1 {
+            reversed[len] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            len += 1;
+        }
+        reversed[..len]
+            .iter()
+            .rev()
+            .map(|c| char::from(*c))
+            .fold(Digits::new(), |mut text, c| {
+                text.push(c);
+                text
+            })
+    }
+
+    /// The packed word, for keys and records on disk.
+    pub fn bits(self) -> u64 {
+        self.0.get()
+    }
+
+    /// The number packed in `bits`, as [`Tel::bits`] gave them; `None` for any other word.
+    pub fn from_bits(bits: u64) -> Option<Self> {
+        let packed = bits & DIGITS_MASK;
+        let mut sentinel = packed;
+        let mut digits = 0;
+        while sentinel >= 10 {
+            sentinel /= 10;
+            digits += 1;
+        }
+        let whole = sentinel == 1 && (1..=NUMBER_DIGITS_MAX).contains(&digits) && bits >> KIND_SHIFT <= 3;
+        if whole {
+            NonZeroU64::new(bits).map(Self)
+        } else {
+            None
+        }
+    }
+}
+
+impl fmt::Debug for Tel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&Masked(&self.digits()), f)
+    }
+}
+
+/// A person's own number. No `Display`, no `Serialize`; `Debug` prints `138****0001`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RealNumber(Tel);
+
+impl RealNumber {
+    /// `tel` as the number of a person.
+    pub const fn new(tel: Tel) -> Self {
+        Self(tel)
+    }
+
+    /// The number itself. Its callers are a closed list, kept by `tests/house.rs`: each is a place where
+    /// a real number has to leave the program's memory.
+    pub const fn reveal(self) -> Tel {
+        self.0
+    }
+
+    /// The packed word, for keys in memory and records on our own disk.
+    pub fn key(self) -> u64 {
+        self.0.bits()
+    }
+
+    /// Whether both are the same subscriber.
+    pub fn is(self, tel: Tel) -> bool {
+        self.0 == tel
+    }
+}
+
+impl fmt::Debug for RealNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// One of our own numbers, which stands for a person towards another.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VirtualNumber(Tel);
+
+impl VirtualNumber {
+    /// `tel` as a number of ours.
+    pub const fn new(tel: Tel) -> Self {
+        Self(tel)
+    }
+
+    /// The number itself: a virtual number is no secret.
+    pub const fn tel(self) -> Tel {
+        self.0
+    }
+}
+
+impl fmt::Debug for VirtualNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.digits())
+    }
+}
+
+/// Proof that a binding's terms allow one party's real number to be shown to the other. Minted by
+/// [`Consent::recorded`] alone, whose callers `tests/house.rs` keeps to the binding's terms.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Consent(());
+
+impl Consent {
+    /// The consent that a binding's audited terms carry for one direction.
+    pub const fn recorded() -> Self {
+        Self(())
+    }
+}
+
+/// The caller identity that a called party sees.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shown {
+    /// A number of ours.
+    Virtual(VirtualNumber),
+    /// The caller's own number, by consent.
+    Real(RealNumber, Consent),
+    /// No number at all (RFC 3323 anonymous).
+    Withheld,
+}
+
+/// How numbers are written towards a trunk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Format {
+    /// As dialled inside the country (`13800000001`, `057187654321`, `0085291234567`).
+    #[default]
+    National,
+    /// Country code and number without a sign (`8613800000001`).
+    E164,
+    /// E.164 with `+` (`+8613800000001`).
+    Plus,
+}
+
+/// The text isn't a number that can be kept and written back unchanged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NumberError {
+    /// Nothing there.
+    #[error("the number is empty")]
+    Empty,
+    /// More than 18 digits.
+    #[error("a number has at most 18 digits")]
+    TooLong,
+    /// Characters that no number has.
+    #[error("a number holds digits, separators and a leading + only")]
+    NotANumber,
+    /// Digits that fit none of the country's forms, so two writings of it could not be told to be one.
+    #[error("the digits fit no number of country {0}: write it in full, with + and the country code")]
+    Unplaced(u16),
+}
+
+/// How one country dials: the settings by which every writing of a number is read as one subscriber.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NumberPlan {
+    country: u16,
+    /// Dialled before a number of another country.
+    international: &'static str,
+    /// Dialled before an area code inside the country.
+    trunk: &'static str,
+}
+
+impl Default for NumberPlan {
+    fn default() -> Self {
+        Self {
+            country: 86,
+            international: "00",
+            trunk: "0",
+        }
+    }
+}
+
+impl NumberPlan {
+    /// The plan of a country code (`86`). `None` if that isn't one to three digits.
+    pub fn new(country: &str) -> Option<Self> {
+        let code: u16 = country
+            .parse()
+            .ok()
+            .filter(|c| (1..=999).contains(c) && !country.starts_with('+'))?;
+        let (international, trunk) = match code {
+            1 => ("011", "1"),
+            7 => ("810", "8"),
+            852 | 853 | 65 | 34 | 45 | 47 | 351 | 30 | 420 | 48 => ("00", ""),
+            _ => ("00", "0"),
+        };
+        Some(Self {
+            country: code,
+            international,
+            trunk,
+        })
+    }
+
+    /// The country code, without sign.
+    pub fn country(&self) -> u16 {
+        self.country
+    }
+
+    /// Reads a number as it stands in a URI's user part, a `tel:` URI's subscriber, a conf file or an API
+    /// field: `+`, `00`, trunk prefix, bare country code, separators, `%2B`, and the parameters of
+    /// RFC 3966 (`;phone-context=`, `;npdi`) are understood.
+    ///
+    /// # Errors
+    /// What cannot be placed, or would not be written back as the same number, is refused.
+    pub fn normalise(&self, text: &str) -> Result<Tel, NumberError> {
+        let mut parts = text.trim().split(';');
+        let number = parts.next().unwrap_or_default();
+        let context = parts
+            .find_map(|p| p.strip_prefix("phone-context="))
+            .map(|c| c.trim_start_matches("%2B").trim_start_matches('+'));
+        let (plus, digits) = fold(number)?;
+        let tel = if plus {
+            self.from_international(&digits)
+        } else if let Some(country) =
+            context.filter(|c| !c.is_empty() && c.bytes().all(|b| b.is_ascii_digit()))
+        {
+            let mut whole = Digits::new();
+            whole.try_push_str(country).map_err(|_| NumberError::TooLong)?;
+            let subscriber = if self.trunk == "0" {
+                digits.trim_start_matches('0')
+            } else {
+                &digits
+            };
+            whole.try_push_str(subscriber).map_err(|_| NumberError::TooLong)?;
+            self.from_international(&whole)
+        } else {
+            self.from_dialled(&digits)
+        }?;
+        let same = |format| {
+            fold(&self.write(tel, format)).ok().and_then(|(plus, d)| {
+                if plus {
+                    self.from_international(&d)
+                } else {
+                    self.from_dialled(&d)
+                }
+                .ok()
+            })
+        };
+        if same(Format::National) == Some(tel) && same(Format::Plus) == Some(tel) {
+            Ok(tel)
+        } else {
+            Err(NumberError::Unplaced(self.country))
+        }
+    }
+
+    /// Writes a number. Numbers that exist only nationally are written as they are dialled, whatever the
+    /// format.
+    pub fn write(&self, tel: Tel, format: Format) -> Digits {
+        let digits = tel.digits();
+        let mut out = Digits::new();
+        let home = self.national_part(&digits).filter(|_| tel.kind() == Kind::E164);
+        match (tel.kind(), format, home) {
+            (Kind::National | Kind::Short | Kind::Service, _, _) | (Kind::E164, Format::E164, _) => {}
+            (Kind::E164, Format::Plus, _) => out.push('+'),
+            (Kind::E164, Format::National, None) => out.push_str(self.international),
+            (Kind::E164, Format::National, Some(national)) => {
+                if !self.dialled_bare(national) {
+                    out.push_str(self.trunk);
+                }
+                out.push_str(national);
+                return out;
+            }
+        }
+        out.push_str(&digits);
+        out
+    }
+
+    /// A number as records, the API and events write it: E.164 with `+`, or as dialled nationally.
+    pub fn record(&self, tel: Tel) -> Digits {
+        self.write(tel, Format::Plus)
+    }
+
+    /// A virtual number as records, the API and people write it: as it is dialled nationally.
+    pub fn virtual_text(&self, x: VirtualNumber) -> Digits {
+        self.write(x.tel(), Format::National)
+    }
+
+    fn from_international(&self, digits: &str) -> Result<Tel, NumberError> {
+        if digits.starts_with('0') {
+            return Err(NumberError::Unplaced(self.country));
+        }
+        let e164 = || {
+            // E.164 itself ends at 15 digits; longer ones exist (700… and private plans) and are kept.
+            if digits.len() < 5 {
+                None
+            } else {
+                Tel::new(Kind::E164, digits)
+            }
+        };
+        match self.national_part(digits) {
+            Some(national) => match self.national_only(national) {
+                Some(kind) => Tel::new(kind, national),
+                None => e164(),
+            },
+            None => e164(),
+        }
+        .ok_or(NumberError::Unplaced(self.country))
+    }
+
+    fn from_dialled(&self, digits: &str) -> Result<Tel, NumberError> {
+        if let Some(rest) = digits.strip_prefix(self.international).filter(|r| r.len() >= 5) {
+            return self.from_international(rest);
+        }
+        if let Some(kind) = self.national_only(digits) {
+            return Tel::new(kind, digits).ok_or(NumberError::TooLong);
+        }
+        if let Some(rest) = digits.strip_prefix(self.trunk).filter(|_| !self.trunk.is_empty()) {
+            let bare_mobile = self.trunk == "1" || !rest.starts_with('0');
+            if bare_mobile && (7..=12).contains(&rest.len()) {
+                return self.home(rest);
+            }
+        }
+        if self.dialled_bare(digits) {
+            return self.home(digits);
+        }
+        // A bare country code: 8613800000001.
+        if self.national_part(digits).is_some_and(|n| n.len() >= 8) {
+            return self.from_international(digits);
+        }
+        Err(NumberError::Unplaced(self.country))
+    }
+
+    fn home(&self, national: &str) -> Result<Tel, NumberError> {
+        use std::fmt::Write;
+        let mut whole = Digits::new();
+        write!(whole, "{}{national}", self.country).map_err(|_| NumberError::TooLong)?;
+        Tel::new(Kind::E164, &whole).ok_or(NumberError::TooLong)
+    }
+
+    fn national_part<'a>(&self, digits: &'a str) -> Option<&'a str> {
+        use std::fmt::Write;
+        let mut code = arrayvec::ArrayString::<4>::new();
+        write!(code, "{}", self.country).ok()?;
+        digits.strip_prefix(code.as_str())
+    }
+
+    /// The kind of a number that has no E.164 form, if `national` is one.
+    fn national_only(&self, national: &str) -> Option<Kind> {
+        let starts = |prefixes: &[&str]| prefixes.iter().any(|p| national.starts_with(p));
+        if self.country == 86 {
+            match national.len() {
+                3..=6 if starts(&["1", "95", "96"]) => return Some(Kind::Short),
+                7..=18 if starts(&["95"]) && national.len() != 10 => return Some(Kind::Service),
+                10 if starts(&["400", "800", "95"]) => return Some(Kind::Service),
+                15 if starts(&["700"]) => return Some(Kind::Service),
+                _ => {}
+            }
+        }
+        ((3..=6).contains(&national.len()) && !national.starts_with('0') && self.country != 86)
+            .then_some(Kind::Short)
+    }
+
+    /// Whether a national number is dialled without the trunk prefix (mobiles in China; everything where
+    /// there is no such prefix).
+    fn dialled_bare(&self, national: &str) -> bool {
+        match self.country {
+            86 => national.len() == 11 && national.starts_with('1') && !national.starts_with("10"),
+            1 => national.len() == 10,
+            _ => self.trunk.is_empty() && (7..=12).contains(&national.len()),
+        }
+    }
+}
+
+/// The leading `+` and the digits of a number as people write it.
+fn fold(text: &str) -> Result<(bool, Digits), NumberError> {
+    let mut digits = Digits::new();
+    let unescaped;
+    let text = if text.contains('%') {
+        unescaped = text
+            .replace("%2B", "+")
+            .replace("%2b", "+")
+            .replace("%20", " ")
+            .replace("%23", "#");
+        &unescaped
+    } else {
+        text
+    };
+    let (plus, rest) = match text.strip_prefix('+') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    for c in rest.chars() {
+        match c {
+            '0'..='9' => {
+                // One prefix may precede the 18 digits.
+                digits.try_push(c).map_err(|_| NumberError::TooLong)?;
+            }
+            '-' | '.' | '(' | ')' | ' ' => {}
+            _ => return Err(NumberError::NotANumber),
+        }
+    }
+    if digits.is_empty() {
+        Err(NumberError::Empty)
+    } else {
+        Ok((plus, digits))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan() -> NumberPlan {
+        NumberPlan::default()
+    }
+
+    /// One row a subscriber: how a record writes it, its kind, how it is dialled, and its other writings.
+    const SAME: &[(&str, Kind, &str, &[&str])] = &[
+        (
+            "+8613800000001",
+            Kind::E164,
+            "13800000001",
+            &[
+                "+8613800000001",
+                "008613800000001",
+                "8613800000001",
+                "013800000001",
+                "13800000001",
+                "138-0000-0001",
+                "+86 138 0000 0001",
+                "%2B8613800000001",
+                "+86(138)0000.0001",
+                "13800000001;phone-context=+86",
+                "13800000001;phone-context=%2B86",
+                "+8613800000001;npdi;rn=1",
+                "013800000001;phone-context=+86",
+                " 13800000001 ",
+            ],
+        ),
+        (
+            "+8657187654321",
+            Kind::E164,
+            "057187654321",
+            &[
+                "+8657187654321",
+                "057187654321",
+                "0571-87654321",
+                "008657187654321",
+                "8657187654321",
+            ],
+        ),
+        (
+            "+861087654321",
+            Kind::E164,
+            "01087654321",
+            &["+861087654321", "010-87654321", "00861087654321"],
+        ),
+        (
+            "+85291234567",
+            Kind::E164,
+            "0085291234567",
+            &["+85291234567", "0085291234567", "+852 9123 4567"],
+        ),
+        (
+            "+8617000000001",
+            Kind::E164,
+            "17000000001",
+            &["17000000001", "+8617000000001"],
+        ),
+        ("10086", Kind::Short, "10086", &["10086", "+8610086"]),
+        ("110", Kind::Short, "110", &["110"]),
+        ("95588", Kind::Short, "95588", &["95588", "+8695588"]),
+        (
+            "9501312345678",
+            Kind::Service,
+            "9501312345678",
+            &["9501312345678"],
+        ),
+        (
+            "4001234567",
+            Kind::Service,
+            "4001234567",
+            &["4001234567", "400-123-4567", "+864001234567"],
+        ),
+        (
+            "700171234567890",
+            Kind::Service,
+            "700171234567890",
+            &["700171234567890", "+86700171234567890"],
+        ),
+    ];
+
+    #[test]
+    fn every_writing_of_a_subscriber_is_one_number() {
+        for (record, kind, dialled, writings) in SAME {
+            for text in *writings {
+                let tel = plan().normalise(text).unwrap_or_else(|e| panic!("{text}: {e}"));
+                assert_eq!(plan().record(tel).as_str(), *record, "{text}");
+                assert_eq!(tel.kind(), *kind, "{text}");
+                assert_eq!(plan().write(tel, Format::National).as_str(), *dialled, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_trunk_is_sent_is_read_back_as_the_same_number() {
+        for (record, ..) in SAME {
+            let tel = plan().normalise(record).expect(record);
+            for format in [Format::National, Format::Plus] {
+                let written = plan().write(tel, format);
+                assert_eq!(
+                    plan().normalise(&written),
+                    Ok(tel),
+                    "{record} written as {written}"
+                );
+            }
+            assert_eq!(Tel::from_bits(tel.bits()), Some(tel));
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused_with_a_sentence() {
+        for (text, why) in [
+            ("", NumberError::Empty),
+            ("+", NumberError::Empty),
+            ("anonymous", NumberError::NotANumber),
+            ("13800000001x", NumberError::NotANumber),
+            ("+8613800000001138000000011380", NumberError::TooLong),
+            ("87654321", NumberError::Unplaced(86)),
+            ("+0138", NumberError::Unplaced(86)),
+        ] {
+            assert_eq!(plan().normalise(text), Err(why), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_countries_dial_in_their_own_way() {
+        for (country, text, record) in [
+            ("1", "2125550123", "+12125550123"),
+            ("1", "12125550123", "+12125550123"),
+            ("44", "02079460000", "+442079460000"),
+            ("852", "91234567", "+85291234567"),
+            ("65", "91234567", "+6591234567"),
+        ] {
+            let plan = NumberPlan::new(country).expect(country);
+            let tel = plan
+                .normalise(text)
+                .unwrap_or_else(|e| panic!("{country} {text}: {e}"));
+            assert_eq!(plan.record(tel).as_str(), record);
+        }
+        assert_eq!(NumberPlan::new("0"), None);
+        assert_eq!(NumberPlan::new("+86"), None);
+    }
+
+    #[test]
+    fn eighteen_digits_and_leading_zeros_survive_the_packing() {
+        for digits in ["0", "000", "999999999999999999", "000000000000000001"] {
+            let tel = Tel::new(Kind::National, digits).expect(digits);
+            assert_eq!(tel.digits().as_str(), digits);
+            assert_eq!(Tel::from_bits(tel.bits()), Some(tel));
+        }
+        assert_eq!(Tel::new(Kind::National, "1234567890123456789"), None);
+        assert_eq!(Tel::from_bits(0), None);
+        assert_eq!(Tel::from_bits(5), None);
+    }
+
+    #[test]
+    fn a_real_number_prints_masked() {
+        let tel = plan().normalise("13800000001").expect("a mobile");
+        assert_eq!(format!("{:?}", RealNumber::new(tel)), "138****0001");
+        assert_eq!(format!("{tel:?}"), "138****0001");
+    }
+}

@@ -1,0 +1,196 @@
+//! The call detail record: one true line for every attempt on a number of ours.
+//!
+//! Times are UTC with milliseconds; numbers in E.164 with `+`, virtual and national ones as they are
+//! dialled nationally. The field names are an interface: `umbra cdr`, the files and the API show them.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::id::Id;
+use crate::base::number::Digits;
+use crate::base::time::Wall;
+use crate::masking::reason::Reason;
+
+/// The version of the record's form.
+pub const SCHEMA: u32 = 1;
+
+/// Who the caller was to the binding.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallerKind {
+    /// The protected subscriber.
+    A,
+    /// The known other party.
+    B,
+    /// Anyone, where the mode takes anyone.
+    N,
+    /// A member of the binding's group.
+    Member,
+    /// Nobody to any live binding.
+    Stranger,
+}
+
+/// Who ended it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReleasedBy {
+    /// The calling side.
+    Caller,
+    /// The called side.
+    Callee,
+    /// Umbra: a refusal, a time-out, a limit, an admin, a restart.
+    Server,
+}
+
+/// One try to reach the called party.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The trunk's name.
+    pub trunk: String,
+    /// The gateway's address.
+    pub gateway: String,
+    /// The number called.
+    pub callee: Digits,
+    /// Its final status; 0 if none came.
+    pub status: u16,
+}
+
+/// What one leg's media was.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct LegMedia {
+    /// The codec of the last audio packet taken, or the one agreed on.
+    pub codec: Option<String>,
+    /// RTP packets taken from this side.
+    pub packets_in: u64,
+    /// RTP packets sent to this side.
+    pub packets_out: u64,
+    /// Packets of this side that never came.
+    pub lost: u64,
+    /// The largest jitter seen, in milliseconds.
+    pub jitter_ms_max: f64,
+}
+
+/// Both legs' media.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Media {
+    /// The calling side.
+    pub caller: LegMedia,
+    /// The called side.
+    pub callee: LegMedia,
+}
+
+/// What became of the recording, and why.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Recording {
+    /// The recording's id.
+    pub id: Option<Id>,
+    /// `none` until there is one.
+    pub state: String,
+    /// Why it is so.
+    pub reason: String,
+}
+
+/// The record. See the module's documentation for the writing of times and numbers.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)] // the names are the documentation
+pub struct Cdr {
+    pub schema: u32,
+    pub node: String,
+    pub call_id: Id,
+    pub binding_id: Option<Id>,
+    pub account: String,
+    pub pool: Option<String>,
+    pub mode: Option<String>,
+    pub caller_kind: CallerKind,
+    pub direction: Option<String>,
+    pub a: Option<Digits>,
+    pub x: Option<Digits>,
+    pub y: Option<Digits>,
+    pub peer: Option<Digits>,
+    pub extension: Option<String>,
+    pub group_id: Option<Id>,
+    pub caller: Option<Digits>,
+    pub dialled: Digits,
+    pub callee: Option<Digits>,
+    pub shown: Option<Digits>,
+    #[serde(with = "wall")]
+    pub arrived_at: Wall,
+    #[serde(with = "wall_option")]
+    pub dialled_at: Option<Wall>,
+    #[serde(with = "wall_option")]
+    pub early_media_at: Option<Wall>,
+    #[serde(with = "wall_option")]
+    pub ringing_at: Option<Wall>,
+    #[serde(with = "wall_option")]
+    pub answered_at: Option<Wall>,
+    #[serde(with = "wall")]
+    pub ended_at: Wall,
+    pub released_by: ReleasedBy,
+    pub sip_status: u16,
+    pub callee_sip_status: Option<u16>,
+    pub q850_cause: u8,
+    pub refusal: Option<Reason>,
+    pub billable_s: u64,
+    pub attempts: Vec<Attempt>,
+    pub recording: Recording,
+    pub media: Media,
+    pub sip_call_id_in: String,
+    pub sip_call_id_out: Option<String>,
+    pub trunk_in: String,
+    pub trunk_out: Option<String>,
+    pub order_id: Option<String>,
+    pub user_data: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_cause: Option<String>,
+}
+
+// No derived Debug: a record holds real numbers, and a debug print ends in a log.
+impl fmt::Debug for Cdr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cdr({} {} {:?})", self.call_id, self.sip_status, self.refusal)
+    }
+}
+
+/// A [`Wall`] as RFC 3339 text.
+pub mod wall {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::base::time::Wall;
+
+    /// Writes the time as text.
+    pub fn serialize<S: Serializer>(wall: &Wall, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(wall)
+    }
+
+    /// Reads the time from text.
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Wall, D::Error> {
+        let text = String::deserialize(d)?;
+        Wall::parse_rfc3339(&text).ok_or_else(|| serde::de::Error::custom("not a time (RFC 3339)"))
+    }
+}
+
+/// An optional [`Wall`] as RFC 3339 text or `null`.
+pub mod wall_option {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::base::time::Wall;
+
+    /// Writes the time as text, or `null`.
+    pub fn serialize<S: Serializer>(wall: &Option<Wall>, s: S) -> Result<S::Ok, S::Error> {
+        match wall {
+            Some(wall) => s.collect_str(wall),
+            None => s.serialize_none(),
+        }
+    }
+
+    /// Reads the time from text, or `null`.
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Wall>, D::Error> {
+        match Option::<String>::deserialize(d)? {
+            None => Ok(None),
+            Some(text) => Wall::parse_rfc3339(&text)
+                .map(Some)
+                .ok_or_else(|| serde::de::Error::custom("not a time (RFC 3339)")),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The switch's configuration, checked and ready to use.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::trunk::Trunk;
+use crate::base::limits;
+use crate::base::number::NumberPlan;
+use crate::sip::path::{ListenerId, Transport};
+
+/// One of our listening addresses.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listener {
+    /// Names it in a [`Path`](crate::sip::path::Path).
+    pub id: ListenerId,
+    /// How it listens.
+    pub transport: Transport,
+    /// Where it is bound.
+    pub address: SocketAddr,
+    /// What Via and Contact say (`host:port`); the bound address unless `advertise` says otherwise.
+    pub advertised: SocketAddr,
+}
+
+/// What requests from an address of no trunk get.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Strangers {
+    /// Nothing.
+    Silence,
+    /// 403, statelessly.
+    #[default]
+    Forbid,
+}
+
+/// Everything the switch is told by the conf.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Config {
+    /// The node's name, in records.
+    pub node: String,
+    /// How the country dials.
+    pub numbers: NumberPlan,
+    /// Our listening addresses.
+    pub listeners: Vec<Listener>,
+    /// What strangers get.
+    pub strangers: Strangers,
+    /// The trunks.
+    pub trunks: Vec<Trunk>,
+    /// RFC 3261's T1, T2 and T4.
+    pub timers: SipTimers,
+    /// How long a called party rings when its binding doesn't say.
+    pub ring_timeout: Duration,
+    /// Live calls of one shard; the next gets 503.
+    pub calls_max: usize,
+    /// Media.
+    pub media: MediaConfig,
+}
+
+/// RFC 3261's base timers (§17.1.1.1, Table 4).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SipTimers {
+    /// The round-trip estimate: 500 ms.
+    pub t1: Duration,
+    /// The longest retransmission interval: 4 s.
+    pub t2: Duration,
+    /// How long a message may stay in the network: 5 s.
+    pub t4: Duration,
+}
+
+impl SipTimers {
+    /// The RFC's own ratios around a T1.
+    pub const fn around(t1: Duration) -> Self {
+        Self {
+            t1,
+            t2: t1.saturating_mul(8),
+            t4: t1.saturating_mul(10),
+        }
+    }
+}
+
+impl Default for SipTimers {
+    fn default() -> Self {
+        Self::around(Duration::from_millis(500))
+    }
+}
+
+/// Where media runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MediaConfig {
+    /// The address that the ports are bound on.
+    pub address: IpAddr,
+    /// The address that SDP names.
+    pub advertised: IpAddr,
+    /// First port of the range (RTP ports are even).
+    pub port_first: u16,
+    /// Last port of the range.
+    pub port_last: u16,
+    /// Both sides silent for this long ends the call.
+    pub timeout: Duration,
+}
+
+impl Config {
+    /// A configuration with every default, listening on one UDP address: the start for tests.
+    pub fn on(address: SocketAddr) -> Self {
+        Self {
+            node: "umbra-1".into(),
+            numbers: NumberPlan::default(),
+            listeners: vec![Listener {
+                id: ListenerId(0),
+                transport: Transport::Udp,
+                address,
+                advertised: address,
+            }],
+            strangers: Strangers::default(),
+            trunks: Vec::new(),
+            timers: SipTimers::default(),
+            ring_timeout: limits::RING_TIMEOUT,
+            calls_max: limits::CALLS_MAX,
+            media: MediaConfig {
+                address: address.ip(),
+                advertised: address.ip(),
+                port_first: 20_000,
+                port_last: 29_999,
+                timeout: Duration::from_secs(60),
+            },
+        }
+    }
+}

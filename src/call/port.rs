@@ -1,0 +1,258 @@
+//! The switch's door: everything that goes in, everything that comes out.
+
+use std::sync::Arc;
+
+use super::cdr::Cdr;
+use super::config::Config;
+use super::media::{Order, Report};
+use crate::base::id::Id;
+use crate::base::number::Digits;
+use crate::base::time::{Instant, Wall};
+use crate::masking::reason::Reason;
+use crate::sip::method::Method;
+use crate::sip::path::Path;
+
+/// Why a message could not be sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Why {
+    /// The other side's host says that nobody listens (ICMP, connection refused).
+    Refused,
+    /// No way there, or no answer from the transport in time.
+    Unreachable,
+}
+
+/// Pairs a question of the shell with its answer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct AskId(pub u64);
+
+/// What goes in.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A message arrived.
+    Packet {
+        /// The way it came.
+        path: Path,
+        /// Its bytes, as received.
+        bytes: &'a [u8],
+    },
+    /// A message sent this way could not be delivered.
+    Failed(Path, Why),
+    /// The time that `Switch::timeout` named has come.
+    Timeout,
+    /// The media threads report.
+    Media(Report),
+    /// An admin or the owner of the process wants something.
+    Order(Command),
+    /// A new configuration: calls in progress keep the one they started with.
+    Config(Arc<Config>),
+}
+
+/// What an admin or the owner of the process can ask of a switch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Command {
+    /// List the calls.
+    Calls(AskId),
+    /// End a call.
+    Hangup(AskId, Id),
+    /// Show a live call's messages.
+    Trace(AskId, Id),
+    /// Take no new call; those in progress go on.
+    Drain,
+    /// End every call now, with its record.
+    EndAll,
+    /// Whether new calls can be recorded in the journal and the CDR files: while not, they get 503.
+    Records(Records),
+}
+
+/// Whether the disk takes records.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Records {
+    /// It does, or the buffers still hold what it doesn't.
+    Kept,
+    /// It doesn't, and the buffers are full.
+    Full,
+}
+
+/// What comes out. Obey in order: an arrival is journalled before its callee's INVITE leaves.
+#[derive(Debug)]
+pub enum Output {
+    /// Send these bytes.
+    Send {
+        /// The way they go.
+        to: Path,
+        /// The whole message.
+        bytes: Box<[u8]>,
+    },
+    /// Tell the media threads.
+    Media(Order),
+    /// Something happened to a call.
+    Event(Event),
+    /// An attempt is over: its record, and the messages it took.
+    Cdr(Box<Cdr>, Trace),
+    /// A call's state, to be on disk before what follows.
+    Journal(CallEntry),
+    /// The answer to a [`Command`].
+    Answer(AskId, Answer),
+    /// Something to count, and perhaps to wake somebody for.
+    Note(Note),
+}
+
+/// What happened to a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Event {
+    /// The call.
+    pub call_id: Id,
+    /// When.
+    pub at: Wall,
+    /// What.
+    pub what: EventKind,
+}
+
+/// The moments of a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EventKind {
+    /// An attempt on a number of ours came in.
+    Arrived,
+    /// The called party's INVITE left.
+    Dialled,
+    /// The called party rings.
+    Ringing,
+    /// It answered.
+    Answered,
+    /// It is over.
+    Ended {
+        /// The final status that the caller got.
+        status: u16,
+        /// Why it was no conversation, if it wasn't.
+        refusal: Option<Reason>,
+    },
+}
+
+/// One call's line in the journal.
+#[derive(Clone, PartialEq, Debug)]
+pub enum CallEntry {
+    /// An attempt arrived and was judged. Holds its record as it would be if nothing else ever happened.
+    Arrived(Box<Cdr>),
+    /// It was answered.
+    Answered {
+        /// The call.
+        call_id: Id,
+        /// When.
+        at: Wall,
+    },
+    /// Its record is written.
+    Ended {
+        /// The call.
+        call_id: Id,
+    },
+}
+
+/// An answer to a [`Command`].
+#[derive(Clone, PartialEq, Debug)]
+pub enum Answer {
+    /// The live calls of this shard.
+    Calls(Vec<CallView>),
+    /// The call was found and is being ended, or there is none of that id here.
+    Hangup(Found),
+    /// The call's messages so far, if it is here.
+    Trace(Option<Trace>),
+}
+
+/// Whether a call of that id lives in this shard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Found {
+    /// It does.
+    Here,
+    /// It doesn't.
+    Nowhere,
+}
+
+/// A live call, for listings.
+#[derive(Clone, PartialEq, Debug)]
+pub struct CallView {
+    /// The call.
+    pub call_id: Id,
+    /// Its binding.
+    pub binding_id: Option<Id>,
+    /// The dialled number, as dialled nationally.
+    pub x: Digits,
+    /// Its phase: `arrived`, `dialled`, `ringing`, `answered`, `ending`.
+    pub phase: &'static str,
+    /// The caller, masked (`138****0001`).
+    pub caller: String,
+    /// The called party, masked.
+    pub callee: String,
+    /// When it came in.
+    pub arrived_at: Wall,
+    /// When it was answered.
+    pub answered_at: Option<Wall>,
+}
+
+/// A call's messages, without their contents.
+pub type Trace = Vec<TraceLine>;
+
+/// One message of a call, as a line of a ladder.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TraceLine {
+    /// When.
+    pub at: Instant,
+    /// Which leg.
+    pub leg: LegName,
+    /// Which way, seen from us.
+    pub heading: Heading,
+    /// A request's method, or the method a response answers.
+    pub method: Method,
+    /// A response's status.
+    pub status: Option<u16>,
+    /// Whether it carried a session description.
+    pub sdp: bool,
+}
+
+/// The two legs of a call.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum LegName {
+    /// Towards the calling side.
+    Caller,
+    /// Towards the called side.
+    Callee,
+}
+
+/// Which way a message went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Heading {
+    /// It came in.
+    In,
+    /// We sent it.
+    Out,
+}
+
+/// Something to count. Those that a person should hear of are alarms.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Note {
+    /// A message that can't be read.
+    Malformed,
+    /// A message that belongs to nothing of ours.
+    Stray,
+    /// A request from an address that is no trunk's.
+    Stranger,
+    /// A new call refused for load.
+    Shed,
+    /// Alarm: the egress guard stopped a message that would have shown what it must not.
+    GuardHit,
+    /// Alarm: no media port was left for a call.
+    PortsDry,
+    /// Alarm: somebody else has a media port of ours.
+    PortTaken,
+    /// A message could not be sent.
+    SendFailed,
+}
+
+impl Note {
+    /// Whether a person should hear of it.
+    pub const fn is_alarm(self) -> bool {
+        match self {
+            Self::GuardHit | Self::PortsDry | Self::PortTaken => true,
+            Self::Malformed | Self::Stray | Self::Stranger | Self::Shed | Self::SendFailed => false,
+        }
+    }
+}

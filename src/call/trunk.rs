@@ -1,0 +1,120 @@
+//! Trunks: whose wire a message came by, how that side writes numbers, where calls through it go.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::base::number::Format;
+use crate::rtp::flow::{MediaNat, MediaSource};
+use crate::sip::path::{ListenerId, Transport};
+
+/// A range of addresses.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Cidr {
+    /// The network's address; bits beyond the prefix are zero.
+    pub network: IpAddr,
+    /// How many leading bits count.
+    pub prefix: u8,
+}
+
+impl Cidr {
+    /// Whether `address` is in the range.
+    pub fn holds(&self, address: IpAddr) -> bool {
+        match (self.network, address) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix)).unwrap_or(0);
+                u32::from(network) & mask == u32::from(address) & mask
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(self.prefix)).unwrap_or(0);
+                u128::from(network) & mask == u128::from(address) & mask
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+}
+
+/// Where the dialled number is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DialledFrom {
+    /// The Request-URI.
+    Ruri,
+    /// The To header.
+    To,
+    /// P-Called-Party-ID (RFC 7315).
+    PCalledPartyId,
+    /// The topmost Diversion (RFC 5806), for pilot numbers.
+    Diversion,
+}
+
+/// Where the caller's number is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CallerFrom {
+    /// P-Asserted-Identity (RFC 3325).
+    Pai,
+    /// The From header.
+    From,
+}
+
+/// Which numbers a trunk lets us show.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum MayShow {
+    /// Those that name the trunk as theirs.
+    Own,
+    /// Those that start so, in E.164 without sign.
+    Prefix(Box<str>),
+    /// All.
+    Any,
+}
+
+/// Where calls through a trunk go.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Gateway {
+    /// Its address.
+    pub address: SocketAddr,
+    /// How it is spoken to.
+    pub transport: Transport,
+}
+
+/// One trunk of the conf.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Trunk {
+    /// Its name.
+    pub name: Box<str>,
+    /// Who may send us calls on it; the longest prefix over all trunks wins.
+    pub accept_from: Vec<Cidr>,
+    /// Where calls through it go, in order.
+    pub gateways: Vec<Gateway>,
+    /// The listener that it uses; `None` is the first that fits.
+    pub listener: Option<ListenerId>,
+    /// Where the dialled number is read, first found.
+    pub dialled_from: Vec<DialledFrom>,
+    /// Where the caller's number is read, first found.
+    pub caller_id: Vec<CallerFrom>,
+    /// Dial prefixes to take off a dialled number (`17951`, `#31#`), longest first.
+    pub strip: Vec<Box<str>>,
+    /// How numbers are written towards it.
+    pub number_format: Format,
+    /// Which numbers it lets us show.
+    pub may_show: Vec<MayShow>,
+    /// Whether numbers that name no trunk belong to it.
+    pub default: bool,
+    /// How media addresses are learnt.
+    pub media_nat: MediaNat,
+    /// Where else its media may come from.
+    pub media_from: Vec<MediaSource>,
+}
+
+/// The trunk whose wire an address is: the longest prefix wins.
+pub fn of_source(trunks: &[Trunk], source: IpAddr) -> Option<&Trunk> {
+    let widths = |t: &Trunk| {
+        t.accept_from
+            .iter()
+            .filter(|c| c.holds(source))
+            .map(|c| c.prefix)
+            .max()
+    };
+    trunks
+        .iter()
+        .filter_map(|t| widths(t).map(|w| (w, t)))
+        .max_by_key(|(width, _)| *width)
+        .map(|(_, t)| t)
+}

@@ -1,0 +1,1 @@
+//! The conf files, read and checked.

@@ -1,0 +1,2 @@
+//! Floor 4, records: CDR files.
+pub mod cdr_file;

@@ -1,0 +1,114 @@
+//! What a flow is told and what it tells: one flow is one leg's RTP stream pair on one local port.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use arrayvec::ArrayVec;
+
+use crate::base::limits::SDP_CODECS_MAX;
+
+/// One payload type of a leg, and what it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Payload {
+    /// The payload type that this leg's peer sends and wants to receive.
+    pub number: u8,
+    /// The payload type by which the *other* leg knows the same codec; `None` drops it.
+    pub other: Option<u8>,
+    /// RTP clock, in hertz (G.722's is 8,000, RFC 3551 §4.5.2).
+    pub clock_hz: u32,
+    /// RFC 4733 telephone-event: an event among the audio, not the audio.
+    pub is_event: bool,
+}
+
+/// The payload types of a leg.
+pub type Payloads = ArrayVec<Payload, SDP_CODECS_MAX>;
+
+/// Which way media may run on a leg, seen from us.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Way {
+    /// Both ways.
+    #[default]
+    Both,
+    /// We send to this leg's peer only; what it sends is dropped.
+    Send,
+    /// We receive from this leg's peer only; nothing is sent to it.
+    Receive,
+    /// Neither.
+    Neither,
+}
+
+impl Way {
+    /// Whether packets go to this leg's peer.
+    pub const fn sends(self) -> bool {
+        match self {
+            Self::Both | Self::Send => true,
+            Self::Receive | Self::Neither => false,
+        }
+    }
+
+    /// Whether packets of this leg's peer are taken.
+    pub const fn receives(self) -> bool {
+        match self {
+            Self::Both | Self::Receive => true,
+            Self::Send | Self::Neither => false,
+        }
+    }
+}
+
+/// How a leg's media address is learnt when packets come from elsewhere than its SDP said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum MediaNat {
+    /// Only the SDP's address or one of `media_from`, after silence of the known one.
+    #[default]
+    Strict,
+    /// The first address to send four valid packets in a row; the SDP's own always wins.
+    Latch,
+}
+
+/// An address range from which a trunk's media may come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MediaSource {
+    /// The network's address.
+    pub network: IpAddr,
+    /// How many leading bits count.
+    pub prefix: u8,
+}
+
+/// What one leg negotiated: everything that its flow has to know. Given at the start and at each new SDP.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FlowSpec {
+    /// Where the peer wants its RTP; `None` until its SDP is known (or `0.0.0.0`).
+    pub remote: Option<SocketAddr>,
+    /// Where it wants its RTCP (next port, or `a=rtcp`); `None` with `remote`.
+    pub remote_rtcp: Option<SocketAddr>,
+    /// The payload types it takes.
+    pub payloads: Payloads,
+    /// Which way media may run.
+    pub way: Way,
+    /// How another address is learnt.
+    pub nat: MediaNat,
+    /// Where else its media may come from.
+    pub media_from: ArrayVec<MediaSource, 4>,
+    /// After how long without RTP and RTCP on *both* joined flows they are reported dead; `None` while
+    /// anybody is on hold.
+    pub timeout: Option<Duration>,
+}
+
+/// What was counted on a flow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// RTP packets taken from this leg's peer.
+    pub packets_in: u64,
+    /// RTP packets sent to this leg's peer.
+    pub packets_out: u64,
+    /// Packets of this leg's peer that never came, by sequence number (RFC 3550 §A.3).
+    pub lost: u64,
+    /// Packets dropped: strangers, non-RTP, unknown payload types, the wrong direction.
+    pub dropped: u64,
+    /// The largest interarrival jitter seen (RFC 3550 §A.8), in microseconds.
+    pub jitter_us_max: u32,
+    /// Round trip to this leg's peer by its last RTCP report, in microseconds.
+    pub round_trip_us: Option<u32>,
+    /// The payload type of the last audio packet taken.
+    pub payload: Option<u8>,
+}

@@ -1,0 +1,13 @@
+//! Floor 1, the language of media (RFC 3550): what comes in on one leg, what goes out on the other.
+//!
+//! Pure: packets, ports and time are handed in. The simulator and the media threads run the same [`relay`].
+
+pub mod flow;
+pub mod g711;
+pub mod inbound;
+pub mod outbound;
+pub mod packet;
+pub mod relay;
+pub mod rtcp;
+pub mod tone;
+pub mod wav;

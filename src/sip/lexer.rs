@@ -1,0 +1,1 @@
+//! Offsets of one message's parts.

@@ -1,0 +1,15 @@
+//! Floor 1, the language of signalling (RFC 3261): bytes to meaning, meaning to bytes, transactions, dialogs.
+//!
+//! [`message::Message`] reads (no allocation, nothing copied), [`build`] is the only writer,
+//! [`transaction::Layer`] keeps the four machines of §17, [`dialog`] keeps what §12 asks for.
+
+pub mod build;
+pub mod dialog;
+pub mod header;
+pub mod lexer;
+pub mod message;
+pub mod method;
+pub mod path;
+pub mod peek;
+pub mod transaction;
+pub mod uri;
