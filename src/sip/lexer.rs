@@ -167,7 +167,12 @@ impl fmt::Debug for Start<'_> {
 /// Cuts the bytes. Faulty lines are left out and the first fault is told beside the head, because a faulty request
 /// is answered from what is left. The error: nothing that could be answered at all.
 pub(super) fn lex(bytes: &[u8]) -> Result<(Head<'_>, Option<Fault>), &'static str> {
-    let (bytes, start, mut fault, mut walk) = open(bytes)?;
+    let Opened {
+        bytes,
+        start,
+        mut fault,
+        mut walk,
+    } = open(bytes)?;
     let mut head = Head {
         bytes,
         start,
@@ -200,9 +205,18 @@ pub(super) fn lex(bytes: &[u8]) -> Result<(Head<'_>, Option<Fault>), &'static st
     }
 }
 
-/// Reads the start line. The bytes that come back begin with it; the walk stands behind it.
-#[allow(clippy::type_complexity)]
-pub(super) fn open(bytes: &[u8]) -> Result<(&[u8], Start<'_>, Option<Fault>, Walk<'_>), &'static str> {
+/// A message whose start line has been read.
+pub(super) struct Opened<'a> {
+    /// The bytes, from the start line on.
+    pub(super) bytes: &'a [u8],
+    pub(super) start: Start<'a>,
+    pub(super) fault: Option<Fault>,
+    /// Stands behind the start line.
+    pub(super) walk: Walk<'a>,
+}
+
+/// Reads the start line. The error: nothing that could be answered.
+pub(super) fn open(bytes: &[u8]) -> Result<Opened<'_>, &'static str> {
     // RFC 3261 §7.5: empty lines before the start line are skipped.
     let mut bytes = bytes;
     while let Some(rest) = bytes.strip_prefix(b"\r\n") {
@@ -223,7 +237,12 @@ pub(super) fn open(bytes: &[u8]) -> Result<(&[u8], Start<'_>, Option<Fault>, Wal
         bytes,
         at: end.saturating_add(2),
     };
-    Ok((bytes, start, fault, walk))
+    Ok(Opened {
+        bytes,
+        start,
+        fault,
+        walk,
+    })
 }
 
 fn read_start(line: &[u8]) -> Result<(Start<'_>, Option<Fault>), &'static str> {

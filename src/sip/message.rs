@@ -46,6 +46,8 @@ impl<'a> Message<'a> {
     /// [`Unreadable`]: 505 for another version; 400 for everything else that is wrong, among it a Content-Length
     /// beyond the datagram's end, an escaped header in the Request-URI (§19.1.1 forbids it) and a doubled header
     /// that may stand only once.
+    // The error is as large as the message: boxing it would let anyone make us allocate.
+    #[allow(clippy::result_large_err)]
     pub fn parse(bytes: &'a [u8]) -> Result<Message<'a>, Unreadable<'a>> {
         let (head, fault) = lexer::lex(bytes).map_err(|why| Unreadable {
             status: None,
