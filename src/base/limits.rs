@@ -31,9 +31,12 @@ pub const SDP_CODECS_MAX: usize = 16;
 /// Media lines of one session description.
 pub const SDP_MEDIA_MAX: usize = 16;
 
-/// How long an RTP port rests before another call gets it.
+/// How long an RTP port rests before another call gets it, while there are enough of them.
 pub const PORT_REST: Duration = Duration::from_secs(30);
-/// Pairs of RTP ports that are bound ahead of need, per shard.
+/// How long it rests at the least, however many calls come: a stray packet of the call before is then
+/// older than any network keeps one, and its sender is no pinned address of the new call anyway.
+pub const PORT_REST_MIN: Duration = Duration::from_secs(2);
+/// Calls whose RTP ports are bound ahead of need, per shard.
 pub const PORTS_AHEAD: usize = 64;
 /// How long a call's end waits for the media thread's counts.
 pub const MEDIA_COUNTS_WAIT: Duration = Duration::from_secs(2);
