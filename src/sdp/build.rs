@@ -63,3 +63,43 @@ fn write_audio(out: &mut String, port: u16, audio: &Terms) -> std::fmt::Result {
     }
     write!(out, "a={}\r\n", audio.way.name())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sdp::answer::Offer;
+    use crate::sdp::media::CodecName;
+    use crate::sdp::parse::parse;
+
+    fn at(address: &str) -> SocketAddr {
+        address.parse().expect("the test's own address")
+    }
+
+    #[test]
+    fn an_offer_of_ours_is_written_in_full() {
+        let origin = Origin { id: 42, version: 3 };
+        let terms = Terms::list(&[CodecName::Pcma, CodecName::Opus, CodecName::TelephoneEvent]);
+        let text = write(origin, at("192.0.2.1:20000"), &Lines::one(), &terms);
+        assert_eq!(
+            String::from_utf8_lossy(&text),
+            "v=0\r\no=- 42 3 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
+             m=audio 20000 RTP/AVP 8 111 101\r\na=rtpmap:8 PCMA/8000\r\n\
+             a=rtpmap:111 opus/48000/2\r\na=fmtp:111 useinbandfec=1\r\n\
+             a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=sendrecv\r\n"
+        );
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_the_same() {
+        let origin = Origin { id: 42, version: 3 };
+        let mut terms = Terms::list(&CodecName::ALL);
+        terms.ptime_ms = Some(20);
+        for here in ["192.0.2.1:20000", "[2001:db8::9]:20002"] {
+            let session = parse(&write(origin, at(here), &Lines::one(), &terms)).expect("our own writing");
+            assert_eq!(session.origin, origin);
+            let offer = Offer::read(&session, &CodecName::ALL, None).expect("usable");
+            assert_eq!(offer.terms, terms);
+            assert_eq!(offer.rtp, Some(at(here)));
+        }
+    }
+}

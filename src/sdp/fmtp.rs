@@ -231,6 +231,8 @@ mod tests {
             (CodecName::Opus, "x-owner=13800000001"),
             (CodecName::Opus, "maxaveragebitrate=13800000001"),
             (CodecName::Opus, "13800000001"),
+            (CodecName::Opus, "maxaveragebitrate=510001"),
+            (CodecName::Opus, "stereo=2"),
             (CodecName::Amr, "mode-set=1,3,8,0,0,0,0,0,0,0,1,9"),
             (CodecName::G729, "annexb=13800000001"),
             (CodecName::Pcma, "annexb=no;owner=1"),

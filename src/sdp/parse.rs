@@ -374,3 +374,207 @@ fn split_once(text: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
     let (before, after) = text.split_at_checked(index)?;
     Some((before, after.get(1..)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PHONE: &str = "v=0\r\n\
+        o=alice 2890844526 2890844527 IN IP4 host.example.com\r\n\
+        s=Alice 13800000001\r\n\
+        i=about nothing\r\n\
+        u=http://example.com/13800000001\r\n\
+        e=alice@example.com\r\n\
+        c=IN IP4 192.0.2.7\r\n\
+        b=AS:80\r\n\
+        t=0 0\r\n\
+        a=sendonly\r\n\
+        m=audio 49170 RTP/AVP 96 8 0 18 3 101 8\r\n\
+        a=fmtp:101 0-16\r\n\
+        a=rtpmap:96 opus/48000/2\r\n\
+        a=rtpmap:101 telephone-event/8000\r\n\
+        a=fmtp:18 annexb=no\r\n\
+        a=fmtp:96 useinbandfec=1;owner=13800000001\r\n\
+        a=ptime:20\r\n\
+        a=rtcp:53020 IN IP4 192.0.2.8\r\n\
+        m=video 51372 RTP/AVP 31 32\r\n\
+        c=IN IP6 2001:db8::1\r\n\
+        a=rtpmap:31 H261/90000\r\n\
+        a=recvonly\r\n";
+
+    fn audio(lines: &str) -> Media {
+        let text = format!("v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\n{lines}");
+        parse(text.as_bytes()).expect("readable").media.remove(0)
+    }
+
+    fn listed(media: &Media) -> Vec<(u8, CodecName)> {
+        media
+            .codecs
+            .iter()
+            .map(|codec| (codec.payload, codec.name))
+            .collect()
+    }
+
+    #[test]
+    fn a_phones_description_is_read_whatever_its_line_ends() {
+        let session = parse(PHONE.as_bytes()).expect("readable");
+        let lf = parse(PHONE.replace("\r\n", "\n").as_bytes());
+        assert_eq!(lf.as_ref(), Ok(&session));
+        assert_eq!(
+            session.origin,
+            Origin {
+                id: 2_890_844_526,
+                version: 2_890_844_527
+            }
+        );
+        let [audio, video] = &session.media[..] else {
+            panic!("two media lines");
+        };
+        assert_eq!(
+            listed(audio),
+            [
+                (96, CodecName::Opus),
+                (8, CodecName::Pcma),
+                (0, CodecName::Pcmu),
+                (18, CodecName::G729),
+                (101, CodecName::TelephoneEvent)
+            ]
+        );
+        let fmtp: Vec<_> = audio
+            .codecs
+            .iter()
+            .map(|c| c.fmtp.as_ref().map(Fmtp::as_str))
+            .collect();
+        assert_eq!(
+            fmtp,
+            [
+                Some("useinbandfec=1"),
+                None,
+                None,
+                Some("annexb=no"),
+                Some("0-16")
+            ]
+        );
+        assert_eq!(audio.rtp_address(), "192.0.2.7:49170".parse().ok());
+        assert_eq!(audio.rtcp_address(), "192.0.2.8:53020".parse().ok());
+        assert_eq!((audio.way, audio.ptime_ms), (SdpWay::SendOnly, Some(20)));
+        assert!(!video.is_usable());
+        assert_eq!(
+            (video.kind.name(), video.proto.name(), &*video.fmt),
+            ("video", "RTP/AVP", "31")
+        );
+        assert_eq!(video.rtcp_address(), "[2001:db8::1]:51373".parse().ok());
+        assert_eq!(video.way, SdpWay::RecvOnly);
+        assert!(video.codecs.is_empty());
+    }
+
+    #[test]
+    fn nothing_personal_survives_reading() {
+        let session = parse(PHONE.as_bytes()).expect("readable");
+        let kept = format!("{session:?}");
+        for secret in ["13800000001", "alice", "Alice", "example", "owner"] {
+            assert!(!kept.contains(secret), "{secret}");
+        }
+    }
+
+    #[test]
+    fn a_zero_address_is_hold_as_it_used_to_be() {
+        for zero in ["IP4 0.0.0.0", "IP6 ::"] {
+            let media = audio(&format!("m=audio 4000 RTP/AVP 8\nc=IN {zero}\n"));
+            assert_eq!((media.address, media.way), (None, SdpWay::SendOnly));
+            assert!(media.is_usable());
+        }
+        let media = audio("m=audio 4000 RTP/AVP 8\nc=IN IP4 0.0.0.0\na=recvonly\n");
+        assert_eq!(media.way, SdpWay::Inactive);
+    }
+
+    #[test]
+    fn addresses_that_are_not_one_hosts_are_not_known() {
+        for place in [
+            "IP4 phone.example.com",
+            "IP4 224.2.1.1/127",
+            "IP4 255.255.255.255",
+            "IP4",
+        ] {
+            let media = audio(&format!("m=audio 4000 RTP/AVP 8\nc=IN {place}\na=rtcp:4001\n"));
+            assert_eq!((media.address, media.way), (None, SdpWay::SendRecv), "{place}");
+            assert_eq!((media.rtp_address(), media.rtcp_address()), (None, None));
+        }
+    }
+
+    #[test]
+    fn codecs_that_make_no_sense_leave_alone() {
+        let media = audio(
+            "m=audio 4000 RTP/AVP 8 96 97 98 99 100 0 200 x\n\
+             a=rtpmap:96 opus/0/2\na=rtpmap:97 AMR/13800000001\na=rtpmap:98 opus/48000\n\
+             a=rtpmap:99 speex/8000\na=rtpmap:100\na=rtpmap:0 speex/8000\na=rtpmap:200 PCMA/8000\n\
+             a=rtpmap:102 PCMA/8000\na=ptime:0\n",
+        );
+        assert_eq!(listed(&media), [(8, CodecName::Pcma)]);
+        assert_eq!(media.ptime_ms, None);
+        assert_eq!(audio("m=audio 4000 RTP/AVP 8\na=ptime:99999999\n").ptime_ms, None);
+        assert_eq!(audio("m=audio 4000 RTP/AVP 8\na=ptime:30.0\n").ptime_ms, Some(30));
+    }
+
+    #[test]
+    fn what_an_answer_could_not_mirror_is_named() {
+        let reason = |text: &str| parse(text.as_bytes()).map_err(|bad| (bad.line, bad.reason));
+        assert_eq!(reason(""), Err((1, BadLine::NoVersion)));
+        assert_eq!(reason("hello"), Err((1, BadLine::NoVersion)));
+        for media in [
+            "audio",
+            "audio 4000",
+            "audio 4000 RTP/AVP",
+            "audio 65536 RTP/AVP 8",
+            "a\u{e9} 1 x 1",
+        ] {
+            assert_eq!(
+                reason(&format!("v=0\nm={media}\n")),
+                Err((2, BadLine::Media)),
+                "{media}"
+            );
+        }
+        let many = format!("v=0\n{}", "m=audio 4000 RTP/AVP 8\n".repeat(SDP_MEDIA_MAX));
+        assert_eq!(
+            reason(&many).map(|session| session.media.len()),
+            Ok(SDP_MEDIA_MAX)
+        );
+        assert_eq!(
+            reason(&format!("{many}m=audio 4000 RTP/AVP 8\n")),
+            Err((SDP_MEDIA_MAX + 2, BadLine::TooManyMedia))
+        );
+    }
+
+    #[test]
+    fn a_long_list_of_codecs_is_cut() {
+        let all: Vec<String> = (96..=127).map(|n| n.to_string()).collect();
+        let maps: String = (96..=127).map(|n| format!("a=rtpmap:{n} PCMA/8000\n")).collect();
+        let media = audio(&format!("m=audio 4000 RTP/AVP {}\n{maps}", all.join(" ")));
+        assert_eq!(media.codecs.len(), SDP_CODECS_MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+            let _ = parse(&bytes);
+            let _ = parse(&[b"v=0\n".as_slice(), &bytes].concat());
+            let _ = parse(&[b"v=0\nm=audio 1 RTP/AVP 96\na=rtpmap:96 ".as_slice(), &bytes].concat());
+            let _ = parse(&[b"v=0\nm=audio 1 RTP/AVP 96\na=rtpmap:96 AMR/8000\na=fmtp:96 ".as_slice(), &bytes].concat());
+        }
+
+        #[test]
+        fn a_damaged_description_is_read_or_refused(
+            damage in proptest::collection::vec((0..PHONE.len(), any::<u8>()), 1..20),
+            cut in 0..PHONE.len(),
+        ) {
+            let mut bytes = PHONE.as_bytes().to_vec();
+            for (at, byte) in damage {
+                bytes[at] = byte;
+            }
+            let _ = parse(&bytes);
+            let _ = parse(&bytes[..cut]);
+        }
+    }
+}
