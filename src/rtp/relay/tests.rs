@@ -223,6 +223,10 @@ fn under_strict_media_from_takes_over_after_silence_and_four_in_a_row() {
     bench.wait(LATCH_SILENCE.as_millis() as u64 - 21);
     assert_eq!(bench.audio_from(stranger(), 1), None);
     assert!(bench.audio(2).is_some(), "the known one was there all the time");
+    for seq in 1..90 {
+        assert_eq!(bench.audio_from(stranger(), seq), None, "1.8 s are no silence");
+    }
+    assert!(bench.audio(3).is_some());
     bench.wait(LATCH_SILENCE.as_millis() as u64);
     for seq in 1..4 {
         assert_eq!(bench.audio_from(stranger(), seq), None);
@@ -312,6 +316,30 @@ fn under_latch_the_sdps_address_beats_a_stranger_at_its_first_packet_and_for_goo
         assert_eq!(bench.audio_from(stranger(), seq), None);
     }
     assert_eq!(bench.towards_a(), Some(a()));
+}
+
+#[test]
+fn what_is_not_the_legs_audio_proves_no_address() {
+    let mut from = spec(a());
+    from.nat = MediaNat::Latch;
+    let mut bench = Bench::with(from, spec(b()));
+    for seq in 0..9 {
+        let unknown = Header {
+            payload_type: 97,
+            ..audio(SSRC_A, seq)
+        };
+        assert_eq!(bench.send(A, stranger(), &unknown), None);
+    }
+    assert_eq!(bench.towards_a(), Some(a()));
+}
+
+#[test]
+fn an_sdp_that_names_no_host_or_port_names_nobody() {
+    for nowhere in ["0.0.0.0:4000", "[::]:4000", "192.0.2.1:0"] {
+        let mut bench = Bench::with(spec(address(nowhere)), spec(b()));
+        assert_eq!(bench.towards_a(), None, "{nowhere}");
+        assert_eq!(bench.audio(1), None, "{nowhere}");
+    }
 }
 
 #[test]
@@ -603,6 +631,12 @@ fn jitter_is_that_of_the_rfc() {
     (1..9).for_each(|seq| drop(bench.audio(seq)));
     bench.wait(16);
     bench.audio(9);
+    // A jump of the sender's clock is none.
+    let leap = Header {
+        timestamp: 1 << 30,
+        ..audio(SSRC_A, 10)
+    };
+    bench.send(A, a(), &leap);
     // RFC 3550 §A.8: |D| = 16 ms, J = D / 16.
     assert_eq!(bench.counts(A).jitter_us_max, 1_000);
 }
