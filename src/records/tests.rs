@@ -124,6 +124,8 @@ fn what_a_dead_process_left_is_closed_its_torn_line_cut_off_and_the_sequence_goe
     assert_eq!(found.len(), 1);
     assert!(found[0].ends_with("100 bytes were cut off"), "{found:?}");
     assert_eq!(names(dir.path()), ["cdr-20261121T100000Z-00000001.jsonl"]);
+    let kept = std::fs::read(dir.path().join(&names(dir.path())[0])).expect("readable");
+    assert!(kept.ends_with(&whole), "the torn line is gone");
     let page = all(dir.path());
     assert_eq!((page.cdrs.len(), page.unreadable), (2, 0));
     files.append(START, &whole).expect("written");
@@ -187,9 +189,14 @@ fn a_full_disk_loses_nothing_and_what_it_refused_is_written_once() {
     assert_eq!(all(dir.path()).cdrs.len(), 1, "half a line is no record");
     ROOM.store(1, Ordering::Relaxed);
     files.append(START, &group).expect("there is room again");
+    files.current.as_mut().expect("a file is open").file = None;
+    let current = files.current.as_ref().expect("a file is open");
+    let file = open_file(&current.entry.path(dir.path())).expect("openable");
+    file.write_all_at(&group[..50], current.good)
+        .expect("half of a group that is never tried again");
     files.close().expect("closed");
-    let page = all(dir.path());
-    assert_eq!((page.cdrs.len(), page.unreadable), (2, 0));
+    let kept = std::fs::read(dir.path().join(&names(dir.path())[0])).expect("readable");
+    assert_eq!(kept, [line(&cdr(1, START)), group].concat());
 }
 
 #[test]
