@@ -112,3 +112,12 @@ pub struct Counts {
     /// The payload type of the last audio packet taken.
     pub payload: Option<u8>,
 }
+
+/// Ports that lie in one thread's hands side by side: 64 pairs.
+const BLOCK_PORTS: u16 = 128;
+
+/// Which of `threads` media threads has a port: blocks of 64 pairs go round. Both legs of a call take ports of
+/// one thread, because a packet never changes threads. Zero threads count as one.
+pub const fn thread_of(port: u16, threads: u16) -> u16 {
+    (port / BLOCK_PORTS) % if threads == 0 { 1 } else { threads }
+}
