@@ -84,7 +84,6 @@ impl Clients {
                 Ring::Other(client::Event::TimerF),
             ),
         };
-        wire.send(to, &bytes);
         let place = self.all.insert(Client {
             key: key.clone(),
             to,
@@ -97,6 +96,7 @@ impl Clients {
         self.by_key.insert(&key, place);
         let id = ClientId(place);
         let client = self.all.get_mut(place)?;
+        wire.send(to, &client.kept);
         if !to.transport.is_reliable() {
             client.clock.resend = Some(wire.timers.set(now + wire.periods.t1, Alarm::Client(id, resend)));
         }

@@ -83,10 +83,9 @@ mod tests {
         assert_eq!(slab.remove(first), Some("first"));
         let second = slab.insert("second").unwrap();
         assert_eq!(second.slot, first.slot);
-        assert_eq!(
-            (slab.get(first), slab.get_mut(first), slab.remove(first)),
-            (None, None, None)
-        );
+        assert_eq!(slab.get(first), None);
+        assert_eq!(slab.get_mut(first), None);
+        assert_eq!(slab.remove(first), None);
         assert_eq!((slab.get(second), slab.len()), (Some(&"second"), 1));
         assert_eq!(slab.iter().collect::<Vec<_>>(), [(second, &"second")]);
     }
