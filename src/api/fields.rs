@@ -58,9 +58,13 @@ impl Fields {
     pub fn of_value(value: Value) -> Result<Self, ApiError> {
         match value {
             Value::Object(map) => Ok(Self(map)),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Err(
-                ApiError::new(StatusCode::BAD_REQUEST, "bad_json", "the body has to be a JSON object"),
-            ),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                Err(ApiError::new(
+                    StatusCode::BAD_REQUEST,
+                    "bad_json",
+                    "the body has to be a JSON object",
+                ))
+            }
         }
     }
 
@@ -138,13 +142,13 @@ impl Fields {
     /// # Errors
     /// 400 `bad_field`.
     pub fn integer(&mut self, name: &str) -> Result<Option<u64>, ApiError> {
-        match self.value(name) {
-            None => Ok(None),
+        let read = match self.value(name) {
+            None => return Ok(None),
             Some(Value::Number(n)) => n.as_u64(),
             Some(Value::String(text)) => text.trim().parse().ok(),
-            Some(Value::Bool(_) | Value::Array(_) | Value::Object(_) | Value::Null) => return Err(wrong(name, "a whole number")),
-        }
-        .map_or_else(|| Err(wrong(name, "a whole number")), |n| Ok(Some(n)))
+            Some(Value::Bool(_) | Value::Array(_) | Value::Object(_) | Value::Null) => None,
+        };
+        read.map(Some).ok_or_else(|| wrong(name, "a whole number"))
     }
 
     /// Takes a length of time in whole seconds.
@@ -154,7 +158,9 @@ impl Fields {
     pub fn seconds(&mut self, name: &str) -> Result<Option<Duration>, ApiError> {
         // Beyond a thousand years it is a slip of the pen, and sums with wall times would not hold it.
         match self.integer(name)? {
-            Some(seconds) if seconds > 31_536_000_000 => Err(wrong(name, "a number of seconds under a thousand years")),
+            Some(seconds) if seconds > 31_536_000_000 => {
+                Err(wrong(name, "a number of seconds under a thousand years"))
+            }
             seconds => Ok(seconds.map(Duration::from_secs)),
         }
     }
@@ -178,7 +184,9 @@ impl Fields {
     /// # Errors
     /// 400 `bad_field`.
     pub fn time(&mut self, name: &str) -> Result<Option<Wall>, ApiError> {
-        let Some(text) = self.text(name)? else { return Ok(None) };
+        let Some(text) = self.text(name)? else {
+            return Ok(None);
+        };
         let mended = match text.len().checked_sub(6) {
             Some(at) if text.is_char_boundary(at) && text[at..].starts_with(' ') => {
                 format!("{}+{}", &text[..at], &text[at + 1..])
@@ -195,7 +203,9 @@ impl Fields {
     /// # Errors
     /// 400 `bad_field`, listing the words.
     pub fn word<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Result<Option<T>, ApiError> {
-        let Some(text) = self.text(name)? else { return Ok(None) };
+        let Some(text) = self.text(name)? else {
+            return Ok(None);
+        };
         match words.iter().find(|(word, _)| *word == text) {
             Some((_, meaning)) => Ok(Some(*meaning)),
             None => {
@@ -229,7 +239,11 @@ impl Fields {
             None => Ok(()),
             Some(name) => {
                 let name = printable(name);
-                Err(ApiError::bad("unknown_field", &name, format!("there is no field {name} here")))
+                Err(ApiError::bad(
+                    "unknown_field",
+                    &name,
+                    format!("there is no field {name} here"),
+                ))
             }
         }
     }
@@ -263,7 +277,11 @@ impl<S: Send + Sync> FromRequest<S> for Body {
                 let sentence = format!("a body holds at most {BODY_BYTES_MAX} bytes");
                 ApiError::new(status, "body_too_large", sentence)
             } else {
-                ApiError::new(StatusCode::BAD_REQUEST, "bad_body", "the body could not be read to its end")
+                ApiError::new(
+                    StatusCode::BAD_REQUEST,
+                    "bad_body",
+                    "the body could not be read to its end",
+                )
             }
         })
     }
@@ -276,7 +294,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Asked {
     type Rejection = ApiError;
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
         let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map_err(|_| {
-            ApiError::new(StatusCode::BAD_REQUEST, "bad_query", "the query string can't be read")
+            ApiError::new(
+                StatusCode::BAD_REQUEST,
+                "bad_query",
+                "the query string can't be read",
+            )
         })?;
         Fields::of_query(pairs).map(Self)
     }
@@ -313,11 +335,17 @@ mod tests {
             json(r#"{"a": 99999999999999}"#).seconds("a").unwrap_err(),
             json(r#"{"a": "yes"}"#).truth("a").unwrap_err(),
             json(r#"{"a": "tomorrow"}"#).time("a").unwrap_err(),
-            json(r#"{"a": "13800000001"}"#).word("a", &[("fail", 1)]).unwrap_err(),
+            json(r#"{"a": "13800000001"}"#)
+                .word("a", &[("fail", 1)])
+                .unwrap_err(),
             json("{}").needed_text("a").unwrap_err(),
         ];
         for fault in faults {
-            assert_eq!((fault.status.as_u16(), fault.field.as_deref()), (400, Some("a")), "{fault:?}");
+            assert_eq!(
+                (fault.status.as_u16(), fault.field.as_deref()),
+                (400, Some("a")),
+                "{fault:?}"
+            );
             assert!(!fault.message.contains("13800000001"), "{fault:?}");
         }
     }
@@ -350,7 +378,10 @@ mod tests {
     #[test]
     fn a_field_named_twice_is_refused() {
         let pair = || ("x".to_owned(), "1".to_owned());
-        assert_eq!(Fields::of_query(vec![pair(), pair()]).unwrap_err().code, "repeated_field");
+        assert_eq!(
+            Fields::of_query(vec![pair(), pair()]).unwrap_err().code,
+            "repeated_field"
+        );
     }
 
     #[test]

@@ -54,7 +54,10 @@ impl Answers {
     /// first request with it is still being worked on, 429 if nothing but such requests is kept.
     pub fn look(self: &Arc<Self>, headers: &HeaderMap, body: &[u8]) -> Result<Seen, ApiError> {
         let Some(key) = headers.get("idempotency-key") else {
-            return Ok(Seen::New(Ticket { answers: self.clone(), key: None }));
+            return Ok(Seen::New(Ticket {
+                answers: self.clone(),
+                key: None,
+            }));
         };
         let key = key
             .to_str()
@@ -80,11 +83,17 @@ impl Answers {
                 "idempotency_key_in_use",
                 "the first request with this Idempotency-Key is still being worked on",
             )),
-            Some(Entry { answer: Some((status, bytes)), .. }) => Ok(Seen::Before(*status, bytes.clone())),
+            Some(Entry {
+                answer: Some((status, bytes)),
+                ..
+            }) => Ok(Seen::Before(*status, bytes.clone())),
             None => {
                 kept.make_room()?;
                 kept.by_key.insert(key.to_owned(), Entry { body, answer: None });
-                Ok(Seen::New(Ticket { answers: self.clone(), key: Some(key.to_owned()) }))
+                Ok(Seen::New(Ticket {
+                    answers: self.clone(),
+                    key: Some(key.to_owned()),
+                }))
             }
         }
     }
@@ -98,7 +107,9 @@ impl Kept {
     fn make_room(&mut self) -> Result<(), ApiError> {
         while self.by_key.len() >= ANSWERS_KEPT || self.bytes > BYTES_KEPT {
             let Some(oldest) = self.oldest_first.pop_front() else {
-                return Err(ApiError::busy("too many requests with an Idempotency-Key are open"));
+                return Err(ApiError::busy(
+                    "too many requests with an Idempotency-Key are open",
+                ));
             };
             let entry = self.by_key.remove(&oldest);
             self.bytes -= entry.and_then(|e| e.answer).map_or(0, |(_, bytes)| bytes.len());
@@ -149,7 +160,9 @@ mod tests {
     }
 
     fn answer(answers: &Arc<Answers>, key: &str, status: StatusCode) {
-        let Ok(Seen::New(ticket)) = answers.look(&headers(key), b"body") else { panic!("not new") };
+        let Ok(Seen::New(ticket)) = answers.look(&headers(key), b"body") else {
+            panic!("not new")
+        };
         ticket.keep(status, &Bytes::from_static(b"{}"));
     }
 
@@ -157,16 +170,25 @@ mod tests {
     fn a_repeated_request_gets_the_first_answer_and_another_body_is_refused() {
         let answers = Arc::new(Answers::default());
         answer(&answers, "k", StatusCode::CREATED);
-        assert!(matches!(answers.look(&headers("k"), b"body"), Ok(Seen::Before(StatusCode::CREATED, _))));
+        assert!(matches!(
+            answers.look(&headers("k"), b"body"),
+            Ok(Seen::Before(StatusCode::CREATED, _))
+        ));
         let fault = answers.look(&headers("k"), b"other").err().unwrap();
-        assert_eq!((fault.status.as_u16(), fault.code), (422, "idempotency_key_reused"));
+        assert_eq!(
+            (fault.status.as_u16(), fault.code),
+            (422, "idempotency_key_reused")
+        );
     }
 
     #[test]
     fn a_key_in_use_is_refused_and_is_free_again_when_its_request_dies_or_may_be_tried_again() {
         let answers = Arc::new(Answers::default());
         let first = answers.look(&headers("k"), b"body").ok().unwrap();
-        assert_eq!(answers.look(&headers("k"), b"body").err().unwrap().code, "idempotency_key_in_use");
+        assert_eq!(
+            answers.look(&headers("k"), b"body").err().unwrap().code,
+            "idempotency_key_in_use"
+        );
         drop(first);
         answer(&answers, "k", StatusCode::SERVICE_UNAVAILABLE);
         assert!(matches!(answers.look(&headers("k"), b"body"), Ok(Seen::New(_))));
@@ -179,7 +201,10 @@ mod tests {
             answer(&answers, &format!("k{n}"), StatusCode::CREATED);
         }
         assert!(matches!(answers.look(&headers("k0"), b"body"), Ok(Seen::New(_))));
-        assert!(matches!(answers.look(&headers("k5000"), b"body"), Ok(Seen::Before(..))));
+        assert!(matches!(
+            answers.look(&headers("k5000"), b"body"),
+            Ok(Seen::Before(..))
+        ));
         assert_eq!(answers.lock().by_key.len(), ANSWERS_KEPT);
     }
 }

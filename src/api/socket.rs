@@ -38,7 +38,10 @@ pub fn bind(path: &Path) -> Result<UnixListener, SocketError> {
         fs::create_dir_all(folder).map_err(io)?;
     }
     // Bound under another name and renamed: at its own name the socket was never open to others.
-    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("control.sock");
+    let name = path
+        .file_name()
+        .and_then(|n| n.to_str())
+        .unwrap_or("control.sock");
     let unready = path.with_file_name(format!(".{name}.{}", std::process::id()));
     drop(fs::remove_file(&unready));
     let listener = UnixListener::bind(&unready).map_err(io)?;

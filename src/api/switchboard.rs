@@ -61,7 +61,9 @@ impl Switchboard {
             }
             Ok(answers)
         };
-        tokio::time::timeout(PATIENCE, gather).await.unwrap_or(Err(Silent))
+        tokio::time::timeout(PATIENCE, gather)
+            .await
+            .unwrap_or(Err(Silent))
     }
 
     /// Sends every shard a command that has no answer.
@@ -129,7 +131,9 @@ mod tests {
                 tokio::task::yield_now().await;
             }
             let ids: Vec<_> = heard.lock().unwrap().iter().map(|(_, c)| *c).collect();
-            let [Command::Calls(first), Command::Calls(second)] = ids[..] else { panic!("{ids:?}") };
+            let [Command::Calls(first), Command::Calls(second)] = ids[..] else {
+                panic!("{ids:?}")
+            };
             board.answer(second, Answer::Hangup(Found::Here));
             board.answer(first, Answer::Calls(Vec::new()));
             let answers = asking.await.unwrap().unwrap();

@@ -160,7 +160,11 @@ impl Bind {
         if axb.form.json {
             screen::write_json(out, &bound)?;
         } else if axb.dry_run {
-            writeln!(out, "it could be bound with X {}; nothing was bound", text(&bound, "x"))?;
+            writeln!(
+                out,
+                "it could be bound with X {}; nothing was bound",
+                text(&bound, "x")
+            )?;
         } else {
             writeln!(out, "{}", one_line(&bound))?;
         }
@@ -258,7 +262,11 @@ impl Update {
             body.insert("expires_at".into(), Value::Null);
         }
         self.terms.put(&mut body);
-        put(&mut body, "record", self.record.then_some(true).or(self.no_record.then_some(false)));
+        put(
+            &mut body,
+            "record",
+            self.record.then_some(true).or(self.no_record.then_some(false)),
+        );
         Value::Object(body)
     }
 }
@@ -333,7 +341,18 @@ impl Bindings {
             return Ok(());
         }
         let when_head = if self.ended { "ENDED" } else { "EXPIRES" };
-        let mut table = Table::new(&["ID", "MODE", "X", "A", "B", "DIRECTION", "CREATED", when_head, "STATE", "ORDER"]);
+        let mut table = Table::new(&[
+            "ID",
+            "MODE",
+            "X",
+            "A",
+            "B",
+            "DIRECTION",
+            "CREATED",
+            when_head,
+            "STATE",
+            "ORDER",
+        ]);
         for row in &found.rows {
             table.row([
                 text(row, "id"),
@@ -363,6 +382,9 @@ mod tests {
     fn a_bindings_line_starts_with_its_id_and_hides_the_parties() {
         let line = one_line(&json!({"id": "01J", "x": "17000000001", "a": "+8613800000001",
             "b": "+8613900000002", "direction": "both", "expires_at": null}));
-        assert_eq!(line, "01J  x 17000000001  a 138****0001  b 139****0002  both  never ends by itself");
+        assert_eq!(
+            line,
+            "01J  x 17000000001  a 138****0001  b 139****0002  both  never ends by itself"
+        );
     }
 }

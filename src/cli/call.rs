@@ -37,7 +37,10 @@ impl Calls {
     pub fn run(self, control: &Control, out: &mut dyn Write) -> anyhow::Result<()> {
         loop {
             let page = control.get("/v1/calls", &[])?;
-            let rows = page.get("calls").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+            let rows = page
+                .get("calls")
+                .and_then(Value::as_array)
+                .map_or(&[][..], Vec::as_slice);
             if self.form.json {
                 screen::write_json_rows(out, rows)?;
                 return Ok(());
@@ -47,7 +50,13 @@ impl Calls {
                 write!(out, "{}", table(rows, now))?;
                 return Ok(());
             }
-            write!(out, "{CLEAR}{} calls at {}\n\n{}", rows.len(), when::show_time(now), table(rows, now))?;
+            write!(
+                out,
+                "{CLEAR}{} calls at {}\n\n{}",
+                rows.len(),
+                when::show_time(now),
+                table(rows, now)
+            )?;
             out.flush()?;
             std::thread::sleep(WATCH);
         }
@@ -55,10 +64,13 @@ impl Calls {
 }
 
 fn table(calls: &[Value], now: Wall) -> Table {
-    let mut table = Table::new(&["CALL", "X", "CALLER", "CALLEE", "PHASE", "ARRIVED", "TALKED", "BINDING"])
-        .align("TALKED", Align::Right);
+    let mut table = Table::new(&[
+        "CALL", "X", "CALLER", "CALLEE", "PHASE", "ARRIVED", "TALKED", "BINDING",
+    ])
+    .align("TALKED", Align::Right);
     for call in calls {
-        let talked = Wall::parse_rfc3339(&text(call, "answered_at")).map(|at| when::show_duration(now.since(at)));
+        let talked =
+            Wall::parse_rfc3339(&text(call, "answered_at")).map(|at| when::show_duration(now.since(at)));
         table.row([
             text(call, "call_id"),
             text(call, "x"),
@@ -112,7 +124,10 @@ impl Trace {
             screen::write_json(out, &trace)?;
             return Ok(());
         }
-        let lines = trace.get("lines").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let lines = trace
+            .get("lines")
+            .and_then(Value::as_array)
+            .map_or(&[][..], Vec::as_slice);
         write!(out, "{}", ladder::draw(lines))?;
         Ok(())
     }
@@ -134,7 +149,10 @@ mod tests {
         ];
         let drawn = table(&calls, at("2026-11-21T10:01:10Z")).to_string();
         let lines: Vec<_> = drawn.lines().collect();
-        assert!(lines[1].contains("ringing") && !lines[1].contains("1m"), "{drawn}");
+        assert!(
+            lines[1].contains("ringing") && !lines[1].contains("1m"),
+            "{drawn}"
+        );
         assert!(lines[2].contains(" 1m5s "), "{drawn}");
     }
 }

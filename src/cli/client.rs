@@ -51,8 +51,13 @@ impl Control {
     /// # Errors
     /// The operating system's, if it grants no poller.
     pub fn new(path: &Path) -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(Self { path: path.to_owned(), runtime })
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        Ok(Self {
+            path: path.to_owned(),
+            runtime,
+        })
     }
 
     /// The socket's path.
@@ -100,10 +105,12 @@ impl Control {
         target: &str,
         body: Option<&Value>,
     ) -> Result<(StatusCode, Bytes), Trouble> {
-        let stream = UnixStream::connect(&self.path).await.map_err(|e| match e.kind() {
-            io::ErrorKind::PermissionDenied => Trouble::Forbidden(self.path.clone()),
-            _ => Trouble::NoServer(self.path.clone()),
-        })?;
+        let stream = UnixStream::connect(&self.path)
+            .await
+            .map_err(|e| match e.kind() {
+                io::ErrorKind::PermissionDenied => Trouble::Forbidden(self.path.clone()),
+                _ => Trouble::NoServer(self.path.clone()),
+            })?;
         let broken = |e: hyper::Error| self.broken(&e.to_string());
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         // The connection's own fate shows in the answer; nothing else is to be learnt from it.
@@ -159,7 +166,10 @@ mod tests {
     #[test]
     fn a_value_in_a_target_is_escaped() {
         let query = [("a", "+86 138".to_owned()), ("user_data", "订&=".to_owned())];
-        assert_eq!(target("/v1/bindings", &query), "/v1/bindings?a=%2B86%20138&user_data=%E8%AE%A2%26%3D");
+        assert_eq!(
+            target("/v1/bindings", &query),
+            "/v1/bindings?a=%2B86%20138&user_data=%E8%AE%A2%26%3D"
+        );
     }
 
     #[test]
@@ -168,6 +178,9 @@ mod tests {
         let control = Control::new(&dir.path().join("control.sock")).unwrap();
         let fault = control.get("/v1/status", &[]).unwrap_err().to_string();
         assert!(fault.starts_with("no server answers at "), "{fault}");
-        assert!(fault.ends_with("is `umbra serve` running there? (--control PATH names another)"), "{fault}");
+        assert!(
+            fault.ends_with("is `umbra serve` running there? (--control PATH names another)"),
+            "{fault}"
+        );
     }
 }

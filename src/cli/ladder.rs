@@ -53,9 +53,7 @@ mod tests {
 
     #[test]
     fn messages_point_the_way_they_went() {
-        let line = |at_ms: f64, leg, heading, method, status: Option<u16>, sdp: bool| {
-            json!({"at_ms": at_ms, "leg": leg, "heading": heading, "method": method, "status": status, "sdp": sdp})
-        };
+        let line = |at_ms: f64, leg, heading, method, status: Option<u16>, sdp: bool| json!({"at_ms": at_ms, "leg": leg, "heading": heading, "method": method, "status": status, "sdp": sdp});
         let drawn = draw(&[
             line(0.0, "caller", "in", "INVITE", None, true),
             line(0.4, "caller", "out", "INVITE", Some(100), false),

@@ -33,7 +33,13 @@ const CONTROL: &str = "data/control.sock";
 
 /// Umbra: two people talk through a virtual number and never learn each other's.
 #[derive(Parser, Debug)]
-#[command(name = "umbra", version, about, propagate_version = true, infer_long_args = false)]
+#[command(
+    name = "umbra",
+    version,
+    about,
+    propagate_version = true,
+    infer_long_args = false
+)]
 struct Cli {
     /// The running server's control socket
     #[arg(long, global = true, env = "UMBRA_CONTROL", value_name = "PATH", default_value = CONTROL)]
@@ -170,10 +176,18 @@ mod tests {
         ] {
             assert_eq!(fault(line), ErrorKind::ArgumentConflict, "{line}");
         }
-        for line in ["umbra bind axb --a 2 --b 3", "umbra unbind", "umbra update 01J", "umbra bind axb --x 1 --a 2"] {
+        for line in [
+            "umbra bind axb --a 2 --b 3",
+            "umbra unbind",
+            "umbra update 01J",
+            "umbra bind axb --x 1 --a 2",
+        ] {
             assert_eq!(fault(line), ErrorKind::MissingRequiredArgument, "{line}");
         }
-        assert_eq!(fault("umbra bind axb --x 1 --a 2 --b 3 --ttl soon"), ErrorKind::ValueValidation);
+        assert_eq!(
+            fault("umbra bind axb --x 1 --a 2 --b 3 --ttl soon"),
+            ErrorKind::ValueValidation
+        );
     }
 
     #[test]

@@ -69,8 +69,15 @@ impl Stop {
     /// What the server says, or that it is still there long after it should have gone.
     pub fn run(self, control: &Control, out: &mut dyn Write) -> anyhow::Result<()> {
         let drain = self.drain.unwrap_or_default();
-        control.send(Method::POST, "/v1/stop", Some(&json!({"drain_s": drain.as_secs()})))?;
-        let gone_by = Instant::now() + drain.saturating_add(STOP_PATIENCE).min(Duration::from_secs(31_536_000));
+        control.send(
+            Method::POST,
+            "/v1/stop",
+            Some(&json!({"drain_s": drain.as_secs()})),
+        )?;
+        let gone_by = Instant::now()
+            + drain
+                .saturating_add(STOP_PATIENCE)
+                .min(Duration::from_secs(31_536_000));
         loop {
             match control.get("/healthz", &[]) {
                 Err(Trouble::NoServer(_)) => break,
@@ -78,7 +85,10 @@ impl Stop {
                 Ok(_) | Err(Trouble::Broken(..) | Trouble::Refused { .. } | Trouble::Forbidden(_)) => {}
             }
             if Instant::now() > gone_by {
-                bail!("the server at {} was asked to stop and is still there", control.path().display());
+                bail!(
+                    "the server at {} was asked to stop and is still there",
+                    control.path().display()
+                );
             }
             std::thread::sleep(GLANCE);
         }

@@ -155,7 +155,13 @@ impl Number {
     }
 }
 
-fn act(control: &Control, x: &str, what: &str, body: Option<&Value>, out: &mut dyn Write) -> anyhow::Result<()> {
+fn act(
+    control: &Control,
+    x: &str,
+    what: &str,
+    body: Option<&Value>,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     let target = format!("/v1/numbers/{}/{what}", escaped(x));
     let number = control.send(Method::POST, &target, body)?;
     write_line(&number, out)?;
@@ -163,12 +169,20 @@ fn act(control: &Control, x: &str, what: &str, body: Option<&Value>, out: &mut d
 }
 
 fn write_line(number: &Value, out: &mut dyn Write) -> std::io::Result<()> {
-    writeln!(out, "{}  pool {}  {}", text(number, "x"), text(number, "pool"), text(number, "state"))
+    writeln!(
+        out,
+        "{}  pool {}  {}",
+        text(number, "x"),
+        text(number, "pool"),
+        text(number, "state")
+    )
 }
 
 fn show(numbers: &[Value], out: &mut dyn Write) -> std::io::Result<()> {
-    let mut table = Table::new(&["X", "POOL", "ACCOUNT", "TRUNKS", "STATE", "CAUSE", "BINDINGS", "ADDED"])
-        .align("BINDINGS", Align::Right);
+    let mut table = Table::new(&[
+        "X", "POOL", "ACCOUNT", "TRUNKS", "STATE", "CAUSE", "BINDINGS", "ADDED",
+    ])
+    .align("BINDINGS", Align::Right);
     for number in numbers {
         table.row([
             text(number, "x"),

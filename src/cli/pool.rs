@@ -63,7 +63,13 @@ impl Pool {
             Self::Add(add) => {
                 let mut body = Map::new();
                 body.insert("name".into(), add.name.into());
-                body.insert("mode".into(), match add.mode { Mode::Axb => "axb" }.into());
+                body.insert(
+                    "mode".into(),
+                    match add.mode {
+                        Mode::Axb => "axb",
+                    }
+                    .into(),
+                );
                 body.extend(add.account.map(|a| ("account".to_owned(), a.into())));
                 let pool = control.send(Method::POST, "/v1/pools", Some(&Value::Object(body)))?;
                 if add.form.json {
@@ -73,7 +79,11 @@ impl Pool {
                 }
             }
             Self::List(form) => {
-                let all = Listing { json: form.json, full: false, limit: Some(usize::MAX) };
+                let all = Listing {
+                    json: form.json,
+                    full: false,
+                    limit: Some(usize::MAX),
+                };
                 let found = screen::rows(control, "/v1/pools", &[], "pools", all)?;
                 show(&found.rows, form, out)?;
             }

@@ -77,7 +77,10 @@ pub fn rows(
         cursor = page.get("cursor").and_then(Value::as_str).map(str::to_owned);
         let is_full = rows.len() >= listing.rows_max();
         if cursor.is_none() || is_full {
-            return Ok(Rows { rows, cut: is_full && cursor.is_some() });
+            return Ok(Rows {
+                rows,
+                cut: is_full && cursor.is_some(),
+            });
         }
     }
 }
@@ -95,7 +98,10 @@ impl Rows {
     pub fn say_cut(&self) {
         if self.cut {
             // Advice, not an answer: if nobody hears it, nothing is lost.
-            drop(writeln!(std::io::stderr(), "umbra: there are more; --limit N shows more rows"));
+            drop(writeln!(
+                std::io::stderr(),
+                "umbra: there are more; --limit N shows more rows"
+            ));
         }
     }
 }
@@ -156,13 +162,20 @@ mod tests {
             String::from_utf8(out).unwrap()
         };
         assert_eq!(write(&[]), "[]\n");
-        assert_eq!(write(&[json!({"a": 1}), json!({"a": 2})]), "[\n{\"a\":1},\n{\"a\":2}\n]\n");
+        assert_eq!(
+            write(&[json!({"a": 1}), json!({"a": 2})]),
+            "[\n{\"a\":1},\n{\"a\":2}\n]\n"
+        );
     }
 
     #[test]
     fn a_real_number_is_masked_unless_it_is_asked_for_in_full() {
         let row = json!({"a": "+8613800000001", "b": null});
-        let listing = |full| Listing { json: false, full, limit: None };
+        let listing = |full| Listing {
+            json: false,
+            full,
+            limit: None,
+        };
         assert_eq!(listing(false).real(&row, "a"), "138****0001");
         assert_eq!(listing(true).real(&row, "a"), "+8613800000001");
         assert_eq!(listing(false).real(&row, "b"), "");

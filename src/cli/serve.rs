@@ -47,7 +47,10 @@ impl Check {
     pub fn run(self, out: &mut dyn Write) -> anyhow::Result<()> {
         let path = path(self.conf);
         let Some(path) = path else {
-            writeln!(out, "there is no {CONF}: `umbra serve` would run on the built-in conf, which is right")?;
+            writeln!(
+                out,
+                "there is no {CONF}: `umbra serve` would run on the built-in conf, which is right"
+            )?;
             return Ok(());
         };
         match config::load(&path) {
@@ -94,6 +97,9 @@ mod tests {
         let outcome = Check { conf: Some(conf) }.run(&mut out);
         let text = String::from_utf8(out).unwrap();
         assert!(outcome.is_err());
-        assert!(text.contains("umbra.toml:2") && text.contains("umbra.toml:3"), "{text}");
+        assert!(
+            text.contains("umbra.toml:2") && text.contains("umbra.toml:3"),
+            "{text}"
+        );
     }
 }

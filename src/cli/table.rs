@@ -36,17 +36,8 @@ impl Table {
     /// Adds a row. An empty cell is shown as `-`; control characters, which could drive the terminal, as `?`.
     pub fn row<const N: usize>(&mut self, cells: [String; N]) {
         debug_assert_eq!(N, self.heads.len(), "one cell for every column");
-        self.rows.push(cells.into_iter().map(|cell| clean(&cell)).collect());
-    }
-
-    /// How many rows there are.
-    pub fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    /// Whether there is no row.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.rows
+            .push(cells.into_iter().map(|cell| clean(&cell)).collect());
     }
 }
 
@@ -57,7 +48,11 @@ impl std::fmt::Display for Table {
             .iter()
             .enumerate()
             .map(|(i, (head, _))| {
-                let cells = self.rows.iter().filter_map(|row| row.get(i)).map(|cell| width(cell));
+                let cells = self
+                    .rows
+                    .iter()
+                    .filter_map(|row| row.get(i))
+                    .map(|cell| width(cell));
                 cells.max().unwrap_or(0).max(width(head))
             })
             .collect();
@@ -92,15 +87,24 @@ fn clean(cell: &str) -> String {
     if cell.is_empty() {
         return "-".into();
     }
-    cell.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    cell.chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect()
 }
 
 /// Columns of a terminal that the text takes: two for the wide scripts of East Asia.
 fn width(text: &str) -> usize {
     text.chars()
         .map(|c| match u32::from(c) {
-            0x1100..=0x115F | 0x2E80..=0xA4CF | 0xAC00..=0xD7A3 | 0xF900..=0xFAFF | 0xFE30..=0xFE6F
-            | 0xFF00..=0xFF60 | 0xFFE0..=0xFFE6 | 0x1F300..=0x1FAFF | 0x20000..=0x3FFFD => 2,
+            0x1100..=0x115F
+            | 0x2E80..=0xA4CF
+            | 0xAC00..=0xD7A3
+            | 0xF900..=0xFAFF
+            | 0xFE30..=0xFE6F
+            | 0xFF00..=0xFF60
+            | 0xFFE0..=0xFFE6
+            | 0x1F300..=0x1FAFF
+            | 0x20000..=0x3FFFD => 2,
             _ => 1,
         })
         .sum()

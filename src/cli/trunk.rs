@@ -24,12 +24,22 @@ impl Trunk {
     pub fn run(self, control: &Control, out: &mut dyn Write) -> anyhow::Result<()> {
         let Self::List(form) = self;
         let page = control.get("/v1/trunks", &[])?;
-        let trunks = page.get("trunks").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let trunks = page
+            .get("trunks")
+            .and_then(Value::as_array)
+            .map_or(&[][..], Vec::as_slice);
         if form.json {
             screen::write_json_rows(out, trunks)?;
             return Ok(());
         }
-        let mut table = Table::new(&["NAME", "ACCEPTS FROM", "GATEWAYS", "NUMBERS AS", "MAY SHOW", "DEFAULT"]);
+        let mut table = Table::new(&[
+            "NAME",
+            "ACCEPTS FROM",
+            "GATEWAYS",
+            "NUMBERS AS",
+            "MAY SHOW",
+            "DEFAULT",
+        ]);
         for trunk in trunks {
             table.row([
                 text(trunk, "name"),

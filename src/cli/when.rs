@@ -19,7 +19,9 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(fault)?;
         let (number, after) = rest.split_at(digits);
-        let letters = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
+        let letters = after
+            .find(|c: char| !c.is_ascii_alphabetic())
+            .unwrap_or(after.len());
         let (name, after) = after.split_at(letters);
         let unit = match name {
             "s" | "sec" => 1,
@@ -42,7 +44,11 @@ pub fn duration(text: &str) -> Result<Duration, String> {
             .ok_or_else(fault)?;
         rest = after.trim_start();
     }
-    if text.is_empty() { Err(fault()) } else { Ok(Duration::from_secs(total)) }
+    if text.is_empty() {
+        Err(fault())
+    } else {
+        Ok(Duration::from_secs(total))
+    }
 }
 
 /// Reads `2026-12-31 00:00[:00]` or `2026-12-31` on local clocks, or either with an offset or `Z`.
@@ -79,12 +85,15 @@ fn time_in(text: &str, offset_s: impl Fn(i64) -> i64) -> Result<Wall, String> {
 /// As [`time`].
 pub fn past(text: &str) -> Result<Wall, String> {
     match duration(text) {
-        Ok(ago) => {
-            let ago_ms = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
-            Ok(Wall::from_millis(now().as_millis().saturating_sub(ago_ms)))
-        }
+        Ok(length) => Ok(ago(length)),
         Err(_) => time(text).map_err(|fault| format!("{fault}; or how long ago: 1h")),
     }
+}
+
+/// The moment that lies so far back.
+pub fn ago(length: Duration) -> Wall {
+    let ms = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
+    Wall::from_millis(now().as_millis().saturating_sub(ms))
 }
 
 /// This moment.
@@ -99,8 +108,12 @@ pub fn show_time(wall: Wall) -> String {
 }
 
 fn show_time_at(wall: Wall, offset_s: i64) -> String {
-    let local = Wall::from_millis(wall.as_millis().saturating_add(offset_s.saturating_mul(1_000))).to_string();
-    let (day, clock) = (local.get(..10).unwrap_or(&local), local.get(11..19).unwrap_or_default());
+    let local =
+        Wall::from_millis(wall.as_millis().saturating_add(offset_s.saturating_mul(1_000))).to_string();
+    let (day, clock) = (
+        local.get(..10).unwrap_or(&local),
+        local.get(11..19).unwrap_or_default(),
+    );
     let sign = if offset_s < 0 { '-' } else { '+' };
     let minutes = offset_s.abs() / 60;
     format!("{day} {clock} {sign}{:02}:{:02}", minutes / 60, minutes % 60)
@@ -132,12 +145,29 @@ mod tests {
 
     #[test]
     fn durations_read_as_people_write_them() {
-        for (text, seconds) in
-            [("10m", 600), ("1h30m", 5_400), ("90s", 90), ("7d", 604_800), ("1h 5s", 3_605), ("45", 45), ("2w", 1_209_600)]
-        {
+        for (text, seconds) in [
+            ("10m", 600),
+            ("1h30m", 5_400),
+            ("90s", 90),
+            ("7d", 604_800),
+            ("1h 5s", 3_605),
+            ("45", 45),
+            ("2w", 1_209_600),
+        ] {
             assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
-        for bad in ["", "m", "10x", "5m1h", "1h1h", "-5m", "1.5h", "99999999999999999999s", "9999999999999999w", "10m5"] {
+        for bad in [
+            "",
+            "m",
+            "10x",
+            "5m1h",
+            "1h1h",
+            "-5m",
+            "1.5h",
+            "99999999999999999999s",
+            "9999999999999999w",
+            "10m5",
+        ] {
             assert!(duration(bad).is_err(), "{bad}");
         }
     }
@@ -153,19 +183,42 @@ mod tests {
     /// Berlin in 2026: summer time from March 29 01:00 UTC to October 25 01:00 UTC.
     fn berlin(unix_s: i64) -> i64 {
         let at = |text| Wall::parse_rfc3339(text).unwrap().as_millis() / 1_000;
-        if (at("2026-03-29T01:00:00Z")..at("2026-10-25T01:00:00Z")).contains(&unix_s) { 7_200 } else { 3_600 }
+        if (at("2026-03-29T01:00:00Z")..at("2026-10-25T01:00:00Z")).contains(&unix_s) {
+            7_200
+        } else {
+            3_600
+        }
     }
 
     #[test]
     fn a_local_time_is_read_with_the_offset_of_that_day() {
         let read = |text| time_in(text, berlin).map(|w| w.to_string());
-        assert_eq!(read("2026-07-01 12:00").as_deref(), Ok("2026-07-01T10:00:00.000Z"));
-        assert_eq!(read("2026-12-31 00:00").as_deref(), Ok("2026-12-30T23:00:00.000Z"));
+        assert_eq!(
+            read("2026-07-01 12:00").as_deref(),
+            Ok("2026-07-01T10:00:00.000Z")
+        );
+        assert_eq!(
+            read("2026-12-31 00:00").as_deref(),
+            Ok("2026-12-30T23:00:00.000Z")
+        );
         assert_eq!(read("2026-12-31").as_deref(), Ok("2026-12-30T23:00:00.000Z"));
-        assert_eq!(read("2026-03-29 03:00").as_deref(), Ok("2026-03-29T01:00:00.000Z"));
-        assert_eq!(read("2026-07-01T12:00:30+08:00").as_deref(), Ok("2026-07-01T04:00:30.000Z"));
+        assert_eq!(
+            read("2026-03-29 03:00").as_deref(),
+            Ok("2026-03-29T01:00:00.000Z")
+        );
+        assert_eq!(
+            read("2026-07-01T12:00:30+08:00").as_deref(),
+            Ok("2026-07-01T04:00:30.000Z")
+        );
         assert!(read("2026-03-29 02:30").unwrap_err().contains("skip"));
-        for bad in ["", "tomorrow", "2026-13-01", "2026-12-31 25:00", "12:00", "二〇二六年"] {
+        for bad in [
+            "",
+            "tomorrow",
+            "2026-13-01",
+            "2026-12-31 25:00",
+            "12:00",
+            "二〇二六年",
+        ] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }
@@ -174,6 +227,9 @@ mod tests {
     fn a_time_is_shown_with_its_offset() {
         let wall = Wall::parse_rfc3339("2026-12-30T16:00:00Z").unwrap();
         assert_eq!(show_time_at(wall, 8 * 3_600), "2026-12-31 00:00:00 +08:00");
-        assert_eq!(show_time_at(wall, -(3 * 3_600 + 1_800)), "2026-12-30 12:30:00 -03:30");
+        assert_eq!(
+            show_time_at(wall, -(3 * 3_600 + 1_800)),
+            "2026-12-30 12:30:00 -03:30"
+        );
     }
 }
