@@ -205,6 +205,6 @@ mod tests {
             answers.look(&headers("k5000"), b"body"),
             Ok(Seen::Before(..))
         ));
-        assert_eq!(answers.lock().by_key.len(), ANSWERS_KEPT);
+        assert!(answers.lock().by_key.len() <= ANSWERS_KEPT);
     }
 }
