@@ -16,7 +16,11 @@ pub struct Shard {
 
 impl Shard {
     /// The only shard there is.
-    pub const ALONE: Self = Self { index: 0, count: 1, key: [0, 0] };
+    pub const ALONE: Self = Self {
+        index: 0,
+        count: 1,
+        key: [0, 0],
+    };
 
     /// The index of the shard that has this Call-ID's messages.
     pub fn home_of(&self, call_id: &[u8]) -> usize {
@@ -45,7 +49,14 @@ mod tests {
         for n in 0..300_u32 {
             let id = format!("call-{n}");
             let homes: Vec<usize> = (0..3)
-                .filter(|index| Shard { index: *index, count: 3, key: [1, 2] }.is_home(id.as_bytes()))
+                .filter(|index| {
+                    Shard {
+                        index: *index,
+                        count: 3,
+                        key: [1, 2],
+                    }
+                    .is_home(id.as_bytes())
+                })
                 .collect();
             assert_eq!(homes.len(), 1);
             calls[homes[0]] += 1;
