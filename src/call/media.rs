@@ -29,9 +29,11 @@ impl Order {
     /// The port that the order is about (the first of two).
     pub fn port(&self) -> MediaPort {
         match self {
-            Self::Bind(port) | Self::Open(port, _) | Self::Change(port, _) | Self::Join(port, _) | Self::Close(port) => {
-                *port
-            }
+            Self::Bind(port)
+            | Self::Open(port, _)
+            | Self::Change(port, _)
+            | Self::Join(port, _)
+            | Self::Close(port) => *port,
         }
     }
 }
@@ -112,7 +114,14 @@ impl Ports {
             .filter(|base| lane_of(MediaPort(*base), first, count) == index)
             .map(Berth)
             .collect();
-        Self { first, unbound, binding: HashMap::new(), ready: VecDeque::new(), resting: VecDeque::new(), in_use: 0 }
+        Self {
+            first,
+            unbound,
+            binding: HashMap::new(),
+            ready: VecDeque::new(),
+            resting: VecDeque::new(),
+            in_use: 0,
+        }
     }
 
     /// Orders that keep enough berths bound ahead of need.
@@ -193,10 +202,17 @@ mod tests {
     #[test]
     fn berths_are_bound_ahead_of_need_and_both_legs_share_one() {
         let mut ports = Ports::slice(20_000, 29_999, 0, 1);
-        assert_eq!(ports.take(Instant::default()), None, "nothing is used before it is bound");
+        assert_eq!(
+            ports.take(Instant::default()),
+            None,
+            "nothing is used before it is bound"
+        );
         assert_eq!(bind_all(&mut ports), 2 * PORTS_AHEAD);
         let berth = ports.take(Instant::default()).expect("bound");
-        assert_eq!((berth.caller(), berth.callee()), (MediaPort(20_000), MediaPort(20_002)));
+        assert_eq!(
+            (berth.caller(), berth.callee()),
+            (MediaPort(20_000), MediaPort(20_002))
+        );
         assert_eq!(Berth::of(MediaPort(20_002), 20_000), berth);
     }
 
@@ -209,7 +225,11 @@ mod tests {
         assert_eq!(ports.take(start), None, "the slice is dry");
         ports.give_back(start, berth);
         assert_eq!(ports.take(start + Duration::from_millis(1_999)), None);
-        assert_eq!(ports.take(start + PORT_REST_MIN), Some(berth), "rather a short rest than no call");
+        assert_eq!(
+            ports.take(start + PORT_REST_MIN),
+            Some(berth),
+            "rather a short rest than no call"
+        );
         assert_eq!(ports.in_use(), 1);
     }
 

@@ -21,7 +21,10 @@ impl Bounce {
 
     /// A status with the header that it needs.
     pub const fn with(status: u16, name: &'static str, value: String) -> Self {
-        Self { status, header: Some((name, value)) }
+        Self {
+            status,
+            header: Some((name, value)),
+        }
     }
 }
 
