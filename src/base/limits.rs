@@ -48,6 +48,8 @@ pub const RING_TIMEOUT: Duration = Duration::from_secs(60);
 pub const RING_TIMEOUT_MIN: Duration = Duration::from_secs(5);
 /// The longest ring time-out.
 pub const RING_TIMEOUT_MAX: Duration = Duration::from_secs(180);
+/// The shortest maximum call duration.
+pub const CALL_DURATION_MIN: Duration = Duration::from_secs(60);
 /// The longest maximum call duration.
 pub const CALL_DURATION_MAX: Duration = Duration::from_secs(1_440 * 60);
 
@@ -59,6 +61,14 @@ pub const AXB_PAIRS_PER_X_MAX: usize = 5_000;
 pub const EXPIRY_MIN: Duration = Duration::from_secs(60);
 /// Ended rules stay readable at least this long, for attempts that arrived while they lived.
 pub const ENDED_RULES_KEPT: Duration = Duration::from_secs(600);
+/// Versions of one binding that are kept for attempts that arrived before an update.
+pub const BINDING_VERSIONS_KEPT: usize = 32;
+/// Bindings, live and past, that one (X, number) key points to; the longest past go first.
+pub const RULES_PER_KEY_MAX: usize = 16;
+/// Bytes of a name: of a pool, an account, a trunk.
+pub const NAME_BYTES_MAX: usize = 64;
+/// Trunks that one number names.
+pub const TRUNKS_PER_NUMBER_MAX: usize = 16;
 /// Bytes of user data that a binding carries.
 pub const USER_DATA_BYTES_MAX: usize = 256;
 /// Bytes of an order id.
@@ -71,6 +81,8 @@ pub const BATCH_MAX: usize = 1_000;
 pub const PAGE: usize = 100;
 /// Rows of one page of a listing: the most that can be asked for.
 pub const PAGE_MAX: usize = 1_000;
+/// Records that one page of a filtered listing may look at; a page that reaches it is short.
+pub const PAGE_SCAN_MAX: usize = 50_000;
 
 /// CDRs that wait in memory while the disk refuses them; when full, new calls get 503.
 pub const CDR_BUFFER: usize = 10_000;
