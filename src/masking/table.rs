@@ -81,6 +81,8 @@ pub struct Counts {
     pub bindings_live: usize,
     /// Ended bindings that are still kept.
     pub bindings_ended: usize,
+    /// Keys that have a rule, live or past.
+    pub rules: usize,
 }
 
 impl Default for Table {
@@ -175,6 +177,7 @@ impl Table {
     pub fn counts(&self) -> Counts {
         let index = self.index();
         Counts {
+            rules: self.rules.len(),
             accounts: index.accounts.len(),
             pools: index.pools.len(),
             numbers: index.in_pool.values().map(BTreeSet::len).sum(),
