@@ -1,1 +1,344 @@
 //! The only writer of messages.
+//!
+//! No value can break out of its line: a CR or LF in one, and the white space around it, is written as one space,
+//! which is also how a received fold is unfolded (RFC 3261 §7.3.1). A header whose name is no token is left out, and
+//! what can't stand in a Request-URI is escaped. So injection is impossible by construction, and nothing needs refusing.
+
+use std::net::SocketAddr;
+
+use super::header::{self, Name, NameAddr, Rport, Via};
+use super::lexer::{Head, Start};
+use super::message::Message;
+use super::method::{Method, reason_phrase};
+use super::path::{Path, Transport};
+
+/// The hops that a request of a new transaction may take (RFC 3261 §8.1.1.6).
+const MAX_FORWARDS: u8 = 70;
+
+/// A body and what it is.
+#[derive(Clone, Copy)]
+pub struct Body<'r> {
+    /// `application/sdp`
+    pub content_type: &'r str,
+    /// Any bytes.
+    pub bytes: &'r [u8],
+}
+
+/// What a response says beyond what it copies from its request.
+#[derive(Clone, Copy)]
+pub struct Response<'r> {
+    /// 100–699. The phrase beside it is always our own.
+    pub status: u16,
+    /// The tag for To, if the request's has none. Only a 100 goes without (RFC 3261 §8.2.6.2).
+    pub to_tag: Option<&'r [u8]>,
+    /// Contact's whole value: `<sip:…>`.
+    pub contact: Option<&'r [u8]>,
+    /// Other headers, name and value, in order.
+    pub headers: &'r [(&'r str, &'r str)],
+    /// The body; without one, Content-Length is 0.
+    pub body: Option<Body<'r>>,
+}
+
+/// Writes a response (RFC 3261 §8.2.6).
+///
+/// Copies Via (the topmost gets `received` and `rport`: §18.2.1, RFC 3581 §4), From, To, Call-ID, CSeq; for
+/// 101–299 to an INVITE also Record-Route (§12.1.1), for 100 Timestamp. What the request lacks is left out: a request that
+/// can't be read is answered as well as it can be. `source` is where it came from.
+pub fn response(request: &Head, source: SocketAddr, response: &Response) -> Vec<u8> {
+    let mut out = Writer::default();
+    out.text(format_args!(
+        "SIP/2.0 {} {}\r\n",
+        response.status,
+        reason_phrase(response.status)
+    ));
+    for (at, via) in request.values(Name::Via).enumerate() {
+        if at == 0 {
+            out.name(Name::Via.text());
+            out.answered_via(via, source);
+            out.end();
+        } else {
+            out.line(Name::Via.text(), via);
+        }
+    }
+    let invite = match request.start() {
+        Start::Request { method, .. } => *method == Method::Invite,
+        Start::Response { .. } => false,
+    };
+    if invite && (101..300).contains(&response.status) {
+        for route in request.lines(Name::RecordRoute) {
+            out.line(Name::RecordRoute.text(), route);
+        }
+    }
+    out.optional(Name::From.text(), request.get(Name::From));
+    if let Some(to) = request.get(Name::To) {
+        let tagged = NameAddr::parse(to).is_some_and(|to| to.tag().is_some());
+        out.name(Name::To.text());
+        out.value(to);
+        if let Some(tag) = response.to_tag.filter(|_| !tagged) {
+            out.value(b";tag=");
+            out.value(tag);
+        }
+        out.end();
+    }
+    out.optional(Name::CallId.text(), request.get(Name::CallId));
+    out.optional(Name::CSeq.text(), request.get(Name::CSeq));
+    if response.status == 100 {
+        out.optional("Timestamp", request.other("Timestamp"));
+    }
+    out.optional(Name::Contact.text(), response.contact);
+    out.headers(response.headers);
+    out.body(response.body)
+}
+
+/// Where the responses to a request go that came by `came` (RFC 3261 §18.2.2, RFC 3581 §4): back to its source, to the
+/// source port if it asked so (`rport`) and else to Via's port. `maddr` is ignored: nobody is sent answers that he didn't
+/// ask for.
+pub fn reply_path(request: &Head, came: Path) -> Path {
+    let Some(via) = request.values(Name::Via).next().and_then(Via::parse) else {
+        return came;
+    };
+    let port = match via.rport {
+        Rport::Asked | Rport::Port(_) => return came,
+        Rport::Absent => via.port.unwrap_or(came.transport.default_port()),
+    };
+    // On a stream the flow comes first; this address is for when it is gone.
+    Path {
+        remote: SocketAddr::new(came.remote.ip(), port),
+        ..came
+    }
+}
+
+/// A request, spelt out: what isn't here can't be sent. Not `Clone`, and no function makes one from a message.
+pub struct Request<'r> {
+    /// The method.
+    pub method: Method,
+    /// The Request-URI.
+    pub uri: &'r [u8],
+    /// How it travels, for Via.
+    pub transport: Transport,
+    /// Our address as others see it, for Via.
+    pub sent_by: SocketAddr,
+    /// Via's branch, with the cookie `z9hG4bK`.
+    pub branch: &'r [u8],
+    /// From's whole value, with its tag.
+    pub from: &'r [u8],
+    /// To's whole value, with its tag inside a dialog.
+    pub to: &'r [u8],
+    /// Call-ID.
+    pub call_id: &'r [u8],
+    /// CSeq's number, less than 2³¹.
+    pub cseq: u32,
+    /// Max-Forwards.
+    pub max_forwards: u8,
+    /// Route values, in order.
+    pub routes: &'r [Box<[u8]>],
+    /// Contact's whole value: `<sip:…>`.
+    pub contact: Option<&'r [u8]>,
+    /// Other headers, name and value, in order.
+    pub headers: &'r [(&'r str, &'r str)],
+    /// The body; without one, Content-Length is 0.
+    pub body: Option<Body<'r>>,
+}
+
+/// Writes a request (RFC 3261 §8.1.1). Its Via asks for `rport` (RFC 3581).
+pub fn request(request: &Request) -> Vec<u8> {
+    let mut out = Writer::default();
+    out.start(request.method, request.uri);
+    out.name(Name::Via.text());
+    out.text(format_args!(
+        "SIP/2.0/{} {};branch=",
+        request.transport.via_token(),
+        request.sent_by
+    ));
+    out.value(request.branch);
+    out.value(b";rport");
+    out.end();
+    out.max_forwards(request.max_forwards);
+    for route in request.routes {
+        out.line(Name::Route.text(), route);
+    }
+    out.line(Name::From.text(), request.from);
+    out.line(Name::To.text(), request.to);
+    out.line(Name::CallId.text(), request.call_id);
+    out.cseq(request.cseq, request.method);
+    out.optional(Name::Contact.text(), request.contact);
+    out.headers(request.headers);
+    out.body(request.body)
+}
+
+/// Writes the ACK of a response of 300–699 to an INVITE of ours (RFC 3261 §17.1.1.3): the INVITE's Request-URI, top Via,
+/// Route, From, Call-ID and CSeq number, the response's To.
+///
+/// `None` if `invite` is no INVITE or the response no response.
+pub fn ack_for_failure(invite: &[u8], response: &Message) -> Option<Vec<u8>> {
+    response.status()?;
+    let invite = Message::parse(invite).ok()?;
+    follow(&invite, Method::Ack, response.get(Name::To)?)
+}
+
+/// Writes the CANCEL of an INVITE of ours (RFC 3261 §9.1): the same Request-URI, top Via, Route, From, To, Call-ID and
+/// CSeq number.
+///
+/// `None` if `invite` is no INVITE.
+pub fn cancel(invite: &[u8]) -> Option<Vec<u8>> {
+    let invite = Message::parse(invite).ok()?;
+    follow(&invite, Method::Cancel, invite.get(Name::To)?)
+}
+
+/// A request that shares its INVITE's transaction or branch.
+fn follow(invite: &Message, method: Method, to: &[u8]) -> Option<Vec<u8>> {
+    if invite.status().is_some() || invite.method() != Method::Invite {
+        return None;
+    }
+    let mut out = Writer::default();
+    out.start(method, invite.request_uri());
+    out.line(Name::Via.text(), invite.values(Name::Via).next()?);
+    out.max_forwards(MAX_FORWARDS);
+    for route in invite.lines(Name::Route) {
+        out.line(Name::Route.text(), route);
+    }
+    out.optional(Name::From.text(), invite.get(Name::From));
+    out.line(Name::To.text(), to);
+    out.line(Name::CallId.text(), invite.call_id());
+    out.cseq(invite.cseq().number, method);
+    Some(out.body(None))
+}
+
+/// Text that grows line by line.
+struct Writer(Vec<u8>);
+
+impl Default for Writer {
+    fn default() -> Self {
+        // Most messages fit, and few waste half of it.
+        Self(Vec::with_capacity(1024))
+    }
+}
+
+impl Writer {
+    /// Text of our own, free of foreign values.
+    fn text(&mut self, text: std::fmt::Arguments<'_>) {
+        use std::io::Write;
+        self.0.write_fmt(text).expect("a Vec takes any write");
+    }
+
+    fn start(&mut self, method: Method, uri: &[u8]) {
+        self.text(format_args!("{method} "));
+        for byte in uri {
+            if byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b'"') {
+                self.0.push(*byte);
+            } else {
+                self.text(format_args!("%{byte:02X}"));
+            }
+        }
+        self.0.extend_from_slice(b" SIP/2.0\r\n");
+    }
+
+    fn name(&mut self, name: &str) {
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(b": ");
+    }
+
+    /// A value, or a part of one: without line breaks, whatever it holds.
+    fn value(&mut self, value: &[u8]) {
+        if !value.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
+            self.0.extend_from_slice(value);
+            return;
+        }
+        for (at, piece) in value.split(|byte| matches!(byte, b'\r' | b'\n')).enumerate() {
+            let piece = header::trim(piece);
+            if at > 0 && !piece.is_empty() {
+                self.0.push(b' ');
+            }
+            self.0.extend_from_slice(piece);
+        }
+    }
+
+    fn end(&mut self) {
+        self.0.extend_from_slice(b"\r\n");
+    }
+
+    fn line(&mut self, name: &str, value: &[u8]) {
+        self.name(name);
+        self.value(value);
+        self.end();
+    }
+
+    fn optional(&mut self, name: &str, value: Option<&[u8]>) {
+        if let Some(value) = value {
+            self.line(name, value);
+        }
+    }
+
+    fn max_forwards(&mut self, hops: u8) {
+        self.text(format_args!("{}: {hops}\r\n", Name::MaxForwards.text()));
+    }
+
+    fn cseq(&mut self, number: u32, method: Method) {
+        self.text(format_args!("{}: {number} {method}\r\n", Name::CSeq.text()));
+    }
+
+    /// The topmost Via of a request, as its response carries it.
+    fn answered_via(&mut self, via: &[u8], source: SocketAddr) {
+        let mut pieces = semicolons(via);
+        self.value(pieces.next().unwrap_or_default());
+        let mut asked = false;
+        for piece in pieces {
+            let name = header::trim(piece.split(|byte| *byte == b'=').next().unwrap_or_default());
+            // Both say what *we* see: what is there already is not to be believed.
+            if name.eq_ignore_ascii_case(b"rport") {
+                asked = true;
+            } else if !name.eq_ignore_ascii_case(b"received") {
+                self.value(b";");
+                self.value(piece);
+            }
+        }
+        let sent_by = Via::parse(via).and_then(|via| super::uri::Host::parse(via.host)?.ip());
+        // RFC 3581 §4: with rport, received is written even if it says nothing new.
+        if asked || sent_by != Some(source.ip()) {
+            self.text(format_args!(";received={}", source.ip()));
+        }
+        if asked {
+            self.text(format_args!(";rport={}", source.port()));
+        }
+    }
+
+    fn headers(&mut self, headers: &[(&str, &str)]) {
+        for (name, value) in headers {
+            if header::is_token(name.as_bytes()) {
+                self.line(name, value.as_bytes());
+            }
+        }
+    }
+
+    /// What closes a message.
+    fn body(mut self, body: Option<Body>) -> Vec<u8> {
+        let bytes = body.map_or(&[][..], |body| body.bytes);
+        if let Some(body) = body {
+            self.line(Name::ContentType.text(), body.content_type.as_bytes());
+        }
+        self.text(format_args!(
+            "{}: {}\r\n\r\n",
+            Name::ContentLength.text(),
+            bytes.len()
+        ));
+        self.0.extend_from_slice(bytes);
+        self.0
+    }
+}
+
+/// The pieces between semicolons that stand outside quotes.
+fn semicolons(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    text.split(move |byte| {
+        if escaped {
+            escaped = false;
+            return false;
+        }
+        match byte {
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ => return *byte == b';' && !quoted,
+        }
+        false
+    })
+}

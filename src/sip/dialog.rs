@@ -1,1 +1,373 @@
-//! Dialogs (RFC 3261 §12).
+//! Dialogs (RFC 3261 §12): what two parties remember of each other between an INVITE and a BYE.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::build::{self, Body};
+use super::header::{Name, NameAddr, trim};
+use super::message::Message;
+use super::method::Method;
+use super::path::Path;
+use super::uri::{Host, Scheme, Uri};
+use crate::base::limits::SIP_ROUTE_BYTES_MAX;
+
+/// Names a dialog: Call-ID, local tag, remote tag (§12). Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct DialogId {
+    /// All three, one after the other.
+    text: Arc<[u8]>,
+    call_id_len: usize,
+    local_tag_len: usize,
+}
+
+impl DialogId {
+    fn new(call_id: &[u8], local_tag: &[u8], remote_tag: &[u8]) -> Self {
+        Self {
+            text: [call_id, local_tag, remote_tag].concat().into(),
+            call_id_len: call_id.len(),
+            local_tag_len: local_tag.len(),
+        }
+    }
+
+    /// Call-ID.
+    pub fn call_id(&self) -> &[u8] {
+        self.text.get(..self.call_id_len).unwrap_or_default()
+    }
+
+    /// The tag that we gave.
+    pub fn local_tag(&self) -> &[u8] {
+        let end = self.call_id_len.saturating_add(self.local_tag_len);
+        self.text.get(self.call_id_len..end).unwrap_or_default()
+    }
+
+    /// The tag that they gave; empty for an RFC 2543 party.
+    pub fn remote_tag(&self) -> &[u8] {
+        let start = self.call_id_len.saturating_add(self.local_tag_len);
+        self.text.get(start..).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for DialogId {
+    /// Says nothing: a party's Call-ID and tag may hold its number.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DialogId(…)")
+    }
+}
+
+/// How a request's CSeq stands to those before it (§12.2.2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sequence {
+    /// Not lower than the last one.
+    InOrder,
+    /// Lower than the last one: 500.
+    Stale,
+}
+
+/// What a caller knows of the dialog before an answer comes.
+#[derive(Clone, Copy)]
+pub struct LocalParty<'p> {
+    /// The INVITE's Call-ID.
+    pub call_id: &'p [u8],
+    /// Its From tag.
+    pub local_tag: &'p [u8],
+    /// Its From value without the tag.
+    pub local: &'p [u8],
+    /// Its To value (without a tag).
+    pub remote: &'p [u8],
+    /// Its CSeq number.
+    pub cseq: u32,
+    /// Its Request-URI: the target when an answer has no Contact that can be used.
+    pub request_uri: &'p [u8],
+}
+
+/// Route values, first hop first.
+type Routes = Box<[Box<[u8]>]>;
+
+/// One dialog, seen from our side.
+#[derive(Clone)]
+pub struct Dialog {
+    id: DialogId,
+    /// Our From value in requests, without the tag.
+    local: Box<[u8]>,
+    /// Our To value in requests, without the tag.
+    remote: Box<[u8]>,
+    local_cseq: u32,
+    /// `None` until the other side sent a request.
+    remote_cseq: Option<u32>,
+    target: Box<[u8]>,
+    routes: Routes,
+    path: Path,
+}
+
+impl std::fmt::Debug for Dialog {
+    /// Says little: identities and targets hold numbers.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dialog")
+            .field("local_cseq", &self.local_cseq)
+            .field("remote_cseq", &self.remote_cseq)
+            .field("routes", &self.routes.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Dialog {
+    /// The dialog of an INVITE that came in by `came` and is answered with `local_tag` (§12.1.1).
+    ///
+    /// `None` if Contact is absent (§8.1.1.8 demands it), is no `sip:` or `sips:` URI, or is with the Record-Route
+    /// longer than [`SIP_ROUTE_BYTES_MAX`]; or if a Record-Route value can't be read: answer 400.
+    pub fn uas(invite: &Message, local_tag: &[u8], came: Path) -> Option<Self> {
+        let routes: Vec<&[u8]> = invite.values(Name::RecordRoute).collect();
+        let target = target_of(invite)?;
+        Some(Self {
+            id: DialogId::new(
+                invite.call_id(),
+                local_tag,
+                invite.from().tag().unwrap_or_default(),
+            ),
+            local: identity(invite.get(Name::To)?)?.into(),
+            remote: identity(invite.get(Name::From)?)?.into(),
+            local_cseq: 0,
+            remote_cseq: Some(invite.cseq().number),
+            routes: keep_routes(&routes, target)?,
+            target: target.into(),
+            path: came,
+        })
+    }
+
+    /// The dialog that a response of 101–299 to an INVITE of ours creates (§12.1.2). `path` is the way the INVITE went.
+    ///
+    /// `None` for another status, a provisional response without To tag, or a route set that is too long or can't be read.
+    /// A Contact that can't be used leaves the Request-URI as the target.
+    pub fn uac(local: &LocalParty, response: &Message, path: Path) -> Option<Self> {
+        let remote_tag = match (response.status()?, response.to().tag()) {
+            (101..300, Some(tag)) => tag,
+            // An RFC 2543 callee has no tag (§12.1.2).
+            (200..300, None) => &[],
+            (..101 | 300.., _) | (101..200, None) => return None,
+        };
+        let (target, routes) = answered_route(response, local.request_uri)?;
+        Some(Self {
+            id: DialogId::new(local.call_id, local.local_tag, remote_tag),
+            local: local.local.into(),
+            remote: identity(local.remote)?.into(),
+            local_cseq: local.cseq,
+            remote_cseq: None,
+            routes,
+            target,
+            path,
+        })
+    }
+
+    /// An early dialog of ours became a confirmed one by this 2xx: the route set is taken anew, the target too (§13.2.2.4).
+    /// What can't be used changes nothing.
+    pub fn confirm(&mut self, response: &Message) {
+        if let Some((target, routes)) = answered_route(response, &self.target) {
+            self.target = target;
+            self.routes = routes;
+        }
+    }
+
+    /// The dialog's name.
+    pub fn id(&self) -> DialogId {
+        self.id.clone()
+    }
+
+    /// The dialog that a received message belongs to. To holds our tag in a request, From in a response.
+    /// `None` for a request without a To tag, a response without a From tag.
+    pub fn id_of(message: &Message) -> Option<DialogId> {
+        let (ours, theirs) = match message.status() {
+            None => (message.to(), message.from()),
+            Some(_) => (message.from(), message.to()),
+        };
+        Some(DialogId::new(
+            message.call_id(),
+            ours.tag()?,
+            theirs.tag().unwrap_or_default(),
+        ))
+    }
+
+    /// Judges the CSeq of a request in this dialog, neither ACK nor CANCEL (they repeat the INVITE's), and takes note of it.
+    ///
+    /// An equal one is in order, as §12.2.2 has it: repetitions end in their transaction, and a proxy that fails over
+    /// may send one request twice with two branches.
+    pub fn accept(&mut self, cseq: u32) -> Sequence {
+        if self.remote_cseq.is_some_and(|last| cseq < last) {
+            return Sequence::Stale;
+        }
+        self.remote_cseq = Some(cseq);
+        Sequence::InOrder
+    }
+
+    /// A re-INVITE or UPDATE, or the 2xx to one, may move the other side's Contact (§12.2.1.2, §12.2.2).
+    /// One that can't be used, or is too long, changes nothing.
+    pub fn refresh_target(&mut self, message: &Message) {
+        if let Some(target) = target_of(message)
+            && fits(self.routes.iter().map(|route| &**route), target)
+        {
+            self.target = target.into();
+        }
+    }
+
+    /// The CSeq number of our next request; 1 for the first one of a callee.
+    pub fn next_cseq(&mut self) -> u32 {
+        // §8.1.1.5: below 2³¹. A dialog that sent so many begins again, rather than send what nobody may read.
+        self.local_cseq = (self.local_cseq + 1) & 0x7fff_ffff;
+        self.local_cseq
+    }
+
+    /// Writes a request in this dialog (§12.2.1.1). `cseq` comes from [`Dialog::next_cseq`]; an ACK has its INVITE's.
+    /// `contact` is a whole value (`<sip:…>`), `branch` holds the cookie, `sent_by` is our address for Via.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is one line of the message, and every caller names them all"
+    )]
+    pub fn request(
+        &self,
+        method: Method,
+        cseq: u32,
+        branch: &[u8],
+        sent_by: SocketAddr,
+        contact: Option<&[u8]>,
+        headers: &[(&str, &str)],
+        body: Option<Body>,
+        max_forwards: u8,
+    ) -> Vec<u8> {
+        let from = tagged(&self.local, self.id.local_tag());
+        let to = tagged(&self.remote, self.id.remote_tag());
+        let mut strict: Vec<Box<[u8]>> = Vec::new();
+        let (uri, routes) = match self.routes.split_first() {
+            Some((first, rest)) if !is_loose(first) => {
+                // §12.2.1.1: a strict router wants itself in the Request-URI, and the target last among the routes.
+                strict.extend_from_slice(rest);
+                strict.push([b"<", &*self.target, b">"].concat().into());
+                (uri_of(first).unwrap_or(&self.target), strict.as_slice())
+            }
+            Some(_) | None => (&*self.target, &*self.routes),
+        };
+        build::request(&build::Request {
+            method,
+            uri,
+            transport: self.next_hop().transport,
+            sent_by,
+            branch,
+            from: &from,
+            to: &to,
+            call_id: self.id.call_id(),
+            cseq,
+            max_forwards,
+            routes,
+            contact,
+            headers,
+            body,
+        })
+    }
+
+    /// Where this dialog's requests go: to the first route, or else the target, if that is an address; by the
+    /// transport it names. A host name is not looked up: the request goes the way the dialog came.
+    pub fn next_hop(&self) -> Path {
+        let first = self.routes.first().and_then(|route| uri_of(route));
+        let Some(uri) = Uri::parse(first.unwrap_or(&self.target)).ok() else {
+            return self.path;
+        };
+        let Host::Ip(ip) = uri.host else {
+            return self.path;
+        };
+        let transport = uri.transport().unwrap_or(self.path.transport);
+        let remote = SocketAddr::new(ip, uri.port.unwrap_or(transport.default_port()));
+        let same = (transport, remote) == (self.path.transport, self.path.remote);
+        Path {
+            listener: self.path.listener,
+            transport,
+            remote,
+            flow: self.path.flow.filter(|_| same),
+        }
+    }
+
+    /// Call-ID.
+    pub fn call_id(&self) -> &[u8] {
+        self.id.call_id()
+    }
+
+    /// The tag that we gave.
+    pub fn local_tag(&self) -> &[u8] {
+        self.id.local_tag()
+    }
+
+    /// The tag that they gave; empty for an RFC 2543 party.
+    pub fn remote_tag(&self) -> &[u8] {
+        self.id.remote_tag()
+    }
+
+    /// The URI that requests are meant for: the other side's Contact.
+    pub fn target(&self) -> &[u8] {
+        &self.target
+    }
+
+    /// The way the dialog came (callee) or its INVITE went (caller).
+    pub const fn path(&self) -> Path {
+        self.path
+    }
+}
+
+/// Target and route set from a response to an INVITE of ours: Record-Route backwards (§12.1.2).
+fn answered_route(response: &Message, else_target: &[u8]) -> Option<(Box<[u8]>, Routes)> {
+    let mut routes: Vec<&[u8]> = response.values(Name::RecordRoute).collect();
+    routes.reverse();
+    let target = target_of(response).unwrap_or(else_target);
+    Some((target.into(), keep_routes(&routes, target)?))
+}
+
+/// The Contact's URI, if requests can be sent to it.
+fn target_of<'a>(message: &Message<'a>) -> Option<&'a [u8]> {
+    reachable(message.contact()?.uri)
+}
+
+/// The URI as a Request-URI may hold it, if requests can be sent to it (§19.1.1: no headers).
+fn reachable(text: &[u8]) -> Option<&[u8]> {
+    let uri = Uri::parse(text).ok()?;
+    match uri.scheme {
+        Scheme::Sip | Scheme::Sips => {
+            let text = text.strip_suffix(uri.headers)?;
+            Some(text.strip_suffix(b"?").unwrap_or(text))
+        }
+        Scheme::Tel | Scheme::Other => None,
+    }
+}
+
+/// The routes, if each can be read and they fit beside the target.
+fn keep_routes(routes: &[&[u8]], target: &[u8]) -> Option<Routes> {
+    if !fits(routes.iter().copied(), target) || routes.iter().any(|route| uri_of(route).is_none()) {
+        return None;
+    }
+    Some(routes.iter().map(|route| Box::from(*route)).collect())
+}
+
+fn fits<'a>(routes: impl Iterator<Item = &'a [u8]>, target: &[u8]) -> bool {
+    routes.map(<[u8]>::len).fold(target.len(), usize::saturating_add) <= SIP_ROUTE_BYTES_MAX
+}
+
+/// A Route value's URI, if requests can be sent to it.
+fn uri_of(route: &[u8]) -> Option<&[u8]> {
+    reachable(NameAddr::parse(route)?.uri)
+}
+
+/// Whether a Route value names a loose router (§19.1.1: `lr`).
+fn is_loose(route: &[u8]) -> bool {
+    uri_of(route)
+        .and_then(|uri| Uri::parse(uri).ok())
+        .is_some_and(|uri| uri.param("lr").is_some())
+}
+
+/// A From or To value without its parameters: the tag is kept apart, the others are not the dialog's (§12.1.1).
+fn identity(value: &[u8]) -> Option<&[u8]> {
+    let params = NameAddr::parse(value)?.params;
+    let identity = trim(value.strip_suffix(params)?);
+    Some(trim(identity.strip_suffix(b";").unwrap_or(identity)))
+}
+
+fn tagged(identity: &[u8], tag: &[u8]) -> Vec<u8> {
+    match tag {
+        [] => identity.to_vec(),
+        tag => [identity, b";tag=", tag].concat(),
+    }
+}

@@ -1,1 +1,423 @@
-//! Offsets of one message's parts.
+//! Offsets of one message's parts: one pass over the bytes, no allocation.
+//!
+//! A line ends in CRLF and in nothing else. A lone CR or LF is a fault, not a line end: if an edge proxy in front
+//! of us and we disagreed on where a header begins, a forged identity could pass it inside another header's value.
+
+use std::fmt;
+use std::ops::Range;
+
+use arrayvec::ArrayVec;
+
+use super::header::{self, Name, is_lws, is_token, trim};
+use super::method::Method;
+use crate::base::limits::{SIP_HEADERS_MAX, SIP_MESSAGE_BYTES_MAX};
+
+// Offsets are 16 bits wide.
+const _: () = assert!(SIP_MESSAGE_BYTES_MAX <= u16::MAX as usize);
+
+/// The first line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Start<'a> {
+    /// `INVITE sip:… SIP/2.0`
+    Request {
+        /// The method.
+        method: Method,
+        /// Its token, which tells two unknown methods apart.
+        token: &'a [u8],
+        /// The Request-URI as written.
+        uri: &'a [u8],
+    },
+    /// `SIP/2.0 200 OK`
+    Response {
+        /// 100–699.
+        status: u16,
+        /// The reason phrase: any bytes but CR and LF, often empty.
+        reason: &'a [u8],
+    },
+}
+
+/// What is wrong with a message, and how a request with that fault would be answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Fault {
+    pub(super) status: u16,
+    pub(super) why: &'static str,
+}
+
+impl Fault {
+    /// 400.
+    pub(super) const fn bad(why: &'static str) -> Self {
+        Self { status: 400, why }
+    }
+}
+
+/// Start line, header lines, and where the body begins.
+pub struct Head<'a> {
+    /// The message from its start line on.
+    bytes: &'a [u8],
+    start: Start<'a>,
+    lines: ArrayVec<Line, SIP_HEADERS_MAX>,
+    body_at: usize,
+}
+
+/// One header line; folded ones are one line.
+#[derive(Clone, Copy)]
+struct Line {
+    name: Name,
+    token: Span,
+    value: Span,
+}
+
+#[derive(Clone, Copy)]
+struct Span {
+    from: u16,
+    to: u16,
+}
+
+impl Span {
+    /// The range is one of a message, whose length fits.
+    fn of(range: &Range<usize>) -> Self {
+        let narrow = |at| u16::try_from(at).unwrap_or(u16::MAX);
+        Self {
+            from: narrow(range.start),
+            to: narrow(range.end),
+        }
+    }
+
+    fn read(self, bytes: &[u8]) -> &[u8] {
+        bytes
+            .get(usize::from(self.from)..usize::from(self.to))
+            .unwrap_or_default()
+    }
+}
+
+impl<'a> Head<'a> {
+    /// The first line.
+    pub const fn start(&self) -> &Start<'a> {
+        &self.start
+    }
+
+    /// The first such line's value, trimmed. It may hold folds (CRLF and white space).
+    pub fn get(&self, name: Name) -> Option<&'a [u8]> {
+        self.lines(name).next()
+    }
+
+    /// Every such line's value, trimmed, in order.
+    pub fn lines(&self, name: Name) -> impl Iterator<Item = &'a [u8]> {
+        self.lines
+            .iter()
+            .filter(move |line| line.name == name)
+            .map(|line| line.value.read(self.bytes))
+    }
+
+    /// Every value of all such lines: comma lists split outside quotes, `<>` and comments, trimmed, empty ones
+    /// left out. Only for headers that are lists (RFC 3261 §7.3.1).
+    pub fn values(&self, name: Name) -> impl Iterator<Item = &'a [u8]> {
+        self.lines(name).flat_map(header::split)
+    }
+
+    /// The first value of a header by its full name, in any case, listed in [`Name`] or not.
+    pub fn other(&self, name: &str) -> Option<&'a [u8]> {
+        match Name::of(name.as_bytes()) {
+            Name::Other => self
+                .lines
+                .iter()
+                .find(|line| line.token.read(self.bytes).eq_ignore_ascii_case(name.as_bytes()))
+                .map(|line| line.value.read(self.bytes)),
+            listed => self.get(listed),
+        }
+    }
+
+    /// All that follows the empty line; Content-Length is not applied.
+    pub fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.body_at..).unwrap_or_default()
+    }
+
+    /// The value of a header that has to be there exactly once.
+    pub(super) fn only(&self, name: Name, why: &'static str) -> Result<&'a [u8], Fault> {
+        self.optional(name, why)?.ok_or(Fault::bad(why))
+    }
+
+    /// The value of a header that may be there once, and not twice.
+    pub(super) fn optional(&self, name: Name, why: &'static str) -> Result<Option<&'a [u8]>, Fault> {
+        let mut lines = self.lines(name);
+        let first = lines.next();
+        match lines.next() {
+            Some(_) => Err(Fault::bad(why)),
+            None => Ok(first),
+        }
+    }
+}
+
+impl fmt::Debug for Head<'_> {
+    /// Kind and number of lines; nothing of the text.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Head({:?}, {} lines)", self.start, self.lines.len())
+    }
+}
+
+impl fmt::Debug for Start<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Request { method, .. } => write!(f, "{method}"),
+            Self::Response { status, .. } => write!(f, "{status}"),
+        }
+    }
+}
+
+/// Cuts the bytes. Faulty lines are left out and the first fault is told beside the head, because a faulty request
+/// is answered from what is left. The error: nothing that could be answered at all.
+pub(super) fn lex(bytes: &[u8]) -> Result<(Head<'_>, Option<Fault>), &'static str> {
+    let Opened {
+        bytes,
+        start,
+        mut fault,
+        mut walk,
+    } = open(bytes)?;
+    let mut head = Head {
+        bytes,
+        start,
+        lines: ArrayVec::new(),
+        body_at: bytes.len(),
+    };
+    loop {
+        match walk.step() {
+            Step::Line { token, value } => {
+                let line = Line {
+                    name: Name::of(bytes.get(token.clone()).unwrap_or_default()),
+                    token: Span::of(&token),
+                    value: Span::of(&value),
+                };
+                if head.lines.try_push(line).is_err() {
+                    let full = Fault::bad("too many header fields");
+                    return Ok((head, fault.or(Some(full))));
+                }
+            }
+            Step::Faulty(why) => fault = fault.or(Some(Fault::bad(why))),
+            Step::Body(at) => {
+                head.body_at = at;
+                return Ok((head, fault));
+            }
+            Step::Cut => {
+                let cut = Fault::bad("the header section has no end");
+                return Ok((head, fault.or(Some(cut))));
+            }
+        }
+    }
+}
+
+/// A message whose start line has been read.
+pub(super) struct Opened<'a> {
+    /// The bytes, from the start line on.
+    pub(super) bytes: &'a [u8],
+    pub(super) start: Start<'a>,
+    pub(super) fault: Option<Fault>,
+    /// Stands behind the start line.
+    pub(super) walk: Walk<'a>,
+}
+
+/// Reads the start line. The error: nothing that could be answered.
+pub(super) fn open(bytes: &[u8]) -> Result<Opened<'_>, &'static str> {
+    // RFC 3261 §7.5: empty lines before the start line are skipped.
+    let mut bytes = bytes;
+    while let Some(rest) = bytes.strip_prefix(b"\r\n") {
+        bytes = rest;
+    }
+    if bytes.is_empty() {
+        return Err("keep-alive");
+    }
+    if bytes.len() > SIP_MESSAGE_BYTES_MAX {
+        return Err("too long");
+    }
+    let end = bytes
+        .windows(2)
+        .position(|pair| pair == b"\r\n")
+        .ok_or("no line")?;
+    let (start, fault) = read_start(bytes.get(..end).unwrap_or_default())?;
+    let walk = Walk {
+        bytes,
+        at: end.saturating_add(2),
+    };
+    Ok(Opened {
+        bytes,
+        start,
+        fault,
+        walk,
+    })
+}
+
+fn read_start(line: &[u8]) -> Result<(Start<'_>, Option<Fault>), &'static str> {
+    const NOT_SIP: &str = "not SIP";
+    if line
+        .get(..4)
+        .is_some_and(|four| four.eq_ignore_ascii_case(b"SIP/"))
+    {
+        return read_status_line(line).map(|start| (start, None));
+    }
+    // The URI is all between the first and the last gap, so that a faulty line still shows method and version.
+    let trimmed = trim(line);
+    let first = trimmed.iter().position(|byte| *byte == b' ').ok_or(NOT_SIP)?;
+    let last = trimmed.iter().rposition(|byte| *byte == b' ').ok_or(NOT_SIP)?;
+    let token = trimmed.get(..first).unwrap_or_default();
+    let uri = trimmed.get(first.saturating_add(1)..last).unwrap_or_default();
+    let version = trimmed.get(last..).unwrap_or_default();
+    if !is_token(token) {
+        return Err(NOT_SIP);
+    }
+    let fault = match read_version(trim(version)).ok_or(NOT_SIP)? {
+        Version::Other => Some(Fault {
+            status: 505,
+            why: "version is not SIP/2.0",
+        }),
+        Version::Two if trimmed.len() != line.len() || !is_request_uri(uri) => {
+            Some(Fault::bad("malformed request line"))
+        }
+        Version::Two => None,
+    };
+    let start = Start::Request {
+        method: Method::from_token(token),
+        token,
+        uri,
+    };
+    Ok((start, fault))
+}
+
+fn read_status_line(line: &[u8]) -> Result<Start<'_>, &'static str> {
+    const BAD: &str = "malformed status line";
+    let (version, rest) = line.split_at_checked(7).ok_or(BAD)?;
+    match read_version(version).ok_or(BAD)? {
+        Version::Two => {}
+        Version::Other => return Err("version is not SIP/2.0"),
+    }
+    let (digits, reason) = rest
+        .strip_prefix(b" ")
+        .and_then(|rest| rest.split_at_checked(3))
+        .ok_or(BAD)?;
+    // The space before an empty phrase is sometimes left out.
+    if !reason.is_empty() && !reason.starts_with(b" ")
+        || reason.iter().any(|byte| matches!(byte, b'\r' | b'\n'))
+    {
+        return Err(BAD);
+    }
+    let status = header::decimal(digits, 699)
+        .and_then(|status| u16::try_from(status).ok())
+        .filter(|status| *status >= 100)
+        .ok_or(BAD)?;
+    Ok(Start::Response {
+        status,
+        reason: trim(reason),
+    })
+}
+
+enum Version {
+    Two,
+    Other,
+}
+
+/// `SIP/` and two numbers, in any case (RFC 3261 §7.1).
+fn read_version(text: &[u8]) -> Option<Version> {
+    let (name, number) = text.split_at_checked(4)?;
+    let digits = number.iter().filter(|byte| byte.is_ascii_digit()).count();
+    let dots = number.iter().filter(|byte| **byte == b'.').count();
+    if !name.eq_ignore_ascii_case(b"SIP/") || dots != 1 || digits < 2 || digits + 1 != number.len() {
+        return None;
+    }
+    Some(if number == b"2.0" {
+        Version::Two
+    } else {
+        Version::Other
+    })
+}
+
+/// Free of white space, brackets and quotes (RFC 3261 §7.1). What it means is read elsewhere.
+fn is_request_uri(uri: &[u8]) -> bool {
+    !uri.is_empty()
+        && uri
+            .iter()
+            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b'"'))
+}
+
+/// Steps from header line to header line.
+pub(super) struct Walk<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+/// What a walk meets.
+pub(super) enum Step {
+    /// A header line: the name's and the trimmed value's places.
+    Line {
+        token: Range<usize>,
+        value: Range<usize>,
+    },
+    /// A line that is none.
+    Faulty(&'static str),
+    /// The empty line; the body begins there.
+    Body(usize),
+    /// The bytes end before the header section does.
+    Cut,
+}
+
+impl Walk<'_> {
+    /// The next line. After [`Step::Body`] or [`Step::Cut`] there is none.
+    pub(super) fn step(&mut self) -> Step {
+        let from = self.at;
+        let Some(end) = self.line_end() else {
+            self.at = self.bytes.len();
+            return Step::Cut;
+        };
+        if end.at == from {
+            return Step::Body(self.at);
+        }
+        if end.stray {
+            return Step::Faulty("a line break that is not CRLF");
+        }
+        let line = self.bytes.get(from..end.at).unwrap_or_default();
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else {
+            return Step::Faulty("a header line without a colon");
+        };
+        // HCOLON: blanks may stand before the colon, a fold may not.
+        let mut token = line.get(..colon).unwrap_or_default();
+        while let [name @ .., b' ' | b'\t'] = token {
+            token = name;
+        }
+        if !is_token(token) {
+            return Step::Faulty("a header name that is no token");
+        }
+        let value = line.get(colon.saturating_add(1)..).unwrap_or_default();
+        let lead = value.iter().take_while(|byte| is_lws(**byte)).count();
+        let value_from = from.saturating_add(colon).saturating_add(1).saturating_add(lead);
+        Step::Line {
+            token: from..from.saturating_add(token.len()),
+            value: value_from..value_from.saturating_add(trim(value).len()),
+        }
+    }
+
+    /// Finds the CRLF that no white space follows, and moves behind it.
+    fn line_end(&mut self) -> Option<LineEnd> {
+        let mut stray = false;
+        let mut from = self.at;
+        loop {
+            let rest = self.bytes.get(from..)?;
+            let step = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n'))?;
+            let at = from.saturating_add(step);
+            match rest.get(step..)? {
+                // After an empty line comes the body, whatever it begins with.
+                [b'\r', b'\n', b' ' | b'\t', ..] if at != self.at => from = at.saturating_add(3),
+                [b'\r', b'\n', ..] => {
+                    self.at = at.saturating_add(2);
+                    return Some(LineEnd { at, stray });
+                }
+                _ => {
+                    stray = true;
+                    from = at.saturating_add(1);
+                }
+            }
+        }
+    }
+}
+
+struct LineEnd {
+    at: usize,
+    /// A lone CR or LF stands in the line.
+    stray: bool,
+}

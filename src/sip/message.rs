@@ -1,1 +1,630 @@
 //! One message, read.
+//!
+//! [`Message::parse`] takes any bytes. What comes out has everything that RFC 3261 §8.1.1 demands, so that nobody
+//! behind it has to ask again; what doesn't is [`Unreadable`], with the status that its sender is due.
+
+use std::fmt;
+use std::ops::Deref;
+
+use super::header::{CSeq, MediaType, Name, NameAddr, Via, decimal, split};
+use super::lexer::{self, Fault, Head, Start};
+use super::method::Method;
+use super::uri::{Scheme, Uri};
+
+/// A [`Head`] whose must-haves are there, and its body.
+pub struct Message<'a> {
+    head: Head<'a>,
+    parts: Parts<'a>,
+}
+
+/// What was read while the message was checked.
+struct Parts<'a> {
+    via: Via<'a>,
+    from: NameAddr<'a>,
+    to: NameAddr<'a>,
+    call_id: &'a [u8],
+    cseq: CSeq,
+    max_forwards: Option<u8>,
+    body: &'a [u8],
+}
+
+/// Bytes that are no message we can act on.
+pub struct Unreadable<'a> {
+    /// The answer that the sender is due: a request with a Via. `None`: silence (a response, an ACK, a keep-alive,
+    /// something that isn't SIP).
+    pub status: Option<u16>,
+    /// What is wrong, for the log; holds nothing of the text.
+    pub why: &'static str,
+    /// What could be read, for the answer. Headers may be missing or doubled.
+    pub head: Option<Head<'a>>,
+}
+
+impl<'a> Message<'a> {
+    /// Reads one datagram. Bytes beyond Content-Length are ignored (RFC 3261 §18.3).
+    ///
+    /// # Errors
+    /// [`Unreadable`]: 505 for another version; 400 for everything else that is wrong, among it a Content-Length
+    /// beyond the datagram's end, an escaped header in the Request-URI (§19.1.1 forbids it) and a doubled header
+    /// that may stand only once.
+    // The error is as large as the message: boxing it would let anyone make us allocate.
+    #[allow(clippy::result_large_err)]
+    pub fn parse(bytes: &'a [u8]) -> Result<Message<'a>, Unreadable<'a>> {
+        let (head, fault) = lexer::lex(bytes).map_err(|why| Unreadable {
+            status: None,
+            why,
+            head: None,
+        })?;
+        let parts = match fault {
+            Some(fault) => Err(fault),
+            None => Parts::of(&head),
+        };
+        match parts {
+            Ok(parts) => Ok(Self { head, parts }),
+            Err(fault) => Err(Unreadable {
+                status: is_answerable(&head).then_some(fault.status),
+                why: fault.why,
+                head: Some(head),
+            }),
+        }
+    }
+
+    /// Start line and headers.
+    pub const fn head(&self) -> &Head<'a> {
+        &self.head
+    }
+
+    /// The method; a response's is its CSeq's.
+    pub const fn method(&self) -> Method {
+        self.parts.cseq.method
+    }
+
+    /// The status, 100–699; `None` for a request.
+    pub const fn status(&self) -> Option<u16> {
+        match self.head.start() {
+            Start::Request { .. } => None,
+            Start::Response { status, .. } => Some(*status),
+        }
+    }
+
+    /// The Request-URI as written; empty for a response. Where its scheme is `sip` or `sips`, [`Uri::parse`] reads it.
+    pub const fn request_uri(&self) -> &'a [u8] {
+        match self.head.start() {
+            Start::Request { uri, .. } => uri,
+            Start::Response { .. } => &[],
+        }
+    }
+
+    /// The topmost Via.
+    pub const fn via(&self) -> Via<'a> {
+        self.parts.via
+    }
+
+    /// From.
+    pub const fn from(&self) -> NameAddr<'a> {
+        self.parts.from
+    }
+
+    /// To.
+    pub const fn to(&self) -> NameAddr<'a> {
+        self.parts.to
+    }
+
+    /// Call-ID: never empty, no white space in it.
+    pub const fn call_id(&self) -> &'a [u8] {
+        self.parts.call_id
+    }
+
+    /// CSeq.
+    pub const fn cseq(&self) -> CSeq {
+        self.parts.cseq
+    }
+
+    /// The first Contact; `None` if there is none or it can't be read. `*` is the URI `*`.
+    pub fn contact(&self) -> Option<NameAddr<'a>> {
+        self.head.values(Name::Contact).next().and_then(NameAddr::parse)
+    }
+
+    /// Max-Forwards; an old sender has none (RFC 3261 §16.3). Always `None` in a response.
+    pub const fn max_forwards(&self) -> Option<u8> {
+        self.parts.max_forwards
+    }
+
+    /// The body, as long as Content-Length says; without one, all the rest.
+    pub const fn body(&self) -> &'a [u8] {
+        self.parts.body
+    }
+
+    /// Content-Type; `None` if there is none or it can't be read.
+    pub fn content_type(&self) -> Option<MediaType<'a>> {
+        self.head.get(Name::ContentType).and_then(MediaType::parse)
+    }
+}
+
+impl<'a> Deref for Message<'a> {
+    type Target = Head<'a>;
+
+    fn deref(&self) -> &Head<'a> {
+        &self.head
+    }
+}
+
+impl fmt::Debug for Message<'_> {
+    /// Kind and method only: names and numbers stay out of logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Message({:?}, {:?})", self.head, self.parts.cseq.method)
+    }
+}
+
+impl fmt::Debug for Unreadable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unreadable")
+            .field("status", &self.status)
+            .field("why", &self.why)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Parts<'a> {
+    fn of(head: &Head<'a>) -> Result<Self, Fault> {
+        let via = head.get(Name::Via).ok_or(Fault::bad("no Via"))?;
+        let via = split(via)
+            .next()
+            .and_then(Via::parse)
+            .ok_or(Fault::bad("malformed Via"))?;
+        let from = head.only(Name::From, "From is missing or doubled")?;
+        let to = head.only(Name::To, "To is missing or doubled")?;
+        let call_id = head.only(Name::CallId, "Call-ID is missing or doubled")?;
+        let cseq = head.only(Name::CSeq, "CSeq is missing or doubled")?;
+        head.optional(Name::ContentType, "Content-Type is doubled")?;
+        if !is_call_id(call_id) {
+            return Err(Fault::bad("malformed Call-ID"));
+        }
+        let (cseq, cseq_token) = CSeq::parse(cseq).ok_or(Fault::bad("malformed CSeq"))?;
+        let max_forwards = match head.start() {
+            Start::Request { token, uri, .. } => {
+                if cseq_token != *token {
+                    return Err(Fault::bad("CSeq names another method"));
+                }
+                check_request_uri(uri)?;
+                read_max_forwards(head)?
+            }
+            Start::Response { .. } => None,
+        };
+        Ok(Self {
+            via,
+            from: NameAddr::parse(from).ok_or(Fault::bad("malformed From"))?,
+            to: NameAddr::parse(to).ok_or(Fault::bad("malformed To"))?,
+            call_id,
+            cseq,
+            max_forwards,
+            body: read_body(head)?,
+        })
+    }
+}
+
+/// An ACK is never answered; without a Via nobody knows where the answer goes.
+fn is_answerable(head: &Head<'_>) -> bool {
+    let answered = match head.start() {
+        Start::Request { method, .. } => *method != Method::Ack,
+        Start::Response { .. } => false,
+    };
+    answered && head.get(Name::Via).is_some()
+}
+
+/// Whether it can be a Call-ID: visible characters only. The grammar's `word` is narrower; some senders aren't.
+pub(super) fn is_call_id(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(u8::is_ascii_graphic)
+}
+
+/// A scheme that we don't know is left to the one who answers 416.
+fn check_request_uri(uri: &[u8]) -> Result<(), Fault> {
+    let uri = Uri::parse(uri).map_err(|_| Fault::bad("malformed Request-URI"))?;
+    match uri.scheme {
+        Scheme::Sip | Scheme::Sips if !uri.headers.is_empty() => {
+            Err(Fault::bad("headers in the Request-URI"))
+        }
+        Scheme::Sip | Scheme::Sips | Scheme::Tel | Scheme::Other => Ok(()),
+    }
+}
+
+fn read_max_forwards(head: &Head<'_>) -> Result<Option<u8>, Fault> {
+    head.optional(Name::MaxForwards, "Max-Forwards is doubled")?
+        .map(|value| {
+            decimal(value, u32::from(u8::MAX))
+                .and_then(|hops| u8::try_from(hops).ok())
+                .ok_or(Fault::bad("malformed Max-Forwards"))
+        })
+        .transpose()
+}
+
+/// RFC 3261 §18.3: the bytes beyond Content-Length are dropped, too few are a fault. Two Content-Lengths, even
+/// equal ones, are refused: whoever sends them hopes that two readers differ.
+fn read_body<'a>(head: &Head<'a>) -> Result<&'a [u8], Fault> {
+    let rest = head.rest();
+    let Some(value) = head.optional(Name::ContentLength, "Content-Length is doubled")? else {
+        return Ok(rest);
+    };
+    let length = decimal(value, u32::MAX).ok_or(Fault::bad("malformed Content-Length"))?;
+    usize::try_from(length)
+        .ok()
+        .and_then(|length| rest.get(..length))
+        .ok_or(Fault::bad("Content-Length is beyond the end"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::header::{Rport, ViaTransport};
+    use crate::sip::peek::{PeekKind, peek};
+
+    const INVITE: &str = "INVITE sip:+8613900000002;phone-context=example.com@192.0.2.1:5060;user=phone SIP/2.0\r\n\
+        Via: SIP/2.0/UDP 198.51.100.7:5062;branch=z9hG4bK-1;rport\r\n\
+        Via: SIP/2.0/TCP proxy.example.com;branch=z9hG4bK-0\r\n\
+        Max-Forwards: 70\r\n\
+        From: \"Li, Lei\" <sip:13800000001@198.51.100.7>;tag=a73kszlfl\r\n\
+        To: <sip:13900000002@192.0.2.1>\r\n\
+        Call-ID: 3848276298220188511@198.51.100.7\r\n\
+        CSeq: 101 INVITE\r\n\
+        Contact: <sip:13800000001@198.51.100.7:5062;transport=udp>\r\n\
+        P-Asserted-Identity: \"A, B\" <sip:13800000001@h>, <tel:+8613800000001>\r\n\
+        Supported: 100rel, timer\r\n\
+        Supported: replaces\r\n\
+        X-Order: 42\r\n\
+        Content-Type: application/sdp\r\n\
+        Content-Length: 5\r\n\
+        \r\n\
+        v=0\r\n";
+
+    const RINGING: &str = "SIP/2.0 180 Ringing\r\n\
+        Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK-9;rport=5060;received=192.0.2.1\r\n\
+        From: <sip:4000@192.0.2.1>;tag=ours\r\n\
+        To: <sip:13900000002@203.0.113.9>;tag=theirs\r\n\
+        Call-ID: our-call\r\n\
+        CSeq: 7 INVITE\r\n\
+        Content-Length: 0\r\n\
+        \r\n";
+
+    fn read(text: &str) -> Message<'_> {
+        Message::parse(text.as_bytes()).expect("readable")
+    }
+
+    /// Status and sentence of a message that can't be read.
+    fn refused(text: &str) -> (Option<u16>, &'static str) {
+        let bad = Message::parse(text.as_bytes()).expect_err("unreadable");
+        (bad.status, bad.why)
+    }
+
+    #[test]
+    fn an_invite_is_read() {
+        let m = read(INVITE);
+        assert_eq!((m.method(), m.status()), (Method::Invite, None));
+        assert!(m.request_uri().starts_with(b"sip:+86139"));
+        let via = m.via();
+        assert_eq!(via.transport, ViaTransport::Udp);
+        assert_eq!((via.host, via.port), (&b"198.51.100.7"[..], Some(5062)));
+        assert_eq!(via.branch, Some(&b"z9hG4bK-1"[..]));
+        assert_eq!(via.rport, Rport::Asked);
+        assert_eq!(m.from().display, Some(&b"Li, Lei"[..]));
+        assert_eq!(m.from().tag(), Some(&b"a73kszlfl"[..]));
+        assert_eq!(m.to().tag(), None);
+        assert_eq!(m.call_id(), b"3848276298220188511@198.51.100.7");
+        assert_eq!(
+            m.cseq(),
+            CSeq {
+                number: 101,
+                method: Method::Invite
+            }
+        );
+        assert_eq!(m.max_forwards(), Some(70));
+        assert_eq!(
+            m.contact().map(|contact| contact.uri),
+            Some(&b"sip:13800000001@198.51.100.7:5062;transport=udp"[..])
+        );
+        assert!(m.content_type().is_some_and(|kind| kind.is("Application/SDP")));
+        assert_eq!(m.body(), b"v=0\r\n");
+        assert_eq!(m.lines(Name::Via).count(), 2);
+        let supported: Vec<_> = m.values(Name::Supported).collect();
+        assert_eq!(supported, [&b"100rel"[..], b"timer", b"replaces"]);
+        assert_eq!(m.values(Name::PAssertedIdentity).count(), 2);
+        assert_eq!(m.other("x-order"), Some(&b"42"[..]));
+        assert_eq!(m.other("SUPPORTED"), Some(&b"100rel, timer"[..]));
+        assert_eq!(m.other("X-None"), None);
+    }
+
+    #[test]
+    fn a_response_is_read() {
+        let m = read(RINGING);
+        assert_eq!((m.method(), m.status()), (Method::Invite, Some(180)));
+        assert_eq!(m.request_uri(), b"");
+        assert_eq!(m.via().rport, Rport::Port(5060));
+        assert_eq!(m.to().tag(), Some(&b"theirs"[..]));
+        assert_eq!(m.max_forwards(), None);
+        assert_eq!(m.body(), b"");
+        for line in ["SIP/2.0 180 ", "sip/2.0 180"] {
+            let m_text = RINGING.replacen("SIP/2.0 180 Ringing", line, 1);
+            assert_eq!(read(&m_text).status(), Some(180), "{line}");
+        }
+    }
+
+    #[test]
+    fn compact_forms_folds_and_spaces_change_nothing() {
+        let m = read(
+            "INVITE sip:10086@[2001:db8::1] SIP/2.0\r\n\
+             v : SIP / 2.0\r\n /\tUDP [2001:db8::9]\r\n  : 5070 ; branch =\r\n z9hG4bK-2\r\n\
+             f:sip:10010@h;tag=x\r\n\
+             T   :\r\n \"Q \\\" <\\>\" <tel:10086> ;\r\n\ttag = \"y\"\r\n\
+             i:one\r\n\
+             CSEQ: 0009\r\n  INVITE\r\n\
+             max-forwards:\r\n 0068\r\n\
+             m:<sip:a@h>\r\n\
+             c: application\r\n / sdp ; charset=utf-8\r\n\
+             l: 0\r\n\
+             \r\n",
+        );
+        assert_eq!(m.via().host, b"[2001:db8::9]");
+        assert_eq!(m.via().port, Some(5070));
+        assert_eq!(m.via().branch, Some(&b"z9hG4bK-2"[..]));
+        assert_eq!(
+            (m.from().uri, m.from().tag()),
+            (&b"sip:10010@h"[..], Some(&b"x"[..]))
+        );
+        assert_eq!(m.to().display, Some(&b"Q \\\" <\\>"[..]));
+        assert_eq!((m.to().uri, m.to().tag()), (&b"tel:10086"[..], Some(&b"y"[..])));
+        assert_eq!(m.call_id(), b"one");
+        assert_eq!(m.cseq().number, 9);
+        assert_eq!(m.max_forwards(), Some(68));
+        assert_eq!(m.contact().map(|contact| contact.uri), Some(&b"sip:a@h"[..]));
+        assert!(m.content_type().is_some_and(|kind| kind.is("application/sdp")));
+    }
+
+    #[test]
+    fn a_display_name_may_hold_any_bytes() {
+        let mut bytes = INVITE.as_bytes().to_vec();
+        let at = INVITE.find("Li, Lei").expect("there");
+        bytes[at] = 0xC0;
+        bytes[at + 1] = 0;
+        let m = Message::parse(&bytes).expect("readable");
+        assert_eq!(m.from().display, Some(&b"\xC0\0, Lei"[..]));
+        assert_eq!(m.from().tag(), Some(&b"a73kszlfl"[..]));
+    }
+
+    #[test]
+    fn empty_lines_before_the_message_are_skipped_and_alone_they_are_silence() {
+        assert_eq!(read(&format!("\r\n\r\n{INVITE}")).method(), Method::Invite);
+        for silent in [
+            "",
+            "\r\n",
+            "\r\n\r\n",
+            "\0\0\0\0",
+            "hello",
+            "hello\r\n\r\n",
+            "a b c\r\n\r\n",
+        ] {
+            assert_eq!(refused(silent).0, None, "{silent:?}");
+        }
+    }
+
+    #[test]
+    fn each_fault_of_a_request_has_its_status() {
+        let without = |line: &str| {
+            let at = INVITE.find(line).expect("there");
+            let end = INVITE[at..].find("\r\n").expect("there") + at + 2;
+            format!("{}{}", &INVITE[..at], &INVITE[end..])
+        };
+        let swap = |from: &str, to: &str| {
+            assert!(INVITE.contains(from));
+            INVITE.replacen(from, to, 1)
+        };
+        let bad = [
+            (without("From:"), "From is missing or doubled"),
+            (without("To:"), "To is missing or doubled"),
+            (without("Call-ID:"), "Call-ID is missing or doubled"),
+            (without("CSeq:"), "CSeq is missing or doubled"),
+            (swap("To:", "To: <sip:x@h>\r\nTo:"), "To is missing or doubled"),
+            (
+                swap("From:", "f: <sip:x@h>\r\nFrom:"),
+                "From is missing or doubled",
+            ),
+            (
+                swap("Call-ID:", "i: x\r\nCall-ID:"),
+                "Call-ID is missing or doubled",
+            ),
+            (
+                swap("CSeq:", "CSeq: 1 INVITE\r\nCSeq:"),
+                "CSeq is missing or doubled",
+            ),
+            (
+                swap("Max-Forwards: 70", "Max-Forwards: 70\r\nMax-Forwards: 7"),
+                "Max-Forwards is doubled",
+            ),
+            (
+                swap("Max-Forwards: 70", "Max-Forwards: 300"),
+                "malformed Max-Forwards",
+            ),
+            (
+                swap("Max-Forwards: 70", "Max-Forwards: -1"),
+                "malformed Max-Forwards",
+            ),
+            (swap("101 INVITE", "101 BYE"), "CSeq names another method"),
+            (swap("101 INVITE", "101 invite"), "CSeq names another method"),
+            (swap("101 INVITE", "2147483648 INVITE"), "malformed CSeq"),
+            (
+                swap("101 INVITE", "36893488147419103232 INVITE"),
+                "malformed CSeq",
+            ),
+            (swap("101 INVITE", "INVITE"), "malformed CSeq"),
+            (swap("Call-ID: ", "Call-ID: a b"), "malformed Call-ID"),
+            (swap("\"Li, Lei\"", "\"Li, Lei"), "malformed From"),
+            (
+                swap("<sip:13900000002@192.0.2.1>", "<sip:13900000002@192.0.2.1"),
+                "malformed To",
+            ),
+            (
+                swap("198.51.100.7:5062;branch", "198.51.100.7:0;branch"),
+                "malformed Via",
+            ),
+            (
+                swap("198.51.100.7:5062;branch", "2001:db8::1;branch"),
+                "malformed Via",
+            ),
+            (swap(";rport", ";;,;,,"), "malformed Via"),
+            (
+                swap("Content-Length: 5", "Content-Length: 6"),
+                "Content-Length is beyond the end",
+            ),
+            (
+                swap("Content-Length: 5", "Content-Length: 99999999999"),
+                "malformed Content-Length",
+            ),
+            (
+                swap("Content-Length: 5", "Content-Length: -5"),
+                "malformed Content-Length",
+            ),
+            (
+                swap("Content-Length: 5", "Content-Length:"),
+                "malformed Content-Length",
+            ),
+            (
+                swap("Content-Length: 5", "l: 5\r\nContent-Length: 5"),
+                "Content-Length is doubled",
+            ),
+            (
+                swap("Content-Type:", "c: text/plain\r\nContent-Type:"),
+                "Content-Type is doubled",
+            ),
+            (swap(" SIP/2.0", "  SIP/2.0"), "malformed request line"),
+            (swap(" SIP/2.0", " SIP/2.0 "), "malformed request line"),
+            (swap("sip:+86", "<sip:+86"), "malformed request line"),
+            (swap("sip:+86", "sip:x@+86"), "malformed Request-URI"),
+            (
+                swap(";user=phone", ";user=phone?Route=%3Csip:h%3E"),
+                "headers in the Request-URI",
+            ),
+            (swap("X-Order: 42", "X-Order 42"), "a header line without a colon"),
+            (
+                swap("X-Order: 42", "X Order: 42"),
+                "a header name that is no token",
+            ),
+            (
+                swap("X-Order: 42", "X-Order\r\n : 42"),
+                "a header name that is no token",
+            ),
+            (swap("X-Order: 42", ": 42"), "a header name that is no token"),
+            (
+                swap("X-Order: 42", "X-Order: 42\nFrom: <sip:x@h>"),
+                "a line break that is not CRLF",
+            ),
+            (
+                swap("X-Order: 42", "X-Order: 42\rY: 1"),
+                "a line break that is not CRLF",
+            ),
+            (
+                swap("X-Order: 42", &"X: 1\r\n".repeat(128)),
+                "too many header fields",
+            ),
+            (swap("\r\nVia", "\r\n Via"), "a header name that is no token"),
+            (
+                swap("Length: 5\r\n\r\nv=0\r\n", "Length: 5\r\n"),
+                "the header section has no end",
+            ),
+        ];
+        for (text, why) in bad {
+            assert_eq!(refused(&text), (Some(400), why));
+        }
+        assert_eq!(refused(&swap("SIP/2.0\r\n", "SIP/7.0\r\n")).0, Some(505));
+        assert_eq!(
+            refused(&without("From:").replacen("SIP/2.0\r\n", "SIP/3.0\r\n", 1)).0,
+            Some(505)
+        );
+        assert!(Message::parse(swap("SIP/2.0\r\n", "sip/2.0\r\n").as_bytes()).is_ok());
+        let head = Message::parse(without("Call-ID:").as_bytes())
+            .expect_err("bad")
+            .head
+            .is_some();
+        assert!(head, "the answer needs what was there");
+    }
+
+    #[test]
+    fn nobody_answers_a_response_an_ack_or_a_request_without_a_via() {
+        let response = |from: &str, to: &str| RINGING.replacen(from, to, 1);
+        for text in [
+            response("CSeq: 7", "CSeq: 4294967296"),
+            response("Content-Length: 0", "Content-Length: 1"),
+            response(" 180 ", " 1800 "),
+            response(" 180 ", " 99 "),
+            response(" 180 ", " 099 "),
+            response(" 180 ", " 700 "),
+            response(" 180 ", " 4294967301 "),
+            response("SIP/2.0 180", "SIP/3.0 180"),
+            INVITE.replace("INVITE", "ACK").replacen("To:", "Tu:", 1),
+            INVITE.replace("Via:", "Vyw:"),
+        ] {
+            assert_eq!(refused(&text).0, None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_body_is_what_content_length_says() {
+        let two = format!("{INVITE}BYE sip:x SIP/2.0\r\n");
+        assert_eq!(read(&two).body(), b"v=0\r\n");
+        let none = two.replacen("Content-Length: 5\r\n", "", 1);
+        assert_eq!(read(&none).body(), b"v=0\r\nBYE sip:x SIP/2.0\r\n");
+        let leading_space = INVITE.replacen("\r\n\r\nv=0", "\r\n\r\n  0", 1);
+        assert_eq!(read(&leading_space).body(), b"  0\r\n");
+    }
+
+    #[test]
+    fn unknown_methods_and_schemes_are_readable() {
+        let m_text = INVITE
+            .replace("INVITE", "RE%47IST%45R")
+            .replacen("sip:+86", "soap.beep:+86", 1);
+        let m = read(&m_text);
+        assert_eq!(m.method(), Method::Unknown);
+        assert!(matches!(
+            m.start(),
+            Start::Request {
+                token: b"RE%47IST%45R",
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    fn debug_output_names_nobody() {
+        let m = read(INVITE);
+        let bad_text = INVITE.replacen("Call-ID", "Call-Id-Not", 1);
+        let bad = Message::parse(bad_text.as_bytes()).expect_err("bad");
+        let uri = Uri::parse(m.request_uri());
+        let shown = format!(
+            "{m:?} {bad:?} {uri:?} {:?} {:?} {:?}",
+            m.from(),
+            m.via(),
+            peek(INVITE.as_bytes())
+        );
+        assert!(
+            !shown.contains("1380") && !shown.contains("1390") && !shown.contains("49, 51"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn the_first_look_sees_what_the_parse_sees() {
+        let look = |text: &str| peek(text.as_bytes()).map(|seen| (seen.call_id.to_vec(), seen.kind));
+        let call_id = |text: &str| read(text).call_id().to_vec();
+        assert_eq!(look(INVITE), Some((call_id(INVITE), PeekKind::NewRequest)));
+        assert_eq!(look(RINGING), Some((call_id(RINGING), PeekKind::InCall)));
+        let compact = INVITE.replacen("Call-ID", "i", 1).replacen("To:", "t\t:\r\n ", 1);
+        assert_eq!(look(&compact), Some((call_id(&compact), PeekKind::NewRequest)));
+        let inside = compact.replacen("192.0.2.1>\r\n", "192.0.2.1>\r\n ;\r\n TAG=x\r\n", 1);
+        assert_eq!(look(&inside), Some((call_id(&inside), PeekKind::InCall)));
+        for method in ["ACK", "CANCEL"] {
+            assert_eq!(
+                look(&INVITE.replace("INVITE", method)).map(|seen| seen.1),
+                Some(PeekKind::InCall)
+            );
+        }
+        assert_eq!(look("\r\n\r\n"), None);
+        assert_eq!(look(&INVITE.replacen("Call-ID: ", "Call-ID: a b", 1)), None);
+        assert_eq!(look(&INVITE.replacen("Call-ID", "Call-Me", 1)), None);
+    }
+}

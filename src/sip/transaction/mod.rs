@@ -1,1 +1,342 @@
-//! Transactions (RFC 3261 §17, RFC 6026).
+//! Transactions (RFC 3261 §17, RFC 6026): every transaction of one shard, without socket or clock.
+//!
+//! [`Layer`] is handed messages and time; it hands back messages to send ([`Layer::poll_send`]) and what has
+//! happened ([`Layer::poll_event`]). Drain both after every call. The four machines are tables, each in a file of its own
+//! with RFC 3261's figure beside it; the layer does what a table's row says.
+//!
+//! What the transaction user (TU) owes:
+//! * every [`Received::New`] and [`Received::Cancel`] gets a final response or [`Layer::end_server`]: RFC 3261 gives
+//!   a server transaction that waits for its TU no timer;
+//! * an INVITE that got a provisional response waits as long as the TU lets it (§17.1.1.2): [`Layer::cancel`],
+//!   and [`Layer::end_client`] when even that brings no final response within 64·T1 (§9.1);
+//! * the ACK to a 2xx, and the 2xx's retransmissions, are the TU's (§13.2.2.4, §13.3.1.4).
+
+mod client;
+mod client_side;
+mod invite_client;
+mod invite_server;
+mod key;
+mod server;
+mod server_side;
+mod slab;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use client_side::Clients;
+use server_side::Servers;
+
+use super::build;
+use super::message::Message;
+use super::method::Method;
+use super::path::Path;
+use crate::base::limits::TRANSACTIONS_MAX;
+use crate::base::time::Instant;
+use crate::base::timer::{TimerId, Timers};
+
+/// RFC 3261's base timers (§17.1.1.1, Table 4).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BaseTimers {
+    /// The round-trip estimate: 500 ms. Timers A and E start with it; B, D, F, H, J, L and M are 64 times as long.
+    pub t1: Duration,
+    /// The longest interval of E and G: 4 s.
+    pub t2: Duration,
+    /// How long a message may stay in the network: 5 s. The length of I and K.
+    pub t4: Duration,
+}
+
+impl Default for BaseTimers {
+    fn default() -> Self {
+        Self {
+            t1: Duration::from_millis(500),
+            t2: Duration::from_secs(4),
+            t4: Duration::from_secs(5),
+        }
+    }
+}
+
+impl BaseTimers {
+    /// Timers B, F, H, L and M, and over datagrams D and J: the RFC's "64*T1".
+    fn patience(self) -> Duration {
+        self.t1.saturating_mul(64)
+    }
+}
+
+/// Names a server transaction. A stale one finds nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ServerId(slab::Key);
+
+/// Names a client transaction. A stale one finds nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ClientId(slab::Key);
+
+/// A word of the TU's, given back with everything that concerns the transaction.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Owner(pub u64);
+
+impl Owner {
+    /// A server transaction's owner until [`Layer::own`]; no [`Event`] is raised for it.
+    pub const NOBODY: Self = Self(u64::MAX);
+}
+
+/// What a received request is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Received {
+    /// A request not seen before, not an ACK nor a CANCEL: the TU answers it.
+    New(ServerId),
+    /// Seen before: absorbed; the last response was sent again if the RFC wants it.
+    Retransmission,
+    /// The ACK of a response of 300–699 to this owner's INVITE: absorbed.
+    AckOfFailure(Owner),
+    /// An ACK of a 2xx, or a stray one: the TU looks for the dialog (§13.3.1.4).
+    AckOf2xx,
+    /// A CANCEL (§9.2).
+    Cancel {
+        /// The CANCEL's own transaction: the TU answers 200, or 481 without an INVITE.
+        id: ServerId,
+        /// What it cancels. The TU answers a pending one 487.
+        invite: Option<(ServerId, Owner, InviteState)>,
+    },
+    /// A request that is here already by another way (§8.2.2.2): the TU answers 482 statelessly.
+    Merged,
+    /// No room for another transaction: the TU answers 503 statelessly.
+    Full,
+}
+
+/// How far an INVITE is that a CANCEL names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum InviteState {
+    /// It has no final response: the CANCEL counts.
+    Pending,
+    /// It has one: the CANCEL has no effect (§9.2).
+    Answered,
+}
+
+/// A response that the TU is to see.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Answer {
+    /// The transaction.
+    pub id: ClientId,
+    /// Whose it is.
+    pub owner: Owner,
+    /// Which of the transaction's responses.
+    pub kind: AnswerKind,
+    /// The request's method.
+    pub method: Method,
+}
+
+/// Which of a transaction's responses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AnswerKind {
+    /// 100–199.
+    Provisional,
+    /// The final one: 200–699. The layer has sent the ACK of 300–699 to an INVITE; that of a 2xx is the TU's.
+    Final,
+    /// A further 2xx to an INVITE: the first one again, or another branch's (RFC 6026 §7.2). The TU sends its ACK (again).
+    Another2xx,
+}
+
+/// What has happened by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// Nobody answered (timers B, F): the request failed as if with 408 (§8.1.3.1). The transaction is over.
+    Timeout(ClientId, Owner),
+    /// The transport failed: as if with 503 (§8.1.3.1). The transaction is over.
+    Failed(ClientId, Owner),
+    /// The failure response to an INVITE got no ACK (timer H). The transaction is over.
+    NoAck(ServerId, Owner),
+    /// 64·T1 after the 2xx to an INVITE (timer L): whoever has no ACK by now won't get one (§13.3.1.4).
+    /// Raised with and without an ACK. The transaction is over.
+    ServerGone(ServerId, Owner),
+}
+
+/// Every transaction of one shard.
+pub struct Layer {
+    servers: Servers,
+    clients: Clients,
+    wire: Wire,
+}
+
+impl Layer {
+    /// An empty layer whose hash is keyed with a constant: for tests and trusted networks.
+    pub fn new(timers: BaseTimers) -> Self {
+        Self::keyed(timers, [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a])
+    }
+
+    /// An empty layer. The key makes the hash unguessable, so that no stranger can choose branches that collide.
+    pub fn keyed(timers: BaseTimers, hash_key: [u64; 4]) -> Self {
+        let [a, b, c, d] = hash_key;
+        let hasher = ahash::RandomState::with_seeds(a, b, c, d);
+        Self {
+            servers: Servers::new(hasher.clone(), TRANSACTIONS_MAX),
+            clients: Clients::new(hasher),
+            wire: Wire {
+                periods: timers,
+                timers: Timers::default(),
+                sends: VecDeque::new(),
+                events: VecDeque::new(),
+            },
+        }
+    }
+
+    /// Takes in a request that came by `came`.
+    ///
+    /// [`Received::Full`] beyond [`TRANSACTIONS_MAX`] server transactions; requests without a To tag, which
+    /// begin something, are turned away at seven eighths of it.
+    pub fn receive_request(&mut self, now: Instant, came: Path, request: &Message) -> Received {
+        match request.method() {
+            Method::Ack => self.servers.ack(&mut self.wire, now, request),
+            Method::Cancel => self.servers.cancel(&mut self.wire, now, came, request),
+            Method::Invite
+            | Method::Bye
+            | Method::Options
+            | Method::Register
+            | Method::Prack
+            | Method::Subscribe
+            | Method::Notify
+            | Method::Publish
+            | Method::Info
+            | Method::Refer
+            | Method::Message
+            | Method::Update
+            | Method::Unknown => self.servers.request(&mut self.wire, now, came, request),
+        }
+    }
+
+    /// Takes in a response. `None` if it belongs to nothing, or only repeats what the TU has seen.
+    pub fn receive_response(&mut self, now: Instant, response: &Message) -> Option<Answer> {
+        self.clients.response(&mut self.wire, now, response)
+    }
+
+    /// Says whose a server transaction is.
+    pub fn own(&mut self, id: ServerId, owner: Owner) {
+        self.servers.own(id, owner);
+    }
+
+    /// Sends the TU's response, and keeps it as long as the RFC wants it repeated. `status` is the response's own.
+    ///
+    /// A 2xx to an INVITE is repeated by the TU, by calling this again (§13.3.1.4). A response that comes too late
+    /// (after the final one) is dropped.
+    pub fn respond(&mut self, now: Instant, id: ServerId, status: u16, bytes: Vec<u8>) {
+        self.servers
+            .respond(&mut self.wire, now, id, status, bytes.into_boxed_slice());
+    }
+
+    /// Starts a client transaction with this request, and sends it.
+    ///
+    /// `None`, and nothing sent, if the bytes are no request, an ACK (which has no transaction), have no branch
+    /// or one that is in use for this method.
+    pub fn request(&mut self, now: Instant, to: Path, owner: Owner, bytes: Vec<u8>) -> Option<ClientId> {
+        self.clients
+            .request(&mut self.wire, now, to, owner, bytes.into_boxed_slice())
+    }
+
+    /// Cancels an INVITE of ours (§9.1): starts the CANCEL's transaction, for the INVITE's owner.
+    ///
+    /// `None`, and nothing sent, unless the INVITE has a provisional and no final response: before the first
+    /// the TU has to wait, after the last it is too late.
+    pub fn cancel(&mut self, now: Instant, invite: ClientId) -> Option<ClientId> {
+        let (to, owner, invite) = self.clients.cancellable(invite)?;
+        let bytes = build::cancel(invite)?;
+        self.request(now, to, owner, bytes)
+    }
+
+    /// A message sent to `path` could not be delivered: the client transactions there that still wait for their
+    /// final response report [`Event::Failed`] (§17.1.4). The flow of the path doesn't matter. Looks at every client transaction.
+    pub fn failed(&mut self, now: Instant, path: Path) {
+        self.clients.failed(&mut self.wire, now, path);
+    }
+
+    /// Forgets a client transaction without a trace. Its answers become strays.
+    pub fn end_client(&mut self, id: ClientId) {
+        self.clients.end(&mut self.wire, id);
+    }
+
+    /// Forgets a server transaction without a trace. Its request, repeated, becomes new.
+    pub fn end_server(&mut self, id: ServerId) {
+        self.servers.end(&mut self.wire, id);
+    }
+
+    /// Where a server transaction's responses go (§18.2.2).
+    pub fn reply_path(&self, id: ServerId) -> Option<Path> {
+        self.servers.reply_path(id)
+    }
+
+    /// When [`Layer::tick`] has something to do. It may be at once.
+    pub fn timeout(&self) -> Option<Instant> {
+        self.wire.timers.next()
+    }
+
+    /// Fires every timer that is due.
+    pub fn tick(&mut self, now: Instant) {
+        while let Some(alarm) = self.wire.timers.pop_due(now) {
+            match alarm {
+                Alarm::Client(id, ring) => self.clients.alarm(&mut self.wire, now, id, ring),
+                Alarm::Server(id, ring) => self.servers.alarm(&mut self.wire, now, id, ring),
+            }
+        }
+    }
+
+    /// The next message to send.
+    pub fn poll_send(&mut self) -> Option<(Path, Box<[u8]>)> {
+        self.wire.sends.pop_front()
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.wire.events.pop_front()
+    }
+
+    /// Whether nothing remains: no transaction, no timer, nothing to send, nothing to tell.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+            && self.wire.timers.is_empty()
+            && self.wire.sends.is_empty()
+            && self.wire.events.is_empty()
+    }
+
+    /// How many transactions there are.
+    pub fn len(&self) -> usize {
+        self.servers.len() + self.clients.len()
+    }
+}
+
+/// Everything that leaves the transactions, and their timers.
+struct Wire {
+    periods: BaseTimers,
+    timers: Timers<Alarm>,
+    sends: VecDeque<(Path, Box<[u8]>)>,
+    events: VecDeque<Event>,
+}
+
+impl Wire {
+    fn send(&mut self, to: Path, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.sends.push_back((to, bytes.into()));
+        }
+    }
+}
+
+/// Whose timer fires.
+#[derive(Clone, Copy, Debug)]
+enum Alarm {
+    Client(ClientId, client_side::Ring),
+    Server(ServerId, server_side::Ring),
+}
+
+/// The two timers that a transaction may have running: one to resend, one to end a state.
+#[derive(Default)]
+struct Clock {
+    resend: Option<TimerId>,
+    end: Option<TimerId>,
+}
+
+impl Clock {
+    fn stop(&mut self, timers: &mut Timers<Alarm>) {
+        for timer in [self.resend.take(), self.end.take()].into_iter().flatten() {
+            timers.cancel(timer);
+        }
+    }
+}

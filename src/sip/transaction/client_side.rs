@@ -1,0 +1,332 @@
+//! Client transactions: does what the tables of [`invite_client`] and [`client`] say.
+
+use std::time::Duration;
+
+use super::key::{self, Index, Key};
+use super::slab::Slab;
+use super::{Alarm, Answer, AnswerKind, ClientId, Clock, Event, Owner, Wire, client, invite_client};
+use crate::base::time::Instant;
+use crate::sip::build;
+use crate::sip::message::Message;
+use crate::sip::method::Method;
+use crate::sip::path::Path;
+
+/// A timer that fired, as the machine's own event.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Ring {
+    Invite(invite_client::Event),
+    Other(client::Event),
+}
+
+enum Machine {
+    Invite(invite_client::State),
+    Other(client::State),
+}
+
+struct Client {
+    key: Key,
+    to: Path,
+    owner: Owner,
+    machine: Machine,
+    /// What is sent again: the request, later the ACK of a failure, at last nothing.
+    kept: Box<[u8]>,
+    /// What timer A or E was last set to.
+    interval: Duration,
+    clock: Clock,
+}
+
+pub(super) struct Clients {
+    all: Slab<Client>,
+    by_key: Index,
+}
+
+impl Clients {
+    pub(super) fn new(hasher: ahash::RandomState) -> Self {
+        Self {
+            all: Slab::new(),
+            by_key: Index::new(hasher),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(super) fn request(
+        &mut self,
+        wire: &mut Wire,
+        now: Instant,
+        to: Path,
+        owner: Owner,
+        bytes: Box<[u8]>,
+    ) -> Option<ClientId> {
+        let message = Message::parse(&bytes).ok()?;
+        if message.status().is_some() || message.method() == Method::Ack {
+            return None;
+        }
+        let method = message.method();
+        let key = key::client(&message)?;
+        if self.find(&key).is_some() {
+            return None;
+        }
+        let machine = if method == Method::Invite {
+            Machine::Invite(invite_client::State::Calling)
+        } else {
+            Machine::Other(client::State::Trying)
+        };
+        let (resend, give_up) = match machine {
+            Machine::Invite(_) => (
+                Ring::Invite(invite_client::Event::TimerA),
+                Ring::Invite(invite_client::Event::TimerB),
+            ),
+            Machine::Other(_) => (
+                Ring::Other(client::Event::TimerE),
+                Ring::Other(client::Event::TimerF),
+            ),
+        };
+        let place = self.all.insert(Client {
+            key: key.clone(),
+            to,
+            owner,
+            machine,
+            kept: bytes,
+            interval: wire.periods.t1,
+            clock: Clock::default(),
+        })?;
+        self.by_key.insert(&key, place);
+        let id = ClientId(place);
+        let client = self.all.get_mut(place)?;
+        wire.send(to, &client.kept);
+        if !to.transport.is_reliable() {
+            client.clock.resend = Some(wire.timers.set(now + wire.periods.t1, Alarm::Client(id, resend)));
+        }
+        let end = now + wire.periods.patience();
+        client.clock.end = Some(wire.timers.set(end, Alarm::Client(id, give_up)));
+        Some(id)
+    }
+
+    pub(super) fn response(&mut self, wire: &mut Wire, now: Instant, response: &Message) -> Option<Answer> {
+        let status = response.status()?;
+        let id = self.find(&key::client(response)?)?;
+        let client = self.all.get(id.0)?;
+        let owner = client.owner;
+        let kind = match client.machine {
+            Machine::Invite(_) => {
+                let event = match status {
+                    ..200 => invite_client::Event::Provisional,
+                    200..300 => invite_client::Event::Success,
+                    300.. => invite_client::Event::Failure,
+                };
+                self.invite(wire, now, id, event, Some(response))
+            }
+            Machine::Other(_) => {
+                let event = match status {
+                    ..200 => client::Event::Provisional,
+                    200.. => client::Event::Final,
+                };
+                self.other(wire, now, id, event)
+            }
+        }?;
+        Some(Answer {
+            id,
+            owner,
+            kind,
+            method: response.method(),
+        })
+    }
+
+    /// The way, owner and bytes of an INVITE that may be cancelled now.
+    pub(super) fn cancellable(&self, id: ClientId) -> Option<(Path, Owner, &[u8])> {
+        let client = self.all.get(id.0)?;
+        match client.machine {
+            Machine::Invite(invite_client::State::Proceeding) => {
+                Some((client.to, client.owner, &client.kept))
+            }
+            Machine::Invite(
+                invite_client::State::Calling
+                | invite_client::State::Completed
+                | invite_client::State::Accepted
+                | invite_client::State::Terminated,
+            )
+            | Machine::Other(_) => None,
+        }
+    }
+
+    pub(super) fn failed(&mut self, wire: &mut Wire, now: Instant, path: Path) {
+        let there =
+            |to: Path| (to.listener, to.transport, to.remote) == (path.listener, path.transport, path.remote);
+        let hit: Vec<ClientId> = self
+            .all
+            .iter()
+            .filter(|(_, client)| there(client.to))
+            .map(|(place, _)| ClientId(place))
+            .collect();
+        for id in hit {
+            match self.all.get(id.0).map(|client| &client.machine) {
+                Some(Machine::Invite(_)) => {
+                    self.invite(wire, now, id, invite_client::Event::TransportError, None);
+                }
+                Some(Machine::Other(_)) => {
+                    self.other(wire, now, id, client::Event::TransportError);
+                }
+                None => {}
+            }
+        }
+    }
+
+    pub(super) fn alarm(&mut self, wire: &mut Wire, now: Instant, id: ClientId, ring: Ring) {
+        match ring {
+            Ring::Invite(event) => self.invite(wire, now, id, event, None),
+            Ring::Other(event) => self.other(wire, now, id, event),
+        };
+    }
+
+    pub(super) fn end(&mut self, wire: &mut Wire, id: ClientId) {
+        if let Some(mut client) = self.all.remove(id.0) {
+            client.clock.stop(&mut wire.timers);
+            self.by_key.remove(&client.key, id.0);
+        }
+    }
+
+    fn find(&self, key: &[u8]) -> Option<ClientId> {
+        let is = |place| self.all.get(place).is_some_and(|client| *client.key == *key);
+        self.by_key.find(key, is).map(ClientId)
+    }
+
+    /// One step of an INVITE's machine; what the TU is to see of the response, if anything.
+    fn invite(
+        &mut self,
+        wire: &mut Wire,
+        now: Instant,
+        id: ClientId,
+        event: invite_client::Event,
+        response: Option<&Message>,
+    ) -> Option<AnswerKind> {
+        use invite_client::Act;
+        let client = self.all.get_mut(id.0)?;
+        let Machine::Invite(state) = &mut client.machine else {
+            return None;
+        };
+        let (next, act) = invite_client::step(*state, event);
+        *state = next;
+        match act {
+            Act::Nothing => None,
+            Act::Deliver => {
+                client.clock.stop(&mut wire.timers);
+                Some(AnswerKind::Provisional)
+            }
+            Act::Accept => {
+                client.kept = Box::default();
+                let period = wire.periods.patience();
+                client.end_after(wire, now, period, id, Ring::Invite(invite_client::Event::TimerM));
+                Some(AnswerKind::Final)
+            }
+            Act::DeliverAgain => Some(AnswerKind::Another2xx),
+            Act::Ack => {
+                let ack = response.and_then(|response| build::ack_for_failure(&client.kept, response));
+                client.kept = ack.unwrap_or_default().into_boxed_slice();
+                wire.send(client.to, &client.kept);
+                // "At least 32 s" over datagrams (§17.1.1.2): as long as the other side's timer H.
+                let period = if client.to.transport.is_reliable() {
+                    Duration::ZERO
+                } else {
+                    wire.periods.patience()
+                };
+                client.end_after(wire, now, period, id, Ring::Invite(invite_client::Event::TimerD));
+                Some(AnswerKind::Final)
+            }
+            Act::AckAgain => {
+                wire.send(client.to, &client.kept);
+                None
+            }
+            Act::Resend => {
+                client.interval = client.interval.saturating_mul(2);
+                client.resend(wire, now, id, Ring::Invite(invite_client::Event::TimerA));
+                None
+            }
+            Act::Timeout => {
+                wire.events.push_back(Event::Timeout(id, client.owner));
+                self.end(wire, id);
+                None
+            }
+            Act::Fail => {
+                wire.events.push_back(Event::Failed(id, client.owner));
+                self.end(wire, id);
+                None
+            }
+            Act::End => {
+                self.end(wire, id);
+                None
+            }
+        }
+    }
+
+    /// One step of another request's machine; what the TU is to see of the response, if anything.
+    fn other(
+        &mut self,
+        wire: &mut Wire,
+        now: Instant,
+        id: ClientId,
+        event: client::Event,
+    ) -> Option<AnswerKind> {
+        use client::Act;
+        let client = self.all.get_mut(id.0)?;
+        let Machine::Other(state) = &mut client.machine else {
+            return None;
+        };
+        let (next, act) = client::step(*state, event);
+        *state = next;
+        match act {
+            Act::Nothing => None,
+            Act::Deliver => Some(AnswerKind::Provisional),
+            Act::Finish => {
+                client.kept = Box::default();
+                let period = if client.to.transport.is_reliable() {
+                    Duration::ZERO
+                } else {
+                    wire.periods.t4
+                };
+                client.end_after(wire, now, period, id, Ring::Other(client::Event::TimerK));
+                Some(AnswerKind::Final)
+            }
+            Act::Resend => {
+                client.interval = client.interval.saturating_mul(2).min(wire.periods.t2);
+                client.resend(wire, now, id, Ring::Other(client::Event::TimerE));
+                None
+            }
+            Act::ResendSlowly => {
+                client.interval = wire.periods.t2;
+                client.resend(wire, now, id, Ring::Other(client::Event::TimerE));
+                None
+            }
+            Act::Timeout => {
+                wire.events.push_back(Event::Timeout(id, client.owner));
+                self.end(wire, id);
+                None
+            }
+            Act::Fail => {
+                wire.events.push_back(Event::Failed(id, client.owner));
+                self.end(wire, id);
+                None
+            }
+            Act::End => {
+                self.end(wire, id);
+                None
+            }
+        }
+    }
+}
+
+impl Client {
+    /// Stops every timer but the one that ends this state.
+    fn end_after(&mut self, wire: &mut Wire, now: Instant, period: Duration, id: ClientId, ring: Ring) {
+        self.clock.stop(&mut wire.timers);
+        self.clock.end = Some(wire.timers.set(now + period, Alarm::Client(id, ring)));
+    }
+
+    /// Sends what is kept, and sets the timer that does so again.
+    fn resend(&mut self, wire: &mut Wire, now: Instant, id: ClientId, ring: Ring) {
+        wire.send(self.to, &self.kept);
+        self.clock.resend = Some(wire.timers.set(now + self.interval, Alarm::Client(id, ring)));
+    }
+}

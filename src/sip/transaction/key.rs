@@ -1,0 +1,161 @@
+//! Which transaction a message belongs to (RFC 3261 §17.1.3, §17.2.3, §8.2.2.2).
+//!
+//! A key is the compared parts themselves, each after its length, so that equal keys mean equal parts. An [`Index`]
+//! finds them by a keyed hash and leaves the comparison of the bytes to its owner: a collision costs a look, and
+//! confuses nothing.
+
+use std::collections::HashMap;
+
+use smallvec::SmallVec;
+
+use super::slab;
+use crate::sip::header::Name;
+use crate::sip::lexer::Start;
+use crate::sip::message::Message;
+use crate::sip::method::Method;
+
+/// What a branch made after RFC 3261 begins with (§8.1.1.7). Older ones name no transaction.
+const COOKIE: &[u8] = b"z9hG4bK";
+
+/// The parts that are compared, in one slice.
+pub(super) type Key = Box<[u8]>;
+
+/// Which rule of §17.2.3 found the transaction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Rule {
+    /// Branch, sent-by, method.
+    Branch,
+    /// RFC 2543: the headers themselves. The To tag is left out of the key, because an ACK's is the response's.
+    Headers,
+}
+
+/// Which transaction's key a request is read for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Sought {
+    /// Its own.
+    Own,
+    /// The INVITE that this ACK or CANCEL belongs to.
+    Invite,
+}
+
+/// The key of a server transaction (§17.2.3).
+pub(super) fn server(request: &Message, sought: Sought) -> (Rule, Key) {
+    let method = match sought {
+        Sought::Own => token(request),
+        Sought::Invite => Method::Invite.name().as_bytes(),
+    };
+    let via = request.via();
+    let mut key = Parts::default();
+    if let Some(branch) = via.branch.filter(|branch| has_cookie(branch)) {
+        key.number(u32::from(via.port.unwrap_or(0)));
+        key.part(&via.host.to_ascii_lowercase());
+        key.part(branch);
+        key.part(method);
+        return (Rule::Branch, key.finish(Rule::Branch));
+    }
+    key.part(request.values(Name::Via).next().unwrap_or_default());
+    key.part(request.request_uri());
+    key.part(request.call_id());
+    key.part(request.from().tag().unwrap_or_default());
+    key.number(request.cseq().number);
+    key.part(method);
+    (Rule::Headers, key.finish(Rule::Headers))
+}
+
+/// The key of a client transaction (§17.1.3): our own branch is enough beside the method.
+/// `None` without a branch.
+pub(super) fn client(message: &Message) -> Option<Key> {
+    let mut key = Parts::default();
+    key.part(message.via().branch?);
+    key.part(message.method().name().as_bytes());
+    Some(key.finish(Rule::Branch))
+}
+
+/// What two copies of one request have in common that came by different ways (§8.2.2.2).
+/// `None` for a request inside a dialog: only one way leads there.
+pub(super) fn merged(request: &Message) -> Option<Key> {
+    if request.to().tag().is_some() {
+        return None;
+    }
+    let mut key = Parts::default();
+    key.part(request.from().tag()?);
+    key.part(request.call_id());
+    key.number(request.cseq().number);
+    key.part(token(request));
+    Some(key.finish(Rule::Headers))
+}
+
+fn has_cookie(branch: &[u8]) -> bool {
+    branch
+        .get(..COOKIE.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(COOKIE))
+}
+
+/// The method as it stands in the request: two unknown ones are not the same.
+fn token<'a>(request: &Message<'a>) -> &'a [u8] {
+    match *request.start() {
+        Start::Request { token, .. } => token,
+        Start::Response { .. } => b"",
+    }
+}
+
+#[derive(Default)]
+struct Parts(Vec<u8>);
+
+impl Parts {
+    fn part(&mut self, part: &[u8]) {
+        self.number(u32::try_from(part.len()).unwrap_or(u32::MAX));
+        self.0.extend_from_slice(part);
+    }
+
+    fn number(&mut self, number: u32) {
+        self.0.extend_from_slice(&number.to_be_bytes());
+    }
+
+    fn finish(mut self, rule: Rule) -> Key {
+        self.0.push(match rule {
+            Rule::Branch => 0,
+            Rule::Headers => 1,
+        });
+        self.0.into_boxed_slice()
+    }
+}
+
+/// Finds slab keys by the hash of a [`Key`].
+pub(super) struct Index {
+    hasher: ahash::RandomState,
+    /// Nearly always one; more when hashes collide.
+    places: HashMap<u64, SmallVec<[slab::Key; 2]>, ahash::RandomState>,
+}
+
+impl Index {
+    pub(super) fn new(hasher: ahash::RandomState) -> Self {
+        Self {
+            places: HashMap::with_hasher(hasher.clone()),
+            hasher,
+        }
+    }
+
+    /// The place for which `is` says that its key is this one.
+    pub(super) fn find(&self, key: &[u8], is: impl Fn(slab::Key) -> bool) -> Option<slab::Key> {
+        let places = self.places.get(&self.hasher.hash_one(key))?;
+        places.iter().copied().find(|place| is(*place))
+    }
+
+    pub(super) fn insert(&mut self, key: &[u8], place: slab::Key) {
+        self.places
+            .entry(self.hasher.hash_one(key))
+            .or_default()
+            .push(place);
+    }
+
+    pub(super) fn remove(&mut self, key: &[u8], place: slab::Key) {
+        let hash = self.hasher.hash_one(key);
+        if let Some(places) = self.places.get_mut(&hash) {
+            places.retain(|other| *other != place);
+            if places.is_empty() {
+                self.places.remove(&hash);
+            }
+        }
+    }
+}

@@ -1,0 +1,683 @@
+//! The layer in virtual time, against RFC 3261's figures and its Table 4.
+
+use super::*;
+use crate::sip::path::{FlowHint, ListenerId, Transport};
+
+/// How many server transactions the small layer takes.
+const FEW: usize = 8;
+
+const fn ms(ms: u64) -> Instant {
+    Instant::from_micros(ms * 1_000)
+}
+
+fn peer(transport: Transport) -> Path {
+    Path {
+        listener: ListenerId(0),
+        transport,
+        remote: "192.0.2.7:5060".parse().unwrap(),
+        flow: None,
+    }
+}
+
+const UDP: Transport = Transport::Udp;
+const TCP: Transport = Transport::Tcp;
+
+/// A layer, and the time.
+struct Bench {
+    layer: Layer,
+    now: Instant,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self {
+            layer: Layer::new(BaseTimers::default()),
+            now: ms(0),
+        }
+    }
+
+    /// Lets time pass until `end`, and tells what was sent when (in ms).
+    fn run(&mut self, end: u64) -> Vec<(u64, String)> {
+        let mut sent = self.sent();
+        while let Some(due) = self.layer.timeout().filter(|due| *due <= ms(end)) {
+            assert!(due >= self.now, "a timer in the past");
+            self.now = due;
+            self.layer.tick(due);
+            sent.extend(self.sent());
+        }
+        self.now = ms(end);
+        sent
+    }
+
+    /// What waits to be sent, by its first line.
+    fn sent(&mut self) -> Vec<(u64, String)> {
+        let at = self.now.as_micros() / 1_000;
+        std::iter::from_fn(|| self.layer.poll_send())
+            .map(|(_, bytes)| {
+                let text = String::from_utf8(bytes.into()).unwrap();
+                (at, text.lines().next().unwrap().to_owned())
+            })
+            .collect()
+    }
+
+    fn events(&mut self) -> Vec<Event> {
+        std::iter::from_fn(|| self.layer.poll_event()).collect()
+    }
+
+    fn start(&mut self, method: &str, branch: &str, transport: Transport) -> ClientId {
+        let bytes = ours(method, branch).into_bytes();
+        self.layer
+            .request(self.now, peer(transport), Owner(7), bytes)
+            .unwrap()
+    }
+
+    fn answer(&mut self, text: &str) -> Option<AnswerKind> {
+        let answer = self
+            .layer
+            .receive_response(self.now, &Message::parse(text.as_bytes()).unwrap())?;
+        assert_eq!(answer.owner, Owner(7));
+        Some(answer.kind)
+    }
+
+    fn receive(&mut self, text: &str) -> Received {
+        self.receive_by(UDP, text)
+    }
+
+    fn receive_by(&mut self, transport: Transport, text: &str) -> Received {
+        let message = Message::parse(text.as_bytes()).unwrap();
+        self.layer.receive_request(self.now, peer(transport), &message)
+    }
+
+    /// Receives what has to be new.
+    fn new_one(&mut self, transport: Transport, text: &str) -> ServerId {
+        match self.receive_by(transport, text) {
+            Received::New(id) => id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn respond(&mut self, id: ServerId, status: u16) {
+        let text = format!(
+            "SIP/2.0 {status} x\r\nVia: SIP/2.0/UDP h;branch=x\r\nFrom: <sip:a@h>;tag=a\r\nTo: <sip:b@h>;tag=b\r\n\
+             Call-ID: c\r\nCSeq: 1 INVITE\r\n\r\n"
+        );
+        self.layer.respond(self.now, id, status, text.into_bytes());
+    }
+
+    /// Runs until nothing is left to happen, and checks that nothing is left at all.
+    fn assert_ends_empty(&mut self) {
+        self.run(1_000_000);
+        self.events();
+        assert!(self.layer.is_empty(), "{} transactions left", self.layer.len());
+    }
+}
+
+/// A request of ours.
+fn ours(method: &str, branch: &str) -> String {
+    format!(
+        "{method} sip:callee@192.0.2.7;transport=udp SIP/2.0\r\n\
+         Via: SIP/2.0/UDP 192.0.2.1:5060;branch={branch};rport\r\nRoute: <sip:192.0.2.7;lr>, <sip:192.0.2.8;lr>\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:x@192.0.2.1>;tag=ours\r\nTo: <sip:callee@192.0.2.7>\r\nCall-ID: id-1\r\n\
+         CSeq: 314 {method}\r\nContact: <sip:192.0.2.1>\r\nContent-Length: 0\r\n\r\n"
+    )
+}
+
+/// An answer to one.
+fn answer(status: u16, method: &str, branch: &str) -> String {
+    format!(
+        "SIP/2.0 {status} x\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch={branch};rport=5060;received=192.0.2.1\r\n\
+         From: <sip:x@192.0.2.1>;tag=ours\r\nTo: <sip:callee@192.0.2.7>;tag=theirs\r\nCall-ID: id-1\r\n\
+         CSeq: 314 {method}\r\nContent-Length: 0\r\n\r\n"
+    )
+}
+
+/// A request of theirs.
+fn theirs(method: &str, sent_by: &str, branch: &str) -> String {
+    let (token, cseq) = method.split_once(' ').unwrap_or((method, "1"));
+    format!(
+        "{token} sip:x@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP {sent_by};branch={branch}\r\nMax-Forwards: 70\r\n\
+         From: <sip:a@192.0.2.7>;tag=a\r\nTo: <sip:x@192.0.2.1>\r\nCall-ID: {branch}{sent_by}\r\nCSeq: {cseq} {token}\r\n\
+         Contact: <sip:a@192.0.2.7>\r\nContent-Length: 0\r\n\r\n"
+    )
+}
+
+fn times(sent: &[(u64, String)]) -> Vec<u64> {
+    sent.iter().map(|(at, _)| *at).collect()
+}
+
+#[test]
+fn an_unanswered_invite_is_resent_with_doubling_intervals_until_timer_b() {
+    let mut bench = Bench::new();
+    let id = bench.start("INVITE", "z9hG4bKa", UDP);
+    let sent = bench.run(31_999);
+    assert_eq!(times(&sent), [0, 500, 1_500, 3_500, 7_500, 15_500, 31_500]);
+    assert!(sent.iter().all(|(_, line)| line.starts_with("INVITE ")));
+    assert_eq!(bench.events(), []);
+    assert_eq!(bench.run(32_000), []);
+    assert_eq!(bench.events(), [Event::Timeout(id, Owner(7))]);
+    assert!(bench.layer.is_empty());
+}
+
+#[test]
+fn an_unanswered_request_is_resent_at_most_every_t2_until_timer_f() {
+    let mut bench = Bench::new();
+    let id = bench.start("BYE", "z9hG4bKa", UDP);
+    let sent = bench.run(31_999);
+    assert_eq!(
+        times(&sent),
+        [
+            0, 500, 1_500, 3_500, 7_500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500
+        ]
+    );
+    bench.run(32_000);
+    assert_eq!(bench.events(), [Event::Timeout(id, Owner(7))]);
+    assert!(bench.layer.is_empty());
+}
+
+#[test]
+fn a_provisional_response_slows_a_request_down_and_does_not_stop_it() {
+    let mut bench = Bench::new();
+    bench.start("OPTIONS", "z9hG4bKa", UDP);
+    bench.run(600);
+    assert_eq!(
+        bench.answer(&answer(100, "OPTIONS", "z9hG4bKa")),
+        Some(AnswerKind::Provisional)
+    );
+    // Timer E was running: it fires once more as set, and then every T2 (§17.1.2.2).
+    assert_eq!(times(&bench.run(10_000)), [1_500, 5_500, 9_500]);
+    assert_eq!(
+        bench.answer(&answer(200, "OPTIONS", "z9hG4bKa")),
+        Some(AnswerKind::Final)
+    );
+    assert_eq!(bench.answer(&answer(200, "OPTIONS", "z9hG4bKa")), None);
+    assert_eq!(bench.layer.len(), 1);
+    assert_eq!(bench.run(14_999), []);
+    assert_eq!(bench.layer.len(), 1);
+    bench.run(15_000);
+    assert!(bench.layer.is_empty(), "timer K is T4");
+}
+
+#[test]
+fn a_provisional_response_stops_an_invite_s_timers_for_good() {
+    let mut bench = Bench::new();
+    let id = bench.start("INVITE", "z9hG4bKa", UDP);
+    assert_eq!(
+        bench.answer(&answer(180, "INVITE", "z9hG4bKa")),
+        Some(AnswerKind::Provisional)
+    );
+    assert_eq!(times(&bench.run(600_000)), [0]);
+    assert_eq!((bench.layer.timeout(), bench.layer.len()), (None, 1));
+    bench.layer.end_client(id);
+    assert!(bench.layer.is_empty());
+}
+
+#[test]
+fn nothing_is_resent_over_a_stream_and_timer_b_still_ends_it() {
+    let mut bench = Bench::new();
+    let invite = bench.start("INVITE", "z9hG4bKa", TCP);
+    let bye = bench.start("BYE", "z9hG4bKb", TCP);
+    assert_eq!(times(&bench.run(32_000)), [0, 0]);
+    assert_eq!(
+        bench.events(),
+        [Event::Timeout(invite, Owner(7)), Event::Timeout(bye, Owner(7))]
+    );
+    assert!(bench.layer.is_empty());
+}
+
+#[test]
+fn a_failure_gets_an_ack_with_the_invite_s_branch_route_and_number_as_often_as_it_comes() {
+    let mut bench = Bench::new();
+    bench.start("INVITE", "z9hG4bKa", UDP);
+    bench.sent();
+    let busy = answer(486, "INVITE", "z9hG4bKa");
+    assert_eq!(bench.answer(&busy), Some(AnswerKind::Final));
+    let (to, bytes) = bench.layer.poll_send().unwrap();
+    assert_eq!(to, peer(UDP));
+    let ack = Message::parse(&bytes).unwrap();
+    assert_eq!(ack.method(), Method::Ack);
+    assert_eq!(ack.request_uri(), b"sip:callee@192.0.2.7;transport=udp");
+    assert_eq!(ack.via().branch, Some(&b"z9hG4bKa"[..]));
+    assert_eq!((ack.cseq().number, ack.call_id()), (314, &b"id-1"[..]));
+    assert_eq!(ack.to().tag(), Some(&b"theirs"[..]));
+    let routes: Vec<&[u8]> = ack.values(crate::sip::header::Name::Route).collect();
+    assert_eq!(routes, [&b"<sip:192.0.2.7;lr>"[..], b"<sip:192.0.2.8;lr>"]);
+    // The retransmitted failure is absorbed, its ACK is not; timer D ends that.
+    bench.run(31_000);
+    assert_eq!(bench.answer(&busy), None);
+    assert_eq!(
+        bench.layer.poll_send().map(|(_, again)| again.to_vec()),
+        Some(bytes.to_vec())
+    );
+    assert_eq!(bench.answer(&answer(200, "INVITE", "z9hG4bKa")), None);
+    bench.run(32_000);
+    assert!(bench.layer.is_empty());
+    assert_eq!(bench.answer(&busy), None);
+    assert!(bench.layer.is_empty());
+}
+
+#[test]
+fn every_2xx_reaches_the_owner_until_timer_m_and_the_layer_acks_none() {
+    let mut bench = Bench::new();
+    bench.start("INVITE", "z9hG4bKa", UDP);
+    let ok = answer(200, "INVITE", "z9hG4bKa");
+    bench.answer(&answer(180, "INVITE", "z9hG4bKa"));
+    bench.sent();
+    bench.run(5_000);
+    assert_eq!(bench.answer(&ok), Some(AnswerKind::Final));
+    assert_eq!(bench.answer(&ok), Some(AnswerKind::Another2xx));
+    let fork = ok.replace("tag=theirs", "tag=fork");
+    assert_eq!(bench.run(36_999), []);
+    assert_eq!(bench.answer(&fork), Some(AnswerKind::Another2xx));
+    for late in [180, 486] {
+        assert_eq!(bench.answer(&answer(late, "INVITE", "z9hG4bKa")), None);
+    }
+    bench.run(37_000);
+    assert_eq!(bench.answer(&ok), None);
+    assert!(bench.layer.is_empty());
+}
+
+#[test]
+fn an_answer_finds_its_transaction_by_branch_and_method_alone() {
+    let mut bench = Bench::new();
+    bench.start("INVITE", "z9hG4bKa", UDP);
+    bench.start("CANCEL", "z9hG4bKa", UDP);
+    assert_eq!(bench.answer(&answer(200, "INVITE", "z9hG4bKA")), None);
+    assert_eq!(bench.answer(&answer(200, "BYE", "z9hG4bKa")), None);
+    assert_eq!(
+        bench.answer(&answer(200, "CANCEL", "z9hG4bKa")),
+        Some(AnswerKind::Final)
+    );
+    assert_eq!(
+        bench.answer(&answer(487, "INVITE", "z9hG4bKa")),
+        Some(AnswerKind::Final)
+    );
+    bench.assert_ends_empty();
+}
+
+#[test]
+fn what_begins_no_transaction_is_not_sent() {
+    let mut bench = Bench::new();
+    bench.start("BYE", "z9hG4bKa", UDP);
+    bench.sent();
+    for bytes in [
+        ours("BYE", "z9hG4bKa"),
+        ours("ACK", "z9hG4bKb"),
+        answer(200, "BYE", "z9hG4bKc"),
+        "nonsense".into(),
+    ] {
+        let started = bench
+            .layer
+            .request(ms(0), peer(UDP), Owner(7), bytes.into_bytes());
+        assert_eq!(started, None);
+    }
+    assert_eq!((bench.sent(), bench.layer.len()), (vec![], 1));
+}
+
+#[test]
+fn an_invite_can_be_cancelled_between_its_first_answer_and_its_last() {
+    let mut bench = Bench::new();
+    let invite = bench.start("INVITE", "z9hG4bKa", UDP);
+    assert_eq!(bench.layer.cancel(ms(0), invite), None);
+    bench.answer(&answer(100, "INVITE", "z9hG4bKa"));
+    bench.sent();
+    let cancel = bench.layer.cancel(ms(0), invite).unwrap();
+    let (to, bytes) = bench.layer.poll_send().unwrap();
+    assert_eq!(to, peer(UDP));
+    let message = Message::parse(&bytes).unwrap();
+    assert_eq!(message.method(), Method::Cancel);
+    assert_eq!(message.via().branch, Some(&b"z9hG4bKa"[..]));
+    assert_eq!((message.cseq().number, message.to().tag()), (314, None));
+    assert_eq!(bench.layer.cancel(ms(0), cancel), None);
+    assert_eq!(
+        bench.answer(&answer(200, "CANCEL", "z9hG4bKa")),
+        Some(AnswerKind::Final)
+    );
+    assert_eq!(
+        bench.answer(&answer(487, "INVITE", "z9hG4bKa")),
+        Some(AnswerKind::Final)
+    );
+    assert_eq!(bench.layer.cancel(ms(0), invite), None);
+    bench.assert_ends_empty();
+}
+
+#[test]
+fn a_transport_failure_ends_what_waits_on_that_path_and_nothing_else() {
+    let mut bench = Bench::new();
+    let calling = bench.start("INVITE", "z9hG4bKa", UDP);
+    let ringing = bench.start("INVITE", "z9hG4bKb", UDP);
+    let trying = bench.start("BYE", "z9hG4bKc", UDP);
+    bench.start("INVITE", "z9hG4bKd", UDP);
+    bench.start("INVITE", "z9hG4bKe", TCP);
+    bench.answer(&answer(180, "INVITE", "z9hG4bKb"));
+    bench.answer(&answer(200, "INVITE", "z9hG4bKd"));
+    let flow = Some(FlowHint(3));
+    bench.layer.failed(ms(0), Path { flow, ..peer(UDP) });
+    assert_eq!(
+        bench.events(),
+        [calling, ringing, trying].map(|id| Event::Failed(id, Owner(7)))
+    );
+    assert_eq!(bench.layer.len(), 2);
+    bench.assert_ends_empty();
+}
+
+#[test]
+fn a_repeated_invite_gets_the_last_response_again_and_a_final_one_ends_that() {
+    let mut bench = Bench::new();
+    let invite = theirs("INVITE", "192.0.2.7", "z9hG4bKa");
+    let id = bench.new_one(UDP, &invite);
+    assert_eq!(bench.receive(&invite), Received::Retransmission);
+    assert_eq!(bench.sent(), [], "there is no response yet");
+    bench.respond(id, 100);
+    bench.respond(id, 180);
+    bench.sent();
+    assert_eq!(bench.receive(&invite), Received::Retransmission);
+    assert_eq!(bench.sent(), [(0, "SIP/2.0 180 x".into())]);
+    bench.respond(id, 200);
+    bench.respond(id, 180);
+    assert_eq!(bench.sent(), [(0, "SIP/2.0 200 x".into())]);
+    // Accepted: the 2xx's repetition is the TU's (RFC 6026 §7.1).
+    assert_eq!(bench.receive(&invite), Received::Retransmission);
+    assert_eq!(bench.sent(), []);
+    bench.respond(id, 200);
+    assert_eq!(bench.sent(), [(0, "SIP/2.0 200 x".into())]);
+    bench.layer.own(id, Owner(9));
+    assert_eq!(bench.run(31_999), []);
+    assert_eq!(bench.receive(&invite), Received::Retransmission);
+    bench.run(32_000);
+    assert_eq!(bench.events(), [Event::ServerGone(id, Owner(9))]);
+    assert!(bench.layer.is_empty());
+}
+
+#[test]
+fn a_failure_is_resent_until_the_ack_which_timer_i_outlives() {
+    let mut bench = Bench::new();
+    let id = bench.new_one(UDP, &theirs("INVITE", "192.0.2.7", "z9hG4bKa"));
+    bench.layer.own(id, Owner(9));
+    bench.respond(id, 486);
+    assert_eq!(times(&bench.run(8_000)), [0, 500, 1_500, 3_500, 7_500]);
+    let ack = theirs("ACK", "192.0.2.7", "z9hG4bKa");
+    assert_eq!(bench.receive(&ack), Received::AckOfFailure(Owner(9)));
+    assert_eq!(bench.receive(&ack), Received::Retransmission);
+    assert_eq!(
+        bench.receive(&theirs("INVITE", "192.0.2.7", "z9hG4bKa")),
+        Received::Retransmission
+    );
+    assert_eq!(bench.run(12_999), []);
+    assert_eq!(bench.layer.len(), 1);
+    bench.run(13_000);
+    assert!(bench.layer.is_empty(), "timer I is T4");
+    assert_eq!(bench.receive(&ack), Received::AckOf2xx);
+}
+
+#[test]
+fn a_failure_without_ack_is_resent_at_most_every_t2_and_reported_at_timer_h() {
+    let mut bench = Bench::new();
+    let owned = bench.new_one(UDP, &theirs("INVITE", "192.0.2.7", "z9hG4bKa"));
+    let nobodys = bench.new_one(UDP, &theirs("INVITE", "192.0.2.8", "z9hG4bKa"));
+    bench.layer.own(owned, Owner(9));
+    bench.respond(owned, 486);
+    bench.sent();
+    assert_eq!(
+        times(&bench.run(31_999)),
+        [
+            500, 1_500, 3_500, 7_500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500
+        ]
+    );
+    bench.run(32_000);
+    assert_eq!(bench.events(), [Event::NoAck(owned, Owner(9))]);
+    bench.respond(nobodys, 404);
+    bench.run(64_000);
+    assert_eq!(bench.events(), []);
+    assert!(bench.layer.is_empty());
+}
+
+#[test]
+fn over_a_stream_a_failure_is_sent_once_and_its_ack_ends_it_at_once() {
+    let mut bench = Bench::new();
+    let id = bench.new_one(TCP, &theirs("INVITE", "192.0.2.7", "z9hG4bKa"));
+    bench.respond(id, 486);
+    assert_eq!(times(&bench.run(20_000)), [0]);
+    let ack = theirs("ACK", "192.0.2.7", "z9hG4bKa");
+    assert_eq!(bench.receive_by(TCP, &ack), Received::AckOfFailure(Owner::NOBODY));
+    bench.run(20_000);
+    assert!(bench.layer.is_empty());
+    let id = bench.new_one(TCP, &theirs("BYE", "192.0.2.7", "z9hG4bKb"));
+    bench.respond(id, 200);
+    bench.run(20_000);
+    assert!(bench.layer.is_empty(), "timer J is zero");
+    bench.start("BYE", "z9hG4bKa", TCP);
+    bench.answer(&answer(200, "BYE", "z9hG4bKa"));
+    bench.start("INVITE", "z9hG4bKa", TCP);
+    bench.answer(&answer(404, "INVITE", "z9hG4bKa"));
+    bench.run(20_000);
+    assert!(bench.layer.is_empty(), "timers K and D are zero");
+}
+
+#[test]
+fn the_ack_of_a_2xx_is_the_tu_s_with_or_without_the_invite_s_branch() {
+    let mut bench = Bench::new();
+    let id = bench.new_one(UDP, &theirs("INVITE", "192.0.2.7", "z9hG4bKa"));
+    assert_eq!(
+        bench.receive(&theirs("ACK", "192.0.2.7", "z9hG4bKa")),
+        Received::Retransmission,
+        "an ACK of nothing"
+    );
+    bench.respond(id, 200);
+    for branch in ["z9hG4bKb", "z9hG4bKa"] {
+        let ack = theirs("ACK", "192.0.2.7", branch);
+        assert_eq!(bench.receive(&ack), Received::AckOf2xx);
+    }
+    assert_eq!(bench.layer.len(), 1);
+    bench.assert_ends_empty();
+}
+
+#[test]
+fn a_repeated_request_gets_its_response_again_until_timer_j() {
+    let mut bench = Bench::new();
+    let bye = theirs("BYE", "192.0.2.7", "z9hG4bKa");
+    let id = bench.new_one(UDP, &bye);
+    assert_eq!(bench.receive(&bye), Received::Retransmission);
+    assert_eq!(bench.sent(), []);
+    bench.respond(id, 100);
+    assert_eq!(bench.receive(&bye), Received::Retransmission);
+    bench.respond(id, 200);
+    bench.respond(id, 500);
+    bench.run(31_000);
+    assert_eq!(bench.receive(&bye), Received::Retransmission);
+    assert_eq!(bench.sent(), [(31_000, "SIP/2.0 200 x".into())]);
+    assert_eq!(bench.run(31_999), []);
+    assert_eq!(bench.layer.len(), 1);
+    bench.run(32_000);
+    assert!(bench.layer.is_empty());
+}
+
+#[test]
+fn a_cancel_finds_its_invite_and_says_how_far_it_is() {
+    let mut bench = Bench::new();
+    let invite = bench.new_one(UDP, &theirs("INVITE", "192.0.2.7", "z9hG4bKa"));
+    bench.layer.own(invite, Owner(9));
+    let cancel = theirs("CANCEL", "192.0.2.7", "z9hG4bKa");
+    let Received::Cancel { id, invite: found } = bench.receive(&cancel) else {
+        panic!("no CANCEL");
+    };
+    assert_eq!(found, Some((invite, Owner(9), InviteState::Pending)));
+    bench.respond(id, 200);
+    bench.respond(invite, 487);
+    bench.sent();
+    assert_eq!(bench.receive(&cancel), Received::Retransmission);
+    assert_eq!(bench.sent(), [(0, "SIP/2.0 200 x".into())]);
+    bench.layer.end_server(id);
+    let Received::Cancel { id, invite: found } = bench.receive(&cancel) else {
+        panic!("no CANCEL");
+    };
+    assert_eq!(found, Some((invite, Owner(9), InviteState::Answered)));
+    bench.respond(id, 200);
+    // Another sent-by is another sender; another method can't be cancelled.
+    let bye = bench.new_one(UDP, &theirs("BYE", "192.0.2.7", "z9hG4bKb"));
+    bench.respond(bye, 200);
+    for (sent_by, branch) in [("192.0.2.8", "z9hG4bKa"), ("192.0.2.7", "z9hG4bKb")] {
+        let Received::Cancel { id, invite } = bench.receive(&theirs("CANCEL", sent_by, branch)) else {
+            panic!("no CANCEL");
+        };
+        assert_eq!(invite, None);
+        bench.respond(id, 481);
+    }
+    bench.assert_ends_empty();
+}
+
+#[test]
+fn one_branch_of_two_senders_is_two_requests() {
+    let mut bench = Bench::new();
+    let first = bench.new_one(UDP, &theirs("INVITE", "192.0.2.7", "z9hG4bKa"));
+    let other_host = bench.new_one(UDP, &theirs("INVITE", "gw.example", "z9hG4bKa"));
+    let other_port = bench.new_one(UDP, &theirs("INVITE", "192.0.2.7:5070", "z9hG4bKa"));
+    assert!(first != other_host && other_host != other_port && first != other_port);
+    assert_eq!(
+        bench.receive(&theirs("INVITE", "GW.Example", "z9hG4bKa")),
+        Received::Retransmission,
+        "a host's case means nothing"
+    );
+}
+
+#[test]
+fn a_request_that_came_by_two_ways_is_merged_but_one_in_a_dialog_is_not() {
+    let mut bench = Bench::new();
+    let invite = theirs("INVITE", "192.0.2.7", "z9hG4bKa");
+    let id = bench.new_one(UDP, &invite);
+    let copy = invite.replace("branch=z9hG4bKa", "branch=z9hG4bKb");
+    assert_eq!(bench.receive(&copy), Received::Merged);
+    for (what, other) in [
+        ("CSeq", copy.replace("CSeq: 1 ", "CSeq: 2 ")),
+        (
+            "From tag",
+            copy.replace("tag=a\r\n", "tag=other\r\n").replace("Kb", "Kc"),
+        ),
+        (
+            "dialog",
+            copy.replace("To: <sip:x@192.0.2.1>", "To: <sip:x@192.0.2.1>;tag=t")
+                .replace("Kb", "Kd"),
+        ),
+    ] {
+        assert!(matches!(bench.receive(&other), Received::New(_)), "{what}");
+    }
+    bench.layer.end_server(id);
+    let again = bench.new_one(UDP, &copy.replace("Kb", "Ke"));
+    assert_ne!(again, id);
+}
+
+/// As [`theirs`], from a sender of RFC 2543's time.
+fn old(method: &str) -> String {
+    theirs(method, "192.0.2.7", "1").replace("Call-ID: 1192.0.2.7", "Call-ID: old")
+}
+
+#[test]
+fn a_sender_without_the_cookie_is_matched_by_its_headers() {
+    for drop_branch in ["branch=1", "branch="] {
+        let old = |method: &str| match drop_branch {
+            "branch=1" => old(method),
+            _ => old(method).replace(";branch=1", ""),
+        };
+        let mut bench = Bench::new();
+        let invite = bench.new_one(UDP, &old("INVITE"));
+        bench.layer.own(invite, Owner(9));
+        assert_eq!(bench.receive(&old("INVITE")), Received::Retransmission);
+        let Received::Cancel { id, invite: found } = bench.receive(&old("CANCEL")) else {
+            panic!("no CANCEL");
+        };
+        assert_eq!(found, Some((invite, Owner(9), InviteState::Pending)));
+        bench.respond(id, 200);
+        bench.respond(invite, 487);
+        let ack = old("ACK").replace("To: <sip:x@192.0.2.1>", "To: <sip:x@192.0.2.1>;tag=b");
+        let stray = ack.replace("tag=b", "tag=other");
+        assert_eq!(
+            bench.receive(&stray),
+            Received::AckOf2xx,
+            "another response's ACK"
+        );
+        assert_eq!(bench.receive(&ack), Received::AckOfFailure(Owner(9)));
+        assert_eq!(bench.receive(&ack), Received::Retransmission);
+        bench.new_one(UDP, &old("INVITE 2"));
+        bench.new_one(UDP, &old("OPTIONS"));
+        let elsewhere = old("OPTIONS").replace("sip:x@192.0.2.1 SIP", "sip:y@192.0.2.1 SIP");
+        assert_eq!(bench.receive(&elsewhere), Received::Merged);
+    }
+}
+
+#[test]
+fn a_full_layer_says_so_and_keeps_the_last_eighth_for_calls() {
+    let mut bench = Bench::new();
+    bench.layer.servers.most = FEW;
+    let branch = |n: usize| format!("z9hG4bK{n}");
+    let mut ids: Vec<_> = (1..FEW)
+        .map(|n| bench.new_one(UDP, &theirs("OPTIONS", "192.0.2.7", &branch(n))))
+        .collect();
+    let stranger = theirs("OPTIONS", "192.0.2.7", &branch(FEW));
+    assert_eq!(bench.receive(&stranger), Received::Full);
+    let bye = |n| {
+        theirs("BYE", "192.0.2.7", &branch(n)).replace("To: <sip:x@192.0.2.1>", "To: <sip:x@192.0.2.1>;tag=t")
+    };
+    ids.push(bench.new_one(UDP, &bye(20)));
+    assert_eq!(bench.receive(&bye(21)), Received::Full);
+    assert_eq!(
+        bench.receive(&theirs("CANCEL", "192.0.2.7", &branch(1))),
+        Received::Full
+    );
+    assert_eq!(bench.receive(&bye(20)), Received::Retransmission);
+    for id in ids {
+        bench.respond(id, 200);
+    }
+    bench.run(32_000);
+    assert!(bench.layer.is_empty());
+    bench.new_one(UDP, &stranger);
+}
+
+#[test]
+fn a_stale_id_is_harmless() {
+    let mut bench = Bench::new();
+    let server = bench.new_one(UDP, &theirs("INVITE", "192.0.2.7", "z9hG4bKa"));
+    let client = bench.start("INVITE", "z9hG4bKa", UDP);
+    bench.answer(&answer(180, "INVITE", "z9hG4bKa"));
+    bench.layer.end_server(server);
+    bench.layer.end_client(client);
+    // The slots are taken again, by others.
+    let new_server = bench.new_one(UDP, &theirs("INVITE", "192.0.2.7", "z9hG4bKb"));
+    bench.start("BYE", "z9hG4bKb", UDP);
+    bench.sent();
+    bench.respond(server, 200);
+    bench.layer.own(server, Owner(1));
+    bench.layer.end_server(server);
+    bench.layer.end_client(client);
+    assert_eq!(bench.layer.cancel(ms(0), client), None);
+    assert_eq!(bench.layer.reply_path(server), None);
+    assert_eq!(
+        (bench.sent(), bench.events(), bench.layer.len()),
+        (vec![], vec![], 2)
+    );
+    assert_eq!(bench.layer.reply_path(new_server), Some(peer(UDP)));
+    assert_eq!(bench.answer(&answer(486, "INVITE", "z9hG4bKa")), None);
+}
+
+#[test]
+fn responses_go_where_the_via_wants_them() {
+    let mut bench = Bench::new();
+    let came = Path::udp(ListenerId(2), "198.51.100.9:33333".parse().unwrap());
+    for (via, port) in [
+        ("192.0.2.7:5080", 5080),
+        ("192.0.2.7", 5060),
+        ("192.0.2.7;rport", 33333),
+    ] {
+        let text = theirs("OPTIONS", via, "z9hG4bKa");
+        let message = Message::parse(text.as_bytes()).unwrap();
+        let Received::New(id) = bench.layer.receive_request(ms(0), came, &message) else {
+            panic!("{via}");
+        };
+        bench.respond(id, 200);
+        let (to, _) = bench.layer.poll_send().unwrap();
+        assert_eq!(
+            (to.listener, to.remote.ip(), to.remote.port()),
+            (came.listener, came.remote.ip(), port)
+        );
+        bench.layer.end_server(id);
+    }
+    assert!(bench.layer.is_empty());
+}
