@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use arrayvec::ArrayVec;
 
-use super::header::{self, Name, is_token, trim};
+use super::header::{self, Name, is_lws, is_token, trim};
 use super::method::Method;
 use crate::base::limits::{SIP_HEADERS_MAX, SIP_MESSAGE_BYTES_MAX};
 
@@ -167,7 +167,12 @@ impl fmt::Debug for Start<'_> {
 /// Cuts the bytes. Faulty lines are left out and the first fault is told beside the head, because a faulty request
 /// is answered from what is left. The error: nothing that could be answered at all.
 pub(super) fn lex(bytes: &[u8]) -> Result<(Head<'_>, Option<Fault>), &'static str> {
-    let (bytes, start, mut fault, mut walk) = open(bytes)?;
+    let Opened {
+        bytes,
+        start,
+        mut fault,
+        mut walk,
+    } = open(bytes)?;
     let mut head = Head {
         bytes,
         start,
@@ -200,9 +205,18 @@ pub(super) fn lex(bytes: &[u8]) -> Result<(Head<'_>, Option<Fault>), &'static st
     }
 }
 
-/// Reads the start line. The bytes that come back begin with it; the walk stands behind it.
-#[allow(clippy::type_complexity)]
-pub(super) fn open(bytes: &[u8]) -> Result<(&[u8], Start<'_>, Option<Fault>, Walk<'_>), &'static str> {
+/// A message whose start line has been read.
+pub(super) struct Opened<'a> {
+    /// The bytes, from the start line on.
+    pub(super) bytes: &'a [u8],
+    pub(super) start: Start<'a>,
+    pub(super) fault: Option<Fault>,
+    /// Stands behind the start line.
+    pub(super) walk: Walk<'a>,
+}
+
+/// Reads the start line. The error: nothing that could be answered.
+pub(super) fn open(bytes: &[u8]) -> Result<Opened<'_>, &'static str> {
     // RFC 3261 §7.5: empty lines before the start line are skipped.
     let mut bytes = bytes;
     while let Some(rest) = bytes.strip_prefix(b"\r\n") {
@@ -223,7 +237,12 @@ pub(super) fn open(bytes: &[u8]) -> Result<(&[u8], Start<'_>, Option<Fault>, Wal
         bytes,
         at: end.saturating_add(2),
     };
-    Ok((bytes, start, fault, walk))
+    Ok(Opened {
+        bytes,
+        start,
+        fault,
+        walk,
+    })
 }
 
 fn read_start(line: &[u8]) -> Result<(Start<'_>, Option<Fault>), &'static str> {
@@ -356,23 +375,20 @@ impl Walk<'_> {
         let Some(colon) = line.iter().position(|byte| *byte == b':') else {
             return Step::Faulty("a header line without a colon");
         };
-        let name = line.get(..colon).unwrap_or_default();
-        // HCOLON: white space may stand before the colon, but not before the name (it would be a fold).
-        let token = name.trim_ascii_end();
+        // HCOLON: blanks may stand before the colon, a fold may not.
+        let mut token = line.get(..colon).unwrap_or_default();
+        while let [name @ .., b' ' | b'\t'] = token {
+            token = name;
+        }
         if !is_token(token) {
             return Step::Faulty("a header name that is no token");
         }
         let value = line.get(colon.saturating_add(1)..).unwrap_or_default();
-        let trimmed = trim(value);
-        let lead = value
-            .len()
-            .saturating_sub(trim_start_len(value))
-            .saturating_add(colon)
-            .saturating_add(1);
-        let value_from = from.saturating_add(lead);
+        let lead = value.iter().take_while(|byte| is_lws(**byte)).count();
+        let value_from = from.saturating_add(colon).saturating_add(1).saturating_add(lead);
         Step::Line {
             token: from..from.saturating_add(token.len()),
-            value: value_from..value_from.saturating_add(trimmed.len()),
+            value: value_from..value_from.saturating_add(trim(value).len()),
         }
     }
 
@@ -385,12 +401,8 @@ impl Walk<'_> {
             let step = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n'))?;
             let at = from.saturating_add(step);
             match rest.get(step..)? {
-                // The empty line is the end, whatever the body begins with.
-                [b'\r', b'\n', ..] if at == self.at => {
-                    self.at = at.saturating_add(2);
-                    return Some(LineEnd { at, stray });
-                }
-                [b'\r', b'\n', b' ' | b'\t', ..] => from = at.saturating_add(3),
+                // After an empty line comes the body, whatever it begins with.
+                [b'\r', b'\n', b' ' | b'\t', ..] if at != self.at => from = at.saturating_add(3),
                 [b'\r', b'\n', ..] => {
                     self.at = at.saturating_add(2);
                     return Some(LineEnd { at, stray });
@@ -408,13 +420,4 @@ struct LineEnd {
     at: usize,
     /// A lone CR or LF stands in the line.
     stray: bool,
-}
-
-/// How many bytes are left when the white space before the text is taken away.
-fn trim_start_len(text: &[u8]) -> usize {
-    text.len()
-        - text
-            .iter()
-            .take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
-            .count()
 }

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::header::{Name, NameAddr};
-use super::lexer::{self, Start, Step};
+use super::lexer::{self, Opened, Start, Step};
 use super::message::is_call_id;
 use super::method::Method;
 
@@ -35,7 +35,12 @@ impl fmt::Debug for Peek<'_> {
 /// Looks. `None`: a keep-alive, no SIP, or no usable Call-ID; any shard may have it, and the parse says what it is.
 /// Whatever [`Message::parse`](super::message::Message::parse) reads is seen here, with the same Call-ID.
 pub fn peek(bytes: &[u8]) -> Option<Peek<'_>> {
-    let (bytes, start, _, mut walk) = lexer::open(bytes).ok()?;
+    let Opened {
+        bytes,
+        start,
+        mut walk,
+        ..
+    } = lexer::open(bytes).ok()?;
     let mut call_id = None;
     let mut to = None;
     while call_id.is_none() || to.is_none() {

@@ -278,3 +278,148 @@ fn hex(digit: u8) -> Option<u8> {
         .to_digit(16)
         .and_then(|value| u8::try_from(value).ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Uri<'_> {
+        Uri::parse(text.as_bytes()).expect("a URI")
+    }
+
+    #[test]
+    fn the_parts_of_a_sip_uri_are_found() {
+        let uri = read("sip:alice:secret@Example.com:5070;transport=TCP;lr;maddr=h?subject=x&to=y");
+        assert_eq!(uri.scheme, Scheme::Sip);
+        assert_eq!(uri.user, Some(&b"alice"[..]));
+        assert_eq!(uri.host, Host::Name(b"Example.com"));
+        assert_eq!(uri.port, Some(5070));
+        assert_eq!(uri.param("LR"), Some(&b""[..]));
+        assert_eq!(uri.param("maddr"), Some(&b"h"[..]));
+        assert_eq!(uri.param("user"), None);
+        assert_eq!(uri.headers, b"subject=x&to=y");
+        assert_eq!(uri.transport(), Some(Transport::Tcp));
+        let bare = read("SIPS:192.0.2.1");
+        assert_eq!((bare.scheme, bare.user, bare.port), (Scheme::Sips, None, None));
+        assert_eq!(bare.host.ip(), Some(IpAddr::from([192, 0, 2, 1])));
+    }
+
+    #[test]
+    fn a_number_in_a_sip_uri_keeps_its_context() {
+        let uri = read("sip:+86138;npdi;phone-context=example.com@192.0.2.1;user=phone");
+        assert_eq!(uri.user, Some(&b"+86138;npdi;phone-context=example.com"[..]));
+        assert_eq!(uri.number(), Some(&b"+86138"[..]));
+        assert_eq!(uri.number_param("Phone-Context"), Some(&b"example.com"[..]));
+        assert_eq!(uri.number_param("npdi"), Some(&b""[..]));
+        assert_eq!(uri.number_param("user"), None);
+        assert_eq!(uri.param("user"), Some(&b"phone"[..]));
+        assert_eq!(uri.param("phone-context"), None);
+    }
+
+    #[test]
+    fn a_tel_uri_is_a_number_and_no_host() {
+        let uri = read("tel:10086;phone-context=+86;npdi");
+        assert_eq!(uri.scheme, Scheme::Tel);
+        assert_eq!(uri.user, Some(&b"10086;phone-context=+86;npdi"[..]));
+        assert_eq!(uri.number(), Some(&b"10086"[..]));
+        assert_eq!(uri.number_param("phone-context"), Some(&b"+86"[..]));
+        assert_eq!(uri.param("phone-context"), Some(&b"+86"[..]));
+        assert_eq!(uri.host, Host::Name(b""));
+        assert_eq!(read("TEL:#31#(010)-12.3").number(), Some(&b"#31#(010)-12.3"[..]));
+    }
+
+    #[test]
+    fn an_ipv6_host_stands_in_brackets() {
+        let uri = read("sip:x@[2001:db8::9:1]:5070;transport=udp");
+        assert_eq!(uri.host.ip(), "2001:db8::9:1".parse().ok());
+        assert_eq!(uri.port, Some(5070));
+        assert_eq!(uri.transport(), Some(Transport::Udp));
+        assert_eq!(read("sip:[::ffff:192.0.2.1]").port, None);
+        for bad in [
+            "sip:x@2001:db8::9:1",
+            "sip:[2001:db8:::1]",
+            "sip:[::1",
+            "sip:[::1]x",
+            "sip:[fe80::1%25eth0]",
+        ] {
+            assert!(Uri::parse(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn escapes_and_odd_characters_move_no_border() {
+        let uri = read("sip:sips%3Auser%40example.com@example.net");
+        assert_eq!(uri.user, Some(&b"sips%3Auser%40example.com"[..]));
+        assert_eq!(uri.host, Host::Name(b"example.net"));
+        let uri = read(
+            "sip:1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*:&it+has=1,weird!*pas$wo~d_too.(doesn't-it)@example.com",
+        );
+        assert_eq!(
+            uri.user,
+            Some(&b"1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*"[..])
+        );
+        assert_eq!((uri.host, uri.headers), (Host::Name(b"example.com"), &b""[..]));
+        assert_eq!(
+            read("sip:user;par=u%40example.net@example.com").number(),
+            Some(&b"user"[..])
+        );
+    }
+
+    #[test]
+    fn each_bad_part_has_its_error() {
+        let bad = [
+            ("", BadUri::Scheme),
+            ("sip", BadUri::Scheme),
+            (":x", BadUri::Scheme),
+            ("1sip:x", BadUri::Scheme),
+            ("sip:", BadUri::Host),
+            ("sip:x@", BadUri::Host),
+            ("sip:x@h/y", BadUri::Host),
+            ("sip:x@h%41", BadUri::Host),
+            ("sip:@h", BadUri::User),
+            ("sip:a@b@c", BadUri::User),
+            ("sip:a@h;x=@y", BadUri::User),
+            ("tel:", BadUri::User),
+            ("tel:;x=y", BadUri::User),
+            ("sip:a@h:", BadUri::Port),
+            ("sip:a@h:0", BadUri::Port),
+            ("sip:a@h:65536", BadUri::Port),
+            ("sip:a@h:+5", BadUri::Port),
+            ("sip:a b@h", BadUri::Character),
+            ("<sip:a@h>", BadUri::Character),
+            ("sip:\u{e9}@h", BadUri::Character),
+            ("sip:a\r\n@h", BadUri::Character),
+        ];
+        for (text, error) in bad {
+            assert_eq!(Uri::parse(text.as_bytes()), Err(error), "{text:?}");
+        }
+        assert_eq!(
+            read("nobodyKnowsThisScheme:totallyopaquecontent").scheme,
+            Scheme::Other
+        );
+    }
+
+    #[test]
+    fn sips_means_tls_and_what_we_have_not_got_is_no_transport() {
+        let transport = |text| read(text).transport();
+        assert_eq!(transport("sips:h"), Some(Transport::Tls));
+        assert_eq!(transport("sips:h;transport=tcp"), Some(Transport::Tls));
+        assert_eq!(transport("sips:h;transport=udp"), None);
+        assert_eq!(transport("sip:h;transport=tls"), Some(Transport::Tls));
+        assert_eq!(transport("sip:h;transport=sctp"), None);
+        assert_eq!(transport("sip:h"), None);
+    }
+
+    #[test]
+    fn escapes_are_folded_for_reading_a_number() {
+        let folded = |text: &[u8]| unescape(text).map(|plain| plain.to_string());
+        assert_eq!(folded(b"%2B86138").as_deref(), Some("+86138"));
+        assert_eq!(folded(b"%2b%2523").as_deref(), Some("+%23"));
+        assert_eq!(folded(b"").as_deref(), Some(""));
+        assert_eq!(folded(b"a%00b").as_deref(), Some("a\0b"));
+        assert_eq!(folded(&[b'1'; 64]).map(|plain| plain.len()), Some(64));
+        for bad in [&b"%"[..], b"%2", b"%+1", b"%2G", b"%FF", &[b'1'; 65]] {
+            assert_eq!(folded(bad), None);
+        }
+    }
+}

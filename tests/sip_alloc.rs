@@ -1,0 +1,88 @@
+//! Reading a message allocates nothing: a flood of packets costs no heap.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use umbra::sip::header::{Name, NameAddr};
+use umbra::sip::message::Message;
+use umbra::sip::peek::peek;
+use umbra::sip::uri::{Uri, unescape};
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: every call goes to the system's allocator unchanged; counting touches no memory that it handed out.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promises are the system allocator's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the pointer came from `alloc`, so from the system's allocator.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+fn allocations_of(work: impl FnOnce()) -> usize {
+    let before = ALLOCATIONS.get();
+    work();
+    ALLOCATIONS.get() - before
+}
+
+const INVITE: &[u8] = b"INVITE sip:%2B8613900000002@192.0.2.1;user=phone SIP/2.0\r\n\
+    Via: SIP/2.0/UDP 198.51.100.7:5062;branch=z9hG4bK-1;rport, SIP/2.0/UDP h;branch=z9hG4bK-0\r\n\
+    Max-Forwards: 70\r\n\
+    f: \"Li, \\\"Lei\\\"\" <sip:13800000001@198.51.100.7>\r\n ;tag=a73kszlfl\r\n\
+    t: <sip:13900000002@192.0.2.1>\r\n\
+    i: 3848276298220188511@198.51.100.7\r\n\
+    CSeq: 101 INVITE\r\n\
+    m: <sip:13800000001@[2001:db8::1]:5062>\r\n\
+    P-Asserted-Identity: \"A, B\" <sip:13800000001@h>, <tel:+8613800000001>\r\n\
+    c: application/sdp\r\n\
+    l: 5\r\n\
+    \r\n\
+    v=0\r\n";
+
+#[test]
+fn reading_a_message_and_its_parts_allocates_nothing() {
+    assert!(
+        allocations_of(|| drop(std::hint::black_box(Box::new(1)))) > 0,
+        "the count works"
+    );
+    let mut seen = 0;
+    let count = allocations_of(|| {
+        let Ok(message) = Message::parse(INVITE) else {
+            return;
+        };
+        seen += usize::from(message.via().branch.is_some());
+        seen += usize::from(message.from().tag().is_some());
+        seen += usize::from(message.to().tag().is_none());
+        seen += usize::from(message.cseq().number == 101);
+        seen += usize::from(message.contact().is_some_and(|it| Uri::parse(it.uri).is_ok()));
+        seen += message
+            .values(Name::PAssertedIdentity)
+            .filter_map(NameAddr::parse)
+            .count();
+        seen += message.values(Name::Via).count();
+        seen += usize::from(
+            message
+                .content_type()
+                .is_some_and(|kind| kind.is("application/sdp")),
+        );
+        let user = Uri::parse(message.request_uri()).ok().and_then(|uri| uri.user);
+        seen += usize::from(user.and_then(unescape).is_some_and(|user| user.starts_with('+')));
+        seen += usize::from(message.other("X-Not-There").is_none());
+        seen += usize::from(peek(INVITE).is_some());
+        seen += usize::from(Message::parse(&INVITE[..INVITE.len() - 1]).is_err());
+    });
+    assert_eq!(seen, 14, "all was read");
+    assert_eq!(count, 0);
+}
