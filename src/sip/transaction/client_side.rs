@@ -52,6 +52,12 @@ impl Clients {
         self.all.len()
     }
 
+    /// The bytes of messages that are kept for sending again.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.all.iter().map(|(_, client)| client.kept.len()).sum()
+    }
+
     /// Whether neither a transaction nor a key is left.
     #[cfg(test)]
     pub(super) fn is_forgotten(&self) -> bool {
