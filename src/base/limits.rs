@@ -31,9 +31,12 @@ pub const SDP_CODECS_MAX: usize = 16;
 /// Media lines of one session description.
 pub const SDP_MEDIA_MAX: usize = 16;
 
-/// How long an RTP port rests before another call gets it.
+/// How long an RTP port rests before another call gets it, while there are enough of them.
 pub const PORT_REST: Duration = Duration::from_secs(30);
-/// Pairs of RTP ports that are bound ahead of need, per shard.
+/// How long it rests at the least, however many calls come: a stray packet of the call before is then
+/// older than any network keeps one, and its sender is no pinned address of the new call anyway.
+pub const PORT_REST_MIN: Duration = Duration::from_secs(2);
+/// Calls whose RTP ports are bound ahead of need, per shard.
 pub const PORTS_AHEAD: usize = 64;
 /// How long a call's end waits for the media thread's counts.
 pub const MEDIA_COUNTS_WAIT: Duration = Duration::from_secs(2);
@@ -48,6 +51,8 @@ pub const RING_TIMEOUT: Duration = Duration::from_secs(60);
 pub const RING_TIMEOUT_MIN: Duration = Duration::from_secs(5);
 /// The longest ring time-out.
 pub const RING_TIMEOUT_MAX: Duration = Duration::from_secs(180);
+/// The shortest maximum call duration.
+pub const CALL_DURATION_MIN: Duration = Duration::from_secs(60);
 /// The longest maximum call duration.
 pub const CALL_DURATION_MAX: Duration = Duration::from_secs(1_440 * 60);
 
@@ -59,6 +64,14 @@ pub const AXB_PAIRS_PER_X_MAX: usize = 5_000;
 pub const EXPIRY_MIN: Duration = Duration::from_secs(60);
 /// Ended rules stay readable at least this long, for attempts that arrived while they lived.
 pub const ENDED_RULES_KEPT: Duration = Duration::from_secs(600);
+/// Versions of one binding that are kept for attempts that arrived before an update.
+pub const BINDING_VERSIONS_KEPT: usize = 32;
+/// Bindings, live and past, that one (X, number) key points to; the longest past go first.
+pub const RULES_PER_KEY_MAX: usize = 16;
+/// Bytes of a name: of a pool, an account, a trunk.
+pub const NAME_BYTES_MAX: usize = 64;
+/// Trunks that one number names.
+pub const TRUNKS_PER_NUMBER_MAX: usize = 16;
 /// Bytes of user data that a binding carries.
 pub const USER_DATA_BYTES_MAX: usize = 256;
 /// Bytes of an order id.
@@ -71,6 +84,8 @@ pub const BATCH_MAX: usize = 1_000;
 pub const PAGE: usize = 100;
 /// Rows of one page of a listing: the most that can be asked for.
 pub const PAGE_MAX: usize = 1_000;
+/// Records that one page of a filtered listing may look at; a page that reaches it is short.
+pub const PAGE_SCAN_MAX: usize = 50_000;
 
 /// CDRs that wait in memory while the disk refuses them; when full, new calls get 503.
 pub const CDR_BUFFER: usize = 10_000;

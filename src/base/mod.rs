@@ -8,5 +8,6 @@ pub mod id;
 pub mod limits;
 pub mod number;
 pub mod redact;
+pub mod shard;
 pub mod time;
 pub mod timer;

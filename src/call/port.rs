@@ -217,6 +217,24 @@ pub enum LegName {
     Callee,
 }
 
+impl LegName {
+    /// The leg on the other side of the call.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Caller => Self::Callee,
+            Self::Callee => Self::Caller,
+        }
+    }
+
+    /// Its place in a pair.
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Caller => 0,
+            Self::Callee => 1,
+        }
+    }
+}
+
 /// Which way a message went.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Heading {

@@ -3,6 +3,31 @@
 
 use crate::masking::reason::Reason;
 
+/// A request that is answered at once, before anybody is looked for: the status and one header that says
+/// what would have been right (Unsupported, Accept, Allow, Retry-After).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Bounce {
+    /// The final status.
+    pub status: u16,
+    /// The header that goes with it.
+    pub header: Option<(&'static str, String)>,
+}
+
+impl Bounce {
+    /// A bare status.
+    pub const fn status(status: u16) -> Self {
+        Self { status, header: None }
+    }
+
+    /// A status with the header that it needs.
+    pub const fn with(status: u16, name: &'static str, value: String) -> Self {
+        Self {
+            status,
+            header: Some((name, value)),
+        }
+    }
+}
+
 /// The final status that the caller gets.
 pub fn status(reason: Reason) -> u16 {
     row(reason).0

@@ -40,6 +40,53 @@ pub enum Direction {
     BToA,
 }
 
+impl Direction {
+    /// Whether `caller` may call.
+    pub const fn allows(self, caller: Party) -> bool {
+        match (self, caller) {
+            (Self::Both, Party::A | Party::B) | (Self::AToB, Party::A) | (Self::BToA, Party::B) => true,
+            (Self::AToB, Party::B) | (Self::BToA, Party::A) => false,
+        }
+    }
+
+    /// The name in records, conf and CLI.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Both => "both",
+            Self::AToB => "a-to-b",
+            Self::BToA => "b-to-a",
+        }
+    }
+}
+
+/// Which of a binding's two people.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Party {
+    /// The protected subscriber.
+    A,
+    /// The known other party.
+    B,
+}
+
+impl Party {
+    /// The one on the other end.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
+        }
+    }
+
+    /// The name in records and requests: `a`, `b`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::A => "a",
+            Self::B => "b",
+        }
+    }
+}
+
 /// What a binding allows and asks for.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Terms {
@@ -96,4 +143,30 @@ pub struct Binding {
     pub expires: Wall,
     /// When and why it ended before or at its time.
     pub ended: Option<(Wall, Ended)>,
+}
+
+impl Binding {
+    /// The number of one of its people.
+    pub const fn number_of(&self, party: Party) -> RealNumber {
+        match party {
+            Party::A => self.a,
+            Party::B => self.b,
+        }
+    }
+
+    /// When this version stops counting: at its expiry, or at its end if that came first.
+    /// [`Wall::NEVER`] for a live binding without expiry.
+    pub fn until(&self) -> Wall {
+        self.ended.map_or(self.expires, |(at, _)| at.min(self.expires))
+    }
+
+    /// Whether this version, were it the newest, counts at `at`.
+    pub fn counts_at(&self, at: Wall) -> bool {
+        self.since <= at && at < self.until()
+    }
+
+    /// Whether it is over at `now`: ended, or past its expiry even if nobody has written that down yet.
+    pub fn is_over(&self, now: Wall) -> bool {
+        self.ended.is_some() || self.expires <= now
+    }
 }

@@ -1,1 +1,646 @@
-//! change
+//! The change: what the log keeps, what the table applies. Whole records with their versions, written by
+//! hand: a schema byte, then fixed little-endian fields and length-prefixed text.
+
+use std::time::Duration;
+
+use super::binding::{Binding, Direction, Ended, Mode, Terms};
+use super::inventory::{Account, Freeze, Number, NumberState, Pool, Standing};
+use crate::base::id::Id;
+use crate::base::number::{RealNumber, Tel, VirtualNumber};
+use crate::base::time::Wall;
+
+/// The schema that this server writes, and the newest that it reads.
+pub const SCHEMA: u8 = 1;
+
+/// What one write does to the table: applied whole, in sequence order.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Change {
+    /// The records as they are afterwards.
+    pub records: Vec<Record>,
+}
+
+/// One record as it is after a change.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Record {
+    /// An account.
+    Account(Account),
+    /// A pool.
+    Pool(Pool),
+    /// A number.
+    Number(Number),
+    /// A binding, live or ended.
+    Binding(Binding),
+    /// An ended binding that is kept no longer.
+    Forget(Id),
+}
+
+/// Bytes that are no record of ours.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum BadRecord {
+    /// Written by a later version of this server.
+    #[error(
+        "the record was written by a newer server (schema {0}; this one reads up to {SCHEMA}): upgrade first"
+    )]
+    NewerSchema(u8),
+    /// The bytes end inside a field.
+    #[error("the record ends in the middle")]
+    Truncated,
+    /// Bytes are left after the last field.
+    #[error("the record has bytes after its end")]
+    Trailing,
+    /// A field holds what it can't.
+    #[error("the record's {0} can't be read")]
+    Field(&'static str),
+}
+
+const ACCOUNT: u8 = b'a';
+const POOL: u8 = b'p';
+const NUMBER: u8 = b'n';
+const BINDING: u8 = b'b';
+const FORGET: u8 = b'f';
+
+impl Change {
+    /// Writes the change to the end of `out`.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(SCHEMA);
+        put_len(out, self.records.len());
+        for record in &self.records {
+            record.put(out);
+        }
+    }
+
+    /// Reads what [`Change::encode`] wrote.
+    ///
+    /// # Errors
+    /// A newer schema, or bytes that are no change.
+    pub fn decode(bytes: &[u8]) -> Result<Self, BadRecord> {
+        let mut from = Reader(bytes);
+        from.schema()?;
+        let count = from.len()?;
+        // No capacity from the wire: a damaged count must not allocate.
+        let mut records = Vec::new();
+        for _ in 0..count {
+            records.push(Record::take(&mut from)?);
+        }
+        from.end()?;
+        Ok(Self { records })
+    }
+}
+
+impl Record {
+    /// What names the record in the disk store: a letter for its kind, then its id. A
+    /// [`Record::Forget`] has its binding's key.
+    pub fn key(&self) -> Vec<u8> {
+        let mut key = Vec::with_capacity(17);
+        match self {
+            Self::Account(account) => {
+                key.push(ACCOUNT);
+                key.extend_from_slice(account.name.as_bytes());
+            }
+            Self::Pool(pool) => {
+                key.push(POOL);
+                key.extend_from_slice(pool.key.as_bytes());
+            }
+            Self::Number(number) => {
+                key.push(NUMBER);
+                key.extend_from_slice(&number.x.tel().bits().to_be_bytes());
+            }
+            Self::Binding(Binding { id, .. }) | Self::Forget(id) => {
+                key.push(BINDING);
+                key.extend_from_slice(&id.bits().to_be_bytes());
+            }
+        }
+        key
+    }
+
+    /// Whether the disk store removes the key rather than setting it.
+    pub const fn is_removal(&self) -> bool {
+        match self {
+            Self::Account(_) | Self::Pool(_) | Self::Number(_) | Self::Binding(_) => false,
+            Self::Forget(_) => true,
+        }
+    }
+
+    /// Writes the record, with its schema, to the end of `out`: a value that [`Record::decode`] reads
+    /// without its key.
+    pub fn encode_value(&self, out: &mut Vec<u8>) {
+        out.push(SCHEMA);
+        self.put(out);
+    }
+
+    /// Reads what [`Record::encode_value`] wrote.
+    ///
+    /// # Errors
+    /// A newer schema, or bytes that are no record.
+    pub fn decode(value: &[u8]) -> Result<Self, BadRecord> {
+        let mut from = Reader(value);
+        from.schema()?;
+        let record = Self::take(&mut from)?;
+        from.end()?;
+        Ok(record)
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Account(account) => {
+                out.push(ACCOUNT);
+                put_text(out, &account.name);
+                out.extend_from_slice(&account.version.to_le_bytes());
+                out.push(match account.standing {
+                    Standing::Active => 0,
+                    Standing::Suspended => 1,
+                });
+                put_wall(out, account.created);
+            }
+            Self::Pool(pool) => {
+                out.push(POOL);
+                put_text(out, &pool.key);
+                put_text(out, &pool.name);
+                put_mode(out, pool.mode);
+                put_text(out, &pool.account);
+                out.extend_from_slice(&pool.version.to_le_bytes());
+                put_wall(out, pool.created);
+                put_len(out, pool.axb_pairs_per_x);
+            }
+            Self::Number(number) => {
+                out.push(NUMBER);
+                out.extend_from_slice(&number.x.tel().bits().to_le_bytes());
+                put_text(out, &number.pool);
+                put_text(out, &number.account);
+                put_len(out, number.trunks.len());
+                for trunk in &number.trunks {
+                    put_text(out, trunk);
+                }
+                out.push(match number.state {
+                    NumberState::Active => 0,
+                    NumberState::Locked => 1,
+                    NumberState::Released => 2,
+                    NumberState::Frozen(Freeze::Arrears) => 3,
+                    NumberState::Frozen(Freeze::Complaint) => 4,
+                    NumberState::Frozen(Freeze::Carrier) => 5,
+                    NumberState::Frozen(Freeze::Operator) => 6,
+                });
+                out.extend_from_slice(&number.version.to_le_bytes());
+                put_wall(out, number.added);
+            }
+            Self::Binding(binding) => {
+                out.push(BINDING);
+                put_binding(out, binding);
+            }
+            Self::Forget(id) => {
+                out.push(FORGET);
+                out.extend_from_slice(&id.bits().to_le_bytes());
+            }
+        }
+    }
+
+    fn take(from: &mut Reader<'_>) -> Result<Self, BadRecord> {
+        Ok(match from.byte()? {
+            ACCOUNT => Self::Account(Account {
+                name: from.text("name")?,
+                version: from.u32()?,
+                standing: match from.byte()? {
+                    0 => Standing::Active,
+                    1 => Standing::Suspended,
+                    _ => return Err(BadRecord::Field("standing")),
+                },
+                created: from.wall()?,
+            }),
+            POOL => Self::Pool(Pool {
+                key: from.text("key")?,
+                name: from.text("name")?,
+                mode: from.mode()?,
+                account: from.text("account")?,
+                version: from.u32()?,
+                created: from.wall()?,
+                axb_pairs_per_x: from.len()?,
+            }),
+            NUMBER => Self::Number(Number {
+                x: VirtualNumber::new(from.tel("x")?),
+                pool: from.text("pool")?,
+                account: from.text("account")?,
+                trunks: {
+                    let count = from.len()?;
+                    let mut trunks = Vec::new();
+                    for _ in 0..count {
+                        trunks.push(from.text("trunk")?);
+                    }
+                    trunks
+                },
+                state: match from.byte()? {
+                    0 => NumberState::Active,
+                    1 => NumberState::Locked,
+                    2 => NumberState::Released,
+                    3 => NumberState::Frozen(Freeze::Arrears),
+                    4 => NumberState::Frozen(Freeze::Complaint),
+                    5 => NumberState::Frozen(Freeze::Carrier),
+                    6 => NumberState::Frozen(Freeze::Operator),
+                    _ => return Err(BadRecord::Field("state")),
+                },
+                version: from.u32()?,
+                added: from.wall()?,
+            }),
+            BINDING => Self::Binding(from.binding()?),
+            FORGET => Self::Forget(from.id()?),
+            _ => return Err(BadRecord::Field("kind")),
+        })
+    }
+}
+
+fn put_binding(out: &mut Vec<u8>, binding: &Binding) {
+    out.extend_from_slice(&binding.id.bits().to_le_bytes());
+    out.extend_from_slice(&binding.version.to_le_bytes());
+    put_mode(out, binding.mode);
+    put_text(out, &binding.account);
+    put_text(out, &binding.pool);
+    out.extend_from_slice(&binding.x.tel().bits().to_le_bytes());
+    out.extend_from_slice(&binding.a.key().to_le_bytes());
+    out.extend_from_slice(&binding.b.key().to_le_bytes());
+    let terms = &binding.terms;
+    out.push(match terms.direction {
+        Direction::Both => 0,
+        Direction::AToB => 1,
+        Direction::BToA => 2,
+    });
+    // Zero is none: neither limit can be zero.
+    put_duration(out, terms.max_duration);
+    put_duration(out, terms.ring_timeout);
+    out.push(u8::from(terms.record));
+    put_text_option(out, terms.order_id.as_deref());
+    put_text_option(out, terms.user_data.as_deref());
+    put_wall(out, binding.created);
+    put_wall(out, binding.since);
+    put_wall(out, binding.expires);
+    match binding.ended {
+        None => out.push(0),
+        Some((at, why)) => {
+            out.push(match why {
+                Ended::Unbound => 1,
+                Ended::Expired => 2,
+            });
+            put_wall(out, at);
+        }
+    }
+}
+
+fn put_len(out: &mut Vec<u8>, len: usize) {
+    out.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes());
+}
+
+/// Every text of a record is bounded far below 64 kB when it is planned.
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    put_len(out, text.len());
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn put_text_option(out: &mut Vec<u8>, text: Option<&str>) {
+    out.push(u8::from(text.is_some()));
+    if let Some(text) = text {
+        put_text(out, text);
+    }
+}
+
+fn put_wall(out: &mut Vec<u8>, wall: Wall) {
+    out.extend_from_slice(&wall.as_millis().to_le_bytes());
+}
+
+fn put_duration(out: &mut Vec<u8>, duration: Option<Duration>) {
+    let ms = duration.map_or(0, |d| u32::try_from(d.as_millis()).unwrap_or(u32::MAX));
+    out.extend_from_slice(&ms.to_le_bytes());
+}
+
+fn put_mode(out: &mut Vec<u8>, mode: Mode) {
+    out.push(match mode {
+        Mode::Axb => 1,
+    });
+}
+
+/// The bytes that are still to be read.
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], BadRecord> {
+        let (head, rest) = self.0.split_first_chunk().ok_or(BadRecord::Truncated)?;
+        self.0 = rest;
+        Ok(*head)
+    }
+
+    fn schema(&mut self) -> Result<(), BadRecord> {
+        match self.byte()? {
+            SCHEMA => Ok(()),
+            0 => Err(BadRecord::Field("schema")),
+            newer => Err(BadRecord::NewerSchema(newer)),
+        }
+    }
+
+    fn end(&self) -> Result<(), BadRecord> {
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(BadRecord::Trailing)
+        }
+    }
+
+    fn byte(&mut self) -> Result<u8, BadRecord> {
+        self.array().map(|[byte]| byte)
+    }
+
+    fn u32(&mut self) -> Result<u32, BadRecord> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn len(&mut self) -> Result<usize, BadRecord> {
+        self.u32().map(|n| n as usize)
+    }
+
+    fn wall(&mut self) -> Result<Wall, BadRecord> {
+        self.array().map(|b| Wall::from_millis(i64::from_le_bytes(b)))
+    }
+
+    fn id(&mut self) -> Result<Id, BadRecord> {
+        self.array().map(|b| Id::from_bits(u128::from_le_bytes(b)))
+    }
+
+    fn tel(&mut self, field: &'static str) -> Result<Tel, BadRecord> {
+        Tel::from_bits(u64::from_le_bytes(self.array()?)).ok_or(BadRecord::Field(field))
+    }
+
+    fn duration(&mut self) -> Result<Option<Duration>, BadRecord> {
+        Ok(match self.u32()? {
+            0 => None,
+            ms => Some(Duration::from_millis(u64::from(ms))),
+        })
+    }
+
+    fn text(&mut self, field: &'static str) -> Result<Box<str>, BadRecord> {
+        let len = self.len()?;
+        let (text, rest) = self.0.split_at_checked(len).ok_or(BadRecord::Truncated)?;
+        self.0 = rest;
+        std::str::from_utf8(text)
+            .map(Box::from)
+            .map_err(|_| BadRecord::Field(field))
+    }
+
+    fn flag(&mut self, field: &'static str) -> Result<bool, BadRecord> {
+        match self.byte()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(BadRecord::Field(field)),
+        }
+    }
+
+    fn text_option(&mut self, field: &'static str) -> Result<Option<Box<str>>, BadRecord> {
+        Ok(if self.flag(field)? {
+            Some(self.text(field)?)
+        } else {
+            None
+        })
+    }
+
+    fn mode(&mut self) -> Result<Mode, BadRecord> {
+        match self.byte()? {
+            1 => Ok(Mode::Axb),
+            _ => Err(BadRecord::Field("mode")),
+        }
+    }
+
+    fn binding(&mut self) -> Result<Binding, BadRecord> {
+        Ok(Binding {
+            id: self.id()?,
+            version: self.u32()?,
+            mode: self.mode()?,
+            account: self.text("account")?,
+            pool: self.text("pool")?,
+            x: VirtualNumber::new(self.tel("x")?),
+            a: RealNumber::new(self.tel("a")?),
+            b: RealNumber::new(self.tel("b")?),
+            terms: Terms {
+                direction: match self.byte()? {
+                    0 => Direction::Both,
+                    1 => Direction::AToB,
+                    2 => Direction::BToA,
+                    _ => return Err(BadRecord::Field("direction")),
+                },
+                max_duration: self.duration()?,
+                ring_timeout: self.duration()?,
+                record: self.flag("record")?,
+                order_id: self.text_option("order id")?,
+                user_data: self.text_option("user data")?,
+            },
+            created: self.wall()?,
+            since: self.wall()?,
+            expires: self.wall()?,
+            ended: match self.byte()? {
+                0 => None,
+                1 => Some((self.wall()?, Ended::Unbound)),
+                2 => Some((self.wall()?, Ended::Expired)),
+                _ => return Err(BadRecord::Field("end")),
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::base::number::Kind;
+
+    fn tel() -> impl Strategy<Value = Tel> {
+        let kind = prop_oneof![
+            Just(Kind::E164),
+            Just(Kind::National),
+            Just(Kind::Short),
+            Just(Kind::Service)
+        ];
+        (kind, "[0-9]{1,18}").prop_filter_map("a number", |(kind, digits)| Tel::new(kind, &digits))
+    }
+
+    fn text() -> impl Strategy<Value = Box<str>> {
+        ".{0,40}".prop_map(Box::from)
+    }
+
+    fn wall() -> impl Strategy<Value = Wall> {
+        prop_oneof![any::<i64>().prop_map(Wall::from_millis), Just(Wall::NEVER)]
+    }
+
+    fn duration() -> impl Strategy<Value = Option<Duration>> {
+        prop::option::of((1..=86_400_000_u64).prop_map(Duration::from_millis))
+    }
+
+    fn terms() -> impl Strategy<Value = Terms> {
+        let direction = prop_oneof![
+            Just(Direction::Both),
+            Just(Direction::AToB),
+            Just(Direction::BToA)
+        ];
+        let option = || prop::option::of(text());
+        (
+            direction,
+            duration(),
+            duration(),
+            any::<bool>(),
+            option(),
+            option(),
+        )
+            .prop_map(
+                |(direction, max_duration, ring_timeout, record, order_id, user_data)| Terms {
+                    direction,
+                    max_duration,
+                    ring_timeout,
+                    record,
+                    order_id,
+                    user_data,
+                },
+            )
+    }
+
+    fn binding() -> impl Strategy<Value = Binding> {
+        let ended = prop_oneof![
+            Just(None),
+            wall().prop_map(|at| Some((at, Ended::Unbound))),
+            wall().prop_map(|at| Some((at, Ended::Expired)))
+        ];
+        let numbers = (tel(), tel(), tel());
+        let times = (wall(), wall(), wall(), ended);
+        (
+            any::<u128>(),
+            any::<u32>(),
+            text(),
+            text(),
+            numbers,
+            terms(),
+            times,
+        )
+            .prop_map(
+                |(id, version, account, pool, (x, a, b), terms, (created, since, expires, ended))| Binding {
+                    id: Id::from_bits(id),
+                    version,
+                    mode: Mode::Axb,
+                    account,
+                    pool,
+                    x: VirtualNumber::new(x),
+                    a: RealNumber::new(a),
+                    b: RealNumber::new(b),
+                    terms,
+                    created,
+                    since,
+                    expires,
+                    ended,
+                },
+            )
+    }
+
+    fn number() -> impl Strategy<Value = Number> {
+        let state = prop_oneof![
+            Just(NumberState::Active),
+            Just(NumberState::Locked),
+            Just(NumberState::Released),
+            Just(NumberState::Frozen(Freeze::Arrears)),
+            Just(NumberState::Frozen(Freeze::Complaint)),
+            Just(NumberState::Frozen(Freeze::Carrier)),
+            Just(NumberState::Frozen(Freeze::Operator)),
+        ];
+        let trunks = prop::collection::vec(text(), 0..4);
+        (tel(), text(), text(), trunks, state, any::<u32>(), wall()).prop_map(
+            |(x, pool, account, trunks, state, version, added)| Number {
+                x: VirtualNumber::new(x),
+                pool,
+                account,
+                trunks,
+                state,
+                version,
+                added,
+            },
+        )
+    }
+
+    fn record() -> impl Strategy<Value = Record> {
+        let standing = prop_oneof![Just(Standing::Active), Just(Standing::Suspended)];
+        let account =
+            (text(), any::<u32>(), standing, wall()).prop_map(|(name, version, standing, created)| {
+                Record::Account(Account {
+                    name,
+                    version,
+                    standing,
+                    created,
+                })
+            });
+        let pool = (text(), text(), text(), any::<u32>(), wall(), 0..5_000_usize).prop_map(
+            |(key, name, account, version, created, axb_pairs_per_x)| {
+                Record::Pool(Pool {
+                    key,
+                    name,
+                    mode: Mode::Axb,
+                    account,
+                    version,
+                    created,
+                    axb_pairs_per_x,
+                })
+            },
+        );
+        prop_oneof![
+            account,
+            pool,
+            number().prop_map(Record::Number),
+            binding().prop_map(Record::Binding),
+            any::<u128>().prop_map(|bits| Record::Forget(Id::from_bits(bits))),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_change_and_its_records_read_back(records in prop::collection::vec(record(), 0..6)) {
+            let change = Change { records };
+            let mut bytes = Vec::new();
+            change.encode(&mut bytes);
+            prop_assert_eq!(Change::decode(&bytes), Ok(change.clone()));
+            for record in &change.records {
+                let mut value = Vec::new();
+                record.encode_value(&mut value);
+                prop_assert_eq!(Record::decode(&value), Ok(record.clone()));
+            }
+            for cut in 0..bytes.len() {
+                prop_assert!(Change::decode(&bytes[..cut]).is_err(), "cut at {}", cut);
+            }
+        }
+
+        #[test]
+        fn bytes_that_are_no_change_are_an_error_and_no_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+            damage in any::<(prop::sample::Index, u8)>(),
+            record in record(),
+        ) {
+            let _ = Change::decode(&bytes);
+            let _ = Record::decode(&bytes);
+            let mut value = Vec::new();
+            record.encode_value(&mut value);
+            let at = damage.0.index(value.len());
+            value[at] ^= damage.1;
+            let _ = Record::decode(&value);
+        }
+    }
+
+    #[test]
+    fn a_record_of_a_newer_server_is_refused_with_a_sentence() {
+        let mut value = Vec::new();
+        Record::Forget(Id::from_bits(1)).encode_value(&mut value);
+        value[0] = SCHEMA + 1;
+        let refused = Record::decode(&value).expect_err("newer");
+        assert_eq!(refused, BadRecord::NewerSchema(2));
+        assert_eq!(
+            refused.to_string(),
+            "the record was written by a newer server (schema 2; this one reads up to 1): upgrade first"
+        );
+        assert_eq!(Change::decode(&value), Err(BadRecord::NewerSchema(2)));
+    }
+
+    #[test]
+    fn a_forgotten_binding_has_the_key_of_its_record() {
+        let id = Id::from_bits(7);
+        let key = Record::Forget(id).key();
+        assert_eq!((key.first(), key.len()), (Some(&b'b'), 17));
+        assert!(Record::Forget(id).is_removal());
+    }
+}

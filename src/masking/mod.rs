@@ -1,11 +1,22 @@
 //! Floor 2, the law: bindings compile to rules, and [`route`](route::route) decides who reaches whom.
+//!
+//! Reading: [`route`](route::route) asks the [`Table`](table::Table), which every SIP shard shares.
+//! Writing: a [`Write`](request::Write) is planned into a [`Change`](change::Change) or
+//! [refused](request::Refused); the store makes the change durable and only then applies it.
 
 pub mod binding;
+mod bounds;
 pub mod change;
 pub mod inventory;
+pub mod listing;
 pub mod mode;
+#[cfg(test)]
+mod model;
+pub mod plan;
 pub mod reason;
 pub mod request;
 pub mod route;
 pub mod rule;
+#[cfg(test)]
+pub(crate) mod support;
 pub mod table;

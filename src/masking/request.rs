@@ -1,1 +1,513 @@
-//! request
+//! What API, CLI and imports ask for, and what they are told.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::binding::{Binding, Direction, Mode, Party, Terms};
+use super::inventory::{Account, Number, NumberState, Pool, Standing};
+use crate::base::id::Id;
+use crate::base::number::{NumberPlan, RealNumber, VirtualNumber};
+use crate::base::time::Wall;
+
+/// Who chooses X.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum XChoice {
+    /// The request names it.
+    Given(VirtualNumber),
+    /// The pool (by key or name) gives its next number on which both keys are free.
+    FromPool(Box<str>),
+}
+
+/// What to do when the same (X, A, B) is bound already.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OnConflict {
+    /// Refuse, naming the binding that is there.
+    #[default]
+    Fail,
+    /// Answer with the binding that is there, unchanged.
+    Return,
+    /// Give the binding that is there the new expiry.
+    Extend,
+}
+
+/// Whether to write or only to say what would be written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum DryRun {
+    /// Write.
+    #[default]
+    No,
+    /// Say only.
+    Yes,
+}
+
+/// A new binding.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BindRequest {
+    /// Its mode.
+    pub mode: Mode,
+    /// Its virtual number.
+    pub x: XChoice,
+    /// The protected subscriber.
+    pub a: RealNumber,
+    /// The known other party.
+    pub b: RealNumber,
+    /// What it allows and asks for.
+    pub terms: Terms,
+    /// When it ends by itself; `None` for never.
+    pub expires: Option<Wall>,
+    /// What to do when the pair is there already.
+    pub on_conflict: OnConflict,
+    /// Whether to write at all.
+    pub dry_run: DryRun,
+}
+
+/// Changes to a binding's terms: `None` leaves, `Some(None)` takes away.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct TermsChange {
+    /// Who may call whom.
+    pub direction: Option<Direction>,
+    /// The call's longest duration.
+    pub max_duration: Option<Option<Duration>>,
+    /// How long the called party rings.
+    pub ring_timeout: Option<Option<Duration>>,
+    /// Whether calls are to be recorded.
+    pub record: Option<bool>,
+    /// The customer's order.
+    pub order_id: Option<Option<Box<str>>>,
+    /// The customer's own words.
+    pub user_data: Option<Option<Box<str>>>,
+}
+
+/// A change of a live binding. What is `None` stays as it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UpdateRequest {
+    /// The binding.
+    pub id: Id,
+    /// A new A.
+    pub a: Option<RealNumber>,
+    /// A new B.
+    pub b: Option<RealNumber>,
+    /// New terms.
+    pub terms: TermsChange,
+    /// A new expiry, [`Wall::NEVER`] for never; the old one stays if `None`.
+    pub expires: Option<Wall>,
+    /// Whether to write at all.
+    pub dry_run: DryRun,
+}
+
+impl UpdateRequest {
+    /// A request that changes nothing of `id` yet.
+    pub fn of(id: Id) -> Self {
+        Self {
+            id,
+            a: None,
+            b: None,
+            terms: TermsChange::default(),
+            expires: None,
+            dry_run: DryRun::No,
+        }
+    }
+}
+
+/// What to unbind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unbind {
+    /// One binding.
+    Id(Id),
+    /// Every live binding on a number.
+    X(VirtualNumber),
+}
+
+/// Everything that can be asked of the one writer. Pools are named by key or name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Write {
+    /// A new account.
+    AddAccount {
+        /// Its name, 1–64 bytes.
+        name: Box<str>,
+    },
+    /// Suspends or resumes an account.
+    SetAccount {
+        /// Its name.
+        name: Box<str>,
+        /// Where it stands from now on.
+        standing: Standing,
+    },
+    /// A new pool; its key is given to it.
+    AddPool {
+        /// Its name, 1–64 bytes.
+        name: Box<str>,
+        /// The mode of its bindings.
+        mode: Mode,
+        /// The account that owns it; the default account if `None`.
+        account: Option<Box<str>>,
+    },
+    /// Changes a pool. What is `None` stays.
+    SetPool {
+        /// The pool.
+        pool: Box<str>,
+        /// A new name.
+        name: Option<Box<str>>,
+        /// AXB pairs that one number may carry, 1–5,000. Pairs beyond a lowered limit stay.
+        axb_pairs_per_x: Option<usize>,
+    },
+    /// Takes a number into a pool.
+    AddNumber {
+        /// The number.
+        x: VirtualNumber,
+        /// The pool; the default pool if `None`.
+        pool: Option<Box<str>>,
+        /// The trunks it belongs to; empty: the default trunk(s).
+        trunks: Vec<Box<str>>,
+    },
+    /// Locks, freezes, or puts back into service. To [`NumberState::Released`] is [`Write::ReleaseNumber`].
+    SetNumberState {
+        /// The number.
+        x: VirtualNumber,
+        /// Where it stands from now on.
+        state: NumberState,
+    },
+    /// Gives a number up. Only without live bindings.
+    ReleaseNumber {
+        /// The number.
+        x: VirtualNumber,
+    },
+    /// Binds.
+    Bind(BindRequest),
+    /// Changes a binding.
+    Update(UpdateRequest),
+    /// Ends one binding, or all on a number.
+    Unbind(Unbind),
+    /// Writes down that a binding's time is over; nothing if it isn't, or is written down already.
+    Expire {
+        /// The binding.
+        id: Id,
+    },
+}
+
+/// What was written, or would be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Written {
+    /// An account as it is now.
+    Account(Arc<Account>),
+    /// A pool as it is now.
+    Pool(Arc<Pool>),
+    /// A number as it is now.
+    Number(Arc<Number>),
+    /// A binding as it is now, new or updated.
+    Binding(Arc<Binding>),
+    /// The binding that was there already ([`OnConflict::Return`], [`OnConflict::Extend`]).
+    Existing(Arc<Binding>),
+    /// The bindings that ended.
+    Unbound(Vec<Id>),
+    /// What would have been written ([`DryRun::Yes`]).
+    DryRun(Arc<Binding>),
+}
+
+/// A field of a request, as API and CLI name it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Field {
+    /// `x`
+    X,
+    /// `a`
+    A,
+    /// `b`
+    B,
+    /// `pool`
+    Pool,
+    /// `account`
+    Account,
+    /// `name`
+    Name,
+    /// `mode`
+    Mode,
+    /// `trunks`
+    Trunks,
+    /// `expires_at`
+    ExpiresAt,
+    /// `max_duration_s`
+    MaxDuration,
+    /// `ring_timeout_s`
+    RingTimeout,
+    /// `order_id`
+    OrderId,
+    /// `user_data`
+    UserData,
+    /// `axb_pairs_per_x`
+    PairsPerX,
+}
+
+impl Field {
+    /// The name in requests and errors.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::X => "x",
+            Self::A => "a",
+            Self::B => "b",
+            Self::Pool => "pool",
+            Self::Account => "account",
+            Self::Name => "name",
+            Self::Mode => "mode",
+            Self::Trunks => "trunks",
+            Self::ExpiresAt => "expires_at",
+            Self::MaxDuration => "max_duration_s",
+            Self::RingTimeout => "ring_timeout_s",
+            Self::OrderId => "order_id",
+            Self::UserData => "user_data",
+            Self::PairsPerX => "axb_pairs_per_x",
+        }
+    }
+
+    /// What the field may hold.
+    const fn range(self) -> &'static str {
+        match self {
+            Self::X | Self::A | Self::B => "a number",
+            Self::Pool | Self::Account | Self::Mode => "a name that exists",
+            Self::Name => "1 to 64 bytes without control characters, and for a pool no FC and 15 digits",
+            Self::Trunks => "at most 16 names of 1 to 64 bytes",
+            Self::ExpiresAt => "at least one minute ahead",
+            Self::MaxDuration => "1 to 1440 minutes",
+            Self::RingTimeout => "5 to 180 seconds",
+            Self::OrderId => "at most 64 bytes",
+            Self::UserData => "at most 256 bytes",
+            Self::PairsPerX => "1 to 5000",
+        }
+    }
+}
+
+impl From<Party> for Field {
+    fn from(party: Party) -> Self {
+        match party {
+            Party::A => Self::A,
+            Party::B => Self::B,
+        }
+    }
+}
+
+/// Why a write is refused. Nothing of it was written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Refused {
+    /// The number is a live party on X already.
+    KeyTaken {
+        /// The virtual number.
+        x: VirtualNumber,
+        /// The party whose key is taken.
+        number: RealNumber,
+        /// Which field of the request named it.
+        party: Party,
+        /// The binding that holds the key.
+        binding: Id,
+    },
+    /// A and B are one.
+    SameNumber,
+    /// A party is a number of ours.
+    OwnNumber {
+        /// Which field of the request named it.
+        party: Party,
+    },
+    /// X is none of ours.
+    UnknownNumber {
+        /// The number.
+        x: VirtualNumber,
+    },
+    /// X is ours already.
+    NumberExists {
+        /// The number.
+        x: VirtualNumber,
+    },
+    /// X gets no new bindings.
+    NumberLocked {
+        /// The number.
+        x: VirtualNumber,
+    },
+    /// X is frozen.
+    NumberFrozen {
+        /// The number.
+        x: VirtualNumber,
+    },
+    /// X still carries a live binding.
+    NumberBound {
+        /// The number.
+        x: VirtualNumber,
+        /// One of its bindings.
+        binding: Id,
+    },
+    /// No number of the pool is free for both parties.
+    NoFreeNumber {
+        /// The pool's name.
+        pool: Box<str>,
+    },
+    /// No pool of that key or name.
+    UnknownPool {
+        /// What was asked for.
+        pool: Box<str>,
+    },
+    /// No account of that name.
+    UnknownAccount {
+        /// What was asked for.
+        account: Box<str>,
+    },
+    /// The account may do no business.
+    AccountSuspended {
+        /// The account.
+        account: Box<str>,
+    },
+    /// Something else has that name.
+    NameTaken {
+        /// The name.
+        name: Box<str>,
+    },
+    /// The pool's mode is another.
+    ModeMismatch {
+        /// The pool's name.
+        pool: Box<str>,
+        /// The pool's mode.
+        mode: Mode,
+    },
+    /// X carries as many pairs as its pool allows.
+    PairsFull {
+        /// The number.
+        x: VirtualNumber,
+        /// The pool's limit.
+        limit: usize,
+    },
+    /// The expiry is past or less than a minute ahead.
+    ExpiryTooSoon,
+    /// No binding of that id.
+    UnknownBinding {
+        /// What was asked for.
+        id: Id,
+    },
+    /// The binding is over.
+    BindingEnded {
+        /// The binding.
+        id: Id,
+    },
+    /// A field is out of its bounds.
+    BoundsOf(Field),
+}
+
+impl Refused {
+    /// The name that programs go by.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::KeyTaken { .. } => "key_taken",
+            Self::SameNumber => "same_number",
+            Self::OwnNumber { .. } => "own_number",
+            Self::UnknownNumber { .. } => "unknown_number",
+            Self::NumberExists { .. } => "number_exists",
+            Self::NumberLocked { .. } => "number_locked",
+            Self::NumberFrozen { .. } => "number_frozen",
+            Self::NumberBound { .. } => "number_bound",
+            Self::NoFreeNumber { .. } => "no_free_number",
+            Self::UnknownPool { .. } => "unknown_pool",
+            Self::UnknownAccount { .. } => "unknown_account",
+            Self::AccountSuspended { .. } => "account_suspended",
+            Self::NameTaken { .. } => "name_taken",
+            Self::ModeMismatch { .. } => "mode_mismatch",
+            Self::PairsFull { .. } => "pairs_full",
+            Self::ExpiryTooSoon => "expiry_too_soon",
+            Self::UnknownBinding { .. } => "unknown_binding",
+            Self::BindingEnded { .. } => "binding_ended",
+            Self::BoundsOf(_) => "out_of_bounds",
+        }
+    }
+
+    /// The field of the request that is to blame.
+    pub fn field(&self) -> Option<&'static str> {
+        let field = match self {
+            Self::KeyTaken { party, .. } | Self::OwnNumber { party } => Field::from(*party),
+            Self::SameNumber => Field::B,
+            Self::UnknownNumber { .. }
+            | Self::NumberExists { .. }
+            | Self::NumberLocked { .. }
+            | Self::NumberFrozen { .. }
+            | Self::NumberBound { .. }
+            | Self::PairsFull { .. } => Field::X,
+            Self::NoFreeNumber { .. } | Self::UnknownPool { .. } => Field::Pool,
+            Self::UnknownAccount { .. } => Field::Account,
+            Self::NameTaken { .. } => Field::Name,
+            Self::ModeMismatch { .. } => Field::Mode,
+            Self::ExpiryTooSoon => Field::ExpiresAt,
+            Self::BoundsOf(field) => *field,
+            Self::AccountSuspended { .. } | Self::UnknownBinding { .. } | Self::BindingEnded { .. } => {
+                return None;
+            }
+        };
+        Some(field.name())
+    }
+
+    /// The binding that is in the way, or that was asked for.
+    pub const fn binding(&self) -> Option<Id> {
+        match self {
+            Self::KeyTaken { binding, .. } | Self::NumberBound { binding, .. } => Some(*binding),
+            Self::UnknownBinding { id } | Self::BindingEnded { id } => Some(*id),
+            Self::SameNumber
+            | Self::OwnNumber { .. }
+            | Self::UnknownNumber { .. }
+            | Self::NumberExists { .. }
+            | Self::NumberLocked { .. }
+            | Self::NumberFrozen { .. }
+            | Self::NoFreeNumber { .. }
+            | Self::UnknownPool { .. }
+            | Self::UnknownAccount { .. }
+            | Self::AccountSuspended { .. }
+            | Self::NameTaken { .. }
+            | Self::ModeMismatch { .. }
+            | Self::PairsFull { .. }
+            | Self::ExpiryTooSoon
+            | Self::BoundsOf(_) => None,
+        }
+    }
+
+    /// The refusal in one sentence, real numbers masked: `17000000001 already serves 138****0001
+    /// (binding 01J…)`.
+    pub fn sentence(&self, plan: &NumberPlan) -> String {
+        let mut text = String::new();
+        let x_is = |x: &VirtualNumber, what: &str| format!("{} {what}", plan.virtual_text(*x));
+        // Writing to a string can't fail.
+        let _ = match self {
+            Self::KeyTaken {
+                x, number, binding, ..
+            } => write!(
+                text,
+                "{} already serves {number:?} (binding {binding})",
+                plan.virtual_text(*x)
+            ),
+            Self::SameNumber => write!(text, "a and b are the same number"),
+            Self::OwnNumber { party } => {
+                write!(text, "{} is a number of this server", party.name())
+            }
+            Self::UnknownNumber { x } => text.write_str(&x_is(x, "is not a number of this server")),
+            Self::NumberExists { x } => text.write_str(&x_is(x, "is a number of this server already")),
+            Self::NumberLocked { x } => text.write_str(&x_is(x, "is locked: it gets no new bindings")),
+            Self::NumberFrozen { x } => text.write_str(&x_is(x, "is frozen")),
+            Self::NumberBound { x, binding } => write!(
+                text,
+                "{} still carries bindings (one is {binding}): unbind them first",
+                plan.virtual_text(*x)
+            ),
+            Self::NoFreeNumber { pool } => {
+                write!(text, "no number of pool {pool} is free for both parties")
+            }
+            Self::UnknownPool { pool } => write!(text, "there is no pool {pool}"),
+            Self::UnknownAccount { account } => write!(text, "there is no account {account}"),
+            Self::AccountSuspended { account } => write!(text, "account {account} is suspended"),
+            Self::NameTaken { name } => write!(text, "the name {name} is taken"),
+            Self::ModeMismatch { pool, mode } => {
+                write!(text, "pool {pool} is for {} bindings", mode.name())
+            }
+            Self::PairsFull { x, limit } => write!(
+                text,
+                "{} carries {limit} pairs, as many as its pool allows",
+                plan.virtual_text(*x)
+            ),
+            Self::ExpiryTooSoon => write!(text, "the expiry must be at least one minute ahead"),
+            Self::UnknownBinding { id } => write!(text, "there is no binding {id}"),
+            Self::BindingEnded { id } => write!(text, "binding {id} is over"),
+            Self::BoundsOf(field) => write!(text, "{} must be {}", field.name(), field.range()),
+        };
+        text
+    }
+}

@@ -1,1 +1,643 @@
-//! table
+//! The live map: every rule and record in memory, shared by the SIP shards, who read, and the one writer,
+//! who alone applies changes.
+//!
+//! A look-up takes one shard's lock for the time of a copy, never two at once. A reader sees a binding
+//! through its one record, which is replaced whole: rules are created before the record that they point to,
+//! and the record is removed before them, so there is no half of a binding.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use ahash::RandomState;
+use dashmap::DashMap;
+use smallvec::SmallVec;
+
+use super::binding::Binding;
+use super::change::{Change, Record};
+use super::inventory::{Account, Number, Pool, Standing};
+use super::mode;
+use super::rule::{Key, Rule, Rules};
+use crate::base::id::Id;
+use crate::base::limits::{BINDING_VERSIONS_KEPT, ENDED_RULES_KEPT, RULES_PER_KEY_MAX};
+use crate::base::number::Tel;
+use crate::base::time::Wall;
+
+/// The versions of one binding, oldest first. Each counts until the next one's `since`.
+type History = SmallVec<[Arc<Binding>; 1]>;
+
+/// The state of the law: accounts, pools, numbers, bindings and their rules.
+pub struct Table {
+    rules: DashMap<Key, Rules, RandomState>,
+    records: DashMap<Id, History, RandomState>,
+    numbers: DashMap<Tel, Arc<Number>, RandomState>,
+    accounts: DashMap<Box<str>, Arc<Account>, RandomState>,
+    /// What no call needs: orders and sets for the writer and for listings.
+    index: RwLock<Index>,
+    seq: AtomicU64,
+}
+
+/// Ordered views of the newest records.
+#[derive(Default)]
+pub(super) struct Index {
+    pub(super) accounts: BTreeSet<Box<str>>,
+    pub(super) pools: BTreeMap<Box<str>, Arc<Pool>>,
+    pool_names: BTreeMap<Box<str>, Box<str>>,
+    pub(super) numbers: BTreeSet<Tel>,
+    /// Numbers of ours, by the key of their pool.
+    pub(super) in_pool: BTreeMap<Box<str>, BTreeSet<Tel>>,
+    /// Where each pool's choice of X goes on.
+    cursors: BTreeMap<Box<str>, Tel>,
+    pub(super) bindings: BTreeSet<Id>,
+    pub(super) on_x: BTreeSet<(Tel, Id)>,
+    /// Of `on_x`, those that nobody has ended yet.
+    open_on_x: BTreeSet<(Tel, Id)>,
+    /// By real number, newest version only.
+    pub(super) of_party: BTreeSet<(u64, Id)>,
+    /// Not ended yet, by expiry; those that never expire are not here.
+    due: BTreeSet<(Wall, Id)>,
+    /// Ended, by when.
+    ended: BTreeSet<(Wall, Id)>,
+}
+
+/// A rule, judged as of an attempt's arrival.
+pub(super) enum AsOf {
+    /// The caller is a party.
+    Live(Arc<Binding>),
+    /// The caller was one.
+    Past(Arc<Binding>),
+}
+
+/// How much there is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Accounts.
+    pub accounts: usize,
+    /// Pools.
+    pub pools: usize,
+    /// Numbers, released ones left out.
+    pub numbers: usize,
+    /// Bindings that nobody has ended.
+    pub bindings_live: usize,
+    /// Ended bindings that are still kept.
+    pub bindings_ended: usize,
+    /// Keys that have a rule, live or past.
+    pub rules: usize,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Table {
+    /// A table with nothing but the default account and its default pool.
+    pub fn new() -> Self {
+        // The hashers' seeds are the crate's own; no result depends on the order of a hash map.
+        let table = Self {
+            rules: DashMap::default(),
+            records: DashMap::default(),
+            numbers: DashMap::default(),
+            accounts: DashMap::default(),
+            index: RwLock::default(),
+            seq: AtomicU64::new(0),
+        };
+        table.load(&Record::Account(Account::default_account()));
+        table.load(&Record::Pool(Pool::default_pool()));
+        table
+    }
+
+    /// Applies a durable change. `seq` counts changes from 1; one that the table has seen is passed over.
+    /// Only the writer calls this, in the order of `seq`.
+    pub fn apply(&self, seq: u64, change: &Change) {
+        if seq <= self.seq() {
+            return;
+        }
+        for record in &change.records {
+            self.load(record);
+        }
+        self.seq.store(seq, Ordering::Release);
+    }
+
+    /// Takes over one record of a snapshot or the disk store, unless a newer version of it is here.
+    /// When all are loaded, [`Table::loaded`] says which changes they hold; the log's tail then goes
+    /// through [`Table::apply`].
+    pub fn load(&self, record: &Record) {
+        match record {
+            Record::Account(account) => self.put_account(account),
+            Record::Pool(pool) => self.put_pool(pool),
+            Record::Number(number) => self.put_number(number),
+            Record::Binding(binding) => self.put_binding(binding),
+            Record::Forget(id) => self.forget(*id),
+        }
+    }
+
+    /// Declares that the loaded records hold every change up to `seq`.
+    pub fn loaded(&self, seq: u64) {
+        self.seq.fetch_max(seq, Ordering::AcqRel);
+    }
+
+    /// The sequence number of the last change applied; 0 before the first.
+    pub fn seq(&self) -> u64 {
+        self.seq.load(Ordering::Acquire)
+    }
+
+    /// The newest version of a binding, live or ended.
+    pub fn binding(&self, id: Id) -> Option<Arc<Binding>> {
+        self.records.get(&id).and_then(|history| history.last().cloned())
+    }
+
+    /// A number's record. A released number has one too: ask [`Number::is_ours`].
+    pub fn number(&self, x: Tel) -> Option<Arc<Number>> {
+        self.numbers.get(&x).map(|number| number.clone())
+    }
+
+    /// Whether this is a number of ours (and not a released one).
+    pub fn is_ours(&self, tel: Tel) -> bool {
+        self.numbers.get(&tel).is_some_and(|number| number.is_ours())
+    }
+
+    /// A pool, by key or name.
+    pub fn pool(&self, key_or_name: &str) -> Option<Arc<Pool>> {
+        let index = self.index();
+        index
+            .pools
+            .get(key_or_name)
+            .or_else(|| index.pools.get(index.pool_names.get(key_or_name)?))
+            .cloned()
+    }
+
+    /// An account, by name.
+    pub fn account(&self, name: &str) -> Option<Arc<Account>> {
+        self.accounts.get(name).map(|account| account.clone())
+    }
+
+    /// How much there is.
+    pub fn counts(&self) -> Counts {
+        let index = self.index();
+        Counts {
+            rules: self.rules.len(),
+            accounts: index.accounts.len(),
+            pools: index.pools.len(),
+            numbers: index.in_pool.values().map(BTreeSet::len).sum(),
+            bindings_live: index.open_on_x.len(),
+            bindings_ended: index.ended.len(),
+        }
+    }
+
+    /// Bindings whose expiry has come and that nobody has ended, at most `max`, the longest due first:
+    /// for the writer, as [`Write::Expire`](super::request::Write::Expire). Routing doesn't wait for it.
+    pub fn due(&self, now: Wall, max: usize) -> Vec<Id> {
+        let index = self.index();
+        let due = index.due.iter().take_while(|(at, _)| *at <= now);
+        due.take(max).map(|(_, id)| *id).collect()
+    }
+
+    /// When the next binding expires; `None` if none will.
+    pub fn next_due(&self) -> Option<Wall> {
+        self.index().due.first().map(|(at, _)| *at)
+    }
+
+    /// Bindings that ended before `before`, at most `max`, the longest ended first.
+    pub(super) fn ended_before(&self, before: Wall, max: usize) -> Vec<Id> {
+        let index = self.index();
+        let ended = index.ended.iter().take_while(|(at, _)| *at < before);
+        ended.take(max).map(|(_, id)| *id).collect()
+    }
+
+    /// A copy of a key's rules.
+    pub(super) fn rules(&self, key: Key) -> Rules {
+        self.rules
+            .get(&key)
+            .map(|rules| rules.clone())
+            .unwrap_or_default()
+    }
+
+    /// What a rule meant at `arrived`: `None` if its binding did not exist then, or doesn't now.
+    pub(super) fn judge(&self, key: Key, rule: Rule, arrived: Wall) -> Option<AsOf> {
+        let history = self.records.get(&rule.id())?;
+        let at = history.iter().rposition(|version| version.since <= arrived)?;
+        let (older, current) = (history.get(..at)?, history.get(at)?);
+        if mode::makes(current, key, rule) {
+            return Some(if arrived < current.until() {
+                AsOf::Live(current.clone())
+            } else {
+                AsOf::Past(current.clone())
+            });
+        }
+        // The caller was replaced by an update.
+        let former = older.iter().rev().find(|version| mode::makes(version, key, rule));
+        former.cloned().map(AsOf::Past)
+    }
+
+    /// Whether an account's calls and bindings are refused.
+    pub(super) fn is_suspended(&self, account: &str) -> bool {
+        self.accounts
+            .get(account)
+            .is_some_and(|account| match account.standing {
+                Standing::Active => false,
+                Standing::Suspended => true,
+            })
+    }
+
+    /// Bindings on `x` that nobody has ended.
+    pub(super) fn open_on(&self, x: Tel, max: usize) -> Vec<Id> {
+        let index = self.index();
+        let open = index.open_on_x.range((x, Id::from_bits(0))..);
+        open.take_while(|(on, _)| *on == x)
+            .take(max)
+            .map(|(_, id)| *id)
+            .collect()
+    }
+
+    /// The next numbers of a pool from `from` on, at most `max`.
+    pub(super) fn pool_numbers(&self, pool: &str, from: Option<Tel>, max: usize) -> Vec<Tel> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let index = self.index();
+        let Some(numbers) = index.in_pool.get(pool) else {
+            return Vec::new();
+        };
+        let after = numbers.range((from.map_or(Unbounded, Excluded), Unbounded));
+        after.take(max).copied().collect()
+    }
+
+    /// The number that a pool gave last.
+    pub(super) fn cursor(&self, pool: &str) -> Option<Tel> {
+        self.index().cursors.get(pool).copied()
+    }
+
+    /// Remembers the number that a pool gave last. A hint for the next choice, no part of the state.
+    pub(super) fn set_cursor(&self, pool: &str, x: Tel) {
+        self.change_index(|index| {
+            index.cursors.insert(pool.into(), x);
+        });
+    }
+
+    pub(super) fn index(&self) -> RwLockReadGuard<'_, Index> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change_index<T>(&self, change: impl FnOnce(&mut Index) -> T) -> T {
+        change(&mut self.index.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn put_account(&self, account: &Account) {
+        let known = self.account(&account.name);
+        if known.is_some_and(|known| known.version >= account.version) {
+            return;
+        }
+        self.accounts
+            .insert(account.name.clone(), Arc::new(account.clone()));
+        self.change_index(|index| index.accounts.insert(account.name.clone()));
+    }
+
+    fn put_pool(&self, pool: &Pool) {
+        self.change_index(|index| {
+            if let Some(known) = index.pools.get(&pool.key) {
+                if known.version >= pool.version {
+                    return;
+                }
+                let name = known.name.clone();
+                index.pool_names.remove(&name);
+            }
+            index.pool_names.insert(pool.name.clone(), pool.key.clone());
+            index.pools.insert(pool.key.clone(), Arc::new(pool.clone()));
+        });
+    }
+
+    fn put_number(&self, number: &Number) {
+        let x = number.x.tel();
+        let known = self.number(x);
+        if let Some(known) = &known
+            && known.version >= number.version
+        {
+            return;
+        }
+        self.numbers.insert(x, Arc::new(number.clone()));
+        self.change_index(|index| {
+            index.numbers.insert(x);
+            if let Some(set) = known.and_then(|known| index.in_pool.get_mut(&known.pool)) {
+                set.remove(&x);
+            }
+            if number.is_ours() {
+                index.in_pool.entry(number.pool.clone()).or_default().insert(x);
+            }
+        });
+    }
+
+    fn put_binding(&self, binding: &Binding) {
+        let old: History = self
+            .records
+            .get(&binding.id)
+            .map(|h| h.clone())
+            .unwrap_or_default();
+        let rank = |b: &Binding| (b.version, b.ended.is_some());
+        if old.last().is_some_and(|known| rank(known) >= rank(binding)) {
+            return;
+        }
+        let mut new = old.clone();
+        if new.last().is_some_and(|known| known.version == binding.version) {
+            new.pop();
+        }
+        new.push(Arc::new(binding.clone()));
+        // A version counts until its successor's `since`; ENDED_RULES_KEPT later no open attempt needs it.
+        while new.len() > BINDING_VERSIONS_KEPT
+            || new
+                .get(1)
+                .is_some_and(|next| next.since.plus(ENDED_RULES_KEPT) < binding.since)
+        {
+            new.remove(0);
+        }
+        for (key, rule) in mode::rules(binding) {
+            self.put_rule(key, rule, binding.since);
+        }
+        self.records.insert(binding.id, new.clone());
+        for (key, rule) in old.iter().flat_map(|version| mode::rules(version)) {
+            if !new.iter().any(|version| mode::makes(version, key, rule)) {
+                self.remove_rule(key, rule);
+            }
+        }
+        self.change_index(|index| {
+            if let Some(known) = old.last() {
+                index.remove_binding(known);
+            }
+            index.insert_binding(binding);
+        });
+    }
+
+    fn forget(&self, id: Id) {
+        let Some((_, history)) = self.records.remove(&id) else {
+            return;
+        };
+        for (key, rule) in history.iter().flat_map(|version| mode::rules(version)) {
+            self.remove_rule(key, rule);
+        }
+        if let Some(newest) = history.last() {
+            self.change_index(|index| index.remove_binding(newest));
+        }
+    }
+
+    fn put_rule(&self, key: Key, rule: Rule, since: Wall) {
+        let mut rules = self.rules(key);
+        if rules.contains(&rule) {
+            return;
+        }
+        if rules.len() >= RULES_PER_KEY_MAX {
+            let is_past = |old: &Rule| {
+                self.binding(old.id())
+                    .is_none_or(|newest| newest.is_over(since) || !mode::makes(&newest, key, *old))
+            };
+            if let Some(past) = rules.iter().position(is_past) {
+                rules.remove(past);
+            }
+        }
+        rules.push(rule);
+        self.rules.insert(key, rules);
+    }
+
+    fn remove_rule(&self, key: Key, rule: Rule) {
+        let mut rules = self.rules(key);
+        rules.retain(|known| *known != rule);
+        if rules.is_empty() {
+            self.rules.remove(&key);
+        } else {
+            self.rules.insert(key, rules);
+        }
+    }
+}
+
+impl Index {
+    fn insert_binding(&mut self, binding: &Binding) {
+        let (id, x) = (binding.id, binding.x.tel());
+        self.bindings.insert(id);
+        self.on_x.insert((x, id));
+        self.of_party.insert((binding.a.key(), id));
+        self.of_party.insert((binding.b.key(), id));
+        match binding.ended {
+            Some((at, _)) => {
+                self.ended.insert((at, id));
+            }
+            None => {
+                self.open_on_x.insert((x, id));
+                if binding.expires != Wall::NEVER {
+                    self.due.insert((binding.expires, id));
+                }
+            }
+        }
+    }
+
+    fn remove_binding(&mut self, binding: &Binding) {
+        let (id, x) = (binding.id, binding.x.tel());
+        self.bindings.remove(&id);
+        self.on_x.remove(&(x, id));
+        self.open_on_x.remove(&(x, id));
+        self.of_party.remove(&(binding.a.key(), id));
+        self.of_party.remove(&(binding.b.key(), id));
+        self.due.remove(&(binding.expires, id));
+        if let Some((at, _)) = binding.ended {
+            self.ended.remove(&(at, id));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::super::binding::{Mode, Terms};
+    use super::super::request::UpdateRequest;
+    use super::super::route::{Attempt, Decision, route};
+    use super::super::support::{A, B, C, World, X, real, tel, x};
+    use super::*;
+    use crate::base::chance::Chance;
+    use crate::base::number::RealNumber;
+
+    fn pair(n: u32) -> (RealNumber, RealNumber) {
+        (real(&format!("138{n:08}")), real(&format!("139{n:08}")))
+    }
+
+    #[test]
+    fn a_change_that_was_applied_is_passed_over() {
+        let mut world = World::new();
+        let id = world.bind(X, A, B);
+        let bind = world.changes[1].clone();
+        world.unbind(id);
+        let counts = world.table.counts();
+        world.table.apply(2, &bind);
+        assert_eq!(world.table.counts(), counts);
+        // Even under a number of its own, an older version doesn't bring an ended binding back.
+        world.table.apply(9, &bind);
+        assert_eq!(world.table.counts(), counts);
+        assert_eq!(world.table.seq(), 9);
+    }
+
+    #[test]
+    fn a_pair_bound_again_and_again_keeps_a_bounded_number_of_rules_and_the_live_one() {
+        let mut world = World::new();
+        let mut id = world.bind(X, A, B);
+        for _ in 0..3 * RULES_PER_KEY_MAX {
+            world.later(5);
+            world.unbind(id);
+            world.later(5);
+            id = world.bind(X, A, B);
+        }
+        let key = Key {
+            dialled: tel(X),
+            caller: tel(A),
+        };
+        assert_eq!(world.table.rules(key).len(), RULES_PER_KEY_MAX);
+        // A snapshot's order is that of the ids; whatever it is, the live rule stays.
+        let mut records: Vec<_> = world.table.records().collect();
+        records.reverse();
+        let loaded = Table::new();
+        for record in &records {
+            loaded.load(record);
+        }
+        for table in [&world.table, &loaded] {
+            let Decision::Connect(plan) = route(table, &world.attempt(X, A)) else {
+                panic!("refused");
+            };
+            assert_eq!(plan.binding().id, id);
+        }
+    }
+
+    #[test]
+    fn a_binding_updated_again_and_again_keeps_a_bounded_number_of_versions() {
+        let mut world = World::new();
+        let id = world.bind(X, A, B);
+        for n in 0..3 * BINDING_VERSIONS_KEPT as u32 {
+            world.later(1);
+            let mut request = UpdateRequest::of(id);
+            request.b = Some(pair(n + 1).1);
+            world.update(request).expect("free keys");
+        }
+        let versions = world.table.records.get(&id).map(|history| history.len());
+        assert_eq!(versions, Some(BINDING_VERSIONS_KEPT));
+        assert_eq!(world.table.counts().rules, BINDING_VERSIONS_KEPT + 1);
+        world.later(i64::try_from(ENDED_RULES_KEPT.as_millis()).expect("minutes") + 1);
+        let mut request = UpdateRequest::of(id);
+        request.b = Some(real(C));
+        world.update(request).expect("a free key");
+        let versions = world.table.records.get(&id).map(|history| history.len());
+        assert_eq!(versions, Some(2), "the last one counted until now");
+    }
+
+    #[test]
+    fn readers_never_see_half_a_binding_while_it_changes() {
+        const PAIRS: u32 = 5;
+        let mut world = World::new();
+        let id = world
+            .try_bind({
+                let mut request = super::super::support::axb(X, A, B);
+                (request.a, request.b) = pair(0);
+                request
+            })
+            .expect("free keys")
+            .id;
+        let table = Arc::new(std::mem::take(&mut world.table));
+        let done = AtomicBool::new(false);
+        let arrived = world.at(1_000_000_000);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let mut connected = 0_u32;
+                    while !done.load(Ordering::Acquire) {
+                        for n in 0..PAIRS {
+                            let (a, b) = pair(n);
+                            for (caller, called) in [(a, b), (b, a)] {
+                                let attempt = Attempt {
+                                    dialled: tel(X),
+                                    caller: Some(caller.reveal()),
+                                    arrived,
+                                };
+                                if let Decision::Connect(plan) = route(&table, &attempt) {
+                                    assert_eq!(plan.called(), called);
+                                    assert_eq!((plan.binding().a, plan.binding().b), (a, b));
+                                    connected += 1;
+                                }
+                            }
+                        }
+                    }
+                    connected
+                });
+            }
+            for n in 1..3_000 {
+                world.later(1);
+                let mut request = UpdateRequest::of(id);
+                (request.a, request.b) = (Some(pair(n % PAIRS).0), Some(pair(n % PAIRS).1));
+                let write = super::super::request::Write::Update(request);
+                let planned = table.plan(&write, world.now, &mut world.chance);
+                let change = planned.expect("free keys").change;
+                table.apply(u64::from(n) + 10, &change);
+            }
+            done.store(true, Ordering::Release);
+        });
+    }
+
+    #[test]
+    fn a_hundred_thousand_bindings_are_found_listed_and_forgotten() {
+        let table = Table::new();
+        let now = Wall::from_millis(1_795_000_000_000);
+        let mut chance = Chance::from_number(5);
+        let pool = Pool::default_pool();
+        let on = |n: u32| x(&format!("17{:09}", n / 100));
+        let mut records = Vec::new();
+        for n in 0..100_000 {
+            if n % 100 == 0 {
+                records.push(Record::Number(Number {
+                    x: on(n),
+                    pool: pool.key.clone(),
+                    account: pool.account.clone(),
+                    trunks: Vec::new(),
+                    state: super::super::inventory::NumberState::Active,
+                    version: 1,
+                    added: now,
+                }));
+            }
+            let (a, b) = pair(n);
+            records.push(Record::Binding(Binding {
+                id: Id::mint(now, &mut chance),
+                version: 1,
+                mode: Mode::Axb,
+                account: pool.account.clone(),
+                pool: pool.key.clone(),
+                x: on(n),
+                a,
+                b,
+                terms: Terms::default(),
+                created: now,
+                since: now,
+                expires: Wall::NEVER,
+                ended: None,
+            }));
+        }
+        table.apply(1, &Change { records });
+        assert_eq!(table.counts().rules, 200_000);
+        for n in (0..100_000).step_by(7) {
+            let (a, b) = pair(n);
+            let attempt = Attempt {
+                dialled: on(n).tel(),
+                caller: Some(b.reveal()),
+                arrived: now,
+            };
+            let Decision::Connect(plan) = route(&table, &attempt) else {
+                panic!("refused");
+            };
+            assert_eq!(plan.called(), a);
+        }
+        let listed = table.records().filter(|r| matches!(r, Record::Binding(_)));
+        let ids: Vec<Id> = listed
+            .map(|record| match record {
+                Record::Binding(binding) => binding.id,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(ids.len(), 100_000);
+        assert!(ids.is_sorted());
+        let records = ids.into_iter().map(Record::Forget).collect();
+        table.apply(2, &Change { records });
+        let counts = table.counts();
+        assert_eq!((counts.rules, counts.bindings_live), (0, 0));
+    }
+}

@@ -1,1 +1,201 @@
-//! socket
+//! The sockets of media, and waiting for them: the room's only unsafe code.
+
+use std::io;
+use std::net::{IpAddr, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Sockets that are looked at after one wait.
+const EVENTS_MAX: usize = 64;
+
+/// An RTP socket on an even port, and its RTCP socket on the next (RFC 3550 §11).
+#[derive(Debug)]
+pub struct Pair {
+    /// RTP.
+    pub rtp: UdpSocket,
+    /// RTCP.
+    pub rtcp: UdpSocket,
+}
+
+impl Pair {
+    /// Binds both, never blocking in use, or neither.
+    ///
+    /// # Errors
+    /// What `bind` says: mostly that somebody has one of the ports, or that we have too many files open.
+    pub fn bind(address: IpAddr, port: u16) -> io::Result<Self> {
+        let next = port.checked_add(1).ok_or(io::ErrorKind::InvalidInput)?;
+        let (rtp, rtcp) = (
+            UdpSocket::bind((address, port))?,
+            UdpSocket::bind((address, next))?,
+        );
+        rtp.set_nonblocking(true)?;
+        rtcp.set_nonblocking(true)?;
+        Ok(Self { rtp, rtcp })
+    }
+}
+
+/// Waits until sockets can be read or somebody calls [`Waker::wake`].
+#[derive(Debug)]
+pub struct Poller {
+    epoll: OwnedFd,
+    wake: Arc<OwnedFd>,
+    events: Vec<libc::epoll_event>,
+}
+
+/// Ends a [`Poller`]'s wait, from any thread.
+#[derive(Clone, Debug)]
+pub struct Waker(Arc<OwnedFd>);
+
+/// What a wait found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ready {
+    /// The socket that was added under this port can be read.
+    Port(u16),
+    /// [`Waker::wake`] was called, once or more often.
+    Woken,
+}
+
+/// The waker's name among the events; no port's.
+const WAKE: u64 = u64::MAX;
+
+impl Poller {
+    /// Nothing to wait for yet but the waker.
+    ///
+    /// # Errors
+    /// What the system says: too many files open, no memory.
+    pub fn new() -> io::Result<Self> {
+        // SAFETY: no pointer is passed.
+        let epoll = owned(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+        // SAFETY: no pointer is passed.
+        let wake = owned(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
+        let poller = Self {
+            epoll,
+            wake: Arc::new(wake),
+            events: vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS_MAX],
+        };
+        poller.watch(&*poller.wake, WAKE)?;
+        Ok(poller)
+    }
+
+    /// What ends this poller's wait.
+    pub fn waker(&self) -> Waker {
+        Waker(Arc::clone(&self.wake))
+    }
+
+    /// Waits for this socket too, under the name of its port, until it is closed.
+    ///
+    /// # Errors
+    /// What the system says: no memory, too many watches.
+    pub fn add(&self, socket: &UdpSocket, port: u16) -> io::Result<()> {
+        self.watch(socket, u64::from(port))
+    }
+
+    /// Waits at most `timeout` (for ever, if `None`), and calls `found` for what is ready. A socket stays ready as
+    /// long as something waits in it, so one packet may be read at a time.
+    ///
+    /// # Errors
+    /// What the system says; an interrupted wait is no error, it finds nothing.
+    pub fn wait(&mut self, timeout: Option<Duration>, mut found: impl FnMut(Ready)) -> io::Result<()> {
+        // Rounded up: a wait that ends too early would only begin again.
+        let timeout_ms = timeout.map_or(-1, |time| {
+            i32::try_from(time.as_micros().div_ceil(1_000)).unwrap_or(i32::MAX)
+        });
+        let (room, len) = (self.events.as_mut_ptr(), self.events.len() as i32);
+        // SAFETY: `room` points to `len` events, which live and are not touched during the call.
+        let n = unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), room, len, timeout_ms) };
+        let Ok(n) = usize::try_from(n) else {
+            let error = io::Error::last_os_error();
+            return if error.kind() == io::ErrorKind::Interrupted {
+                Ok(())
+            } else {
+                Err(error)
+            };
+        };
+        for event in self.events.iter().take(n) {
+            match u16::try_from(event.u64) {
+                Ok(port) => found(Ready::Port(port)),
+                Err(_) => {
+                    self.calm();
+                    found(Ready::Woken);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn watch(&self, file: &impl AsFd, name: u64) -> io::Result<()> {
+        let mut event = libc::epoll_event {
+            events: libc::EPOLLIN as u32,
+            u64: name,
+        };
+        let (epoll, file) = (self.epoll.as_raw_fd(), file.as_fd().as_raw_fd());
+        // SAFETY: `event` lives during the call; the kernel keeps a copy.
+        match unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, file, &mut event) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// Takes the waker's count back to zero.
+    fn calm(&self) {
+        let mut count = [0_u8; 8];
+        // SAFETY: an eventfd writes exactly 8 bytes, and `count` holds 8. It doesn't block; failing, it was zero.
+        unsafe { libc::read(self.wake.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+    }
+}
+
+impl Waker {
+    /// Ends the wait that is going on, or else the next one.
+    pub fn wake(&self) {
+        let one = 1_u64.to_ne_bytes();
+        // SAFETY: an eventfd reads exactly 8 bytes, and `one` holds 8. It can only fail when it is full: woken.
+        unsafe { libc::write(self.0.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+    }
+}
+
+fn owned(fd: libc::c_int) -> io::Result<OwnedFd> {
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the system just gave us this descriptor, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ready(poller: &mut Poller) -> Vec<Ready> {
+        let mut found = Vec::new();
+        let wait = poller.wait(Some(Duration::ZERO), |ready| found.push(ready));
+        wait.expect("epoll works");
+        found
+    }
+
+    #[test]
+    fn waking_often_is_found_once() {
+        let mut poller = Poller::new().expect("epoll and eventfd exist");
+        assert_eq!(ready(&mut poller), []);
+        poller.waker().wake();
+        poller.waker().wake();
+        assert_eq!(ready(&mut poller), [Ready::Woken]);
+        assert_eq!(ready(&mut poller), []);
+    }
+
+    #[test]
+    fn a_socket_is_ready_until_it_is_read_empty() {
+        let mut poller = Poller::new().expect("epoll and eventfd exist");
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        let address = socket.local_addr().expect("it is bound");
+        poller.add(&socket, address.port()).expect("epoll takes a socket");
+        for _ in 0..2 {
+            socket.send_to(b"x", address).expect("loopback takes it");
+        }
+        for _ in 0..2 {
+            assert_eq!(ready(&mut poller), [Ready::Port(address.port())]);
+            socket.recv_from(&mut [0; 9]).expect("one is there");
+        }
+        assert_eq!(ready(&mut poller), []);
+    }
+}

@@ -1,1 +1,555 @@
-//! thread
+//! One media thread: sockets on one side, the relay in the middle, orders and reports on the other.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError};
+
+use super::socket::{Pair, Poller, Ready, Waker};
+use super::table::Table;
+use crate::base::chance::Chance;
+use crate::base::time::{Instant, Wall};
+use crate::call::media::{MediaPort, Order, Report};
+use crate::rtp::flow::FlowSpec;
+use crate::rtp::relay::Relay;
+
+/// Bytes of one datagram; a longer one is no audio, and is dropped.
+const DATAGRAM_BYTES_MAX: usize = 2_048;
+/// Orders that can wait for each pair of ports: a whole life (bind, open, join, close) and four SDPs.
+const ORDERS_PER_PAIR: usize = 8;
+/// Orders that can wait, however small the range is.
+const ORDERS_MIN: usize = 1_024;
+/// Old datagrams that are thrown away before a port is used again; a socket's default buffer holds fewer.
+const LEFTOVERS_MAX: usize = 4_096;
+
+/// What a media thread is told at its start.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// The address of ours that its sockets are bound to.
+    pub address: IpAddr,
+    /// The first port of the range. All threads may be given the same range:
+    /// [`thread_of`](crate::rtp::flow::thread_of) says whose a port is.
+    pub port_first: u16,
+    /// The last port of the range.
+    pub port_last: u16,
+    /// The moment that is instant zero everywhere in the server.
+    pub started: std::time::Instant,
+    /// What the wall clock showed then.
+    pub wall_at_start: Wall,
+}
+
+/// A running media thread. Dropped, it stops.
+#[derive(Debug)]
+pub struct MediaThread {
+    /// `None` once it is told to stop.
+    orders: Option<Sender<Order>>,
+    /// A wake is under way, so that a burst of orders costs one.
+    is_woken: Arc<AtomicBool>,
+    waker: Waker,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl MediaThread {
+    /// Starts thread number `index`. `report` is called on that thread and must not block: while it does, no packet
+    /// moves. Reports are few: one for each bind and close, and one for each silence.
+    ///
+    /// # Errors
+    /// What the system says: no thread, no epoll.
+    pub fn start(
+        index: usize,
+        settings: Settings,
+        chance: Chance,
+        report: Box<dyn Fn(Report) + Send>,
+    ) -> io::Result<Self> {
+        let table = Table::new(settings.port_first, settings.port_last);
+        let room = (table.len() * ORDERS_PER_PAIR).max(ORDERS_MIN);
+        let (orders, inbox) = crossbeam_channel::bounded(room);
+        let is_woken = Arc::new(AtomicBool::new(false));
+        let poller = Poller::new()?;
+        let waker = poller.waker();
+        let (first, last) = (settings.port_first, settings.port_last);
+        let worker = Worker {
+            hands: Hands {
+                relay: Relay::new(chance, first, last, settings.wall_at_start),
+                settings,
+                table,
+                report,
+                buffer: Box::new([0; DATAGRAM_BYTES_MAX]),
+            },
+            poller,
+            inbox,
+            is_woken: Arc::clone(&is_woken),
+        };
+        let name = format!("media-{index}");
+        let thread = std::thread::Builder::new()
+            .name(name)
+            .spawn(move || worker.run())?;
+        Ok(Self {
+            orders: Some(orders),
+            is_woken,
+            waker,
+            thread: Some(thread),
+        })
+    }
+
+    /// Gives an order. Never blocks. Orders are obeyed in the order in which they were given.
+    ///
+    /// # Errors
+    /// The order comes back when it can't be kept: there is room for eight orders for every pair of
+    /// ports, and the thread takes all that wait at once, so this means that the thread hangs or has died. Nothing
+    /// was done; the caller counts it, and gives up the call.
+    pub fn order(&self, order: Order) -> Result<(), Order> {
+        let Some(orders) = &self.orders else {
+            return Err(order);
+        };
+        orders.try_send(order).map_err(|refused| match refused {
+            TrySendError::Full(order) | TrySendError::Disconnected(order) => order,
+        })?;
+        if !self.is_woken.swap(true, Ordering::SeqCst) {
+            self.waker.wake();
+        }
+        Ok(())
+    }
+
+    /// Obeys the orders that were given, and ends. Waits for it.
+    pub fn stop(self) {
+        drop(self);
+    }
+}
+
+impl Drop for MediaThread {
+    fn drop(&mut self) {
+        self.orders = None;
+        self.waker.wake();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("a media thread had panicked");
+        }
+    }
+}
+
+/// What runs on the thread.
+struct Worker {
+    hands: Hands,
+    poller: Poller,
+    inbox: Receiver<Order>,
+    is_woken: Arc<AtomicBool>,
+}
+
+/// The part of the worker that packets and orders go through.
+struct Hands {
+    relay: Relay,
+    settings: Settings,
+    table: Table,
+    report: Box<dyn Fn(Report) + Send>,
+    buffer: Box<[u8; DATAGRAM_BYTES_MAX]>,
+}
+
+/// Whether the thread goes on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    GoOn,
+    Stop,
+}
+
+impl Worker {
+    fn run(mut self) {
+        let mut now = self.hands.now();
+        loop {
+            // `now` is as old as the last batch took: less than the wait is rounded up by.
+            let timeout = self.hands.relay.timeout().map(|at| at.since(now));
+            let mut is_woken = false;
+            // One clock reading for what one wait finds: at most 64 packets, a fraction of a millisecond.
+            let mut at = None;
+            let hands = &mut self.hands;
+            let waited = self.poller.wait(timeout, |ready| {
+                let now = *at.get_or_insert_with(|| hands.now());
+                match ready {
+                    Ready::Port(port) => hands.packet(now, port),
+                    Ready::Woken => is_woken = true,
+                }
+            });
+            if let Err(error) = waited {
+                tracing::error!(%error, "media can't wait for packets; the thread ends");
+                return;
+            }
+            now = at.unwrap_or_else(|| self.hands.now());
+            if is_woken && self.obey(now) == Next::Stop {
+                return;
+            }
+            if self.hands.relay.timeout().is_some_and(|at| at <= now) {
+                self.hands.relay.tick(now);
+                self.hands.flush();
+            }
+        }
+    }
+
+    fn obey(&mut self, now: Instant) -> Next {
+        // Lowered before looking: an order that comes after the last look raises it again, and wakes.
+        self.is_woken.store(false, Ordering::SeqCst);
+        loop {
+            match self.inbox.try_recv() {
+                Ok(order) => self.hands.obey(now, &self.poller, order),
+                Err(TryRecvError::Empty) => return Next::GoOn,
+                Err(TryRecvError::Disconnected) => return Next::Stop,
+            }
+        }
+    }
+}
+
+impl Hands {
+    fn now(&self) -> Instant {
+        let us = self.settings.started.elapsed().as_micros();
+        Instant::from_micros(u64::try_from(us).unwrap_or(u64::MAX))
+    }
+
+    fn obey(&mut self, now: Instant, poller: &Poller, order: Order) {
+        match order {
+            Order::Bind(port) => self.bind(poller, port),
+            Order::Open(port, spec) => self.open(now, port, &spec),
+            Order::Change(port, spec) => self.relay.change(now, port.0, &spec),
+            Order::Join(a, b) => self.relay.join(now, a.0, b.0),
+            Order::Close(port) => {
+                // Answered even if there was no flow: somebody waits for it.
+                let counts = self.relay.close(now, port.0).unwrap_or_default();
+                self.flush();
+                (self.report)(Report::Closed(port, counts));
+            }
+        }
+    }
+
+    fn bind(&mut self, poller: &Poller, port: MediaPort) {
+        let is_ours = self.table.holds(port.0);
+        let is_bound = is_ours && (self.table.pair(port.0).is_some() || self.bind_new(poller, port.0));
+        (self.report)(if is_bound {
+            Report::Bound(port)
+        } else {
+            Report::NotBound(port)
+        });
+    }
+
+    fn bind_new(&mut self, poller: &Poller, port: u16) -> bool {
+        let bound = Pair::bind(self.settings.address, port).and_then(|pair| {
+            poller.add(&pair.rtp, port)?;
+            poller.add(&pair.rtcp, port | 1)?;
+            Ok(pair)
+        });
+        match bound {
+            Ok(pair) => {
+                self.table.insert(port, pair);
+                true
+            }
+            Err(error) => {
+                tracing::warn!(port, %error, "an RTP port can't be bound");
+                false
+            }
+        }
+    }
+
+    fn open(&mut self, now: Instant, port: MediaPort, spec: &FlowSpec) {
+        let Some(pair) = self.table.pair(port.0) else {
+            tracing::error!(port = port.0, "a flow was to begin on a port that isn't bound");
+            return;
+        };
+        // What still lies there was meant for the port's last user.
+        for socket in [&pair.rtp, &pair.rtcp] {
+            for _ in 0..LEFTOVERS_MAX {
+                if socket.recv_from(&mut self.buffer[..]).is_err() {
+                    break;
+                }
+            }
+        }
+        self.relay.open(now, port.0, spec);
+    }
+
+    /// Reads one packet and sends on what comes of it. On a port without a flow it is dropped here.
+    fn packet(&mut self, now: Instant, port: u16) {
+        let Some(pair) = self.table.pair(port) else {
+            return;
+        };
+        let is_rtp = port.is_multiple_of(2);
+        let socket = if is_rtp { &pair.rtp } else { &pair.rtcp };
+        // An error is the news of a packet that somebody refused; there is nothing to do about it.
+        let Ok((length, from)) = socket.recv_from(&mut self.buffer[..]) else {
+            return;
+        };
+        let Some(packet) = self
+            .buffer
+            .get_mut(..length)
+            .filter(|_| length < DATAGRAM_BYTES_MAX)
+        else {
+            return;
+        };
+        if !is_rtp {
+            self.relay.rtcp(now, port & !1, from, packet);
+            return;
+        }
+        let Some(out) = self.relay.rtp(now, port, from, packet) else {
+            return;
+        };
+        if let (Some(pair), Some(bytes)) = (self.table.pair(out.port), self.buffer.get(out.bytes)) {
+            // Full or refused: a packet is lost, as packets are.
+            let _ = pair.rtp.send_to(bytes, out.to);
+        }
+    }
+
+    /// Sends and reports what the relay holds.
+    fn flush(&mut self) {
+        while let Some((port, to, bytes)) = self.relay.poll_rtcp() {
+            self.send_rtcp(port, to, &bytes);
+        }
+        while let Some(port) = self.relay.poll_dead() {
+            (self.report)(Report::Dead(MediaPort(port)));
+        }
+    }
+
+    fn send_rtcp(&self, port: u16, to: SocketAddr, bytes: &[u8]) {
+        if let Some(pair) = self.table.pair(port) {
+            // Full or refused: the next report says it again.
+            let _ = pair.rtcp.send_to(bytes, to);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::rtp::flow::{Counts, MediaNat, Payload, Way};
+    use crate::rtp::packet;
+
+    /// A thread over many ports, what it reports, and the next port to try.
+    struct Bench {
+        thread: MediaThread,
+        reports: Receiver<Report>,
+        next: u16,
+    }
+
+    impl Bench {
+        fn new(first: u16) -> Self {
+            Self::with(first, crossbeam_channel::unbounded())
+        }
+
+        fn with(first: u16, (sender, reports): (Sender<Report>, Receiver<Report>)) -> Self {
+            let settings = Settings {
+                address: "127.0.0.1".parse().expect("an address"),
+                port_first: first,
+                port_last: first + 1_999,
+                started: std::time::Instant::now(),
+                wall_at_start: Wall::from_millis(1_795_255_200_000),
+            };
+            let report = Box::new(move |report| {
+                let _ = sender.send(report);
+            });
+            let thread = MediaThread::start(0, settings, Chance::from_number(1), report);
+            Self {
+                thread: thread.expect("a thread and an epoll"),
+                reports,
+                next: first,
+            }
+        }
+
+        fn order(&self, order: Order) {
+            self.thread.order(order).expect("there is room");
+        }
+
+        fn report(&self) -> Report {
+            let waited = self.reports.recv_timeout(Duration::from_secs(20));
+            waited.expect("a report comes")
+        }
+
+        /// A port that nobody else on this machine has.
+        fn bound(&mut self) -> MediaPort {
+            loop {
+                let port = MediaPort(self.next);
+                self.next += 2;
+                self.order(Order::Bind(port));
+                match self.report() {
+                    Report::Bound(bound) if bound == port => return port,
+                    Report::NotBound(_) => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+
+        /// Returns when every order given so far has been obeyed.
+        fn settle(&self, port: MediaPort) {
+            self.order(Order::Bind(port));
+            assert_eq!(self.report(), Report::Bound(port));
+        }
+
+        fn closed(&self, port: MediaPort) -> Counts {
+            self.order(Order::Close(port));
+            match self.report() {
+                Report::Closed(closed, counts) if closed == port => counts,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn peer() -> UdpSocket {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        socket
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .expect("a time-out");
+        socket
+    }
+
+    fn spec(peer: &UdpSocket) -> Box<FlowSpec> {
+        let remote = peer.local_addr().expect("it is bound");
+        let pcma = Payload {
+            number: 8,
+            other: Some(8),
+            clock_hz: 8_000,
+            is_event: false,
+        };
+        Box::new(FlowSpec {
+            remote: Some(remote),
+            remote_rtcp: None,
+            payloads: [pcma].into_iter().collect(),
+            way: Way::Both,
+            nat: MediaNat::Strict,
+            media_from: Default::default(),
+            timeout: None,
+        })
+    }
+
+    fn send(from: &UdpSocket, to: MediaPort, seq: u16) {
+        let mut bytes = [0xd5; 172];
+        let header = packet::Header {
+            marker: false,
+            payload_type: 8,
+            seq,
+            timestamp: u32::from(seq) * 160,
+            ssrc: 0x1111_1111,
+        };
+        packet::write(&header, &mut bytes, 12..172).expect("room for a header");
+        let sent = from.send_to(&bytes, ("127.0.0.1", to.0));
+        assert_eq!(sent.expect("loopback takes it"), 172);
+    }
+
+    fn receive(at: &UdpSocket, from: MediaPort) -> packet::Header {
+        let mut bytes = [0; 2_048];
+        let (length, sender) = at.recv_from(&mut bytes).expect("a packet comes");
+        assert_eq!(sender.port(), from.0);
+        packet::read(&bytes[..length]).expect("it is RTP").0
+    }
+
+    #[test]
+    fn two_sockets_talk_through_a_joined_pair_and_the_counts_say_so() {
+        let mut bench = Bench::new(31_000);
+        let (caller, callee) = (peer(), peer());
+        let (a, b) = (bench.bound(), bench.bound());
+        bench.order(Order::Open(a, spec(&caller)));
+        bench.order(Order::Open(b, spec(&callee)));
+        bench.order(Order::Join(a, b));
+        bench.settle(a);
+        for seq in 0..5 {
+            send(&caller, a, seq);
+            assert_ne!(receive(&callee, b).ssrc, 0x1111_1111);
+            send(&callee, b, seq);
+            assert_ne!(receive(&caller, a).ssrc, 0x1111_1111);
+        }
+        let counts = bench.closed(a);
+        assert_eq!((counts.packets_in, counts.packets_out, counts.dropped), (5, 5, 0));
+        assert_eq!(counts.payload, Some(8));
+        assert_eq!(bench.closed(b).packets_in, 5);
+        bench.thread.stop();
+    }
+
+    #[test]
+    fn the_rtcp_of_a_flow_leaves_from_the_next_port_and_is_read_there() {
+        let mut bench = Bench::new(23_000);
+        let (caller, callee, rtcp) = (peer(), peer(), peer());
+        let (a, b) = (bench.bound(), bench.bound());
+        let mut to_caller = spec(&caller);
+        to_caller.remote_rtcp = rtcp.local_addr().ok();
+        bench.order(Order::Open(a, to_caller));
+        bench.order(Order::Open(b, spec(&callee)));
+        bench.order(Order::Join(a, b));
+        bench.settle(a);
+        send(&callee, b, 1);
+        receive(&caller, a);
+        bench.closed(a);
+        bench.closed(b);
+        let mut bytes = [0; 512];
+        let (length, from) = rtcp.recv_from(&mut bytes).expect("the BYE comes");
+        assert_eq!(from.port(), a.0 + 1);
+        assert_eq!(bytes[length - 7], 203, "it ends with a BYE");
+    }
+
+    #[test]
+    fn a_silent_pair_is_reported_dead() {
+        let mut bench = Bench::new(21_000);
+        let (caller, callee) = (peer(), peer());
+        let (a, b) = (bench.bound(), bench.bound());
+        for (port, peer) in [(a, &caller), (b, &callee)] {
+            let mut spec = spec(peer);
+            spec.timeout = Some(Duration::from_millis(10));
+            bench.order(Order::Open(port, spec));
+        }
+        bench.order(Order::Join(a, b));
+        assert_eq!(bench.report(), Report::Dead(a));
+    }
+
+    #[test]
+    fn orders_are_obeyed_in_their_order_and_stopping_obeys_those_that_wait() {
+        let mut bench = Bench::new(29_000);
+        let caller = peer();
+        let a = bench.bound();
+        for _ in 0..100 {
+            bench.order(Order::Open(a, spec(&caller)));
+            bench.order(Order::Close(a));
+            bench.order(Order::Bind(a));
+        }
+        bench.thread.stop();
+        let reports: Vec<Report> = bench.reports.try_iter().collect();
+        let once = [Report::Closed(a, Counts::default()), Report::Bound(a)];
+        assert_eq!(reports, once.repeat(100));
+    }
+
+    #[test]
+    fn a_port_whose_neighbour_is_taken_or_that_is_odd_or_foreign_is_not_bound() {
+        let mut bench = Bench::new(27_000);
+        let free = bench.bound();
+        let (port, _taken) = (0..500)
+            .map(|n| MediaPort(free.0 + 2 + 2 * n))
+            .find_map(|port| {
+                UdpSocket::bind(("127.0.0.1", port.0 + 1))
+                    .ok()
+                    .map(|socket| (port, socket))
+            })
+            .expect("one of 500 ports is free");
+        for bad in [port, MediaPort(free.0 + 1), MediaPort(25_000)] {
+            bench.order(Order::Bind(bad));
+            assert_eq!(bench.report(), Report::NotBound(bad));
+        }
+        // A flow there is refused, but its end is answered all the same.
+        bench.order(Order::Open(port, spec(&peer())));
+        assert_eq!(bench.closed(port), Counts::default());
+    }
+
+    #[test]
+    fn what_lies_on_a_resting_port_never_reaches_its_next_user() {
+        // The thread stands still until its report is taken.
+        let mut bench = Bench::with(25_000, crossbeam_channel::bounded(0));
+        let (caller, callee) = (peer(), peer());
+        let (a, b) = (bench.bound(), bench.bound());
+        bench.order(Order::Bind(a));
+        (0..20).for_each(|seq| send(&caller, a, seq));
+        bench.order(Order::Open(a, spec(&caller)));
+        bench.order(Order::Open(b, spec(&callee)));
+        bench.order(Order::Join(a, b));
+        assert_eq!(bench.report(), Report::Bound(a));
+        bench.settle(a);
+        send(&caller, a, 40);
+        receive(&callee, b);
+        assert_eq!(bench.closed(a).packets_in, 1);
+    }
+}

@@ -1,1 +1,441 @@
-//! cdr_file
+//! Writing CDR files: one JSON object a line, by a thread of its own, nothing ever dropped.
+//!
+//! [`Writer::write`] never waits for the disk. While the disk refuses, records wait in memory; from
+//! [`limits::CDR_BUFFER`] of them on [`Writer::state`] is `Full`, and the switch takes no new calls. Calls that
+//! are up by then still end with a record, so what waits is bounded by the buffer and the live calls together.
+
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+use super::folder::{self, Entry, Phase};
+use crate::base::id::Id;
+use crate::base::limits;
+use crate::base::time::Wall;
+use crate::call::cdr::Cdr;
+use crate::call::port::Records;
+
+/// Records that are written with one fsync.
+const GROUP_MAX: usize = 1_024;
+/// How long the disk rests after it refused.
+const RETRY: Duration = Duration::from_secs(1);
+/// How often old files are looked for, at least.
+const HOUSEKEEPING: Duration = Duration::from_secs(3_600);
+/// Keeps a second server out of the folder.
+const LOCK: &str = "lock";
+/// Keeps the sequence when every file has been moved away.
+const NEXT: &str = "next-seq";
+
+/// Where CDRs are written, and for how long they are kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// The folder; made if it isn't there.
+    pub dir: PathBuf,
+    /// How long one file is written to.
+    pub rotate: Duration,
+    /// How many days a closed file is kept, counted from the beginning of the next one.
+    pub keep_days: u32,
+}
+
+/// Why no CDR can be written here.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another process has the folder.
+    #[error("another server writes its CDRs to {0}: stop it, or give this one a records.cdr_dir of its own")]
+    Taken(PathBuf),
+    /// The folder can't be made, read or written.
+    #[error("CDRs can't be written to {0}: {1}")]
+    Disk(PathBuf, #[source] io::Error),
+}
+
+/// The writer's handle: any thread may hold it in an `Arc`.
+pub struct Writer {
+    shared: Arc<Shared>,
+    dir: PathBuf,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    wake: Condvar,
+    /// Records that are not on disk: queued, or in the writer's hands.
+    waiting: AtomicUsize,
+    /// What the disk said last, while it refuses.
+    trouble: Mutex<Option<String>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    cdrs: VecDeque<Box<Cdr>>,
+    stop: Stop,
+}
+
+/// Whether the thread is to end: with everything written, or with what is written by some time.
+#[derive(Clone, Copy, Default)]
+enum Stop {
+    #[default]
+    No,
+    By(std::time::Instant),
+}
+
+impl Writer {
+    /// Takes the folder, closes what a process that died left open, and starts the thread. `written` is called
+    /// on that thread with the ids of records that are on disk (after fsync). Beside the writer: what was
+    /// found, a sentence each, for the log.
+    ///
+    /// # Errors
+    /// The folder is taken, or can't be used.
+    pub fn start(
+        config: Config,
+        written: impl FnMut(&[Id]) + Send + 'static,
+    ) -> Result<(Self, Vec<String>), Error> {
+        let dir = config.dir.clone();
+        let (files, found) = Files::take(config, open_file)?;
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            wake: Condvar::new(),
+            waiting: AtomicUsize::new(0),
+            trouble: Mutex::default(),
+        });
+        let thread = {
+            let shared = Arc::clone(&shared);
+            std::thread::Builder::new()
+                .name("cdr".into())
+                .spawn(move || run(&shared, files, written))
+                .map_err(|e| Error::Disk(dir.clone(), e))?
+        };
+        let writer = Self {
+            shared,
+            dir,
+            thread: Some(thread),
+        };
+        Ok((writer, found))
+    }
+
+    /// Hands over a record. Doesn't wait.
+    pub fn write(&self, cdr: Box<Cdr>) {
+        self.shared.waiting.fetch_add(1, Ordering::Relaxed);
+        lock(&self.shared.queue).cdrs.push_back(cdr);
+        self.shared.wake.notify_one();
+    }
+
+    /// Records that are not on disk yet.
+    pub fn waiting(&self) -> usize {
+        self.shared.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Whether new calls can be recorded.
+    pub fn state(&self) -> Records {
+        if self.waiting() >= limits::CDR_BUFFER || self.is_dead() {
+            Records::Full
+        } else {
+            Records::Kept
+        }
+    }
+
+    /// What is wrong, in a sentence; `None` if nothing is.
+    pub fn health(&self) -> Option<String> {
+        if self.is_dead() {
+            return Some("the CDR writer has died: restart the server".into());
+        }
+        let trouble = lock(&self.shared.trouble).clone()?;
+        Some(format!(
+            "CDRs can't be written to {} ({trouble}): {} wait in memory, new calls are refused from {} on",
+            self.dir.display(),
+            self.waiting(),
+            limits::CDR_BUFFER
+        ))
+    }
+
+    /// Writes what waits, closes the file and ends the thread. A disk that refuses is tried for `patience`.
+    /// Returns how many records could not be written.
+    pub fn stop(mut self, patience: Duration) -> usize {
+        self.ask_to_stop(patience);
+        if let Some(thread) = self.thread.take() {
+            // A panic has been logged where it happened; what it left is in `waiting`.
+            let _ = thread.join();
+        }
+        self.waiting()
+    }
+
+    fn ask_to_stop(&self, patience: Duration) {
+        lock(&self.shared.queue).stop = Stop::By(std::time::Instant::now() + patience);
+        self.shared.wake.notify_one();
+    }
+
+    fn is_dead(&self) -> bool {
+        self.thread.as_ref().is_some_and(JoinHandle::is_finished)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.ask_to_stop(Duration::ZERO);
+    }
+}
+
+/// The lock's content: nothing panics while it is held, so that poison means nothing here.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn run(shared: &Shared, mut files: Files, mut written: impl FnMut(&[Id])) {
+    let mut housekept = wall_now();
+    let mut rest = Duration::ZERO;
+    files.delete_old(housekept);
+    loop {
+        let patience = files.until_due(wall_now()).clamp(rest, HOUSEKEEPING);
+        let (stop, group) = next_group(shared, patience);
+        let (mut ids, mut text) = (Vec::new(), Vec::new());
+        for cdr in group {
+            ids.push(cdr.call_id);
+            text.append(&mut line(&cdr));
+        }
+        while let Err(error) = files.append(wall_now(), &text) {
+            *lock(&shared.trouble) = Some(error.to_string());
+            let stop = lock(&shared.queue).stop;
+            if matches!(stop, Stop::By(at) if std::time::Instant::now() >= at) {
+                return;
+            }
+            std::thread::sleep(RETRY);
+        }
+        if !ids.is_empty() {
+            *lock(&shared.trouble) = None;
+            shared.waiting.fetch_sub(ids.len(), Ordering::Relaxed);
+            written(&ids);
+        }
+        let now = wall_now();
+        let at_end = matches!(stop, Stop::By(_)) && lock(&shared.queue).cdrs.is_empty();
+        if at_end || files.until_due(now).is_zero() {
+            // What is written is durable whatever its file is called: closing is tried again later.
+            let trouble = files.close().err().map(|e| e.to_string());
+            rest = if trouble.is_some() { RETRY } else { Duration::ZERO };
+            *lock(&shared.trouble) = trouble;
+        }
+        if now.since(housekept) >= HOUSEKEEPING {
+            housekept = now;
+            files.delete_old(now);
+        }
+        if at_end {
+            return;
+        }
+    }
+}
+
+/// Waits for records, for `patience` at most, and takes a group of them.
+fn next_group(shared: &Shared, patience: Duration) -> (Stop, VecDeque<Box<Cdr>>) {
+    let queue = lock(&shared.queue);
+    let (mut queue, _) = shared
+        .wake
+        .wait_timeout_while(queue, patience, |q| {
+            q.cdrs.is_empty() && matches!(q.stop, Stop::No)
+        })
+        .unwrap_or_else(PoisonError::into_inner);
+    let size = queue.cdrs.len().min(GROUP_MAX);
+    let group = queue.cdrs.drain(..size).collect();
+    (queue.stop, group)
+}
+
+fn line(cdr: &Cdr) -> Vec<u8> {
+    let mut line = serde_json::to_vec(cdr).expect("a CDR's fields are texts, numbers and lists of them");
+    line.push(b'\n');
+    line
+}
+
+fn wall_now() -> Wall {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    Wall::from_millis(since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)))
+}
+
+fn open_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+}
+
+/// The folder's files, and the one that is being written. Handed the time; knows no thread.
+struct Files {
+    config: Config,
+    next_seq: u64,
+    current: Option<Current>,
+    /// How a file is opened; a test's disk refuses.
+    open: fn(&Path) -> io::Result<File>,
+    /// Held as long as this lives.
+    _lock: File,
+}
+
+/// The file that is being written.
+struct Current {
+    entry: Entry,
+    /// `None` after an error: what the kernel then holds of it is unknown, so it is opened anew.
+    file: Option<File>,
+    /// Bytes that are on disk for certain; the next group goes there.
+    good: u64,
+}
+
+impl Files {
+    fn take(config: Config, open: fn(&Path) -> io::Result<File>) -> Result<(Self, Vec<String>), Error> {
+        let disk = |e| Error::Disk(config.dir.clone(), e);
+        std::fs::create_dir_all(&config.dir).map_err(disk)?;
+        let guard = open_file(&config.dir.join(LOCK)).map_err(disk)?;
+        guard.try_lock().map_err(|e| match e {
+            TryLockError::WouldBlock => Error::Taken(config.dir.clone()),
+            TryLockError::Error(e) => disk(e),
+        })?;
+        let entries = folder::list(&config.dir).map_err(disk)?;
+        let mut found = Vec::new();
+        for entry in entries.iter().filter(|e| e.phase == Phase::Open) {
+            found.extend(close_leftover(&config.dir, entry).map_err(disk)?);
+        }
+        let kept: u64 = std::fs::read_to_string(config.dir.join(NEXT))
+            .ok()
+            .and_then(|text| text.trim().parse().ok())
+            .unwrap_or(1);
+        let next_seq = entries.last().map_or(kept, |e| kept.max(e.seq + 1));
+        let files = Self {
+            config,
+            next_seq,
+            current: None,
+            open,
+            _lock: guard,
+        };
+        Ok((files, found))
+    }
+
+    /// Writes lines and waits until they are on disk. After an error nothing of them counts, and the same
+    /// lines may be given again: they go to the same place.
+    fn append(&mut self, now: Wall, lines: &[u8]) -> io::Result<()> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let (dir, open) = (&self.config.dir, self.open);
+        let current = match &mut self.current {
+            Some(current) => current,
+            none => {
+                std::fs::create_dir_all(dir)?;
+                let current = none.insert(Current {
+                    entry: Entry {
+                        seq: self.next_seq,
+                        start: now,
+                        phase: Phase::Open,
+                    },
+                    file: None,
+                    good: 0,
+                });
+                self.next_seq += 1;
+                current
+            }
+        };
+        let file = match &current.file {
+            Some(file) => file,
+            None => {
+                let file = open(&current.entry.path(dir))?;
+                folder::sync(dir)?;
+                current.file.insert(file)
+            }
+        };
+        let outcome = file
+            .write_all_at(lines, current.good)
+            .and_then(|()| file.sync_data());
+        match outcome {
+            Ok(()) => current.good += lines.len() as u64,
+            Err(_) => current.file = None,
+        }
+        outcome
+    }
+
+    /// How long until the file that is being written should be closed; zero if that is due.
+    fn until_due(&self, now: Wall) -> Duration {
+        self.current.as_ref().map_or(Duration::MAX, |c| {
+            self.config.rotate.saturating_sub(now.since(c.entry.start))
+        })
+    }
+
+    /// Closes the file that is being written, if there is one.
+    fn close(&mut self) -> io::Result<()> {
+        let Some(current) = &mut self.current else {
+            return Ok(());
+        };
+        let open = current.entry.path(&self.config.dir);
+        let file = match current.file.take() {
+            Some(file) => file,
+            None => (self.open)(&open)?,
+        };
+        file.set_len(current.good)?;
+        file.sync_all()?;
+        std::fs::write(self.config.dir.join(NEXT), self.next_seq.to_string())?;
+        rename(&self.config.dir, &current.entry)?;
+        self.current = None;
+        Ok(())
+    }
+
+    /// Deletes closed files older than the conf says. The newest is never deleted.
+    fn delete_old(&self, now: Wall) {
+        let keep = Duration::from_secs(u64::from(self.config.keep_days) * 86_400);
+        let Ok(entries) = folder::list(&self.config.dir) else {
+            return;
+        };
+        for pair in entries.windows(2) {
+            if pair[0].phase == Phase::Closed && now.since(pair[1].start) > keep {
+                // One that can't be deleted now is tried again at the next look.
+                let _ = std::fs::remove_file(pair[0].path(&self.config.dir));
+            }
+        }
+    }
+}
+
+/// Gives an open file its closed name, durably.
+fn rename(dir: &Path, entry: &Entry) -> io::Result<()> {
+    let closed = Entry {
+        phase: Phase::Closed,
+        ..entry.clone()
+    };
+    std::fs::rename(entry.path(dir), closed.path(dir))?;
+    folder::sync(dir)
+}
+
+/// Closes a file that a dead process left open: its last line is cut off if it is torn. Says so.
+fn close_leftover(dir: &Path, entry: &Entry) -> io::Result<Option<String>> {
+    let path = entry.path(dir);
+    let mut file = OpenOptions::new().read(true).write(true).open(&path)?;
+    let len = file.metadata()?.len();
+    let good = end_of_last_line(&mut file, len)?;
+    file.set_len(good)?;
+    file.sync_all()?;
+    rename(dir, entry)?;
+    Ok((good < len).then(|| {
+        format!(
+            "{}: a process that died tore the last line; {} bytes were cut off",
+            path.display(),
+            len - good
+        )
+    }))
+}
+
+/// Where the last whole line of a file ends.
+fn end_of_last_line(file: &mut File, len: u64) -> io::Result<u64> {
+    let mut end = len;
+    let mut chunk = vec![0; 64 << 10];
+    while end > 0 {
+        let size = end.min(chunk.len() as u64) as usize;
+        file.seek(SeekFrom::Start(end - size as u64))?;
+        file.read_exact(&mut chunk[..size])?;
+        if let Some(last) = chunk[..size].iter().rposition(|c| *c == b'\n') {
+            return Ok(end - size as u64 + last as u64 + 1);
+        }
+        end -= size as u64;
+    }
+    Ok(0)
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,1 +1,186 @@
-//! outbound
+//! What goes out on one leg: our own SSRC, and one timeline whatever feeds it.
+//!
+//! Out = in + offset, so loss and reordering stay visible at the far side. Only where another source begins
+//! is a new offset chosen, so that the timeline goes on.
+
+use super::packet::{self, Header};
+use crate::base::chance::Chance;
+use crate::base::time::Instant;
+
+/// Letters of a CNAME: 96 random bits' worth and more (RFC 7022 §4.2), and no digit.
+const CNAME_LETTERS: usize = 20;
+
+/// The newest moment of the timeline that was sent.
+#[derive(Clone, Copy, Debug)]
+struct Newest {
+    seq: u16,
+    timestamp: u32,
+    at: Instant,
+}
+
+/// One leg's outgoing side.
+#[derive(Debug)]
+pub struct Outbound {
+    ssrc: u32,
+    cname: [u8; CNAME_LETTERS],
+    /// The audio's; zero until the first audio packet.
+    clock_hz: u32,
+    first_seq: u16,
+    first_timestamp: u32,
+    seq_offset: u16,
+    timestamp_offset: u32,
+    /// Which incoming timeline the offsets are for.
+    timeline: Option<u32>,
+    newest: Option<Newest>,
+    packets: u32,
+    octets: u32,
+}
+
+/// What a sender report says of a leg's outgoing side (RFC 3550 §6.4.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sent {
+    /// The timestamp that belongs to the moment of the report.
+    pub timestamp: u32,
+    /// Packets sent under the SSRC.
+    pub packets: u32,
+    /// Their payload's bytes.
+    pub octets: u32,
+}
+
+impl Outbound {
+    /// A side of its own: SSRC, CNAME and where the timeline begins are drawn.
+    pub fn new(chance: &mut Chance) -> Self {
+        let mut new = Self {
+            ssrc: 0,
+            cname: chance.token(),
+            clock_hz: 0,
+            first_seq: 0,
+            first_timestamp: 0,
+            seq_offset: 0,
+            timestamp_offset: 0,
+            timeline: None,
+            newest: None,
+            packets: 0,
+            octets: 0,
+        };
+        new.renew(chance);
+        new
+    }
+
+    /// Our SSRC towards this leg.
+    pub fn ssrc(&self) -> u32 {
+        self.ssrc
+    }
+
+    /// Our CNAME towards this leg: letters only.
+    pub fn cname(&self) -> &str {
+        std::str::from_utf8(&self.cname).expect("a token is ASCII letters")
+    }
+
+    /// Another source will feed this side, or the same one after a pause that the far side shan't take for loss.
+    pub fn pause(&mut self) {
+        self.timeline = None;
+    }
+
+    /// The header under which an incoming packet leaves. `timeline` names what its numbers belong to,
+    /// `clock_hz` is the clock of its payload; `None` for an event, which runs at the audio's.
+    pub fn carry(
+        &mut self,
+        now: Instant,
+        chance: &mut Chance,
+        incoming: &Header,
+        timeline: u32,
+        clock_hz: Option<u32>,
+    ) -> Header {
+        let mut marker = incoming.marker;
+        let before = self.clock_hz;
+        let clock_hz = clock_hz.unwrap_or(before);
+        self.clock_hz = clock_hz;
+        let is_other_clock = before != 0 && before != clock_hz;
+        if is_other_clock {
+            // RFC 7160 §4.1: another clock rate is another SSRC.
+            self.renew(chance);
+        }
+        if self.timeline != Some(timeline) || is_other_clock {
+            let (seq, timestamp) = match self.newest {
+                Some(newest) => {
+                    let passed = packet::ticks(now.since(newest.at), clock_hz).max(1);
+                    (newest.seq.wrapping_add(1), newest.timestamp.wrapping_add(passed))
+                }
+                None => (self.first_seq, self.first_timestamp),
+            };
+            self.seq_offset = seq.wrapping_sub(incoming.seq);
+            self.timestamp_offset = timestamp.wrapping_sub(incoming.timestamp);
+            self.timeline = Some(timeline);
+            marker = true;
+        }
+        let header = Header {
+            marker,
+            payload_type: incoming.payload_type,
+            seq: incoming.seq.wrapping_add(self.seq_offset),
+            timestamp: incoming.timestamp.wrapping_add(self.timestamp_offset),
+            ssrc: self.ssrc,
+        };
+        self.remember(now, &header);
+        header
+    }
+
+    /// Counts a packet that leaves, by its payload's bytes.
+    pub fn count(&mut self, octets: usize) {
+        self.packets = self.packets.wrapping_add(1);
+        self.octets = self.octets.wrapping_add(octets as u32);
+    }
+
+    /// What a report says at `now`; `None` if nothing was sent since `since`.
+    pub fn sent(&self, now: Instant, since: Instant) -> Option<Sent> {
+        let newest = self.newest.filter(|newest| newest.at >= since)?;
+        let passed = packet::ticks(now.since(newest.at), self.clock_hz);
+        Some(Sent {
+            timestamp: newest.timestamp.wrapping_add(passed),
+            packets: self.packets,
+            octets: self.octets,
+        })
+    }
+
+    /// Whether anything was ever sent.
+    pub fn has_sent(&self) -> bool {
+        self.newest.is_some()
+    }
+
+    fn remember(&mut self, now: Instant, header: &Header) {
+        match &mut self.newest {
+            None => {
+                self.newest = Some(Newest {
+                    seq: header.seq,
+                    timestamp: header.timestamp,
+                    at: now,
+                });
+            }
+            Some(newest) => {
+                if is_later(header.seq.wrapping_sub(newest.seq)) {
+                    newest.seq = header.seq;
+                }
+                // An event's packets all carry its first moment: only a timestamp that moved says what time it is.
+                if (header.timestamp.wrapping_sub(newest.timestamp) as i32) > 0 {
+                    newest.timestamp = header.timestamp;
+                    newest.at = now;
+                }
+            }
+        }
+    }
+
+    fn renew(&mut self, chance: &mut Chance) {
+        let (bits, more) = (chance.bits(), chance.bits());
+        self.ssrc = bits as u32;
+        self.first_timestamp = (bits >> 32) as u32;
+        // RFC 3550 §5.1: a random beginning; kept low as RFC 3711 §3.3.1 advises.
+        self.first_seq = (more & 0x7fff) as u16;
+        self.newest = None;
+        self.packets = 0;
+        self.octets = 0;
+    }
+}
+
+fn is_later(ahead: u16) -> bool {
+    ahead != 0 && ahead < 1 << 15
+}

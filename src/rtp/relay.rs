@@ -1,1 +1,459 @@
-//! relay
+//! The relay: what comes in on one leg's port goes out on the other leg's, renumbered and under our own name.
+//!
+//! Pure: the simulator and the media threads run the same one. It is told what arrived and what the time is;
+//! it answers where a packet goes, and holds reports ([`Relay::poll_rtcp`]) and silence ([`Relay::poll_dead`])
+//! until they are asked for. A packet costs no lock, hash, allocation or log.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::time::Duration;
+
+use arrayvec::ArrayVec;
+
+use super::flow::{Counts, FlowSpec, Payload, Payloads, Way};
+use super::inbound::Inbound;
+use super::outbound::Outbound;
+use super::packet;
+use super::rtcp::{self, Ending};
+use crate::base::chance::Chance;
+use crate::base::time::{Instant, Wall};
+use crate::base::timer::{TimerId, Timers};
+
+/// The mean time between two RTCP reports (RFC 3550 §6.2), before it is made random.
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
+/// How many of our last SRs the other side may still refer to.
+const SRS_KEPT: usize = 4;
+/// A round trip longer than this, in 1/65,536 s, is a peer's mistake.
+const ROUND_TRIP_MAX: i32 = 60 << 16;
+/// A round trip may come out shorter than nothing by this much, in 1/65,536 s: the peer's delay is rounded.
+const ROUND_TRIP_SLACK: i32 = 1 << 8;
+/// A pair is looked at for silence no more often than this, whatever its time-out is.
+const SILENCE_CHECK_MIN: Duration = Duration::from_secs(1);
+
+/// Where a packet goes. Its bytes lie in the buffer that the relay was given.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Outgoing {
+    /// The port of ours that it leaves from.
+    pub port: u16,
+    /// The other leg's peer.
+    pub to: SocketAddr,
+    /// Which part of the buffer is the packet.
+    pub bytes: Range<usize>,
+}
+
+/// All flows of one range of ports. RTP ports are even, and each one's RTCP port is the next.
+pub struct Relay {
+    chance: Chance,
+    first: u16,
+    /// By `(port - first) / 2`.
+    flows: Vec<Option<Box<Flow>>>,
+    /// The wall clock at instant zero: sender reports carry it.
+    wall: Wall,
+    timers: Timers<Due>,
+    rtcp: VecDeque<(u16, SocketAddr, Vec<u8>)>,
+    dead: VecDeque<u16>,
+}
+
+/// What a timer is for.
+#[derive(Clone, Copy, Debug)]
+enum Due {
+    /// A report on this flow.
+    Report(u16),
+    /// A look whether this flow and the one it is joined with are silent.
+    Silence(u16),
+}
+
+/// One leg.
+struct Flow {
+    payloads: Payloads,
+    way: Way,
+    timeout: Option<Duration>,
+    inbound: Inbound,
+    outbound: Outbound,
+    /// The port of the leg that this one is joined with.
+    joined: Option<u16>,
+    report_timer: TimerId,
+    /// When we last reported.
+    reported: Instant,
+    has_reported: bool,
+    /// The middle NTP times of our last SRs.
+    srs: ArrayVec<u32, SRS_KEPT>,
+    /// On one flow of a pair: the next look for silence.
+    silence_timer: Option<TimerId>,
+    /// When the pair was said to be dead.
+    said_dead: Option<Instant>,
+}
+
+impl Relay {
+    /// A relay for the RTP ports `first..=last` (an odd `first` begins at the next). `wall` is what the wall clock
+    /// shows at instant zero; `chance` draws SSRCs, CNAMEs and beginnings.
+    pub fn new(chance: Chance, first: u16, last: u16, wall: Wall) -> Self {
+        let first = first.saturating_add(first & 1);
+        let pairs = usize::from(last.saturating_sub(first)).saturating_add(1) / 2;
+        Self {
+            chance,
+            first,
+            flows: std::iter::repeat_with(|| None).take(pairs).collect(),
+            wall,
+            timers: Timers::default(),
+            rtcp: VecDeque::new(),
+            dead: VecDeque::new(),
+        }
+    }
+
+    /// A flow begins on `port`, with an SSRC and a CNAME of its own. Without effect on a port out of the range;
+    /// a flow that was there ends unreported.
+    pub fn open(&mut self, now: Instant, port: u16, spec: &FlowSpec) {
+        let Some(index) = self.index(port) else {
+            return;
+        };
+        self.close(now, port);
+        // RFC 3550 §6.2: the first report comes after half the interval.
+        let first_report = now + self.report_interval() / 2;
+        self.flows[index] = Some(Box::new(Flow {
+            payloads: spec.payloads.clone(),
+            way: spec.way,
+            timeout: spec.timeout,
+            inbound: Inbound::new(now, spec),
+            outbound: Outbound::new(&mut self.chance),
+            joined: None,
+            report_timer: self.timers.set(first_report, Due::Report(port)),
+            reported: now,
+            has_reported: false,
+            srs: ArrayVec::new(),
+            silence_timer: None,
+            said_dead: None,
+        }));
+    }
+
+    /// New SDP on this leg. Another address starts learning all over; waiting for signs of life starts anew.
+    pub fn change(&mut self, now: Instant, port: u16, spec: &FlowSpec) {
+        let Some(flow) = self.flow(port) else {
+            return;
+        };
+        let is_other_way = flow.way != spec.way;
+        flow.payloads.clone_from(&spec.payloads);
+        flow.way = spec.way;
+        flow.timeout = spec.timeout;
+        flow.inbound.address.change(now, spec);
+        flow.inbound.alive = now;
+        let joined = flow.joined;
+        if is_other_way {
+            // What isn't relayed during a hold shan't look like loss after it.
+            flow.outbound.pause();
+            if let Some(other) = joined.and_then(|port| self.flow(port)) {
+                other.outbound.pause();
+            }
+        }
+        self.watch(port);
+    }
+
+    /// What comes in on `a` goes out on `b`, and the other way round. Each leaves whatever it was joined with.
+    /// Waiting for signs of life begins.
+    pub fn join(&mut self, now: Instant, a: u16, b: u16) {
+        if a == b || self.flow(a).is_none() || self.flow(b).is_none() {
+            return;
+        }
+        self.part(a);
+        self.part(b);
+        for (port, other) in [(a, b), (b, a)] {
+            if let Some(flow) = self.flow(port) {
+                flow.joined = Some(other);
+                flow.inbound.alive = now;
+                flow.outbound.pause();
+            }
+        }
+        self.watch(a);
+    }
+
+    /// The flow ends, with an RTCP BYE if its peer ever heard of us; the one that it was joined with falls silent.
+    /// Its counts; `None` if there was none.
+    pub fn close(&mut self, now: Instant, port: u16) -> Option<Counts> {
+        self.flow(port)?;
+        self.part(port);
+        let index = self.index(port)?;
+        let mut flow = self.flows.get_mut(index)?.take()?;
+        self.timers.cancel(flow.report_timer);
+        // RFC 3550 §6.3.7: no BYE from whom nothing was heard.
+        if (flow.has_reported || flow.outbound.has_sent())
+            && let Some(to) = flow.inbound.address.rtcp_to()
+        {
+            let bytes = flow.report(now, self.wall, Ending::Bye);
+            self.rtcp.push_back((port, to, bytes));
+        }
+        Some(flow.inbound.counts())
+    }
+
+    /// An RTP packet came from `from` on `port`. Where it goes on, if it does; `packet` then holds it.
+    #[inline]
+    pub fn rtp(&mut self, now: Instant, port: u16, from: SocketAddr, packet: &mut [u8]) -> Option<Outgoing> {
+        let flow = self.flow(port)?;
+        let Some((header, body)) = packet::read(packet) else {
+            flow.drop_one();
+            return None;
+        };
+        let payload = flow
+            .payloads
+            .iter()
+            .find(|p| p.number == header.payload_type)
+            .copied();
+        let timeline = flow.inbound.take(now, from, &header, payload.as_ref());
+        let (Some(timeline), Some(payload), true) = (timeline, payload, flow.way.receives()) else {
+            flow.drop_one();
+            return None;
+        };
+        let Some(number) = payload.other else {
+            flow.drop_one();
+            return None;
+        };
+        flow.count_in(&payload);
+        let joined = flow.joined?;
+        let index = self.index(joined)?;
+        let other = self.flows.get_mut(index)?.as_mut()?;
+        if !other.way.sends() {
+            return None;
+        }
+        let to = other.inbound.address.to()?;
+        let clock_hz = (!payload.is_event).then_some(payload.clock_hz);
+        let mut header = other
+            .outbound
+            .carry(now, &mut self.chance, &header, timeline, clock_hz);
+        header.payload_type = number;
+        let bytes = packet::write(&header, packet, body)?;
+        other.outbound.count(bytes.len() - packet::HEADER_BYTES);
+        other.inbound.counts.packets_out += 1;
+        Some(Outgoing {
+            port: joined,
+            to,
+            bytes,
+        })
+    }
+
+    /// An RTCP packet came from `from` to the RTCP port of `port`. It ends here: it says that the peer lives, when
+    /// it last reported, and how far away it is.
+    pub fn rtcp(&mut self, now: Instant, port: u16, from: SocketAddr, packet: &[u8]) {
+        let wall = self.wall;
+        let Some(flow) = self.flow(port) else {
+            return;
+        };
+        let Some(heard) = rtcp::read(packet, flow.outbound.ssrc()) else {
+            return;
+        };
+        if !flow.inbound.address.admit_rtcp(from) {
+            return;
+        }
+        flow.inbound.alive = now;
+        if let (Some(reception), Some(sent)) = (&mut flow.inbound.reception, heard.sent)
+            && reception.ssrc == heard.ssrc
+        {
+            reception.last_sr = Some((sent, now));
+        }
+        // RFC 3550 §6.4.1: A - LSR - DLSR, if LSR is one of our own.
+        if let Some(about_us) = heard
+            .about_us
+            .filter(|about_us| flow.srs.contains(&about_us.last_sr))
+        {
+            let trip = rtcp::middle(rtcp::ntp(wall, now))
+                .wrapping_sub(about_us.last_sr)
+                .wrapping_sub(about_us.delay);
+            if let Some(trip_us) = round_trip_us(trip) {
+                flow.inbound.counts.round_trip_us = Some(trip_us);
+            }
+        }
+    }
+
+    /// Does what is due: reports, looks for silence.
+    pub fn tick(&mut self, now: Instant) {
+        while let Some(due) = self.timers.pop_due(now) {
+            match due {
+                Due::Report(port) => self.report(now, port),
+                Due::Silence(port) => self.look(now, port),
+            }
+        }
+    }
+
+    /// When [`Relay::tick`] has something to do.
+    pub fn timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// An RTCP packet to send: the RTP port of its flow (it leaves from the next one), where to, and its bytes.
+    /// To be asked until `None` after every tick and close.
+    pub fn poll_rtcp(&mut self) -> Option<(u16, SocketAddr, Vec<u8>)> {
+        self.rtcp.pop_front()
+    }
+
+    /// The port of one flow of a pair that has been silent, RTCP too, for the time-out of both. Said once, until
+    /// something comes again.
+    pub fn poll_dead(&mut self) -> Option<u16> {
+        self.dead.pop_front()
+    }
+
+    /// How many flows are open.
+    pub fn flows(&self) -> usize {
+        self.flows.iter().flatten().count()
+    }
+
+    fn index(&self, port: u16) -> Option<usize> {
+        let offset = port.checked_sub(self.first)?;
+        let index = usize::from(offset / 2);
+        (offset % 2 == 0 && index < self.flows.len()).then_some(index)
+    }
+
+    fn flow(&mut self, port: u16) -> Option<&mut Flow> {
+        let index = self.index(port)?;
+        self.flows.get_mut(index)?.as_deref_mut()
+    }
+
+    /// Ends the join of this flow, on both sides.
+    fn part(&mut self, port: u16) {
+        let Some(other) = self.flow(port).and_then(|flow| flow.joined) else {
+            return;
+        };
+        for port in [port, other] {
+            self.unwatch(port);
+            if let Some(flow) = self.flow(port) {
+                flow.joined = None;
+            }
+        }
+    }
+
+    fn unwatch(&mut self, port: u16) {
+        let Some(flow) = self.flow(port) else {
+            return;
+        };
+        flow.said_dead = None;
+        if let Some(timer) = flow.silence_timer.take() {
+            self.timers.cancel(timer);
+        }
+    }
+
+    /// (Re)starts the watch over this flow and the one that it is joined with, if both have a time-out.
+    fn watch(&mut self, port: u16) {
+        let Some(other) = self.flow(port).and_then(|flow| flow.joined) else {
+            return;
+        };
+        self.unwatch(port);
+        self.unwatch(other);
+        if let Some((_, silent_at)) = self.silence(port, other) {
+            self.look_again(port, silent_at);
+        }
+    }
+
+    /// When something last came on either flow, and when both will have been silent for their time-outs.
+    fn silence(&mut self, a: u16, b: u16) -> Option<(Instant, Instant)> {
+        let mut pair = (Instant::default(), Instant::default());
+        for port in [a, b] {
+            let flow = self.flow(port)?;
+            let alive = flow.inbound.alive;
+            pair = (pair.0.max(alive), pair.1.max(alive + flow.timeout?));
+        }
+        Some(pair)
+    }
+
+    fn look(&mut self, now: Instant, port: u16) {
+        let Some(flow) = self.flow(port) else {
+            return;
+        };
+        flow.silence_timer = None;
+        let (said, joined) = (flow.said_dead, flow.joined);
+        let Some((alive, silent_at)) = joined.and_then(|other| self.silence(port, other)) else {
+            return;
+        };
+        let still_dead = said.is_some_and(|said| alive <= said);
+        let mut next = silent_at;
+        if silent_at <= now {
+            if !still_dead {
+                self.dead.push_back(port);
+            }
+            next = now + silent_at.since(alive);
+        }
+        if let Some(flow) = self.flow(port) {
+            flow.said_dead = match (silent_at <= now, still_dead) {
+                (true, true) => said,
+                (true, false) => Some(now),
+                (false, _) => None,
+            };
+        }
+        self.look_again(port, next.max(now + SILENCE_CHECK_MIN));
+    }
+
+    fn look_again(&mut self, port: u16, at: Instant) {
+        let timer = self.timers.set(at, Due::Silence(port));
+        if let Some(flow) = self.flow(port) {
+            flow.silence_timer = Some(timer);
+        }
+    }
+
+    fn report(&mut self, now: Instant, port: u16) {
+        let next = now + self.report_interval();
+        let timer = self.timers.set(next, Due::Report(port));
+        let wall = self.wall;
+        let Some(flow) = self.flow(port) else {
+            self.timers.cancel(timer);
+            return;
+        };
+        flow.report_timer = timer;
+        if let Some(to) = flow.inbound.address.rtcp_to() {
+            let bytes = flow.report(now, wall, Ending::More);
+            self.rtcp.push_back((port, to, bytes));
+        }
+    }
+
+    // RFC 3550 §6.3.1: between half and one and a half of the interval, divided by e - 3/2.
+    fn report_interval(&mut self) -> Duration {
+        let per_mille = 500 + self.chance.below(1_001);
+        REPORT_INTERVAL * per_mille / 1_218
+    }
+}
+
+/// A round trip of so many 1/65,536 s in microseconds; `None` if it can't be one.
+fn round_trip_us(trip: u32) -> Option<u32> {
+    let trip = trip as i32;
+    if !(-ROUND_TRIP_SLACK..=ROUND_TRIP_MAX).contains(&trip) {
+        return None;
+    }
+    u32::try_from((i64::from(trip.max(0)) * 1_000_000) >> 16).ok()
+}
+
+impl Flow {
+    fn drop_one(&mut self) {
+        self.inbound.counts.dropped += 1;
+    }
+
+    fn count_in(&mut self, payload: &Payload) {
+        self.inbound.counts.packets_in += 1;
+        if !payload.is_event {
+            self.inbound.counts.payload = Some(payload.number);
+        }
+    }
+
+    /// Our report to this leg's peer, from our own timeline and about what we receive from it.
+    fn report(&mut self, now: Instant, wall: Wall, ending: Ending) -> Vec<u8> {
+        let ntp = rtcp::ntp(wall, now);
+        let sent = self.outbound.sent(now, self.reported).map(|sent| (ntp, sent));
+        if sent.is_some() {
+            if self.srs.is_full() {
+                self.srs.remove(0);
+            }
+            self.srs.push(rtcp::middle(ntp));
+        }
+        self.reported = now;
+        self.has_reported = true;
+        rtcp::write(&rtcp::Report {
+            ssrc: self.outbound.ssrc(),
+            cname: self.outbound.cname(),
+            sent,
+            received: self
+                .inbound
+                .reception
+                .as_mut()
+                .and_then(|reception| reception.report(now)),
+            ending,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

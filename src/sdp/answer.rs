@@ -1,1 +1,737 @@
-//! answer
+//! Offer and answer (RFC 3264), between one leg's peer and us. The module's documentation in
+//! [`sdp`](super) shows the way through.
+
+use std::net::SocketAddr;
+
+use super::media::{Codec, CodecName, Media, MediaKind, Proto, SdpWay, Token};
+use super::parse::Session;
+
+/// Why a description can't be agreed with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Mismatch {
+    /// It has no live audio line over plain RTP, or none where ours is.
+    #[error("there is no audio over RTP/AVP")]
+    NoAudio,
+    /// It has audio, but no codec that both sides know.
+    #[error("there is no codec in common")]
+    NoCodec,
+    /// It has fewer media lines than the dialog had (RFC 3264 §8), or an answer has others than its offer.
+    #[error("the media lines don't follow those before")]
+    Lines,
+}
+
+/// An audio line: the part of a description that is negotiated.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Terms {
+    /// Codecs, best first, with the payload types of the leg that it is written to.
+    pub codecs: Vec<Codec>,
+    /// Packet length asked for, in milliseconds.
+    pub ptime_ms: Option<u16>,
+    /// Which way, seen from whoever writes it.
+    pub way: SdpWay,
+}
+
+/// The media lines of one dialog. Their number and order stay for its whole life (RFC 3264 §8).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Lines {
+    audio: usize,
+    shapes: Vec<Shape>,
+}
+
+/// What it takes to refuse a line in place: its own writer's words, told to nobody else.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Shape {
+    pub(super) kind: MediaKind,
+    pub(super) proto: Proto,
+    pub(super) fmt: Token,
+}
+
+impl Lines {
+    /// One audio line: what an offer of ours begins a dialog with.
+    pub fn one() -> Self {
+        Self {
+            audio: 0,
+            shapes: vec![Shape {
+                kind: MediaKind::Audio,
+                proto: Proto::RtpAvp,
+                fmt: Token::new(),
+            }],
+        }
+    }
+
+    fn of(session: &Session, audio: usize) -> Self {
+        let shape = |media: &Media| Shape {
+            kind: media.kind,
+            proto: media.proto,
+            fmt: media.fmt,
+        };
+        Self {
+            audio,
+            shapes: session.media.iter().map(shape).collect(),
+        }
+    }
+
+    /// The line that carries the audio.
+    pub(super) fn audio(&self) -> usize {
+        self.audio
+    }
+
+    pub(super) fn shapes(&self) -> &[Shape] {
+        &self.shapes
+    }
+}
+
+/// What a leg's peer offers, as far as we could take it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Offer {
+    /// The dialog's media lines from now on, for our answer and for offers of ours that follow.
+    pub lines: Lines,
+    /// The audio line, seen from the peer.
+    pub terms: Terms,
+    /// Where the peer wants RTP; `None` on hold or unknown.
+    pub rtp: Option<SocketAddr>,
+    /// Where the peer wants RTCP.
+    pub rtcp: Option<SocketAddr>,
+}
+
+/// What a leg has settled: the flow is made from it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Agreed {
+    /// The codecs, best first, at least one of them audio.
+    pub codecs: Vec<Pair>,
+    /// Which way, seen from us: what our side of the leg does.
+    pub way: SdpWay,
+    /// Which way the peer would go if it were only for itself, seen from the peer. More than it said if
+    /// our offer forbade the rest: a call that was held by the other side comes back by this.
+    pub wish: SdpWay,
+    /// Packet length that the peer wants, in milliseconds.
+    pub ptime_ms: Option<u16>,
+    /// Where the peer wants RTP; `None` on hold or unknown.
+    pub rtp: Option<SocketAddr>,
+    /// Where the peer wants RTCP.
+    pub rtcp: Option<SocketAddr>,
+}
+
+/// One agreed codec. The peer sends by the number in *our* description and receives by the one in *its
+/// own*; nearly always they are one (RFC 3264 §5.1, §6.1).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pair {
+    /// The number in our description.
+    pub ours: u8,
+    /// The codec as the peer described it.
+    pub theirs: Codec,
+}
+
+/// One payload type of a leg's flow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Row {
+    /// The payload type on this leg.
+    pub number: u8,
+    /// The payload type by which the other leg's peer receives the same codec; `None` if it knows none.
+    pub other: Option<u8>,
+    /// RTP clock in hertz.
+    pub clock_hz: u32,
+    /// What it is.
+    pub name: CodecName,
+}
+
+/// What a new offer changes. None of them: it only refreshes the session. Several may hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Changes {
+    /// Where, or under which payload numbers, the peer wants its media: the leg's own affair.
+    pub address: bool,
+    /// Which way media can run between the two parties.
+    pub direction: bool,
+    /// A codec that both legs use is gone.
+    pub codecs: bool,
+}
+
+impl Changes {
+    /// Whether the other leg has to be asked. Refreshes and moved addresses are answered on their own leg.
+    pub const fn crosses(self) -> bool {
+        self.direction || self.codecs
+    }
+}
+
+impl Offer {
+    /// Reads an offer, in which only `known` codecs are seen. `before` are the dialog's lines if it had any.
+    ///
+    /// # Errors
+    /// [`Mismatch`] if it can't be accepted: 488 (RFC 3261 §13.3.1.3).
+    pub fn read(session: &Session, known: &[CodecName], before: Option<&Lines>) -> Result<Self, Mismatch> {
+        if before.is_some_and(|before| session.media.len() < before.shapes.len()) {
+            return Err(Mismatch::Lines);
+        }
+        // The line that carried the audio goes on; else the first that we can carry.
+        let usable = |index: usize| session.media.get(index).filter(|media| media.is_usable());
+        let index = before
+            .map(Lines::audio)
+            .filter(|index| usable(*index).is_some())
+            .or_else(|| session.media.iter().position(Media::is_usable))
+            .ok_or(Mismatch::NoAudio)?;
+        let media = usable(index).ok_or(Mismatch::NoAudio)?;
+        let codecs: Vec<Codec> = media
+            .codecs
+            .iter()
+            .filter(|codec| known.contains(&codec.name))
+            .cloned()
+            .collect();
+        with_audio(&codecs)?;
+        Ok(Self {
+            lines: Lines::of(session, index),
+            terms: Terms {
+                codecs,
+                ptime_ms: media.ptime_ms,
+                way: media.way,
+            },
+            rtp: media.rtp_address(),
+            rtcp: media.rtcp_address(),
+        })
+    }
+
+    /// Our offer to the other leg: the same codecs, packet length and direction, under the numbers that
+    /// leg uses already (`onto`), else under this leg's own.
+    pub fn onward(&self, onto: Option<&Agreed>) -> Terms {
+        Terms {
+            codecs: renumbered(self.terms.codecs.iter(), onto),
+            ..self.terms.clone()
+        }
+    }
+
+    /// Our answer, limited to what the other leg (`far`) has agreed to, and what is settled by it.
+    ///
+    /// # Errors
+    /// [`Mismatch::NoCodec`] if the other leg uses none of the offered codecs.
+    pub fn answer(&self, far: &Agreed) -> Result<(Terms, Agreed), Mismatch> {
+        let mut rest: Vec<&Codec> = self.terms.codecs.iter().collect();
+        let mut codecs = Vec::new();
+        let mut pairs = Vec::new();
+        for wanted in far.codecs.iter().map(|pair| &pair.theirs) {
+            let Some(offered) = take_like(&mut rest, wanted) else {
+                continue;
+            };
+            // The parameters are those that the other party wants to receive (RFC 3264 §6.1).
+            codecs.push(Codec {
+                payload: offered.payload,
+                ..wanted.clone()
+            });
+            pairs.push(Pair {
+                ours: offered.payload,
+                theirs: offered.clone(),
+            });
+        }
+        with_audio(&codecs)?;
+        let way = self.terms.way.reversed().and(far.wish);
+        let terms = Terms {
+            codecs,
+            ptime_ms: far.ptime_ms,
+            way,
+        };
+        let agreed = Agreed {
+            codecs: pairs,
+            way,
+            wish: self.terms.way,
+            ptime_ms: self.terms.ptime_ms,
+            rtp: self.rtp,
+            rtcp: self.rtcp,
+        };
+        Ok((terms, agreed))
+    }
+
+    /// What this new offer changes of what its leg (`near`) and the other (`far`) have settled.
+    pub fn changes(&self, near: &Agreed, far: &Agreed) -> Changes {
+        let mut rest: Vec<&Codec> = self.terms.codecs.iter().collect();
+        let mut changes = Changes {
+            address: self.rtp != near.rtp || self.rtcp != near.rtcp,
+            direction: self.terms.way.reversed().and(far.wish) != near.way,
+            codecs: false,
+        };
+        for pair in &near.codecs {
+            match take_like(&mut rest, &pair.theirs) {
+                Some(codec) if codec.payload == pair.theirs.payload => {}
+                Some(_) => changes.address = true,
+                None => changes.codecs |= far.codecs.iter().any(|far| far.theirs.is(&pair.theirs)),
+            }
+        }
+        changes
+    }
+}
+
+impl Terms {
+    /// An offer of ours with no other to go by: these codecs, both ways. An INVITE without a description
+    /// gets one (RFC 3261 §13.2.1).
+    pub fn list(codecs: &[CodecName]) -> Self {
+        Self {
+            codecs: codecs.iter().copied().map(Codec::ours).collect(),
+            ptime_ms: None,
+            way: SdpWay::SendRecv,
+        }
+    }
+
+    /// Holds the peer's answer against this offer of ours, which was written with `lines`.
+    ///
+    /// # Errors
+    /// [`Mismatch`] if it refuses the audio or agrees to nothing that was offered.
+    pub fn check(&self, lines: &Lines, answer: &Session) -> Result<Agreed, Mismatch> {
+        let media = answer.media.get(lines.audio()).ok_or(Mismatch::Lines)?;
+        if !media.is_usable() {
+            return Err(Mismatch::NoAudio);
+        }
+        let mut rest: Vec<&Codec> = self.codecs.iter().collect();
+        let mut codecs = Vec::new();
+        for theirs in &media.codecs {
+            if let Some(offered) = take_like(&mut rest, theirs) {
+                let mut theirs = theirs.clone();
+                if !theirs.packs_like(offered) {
+                    // It forgot to repeat how it packs; an answer may not change that (RFC 4867 §8.3.1).
+                    theirs.fmtp.clone_from(&offered.fmtp);
+                }
+                codecs.push(Pair {
+                    ours: offered.payload,
+                    theirs,
+                });
+            }
+        }
+        if codecs.iter().all(|pair| pair.theirs.name.is_event()) {
+            return Err(Mismatch::NoCodec);
+        }
+        Ok(Agreed {
+            codecs,
+            way: media.way.reversed().and(self.way),
+            // What our offer forbade, the answer couldn't say.
+            wish: media.way.or(self.way.reversed().complement()),
+            ptime_ms: media.ptime_ms,
+            rtp: media.rtp_address(),
+            rtcp: media.rtcp_address(),
+        })
+    }
+}
+
+impl Agreed {
+    /// An offer to the other leg (`onto`: what it has settled, if anything) narrowed to what this one
+    /// agreed to: for a caller that made no offer, or whose call was answered by another fork.
+    pub fn onward(&self, onto: Option<&Agreed>) -> Terms {
+        Terms {
+            codecs: renumbered(self.codecs.iter().map(|pair| &pair.theirs), onto),
+            ptime_ms: self.ptime_ms,
+            way: self.wish,
+        }
+    }
+
+    /// Whether every codec of this leg is one of the other's too, so that nothing has to be told anew.
+    pub fn fits(&self, far: &Agreed) -> bool {
+        self.codecs
+            .iter()
+            .all(|near| far.codecs.iter().any(|far| far.theirs.packs_like(&near.theirs)))
+    }
+
+    /// The audio codec that the peer likes best, for records.
+    pub fn audio(&self) -> Option<CodecName> {
+        self.codecs
+            .iter()
+            .map(|pair| pair.theirs.name)
+            .find(|name| !name.is_event())
+    }
+}
+
+/// The payload types of one leg's flow (`near`) and their counterparts on the other (`far`). A peer that
+/// renumbered a codec in its answer has two rows for it: what it sends and what it says.
+pub fn rows(near: &Agreed, far: &Agreed) -> Vec<Row> {
+    let mut rest: Vec<&Codec> = far.codecs.iter().map(|pair| &pair.theirs).collect();
+    let mut rows: Vec<Row> = Vec::new();
+    for pair in &near.codecs {
+        let other = take_like(&mut rest, &pair.theirs).map(|codec| codec.payload);
+        rows.push(Row {
+            number: pair.theirs.payload,
+            other,
+            clock_hz: pair.theirs.clock_hz,
+            name: pair.theirs.name,
+        });
+    }
+    // The second rows come last and only where the number is free: the peer's own word counts more.
+    for pair in &near.codecs {
+        if rows.iter().all(|row| row.number != pair.ours)
+            && let Some(row) = rows.iter().find(|row| row.number == pair.theirs.payload).copied()
+        {
+            rows.push(Row {
+                number: pair.ours,
+                ..row
+            });
+        }
+    }
+    rows
+}
+
+fn with_audio(codecs: &[Codec]) -> Result<(), Mismatch> {
+    if codecs.iter().all(|codec| codec.name.is_event()) {
+        return Err(Mismatch::NoCodec);
+    }
+    Ok(())
+}
+
+/// Takes the codec most like `wanted` out of `rest`: same packing and number, same packing, same number
+/// (an answer that forgot to repeat how it packs).
+fn take_like<'c>(rest: &mut Vec<&'c Codec>, wanted: &Codec) -> Option<&'c Codec> {
+    let packs = |codec: &&Codec| codec.packs_like(wanted);
+    let numbered = |codec: &&Codec| codec.is(wanted) && codec.payload == wanted.payload;
+    let index = rest
+        .iter()
+        .position(|codec| packs(codec) && numbered(codec))
+        .or_else(|| rest.iter().position(packs))
+        .or_else(|| rest.iter().position(numbered))?;
+    Some(rest.remove(index))
+}
+
+/// `codecs` under numbers that mean the same, or nothing yet, on the leg `onto`: within a dialog a number
+/// never changes its meaning (RFC 3264 §8.3.2).
+fn renumbered<'c>(codecs: impl Iterator<Item = &'c Codec>, onto: Option<&Agreed>) -> Vec<Codec> {
+    let used = onto.map(|leg| leg.codecs.as_slice()).unwrap_or_default();
+    let mut out: Vec<Codec> = Vec::new();
+    for codec in codecs {
+        let known = used.iter().find(|pair| pair.theirs.packs_like(codec));
+        let is_free = |number: u8, out: &[Codec]| {
+            out.iter().all(|codec| codec.payload != number)
+                && used
+                    .iter()
+                    .all(|pair| pair.ours != number && pair.theirs.payload != number)
+        };
+        let number = match known {
+            Some(pair) if out.iter().all(|codec| codec.payload != pair.ours) => Some(pair.ours),
+            _ if is_free(codec.payload, &out) => Some(codec.payload),
+            // RFC 3551 §3: the dynamic range, and what lies free below it. 64–95 look like RTCP (RFC 5761 §4).
+            _ => (96..=127).chain(35..=63).find(|number| is_free(*number, &out)),
+        };
+        if let Some(payload) = number {
+            out.push(Codec {
+                payload,
+                ..codec.clone()
+            });
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sdp::build;
+    use crate::sdp::media::Origin;
+    use crate::sdp::parse::parse;
+
+    fn session(lines: &[&str]) -> Session {
+        let head = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n";
+        let text = format!("{head}{}\r\n", lines.join("\r\n"));
+        parse(text.as_bytes()).expect("the test's own text")
+    }
+
+    fn offer(lines: &[&str]) -> Offer {
+        Offer::read(&session(lines), &CodecName::ALL, None).expect("a usable offer")
+    }
+
+    fn written(lines: &Lines, terms: &Terms) -> String {
+        let here = "198.51.100.9:20000".parse().expect("an address");
+        String::from_utf8(build::write(Origin { id: 7, version: 1 }, here, lines, terms)).expect("UTF-8")
+    }
+
+    fn body(text: &str) -> Vec<&str> {
+        text.split("\r\n")
+            .skip_while(|line| !line.starts_with("m="))
+            .filter(|line| !line.is_empty())
+            .collect()
+    }
+
+    fn numbers(codecs: &[Codec]) -> Vec<u8> {
+        codecs.iter().map(|codec| codec.payload).collect()
+    }
+
+    const A: [&str; 5] = [
+        "m=audio 4000 RTP/AVP 8 0 96 101",
+        "a=rtpmap:96 opus/48000/2",
+        "a=rtpmap:101 telephone-event/8000",
+        "a=fmtp:101 0-15",
+        "a=ptime:20",
+    ];
+
+    /// A's offer and B's answer, settled on both legs.
+    fn settled(a: &[&str], b: &[&str]) -> (Agreed, Agreed) {
+        let offer = offer(a);
+        let far = offer
+            .onward(None)
+            .check(&Lines::one(), &session(b))
+            .expect("an answer");
+        let (_, near) = offer.answer(&far).expect("codecs in common");
+        (near, far)
+    }
+
+    #[test]
+    fn the_answer_to_the_caller_is_what_the_callee_agreed_to_in_the_callers_numbers() {
+        let offer = offer(&A);
+        let terms = offer.onward(None);
+        assert_eq!(numbers(&terms.codecs), [8, 0, 96, 101]);
+        let answer = session(&[
+            "m=audio 5000 RTP/AVP 0 99",
+            "a=rtpmap:99 telephone-event/8000",
+            "a=fmtp:99 0-11",
+            "a=ptime:30",
+        ]);
+        let far = terms.check(&Lines::one(), &answer).expect("codecs in common");
+        let (answer, near) = offer.answer(&far).expect("codecs in common");
+        assert_eq!(
+            body(&written(&offer.lines, &answer)),
+            [
+                "m=audio 20000 RTP/AVP 0 101",
+                "a=rtpmap:0 PCMU/8000",
+                "a=rtpmap:101 telephone-event/8000",
+                "a=fmtp:101 0-11",
+                "a=ptime:30",
+                "a=sendrecv"
+            ]
+        );
+        let map = |rows: Vec<Row>| -> Vec<(u8, Option<u8>)> {
+            rows.iter().map(|row| (row.number, row.other)).collect()
+        };
+        assert_eq!(map(rows(&near, &far)), [(0, Some(0)), (101, Some(99))]);
+        // B may send events by our number or by its own.
+        assert_eq!(
+            map(rows(&far, &near)),
+            [(0, Some(0)), (99, Some(101)), (101, Some(101))]
+        );
+        assert_eq!(far.audio(), Some(CodecName::Pcmu));
+    }
+
+    #[test]
+    fn lines_that_we_do_not_carry_are_refused_in_place() {
+        let offer = offer(&[
+            "m=video 6000 RTP/AVP 31",
+            "m=audio 4002 RTP/SAVP 8",
+            "m=audio 4000 RTP/AVP 8",
+            "m=audio 4004 RTP/AVP 0",
+            "m=image 6002 udptl t38",
+        ]);
+        let far = Terms::list(&CodecName::DEFAULT)
+            .check(&Lines::one(), &session(&["m=audio 5000 RTP/AVP 8"]))
+            .expect("an answer");
+        let (answer, _) = offer.answer(&far).expect("codecs in common");
+        assert_eq!(
+            body(&written(&offer.lines, &answer)),
+            [
+                "m=video 0 RTP/AVP 31",
+                "m=audio 0 RTP/SAVP 8",
+                "m=audio 20000 RTP/AVP 8",
+                "a=rtpmap:8 PCMA/8000",
+                "a=sendrecv",
+                "m=audio 0 RTP/AVP 0",
+                "m=image 0 udptl t38"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_answer_that_agrees_to_nothing_offered_is_a_mismatch() {
+        let terms = offer(&A).onward(None);
+        let check = |lines: &[&str]| terms.check(&Lines::one(), &session(lines)).map(|_| ());
+        assert_eq!(check(&["m=audio 5000 RTP/AVP 18"]), Err(Mismatch::NoCodec));
+        assert_eq!(
+            check(&["m=audio 5000 RTP/AVP 101", "a=rtpmap:101 telephone-event/8000"]),
+            Err(Mismatch::NoCodec)
+        );
+        assert_eq!(check(&["m=audio 0 RTP/AVP 8"]), Err(Mismatch::NoAudio));
+        assert_eq!(check(&["m=audio 5000 RTP/SAVP 8"]), Err(Mismatch::NoAudio));
+        assert_eq!(check(&[]), Err(Mismatch::Lines));
+        assert_eq!(check(&["m=audio 5000 RTP/AVP 18 8"]), Ok(()));
+    }
+
+    #[test]
+    fn an_offer_without_plain_audio_or_without_a_known_codec_is_a_mismatch() {
+        let read = |lines: &[&str]| Offer::read(&session(lines), &CodecName::ALL, None).map(|_| ());
+        assert_eq!(read(&["m=video 6000 RTP/AVP 31"]), Err(Mismatch::NoAudio));
+        assert_eq!(read(&["m=audio 0 RTP/AVP 8"]), Err(Mismatch::NoAudio));
+        assert_eq!(read(&[]), Err(Mismatch::NoAudio));
+        assert_eq!(
+            read(&["m=audio 4000 RTP/AVP 3 101", "a=rtpmap:101 telephone-event/8000"]),
+            Err(Mismatch::NoCodec)
+        );
+        let only_pcmu = Offer::read(&session(&["m=audio 4000 RTP/AVP 8"]), &[CodecName::Pcmu], None);
+        assert_eq!(only_pcmu, Err(Mismatch::NoCodec));
+    }
+
+    #[test]
+    fn a_dialog_never_loses_a_media_line() {
+        let before = offer(&["m=audio 4000 RTP/AVP 8", "m=video 6000 RTP/AVP 31"]).lines;
+        let again = |lines: &[&str]| Offer::read(&session(lines), &CodecName::ALL, Some(&before));
+        assert_eq!(again(&["m=audio 4000 RTP/AVP 8"]), Err(Mismatch::Lines));
+        assert!(
+            again(&[
+                "m=audio 4000 RTP/AVP 8",
+                "m=video 0 RTP/AVP 31",
+                "m=text 0 RTP/AVP 98"
+            ])
+            .is_ok()
+        );
+    }
+
+    #[test]
+    fn the_audio_stays_on_its_line_while_that_lives() {
+        let before = offer(&["m=audio 0 RTP/AVP 8", "m=audio 4000 RTP/AVP 8"]).lines;
+        let again = |lines: &[&str]| {
+            Offer::read(&session(lines), &CodecName::ALL, Some(&before)).map(|offer| offer.lines.audio())
+        };
+        assert_eq!(
+            again(&["m=audio 4002 RTP/AVP 8", "m=audio 4000 RTP/AVP 8"]),
+            Ok(1)
+        );
+        assert_eq!(again(&["m=audio 4002 RTP/AVP 8", "m=audio 0 RTP/AVP 8"]), Ok(0));
+    }
+
+    #[test]
+    fn a_refresh_or_a_moved_address_stays_on_its_leg() {
+        let (near, far) = settled(&A, &["m=audio 5000 RTP/AVP 8"]);
+        assert_eq!(offer(&A).changes(&near, &far), Changes::default());
+        let moved = offer(&["m=audio 4010 RTP/AVP 8 0"]).changes(&near, &far);
+        assert!(moved.address && !moved.crosses());
+        let renumbered = ["m=audio 4000 RTP/AVP 100", "a=rtpmap:100 PCMA/8000"];
+        let moved = offer(&renumbered).changes(&near, &far);
+        assert!(moved.address && !moved.crosses());
+        // B, who answered with one codec, refreshes with all that it knows.
+        let wide = offer(&["m=audio 5000 RTP/AVP 18 8 0"]).changes(&far, &near);
+        assert_eq!(wide, Changes::default());
+    }
+
+    #[test]
+    fn a_lost_codec_crosses() {
+        let (near, far) = settled(&A, &["m=audio 5000 RTP/AVP 8 0"]);
+        let lost = offer(&["m=audio 4000 RTP/AVP 0"]).changes(&near, &far);
+        assert!(lost.codecs && lost.crosses() && !lost.direction);
+    }
+
+    #[test]
+    fn hold_crosses_and_so_does_coming_back() {
+        let hold = ["m=audio 4000 RTP/AVP 8", "a=sendonly"];
+        let (near, far) = settled(&A, &["m=audio 5000 RTP/AVP 8"]);
+        let held = offer(&hold);
+        assert!(held.changes(&near, &far).direction);
+        let terms = held.onward(Some(&far));
+        assert_eq!(terms.way, SdpWay::SendOnly);
+        let far = terms
+            .check(&Lines::one(), &session(&["m=audio 5000 RTP/AVP 8", "a=recvonly"]))
+            .expect("an answer");
+        assert_eq!((far.way, far.wish), (SdpWay::SendOnly, SdpWay::SendRecv));
+        let (answer, near) = held.answer(&far).expect("codecs in common");
+        assert_eq!((answer.way, near.way), (SdpWay::RecvOnly, SdpWay::RecvOnly));
+        assert!(!offer(&hold).changes(&near, &far).crosses());
+        let back = offer(&A);
+        assert!(back.changes(&near, &far).direction);
+        let far = back
+            .onward(Some(&far))
+            .check(&Lines::one(), &session(&["m=audio 5000 RTP/AVP 8"]))
+            .expect("an answer");
+        assert_eq!(
+            back.answer(&far).expect("codecs in common").1.way,
+            SdpWay::SendRecv
+        );
+    }
+
+    #[test]
+    fn a_held_party_may_refresh_in_either_writing_without_asking_the_other() {
+        // B holds: to A we offer what B wishes.
+        let hold = offer(&["m=audio 5000 RTP/AVP 8", "a=sendonly"]);
+        let near = hold
+            .onward(None)
+            .check(&Lines::one(), &session(&["m=audio 4000 RTP/AVP 8", "a=recvonly"]))
+            .expect("an answer");
+        let (_, far) = hold.answer(&near).expect("codecs in common");
+        for way in ["a=sendrecv", "a=recvonly"] {
+            let refresh = offer(&["m=audio 4000 RTP/AVP 8", way]);
+            assert!(!refresh.changes(&near, &far).crosses(), "{way}");
+            assert_eq!(refresh.answer(&far).expect("codecs").0.way, SdpWay::SendOnly);
+        }
+        let both_hold = offer(&["m=audio 4000 RTP/AVP 8", "a=sendonly"]);
+        assert!(both_hold.changes(&near, &far).crosses());
+    }
+
+    #[test]
+    fn a_late_offer_is_narrowed_to_what_the_callee_took() {
+        let terms = Terms::list(&CodecName::DEFAULT);
+        assert_eq!(numbers(&terms.codecs), [8, 0, 9, 18, 101]);
+        let far = terms
+            .check(
+                &Lines::one(),
+                &session(&[
+                    "m=audio 5000 RTP/AVP 0 101",
+                    "a=rtpmap:101 telephone-event/8000",
+                    "a=sendonly",
+                ]),
+            )
+            .expect("an answer");
+        let onward = far.onward(None);
+        assert_eq!(
+            (numbers(&onward.codecs), onward.way),
+            (vec![0, 101], SdpWay::SendOnly)
+        );
+    }
+
+    #[test]
+    fn a_number_keeps_its_meaning_within_a_dialog() {
+        let (near, _) = settled(
+            &[
+                "m=audio 4000 RTP/AVP 96 97",
+                "a=rtpmap:96 AMR/8000",
+                "a=rtpmap:97 telephone-event/8000",
+            ],
+            &[
+                "m=audio 5000 RTP/AVP 96 97",
+                "a=rtpmap:96 AMR/8000",
+                "a=rtpmap:97 telephone-event/8000",
+            ],
+        );
+        // B offers anew and calls opus 96; on A's leg that is AMR.
+        let onward = offer(&[
+            "m=audio 5000 RTP/AVP 96 98 8 99",
+            "a=rtpmap:96 opus/48000/2",
+            "a=rtpmap:98 AMR/8000",
+            "a=rtpmap:99 telephone-event/8000",
+        ])
+        .onward(Some(&near));
+        let listed: Vec<(u8, CodecName)> = onward.codecs.iter().map(|c| (c.payload, c.name)).collect();
+        assert_eq!(
+            listed,
+            [
+                (98, CodecName::Opus),
+                (96, CodecName::Amr),
+                (8, CodecName::Pcma),
+                (97, CodecName::TelephoneEvent)
+            ]
+        );
+    }
+
+    #[test]
+    fn amr_is_matched_by_the_way_it_packs() {
+        let both = [
+            "m=audio 4000 RTP/AVP 96 97",
+            "a=rtpmap:96 AMR/8000",
+            "a=rtpmap:97 AMR/8000",
+            "a=fmtp:97 octet-align=1",
+        ];
+        let aligned = [
+            "m=audio 5000 RTP/AVP 98",
+            "a=rtpmap:98 AMR/8000",
+            "a=fmtp:98 octet-align=1",
+        ];
+        let (near, far) = settled(&both, &aligned);
+        assert_eq!(near.codecs[0].ours, 97);
+        assert!(near.fits(&far));
+        // One that forgets to say so is believed by its number.
+        let (near, far) = settled(&both[..], &["m=audio 5000 RTP/AVP 97", "a=rtpmap:97 AMR/8000"]);
+        assert_eq!(near.codecs[0].ours, 96, "same packing counts before same number");
+        assert!(near.fits(&far));
+        let (near, far) = settled(
+            &[
+                "m=audio 4000 RTP/AVP 97",
+                "a=rtpmap:97 AMR/8000",
+                "a=fmtp:97 octet-align=1",
+            ],
+            &["m=audio 5000 RTP/AVP 97", "a=rtpmap:97 AMR/8000"],
+        );
+        assert!(near.fits(&far));
+    }
+}

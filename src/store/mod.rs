@@ -1,5 +1,11 @@
 //! Floor 4, the disk: the one writer of bindings, and the journal of calls.
+//!
+//! What keeps a binding, in the order it happens: [`log`] (append, fdatasync: the moment of durability), the
+//! live table, then, behind, [`disk`] (sled) and now and then a [`snapshot`]. [`writer`] is the only one that
+//! joins them. [`journal`] keeps the calls that are open, in files of its own.
+
 pub mod disk;
+mod file;
 pub mod journal;
 pub mod log;
 pub mod snapshot;

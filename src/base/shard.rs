@@ -1,0 +1,66 @@
+//! Which of the SIP shards a call belongs to: decided by its Call-ID alone.
+
+use std::hash::{BuildHasher, Hasher};
+
+/// One shard's place among its fellows, and the node's hash key that they share. The key is kept on disk:
+/// Call-IDs that we mint are minted until they hash home.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Shard {
+    /// This shard's index, below `count`.
+    pub index: usize,
+    /// How many shards there are, at least one.
+    pub count: usize,
+    /// The node's key: strangers can't choose Call-IDs that all fall on one shard.
+    pub key: [u64; 2],
+}
+
+impl Shard {
+    /// The only shard there is.
+    pub const ALONE: Self = Self {
+        index: 0,
+        count: 1,
+        key: [0, 0],
+    };
+
+    /// The index of the shard that has this Call-ID's messages.
+    pub fn home_of(&self, call_id: &[u8]) -> usize {
+        if self.count <= 1 {
+            return 0;
+        }
+        let state = ahash::RandomState::with_seeds(self.key[0], self.key[1], !self.key[0], !self.key[1]);
+        let mut hasher = state.build_hasher();
+        hasher.write(call_id);
+        (hasher.finish() % self.count as u64) as usize
+    }
+
+    /// Whether this shard has this Call-ID's messages.
+    pub fn is_home(&self, call_id: &[u8]) -> bool {
+        self.home_of(call_id) == self.index
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_call_id_has_one_home_and_all_shards_get_some() {
+        let mut calls = [0; 3];
+        for n in 0..300_u32 {
+            let id = format!("call-{n}");
+            let homes: Vec<usize> = (0..3)
+                .filter(|index| {
+                    Shard {
+                        index: *index,
+                        count: 3,
+                        key: [1, 2],
+                    }
+                    .is_home(id.as_bytes())
+                })
+                .collect();
+            assert_eq!(homes.len(), 1);
+            calls[homes[0]] += 1;
+        }
+        assert!(calls.iter().all(|n| *n > 50), "{calls:?}");
+    }
+}

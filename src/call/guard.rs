@@ -1,0 +1,337 @@
+//! The egress guard: reads every message of a call after it is written and before it is sent, and stops
+//! it if it would show one party what belongs to the other.
+//!
+//! It should never fire: the legs are built apart. It is the net under that, not the means.
+
+use std::net::IpAddr;
+
+use arrayvec::ArrayVec;
+use memchr::memmem;
+
+use crate::base::number::{Digits, Format, NumberPlan, RealNumber};
+
+/// Shorter ids of the other side are not searched for: they would be found by accident.
+const ID_BYTES_MIN: usize = 8;
+/// Numbers shorter than this are looked for only where a number can stand.
+const LONG_NUMBER_DIGITS: usize = 7;
+
+/// Which parts of a message are looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scope {
+    /// All of it: a message that begins a leg.
+    Whole,
+    /// Without the lines that give this side's own words back to it, as RFC 3261 §8.2.6.2 and §12.2.1.1
+    /// demand: request line, Via, From, To, Call-ID, CSeq, Route, Record-Route.
+    Ours,
+}
+
+/// What must not go out on one leg: the other side's numbers, ids and addresses.
+#[derive(Debug, Default)]
+pub struct Forbidden {
+    /// Each number in each of its writings, digits only.
+    numbers: ArrayVec<Digits, 16>,
+    ids: Vec<Box<[u8]>>,
+    /// Addresses that this side knows anyway: its own and ours.
+    known: Vec<IpAddr>,
+}
+
+/// What was found. It names the kind, never the thing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Hit {
+    /// A real number of the other party.
+    Number,
+    /// An id or an address of the other leg.
+    Id,
+}
+
+impl Forbidden {
+    /// Forbids a real number, in every writing that digits have.
+    pub fn number(&mut self, number: RealNumber, plan: &NumberPlan) {
+        for format in [Format::National, Format::E164] {
+            let written = plan.write(number.reveal(), format);
+            for text in [written.as_str(), written.trim_start_matches('0')] {
+                let known = self.numbers.iter().any(|n| n.as_str() == text);
+                if let (false, Ok(digits)) = (known, Digits::from(text)) {
+                    // A full list is a call with more identities than a message can carry; the first count.
+                    let _ = self.numbers.try_push(digits);
+                }
+            }
+        }
+    }
+
+    /// Forbids an id of the other leg: Call-ID, tag.
+    pub fn id(&mut self, id: &[u8]) {
+        if id.len() >= ID_BYTES_MIN && self.ids.len() < 16 && !self.ids.iter().any(|known| **known == *id) {
+            self.ids.push(id.into());
+        }
+    }
+
+    /// Forbids an address of the other side, unless this side knows it anyway: both are often behind one
+    /// SBC.
+    pub fn address(&mut self, address: IpAddr) {
+        if !self.known.contains(&address) && !address.is_unspecified() {
+            self.id(address.to_string().as_bytes());
+        }
+    }
+
+    /// Addresses that this side knows anyway: its own and ours.
+    pub fn known(&mut self, addresses: &[IpAddr]) {
+        for address in addresses {
+            let text = address.to_string();
+            self.ids.retain(|id| **id != *text.as_bytes());
+            if !self.known.contains(address) && self.known.len() < 16 {
+                self.known.push(*address);
+            }
+        }
+    }
+
+    /// Reads a message that is about to be sent.
+    ///
+    /// # Errors
+    /// What was found first.
+    pub fn check(&self, message: &[u8], scope: Scope) -> Result<(), Hit> {
+        match scope {
+            Scope::Whole => self.check_part(message),
+            Scope::Ours => {
+                let body = memmem::find(message, b"\r\n\r\n").map_or(message.len(), |at| at + 2);
+                let (head, rest) = message.split_at(body);
+                let mut start = memmem::find(head, b"\r\n").map_or(head.len(), |at| at + 2);
+                while start < head.len() {
+                    let end = memmem::find(&head[start..], b"\r\n").map_or(head.len(), |at| start + at + 2);
+                    let line = &head[start..end];
+                    if !is_echo(line) {
+                        self.check_part(line)?;
+                    }
+                    start = end;
+                }
+                self.check_part(rest)
+            }
+        }
+    }
+
+    fn check_part(&self, part: &[u8]) -> Result<(), Hit> {
+        if self.ids.iter().any(|id| holds_id(part, id)) {
+            return Err(Hit::Id);
+        }
+        if self.numbers.is_empty() || !self.numbers_in(part) {
+            Ok(())
+        } else {
+            Err(Hit::Number)
+        }
+    }
+
+    /// One pass over the digits. A run counts with and without the separators in it; `%31` is a digit.
+    fn numbers_in(&self, part: &[u8]) -> bool {
+        let mut at = 0;
+        while let Some(offset) = part[at..].iter().position(|c| c.is_ascii_digit() || *c == b'%') {
+            at += offset;
+            let start = at;
+            let (mut run, mut folded) = (Run::default(), Run::default());
+            while let Some((c, width)) = symbol(&part[at..]) {
+                if c.is_ascii_digit() {
+                    run.push(c);
+                    folded.push(c);
+                } else if is_separator(c) {
+                    if self.is_number(&run, part, start, at) {
+                        return true;
+                    }
+                    run = Run::default();
+                } else {
+                    break;
+                }
+                at += width;
+            }
+            if self.is_number(&run, part, start, at) || self.is_number(&folded, part, start, at) {
+                return true;
+            }
+            at = at.max(start + 1);
+        }
+        false
+    }
+
+    fn is_number(&self, run: &Run, part: &[u8], start: usize, end: usize) -> bool {
+        let digits = run.digits();
+        self.numbers.iter().any(|n| n.as_bytes() == digits)
+            && (digits.len() >= LONG_NUMBER_DIGITS || stands_as_number(part, start, end))
+    }
+}
+
+/// The digits of one run; a run longer than any number is none.
+#[derive(Default)]
+struct Run {
+    digits: [u8; 24],
+    len: usize,
+}
+
+impl Run {
+    fn push(&mut self, c: u8) {
+        if let Some(place) = self.digits.get_mut(self.len) {
+            *place = c;
+        }
+        self.len += 1;
+    }
+
+    /// Leading zeros don't count: `0086…` and `86…` are one.
+    fn digits(&self) -> &[u8] {
+        let whole = self.digits.get(..self.len).unwrap_or_default();
+        let zeros = whole.iter().take_while(|c| **c == b'0').count();
+        &whole[zeros..]
+    }
+}
+
+/// The character here, escapes folded, and how many bytes it takes.
+fn symbol(rest: &[u8]) -> Option<(u8, usize)> {
+    match rest {
+        [b'%', high, low, ..] => {
+            let hex = |c: &u8| char::from(*c).to_digit(16);
+            match (hex(high), hex(low)) {
+                (Some(high), Some(low)) => Some(((high * 16 + low) as u8, 3)),
+                _ => Some((b'%', 1)),
+            }
+        }
+        [c, ..] => Some((*c, 1)),
+        [] => None,
+    }
+}
+
+fn is_separator(c: u8) -> bool {
+    matches!(c, b'-' | b'.' | b' ' | b'(' | b')')
+}
+
+/// A short number counts in a URI's user, in quotes, after `tel:` or `=`: where a number can stand.
+fn stands_as_number(part: &[u8], start: usize, end: usize) -> bool {
+    let before = start.checked_sub(1).and_then(|i| part.get(i));
+    let after = part.get(end);
+    let opens = matches!(before, Some(b':' | b'"' | b'+' | b'=' | b'<'));
+    let closes = matches!(after, Some(b'@' | b'"' | b';' | b'>' | b'\r') | None);
+    opens && closes
+}
+
+fn is_echo(line: &[u8]) -> bool {
+    [
+        &b"Via:"[..],
+        b"From:",
+        b"To:",
+        b"Call-ID:",
+        b"CSeq:",
+        b"Route:",
+        b"Record-Route:",
+    ]
+    .iter()
+    .any(|name| {
+        line.get(..name.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(name))
+    })
+}
+
+/// Whether `id` stands in `part` as a whole word (an address must not be found inside a longer one).
+fn holds_id(part: &[u8], id: &[u8]) -> bool {
+    memmem::find_iter(part, id).any(|at| {
+        let edge = |c: Option<&u8>| !c.is_some_and(|c| c.is_ascii_alphanumeric());
+        edge(at.checked_sub(1).and_then(|i| part.get(i))) && edge(part.get(at + id.len()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn forbidden(number: &str) -> Forbidden {
+        let plan = NumberPlan::default();
+        let mut forbidden = Forbidden::default();
+        forbidden.number(RealNumber::new(plan.normalise(number).expect(number)), &plan);
+        forbidden
+    }
+
+    #[test]
+    fn a_number_is_found_in_every_writing() {
+        let guard = forbidden("13800000001");
+        for text in [
+            "sip:13800000001@h",
+            "+8613800000001",
+            "008613800000001",
+            "013800000001",
+            "8613800000001",
+            "138-0000-0001",
+            "(138) 0000.0001",
+            "%31%33800000001",
+            "s=call 13800000001 5",
+            "x13800000001y",
+            "\"+86 138 0000 0001\"",
+            "tel:+86-138-0000-0001;x",
+        ] {
+            let message = format!("INVITE sip:a SIP/2.0\r\nX: {text}\r\n\r\n");
+            assert_eq!(
+                guard.check(message.as_bytes(), Scope::Whole),
+                Err(Hit::Number),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn other_digits_pass() {
+        let guard = forbidden("13800000001");
+        for text in [
+            "17000000001",
+            "138000000012",
+            "213800000001",
+            "127.0.0.1:5060",
+            "m=audio 20000 RTP/AVP 8 0 101",
+        ] {
+            assert_eq!(guard.check(text.as_bytes(), Scope::Whole), Ok(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_short_number_is_found_where_a_number_stands_and_not_in_a_length() {
+        let guard = forbidden("10086");
+        assert_eq!(
+            guard.check(b"From: <sip:10086@h>", Scope::Whole),
+            Err(Hit::Number)
+        );
+        assert_eq!(
+            guard.check(b"From: \"10086\" <sip:x@h>", Scope::Whole),
+            Err(Hit::Number)
+        );
+        assert_eq!(guard.check(b"m=audio 10086 RTP/AVP 8", Scope::Whole), Ok(()));
+    }
+
+    #[test]
+    fn ids_and_addresses_of_the_other_side_are_found_as_whole_words() {
+        let mut guard = Forbidden::default();
+        guard.id(b"abc-call-id@10.0.0.1");
+        guard.address([10, 0, 0, 7].into());
+        guard.known(&[[10, 0, 0, 7].into()]);
+        guard.address([10, 0, 0, 1].into());
+        guard.address([10, 0, 0, 7].into());
+        assert_eq!(
+            guard.check(b"In-Reply-To: abc-call-id@10.0.0.1\r\n", Scope::Whole),
+            Err(Hit::Id)
+        );
+        assert_eq!(guard.check(b"c=IN IP4 10.0.0.1\r\n", Scope::Whole), Err(Hit::Id));
+        assert_eq!(guard.check(b"c=IN IP4 10.0.0.12\r\n", Scope::Whole), Ok(()));
+        assert_eq!(
+            guard.check(b"c=IN IP4 10.0.0.7\r\n", Scope::Whole),
+            Ok(()),
+            "both sides are there"
+        );
+    }
+
+    #[test]
+    fn a_sides_own_words_go_back_to_it_and_nothing_else_does() {
+        let guard = forbidden("13900000002");
+        let echo = "SIP/2.0 180 Ringing\r\nTo: <sip:13900000002@x>\r\nContact: <sip:us>\r\n\r\n";
+        assert_eq!(guard.check(echo.as_bytes(), Scope::Ours), Ok(()));
+        for leak in [
+            "SIP/2.0 180 Ringing\r\nContact: <sip:13900000002@x>\r\n\r\n",
+            "SIP/2.0 200 OK\r\nTo: <sip:a>\r\n\r\no=13900000002 1 1 IN IP4 1.2.3.4\r\n",
+        ] {
+            assert_eq!(
+                guard.check(leak.as_bytes(), Scope::Ours),
+                Err(Hit::Number),
+                "{leak}"
+            );
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! What a call may do to the world: send, be woken, take ports, be found by its dialogs.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+
+use super::config::{Config, Listener};
+use super::media::Ports;
+use super::port::{LegName, Note, Output};
+use crate::base::chance::Chance;
+use crate::base::shard::Shard;
+use crate::base::time::Instant;
+use crate::base::timer::Timers;
+use crate::sip::dialog::DialogId;
+use crate::sip::path::{ListenerId, Path};
+use crate::sip::transaction::{Layer, Owner};
+
+/// A tag, branch or Call-ID part that we mint: 100 random bits in letters.
+pub type Token = [u8; 20];
+
+/// One call of a switch; stale when the call is gone, and then harmless.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct CallRef {
+    /// Its place.
+    pub index: u32,
+    /// Which of the calls that had the place. 24 bits count.
+    pub generation: u32,
+}
+
+/// What a call can be woken for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CallTimer {
+    /// The called party has rung long enough.
+    Ring,
+    /// The call has lasted as long as its binding allows.
+    MaxDuration,
+    /// A 2xx of ours has not been ACKed yet: send it again, or give up.
+    Unacked(LegName),
+    /// A cancelled INVITE of ours has got no final answer.
+    Cancelled,
+    /// The media threads have not told their counts in time.
+    Counts,
+}
+
+/// What a transaction of a call is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// The INVITE that began a leg.
+    Invite(LegName),
+    /// A later INVITE within a leg.
+    Reinvite(LegName),
+    /// The CANCEL of the callee's INVITE.
+    Cancel,
+    /// A BYE of ours.
+    Bye(LegName),
+    /// The BYE to a fork that lost, or anything else that nobody waits for.
+    Other,
+}
+
+const PURPOSES: [Purpose; 8] = [
+    Purpose::Invite(LegName::Caller),
+    Purpose::Invite(LegName::Callee),
+    Purpose::Reinvite(LegName::Caller),
+    Purpose::Reinvite(LegName::Callee),
+    Purpose::Cancel,
+    Purpose::Bye(LegName::Caller),
+    Purpose::Bye(LegName::Callee),
+    Purpose::Other,
+];
+
+/// The owner word of a call's transaction.
+pub fn owner(call: CallRef, purpose: Purpose) -> Owner {
+    let place = PURPOSES
+        .iter()
+        .position(|p| *p == purpose)
+        .unwrap_or(PURPOSES.len() - 1);
+    Owner((place as u64) << 56 | u64::from(call.generation & 0xFF_FFFF) << 32 | u64::from(call.index))
+}
+
+/// What an owner word stands for.
+pub fn owned(owner: Owner) -> (CallRef, Purpose) {
+    let purpose = PURPOSES
+        .get((owner.0 >> 56) as usize)
+        .copied()
+        .unwrap_or(Purpose::Other);
+    (
+        CallRef {
+            index: owner.0 as u32,
+            generation: (owner.0 >> 32) as u32 & 0xFF_FFFF,
+        },
+        purpose,
+    )
+}
+
+/// The means of one shard.
+pub struct Hands {
+    /// Every SIP transaction.
+    pub layer: Layer,
+    /// What comes out, in order.
+    pub out: VecDeque<Output>,
+    /// Every timer of every call.
+    pub timers: Timers<(CallRef, CallTimer)>,
+    /// Chance.
+    pub chance: Chance,
+    /// RTP ports.
+    pub ports: Ports,
+    /// Which call a dialog is a leg of.
+    pub dialogs: HashMap<DialogId, (CallRef, LegName), ahash::RandomState>,
+    /// Which shard this is.
+    pub shard: Shard,
+}
+
+impl Hands {
+    /// A new token.
+    pub fn token(&mut self) -> Token {
+        self.chance.token()
+    }
+
+    /// A new branch: the magic cookie of RFC 3261 §8.1.1.7 and a token.
+    pub fn branch(&mut self) -> [u8; 27] {
+        let mut branch = *b"z9hG4bK____________________";
+        branch[7..].copy_from_slice(&self.token());
+        branch
+    }
+
+    /// A new Call-ID that hashes home to this shard.
+    pub fn call_id(&mut self) -> Token {
+        loop {
+            let id = self.token();
+            if self.shard.is_home(&id) {
+                return id;
+            }
+        }
+    }
+
+    /// Sends a message that belongs to no transaction (ACK of a 2xx, a stateless answer).
+    pub fn send(&mut self, to: Path, bytes: Vec<u8>) {
+        self.out.push_back(Output::Send {
+            to,
+            bytes: bytes.into_boxed_slice(),
+        });
+    }
+
+    /// Counts something.
+    pub fn note(&mut self, note: Note) {
+        self.out.push_back(Output::Note(note));
+    }
+
+    /// Moves what the transactions want sent behind what is already waiting to go out.
+    pub fn collect_sends(&mut self) {
+        while let Some((to, bytes)) = self.layer.poll_send() {
+            self.out.push_back(Output::Send { to, bytes });
+        }
+    }
+
+    /// Orders more ports to be bound, if there are few.
+    pub fn bind_ahead(&mut self) {
+        let orders = self.ports.bind_ahead();
+        self.out.extend(orders.into_iter().map(Output::Media));
+    }
+
+    /// Sets a timer of a call.
+    pub fn wake(&mut self, call: CallRef, at: Instant, timer: CallTimer) -> crate::base::timer::TimerId {
+        self.timers.set(at, (call, timer))
+    }
+}
+
+/// The listener that a message of ours leaves by.
+pub fn listener(config: &Config, id: ListenerId) -> &Listener {
+    config
+        .listeners
+        .iter()
+        .find(|l| l.id == id)
+        .unwrap_or(&config.listeners[0])
+}
+
+/// The listener for a new request towards `gateway`: the trunk's own, else the first of the same transport
+/// and address family.
+pub fn listener_towards<'c>(
+    config: &'c Config,
+    wanted: Option<ListenerId>,
+    gateway: SocketAddr,
+) -> &'c Listener {
+    wanted
+        .and_then(|id| config.listeners.iter().find(|l| l.id == id))
+        .or_else(|| {
+            config
+                .listeners
+                .iter()
+                .find(|l| l.address.is_ipv4() == gateway.is_ipv4())
+        })
+        .unwrap_or(&config.listeners[0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_word_gives_back_its_call_and_purpose() {
+        let call = CallRef {
+            index: u32::MAX,
+            generation: 0xAB_CDEF,
+        };
+        for purpose in PURPOSES {
+            assert_eq!(owned(owner(call, purpose)), (call, purpose));
+        }
+    }
+}

@@ -1,0 +1,467 @@
+//! The called side: the INVITE that we send, its answers, its end.
+
+use super::invite::CalleeInvite;
+use super::{Bye, Leg};
+use crate::base::limits::FORKS_MAX;
+use crate::base::time::Now;
+use crate::base::timer::TimerId;
+use crate::call::arrive;
+use crate::call::cdr::{Attempt, ReleasedBy};
+use crate::call::failover::{self, Exit};
+use crate::call::guard::Scope;
+use crate::call::hands::{CallTimer, Hands, Purpose, listener, listener_towards, owner};
+use crate::call::leg::caller::Sdp;
+use crate::call::phase::{Call, End, Recorded};
+use crate::call::port::{CallEntry, EventKind, Heading, LegName, Output};
+use crate::call::refusal;
+use crate::masking::reason::Reason;
+use crate::sip::dialog::{Dialog, LocalParty};
+use crate::sip::message::Message;
+use crate::sip::method::Method;
+use crate::sip::path::Path;
+use crate::sip::transaction::{Answer, AnswerKind, ClientId};
+
+/// How far the called side has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CalleeState {
+    /// Our INVITE is out, nothing came back.
+    Calling,
+    /// Something came back: a CANCEL may be sent (RFC 3261 §9.1).
+    Proceeding,
+    /// It is to be cancelled as soon as something comes back.
+    CancelWanted,
+    /// Our CANCEL is out; a final answer is awaited.
+    Cancelled,
+    /// It answered.
+    Answered,
+    /// It failed, or never will answer.
+    Over,
+}
+
+/// The called side of a call.
+#[derive(Debug)]
+pub struct Callee {
+    /// The leg.
+    pub leg: Leg,
+    /// How far it has come.
+    pub state: CalleeState,
+    /// Our INVITE's transaction.
+    invite: Option<ClientId>,
+    call_id: [u8; 20],
+    local: Vec<u8>,
+    remote: Vec<u8>,
+    target: Vec<u8>,
+    path: Path,
+    exits: Vec<Exit>,
+    tried: usize,
+    max_forwards: u8,
+    /// The fork whose description the flows follow.
+    describing: Option<Box<[u8]>>,
+    /// Forks that answered after another had won, and got their BYE.
+    losers: Vec<Box<[u8]>>,
+    /// When a cancelled INVITE is given up.
+    pub give_up: Option<TimerId>,
+}
+
+impl Call {
+    /// Calls the other party by the first exit there is.
+    pub fn dial(&mut self, hands: &mut Hands, now: Now, max_forwards: u8) {
+        let Some(plan) = &self.plan else { return };
+        let exits = failover::exits(&self.config.trunks, plan.number(), plan.shown());
+        if exits.is_empty() {
+            self.end(hands, now, End::failed(Reason::TrunkMayNotShow));
+            return;
+        }
+        self.record.dialled_at = Some(now.wall);
+        // On disk before the called party hears of it.
+        hands
+            .out
+            .push_back(Output::Journal(CallEntry::Arrived(self.record.clone())));
+        self.dial_by(hands, now, exits, 0, max_forwards);
+    }
+
+    /// Sends the callee's INVITE by exit number `tried`: a leg of its own, with ids of its own.
+    fn dial_by(&mut self, hands: &mut Hands, now: Now, exits: Vec<Exit>, tried: usize, max_forwards: u8) {
+        let config = self.config.clone();
+        let (Some(exit), Some(plan)) = (exits.get(tried), &self.plan) else {
+            return;
+        };
+        let trunk = &config.trunks[exit.trunk];
+        let gateway = &trunk.gateways[exit.gateway];
+        let listener = listener_towards(&config, trunk.listener, gateway.address);
+        let (called, shown) = (plan.called(), plan.shown());
+        let (call_id, tag, branch) = (hands.call_id(), hands.token(), hands.branch());
+        self.bridge.learn_by(LegName::Callee, trunk);
+        let sdp = self.bridge.description(LegName::Callee).unwrap_or_default();
+        let invite = CalleeInvite {
+            called,
+            shown,
+            trunk,
+            gateway,
+            listener,
+            plan: &config.numbers,
+            call_id: &call_id,
+            from_tag: &tag,
+            branch: &branch,
+            max_forwards,
+            sdp,
+        };
+        let written = invite.write();
+        let path = Path {
+            listener: listener.id,
+            transport: gateway.transport,
+            remote: gateway.address,
+            flow: None,
+        };
+        self.record.attempts.push(Attempt {
+            trunk: trunk.name.to_string(),
+            gateway: gateway.address.to_string(),
+            callee: config.numbers.record(called.reveal()),
+            status: 0,
+        });
+        self.record.trunk_out = Some(trunk.name.to_string());
+        self.record.sip_call_id_out = Some(String::from_utf8_lossy(&call_id).into_owned());
+        self.not_to_callee.known(&[
+            gateway.address.ip(),
+            listener.advertised.ip(),
+            config.media.advertised,
+        ]);
+        if !self.may_send(LegName::Callee, &written.bytes, Scope::Whole) {
+            self.guard_hit(hands, now);
+            return;
+        }
+        self.not_to_caller.address(gateway.address.ip());
+        let me = owner(self.me, Purpose::Invite(LegName::Callee));
+        let client = hands.layer.request(now.at, path, me, written.bytes);
+        self.note_message(now.at, LegName::Callee, Heading::Out, Method::Invite, None, true);
+        let state = if client.is_some() {
+            CalleeState::Calling
+        } else {
+            CalleeState::Over
+        };
+        self.callee = Some(Callee {
+            leg: Leg::new(LegName::Callee, tag, listener.id),
+            state,
+            invite: client,
+            call_id,
+            local: written.local,
+            remote: written.remote,
+            target: written.target,
+            path,
+            exits,
+            tried,
+            max_forwards,
+            describing: None,
+            losers: Vec::new(),
+            give_up: None,
+        });
+        if client.is_none() {
+            self.end(hands, now, End::failed(Reason::Overload));
+            return;
+        }
+        if tried == 0 {
+            self.tell(hands, now, EventKind::Dialled);
+        }
+    }
+
+    /// An answer to the callee's INVITE.
+    pub fn callee_answered(&mut self, hands: &mut Hands, now: Now, answer: &Answer, response: &Message<'_>) {
+        let status = response.status().unwrap_or(0);
+        let has_body = !response.body().is_empty();
+        self.note_message(
+            now.at,
+            LegName::Callee,
+            Heading::In,
+            Method::Invite,
+            Some(status),
+            has_body,
+        );
+        match answer.kind {
+            AnswerKind::Provisional => self.callee_progress(hands, now, status, response),
+            AnswerKind::Final if status < 300 => self.callee_2xx(hands, now, response),
+            AnswerKind::Another2xx => self.callee_2xx_again(hands, now, response),
+            AnswerKind::Final => self.callee_failed(hands, now, status),
+        }
+    }
+
+    fn callee_progress(&mut self, hands: &mut Hands, now: Now, status: u16, response: &Message<'_>) {
+        let Some(callee) = self.callee.as_mut() else {
+            return;
+        };
+        match callee.state {
+            CalleeState::Calling => callee.state = CalleeState::Proceeding,
+            CalleeState::CancelWanted => return self.send_cancel(hands, now),
+            CalleeState::Proceeding => {}
+            CalleeState::Cancelled | CalleeState::Answered | CalleeState::Over => return,
+        }
+        if status == 100 {
+            return;
+        }
+        if let Some(tag) = response.to().tag() {
+            self.not_to_caller.id(tag);
+        }
+        let described = self.take_description(hands, response);
+        if described == Described::New && self.record.early_media_at.is_none() {
+            self.record.early_media_at = Some(now.wall);
+        }
+        if matches!(status, 180..=182) && self.record.ringing_at.is_none() {
+            self.record.ringing_at = Some(now.wall);
+            self.tell(hands, now, EventKind::Ringing);
+        }
+        // RFC 3261 §13.2.1: the caller has one description of ours in its dialog, told with the first
+        // answer that brings media and repeated with the 200.
+        let sdp = if described == Described::New && self.bridge.caller_offered() {
+            Sdp::With
+        } else {
+            Sdp::Without
+        };
+        self.progress_to_caller(hands, now, if status == 180 { 180 } else { 183.min(status) }, sdp);
+    }
+
+    /// Takes the description in a response as the called side's answer to our offer. Within one early
+    /// dialog only the first counts (RFC 3261 §13.2.1); another fork's takes its place.
+    fn take_description(&mut self, hands: &mut Hands, response: &Message<'_>) -> Described {
+        let Ok(Some(session)) = arrive::offer(response) else {
+            return Described::Nothing;
+        };
+        let tag = response.to().tag().unwrap_or_default();
+        let Some(callee) = self.callee.as_mut() else {
+            return Described::Nothing;
+        };
+        if callee.describing.as_deref() == Some(tag) {
+            return Described::Before;
+        }
+        match self.bridge.callee_described(hands, &session) {
+            Ok(()) => {
+                if let Some(media) = self.bridge.agreed(LegName::Callee).and_then(|agreed| agreed.rtp) {
+                    self.not_to_caller.address(media.ip());
+                }
+                callee.describing = Some(tag.into());
+                Described::New
+            }
+            Err(_) => Described::Nothing,
+        }
+    }
+
+    fn callee_2xx(&mut self, hands: &mut Hands, now: Now, response: &Message<'_>) {
+        let Some(callee) = self.callee.as_mut() else {
+            return;
+        };
+        if let Some(timer) = callee.give_up.take() {
+            hands.timers.cancel(timer);
+        }
+        if let Some(attempt) = self.record.attempts.last_mut() {
+            attempt.status = response.status().unwrap_or(200);
+        }
+        self.record.callee_sip_status = response.status();
+        let Some(callee) = self.callee.as_mut() else {
+            return;
+        };
+        let party = LocalParty {
+            call_id: &callee.call_id,
+            local_tag: &callee.leg.local_tag,
+            local: &callee.local,
+            remote: &callee.remote,
+            request_uri: &callee.target,
+            cseq: 1,
+        };
+        callee.state = CalleeState::Answered;
+        callee.leg.dialog = Dialog::uac(&party, response, callee.path);
+        let Some(dialog) = &callee.leg.dialog else {
+            // A 2xx without a To tag or with a Contact that can't be kept makes no dialog: there is
+            // nobody to talk to.
+            callee.leg.bye = Bye::Done;
+            self.end(hands, now, End::failed(Reason::Unreachable));
+            return;
+        };
+        hands.dialogs.insert(dialog.id(), (self.me, LegName::Callee));
+        if let Some(tag) = response.to().tag() {
+            self.not_to_caller.id(tag);
+        }
+        self.ack(hands, now, LegName::Callee, response.cseq().number);
+        if self.recorded != Recorded::Open {
+            // It answered while our CANCEL was on its way (RFC 3261 §9.1).
+            self.hang_up(hands, now, LegName::Callee);
+            return;
+        }
+        let described = self.take_description(hands, response);
+        if described == Described::Nothing && self.bridge.description(LegName::Caller).is_none() {
+            self.end(hands, now, End::failed(Reason::Media));
+            return;
+        }
+        self.bridge.talk(hands);
+        self.answered(hands, now);
+        self.answer_caller(hands, now);
+    }
+
+    /// A further 2xx: a repetition of the winner's, whose ACK was lost, or another fork's, which is ended
+    /// at once (RFC 3261 §13.2.2.4).
+    fn callee_2xx_again(&mut self, hands: &mut Hands, now: Now, response: &Message<'_>) {
+        let Some(callee) = self.callee.as_mut() else {
+            return;
+        };
+        let tag = response.to().tag().unwrap_or_default();
+        if callee
+            .leg
+            .dialog
+            .as_ref()
+            .is_some_and(|dialog| dialog.remote_tag() == tag)
+        {
+            self.ack(hands, now, LegName::Callee, response.cseq().number);
+            return;
+        }
+        let party = LocalParty {
+            call_id: &callee.call_id,
+            local_tag: &callee.leg.local_tag,
+            local: &callee.local,
+            remote: &callee.remote,
+            request_uri: &callee.target,
+            cseq: 1,
+        };
+        let Some(mut fork) = Dialog::uac(&party, response, callee.path) else {
+            return;
+        };
+        let sent_by = listener(&self.config, callee.leg.listener).advertised;
+        let to = fork.next_hop();
+        let ack = fork.request(Method::Ack, 1, &hands.branch(), sent_by, None, &[], None, 70);
+        hands.send(to, ack);
+        if callee.losers.iter().any(|known| **known == *tag) || callee.losers.len() >= FORKS_MAX {
+            return;
+        }
+        callee.losers.push(tag.into());
+        let cseq = fork.next_cseq();
+        let bye = fork.request(Method::Bye, cseq, &hands.branch(), sent_by, None, &[], None, 70);
+        hands
+            .layer
+            .request(now.at, to, owner(self.me, Purpose::Other), bye);
+    }
+
+    /// The called side, or the gateway before it, refused.
+    fn callee_failed(&mut self, hands: &mut Hands, now: Now, status: u16) {
+        let Some(callee) = self.callee.as_mut() else {
+            return;
+        };
+        if let Some(timer) = callee.give_up.take() {
+            hands.timers.cancel(timer);
+        }
+        callee.state = CalleeState::Over;
+        callee.leg.bye = Bye::Done;
+        if let Some(attempt) = self.record.attempts.last_mut() {
+            attempt.status = status;
+        }
+        self.record.callee_sip_status = Some(status);
+        if self.recorded != Recorded::Open {
+            return;
+        }
+        let rang = self.record.ringing_at.is_some() || self.record.early_media_at.is_some();
+        if !rang && failover::tries_next(status) && self.try_next(hands, now) {
+            return;
+        }
+        let reason = refusal::of_callee(status);
+        let by = if status >= 500 && status < 600 {
+            ReleasedBy::Server
+        } else {
+            ReleasedBy::Callee
+        };
+        let end = End {
+            by,
+            status: refusal::relayed_status(status),
+            ..End::failed(reason)
+        };
+        self.end(hands, now, end);
+    }
+
+    /// The callee's INVITE got no answer at all, or couldn't be sent.
+    pub fn callee_lost(&mut self, hands: &mut Hands, now: Now, status: u16) {
+        let Some(callee) = self.callee.as_mut() else {
+            return;
+        };
+        if let Some(timer) = callee.give_up.take() {
+            hands.timers.cancel(timer);
+        }
+        callee.state = CalleeState::Over;
+        callee.leg.bye = Bye::Done;
+        if let Some(attempt) = self.record.attempts.last_mut() {
+            attempt.status = status;
+        }
+        if self.recorded == Recorded::Open && !self.try_next(hands, now) {
+            self.end(hands, now, End::failed(Reason::TrunkDown));
+        }
+    }
+
+    fn try_next(&mut self, hands: &mut Hands, now: Now) -> bool {
+        let Some(callee) = self.callee.as_ref() else {
+            return false;
+        };
+        let next = callee.tried + 1;
+        if next >= callee.exits.len() {
+            return false;
+        }
+        let (exits, max_forwards) = (callee.exits.clone(), callee.max_forwards);
+        self.dial_by(hands, now, exits, next, max_forwards);
+        true
+    }
+
+    /// ACKs a 2xx to an INVITE of ours.
+    pub fn ack(&mut self, hands: &mut Hands, now: Now, name: LegName, cseq: u32) {
+        let config = self.config.clone();
+        let Some(leg) = self.leg(name) else { return };
+        let sent_by = listener(&config, leg.listener).advertised;
+        let Some(dialog) = leg.dialog.as_mut() else { return };
+        let to = dialog.next_hop();
+        let ack = dialog.request(Method::Ack, cseq, &hands.branch(), sent_by, None, &[], None, 70);
+        hands.send(to, ack);
+        self.note_message(now.at, name, Heading::Out, Method::Ack, None, false);
+    }
+
+    /// Brings the called side to its end, from wherever it is.
+    pub fn end_callee(&mut self, hands: &mut Hands, now: Now) {
+        let Some(callee) = self.callee.as_mut() else {
+            return;
+        };
+        match callee.state {
+            CalleeState::Calling => callee.state = CalleeState::CancelWanted,
+            CalleeState::Proceeding => self.send_cancel(hands, now),
+            CalleeState::Answered => self.hang_up(hands, now, LegName::Callee),
+            CalleeState::CancelWanted | CalleeState::Cancelled | CalleeState::Over => {}
+        }
+    }
+
+    fn send_cancel(&mut self, hands: &mut Hands, now: Now) {
+        let wait = self.config.timers.t1.saturating_mul(64);
+        let me = self.me;
+        let Some(callee) = self.callee.as_mut() else {
+            return;
+        };
+        callee.state = CalleeState::Cancelled;
+        if let Some(invite) = callee.invite {
+            hands.layer.cancel(now.at, invite);
+        }
+        // RFC 3261 §9.1: without a final answer 64·T1 after the CANCEL the INVITE counts as cancelled.
+        callee.give_up = Some(hands.wake(me, now.at + wait, CallTimer::Cancelled));
+        self.note_message(now.at, LegName::Callee, Heading::Out, Method::Cancel, None, false);
+    }
+
+    /// A cancelled INVITE got no final answer.
+    pub fn give_up_callee(&mut self, hands: &mut Hands) {
+        let Some(callee) = self.callee.as_mut() else {
+            return;
+        };
+        callee.give_up = None;
+        if let Some(invite) = callee.invite.take() {
+            hands.layer.end_client(invite);
+        }
+        callee.state = CalleeState::Over;
+    }
+}
+
+/// What a response said of media.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Described {
+    /// Nothing that we could take.
+    Nothing,
+    /// What it had said before.
+    Before,
+    /// Something new.
+    New,
+}

@@ -1,0 +1,226 @@
+//! The calling side: everything that we answer to the INVITE that began the call.
+
+use super::{Bye, Echo, Leg, Unacked};
+use crate::base::time::Now;
+use crate::call::guard::Scope;
+use crate::call::hands::{CallTimer, Hands, listener};
+use crate::call::phase::{Call, End};
+use crate::call::port::{Heading, LegName};
+use crate::masking::reason::Reason;
+use crate::sip::build::{Body, Response};
+use crate::sip::method::Method;
+use crate::sip::transaction::ServerId;
+
+/// How far the caller's INVITE is answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum InviteState {
+    /// Provisionally at the most.
+    Pending,
+    /// With a 2xx.
+    Answered,
+    /// With a failure.
+    Refused,
+}
+
+/// The calling side of a call.
+#[derive(Debug)]
+pub struct Caller {
+    /// The leg.
+    pub leg: Leg,
+    /// The INVITE's transaction.
+    pub server: ServerId,
+    /// The lines that every answer repeats.
+    pub echo: Echo,
+    /// The INVITE's CSeq number.
+    pub cseq: u32,
+    /// How far it is answered.
+    pub invite: InviteState,
+}
+
+/// Whether an answer carries our session description.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sdp {
+    /// It does.
+    With,
+    /// It doesn't.
+    Without,
+}
+
+impl Call {
+    /// Tells the caller how it goes (101–199).
+    pub fn progress_to_caller(&mut self, hands: &mut Hands, now: Now, status: u16, sdp: Sdp) {
+        if self.caller.invite != InviteState::Pending {
+            return;
+        }
+        let bytes = self.caller_response(status, None, sdp);
+        if !self.may_send(LegName::Caller, &bytes, Scope::Ours) {
+            self.guard_hit(hands, now);
+            return;
+        }
+        hands.layer.respond(now.at, self.caller.server, status, bytes);
+        self.note_message(
+            now.at,
+            LegName::Caller,
+            Heading::Out,
+            Method::Invite,
+            Some(status),
+            sdp == Sdp::With,
+        );
+    }
+
+    /// Answers the caller: 200 with our session description, repeated until the ACK.
+    pub fn answer_caller(&mut self, hands: &mut Hands, now: Now) {
+        if self.caller.invite != InviteState::Pending {
+            return;
+        }
+        let bytes = self.caller_response(200, None, Sdp::With);
+        if !self.may_send(LegName::Caller, &bytes, Scope::Ours) {
+            self.guard_hit(hands, now);
+            return;
+        }
+        self.caller.invite = InviteState::Answered;
+        self.send_2xx(
+            hands,
+            now,
+            LegName::Caller,
+            self.caller.server,
+            self.caller.cseq,
+            bytes,
+        );
+    }
+
+    /// Refuses the caller with a final status; the attempt is over for this leg.
+    pub fn refuse_caller(&mut self, hands: &mut Hands, now: Now, status: u16, header: Option<(&str, &str)>) {
+        if self.caller.invite != InviteState::Pending {
+            return;
+        }
+        let mut bytes = self.caller_response(status, header, Sdp::Without);
+        if !self.may_send(LegName::Caller, &bytes, Scope::Ours) {
+            // The minimal form holds the caller's own lines and nothing else.
+            hands.note(crate::call::port::Note::GuardHit);
+            bytes = self.caller_response(500, None, Sdp::Without);
+        }
+        self.caller.invite = InviteState::Refused;
+        self.caller.leg.bye = Bye::Done;
+        hands.layer.respond(now.at, self.caller.server, status, bytes);
+        self.note_message(
+            now.at,
+            LegName::Caller,
+            Heading::Out,
+            Method::Invite,
+            Some(status),
+            false,
+        );
+    }
+
+    /// Brings the calling side to its end: a final status for one who still waits, BYE for one who talks.
+    pub fn end_caller(&mut self, hands: &mut Hands, now: Now, status: u16) {
+        match self.caller.invite {
+            InviteState::Pending => self.refuse_caller(hands, now, status, None),
+            InviteState::Answered => self.hang_up(hands, now, LegName::Caller),
+            InviteState::Refused => {}
+        }
+    }
+
+    /// Sends a 2xx to an INVITE of a leg and keeps it for repetition (RFC 3261 §13.3.1.4).
+    pub fn send_2xx(
+        &mut self,
+        hands: &mut Hands,
+        now: Now,
+        name: LegName,
+        server: ServerId,
+        cseq: u32,
+        bytes: Vec<u8>,
+    ) {
+        let (t1, me) = (self.config.timers.t1, self.me);
+        let kept = bytes.clone().into_boxed_slice();
+        hands.layer.respond(now.at, server, 200, bytes);
+        let timer = hands.wake(me, now.at + t1, CallTimer::Unacked(name));
+        let give_up = now.at + t1.saturating_mul(64);
+        if let Some(leg) = self.leg(name) {
+            if let Some(older) = leg.unacked.take() {
+                hands.timers.cancel(older.timer);
+            }
+            leg.unacked = Some(Unacked {
+                server,
+                cseq,
+                bytes: kept,
+                interval: t1,
+                give_up,
+                timer,
+            });
+        }
+        self.note_message(now.at, name, Heading::Out, Method::Invite, Some(200), true);
+    }
+
+    /// A 2xx of ours is still not ACKed: again, or the end (RFC 3261 §13.3.1.4).
+    pub fn repeat_2xx(&mut self, hands: &mut Hands, now: Now, name: LegName) {
+        let (t2, me) = (self.config.timers.t2, self.me);
+        let Some(leg) = self.leg(name) else { return };
+        let Some(unacked) = leg.unacked.as_mut() else {
+            return;
+        };
+        if now.at >= unacked.give_up {
+            leg.unacked = None;
+            self.end(hands, now, End::cut("no_ack"));
+            // The end may have come before: then a BYE has been waiting for the ACK.
+            self.hang_up(hands, now, name);
+            return;
+        }
+        hands
+            .layer
+            .respond(now.at, unacked.server, 200, unacked.bytes.to_vec());
+        unacked.interval = unacked.interval.saturating_mul(2).min(t2);
+        let next = (now.at + unacked.interval).min(unacked.give_up);
+        unacked.timer = hands.wake(me, next, CallTimer::Unacked(name));
+    }
+
+    /// The ACK of a 2xx of ours.
+    pub fn acked(&mut self, hands: &mut Hands, now: Now, name: LegName, cseq: u32) {
+        let Some(leg) = self.leg(name) else { return };
+        if leg.unacked.as_ref().is_none_or(|unacked| unacked.cseq != cseq) {
+            return;
+        }
+        if let Some(unacked) = leg.unacked.take() {
+            hands.timers.cancel(unacked.timer);
+        }
+        if leg.bye == Bye::AfterAck {
+            self.hang_up(hands, now, name);
+        }
+    }
+
+    /// The caller gave up before the answer (CANCEL, or BYE in the early dialog).
+    pub fn caller_cancelled(&mut self, hands: &mut Hands, now: Now) {
+        let end = End {
+            by: crate::call::cdr::ReleasedBy::Caller,
+            ..End::failed(Reason::Cancelled)
+        };
+        self.end(hands, now, end);
+    }
+
+    fn caller_response(&self, status: u16, header: Option<(&str, &str)>, sdp: Sdp) -> Vec<u8> {
+        let contact = format!(
+            "<sip:{}>",
+            listener(&self.config, self.caller.leg.listener).advertised
+        );
+        let dialog_forming = (101..300).contains(&status);
+        let mut headers: arrayvec::ArrayVec<(&str, &str), 2> = header.into_iter().collect();
+        if (200..300).contains(&status) {
+            headers.push(("Allow", super::ALLOW));
+        }
+        let sdp = match sdp {
+            Sdp::With => self.bridge.description(LegName::Caller),
+            Sdp::Without => None,
+        };
+        self.caller.echo.response(&Response {
+            status,
+            to_tag: Some(&self.caller.leg.local_tag),
+            contact: dialog_forming.then_some(contact.as_bytes()),
+            headers: &headers,
+            body: sdp.map(|bytes| Body {
+                content_type: "application/sdp",
+                bytes,
+            }),
+        })
+    }
+}

@@ -1,0 +1,98 @@
+//! The called party's INVITE: the allow-list, spelt as fields. What has no field here can't be sent.
+
+use super::ALLOW;
+use crate::base::number::{NumberPlan, RealNumber, Shown};
+use crate::call::config::Listener;
+use crate::call::trunk::{Gateway, Trunk};
+use crate::sip::build::{self, Body};
+use crate::sip::method::Method;
+
+/// Everything that a called party's INVITE is made of.
+pub struct CalleeInvite<'a> {
+    /// Whom it calls: the Request-URI and To.
+    pub called: RealNumber,
+    /// Whom it shows: From and P-Asserted-Identity.
+    pub shown: Shown,
+    /// How numbers are written towards this trunk.
+    pub trunk: &'a Trunk,
+    /// Where it goes.
+    pub gateway: &'a Gateway,
+    /// Which of our addresses it leaves from: Via and Contact.
+    pub listener: &'a Listener,
+    /// How the country dials.
+    pub plan: &'a NumberPlan,
+    /// Minted for this leg.
+    pub call_id: &'a [u8],
+    /// Minted for this leg.
+    pub from_tag: &'a [u8],
+    /// Minted for this request.
+    pub branch: &'a [u8],
+    /// Hops left.
+    pub max_forwards: u8,
+    /// Our own session description.
+    pub sdp: &'a [u8],
+}
+
+/// The INVITE, and the identities that its dialog goes on with.
+pub struct Written {
+    /// The whole message.
+    pub bytes: Vec<u8>,
+    /// From, without a tag.
+    pub local: Vec<u8>,
+    /// To.
+    pub remote: Vec<u8>,
+    /// The Request-URI.
+    pub target: Vec<u8>,
+}
+
+impl CalleeInvite<'_> {
+    /// Writes it.
+    pub fn write(&self) -> Written {
+        let called = self.plan.write(self.called.reveal(), self.trunk.number_format);
+        let us = self.listener.advertised;
+        let shown = match self.shown {
+            Shown::Virtual(x) => Some(self.plan.write(x.tel(), self.trunk.number_format)),
+            Shown::Real(number, _) => Some(self.plan.write(number.reveal(), self.trunk.number_format)),
+            Shown::Withheld => None,
+        };
+        let local = match &shown {
+            Some(number) => format!("<sip:{number}@{us}>"),
+            // RFC 3323 §4.1.1.3
+            None => "\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_owned(),
+        };
+        let target = format!("sip:{called}@{}", self.gateway.address);
+        let remote = format!("<{target}>");
+        let from = [local.as_bytes(), b";tag=", self.from_tag].concat();
+        let contact = format!("<sip:{us}>");
+        let mut headers = vec![("Allow", ALLOW)];
+        match &shown {
+            Some(_) => headers.push(("P-Asserted-Identity", local.as_str())),
+            None => headers.push(("Privacy", "id")),
+        }
+        let bytes = build::request(&build::Request {
+            method: Method::Invite,
+            uri: target.as_bytes(),
+            transport: self.gateway.transport,
+            sent_by: us,
+            branch: self.branch,
+            from: &from,
+            to: remote.as_bytes(),
+            call_id: self.call_id,
+            cseq: 1,
+            max_forwards: self.max_forwards,
+            routes: &[],
+            contact: Some(contact.as_bytes()),
+            headers: &headers,
+            body: Some(Body {
+                content_type: "application/sdp",
+                bytes: self.sdp,
+            }),
+        });
+        Written {
+            bytes,
+            local: local.into_bytes(),
+            remote: remote.into_bytes(),
+            target: target.into_bytes(),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! One leg: our side of the conversation with one party. Legs are independent; a leg knows nothing of the
+//! other one.
+
+pub mod callee;
+pub mod caller;
+pub mod invite;
+
+use std::net::SocketAddr;
+
+use super::hands::Token;
+use super::port::LegName;
+use crate::base::limits::SIP_ROUTE_BYTES_MAX;
+use crate::base::time::Instant;
+use crate::base::timer::TimerId;
+use crate::sip::build;
+use crate::sip::dialog::Dialog;
+use crate::sip::header::Name;
+use crate::sip::message::Message;
+use crate::sip::path::ListenerId;
+use crate::sip::transaction::ServerId;
+
+/// The methods that we take (RFC 3261 §20.5).
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
+
+/// The lines of a request that every response to it has to repeat (RFC 3261 §8.2.6.2, §12.1.1), and
+/// nothing else of it: what is kept of a request that is answered later than at once.
+#[derive(Debug)]
+pub struct Echo {
+    bytes: Box<[u8]>,
+    source: SocketAddr,
+}
+
+impl Echo {
+    /// Takes the lines of `request`, which came from `source`. `None` if they are too long to keep.
+    pub fn of(request: &Message<'_>, source: SocketAddr) -> Option<Self> {
+        let mut bytes = Vec::with_capacity(512);
+        bytes.extend_from_slice(request.method().name().as_bytes());
+        bytes.extend_from_slice(b" sip:us SIP/2.0\r\n");
+        let repeated = [
+            ("Via", Name::Via),
+            ("From", Name::From),
+            ("To", Name::To),
+            ("Call-ID", Name::CallId),
+            ("CSeq", Name::CSeq),
+            ("Record-Route", Name::RecordRoute),
+        ];
+        for (text, name) in repeated {
+            for value in request.lines(name) {
+                bytes.extend_from_slice(text.as_bytes());
+                bytes.extend_from_slice(b": ");
+                bytes.extend_from_slice(value);
+                bytes.extend_from_slice(b"\r\n");
+            }
+        }
+        bytes.extend_from_slice(b"\r\n");
+        (bytes.len() <= SIP_ROUTE_BYTES_MAX).then(|| Self {
+            bytes: bytes.into_boxed_slice(),
+            source,
+        })
+    }
+
+    /// A response to the request.
+    pub fn response(&self, response: &build::Response<'_>) -> Vec<u8> {
+        match Message::parse(&self.bytes) {
+            Ok(request) => build::response(request.head(), self.source, response),
+            // The lines were a readable message's own.
+            Err(_) => Vec::new(),
+        }
+    }
+}
+
+/// A 2xx of ours to an INVITE, which we repeat until it is ACKed (RFC 3261 §13.3.1.4).
+#[derive(Debug)]
+pub struct Unacked {
+    /// The INVITE's transaction.
+    pub server: ServerId,
+    /// The INVITE's CSeq number: its ACK has the same.
+    pub cseq: u32,
+    /// The whole 2xx.
+    pub bytes: Box<[u8]>,
+    /// The interval to the next repetition; doubles up to T2.
+    pub interval: std::time::Duration,
+    /// When we give up: 64·T1 after the first.
+    pub give_up: Instant,
+    /// The timer that is set.
+    pub timer: TimerId,
+}
+
+/// How far the end of a leg has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Bye {
+    /// The leg isn't being ended.
+    #[default]
+    No,
+    /// It is, but our 2xx must be ACKed or given up first (RFC 3261 §15).
+    AfterAck,
+    /// Our BYE is on its way.
+    Sent,
+    /// The leg is over: theirs came, ours was answered, or there never was a dialog.
+    Done,
+}
+
+/// A later INVITE within a leg, from either side; one at a time (RFC 3261 §14).
+#[derive(Debug, Default)]
+pub enum Reinvite {
+    /// None.
+    #[default]
+    None,
+    /// Theirs waits for our answer.
+    Theirs(ServerId, Echo, u32),
+    /// Ours waits for theirs.
+    Ours,
+}
+
+/// What both kinds of leg have.
+#[derive(Debug)]
+pub struct Leg {
+    /// Which one.
+    pub name: LegName,
+    /// Our tag on it.
+    pub local_tag: Token,
+    /// Which of our addresses it uses.
+    pub listener: ListenerId,
+    /// The dialog, once there is one.
+    pub dialog: Option<Dialog>,
+    /// A 2xx of ours that isn't ACKed yet.
+    pub unacked: Option<Unacked>,
+    /// A later INVITE under way.
+    pub reinvite: Reinvite,
+    /// How far its end has come.
+    pub bye: Bye,
+}
+
+impl Leg {
+    /// A leg without a dialog yet.
+    pub fn new(name: LegName, local_tag: Token, listener: ListenerId) -> Self {
+        Self {
+            name,
+            local_tag,
+            listener,
+            dialog: None,
+            unacked: None,
+            reinvite: Reinvite::None,
+            bye: Bye::No,
+        }
+    }
+}

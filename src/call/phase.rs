@@ -1,0 +1,428 @@
+//! One call from its arrival to its record: what both legs share, and how it ends.
+
+use std::sync::Arc;
+
+use super::arrive::Arrival;
+use super::bridge::Bridge;
+use super::cdr::{Cdr, ReleasedBy};
+use super::config::Config;
+use super::guard::{Forbidden, Scope};
+use super::hands::{CallRef, CallTimer, Hands, listener};
+use super::leg::callee::{Callee, CalleeState};
+use super::leg::caller::{Caller, InviteState};
+use super::leg::{Bye, Leg};
+use super::media::{MediaPort, Order};
+use super::port::{CallEntry, CallView, Event, EventKind, Heading, LegName, Note, Output, Trace, TraceLine};
+use super::refusal;
+use crate::base::limits::{MEDIA_COUNTS_WAIT, TRACE_LINES_MAX};
+use crate::base::time::{Instant, Now};
+use crate::base::timer::TimerId;
+use crate::masking::reason::Reason;
+use crate::masking::route::Plan;
+use crate::rtp::flow::Counts;
+use crate::sip::method::Method;
+
+/// How far the record has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Recorded {
+    /// The call goes on.
+    Open,
+    /// It is over; so many flows have still to tell their counts.
+    Awaiting(u8),
+    /// The record is out.
+    Out,
+}
+
+/// Why and by whom a call ends.
+#[derive(Clone, Copy, Debug)]
+pub struct End {
+    /// Who.
+    pub by: ReleasedBy,
+    /// Why it was no conversation; `None` for one that was answered.
+    pub refusal: Option<Reason>,
+    /// What ended a conversation other than a BYE (`max_duration`, `media_timeout`, `no_ack`, …).
+    pub cause: Option<&'static str>,
+    /// The final status for a caller who still waits for one.
+    pub status: u16,
+}
+
+impl End {
+    /// One of the parties hung up.
+    pub const fn hung_up(by: ReleasedBy) -> Self {
+        Self {
+            by,
+            refusal: None,
+            cause: None,
+            status: 487,
+        }
+    }
+
+    /// The attempt failed for this reason.
+    pub fn failed(reason: Reason) -> Self {
+        Self {
+            by: ReleasedBy::Server,
+            refusal: Some(reason),
+            cause: None,
+            status: refusal::status(reason),
+        }
+    }
+
+    /// We cut a conversation.
+    pub const fn cut(cause: &'static str) -> Self {
+        Self {
+            by: ReleasedBy::Server,
+            refusal: None,
+            cause: Some(cause),
+            status: 500,
+        }
+    }
+}
+
+/// A call.
+pub struct Call {
+    /// Its place in the switch.
+    pub me: CallRef,
+    /// The configuration that it started with.
+    pub config: Arc<Config>,
+    /// When it arrived.
+    pub arrived: Now,
+    /// Its record, as far as it goes.
+    pub record: Box<Cdr>,
+    /// How far the record has come.
+    pub recorded: Recorded,
+    /// Who is called and what they see; `None` for a refused attempt.
+    pub plan: Option<Plan>,
+    /// The calling side.
+    pub caller: Caller,
+    /// The called side, once it was called.
+    pub callee: Option<Callee>,
+    /// What joins the two.
+    pub bridge: Bridge,
+    /// What must not go to the calling side.
+    pub not_to_caller: Forbidden,
+    /// What must not go to the called side.
+    pub not_to_callee: Forbidden,
+    /// Ring time-out or maximum duration, whichever runs.
+    pub clock: Option<TimerId>,
+    /// The wait for the counts.
+    pub counts_timer: Option<TimerId>,
+    /// The messages.
+    pub trace: Trace,
+}
+
+impl Call {
+    /// Begins to call the other party: media ports, journal, the callee's INVITE.
+    pub fn connect(&mut self, hands: &mut Hands, now: Now, arrival: Arrival, plan: Plan) {
+        self.forbid(&arrival, &plan);
+        let ring = plan
+            .binding()
+            .terms
+            .ring_timeout
+            .unwrap_or(self.config.ring_timeout);
+        self.plan = Some(plan);
+        if let Err(reason) = self.bridge.begin(hands, now.at, arrival.offer) {
+            self.end(hands, now, End::failed(reason));
+            return;
+        }
+        self.clock = Some(hands.wake(self.me, now.at + ring, CallTimer::Ring));
+        self.dial(hands, now, arrival.max_forwards);
+    }
+
+    /// What each side must not see of the other, from the start; each leg adds its ids as they come.
+    fn forbid(&mut self, arrival: &Arrival, plan: &Plan) {
+        let numbers = &self.config.numbers;
+        let binding = plan.binding();
+        let consented = matches!(plan.shown(), crate::base::number::Shown::Real(..));
+        if !consented {
+            let own = if binding.a == plan.called() {
+                binding.b
+            } else {
+                binding.a
+            };
+            self.not_to_callee.number(own, numbers);
+            for identity in &arrival.identities {
+                let identity = crate::base::number::RealNumber::new(*identity);
+                // A caller who claims the callee's own number tells the callee nothing.
+                if identity != plan.called() && !identity.is(plan.number().x.tel()) {
+                    self.not_to_callee.number(identity, numbers);
+                }
+            }
+        }
+        self.not_to_caller.number(plan.called(), numbers);
+    }
+
+    /// Reads a message of ours before it goes out on a leg.
+    pub fn may_send(&self, leg: LegName, bytes: &[u8], scope: Scope) -> bool {
+        let forbidden = match leg {
+            LegName::Caller => &self.not_to_caller,
+            LegName::Callee => &self.not_to_callee,
+        };
+        forbidden.check(bytes, scope).is_ok()
+    }
+
+    /// The egress guard stopped a message: the call ends, and somebody should hear of it.
+    pub fn guard_hit(&mut self, hands: &mut Hands, now: Now) {
+        hands.note(Note::GuardHit);
+        let end = if self.record.answered_at.is_some() {
+            End::cut("guard")
+        } else {
+            End::failed(Reason::Internal)
+        };
+        self.end(hands, now, end);
+    }
+
+    /// The conversation begins.
+    pub fn answered(&mut self, hands: &mut Hands, now: Now) {
+        self.record.answered_at = Some(now.wall);
+        hands.out.push_back(Output::Journal(CallEntry::Answered {
+            call_id: self.record.call_id,
+            at: now.wall,
+        }));
+        self.tell(hands, now, EventKind::Answered);
+        self.stop_clock(hands);
+        let most = self
+            .plan
+            .as_ref()
+            .and_then(|plan| plan.binding().terms.max_duration);
+        if let Some(most) = most {
+            self.clock = Some(hands.wake(self.me, now.at + most, CallTimer::MaxDuration));
+        }
+    }
+
+    /// Ends the call: both legs are brought to their end, each in its own way; media stops; the record is
+    /// closed. A call that has ended doesn't end again.
+    pub fn end(&mut self, hands: &mut Hands, now: Now, end: End) {
+        if self.recorded != Recorded::Open {
+            return;
+        }
+        self.stop_clock(hands);
+        let record = &mut self.record;
+        record.ended_at = now.wall;
+        record.released_by = end.by;
+        record.end_cause = end.cause.map(str::to_owned);
+        if let Some(answered_at) = record.answered_at {
+            // A started second counts.
+            let ms = now.wall.since(answered_at).as_millis();
+            record.billable_s = u64::try_from(ms.div_ceil(1_000)).unwrap_or(u64::MAX);
+            record.sip_status = 200;
+            record.q850_cause = if end.cause.is_some() { 31 } else { 16 };
+        } else {
+            let reason = end.refusal.unwrap_or(Reason::Cancelled);
+            record.refusal = Some(reason);
+            record.sip_status = end.status;
+            record.q850_cause = refusal::q850(reason);
+        }
+        self.end_caller(hands, now, end.status);
+        self.end_callee(hands, now);
+        let flows = self.bridge.open_ports();
+        hands
+            .out
+            .extend(flows.iter().map(|port| Output::Media(Order::Close(*port))));
+        self.recorded = Recorded::Awaiting(flows.len() as u8);
+        if flows.is_empty() {
+            self.finish_record(hands, now);
+        } else {
+            self.counts_timer = Some(hands.wake(self.me, now.at + MEDIA_COUNTS_WAIT, CallTimer::Counts));
+        }
+    }
+
+    /// A flow of this call has told its counts.
+    pub fn counted(&mut self, hands: &mut Hands, now: Now, port: MediaPort, counts: Counts) {
+        let Recorded::Awaiting(left) = self.recorded else {
+            return;
+        };
+        let Some(leg) = self.bridge.leg_of(port) else {
+            return;
+        };
+        let media = match leg {
+            LegName::Caller => &mut self.record.media.caller,
+            LegName::Callee => &mut self.record.media.callee,
+        };
+        media.packets_in = counts.packets_in;
+        media.packets_out = counts.packets_out;
+        media.lost = counts.lost;
+        media.jitter_ms_max = f64::from(counts.jitter_us_max / 100) / 10.0;
+        if let Some(codec) = self.bridge.codec_name(leg, counts.payload) {
+            media.codec = Some(codec);
+        }
+        self.recorded = Recorded::Awaiting(left.saturating_sub(1));
+        if left <= 1 {
+            self.finish_record(hands, now);
+        }
+    }
+
+    /// The record goes out, and the ports go to rest.
+    pub fn finish_record(&mut self, hands: &mut Hands, now: Now) {
+        if self.recorded == Recorded::Out {
+            return;
+        }
+        self.recorded = Recorded::Out;
+        if let Some(timer) = self.counts_timer.take() {
+            hands.timers.cancel(timer);
+        }
+        self.bridge.give_back(hands, now.at);
+        self.tell(
+            hands,
+            now,
+            EventKind::Ended {
+                status: self.record.sip_status,
+                refusal: self.record.refusal,
+            },
+        );
+        hands
+            .out
+            .push_back(Output::Cdr(self.record.clone(), self.trace.clone()));
+    }
+
+    /// Whether nothing is left to do for this call.
+    pub fn is_gone(&self) -> bool {
+        let callee_done = self.callee.as_ref().is_none_or(|callee| match callee.state {
+            CalleeState::Over => true,
+            CalleeState::Answered => callee.leg.bye == Bye::Done,
+            CalleeState::Calling
+            | CalleeState::Proceeding
+            | CalleeState::CancelWanted
+            | CalleeState::Cancelled => false,
+        });
+        let caller_done = match self.caller.invite {
+            InviteState::Pending => false,
+            InviteState::Refused => true,
+            InviteState::Answered => self.caller.leg.bye == Bye::Done,
+        };
+        self.recorded == Recorded::Out && caller_done && callee_done
+    }
+
+    /// Forgets everything that the shard keeps for this call.
+    pub fn forget(mut self, hands: &mut Hands) {
+        self.stop_clock(hands);
+        let legs = [
+            Some(&mut self.caller.leg),
+            self.callee.as_mut().map(|callee| &mut callee.leg),
+        ];
+        for leg in legs.into_iter().flatten() {
+            if let Some(unacked) = leg.unacked.take() {
+                hands.timers.cancel(unacked.timer);
+            }
+            if let Some(dialog) = &leg.dialog {
+                hands.dialogs.remove(&dialog.id());
+            }
+        }
+        if let Some(timer) = self.callee.as_mut().and_then(|callee| callee.give_up.take()) {
+            hands.timers.cancel(timer);
+        }
+    }
+
+    /// A leg by its name. The callee's exists once it was called.
+    pub fn leg(&mut self, name: LegName) -> Option<&mut Leg> {
+        match name {
+            LegName::Caller => Some(&mut self.caller.leg),
+            LegName::Callee => self.callee.as_mut().map(|callee| &mut callee.leg),
+        }
+    }
+
+    /// Sends BYE on a leg that has a dialog, now or as soon as its 2xx is ACKed (RFC 3261 §15).
+    pub fn hang_up(&mut self, hands: &mut Hands, now: Now, name: LegName) {
+        let config = self.config.clone();
+        let me = self.me;
+        let Some(leg) = self.leg(name) else { return };
+        match leg.bye {
+            Bye::No | Bye::AfterAck => {}
+            Bye::Sent | Bye::Done => return,
+        }
+        if leg.unacked.is_some() {
+            leg.bye = Bye::AfterAck;
+            return;
+        }
+        let Some(dialog) = leg.dialog.as_mut() else {
+            leg.bye = Bye::Done;
+            return;
+        };
+        let sent_by = listener(&config, leg.listener).advertised;
+        let cseq = dialog.next_cseq();
+        let bytes = dialog.request(Method::Bye, cseq, &hands.branch(), sent_by, None, &[], None, 70);
+        let to = dialog.next_hop();
+        let sent = hands.layer.request(
+            now.at,
+            to,
+            super::hands::owner(me, super::hands::Purpose::Bye(name)),
+            bytes,
+        );
+        leg.bye = if sent.is_some() { Bye::Sent } else { Bye::Done };
+        self.note_message(now.at, name, Heading::Out, Method::Bye, None, false);
+    }
+
+    /// A leg is over: theirs came, or ours was answered or never will be.
+    pub fn leg_over(&mut self, name: LegName) {
+        if let Some(leg) = self.leg(name) {
+            leg.bye = Bye::Done;
+        }
+    }
+
+    /// Adds a line to the call's ladder.
+    pub fn note_message(
+        &mut self,
+        at: Instant,
+        leg: LegName,
+        heading: Heading,
+        method: Method,
+        status: Option<u16>,
+        sdp: bool,
+    ) {
+        if self.trace.len() < TRACE_LINES_MAX {
+            self.trace.push(TraceLine {
+                at,
+                leg,
+                heading,
+                method,
+                status,
+                sdp,
+            });
+        }
+    }
+
+    /// Tells the world what happened.
+    pub fn tell(&self, hands: &mut Hands, now: Now, what: EventKind) {
+        hands.out.push_back(Output::Event(Event {
+            call_id: self.record.call_id,
+            at: now.wall,
+            what,
+        }));
+    }
+
+    /// The call as a listing shows it.
+    pub fn view(&self) -> CallView {
+        let record = &self.record;
+        let phase = if self.recorded != Recorded::Open {
+            "ending"
+        } else if record.answered_at.is_some() {
+            "answered"
+        } else if record.ringing_at.is_some() {
+            "ringing"
+        } else if record.dialled_at.is_some() {
+            "dialled"
+        } else {
+            "arrived"
+        };
+        let masked = |number: &Option<crate::base::number::Digits>| {
+            number.map_or(String::new(), |n| {
+                crate::base::redact::Masked(n.trim_start_matches('+')).to_string()
+            })
+        };
+        CallView {
+            call_id: record.call_id,
+            binding_id: record.binding_id,
+            x: record.dialled,
+            phase,
+            caller: masked(&record.caller),
+            callee: masked(&record.callee),
+            arrived_at: record.arrived_at,
+            answered_at: record.answered_at,
+        }
+    }
+
+    fn stop_clock(&mut self, hands: &mut Hands) {
+        if let Some(timer) = self.clock.take() {
+            hands.timers.cancel(timer);
+        }
+    }
+}

@@ -1,1 +1,0 @@
-//! The conf files, read and checked.

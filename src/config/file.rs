@@ -1,0 +1,317 @@
+//! The main conf file: its tables and keys, their defaults and ranges, and what must hold between them.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::reader::{Section, Source};
+use super::{Api, Conf, plain_name, value};
+use crate::base::limits;
+use crate::base::number::NumberPlan;
+use crate::call::config::{Config, Listener, MediaConfig, SipTimers, Strangers};
+use crate::records::cdr_file;
+use crate::sip::path::{ListenerId, Transport};
+use crate::telemetry::log;
+
+/// Addresses that one server listens on.
+const LISTENERS_MAX: usize = 16;
+/// Threads of one kind.
+const THREADS_MAX: u32 = 64;
+/// Bytes of a socket's path (`sun_path` in unix(7), less its end).
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+const STRANGERS: [(&str, Strangers); 2] = [("forbid", Strangers::Forbid), ("silence", Strangers::Silence)];
+const LEVELS: [(&str, log::Level); 5] = [
+    ("error", log::Level::Error),
+    ("warn", log::Level::Warn),
+    ("info", log::Level::Info),
+    ("debug", log::Level::Debug),
+    ("trace", log::Level::Trace),
+];
+const FORMATS: [(&str, log::Format); 2] = [("text", log::Format::Text), ("json", log::Format::Json)];
+
+/// Reads the main file. The conf has no trunks yet; their file's name, as written, comes beside it.
+pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
+    let table = source.parse();
+    let root = Section::new(
+        source,
+        table.get_ref(),
+        0..0,
+        "the file's top",
+        &[
+            "trunks",
+            "node",
+            "sip",
+            "media",
+            "numbers",
+            "store",
+            "records",
+            "recordings",
+            "quarantine",
+            "limits",
+            "api",
+            "log",
+        ],
+    );
+    let trunks = root.parsed("trunks", "trunks.toml".to_owned(), |text| {
+        non_empty(text, "write the trunk file's name, or a folder of them")
+    });
+    let node = root.section("node", "[node]", &["name"]);
+    let name = node.parsed("name", "umbra-1".to_owned(), |text| {
+        plain_name(text).map(|()| text.to_owned())
+    });
+    let sip = root.section(
+        "sip",
+        "[sip]",
+        &["udp", "tcp", "tls", "advertise", "shards", "t1_ms", "strangers"],
+    );
+    sip.neutral("tcp", "[]", "SIP over TCP is");
+    sip.neutral("tls", "[]", "SIP over TLS is");
+    let listeners = listeners(&sip);
+    let shards = sip.integer("shards", 1..=THREADS_MAX, 1);
+    let t1 = sip.integer("t1_ms", 100..=2_000, 500);
+
+    let (media, media_threads) = media(&root, &listeners, shards);
+    let limits = root.section("limits", "[limits]", &["calls", "ring_timeout_s"]);
+    let default_calls = u32::try_from(limits::CALLS_MAX).unwrap_or(u32::MAX);
+    let conf = Conf {
+        switch: Config {
+            node: name,
+            numbers: root.section("numbers", "[numbers]", &["country"]).parsed(
+                "country",
+                NumberPlan::default(),
+                |text| {
+                    NumberPlan::new(text)
+                        .ok_or_else(|| "write a country code of 1 to 3 digits, without +: \"86\"".into())
+                },
+            ),
+            strangers: sip.choice("strangers", &STRANGERS, Strangers::Forbid),
+            trunks: Vec::new(),
+            timers: SipTimers::around(Duration::from_millis(u64::from(t1))),
+            ring_timeout: Duration::from_secs(u64::from(limits.integer(
+                "ring_timeout_s",
+                seconds(limits::RING_TIMEOUT_MIN)..=seconds(limits::RING_TIMEOUT_MAX),
+                seconds(limits::RING_TIMEOUT),
+            ))),
+            calls_max: limits.integer("calls", 1..=default_calls, default_calls) as usize,
+            listeners,
+            media,
+        },
+        shards: shards as usize,
+        media_threads: media_threads as usize,
+        store: path(&root.section("store", "[store]", &["path"]), "path", "data"),
+        records: records(&root),
+        api: api(&root),
+        log: log(&root),
+    };
+    later_versions(&root);
+    (conf, trunks)
+}
+
+fn listeners(sip: &Section<'_>) -> Vec<Listener> {
+    let default = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 5_060))];
+    let mut seen: Vec<SocketAddr> = Vec::new();
+    let addresses = sip.list("udp", default, |text| {
+        let address = value::listening(text)?;
+        let clash = seen.iter().any(|s| {
+            s.port() == address.port()
+                && (s.ip() == address.ip() || s.ip().is_unspecified() || address.ip().is_unspecified())
+        });
+        if clash {
+            return Err("another address of the list takes this one already: take one away".into());
+        }
+        if seen.len() == LISTENERS_MAX {
+            return Err(format!("at most {LISTENERS_MAX} addresses"));
+        }
+        seen.push(address);
+        Ok(address)
+    });
+    if sip.texts("udp").is_some_and(|t| t.is_empty()) {
+        sip.fault("udp", "the server would hear nobody: write one address at least");
+    }
+    let advertise = advertise(sip, addresses.len());
+    let unspecified = addresses.iter().any(|a| a.ip().is_unspecified());
+    if unspecified && advertise.is_none() && sip.text("advertise").is_none_or(|at| at.value.is_empty()) {
+        sip.fault(
+            "udp",
+            "0.0.0.0 can't be told to the other side: set advertise to the address that it can reach",
+        );
+    }
+    let listeners = addresses.into_iter().enumerate().map(|(i, address)| Listener {
+        id: ListenerId(u8::try_from(i).unwrap_or(u8::MAX)),
+        transport: Transport::Udp,
+        address,
+        advertised: match advertise {
+            None => address,
+            Some((ip, port)) => SocketAddr::new(ip, port.unwrap_or(address.port())),
+        },
+    });
+    listeners.collect()
+}
+
+/// What `sip.advertise` says: an address, and a port if it names one.
+fn advertise(sip: &Section<'_>, listeners: usize) -> Option<(IpAddr, Option<u16>)> {
+    sip.parsed("advertise", None, |text| {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let form = "write the address that others reach us at: \"203.0.113.5\" or \"203.0.113.5:5060\"";
+        let (ip, port) = match text.parse::<SocketAddr>() {
+            Ok(address) => (address.ip(), Some(address.port())),
+            Err(_) => (text.parse::<IpAddr>().map_err(|_| form.to_owned())?, None),
+        };
+        if port == Some(0) || !ip.is_ipv4() || ip.is_unspecified() || ip.is_multicast() {
+            return Err(form.into());
+        }
+        if port.is_some() && listeners > 1 {
+            return Err("sip.udp has several addresses: leave the port out, each keeps its own".into());
+        }
+        Ok(Some((ip, port)))
+    })
+}
+
+fn media(root: &Section<'_>, listeners: &[Listener], shards: u32) -> (MediaConfig, u32) {
+    let media = root.section(
+        "media",
+        "[media]",
+        &[
+            "address",
+            "advertise",
+            "ports",
+            "threads",
+            "timeout_s",
+            "interface",
+        ],
+    );
+    if media.has("interface") {
+        media.fault(
+            "interface",
+            "[[media.interface]] is not available in this version; use address, advertise and ports of [media]",
+        );
+    }
+    let address = media.parsed("address", IpAddr::V4(Ipv4Addr::LOCALHOST), value::address);
+    let advertised = media.parsed("advertise", None, |text| match text {
+        "" => Ok(None),
+        text => value::address(text).and_then(|a| {
+            if a.is_unspecified() {
+                Err("write the address that media can be sent to".into())
+            } else {
+                Ok(Some(a))
+            }
+        }),
+    });
+    if address.is_unspecified() && media.text("advertise").is_none_or(|at| at.value.is_empty()) {
+        media.fault(
+            "address",
+            "0.0.0.0 can't be told to the other side: set advertise to the address that it can reach",
+        );
+    }
+    let threads = media.integer("threads", 1..=THREADS_MAX, 1);
+    let (port_first, port_last) = media.parsed("ports", (20_000, 29_999), |text| {
+        let (first, last) = value::ports(text)?;
+        let same_host = |ip: IpAddr| ip == address || ip.is_unspecified() || address.is_unspecified();
+        if let Some(l) = listeners
+            .iter()
+            .find(|l| same_host(l.address.ip()) && (first..=last).contains(&l.address.port()))
+        {
+            return Err(format!(
+                "the range holds the SIP port {}: choose ports beside it",
+                l.address.port()
+            ));
+        }
+        // A call takes two pairs, so a shard that has fewer could never connect one.
+        let needed = shards.saturating_mul(4);
+        if u32::from(last - first) + 1 < needed {
+            return Err(format!("{shards} shards need {needed} ports at least"));
+        }
+        Ok((first, last))
+    });
+    let config = MediaConfig {
+        address,
+        advertised: advertised.unwrap_or(address),
+        port_first,
+        port_last,
+        timeout: Duration::from_secs(u64::from(media.integer("timeout_s", 5..=3_600, 60))),
+    };
+    (config, threads)
+}
+
+fn records(root: &Section<'_>) -> cdr_file::Config {
+    let section = root.section("records", "[records]", &["cdr_dir", "rotate", "keep_days"]);
+    let rotate = section.parsed("rotate", Duration::from_secs(3_600), |text| {
+        value::duration(text)
+            .filter(|d| (60..=86_400).contains(&d.as_secs()))
+            .ok_or_else(|| "write a time from \"1m\" to \"1d\"".into())
+    });
+    cdr_file::Config {
+        dir: path(&section, "cdr_dir", "data/cdr"),
+        rotate,
+        keep_days: section.integer("keep_days", 1..=3_650, 200),
+    }
+}
+
+fn api(root: &Section<'_>) -> Api {
+    let api = root.section("api", "[api]", &["control", "listen", "aliyun", "huawei"]);
+    for (key, name) in [("aliyun", "[api.aliyun]"), ("huawei", "[api.huawei]")] {
+        api.section(key, name, &["listen"])
+            .neutral("listen", "\"\"", "this dialect is");
+    }
+    let control = path(&api, "control", "data/control.sock");
+    if control.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
+        api.fault(
+            "control",
+            format!("a socket's path has at most {SOCKET_PATH_BYTES_MAX} bytes: choose a shorter one"),
+        );
+    }
+    let listen = api.parsed(
+        "listen",
+        Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8_080))),
+        |text| match text {
+            "" => Ok(None),
+            text => value::listening(text).map(Some),
+        },
+    );
+    Api { control, listen }
+}
+
+fn log(root: &Section<'_>) -> log::Config {
+    let section = root.section("log", "[log]", &["level", "format"]);
+    log::Config {
+        level: section.choice("level", &LEVELS, log::Level::Info),
+        format: section.choice("format", &FORMATS, log::Format::Text),
+    }
+}
+
+/// Keys of the interface whose feature is still to come: accepted in their default only.
+fn later_versions(root: &Section<'_>) {
+    let recordings = root.section("recordings", "[recordings]", &["dir", "keep_days"]);
+    recordings.neutral("dir", "\"data/recordings\"", "recording is");
+    recordings.neutral("keep_days", "30", "recording is");
+    let quarantine = root.section("quarantine", "[quarantine]", &["axb", "number", "limit"]);
+    quarantine.neutral("axb", "\"24hsoft\"", "a setting of quarantine is");
+    quarantine.neutral("number", "\"7dhard\"", "a setting of quarantine is");
+    quarantine.neutral("limit", "100000", "a setting of quarantine is");
+}
+
+fn path(section: &Section<'_>, key: &str, default: &str) -> PathBuf {
+    section
+        .parsed(key, default.to_owned(), |text| {
+            non_empty(
+                text,
+                "write a path; a relative one starts at the working directory",
+            )
+        })
+        .into()
+}
+
+fn non_empty(text: &str, cure: &str) -> Result<String, String> {
+    if text.trim().is_empty() || text.contains('\0') {
+        Err(cure.into())
+    } else {
+        Ok(text.into())
+    }
+}
+
+fn seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
+}

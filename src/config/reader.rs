@@ -1,0 +1,427 @@
+//! Reading of TOML that remembers where everything stood, and goes on after a fault, so that all are listed.
+
+use std::cell::RefCell;
+use std::ops::{Range, RangeInclusive};
+
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
+
+use super::fault::Fault;
+
+/// Bytes of offending text that a fault shows.
+const SHOWN_BYTES_MAX: usize = 80;
+
+/// One conf file's text, and the faults found in it.
+pub(super) struct Source<'t> {
+    name: String,
+    text: &'t str,
+    faults: RefCell<Vec<Fault>>,
+}
+
+impl<'t> Source<'t> {
+    pub(super) fn new(name: &str, text: &'t str) -> Self {
+        Self {
+            name: name.to_owned(),
+            text,
+            faults: RefCell::default(),
+        }
+    }
+
+    /// The file as a table; what is no TOML is a fault, and the rest is read all the same.
+    pub(super) fn parse(&self) -> Spanned<DeTable<'t>> {
+        let (table, errors) = DeTable::parse_recoverable(self.text);
+        for error in errors {
+            let span = error.span().unwrap_or(0..0);
+            let (start, end) = (self.line_start(span.start), self.line_end(span.start));
+            self.fault(&(start..end), format!("not TOML: {}", error.message().trim()));
+        }
+        table
+    }
+
+    /// Notes a fault of the text at `span`; an empty span is the whole file.
+    pub(super) fn fault(&self, span: &Range<usize>, cure: impl Into<String>) {
+        let line = (!span.is_empty()).then(|| {
+            let before = self.text.get(..span.start).unwrap_or("");
+            before.bytes().filter(|c| *c == b'\n').count() + 1
+        });
+        self.faults.borrow_mut().push(Fault {
+            file: self.name.clone(),
+            line,
+            text: shorten(self.raw(span)),
+            cure: cure.into(),
+        });
+    }
+
+    /// The faults, in the order of their lines.
+    pub(super) fn into_faults(self) -> Vec<Fault> {
+        let mut faults = self.faults.into_inner();
+        faults.sort_by_key(|f| f.line);
+        // A key that is read twice is wrong once.
+        faults.dedup();
+        faults
+    }
+
+    pub(super) fn raw(&self, span: &Range<usize>) -> &'t str {
+        self.text.get(span.clone()).unwrap_or("")
+    }
+
+    fn line_start(&self, at: usize) -> usize {
+        self.text
+            .get(..at)
+            .and_then(|t| t.rfind('\n'))
+            .map_or(0, |i| i + 1)
+    }
+
+    fn line_end(&self, at: usize) -> usize {
+        self.text
+            .get(at..)
+            .and_then(|t| t.find('\n'))
+            .map_or(self.text.len(), |i| at + i)
+    }
+}
+
+/// The first line of a text, cut to what a fault shows.
+fn shorten(text: &str) -> String {
+    let line = text.lines().next().unwrap_or("").trim();
+    if line.len() <= SHOWN_BYTES_MAX {
+        return line.to_owned();
+    }
+    let end = (0..=SHOWN_BYTES_MAX)
+        .rev()
+        .find(|i| line.is_char_boundary(*i))
+        .unwrap_or(0);
+    format!("{}…", &line[..end])
+}
+
+/// A value and where it stood.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct At<T> {
+    pub(super) value: T,
+    pub(super) span: Range<usize>,
+}
+
+/// One table of a file. Its getters give the default, and note a fault, for a value that won't do.
+pub(super) struct Section<'a> {
+    source: &'a Source<'a>,
+    table: Option<&'a DeTable<'a>>,
+    /// Where the table stands.
+    pub(super) span: Range<usize>,
+}
+
+impl<'a> Section<'a> {
+    /// The table of that `name`, which may hold `known` keys only; any other is a fault.
+    pub(super) fn new(
+        source: &'a Source<'a>,
+        table: &'a DeTable<'a>,
+        span: Range<usize>,
+        name: &str,
+        known: &[&str],
+    ) -> Self {
+        for (key, value) in table {
+            if !known.contains(&key.get_ref().as_ref()) {
+                source.fault(&entry_span(key, value), unknown(key.get_ref(), name, known));
+            }
+        }
+        Self {
+            source,
+            table: Some(table),
+            span,
+        }
+    }
+
+    /// The sub-table `key`, empty if there is none.
+    pub(super) fn section(&self, key: &str, name: &str, known: &[&str]) -> Section<'a> {
+        match self.entry(key) {
+            Some((span, DeValue::Table(table))) => Section::new(self.source, table, span, name, known),
+            Some((span, _)) => {
+                self.source.fault(
+                    &span,
+                    format!("write a table: a line {name}, then its keys, one a line"),
+                );
+                self.nothing()
+            }
+            None => self.nothing(),
+        }
+    }
+
+    /// The tables of `[[key]]`.
+    pub(super) fn sections(&self, key: &str, known: &[&str]) -> Vec<Section<'a>> {
+        let name = format!("[[{key}]]");
+        match self.entry(key) {
+            None => Vec::new(),
+            Some((_, DeValue::Array(array))) => array
+                .iter()
+                .filter_map(|item| match item.get_ref() {
+                    DeValue::Table(table) => {
+                        Some(Section::new(self.source, table, item.span(), &name, known))
+                    }
+                    _ => {
+                        self.source
+                            .fault(&item.span(), format!("write tables, each under a line {name}"));
+                        None
+                    }
+                })
+                .collect(),
+            Some((span, _)) => {
+                self.source.fault(
+                    &span,
+                    format!("write the line {name}, with two brackets on each side"),
+                );
+                Vec::new()
+            }
+        }
+    }
+
+    /// Notes a fault of the whole entry `key`, or of the table if the entry isn't there.
+    pub(super) fn fault(&self, key: &str, cure: impl Into<String>) {
+        let span = self.entry(key).map_or(self.span.clone(), |(span, _)| span);
+        self.source.fault(&span, cure);
+    }
+
+    /// A string.
+    pub(super) fn text(&self, key: &str) -> Option<At<&'a str>> {
+        let (span, value) = self.entry(key)?;
+        match value {
+            DeValue::String(text) => Some(At {
+                value: text.as_ref(),
+                span,
+            }),
+            _ => {
+                self.source
+                    .fault(&span, format!("write a text in quotes: {key} = \"…\""));
+                None
+            }
+        }
+    }
+
+    /// A string, read by `parse`, whose error is the cure; `default` if there is none.
+    pub(super) fn parsed<T>(
+        &self,
+        key: &str,
+        default: T,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> T {
+        match self.text(key) {
+            None => default,
+            Some(at) => parse(at.value).unwrap_or_else(|cure| {
+                self.source.fault(&at.span, cure);
+                default
+            }),
+        }
+    }
+
+    /// One of a few words.
+    pub(super) fn choice<T: Copy>(&self, key: &str, words: &[(&str, T)], default: T) -> T {
+        self.parsed(key, default, |text| {
+            word(text, words).ok_or_else(|| format!("write {}", one_of(words)))
+        })
+    }
+
+    /// A whole number within `range`.
+    pub(super) fn integer(&self, key: &str, range: RangeInclusive<u32>, default: u32) -> u32 {
+        let Some((span, value)) = self.entry(key) else {
+            return default;
+        };
+        let read = match value {
+            DeValue::Integer(digits) => i64::from_str_radix(digits.as_str(), digits.radix()).ok(),
+            _ => {
+                self.source.fault(
+                    &span,
+                    format!("write a whole number without quotes: {key} = {default}"),
+                );
+                return default;
+            }
+        };
+        read.and_then(|n| u32::try_from(n).ok())
+            .filter(|n| range.contains(n))
+            .unwrap_or_else(|| {
+                self.source
+                    .fault(&span, format!("write {} to {}", range.start(), range.end()));
+                default
+            })
+    }
+
+    /// `true` or `false`.
+    pub(super) fn flag(&self, key: &str) -> bool {
+        match self.entry(key) {
+            None => false,
+            Some((_, DeValue::Boolean(flag))) => *flag,
+            Some((span, _)) => {
+                self.source
+                    .fault(&span, "write true or false, without quotes".to_owned());
+                false
+            }
+        }
+    }
+
+    /// A list of texts; `None` if the key isn't there or holds something else.
+    pub(super) fn texts(&self, key: &str) -> Option<Vec<At<&'a str>>> {
+        let (span, value) = self.entry(key)?;
+        let DeValue::Array(array) = value else {
+            self.source.fault(
+                &span,
+                format!(
+                    "write a list, in brackets: {key} = [{}]",
+                    self.source.raw_value(value, &span)
+                ),
+            );
+            return None;
+        };
+        let items = array.iter().filter_map(|item| match item.get_ref() {
+            DeValue::String(text) => Some(At {
+                value: text.as_ref(),
+                span: item.span(),
+            }),
+            _ => {
+                self.source
+                    .fault(&item.span(), "write texts in quotes".to_owned());
+                None
+            }
+        });
+        Some(items.collect())
+    }
+
+    /// A list of texts, each read by `parse`, whose error is the cure.
+    pub(super) fn list<T>(
+        &self,
+        key: &str,
+        default: Vec<T>,
+        mut parse: impl FnMut(&str) -> Result<T, String>,
+    ) -> Vec<T> {
+        let Some(texts) = self.texts(key) else {
+            return default;
+        };
+        texts
+            .into_iter()
+            .filter_map(|at| match parse(at.value) {
+                Ok(value) => Some(value),
+                Err(cure) => {
+                    self.source.fault(&at.span, cure);
+                    None
+                }
+            })
+            .collect()
+    }
+
+    /// A key whose feature this version hasn't: only its neutral value (as TOML) is taken.
+    pub(super) fn neutral(&self, key: &str, neutral: &str, feature: &str) {
+        let Some(table) = self.table else { return };
+        let Some((name, value)) = table.get_key_value(key) else {
+            return;
+        };
+        let written: String = self
+            .source
+            .raw(&value.span())
+            .chars()
+            .filter(|c| !c.is_whitespace())
+            .collect();
+        if written != neutral {
+            self.source.fault(
+                &entry_span(name, value),
+                format!(
+                    "{feature} not available in this version; leave the key out, or write {key} = {neutral}"
+                ),
+            );
+        }
+    }
+
+    /// Whether the key is there.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.is_some_and(|t| t.contains_key(key))
+    }
+
+    /// Notes a fault at a span of this file.
+    pub(super) fn fault_at(&self, span: &Range<usize>, cure: impl Into<String>) {
+        self.source.fault(span, cure);
+    }
+
+    fn nothing(&self) -> Section<'a> {
+        Section {
+            source: self.source,
+            table: None,
+            span: self.span.clone(),
+        }
+    }
+
+    /// The value of `key`, with the span of the whole entry.
+    fn entry(&self, key: &str) -> Option<(Range<usize>, &'a DeValue<'a>)> {
+        let (name, value) = self.table?.get_key_value(key)?;
+        Some((entry_span(name, value), value.get_ref()))
+    }
+}
+
+impl<'t> Source<'t> {
+    /// What the user wrote as the value of an entry, for a cure that shows it in its right form.
+    fn raw_value(&self, value: &DeValue<'_>, entry: &Range<usize>) -> String {
+        match value {
+            DeValue::String(text) => format!("{text:?}"),
+            _ => shorten(self.raw(entry).split_once('=').map_or("", |(_, v)| v)),
+        }
+    }
+}
+
+/// Where an entry stands: key and value, or the header line of a table or of the first of an array of tables.
+fn entry_span(key: &Spanned<DeString<'_>>, value: &Spanned<DeValue<'_>>) -> Range<usize> {
+    let (start, end) = (key.span().start, key.span().end.max(value.span().end));
+    match value.get_ref() {
+        // A table written inline begins behind its key, one under a header before it.
+        DeValue::Table(_) if value.span().start <= start => value.span(),
+        DeValue::Array(array) => match array.first() {
+            Some(first) if first.span().start <= start => first.span(),
+            _ => start..end,
+        },
+        _ => start..end,
+    }
+}
+
+/// The word's meaning.
+pub(super) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Option<T> {
+    words.iter().find(|(w, _)| *w == text).map(|(_, value)| *value)
+}
+
+/// The words, as a person lists them.
+pub(super) fn one_of<T>(words: &[(&str, T)]) -> String {
+    let mut text = String::new();
+    for (i, (word, _)) in words.iter().enumerate() {
+        let join = match i {
+            0 => "",
+            _ if i + 1 == words.len() => " or ",
+            _ => ", ",
+        };
+        text.push_str(join);
+        text.push_str(&format!("{word:?}"));
+    }
+    text
+}
+
+/// The cure of an unknown key: the nearest known one, or all of them.
+fn unknown(key: &str, table: &str, known: &[&str]) -> String {
+    let nearest = known
+        .iter()
+        .map(|k| (distance(key, k), *k))
+        .min()
+        .filter(|(d, k)| *d <= 1 + k.len() / 4);
+    match nearest {
+        Some((_, near)) => format!("no such key in {table}; did you mean {near}?"),
+        None => format!("no such key in {table}; it has {}", known.join(", ")),
+    }
+}
+
+/// How many letters have to be put in, taken out or changed (Levenshtein), or swapped with their neighbour.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().collect());
+    let mut rows = vec![(0..=b.len()).collect::<Vec<_>>()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let change = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = change.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}

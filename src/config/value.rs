@@ -1,0 +1,189 @@
+//! Values as people write them: durations, addresses, port ranges, networks, gateways.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use crate::call::trunk::{Cidr, Gateway};
+use crate::sip::path::Transport;
+
+/// A duration as people write it: `90s`, `10m`, `1h`, `7d`. `None` for anything else.
+pub fn duration(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let unit = text.chars().last()?;
+    let seconds: u64 = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return None,
+    };
+    let number: u64 = text
+        .get(..text.len() - 1)?
+        .parse()
+        .ok()
+        .filter(|_| !text.starts_with('+'))?;
+    number.checked_mul(seconds).map(Duration::from_secs)
+}
+
+/// An address and port to listen on.
+pub(super) fn listening(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|_| "write an IP address and a port: \"127.0.0.1:5060\"".to_owned())?;
+    if address.port() == 0 {
+        return Err("write the port: 0 is none".into());
+    }
+    if address.is_ipv6() {
+        return Err("IPv6 is not available in this version; write an IPv4 address".into());
+    }
+    if address.ip().is_multicast() || address.ip() == IpAddr::V4(Ipv4Addr::BROADCAST) {
+        return Err("write an address of this machine: nobody can listen on this one".into());
+    }
+    Ok(address)
+}
+
+/// An IPv4 address of this machine.
+pub(super) fn address(text: &str) -> Result<IpAddr, String> {
+    let address: IpAddr = text
+        .parse()
+        .map_err(|_| "write an IP address: \"127.0.0.1\"".to_owned())?;
+    if address.is_ipv6() {
+        return Err("IPv6 is not available in this version; write an IPv4 address".into());
+    }
+    if address.is_multicast() || address == IpAddr::V4(Ipv4Addr::BROADCAST) {
+        return Err("write an address that one machine has".into());
+    }
+    Ok(address)
+}
+
+/// `first-last`: the first even, the last odd, since RTP and RTCP ports come in pairs (RFC 3550 §11).
+pub(super) fn ports(text: &str) -> Result<(u16, u16), String> {
+    let wrong = || "write two ports: \"20000-29999\"".to_owned();
+    let (first, last) = text.split_once('-').ok_or_else(wrong)?;
+    let first: u16 = first.trim().parse().map_err(|_| wrong())?;
+    let last: u16 = last.trim().parse().map_err(|_| wrong())?;
+    if first < 1_024 {
+        return Err("the first port is 1024 at least".into());
+    }
+    if last <= first {
+        return Err("the range is empty: write the lower port first".into());
+    }
+    if !first.is_multiple_of(2) || last.is_multiple_of(2) {
+        return Err(format!(
+            "RTP and RTCP take pairs of ports: begin even and end odd: \"{}-{}\"",
+            first + first % 2,
+            if last.is_multiple_of(2) { last - 1 } else { last }
+        ));
+    }
+    Ok((first, last))
+}
+
+/// A network (`10.0.0.0/8`) or one address.
+pub(super) fn cidr(text: &str) -> Result<Cidr, String> {
+    let (address, prefix) = match text.split_once('/') {
+        Some((address, prefix)) => (address, Some(prefix)),
+        None => (text, None),
+    };
+    let address: IpAddr = address
+        .parse()
+        .map_err(|_| "write an address or a network: \"10.1.2.3\" or \"10.0.0.0/8\"".to_owned())?;
+    let width: u8 = if address.is_ipv4() { 32 } else { 128 };
+    let prefix = match prefix {
+        None => width,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|p| *p <= width)
+            .ok_or_else(|| format!("write a prefix of 0 to {width} bits"))?,
+    };
+    let network = match address {
+        IpAddr::V4(a) => IpAddr::from(
+            (u32::from(a) & u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0)).to_be_bytes(),
+        ),
+        IpAddr::V6(a) => IpAddr::from(
+            (u128::from(a) & u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0)).to_be_bytes(),
+        ),
+    };
+    if network != address {
+        return Err(format!(
+            "the address has bits beyond the prefix: write \"{network}/{prefix}\" or \"{address}\""
+        ));
+    }
+    Ok(Cidr { network, prefix })
+}
+
+/// `sip:IP[:PORT][;transport=udp]`.
+pub(super) fn gateway(text: &str) -> Result<Gateway, String> {
+    let form = "write \"sip:127.0.0.3:5060;transport=udp\"";
+    if text.starts_with("sips:") {
+        return Err("SIP over TLS is not available in this version; write a sip: gateway".into());
+    }
+    let rest = text.strip_prefix("sip:").ok_or(form)?;
+    let (host_port, parameters) = match rest.split_once(';') {
+        Some((host_port, parameters)) => (host_port, Some(parameters)),
+        None => (rest, None),
+    };
+    match parameters {
+        None | Some("transport=udp") => {}
+        Some("transport=tcp" | "transport=tls") => {
+            return Err("SIP over TCP and TLS is not available in this version; write transport=udp".into());
+        }
+        Some(_) => return Err(format!("unknown parameters: {form}")),
+    }
+    if host_port.contains('@') {
+        return Err(format!("a gateway has no user part: {form}"));
+    }
+    let address = host_port
+        .parse::<SocketAddr>()
+        .or_else(|_| {
+            let host = host_port.trim_start_matches('[').trim_end_matches(']');
+            host.parse::<IpAddr>()
+                .map(|ip| SocketAddr::new(ip, Transport::Udp.default_port()))
+        })
+        .map_err(|_| {
+            format!("names are looked up in a later version; here a gateway is an IP address: {form}")
+        })?;
+    if address.port() == 0 || address.ip().is_unspecified() || address.ip().is_multicast() {
+        return Err(format!("nobody can be called at this address: {form}"));
+    }
+    Ok(Gateway {
+        address,
+        transport: Transport::Udp,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        assert_eq!(duration("90s"), Some(Duration::from_secs(90)));
+        assert_eq!(duration("1h"), Some(Duration::from_secs(3_600)));
+        assert_eq!(duration("7d"), Some(Duration::from_secs(604_800)));
+        for bad in [
+            "",
+            "h",
+            "1",
+            "1w",
+            "-1h",
+            "+1h",
+            "1.5h",
+            "99999999999999999999d",
+            "18446744073709551615d",
+            "1é",
+        ] {
+            assert_eq!(duration(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_network_keeps_its_prefix_and_bits_beyond_it_are_refused() {
+        assert_eq!(cidr("0.0.0.0/0").map(|c| c.prefix), Ok(0));
+        assert_eq!(cidr("10.1.2.3").map(|c| c.prefix), Ok(32));
+        assert_eq!(cidr("2001:db8::/32").map(|c| c.prefix), Ok(32));
+        assert!(cidr("10.0.0.1/8").is_err_and(|e| e.contains("10.0.0.0/8")));
+        assert!(cidr("10.0.0.0/33").is_err());
+        assert!(cidr("carrier.example").is_err());
+    }
+}

@@ -1,0 +1,322 @@
+//! Listings: pages of records in the order of their ids, and every record for a snapshot. Ids are
+//! collected a few at a time and the records read one by one, so that neither a call nor the writer waits.
+
+use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::Arc;
+
+use super::binding::Binding;
+use super::change::Record;
+use super::inventory::{Account, Number, NumberState, Pool};
+use super::table::{Index, Table};
+use crate::base::id::Id;
+use crate::base::limits::{PAGE_MAX, PAGE_SCAN_MAX};
+use crate::base::number::{RealNumber, Tel, VirtualNumber};
+use crate::base::time::Wall;
+
+/// Ids that are collected at a time.
+const CHUNK: usize = 512;
+
+/// One page of a listing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Page<T, C> {
+    /// The rows. Fewer than asked for doesn't mean the end.
+    pub items: Vec<T>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<C>,
+}
+
+/// Which bindings by their state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Living {
+    /// Those that count.
+    #[default]
+    Live,
+    /// Those that are over and still kept.
+    Ended,
+    /// Both.
+    All,
+}
+
+/// Which bindings; what is `None` matches all.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct BindingFilter {
+    /// On this number.
+    pub x: Option<VirtualNumber>,
+    /// With this A.
+    pub a: Option<RealNumber>,
+    /// With this B.
+    pub b: Option<RealNumber>,
+    /// Of this account.
+    pub account: Option<Box<str>>,
+    /// With these user data.
+    pub user_data: Option<Box<str>>,
+    /// With this order id.
+    pub order_id: Option<Box<str>>,
+    /// Live, ended, or both.
+    pub living: Living,
+}
+
+impl BindingFilter {
+    fn takes(&self, binding: &Binding, now: Wall) -> bool {
+        let living = match self.living {
+            Living::Live => !binding.is_over(now),
+            Living::Ended => binding.is_over(now),
+            Living::All => true,
+        };
+        living
+            && self.x.is_none_or(|x| binding.x == x)
+            && self.a.is_none_or(|a| binding.a == a)
+            && self.b.is_none_or(|b| binding.b == b)
+            && self
+                .account
+                .as_ref()
+                .is_none_or(|account| binding.account == *account)
+            && (self.user_data.is_none() || binding.terms.user_data == self.user_data)
+            && (self.order_id.is_none() || binding.terms.order_id == self.order_id)
+    }
+
+    /// The ids after `after` that can match, by the narrowest order there is.
+    fn ids(&self, index: &Index, after: Option<Id>, max: usize) -> Vec<Id> {
+        if let Some(party) = self.a.or(self.b) {
+            let key = party.key();
+            let from = after.map_or(Excluded((key - 1, Id::from_bits(u128::MAX))), |id| {
+                Excluded((key, id))
+            });
+            let ids = index.of_party.range((from, Unbounded));
+            return ids
+                .take_while(|(of, _)| *of == key)
+                .take(max)
+                .map(|(_, id)| *id)
+                .collect();
+        }
+        if let Some(x) = self.x {
+            let x = x.tel();
+            let first = (x, after.unwrap_or(Id::from_bits(0)));
+            let ids = index.on_x.range(first..).filter(|(_, id)| Some(*id) != after);
+            return ids
+                .take_while(|(on, _)| *on == x)
+                .take(max)
+                .map(|(_, id)| *id)
+                .collect();
+        }
+        let ids = index
+            .bindings
+            .range((after.map_or(Unbounded, Excluded), Unbounded));
+        ids.take(max).copied().collect()
+    }
+}
+
+/// Which numbers; what is `None` matches all.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct NumberFilter {
+    /// Of the pool with this key.
+    pub pool: Option<Box<str>>,
+    /// In this state; `None` is all but released.
+    pub state: Option<NumberState>,
+}
+
+impl Table {
+    /// Bindings in the order of their ids (oldest first), after `cursor`; at most `limit` and
+    /// [`PAGE_MAX`]. One page looks at no more than [`PAGE_SCAN_MAX`] records: it may be short, or empty,
+    /// and still name a next one.
+    pub fn bindings(
+        &self,
+        filter: &BindingFilter,
+        now: Wall,
+        cursor: Option<Id>,
+        limit: usize,
+    ) -> Page<Arc<Binding>, Id> {
+        let limit = limit.clamp(1, PAGE_MAX);
+        let (mut items, mut last, mut looked_at) = (Vec::new(), cursor, 0);
+        while looked_at < PAGE_SCAN_MAX {
+            let ids = filter.ids(&self.index(), last, CHUNK);
+            if ids.is_empty() {
+                return Page { items, next: None };
+            }
+            looked_at += ids.len();
+            for id in ids {
+                if items.len() == limit {
+                    return Page { items, next: last };
+                }
+                last = Some(id);
+                items.extend(self.binding(id).filter(|binding| filter.takes(binding, now)));
+            }
+        }
+        Page { items, next: last }
+    }
+
+    /// Numbers in numeric order, after `cursor`; bounded like [`Table::bindings`].
+    pub fn numbers(
+        &self,
+        filter: &NumberFilter,
+        cursor: Option<Tel>,
+        limit: usize,
+    ) -> Page<Arc<Number>, Tel> {
+        let limit = limit.clamp(1, PAGE_MAX);
+        let takes = |number: &Number| {
+            filter.pool.as_ref().is_none_or(|pool| number.pool == *pool)
+                && match filter.state {
+                    Some(state) => number.state == state,
+                    None => number.is_ours(),
+                }
+        };
+        let (mut items, mut last, mut looked_at) = (Vec::new(), cursor, 0);
+        while looked_at < PAGE_SCAN_MAX {
+            let xs = self.number_ids(last);
+            if xs.is_empty() {
+                return Page { items, next: None };
+            }
+            looked_at += xs.len();
+            for x in xs {
+                if items.len() == limit {
+                    return Page { items, next: last };
+                }
+                last = Some(x);
+                items.extend(self.number(x).filter(|number| takes(number)));
+            }
+        }
+        Page { items, next: last }
+    }
+
+    /// Pools in the order of their keys, after `cursor`; at most `limit` and [`PAGE_MAX`].
+    pub fn pools(&self, cursor: Option<&str>, limit: usize) -> Page<Arc<Pool>, Box<str>> {
+        let limit = limit.clamp(1, PAGE_MAX);
+        let index = self.index();
+        let mut rest = index
+            .pools
+            .range::<str, _>((cursor.map_or(Unbounded, Excluded), Unbounded))
+            .map(|(_, pool)| pool.clone());
+        let items: Vec<_> = rest.by_ref().take(limit).collect();
+        let next = rest
+            .next()
+            .and_then(|_| items.last().map(|pool| pool.key.clone()));
+        Page { items, next }
+    }
+
+    /// Accounts in the order of their names, after `cursor`; at most `limit` and [`PAGE_MAX`].
+    pub fn accounts(&self, cursor: Option<&str>, limit: usize) -> Page<Arc<Account>, Box<str>> {
+        let limit = limit.clamp(1, PAGE_MAX);
+        let names = self.account_names(cursor, limit + 1);
+        let next = (names.len() > limit)
+            .then(|| names.get(limit - 1).cloned())
+            .flatten();
+        let items = names.iter().take(limit).filter_map(|name| self.account(name));
+        Page {
+            items: items.collect(),
+            next,
+        }
+    }
+
+    /// Bindings on `x` that count at `now`: whether it is idle or in use.
+    pub fn bindings_on(&self, x: VirtualNumber, now: Wall) -> usize {
+        let open = self.open_on(x.tel(), usize::MAX);
+        let live = open.iter().filter_map(|id| self.binding(*id));
+        live.filter(|binding| !binding.is_over(now)).count()
+    }
+
+    /// Every record, while writing goes on: one that is there from beginning to end comes exactly once, in
+    /// some version of that time. Together with the changes after the sequence number read *before* the
+    /// iteration began, they are the table.
+    pub fn records(&self) -> Records<'_> {
+        Records {
+            table: self,
+            stage: Stage::Accounts(None),
+            chunk: Vec::new().into_iter(),
+        }
+    }
+
+    fn account_names(&self, after: Option<&str>, max: usize) -> Vec<Box<str>> {
+        let index = self.index();
+        let names = index
+            .accounts
+            .range::<str, _>((after.map_or(Unbounded, Excluded), Unbounded));
+        names.take(max).cloned().collect()
+    }
+
+    fn number_ids(&self, after: Option<Tel>) -> Vec<Tel> {
+        let index = self.index();
+        let ids = index
+            .numbers
+            .range((after.map_or(Unbounded, Excluded), Unbounded));
+        ids.take(CHUNK).copied().collect()
+    }
+}
+
+/// See [`Table::records`].
+pub struct Records<'t> {
+    table: &'t Table,
+    stage: Stage,
+    chunk: std::vec::IntoIter<Record>,
+}
+
+/// Which records come next, after which one.
+enum Stage {
+    Accounts(Option<Box<str>>),
+    Pools(Option<Box<str>>),
+    Numbers(Option<Tel>),
+    Bindings(Option<Id>),
+    Done,
+}
+
+impl Records<'_> {
+    /// Reads the next chunk; a stage without more gives way to the next.
+    fn refill(&mut self) {
+        let table = self.table;
+        let records: Vec<Record>;
+        (records, self.stage) = match &self.stage {
+            Stage::Accounts(after) => {
+                let names = table.account_names(after.as_deref(), CHUNK);
+                let next = names.last().cloned();
+                let accounts = names.iter().filter_map(|name| table.account(name));
+                (
+                    accounts.map(|a| Record::Account((*a).clone())).collect(),
+                    next.map_or(Stage::Pools(None), |name| Stage::Accounts(Some(name))),
+                )
+            }
+            Stage::Pools(after) => {
+                let page = table.pools(after.as_deref(), CHUNK);
+                let next = page
+                    .next
+                    .map_or(Stage::Numbers(None), |key| Stage::Pools(Some(key)));
+                let pools = page.items.iter().map(|p| Record::Pool((**p).clone()));
+                (pools.collect(), next)
+            }
+            Stage::Numbers(after) => {
+                let ids = table.number_ids(*after);
+                let next = ids.last().copied();
+                let numbers = ids.iter().filter_map(|x| table.number(*x));
+                (
+                    numbers.map(|n| Record::Number((*n).clone())).collect(),
+                    next.map_or(Stage::Bindings(None), |x| Stage::Numbers(Some(x))),
+                )
+            }
+            Stage::Bindings(after) => {
+                let ids = BindingFilter::default().ids(&table.index(), *after, CHUNK);
+                let next = ids.last().copied();
+                let bindings = ids.iter().filter_map(|id| table.binding(*id));
+                (
+                    bindings.map(|b| Record::Binding((*b).clone())).collect(),
+                    next.map_or(Stage::Done, |id| Stage::Bindings(Some(id))),
+                )
+            }
+            Stage::Done => (Vec::new(), Stage::Done),
+        };
+        self.chunk = records.into_iter();
+    }
+}
+
+impl Iterator for Records<'_> {
+    type Item = Record;
+
+    fn next(&mut self) -> Option<Record> {
+        loop {
+            if let Some(record) = self.chunk.next() {
+                return Some(record);
+            }
+            if matches!(self.stage, Stage::Done) {
+                return None;
+            }
+            self.refill();
+        }
+    }
+}

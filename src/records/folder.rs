@@ -1,0 +1,112 @@
+//! The names of CDR files, and the folder's list of them.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::base::time::Wall;
+
+/// How the name of a file that is being written ends.
+const OPEN: &str = ".jsonl.open";
+/// How the name of a closed file ends.
+const CLOSED: &str = ".jsonl";
+
+/// Whether a file is still written to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Phase {
+    Open,
+    Closed,
+}
+
+/// One CDR file, by its name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Entry {
+    /// Its place in the sequence.
+    pub(super) seq: u64,
+    /// When it was begun, to the second.
+    pub(super) start: Wall,
+    pub(super) phase: Phase,
+}
+
+impl Entry {
+    pub(super) fn path(&self, dir: &Path) -> PathBuf {
+        let start: String = self
+            .start
+            .to_string()
+            .chars()
+            .take(19)
+            .filter(|c| !"-:".contains(*c))
+            .collect();
+        let end = match self.phase {
+            Phase::Open => OPEN,
+            Phase::Closed => CLOSED,
+        };
+        dir.join(format!("cdr-{start}Z-{:08}{end}", self.seq))
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        let rest = name.strip_prefix("cdr-")?;
+        let (rest, phase) = match rest.strip_suffix(OPEN) {
+            Some(rest) => (rest, Phase::Open),
+            None => (rest.strip_suffix(CLOSED)?, Phase::Closed),
+        };
+        let (start, seq) = rest.split_once('-')?;
+        let part = |range| start.get(range);
+        let start = format!(
+            "{}-{}-{}T{}:{}:{}",
+            part(0..4)?,
+            part(4..6)?,
+            part(6..8)?,
+            part(9..11)?,
+            part(11..13)?,
+            part(13..16)?,
+        );
+        Some(Self {
+            seq: seq.parse().ok()?,
+            start: Wall::parse_rfc3339(&start)?,
+            phase,
+        })
+    }
+}
+
+/// The CDR files of a folder, in sequence; other files are none of ours.
+pub(super) fn list(dir: &Path) -> io::Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for file in std::fs::read_dir(dir)? {
+        entries.extend(file?.file_name().to_str().and_then(Entry::from_name));
+    }
+    entries.sort_by_key(|e| e.seq);
+    Ok(entries)
+}
+
+/// Makes the folder's names durable.
+pub(super) fn sync(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_reads_back_and_others_are_left_alone() {
+        let entry = Entry {
+            seq: 42,
+            start: Wall::from_millis(1_795_255_200_000),
+            phase: Phase::Open,
+        };
+        let path = entry.path(Path::new("cdr"));
+        let name = path.file_name().and_then(|n| n.to_str()).expect("a name");
+        assert_eq!(name, "cdr-20261121T100000Z-00000042.jsonl.open");
+        assert_eq!(Entry::from_name(name), Some(entry));
+        for other in [
+            "cdr-x-1.jsonl",
+            "cdr-20261121T100000Z-1.gz",
+            "cdr-20261121-1.jsonl",
+            "notes",
+            "cdr-é",
+        ] {
+            assert_eq!(Entry::from_name(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,389 @@
+use std::sync::atomic::AtomicU64;
+use std::sync::mpsc;
+
+use super::*;
+use crate::base::chance::Chance;
+use crate::base::number::Digits;
+use crate::call::cdr::{CallerKind, Media, Recording, ReleasedBy, SCHEMA};
+use crate::records::cdr_scan::{Filter, More, Order, Page, recent_ids, scan};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+const START: Wall = Wall::from_millis(1_795_255_200_000);
+
+fn config(dir: &Path) -> Config {
+    Config {
+        dir: dir.to_owned(),
+        rotate: HOUR,
+        keep_days: 2,
+    }
+}
+
+fn cdr(n: u64, ended_at: Wall) -> Box<Cdr> {
+    let digits = |text: &str| Digits::from(text).expect("short");
+    Box::new(Cdr {
+        schema: SCHEMA,
+        node: "umbra-1".into(),
+        call_id: Id::mint(ended_at, &mut Chance::from_number(n)),
+        binding_id: None,
+        account: "default".into(),
+        pool: None,
+        mode: None,
+        caller_kind: CallerKind::Stranger,
+        direction: None,
+        a: None,
+        x: Some(digits(&format!("1700000000{}", n % 10))),
+        y: None,
+        peer: None,
+        extension: None,
+        group_id: None,
+        caller: Some(digits("+8613800000001")),
+        dialled: digits(&format!("1700000000{}", n % 10)),
+        callee: None,
+        shown: None,
+        arrived_at: ended_at,
+        dialled_at: None,
+        early_media_at: None,
+        ringing_at: None,
+        answered_at: None,
+        ended_at,
+        released_by: ReleasedBy::Server,
+        sip_status: 404,
+        callee_sip_status: None,
+        q850_cause: 1,
+        refusal: None,
+        billable_s: 0,
+        attempts: Vec::new(),
+        recording: Recording {
+            id: None,
+            state: "none".into(),
+            reason: "not asked".into(),
+        },
+        media: Media::default(),
+        sip_call_id_in: "in".into(),
+        sip_call_id_out: None,
+        trunk_in: "carrier".into(),
+        trunk_out: None,
+        order_id: None,
+        user_data: None,
+        end_cause: None,
+    })
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(dir)
+        .expect("the folder")
+        .map(|f| f.expect("an entry").file_name().into_string().expect("ASCII"))
+        .filter(|n| n.starts_with("cdr-"))
+        .collect();
+    names.sort();
+    names
+}
+
+fn all(dir: &Path) -> Page {
+    scan(dir, &Filter::default(), Order::OldestFirst, None, 1_000).expect("readable")
+}
+
+fn files(dir: &Path) -> Files {
+    Files::take(config(dir), open_file).expect("the folder is free").0
+}
+
+#[test]
+fn a_file_is_closed_when_its_time_is_over_and_the_next_has_the_next_number() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut files = files(dir.path());
+    assert_eq!(names(dir.path()), [""; 0], "no file without a record");
+    files.append(START, &line(&cdr(1, START))).expect("written");
+    assert_eq!(names(dir.path()), ["cdr-20261121T100000Z-00000001.jsonl.open"]);
+    assert_eq!(files.until_due(START.plus(HOUR / 2)), HOUR / 2);
+    assert!(files.until_due(START.plus(HOUR)).is_zero());
+    files.close().expect("closed");
+    files
+        .append(START.plus(HOUR), &line(&cdr(2, START)))
+        .expect("written");
+    assert_eq!(
+        names(dir.path()),
+        [
+            "cdr-20261121T100000Z-00000001.jsonl",
+            "cdr-20261121T110000Z-00000002.jsonl.open"
+        ]
+    );
+    assert_eq!(all(dir.path()).cdrs.len(), 2);
+}
+
+#[test]
+fn what_a_dead_process_left_is_closed_its_torn_line_cut_off_and_the_sequence_goes_on() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut dead = files(dir.path());
+    dead.append(START, &line(&cdr(1, START))).expect("written");
+    let whole = line(&cdr(2, START));
+    let torn = [whole.as_slice(), &whole[..100]].concat();
+    dead.append(START, &torn).expect("written");
+    drop(dead);
+
+    let (mut files, found) = Files::take(config(dir.path()), open_file).expect("the folder is free");
+    assert_eq!(found.len(), 1);
+    assert!(found[0].ends_with("100 bytes were cut off"), "{found:?}");
+    assert_eq!(names(dir.path()), ["cdr-20261121T100000Z-00000001.jsonl"]);
+    let kept = std::fs::read(dir.path().join(&names(dir.path())[0])).expect("readable");
+    assert!(kept.ends_with(&whole), "the torn line is gone");
+    let page = all(dir.path());
+    assert_eq!((page.cdrs.len(), page.unreadable), (2, 0));
+    files.append(START, &whole).expect("written");
+    assert_eq!(names(dir.path())[1], "cdr-20261121T100000Z-00000002.jsonl.open");
+}
+
+#[test]
+fn the_sequence_goes_on_when_the_files_were_moved_away() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut first = files(dir.path());
+    first.append(START, &line(&cdr(1, START))).expect("written");
+    first.close().expect("closed");
+    drop(first);
+    for name in names(dir.path()) {
+        std::fs::remove_file(dir.path().join(name)).expect("removed");
+    }
+    let mut second = files(dir.path());
+    second.append(START, &line(&cdr(2, START))).expect("written");
+    assert_eq!(names(dir.path()), ["cdr-20261121T100000Z-00000002.jsonl.open"]);
+}
+
+#[test]
+fn a_second_server_is_kept_out_of_the_folder() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let _first = files(dir.path());
+    let second = Files::take(config(dir.path()), open_file)
+        .err()
+        .map(|e| e.to_string());
+    assert!(second.is_some_and(|e| e.contains("another server")));
+}
+
+/// A disk that is full (`/dev/full` refuses every byte) until `ROOM` says otherwise.
+static ROOM: AtomicU64 = AtomicU64::new(0);
+
+fn full_disk(path: &Path) -> io::Result<File> {
+    if ROOM.load(Ordering::Relaxed) == 0 {
+        return OpenOptions::new().write(true).open("/dev/full");
+    }
+    open_file(path)
+}
+
+#[test]
+fn a_full_disk_loses_nothing_and_what_it_refused_is_written_once() {
+    let dir = tempfile::tempdir().expect("a folder");
+    ROOM.store(1, Ordering::Relaxed);
+    let (mut files, _) = Files::take(config(dir.path()), full_disk).expect("the folder is free");
+    files.append(START, &line(&cdr(1, START))).expect("there is room");
+    ROOM.store(0, Ordering::Relaxed);
+    // The disk fills up in the middle of a group: half of it is there, then an error.
+    let current = files.current.as_mut().expect("a file is open");
+    let group = line(&cdr(2, START));
+    current
+        .file
+        .as_ref()
+        .expect("open")
+        .write_all_at(&group[..50], current.good)
+        .expect("half");
+    current.file = None;
+    let refused = files.append(START, &group).expect_err("no room");
+    assert_eq!(refused.kind(), io::ErrorKind::StorageFull);
+    assert_eq!(all(dir.path()).cdrs.len(), 1, "half a line is no record");
+    ROOM.store(1, Ordering::Relaxed);
+    files.append(START, &group).expect("there is room again");
+    files.current.as_mut().expect("a file is open").file = None;
+    let current = files.current.as_ref().expect("a file is open");
+    let file = open_file(&current.entry.path(dir.path())).expect("openable");
+    file.write_all_at(&group[..50], current.good)
+        .expect("half of a group that is never tried again");
+    files.close().expect("closed");
+    let kept = std::fs::read(dir.path().join(&names(dir.path())[0])).expect("readable");
+    assert_eq!(kept, [line(&cdr(1, START)), group].concat());
+}
+
+#[test]
+fn old_files_are_deleted_by_the_next_ones_beginning_and_the_newest_stays() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut files = files(dir.path());
+    let day = HOUR * 24;
+    for n in 0..3_u32 {
+        let now = START.plus(day * n);
+        files
+            .append(now, &line(&cdr(u64::from(n), now)))
+            .expect("written");
+        files.close().expect("closed");
+    }
+    files.delete_old(START.plus(day * 3));
+    assert_eq!(
+        names(dir.path()).len(),
+        3,
+        "the first file's records are two days old, not more"
+    );
+    files.delete_old(START.plus(day * 3 + HOUR));
+    assert_eq!(names(dir.path()).len(), 2);
+    files.delete_old(START.plus(day * 100));
+    assert_eq!(names(dir.path()), ["cdr-20261123T100000Z-00000003.jsonl"]);
+}
+
+#[test]
+fn the_thread_writes_everything_says_what_is_written_and_closes_at_the_end() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (tell, told) = mpsc::channel();
+    let (writer, found) = Writer::start(config(dir.path()), move |ids| {
+        let _ = tell.send(ids.to_vec());
+    })
+    .expect("the folder is free");
+    assert_eq!(found, Vec::<String>::new());
+    let wanted: Vec<Id> = (0..3_000)
+        .map(|n| {
+            let cdr = cdr(n, START);
+            let id = cdr.call_id;
+            writer.write(cdr);
+            id
+        })
+        .collect();
+    assert_eq!(writer.state(), Records::Kept);
+    assert_eq!(writer.health(), None);
+    assert_eq!(writer.stop(Duration::from_secs(60)), 0);
+    let acknowledged: Vec<Id> = told.iter().flatten().collect();
+    assert_eq!(acknowledged, wanted);
+    assert!(names(dir.path()).iter().all(|n| n.ends_with(".jsonl")));
+    assert_eq!(recent_ids(dir.path(), 10_000).expect("readable").len(), 3_000);
+    let last = recent_ids(dir.path(), 10).expect("readable");
+    assert_eq!(last.len(), 10);
+    assert!(wanted[2_990..].iter().all(|id| last.contains(id)));
+}
+
+#[test]
+fn a_full_buffer_is_said_and_nothing_is_dropped() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (release, hold) = mpsc::channel::<()>();
+    let (writer, _) = Writer::start(config(dir.path()), move |_| {
+        // The disk is slow until the test lets go; then the channel is closed.
+        let _ = hold.recv();
+    })
+    .expect("the folder is free");
+    // The first group may have left the buffer already.
+    let count = limits::CDR_BUFFER + GROUP_MAX;
+    for n in 0..count {
+        writer.write(cdr(n as u64, START));
+    }
+    assert_eq!(writer.state(), Records::Full);
+    drop(release);
+    assert_eq!(writer.stop(Duration::from_secs(60)), 0);
+    assert_eq!(recent_ids(dir.path(), usize::MAX).expect("readable").len(), count);
+}
+
+#[test]
+fn pages_join_without_gap_or_double_in_both_orders() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut files = files(dir.path());
+    let mut wanted = Vec::new();
+    for n in 0..250_u32 {
+        let now = START.plus(HOUR * (n / 50));
+        if files.until_due(now).is_zero() {
+            files.close().expect("closed");
+        }
+        let cdr = cdr(u64::from(n), now);
+        files.append(now, &line(&cdr)).expect("written");
+        wanted.push(cdr.call_id);
+    }
+    assert_eq!(names(dir.path()).len(), 5);
+    for order in [Order::OldestFirst, Order::NewestFirst] {
+        let (mut ids, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = scan(dir.path(), &Filter::default(), order, cursor, 7).expect("readable");
+            ids.extend(page.cdrs.iter().map(|c| c.call_id));
+            cursor = page
+                .next
+                .map(|c| c.to_string().parse().expect("a cursor reads back"));
+            if page.more == More::No {
+                break;
+            }
+        }
+        assert_eq!(cursor.is_some(), order == Order::OldestFirst);
+        if order == Order::NewestFirst {
+            ids.reverse();
+        }
+        assert_eq!(ids, wanted, "{order:?}");
+    }
+}
+
+#[test]
+fn whoever_follows_gets_what_comes_later_across_a_change_of_files() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut files = files(dir.path());
+    let follow =
+        |cursor| scan(dir.path(), &Filter::default(), Order::OldestFirst, cursor, 10).expect("readable");
+    files.append(START, &line(&cdr(0, START))).expect("written");
+    let mut cursor = follow(None).next;
+    for n in 1..5 {
+        if n % 2 == 0 {
+            files.close().expect("closed");
+        }
+        let later = cdr(n, START);
+        files.append(START, &line(&later)).expect("written");
+        let page = follow(cursor);
+        let ids: Vec<Id> = page.cdrs.iter().map(|c| c.call_id).collect();
+        assert_eq!(ids, [later.call_id]);
+        cursor = page.next;
+    }
+    assert_eq!(follow(cursor).cdrs.len(), 0);
+}
+
+#[test]
+fn a_filter_takes_by_time_number_and_call() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut files = files(dir.path());
+    for n in 0..30_u32 {
+        let now = START.plus(HOUR * n);
+        files
+            .append(now, &line(&cdr(u64::from(n), now)))
+            .expect("written");
+        files.close().expect("closed");
+    }
+    let count = |filter: &Filter| {
+        [Order::OldestFirst, Order::NewestFirst].map(|order| {
+            scan(dir.path(), filter, order, None, 100)
+                .expect("readable")
+                .cdrs
+                .len()
+        })
+    };
+    let none = Filter::default();
+    let since = Some(START.plus(HOUR * 20));
+    let until = Some(START.plus(HOUR * 25));
+    let x = Some("17000000003".to_owned());
+    assert_eq!(count(&none), [30, 30]);
+    assert_eq!(
+        count(&Filter {
+            since,
+            ..none.clone()
+        }),
+        [10, 10]
+    );
+    assert_eq!(
+        count(&Filter {
+            since,
+            until,
+            ..none.clone()
+        }),
+        [5, 5]
+    );
+    assert_eq!(
+        count(&Filter {
+            x: x.clone(),
+            ..none.clone()
+        }),
+        [3, 3]
+    );
+    assert_eq!(
+        count(&Filter {
+            x,
+            since,
+            until,
+            ..none.clone()
+        }),
+        [1, 1]
+    );
+    let call_id = Some(cdr(7, START.plus(HOUR * 7)).call_id);
+    assert_eq!(count(&Filter { call_id, ..none }), [1, 1]);
+}
