@@ -1,4 +1,6 @@
 //! The only place where rooms are joined.
 
 /// Not joined yet.
-pub fn run(_: crate::config::Conf, _: Option<std::path::PathBuf>) -> anyhow::Result<()> { Ok(()) }
+pub fn run(_: crate::config::Conf, _: Option<std::path::PathBuf>) -> anyhow::Result<()> {
+    Ok(())
+}
