@@ -10,6 +10,8 @@ pub mod change;
 pub mod inventory;
 pub mod listing;
 pub mod mode;
+#[cfg(test)]
+mod model;
 pub mod plan;
 pub mod reason;
 pub mod request;
