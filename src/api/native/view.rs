@@ -55,15 +55,14 @@ fn time(wall: Wall) -> Option<String> {
     (wall != Wall::NEVER).then(|| wall.to_string())
 }
 
-/// A pool, and how many numbers it has.
-pub(super) fn pool(pool: &Pool, numbers: usize) -> Value {
+/// A pool.
+pub(super) fn pool(pool: &Pool) -> Value {
     json!({
         "key": pool.key,
         "name": pool.name,
         "mode": pool.mode.name(),
         "account": pool.account,
         "axb_pairs_per_x": pool.axb_pairs_per_x,
-        "numbers": numbers,
         "created_at": time(pool.created),
     })
 }
