@@ -104,9 +104,8 @@ fn show(pools: &[Value], form: Form, out: &mut dyn Write) -> std::io::Result<()>
     if form.json {
         return screen::write_json_rows(out, pools);
     }
-    let mut table = Table::new(&["NAME", "KEY", "MODE", "ACCOUNT", "PAIRS/X", "CREATED"])
-        .align(Align::Right)
-        .align("PAIRS/X", Align::Right);
+    let mut table =
+        Table::new(&["NAME", "KEY", "MODE", "ACCOUNT", "PAIRS/X", "CREATED"]).align("PAIRS/X", Align::Right);
     for pool in pools {
         table.row([
             text(pool, "name"),

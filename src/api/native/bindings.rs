@@ -25,10 +25,16 @@ use crate::masking::request::{
 };
 
 const MODES: [(&str, Mode); 1] = [("axb", Mode::Axb)];
-const DIRECTIONS: [(&str, Direction); 3] =
-    [("both", Direction::Both), ("a-to-b", Direction::AToB), ("b-to-a", Direction::BToA)];
-const CONFLICTS: [(&str, OnConflict); 3] =
-    [("fail", OnConflict::Fail), ("return", OnConflict::Return), ("extend", OnConflict::Extend)];
+const DIRECTIONS: [(&str, Direction); 3] = [
+    ("both", Direction::Both),
+    ("a-to-b", Direction::AToB),
+    ("b-to-a", Direction::BToA),
+];
+const CONFLICTS: [(&str, OnConflict); 3] = [
+    ("fail", OnConflict::Fail),
+    ("return", OnConflict::Return),
+    ("extend", OnConflict::Extend),
+];
 
 /// `POST /v1/bindings` → 201 and the binding; 200 if it was there already (`on_conflict`), or for a
 /// `dry_run`.
@@ -52,7 +58,10 @@ pub(super) async fn bind(State(desk): State<Arc<Desk>>, headers: HeaderMap, Body
 pub(super) async fn batch(State(desk): State<Arc<Desk>>, headers: HeaderMap, Body(body): Body) -> Response {
     once(desk, headers, body, |desk, body| async move {
         match batch_requests(&body) {
-            Ok(requests) => (StatusCode::OK, json!({"results": bind_all(&desk, requests).await})),
+            Ok(requests) => (
+                StatusCode::OK,
+                json!({"results": bind_all(&desk, requests).await}),
+            ),
             Err(fault) => (fault.status, fault.body()),
         }
     })
@@ -129,7 +138,9 @@ where
 fn as_json(status: StatusCode, bytes: Bytes) -> Response {
     let mut response = (status, [(header::CONTENT_TYPE, "application/json")], bytes).into_response();
     if status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE {
-        response.headers_mut().insert(header::RETRY_AFTER, limits::RETRY_AFTER_S.into());
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, limits::RETRY_AFTER_S.into());
     }
     response
 }
@@ -139,7 +150,9 @@ fn answer(desk: &Desk, written: Written) -> Result<(StatusCode, Value), ApiError
         Written::Binding(binding) => Ok((StatusCode::CREATED, desk.binding_view(&binding))),
         Written::Existing(binding) => Ok((StatusCode::OK, desk.binding_view(&binding))),
         Written::DryRun(binding) => Ok((StatusCode::OK, dry(desk, &binding))),
-        Written::Account(_) | Written::Pool(_) | Written::Number(_) | Written::Unbound(_) => Err(super::crossed()),
+        Written::Account(_) | Written::Pool(_) | Written::Number(_) | Written::Unbound(_) => {
+            Err(super::crossed())
+        }
     }
 }
 
@@ -188,7 +201,11 @@ fn x_choice(fields: &mut Fields, plan: &NumberPlan) -> Result<XChoice, ApiError>
             "pool",
             "name x, or a pool that chooses it, and not both",
         )),
-        (None, None) => Err(ApiError::bad("missing_field", "x", "name x, or a pool that chooses it")),
+        (None, None) => Err(ApiError::bad(
+            "missing_field",
+            "x",
+            "name x, or a pool that chooses it",
+        )),
     }
 }
 
@@ -200,9 +217,11 @@ fn expiry(fields: &mut Fields, now: Wall) -> Result<Patch<Wall>, ApiError> {
         (Patch::Keep, at) => Ok(at),
         (Patch::Clear, Patch::Keep) => Ok(Patch::Clear),
         (Patch::Set(ttl), Patch::Keep) => Ok(Patch::Set(now.plus(ttl))),
-        (Patch::Clear | Patch::Set(_), Patch::Clear | Patch::Set(_)) => {
-            Err(ApiError::bad("bad_field", "ttl_s", "name ttl_s or expires_at, and not both"))
-        }
+        (Patch::Clear | Patch::Set(_), Patch::Clear | Patch::Set(_)) => Err(ApiError::bad(
+            "bad_field",
+            "ttl_s",
+            "name ttl_s or expires_at, and not both",
+        )),
     }
 }
 
@@ -241,7 +260,9 @@ pub(super) async fn update(
             view["dry_run"] = Value::Bool(true);
             Ok(Json(view))
         }
-        Written::Account(_) | Written::Pool(_) | Written::Number(_) | Written::Unbound(_) => Err(super::crossed()),
+        Written::Account(_) | Written::Pool(_) | Written::Number(_) | Written::Unbound(_) => {
+            Err(super::crossed())
+        }
     }
 }
 
@@ -312,7 +333,10 @@ async fn unbound(desk: &Arc<Desk>, what: Unbind) -> Result<Json<Value>, ApiError
 
 /// `GET /v1/bindings?x=&a=&b=&user_data=&order_id=&state=live|ended|all&cursor=&limit=` →
 /// `{"bindings", "cursor"}`. A page may be short, or empty, and still name a next one.
-pub(super) async fn list(State(desk): State<Arc<Desk>>, Asked(mut asked): Asked) -> Result<Json<Value>, ApiError> {
+pub(super) async fn list(
+    State(desk): State<Arc<Desk>>,
+    Asked(mut asked): Asked,
+) -> Result<Json<Value>, ApiError> {
     let plan = desk.config.load().numbers;
     let filter = BindingFilter {
         x: asked.number("x", &plan)?.map(VirtualNumber::new),
@@ -322,7 +346,14 @@ pub(super) async fn list(State(desk): State<Arc<Desk>>, Asked(mut asked): Asked)
         user_data: asked.text("user_data")?.map(Into::into),
         order_id: asked.text("order_id")?.map(Into::into),
         living: asked
-            .word("state", &[("live", Living::Live), ("ended", Living::Ended), ("all", Living::All)])?
+            .word(
+                "state",
+                &[
+                    ("live", Living::Live),
+                    ("ended", Living::Ended),
+                    ("all", Living::All),
+                ],
+            )?
             .unwrap_or_default(),
     };
     let cursor = asked

@@ -47,7 +47,10 @@ pub(super) async fn list_pools(
 }
 
 /// `GET /v1/pools/{name or key}`
-pub(super) async fn show_pool(State(desk): State<Arc<Desk>>, Named(name): Named) -> Result<Json<Value>, ApiError> {
+pub(super) async fn show_pool(
+    State(desk): State<Arc<Desk>>,
+    Named(name): Named,
+) -> Result<Json<Value>, ApiError> {
     let pool = desk.pool_named(&name)?;
     Ok(Json(desk.pool_view(&pool)))
 }
@@ -86,10 +89,16 @@ pub(super) async fn add_number(
     };
     fields.done()?;
     if let Write::AddNumber { trunks, .. } = &write
-        && let Some(unknown) = trunks.iter().find(|t| !config.trunks.iter().any(|known| known.name == **t))
+        && let Some(unknown) = trunks
+            .iter()
+            .find(|t| !config.trunks.iter().any(|known| known.name == **t))
     {
         let unknown = crate::base::redact::scrub(unknown);
-        return Err(ApiError::bad("unknown_trunk", "trunks", format!("the conf has no trunk {unknown}")));
+        return Err(ApiError::bad(
+            "unknown_trunk",
+            "trunks",
+            format!("the conf has no trunk {unknown}"),
+        ));
     }
     let number = desk.write_number(write).await?;
     Ok((StatusCode::CREATED, Json(desk.number_view(&number))))
@@ -102,7 +111,11 @@ fn trunks(fields: &mut Fields) -> Result<Vec<Box<str>>, ApiError> {
         Some(_) => return Err(wrong("trunks", "a list of names")),
     };
     list.iter()
-        .map(|name| name.as_str().map(Into::into).ok_or_else(|| wrong("trunks", "a list of names")))
+        .map(|name| {
+            name.as_str()
+                .map(Into::into)
+                .ok_or_else(|| wrong("trunks", "a list of names"))
+        })
         .collect()
 }
 
@@ -113,7 +126,10 @@ pub(super) async fn list_numbers(
     Asked(mut asked): Asked,
 ) -> Result<Json<Value>, ApiError> {
     let plan = desk.config.load().numbers;
-    let pool = asked.text("pool")?.map(|name| desk.pool_named(&name)).transpose()?;
+    let pool = asked
+        .text("pool")?
+        .map(|name| desk.pool_named(&name))
+        .transpose()?;
     let states = [
         ("active", NumberState::Active),
         ("locked", NumberState::Locked),
@@ -133,7 +149,10 @@ pub(super) async fn list_numbers(
 }
 
 /// `GET /v1/numbers/{x}`
-pub(super) async fn show_number(State(desk): State<Arc<Desk>>, Named(x): Named) -> Result<Json<Value>, ApiError> {
+pub(super) async fn show_number(
+    State(desk): State<Arc<Desk>>,
+    Named(x): Named,
+) -> Result<Json<Value>, ApiError> {
     let x = desk.x_of(&x)?;
     let number = desk.store.table().number(x);
     match number {
@@ -185,7 +204,11 @@ impl Desk {
     /// Refuses if the number is in the state of that name: unlocking must not thaw a number that was frozen
     /// for a complaint.
     fn leaves(&self, x: VirtualNumber, state: &str) -> Result<(), ApiError> {
-        let there = self.store.table().number(x.tel()).map(|number| number.state.name());
+        let there = self
+            .store
+            .table()
+            .number(x.tel())
+            .map(|number| number.state.name());
         if there != Some(state) {
             return Ok(());
         }

@@ -106,7 +106,12 @@ const fn freeze_name(cause: Freeze) -> &'static str {
 /// What would become of an attempt.
 pub(super) fn explanation(explanation: &Explanation) -> Value {
     let mut view = match &explanation.verdict {
-        Verdict::Connect { called, shown, caller, binding } => json!({
+        Verdict::Connect {
+            called,
+            shown,
+            caller,
+            binding,
+        } => json!({
             "decision": "connect",
             "called": called,
             "shown": shown,
@@ -176,7 +181,13 @@ fn trunk(trunk: &Trunk) -> Value {
     let gateways: Vec<String> = trunk
         .gateways
         .iter()
-        .map(|g| format!("sip:{};transport={}", g.address, g.transport.via_token().to_ascii_lowercase()))
+        .map(|g| {
+            format!(
+                "sip:{};transport={}",
+                g.address,
+                g.transport.via_token().to_ascii_lowercase()
+            )
+        })
         .collect();
     let may_show: Vec<&str> = trunk
         .may_show
