@@ -50,6 +50,24 @@ pub fn make_dir(dir: &Path) -> io::Result<()> {
     }
 }
 
+/// Takes a folder for this process, as long as the file that is returned stays open; `None` if another has it. The
+/// lock goes with the process, however it ends.
+///
+/// # Errors
+/// Whatever the system says.
+pub fn lock(dir: &Path) -> io::Result<Option<File>> {
+    let file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(dir.join("lock"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Ok(None),
+        Err(fs::TryLockError::Error(error)) => Err(error),
+    }
+}
+
 /// A file that is written under another name, and gets its own only when it is whole and on the medium.
 pub struct Draft {
     file: File,

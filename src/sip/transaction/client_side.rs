@@ -52,6 +52,12 @@ impl Clients {
         self.all.len()
     }
 
+    /// Whether neither a transaction nor a key is left.
+    #[cfg(test)]
+    pub(super) fn is_forgotten(&self) -> bool {
+        self.len() == 0 && self.by_key.is_empty()
+    }
+
     pub(super) fn request(
         &mut self,
         wire: &mut Wire,

@@ -59,6 +59,12 @@ impl Servers {
         self.all.len()
     }
 
+    /// Whether neither a transaction nor a key is left.
+    #[cfg(test)]
+    pub(super) fn is_forgotten(&self) -> bool {
+        self.len() == 0 && self.by_key.is_empty() && self.by_merged.is_empty()
+    }
+
     pub(super) fn reply_path(&self, id: ServerId) -> Option<Path> {
         self.all.get(id.0).map(|server| server.to)
     }
