@@ -198,7 +198,10 @@ impl Desk {
             match receiver.await {
                 Ok(Ok(written)) => Ok(written),
                 Ok(Err(error)) => Err(refusal::of(&error, &plan)),
-                Err(_) => Err(ApiError::unavailable("store_unavailable", "the store has stopped")),
+                Err(_) => Err(ApiError::unavailable(
+                    "store_unavailable",
+                    "the store has stopped",
+                )),
             }
         }
     }
