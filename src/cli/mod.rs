@@ -145,6 +145,9 @@ fn is_closed_pipe(fault: &anyhow::Error) -> bool {
 }
 
 #[cfg(test)]
+mod through;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory;
