@@ -477,6 +477,7 @@ mod tests {
         send(&callee, b, 1);
         receive(&caller, a);
         bench.closed(a);
+        bench.closed(b);
         let mut bytes = [0; 512];
         let (length, from) = rtcp.recv_from(&mut bytes).expect("the BYE comes");
         assert_eq!(from.port(), a.0 + 1);

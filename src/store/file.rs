@@ -5,6 +5,9 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+/// Takes one record: its key and value. An error is a sentence, and ends the reading.
+pub type EachRecord<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), String>;
+
 /// Writes all of `bytes` at `at`. A failure leaves the file's length unknown beyond `at`.
 ///
 /// # Errors
@@ -47,6 +50,24 @@ pub fn make_dir(dir: &Path) -> io::Result<()> {
     match dir.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
         Some(_) | None => sync_dir(Path::new(".")),
+    }
+}
+
+/// Takes a folder for this process, as long as the file that is returned stays open; `None` if another has it. The
+/// lock goes with the process, however it ends.
+///
+/// # Errors
+/// Whatever the system says.
+pub fn lock(dir: &Path) -> io::Result<Option<File>> {
+    let file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(dir.join("lock"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Ok(None),
+        Err(fs::TryLockError::Error(error)) => Err(error),
     }
 }
 
