@@ -323,7 +323,11 @@ impl Phone {
             format!("CSeq: {cseq} {method}"),
         ];
         if matches!(method, "INVITE" | "UPDATE") {
-            lines.push(format!("Contact: <sip:{}@{}>", user_of(uri_in(&call.ours)), call.local));
+            lines.push(format!(
+                "Contact: <sip:{}@{}>",
+                user_of(uri_in(&call.ours)),
+                call.local
+            ));
         }
         if method != "CANCEL" {
             lines.extend(call.routes.iter().map(|r| format!("Route: {r}")));
@@ -346,7 +350,11 @@ impl Phone {
             }
             return;
         }
-        let cap = if method == "INVITE" { self.t1 * 64 } else { self.t1 * 8 };
+        let cap = if method == "INVITE" {
+            self.t1 * 64
+        } else {
+            self.t1 * 8
+        };
         call.asked.push(Asked {
             method: method.into(),
             branch,
@@ -372,6 +380,23 @@ impl Phone {
                 from: call.local,
                 to: asked.peer,
                 bytes: asked.bytes.clone(),
+            });
+        }
+    }
+
+    /// Sends the last answer to a request of this method again, byte by byte.
+    pub fn repeat_answer(&mut self, at: usize, method: Option<&str>) {
+        let call = &self.calls[at];
+        let told = call
+            .told
+            .iter()
+            .rev()
+            .find(|t| method.is_none_or(|m| t.request.method() == m));
+        if let Some((told, last)) = told.and_then(|t| Some((t, t.last.as_ref()?))) {
+            self.out.push_back(Packet {
+                from: call.local,
+                to: told.source,
+                bytes: last.clone(),
             });
         }
     }
@@ -422,7 +447,11 @@ impl Phone {
         lines.push(format!("Call-ID: {}", request.call_id()));
         lines.push(format!("CSeq: {}", request.get("CSeq").unwrap_or("")));
         if is_invite && (101..300).contains(&status) {
-            lines.push(format!("Contact: <sip:{}@{}>", user_of(uri_in(&call.ours)), call.local));
+            lines.push(format!(
+                "Contact: <sip:{}@{}>",
+                user_of(uri_in(&call.ours)),
+                call.local
+            ));
         }
         let (source, reason) = (told.source, extra.reason.as_deref().unwrap_or("So"));
         let bytes = call.compose(&format!("SIP/2.0 {status} {reason}"), lines, extra);
@@ -451,18 +480,18 @@ impl Phone {
     }
 
     /// Takes a datagram that came to `local`.
-    pub fn receive(&mut self, now: Duration, local: SocketAddr, from: SocketAddr, bytes: &[u8]) -> Outcome {
+    pub fn receive(&mut self, local: SocketAddr, from: SocketAddr, bytes: &[u8]) -> Outcome {
         let Some(msg) = Msg::read(bytes) else {
             return Outcome::Nothing;
         };
         if msg.status().is_some() {
-            self.response(now, msg, bytes)
+            self.response(msg, bytes)
         } else {
             self.requested(local, from, msg)
         }
     }
 
-    fn response(&mut self, now: Duration, msg: Msg, bytes: &[u8]) -> Outcome {
+    fn response(&mut self, msg: Msg, bytes: &[u8]) -> Outcome {
         let Some(at) = self.calls.iter().position(|c| c.id == msg.call_id()) else {
             return Outcome::Nothing;
         };
@@ -485,10 +514,14 @@ impl Phone {
             }
             let new = !asked.provisional.iter().any(|p| p == bytes);
             asked.provisional.push(bytes.to_vec());
-            if new && is_invite && !tag.is_empty() {
+            if new && is_invite && status > 100 && !tag.is_empty() {
                 call.learn(&msg);
             }
-            return if new { Outcome::New(at, msg) } else { Outcome::Again(at, msg) };
+            return if new {
+                Outcome::New(at, msg)
+            } else {
+                Outcome::Again(at, msg)
+            };
         }
         asked.repeats.stop();
         if asked.finals.iter().any(|(t, _)| *t == tag) {
@@ -528,7 +561,6 @@ impl Phone {
         } else {
             call.learn(&msg);
         }
-        let _ = now;
         Outcome::New(at, msg)
     }
 
@@ -568,7 +600,8 @@ impl Phone {
                 if told.request.cseq() != msg.cseq() {
                     continue;
                 }
-                for answer in told.finals.iter_mut().filter(|f| f.tag == tag || f.status >= 300) {
+                let meant = |f: &&mut Final| f.tag == tag || f.status >= 300;
+                if let Some(answer) = told.finals.iter_mut().find(meant) {
                     let first = !answer.acked;
                     answer.acked = true;
                     answer.repeats.stop();
@@ -578,7 +611,11 @@ impl Phone {
                     if let Some(heard) = sdp::read(&msg.body) {
                         call.heard = Some(heard);
                     }
-                    return if first { Outcome::New(at, msg) } else { Outcome::Again(at, msg) };
+                    return if first {
+                        Outcome::New(at, msg)
+                    } else {
+                        Outcome::Again(at, msg)
+                    };
                 }
             }
             return Outcome::Nothing;
@@ -613,7 +650,11 @@ impl Phone {
     pub fn timeout(&self) -> Option<Duration> {
         let of = |call: &Call| {
             let asked = call.asked.iter().filter_map(|a| a.repeats.next);
-            let told = call.told.iter().flat_map(|t| &t.finals).filter_map(|f| f.repeats.next);
+            let told = call
+                .told
+                .iter()
+                .flat_map(|t| &t.finals)
+                .filter_map(|f| f.repeats.next);
             asked.chain(told).min()
         };
         self.calls.iter().filter_map(of).min()
@@ -655,7 +696,11 @@ impl Phone {
     pub fn busy(&self) -> Option<String> {
         self.calls.iter().enumerate().find_map(|(at, call)| {
             let asked = call.asked.iter().find(|a| a.repeats.next.is_some());
-            let unacked = call.told.iter().flat_map(|t| &t.finals).find(|f| f.repeats.next.is_some());
+            let unacked = call
+                .told
+                .iter()
+                .flat_map(|t| &t.finals)
+                .find(|f| f.repeats.next.is_some());
             let owed = call.told.iter().find(|t| t.finals.is_empty());
             let what = asked
                 .map(|a| format!("waits for an answer to {}", a.method))
@@ -691,9 +736,9 @@ impl Phone {
 impl Call {
     fn owed(&self, method: Option<&str>, fork: bool) -> Option<usize> {
         let wanted = if fork { Some("INVITE") } else { method };
-        self.told.iter().rposition(|t| {
-            (fork || t.finals.is_empty()) && wanted.is_none_or(|m| t.request.method() == m)
-        })
+        self.told
+            .iter()
+            .rposition(|t| (fork || t.finals.is_empty()) && wanted.is_none_or(|m| t.request.method() == m))
     }
 
     /// Takes over what an INVITE or an answer to one says of the other side.
@@ -733,7 +778,11 @@ impl Call {
                 let bytes = sdp::write(&sdp::Say {
                     codecs,
                     at: self.media,
-                    way: if extra.way.is_empty() { "sendrecv" } else { &extra.way },
+                    way: if extra.way.is_empty() {
+                        "sendrecv"
+                    } else {
+                        &extra.way
+                    },
                     version: self.said_version,
                     more: &extra.sdp_lines,
                 });
