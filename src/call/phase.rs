@@ -210,6 +210,8 @@ impl Call {
             record.sip_status = end.status;
             record.q850_cause = refusal::q850(reason);
         }
+        self.drop_reinvite(hands, now, LegName::Caller);
+        self.drop_reinvite(hands, now, LegName::Callee);
         self.end_caller(hands, now, end.status);
         self.end_callee(hands, now);
         let flows = self.bridge.open_ports();

@@ -82,6 +82,8 @@ impl Call {
                 if let Some(leg) = self.leg(name) {
                     leg.reinvite = Reinvite::Theirs(server, echo, cseq);
                 }
+                // RFC 3261 §8.2.6.1: the other leg may take its time.
+                self.try_reinvite(hands, now, name);
                 self.send_reinvite(hands, now, other);
             }
         }
@@ -143,10 +145,27 @@ impl Call {
         self.end(hands, now, End::cut("dialog_lost"));
     }
 
-    /// The peer ended the call while its own INVITE was unanswered (RFC 3261 §15.1.2).
+    /// The call ends while a peer's own INVITE is unanswered (RFC 3261 §15.1.2): nothing is left to agree on.
     pub fn drop_reinvite(&mut self, hands: &mut Hands, now: Now, name: LegName) {
         if let Some((server, echo, _)) = self.take_theirs(name) {
             self.refuse_reinvite(hands, now, name, server, &echo, 487);
+        }
+    }
+
+    fn try_reinvite(&self, hands: &mut Hands, now: Now, name: LegName) {
+        let leg = match name {
+            LegName::Caller => Some(&self.caller.leg),
+            LegName::Callee => self.callee.as_ref().map(|callee| &callee.leg),
+        };
+        if let Some(Reinvite::Theirs(server, echo, _)) = leg.map(|leg| &leg.reinvite) {
+            let bytes = echo.response(&Response {
+                status: 100,
+                to_tag: None,
+                contact: None,
+                headers: &[],
+                body: None,
+            });
+            hands.layer.respond(now.at, *server, 100, bytes);
         }
     }
 

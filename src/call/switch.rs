@@ -391,7 +391,6 @@ impl Switch {
     fn bye(&mut self, now: Now, call: &mut Call, name: LegName) {
         let hands = &mut self.hands;
         call.note_message(now.at, name, Heading::In, Method::Bye, None, false);
-        call.drop_reinvite(hands, now, name);
         if name == LegName::Caller && call.caller.invite == InviteState::Pending {
             return call.caller_cancelled(hands, now);
         }

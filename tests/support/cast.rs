@@ -352,6 +352,11 @@ impl<S: Stage> Cast<S> {
         )
     }
 
+    /// What some phone never answered.
+    pub fn owed(&self) -> Option<String> {
+        self.phones.iter().find_map(Phone::owed)
+    }
+
     /// What some phone still waits for.
     pub fn busy(&self) -> Option<String> {
         self.phones.iter().find_map(Phone::busy)

@@ -676,7 +676,9 @@ impl<S: Stage> Play<S> {
         let t1 = self.cast.stage.setup().t1;
         let deadline = self.cast.stage.now() + t1 * 140;
         loop {
-            let busy = self.cast.busy().or_else(|| self.cast.stage.busy());
+            let busy = (self.cast.busy())
+                .or_else(|| self.cast.owed())
+                .or_else(|| self.cast.stage.busy());
             let Some(busy) = busy else { break };
             let now = self.cast.stage.now();
             if now >= deadline {

@@ -212,7 +212,8 @@ impl Phone {
             out: VecDeque::new(),
             serial: 0,
             salt,
-            media_next: 30_000,
+            // Phones behind one gateway share its address.
+            media_next: 30_000 + 400 * (salt as u16 & 0x3F),
         }
     }
 
@@ -692,7 +693,16 @@ impl Phone {
         lost
     }
 
-    /// What this phone still waits for or owes.
+    /// A request of theirs that was never answered.
+    pub fn owed(&self) -> Option<String> {
+        self.calls.iter().enumerate().find_map(|(at, call)| {
+            let owed = call.told.iter().find(|t| t.finals.is_empty())?;
+            let method = owed.request.method();
+            Some(format!("{}.{} never answered {method}", self.name, at + 1))
+        })
+    }
+
+    /// What this phone still waits for.
     pub fn busy(&self) -> Option<String> {
         self.calls.iter().enumerate().find_map(|(at, call)| {
             let asked = call.asked.iter().find(|a| a.repeats.next.is_some());
@@ -701,11 +711,9 @@ impl Phone {
                 .iter()
                 .flat_map(|t| &t.finals)
                 .find(|f| f.repeats.next.is_some());
-            let owed = call.told.iter().find(|t| t.finals.is_empty());
             let what = asked
                 .map(|a| format!("waits for an answer to {}", a.method))
-                .or(unacked.map(|f| format!("waits for the ACK of its {}", f.status)))
-                .or(owed.map(|t| format!("never answered {}", t.request.method())))?;
+                .or(unacked.map(|f| format!("waits for the ACK of its {}", f.status)))?;
             Some(format!("{}.{} {what}", self.name, at + 1))
         })
     }
