@@ -485,6 +485,9 @@ mod tests {
                 door.tell(Message::Stop).expect("there is room");
                 return None;
             }
+            if now.at.as_micros() > PATIENCE.as_micros() as u64 {
+                door.tell(Message::Stop).expect("there is room");
+            }
             out.send(Path::udp(ListenerId(0), nobody), b"lost"[..].into());
             Some(now.at + Duration::from_millis(1))
         });
