@@ -40,17 +40,26 @@ pub fn read(invite: &Message<'_>, trunk: &Trunk, plan: &NumberPlan) -> Result<Ar
     let Some(max_forwards) = max_forwards.checked_sub(1) else {
         return Err(Bounce::status(483));
     };
-    let asserted = invite.values(Name::PAssertedIdentity).filter_map(|value| number_in(value, plan));
+    let asserted = invite
+        .values(Name::PAssertedIdentity)
+        .filter_map(|value| number_in(value, plan));
     let from = number_of_uri(invite.from().uri, plan);
     let caller = trunk.caller_id.iter().find_map(|place| match place {
         CallerFrom::Pai => asserted_number(invite, plan),
         CallerFrom::From => from,
     });
-    let preferred = invite.values(Name::PPreferredIdentity).filter_map(|value| number_in(value, plan));
+    let preferred = invite
+        .values(Name::PPreferredIdentity)
+        .filter_map(|value| number_in(value, plan));
     Ok(Arrival {
         dialled: dialled(invite, trunk, plan),
         caller,
-        identities: from.into_iter().chain(asserted).chain(preferred).take(4).collect(),
+        identities: from
+            .into_iter()
+            .chain(asserted)
+            .chain(preferred)
+            .take(4)
+            .collect(),
         max_forwards,
         offer: offer(invite)?,
     })
@@ -68,11 +77,25 @@ pub fn check_request(request: &Message<'_>) -> Result<(), Bounce> {
     }
     let unknown: Vec<String> = request
         .values(Name::Require)
-        .filter(|tag| !HONOURED.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(tag)))
-        .map(|tag| String::from_utf8_lossy(tag).chars().filter(|c| c.is_ascii_graphic()).take(64).collect())
+        .filter(|tag| {
+            !HONOURED
+                .iter()
+                .any(|known| known.as_bytes().eq_ignore_ascii_case(tag))
+        })
+        .map(|tag| {
+            String::from_utf8_lossy(tag)
+                .chars()
+                .filter(|c| c.is_ascii_graphic())
+                .take(64)
+                .collect()
+        })
         .take(8)
         .collect();
-    if unknown.is_empty() { Ok(()) } else { Err(Bounce::with(420, "Unsupported", unknown.join(", "))) }
+    if unknown.is_empty() {
+        Ok(())
+    } else {
+        Err(Bounce::with(420, "Unsupported", unknown.join(", ")))
+    }
 }
 
 /// The session description in a message's body, if there is one.
@@ -83,13 +106,21 @@ pub fn offer(message: &Message<'_>) -> Result<Option<Session>, Bounce> {
     if message.body().is_empty() {
         return Ok(None);
     }
-    if message.get(Name::ContentEncoding).is_some_and(|e| !e.eq_ignore_ascii_case(b"identity")) {
+    if message
+        .get(Name::ContentEncoding)
+        .is_some_and(|e| !e.eq_ignore_ascii_case(b"identity"))
+    {
         return Err(Bounce::with(415, "Accept-Encoding", "identity".into()));
     }
-    if !message.content_type().is_some_and(|kind| kind.is("application/sdp")) {
+    if !message
+        .content_type()
+        .is_some_and(|kind| kind.is("application/sdp"))
+    {
         return Err(Bounce::with(415, "Accept", "application/sdp".into()));
     }
-    crate::sdp::parse::parse(message.body()).map(Some).map_err(|_| Bounce::status(400))
+    crate::sdp::parse::parse(message.body())
+        .map(Some)
+        .map_err(|_| Bounce::status(400))
 }
 
 fn dialled(invite: &Message<'_>, trunk: &Trunk, plan: &NumberPlan) -> Option<Tel> {
@@ -115,7 +146,9 @@ fn dialled(invite: &Message<'_>, trunk: &Trunk, plan: &NumberPlan) -> Option<Tel
 /// Two PAI values, a SIP and a tel URI of one subscriber, are normal (RFC 3325 §9.1): the first that is a
 /// number counts.
 fn asserted_number(invite: &Message<'_>, plan: &NumberPlan) -> Option<Tel> {
-    invite.values(Name::PAssertedIdentity).find_map(|value| number_in(value, plan))
+    invite
+        .values(Name::PAssertedIdentity)
+        .find_map(|value| number_in(value, plan))
 }
 
 fn number_in(value: &[u8], plan: &NumberPlan) -> Option<Tel> {

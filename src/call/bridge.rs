@@ -30,6 +30,7 @@ struct Side {
     agreed: Option<Agreed>,
     /// Whether the media threads have a flow for it.
     open: Opened,
+    owes: Owes,
     nat: MediaNat,
     media_from: ArrayVec<MediaSource, 4>,
 }
@@ -38,6 +39,20 @@ struct Side {
 enum Opened {
     No,
     Yes,
+}
+
+/// Whether a side's peer has still to answer the offer that we wrote to it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Owes {
+    Nothing,
+    Answer,
+}
+
+/// Whether the call's ports are its own still.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Holding {
+    Ports,
+    Nothing,
 }
 
 /// An offer that one leg made and the other has still to agree to.
@@ -52,6 +67,7 @@ pub struct Crossing {
 #[derive(Debug)]
 pub struct Bridge {
     berth: Option<Berth>,
+    holding: Holding,
     media: MediaConfig,
     sides: Option<[Side; 2]>,
     /// The caller's first offer; `None` if it made none and gets ours.
@@ -64,20 +80,22 @@ pub struct Bridge {
 impl Bridge {
     /// A bridge without ports yet.
     pub fn new(config: &Config) -> Self {
-        Self { berth: None, media: config.media, sides: None, offer: None, crossing: None, talking: None }
+        Self {
+            berth: None,
+            holding: Holding::Nothing,
+            media: config.media,
+            sides: None,
+            offer: None,
+            crossing: None,
+            talking: None,
+        }
     }
 
     /// Takes the call's ports and writes the offer to the called side.
     ///
     /// # Errors
     /// [`Reason::Overload`] when no port is left, [`Reason::Media`] for an offer that we can't take.
-    pub fn begin(
-        &mut self,
-        hands: &mut Hands,
-        now: Instant,
-        offer: Option<Session>,
-        _config: &Config,
-    ) -> Result<(), Reason> {
+    pub fn begin(&mut self, hands: &mut Hands, now: Instant, offer: Option<Session>) -> Result<(), Reason> {
         let offer = offer
             .map(|session| Offer::read(&session, &CodecName::ALL, None))
             .transpose()
@@ -93,18 +111,25 @@ impl Bridge {
         };
         hands.bind_ahead();
         self.berth = Some(berth);
+        self.holding = Holding::Ports;
         let mut side = |port, lines| Side {
             port,
             lines,
             // Four digits at the most: nothing of ours can be taken for a number.
-            origin: Origin { id: u64::from(1_000 + hands.chance.below(9_000)), version: 0 },
+            origin: Origin {
+                id: u64::from(1_000 + hands.chance.below(9_000)),
+                version: 0,
+            },
             written: None,
             agreed: None,
             open: Opened::No,
+            owes: Owes::Nothing,
             nat: MediaNat::default(),
             media_from: ArrayVec::new(),
         };
-        let lines = offer.as_ref().map_or_else(Lines::one, |offer| offer.lines.clone());
+        let lines = offer
+            .as_ref()
+            .map_or_else(Lines::one, |offer| offer.lines.clone());
         self.sides = Some([side(berth.caller(), lines), side(berth.callee(), Lines::one())]);
         self.offer = offer;
         self.write(LegName::Callee, terms);
@@ -147,6 +172,12 @@ impl Bridge {
         };
         if self.description(LegName::Caller).is_none() {
             self.write(LegName::Caller, answer);
+        }
+        if near.is_none()
+            && let Some(caller) = self.side_mut(LegName::Caller)
+            && caller.agreed.is_none()
+        {
+            caller.owes = Owes::Answer;
         }
         self.settle(LegName::Callee, far);
         if let Some(near) = near {
@@ -211,7 +242,21 @@ impl Bridge {
     pub fn offer_anew(&mut self, leg: LegName) {
         if let Some(terms) = self.agreed(leg.other()).map(|far| far.onward(self.agreed(leg))) {
             self.write(leg, terms);
+            if let Some(side) = self.side_mut(leg) {
+                side.owes = Owes::Answer;
+            }
         }
+    }
+
+    /// Whether a leg's ACK has to carry the answer to an offer of ours.
+    pub fn awaits_answer(&self, leg: LegName) -> bool {
+        self.side(leg).is_some_and(|side| side.owes == Owes::Answer)
+    }
+
+    /// Whether the caller's INVITE made an offer: only then may a provisional answer describe media
+    /// (RFC 3261 §13.2.1).
+    pub fn caller_offered(&self) -> bool {
+        self.offer.is_some()
     }
 
     /// The other leg answered a crossing offer: both are settled, and our answer is written.
@@ -219,7 +264,9 @@ impl Bridge {
     /// # Errors
     /// [`Mismatch`]: the leg that offered gets 488.
     pub fn crossed(&mut self, hands: &mut Hands, session: &Session) -> Result<LegName, Mismatch> {
-        let Some(Crossing { from, offer }) = self.crossing.take() else { return Err(Mismatch::NoAudio) };
+        let Some(Crossing { from, offer }) = self.crossing.take() else {
+            return Err(Mismatch::NoAudio);
+        };
         let other = self.side(from.other()).ok_or(Mismatch::NoAudio)?;
         let (terms, _) = other.written.as_ref().ok_or(Mismatch::NoAudio)?;
         let far = terms.check(&other.lines, session)?;
@@ -242,10 +289,15 @@ impl Bridge {
 
     /// The ports on which flows run.
     pub fn open_ports(&self) -> ArrayVec<MediaPort, 2> {
-        self.sides.iter().flatten().filter(|side| side.open == Opened::Yes).map(|side| side.port).collect()
+        self.sides
+            .iter()
+            .flatten()
+            .filter(|side| side.open == Opened::Yes)
+            .map(|side| side.port)
+            .collect()
     }
 
-    /// The call's first port, if it has any.
+    /// The ports that the call has or had.
     pub fn berth(&self) -> Option<Berth> {
         self.berth
     }
@@ -264,12 +316,19 @@ impl Bridge {
 
     /// The call's ports go to rest.
     pub fn give_back(&mut self, hands: &mut Hands, now: Instant) {
-        if let Some(berth) = self.berth.take() {
+        if let (Some(berth), Holding::Ports) = (self.berth, self.holding) {
+            self.holding = Holding::Nothing;
             hands.ports.give_back(now, berth);
         }
     }
 
-    fn answer_offer(&mut self, hands: &mut Hands, leg: LegName, offer: Offer, far: &Agreed) -> Result<(), Mismatch> {
+    fn answer_offer(
+        &mut self,
+        hands: &mut Hands,
+        leg: LegName,
+        offer: Offer,
+        far: &Agreed,
+    ) -> Result<(), Mismatch> {
         let (answer, near) = offer.answer(far)?;
         if let Some(side) = self.side_mut(leg) {
             side.lines = offer.lines;
@@ -283,6 +342,7 @@ impl Bridge {
     fn settle(&mut self, leg: LegName, agreed: Agreed) {
         if let Some(side) = self.side_mut(leg) {
             side.agreed = Some(agreed);
+            side.owes = Owes::Nothing;
         }
     }
 
@@ -304,8 +364,13 @@ impl Bridge {
 
     /// Tells the media threads what both sides have settled.
     fn order_flows(&mut self, hands: &mut Hands) {
-        let Some([caller, callee]) = self.sides.as_mut() else { return };
-        let held = [&caller.agreed, &callee.agreed].into_iter().flatten().any(|agreed| agreed.way != SdpWay::SendRecv);
+        let Some([caller, callee]) = self.sides.as_mut() else {
+            return;
+        };
+        let held = [&caller.agreed, &callee.agreed]
+            .into_iter()
+            .flatten()
+            .any(|agreed| agreed.way != SdpWay::SendRecv);
         let timeout = self.talking.filter(|_| !held);
         let was_open = (caller.open, callee.open);
         let mut order = |near: &mut Side, far: Option<&Agreed>| {
@@ -323,7 +388,9 @@ impl Bridge {
         order(callee, caller.agreed.as_ref());
         let both = (Opened::Yes, Opened::Yes);
         if (caller.open, callee.open) == both && was_open != both {
-            hands.out.push_back(Output::Media(Order::Join(caller.port, callee.port)));
+            hands
+                .out
+                .push_back(Output::Media(Order::Join(caller.port, callee.port)));
         }
     }
 
@@ -362,5 +429,13 @@ fn flow_spec(
         SdpWay::RecvOnly => Way::Receive,
         SdpWay::Inactive => Way::Neither,
     };
-    FlowSpec { remote: agreed.rtp, remote_rtcp: agreed.rtcp, payloads, way, nat, media_from, timeout }
+    FlowSpec {
+        remote: agreed.rtp,
+        remote_rtcp: agreed.rtcp,
+        payloads,
+        way,
+        nat,
+        media_from,
+        timeout,
+    }
 }

@@ -38,7 +38,11 @@ pub fn tries_next(status: u16) -> bool {
 }
 
 fn owns(trunk: &Trunk, number: &Number) -> bool {
-    if number.trunks.is_empty() { trunk.default } else { number.trunks.iter().any(|name| *name == trunk.name) }
+    if number.trunks.is_empty() {
+        trunk.default
+    } else {
+        number.trunks.contains(&trunk.name)
+    }
 }
 
 fn lets_show(trunk: &Trunk, shown: Shown) -> bool {

@@ -113,7 +113,11 @@ impl Forbidden {
         if self.ids.iter().any(|id| holds_id(part, id)) {
             return Err(Hit::Id);
         }
-        if self.numbers.is_empty() || !self.numbers_in(part) { Ok(()) } else { Err(Hit::Number) }
+        if self.numbers.is_empty() || !self.numbers_in(part) {
+            Ok(())
+        } else {
+            Err(Hit::Number)
+        }
     }
 
     /// One pass over the digits. A run counts with and without the separators in it; `%31` is a digit.
@@ -204,9 +208,20 @@ fn stands_as_number(part: &[u8], start: usize, end: usize) -> bool {
 }
 
 fn is_echo(line: &[u8]) -> bool {
-    [&b"Via:"[..], b"From:", b"To:", b"Call-ID:", b"CSeq:", b"Route:", b"Record-Route:"]
-        .iter()
-        .any(|name| line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)))
+    [
+        &b"Via:"[..],
+        b"From:",
+        b"To:",
+        b"Call-ID:",
+        b"CSeq:",
+        b"Route:",
+        b"Record-Route:",
+    ]
+    .iter()
+    .any(|name| {
+        line.get(..name.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(name))
+    })
 }
 
 /// Whether `id` stands in `part` as a whole word (an address must not be found inside a longer one).
@@ -232,19 +247,38 @@ mod tests {
     fn a_number_is_found_in_every_writing() {
         let guard = forbidden("13800000001");
         for text in [
-            "sip:13800000001@h", "+8613800000001", "008613800000001", "013800000001", "8613800000001",
-            "138-0000-0001", "(138) 0000.0001", "%31%33800000001", "s=call 13800000001 5", "x13800000001y",
-            "\"+86 138 0000 0001\"", "tel:+86-138-0000-0001;x",
+            "sip:13800000001@h",
+            "+8613800000001",
+            "008613800000001",
+            "013800000001",
+            "8613800000001",
+            "138-0000-0001",
+            "(138) 0000.0001",
+            "%31%33800000001",
+            "s=call 13800000001 5",
+            "x13800000001y",
+            "\"+86 138 0000 0001\"",
+            "tel:+86-138-0000-0001;x",
         ] {
             let message = format!("INVITE sip:a SIP/2.0\r\nX: {text}\r\n\r\n");
-            assert_eq!(guard.check(message.as_bytes(), Scope::Whole), Err(Hit::Number), "{text}");
+            assert_eq!(
+                guard.check(message.as_bytes(), Scope::Whole),
+                Err(Hit::Number),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn other_digits_pass() {
         let guard = forbidden("13800000001");
-        for text in ["17000000001", "138000000012", "213800000001", "127.0.0.1:5060", "m=audio 20000 RTP/AVP 8 0 101"] {
+        for text in [
+            "17000000001",
+            "138000000012",
+            "213800000001",
+            "127.0.0.1:5060",
+            "m=audio 20000 RTP/AVP 8 0 101",
+        ] {
             assert_eq!(guard.check(text.as_bytes(), Scope::Whole), Ok(()), "{text}");
         }
     }
@@ -252,8 +286,14 @@ mod tests {
     #[test]
     fn a_short_number_is_found_where_a_number_stands_and_not_in_a_length() {
         let guard = forbidden("10086");
-        assert_eq!(guard.check(b"From: <sip:10086@h>", Scope::Whole), Err(Hit::Number));
-        assert_eq!(guard.check(b"From: \"10086\" <sip:x@h>", Scope::Whole), Err(Hit::Number));
+        assert_eq!(
+            guard.check(b"From: <sip:10086@h>", Scope::Whole),
+            Err(Hit::Number)
+        );
+        assert_eq!(
+            guard.check(b"From: \"10086\" <sip:x@h>", Scope::Whole),
+            Err(Hit::Number)
+        );
         assert_eq!(guard.check(b"m=audio 10086 RTP/AVP 8", Scope::Whole), Ok(()));
     }
 
@@ -265,10 +305,17 @@ mod tests {
         guard.known(&[[10, 0, 0, 7].into()]);
         guard.address([10, 0, 0, 1].into());
         guard.address([10, 0, 0, 7].into());
-        assert_eq!(guard.check(b"In-Reply-To: abc-call-id@10.0.0.1\r\n", Scope::Whole), Err(Hit::Id));
+        assert_eq!(
+            guard.check(b"In-Reply-To: abc-call-id@10.0.0.1\r\n", Scope::Whole),
+            Err(Hit::Id)
+        );
         assert_eq!(guard.check(b"c=IN IP4 10.0.0.1\r\n", Scope::Whole), Err(Hit::Id));
         assert_eq!(guard.check(b"c=IN IP4 10.0.0.12\r\n", Scope::Whole), Ok(()));
-        assert_eq!(guard.check(b"c=IN IP4 10.0.0.7\r\n", Scope::Whole), Ok(()), "both sides are there");
+        assert_eq!(
+            guard.check(b"c=IN IP4 10.0.0.7\r\n", Scope::Whole),
+            Ok(()),
+            "both sides are there"
+        );
     }
 
     #[test]
@@ -280,7 +327,11 @@ mod tests {
             "SIP/2.0 180 Ringing\r\nContact: <sip:13900000002@x>\r\n\r\n",
             "SIP/2.0 200 OK\r\nTo: <sip:a>\r\n\r\no=13900000002 1 1 IN IP4 1.2.3.4\r\n",
         ] {
-            assert_eq!(guard.check(leak.as_bytes(), Scope::Ours), Err(Hit::Number), "{leak}");
+            assert_eq!(
+                guard.check(leak.as_bytes(), Scope::Ours),
+                Err(Hit::Number),
+                "{leak}"
+            );
         }
     }
 }

@@ -29,8 +29,6 @@ pub struct CallRef {
 /// What a call can be woken for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CallTimer {
-    /// A caller who is no live party gets the final answer.
-    Stranger,
     /// The called party has rung long enough.
     Ring,
     /// The call has lasted as long as its binding allows.
@@ -71,14 +69,26 @@ const PURPOSES: [Purpose; 8] = [
 
 /// The owner word of a call's transaction.
 pub fn owner(call: CallRef, purpose: Purpose) -> Owner {
-    let place = PURPOSES.iter().position(|p| *p == purpose).unwrap_or(PURPOSES.len() - 1);
+    let place = PURPOSES
+        .iter()
+        .position(|p| *p == purpose)
+        .unwrap_or(PURPOSES.len() - 1);
     Owner((place as u64) << 56 | u64::from(call.generation & 0xFF_FFFF) << 32 | u64::from(call.index))
 }
 
 /// What an owner word stands for.
 pub fn owned(owner: Owner) -> (CallRef, Purpose) {
-    let purpose = PURPOSES.get((owner.0 >> 56) as usize).copied().unwrap_or(Purpose::Other);
-    (CallRef { index: owner.0 as u32, generation: (owner.0 >> 32) as u32 & 0xFF_FFFF }, purpose)
+    let purpose = PURPOSES
+        .get((owner.0 >> 56) as usize)
+        .copied()
+        .unwrap_or(Purpose::Other);
+    (
+        CallRef {
+            index: owner.0 as u32,
+            generation: (owner.0 >> 32) as u32 & 0xFF_FFFF,
+        },
+        purpose,
+    )
 }
 
 /// The means of one shard.
@@ -124,7 +134,10 @@ impl Hands {
 
     /// Sends a message that belongs to no transaction (ACK of a 2xx, a stateless answer).
     pub fn send(&mut self, to: Path, bytes: Vec<u8>) {
-        self.out.push_back(Output::Send { to, bytes: bytes.into_boxed_slice() });
+        self.out.push_back(Output::Send {
+            to,
+            bytes: bytes.into_boxed_slice(),
+        });
     }
 
     /// Counts something.
@@ -153,15 +166,24 @@ impl Hands {
 
 /// The listener that a message of ours leaves by.
 pub fn listener(config: &Config, id: ListenerId) -> &Listener {
-    config.listeners.iter().find(|l| l.id == id).unwrap_or(&config.listeners[0])
+    config
+        .listeners
+        .iter()
+        .find(|l| l.id == id)
+        .unwrap_or(&config.listeners[0])
 }
 
 /// The listener for a new request towards `gateway`: the trunk's own, else the first of the same transport
 /// and address family.
-pub fn listener_towards<'c>(config: &'c Config, wanted: Option<ListenerId>, gateway: SocketAddr) -> &'c Listener {
+pub fn listener_towards(config: &Config, wanted: Option<ListenerId>, gateway: SocketAddr) -> &Listener {
     wanted
         .and_then(|id| config.listeners.iter().find(|l| l.id == id))
-        .or_else(|| config.listeners.iter().find(|l| l.address.is_ipv4() == gateway.is_ipv4()))
+        .or_else(|| {
+            config
+                .listeners
+                .iter()
+                .find(|l| l.address.is_ipv4() == gateway.is_ipv4())
+        })
         .unwrap_or(&config.listeners[0])
 }
 
@@ -171,7 +193,10 @@ mod tests {
 
     #[test]
     fn an_owner_word_gives_back_its_call_and_purpose() {
-        let call = CallRef { index: u32::MAX, generation: 0xAB_CDEF };
+        let call = CallRef {
+            index: u32::MAX,
+            generation: 0xAB_CDEF,
+        };
         for purpose in PURPOSES {
             assert_eq!(owned(owner(call, purpose)), (call, purpose));
         }

@@ -1,8 +1,18 @@
 //! Floor 3, the switch: calls, legs, trunks. Pure: [`port::Input`] goes in, [`port::Output`] comes out.
 
+pub mod arrive;
+pub mod bridge;
 pub mod cdr;
 pub mod config;
+pub mod failover;
+pub mod guard;
+pub mod hands;
+pub mod leg;
 pub mod media;
+pub mod overload;
+pub mod phase;
 pub mod port;
 pub mod refusal;
+pub mod reinvite;
+pub mod switch;
 pub mod trunk;

@@ -49,17 +49,32 @@ pub struct End {
 impl End {
     /// One of the parties hung up.
     pub const fn hung_up(by: ReleasedBy) -> Self {
-        Self { by, refusal: None, cause: None, status: 487 }
+        Self {
+            by,
+            refusal: None,
+            cause: None,
+            status: 487,
+        }
     }
 
     /// The attempt failed for this reason.
     pub fn failed(reason: Reason) -> Self {
-        Self { by: ReleasedBy::Server, refusal: Some(reason), cause: None, status: refusal::status(reason) }
+        Self {
+            by: ReleasedBy::Server,
+            refusal: Some(reason),
+            cause: None,
+            status: refusal::status(reason),
+        }
     }
 
     /// We cut a conversation.
     pub const fn cut(cause: &'static str) -> Self {
-        Self { by: ReleasedBy::Server, refusal: None, cause: Some(cause), status: 500 }
+        Self {
+            by: ReleasedBy::Server,
+            refusal: None,
+            cause: Some(cause),
+            status: 500,
+        }
     }
 }
 
@@ -99,13 +114,16 @@ impl Call {
     /// Begins to call the other party: media ports, journal, the callee's INVITE.
     pub fn connect(&mut self, hands: &mut Hands, now: Now, arrival: Arrival, plan: Plan) {
         self.forbid(&arrival, &plan);
-        let ring = plan.binding().terms.ring_timeout.unwrap_or(self.config.ring_timeout);
+        let ring = plan
+            .binding()
+            .terms
+            .ring_timeout
+            .unwrap_or(self.config.ring_timeout);
         self.plan = Some(plan);
-        if let Err(reason) = self.bridge.begin(hands, now.at, arrival.offer, &self.config) {
+        if let Err(reason) = self.bridge.begin(hands, now.at, arrival.offer) {
             self.end(hands, now, End::failed(reason));
             return;
         }
-        hands.out.push_back(Output::Journal(CallEntry::Arrived(self.record.clone())));
         self.clock = Some(hands.wake(self.me, now.at + ring, CallTimer::Ring));
         self.dial(hands, now, arrival.max_forwards);
     }
@@ -116,7 +134,11 @@ impl Call {
         let binding = plan.binding();
         let consented = matches!(plan.shown(), crate::base::number::Shown::Real(..));
         if !consented {
-            let own = if binding.a == plan.called() { binding.b } else { binding.a };
+            let own = if binding.a == plan.called() {
+                binding.b
+            } else {
+                binding.a
+            };
             self.not_to_callee.number(own, numbers);
             for identity in &arrival.identities {
                 let identity = crate::base::number::RealNumber::new(*identity);
@@ -141,17 +163,27 @@ impl Call {
     /// The egress guard stopped a message: the call ends, and somebody should hear of it.
     pub fn guard_hit(&mut self, hands: &mut Hands, now: Now) {
         hands.note(Note::GuardHit);
-        let end = if self.record.answered_at.is_some() { End::cut("guard") } else { End::failed(Reason::Internal) };
+        let end = if self.record.answered_at.is_some() {
+            End::cut("guard")
+        } else {
+            End::failed(Reason::Internal)
+        };
         self.end(hands, now, end);
     }
 
     /// The conversation begins.
     pub fn answered(&mut self, hands: &mut Hands, now: Now) {
         self.record.answered_at = Some(now.wall);
-        hands.out.push_back(Output::Journal(CallEntry::Answered { call_id: self.record.call_id, at: now.wall }));
+        hands.out.push_back(Output::Journal(CallEntry::Answered {
+            call_id: self.record.call_id,
+            at: now.wall,
+        }));
         self.tell(hands, now, EventKind::Answered);
         self.stop_clock(hands);
-        let most = self.plan.as_ref().and_then(|plan| plan.binding().terms.max_duration);
+        let most = self
+            .plan
+            .as_ref()
+            .and_then(|plan| plan.binding().terms.max_duration);
         if let Some(most) = most {
             self.clock = Some(hands.wake(self.me, now.at + most, CallTimer::MaxDuration));
         }
@@ -169,9 +201,7 @@ impl Call {
         record.released_by = end.by;
         record.end_cause = end.cause.map(str::to_owned);
         if let Some(answered_at) = record.answered_at {
-            // A started second counts.
-            let ms = now.wall.since(answered_at).as_millis();
-            record.billable_s = u64::try_from(ms.div_ceil(1_000)).unwrap_or(u64::MAX);
+            record.billable_s = now.wall.since(answered_at).as_secs();
             record.sip_status = 200;
             record.q850_cause = if end.cause.is_some() { 31 } else { 16 };
         } else {
@@ -182,9 +212,12 @@ impl Call {
         }
         self.end_caller(hands, now, end.status);
         self.end_callee(hands, now);
-        let flows = self.bridge.close(hands);
-        self.recorded = Recorded::Awaiting(flows);
-        if flows == 0 {
+        let flows = self.bridge.open_ports();
+        hands
+            .out
+            .extend(flows.iter().map(|port| Output::Media(Order::Close(*port))));
+        self.recorded = Recorded::Awaiting(flows.len() as u8);
+        if flows.is_empty() {
             self.finish_record(hands, now);
         } else {
             self.counts_timer = Some(hands.wake(self.me, now.at + MEDIA_COUNTS_WAIT, CallTimer::Counts));
@@ -193,8 +226,12 @@ impl Call {
 
     /// A flow of this call has told its counts.
     pub fn counted(&mut self, hands: &mut Hands, now: Now, port: MediaPort, counts: Counts) {
-        let Recorded::Awaiting(left) = self.recorded else { return };
-        let Some(leg) = self.bridge.leg_of(port) else { return };
+        let Recorded::Awaiting(left) = self.recorded else {
+            return;
+        };
+        let Some(leg) = self.bridge.leg_of(port) else {
+            return;
+        };
         let media = match leg {
             LegName::Caller => &mut self.record.media.caller,
             LegName::Callee => &mut self.record.media.callee,
@@ -222,8 +259,17 @@ impl Call {
             hands.timers.cancel(timer);
         }
         self.bridge.give_back(hands, now.at);
-        self.tell(hands, now, EventKind::Ended { status: self.record.sip_status, refusal: self.record.refusal });
-        hands.out.push_back(Output::Cdr(self.record.clone(), self.trace.clone()));
+        self.tell(
+            hands,
+            now,
+            EventKind::Ended {
+                status: self.record.sip_status,
+                refusal: self.record.refusal,
+            },
+        );
+        hands
+            .out
+            .push_back(Output::Cdr(self.record.clone(), self.trace.clone()));
     }
 
     /// Whether nothing is left to do for this call.
@@ -231,7 +277,10 @@ impl Call {
         let callee_done = self.callee.as_ref().is_none_or(|callee| match callee.state {
             CalleeState::Over => true,
             CalleeState::Answered => callee.leg.bye == Bye::Done,
-            CalleeState::Calling | CalleeState::Proceeding | CalleeState::CancelWanted | CalleeState::Cancelled => false,
+            CalleeState::Calling
+            | CalleeState::Proceeding
+            | CalleeState::CancelWanted
+            | CalleeState::Cancelled => false,
         });
         let caller_done = match self.caller.invite {
             InviteState::Pending => false,
@@ -244,7 +293,10 @@ impl Call {
     /// Forgets everything that the shard keeps for this call.
     pub fn forget(mut self, hands: &mut Hands) {
         self.stop_clock(hands);
-        let legs = [Some(&mut self.caller.leg), self.callee.as_mut().map(|callee| &mut callee.leg)];
+        let legs = [
+            Some(&mut self.caller.leg),
+            self.callee.as_mut().map(|callee| &mut callee.leg),
+        ];
         for leg in legs.into_iter().flatten() {
             if let Some(unacked) = leg.unacked.take() {
                 hands.timers.cancel(unacked.timer);
@@ -287,7 +339,12 @@ impl Call {
         let cseq = dialog.next_cseq();
         let bytes = dialog.request(Method::Bye, cseq, &hands.branch(), sent_by, None, &[], None, 70);
         let to = dialog.next_hop();
-        let sent = hands.layer.request(now.at, to, super::hands::owner(me, super::hands::Purpose::Bye(name)), bytes);
+        let sent = hands.layer.request(
+            now.at,
+            to,
+            super::hands::owner(me, super::hands::Purpose::Bye(name)),
+            bytes,
+        );
         leg.bye = if sent.is_some() { Bye::Sent } else { Bye::Done };
         self.note_message(now.at, name, Heading::Out, Method::Bye, None, false);
     }
@@ -310,13 +367,24 @@ impl Call {
         sdp: bool,
     ) {
         if self.trace.len() < TRACE_LINES_MAX {
-            self.trace.push(TraceLine { at, leg, heading, method, status, sdp });
+            self.trace.push(TraceLine {
+                at,
+                leg,
+                heading,
+                method,
+                status,
+                sdp,
+            });
         }
     }
 
     /// Tells the world what happened.
     pub fn tell(&self, hands: &mut Hands, now: Now, what: EventKind) {
-        hands.out.push_back(Output::Event(Event { call_id: self.record.call_id, at: now.wall, what }));
+        hands.out.push_back(Output::Event(Event {
+            call_id: self.record.call_id,
+            at: now.wall,
+            what,
+        }));
     }
 
     /// The call as a listing shows it.
@@ -334,7 +402,9 @@ impl Call {
             "arrived"
         };
         let masked = |number: &Option<crate::base::number::Digits>| {
-            number.map_or(String::new(), |n| crate::base::redact::Masked(n.trim_start_matches('+')).to_string())
+            number.map_or(String::new(), |n| {
+                crate::base::redact::Masked(n.trim_start_matches('+')).to_string()
+            })
         };
         CallView {
             call_id: record.call_id,
@@ -352,16 +422,5 @@ impl Call {
         if let Some(timer) = self.clock.take() {
             hands.timers.cancel(timer);
         }
-    }
-}
-
-impl Bridge {
-    /// Stops the flows; so many will tell their counts.
-    fn close(&mut self, hands: &mut Hands) -> u8 {
-        let ports = self.open_ports();
-        for port in &ports {
-            hands.out.push_back(Output::Media(Order::Close(*port)));
-        }
-        ports.len() as u8
     }
 }

@@ -20,7 +20,14 @@ const RETRY_AFTER: &str = "5";
 
 impl Call {
     /// A peer sent an INVITE within its leg.
-    pub fn reinvited(&mut self, hands: &mut Hands, now: Now, name: LegName, server: ServerId, came: &Came<'_, '_>) {
+    pub fn reinvited(
+        &mut self,
+        hands: &mut Hands,
+        now: Now,
+        name: LegName,
+        server: ServerId,
+        came: &Came<'_, '_>,
+    ) {
         let invite = came.invite;
         let has_body = !invite.body().is_empty();
         self.note_message(now.at, name, Heading::In, Method::Invite, None, has_body);
@@ -42,7 +49,10 @@ impl Call {
         let session = match arrive::check_request(invite).and_then(|()| arrive::offer(invite)) {
             Ok(session) => session,
             Err(bounce) => {
-                let header = bounce.header.as_ref().map(|(name, value)| (*name, value.as_str()));
+                let header = bounce
+                    .header
+                    .as_ref()
+                    .map(|(name, value)| (*name, value.as_str()));
                 return self.bounce(hands, now, server, came, bounce.status, header);
             }
         };
@@ -105,7 +115,9 @@ impl Call {
             Ok(_) | Err(_) => false,
         };
         let asker = name.other();
-        let Some((server, echo, cseq)) = self.take_theirs(asker) else { return };
+        let Some((server, echo, cseq)) = self.take_theirs(asker) else {
+            return;
+        };
         if crossed {
             return self.answer_reinvite(hands, now, asker, server, cseq, &echo);
         }
@@ -157,22 +169,42 @@ impl Call {
         let contact = format!("<sip:{sent_by}>");
         let Some(dialog) = leg.dialog.as_mut() else { return };
         let cseq = dialog.next_cseq();
-        let body = Body { content_type: "application/sdp", bytes: &sdp };
+        let body = Body {
+            content_type: "application/sdp",
+            bytes: &sdp,
+        };
         let headers = [("Allow", super::leg::ALLOW)];
         let branch = hands.branch();
         let bytes = dialog.request(
-            Method::Invite, cseq, &branch, sent_by, Some(contact.as_bytes()), &headers, Some(body), 70,
+            Method::Invite,
+            cseq,
+            &branch,
+            sent_by,
+            Some(contact.as_bytes()),
+            &headers,
+            Some(body),
+            70,
         );
         let to = dialog.next_hop();
         leg.reinvite = Reinvite::Ours;
         if !self.may_send(name, &bytes, Scope::Ours) {
             return self.guard_hit(hands, now);
         }
-        hands.layer.request(now.at, to, owner(me, Purpose::Reinvite(name)), bytes);
+        hands
+            .layer
+            .request(now.at, to, owner(me, Purpose::Reinvite(name)), bytes);
         self.note_message(now.at, name, Heading::Out, Method::Invite, None, true);
     }
 
-    fn answer_reinvite(&mut self, hands: &mut Hands, now: Now, name: LegName, server: ServerId, cseq: u32, echo: &Echo) {
+    fn answer_reinvite(
+        &mut self,
+        hands: &mut Hands,
+        now: Now,
+        name: LegName,
+        server: ServerId,
+        cseq: u32,
+        echo: &Echo,
+    ) {
         let config = self.config.clone();
         let Some(leg) = self.leg(name) else { return };
         let contact = format!("<sip:{}>", listener(&config, leg.listener).advertised);
@@ -182,7 +214,10 @@ impl Call {
             to_tag: None,
             contact: Some(contact.as_bytes()),
             headers: &[("Allow", super::leg::ALLOW)],
-            body: Some(Body { content_type: "application/sdp", bytes: sdp }),
+            body: Some(Body {
+                content_type: "application/sdp",
+                bytes: sdp,
+            }),
         });
         if !self.may_send(name, &bytes, Scope::Ours) {
             return self.guard_hit(hands, now);
@@ -190,8 +225,22 @@ impl Call {
         self.send_2xx(hands, now, name, server, cseq, bytes);
     }
 
-    fn refuse_reinvite(&mut self, hands: &mut Hands, now: Now, name: LegName, server: ServerId, echo: &Echo, status: u16) {
-        let bytes = echo.response(&Response { status, to_tag: None, contact: None, headers: &[], body: None });
+    fn refuse_reinvite(
+        &mut self,
+        hands: &mut Hands,
+        now: Now,
+        name: LegName,
+        server: ServerId,
+        echo: &Echo,
+        status: u16,
+    ) {
+        let bytes = echo.response(&Response {
+            status,
+            to_tag: None,
+            contact: None,
+            headers: &[],
+            body: None,
+        });
         hands.layer.respond(now.at, server, status, bytes);
         self.note_message(now.at, name, Heading::Out, Method::Invite, Some(status), false);
     }
@@ -206,7 +255,13 @@ impl Call {
         header: Option<(&str, &str)>,
     ) {
         let headers: arrayvec::ArrayVec<(&str, &str), 1> = header.into_iter().collect();
-        let response = Response { status, to_tag: None, contact: None, headers: &headers, body: None };
+        let response = Response {
+            status,
+            to_tag: None,
+            contact: None,
+            headers: &headers,
+            body: None,
+        };
         let bytes = crate::sip::build::response(came.invite.head(), came.source, &response);
         hands.layer.respond(now.at, server, status, bytes);
     }

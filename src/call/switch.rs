@@ -1,7 +1,7 @@
 //! The corridor: every input comes in here, is taken to the room that knows, and every output leaves here.
 //! Rooms are called by it, never by each other's doors.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::arrive;
@@ -10,14 +10,14 @@ use super::cdr::{self, CallerKind, Cdr, ReleasedBy};
 use super::config::{Config, Strangers};
 use super::guard::Forbidden;
 use super::hands::{CallRef, CallTimer, Hands, Purpose, listener, owned, owner};
-use super::leg::callee::CalleeState;
 use super::leg::caller::{Caller, InviteState};
 use super::leg::{ALLOW, Bye, Echo, Leg};
 use super::media::{Berth, MediaPort, Ports, Report};
 use super::overload::{self, Door, Load};
 use super::phase::{Call, End, Recorded};
 use super::port::{
-    Answer, CallView, Command, EventKind, Found, Heading, Input, LegName, Note, Output, Records, Why,
+    Answer, CallView, Command, Event, EventKind, Found, Heading, Input, LegName, Note, Output, Records,
+    TraceLine, Why,
 };
 use super::refusal::{self, Bounce};
 use super::reinvite::Came;
@@ -29,15 +29,18 @@ use crate::base::number::RealNumber;
 use crate::base::shard::Shard;
 use crate::base::time::{Instant, Now};
 use crate::base::timer::Timers;
+use crate::masking::binding::Party;
 use crate::masking::reason::Reason;
-use crate::masking::route::{self, Attempt, Decision, Party, Plan, Refusal};
+use crate::masking::route::{self, Attempt, Decision, Plan};
 use crate::masking::table::Table;
 use crate::sip::build::{self, Response};
 use crate::sip::dialog::{Dialog, Sequence};
 use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::path::Path;
-use crate::sip::transaction::{self, InviteSide, Layer, Owner, Received, ServerId};
+use crate::sip::transaction::{
+    self, BaseTimers, InviteState as InviteSide, Layer, Owner, Received, ServerId,
+};
 
 /// One shard's switch: the whole server, to the simulator.
 pub struct Switch {
@@ -50,8 +53,17 @@ pub struct Switch {
     live: usize,
     by_id: HashMap<Id, CallRef, ahash::RandomState>,
     by_berth: HashMap<Berth, CallRef, ahash::RandomState>,
+    late: VecDeque<Late>,
     door: Door,
     records: Records,
+}
+
+/// The answer to somebody who is no live party: it waits for its fixed offset from arrival.
+struct Late {
+    at: Instant,
+    server: ServerId,
+    status: u16,
+    bytes: Vec<u8>,
 }
 
 impl Switch {
@@ -59,10 +71,14 @@ impl Switch {
     pub fn new(config: Arc<Config>, table: Arc<Table>, shard: Shard, mut chance: Chance) -> Self {
         let seeds = [chance.bits(), chance.bits(), chance.bits(), chance.bits()];
         let state = || ahash::RandomState::with_seeds(seeds[0], seeds[1], seeds[2], seeds[3]);
-        let timers = transaction::Intervals { t1: config.timers.t1, t2: config.timers.t2, t4: config.timers.t4 };
+        let timers = BaseTimers {
+            t1: config.timers.t1,
+            t2: config.timers.t2,
+            t4: config.timers.t4,
+        };
         let media = config.media;
         let mut hands = Hands {
-            layer: Layer::new(timers),
+            layer: Layer::keyed(timers, seeds),
             out: Default::default(),
             timers: Timers::default(),
             ports: Ports::slice(media.port_first, media.port_last, shard.index, shard.count),
@@ -81,6 +97,7 @@ impl Switch {
             live: 0,
             by_id: HashMap::with_hasher(state()),
             by_berth: HashMap::with_hasher(state()),
+            late: VecDeque::new(),
             door: Door::Open,
             records: Records::Kept,
         }
@@ -107,7 +124,11 @@ impl Switch {
 
     /// When [`Input::Timeout`] is due.
     pub fn timeout(&self) -> Option<Instant> {
-        [self.hands.timers.next(), self.hands.layer.timeout()].into_iter().flatten().min()
+        let late = self.late.front().map(|late| late.at);
+        [self.hands.timers.next(), self.hands.layer.timeout(), late]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether no call, transaction, timer, dialog or port in use remains.
@@ -119,6 +140,7 @@ impl Switch {
             && self.hands.ports.in_use() == 0
             && self.by_id.is_empty()
             && self.by_berth.is_empty()
+            && self.late.is_empty()
     }
 
     /// Live calls.
@@ -137,7 +159,13 @@ impl Switch {
                     && trunk::of_source(&self.config.trunks, path.remote.ip()).is_some()
                 {
                     let to_tag = self.hands.token();
-                    let response = Response { status, to_tag: Some(&to_tag), contact: None, headers: &[], body: None };
+                    let response = Response {
+                        status,
+                        to_tag: Some(&to_tag),
+                        contact: None,
+                        headers: &[],
+                        body: None,
+                    };
                     let bytes = build::response(&head, path.remote, &response);
                     self.hands.send(build::reply_path(&head, path), bytes);
                 }
@@ -151,7 +179,9 @@ impl Switch {
     }
 
     fn response(&mut self, now: Now, message: &Message<'_>) {
-        let Some(answer) = self.hands.layer.receive_response(now.at, message) else { return };
+        let Some(answer) = self.hands.layer.receive_response(now.at, message) else {
+            return;
+        };
         let (me, purpose) = owned(answer.owner);
         let is_final = message.status().unwrap_or(0) >= 200;
         let Some(mut call) = self.take(me) else { return };
@@ -172,7 +202,8 @@ impl Switch {
 
     fn request(&mut self, now: Now, path: Path, message: &Message<'_>) {
         let in_dialog = message.to().tag().is_some();
-        let known_dialog = in_dialog && Dialog::id_of(message).is_some_and(|id| self.hands.dialogs.contains_key(&id));
+        let known_dialog =
+            in_dialog && Dialog::id_of(message).is_some_and(|id| self.hands.dialogs.contains_key(&id));
         // In-dialog messages pass by dialog match even if their trunk has left the conf.
         if !known_dialog && trunk::of_source(&self.config.trunks, path.remote.ip()).is_none() {
             return self.stranger(path, message);
@@ -198,9 +229,20 @@ impl Switch {
             (Strangers::Silence, _) | (Strangers::Forbid, Method::Ack) => {}
             (
                 Strangers::Forbid,
-                Method::Invite | Method::Bye | Method::Cancel | Method::Options | Method::Register | Method::Prack
-                | Method::Subscribe | Method::Notify | Method::Publish | Method::Info | Method::Refer
-                | Method::Message | Method::Update | Method::Unknown,
+                Method::Invite
+                | Method::Bye
+                | Method::Cancel
+                | Method::Options
+                | Method::Register
+                | Method::Prack
+                | Method::Subscribe
+                | Method::Notify
+                | Method::Publish
+                | Method::Info
+                | Method::Refer
+                | Method::Message
+                | Method::Update
+                | Method::Unknown,
             ) => self.stateless(path, message, &Bounce::status(403)),
         }
     }
@@ -215,10 +257,18 @@ impl Switch {
 
     fn bounce_bytes(&mut self, path: Path, message: &Message<'_>, bounce: &Bounce) -> Vec<u8> {
         let to_tag = self.hands.token();
-        let headers: arrayvec::ArrayVec<(&str, &str), 1> =
-            bounce.header.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let response =
-            Response { status: bounce.status, to_tag: Some(&to_tag), contact: None, headers: &headers, body: None };
+        let headers: arrayvec::ArrayVec<(&str, &str), 1> = bounce
+            .header
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        let response = Response {
+            status: bounce.status,
+            to_tag: Some(&to_tag),
+            contact: None,
+            headers: &headers,
+            body: None,
+        };
         build::response(message.head(), path.remote, &response)
     }
 
@@ -236,8 +286,15 @@ impl Switch {
             },
             // RFC 3261 §15.1.2, §9.2: a BYE or CANCEL that matches nothing.
             Method::Bye | Method::Cancel | Method::Ack => Bounce::status(481),
-            Method::Register | Method::Prack | Method::Subscribe | Method::Notify | Method::Publish | Method::Info
-            | Method::Refer | Method::Message | Method::Update => Bounce::with(405, "Allow", ALLOW.into()),
+            Method::Register
+            | Method::Prack
+            | Method::Subscribe
+            | Method::Notify
+            | Method::Publish
+            | Method::Info
+            | Method::Refer
+            | Method::Message
+            | Method::Update => Bounce::with(405, "Allow", ALLOW.into()),
             Method::Unknown => Bounce::with(501, "Allow", ALLOW.into()),
         };
         self.bounce(now, path, server, message, &bounce);
@@ -250,7 +307,13 @@ impl Switch {
             Door::Draining => 503,
         };
         let headers = [("Allow", ALLOW), ("Accept", "application/sdp")];
-        let response = Response { status, to_tag: Some(&to_tag), contact: None, headers: &headers, body: None };
+        let response = Response {
+            status,
+            to_tag: Some(&to_tag),
+            contact: None,
+            headers: &headers,
+            body: None,
+        };
         let bytes = build::response(message.head(), path.remote, &response);
         self.hands.layer.respond(now.at, server, status, bytes);
     }
@@ -264,7 +327,10 @@ impl Switch {
         let Some(mut call) = self.take(me) else {
             return self.bounce(now, path, server, message, &Bounce::status(481));
         };
-        let in_order = call.leg(name).and_then(|leg| leg.dialog.as_mut()).map(|d| d.accept(message.cseq().number));
+        let in_order = call
+            .leg(name)
+            .and_then(|leg| leg.dialog.as_mut())
+            .map(|d| d.accept(message.cseq().number));
         if in_order != Some(Sequence::InOrder) {
             // RFC 3261 §12.2.2
             self.put_back(call);
@@ -272,21 +338,51 @@ impl Switch {
         }
         match message.method() {
             Method::Bye => {
-                let response = Response { status: 200, to_tag: None, contact: None, headers: &[], body: None };
+                let response = Response {
+                    status: 200,
+                    to_tag: None,
+                    contact: None,
+                    headers: &[],
+                    body: None,
+                };
                 let bytes = build::response(message.head(), path.remote, &response);
                 self.hands.layer.respond(now.at, server, 200, bytes);
                 self.bye(now, &mut call, name);
             }
             Method::Invite => {
-                let came = Came { invite: message, source: path.remote };
+                let came = Came {
+                    invite: message,
+                    source: path.remote,
+                };
                 call.reinvited(&mut self.hands, now, name, server, &came);
             }
             Method::Options => self.options(now, path, server, message),
-            Method::Ack | Method::Cancel | Method::Register | Method::Prack | Method::Subscribe | Method::Notify
-            | Method::Publish | Method::Info | Method::Refer | Method::Message | Method::Update => {
-                self.bounce(now, path, server, message, &Bounce::with(405, "Allow", ALLOW.into()));
+            Method::Ack
+            | Method::Cancel
+            | Method::Register
+            | Method::Prack
+            | Method::Subscribe
+            | Method::Notify
+            | Method::Publish
+            | Method::Info
+            | Method::Refer
+            | Method::Message
+            | Method::Update => {
+                self.bounce(
+                    now,
+                    path,
+                    server,
+                    message,
+                    &Bounce::with(405, "Allow", ALLOW.into()),
+                );
             }
-            Method::Unknown => self.bounce(now, path, server, message, &Bounce::with(501, "Allow", ALLOW.into())),
+            Method::Unknown => self.bounce(
+                now,
+                path,
+                server,
+                message,
+                &Bounce::with(501, "Allow", ALLOW.into()),
+            ),
         }
         self.put_back(call);
     }
@@ -363,95 +459,144 @@ impl Switch {
 
     fn invite(&mut self, now: Now, path: Path, server: ServerId, message: &Message<'_>) {
         let config = self.config.clone();
-        let Some(trunk) = trunk::of_source(&config.trunks, path.remote.ip()) else { return };
-        let load =
-            Load { door: self.door, records: self.records, calls: self.live, calls_max: config.calls_max };
+        let Some(trunk) = trunk::of_source(&config.trunks, path.remote.ip()) else {
+            return;
+        };
+        let load = Load {
+            door: self.door,
+            records: self.records,
+            calls: self.live,
+            calls_max: config.calls_max,
+        };
         let admitted = overload::admit(load);
         if admitted.is_err() && self.records == Records::Full {
             // Without room for a record there is no attempt: every attempt has one.
             self.hands.note(Note::Shed);
             return self.bounce(now, path, server, message, &shed());
         }
-        let tag = self.hands.token();
-        let (Some(echo), Some(dialog)) = (Echo::of(message, path.remote), Dialog::uas(message, &tag, path)) else {
-            return self.bounce(now, path, server, message, &Bounce::status(400));
-        };
         let arrival = match arrive::read(message, trunk, &config.numbers) {
             Ok(arrival) => arrival,
             Err(bounce) => return self.bounce(now, path, server, message, &bounce),
         };
         let Some(dialled) = arrival.dialled else {
-            return self.late_bounce(now, server, tag, path, echo, dialog, message);
+            return self.refuse(now, path, server, message, None, Reason::NotOurs);
         };
-        let attempt = Attempt { dialled, caller: arrival.caller, arrived: now.wall };
+        let attempt = Attempt {
+            dialled,
+            caller: arrival.caller,
+            arrived: now.wall,
+        };
         let decision = route::route(&self.table, &attempt);
-        if let Decision::Refuse(Refusal { number: None, .. }) = &decision {
-            return self.late_bounce(now, server, tag, path, echo, dialog, message);
-        }
         let record = self.draft(now, trunk, message, &attempt, &decision);
+        let plan = match (admitted, decision) {
+            (Ok(()), Decision::Connect(plan)) => plan,
+            (Ok(()), Decision::Refuse(refusal)) => {
+                return self.refuse(now, path, server, message, record, refusal.reason);
+            }
+            // What stands above overload in the order of judgement is said first.
+            (Err(load), Decision::Refuse(refusal)) if refusal.reason < load => {
+                return self.refuse(now, path, server, message, record, refusal.reason);
+            }
+            (Err(load), Decision::Connect(_) | Decision::Refuse(_)) => {
+                self.hands.note(Note::Shed);
+                return self.refuse(now, path, server, message, record, load);
+            }
+        };
+        let tag = self.hands.token();
+        let (Some(echo), Some(dialog)) = (Echo::of(message, path.remote), Dialog::uas(message, &tag, path))
+        else {
+            return self.bounce(now, path, server, message, &Bounce::status(400));
+        };
+        let Some(record) = record else { return };
         let mut call = self.place(now, record, server, tag, path, echo, dialog, message);
-        call.note_message(now.at, LegName::Caller, Heading::In, Method::Invite, None, !message.body().is_empty());
+        call.note_message(
+            now.at,
+            LegName::Caller,
+            Heading::In,
+            Method::Invite,
+            None,
+            !message.body().is_empty(),
+        );
         call.tell(&mut self.hands, now, EventKind::Arrived);
         call.not_to_callee.id(message.call_id());
         if let Some(tag) = message.from().tag() {
             call.not_to_callee.id(tag);
         }
         call.not_to_callee.address(path.remote.ip());
-        if let Some(media) = arrival.offer.as_ref().and_then(|s| s.media.iter().find_map(|m| m.address)) {
+        if let Some(media) = arrival
+            .offer
+            .as_ref()
+            .and_then(|s| s.media.iter().find_map(|m| m.address))
+        {
             call.not_to_callee.address(media);
             call.not_to_caller.known(&[media]);
         }
+        // RFC 3261 §8.2.6.1: 100 at once, so that the INVITE isn't repeated meanwhile.
+        call.progress_to_caller(&mut self.hands, now, 100, super::leg::caller::Sdp::Without);
+        self.hands.collect_sends();
+        call.connect(&mut self.hands, now, arrival, plan);
         call.bridge.learn_by(LegName::Caller, trunk);
-        match (admitted, decision) {
-            (Err(reason), _) => {
-                self.hands.note(Note::Shed);
-                self.refuse(&mut call, now, reason);
-            }
-            (Ok(()), Decision::Refuse(refusal)) => self.refuse(&mut call, now, refusal.reason),
-            (Ok(()), Decision::Connect(plan)) => {
-                // RFC 3261 §8.2.6.1: 100 at once, so that the INVITE isn't repeated meanwhile.
-                call.progress_to_caller(&mut self.hands, now, 100, super::leg::caller::Sdp::Without);
-                self.hands.collect_sends();
-                call.connect(&mut self.hands, now, arrival, plan);
-                call.bridge.learn_by(LegName::Caller, trunk);
-                if let Some(berth) = call.bridge.berth() {
-                    self.by_berth.insert(berth, call.me);
-                }
-            }
+        if let Some(berth) = call.bridge.berth() {
+            self.by_berth.insert(berth, call.me);
         }
         self.put_back(call);
     }
 
-    /// A number that is none of ours gets the face that every stranger gets; no record is made.
-    #[allow(clippy::too_many_arguments)] // one caller; the parts of an INVITE that is half taken in
-    fn late_bounce(
+    /// Refuses an attempt: its record goes out, if it was one on a number of ours, and the answer. Whoever
+    /// is no live party hears the same, at the same offset from arrival, whatever the reason.
+    fn refuse(
         &mut self,
         now: Now,
-        server: ServerId,
-        tag: super::hands::Token,
         path: Path,
-        echo: Echo,
-        dialog: Dialog,
+        server: ServerId,
         message: &Message<'_>,
+        record: Option<Box<Cdr>>,
+        reason: Reason,
     ) {
-        let mut call = self.place(now, None, server, tag, path, echo, dialog, message);
-        self.refuse(&mut call, now, Reason::NotOurs);
-        self.put_back(call);
-    }
-
-    /// Refuses an attempt. Whoever is no live party hears the same, at the same offset from arrival,
-    /// whatever the reason.
-    fn refuse(&mut self, call: &mut Call, now: Now, reason: Reason) {
-        if refusal::is_one_face(reason) {
-            call.close_record(&mut self.hands, now, End::failed(reason));
-            call.clock = Some(self.hands.wake(call.me, now.at + STRANGER_ANSWER, CallTimer::Stranger));
+        let status = refusal::status(reason);
+        let bounce = if status == 503 {
+            shed()
         } else {
-            let retry = RETRY_AFTER_S.to_string();
-            let status = refusal::status(reason);
-            let header = (status == 503).then_some(("Retry-After", retry.as_str()));
-            call.refuse_caller(&mut self.hands, now, status, header);
-            call.end(&mut self.hands, now, End::failed(reason));
+            Bounce::status(status)
+        };
+        let bytes = self.bounce_bytes(path, message, &bounce);
+        if refusal::is_one_face(reason) {
+            self.late.push_back(Late {
+                at: now.at + STRANGER_ANSWER,
+                server,
+                status,
+                bytes,
+            });
+        } else {
+            self.hands.layer.respond(now.at, server, status, bytes);
         }
+        let Some(mut record) = record else { return };
+        record.refusal = Some(reason);
+        record.sip_status = status;
+        record.q850_cause = refusal::q850(reason);
+        let line = |heading, status| TraceLine {
+            at: now.at,
+            leg: LegName::Caller,
+            heading,
+            method: Method::Invite,
+            status,
+            sdp: false,
+        };
+        let call_id = record.call_id;
+        let event = |what| {
+            Output::Event(Event {
+                call_id,
+                at: now.wall,
+                what,
+            })
+        };
+        self.hands.out.push_back(event(EventKind::Arrived));
+        self.hands.out.push_back(event(EventKind::Ended {
+            status,
+            refusal: Some(reason),
+        }));
+        let trace = vec![line(Heading::In, None), line(Heading::Out, Some(status))];
+        self.hands.out.push_back(Output::Cdr(record, trace));
     }
 
     /// The record as it would be if nothing else ever happened.
@@ -465,10 +610,18 @@ impl Switch {
     ) -> Option<Box<Cdr>> {
         let numbers = &self.config.numbers;
         let (binding, number, party, plan): (_, _, _, Option<&Plan>) = match decision {
-            Decision::Connect(plan) => {
-                (Some(plan.binding().clone()), Some(plan.number().clone()), Some(plan.caller()), Some(plan))
-            }
-            Decision::Refuse(refusal) => (refusal.binding.clone(), refusal.number.clone(), refusal.caller, None),
+            Decision::Connect(plan) => (
+                Some(plan.binding().clone()),
+                Some(plan.number().clone()),
+                Some(plan.caller()),
+                Some(plan),
+            ),
+            Decision::Refuse(refusal) => (
+                refusal.binding.clone(),
+                refusal.number.clone(),
+                refusal.caller,
+                None,
+            ),
         };
         let number = number?;
         let x = numbers.virtual_text(number.x);
@@ -515,9 +668,14 @@ impl Switch {
             refusal: None,
             billable_s: 0,
             attempts: Vec::new(),
-            recording: cdr::Recording { id: None, state: "none".into(), reason: "not asked".into() },
+            recording: cdr::Recording {
+                id: None,
+                state: "none".into(),
+                reason: "not asked".into(),
+            },
             media: cdr::Media::default(),
-            sip_call_id_in: crate::base::redact::scrub(&String::from_utf8_lossy(message.call_id())).into_owned(),
+            sip_call_id_in: crate::base::redact::scrub(&String::from_utf8_lossy(message.call_id()))
+                .into_owned(),
             sip_call_id_out: None,
             trunk_in: trunk.name.to_string(),
             trunk_out: None,
@@ -544,7 +702,7 @@ impl Switch {
     fn place(
         &mut self,
         now: Now,
-        record: Option<Box<Cdr>>,
+        record: Box<Cdr>,
         server: ServerId,
         tag: super::hands::Token,
         path: Path,
@@ -559,13 +717,16 @@ impl Switch {
         });
         let generation = &mut self.generations[index as usize];
         *generation = (*generation + 1) & 0xFF_FFFF;
-        let me = CallRef { index, generation: *generation };
+        let me = CallRef {
+            index,
+            generation: *generation,
+        };
         self.live += 1;
-        self.hands.layer.own(server, owner(me, Purpose::Invite(LegName::Caller)));
+        self.hands
+            .layer
+            .own(server, owner(me, Purpose::Invite(LegName::Caller)));
         self.hands.dialogs.insert(dialog.id(), (me, LegName::Caller));
-        if let Some(record) = &record {
-            self.by_id.insert(record.call_id, me);
-        }
+        self.by_id.insert(record.call_id, me);
         let mut leg = Leg::new(LegName::Caller, tag, path.listener);
         leg.dialog = Some(dialog);
         let mut not_to_caller = Forbidden::default();
@@ -578,7 +739,13 @@ impl Switch {
             record,
             recorded: Recorded::Open,
             plan: None,
-            caller: Caller { leg, server, echo, cseq: message.cseq().number, invite: InviteState::Pending },
+            caller: Caller {
+                leg,
+                server,
+                echo,
+                cseq: message.cseq().number,
+                invite: InviteState::Pending,
+            },
             callee: None,
             bridge: Bridge::new(&self.config),
             not_to_caller,
@@ -593,15 +760,17 @@ impl Switch {
 
     fn tick(&mut self, now: Now) {
         self.hands.layer.tick(now.at);
+        while self.late.front().is_some_and(|late| late.at <= now.at) {
+            if let Some(late) = self.late.pop_front() {
+                self.hands
+                    .layer
+                    .respond(now.at, late.server, late.status, late.bytes);
+            }
+        }
         while let Some((me, timer)) = self.hands.timers.pop_due(now.at) {
             let Some(mut call) = self.take(me) else { continue };
             let hands = &mut self.hands;
             match timer {
-                CallTimer::Stranger => {
-                    call.clock = None;
-                    let status = refusal::status(Reason::NotOurs);
-                    call.refuse_caller(hands, now, status, None);
-                }
                 CallTimer::Ring => {
                     call.clock = None;
                     call.end(hands, now, End::failed(Reason::NoAnswer));
@@ -626,7 +795,7 @@ impl Switch {
             let (owner, status) = match event {
                 transaction::Event::Timeout(_, owner) => (owner, 408),
                 transaction::Event::Failed(_, owner) => (owner, 503),
-                transaction::Event::NoAck(_, owner) => (owner, 0),
+                transaction::Event::NoAck(_, owner) | transaction::Event::ServerGone(_, owner) => (owner, 0),
             };
             let (me, purpose) = owned(owner);
             let Some(mut call) = self.take(me) else { continue };
@@ -636,7 +805,10 @@ impl Switch {
                 Purpose::Reinvite(leg) if status != 0 => call.reinvite_lost(hands, now, leg),
                 Purpose::Bye(leg) => call.leg_over(leg),
                 // No ACK for a failure: nothing is left to be done for it (RFC 3261 §17.2.1).
-                Purpose::Reinvite(_) | Purpose::Invite(LegName::Caller) | Purpose::Cancel | Purpose::Other => {}
+                Purpose::Reinvite(_)
+                | Purpose::Invite(LegName::Caller)
+                | Purpose::Cancel
+                | Purpose::Other => {}
             }
             self.put_back(call);
         }
@@ -668,7 +840,9 @@ impl Switch {
     }
 
     fn with_port(&mut self, port: MediaPort, first: u16, act: impl FnOnce(&mut Call, &mut Hands)) {
-        let Some(me) = self.by_berth.get(&Berth::of(port, first)).copied() else { return };
+        let Some(me) = self.by_berth.get(&Berth::of(port, first)).copied() else {
+            return;
+        };
         let Some(mut call) = self.take(me) else { return };
         act(&mut call, &mut self.hands);
         self.put_back(call);
@@ -677,24 +851,40 @@ impl Switch {
     fn order(&mut self, now: Now, command: Command) {
         match command {
             Command::Calls(ask) => {
-                let views: Vec<CallView> = self.calls.iter().flatten().filter_map(|call| call.view()).collect();
-                self.hands.out.push_back(Output::Answer(ask, Answer::Calls(views)));
+                let views: Vec<CallView> = self.calls.iter().flatten().map(|call| call.view()).collect();
+                self.hands
+                    .out
+                    .push_back(Output::Answer(ask, Answer::Calls(views)));
             }
             Command::Hangup(ask, id) => {
                 let found = match self.by_id.get(&id).copied().and_then(|me| self.take(me)) {
                     Some(mut call) => {
-                        call.end(&mut self.hands, now, End { status: 480, ..End::cut("hangup") });
+                        call.end(
+                            &mut self.hands,
+                            now,
+                            End {
+                                status: 480,
+                                ..End::cut("hangup")
+                            },
+                        );
                         self.put_back(call);
                         Found::Here
                     }
                     None => Found::Nowhere,
                 };
-                self.hands.out.push_back(Output::Answer(ask, Answer::Hangup(found)));
+                self.hands
+                    .out
+                    .push_back(Output::Answer(ask, Answer::Hangup(found)));
             }
             Command::Trace(ask, id) => {
-                let trace = self.by_id.get(&id).and_then(|me| self.calls.get(me.index as usize)?.as_ref());
+                let trace = self
+                    .by_id
+                    .get(&id)
+                    .and_then(|me| self.calls.get(me.index as usize)?.as_ref());
                 let trace = trace.map(|call| call.trace.clone());
-                self.hands.out.push_back(Output::Answer(ask, Answer::Trace(trace)));
+                self.hands
+                    .out
+                    .push_back(Output::Answer(ask, Answer::Trace(trace)));
             }
             Command::Drain => self.door = Door::Draining,
             Command::EndAll => {
@@ -703,7 +893,14 @@ impl Switch {
                     if let Some(me) = self.calls[index].as_ref().map(|call| call.me)
                         && let Some(mut call) = self.take(me)
                     {
-                        call.end(&mut self.hands, now, End { status: 480, ..End::cut("shutdown") });
+                        call.end(
+                            &mut self.hands,
+                            now,
+                            End {
+                                status: 480,
+                                ..End::cut("shutdown")
+                            },
+                        );
                         self.put_back(call);
                     }
                 }
@@ -716,22 +913,27 @@ impl Switch {
 
     fn take(&mut self, me: CallRef) -> Option<Box<Call>> {
         let place = self.calls.get_mut(me.index as usize)?;
-        if place.as_ref()?.me != me { None } else { place.take() }
+        if place.as_ref()?.me != me {
+            None
+        } else {
+            place.take()
+        }
     }
 
     fn put_back(&mut self, call: Box<Call>) {
+        if call.recorded == Recorded::Out
+            && let Some(berth) = call.bridge.berth()
+            && self.by_berth.get(&berth) == Some(&call.me)
+        {
+            // Its ports are at rest; the next call that gets them is found by them.
+            self.by_berth.remove(&berth);
+        }
         if !call.is_gone() {
-            if call.bridge.berth().is_none() {
-                self.by_berth.retain_not(&call);
-            }
             let index = call.me.index as usize;
             self.calls[index] = Some(call);
             return;
         }
-        self.by_berth.retain_not(&call);
-        if let Some(record) = &call.record {
-            self.by_id.remove(&record.call_id);
-        }
+        self.by_id.remove(&call.record.call_id);
         self.free.push(call.me.index);
         self.live -= 1;
         call.forget(&mut self.hands);

@@ -1,1 +1,239 @@
-//! Floor 6, the command line.
+//! Floor 6, the command line. `serve` and `check` work on the conf; everything else is a client of the
+//! running server's native API, over its control socket, with no private door.
+//!
+//! Exit codes: 0 done, 1 refused or not found (one sentence on standard error), 2 wrong usage.
+//! In tables real numbers are masked (`138****0001`); `--full` shows them, and `--json` always does.
+
+mod binding;
+mod call;
+mod cdr;
+mod client;
+mod demo;
+mod ladder;
+mod node;
+mod number;
+mod pool;
+mod route;
+mod screen;
+mod serve;
+mod table;
+mod trunk;
+mod when;
+mod zone;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use client::Control;
+
+/// Where the control socket is unless `--control` or `UMBRA_CONTROL` say otherwise.
+const CONTROL: &str = "data/control.sock";
+
+/// Umbra: two people talk through a virtual number and never learn each other's.
+#[derive(Parser, Debug)]
+#[command(
+    name = "umbra",
+    version,
+    about,
+    propagate_version = true,
+    infer_long_args = false
+)]
+struct Cli {
+    /// The running server's control socket
+    #[arg(long, global = true, env = "UMBRA_CONTROL", value_name = "PATH", default_value = CONTROL)]
+    control: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run the server
+    Serve(serve::Serve),
+    /// Show a masked call between two built-in phones
+    Demo(demo::Demo),
+    /// Read the conf and list every fault in it
+    Check(serve::Check),
+    /// Let the running server read its conf again
+    Reload(node::Reload),
+    /// Stop the running server
+    Stop(node::Stop),
+    /// Say how the running server is
+    Status(node::Status),
+    /// Change what the running server logs
+    #[command(subcommand)]
+    Log(node::Log),
+    /// Pools: numbers of one account and one mode
+    #[command(subcommand)]
+    Pool(pool::Pool),
+    /// Virtual numbers
+    #[command(subcommand)]
+    Number(number::Number),
+    /// Bind real numbers through a virtual one
+    #[command(subcommand)]
+    Bind(binding::Bind),
+    /// Change a binding
+    Update(binding::Update),
+    /// End a binding, or all of a virtual number
+    Unbind(binding::Unbind),
+    /// List bindings
+    Bindings(binding::Bindings),
+    /// Say who would be reached, what they would see, and why
+    Route(route::Route),
+    /// List the calls in progress
+    Calls(call::Calls),
+    /// End a call
+    Hangup(call::Hangup),
+    /// Show a call's messages as a ladder
+    Trace(call::Trace),
+    /// List call records
+    Cdr(cdr::Cdr),
+    /// Trunks
+    #[command(subcommand)]
+    Trunk(trunk::Trunk),
+}
+
+/// Reads the command line and does what it says.
+pub fn main() -> ExitCode {
+    // clap itself ends the process with 2 on wrong usage, and with 0 after --help and --version.
+    let cli = Cli::parse();
+    let outcome = run(cli, &mut io::stdout().lock());
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads our output (`umbra calls | head`) has enough.
+        Err(fault) if is_closed_pipe(&fault) => ExitCode::SUCCESS,
+        Err(fault) => {
+            // Nothing is left to do if even standard error is gone.
+            drop(writeln!(io::stderr(), "umbra: {fault:#}"));
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<()> {
+    let control = || Control::new(&cli.control);
+    match cli.command {
+        Command::Serve(serve) => serve.run(),
+        Command::Demo(demo) => demo.run(out),
+        Command::Check(check) => check.run(out),
+        Command::Reload(reload) => reload.run(&control()?, out),
+        Command::Stop(stop) => stop.run(&control()?, out),
+        Command::Status(status) => status.run(&control()?, out),
+        Command::Log(log) => log.run(&control()?, out),
+        Command::Pool(pool) => pool.run(&control()?, out),
+        Command::Number(number) => number.run(&control()?, out),
+        Command::Bind(bind) => bind.run(&control()?, out),
+        Command::Update(update) => update.run(&control()?, out),
+        Command::Unbind(unbind) => unbind.run(&control()?, out),
+        Command::Bindings(bindings) => bindings.run(&control()?, out),
+        Command::Route(route) => route.run(&control()?, out),
+        Command::Calls(calls) => calls.run(&control()?, out),
+        Command::Hangup(hangup) => hangup.run(&control()?, out),
+        Command::Trace(trace) => trace.run(&control()?, out),
+        Command::Cdr(cdr) => cdr.run(&control()?, out),
+        Command::Trunk(trunk) => trunk.run(&control()?, out),
+    }
+}
+
+fn is_closed_pipe(fault: &anyhow::Error) -> bool {
+    fault
+        .downcast_ref::<io::Error>()
+        .is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod through;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    fn fault(line: &str) -> ErrorKind {
+        Cli::try_parse_from(line.split(' ')).unwrap_err().kind()
+    }
+
+    #[test]
+    fn the_definitions_hold_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_x_without_a_number_is_wrong_usage() {
+        assert_eq!(fault("umbra bind axb --a 1 --b 2 --x"), ErrorKind::InvalidValue);
+        assert_eq!(fault("umbra bind axb --x --a 1 --b 2"), ErrorKind::InvalidValue);
+        assert_eq!(fault("umbra bind axb --x= --a 1 --b 2"), ErrorKind::InvalidValue);
+        assert_eq!(fault("umbra unbind --x"), ErrorKind::InvalidValue);
+        assert_eq!(fault("umbra cdr --x"), ErrorKind::InvalidValue);
+        assert_eq!(fault("umbra bindings --x"), ErrorKind::InvalidValue);
+    }
+
+    #[test]
+    fn what_excludes_each_other_is_wrong_usage() {
+        for line in [
+            "umbra bind axb --x 1 --pool p --a 2 --b 3",
+            "umbra bind axb --x 1 --a 2 --b 3 --ttl 1h --until 2026-12-31",
+            "umbra unbind 01J --x 1",
+            "umbra update 01J --record --no-record",
+            "umbra update 01J --ttl 1h --never",
+        ] {
+            assert_eq!(fault(line), ErrorKind::ArgumentConflict, "{line}");
+        }
+        for line in [
+            "umbra bind axb --a 2 --b 3",
+            "umbra unbind",
+            "umbra update 01J",
+            "umbra bind axb --x 1 --a 2",
+        ] {
+            assert_eq!(fault(line), ErrorKind::MissingRequiredArgument, "{line}");
+        }
+        assert_eq!(
+            fault("umbra bind axb --x 1 --a 2 --b 3 --ttl soon"),
+            ErrorKind::ValueValidation
+        );
+    }
+
+    #[test]
+    fn every_line_of_the_manual_is_understood() {
+        for line in [
+            "umbra serve --conf conf/umbra.toml",
+            "umbra check",
+            "umbra reload",
+            "umbra stop --drain 10m",
+            "umbra status --json",
+            "umbra pool add crowd --mode axb --account default",
+            "umbra pool list --json",
+            "umbra pool show crowd",
+            "umbra number add 17000000001 --pool crowd --trunk carrier",
+            "umbra number list --json",
+            "umbra number show 17000000001",
+            "umbra number lock 17000000001",
+            "umbra number unlock 17000000001",
+            "umbra number freeze 17000000001",
+            "umbra number unfreeze 17000000001",
+            "umbra number release 17000000001",
+            "umbra bind axb --x 17000000001 --a 13800000001 --b +8613900000002 --ttl 1h --direction a-to-b \
+             --record --max-duration 10m --order-id 7 --user-data hi --on-conflict extend",
+            "umbra bind axb --pool crowd --a 13800000001 --b 13900000002 --dry-run --json",
+            "umbra update 01J --b 13900000003 --until 2026-12-31 --no-record",
+            "umbra unbind 01J",
+            "umbra unbind --x 17000000001",
+            "umbra bindings --x 17000000001 --a 13800000001 --ended",
+            "umbra route 17000000001 13800000001",
+            "umbra calls --watch",
+            "umbra hangup 01J",
+            "umbra trace 01J",
+            "umbra cdr --follow --x 17000000001 --since 1h",
+            "umbra trunk list",
+            "umbra log level debug",
+            "umbra status --control /run/umbra/control.sock",
+        ] {
+            let parsed = Cli::try_parse_from(line.split_whitespace());
+            assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+        }
+    }
+}

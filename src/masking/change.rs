@@ -439,3 +439,208 @@ impl Reader<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::base::number::Kind;
+
+    fn tel() -> impl Strategy<Value = Tel> {
+        let kind = prop_oneof![
+            Just(Kind::E164),
+            Just(Kind::National),
+            Just(Kind::Short),
+            Just(Kind::Service)
+        ];
+        (kind, "[0-9]{1,18}").prop_filter_map("a number", |(kind, digits)| Tel::new(kind, &digits))
+    }
+
+    fn text() -> impl Strategy<Value = Box<str>> {
+        ".{0,40}".prop_map(Box::from)
+    }
+
+    fn wall() -> impl Strategy<Value = Wall> {
+        prop_oneof![any::<i64>().prop_map(Wall::from_millis), Just(Wall::NEVER)]
+    }
+
+    fn duration() -> impl Strategy<Value = Option<Duration>> {
+        prop::option::of((1..=86_400_000_u64).prop_map(Duration::from_millis))
+    }
+
+    fn terms() -> impl Strategy<Value = Terms> {
+        let direction = prop_oneof![
+            Just(Direction::Both),
+            Just(Direction::AToB),
+            Just(Direction::BToA)
+        ];
+        let option = || prop::option::of(text());
+        (
+            direction,
+            duration(),
+            duration(),
+            any::<bool>(),
+            option(),
+            option(),
+        )
+            .prop_map(
+                |(direction, max_duration, ring_timeout, record, order_id, user_data)| Terms {
+                    direction,
+                    max_duration,
+                    ring_timeout,
+                    record,
+                    order_id,
+                    user_data,
+                },
+            )
+    }
+
+    fn binding() -> impl Strategy<Value = Binding> {
+        let ended = prop_oneof![
+            Just(None),
+            wall().prop_map(|at| Some((at, Ended::Unbound))),
+            wall().prop_map(|at| Some((at, Ended::Expired)))
+        ];
+        let numbers = (tel(), tel(), tel());
+        let times = (wall(), wall(), wall(), ended);
+        (
+            any::<u128>(),
+            any::<u32>(),
+            text(),
+            text(),
+            numbers,
+            terms(),
+            times,
+        )
+            .prop_map(
+                |(id, version, account, pool, (x, a, b), terms, (created, since, expires, ended))| Binding {
+                    id: Id::from_bits(id),
+                    version,
+                    mode: Mode::Axb,
+                    account,
+                    pool,
+                    x: VirtualNumber::new(x),
+                    a: RealNumber::new(a),
+                    b: RealNumber::new(b),
+                    terms,
+                    created,
+                    since,
+                    expires,
+                    ended,
+                },
+            )
+    }
+
+    fn number() -> impl Strategy<Value = Number> {
+        let state = prop_oneof![
+            Just(NumberState::Active),
+            Just(NumberState::Locked),
+            Just(NumberState::Released),
+            Just(NumberState::Frozen(Freeze::Arrears)),
+            Just(NumberState::Frozen(Freeze::Complaint)),
+            Just(NumberState::Frozen(Freeze::Carrier)),
+            Just(NumberState::Frozen(Freeze::Operator)),
+        ];
+        let trunks = prop::collection::vec(text(), 0..4);
+        (tel(), text(), text(), trunks, state, any::<u32>(), wall()).prop_map(
+            |(x, pool, account, trunks, state, version, added)| Number {
+                x: VirtualNumber::new(x),
+                pool,
+                account,
+                trunks,
+                state,
+                version,
+                added,
+            },
+        )
+    }
+
+    fn record() -> impl Strategy<Value = Record> {
+        let standing = prop_oneof![Just(Standing::Active), Just(Standing::Suspended)];
+        let account =
+            (text(), any::<u32>(), standing, wall()).prop_map(|(name, version, standing, created)| {
+                Record::Account(Account {
+                    name,
+                    version,
+                    standing,
+                    created,
+                })
+            });
+        let pool = (text(), text(), text(), any::<u32>(), wall(), 0..5_000_usize).prop_map(
+            |(key, name, account, version, created, axb_pairs_per_x)| {
+                Record::Pool(Pool {
+                    key,
+                    name,
+                    mode: Mode::Axb,
+                    account,
+                    version,
+                    created,
+                    axb_pairs_per_x,
+                })
+            },
+        );
+        prop_oneof![
+            account,
+            pool,
+            number().prop_map(Record::Number),
+            binding().prop_map(Record::Binding),
+            any::<u128>().prop_map(|bits| Record::Forget(Id::from_bits(bits))),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_change_and_its_records_read_back(records in prop::collection::vec(record(), 0..6)) {
+            let change = Change { records };
+            let mut bytes = Vec::new();
+            change.encode(&mut bytes);
+            prop_assert_eq!(Change::decode(&bytes), Ok(change.clone()));
+            for record in &change.records {
+                let mut value = Vec::new();
+                record.encode_value(&mut value);
+                prop_assert_eq!(Record::decode(&value), Ok(record.clone()));
+            }
+            for cut in 0..bytes.len() {
+                prop_assert!(Change::decode(&bytes[..cut]).is_err(), "cut at {}", cut);
+            }
+        }
+
+        #[test]
+        fn bytes_that_are_no_change_are_an_error_and_no_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+            damage in any::<(prop::sample::Index, u8)>(),
+            record in record(),
+        ) {
+            let _ = Change::decode(&bytes);
+            let _ = Record::decode(&bytes);
+            let mut value = Vec::new();
+            record.encode_value(&mut value);
+            let at = damage.0.index(value.len());
+            value[at] ^= damage.1;
+            let _ = Record::decode(&value);
+        }
+    }
+
+    #[test]
+    fn a_record_of_a_newer_server_is_refused_with_a_sentence() {
+        let mut value = Vec::new();
+        Record::Forget(Id::from_bits(1)).encode_value(&mut value);
+        value[0] = SCHEMA + 1;
+        let refused = Record::decode(&value).expect_err("newer");
+        assert_eq!(refused, BadRecord::NewerSchema(2));
+        assert_eq!(
+            refused.to_string(),
+            "the record was written by a newer server (schema 2; this one reads up to 1): upgrade first"
+        );
+        assert_eq!(Change::decode(&value), Err(BadRecord::NewerSchema(2)));
+    }
+
+    #[test]
+    fn a_forgotten_binding_has_the_key_of_its_record() {
+        let id = Id::from_bits(7);
+        let key = Record::Forget(id).key();
+        assert_eq!((key.first(), key.len()), (Some(&b'b'), 17));
+        assert!(Record::Forget(id).is_removal());
+    }
+}

@@ -5,13 +5,18 @@
 //! [refused](request::Refused); the store makes the change durable and only then applies it.
 
 pub mod binding;
+mod bounds;
 pub mod change;
 pub mod inventory;
 pub mod listing;
 pub mod mode;
+#[cfg(test)]
+mod model;
 pub mod plan;
 pub mod reason;
 pub mod request;
 pub mod route;
 pub mod rule;
+#[cfg(test)]
+pub(crate) mod support;
 pub mod table;

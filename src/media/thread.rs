@@ -158,8 +158,9 @@ enum Next {
 
 impl Worker {
     fn run(mut self) {
+        let mut now = self.hands.now();
         loop {
-            let now = self.hands.now();
+            // `now` is as old as the last batch took: less than the wait is rounded up by.
             let timeout = self.hands.relay.timeout().map(|at| at.since(now));
             let mut is_woken = false;
             // One clock reading for what one wait finds: at most 64 packets, a fraction of a millisecond.
@@ -176,7 +177,7 @@ impl Worker {
                 tracing::error!(%error, "media can't wait for packets; the thread ends");
                 return;
             }
-            let now = at.unwrap_or_else(|| self.hands.now());
+            now = at.unwrap_or_else(|| self.hands.now());
             if is_woken && self.obey(now) == Next::Stop {
                 return;
             }
@@ -332,7 +333,10 @@ mod tests {
 
     impl Bench {
         fn new(first: u16) -> Self {
-            let (sender, reports) = crossbeam_channel::unbounded();
+            Self::with(first, crossbeam_channel::unbounded())
+        }
+
+        fn with(first: u16, (sender, reports): (Sender<Report>, Receiver<Report>)) -> Self {
             let settings = Settings {
                 address: "127.0.0.1".parse().expect("an address"),
                 port_first: first,
@@ -460,6 +464,41 @@ mod tests {
     }
 
     #[test]
+    fn the_rtcp_of_a_flow_leaves_from_the_next_port_and_is_read_there() {
+        let mut bench = Bench::new(23_000);
+        let (caller, callee, rtcp) = (peer(), peer(), peer());
+        let (a, b) = (bench.bound(), bench.bound());
+        let mut to_caller = spec(&caller);
+        to_caller.remote_rtcp = rtcp.local_addr().ok();
+        bench.order(Order::Open(a, to_caller));
+        bench.order(Order::Open(b, spec(&callee)));
+        bench.order(Order::Join(a, b));
+        bench.settle(a);
+        send(&callee, b, 1);
+        receive(&caller, a);
+        bench.closed(a);
+        bench.closed(b);
+        let mut bytes = [0; 512];
+        let (length, from) = rtcp.recv_from(&mut bytes).expect("the BYE comes");
+        assert_eq!(from.port(), a.0 + 1);
+        assert_eq!(bytes[length - 7], 203, "it ends with a BYE");
+    }
+
+    #[test]
+    fn a_silent_pair_is_reported_dead() {
+        let mut bench = Bench::new(21_000);
+        let (caller, callee) = (peer(), peer());
+        let (a, b) = (bench.bound(), bench.bound());
+        for (port, peer) in [(a, &caller), (b, &callee)] {
+            let mut spec = spec(peer);
+            spec.timeout = Some(Duration::from_millis(10));
+            bench.order(Order::Open(port, spec));
+        }
+        bench.order(Order::Join(a, b));
+        assert_eq!(bench.report(), Report::Dead(a));
+    }
+
+    #[test]
     fn orders_are_obeyed_in_their_order_and_stopping_obeys_those_that_wait() {
         let mut bench = Bench::new(29_000);
         let caller = peer();
@@ -498,17 +537,19 @@ mod tests {
 
     #[test]
     fn what_lies_on_a_resting_port_never_reaches_its_next_user() {
-        let mut bench = Bench::new(25_000);
+        // The thread stands still until its report is taken.
+        let mut bench = Bench::with(25_000, crossbeam_channel::bounded(0));
         let (caller, callee) = (peer(), peer());
         let (a, b) = (bench.bound(), bench.bound());
+        bench.order(Order::Bind(a));
         (0..20).for_each(|seq| send(&caller, a, seq));
         bench.order(Order::Open(a, spec(&caller)));
         bench.order(Order::Open(b, spec(&callee)));
         bench.order(Order::Join(a, b));
+        assert_eq!(bench.report(), Report::Bound(a));
         bench.settle(a);
         send(&caller, a, 40);
         receive(&callee, b);
         assert_eq!(bench.closed(a).packets_in, 1);
-        bench.order(Order::Close(b));
     }
 }

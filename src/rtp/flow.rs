@@ -121,3 +121,19 @@ const BLOCK_PORTS: u16 = 128;
 pub const fn thread_of(port: u16, threads: u16) -> u16 {
     (port / BLOCK_PORTS) % if threads == 0 { 1 } else { threads }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_and_its_neighbours_lie_with_one_thread_and_every_thread_gets_some() {
+        for port in (20_000..29_998).step_by(2) {
+            assert_eq!(thread_of(port, 3), thread_of(port + 1, 3));
+            assert_eq!((thread_of(port, 1), thread_of(port, 0)), (0, 0));
+        }
+        let threads: std::collections::BTreeSet<u16> =
+            (20_000..21_000).map(|port| thread_of(port, 3)).collect();
+        assert_eq!(threads.into_iter().collect::<Vec<_>>(), [0, 1, 2]);
+    }
+}

@@ -69,12 +69,13 @@ pub enum Sender {
 impl Address {
     /// What the SDP says, at the moment it came.
     pub fn new(now: Instant, spec: &FlowSpec) -> Self {
+        let sdp = usable(spec.remote);
         Self {
-            sdp: spec.remote,
-            sdp_rtcp: spec.remote_rtcp,
+            sdp,
+            sdp_rtcp: usable(spec.remote_rtcp),
             nat: spec.nat,
             media_from: spec.media_from.clone(),
-            believed: spec.remote.map(|address| (address, Pin::Sdp)),
+            believed: sdp.map(|address| (address, Pin::Sdp)),
             is_settled: false,
             heard: now,
             candidate: None,
@@ -84,11 +85,11 @@ impl Address {
 
     /// New SDP.
     pub fn change(&mut self, now: Instant, spec: &FlowSpec) {
-        if self.sdp != spec.remote || self.nat != spec.nat {
+        if self.sdp != usable(spec.remote) || self.nat != spec.nat {
             *self = Self::new(now, spec);
             return;
         }
-        self.sdp_rtcp = spec.remote_rtcp;
+        self.sdp_rtcp = usable(spec.remote_rtcp);
         self.media_from.clone_from(&spec.media_from);
     }
 
@@ -168,6 +169,11 @@ impl Address {
         }
         self.sdp_rtcp.is_some_and(|address| same(address, from))
     }
+}
+
+/// `0.0.0.0` and port 0 are nobody's; the system would take the former for this machine.
+fn usable(address: Option<SocketAddr>) -> Option<SocketAddr> {
+    address.filter(|address| !address.ip().is_unspecified() && address.port() != 0)
 }
 
 /// Equality without IPv6's flow label and scope, which SDP doesn't know.

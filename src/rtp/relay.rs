@@ -454,3 +454,6 @@ impl Flow {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,12 +113,11 @@ impl std::fmt::Debug for Dialog {
 impl Dialog {
     /// The dialog of an INVITE that came in by `came` and is answered with `local_tag` (§12.1.1).
     ///
-    /// `None` if Contact is absent (§8.1.1.8 demands it), is no `sip:` or `sips:` URI, or is with the Record-Route
-    /// longer than [`SIP_ROUTE_BYTES_MAX`]; or if a Record-Route value can't be read: answer 400.
+    /// `None` if Contact is absent (§8.1.1.8 demands it) or no `sip:` or `sips:` URI, if a Record-Route value
+    /// can't be read, or if all that would be kept is longer than [`SIP_ROUTE_BYTES_MAX`]: answer 400.
     pub fn uas(invite: &Message, local_tag: &[u8], came: Path) -> Option<Self> {
         let routes: Vec<&[u8]> = invite.values(Name::RecordRoute).collect();
-        let target = target_of(invite)?;
-        Some(Self {
+        let dialog = Self {
             id: DialogId::new(
                 invite.call_id(),
                 local_tag,
@@ -128,16 +127,19 @@ impl Dialog {
             remote: identity(invite.get(Name::From)?)?.into(),
             local_cseq: 0,
             remote_cseq: Some(invite.cseq().number),
-            routes: keep_routes(&routes, target)?,
-            target: target.into(),
+            target: target_of(invite)?.into(),
+            routes: keep_routes(&routes)?,
             path: came,
-        })
+        };
+        dialog.fits().then_some(dialog)
     }
 
-    /// The dialog that a response of 101–299 to an INVITE of ours creates (§12.1.2). `path` is the way the INVITE went.
+    /// The dialog that a response of 101–299 to an INVITE of ours creates (§12.1.2). `path` is the way the
+    /// INVITE went.
     ///
-    /// `None` for another status, a provisional response without To tag, or a route set that is too long or can't be read.
-    /// A Contact that can't be used leaves the Request-URI as the target.
+    /// `None` for another status, a provisional response without To tag, a Record-Route that can't be read,
+    /// or more than [`SIP_ROUTE_BYTES_MAX`] to keep. A Contact that can't be used leaves the Request-URI as
+    /// the target.
     pub fn uac(local: &LocalParty, response: &Message, path: Path) -> Option<Self> {
         let remote_tag = match (response.status()?, response.to().tag()) {
             (101..300, Some(tag)) => tag,
@@ -146,24 +148,30 @@ impl Dialog {
             (..101 | 300.., _) | (101..200, None) => return None,
         };
         let (target, routes) = answered_route(response, local.request_uri)?;
-        Some(Self {
+        let dialog = Self {
             id: DialogId::new(local.call_id, local.local_tag, remote_tag),
             local: local.local.into(),
             remote: identity(local.remote)?.into(),
             local_cseq: local.cseq,
             remote_cseq: None,
-            routes,
             target,
+            routes,
             path,
-        })
+        };
+        dialog.fits().then_some(dialog)
     }
 
-    /// An early dialog of ours became a confirmed one by this 2xx: the route set is taken anew, the target too (§13.2.2.4).
-    /// What can't be used changes nothing.
+    /// An early dialog of ours became a confirmed one by this 2xx: the route set is taken anew, the target
+    /// too (§13.2.2.4). What can't be used changes nothing.
     pub fn confirm(&mut self, response: &Message) {
         if let Some((target, routes)) = answered_route(response, &self.target) {
-            self.target = target;
-            self.routes = routes;
+            let before = (
+                std::mem::replace(&mut self.target, target),
+                std::mem::replace(&mut self.routes, routes),
+            );
+            if !self.fits() {
+                (self.target, self.routes) = before;
+            }
         }
     }
 
@@ -186,10 +194,11 @@ impl Dialog {
         ))
     }
 
-    /// Judges the CSeq of a request in this dialog, neither ACK nor CANCEL (they repeat the INVITE's), and takes note of it.
+    /// Judges the CSeq of a request in this dialog, neither ACK nor CANCEL (they repeat the INVITE's), and
+    /// takes note of it.
     ///
-    /// An equal one is in order, as §12.2.2 has it: repetitions end in their transaction, and a proxy that fails over
-    /// may send one request twice with two branches.
+    /// An equal one is in order, as §12.2.2 has it: repetitions end in their transaction, and a proxy that
+    /// fails over may send one request twice with two branches.
     pub fn accept(&mut self, cseq: u32) -> Sequence {
         if self.remote_cseq.is_some_and(|last| cseq < last) {
             return Sequence::Stale;
@@ -201,22 +210,25 @@ impl Dialog {
     /// A re-INVITE or UPDATE, or the 2xx to one, may move the other side's Contact (§12.2.1.2, §12.2.2).
     /// One that can't be used, or is too long, changes nothing.
     pub fn refresh_target(&mut self, message: &Message) {
-        if let Some(target) = target_of(message)
-            && fits(self.routes.iter().map(|route| &**route), target)
-        {
-            self.target = target.into();
+        if let Some(target) = target_of(message) {
+            let before = std::mem::replace(&mut self.target, target.into());
+            if !self.fits() {
+                self.target = before;
+            }
         }
     }
 
     /// The CSeq number of our next request; 1 for the first one of a callee.
     pub fn next_cseq(&mut self) -> u32 {
-        // §8.1.1.5: below 2³¹. A dialog that sent so many begins again, rather than send what nobody may read.
+        // §8.1.1.5: below 2³¹. A dialog that sent so many begins again, rather than send what nobody may
+        // read.
         self.local_cseq = (self.local_cseq + 1) & 0x7fff_ffff;
         self.local_cseq
     }
 
-    /// Writes a request in this dialog (§12.2.1.1). `cseq` comes from [`Dialog::next_cseq`]; an ACK has its INVITE's.
-    /// `contact` is a whole value (`<sip:…>`), `branch` holds the cookie, `sent_by` is our address for Via.
+    /// Writes a request in this dialog (§12.2.1.1). `cseq` comes from [`Dialog::next_cseq`]; an ACK has its
+    /// INVITE's. `contact` is a whole value (`<sip:…>`), `branch` holds the cookie, `sent_by` is our address
+    /// for Via.
     #[expect(
         clippy::too_many_arguments,
         reason = "each is one line of the message, and every caller names them all"
@@ -237,7 +249,8 @@ impl Dialog {
         let mut strict: Vec<Box<[u8]>> = Vec::new();
         let (uri, routes) = match self.routes.split_first() {
             Some((first, rest)) if !is_loose(first) => {
-                // §12.2.1.1: a strict router wants itself in the Request-URI, and the target last among the routes.
+                // §12.2.1.1: a strict router wants itself in the Request-URI, and the target last among the
+                // routes.
                 strict.extend_from_slice(rest);
                 strict.push([b"<", &*self.target, b">"].concat().into());
                 (uri_of(first).unwrap_or(&self.target), strict.as_slice())
@@ -283,6 +296,14 @@ impl Dialog {
         }
     }
 
+    /// Whether all that it keeps of the parties' texts is within the limit.
+    fn fits(&self) -> bool {
+        let texts = [&*self.id.text, &self.local, &self.remote, &self.target];
+        let routes = self.routes.iter().map(|route| &**route);
+        let length = texts.into_iter().chain(routes).map(<[u8]>::len);
+        length.fold(0, usize::saturating_add) <= SIP_ROUTE_BYTES_MAX
+    }
+
     /// Call-ID.
     pub fn call_id(&self) -> &[u8] {
         self.id.call_id()
@@ -314,7 +335,7 @@ fn answered_route(response: &Message, else_target: &[u8]) -> Option<(Box<[u8]>, 
     let mut routes: Vec<&[u8]> = response.values(Name::RecordRoute).collect();
     routes.reverse();
     let target = target_of(response).unwrap_or(else_target);
-    Some((target.into(), keep_routes(&routes, target)?))
+    Some((target.into(), keep_routes(&routes)?))
 }
 
 /// The Contact's URI, if requests can be sent to it.
@@ -334,16 +355,12 @@ fn reachable(text: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// The routes, if each can be read and they fit beside the target.
-fn keep_routes(routes: &[&[u8]], target: &[u8]) -> Option<Routes> {
-    if !fits(routes.iter().copied(), target) || routes.iter().any(|route| uri_of(route).is_none()) {
-        return None;
-    }
-    Some(routes.iter().map(|route| Box::from(*route)).collect())
-}
-
-fn fits<'a>(routes: impl Iterator<Item = &'a [u8]>, target: &[u8]) -> bool {
-    routes.map(<[u8]>::len).fold(target.len(), usize::saturating_add) <= SIP_ROUTE_BYTES_MAX
+/// The routes, if each can be read.
+fn keep_routes(routes: &[&[u8]]) -> Option<Routes> {
+    routes
+        .iter()
+        .map(|route| uri_of(route).map(|_| Box::from(*route)))
+        .collect()
 }
 
 /// A Route value's URI, if requests can be sent to it.
@@ -358,7 +375,8 @@ fn is_loose(route: &[u8]) -> bool {
         .is_some_and(|uri| uri.param("lr").is_some())
 }
 
-/// A From or To value without its parameters: the tag is kept apart, the others are not the dialog's (§12.1.1).
+/// A From or To value without its parameters: the tag is kept apart, the others are not the dialog's
+/// (§12.1.1).
 fn identity(value: &[u8]) -> Option<&[u8]> {
     let params = NameAddr::parse(value)?.params;
     let identity = trim(value.strip_suffix(params)?);
@@ -369,5 +387,280 @@ fn tagged(identity: &[u8], tag: &[u8]) -> Vec<u8> {
     match tag {
         [] => identity.to_vec(),
         tag => [identity, b";tag=", tag].concat(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::header::Name;
+    use crate::sip::path::{FlowHint, ListenerId, Transport};
+
+    fn came() -> Path {
+        Path {
+            flow: Some(FlowHint(1)),
+            ..Path::udp(ListenerId(3), "192.0.2.7:5062".parse().unwrap())
+        }
+    }
+
+    fn invite(contact: &str, record_routes: &str) -> String {
+        format!(
+            "INVITE sip:x@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.7;branch=z9hG4bKa\r\n{record_routes}\
+             From: \"A; <1>\" <sip:a@h;x=1>;isup-oli=0;tag=theirs\r\nTo: <sip:x@192.0.2.1>\r\nCall-ID: cid\r\n\
+             CSeq: 40 INVITE\r\n{contact}Content-Length: 0\r\n\r\n"
+        )
+    }
+
+    const CONTACT: &str = "Contact: <sip:a@192.0.2.9:5070?Subject=x>;expires=5\r\n";
+    const ROUTES: &str =
+        "Record-Route: <sip:10.0.0.1;lr>, <sip:10.0.0.2;lr>\r\nRecord-Route: <sip:p3.example;lr>;x=y\r\n";
+
+    fn callee(text: &str) -> Option<Dialog> {
+        Dialog::uas(&Message::parse(text.as_bytes()).unwrap(), b"ours", came())
+    }
+
+    fn answer(status: u16, to_tag: &str, rest: &str) -> String {
+        format!(
+            "SIP/2.0 {status} x\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKa\r\nFrom: <sip:x@192.0.2.1>;tag=ours\r\n\
+             To: <sip:b@h>{to_tag}\r\nCall-ID: cid\r\nCSeq: 8 INVITE\r\n{rest}Content-Length: 0\r\n\r\n"
+        )
+    }
+
+    fn caller(text: &str) -> Option<Dialog> {
+        let local = LocalParty {
+            call_id: b"cid",
+            local_tag: b"ours",
+            local: b"<sip:x@192.0.2.1>",
+            remote: b"<sip:b@h>",
+            cseq: 8,
+            request_uri: b"sip:b@gw.example",
+        };
+        Dialog::uac(&local, &Message::parse(text.as_bytes()).unwrap(), came())
+    }
+
+    /// The start line and the Route values of a BYE in the dialog.
+    fn bye(dialog: &Dialog) -> (String, Vec<String>) {
+        let bytes = dialog.request(
+            Method::Bye,
+            41,
+            b"z9hG4bKbye",
+            "192.0.2.1:5060".parse().unwrap(),
+            None,
+            &[],
+            None,
+            70,
+        );
+        let read = Message::parse(&bytes).unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        (
+            text(read.request_uri()),
+            read.values(Name::Route).map(text).collect(),
+        )
+    }
+
+    fn remote(dialog: &Dialog) -> String {
+        dialog.next_hop().remote.to_string()
+    }
+
+    #[test]
+    fn a_callee_s_request_goes_to_the_contact_by_the_record_route_in_order() {
+        let mut dialog = callee(&invite(CONTACT, ROUTES)).unwrap();
+        let cseq = dialog.next_cseq();
+        let bytes = dialog.request(
+            Method::Bye,
+            cseq,
+            b"z9hG4bKbye",
+            "192.0.2.1:5060".parse().unwrap(),
+            Some(b"<sip:192.0.2.1>"),
+            &[("Reason", "Q.850;cause=16")],
+            None,
+            70,
+        );
+        assert_eq!(
+            String::from_utf8(bytes).unwrap(),
+            "BYE sip:a@192.0.2.9:5070 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKbye;rport\r\n\
+             Max-Forwards: 70\r\nRoute: <sip:10.0.0.1;lr>\r\nRoute: <sip:10.0.0.2;lr>\r\n\
+             Route: <sip:p3.example;lr>;x=y\r\nFrom: <sip:x@192.0.2.1>;tag=ours\r\n\
+             To: \"A; <1>\" <sip:a@h;x=1>;tag=theirs\r\nCall-ID: cid\r\nCSeq: 1 BYE\r\nContact: <sip:192.0.2.1>\r\n\
+             Reason: Q.850;cause=16\r\nContent-Length: 0\r\n\r\n"
+        );
+        assert_eq!(remote(&dialog), "10.0.0.1:5060");
+        assert_eq!(dialog.next_cseq(), 2);
+    }
+
+    #[test]
+    fn a_caller_s_request_goes_by_the_record_route_backwards_and_counts_from_the_invite() {
+        let mut dialog = caller(&answer(180, ";tag=theirs", &format!("{CONTACT}{ROUTES}"))).unwrap();
+        let (uri, routes) = bye(&dialog);
+        assert_eq!(uri, "sip:a@192.0.2.9:5070");
+        assert_eq!(
+            routes,
+            [
+                "<sip:p3.example;lr>;x=y",
+                "<sip:10.0.0.2;lr>",
+                "<sip:10.0.0.1;lr>"
+            ]
+        );
+        // A host name is not looked up.
+        assert_eq!(dialog.next_hop(), came());
+        assert_eq!(dialog.next_cseq(), 9);
+        // The 2xx came by another way (§13.2.2.4).
+        let ok = answer(200, ";tag=theirs", "Contact: <sip:b@192.0.2.10>\r\n");
+        dialog.confirm(&Message::parse(ok.as_bytes()).unwrap());
+        assert_eq!(bye(&dialog), ("sip:b@192.0.2.10".into(), vec![]));
+        assert_eq!(remote(&dialog), "192.0.2.10:5060");
+        assert_eq!(dialog.next_cseq(), 10);
+        let long = format!(
+            "{CONTACT}Record-Route: <sip:h;lr;x={}>\r\n",
+            "a".repeat(SIP_ROUTE_BYTES_MAX)
+        );
+        let too_much = answer(200, ";tag=theirs", &long);
+        dialog.confirm(&Message::parse(too_much.as_bytes()).unwrap());
+        assert_eq!(bye(&dialog), ("sip:b@192.0.2.10".into(), vec![]));
+    }
+
+    #[test]
+    fn a_strict_router_gets_the_request_uri_and_the_target_goes_last() {
+        let routes = "Record-Route: <sip:10.0.0.1:5071?x=y>, <sip:10.0.0.2;lr>\r\n";
+        let dialog = callee(&invite(CONTACT, routes)).unwrap();
+        let (uri, routes) = bye(&dialog);
+        assert_eq!(uri, "sip:10.0.0.1:5071");
+        assert_eq!(routes, ["<sip:10.0.0.2;lr>", "<sip:a@192.0.2.9:5070>"]);
+        assert_eq!(remote(&dialog), "10.0.0.1:5071");
+    }
+
+    #[test]
+    fn a_contact_is_a_sip_uri_of_bounded_length_with_or_without_a_user() {
+        let bare = callee(&invite("Contact: sip:192.0.2.9\r\n", "")).unwrap();
+        assert_eq!(
+            (bare.target(), remote(&bare)),
+            (&b"sip:192.0.2.9"[..], "192.0.2.9:5060".into())
+        );
+        let long = format!("Contact: <sip:{}@h>\r\n", "a".repeat(SIP_ROUTE_BYTES_MAX));
+        let routes = |length| format!("Record-Route: <sip:h;lr;x={}>\r\n", "a".repeat(length));
+        assert!(callee(&invite(CONTACT, &routes(SIP_ROUTE_BYTES_MAX - 200))).is_some());
+        let routes = routes(SIP_ROUTE_BYTES_MAX - 50);
+        for (contact, routes) in [
+            ("", ""),
+            ("Contact: *\r\n", ""),
+            ("Contact: <tel:+8613800000001>\r\n", ""),
+            ("Contact: <sip:a@[::1>\r\n", ""),
+            (&*long, ""),
+            (CONTACT, &*routes),
+            (CONTACT, "Record-Route: nonsense\r\n"),
+        ] {
+            let text = invite(contact, routes);
+            assert!(callee(&text).is_none(), "{:.200}", text);
+        }
+        // A callee that tells no usable Contact is found where it was called.
+        for contact in ["", "Contact: *\r\n"] {
+            let dialog = caller(&answer(200, ";tag=theirs", contact)).unwrap();
+            assert_eq!(
+                (dialog.target(), dialog.next_hop()),
+                (&b"sip:b@gw.example"[..], came())
+            );
+        }
+    }
+
+    #[test]
+    fn only_an_answer_with_a_tag_or_a_2xx_makes_a_dialog() {
+        for (status, tag, made) in [
+            (100, ";tag=t", false),
+            (180, "", false),
+            (183, ";tag=t", true),
+            (200, "", true),
+            (486, ";tag=t", false),
+        ] {
+            assert_eq!(
+                caller(&answer(status, tag, CONTACT)).is_some(),
+                made,
+                "{status}{tag}"
+            );
+        }
+        let old = caller(&answer(200, "", CONTACT)).unwrap();
+        assert_eq!(old.remote_tag(), b"");
+    }
+
+    #[test]
+    fn a_request_and_an_answer_find_their_dialog() {
+        let dialog = callee(&invite(CONTACT, "")).unwrap();
+        let in_dialog = invite("", "").replace("To: <sip:x@192.0.2.1>", "To: <sip:x@192.0.2.1>;tag=ours");
+        let id = |text: &str| Dialog::id_of(&Message::parse(text.as_bytes()).unwrap());
+        assert_eq!(id(&in_dialog), Some(dialog.id()));
+        assert_eq!(id(&invite("", "")), None);
+        for (old, new) in [
+            ("tag=ours", "tag=ourst"),
+            ("tag=theirs", "tag=heirs"),
+            (": cid", ": cid2"),
+        ] {
+            assert_ne!(id(&in_dialog.replace(old, new)), Some(dialog.id()));
+        }
+        // The parts are told apart even if they make one text.
+        let shifted = in_dialog
+            .replace("tag=ours", "tag=our")
+            .replace("tag=theirs", "tag=stheirs");
+        assert_ne!(id(&shifted), Some(dialog.id()));
+        let ours = caller(&answer(200, ";tag=theirs", CONTACT)).unwrap();
+        assert_eq!(id(&answer(200, ";tag=theirs", "")), Some(ours.id()));
+        let name = ours.id();
+        assert_eq!(
+            (name.call_id(), name.local_tag(), name.remote_tag()),
+            (&b"cid"[..], &b"ours"[..], &b"theirs"[..])
+        );
+    }
+
+    #[test]
+    fn a_lower_cseq_is_stale() {
+        let mut dialog = callee(&invite(CONTACT, "")).unwrap();
+        let judged = [39, 40, 45, 44, 45, 46].map(|cseq| dialog.accept(cseq));
+        use Sequence::{InOrder, Stale};
+        assert_eq!(judged, [Stale, InOrder, InOrder, Stale, InOrder, InOrder]);
+        let mut first = caller(&answer(200, ";tag=t", CONTACT)).unwrap();
+        assert_eq!([0, 7].map(|cseq| first.accept(cseq)), [InOrder, InOrder]);
+    }
+
+    #[test]
+    fn the_target_follows_the_contact_and_the_route_set_stays() {
+        let mut dialog = callee(&invite(CONTACT, ROUTES)).unwrap();
+        let (_, routes) = bye(&dialog);
+        let refresh = |dialog: &mut Dialog, contact: &str| {
+            let text = invite(contact, "Record-Route: <sip:10.9.9.9;lr>\r\n");
+            dialog.refresh_target(&Message::parse(text.as_bytes()).unwrap());
+        };
+        refresh(&mut dialog, "Contact: <sip:192.0.2.44>\r\n");
+        assert_eq!(bye(&dialog), ("sip:192.0.2.44".into(), routes.clone()));
+        let long = format!("Contact: <sip:{}@h>\r\n", "a".repeat(SIP_ROUTE_BYTES_MAX - 20));
+        for unusable in ["", "Contact: <tel:110>\r\n", &long] {
+            refresh(&mut dialog, unusable);
+            assert_eq!(bye(&dialog), ("sip:192.0.2.44".into(), routes.clone()));
+        }
+    }
+
+    #[test]
+    fn the_next_hop_is_the_address_and_transport_that_the_uri_names() {
+        let hop = |uri: &str| {
+            callee(&invite(&format!("Contact: <{uri}>\r\n"), ""))
+                .unwrap()
+                .next_hop()
+        };
+        let to = |transport, remote: &str| Path {
+            listener: ListenerId(3),
+            transport,
+            remote: remote.parse().unwrap(),
+            flow: None,
+        };
+        assert_eq!(hop("sip:a@192.0.2.9"), to(Transport::Udp, "192.0.2.9:5060"));
+        assert_eq!(
+            hop("sip:a@[2001:db8::9]:5080"),
+            to(Transport::Udp, "[2001:db8::9]:5080")
+        );
+        assert_eq!(
+            hop("sip:a@192.0.2.9;transport=tcp"),
+            to(Transport::Tcp, "192.0.2.9:5060")
+        );
+        assert_eq!(hop("sips:a@192.0.2.9"), to(Transport::Tls, "192.0.2.9:5061"));
+        // The way it came keeps its flow.
+        assert_eq!(hop("sip:a@192.0.2.7:5062"), came());
+        assert_eq!(hop("sip:a@pbx.example:5090"), came());
     }
 }

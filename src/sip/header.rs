@@ -1,4 +1,4 @@
-//! Header names and the values that have a form of their own. Everything here borrows; nothing is copied.
+//! Header names, and the values that have a form of their own. Everything here borrows; nothing is copied.
 //!
 //! Where the grammar of RFC 3261 §25.1 allows white space, folds included, it is accepted; the parts that
 //! come out are trimmed.
@@ -9,145 +9,12 @@ use std::str::from_utf8;
 use super::method::Method;
 use super::uri;
 
-macro_rules! names {
-    ($($text:literal $(/ $compact:literal)? $name:ident,)*) => {
-        /// A header field's name; the full and the compact form are the same name.
-        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-        pub enum Name {
-            $(#[doc = concat!("`", $text, "`")] $name,)*
-            /// A name that isn't listed here; see [`Head::other`](super::lexer::Head::other).
-            Other,
-        }
+mod name;
 
-        /// The full forms, sorted by length.
-        const FULL: &[(&str, Name)] = &[$(($text, Name::$name),)*];
-
-        impl Name {
-            /// The name of a one-letter compact form, in lower case.
-            fn of_compact(letter: u8) -> Self {
-                match letter {
-                    $($($compact => Self::$name,)?)*
-                    _ => Self::Other,
-                }
-            }
-
-            /// The name as we write it; empty for [`Name::Other`].
-            pub const fn text(self) -> &'static str {
-                match self {
-                    $(Self::$name => $text,)*
-                    Self::Other => "",
-                }
-            }
-        }
-    };
-}
-
-names! {
-    "To" / b't' To,
-    "Via" / b'v' Via,
-    "CSeq" CSeq,
-    "Date" Date,
-    "From" / b'f' From,
-    "Join" Join,
-    "Path" Path,
-    "RAck" RAck,
-    "RSeq" RSeq,
-    "Allow" Allow,
-    "Event" / b'o' Event,
-    "Route" Route,
-    "Accept" Accept,
-    "Min-SE" MinSe,
-    "Reason" Reason,
-    "Server" Server,
-    "Call-ID" / b'i' CallId,
-    "Contact" / b'm' Contact,
-    "Expires" Expires,
-    "Privacy" Privacy,
-    "Require" Require,
-    "Subject" / b's' Subject,
-    "Warning" Warning,
-    "Identity" / b'y' Identity,
-    "Priority" Priority,
-    "Refer-To" / b'r' ReferTo,
-    "Replaces" Replaces,
-    "Reply-To" ReplyTo,
-    "Call-Info" CallInfo,
-    "Diversion" Diversion,
-    "Supported" / b'k' Supported,
-    "Timestamp" Timestamp,
-    "Alert-Info" AlertInfo,
-    "Session-ID" SessionId,
-    "User-Agent" UserAgent,
-    "Referred-By" / b'b' ReferredBy,
-    "Retry-After" RetryAfter,
-    "Unsupported" Unsupported,
-    "Allow-Events" / b'u' AllowEvents,
-    "Content-Type" / b'c' ContentType,
-    "History-Info" HistoryInfo,
-    "Max-Forwards" MaxForwards,
-    "MIME-Version" MimeVersion,
-    "Record-Route" RecordRoute,
-    "User-to-User" UserToUser,
-    "Authorization" Authorization,
-    "Identity-Info" / b'n' IdentityInfo,
-    "P-Early-Media" PEarlyMedia,
-    "Proxy-Require" ProxyRequire,
-    "Reject-Contact" / b'j' RejectContact,
-    "Accept-Contact" / b'a' AcceptContact,
-    "Content-Length" / b'l' ContentLength,
-    "Remote-Party-ID" RemotePartyId,
-    "Session-Expires" / b'x' SessionExpires,
-    "Content-Encoding" / b'e' ContentEncoding,
-    "WWW-Authenticate" WwwAuthenticate,
-    "P-Called-Party-ID" PCalledPartyId,
-    "P-Charging-Vector" PChargingVector,
-    "Proxy-Authenticate" ProxyAuthenticate,
-    "Subscription-State" SubscriptionState,
-    "Content-Disposition" ContentDisposition,
-    "P-Asserted-Identity" PAssertedIdentity,
-    "Proxy-Authorization" ProxyAuthorization,
-    "Request-Disposition" / b'd' RequestDisposition,
-    "P-Preferred-Identity" PPreferredIdentity,
-    "P-Access-Network-Info" PAccessNetworkInfo,
-}
-
-const LENGTH_MAX: usize = 21;
-
-/// Where in [`FULL`] the names of each length begin, so that a look-up compares a handful of candidates.
-const BY_LENGTH: [usize; LENGTH_MAX + 2] = {
-    let mut starts = [0; LENGTH_MAX + 2];
-    let mut length = 0;
-    let mut at = 0;
-    while length < starts.len() {
-        while at < FULL.len() && FULL[at].0.len() < length {
-            at += 1;
-        }
-        starts[length] = at;
-        length += 1;
-    }
-    starts
-};
-
-impl Name {
-    /// The name that the token means, full or compact, in any case (RFC 3261 §7.3.1, §7.3.3).
-    pub fn of(token: &[u8]) -> Self {
-        if let [letter] = token {
-            return Self::of_compact(letter.to_ascii_lowercase());
-        }
-        let length = token.len();
-        let candidates = match (BY_LENGTH.get(length), BY_LENGTH.get(length.saturating_add(1))) {
-            (Some(&from), Some(&to)) => FULL.get(from..to).unwrap_or_default(),
-            _ => &[],
-        };
-        candidates
-            .iter()
-            .find(|(text, _)| text.as_bytes().eq_ignore_ascii_case(token))
-            .map_or(Self::Other, |(_, name)| *name)
-    }
-}
+pub use name::Name;
 
 /// White space of RFC 3261's LWS, the CR and LF of a fold included.
-const fn is_lws(byte: u8) -> bool {
+pub(super) const fn is_lws(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
@@ -562,39 +429,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_is_found_in_any_case_and_compact() {
-        for (text, name) in FULL {
-            assert_eq!(Name::of(text.as_bytes()), *name, "{text}");
-            assert_eq!(Name::of(text.to_ascii_uppercase().as_bytes()), *name, "{text}");
-            assert_eq!(name.text(), *text);
-        }
-        assert!(FULL.is_sorted_by_key(|(text, _)| text.len()));
-        assert_eq!(FULL.last().map(|(text, _)| text.len()), Some(LENGTH_MAX));
-        let compact = [
-            (b'v', Name::Via),
-            (b'F', Name::From),
-            (b't', Name::To),
-            (b'I', Name::CallId),
-            (b'm', Name::Contact),
-            (b'c', Name::ContentType),
-            (b'l', Name::ContentLength),
-            (b'k', Name::Supported),
-            (b's', Name::Subject),
-            (b'e', Name::ContentEncoding),
-            (b'o', Name::Event),
-            (b'r', Name::ReferTo),
-            (b'x', Name::SessionExpires),
-            (b'z', Name::Other),
-        ];
-        for (letter, name) in compact {
-            assert_eq!(Name::of(&[letter]), name);
-        }
-        for unknown in [&b""[..], b"Vi", b"Viaa", b"X-Order", &[b'a'; 22], &[b'a'; 300]] {
-            assert_eq!(Name::of(unknown), Name::Other);
-        }
-    }
-
-    #[test]
     fn lists_are_split_outside_quotes_brackets_and_comments() {
         let values = |list: &'static str| -> Vec<_> {
             split(list.as_bytes())
@@ -682,6 +516,8 @@ mod tests {
         );
         assert_eq!((via.branch, via.rport), (Some(&b"z9hG4bKx"[..]), Rport::Asked));
         assert_eq!(via.param("received"), Some(&b"[::1]"[..]));
+        let twice = Via::parse(b"SIP/2.0/UDP h;branch=one;branch=two").expect("a Via");
+        assert_eq!(twice.branch, Some(&b"one"[..]));
         let rport = |text: &'static str| Via::parse(text.as_bytes()).map(|via| via.rport);
         assert_eq!(rport("SIP/2.0/UDP h"), Some(Rport::Absent));
         assert_eq!(rport("SIP/2.0/UDP h;rport="), Some(Rport::Asked));

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use arrayvec::ArrayVec;
 
-use super::header::{self, Name, is_token, trim};
+use super::header::{self, Name, is_lws, is_token, trim};
 use super::method::Method;
 use crate::base::limits::{SIP_HEADERS_MAX, SIP_MESSAGE_BYTES_MAX};
 
@@ -375,23 +375,20 @@ impl Walk<'_> {
         let Some(colon) = line.iter().position(|byte| *byte == b':') else {
             return Step::Faulty("a header line without a colon");
         };
-        let name = line.get(..colon).unwrap_or_default();
-        // HCOLON: white space may stand before the colon, but not before the name (it would be a fold).
-        let token = name.trim_ascii_end();
+        // HCOLON: blanks may stand before the colon, a fold may not.
+        let mut token = line.get(..colon).unwrap_or_default();
+        while let [name @ .., b' ' | b'\t'] = token {
+            token = name;
+        }
         if !is_token(token) {
             return Step::Faulty("a header name that is no token");
         }
         let value = line.get(colon.saturating_add(1)..).unwrap_or_default();
-        let trimmed = trim(value);
-        let lead = value
-            .len()
-            .saturating_sub(trim_start_len(value))
-            .saturating_add(colon)
-            .saturating_add(1);
-        let value_from = from.saturating_add(lead);
+        let lead = value.iter().take_while(|byte| is_lws(**byte)).count();
+        let value_from = from.saturating_add(colon).saturating_add(1).saturating_add(lead);
         Step::Line {
             token: from..from.saturating_add(token.len()),
-            value: value_from..value_from.saturating_add(trimmed.len()),
+            value: value_from..value_from.saturating_add(trim(value).len()),
         }
     }
 
@@ -404,12 +401,8 @@ impl Walk<'_> {
             let step = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n'))?;
             let at = from.saturating_add(step);
             match rest.get(step..)? {
-                // The empty line is the end, whatever the body begins with.
-                [b'\r', b'\n', ..] if at == self.at => {
-                    self.at = at.saturating_add(2);
-                    return Some(LineEnd { at, stray });
-                }
-                [b'\r', b'\n', b' ' | b'\t', ..] => from = at.saturating_add(3),
+                // After an empty line comes the body, whatever it begins with.
+                [b'\r', b'\n', b' ' | b'\t', ..] if at != self.at => from = at.saturating_add(3),
                 [b'\r', b'\n', ..] => {
                     self.at = at.saturating_add(2);
                     return Some(LineEnd { at, stray });
@@ -427,13 +420,4 @@ struct LineEnd {
     at: usize,
     /// A lone CR or LF stands in the line.
     stray: bool,
-}
-
-/// How many bytes are left when the white space before the text is taken away.
-fn trim_start_len(text: &[u8]) -> usize {
-    text.len()
-        - text
-            .iter()
-            .take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
-            .count()
 }

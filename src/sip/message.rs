@@ -6,7 +6,7 @@
 use std::fmt;
 use std::ops::Deref;
 
-use super::header::{CSeq, MediaType, Name, NameAddr, Via, decimal};
+use super::header::{CSeq, MediaType, Name, NameAddr, Via, decimal, split};
 use super::lexer::{self, Fault, Head, Start};
 use super::method::Method;
 use super::uri::{Scheme, Uri};
@@ -167,7 +167,7 @@ impl fmt::Debug for Unreadable<'_> {
 impl<'a> Parts<'a> {
     fn of(head: &Head<'a>) -> Result<Self, Fault> {
         let via = head.get(Name::Via).ok_or(Fault::bad("no Via"))?;
-        let via = super::header::split(via)
+        let via = split(via)
             .next()
             .and_then(Via::parse)
             .ok_or(Fault::bad("malformed Via"))?;
@@ -505,6 +505,10 @@ mod tests {
                 swap("X-Order: 42", "X Order: 42"),
                 "a header name that is no token",
             ),
+            (
+                swap("X-Order: 42", "X-Order\r\n : 42"),
+                "a header name that is no token",
+            ),
             (swap("X-Order: 42", ": 42"), "a header name that is no token"),
             (
                 swap("X-Order: 42", "X-Order: 42\nFrom: <sip:x@h>"),
@@ -548,6 +552,7 @@ mod tests {
             response("Content-Length: 0", "Content-Length: 1"),
             response(" 180 ", " 1800 "),
             response(" 180 ", " 99 "),
+            response(" 180 ", " 099 "),
             response(" 180 ", " 700 "),
             response(" 180 ", " 4294967301 "),
             response("SIP/2.0 180", "SIP/3.0 180"),
@@ -619,6 +624,7 @@ mod tests {
             );
         }
         assert_eq!(look("\r\n\r\n"), None);
+        assert_eq!(look(&INVITE.replacen("Call-ID: ", "Call-ID: a b", 1)), None);
         assert_eq!(look(&INVITE.replacen("Call-ID", "Call-Me", 1)), None);
     }
 }

@@ -1,1 +1,1089 @@
-//! journal
+//! The journal of calls: what makes every attempt leave its record even if the process is killed.
+//!
+//! Append-only segments `calls-<number>.log`, written at once by whichever thread has the entry, and synced every
+//! 100 ms by a thread of the journal's own (a killed process loses nothing; a machine that loses power loses at
+//! most that). When a segment is big, the calls that are still open are copied to a new one and the old one goes.
+//!
+//! ```text
+//! header  "UMBRAJNL" · version u32
+//! frame   bytes of body u32 · crc u32 · body = kind u8 · call id u128 · rest           (little-endian)
+//! kinds   1 arrived (rest: the record as JSON) · 2 answered (wall i64) · 3 ended · 4 died (wall i64)
+//! ```
+//!
+//! Ids are never used twice, so several segments are read as one heap of facts: a call that ended anywhere is over.
+//! Once a second the file's modification time is moved on: after a crash it is the last sign of life.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+use crossbeam_channel::{RecvTimeoutError, Sender};
+
+use super::file::{self, Draft, le_u32};
+use crate::base::id::Id;
+use crate::base::limits::JOURNAL_BUFFER;
+use crate::base::time::Wall;
+use crate::call::cdr::{Cdr, ReleasedBy};
+use crate::call::port::{CallEntry, Records};
+use crate::call::refusal;
+use crate::masking::reason::Reason;
+
+const MAGIC: &[u8; 8] = b"UMBRAJNL";
+const VERSION: u32 = 1;
+const HEADER_BYTES: usize = 12;
+const FRAME_HEAD_BYTES: usize = 8;
+const ARRIVED: u8 = 1;
+const ANSWERED: u8 = 2;
+const ENDED: u8 = 3;
+const DIED: u8 = 4;
+/// Kind and id.
+const BODY_BYTES_MIN: usize = 17;
+/// A record quotes pieces of one SIP message, whose escapes can take six bytes each.
+const BODY_BYTES_MAX: usize = 512 << 10;
+const PREFIX: &str = "calls-";
+const SUFFIX: &str = ".log";
+const SEGMENT_BYTES: u64 = 64 << 20;
+const SYNC_EVERY: Duration = Duration::from_millis(100);
+/// Ticks between two touches of the file, and between two tries of a copy that failed.
+const TICKS_PER_SECOND: u32 = 10;
+/// New calls stop here, so that those in progress still find room for their answer and end.
+const FULL_AT: usize = JOURNAL_BUFFER / 4 * 3;
+
+/// The journal's handle: cheap to clone, one for every thread. The last one to go closes it.
+#[derive(Clone)]
+pub struct Journal {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    notes: Vec<String>,
+    thread: Mutex<Option<(Sender<()>, JoinHandle<()>)>>,
+}
+
+struct Shared {
+    dir: PathBuf,
+    segment_bytes: u64,
+    book: Mutex<Book>,
+    /// Held as long as the journal is open.
+    _lock: File,
+}
+
+/// What is written, and what waits to be.
+struct Book {
+    file: Arc<File>,
+    path: PathBuf,
+    number: u64,
+    len: u64,
+    dirty: Dirty,
+    live: HashMap<Id, Live>,
+    waiting: VecDeque<Line>,
+    dropped: u64,
+    /// The copy to a new segment begins when the segment has this many bytes.
+    copy_at: u64,
+    /// Segments whose successor isn't on the medium yet.
+    stale: Vec<PathBuf>,
+    /// The last failure, until something works again.
+    error: Option<String>,
+}
+
+/// Whether the medium has what the file has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dirty {
+    /// It has.
+    No,
+    /// Not yet.
+    Yes,
+    /// A sync failed: this file can't be trusted, its calls move to a new one.
+    Lost,
+}
+
+/// An open call: where its arrival stands in the segment, and what came after.
+#[derive(Clone, Copy)]
+struct Live {
+    at: u64,
+    bytes: u32,
+    answered: Option<Wall>,
+    died: Option<Wall>,
+}
+
+/// One entry, encoded.
+struct Line {
+    id: Id,
+    what: What,
+    frame: Vec<u8>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    Arrived,
+    Answered(Wall),
+    Ended,
+    /// The process that had the call is gone; its last sign of life.
+    Died(Wall),
+}
+
+/// The journal can't be opened; a sentence with what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The file system refuses.
+    #[error("{}: {error}: check the folder's owner, permissions and free space", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Another process has it open.
+    #[error("{} is in use by another umbra: stop that one first, or give this one a folder of its own", .0.display())]
+    InUse(PathBuf),
+    /// A later version of the program wrote it.
+    #[error("{} has version {version}, this program reads up to {VERSION}: start the newer umbra that wrote it", path.display())]
+    Newer {
+        /// The segment.
+        path: PathBuf,
+        /// Its version.
+        version: u32,
+    },
+}
+
+/// How the journal is doing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct JournalHealth {
+    /// Whether new calls may come.
+    pub records: Records,
+    /// Calls that are open.
+    pub live: usize,
+    /// Entries that wait for the disk.
+    pub waiting: usize,
+    /// Entries that found no room to wait, since the start.
+    pub dropped: u64,
+    /// What the disk said last, if it doesn't take entries.
+    pub error: Option<String>,
+}
+
+impl Journal {
+    /// Opens the journal in `dir` (made if absent). Returns, besides, the records of the attempts that were open
+    /// when the process before died, completed by what is known: ended at the last sign of life, released by
+    /// the server; refused with `restart` (500) if never answered, else end cause `restart` and the seconds
+    /// from the answer on. They stay open here until their [`CallEntry::Ended`] is written: do that once their
+    /// record is in the CDR files (or is found there by its call id).
+    ///
+    /// # Errors
+    /// [`JournalError`]. Damage is none: what is whole is read, and [`Journal::notes`] says what isn't.
+    pub fn open(dir: &Path) -> Result<(Self, Vec<Cdr>), JournalError> {
+        let (shared, notes, drafts) = Shared::open(dir, SEGMENT_BYTES)?;
+        let shared = Arc::new(shared);
+        let (stop, stopped) = crossbeam_channel::bounded(1);
+        let worker = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("journal".into())
+            .spawn(move || {
+                let mut ticks = 0_u32;
+                while stopped.recv_timeout(SYNC_EVERY) == Err(RecvTimeoutError::Timeout) {
+                    ticks = ticks.wrapping_add(1);
+                    worker.tick(if ticks.is_multiple_of(TICKS_PER_SECOND) {
+                        Tick::Second
+                    } else {
+                        Tick::Short
+                    });
+                }
+                worker.tick(Tick::Second);
+            })
+            .map_err(|error| JournalError::Io {
+                path: dir.to_owned(),
+                error,
+            })?;
+        let thread = Mutex::new(Some((stop, thread)));
+        Ok((
+            Self {
+                inner: Arc::new(Inner {
+                    shared,
+                    notes,
+                    thread,
+                }),
+            },
+            drafts,
+        ))
+    }
+
+    /// What opening it found out of the ordinary: sentences for the log. Empty mostly.
+    pub fn notes(&self) -> &[String] {
+        &self.inner.notes
+    }
+
+    /// Writes an entry at once; what the disk refuses waits in memory and is tried again.
+    pub fn write(&self, entry: &CallEntry) {
+        self.inner.shared.write(entry);
+    }
+
+    /// Whether the disk takes entries, or there is still room for them to wait.
+    pub fn state(&self) -> Records {
+        self.inner.shared.book().records()
+    }
+
+    /// How it is doing.
+    pub fn health(&self) -> JournalHealth {
+        let book = self.inner.shared.book();
+        JournalHealth {
+            records: book.records(),
+            live: book.live.len(),
+            waiting: book.waiting.len(),
+            dropped: book.dropped,
+            error: book.error.clone(),
+        }
+    }
+
+    /// Writes and syncs what is left, and ends the journal's thread. Entries written later are not synced.
+    pub fn close(&self) {
+        self.inner.close();
+    }
+}
+
+impl Inner {
+    fn close(&self) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((stop, thread)) = thread {
+            drop(stop);
+            // A panic there has been reported already.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// How often each thing is done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tick {
+    /// Retry, sync.
+    Short,
+    /// Also: show life, copy.
+    Second,
+}
+
+impl Shared {
+    fn open(dir: &Path, segment_bytes: u64) -> Result<(Self, Vec<String>, Vec<Cdr>), JournalError> {
+        let io = |error| JournalError::Io {
+            path: dir.to_owned(),
+            error,
+        };
+        file::make_dir(dir).map_err(io)?;
+        let lock = file::lock(dir)
+            .map_err(io)?
+            .ok_or_else(|| JournalError::InUse(dir.to_owned()))?;
+        file::remove_drafts(dir, PREFIX).map_err(io)?;
+        let segments = file::numbered(dir, PREFIX, SUFFIX).map_err(io)?;
+        let mut past = Past::default();
+        for (_, path) in &segments {
+            past.read(path)?;
+        }
+        let last_sign = segments
+            .last()
+            .map_or(Wall::default(), |(_, path)| modified(path));
+        let number = segments.last().map_or(0, |(number, _)| *number) + 1;
+        let path = file::numbered_path(dir, PREFIX, number, SUFFIX);
+
+        let mut drafts = Vec::new();
+        let mut live = HashMap::new();
+        let begun = Draft::begin(&path).map_err(io)?;
+        let mut out = BufWriter::new(begun);
+        out.write_all(&header()).map_err(io)?;
+        let mut len = HEADER_BYTES as u64;
+        for (id, frame) in past.open_calls() {
+            let died = past.died.get(&id).copied().unwrap_or(last_sign);
+            let answered = past.answered.get(&id).copied();
+            let json = frame.get(FRAME_HEAD_BYTES + BODY_BYTES_MIN..).unwrap_or_default();
+            match serde_json::from_slice::<Cdr>(json) {
+                Ok(draft) => drafts.push(completed(draft, answered, died)),
+                Err(error) => {
+                    past.notes.push(format!(
+                        "call {id} was open, and its entry can't be read: {error}"
+                    ));
+                    continue;
+                }
+            }
+            let of_call = Live {
+                at: len,
+                bytes: frame.len() as u32,
+                answered,
+                died: Some(died),
+            };
+            live.insert(id, of_call);
+            len += write_call(&mut out, id, &frame, &of_call).map_err(io)?;
+        }
+        let file = out
+            .into_inner()
+            .map_err(|e| io(e.into_error()))?
+            .publish()
+            .map_err(io)?;
+        for (_, old) in &segments {
+            fs::remove_file(old).map_err(io)?;
+        }
+        file::sync_dir(dir).map_err(io)?;
+        drafts.sort_by_key(|d| d.call_id);
+        let book = Book {
+            file: Arc::new(file),
+            path,
+            number,
+            len,
+            dirty: Dirty::No,
+            live,
+            waiting: VecDeque::new(),
+            dropped: 0,
+            copy_at: copy_at(segment_bytes, len),
+            stale: Vec::new(),
+            error: None,
+        };
+        Ok((
+            Self {
+                dir: dir.to_owned(),
+                segment_bytes,
+                book: Mutex::new(book),
+                _lock: lock,
+            },
+            past.notes,
+            drafts,
+        ))
+    }
+
+    /// A panic of another thread leaves the book as it was before or after one line: both are sound.
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, entry: &CallEntry) {
+        let line = match entry {
+            CallEntry::Arrived(cdr) => {
+                let mut frame = begin_frame(ARRIVED, cdr.call_id);
+                // A record is made of strings and numbers: it always has a JSON form, and a Vec always takes it.
+                if serde_json::to_writer(&mut frame, cdr).is_err() || frame.len() > BODY_BYTES_MAX {
+                    self.book().dropped += 1;
+                    return;
+                }
+                Line {
+                    id: cdr.call_id,
+                    what: What::Arrived,
+                    frame: end_frame(frame),
+                }
+            }
+            CallEntry::Answered { call_id, at } => Line {
+                id: *call_id,
+                what: What::Answered(*at),
+                frame: short_frame(ANSWERED, *call_id, Some(*at)),
+            },
+            CallEntry::Ended { call_id } => Line {
+                id: *call_id,
+                what: What::Ended,
+                frame: short_frame(ENDED, *call_id, None),
+            },
+        };
+        let mut book = self.book();
+        if !book.waiting.is_empty() {
+            return book.wait(line);
+        }
+        if let Err(error) = book.put(&line) {
+            book.error = Some(error);
+            book.wait(line);
+        }
+    }
+
+    fn tick(&self, tick: Tick) {
+        self.retry();
+        self.sync();
+        if tick == Tick::Short {
+            return;
+        }
+        let (file, copy) = {
+            let book = self.book();
+            (
+                Arc::clone(&book.file),
+                book.dirty == Dirty::Lost || book.len >= book.copy_at,
+            )
+        };
+        // Failing to show life costs a few seconds in a record after a crash, no more.
+        let _ = file.set_modified(SystemTime::now());
+        if copy && let Err(error) = self.copy() {
+            self.book().error = Some(error.to_string());
+        }
+    }
+
+    /// Writes what waits, a few lines at a time, so that no shard waits long for the book.
+    fn retry(&self) {
+        loop {
+            let mut book = self.book();
+            for _ in 0..256 {
+                let Some(line) = book.waiting.pop_front() else {
+                    return;
+                };
+                if let Err(error) = book.put(&line) {
+                    book.error = Some(error);
+                    book.waiting.push_front(line);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn sync(&self) {
+        let (file, path) = {
+            let mut book = self.book();
+            if book.dirty != Dirty::Yes {
+                return;
+            }
+            book.dirty = Dirty::No;
+            (Arc::clone(&book.file), book.path.clone())
+        };
+        if let Err(error) = file::sync_data(&file, &path) {
+            let mut book = self.book();
+            book.dirty = Dirty::Lost;
+            book.error = Some(format!("{}: {error}", path.display()));
+        }
+    }
+
+    /// Copies the open calls to a new segment and lets the old one go. The book is open to writers but for the
+    /// last few lines.
+    fn copy(&self) -> io::Result<()> {
+        let (old, mark, number, mut calls) = {
+            let book = self.book();
+            let calls: Vec<(Id, Live)> = book.live.iter().map(|(id, live)| (*id, *live)).collect();
+            (Arc::clone(&book.file), book.len, book.number + 1, calls)
+        };
+        calls.sort_unstable_by_key(|(_, live)| live.at);
+        let path = file::numbered_path(&self.dir, PREFIX, number, SUFFIX);
+        let mut out = BufWriter::new(Draft::begin(&path)?);
+        out.write_all(&header())?;
+        let mut len = HEADER_BYTES as u64;
+        let mut moved = HashMap::with_capacity(calls.len());
+        let mut lost = 0;
+        for (id, live) in calls {
+            let mut frame = vec![0; live.bytes as usize];
+            old.read_exact_at(&mut frame, live.at)?;
+            if decode_frame(&frame).is_none() {
+                lost += 1;
+                continue;
+            }
+            moved.insert(id, len);
+            len += write_call(&mut out, id, &frame, &live)?;
+        }
+        let new = out
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error)?
+            .publish()?;
+        // What was written meanwhile: most of it with the book open, the rest with the book shut.
+        let base = len;
+        let mut copied = mark;
+        for _ in 0..4 {
+            let end = self.book().len;
+            copy_range(&old, copied..end, &new, &path, base + (copied - mark))?;
+            copied = end;
+        }
+        let mut book = self.book();
+        copy_range(&old, copied..book.len, &new, &path, base + (copied - mark))?;
+        book.live.retain(|id, live| {
+            let at = if live.at >= mark {
+                Some(live.at - mark + base)
+            } else {
+                moved.get(id).copied()
+            };
+            live.at = at.unwrap_or(live.at);
+            at.is_some()
+        });
+        book.len = base + (book.len - mark);
+        let old_path = std::mem::replace(&mut book.path, path);
+        book.stale.push(old_path);
+        book.file = Arc::new(new);
+        book.number = number;
+        book.dirty = Dirty::Yes;
+        book.copy_at = copy_at(self.segment_bytes, book.len);
+        book.dropped += lost;
+        book.error = None;
+        drop(book);
+        self.drop_stale()
+    }
+
+    /// Removes the old segments once the new one has all that they had.
+    fn drop_stale(&self) -> io::Result<()> {
+        self.sync();
+        let stale = {
+            let mut book = self.book();
+            if book.dirty == Dirty::Lost {
+                return Ok(());
+            }
+            std::mem::take(&mut book.stale)
+        };
+        for path in &stale {
+            fs::remove_file(path)?;
+        }
+        file::sync_dir(&self.dir)
+    }
+}
+
+impl Book {
+    /// Writes one line. Nothing has changed if that fails: the next try writes over what is there.
+    fn put(&mut self, line: &Line) -> Result<(), String> {
+        let known = self.live.contains_key(&line.id);
+        if known == (line.what == What::Arrived) {
+            // An arrival that is there already, or news of a call that is over.
+            return Ok(());
+        }
+        file::write_at(&self.file, &self.path, &line.frame, self.len)
+            .map_err(|error| format!("{}: {error}", self.path.display()))?;
+        match line.what {
+            What::Arrived => {
+                let live = Live {
+                    at: self.len,
+                    bytes: line.frame.len() as u32,
+                    answered: None,
+                    died: None,
+                };
+                self.live.insert(line.id, live);
+            }
+            What::Answered(at) => {
+                if let Some(live) = self.live.get_mut(&line.id) {
+                    live.answered.get_or_insert(at);
+                }
+            }
+            What::Died(at) => {
+                if let Some(live) = self.live.get_mut(&line.id) {
+                    live.died.get_or_insert(at);
+                }
+            }
+            What::Ended => {
+                self.live.remove(&line.id);
+            }
+        }
+        self.len += line.frame.len() as u64;
+        if self.dirty == Dirty::No {
+            self.dirty = Dirty::Yes;
+        }
+        if self.dirty == Dirty::Yes {
+            self.error = None;
+        }
+        Ok(())
+    }
+
+    fn wait(&mut self, line: Line) {
+        if self.waiting.len() < JOURNAL_BUFFER {
+            self.waiting.push_back(line);
+        } else {
+            self.dropped += 1;
+        }
+    }
+
+    fn records(&self) -> Records {
+        // A file that can't be trusted keeps nothing either, until its calls have moved.
+        if self.waiting.len() >= FULL_AT || self.dirty == Dirty::Lost {
+            Records::Full
+        } else {
+            Records::Kept
+        }
+    }
+}
+
+/// The frame of an entry that says no more than a kind and perhaps a time.
+fn short_frame(kind: u8, id: Id, at: Option<Wall>) -> Vec<u8> {
+    let mut frame = begin_frame(kind, id);
+    if let Some(at) = at {
+        frame.extend_from_slice(&at.as_millis().to_le_bytes());
+    }
+    end_frame(frame)
+}
+
+/// Everything that the segments say.
+#[derive(Default)]
+struct Past {
+    arrived: HashMap<Id, Vec<u8>>,
+    answered: HashMap<Id, Wall>,
+    died: HashMap<Id, Wall>,
+    ended: HashSet<Id>,
+    notes: Vec<String>,
+}
+
+impl Past {
+    fn read(&mut self, path: &Path) -> Result<(), JournalError> {
+        let bytes = file::read(path).map_err(|error| JournalError::Io {
+            path: path.to_owned(),
+            error,
+        })?;
+        let version = le_u32(bytes.get(8..).unwrap_or_default()).unwrap_or(0);
+        if bytes.starts_with(MAGIC) && version > VERSION {
+            return Err(JournalError::Newer {
+                path: path.to_owned(),
+                version,
+            });
+        }
+        let mut rest = bytes.get(HEADER_BYTES..).unwrap_or_default();
+        while !rest.is_empty() {
+            let Some((id, what, frame)) = decode_frame(rest) else {
+                let next =
+                    (1..rest.len()).find(|at| decode_frame(rest.get(*at..).unwrap_or_default()).is_some());
+                let bad = next.unwrap_or(rest.len());
+                let place = bytes.len() - rest.len();
+                self.notes.push(match next {
+                    None => format!(
+                        "{}: {bad} bytes of a torn entry at its end were left out",
+                        path.display()
+                    ),
+                    Some(_) => format!(
+                        "{}: {bad} damaged bytes at byte {place} were left out: check the disk",
+                        path.display()
+                    ),
+                });
+                rest = rest.get(bad..).unwrap_or_default();
+                continue;
+            };
+            match what {
+                What::Arrived => drop(self.arrived.entry(id).or_insert_with(|| frame.to_vec())),
+                What::Answered(at) => drop(self.answered.entry(id).or_insert(at)),
+                What::Died(at) => drop(self.died.entry(id).or_insert(at)),
+                What::Ended => {
+                    self.ended.insert(id);
+                    // The frame is the big part: a long segment must not be held whole.
+                    self.arrived.remove(&id);
+                }
+            }
+            rest = rest.get(frame.len()..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// The calls that arrived and didn't end, and their arrivals' frames.
+    fn open_calls(&mut self) -> Vec<(Id, Vec<u8>)> {
+        let ended = &self.ended;
+        let mut calls: Vec<_> = std::mem::take(&mut self.arrived)
+            .into_iter()
+            .filter(|(id, _)| !ended.contains(id))
+            .collect();
+        calls.sort_unstable_by_key(|(id, _)| *id);
+        calls
+    }
+}
+
+/// The record of an attempt that a dying process left open.
+fn completed(mut cdr: Cdr, answered: Option<Wall>, died: Wall) -> Cdr {
+    let floor = answered.unwrap_or(cdr.arrived_at).max(cdr.arrived_at);
+    // The wall clock may have been set back between.
+    cdr.ended_at = died.max(floor);
+    cdr.released_by = ReleasedBy::Server;
+    cdr.q850_cause = refusal::q850(Reason::Restart);
+    match answered {
+        None => {
+            cdr.refusal = Some(Reason::Restart);
+            cdr.sip_status = refusal::status(Reason::Restart);
+            cdr.billable_s = 0;
+        }
+        Some(at) => {
+            cdr.answered_at = Some(at);
+            cdr.refusal = None;
+            cdr.sip_status = 200;
+            cdr.end_cause = Some("restart".into());
+            cdr.billable_s = cdr.ended_at.since(at).as_secs();
+        }
+    }
+    cdr
+}
+
+/// Writes all that is known of an open call, its arrival's frame first; returns the bytes.
+fn write_call(out: &mut impl Write, id: Id, frame: &[u8], live: &Live) -> io::Result<u64> {
+    out.write_all(frame)?;
+    let mut bytes = frame.len() as u64;
+    for (kind, at) in [(ANSWERED, live.answered), (DIED, live.died)] {
+        if at.is_some() {
+            let news = short_frame(kind, id, at);
+            out.write_all(&news)?;
+            bytes += news.len() as u64;
+        }
+    }
+    Ok(bytes)
+}
+
+fn copy_range(from: &File, range: std::ops::Range<u64>, to: &File, path: &Path, at: u64) -> io::Result<()> {
+    let mut piece = vec![0; 1 << 16];
+    let (mut read, mut written) = (range.start, at);
+    while read < range.end {
+        let bytes = piece
+            .len()
+            .min(usize::try_from(range.end - read).unwrap_or(usize::MAX));
+        let piece = &mut piece[..bytes];
+        from.read_exact_at(piece, read)?;
+        file::write_at(to, path, piece, written)?;
+        read += bytes as u64;
+        written += bytes as u64;
+    }
+    Ok(())
+}
+
+/// Twice what is alive, at least, so that copying never eats more than writing.
+fn copy_at(segment_bytes: u64, live_bytes: u64) -> u64 {
+    segment_bytes.max(live_bytes.saturating_mul(2))
+}
+
+fn modified(path: &Path) -> Wall {
+    let since_epoch = fs::metadata(path)
+        .and_then(|m| m.modified())
+        .ok()
+        .and_then(|t| t.duration_since(SystemTime::UNIX_EPOCH).ok())
+        .unwrap_or_default();
+    Wall::default().plus(since_epoch)
+}
+
+fn header() -> [u8; HEADER_BYTES] {
+    let mut bytes = [0; HEADER_BYTES];
+    bytes[..8].copy_from_slice(MAGIC);
+    bytes[8..].copy_from_slice(&VERSION.to_le_bytes());
+    bytes
+}
+
+fn begin_frame(kind: u8, id: Id) -> Vec<u8> {
+    let mut frame = vec![0; FRAME_HEAD_BYTES];
+    frame.push(kind);
+    frame.extend_from_slice(&id.bits().to_le_bytes());
+    frame
+}
+
+fn end_frame(mut frame: Vec<u8>) -> Vec<u8> {
+    let (head, body) = frame.split_at_mut(FRAME_HEAD_BYTES);
+    head[..4].copy_from_slice(&(body.len() as u32).to_le_bytes());
+    head[4..].copy_from_slice(&crc32fast::hash(body).to_le_bytes());
+    frame
+}
+
+/// The whole and undamaged frame at the start of `bytes`: its call, its meaning, and itself.
+fn decode_frame(bytes: &[u8]) -> Option<(Id, What, &[u8])> {
+    let body_bytes = le_u32(bytes)? as usize;
+    if !(BODY_BYTES_MIN..=BODY_BYTES_MAX).contains(&body_bytes) {
+        return None;
+    }
+    let frame = bytes.get(..FRAME_HEAD_BYTES + body_bytes)?;
+    let (head, body) = frame.split_at_checked(FRAME_HEAD_BYTES)?;
+    if le_u32(&head[4..])? != crc32fast::hash(body) {
+        return None;
+    }
+    let (kind, rest) = body.split_first()?;
+    let (id, rest) = rest.split_first_chunk()?;
+    let wall = || {
+        rest.first_chunk()
+            .map(|b| Wall::from_millis(i64::from_le_bytes(*b)))
+    };
+    let what = match *kind {
+        ARRIVED => What::Arrived,
+        ANSWERED => What::Answered(wall()?),
+        ENDED => What::Ended,
+        DIED => What::Died(wall()?),
+        _ => return None,
+    };
+    Some((Id::from_bits(u128::from_le_bytes(*id)), what, frame))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::file::fault;
+    use super::*;
+
+    fn id(n: u128) -> Id {
+        Id::from_bits(n)
+    }
+
+    fn wall(s: i64) -> Wall {
+        Wall::from_millis(1_795_000_000_000 + s * 1_000)
+    }
+
+    fn arrived(n: u128) -> CallEntry {
+        let json = serde_json::json!({
+            "schema": 1, "node": "umbra-1", "call_id": id(n), "binding_id": null, "account": "default",
+            "pool": null, "mode": "axb", "caller_kind": "a", "direction": null, "a": null, "x": "17000000001",
+            "y": null, "peer": null, "extension": null, "group_id": null, "caller": "+8613800000001",
+            "dialled": "17000000001", "callee": null, "shown": null, "arrived_at": wall(0).to_string(),
+            "dialled_at": null, "early_media_at": null, "ringing_at": null, "answered_at": null,
+            "ended_at": wall(0).to_string(), "released_by": "server", "sip_status": 500,
+            "callee_sip_status": null, "q850_cause": 41, "refusal": null, "billable_s": 0, "attempts": [],
+            "recording": {"id": null, "state": "none", "reason": "not asked"},
+            "media": {"caller": {"codec": null, "packets_in": 0, "packets_out": 0, "lost": 0, "jitter_ms_max": 0.0},
+                      "callee": {"codec": null, "packets_in": 0, "packets_out": 0, "lost": 0, "jitter_ms_max": 0.0}},
+            "sip_call_id_in": "x@y", "sip_call_id_out": null, "trunk_in": "carrier", "trunk_out": null,
+            "order_id": null, "user_data": null
+        });
+        CallEntry::Arrived(Box::new(serde_json::from_value(json).unwrap()))
+    }
+
+    fn answered(n: u128, s: i64) -> CallEntry {
+        CallEntry::Answered {
+            call_id: id(n),
+            at: wall(s),
+        }
+    }
+
+    fn ended(n: u128) -> CallEntry {
+        CallEntry::Ended { call_id: id(n) }
+    }
+
+    /// A journal whose ticks the test gives.
+    fn open(dir: &Path) -> (Shared, Vec<String>, Vec<Cdr>) {
+        Shared::open(dir, 20_000).unwrap()
+    }
+
+    fn open_ids(dir: &Path) -> Vec<Id> {
+        open(dir).2.iter().map(|d| d.call_id).collect()
+    }
+
+    fn state(journal: &Shared) -> (Records, usize, u64, bool) {
+        let book = journal.book();
+        (
+            book.records(),
+            book.waiting.len(),
+            book.dropped,
+            book.error.is_some(),
+        )
+    }
+
+    fn last_segment(dir: &Path) -> PathBuf {
+        file::numbered(dir, PREFIX, SUFFIX).unwrap().pop().unwrap().1
+    }
+
+    fn set_last_sign(dir: &Path, at: Wall) {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_millis(at.as_millis() as u64);
+        File::options()
+            .write(true)
+            .open(last_segment(dir))
+            .unwrap()
+            .set_modified(time)
+            .unwrap();
+    }
+
+    #[test]
+    fn attempts_that_were_open_are_completed_at_the_last_sign_of_life() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, ..) = open(dir.path());
+        for entry in [
+            arrived(1),
+            arrived(2),
+            answered(2, 7),
+            arrived(3),
+            answered(3, 8),
+            ended(3),
+        ] {
+            journal.write(&entry);
+        }
+        drop(journal);
+        set_last_sign(dir.path(), wall(20));
+        let (journal, notes, drafts) = open(dir.path());
+        assert!(notes.is_empty());
+        let [ringing, talking] = drafts.as_slice() else {
+            panic!("{drafts:?}")
+        };
+        assert_eq!((ringing.call_id, talking.call_id), (id(1), id(2)));
+        assert_eq!((ringing.ended_at, ringing.sip_status), (wall(20), 500));
+        assert_eq!((ringing.refusal, ringing.billable_s), (Some(Reason::Restart), 0));
+        assert_eq!((talking.ended_at, talking.answered_at), (wall(20), Some(wall(7))));
+        assert_eq!(
+            (talking.sip_status, talking.refusal, talking.billable_s),
+            (200, None, 13)
+        );
+        assert_eq!(
+            (talking.end_cause.as_deref(), talking.released_by),
+            (Some("restart"), ReleasedBy::Server)
+        );
+
+        // It dies again before their records are written: the same ends, once more.
+        drop(journal);
+        set_last_sign(dir.path(), wall(500));
+        let (journal, _, again) = open(dir.path());
+        assert_eq!(again, drafts);
+        journal.write(&ended(1));
+        journal.write(&ended(2));
+        drop(journal);
+        assert_eq!(open_ids(dir.path()), []);
+    }
+
+    #[test]
+    fn a_torn_entry_at_the_end_loses_only_itself_at_every_byte() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, ..) = open(dir.path());
+        journal.write(&arrived(1));
+        let good = journal.book().len;
+        journal.write(&arrived(2));
+        drop(journal);
+        let whole = fs::read(last_segment(dir.path())).unwrap();
+        for torn in good..whole.len() as u64 {
+            fs::write(last_segment(dir.path()), &whole[..torn as usize]).unwrap();
+            let (_, notes, drafts) = open(dir.path());
+            assert_eq!(drafts.len(), 1, "torn at {torn}");
+            assert_eq!(notes.is_empty(), torn == good);
+        }
+    }
+
+    #[test]
+    fn damage_in_the_middle_loses_that_entry_and_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, ..) = open(dir.path());
+        journal.write(&arrived(1));
+        let second = journal.book().len as usize;
+        journal.write(&arrived(2));
+        journal.write(&arrived(3));
+        drop(journal);
+        let mut bytes = fs::read(last_segment(dir.path())).unwrap();
+        bytes[second + 100] ^= 1;
+        fs::write(last_segment(dir.path()), bytes).unwrap();
+        let (_, notes, drafts) = open(dir.path());
+        assert_eq!(
+            drafts.iter().map(|d| d.call_id).collect::<Vec<_>>(),
+            [id(1), id(3)]
+        );
+        assert!(
+            notes[0].contains(&format!("at byte {second}")) && notes[0].contains("check the disk"),
+            "{notes:?}"
+        );
+    }
+
+    #[test]
+    fn a_big_segment_gives_way_to_one_with_the_open_calls_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, ..) = open(dir.path());
+        journal.write(&arrived(1));
+        journal.write(&arrived(2));
+        journal.write(&answered(2, 5));
+        let mut n = 100;
+        while journal.book().len < 20_000 {
+            journal.write(&arrived(n));
+            journal.write(&ended(n));
+            n += 1;
+        }
+        let before = last_segment(dir.path());
+        journal.tick(Tick::Second);
+        assert!(!before.exists() && journal.book().len < 4_000);
+        journal.write(&ended(1));
+        journal.write(&arrived(3));
+        // Once more, with offsets that have moved.
+        journal.book().copy_at = 0;
+        journal.tick(Tick::Second);
+        drop(journal);
+        set_last_sign(dir.path(), wall(9));
+        let (_, notes, drafts) = open(dir.path());
+        assert_eq!(
+            (drafts.iter().map(|d| d.call_id).collect::<Vec<_>>(), notes),
+            (vec![id(2), id(3)], vec![])
+        );
+        assert_eq!((drafts[0].answered_at, drafts[0].billable_s), (Some(wall(5)), 4));
+    }
+
+    #[test]
+    fn a_crash_between_the_copy_and_the_removal_brings_nothing_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, ..) = open(dir.path());
+        journal.write(&arrived(1));
+        journal.write(&arrived(2));
+        let old = last_segment(dir.path());
+        let before = fs::read(&old).unwrap();
+        journal.book().copy_at = 0;
+        journal.tick(Tick::Second);
+        journal.write(&ended(1));
+        drop(journal);
+        fs::write(&old, before).unwrap();
+        assert_eq!(open_ids(dir.path()), [id(2)]);
+    }
+
+    #[test]
+    fn what_a_full_disk_refuses_waits_in_order_and_is_written_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, ..) = open(dir.path());
+        journal.write(&arrived(1));
+        fault::set(dir.path(), fault::Call::Write);
+        for entry in [answered(1, 3), arrived(2), ended(1), arrived(3)] {
+            journal.write(&entry);
+        }
+        journal.tick(Tick::Short);
+        assert_eq!(journal.book().waiting.len(), 4);
+        assert!(
+            journal
+                .book()
+                .error
+                .as_deref()
+                .is_some_and(|e| e.contains("No space"))
+        );
+        assert_eq!(journal.book().records(), Records::Kept);
+        fault::clear(dir.path());
+        journal.tick(Tick::Short);
+        assert_eq!(state(&journal), (Records::Kept, 0, 0, false));
+        drop(journal);
+        assert_eq!(open_ids(dir.path()), [id(2), id(3)]);
+    }
+
+    #[test]
+    fn a_disk_that_stays_full_stops_new_calls_before_the_room_for_old_ones_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, ..) = open(dir.path());
+        fault::set(dir.path(), fault::Call::Write);
+        for n in 0..FULL_AT as u128 {
+            assert_eq!(journal.book().records(), Records::Kept);
+            journal.write(&ended(n));
+        }
+        assert_eq!(
+            state(&journal),
+            (Records::Kept, 0, 0, false),
+            "nothing to keep of these"
+        );
+        for n in 0..JOURNAL_BUFFER as u128 + 5 {
+            journal.write(&if n == 0 { arrived(0) } else { ended(0) });
+            let full = n + 1 >= FULL_AT as u128;
+            assert_eq!(
+                journal.book().records(),
+                if full { Records::Full } else { Records::Kept }
+            );
+        }
+        assert_eq!(journal.book().dropped, 5);
+        fault::clear(dir.path());
+        journal.tick(Tick::Short);
+        assert_eq!(journal.book().records(), Records::Kept);
+    }
+
+    #[test]
+    fn after_a_failed_sync_the_open_calls_move_to_a_new_segment() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, ..) = open(dir.path());
+        journal.write(&arrived(1));
+        fault::set(dir.path(), fault::Call::Sync);
+        journal.tick(Tick::Second);
+        assert_eq!(journal.book().records(), Records::Full);
+        journal.write(&arrived(2));
+        let untrusted = journal.book().path.clone();
+        fault::clear(dir.path());
+        journal.tick(Tick::Second);
+        assert_eq!(state(&journal), (Records::Kept, 0, 0, false));
+        assert!(!untrusted.exists());
+        drop(journal);
+        assert_eq!(open_ids(dir.path()), [id(1), id(2)]);
+    }
+
+    #[test]
+    fn many_threads_write_one_journal_and_closing_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, _) = Journal::open(dir.path()).unwrap();
+        assert!(matches!(Journal::open(dir.path()), Err(JournalError::InUse(_))));
+        std::thread::scope(|scope| {
+            for shard in 0..4_u128 {
+                let journal = journal.clone();
+                scope.spawn(move || {
+                    for n in shard * 100..shard * 100 + 100 {
+                        journal.write(&arrived(n));
+                        if n % 2 == 0 {
+                            journal.write(&ended(n));
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!((journal.health().live, journal.state()), (200, Records::Kept));
+        drop(journal);
+        assert_eq!(Journal::open(dir.path()).unwrap().1.len(), 200);
+    }
+}

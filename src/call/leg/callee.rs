@@ -12,10 +12,9 @@ use crate::call::guard::Scope;
 use crate::call::hands::{CallTimer, Hands, Purpose, listener, listener_towards, owner};
 use crate::call::leg::caller::Sdp;
 use crate::call::phase::{Call, End, Recorded};
-use crate::call::port::{EventKind, Heading, LegName};
+use crate::call::port::{CallEntry, EventKind, Heading, LegName, Output};
 use crate::call::refusal;
 use crate::masking::reason::Reason;
-use crate::sip::build;
 use crate::sip::dialog::{Dialog, LocalParty};
 use crate::sip::message::Message;
 use crate::sip::method::Method;
@@ -48,8 +47,6 @@ pub struct Callee {
     pub state: CalleeState,
     /// Our INVITE's transaction.
     invite: Option<ClientId>,
-    /// Our INVITE's bytes, for a CANCEL.
-    sent: Box<[u8]>,
     call_id: [u8; 20],
     local: Vec<u8>,
     remote: Vec<u8>,
@@ -76,13 +73,19 @@ impl Call {
             return;
         }
         self.record.dialled_at = Some(now.wall);
+        // On disk before the called party hears of it.
+        hands
+            .out
+            .push_back(Output::Journal(CallEntry::Arrived(self.record.clone())));
         self.dial_by(hands, now, exits, 0, max_forwards);
     }
 
     /// Sends the callee's INVITE by exit number `tried`: a leg of its own, with ids of its own.
     fn dial_by(&mut self, hands: &mut Hands, now: Now, exits: Vec<Exit>, tried: usize, max_forwards: u8) {
         let config = self.config.clone();
-        let (Some(exit), Some(plan)) = (exits.get(tried), &self.plan) else { return };
+        let (Some(exit), Some(plan)) = (exits.get(tried), &self.plan) else {
+            return;
+        };
         let trunk = &config.trunks[exit.trunk];
         let gateway = &trunk.gateways[exit.gateway];
         let listener = listener_towards(&config, trunk.listener, gateway.address);
@@ -104,7 +107,12 @@ impl Call {
             sdp,
         };
         let written = invite.write();
-        let path = Path { listener: listener.id, transport: gateway.transport, remote: gateway.address, flow: None };
+        let path = Path {
+            listener: listener.id,
+            transport: gateway.transport,
+            remote: gateway.address,
+            flow: None,
+        };
         self.record.attempts.push(Attempt {
             trunk: trunk.name.to_string(),
             gateway: gateway.address.to_string(),
@@ -113,22 +121,28 @@ impl Call {
         });
         self.record.trunk_out = Some(trunk.name.to_string());
         self.record.sip_call_id_out = Some(String::from_utf8_lossy(&call_id).into_owned());
-        self.not_to_callee.known(&[gateway.address.ip(), listener.advertised.ip(), config.media.advertised]);
+        self.not_to_callee.known(&[
+            gateway.address.ip(),
+            listener.advertised.ip(),
+            config.media.advertised,
+        ]);
         if !self.may_send(LegName::Callee, &written.bytes, Scope::Whole) {
             self.guard_hit(hands, now);
             return;
         }
         self.not_to_caller.address(gateway.address.ip());
-        let sent = written.bytes.clone().into_boxed_slice();
         let me = owner(self.me, Purpose::Invite(LegName::Callee));
         let client = hands.layer.request(now.at, path, me, written.bytes);
         self.note_message(now.at, LegName::Callee, Heading::Out, Method::Invite, None, true);
-        let state = if client.is_some() { CalleeState::Calling } else { CalleeState::Over };
+        let state = if client.is_some() {
+            CalleeState::Calling
+        } else {
+            CalleeState::Over
+        };
         self.callee = Some(Callee {
             leg: Leg::new(LegName::Callee, tag, listener.id),
             state,
             invite: client,
-            sent,
             call_id,
             local: written.local,
             remote: written.remote,
@@ -154,7 +168,14 @@ impl Call {
     pub fn callee_answered(&mut self, hands: &mut Hands, now: Now, answer: &Answer, response: &Message<'_>) {
         let status = response.status().unwrap_or(0);
         let has_body = !response.body().is_empty();
-        self.note_message(now.at, LegName::Callee, Heading::In, Method::Invite, Some(status), has_body);
+        self.note_message(
+            now.at,
+            LegName::Callee,
+            Heading::In,
+            Method::Invite,
+            Some(status),
+            has_body,
+        );
         match answer.kind {
             AnswerKind::Provisional => self.callee_progress(hands, now, status, response),
             AnswerKind::Final if status < 300 => self.callee_2xx(hands, now, response),
@@ -164,7 +185,9 @@ impl Call {
     }
 
     fn callee_progress(&mut self, hands: &mut Hands, now: Now, status: u16, response: &Message<'_>) {
-        let Some(callee) = self.callee.as_mut() else { return };
+        let Some(callee) = self.callee.as_mut() else {
+            return;
+        };
         match callee.state {
             CalleeState::Calling => callee.state = CalleeState::Proceeding,
             CalleeState::CancelWanted => return self.send_cancel(hands, now),
@@ -187,16 +210,24 @@ impl Call {
         }
         // RFC 3261 §13.2.1: the caller has one description of ours in its dialog, told with the first
         // answer that brings media and repeated with the 200.
-        let sdp = if described == Described::New { Sdp::With } else { Sdp::Without };
+        let sdp = if described == Described::New && self.bridge.caller_offered() {
+            Sdp::With
+        } else {
+            Sdp::Without
+        };
         self.progress_to_caller(hands, now, if status == 180 { 180 } else { 183.min(status) }, sdp);
     }
 
     /// Takes the description in a response as the called side's answer to our offer. Within one early
     /// dialog only the first counts (RFC 3261 §13.2.1); another fork's takes its place.
     fn take_description(&mut self, hands: &mut Hands, response: &Message<'_>) -> Described {
-        let Ok(Some(session)) = arrive::offer(response) else { return Described::Nothing };
+        let Ok(Some(session)) = arrive::offer(response) else {
+            return Described::Nothing;
+        };
         let tag = response.to().tag().unwrap_or_default();
-        let Some(callee) = self.callee.as_mut() else { return Described::Nothing };
+        let Some(callee) = self.callee.as_mut() else {
+            return Described::Nothing;
+        };
         if callee.describing.as_deref() == Some(tag) {
             return Described::Before;
         }
@@ -213,7 +244,9 @@ impl Call {
     }
 
     fn callee_2xx(&mut self, hands: &mut Hands, now: Now, response: &Message<'_>) {
-        let Some(callee) = self.callee.as_mut() else { return };
+        let Some(callee) = self.callee.as_mut() else {
+            return;
+        };
         if let Some(timer) = callee.give_up.take() {
             hands.timers.cancel(timer);
         }
@@ -221,13 +254,15 @@ impl Call {
             attempt.status = response.status().unwrap_or(200);
         }
         self.record.callee_sip_status = response.status();
-        let Some(callee) = self.callee.as_mut() else { return };
+        let Some(callee) = self.callee.as_mut() else {
+            return;
+        };
         let party = LocalParty {
             call_id: &callee.call_id,
             local_tag: &callee.leg.local_tag,
             local: &callee.local,
             remote: &callee.remote,
-            target: &callee.target,
+            request_uri: &callee.target,
             cseq: 1,
         };
         callee.state = CalleeState::Answered;
@@ -262,9 +297,16 @@ impl Call {
     /// A further 2xx: a repetition of the winner's, whose ACK was lost, or another fork's, which is ended
     /// at once (RFC 3261 §13.2.2.4).
     fn callee_2xx_again(&mut self, hands: &mut Hands, now: Now, response: &Message<'_>) {
-        let Some(callee) = self.callee.as_mut() else { return };
+        let Some(callee) = self.callee.as_mut() else {
+            return;
+        };
         let tag = response.to().tag().unwrap_or_default();
-        if callee.leg.dialog.as_ref().is_some_and(|dialog| dialog.remote_tag() == tag) {
+        if callee
+            .leg
+            .dialog
+            .as_ref()
+            .is_some_and(|dialog| dialog.remote_tag() == tag)
+        {
             self.ack(hands, now, LegName::Callee, response.cseq().number);
             return;
         }
@@ -273,10 +315,12 @@ impl Call {
             local_tag: &callee.leg.local_tag,
             local: &callee.local,
             remote: &callee.remote,
-            target: &callee.target,
+            request_uri: &callee.target,
             cseq: 1,
         };
-        let Some(mut fork) = Dialog::uac(&party, response, callee.path) else { return };
+        let Some(mut fork) = Dialog::uac(&party, response, callee.path) else {
+            return;
+        };
         let sent_by = listener(&self.config, callee.leg.listener).advertised;
         let to = fork.next_hop();
         let ack = fork.request(Method::Ack, 1, &hands.branch(), sent_by, None, &[], None, 70);
@@ -287,12 +331,16 @@ impl Call {
         callee.losers.push(tag.into());
         let cseq = fork.next_cseq();
         let bye = fork.request(Method::Bye, cseq, &hands.branch(), sent_by, None, &[], None, 70);
-        hands.layer.request(now.at, to, owner(self.me, Purpose::Other), bye);
+        hands
+            .layer
+            .request(now.at, to, owner(self.me, Purpose::Other), bye);
     }
 
     /// The called side, or the gateway before it, refused.
     fn callee_failed(&mut self, hands: &mut Hands, now: Now, status: u16) {
-        let Some(callee) = self.callee.as_mut() else { return };
+        let Some(callee) = self.callee.as_mut() else {
+            return;
+        };
         if let Some(timer) = callee.give_up.take() {
             hands.timers.cancel(timer);
         }
@@ -310,14 +358,24 @@ impl Call {
             return;
         }
         let reason = refusal::of_callee(status);
-        let by = if status >= 500 && status < 600 { ReleasedBy::Server } else { ReleasedBy::Callee };
-        let end = End { by, status: refusal::relayed_status(status), ..End::failed(reason) };
+        let by = if (500..600).contains(&status) {
+            ReleasedBy::Server
+        } else {
+            ReleasedBy::Callee
+        };
+        let end = End {
+            by,
+            status: refusal::relayed_status(status),
+            ..End::failed(reason)
+        };
         self.end(hands, now, end);
     }
 
     /// The callee's INVITE got no answer at all, or couldn't be sent.
     pub fn callee_lost(&mut self, hands: &mut Hands, now: Now, status: u16) {
-        let Some(callee) = self.callee.as_mut() else { return };
+        let Some(callee) = self.callee.as_mut() else {
+            return;
+        };
         if let Some(timer) = callee.give_up.take() {
             hands.timers.cancel(timer);
         }
@@ -332,7 +390,9 @@ impl Call {
     }
 
     fn try_next(&mut self, hands: &mut Hands, now: Now) -> bool {
-        let Some(callee) = self.callee.as_ref() else { return false };
+        let Some(callee) = self.callee.as_ref() else {
+            return false;
+        };
         let next = callee.tried + 1;
         if next >= callee.exits.len() {
             return false;
@@ -356,7 +416,9 @@ impl Call {
 
     /// Brings the called side to its end, from wherever it is.
     pub fn end_callee(&mut self, hands: &mut Hands, now: Now) {
-        let Some(callee) = self.callee.as_mut() else { return };
+        let Some(callee) = self.callee.as_mut() else {
+            return;
+        };
         match callee.state {
             CalleeState::Calling => callee.state = CalleeState::CancelWanted,
             CalleeState::Proceeding => self.send_cancel(hands, now),
@@ -368,11 +430,12 @@ impl Call {
     fn send_cancel(&mut self, hands: &mut Hands, now: Now) {
         let wait = self.config.timers.t1.saturating_mul(64);
         let me = self.me;
-        let Some(callee) = self.callee.as_mut() else { return };
+        let Some(callee) = self.callee.as_mut() else {
+            return;
+        };
         callee.state = CalleeState::Cancelled;
-        let path = callee.path;
-        if let Some(cancel) = build::cancel(&callee.sent) {
-            hands.layer.request(now.at, path, owner(me, Purpose::Cancel), cancel);
+        if let Some(invite) = callee.invite {
+            hands.layer.cancel(now.at, invite);
         }
         // RFC 3261 §9.1: without a final answer 64·T1 after the CANCEL the INVITE counts as cancelled.
         callee.give_up = Some(hands.wake(me, now.at + wait, CallTimer::Cancelled));
@@ -381,7 +444,9 @@ impl Call {
 
     /// A cancelled INVITE got no final answer.
     pub fn give_up_callee(&mut self, hands: &mut Hands) {
-        let Some(callee) = self.callee.as_mut() else { return };
+        let Some(callee) = self.callee.as_mut() else {
+            return;
+        };
         callee.give_up = None;
         if let Some(invite) = callee.invite.take() {
             hands.layer.end_client(invite);

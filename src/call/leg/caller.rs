@@ -58,7 +58,14 @@ impl Call {
             return;
         }
         hands.layer.respond(now.at, self.caller.server, status, bytes);
-        self.note_message(now.at, LegName::Caller, Heading::Out, Method::Invite, Some(status), sdp == Sdp::With);
+        self.note_message(
+            now.at,
+            LegName::Caller,
+            Heading::Out,
+            Method::Invite,
+            Some(status),
+            sdp == Sdp::With,
+        );
     }
 
     /// Answers the caller: 200 with our session description, repeated until the ACK.
@@ -72,7 +79,14 @@ impl Call {
             return;
         }
         self.caller.invite = InviteState::Answered;
-        self.send_2xx(hands, now, LegName::Caller, self.caller.server, self.caller.cseq, bytes);
+        self.send_2xx(
+            hands,
+            now,
+            LegName::Caller,
+            self.caller.server,
+            self.caller.cseq,
+            bytes,
+        );
     }
 
     /// Refuses the caller with a final status; the attempt is over for this leg.
@@ -89,7 +103,14 @@ impl Call {
         self.caller.invite = InviteState::Refused;
         self.caller.leg.bye = Bye::Done;
         hands.layer.respond(now.at, self.caller.server, status, bytes);
-        self.note_message(now.at, LegName::Caller, Heading::Out, Method::Invite, Some(status), false);
+        self.note_message(
+            now.at,
+            LegName::Caller,
+            Heading::Out,
+            Method::Invite,
+            Some(status),
+            false,
+        );
     }
 
     /// Brings the calling side to its end: a final status for one who still waits, BYE for one who talks.
@@ -102,7 +123,15 @@ impl Call {
     }
 
     /// Sends a 2xx to an INVITE of a leg and keeps it for repetition (RFC 3261 §13.3.1.4).
-    pub fn send_2xx(&mut self, hands: &mut Hands, now: Now, name: LegName, server: ServerId, cseq: u32, bytes: Vec<u8>) {
+    pub fn send_2xx(
+        &mut self,
+        hands: &mut Hands,
+        now: Now,
+        name: LegName,
+        server: ServerId,
+        cseq: u32,
+        bytes: Vec<u8>,
+    ) {
         let (t1, me) = (self.config.timers.t1, self.me);
         let kept = bytes.clone().into_boxed_slice();
         hands.layer.respond(now.at, server, 200, bytes);
@@ -112,7 +141,14 @@ impl Call {
             if let Some(older) = leg.unacked.take() {
                 hands.timers.cancel(older.timer);
             }
-            leg.unacked = Some(Unacked { server, cseq, bytes: kept, interval: t1, give_up, timer });
+            leg.unacked = Some(Unacked {
+                server,
+                cseq,
+                bytes: kept,
+                interval: t1,
+                give_up,
+                timer,
+            });
         }
         self.note_message(now.at, name, Heading::Out, Method::Invite, Some(200), true);
     }
@@ -121,7 +157,9 @@ impl Call {
     pub fn repeat_2xx(&mut self, hands: &mut Hands, now: Now, name: LegName) {
         let (t2, me) = (self.config.timers.t2, self.me);
         let Some(leg) = self.leg(name) else { return };
-        let Some(unacked) = leg.unacked.as_mut() else { return };
+        let Some(unacked) = leg.unacked.as_mut() else {
+            return;
+        };
         if now.at >= unacked.give_up {
             leg.unacked = None;
             self.end(hands, now, End::cut("no_ack"));
@@ -129,7 +167,9 @@ impl Call {
             self.hang_up(hands, now, name);
             return;
         }
-        hands.layer.respond(now.at, unacked.server, 200, unacked.bytes.to_vec());
+        hands
+            .layer
+            .respond(now.at, unacked.server, 200, unacked.bytes.to_vec());
         unacked.interval = unacked.interval.saturating_mul(2).min(t2);
         let next = (now.at + unacked.interval).min(unacked.give_up);
         unacked.timer = hands.wake(me, next, CallTimer::Unacked(name));
@@ -151,12 +191,18 @@ impl Call {
 
     /// The caller gave up before the answer (CANCEL, or BYE in the early dialog).
     pub fn caller_cancelled(&mut self, hands: &mut Hands, now: Now) {
-        let end = End { by: crate::call::cdr::ReleasedBy::Caller, ..End::failed(Reason::Cancelled) };
+        let end = End {
+            by: crate::call::cdr::ReleasedBy::Caller,
+            ..End::failed(Reason::Cancelled)
+        };
         self.end(hands, now, end);
     }
 
     fn caller_response(&self, status: u16, header: Option<(&str, &str)>, sdp: Sdp) -> Vec<u8> {
-        let contact = format!("<sip:{}>", listener(&self.config, self.caller.leg.listener).advertised);
+        let contact = format!(
+            "<sip:{}>",
+            listener(&self.config, self.caller.leg.listener).advertised
+        );
         let dialog_forming = (101..300).contains(&status);
         let mut headers: arrayvec::ArrayVec<(&str, &str), 2> = header.into_iter().collect();
         if (200..300).contains(&status) {
@@ -171,7 +217,10 @@ impl Call {
             to_tag: Some(&self.caller.leg.local_tag),
             contact: dialog_forming.then_some(contact.as_bytes()),
             headers: &headers,
-            body: sdp.map(|bytes| Body { content_type: "application/sdp", bytes }),
+            body: sdp.map(|bytes| Body {
+                content_type: "application/sdp",
+                bytes,
+            }),
         })
     }
 }

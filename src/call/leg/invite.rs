@@ -83,8 +83,16 @@ impl CalleeInvite<'_> {
             routes: &[],
             contact: Some(contact.as_bytes()),
             headers: &headers,
-            body: Some(Body { content_type: "application/sdp", bytes: self.sdp }),
+            body: Some(Body {
+                content_type: "application/sdp",
+                bytes: self.sdp,
+            }),
         });
-        Written { bytes, local: local.into_bytes(), remote: remote.into_bytes(), target: target.into_bytes() }
+        Written {
+            bytes,
+            local: local.into_bytes(),
+            remote: remote.into_bytes(),
+            target: target.into_bytes(),
+        }
     }
 }

@@ -53,7 +53,10 @@ impl Echo {
             }
         }
         bytes.extend_from_slice(b"\r\n");
-        (bytes.len() <= SIP_ROUTE_BYTES_MAX).then(|| Self { bytes: bytes.into_boxed_slice(), source })
+        (bytes.len() <= SIP_ROUTE_BYTES_MAX).then(|| Self {
+            bytes: bytes.into_boxed_slice(),
+            source,
+        })
     }
 
     /// A response to the request.

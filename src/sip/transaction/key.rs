@@ -1,8 +1,8 @@
 //! Which transaction a message belongs to (RFC 3261 §17.1.3, §17.2.3, §8.2.2.2).
 //!
-//! A key is the compared parts themselves, each after its length, so that equal keys mean equal parts. An [`Index`]
-//! finds them by a keyed hash and leaves the comparison of the bytes to its owner: a collision costs a look, and
-//! confuses nothing.
+//! A key is the compared parts themselves, each after its length, so that equal keys mean equal parts. An
+//! [`Index`] finds them by a keyed hash and leaves the comparison of the bytes to its owner: a collision
+//! costs a look, and confuses nothing.
 
 use std::collections::HashMap;
 
@@ -25,7 +25,8 @@ pub(super) type Key = Box<[u8]>;
 pub(super) enum Rule {
     /// Branch, sent-by, method.
     Branch,
-    /// RFC 2543: the headers themselves. The To tag is left out of the key, because an ACK's is the response's.
+    /// RFC 2543: the headers themselves. The To tag is left out of the key, because an ACK's is the
+    /// response's.
     Headers,
 }
 
@@ -136,6 +137,12 @@ impl Index {
         }
     }
 
+    /// Whether nothing can be found.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
     /// The place for which `is` says that its key is this one.
     pub(super) fn find(&self, key: &[u8], is: impl Fn(slab::Key) -> bool) -> Option<slab::Key> {
         let places = self.places.get(&self.hasher.hash_one(key))?;
@@ -157,5 +164,29 @@ impl Index {
                 self.places.remove(&hash);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_keys_of_one_hash_are_told_apart_by_their_owner() {
+        let mut slab = slab::Slab::new();
+        let (a, b) = (slab.insert("a").unwrap(), slab.insert("b").unwrap());
+        let mut index = Index::new(ahash::RandomState::with_seeds(1, 2, 3, 4));
+        // One key for both is what a collision looks like.
+        index.insert(b"k", a);
+        index.insert(b"k", b);
+        let find = |index: &Index, text| index.find(b"k", |place| slab.get(place) == Some(&text));
+        assert_eq!(
+            (find(&index, "a"), find(&index, "b"), find(&index, "c")),
+            (Some(a), Some(b), None)
+        );
+        index.remove(b"k", a);
+        assert_eq!((find(&index, "a"), find(&index, "b")), (None, Some(b)));
+        index.remove(b"k", b);
+        assert!(index.is_empty());
     }
 }

@@ -1,14 +1,15 @@
 //! Transactions (RFC 3261 §17, RFC 6026): every transaction of one shard, without socket or clock.
 //!
 //! [`Layer`] is handed messages and time; it hands back messages to send ([`Layer::poll_send`]) and what has
-//! happened ([`Layer::poll_event`]). Drain both after every call. The four machines are tables, each in a file of its own
-//! with RFC 3261's figure beside it; the layer does what a table's row says.
+//! happened ([`Layer::poll_event`]). Drain both after every call. The four machines are tables, each in a
+//! file of its own with RFC 3261's figure beside it; the layer does what a table's row says.
 //!
 //! What the transaction user (TU) owes:
-//! * every [`Received::New`] and [`Received::Cancel`] gets a final response or [`Layer::end_server`]: RFC 3261 gives
-//!   a server transaction that waits for its TU no timer;
-//! * an INVITE that got a provisional response waits as long as the TU lets it (§17.1.1.2): [`Layer::cancel`],
-//!   and [`Layer::end_client`] when even that brings no final response within 64·T1 (§9.1);
+//! * every [`Received::New`] and [`Received::Cancel`] gets a final response or [`Layer::end_server`]: RFC
+//!   3261 gives a server transaction that waits for its TU no timer;
+//! * an INVITE that got a provisional response waits as long as the TU lets it (§17.1.1.2):
+//!   [`Layer::cancel`], and [`Layer::end_client`] when even that brings no final response within 64·T1
+//!   (§9.1);
 //! * the ACK to a 2xx, and the 2xx's retransmissions, are the TU's (§13.2.2.4, §13.3.1.4).
 
 mod client;
@@ -39,7 +40,8 @@ use crate::base::timer::{TimerId, Timers};
 /// RFC 3261's base timers (§17.1.1.1, Table 4).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BaseTimers {
-    /// The round-trip estimate: 500 ms. Timers A and E start with it; B, D, F, H, J, L and M are 64 times as long.
+    /// The round-trip estimate: 500 ms. Timers A and E start with it; B, D, F, H, J, L and M are 64 times as
+    /// long.
     pub t1: Duration,
     /// The longest interval of E and G: 4 s.
     pub t2: Duration,
@@ -77,7 +79,8 @@ pub struct ClientId(slab::Key);
 pub struct Owner(pub u64);
 
 impl Owner {
-    /// A server transaction's owner until [`Layer::own`]; no [`Event`] is raised for it.
+    /// Nobody waits for what becomes of the transaction: no [`Answer`] and no [`Event`] is given for it. A server
+    /// transaction's owner until [`Layer::own`].
     pub const NOBODY: Self = Self(u64::MAX);
 }
 
@@ -134,7 +137,8 @@ pub enum AnswerKind {
     Provisional,
     /// The final one: 200–699. The layer has sent the ACK of 300–699 to an INVITE; that of a 2xx is the TU's.
     Final,
-    /// A further 2xx to an INVITE: the first one again, or another branch's (RFC 6026 §7.2). The TU sends its ACK (again).
+    /// A further 2xx to an INVITE: the first one again, or another branch's (RFC 6026 §7.2). The TU sends its
+    /// ACK (again).
     Another2xx,
 }
 
@@ -165,7 +169,8 @@ impl Layer {
         Self::keyed(timers, [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a])
     }
 
-    /// An empty layer. The key makes the hash unguessable, so that no stranger can choose branches that collide.
+    /// An empty layer. The key makes the hash unguessable, so that no stranger can choose branches that
+    /// collide.
     pub fn keyed(timers: BaseTimers, hash_key: [u64; 4]) -> Self {
         let [a, b, c, d] = hash_key;
         let hasher = ahash::RandomState::with_seeds(a, b, c, d);
@@ -215,10 +220,11 @@ impl Layer {
         self.servers.own(id, owner);
     }
 
-    /// Sends the TU's response, and keeps it as long as the RFC wants it repeated. `status` is the response's own.
+    /// Sends the TU's response, and keeps it as long as the RFC wants it repeated. `status` is the response's
+    /// own.
     ///
-    /// A 2xx to an INVITE is repeated by the TU, by calling this again (§13.3.1.4). A response that comes too late
-    /// (after the final one) is dropped.
+    /// A 2xx to an INVITE is repeated by the TU, by calling this again (§13.3.1.4). A response that comes too
+    /// late (after the final one) is dropped.
     pub fn respond(&mut self, now: Instant, id: ServerId, status: u16, bytes: Vec<u8>) {
         self.servers
             .respond(&mut self.wire, now, id, status, bytes.into_boxed_slice());
@@ -226,25 +232,27 @@ impl Layer {
 
     /// Starts a client transaction with this request, and sends it.
     ///
-    /// `None`, and nothing sent, if the bytes are no request, an ACK (which has no transaction), have no branch
-    /// or one that is in use for this method.
+    /// `None`, and nothing sent, if the bytes are no request, an ACK (which has no transaction), have no
+    /// branch or one that is in use for this method.
     pub fn request(&mut self, now: Instant, to: Path, owner: Owner, bytes: Vec<u8>) -> Option<ClientId> {
         self.clients
             .request(&mut self.wire, now, to, owner, bytes.into_boxed_slice())
     }
 
-    /// Cancels an INVITE of ours (§9.1): starts the CANCEL's transaction, for the INVITE's owner.
+    /// Cancels an INVITE of ours (§9.1): starts the CANCEL's transaction. It is [`Owner::NOBODY`]'s, because what
+    /// counts is how the INVITE ends: by 487, by an answer that crossed the CANCEL, or not at all.
     ///
     /// `None`, and nothing sent, unless the INVITE has a provisional and no final response: before the first
     /// the TU has to wait, after the last it is too late.
     pub fn cancel(&mut self, now: Instant, invite: ClientId) -> Option<ClientId> {
-        let (to, owner, invite) = self.clients.cancellable(invite)?;
+        let (to, invite) = self.clients.cancellable(invite)?;
         let bytes = build::cancel(invite)?;
-        self.request(now, to, owner, bytes)
+        self.request(now, to, Owner::NOBODY, bytes)
     }
 
-    /// A message sent to `path` could not be delivered: the client transactions there that still wait for their
-    /// final response report [`Event::Failed`] (§17.1.4). The flow of the path doesn't matter. Looks at every client transaction.
+    /// A message sent to `path` could not be delivered: the client transactions there that still wait for
+    /// their final response report [`Event::Failed`] (§17.1.4). The flow of the path doesn't matter. Looks at
+    /// every client transaction.
     pub fn failed(&mut self, now: Instant, path: Path) {
         self.clients.failed(&mut self.wire, now, path);
     }
@@ -315,6 +323,13 @@ impl Wire {
     fn send(&mut self, to: Path, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.sends.push_back((to, bytes.into()));
+        }
+    }
+
+    /// Tells the owner, if there is one.
+    fn tell(&mut self, owner: Owner, event: Event) {
+        if owner != Owner::NOBODY {
+            self.events.push_back(event);
         }
     }
 }

@@ -1,0 +1,100 @@
+//! `/v1/calls`: the calls in progress, and the messages of those and of the last that ended.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use super::{Desk, id_of, view};
+use crate::api::error::ApiError;
+use crate::api::fields::{Asked, Named};
+use crate::api::switchboard::Silent;
+use crate::base::id::Id;
+use crate::call::port::{Answer, CallView, Command, Found};
+
+/// `GET /v1/calls` → `{"calls"}`, the longest first.
+pub(super) async fn list(
+    State(desk): State<Arc<Desk>>,
+    Asked(asked): Asked,
+) -> Result<Json<Value>, ApiError> {
+    asked.done()?;
+    let mut calls: Vec<CallView> = Vec::new();
+    for answer in desk.board.ask(Command::Calls).await.map_err(silent)? {
+        match answer {
+            Answer::Calls(more) => calls.extend(more),
+            Answer::Hangup(_) | Answer::Trace(_) => return Err(crossed()),
+        }
+    }
+    calls.sort_by_key(|call| (call.arrived_at, call.call_id));
+    let calls: Vec<Value> = calls.iter().map(view::call).collect();
+    Ok(Json(json!({"calls": calls})))
+}
+
+/// `DELETE /v1/calls/{id}` → 202: the call is being ended; its record follows.
+pub(super) async fn hangup(
+    State(desk): State<Arc<Desk>>,
+    Named(id): Named,
+) -> Result<(StatusCode, Json<Value>), ApiError> {
+    let call_id = id_of(&id)?;
+    let mut found = Found::Nowhere;
+    for answer in desk
+        .board
+        .ask(|ask| Command::Hangup(ask, call_id))
+        .await
+        .map_err(silent)?
+    {
+        match answer {
+            Answer::Hangup(Found::Here) => found = Found::Here,
+            Answer::Hangup(Found::Nowhere) => {}
+            Answer::Calls(_) | Answer::Trace(_) => return Err(crossed()),
+        }
+    }
+    match found {
+        Found::Here => Ok((
+            StatusCode::ACCEPTED,
+            Json(json!({"call_id": call_id, "phase": "ending"})),
+        )),
+        Found::Nowhere => Err(no_call(call_id)),
+    }
+}
+
+/// `GET /v1/calls/{id}/trace` → `{"call_id", "live", "lines"}`.
+pub(super) async fn trace(State(desk): State<Arc<Desk>>, Named(id): Named) -> Result<Json<Value>, ApiError> {
+    let call_id = id_of(&id)?;
+    for answer in desk
+        .board
+        .ask(|ask| Command::Trace(ask, call_id))
+        .await
+        .map_err(silent)?
+    {
+        match answer {
+            Answer::Trace(Some(lines)) => return Ok(traced(call_id, &lines, true)),
+            Answer::Trace(None) => {}
+            Answer::Calls(_) | Answer::Hangup(_) => return Err(crossed()),
+        }
+    }
+    match desk.traces.of(call_id) {
+        Some(lines) => Ok(traced(call_id, &lines, false)),
+        None => Err(ApiError::not_found(format!(
+            "there is no trace of a call {call_id}: it isn't live, nor among the last that ended"
+        ))),
+    }
+}
+
+fn traced(call_id: Id, lines: &[crate::call::port::TraceLine], live: bool) -> Json<Value> {
+    Json(json!({"call_id": call_id, "live": live, "lines": view::trace(lines)}))
+}
+
+fn no_call(id: Id) -> ApiError {
+    ApiError::not_found(format!("there is no call {id} in progress"))
+}
+
+fn silent(silent: Silent) -> ApiError {
+    ApiError::unavailable("no_answer", silent.to_string())
+}
+
+fn crossed() -> ApiError {
+    ApiError::ours("a shard answered another question than the one it was asked")
+}

@@ -1,0 +1,46 @@
+//! What the law refuses, as the client reads it.
+
+use axum::http::StatusCode;
+
+use crate::api::error::ApiError;
+use crate::base::number::NumberPlan;
+use crate::masking::request::Refused;
+use crate::store::writer::WriteError;
+
+/// A write that was not done: 503 if the disk refuses it. If the law does: 400 for a value out of its
+/// bounds, 403 for an account that may not, 404 for a name of nothing, 409 for what is in the way now, 422
+/// for what the law never allows.
+pub(super) fn of(error: &WriteError, plan: &NumberPlan) -> ApiError {
+    match error {
+        WriteError::Disk(sentence) => ApiError::unavailable("store_unavailable", sentence.as_str()),
+        WriteError::Refused(refused) => ApiError {
+            field: refused.field().map(str::to_owned),
+            binding: refused.binding(),
+            ..ApiError::new(status(refused), refused.code(), refused.sentence(plan))
+        },
+    }
+}
+
+const fn status(refused: &Refused) -> StatusCode {
+    match refused {
+        Refused::BoundsOf(_) => StatusCode::BAD_REQUEST,
+        Refused::AccountSuspended { .. } => StatusCode::FORBIDDEN,
+        Refused::UnknownNumber { .. }
+        | Refused::UnknownPool { .. }
+        | Refused::UnknownAccount { .. }
+        | Refused::UnknownBinding { .. } => StatusCode::NOT_FOUND,
+        Refused::KeyTaken { .. }
+        | Refused::NumberExists { .. }
+        | Refused::NumberLocked { .. }
+        | Refused::NumberFrozen { .. }
+        | Refused::NumberBound { .. }
+        | Refused::NoFreeNumber { .. }
+        | Refused::NameTaken { .. }
+        | Refused::PairsFull { .. }
+        | Refused::BindingEnded { .. } => StatusCode::CONFLICT,
+        Refused::SameNumber
+        | Refused::OwnNumber { .. }
+        | Refused::ModeMismatch { .. }
+        | Refused::ExpiryTooSoon => StatusCode::UNPROCESSABLE_ENTITY,
+    }
+}

@@ -1,0 +1,218 @@
+//! Our records as JSON. The only place of the API where real numbers are revealed: whoever may ask here
+//! bound them.
+
+use serde_json::{Value, json};
+
+use crate::base::number::{Format, NumberPlan, RealNumber, Tel};
+use crate::base::time::{Instant, Wall};
+use crate::call::config::Config;
+use crate::call::port::{CallView, Heading, LegName, TraceLine};
+use crate::call::trunk::{MayShow, Trunk};
+use crate::masking::binding::{Binding, Ended};
+use crate::masking::inventory::{Freeze, Number, NumberState, Pool};
+use crate::masking::route::{Explanation, Verdict};
+
+/// A binding.
+pub(super) fn binding(binding: &Binding, pool: Option<&Pool>, plan: &NumberPlan, now: Wall) -> Value {
+    let terms = &binding.terms;
+    let (state, ended_at) = match binding.ended {
+        Some((at, Ended::Unbound)) => ("unbound", Some(at)),
+        Some((at, Ended::Expired)) => ("expired", Some(at)),
+        // Its time is over, and the writer hasn't noted it yet.
+        None if binding.is_over(now) => ("expired", Some(binding.expires)),
+        None => ("live", None),
+    };
+    json!({
+        "id": binding.id,
+        "version": binding.version,
+        "state": state,
+        "mode": binding.mode.name(),
+        "account": binding.account,
+        "pool": pool.map(|p| &p.name),
+        "pool_key": binding.pool,
+        "x": plan.virtual_text(binding.x).as_str(),
+        "a": real(binding.a, plan),
+        "b": real(binding.b, plan),
+        "direction": terms.direction.name(),
+        "max_duration_s": terms.max_duration.map(|d| d.as_secs()),
+        "ring_timeout_s": terms.ring_timeout.map(|d| d.as_secs()),
+        "record": terms.record,
+        "order_id": terms.order_id,
+        "user_data": terms.user_data,
+        "created_at": time(binding.created),
+        "updated_at": time(binding.since),
+        "expires_at": time(binding.expires),
+        "ended_at": ended_at.and_then(time),
+    })
+}
+
+fn real(number: RealNumber, plan: &NumberPlan) -> String {
+    plan.record(number.reveal()).to_string()
+}
+
+/// A time; nothing for never.
+fn time(wall: Wall) -> Option<String> {
+    (wall != Wall::NEVER).then(|| wall.to_string())
+}
+
+/// A pool.
+pub(super) fn pool(pool: &Pool) -> Value {
+    json!({
+        "key": pool.key,
+        "name": pool.name,
+        "mode": pool.mode.name(),
+        "account": pool.account,
+        "axb_pairs_per_x": pool.axb_pairs_per_x,
+        "created_at": time(pool.created),
+    })
+}
+
+/// A number, and how many live bindings it carries.
+pub(super) fn number(number: &Number, pool: Option<&Pool>, bindings: usize, plan: &NumberPlan) -> Value {
+    let cause = match number.state {
+        NumberState::Frozen(cause) => Some(freeze_name(cause)),
+        NumberState::Active | NumberState::Locked | NumberState::Released => None,
+    };
+    json!({
+        "x": plan.virtual_text(number.x).as_str(),
+        "pool": pool.map(|p| &p.name),
+        "pool_key": number.pool,
+        "account": number.account,
+        "trunks": number.trunks,
+        "state": number.state.name(),
+        "cause": cause,
+        "bindings": bindings,
+        "added_at": time(number.added),
+    })
+}
+
+/// The causes of a freeze, by name.
+pub(super) const FREEZES: [(&str, Freeze); 4] = [
+    ("arrears", Freeze::Arrears),
+    ("complaint", Freeze::Complaint),
+    ("carrier", Freeze::Carrier),
+    ("operator", Freeze::Operator),
+];
+
+const fn freeze_name(cause: Freeze) -> &'static str {
+    match cause {
+        Freeze::Arrears => "arrears",
+        Freeze::Complaint => "complaint",
+        Freeze::Carrier => "carrier",
+        Freeze::Operator => "operator",
+    }
+}
+
+/// What would become of an attempt.
+pub(super) fn explanation(explanation: &Explanation) -> Value {
+    let mut view = match &explanation.verdict {
+        Verdict::Connect {
+            called,
+            shown,
+            caller,
+            binding,
+        } => json!({
+            "decision": "connect",
+            "called": called,
+            "shown": shown,
+            "caller_kind": caller.name(),
+            "binding": binding,
+            "reason": null,
+        }),
+        Verdict::Refuse { reason, binding } => json!({
+            "decision": "refuse",
+            "called": null,
+            "shown": null,
+            "caller_kind": null,
+            "binding": binding,
+            "reason": reason,
+            "sip_status": crate::call::refusal::status(*reason),
+        }),
+    };
+    view["sentences"] = json!(explanation.sentences);
+    view
+}
+
+/// A live call. Its numbers came masked from the switch.
+pub(super) fn call(call: &CallView) -> Value {
+    json!({
+        "call_id": call.call_id,
+        "binding_id": call.binding_id,
+        "x": call.x.as_str(),
+        "phase": call.phase,
+        "caller": call.caller,
+        "callee": call.callee,
+        "arrived_at": time(call.arrived_at),
+        "answered_at": call.answered_at.and_then(time),
+    })
+}
+
+/// A call's messages; times are milliseconds since the first.
+pub(super) fn trace(lines: &[TraceLine]) -> Value {
+    let start = lines.first().map_or(Instant::default(), |line| line.at);
+    let rows: Vec<Value> = lines.iter().map(|line| trace_line(line, start)).collect();
+    Value::Array(rows)
+}
+
+fn trace_line(line: &TraceLine, start: Instant) -> Value {
+    // Microseconds of one call are far below 2⁵³: the quotient is exact enough to print.
+    let at_ms = line.at.since(start).as_micros() as f64 / 1_000.0;
+    json!({
+        "at_ms": at_ms,
+        "leg": match line.leg { LegName::Caller => "caller", LegName::Callee => "callee" },
+        "heading": match line.heading { Heading::In => "in", Heading::Out => "out" },
+        "method": line.method.name(),
+        "status": line.status,
+        "sdp": line.sdp,
+    })
+}
+
+/// The trunks of a conf.
+pub(super) fn trunks(config: &Config) -> Vec<Value> {
+    config.trunks.iter().map(trunk).collect()
+}
+
+fn trunk(trunk: &Trunk) -> Value {
+    let accept_from: Vec<String> = trunk
+        .accept_from
+        .iter()
+        .map(|cidr| format!("{}/{}", cidr.network, cidr.prefix))
+        .collect();
+    let gateways: Vec<String> = trunk
+        .gateways
+        .iter()
+        .map(|g| {
+            format!(
+                "sip:{};transport={}",
+                g.address,
+                g.transport.via_token().to_ascii_lowercase()
+            )
+        })
+        .collect();
+    let may_show: Vec<&str> = trunk
+        .may_show
+        .iter()
+        .map(|shown| match shown {
+            MayShow::Own => "own",
+            MayShow::Prefix(prefix) => prefix,
+            MayShow::Any => "any",
+        })
+        .collect();
+    json!({
+        "name": trunk.name,
+        "accept_from": accept_from,
+        "gateways": gateways,
+        "number_format": match trunk.number_format {
+            Format::National => "national",
+            Format::E164 => "e164",
+            Format::Plus => "plus",
+        },
+        "may_show": may_show,
+        "default": trunk.default,
+    })
+}
+
+/// A dialled number as a sentence names it.
+pub(super) fn dialled(tel: Tel, plan: &NumberPlan) -> String {
+    plan.write(tel, Format::National).to_string()
+}

@@ -1,0 +1,390 @@
+//! `umbra bind`, `update`, `unbind`, `bindings`.
+
+use std::io::Write;
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::builder::NonEmptyStringValueParser;
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
+use hyper::Method;
+use serde_json::{Map, Value};
+
+use super::client::{self, Control, escaped};
+use super::screen::{self, Form, Listing, text};
+use super::table::Table;
+use super::when;
+use crate::base::time::Wall;
+
+/// `umbra bind MODE`
+#[derive(Subcommand, Debug)]
+pub enum Bind {
+    /// A and B reach each other by dialling X; anyone else is refused
+    Axb(Axb),
+}
+
+/// What `bind axb` takes.
+#[derive(Args, Debug)]
+#[command(group = ArgGroup::new("number").required(true).args(["x", "pool"]))]
+pub struct Axb {
+    /// The virtual number
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    x: Option<String>,
+    /// Let this pool (name or key) choose the virtual number
+    #[arg(long, value_name = "P", value_parser = NonEmptyStringValueParser::new())]
+    pool: Option<String>,
+    /// The protected subscriber
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    a: String,
+    /// The other party
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    b: String,
+    #[command(flatten)]
+    expiry: Expiry,
+    #[command(flatten)]
+    terms: Terms,
+    /// Record the calls
+    #[arg(long)]
+    record: bool,
+    /// What happens if A and B are already joined by X
+    #[arg(long, value_enum, value_name = "WHAT")]
+    on_conflict: Option<OnConflict>,
+    /// Check everything and bind nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// When a binding ends by itself.
+#[derive(Args, Debug, Default)]
+struct Expiry {
+    /// How long it holds (10m, 1h30m, 7d)
+    #[arg(long, value_name = "DURATION", value_parser = when::duration, conflicts_with = "until")]
+    ttl: Option<Duration>,
+    /// Until when it holds (2026-12-31 00:00, local time)
+    #[arg(long, value_name = "TIME", value_parser = when::time)]
+    until: Option<Wall>,
+}
+
+/// Terms that both `bind` and `update` take.
+#[derive(Args, Debug, Default)]
+struct Terms {
+    /// Who may call whom
+    #[arg(long, value_enum, value_name = "WAY")]
+    direction: Option<Direction>,
+    /// Cut calls after this long (1 minute to 24 hours)
+    #[arg(long, value_name = "DURATION", value_parser = when::duration)]
+    max_duration: Option<Duration>,
+    /// How long the called party rings (5s to 3m)
+    #[arg(long, value_name = "DURATION", value_parser = when::duration)]
+    ring_timeout: Option<Duration>,
+    /// Your order's id, for records and search
+    #[arg(long, value_name = "S")]
+    order_id: Option<String>,
+    /// Your own words, echoed in records (256 bytes)
+    #[arg(long, value_name = "S")]
+    user_data: Option<String>,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy)]
+enum Direction {
+    /// Both ways
+    Both,
+    /// Only A may call
+    AToB,
+    /// Only B may call
+    BToA,
+}
+
+impl Direction {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Both => "both",
+            Self::AToB => "a-to-b",
+            Self::BToA => "b-to-a",
+        }
+    }
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy)]
+enum OnConflict {
+    /// Refuse, naming the binding that is there
+    Fail,
+    /// Return the binding that is there
+    Return,
+    /// Return it with the new expiry
+    Extend,
+}
+
+impl OnConflict {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Fail => "fail",
+            Self::Return => "return",
+            Self::Extend => "extend",
+        }
+    }
+}
+
+impl Expiry {
+    fn put(&self, body: &mut Map<String, Value>) {
+        put(body, "ttl_s", self.ttl.map(|d| d.as_secs()));
+        put(body, "expires_at", self.until.map(|t| t.to_string()));
+    }
+}
+
+impl Terms {
+    fn put(&self, body: &mut Map<String, Value>) {
+        put(body, "direction", self.direction.map(Direction::name));
+        put(body, "max_duration_s", self.max_duration.map(|d| d.as_secs()));
+        put(body, "ring_timeout_s", self.ring_timeout.map(|d| d.as_secs()));
+        put(body, "order_id", self.order_id.as_deref());
+        put(body, "user_data", self.user_data.as_deref());
+    }
+}
+
+fn put(body: &mut Map<String, Value>, name: &str, value: Option<impl Into<Value>>) {
+    if let Some(value) = value {
+        body.insert(name.into(), value.into());
+    }
+}
+
+impl Bind {
+    /// Binds, and prints the binding with its id first.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn run(self, control: &Control, out: &mut dyn Write) -> anyhow::Result<()> {
+        let Self::Axb(axb) = self;
+        let bound = control.send(Method::POST, "/v1/bindings", Some(&axb.body()))?;
+        if axb.form.json {
+            screen::write_json(out, &bound)?;
+        } else if axb.dry_run {
+            writeln!(
+                out,
+                "it could be bound with X {}; nothing was bound",
+                text(&bound, "x")
+            )?;
+        } else {
+            writeln!(out, "{}", one_line(&bound))?;
+        }
+        Ok(())
+    }
+}
+
+impl Axb {
+    fn body(&self) -> Value {
+        let mut body = Map::new();
+        body.insert("mode".into(), "axb".into());
+        put(&mut body, "x", self.x.as_deref());
+        put(&mut body, "pool", self.pool.as_deref());
+        put(&mut body, "a", Some(self.a.as_str()));
+        put(&mut body, "b", Some(self.b.as_str()));
+        self.expiry.put(&mut body);
+        self.terms.put(&mut body);
+        put(&mut body, "record", self.record.then_some(true));
+        put(&mut body, "on_conflict", self.on_conflict.map(OnConflict::name));
+        put(&mut body, "dry_run", self.dry_run.then_some(true));
+        Value::Object(body)
+    }
+}
+
+/// A binding on one line, its id first.
+fn one_line(binding: &Value) -> String {
+    let until = match text(binding, "expires_at").as_str() {
+        "" => "never ends by itself".to_owned(),
+        at => format!("until {}", when::show_api_time(at)),
+    };
+    format!(
+        "{}  x {}  a {}  b {}  {}  {until}",
+        text(binding, "id"),
+        text(binding, "x"),
+        screen::masked(&text(binding, "a")),
+        screen::masked(&text(binding, "b")),
+        text(binding, "direction"),
+    )
+}
+
+/// `umbra update`
+#[derive(Args, Debug)]
+#[command(group = ArgGroup::new("change").required(true).multiple(true).args([
+    "a", "b", "ttl", "until", "never", "direction", "max_duration", "ring_timeout", "order_id", "user_data",
+    "record", "no_record",
+]))]
+pub struct Update {
+    /// The binding's id
+    id: String,
+    /// Another protected subscriber
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    a: Option<String>,
+    /// Another other party
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    b: Option<String>,
+    #[command(flatten)]
+    expiry: Expiry,
+    /// It shall not end by itself
+    #[arg(long, conflicts_with_all = ["ttl", "until"])]
+    never: bool,
+    #[command(flatten)]
+    terms: Terms,
+    /// Record the calls
+    #[arg(long, conflicts_with = "no_record")]
+    record: bool,
+    /// Don't record the calls
+    #[arg(long)]
+    no_record: bool,
+    #[command(flatten)]
+    form: Form,
+}
+
+impl Update {
+    /// Changes a binding, and prints it as it is now.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn run(self, control: &Control, out: &mut dyn Write) -> anyhow::Result<()> {
+        let target = format!("/v1/bindings/{}", escaped(&self.id));
+        let updated = control.send(Method::PATCH, &target, Some(&self.body()))?;
+        if self.form.json {
+            screen::write_json(out, &updated)?;
+        } else {
+            writeln!(out, "{}", one_line(&updated))?;
+        }
+        Ok(())
+    }
+
+    fn body(&self) -> Value {
+        let mut body = Map::new();
+        put(&mut body, "a", self.a.as_deref());
+        put(&mut body, "b", self.b.as_deref());
+        self.expiry.put(&mut body);
+        if self.never {
+            body.insert("expires_at".into(), Value::Null);
+        }
+        self.terms.put(&mut body);
+        put(
+            &mut body,
+            "record",
+            self.record.then_some(true).or(self.no_record.then_some(false)),
+        );
+        Value::Object(body)
+    }
+}
+
+/// `umbra unbind`
+#[derive(Args, Debug)]
+#[command(group = ArgGroup::new("which").required(true).args(["id", "x"]))]
+pub struct Unbind {
+    /// The binding's id
+    id: Option<String>,
+    /// All bindings of this virtual number
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    x: Option<String>,
+}
+
+impl Unbind {
+    /// Ends one binding, or all of one X; prints the ids of those that ended.
+    ///
+    /// # Errors
+    /// What the server says; nothing bound to X is an error too.
+    pub fn run(self, control: &Control, out: &mut dyn Write) -> anyhow::Result<()> {
+        let target = match (&self.id, &self.x) {
+            (Some(id), _) => format!("/v1/bindings/{}", escaped(id)),
+            (None, x) => client::target("/v1/bindings", &[("x", x.clone().unwrap_or_default())]),
+        };
+        let answer = control.send(Method::DELETE, &target, None)?;
+        let ended = answer.get("unbound").and_then(Value::as_array);
+        for id in ended.into_iter().flatten().filter_map(Value::as_str) {
+            writeln!(out, "{id}  unbound")?;
+        }
+        if let (Some(x), Some(true)) = (&self.x, ended.map(Vec::is_empty)) {
+            bail!("nothing is bound to {x}");
+        }
+        Ok(())
+    }
+}
+
+/// `umbra bindings`
+#[derive(Args, Debug)]
+pub struct Bindings {
+    /// Only those of this virtual number
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    x: Option<String>,
+    /// Only those of this protected subscriber
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    a: Option<String>,
+    /// Only those of this other party
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    b: Option<String>,
+    /// Those that have ended, instead of those that live
+    #[arg(long)]
+    ended: bool,
+    #[command(flatten)]
+    listing: Listing,
+}
+
+impl Bindings {
+    /// Lists bindings.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn run(self, control: &Control, out: &mut dyn Write) -> anyhow::Result<()> {
+        let listing = self.listing;
+        let state = if self.ended { "ended" } else { "live" };
+        let mut query = vec![("state", state.to_owned())];
+        query.extend(self.x.map(|x| ("x", x)));
+        query.extend(self.a.map(|a| ("a", a)));
+        query.extend(self.b.map(|b| ("b", b)));
+        let found = screen::rows(control, "/v1/bindings", &query, "bindings", listing)?;
+        if listing.json {
+            screen::write_json_rows(out, &found.rows)?;
+            return Ok(());
+        }
+        let when_head = if self.ended { "ENDED" } else { "EXPIRES" };
+        let mut table = Table::new(&[
+            "ID",
+            "MODE",
+            "X",
+            "A",
+            "B",
+            "DIRECTION",
+            "CREATED",
+            when_head,
+            "STATE",
+            "ORDER",
+        ]);
+        for row in &found.rows {
+            table.row([
+                text(row, "id"),
+                text(row, "mode"),
+                text(row, "x"),
+                listing.real(row, "a"),
+                listing.real(row, "b"),
+                text(row, "direction"),
+                screen::time(row, "created_at"),
+                screen::time(row, if self.ended { "ended_at" } else { "expires_at" }),
+                text(row, "state"),
+                text(row, "order_id"),
+            ]);
+        }
+        write!(out, "{table}")?;
+        found.say_cut();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_bindings_line_starts_with_its_id_and_hides_the_parties() {
+        let line = one_line(&json!({"id": "01J", "x": "17000000001", "a": "+8613800000001",
+            "b": "+8613900000002", "direction": "both", "expires_at": null}));
+        assert_eq!(
+            line,
+            "01J  x 17000000001  a 138****0001  b 139****0002  both  never ends by itself"
+        );
+    }
+}

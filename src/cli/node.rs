@@ -1,0 +1,189 @@
+//! `umbra status`, `stop`, `reload`, `log`: the running server as a whole.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use clap::{Args, Subcommand, ValueEnum};
+use hyper::Method;
+use serde_json::{Value, json};
+
+use super::client::{Control, Trouble};
+use super::screen::{self, Form, text};
+use super::table::Table;
+use super::when;
+
+/// How often `stop` looks whether the server is gone.
+const GLANCE: Duration = Duration::from_millis(100);
+/// How long a server may take to stop once its calls are over.
+const STOP_PATIENCE: Duration = Duration::from_secs(60);
+
+/// What `status` takes.
+#[derive(Args, Debug)]
+pub struct Status {
+    #[command(flatten)]
+    form: Form,
+}
+
+impl Status {
+    /// Prints how the server is, a fact a line.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn run(self, control: &Control, out: &mut dyn Write) -> anyhow::Result<()> {
+        let status = control.get("/v1/status", &[])?;
+        if self.form.json {
+            screen::write_json(out, &status)?;
+            return Ok(());
+        }
+        for name in [
+            "node",
+            "version",
+            "state",
+            "phase",
+            "started_at",
+            "uptime_s",
+            "calls",
+            "bindings",
+            "numbers",
+        ] {
+            let shown = match name {
+                "uptime_s" => {
+                    let seconds = status.get(name).and_then(Value::as_u64).unwrap_or_default();
+                    when::show_duration(Duration::from_secs(seconds))
+                }
+                "started_at" => screen::time(&status, name),
+                _ => text(&status, name),
+            };
+            writeln!(
+                out,
+                "{:<10}{shown}",
+                name.trim_end_matches("_at").trim_end_matches("_s")
+            )?;
+        }
+        let mut table = Table::new(&["PART", "STATE", "WHY"]);
+        for part in status
+            .get("parts")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
+            table.row([text(part, "name"), text(part, "state"), text(part, "sentence")]);
+        }
+        write!(out, "\n{table}")?;
+        Ok(())
+    }
+}
+
+/// What `stop` takes.
+#[derive(Args, Debug)]
+pub struct Stop {
+    /// Take no new call, and give those in progress this long to end
+    #[arg(long, value_name = "DURATION", value_parser = when::duration)]
+    drain: Option<Duration>,
+}
+
+impl Stop {
+    /// Stops the server and waits until it is gone.
+    ///
+    /// # Errors
+    /// What the server says, or that it is still there long after it should have gone.
+    pub fn run(self, control: &Control, out: &mut dyn Write) -> anyhow::Result<()> {
+        let drain = self.drain.unwrap_or_default();
+        control.send(
+            Method::POST,
+            "/v1/stop",
+            Some(&json!({"drain_s": drain.as_secs()})),
+        )?;
+        let gone_by = Instant::now()
+            + drain
+                .saturating_add(STOP_PATIENCE)
+                .min(Duration::from_secs(31_536_000));
+        loop {
+            match control.get("/healthz", &[]) {
+                Err(Trouble::NoServer(_)) => break,
+                // Broken: it went while it answered. The next look tells.
+                Ok(_) | Err(Trouble::Broken(..) | Trouble::Refused { .. } | Trouble::Forbidden(_)) => {}
+            }
+            if Instant::now() > gone_by {
+                bail!(
+                    "the server at {} was asked to stop and is still there",
+                    control.path().display()
+                );
+            }
+            std::thread::sleep(GLANCE);
+        }
+        writeln!(out, "stopped")?;
+        Ok(())
+    }
+}
+
+/// What `reload` takes.
+#[derive(Args, Debug)]
+pub struct Reload {}
+
+impl Reload {
+    /// Lets the server read its conf again; prints what of it waits for a restart.
+    ///
+    /// # Errors
+    /// Every fault of the conf, a line each; then the old conf stays in force.
+    pub fn run(self, control: &Control, out: &mut dyn Write) -> anyhow::Result<()> {
+        let answer = control.send(Method::POST, "/v1/reload", None)?;
+        writeln!(out, "reloaded")?;
+        let waiting = screen::list(&answer, "waits_for_restart");
+        if !waiting.is_empty() {
+            writeln!(out, "waits for a restart: {waiting}")?;
+        }
+        Ok(())
+    }
+}
+
+/// `umbra log`
+#[derive(Subcommand, Debug)]
+pub enum Log {
+    /// Log this much from now on, until a restart
+    Level {
+        /// How much
+        level: Level,
+    },
+}
+
+/// How much is logged.
+#[derive(ValueEnum, Debug, Clone, Copy)]
+pub enum Level {
+    /// What is broken
+    Error,
+    /// And what is suspect
+    Warn,
+    /// And what happens
+    Info,
+    /// And why
+    Debug,
+    /// And everything
+    Trace,
+}
+
+impl Level {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+impl Log {
+    /// Does it.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn run(self, control: &Control, out: &mut dyn Write) -> anyhow::Result<()> {
+        let Self::Level { level } = self;
+        control.send(Method::PUT, "/v1/log", Some(&json!({"level": level.name()})))?;
+        writeln!(out, "log level {}", level.name())?;
+        Ok(())
+    }
+}

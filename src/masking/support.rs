@@ -1,0 +1,131 @@
+//! For tests: a table with its writer, a clock that is set by hand, and numbers by their digits.
+
+use std::sync::Arc;
+
+use super::binding::{Binding, Mode, Terms};
+use super::change::Change;
+use super::plan::Planned;
+use super::request::{
+    BindRequest, DryRun, OnConflict, Refused, Unbind, UpdateRequest, Write, Written, XChoice,
+};
+use super::route::{Attempt, Decision, route};
+use super::table::Table;
+use crate::base::chance::Chance;
+use crate::base::id::Id;
+use crate::base::number::{NumberPlan, RealNumber, Tel, VirtualNumber};
+use crate::base::time::Wall;
+
+pub(crate) fn tel(digits: &str) -> Tel {
+    NumberPlan::default()
+        .normalise(digits)
+        .expect("tests write whole numbers")
+}
+
+pub(crate) fn real(digits: &str) -> RealNumber {
+    RealNumber::new(tel(digits))
+}
+
+pub(crate) fn x(digits: &str) -> VirtualNumber {
+    VirtualNumber::new(tel(digits))
+}
+
+pub(crate) const X: &str = "17000000001";
+pub(crate) const A: &str = "13800000001";
+pub(crate) const B: &str = "13900000002";
+pub(crate) const C: &str = "13700000003";
+
+/// A request to bind for ever, whatever else it says.
+pub(crate) fn axb(on: &str, a: &str, b: &str) -> BindRequest {
+    BindRequest {
+        mode: Mode::Axb,
+        x: XChoice::Given(x(on)),
+        a: real(a),
+        b: real(b),
+        terms: Terms::default(),
+        expires: None,
+        on_conflict: OnConflict::Fail,
+        dry_run: DryRun::No,
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) table: Table,
+    pub(crate) now: Wall,
+    pub(crate) chance: Chance,
+    pub(crate) changes: Vec<Change>,
+}
+
+impl World {
+    /// A server at some time, with number [`X`].
+    pub(crate) fn new() -> Self {
+        let mut world = Self {
+            table: Table::new(),
+            now: Wall::from_millis(1_795_000_000_000),
+            chance: Chance::from_number(1),
+            changes: Vec::new(),
+        };
+        world.add(X);
+        world
+    }
+
+    pub(crate) fn later(&mut self, ms: i64) {
+        self.now = Wall::from_millis(self.now.as_millis() + ms);
+    }
+
+    pub(crate) fn at(&self, ms: i64) -> Wall {
+        Wall::from_millis(self.now.as_millis() + ms)
+    }
+
+    pub(crate) fn write(&mut self, write: &Write) -> Result<Written, Refused> {
+        let Planned { change, written } = self.table.plan(write, self.now, &mut self.chance)?;
+        self.apply(change);
+        Ok(written)
+    }
+
+    pub(crate) fn apply(&mut self, change: Change) {
+        self.changes.push(change);
+        let seq = self.changes.len() as u64;
+        self.table.apply(seq, self.changes.last().expect("just pushed"));
+    }
+
+    pub(crate) fn add(&mut self, number: &str) {
+        let write = Write::AddNumber {
+            x: x(number),
+            pool: None,
+            trunks: Vec::new(),
+        };
+        self.write(&write).expect("a new number");
+    }
+
+    pub(crate) fn try_bind(&mut self, request: BindRequest) -> Result<Arc<Binding>, Refused> {
+        match self.write(&Write::Bind(request))? {
+            Written::Binding(binding) | Written::Existing(binding) | Written::DryRun(binding) => Ok(binding),
+            other => panic!("a bind was answered {other:?}"),
+        }
+    }
+
+    pub(crate) fn bind(&mut self, on: &str, a: &str, b: &str) -> Id {
+        self.try_bind(axb(on, a, b)).expect("free keys").id
+    }
+
+    pub(crate) fn unbind(&mut self, id: Id) {
+        self.write(&Write::Unbind(Unbind::Id(id)))
+            .expect("a live binding");
+    }
+
+    pub(crate) fn update(&mut self, request: UpdateRequest) -> Result<Written, Refused> {
+        self.write(&Write::Update(request))
+    }
+
+    pub(crate) fn attempt(&self, dialled: &str, caller: &str) -> Attempt {
+        Attempt {
+            dialled: tel(dialled),
+            caller: Some(tel(caller)),
+            arrived: self.now,
+        }
+    }
+
+    pub(crate) fn call(&self, dialled: &str, caller: &str) -> Decision {
+        route(&self.table, &self.attempt(dialled, caller))
+    }
+}
