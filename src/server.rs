@@ -194,7 +194,7 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
         clock: now,
         answers: Arc::new(Answers::default()),
     });
-    serve_http(&http, &conf, native::router(desk))?;
+    serve_http(&http, &conf, desk)?;
     let running = Running {
         control: conf.api.control.clone(),
         shared,
@@ -548,10 +548,10 @@ fn start_media(
 }
 
 /// The control socket, and the HTTP address if the conf names one on loopback.
-fn serve_http(http: &tokio::runtime::Runtime, conf: &Conf, router: axum::Router) -> anyhow::Result<()> {
+fn serve_http(http: &tokio::runtime::Runtime, conf: &Conf, desk: Arc<Desk>) -> anyhow::Result<()> {
     let _inside = http.enter();
     let control = tokio::net::UnixListener::from_std(socket::bind(&conf.api.control)?)?;
-    http.spawn(axum::serve(control, router.clone()).into_future());
+    http.spawn(axum::serve(control, native::router(desk.clone())).into_future());
     let Some(listen) = conf.api.listen else {
         return Ok(());
     };
@@ -562,7 +562,7 @@ fn serve_http(http: &tokio::runtime::Runtime, conf: &Conf, router: axum::Router)
         .with_context(|| format!("api.listen {listen} can't be opened: is another server there?"))?;
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    http.spawn(axum::serve(listener, router).into_future());
+    http.spawn(axum::serve(listener, native::router_on_loopback(desk)).into_future());
     Ok(())
 }
 
