@@ -1,13 +1,590 @@
-//! The only place where rooms are joined.
+//! The only place where the rooms are joined: it starts them, passes between them, and stops them in order.
 
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use crate::config::Conf;
+use anyhow::Context;
+use arc_swap::ArcSwap;
 
-/// Runs the server on `conf` until it is told to stop; a reload reads `conf_path` again.
+use crate::api::idempotency::Answers;
+use crate::api::native::{self, Desk, Owner, Phase};
+use crate::api::socket;
+use crate::api::switchboard::Switchboard;
+use crate::base::chance::Chance;
+use crate::base::id::Id;
+use crate::base::shard::Shard;
+use crate::base::time::{Now, Wall};
+use crate::call::config::Config;
+use crate::call::media::{Order, Report, lane_of};
+use crate::call::port::{CallEntry, Command, Note, Output, Records};
+use crate::call::switch::Switch;
+use crate::config::{self, Conf};
+use crate::media::thread::{MediaThread, Settings};
+use crate::records::cdr_file;
+use crate::records::cdr_scan;
+use crate::store::journal::Journal;
+use crate::store::open::DiskFound;
+use crate::store::writer::{self, Store, WriteState};
+use crate::store::follow::DiskState;
+use crate::telemetry::health::{Health, State};
+use crate::telemetry::log::{self, Log};
+use crate::telemetry::metrics::{Metrics, Reading};
+use crate::telemetry::traces::Traces;
+use crate::transport::event_loop::{self, Clock, EventLoop, Outbox, Stats};
+use crate::transport::shard::{Door, Message};
+
+/// How long calls may go on after SIGTERM, unless `umbra stop --drain` says otherwise. systemd's unit waits
+/// longer.
+const DRAIN: Duration = Duration::from_secs(600);
+/// How long the ends of calls may take once they are told to end: BYEs answered, counts in, records out.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How often the disk's state and the gauges are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// CDRs that are looked through for those of calls that a killed server left open.
+const TAIL_IDS: usize = 200_000;
+
+/// Starts the server and keeps it up until it is told to stop.
 ///
 /// # Errors
-/// What keeps it from starting.
-pub fn run(_conf: Conf, _conf_path: Option<PathBuf>) -> anyhow::Result<()> {
-    anyhow::bail!("the rooms are not joined yet")
+/// What keeps it from starting, in a sentence with the cure.
+pub fn run(conf: Conf, path: Option<PathBuf>) -> anyhow::Result<()> {
+    start(conf, path)?.wait()
+}
+
+/// What the owner of the process can be asked for.
+enum Wish {
+    Stop(Duration),
+    Reload,
+}
+
+/// A running server.
+pub struct Running {
+    shared: Arc<Joined>,
+    wishes: Receiver<Wish>,
+    shards: Vec<JoinHandle<()>>,
+    media: Arc<OnceLock<Vec<MediaThread>>>,
+    http: tokio::runtime::Runtime,
+    records: Arc<cdr_file::Writer>,
+    journal: Journal,
+    store: Store,
+    control: PathBuf,
+}
+
+/// What every thread of the server has at hand.
+struct Joined {
+    conf: Mutex<Conf>,
+    conf_path: Option<PathBuf>,
+    config: Arc<ArcSwap<Config>>,
+    log: Option<Log>,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    doors: Arc<[Door]>,
+    sip: Arc<Stats>,
+    live: Vec<AtomicUsize>,
+    phase: Mutex<Phase>,
+    wish: Mutex<Sender<Wish>>,
+}
+
+/// Starts the server.
+///
+/// # Errors
+/// What keeps it from starting, in a sentence with the cure.
+pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> {
+    // A second server in one process (tests) goes on with the first one's log.
+    let log = log::start(conf.log).ok();
+    raise_file_limit();
+    let started = std::time::Instant::now();
+    let clock = Clock::since(started);
+    let mut chance = seeded()?;
+
+    let (store, found) = Store::open(&conf.store, &writer::Settings::default())?;
+    match found.disk {
+        DiskFound::Rebuilt => say(&found.sentences),
+        DiskFound::Sound | DiskFound::New => found.sentences.iter().for_each(|s| tracing::info!("{s}")),
+    }
+    let (journal, drafts) = Journal::open(&conf.store.join("journal"))?;
+    say(journal.notes());
+    let recorded = cdr_scan::recent_ids(&conf.records.dir, TAIL_IDS).unwrap_or_default();
+    let (records, found) = cdr_file::Writer::start(conf.records.clone(), {
+        let journal = journal.clone();
+        move |ids| ids.iter().for_each(|id| journal.write(&CallEntry::Ended { call_id: *id }))
+    })?;
+    say(&found);
+    let records = Arc::new(records);
+    close_open_attempts(drafts, &recorded, &records, &journal);
+
+    let count = conf.shards;
+    let key = shard_key(&conf.store, &mut chance)?;
+    let transport = event_loop::open(&conf.switch.listeners, count, key, clock)?;
+    let (wish, wishes) = channel();
+    let shared = Arc::new(Joined {
+        config: Arc::new(ArcSwap::from_pointee(conf.switch.clone())),
+        conf: Mutex::new(conf.clone()),
+        conf_path,
+        log,
+        health: Arc::new(Health::expecting(&[])),
+        metrics: Arc::new(Metrics::default()),
+        doors: transport.doors,
+        sip: transport.stats,
+        live: (0..count).map(|_| AtomicUsize::new(0)).collect(),
+        phase: Mutex::new(Phase::Serving),
+        wish: Mutex::new(wish),
+    });
+
+    let media = start_media(&conf, started, clock, &mut chance, &shared)?;
+    let traces = Arc::new(Traces::default());
+    let board = {
+        let shared = shared.clone();
+        Arc::new(Switchboard::new(count, Arc::new(move |shard, command| shared.tell(shard, command))))
+    };
+    let mut shards = Vec::new();
+    for (index, event_loop) in transport.loops.into_iter().enumerate() {
+        let shard = Shard { index, count, key };
+        let switch = Switch::new(shared.config.load_full(), store.table().clone(), shard, chance.fork());
+        let room = Room {
+            switch,
+            index,
+            shared: shared.clone(),
+            media: media.clone(),
+            journal: journal.clone(),
+            records: records.clone(),
+            traces: traces.clone(),
+            board: board.clone(),
+        };
+        let thread = thread::Builder::new().name(format!("sip-{index}"));
+        shards.push(thread.spawn(move || room.run(event_loop)).context("no thread for a SIP shard")?);
+    }
+
+    let http = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("http")
+        .enable_all()
+        .build()
+        .context("no thread for HTTP")?;
+    let desk = Arc::new(Desk {
+        store: store.clone(),
+        config: shared.config.clone(),
+        board,
+        cdr_dir: conf.records.dir.clone(),
+        health: shared.health.clone(),
+        metrics: shared.metrics.clone(),
+        traces,
+        started: clock.now().wall,
+        owner: owner(&shared, &records, &journal),
+        clock: now,
+        answers: Arc::new(Answers::default()),
+    });
+    serve_http(&http, &conf, native::router(desk))?;
+    let running = Running {
+        control: conf.api.control.clone(),
+        shared,
+        wishes,
+        shards,
+        media,
+        http,
+        records,
+        journal,
+        store,
+    };
+    running.watch_signals()?;
+    running.look();
+    for listener in &conf.switch.listeners {
+        tracing::info!("listening for SIP on {} {}", listener.transport.via_token(), listener.address);
+    }
+    // Without systemd there is nobody to tell.
+    let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
+    Ok(running)
+}
+
+/// What one SIP shard's thread works with.
+struct Room {
+    switch: Switch,
+    index: usize,
+    shared: Arc<Joined>,
+    media: Arc<OnceLock<Vec<MediaThread>>>,
+    journal: Journal,
+    records: Arc<cdr_file::Writer>,
+    traces: Arc<Traces>,
+    board: Arc<Switchboard>,
+}
+
+impl Room {
+    fn run(mut self, event_loop: EventLoop) {
+        event_loop.run(|now, input, outbox| {
+            self.switch.handle(now, input);
+            self.obey(outbox);
+            self.shared.live[self.index].store(self.switch.calls(), Ordering::Relaxed);
+            self.switch.timeout()
+        });
+    }
+
+    /// Carries out what the switch wants, in order.
+    fn obey(&mut self, outbox: &mut Outbox) {
+        while let Some(output) = self.switch.poll() {
+            match output {
+                Output::Send { to, bytes } => outbox.send(to, bytes),
+                Output::Media(order) => self.order(order),
+                Output::Event(event) => {
+                    self.shared.metrics.event(&event);
+                    tracing::info!(call = %event.call_id, "{:?}", event.what);
+                }
+                Output::Cdr(cdr, trace) => {
+                    self.traces.keep(cdr.call_id, trace);
+                    self.records.write(cdr);
+                }
+                Output::Journal(entry) => self.journal.write(&entry),
+                Output::Answer(id, answer) => self.board.answer(id, answer),
+                Output::Note(note) => self.shared.note(note),
+            }
+        }
+    }
+
+    fn order(&self, order: Order) {
+        let first = self.shared.config.load().media.port_first;
+        let Some(threads) = self.media.get() else { return };
+        let lane = lane_of(order.port(), first, threads.len());
+        if threads.get(lane).is_none_or(|thread| thread.order(order).is_err()) {
+            self.shared.health.set("media", State::Failing, "a media thread takes no orders: restart the server");
+        }
+    }
+}
+
+impl Joined {
+    fn tell(&self, shard: usize, command: Command) {
+        self.say(shard, Message::Order(command));
+    }
+
+    fn tell_all(&self, command: Command) {
+        (0..self.doors.len()).for_each(|shard| self.tell(shard, command));
+    }
+
+    /// Says something to a shard. A full queue means a shard that hangs: somebody should hear of it.
+    fn say(&self, shard: usize, message: Message) {
+        if self.doors.get(shard).is_none_or(|door| door.tell(message).is_err()) {
+            self.health.set("sip", State::Failing, "a SIP shard takes no messages: restart the server");
+        }
+    }
+
+    fn calls(&self) -> usize {
+        self.live.iter().map(|live| live.load(Ordering::Relaxed)).sum()
+    }
+
+    fn note(&self, note: Note) {
+        self.metrics.note(note);
+        match note {
+            Note::GuardHit => tracing::error!("the egress guard stopped a message: please report this as a bug"),
+            Note::PortsDry => tracing::error!("no media port was left for a call: widen media.ports"),
+            Note::PortTaken => tracing::error!("another program has a port of media.ports: keep the range free"),
+            Note::Malformed | Note::Stray | Note::Stranger | Note::Shed | Note::SendFailed => {
+                tracing::debug!("{note:?}");
+            }
+        }
+    }
+
+    fn set_phase(&self, phase: Phase) {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+    }
+
+    fn wish(&self, wish: Wish) {
+        // When nobody listens any more, the server is stopping already.
+        let _ = self.wish.lock().unwrap_or_else(PoisonError::into_inner).send(wish);
+    }
+
+    /// Reads the conf again: the keys that wait for a restart, or every fault; then the old conf stays.
+    fn reload(&self) -> Result<Vec<String>, String> {
+        let path = self.conf_path.as_deref().ok_or("the server runs on its built-in conf: there is no file to read")?;
+        let new = config::load(path).map_err(|faults| faults.to_string())?;
+        let mut conf = self.conf.lock().unwrap_or_else(PoisonError::into_inner);
+        let (taken, waiting) = conf.reload(new);
+        let config = Arc::new(taken.switch.clone());
+        self.config.store(config.clone());
+        if let Some(log) = &self.log {
+            log.set_level(taken.log.level);
+        }
+        *conf = taken;
+        (0..self.doors.len()).for_each(|shard| self.say(shard, Message::Config(config.clone())));
+        tracing::info!("the conf was read again");
+        Ok(waiting.into_iter().map(str::to_owned).collect())
+    }
+}
+
+impl Running {
+    /// Waits until the server is told to stop, and stops it.
+    ///
+    /// # Errors
+    /// Records that could not be written.
+    pub fn wait(self) -> anyhow::Result<()> {
+        let mut disk = Records::Kept;
+        loop {
+            match self.wishes.recv_timeout(LOOK_EVERY) {
+                Ok(Wish::Stop(patience)) => return self.stop(patience),
+                Ok(Wish::Reload) => {
+                    if let Err(faults) = self.shared.reload() {
+                        tracing::error!("the conf is wrong, the old one stays in force:\n{faults}");
+                    }
+                }
+                Err(_) => {
+                    let now = self.look();
+                    if now != disk {
+                        disk = now;
+                        self.shared.tell_all(Command::Records(now));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes no new call, lets those in progress end for `patience`, ends the rest, and stops every room,
+    /// records last.
+    ///
+    /// # Errors
+    /// Records that could not be written.
+    pub fn stop(self, patience: Duration) -> anyhow::Result<()> {
+        let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
+        self.shared.set_phase(Phase::Draining);
+        self.shared.tell_all(Command::Drain);
+        tracing::info!("draining: {} calls in progress", self.shared.calls());
+        let patience = self.until_idle(patience);
+        if self.shared.calls() > 0 {
+            self.shared.tell_all(Command::EndAll);
+            self.until_idle(patience.max(LAST_WORDS));
+        }
+        (0..self.shared.doors.len()).for_each(|shard| self.shared.say(shard, Message::Stop));
+        for shard in self.shards {
+            // Its panic has been logged where it happened.
+            let _ = shard.join();
+        }
+        self.http.shutdown_timeout(Duration::from_millis(500));
+        drop(self.media);
+        let lost = match Arc::try_unwrap(self.records) {
+            Ok(records) => records.stop(LAST_WORDS),
+            Err(records) => records.waiting(),
+        };
+        self.journal.close();
+        self.store.close();
+        // A socket that nobody listens on would only puzzle.
+        let _ = std::fs::remove_file(&self.control);
+        if lost > 0 {
+            anyhow::bail!("{lost} records could not be written: the journal has them, and the next start writes them");
+        }
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    /// Waits until no call is left, or another stop is wished for, at most `patience`. Returns what a
+    /// second wish allows.
+    fn until_idle(&self, patience: Duration) -> Duration {
+        let deadline = std::time::Instant::now() + patience;
+        while self.shared.calls() > 0 && std::time::Instant::now() < deadline {
+            if let Ok(Wish::Stop(sooner)) = self.wishes.recv_timeout(Duration::from_millis(50)) {
+                return sooner;
+            }
+        }
+        Duration::ZERO
+    }
+
+    /// Looks at the disk and the gauges; says whether records can be kept.
+    fn look(&self) -> Records {
+        let health = &self.shared.health;
+        let mut set = |part, trouble: Option<String>| match trouble {
+            Some(sentence) => health.set(part, State::Degraded, sentence),
+            None => health.set(part, State::Ok, ""),
+        };
+        let journal = self.journal.health();
+        set("cdr", self.records.health());
+        set("journal", journal.error.clone());
+        set("store", trouble(&self.store));
+        match (self.records.state(), journal.records) {
+            (Records::Kept, Records::Kept) => Records::Kept,
+            (Records::Full, _) | (_, Records::Full) => Records::Full,
+        }
+    }
+
+    fn watch_signals(&self) -> anyhow::Result<()> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let _inside = self.http.enter();
+        let signals = [
+            (SignalKind::terminate(), DRAIN),
+            // Ctrl-C: somebody waits at a terminal.
+            (SignalKind::interrupt(), Duration::ZERO),
+        ];
+        for (kind, patience) in signals {
+            let mut signal = signal(kind).context("signals can't be watched")?;
+            let shared = self.shared.clone();
+            self.http.spawn(async move {
+                while signal.recv().await.is_some() {
+                    shared.wish(Wish::Stop(patience));
+                }
+            });
+        }
+        let mut hangup = signal(SignalKind::hangup()).context("signals can't be watched")?;
+        let shared = self.shared.clone();
+        self.http.spawn(async move {
+            while hangup.recv().await.is_some() {
+                shared.wish(Wish::Reload);
+            }
+        });
+        Ok(())
+    }
+}
+
+fn owner(shared: &Arc<Joined>, records: &Arc<cdr_file::Writer>, journal: &Journal) -> Owner {
+    let (stop, reload, level, phase, calls) =
+        (shared.clone(), shared.clone(), shared.clone(), shared.clone(), shared.clone());
+    let (sip, records, journal) = (shared.sip.clone(), Arc::downgrade(records), journal.clone());
+    Owner {
+        stop: Box::new(move |patience| stop.wish(Wish::Stop(patience))),
+        reload: Box::new(move || reload.reload()),
+        log_level: Box::new(move |wanted| {
+            if let Some(log) = &level.log {
+                log.set_level(wanted);
+            }
+        }),
+        phase: Box::new(move || *phase.phase.lock().unwrap_or_else(PoisonError::into_inner)),
+        calls: Box::new(move || calls.calls()),
+        readings: Box::new(move |metrics| {
+            let waiting = records.upgrade().map_or(0, |records| records.waiting());
+            metrics.set(Reading::CdrsWaiting, waiting as u64);
+            metrics.set(Reading::JournalWaiting, journal.health().waiting as u64);
+            let counts = [
+                (Reading::SipIn, &sip.received),
+                (Reading::SipOut, &sip.sent),
+                (Reading::SipShed, &sip.shed),
+                (Reading::SipLost, &sip.lost),
+            ];
+            for (reading, count) in counts {
+                metrics.set(reading, count.load(Ordering::Relaxed));
+            }
+        }),
+    }
+}
+
+/// Starts the media threads. Each report goes to the shard that owns its port.
+fn start_media(
+    conf: &Conf,
+    started: std::time::Instant,
+    clock: Clock,
+    chance: &mut Chance,
+    shared: &Arc<Joined>,
+) -> anyhow::Result<Arc<OnceLock<Vec<MediaThread>>>> {
+    let media = &conf.switch.media;
+    let settings = Settings {
+        address: media.address,
+        port_first: media.port_first,
+        port_last: media.port_last,
+        started,
+        wall_at_start: clock.now().wall_of(crate::base::time::Instant::default()),
+    };
+    let threads = (0..conf.media_threads)
+        .map(|index| {
+            let (shared, first, shards) = (shared.clone(), media.port_first, conf.shards);
+            let report = Box::new(move |report: Report| {
+                shared.say(lane_of(report.port(), first, shards), Message::Media(report));
+            });
+            MediaThread::start(index, settings, chance.fork(), report)
+        })
+        .collect::<Result<Vec<_>, _>>()
+        .context("no thread for media")?;
+    let cell = OnceLock::new();
+    let _ = cell.set(threads);
+    Ok(Arc::new(cell))
+}
+
+/// The control socket, and the HTTP address if the conf names one on loopback.
+fn serve_http(http: &tokio::runtime::Runtime, conf: &Conf, router: axum::Router) -> anyhow::Result<()> {
+    let _inside = http.enter();
+    let control = tokio::net::UnixListener::from_std(socket::bind(&conf.api.control)?)?;
+    http.spawn(axum::serve(control, router.clone()).into_future());
+    let Some(listen) = conf.api.listen else { return Ok(()) };
+    if !listen.ip().is_loopback() {
+        anyhow::bail!("api.listen {listen} is not a loopback address: the API asks nobody who they are yet");
+    }
+    let listener = std::net::TcpListener::bind(listen)
+        .with_context(|| format!("api.listen {listen} can't be opened: is another server there?"))?;
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    http.spawn(axum::serve(listener, router).into_future());
+    Ok(())
+}
+
+/// Writes the records of attempts that a killed server left open, each once: one whose record was written
+/// already only has its journal entry closed.
+fn close_open_attempts(
+    drafts: Vec<crate::call::cdr::Cdr>,
+    recorded: &HashSet<Id>,
+    records: &cdr_file::Writer,
+    journal: &Journal,
+) {
+    let (known, open): (Vec<_>, Vec<_>) = drafts.into_iter().partition(|cdr| recorded.contains(&cdr.call_id));
+    for cdr in known {
+        journal.write(&CallEntry::Ended { call_id: cdr.call_id });
+    }
+    if !open.is_empty() {
+        tracing::warn!("{} attempts were open when the server before died: their records are closed now", open.len());
+    }
+    for cdr in open {
+        records.write(Box::new(cdr));
+    }
+}
+
+/// The key by which Call-IDs are spread over the shards: kept, so that a restart spreads them alike.
+fn shard_key(store: &Path, chance: &mut Chance) -> anyhow::Result<[u64; 2]> {
+    let path = store.join("shard.key");
+    let read = std::fs::read(&path).ok().and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
+    let bytes = match read {
+        Some(bytes) => bytes,
+        None => {
+            let mut fresh = [0; 16];
+            fresh[..8].copy_from_slice(&chance.bits().to_le_bytes());
+            fresh[8..].copy_from_slice(&chance.bits().to_le_bytes());
+            std::fs::write(&path, fresh).with_context(|| format!("{} can't be written", path.display()))?;
+            fresh
+        }
+    };
+    let half = |at: usize| bytes[at..at + 8].iter().rev().fold(0, |n, b| n << 8 | u64::from(*b));
+    Ok([half(0), half(8)])
+}
+
+fn seeded() -> anyhow::Result<Chance> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("the system gives no randomness: {e}"))?;
+    Ok(Chance::from_seed(seed))
+}
+
+/// Every RTP port is two open files: as many as the system allows.
+fn raise_file_limit() {
+    if let Err(error) = crate::transport::udp::raise_file_limit() {
+        tracing::warn!("the limit of open files stays as it is: {error}");
+    }
+}
+
+fn now() -> Now {
+    let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Now { wall: Wall::from_millis(i64::try_from(wall.as_millis()).unwrap_or(i64::MAX)), ..Now::default() }
+}
+
+/// What is wrong with the store, in a sentence.
+fn trouble(store: &Store) -> Option<String> {
+    let health = store.health();
+    let writes = match health.writes {
+        WriteState::Taken => None,
+        WriteState::Refused(sentence) => Some(sentence),
+        WriteState::Stopped => Some("the binding writer has ended: restart the server".to_owned()),
+    };
+    let disk = match health.disk {
+        DiskState::Following => None,
+        DiskState::Refused(sentence) => Some(sentence),
+    };
+    writes.or(disk).or(health.snapshot_error)
+}
+
+fn say(sentences: &[String]) {
+    for sentence in sentences {
+        tracing::warn!("{sentence}");
+    }
 }

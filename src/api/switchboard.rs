@@ -112,8 +112,10 @@ mod tests {
             .unwrap()
     }
 
-    fn board(shards: usize) -> (Arc<Switchboard>, Arc<Mutex<Vec<(usize, Command)>>>) {
-        let heard = Arc::new(Mutex::new(Vec::new()));
+    type Heard = Arc<Mutex<Vec<(usize, Command)>>>;
+
+    fn board(shards: usize) -> (Arc<Switchboard>, Heard) {
+        let heard = Heard::default();
         let ear = heard.clone();
         let deliver: Deliver = Arc::new(move |shard, command| ear.lock().unwrap().push((shard, command)));
         (Arc::new(Switchboard::new(shards, deliver)), heard)

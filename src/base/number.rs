@@ -277,7 +277,7 @@ impl NumberPlan {
             .map(|c| c.trim_start_matches("%2B").trim_start_matches('+'));
         let (plus, digits) = fold(number)?;
         let tel = if plus {
-            self.from_international(&digits)
+            self.international_number(&digits)
         } else if let Some(country) =
             context.filter(|c| !c.is_empty() && c.bytes().all(|b| b.is_ascii_digit()))
         {
@@ -289,16 +289,16 @@ impl NumberPlan {
                 &digits
             };
             whole.try_push_str(subscriber).map_err(|_| NumberError::TooLong)?;
-            self.from_international(&whole)
+            self.international_number(&whole)
         } else {
-            self.from_dialled(&digits)
+            self.dialled_number(&digits)
         }?;
         let same = |format| {
             fold(&self.write(tel, format)).ok().and_then(|(plus, d)| {
                 if plus {
-                    self.from_international(&d)
+                    self.international_number(&d)
                 } else {
-                    self.from_dialled(&d)
+                    self.dialled_number(&d)
                 }
                 .ok()
             })
@@ -342,7 +342,7 @@ impl NumberPlan {
         self.write(x.tel(), Format::National)
     }
 
-    fn from_international(&self, digits: &str) -> Result<Tel, NumberError> {
+    fn international_number(&self, digits: &str) -> Result<Tel, NumberError> {
         if digits.starts_with('0') {
             return Err(NumberError::Unplaced(self.country));
         }
@@ -364,9 +364,9 @@ impl NumberPlan {
         .ok_or(NumberError::Unplaced(self.country))
     }
 
-    fn from_dialled(&self, digits: &str) -> Result<Tel, NumberError> {
+    fn dialled_number(&self, digits: &str) -> Result<Tel, NumberError> {
         if let Some(rest) = digits.strip_prefix(self.international).filter(|r| r.len() >= 5) {
-            return self.from_international(rest);
+            return self.international_number(rest);
         }
         if let Some(kind) = self.national_only(digits) {
             return Tel::new(kind, digits).ok_or(NumberError::TooLong);
@@ -382,7 +382,7 @@ impl NumberPlan {
         }
         // A bare country code: 8613800000001.
         if self.national_part(digits).is_some_and(|n| n.len() >= 8) {
-            return self.from_international(digits);
+            return self.international_number(digits);
         }
         Err(NumberError::Unplaced(self.country))
     }

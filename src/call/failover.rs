@@ -41,7 +41,7 @@ fn owns(trunk: &Trunk, number: &Number) -> bool {
     if number.trunks.is_empty() {
         trunk.default
     } else {
-        number.trunks.iter().any(|name| *name == trunk.name)
+        number.trunks.contains(&trunk.name)
     }
 }
 

@@ -175,11 +175,7 @@ pub fn listener(config: &Config, id: ListenerId) -> &Listener {
 
 /// The listener for a new request towards `gateway`: the trunk's own, else the first of the same transport
 /// and address family.
-pub fn listener_towards<'c>(
-    config: &'c Config,
-    wanted: Option<ListenerId>,
-    gateway: SocketAddr,
-) -> &'c Listener {
+pub fn listener_towards(config: &Config, wanted: Option<ListenerId>, gateway: SocketAddr) -> &Listener {
     wanted
         .and_then(|id| config.listeners.iter().find(|l| l.id == id))
         .or_else(|| {

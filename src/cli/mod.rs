@@ -8,6 +8,7 @@ mod binding;
 mod call;
 mod cdr;
 mod client;
+mod demo;
 mod ladder;
 mod node;
 mod number;
@@ -52,6 +53,8 @@ struct Cli {
 enum Command {
     /// Run the server
     Serve(serve::Serve),
+    /// Show a masked call between two built-in phones
+    Demo(demo::Demo),
     /// Read the conf and list every fault in it
     Check(serve::Check),
     /// Let the running server read its conf again
@@ -114,6 +117,7 @@ fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<()> {
     let control = || Control::new(&cli.control);
     match cli.command {
         Command::Serve(serve) => serve.run(),
+        Command::Demo(demo) => demo.run(out),
         Command::Check(check) => check.run(out),
         Command::Reload(reload) => reload.run(&control()?, out),
         Command::Stop(stop) => stop.run(&control()?, out),
@@ -139,6 +143,9 @@ fn is_closed_pipe(fault: &anyhow::Error) -> bool {
         .downcast_ref::<io::Error>()
         .is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }
+
+#[cfg(test)]
+mod through;
 
 #[cfg(test)]
 mod tests {

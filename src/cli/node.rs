@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::client::{Control, Trouble};
 use super::screen::{self, Form, text};
+use super::table::Table;
 use super::when;
 
 /// How often `stop` looks whether the server is gone.
@@ -35,21 +36,41 @@ impl Status {
             screen::write_json(out, &status)?;
             return Ok(());
         }
-        for (name, value) in status.as_object().into_iter().flatten() {
-            let shown = match (name.as_str(), value) {
-                ("uptime_s", Value::Number(n)) => {
-                    when::show_duration(Duration::from_secs(n.as_u64().unwrap_or_default()))
+        for name in [
+            "node",
+            "version",
+            "state",
+            "phase",
+            "started_at",
+            "uptime_s",
+            "calls",
+            "bindings",
+            "numbers",
+        ] {
+            let shown = match name {
+                "uptime_s" => {
+                    let seconds = status.get(name).and_then(Value::as_u64).unwrap_or_default();
+                    when::show_duration(Duration::from_secs(seconds))
                 }
-                (name, Value::String(_)) if name.ends_with("_at") => screen::time(&status, name),
-                (name, Value::Array(_)) => match screen::list(&status, name) {
-                    none if none.is_empty() => "none".into(),
-                    list => list,
-                },
-                (name, _) => text(&status, name),
+                "started_at" => screen::time(&status, name),
+                _ => text(&status, name),
             };
-            let label = name.trim_end_matches("_s").replace('_', " ");
-            writeln!(out, "{label:<14}  {shown}")?;
+            writeln!(
+                out,
+                "{:<10}{shown}",
+                name.trim_end_matches("_at").trim_end_matches("_s")
+            )?;
         }
+        let mut table = Table::new(&["PART", "STATE", "WHY"]);
+        for part in status
+            .get("parts")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
+            table.row([text(part, "name"), text(part, "state"), text(part, "sentence")]);
+        }
+        write!(out, "\n{table}")?;
         Ok(())
     }
 }

@@ -104,16 +104,14 @@ fn show(pools: &[Value], form: Form, out: &mut dyn Write) -> std::io::Result<()>
     if form.json {
         return screen::write_json_rows(out, pools);
     }
-    let mut table = Table::new(&["NAME", "KEY", "MODE", "ACCOUNT", "NUMBERS", "PAIRS/X", "CREATED"])
-        .align("NUMBERS", Align::Right)
-        .align("PAIRS/X", Align::Right);
+    let mut table =
+        Table::new(&["NAME", "KEY", "MODE", "ACCOUNT", "PAIRS/X", "CREATED"]).align("PAIRS/X", Align::Right);
     for pool in pools {
         table.row([
             text(pool, "name"),
             text(pool, "key"),
             text(pool, "mode"),
             text(pool, "account"),
-            text(pool, "numbers"),
             text(pool, "axb_pairs_per_x"),
             screen::time(pool, "created_at"),
         ]);

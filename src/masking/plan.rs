@@ -1029,6 +1029,14 @@ mod tests {
             panic!("not added");
         };
         assert_eq!(&*second.key, "FC100000000000004");
+        // A name given up in the group is free in the group.
+        let rename = Write::SetPool {
+            pool: "cabs".into(),
+            name: Some("vans".into()),
+            axb_pairs_per_x: None,
+        };
+        plan(rename).expect("a free name");
+        plan(add("cabs")).expect("given up");
     }
 
     #[test]

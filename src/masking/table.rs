@@ -473,6 +473,21 @@ mod tests {
     }
 
     #[test]
+    fn a_forgotten_binding_doesnt_come_back_with_a_change_that_is_applied_again() {
+        let mut world = World::new();
+        let id = world.bind(X, A, B);
+        world.unbind(id);
+        world.apply(Change {
+            records: vec![Record::Forget(id)],
+        });
+        for (i, change) in world.changes.iter().enumerate() {
+            world.table.apply(i as u64 + 1, change);
+        }
+        assert_eq!(world.table.binding(id), None);
+        assert_eq!(world.table.counts().rules, 0);
+    }
+
+    #[test]
     fn a_pair_bound_again_and_again_keeps_a_bounded_number_of_rules_and_the_live_one() {
         let mut world = World::new();
         let mut id = world.bind(X, A, B);

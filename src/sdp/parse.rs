@@ -18,7 +18,7 @@ pub struct Session {
     /// `o=`, without its names. A text that isn't a number is hashed: it is only ever compared.
     pub origin: Origin,
     /// Its media lines in order; an answer has exactly as many. At most
-    /// [`SDP_MEDIA_MAX`](crate::base::limits::SDP_MEDIA_MAX).
+    /// [`SDP_MEDIA_MAX`].
     pub media: Vec<Media>,
 }
 

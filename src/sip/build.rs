@@ -353,7 +353,7 @@ mod tests {
     use crate::sip::path::{FlowHint, ListenerId};
 
     const INVITE: &str = "INVITE sip:x@192.0.2.1 SIP/2.0\r\n\
-        Via: SIP/2.0/UDP 10.0.0.1:5070;branch=z9hG4bKtop;received=9.9.9.9;x=\"a;rport\" , SIP/2.0/TCP p.example;branch=z9hG4bK2\r\n\
+        Via: SIP/2.0/UDP 10.0.0.1:5070;branch=z9hG4bKtop;received=9.9.9.9;x=\"a;rport;b\" , SIP/2.0/TCP p.example;branch=z9hG4bK2\r\n\
         v: SIP/2.0/UDP third.example;branch=z9hG4bK3\r\nRecord-Route: <sip:p1;lr>, <sip:p2;lr>\r\n\
         Record-Route: <sip:p3;lr>\r\nMax-Forwards: 70\r\nf: \"A\"\r\n <sip:a@h>;tag=a\r\nTo: <sip:x@h>\r\n\
         Call-ID: c@h\r\nCSeq: 7 INVITE\r\nTimestamp: 54.2\r\nRoute: <sip:192.0.2.1;lr>\r\nContent-Length: 0\r\n\r\n";
@@ -391,7 +391,7 @@ mod tests {
         assert_eq!(
             respond(INVITE, &answer),
             "SIP/2.0 180 Ringing\r\n\
-             Via: SIP/2.0/UDP 10.0.0.1:5070;branch=z9hG4bKtop;x=\"a;rport\";received=192.0.2.9\r\n\
+             Via: SIP/2.0/UDP 10.0.0.1:5070;branch=z9hG4bKtop;x=\"a;rport;b\";received=192.0.2.9\r\n\
              Via: SIP/2.0/TCP p.example;branch=z9hG4bK2\r\nVia: SIP/2.0/UDP third.example;branch=z9hG4bK3\r\n\
              Record-Route: <sip:p1;lr>, <sip:p2;lr>\r\nRecord-Route: <sip:p3;lr>\r\n\
              From: \"A\" <sip:a@h>;tag=a\r\nTo: <sip:x@h>;tag=ours\r\nCall-ID: c@h\r\nCSeq: 7 INVITE\r\n\
@@ -431,7 +431,7 @@ mod tests {
     fn the_topmost_via_says_what_we_see() {
         let top = |via: &str| {
             let text = INVITE.replace(
-                "10.0.0.1:5070;branch=z9hG4bKtop;received=9.9.9.9;x=\"a;rport\"",
+                "10.0.0.1:5070;branch=z9hG4bKtop;received=9.9.9.9;x=\"a;rport;b\"",
                 via,
             );
             let answer = respond(&text, &plain(200));
@@ -595,6 +595,31 @@ mod tests {
             prop_assert_eq!(names, expected);
             prop_assert!(!text.replace("\r\n", "").contains(['\r', '\n']));
             prop_assert_eq!(text.split("\r\n").next().unwrap().split(' ').count(), 3);
+        }
+
+        #[test]
+        fn whatever_is_answered_the_answer_has_only_our_lines(
+            hits in prop::collection::vec((0..INVITE.len(), prop::sample::select(b"\r\n \t\",;:<>=\0\xffa".to_vec())), 0..8),
+        ) {
+            let mut bytes = INVITE.as_bytes().to_vec();
+            for (at, byte) in hits {
+                bytes[at] = byte;
+            }
+            let parsed = Message::parse(&bytes);
+            let head = match &parsed {
+                Ok(message) => message.head(),
+                Err(unreadable) => match &unreadable.head {
+                    Some(head) => head,
+                    None => return Ok(()),
+                },
+            };
+            let text = response(head, source(), &plain(400));
+            let text = text.strip_suffix(b"\r\n\r\n").unwrap();
+            for line in String::from_utf8_lossy(text).split("\r\n").skip(1) {
+                let name = line.split(": ").next().unwrap();
+                prop_assert!(["Via", "From", "To", "Call-ID", "CSeq", "Content-Length"].contains(&name), "{line}");
+                prop_assert!(!line.contains(['\r', '\n']));
+            }
         }
 
         #[test]

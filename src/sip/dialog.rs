@@ -510,6 +510,13 @@ mod tests {
         assert_eq!(bye(&dialog), ("sip:b@192.0.2.10".into(), vec![]));
         assert_eq!(remote(&dialog), "192.0.2.10:5060");
         assert_eq!(dialog.next_cseq(), 10);
+        let long = format!(
+            "{CONTACT}Record-Route: <sip:h;lr;x={}>\r\n",
+            "a".repeat(SIP_ROUTE_BYTES_MAX)
+        );
+        let too_much = answer(200, ";tag=theirs", &long);
+        dialog.confirm(&Message::parse(too_much.as_bytes()).unwrap());
+        assert_eq!(bye(&dialog), ("sip:b@192.0.2.10".into(), vec![]));
     }
 
     #[test]

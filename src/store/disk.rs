@@ -18,7 +18,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use super::file::{self, le_u32, le_u64};
+use super::file::{self, EachRecord, le_u32, le_u64};
 use crate::base::time::Wall;
 
 const VERSION: u8 = 1;
@@ -61,8 +61,18 @@ pub struct Disk {
     file: File,
     state: State,
     durable: u64,
+    found: Found,
     /// Why its file can't be trusted any more: a failed sync leaves pages that look written and aren't.
     lost: Option<String>,
+}
+
+/// What was in the folder when it was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing, not even the state that a fresh folder gets at once.
+    Nothing,
+    /// A tree of ours.
+    Tree,
 }
 
 /// What the tree says of itself.
@@ -94,11 +104,11 @@ impl Disk {
         });
         let (db, state) = opened.map_err(|why| broken(&why))?;
         let file = File::open(path.join("db")).map_err(|e| broken(&e))?;
-        let state = match state {
-            None if db.is_empty() => State::default(),
+        let (state, found) = match state {
+            None if db.is_empty() => (State::default(), Found::Nothing),
             None => return Err(broken(&"it holds records but not the number of the last change")),
             Some(bytes) => match decode_state(&bytes) {
-                Ok(state) => state,
+                Ok(state) => (state, Found::Tree),
                 Err(Unreadable::Newer(version)) => {
                     return Err(DiskError::Newer {
                         path: path.to_owned(),
@@ -109,14 +119,25 @@ impl Disk {
             },
         };
         file::sync_dir(path).map_err(|e| broken(&e))?;
-        Ok(Self {
+        let mut disk = Self {
             db,
             path: path.to_owned(),
             file,
             durable: state.seq,
             state,
+            found,
             lost: None,
-        })
+        };
+        if found == Found::Nothing {
+            disk.apply(0, [])?;
+            disk.flush()?;
+        }
+        Ok(disk)
+    }
+
+    /// What was there when it was opened.
+    pub fn found(&self) -> Found {
+        self.found
     }
 
     /// Hands out every record (key, tail), sorted by key, and checks that all of them are there as they were
@@ -124,7 +145,7 @@ impl Disk {
     ///
     /// # Errors
     /// [`DiskError::Broken`]: damage, or `each` can't use a record; [`DiskError::Newer`].
-    pub fn load(&self, each: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), String>) -> Result<u64, DiskError> {
+    pub fn load(&self, each: EachRecord<'_>) -> Result<u64, DiskError> {
         let mut found = State {
             seq: self.state.seq,
             ..State::default()

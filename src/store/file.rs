@@ -5,6 +5,9 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+/// Takes one record: its key and value. An error is a sentence, and ends the reading.
+pub type EachRecord<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), String>;
+
 /// Writes all of `bytes` at `at`. A failure leaves the file's length unknown beyond `at`.
 ///
 /// # Errors

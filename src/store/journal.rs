@@ -775,11 +775,11 @@ fn decode_frame(bytes: &[u8]) -> Option<(Id, What, &[u8])> {
         rest.first_chunk()
             .map(|b| Wall::from_millis(i64::from_le_bytes(*b)))
     };
-    let what = match kind {
-        &ARRIVED => What::Arrived,
-        &ANSWERED => What::Answered(wall()?),
-        &ENDED => What::Ended,
-        &DIED => What::Died(wall()?),
+    let what = match *kind {
+        ARRIVED => What::Arrived,
+        ANSWERED => What::Answered(wall()?),
+        ENDED => What::Ended,
+        DIED => What::Died(wall()?),
         _ => return None,
     };
     Some((Id::from_bits(u128::from_le_bytes(*id)), what, frame))

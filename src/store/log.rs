@@ -34,6 +34,9 @@ const SUFFIX: &str = ".log";
 /// A segment ends when it has this many bytes.
 pub const SEGMENT_BYTES: u64 = 64 << 20;
 
+/// Takes one record of the log: its sequence number and payload. An error is a sentence, and ends the reading.
+pub type EachChange<'a> = &'a mut dyn FnMut(u64, &[u8]) -> Result<(), String>;
+
 /// The log, open for appending.
 #[derive(Debug)]
 pub struct Log {
@@ -179,7 +182,7 @@ impl Log {
         dir: &Path,
         segment_bytes: u64,
         held: u64,
-        each: &mut dyn FnMut(u64, &[u8]) -> Result<(), String>,
+        each: EachChange<'_>,
     ) -> Result<(Self, Replay), LogError> {
         let io = |path: &Path| {
             let path = path.to_owned();
@@ -426,7 +429,7 @@ fn read_segment(
     segment: &Segment,
     bytes: &[u8],
     end: Option<u64>,
-    each: &mut dyn FnMut(u64, &[u8]) -> Result<(), String>,
+    each: EachChange<'_>,
 ) -> Result<SegmentRead, LogError> {
     let damaged = |at: usize, seq| LogError::Damaged {
         path: segment.path.clone(),

@@ -1,12 +1,15 @@
 //! Floor 4, the disk: the one writer of bindings, and the journal of calls.
 //!
 //! What keeps a binding, in the order it happens: [`log`] (append, fdatasync: the moment of durability), the
-//! live table, then, behind, [`disk`] (sled) and now and then a [`snapshot`]. [`writer`] is the only one that
-//! joins them. [`journal`] keeps the calls that are open, in files of its own.
+//! live table, then, behind, [`disk`] (sled) and now and then a [`snapshot`]. [`writer`] joins them while the
+//! server runs, [`open`] when it starts, [`follow`] is the thread behind. [`journal`] keeps the calls that are
+//! open, in files of its own.
 
 pub mod disk;
 mod file;
+pub mod follow;
 pub mod journal;
 pub mod log;
+pub mod open;
 pub mod snapshot;
 pub mod writer;

@@ -13,7 +13,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::file::{self, Draft, le_u32, le_u64};
+use super::file::{self, Draft, EachRecord, le_u32, le_u64};
 
 const MAGIC: &[u8; 8] = b"UMBRASNP";
 const VERSION: u32 = 1;
@@ -176,10 +176,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// Damage since it was found whole, an error of `each` or of the file system.
-    pub fn read(
-        &self,
-        each: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), String>,
-    ) -> Result<u64, SnapshotError> {
+    pub fn read(&self, each: EachRecord<'_>) -> Result<u64, SnapshotError> {
         read(&self.path, self.seq, each)
     }
 }
@@ -257,11 +254,7 @@ impl Reader<'_> {
     }
 }
 
-fn read(
-    path: &Path,
-    seq: u64,
-    each: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), String>,
-) -> Result<u64, SnapshotError> {
+fn read(path: &Path, seq: u64, each: EachRecord<'_>) -> Result<u64, SnapshotError> {
     let file = File::open(path).map_err(|error| SnapshotError::Io {
         path: path.to_owned(),
         error,

@@ -1,1 +1,649 @@
-//! writer
+//! The one writer: queue → law → log (durable) → table (visible) → reply (acknowledged), a group at a time.
+//!
+//! Whatever waits when the writer looks is one group with one fdatasync, so the disk's slowness is shared. Each
+//! write is planned on top of the group's earlier ones; nobody else sees any of them before all are durable. If
+//! the disk refuses a group, every write of it is answered so, refusals too: they may rest on the others.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+
+use super::follow::{DiskState, Followed, Follower, Progress};
+use super::log::{Log, SEGMENT_BYTES};
+use super::open::{self, OpenError, OpenReport, Opened, Places};
+use crate::base::chance::Chance;
+use crate::base::limits::BIND_QUEUE;
+use crate::base::time::Wall;
+use crate::masking::change::Change;
+use crate::masking::request::{Refused, Write, Written};
+use crate::masking::table::Table;
+
+/// Writes of one group.
+const GROUP_MAX: usize = 512;
+/// Bytes of one group; it may end with one write beyond (an unbinding of a whole number is large).
+const GROUP_BYTES: usize = 4 << 20;
+/// Groups on their way to the follower.
+const FOLLOW_QUEUE: usize = 64;
+/// Expiries and forgotten bindings are looked for this often.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What gets the answer to a write. It is called on the writer's thread: it must hand over and return.
+pub type Reply = Box<dyn FnOnce(Result<Written, WriteError>) + Send>;
+
+/// How the store works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// A log segment ends past this many bytes.
+    pub segment_bytes: u64,
+    /// A snapshot is written after this many bytes of log.
+    pub snapshot_bytes: u64,
+    /// sled follows at least this often.
+    pub follow_every: Duration,
+    /// Ended bindings are kept this long.
+    pub keep_ended: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            segment_bytes: SEGMENT_BYTES,
+            snapshot_bytes: 256 << 20,
+            follow_every: Duration::from_secs(1),
+            keep_ended: Duration::from_secs(200 * 86_400),
+        }
+    }
+}
+
+/// More writes wait than [`BIND_QUEUE`] allows. Nothing was queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{BIND_QUEUE} writes wait already: try again in a moment")]
+pub struct QueueFull;
+
+/// Why a write was not done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WriteError {
+    /// The law refuses it.
+    Refused(Refused),
+    /// The disk refuses it, or the server is stopping: a sentence.
+    Disk(String),
+}
+
+/// Whether the writer takes writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WriteState {
+    /// It does.
+    Taken,
+    /// The last group was refused by the disk, with this sentence; the next is tried all the same.
+    Refused(String),
+    /// The writer has ended.
+    Stopped,
+}
+
+/// How the store is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreHealth {
+    /// Whether writes are taken.
+    pub writes: WriteState,
+    /// Writes that wait.
+    pub waiting: usize,
+    /// The last change that is in force.
+    pub seq: u64,
+    /// How sled is doing.
+    pub disk: DiskState,
+    /// The last change that sled holds on the medium.
+    pub disk_seq: u64,
+    /// The last change of the newest snapshot.
+    pub snapshot_seq: u64,
+    /// Why the last snapshot was not written, if it wasn't.
+    pub snapshot_error: Option<String>,
+}
+
+/// The store's handle: cheap to clone. The last one to go closes it.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    table: Arc<Table>,
+    shared: Arc<Shared>,
+    queue: Sender<Job>,
+    progress: Arc<Progress>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    _lock: File,
+}
+
+/// What callers and the writer share.
+struct Shared {
+    waiting: AtomicUsize,
+    closing: AtomicBool,
+    state: Mutex<WriteState>,
+}
+
+enum Job {
+    Write(Write, Reply),
+    /// Everything before it is to be done; then the writer ends.
+    Stop,
+}
+
+impl Store {
+    /// Opens the store under `path` (made if absent), loads it, and starts its threads.
+    ///
+    /// # Errors
+    /// [`OpenError`]: a sentence with what to do.
+    pub fn open(path: &Path, settings: &Settings) -> Result<(Self, OpenReport), OpenError> {
+        let io = |error| OpenError::Io {
+            path: path.to_owned(),
+            error,
+        };
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|error| io(std::io::Error::other(error.to_string())))?;
+        let opened = open::open(path, settings.segment_bytes, wall())?;
+        let (queue, jobs) = crossbeam_channel::unbounded();
+        let Parts {
+            writer,
+            follower,
+            shared,
+            progress,
+            table,
+            lock,
+            report,
+        } = Parts::new(opened, path, settings, Chance::from_seed(seed));
+        let mut threads = Vec::new();
+        let follow = std::thread::Builder::new().name("store-follower".into());
+        threads.push(follow.spawn(move || follower.run()).map_err(io)?);
+        let write = std::thread::Builder::new().name("store-writer".into());
+        threads.push(write.spawn(move || writer.run(&jobs)).map_err(io)?);
+        let threads = Mutex::new(threads);
+        let inner = Inner {
+            table,
+            shared,
+            queue,
+            progress,
+            threads,
+            _lock: lock,
+        };
+        Ok((
+            Self {
+                inner: Arc::new(inner),
+            },
+            report,
+        ))
+    }
+
+    /// The live table. Everything in it is durable.
+    pub fn table(&self) -> &Arc<Table> {
+        &self.inner.table
+    }
+
+    /// Queues a write. `reply` is called once: when the write is durable and visible, or refused.
+    ///
+    /// # Errors
+    /// [`QueueFull`]; `reply` is not called then.
+    pub fn submit(&self, write: Write, reply: Reply) -> Result<(), QueueFull> {
+        self.submit_all(vec![(write, reply)])
+    }
+
+    /// Queues several writes, all or none, in this order; each stands or falls for itself.
+    ///
+    /// # Errors
+    /// [`QueueFull`]; no `reply` is called then.
+    pub fn submit_all(&self, writes: Vec<(Write, Reply)>) -> Result<(), QueueFull> {
+        let Inner { shared, queue, .. } = &*self.inner;
+        let room = |waiting: usize| waiting.checked_add(writes.len()).filter(|n| *n <= BIND_QUEUE);
+        shared
+            .waiting
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, room)
+            .map_err(|_| QueueFull)?;
+        for (write, reply) in writes {
+            let refused = if shared.closing.load(Ordering::Acquire) {
+                Err(Job::Write(write, reply))
+            } else {
+                queue.send(Job::Write(write, reply)).map_err(|e| e.0)
+            };
+            if let Err(Job::Write(_, reply)) = refused {
+                shared.waiting.fetch_sub(1, Ordering::AcqRel);
+                reply(Err(stopping()));
+            }
+        }
+        Ok(())
+    }
+
+    /// How it is doing.
+    pub fn health(&self) -> StoreHealth {
+        let Inner {
+            table,
+            shared,
+            progress,
+            ..
+        } = &*self.inner;
+        StoreHealth {
+            writes: shared
+                .state
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
+            waiting: shared.waiting.load(Ordering::Acquire),
+            seq: table.seq(),
+            disk: progress.disk_state(),
+            disk_seq: progress.disk_seq.load(Ordering::Acquire),
+            snapshot_seq: progress.snapshot_seq.load(Ordering::Acquire),
+            snapshot_error: progress.snapshot_error(),
+        }
+    }
+
+    /// Does what is queued, brings sled up to date and syncs it, and ends the threads. Writes that come later are
+    /// answered that the server is stopping.
+    pub fn close(&self) {
+        self.inner.close();
+    }
+}
+
+impl Inner {
+    fn close(&self) {
+        self.shared.closing.store(true, Ordering::Release);
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        if threads.is_empty() {
+            return;
+        }
+        // The writer may be gone already; then there is nobody to tell.
+        let _ = self.queue.send(Job::Stop);
+        for thread in threads.into_iter().rev() {
+            // A panic there has been reported already.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn stopping() -> WriteError {
+    WriteError::Disk("the server is stopping: nothing was changed".into())
+}
+
+fn wall() -> Wall {
+    let since_epoch = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    Wall::default().plus(since_epoch)
+}
+
+/// An opened store before its threads run: tests drive it by hand.
+struct Parts {
+    writer: Writer,
+    follower: Follower,
+    shared: Arc<Shared>,
+    progress: Arc<Progress>,
+    table: Arc<Table>,
+    lock: File,
+    report: OpenReport,
+}
+
+impl Parts {
+    fn new(opened: Opened, path: &Path, settings: &Settings, chance: Chance) -> Self {
+        let Opened {
+            table,
+            log,
+            disk,
+            snapshot_seq,
+            lock,
+            report,
+        } = opened;
+        let progress = Arc::new(Progress::default());
+        progress.snapshot_seq.store(snapshot_seq, Ordering::Release);
+        let (follow, changes) = crossbeam_channel::bounded(FOLLOW_QUEUE);
+        let follower = Follower::new(
+            Places::under(path),
+            disk,
+            Arc::clone(&progress),
+            changes,
+            settings.follow_every,
+            settings.snapshot_bytes,
+        );
+        let shared = Arc::new(Shared {
+            waiting: AtomicUsize::new(0),
+            closing: AtomicBool::new(false),
+            state: Mutex::new(WriteState::Taken),
+        });
+        let writer = Writer {
+            table: Arc::clone(&table),
+            log,
+            chance,
+            follow,
+            progress: Arc::clone(&progress),
+            shared: Arc::clone(&shared),
+            keep_ended: settings.keep_ended,
+        };
+        Self {
+            writer,
+            follower,
+            shared,
+            progress,
+            table,
+            lock,
+            report,
+        }
+    }
+}
+
+struct Writer {
+    table: Arc<Table>,
+    log: Log,
+    chance: Chance,
+    follow: Sender<Vec<Followed>>,
+    progress: Arc<Progress>,
+    shared: Arc<Shared>,
+    keep_ended: Duration,
+}
+
+/// A group on its way: what is to be durable, and who waits for it.
+#[derive(Default)]
+struct Group {
+    changes: Vec<Change>,
+    payloads: Vec<Vec<u8>>,
+    bytes: usize,
+    answers: Vec<(Reply, Result<Written, WriteError>)>,
+}
+
+impl Group {
+    fn add(&mut self, change: Change) {
+        if change.records.is_empty() {
+            return;
+        }
+        let mut payload = Vec::new();
+        change.encode(&mut payload);
+        self.bytes += payload.len();
+        self.payloads.push(payload);
+        self.changes.push(change);
+    }
+
+    fn has_room(&self) -> bool {
+        self.bytes < GROUP_BYTES && self.payloads.len() < GROUP_MAX && self.answers.len() < GROUP_MAX
+    }
+}
+
+/// Whether the writer goes on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Go {
+    On,
+    Stop,
+}
+
+impl Writer {
+    fn run(mut self, jobs: &Receiver<Job>) {
+        // However this thread ends, health tells.
+        let _stopped = Stopped(Arc::clone(&self.shared));
+        let mut tick = Instant::now();
+        loop {
+            let now = Instant::now();
+            if now >= tick {
+                self.tick(wall());
+                tick = now + TICK;
+            }
+            match jobs.recv_deadline(tick) {
+                Ok(job) => {
+                    if self.group(job, jobs, wall()) == Go::Stop {
+                        break;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        // Who reserved a place before the closing was seen may still be on the way.
+        while self.shared.waiting.load(Ordering::Acquire) > 0 {
+            if let Ok(Job::Write(_, reply)) = jobs.recv_timeout(Duration::from_millis(10)) {
+                self.shared.waiting.fetch_sub(1, Ordering::AcqRel);
+                reply(Err(stopping()));
+            }
+        }
+    }
+
+    /// Does `first` and what waits behind it, as one group.
+    fn group(&mut self, first: Job, jobs: &Receiver<Job>, now: Wall) -> Go {
+        let mut group = Group::default();
+        let mut go = Go::On;
+        let mut next = Some(first);
+        // The planner borrows the table; the writer's own fields are needed beside it.
+        let table = Arc::clone(&self.table);
+        let mut planner = table.planner();
+        while let Some(job) = next {
+            let (write, reply) = match job {
+                Job::Write(write, reply) => (write, reply),
+                Job::Stop => {
+                    go = Go::Stop;
+                    break;
+                }
+            };
+            self.shared.waiting.fetch_sub(1, Ordering::AcqRel);
+            let answer = planner.plan(&write, now, &mut self.chance).map(|planned| {
+                group.add(planned.change);
+                planned.written
+            });
+            group.answers.push((reply, answer.map_err(WriteError::Refused)));
+            next = if group.has_room() {
+                jobs.try_recv().ok()
+            } else {
+                None
+            };
+        }
+        drop(planner);
+        self.commit(group);
+        go
+    }
+
+    /// What time itself asks for: bindings whose end has come, and ended ones that are kept no longer.
+    fn tick(&mut self, now: Wall) {
+        let table = Arc::clone(&self.table);
+        let mut group = Group::default();
+        let mut planner = table.planner();
+        for id in table.due(now, GROUP_MAX) {
+            if let Ok(planned) = planner.plan(&Write::Expire { id }, now, &mut self.chance) {
+                group.add(planned.change);
+            }
+        }
+        let kept = i64::try_from(self.keep_ended.as_millis()).unwrap_or(i64::MAX);
+        let before = Wall::from_millis(now.as_millis().saturating_sub(kept));
+        group.add(planner.forget_before(before, now, GROUP_MAX));
+        drop(planner);
+        self.commit(group);
+        let upto = self.progress.forgettable.load(Ordering::Acquire);
+        if let Err(error) = self.log.forget(upto) {
+            tracing::warn!(%error, "old log segments could not be removed");
+        }
+    }
+
+    /// Durable, then visible, then acknowledged; or none of it.
+    fn commit(&mut self, group: Group) {
+        let Group {
+            changes,
+            payloads,
+            answers,
+            ..
+        } = group;
+        if payloads.is_empty() {
+            return answer(answers);
+        }
+        let first = match self.log.append(&payloads) {
+            Ok(first) => first,
+            Err(error) => {
+                let sentence = error.to_string();
+                tracing::error!(
+                    sentence,
+                    writes = answers.len(),
+                    "a group of writes was refused by the disk"
+                );
+                self.say(WriteState::Refused(sentence.clone()));
+                for (reply, _) in answers {
+                    reply(Err(WriteError::Disk(sentence.clone())));
+                }
+                return;
+            }
+        };
+        for (seq, change) in (first..).zip(&changes) {
+            self.table.apply(seq, change);
+        }
+        self.say(WriteState::Taken);
+        answer(answers);
+        let followed = (first..)
+            .zip(changes)
+            .zip(&payloads)
+            .map(|((seq, change), payload)| Followed {
+                seq,
+                change,
+                bytes: payload.len() as u64,
+            });
+        // If the follower is gone, the log still has it.
+        let _ = self.follow.send(followed.collect());
+    }
+
+    fn say(&self, state: WriteState) {
+        let mut said = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if *said != state {
+            *said = state;
+        }
+    }
+}
+
+fn answer(answers: Vec<(Reply, Result<Written, WriteError>)>) {
+    for (reply, answer) in answers {
+        reply(answer);
+    }
+}
+
+/// Says that the writer has ended, even by a panic.
+struct Stopped(Arc<Shared>);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        self.0.closing.store(true, Ordering::Release);
+        *self.0.state.lock().unwrap_or_else(PoisonError::into_inner) = WriteState::Stopped;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use super::super::file::{self, fault};
+    use super::super::open::DiskFound;
+    use super::*;
+    use crate::base::id::Id;
+    use crate::masking::binding::Ended;
+    use crate::masking::request::Unbind;
+    use crate::masking::support::{A, B, C, X, axb, x};
+
+    const NOW: Wall = Wall::from_millis(1_795_000_000_000);
+
+    /// A store whose threads the test plays.
+    struct Hand {
+        parts: Parts,
+        dir: PathBuf,
+    }
+
+    fn settings() -> Settings {
+        Settings {
+            segment_bytes: 4_000,
+            snapshot_bytes: 20_000,
+            ..Settings::default()
+        }
+    }
+
+    impl Hand {
+        fn open(dir: &Path) -> Self {
+            Self::try_open(dir).unwrap()
+        }
+
+        fn try_open(dir: &Path) -> Result<Self, OpenError> {
+            let opened = open::open(dir, settings().segment_bytes, NOW)?;
+            let parts = Parts::new(opened, dir, &settings(), Chance::from_number(5));
+            Ok(Self {
+                parts,
+                dir: dir.to_owned(),
+            })
+        }
+
+        /// Does these writes as one group.
+        fn group(&mut self, writes: Vec<Write>) -> Vec<Result<Written, WriteError>> {
+            self.group_at(NOW, writes)
+        }
+
+        fn group_at(&mut self, now: Wall, writes: Vec<Write>) -> Vec<Result<Written, WriteError>> {
+            let (queue, jobs) = crossbeam_channel::unbounded();
+            let (answers, answered) = crossbeam_channel::unbounded();
+            for write in writes {
+                self.parts.shared.waiting.fetch_add(1, Ordering::AcqRel);
+                let answers = answers.clone();
+                queue
+                    .send(Job::Write(write, Box::new(move |a| answers.send(a).unwrap())))
+                    .unwrap();
+            }
+            while let Ok(job) = jobs.try_recv() {
+                assert!(self.parts.writer.group(job, &jobs, now) == Go::On);
+            }
+            drop(answers);
+            answered.iter().collect()
+        }
+
+        fn one(&mut self, write: Write) -> Result<Written, WriteError> {
+            let mut answers = self.group(vec![write]);
+            assert_eq!(answers.len(), 1, "every write is answered once");
+            answers.remove(0)
+        }
+
+        fn add_number(&mut self) {
+            let write = Write::AddNumber {
+                x: x(X),
+                pool: None,
+                trunks: Vec::new(),
+            };
+            self.one(write).unwrap();
+        }
+
+        fn bind(&mut self, a: &str, b: &str) -> Id {
+            bound(self.one(Write::Bind(axb(X, a, b))))
+        }
+
+        fn unbind(&mut self, id: Id) {
+            self.one(Write::Unbind(Unbind::Id(id))).unwrap();
+        }
+
+        /// Binds, with other numbers each time, until the log has this many segments more.
+        fn fill(&mut self, from: u64, count: u64) {
+            for n in from..from + count {
+                self.bind(&format!("138{n:08}"), &format!("139{n:08}"));
+            }
+        }
+
+        fn live(&self) -> Vec<Id> {
+            let mut live: Vec<Id> = self.parts.table.open_ids();
+            live.sort_unstable();
+            live
+        }
+
+        fn said(&self) -> String {
+            self.parts.report.sentences.join("\n")
+        }
+    }
+
+    fn bound(answer: Result<Written, WriteError>) -> Id {
+        match answer {
+            Ok(Written::Binding(binding)) => binding.id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn segments(dir: &Path) -> usize {
+        file::numbered(&dir.join("log"), "wal-", ".log").unwrap().len()
+    }
+}

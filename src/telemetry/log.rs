@@ -136,7 +136,11 @@ where
 }
 
 fn log_panic(panic: &PanicHookInfo<'_>) {
-    let message = panic.payload_as_str().unwrap_or("no message");
+    let payload = panic.payload();
+    let message = match payload.downcast_ref::<String>() {
+        Some(text) => text.as_str(),
+        None => payload.downcast_ref::<&str>().copied().unwrap_or("no message"),
+    };
     let at = panic
         .location()
         .map_or_else(String::new, |l| format!("{}:{}", l.file(), l.line()));

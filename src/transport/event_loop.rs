@@ -1,1 +1,598 @@
-//! event_loop
+//! One SIP shard's thread: wait, read, hand to the switch, send.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use super::shard::{Door, Left, Message, Packet, Waiting};
+use super::udp::{Inbox, Poller, Socket, Undelivered, Waker};
+use crate::base::limits::RETRY_AFTER_S;
+use crate::base::shard::Shard;
+use crate::base::time::{Instant, Now, Wall};
+use crate::call::config::Listener;
+use crate::call::port::{Input, Why};
+use crate::sip::build::{self, Response};
+use crate::sip::message;
+use crate::sip::path::{ListenerId, Path};
+use crate::sip::peek::{PeekKind, peek};
+
+/// How long a loop rests whose wait the system refuses, so that it doesn't spin.
+const FAULT_REST: Duration = Duration::from_millis(10);
+
+/// The server's clocks: one origin for all threads.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    started: std::time::Instant,
+}
+
+impl Clock {
+    /// A clock whose instant zero was at `started`.
+    pub const fn since(started: std::time::Instant) -> Self {
+        Self { started }
+    }
+
+    /// Both clocks, now.
+    pub fn now(&self) -> Now {
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let ms = since_epoch.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
+        let us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        Now {
+            at: Instant::from_micros(us),
+            wall: Wall::from_millis(ms),
+        }
+    }
+}
+
+/// What the transport counted since the start, over all shards.
+#[derive(Debug, Default)]
+pub struct Stats {
+    /// Datagrams received.
+    pub received: AtomicU64,
+    /// Datagrams sent.
+    pub sent: AtomicU64,
+    /// New requests answered 503 because their shard had too much to do.
+    pub shed: AtomicU64,
+    /// Datagrams that could not be sent, or not handed to their shard.
+    pub lost: AtomicU64,
+}
+
+/// Why the server can't listen.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An address of `sip.udp`.
+    #[error("can't listen on {0}: {1}; choose another in sip.udp, or stop who has it")]
+    Bind(SocketAddr, #[source] io::Error),
+    /// The system has no files or memory left.
+    #[error("can't wait for sockets: {0}")]
+    System(#[source] io::Error),
+}
+
+/// What a handler wants sent. It leaves at the end of the batch, in this order.
+#[derive(Default)]
+pub struct Outbox(Vec<(Path, Box<[u8]>)>);
+
+impl Outbox {
+    /// Sends these bytes this way.
+    pub fn send(&mut self, to: Path, bytes: Box<[u8]>) {
+        self.0.push((to, bytes));
+    }
+}
+
+/// A shard's loop, ready to [`run`](EventLoop::run).
+pub struct EventLoop {
+    shard: Shard,
+    /// All the listeners' sockets, by their ids; every shard sends on them.
+    sockets: Arc<[Socket]>,
+    /// Every shard's door, this one's too.
+    doors: Arc<[Door]>,
+    poller: Poller,
+    clock: Clock,
+    stats: Arc<Stats>,
+}
+
+/// The shards' loops, not running yet, and what other threads need of them.
+pub struct Transport {
+    /// One for each shard, to be run on a thread of its own.
+    pub loops: Vec<EventLoop>,
+    /// The way into each shard.
+    pub doors: Arc<[Door]>,
+    /// What is counted.
+    pub stats: Arc<Stats>,
+}
+
+/// Binds the listeners and shares them out: socket `i` is read by shard `i % count`. `key` is the node's, as
+/// the switches have it: Call-IDs that they mint hash home.
+///
+/// # Errors
+/// An address that can't be had.
+pub fn open(listeners: &[Listener], count: usize, key: [u64; 2], clock: Clock) -> Result<Transport, Error> {
+    let sockets = listeners
+        .iter()
+        .map(|l| Socket::bind(l.address).map_err(|e| Error::Bind(l.address, e)))
+        .collect::<Result<Arc<[Socket]>, _>>()?;
+    let count = count.max(1);
+    let doors = (0..count)
+        .map(|_| Waker::new().map(Door::new))
+        .collect::<io::Result<Arc<[Door]>>>()
+        .map_err(Error::System)?;
+    let stats = Arc::new(Stats::default());
+    let mut loops = Vec::with_capacity(count);
+    for (index, door) in doors.iter().enumerate() {
+        let poller = Poller::new(door.waker()).map_err(Error::System)?;
+        for (i, socket) in sockets.iter().enumerate().filter(|(i, _)| i % count == index) {
+            poller.add(socket, i).map_err(Error::System)?;
+        }
+        loops.push(EventLoop {
+            shard: Shard { index, count, key },
+            sockets: Arc::clone(&sockets),
+            doors: Arc::clone(&doors),
+            poller,
+            clock,
+            stats: Arc::clone(&stats),
+        });
+    }
+    Ok(Transport { loops, doors, stats })
+}
+
+/// Whether the loop goes on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Go {
+    On,
+    Stop,
+}
+
+impl EventLoop {
+    /// Which shard this is.
+    pub fn shard(&self) -> Shard {
+        self.shard
+    }
+
+    /// Where the sockets are bound, by listener.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        self.sockets.iter().map(Socket::address).collect()
+    }
+
+    /// Runs until [`Message::Stop`] comes. `handle` takes each input, puts what is to be sent into the outbox,
+    /// and returns when it wants the next [`Input::Timeout`]. The first input is a timeout, at once. What was
+    /// put into the outbox before the stop still leaves.
+    pub fn run(mut self, mut handle: impl FnMut(Now, Input<'_>, &mut Outbox) -> Option<Instant>) {
+        let mut inbox = Inbox::default();
+        let mut mail = Waiting::default();
+        let mut ready = Vec::new();
+        let mut outbox = Outbox::default();
+        let mut due = handle(self.clock.now(), Input::Timeout, &mut outbox);
+        let mut left = Left::None;
+        loop {
+            self.flush(&mut outbox);
+            let wait = match left {
+                Left::Some => Some(Duration::ZERO),
+                Left::None => due.map(|due| due - self.clock.now().at),
+            };
+            let (poller, door) = (&mut self.poller, &self.doors[self.shard.index]);
+            if poller.wait(door.waker(), wait, &mut ready).is_err() {
+                // Sockets and mail are looked at in any case; the next wait may succeed.
+                std::thread::sleep(FAULT_REST);
+            }
+            let now = self.clock.now();
+            let mut input = |input: Input<'_>| due = handle(now, input, &mut outbox);
+            for index in &ready {
+                self.read(*index, &mut inbox, &mut input);
+            }
+            left = self.doors[self.shard.index].take(&mut mail);
+            if open_mail(&mut mail, &mut input) == Go::Stop {
+                self.flush(&mut outbox);
+                return;
+            }
+            if due.is_some_and(|due| due <= now.at) {
+                due = handle(now, Input::Timeout, &mut outbox);
+            }
+        }
+    }
+
+    /// Reads a batch from one socket: our own datagrams to the handler, the others to their shards.
+    fn read(&self, index: usize, inbox: &mut Inbox, input: &mut impl FnMut(Input<'_>)) {
+        let (Some(socket), Ok(id)) = (self.sockets.get(index), u8::try_from(index)) else {
+            return;
+        };
+        let listener = ListenerId(id);
+        for undelivered in socket.undelivered() {
+            let path = self.tell_others(listener, undelivered);
+            input(Input::Failed(path, undelivered.why));
+        }
+        socket.receive(inbox);
+        self.stats
+            .received
+            .fetch_add(inbox.len() as u64, Ordering::Relaxed);
+        for (from, bytes) in inbox.iter() {
+            // RFC 5626 §3.5.1: a keep-alive holds nothing but line ends.
+            if bytes.iter().all(|c| matches!(c, b'\r' | b'\n' | 0)) {
+                continue;
+            }
+            let path = Path::udp(listener, from);
+            let Some(peeked) = peek(bytes) else {
+                // Whoever reads it says what is wrong with it.
+                input(Input::Packet { path, bytes });
+                continue;
+            };
+            let home = self.shard.home_of(peeked.call_id);
+            if home == self.shard.index {
+                input(Input::Packet { path, bytes });
+                continue;
+            }
+            let packet = Packet {
+                path,
+                bytes: bytes.into(),
+            };
+            let refused = self.doors[home].hand_over(packet, peeked.kind).is_err();
+            if refused {
+                self.shed(path, bytes, peeked.kind);
+            }
+        }
+    }
+
+    /// Answers a new request whose shard has too much to do, without keeping anything of it.
+    fn shed(&self, path: Path, bytes: &[u8], kind: PeekKind) {
+        let answer = match kind {
+            PeekKind::InCall => None,
+            PeekKind::NewRequest => overloaded(path, bytes),
+        };
+        let Some((to, answer)) = answer else {
+            self.stats.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        self.stats.shed.fetch_add(1, Ordering::Relaxed);
+        if let Some(socket) = self.sockets.get(usize::from(to.listener.0)) {
+            // It is sent once: a request that hears nothing comes again.
+            let sent = socket.send(&[(to.remote, &answer)], || {});
+            self.stats.sent.fetch_add(sent.count as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Sends what is in the outbox, in order; as many as possible with one call.
+    fn flush(&self, outbox: &mut Outbox) {
+        let queue = std::mem::take(&mut outbox.0);
+        for run in queue.chunk_by(|a, b| a.0.listener == b.0.listener) {
+            let listener = run[0].0.listener;
+            let Some(socket) = self.sockets.get(usize::from(listener.0)) else {
+                self.stats.lost.fetch_add(run.len() as u64, Ordering::Relaxed);
+                continue;
+            };
+            let datagrams: Vec<(SocketAddr, &[u8])> =
+                run.iter().map(|(to, bytes)| (to.remote, &**bytes)).collect();
+            let mut failed = Vec::new();
+            let sent = socket.send(&datagrams, || failed.extend(socket.undelivered()));
+            self.stats.sent.fetch_add(sent.count as u64, Ordering::Relaxed);
+            self.stats
+                .lost
+                .fetch_add(sent.lost.len() as u64, Ordering::Relaxed);
+            for (i, why) in sent.lost {
+                if let (Some((remote, _)), Some(why)) = (datagrams.get(i), why) {
+                    failed.push(Undelivered { remote: *remote, why });
+                }
+            }
+            for undelivered in failed {
+                let path = self.tell_others(listener, undelivered);
+                // Our own comes by mail too: the handler is not to be called from here.
+                self.tell(self.shard.index, path, undelivered.why);
+            }
+        }
+    }
+
+    /// Tells every other shard that a way failed: who sent there can't be told from what ICMP brings back.
+    fn tell_others(&self, listener: ListenerId, undelivered: Undelivered) -> Path {
+        let path = Path::udp(listener, undelivered.remote);
+        for index in (0..self.doors.len()).filter(|i| *i != self.shard.index) {
+            self.tell(index, path, undelivered.why);
+        }
+        path
+    }
+
+    fn tell(&self, index: usize, path: Path, why: Why) {
+        // A shard that has no room left for it finds out by its own timers.
+        if self.doors[index].tell(Message::Failed(path, why)).is_err() {
+            self.stats.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Hands a batch of mail on: what other threads said, then the calls' datagrams, then new requests.
+fn open_mail(mail: &mut Waiting, input: &mut impl FnMut(Input<'_>)) -> Go {
+    let mut go = Go::On;
+    for message in mail.messages.drain(..) {
+        match message {
+            Message::Media(report) => input(Input::Media(report)),
+            Message::Order(command) => input(Input::Order(command)),
+            Message::Config(config) => input(Input::Config(config)),
+            Message::Failed(path, why) => input(Input::Failed(path, why)),
+            Message::Stop => go = Go::Stop,
+        }
+    }
+    for packet in mail.in_call.drain(..).chain(mail.fresh.drain(..)) {
+        input(Input::Packet {
+            path: packet.path,
+            bytes: &packet.bytes,
+        });
+    }
+    go
+}
+
+/// The stateless 503 (RFC 3261 §8.2.7) of a request, and the way it goes.
+fn overloaded(path: Path, bytes: &[u8]) -> Option<(Path, Vec<u8>)> {
+    let request = message::Message::parse(bytes).ok()?;
+    let retry = RETRY_AFTER_S.to_string();
+    let response = Response {
+        status: 503,
+        // The same for every repetition of the request, as §8.2.7 asks.
+        to_tag: Some(b"shed"),
+        contact: None,
+        headers: &[("Retry-After", &retry)],
+        body: None,
+    };
+    let answer = build::response(request.head(), path.remote, &response);
+    Some((build::reply_path(request.head(), path), answer))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::base::limits::SHARD_QUEUE;
+    use crate::call::port::Command;
+    use crate::sip::path::Transport as Protocol;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+    const KEY: [u64; 2] = [7, 9];
+
+    fn open_on(count: usize, sockets: u8) -> (Transport, Vec<SocketAddr>) {
+        let listeners: Vec<Listener> = (0..sockets)
+            .map(|id| Listener {
+                id: ListenerId(id),
+                transport: Protocol::Udp,
+                address: ([127, 0, 0, 1], 0).into(),
+                advertised: ([127, 0, 0, 1], 0).into(),
+            })
+            .collect();
+        let clock = Clock::since(std::time::Instant::now());
+        let transport = open(&listeners, count, KEY, clock).expect("loopback is free");
+        let addresses = transport.loops[0].addresses().expect("bound");
+        (transport, addresses)
+    }
+
+    fn friend() -> UdpSocket {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback is free");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        socket
+    }
+
+    fn options(call_id: &str) -> Vec<u8> {
+        format!(
+            "OPTIONS sip:x@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bKa;rport\r\n\
+             From: <sip:a@127.0.0.1>;tag=f\r\nTo: <sip:x@127.0.0.1>\r\nCall-ID: {call_id}\r\n\
+             CSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+        )
+        .into_bytes()
+    }
+
+    fn receive(socket: &UdpSocket) -> Vec<u8> {
+        let mut buffer = vec![0; 65_535];
+        let len = socket.recv(&mut buffer).expect("something comes");
+        buffer.truncate(len);
+        buffer
+    }
+
+    #[test]
+    fn what_comes_in_is_handed_over_and_what_is_sent_goes_out_in_order() {
+        let (mut transport, addresses) = open_on(1, 2);
+        let door = transport.doors[0].clone();
+        let main = transport.loops.remove(0);
+        let thread = std::thread::spawn(move || {
+            main.run(|_, input, out| {
+                if let Input::Packet { path, bytes } = input {
+                    for n in 0..100_u8 {
+                        out.send(path, [bytes, &[n]].concat().into());
+                    }
+                }
+                None
+            });
+        });
+        let friend = friend();
+        for address in addresses {
+            friend.send_to(b"\r\n\r\n", address).expect("sent");
+            friend.send_to(b"hello", address).expect("sent");
+            for n in 0..100 {
+                assert_eq!(receive(&friend), [b"hello".as_slice(), &[n]].concat());
+            }
+        }
+        door.tell(Message::Stop).expect("there is room");
+        thread.join().expect("no panic");
+        assert_eq!(transport.stats.received.load(Ordering::Relaxed), 4);
+        assert_eq!(transport.stats.sent.load(Ordering::Relaxed), 200);
+    }
+
+    #[test]
+    fn a_message_to_nobody_comes_back_as_refused_to_every_shard_and_others_still_arrive() {
+        let (mut transport, _) = open_on(2, 1);
+        let nobody = {
+            let gone = friend();
+            gone.local_addr().expect("bound")
+        };
+        let friend = friend();
+        let there = friend.local_addr().expect("bound");
+        let (tell, told) = mpsc::channel();
+        let threads: Vec<_> = transport
+            .loops
+            .drain(..)
+            .map(|shard| {
+                let tell = tell.clone();
+                std::thread::spawn(move || {
+                    let index = shard.shard().index;
+                    shard.run(|_, input, out| {
+                        match input {
+                            Input::Order(Command::Drain) => {
+                                let to = |remote| Path::udp(ListenerId(0), remote);
+                                out.send(to(nobody), b"lost"[..].into());
+                                for _ in 0..50 {
+                                    out.send(to(there), b"found"[..].into());
+                                }
+                            }
+                            Input::Failed(path, why) => tell.send((index, path.remote, why)).expect("heard"),
+                            _ => {}
+                        }
+                        None
+                    });
+                })
+            })
+            .collect();
+        // The shard that reads no socket sends; both hear of it.
+        transport.doors[1]
+            .tell(Message::Order(Command::Drain))
+            .expect("there is room");
+        for _ in 0..50 {
+            assert_eq!(receive(&friend), b"found");
+        }
+        let mut heard = [told.recv_timeout(PATIENCE), told.recv_timeout(PATIENCE)].map(|h| h.expect("both"));
+        heard.sort_by_key(|(index, ..)| *index);
+        assert_eq!(heard, [(0, nobody, Why::Refused), (1, nobody, Why::Refused)]);
+        for door in transport.doors.iter() {
+            door.tell(Message::Stop).expect("there is room");
+        }
+        for thread in threads {
+            thread.join().expect("no panic");
+        }
+    }
+
+    #[test]
+    fn every_shard_gets_its_own_call_ids_whatever_socket_they_come_by() {
+        let (mut transport, addresses) = open_on(3, 2);
+        let (tell, told) = mpsc::channel();
+        let threads: Vec<_> = transport
+            .loops
+            .drain(..)
+            .map(|shard| {
+                let tell = tell.clone();
+                std::thread::spawn(move || {
+                    let me = shard.shard();
+                    shard.run(|_, input, _| {
+                        if let Input::Packet { bytes, .. } = input {
+                            let call_id = peek(bytes).expect("a message").call_id.to_vec();
+                            assert!(me.is_home(&call_id));
+                            tell.send((me.index, call_id)).expect("heard");
+                        }
+                        None
+                    });
+                })
+            })
+            .collect();
+        let friend = friend();
+        for n in 0..60 {
+            friend
+                .send_to(&options(&format!("call-{n}")), addresses[n % 2])
+                .expect("sent");
+        }
+        let mut seen = std::collections::HashSet::new();
+        let mut by_shard = [0; 3];
+        while seen.len() < 60 {
+            let (index, call_id) = told.recv_timeout(PATIENCE).expect("all arrive");
+            by_shard[index] += 1;
+            assert!(seen.insert(call_id), "once");
+        }
+        assert!(by_shard.iter().all(|n| *n > 0), "{by_shard:?}");
+        for door in transport.doors.iter() {
+            door.tell(Message::Stop).expect("there is room");
+        }
+        for thread in threads {
+            thread.join().expect("no panic");
+        }
+    }
+
+    #[test]
+    fn a_new_request_for_a_shard_with_a_full_queue_gets_503_and_a_calls_message_passes() {
+        let (mut transport, addresses) = open_on(2, 1);
+        // Shard 1 never runs: its queue fills up.
+        let mut busy = transport.loops.remove(1);
+        let main = transport.loops.remove(0);
+        let call_id = (0..)
+            .map(|n| format!("call-{n}"))
+            .find(|id| busy.shard().is_home(id.as_bytes()))
+            .expect("some hash there");
+        let request = options(&call_id);
+        let path = Path::udp(ListenerId(0), ([127, 0, 0, 1], 9).into());
+        for _ in 0..SHARD_QUEUE {
+            let packet = Packet {
+                path,
+                bytes: request.clone().into(),
+            };
+            transport.doors[1]
+                .hand_over(packet, PeekKind::NewRequest)
+                .expect("there is room");
+        }
+        let thread = std::thread::spawn(move || main.run(|_, _, _| None));
+        let friend = friend();
+        let in_call = String::from_utf8(request.clone())
+            .expect("text")
+            .replace("To: <sip:x@127.0.0.1>", "To: <sip:x@127.0.0.1>;tag=t");
+        friend.send_to(in_call.as_bytes(), addresses[0]).expect("sent");
+        friend.send_to(&request, addresses[0]).expect("sent");
+        let answer = String::from_utf8(receive(&friend)).expect("text");
+        assert!(answer.starts_with("SIP/2.0 503 "), "{answer}");
+        assert!(answer.contains("\r\nRetry-After: 5\r\n"), "{answer}");
+        transport.doors[0].tell(Message::Stop).expect("there is room");
+        thread.join().expect("no panic");
+        assert_eq!(transport.stats.shed.load(Ordering::Relaxed), 1);
+
+        let mut mail = Waiting::default();
+        transport.doors[1].take(&mut mail);
+        assert_eq!(mail.in_call.len(), 1, "the message of a call is not shed");
+        assert_eq!(&*mail.in_call[0].bytes, in_call.as_bytes());
+        let mut ready = Vec::new();
+        busy.poller
+            .wait(transport.doors[1].waker(), Some(Duration::ZERO), &mut ready)
+            .expect("no fault");
+    }
+
+    #[test]
+    fn a_timeout_comes_when_it_was_asked_for_and_not_before() {
+        let (mut transport, _) = open_on(1, 1);
+        let door = transport.doors[0].clone();
+        let main = transport.loops.remove(0);
+        let mut asked = None;
+        let mut timeouts = 0;
+        main.run(|now, input, _| {
+            if matches!(input, Input::Timeout) {
+                timeouts += 1;
+                if let Some(asked) = asked {
+                    assert!(now.at >= asked, "too early");
+                }
+                if timeouts == 5 {
+                    door.tell(Message::Stop).expect("there is room");
+                    return None;
+                }
+            }
+            asked = Some(now.at + Duration::from_millis(3));
+            asked
+        });
+        assert_eq!(timeouts, 5);
+    }
+
+    #[test]
+    fn an_address_that_somebody_has_is_named() {
+        let taken = friend();
+        let address = taken.local_addr().expect("bound");
+        let listener = Listener {
+            id: ListenerId(0),
+            transport: Protocol::Udp,
+            address,
+            advertised: address,
+        };
+        let clock = Clock::since(std::time::Instant::now());
+        let error = open(&[listener], 1, KEY, clock).err().map(|e| e.to_string());
+        assert!(error.is_some_and(|e| e.starts_with(&format!("can't listen on {address}: "))));
+    }
+}

@@ -1,1 +1,181 @@
-//! shard
+//! A shard's mail: what other threads have for it, in bounded queues, and the door that they put it through.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::udp::Waker;
+use crate::base::limits::SHARD_QUEUE;
+use crate::call::config::Config;
+use crate::call::media::Report;
+use crate::call::port::{Command, Why};
+use crate::sip::path::Path;
+use crate::sip::peek::PeekKind;
+
+/// Messages of calls that wait for a shard. They are never answered 503: beyond this, which is four times what
+/// new requests get, they are lost as on any network, and come again.
+const IN_CALL_QUEUE: usize = 4 * SHARD_QUEUE;
+/// Reports and commands that wait for a shard: more than its media threads can have to say of all ports.
+const MESSAGES: usize = 131_072;
+/// Messages of calls that a shard takes in at once.
+const IN_CALL_BATCH: usize = 256;
+/// New requests that a shard takes in at once, behind the messages of calls.
+const FRESH_BATCH: usize = 64;
+/// Reports and commands that a shard takes in at once.
+const MESSAGE_BATCH: usize = 1_024;
+
+/// What other threads have to say to a shard.
+#[derive(Debug)]
+pub enum Message {
+    /// From a media thread.
+    Media(Report),
+    /// From the API or the owner of the process.
+    Order(Command),
+    /// A new conf.
+    Config(Arc<Config>),
+    /// Something sent this way, by whichever shard, could not be delivered.
+    Failed(Path, Why),
+    /// End the loop, behind everything that was said before.
+    Stop,
+}
+
+/// A datagram on its way to its shard.
+pub(super) struct Packet {
+    pub(super) path: Path,
+    pub(super) bytes: Box<[u8]>,
+}
+
+/// A queue was full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the shard has too much to do")]
+pub struct Full;
+
+/// The way into a shard, for any thread.
+#[derive(Clone)]
+pub struct Door(Arc<Mail>);
+
+struct Mail {
+    waiting: Mutex<Waiting>,
+    waker: Waker,
+}
+
+#[derive(Default)]
+pub(super) struct Waiting {
+    pub(super) messages: VecDeque<Message>,
+    pub(super) in_call: VecDeque<Packet>,
+    pub(super) fresh: VecDeque<Packet>,
+}
+
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.messages.is_empty() && self.in_call.is_empty() && self.fresh.is_empty()
+    }
+}
+
+/// Whether mail was left for the next time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Left {
+    Some,
+    None,
+}
+
+impl Door {
+    pub(super) fn new(waker: Waker) -> Self {
+        Self(Arc::new(Mail {
+            waiting: Mutex::default(),
+            waker,
+        }))
+    }
+
+    /// Says something to the shard, behind what was said before. Never blocks.
+    ///
+    /// # Errors
+    /// There is no room: the shard hangs or has died. Nothing was said.
+    pub fn tell(&self, message: Message) -> Result<(), Full> {
+        self.put(|waiting| push(&mut waiting.messages, message, MESSAGES))
+    }
+
+    /// Hands a datagram to its shard.
+    pub(super) fn hand_over(&self, packet: Packet, kind: PeekKind) -> Result<(), Full> {
+        self.put(|waiting| match kind {
+            PeekKind::InCall => push(&mut waiting.in_call, packet, IN_CALL_QUEUE),
+            PeekKind::NewRequest => push(&mut waiting.fresh, packet, SHARD_QUEUE),
+        })
+    }
+
+    /// Takes a batch: messages and calls' datagrams before new requests.
+    pub(super) fn take(&self, batch: &mut Waiting) -> Left {
+        fn take<T>(from: &mut VecDeque<T>, to: &mut VecDeque<T>, most: usize) {
+            to.extend(from.drain(..from.len().min(most)));
+        }
+        let mut waiting = self.waiting();
+        take(&mut waiting.messages, &mut batch.messages, MESSAGE_BATCH);
+        take(&mut waiting.in_call, &mut batch.in_call, IN_CALL_BATCH);
+        take(&mut waiting.fresh, &mut batch.fresh, FRESH_BATCH);
+        if waiting.is_empty() {
+            Left::None
+        } else {
+            Left::Some
+        }
+    }
+
+    pub(super) fn waker(&self) -> &Waker {
+        &self.0.waker
+    }
+
+    fn put(&self, put: impl FnOnce(&mut Waiting) -> Result<(), Full>) -> Result<(), Full> {
+        let mut waiting = self.waiting();
+        // Whoever finds it empty wakes the shard; it goes on by itself while anything is left.
+        let asleep = waiting.is_empty();
+        let outcome = put(&mut waiting);
+        drop(waiting);
+        if asleep && outcome.is_ok() {
+            self.0.waker.wake();
+        }
+        outcome
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        // Nothing panics while it is held, so that poison means nothing here.
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn push<T>(queue: &mut VecDeque<T>, item: T, most: usize) -> Result<(), Full> {
+    if queue.len() >= most {
+        return Err(Full);
+    }
+    queue.push_back(item);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::path::ListenerId;
+
+    fn packet() -> Packet {
+        Packet {
+            path: Path::udp(ListenerId(0), ([127, 0, 0, 1], 5_060).into()),
+            bytes: Box::default(),
+        }
+    }
+
+    #[test]
+    fn new_requests_have_their_limit_and_calls_and_messages_pass_them() {
+        let door = Door::new(Waker::new().expect("a waker"));
+        for _ in 0..SHARD_QUEUE {
+            door.hand_over(packet(), PeekKind::NewRequest)
+                .expect("there is room");
+        }
+        assert_eq!(door.hand_over(packet(), PeekKind::NewRequest), Err(Full));
+        assert_eq!(door.hand_over(packet(), PeekKind::InCall), Ok(()));
+        assert_eq!(door.tell(Message::Order(Command::Drain)), Ok(()));
+
+        let mut batch = Waiting::default();
+        assert_eq!(door.take(&mut batch), Left::Some);
+        assert_eq!((batch.messages.len(), batch.in_call.len()), (1, 1));
+        assert_eq!(batch.fresh.len(), FRESH_BATCH);
+        while door.take(&mut batch) == Left::Some {}
+        assert_eq!(batch.fresh.len(), SHARD_QUEUE);
+    }
+}

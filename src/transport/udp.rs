@@ -1,1 +1,481 @@
-//! udp
+//! The sockets of signalling, and waiting for them: the room's only unsafe code. IPv4.
+
+use std::io;
+use std::mem;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::ptr;
+use std::time::Duration;
+
+use crate::base::limits::SIP_MESSAGE_BYTES_MAX;
+use crate::call::port::Why;
+
+/// Datagrams that one system call moves.
+pub const BATCH: usize = 32;
+/// What a socket's buffers are asked to hold; the system may give less (`net.core.rmem_max`).
+const SOCKET_BUFFER_BYTES: usize = 4 << 20;
+/// How long a sender waits for room in the socket's buffer. What doesn't fit then is lost, as on any network.
+const SEND_PATIENCE_MS: i32 = 20;
+/// Errors in a row that a send may meet without being at fault.
+const ERRORS_OF_OTHERS_MAX: usize = 4;
+
+/// One listening socket.
+#[derive(Debug)]
+pub struct Socket(UdpSocket);
+
+/// What happened to something that was sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Undelivered {
+    /// Where it was to go.
+    pub remote: SocketAddr,
+    /// Why it didn't.
+    pub why: Why,
+}
+
+impl Socket {
+    /// Binds; never blocking in use. Errors that come back by ICMP are kept for [`Socket::undelivered`].
+    ///
+    /// # Errors
+    /// What the system says: mostly that somebody has the address.
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = UdpSocket::bind(address)?;
+        socket.set_nonblocking(true)?;
+        let options = socket2::SockRef::from(&socket);
+        // Less room is no reason not to start.
+        let _ = options.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
+        let _ = options.set_send_buffer_size(SOCKET_BUFFER_BYTES);
+        let on: libc::c_int = 1;
+        // SAFETY: the option's value is one int, which lives during the call, and its size is given.
+        let outcome = unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                libc::IPPROTO_IP,
+                libc::IP_RECVERR,
+                (&raw const on).cast(),
+                mem::size_of_val(&on) as libc::socklen_t,
+            )
+        };
+        if outcome == 0 {
+            Ok(Self(socket))
+        } else {
+            Err(io::Error::last_os_error())
+        }
+    }
+
+    /// Where it is bound.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    /// Reads what waits, at most [`BATCH`] datagrams, into `inbox`. An empty inbox: nothing waits, or an error
+    /// of something sent before came first ([`Socket::undelivered`] has it, and the socket stays readable).
+    pub fn receive(&self, inbox: &mut Inbox) {
+        inbox.count = 0;
+        let mut names = [EMPTY_NAME; BATCH];
+        let mut parts: [libc::iovec; BATCH] = std::array::from_fn(|_| libc::iovec {
+            iov_base: ptr::null_mut(),
+            iov_len: 0,
+        });
+        let slots = inbox.bytes.chunks_exact_mut(SIP_MESSAGE_BYTES_MAX);
+        for (part, slot) in parts.iter_mut().zip(slots) {
+            part.iov_base = slot.as_mut_ptr().cast();
+            part.iov_len = slot.len();
+        }
+        let mut headers: [libc::mmsghdr; BATCH] =
+            std::array::from_fn(|i| header(&mut names[i], &mut parts[i]));
+        // SAFETY: each header points to a name and a part of its own, each part to a slot of `inbox.bytes` of its
+        // own and of the length given; all of them live, and nothing else touches them, during the call.
+        let read = unsafe {
+            libc::recvmmsg(
+                self.0.as_raw_fd(),
+                headers.as_mut_ptr(),
+                BATCH as libc::c_uint,
+                libc::MSG_DONTWAIT as _,
+                ptr::null_mut(),
+            )
+        };
+        // Below zero: nothing waits, or an error is pending.
+        inbox.count = usize::try_from(read).unwrap_or(0).min(BATCH);
+        for (read, (header, name)) in inbox.read.iter_mut().zip(headers.iter().zip(&names)) {
+            // One that was cut short is no message any more.
+            let whole = header.msg_hdr.msg_flags & libc::MSG_TRUNC == 0;
+            *read = address_of(name)
+                .filter(|_| whole)
+                .map(|from| (header.msg_len as usize, from));
+        }
+    }
+
+    /// What could not be delivered of all that was sent by this socket, as ICMP told it. At most [`BATCH`] are
+    /// taken; the socket stays readable while there are more.
+    pub fn undelivered(&self) -> Vec<Undelivered> {
+        let mut found = Vec::new();
+        for _ in 0..BATCH {
+            match self.next_error() {
+                None => break,
+                Some(Some(undelivered)) if !found.contains(&undelivered) => found.push(undelivered),
+                Some(_) => {}
+            }
+        }
+        found
+    }
+
+    /// One entry of the error queue; `Some(None)` is one that tells of no loss.
+    fn next_error(&self) -> Option<Option<Undelivered>> {
+        let mut name = EMPTY_NAME;
+        let mut part = libc::iovec {
+            iov_base: ptr::null_mut(),
+            iov_len: 0,
+        };
+        // cmsghdrs want the alignment of a word: 512 bytes hold the one that IP_RECVERR sends.
+        let mut control = [0_u64; 64];
+        let mut message = header(&mut name, &mut part).msg_hdr;
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = mem::size_of_val(&control) as _;
+        // SAFETY: name, part and control live during the call and have the lengths given; the part is empty.
+        let outcome = unsafe {
+            libc::recvmsg(
+                self.0.as_raw_fd(),
+                &raw mut message,
+                libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT,
+            )
+        };
+        if outcome < 0 {
+            return None;
+        }
+        // SAFETY: the kernel filled `control` as far as msg_controllen now says, and `message` still points to it.
+        let mut item = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+        while !item.is_null() {
+            // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR give null or a whole header within `control`.
+            let (level, kind, len) = unsafe { ((*item).cmsg_level, (*item).cmsg_type, (*item).cmsg_len) };
+            if level == libc::IPPROTO_IP
+                && kind == libc::IP_RECVERR
+                && len >= mem::size_of::<libc::cmsghdr>() + mem::size_of::<libc::sock_extended_err>()
+            {
+                // SAFETY: the data behind this header is a sock_extended_err (ip(7)), and its length was checked;
+                // it is read as bytes, whatever its alignment.
+                let error: libc::sock_extended_err =
+                    unsafe { ptr::read_unaligned(libc::CMSG_DATA(item).cast()) };
+                let why = i32::try_from(error.ee_errno).ok().and_then(why);
+                return Some(match (address_of(&name), why) {
+                    (Some(remote), Some(why)) => Some(Undelivered { remote, why }),
+                    _ => None,
+                });
+            }
+            // SAFETY: as above; `item` is a header within `control`.
+            item = unsafe { libc::CMSG_NXTHDR(&raw const message, item) };
+        }
+        Some(None)
+    }
+
+    /// Sends datagrams in their order, and says what became of each that could not be sent. `pending` is called
+    /// when the system reports an error of something sent before: [`Socket::undelivered`] has it then.
+    pub fn send(&self, datagrams: &[(SocketAddr, &[u8])], mut pending: impl FnMut()) -> Sent {
+        let mut sent = Sent::default();
+        let mut next = 0;
+        let mut tries = 0;
+        while next < datagrams.len() {
+            match self.send_some(&datagrams[next..]) {
+                Ok(count) => {
+                    sent.count += count;
+                    next += count;
+                    tries = 0;
+                }
+                Err(error) => {
+                    tries += 1;
+                    let again = match error.kind() {
+                        io::ErrorKind::Interrupted => true,
+                        io::ErrorKind::WouldBlock => tries <= 1 && self.wait_for_room(),
+                        // The error may be an old one of another datagram's, and another may follow it; one
+                        // that stays is this datagram's own.
+                        _ => {
+                            pending();
+                            tries <= ERRORS_OF_OTHERS_MAX
+                        }
+                    };
+                    if !again {
+                        sent.lost.push((next, error.raw_os_error().and_then(why)));
+                        next += 1;
+                        tries = 0;
+                    }
+                }
+            }
+        }
+        sent
+    }
+
+    /// Sends as many of the datagrams as one call takes; at least one, or an error.
+    fn send_some(&self, datagrams: &[(SocketAddr, &[u8])]) -> io::Result<usize> {
+        let count = datagrams.len().min(BATCH);
+        let mut names = [EMPTY_NAME; BATCH];
+        let mut parts: [libc::iovec; BATCH] = std::array::from_fn(|_| libc::iovec {
+            iov_base: ptr::null_mut(),
+            iov_len: 0,
+        });
+        for (i, (to, bytes)) in datagrams.iter().take(count).enumerate() {
+            names[i] = name_of(*to).ok_or(io::ErrorKind::AddrNotAvailable)?;
+            // sendmmsg only reads what iov_base points to.
+            parts[i].iov_base = bytes.as_ptr().cast_mut().cast();
+            parts[i].iov_len = bytes.len();
+        }
+        let mut headers: [libc::mmsghdr; BATCH] =
+            std::array::from_fn(|i| header(&mut names[i], &mut parts[i]));
+        // SAFETY: the first `count` headers point to names and parts that were filled above and live during the
+        // call; the parts point to the caller's slices with their lengths, and are only read.
+        let outcome = unsafe {
+            libc::sendmmsg(
+                self.0.as_raw_fd(),
+                headers.as_mut_ptr(),
+                count as libc::c_uint,
+                libc::MSG_DONTWAIT as _,
+            )
+        };
+        usize::try_from(outcome).map_err(|_| io::Error::last_os_error())
+    }
+
+    /// Waits a little until the socket's buffer has room.
+    fn wait_for_room(&self) -> bool {
+        let mut poll = libc::pollfd {
+            fd: self.0.as_raw_fd(),
+            events: libc::POLLOUT,
+            revents: 0,
+        };
+        // SAFETY: one pollfd, which lives during the call.
+        unsafe { libc::poll(&raw mut poll, 1, SEND_PATIENCE_MS) > 0 }
+    }
+}
+
+/// What became of datagrams.
+#[derive(Debug, Default)]
+pub struct Sent {
+    /// How many the system took.
+    pub count: usize,
+    /// Those it didn't take: their place, and why, where the way is to blame.
+    pub lost: Vec<(usize, Option<Why>)>,
+}
+
+/// Room for one batch of datagrams.
+pub struct Inbox {
+    /// [`BATCH`] slots, one a datagram.
+    bytes: Box<[u8]>,
+    /// Each slot's length and source; `None` for one that was cut short.
+    read: [Option<(usize, SocketAddr)>; BATCH],
+    count: usize,
+}
+
+impl Default for Inbox {
+    fn default() -> Self {
+        Self {
+            bytes: vec![0; BATCH * SIP_MESSAGE_BYTES_MAX].into_boxed_slice(),
+            read: [None; BATCH],
+            count: 0,
+        }
+    }
+}
+
+impl Inbox {
+    /// The datagrams that were read last, in order, with their sources.
+    pub fn iter(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
+        let slots = self.bytes.chunks_exact(SIP_MESSAGE_BYTES_MAX);
+        self.read
+            .iter()
+            .zip(slots)
+            .take(self.count)
+            .filter_map(|(read, slot)| {
+                let (len, from) = (*read)?;
+                Some((from, slot.get(..len)?))
+            })
+    }
+
+    /// How many datagrams were read, those that were cut short too.
+    pub const fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether none was read.
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+const EMPTY_NAME: libc::sockaddr_in = libc::sockaddr_in {
+    sin_family: 0,
+    sin_port: 0,
+    sin_addr: libc::in_addr { s_addr: 0 },
+    sin_zero: [0; 8],
+};
+
+/// A header that points to a name and a part, and nothing else.
+fn header(name: &mut libc::sockaddr_in, part: &mut libc::iovec) -> libc::mmsghdr {
+    // SAFETY: msghdr is plain integers and pointers, for which zero is a value (some have private padding, so
+    // that it can't be written out).
+    let mut header: libc::mmsghdr = unsafe { mem::zeroed() };
+    header.msg_hdr.msg_name = ptr::from_mut(name).cast();
+    header.msg_hdr.msg_namelen = mem::size_of::<libc::sockaddr_in>() as libc::socklen_t;
+    header.msg_hdr.msg_iov = part;
+    header.msg_hdr.msg_iovlen = 1;
+    header
+}
+
+fn address_of(name: &libc::sockaddr_in) -> Option<SocketAddr> {
+    (libc::c_int::from(name.sin_family) == libc::AF_INET).then(|| {
+        SocketAddr::from((
+            Ipv4Addr::from(name.sin_addr.s_addr.to_ne_bytes()),
+            u16::from_be(name.sin_port),
+        ))
+    })
+}
+
+fn name_of(address: SocketAddr) -> Option<libc::sockaddr_in> {
+    match address {
+        SocketAddr::V4(v4) => Some(libc::sockaddr_in {
+            sin_family: libc::AF_INET as libc::sa_family_t,
+            sin_port: v4.port().to_be(),
+            sin_addr: libc::in_addr {
+                s_addr: u32::from_ne_bytes(v4.ip().octets()),
+            },
+            ..EMPTY_NAME
+        }),
+        SocketAddr::V6(_) => None,
+    }
+}
+
+/// What an error says of the way; `None` if it says nothing of it (a message that is too long, say).
+fn why(errno: i32) -> Option<Why> {
+    match errno {
+        libc::ECONNREFUSED => Some(Why::Refused),
+        libc::EHOSTUNREACH
+        | libc::ENETUNREACH
+        | libc::EHOSTDOWN
+        | libc::ENETDOWN
+        | libc::EACCES
+        | libc::EPERM
+        | libc::EINVAL
+        | libc::EADDRNOTAVAIL => Some(Why::Unreachable),
+        _ => None,
+    }
+}
+
+/// Waits until sockets can be read or somebody calls [`Waker::wake`].
+#[derive(Debug)]
+pub struct Poller {
+    epoll: OwnedFd,
+    events: Vec<libc::epoll_event>,
+}
+
+/// Ends a [`Poller`]'s wait, from any thread.
+#[derive(Debug)]
+pub struct Waker(OwnedFd);
+
+/// The waker's name among the events; no socket's.
+const WAKE: u64 = u64::MAX;
+
+impl Poller {
+    /// Waits for this waker only, yet.
+    ///
+    /// # Errors
+    /// What the system says: too many files open, no memory.
+    pub fn new(waker: &Waker) -> io::Result<Self> {
+        // SAFETY: no pointer is passed.
+        let epoll = owned(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+        let poller = Self {
+            epoll,
+            events: vec![libc::epoll_event { events: 0, u64: 0 }; BATCH],
+        };
+        poller.watch(&waker.0, WAKE)?;
+        Ok(poller)
+    }
+
+    /// Waits for this socket too, under the name of its index.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn add(&self, socket: &Socket, index: usize) -> io::Result<()> {
+        self.watch(&socket.0, index as u64)
+    }
+
+    /// Waits at most `timeout` (for ever, if `None`), and puts the indexes of the sockets that can be read into
+    /// `ready`. The waker's call is taken and not told: whoever was called looks at its mail anyway.
+    ///
+    /// # Errors
+    /// What the system says; an interrupted wait is no error, it finds nothing.
+    pub fn wait(
+        &mut self,
+        waker: &Waker,
+        timeout: Option<Duration>,
+        ready: &mut Vec<usize>,
+    ) -> io::Result<()> {
+        ready.clear();
+        // Rounded up: a wait that ends too early would only begin again.
+        let timeout_ms = timeout.map_or(-1, |time| {
+            i32::try_from(time.as_micros().div_ceil(1_000)).unwrap_or(i32::MAX)
+        });
+        let (room, len) = (self.events.as_mut_ptr(), self.events.len() as libc::c_int);
+        // SAFETY: `room` points to `len` events, which live and are not touched during the call.
+        let found = unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), room, len, timeout_ms) };
+        let Ok(found) = usize::try_from(found) else {
+            let error = io::Error::last_os_error();
+            return match error.kind() {
+                io::ErrorKind::Interrupted => Ok(()),
+                _ => Err(error),
+            };
+        };
+        for event in self.events.iter().take(found) {
+            match event.u64 {
+                WAKE => waker.calm(),
+                index => ready.push(index as usize),
+            }
+        }
+        Ok(())
+    }
+
+    fn watch(&self, file: &impl AsFd, name: u64) -> io::Result<()> {
+        let mut event = libc::epoll_event {
+            events: libc::EPOLLIN as u32,
+            u64: name,
+        };
+        let (epoll, file) = (self.epoll.as_raw_fd(), file.as_fd().as_raw_fd());
+        // SAFETY: `event` lives during the call; the kernel keeps a copy.
+        match unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, file, &raw mut event) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
+impl Waker {
+    /// Nobody has called yet.
+    ///
+    /// # Errors
+    /// What the system says: too many files open, no memory.
+    pub fn new() -> io::Result<Self> {
+        // SAFETY: no pointer is passed.
+        owned(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) }).map(Self)
+    }
+
+    /// Ends the wait that is going on, or else the next one.
+    pub fn wake(&self) {
+        let one = 1_u64.to_ne_bytes();
+        // SAFETY: an eventfd reads exactly 8 bytes, and `one` has 8. It fails only when it is at its highest
+        // count, and then the wait ends too.
+        unsafe { libc::write(self.0.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+    }
+
+    /// Takes the count back to zero.
+    fn calm(&self) {
+        let mut count = [0_u8; 8];
+        // SAFETY: an eventfd writes exactly 8 bytes, and `count` holds 8. It doesn't block; failing, it was zero.
+        unsafe { libc::read(self.0.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+    }
+}
+
+/// What a system call gave, as a file of ours.
+fn owned(fd: libc::c_int) -> io::Result<OwnedFd> {
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call just made this descriptor, and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}

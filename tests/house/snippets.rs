@@ -108,6 +108,12 @@ fn climbing_by_super_is_importing_too() {
         2,
         "may not use `call`",
     );
+    breaks(
+        "sip/dialog.rs",
+        "mod inner {}\nuse super::super::call;",
+        2,
+        "may not use `call`",
+    );
     keeps("sip/transaction/key.rs", "use super::super::message::Message;");
     keeps(
         "call/cdr.rs",

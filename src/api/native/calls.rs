@@ -15,7 +15,10 @@ use crate::base::id::Id;
 use crate::call::port::{Answer, CallView, Command, Found};
 
 /// `GET /v1/calls` → `{"calls"}`, the longest first.
-pub(super) async fn list(State(desk): State<Arc<Desk>>, Asked(asked): Asked) -> Result<Json<Value>, ApiError> {
+pub(super) async fn list(
+    State(desk): State<Arc<Desk>>,
+    Asked(asked): Asked,
+) -> Result<Json<Value>, ApiError> {
     asked.done()?;
     let mut calls: Vec<CallView> = Vec::new();
     for answer in desk.board.ask(Command::Calls).await.map_err(silent)? {
@@ -36,7 +39,12 @@ pub(super) async fn hangup(
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     let call_id = id_of(&id)?;
     let mut found = Found::Nowhere;
-    for answer in desk.board.ask(|ask| Command::Hangup(ask, call_id)).await.map_err(silent)? {
+    for answer in desk
+        .board
+        .ask(|ask| Command::Hangup(ask, call_id))
+        .await
+        .map_err(silent)?
+    {
         match answer {
             Answer::Hangup(Found::Here) => found = Found::Here,
             Answer::Hangup(Found::Nowhere) => {}
@@ -44,7 +52,10 @@ pub(super) async fn hangup(
         }
     }
     match found {
-        Found::Here => Ok((StatusCode::ACCEPTED, Json(json!({"call_id": call_id, "phase": "ending"})))),
+        Found::Here => Ok((
+            StatusCode::ACCEPTED,
+            Json(json!({"call_id": call_id, "phase": "ending"})),
+        )),
         Found::Nowhere => Err(no_call(call_id)),
     }
 }
@@ -52,14 +63,19 @@ pub(super) async fn hangup(
 /// `GET /v1/calls/{id}/trace` → `{"call_id", "live", "lines"}`.
 pub(super) async fn trace(State(desk): State<Arc<Desk>>, Named(id): Named) -> Result<Json<Value>, ApiError> {
     let call_id = id_of(&id)?;
-    for answer in desk.board.ask(|ask| Command::Trace(ask, call_id)).await.map_err(silent)? {
+    for answer in desk
+        .board
+        .ask(|ask| Command::Trace(ask, call_id))
+        .await
+        .map_err(silent)?
+    {
         match answer {
             Answer::Trace(Some(lines)) => return Ok(traced(call_id, &lines, true)),
             Answer::Trace(None) => {}
             Answer::Calls(_) | Answer::Hangup(_) => return Err(crossed()),
         }
     }
-    match desk.traces.get(call_id) {
+    match desk.traces.of(call_id) {
         Some(lines) => Ok(traced(call_id, &lines, false)),
         None => Err(ApiError::not_found(format!(
             "there is no trace of a call {call_id}: it isn't live, nor among the last that ended"

@@ -17,7 +17,10 @@ use crate::records::cdr_scan::{self, Cursor, Filter, More, Order, Page};
 ///
 /// `since` and `until` are about the time a call ended. `cursor` is `null` when everything has been read;
 /// `next` is where a later request finds what came in the meantime (oldest first only).
-pub(super) async fn list(State(desk): State<Arc<Desk>>, Asked(mut asked): Asked) -> Result<Json<Value>, ApiError> {
+pub(super) async fn list(
+    State(desk): State<Arc<Desk>>,
+    Asked(mut asked): Asked,
+) -> Result<Json<Value>, ApiError> {
     let numbers = desk.config.load().numbers;
     let x = asked.number("x", &numbers)?;
     let filter = Filter {
@@ -27,7 +30,10 @@ pub(super) async fn list(State(desk): State<Arc<Desk>>, Asked(mut asked): Asked)
         call_id: None,
     };
     let order = asked
-        .word("order", &[("oldest", Order::OldestFirst), ("newest", Order::NewestFirst)])?
+        .word(
+            "order",
+            &[("oldest", Order::OldestFirst), ("newest", Order::NewestFirst)],
+        )?
         .unwrap_or(Order::OldestFirst);
     let cursor = cursor(&mut asked)?;
     let limit = limit(&mut asked)?;
@@ -44,7 +50,10 @@ pub(super) async fn list(State(desk): State<Arc<Desk>>, Asked(mut asked): Asked)
 /// `GET /v1/cdrs/{call_id}`: one record.
 pub(super) async fn show(State(desk): State<Arc<Desk>>, Named(id): Named) -> Result<Json<Value>, ApiError> {
     let call_id = id_of(&id)?;
-    let filter = Filter { call_id: Some(call_id), ..Filter::default() };
+    let filter = Filter {
+        call_id: Some(call_id),
+        ..Filter::default()
+    };
     let mut cursor = None;
     loop {
         // Newest first: who asks for one record mostly asks for one of today.
@@ -55,7 +64,9 @@ pub(super) async fn show(State(desk): State<Arc<Desk>>, Named(id): Named) -> Res
         match (page.more, page.next) {
             (More::Perhaps, Some(next)) => cursor = Some(next),
             (More::Perhaps, None) | (More::No, _) => {
-                return Err(ApiError::not_found(format!("there is no record of a call {call_id}")));
+                return Err(ApiError::not_found(format!(
+                    "there is no record of a call {call_id}"
+                )));
             }
         }
     }
@@ -75,8 +86,11 @@ async fn scan(
 
 fn cursor(asked: &mut Fields) -> Result<Option<Cursor>, ApiError> {
     let text = asked.text("cursor")?;
-    text.map(|t| t.parse().map_err(|e| ApiError::bad("bad_cursor", "cursor", format!("{e}"))))
-        .transpose()
+    text.map(|t| {
+        t.parse()
+            .map_err(|e| ApiError::bad("bad_cursor", "cursor", format!("{e}")))
+    })
+    .transpose()
 }
 
 /// The page's size: `limit`, or the default.

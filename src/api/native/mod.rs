@@ -1,1 +1,237 @@
-//! The native HTTP API.
+//! The native HTTP API, JSON: on the control socket, and on `api.listen`.
+//!
+//! | | |
+//! |---|---|
+//! | `POST /v1/bindings` | bind; `Idempotency-Key` honoured |
+//! | `POST /v1/bindings:batch` | up to 1,000, each with its own result |
+//! | `GET`, `DELETE /v1/bindings` | list by `x`, `a`, `b`, `user_data`, `order_id`, `state`; unbind all of `x` |
+//! | `GET`, `PATCH`, `DELETE /v1/bindings/{id}` | show, update, unbind |
+//! | `POST /v1/route` | who would be reached, and why |
+//! | `GET /v1/calls`, `DELETE /v1/calls/{id}`, `GET /v1/calls/{id}/trace` | calls in progress |
+//! | `GET /v1/cdrs`, `GET /v1/cdrs/{call_id}` | records |
+//! | `/v1/pools`, `/v1/pools/{name or key}` | pools |
+//! | `/v1/numbers`, `/v1/numbers/{x}`, `POST /v1/numbers/{x}/lock` … | virtual numbers |
+//! | `GET /v1/trunks` | trunks |
+//! | `GET /v1/status`, `POST /v1/stop`, `POST /v1/reload`, `PUT /v1/log` | the server |
+//! | `GET /healthz`, `/readyz`, `/metrics` | for monitors |
+//!
+//! Virtual numbers are written as they are dialled nationally, real ones in E.164 with `+` and in full;
+//! times in RFC 3339, lengths of time in seconds. Fields that a request doesn't have are refused by name,
+//! bodies over 1 MiB with 413. Errors are [`ApiError`]s.
+//!
+//! Nobody is asked who they are: whoever opens the control socket is the owner of the process (mode 0600),
+//! and until there are tokens the server offers `api.listen` on loopback addresses only.
+
+mod bindings;
+mod calls;
+mod cdrs;
+mod inventory;
+mod node;
+mod refusal;
+mod route;
+#[cfg(test)]
+pub(crate) mod support;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::routing::{delete, get, post, put};
+use tokio::sync::oneshot;
+
+use super::error::ApiError;
+use super::fields::BODY_BYTES_MAX;
+use super::idempotency::Answers;
+use super::switchboard::Switchboard;
+use crate::base::id::Id;
+use crate::base::time::{Now, Wall};
+use crate::call::config::Config;
+use crate::masking::request::{Write, Written};
+use crate::store::writer::Store;
+use crate::telemetry::health::Health;
+use crate::telemetry::log::Level;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
+
+/// What the API needs of the running server.
+pub struct Desk {
+    /// The bindings.
+    pub store: Store,
+    /// The switch's conf as it is in force: the country's numbers, the trunks, the node's name.
+    pub config: Arc<ArcSwap<Config>>,
+    /// The way to the SIP shards.
+    pub board: Arc<Switchboard>,
+    /// Where the records are.
+    pub cdr_dir: PathBuf,
+    /// The messages of the calls that ended last.
+    pub traces: Arc<Traces>,
+    /// How the server's parts are.
+    pub health: Arc<Health>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// When the server started.
+    pub started: Wall,
+    /// Reads the clocks.
+    pub clock: fn() -> Now,
+    /// What only the owner of the process can do.
+    pub owner: Owner,
+    /// Answers that an `Idempotency-Key` can ask for again.
+    pub answers: Arc<Answers>,
+}
+
+/// What only the owner of the process can do or tell.
+pub struct Owner {
+    /// Takes no new call, and ends the process when the calls are over or this time is. Returns at once.
+    pub stop: Box<dyn Fn(Duration) + Send + Sync>,
+    /// Reads the conf again: the changed keys that wait for a restart, or every fault, a line each.
+    pub reload: Box<dyn Fn() -> Result<Vec<String>, String> + Send + Sync>,
+    /// Sets how much is logged.
+    pub log_level: Box<dyn Fn(Level) + Send + Sync>,
+    /// Whether new calls are taken.
+    pub phase: Box<dyn Fn() -> Phase + Send + Sync>,
+    /// How many calls are in progress.
+    pub calls: Box<dyn Fn() -> usize + Send + Sync>,
+    /// Sets the readings that other rooms keep, before they are written. (Calls, bindings and numbers are
+    /// set by the desk.)
+    pub readings: Box<dyn Fn(&Metrics) + Send + Sync>,
+}
+
+/// Whether new calls are taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// They are.
+    Serving,
+    /// They are refused; those in progress go on until they end.
+    Draining,
+}
+
+impl Phase {
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Serving => "serving",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+/// Every endpoint, over one desk.
+pub fn router(desk: Arc<Desk>) -> Router {
+    Router::new()
+        .route(
+            "/v1/bindings",
+            get(bindings::list)
+                .post(bindings::bind)
+                .delete(bindings::unbind_all),
+        )
+        .route("/v1/bindings:batch", post(bindings::batch))
+        .route(
+            "/v1/bindings/{id}",
+            get(bindings::show)
+                .patch(bindings::update)
+                .delete(bindings::unbind),
+        )
+        .route("/v1/route", post(route::route))
+        .route("/v1/calls", get(calls::list))
+        .route("/v1/calls/{id}", delete(calls::hangup))
+        .route("/v1/calls/{id}/trace", get(calls::trace))
+        .route("/v1/cdrs", get(cdrs::list))
+        .route("/v1/cdrs/{id}", get(cdrs::show))
+        .route("/v1/pools", get(inventory::list_pools).post(inventory::add_pool))
+        .route(
+            "/v1/pools/{id}",
+            get(inventory::show_pool).patch(inventory::set_pool),
+        )
+        .route(
+            "/v1/numbers",
+            get(inventory::list_numbers).post(inventory::add_number),
+        )
+        .route("/v1/numbers/{x}", get(inventory::show_number))
+        .route("/v1/numbers/{x}/{what}", post(inventory::act))
+        .route("/v1/trunks", get(node::trunks))
+        .route("/v1/status", get(node::status))
+        .route("/v1/stop", post(node::stop))
+        .route("/v1/reload", post(node::reload))
+        .route("/v1/log", put(node::log))
+        .route("/healthz", get(node::healthz))
+        .route("/readyz", get(node::readyz))
+        .route("/metrics", get(node::metrics))
+        .fallback(nowhere)
+        .method_not_allowed_fallback(no_method)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(desk)
+}
+
+async fn nowhere() -> ApiError {
+    ApiError::not_found("there is nothing at this path")
+}
+
+async fn no_method() -> ApiError {
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "this path is there, but not for this method",
+    )
+}
+
+impl Desk {
+    fn now(&self) -> Wall {
+        (self.clock)().wall
+    }
+
+    /// Hands a write to the store at once; what becomes of it is the future's answer.
+    fn submit(&self, write: Write) -> impl Future<Output = Result<Written, ApiError>> + use<> {
+        let (sender, receiver) = oneshot::channel();
+        let plan = self.config.load().numbers;
+        // Nobody listens if the client hung up: what was written stays written.
+        let reply = Box::new(move |outcome| drop(sender.send(outcome)));
+        let queued = self.store.submit(write, reply);
+        async move {
+            queued.map_err(|full| ApiError::busy(full.to_string()))?;
+            match receiver.await {
+                Ok(Ok(written)) => Ok(written),
+                Ok(Err(error)) => Err(refusal::of(&error, &plan)),
+                Err(_) => Err(ApiError::unavailable(
+                    "store_unavailable",
+                    "the store has stopped",
+                )),
+            }
+        }
+    }
+
+    async fn write(&self, write: Write) -> Result<Written, ApiError> {
+        self.submit(write).await
+    }
+}
+
+fn id_of(text: &str) -> Result<Id, ApiError> {
+    text.parse()
+        .map_err(|e| ApiError::bad("bad_id", "id", format!("{e}")))
+}
+
+fn bad_cursor() -> ApiError {
+    ApiError::bad(
+        "bad_cursor",
+        "cursor",
+        "this is no cursor: give the one that the last page named, or none",
+    )
+}
+
+/// The writer answered another write than the one it was asked for.
+fn crossed() -> ApiError {
+    ApiError::ours("the writer gave an answer that belongs to another request")
+}
+
+/// Runs what waits for the disk where it keeps no other request waiting.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| ApiError::ours("the work could not be done to its end"))
+}

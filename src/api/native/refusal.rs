@@ -5,14 +5,19 @@ use axum::http::StatusCode;
 use crate::api::error::ApiError;
 use crate::base::number::NumberPlan;
 use crate::masking::request::Refused;
+use crate::store::writer::WriteError;
 
-/// A refused write: 400 for a value out of its bounds, 403 for an account that may not, 404 for a name of
-/// nothing, 409 for what is in the way now, 422 for what the law never allows.
-pub(super) fn of(refused: &Refused, plan: &NumberPlan) -> ApiError {
-    ApiError {
-        field: refused.field().map(str::to_owned),
-        binding: refused.binding(),
-        ..ApiError::new(status(refused), refused.code(), refused.sentence(plan))
+/// A write that was not done: 503 if the disk refuses it. If the law does: 400 for a value out of its
+/// bounds, 403 for an account that may not, 404 for a name of nothing, 409 for what is in the way now, 422
+/// for what the law never allows.
+pub(super) fn of(error: &WriteError, plan: &NumberPlan) -> ApiError {
+    match error {
+        WriteError::Disk(sentence) => ApiError::unavailable("store_unavailable", sentence.as_str()),
+        WriteError::Refused(refused) => ApiError {
+            field: refused.field().map(str::to_owned),
+            binding: refused.binding(),
+            ..ApiError::new(status(refused), refused.code(), refused.sentence(plan))
+        },
     }
 }
 

@@ -55,15 +55,14 @@ fn time(wall: Wall) -> Option<String> {
     (wall != Wall::NEVER).then(|| wall.to_string())
 }
 
-/// A pool, and how many numbers it has.
-pub(super) fn pool(pool: &Pool, numbers: usize) -> Value {
+/// A pool.
+pub(super) fn pool(pool: &Pool) -> Value {
     json!({
         "key": pool.key,
         "name": pool.name,
         "mode": pool.mode.name(),
         "account": pool.account,
         "axb_pairs_per_x": pool.axb_pairs_per_x,
-        "numbers": numbers,
         "created_at": time(pool.created),
     })
 }
@@ -107,7 +106,12 @@ const fn freeze_name(cause: Freeze) -> &'static str {
 /// What would become of an attempt.
 pub(super) fn explanation(explanation: &Explanation) -> Value {
     let mut view = match &explanation.verdict {
-        Verdict::Connect { called, shown, caller, binding } => json!({
+        Verdict::Connect {
+            called,
+            shown,
+            caller,
+            binding,
+        } => json!({
             "decision": "connect",
             "called": called,
             "shown": shown,
@@ -177,7 +181,13 @@ fn trunk(trunk: &Trunk) -> Value {
     let gateways: Vec<String> = trunk
         .gateways
         .iter()
-        .map(|g| format!("sip:{};transport={}", g.address, g.transport.via_token().to_ascii_lowercase()))
+        .map(|g| {
+            format!(
+                "sip:{};transport={}",
+                g.address,
+                g.transport.via_token().to_ascii_lowercase()
+            )
+        })
         .collect();
     let may_show: Vec<&str> = trunk
         .may_show

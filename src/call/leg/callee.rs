@@ -358,7 +358,7 @@ impl Call {
             return;
         }
         let reason = refusal::of_callee(status);
-        let by = if status >= 500 && status < 600 {
+        let by = if (500..600).contains(&status) {
             ReleasedBy::Server
         } else {
             ReleasedBy::Callee

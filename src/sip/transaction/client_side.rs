@@ -52,6 +52,12 @@ impl Clients {
         self.all.len()
     }
 
+    /// The bytes of messages that are kept for sending again.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.all.iter().map(|(_, client)| client.kept.len()).sum()
+    }
+
     /// Whether neither a transaction nor a key is left.
     #[cfg(test)]
     pub(super) fn is_forgotten(&self) -> bool {
@@ -133,7 +139,7 @@ impl Clients {
                 self.other(wire, now, id, event)
             }
         }?;
-        Some(Answer {
+        (owner != Owner::NOBODY).then_some(Answer {
             id,
             owner,
             kind,
@@ -141,13 +147,11 @@ impl Clients {
         })
     }
 
-    /// The way, owner and bytes of an INVITE that may be cancelled now.
-    pub(super) fn cancellable(&self, id: ClientId) -> Option<(Path, Owner, &[u8])> {
+    /// The way and the bytes of an INVITE that may be cancelled now.
+    pub(super) fn cancellable(&self, id: ClientId) -> Option<(Path, &[u8])> {
         let client = self.all.get(id.0)?;
         match client.machine {
-            Machine::Invite(invite_client::State::Proceeding) => {
-                Some((client.to, client.owner, &client.kept))
-            }
+            Machine::Invite(invite_client::State::Proceeding) => Some((client.to, &client.kept)),
             Machine::Invite(
                 invite_client::State::Calling
                 | invite_client::State::Completed
@@ -251,12 +255,12 @@ impl Clients {
                 None
             }
             Act::Timeout => {
-                wire.events.push_back(Event::Timeout(id, client.owner));
+                wire.tell(client.owner, Event::Timeout(id, client.owner));
                 self.end(wire, id);
                 None
             }
             Act::Fail => {
-                wire.events.push_back(Event::Failed(id, client.owner));
+                wire.tell(client.owner, Event::Failed(id, client.owner));
                 self.end(wire, id);
                 None
             }
@@ -306,12 +310,12 @@ impl Clients {
                 None
             }
             Act::Timeout => {
-                wire.events.push_back(Event::Timeout(id, client.owner));
+                wire.tell(client.owner, Event::Timeout(id, client.owner));
                 self.end(wire, id);
                 None
             }
             Act::Fail => {
-                wire.events.push_back(Event::Failed(id, client.owner));
+                wire.tell(client.owner, Event::Failed(id, client.owner));
                 self.end(wire, id);
                 None
             }

@@ -79,7 +79,8 @@ pub struct ClientId(slab::Key);
 pub struct Owner(pub u64);
 
 impl Owner {
-    /// A server transaction's owner until [`Layer::own`]; no [`Event`] is raised for it.
+    /// Nobody waits for what becomes of the transaction: no [`Answer`] and no [`Event`] is given for it. A server
+    /// transaction's owner until [`Layer::own`].
     pub const NOBODY: Self = Self(u64::MAX);
 }
 
@@ -238,14 +239,15 @@ impl Layer {
             .request(&mut self.wire, now, to, owner, bytes.into_boxed_slice())
     }
 
-    /// Cancels an INVITE of ours (§9.1): starts the CANCEL's transaction, for the INVITE's owner.
+    /// Cancels an INVITE of ours (§9.1): starts the CANCEL's transaction. It is [`Owner::NOBODY`]'s, because what
+    /// counts is how the INVITE ends: by 487, by an answer that crossed the CANCEL, or not at all.
     ///
     /// `None`, and nothing sent, unless the INVITE has a provisional and no final response: before the first
     /// the TU has to wait, after the last it is too late.
     pub fn cancel(&mut self, now: Instant, invite: ClientId) -> Option<ClientId> {
-        let (to, owner, invite) = self.clients.cancellable(invite)?;
+        let (to, invite) = self.clients.cancellable(invite)?;
         let bytes = build::cancel(invite)?;
-        self.request(now, to, owner, bytes)
+        self.request(now, to, Owner::NOBODY, bytes)
     }
 
     /// A message sent to `path` could not be delivered: the client transactions there that still wait for
@@ -321,6 +323,13 @@ impl Wire {
     fn send(&mut self, to: Path, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.sends.push_back((to, bytes.into()));
+        }
+    }
+
+    /// Tells the owner, if there is one.
+    fn tell(&mut self, owner: Owner, event: Event) {
+        if owner != Owner::NOBODY {
+            self.events.push_back(event);
         }
     }
 }

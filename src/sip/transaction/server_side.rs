@@ -59,6 +59,12 @@ impl Servers {
         self.all.len()
     }
 
+    /// The bytes of messages that are kept for sending again.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.all.iter().map(|(_, server)| server.kept.len()).sum()
+    }
+
     /// Whether neither a transaction nor a key is left.
     #[cfg(test)]
     pub(super) fn is_forgotten(&self) -> bool {
@@ -320,11 +326,11 @@ impl Servers {
                 server.end_after(wire, now, period, id, Ring::Invite(invite_server::Event::TimerI));
             }
             Act::NoAck => {
-                tell(wire, server.owner, Event::NoAck(id, server.owner));
+                wire.tell(server.owner, Event::NoAck(id, server.owner));
                 self.end(wire, id);
             }
             Act::Gone => {
-                tell(wire, server.owner, Event::ServerGone(id, server.owner));
+                wire.tell(server.owner, Event::ServerGone(id, server.owner));
                 self.end(wire, id);
             }
             Act::End => self.end(wire, id),
@@ -384,12 +390,5 @@ impl Server {
     fn set_timer_g(&mut self, wire: &mut Wire, now: Instant, id: ServerId) {
         let alarm = Alarm::Server(id, Ring::Invite(invite_server::Event::TimerG));
         self.clock.resend = Some(wire.timers.set(now + self.interval, alarm));
-    }
-}
-
-/// Tells the owner, if there is one.
-fn tell(wire: &mut Wire, owner: Owner, event: Event) {
-    if owner != Owner::NOBODY {
-        wire.events.push_back(event);
     }
 }

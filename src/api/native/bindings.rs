@@ -1,0 +1,375 @@
+//! `/v1/bindings`
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use super::cdrs::limit;
+use super::{Desk, id_of, view};
+use crate::api::error::ApiError;
+use crate::api::fields::{Asked, Body, Fields, Named, Patch, missing, wrong};
+use crate::api::idempotency::Seen;
+use crate::base::id::Id;
+use crate::base::limits;
+use crate::base::number::{NumberPlan, RealNumber, VirtualNumber};
+use crate::base::time::Wall;
+use crate::masking::binding::{Binding, Direction, Mode, Terms};
+use crate::masking::listing::{BindingFilter, Living};
+use crate::masking::request::{
+    BindRequest, DryRun, OnConflict, TermsChange, Unbind, UpdateRequest, Write, Written, XChoice,
+};
+
+const MODES: [(&str, Mode); 1] = [("axb", Mode::Axb)];
+const DIRECTIONS: [(&str, Direction); 3] = [
+    ("both", Direction::Both),
+    ("a-to-b", Direction::AToB),
+    ("b-to-a", Direction::BToA),
+];
+const CONFLICTS: [(&str, OnConflict); 3] = [
+    ("fail", OnConflict::Fail),
+    ("return", OnConflict::Return),
+    ("extend", OnConflict::Extend),
+];
+
+/// `POST /v1/bindings` → 201 and the binding; 200 if it was there already (`on_conflict`), or for a
+/// `dry_run`.
+pub(super) async fn bind(State(desk): State<Arc<Desk>>, headers: HeaderMap, Body(body): Body) -> Response {
+    once(desk, headers, body, |desk, body| async move {
+        let request = Fields::of_json(&body).and_then(|fields| bind_request(fields, &desk));
+        let bound = match request {
+            Ok(write) => desk.write(write).await,
+            Err(fault) => Err(fault),
+        };
+        match bound.and_then(|written| answer(&desk, written)) {
+            Ok((status, view)) => (status, view),
+            Err(fault) => (fault.status, fault.body()),
+        }
+    })
+    .await
+}
+
+/// `POST /v1/bindings:batch` with `{"bindings": […]}`, up to 1,000 → 200 and `{"results": […]}` in the same
+/// order, each `{"status", "binding"}` or `{"status", "error"}`. Each stands for itself.
+pub(super) async fn batch(State(desk): State<Arc<Desk>>, headers: HeaderMap, Body(body): Body) -> Response {
+    once(desk, headers, body, |desk, body| async move {
+        match batch_requests(&body) {
+            Ok(requests) => (
+                StatusCode::OK,
+                json!({"results": bind_all(&desk, requests).await}),
+            ),
+            Err(fault) => (fault.status, fault.body()),
+        }
+    })
+    .await
+}
+
+fn batch_requests(body: &[u8]) -> Result<Vec<Value>, ApiError> {
+    let mut fields = Fields::of_json(body)?;
+    let requests = match fields.value("bindings") {
+        Some(Value::Array(requests)) => requests,
+        Some(_) => return Err(wrong("bindings", "a list")),
+        None => return Err(missing("bindings")),
+    };
+    fields.done()?;
+    if requests.len() > limits::BATCH_MAX {
+        let sentence = format!("a batch holds at most {} bindings", limits::BATCH_MAX);
+        return Err(ApiError::bad("out_of_bounds", "bindings", sentence));
+    }
+    Ok(requests)
+}
+
+async fn bind_all(desk: &Arc<Desk>, requests: Vec<Value>) -> Vec<Value> {
+    // All are handed over before the first is waited for: the writer makes them durable together.
+    let waiting: Vec<_> = requests
+        .into_iter()
+        .map(|request| {
+            Fields::of_value(request)
+                .and_then(|fields| bind_request(fields, desk))
+                .map(|write| desk.submit(write))
+        })
+        .collect();
+    let mut results = Vec::with_capacity(waiting.len());
+    for bound in waiting {
+        let outcome = match bound {
+            Ok(reply) => reply.await.and_then(|written| answer(desk, written)),
+            Err(fault) => Err(fault),
+        };
+        results.push(match outcome {
+            Ok((status, view)) => json!({"status": status.as_u16(), "binding": view}),
+            Err(fault) => json!({"status": fault.status.as_u16(), "error": fault.body()}),
+        });
+    }
+    results
+}
+
+/// Does a request's work once for its `Idempotency-Key`, to its end even if the client hangs up, and
+/// answers as JSON.
+async fn once<F>(
+    desk: Arc<Desk>,
+    headers: HeaderMap,
+    body: Bytes,
+    work: impl FnOnce(Arc<Desk>, Bytes) -> F + Send + 'static,
+) -> Response
+where
+    F: Future<Output = (StatusCode, Value)> + Send + 'static,
+{
+    let ticket = match desk.answers.look(&headers, &body) {
+        Ok(Seen::New(ticket)) => ticket,
+        Ok(Seen::Before(status, bytes)) => return as_json(status, bytes),
+        Err(fault) => return fault.into_response(),
+    };
+    let done = tokio::spawn(async move {
+        let (status, answer) = work(desk, body).await;
+        let bytes = Bytes::from(answer.to_string());
+        ticket.keep(status, &bytes);
+        (status, bytes)
+    });
+    match done.await {
+        Ok((status, bytes)) => as_json(status, bytes),
+        Err(_) => ApiError::ours("the request could not be worked on to its end").into_response(),
+    }
+}
+
+fn as_json(status: StatusCode, bytes: Bytes) -> Response {
+    let mut response = (status, [(header::CONTENT_TYPE, "application/json")], bytes).into_response();
+    if status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, limits::RETRY_AFTER_S.into());
+    }
+    response
+}
+
+fn answer(desk: &Desk, written: Written) -> Result<(StatusCode, Value), ApiError> {
+    match written {
+        Written::Binding(binding) => Ok((StatusCode::CREATED, desk.binding_view(&binding))),
+        Written::Existing(binding) => Ok((StatusCode::OK, desk.binding_view(&binding))),
+        Written::DryRun(binding) => Ok((StatusCode::OK, dry(desk, &binding))),
+        Written::Account(_) | Written::Pool(_) | Written::Number(_) | Written::Unbound(_) => {
+            Err(super::crossed())
+        }
+    }
+}
+
+/// A binding that was not made: as it would be, with `"dry_run": true` and without an id.
+fn dry(desk: &Desk, binding: &Binding) -> Value {
+    let mut view = desk.binding_view(binding);
+    view["id"] = Value::Null;
+    view["dry_run"] = Value::Bool(true);
+    view
+}
+
+fn bind_request(mut fields: Fields, desk: &Desk) -> Result<Write, ApiError> {
+    let plan = desk.config.load().numbers;
+    let request = BindRequest {
+        mode: fields.word("mode", &MODES)?.ok_or_else(|| missing("mode"))?,
+        x: x_choice(&mut fields, &plan)?,
+        a: RealNumber::new(fields.needed_number("a", &plan)?),
+        b: RealNumber::new(fields.needed_number("b", &plan)?),
+        terms: Terms {
+            direction: fields.word("direction", &DIRECTIONS)?.unwrap_or_default(),
+            max_duration: fields.seconds("max_duration_s")?,
+            ring_timeout: fields.seconds("ring_timeout_s")?,
+            record: fields.truth("record")?.unwrap_or(false),
+            order_id: fields.text("order_id")?.map(Into::into),
+            user_data: fields.text("user_data")?.map(Into::into),
+        },
+        expires: match expiry(&mut fields, desk.now())? {
+            Patch::Keep | Patch::Clear => None,
+            Patch::Set(at) => Some(at),
+        },
+        on_conflict: fields.word("on_conflict", &CONFLICTS)?.unwrap_or_default(),
+        dry_run: dry_run(&mut fields)?,
+    };
+    fields.done()?;
+    Ok(Write::Bind(request))
+}
+
+fn x_choice(fields: &mut Fields, plan: &NumberPlan) -> Result<XChoice, ApiError> {
+    let x = fields.number("x", plan)?;
+    let pool = fields.text("pool")?;
+    match (x, pool) {
+        (Some(x), None) => Ok(XChoice::Given(VirtualNumber::new(x))),
+        (None, Some(pool)) => Ok(XChoice::FromPool(pool.into())),
+        (Some(_), Some(_)) => Err(ApiError::bad(
+            "bad_field",
+            "pool",
+            "name x, or a pool that chooses it, and not both",
+        )),
+        (None, None) => Err(ApiError::bad(
+            "missing_field",
+            "x",
+            "name x, or a pool that chooses it",
+        )),
+    }
+}
+
+/// `ttl_s` or `expires_at`; `null` for never.
+fn expiry(fields: &mut Fields, now: Wall) -> Result<Patch<Wall>, ApiError> {
+    let ttl = fields.patch("ttl_s", |f| f.seconds("ttl_s"))?;
+    let at = fields.patch("expires_at", |f| f.time("expires_at"))?;
+    match (ttl, at) {
+        (Patch::Keep, at) => Ok(at),
+        (Patch::Clear, Patch::Keep) => Ok(Patch::Clear),
+        (Patch::Set(ttl), Patch::Keep) => Ok(Patch::Set(now.plus(ttl))),
+        (Patch::Clear | Patch::Set(_), Patch::Clear | Patch::Set(_)) => Err(ApiError::bad(
+            "bad_field",
+            "ttl_s",
+            "name ttl_s or expires_at, and not both",
+        )),
+    }
+}
+
+fn dry_run(fields: &mut Fields) -> Result<DryRun, ApiError> {
+    Ok(match fields.truth("dry_run")? {
+        Some(true) => DryRun::Yes,
+        Some(false) | None => DryRun::No,
+    })
+}
+
+/// `GET /v1/bindings/{id}`
+pub(super) async fn show(State(desk): State<Arc<Desk>>, Named(id): Named) -> Result<Json<Value>, ApiError> {
+    let id = id_of(&id)?;
+    match desk.store.table().binding(id) {
+        Some(binding) => Ok(Json(desk.binding_view(&binding))),
+        None => Err(ApiError {
+            code: "unknown_binding",
+            binding: Some(id),
+            ..ApiError::not_found(format!("there is no binding {id}"))
+        }),
+    }
+}
+
+/// `PATCH /v1/bindings/{id}`: what is not named stays; `null` takes away. Naming an expiry restarts the
+/// timer.
+pub(super) async fn update(
+    State(desk): State<Arc<Desk>>,
+    Named(id): Named,
+    Body(body): Body,
+) -> Result<Json<Value>, ApiError> {
+    let request = update_request(id_of(&id)?, Fields::of_json(&body)?, &desk)?;
+    match desk.write(Write::Update(request)).await? {
+        Written::Binding(binding) | Written::Existing(binding) => Ok(Json(desk.binding_view(&binding))),
+        Written::DryRun(binding) => {
+            let mut view = desk.binding_view(&binding);
+            view["dry_run"] = Value::Bool(true);
+            Ok(Json(view))
+        }
+        Written::Account(_) | Written::Pool(_) | Written::Number(_) | Written::Unbound(_) => {
+            Err(super::crossed())
+        }
+    }
+}
+
+fn update_request(id: Id, mut fields: Fields, desk: &Desk) -> Result<UpdateRequest, ApiError> {
+    let plan = desk.config.load().numbers;
+    let text = |fields: &mut Fields, name: &str| {
+        fields
+            .patch(name, |f| f.text(name))
+            .map(|patch| of_patch(patch).map(|set| set.map(Into::into)))
+    };
+    let request = UpdateRequest {
+        a: fields.number("a", &plan)?.map(RealNumber::new),
+        b: fields.number("b", &plan)?.map(RealNumber::new),
+        terms: TermsChange {
+            direction: fields.word("direction", &DIRECTIONS)?,
+            max_duration: of_patch(fields.patch("max_duration_s", |f| f.seconds("max_duration_s"))?),
+            ring_timeout: of_patch(fields.patch("ring_timeout_s", |f| f.seconds("ring_timeout_s"))?),
+            record: fields.truth("record")?,
+            order_id: text(&mut fields, "order_id")?,
+            user_data: text(&mut fields, "user_data")?,
+        },
+        expires: match expiry(&mut fields, desk.now())? {
+            Patch::Keep => None,
+            Patch::Clear => Some(Wall::NEVER),
+            Patch::Set(at) => Some(at),
+        },
+        dry_run: dry_run(&mut fields)?,
+        ..UpdateRequest::of(id)
+    };
+    fields.done()?;
+    Ok(request)
+}
+
+fn of_patch<T>(patch: Patch<T>) -> Option<Option<T>> {
+    match patch {
+        Patch::Keep => None,
+        Patch::Clear => Some(None),
+        Patch::Set(value) => Some(Some(value)),
+    }
+}
+
+/// `DELETE /v1/bindings/{id}` → `{"unbound": [id]}`
+pub(super) async fn unbind(State(desk): State<Arc<Desk>>, Named(id): Named) -> Result<Json<Value>, ApiError> {
+    unbound(&desk, Unbind::Id(id_of(&id)?)).await
+}
+
+/// `DELETE /v1/bindings?x=` → `{"unbound": [ids]}`: all of one number.
+pub(super) async fn unbind_all(
+    State(desk): State<Arc<Desk>>,
+    Asked(mut asked): Asked,
+) -> Result<Json<Value>, ApiError> {
+    let x = asked.needed_number("x", &desk.config.load().numbers)?;
+    asked.done()?;
+    unbound(&desk, Unbind::X(VirtualNumber::new(x))).await
+}
+
+async fn unbound(desk: &Arc<Desk>, what: Unbind) -> Result<Json<Value>, ApiError> {
+    match desk.write(Write::Unbind(what)).await? {
+        Written::Unbound(ids) => Ok(Json(json!({"unbound": ids}))),
+        Written::Account(_)
+        | Written::Pool(_)
+        | Written::Number(_)
+        | Written::Binding(_)
+        | Written::Existing(_)
+        | Written::DryRun(_) => Err(super::crossed()),
+    }
+}
+
+/// `GET /v1/bindings?x=&a=&b=&user_data=&order_id=&state=live|ended|all&cursor=&limit=` →
+/// `{"bindings", "cursor"}`. A page may be short, or empty, and still name a next one.
+pub(super) async fn list(
+    State(desk): State<Arc<Desk>>,
+    Asked(mut asked): Asked,
+) -> Result<Json<Value>, ApiError> {
+    let plan = desk.config.load().numbers;
+    let filter = BindingFilter {
+        x: asked.number("x", &plan)?.map(VirtualNumber::new),
+        a: asked.number("a", &plan)?.map(RealNumber::new),
+        b: asked.number("b", &plan)?.map(RealNumber::new),
+        account: asked.text("account")?.map(Into::into),
+        user_data: asked.text("user_data")?.map(Into::into),
+        order_id: asked.text("order_id")?.map(Into::into),
+        living: asked
+            .word(
+                "state",
+                &[
+                    ("live", Living::Live),
+                    ("ended", Living::Ended),
+                    ("all", Living::All),
+                ],
+            )?
+            .unwrap_or_default(),
+    };
+    let cursor = asked
+        .text("cursor")?
+        .map(|text| text.parse::<Id>().map_err(|_| super::bad_cursor()))
+        .transpose()?;
+    let limit = limit(&mut asked)?;
+    asked.done()?;
+    let page = desk.store.table().bindings(&filter, desk.now(), cursor, limit);
+    let bindings: Vec<Value> = page.items.iter().map(|b| desk.binding_view(b)).collect();
+    Ok(Json(json!({"bindings": bindings, "cursor": page.next})))
+}
+
+impl Desk {
+    fn binding_view(&self, binding: &Binding) -> Value {
+        let pool = self.store.table().pool(&binding.pool);
+        view::binding(binding, pool.as_deref(), &self.config.load().numbers, self.now())
+    }
+}

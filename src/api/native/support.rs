@@ -1,0 +1,276 @@
+//! For tests: the API over a real socket, and a client of a few lines.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use super::{Desk, Owner, Phase, router};
+use crate::api::socket;
+use crate::api::switchboard::Switchboard;
+use crate::base::id::Id;
+use crate::base::number::{Digits, Format};
+use crate::base::time::{Instant, Now, Wall};
+use crate::call::cdr::{CallerKind, Cdr, Media, Recording, ReleasedBy, SCHEMA};
+use crate::call::config::Config;
+use crate::call::port::{Answer, CallView, Command, Found};
+use crate::call::trunk::Trunk;
+use crate::rtp::flow::MediaNat;
+use crate::store::writer::{Settings, Store};
+
+/// An API that runs until it is dropped.
+pub(crate) struct Served {
+    pub(crate) desk: Arc<Desk>,
+    /// What the owner of the process was asked for.
+    pub(crate) asked: Arc<Mutex<Vec<String>>>,
+    /// The calls that the one shard has.
+    pub(crate) calls: Arc<Mutex<Vec<CallView>>>,
+    socket: PathBuf,
+    _runtime: Runtime,
+    dir: TempDir,
+}
+
+fn now() -> Now {
+    let ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+    Now {
+        at: Instant::from_micros(0),
+        wall: Wall::from_millis(i64::try_from(ms).unwrap()),
+    }
+}
+
+impl Served {
+    pub(crate) fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let desk = Arc::new(desk(dir.path(), &asked, &calls));
+        let socket = dir.path().join("control.sock");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let listener = socket::bind(&socket).unwrap();
+        let router = router(desk.clone());
+        runtime.spawn(async move {
+            let listener = tokio::net::UnixListener::from_std(listener).unwrap();
+            axum::serve(listener, router).await.unwrap();
+        });
+        Self {
+            desk,
+            asked,
+            calls,
+            socket,
+            _runtime: runtime,
+            dir,
+        }
+    }
+
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn get(&self, path: &str) -> (u16, Value) {
+        self.ask("GET", path, &Value::Null)
+    }
+
+    pub(crate) fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        self.ask("POST", path, body)
+    }
+
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let body = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
+        self.raw(method, path, &[], &body)
+    }
+
+    pub(crate) fn raw(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, Value) {
+        let (status, _, body) = self.whole(method, path, headers, body);
+        (
+            status,
+            serde_json::from_str(&body).unwrap_or_else(|_| panic!("no JSON: {body}")),
+        )
+    }
+
+    /// Status, head and body of an answer.
+    pub(crate) fn whole(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> (u16, String, String) {
+        let mut stream = UnixStream::connect(&self.socket).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: umbra\r\nconnection: close\r\n");
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
+        stream.write_all(head.as_bytes()).unwrap();
+        // A server that refuses a body may close before it is all sent.
+        drop(stream.write_all(body.as_bytes()));
+        let mut answer = Vec::new();
+        let read = stream.read_to_end(&mut answer);
+        let answer = String::from_utf8(answer).unwrap();
+        let (head, body) = answer
+            .split_once("\r\n\r\n")
+            .unwrap_or_else(|| panic!("{read:?}: {answer}"));
+        (head[9..12].parse().unwrap(), head.to_owned(), body.to_owned())
+    }
+}
+
+fn desk(dir: &Path, asked: &Arc<Mutex<Vec<String>>>, calls: &Arc<Mutex<Vec<CallView>>>) -> Desk {
+    let mut config = Config::on("127.0.0.1:5060".parse().unwrap());
+    config.trunks.push(carrier());
+    let cdr_dir = dir.join("cdr");
+    std::fs::create_dir(&cdr_dir).unwrap();
+    let note = |what: &'static str| {
+        let asked = asked.clone();
+        move |detail: String| asked.lock().unwrap().push(format!("{what} {detail}"))
+    };
+    let (stop, reload, level) = (note("stop"), note("reload"), note("log"));
+    let live = calls.clone();
+    Desk {
+        store: Store::open(&dir.join("store"), &Settings::default()).unwrap().0,
+        config: Arc::new(ArcSwap::from_pointee(config)),
+        board: one_shard(calls.clone()),
+        cdr_dir,
+        traces: Arc::default(),
+        health: Arc::new(crate::telemetry::health::Health::expecting(&["store"])),
+        metrics: Arc::default(),
+        started: now().wall,
+        clock: now,
+        owner: Owner {
+            stop: Box::new(move |drain| stop(format!("{drain:?}"))),
+            reload: Box::new(move || {
+                reload(String::new());
+                Ok(vec!["node.name".into()])
+            }),
+            log_level: Box::new(move |l| level(l.name().into())),
+            phase: Box::new(|| Phase::Serving),
+            calls: Box::new(move || live.lock().unwrap().len()),
+            readings: Box::new(|_| {}),
+        },
+        answers: Arc::default(),
+    }
+}
+
+/// A shard that answers at once.
+fn one_shard(calls: Arc<Mutex<Vec<CallView>>>) -> Arc<Switchboard> {
+    Arc::new_cyclic(|board: &std::sync::Weak<Switchboard>| {
+        let board = board.clone();
+        Switchboard::new(
+            1,
+            Arc::new(move |_, command| {
+                let has = |id| calls.lock().unwrap().iter().any(|c: &CallView| c.call_id == id);
+                let (ask, answer) = match command {
+                    Command::Calls(ask) => (ask, Answer::Calls(calls.lock().unwrap().clone())),
+                    Command::Hangup(ask, id) if has(id) => (ask, Answer::Hangup(Found::Here)),
+                    Command::Hangup(ask, _) => (ask, Answer::Hangup(Found::Nowhere)),
+                    Command::Trace(ask, id) => (ask, Answer::Trace(has(id).then(Vec::new))),
+                    Command::Drain | Command::EndAll | Command::Records(_) => return,
+                };
+                board.upgrade().unwrap().answer(ask, answer);
+            }),
+        )
+    })
+}
+
+fn carrier() -> Trunk {
+    Trunk {
+        name: "carrier".into(),
+        accept_from: Vec::new(),
+        gateways: Vec::new(),
+        listener: None,
+        dialled_from: Vec::new(),
+        caller_id: Vec::new(),
+        strip: Vec::new(),
+        number_format: Format::National,
+        may_show: Vec::new(),
+        default: true,
+        media_nat: MediaNat::default(),
+        media_from: Vec::new(),
+    }
+}
+
+/// A call that was answered.
+pub(crate) fn live_call() -> CallView {
+    let at = Wall::from_millis(1_795_255_200_000);
+    CallView {
+        call_id: Id::from_bits(7),
+        binding_id: None,
+        x: Digits::from("17000000001").unwrap(),
+        phase: "answered",
+        caller: "138****0001".into(),
+        callee: "139****0002".into(),
+        arrived_at: at,
+        answered_at: Some(at),
+    }
+}
+
+/// The record of the `n`th call.
+pub(crate) fn cdr(n: u64) -> Cdr {
+    let at = Wall::from_millis(1_795_255_200_000).plus(Duration::from_secs(n));
+    let digits = |text| Some(Digits::from(text).unwrap());
+    Cdr {
+        schema: SCHEMA,
+        node: "umbra-1".into(),
+        call_id: Id::from_bits(100 + u128::from(n)),
+        binding_id: None,
+        account: "default".into(),
+        pool: None,
+        mode: None,
+        caller_kind: CallerKind::A,
+        direction: None,
+        a: None,
+        x: digits("17000000001"),
+        y: None,
+        peer: None,
+        extension: None,
+        group_id: None,
+        caller: digits("+8613800000001"),
+        dialled: Digits::from("17000000001").unwrap(),
+        callee: digits("+8613900000002"),
+        shown: None,
+        arrived_at: at,
+        dialled_at: None,
+        early_media_at: None,
+        ringing_at: None,
+        answered_at: None,
+        ended_at: at,
+        released_by: ReleasedBy::Caller,
+        sip_status: 200,
+        callee_sip_status: None,
+        q850_cause: 16,
+        refusal: None,
+        billable_s: 12,
+        attempts: Vec::new(),
+        recording: Recording {
+            id: None,
+            state: "none".into(),
+            reason: "not asked".into(),
+        },
+        media: Media::default(),
+        sip_call_id_in: "in".into(),
+        sip_call_id_out: None,
+        trunk_in: "carrier".into(),
+        trunk_out: None,
+        order_id: None,
+        user_data: None,
+        end_cause: None,
+    }
+}

@@ -1,0 +1,393 @@
+//! The API as a client meets it: over a real socket, before a real store.
+
+use serde_json::{Value, json};
+
+use super::support::Served;
+use crate::telemetry::health::State;
+
+const X: &str = "17000000001";
+const A: &str = "+8613800000001";
+const B: &str = "+8613900000002";
+
+fn with_x() -> Served {
+    let served = Served::start();
+    assert_eq!(served.post("/v1/numbers", &json!({"x": X})).0, 201);
+    served
+}
+
+fn pair(a: &str, b: &str) -> Value {
+    json!({"mode": "axb", "x": X, "a": a, "b": b})
+}
+
+fn id(view: &Value) -> String {
+    view["id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_binding_is_made_shown_listed_changed_and_ended() {
+    let served = with_x();
+    let mut request = pair("13800000001", "139 0000 0002");
+    request["ttl_s"] = json!(3600);
+    request["direction"] = json!("a-to-b");
+    request["order_id"] = json!("order 7");
+    let (status, bound) = served.post("/v1/bindings", &request);
+    assert_eq!(status, 201, "{bound}");
+    assert_eq!(
+        (&bound["x"], &bound["a"], &bound["b"]),
+        (&json!(X), &json!(A), &json!(B))
+    );
+    assert_eq!(
+        (&bound["state"], &bound["pool"]),
+        (&json!("live"), &json!("default"))
+    );
+    let path = format!("/v1/bindings/{}", id(&bound));
+    assert_eq!(served.get(&path), (200, bound.clone()));
+
+    let (_, page) = served.get("/v1/bindings?a=%2B8613800000001");
+    assert_eq!(page, json!({"bindings": [bound], "cursor": null}));
+
+    let (status, updated) = served.ask(
+        "PATCH",
+        &path,
+        &json!({"b": "13900000003", "expires_at": null, "order_id": null}),
+    );
+    assert_eq!(status, 200, "{updated}");
+    assert_eq!(
+        (&updated["b"], &updated["version"]),
+        (&json!("+8613900000003"), &json!(2))
+    );
+    assert_eq!(
+        (&updated["expires_at"], &updated["order_id"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert_eq!(updated["direction"], json!("a-to-b"));
+
+    let (status, ended) = served.ask("DELETE", &path, &Value::Null);
+    assert_eq!((status, &ended["unbound"][0]), (200, &updated["id"]));
+    assert_eq!(served.get("/v1/bindings").1["bindings"], json!([]));
+    let (_, past) = served.get("/v1/bindings?state=ended");
+    assert_eq!(past["bindings"][0]["state"], json!("unbound"));
+    let (status, fault) = served.ask("PATCH", &path, &json!({"b": "13900000004"}));
+    assert_eq!((status, &fault["code"]), (409, &json!("binding_ended")));
+}
+
+#[test]
+fn a_taken_key_is_a_conflict_that_names_field_and_binding_and_no_whole_number() {
+    let served = with_x();
+    let (_, first) = served.post("/v1/bindings", &pair(A, B));
+    let (status, fault) = served.post("/v1/bindings", &pair("13800000009", A));
+    assert_eq!(status, 409, "{fault}");
+    assert_eq!(
+        (&fault["code"], &fault["field"], &fault["binding"]),
+        (&json!("key_taken"), &json!("b"), &first["id"])
+    );
+    let message = fault["message"].as_str().unwrap();
+    assert!(
+        message.contains("138****0001") && !message.contains("13800000001"),
+        "{message}"
+    );
+
+    let mut again = pair(A, B);
+    again["on_conflict"] = json!("return");
+    let (status, same) = served.post("/v1/bindings", &again);
+    assert_eq!((status, &same["id"]), (200, &first["id"]));
+}
+
+#[test]
+fn every_wrong_field_is_refused_by_name() {
+    let served = with_x();
+    for (field, value, code) in [
+        ("colour", json!("red"), "unknown_field"),
+        ("a", json!(13_800_000_001_u64), "bad_field"),
+        ("a", json!("12345678901234567890"), "bad_number"),
+        ("mode", json!("axe"), "bad_field"),
+        ("mode", Value::Null, "missing_field"),
+        ("direction", json!("both ways"), "bad_field"),
+        ("ttl_s", json!(-1), "bad_field"),
+        ("expires_at", json!("tomorrow"), "bad_field"),
+        ("record", json!("please"), "bad_field"),
+        ("on_conflict", json!(1), "bad_field"),
+        ("pool", json!("default"), "bad_field"),
+        ("max_duration_s", json!(10), "out_of_bounds"),
+        ("ring_timeout_s", json!(1), "out_of_bounds"),
+        ("order_id", json!("x".repeat(65)), "out_of_bounds"),
+    ] {
+        let mut request = pair(A, B);
+        request[field] = value;
+        let (status, fault) = served.post("/v1/bindings", &request);
+        assert_eq!(status, 400, "{field}: {fault}");
+        assert_eq!(
+            (&fault["field"], &fault["code"]),
+            (&json!(field), &json!(code)),
+            "{fault}"
+        );
+    }
+    assert_eq!(served.get("/v1/bindings").1["bindings"], json!([]));
+}
+
+#[test]
+fn what_the_law_never_allows_is_unprocessable() {
+    let served = with_x();
+    let (status, fault) = served.post("/v1/bindings", &pair(A, A));
+    assert_eq!((status, &fault["code"]), (422, &json!("same_number")));
+    let (status, fault) = served.post("/v1/bindings", &pair(A, X));
+    assert_eq!(
+        (status, &fault["code"], &fault["field"]),
+        (422, &json!("own_number"), &json!("b"))
+    );
+    let mut soon = pair(A, B);
+    soon["ttl_s"] = json!(5);
+    let (status, fault) = served.post("/v1/bindings", &soon);
+    assert_eq!((status, &fault["code"]), (422, &json!("expiry_too_soon")));
+}
+
+#[test]
+fn paths_methods_and_ids_that_are_not_there_are_answered_in_the_same_form() {
+    let served = Served::start();
+    for (method, path, status, code) in [
+        ("GET", "/v2/bindings", 404, "not_found"),
+        ("PUT", "/v1/bindings", 405, "method_not_allowed"),
+        ("GET", "/v1/bindings/nonsense", 400, "bad_id"),
+        (
+            "GET",
+            "/v1/bindings/01ARZ3NDEKTSV4RRFFQ69G5FAV",
+            404,
+            "unknown_binding",
+        ),
+        (
+            "DELETE",
+            "/v1/bindings/01ARZ3NDEKTSV4RRFFQ69G5FAV",
+            404,
+            "unknown_binding",
+        ),
+        ("DELETE", "/v1/calls/01ARZ3NDEKTSV4RRFFQ69G5FAV", 404, "not_found"),
+        (
+            "GET",
+            "/v1/calls/01ARZ3NDEKTSV4RRFFQ69G5FAV/trace",
+            404,
+            "not_found",
+        ),
+        ("GET", "/v1/cdrs/01ARZ3NDEKTSV4RRFFQ69G5FAV", 404, "not_found"),
+        ("GET", "/v1/pools/none", 404, "unknown_pool"),
+        ("GET", "/v1/numbers/17000000001", 404, "unknown_number"),
+        ("POST", "/v1/numbers/17000000001/lock", 404, "unknown_number"),
+        ("POST", "/v1/numbers/17000000001/paint", 404, "not_found"),
+        ("GET", "/v1/bindings?colour=red", 400, "unknown_field"),
+        ("GET", "/v1/bindings?limit=1001", 400, "bad_field"),
+        ("GET", "/v1/bindings?cursor=here", 400, "bad_cursor"),
+        ("GET", "/v1/cdrs?cursor=here", 400, "bad_cursor"),
+        ("DELETE", "/v1/bindings", 400, "missing_field"),
+    ] {
+        let (answered, fault) = served.ask(method, path, &Value::Null);
+        assert_eq!(
+            (answered, &fault["code"]),
+            (status, &json!(code)),
+            "{method} {path}: {fault}"
+        );
+        assert!(fault["message"].is_string());
+    }
+}
+
+#[test]
+fn a_body_that_is_too_large_or_no_json_is_refused() {
+    let served = Served::start();
+    let (status, fault) = served.raw("POST", "/v1/bindings", &[], &"x".repeat(1024 * 1024 + 1));
+    assert_eq!((status, &fault["code"]), (413, &json!("body_too_large")));
+    let (status, fault) = served.raw("POST", "/v1/bindings", &[], "{\"a\": 13800000001");
+    assert_eq!((status, &fault["code"]), (400, &json!("bad_json")));
+}
+
+#[test]
+fn a_request_sent_twice_with_one_key_binds_once() {
+    let served = with_x();
+    let body = pair(A, B).to_string();
+    let key = [("idempotency-key", "k1")];
+    let first = served.raw("POST", "/v1/bindings", &key, &body);
+    assert_eq!(first.0, 201);
+    assert_eq!(served.raw("POST", "/v1/bindings", &key, &body), first);
+    let (status, fault) = served.raw("POST", "/v1/bindings", &key, &pair(A, "13900000005").to_string());
+    assert_eq!((status, &fault["code"]), (422, &json!("idempotency_key_reused")));
+    assert_eq!(served.raw("POST", "/v1/bindings", &[], &body).0, 409);
+}
+
+#[test]
+fn a_batch_gives_each_binding_its_own_result_in_order() {
+    let served = with_x();
+    let batch = json!({"bindings": [
+        pair(A, B), pair("13800000003", A), {"mode": "axb"}, 5, pair("13800000005", "13900000006"),
+    ]});
+    let (status, answer) = served.post("/v1/bindings:batch", &batch);
+    assert_eq!(status, 200, "{answer}");
+    let results = answer["results"].as_array().unwrap();
+    let statuses: Vec<_> = results.iter().map(|r| r["status"].as_u64().unwrap()).collect();
+    assert_eq!(statuses, [201, 409, 400, 400, 201]);
+    assert_eq!(results[1]["error"]["binding"], results[0]["binding"]["id"]);
+    let many = json!({"bindings": vec![json!({}); 1_001]});
+    assert_eq!(
+        served.post("/v1/bindings:batch", &many).1["field"],
+        json!("bindings")
+    );
+}
+
+#[test]
+fn a_dry_run_checks_everything_and_binds_nothing() {
+    let served = with_x();
+    let mut request = pair(A, B);
+    request["dry_run"] = json!(true);
+    let (status, view) = served.post("/v1/bindings", &request);
+    assert_eq!(
+        (status, &view["dry_run"], &view["id"]),
+        (200, &json!(true), &Value::Null)
+    );
+    assert_eq!(served.get("/v1/bindings?state=all").1["bindings"], json!([]));
+    request["b"] = json!(A);
+    assert_eq!(served.post("/v1/bindings", &request).0, 422);
+}
+
+#[test]
+fn a_pool_chooses_x_and_its_key_serves_as_well_as_its_name() {
+    let served = Served::start();
+    let (status, pool) = served.post("/v1/pools", &json!({"name": "crowd"}));
+    assert_eq!(status, 201, "{pool}");
+    let key = pool["key"].as_str().unwrap().to_owned();
+    assert!(key.starts_with("FC"), "{key}");
+    assert_eq!(
+        served.get("/v1/pools/crowd").1,
+        served.get(&format!("/v1/pools/{key}")).1
+    );
+    assert_eq!(
+        served.post("/v1/pools", &json!({"name": "crowd"})).1["code"],
+        json!("name_taken")
+    );
+    served.post("/v1/numbers", &json!({"x": X, "pool": key}));
+    let request = json!({"mode": "axb", "pool": key, "a": A, "b": B});
+    let (status, bound) = served.post("/v1/bindings", &request);
+    assert_eq!((status, &bound["x"]), (201, &json!(X)), "{bound}");
+    let (status, fault) = served.post("/v1/bindings", &request);
+    assert_eq!((status, &fault["field"]), (409, &json!("pool")), "{fault}");
+    let (_, pools) = served.get("/v1/pools?limit=1");
+    assert_eq!(pools["pools"].as_array().unwrap().len(), 1);
+    let next = pools["cursor"].as_str().unwrap();
+    assert_eq!(
+        served.get(&format!("/v1/pools?cursor={next}")).1["pools"][0]["name"],
+        json!("crowd")
+    );
+}
+
+#[test]
+fn a_locked_number_takes_no_binding_and_unlocking_thaws_nothing() {
+    let served = with_x();
+    let act = |what: &str, body: &Value| served.post(&format!("/v1/numbers/{X}/{what}"), body);
+    assert_eq!(act("lock", &Value::Null).1["state"], json!("locked"));
+    assert_eq!(
+        served.post("/v1/bindings", &pair(A, B)).1["code"],
+        json!("number_locked")
+    );
+    assert_eq!(act("unfreeze", &Value::Null).1["code"], json!("number_state"));
+    assert_eq!(act("unlock", &Value::Null).1["state"], json!("active"));
+    let (_, frozen) = act("freeze", &json!({"cause": "complaint"}));
+    assert_eq!(
+        (&frozen["state"], &frozen["cause"]),
+        (&json!("frozen"), &json!("complaint"))
+    );
+    assert_eq!(act("unlock", &Value::Null).0, 409);
+    assert_eq!(act("lock", &Value::Null).0, 409);
+    assert_eq!(act("unfreeze", &Value::Null).1["state"], json!("active"));
+    let (_, bound) = served.post("/v1/bindings", &pair(A, B));
+    let (status, fault) = act("release", &Value::Null);
+    assert_eq!(
+        (status, &fault["code"], &fault["binding"]),
+        (409, &json!("number_bound"), &bound["id"])
+    );
+    assert_eq!(
+        served
+            .ask("DELETE", &format!("/v1/bindings?x={X}"), &Value::Null)
+            .1["unbound"][0],
+        bound["id"]
+    );
+    assert_eq!(act("release", &Value::Null).1["state"], json!("released"));
+    assert_eq!(served.get("/v1/numbers").1["numbers"], json!([]));
+    assert_eq!(
+        served.get("/v1/numbers?state=released").1["numbers"][0]["x"],
+        json!(X)
+    );
+}
+
+#[test]
+fn a_number_on_a_trunk_that_the_conf_lacks_is_refused() {
+    let served = Served::start();
+    let (status, fault) = served.post("/v1/numbers", &json!({"x": X, "trunks": ["nobody"]}));
+    assert_eq!((status, &fault["field"]), (400, &json!("trunks")), "{fault}");
+    let (status, number) = served.post("/v1/numbers", &json!({"x": X, "trunks": ["carrier"]}));
+    assert_eq!(
+        (status, &number["trunks"]),
+        (201, &json!(["carrier"])),
+        "{number}"
+    );
+    assert_eq!(served.get("/v1/trunks").1["trunks"][0]["name"], json!("carrier"));
+}
+
+#[test]
+fn a_route_is_explained_for_a_party_and_for_a_stranger() {
+    let served = with_x();
+    let (_, bound) = served.post("/v1/bindings", &pair(A, B));
+    let route = |caller: &str| served.post("/v1/route", &json!({"x": X, "caller": caller})).1;
+    let reached = route("13800000001");
+    assert_eq!(
+        (&reached["decision"], &reached["called"], &reached["shown"]),
+        (&json!("connect"), &json!(B), &json!(X))
+    );
+    assert_eq!(reached["binding"], bound["id"]);
+    let stranger = route("13700000009");
+    assert_eq!(
+        (&stranger["decision"], &stranger["reason"]),
+        (&json!("refuse"), &json!("no_binding"))
+    );
+    assert!(!stranger["sentences"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn pages_follow_each_other_without_gap_or_repetition() {
+    let served = with_x();
+    let mut bound = Vec::new();
+    for n in 0..5 {
+        let (status, view) = served.post(
+            "/v1/bindings",
+            &pair(&format!("1380000001{n}"), &format!("1390000001{n}")),
+        );
+        assert_eq!(status, 201);
+        bound.push(id(&view));
+    }
+    let (mut listed, mut path) = (Vec::new(), "/v1/bindings?limit=2".to_owned());
+    loop {
+        let (_, page) = served.get(&path);
+        listed.extend(page["bindings"].as_array().unwrap().iter().map(id));
+        match page["cursor"].as_str() {
+            Some(cursor) => path = format!("/v1/bindings?limit=2&cursor={cursor}"),
+            None => break,
+        }
+    }
+    bound.sort();
+    assert_eq!(listed, bound);
+}
+
+#[test]
+fn monitors_are_told_whether_calls_are_welcome() {
+    let served = Served::start();
+    assert_eq!(served.get("/healthz").0, 200);
+    assert_eq!(served.get("/readyz").0, 503);
+    served.desk.health.set("store", State::Ok, "");
+    assert_eq!(served.get("/readyz").0, 200);
+    served.post("/v1/numbers", &json!({"x": X}));
+    let (status, head, body) = served.whole("GET", "/metrics", &[], "");
+    assert!(status == 200 && head.contains("openmetrics-text"), "{head}");
+    assert!(body.contains("umbra_numbers 1"), "{body}");
+}
+
+#[test]
+fn a_full_queue_says_when_to_try_again() {
+    use axum::response::IntoResponse;
+    let response = crate::api::error::ApiError::busy("later").into_response();
+    assert_eq!(response.status().as_u16(), 429);
+    assert_eq!(response.headers()["retry-after"], "5");
+}
