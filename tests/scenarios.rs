@@ -36,7 +36,12 @@ fn play_all(shards: usize) {
             failed.push(format!("{}: {why}", path.display()));
         }
     }
-    assert!(failed.is_empty(), "{} ladders failed\n\n{}", failed.len(), failed.join("\n\n"));
+    assert!(
+        failed.is_empty(),
+        "{} ladders failed\n\n{}",
+        failed.len(),
+        failed.join("\n\n")
+    );
 }
 
 #[test]

@@ -105,7 +105,12 @@ impl<S: Stage> Cast<S> {
         let setup = self.stage.setup();
         let ip = setup.ip(if stranger { 9 } else { 1 }, index as u8 + 1);
         let home = SocketAddr::new(ip, 5060);
-        let phone = Phone::new(name, number, setup.t1, u64::from(setup.net) << 16 | index as u64 + 1);
+        let phone = Phone::new(
+            name,
+            number,
+            setup.t1,
+            u64::from(setup.net) << 16 | index as u64 + 1,
+        );
         self.phones.push(phone);
         self.homes.push(home);
         self.said.push(Vec::new());
@@ -174,7 +179,10 @@ impl<S: Stage> Cast<S> {
                     for phone in 0..self.phones.len() {
                         let lost = self.phones[phone].tick(now);
                         self.waiting
-                            .extend(lost.into_iter().map(|(call, lost)| Cue::Lost { phone, call, lost }));
+                            .extend(
+                                lost.into_iter()
+                                    .map(|(call, lost)| Cue::Lost { phone, call, lost }),
+                            );
                     }
                     if now >= until && self.waiting.is_empty() {
                         self.flush();
@@ -198,7 +206,8 @@ impl<S: Stage> Cast<S> {
         let owner = msg.as_ref().and_then(|msg| self.owner(msg, to));
         let (Some(msg), Some(index)) = (msg, owner) else {
             let text = String::from_utf8_lossy(&bytes).into_owned();
-            self.faults.push(format!("{to} got what nobody there can be meant by: {text}"));
+            self.faults
+                .push(format!("{to} got what nobody there can be meant by: {text}"));
             return None;
         };
         let mishaps = self.to.entry(index).or_default();
@@ -237,11 +246,12 @@ impl<S: Stage> Cast<S> {
             .phones
             .iter()
             .position(|p| p.calls.iter().any(|c| c.id == msg.call_id()));
-        known.or_else(|| {
-            let user = user_of(msg.uri());
-            self.phones.iter().position(|p| p.number == user)
-        })
-        .or_else(|| self.homes.iter().position(|home| *home == to))
+        known
+            .or_else(|| {
+                let user = user_of(msg.uri());
+                self.phones.iter().position(|p| p.number == user)
+            })
+            .or_else(|| self.homes.iter().position(|home| *home == to))
     }
 
     fn heard_media(
@@ -256,7 +266,8 @@ impl<S: Stage> Cast<S> {
         let umbra = self.stage.setup().umbra().ip();
         if from.ip() != umbra {
             let name = &self.phones[phone].name;
-            self.faults.push(format!("{name} got media from {from}, who is not Umbra"));
+            self.faults
+                .push(format!("{name} got media from {from}, who is not Umbra"));
         }
         if to != self.phones[phone].calls[call].media {
             self.look_for_strangers_words(phone, &bytes, "RTCP");
@@ -264,7 +275,8 @@ impl<S: Stage> Cast<S> {
         }
         if let Some(theirs) = theirs.filter(|at| at.port() != from.port()) {
             let name = &self.phones[phone].name;
-            self.faults.push(format!("{name} got media from {from}, but was told {theirs}"));
+            self.faults
+                .push(format!("{name} got media from {from}, but was told {theirs}"));
         }
         self.phones[phone].calls[call].rtp.push((from, bytes));
         Some(Cue::Rtp { phone, call })
@@ -275,7 +287,11 @@ impl<S: Stage> Cast<S> {
         self.look_for_strangers_words(index, bytes, &msg.name());
         let length = msg.get("Content-Length").and_then(|l| l.parse().ok());
         if length != Some(msg.body.len()) {
-            self.faults.push(format!("{}: Content-Length {length:?}, body {}", msg.name(), msg.body.len()));
+            self.faults.push(format!(
+                "{}: Content-Length {length:?}, body {}",
+                msg.name(),
+                msg.body.len()
+            ));
         }
         if msg.status().is_some_and(|s| s < 300) && msg.method() == "INVITE" && !msg.body.is_empty() {
             let key = (msg.call_id().to_owned(), msg.cseq());
@@ -295,7 +311,12 @@ impl<S: Stage> Cast<S> {
         let own_ips: HashSet<_> = std::iter::once(self.homes[index].ip())
             .chain(self.phones[index].calls.iter().map(|c| c.local.ip()))
             .collect();
-        for (other, phone) in self.phones.iter().enumerate().filter(|(other, _)| *other != index) {
+        for (other, phone) in self
+            .phones
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != index)
+        {
             let mut words: Vec<String> = phone.minted.clone();
             let ips: HashSet<_> = std::iter::once(self.homes[other].ip())
                 .chain(phone.calls.iter().map(|c| c.local.ip()))

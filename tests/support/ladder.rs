@@ -192,9 +192,15 @@ impl<S: Stage> Play<S> {
                 self.wait(time)?;
                 self.nothing_left()
             }
-            ["lose", count, "to", who] => self.mishap(who, |c, p| &mut c.to.entry(p).or_default().lose, count),
-            ["lose", count, "from", who] => self.mishap(who, |c, p| &mut c.from.entry(p).or_default().lose, count),
-            ["double", count, "to", who] => self.mishap(who, |c, p| &mut c.to.entry(p).or_default().double, count),
+            ["lose", count, "to", who] => {
+                self.mishap(who, |c, p| &mut c.to.entry(p).or_default().lose, count)
+            }
+            ["lose", count, "from", who] => {
+                self.mishap(who, |c, p| &mut c.from.entry(p).or_default().lose, count)
+            }
+            ["double", count, "to", who] => {
+                self.mishap(who, |c, p| &mut c.to.entry(p).or_default().double, count)
+            }
             ["double", count, "from", who] => {
                 self.mishap(who, |c, p| &mut c.from.entry(p).or_default().double, count)
             }
@@ -399,7 +405,12 @@ impl<S: Stage> Play<S> {
             }
         };
         self.current.insert(phone, heard.call);
-        let whole = format!("{}\n{:?}\n{}", heard.msg.start, heard.msg.headers, String::from_utf8_lossy(&heard.msg.body));
+        let whole = format!(
+            "{}\n{:?}\n{}",
+            heard.msg.start,
+            heard.msg.headers,
+            String::from_utf8_lossy(&heard.msg.body)
+        );
         self.compare(phone, &heard, what, options, more)
             .map_err(|why| format!("{why}\n  heard: {whole}"))
     }
@@ -455,12 +466,20 @@ impl<S: Stage> Play<S> {
                 }
                 "to" => {
                     same("the number called", user_of(msg.uri()), &self.name(value))?;
-                    same("To", user_of(uri_in(msg.get("To").unwrap_or(""))), &self.name(value))?;
+                    same(
+                        "To",
+                        user_of(uri_in(msg.get("To").unwrap_or(""))),
+                        &self.name(value),
+                    )?;
                 }
                 "gateway" => {
                     let n = value.parse().map_err(|_| "which gateway?")?;
                     let at = self.cast.stage.setup().gateway(n);
-                    same("it came to", &self.cast.phones[phone].calls[heard.call].local.to_string(), &at.to_string())?;
+                    same(
+                        "it came to",
+                        &self.cast.phones[phone].calls[heard.call].local.to_string(),
+                        &at.to_string(),
+                    )?;
                 }
                 "sdp" => match (value, &described) {
                     ("none", None) => {}
@@ -473,10 +492,17 @@ impl<S: Stage> Play<S> {
                     }
                     (codecs, Some(sdp)) => same("the codecs", &sdp.codecs.join(","), codecs)?,
                 },
-                "way" => same("the direction", described.as_ref().map_or("none", |s| &s.way), value)?,
+                "way" => same(
+                    "the direction",
+                    described.as_ref().map_or("none", |s| &s.way),
+                    value,
+                )?,
                 "other" => {
                     let others = described.as_ref().map_or(&[][..], |s| &s.others);
-                    let text: Vec<String> = others.iter().map(|(kind, port)| format!("{kind}:{port}")).collect();
+                    let text: Vec<String> = others
+                        .iter()
+                        .map(|(kind, port)| format!("{kind}:{port}"))
+                        .collect();
                     same("the other media", &text.join(","), value)?;
                 }
                 "tag" => {
@@ -492,7 +518,10 @@ impl<S: Stage> Play<S> {
                     same("its face", &face.0, &first.0)?;
                     // Real time isn't exact, virtual time is.
                     if self.cast.stage.is_exact() && face.1 != first.1 {
-                        return Err(format!("it came after {after:?}, the first one after {:?}", first.1));
+                        return Err(format!(
+                            "it came after {after:?}, the first one after {:?}",
+                            first.1
+                        ));
                     }
                 }
                 _ => return Err(format!("nothing is heard with {option}")),
@@ -524,7 +553,10 @@ impl<S: Stage> Play<S> {
     fn nothing_left(&self) -> Result<(), String> {
         let left = self.new.iter().find_map(|(phone, list)| {
             let heard = list.front()?;
-            Some(format!("{} heard {:?} too", self.cast.phones[*phone].name, heard.msg))
+            Some(format!(
+                "{} heard {:?} too",
+                self.cast.phones[*phone].name, heard.msg
+            ))
         });
         left.map_or(Ok(()), Err)
     }
@@ -533,7 +565,8 @@ impl<S: Stage> Play<S> {
         let (a, a_call) = self.phone(from)?;
         let (b, b_call) = self.phone(to)?;
         let call_of = |phone, call: Option<usize>| {
-            call.or(self.current.get(&phone).copied()).ok_or("no call to talk in")
+            call.or(self.current.get(&phone).copied())
+                .ok_or("no call to talk in")
         };
         let (a_call, b_call) = (call_of(a, a_call)?, call_of(b, b_call)?);
         let blocked = options.contains(&"blocked");
@@ -542,18 +575,28 @@ impl<S: Stage> Play<S> {
             "->" => &[(a, a_call, b, b_call)],
             _ => return Err("media goes -> or <->".into()),
         };
-        let before: Vec<usize> = ways.iter().map(|w| self.cast.phones[w.2].calls[w.3].rtp.len()).collect();
+        let before: Vec<usize> = ways
+            .iter()
+            .map(|w| self.cast.phones[w.2].calls[w.3].rtp.len())
+            .collect();
         let packets = 10;
         for _ in 0..packets {
             self.seq += 1;
             for (phone, call, ..) in ways {
                 if !self.cast.phones[*phone].speak(*call, self.seq) {
-                    return Err(format!("{} knows of no media to send to", self.cast.phones[*phone].name));
+                    return Err(format!(
+                        "{} knows of no media to send to",
+                        self.cast.phones[*phone].name
+                    ));
                 }
             }
             self.wait("20ms")?;
         }
-        let patience = if self.cast.stage.is_exact() { "100ms" } else { "400ms" };
+        let patience = if self.cast.stage.is_exact() {
+            "100ms"
+        } else {
+            "400ms"
+        };
         self.wait(patience)?;
         for ((_, _, phone, call), before) in ways.iter().zip(before) {
             let heard = self.cast.phones[*phone].calls[*call].rtp.len() - before;
@@ -592,10 +635,12 @@ impl<S: Stage> Play<S> {
                 "status" => "sip_status",
                 key => key,
             };
-            let value = key.split('.').fold(cdr, |value, part| match part.parse::<usize>() {
-                Ok(index) => &value[index],
-                Err(_) => &value[part],
-            });
+            let value = key
+                .split('.')
+                .fold(cdr, |value, part| match part.parse::<usize>() {
+                    Ok(index) => &value[index],
+                    Err(_) => &value[part],
+                });
             let is = match value {
                 Value::Null => "none".to_owned(),
                 Value::String(text) => text.clone(),

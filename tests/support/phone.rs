@@ -323,7 +323,11 @@ impl Phone {
             format!("CSeq: {cseq} {method}"),
         ];
         if matches!(method, "INVITE" | "UPDATE") {
-            lines.push(format!("Contact: <sip:{}@{}>", user_of(uri_in(&call.ours)), call.local));
+            lines.push(format!(
+                "Contact: <sip:{}@{}>",
+                user_of(uri_in(&call.ours)),
+                call.local
+            ));
         }
         if method != "CANCEL" {
             lines.extend(call.routes.iter().map(|r| format!("Route: {r}")));
@@ -346,7 +350,11 @@ impl Phone {
             }
             return;
         }
-        let cap = if method == "INVITE" { self.t1 * 64 } else { self.t1 * 8 };
+        let cap = if method == "INVITE" {
+            self.t1 * 64
+        } else {
+            self.t1 * 8
+        };
         call.asked.push(Asked {
             method: method.into(),
             branch,
@@ -422,7 +430,11 @@ impl Phone {
         lines.push(format!("Call-ID: {}", request.call_id()));
         lines.push(format!("CSeq: {}", request.get("CSeq").unwrap_or("")));
         if is_invite && (101..300).contains(&status) {
-            lines.push(format!("Contact: <sip:{}@{}>", user_of(uri_in(&call.ours)), call.local));
+            lines.push(format!(
+                "Contact: <sip:{}@{}>",
+                user_of(uri_in(&call.ours)),
+                call.local
+            ));
         }
         let (source, reason) = (told.source, extra.reason.as_deref().unwrap_or("So"));
         let bytes = call.compose(&format!("SIP/2.0 {status} {reason}"), lines, extra);
@@ -488,7 +500,11 @@ impl Phone {
             if new && is_invite && !tag.is_empty() {
                 call.learn(&msg);
             }
-            return if new { Outcome::New(at, msg) } else { Outcome::Again(at, msg) };
+            return if new {
+                Outcome::New(at, msg)
+            } else {
+                Outcome::Again(at, msg)
+            };
         }
         asked.repeats.stop();
         if asked.finals.iter().any(|(t, _)| *t == tag) {
@@ -578,7 +594,11 @@ impl Phone {
                     if let Some(heard) = sdp::read(&msg.body) {
                         call.heard = Some(heard);
                     }
-                    return if first { Outcome::New(at, msg) } else { Outcome::Again(at, msg) };
+                    return if first {
+                        Outcome::New(at, msg)
+                    } else {
+                        Outcome::Again(at, msg)
+                    };
                 }
             }
             return Outcome::Nothing;
@@ -613,7 +633,11 @@ impl Phone {
     pub fn timeout(&self) -> Option<Duration> {
         let of = |call: &Call| {
             let asked = call.asked.iter().filter_map(|a| a.repeats.next);
-            let told = call.told.iter().flat_map(|t| &t.finals).filter_map(|f| f.repeats.next);
+            let told = call
+                .told
+                .iter()
+                .flat_map(|t| &t.finals)
+                .filter_map(|f| f.repeats.next);
             asked.chain(told).min()
         };
         self.calls.iter().filter_map(of).min()
@@ -655,7 +679,11 @@ impl Phone {
     pub fn busy(&self) -> Option<String> {
         self.calls.iter().enumerate().find_map(|(at, call)| {
             let asked = call.asked.iter().find(|a| a.repeats.next.is_some());
-            let unacked = call.told.iter().flat_map(|t| &t.finals).find(|f| f.repeats.next.is_some());
+            let unacked = call
+                .told
+                .iter()
+                .flat_map(|t| &t.finals)
+                .find(|f| f.repeats.next.is_some());
             let owed = call.told.iter().find(|t| t.finals.is_empty());
             let what = asked
                 .map(|a| format!("waits for an answer to {}", a.method))
@@ -691,9 +719,9 @@ impl Phone {
 impl Call {
     fn owed(&self, method: Option<&str>, fork: bool) -> Option<usize> {
         let wanted = if fork { Some("INVITE") } else { method };
-        self.told.iter().rposition(|t| {
-            (fork || t.finals.is_empty()) && wanted.is_none_or(|m| t.request.method() == m)
-        })
+        self.told
+            .iter()
+            .rposition(|t| (fork || t.finals.is_empty()) && wanted.is_none_or(|m| t.request.method() == m))
     }
 
     /// Takes over what an INVITE or an answer to one says of the other side.
@@ -733,7 +761,11 @@ impl Call {
                 let bytes = sdp::write(&sdp::Say {
                     codecs,
                     at: self.media,
-                    way: if extra.way.is_empty() { "sendrecv" } else { &extra.way },
+                    way: if extra.way.is_empty() {
+                        "sendrecv"
+                    } else {
+                        &extra.way
+                    },
                     version: self.said_version,
                     more: &extra.sdp_lines,
                 });

@@ -35,7 +35,9 @@ pub fn write(say: &Say<'_>) -> Vec<u8> {
     let mut payloads = String::new();
     let mut maps = String::new();
     for codec in say.codecs.iter().filter(|c| *c != "video") {
-        let (name, given) = codec.split_once(':').map_or((codec.as_str(), None), |(n, p)| (n, p.parse().ok()));
+        let (name, given) = codec
+            .split_once(':')
+            .map_or((codec.as_str(), None), |(n, p)| (n, p.parse().ok()));
         let Some((_, payload, map)) = CODECS.iter().find(|(n, ..)| *n == name) else {
             panic!("no codec is called {name}");
         };
@@ -122,7 +124,10 @@ pub fn read(body: &[u8]) -> Option<Heard> {
         .payloads
         .iter()
         .map(|payload| {
-            let map = maps.iter().find(|(p, _)| p == payload).map(|(_, name)| name.as_str());
+            let map = maps
+                .iter()
+                .find(|(p, _)| p == payload)
+                .map(|(_, name)| name.as_str());
             let known = CODECS.iter().find(|(_, p, name)| match map {
                 Some(map) => name.eq_ignore_ascii_case(map),
                 None => p == payload,

@@ -30,7 +30,9 @@ impl Msg {
     /// Reads a datagram.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let at = bytes.windows(4).position(|w| w == b"\r\n\r\n")?;
-        let head = String::from_utf8_lossy(&bytes[..at]).replace("\r\n ", " ").replace("\r\n\t", " ");
+        let head = String::from_utf8_lossy(&bytes[..at])
+            .replace("\r\n ", " ")
+            .replace("\r\n\t", " ");
         let mut lines = head.split("\r\n");
         let start = lines.next()?.to_owned();
         let mut headers = Vec::new();
@@ -73,7 +75,10 @@ impl Msg {
     /// A request's method, or the one that a response answers.
     pub fn method(&self) -> &str {
         match self.status() {
-            Some(_) => self.get("CSeq").and_then(|c| c.split_whitespace().nth(1)).unwrap_or(""),
+            Some(_) => self
+                .get("CSeq")
+                .and_then(|c| c.split_whitespace().nth(1))
+                .unwrap_or(""),
             None => self.start.split(' ').next().unwrap_or(""),
         }
     }

@@ -196,7 +196,9 @@ impl World {
             self.serial += 1;
             match output {
                 Output::Send { to, bytes } => {
-                    if let Some(msg) = Msg::read(&bytes).filter(|m| m.method() == "INVITE" && m.status().is_none()) {
+                    if let Some(msg) =
+                        Msg::read(&bytes).filter(|m| m.method() == "INVITE" && m.status().is_none())
+                    {
                         let serial = self.serial;
                         self.invites.entry(msg.call_id().to_owned()).or_insert(serial);
                     }
@@ -212,10 +214,12 @@ impl World {
                 Output::Cdr(cdr, _) => self.records.push(*cdr),
                 Output::Journal(CallEntry::Arrived(cdr)) => {
                     if self.journal.insert(cdr.call_id, self.serial).is_some() {
-                        self.faults.push(format!("{} is twice in the journal", cdr.call_id));
+                        self.faults
+                            .push(format!("{} is twice in the journal", cdr.call_id));
                     }
                 }
-                Output::Journal(CallEntry::Answered { .. } | CallEntry::Ended { .. }) | Output::Answer(..) => {}
+                Output::Journal(CallEntry::Answered { .. } | CallEntry::Ended { .. })
+                | Output::Answer(..) => {}
                 Output::Note(note) => {
                     if note.is_alarm() {
                         self.faults.push(format!("alarm: {note:?}"));
@@ -242,11 +246,14 @@ impl World {
                 Some(counts) => {
                     self.later(Duration::ZERO, What::Report(shard, Report::Closed(port, counts)));
                 }
-                None => self.faults.push(format!("closed a port without a flow: {port:?}")),
+                None => self
+                    .faults
+                    .push(format!("closed a port without a flow: {port:?}")),
             },
         }
         if !self.bound.contains(&port.0) {
-            self.faults.push(format!("a flow on a port that nobody bound: {port:?}"));
+            self.faults
+                .push(format!("a flow on a port that nobody bound: {port:?}"));
         }
         self.relay_sends();
     }
@@ -274,7 +281,11 @@ impl World {
 
     /// A packet goes into the network.
     fn carry(&mut self, packet: Packet, way: Option<(usize, Path)>) {
-        let copies = if self.chance.below(1_000) < self.weather.dup { 2 } else { 1 };
+        let copies = if self.chance.below(1_000) < self.weather.dup {
+            2
+        } else {
+            1
+        };
         for _ in 0..copies {
             if self.chance.below(1_000) < self.weather.loss {
                 self.note(&packet, " (lost)");
@@ -282,13 +293,20 @@ impl World {
             }
             let span = self.weather.delay_max - self.weather.delay_min;
             let us = self.weather.delay_min + self.chance.below(span + 1);
-            self.later(Duration::from_micros(us.into()), What::Packet(packet.clone(), way));
+            self.later(
+                Duration::from_micros(us.into()),
+                What::Packet(packet.clone(), way),
+            );
         }
     }
 
     fn note(&mut self, packet: &Packet, what: &str) {
         if let Some(msg) = Msg::read(&packet.bytes) {
-            let text = format!("{} {}{what}", msg.name(), if msg.body.is_empty() { "" } else { "+sdp" });
+            let text = format!(
+                "{} {}{what}",
+                msg.name(),
+                if msg.body.is_empty() { "" } else { "+sdp" }
+            );
             self.log.push((self.now, packet.from, packet.to, text));
         }
     }
@@ -373,14 +391,19 @@ impl Stage for World {
                 .enumerate()
                 .filter_map(|(index, s)| s.timeout().map(|at| (us(at), index)))
                 .min();
-            let next = [queued, relay, switch.map(|(at, _)| at)].into_iter().flatten().min();
+            let next = [queued, relay, switch.map(|(at, _)| at)]
+                .into_iter()
+                .flatten()
+                .min();
             let Some(next) = next.filter(|next| *next <= until) else {
                 self.now = until.max(self.now);
                 return None;
             };
             self.now = next.max(self.now);
             if queued == Some(next) {
-                let Some(Reverse(item)) = self.queue.pop() else { continue };
+                let Some(Reverse(item)) = self.queue.pop() else {
+                    continue;
+                };
                 match item.what {
                     What::Report(shard, report) => self.give(shard, Input::Media(report)),
                     What::Failed(shard, path) => self.give(shard, Input::Failed(path, Why::Refused)),
@@ -501,7 +524,11 @@ fn config_of(setup: &Setup) -> Config {
         number_format: Format::National,
         may_show: vec![MayShow::Own],
         default: true,
-        media_nat: if setup.latch { MediaNat::Latch } else { MediaNat::Strict },
+        media_nat: if setup.latch {
+            MediaNat::Latch
+        } else {
+            MediaNat::Strict
+        },
         media_from: Vec::new(),
     }];
     config
