@@ -109,7 +109,6 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
     }
     let (journal, drafts) = Journal::open(&conf.store.join("journal"))?;
     say(journal.notes());
-    let recorded = cdr_scan::recent_ids(&conf.records.dir, TAIL_IDS).unwrap_or_default();
     let (records, found) = cdr_file::Writer::start(conf.records.clone(), {
         let journal = journal.clone();
         move |ids| {
@@ -118,6 +117,8 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
         }
     })?;
     say(&found);
+    let recorded = cdr_scan::recent_ids(&conf.records.dir, TAIL_IDS)
+        .with_context(|| format!("the CDR files in {} can't be read", conf.records.dir.display()))?;
     let records = Arc::new(records);
     close_open_attempts(drafts, &recorded, &records, &journal);
 
@@ -194,7 +195,7 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
         clock: now,
         answers: Arc::new(Answers::default()),
     });
-    serve_http(&http, &conf, native::router(desk))?;
+    serve_http(&http, &conf, desk)?;
     let running = Running {
         control: conf.api.control.clone(),
         shared,
@@ -337,6 +338,19 @@ impl Joined {
             .send(wish);
     }
 
+    /// Reads the conf again and logs what came of it.
+    fn reload_and_say(&self) {
+        match self.reload() {
+            Ok(waiting) => waiting
+                .iter()
+                .for_each(|key| tracing::warn!("{key} waits for a restart")),
+            Err(faults) => {
+                tracing::error!("the conf is wrong, the old one stays in force");
+                faults.lines().for_each(|fault| tracing::error!("{fault}"));
+            }
+        }
+    }
+
     /// Reads the conf again: the keys that wait for a restart, or every fault; then the old conf stays.
     fn reload(&self) -> Result<Vec<String>, String> {
         let path = self
@@ -369,9 +383,7 @@ impl Running {
             match self.wishes.recv_timeout(LOOK_EVERY) {
                 Ok(Wish::Stop(patience)) => return self.stop(patience),
                 Ok(Wish::Reload) => {
-                    if let Err(faults) = self.shared.reload() {
-                        tracing::error!("the conf is wrong, the old one stays in force:\n{faults}");
-                    }
+                    self.shared.reload_and_say();
                 }
                 Err(_) => {
                     let now = self.look();
@@ -548,10 +560,10 @@ fn start_media(
 }
 
 /// The control socket, and the HTTP address if the conf names one on loopback.
-fn serve_http(http: &tokio::runtime::Runtime, conf: &Conf, router: axum::Router) -> anyhow::Result<()> {
+fn serve_http(http: &tokio::runtime::Runtime, conf: &Conf, desk: Arc<Desk>) -> anyhow::Result<()> {
     let _inside = http.enter();
     let control = tokio::net::UnixListener::from_std(socket::bind(&conf.api.control)?)?;
-    http.spawn(axum::serve(control, router.clone()).into_future());
+    http.spawn(axum::serve(control, native::router(desk.clone())).into_future());
     let Some(listen) = conf.api.listen else {
         return Ok(());
     };
@@ -562,7 +574,7 @@ fn serve_http(http: &tokio::runtime::Runtime, conf: &Conf, router: axum::Router)
         .with_context(|| format!("api.listen {listen} can't be opened: is another server there?"))?;
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    http.spawn(axum::serve(listener, router).into_future());
+    http.spawn(axum::serve(listener, native::router_on_loopback(desk)).into_future());
     Ok(())
 }
 

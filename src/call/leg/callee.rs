@@ -73,10 +73,6 @@ impl Call {
             return;
         }
         self.record.dialled_at = Some(now.wall);
-        // On disk before the called party hears of it.
-        hands
-            .out
-            .push_back(Output::Journal(CallEntry::Arrived(self.record.clone())));
         self.dial_by(hands, now, exits, 0, max_forwards);
     }
 
@@ -132,6 +128,12 @@ impl Call {
         }
         self.not_to_caller.address(gateway.address.ip());
         let me = owner(self.me, Purpose::Invite(LegName::Callee));
+        if tried == 0 {
+            // On disk before the called party hears of it.
+            hands
+                .out
+                .push_back(Output::Journal(CallEntry::Arrived(self.record.clone())));
+        }
         let client = hands.layer.request(now.at, path, me, written.bytes);
         self.note_message(now.at, LegName::Callee, Heading::Out, Method::Invite, None, true);
         let state = if client.is_some() {

@@ -80,7 +80,7 @@ impl Demo {
         let mut a = Phone::new("A", A, phone_a, A_HZ, tell.clone(), chance()?)?;
         let mut b = Phone::new("B", B, phone_b, B_HZ, tell, chance()?)?;
         writeln!(out, "\nA ({A}) calls {X}. B is {B}.\n")?;
-        writeln!(out, "{:>9}  {:<24}{:<24}{}", "seconds", "A", "Umbra", "B")?;
+        writeln!(out, "  seconds  A{0}Umbra{0}B", " ".repeat(22))?;
         let stop = Arc::new(AtomicBool::new(false));
         let begun = Instant::now();
         let answering = thread::spawn({
@@ -225,16 +225,20 @@ fn answered_by_now(seen: &[Seen]) -> bool {
 
 fn rung(seen: &Seen, begun: Instant) -> String {
     let at = seen.at.saturating_duration_since(begun).as_secs_f64();
-    let arrow = match (seen.phone, seen.way) {
-        ("A", Way::Sent) | ("B", Way::Got) => format!("├──{:─^16}─▶│", seen.what),
-        _ => format!("│◀─{:─^16}──┤", seen.what),
-    };
-    let (left, right) = if seen.phone == "A" {
-        (arrow, String::new())
+    let to_the_right = matches!((seen.phone, seen.way), ("A", Way::Sent) | ("B", Way::Got));
+    let what = format!(" {} ", seen.what);
+    let arrow = if to_the_right {
+        format!("{what:─^23}▶")
     } else {
-        (String::new(), arrow)
+        format!("◀{what:─^23}")
     };
-    format!("{at:>9.3}  {left:<24}{right:<24}{}", seen.shows)
+    let gap = " ".repeat(24);
+    let (left, right) = if seen.phone == "A" {
+        (arrow, gap)
+    } else {
+        (gap, arrow)
+    };
+    format!("{at:>9.3}  │{left}│{right}│  {}", seen.shows)
 }
 
 /// Says what a phone was sent, and that the other's number is nowhere in it.
