@@ -27,10 +27,10 @@ use crate::config::{self, Conf};
 use crate::media::thread::{MediaThread, Settings};
 use crate::records::cdr_file;
 use crate::records::cdr_scan;
+use crate::store::follow::DiskState;
 use crate::store::journal::Journal;
 use crate::store::open::DiskFound;
 use crate::store::writer::{self, Store, WriteState};
-use crate::store::follow::DiskState;
 use crate::telemetry::health::{Health, State};
 use crate::telemetry::log::{self, Log};
 use crate::telemetry::metrics::{Metrics, Reading};
@@ -112,7 +112,10 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
     let recorded = cdr_scan::recent_ids(&conf.records.dir, TAIL_IDS).unwrap_or_default();
     let (records, found) = cdr_file::Writer::start(conf.records.clone(), {
         let journal = journal.clone();
-        move |ids| ids.iter().for_each(|id| journal.write(&CallEntry::Ended { call_id: *id }))
+        move |ids| {
+            ids.iter()
+                .for_each(|id| journal.write(&CallEntry::Ended { call_id: *id }))
+        }
     })?;
     say(&found);
     let records = Arc::new(records);
@@ -140,12 +143,20 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
     let traces = Arc::new(Traces::default());
     let board = {
         let shared = shared.clone();
-        Arc::new(Switchboard::new(count, Arc::new(move |shard, command| shared.tell(shard, command))))
+        Arc::new(Switchboard::new(
+            count,
+            Arc::new(move |shard, command| shared.tell(shard, command)),
+        ))
     };
     let mut shards = Vec::new();
     for (index, event_loop) in transport.loops.into_iter().enumerate() {
         let shard = Shard { index, count, key };
-        let switch = Switch::new(shared.config.load_full(), store.table().clone(), shard, chance.fork());
+        let switch = Switch::new(
+            shared.config.load_full(),
+            store.table().clone(),
+            shard,
+            chance.fork(),
+        );
         let room = Room {
             switch,
             index,
@@ -157,7 +168,11 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
             board: board.clone(),
         };
         let thread = thread::Builder::new().name(format!("sip-{index}"));
-        shards.push(thread.spawn(move || room.run(event_loop)).context("no thread for a SIP shard")?);
+        shards.push(
+            thread
+                .spawn(move || room.run(event_loop))
+                .context("no thread for a SIP shard")?,
+        );
     }
 
     let http = tokio::runtime::Builder::new_multi_thread()
@@ -179,7 +194,7 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
         clock: now,
         answers: Arc::new(Answers::default()),
     });
-    serve_http(&http, &conf, native::router(desk))?;
+    serve_http(&http, &conf, desk)?;
     let running = Running {
         control: conf.api.control.clone(),
         shared,
@@ -194,7 +209,11 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
     running.watch_signals()?;
     running.look();
     for listener in &conf.switch.listeners {
-        tracing::info!("listening for SIP on {} {}", listener.transport.via_token(), listener.address);
+        tracing::info!(
+            "listening for SIP on {} {}",
+            listener.transport.via_token(),
+            listener.address
+        );
     }
     // Without systemd there is nobody to tell.
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
@@ -248,8 +267,15 @@ impl Room {
         let first = self.shared.config.load().media.port_first;
         let Some(threads) = self.media.get() else { return };
         let lane = lane_of(order.port(), first, threads.len());
-        if threads.get(lane).is_none_or(|thread| thread.order(order).is_err()) {
-            self.shared.health.set("media", State::Failing, "a media thread takes no orders: restart the server");
+        if threads
+            .get(lane)
+            .is_none_or(|thread| thread.order(order).is_err())
+        {
+            self.shared.health.set(
+                "media",
+                State::Failing,
+                "a media thread takes no orders: restart the server",
+            );
         }
     }
 }
@@ -265,8 +291,16 @@ impl Joined {
 
     /// Says something to a shard. A full queue means a shard that hangs: somebody should hear of it.
     fn say(&self, shard: usize, message: Message) {
-        if self.doors.get(shard).is_none_or(|door| door.tell(message).is_err()) {
-            self.health.set("sip", State::Failing, "a SIP shard takes no messages: restart the server");
+        if self
+            .doors
+            .get(shard)
+            .is_none_or(|door| door.tell(message).is_err())
+        {
+            self.health.set(
+                "sip",
+                State::Failing,
+                "a SIP shard takes no messages: restart the server",
+            );
         }
     }
 
@@ -277,9 +311,13 @@ impl Joined {
     fn note(&self, note: Note) {
         self.metrics.note(note);
         match note {
-            Note::GuardHit => tracing::error!("the egress guard stopped a message: please report this as a bug"),
+            Note::GuardHit => {
+                tracing::error!("the egress guard stopped a message: please report this as a bug")
+            }
             Note::PortsDry => tracing::error!("no media port was left for a call: widen media.ports"),
-            Note::PortTaken => tracing::error!("another program has a port of media.ports: keep the range free"),
+            Note::PortTaken => {
+                tracing::error!("another program has a port of media.ports: keep the range free")
+            }
             Note::Malformed | Note::Stray | Note::Stranger | Note::Shed | Note::SendFailed => {
                 tracing::debug!("{note:?}");
             }
@@ -292,12 +330,19 @@ impl Joined {
 
     fn wish(&self, wish: Wish) {
         // When nobody listens any more, the server is stopping already.
-        let _ = self.wish.lock().unwrap_or_else(PoisonError::into_inner).send(wish);
+        let _ = self
+            .wish
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .send(wish);
     }
 
     /// Reads the conf again: the keys that wait for a restart, or every fault; then the old conf stays.
     fn reload(&self) -> Result<Vec<String>, String> {
-        let path = self.conf_path.as_deref().ok_or("the server runs on its built-in conf: there is no file to read")?;
+        let path = self
+            .conf_path
+            .as_deref()
+            .ok_or("the server runs on its built-in conf: there is no file to read")?;
         let new = config::load(path).map_err(|faults| faults.to_string())?;
         let mut conf = self.conf.lock().unwrap_or_else(PoisonError::into_inner);
         let (taken, waiting) = conf.reload(new);
@@ -370,7 +415,9 @@ impl Running {
         // A socket that nobody listens on would only puzzle.
         let _ = std::fs::remove_file(&self.control);
         if lost > 0 {
-            anyhow::bail!("{lost} records could not be written: the journal has them, and the next start writes them");
+            anyhow::bail!(
+                "{lost} records could not be written: the journal has them, and the next start writes them"
+            );
         }
         tracing::info!("stopped");
         Ok(())
@@ -391,7 +438,7 @@ impl Running {
     /// Looks at the disk and the gauges; says whether records can be kept.
     fn look(&self) -> Records {
         let health = &self.shared.health;
-        let mut set = |part, trouble: Option<String>| match trouble {
+        let set = |part, trouble: Option<String>| match trouble {
             Some(sentence) => health.set(part, State::Degraded, sentence),
             None => health.set(part, State::Ok, ""),
         };
@@ -434,8 +481,13 @@ impl Running {
 }
 
 fn owner(shared: &Arc<Joined>, records: &Arc<cdr_file::Writer>, journal: &Journal) -> Owner {
-    let (stop, reload, level, phase, calls) =
-        (shared.clone(), shared.clone(), shared.clone(), shared.clone(), shared.clone());
+    let (stop, reload, level, phase, calls) = (
+        shared.clone(),
+        shared.clone(),
+        shared.clone(),
+        shared.clone(),
+        shared.clone(),
+    );
     let (sip, records, journal) = (shared.sip.clone(), Arc::downgrade(records), journal.clone());
     Owner {
         stop: Box::new(move |patience| stop.wish(Wish::Stop(patience))),
@@ -496,11 +548,13 @@ fn start_media(
 }
 
 /// The control socket, and the HTTP address if the conf names one on loopback.
-fn serve_http(http: &tokio::runtime::Runtime, conf: &Conf, router: axum::Router) -> anyhow::Result<()> {
+fn serve_http(http: &tokio::runtime::Runtime, conf: &Conf, desk: Arc<Desk>) -> anyhow::Result<()> {
     let _inside = http.enter();
     let control = tokio::net::UnixListener::from_std(socket::bind(&conf.api.control)?)?;
-    http.spawn(axum::serve(control, router.clone()).into_future());
-    let Some(listen) = conf.api.listen else { return Ok(()) };
+    http.spawn(axum::serve(control, native::router(desk.clone())).into_future());
+    let Some(listen) = conf.api.listen else {
+        return Ok(());
+    };
     if !listen.ip().is_loopback() {
         anyhow::bail!("api.listen {listen} is not a loopback address: the API asks nobody who they are yet");
     }
@@ -508,7 +562,7 @@ fn serve_http(http: &tokio::runtime::Runtime, conf: &Conf, router: axum::Router)
         .with_context(|| format!("api.listen {listen} can't be opened: is another server there?"))?;
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    http.spawn(axum::serve(listener, router).into_future());
+    http.spawn(axum::serve(listener, native::router_on_loopback(desk)).into_future());
     Ok(())
 }
 
@@ -520,12 +574,17 @@ fn close_open_attempts(
     records: &cdr_file::Writer,
     journal: &Journal,
 ) {
-    let (known, open): (Vec<_>, Vec<_>) = drafts.into_iter().partition(|cdr| recorded.contains(&cdr.call_id));
+    let (known, open): (Vec<_>, Vec<_>) = drafts
+        .into_iter()
+        .partition(|cdr| recorded.contains(&cdr.call_id));
     for cdr in known {
         journal.write(&CallEntry::Ended { call_id: cdr.call_id });
     }
     if !open.is_empty() {
-        tracing::warn!("{} attempts were open when the server before died: their records are closed now", open.len());
+        tracing::warn!(
+            "{} attempts were open when the server before died: their records are closed now",
+            open.len()
+        );
     }
     for cdr in open {
         records.write(Box::new(cdr));
@@ -535,7 +594,9 @@ fn close_open_attempts(
 /// The key by which Call-IDs are spread over the shards: kept, so that a restart spreads them alike.
 fn shard_key(store: &Path, chance: &mut Chance) -> anyhow::Result<[u64; 2]> {
     let path = store.join("shard.key");
-    let read = std::fs::read(&path).ok().and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
+    let read = std::fs::read(&path)
+        .ok()
+        .and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
     let bytes = match read {
         Some(bytes) => bytes,
         None => {
@@ -546,7 +607,12 @@ fn shard_key(store: &Path, chance: &mut Chance) -> anyhow::Result<[u64; 2]> {
             fresh
         }
     };
-    let half = |at: usize| bytes[at..at + 8].iter().rev().fold(0, |n, b| n << 8 | u64::from(*b));
+    let half = |at: usize| {
+        bytes[at..at + 8]
+            .iter()
+            .rev()
+            .fold(0, |n, b| n << 8 | u64::from(*b))
+    };
     Ok([half(0), half(8)])
 }
 
@@ -558,14 +624,19 @@ fn seeded() -> anyhow::Result<Chance> {
 
 /// Every RTP port is two open files: as many as the system allows.
 fn raise_file_limit() {
-    if let Err(error) = crate::transport::udp::raise_file_limit() {
+    if let Err(error) = crate::media::socket::raise_file_limit() {
         tracing::warn!("the limit of open files stays as it is: {error}");
     }
 }
 
 fn now() -> Now {
-    let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Now { wall: Wall::from_millis(i64::try_from(wall.as_millis()).unwrap_or(i64::MAX)), ..Now::default() }
+    let wall = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    Now {
+        wall: Wall::from_millis(i64::try_from(wall.as_millis()).unwrap_or(i64::MAX)),
+        ..Now::default()
+    }
 }
 
 /// What is wrong with the store, in a sentence.
@@ -578,7 +649,7 @@ fn trouble(store: &Store) -> Option<String> {
     };
     let disk = match health.disk {
         DiskState::Following => None,
-        DiskState::Refused(sentence) => Some(sentence),
+        DiskState::Failing(sentence) | DiskState::Left(sentence) => Some(sentence),
     };
     writes.or(disk).or(health.snapshot_error)
 }

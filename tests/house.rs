@@ -147,6 +147,12 @@ fn check(file: &str, source: &str) -> (Vec<Fault>, Counted) {
                 );
             }
         }
+        // The crate by a path of its own; a field of that name that holds a folder's place is none.
+        let is_sled =
+            path.root == Root::Elsewhere && names.len() > 1 && names.first().is_some_and(|n| n == "sled");
+        if is_sled && file != SLED {
+            fault(path.line, format!("only {SLED} knows sled"));
+        }
         if holds(names, &["Consent", "recorded"]) {
             counted.consents.push(path.line);
         }
@@ -167,7 +173,7 @@ fn check(file: &str, source: &str) -> (Vec<Fault>, Counted) {
         if text == "crate" && is_before("as") {
             fault(word.line, RENAMED.into());
         }
-        if text == "sled" && file != SLED {
+        if text == "sled" && (is_after("use") || is_after("crate")) && file != SLED {
             fault(word.line, format!("only {SLED} knows sled"));
         }
         if text == "unsafe" && !UNSAFE.contains(&file) {

@@ -201,9 +201,7 @@ impl Call {
         record.released_by = end.by;
         record.end_cause = end.cause.map(str::to_owned);
         if let Some(answered_at) = record.answered_at {
-            // A started second counts.
-            let ms = now.wall.since(answered_at).as_millis();
-            record.billable_s = u64::try_from(ms.div_ceil(1_000)).unwrap_or(u64::MAX);
+            record.billable_s = now.wall.since(answered_at).as_secs();
             record.sip_status = 200;
             record.q850_cause = if end.cause.is_some() { 31 } else { 16 };
         } else {

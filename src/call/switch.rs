@@ -2,6 +2,7 @@
 //! Rooms are called by it, never by each other's doors.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::sync::Arc;
 
 use super::arrive;
@@ -937,6 +938,23 @@ impl Switch {
         self.free.push(call.me.index);
         self.live -= 1;
         call.forget(&mut self.hands);
+    }
+}
+
+impl fmt::Debug for Switch {
+    /// What is in it, in numbers: never what it knows.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Switch")
+            .field("shard", &self.hands.shard.index)
+            .field("calls", &self.live)
+            .field("transactions", &self.hands.layer.len())
+            .field("timers", &self.hands.timers.len())
+            .field("dialogs", &self.hands.dialogs.len())
+            .field("berths", &self.hands.ports.in_use())
+            .field("by_id", &self.by_id.len())
+            .field("by_berth", &self.by_berth.len())
+            .field("late", &self.late.len())
+            .finish()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tests of whole commands, through the API to a real store and back.
 
 use std::fs;
+use std::io::{self, Write};
 
 use clap::Parser;
 use serde_json::Value;
@@ -185,4 +186,69 @@ fn the_server_is_asked_for_its_state_its_log_level_and_a_reload() {
         (status, served.asked.lock().unwrap().last().unwrap().as_str()),
         (202, "stop 600s")
     );
+}
+
+/// Output that a reader closes once it has seen enough lines; at each line the next record is written.
+struct Reader<'a> {
+    served: &'a Served,
+    text: String,
+    records: u64,
+}
+
+impl Write for Reader<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.text.push_str(std::str::from_utf8(bytes).unwrap());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.text.lines().count() as u64 >= 3 {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        write_records(self.served, self.records..self.records + 1);
+        self.records += 1;
+        Ok(())
+    }
+}
+
+fn write_records(served: &Served, which: std::ops::Range<u64>) {
+    let path = served.dir().join("cdr/cdr-20261121T100000Z-00000001.jsonl.open");
+    let mut file = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .unwrap();
+    for n in which {
+        writeln!(file, "{}", serde_json::to_string(&cdr(n)).unwrap()).unwrap();
+    }
+}
+
+#[test]
+fn followed_records_come_once_each_as_they_are_written() {
+    let served = Served::start();
+    write_records(&served, 0..1);
+    let mut reader = Reader {
+        served: &served,
+        text: String::new(),
+        records: 1,
+    };
+    let control = served.socket().to_str().unwrap();
+    let words = [
+        "umbra",
+        "--control",
+        control,
+        "cdr",
+        "--follow",
+        "--json",
+        "--since",
+        "2026-11-21T00:00:00Z",
+    ];
+    let fault = run(Cli::try_parse_from(words).unwrap(), &mut reader).unwrap_err();
+    assert!(super::is_closed_pipe(&fault), "{fault:#}");
+    let ids: Vec<Value> = reader
+        .text
+        .lines()
+        .map(|l| serde_json::from_str::<Value>(l).unwrap()["call_id"].clone())
+        .collect();
+    assert_eq!(ids, [0, 1, 2].map(|n| cdr(n).call_id.to_string()));
 }

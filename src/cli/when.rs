@@ -210,6 +210,10 @@ mod tests {
             read("2026-07-01T12:00:30+08:00").as_deref(),
             Ok("2026-07-01T04:00:30.000Z")
         );
+        assert_eq!(
+            read("2026-03-29 01:30").as_deref(),
+            Ok("2026-03-29T00:30:00.000Z")
+        );
         assert!(read("2026-03-29 02:30").unwrap_err().contains("skip"));
         for bad in [
             "",

@@ -68,7 +68,8 @@ impl Health {
             return;
         }
         match state {
-            State::Ok => tracing::info!("{name} is ok {sentence}"),
+            State::Ok if sentence.is_empty() => tracing::info!("{name} is ok"),
+            State::Ok => tracing::info!("{name} is ok: {sentence}"),
             State::Degraded => tracing::warn!("{name} is degraded: {sentence}"),
             State::Failing => tracing::error!("{name} is failing: {sentence}"),
         }

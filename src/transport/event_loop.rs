@@ -469,6 +469,32 @@ mod tests {
     }
 
     #[test]
+    fn a_shard_that_finds_the_error_while_sending_hears_of_it_too() {
+        let (mut transport, _) = open_on(2, 1);
+        let nobody = {
+            let gone = friend();
+            gone.local_addr().expect("bound")
+        };
+        let door = transport.doors[1].clone();
+        // Shard 0, which reads the socket, never runs.
+        let second = transport.loops.remove(1);
+        let mut heard = None;
+        second.run(|now, input, out| {
+            if let Input::Failed(path, why) = input {
+                heard = Some((path.remote, why));
+                door.tell(Message::Stop).expect("there is room");
+                return None;
+            }
+            if now.at.as_micros() > PATIENCE.as_micros() as u64 {
+                door.tell(Message::Stop).expect("there is room");
+            }
+            out.send(Path::udp(ListenerId(0), nobody), b"lost"[..].into());
+            Some(now.at + Duration::from_millis(1))
+        });
+        assert_eq!(heard, Some((nobody, Why::Refused)));
+    }
+
+    #[test]
     fn every_shard_gets_its_own_call_ids_whatever_socket_they_come_by() {
         let (mut transport, addresses) = open_on(3, 2);
         let (tell, told) = mpsc::channel();

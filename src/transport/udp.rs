@@ -479,3 +479,110 @@ fn owned(fd: libc::c_int) -> io::Result<OwnedFd> {
     // SAFETY: the call just made this descriptor, and nobody else has it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn loopback() -> (Socket, SocketAddr) {
+        let socket = Socket::bind(([127, 0, 0, 1], 0).into()).expect("loopback is free");
+        let address = socket.address().expect("bound");
+        (socket, address)
+    }
+
+    /// Waits until the socket has something to read, an error of an earlier datagram too.
+    fn wait_for(socket: &Socket) {
+        let waker = Waker::new().expect("a waker");
+        let mut poller = Poller::new(&waker).expect("a poller");
+        poller.add(socket, 3).expect("added");
+        let mut ready = Vec::new();
+        while ready.is_empty() {
+            poller
+                .wait(&waker, Some(Duration::from_secs(20)), &mut ready)
+                .expect("no fault");
+        }
+        assert_eq!(ready, [3]);
+    }
+
+    #[test]
+    fn an_error_of_one_datagram_costs_no_other_and_names_its_own_destination() {
+        let (sender, _) = loopback();
+        let (there, address) = loopback();
+        let (gone, nobody) = loopback();
+        drop(gone);
+        assert_eq!(
+            sender.send(&[(nobody, b"lost")], || {}).count,
+            1,
+            "the system took it"
+        );
+        wait_for(&sender);
+        let mut undelivered = Vec::new();
+        let sent = sender.send(&[(address, b"found")], || {
+            undelivered.extend(sender.undelivered())
+        });
+        assert_eq!((sent.count, sent.lost), (1, Vec::new()));
+        let refused = Undelivered {
+            remote: nobody,
+            why: Why::Refused,
+        };
+        assert_eq!(undelivered, [refused]);
+        wait_for(&there);
+        let mut inbox = Inbox::default();
+        there.receive(&mut inbox);
+        assert_eq!(
+            inbox.iter().map(|(_, bytes)| bytes).collect::<Vec<_>>(),
+            [b"found"]
+        );
+    }
+
+    #[test]
+    fn a_datagram_that_cannot_be_sent_is_named_and_those_around_it_leave() {
+        let (sender, from) = loopback();
+        let (there, address) = loopback();
+        let long = vec![0; 70_000];
+        let nowhere = ([127, 0, 0, 1], 0).into();
+        let sent = sender.send(
+            &[
+                (address, b"1"),
+                (address, &long),
+                (nowhere, b"2"),
+                (address, b"3"),
+            ],
+            || {},
+        );
+        assert_eq!(sent.count, 2);
+        assert_eq!(sent.lost, [(1, None), (2, Some(Why::Unreachable))]);
+        let mut inbox = Inbox::default();
+        let mut came = Vec::new();
+        while came.len() < 2 {
+            wait_for(&there);
+            there.receive(&mut inbox);
+            came.extend(inbox.iter().map(|(source, bytes)| (source, bytes.to_vec())));
+        }
+        assert_eq!(came, [(from, b"1".to_vec()), (from, b"3".to_vec())]);
+    }
+
+    #[test]
+    fn a_batch_is_read_in_order_and_an_empty_socket_gives_nothing() {
+        let (sender, from) = loopback();
+        let (there, address) = loopback();
+        let datagrams: Vec<Vec<u8>> = (0..100_u8).map(|n| vec![n; usize::from(n) + 1]).collect();
+        let list: Vec<(SocketAddr, &[u8])> = datagrams.iter().map(|d| (address, d.as_slice())).collect();
+        assert_eq!(sender.send(&list, || {}).count, 100);
+        let mut inbox = Inbox::default();
+        let mut came = Vec::new();
+        while came.len() < 100 {
+            wait_for(&there);
+            there.receive(&mut inbox);
+            assert!(inbox.len() <= BATCH && !inbox.is_empty());
+            came.extend(inbox.iter().map(|(source, bytes)| {
+                assert_eq!(source, from);
+                bytes.to_vec()
+            }));
+        }
+        assert_eq!(came, datagrams);
+        there.receive(&mut inbox);
+        assert!(inbox.is_empty());
+        assert_eq!(there.undelivered(), []);
+    }
+}

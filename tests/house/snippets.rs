@@ -151,6 +151,7 @@ fn the_pure_floors_name_no_clock_socket_thread_disk_chance_or_log() {
         ("use std::{fmt, thread};", "a thread"),
         ("thread::spawn(f);", "a thread"),
         ("let f = ::std::fs::read(p);", "the disk"),
+        ("use ::std::thread::spawn;", "a thread"),
         ("let r = rand::rng();", "chance"),
         ("getrandom::fill(&mut b);", "chance"),
         ("use tokio::sync::mpsc;", "runtime"),
@@ -193,6 +194,20 @@ fn the_database_is_known_in_one_file() {
         1,
         "only store/disk.rs knows sled",
     );
+    breaks("store/log.rs", "use sled;", 1, "only store/disk.rs knows sled");
+    breaks(
+        "store/log.rs",
+        "extern crate sled;",
+        1,
+        "only store/disk.rs knows sled",
+    );
+    breaks(
+        "store/log.rs",
+        "use ::sled::Tree;",
+        1,
+        "only store/disk.rs knows sled",
+    );
+    keeps("store/open.rs", "let p = Places { sled: path }; open(&p.sled);");
     keeps("store/disk.rs", "use sled::Tree;");
 }
 

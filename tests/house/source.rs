@@ -198,6 +198,12 @@ fn item(words: &[Word]) -> Option<usize> {
     Some(last + 1)
 }
 
+/// Words after which `::` begins a path instead of going on with one.
+const KEYWORDS: [&str; 18] = [
+    "as", "break", "const", "dyn", "else", "for", "if", "impl", "in", "let", "match", "move", "mut", "ref",
+    "return", "unsafe", "use", "while",
+];
+
 /// Every path in the words, `use` trees unfolded. `depth` is how deep the file's module lies in the crate.
 pub fn paths(words: &[Word], depth: usize) -> Vec<PathName> {
     let mut out = Vec::new();
@@ -225,9 +231,11 @@ pub fn paths(words: &[Word], depth: usize) -> Vec<PathName> {
             }
             _ => {}
         }
+        let goes_on = |word: &str| word == ">" || (word.chars().all(is_word) && !KEYWORDS.contains(&word));
         let begins = word.text.chars().all(is_word)
+            && !KEYWORDS.contains(&word.text.as_str())
             && before(1) != Some(".")
-            && !(before(1) == Some("::") && before(2).is_some_and(|w| w.chars().all(is_word) || w == ">"));
+            && !(before(1) == Some("::") && before(2).is_some_and(goes_on));
         if !begins {
             index += 1;
             continue;

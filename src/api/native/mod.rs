@@ -20,7 +20,8 @@
 //! bodies over 1 MiB with 413. Errors are [`ApiError`]s.
 //!
 //! Nobody is asked who they are: whoever opens the control socket is the owner of the process (mode 0600),
-//! and until there are tokens the server offers `api.listen` on loopback addresses only.
+//! and until there are tokens the server offers `api.listen` on loopback addresses only, with
+//! [`router_on_loopback`], which keeps other sites' pages in a browser on this machine out.
 
 mod bindings;
 mod calls;
@@ -35,14 +36,18 @@ pub(crate) mod support;
 mod tests;
 mod view;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use axum::routing::{delete, get, post, put};
 use tokio::sync::oneshot;
 
@@ -167,6 +172,36 @@ pub fn router(desk: Arc<Desk>) -> Router {
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(desk)
+}
+
+/// The same endpoints for a TCP address of this machine. A browser runs strangers' pages, so a request is
+/// refused (403) if it comes from a page of another site, or was sent to a name that a stranger's DNS may
+/// have pointed here.
+pub fn router_on_loopback(desk: Arc<Desk>) -> Router {
+    router(desk).layer(middleware::from_fn(refuse_foreign_pages))
+}
+
+async fn refuse_foreign_pages(request: Request, next: Next) -> Result<Response, ApiError> {
+    if is_ours(request.headers()) {
+        return Ok(next.run(request).await);
+    }
+    Err(ApiError::new(
+        StatusCode::FORBIDDEN,
+        "foreign_page",
+        "this address is for programs on this machine: name it by address or localhost, \
+         not from a page of another site",
+    ))
+}
+
+fn is_ours(headers: &HeaderMap) -> bool {
+    // A value that is no text is as good as a foreign one.
+    let text = |name| headers.get(name).map(|v| v.to_str().unwrap_or("?"));
+    let host = text(header::HOST).unwrap_or_default();
+    let authority = host.parse::<Authority>().ok();
+    let name = authority.as_ref().map_or("", |a| a.host());
+    let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    let is_own_page = text(header::ORIGIN).is_none_or(|origin| origin.strip_prefix("http://") == Some(host));
+    (is_address || name == "localhost") && is_own_page
 }
 
 async fn nowhere() -> ApiError {

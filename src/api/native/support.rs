@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
+use axum::Router;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::{Desk, Owner, Phase, router};
+use super::{Desk, Owner, Phase, router, router_on_loopback};
 use crate::api::socket;
 use crate::api::switchboard::Switchboard;
 use crate::base::id::Id;
@@ -46,6 +47,15 @@ fn now() -> Now {
 
 impl Served {
     pub(crate) fn start() -> Self {
+        Self::start_with(router)
+    }
+
+    /// As on a TCP address of this machine.
+    pub(crate) fn start_on_loopback() -> Self {
+        Self::start_with(router_on_loopback)
+    }
+
+    fn start_with(router: impl FnOnce(Arc<Desk>) -> Router) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let calls = Arc::new(Mutex::new(Vec::new()));
@@ -115,7 +125,10 @@ impl Served {
     ) -> (u16, String, String) {
         let mut stream = UnixStream::connect(&self.socket).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: umbra\r\nconnection: close\r\n");
+        let mut head = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            head.push_str("host: umbra\r\n");
+        }
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }

@@ -391,3 +391,26 @@ fn a_full_queue_says_when_to_try_again() {
     assert_eq!(response.status().as_u16(), 429);
     assert_eq!(response.headers()["retry-after"], "5");
 }
+
+#[test]
+fn a_page_of_another_site_cannot_stop_the_server() {
+    let served = Served::start_on_loopback();
+    let ask = |host: &str, origin: &str| {
+        let mut headers = vec![("host", host)];
+        headers.extend((!origin.is_empty()).then_some(("origin", origin)));
+        served.raw("POST", "/v1/stop", &headers, "").0
+    };
+    assert_eq!(ask("127.0.0.1:8080", "https://stranger.example"), 403);
+    assert_eq!(ask("127.0.0.1:8080", "null"), 403);
+    assert_eq!(ask("rebound.example:8080", ""), 403);
+    assert_eq!(ask("rebound.example:8080", "http://rebound.example:8080"), 403);
+    assert!(served.asked.lock().unwrap().is_empty());
+    for (host, origin) in [
+        ("127.0.0.1:8080", ""),
+        ("[::1]:8080", ""),
+        ("localhost", ""),
+        ("localhost:80", "http://localhost:80"),
+    ] {
+        assert_eq!(ask(host, origin), 202, "{host}");
+    }
+}

@@ -63,7 +63,8 @@ pub(super) fn pool(pool: &Pool) -> Value {
         "mode": pool.mode.name(),
         "account": pool.account,
         "axb_pairs_per_x": pool.axb_pairs_per_x,
-        "created_at": time(pool.created),
+        // The default pool was always there.
+        "created_at": Some(pool.created).filter(|at| at.as_millis() > 0).and_then(time),
     })
 }
 

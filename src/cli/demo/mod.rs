@@ -32,6 +32,8 @@ const B: &str = "13900000002";
 const A_HZ: u16 = 440;
 /// What B hums.
 const B_HZ: u16 = 880;
+/// How long the phones' words are gathered, so that they are printed in their order.
+const MOMENT: Duration = Duration::from_millis(30);
 /// How much of what is heard has to be the other's tone.
 const CLEAR: f64 = 0.9;
 
@@ -54,7 +56,11 @@ impl Demo {
         let conf = conf(&folder, phone_b.local_addr()?)?;
         let server = conf.switch.listeners[0].address;
         let control = conf.api.control.clone();
-        writeln!(out, "Umbra listens on {server} and keeps its data in {}.", folder.0.display())?;
+        writeln!(
+            out,
+            "Umbra listens on {server} and keeps its data in {}.",
+            folder.0.display()
+        )?;
         let running = server::start(conf, None)?;
         let control = Control::new(&control)?;
         let told = |line: &str, answer: serde_json::Value| format!("  umbra {line:<58} → {answer}");
@@ -63,7 +69,11 @@ impl Demo {
         writeln!(out, "{}", told(&format!("number add {X}"), added["x"].clone()))?;
         let binding = serde_json::json!({ "mode": "axb", "x": X, "a": A, "b": B });
         let bound = control.send(hyper::Method::POST, "/v1/bindings", Some(&binding))?;
-        writeln!(out, "{}", told(&format!("bind axb --x {X} --a {A} --b {B}"), bound["id"].clone()))?;
+        writeln!(
+            out,
+            "{}",
+            told(&format!("bind axb --x {X} --a {A} --b {B}"), bound["id"].clone())
+        )?;
 
         let (tell, ladder) = mpsc::channel();
         let phone_a = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, 2), 0)).context("phone A finds no port")?;
@@ -79,33 +89,29 @@ impl Demo {
         });
         let calling = thread::spawn(move || (a.call(server, X, Duration::from_secs(2)), a));
         let mut seen = Vec::new();
-        while let Ok(message) = ladder.recv_timeout(Duration::from_millis(1_500)).or_else(|_| {
-            // Between the answer and the end nothing is signalled while they talk.
-            ladder.recv_timeout(Duration::from_secs(2))
-        }) {
-            writeln!(out, "{}", rung(&message, begun))?;
-            let is_over = message.phone == "A" && message.what == "200" && seen.iter().any(|s: &Seen| s.what == "BYE");
-            seen.push(message);
-            if is_over {
-                break;
+        while !calling.is_finished() || !answering.is_finished() {
+            print_rungs(out, &ladder, begun, &mut seen)?;
+            if calling.is_finished() && !answered_by_now(&seen) {
+                stop.store(true, Ordering::Relaxed);
             }
         }
+        print_rungs(out, &ladder, begun, &mut seen)?;
         let (outcome, a) = calling.join().map_err(|_| anyhow::anyhow!("phone A broke"))?;
-        if outcome.is_err() {
-            stop.store(true, Ordering::Relaxed);
-        }
         let (answered, mut b) = answering.join().map_err(|_| anyhow::anyhow!("phone B broke"))?;
         outcome.map_err(anyhow::Error::msg)?;
         answered.map_err(anyhow::Error::msg)?;
-        while let Ok(message) = ladder.try_recv() {
-            writeln!(out, "{}", rung(&message, begun))?;
-            seen.push(message);
-        }
         writeln!(out)?;
         let masked = [unseen(out, &seen, "A", B)?, unseen(out, &seen, "B", A)?];
-        let heard = [heard(out, "A", &a.heard(), B_HZ, A_HZ)?, heard(out, "B", &b.heard(), A_HZ, B_HZ)?];
+        let heard = [
+            heard(out, "A", &a.heard(), B_HZ, A_HZ)?,
+            heard(out, "B", &b.heard(), A_HZ, B_HZ)?,
+        ];
         let record = record(&control)?;
-        writeln!(out, "\nThe call's record:\n{}", serde_json::to_string_pretty(&record)?)?;
+        writeln!(
+            out,
+            "\nThe call's record:\n{}",
+            serde_json::to_string_pretty(&record)?
+        )?;
         if masked.contains(&Proof::Missing) || heard.contains(&Proof::Missing) {
             bail!("the call did not go as it should: see above");
         }
@@ -116,7 +122,9 @@ impl Demo {
         thread::spawn(move || {
             loop {
                 // Phone B answers whoever calls next.
-                if b.answer(Duration::from_millis(700), &AtomicBool::new(false)).is_err() {
+                if b.answer(Duration::from_millis(700), &AtomicBool::new(false))
+                    .is_err()
+                {
                     thread::sleep(Duration::from_millis(200));
                 }
                 b.heard();
@@ -162,13 +170,20 @@ fn conf(folder: &Folder, phone_b: SocketAddr) -> anyhow::Result<Conf> {
     conf.api.listen = None;
     let home = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let usual = conf.switch.listeners[0].address;
-    let free = UdpSocket::bind(usual).or_else(|_| UdpSocket::bind((home, 0))).context("no port for SIP is free")?;
+    let free = UdpSocket::bind(usual)
+        .or_else(|_| UdpSocket::bind((home, 0)))
+        .context("no port for SIP is free")?;
     for listener in &mut conf.switch.listeners {
         listener.address = free.local_addr()?;
         listener.advertised = listener.address;
     }
     conf.switch.listeners.truncate(1);
-    for gateway in conf.switch.trunks.iter_mut().flat_map(|trunk| &mut trunk.gateways) {
+    for gateway in conf
+        .switch
+        .trunks
+        .iter_mut()
+        .flat_map(|trunk| &mut trunk.gateways)
+    {
         gateway.address = phone_b;
     }
     conf.log.level = crate::telemetry::log::Level::Warn;
@@ -181,28 +196,76 @@ fn chance() -> anyhow::Result<Chance> {
     Ok(Chance::from_seed(seed))
 }
 
+/// Prints what the phones have told within a moment, in the order in which it happened.
+fn print_rungs(
+    out: &mut dyn Write,
+    ladder: &mpsc::Receiver<Seen>,
+    begun: Instant,
+    seen: &mut Vec<Seen>,
+) -> std::io::Result<()> {
+    let mut batch: Vec<Seen> = ladder.recv_timeout(MOMENT).into_iter().collect();
+    if !batch.is_empty() {
+        // The other phone's half of the same exchange is on its way.
+        thread::sleep(MOMENT);
+        batch.extend(ladder.try_iter());
+    }
+    batch.sort_by_key(|message| message.at);
+    for message in batch {
+        writeln!(out, "{}", rung(&message, begun))?;
+        seen.push(message);
+    }
+    Ok(())
+}
+
+/// Whether the called phone has answered: if the caller is done before, nobody will hang up on it.
+fn answered_by_now(seen: &[Seen]) -> bool {
+    seen.iter()
+        .any(|s| s.phone == "B" && s.way == Way::Sent && s.what == "200")
+}
+
 fn rung(seen: &Seen, begun: Instant) -> String {
     let at = seen.at.saturating_duration_since(begun).as_secs_f64();
     let arrow = match (seen.phone, seen.way) {
         ("A", Way::Sent) | ("B", Way::Got) => format!("├──{:─^16}─▶│", seen.what),
         _ => format!("│◀─{:─^16}──┤", seen.what),
     };
-    let (left, right) = if seen.phone == "A" { (arrow, String::new()) } else { (String::new(), arrow) };
+    let (left, right) = if seen.phone == "A" {
+        (arrow, String::new())
+    } else {
+        (String::new(), arrow)
+    };
     format!("{at:>9.3}  {left:<24}{right:<24}{}", seen.shows)
 }
 
 /// Says what a phone was sent, and that the other's number is nowhere in it.
 fn unseen(out: &mut dyn Write, seen: &[Seen], phone: &str, number: &str) -> std::io::Result<Proof> {
-    let got: Vec<&Seen> = seen.iter().filter(|s| s.phone == phone && s.way == Way::Got).collect();
+    let got: Vec<&Seen> = seen
+        .iter()
+        .filter(|s| s.phone == phone && s.way == Way::Got)
+        .collect();
     let bytes: usize = got.iter().map(|s| s.bytes.len()).sum();
-    let tail = &number[3..];
     let shown = got.iter().any(|s| {
-        let digits: String = String::from_utf8_lossy(&s.bytes).chars().filter(char::is_ascii_digit).collect();
-        digits.contains(tail)
+        let digits: String = String::from_utf8_lossy(&s.bytes)
+            .chars()
+            .filter(char::is_ascii_digit)
+            .collect();
+        digits.contains(number)
     });
-    let (mark, verdict) = if shown { ("✗", "IS in") } else { ("✓", "is nowhere in") };
-    writeln!(out, "{mark} {number} {verdict} the {} messages ({bytes} bytes) that {phone} was sent.", got.len())?;
-    Ok(if shown || got.is_empty() { Proof::Missing } else { Proof::Given })
+    let (mark, verdict) = if shown {
+        ("✗", "IS in")
+    } else {
+        ("✓", "is nowhere in")
+    };
+    writeln!(
+        out,
+        "{mark} {number} {verdict} the {} messages ({bytes} bytes) that {phone} was sent.",
+        got.len()
+    )?;
+    Ok(if shown || got.is_empty() {
+        Proof::Missing
+    } else {
+        Proof::Given
+    })
 }
 
 /// Says what a phone heard.

@@ -78,7 +78,16 @@ impl Phone {
     ) -> io::Result<Self> {
         let rtp = UdpSocket::bind(SocketAddr::new(sip.local_addr()?.ip(), 0))?;
         rtp.set_read_timeout(Some(Duration::from_millis(20)))?;
-        Ok(Self { name, number: number.into(), sip, rtp, tone_hz, tell, heard: Arc::default(), chance })
+        Ok(Self {
+            name,
+            number: number.into(),
+            sip,
+            rtp,
+            tone_hz,
+            tell,
+            heard: Arc::default(),
+            chance,
+        })
     }
 
     /// What the phone has heard since it was last asked, 8,000 samples a second.
@@ -119,17 +128,24 @@ impl Phone {
         let mut branch = || format!("z9hG4bK{}", text(self.chance.token::<16>()));
         let (first, second, third) = (branch(), branch(), branch());
         let to = format!("<{uri}>");
-        let body = Body { content_type: "application/sdp", bytes: sdp.as_bytes() };
+        let body = Body {
+            content_type: "application/sdp",
+            bytes: sdp.as_bytes(),
+        };
         let invite = request(Method::Invite, 1, &to, &uri, &first, Some(body));
         self.send(server, invite);
-        let answer = self.await_message(|m| m.status().is_some_and(|s| s >= 200) && m.method() == Method::Invite)?;
+        let answer =
+            self.await_message(|m| m.status().is_some_and(|s| s >= 200) && m.method() == Method::Invite)?;
         let answer = Message::parse(&answer.0).map_err(|e| e.why.to_owned())?;
         let status = answer.status().unwrap_or(0);
         if status >= 300 {
             return Err(format!("the call was refused with {status}"));
         }
         let to = String::from_utf8_lossy(answer.get(Name::To).unwrap_or_default()).into_owned();
-        let target = answer.contact().map(|c| String::from_utf8_lossy(c.uri).into_owned()).unwrap_or(uri);
+        let target = answer
+            .contact()
+            .map(|c| String::from_utf8_lossy(c.uri).into_owned())
+            .unwrap_or(uri);
         let far = media_address(answer.body()).ok_or("the answer names no address for audio")?;
         self.send(server, request(Method::Ack, 1, &to, &target, &second, None));
         let humming = self.hum(far);
@@ -162,23 +178,34 @@ impl Phone {
         let contact = format!("<sip:{}@{here}>", self.number);
         let sdp = self.sdp();
         let respond = |request: &Message<'_>, status, body| {
-            build::response(request.head(), from, &Response {
-                status,
-                to_tag: Some(&tag),
-                contact: Some(contact.as_bytes()),
-                headers: &[],
-                body,
-            })
+            build::response(
+                request.head(),
+                from,
+                &Response {
+                    status,
+                    to_tag: Some(&tag),
+                    contact: Some(contact.as_bytes()),
+                    headers: &[],
+                    body,
+                },
+            )
         };
         self.send(from, respond(&invite, 180, None));
         thread::sleep(ring);
-        let body = Body { content_type: "application/sdp", bytes: sdp.as_bytes() };
+        let body = Body {
+            content_type: "application/sdp",
+            bytes: sdp.as_bytes(),
+        };
         self.send(from, respond(&invite, 200, Some(body)));
         let humming = self.hum(far);
         let deadline = Instant::now() + Duration::from_secs(3_600);
         while Instant::now() < deadline && !stop.load(Ordering::Relaxed) {
-            let Some((bytes, from)) = self.receive(Duration::from_millis(200)) else { continue };
-            let Ok(request) = Message::parse(&bytes) else { continue };
+            let Some((bytes, from)) = self.receive(Duration::from_millis(200)) else {
+                continue;
+            };
+            let Ok(request) = Message::parse(&bytes) else {
+                continue;
+            };
             if request.status().is_none() && request.method() == Method::Bye {
                 drop(humming);
                 self.send(from, respond(&request, 200, None));
@@ -207,7 +234,9 @@ impl Phone {
     }
 
     fn sdp(&self) -> String {
-        let Ok(here) = self.rtp.local_addr() else { return String::new() };
+        let Ok(here) = self.rtp.local_addr() else {
+            return String::new();
+        };
         format!(
             "v=0\r\no=phone-{} 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\n\
              m=audio {} RTP/AVP 8 0\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\na=ptime:20\r\n",
@@ -218,9 +247,10 @@ impl Phone {
     }
 
     fn send(&self, to: SocketAddr, bytes: Vec<u8>) {
+        let at = Instant::now();
         // A lost datagram shows as an answer that doesn't come.
         let _ = self.sip.send_to(&bytes, to);
-        self.say(Way::Sent, bytes);
+        self.say(Way::Sent, at, bytes);
     }
 
     fn receive(&self, patience: Duration) -> Option<(Vec<u8>, SocketAddr)> {
@@ -228,7 +258,7 @@ impl Phone {
         self.sip.set_read_timeout(Some(patience)).ok()?;
         let (len, from) = self.sip.recv_from(&mut buffer).ok()?;
         buffer.truncate(len);
-        self.say(Way::Got, buffer.clone());
+        self.say(Way::Got, Instant::now(), buffer.clone());
         Some((buffer, from))
     }
 
@@ -241,11 +271,17 @@ impl Phone {
                 return Ok((bytes, from));
             }
         }
-        Err(format!("phone {} heard nothing for {} s", self.name, PATIENCE.as_secs()))
+        Err(format!(
+            "phone {} heard nothing for {} s",
+            self.name,
+            PATIENCE.as_secs()
+        ))
     }
 
-    fn say(&self, way: Way, bytes: Vec<u8>) {
-        let Ok(message) = Message::parse(&bytes) else { return };
+    fn say(&self, way: Way, at: Instant, bytes: Vec<u8>) {
+        let Ok(message) = Message::parse(&bytes) else {
+            return;
+        };
         let what = match message.status() {
             Some(status) => format!("{status}"),
             None => message.method().name().to_owned(),
@@ -258,7 +294,14 @@ impl Phone {
             _ => String::new(),
         };
         // The demo may have stopped listening: then nobody misses it.
-        let _ = self.tell.send(Seen { phone: self.name, way, at: Instant::now(), what, shows, bytes: bytes.clone() });
+        let _ = self.tell.send(Seen {
+            phone: self.name,
+            way,
+            at,
+            what,
+            shows,
+            bytes: bytes.clone(),
+        });
     }
 }
 
@@ -287,7 +330,13 @@ fn speak(socket: &UdpSocket, far: SocketAddr, hz: u16, ssrc: u32, stop: &AtomicB
         let mut payload = Vec::with_capacity(FRAME);
         Law::A.encode_all(&samples, &mut payload);
         let mut bytes = [vec![0; HEADER_BYTES], payload].concat();
-        let header = Header { marker: seq == 1, payload_type: 8, seq, timestamp, ssrc };
+        let header = Header {
+            marker: seq == 1,
+            payload_type: 8,
+            seq,
+            timestamp,
+            ssrc,
+        };
         let whole = HEADER_BYTES..bytes.len();
         if packet::write(&header, &mut bytes, whole).is_some() {
             let _ = socket.send_to(&bytes, far);
@@ -302,7 +351,9 @@ fn speak(socket: &UdpSocket, far: SocketAddr, hz: u16, ssrc: u32, stop: &AtomicB
 fn listen(socket: &UdpSocket, heard: &Mutex<Vec<i16>>, stop: &AtomicBool) {
     let mut buffer = [0; 2_048];
     while !stop.load(Ordering::Relaxed) {
-        let Ok((len, _)) = socket.recv_from(&mut buffer) else { continue };
+        let Ok((len, _)) = socket.recv_from(&mut buffer) else {
+            continue;
+        };
         if let Some((header, payload)) = packet::read(&buffer[..len])
             && let Some(law) = Law::of_payload(header.payload_type)
         {
@@ -316,7 +367,11 @@ fn listen(socket: &UdpSocket, heard: &Mutex<Vec<i16>>, stop: &AtomicBool) {
 
 /// Where a description wants its audio.
 fn media_address(sdp: &[u8]) -> Option<SocketAddr> {
-    crate::sdp::parse::parse(sdp).ok()?.media.iter().find_map(|media| media.rtp_address())
+    crate::sdp::parse::parse(sdp)
+        .ok()?
+        .media
+        .iter()
+        .find_map(|media| media.rtp_address())
 }
 
 fn text<const N: usize>(token: [u8; N]) -> String {

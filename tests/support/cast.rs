@@ -1,0 +1,350 @@
+//! Phones on a stage: packets reach the right phone, and whatever reaches one is looked at by the witness.
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::phone::{Lost, Outcome, Phone};
+use super::stage::{Packet, Stage};
+use super::text::{Msg, user_of};
+use super::witness;
+
+/// Something that a player may act on.
+#[derive(Debug)]
+pub enum Cue {
+    /// A message came.
+    Heard {
+        /// The phone.
+        phone: usize,
+        /// Its call.
+        call: usize,
+        /// The message.
+        msg: Msg,
+        /// Whether it had come before.
+        again: bool,
+    },
+    /// An answer or ACK never came.
+    Lost {
+        /// The phone.
+        phone: usize,
+        /// Its call.
+        call: usize,
+        /// What never came.
+        lost: Lost,
+    },
+    /// An RTP packet came.
+    Rtp {
+        /// The phone.
+        phone: usize,
+        /// Its call.
+        call: usize,
+    },
+}
+
+/// Packets that the network is to treat badly, SIP only.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Mishaps {
+    /// The next so many are lost.
+    pub lose: u32,
+    /// The next so many come twice.
+    pub double: u32,
+}
+
+/// Phones on a stage.
+pub struct Cast<S> {
+    /// The stage.
+    pub stage: S,
+    /// The phones.
+    pub phones: Vec<Phone>,
+    /// What happens to packets towards a phone.
+    pub to: HashMap<usize, Mishaps>,
+    /// What happens to packets of a phone.
+    pub from: HashMap<usize, Mishaps>,
+    /// What the witness found.
+    pub faults: Vec<String>,
+    /// What was heard and said, a line each.
+    pub transcript: Vec<String>,
+    open: HashSet<SocketAddr>,
+    /// Where each phone calls from.
+    homes: Vec<SocketAddr>,
+    /// Everything that a phone said: its own words may come back to it.
+    said: Vec<Vec<u8>>,
+    /// The description that a caller's dialog has: (Call-ID, CSeq) → body.
+    described: HashMap<(String, u32), Vec<u8>>,
+    /// Lost things that wait for their turn.
+    waiting: std::collections::VecDeque<Cue>,
+}
+
+impl<S: Stage> Cast<S> {
+    /// Nobody yet; the gateways listen.
+    pub fn on(mut stage: S) -> Self {
+        let gateways: Vec<SocketAddr> = (1..=stage.setup().gateways)
+            .map(|n| stage.setup().gateway(n as u8))
+            .collect();
+        for gateway in &gateways {
+            stage.open(*gateway);
+        }
+        Self {
+            stage,
+            phones: Vec::new(),
+            to: HashMap::new(),
+            from: HashMap::new(),
+            faults: Vec::new(),
+            transcript: Vec::new(),
+            open: gateways.into_iter().collect(),
+            homes: Vec::new(),
+            said: Vec::new(),
+            described: HashMap::new(),
+            waiting: std::collections::VecDeque::new(),
+        }
+    }
+
+    /// A phone joins, with an address of its own; a stranger's is no trunk's.
+    pub fn join(&mut self, name: &str, number: &str, stranger: bool) -> usize {
+        let index = self.phones.len();
+        let setup = self.stage.setup();
+        let ip = setup.ip(if stranger { 9 } else { 1 }, index as u8 + 1);
+        let home = SocketAddr::new(ip, 5060);
+        let phone = Phone::new(name, number, setup.t1, u64::from(setup.net) << 16 | index as u64 + 1);
+        self.phones.push(phone);
+        self.homes.push(home);
+        self.said.push(Vec::new());
+        self.open.insert(home);
+        self.stage.open(home);
+        index
+    }
+
+    /// Where a phone calls from.
+    pub fn home(&self, phone: usize) -> SocketAddr {
+        self.homes[phone]
+    }
+
+    /// Nobody listens there from now on.
+    pub fn shut(&mut self, at: SocketAddr) {
+        self.open.remove(&at);
+        self.stage.shut(at);
+    }
+
+    /// Sends what the phones want sent.
+    pub fn flush(&mut self) {
+        for index in 0..self.phones.len() {
+            let media: Vec<SocketAddr> = self.phones[index].calls.iter().map(|c| c.media).collect();
+            for at in media {
+                let rtcp = SocketAddr::new(at.ip(), at.port() + 1);
+                for at in [at, rtcp] {
+                    if self.open.insert(at) {
+                        self.stage.open(at);
+                    }
+                }
+            }
+            while let Some(packet) = self.phones[index].poll_send() {
+                let Some(msg) = Msg::read(&packet.bytes) else {
+                    self.stage.send(packet);
+                    continue;
+                };
+                self.said[index].extend_from_slice(&packet.bytes);
+                let mishaps = self.from.entry(index).or_default();
+                let copies = copies(mishaps);
+                let line = self.line(index, "->", &msg, copies);
+                self.transcript.push(line);
+                for _ in 0..copies {
+                    self.stage.send(packet.clone());
+                }
+            }
+        }
+    }
+
+    /// Lets time pass until something happens to a phone, or until `until`.
+    pub fn step(&mut self, until: Duration) -> Option<Cue> {
+        loop {
+            if let Some(cue) = self.waiting.pop_front() {
+                return Some(cue);
+            }
+            self.flush();
+            let timeout = self.phones.iter().filter_map(Phone::timeout).min();
+            let deadline = timeout.map_or(until, |t| t.min(until));
+            match self.stage.receive(deadline) {
+                Some(packet) => {
+                    if let Some(cue) = self.deliver(packet) {
+                        return Some(cue);
+                    }
+                }
+                None => {
+                    let now = self.stage.now();
+                    for phone in 0..self.phones.len() {
+                        let lost = self.phones[phone].tick(now);
+                        self.waiting
+                            .extend(lost.into_iter().map(|(call, lost)| Cue::Lost { phone, call, lost }));
+                    }
+                    if now >= until && self.waiting.is_empty() {
+                        self.flush();
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    fn deliver(&mut self, packet: Packet) -> Option<Cue> {
+        let Packet { from, to, bytes } = packet;
+        let media = self.phones.iter().enumerate().find_map(|(phone, p)| {
+            let of = |at: SocketAddr| at == to || (at.ip() == to.ip() && at.port() + 1 == to.port());
+            p.calls.iter().position(|c| of(c.media)).map(|call| (phone, call))
+        });
+        if let Some((phone, call)) = media {
+            return self.heard_media(phone, call, from, to, bytes);
+        }
+        let msg = Msg::read(&bytes);
+        let owner = msg.as_ref().and_then(|msg| self.owner(msg, to));
+        let (Some(msg), Some(index)) = (msg, owner) else {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            self.faults.push(format!("{to} got what nobody there can be meant by: {text}"));
+            return None;
+        };
+        let mishaps = self.to.entry(index).or_default();
+        let copies = copies(mishaps);
+        let line = self.line(index, "<-", &msg, copies);
+        self.transcript.push(line);
+        let now = self.stage.now();
+        let mut cue = None;
+        for _ in 0..copies {
+            self.look(index, &bytes, &msg);
+            let outcome = self.phones[index].receive(now, to, from, &bytes);
+            let (call, msg, again) = match outcome {
+                Outcome::New(call, msg) => (call, msg, false),
+                Outcome::Again(call, msg) => (call, msg, true),
+                Outcome::Nothing => continue,
+            };
+            let heard = Cue::Heard {
+                phone: index,
+                call,
+                msg,
+                again,
+            };
+            if cue.is_none() {
+                cue = Some(heard);
+            } else {
+                self.waiting.push_back(heard);
+            }
+        }
+        self.flush();
+        cue
+    }
+
+    /// Whose a message is: by its Call-ID, else a new call to the number that it names.
+    fn owner(&self, msg: &Msg, to: SocketAddr) -> Option<usize> {
+        let known = self
+            .phones
+            .iter()
+            .position(|p| p.calls.iter().any(|c| c.id == msg.call_id()));
+        known.or_else(|| {
+            let user = user_of(msg.uri());
+            self.phones.iter().position(|p| p.number == user)
+        })
+        .or_else(|| self.homes.iter().position(|home| *home == to))
+    }
+
+    fn heard_media(
+        &mut self,
+        phone: usize,
+        call: usize,
+        from: SocketAddr,
+        to: SocketAddr,
+        bytes: Vec<u8>,
+    ) -> Option<Cue> {
+        let theirs = self.phones[phone].calls[call].heard.as_ref().and_then(|h| h.at);
+        let umbra = self.stage.setup().umbra().ip();
+        if from.ip() != umbra {
+            let name = &self.phones[phone].name;
+            self.faults.push(format!("{name} got media from {from}, who is not Umbra"));
+        }
+        if to != self.phones[phone].calls[call].media {
+            self.look_for_strangers_words(phone, &bytes, "RTCP");
+            return None;
+        }
+        if let Some(theirs) = theirs.filter(|at| at.port() != from.port()) {
+            let name = &self.phones[phone].name;
+            self.faults.push(format!("{name} got media from {from}, but was told {theirs}"));
+        }
+        self.phones[phone].calls[call].rtp.push((from, bytes));
+        Some(Cue::Rtp { phone, call })
+    }
+
+    /// The witness looks at a message before its phone does.
+    fn look(&mut self, index: usize, bytes: &[u8], msg: &Msg) {
+        self.look_for_strangers_words(index, bytes, &msg.name());
+        let length = msg.get("Content-Length").and_then(|l| l.parse().ok());
+        if length != Some(msg.body.len()) {
+            self.faults.push(format!("{}: Content-Length {length:?}, body {}", msg.name(), msg.body.len()));
+        }
+        if msg.status().is_some_and(|s| s < 300) && msg.method() == "INVITE" && !msg.body.is_empty() {
+            let key = (msg.call_id().to_owned(), msg.cseq());
+            let before = self.described.entry(key).or_insert_with(|| msg.body.clone());
+            if *before != msg.body {
+                self.faults.push(format!(
+                    "{} sees two descriptions in answer to one offer:\n{}\n{}",
+                    self.phones[index].name,
+                    String::from_utf8_lossy(before),
+                    String::from_utf8_lossy(&msg.body)
+                ));
+            }
+        }
+    }
+
+    fn look_for_strangers_words(&mut self, index: usize, bytes: &[u8], what: &str) {
+        let own_ips: HashSet<_> = std::iter::once(self.homes[index].ip())
+            .chain(self.phones[index].calls.iter().map(|c| c.local.ip()))
+            .collect();
+        for (other, phone) in self.phones.iter().enumerate().filter(|(other, _)| *other != index) {
+            let mut words: Vec<String> = phone.minted.clone();
+            let ips: HashSet<_> = std::iter::once(self.homes[other].ip())
+                .chain(phone.calls.iter().map(|c| c.local.ip()))
+                .filter(|ip| !own_ips.contains(ip))
+                .collect();
+            words.extend(ips.iter().map(ToString::to_string));
+            let word = words.iter().find(|word| witness::holds_word(bytes, word));
+            let number = Some(&phone.number)
+                .filter(|n| witness::holds_number(bytes, n) && !witness::holds_number(&self.said[index], n));
+            if let Some(leak) = word.or(number) {
+                self.faults.push(format!(
+                    "{what} tells {} what only {} may know: {leak}\n{}",
+                    self.phones[index].name,
+                    phone.name,
+                    String::from_utf8_lossy(bytes)
+                ));
+            }
+        }
+    }
+
+    fn line(&self, phone: usize, arrow: &str, msg: &Msg, copies: u32) -> String {
+        let fate = match copies {
+            0 => " (lost)",
+            1 => "",
+            _ => " (twice)",
+        };
+        let body = if msg.body.is_empty() { "" } else { " +body" };
+        format!(
+            "{:>10.3} {} {arrow} {}{body}{fate}",
+            self.stage.now().as_secs_f64() * 1e3,
+            self.phones[phone].name,
+            msg.name()
+        )
+    }
+
+    /// What some phone still waits for.
+    pub fn busy(&self) -> Option<String> {
+        self.phones.iter().find_map(Phone::busy)
+    }
+}
+
+fn copies(mishaps: &mut Mishaps) -> u32 {
+    if mishaps.lose > 0 {
+        mishaps.lose -= 1;
+        0
+    } else if mishaps.double > 0 {
+        mishaps.double -= 1;
+        2
+    } else {
+        1
+    }
+}

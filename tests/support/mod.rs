@@ -1,0 +1,14 @@
+//! What the tests stand on: phones that know nothing of the server's own code, a world of virtual time, and
+//! the engine that plays ladders.
+
+// Every test binary compiles this for itself and uses its own part.
+#![allow(dead_code)]
+
+pub mod cast;
+pub mod ladder;
+pub mod phone;
+pub mod sdp;
+pub mod stage;
+pub mod text;
+pub mod witness;
+pub mod world;

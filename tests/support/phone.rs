@@ -1,0 +1,763 @@
+//! A small SIP phone: bytes in, bytes out, timers of its own. It shares no line with the server: what it sends
+//! is `format!`ed here and what it gets is read here.
+//!
+//! What RFC 3261 leaves to transactions is done by itself: repetitions are sent, recognised and answered,
+//! failures are ACKed. Everything else is said by whoever plays the phone.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::sdp;
+use super::stage::Packet;
+use super::text::{Msg, host_of, param, uri_in, user_of};
+
+/// What goes into a message beside the usual.
+#[derive(Clone, Debug, Default)]
+pub struct Extra {
+    /// Whole header lines.
+    pub headers: Vec<String>,
+    /// Usual headers that are left out.
+    pub omit: Vec<String>,
+    /// A session description with these codecs.
+    pub codecs: Option<Vec<String>>,
+    /// Its direction; `sendrecv` if empty.
+    pub way: String,
+    /// Further lines for it.
+    pub sdp_lines: Vec<String>,
+    /// Another port of ours for media.
+    pub media_port: Option<u16>,
+    /// Another body: its type and text.
+    pub body: Option<(String, String)>,
+    /// A fork's name: makes another To tag.
+    pub tag: Option<String>,
+    /// Another reason phrase.
+    pub reason: Option<String>,
+    /// Another Request-URI.
+    pub uri: Option<String>,
+    /// Another From value, without tag.
+    pub from: Option<String>,
+    /// Another Max-Forwards.
+    pub max_forwards: Option<String>,
+    /// Another protocol version.
+    pub version: Option<String>,
+    /// The same request once more, but by another way: the last CSeq, another branch (RFC 3261 §8.2.2.2).
+    pub merged: bool,
+    /// The To tag of a request.
+    pub to_tag: Option<String>,
+}
+
+/// A request of ours.
+#[derive(Debug)]
+struct Asked {
+    method: String,
+    branch: String,
+    cseq: u32,
+    uri: String,
+    via: String,
+    from: String,
+    to: String,
+    peer: SocketAddr,
+    bytes: Vec<u8>,
+    repeats: Repeats,
+    /// Final answers, by To tag.
+    finals: Vec<(String, u16)>,
+    provisional: Vec<Vec<u8>>,
+    /// What acknowledges them.
+    acks: Vec<(String, Vec<u8>)>,
+}
+
+/// A request of theirs.
+#[derive(Debug)]
+struct Told {
+    request: Msg,
+    source: SocketAddr,
+    last: Option<Vec<u8>>,
+    finals: Vec<Final>,
+}
+
+/// A final answer of ours to an INVITE, until it is ACKed.
+#[derive(Debug)]
+struct Final {
+    tag: String,
+    status: u16,
+    bytes: Vec<u8>,
+    repeats: Repeats,
+    acked: bool,
+}
+
+/// When something is said again.
+#[derive(Clone, Debug)]
+struct Repeats {
+    next: Option<Duration>,
+    interval: Duration,
+    cap: Duration,
+    until: Duration,
+}
+
+impl Repeats {
+    fn new(now: Duration, t1: Duration, cap: Duration) -> Self {
+        Self {
+            next: Some(now + t1),
+            interval: t1,
+            cap,
+            until: now + t1 * 64,
+        }
+    }
+
+    fn stop(&mut self) {
+        self.next = None;
+    }
+
+    /// Whether it is time; sets the next.
+    fn due(&mut self, now: Duration) -> Due {
+        match self.next {
+            Some(next) if next <= now => {
+                if now >= self.until {
+                    self.next = None;
+                    return Due::GivenUp;
+                }
+                self.interval = (self.interval * 2).min(self.cap);
+                self.next = Some((next + self.interval).min(self.until));
+                Due::Again
+            }
+            Some(_) | None => Due::No,
+        }
+    }
+}
+
+enum Due {
+    No,
+    Again,
+    GivenUp,
+}
+
+/// One call of a phone.
+#[derive(Debug)]
+pub struct Call {
+    /// Its Call-ID.
+    pub id: String,
+    /// Where we are for this call.
+    pub local: SocketAddr,
+    /// Our tag.
+    pub local_tag: String,
+    /// Their tag.
+    pub remote_tag: Option<String>,
+    /// Our media.
+    pub media: SocketAddr,
+    /// Their last description.
+    pub heard: Option<sdp::Heard>,
+    /// The codecs that we said last.
+    pub said: Vec<String>,
+    /// RTP packets that came, and from where.
+    pub rtp: Vec<(SocketAddr, Vec<u8>)>,
+    peer: SocketAddr,
+    ours: String,
+    theirs: String,
+    target: String,
+    routes: Vec<String>,
+    cseq: u32,
+    said_version: u32,
+    asked: Vec<Asked>,
+    told: Vec<Told>,
+}
+
+/// What came of a datagram.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Something new for this call.
+    New(usize, Msg),
+    /// Something that had come before.
+    Again(usize, Msg),
+    /// Nothing to be told.
+    Nothing,
+}
+
+/// What was given up for want of an answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Lost {
+    /// A request of ours of this method.
+    Request(String),
+    /// The ACK for an answer of ours.
+    Ack(u16),
+}
+
+/// A phone.
+#[derive(Debug)]
+pub struct Phone {
+    /// Its name in the play.
+    pub name: String,
+    /// Its number as people write it.
+    pub number: String,
+    /// Its calls, in order.
+    pub calls: Vec<Call>,
+    /// Every id that it made: Call-IDs, tags, branches.
+    pub minted: Vec<String>,
+    t1: Duration,
+    out: VecDeque<Packet>,
+    serial: u32,
+    salt: u64,
+    media_next: u16,
+}
+
+impl Phone {
+    /// A phone; `salt` makes its ids.
+    pub fn new(name: &str, number: &str, t1: Duration, salt: u64) -> Self {
+        Self {
+            name: name.into(),
+            number: number.into(),
+            calls: Vec::new(),
+            minted: Vec::new(),
+            t1,
+            out: VecDeque::new(),
+            serial: 0,
+            salt,
+            media_next: 30_000,
+        }
+    }
+
+    /// What it wants sent.
+    pub fn poll_send(&mut self) -> Option<Packet> {
+        self.out.pop_front()
+    }
+
+    /// Makes an id.
+    fn mint(&mut self, prefix: &str) -> String {
+        self.serial += 1;
+        let mixed = (self.salt ^ (u64::from(self.serial) << 32))
+            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+            .rotate_left(31)
+            .wrapping_mul(0xD1B5_4A32_D192_ED03);
+        let letters: String = (0..10)
+            .map(|i| char::from(b'a' + (mixed >> (i * 5)) as u8 % 26))
+            .collect();
+        let id = format!("{prefix}{}{letters}", self.name.to_lowercase());
+        self.minted.push(id.trim_start_matches("z9hG4bK").to_owned());
+        id
+    }
+
+    fn media_at(&mut self, local: SocketAddr) -> SocketAddr {
+        self.media_next += 4;
+        SocketAddr::new(local.ip(), self.media_next)
+    }
+
+    /// Sends a request to `dialled` outside any dialog, from `local`, through `peer`: an INVITE begins a call.
+    pub fn ask(
+        &mut self,
+        now: Duration,
+        local: SocketAddr,
+        peer: SocketAddr,
+        method: &str,
+        dialled: &str,
+        extra: &Extra,
+    ) -> usize {
+        let id = self.mint("");
+        let local_tag = self.mint("tag");
+        let media = self.media_at(local);
+        self.calls.push(Call {
+            id: format!("{id}@{}", local.ip()),
+            local,
+            local_tag,
+            remote_tag: None,
+            media,
+            heard: None,
+            said: Vec::new(),
+            rtp: Vec::new(),
+            peer,
+            ours: format!("<sip:{}@{local}>", self.number),
+            theirs: format!("<sip:{dialled}@{peer}>"),
+            target: format!("sip:{dialled}@{peer}"),
+            routes: Vec::new(),
+            cseq: 0,
+            said_version: 0,
+            asked: Vec::new(),
+            told: Vec::new(),
+        });
+        let call = self.calls.len() - 1;
+        self.request(now, call, method, extra);
+        call
+    }
+
+    /// Sends a request within a call. ACK and CANCEL belong to its last INVITE.
+    pub fn request(&mut self, now: Duration, at: usize, method: &str, extra: &Extra) {
+        let fresh = self.mint("z9hG4bK");
+        let call = &mut self.calls[at];
+        let last = call.asked.iter().rposition(|a| a.method == "INVITE");
+        let last_invite = last.map(|i| &call.asked[i]);
+        let cseq = match (method, last_invite) {
+            ("ACK" | "CANCEL", Some(invite)) => invite.cseq,
+            _ => {
+                call.cseq += 1;
+                call.cseq
+            }
+        };
+        let (branch, uri) = match (method, last_invite) {
+            ("CANCEL", Some(invite)) => (invite.branch.clone(), invite.uri.clone()),
+            _ => (fresh, extra.uri.clone().unwrap_or_else(|| call.target.clone())),
+        };
+        let cseq = if extra.merged { cseq - 1 } else { cseq };
+        if extra.merged {
+            call.cseq -= 1;
+        }
+        let via = format!("SIP/2.0/UDP {};rport;branch={branch}", call.local);
+        let (from, to) = match (method, last_invite) {
+            ("CANCEL", Some(invite)) => (invite.from.clone(), invite.to.clone()),
+            _ => {
+                let ours = extra.from.as_ref().unwrap_or(&call.ours);
+                let to_tag = extra.to_tag.as_ref().or(call.remote_tag.as_ref());
+                let to = match to_tag {
+                    Some(tag) => format!("{};tag={tag}", call.theirs),
+                    None => call.theirs.clone(),
+                };
+                (format!("{ours};tag={}", call.local_tag), to)
+            }
+        };
+        let version = extra.version.as_deref().unwrap_or("SIP/2.0");
+        let max_forwards = extra.max_forwards.as_deref().unwrap_or("70");
+        let mut lines = vec![
+            format!("Via: {via}"),
+            format!("Max-Forwards: {max_forwards}"),
+            format!("From: {from}"),
+            format!("To: {to}"),
+            format!("Call-ID: {}", call.id),
+            format!("CSeq: {cseq} {method}"),
+        ];
+        if matches!(method, "INVITE" | "UPDATE") {
+            lines.push(format!("Contact: <sip:{}@{}>", user_of(uri_in(&call.ours)), call.local));
+        }
+        if method != "CANCEL" {
+            lines.extend(call.routes.iter().map(|r| format!("Route: {r}")));
+        }
+        let peer = match method {
+            "CANCEL" => call.peer,
+            _ => host_of(&call.target).parse().unwrap_or(call.peer),
+        };
+        let bytes = call.compose(&format!("{method} {uri} {version}"), lines, extra);
+        let packet = Packet {
+            from: call.local,
+            to: peer,
+            bytes: bytes.clone(),
+        };
+        self.out.push_back(packet);
+        if method == "ACK" {
+            let tag = call.remote_tag.clone().unwrap_or_default();
+            if let Some(invite) = last {
+                call.asked[invite].acks.push((tag, bytes));
+            }
+            return;
+        }
+        let cap = if method == "INVITE" { self.t1 * 64 } else { self.t1 * 8 };
+        call.asked.push(Asked {
+            method: method.into(),
+            branch,
+            cseq,
+            uri,
+            via,
+            from,
+            to,
+            peer,
+            bytes,
+            repeats: Repeats::new(now, self.t1, cap),
+            finals: Vec::new(),
+            provisional: Vec::new(),
+            acks: Vec::new(),
+        });
+    }
+
+    /// Sends the last request of this method again, byte by byte.
+    pub fn repeat(&mut self, at: usize, method: &str) {
+        let call = &self.calls[at];
+        if let Some(asked) = call.asked.iter().rev().find(|a| a.method == method) {
+            self.out.push_back(Packet {
+                from: call.local,
+                to: asked.peer,
+                bytes: asked.bytes.clone(),
+            });
+        }
+    }
+
+    /// Whether a request of theirs waits for a final answer.
+    pub fn owes(&self, at: usize, method: Option<&str>) -> bool {
+        self.calls[at].owed(method, false).is_some()
+    }
+
+    /// Answers a request of theirs: the last one of `method` that has no final answer.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn respond(
+        &mut self,
+        now: Duration,
+        at: usize,
+        status: u16,
+        method: Option<&str>,
+        extra: &Extra,
+    ) -> Result<(), String> {
+        let t1 = self.t1;
+        let call = &mut self.calls[at];
+        let Some(index) = call.owed(method, extra.tag.is_some()) else {
+            return Err(format!("{} has no request to answer with {status}", self.name));
+        };
+        let tag = match &extra.tag {
+            Some(fork) => format!("{}{fork}", call.local_tag),
+            None => call.local_tag.clone(),
+        };
+        if extra.tag.is_some() && !self.minted.contains(&tag) {
+            self.minted.push(tag.clone());
+        }
+        let told = &call.told[index];
+        let request = &told.request;
+        let is_invite = request.method() == "INVITE";
+        let mut lines: Vec<String> = request.all("Via").map(|via| format!("Via: {via}")).collect();
+        if is_invite && (101..300).contains(&status) {
+            lines.extend(request.all("Record-Route").map(|r| format!("Record-Route: {r}")));
+        }
+        lines.push(format!("From: {}", request.get("From").unwrap_or("")));
+        let to = request.get("To").unwrap_or("");
+        lines.push(if status > 100 && param(to, "tag").is_none() {
+            format!("To: {to};tag={tag}")
+        } else {
+            format!("To: {to}")
+        });
+        lines.push(format!("Call-ID: {}", request.call_id()));
+        lines.push(format!("CSeq: {}", request.get("CSeq").unwrap_or("")));
+        if is_invite && (101..300).contains(&status) {
+            lines.push(format!("Contact: <sip:{}@{}>", user_of(uri_in(&call.ours)), call.local));
+        }
+        let (source, reason) = (told.source, extra.reason.as_deref().unwrap_or("So"));
+        let bytes = call.compose(&format!("SIP/2.0 {status} {reason}"), lines, extra);
+        let told = &mut call.told[index];
+        told.last = Some(bytes.clone());
+        if status >= 200 {
+            let mut repeats = Repeats::new(now, t1, t1 * 8);
+            if !is_invite {
+                repeats.stop();
+            }
+            told.finals.push(Final {
+                tag,
+                status,
+                bytes: bytes.clone(),
+                repeats,
+                acked: !is_invite,
+            });
+        }
+        let from = call.local;
+        self.out.push_back(Packet {
+            from,
+            to: source,
+            bytes,
+        });
+        Ok(())
+    }
+
+    /// Takes a datagram that came to `local`.
+    pub fn receive(&mut self, now: Duration, local: SocketAddr, from: SocketAddr, bytes: &[u8]) -> Outcome {
+        let Some(msg) = Msg::read(bytes) else {
+            return Outcome::Nothing;
+        };
+        if msg.status().is_some() {
+            self.response(now, msg, bytes)
+        } else {
+            self.requested(local, from, msg)
+        }
+    }
+
+    fn response(&mut self, now: Duration, msg: Msg, bytes: &[u8]) -> Outcome {
+        let Some(at) = self.calls.iter().position(|c| c.id == msg.call_id()) else {
+            return Outcome::Nothing;
+        };
+        let call = &mut self.calls[at];
+        let status = msg.status().unwrap_or(0);
+        let tag = msg.tag("To").unwrap_or("").to_owned();
+        let known = call
+            .asked
+            .iter_mut()
+            .find(|a| a.method == msg.method() && a.cseq == msg.cseq() && a.branch == msg.branch());
+        let Some(asked) = known else {
+            return Outcome::Nothing;
+        };
+        let is_invite = asked.method == "INVITE";
+        if status < 200 {
+            if is_invite {
+                asked.repeats.stop();
+            } else {
+                asked.repeats.interval = asked.repeats.cap;
+            }
+            let new = !asked.provisional.iter().any(|p| p == bytes);
+            asked.provisional.push(bytes.to_vec());
+            if new && is_invite && !tag.is_empty() {
+                call.learn(&msg);
+            }
+            return if new { Outcome::New(at, msg) } else { Outcome::Again(at, msg) };
+        }
+        asked.repeats.stop();
+        if asked.finals.iter().any(|(t, _)| *t == tag) {
+            let ack = asked.acks.iter().find(|(t, _)| *t == tag || status >= 300);
+            if let Some((_, ack)) = ack {
+                let packet = Packet {
+                    from: call.local,
+                    to: asked.peer,
+                    bytes: ack.clone(),
+                };
+                self.out.push_back(packet);
+            }
+            return Outcome::Again(at, msg);
+        }
+        asked.finals.push((tag.clone(), status));
+        if !is_invite {
+            return Outcome::New(at, msg);
+        }
+        if status >= 300 {
+            // RFC 3261 §17.1.1.3
+            let ack = format!(
+                "ACK {} SIP/2.0\r\nVia: {}\r\nMax-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {} ACK\r\nContent-Length: 0\r\n\r\n",
+                asked.uri,
+                asked.via,
+                asked.from,
+                msg.get("To").unwrap_or(""),
+                call.id,
+                asked.cseq
+            );
+            let peer = asked.peer;
+            asked.acks.push((tag, ack.clone().into_bytes()));
+            self.out.push_back(Packet {
+                from: call.local,
+                to: peer,
+                bytes: ack.into_bytes(),
+            });
+        } else {
+            call.learn(&msg);
+        }
+        let _ = now;
+        Outcome::New(at, msg)
+    }
+
+    fn requested(&mut self, local: SocketAddr, from: SocketAddr, msg: Msg) -> Outcome {
+        let at = match self.calls.iter().position(|c| c.id == msg.call_id()) {
+            Some(at) => at,
+            None if msg.method() == "INVITE" && msg.tag("To").is_none() => {
+                let local_tag = self.mint("tag");
+                let media = self.media_at(local);
+                self.calls.push(Call {
+                    id: msg.call_id().to_owned(),
+                    local,
+                    local_tag,
+                    remote_tag: None,
+                    media,
+                    heard: None,
+                    said: Vec::new(),
+                    rtp: Vec::new(),
+                    peer: from,
+                    ours: msg.get("To").unwrap_or("").to_owned(),
+                    theirs: String::new(),
+                    target: String::new(),
+                    routes: Vec::new(),
+                    cseq: 0,
+                    said_version: 0,
+                    asked: Vec::new(),
+                    told: Vec::new(),
+                });
+                self.calls.len() - 1
+            }
+            None => return Outcome::Nothing,
+        };
+        let call = &mut self.calls[at];
+        if msg.method() == "ACK" {
+            let tag = msg.tag("To").unwrap_or("").to_owned();
+            for told in call.told.iter_mut().filter(|t| t.request.method() == "INVITE") {
+                if told.request.cseq() != msg.cseq() {
+                    continue;
+                }
+                for answer in told.finals.iter_mut().filter(|f| f.tag == tag || f.status >= 300) {
+                    let first = !answer.acked;
+                    answer.acked = true;
+                    answer.repeats.stop();
+                    if answer.status >= 300 {
+                        return Outcome::Nothing;
+                    }
+                    if let Some(heard) = sdp::read(&msg.body) {
+                        call.heard = Some(heard);
+                    }
+                    return if first { Outcome::New(at, msg) } else { Outcome::Again(at, msg) };
+                }
+            }
+            return Outcome::Nothing;
+        }
+        let known = call
+            .told
+            .iter()
+            .find(|t| t.request.branch() == msg.branch() && t.request.method() == msg.method());
+        if let Some(told) = known {
+            if let Some(last) = &told.last {
+                self.out.push_back(Packet {
+                    from: call.local,
+                    to: told.source,
+                    bytes: last.clone(),
+                });
+            }
+            return Outcome::Again(at, msg);
+        }
+        if msg.method() == "INVITE" {
+            call.learn(&msg);
+        }
+        call.told.push(Told {
+            request: msg.clone(),
+            source: from,
+            last: None,
+            finals: Vec::new(),
+        });
+        Outcome::New(at, msg)
+    }
+
+    /// When [`Phone::tick`] has something to do.
+    pub fn timeout(&self) -> Option<Duration> {
+        let of = |call: &Call| {
+            let asked = call.asked.iter().filter_map(|a| a.repeats.next);
+            let told = call.told.iter().flat_map(|t| &t.finals).filter_map(|f| f.repeats.next);
+            asked.chain(told).min()
+        };
+        self.calls.iter().filter_map(of).min()
+    }
+
+    /// Says again what is due; tells what was given up.
+    pub fn tick(&mut self, now: Duration) -> Vec<(usize, Lost)> {
+        let mut lost = Vec::new();
+        for (at, call) in self.calls.iter_mut().enumerate() {
+            for asked in &mut call.asked {
+                match asked.repeats.due(now) {
+                    Due::No => {}
+                    Due::Again => self.out.push_back(Packet {
+                        from: call.local,
+                        to: asked.peer,
+                        bytes: asked.bytes.clone(),
+                    }),
+                    Due::GivenUp => lost.push((at, Lost::Request(asked.method.clone()))),
+                }
+            }
+            for told in &mut call.told {
+                for answer in &mut told.finals {
+                    match answer.repeats.due(now) {
+                        Due::No => {}
+                        Due::Again => self.out.push_back(Packet {
+                            from: call.local,
+                            to: told.source,
+                            bytes: answer.bytes.clone(),
+                        }),
+                        Due::GivenUp => lost.push((at, Lost::Ack(answer.status))),
+                    }
+                }
+            }
+        }
+        lost
+    }
+
+    /// What this phone still waits for or owes.
+    pub fn busy(&self) -> Option<String> {
+        self.calls.iter().enumerate().find_map(|(at, call)| {
+            let asked = call.asked.iter().find(|a| a.repeats.next.is_some());
+            let unacked = call.told.iter().flat_map(|t| &t.finals).find(|f| f.repeats.next.is_some());
+            let owed = call.told.iter().find(|t| t.finals.is_empty());
+            let what = asked
+                .map(|a| format!("waits for an answer to {}", a.method))
+                .or(unacked.map(|f| format!("waits for the ACK of its {}", f.status)))
+                .or(owed.map(|t| format!("never answered {}", t.request.method())))?;
+            Some(format!("{}.{} {what}", self.name, at + 1))
+        })
+    }
+
+    /// An RTP packet from this call's media port towards what the other side described.
+    pub fn speak(&mut self, at: usize, seq: u16) -> bool {
+        let call = &self.calls[at];
+        let Some((heard, to)) = call.heard.as_ref().and_then(|h| Some((h, h.at?))) else {
+            return false;
+        };
+        let Some(payload) = heard.payloads.first() else {
+            return false;
+        };
+        let mut bytes = vec![0x80, *payload];
+        bytes.extend_from_slice(&seq.to_be_bytes());
+        bytes.extend_from_slice(&(u32::from(seq) * 160).to_be_bytes());
+        bytes.extend_from_slice(&(0x5500_0000 + at as u32).to_be_bytes());
+        bytes.extend_from_slice(&[0xD5; 160]);
+        self.out.push_back(Packet {
+            from: call.media,
+            to,
+            bytes,
+        });
+        true
+    }
+}
+
+impl Call {
+    fn owed(&self, method: Option<&str>, fork: bool) -> Option<usize> {
+        let wanted = if fork { Some("INVITE") } else { method };
+        self.told.iter().rposition(|t| {
+            (fork || t.finals.is_empty()) && wanted.is_none_or(|m| t.request.method() == m)
+        })
+    }
+
+    /// Takes over what an INVITE or an answer to one says of the other side.
+    fn learn(&mut self, msg: &Msg) {
+        let is_request = msg.status().is_none();
+        let side = if is_request { "From" } else { "To" };
+        if let Some(tag) = msg.tag(side) {
+            self.remote_tag = Some(tag.to_owned());
+        }
+        if let Some(contact) = msg.get("Contact") {
+            uri_in(contact).clone_into(&mut self.target);
+        }
+        if is_request && self.theirs.is_empty() {
+            let from = msg.get("From").unwrap_or("");
+            self.theirs = from.split(";tag=").next().unwrap_or(from).to_owned();
+        }
+        let mut routes: Vec<String> = msg.all("Record-Route").map(str::to_owned).collect();
+        if !is_request {
+            routes.reverse();
+        }
+        if self.routes.is_empty() {
+            self.routes = routes;
+        }
+        if let Some(heard) = sdp::read(&msg.body) {
+            self.heard = Some(heard);
+        }
+    }
+
+    fn compose(&mut self, start: &str, lines: Vec<String>, extra: &Extra) -> Vec<u8> {
+        if let Some(port) = extra.media_port {
+            self.media.set_port(port);
+        }
+        let body = match (&extra.codecs, &extra.body) {
+            (Some(codecs), _) => {
+                self.said_version += 1;
+                self.said.clone_from(codecs);
+                let bytes = sdp::write(&sdp::Say {
+                    codecs,
+                    at: self.media,
+                    way: if extra.way.is_empty() { "sendrecv" } else { &extra.way },
+                    version: self.said_version,
+                    more: &extra.sdp_lines,
+                });
+                Some(("application/sdp".to_owned(), bytes))
+            }
+            (None, Some((kind, text))) => Some((kind.clone(), text.clone().into_bytes())),
+            (None, None) => None,
+        };
+        let mut text = format!("{start}\r\n");
+        let left_out = |line: &String| {
+            let name = line.split(':').next().unwrap_or("");
+            extra.omit.iter().any(|o| o.eq_ignore_ascii_case(name))
+        };
+        for line in lines.iter().filter(|l| !left_out(l)).chain(&extra.headers) {
+            text += line;
+            text += "\r\n";
+        }
+        if let Some((kind, bytes)) = &body {
+            text += &format!("Content-Type: {kind}\r\nContent-Length: {}\r\n\r\n", bytes.len());
+            let mut whole = text.into_bytes();
+            whole.extend_from_slice(bytes);
+            return whole;
+        }
+        text += "Content-Length: 0\r\n\r\n";
+        text.into_bytes()
+    }
+}

@@ -1,0 +1,71 @@
+//! Looks for what a phone must never see, in its own way: not the server's guard.
+
+use super::text::Msg;
+
+/// Digits as they stand, with what people put between them folded away and escapes undone.
+fn folded_digits(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let c = bytes[at];
+        let hex = |i: usize| bytes.get(i).and_then(|c| char::from(*c).to_digit(16));
+        if c == b'%'
+            && let (Some(high), Some(low)) = (hex(at + 1), hex(at + 2))
+        {
+            out.push((high * 16 + low) as u8);
+            at += 3;
+            continue;
+        }
+        if !matches!(c, b'-' | b'.' | b' ' | b'(' | b')' | b'/' | b'_') {
+            out.push(c);
+        }
+        at += 1;
+    }
+    out
+}
+
+/// Whether a number's digits stand in `bytes` in any writing.
+pub fn holds_number(bytes: &[u8], number: &str) -> bool {
+    let digits: String = number.chars().filter(char::is_ascii_digit).collect();
+    let needle = digits.trim_start_matches('0').as_bytes();
+    !needle.is_empty() && folded_digits(bytes).windows(needle.len()).any(|w| w == needle)
+}
+
+/// Whether `word` stands in `bytes`, in any case; as a whole word if it is an address.
+pub fn holds_word(bytes: &[u8], word: &str) -> bool {
+    let (hay, needle) = (bytes.to_ascii_lowercase(), word.to_ascii_lowercase().into_bytes());
+    let address = word.parse::<std::net::IpAddr>().is_ok();
+    if needle.is_empty() || hay.len() < needle.len() {
+        return false;
+    }
+    hay.windows(needle.len()).enumerate().any(|(at, w)| {
+        let edge = |c: Option<&u8>| !c.is_some_and(u8::is_ascii_digit);
+        w == needle
+            && (!address || (edge(at.checked_sub(1).and_then(|i| hay.get(i))) && edge(hay.get(at + w.len()))))
+    })
+}
+
+/// The part of a message that isn't merely an id or the way it came: what two answers with one face share.
+pub fn face(msg: &Msg) -> String {
+    let ids = ["Via", "From", "To", "Call-ID", "CSeq"];
+    let mut face = msg.start.clone();
+    for (name, value) in &msg.headers {
+        face += "\n";
+        face += name;
+        if !ids.iter().any(|id| id.eq_ignore_ascii_case(name)) {
+            face += ": ";
+            face += value;
+        }
+    }
+    face + "\n\n" + &String::from_utf8_lossy(&msg.body)
+}
+
+#[test]
+fn the_witness_finds_a_number_in_any_writing() {
+    for text in ["+86 138-0000-0001", "%31%33%380000.0001", "(138)00000001"] {
+        assert!(holds_number(text.as_bytes(), "13800000001"), "{text}");
+    }
+    assert!(!holds_number(b"17000000001", "13800000001"));
+    assert!(holds_word(b"c=IN IP4 127.1.1.1\r\n", "127.1.1.1"));
+    assert!(!holds_word(b"c=IN IP4 127.1.1.12\r\n", "127.1.1.1"));
+}

@@ -1,0 +1,508 @@
+//! The whole server on virtual time: switches, the relay, a network with weather. One seed, one history.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use umbra::base::chance::Chance;
+use umbra::base::id::Id;
+use umbra::base::number::{Format, NumberPlan, RealNumber, VirtualNumber};
+use umbra::base::shard::Shard;
+use umbra::base::time::{Instant, Now, Wall};
+use umbra::call::cdr::Cdr;
+use umbra::call::config::{Config, SipTimers};
+use umbra::call::media::{self, Order, Report};
+use umbra::call::port::{CallEntry, Command, Event, Input, Note, Output, Why};
+use umbra::call::switch::Switch;
+use umbra::call::trunk::{CallerFrom, Cidr, DialledFrom, Gateway, MayShow, Trunk};
+use umbra::masking::binding::{Direction, Mode, Terms};
+use umbra::masking::request::{BindRequest, DryRun, OnConflict, Unbind, Write, XChoice};
+use umbra::masking::table::Table;
+use umbra::rtp::flow::MediaNat;
+use umbra::rtp::relay::Relay;
+use umbra::sip::path::{ListenerId, Path, Transport};
+use umbra::sip::peek::peek;
+
+use super::stage::{Binding, Packet, Setup, Stage};
+use super::text::Msg;
+
+/// 2026-11-21T10:00:00Z
+const BEGINNING: i64 = 1_795_255_200_000;
+
+/// What the network does to packets.
+#[derive(Clone, Copy, Debug)]
+pub struct Weather {
+    /// The shortest way, in microseconds.
+    pub delay_min: u32,
+    /// The longest way: more than the shortest reorders.
+    pub delay_max: u32,
+    /// Packets lost, per thousand.
+    pub loss: u32,
+    /// Packets that come twice, per thousand.
+    pub dup: u32,
+}
+
+impl Weather {
+    /// Every packet, once, after a millisecond.
+    pub const FAIR: Self = Self {
+        delay_min: 1_000,
+        delay_max: 1_000,
+        loss: 0,
+        dup: 0,
+    };
+}
+
+enum What {
+    Packet(Packet, Option<(usize, Path)>),
+    Report(usize, Report),
+    Failed(usize, Path),
+}
+
+struct Item {
+    at: Duration,
+    serial: u64,
+    what: What,
+}
+
+impl PartialEq for Item {
+    fn eq(&self, other: &Self) -> bool {
+        (self.at, self.serial) == (other.at, other.serial)
+    }
+}
+impl Eq for Item {}
+impl PartialOrd for Item {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Item {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.serial).cmp(&(other.at, other.serial))
+    }
+}
+
+/// The world.
+pub struct World {
+    setup: Setup,
+    /// What the network is like.
+    pub weather: Weather,
+    /// How long the media threads take to bind a port.
+    pub bind_delay: Duration,
+    table: Arc<Table>,
+    plan: NumberPlan,
+    chance: Chance,
+    switches: Vec<Switch>,
+    /// Any shard: it knows every Call-ID's home.
+    door: Shard,
+    relay: Relay,
+    bound: HashSet<u16>,
+    now: Duration,
+    serial: u64,
+    queue: BinaryHeap<Reverse<Item>>,
+    listening: HashSet<SocketAddr>,
+    /// Records, in order.
+    pub records: Vec<Cdr>,
+    /// When each call was first in the journal, by the order of outputs.
+    pub journal: BTreeMap<Id, u64>,
+    /// When an INVITE with this Call-ID first left, by the order of outputs.
+    pub invites: BTreeMap<String, u64>,
+    /// Events, in order.
+    pub events: Vec<Event>,
+    /// Notes, in order.
+    pub notes: Vec<Note>,
+    /// Every packet: when, from, to, what.
+    pub log: Vec<(Duration, SocketAddr, SocketAddr, String)>,
+    faults: Vec<String>,
+}
+
+impl World {
+    /// A world. `seed` is its chance.
+    pub fn new(setup: Setup, seed: u64) -> Self {
+        let mut chance = Chance::from_number(seed);
+        let table = Arc::new(Table::new());
+        let config = Arc::new(config_of(&setup));
+        let key = [chance.bits(), chance.bits()];
+        let count = setup.shards;
+        let shard = |index| Shard { index, count, key };
+        let switches = (0..count)
+            .map(|index| Switch::new(config.clone(), table.clone(), shard(index), chance.fork()))
+            .collect();
+        let relay = Relay::new(
+            chance.fork(),
+            Setup::FIRST_PORT,
+            setup.last_port(),
+            Wall::from_millis(BEGINNING),
+        );
+        let mut world = Self {
+            setup,
+            weather: Weather::FAIR,
+            bind_delay: Duration::ZERO,
+            table,
+            plan: NumberPlan::default(),
+            chance,
+            switches,
+            door: shard(0),
+            relay,
+            bound: HashSet::new(),
+            now: Duration::ZERO,
+            serial: 0,
+            queue: BinaryHeap::new(),
+            listening: HashSet::new(),
+            records: Vec::new(),
+            journal: BTreeMap::new(),
+            invites: BTreeMap::new(),
+            events: Vec::new(),
+            notes: Vec::new(),
+            log: Vec::new(),
+            faults: Vec::new(),
+        };
+        for shard in 0..count {
+            world.drain_outputs(shard);
+        }
+        world
+    }
+
+    /// Live calls of all shards.
+    pub fn calls(&self) -> usize {
+        self.switches.iter().map(Switch::calls).sum()
+    }
+
+    /// Gives every shard a command.
+    pub fn command(&mut self, command: Command) {
+        for shard in 0..self.switches.len() {
+            self.give(shard, Input::Order(command));
+        }
+    }
+
+    fn at(&self) -> Now {
+        let us = u64::try_from(self.now.as_micros()).unwrap_or(u64::MAX);
+        Now {
+            at: Instant::from_micros(us),
+            wall: Wall::from_millis(BEGINNING + (us / 1_000) as i64),
+        }
+    }
+
+    fn give(&mut self, shard: usize, input: Input<'_>) {
+        let now = self.at();
+        self.switches[shard].handle(now, input);
+        self.drain_outputs(shard);
+    }
+
+    fn drain_outputs(&mut self, shard: usize) {
+        while let Some(output) = self.switches[shard].poll() {
+            self.serial += 1;
+            match output {
+                Output::Send { to, bytes } => {
+                    if let Some(msg) = Msg::read(&bytes).filter(|m| m.method() == "INVITE" && m.status().is_none()) {
+                        let serial = self.serial;
+                        self.invites.entry(msg.call_id().to_owned()).or_insert(serial);
+                    }
+                    let packet = Packet {
+                        from: self.setup.umbra(),
+                        to: to.remote,
+                        bytes: bytes.into_vec(),
+                    };
+                    self.carry(packet, Some((shard, to)));
+                }
+                Output::Media(order) => self.obey(shard, &order),
+                Output::Event(event) => self.events.push(event),
+                Output::Cdr(cdr, _) => self.records.push(*cdr),
+                Output::Journal(CallEntry::Arrived(cdr)) => {
+                    if self.journal.insert(cdr.call_id, self.serial).is_some() {
+                        self.faults.push(format!("{} is twice in the journal", cdr.call_id));
+                    }
+                }
+                Output::Journal(CallEntry::Answered { .. } | CallEntry::Ended { .. }) | Output::Answer(..) => {}
+                Output::Note(note) => {
+                    if note.is_alarm() {
+                        self.faults.push(format!("alarm: {note:?}"));
+                    }
+                    self.notes.push(note);
+                }
+            }
+        }
+    }
+
+    fn obey(&mut self, shard: usize, order: &Order) {
+        let now = self.at().at;
+        let port = order.port();
+        match order {
+            Order::Bind(_) => {
+                self.bound.insert(port.0);
+                self.later(self.bind_delay, What::Report(shard, Report::Bound(port)));
+                return;
+            }
+            Order::Open(_, spec) => self.relay.open(now, port.0, spec),
+            Order::Change(_, spec) => self.relay.change(now, port.0, spec),
+            Order::Join(a, b) => self.relay.join(now, a.0, b.0),
+            Order::Close(_) => match self.relay.close(now, port.0) {
+                Some(counts) => {
+                    self.later(Duration::ZERO, What::Report(shard, Report::Closed(port, counts)));
+                }
+                None => self.faults.push(format!("closed a port without a flow: {port:?}")),
+            },
+        }
+        if !self.bound.contains(&port.0) {
+            self.faults.push(format!("a flow on a port that nobody bound: {port:?}"));
+        }
+        self.relay_sends();
+    }
+
+    fn relay_sends(&mut self) {
+        while let Some((port, to, bytes)) = self.relay.poll_rtcp() {
+            let from = SocketAddr::new(self.setup.ip(0, 1), port + 1);
+            self.carry(Packet { from, to, bytes }, None);
+        }
+        while let Some(port) = self.relay.poll_dead() {
+            let port = media::MediaPort(port);
+            let shard = media::lane_of(port, Setup::FIRST_PORT, self.switches.len());
+            self.later(Duration::ZERO, What::Report(shard, Report::Dead(port)));
+        }
+    }
+
+    fn later(&mut self, after: Duration, what: What) {
+        self.serial += 1;
+        self.queue.push(Reverse(Item {
+            at: self.now + after,
+            serial: self.serial,
+            what,
+        }));
+    }
+
+    /// A packet goes into the network.
+    fn carry(&mut self, packet: Packet, way: Option<(usize, Path)>) {
+        let copies = if self.chance.below(1_000) < self.weather.dup { 2 } else { 1 };
+        for _ in 0..copies {
+            if self.chance.below(1_000) < self.weather.loss {
+                self.note(&packet, " (lost)");
+                continue;
+            }
+            let span = self.weather.delay_max - self.weather.delay_min;
+            let us = self.weather.delay_min + self.chance.below(span + 1);
+            self.later(Duration::from_micros(us.into()), What::Packet(packet.clone(), way));
+        }
+    }
+
+    fn note(&mut self, packet: &Packet, what: &str) {
+        if let Some(msg) = Msg::read(&packet.bytes) {
+            let text = format!("{} {}{what}", msg.name(), if msg.body.is_empty() { "" } else { "+sdp" });
+            self.log.push((self.now, packet.from, packet.to, text));
+        }
+    }
+
+    /// A packet has arrived at Umbra.
+    fn arrive(&mut self, packet: Packet) {
+        let Packet { from, to, mut bytes } = packet;
+        if to == self.setup.umbra() {
+            let call_id = peek(&bytes).map(|p| p.call_id.to_vec()).unwrap_or_default();
+            let shard = self.door.home_of(&call_id);
+            let path = Path::udp(ListenerId(0), from);
+            self.give(shard, Input::Packet { path, bytes: &bytes });
+            return;
+        }
+        let now = self.at().at;
+        if !self.bound.contains(&(to.port() & !1)) {
+            return;
+        }
+        if to.port() % 2 == 1 {
+            self.relay.rtcp(now, to.port() - 1, from, &bytes);
+            return;
+        }
+        if let Some(out) = self.relay.rtp(now, to.port(), from, &mut bytes) {
+            let packet = Packet {
+                from: SocketAddr::new(self.setup.ip(0, 1), out.port),
+                to: out.to,
+                bytes: bytes[out.bytes].to_vec(),
+            };
+            self.carry(packet, None);
+        }
+    }
+
+    fn write(&mut self, write: &Write) {
+        let now = self.at().wall;
+        match self.table.plan(write, now, &mut self.chance) {
+            Ok(planned) => self.table.apply(self.table.seq() + 1, &planned.change),
+            Err(refused) => panic!("the table refuses: {refused:?}"),
+        }
+    }
+
+    fn tel(&self, text: &str) -> umbra::base::number::Tel {
+        match self.plan.normalise(text) {
+            Ok(tel) => tel,
+            Err(error) => panic!("{text}: {error}"),
+        }
+    }
+}
+
+impl Stage for World {
+    fn is_exact(&self) -> bool {
+        true
+    }
+
+    fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    fn now(&self) -> Duration {
+        self.now
+    }
+
+    fn open(&mut self, at: SocketAddr) {
+        self.listening.insert(at);
+    }
+
+    fn shut(&mut self, at: SocketAddr) {
+        self.listening.remove(&at);
+    }
+
+    fn send(&mut self, packet: Packet) {
+        self.carry(packet, None);
+    }
+
+    fn receive(&mut self, until: Duration) -> Option<Packet> {
+        let us = |at: Instant| Duration::from_micros(at.as_micros());
+        loop {
+            let queued = self.queue.peek().map(|Reverse(item)| item.at);
+            let relay = self.relay.timeout().map(us);
+            let switch = self
+                .switches
+                .iter()
+                .enumerate()
+                .filter_map(|(index, s)| s.timeout().map(|at| (us(at), index)))
+                .min();
+            let next = [queued, relay, switch.map(|(at, _)| at)].into_iter().flatten().min();
+            let Some(next) = next.filter(|next| *next <= until) else {
+                self.now = until.max(self.now);
+                return None;
+            };
+            self.now = next.max(self.now);
+            if queued == Some(next) {
+                let Some(Reverse(item)) = self.queue.pop() else { continue };
+                match item.what {
+                    What::Report(shard, report) => self.give(shard, Input::Media(report)),
+                    What::Failed(shard, path) => self.give(shard, Input::Failed(path, Why::Refused)),
+                    What::Packet(packet, way) => {
+                        if packet.to.ip() == self.setup.ip(0, 1) {
+                            self.note(&packet, "");
+                            self.arrive(packet);
+                        } else if self.listening.contains(&packet.to) {
+                            self.note(&packet, "");
+                            return Some(packet);
+                        } else if let Some((shard, path)) = way {
+                            self.note(&packet, " (nobody there)");
+                            self.later(Duration::from_millis(1), What::Failed(shard, path));
+                        }
+                    }
+                }
+            } else if relay == Some(next) {
+                let at = self.at().at;
+                self.relay.tick(at);
+                self.relay_sends();
+            } else if let Some((_, shard)) = switch {
+                self.give(shard, Input::Timeout);
+            }
+        }
+    }
+
+    fn own(&mut self, x: &str) {
+        let x = VirtualNumber::new(self.tel(x));
+        if !self.table.is_ours(x.tel()) {
+            self.write(&Write::AddNumber {
+                x,
+                pool: None,
+                trunks: Vec::new(),
+            });
+        }
+    }
+
+    fn bind(&mut self, binding: &Binding) {
+        let direction = match binding.direction.as_deref() {
+            None | Some("both") => Direction::Both,
+            Some("a-to-b") => Direction::AToB,
+            Some("b-to-a") => Direction::BToA,
+            Some(other) => panic!("no direction is called {other}"),
+        };
+        let request = BindRequest {
+            mode: Mode::Axb,
+            x: XChoice::Given(VirtualNumber::new(self.tel(&binding.x))),
+            a: RealNumber::new(self.tel(&binding.a)),
+            b: RealNumber::new(self.tel(&binding.b)),
+            terms: Terms {
+                direction,
+                max_duration: binding.max,
+                ..Terms::default()
+            },
+            expires: binding.ttl.map(|ttl| self.at().wall.plus(ttl)),
+            on_conflict: OnConflict::Fail,
+            dry_run: DryRun::No,
+        };
+        self.write(&Write::Bind(request));
+    }
+
+    fn unbind(&mut self, x: &str) {
+        let x = VirtualNumber::new(self.tel(x));
+        self.write(&Write::Unbind(Unbind::X(x)));
+    }
+
+    fn drain(&mut self) {
+        self.command(Command::Drain);
+    }
+
+    fn cdrs(&mut self) -> Vec<Value> {
+        self.records
+            .iter()
+            .map(|cdr| serde_json::to_value(cdr).expect("a record is JSON"))
+            .collect()
+    }
+
+    fn busy(&mut self) -> Option<String> {
+        let flows = self.relay.flows();
+        if flows > 0 {
+            return Some(format!("{flows} flows"));
+        }
+        self.switches
+            .iter()
+            .find(|s| !s.is_idle())
+            .map(|s| format!("{s:?}"))
+    }
+
+    fn faults(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.faults)
+    }
+}
+
+fn config_of(setup: &Setup) -> Config {
+    let mut config = Config::on(setup.umbra());
+    let net = |c| Cidr {
+        network: setup.ip(c, 0),
+        prefix: 24,
+    };
+    config.timers = SipTimers::around(setup.t1);
+    config.ring_timeout = setup.ring;
+    config.media.port_first = Setup::FIRST_PORT;
+    config.media.port_last = setup.last_port();
+    config.media.timeout = setup.media_timeout;
+    config.trunks = vec![Trunk {
+        name: "carrier".into(),
+        accept_from: vec![net(1), net(2)],
+        gateways: (1..=setup.gateways)
+            .map(|n| Gateway {
+                address: setup.gateway(n as u8),
+                transport: Transport::Udp,
+            })
+            .collect(),
+        listener: None,
+        dialled_from: vec![DialledFrom::Ruri],
+        caller_id: vec![CallerFrom::Pai, CallerFrom::From],
+        strip: Vec::new(),
+        number_format: Format::National,
+        may_show: vec![MayShow::Own],
+        default: true,
+        media_nat: if setup.latch { MediaNat::Latch } else { MediaNat::Strict },
+        media_from: Vec::new(),
+    }];
+    config
+}
