@@ -137,6 +137,7 @@ fn talk(media_nat: &'static str, a_ip: Ipv4Addr, b_ip: Ipv4Addr) {
         gateway: b_sip,
         media_nat,
         log: "debug",
+        calls: 50,
     });
     server.bind(X, A, B, "");
     let mut b = Phone {

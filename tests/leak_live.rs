@@ -8,7 +8,7 @@ mod server;
 
 use std::time::{Duration, Instant};
 
-use leak::{Canaries, Message, Party, holds_number, holds_word, sdp};
+use leak::{Message, Party, holds_number, holds_word};
 use server::{A, B, CALLEE, CARRIER, PATIENCE, Server, Setup, X};
 
 /// RTP packets and RTCP reports that each side must have got before the call goes on.
@@ -23,12 +23,13 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
-        let a = Party::new(CARRIER, Canaries::new("A", 1_371_111));
-        let b = Party::new(CALLEE, Canaries::new("B", 1_372_222));
+        let a = Party::new(CARRIER, "A", 1_371_111);
+        let b = Party::new(CALLEE, "B", 1_372_222);
         let server = Server::start(&Setup {
             gateway: b.sip_address(),
             media_nat: "strict",
             log: "trace",
+            calls: 50,
         });
         server.bind(X, A, B, "");
         Self { server, a, b }
@@ -37,7 +38,8 @@ impl Stage {
     /// A's INVITE, and what reaches B.
     fn invite(&mut self) -> (Message, Message) {
         let dialled = format!("sip:{X}@{}", self.server.sip);
-        let sent = self.a.invite(&dialled, A, sdp(&mut self.a.canaries(), "sendrecv"));
+        let description = self.a.describe("sendrecv");
+        let sent = self.a.invite(&dialled, A, &description);
         self.a.send(self.server.sip, &sent);
         let arrived = self.b.await_request("INVITE");
         (sent, arrived)
@@ -54,20 +56,29 @@ impl Stage {
                 assert!(!holds_word(bytes, &address), "{address} in\n{text}");
                 for (place, canary) in other.canaries().made() {
                     assert!(!holds_word(bytes, canary), "{place}: {canary} in\n{text}");
-                    assert!(!is_number(canary) || !holds_number(bytes, canary), "{place} in\n{text}");
+                    assert!(
+                        !is_number(canary) || !holds_number(bytes, canary),
+                        "{place} in\n{text}"
+                    );
                 }
             }
         }
         let printed = self.server.printed();
         assert!(!printed.is_empty(), "at level trace a server says something");
         for number in [A, B] {
-            assert!(!holds_number(printed.as_bytes(), number), "{number} in the log:\n{printed}");
+            assert!(
+                !holds_number(printed.as_bytes(), number),
+                "{number} in the log:\n{printed}"
+            );
         }
         for (place, canary) in self.a.canaries().made().chain(self.b.canaries().made()) {
             let is_in = holds_word(printed.as_bytes(), canary)
                 || is_number(canary) && holds_number(printed.as_bytes(), canary);
             // A leg's own Call-ID is how its messages are found again in a log.
-            assert!(!is_in || place == "Call-ID", "{place}: {canary} in the log:\n{printed}");
+            assert!(
+                !is_in || place == "Call-ID",
+                "{place}: {canary} in the log:\n{printed}"
+            );
         }
     }
 }
@@ -81,13 +92,15 @@ fn nothing_of_an_answered_call_crosses_but_its_meaning() {
     let mut stage = Stage::new();
     let (invite, at_b) = stage.invite();
     let Stage { server, a, b } = &mut stage;
-    let description = sdp(&mut b.canaries(), "sendrecv");
+    let description = b.describe("sendrecv");
     let leg_b = b.tag();
-    for (status, body) in [(180, None), (183, Some(&description)), (200, Some(&description))] {
-        let answer = b.answer(&at_b, status, Some(&leg_b), body);
-        b.send(server.sip, &answer);
+    for (status, body) in [(180, None), (183, Some(&description))] {
+        let ringing = b.answer(&at_b, status, Some(&leg_b), body);
+        b.send(server.sip, &ringing);
         a.await_answer(&invite, status);
     }
+    let answered = b.answer(&at_b, 200, Some(&leg_b), Some(&description));
+    b.send(server.sip, &answered);
     let answer = a.await_answer(&invite, 200);
     let ack = a.within(&invite, &answer, "ACK", 1, None);
     a.send(server.sip, &ack);
@@ -109,12 +122,12 @@ fn nothing_of_an_answered_call_crosses_but_its_meaning() {
     b.ssrc_is_not_in(&a.heard());
 
     // A holds: the direction crosses, and nothing else.
-    let body = sdp(&mut a.canaries(), "sendonly");
+    let body = a.describe("sendonly");
     let hold = a.within(&invite, &answer, "INVITE", 2, Some(("application/sdp", &body)));
     a.send(server.sip, &hold);
     let held = b.await_request("INVITE");
     assert!(held.text().contains("a=sendonly"));
-    let body = sdp(&mut b.canaries(), "recvonly");
+    let body = b.describe("recvonly");
     let agreed = b.answer(&held, 200, None, Some(&body));
     b.send(server.sip, &agreed);
     a.await_answer(&hold, 200);
@@ -124,10 +137,18 @@ fn nothing_of_an_answered_call_crosses_but_its_meaning() {
 
     // Requests that have no meaning for the other side, from both.
     let mut cseq = 2;
-    for method in ["INFO", "MESSAGE", "NOTIFY", "REFER", "UPDATE", "PUBLISH", "OPTIONS"] {
+    for method in [
+        "INFO", "MESSAGE", "NOTIFY", "REFER", "UPDATE", "PUBLISH", "OPTIONS",
+    ] {
         cseq += 1;
         let text = a.canaries().word(&format!("body of {method}"));
-        let request = a.within(&invite, &answer, method, cseq, Some(("text/plain", text.as_bytes())));
+        let request = a.within(
+            &invite,
+            &answer,
+            method,
+            cseq,
+            Some(("text/plain", text.as_bytes())),
+        );
         a.send(server.sip, &request);
         a.await_final(&request);
         let text = b.canaries().word(&format!("body of {method}"));
@@ -148,7 +169,7 @@ fn nothing_of_an_answered_call_crosses_but_its_meaning() {
 #[test]
 fn nothing_of_a_refusal_crosses_but_its_meaning() {
     let mut stage = Stage::new();
-    let refusals = [302, 380, 404, 422, 486, 488, 500, 503, 603, 607, 699];
+    let refusals = [302, 380, 401, 404, 407, 422, 486, 488, 500, 503, 603, 607, 699];
     for status in refusals {
         let (invite, at_b) = stage.invite();
         let Stage { server, a, b } = &mut stage;

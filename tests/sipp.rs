@@ -65,6 +65,7 @@ impl Stage {
             gateway,
             media_nat: "strict",
             log: "debug",
+            calls: 500,
         });
         server.bind(X, A, B, terms);
         server.bind(X_OF_B, B, A, terms);

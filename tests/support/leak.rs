@@ -17,13 +17,12 @@ pub struct Canaries {
 }
 
 impl Canaries {
-    /// None yet.
-    pub fn new(side: &'static str, digits: u32) -> RefCell<Self> {
-        RefCell::new(Self {
+    fn new(side: &'static str, digits: u32) -> Self {
+        Self {
             side,
             digits,
             made: Vec::new(),
-        })
+        }
     }
 
     /// A word for `place`.
@@ -42,7 +41,9 @@ impl Canaries {
 
     /// Place and canary of all.
     pub fn made(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.made.iter().map(|(place, canary)| (place.as_str(), canary.as_str()))
+        self.made
+            .iter()
+            .map(|(place, canary)| (place.as_str(), canary.as_str()))
     }
 }
 
@@ -73,7 +74,11 @@ impl Message {
 
     /// The whole of it.
     pub fn text(&self) -> String {
-        let headers: String = self.headers.iter().map(|(n, v)| format!("{n}: {v}\r\n")).collect();
+        let headers: String = self
+            .headers
+            .iter()
+            .map(|(n, v)| format!("{n}: {v}\r\n"))
+            .collect();
         format!("{}\r\n{headers}\r\n{}", self.start, self.body)
     }
 
@@ -121,23 +126,28 @@ pub struct Party {
     got: Vec<Vec<u8>>,
     rtp_got: usize,
     rtcp_got: usize,
+    /// Messages as they came, once each: what comes again is no news.
+    seen: Vec<String>,
     unread: Vec<Message>,
     branches: u32,
 }
 
 impl Party {
-    /// Someone at `ip`.
-    pub fn new(ip: Ipv4Addr, canaries: RefCell<Canaries>) -> Self {
+    /// Someone at `ip`, whose canaries hold the letter `side` or begin with the seven digits `digits`.
+    pub fn new(ip: Ipv4Addr, side: &'static str, digits: u32) -> Self {
         let (rtp, rtcp) = pair(ip);
         let sip = UdpSocket::bind((ip, 0)).expect("a free port");
-        let ssrc = u32::from_be_bytes(if ip.octets()[3] % 2 == 0 { *b"SsrA" } else { *b"SsrB" });
+        let [letter, ..] = side.as_bytes() else {
+            unreachable!("a letter")
+        };
         Self {
             sip,
             rtp,
             rtcp,
-            ssrc,
-            canaries,
+            ssrc: u32::from_be_bytes([b'S', b's', b'r', *letter]),
+            canaries: RefCell::new(Canaries::new(side, digits)),
             got: Vec::new(),
+            seen: Vec::new(),
             rtp_got: 0,
             rtcp_got: 0,
             unread: Vec::new(),
@@ -172,11 +182,13 @@ impl Party {
 
     /// Sends a message.
     pub fn send(&self, to: SocketAddr, message: &Message) {
-        self.sip.send_to(message.text().as_bytes(), to).expect("loopback takes it");
+        self.sip
+            .send_to(message.text().as_bytes(), to)
+            .expect("loopback takes it");
     }
 
     /// The INVITE that begins a call, with everything in it that a header can hold.
-    pub fn invite(&mut self, dialled: &str, caller: &str, body: Vec<u8>) -> Message {
+    pub fn invite(&mut self, dialled: &str, caller: &str, body: &[u8]) -> Message {
         let via = self.via();
         let here = self.sip_address();
         let from = {
@@ -202,11 +214,21 @@ impl Party {
             ("P-Asserted-Identity".to_owned(), format!("<tel:+86{caller}>")),
         ];
         headers.extend(self.chatter());
-        with_body(format!("INVITE {dialled} SIP/2.0"), headers, Some(("application/sdp", &body)))
+        with_body(
+            format!("INVITE {dialled} SIP/2.0"),
+            headers,
+            Some(("application/sdp", body)),
+        )
     }
 
     /// An answer; with `tag` in To, unless one is there.
-    pub fn answer(&mut self, request: &Message, status: u16, tag: Option<&str>, body: Option<&Vec<u8>>) -> Message {
+    pub fn answer(
+        &mut self,
+        request: &Message,
+        status: u16,
+        tag: Option<&str>,
+        body: Option<&Vec<u8>>,
+    ) -> Message {
         let phrase = self.canaries().word("reason phrase");
         let number = self.canaries().number("reason phrase");
         let mut headers: Vec<(String, String)> = request
@@ -226,7 +248,11 @@ impl Party {
         }
         headers.extend(self.chatter());
         let start = format!("SIP/2.0 {status} {phrase} {number}");
-        with_body(start, headers, body.map(|body| ("application/sdp", body.as_slice())))
+        with_body(
+            start,
+            headers,
+            body.map(|body| ("application/sdp", body.as_slice())),
+        )
     }
 
     /// A request of the caller's within the dialog that `answer` made.
@@ -267,14 +293,22 @@ impl Party {
         body: Option<(&str, &[u8])>,
     ) -> Message {
         let mut headers = vec![("Via".to_owned(), self.via())];
-        for (name, value) in [("Max-Forwards", "70"), ("From", from), ("To", to), ("Call-ID", call_id)] {
+        for (name, value) in [
+            ("Max-Forwards", "70"),
+            ("From", from),
+            ("To", to),
+            ("Call-ID", call_id),
+        ] {
             headers.push((name.to_owned(), value.to_owned()));
         }
         headers.push(("CSeq".to_owned(), format!("{cseq} {method}")));
         match method {
             "REFER" => {
                 let number = self.canaries().number("Refer-To");
-                headers.push(("Refer-To".to_owned(), format!("<sip:{number}@{}>", self.sip_address())));
+                headers.push((
+                    "Refer-To".to_owned(),
+                    format!("<sip:{number}@{}>", self.sip_address()),
+                ));
             }
             "NOTIFY" => {
                 headers.push(("Event".to_owned(), "refer".to_owned()));
@@ -315,7 +349,10 @@ impl Party {
     fn via(&mut self) -> String {
         self.branches += 1;
         let (mine, count) = (self.canaries().word("Via"), self.branches);
-        format!("SIP/2.0/UDP {};branch=z9hG4bK{mine}b{count};rport", self.sip_address())
+        format!(
+            "SIP/2.0/UDP {};branch=z9hG4bK{mine}b{count};rport",
+            self.sip_address()
+        )
     }
 
     /// Headers that say who and where one is, and headers that nobody knows.
@@ -325,9 +362,21 @@ impl Party {
         let mut headers = Vec::new();
         // Names and addresses.
         for name in [
-            "Contact", "Remote-Party-ID", "P-Preferred-Identity", "P-Associated-URI", "Diversion", "History-Info",
-            "Reply-To", "Referred-By", "P-Called-Party-ID", "Call-Info", "Alert-Info", "Error-Info", "P-Served-User",
-            "Geolocation", "P-Profile-Key",
+            "Contact",
+            "Remote-Party-ID",
+            "P-Preferred-Identity",
+            "P-Associated-URI",
+            "Diversion",
+            "History-Info",
+            "Reply-To",
+            "Referred-By",
+            "P-Called-Party-ID",
+            "Call-Info",
+            "Alert-Info",
+            "Error-Info",
+            "P-Served-User",
+            "Geolocation",
+            "P-Profile-Key",
         ] {
             let (word, number) = (canaries.word(name), canaries.number(name));
             // A name before Contact's address is no part of where requests go, but a user part is.
@@ -335,25 +384,54 @@ impl Party {
                 "Contact" => format!("\"{word}\" <sip:{number}@{here}>"),
                 "History-Info" => format!("<sip:{number}@{word}.example>;index=1"),
                 "Diversion" => format!("\"{word}\" <sip:{number}@carrier.example>;reason=unconditional"),
-                "Call-Info" | "Alert-Info" | "Error-Info" => format!("<http://{word}.example/{number}.png>;purpose=icon"),
+                "Call-Info" | "Alert-Info" | "Error-Info" => {
+                    format!("<http://{word}.example/{number}.png>;purpose=icon")
+                }
                 _ => format!("\"{word}\" <sip:+86{number}@{word}.example>"),
             };
             headers.push((name.to_owned(), value));
         }
         // Words.
         for name in [
-            "Subject", "Organization", "User-Agent", "Server", "P-Charging-Vector", "P-Charging-Function-Addresses",
-            "P-Access-Network-Info", "P-Visited-Network-ID", "User-to-User", "Session-ID", "Identity", "Identity-Info",
-            "X-Customer", "X-Real-Number", "In-Reply-To", "Proxy-Authorization", "Authorization", "Accept-Contact",
-            "Supported", "Allow-Events", "Accept-Language", "Warning", "Reason", "P-Early-Media", "Content-Description",
-            "Resource-Priority", "P-Asserted-Service", "Target-Dialog", "Feature-Caps", "P-Com.Caller",
+            "Subject",
+            "Organization",
+            "User-Agent",
+            "Server",
+            "P-Charging-Vector",
+            "P-Charging-Function-Addresses",
+            "P-Access-Network-Info",
+            "P-Visited-Network-ID",
+            "User-to-User",
+            "Session-ID",
+            "Identity",
+            "Identity-Info",
+            "X-Customer",
+            "X-Real-Number",
+            "In-Reply-To",
+            "Proxy-Authorization",
+            "Authorization",
+            "Accept-Contact",
+            "Supported",
+            "Allow-Events",
+            "Accept-Language",
+            "Warning",
+            "Reason",
+            "P-Early-Media",
+            "Content-Description",
+            "Resource-Priority",
+            "P-Asserted-Service",
+            "Target-Dialog",
+            "Feature-Caps",
+            "P-Com.Caller",
         ] {
             let (word, number) = (canaries.word(name), canaries.number(name));
             let value = match name {
                 "P-Charging-Vector" => format!("icid-value={word};orig-ioi={number}"),
                 "User-to-User" => format!("{word}{number};encoding=hex"),
                 "Proxy-Authorization" | "Authorization" => {
-                    format!("Digest username=\"{number}\", realm=\"{word}\", nonce=\"{word}\", uri=\"sip:x\", response=\"0\"")
+                    format!(
+                        "Digest username=\"{number}\", realm=\"{word}\", nonce=\"{word}\", uri=\"sip:x\", response=\"0\""
+                    )
                 }
                 "Supported" | "Allow-Events" | "Accept-Language" => word,
                 "Warning" => format!("399 {word} \"{number}\""),
@@ -363,6 +441,35 @@ impl Party {
             headers.push((name.to_owned(), value));
         }
         headers
+    }
+
+    /// A session description with a canary in every line that takes one.
+    pub fn describe(&self, way: &str) -> Vec<u8> {
+        let at = self.rtp.local_addr().expect("bound");
+        let (ip, port) = (at.ip(), at.port());
+        let mut canaries = self.canaries();
+        let (phone, session) = (canaries.number("SDP p="), canaries.number("SDP o= id"));
+        let mut word = |place: &str| canaries.word(&format!("SDP {place}"));
+        let (origin, name, info, uri) = (word("o="), word("s="), word("i="), word("u="));
+        let (mail, tool, label, mid) = (word("e="), word("a=tool"), word("a=label"), word("a=mid"));
+        let (cname, ufrag, pwd, key) = (
+            word("a=ssrc"),
+            word("a=ice-ufrag"),
+            word("a=ice-pwd"),
+            word("a=crypto"),
+        );
+        let (codec, own, title, video) = (word("codec"), word("a=X"), word("media i="), word("video"));
+        format!(
+            "v=0\r\no={origin} {session} 1 IN IP4 {ip}\r\ns={name}\r\ni={info}\r\nu=http://{uri}.example/\r\n\
+             e={mail}@example.com\r\np=+86{phone}\r\nc=IN IP4 {ip}\r\nt=0 0\r\na=tool:{tool}\r\n\
+             a=ice-ufrag:{ufrag}\r\na=ice-pwd:{pwd}\r\nm=audio {port} RTP/AVP 8 97 101\r\ni={title}\r\n\
+             a=rtpmap:8 PCMA/8000\r\na=rtpmap:97 {codec}/8000\r\na=fmtp:97 mode={codec}\r\n\
+             a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=label:{label}\r\na=mid:{mid}\r\n\
+             a=ssrc:1234 cname:{cname}\r\na=candidate:1 1 UDP 2130706431 {ip} {port} typ host\r\n\
+             a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{key}\r\na=X-{own}:{own}\r\na=ptime:20\r\na={way}\r\n\
+             m=video 0 RTP/AVP 96\r\na=rtpmap:96 {video}/90000\r\n"
+        )
+        .into_bytes()
     }
 
     /// Waits for a request.
@@ -390,17 +497,13 @@ impl Party {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(at) = self.unread.iter().position(&is_it) {
-                let found = self.unread.remove(at);
-                // One that had come again after an answer was late is no new one.
-                let text = found.text();
-                self.unread.retain(|other| other.text() != text);
-                // The 200 is asked for twice: once to see it, once to answer it.
-                if found.status() >= 200 {
-                    self.unread.push(found.clone());
-                }
-                return found;
+                return self.unread.remove(at);
             }
-            assert!(Instant::now() < deadline, "{} waits in vain for {what}", self.sip_address());
+            assert!(
+                Instant::now() < deadline,
+                "{} waits in vain for {what}",
+                self.sip_address()
+            );
             self.listen(Duration::from_millis(20));
         }
     }
@@ -410,7 +513,11 @@ impl Party {
         let mut buffer = [0; 65_535];
         self.sip.set_read_timeout(Some(patience)).expect("no zero");
         if let Ok((len, _)) = self.sip.recv_from(&mut buffer) {
-            self.unread.push(Message::read(&buffer[..len]));
+            let message = Message::read(&buffer[..len]);
+            if !self.seen.contains(&message.text()) {
+                self.seen.push(message.text());
+                self.unread.push(message);
+            }
             self.got.push(buffer[..len].to_vec());
         }
         for (socket, count) in [(&self.rtp, &mut self.rtp_got), (&self.rtcp, &mut self.rtcp_got)] {
@@ -444,7 +551,9 @@ impl Party {
         self.rtp.send_to(&packet, to).expect("loopback takes it");
         if frame % 25 == 0 {
             let rtcp = SocketAddr::new(to.ip(), to.port() + 1);
-            self.rtcp.send_to(&self.report(frame), rtcp).expect("loopback takes it");
+            self.rtcp
+                .send_to(&self.report(frame), rtcp)
+                .expect("loopback takes it");
         }
     }
 
@@ -512,32 +621,11 @@ impl Canaries {
     }
 }
 
-/// A session description with a canary in every line that takes one. Its address and ports are set when it is
-/// sent: see [`Party::describe`].
-pub fn sdp(canaries: &mut Canaries, way: &str) -> Vec<u8> {
-    let mut word = |place: &str| canaries.word(&format!("SDP {place}"));
-    let (origin, name, info, uri) = (word("o="), word("s="), word("i="), word("u="));
-    let (mail, tool, label, mid) = (word("e="), word("a=tool"), word("a=label"), word("a=mid"));
-    let (cname, ufrag, pwd, key) = (word("a=ssrc"), word("a=ice-ufrag"), word("a=ice-pwd"), word("a=crypto"));
-    let (codec, own, title, video) = (word("codec"), word("a=X"), word("media i="), word("video"));
-    let phone = canaries.number("SDP p=");
-    let session = canaries.number("SDP o= id");
-    format!(
-        "v=0\r\no={origin} {session} 1 IN IP4 ADDRESS\r\ns={name}\r\ni={info}\r\nu=http://{uri}.example/\r\n\
-         e={mail}@example.com\r\np=+86{phone}\r\nc=IN IP4 ADDRESS\r\nt=0 0\r\na=tool:{tool}\r\n\
-         a=ice-ufrag:{ufrag}\r\na=ice-pwd:{pwd}\r\nm=audio PORT RTP/AVP 8 97 101\r\ni={title}\r\n\
-         a=rtpmap:8 PCMA/8000\r\na=rtpmap:97 {codec}/8000\r\na=fmtp:97 mode={codec}\r\n\
-         a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=label:{label}\r\na=mid:{mid}\r\n\
-         a=ssrc:1234 cname:{cname}\r\na=candidate:1 1 UDP 2130706431 ADDRESS PORT typ host\r\n\
-         a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{key}\r\na=X-{own}:{own}\r\na=ptime:20\r\na={way}\r\n\
-         m=video 0 RTP/AVP 96\r\na=rtpmap:96 {video}/90000\r\n"
-    )
-    .into_bytes()
-}
-
 /// A message with its body's length.
 fn with_body(start: String, mut headers: Vec<(String, String)>, body: Option<(&str, &[u8])>) -> Message {
-    let text = body.map_or(String::new(), |(_, body)| String::from_utf8_lossy(body).into_owned());
+    let text = body.map_or(String::new(), |(_, body)| {
+        String::from_utf8_lossy(body).into_owned()
+    });
     if let Some((kind, _)) = body {
         headers.push(("Content-Type".to_owned(), kind.to_owned()));
     }
@@ -587,9 +675,7 @@ pub fn holds_number(bytes: &[u8], number: &str) -> bool {
 /// Whether `word` stands in `bytes`, in any case; an address only as a whole one.
 pub fn holds_word(bytes: &[u8], word: &str) -> bool {
     let is_address = word.parse::<IpAddr>().is_ok();
-    let is_digit = |at: Option<usize>| {
-        at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_digit)
-    };
+    let is_digit = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_digit);
     bytes.windows(word.len()).enumerate().any(|(at, window)| {
         let is_part = is_digit(at.checked_sub(1)) || is_digit(Some(at + word.len()));
         window.eq_ignore_ascii_case(word.as_bytes()) && !(is_address && is_part)

@@ -27,8 +27,10 @@ pub const X: &str = "17000000001";
 
 /// How long a server may take to come up, and anything else to come about.
 pub const PATIENCE: Duration = Duration::from_secs(30);
-/// Media ports of one server.
-const MEDIA_PORTS: u16 = 4_000;
+/// Ports are claimed in blocks of so many.
+const BLOCK: u16 = 1_000;
+/// Where the blocks begin, and where the ports begin that the system gives out itself.
+const PORTS: (u16, u16) = (10_000, 32_000);
 
 /// What differs between the servers of the tests.
 pub struct Setup {
@@ -38,6 +40,8 @@ pub struct Setup {
     pub media_nat: &'static str,
     /// How much is logged.
     pub log: &'static str,
+    /// For how many calls at once there are media ports; a port rests a while between two calls.
+    pub calls: u16,
 }
 
 /// A running server; dropped, it is killed.
@@ -46,20 +50,19 @@ pub struct Server {
     dir: TempDir,
     /// Where it listens for SIP.
     pub sip: SocketAddr,
-    /// The media ports are ours while this is held.
-    _claim: UdpSocket,
+    /// The media ports are ours while these are held.
+    _claims: Vec<UdpSocket>,
 }
 
 impl Server {
     /// Starts a server and waits until it answers.
     pub fn start(setup: &Setup) -> Self {
         let dir = tempfile::tempdir().expect("a folder for the server");
-        let (first, claim) = media_ports();
+        let (first, last, claims) = media_ports(setup.calls);
         let sip = free_address(HOME);
         let conf = format!(
-            "trunks = \"trunks.toml\"\n[sip]\nudp = [\"{sip}\"]\n[media]\naddress = \"{HOME}\"\nports = \"{first}-{}\"\n\
+            "trunks = \"trunks.toml\"\n[sip]\nudp = [\"{sip}\"]\n[media]\naddress = \"{HOME}\"\nports = \"{first}-{last}\"\n\
              [api]\nlisten = \"\"\n[log]\nlevel = \"{}\"\n",
-            first + MEDIA_PORTS - 1,
             setup.log,
         );
         let trunks = format!(
@@ -82,7 +85,7 @@ impl Server {
             process,
             dir,
             sip,
-            _claim: claim,
+            _claims: claims,
         };
         let deadline = Instant::now() + PATIENCE;
         while !server.umbra(&["status"]).status.success() {
@@ -201,16 +204,20 @@ pub fn free_address(ip: Ipv4Addr) -> SocketAddr {
     socket.local_addr().expect("bound")
 }
 
-/// The first of [`MEDIA_PORTS`] ports below those that the system gives out itself, and a socket that
-/// claims them among the tests that run beside this one.
-fn media_ports() -> (u16, UdpSocket) {
-    (10_000_u16..28_000)
-        .step_by(usize::from(MEDIA_PORTS))
+/// Ports for so many calls below those that the system gives out itself: the first, the last, and sockets
+/// that claim them among the tests that run beside this one.
+fn media_ports(calls: u16) -> (u16, u16, Vec<UdpSocket>) {
+    let wanted = (calls * 4).div_ceil(BLOCK) * BLOCK;
+    (PORTS.0..=PORTS.1 - wanted)
+        .step_by(usize::from(BLOCK))
         .find_map(|first| {
-            let claim = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, 99), first)).ok()?;
-            Some((first, claim))
+            let blocks = (first..first + wanted).step_by(usize::from(BLOCK));
+            let claims: Vec<UdpSocket> = blocks
+                .map_while(|block| UdpSocket::bind((Ipv4Addr::new(127, 0, 0, 99), block)).ok())
+                .collect();
+            (claims.len() == usize::from(wanted / BLOCK)).then_some((first, first + wanted - 1, claims))
         })
-        .expect("fewer servers at once than ranges of ports")
+        .expect("fewer servers at once than ports for them")
 }
 
 /// Waits until `is_so`; fails if that takes too long.
