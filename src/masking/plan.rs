@@ -80,6 +80,9 @@ pub struct Planner<'t> {
 impl Planner<'_> {
     /// Plans the group's next write at `now`. A refused write leaves no trace.
     ///
+    /// `now` comes from the clock that stamps the attempts, and must not run backwards: an attempt that
+    /// is stamped before the unbind it follows would reach the old party.
+    ///
     /// # Errors
     /// What the law refuses.
     pub fn plan(&mut self, write: &Write, now: Wall, chance: &mut Chance) -> Result<Planned, Refused> {

@@ -216,6 +216,7 @@ impl Table {
 
     /// What a rule meant at `arrived`: `None` if its binding did not exist then, or doesn't now.
     pub(super) fn judge(&self, key: Key, rule: Rule, arrived: Wall) -> Option<AsOf> {
+        // Read under the shard's lock, by functions that know no table: only the version that counts is copied.
         let history = self.records.get(&rule.id())?;
         let at = history.iter().rposition(|version| version.since <= arrived)?;
         let (older, current) = (history.get(..at)?, history.get(at)?);
@@ -446,9 +447,9 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     use super::super::binding::{Mode, Terms};
-    use super::super::request::UpdateRequest;
+    use super::super::request::{UpdateRequest, Write};
     use super::super::route::{Attempt, Decision, route};
-    use super::super::support::{A, B, C, World, X, real, tel, x};
+    use super::super::support::{A, B, C, World, X, axb, real, tel, x};
     use super::*;
     use crate::base::chance::Chance;
     use crate::base::number::RealNumber;
@@ -480,9 +481,8 @@ mod tests {
         world.apply(Change {
             records: vec![Record::Forget(id)],
         });
-        for (i, change) in world.changes.iter().enumerate() {
-            world.table.apply(i as u64 + 1, change);
-        }
+        // The first change added X, the second bound.
+        world.table.apply(2, &world.changes[1]);
         assert_eq!(world.table.binding(id), None);
         assert_eq!(world.table.counts().rules, 0);
     }
@@ -540,16 +540,19 @@ mod tests {
 
     #[test]
     fn readers_never_see_half_a_binding_while_it_changes() {
-        const PAIRS: u32 = 5;
+        // Away from A, B and C.
+        const PAIRS: std::ops::Range<u32> = 100..105;
         let mut world = World::new();
         let id = world
             .try_bind({
-                let mut request = super::super::support::axb(X, A, B);
-                (request.a, request.b) = pair(0);
+                let mut request = axb(X, A, B);
+                (request.a, request.b) = pair(PAIRS.start);
                 request
             })
             .expect("free keys")
             .id;
+        // This one's A stays, so its record is there at every moment.
+        let steady = world.bind(X, A, B);
         let table = Arc::new(std::mem::take(&mut world.table));
         let done = AtomicBool::new(false);
         let arrived = world.at(1_000_000_000);
@@ -558,7 +561,13 @@ mod tests {
                 scope.spawn(|| {
                     let mut connected = 0_u32;
                     while !done.load(Ordering::Acquire) {
-                        for n in 0..PAIRS {
+                        let attempt = Attempt {
+                            dialled: tel(X),
+                            caller: Some(tel(A)),
+                            arrived,
+                        };
+                        assert!(matches!(route(&table, &attempt), Decision::Connect(_)));
+                        for n in PAIRS {
                             let (a, b) = pair(n);
                             for (caller, called) in [(a, b), (b, a)] {
                                 let attempt = Attempt {
@@ -577,14 +586,18 @@ mod tests {
                     connected
                 });
             }
-            for n in 1..3_000 {
+            for n in 1..1_500 {
                 world.later(1);
-                let mut request = UpdateRequest::of(id);
-                (request.a, request.b) = (Some(pair(n % PAIRS).0), Some(pair(n % PAIRS).1));
-                let write = super::super::request::Write::Update(request);
-                let planned = table.plan(&write, world.now, &mut world.chance);
-                let change = planned.expect("free keys").change;
-                table.apply(u64::from(n) + 10, &change);
+                let next = pair(PAIRS.start + n % PAIRS.len() as u32);
+                let mut cycling = UpdateRequest::of(id);
+                (cycling.a, cycling.b) = (Some(next.0), Some(next.1));
+                let mut other = UpdateRequest::of(steady);
+                other.b = Some(if n % 2 == 0 { real(B) } else { real(C) });
+                for request in [cycling, other] {
+                    let write = Write::Update(request);
+                    let planned = table.plan(&write, world.now, &mut world.chance);
+                    table.apply(table.seq() + 1, &planned.expect("free keys").change);
+                }
             }
             done.store(true, Ordering::Release);
         });
