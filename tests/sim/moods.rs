@@ -292,7 +292,8 @@ impl Crowd {
 
     /// What somebody does in a conversation.
     fn talk(&mut self, place: Place) {
-        self.soon(40_000, Deed::HangUp(place));
+        let patience = if self.one_in(4) { 120_000 } else { 40_000 };
+        self.soon(patience, Deed::HangUp(place));
         if self.one_in(2) {
             self.soon(60_000, Deed::HangUp(place));
         }
