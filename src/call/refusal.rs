@@ -62,6 +62,7 @@ pub fn is_one_face(reason: Reason) -> bool {
         | Reason::TrunkMayNotShow
         | Reason::Cancelled
         | Reason::CustomerServer
+        | Reason::Protocol
         | Reason::Internal
         | Reason::Restart => false,
     }
@@ -92,6 +93,7 @@ fn row(reason: Reason) -> (u16, u8) {
         Reason::TrunkMayNotShow => (403, 21),
         Reason::Cancelled => (487, 16),
         Reason::CustomerServer => (480, 41),
+        Reason::Protocol => (400, 111),
         Reason::Internal => (500, 41),
         Reason::Restart => (500, 41),
     }

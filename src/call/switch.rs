@@ -460,7 +460,7 @@ impl Switch {
     fn invite(&mut self, now: Now, path: Path, server: ServerId, message: &Message<'_>) {
         let config = self.config.clone();
         let Some(trunk) = trunk::of_source(&config.trunks, path.remote.ip()) else {
-            return;
+            return self.bounce(now, path, server, message, &Bounce::status(403));
         };
         let load = Load {
             door: self.door,
@@ -474,20 +474,24 @@ impl Switch {
             self.hands.note(Note::Shed);
             return self.bounce(now, path, server, message, &shed());
         }
-        let arrival = match arrive::read(message, trunk, &config.numbers) {
-            Ok(arrival) => arrival,
-            Err(bounce) => return self.bounce(now, path, server, message, &bounce),
-        };
+        let (arrival, sound) = arrive::read(message, trunk, &config.numbers);
         let Some(dialled) = arrival.dialled else {
-            return self.refuse(now, path, server, message, None, Reason::NotOurs);
+            return match sound {
+                Ok(()) => self.refuse(now, path, server, message, None, Reason::NotOurs),
+                Err(bounce) => self.bounce(now, path, server, message, &bounce),
+            };
         };
         let attempt = Attempt {
+            diverting: arrival.diverting,
             dialled,
             caller: arrival.caller,
             arrived: now.wall,
         };
         let decision = route::route(&self.table, &attempt);
         let record = self.draft(now, trunk, message, &attempt, &decision);
+        if let Err(bounce) = sound {
+            return self.refuse_with(now, path, server, message, record, Reason::Protocol, &bounce);
+        }
         let plan = match (admitted, decision) {
             (Ok(()), Decision::Connect(plan)) => plan,
             (Ok(()), Decision::Refuse(refusal)) => {
@@ -505,7 +509,8 @@ impl Switch {
         let tag = self.hands.token();
         let (Some(echo), Some(dialog)) = (Echo::of(message, path.remote), Dialog::uas(message, &tag, path))
         else {
-            return self.bounce(now, path, server, message, &Bounce::status(400));
+            let bounce = Bounce::status(400);
+            return self.refuse_with(now, path, server, message, record, Reason::Protocol, &bounce);
         };
         let Some(record) = record else { return };
         let mut call = self.place(now, record, server, tag, path, echo, dialog, message);
@@ -559,7 +564,22 @@ impl Switch {
         } else {
             Bounce::status(status)
         };
-        let bytes = self.bounce_bytes(path, message, &bounce);
+        self.refuse_with(now, path, server, message, record, reason, &bounce);
+    }
+
+    #[allow(clippy::too_many_arguments)] // what `refuse` takes, and the answer
+    fn refuse_with(
+        &mut self,
+        now: Now,
+        path: Path,
+        server: ServerId,
+        message: &Message<'_>,
+        record: Option<Box<Cdr>>,
+        reason: Reason,
+        bounce: &Bounce,
+    ) {
+        let status = bounce.status;
+        let bytes = self.bounce_bytes(path, message, bounce);
         if refusal::is_one_face(reason) {
             self.late.push_back(Late {
                 at: now.at + STRANGER_ANSWER,

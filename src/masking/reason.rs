@@ -51,6 +51,9 @@ pub enum Reason {
     Cancelled,
     /// The customer's server gave no usable answer.
     CustomerServer,
+    /// The request asked for what RFC 3261 wants refused before anybody is looked for: an extension, a body or
+    /// a scheme that isn't ours, no hop left.
+    Protocol,
     /// The server itself failed: an egress guard hit, or a fault of ours.
     Internal,
     /// The server stopped while the attempt was open.

@@ -19,7 +19,7 @@ const NOTES: [Note; 8] = [
 ];
 
 /// Every reason, in the order of its discriminant.
-const REASONS: [Reason; 24] = [
+const REASONS: [Reason; 25] = [
     Reason::NotOurs,
     Reason::AccountSuspended,
     Reason::NumberFrozen,
@@ -42,6 +42,7 @@ const REASONS: [Reason; 24] = [
     Reason::TrunkMayNotShow,
     Reason::Cancelled,
     Reason::CustomerServer,
+    Reason::Protocol,
     Reason::Internal,
     Reason::Restart,
 ];
@@ -341,6 +342,7 @@ pub fn reason_name(reason: Reason) -> &'static str {
         Reason::TrunkMayNotShow => "trunk_may_not_show",
         Reason::Cancelled => "cancelled",
         Reason::CustomerServer => "customer_server",
+        Reason::Protocol => "protocol",
         Reason::Internal => "internal",
         Reason::Restart => "restart",
     }
