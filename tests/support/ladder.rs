@@ -1,6 +1,7 @@
 //! Ladders: plays written as text, one message a line. `scenarios/README.md` says how they read.
 
 use std::collections::{HashMap, VecDeque};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -586,6 +587,10 @@ impl<S: Stage> Play<S> {
             .map(|w| self.cast.phones[w.2].calls[w.3].rtp.len())
             .collect();
         let packets = 10;
+        if !self.cast.stage.is_exact() {
+            // On a busy machine the media threads may have their orders a moment after the ACK has left.
+            self.wait("100ms")?;
+        }
         for _ in 0..packets {
             self.seq += 1;
             for (phone, call, ..) in ways {
@@ -691,4 +696,20 @@ impl<S: Stage> Play<S> {
         self.nothing_left()?;
         self.no_cdr()
     }
+}
+
+/// Every ladder there is, or the one that `UMBRA_LADDER` names.
+pub fn ladders() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let wanted = |path: &PathBuf| match std::env::var("UMBRA_LADDER") {
+        Ok(name) => path.file_stem().is_some_and(|stem| *stem == *name),
+        Err(_) => path.extension().is_some_and(|e| e == "ladder"),
+    };
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .expect("scenarios/ is there")
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(wanted)
+        .collect();
+    files.sort();
+    files
 }
