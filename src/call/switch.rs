@@ -159,7 +159,7 @@ impl Switch {
                 if let (Some(status), Some(head)) = (unreadable.status, unreadable.head)
                     && trunk::of_source(&self.config.trunks, path.remote.ip()).is_some()
                 {
-                    let to_tag = self.hands.token();
+                    let to_tag = self.hands.tag_for(&head);
                     let response = Response {
                         status,
                         to_tag: Some(&to_tag),
@@ -257,7 +257,7 @@ impl Switch {
     }
 
     fn bounce_bytes(&mut self, path: Path, message: &Message<'_>, bounce: &Bounce) -> Vec<u8> {
-        let to_tag = self.hands.token();
+        let to_tag = self.hands.tag_for(message.head());
         let headers: arrayvec::ArrayVec<(&str, &str), 1> = bounce
             .header
             .iter()
