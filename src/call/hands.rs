@@ -38,6 +38,8 @@ pub enum CallTimer {
     MaxDuration,
     /// A 2xx of ours has not been ACKed yet: send it again, or give up.
     Unacked(LegName),
+    /// A later INVITE of ours within a leg has got no final answer.
+    Reinvite(LegName),
     /// A cancelled INVITE of ours has got no final answer.
     Cancelled,
     /// The media threads have not told their counts in time.
