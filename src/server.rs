@@ -44,6 +44,8 @@ use crate::transport::shard::{Door, Message};
 const DRAIN: Duration = Duration::from_secs(600);
 /// How long the ends of calls may take once they are told to end: BYEs answered, counts in, records out.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long the first media ports may take to be bound.
+const PORTS_PATIENCE: Duration = Duration::from_secs(2);
 /// How often the disk's state and the gauges are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// CDRs that are looked through for those of calls that a killed server left open.
@@ -87,6 +89,8 @@ struct Joined {
     doors: Arc<[Door]>,
     sip: Arc<Stats>,
     live: Vec<AtomicUsize>,
+    /// Media ports of which we have heard whether they are bound.
+    ports: AtomicUsize,
     phase: Mutex<Phase>,
     wish: Mutex<Sender<Wish>>,
 }
@@ -137,6 +141,7 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
         doors: transport.doors,
         sip: transport.stats,
         live: (0..count).map(|_| AtomicUsize::new(0)).collect(),
+        ports: AtomicUsize::new(0),
         phase: Mutex::new(Phase::Serving),
         wish: Mutex::new(wish),
     });
@@ -151,6 +156,7 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
         ))
     };
     let mut shards = Vec::new();
+    let mut asked = 0;
     for (index, event_loop) in transport.loops.into_iter().enumerate() {
         let shard = Shard { index, count, key };
         let switch = Switch::new(
@@ -159,7 +165,7 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
             shard,
             chance.fork(),
         );
-        let room = Room {
+        let mut room = Room {
             switch,
             index,
             shared: shared.clone(),
@@ -172,12 +178,19 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
             cdrs: Vec::new(),
             orders: Vec::new(),
         };
+        asked += room.prepare();
         let thread = thread::Builder::new().name(format!("sip-{index}"));
         shards.push(
             thread
                 .spawn(move || event_loop.run(room))
                 .context("no thread for a SIP shard")?,
         );
+    }
+
+    // Nobody is told that we serve before the first calls have their ports.
+    let patience = std::time::Instant::now() + PORTS_PATIENCE;
+    while shared.ports.load(Ordering::Relaxed) < asked && std::time::Instant::now() < patience {
+        thread::sleep(Duration::from_millis(1));
     }
 
     let http = tokio::runtime::Builder::new_multi_thread()
@@ -263,6 +276,18 @@ impl Handler for Room {
 }
 
 impl Room {
+    /// Carries out what the switch wanted from its birth: ports bound ahead of the first call. How many.
+    fn prepare(&mut self) -> usize {
+        while let Some(output) = self.switch.poll() {
+            if let Output::Media(order) = output {
+                self.orders.push(order);
+            }
+        }
+        let asked = self.orders.len();
+        self.give_orders();
+        asked
+    }
+
     /// Carries out what the switch wants, in order; what goes to other threads is kept until the batch is over.
     fn obey(&mut self, outbox: &mut Outbox) {
         while let Some(output) = self.switch.poll() {
@@ -570,6 +595,10 @@ fn start_media(
         .map(|index| {
             let (shared, first, shards) = (shared.clone(), media.port_first, conf.shards);
             let report = Box::new(move |reports: &[Report]| {
+                let bound = reports
+                    .iter()
+                    .filter(|report| matches!(report, Report::Bound(_) | Report::NotBound(_)));
+                shared.ports.fetch_add(bound.count(), Ordering::Relaxed);
                 for shard in 0..shards {
                     let of_shard = reports
                         .iter()

@@ -16,6 +16,8 @@ pub struct Arrival {
     pub dialled: Option<Tel>,
     /// The caller's number, if it has a usable one.
     pub caller: Option<Tel>,
+    /// Who diverted the call here: the topmost Diversion (RFC 5806).
+    pub diverting: Option<Tel>,
     /// Every identity that the message carries for its sender: none of them may reach the other side.
     pub identities: arrayvec::ArrayVec<Tel, 4>,
     /// Hops left after ours.
@@ -30,39 +32,47 @@ const HONOURED: [&str; 0] = [];
 /// Hops that a request without Max-Forwards gets (RFC 3261 §8.1.1.6).
 const MAX_FORWARDS: u8 = 70;
 
-/// Reads an INVITE that came on `trunk`.
-///
-/// # Errors
-/// What RFC 3261 §8.2 wants refused before anybody is looked for.
-pub fn read(invite: &Message<'_>, trunk: &Trunk, plan: &NumberPlan) -> Result<Arrival, Bounce> {
-    check_request(invite)?;
+/// Reads an INVITE that came on `trunk`; beside it what RFC 3261 §8.2 wants refused before anybody is
+/// looked for, if there is something.
+pub fn read(invite: &Message<'_>, trunk: &Trunk, plan: &NumberPlan) -> (Arrival, Result<(), Bounce>) {
     let max_forwards = invite.max_forwards().unwrap_or(MAX_FORWARDS);
-    let Some(max_forwards) = max_forwards.checked_sub(1) else {
-        return Err(Bounce::status(483));
+    let hops = if max_forwards == 0 {
+        Err(Bounce::status(483))
+    } else {
+        Ok(())
+    };
+    let (offer, body) = match offer(invite) {
+        Ok(offer) => (offer, Ok(())),
+        Err(bounce) => (None, Err(bounce)),
     };
     let asserted = invite
         .values(Name::PAssertedIdentity)
+        .filter_map(|value| number_in(value, plan));
+    let preferred = invite
+        .values(Name::PPreferredIdentity)
         .filter_map(|value| number_in(value, plan));
     let from = number_of_uri(invite.from().uri, plan);
     let caller = trunk.caller_id.iter().find_map(|place| match place {
         CallerFrom::Pai => asserted_number(invite, plan),
         CallerFrom::From => from,
     });
-    let preferred = invite
-        .values(Name::PPreferredIdentity)
-        .filter_map(|value| number_in(value, plan));
-    Ok(Arrival {
+    let arrival = Arrival {
         dialled: dialled(invite, trunk, plan),
         caller,
+        diverting: invite
+            .values(Name::Diversion)
+            .next()
+            .and_then(|value| number_in(value, plan)),
         identities: from
             .into_iter()
             .chain(asserted)
             .chain(preferred)
             .take(4)
             .collect(),
-        max_forwards,
-        offer: offer(invite)?,
-    })
+        max_forwards: max_forwards.saturating_sub(1),
+        offer,
+    };
+    (arrival, check_request(invite).and(hops).and(body))
 }
 
 /// What any request but ACK and CANCEL must be before it is looked at (RFC 3261 §8.2.2, §8.2.3).

@@ -10,7 +10,8 @@ use super::bridge::Bridge;
 use super::cdr::{self, CallerKind, Cdr, ReleasedBy};
 use super::config::{Config, Strangers};
 use super::guard::Forbidden;
-use super::hands::{CallRef, CallTimer, Hands, Purpose, listener, owned, owner};
+use super::hands::{CallRef, CallTimer, Hands, Purpose, Token, listener, owned, owner};
+use super::leg::callee::decline;
 use super::leg::caller::{Caller, InviteState};
 use super::leg::{ALLOW, Bye, Echo, Leg};
 use super::media::{Berth, MediaPort, Ports, Report};
@@ -40,7 +41,7 @@ use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::path::Path;
 use crate::sip::transaction::{
-    self, BaseTimers, InviteState as InviteSide, Layer, Owner, Received, ServerId,
+    self, AnswerKind, BaseTimers, InviteState as InviteSide, Layer, Owner, Received, ServerId,
 };
 
 /// One shard's switch: the whole server, to the simulator.
@@ -144,6 +145,11 @@ impl Switch {
             && self.late.is_empty()
     }
 
+    /// Berths that are bound and free: calls that could begin at this instant.
+    pub fn berths_ready(&self) -> usize {
+        self.hands.ports.ready()
+    }
+
     /// Live calls.
     pub fn calls(&self) -> usize {
         self.live
@@ -159,7 +165,7 @@ impl Switch {
                 if let (Some(status), Some(head)) = (unreadable.status, unreadable.head)
                     && trunk::of_source(&self.config.trunks, path.remote.ip()).is_some()
                 {
-                    let to_tag = self.hands.token();
+                    let to_tag = self.hands.tag_for(&head);
                     let response = Response {
                         status,
                         to_tag: Some(&to_tag),
@@ -174,22 +180,29 @@ impl Switch {
             }
         };
         match message.status() {
-            Some(_) => self.response(now, &message),
+            Some(_) => self.response(now, path, &message),
             None => self.request(now, path, &message),
         }
     }
 
-    fn response(&mut self, now: Now, message: &Message<'_>) {
+    fn response(&mut self, now: Now, path: Path, message: &Message<'_>) {
         let Some(answer) = self.hands.layer.receive_response(now.at, message) else {
             return;
         };
         let (me, purpose) = owned(answer.owner);
         let is_final = message.status().unwrap_or(0) >= 200;
-        let Some(mut call) = self.take(me) else { return };
+        let Some(mut call) = self.take(me) else {
+            if answer.kind == AnswerKind::Another2xx {
+                // A fork that answers after the call is over, or a 2xx whose ACK was lost.
+                let sent_by = listener(&self.config, path.listener).advertised;
+                decline(&mut self.hands, now, path, sent_by, message);
+            }
+            return;
+        };
         let hands = &mut self.hands;
         match purpose {
             Purpose::Invite(LegName::Callee) => call.callee_answered(hands, now, &answer, message),
-            Purpose::Reinvite(leg) => call.reinvite_answered(hands, now, leg, message),
+            Purpose::Reinvite(leg) => call.reinvite_answered(hands, now, leg, &answer, message),
             Purpose::Bye(leg) => {
                 call.note_message(now.at, leg, Heading::In, Method::Bye, message.status(), false);
                 if is_final {
@@ -257,7 +270,7 @@ impl Switch {
     }
 
     fn bounce_bytes(&mut self, path: Path, message: &Message<'_>, bounce: &Bounce) -> Vec<u8> {
-        let to_tag = self.hands.token();
+        let to_tag = self.hands.tag_for(message.head());
         let headers: arrayvec::ArrayVec<(&str, &str), 1> = bounce
             .header
             .iter()
@@ -282,7 +295,13 @@ impl Switch {
         let bounce = match message.method() {
             Method::Invite => return self.invite(now, path, server, message),
             Method::Options => match arrive::check_request(message) {
-                Ok(()) => return self.options(now, path, server, message),
+                Ok(()) => {
+                    let status = match self.door {
+                        Door::Open => 200,
+                        Door::Draining => 503,
+                    };
+                    return self.options(now, path, server, message, status);
+                }
                 Err(bounce) => bounce,
             },
             // RFC 3261 §15.1.2, §9.2: a BYE or CANCEL that matches nothing.
@@ -301,12 +320,8 @@ impl Switch {
         self.bounce(now, path, server, message, &bounce);
     }
 
-    fn options(&mut self, now: Now, path: Path, server: ServerId, message: &Message<'_>) {
-        let to_tag = self.hands.token();
-        let status = match self.door {
-            Door::Open => 200,
-            Door::Draining => 503,
-        };
+    fn options(&mut self, now: Now, path: Path, server: ServerId, message: &Message<'_>, status: u16) {
+        let to_tag = self.hands.tag_for(message.head());
         let headers = [("Allow", ALLOW), ("Accept", "application/sdp")];
         let response = Response {
             status,
@@ -357,7 +372,7 @@ impl Switch {
                 };
                 call.reinvited(&mut self.hands, now, name, server, &came);
             }
-            Method::Options => self.options(now, path, server, message),
+            Method::Options => self.options(now, path, server, message, 200),
             Method::Ack
             | Method::Cancel
             | Method::Register
@@ -391,7 +406,6 @@ impl Switch {
     fn bye(&mut self, now: Now, call: &mut Call, name: LegName) {
         let hands = &mut self.hands;
         call.note_message(now.at, name, Heading::In, Method::Bye, None, false);
-        call.drop_reinvite(hands, now, name);
         if name == LegName::Caller && call.caller.invite == InviteState::Pending {
             return call.caller_cancelled(hands, now);
         }
@@ -443,8 +457,19 @@ impl Switch {
         let Some((_, owner, state)) = invite else {
             return self.bounce(now, path, id, message, &Bounce::status(481));
         };
-        self.bounce(now, path, id, message, &Bounce::status(200));
         let (me, purpose) = owned(owner);
+        // RFC 3261 §9.2: the same To tag as the INVITE's answers have.
+        let tag = self.call(me).map(|call| call.caller.leg.local_tag);
+        let to_tag = tag.unwrap_or_else(|| self.hands.tag_for(message.head()));
+        let response = Response {
+            status: 200,
+            to_tag: Some(&to_tag),
+            contact: None,
+            headers: &[],
+            body: None,
+        };
+        let bytes = build::response(message.head(), path.remote, &response);
+        self.hands.layer.respond(now.at, id, 200, bytes);
         if state == InviteSide::Answered || purpose != Purpose::Invite(LegName::Caller) {
             // RFC 3261 §9.2: a CANCEL has no effect on a request that is answered; and we let a re-INVITE
             // run to its end, which is short.
@@ -461,7 +486,7 @@ impl Switch {
     fn invite(&mut self, now: Now, path: Path, server: ServerId, message: &Message<'_>) {
         let config = self.config.clone();
         let Some(trunk) = trunk::of_source(&config.trunks, path.remote.ip()) else {
-            return;
+            return self.bounce(now, path, server, message, &Bounce::status(403));
         };
         let load = Load {
             door: self.door,
@@ -475,20 +500,24 @@ impl Switch {
             self.hands.note(Note::Shed);
             return self.bounce(now, path, server, message, &shed());
         }
-        let arrival = match arrive::read(message, trunk, &config.numbers) {
-            Ok(arrival) => arrival,
-            Err(bounce) => return self.bounce(now, path, server, message, &bounce),
-        };
+        let (arrival, sound) = arrive::read(message, trunk, &config.numbers);
         let Some(dialled) = arrival.dialled else {
-            return self.refuse(now, path, server, message, None, Reason::NotOurs);
+            return match sound {
+                Ok(()) => self.refuse(now, path, server, message, None, Reason::NotOurs),
+                Err(bounce) => self.bounce(now, path, server, message, &bounce),
+            };
         };
         let attempt = Attempt {
+            diverting: arrival.diverting,
             dialled,
             caller: arrival.caller,
             arrived: now.wall,
         };
         let decision = route::route(&self.table, &attempt);
         let record = self.draft(now, trunk, message, &attempt, &decision);
+        if let Err(bounce) = sound {
+            return self.refuse_with(now, path, server, message, record, Reason::Protocol, &bounce);
+        }
         let plan = match (admitted, decision) {
             (Ok(()), Decision::Connect(plan)) => plan,
             (Ok(()), Decision::Refuse(refusal)) => {
@@ -506,7 +535,8 @@ impl Switch {
         let tag = self.hands.token();
         let (Some(echo), Some(dialog)) = (Echo::of(message, path.remote), Dialog::uas(message, &tag, path))
         else {
-            return self.bounce(now, path, server, message, &Bounce::status(400));
+            let bounce = Bounce::status(400);
+            return self.refuse_with(now, path, server, message, record, Reason::Protocol, &bounce);
         };
         let Some(record) = record else { return };
         let mut call = self.place(now, record, server, tag, path, echo, dialog, message);
@@ -560,7 +590,22 @@ impl Switch {
         } else {
             Bounce::status(status)
         };
-        let bytes = self.bounce_bytes(path, message, &bounce);
+        self.refuse_with(now, path, server, message, record, reason, &bounce);
+    }
+
+    #[allow(clippy::too_many_arguments)] // what `refuse` takes, and the answer
+    fn refuse_with(
+        &mut self,
+        now: Now,
+        path: Path,
+        server: ServerId,
+        message: &Message<'_>,
+        record: Option<Box<Cdr>>,
+        reason: Reason,
+        bounce: &Bounce,
+    ) {
+        let status = bounce.status;
+        let bytes = self.bounce_bytes(path, message, bounce);
         if refusal::is_one_face(reason) {
             self.late.push_back(Late {
                 at: now.at + STRANGER_ANSWER,
@@ -705,7 +750,7 @@ impl Switch {
         now: Now,
         record: Box<Cdr>,
         server: ServerId,
-        tag: super::hands::Token,
+        tag: Token,
         path: Path,
         echo: Echo,
         dialog: Dialog,
@@ -753,6 +798,7 @@ impl Switch {
             not_to_callee: Forbidden::default(),
             clock: None,
             counts_timer: None,
+            talking_since: None,
             trace: Vec::new(),
         })
     }
@@ -774,12 +820,13 @@ impl Switch {
             match timer {
                 CallTimer::Ring => {
                     call.clock = None;
-                    call.end(hands, now, End::failed(Reason::NoAnswer));
+                    call.not_answered(hands, now);
                 }
                 CallTimer::MaxDuration => {
                     call.clock = None;
                     call.end(hands, now, End::cut("max_duration"));
                 }
+                CallTimer::Reinvite(leg) => call.reinvite_lost(hands, now, leg),
                 CallTimer::Unacked(leg) => call.repeat_2xx(hands, now, leg),
                 CallTimer::Cancelled => call.give_up_callee(hands),
                 CallTimer::Counts => {
@@ -802,7 +849,7 @@ impl Switch {
             let Some(mut call) = self.take(me) else { continue };
             let hands = &mut self.hands;
             match purpose {
-                Purpose::Invite(LegName::Callee) => call.callee_lost(hands, now, status),
+                Purpose::Invite(LegName::Callee) => call.callee_lost(hands, now),
                 Purpose::Reinvite(leg) if status != 0 => call.reinvite_lost(hands, now, leg),
                 Purpose::Bye(leg) => call.leg_over(leg),
                 // No ACK for a failure: nothing is left to be done for it (RFC 3261 §17.2.1).
@@ -911,6 +958,11 @@ impl Switch {
     }
 
     // ---- the calls' places
+
+    fn call(&self, me: CallRef) -> Option<&Call> {
+        let place = self.calls.get(me.index as usize)?;
+        place.as_deref().filter(|call| call.me == me)
+    }
 
     fn take(&mut self, me: CallRef) -> Option<Box<Call>> {
         let place = self.calls.get_mut(me.index as usize)?;

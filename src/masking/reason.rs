@@ -47,10 +47,15 @@ pub enum Reason {
     TrunkDown,
     /// No trunk that may show X takes the call.
     TrunkMayNotShow,
+    /// We ended the attempt before an answer: an admin, a shutdown, a limit.
+    Cut,
     /// The caller gave up before an answer.
     Cancelled,
     /// The customer's server gave no usable answer.
     CustomerServer,
+    /// The request asked for what RFC 3261 wants refused before anybody is looked for: an extension, a body or
+    /// a scheme that isn't ours, no hop left.
+    Protocol,
     /// The server itself failed: an egress guard hit, or a fault of ours.
     Internal,
     /// The server stopped while the attempt was open.

@@ -19,6 +19,8 @@ pub struct Attempt {
     pub dialled: Tel,
     /// The caller, if it has a usable identity.
     pub caller: Option<Tel>,
+    /// Who diverted the call here, if somebody did.
+    pub diverting: Option<Tel>,
     /// When the attempt arrived: the moment that it is judged as of, however often it is judged.
     pub arrived: Wall,
 }
@@ -120,7 +122,12 @@ fn judge(table: &Table, attempt: &Attempt) -> Result<Plan, Refusal> {
     let Some(caller) = attempt.caller else {
         return refuse(Reason::Unidentified, None);
     };
-    if table.is_ours(caller) {
+    // Who diverted the call never changes who the caller is; but a number of ours does neither.
+    if table.is_ours(caller)
+        || attempt
+            .diverting
+            .is_some_and(|diverting| table.is_ours(diverting))
+    {
         return refuse(Reason::Loop, None);
     }
 
@@ -319,8 +326,10 @@ fn refusal_sentence(refusal: &Refusal, dialled: &str, caller: &str) -> String {
         | Reason::Unallocated
         | Reason::TrunkDown
         | Reason::TrunkMayNotShow
+        | Reason::Cut
         | Reason::Cancelled
         | Reason::CustomerServer
+        | Reason::Protocol
         | Reason::Internal
         | Reason::Restart => format!("{caller} is not bound on {dialled}."),
     }

@@ -119,6 +119,7 @@ impl World {
 
     pub(crate) fn attempt(&self, dialled: &str, caller: &str) -> Attempt {
         Attempt {
+            diverting: None,
             dialled: tel(dialled),
             caller: Some(tel(caller)),
             arrived: self.now,

@@ -562,6 +562,7 @@ mod tests {
                     let mut connected = 0_u32;
                     while !done.load(Ordering::Acquire) {
                         let attempt = Attempt {
+                            diverting: None,
                             dialled: tel(X),
                             caller: Some(tel(A)),
                             arrived,
@@ -571,6 +572,7 @@ mod tests {
                             let (a, b) = pair(n);
                             for (caller, called) in [(a, b), (b, a)] {
                                 let attempt = Attempt {
+                                    diverting: None,
                                     dialled: tel(X),
                                     caller: Some(caller.reveal()),
                                     arrived,
@@ -645,6 +647,7 @@ mod tests {
         for n in (0..100_000).step_by(7) {
             let (a, b) = pair(n);
             let attempt = Attempt {
+                diverting: None,
                 dialled: on(n).tel(),
                 caller: Some(b.reveal()),
                 arrived: now,

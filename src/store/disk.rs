@@ -13,10 +13,11 @@
 //! sled's own flush is no fdatasync: [`Disk::flush`] syncs its file after it.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::file::{self, EachRecord, le_u32, le_u64};
 use crate::base::time::Wall;
@@ -26,6 +27,8 @@ const VERSION: u8 = 1;
 const STATE_KEY: &[u8] = b"\0";
 const VALUE_HEAD_BYTES: usize = 13;
 const STATE_BYTES: usize = 29;
+const LOCK_TRIES: u32 = 500;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Bytes of one record's tail.
 pub const TAIL_BYTES_MAX: usize = 4_096;
@@ -44,6 +47,9 @@ pub enum DiskError {
         /// The records' version.
         version: u8,
     },
+    /// Somebody has sled's file locked: a tool, or an earlier opening whose threads have not ended.
+    #[error("{} is locked by another program: end that one", .0.display())]
+    Busy(PathBuf),
     /// A record is too long to be kept.
     #[error("a record has {0} bytes, more than {TAIL_BYTES_MAX}")]
     TooLong(usize),
@@ -87,10 +93,11 @@ impl Disk {
     /// Opens the folder, or makes it.
     ///
     /// # Errors
-    /// [`DiskError::Broken`] for whatever sled says or panics with, [`DiskError::Newer`].
+    /// [`DiskError::Broken`] for whatever sled says or panics with, [`DiskError::Newer`], [`DiskError::Busy`].
     pub fn open(path: &Path) -> Result<Self, DiskError> {
         let broken =
             |why: &dyn std::fmt::Display| DiskError::Broken(format!("{} won't open: {why}", path.display()));
+        wait_for_lock(&path.join("db"))?;
         let opened = calmly(|| {
             let config = sled::Config::new()
                 .path(path)
@@ -278,6 +285,22 @@ pub fn move_aside(path: &Path, wall: Wall) -> io::Result<Option<PathBuf>> {
     std::fs::rename(path, &aside)?;
     file::sync_dir(path.parent().unwrap_or(Path::new(".")))?;
     Ok(Some(aside))
+}
+
+/// Waits, five seconds at most, until nobody has sled's file locked. sled gives its lock back some time after the
+/// handle is dropped, when its last thread ends; a folder that is only not free yet must not be taken for broken.
+fn wait_for_lock(db: &Path) -> Result<(), DiskError> {
+    let Ok(file) = File::open(db) else {
+        // Nothing there yet, or nothing that can be opened: sled will say which.
+        return Ok(());
+    };
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Ok(()) | Err(TryLockError::Error(_)) => return Ok(()),
+        }
+    }
+    Err(DiskError::Busy(db.to_owned()))
 }
 
 /// What sled says, or panics with, as a sentence: broken files make it do either.

@@ -296,4 +296,16 @@ impl Follower {
             .forgettable
             .store(by_snapshot.min(by_disk), Ordering::Release);
     }
+
+    /// For tests: takes what the writer sent, group by group.
+    #[cfg(test)]
+    pub(super) fn waiting_groups(&self) -> Vec<Vec<Followed>> {
+        self.changes.try_iter().collect()
+    }
+
+    /// For tests: the rest after a failure is over.
+    #[cfg(test)]
+    pub(super) fn try_now(&mut self) {
+        self.next_try = Instant::now();
+    }
 }

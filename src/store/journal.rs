@@ -4,17 +4,11 @@
 //! 100 ms by a thread of the journal's own (a killed process loses nothing; a machine that loses power loses at
 //! most that). When a segment is big, the calls that are still open are copied to a new one and the old one goes.
 //!
-//! ```text
-//! header  "UMBRAJNL" · version u32
-//! frame   bytes of body u32 · crc u32 · body = kind u8 · call id u128 · rest           (little-endian)
-//! kinds   1 arrived (rest: the record as JSON) · 2 answered (wall i64) · 3 ended · 4 died (wall i64)
-//! ```
-//!
 //! Ids are never used twice, so several segments are read as one heap of facts: a call that ended anywhere is over.
 //! Once a second the file's modification time is moved on: after a crash it is the last sign of life.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::ops::Range;
@@ -27,27 +21,18 @@ use std::time::{Duration, SystemTime};
 use crossbeam_channel::{RecvTimeoutError, Sender};
 use smallvec::{SmallVec, smallvec};
 
-use super::file::{self, Draft, le_u32};
+pub use super::entry::JournalError;
+use super::entry::{
+    ANSWERED, ARRIVED, BODY_BYTES_MAX, BODY_BYTES_MIN, DIED, ENDED, FRAME_HEAD_BYTES, HEADER_BYTES, Past,
+    What, begin_frame, completed, decode_frame, end_frame, header, modified, short_frame,
+};
+use super::file::{self, Draft};
 use crate::base::id::Id;
 use crate::base::limits::JOURNAL_BUFFER;
 use crate::base::time::Wall;
-use crate::call::cdr::{Cdr, ReleasedBy};
+use crate::call::cdr::Cdr;
 use crate::call::port::{CallEntry, Records};
-use crate::call::refusal;
-use crate::masking::reason::Reason;
 
-const MAGIC: &[u8; 8] = b"UMBRAJNL";
-const VERSION: u32 = 1;
-const HEADER_BYTES: usize = 12;
-const FRAME_HEAD_BYTES: usize = 8;
-const ARRIVED: u8 = 1;
-const ANSWERED: u8 = 2;
-const ENDED: u8 = 3;
-const DIED: u8 = 4;
-/// Kind and id.
-const BODY_BYTES_MIN: usize = 17;
-/// A record quotes pieces of one SIP message, whose escapes can take six bytes each.
-const BODY_BYTES_MAX: usize = 512 << 10;
 /// Room for an arrival's frame; most are shorter.
 const ARRIVAL_BYTES: usize = 2_048;
 const PREFIX: &str = "calls-";
@@ -197,39 +182,6 @@ impl Batch {
             frame: bytes.get(line.place).unwrap_or_default().to_vec(),
         })
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum What {
-    Arrived,
-    Answered(Wall),
-    Ended,
-    /// The process that had the call is gone; its last sign of life.
-    Died(Wall),
-}
-
-/// The journal can't be opened; a sentence with what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum JournalError {
-    /// The file system refuses.
-    #[error("{}: {error}: check the folder's owner, permissions and free space", path.display())]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// Another process has it open.
-    #[error("{} is in use by another umbra: stop that one first, or give this one a folder of its own", .0.display())]
-    InUse(PathBuf),
-    /// A later version of the program wrote it.
-    #[error("{} has version {version}, this program reads up to {VERSION}: start the newer umbra that wrote it", path.display())]
-    Newer {
-        /// The segment.
-        path: PathBuf,
-        /// Its version.
-        version: u32,
-    },
 }
 
 /// How the journal is doing.
@@ -684,110 +636,6 @@ impl Book {
     }
 }
 
-/// The frame of an entry that says no more than a kind and perhaps a time.
-fn short_frame(out: &mut Vec<u8>, kind: u8, id: Id, at: Option<Wall>) {
-    let start = out.len();
-    begin_frame(out, kind, id);
-    if let Some(at) = at {
-        out.extend_from_slice(&at.as_millis().to_le_bytes());
-    }
-    end_frame(out, start);
-}
-
-/// Everything that the segments say.
-#[derive(Default)]
-struct Past {
-    arrived: HashMap<Id, Vec<u8>>,
-    answered: HashMap<Id, Wall>,
-    died: HashMap<Id, Wall>,
-    ended: HashSet<Id>,
-    notes: Vec<String>,
-}
-
-impl Past {
-    fn read(&mut self, path: &Path) -> Result<(), JournalError> {
-        let bytes = file::read(path).map_err(|error| JournalError::Io {
-            path: path.to_owned(),
-            error,
-        })?;
-        let version = le_u32(bytes.get(8..).unwrap_or_default()).unwrap_or(0);
-        if bytes.starts_with(MAGIC) && version > VERSION {
-            return Err(JournalError::Newer {
-                path: path.to_owned(),
-                version,
-            });
-        }
-        let mut rest = bytes.get(HEADER_BYTES..).unwrap_or_default();
-        while !rest.is_empty() {
-            let Some((id, what, frame)) = decode_frame(rest) else {
-                let next =
-                    (1..rest.len()).find(|at| decode_frame(rest.get(*at..).unwrap_or_default()).is_some());
-                let bad = next.unwrap_or(rest.len());
-                let place = bytes.len() - rest.len();
-                self.notes.push(match next {
-                    None => format!(
-                        "{}: {bad} bytes of a torn entry at its end were left out",
-                        path.display()
-                    ),
-                    Some(_) => format!(
-                        "{}: {bad} damaged bytes at byte {place} were left out: check the disk",
-                        path.display()
-                    ),
-                });
-                rest = rest.get(bad..).unwrap_or_default();
-                continue;
-            };
-            match what {
-                What::Arrived => drop(self.arrived.entry(id).or_insert_with(|| frame.to_vec())),
-                What::Answered(at) => drop(self.answered.entry(id).or_insert(at)),
-                What::Died(at) => drop(self.died.entry(id).or_insert(at)),
-                What::Ended => {
-                    self.ended.insert(id);
-                    // The frame is the big part: a long segment must not be held whole.
-                    self.arrived.remove(&id);
-                }
-            }
-            rest = rest.get(frame.len()..).unwrap_or_default();
-        }
-        Ok(())
-    }
-
-    /// The calls that arrived and didn't end, and their arrivals' frames.
-    fn open_calls(&mut self) -> Vec<(Id, Vec<u8>)> {
-        let ended = &self.ended;
-        let mut calls: Vec<_> = std::mem::take(&mut self.arrived)
-            .into_iter()
-            .filter(|(id, _)| !ended.contains(id))
-            .collect();
-        calls.sort_unstable_by_key(|(id, _)| *id);
-        calls
-    }
-}
-
-/// The record of an attempt that a dying process left open.
-fn completed(mut cdr: Cdr, answered: Option<Wall>, died: Wall) -> Cdr {
-    let floor = answered.unwrap_or(cdr.arrived_at).max(cdr.arrived_at);
-    // The wall clock may have been set back between.
-    cdr.ended_at = died.max(floor);
-    cdr.released_by = ReleasedBy::Server;
-    cdr.q850_cause = refusal::q850(Reason::Restart);
-    match answered {
-        None => {
-            cdr.refusal = Some(Reason::Restart);
-            cdr.sip_status = refusal::status(Reason::Restart);
-            cdr.billable_s = 0;
-        }
-        Some(at) => {
-            cdr.answered_at = Some(at);
-            cdr.refusal = None;
-            cdr.sip_status = 200;
-            cdr.end_cause = Some("restart".into());
-            cdr.billable_s = cdr.ended_at.since(at).as_secs();
-        }
-    }
-    cdr
-}
-
 /// Writes all that is known of an open call, its arrival's frame first; returns the bytes.
 fn write_call(out: &mut impl Write, id: Id, frame: &[u8], live: &Live) -> io::Result<u64> {
     out.write_all(frame)?;
@@ -824,66 +672,14 @@ fn copy_at(segment_bytes: u64, live_bytes: u64) -> u64 {
     segment_bytes.max(live_bytes.saturating_mul(2))
 }
 
-fn modified(path: &Path) -> Wall {
-    let since_epoch = fs::metadata(path)
-        .and_then(|m| m.modified())
-        .ok()
-        .and_then(|t| t.duration_since(SystemTime::UNIX_EPOCH).ok())
-        .unwrap_or_default();
-    Wall::default().plus(since_epoch)
-}
-
-fn header() -> [u8; HEADER_BYTES] {
-    let mut bytes = [0; HEADER_BYTES];
-    bytes[..8].copy_from_slice(MAGIC);
-    bytes[8..].copy_from_slice(&VERSION.to_le_bytes());
-    bytes
-}
-
-fn begin_frame(out: &mut Vec<u8>, kind: u8, id: Id) {
-    out.extend_from_slice(&[0; FRAME_HEAD_BYTES]);
-    out.push(kind);
-    out.extend_from_slice(&id.bits().to_le_bytes());
-}
-
-/// Fills in the head of the frame that began at `start` and ends where `out` does.
-fn end_frame(out: &mut [u8], start: usize) {
-    let (head, body) = out[start..].split_at_mut(FRAME_HEAD_BYTES);
-    head[..4].copy_from_slice(&(body.len() as u32).to_le_bytes());
-    head[4..].copy_from_slice(&crc32fast::hash(body).to_le_bytes());
-}
-
-/// The whole and undamaged frame at the start of `bytes`: its call, its meaning, and itself.
-fn decode_frame(bytes: &[u8]) -> Option<(Id, What, &[u8])> {
-    let body_bytes = le_u32(bytes)? as usize;
-    if !(BODY_BYTES_MIN..=BODY_BYTES_MAX).contains(&body_bytes) {
-        return None;
-    }
-    let frame = bytes.get(..FRAME_HEAD_BYTES + body_bytes)?;
-    let (head, body) = frame.split_at_checked(FRAME_HEAD_BYTES)?;
-    if le_u32(&head[4..])? != crc32fast::hash(body) {
-        return None;
-    }
-    let (kind, rest) = body.split_first()?;
-    let (id, rest) = rest.split_first_chunk()?;
-    let wall = || {
-        rest.first_chunk()
-            .map(|b| Wall::from_millis(i64::from_le_bytes(*b)))
-    };
-    let what = match *kind {
-        ARRIVED => What::Arrived,
-        ANSWERED => What::Answered(wall()?),
-        ENDED => What::Ended,
-        DIED => What::Died(wall()?),
-        _ => return None,
-    };
-    Some((Id::from_bits(u128::from_le_bytes(*id)), what, frame))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::super::file::fault;
     use super::*;
+    use crate::call::cdr::ReleasedBy;
+    use crate::masking::reason::Reason;
 
     fn id(n: u128) -> Id {
         Id::from_bits(n)
@@ -1085,6 +881,60 @@ mod tests {
         drop(journal);
         fs::write(&old, before).unwrap();
         assert_eq!(open_ids(dir.path()), [id(2)]);
+    }
+
+    #[test]
+    fn a_crash_in_the_middle_of_a_copy_brings_no_ended_call_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, ..) = open(dir.path());
+        journal.write(&arrived(1));
+        journal.write(&arrived(2));
+        let old = last_segment(dir.path());
+        let mut before = fs::read(&old).unwrap();
+        journal.book().copy_at = 0;
+        journal.tick(Tick::Second);
+        drop(journal);
+        // The call ended after its arrival was copied; its end had not been copied yet.
+        short_frame(&mut before, ENDED, id(1), None);
+        fs::write(&old, before).unwrap();
+        assert_eq!(open_ids(dir.path()), [id(2)]);
+    }
+
+    #[test]
+    fn calls_that_come_and_go_while_a_segment_is_copied_are_all_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, ..) = open(dir.path());
+        let (stop, stopped) = crossbeam_channel::bounded::<()>(0);
+        let written = std::thread::scope(|scope| {
+            let journal = &journal;
+            let writer = scope.spawn(move || {
+                let mut n = 0_u128;
+                while stopped.try_recv() == Err(crossbeam_channel::TryRecvError::Empty) {
+                    journal.write(&arrived(n));
+                    if n.is_multiple_of(3) {
+                        journal.write(&ended(n / 2));
+                    }
+                    n += 1;
+                }
+                n
+            });
+            for _ in 0..6 {
+                journal.book().copy_at = 0;
+                journal.tick(Tick::Second);
+            }
+            drop(stop);
+            writer.join().unwrap()
+        });
+        journal.book().copy_at = 0;
+        journal.tick(Tick::Second);
+        assert_eq!(state(&journal), (Records::Kept, 0, 0, false));
+        let gone: HashSet<u128> = (0..written)
+            .filter(|n| n.is_multiple_of(3))
+            .map(|n| n / 2)
+            .collect();
+        let expected: Vec<Id> = (0..written).filter(|n| !gone.contains(n)).map(id).collect();
+        drop(journal);
+        assert_eq!(open_ids(dir.path()), expected);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! open, in files of its own.
 
 pub mod disk;
+mod entry;
 mod file;
 pub mod follow;
 pub mod journal;

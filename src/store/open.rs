@@ -126,6 +126,8 @@ pub(super) fn open(path: &Path, segment_bytes: u64, now: Wall) -> Result<Opened,
 
     let loaded = match load_disk(&places.sled, snapshot.as_ref()) {
         Ok(loaded) => Ok(loaded),
+        // Not broken, and not to be moved aside.
+        Err(DiskError::Busy(path)) => return Err(OpenError::InUse(path)),
         Err(newer @ DiskError::Newer { .. }) => return Err(OpenError::Newer(newer)),
         Err(broken @ (DiskError::Broken(_) | DiskError::TooLong(_))) => Err(broken.to_string()),
     };

@@ -19,7 +19,7 @@ const NOTES: [Note; 8] = [
 ];
 
 /// Every reason, in the order of its discriminant.
-const REASONS: [Reason; 24] = [
+const REASONS: [Reason; 26] = [
     Reason::NotOurs,
     Reason::AccountSuspended,
     Reason::NumberFrozen,
@@ -40,8 +40,10 @@ const REASONS: [Reason; 24] = [
     Reason::Unallocated,
     Reason::TrunkDown,
     Reason::TrunkMayNotShow,
+    Reason::Cut,
     Reason::Cancelled,
     Reason::CustomerServer,
+    Reason::Protocol,
     Reason::Internal,
     Reason::Restart,
 ];
@@ -339,8 +341,10 @@ pub fn reason_name(reason: Reason) -> &'static str {
         Reason::Unallocated => "unallocated",
         Reason::TrunkDown => "trunk_down",
         Reason::TrunkMayNotShow => "trunk_may_not_show",
+        Reason::Cut => "cut",
         Reason::Cancelled => "cancelled",
         Reason::CustomerServer => "customer_server",
+        Reason::Protocol => "protocol",
         Reason::Internal => "internal",
         Reason::Restart => "restart",
     }

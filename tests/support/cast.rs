@@ -62,6 +62,10 @@ pub struct Cast<S> {
     pub from: HashMap<usize, Mishaps>,
     /// What the witness found.
     pub faults: Vec<String>,
+    /// Whether every datagram that reaches a phone is kept.
+    pub keeps: bool,
+    /// Those kept: which phone's, and its bytes.
+    pub kept: Vec<(usize, Vec<u8>)>,
     /// What was heard and said, a line each.
     pub transcript: Vec<String>,
     open: HashSet<SocketAddr>,
@@ -90,6 +94,8 @@ impl<S: Stage> Cast<S> {
             to: HashMap::new(),
             from: HashMap::new(),
             faults: Vec::new(),
+            keeps: false,
+            kept: Vec::new(),
             transcript: Vec::new(),
             open: gateways.into_iter().collect(),
             homes: Vec::new(),
@@ -109,7 +115,7 @@ impl<S: Stage> Cast<S> {
             name,
             number,
             setup.t1,
-            u64::from(setup.net) << 16 | index as u64 + 1,
+            (u64::from(setup.net) << 16) | (index as u64 + 1),
         );
         self.phones.push(phone);
         self.homes.push(home);
@@ -200,6 +206,9 @@ impl<S: Stage> Cast<S> {
             p.calls.iter().position(|c| of(c.media)).map(|call| (phone, call))
         });
         if let Some((phone, call)) = media {
+            if self.keeps {
+                self.kept.push((phone, bytes.clone()));
+            }
             return self.heard_media(phone, call, from, to, bytes);
         }
         let msg = Msg::read(&bytes);
@@ -210,15 +219,17 @@ impl<S: Stage> Cast<S> {
                 .push(format!("{to} got what nobody there can be meant by: {text}"));
             return None;
         };
+        if self.keeps {
+            self.kept.push((index, bytes.clone()));
+        }
         let mishaps = self.to.entry(index).or_default();
         let copies = copies(mishaps);
         let line = self.line(index, "<-", &msg, copies);
         self.transcript.push(line);
-        let now = self.stage.now();
         let mut cue = None;
         for _ in 0..copies {
-            self.look(index, &bytes, &msg);
-            let outcome = self.phones[index].receive(now, to, from, &bytes);
+            self.look(index, to, &bytes, &msg);
+            let outcome = self.phones[index].receive(to, from, &bytes);
             let (call, msg, again) = match outcome {
                 Outcome::New(call, msg) => (call, msg, false),
                 Outcome::Again(call, msg) => (call, msg, true),
@@ -270,7 +281,7 @@ impl<S: Stage> Cast<S> {
                 .push(format!("{name} got media from {from}, who is not Umbra"));
         }
         if to != self.phones[phone].calls[call].media {
-            self.look_for_strangers_words(phone, &bytes, "RTCP");
+            self.look_for_strangers_words(phone, to, &bytes, "RTCP");
             return None;
         }
         if let Some(theirs) = theirs.filter(|at| at.port() != from.port()) {
@@ -283,8 +294,8 @@ impl<S: Stage> Cast<S> {
     }
 
     /// The witness looks at a message before its phone does.
-    fn look(&mut self, index: usize, bytes: &[u8], msg: &Msg) {
-        self.look_for_strangers_words(index, bytes, &msg.name());
+    fn look(&mut self, index: usize, to: SocketAddr, bytes: &[u8], msg: &Msg) {
+        self.look_for_strangers_words(index, to, bytes, &msg.name());
         let length = msg.get("Content-Length").and_then(|l| l.parse().ok());
         if length != Some(msg.body.len()) {
             self.faults.push(format!(
@@ -307,8 +318,9 @@ impl<S: Stage> Cast<S> {
         }
     }
 
-    fn look_for_strangers_words(&mut self, index: usize, bytes: &[u8], what: &str) {
-        let own_ips: HashSet<_> = std::iter::once(self.homes[index].ip())
+    fn look_for_strangers_words(&mut self, index: usize, to: SocketAddr, bytes: &[u8], what: &str) {
+        let own_ips: HashSet<_> = [self.homes[index].ip(), to.ip()]
+            .into_iter()
             .chain(self.phones[index].calls.iter().map(|c| c.local.ip()))
             .collect();
         for (other, phone) in self
@@ -350,6 +362,11 @@ impl<S: Stage> Cast<S> {
             self.phones[phone].name,
             msg.name()
         )
+    }
+
+    /// What some phone never answered.
+    pub fn owed(&self) -> Option<String> {
+        self.phones.iter().find_map(Phone::owed)
     }
 
     /// What some phone still waits for.

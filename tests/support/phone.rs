@@ -212,7 +212,8 @@ impl Phone {
             out: VecDeque::new(),
             serial: 0,
             salt,
-            media_next: 30_000,
+            // Phones behind one gateway share its address.
+            media_next: 30_000 + 400 * (salt as u16 & 0x3F),
         }
     }
 
@@ -384,6 +385,23 @@ impl Phone {
         }
     }
 
+    /// Sends the last answer to a request of this method again, byte by byte.
+    pub fn repeat_answer(&mut self, at: usize, method: Option<&str>) {
+        let call = &self.calls[at];
+        let told = call
+            .told
+            .iter()
+            .rev()
+            .find(|t| method.is_none_or(|m| t.request.method() == m));
+        if let Some((told, last)) = told.and_then(|t| Some((t, t.last.as_ref()?))) {
+            self.out.push_back(Packet {
+                from: call.local,
+                to: told.source,
+                bytes: last.clone(),
+            });
+        }
+    }
+
     /// Whether a request of theirs waits for a final answer.
     pub fn owes(&self, at: usize, method: Option<&str>) -> bool {
         self.calls[at].owed(method, false).is_some()
@@ -463,18 +481,18 @@ impl Phone {
     }
 
     /// Takes a datagram that came to `local`.
-    pub fn receive(&mut self, now: Duration, local: SocketAddr, from: SocketAddr, bytes: &[u8]) -> Outcome {
+    pub fn receive(&mut self, local: SocketAddr, from: SocketAddr, bytes: &[u8]) -> Outcome {
         let Some(msg) = Msg::read(bytes) else {
             return Outcome::Nothing;
         };
         if msg.status().is_some() {
-            self.response(now, msg, bytes)
+            self.response(msg, bytes)
         } else {
             self.requested(local, from, msg)
         }
     }
 
-    fn response(&mut self, now: Duration, msg: Msg, bytes: &[u8]) -> Outcome {
+    fn response(&mut self, msg: Msg, bytes: &[u8]) -> Outcome {
         let Some(at) = self.calls.iter().position(|c| c.id == msg.call_id()) else {
             return Outcome::Nothing;
         };
@@ -497,7 +515,7 @@ impl Phone {
             }
             let new = !asked.provisional.iter().any(|p| p == bytes);
             asked.provisional.push(bytes.to_vec());
-            if new && is_invite && !tag.is_empty() {
+            if new && is_invite && status > 100 && !tag.is_empty() {
                 call.learn(&msg);
             }
             return if new {
@@ -544,7 +562,6 @@ impl Phone {
         } else {
             call.learn(&msg);
         }
-        let _ = now;
         Outcome::New(at, msg)
     }
 
@@ -584,7 +601,8 @@ impl Phone {
                 if told.request.cseq() != msg.cseq() {
                     continue;
                 }
-                for answer in told.finals.iter_mut().filter(|f| f.tag == tag || f.status >= 300) {
+                let meant = |f: &&mut Final| f.tag == tag || f.status >= 300;
+                if let Some(answer) = told.finals.iter_mut().find(meant) {
                     let first = !answer.acked;
                     answer.acked = true;
                     answer.repeats.stop();
@@ -675,7 +693,16 @@ impl Phone {
         lost
     }
 
-    /// What this phone still waits for or owes.
+    /// A request of theirs that was never answered.
+    pub fn owed(&self) -> Option<String> {
+        self.calls.iter().enumerate().find_map(|(at, call)| {
+            let owed = call.told.iter().find(|t| t.finals.is_empty())?;
+            let method = owed.request.method();
+            Some(format!("{}.{} never answered {method}", self.name, at + 1))
+        })
+    }
+
+    /// What this phone still waits for.
     pub fn busy(&self) -> Option<String> {
         self.calls.iter().enumerate().find_map(|(at, call)| {
             let asked = call.asked.iter().find(|a| a.repeats.next.is_some());
@@ -684,11 +711,9 @@ impl Phone {
                 .iter()
                 .flat_map(|t| &t.finals)
                 .find(|f| f.repeats.next.is_some());
-            let owed = call.told.iter().find(|t| t.finals.is_empty());
             let what = asked
                 .map(|a| format!("waits for an answer to {}", a.method))
-                .or(unacked.map(|f| format!("waits for the ACK of its {}", f.status)))
-                .or(owed.map(|t| format!("never answered {}", t.request.method())))?;
+                .or(unacked.map(|f| format!("waits for the ACK of its {}", f.status)))?;
             Some(format!("{}.{} {what}", self.name, at + 1))
         })
     }

@@ -35,6 +35,8 @@ pub struct Setup {
     pub berths: u16,
     /// Whether the trunk lets media addresses be latched on.
     pub latch: bool,
+    /// An alarm that belongs to the play.
+    pub alarm: Option<String>,
 }
 
 impl Setup {
@@ -49,6 +51,7 @@ impl Setup {
             media_timeout: Duration::from_secs(60),
             berths: 100,
             latch: false,
+            alarm: None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The whole server on virtual time: switches, the relay, a network with weather. One seed, one history.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ use umbra::sip::path::{ListenerId, Path, Transport};
 use umbra::sip::peek::peek;
 
 use super::stage::{Binding, Packet, Setup, Stage};
-use super::text::Msg;
+use super::text::{Msg, user_of};
 
 /// 2026-11-21T10:00:00Z
 const BEGINNING: i64 = 1_795_255_200_000;
@@ -109,6 +109,8 @@ pub struct World {
     pub journal: BTreeMap<Id, u64>,
     /// When an INVITE with this Call-ID first left, by the order of outputs.
     pub invites: BTreeMap<String, u64>,
+    /// Call-IDs of new INVITEs from the trunk on numbers of ours that arrived at Umbra.
+    pub attempts: BTreeSet<String>,
     /// Events, in order.
     pub events: Vec<Event>,
     /// Notes, in order.
@@ -154,6 +156,7 @@ impl World {
             records: Vec::new(),
             journal: BTreeMap::new(),
             invites: BTreeMap::new(),
+            attempts: BTreeSet::new(),
             events: Vec::new(),
             notes: Vec::new(),
             log: Vec::new(),
@@ -221,7 +224,7 @@ impl World {
                 Output::Journal(CallEntry::Answered { .. } | CallEntry::Ended { .. })
                 | Output::Answer(..) => {}
                 Output::Note(note) => {
-                    if note.is_alarm() {
+                    if note.is_alarm() && self.setup.alarm != Some(format!("{note:?}")) {
                         self.faults.push(format!("alarm: {note:?}"));
                     }
                     self.notes.push(note);
@@ -318,6 +321,15 @@ impl World {
             let call_id = peek(&bytes).map(|p| p.call_id.to_vec()).unwrap_or_default();
             let shard = self.door.home_of(&call_id);
             let path = Path::udp(ListenerId(0), from);
+            if let Some(msg) = Msg::read(&bytes)
+                && msg.method() == "INVITE"
+                && msg.status().is_none()
+                && msg.tag("To").is_none()
+                && let Ok(dialled) = self.plan.normalise(user_of(msg.uri()))
+                && self.table.is_ours(dialled)
+            {
+                self.attempts.insert(msg.call_id().to_owned());
+            }
             self.give(shard, Input::Packet { path, bytes: &bytes });
             return;
         }

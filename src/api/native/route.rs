@@ -17,6 +17,7 @@ pub(super) async fn route(State(desk): State<Arc<Desk>>, Body(body): Body) -> Re
     let plan = desk.config.load().numbers;
     let mut fields = Fields::of_json(&body)?;
     let attempt = Attempt {
+        diverting: None,
         dialled: fields.needed_number("x", &plan)?,
         caller: fields.number("caller", &plan)?,
         arrived: desk.now(),

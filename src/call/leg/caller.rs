@@ -1,6 +1,7 @@
 //! The calling side: everything that we answer to the INVITE that began the call.
 
 use super::{Bye, Echo, Leg, Unacked};
+use crate::base::limits::RETRY_AFTER_S;
 use crate::base::time::Now;
 use crate::call::guard::Scope;
 use crate::call::hands::{CallTimer, Hands, listener};
@@ -37,6 +38,15 @@ pub struct Caller {
     pub invite: InviteState,
 }
 
+/// Whether a message went out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sent {
+    /// It did.
+    Yes,
+    /// It didn't: there was nobody to tell, or the guard stopped it.
+    No,
+}
+
 /// Whether an answer carries our session description.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sdp {
@@ -52,7 +62,7 @@ impl Call {
         if self.caller.invite != InviteState::Pending {
             return;
         }
-        let bytes = self.caller_response(status, None, sdp);
+        let bytes = self.caller_response(status, sdp);
         if !self.may_send(LegName::Caller, &bytes, Scope::Ours) {
             self.guard_hit(hands, now);
             return;
@@ -69,14 +79,14 @@ impl Call {
     }
 
     /// Answers the caller: 200 with our session description, repeated until the ACK.
-    pub fn answer_caller(&mut self, hands: &mut Hands, now: Now) {
+    pub fn answer_caller(&mut self, hands: &mut Hands, now: Now) -> Sent {
         if self.caller.invite != InviteState::Pending {
-            return;
+            return Sent::No;
         }
-        let bytes = self.caller_response(200, None, Sdp::With);
+        let bytes = self.caller_response(200, Sdp::With);
         if !self.may_send(LegName::Caller, &bytes, Scope::Ours) {
             self.guard_hit(hands, now);
-            return;
+            return Sent::No;
         }
         self.caller.invite = InviteState::Answered;
         self.send_2xx(
@@ -87,18 +97,21 @@ impl Call {
             self.caller.cseq,
             bytes,
         );
+        Sent::Yes
     }
 
     /// Refuses the caller with a final status; the attempt is over for this leg.
-    pub fn refuse_caller(&mut self, hands: &mut Hands, now: Now, status: u16, header: Option<(&str, &str)>) {
+    pub fn refuse_caller(&mut self, hands: &mut Hands, now: Now, status: u16) {
         if self.caller.invite != InviteState::Pending {
             return;
         }
-        let mut bytes = self.caller_response(status, header, Sdp::Without);
+        let mut status = status;
+        let mut bytes = self.caller_response(status, Sdp::Without);
         if !self.may_send(LegName::Caller, &bytes, Scope::Ours) {
             // The minimal form holds the caller's own lines and nothing else.
             hands.note(crate::call::port::Note::GuardHit);
-            bytes = self.caller_response(500, None, Sdp::Without);
+            status = 500;
+            bytes = self.caller_response(status, Sdp::Without);
         }
         self.caller.invite = InviteState::Refused;
         self.caller.leg.bye = Bye::Done;
@@ -116,7 +129,7 @@ impl Call {
     /// Brings the calling side to its end: a final status for one who still waits, BYE for one who talks.
     pub fn end_caller(&mut self, hands: &mut Hands, now: Now, status: u16) {
         match self.caller.invite {
-            InviteState::Pending => self.refuse_caller(hands, now, status, None),
+            InviteState::Pending => self.refuse_caller(hands, now, status),
             InviteState::Answered => self.hang_up(hands, now, LegName::Caller),
             InviteState::Refused => {}
         }
@@ -186,6 +199,8 @@ impl Call {
         }
         if leg.bye == Bye::AfterAck {
             self.hang_up(hands, now, name);
+        } else if name == LegName::Caller {
+            self.tell_caller_codecs(hands, now);
         }
     }
 
@@ -198,25 +213,29 @@ impl Call {
         self.end(hands, now, end);
     }
 
-    fn caller_response(&self, status: u16, header: Option<(&str, &str)>, sdp: Sdp) -> Vec<u8> {
+    fn caller_response(&self, status: u16, sdp: Sdp) -> Vec<u8> {
         let contact = format!(
             "<sip:{}>",
             listener(&self.config, self.caller.leg.listener).advertised
         );
         let dialog_forming = (101..300).contains(&status);
-        let mut headers: arrayvec::ArrayVec<(&str, &str), 2> = header.into_iter().collect();
-        if (200..300).contains(&status) {
-            headers.push(("Allow", super::ALLOW));
-        }
+        let retry_after = RETRY_AFTER_S.to_string();
+        let headers: &[(&str, &str)] = match status {
+            200..300 => &[("Allow", super::ALLOW)],
+            // RFC 3261 §21.5.4: without it the caller may take us for dead.
+            503 => &[("Retry-After", &retry_after)],
+            _ => &[],
+        };
         let sdp = match sdp {
             Sdp::With => self.bridge.description(LegName::Caller),
             Sdp::Without => None,
         };
         self.caller.echo.response(&Response {
             status,
-            to_tag: Some(&self.caller.leg.local_tag),
+            // RFC 3261 §8.2.6.2: a 100 makes no dialog.
+            to_tag: (status > 100).then_some(&self.caller.leg.local_tag[..]),
             contact: dialog_forming.then_some(contact.as_bytes()),
-            headers: &headers,
+            headers,
             body: sdp.map(|bytes| Body {
                 content_type: "application/sdp",
                 bytes,

@@ -1,0 +1,113 @@
+//! Processor time for a call that is made, answered and ended: 14 messages, a look-up, four ports, a record.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::process::cpu_seconds;
+use crate::server::{A, B, CALLEE, CARRIER, Server, Setup, X, free_address, is_bound, until};
+use crate::{Length, Rounds, Row, short};
+
+/// Messages of one call that a server receives or sends.
+const MESSAGES: f64 = 14.0;
+
+/// The row. A bare loop that does nothing but receive and send the same datagrams would need half of
+/// `bare_packet_us` for each.
+pub fn measure(length: Length, bare_packet_us: f64) -> Row {
+    let what = "CPU for a completed call".to_owned();
+    if Command::new("sipp")
+        .arg("-v")
+        .stdout(Stdio::null())
+        .status()
+        .is_err()
+    {
+        let how = "not measured: it needs SIPp (Debian's package sip-tester)".to_owned();
+        return Row {
+            what,
+            ours: "-".into(),
+            bare: "-".into(),
+            ratio: "-".into(),
+            how,
+        };
+    }
+    let gateway = free_address(CALLEE);
+    let server = Server::start(&Setup {
+        gateway,
+        media_nat: "strict",
+        log: "warn",
+        calls: 4_000,
+    });
+    server.bind(X, A, B, "");
+    let (rate, rounds) = (length.choose(100, 500), length.choose(1, 5));
+    let count = rate * length.choose(1, 6);
+    // A first round warms up: ports are bound, memory is touched.
+    round(&server, gateway, rate, rate);
+    let measured = (0..rounds).map(|_| {
+        let before = cpu_seconds(server.pid());
+        let completed = round(&server, gateway, rate, count);
+        (cpu_seconds(server.pid()) - before) * 1e6 / completed
+    });
+    let us = Rounds::of(measured.collect());
+    let bare = MESSAGES * bare_packet_us / 2.0;
+    let records = server
+        .records()
+        .iter()
+        .filter(|record| record["sip_status"] == 200)
+        .count();
+    Row {
+        what,
+        ours: us.show("µs"),
+        bare: format!("{} µs", short(bare)),
+        ratio: format!("{} ×", short(us.median() / bare)),
+        how: format!(
+            "sipp -sf tests/bench/uac.xml -r {rate} -m {count} -d 200, {rounds} rounds, {records} records; bare: 14 × half a packet"
+        ),
+    }
+}
+
+/// Makes `count` calls; how many were completed.
+fn round(server: &Server, gateway: std::net::SocketAddr, rate: usize, count: usize) -> f64 {
+    let sipp = |scenario: &str, at: std::net::SocketAddr| {
+        let mut command = Command::new("sipp");
+        command
+            .current_dir(server.folder())
+            .arg("-sf")
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/bench/{scenario}.xml")))
+            .args([
+                "-i",
+                &at.ip().to_string(),
+                "-p",
+                &at.port().to_string(),
+                "-mi",
+                &at.ip().to_string(),
+            ])
+            .args(["-m", &count.to_string(), "-timeout", "120s", "-nostdin"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command
+    };
+    let before = server.records().len();
+    let mut uas = sipp("uas", gateway).spawn().expect("SIPp runs");
+    until("SIPp listens", || is_bound(gateway));
+    let uac = sipp("uac", free_address(CARRIER))
+        .args(["-s", X, "-r", &rate.to_string(), "-d", "200", "-l", "20000"])
+        .arg(server.sip.to_string())
+        .status();
+    let is_well = uac.expect("SIPp runs").success();
+    until("no call is left", || server.calls() == 0);
+    if !is_well {
+        eprintln!("not every call went well: the figure counts those that did");
+    }
+    // A call that the carrier gave up would leave it waiting for its last one.
+    let _ = uas.kill();
+    let _ = uas.wait();
+    until("the records are written", || {
+        server.records().len() >= before + count
+    });
+    let records = server.records();
+    let completed = records
+        .iter()
+        .skip(before)
+        .filter(|record| record["sip_status"] == 200);
+    completed.count() as f64
+}

@@ -1,0 +1,130 @@
+//! Processor time for a relayed RTP packet: the server's and a bare loop's, round by round, from one
+//! generator at one rate.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::bare::Relay;
+use crate::held::{Held, Line, address, pause};
+use crate::process::cpu_seconds;
+use crate::{Length, Rounds, Row, short};
+
+/// Calls whose audio is relayed.
+const CALLS: usize = 200;
+/// A packet of each stream comes every 20 ms, the streams evenly spread over them.
+const FRAME: Duration = Duration::from_millis(20);
+/// The generator wakes so often within them.
+const SLOTS: usize = 20;
+
+/// What one round found.
+struct Round {
+    us_a_packet: f64,
+    lost: f64,
+}
+
+/// The row, and microseconds that the bare loop needs for a packet.
+pub fn measure(length: Length) -> (Row, f64) {
+    let mut line = Line::new(CALLS as u16 + 100);
+    let held: Vec<Held> = (0..CALLS).map(|_| line.call()).collect();
+    let ours: Vec<(SocketAddr, SocketAddr)> = held
+        .iter()
+        .map(|call| (call.caller_port, call.callee_port))
+        .collect();
+    let relay = Relay::start(CALLS, address(&line.carrier_media), address(&line.callee_media));
+    let rounds = length.choose(1, 5);
+    let seconds = length.choose(1.0, 5.0);
+    let (mut found, mut bare) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        found.push(round(&line, &ours, line.server.pid(), seconds));
+        bare.push(round(&line, &relay.ports, relay.pid(), seconds));
+    }
+    for call in &held {
+        line.end(call);
+    }
+    let lost = found.iter().map(|round| round.lost).fold(0.0, f64::max);
+    let bare_lost = bare.iter().map(|round| round.lost).fold(0.0, f64::max);
+    let us = |rounds: Vec<Round>| Rounds::of(rounds.into_iter().map(|round| round.us_a_packet).collect());
+    let (found, bare) = (us(found), us(bare));
+    let row = Row {
+        what: "CPU for an RTP packet".into(),
+        ours: found.show("µs"),
+        bare: bare.show("µs"),
+        ratio: format!("{} ×", short(found.median() / bare.median())),
+        how: format!(
+            "{} streams, {} packets/s, {rounds} × {seconds} s; lost {:.2} % (bare {:.2} %); bare: epoll, recv, send",
+            CALLS * 2,
+            CALLS * 2 * 50,
+            lost * 100.0,
+            bare_lost * 100.0,
+        ),
+    };
+    (row, bare.median())
+}
+
+/// Sends both ways for a while, and divides what `pid` used by what came through.
+fn round(line: &Line, ports: &[(SocketAddr, SocketAddr)], pid: u32, seconds: f64) -> Round {
+    let (stop, came) = (AtomicBool::new(false), AtomicU64::new(0));
+    let mut sent = 0_u64;
+    let before = cpu_seconds(pid);
+    thread::scope(|scope| {
+        for socket in [&line.carrier_media, &line.callee_media] {
+            scope.spawn(|| count(socket, &stop, &came));
+        }
+        let begun = Instant::now();
+        let mut tick = 0_u32;
+        while begun.elapsed().as_secs_f64() < seconds {
+            let frame = tick / SLOTS as u32;
+            for (stream, (caller, callee)) in ports
+                .iter()
+                .enumerate()
+                .skip(tick as usize % SLOTS)
+                .step_by(SLOTS)
+            {
+                for (side, socket, to) in [(0, &line.carrier_media, caller), (1, &line.callee_media, callee)]
+                {
+                    let packet = packet(frame, (stream * 2 + side) as u32);
+                    sent += u64::from(socket.send_to(&packet, to).is_ok());
+                }
+            }
+            tick += 1;
+            let next = begun + FRAME * tick / SLOTS as u32;
+            thread::sleep(next.saturating_duration_since(Instant::now()));
+        }
+        // The last ones are still under way.
+        pause(0.2);
+        stop.store(true, Ordering::Relaxed);
+    });
+    let used = cpu_seconds(pid) - before;
+    let came = came.load(Ordering::Relaxed) as f64;
+    Round {
+        us_a_packet: used * 1e6 / came,
+        lost: 1.0 - came / sent as f64,
+    }
+}
+
+fn count(socket: &UdpSocket, stop: &AtomicBool, came: &AtomicU64) {
+    let socket = socket.try_clone().expect("a descriptor");
+    socket
+        .set_read_timeout(Some(Duration::from_millis(50)))
+        .expect("no zero");
+    let mut buffer = [0; 2_048];
+    while !stop.load(Ordering::Relaxed) {
+        // RTP, and not the reports that a server adds to it: those come from the ports beside.
+        if socket.recv_from(&mut buffer).is_ok() {
+            came.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// 20 ms of A-law silence.
+fn packet(frame: u32, ssrc: u32) -> [u8; 172] {
+    let mut packet = [0xD5; 172];
+    packet[0] = 0x80;
+    packet[1] = 8;
+    packet[2..4].copy_from_slice(&(frame as u16).to_be_bytes());
+    packet[4..8].copy_from_slice(&frame.wrapping_mul(160).to_be_bytes());
+    packet[8..12].copy_from_slice(&(0x1000 + ssrc).to_be_bytes());
+    packet
+}

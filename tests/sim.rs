@@ -1,0 +1,243 @@
+//! Seeds by the hundred: people of all moods on bad networks. Whatever happens, every call ends on all sides,
+//! leaves one record and nothing else, and nobody sees what isn't theirs.
+//!
+//! `UMBRA_SIM_SEEDS=10000` tries more of them, `UMBRA_SIM_SEED=4711` one alone, with its whole history when it fails.
+
+mod support;
+
+#[path = "sim/moods.rs"]
+mod moods;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use moods::{Crowd, Deed, State};
+use support::cast::Cast;
+use support::stage::{Binding, Setup, Stage};
+use support::world::{Weather, World};
+use umbra::base::chance::Chance;
+use umbra::call::cdr::Cdr;
+use umbra::call::port::EventKind;
+
+/// Longer than any of it can take.
+const END: Duration = Duration::from_secs(1_200);
+
+/// Endings that any few hundred seeds have.
+const ENDINGS: [&str; 16] = [
+    "Busy",
+    "Cancelled",
+    "Direction",
+    "Expired",
+    "NoAnswer",
+    "NoBinding",
+    "Rejected",
+    "TrunkDown",
+    "Unallocated",
+    "Unreachable",
+    "dialog_lost",
+    "hung up by Callee",
+    "hung up by Caller",
+    "max_duration",
+    "media_timeout",
+    "no_ack",
+];
+
+fn live(seed: u64) -> Crowd {
+    let mut chance = Chance::from_number(seed ^ 0x5EED);
+    let setup = Setup {
+        shards: if seed.is_multiple_of(2) { 1 } else { 3 },
+        ring: Duration::from_secs(20),
+        gateways: 1 + chance.below(2) as usize,
+        latch: chance.below(2) == 0,
+        media_timeout: Duration::from_secs(if chance.below(3) == 0 { 15 } else { 300 }),
+        ..Setup::on(1)
+    };
+    let mut world = World::new(setup, seed);
+    if !seed.is_multiple_of(3) {
+        world.weather = Weather {
+            delay_min: 0,
+            delay_max: chance.below(300_000),
+            loss: chance.below(200),
+            dup: chance.below(50),
+        };
+    }
+    world.bind_delay = Duration::from_millis(chance.below(50).into());
+    let mut cast = Cast::on(world);
+    let pairs = 1 + chance.below(4);
+    let mut plans = Vec::new();
+    for pair in 0..pairs {
+        let x = format!("1700000000{pair}");
+        let (a, b) = (format!("1380000000{pair}"), format!("1390000000{pair}"));
+        cast.stage.own(&x);
+        cast.stage.bind(&Binding {
+            x: x.clone(),
+            a: a.clone(),
+            b: b.clone(),
+            direction: (chance.below(6) == 0).then(|| "a-to-b".into()),
+            ttl: (chance.below(6) == 0).then(|| Duration::from_secs(61)),
+            max: (chance.below(6) == 0).then(|| Duration::from_secs(60)),
+        });
+        let phones = [
+            cast.join(&format!("A{pair}"), &a, false),
+            cast.join(&format!("B{pair}"), &b, false),
+        ];
+        for _ in 0..1 + chance.below(3) {
+            let caller = phones[chance.below(2) as usize];
+            plans.push((chance.below(60_000), Deed::Call(caller, x.clone())));
+        }
+        if chance.below(3) == 0 {
+            plans.push((chance.below(80_000), Deed::Unbind(x.clone())));
+        }
+        plans.push((
+            chance.below(60_000),
+            Deed::Spray(20_000 + 2 * chance.below(20) as u16),
+        ));
+    }
+    let stranger = cast.join("C", "13700000009", false);
+    plans.push((chance.below(60_000), Deed::Call(stranger, "17000000000".into())));
+    plans.push((chance.below(60_000), Deed::Call(stranger, "17900000000".into())));
+    let mut crowd = Crowd::new(cast, chance);
+    for (ms, deed) in plans {
+        crowd.plan(Duration::from_millis(ms.into()), deed);
+    }
+    crowd.live(END);
+    crowd
+}
+
+/// What is wrong after all is over.
+fn faults(crowd: &mut Crowd) -> Vec<String> {
+    let mut faults = std::mem::take(&mut crowd.cast.faults);
+    faults.extend(crowd.cast.stage.faults());
+    faults.extend(crowd.cast.busy());
+    faults.extend(crowd.cast.stage.busy());
+    for ((phone, call), mind) in &crowd.minds {
+        let never_heard = mind.state == State::Called && mind.said.is_none();
+        if mind.state != State::Over && !never_heard {
+            let name = &crowd.cast.phones[*phone].name;
+            faults.push(format!("{name}.{} is still {:?}", call + 1, mind.state));
+        }
+    }
+    let world = &crowd.cast.stage;
+    let mut records = BTreeMap::new();
+    for cdr in &world.records {
+        if records.insert(cdr.sip_call_id_in.as_str(), cdr).is_some() {
+            faults.push(format!("{} has two records", cdr.sip_call_id_in));
+        }
+        if let (Some(_), Some(out)) = (cdr.dialled_at, &cdr.sip_call_id_out) {
+            let (journal, invite) = (world.journal.get(&cdr.call_id), world.invites.get(out));
+            if journal.is_none() || invite.is_some_and(|invite| journal > Some(invite)) {
+                faults.push(format!(
+                    "{} was dialled before it was in the journal",
+                    cdr.sip_call_id_in
+                ));
+            }
+        }
+        let mut moments = world.events.iter().filter(|e| e.call_id == cdr.call_id);
+        let first = moments.next().map(|e| e.what);
+        let ends = moments
+            .filter(|e| matches!(e.what, EventKind::Ended { .. }))
+            .count();
+        if (first, ends) != (Some(EventKind::Arrived), 1) {
+            faults.push(format!(
+                "{}: its events begin with {first:?}, and {ends} end it",
+                cdr.sip_call_id_in
+            ));
+        }
+    }
+    for id in &world.attempts {
+        if !records.contains_key(id.as_str()) {
+            faults.push(format!("{id} has no record"));
+        }
+    }
+    for ((phone, call), mind) in &crowd.minds {
+        let id = &crowd.cast.phones[*phone].calls[*call].id;
+        if let (Some(heard), Some(cdr)) = (mind.heard, records.get(id.as_str()))
+            && heard != cdr.sip_status
+        {
+            faults.push(format!(
+                "the caller of {id} heard {heard}, its record says {}",
+                cdr.sip_status
+            ));
+        }
+    }
+    faults
+}
+
+fn history(crowd: &Crowd) -> String {
+    let mut text = String::new();
+    for (at, from, to, what) in &crowd.cast.stage.log {
+        writeln!(text, "{:>12.3} {from:>16} -> {to:<16} {what}", at.as_secs_f64()).unwrap_or_default();
+    }
+    text
+}
+
+/// The ways in which this history's calls ended.
+fn endings(crowd: &Crowd) -> BTreeSet<String> {
+    let of = |cdr: &Cdr| match (&cdr.refusal, &cdr.end_cause) {
+        (Some(reason), _) => format!("{reason:?}"),
+        (None, Some(cause)) => cause.clone(),
+        (None, None) => format!("hung up by {:?}", cdr.released_by),
+    };
+    crowd.cast.stage.records.iter().map(of).collect()
+}
+
+fn number_from(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+#[test]
+fn whatever_people_and_networks_do_every_call_ends_and_leaves_one_record() {
+    if let Some(seed) = number_from("UMBRA_SIM_SEED") {
+        let mut crowd = live(seed);
+        let faults = faults(&mut crowd);
+        println!("{}", history(&crowd));
+        assert!(faults.is_empty(), "seed {seed}:\n{}", faults.join("\n"));
+        return;
+    }
+    let seeds = number_from("UMBRA_SIM_SEEDS").unwrap_or(500);
+    let next = AtomicU64::new(0);
+    let seen = Mutex::new(BTreeSet::new());
+    let failed: Vec<(u64, String)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..std::thread::available_parallelism().map_or(1, usize::from))
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut failed = Vec::new();
+                    loop {
+                        let seed = next.fetch_add(1, Ordering::Relaxed);
+                        if seed >= seeds {
+                            return failed;
+                        }
+                        let mut crowd = live(seed);
+                        let faults = faults(&mut crowd);
+                        seen.lock().expect("no panic in a seed").extend(endings(&crowd));
+                        if !faults.is_empty() {
+                            failed.push((seed, format!("{}\n{}", faults.join("\n"), history(&crowd))));
+                        }
+                    }
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .flat_map(|t| t.join().expect("no panic in a seed"))
+            .collect()
+    });
+    let numbers: Vec<u64> = failed.iter().map(|(seed, _)| *seed).collect();
+    if let Some((seed, why)) = failed.into_iter().min() {
+        panic!(
+            "{} of {seeds} seeds failed: {numbers:?}\nseed {seed}:\n{why}",
+            numbers.len()
+        );
+    }
+    let seen = seen.into_inner().expect("no panic in a seed");
+    let unseen: Vec<&str> = ENDINGS.into_iter().filter(|e| !seen.contains(*e)).collect();
+    assert!(seeds < 500 || unseen.is_empty(), "no call ended so: {unseen:?}");
+}
+
+#[test]
+fn one_seed_has_one_history() {
+    assert_eq!(history(&live(5)), history(&live(5)));
+}

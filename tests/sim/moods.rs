@@ -1,0 +1,496 @@
+//! People with phones: what they mean to do, and what they do when something happens.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::time::Duration;
+
+use umbra::base::chance::Chance;
+
+use crate::support::cast::{Cast, Cue};
+use crate::support::phone::{Extra, Lost};
+use crate::support::sdp;
+use crate::support::stage::{Packet, Stage};
+use crate::support::text::Msg;
+use crate::support::world::World;
+
+/// A phone's call.
+type Place = (usize, usize);
+
+/// Something that somebody will do.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Deed {
+    /// Calls a number.
+    Call(usize, String),
+    /// Gives up waiting.
+    Cancel(Place),
+    /// Rings, answers, refuses.
+    Answer(Place, u16),
+    /// Puts the other on hold, or takes it back: the direction.
+    Hold(Place, &'static str),
+    /// Offers nothing in an INVITE within the call.
+    Probe(Place),
+    /// Says something.
+    Talk(Place),
+    /// Hangs up.
+    HangUp(Place),
+    /// The owner ends every binding on a number.
+    Unbind(String),
+    /// Somebody who has no business here sends RTP to a port of Umbra's.
+    Spray(u16),
+}
+
+/// How far a call is, for its phone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    /// Our INVITE is out.
+    Calling,
+    /// Theirs is in.
+    Called,
+    /// We talk.
+    Up,
+    /// It is over.
+    Over,
+}
+
+/// What a phone knows of a call.
+#[derive(Debug)]
+pub struct Mind {
+    /// How far it is.
+    pub state: State,
+    /// The final status heard to our INVITE.
+    pub heard: Option<u16>,
+    /// The final status that we gave to theirs.
+    pub said: Option<u16>,
+    cancelled: bool,
+    asking: bool,
+    /// Whether their INVITE within the call came without an offer, or ours did.
+    empty: bool,
+    leaves: bool,
+}
+
+/// The RTP payload that nobody may ever hear.
+const SPRAY: u8 = 0xEE;
+
+/// Everybody.
+pub struct Crowd {
+    /// The phones and their world.
+    pub cast: Cast<World>,
+    /// What they know.
+    pub minds: BTreeMap<Place, Mind>,
+    chance: Chance,
+    deeds: BinaryHeap<Reverse<(Duration, u64, Deed)>>,
+    serial: u64,
+}
+
+impl Crowd {
+    /// A crowd without plans.
+    pub fn new(cast: Cast<World>, chance: Chance) -> Self {
+        Self {
+            cast,
+            minds: BTreeMap::new(),
+            chance,
+            deeds: BinaryHeap::new(),
+            serial: 0,
+        }
+    }
+
+    /// Plans something.
+    pub fn plan(&mut self, at: Duration, deed: Deed) {
+        self.serial += 1;
+        self.deeds.push(Reverse((at, self.serial, deed)));
+    }
+
+    fn soon(&mut self, most_ms: u32, deed: Deed) {
+        let after = Duration::from_millis(self.chance.below(most_ms).into());
+        let at = self.cast.stage.now() + after;
+        self.plan(at, deed);
+    }
+
+    fn one_in(&mut self, n: u32) -> bool {
+        self.chance.below(n) == 0
+    }
+
+    /// Lets everybody live until nothing is planned and nothing happens, or until `end`.
+    pub fn live(&mut self, end: Duration) {
+        loop {
+            let next = self.deeds.peek().map(|Reverse((at, ..))| *at);
+            let now = self.cast.stage.now();
+            if next.is_none() && self.cast.busy().is_none() && self.cast.stage.busy().is_none() || now >= end
+            {
+                return;
+            }
+            let until = next.unwrap_or(now + Duration::from_secs(1)).min(end);
+            match self.cast.step(until) {
+                Some(cue) => self.cue(cue),
+                None => {
+                    while self.deeds.peek().is_some_and(|Reverse((at, ..))| *at <= until) {
+                        if let Some(Reverse((_, _, deed))) = self.deeds.pop() {
+                            self.act(deed);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn describe(&mut self, way: &str) -> Extra {
+        let lists = [
+            "pcma,te",
+            "pcmu,pcma,te",
+            "pcma",
+            "g729,pcma,te:96",
+            "opus,pcma,te",
+        ];
+        let list = lists[self.chance.below(lists.len() as u32) as usize];
+        Extra {
+            codecs: Some(list.split(',').map(str::to_owned).collect()),
+            way: way.into(),
+            ..Extra::default()
+        }
+    }
+
+    /// An answer to what the other side described last; an offer if it described nothing.
+    fn answer_to(&mut self, place: Place, msg: &Msg) -> Extra {
+        match sdp::read(&msg.body).or_else(|| self.cast.phones[place.0].calls[place.1].heard.clone()) {
+            Some(heard) => {
+                let mut codecs: Vec<String> = Vec::new();
+                for (codec, payload) in heard.codecs.iter().zip(&heard.payloads) {
+                    if codecs.is_empty() || codec.starts_with("te") {
+                        codecs.push(format!("{codec}:{payload}"));
+                    }
+                }
+                let way = match heard.way.as_str() {
+                    "sendonly" => "recvonly",
+                    "recvonly" => "sendonly",
+                    "inactive" => "inactive",
+                    _ => "sendrecv",
+                };
+                Extra {
+                    codecs: Some(codecs),
+                    way: way.into(),
+                    ..Extra::default()
+                }
+            }
+            None => self.describe("sendrecv"),
+        }
+    }
+
+    fn state(&self, place: Place) -> State {
+        self.minds.get(&place).map_or(State::Over, |mind| mind.state)
+    }
+
+    fn act(&mut self, deed: Deed) {
+        let now = self.cast.stage.now();
+        match deed {
+            Deed::Call(phone, number) => {
+                let late = self.one_in(8);
+                let extra = if late {
+                    Extra::default()
+                } else {
+                    self.describe("sendrecv")
+                };
+                let (home, umbra) = (self.cast.home(phone), self.cast.stage.setup().umbra());
+                let call = self.cast.phones[phone].ask(now, home, umbra, "INVITE", &number, &extra);
+                let place = (phone, call);
+                self.minds.insert(place, Mind::new(State::Calling));
+                if self.one_in(4) {
+                    self.soon(15_000, Deed::Cancel(place));
+                }
+            }
+            Deed::Cancel(place) => {
+                let mind = self.minds.get_mut(&place);
+                if let Some(mind) = mind.filter(|m| m.state == State::Calling && !m.cancelled) {
+                    mind.cancelled = true;
+                    self.cast.phones[place.0].request(now, place.1, "CANCEL", &Extra::default());
+                }
+            }
+            Deed::Answer(place, status) => self.answer(place, status),
+            Deed::Hold(place, way) => {
+                let extra = self.describe(way);
+                self.ask_again(place, &extra);
+            }
+            Deed::Probe(place) => self.ask_again(place, &Extra::default()),
+            Deed::Talk(place) => {
+                if self.state(place) == State::Up {
+                    for seq in 0..5 {
+                        self.cast.phones[place.0].speak(place.1, seq);
+                    }
+                }
+            }
+            Deed::HangUp(place) => {
+                let mind = self.minds.get_mut(&place);
+                if let Some(mind) = mind.filter(|m| m.state == State::Up && !m.leaves) {
+                    mind.leaves = true;
+                    self.cast.phones[place.0].request(now, place.1, "BYE", &Extra::default());
+                }
+            }
+            Deed::Unbind(x) => self.cast.stage.unbind(&x),
+            Deed::Spray(port) => {
+                let setup = self.cast.stage.setup();
+                let mut bytes = vec![0x80, 8, 0, 1, 0, 0, 0, 1, 1, 2, 3, 4];
+                bytes.extend([SPRAY; 160]);
+                self.cast.stage.send(Packet {
+                    from: (setup.ip(9, 9), 4_000).into(),
+                    to: (setup.ip(0, 1), port).into(),
+                    bytes,
+                });
+            }
+        }
+    }
+
+    fn ask_again(&mut self, place: Place, extra: &Extra) {
+        let now = self.cast.stage.now();
+        let owes = self.cast.phones[place.0].owes(place.1, Some("INVITE"));
+        let mind = self.minds.get_mut(&place);
+        if let Some(mind) = mind.filter(|m| m.state == State::Up && !m.asking && !m.leaves && !owes) {
+            mind.asking = true;
+            mind.empty = extra.codecs.is_none();
+            self.cast.phones[place.0].request(now, place.1, "INVITE", extra);
+        }
+    }
+
+    fn answer(&mut self, place: Place, status: u16) {
+        let now = self.cast.stage.now();
+        if self.state(place) != State::Called {
+            return;
+        }
+        let heard = self.cast.phones[place.0].calls[place.1].heard.clone();
+        let described = status == 183 || (200..300).contains(&status);
+        let extra = if described && heard.is_some() {
+            let empty = Msg {
+                start: String::new(),
+                headers: Vec::new(),
+                body: Vec::new(),
+            };
+            self.answer_to(place, &empty)
+        } else {
+            Extra::default()
+        };
+        let answered = self.cast.phones[place.0].respond(now, place.1, status, Some("INVITE"), &extra);
+        let Some(mind) = self.minds.get_mut(&place).filter(|_| answered.is_ok()) else {
+            return;
+        };
+        if status >= 200 {
+            mind.said = Some(status);
+            mind.state = if status < 300 { State::Up } else { State::Over };
+        }
+        if (200..300).contains(&status) {
+            if self.one_in(20) {
+                // Another phone of the same person answers too.
+                let fork = Extra {
+                    tag: Some("fork".into()),
+                    ..extra
+                };
+                let phone = &mut self.cast.phones[place.0];
+                phone
+                    .respond(now, place.1, status, Some("INVITE"), &fork)
+                    .unwrap_or_default();
+            }
+            self.talk(place);
+        }
+    }
+
+    /// What somebody does in a conversation.
+    fn talk(&mut self, place: Place) {
+        let patience = if self.one_in(4) { 120_000 } else { 40_000 };
+        self.soon(patience, Deed::HangUp(place));
+        if self.one_in(2) {
+            self.soon(60_000, Deed::HangUp(place));
+        }
+        if self.one_in(3) {
+            let ways = ["sendonly", "inactive", "recvonly", "sendrecv"];
+            let way = ways[self.chance.below(4) as usize];
+            self.soon(20_000, Deed::Hold(place, way));
+            self.soon(30_000, Deed::Hold(place, "sendrecv"));
+        }
+        if self.one_in(6) {
+            self.soon(20_000, Deed::Probe(place));
+        }
+        for _ in 0..3 {
+            self.soon(30_000, Deed::Talk(place));
+        }
+    }
+
+    fn cue(&mut self, cue: Cue) {
+        match cue {
+            Cue::Heard {
+                phone,
+                call,
+                msg,
+                again: false,
+            } => match msg.status() {
+                Some(status) => self.response((phone, call), status, &msg),
+                None => self.request((phone, call), &msg),
+            },
+            Cue::Heard { again: true, .. } => {}
+            Cue::Lost { phone, call, lost } => self.lost((phone, call), &lost),
+            Cue::Rtp { phone, call } => {
+                let phone = &self.cast.phones[phone];
+                let last = phone.calls[call].rtp.last();
+                if last.is_some_and(|(_, bytes)| bytes.last() == Some(&SPRAY)) {
+                    let fault = format!("{} hears a stranger's packet", phone.name);
+                    self.cast.faults.push(fault);
+                }
+            }
+        }
+    }
+
+    fn lost(&mut self, place: Place, lost: &Lost) {
+        let Some(mind) = self.minds.get_mut(&place) else {
+            return;
+        };
+        match lost {
+            Lost::Request(method) if method == "INVITE" && mind.state == State::Up => {
+                mind.asking = false;
+                self.act(Deed::HangUp(place));
+            }
+            Lost::Request(method) if method == "INVITE" || method == "BYE" => mind.state = State::Over,
+            Lost::Request(_) => {}
+            Lost::Ack(200..300) => self.act(Deed::HangUp(place)),
+            Lost::Ack(_) => {}
+        }
+    }
+
+    fn response(&mut self, place: Place, status: u16, msg: &Msg) {
+        let now = self.cast.stage.now();
+        if status < 200 {
+            return;
+        }
+        let Some(mind) = self.minds.get_mut(&place) else {
+            return;
+        };
+        match (msg.method(), mind.state) {
+            ("INVITE", State::Calling) => {
+                mind.heard = Some(status);
+                if status >= 300 {
+                    mind.state = State::Over;
+                    return;
+                }
+                mind.state = State::Up;
+                let cancelled = mind.cancelled;
+                if self.one_in(25) {
+                    // The ACK that never comes: Umbra has to end it.
+                    return;
+                }
+                let late = self.cast.phones[place.0].calls[place.1].said.is_empty();
+                let extra = if late {
+                    self.answer_to(place, msg)
+                } else {
+                    Extra::default()
+                };
+                self.cast.phones[place.0].request(now, place.1, "ACK", &extra);
+                if cancelled {
+                    return self.act(Deed::HangUp(place));
+                }
+                self.talk(place);
+            }
+            ("INVITE", _) => {
+                mind.asking = false;
+                let empty = mind.empty;
+                if status < 300 {
+                    let extra = if empty {
+                        self.answer_to(place, msg)
+                    } else {
+                        Extra::default()
+                    };
+                    self.cast.phones[place.0].request(now, place.1, "ACK", &extra);
+                } else if matches!(status, 408 | 481) {
+                    self.act(Deed::HangUp(place));
+                }
+            }
+            ("BYE", _) => mind.state = State::Over,
+            _ => {}
+        }
+    }
+
+    fn request(&mut self, place: Place, msg: &Msg) {
+        let now = self.cast.stage.now();
+        let (phone, call) = place;
+        let none = Extra::default();
+        if msg.method() == "INVITE" && msg.tag("To").is_none() {
+            return self.called(place);
+        }
+        let Some(mind) = self.minds.get_mut(&place) else {
+            return;
+        };
+        let answer = |cast: &mut Cast<World>, status, method, extra: &Extra| {
+            let answered = cast.phones[phone].respond(now, call, status, Some(method), extra);
+            answered.unwrap_or_default();
+        };
+        match msg.method() {
+            "ACK" => {}
+            "CANCEL" => {
+                answer(&mut self.cast, 200, "CANCEL", &none);
+                if mind.state == State::Called {
+                    if self.chance.below(10) == 0 {
+                        self.answer(place, 200);
+                    } else {
+                        mind.state = State::Over;
+                        mind.said = Some(487);
+                        answer(&mut self.cast, 487, "INVITE", &none);
+                    }
+                }
+            }
+            "BYE" => {
+                // A losing fork's BYE isn't this phone's own.
+                let forks = msg.tag("To").is_some_and(|tag| tag.ends_with("fork"));
+                answer(&mut self.cast, 200, "BYE", &none);
+                if !forks {
+                    mind.state = State::Over;
+                }
+            }
+            "INVITE" => {
+                if mind.state != State::Up {
+                    answer(&mut self.cast, 481, "INVITE", &none);
+                } else if mind.asking {
+                    answer(&mut self.cast, 491, "INVITE", &none);
+                } else if self.chance.below(8) == 0 {
+                    answer(&mut self.cast, 488, "INVITE", &none);
+                } else {
+                    let extra = self.answer_to(place, msg);
+                    answer(&mut self.cast, 200, "INVITE", &extra);
+                }
+            }
+            _ => answer(&mut self.cast, 501, msg.method(), &none),
+        }
+    }
+
+    /// Somebody's phone rings: what will they do?
+    fn called(&mut self, place: Place) {
+        self.minds.insert(place, Mind::new(State::Called));
+        if self.one_in(15) {
+            // Nothing at all.
+            return;
+        }
+        let refusals = [486, 603, 404, 480, 500, 503, 302, 401, 488, 600, 410];
+        if self.one_in(5) {
+            let status = refusals[self.chance.below(refusals.len() as u32) as usize];
+            return self.soon(8_000, Deed::Answer(place, status));
+        }
+        if !self.one_in(4) {
+            self.soon(400, Deed::Answer(place, 180));
+        }
+        if self.one_in(3) {
+            self.soon(2_000, Deed::Answer(place, 183));
+        }
+        if self.one_in(8) {
+            // It rings and rings.
+            return;
+        }
+        self.soon(12_000, Deed::Answer(place, 200));
+    }
+}
+
+impl Mind {
+    fn new(state: State) -> Self {
+        Self {
+            state,
+            heard: None,
+            said: None,
+            cancelled: false,
+            asking: false,
+            empty: false,
+            leaves: false,
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! A real server, started as people start it: a process of its own, with its own data and ports, on
+//! loopback; and the command line beside it.
+#![allow(dead_code)] // each test binary uses its part
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Where the server listens.
+pub const HOME: Ipv4Addr = Ipv4Addr::LOCALHOST;
+/// Where the carrier's side of the tests is.
+pub const CARRIER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+/// Where the called party's side is.
+pub const CALLEE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
+/// The protected subscriber.
+pub const A: &str = "13800000001";
+/// The other party.
+pub const B: &str = "13900000002";
+/// The virtual number between them.
+pub const X: &str = "17000000001";
+
+/// How long a server may take to come up, and anything else to come about.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+/// Ports are claimed in blocks of so many.
+const BLOCK: u16 = 1_000;
+/// Where the blocks begin, and where the ports begin that the system gives out itself.
+const PORTS: (u16, u16) = (10_000, 32_000);
+
+/// What differs between the servers of the tests.
+pub struct Setup {
+    /// Where calls through the trunk go.
+    pub gateway: SocketAddr,
+    /// The trunk's `media_nat`.
+    pub media_nat: &'static str,
+    /// How much is logged.
+    pub log: &'static str,
+    /// For how many calls at once there are media ports; a port rests a while between two calls.
+    pub calls: u16,
+}
+
+/// A running server; dropped, it is killed.
+pub struct Server {
+    process: Child,
+    dir: TempDir,
+    /// Where it listens for SIP.
+    pub sip: SocketAddr,
+    /// The media ports are ours while these are held.
+    _claims: Vec<UdpSocket>,
+}
+
+impl Server {
+    /// Starts a server and waits until it answers.
+    pub fn start(setup: &Setup) -> Self {
+        let dir = tempfile::tempdir().expect("a folder for the server");
+        let (first, last, claims) = media_ports(setup.calls);
+        let sip = free_address(HOME);
+        let conf = format!(
+            "trunks = \"trunks.toml\"\n[sip]\nudp = [\"{sip}\"]\n[media]\naddress = \"{HOME}\"\nports = \"{first}-{last}\"\n\
+             [api]\nlisten = \"\"\n[log]\nlevel = \"{}\"\n",
+            setup.log,
+        );
+        let trunks = format!(
+            "[[trunk]]\nname = \"carrier\"\naccept_from = [\"127.0.0.0/8\"]\n\
+             gateways = [\"sip:{};transport=udp\"]\nmedia_nat = \"{}\"\ndefault = true\n",
+            setup.gateway, setup.media_nat,
+        );
+        write(&dir.path().join("umbra.toml"), &conf);
+        write(&dir.path().join("trunks.toml"), &trunks);
+        let out = File::create(dir.path().join("server.out")).expect("a file for its output");
+        let process = Command::new(env!("CARGO_BIN_EXE_umbra"))
+            .args(["serve", "--conf", "umbra.toml"])
+            .current_dir(dir.path())
+            .stdin(Stdio::null())
+            .stdout(out.try_clone().expect("the same file"))
+            .stderr(out)
+            .spawn()
+            .expect("the server's binary runs");
+        let mut server = Self {
+            process,
+            dir,
+            sip,
+            _claims: claims,
+        };
+        let deadline = Instant::now() + PATIENCE;
+        while !server.umbra(&["status"]).status.success() {
+            let gone = server.process.try_wait().expect("a child of ours");
+            assert!(gone.is_none(), "the server ended at its start");
+            assert!(Instant::now() < deadline, "the server doesn't answer");
+            thread::sleep(Duration::from_millis(20));
+        }
+        server
+    }
+
+    /// Runs the command line against this server.
+    pub fn umbra(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_umbra"))
+            .arg("--control")
+            .arg(self.dir.path().join("data/control.sock"))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .expect("the command line's binary runs")
+    }
+
+    /// Runs the command line and returns what it printed; it must succeed.
+    pub fn done(&self, line: &str) -> String {
+        let arguments: Vec<&str> = line.split_whitespace().collect();
+        let output = self.umbra(&arguments);
+        assert!(
+            output.status.success(),
+            "umbra {line}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// Adds `x` and joins `a` and `b` by it.
+    pub fn bind(&self, x: &str, a: &str, b: &str, terms: &str) {
+        self.done(&format!("number add {x}"));
+        self.done(&format!("bind axb --x {x} --a {a} --b {b} {terms}"));
+    }
+
+    /// Calls in progress, as `umbra status` has them.
+    pub fn calls(&self) -> u64 {
+        let status: Value = serde_json::from_str(&self.done("status --json")).expect("JSON");
+        status["calls"].as_u64().expect("a count of calls")
+    }
+
+    /// Every line of the record files.
+    pub fn records(&self) -> Vec<Value> {
+        let Ok(files) = fs::read_dir(self.dir.path().join("data/cdr")) else {
+            return Vec::new();
+        };
+        let mut paths: Vec<PathBuf> = files.map(|file| file.expect("a file").path()).collect();
+        paths.sort();
+        let text: String = paths
+            .iter()
+            .map(|path| fs::read_to_string(path).expect("records are text"))
+            .collect();
+        text.lines()
+            .map(|line| serde_json::from_str(line).expect("a record is one line of JSON"))
+            .collect()
+    }
+
+    /// Waits until no call is in progress, and until `count` records are written; there must be no more.
+    pub fn settled(&self, count: usize) -> Vec<Value> {
+        until("no call is left", || self.calls() == 0);
+        until("every call has its record", || self.records().len() >= count);
+        let records = self.records();
+        assert_eq!(records.len(), count, "one record for each call");
+        records
+    }
+
+    /// All that the server has printed, on both streams.
+    pub fn printed(&self) -> String {
+        fs::read_to_string(self.dir.path().join("server.out")).unwrap_or_default()
+    }
+
+    /// Its folder: conf, data, and room for what a test leaves.
+    pub fn folder(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// The real numbers of the tests are nowhere in what the server printed.
+    pub fn prints_no_number(&self) {
+        let printed = self.printed();
+        for number in [A, B] {
+            assert!(
+                !printed.contains(number),
+                "{number} stands in the log:\n{printed}"
+            );
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let printed = self.printed();
+            let tail: Vec<&str> = printed.lines().rev().take(40).collect();
+            eprintln!("the server's last lines:");
+            tail.iter().rev().for_each(|line| eprintln!("  {line}"));
+        }
+        // Gone already, if it crashed: then the test has failed anyway.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// An address on `ip` that was free a moment ago.
+pub fn free_address(ip: Ipv4Addr) -> SocketAddr {
+    let socket = UdpSocket::bind((ip, 0)).expect("a free port");
+    socket.local_addr().expect("bound")
+}
+
+/// Ports for so many calls below those that the system gives out itself: the first, the last, and sockets
+/// that claim them among the tests that run beside this one.
+fn media_ports(calls: u16) -> (u16, u16, Vec<UdpSocket>) {
+    let wanted = (calls * 4).div_ceil(BLOCK) * BLOCK;
+    (PORTS.0..=PORTS.1 - wanted)
+        .step_by(usize::from(BLOCK))
+        .find_map(|first| {
+            let blocks = (first..first + wanted).step_by(usize::from(BLOCK));
+            let claims: Vec<UdpSocket> = blocks
+                .map_while(|block| UdpSocket::bind((Ipv4Addr::new(127, 0, 0, 99), block)).ok())
+                .collect();
+            (claims.len() == usize::from(wanted / BLOCK)).then_some((first, first + wanted - 1, claims))
+        })
+        .expect("fewer servers at once than ports for them")
+}
+
+/// Waits until `is_so`; fails if that takes too long.
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Whether somebody has a UDP socket on `address`.
+pub fn is_bound(address: SocketAddr) -> bool {
+    let SocketAddr::V4(address) = address else {
+        return false;
+    };
+    // The kernel writes the address as a number of the machine's own byte order.
+    let wanted = format!(
+        "{:08X}:{:04X} ",
+        u32::from_ne_bytes(address.ip().octets()),
+        address.port()
+    );
+    fs::read_to_string("/proc/net/udp").is_ok_and(|table| table.contains(&wanted))
+}
+
+fn write(path: &Path, text: &str) {
+    fs::write(path, text).expect("the server's folder can be written");
+}
