@@ -47,6 +47,8 @@ use crate::transport::shard::{Door, Message};
 const DRAIN: Duration = Duration::from_secs(600);
 /// How long the ends of calls may take once they are told to end: BYEs answered, counts in, records out.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long the first media ports may take to be bound.
+const PORTS_PATIENCE: Duration = Duration::from_secs(2);
 /// How often a server that stops looks whether its calls are over.
 const GLANCE: Duration = Duration::from_millis(50);
 /// How often the disk's state and the gauges are looked at.
@@ -93,6 +95,8 @@ struct Joined {
     doors: Arc<[Door]>,
     sip: Arc<Stats>,
     live: Vec<AtomicUsize>,
+    /// Media ports of which we have heard whether they are bound.
+    ports: AtomicUsize,
     phase: Mutex<Phase>,
     wish: Mutex<Sender<Wish>>,
 }
@@ -154,6 +158,7 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
         doors: transport.doors,
         sip: transport.stats,
         live: (0..count).map(|_| AtomicUsize::new(0)).collect(),
+        ports: AtomicUsize::new(0),
         phase: Mutex::new(Phase::Serving),
         wish: Mutex::new(wish),
     });
@@ -168,6 +173,7 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
         ))
     };
     let mut shards = Vec::new();
+    let mut asked = 0;
     for (index, event_loop) in transport.loops.into_iter().enumerate() {
         let shard = Shard { index, count, key };
         let switch = Switch::new(
@@ -176,7 +182,7 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
             shard,
             chance.fork(),
         );
-        let room = Room {
+        let mut room = Room {
             switch,
             index,
             shared: shared.clone(),
@@ -186,12 +192,19 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
             traces: traces.clone(),
             board: board.clone(),
         };
+        asked += room.prepare();
         let thread = thread::Builder::new().name(format!("sip-{index}"));
         shards.push(
             thread
                 .spawn(move || room.run(event_loop))
                 .context("no thread for a SIP shard")?,
         );
+    }
+
+    // Nobody is told that we serve before the first calls have their ports.
+    let patience = std::time::Instant::now() + PORTS_PATIENCE;
+    while shared.ports.load(Ordering::Relaxed) < asked && std::time::Instant::now() < patience {
+        thread::sleep(Duration::from_millis(1));
     }
 
     let http = tokio::runtime::Builder::new_multi_thread()
@@ -265,6 +278,18 @@ struct Room {
 }
 
 impl Room {
+    /// Carries out what the switch wanted from its birth: ports bound ahead of the first call. How many.
+    fn prepare(&mut self) -> usize {
+        let mut asked = 0;
+        while let Some(output) = self.switch.poll() {
+            if let Output::Media(order) = output {
+                asked += 1;
+                self.order(order);
+            }
+        }
+        asked
+    }
+
     fn run(mut self, event_loop: EventLoop) {
         event_loop.run(|now, input, outbox| {
             let from = match &input {
@@ -618,6 +643,9 @@ fn start_media(
         .map(|index| {
             let (shared, first, shards) = (shared.clone(), media.port_first, conf.shards);
             let report = Box::new(move |report: Report| {
+                if let Report::Bound(_) | Report::NotBound(_) = report {
+                    shared.ports.fetch_add(1, Ordering::Relaxed);
+                }
                 shared.say(lane_of(report.port(), first, shards), Message::Media(report));
             });
             MediaThread::start(index, settings, chance.fork(), report)

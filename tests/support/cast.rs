@@ -62,6 +62,10 @@ pub struct Cast<S> {
     pub from: HashMap<usize, Mishaps>,
     /// What the witness found.
     pub faults: Vec<String>,
+    /// Whether every datagram that reaches a phone is kept.
+    pub keeps: bool,
+    /// Those kept: which phone's, and its bytes.
+    pub kept: Vec<(usize, Vec<u8>)>,
     /// What was heard and said, a line each.
     pub transcript: Vec<String>,
     open: HashSet<SocketAddr>,
@@ -90,6 +94,8 @@ impl<S: Stage> Cast<S> {
             to: HashMap::new(),
             from: HashMap::new(),
             faults: Vec::new(),
+            keeps: false,
+            kept: Vec::new(),
             transcript: Vec::new(),
             open: gateways.into_iter().collect(),
             homes: Vec::new(),
@@ -200,6 +206,9 @@ impl<S: Stage> Cast<S> {
             p.calls.iter().position(|c| of(c.media)).map(|call| (phone, call))
         });
         if let Some((phone, call)) = media {
+            if self.keeps {
+                self.kept.push((phone, bytes.clone()));
+            }
             return self.heard_media(phone, call, from, to, bytes);
         }
         let msg = Msg::read(&bytes);
@@ -210,6 +219,9 @@ impl<S: Stage> Cast<S> {
                 .push(format!("{to} got what nobody there can be meant by: {text}"));
             return None;
         };
+        if self.keeps {
+            self.kept.push((index, bytes.clone()));
+        }
         let mishaps = self.to.entry(index).or_default();
         let copies = copies(mishaps);
         let line = self.line(index, "<-", &msg, copies);
