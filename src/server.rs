@@ -17,6 +17,7 @@ use crate::api::socket;
 use crate::api::switchboard::Switchboard;
 use crate::base::chance::Chance;
 use crate::base::id::Id;
+use crate::base::limits::JOURNAL_BUFFER;
 use crate::base::shard::Shard;
 use crate::base::time::{Now, Wall};
 use crate::call::config::Config;
@@ -31,6 +32,8 @@ use crate::store::follow::DiskState;
 use crate::store::journal::Journal;
 use crate::store::open::DiskFound;
 use crate::store::writer::{self, Store, WriteState};
+use crate::telemetry::alarm::Alarms;
+use crate::telemetry::call_line;
 use crate::telemetry::health::{Health, State};
 use crate::telemetry::log::{self, Log};
 use crate::telemetry::metrics::{Metrics, Reading};
@@ -43,6 +46,10 @@ use crate::transport::shard::{Door, Message};
 const DRAIN: Duration = Duration::from_secs(600);
 /// How long the ends of calls may take once they are told to end: BYEs answered, counts in, records out.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long the first media ports may take to be bound.
+const PORTS_PATIENCE: Duration = Duration::from_secs(2);
+/// How often a server that stops looks whether its calls are over.
+const GLANCE: Duration = Duration::from_millis(50);
 /// How often the disk's state and the gauges are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// CDRs that are looked through for those of calls that a killed server left open.
@@ -82,10 +89,13 @@ struct Joined {
     config: Arc<ArcSwap<Config>>,
     log: Option<Log>,
     health: Arc<Health>,
+    alarms: Alarms,
     metrics: Arc<Metrics>,
     doors: Arc<[Door]>,
     sip: Arc<Stats>,
     live: Vec<AtomicUsize>,
+    /// Media ports of which we have heard whether they are bound.
+    ports: AtomicUsize,
     phase: Mutex<Phase>,
     wish: Mutex<Sender<Wish>>,
 }
@@ -97,6 +107,15 @@ struct Joined {
 pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> {
     // A second server in one process (tests) goes on with the first one's log.
     let log = log::start(conf.log).ok();
+    tracing::info!(
+        "umbra {} starts as {} on {}, data in {}",
+        env!("CARGO_PKG_VERSION"),
+        conf.switch.node,
+        conf_path
+            .as_ref()
+            .map_or("the built-in conf".to_owned(), |path| path.display().to_string()),
+        conf.store.display()
+    );
     raise_file_limit();
     let started = std::time::Instant::now();
     let clock = Clock::since(started);
@@ -126,16 +145,19 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
     let key = shard_key(&conf.store, &mut chance)?;
     let transport = event_loop::open(&conf.switch.listeners, count, key, clock)?;
     let (wish, wishes) = channel();
+    let health = Arc::new(Health::expecting(&[]));
     let shared = Arc::new(Joined {
         config: Arc::new(ArcSwap::from_pointee(conf.switch.clone())),
         conf: Mutex::new(conf.clone()),
         conf_path,
         log,
-        health: Arc::new(Health::expecting(&[])),
+        alarms: Alarms::new(health.clone()),
+        health,
         metrics: Arc::new(Metrics::default()),
         doors: transport.doors,
         sip: transport.stats,
         live: (0..count).map(|_| AtomicUsize::new(0)).collect(),
+        ports: AtomicUsize::new(0),
         phase: Mutex::new(Phase::Serving),
         wish: Mutex::new(wish),
     });
@@ -150,6 +172,7 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
         ))
     };
     let mut shards = Vec::new();
+    let mut asked = 0;
     for (index, event_loop) in transport.loops.into_iter().enumerate() {
         let shard = Shard { index, count, key };
         let switch = Switch::new(
@@ -158,7 +181,7 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
             shard,
             chance.fork(),
         );
-        let room = Room {
+        let mut room = Room {
             switch,
             index,
             shared: shared.clone(),
@@ -168,12 +191,19 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
             traces: traces.clone(),
             board: board.clone(),
         };
+        asked += room.prepare();
         let thread = thread::Builder::new().name(format!("sip-{index}"));
         shards.push(
             thread
                 .spawn(move || room.run(event_loop))
                 .context("no thread for a SIP shard")?,
         );
+    }
+
+    // Nobody is told that we serve before the first calls have their ports.
+    let patience = std::time::Instant::now() + PORTS_PATIENCE;
+    while shared.ports.load(Ordering::Relaxed) < asked && std::time::Instant::now() < patience {
+        thread::sleep(Duration::from_millis(1));
     }
 
     let http = tokio::runtime::Builder::new_multi_thread()
@@ -216,6 +246,19 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
             listener.address
         );
     }
+    tracing::info!(
+        "RTP on {}, ports {} to {}",
+        conf.switch.media.address,
+        conf.switch.media.port_first,
+        conf.switch.media.port_last
+    );
+    tracing::info!(
+        "the API is on {} and {}",
+        conf.api.control.display(),
+        conf.api
+            .listen
+            .map_or("no HTTP address".to_owned(), |listen| format!("http://{listen}"))
+    );
     // Without systemd there is nobody to tell.
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
     Ok(running)
@@ -234,6 +277,18 @@ struct Room {
 }
 
 impl Room {
+    /// Carries out what the switch wanted from its birth: ports bound ahead of the first call. How many.
+    fn prepare(&mut self) -> usize {
+        let mut asked = 0;
+        while let Some(output) = self.switch.poll() {
+            if let Output::Media(order) = output {
+                asked += 1;
+                self.order(order);
+            }
+        }
+        asked
+    }
+
     fn run(mut self, event_loop: EventLoop) {
         event_loop.run(|now, input, outbox| {
             self.switch.handle(now, input);
@@ -251,9 +306,10 @@ impl Room {
                 Output::Media(order) => self.order(order),
                 Output::Event(event) => {
                     self.shared.metrics.event(&event);
-                    tracing::info!(call = %event.call_id, "{:?}", event.what);
+                    tracing::debug!(call = %event.call_id, "{}", call_line::moment(event.what));
                 }
                 Output::Cdr(cdr, trace) => {
+                    tracing::info!(call = %cdr.call_id, "{}", call_line::ended(&cdr));
                     self.traces.keep(cdr.call_id, trace);
                     self.records.write(cdr);
                 }
@@ -311,17 +367,10 @@ impl Joined {
 
     fn note(&self, note: Note) {
         self.metrics.note(note);
-        match note {
-            Note::GuardHit => {
-                tracing::error!("the egress guard stopped a message: please report this as a bug")
-            }
-            Note::PortsDry => tracing::error!("no media port was left for a call: widen media.ports"),
-            Note::PortTaken => {
-                tracing::error!("another program has a port of media.ports: keep the range free")
-            }
-            Note::Malformed | Note::Stray | Note::Stranger | Note::Shed | Note::SendFailed => {
-                tracing::debug!("{note:?}");
-            }
+        if note.is_alarm() {
+            self.alarms.note(note, now().wall);
+        } else {
+            tracing::debug!("{note:?}");
         }
     }
 
@@ -405,11 +454,14 @@ impl Running {
         let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
         self.shared.set_phase(Phase::Draining);
         self.shared.tell_all(Command::Drain);
-        tracing::info!("draining: {} calls in progress", self.shared.calls());
-        let patience = self.until_idle(patience);
+        self.until_idle(patience);
         if self.shared.calls() > 0 {
+            tracing::warn!(
+                "calls that are ended now, because their time is over: {}",
+                self.shared.calls()
+            );
             self.shared.tell_all(Command::EndAll);
-            self.until_idle(patience.max(LAST_WORDS));
+            self.until_idle(LAST_WORDS);
         }
         (0..self.shared.doors.len()).for_each(|shard| self.shared.say(shard, Message::Stop));
         for shard in self.shards {
@@ -435,30 +487,53 @@ impl Running {
         Ok(())
     }
 
-    /// Waits until no call is left, or another stop is wished for, at most `patience`. Returns what a
-    /// second wish allows.
-    fn until_idle(&self, patience: Duration) -> Duration {
-        let deadline = std::time::Instant::now() + patience;
+    /// Waits until no call is left, at most `patience`. A stop that is wished for meanwhile sets the time
+    /// anew: the last wish counts.
+    fn until_idle(&self, patience: Duration) {
+        let say = |patience: Duration| {
+            tracing::info!(
+                "stopping: calls in progress: {}, time for them to end: {patience:?}",
+                self.shared.calls()
+            );
+        };
+        say(patience);
+        let mut deadline = std::time::Instant::now() + patience;
         while self.shared.calls() > 0 && std::time::Instant::now() < deadline {
-            if let Ok(Wish::Stop(sooner)) = self.wishes.recv_timeout(Duration::from_millis(50)) {
-                return sooner;
+            match self.wishes.recv_timeout(GLANCE) {
+                Ok(Wish::Stop(patience)) => {
+                    say(patience);
+                    deadline = std::time::Instant::now() + patience;
+                }
+                Ok(Wish::Reload) => self.shared.reload_and_say(),
+                Err(_) => {
+                    self.look();
+                }
             }
         }
-        Duration::ZERO
     }
 
     /// Looks at the disk and the gauges; says whether records can be kept.
     fn look(&self) -> Records {
+        self.shared.alarms.look(now().wall);
         let health = &self.shared.health;
-        let set = |part, trouble: Option<String>| match trouble {
-            Some(sentence) => health.set(part, State::Degraded, sentence),
-            None => health.set(part, State::Ok, ""),
+        let set = |part, records, trouble: Option<String>| match (records, trouble) {
+            (Records::Full, trouble) => health.set(part, State::Failing, trouble.unwrap_or_default()),
+            (Records::Kept, Some(sentence)) => health.set(part, State::Degraded, sentence),
+            (Records::Kept, None) => health.set(part, State::Ok, ""),
         };
         let journal = self.journal.health();
-        set("cdr", self.records.health());
-        set("journal", journal.error.clone());
-        set("store", trouble(&self.store));
-        match (self.records.state(), journal.records) {
+        let unwritten = journal.error.map(|error| {
+            format!(
+                "the calls' journal can't be written ({error}): {} entries wait in memory, \
+                 new calls are refused from {JOURNAL_BUFFER} on",
+                journal.waiting
+            )
+        });
+        let files = self.records.state();
+        set("cdr", files, self.records.health());
+        set("journal", journal.records, unwritten);
+        set("store", Records::Kept, trouble(&self.store));
+        match (files, journal.records) {
             (Records::Kept, Records::Kept) => Records::Kept,
             (Records::Full, _) | (_, Records::Full) => Records::Full,
         }
@@ -472,12 +547,14 @@ impl Running {
             // Ctrl-C: somebody waits at a terminal.
             (SignalKind::interrupt(), Duration::ZERO),
         ];
-        for (kind, patience) in signals {
+        for (kind, mut patience) in signals {
             let mut signal = signal(kind).context("signals can't be watched")?;
             let shared = self.shared.clone();
             self.http.spawn(async move {
                 while signal.recv().await.is_some() {
                     shared.wish(Wish::Stop(patience));
+                    // Whoever sends it again doesn't want to wait.
+                    patience = Duration::ZERO;
                 }
             });
         }
@@ -537,6 +614,12 @@ fn start_media(
     shared: &Arc<Joined>,
 ) -> anyhow::Result<Arc<OnceLock<Vec<MediaThread>>>> {
     let media = &conf.switch.media;
+    std::net::UdpSocket::bind((media.address, 0)).with_context(|| {
+        format!(
+            "media.address {} can't be used: is it an address of this machine?",
+            media.address
+        )
+    })?;
     let settings = Settings {
         address: media.address,
         port_first: media.port_first,
@@ -548,6 +631,9 @@ fn start_media(
         .map(|index| {
             let (shared, first, shards) = (shared.clone(), media.port_first, conf.shards);
             let report = Box::new(move |report: Report| {
+                if let Report::Bound(_) | Report::NotBound(_) = report {
+                    shared.ports.fetch_add(1, Ordering::Relaxed);
+                }
                 shared.say(lane_of(report.port(), first, shards), Message::Media(report));
             });
             MediaThread::start(index, settings, chance.fork(), report)
@@ -567,11 +653,9 @@ fn serve_http(http: &tokio::runtime::Runtime, conf: &Conf, desk: Arc<Desk>) -> a
     let Some(listen) = conf.api.listen else {
         return Ok(());
     };
-    if !listen.ip().is_loopback() {
-        anyhow::bail!("api.listen {listen} is not a loopback address: the API asks nobody who they are yet");
-    }
-    let listener = std::net::TcpListener::bind(listen)
-        .with_context(|| format!("api.listen {listen} can't be opened: is another server there?"))?;
+    let listener = std::net::TcpListener::bind(listen).with_context(|| {
+        format!("the API can't listen on {listen}: choose another api.listen, or stop who has it")
+    })?;
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     http.spawn(axum::serve(listener, native::router_on_loopback(desk)).into_future());
@@ -594,7 +678,7 @@ fn close_open_attempts(
     }
     if !open.is_empty() {
         tracing::warn!(
-            "{} attempts were open when the server before died: their records are closed now",
+            "the server before this one died with calls open; their records are closed now: {}",
             open.len()
         );
     }

@@ -11,6 +11,8 @@ pub const SIP_HEADERS_MAX: usize = 128;
 pub const SIP_MESSAGE_BYTES_MAX: usize = 65_535;
 /// Bytes that one call may keep of its parties' routing headers (route set, target) on each leg.
 pub const SIP_ROUTE_BYTES_MAX: usize = 4_096;
+/// Record-Route values of one dialog that are kept.
+pub const SIP_ROUTES_MAX: usize = 32;
 /// Calls of one shard at once; the next is answered 503.
 pub const CALLS_MAX: usize = 50_000;
 /// Server transactions of one shard that belong to no call; beyond it requests are answered statelessly.
@@ -37,7 +39,7 @@ pub const PORT_REST: Duration = Duration::from_secs(30);
 /// older than any network keeps one, and its sender is no pinned address of the new call anyway.
 pub const PORT_REST_MIN: Duration = Duration::from_secs(2);
 /// Calls whose RTP ports are bound ahead of need, per shard.
-pub const PORTS_AHEAD: usize = 64;
+pub const PORTS_AHEAD: usize = 512;
 /// How long a call's end waits for the media thread's counts.
 pub const MEDIA_COUNTS_WAIT: Duration = Duration::from_secs(2);
 /// Packets in a row that a new media address has to send before it is believed.

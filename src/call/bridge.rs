@@ -16,7 +16,7 @@ use crate::masking::reason::Reason;
 use crate::rtp::flow::{FlowSpec, MediaNat, MediaSource, Payload, Payloads, Way};
 use crate::sdp::answer::{Agreed, Lines, Mismatch, Offer, Terms, rows};
 use crate::sdp::build;
-use crate::sdp::media::{CodecName, Origin, SdpWay};
+use crate::sdp::media::{Codec, CodecName, Origin, SdpWay};
 use crate::sdp::parse::Session;
 
 /// One leg's media, as its session descriptions have settled it.
@@ -168,7 +168,8 @@ impl Bridge {
                 let (answer, near) = offer.answer(&far)?;
                 (answer, Some(near))
             }
-            None => (far.onward(None), None),
+            // One codec, so that the caller's ACK can't choose another than the called side speaks.
+            None => (one_codec(far.onward(None)), None),
         };
         if self.description(LegName::Caller).is_none() {
             self.write(LegName::Caller, answer);
@@ -238,9 +239,24 @@ impl Bridge {
         self.write(leg, terms);
     }
 
+    /// An offer to the caller of what the called side speaks, if that is not in what the caller was told.
+    pub fn terms_missing_at_caller(&self) -> Option<Terms> {
+        let far = self.agreed(LegName::Callee)?;
+        let (told, _) = self.side(LegName::Caller)?.written.as_ref()?;
+        let told_of = |codec: &Codec| told.codecs.iter().any(|known| known.packs_like(codec));
+        let is_told = far
+            .codecs
+            .iter()
+            .any(|pair| !pair.theirs.name.is_event() && told_of(&pair.theirs));
+        (!is_told).then(|| far.onward(self.agreed(LegName::Caller)))
+    }
+
     /// Writes an offer to a leg that asked for one: what the other leg has settled.
     pub fn offer_anew(&mut self, leg: LegName) {
-        if let Some(terms) = self.agreed(leg.other()).map(|far| far.onward(self.agreed(leg))) {
+        if let Some(terms) = self
+            .agreed(leg.other())
+            .map(|far| one_codec(far.onward(self.agreed(leg))))
+        {
             self.write(leg, terms);
             if let Some(side) = self.side_mut(leg) {
                 side.owes = Owes::Answer;
@@ -270,6 +286,8 @@ impl Bridge {
         let other = self.side(from.other()).ok_or(Mismatch::NoAudio)?;
         let (terms, _) = other.written.as_ref().ok_or(Mismatch::NoAudio)?;
         let far = terms.check(&other.lines, session)?;
+        // Both are settled or neither.
+        offer.answer(&far)?;
         self.settle(from.other(), far.clone());
         self.answer_offer(hands, from, offer, &far)?;
         Ok(from)
@@ -401,6 +419,16 @@ impl Bridge {
     fn side_mut(&mut self, leg: LegName) -> Option<&mut Side> {
         self.sides.as_mut().map(|sides| &mut sides[leg.index()])
     }
+}
+
+/// The terms with their best audio codec only, and the events.
+fn one_codec(mut terms: Terms) -> Terms {
+    let mut audio = 0;
+    terms.codecs.retain(|codec| {
+        audio += usize::from(!codec.name.is_event());
+        codec.name.is_event() || audio == 1
+    });
+    terms
 }
 
 fn flow_spec(

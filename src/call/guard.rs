@@ -10,6 +10,15 @@ use memchr::memmem;
 
 use crate::base::number::{Digits, Format, NumberPlan, RealNumber};
 
+/// Ids and addresses of one side that are searched for.
+const IDS_MAX: usize = 16;
+/// What we write ourselves in every message, and what an id therefore can't be told from.
+const OUR_WORDS: &[u8] = b"INVITE ACK BYE CANCEL OPTIONS SIP/2.0/UDP Via Max-Forwards Route Record-Route From To Call-ID \
+CSeq Contact Allow P-Asserted-Identity Privacy Content-Type Content-Length application/sdp Retry-After Unsupported \
+Accept-Encoding identity \"Anonymous\" anonymous@anonymous.invalid rport received branch z9hG4bK v=0 o=- s=- c=IN IP4 \
+t=0 0 m=audio RTP/AVP a=rtpmap a=fmtp a=ptime a=sendrecv a=sendonly a=recvonly a=inactive PCMA/8000 PCMU/8000 \
+G722/8000 G729/8000 opus/48000/2 AMR/8000 AMR-WB/16000 telephone-event/8000 telephone-event/16000 \
+telephone-event/48000";
 /// Shorter ids of the other side are not searched for: they would be found by accident.
 const ID_BYTES_MIN: usize = 8;
 /// Numbers shorter than this are looked for only where a number can stand.
@@ -49,20 +58,23 @@ impl Forbidden {
     pub fn number(&mut self, number: RealNumber, plan: &NumberPlan) {
         for format in [Format::National, Format::E164] {
             let written = plan.write(number.reveal(), format);
-            for text in [written.as_str(), written.trim_start_matches('0')] {
-                let known = self.numbers.iter().any(|n| n.as_str() == text);
-                if let (false, Ok(digits)) = (known, Digits::from(text)) {
-                    // A full list is a call with more identities than a message can carry; the first count.
-                    let _ = self.numbers.try_push(digits);
-                }
+            // Leading zeros are dialling: a run is compared without them.
+            let text = written.trim_start_matches('0');
+            let known = self.numbers.iter().any(|n| n.as_str() == text);
+            if let (false, Ok(digits)) = (known, Digits::from(text)) {
+                // A full list is a call with more identities than a message can carry; the first count.
+                let _ = self.numbers.try_push(digits);
             }
         }
     }
 
     /// Forbids an id of the other leg: Call-ID, tag.
     pub fn id(&mut self, id: &[u8]) {
-        if id.len() >= ID_BYTES_MIN && self.ids.len() < 16 && !self.ids.iter().any(|known| **known == *id) {
-            self.ids.push(id.into());
+        // A peer that takes one of our own words, or a mere number, for its id could only ring our alarm
+        // with it.
+        let is_name = id.iter().any(u8::is_ascii_alphabetic) && !holds_id(OUR_WORDS, id);
+        if id.len() >= ID_BYTES_MIN && is_name {
+            self.forbid(id);
         }
     }
 
@@ -70,7 +82,13 @@ impl Forbidden {
     /// SBC.
     pub fn address(&mut self, address: IpAddr) {
         if !self.known.contains(&address) && !address.is_unspecified() {
-            self.id(address.to_string().as_bytes());
+            self.forbid(address.to_string().as_bytes());
+        }
+    }
+
+    fn forbid(&mut self, text: &[u8]) {
+        if self.ids.len() < IDS_MAX && !self.ids.iter().any(|known| **known == *text) {
+            self.ids.push(text.into());
         }
     }
 
@@ -141,7 +159,11 @@ impl Forbidden {
                 }
                 at += width;
             }
-            if self.is_number(&run, part, start, at) || self.is_number(&folded, part, start, at) {
+            // An IPv4 address is no number with dots in it.
+            let is_address = part.get(start..at).is_some_and(is_ipv4);
+            if self.is_number(&run, part, start, at)
+                || (!is_address && self.is_number(&folded, part, start, at))
+            {
                 return true;
             }
             at = at.max(start + 1);
@@ -192,6 +214,11 @@ fn symbol(rest: &[u8]) -> Option<(u8, usize)> {
         [c, ..] => Some((*c, 1)),
         [] => None,
     }
+}
+
+fn is_ipv4(text: &[u8]) -> bool {
+    let text = text.trim_ascii();
+    std::str::from_utf8(text).is_ok_and(|text| text.parse::<std::net::Ipv4Addr>().is_ok())
 }
 
 fn is_separator(c: u8) -> bool {
@@ -295,6 +322,31 @@ mod tests {
             Err(Hit::Number)
         );
         assert_eq!(guard.check(b"m=audio 10086 RTP/AVP 8", Scope::Whole), Ok(()));
+    }
+
+    #[test]
+    fn an_address_is_no_number_with_dots_in_it() {
+        let guard = forbidden("19216810020");
+        assert_eq!(guard.check(b"c=IN IP4 192.168.100.20\r\n", Scope::Whole), Ok(()));
+        assert_eq!(
+            guard.check(b"s=192-1681-0020\r\n", Scope::Whole),
+            Err(Hit::Number)
+        );
+    }
+
+    #[test]
+    fn a_peer_can_not_ring_the_alarm_with_our_own_words() {
+        let mut guard = Forbidden::default();
+        for id in [
+            &b"sendrecv"[..],
+            b"application",
+            b"17000000001",
+            b"telephone-event",
+        ] {
+            guard.id(id);
+        }
+        let ours = b"Contact: <sip:17000000001@h>\r\nContent-Type: application/sdp\r\n\r\na=sendrecv\r\n";
+        assert_eq!(guard.check(ours, Scope::Whole), Ok(()));
     }
 
     #[test]

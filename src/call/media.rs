@@ -179,6 +179,11 @@ impl Ports {
         self.resting.push_back((now, berth));
     }
 
+    /// Berths that are bound and free.
+    pub fn ready(&self) -> usize {
+        self.ready.len()
+    }
+
     /// Berths that calls hold.
     pub fn in_use(&self) -> usize {
         self.in_use

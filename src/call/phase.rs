@@ -1,6 +1,7 @@
 //! One call from its arrival to its record: what both legs share, and how it ends.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::arrive::Arrival;
 use super::bridge::Bridge;
@@ -10,11 +11,11 @@ use super::guard::{Forbidden, Scope};
 use super::hands::{CallRef, CallTimer, Hands, listener};
 use super::leg::callee::{Callee, CalleeState};
 use super::leg::caller::{Caller, InviteState};
-use super::leg::{Bye, Leg};
+use super::leg::{Bye, Leg, Reinvite};
 use super::media::{MediaPort, Order};
 use super::port::{CallEntry, CallView, Event, EventKind, Heading, LegName, Note, Output, Trace, TraceLine};
 use super::refusal;
-use crate::base::limits::{MEDIA_COUNTS_WAIT, TRACE_LINES_MAX};
+use crate::base::limits::{CALL_DURATION_MAX, MEDIA_COUNTS_WAIT, TRACE_LINES_MAX};
 use crate::base::time::{Instant, Now};
 use crate::base::timer::TimerId;
 use crate::masking::reason::Reason;
@@ -38,7 +39,7 @@ pub enum Recorded {
 pub struct End {
     /// Who.
     pub by: ReleasedBy,
-    /// Why it was no conversation; `None` for one that was answered.
+    /// Why it was no conversation, if it was none.
     pub refusal: Option<Reason>,
     /// What ended a conversation other than a BYE (`max_duration`, `media_timeout`, `no_ack`, …).
     pub cause: Option<&'static str>,
@@ -67,13 +68,13 @@ impl End {
         }
     }
 
-    /// We cut a conversation.
+    /// We cut a conversation, or an attempt that was not answered yet.
     pub const fn cut(cause: &'static str) -> Self {
         Self {
             by: ReleasedBy::Server,
-            refusal: None,
+            refusal: Some(Reason::Cut),
             cause: Some(cause),
-            status: 500,
+            status: 480,
         }
     }
 }
@@ -98,6 +99,8 @@ pub struct Call {
     pub callee: Option<Callee>,
     /// What joins the two.
     pub bridge: Bridge,
+    /// When it was answered.
+    pub talking_since: Option<Instant>,
     /// What must not go to the calling side.
     pub not_to_caller: Forbidden,
     /// What must not go to the called side.
@@ -114,17 +117,11 @@ impl Call {
     /// Begins to call the other party: media ports, journal, the callee's INVITE.
     pub fn connect(&mut self, hands: &mut Hands, now: Now, arrival: Arrival, plan: Plan) {
         self.forbid(&arrival, &plan);
-        let ring = plan
-            .binding()
-            .terms
-            .ring_timeout
-            .unwrap_or(self.config.ring_timeout);
         self.plan = Some(plan);
         if let Err(reason) = self.bridge.begin(hands, now.at, arrival.offer) {
             self.end(hands, now, End::failed(reason));
             return;
         }
-        self.clock = Some(hands.wake(self.me, now.at + ring, CallTimer::Ring));
         self.dial(hands, now, arrival.max_forwards);
     }
 
@@ -160,6 +157,13 @@ impl Call {
         forbidden.check(bytes, scope).is_ok()
     }
 
+    /// Reads a message that holds nothing but one side's own words, and goes out whatever is found: ACK, BYE.
+    pub fn watch(&self, hands: &mut Hands, leg: LegName, bytes: &[u8]) {
+        if !self.may_send(leg, bytes, Scope::Ours) {
+            hands.note(Note::GuardHit);
+        }
+    }
+
     /// The egress guard stopped a message: the call ends, and somebody should hear of it.
     pub fn guard_hit(&mut self, hands: &mut Hands, now: Now) {
         hands.note(Note::GuardHit);
@@ -180,13 +184,25 @@ impl Call {
         }));
         self.tell(hands, now, EventKind::Answered);
         self.stop_clock(hands);
+        self.talking_since = Some(now.at);
         let most = self
             .plan
             .as_ref()
             .and_then(|plan| plan.binding().terms.max_duration);
-        if let Some(most) = most {
-            self.clock = Some(hands.wake(self.me, now.at + most, CallTimer::MaxDuration));
-        }
+        // Nobody talks for a day: a call whose both sides are gone while it is held ends all the same.
+        let most = most.unwrap_or(CALL_DURATION_MAX);
+        self.clock = Some(hands.wake(self.me, now.at + most, CallTimer::MaxDuration));
+    }
+
+    /// The called party has this long from now to pick up.
+    pub fn start_ringing(&mut self, hands: &mut Hands, now: Now) {
+        self.stop_clock(hands);
+        let wanted = self
+            .plan
+            .as_ref()
+            .and_then(|plan| plan.binding().terms.ring_timeout);
+        let ring = wanted.unwrap_or(self.config.ring_timeout);
+        self.clock = Some(hands.wake(self.me, now.at + ring, CallTimer::Ring));
     }
 
     /// Ends the call: both legs are brought to their end, each in its own way; media stops; the record is
@@ -201,7 +217,10 @@ impl Call {
         record.released_by = end.by;
         record.end_cause = end.cause.map(str::to_owned);
         if let Some(answered_at) = record.answered_at {
-            record.billable_s = now.wall.since(answered_at).as_secs();
+            // By the clock that nobody sets: a wall clock that is put right must not bill anybody.
+            let talked = self.talking_since.map_or(Duration::ZERO, |since| now.at - since);
+            record.billable_s = talked.as_secs();
+            record.ended_at = answered_at.plus(talked);
             record.sip_status = 200;
             record.q850_cause = if end.cause.is_some() { 31 } else { 16 };
         } else {
@@ -289,12 +308,20 @@ impl Call {
             InviteState::Refused => true,
             InviteState::Answered => self.caller.leg.bye == Bye::Done,
         };
-        self.recorded == Recorded::Out && caller_done && callee_done
+        // An INVITE of ours within a leg still has its ACK to get.
+        let callee_leg = self.callee.as_ref().map(|callee| &callee.leg);
+        let asks = [Some(&self.caller.leg), callee_leg]
+            .into_iter()
+            .flatten()
+            .any(|leg| matches!(leg.reinvite, Reinvite::Ours(..)));
+        self.recorded == Recorded::Out && caller_done && callee_done && !asks
     }
 
     /// Forgets everything that the shard keeps for this call.
     pub fn forget(mut self, hands: &mut Hands) {
         self.stop_clock(hands);
+        self.forget_reinvite(hands, LegName::Caller);
+        self.forget_reinvite(hands, LegName::Callee);
         let legs = [
             Some(&mut self.caller.leg),
             self.callee.as_mut().map(|callee| &mut callee.leg),
@@ -341,13 +368,16 @@ impl Call {
         let cseq = dialog.next_cseq();
         let bytes = dialog.request(Method::Bye, cseq, &hands.branch(), sent_by, None, &[], None, 70);
         let to = dialog.next_hop();
+        self.watch(hands, name, &bytes);
         let sent = hands.layer.request(
             now.at,
             to,
             super::hands::owner(me, super::hands::Purpose::Bye(name)),
             bytes,
         );
-        leg.bye = if sent.is_some() { Bye::Sent } else { Bye::Done };
+        if let Some(leg) = self.leg(name) {
+            leg.bye = if sent.is_some() { Bye::Sent } else { Bye::Done };
+        }
         self.note_message(now.at, name, Heading::Out, Method::Bye, None, false);
     }
 

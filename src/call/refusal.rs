@@ -60,6 +60,7 @@ pub fn is_one_face(reason: Reason) -> bool {
         | Reason::Unallocated
         | Reason::TrunkDown
         | Reason::TrunkMayNotShow
+        | Reason::Cut
         | Reason::Cancelled
         | Reason::CustomerServer
         | Reason::Protocol
@@ -91,6 +92,7 @@ fn row(reason: Reason) -> (u16, u8) {
         Reason::Unallocated => (404, 1),
         Reason::TrunkDown => (500, 38),
         Reason::TrunkMayNotShow => (403, 21),
+        Reason::Cut => (480, 31),
         Reason::Cancelled => (487, 16),
         Reason::CustomerServer => (480, 41),
         Reason::Protocol => (400, 111),

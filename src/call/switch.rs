@@ -10,7 +10,8 @@ use super::bridge::Bridge;
 use super::cdr::{self, CallerKind, Cdr, ReleasedBy};
 use super::config::{Config, Strangers};
 use super::guard::Forbidden;
-use super::hands::{CallRef, CallTimer, Hands, Purpose, listener, owned, owner};
+use super::hands::{CallRef, CallTimer, Hands, Purpose, Token, listener, owned, owner};
+use super::leg::callee::decline;
 use super::leg::caller::{Caller, InviteState};
 use super::leg::{ALLOW, Bye, Echo, Leg};
 use super::media::{Berth, MediaPort, Ports, Report};
@@ -40,7 +41,7 @@ use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::path::Path;
 use crate::sip::transaction::{
-    self, BaseTimers, InviteState as InviteSide, Layer, Owner, Received, ServerId,
+    self, AnswerKind, BaseTimers, InviteState as InviteSide, Layer, Owner, Received, ServerId,
 };
 
 /// One shard's switch: the whole server, to the simulator.
@@ -144,6 +145,11 @@ impl Switch {
             && self.late.is_empty()
     }
 
+    /// Berths that are bound and free: calls that could begin at this instant.
+    pub fn berths_ready(&self) -> usize {
+        self.hands.ports.ready()
+    }
+
     /// Live calls.
     pub fn calls(&self) -> usize {
         self.live
@@ -159,7 +165,7 @@ impl Switch {
                 if let (Some(status), Some(head)) = (unreadable.status, unreadable.head)
                     && trunk::of_source(&self.config.trunks, path.remote.ip()).is_some()
                 {
-                    let to_tag = self.hands.token();
+                    let to_tag = self.hands.tag_for(&head);
                     let response = Response {
                         status,
                         to_tag: Some(&to_tag),
@@ -174,22 +180,29 @@ impl Switch {
             }
         };
         match message.status() {
-            Some(_) => self.response(now, &message),
+            Some(_) => self.response(now, path, &message),
             None => self.request(now, path, &message),
         }
     }
 
-    fn response(&mut self, now: Now, message: &Message<'_>) {
+    fn response(&mut self, now: Now, path: Path, message: &Message<'_>) {
         let Some(answer) = self.hands.layer.receive_response(now.at, message) else {
             return;
         };
         let (me, purpose) = owned(answer.owner);
         let is_final = message.status().unwrap_or(0) >= 200;
-        let Some(mut call) = self.take(me) else { return };
+        let Some(mut call) = self.take(me) else {
+            if answer.kind == AnswerKind::Another2xx {
+                // A fork that answers after the call is over, or a 2xx whose ACK was lost.
+                let sent_by = listener(&self.config, path.listener).advertised;
+                decline(&mut self.hands, now, path, sent_by, message);
+            }
+            return;
+        };
         let hands = &mut self.hands;
         match purpose {
             Purpose::Invite(LegName::Callee) => call.callee_answered(hands, now, &answer, message),
-            Purpose::Reinvite(leg) => call.reinvite_answered(hands, now, leg, message),
+            Purpose::Reinvite(leg) => call.reinvite_answered(hands, now, leg, &answer, message),
             Purpose::Bye(leg) => {
                 call.note_message(now.at, leg, Heading::In, Method::Bye, message.status(), false);
                 if is_final {
@@ -257,7 +270,7 @@ impl Switch {
     }
 
     fn bounce_bytes(&mut self, path: Path, message: &Message<'_>, bounce: &Bounce) -> Vec<u8> {
-        let to_tag = self.hands.token();
+        let to_tag = self.hands.tag_for(message.head());
         let headers: arrayvec::ArrayVec<(&str, &str), 1> = bounce
             .header
             .iter()
@@ -282,7 +295,13 @@ impl Switch {
         let bounce = match message.method() {
             Method::Invite => return self.invite(now, path, server, message),
             Method::Options => match arrive::check_request(message) {
-                Ok(()) => return self.options(now, path, server, message),
+                Ok(()) => {
+                    let status = match self.door {
+                        Door::Open => 200,
+                        Door::Draining => 503,
+                    };
+                    return self.options(now, path, server, message, status);
+                }
                 Err(bounce) => bounce,
             },
             // RFC 3261 §15.1.2, §9.2: a BYE or CANCEL that matches nothing.
@@ -301,12 +320,8 @@ impl Switch {
         self.bounce(now, path, server, message, &bounce);
     }
 
-    fn options(&mut self, now: Now, path: Path, server: ServerId, message: &Message<'_>) {
-        let to_tag = self.hands.token();
-        let status = match self.door {
-            Door::Open => 200,
-            Door::Draining => 503,
-        };
+    fn options(&mut self, now: Now, path: Path, server: ServerId, message: &Message<'_>, status: u16) {
+        let to_tag = self.hands.tag_for(message.head());
         let headers = [("Allow", ALLOW), ("Accept", "application/sdp")];
         let response = Response {
             status,
@@ -357,7 +372,7 @@ impl Switch {
                 };
                 call.reinvited(&mut self.hands, now, name, server, &came);
             }
-            Method::Options => self.options(now, path, server, message),
+            Method::Options => self.options(now, path, server, message, 200),
             Method::Ack
             | Method::Cancel
             | Method::Register
@@ -442,8 +457,19 @@ impl Switch {
         let Some((_, owner, state)) = invite else {
             return self.bounce(now, path, id, message, &Bounce::status(481));
         };
-        self.bounce(now, path, id, message, &Bounce::status(200));
         let (me, purpose) = owned(owner);
+        // RFC 3261 §9.2: the same To tag as the INVITE's answers have.
+        let tag = self.call(me).map(|call| call.caller.leg.local_tag);
+        let to_tag = tag.unwrap_or_else(|| self.hands.tag_for(message.head()));
+        let response = Response {
+            status: 200,
+            to_tag: Some(&to_tag),
+            contact: None,
+            headers: &[],
+            body: None,
+        };
+        let bytes = build::response(message.head(), path.remote, &response);
+        self.hands.layer.respond(now.at, id, 200, bytes);
         if state == InviteSide::Answered || purpose != Purpose::Invite(LegName::Caller) {
             // RFC 3261 §9.2: a CANCEL has no effect on a request that is answered; and we let a re-INVITE
             // run to its end, which is short.
@@ -724,7 +750,7 @@ impl Switch {
         now: Now,
         record: Box<Cdr>,
         server: ServerId,
-        tag: super::hands::Token,
+        tag: Token,
         path: Path,
         echo: Echo,
         dialog: Dialog,
@@ -772,6 +798,7 @@ impl Switch {
             not_to_callee: Forbidden::default(),
             clock: None,
             counts_timer: None,
+            talking_since: None,
             trace: Vec::new(),
         })
     }
@@ -793,12 +820,13 @@ impl Switch {
             match timer {
                 CallTimer::Ring => {
                     call.clock = None;
-                    call.end(hands, now, End::failed(Reason::NoAnswer));
+                    call.not_answered(hands, now);
                 }
                 CallTimer::MaxDuration => {
                     call.clock = None;
                     call.end(hands, now, End::cut("max_duration"));
                 }
+                CallTimer::Reinvite(leg) => call.reinvite_lost(hands, now, leg),
                 CallTimer::Unacked(leg) => call.repeat_2xx(hands, now, leg),
                 CallTimer::Cancelled => call.give_up_callee(hands),
                 CallTimer::Counts => {
@@ -821,7 +849,7 @@ impl Switch {
             let Some(mut call) = self.take(me) else { continue };
             let hands = &mut self.hands;
             match purpose {
-                Purpose::Invite(LegName::Callee) => call.callee_lost(hands, now, status),
+                Purpose::Invite(LegName::Callee) => call.callee_lost(hands, now),
                 Purpose::Reinvite(leg) if status != 0 => call.reinvite_lost(hands, now, leg),
                 Purpose::Bye(leg) => call.leg_over(leg),
                 // No ACK for a failure: nothing is left to be done for it (RFC 3261 §17.2.1).
@@ -930,6 +958,11 @@ impl Switch {
     }
 
     // ---- the calls' places
+
+    fn call(&self, me: CallRef) -> Option<&Call> {
+        let place = self.calls.get(me.index as usize)?;
+        place.as_deref().filter(|call| call.me == me)
+    }
 
     fn take(&mut self, me: CallRef) -> Option<Box<Call>> {
         let place = self.calls.get_mut(me.index as usize)?;

@@ -47,6 +47,8 @@ pub enum Reason {
     TrunkDown,
     /// No trunk that may show X takes the call.
     TrunkMayNotShow,
+    /// We ended the attempt before an answer: an admin, a shutdown, a limit.
+    Cut,
     /// The caller gave up before an answer.
     Cancelled,
     /// The customer's server gave no usable answer.

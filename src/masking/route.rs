@@ -326,6 +326,7 @@ fn refusal_sentence(refusal: &Refusal, dialled: &str, caller: &str) -> String {
         | Reason::Unallocated
         | Reason::TrunkDown
         | Reason::TrunkMayNotShow
+        | Reason::Cut
         | Reason::Cancelled
         | Reason::CustomerServer
         | Reason::Protocol

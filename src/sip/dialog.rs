@@ -9,7 +9,7 @@ use super::message::Message;
 use super::method::Method;
 use super::path::Path;
 use super::uri::{Host, Scheme, Uri};
-use crate::base::limits::SIP_ROUTE_BYTES_MAX;
+use crate::base::limits::{SIP_ROUTE_BYTES_MAX, SIP_ROUTES_MAX};
 
 /// Names a dialog: Call-ID, local tag, remote tag (§12). Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -161,18 +161,24 @@ impl Dialog {
         dialog.fits().then_some(dialog)
     }
 
-    /// An early dialog of ours became a confirmed one by this 2xx: the route set is taken anew, the target
-    /// too (§13.2.2.4). What can't be used changes nothing.
-    pub fn confirm(&mut self, response: &Message) {
-        if let Some((target, routes)) = answered_route(response, &self.target) {
-            let before = (
-                std::mem::replace(&mut self.target, target),
-                std::mem::replace(&mut self.routes, routes),
-            );
-            if !self.fits() {
-                (self.target, self.routes) = before;
-            }
-        }
+    /// The dialog of a 2xx to an INVITE of ours that nobody waits for any more, made from the response alone:
+    /// enough to ACK it and hang up (§13.2.2.4). A route set that can't be kept is left out.
+    pub fn unwanted(response: &Message, path: Path) -> Option<Self> {
+        let (local, remote) = (identity(response.get(Name::From)?)?, response.get(Name::To)?);
+        let (target, routes) = answered_route(response, response.to().uri)
+            .unwrap_or_else(|| (response.to().uri.into(), Routes::default()));
+        let remote_tag = response.to().tag().unwrap_or_default();
+        let dialog = Self {
+            id: DialogId::new(response.call_id(), response.from().tag()?, remote_tag),
+            local: local.into(),
+            remote: identity(remote)?.into(),
+            local_cseq: response.cseq().number,
+            remote_cseq: None,
+            target,
+            routes,
+            path,
+        };
+        dialog.fits().then_some(dialog)
     }
 
     /// The dialog's name.
@@ -276,7 +282,7 @@ impl Dialog {
     }
 
     /// Where this dialog's requests go: to the first route, or else the target, if that is an address; by the
-    /// transport it names. A host name is not looked up: the request goes the way the dialog came.
+    /// transport of the dialog. A host name is not looked up: the request goes the way the dialog came.
     pub fn next_hop(&self) -> Path {
         let first = self.routes.first().and_then(|route| uri_of(route));
         let Some(uri) = Uri::parse(first.unwrap_or(&self.target)).ok() else {
@@ -285,7 +291,8 @@ impl Dialog {
         let Host::Ip(ip) = uri.host else {
             return self.path;
         };
-        let transport = uri.transport().unwrap_or(self.path.transport);
+        // While UDP is all we speak, a peer that names another transport is sent to by the one it used.
+        let transport = self.path.transport;
         let remote = SocketAddr::new(ip, uri.port.unwrap_or(transport.default_port()));
         let same = (transport, remote) == (self.path.transport, self.path.remote);
         Path {
@@ -357,6 +364,9 @@ fn reachable(text: &[u8]) -> Option<&[u8]> {
 
 /// The routes, if each can be read.
 fn keep_routes(routes: &[&[u8]]) -> Option<Routes> {
+    if routes.len() > SIP_ROUTES_MAX {
+        return None;
+    }
     routes
         .iter()
         .map(|route| uri_of(route).map(|_| Box::from(*route)))
@@ -504,19 +514,38 @@ mod tests {
         // A host name is not looked up.
         assert_eq!(dialog.next_hop(), came());
         assert_eq!(dialog.next_cseq(), 9);
-        // The 2xx came by another way (§13.2.2.4).
-        let ok = answer(200, ";tag=theirs", "Contact: <sip:b@192.0.2.10>\r\n");
-        dialog.confirm(&Message::parse(ok.as_bytes()).unwrap());
-        assert_eq!(bye(&dialog), ("sip:b@192.0.2.10".into(), vec![]));
-        assert_eq!(remote(&dialog), "192.0.2.10:5060");
-        assert_eq!(dialog.next_cseq(), 10);
+    }
+
+    #[test]
+    fn more_than_can_be_kept_makes_no_dialog() {
         let long = format!(
             "{CONTACT}Record-Route: <sip:h;lr;x={}>\r\n",
             "a".repeat(SIP_ROUTE_BYTES_MAX)
         );
-        let too_much = answer(200, ";tag=theirs", &long);
-        dialog.confirm(&Message::parse(too_much.as_bytes()).unwrap());
-        assert_eq!(bye(&dialog), ("sip:b@192.0.2.10".into(), vec![]));
+        assert!(caller(&answer(200, ";tag=theirs", &long)).is_none());
+        let many = format!(
+            "{CONTACT}{}",
+            "Record-Route: <sip:h;lr>\r\n".repeat(SIP_ROUTES_MAX + 1)
+        );
+        assert!(caller(&answer(200, ";tag=theirs", &many)).is_none());
+    }
+
+    #[test]
+    fn an_unwanted_answer_gives_enough_to_hang_up_on_it() {
+        let text = "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bKx\r\nFrom: <sip:x@h>;tag=ours\r\n\
+                    To: <sip:b@h>;tag=theirs\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\nContact: <sip:b@127.0.0.9:5070>\r\n\
+                    Record-Route: nonsense\r\nContent-Length: 0\r\n\r\n";
+        let response = Message::parse(text.as_bytes()).expect("readable");
+        let path = Path::udp(
+            crate::sip::path::ListenerId(0),
+            "127.0.0.3:5060".parse().expect("an address"),
+        );
+        let mut dialog = Dialog::unwanted(&response, path).expect("a dialog");
+        assert_eq!(
+            (dialog.local_tag(), dialog.remote_tag()),
+            (&b"ours"[..], &b"theirs"[..])
+        );
+        assert_eq!(dialog.next_cseq(), 2);
     }
 
     #[test]
@@ -637,7 +666,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_hop_is_the_address_and_transport_that_the_uri_names() {
+    fn the_next_hop_is_the_address_that_the_uri_names_by_the_transport_of_the_dialog() {
         let hop = |uri: &str| {
             callee(&invite(&format!("Contact: <{uri}>\r\n"), ""))
                 .unwrap()
@@ -656,9 +685,9 @@ mod tests {
         );
         assert_eq!(
             hop("sip:a@192.0.2.9;transport=tcp"),
-            to(Transport::Tcp, "192.0.2.9:5060")
+            to(Transport::Udp, "192.0.2.9:5060")
         );
-        assert_eq!(hop("sips:a@192.0.2.9"), to(Transport::Tls, "192.0.2.9:5061"));
+        assert_eq!(hop("sips:a@192.0.2.9"), to(Transport::Udp, "192.0.2.9:5060"));
         // The way it came keeps its flow.
         assert_eq!(hop("sip:a@192.0.2.7:5062"), came());
         assert_eq!(hop("sip:a@pbx.example:5090"), came());

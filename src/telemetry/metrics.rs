@@ -19,7 +19,7 @@ const NOTES: [Note; 8] = [
 ];
 
 /// Every reason, in the order of its discriminant.
-const REASONS: [Reason; 25] = [
+const REASONS: [Reason; 26] = [
     Reason::NotOurs,
     Reason::AccountSuspended,
     Reason::NumberFrozen,
@@ -40,6 +40,7 @@ const REASONS: [Reason; 25] = [
     Reason::Unallocated,
     Reason::TrunkDown,
     Reason::TrunkMayNotShow,
+    Reason::Cut,
     Reason::Cancelled,
     Reason::CustomerServer,
     Reason::Protocol,
@@ -340,6 +341,7 @@ pub fn reason_name(reason: Reason) -> &'static str {
         Reason::Unallocated => "unallocated",
         Reason::TrunkDown => "trunk_down",
         Reason::TrunkMayNotShow => "trunk_may_not_show",
+        Reason::Cut => "cut",
         Reason::Cancelled => "cancelled",
         Reason::CustomerServer => "customer_server",
         Reason::Protocol => "protocol",

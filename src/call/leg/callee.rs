@@ -1,5 +1,7 @@
 //! The called side: the INVITE that we send, its answers, its end.
 
+use std::net::SocketAddr;
+
 use super::invite::CalleeInvite;
 use super::{Bye, Leg};
 use crate::base::limits::FORKS_MAX;
@@ -10,7 +12,7 @@ use crate::call::cdr::{Attempt, ReleasedBy};
 use crate::call::failover::{self, Exit};
 use crate::call::guard::Scope;
 use crate::call::hands::{CallTimer, Hands, Purpose, listener, listener_towards, owner};
-use crate::call::leg::caller::Sdp;
+use crate::call::leg::caller::{Sdp, Sent};
 use crate::call::phase::{Call, End, Recorded};
 use crate::call::port::{CallEntry, EventKind, Heading, LegName, Output};
 use crate::call::refusal;
@@ -19,7 +21,7 @@ use crate::sip::dialog::{Dialog, LocalParty};
 use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::path::Path;
-use crate::sip::transaction::{Answer, AnswerKind, ClientId};
+use crate::sip::transaction::{Answer, AnswerKind, ClientId, Owner};
 
 /// How far the called side has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,8 +57,6 @@ pub struct Callee {
     exits: Vec<Exit>,
     tried: usize,
     max_forwards: u8,
-    /// The fork whose description the flows follow.
-    describing: Option<Box<[u8]>>,
     /// Forks that answered after another had won, and got their BYE.
     losers: Vec<Box<[u8]>>,
     /// When a cancelled INVITE is given up.
@@ -109,12 +109,7 @@ impl Call {
             remote: gateway.address,
             flow: None,
         };
-        self.record.attempts.push(Attempt {
-            trunk: trunk.name.to_string(),
-            gateway: gateway.address.to_string(),
-            callee: config.numbers.record(called.reveal()),
-            status: 0,
-        });
+        self.record.callee_sip_status = None;
         self.record.trunk_out = Some(trunk.name.to_string());
         self.record.sip_call_id_out = Some(String::from_utf8_lossy(&call_id).into_owned());
         self.not_to_callee.known(&[
@@ -126,6 +121,12 @@ impl Call {
             self.guard_hit(hands, now);
             return;
         }
+        self.record.attempts.push(Attempt {
+            trunk: trunk.name.to_string(),
+            gateway: gateway.address.to_string(),
+            callee: config.numbers.record(called.reveal()),
+            status: 0,
+        });
         self.not_to_caller.address(gateway.address.ip());
         let me = owner(self.me, Purpose::Invite(LegName::Callee));
         if tried == 0 {
@@ -153,7 +154,6 @@ impl Call {
             exits,
             tried,
             max_forwards,
-            describing: None,
             losers: Vec::new(),
             give_up: None,
         });
@@ -161,6 +161,7 @@ impl Call {
             self.end(hands, now, End::failed(Reason::Overload));
             return;
         }
+        self.start_ringing(hands, now);
         if tried == 0 {
             self.tell(hands, now, EventKind::Dialled);
         }
@@ -203,7 +204,7 @@ impl Call {
             self.not_to_caller.id(tag);
         }
         let described = self.take_description(hands, response);
-        if described == Described::New && self.record.early_media_at.is_none() {
+        if described == Described::Media && self.record.early_media_at.is_none() {
             self.record.early_media_at = Some(now.wall);
         }
         if matches!(status, 180..=182) && self.record.ringing_at.is_none() {
@@ -211,8 +212,8 @@ impl Call {
             self.tell(hands, now, EventKind::Ringing);
         }
         // RFC 3261 §13.2.1: the caller has one description of ours in its dialog, told with the first
-        // answer that brings media and repeated with the 200.
-        let sdp = if described == Described::New && self.bridge.caller_offered() {
+        // answer that brings media and repeated with those that follow, in case that one was lost.
+        let sdp = if described == Described::Media && self.bridge.caller_offered() {
             Sdp::With
         } else {
             Sdp::Without
@@ -220,26 +221,19 @@ impl Call {
         self.progress_to_caller(hands, now, if status == 180 { 180 } else { 183.min(status) }, sdp);
     }
 
-    /// Takes the description in a response as the called side's answer to our offer. Within one early
-    /// dialog only the first counts (RFC 3261 §13.2.1); another fork's takes its place.
+    /// Takes the description in a response as the called side's answer to our offer. RFC 3261 §13.2.1 has
+    /// only the first of an early dialog count; but gateways that change from a ring-back server to the
+    /// phone say so under the same tag, and whoever doesn't repeats itself: so the last one counts.
     fn take_description(&mut self, hands: &mut Hands, response: &Message<'_>) -> Described {
         let Ok(Some(session)) = arrive::offer(response) else {
             return Described::Nothing;
         };
-        let tag = response.to().tag().unwrap_or_default();
-        let Some(callee) = self.callee.as_mut() else {
-            return Described::Nothing;
-        };
-        if callee.describing.as_deref() == Some(tag) {
-            return Described::Before;
-        }
         match self.bridge.callee_described(hands, &session) {
             Ok(()) => {
                 if let Some(media) = self.bridge.agreed(LegName::Callee).and_then(|agreed| agreed.rtp) {
                     self.not_to_caller.address(media.ip());
                 }
-                callee.describing = Some(tag.into());
-                Described::New
+                Described::Media
             }
             Err(_) => Described::Nothing,
         }
@@ -270,9 +264,13 @@ impl Call {
         callee.state = CalleeState::Answered;
         callee.leg.dialog = Dialog::uac(&party, response, callee.path);
         let Some(dialog) = &callee.leg.dialog else {
-            // A 2xx without a To tag or with a Contact that can't be kept makes no dialog: there is
-            // nobody to talk to.
+            // A route set that can't be kept: there is no way to talk to it.
             callee.leg.bye = Bye::Done;
+            let (path, sent_by) = (
+                callee.path,
+                listener(&self.config, callee.leg.listener).advertised,
+            );
+            decline(hands, now, path, sent_by, response);
             self.end(hands, now, End::failed(Reason::Unreachable));
             return;
         };
@@ -292,8 +290,9 @@ impl Call {
             return;
         }
         self.bridge.talk(hands);
-        self.answered(hands, now);
-        self.answer_caller(hands, now);
+        if self.answer_caller(hands, now) == Sent::Yes {
+            self.answered(hands, now);
+        }
     }
 
     /// A further 2xx: a repetition of the winner's, whose ACK was lost, or another fork's, which is ended
@@ -312,30 +311,15 @@ impl Call {
             self.ack(hands, now, LegName::Callee, response.cseq().number);
             return;
         }
-        let party = LocalParty {
-            call_id: &callee.call_id,
-            local_tag: &callee.leg.local_tag,
-            local: &callee.local,
-            remote: &callee.remote,
-            request_uri: &callee.target,
-            cseq: 1,
-        };
-        let Some(mut fork) = Dialog::uac(&party, response, callee.path) else {
-            return;
-        };
-        let sent_by = listener(&self.config, callee.leg.listener).advertised;
-        let to = fork.next_hop();
-        let ack = fork.request(Method::Ack, 1, &hands.branch(), sent_by, None, &[], None, 70);
-        hands.send(to, ack);
-        if callee.losers.iter().any(|known| **known == *tag) || callee.losers.len() >= FORKS_MAX {
-            return;
+        let is_new = callee.losers.iter().all(|known| **known != *tag) && callee.losers.len() < FORKS_MAX;
+        if is_new {
+            callee.losers.push(tag.into());
+            let (path, sent_by) = (
+                callee.path,
+                listener(&self.config, callee.leg.listener).advertised,
+            );
+            decline(hands, now, path, sent_by, response);
         }
-        callee.losers.push(tag.into());
-        let cseq = fork.next_cseq();
-        let bye = fork.request(Method::Bye, cseq, &hands.branch(), sent_by, None, &[], None, 70);
-        hands
-            .layer
-            .request(now.at, to, owner(self.me, Purpose::Other), bye);
     }
 
     /// The called side, or the gateway before it, refused.
@@ -355,8 +339,7 @@ impl Call {
         if self.recorded != Recorded::Open {
             return;
         }
-        let rang = self.record.ringing_at.is_some() || self.record.early_media_at.is_some();
-        if !rang && failover::tries_next(status) && self.try_next(hands, now) {
+        if !self.has_rung() && failover::tries_next(status) && self.try_next(hands, now) {
             return;
         }
         let reason = refusal::of_callee(status);
@@ -374,7 +357,7 @@ impl Call {
     }
 
     /// The callee's INVITE got no answer at all, or couldn't be sent.
-    pub fn callee_lost(&mut self, hands: &mut Hands, now: Now, status: u16) {
+    pub fn callee_lost(&mut self, hands: &mut Hands, now: Now) {
         let Some(callee) = self.callee.as_mut() else {
             return;
         };
@@ -383,12 +366,27 @@ impl Call {
         }
         callee.state = CalleeState::Over;
         callee.leg.bye = Bye::Done;
-        if let Some(attempt) = self.record.attempts.last_mut() {
-            attempt.status = status;
-        }
-        if self.recorded == Recorded::Open && !self.try_next(hands, now) {
+        if self.recorded == Recorded::Open && (self.has_rung() || !self.try_next(hands, now)) {
             self.end(hands, now, End::failed(Reason::TrunkDown));
         }
+    }
+
+    /// Nobody picked up in time. If not even a gateway said anything, that is said instead.
+    pub fn not_answered(&mut self, hands: &mut Hands, now: Now) {
+        let is_silent = self
+            .callee
+            .as_ref()
+            .is_some_and(|callee| callee.state == CalleeState::Calling);
+        let reason = if is_silent {
+            Reason::TrunkDown
+        } else {
+            Reason::NoAnswer
+        };
+        self.end(hands, now, End::failed(reason));
+    }
+
+    fn has_rung(&self) -> bool {
+        self.record.ringing_at.is_some() || self.record.early_media_at.is_some()
     }
 
     fn try_next(&mut self, hands: &mut Hands, now: Now) -> bool {
@@ -412,6 +410,7 @@ impl Call {
         let Some(dialog) = leg.dialog.as_mut() else { return };
         let to = dialog.next_hop();
         let ack = dialog.request(Method::Ack, cseq, &hands.branch(), sent_by, None, &[], None, 70);
+        self.watch(hands, name, &ack);
         hands.send(to, ack);
         self.note_message(now.at, name, Heading::Out, Method::Ack, None, false);
     }
@@ -457,13 +456,25 @@ impl Call {
     }
 }
 
+/// ACKs a 2xx that nobody wants any more, and hangs up on it (RFC 3261 §13.2.2.4).
+pub fn decline(hands: &mut Hands, now: Now, path: Path, sent_by: SocketAddr, response: &Message<'_>) {
+    let Some(mut fork) = Dialog::unwanted(response, path) else {
+        return;
+    };
+    let to = fork.next_hop();
+    let cseq = response.cseq().number;
+    let ack = fork.request(Method::Ack, cseq, &hands.branch(), sent_by, None, &[], None, 70);
+    hands.send(to, ack);
+    let cseq = fork.next_cseq();
+    let bye = fork.request(Method::Bye, cseq, &hands.branch(), sent_by, None, &[], None, 70);
+    hands.layer.request(now.at, to, Owner::NOBODY, bye);
+}
+
 /// What a response said of media.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Described {
     /// Nothing that we could take.
     Nothing,
-    /// What it had said before.
-    Before,
-    /// Something new.
-    New,
+    /// Where and how it wants media.
+    Media,
 }

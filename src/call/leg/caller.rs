@@ -38,6 +38,15 @@ pub struct Caller {
     pub invite: InviteState,
 }
 
+/// Whether a message went out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sent {
+    /// It did.
+    Yes,
+    /// It didn't: there was nobody to tell, or the guard stopped it.
+    No,
+}
+
 /// Whether an answer carries our session description.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sdp {
@@ -70,14 +79,14 @@ impl Call {
     }
 
     /// Answers the caller: 200 with our session description, repeated until the ACK.
-    pub fn answer_caller(&mut self, hands: &mut Hands, now: Now) {
+    pub fn answer_caller(&mut self, hands: &mut Hands, now: Now) -> Sent {
         if self.caller.invite != InviteState::Pending {
-            return;
+            return Sent::No;
         }
         let bytes = self.caller_response(200, Sdp::With);
         if !self.may_send(LegName::Caller, &bytes, Scope::Ours) {
             self.guard_hit(hands, now);
-            return;
+            return Sent::No;
         }
         self.caller.invite = InviteState::Answered;
         self.send_2xx(
@@ -88,6 +97,7 @@ impl Call {
             self.caller.cseq,
             bytes,
         );
+        Sent::Yes
     }
 
     /// Refuses the caller with a final status; the attempt is over for this leg.
@@ -189,6 +199,8 @@ impl Call {
         }
         if leg.bye == Bye::AfterAck {
             self.hang_up(hands, now, name);
+        } else if name == LegName::Caller {
+            self.tell_caller_codecs(hands, now);
         }
     }
 

@@ -17,7 +17,7 @@ use crate::sip::dialog::Dialog;
 use crate::sip::header::Name;
 use crate::sip::message::Message;
 use crate::sip::path::ListenerId;
-use crate::sip::transaction::ServerId;
+use crate::sip::transaction::{ClientId, ServerId};
 
 /// The methods that we take (RFC 3261 §20.5).
 pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
@@ -42,6 +42,7 @@ impl Echo {
             ("To", Name::To),
             ("Call-ID", Name::CallId),
             ("CSeq", Name::CSeq),
+            ("Timestamp", Name::Timestamp),
             ("Record-Route", Name::RecordRoute),
         ];
         for (text, name) in repeated {
@@ -107,9 +108,20 @@ pub enum Reinvite {
     #[default]
     None,
     /// Theirs waits for our answer.
-    Theirs(ServerId, Echo, u32),
-    /// Ours waits for theirs.
-    Ours,
+    Theirs(Asked),
+    /// Ours waits for theirs, and is given up when the timer fires.
+    Ours(ClientId, TimerId),
+}
+
+/// A peer's INVITE within its leg that is answered later than at once.
+#[derive(Debug)]
+pub struct Asked {
+    /// Its transaction.
+    pub server: ServerId,
+    /// The lines that every answer repeats.
+    pub echo: Echo,
+    /// Its CSeq number.
+    pub cseq: u32,
 }
 
 /// What both kinds of leg have.

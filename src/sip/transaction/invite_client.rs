@@ -78,9 +78,9 @@ pub(super) const fn step(state: State, event: Event) -> (State, Act) {
         (Proceeding, Provisional) => (Proceeding, Act::Deliver),
         (Proceeding, Success) => (Accepted, Act::Accept),
         (Proceeding, Failure) => (Completed, Act::Ack),
-        // The figure knows no transport error here, because nothing is being sent. Whoever can't be reached
-        // now won't hear a CANCEL or an ACK either: the TU is told, as in Calling.
-        (Proceeding, TransportError) => (Terminated, Act::Fail),
+        // The figure knows no transport error here: nothing is being sent. What failed was somebody else's
+        // message to the same address; the phone still rings, and can be cancelled.
+        (Proceeding, TransportError) => (Proceeding, Act::Nothing),
         (Proceeding, TimerA | TimerB | TimerD | TimerM) => (Proceeding, Act::Nothing),
 
         (Completed, Failure) => (Completed, Act::AckAgain),

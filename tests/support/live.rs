@@ -1,0 +1,319 @@
+//! The stage of the real server: a process of its own on loopback, phones on sockets, orders by the command
+//! line, records from their files.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::net::{SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::stage::{Binding, Packet, Setup, Stage};
+
+/// How long a server may take to come up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often a socket looks whether it is still wanted.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// One listening address of a phone.
+struct Ear {
+    socket: UdpSocket,
+    wanted: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+/// The real server and its surroundings.
+pub struct Live {
+    setup: Setup,
+    begun: Instant,
+    process: Child,
+    /// `umbra stop --drain`, while it waits.
+    stopping: Option<Child>,
+    dir: TempDir,
+    ears: HashMap<SocketAddr, Ear>,
+    mouth: Sender<Packet>,
+    heard: Receiver<Packet>,
+    /// Holds the net against other plays.
+    _claim: UdpSocket,
+}
+
+/// The next net to try: the plays of one run don't meet, and other runs are found by their claims.
+static NET: AtomicU8 = AtomicU8::new(20);
+
+/// A net that nobody else plays on.
+fn claim() -> (u8, UdpSocket) {
+    for _ in 0..400 {
+        let net = NET.fetch_add(1, Ordering::Relaxed);
+        // 127.0 is everybody's.
+        if net >= 20
+            && let Ok(socket) = UdpSocket::bind((Setup::on(net).ip(0, 9), 5_059))
+        {
+            return (net, socket);
+        }
+    }
+    panic!("every net is taken");
+}
+
+impl Live {
+    /// Starts a server and waits until it answers. The setup's net is chosen here.
+    pub fn start(setup: Setup) -> Self {
+        let (net, claim) = claim();
+        let setup = Setup { net, ..setup };
+        let dir = tempfile::tempdir().expect("a folder for the server");
+        let umbra = setup.umbra();
+        let conf = format!(
+            "trunks = \"trunks.toml\"\n[sip]\nudp = [\"{umbra}\"]\nshards = {}\nt1_ms = {}\n[media]\naddress = \"{}\"\nports = \"{}-{}\"\ntimeout_s = {}\n[limits]\nring_timeout_s = {}\n[api]\nlisten = \"\"\n[log]\nlevel = \"debug\"\n",
+            setup.shards,
+            setup.t1.as_millis(),
+            umbra.ip(),
+            Setup::FIRST_PORT,
+            setup.last_port(),
+            setup.media_timeout.as_secs(),
+            setup.ring.as_secs(),
+        );
+        let gateways: Vec<String> = (1..=setup.gateways)
+            .map(|n| format!("\"sip:{};transport=udp\"", setup.gateway(n as u8)))
+            .collect();
+        let trunks = format!(
+            "[[trunk]]\nname = \"carrier\"\naccept_from = [\"{}/24\", \"{}/24\"]\ngateways = [{}]\ndefault = true\n",
+            setup.ip(1, 0),
+            setup.ip(2, 0),
+            gateways.join(", ")
+        );
+        fs::write(dir.path().join("umbra.toml"), conf).expect("the folder can be written");
+        fs::write(dir.path().join("trunks.toml"), trunks).expect("the folder can be written");
+        let out = File::create(dir.path().join("server.out")).expect("a file for its output");
+        let process = Command::new(env!("CARGO_BIN_EXE_umbra"))
+            .args(["serve", "--conf", "umbra.toml"])
+            .current_dir(dir.path())
+            .stdin(Stdio::null())
+            .stdout(out.try_clone().expect("the same file"))
+            .stderr(out)
+            .spawn()
+            .expect("the server's binary runs");
+        let (mouth, heard) = channel();
+        let mut live = Self {
+            setup,
+            begun: Instant::now(),
+            process,
+            stopping: None,
+            dir,
+            ears: HashMap::new(),
+            mouth,
+            heard,
+            _claim: claim,
+        };
+        while !live.umbra("status").status.success() {
+            let gone = live.process.try_wait().expect("a child of ours");
+            assert!(
+                gone.is_none(),
+                "the server ended at its start: {}",
+                live.printed()
+            );
+            assert!(
+                live.begun.elapsed() < PATIENCE,
+                "the server doesn't answer: {}",
+                live.printed()
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
+        live.begun = Instant::now();
+        live
+    }
+
+    /// What the server has printed.
+    pub fn printed(&self) -> String {
+        fs::read_to_string(self.dir.path().join("server.out")).unwrap_or_default()
+    }
+
+    fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_umbra"));
+        command
+            .arg("--control")
+            .arg(self.dir.path().join("data/control.sock"))
+            .args(line.split_whitespace())
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn umbra(&self, line: &str) -> Output {
+        self.command(line)
+            .output()
+            .expect("the command line's binary runs")
+    }
+
+    fn done(&self, line: &str) -> String {
+        let output = self.umbra(line);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "umbra {line}: {error}");
+        String::from_utf8(output.stdout).expect("text")
+    }
+}
+
+impl Stage for Live {
+    fn is_exact(&self) -> bool {
+        false
+    }
+
+    fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    fn now(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    fn open(&mut self, at: SocketAddr) {
+        let socket = UdpSocket::bind(at).expect("a phone's address is free");
+        socket
+            .set_read_timeout(Some(LOOK))
+            .expect("a time-out can be set");
+        let wanted = Arc::new(AtomicBool::new(true));
+        let (ear, told, still) = (
+            socket.try_clone().expect("the same socket"),
+            self.mouth.clone(),
+            wanted.clone(),
+        );
+        let thread = thread::spawn(move || {
+            let mut buffer = vec![0; 65_536];
+            while still.load(Ordering::Relaxed) {
+                // A time-out, or a port that isn't there: neither ends the listening.
+                let Ok((length, from)) = ear.recv_from(&mut buffer) else {
+                    continue;
+                };
+                let packet = Packet {
+                    from,
+                    to: at,
+                    bytes: buffer[..length].to_vec(),
+                };
+                if told.send(packet).is_err() {
+                    return;
+                }
+            }
+        });
+        self.ears.insert(
+            at,
+            Ear {
+                socket,
+                wanted,
+                thread,
+            },
+        );
+    }
+
+    fn shut(&mut self, at: SocketAddr) {
+        if let Some(ear) = self.ears.remove(&at) {
+            ear.wanted.store(false, Ordering::Relaxed);
+            drop(ear.socket);
+            ear.thread.join().expect("an ear doesn't panic");
+        }
+    }
+
+    fn send(&mut self, packet: Packet) {
+        if let Some(ear) = self.ears.get(&packet.from) {
+            // What can't be sent is lost, as on any network.
+            ear.socket.send_to(&packet.bytes, packet.to).unwrap_or(0);
+        }
+    }
+
+    fn receive(&mut self, until: Duration) -> Option<Packet> {
+        let wait = until.saturating_sub(self.begun.elapsed());
+        match self.heard.recv_timeout(wait) {
+            Ok(packet) => Some(packet),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
+        }
+    }
+
+    fn own(&mut self, x: &str) {
+        self.done(&format!("number add {x}"));
+    }
+
+    fn bind(&mut self, binding: &Binding) {
+        let Binding { x, a, b, .. } = binding;
+        let mut line = format!("bind axb --x {x} --a {a} --b {b}");
+        if let Some(direction) = &binding.direction {
+            line += &format!(" --direction {direction}");
+        }
+        if let Some(ttl) = binding.ttl {
+            line += &format!(" --ttl {}s", ttl.as_secs());
+        }
+        if let Some(max) = binding.max {
+            line += &format!(" --max-duration {}s", max.as_secs());
+        }
+        self.done(&line);
+    }
+
+    fn unbind(&mut self, x: &str) {
+        self.done(&format!("unbind --x {x}"));
+    }
+
+    fn drain(&mut self) {
+        let mut command = self.command("stop --drain 1m");
+        let out = File::create(self.dir.path().join("stop.out")).expect("a file for its output");
+        let child = command
+            .stdout(out)
+            .spawn()
+            .expect("the command line's binary runs");
+        self.stopping = Some(child);
+        // It has no answer before the end; let its order arrive.
+        thread::sleep(Duration::from_millis(500));
+    }
+
+    fn cdrs(&mut self) -> Vec<Value> {
+        let Ok(files) = fs::read_dir(self.dir.path().join("data/cdr")) else {
+            return Vec::new();
+        };
+        let mut paths: Vec<PathBuf> = files.filter_map(|file| Some(file.ok()?.path())).collect();
+        paths.sort();
+        paths
+            .iter()
+            .filter_map(|path| fs::read_to_string(path).ok())
+            .flat_map(|text| {
+                let whole = text.rfind('\n').map_or(0, |at| at + 1);
+                let lines: Vec<String> = text[..whole].lines().map(str::to_owned).collect();
+                lines
+            })
+            .map(|line| serde_json::from_str(&line).expect("a record is one line of JSON"))
+            .collect()
+    }
+
+    fn busy(&mut self) -> Option<String> {
+        if self.stopping.is_some() {
+            // Drained: it ends by itself with its last call.
+            return match self.process.try_wait() {
+                Ok(Some(_)) => None,
+                Ok(None) | Err(_) => Some("the server isn't empty yet".into()),
+            };
+        }
+        let status: Value = serde_json::from_str(&self.done("status --json")).expect("JSON");
+        let calls = status["calls"].as_u64().expect("a count of calls");
+        (calls > 0).then(|| format!("{calls} calls"))
+    }
+
+    fn faults(&mut self) -> Vec<String> {
+        let printed = self.printed();
+        let bad = |line: &&str| line.contains("panicked") || line.contains(" ERROR ");
+        printed.lines().filter(bad).map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        for child in self.stopping.iter_mut().chain([&mut self.process]) {
+            // Gone already, if it was drained.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        for (_, ear) in self.ears.drain() {
+            ear.wanted.store(false, Ordering::Relaxed);
+        }
+    }
+}
