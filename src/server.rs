@@ -18,10 +18,11 @@ use crate::api::switchboard::Switchboard;
 use crate::base::chance::Chance;
 use crate::base::id::Id;
 use crate::base::shard::Shard;
-use crate::base::time::{Now, Wall};
+use crate::base::time::{Instant, Now, Wall};
+use crate::call::cdr::Cdr;
 use crate::call::config::Config;
 use crate::call::media::{Order, Report, lane_of};
-use crate::call::port::{CallEntry, Command, Note, Output, Records};
+use crate::call::port::{CallEntry, Command, Input, Note, Output, Records};
 use crate::call::switch::Switch;
 use crate::config::{self, Conf};
 use crate::media::thread::{MediaThread, Settings};
@@ -35,7 +36,7 @@ use crate::telemetry::health::{Health, State};
 use crate::telemetry::log::{self, Log};
 use crate::telemetry::metrics::{Metrics, Reading};
 use crate::telemetry::traces::Traces;
-use crate::transport::event_loop::{self, Clock, EventLoop, Outbox, Stats};
+use crate::transport::event_loop::{self, Clock, Handler, Outbox, Stats};
 use crate::transport::shard::{Door, Message};
 
 /// How long calls may go on after SIGTERM, unless `umbra stop --drain` says otherwise. systemd's unit waits
@@ -112,8 +113,8 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
     let (records, found) = cdr_file::Writer::start(conf.records.clone(), {
         let journal = journal.clone();
         move |ids| {
-            ids.iter()
-                .for_each(|id| journal.write(&CallEntry::Ended { call_id: *id }))
+            let ended: Vec<_> = ids.iter().map(|id| CallEntry::Ended { call_id: *id }).collect();
+            journal.write_all(&ended);
         }
     })?;
     say(&found);
@@ -167,11 +168,14 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
             records: records.clone(),
             traces: traces.clone(),
             board: board.clone(),
+            entries: Vec::new(),
+            cdrs: Vec::new(),
+            orders: Vec::new(),
         };
         let thread = thread::Builder::new().name(format!("sip-{index}"));
         shards.push(
             thread
-                .spawn(move || room.run(event_loop))
+                .spawn(move || event_loop.run(room))
                 .context("no thread for a SIP shard")?,
         );
     }
@@ -231,47 +235,65 @@ struct Room {
     records: Arc<cdr_file::Writer>,
     traces: Arc<Traces>,
     board: Arc<Switchboard>,
+    /// What a batch of inputs leaves for the other threads, so that each is woken once for all of it.
+    entries: Vec<CallEntry>,
+    cdrs: Vec<Box<Cdr>>,
+    orders: Vec<Order>,
+}
+
+impl Handler for Room {
+    fn take(&mut self, now: Now, input: Input<'_>, outbox: &mut Outbox) -> Option<Instant> {
+        self.switch.handle(now, input);
+        self.obey(outbox);
+        self.switch.timeout()
+    }
+
+    fn batch_over(&mut self) {
+        // An arrival stands in the journal before its INVITE leaves, and before its record can end it there.
+        self.journal.write_all(&self.entries);
+        self.entries.clear();
+        if !self.cdrs.is_empty() {
+            self.records.write_all(self.cdrs.drain(..));
+        }
+        if !self.orders.is_empty() {
+            self.give_orders();
+        }
+        self.shared.live[self.index].store(self.switch.calls(), Ordering::Relaxed);
+    }
 }
 
 impl Room {
-    fn run(mut self, event_loop: EventLoop) {
-        event_loop.run(|now, input, outbox| {
-            self.switch.handle(now, input);
-            self.obey(outbox);
-            self.shared.live[self.index].store(self.switch.calls(), Ordering::Relaxed);
-            self.switch.timeout()
-        });
-    }
-
-    /// Carries out what the switch wants, in order.
+    /// Carries out what the switch wants, in order; what goes to other threads is kept until the batch is over.
     fn obey(&mut self, outbox: &mut Outbox) {
         while let Some(output) = self.switch.poll() {
             match output {
                 Output::Send { to, bytes } => outbox.send(to, bytes),
-                Output::Media(order) => self.order(order),
+                Output::Media(order) => self.orders.push(order),
                 Output::Event(event) => {
                     self.shared.metrics.event(&event);
                     tracing::info!(call = %event.call_id, "{:?}", event.what);
                 }
                 Output::Cdr(cdr, trace) => {
                     self.traces.keep(cdr.call_id, trace);
-                    self.records.write(cdr);
+                    self.cdrs.push(cdr);
                 }
-                Output::Journal(entry) => self.journal.write(&entry),
+                Output::Journal(entry) => self.entries.push(entry),
                 Output::Answer(id, answer) => self.board.answer(id, answer),
                 Output::Note(note) => self.shared.note(note),
             }
         }
     }
 
-    fn order(&self, order: Order) {
+    fn give_orders(&mut self) {
         let first = self.shared.config.load().media.port_first;
-        let Some(threads) = self.media.get() else { return };
-        let lane = lane_of(order.port(), first, threads.len());
-        if threads
-            .get(lane)
-            .is_none_or(|thread| thread.order(order).is_err())
-        {
+        let threads = self.media.get().map_or(&[][..], Vec::as_slice);
+        let mut refused = false;
+        for order in self.orders.drain(..) {
+            let lane = lane_of(order.port(), first, threads.len());
+            refused |= threads.get(lane).is_some_and(|thread| thread.put(order).is_err());
+        }
+        threads.iter().for_each(MediaThread::wake);
+        if refused {
             self.shared.health.set(
                 "media",
                 State::Failing,
@@ -283,7 +305,7 @@ impl Room {
 
 impl Joined {
     fn tell(&self, shard: usize, command: Command) {
-        self.say(shard, Message::Order(command));
+        self.say(shard, [Message::Order(command)]);
     }
 
     fn tell_all(&self, command: Command) {
@@ -291,11 +313,11 @@ impl Joined {
     }
 
     /// Says something to a shard. A full queue means a shard that hangs: somebody should hear of it.
-    fn say(&self, shard: usize, message: Message) {
+    fn say(&self, shard: usize, messages: impl IntoIterator<Item = Message>) {
         if self
             .doors
             .get(shard)
-            .is_none_or(|door| door.tell(message).is_err())
+            .is_none_or(|door| door.tell_all(messages).is_err())
         {
             self.health.set(
                 "sip",
@@ -366,7 +388,7 @@ impl Joined {
             log.set_level(taken.log.level);
         }
         *conf = taken;
-        (0..self.doors.len()).for_each(|shard| self.say(shard, Message::Config(config.clone())));
+        (0..self.doors.len()).for_each(|shard| self.say(shard, [Message::Config(config.clone())]));
         tracing::info!("the conf was read again");
         Ok(waiting.into_iter().map(str::to_owned).collect())
     }
@@ -411,7 +433,7 @@ impl Running {
             self.shared.tell_all(Command::EndAll);
             self.until_idle(patience.max(LAST_WORDS));
         }
-        (0..self.shared.doors.len()).for_each(|shard| self.shared.say(shard, Message::Stop));
+        (0..self.shared.doors.len()).for_each(|shard| self.shared.say(shard, [Message::Stop]));
         for shard in self.shards {
             // Its panic has been logged where it happened.
             let _ = shard.join();
@@ -547,8 +569,13 @@ fn start_media(
     let threads = (0..conf.media_threads)
         .map(|index| {
             let (shared, first, shards) = (shared.clone(), media.port_first, conf.shards);
-            let report = Box::new(move |report: Report| {
-                shared.say(lane_of(report.port(), first, shards), Message::Media(report));
+            let report = Box::new(move |reports: &[Report]| {
+                for shard in 0..shards {
+                    let of_shard = reports
+                        .iter()
+                        .filter(|report| lane_of(report.port(), first, shards) == shard);
+                    shared.say(shard, of_shard.map(|report| Message::Media(*report)));
+                }
             });
             MediaThread::start(index, settings, chance.fork(), report)
         })

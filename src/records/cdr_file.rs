@@ -125,10 +125,17 @@ impl Writer {
 
     /// Hands over a record. Doesn't wait.
     pub fn write(&self, cdr: Box<Cdr>) {
-        self.shared.waiting.fetch_add(1, Ordering::Relaxed);
+        self.write_all([cdr]);
+    }
+
+    /// Hands over records. Doesn't wait.
+    pub fn write_all(&self, cdrs: impl IntoIterator<Item = Box<Cdr>>) {
         let mut queue = lock(&self.shared.queue);
-        queue.cdrs.push_back(cdr);
-        let wakes = queue.cdrs.len() == queue.wake_at;
+        let before = queue.cdrs.len();
+        queue.cdrs.extend(cdrs);
+        let now = queue.cdrs.len();
+        self.shared.waiting.fetch_add(now - before, Ordering::Relaxed);
+        let wakes = before < queue.wake_at && now >= queue.wake_at;
         drop(queue);
         if wakes {
             self.shared.wake.notify_one();

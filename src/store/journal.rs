@@ -13,9 +13,11 @@
 //! Ids are never used twice, so several segments are read as one heap of facts: a call that ended anywhere is over.
 //! Once a second the file's modification time is moved on: after a crash it is the last sign of life.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,6 +25,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use crossbeam_channel::{RecvTimeoutError, Sender};
+use smallvec::{SmallVec, smallvec};
 
 use super::file::{self, Draft, le_u32};
 use crate::base::id::Id;
@@ -45,6 +48,8 @@ const DIED: u8 = 4;
 const BODY_BYTES_MIN: usize = 17;
 /// A record quotes pieces of one SIP message, whose escapes can take six bytes each.
 const BODY_BYTES_MAX: usize = 512 << 10;
+/// Room for an arrival's frame; most are shorter.
+const ARRIVAL_BYTES: usize = 2_048;
 const PREFIX: &str = "calls-";
 const SUFFIX: &str = ".log";
 const SEGMENT_BYTES: u64 = 64 << 20;
@@ -117,6 +122,81 @@ struct Line {
     id: Id,
     what: What,
     frame: Vec<u8>,
+}
+
+/// Entries that are written together, encoded one after the other.
+#[derive(Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    lines: SmallVec<[Placed; 8]>,
+}
+
+/// One of a batch's entries, and where its frame stands.
+struct Placed {
+    id: Id,
+    what: What,
+    place: Range<usize>,
+}
+
+impl Batch {
+    fn of(line: Line) -> Self {
+        let placed = Placed {
+            id: line.id,
+            what: line.what,
+            place: 0..line.frame.len(),
+        };
+        Self {
+            bytes: line.frame,
+            lines: smallvec![placed],
+        }
+    }
+
+    /// Whether the entry could be encoded.
+    fn add(&mut self, entry: &CallEntry) -> bool {
+        let start = self.bytes.len();
+        let (id, what) = match entry {
+            CallEntry::Arrived(cdr) => {
+                self.bytes.reserve(ARRIVAL_BYTES);
+                begin_frame(&mut self.bytes, ARRIVED, cdr.call_id);
+                // A record is made of strings and numbers: it always has a JSON form, and a Vec always takes it.
+                if serde_json::to_writer(&mut self.bytes, cdr).is_err()
+                    || self.bytes.len() - start > BODY_BYTES_MAX
+                {
+                    self.bytes.truncate(start);
+                    return false;
+                }
+                end_frame(&mut self.bytes, start);
+                (cdr.call_id, What::Arrived)
+            }
+            CallEntry::Answered { call_id, at } => {
+                short_frame(&mut self.bytes, ANSWERED, *call_id, Some(*at));
+                (*call_id, What::Answered(*at))
+            }
+            CallEntry::Ended { call_id } => {
+                short_frame(&mut self.bytes, ENDED, *call_id, None);
+                (*call_id, What::Ended)
+            }
+        };
+        self.lines.push(Placed {
+            id,
+            what,
+            place: start..self.bytes.len(),
+        });
+        true
+    }
+
+    fn frame(&self, line: &Placed) -> &[u8] {
+        self.bytes.get(line.place.clone()).unwrap_or_default()
+    }
+
+    fn into_lines(self) -> impl Iterator<Item = Line> {
+        let Self { bytes, lines } = self;
+        lines.into_iter().map(move |line| Line {
+            id: line.id,
+            what: line.what,
+            frame: bytes.get(line.place).unwrap_or_default().to_vec(),
+        })
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -219,7 +299,14 @@ impl Journal {
 
     /// Writes an entry at once; what the disk refuses waits in memory and is tried again.
     pub fn write(&self, entry: &CallEntry) {
-        self.inner.shared.write(entry);
+        self.write_all(std::slice::from_ref(entry));
+    }
+
+    /// Writes entries at once, in order, with one system call.
+    pub fn write_all(&self, entries: &[CallEntry]) {
+        if !entries.is_empty() {
+            self.inner.shared.write_all(entries);
+        }
     }
 
     /// Whether the disk takes entries, or there is still room for them to wait.
@@ -361,40 +448,23 @@ impl Shared {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[cfg(test)]
     fn write(&self, entry: &CallEntry) {
-        let line = match entry {
-            CallEntry::Arrived(cdr) => {
-                let mut frame = begin_frame(ARRIVED, cdr.call_id);
-                // A record is made of strings and numbers: it always has a JSON form, and a Vec always takes it.
-                if serde_json::to_writer(&mut frame, cdr).is_err() || frame.len() > BODY_BYTES_MAX {
-                    self.book().dropped += 1;
-                    return;
-                }
-                Line {
-                    id: cdr.call_id,
-                    what: What::Arrived,
-                    frame: end_frame(frame),
-                }
-            }
-            CallEntry::Answered { call_id, at } => Line {
-                id: *call_id,
-                what: What::Answered(*at),
-                frame: short_frame(ANSWERED, *call_id, Some(*at)),
-            },
-            CallEntry::Ended { call_id } => Line {
-                id: *call_id,
-                what: What::Ended,
-                frame: short_frame(ENDED, *call_id, None),
-            },
-        };
+        self.write_all(std::slice::from_ref(entry));
+    }
+
+    fn write_all(&self, entries: &[CallEntry]) {
+        let mut batch = Batch::default();
+        let unwritable = entries.iter().filter(|entry| !batch.add(entry)).count();
         let mut book = self.book();
-        if !book.waiting.is_empty() {
-            return book.wait(line);
+        book.dropped += unwritable as u64;
+        if book.waiting.is_empty() {
+            match book.put(&batch) {
+                Ok(()) => return,
+                Err(error) => book.error = Some(error),
+            }
         }
-        if let Err(error) = book.put(&line) {
-            book.error = Some(error);
-            book.wait(line);
-        }
+        batch.into_lines().for_each(|line| book.wait(line));
     }
 
     fn tick(&self, tick: Tick) {
@@ -425,9 +495,10 @@ impl Shared {
                 let Some(line) = book.waiting.pop_front() else {
                     return;
                 };
-                if let Err(error) = book.put(&line) {
+                let batch = Batch::of(line);
+                if let Err(error) = book.put(&batch) {
                     book.error = Some(error);
-                    book.waiting.push_front(line);
+                    batch.into_lines().for_each(|line| book.waiting.push_front(line));
                     return;
                 }
             }
@@ -529,20 +600,50 @@ impl Shared {
 }
 
 impl Book {
-    /// Writes one line. Nothing has changed if that fails: the next try writes over what is there.
-    fn put(&mut self, line: &Line) -> Result<(), String> {
-        let known = self.live.contains_key(&line.id);
-        if known == (line.what == What::Arrived) {
-            // An arrival that is there already, or news of a call that is over.
+    /// Writes lines. Nothing has changed if that fails: the next try writes over what is there.
+    fn put(&mut self, batch: &Batch) -> Result<(), String> {
+        let mut arriving = SmallVec::<[Id; 4]>::new();
+        let news: SmallVec<[&Placed; 8]> = batch
+            .lines
+            .iter()
+            .filter(|line| {
+                // An arrival that is there already, and news of a call that is over, are left out.
+                let known = self.live.contains_key(&line.id) || arriving.contains(&line.id);
+                if line.what == What::Arrived && !known {
+                    arriving.push(line.id);
+                }
+                known != (line.what == What::Arrived)
+            })
+            .collect();
+        if news.is_empty() {
             return Ok(());
         }
-        file::write_at(&self.file, &self.path, &line.frame, self.len)
+        let frames = if news.len() == batch.lines.len() {
+            Cow::Borrowed(batch.bytes.as_slice())
+        } else {
+            Cow::Owned(news.iter().flat_map(|line| batch.frame(line)).copied().collect())
+        };
+        file::write_at(&self.file, &self.path, &frames, self.len)
             .map_err(|error| format!("{}: {error}", self.path.display()))?;
+        for line in news {
+            self.note(line);
+        }
+        if self.dirty == Dirty::No {
+            self.dirty = Dirty::Yes;
+        }
+        if self.dirty == Dirty::Yes {
+            self.error = None;
+        }
+        Ok(())
+    }
+
+    /// Takes note of a line that is written now.
+    fn note(&mut self, line: &Placed) {
         match line.what {
             What::Arrived => {
                 let live = Live {
                     at: self.len,
-                    bytes: line.frame.len() as u32,
+                    bytes: line.place.len() as u32,
                     answered: None,
                     died: None,
                 };
@@ -562,14 +663,7 @@ impl Book {
                 self.live.remove(&line.id);
             }
         }
-        self.len += line.frame.len() as u64;
-        if self.dirty == Dirty::No {
-            self.dirty = Dirty::Yes;
-        }
-        if self.dirty == Dirty::Yes {
-            self.error = None;
-        }
-        Ok(())
+        self.len += line.place.len() as u64;
     }
 
     fn wait(&mut self, line: Line) {
@@ -591,12 +685,13 @@ impl Book {
 }
 
 /// The frame of an entry that says no more than a kind and perhaps a time.
-fn short_frame(kind: u8, id: Id, at: Option<Wall>) -> Vec<u8> {
-    let mut frame = begin_frame(kind, id);
+fn short_frame(out: &mut Vec<u8>, kind: u8, id: Id, at: Option<Wall>) {
+    let start = out.len();
+    begin_frame(out, kind, id);
     if let Some(at) = at {
-        frame.extend_from_slice(&at.as_millis().to_le_bytes());
+        out.extend_from_slice(&at.as_millis().to_le_bytes());
     }
-    end_frame(frame)
+    end_frame(out, start);
 }
 
 /// Everything that the segments say.
@@ -699,7 +794,8 @@ fn write_call(out: &mut impl Write, id: Id, frame: &[u8], live: &Live) -> io::Re
     let mut bytes = frame.len() as u64;
     for (kind, at) in [(ANSWERED, live.answered), (DIED, live.died)] {
         if at.is_some() {
-            let news = short_frame(kind, id, at);
+            let mut news = Vec::new();
+            short_frame(&mut news, kind, id, at);
             out.write_all(&news)?;
             bytes += news.len() as u64;
         }
@@ -744,18 +840,17 @@ fn header() -> [u8; HEADER_BYTES] {
     bytes
 }
 
-fn begin_frame(kind: u8, id: Id) -> Vec<u8> {
-    let mut frame = vec![0; FRAME_HEAD_BYTES];
-    frame.push(kind);
-    frame.extend_from_slice(&id.bits().to_le_bytes());
-    frame
+fn begin_frame(out: &mut Vec<u8>, kind: u8, id: Id) {
+    out.extend_from_slice(&[0; FRAME_HEAD_BYTES]);
+    out.push(kind);
+    out.extend_from_slice(&id.bits().to_le_bytes());
 }
 
-fn end_frame(mut frame: Vec<u8>) -> Vec<u8> {
-    let (head, body) = frame.split_at_mut(FRAME_HEAD_BYTES);
+/// Fills in the head of the frame that began at `start` and ends where `out` does.
+fn end_frame(out: &mut [u8], start: usize) {
+    let (head, body) = out[start..].split_at_mut(FRAME_HEAD_BYTES);
     head[..4].copy_from_slice(&(body.len() as u32).to_le_bytes());
     head[4..].copy_from_slice(&crc32fast::hash(body).to_le_bytes());
-    frame
 }
 
 /// The whole and undamaged frame at the start of `bytes`: its call, its meaning, and itself.

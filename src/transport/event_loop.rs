@@ -80,6 +80,22 @@ impl Outbox {
     }
 }
 
+/// Whom a loop works for.
+pub trait Handler {
+    /// Takes an input, and puts what is to be sent into the outbox. Returns when it wants the next
+    /// [`Input::Timeout`].
+    fn take(&mut self, now: Now, input: Input<'_>, outbox: &mut Outbox) -> Option<Instant>;
+
+    /// Every input of a batch was taken. What they put into the outbox leaves when this returns.
+    fn batch_over(&mut self) {}
+}
+
+impl<F: FnMut(Now, Input<'_>, &mut Outbox) -> Option<Instant>> Handler for F {
+    fn take(&mut self, now: Now, input: Input<'_>, outbox: &mut Outbox) -> Option<Instant> {
+        self(now, input, outbox)
+    }
+}
+
 /// A shard's loop, ready to [`run`](EventLoop::run).
 pub struct EventLoop {
     shard: Shard,
@@ -157,17 +173,17 @@ impl EventLoop {
         self.sockets.iter().map(Socket::address).collect()
     }
 
-    /// Runs until [`Message::Stop`] comes. `handle` takes each input, puts what is to be sent into the outbox,
-    /// and returns when it wants the next [`Input::Timeout`]. The first input is a timeout, at once. What was
-    /// put into the outbox before the stop still leaves.
-    pub fn run(mut self, mut handle: impl FnMut(Now, Input<'_>, &mut Outbox) -> Option<Instant>) {
+    /// Runs until [`Message::Stop`] comes. The first input is a timeout, at once. What was put into the outbox
+    /// before the stop still leaves.
+    pub fn run(mut self, mut handler: impl Handler) {
         let mut inbox = Inbox::default();
         let mut mail = Waiting::default();
         let mut ready = Vec::new();
         let mut outbox = Outbox::default();
-        let mut due = handle(self.clock.now(), Input::Timeout, &mut outbox);
+        let mut due = handler.take(self.clock.now(), Input::Timeout, &mut outbox);
         let mut left = Left::None;
         loop {
+            handler.batch_over();
             self.flush(&mut outbox);
             let wait = match left {
                 Left::Some => Some(Duration::ZERO),
@@ -179,17 +195,18 @@ impl EventLoop {
                 std::thread::sleep(FAULT_REST);
             }
             let now = self.clock.now();
-            let mut input = |input: Input<'_>| due = handle(now, input, &mut outbox);
+            let mut input = |input: Input<'_>| due = handler.take(now, input, &mut outbox);
             for index in &ready {
                 self.read(*index, &mut inbox, &mut input);
             }
             left = self.doors[self.shard.index].take(&mut mail);
             if open_mail(&mut mail, &mut input) == Go::Stop {
+                handler.batch_over();
                 self.flush(&mut outbox);
                 return;
             }
             if due.is_some_and(|due| due <= now.at) {
-                due = handle(now, Input::Timeout, &mut outbox);
+                due = handler.take(now, Input::Timeout, &mut outbox);
             }
         }
     }
