@@ -18,10 +18,11 @@ use crate::api::switchboard::Switchboard;
 use crate::base::chance::Chance;
 use crate::base::id::Id;
 use crate::base::shard::Shard;
-use crate::base::time::{Now, Wall};
+use crate::base::time::{Instant, Now, Wall};
+use crate::call::cdr::Cdr;
 use crate::call::config::Config;
 use crate::call::media::{Order, Report, lane_of};
-use crate::call::port::{CallEntry, Command, Note, Output, Records};
+use crate::call::port::{CallEntry, Command, Input, Note, Output, Records};
 use crate::call::switch::Switch;
 use crate::config::{self, Conf};
 use crate::media::thread::{MediaThread, Settings};
@@ -35,7 +36,7 @@ use crate::telemetry::health::{Health, State};
 use crate::telemetry::log::{self, Log};
 use crate::telemetry::metrics::{Metrics, Reading};
 use crate::telemetry::traces::Traces;
-use crate::transport::event_loop::{self, Clock, EventLoop, Outbox, Stats};
+use crate::transport::event_loop::{self, Clock, Handler, Outbox, Stats};
 use crate::transport::shard::{Door, Message};
 
 /// How long calls may go on after SIGTERM, unless `umbra stop --drain` says otherwise. systemd's unit waits
@@ -44,7 +45,7 @@ const DRAIN: Duration = Duration::from_secs(600);
 /// How long the ends of calls may take once they are told to end: BYEs answered, counts in, records out.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How long the first media ports may take to be bound.
-const PORTS_PATIENCE: Duration = Duration::from_secs(2);
+const PORTS_PATIENCE: Duration = Duration::from_secs(5);
 /// How often the disk's state and the gauges are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// CDRs that are looked through for those of calls that a killed server left open.
@@ -88,8 +89,8 @@ struct Joined {
     doors: Arc<[Door]>,
     sip: Arc<Stats>,
     live: Vec<AtomicUsize>,
-    /// Media ports of which we have heard whether they are bound.
-    ports: AtomicUsize,
+    /// Each shard's berths that are bound and free.
+    berths: Vec<AtomicUsize>,
     phase: Mutex<Phase>,
     wish: Mutex<Sender<Wish>>,
 }
@@ -116,8 +117,8 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
     let (records, found) = cdr_file::Writer::start(conf.records.clone(), {
         let journal = journal.clone();
         move |ids| {
-            ids.iter()
-                .for_each(|id| journal.write(&CallEntry::Ended { call_id: *id }))
+            let ended: Vec<_> = ids.iter().map(|id| CallEntry::Ended { call_id: *id }).collect();
+            journal.write_all(&ended);
         }
     })?;
     say(&found);
@@ -140,7 +141,7 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
         doors: transport.doors,
         sip: transport.stats,
         live: (0..count).map(|_| AtomicUsize::new(0)).collect(),
-        ports: AtomicUsize::new(0),
+        berths: (0..count).map(|_| AtomicUsize::new(0)).collect(),
         phase: Mutex::new(Phase::Serving),
         wish: Mutex::new(wish),
     });
@@ -155,7 +156,6 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
         ))
     };
     let mut shards = Vec::new();
-    let mut asked = 0;
     for (index, event_loop) in transport.loops.into_iter().enumerate() {
         let shard = Shard { index, count, key };
         let switch = Switch::new(
@@ -164,7 +164,7 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
             shard,
             chance.fork(),
         );
-        let mut room = Room {
+        let room = Room {
             switch,
             index,
             shared: shared.clone(),
@@ -173,19 +173,21 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
             records: records.clone(),
             traces: traces.clone(),
             board: board.clone(),
+            entries: Vec::new(),
+            cdrs: Vec::new(),
+            orders: Vec::new(),
         };
-        asked += room.prepare();
         let thread = thread::Builder::new().name(format!("sip-{index}"));
         shards.push(
             thread
-                .spawn(move || room.run(event_loop))
+                .spawn(move || event_loop.run(room))
                 .context("no thread for a SIP shard")?,
         );
     }
 
     // Nobody is told that we serve before the first calls have their ports.
     let patience = std::time::Instant::now() + PORTS_PATIENCE;
-    while shared.ports.load(Ordering::Relaxed) < asked && std::time::Instant::now() < patience {
+    while !shared.has_berths() && std::time::Instant::now() < patience {
         thread::sleep(Duration::from_millis(1));
     }
 
@@ -244,59 +246,66 @@ struct Room {
     records: Arc<cdr_file::Writer>,
     traces: Arc<Traces>,
     board: Arc<Switchboard>,
+    /// What a batch of inputs leaves for the other threads, so that each is woken once for all of it.
+    entries: Vec<CallEntry>,
+    cdrs: Vec<Box<Cdr>>,
+    orders: Vec<Order>,
+}
+
+impl Handler for Room {
+    fn take(&mut self, now: Now, input: Input<'_>, outbox: &mut Outbox) -> Option<Instant> {
+        self.switch.handle(now, input);
+        self.obey(outbox);
+        self.switch.timeout()
+    }
+
+    fn batch_over(&mut self) {
+        // An arrival stands in the journal before its INVITE leaves, and before its record can end it there.
+        self.journal.write_all(&self.entries);
+        self.entries.clear();
+        if !self.cdrs.is_empty() {
+            self.records.write_all(self.cdrs.drain(..));
+        }
+        if !self.orders.is_empty() {
+            self.give_orders();
+        }
+        self.shared.live[self.index].store(self.switch.calls(), Ordering::Relaxed);
+        self.shared.berths[self.index].store(self.switch.berths_ready(), Ordering::Relaxed);
+    }
 }
 
 impl Room {
-    /// Carries out what the switch wanted from its birth: ports bound ahead of the first call. How many.
-    fn prepare(&mut self) -> usize {
-        let mut asked = 0;
-        while let Some(output) = self.switch.poll() {
-            if let Output::Media(order) = output {
-                asked += 1;
-                self.order(order);
-            }
-        }
-        asked
-    }
-
-    fn run(mut self, event_loop: EventLoop) {
-        event_loop.run(|now, input, outbox| {
-            self.switch.handle(now, input);
-            self.obey(outbox);
-            self.shared.live[self.index].store(self.switch.calls(), Ordering::Relaxed);
-            self.switch.timeout()
-        });
-    }
-
-    /// Carries out what the switch wants, in order.
+    /// Carries out what the switch wants, in order; what goes to other threads is kept until the batch is over.
     fn obey(&mut self, outbox: &mut Outbox) {
         while let Some(output) = self.switch.poll() {
             match output {
                 Output::Send { to, bytes } => outbox.send(to, bytes),
-                Output::Media(order) => self.order(order),
+                Output::Media(order) => self.orders.push(order),
                 Output::Event(event) => {
                     self.shared.metrics.event(&event);
                     tracing::info!(call = %event.call_id, "{:?}", event.what);
                 }
                 Output::Cdr(cdr, trace) => {
                     self.traces.keep(cdr.call_id, trace);
-                    self.records.write(cdr);
+                    self.cdrs.push(cdr);
                 }
-                Output::Journal(entry) => self.journal.write(&entry),
+                Output::Journal(entry) => self.entries.push(entry),
                 Output::Answer(id, answer) => self.board.answer(id, answer),
                 Output::Note(note) => self.shared.note(note),
             }
         }
     }
 
-    fn order(&self, order: Order) {
+    fn give_orders(&mut self) {
         let first = self.shared.config.load().media.port_first;
-        let Some(threads) = self.media.get() else { return };
-        let lane = lane_of(order.port(), first, threads.len());
-        if threads
-            .get(lane)
-            .is_none_or(|thread| thread.order(order).is_err())
-        {
+        let threads = self.media.get().map_or(&[][..], Vec::as_slice);
+        let mut refused = false;
+        for order in self.orders.drain(..) {
+            let lane = lane_of(order.port(), first, threads.len());
+            refused |= threads.get(lane).is_some_and(|thread| thread.put(order).is_err());
+        }
+        threads.iter().for_each(MediaThread::wake);
+        if refused {
             self.shared.health.set(
                 "media",
                 State::Failing,
@@ -308,7 +317,7 @@ impl Room {
 
 impl Joined {
     fn tell(&self, shard: usize, command: Command) {
-        self.say(shard, Message::Order(command));
+        self.say(shard, [Message::Order(command)]);
     }
 
     fn tell_all(&self, command: Command) {
@@ -316,11 +325,11 @@ impl Joined {
     }
 
     /// Says something to a shard. A full queue means a shard that hangs: somebody should hear of it.
-    fn say(&self, shard: usize, message: Message) {
+    fn say(&self, shard: usize, messages: impl IntoIterator<Item = Message>) {
         if self
             .doors
             .get(shard)
-            .is_none_or(|door| door.tell(message).is_err())
+            .is_none_or(|door| door.tell_all(messages).is_err())
         {
             self.health.set(
                 "sip",
@@ -328,6 +337,11 @@ impl Joined {
                 "a SIP shard takes no messages: restart the server",
             );
         }
+    }
+
+    /// Whether every shard could take a call at this instant.
+    fn has_berths(&self) -> bool {
+        self.berths.iter().all(|ready| ready.load(Ordering::Relaxed) > 0)
     }
 
     fn calls(&self) -> usize {
@@ -391,7 +405,7 @@ impl Joined {
             log.set_level(taken.log.level);
         }
         *conf = taken;
-        (0..self.doors.len()).for_each(|shard| self.say(shard, Message::Config(config.clone())));
+        (0..self.doors.len()).for_each(|shard| self.say(shard, [Message::Config(config.clone())]));
         tracing::info!("the conf was read again");
         Ok(waiting.into_iter().map(str::to_owned).collect())
     }
@@ -436,7 +450,7 @@ impl Running {
             self.shared.tell_all(Command::EndAll);
             self.until_idle(patience.max(LAST_WORDS));
         }
-        (0..self.shared.doors.len()).for_each(|shard| self.shared.say(shard, Message::Stop));
+        (0..self.shared.doors.len()).for_each(|shard| self.shared.say(shard, [Message::Stop]));
         for shard in self.shards {
             // Its panic has been logged where it happened.
             let _ = shard.join();
@@ -572,11 +586,13 @@ fn start_media(
     let threads = (0..conf.media_threads)
         .map(|index| {
             let (shared, first, shards) = (shared.clone(), media.port_first, conf.shards);
-            let report = Box::new(move |report: Report| {
-                if let Report::Bound(_) | Report::NotBound(_) = report {
-                    shared.ports.fetch_add(1, Ordering::Relaxed);
+            let report = Box::new(move |reports: &[Report]| {
+                for shard in 0..shards {
+                    let of_shard = reports
+                        .iter()
+                        .filter(|report| lane_of(report.port(), first, shards) == shard);
+                    shared.say(shard, of_shard.map(|report| Message::Media(*report)));
                 }
-                shared.say(lane_of(report.port(), first, shards), Message::Media(report));
             });
             MediaThread::start(index, settings, chance.fork(), report)
         })

@@ -65,21 +65,18 @@ impl Tel {
 
     /// The digits, without `+` or prefix.
     pub fn digits(self) -> Digits {
-        let mut reversed = [0_u8; 20];
-        let (mut rest, mut len) = (self.0.get() & DIGITS_MASK, 0);
+        let mut text = [b'0'; 20];
+        let (mut rest, mut start) = (self.0.get() & DIGITS_MASK, text.len());
         while rest > 1 {
-            reversed[len] = b'0' + (rest % 10) as u8;
+            start -= 1;
+            text[start] = b'0' + (rest % 10) as u8;
             rest /= 10;
-            len += 1;
         }
-        reversed[..len]
-            .iter()
-            .rev()
-            .map(|c| char::from(*c))
-            .fold(Digits::new(), |mut text, c| {
-                text.push(c);
-                text
-            })
+        // ASCII, and shorter than 24 bytes.
+        std::str::from_utf8(&text[start..])
+            .ok()
+            .and_then(|text| Digits::from(text).ok())
+            .unwrap_or_default()
     }
 
     /// The packed word, for keys and records on disk.

@@ -5,7 +5,6 @@
 
 use std::net::IpAddr;
 
-use arrayvec::ArrayVec;
 use memchr::memmem;
 
 use crate::base::number::{Digits, Format, NumberPlan, RealNumber};
@@ -21,6 +20,8 @@ G722/8000 G729/8000 opus/48000/2 AMR/8000 AMR-WB/16000 telephone-event/8000 tele
 telephone-event/48000";
 /// Shorter ids of the other side are not searched for: they would be found by accident.
 const ID_BYTES_MIN: usize = 8;
+/// Writings of numbers that one side may not see: more than a message can carry.
+const NUMBERS_MAX: usize = 16;
 /// Numbers shorter than this are looked for only where a number can stand.
 const LONG_NUMBER_DIGITS: usize = 7;
 
@@ -37,8 +38,8 @@ pub enum Scope {
 /// What must not go out on one leg: the other side's numbers, ids and addresses.
 #[derive(Debug, Default)]
 pub struct Forbidden {
-    /// Each number in each of its writings, digits only.
-    numbers: ArrayVec<Digits, 16>,
+    /// Each number in each of its writings, digits only; at most [`NUMBERS_MAX`].
+    numbers: Vec<Digits>,
     ids: Vec<Box<[u8]>>,
     /// Addresses that this side knows anyway: its own and ours.
     known: Vec<IpAddr>,
@@ -61,9 +62,11 @@ impl Forbidden {
             // Leading zeros are dialling: a run is compared without them.
             let text = written.trim_start_matches('0');
             let known = self.numbers.iter().any(|n| n.as_str() == text);
-            if let (false, Ok(digits)) = (known, Digits::from(text)) {
+            if let (false, Ok(digits)) = (known, Digits::from(text))
+                && self.numbers.len() < NUMBERS_MAX
+            {
                 // A full list is a call with more identities than a message can carry; the first count.
-                let _ = self.numbers.try_push(digits);
+                self.numbers.push(digits);
             }
         }
     }
@@ -110,6 +113,8 @@ impl Forbidden {
     pub fn check(&self, message: &[u8], scope: Scope) -> Result<(), Hit> {
         match scope {
             Scope::Whole => self.check_part(message),
+            // What isn't in the whole isn't in a line of it: one pass is enough nearly always.
+            Scope::Ours if self.check_part(message).is_ok() => Ok(()),
             Scope::Ours => {
                 let body = memmem::find(message, b"\r\n\r\n").map_or(message.len(), |at| at + 2);
                 let (head, rest) = message.split_at(body);

@@ -136,10 +136,7 @@ impl Hands {
 
     /// Sends a message that belongs to no transaction (ACK of a 2xx, a stateless answer).
     pub fn send(&mut self, to: Path, bytes: Vec<u8>) {
-        self.out.push_back(Output::Send {
-            to,
-            bytes: bytes.into_boxed_slice(),
-        });
+        self.out.push_back(Output::Send { to, bytes });
     }
 
     /// Counts something.

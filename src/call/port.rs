@@ -81,7 +81,7 @@ pub enum Output {
         /// The way they go.
         to: Path,
         /// The whole message.
-        bytes: Box<[u8]>,
+        bytes: Vec<u8>,
     },
     /// Tell the media threads.
     Media(Order),

@@ -53,8 +53,9 @@ pub struct MediaThread {
 }
 
 impl MediaThread {
-    /// Starts thread number `index`. `report` is called on that thread and must not block: while it does, no packet
-    /// moves. Reports are few: one for each bind and close, and one for each silence.
+    /// Starts thread number `index`. `report` is called on that thread, with what there is to say after a round of
+    /// orders or packets, and must not block: while it does, no packet moves. Reports are few: one for each bind
+    /// and close, and one for each silence.
     ///
     /// # Errors
     /// What the system says: no thread, no epoll.
@@ -62,7 +63,7 @@ impl MediaThread {
         index: usize,
         settings: Settings,
         chance: Chance,
-        report: Box<dyn Fn(Report) + Send>,
+        report: Box<dyn Fn(&[Report]) + Send>,
     ) -> io::Result<Self> {
         let table = Table::new(settings.port_first, settings.port_last);
         let room = (table.len() * ORDERS_PER_PAIR).max(ORDERS_MIN);
@@ -77,6 +78,7 @@ impl MediaThread {
                 settings,
                 table,
                 report,
+                reports: Vec::new(),
                 buffer: Box::new([0; DATAGRAM_BYTES_MAX]),
             },
             poller,
@@ -95,23 +97,38 @@ impl MediaThread {
         })
     }
 
-    /// Gives an order. Never blocks. Orders are obeyed in the order in which they were given.
+    /// Gives an order, and wakes the thread. See [`MediaThread::put`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn order(&self, order: Order) -> Result<(), Order> {
+        self.put(order)?;
+        self.wake();
+        Ok(())
+    }
+
+    /// Gives an order that is obeyed after [`MediaThread::wake`] at the latest. Never blocks. Orders are obeyed in
+    /// the order in which they were given.
     ///
     /// # Errors
     /// The order comes back when it can't be kept: there is room for eight orders for every pair of
     /// ports, and the thread takes all that wait at once, so this means that the thread hangs or has died. Nothing
     /// was done; the caller counts it, and gives up the call.
-    pub fn order(&self, order: Order) -> Result<(), Order> {
+    pub fn put(&self, order: Order) -> Result<(), Order> {
         let Some(orders) = &self.orders else {
             return Err(order);
         };
         orders.try_send(order).map_err(|refused| match refused {
             TrySendError::Full(order) | TrySendError::Disconnected(order) => order,
-        })?;
-        if !self.is_woken.swap(true, Ordering::SeqCst) {
+        })
+    }
+
+    /// Wakes the thread, if orders wait for it.
+    pub fn wake(&self) {
+        let idle = self.orders.as_ref().is_none_or(Sender::is_empty);
+        if !idle && !self.is_woken.swap(true, Ordering::SeqCst) {
             self.waker.wake();
         }
-        Ok(())
     }
 
     /// Obeys the orders that were given, and ends. Waits for it.
@@ -145,7 +162,9 @@ struct Hands {
     relay: Relay,
     settings: Settings,
     table: Table,
-    report: Box<dyn Fn(Report) + Send>,
+    report: Box<dyn Fn(&[Report]) + Send>,
+    /// What is to be reported, in order.
+    reports: Vec<Report>,
     buffer: Box<[u8; DATAGRAM_BYTES_MAX]>,
 }
 
@@ -178,12 +197,14 @@ impl Worker {
                 return;
             }
             now = at.unwrap_or_else(|| self.hands.now());
-            if is_woken && self.obey(now) == Next::Stop {
-                return;
-            }
+            let next = if is_woken { self.obey(now) } else { Next::GoOn };
             if self.hands.relay.timeout().is_some_and(|at| at <= now) {
                 self.hands.relay.tick(now);
                 self.hands.flush();
+            }
+            self.hands.hand_in();
+            if next == Next::Stop {
+                return;
             }
         }
     }
@@ -217,7 +238,7 @@ impl Hands {
                 // Answered even if there was no flow: somebody waits for it.
                 let counts = self.relay.close(now, port.0).unwrap_or_default();
                 self.flush();
-                (self.report)(Report::Closed(port, counts));
+                self.reports.push(Report::Closed(port, counts));
             }
         }
     }
@@ -225,7 +246,7 @@ impl Hands {
     fn bind(&mut self, poller: &Poller, port: MediaPort) {
         let is_ours = self.table.holds(port.0);
         let is_bound = is_ours && (self.table.pair(port.0).is_some() || self.bind_new(poller, port.0));
-        (self.report)(if is_bound {
+        self.reports.push(if is_bound {
             Report::Bound(port)
         } else {
             Report::NotBound(port)
@@ -297,13 +318,21 @@ impl Hands {
         }
     }
 
-    /// Sends and reports what the relay holds.
+    /// Sends what the relay holds, and takes down what it has to report.
     fn flush(&mut self) {
         while let Some((port, to, bytes)) = self.relay.poll_rtcp() {
             self.send_rtcp(port, to, &bytes);
         }
         while let Some(port) = self.relay.poll_dead() {
-            (self.report)(Report::Dead(MediaPort(port)));
+            self.reports.push(Report::Dead(MediaPort(port)));
+        }
+    }
+
+    /// Hands in what there is to report.
+    fn hand_in(&mut self) {
+        if !self.reports.is_empty() {
+            (self.report)(&self.reports);
+            self.reports.clear();
         }
     }
 
@@ -344,8 +373,10 @@ mod tests {
                 started: std::time::Instant::now(),
                 wall_at_start: Wall::from_millis(1_795_255_200_000),
             };
-            let report = Box::new(move |report| {
-                let _ = sender.send(report);
+            let report = Box::new(move |reports: &[Report]| {
+                for report in reports {
+                    let _ = sender.send(*report);
+                }
             });
             let thread = MediaThread::start(0, settings, Chance::from_number(1), report);
             Self {

@@ -23,6 +23,9 @@ use crate::call::port::Records;
 
 /// Records that are written with one fsync.
 const GROUP_MAX: usize = 1_024;
+/// How long the disk rests after a group, so that a busy server's records share an fsync. A record that comes
+/// after a pause is written at once; those that wait are in the journal until they are written.
+const REST: Duration = Duration::from_millis(100);
 /// How long the disk rests after it refused.
 const RETRY: Duration = Duration::from_secs(1);
 /// How often old files are looked for, at least.
@@ -73,6 +76,8 @@ struct Shared {
 #[derive(Default)]
 struct Queue {
     cdrs: VecDeque<Box<Cdr>>,
+    /// The thread wants to be woken when so many records wait.
+    wake_at: usize,
     stop: Stop,
 }
 
@@ -120,9 +125,21 @@ impl Writer {
 
     /// Hands over a record. Doesn't wait.
     pub fn write(&self, cdr: Box<Cdr>) {
-        self.shared.waiting.fetch_add(1, Ordering::Relaxed);
-        lock(&self.shared.queue).cdrs.push_back(cdr);
-        self.shared.wake.notify_one();
+        self.write_all([cdr]);
+    }
+
+    /// Hands over records. Doesn't wait.
+    pub fn write_all(&self, cdrs: impl IntoIterator<Item = Box<Cdr>>) {
+        let mut queue = lock(&self.shared.queue);
+        let before = queue.cdrs.len();
+        queue.cdrs.extend(cdrs);
+        let now = queue.cdrs.len();
+        self.shared.waiting.fetch_add(now - before, Ordering::Relaxed);
+        let wakes = before < queue.wake_at && now >= queue.wake_at;
+        drop(queue);
+        if wakes {
+            self.shared.wake.notify_one();
+        }
     }
 
     /// Records that are not on disk yet.
@@ -192,10 +209,10 @@ fn run(shared: &Shared, mut files: Files, mut written: impl FnMut(&[Id])) {
     loop {
         let patience = files.until_due(wall_now()).clamp(rest, HOUSEKEEPING);
         let (stop, group) = next_group(shared, patience);
-        let (mut ids, mut text) = (Vec::new(), Vec::new());
+        let (mut ids, mut text) = (Vec::with_capacity(group.len()), Vec::new());
         for cdr in group {
             ids.push(cdr.call_id);
-            text.append(&mut line(&cdr));
+            write_line(&mut text, &cdr);
         }
         while let Err(error) = files.append(wall_now(), &text) {
             *lock(&shared.trouble) = Some(error.to_string());
@@ -225,27 +242,36 @@ fn run(shared: &Shared, mut files: Files, mut written: impl FnMut(&[Id])) {
         if at_end {
             return;
         }
+        if !ids.is_empty() {
+            drop(wait_for(shared, GROUP_MAX, REST));
+        }
     }
 }
 
 /// Waits for records, for `patience` at most, and takes a group of them.
-fn next_group(shared: &Shared, patience: Duration) -> (Stop, VecDeque<Box<Cdr>>) {
-    let queue = lock(&shared.queue);
-    let (mut queue, _) = shared
-        .wake
-        .wait_timeout_while(queue, patience, |q| {
-            q.cdrs.is_empty() && matches!(q.stop, Stop::No)
-        })
-        .unwrap_or_else(PoisonError::into_inner);
+fn next_group(shared: &Shared, patience: Duration) -> (Stop, Vec<Box<Cdr>>) {
+    let mut queue = wait_for(shared, 1, patience);
     let size = queue.cdrs.len().min(GROUP_MAX);
     let group = queue.cdrs.drain(..size).collect();
     (queue.stop, group)
 }
 
-fn line(cdr: &Cdr) -> Vec<u8> {
-    let mut line = serde_json::to_vec(cdr).expect("a CDR's fields are texts, numbers and lists of them");
-    line.push(b'\n');
-    line
+/// Waits until so many records wait or the thread is to end, for `patience` at most.
+fn wait_for(shared: &Shared, count: usize, patience: Duration) -> MutexGuard<'_, Queue> {
+    let mut queue = lock(&shared.queue);
+    queue.wake_at = count;
+    let (queue, _) = shared
+        .wake
+        .wait_timeout_while(queue, patience, |q| {
+            q.cdrs.len() < count && matches!(q.stop, Stop::No)
+        })
+        .unwrap_or_else(PoisonError::into_inner);
+    queue
+}
+
+fn write_line(text: &mut Vec<u8>, cdr: &Cdr) {
+    serde_json::to_writer(&mut *text, cdr).expect("a CDR's fields are texts, numbers and lists of them");
+    text.push(b'\n');
 }
 
 fn wall_now() -> Wall {

@@ -69,6 +69,12 @@ fn cdr(n: u64, ended_at: Wall) -> Box<Cdr> {
     })
 }
 
+fn line(cdr: &Cdr) -> Vec<u8> {
+    let mut line = Vec::new();
+    write_line(&mut line, cdr);
+    line
+}
+
 fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(dir)
         .expect("the folder")
@@ -386,4 +392,21 @@ fn a_filter_takes_by_time_number_and_call() {
     );
     let call_id = Some(cdr(7, START.plus(HOUR * 7)).call_id);
     assert_eq!(count(&Filter { call_id, ..none }), [1, 1]);
+}
+
+#[test]
+fn the_rest_between_groups_ends_early_with_a_full_group_and_with_a_stop() {
+    let shared = Shared {
+        queue: Mutex::default(),
+        wake: Condvar::new(),
+        waiting: AtomicUsize::new(0),
+        trouble: Mutex::default(),
+    };
+    for n in 0..2 {
+        lock(&shared.queue).cdrs.push_back(cdr(n, START));
+    }
+    assert_eq!(wait_for(&shared, 2, HOUR).cdrs.len(), 2);
+    assert_eq!(wait_for(&shared, 3, Duration::ZERO).wake_at, 3);
+    lock(&shared.queue).stop = Stop::By(std::time::Instant::now());
+    assert_eq!(wait_for(&shared, 3, HOUR).cdrs.len(), 2);
 }

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::build::{self, Body};
 use super::header::{Name, NameAddr, trim};
 use super::message::Message;
@@ -22,8 +24,12 @@ pub struct DialogId {
 
 impl DialogId {
     fn new(call_id: &[u8], local_tag: &[u8], remote_tag: &[u8]) -> Self {
+        let mut text = SmallVec::<[u8; 192]>::new();
+        for part in [call_id, local_tag, remote_tag] {
+            text.extend_from_slice(part);
+        }
         Self {
-            text: [call_id, local_tag, remote_tag].concat().into(),
+            text: text.as_slice().into(),
             call_id_len: call_id.len(),
             local_tag_len: local_tag.len(),
         }

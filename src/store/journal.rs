@@ -174,6 +174,11 @@ impl Journal {
         self.inner.shared.write(entry);
     }
 
+    /// Writes several entries at once, in their order, as [`Journal::write`] does.
+    pub fn write_all(&self, entries: &[CallEntry]) {
+        entries.iter().for_each(|entry| self.write(entry));
+    }
+
     /// Whether the disk takes entries, or there is still room for them to wait.
     pub fn state(&self) -> Records {
         self.inner.shared.book().records()

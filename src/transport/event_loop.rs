@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use super::shard::{Door, Left, Message, Packet, Waiting};
-use super::udp::{Inbox, Poller, Socket, Undelivered, Waker};
+use super::udp::{Errors, Inbox, Poller, Socket, Undelivered, Waker};
 use crate::base::limits::RETRY_AFTER_S;
 use crate::base::shard::Shard;
 use crate::base::time::{Instant, Now, Wall};
@@ -18,6 +18,9 @@ use crate::sip::message;
 use crate::sip::path::{ListenerId, Path};
 use crate::sip::peek::{PeekKind, peek};
 
+/// The shortest wait for a timer. Timers of transactions come by the thousand, seconds after their calls: those
+/// that are due within one such time are served together.
+const TICK: Duration = Duration::from_millis(4);
 /// How long a loop rests whose wait the system refuses, so that it doesn't spin.
 const FAULT_REST: Duration = Duration::from_millis(10);
 
@@ -71,12 +74,28 @@ pub enum Error {
 
 /// What a handler wants sent. It leaves at the end of the batch, in this order.
 #[derive(Default)]
-pub struct Outbox(Vec<(Path, Box<[u8]>)>);
+pub struct Outbox(Vec<(Path, Vec<u8>)>);
 
 impl Outbox {
     /// Sends these bytes this way.
-    pub fn send(&mut self, to: Path, bytes: Box<[u8]>) {
+    pub fn send(&mut self, to: Path, bytes: Vec<u8>) {
         self.0.push((to, bytes));
+    }
+}
+
+/// Whom a loop works for.
+pub trait Handler {
+    /// Takes an input, and puts what is to be sent into the outbox. Returns when it wants the next
+    /// [`Input::Timeout`].
+    fn take(&mut self, now: Now, input: Input<'_>, outbox: &mut Outbox) -> Option<Instant>;
+
+    /// Every input of a batch was taken. What they put into the outbox leaves when this returns.
+    fn batch_over(&mut self) {}
+}
+
+impl<F: FnMut(Now, Input<'_>, &mut Outbox) -> Option<Instant>> Handler for F {
+    fn take(&mut self, now: Now, input: Input<'_>, outbox: &mut Outbox) -> Option<Instant> {
+        self(now, input, outbox)
     }
 }
 
@@ -157,21 +176,21 @@ impl EventLoop {
         self.sockets.iter().map(Socket::address).collect()
     }
 
-    /// Runs until [`Message::Stop`] comes. `handle` takes each input, puts what is to be sent into the outbox,
-    /// and returns when it wants the next [`Input::Timeout`]. The first input is a timeout, at once. What was
-    /// put into the outbox before the stop still leaves.
-    pub fn run(mut self, mut handle: impl FnMut(Now, Input<'_>, &mut Outbox) -> Option<Instant>) {
+    /// Runs until [`Message::Stop`] comes. The first input is a timeout, at once. What was put into the outbox
+    /// before the stop still leaves.
+    pub fn run(mut self, mut handler: impl Handler) {
         let mut inbox = Inbox::default();
         let mut mail = Waiting::default();
         let mut ready = Vec::new();
         let mut outbox = Outbox::default();
-        let mut due = handle(self.clock.now(), Input::Timeout, &mut outbox);
+        let mut due = handler.take(self.clock.now(), Input::Timeout, &mut outbox);
         let mut left = Left::None;
         loop {
+            handler.batch_over();
             self.flush(&mut outbox);
             let wait = match left {
                 Left::Some => Some(Duration::ZERO),
-                Left::None => due.map(|due| due - self.clock.now().at),
+                Left::None => due.map(|due| (due - self.clock.now().at).max(TICK)),
             };
             let (poller, door) = (&mut self.poller, &self.doors[self.shard.index]);
             if poller.wait(door.waker(), wait, &mut ready).is_err() {
@@ -179,18 +198,33 @@ impl EventLoop {
                 std::thread::sleep(FAULT_REST);
             }
             let now = self.clock.now();
-            let mut input = |input: Input<'_>| due = handle(now, input, &mut outbox);
-            for index in &ready {
-                self.read(*index, &mut inbox, &mut input);
+            let mut input = |input: Input<'_>| due = handler.take(now, input, &mut outbox);
+            for ready in &ready {
+                if ready.errors == Errors::Some {
+                    self.read_errors(ready.socket, &mut input);
+                }
+                self.read(ready.socket, &mut inbox, &mut input);
             }
             left = self.doors[self.shard.index].take(&mut mail);
             if open_mail(&mut mail, &mut input) == Go::Stop {
+                handler.batch_over();
                 self.flush(&mut outbox);
                 return;
             }
             if due.is_some_and(|due| due <= now.at) {
-                due = handle(now, Input::Timeout, &mut outbox);
+                due = handler.take(now, Input::Timeout, &mut outbox);
             }
+        }
+    }
+
+    /// Reads what could not be delivered of what one socket sent.
+    fn read_errors(&self, index: usize, input: &mut impl FnMut(Input<'_>)) {
+        let (Some(socket), Ok(id)) = (self.sockets.get(index), u8::try_from(index)) else {
+            return;
+        };
+        for undelivered in socket.undelivered() {
+            let path = self.tell_others(ListenerId(id), undelivered);
+            input(Input::Failed(path, undelivered.why));
         }
     }
 
@@ -200,10 +234,6 @@ impl EventLoop {
             return;
         };
         let listener = ListenerId(id);
-        for undelivered in socket.undelivered() {
-            let path = self.tell_others(listener, undelivered);
-            input(Input::Failed(path, undelivered.why));
-        }
         socket.receive(inbox);
         self.stats
             .received
@@ -214,8 +244,9 @@ impl EventLoop {
                 continue;
             }
             let path = Path::udp(listener, from);
-            let Some(peeked) = peek(bytes) else {
-                // Whoever reads it says what is wrong with it.
+            let peeked = if self.shard.count > 1 { peek(bytes) } else { None };
+            let Some(peeked) = peeked else {
+                // The only shard has all; and whoever reads a faulty one says what is wrong with it.
                 input(Input::Packet { path, bytes });
                 continue;
             };
@@ -255,15 +286,16 @@ impl EventLoop {
 
     /// Sends what is in the outbox, in order; as many as possible with one call.
     fn flush(&self, outbox: &mut Outbox) {
-        let queue = std::mem::take(&mut outbox.0);
-        for run in queue.chunk_by(|a, b| a.0.listener == b.0.listener) {
+        for run in outbox.0.chunk_by(|a, b| a.0.listener == b.0.listener) {
             let listener = run[0].0.listener;
             let Some(socket) = self.sockets.get(usize::from(listener.0)) else {
                 self.stats.lost.fetch_add(run.len() as u64, Ordering::Relaxed);
                 continue;
             };
-            let datagrams: Vec<(SocketAddr, &[u8])> =
-                run.iter().map(|(to, bytes)| (to.remote, &**bytes)).collect();
+            let datagrams: Vec<(SocketAddr, &[u8])> = run
+                .iter()
+                .map(|(to, bytes)| (to.remote, bytes.as_slice()))
+                .collect();
             let mut failed = Vec::new();
             let sent = socket.send(&datagrams, || failed.extend(socket.undelivered()));
             self.stats.sent.fetch_add(sent.count as u64, Ordering::Relaxed);
@@ -281,6 +313,7 @@ impl EventLoop {
                 self.tell(self.shard.index, path, undelivered.why);
             }
         }
+        outbox.0.clear();
     }
 
     /// Tells every other shard that a way failed: who sent there can't be told from what ICMP brings back.

@@ -94,6 +94,18 @@ impl Door {
         self.put(|waiting| push(&mut waiting.messages, message, MESSAGES))
     }
 
+    /// Says several things to the shard, and wakes it once.
+    ///
+    /// # Errors
+    /// There is no room: the shard hangs or has died. From some message on nothing was said.
+    pub fn tell_all(&self, messages: impl IntoIterator<Item = Message>) -> Result<(), Full> {
+        self.put(|waiting| {
+            messages
+                .into_iter()
+                .try_for_each(|message| push(&mut waiting.messages, message, MESSAGES))
+        })
+    }
+
     /// Hands a datagram to its shard.
     pub(super) fn hand_over(&self, packet: Packet, kind: PeekKind) -> Result<(), Full> {
         self.put(|waiting| match kind {
@@ -127,8 +139,9 @@ impl Door {
         // Whoever finds it empty wakes the shard; it goes on by itself while anything is left.
         let asleep = waiting.is_empty();
         let outcome = put(&mut waiting);
+        let wakes = asleep && !waiting.is_empty();
         drop(waiting);
-        if asleep && outcome.is_ok() {
+        if wakes {
             self.0.waker.wake();
         }
         outcome

@@ -369,6 +369,24 @@ pub struct Poller {
 #[derive(Debug)]
 pub struct Waker(OwnedFd);
 
+/// A socket that a wait found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ready {
+    /// Its index.
+    pub socket: usize,
+    /// Whether [`Socket::undelivered`] has something to tell.
+    pub errors: Errors,
+}
+
+/// Whether something sent before could not be delivered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Errors {
+    /// Nothing is known of it.
+    None,
+    /// The socket's error queue isn't empty, or was not a moment ago.
+    Some,
+}
+
 /// The waker's name among the events; no socket's.
 const WAKE: u64 = u64::MAX;
 
@@ -396,8 +414,7 @@ impl Poller {
         self.watch(&socket.0, index as u64)
     }
 
-    /// Waits at most `timeout` (for ever, if `None`), and puts the indexes of the sockets that can be read into
-    /// `ready`. The waker's call is taken and not told: whoever was called looks at its mail anyway.
+    /// Waits at most `timeout` (for ever, if `None`), and puts the sockets that can be read into `ready`. The waker's call is taken and not told: whoever was called looks at its mail anyway.
     ///
     /// # Errors
     /// What the system says; an interrupted wait is no error, it finds nothing.
@@ -405,7 +422,7 @@ impl Poller {
         &mut self,
         waker: &Waker,
         timeout: Option<Duration>,
-        ready: &mut Vec<usize>,
+        ready: &mut Vec<Ready>,
     ) -> io::Result<()> {
         ready.clear();
         // Rounded up: a wait that ends too early would only begin again.
@@ -425,7 +442,14 @@ impl Poller {
         for event in self.events.iter().take(found) {
             match event.u64 {
                 WAKE => waker.calm(),
-                index => ready.push(index as usize),
+                index => ready.push(Ready {
+                    socket: index as usize,
+                    errors: if event.events & libc::EPOLLERR as u32 == 0 {
+                        Errors::None
+                    } else {
+                        Errors::Some
+                    },
+                }),
             }
         }
         Ok(())
@@ -501,7 +525,7 @@ mod tests {
                 .wait(&waker, Some(Duration::from_secs(20)), &mut ready)
                 .expect("no fault");
         }
-        assert_eq!(ready, [3]);
+        assert_eq!(ready.iter().map(|r| r.socket).collect::<Vec<_>>(), [3]);
     }
 
     #[test]

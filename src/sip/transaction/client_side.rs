@@ -70,7 +70,7 @@ impl Clients {
         now: Instant,
         to: Path,
         owner: Owner,
-        bytes: Box<[u8]>,
+        bytes: Vec<u8>,
     ) -> Option<ClientId> {
         let message = Message::parse(&bytes).ok()?;
         if message.status().is_some() || message.method() == Method::Ack {
@@ -97,18 +97,19 @@ impl Clients {
             ),
         };
         let place = self.all.insert(Client {
-            key: key.clone(),
+            key: key.as_slice().into(),
             to,
             owner,
             machine,
-            kept: bytes,
+            // To the byte: it stays for seconds.
+            kept: bytes.as_slice().into(),
             interval: wire.periods.t1,
             clock: Clock::default(),
         })?;
         self.by_key.insert(&key, place);
         let id = ClientId(place);
         let client = self.all.get_mut(place)?;
-        wire.send(to, &client.kept);
+        wire.send(to, bytes);
         if !to.transport.is_reliable() {
             client.clock.resend = Some(wire.timers.set(now + wire.periods.t1, Alarm::Client(id, resend)));
         }
@@ -234,8 +235,9 @@ impl Clients {
             Act::DeliverAgain => Some(AnswerKind::Another2xx),
             Act::Ack => {
                 let ack = response.and_then(|response| build::ack_for_failure(&client.kept, response));
-                client.kept = ack.unwrap_or_default().into_boxed_slice();
-                wire.send(client.to, &client.kept);
+                let ack = ack.unwrap_or_default();
+                client.kept = ack.as_slice().into();
+                wire.send(client.to, ack);
                 // "At least 32 s" over datagrams (§17.1.1.2): as long as the other side's timer H.
                 let period = if client.to.transport.is_reliable() {
                     Duration::ZERO
@@ -246,7 +248,7 @@ impl Clients {
                 Some(AnswerKind::Final)
             }
             Act::AckAgain => {
-                wire.send(client.to, &client.kept);
+                wire.send_kept(client.to, &client.kept);
                 None
             }
             Act::Resend => {
@@ -336,7 +338,7 @@ impl Client {
 
     /// Sends what is kept, and sets the timer that does so again.
     fn resend(&mut self, wire: &mut Wire, now: Instant, id: ClientId, ring: Ring) {
-        wire.send(self.to, &self.kept);
+        wire.send_kept(self.to, &self.kept);
         self.clock.resend = Some(wire.timers.set(now + self.interval, Alarm::Client(id, ring)));
     }
 }

@@ -17,8 +17,11 @@ use crate::sip::method::Method;
 /// What a branch made after RFC 3261 begins with (§8.1.1.7). Older ones name no transaction.
 const COOKIE: &[u8] = b"z9hG4bK";
 
-/// The parts that are compared, in one slice.
+/// The parts that are compared, in one slice, as a transaction keeps them.
 pub(super) type Key = Box<[u8]>;
+
+/// The same as read from a message, for finding: most fit on the stack.
+pub(super) type Text = SmallVec<[u8; 192]>;
 
 /// Which rule of §17.2.3 found the transaction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,7 +43,7 @@ pub(super) enum Sought {
 }
 
 /// The key of a server transaction (§17.2.3).
-pub(super) fn server(request: &Message, sought: Sought) -> (Rule, Key) {
+pub(super) fn server(request: &Message, sought: Sought) -> (Rule, Text) {
     let method = match sought {
         Sought::Own => token(request),
         Sought::Invite => Method::Invite.name().as_bytes(),
@@ -49,7 +52,7 @@ pub(super) fn server(request: &Message, sought: Sought) -> (Rule, Key) {
     let mut key = Parts::default();
     if let Some(branch) = via.branch.filter(|branch| has_cookie(branch)) {
         key.number(u32::from(via.port.unwrap_or(0)));
-        key.part(&via.host.to_ascii_lowercase());
+        key.part_in_any_case(via.host);
         key.part(branch);
         key.part(method);
         return (Rule::Branch, key.finish(Rule::Branch));
@@ -65,7 +68,7 @@ pub(super) fn server(request: &Message, sought: Sought) -> (Rule, Key) {
 
 /// The key of a client transaction (§17.1.3): our own branch is enough beside the method.
 /// `None` without a branch.
-pub(super) fn client(message: &Message) -> Option<Key> {
+pub(super) fn client(message: &Message) -> Option<Text> {
     let mut key = Parts::default();
     key.part(message.via().branch?);
     key.part(message.method().name().as_bytes());
@@ -74,7 +77,7 @@ pub(super) fn client(message: &Message) -> Option<Key> {
 
 /// What two copies of one request have in common that came by different ways (§8.2.2.2).
 /// `None` for a request inside a dialog: only one way leads there.
-pub(super) fn merged(request: &Message) -> Option<Key> {
+pub(super) fn merged(request: &Message) -> Option<Text> {
     if request.to().tag().is_some() {
         return None;
     }
@@ -101,7 +104,7 @@ fn token<'a>(request: &Message<'a>) -> &'a [u8] {
 }
 
 #[derive(Default)]
-struct Parts(Vec<u8>);
+struct Parts(Text);
 
 impl Parts {
     fn part(&mut self, part: &[u8]) {
@@ -109,16 +112,25 @@ impl Parts {
         self.0.extend_from_slice(part);
     }
 
+    fn part_in_any_case(&mut self, part: &[u8]) {
+        let start = self.0.len();
+        self.part(part);
+        self.0
+            .iter_mut()
+            .skip(start)
+            .for_each(|byte| byte.make_ascii_lowercase());
+    }
+
     fn number(&mut self, number: u32) {
         self.0.extend_from_slice(&number.to_be_bytes());
     }
 
-    fn finish(mut self, rule: Rule) -> Key {
+    fn finish(mut self, rule: Rule) -> Text {
         self.0.push(match rule {
             Rule::Branch => 0,
             Rule::Headers => 1,
         });
-        self.0.into_boxed_slice()
+        self.0
     }
 }
 

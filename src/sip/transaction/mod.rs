@@ -226,8 +226,7 @@ impl Layer {
     /// A 2xx to an INVITE is repeated by the TU, by calling this again (§13.3.1.4). A response that comes too
     /// late (after the final one) is dropped.
     pub fn respond(&mut self, now: Instant, id: ServerId, status: u16, bytes: Vec<u8>) {
-        self.servers
-            .respond(&mut self.wire, now, id, status, bytes.into_boxed_slice());
+        self.servers.respond(&mut self.wire, now, id, status, bytes);
     }
 
     /// Starts a client transaction with this request, and sends it.
@@ -235,8 +234,7 @@ impl Layer {
     /// `None`, and nothing sent, if the bytes are no request, an ACK (which has no transaction), have no
     /// branch or one that is in use for this method.
     pub fn request(&mut self, now: Instant, to: Path, owner: Owner, bytes: Vec<u8>) -> Option<ClientId> {
-        self.clients
-            .request(&mut self.wire, now, to, owner, bytes.into_boxed_slice())
+        self.clients.request(&mut self.wire, now, to, owner, bytes)
     }
 
     /// Cancels an INVITE of ours (§9.1): starts the CANCEL's transaction. It is [`Owner::NOBODY`]'s, because what
@@ -288,7 +286,7 @@ impl Layer {
     }
 
     /// The next message to send.
-    pub fn poll_send(&mut self) -> Option<(Path, Box<[u8]>)> {
+    pub fn poll_send(&mut self) -> Option<(Path, Vec<u8>)> {
         self.wire.sends.pop_front()
     }
 
@@ -315,15 +313,20 @@ impl Layer {
 struct Wire {
     periods: BaseTimers,
     timers: Timers<Alarm>,
-    sends: VecDeque<(Path, Box<[u8]>)>,
+    sends: VecDeque<(Path, Vec<u8>)>,
     events: VecDeque<Event>,
 }
 
 impl Wire {
-    fn send(&mut self, to: Path, bytes: &[u8]) {
+    fn send(&mut self, to: Path, bytes: Vec<u8>) {
         if !bytes.is_empty() {
-            self.sends.push_back((to, bytes.into()));
+            self.sends.push_back((to, bytes));
         }
+    }
+
+    /// Sends a copy of what is kept.
+    fn send_kept(&mut self, to: Path, kept: &[u8]) {
+        self.send(to, kept.to_vec());
     }
 
     /// Tells the owner, if there is one.

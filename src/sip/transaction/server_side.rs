@@ -108,7 +108,7 @@ impl Servers {
             Some(_) => self.most,
             None => self.most - self.most / 8,
         };
-        self.take_in(came, request, key, merged, machine, room)
+        self.take_in(came, request, &key, merged.as_deref(), machine, room)
             .map_or(Received::Full, Received::New)
     }
 
@@ -119,7 +119,7 @@ impl Servers {
             return Received::Retransmission;
         }
         let machine = Machine::Other(server::State::Trying);
-        let Some(id) = self.take_in(came, cancel, key, None, machine, self.most) else {
+        let Some(id) = self.take_in(came, cancel, &key, None, machine, self.most) else {
             return Received::Full;
         };
         let (_, invite) = key::server(cancel, Sought::Invite);
@@ -178,7 +178,7 @@ impl Servers {
         now: Instant,
         id: ServerId,
         status: u16,
-        bytes: Box<[u8]>,
+        bytes: Vec<u8>,
     ) {
         match self.all.get(id.0).map(|server| &server.machine) {
             Some(Machine::Invite(_)) => {
@@ -237,8 +237,8 @@ impl Servers {
         &mut self,
         came: Path,
         request: &Message,
-        key: Key,
-        merged: Option<Key>,
+        key: &[u8],
+        merged: Option<&[u8]>,
         machine: Machine,
         room: usize,
     ) -> Option<ServerId> {
@@ -246,8 +246,8 @@ impl Servers {
             return None;
         }
         let place = self.all.insert(Server {
-            key: key.clone(),
-            merged: merged.clone(),
+            key: key.into(),
+            merged: merged.map(Key::from),
             to: build::reply_path(request, came),
             owner: Owner::NOBODY,
             machine,
@@ -255,8 +255,8 @@ impl Servers {
             interval: Duration::ZERO,
             clock: Clock::default(),
         })?;
-        self.by_key.insert(&key, place);
-        if let Some(merged) = &merged {
+        self.by_key.insert(key, place);
+        if let Some(merged) = merged {
             self.by_merged.insert(merged, place);
         }
         Some(ServerId(place))
@@ -280,7 +280,7 @@ impl Servers {
         now: Instant,
         id: ServerId,
         event: invite_server::Event,
-        response: Option<Box<[u8]>>,
+        response: Option<Vec<u8>>,
     ) -> invite_server::Act {
         use invite_server::Act;
         let Some(server) = self.all.get_mut(id.0) else {
@@ -295,12 +295,12 @@ impl Servers {
             Act::Nothing | Act::PassAck => {}
             Act::Send => server.send(wire, response),
             Act::Accept => {
-                server.send(wire, response);
                 server.kept = Box::default();
+                wire.send(server.to, response.unwrap_or_default());
                 let period = wire.periods.patience();
                 server.end_after(wire, now, period, id, Ring::Invite(invite_server::Event::TimerL));
             }
-            Act::SendAgain => wire.send(server.to, &response.unwrap_or_default()),
+            Act::SendAgain => wire.send(server.to, response.unwrap_or_default()),
             Act::Reject => {
                 server.send(wire, response);
                 server.interval = wire.periods.t1;
@@ -310,9 +310,9 @@ impl Servers {
                     server.set_timer_g(wire, now, id);
                 }
             }
-            Act::Repeat => wire.send(server.to, &server.kept),
+            Act::Repeat => wire.send_kept(server.to, &server.kept),
             Act::Resend => {
-                wire.send(server.to, &server.kept);
+                wire.send_kept(server.to, &server.kept);
                 server.interval = server.interval.saturating_mul(2).min(wire.periods.t2);
                 server.set_timer_g(wire, now, id);
             }
@@ -345,7 +345,7 @@ impl Servers {
         now: Instant,
         id: ServerId,
         event: server::Event,
-        response: Option<Box<[u8]>>,
+        response: Option<Vec<u8>>,
     ) {
         use server::Act;
         let Some(server) = self.all.get_mut(id.0) else {
@@ -368,7 +368,7 @@ impl Servers {
                 };
                 server.end_after(wire, now, period, id, Ring::Other(server::Event::TimerJ));
             }
-            Act::Repeat => wire.send(server.to, &server.kept),
+            Act::Repeat => wire.send_kept(server.to, &server.kept),
             Act::End => self.end(wire, id),
         }
     }
@@ -376,9 +376,11 @@ impl Servers {
 
 impl Server {
     /// Sends the TU's response and keeps it.
-    fn send(&mut self, wire: &mut Wire, response: Option<Box<[u8]>>) {
-        self.kept = response.unwrap_or_default();
-        wire.send(self.to, &self.kept);
+    fn send(&mut self, wire: &mut Wire, response: Option<Vec<u8>>) {
+        let response = response.unwrap_or_default();
+        // To the byte: it stays for seconds.
+        self.kept = response.as_slice().into();
+        wire.send(self.to, response);
     }
 
     /// Stops every timer but the one that ends this state.
