@@ -4,13 +4,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use super::clock::Clock;
 use super::shard::{Door, Left, Message, Packet, Waiting};
 use super::udp::{Errors, Inbox, Poller, Socket, Undelivered, Waker};
 use crate::base::limits::RETRY_AFTER_S;
 use crate::base::shard::Shard;
-use crate::base::time::{Instant, Now, Wall};
+use crate::base::time::{Instant, Now};
 use crate::call::config::Listener;
 use crate::call::port::{Input, Why};
 use crate::sip::build::{self, Response};
@@ -23,30 +24,6 @@ use crate::sip::peek::{PeekKind, peek};
 const TICK: Duration = Duration::from_millis(4);
 /// How long a loop rests whose wait the system refuses, so that it doesn't spin.
 const FAULT_REST: Duration = Duration::from_millis(10);
-
-/// The server's clocks: one origin for all threads.
-#[derive(Clone, Copy, Debug)]
-pub struct Clock {
-    started: std::time::Instant,
-}
-
-impl Clock {
-    /// A clock whose instant zero was at `started`.
-    pub const fn since(started: std::time::Instant) -> Self {
-        Self { started }
-    }
-
-    /// Both clocks, now.
-    pub fn now(&self) -> Now {
-        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let ms = since_epoch.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
-        let us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        Now {
-            at: Instant::from_micros(us),
-            wall: Wall::from_millis(ms),
-        }
-    }
-}
 
 /// What the transport counted since the start, over all shards.
 #[derive(Debug, Default)]
@@ -148,7 +125,7 @@ pub fn open(listeners: &[Listener], count: usize, key: [u64; 2], clock: Clock) -
             sockets: Arc::clone(&sockets),
             doors: Arc::clone(&doors),
             poller,
-            clock,
+            clock: clock.clone(),
             stats: Arc::clone(&stats),
         });
     }
@@ -398,6 +375,11 @@ mod tests {
         (transport, addresses)
     }
 
+    /// A closure for a handler, with the lifetimes of one.
+    fn by<F: FnMut(Now, Input<'_>, &mut Outbox) -> Option<Instant>>(take: F) -> F {
+        take
+    }
+
     fn friend() -> UdpSocket {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback is free");
         socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
@@ -426,14 +408,14 @@ mod tests {
         let door = transport.doors[0].clone();
         let main = transport.loops.remove(0);
         let thread = std::thread::spawn(move || {
-            main.run(|_, input, out| {
+            main.run(by(|_, input, out| {
                 if let Input::Packet { path, bytes } = input {
                     for n in 0..100_u8 {
-                        out.send(path, [bytes, &[n]].concat().into());
+                        out.send(path, [bytes, &[n]].concat());
                     }
                 }
                 None
-            });
+            }));
         });
         let friend = friend();
         for address in addresses {
@@ -466,7 +448,7 @@ mod tests {
                 let tell = tell.clone();
                 std::thread::spawn(move || {
                     let index = shard.shard().index;
-                    shard.run(|_, input, out| {
+                    shard.run(by(|_, input, out| {
                         match input {
                             Input::Order(Command::Drain) => {
                                 let to = |remote| Path::udp(ListenerId(0), remote);
@@ -479,7 +461,7 @@ mod tests {
                             _ => {}
                         }
                         None
-                    });
+                    }));
                 })
             })
             .collect();
@@ -512,7 +494,7 @@ mod tests {
         // Shard 0, which reads the socket, never runs.
         let second = transport.loops.remove(1);
         let mut heard = None;
-        second.run(|now, input, out| {
+        second.run(by(|now, input, out| {
             if let Input::Failed(path, why) = input {
                 heard = Some((path.remote, why));
                 door.tell(Message::Stop).expect("there is room");
@@ -523,7 +505,7 @@ mod tests {
             }
             out.send(Path::udp(ListenerId(0), nobody), b"lost"[..].into());
             Some(now.at + Duration::from_millis(1))
-        });
+        }));
         assert_eq!(heard, Some((nobody, Why::Refused)));
     }
 
@@ -538,14 +520,14 @@ mod tests {
                 let tell = tell.clone();
                 std::thread::spawn(move || {
                     let me = shard.shard();
-                    shard.run(|_, input, _| {
+                    shard.run(by(|_, input, _| {
                         if let Input::Packet { bytes, .. } = input {
                             let call_id = peek(bytes).expect("a message").call_id.to_vec();
                             assert!(me.is_home(&call_id));
                             tell.send((me.index, call_id)).expect("heard");
                         }
                         None
-                    });
+                    }));
                 })
             })
             .collect();
@@ -592,7 +574,7 @@ mod tests {
                 .hand_over(packet, PeekKind::NewRequest)
                 .expect("there is room");
         }
-        let thread = std::thread::spawn(move || main.run(|_, _, _| None));
+        let thread = std::thread::spawn(move || main.run(by(|_, _, _| None)));
         let friend = friend();
         let in_call = String::from_utf8(request.clone())
             .expect("text")
@@ -623,7 +605,7 @@ mod tests {
         let main = transport.loops.remove(0);
         let mut asked = None;
         let mut timeouts = 0;
-        main.run(|now, input, _| {
+        main.run(by(|now, input, _| {
             if matches!(input, Input::Timeout) {
                 timeouts += 1;
                 if let Some(asked) = asked {
@@ -636,7 +618,7 @@ mod tests {
             }
             asked = Some(now.at + Duration::from_millis(3));
             asked
-        });
+        }));
         assert_eq!(timeouts, 5);
     }
 
