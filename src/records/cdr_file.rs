@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -310,7 +310,7 @@ struct Current {
 impl Files {
     fn take(config: Config, open: fn(&Path) -> io::Result<File>) -> Result<(Self, Vec<String>), Error> {
         let disk = |e| Error::Disk(config.dir.clone(), e);
-        std::fs::create_dir_all(&config.dir).map_err(disk)?;
+        make_dir(&config.dir).map_err(disk)?;
         let guard = open_file(&config.dir.join(LOCK)).map_err(disk)?;
         guard.try_lock().map_err(|e| match e {
             TryLockError::WouldBlock => Error::Taken(config.dir.clone()),
@@ -346,7 +346,7 @@ impl Files {
         let current = match &mut self.current {
             Some(current) => current,
             none => {
-                std::fs::create_dir_all(dir)?;
+                make_dir(dir)?;
                 let current = none.insert(Current {
                     entry: Entry {
                         seq: self.next_seq,
@@ -460,6 +460,12 @@ fn end_of_last_line(file: &mut File, len: u64) -> io::Result<u64> {
         end -= size as u64;
     }
     Ok(0)
+}
+
+/// Makes the folder and its parents if they aren't there: closed to others than owner and group, because
+/// records name people's numbers.
+fn make_dir(dir: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o750).create(dir)
 }
 
 #[cfg(test)]
