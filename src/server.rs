@@ -20,7 +20,7 @@ use crate::base::chance::Chance;
 use crate::base::id::Id;
 use crate::base::limits::JOURNAL_BUFFER;
 use crate::base::shard::Shard;
-use crate::base::time::{Instant, Now, Wall};
+use crate::base::time::{Instant, Now};
 use crate::call::cdr::Cdr;
 use crate::call::config::Config;
 use crate::call::media::{Order, Report, lane_of};
@@ -40,7 +40,8 @@ use crate::telemetry::health::{Health, State};
 use crate::telemetry::log::{self, Log};
 use crate::telemetry::metrics::{Metrics, Reading};
 use crate::telemetry::traces::Traces;
-use crate::transport::event_loop::{self, Clock, Handler, Outbox, Stats};
+use crate::transport::clock::Clock;
+use crate::transport::event_loop::{self, Handler, Outbox, Stats};
 use crate::transport::shard::{Door, Message};
 
 /// How long calls may go on after SIGTERM, unless `umbra stop --drain` says otherwise. systemd's unit waits
@@ -49,7 +50,9 @@ const DRAIN: Duration = Duration::from_secs(600);
 /// How long the ends of calls may take once they are told to end: BYEs answered, counts in, records out.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How long the first media ports may take to be bound.
-const PORTS_PATIENCE: Duration = Duration::from_secs(2);
+const PORTS_PATIENCE: Duration = Duration::from_secs(5);
+/// How far our time may be ahead of the system's clock before it is said.
+const AHEAD_MAX: Duration = Duration::from_secs(1);
 /// How often a server that stops looks whether its calls are over.
 const GLANCE: Duration = Duration::from_millis(50);
 /// How often the disk's state and the gauges are looked at.
@@ -92,12 +95,13 @@ struct Joined {
     log: Option<Log>,
     health: Arc<Health>,
     alarms: Alarms,
+    clock: Clock,
     metrics: Arc<Metrics>,
     doors: Arc<[Door]>,
     sip: Arc<Stats>,
     live: Vec<AtomicUsize>,
-    /// Media ports of which we have heard whether they are bound.
-    ports: AtomicUsize,
+    /// Each shard's berths that are bound and free.
+    berths: Vec<AtomicUsize>,
     phase: Mutex<Phase>,
     wish: Mutex<Sender<Wish>>,
 }
@@ -123,7 +127,12 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
     let clock = Clock::since(started);
     let mut chance = seeded()?;
 
-    let (store, found) = Store::open(&conf.store, &writer::Settings::default())?;
+    let (store, found) = Store::open(&conf.store, &writer::Settings::default(), {
+        let clock = clock.clone();
+        move || clock.now().wall
+    })?;
+    // What the store had acknowledged before must count from the first call on, wherever the system's clock is.
+    clock.not_before(store.table().newest_stamp());
     match found.disk {
         DiskFound::Rebuilt => say(&found.sentences),
         DiskFound::Sound | DiskFound::New => found.sentences.iter().for_each(|s| tracing::info!("{s}")),
@@ -145,7 +154,7 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
 
     let count = conf.shards;
     let key = shard_key(&conf.store, &mut chance)?;
-    let transport = event_loop::open(&conf.switch.listeners, count, key, clock)?;
+    let transport = event_loop::open(&conf.switch.listeners, count, key, clock.clone())?;
     let (wish, wishes) = channel();
     let health = Arc::new(Health::expecting(&[]));
     let shared = Arc::new(Joined {
@@ -154,17 +163,18 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
         conf_path,
         log,
         alarms: Alarms::new(health.clone()),
+        clock: clock.clone(),
         health,
         metrics: Arc::new(Metrics::default()),
         doors: transport.doors,
         sip: transport.stats,
         live: (0..count).map(|_| AtomicUsize::new(0)).collect(),
-        ports: AtomicUsize::new(0),
+        berths: (0..count).map(|_| AtomicUsize::new(0)).collect(),
         phase: Mutex::new(Phase::Serving),
         wish: Mutex::new(wish),
     });
 
-    let media = start_media(&conf, started, clock, &mut chance, &shared)?;
+    let media = start_media(&conf, started, &clock, &mut chance, &shared)?;
     let traces = Arc::new(Traces::default());
     let board = {
         let shared = shared.clone();
@@ -174,7 +184,6 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
         ))
     };
     let mut shards = Vec::new();
-    let mut asked = 0;
     for (index, event_loop) in transport.loops.into_iter().enumerate() {
         let shard = Shard { index, count, key };
         let switch = Switch::new(
@@ -183,7 +192,7 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
             shard,
             chance.fork(),
         );
-        let mut room = Room {
+        let room = Room {
             switch,
             index,
             shared: shared.clone(),
@@ -196,7 +205,6 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
             cdrs: Vec::new(),
             orders: Vec::new(),
         };
-        asked += room.prepare();
         let thread = thread::Builder::new().name(format!("sip-{index}"));
         shards.push(
             thread
@@ -207,7 +215,7 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
 
     // Nobody is told that we serve before the first calls have their ports.
     let patience = std::time::Instant::now() + PORTS_PATIENCE;
-    while shared.ports.load(Ordering::Relaxed) < asked && std::time::Instant::now() < patience {
+    while !shared.has_berths() && std::time::Instant::now() < patience {
         thread::sleep(Duration::from_millis(1));
     }
 
@@ -227,7 +235,10 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
         traces,
         started: clock.now().wall,
         owner: owner(&shared, &records, &journal),
-        clock: now,
+        clock: {
+            let clock = clock.clone();
+            Box::new(move || clock.now())
+        },
         answers: Arc::new(Answers::default()),
     });
     serve_http(&http, &conf, desk)?;
@@ -307,22 +318,11 @@ impl Handler for Room {
             self.give_orders();
         }
         self.shared.live[self.index].store(self.switch.calls(), Ordering::Relaxed);
+        self.shared.berths[self.index].store(self.switch.berths_ready(), Ordering::Relaxed);
     }
 }
 
 impl Room {
-    /// Carries out what the switch wanted from its birth: ports bound ahead of the first call. How many.
-    fn prepare(&mut self) -> usize {
-        while let Some(output) = self.switch.poll() {
-            if let Output::Media(order) = output {
-                self.orders.push(order);
-            }
-        }
-        let asked = self.orders.len();
-        self.give_orders();
-        asked
-    }
-
     /// Carries out what the switch wants, in order; what goes to other threads is kept until the batch is
     /// over. `from` is who sent the message that made it want that.
     fn obey(&mut self, outbox: &mut Outbox, from: Option<SocketAddr>) {
@@ -389,6 +389,11 @@ impl Joined {
         }
     }
 
+    /// Whether every shard could take a call at this instant.
+    fn has_berths(&self) -> bool {
+        self.berths.iter().all(|ready| ready.load(Ordering::Relaxed) > 0)
+    }
+
     fn calls(&self) -> usize {
         self.live.iter().map(|live| live.load(Ordering::Relaxed)).sum()
     }
@@ -396,11 +401,11 @@ impl Joined {
     fn note(&self, note: Note, from: Option<SocketAddr>) {
         self.metrics.note(note);
         if note.is_alarm() {
-            self.alarms.note(note, now().wall);
+            self.alarms.note(note, self.clock.now().wall);
         } else {
             tracing::debug!(?from, "{note:?}");
         }
-        if let Some(line) = from.and_then(|from| self.alarms.hint(note, from, now().wall)) {
+        if let Some(line) = from.and_then(|from| self.alarms.hint(note, from, self.clock.now().wall)) {
             tracing::info!("{line}");
         }
     }
@@ -547,7 +552,7 @@ impl Running {
 
     /// Looks at the disk and the gauges; says whether records can be kept.
     fn look(&self) -> Records {
-        self.shared.alarms.look(now().wall);
+        self.shared.alarms.look(self.shared.clock.now().wall);
         let health = &self.shared.health;
         let set = |part, records, trouble: Option<String>| match (records, trouble) {
             (Records::Full, trouble) => health.set(part, State::Failing, trouble.unwrap_or_default()),
@@ -566,6 +571,7 @@ impl Running {
         set("cdr", files, self.records.health());
         set("journal", journal.records, unwritten);
         set("store", Records::Kept, trouble(&self.store));
+        set("clock", Records::Kept, set_back(self.shared.clock.ahead()));
         match (files, journal.records) {
             (Records::Kept, Records::Kept) => Records::Kept,
             (Records::Full, _) | (_, Records::Full) => Records::Full,
@@ -642,7 +648,7 @@ fn owner(shared: &Arc<Joined>, records: &Arc<cdr_file::Writer>, journal: &Journa
 fn start_media(
     conf: &Conf,
     started: std::time::Instant,
-    clock: Clock,
+    clock: &Clock,
     chance: &mut Chance,
     shared: &Arc<Joined>,
 ) -> anyhow::Result<Arc<OnceLock<Vec<MediaThread>>>> {
@@ -664,10 +670,6 @@ fn start_media(
         .map(|index| {
             let (shared, first, shards) = (shared.clone(), media.port_first, conf.shards);
             let report = Box::new(move |reports: &[Report]| {
-                let bound = reports
-                    .iter()
-                    .filter(|report| matches!(report, Report::Bound(_) | Report::NotBound(_)));
-                shared.ports.fetch_add(bound.count(), Ordering::Relaxed);
                 for shard in 0..shards {
                     let of_shard = reports
                         .iter()
@@ -764,14 +766,15 @@ fn raise_file_limit() {
     }
 }
 
-fn now() -> Now {
-    let wall = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    Now {
-        wall: Wall::from_millis(i64::try_from(wall.as_millis()).unwrap_or(i64::MAX)),
-        ..Now::default()
-    }
+/// What there is to say of a clock that is this far ahead of the system's.
+fn set_back(ahead: Duration) -> Option<String> {
+    (ahead > AHEAD_MAX).then(|| {
+        format!(
+            "the system's clock was set back: our time goes on {} s ahead of it, so that bindings stay in order; \
+             look at what sets the clock, then start the server anew",
+            ahead.as_secs()
+        )
+    })
 }
 
 /// What is wrong with the store, in a sentence.

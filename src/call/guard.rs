@@ -65,6 +65,7 @@ impl Forbidden {
             if let (false, Ok(digits)) = (known, Digits::from(text))
                 && self.numbers.len() < NUMBERS_MAX
             {
+                // A full list is a call with more identities than a message can carry; the first count.
                 self.numbers.push(digits);
             }
         }

@@ -19,7 +19,7 @@ const MESSAGES: usize = 131_072;
 /// Messages of calls that a shard takes in at once.
 const IN_CALL_BATCH: usize = 256;
 /// New requests that a shard takes in at once, behind the messages of calls.
-const FRESH_BATCH: usize = 64;
+pub(super) const FRESH_BATCH: usize = 64;
 /// Reports and commands that a shard takes in at once.
 const MESSAGE_BATCH: usize = 1_024;
 
@@ -91,7 +91,7 @@ impl Door {
     /// # Errors
     /// There is no room: the shard hangs or has died. Nothing was said.
     pub fn tell(&self, message: Message) -> Result<(), Full> {
-        self.put(|waiting| push(&mut waiting.messages, message, MESSAGES))
+        self.tell_all([message])
     }
 
     /// Says several things to the shard, and wakes it once.
@@ -100,9 +100,16 @@ impl Door {
     /// There is no room: the shard hangs or has died. From some message on nothing was said.
     pub fn tell_all(&self, messages: impl IntoIterator<Item = Message>) -> Result<(), Full> {
         self.put(|waiting| {
-            messages
-                .into_iter()
-                .try_for_each(|message| push(&mut waiting.messages, message, MESSAGES))
+            messages.into_iter().try_for_each(|message| {
+                let most = match message {
+                    // However much waits, the end is heard.
+                    Message::Stop => usize::MAX,
+                    Message::Media(_) | Message::Order(_) | Message::Config(_) | Message::Failed(..) => {
+                        MESSAGES
+                    }
+                };
+                push(&mut waiting.messages, message, most)
+            })
         })
     }
 
@@ -122,7 +129,10 @@ impl Door {
         let mut waiting = self.waiting();
         take(&mut waiting.messages, &mut batch.messages, MESSAGE_BATCH);
         take(&mut waiting.in_call, &mut batch.in_call, IN_CALL_BATCH);
-        take(&mut waiting.fresh, &mut batch.fresh, FRESH_BATCH);
+        // New requests of its own wait there already.
+        if batch.fresh.len() < SHARD_QUEUE {
+            take(&mut waiting.fresh, &mut batch.fresh, FRESH_BATCH);
+        }
         if waiting.is_empty() {
             Left::None
         } else {
@@ -171,6 +181,13 @@ mod tests {
             path: Path::udp(ListenerId(0), ([127, 0, 0, 1], 5_060).into()),
             bytes: Box::default(),
         }
+    }
+
+    #[test]
+    fn the_end_is_heard_though_the_mail_is_full() {
+        let door = Door::new(Waker::new().expect("a waker"));
+        while door.tell(Message::Order(Command::Drain)).is_ok() {}
+        assert_eq!(door.tell(Message::Stop), Ok(()));
     }
 
     #[test]

@@ -214,7 +214,7 @@ impl World {
                     let packet = Packet {
                         from: self.setup.umbra(),
                         to: to.remote,
-                        bytes: bytes,
+                        bytes,
                     };
                     self.carry(packet, Some((shard, to)));
                 }
