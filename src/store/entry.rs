@@ -161,12 +161,13 @@ pub(super) fn completed(mut cdr: Cdr, answered: Option<Wall>, died: Wall) -> Cdr
 }
 
 /// The frame of an entry that says no more than a kind and perhaps a time.
-pub(super) fn short_frame(kind: u8, id: Id, at: Option<Wall>) -> Vec<u8> {
-    let mut frame = begin_frame(kind, id);
+pub(super) fn short_frame(out: &mut Vec<u8>, kind: u8, id: Id, at: Option<Wall>) {
+    let start = out.len();
+    begin_frame(out, kind, id);
     if let Some(at) = at {
-        frame.extend_from_slice(&at.as_millis().to_le_bytes());
+        out.extend_from_slice(&at.as_millis().to_le_bytes());
     }
-    end_frame(frame)
+    end_frame(out, start);
 }
 
 pub(super) fn modified(path: &Path) -> Wall {
@@ -185,18 +186,17 @@ pub(super) fn header() -> [u8; HEADER_BYTES] {
     bytes
 }
 
-pub(super) fn begin_frame(kind: u8, id: Id) -> Vec<u8> {
-    let mut frame = vec![0; FRAME_HEAD_BYTES];
-    frame.push(kind);
-    frame.extend_from_slice(&id.bits().to_le_bytes());
-    frame
+pub(super) fn begin_frame(out: &mut Vec<u8>, kind: u8, id: Id) {
+    out.extend_from_slice(&[0; FRAME_HEAD_BYTES]);
+    out.push(kind);
+    out.extend_from_slice(&id.bits().to_le_bytes());
 }
 
-pub(super) fn end_frame(mut frame: Vec<u8>) -> Vec<u8> {
-    let (head, body) = frame.split_at_mut(FRAME_HEAD_BYTES);
+/// Fills in the head of the frame that began at `start` and ends where `out` does.
+pub(super) fn end_frame(out: &mut [u8], start: usize) {
+    let (head, body) = out[start..].split_at_mut(FRAME_HEAD_BYTES);
     head[..4].copy_from_slice(&(body.len() as u32).to_le_bytes());
     head[4..].copy_from_slice(&crc32fast::hash(body).to_le_bytes());
-    frame
 }
 
 /// The whole and undamaged frame at the start of `bytes`: its call, its meaning, and itself.

@@ -7,9 +7,11 @@
 //! Ids are never used twice, so several segments are read as one heap of facts: a call that ended anywhere is over.
 //! Once a second the file's modification time is moved on: after a crash it is the last sign of life.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +19,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use crossbeam_channel::{RecvTimeoutError, Sender};
+use smallvec::{SmallVec, smallvec};
 
 pub use super::entry::JournalError;
 use super::entry::{
@@ -30,6 +33,8 @@ use crate::base::time::Wall;
 use crate::call::cdr::Cdr;
 use crate::call::port::{CallEntry, Records};
 
+/// Room for an arrival's frame; most are shorter.
+const ARRIVAL_BYTES: usize = 2_048;
 const PREFIX: &str = "calls-";
 const SUFFIX: &str = ".log";
 const SEGMENT_BYTES: u64 = 64 << 20;
@@ -104,6 +109,81 @@ struct Line {
     frame: Vec<u8>,
 }
 
+/// Entries that are written together, encoded one after the other.
+#[derive(Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    lines: SmallVec<[Placed; 8]>,
+}
+
+/// One of a batch's entries, and where its frame stands.
+struct Placed {
+    id: Id,
+    what: What,
+    place: Range<usize>,
+}
+
+impl Batch {
+    fn of(line: Line) -> Self {
+        let placed = Placed {
+            id: line.id,
+            what: line.what,
+            place: 0..line.frame.len(),
+        };
+        Self {
+            bytes: line.frame,
+            lines: smallvec![placed],
+        }
+    }
+
+    /// Whether the entry could be encoded.
+    fn add(&mut self, entry: &CallEntry) -> bool {
+        let start = self.bytes.len();
+        let (id, what) = match entry {
+            CallEntry::Arrived(cdr) => {
+                self.bytes.reserve(ARRIVAL_BYTES);
+                begin_frame(&mut self.bytes, ARRIVED, cdr.call_id);
+                // A record is made of strings and numbers: it always has a JSON form, and a Vec always takes it.
+                if serde_json::to_writer(&mut self.bytes, cdr).is_err()
+                    || self.bytes.len() - start > BODY_BYTES_MAX
+                {
+                    self.bytes.truncate(start);
+                    return false;
+                }
+                end_frame(&mut self.bytes, start);
+                (cdr.call_id, What::Arrived)
+            }
+            CallEntry::Answered { call_id, at } => {
+                short_frame(&mut self.bytes, ANSWERED, *call_id, Some(*at));
+                (*call_id, What::Answered(*at))
+            }
+            CallEntry::Ended { call_id } => {
+                short_frame(&mut self.bytes, ENDED, *call_id, None);
+                (*call_id, What::Ended)
+            }
+        };
+        self.lines.push(Placed {
+            id,
+            what,
+            place: start..self.bytes.len(),
+        });
+        true
+    }
+
+    fn frame(&self, line: &Placed) -> &[u8] {
+        self.bytes.get(line.place.clone()).unwrap_or_default()
+    }
+
+    fn into_lines(self) -> impl Iterator<Item = Line> {
+        let Self { bytes, lines } = self;
+        lines.into_iter().map(move |line| Line {
+            id: line.id,
+            what: line.what,
+            frame: bytes.get(line.place).unwrap_or_default().to_vec(),
+        })
+    }
+}
+
 /// How the journal is doing.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct JournalHealth {
@@ -171,12 +251,14 @@ impl Journal {
 
     /// Writes an entry at once; what the disk refuses waits in memory and is tried again.
     pub fn write(&self, entry: &CallEntry) {
-        self.inner.shared.write(entry);
+        self.write_all(std::slice::from_ref(entry));
     }
 
-    /// Writes several entries at once, in their order, as [`Journal::write`] does.
+    /// Writes entries at once, in order, with one system call.
     pub fn write_all(&self, entries: &[CallEntry]) {
-        entries.iter().for_each(|entry| self.write(entry));
+        if !entries.is_empty() {
+            self.inner.shared.write_all(entries);
+        }
     }
 
     /// Whether the disk takes entries, or there is still room for them to wait.
@@ -318,40 +400,23 @@ impl Shared {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[cfg(test)]
     fn write(&self, entry: &CallEntry) {
-        let line = match entry {
-            CallEntry::Arrived(cdr) => {
-                let mut frame = begin_frame(ARRIVED, cdr.call_id);
-                // A record is made of strings and numbers: it always has a JSON form, and a Vec always takes it.
-                if serde_json::to_writer(&mut frame, cdr).is_err() || frame.len() > BODY_BYTES_MAX {
-                    self.book().dropped += 1;
-                    return;
-                }
-                Line {
-                    id: cdr.call_id,
-                    what: What::Arrived,
-                    frame: end_frame(frame),
-                }
-            }
-            CallEntry::Answered { call_id, at } => Line {
-                id: *call_id,
-                what: What::Answered(*at),
-                frame: short_frame(ANSWERED, *call_id, Some(*at)),
-            },
-            CallEntry::Ended { call_id } => Line {
-                id: *call_id,
-                what: What::Ended,
-                frame: short_frame(ENDED, *call_id, None),
-            },
-        };
+        self.write_all(std::slice::from_ref(entry));
+    }
+
+    fn write_all(&self, entries: &[CallEntry]) {
+        let mut batch = Batch::default();
+        let unwritable = entries.iter().filter(|entry| !batch.add(entry)).count();
         let mut book = self.book();
-        if !book.waiting.is_empty() {
-            return book.wait(line);
+        book.dropped += unwritable as u64;
+        if book.waiting.is_empty() {
+            match book.put(&batch) {
+                Ok(()) => return,
+                Err(error) => book.error = Some(error),
+            }
         }
-        if let Err(error) = book.put(&line) {
-            book.error = Some(error);
-            book.wait(line);
-        }
+        batch.into_lines().for_each(|line| book.wait(line));
     }
 
     fn tick(&self, tick: Tick) {
@@ -382,9 +447,10 @@ impl Shared {
                 let Some(line) = book.waiting.pop_front() else {
                     return;
                 };
-                if let Err(error) = book.put(&line) {
+                let batch = Batch::of(line);
+                if let Err(error) = book.put(&batch) {
                     book.error = Some(error);
-                    book.waiting.push_front(line);
+                    batch.into_lines().for_each(|line| book.waiting.push_front(line));
                     return;
                 }
             }
@@ -486,20 +552,50 @@ impl Shared {
 }
 
 impl Book {
-    /// Writes one line. Nothing has changed if that fails: the next try writes over what is there.
-    fn put(&mut self, line: &Line) -> Result<(), String> {
-        let known = self.live.contains_key(&line.id);
-        if known == (line.what == What::Arrived) {
-            // An arrival that is there already, or news of a call that is over.
+    /// Writes lines. Nothing has changed if that fails: the next try writes over what is there.
+    fn put(&mut self, batch: &Batch) -> Result<(), String> {
+        let mut arriving = SmallVec::<[Id; 4]>::new();
+        let news: SmallVec<[&Placed; 8]> = batch
+            .lines
+            .iter()
+            .filter(|line| {
+                // An arrival that is there already, and news of a call that is over, are left out.
+                let known = self.live.contains_key(&line.id) || arriving.contains(&line.id);
+                if line.what == What::Arrived && !known {
+                    arriving.push(line.id);
+                }
+                known != (line.what == What::Arrived)
+            })
+            .collect();
+        if news.is_empty() {
             return Ok(());
         }
-        file::write_at(&self.file, &self.path, &line.frame, self.len)
+        let frames = if news.len() == batch.lines.len() {
+            Cow::Borrowed(batch.bytes.as_slice())
+        } else {
+            Cow::Owned(news.iter().flat_map(|line| batch.frame(line)).copied().collect())
+        };
+        file::write_at(&self.file, &self.path, &frames, self.len)
             .map_err(|error| format!("{}: {error}", self.path.display()))?;
+        for line in news {
+            self.note(line);
+        }
+        if self.dirty == Dirty::No {
+            self.dirty = Dirty::Yes;
+        }
+        if self.dirty == Dirty::Yes {
+            self.error = None;
+        }
+        Ok(())
+    }
+
+    /// Takes note of a line that is written now.
+    fn note(&mut self, line: &Placed) {
         match line.what {
             What::Arrived => {
                 let live = Live {
                     at: self.len,
-                    bytes: line.frame.len() as u32,
+                    bytes: line.place.len() as u32,
                     answered: None,
                     died: None,
                 };
@@ -519,14 +615,7 @@ impl Book {
                 self.live.remove(&line.id);
             }
         }
-        self.len += line.frame.len() as u64;
-        if self.dirty == Dirty::No {
-            self.dirty = Dirty::Yes;
-        }
-        if self.dirty == Dirty::Yes {
-            self.error = None;
-        }
-        Ok(())
+        self.len += line.place.len() as u64;
     }
 
     fn wait(&mut self, line: Line) {
@@ -553,7 +642,8 @@ fn write_call(out: &mut impl Write, id: Id, frame: &[u8], live: &Live) -> io::Re
     let mut bytes = frame.len() as u64;
     for (kind, at) in [(ANSWERED, live.answered), (DIED, live.died)] {
         if at.is_some() {
-            let news = short_frame(kind, id, at);
+            let mut news = Vec::new();
+            short_frame(&mut news, kind, id, at);
             out.write_all(&news)?;
             bytes += news.len() as u64;
         }
@@ -805,7 +895,7 @@ mod tests {
         journal.tick(Tick::Second);
         drop(journal);
         // The call ended after its arrival was copied; its end had not been copied yet.
-        before.extend_from_slice(&short_frame(ENDED, id(1), None));
+        short_frame(&mut before, ENDED, id(1), None);
         fs::write(&old, before).unwrap();
         assert_eq!(open_ids(dir.path()), [id(2)]);
     }

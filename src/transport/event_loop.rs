@@ -426,7 +426,7 @@ mod tests {
         let door = transport.doors[0].clone();
         let main = transport.loops.remove(0);
         let thread = std::thread::spawn(move || {
-            main.run(|_, input, out| {
+            main.run(|_: Now, input: Input<'_>, out: &mut Outbox| {
                 if let Input::Packet { path, bytes } = input {
                     for n in 0..100_u8 {
                         out.send(path, [bytes, &[n]].concat().into());
@@ -466,7 +466,7 @@ mod tests {
                 let tell = tell.clone();
                 std::thread::spawn(move || {
                     let index = shard.shard().index;
-                    shard.run(|_, input, out| {
+                    shard.run(|_: Now, input: Input<'_>, out: &mut Outbox| {
                         match input {
                             Input::Order(Command::Drain) => {
                                 let to = |remote| Path::udp(ListenerId(0), remote);
@@ -512,7 +512,7 @@ mod tests {
         // Shard 0, which reads the socket, never runs.
         let second = transport.loops.remove(1);
         let mut heard = None;
-        second.run(|now, input, out| {
+        second.run(|now: Now, input: Input<'_>, out: &mut Outbox| {
             if let Input::Failed(path, why) = input {
                 heard = Some((path.remote, why));
                 door.tell(Message::Stop).expect("there is room");
@@ -538,7 +538,7 @@ mod tests {
                 let tell = tell.clone();
                 std::thread::spawn(move || {
                     let me = shard.shard();
-                    shard.run(|_, input, _| {
+                    shard.run(|_: Now, input: Input<'_>, _: &mut Outbox| {
                         if let Input::Packet { bytes, .. } = input {
                             let call_id = peek(bytes).expect("a message").call_id.to_vec();
                             assert!(me.is_home(&call_id));
@@ -592,7 +592,7 @@ mod tests {
                 .hand_over(packet, PeekKind::NewRequest)
                 .expect("there is room");
         }
-        let thread = std::thread::spawn(move || main.run(|_, _, _| None));
+        let thread = std::thread::spawn(move || main.run(|_: Now, _: Input<'_>, _: &mut Outbox| None));
         let friend = friend();
         let in_call = String::from_utf8(request.clone())
             .expect("text")
@@ -623,7 +623,7 @@ mod tests {
         let main = transport.loops.remove(0);
         let mut asked = None;
         let mut timeouts = 0;
-        main.run(|now, input, _| {
+        main.run(|now: Now, input: Input<'_>, _: &mut Outbox| {
             if matches!(input, Input::Timeout) {
                 timeouts += 1;
                 if let Some(asked) = asked {

@@ -208,7 +208,7 @@ impl World {
                     let packet = Packet {
                         from: self.setup.umbra(),
                         to: to.remote,
-                        bytes: bytes.into_vec(),
+                        bytes,
                     };
                     self.carry(packet, Some((shard, to)));
                 }
