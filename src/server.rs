@@ -112,7 +112,7 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
         DiskFound::Rebuilt => say(&found.sentences),
         DiskFound::Sound | DiskFound::New => found.sentences.iter().for_each(|s| tracing::info!("{s}")),
     }
-    let (journal, drafts) = Journal::open(&conf.store.join("journal"))?;
+    let (journal, left) = Journal::open(&conf.store.join("journal"))?;
     say(journal.notes());
     let (records, found) = cdr_file::Writer::start(conf.records.clone(), {
         let journal = journal.clone();
@@ -125,7 +125,7 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
     let recorded = cdr_scan::recent_ids(&conf.records.dir, TAIL_IDS)
         .with_context(|| format!("the CDR files in {} can't be read", conf.records.dir.display()))?;
     let records = Arc::new(records);
-    close_open_attempts(drafts, &recorded, &records, &journal);
+    write_left_records(left, &recorded, &records, &journal);
 
     let count = conf.shards;
     let key = shard_key(&conf.store, &mut chance)?;
@@ -622,29 +622,27 @@ fn serve_http(http: &tokio::runtime::Runtime, conf: &Conf, desk: Arc<Desk>) -> a
     Ok(())
 }
 
-/// Writes the records of attempts that a killed server left open, each once: one whose record was written
+/// Writes the records that the server before didn't bring to the CDR files, each once: one that was written
 /// already only has its journal entry closed.
-fn close_open_attempts(
-    drafts: Vec<crate::call::cdr::Cdr>,
+fn write_left_records(
+    left: Vec<crate::call::cdr::Cdr>,
     recorded: &HashSet<Id>,
     records: &cdr_file::Writer,
     journal: &Journal,
 ) {
-    let (known, open): (Vec<_>, Vec<_>) = drafts
+    let (known, missing): (Vec<_>, Vec<_>) = left
         .into_iter()
-        .partition(|cdr| recorded.contains(&cdr.call_id));
+        .partition(|cdr: &Cdr| recorded.contains(&cdr.call_id));
     for cdr in known {
         journal.write(&CallEntry::Ended { call_id: cdr.call_id });
     }
-    if !open.is_empty() {
+    if !missing.is_empty() {
         tracing::warn!(
-            "{} attempts were open when the server before died: their records are closed now",
-            open.len()
+            "{} records were not in the CDR files yet when the server before ended: they are written now",
+            missing.len()
         );
     }
-    for cdr in open {
-        records.write(Box::new(cdr));
-    }
+    records.write_all(missing.into_iter().map(Box::new));
 }
 
 /// The key by which Call-IDs are spread over the shards: kept, so that a restart spreads them alike.
