@@ -79,6 +79,19 @@ pub(super) fn list(dir: &Path) -> io::Result<Vec<Entry>> {
     Ok(entries)
 }
 
+/// Makes the folder and its parents, durably.
+pub(super) fn make(dir: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = dir.ancestors().take_while(|dir| !dir.is_dir()).collect();
+    std::fs::create_dir_all(dir)?;
+    missing
+        .iter()
+        .filter_map(|dir| dir.parent())
+        .try_for_each(|parent| match parent.as_os_str().is_empty() {
+            true => sync(Path::new(".")),
+            false => sync(parent),
+        })
+}
+
 /// Makes the folder's names durable.
 pub(super) fn sync(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
