@@ -43,14 +43,15 @@ pub fn sync_dir(dir: &Path) -> io::Result<()> {
 /// # Errors
 /// Whatever the system says.
 pub fn make_dir(dir: &Path) -> io::Result<()> {
-    if dir.is_dir() {
-        return Ok(());
-    }
+    let missing: Vec<&Path> = dir.ancestors().take_while(|dir| !dir.is_dir()).collect();
     fs::create_dir_all(dir)?;
-    match dir.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
-        Some(_) | None => sync_dir(Path::new(".")),
-    }
+    missing
+        .iter()
+        .filter_map(|dir| dir.parent())
+        .try_for_each(|parent| match parent.as_os_str().is_empty() {
+            true => sync_dir(Path::new(".")),
+            false => sync_dir(parent),
+        })
 }
 
 /// Takes a folder for this process, as long as the file that is returned stays open; `None` if another has it. The
