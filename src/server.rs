@@ -18,7 +18,7 @@ use crate::api::switchboard::Switchboard;
 use crate::base::chance::Chance;
 use crate::base::id::Id;
 use crate::base::shard::Shard;
-use crate::base::time::{Instant, Now, Wall};
+use crate::base::time::{Instant, Now};
 use crate::call::cdr::Cdr;
 use crate::call::config::Config;
 use crate::call::media::{Order, Report, lane_of};
@@ -36,7 +36,8 @@ use crate::telemetry::health::{Health, State};
 use crate::telemetry::log::{self, Log};
 use crate::telemetry::metrics::{Metrics, Reading};
 use crate::telemetry::traces::Traces;
-use crate::transport::event_loop::{self, Clock, Handler, Outbox, Stats};
+use crate::transport::clock::Clock;
+use crate::transport::event_loop::{self, Handler, Outbox, Stats};
 use crate::transport::shard::{Door, Message};
 
 /// How long calls may go on after SIGTERM, unless `umbra stop --drain` says otherwise. systemd's unit waits
@@ -46,6 +47,8 @@ const DRAIN: Duration = Duration::from_secs(600);
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How long the first media ports may take to be bound.
 const PORTS_PATIENCE: Duration = Duration::from_secs(5);
+/// How far our time may be ahead of the system's clock before it is said.
+const AHEAD_MAX: Duration = Duration::from_secs(1);
 /// How often the disk's state and the gauges are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// CDRs that are looked through for those of calls that a killed server left open.
@@ -69,6 +72,7 @@ enum Wish {
 pub struct Running {
     shared: Arc<Joined>,
     wishes: Receiver<Wish>,
+    clock: Clock,
     shards: Vec<JoinHandle<()>>,
     media: Arc<OnceLock<Vec<MediaThread>>>,
     http: tokio::runtime::Runtime,
@@ -107,7 +111,12 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
     let clock = Clock::since(started);
     let mut chance = seeded()?;
 
-    let (store, found) = Store::open(&conf.store, &writer::Settings::default())?;
+    let (store, found) = Store::open(&conf.store, &writer::Settings::default(), {
+        let clock = clock.clone();
+        move || clock.now().wall
+    })?;
+    // What the store had acknowledged before must count from the first call on, wherever the system's clock is.
+    clock.not_before(store.table().newest_stamp());
     match found.disk {
         DiskFound::Rebuilt => say(&found.sentences),
         DiskFound::Sound | DiskFound::New => found.sentences.iter().for_each(|s| tracing::info!("{s}")),
@@ -129,7 +138,7 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
 
     let count = conf.shards;
     let key = shard_key(&conf.store, &mut chance)?;
-    let transport = event_loop::open(&conf.switch.listeners, count, key, clock)?;
+    let transport = event_loop::open(&conf.switch.listeners, count, key, clock.clone())?;
     let (wish, wishes) = channel();
     let shared = Arc::new(Joined {
         config: Arc::new(ArcSwap::from_pointee(conf.switch.clone())),
@@ -146,7 +155,7 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
         wish: Mutex::new(wish),
     });
 
-    let media = start_media(&conf, started, clock, &mut chance, &shared)?;
+    let media = start_media(&conf, started, &clock, &mut chance, &shared)?;
     let traces = Arc::new(Traces::default());
     let board = {
         let shared = shared.clone();
@@ -207,7 +216,10 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
         traces,
         started: clock.now().wall,
         owner: owner(&shared, &records, &journal),
-        clock: now,
+        clock: {
+            let clock = clock.clone();
+            Box::new(move || clock.now())
+        },
         answers: Arc::new(Answers::default()),
     });
     serve_http(&http, &conf, desk)?;
@@ -215,6 +227,7 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
         control: conf.api.control.clone(),
         shared,
         wishes,
+        clock,
         shards,
         media,
         http,
@@ -497,6 +510,7 @@ impl Running {
         set("cdr", self.records.health());
         set("journal", journal.error.clone());
         set("store", trouble(&self.store));
+        set("clock", set_back(self.clock.ahead()));
         match (self.records.state(), journal.records) {
             (Records::Kept, Records::Kept) => Records::Kept,
             (Records::Full, _) | (_, Records::Full) => Records::Full,
@@ -571,7 +585,7 @@ fn owner(shared: &Arc<Joined>, records: &Arc<cdr_file::Writer>, journal: &Journa
 fn start_media(
     conf: &Conf,
     started: std::time::Instant,
-    clock: Clock,
+    clock: &Clock,
     chance: &mut Chance,
     shared: &Arc<Joined>,
 ) -> anyhow::Result<Arc<OnceLock<Vec<MediaThread>>>> {
@@ -683,14 +697,15 @@ fn raise_file_limit() {
     }
 }
 
-fn now() -> Now {
-    let wall = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    Now {
-        wall: Wall::from_millis(i64::try_from(wall.as_millis()).unwrap_or(i64::MAX)),
-        ..Now::default()
-    }
+/// What there is to say of a clock that is this far ahead of the system's.
+fn set_back(ahead: Duration) -> Option<String> {
+    (ahead > AHEAD_MAX).then(|| {
+        format!(
+            "the system's clock was set back: our time goes on {} s ahead of it, so that bindings stay in order; \
+             look at what sets the clock, then start the server anew",
+            ahead.as_secs()
+        )
+    })
 }
 
 /// What is wrong with the store, in a sentence.

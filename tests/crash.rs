@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime};
 use umbra::base::chance::Chance;
 use umbra::base::id::Id;
 use umbra::base::number::{NumberPlan, RealNumber, Tel, VirtualNumber};
+use umbra::base::time::Wall;
 use umbra::masking::binding::{Mode, Terms};
 use umbra::masking::change::Record;
 use umbra::masking::request::{BindRequest, DryRun, OnConflict, Unbind, Write, Written, XChoice};
@@ -99,6 +100,12 @@ fn say(what: &str, n: u64) {
     std::io::stdout().flush().expect("the parent reads");
 }
 
+/// The system's clock.
+fn wall() -> Wall {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    Wall::default().plus(since.expect("after 1970"))
+}
+
 /// The storm, when this binary is its own child; nothing otherwise.
 #[test]
 fn the_child_of_the_storm() {
@@ -107,7 +114,7 @@ fn the_child_of_the_storm() {
         .expect("set with the folder")
         .parse()
         .expect("a number");
-    let (store, _) = Store::open(Path::new(&dir), &settings()).expect("the parent could open it");
+    let (store, _) = Store::open(Path::new(&dir), &settings(), wall).expect("the parent could open it");
     for n in 0..NUMBERS {
         let add = Write::AddNumber {
             x: x(n * PAIRS_PER_NUMBER),
@@ -223,7 +230,7 @@ fn what_was_acknowledged_survives_kill_9_and_nothing_unbound_comes_back() {
         if round == 3 {
             fs::write(dir.path().join("sled").join("db"), vec![0xA5; 1 << 20]).expect("sled is there");
         }
-        let (store, report) = Store::open(dir.path(), &settings()).expect("it opens after every kill");
+        let (store, report) = Store::open(dir.path(), &settings(), wall).expect("it opens after every kill");
         println!("round {round}: {:#?}", report.sentences);
         assert_eq!(
             report.disk,

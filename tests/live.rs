@@ -15,7 +15,7 @@ use support::ladder::{Ladder, ladders, play};
 use support::stage::Setup;
 
 /// Plays at once: nearly all of their time is waiting.
-const AT_ONCE: usize = 12;
+const AT_ONCE: usize = 8;
 
 /// T1 of these plays: 64·T1 is waited for again and again.
 const T1: Duration = Duration::from_millis(100);

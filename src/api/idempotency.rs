@@ -1,7 +1,7 @@
 //! `Idempotency-Key`: a request that is sent again gets the answer that the first one got.
 //!
-//! Answers are kept in memory, the newest [`ANSWERS_KEPT`] of them and no more than [`BYTES_KEPT`]: a
-//! restart forgets them, and then `on_conflict` is what stands between a client and a second binding.
+//! Answers are kept in memory, the newest of them (`ANSWERS_KEPT`, `BYTES_KEPT`): a restart forgets them,
+//! and then `on_conflict` is what stands between a client and a second binding.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};

@@ -1,6 +1,7 @@
 //! What a call may do to the world: send, be woken, take ports, be found by its dialogs.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, Hasher};
 use std::net::SocketAddr;
 
 use super::cdr::Cdr;
@@ -12,6 +13,8 @@ use crate::base::shard::Shard;
 use crate::base::time::Instant;
 use crate::base::timer::Timers;
 use crate::sip::dialog::DialogId;
+use crate::sip::header::Name;
+use crate::sip::lexer::Head;
 use crate::sip::path::{ListenerId, Path};
 use crate::sip::transaction::{Layer, Owner};
 
@@ -116,6 +119,19 @@ impl Hands {
     /// A new token.
     pub fn token(&mut self) -> Token {
         self.chance.token()
+    }
+
+    /// The tag for answers to a request of which nothing is kept: the same for every repetition of it, and
+    /// nobody else can make it (RFC 3261 §8.2.7).
+    pub fn tag_for(&self, request: &Head<'_>) -> Token {
+        let [one, two] = self.shard.key;
+        let state = ahash::RandomState::with_seeds(one, two, one.rotate_left(32), !two);
+        let mut hasher = state.build_hasher();
+        for name in [Name::Via, Name::From, Name::CallId, Name::CSeq] {
+            hasher.write(request.get(name).unwrap_or_default());
+            hasher.write_u8(0);
+        }
+        Chance::from_number(hasher.finish()).token()
     }
 
     /// A new branch: the magic cookie of RFC 3261 §8.1.1.7 and a token.

@@ -11,7 +11,7 @@ use super::guard::{Forbidden, Scope};
 use super::hands::{CallRef, CallTimer, Hands, listener};
 use super::leg::callee::{Callee, CalleeState};
 use super::leg::caller::{Caller, InviteState};
-use super::leg::{Bye, Leg};
+use super::leg::{Bye, Leg, Reinvite};
 use super::media::{MediaPort, Order};
 use super::port::{CallEntry, CallView, Event, EventKind, Heading, LegName, Note, Output, Trace, TraceLine};
 use super::refusal;
@@ -306,7 +306,13 @@ impl Call {
             InviteState::Refused => true,
             InviteState::Answered => self.caller.leg.bye == Bye::Done,
         };
-        self.recorded == Recorded::Out && caller_done && callee_done
+        // An INVITE of ours within a leg still has its ACK to get.
+        let callee_leg = self.callee.as_ref().map(|callee| &callee.leg);
+        let asks = [Some(&self.caller.leg), callee_leg]
+            .into_iter()
+            .flatten()
+            .any(|leg| matches!(leg.reinvite, Reinvite::Ours(..)));
+        self.recorded == Recorded::Out && caller_done && callee_done && !asks
     }
 
     /// Forgets everything that the shard keeps for this call.

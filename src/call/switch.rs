@@ -56,7 +56,6 @@ pub struct Switch {
     by_id: HashMap<Id, CallRef, ahash::RandomState>,
     by_berth: HashMap<Berth, CallRef, ahash::RandomState>,
     late: VecDeque<Late>,
-    tags: ahash::RandomState,
     door: Door,
     records: Records,
 }
@@ -101,7 +100,6 @@ impl Switch {
             by_id: HashMap::with_hasher(state()),
             by_berth: HashMap::with_hasher(state()),
             late: VecDeque::new(),
-            tags: state(),
             door: Door::Open,
             records: Records::Kept,
         }
@@ -167,7 +165,7 @@ impl Switch {
                 if let (Some(status), Some(head)) = (unreadable.status, unreadable.head)
                     && trunk::of_source(&self.config.trunks, path.remote.ip()).is_some()
                 {
-                    let to_tag = self.hands.token();
+                    let to_tag = self.hands.tag_for(&head);
                     let response = Response {
                         status,
                         to_tag: Some(&to_tag),
@@ -263,12 +261,6 @@ impl Switch {
         }
     }
 
-    /// The To tag of an answer that belongs to no call: a repeated request gets the same (RFC 3261 §8.2.7).
-    fn stateless_tag(&self, message: &Message<'_>) -> Token {
-        let words = [message.call_id(), message.from().tag().unwrap_or_default()];
-        Chance::from_number(self.tags.hash_one(words)).token()
-    }
-
     fn stateless(&mut self, path: Path, message: &Message<'_>, bounce: &Bounce) {
         if message.method() == Method::Ack {
             return;
@@ -278,7 +270,7 @@ impl Switch {
     }
 
     fn bounce_bytes(&mut self, path: Path, message: &Message<'_>, bounce: &Bounce) -> Vec<u8> {
-        let to_tag = self.stateless_tag(message);
+        let to_tag = self.hands.tag_for(message.head());
         let headers: arrayvec::ArrayVec<(&str, &str), 1> = bounce
             .header
             .iter()
@@ -329,7 +321,7 @@ impl Switch {
     }
 
     fn options(&mut self, now: Now, path: Path, server: ServerId, message: &Message<'_>, status: u16) {
-        let to_tag = self.stateless_tag(message);
+        let to_tag = self.hands.tag_for(message.head());
         let headers = [("Allow", ALLOW), ("Accept", "application/sdp")];
         let response = Response {
             status,
@@ -468,7 +460,7 @@ impl Switch {
         let (me, purpose) = owned(owner);
         // RFC 3261 §9.2: the same To tag as the INVITE's answers have.
         let tag = self.call(me).map(|call| call.caller.leg.local_tag);
-        let to_tag = tag.unwrap_or_else(|| self.stateless_tag(message));
+        let to_tag = tag.unwrap_or_else(|| self.hands.tag_for(message.head()));
         let response = Response {
             status: 200,
             to_tag: Some(&to_tag),

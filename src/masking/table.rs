@@ -199,6 +199,17 @@ impl Table {
         self.index().due.first().map(|(at, _)| *at)
     }
 
+    /// The newest stamp that any binding bears; the epoch if there is none. A clock that shows less was set back.
+    pub fn newest_stamp(&self) -> Wall {
+        let records = self.records.iter();
+        let stamps = records.flat_map(|record| {
+            let newest = record.last()?;
+            let ended = newest.ended.map_or(newest.since, |(at, _)| at);
+            Some(newest.created.max(newest.since).max(ended))
+        });
+        stamps.max().unwrap_or_default()
+    }
+
     /// Bindings that ended before `before`, at most `max`, the longest ended first.
     pub(super) fn ended_before(&self, before: Wall, max: usize) -> Vec<Id> {
         let index = self.index();
@@ -515,6 +526,23 @@ mod tests {
             };
             assert_eq!(plan.binding().id, id);
         }
+    }
+
+    #[test]
+    fn the_newest_stamp_is_that_of_the_last_bind_update_or_end() {
+        let mut world = World::new();
+        assert_eq!(world.table.newest_stamp(), Wall::default());
+        let id = world.bind(X, A, B);
+        assert_eq!(world.table.newest_stamp(), world.now);
+        world.later(5_000);
+        world.bind(X, "13800000777", C);
+        assert_eq!(world.table.newest_stamp(), world.now);
+        world.later(5_000);
+        world.unbind(id);
+        assert_eq!(world.table.newest_stamp(), world.now);
+        let ended = world.now;
+        world.later(5_000);
+        assert_eq!(world.table.newest_stamp(), ended);
     }
 
     #[test]

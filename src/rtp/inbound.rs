@@ -4,7 +4,7 @@
 //! An *address* is believed, never an SSRC: anybody can write an SSRC. Whoever isn't believed is a stranger;
 //! nothing of a stranger's is forwarded, and nothing is sent to him.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use arrayvec::ArrayVec;
 
@@ -19,8 +19,6 @@ use crate::base::time::Instant;
 enum Pin {
     /// It is the one that the SDP names.
     Sdp,
-    /// The SDP's host, from a port that it doesn't listen on. We keep sending to the SDP's port.
-    SameHost,
     /// It is in the trunk's `media_from`.
     Listed,
     /// It was the first to send [`LATCH_PACKETS`] in a row ([`MediaNat::Latch`]).
@@ -30,12 +28,11 @@ enum Pin {
 /// Where a leg's media comes from and goes to.
 ///
 /// * The SDP's address is believed at once, and sent to from the start.
-/// * Until something was heard, its host's other ports need [`LATCH_PACKETS`] packets in a row; under
-///   [`MediaNat::Latch`] so does anybody, and then media goes there.
-/// * Afterwards only its host and `media_from` may take over, after [`LATCH_SILENCE`] of the believed one and
-///   [`LATCH_PACKETS`] in a row.
-/// * A stranger who was latched on, and another port of the SDP's host, yield to the SDP's address at its first
-///   packet.
+/// * Until something was heard, anybody is believed under [`MediaNat::Latch`] who sends [`LATCH_PACKETS`] in a row.
+/// * Otherwise only `media_from`, and from there back the SDP's address, may take over, after [`LATCH_SILENCE`] of
+///   the believed one and [`LATCH_PACKETS`] in a row. The SDP's host has no right by its name: behind one address
+///   of a carrier run thousands of streams, and one of a call that is over must not be heard in another.
+/// * A stranger who was latched on yields to the SDP's address at its first packet.
 /// * New SDP with another address starts all over; SDP with the same address changes nothing, so that a session
 ///   refresh opens no door.
 #[derive(Debug)]
@@ -62,6 +59,18 @@ pub enum Sender {
     Known,
     /// Somebody's who is believed from this packet on.
     New,
+    /// Not to be touched.
+    Stranger,
+}
+
+/// Whose RTCP it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RtcpSender {
+    /// The leg's peer's.
+    Peer,
+    /// Its host's, from a port that nobody named: what it says of our stream can be read, but another of the host's
+    /// streams is no sign that this one lives.
+    Host,
     /// Not to be touched.
     Stranger,
 }
@@ -97,7 +106,7 @@ impl Address {
     pub fn to(&self) -> Option<SocketAddr> {
         let (address, pin) = self.believed?;
         match pin {
-            Pin::Sdp | Pin::SameHost => self.sdp,
+            Pin::Sdp => self.sdp,
             Pin::Listed | Pin::Latched => Some(address),
         }
     }
@@ -106,7 +115,7 @@ impl Address {
     pub fn rtcp_to(&self) -> Option<SocketAddr> {
         let (_, pin) = self.believed?;
         match pin {
-            Pin::Sdp | Pin::SameHost => self.sdp_rtcp,
+            Pin::Sdp => self.sdp_rtcp,
             Pin::Listed | Pin::Latched => self.rtcp_learnt,
         }
     }
@@ -123,11 +132,10 @@ impl Address {
             return Sender::Known;
         }
         let is_sdp = same(from, sdp);
-        let same_host = from.ip() == sdp.ip();
-        let may_return = is_sdp && (pin == Pin::SameHost || pin == Pin::Latched);
+        let may_return = is_sdp && pin == Pin::Latched;
         let listed = self.media_from.iter().any(|source| contains(source, from.ip()));
-        let first = !self.is_settled && (same_host || self.nat == MediaNat::Latch);
-        if !(may_return || first || same_host || listed) {
+        let first = !self.is_settled && self.nat == MediaNat::Latch;
+        if !(is_sdp || first || listed) {
             return Sender::Stranger;
         }
         let in_a_row = match self.candidate {
@@ -143,8 +151,6 @@ impl Address {
             Pin::Sdp
         } else if self.nat == MediaNat::Latch {
             Pin::Latched
-        } else if same_host {
-            Pin::SameHost
         } else {
             Pin::Listed
         };
@@ -156,24 +162,37 @@ impl Address {
         Sender::New
     }
 
-    /// Whether RTCP from there is this leg's peer's: the SDP's RTCP address, or the believed host.
-    pub fn admit_rtcp(&mut self, from: SocketAddr) -> bool {
+    /// Judges the sender of RTCP.
+    pub fn admit_rtcp(&mut self, from: SocketAddr) -> RtcpSender {
         let Some((believed, pin)) = self.believed else {
-            return false;
+            return RtcpSender::Stranger;
         };
-        if from.ip() == believed.ip() {
-            if pin == Pin::Listed || pin == Pin::Latched {
-                self.rtcp_learnt = Some(from);
-            }
-            return true;
+        if self.sdp_rtcp.is_some_and(|address| same(address, from)) {
+            return RtcpSender::Peer;
         }
-        self.sdp_rtcp.is_some_and(|address| same(address, from))
+        if from.ip() != believed.ip() {
+            return RtcpSender::Stranger;
+        }
+        match pin {
+            // What translated the address of its RTP gave its RTCP any port.
+            Pin::Listed | Pin::Latched => {
+                self.rtcp_learnt = Some(from);
+                RtcpSender::Peer
+            }
+            Pin::Sdp if same(from, believed) => RtcpSender::Peer,
+            Pin::Sdp => RtcpSender::Host,
+        }
     }
 }
 
-/// `0.0.0.0` and port 0 are nobody's; the system would take the former for this machine.
+/// `0.0.0.0` and port 0 are nobody's; the system would take the former for this machine. A group of hosts is no
+/// party to a call either.
 fn usable(address: Option<SocketAddr>) -> Option<SocketAddr> {
-    address.filter(|address| !address.ip().is_unspecified() && address.port() != 0)
+    address.filter(|address| {
+        let ip = address.ip();
+        let is_group = ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST);
+        !ip.is_unspecified() && !is_group && address.port() != 0
+    })
 }
 
 /// Equality without IPv6's flow label and scope, which SDP doesn't know.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use arrayvec::ArrayVec;
 
 use super::flow::{Counts, FlowSpec, Payload, Payloads, Way};
-use super::inbound::Inbound;
+use super::inbound::{Inbound, RtcpSender};
 use super::outbound::Outbound;
 use super::packet;
 use super::rtcp::{self, Ending};
@@ -240,10 +240,11 @@ impl Relay {
         let Some(heard) = rtcp::read(packet, flow.outbound.ssrc()) else {
             return;
         };
-        if !flow.inbound.address.admit_rtcp(from) {
-            return;
+        match flow.inbound.address.admit_rtcp(from) {
+            RtcpSender::Peer => flow.inbound.alive = now,
+            RtcpSender::Host => {}
+            RtcpSender::Stranger => return,
         }
-        flow.inbound.alive = now;
         if let (Some(reception), Some(sent)) = (&mut flow.inbound.reception, heard.sent)
             && reception.ssrc == heard.ssrc
         {

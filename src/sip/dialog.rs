@@ -505,6 +505,38 @@ mod tests {
     }
 
     #[test]
+    fn a_caller_s_request_goes_by_the_record_route_backwards_and_counts_from_the_invite() {
+        let mut dialog = caller(&answer(180, ";tag=theirs", &format!("{CONTACT}{ROUTES}"))).unwrap();
+        let (uri, routes) = bye(&dialog);
+        assert_eq!(uri, "sip:a@192.0.2.9:5070");
+        assert_eq!(
+            routes,
+            [
+                "<sip:p3.example;lr>;x=y",
+                "<sip:10.0.0.2;lr>",
+                "<sip:10.0.0.1;lr>"
+            ]
+        );
+        // A host name is not looked up.
+        assert_eq!(dialog.next_hop(), came());
+        assert_eq!(dialog.next_cseq(), 9);
+    }
+
+    #[test]
+    fn more_than_can_be_kept_makes_no_dialog() {
+        let long = format!(
+            "{CONTACT}Record-Route: <sip:h;lr;x={}>\r\n",
+            "a".repeat(SIP_ROUTE_BYTES_MAX)
+        );
+        assert!(caller(&answer(200, ";tag=theirs", &long)).is_none());
+        let many = format!(
+            "{CONTACT}{}",
+            "Record-Route: <sip:h;lr>\r\n".repeat(SIP_ROUTES_MAX + 1)
+        );
+        assert!(caller(&answer(200, ";tag=theirs", &many)).is_none());
+    }
+
+    #[test]
     fn an_unwanted_answer_gives_enough_to_hang_up_on_it() {
         let text = "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bKx\r\nFrom: <sip:x@h>;tag=ours\r\n\
                     To: <sip:b@h>;tag=theirs\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\nContact: <sip:b@127.0.0.9:5070>\r\n\
@@ -640,7 +672,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_hop_is_the_address_and_transport_that_the_uri_names() {
+    fn the_next_hop_is_the_address_that_the_uri_names_by_the_transport_of_the_dialog() {
         let hop = |uri: &str| {
             callee(&invite(&format!("Contact: <{uri}>\r\n"), ""))
                 .unwrap()
@@ -659,9 +691,9 @@ mod tests {
         );
         assert_eq!(
             hop("sip:a@192.0.2.9;transport=tcp"),
-            to(Transport::Tcp, "192.0.2.9:5060")
+            to(Transport::Udp, "192.0.2.9:5060")
         );
-        assert_eq!(hop("sips:a@192.0.2.9"), to(Transport::Tls, "192.0.2.9:5061"));
+        assert_eq!(hop("sips:a@192.0.2.9"), to(Transport::Udp, "192.0.2.9:5060"));
         // The way it came keeps its flow.
         assert_eq!(hop("sip:a@192.0.2.7:5062"), came());
         assert_eq!(hop("sip:a@pbx.example:5090"), came());

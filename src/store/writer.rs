@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
@@ -132,18 +132,23 @@ enum Job {
 }
 
 impl Store {
-    /// Opens the store under `path` (made if absent), loads it, and starts its threads.
+    /// Opens the store under `path` (made if absent), loads it, and starts its threads. `clock` is the server's:
+    /// what it shows never runs backwards, and every stamp of a binding comes from it.
     ///
     /// # Errors
     /// [`OpenError`]: a sentence with what to do.
-    pub fn open(path: &Path, settings: &Settings) -> Result<(Self, OpenReport), OpenError> {
+    pub fn open(
+        path: &Path,
+        settings: &Settings,
+        clock: impl Fn() -> Wall + Send + 'static,
+    ) -> Result<(Self, OpenReport), OpenError> {
         let io = |error| OpenError::Io {
             path: path.to_owned(),
             error,
         };
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| io(std::io::Error::other(error.to_string())))?;
-        let opened = open::open(path, settings.segment_bytes, wall())?;
+        let opened = open::open(path, settings.segment_bytes, clock())?;
         let (queue, jobs) = crossbeam_channel::unbounded();
         let Parts {
             writer,
@@ -158,7 +163,7 @@ impl Store {
         let follow = std::thread::Builder::new().name("store-follower".into());
         threads.push(follow.spawn(move || follower.run()).map_err(io)?);
         let write = std::thread::Builder::new().name("store-writer".into());
-        threads.push(write.spawn(move || writer.run(&jobs)).map_err(io)?);
+        threads.push(write.spawn(move || writer.run(&jobs, &clock)).map_err(io)?);
         let threads = Mutex::new(threads);
         let inner = Inner {
             table,
@@ -270,13 +275,6 @@ fn stopping() -> WriteError {
     WriteError::Disk("the server is stopping: nothing was changed".into())
 }
 
-fn wall() -> Wall {
-    let since_epoch = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    Wall::default().plus(since_epoch)
-}
-
 /// An opened store before its threads run: tests drive it by hand.
 struct Parts {
     writer: Writer,
@@ -379,19 +377,19 @@ enum Go {
 }
 
 impl Writer {
-    fn run(mut self, jobs: &Receiver<Job>) {
+    fn run(mut self, jobs: &Receiver<Job>, clock: &impl Fn() -> Wall) {
         // However this thread ends, health tells.
         let _stopped = Stopped(Arc::clone(&self.shared));
         let mut tick = Instant::now();
         loop {
             let now = Instant::now();
             if now >= tick {
-                self.tick(wall());
+                self.tick(clock());
                 tick = now + TICK;
             }
             match jobs.recv_deadline(tick) {
                 Ok(job) => {
-                    if self.group(job, jobs, wall()) == Go::Stop {
+                    if self.group(job, jobs, clock()) == Go::Stop {
                         break;
                     }
                 }
@@ -970,12 +968,37 @@ mod tests {
         hand.bind(A, B);
     }
 
+    /// A clock that stands still.
+    fn noon() -> Wall {
+        Wall::from_millis(1_795_255_200_000)
+    }
+
+    #[test]
+    fn every_stamp_comes_from_the_clock_that_the_store_was_given() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = Store::open(dir.path(), &Settings::default(), noon).unwrap();
+        let (answers, answered) = crossbeam_channel::unbounded();
+        let add = Write::AddNumber {
+            x: x(X),
+            pool: None,
+            trunks: Vec::new(),
+        };
+        let writes = [add, Write::Bind(axb(X, A, B))].map(|write| {
+            let answers = answers.clone();
+            let reply: Reply = Box::new(move |answer| answers.send(answer).unwrap());
+            (write, reply)
+        });
+        store.submit_all(writes.into()).unwrap();
+        assert!(answered.iter().take(2).all(|answer| answer.is_ok()));
+        assert_eq!(store.table().newest_stamp(), noon());
+    }
+
     #[test]
     fn two_processes_can_not_have_one_folder_and_closing_gives_it_back() {
         let dir = tempfile::tempdir().unwrap();
-        let (store, report) = Store::open(dir.path(), &Settings::default()).unwrap();
+        let (store, report) = Store::open(dir.path(), &Settings::default(), noon).unwrap();
         assert_eq!(report.disk, DiskFound::New);
-        let Err(error) = Store::open(dir.path(), &Settings::default()) else {
+        let Err(error) = Store::open(dir.path(), &Settings::default(), noon) else {
             panic!("opened twice")
         };
         assert!(
@@ -989,13 +1012,13 @@ mod tests {
         store.submit(Write::Bind(axb(X, A, B)), reply).unwrap();
         assert!(matches!(answered.recv().unwrap(), Err(WriteError::Disk(why)) if why.contains("stopping")));
         drop(store);
-        Store::open(dir.path(), &Settings::default()).unwrap();
+        Store::open(dir.path(), &Settings::default(), noon).unwrap();
     }
 
     #[test]
     fn many_callers_are_all_answered_and_a_clean_close_leaves_nothing_to_replay() {
         let dir = tempfile::tempdir().unwrap();
-        let (store, _) = Store::open(dir.path(), &Settings::default()).unwrap();
+        let (store, _) = Store::open(dir.path(), &Settings::default(), noon).unwrap();
         let (answers, answered) = crossbeam_channel::unbounded();
         let reply = || -> Reply {
             let answers = answers.clone();
@@ -1024,7 +1047,7 @@ mod tests {
         assert!(all.iter().all(Result::is_ok), "{all:?}");
         assert_eq!(store.table().counts().bindings_live, 160);
         drop(store);
-        let (store, report) = Store::open(dir.path(), &Settings::default()).unwrap();
+        let (store, report) = Store::open(dir.path(), &Settings::default(), noon).unwrap();
         assert_eq!((report.replayed, report.disk), (0, DiskFound::Sound));
         assert_eq!(store.table().counts().bindings_live, 160);
     }
@@ -1032,7 +1055,7 @@ mod tests {
     #[test]
     fn more_writes_than_the_queue_takes_are_refused_all_or_none() {
         let dir = tempfile::tempdir().unwrap();
-        let (store, _) = Store::open(dir.path(), &Settings::default()).unwrap();
+        let (store, _) = Store::open(dir.path(), &Settings::default(), noon).unwrap();
         let write = || -> (Write, Reply) {
             (
                 Write::Bind(axb(X, A, B)),

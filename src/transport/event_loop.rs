@@ -1,16 +1,18 @@
 //! One SIP shard's thread: wait, read, hand to the switch, send.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use super::shard::{Door, Left, Message, Packet, Waiting};
-use super::udp::{Errors, Inbox, Poller, Socket, Undelivered, Waker};
-use crate::base::limits::RETRY_AFTER_S;
+use super::clock::Clock;
+use super::shard::{Door, FRESH_BATCH, Left, Message, Packet, Waiting};
+use super::udp::{BATCH, Errors, Inbox, Poller, Ready, Socket, Undelivered, Waker};
+use crate::base::limits::{RETRY_AFTER_S, SHARD_QUEUE};
 use crate::base::shard::Shard;
-use crate::base::time::{Instant, Now, Wall};
+use crate::base::time::{Instant, Now};
 use crate::call::config::Listener;
 use crate::call::port::{Input, Why};
 use crate::sip::build::{self, Response};
@@ -21,32 +23,11 @@ use crate::sip::peek::{PeekKind, peek};
 /// The shortest wait for a timer. Timers of transactions come by the thousand, seconds after their calls: those
 /// that are due within one such time are served together.
 const TICK: Duration = Duration::from_millis(4);
+/// Batches that are read of one socket before anything else is looked at. New requests only queue up meanwhile, so
+/// that the messages of calls behind them are not lost in the system's buffer.
+const READS_MAX: usize = 8;
 /// How long a loop rests whose wait the system refuses, so that it doesn't spin.
 const FAULT_REST: Duration = Duration::from_millis(10);
-
-/// The server's clocks: one origin for all threads.
-#[derive(Clone, Copy, Debug)]
-pub struct Clock {
-    started: std::time::Instant,
-}
-
-impl Clock {
-    /// A clock whose instant zero was at `started`.
-    pub const fn since(started: std::time::Instant) -> Self {
-        Self { started }
-    }
-
-    /// Both clocks, now.
-    pub fn now(&self) -> Now {
-        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let ms = since_epoch.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
-        let us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        Now {
-            at: Instant::from_micros(us),
-            wall: Wall::from_millis(ms),
-        }
-    }
-}
 
 /// What the transport counted since the start, over all shards.
 #[derive(Debug, Default)]
@@ -148,7 +129,7 @@ pub fn open(listeners: &[Listener], count: usize, key: [u64; 2], clock: Clock) -
             sockets: Arc::clone(&sockets),
             doors: Arc::clone(&doors),
             poller,
-            clock,
+            clock: clock.clone(),
             stats: Arc::clone(&stats),
         });
     }
@@ -194,22 +175,27 @@ impl EventLoop {
             };
             let (poller, door) = (&mut self.poller, &self.doors[self.shard.index]);
             if poller.wait(door.waker(), wait, &mut ready).is_err() {
-                // Sockets and mail are looked at in any case; the next wait may succeed.
+                // The sockets are looked at in any case; the next wait may succeed.
                 std::thread::sleep(FAULT_REST);
+                ready.extend(self.own_sockets());
             }
-            let now = self.clock.now();
-            let mut input = |input: Input<'_>| due = handler.take(now, input, &mut outbox);
+            let mut input = |now, input: Input<'_>| due = handler.take(now, input, &mut outbox);
             for ready in &ready {
                 if ready.errors == Errors::Some {
                     self.read_errors(ready.socket, &mut input);
                 }
-                self.read(ready.socket, &mut inbox, &mut input);
+                self.read(ready.socket, &mut inbox, &mut mail.fresh, &mut input);
             }
             left = self.doors[self.shard.index].take(&mut mail);
-            if open_mail(&mut mail, &mut input) == Go::Stop {
+            // Read when all of it is here: what was unbound before a message came must not connect it.
+            let now = self.clock.now();
+            if open_mail(&mut mail, |one| input(now, one)) == Go::Stop {
                 handler.batch_over();
                 self.flush(&mut outbox);
                 return;
+            }
+            if !mail.fresh.is_empty() {
+                left = Left::Some;
             }
             if due.is_some_and(|due| due <= now.at) {
                 due = handler.take(now, Input::Timeout, &mut outbox);
@@ -217,52 +203,87 @@ impl EventLoop {
         }
     }
 
+    /// This shard's sockets, as if each could be read.
+    fn own_sockets(&self) -> impl Iterator<Item = Ready> {
+        let indices = (self.shard.index..self.sockets.len()).step_by(self.shard.count);
+        indices.map(|socket| Ready {
+            socket,
+            errors: Errors::Some,
+        })
+    }
+
     /// Reads what could not be delivered of what one socket sent.
-    fn read_errors(&self, index: usize, input: &mut impl FnMut(Input<'_>)) {
+    fn read_errors(&self, index: usize, input: &mut impl FnMut(Now, Input<'_>)) {
         let (Some(socket), Ok(id)) = (self.sockets.get(index), u8::try_from(index)) else {
             return;
         };
         for undelivered in socket.undelivered() {
             let path = self.tell_others(ListenerId(id), undelivered);
-            input(Input::Failed(path, undelivered.why));
+            input(self.clock.now(), Input::Failed(path, undelivered.why));
         }
     }
 
-    /// Reads a batch from one socket: our own datagrams to the handler, the others to their shards.
-    fn read(&self, index: usize, inbox: &mut Inbox, input: &mut impl FnMut(Input<'_>)) {
+    /// Reads one socket: the messages of our own calls go to the handler, our own new requests wait in `fresh`, and
+    /// the others go to their shards.
+    fn read(
+        &self,
+        index: usize,
+        inbox: &mut Inbox,
+        fresh: &mut VecDeque<Packet>,
+        input: &mut impl FnMut(Now, Input<'_>),
+    ) {
         let (Some(socket), Ok(id)) = (self.sockets.get(index), u8::try_from(index)) else {
             return;
         };
-        let listener = ListenerId(id);
-        socket.receive(inbox);
-        self.stats
-            .received
-            .fetch_add(inbox.len() as u64, Ordering::Relaxed);
-        for (from, bytes) in inbox.iter() {
-            // RFC 5626 §3.5.1: a keep-alive holds nothing but line ends.
-            if bytes.iter().all(|c| matches!(c, b'\r' | b'\n' | 0)) {
-                continue;
+        for _ in 0..READS_MAX {
+            socket.receive(inbox);
+            // Not before: the law judges an attempt as of its arrival.
+            let now = self.clock.now();
+            self.stats
+                .received
+                .fetch_add(inbox.len() as u64, Ordering::Relaxed);
+            for (from, bytes) in inbox.iter() {
+                let path = Path::udp(ListenerId(id), from);
+                self.sort(path, bytes, fresh, |one| input(now, one));
             }
-            let path = Path::udp(listener, from);
-            let peeked = if self.shard.count > 1 { peek(bytes) } else { None };
-            let Some(peeked) = peeked else {
-                // The only shard has all; and whoever reads a faulty one says what is wrong with it.
-                input(Input::Packet { path, bytes });
-                continue;
-            };
-            let home = self.shard.home_of(peeked.call_id);
-            if home == self.shard.index {
-                input(Input::Packet { path, bytes });
-                continue;
+            if inbox.len() < BATCH {
+                return;
             }
-            let packet = Packet {
-                path,
-                bytes: bytes.into(),
-            };
-            let refused = self.doors[home].hand_over(packet, peeked.kind).is_err();
-            if refused {
-                self.shed(path, bytes, peeked.kind);
-            }
+        }
+    }
+
+    /// Finds out whose a datagram is, and whether it can wait.
+    fn sort(&self, path: Path, bytes: &[u8], fresh: &mut VecDeque<Packet>, input: impl FnOnce(Input<'_>)) {
+        // RFC 5626 §3.5.1: a keep-alive holds nothing but line ends.
+        if bytes.iter().all(|c| matches!(c, b'\r' | b'\n' | 0)) {
+            return;
+        }
+        if self.shard.count == 1 && is_in_call(bytes) {
+            return input(Input::Packet { path, bytes });
+        }
+        let Some(peeked) = peek(bytes) else {
+            // Whoever reads a faulty one says what is wrong with it.
+            return input(Input::Packet { path, bytes });
+        };
+        let home = self.shard.home_of(peeked.call_id);
+        let is_ours = home == self.shard.index;
+        if is_ours && peeked.kind == PeekKind::InCall {
+            return input(Input::Packet { path, bytes });
+        }
+        let packet = Packet {
+            path,
+            bytes: bytes.into(),
+        };
+        let is_taken = if !is_ours {
+            self.doors[home].hand_over(packet, peeked.kind).is_ok()
+        } else if fresh.len() < SHARD_QUEUE {
+            fresh.push_back(packet);
+            true
+        } else {
+            false
+        };
+        if !is_taken {
+            self.shed(path, bytes, peeked.kind);
         }
     }
 
@@ -333,8 +354,8 @@ impl EventLoop {
     }
 }
 
-/// Hands a batch of mail on: what other threads said, then the calls' datagrams, then new requests.
-fn open_mail(mail: &mut Waiting, input: &mut impl FnMut(Input<'_>)) -> Go {
+/// Hands a batch of mail on: what other threads said, then the calls' datagrams, then some of the new requests.
+fn open_mail(mail: &mut Waiting, mut input: impl FnMut(Input<'_>)) -> Go {
     let mut go = Go::On;
     for message in mail.messages.drain(..) {
         match message {
@@ -345,13 +366,21 @@ fn open_mail(mail: &mut Waiting, input: &mut impl FnMut(Input<'_>)) -> Go {
             Message::Stop => go = Go::Stop,
         }
     }
-    for packet in mail.in_call.drain(..).chain(mail.fresh.drain(..)) {
+    let fresh = mail.fresh.len().min(FRESH_BATCH);
+    for packet in mail.in_call.drain(..).chain(mail.fresh.drain(..fresh)) {
         input(Input::Packet {
             path: packet.path,
             bytes: &packet.bytes,
         });
     }
     go
+}
+
+/// Whether a first glance already tells that a datagram belongs to a call: most do.
+fn is_in_call(bytes: &[u8]) -> bool {
+    [b"SIP/2.0 ".as_slice(), b"ACK ", b"CANCEL "]
+        .iter()
+        .any(|start| bytes.starts_with(start))
 }
 
 /// The stateless 503 (RFC 3261 §8.2.7) of a request, and the way it goes.
@@ -376,7 +405,6 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
-    use crate::base::limits::SHARD_QUEUE;
     use crate::call::port::Command;
     use crate::sip::path::Transport as Protocol;
 
@@ -396,6 +424,11 @@ mod tests {
         let transport = open(&listeners, count, KEY, clock).expect("loopback is free");
         let addresses = transport.loops[0].addresses().expect("bound");
         (transport, addresses)
+    }
+
+    /// A closure for a handler, with the lifetimes of one.
+    fn by<F: FnMut(Now, Input<'_>, &mut Outbox) -> Option<Instant>>(take: F) -> F {
+        take
     }
 
     fn friend() -> UdpSocket {
@@ -426,14 +459,14 @@ mod tests {
         let door = transport.doors[0].clone();
         let main = transport.loops.remove(0);
         let thread = std::thread::spawn(move || {
-            main.run(|_: Now, input: Input<'_>, out: &mut Outbox| {
+            main.run(by(|_, input, out| {
                 if let Input::Packet { path, bytes } = input {
                     for n in 0..100_u8 {
-                        out.send(path, [bytes, &[n]].concat().into());
+                        out.send(path, [bytes, &[n]].concat());
                     }
                 }
                 None
-            });
+            }));
         });
         let friend = friend();
         for address in addresses {
@@ -466,7 +499,7 @@ mod tests {
                 let tell = tell.clone();
                 std::thread::spawn(move || {
                     let index = shard.shard().index;
-                    shard.run(|_: Now, input: Input<'_>, out: &mut Outbox| {
+                    shard.run(by(|_, input, out| {
                         match input {
                             Input::Order(Command::Drain) => {
                                 let to = |remote| Path::udp(ListenerId(0), remote);
@@ -479,7 +512,7 @@ mod tests {
                             _ => {}
                         }
                         None
-                    });
+                    }));
                 })
             })
             .collect();
@@ -512,7 +545,7 @@ mod tests {
         // Shard 0, which reads the socket, never runs.
         let second = transport.loops.remove(1);
         let mut heard = None;
-        second.run(|now: Now, input: Input<'_>, out: &mut Outbox| {
+        second.run(by(|now, input, out| {
             if let Input::Failed(path, why) = input {
                 heard = Some((path.remote, why));
                 door.tell(Message::Stop).expect("there is room");
@@ -523,7 +556,7 @@ mod tests {
             }
             out.send(Path::udp(ListenerId(0), nobody), b"lost"[..].into());
             Some(now.at + Duration::from_millis(1))
-        });
+        }));
         assert_eq!(heard, Some((nobody, Why::Refused)));
     }
 
@@ -538,14 +571,14 @@ mod tests {
                 let tell = tell.clone();
                 std::thread::spawn(move || {
                     let me = shard.shard();
-                    shard.run(|_: Now, input: Input<'_>, _: &mut Outbox| {
+                    shard.run(by(|_, input, _| {
                         if let Input::Packet { bytes, .. } = input {
                             let call_id = peek(bytes).expect("a message").call_id.to_vec();
                             assert!(me.is_home(&call_id));
                             tell.send((me.index, call_id)).expect("heard");
                         }
                         None
-                    });
+                    }));
                 })
             })
             .collect();
@@ -592,7 +625,7 @@ mod tests {
                 .hand_over(packet, PeekKind::NewRequest)
                 .expect("there is room");
         }
-        let thread = std::thread::spawn(move || main.run(|_: Now, _: Input<'_>, _: &mut Outbox| None));
+        let thread = std::thread::spawn(move || main.run(by(|_, _, _| None)));
         let friend = friend();
         let in_call = String::from_utf8(request.clone())
             .expect("text")
@@ -617,13 +650,101 @@ mod tests {
     }
 
     #[test]
+    fn a_calls_message_behind_a_flood_of_new_requests_passes_them() {
+        // As many as the smallest of systems' buffers holds.
+        const FLOOD: usize = 250;
+        let (mut transport, addresses) = open_on(1, 1);
+        let door = transport.doors[0].clone();
+        let main = transport.loops.remove(0);
+        let friend = friend();
+        for n in 0..FLOOD {
+            let fresh = options(&format!("call-{n}"));
+            friend.send_to(&fresh, addresses[0]).expect("sent");
+        }
+        let in_call = String::from_utf8(options("call-0"))
+            .expect("text")
+            .replace("To: <sip:x@127.0.0.1>", "To: <sip:x@127.0.0.1>;tag=t");
+        friend.send_to(in_call.as_bytes(), addresses[0]).expect("sent");
+        let (mut new, mut before) = (0, None);
+        main.run(by(|_, input, _| {
+            if let Input::Packet { bytes, .. } = input {
+                if bytes == in_call.as_bytes() {
+                    before = Some(new);
+                } else {
+                    new += 1;
+                }
+                if new == FLOOD {
+                    door.tell(Message::Stop).expect("there is room");
+                }
+            }
+            None
+        }));
+        let before = before.expect("it came");
+        assert!(before <= FRESH_BATCH, "behind {before} new requests");
+    }
+
+    #[test]
+    fn new_requests_of_the_only_shard_wait_up_to_a_limit_and_get_503_beyond_it() {
+        let (mut transport, _) = open_on(1, 1);
+        let main = transport.loops.remove(0);
+        let friend = friend();
+        let request = options("call-1");
+        let path = Path::udp(ListenerId(0), friend.local_addr().expect("bound"));
+        let mut fresh = VecDeque::new();
+        for _ in 0..=SHARD_QUEUE {
+            main.sort(path, &request, &mut fresh, |_| panic!("handed on at once"));
+        }
+        assert_eq!(fresh.len(), SHARD_QUEUE);
+        assert_eq!(transport.stats.shed.load(Ordering::Relaxed), 1);
+        let mut passed = 0;
+        let ack = String::from_utf8(request)
+            .expect("text")
+            .replace("OPTIONS", "ACK");
+        main.sort(path, ack.as_bytes(), &mut fresh, |_| passed += 1);
+        assert_eq!((passed, fresh.len()), (1, SHARD_QUEUE));
+    }
+
+    #[test]
+    fn what_came_while_something_else_was_done_is_stamped_with_its_own_time() {
+        let (mut transport, addresses) = open_on(1, 2);
+        let door = transport.doors[0].clone();
+        let main = transport.loops.remove(0);
+        let clock = main.clock.clone();
+        let friend = friend();
+        friend.send_to(b"first", addresses[0]).expect("sent");
+        friend.send_to(b"second", addresses[1]).expect("sent");
+        let (mut packets, mut before) = (0, Now::default());
+        main.run(by(|now, input, _| {
+            match input {
+                Input::Packet { .. } => {
+                    assert!(
+                        now.at >= before.at,
+                        "older than what was known before it was read"
+                    );
+                    packets += 1;
+                    before = clock.now();
+                    if packets == 2 {
+                        door.tell(Message::Order(Command::Drain)).expect("there is room");
+                        door.tell(Message::Stop).expect("there is room");
+                        before = clock.now();
+                    }
+                }
+                Input::Order(_) => assert!(now.at >= before.at, "older than its sending"),
+                _ => {}
+            }
+            None
+        }));
+        assert_eq!(packets, 2);
+    }
+
+    #[test]
     fn a_timeout_comes_when_it_was_asked_for_and_not_before() {
         let (mut transport, _) = open_on(1, 1);
         let door = transport.doors[0].clone();
         let main = transport.loops.remove(0);
         let mut asked = None;
         let mut timeouts = 0;
-        main.run(|now: Now, input: Input<'_>, _: &mut Outbox| {
+        main.run(by(|now, input, _| {
             if matches!(input, Input::Timeout) {
                 timeouts += 1;
                 if let Some(asked) = asked {
@@ -636,7 +757,7 @@ mod tests {
             }
             asked = Some(now.at + Duration::from_millis(3));
             asked
-        });
+        }));
         assert_eq!(timeouts, 5);
     }
 

@@ -4,6 +4,7 @@
 //! gives the message to the shard whose Call-ID it is: itself, directly, or another by its [`shard::Door`].
 //! Every shard sends on every socket.
 
+pub mod clock;
 pub mod event_loop;
 pub mod shard;
 pub mod udp;

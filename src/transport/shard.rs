@@ -19,7 +19,7 @@ const MESSAGES: usize = 131_072;
 /// Messages of calls that a shard takes in at once.
 const IN_CALL_BATCH: usize = 256;
 /// New requests that a shard takes in at once, behind the messages of calls.
-const FRESH_BATCH: usize = 64;
+pub(super) const FRESH_BATCH: usize = 64;
 /// Reports and commands that a shard takes in at once.
 const MESSAGE_BATCH: usize = 1_024;
 
@@ -91,7 +91,12 @@ impl Door {
     /// # Errors
     /// There is no room: the shard hangs or has died. Nothing was said.
     pub fn tell(&self, message: Message) -> Result<(), Full> {
-        self.put(|waiting| push(&mut waiting.messages, message, MESSAGES))
+        let most = match message {
+            // However much waits, the end is heard.
+            Message::Stop => usize::MAX,
+            Message::Media(_) | Message::Order(_) | Message::Config(_) | Message::Failed(..) => MESSAGES,
+        };
+        self.put(|waiting| push(&mut waiting.messages, message, most))
     }
 
     /// Says several things to the shard, and wakes it once.
@@ -122,7 +127,10 @@ impl Door {
         let mut waiting = self.waiting();
         take(&mut waiting.messages, &mut batch.messages, MESSAGE_BATCH);
         take(&mut waiting.in_call, &mut batch.in_call, IN_CALL_BATCH);
-        take(&mut waiting.fresh, &mut batch.fresh, FRESH_BATCH);
+        // New requests of its own wait there already.
+        if batch.fresh.len() < SHARD_QUEUE {
+            take(&mut waiting.fresh, &mut batch.fresh, FRESH_BATCH);
+        }
         if waiting.is_empty() {
             Left::None
         } else {

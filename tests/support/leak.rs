@@ -549,7 +549,7 @@ impl Party {
         packet.extend(extension.as_bytes());
         packet.extend([0xD5; 160]);
         self.rtp.send_to(&packet, to).expect("loopback takes it");
-        if frame % 25 == 0 {
+        if frame.is_multiple_of(25) {
             let rtcp = SocketAddr::new(to.ip(), to.port() + 1);
             self.rtcp
                 .send_to(&self.report(frame), rtcp)

@@ -84,7 +84,7 @@ pub struct Desk {
     /// When the server started.
     pub started: Wall,
     /// Reads the clocks.
-    pub clock: fn() -> Now,
+    pub clock: Box<dyn Fn() -> Now + Send + Sync>,
     /// What only the owner of the process can do.
     pub owner: Owner,
     /// Answers that an `Idempotency-Key` can ask for again.

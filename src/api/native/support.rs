@@ -158,7 +158,9 @@ fn desk(dir: &Path, asked: &Arc<Mutex<Vec<String>>>, calls: &Arc<Mutex<Vec<CallV
     let (stop, reload, level) = (note("stop"), note("reload"), note("log"));
     let live = calls.clone();
     Desk {
-        store: Store::open(&dir.join("store"), &Settings::default()).unwrap().0,
+        store: Store::open(&dir.join("store"), &Settings::default(), || now().wall)
+            .unwrap()
+            .0,
         config: Arc::new(ArcSwap::from_pointee(config)),
         board: one_shard(calls.clone()),
         cdr_dir,
@@ -166,7 +168,7 @@ fn desk(dir: &Path, asked: &Arc<Mutex<Vec<String>>>, calls: &Arc<Mutex<Vec<CallV
         health: Arc::new(crate::telemetry::health::Health::expecting(&["store"])),
         metrics: Arc::default(),
         started: now().wall,
-        clock: now,
+        clock: Box::new(now),
         owner: Owner {
             stop: Box::new(move |drain| stop(format!("{drain:?}"))),
             reload: Box::new(move || {

@@ -42,6 +42,10 @@ fn one_living_side_keeps_the_pair_alive_be_it_by_rtcp_and_a_stranger_does_not() 
         bench.audio_from(stranger(), seq);
         let report = peer_report(SSRC_B, 0, "b", None);
         bench.relay.rtcp(bench.now, B, stranger(), &report);
+        // Another of its host's streams, for all we know.
+        bench
+            .relay
+            .rtcp(bench.now, B, address("198.51.100.2:7777"), &report);
     }
     assert!(bench.relay.poll_dead().is_some());
 }
