@@ -871,6 +871,36 @@ mod tests {
     }
 
     #[test]
+    fn a_record_that_sled_loses_while_it_runs_does_not_get_lost_with_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut hand = Hand::open(dir.path());
+        hand.add_number();
+        let id = hand.bind(A, B);
+        hand.fill(0, 45);
+        hand.parts.follower.follow();
+        let record = hand
+            .parts
+            .table
+            .records()
+            .find(|r| matches!(r, Record::Binding(b) if b.id == id))
+            .unwrap();
+        hand.parts.follower.lose(&record.key());
+        for from in [45, 90, 135] {
+            hand.fill(from, 45);
+            hand.parts.follower.follow();
+            hand.parts.writer.tick(NOW);
+        }
+        assert!(
+            matches!(hand.parts.progress.disk_state(), DiskState::Failing(why) if why.contains("should hold"))
+        );
+        let all = hand.all();
+        hand.die();
+        let hand = Hand::open(dir.path());
+        assert_eq!(hand.parts.report.disk, DiskFound::Rebuilt);
+        assert_eq!(hand.all(), all);
+    }
+
+    #[test]
     fn the_log_is_forgotten_only_as_far_as_two_snapshots_and_sled_hold_it() {
         let dir = tempfile::tempdir().unwrap();
         let mut hand = Hand::open(dir.path());
