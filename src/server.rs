@@ -29,7 +29,7 @@ use crate::media::thread::{MediaThread, Settings};
 use crate::records::cdr_file;
 use crate::records::cdr_scan;
 use crate::store::follow::DiskState;
-use crate::store::journal::Journal;
+use crate::store::journal::{Journal, JournalHealth};
 use crate::store::open::DiskFound;
 use crate::store::writer::{self, Store, WriteState};
 use crate::telemetry::health::{Health, State};
@@ -475,9 +475,15 @@ impl Running {
             Err(records) => records.waiting(),
         };
         self.journal.close();
+        let unkept = self.journal.health().waiting;
         self.store.close();
         // A socket that nobody listens on would only puzzle.
         let _ = std::fs::remove_file(&self.control);
+        if lost > 0 && unkept > 0 {
+            anyhow::bail!(
+                "{lost} records could not be written, and the journal could not take {unkept} entries: records are lost"
+            );
+        }
         if lost > 0 {
             anyhow::bail!(
                 "{lost} records could not be written: the journal has them, and the next start writes them"
@@ -502,16 +508,21 @@ impl Running {
     /// Looks at the disk and the gauges; says whether records can be kept.
     fn look(&self) -> Records {
         let health = &self.shared.health;
-        let set = |part, trouble: Option<String>| match trouble {
-            Some(sentence) => health.set(part, State::Degraded, sentence),
+        let set = |part, state, trouble: Option<String>| match trouble {
+            Some(sentence) => health.set(part, state, sentence),
             None => health.set(part, State::Ok, ""),
         };
-        let journal = self.journal.health();
-        set("cdr", self.records.health());
-        set("journal", journal.error.clone());
-        set("store", trouble(&self.store));
-        set("clock", set_back(self.clock.ahead()));
-        match (self.records.state(), journal.records) {
+        // While there is no room for records, calls are refused.
+        let bad = |records| match records {
+            Records::Kept => State::Degraded,
+            Records::Full => State::Failing,
+        };
+        let (journal, cdrs) = (self.journal.health(), self.records.state());
+        set("cdr", bad(cdrs), self.records.health());
+        set("journal", bad(journal.records), journal_trouble(&journal));
+        set("store", State::Degraded, trouble(&self.store));
+        set("clock", State::Degraded, set_back(self.clock.ahead()));
+        match (cdrs, journal.records) {
             (Records::Kept, Records::Kept) => Records::Kept,
             (Records::Full, _) | (_, Records::Full) => Records::Full,
         }
@@ -567,7 +578,9 @@ fn owner(shared: &Arc<Joined>, records: &Arc<cdr_file::Writer>, journal: &Journa
         readings: Box::new(move |metrics| {
             let waiting = records.upgrade().map_or(0, |records| records.waiting());
             metrics.set(Reading::CdrsWaiting, waiting as u64);
-            metrics.set(Reading::JournalWaiting, journal.health().waiting as u64);
+            let journal = journal.health();
+            metrics.set(Reading::JournalWaiting, journal.waiting as u64);
+            metrics.set(Reading::JournalLost, journal.dropped);
             let counts = [
                 (Reading::SipIn, &sip.received),
                 (Reading::SipOut, &sip.sent),
@@ -723,8 +736,57 @@ fn trouble(store: &Store) -> Option<String> {
     writes.or(disk).or(health.snapshot_error)
 }
 
+/// What is wrong with the journal, in a sentence.
+fn journal_trouble(journal: &JournalHealth) -> Option<String> {
+    let waiting = journal.waiting;
+    match (&journal.error, journal.records, journal.dropped) {
+        (Some(error), Records::Full, _) => Some(format!(
+            "{error}: {waiting} entries wait in memory, and new calls are refused"
+        )),
+        (Some(error), Records::Kept, _) => Some(format!("{error}: {waiting} entries wait in memory")),
+        (None, Records::Full, _) => Some(format!(
+            "{waiting} entries wait in memory, and new calls are refused"
+        )),
+        (None, Records::Kept, 0) => None,
+        (None, Records::Kept, lost) => Some(format!(
+            "{lost} entries of calls were lost: if the server is killed, records of calls that were up then may be \
+             missing or wrong. A restart once those calls are over puts it right"
+        )),
+    }
+}
+
 fn say(sentences: &[String]) {
     for sentence in sentences {
         tracing::warn!("{sentence}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_journal_says_what_waits_what_is_refused_and_what_was_lost() {
+        let well = JournalHealth {
+            records: Records::Kept,
+            live: 7,
+            waiting: 0,
+            dropped: 0,
+            error: None,
+        };
+        assert_eq!(journal_trouble(&well), None);
+        let full = JournalHealth {
+            records: Records::Full,
+            waiting: 30_000,
+            error: Some("calls.log: No space left".to_owned()),
+            ..well.clone()
+        };
+        let said = journal_trouble(&full).expect("something is wrong");
+        assert_eq!(
+            said,
+            "calls.log: No space left: 30000 entries wait in memory, and new calls are refused"
+        );
+        let lossy = JournalHealth { dropped: 3, ..well };
+        assert!(journal_trouble(&lossy).is_some_and(|said| said.starts_with("3 entries of calls were lost")));
     }
 }

@@ -165,13 +165,17 @@ impl Writer {
         if self.is_dead() {
             return Some("the CDR writer has died: restart the server".into());
         }
-        let trouble = lock(&self.shared.trouble).clone()?;
-        Some(format!(
-            "CDRs can't be written to {} ({trouble}): {} wait in memory, new calls are refused from {} on",
-            self.dir.display(),
-            self.waiting(),
-            limits::CDR_BUFFER
-        ))
+        let (dir, waiting, most) = (self.dir.display(), self.waiting(), limits::CDR_BUFFER);
+        match lock(&self.shared.trouble).as_deref() {
+            Some(trouble) => Some(format!(
+                "CDRs can't be written to {dir} ({trouble}): {waiting} wait in memory, new calls are refused from \
+                 {most} on"
+            )),
+            None if waiting >= most => Some(format!(
+                "the disk under {dir} is too slow: {waiting} CDRs wait in memory, new calls are refused from {most} on"
+            )),
+            None => None,
+        }
     }
 
     /// Writes what waits, closes the file and ends the thread. A disk that refuses is tried for `patience`.

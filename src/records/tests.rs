@@ -364,6 +364,7 @@ fn a_full_buffer_is_said_and_nothing_is_dropped() {
         writer.write(cdr(n as u64, START));
     }
     assert_eq!(writer.state(), Records::Full);
+    assert!(writer.health().is_some_and(|h| h.contains("too slow")));
     drop(release);
     assert_eq!(writer.stop(Duration::from_secs(60)), 0);
     assert_eq!(recent_ids(dir.path(), usize::MAX).expect("readable").len(), count);
