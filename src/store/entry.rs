@@ -70,6 +70,15 @@ pub enum JournalError {
     },
 }
 
+/// What became of a segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Segment {
+    /// What is whole of it was read.
+    Read,
+    /// It could not be read, and is out of the way.
+    Aside,
+}
+
 /// Everything that the segments say.
 #[derive(Default)]
 pub(super) struct Past {
@@ -82,11 +91,28 @@ pub(super) struct Past {
 }
 
 impl Past {
-    pub(super) fn read(&mut self, path: &Path) -> Result<(), JournalError> {
-        let bytes = file::read(path).map_err(|error| JournalError::Io {
+    /// Reads a segment. One that the disk doesn't give any more is put aside: new calls need their journal.
+    pub(super) fn read(&mut self, path: &Path) -> Result<Segment, JournalError> {
+        let io = |error| JournalError::Io {
             path: path.to_owned(),
             error,
-        })?;
+        };
+        let bytes = match file::read(path) {
+            Ok(bytes) => bytes,
+            // The owner of the folder can put that right.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(io(error)),
+            Err(error) => {
+                let aside = path.with_extension("log.broken");
+                fs::rename(path, &aside).map_err(io)?;
+                self.notes.push(format!(
+                    "{}: {error}; it was moved to {}, and the records of calls that were open may be missing: \
+                     check the disk",
+                    path.display(),
+                    aside.display()
+                ));
+                return Ok(Segment::Aside);
+            }
+        };
         let version = le_u32(bytes.get(8..).unwrap_or_default()).unwrap_or(0);
         if bytes.starts_with(MAGIC) && version > VERSION {
             return Err(JournalError::Newer {
@@ -127,7 +153,7 @@ impl Past {
             }
             rest = rest.get(frame.len()..).unwrap_or_default();
         }
-        Ok(())
+        Ok(Segment::Read)
     }
 
     /// The calls that didn't end, each with the frame of its arrival or of its finished record.

@@ -26,7 +26,7 @@ use smallvec::{SmallVec, smallvec};
 pub use super::entry::JournalError;
 use super::entry::{
     ANSWERED, ARRIVED, BODY_BYTES_MAX, BODY_BYTES_MIN, DIED, ENDED, FRAME_HEAD_BYTES, HEADER_BYTES, OVER,
-    Past, What, begin_frame, completed, decode_frame, end_frame, header, modified, short_frame,
+    Past, Segment, What, begin_frame, completed, decode_frame, end_frame, header, modified, short_frame,
 };
 use super::file::{self, Draft};
 use crate::base::id::Id;
@@ -331,15 +331,20 @@ impl Shared {
             .map_err(io)?
             .ok_or_else(|| JournalError::InUse(dir.to_owned()))?;
         file::remove_drafts(dir, PREFIX).map_err(io)?;
-        let segments = file::numbered(dir, PREFIX, SUFFIX).map_err(io)?;
+        let mut segments = file::numbered(dir, PREFIX, SUFFIX).map_err(io)?;
+        let last_sign = segments.iter().map(|(_, path)| modified(path)).max();
+        let last_sign = last_sign.unwrap_or_default();
         let mut past = Past::default();
-        for (_, path) in &segments {
-            past.read(path)?;
+        let mut readable = Vec::new();
+        for (number, path) in segments {
+            if past.read(&path)? == Segment::Read {
+                readable.push((number, path));
+            }
         }
-        let last_sign = segments
-            .last()
-            .map_or(Wall::default(), |(_, path)| modified(path));
-        let number = segments.last().map_or(0, |(number, _)| *number) + 1;
+        segments = readable;
+        // The old ones go as soon as this one is there: it need not be the last.
+        let last = segments.last().map_or(0, |(number, _)| *number);
+        let number = last.checked_add(1).unwrap_or_else(|| free(&segments));
         let path = file::numbered_path(dir, PREFIX, number, SUFFIX);
 
         let mut drafts = Vec::new();
@@ -687,6 +692,12 @@ fn copy_range(from: &File, range: std::ops::Range<u64>, to: &File, path: &Path, 
     Ok(())
 }
 
+/// The first number that no segment has.
+fn free(segments: &[(u64, PathBuf)]) -> u64 {
+    let taken = |number: &u64| segments.iter().any(|(n, _)| n == number);
+    (1..).find(|number| !taken(number)).unwrap_or_default()
+}
+
 /// Twice what is alive, at least, so that copying never eats more than writing.
 fn copy_at(segment_bytes: u64, live_bytes: u64) -> u64 {
     segment_bytes.max(live_bytes.saturating_mul(2))
@@ -863,6 +874,37 @@ mod tests {
         (1..4).for_each(|n| journal.write(&ended(n)));
         drop(journal);
         assert_eq!(open_ids(dir.path()), []);
+    }
+
+    #[test]
+    fn a_segment_that_can_not_be_read_is_put_aside_and_the_others_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, ..) = open(dir.path());
+        journal.write(&arrived(1));
+        drop(journal);
+        // Reading a folder fails as a bad sector does.
+        let bad = file::numbered_path(dir.path(), PREFIX, 0, SUFFIX);
+        fs::create_dir(&bad).unwrap();
+        let (_, notes, left) = open(dir.path());
+        assert_eq!(left.len(), 1);
+        assert!(notes.len() == 1 && notes[0].contains("was moved to"), "{notes:?}");
+        assert!(!bad.exists() && bad.with_extension("log.broken").exists());
+        assert_eq!(open_ids(dir.path()), [id(1)]);
+    }
+
+    #[test]
+    fn a_segment_with_the_last_of_all_numbers_is_read_like_any_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, ..) = open(dir.path());
+        journal.write(&arrived(1));
+        drop(journal);
+        let last = file::numbered_path(dir.path(), PREFIX, u64::MAX, SUFFIX);
+        fs::rename(last_segment(dir.path()), &last).unwrap();
+        let (journal, ..) = open(dir.path());
+        journal.write(&arrived(2));
+        drop(journal);
+        assert!(!last.exists());
+        assert_eq!(open_ids(dir.path()), [id(1), id(2)]);
     }
 
     #[test]
