@@ -28,6 +28,7 @@ use crate::config::{self, Conf};
 use crate::media::thread::{MediaThread, Settings};
 use crate::records::cdr_file;
 use crate::records::cdr_scan;
+use crate::store::file;
 use crate::store::follow::DiskState;
 use crate::store::journal::{Journal, JournalHealth};
 use crate::store::open::DiskFound;
@@ -117,8 +118,13 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
     })?;
     // What the store had acknowledged before must count from the first call on, wherever the system's clock is.
     clock.not_before(store.table().newest_stamp());
+    let health = Arc::new(Health::expecting(&[]));
     match found.disk {
-        DiskFound::Rebuilt => say(&found.sentences),
+        DiskFound::Rebuilt => {
+            say(&found.sentences);
+            // Until the next start: somebody should look at the disk, and at the folder that was put aside.
+            health.set("sled", State::Degraded, found.sentences.join("; "));
+        }
         DiskFound::Sound | DiskFound::New => found.sentences.iter().for_each(|s| tracing::info!("{s}")),
     }
     let (journal, left) = Journal::open(&conf.store.join("journal"))?;
@@ -145,7 +151,7 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
         conf: Mutex::new(conf.clone()),
         conf_path,
         log,
-        health: Arc::new(Health::expecting(&[])),
+        health,
         metrics: Arc::new(Metrics::default()),
         doors: transport.doors,
         sip: transport.stats,
@@ -684,7 +690,7 @@ fn shard_key(store: &Path, chance: &mut Chance) -> anyhow::Result<[u64; 2]> {
             let mut fresh = [0; 16];
             fresh[..8].copy_from_slice(&chance.bits().to_le_bytes());
             fresh[8..].copy_from_slice(&chance.bits().to_le_bytes());
-            std::fs::write(&path, fresh).with_context(|| format!("{} can't be written", path.display()))?;
+            file::keep(&path, &fresh).with_context(|| format!("{} can't be written", path.display()))?;
             fresh
         }
     };

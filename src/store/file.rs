@@ -112,6 +112,16 @@ impl Draft {
     }
 }
 
+/// Keeps a small file: it has its old contents or these, whatever happens.
+///
+/// # Errors
+/// Whatever the system says.
+pub fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut draft = Draft::begin(path)?;
+    draft.write_all(bytes)?;
+    draft.publish().map(drop)
+}
+
 impl Write for Draft {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         fault::check(&self.temporary, fault::Call::Write, || Ok(()))?;
