@@ -452,10 +452,16 @@ impl Running {
     /// Waits until the server is told to stop, and stops it.
     ///
     /// # Errors
-    /// Records that could not be written.
+    /// Records that could not be written, or a thread that has ended by a fault. The process is to end then, at
+    /// once: whoever supervises it starts it anew, and the journal has the calls.
     pub fn wait(self) -> anyhow::Result<()> {
         let mut disk = Records::Kept;
         loop {
+            if let Err(dead) = self.pulse() {
+                // What the others still do is not waited for.
+                self.http.shutdown_background();
+                return Err(dead);
+            }
             match self.wishes.recv_timeout(LOOK_EVERY) {
                 Ok(Wish::Stop(patience)) => return self.stop(patience),
                 Ok(Wish::Reload) => {
@@ -481,14 +487,14 @@ impl Running {
         let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
         self.shared.set_phase(Phase::Draining);
         self.shared.tell_all(Command::Drain);
-        self.until_idle(patience);
+        self.until_idle(patience)?;
         if self.shared.calls() > 0 {
             tracing::warn!(
                 "calls that are ended now, because their time is over: {}",
                 self.shared.calls()
             );
             self.shared.tell_all(Command::EndAll);
-            self.until_idle(LAST_WORDS);
+            self.until_idle(LAST_WORDS)?;
         }
         (0..self.shared.doors.len()).for_each(|shard| self.shared.say(shard, [Message::Stop]));
         for shard in self.shards {
@@ -516,7 +522,7 @@ impl Running {
 
     /// Waits until no call is left, at most `patience`. A stop that is wished for meanwhile sets the time
     /// anew: the last wish counts.
-    fn until_idle(&self, patience: Duration) {
+    fn until_idle(&self, patience: Duration) -> anyhow::Result<()> {
         let say = |patience: Duration| {
             tracing::info!(
                 "stopping: calls in progress: {}, time for them to end: {patience:?}",
@@ -534,9 +540,34 @@ impl Running {
                 Ok(Wish::Reload) => self.shared.reload_and_say(),
                 Err(_) => {
                     self.look();
+                    self.pulse()?;
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Finds out whether every thread still runs that nobody has told to stop.
+    fn pulse(&self) -> anyhow::Result<()> {
+        let media = self.media.get().map_or(&[][..], Vec::as_slice);
+        let dead = if self.shards.iter().any(JoinHandle::is_finished) {
+            "a SIP thread"
+        } else if !media.iter().all(MediaThread::is_alive) {
+            "a media thread"
+        } else if !self.journal.is_alive() {
+            "the journal's thread"
+        } else if !self.store.is_alive() {
+            "a thread of the store"
+        } else if self.records.is_dead() {
+            "the CDR files' thread"
+        } else {
+            return Ok(());
+        };
+        let sentence = format!("{dead} has ended by a fault: the server ends, to be started anew");
+        self.shared
+            .health
+            .set("threads", State::Failing, sentence.clone());
+        Err(anyhow::anyhow!(sentence))
     }
 
     /// Looks at the disk and the gauges; says whether records can be kept.
@@ -784,5 +815,30 @@ fn trouble(store: &Store) -> Option<String> {
 fn say(sentences: &[String]) {
     for sentence in sentences {
         tracing::warn!("{sentence}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sip_thread_that_ends_by_itself_ends_the_server_with_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut conf = Conf::embedded();
+        conf.store = dir.path().join("store");
+        conf.records.dir = dir.path().join("cdr");
+        conf.api.control = dir.path().join("control");
+        conf.api.listen = None;
+        for listener in &mut conf.switch.listeners {
+            listener.address = ([127, 0, 0, 1], 0).into();
+        }
+        conf.switch.media.address = [127, 0, 0, 1].into();
+        conf.switch.media.port_last = conf.switch.media.port_first + 63;
+        let running = start(conf, None).unwrap();
+        assert!(running.pulse().is_ok());
+        running.shared.say(0, [Message::Stop]);
+        let error = running.wait().unwrap_err().to_string();
+        assert!(error.starts_with("a SIP thread has ended"), "{error}");
     }
 }
