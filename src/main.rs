@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Every call is some hundred small allocations, many of which another thread frees.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     umbra::cli::main()
 }

@@ -33,6 +33,8 @@ use crate::store::follow::DiskState;
 use crate::store::journal::{Journal, JournalHealth};
 use crate::store::open::DiskFound;
 use crate::store::writer::{self, Store, WriteState};
+use crate::telemetry::alarm::Alarms;
+use crate::telemetry::call_line;
 use crate::telemetry::health::{Health, State};
 use crate::telemetry::log::{self, Log};
 use crate::telemetry::metrics::{Metrics, Reading};
@@ -50,6 +52,8 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 const PORTS_PATIENCE: Duration = Duration::from_secs(5);
 /// How far our time may be ahead of the system's clock before it is said.
 const AHEAD_MAX: Duration = Duration::from_secs(1);
+/// How often a server that stops looks whether its calls are over.
+const GLANCE: Duration = Duration::from_millis(50);
 /// How often the disk's state and the gauges are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// CDRs that are looked through for those of calls that a killed server left open.
@@ -73,7 +77,6 @@ enum Wish {
 pub struct Running {
     shared: Arc<Joined>,
     wishes: Receiver<Wish>,
-    clock: Clock,
     shards: Vec<JoinHandle<()>>,
     media: Arc<OnceLock<Vec<MediaThread>>>,
     http: tokio::runtime::Runtime,
@@ -90,6 +93,8 @@ struct Joined {
     config: Arc<ArcSwap<Config>>,
     log: Option<Log>,
     health: Arc<Health>,
+    alarms: Alarms,
+    clock: Clock,
     metrics: Arc<Metrics>,
     doors: Arc<[Door]>,
     sip: Arc<Stats>,
@@ -107,6 +112,15 @@ struct Joined {
 pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> {
     // A second server in one process (tests) goes on with the first one's log.
     let log = log::start(conf.log).ok();
+    tracing::info!(
+        "umbra {} starts as {} on {}, data in {}",
+        env!("CARGO_PKG_VERSION"),
+        conf.switch.node,
+        conf_path
+            .as_ref()
+            .map_or("the built-in conf".to_owned(), |path| path.display().to_string()),
+        conf.store.display()
+    );
     raise_file_limit();
     let started = std::time::Instant::now();
     let clock = Clock::since(started);
@@ -151,6 +165,8 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
         conf: Mutex::new(conf.clone()),
         conf_path,
         log,
+        alarms: Alarms::new(health.clone()),
+        clock: clock.clone(),
         health,
         metrics: Arc::new(Metrics::default()),
         doors: transport.doors,
@@ -233,7 +249,6 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
         control: conf.api.control.clone(),
         shared,
         wishes,
-        clock,
         shards,
         media,
         http,
@@ -250,6 +265,19 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
             listener.address
         );
     }
+    tracing::info!(
+        "RTP on {}, ports {} to {}",
+        conf.switch.media.address,
+        conf.switch.media.port_first,
+        conf.switch.media.port_last
+    );
+    tracing::info!(
+        "the API is on {} and {}",
+        conf.api.control.display(),
+        conf.api
+            .listen
+            .map_or("no HTTP address".to_owned(), |listen| format!("http://{listen}"))
+    );
     // Without systemd there is nobody to tell.
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
     Ok(running)
@@ -302,9 +330,10 @@ impl Room {
                 Output::Media(order) => self.orders.push(order),
                 Output::Event(event) => {
                     self.shared.metrics.event(&event);
-                    tracing::info!(call = %event.call_id, "{:?}", event.what);
+                    tracing::debug!(call = %event.call_id, "{}", call_line::moment(event.what));
                 }
                 Output::Cdr(cdr, trace) => {
+                    tracing::info!(call = %cdr.call_id, "{}", call_line::ended(&cdr));
                     self.traces.keep(cdr.call_id, trace);
                     self.cdrs.push(cdr);
                 }
@@ -369,17 +398,10 @@ impl Joined {
 
     fn note(&self, note: Note) {
         self.metrics.note(note);
-        match note {
-            Note::GuardHit => {
-                tracing::error!("the egress guard stopped a message: please report this as a bug")
-            }
-            Note::PortsDry => tracing::error!("no media port was left for a call: widen media.ports"),
-            Note::PortTaken => {
-                tracing::error!("another program has a port of media.ports: keep the range free")
-            }
-            Note::Malformed | Note::Stray | Note::Stranger | Note::Shed | Note::SendFailed => {
-                tracing::debug!("{note:?}");
-            }
+        if note.is_alarm() {
+            self.alarms.note(note, self.clock.now().wall);
+        } else {
+            tracing::debug!("{note:?}");
         }
     }
 
@@ -434,10 +456,16 @@ impl Running {
     /// Waits until the server is told to stop, and stops it.
     ///
     /// # Errors
-    /// Records that could not be written.
+    /// Records that could not be written, or a thread that has ended by a fault. The process is to end then, at
+    /// once: whoever supervises it starts it anew, and the journal has the calls.
     pub fn wait(self) -> anyhow::Result<()> {
         let mut disk = Records::Kept;
         loop {
+            if let Err(dead) = self.pulse() {
+                // What the others still do is not waited for.
+                self.http.shutdown_background();
+                return Err(dead);
+            }
             match self.wishes.recv_timeout(LOOK_EVERY) {
                 Ok(Wish::Stop(patience)) => return self.stop(patience),
                 Ok(Wish::Reload) => {
@@ -463,11 +491,14 @@ impl Running {
         let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
         self.shared.set_phase(Phase::Draining);
         self.shared.tell_all(Command::Drain);
-        tracing::info!("draining: {} calls in progress", self.shared.calls());
-        let patience = self.until_idle(patience);
+        self.until_idle(patience)?;
         if self.shared.calls() > 0 {
+            tracing::warn!(
+                "calls that are ended now, because their time is over: {}",
+                self.shared.calls()
+            );
             self.shared.tell_all(Command::EndAll);
-            self.until_idle(patience.max(LAST_WORDS));
+            self.until_idle(LAST_WORDS)?;
         }
         (0..self.shared.doors.len()).for_each(|shard| self.shared.say(shard, [Message::Stop]));
         for shard in self.shards {
@@ -499,20 +530,59 @@ impl Running {
         Ok(())
     }
 
-    /// Waits until no call is left, or another stop is wished for, at most `patience`. Returns what a
-    /// second wish allows.
-    fn until_idle(&self, patience: Duration) -> Duration {
-        let deadline = std::time::Instant::now() + patience;
+    /// Waits until no call is left, at most `patience`. A stop that is wished for meanwhile sets the time
+    /// anew: the last wish counts.
+    fn until_idle(&self, patience: Duration) -> anyhow::Result<()> {
+        let say = |patience: Duration| {
+            tracing::info!(
+                "stopping: calls in progress: {}, time for them to end: {patience:?}",
+                self.shared.calls()
+            );
+        };
+        say(patience);
+        let mut deadline = std::time::Instant::now() + patience;
         while self.shared.calls() > 0 && std::time::Instant::now() < deadline {
-            if let Ok(Wish::Stop(sooner)) = self.wishes.recv_timeout(Duration::from_millis(50)) {
-                return sooner;
+            match self.wishes.recv_timeout(GLANCE) {
+                Ok(Wish::Stop(patience)) => {
+                    say(patience);
+                    deadline = std::time::Instant::now() + patience;
+                }
+                Ok(Wish::Reload) => self.shared.reload_and_say(),
+                Err(_) => {
+                    self.look();
+                    self.pulse()?;
+                }
             }
         }
-        Duration::ZERO
+        Ok(())
+    }
+
+    /// Finds out whether every thread still runs that nobody has told to stop.
+    fn pulse(&self) -> anyhow::Result<()> {
+        let media = self.media.get().map_or(&[][..], Vec::as_slice);
+        let dead = if self.shards.iter().any(JoinHandle::is_finished) {
+            "a SIP thread"
+        } else if !media.iter().all(MediaThread::is_alive) {
+            "a media thread"
+        } else if !self.journal.is_alive() {
+            "the journal's thread"
+        } else if !self.store.is_alive() {
+            "a thread of the store"
+        } else if self.records.is_dead() {
+            "the CDR files' thread"
+        } else {
+            return Ok(());
+        };
+        let sentence = format!("{dead} has ended by a fault: the server ends, to be started anew");
+        self.shared
+            .health
+            .set("threads", State::Failing, sentence.clone());
+        Err(anyhow::anyhow!(sentence))
     }
 
     /// Looks at the disk and the gauges; says whether records can be kept.
     fn look(&self) -> Records {
+        self.shared.alarms.look(self.shared.clock.now().wall);
         let health = &self.shared.health;
         let set = |part, state, trouble: Option<String>| match trouble {
             Some(sentence) => health.set(part, state, sentence),
@@ -527,7 +597,7 @@ impl Running {
         set("cdr", bad(cdrs), self.records.health());
         set("journal", bad(journal.records), journal_trouble(&journal));
         set("store", State::Degraded, trouble(&self.store));
-        set("clock", State::Degraded, set_back(self.clock.ahead()));
+        set("clock", State::Degraded, set_back(self.shared.clock.ahead()));
         match (cdrs, journal.records) {
             (Records::Kept, Records::Kept) => Records::Kept,
             (Records::Full, _) | (_, Records::Full) => Records::Full,
@@ -542,12 +612,14 @@ impl Running {
             // Ctrl-C: somebody waits at a terminal.
             (SignalKind::interrupt(), Duration::ZERO),
         ];
-        for (kind, patience) in signals {
+        for (kind, mut patience) in signals {
             let mut signal = signal(kind).context("signals can't be watched")?;
             let shared = self.shared.clone();
             self.http.spawn(async move {
                 while signal.recv().await.is_some() {
                     shared.wish(Wish::Stop(patience));
+                    // Whoever sends it again doesn't want to wait.
+                    patience = Duration::ZERO;
                 }
             });
         }
@@ -609,6 +681,12 @@ fn start_media(
     shared: &Arc<Joined>,
 ) -> anyhow::Result<Arc<OnceLock<Vec<MediaThread>>>> {
     let media = &conf.switch.media;
+    std::net::UdpSocket::bind((media.address, 0)).with_context(|| {
+        format!(
+            "media.address {} can't be used: is it an address of this machine?",
+            media.address
+        )
+    })?;
     let settings = Settings {
         address: media.address,
         port_first: media.port_first,
@@ -644,11 +722,9 @@ fn serve_http(http: &tokio::runtime::Runtime, conf: &Conf, desk: Arc<Desk>) -> a
     let Some(listen) = conf.api.listen else {
         return Ok(());
     };
-    if !listen.ip().is_loopback() {
-        anyhow::bail!("api.listen {listen} is not a loopback address: the API asks nobody who they are yet");
-    }
-    let listener = std::net::TcpListener::bind(listen)
-        .with_context(|| format!("api.listen {listen} can't be opened: is another server there?"))?;
+    let listener = std::net::TcpListener::bind(listen).with_context(|| {
+        format!("the API can't listen on {listen}: choose another api.listen, or stop who has it")
+    })?;
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     http.spawn(axum::serve(listener, native::router_on_loopback(desk)).into_future());
@@ -794,5 +870,25 @@ mod tests {
         );
         let lossy = JournalHealth { dropped: 3, ..well };
         assert!(journal_trouble(&lossy).is_some_and(|said| said.starts_with("3 entries of calls were lost")));
+    }
+
+    #[test]
+    fn a_sip_thread_that_ends_by_itself_ends_the_server_with_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut conf = Conf::embedded();
+        conf.store = dir.path().join("store");
+        conf.records.dir = dir.path().join("cdr");
+        conf.api.control = dir.path().join("control");
+        conf.api.listen = None;
+        for listener in &mut conf.switch.listeners {
+            listener.address = ([127, 0, 0, 1], 0).into();
+        }
+        conf.switch.media.address = [127, 0, 0, 1].into();
+        conf.switch.media.port_last = conf.switch.media.port_first + 63;
+        let running = start(conf, None).unwrap();
+        assert!(running.pulse().is_ok());
+        running.shared.say(0, [Message::Stop]);
+        let error = running.wait().unwrap_err().to_string();
+        assert!(error.starts_with("a SIP thread has ended"), "{error}");
     }
 }

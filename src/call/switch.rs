@@ -799,7 +799,8 @@ impl Switch {
             clock: None,
             counts_timer: None,
             talking_since: None,
-            trace: Vec::new(),
+            // As many lines as a short call has.
+            trace: Vec::with_capacity(16),
         })
     }
 

@@ -42,7 +42,7 @@ pub struct Axb {
     expiry: Expiry,
     #[command(flatten)]
     terms: Terms,
-    /// Record the calls
+    /// Ask for recordings (this version makes none, and the call records say so)
     #[arg(long)]
     record: bool,
     /// What happens if A and B are already joined by X
@@ -227,10 +227,10 @@ pub struct Update {
     never: bool,
     #[command(flatten)]
     terms: Terms,
-    /// Record the calls
+    /// Ask for recordings (this version makes none, and the call records say so)
     #[arg(long, conflicts_with = "no_record")]
     record: bool,
-    /// Don't record the calls
+    /// Ask for no recordings
     #[arg(long)]
     no_record: bool,
     #[command(flatten)]

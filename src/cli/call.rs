@@ -52,9 +52,9 @@ impl Calls {
             }
             write!(
                 out,
-                "{CLEAR}{} calls at {}\n\n{}",
-                rows.len(),
+                "{CLEAR}calls at {}: {}\n\n{}",
                 when::show_time(now),
+                rows.len(),
                 table(rows, now)
             )?;
             out.flush()?;

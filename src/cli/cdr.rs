@@ -113,7 +113,7 @@ impl Cdr {
         write!(out, "{}", self.table(rows))
     }
 
-    /// Rows without heads: their columns are as wide as most records make them.
+    /// Rows without heads, under those that stand there.
     fn show_more(&self, rows: &[Value], out: &mut dyn Write) -> std::io::Result<()> {
         if self.json {
             return rows.iter().try_for_each(|row| writeln!(out, "{row}"));
@@ -132,6 +132,15 @@ impl Cdr {
             "ARRIVED", "X", "CALLER", "CALLEE", "STATUS", "REFUSAL", "SECONDS", "CALL",
         ])
         .align("SECONDS", Align::Right);
+        if self.follow {
+            // Later rows stand under the first: every column as wide as most records make it.
+            let number = if self.full { 14 } else { 11 };
+            table = table
+                .wide("X", 11)
+                .wide("CALLER", number)
+                .wide("CALLEE", number)
+                .wide("REFUSAL", 13);
+        }
         for row in rows {
             table.row([
                 screen::time(row, "arrived_at"),

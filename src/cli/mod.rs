@@ -32,17 +32,30 @@ use client::Control;
 /// Where the control socket is unless `--control` or `UMBRA_CONTROL` say otherwise.
 const CONTROL: &str = "data/control.sock";
 
-/// Umbra: two people talk through a virtual number and never learn each other's.
+/// What `umbra --help` ends with.
+const EXAMPLES: &str = "\
+Examples:
+  umbra demo --once                                        a masked call between two built-in phones
+  umbra serve --conf conf/umbra.toml                       the server; all else asks it by its control socket
+  umbra number add 17000000001
+  umbra bind axb --x 17000000001 --a 13800000001 --b 13900000002 --ttl 1h
+  umbra route 17000000001 13800000001                      who would be reached, and why
+
+Exit codes: 0 done, 1 refused or not found (the reason on standard error), 2 wrong usage.";
+
+/// Umbra: two people talk through a virtual number, and neither learns the other's real one.
 #[derive(Parser, Debug)]
 #[command(
     name = "umbra",
     version,
-    about,
+    about = "A masked-number telephony server: two people talk through a virtual number, and neither learns \
+             the other's real one",
+    after_help = EXAMPLES,
     propagate_version = true,
     infer_long_args = false
 )]
 struct Cli {
-    /// The running server's control socket
+    /// The running server's control socket (serve, check and demo ask no server)
     #[arg(long, global = true, env = "UMBRA_CONTROL", value_name = "PATH", default_value = CONTROL)]
     control: PathBuf,
     #[command(subcommand)]
@@ -59,7 +72,7 @@ enum Command {
     Check(serve::Check),
     /// Let the running server read its conf again
     Reload(node::Reload),
-    /// Stop the running server
+    /// Stop the running server; calls in progress end at once, or with --drain by themselves
     Stop(node::Stop),
     /// Say how the running server is
     Status(node::Status),

@@ -78,7 +78,7 @@ impl Status {
 /// What `stop` takes.
 #[derive(Args, Debug)]
 pub struct Stop {
-    /// Take no new call, and give those in progress this long to end
+    /// Take no new call, and give those in progress this long to end [default: they are ended at once]
     #[arg(long, value_name = "DURATION", value_parser = when::duration)]
     drain: Option<Duration>,
 }

@@ -37,6 +37,9 @@ impl Route {
         for sentence in sentences.into_iter().flatten().filter_map(Value::as_str) {
             writeln!(out, "{sentence}")?;
         }
+        if let (reason, Some(status)) = (screen::text(&decision, "reason"), decision.get("sip_status")) {
+            writeln!(out, "Nobody is reached: {reason}, and the caller gets {status}.")?;
+        }
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ pub enum Align {
 #[derive(Debug)]
 pub struct Table {
     heads: Vec<(&'static str, Align)>,
+    widths_min: Vec<usize>,
     rows: Vec<Vec<String>>,
 }
 
@@ -21,6 +22,7 @@ impl Table {
     pub fn new(heads: &[&'static str]) -> Self {
         Self {
             heads: heads.iter().map(|head| (*head, Align::Left)).collect(),
+            widths_min: vec![0; heads.len()],
             rows: Vec::new(),
         }
     }
@@ -29,6 +31,17 @@ impl Table {
     pub fn align(mut self, head: &str, align: Align) -> Self {
         for column in self.heads.iter_mut().filter(|(name, _)| *name == head) {
             column.1 = align;
+        }
+        self
+    }
+
+    /// The same table with the column of that head at least so wide: for rows that come later, in a table of
+    /// their own.
+    pub fn wide(mut self, head: &str, width: usize) -> Self {
+        for ((name, _), min) in self.heads.iter().zip(&mut self.widths_min) {
+            if *name == head {
+                *min = width;
+            }
         }
         self
     }
@@ -53,7 +66,8 @@ impl std::fmt::Display for Table {
                     .iter()
                     .filter_map(|row| row.get(i))
                     .map(|cell| width(cell));
-                cells.max().unwrap_or(0).max(width(head))
+                let min = self.widths_min.get(i).copied().unwrap_or(0);
+                cells.max().unwrap_or(0).max(width(head)).max(min)
             })
             .collect();
         let heads: Vec<&str> = self.heads.iter().map(|(head, _)| *head).collect();
@@ -132,5 +146,16 @@ X            NOTE  SECONDS
         let mut table = Table::new(&["NOTE"]);
         table.row(["\u{1b}[2Jgone\n".into()]);
         assert_eq!(table.to_string(), "NOTE\n?[2Jgone?\n");
+    }
+
+    #[test]
+    fn a_column_can_be_kept_wide_for_rows_of_later_tables() {
+        let draw = |cell: &str| {
+            let mut table = Table::new(&["CALLEE", "STATUS"]).wide("CALLEE", 11);
+            table.row([cell.into(), "200".into()]);
+            table.to_string().lines().nth(1).map(str::to_owned)
+        };
+        assert_eq!(draw("139****0002").as_deref(), Some("139****0002  200"));
+        assert_eq!(draw("").as_deref(), Some("-            200"));
     }
 }

@@ -71,6 +71,10 @@ fn the_first_binding_needs_a_number_and_a_bind() {
         "{line}"
     );
     assert!(done(&served, "route 17000000001 13900000003").contains("+8613800000001"));
+    assert!(
+        done(&served, "route 17000000001 13900000009")
+            .ends_with("Nobody is reached: no_binding, and the caller gets 404.\n")
+    );
 
     assert_eq!(
         done(&served, "unbind --x 17000000001"),

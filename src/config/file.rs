@@ -112,7 +112,7 @@ fn listeners(sip: &Section<'_>) -> Vec<Listener> {
     let default = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 5_060))];
     let mut seen: Vec<SocketAddr> = Vec::new();
     let addresses = sip.list("udp", default, |text| {
-        let address = value::listening(text)?;
+        let address = value::listening(text, "127.0.0.1:5060")?;
         let clash = seen.iter().any(|s| {
             s.port() == address.port()
                 && (s.ip() == address.ip() || s.ip().is_unspecified() || address.ip().is_unspecified())
@@ -268,7 +268,15 @@ fn api(root: &Section<'_>) -> Api {
         Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8_080))),
         |text| match text {
             "" => Ok(None),
-            text => value::listening(text).map(Some),
+            text => value::listening(text, "127.0.0.1:8080").and_then(|address| {
+                if address.ip().is_loopback() {
+                    Ok(Some(address))
+                } else {
+                    Err("the API asks nobody who they are: write a loopback address \
+                         (\"127.0.0.1:8080\"), and put a proxy that authorises before it"
+                        .into())
+                }
+            }),
         },
     );
     Api { control, listen }

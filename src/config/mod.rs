@@ -67,6 +67,17 @@ pub fn load(path: &Path) -> Result<Conf, Faults> {
     let trunks = path.parent().unwrap_or(Path::new("")).join(trunks);
     match trunk_files(&trunks) {
         Err(fault) => faults.push(fault),
+        Ok(files) if files == [trunks.clone()] && !trunks.exists() => {
+            faults.push(Fault {
+                file: name,
+                line: None,
+                text: String::new(),
+                cure: format!(
+                    "there is no {}: `trunks` names the trunk file, beside this one if relative",
+                    trunks.display()
+                ),
+            });
+        }
         Ok(files) => {
             for file in files {
                 match read_file(&file) {
@@ -195,11 +206,6 @@ impl Conf {
                     trunk.name
                 ));
             }
-        }
-        if let Some(listen) = self.api.listen.filter(|a| !a.ip().is_loopback()) {
-            warnings.push(format!(
-                "api.listen {listen} can be reached from other machines: put a proxy that authorises before it"
-            ));
         }
         warnings
     }

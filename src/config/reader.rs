@@ -55,9 +55,16 @@ impl<'t> Source<'t> {
     /// The faults, in the order of their lines.
     pub(super) fn into_faults(self) -> Vec<Fault> {
         let mut faults = self.faults.into_inner();
-        faults.sort_by_key(|f| f.line);
         // A key that is read twice is wrong once.
-        faults.dedup();
+        let mut seen: Vec<Fault> = Vec::with_capacity(faults.len());
+        faults.retain(|fault| {
+            let is_new = !seen.contains(fault);
+            if is_new {
+                seen.push(fault.clone());
+            }
+            is_new
+        });
+        faults.sort_by_key(|f| f.line);
         faults
     }
 

@@ -111,6 +111,22 @@ fn every_fault_of_the_main_file_names_line_text_and_cure() {
             "u.toml:2: ports = \"20001-29999\": RTP and RTCP take pairs of ports: begin even and end odd: \"20002-29999\"",
         ),
         (
+            "[media]\nports = \"20001-20002\"",
+            "u.toml:2: ports = \"20001-20002\": RTP and RTCP take pairs of ports: begin even and end odd: \"20000-20003\"",
+        ),
+        (
+            "[sip]\nudp = [\"127.0.0.1:5060\", 7, \"localhost:5060\"]",
+            "u.toml:2: 7: write texts in quotes\nu.toml:2: \"localhost:5060\": write an IP address and a port: \"127.0.0.1:5060\"",
+        ),
+        (
+            "[api]\nlisten = \"8080\"",
+            "u.toml:2: listen = \"8080\": write an IP address and a port: \"127.0.0.1:8080\"",
+        ),
+        (
+            "[api]\nlisten = \"0.0.0.0:8080\"",
+            "u.toml:2: listen = \"0.0.0.0:8080\": the API asks nobody who they are: write a loopback address (\"127.0.0.1:8080\"), and put a proxy that authorises before it",
+        ),
+        (
             "[media]\nports = \"30000-29999\"",
             "u.toml:2: ports = \"30000-29999\": the range is empty: write the lower port first",
         ),
@@ -207,6 +223,10 @@ fn every_fault_of_a_trunk_file_names_line_text_and_cure() {
             "t.toml:3: \"sip:sbc.example.com\": names are looked up in a later version; here a gateway is an IP address: write \"sip:127.0.0.3:5060;transport=udp\"",
         ),
         (
+            "[[trunk]]\nname = \"a\"\ngateways = [\"sip:127.0.0.3:99999\"]\naccept_from = [\"10.0.0.1\"]".into(),
+            "t.toml:3: \"sip:127.0.0.3:99999\": the port is 1 to 65535: write \"sip:127.0.0.3:5060;transport=udp\"",
+        ),
+        (
             "[[trunk]]\nname = \"a\"\ngateways = [\"sip:10.0.0.1;transport=tcp\"]\naccept_from = [\"10.0.0.1\"]".into(),
             "t.toml:3: \"sip:10.0.0.1;transport=tcp\": SIP over TCP and TLS is not available in this version; write transport=udp",
         ),
@@ -284,7 +304,10 @@ fn a_folder_of_trunk_files_is_read_in_the_order_of_names_and_a_missing_one_is_a_
     let missing = load(&dir.path().join("umbra.toml"))
         .expect_err("there is no trunk file")
         .to_string();
-    assert!(missing.contains("trunks.d: can't be read"), "{missing}");
+    assert!(
+        missing.contains("umbra.toml: there is no ") && missing.contains("trunks.d: `trunks` names"),
+        "{missing}"
+    );
     std::fs::create_dir(dir.path().join("trunks.d")).expect("a folder");
     write(
         "trunks.d/20-b.toml",

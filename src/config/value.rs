@@ -25,11 +25,11 @@ pub fn duration(text: &str) -> Option<Duration> {
     number.checked_mul(seconds).map(Duration::from_secs)
 }
 
-/// An address and port to listen on.
-pub(super) fn listening(text: &str) -> Result<SocketAddr, String> {
+/// An address and port to listen on, such as `example`.
+pub(super) fn listening(text: &str, example: &str) -> Result<SocketAddr, String> {
     let address: SocketAddr = text
         .parse()
-        .map_err(|_| "write an IP address and a port: \"127.0.0.1:5060\"".to_owned())?;
+        .map_err(|_| format!("write an IP address and a port: \"{example}\""))?;
     if address.port() == 0 {
         return Err("write the port: 0 is none".into());
     }
@@ -69,10 +69,13 @@ pub(super) fn ports(text: &str) -> Result<(u16, u16), String> {
         return Err("the range is empty: write the lower port first".into());
     }
     if !first.is_multiple_of(2) || last.is_multiple_of(2) {
+        // A range that is too short to shrink grows; the first port is 1024 at least, so there is room below.
+        let (begin, end) = match (first + first % 2, if last % 2 == 0 { last - 1 } else { last }) {
+            (begin, end) if begin < end => (begin, end),
+            _ => (first - first % 2, last | 1),
+        };
         return Err(format!(
-            "RTP and RTCP take pairs of ports: begin even and end odd: \"{}-{}\"",
-            first + first % 2,
-            if last.is_multiple_of(2) { last - 1 } else { last }
+            "RTP and RTCP take pairs of ports: begin even and end odd: \"{begin}-{end}\""
         ));
     }
     Ok((first, last))
@@ -140,8 +143,11 @@ pub(super) fn gateway(text: &str) -> Result<Gateway, String> {
             host.parse::<IpAddr>()
                 .map(|ip| SocketAddr::new(ip, Transport::Udp.default_port()))
         })
-        .map_err(|_| {
-            format!("names are looked up in a later version; here a gateway is an IP address: {form}")
+        .map_err(|_| match host_port.rsplit_once(':') {
+            Some((host, _)) if host.parse::<IpAddr>().is_ok() => format!("the port is 1 to 65535: {form}"),
+            Some(_) | None => {
+                format!("names are looked up in a later version; here a gateway is an IP address: {form}")
+            }
         })?;
     if address.port() == 0 || address.ip().is_unspecified() || address.ip().is_multicast() {
         return Err(format!("nobody can be called at this address: {form}"));

@@ -80,6 +80,7 @@ impl MediaThread {
                 report,
                 reports: Vec::new(),
                 buffer: Box::new([0; DATAGRAM_BYTES_MAX]),
+                has_warned: false,
             },
             poller,
             inbox,
@@ -131,6 +132,11 @@ impl MediaThread {
         }
     }
 
+    /// Whether the thread runs. It ends by itself only by a fault: a panic, or a system that refuses to wait.
+    pub fn is_alive(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
     /// Obeys the orders that were given, and ends. Waits for it.
     pub fn stop(self) {
         drop(self);
@@ -166,6 +172,8 @@ struct Hands {
     /// What is to be reported, in order.
     reports: Vec<Report>,
     buffer: Box<[u8; DATAGRAM_BYTES_MAX]>,
+    /// Whether a port that can't be bound has been told of.
+    has_warned: bool,
 }
 
 /// Whether the thread goes on.
@@ -265,7 +273,13 @@ impl Hands {
                 true
             }
             Err(error) => {
-                tracing::warn!(port, %error, "an RTP port can't be bound");
+                // Where one is taken, hundreds may be: the first one tells.
+                if self.has_warned {
+                    tracing::debug!(port, %error, "an RTP port can't be bound");
+                } else {
+                    tracing::warn!(port, %error, "an RTP port can't be bound (more like it are told at debug)");
+                    self.has_warned = true;
+                }
                 false
             }
         }

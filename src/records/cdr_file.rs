@@ -194,7 +194,8 @@ impl Writer {
         self.shared.wake.notify_one();
     }
 
-    fn is_dead(&self) -> bool {
+    /// Whether its thread has ended by a fault.
+    pub fn is_dead(&self) -> bool {
         self.thread.as_ref().is_some_and(JoinHandle::is_finished)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::base::time::Wall;
@@ -82,7 +83,11 @@ pub(super) fn list(dir: &Path) -> io::Result<Vec<Entry>> {
 /// Makes the folder and its parents, durably.
 pub(super) fn make(dir: &Path) -> io::Result<()> {
     let missing: Vec<&Path> = dir.ancestors().take_while(|dir| !dir.is_dir()).collect();
-    std::fs::create_dir_all(dir)?;
+    // What lies there names people's numbers: others than owner and group have no business in it.
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o750)
+        .create(dir)?;
     missing
         .iter()
         .filter_map(|dir| dir.parent())

@@ -487,6 +487,18 @@ fn a_filter_takes_by_time_number_and_call() {
 }
 
 #[test]
+fn a_folder_that_is_made_for_records_is_closed_to_others() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().expect("a folder");
+    let deep = dir.path().join("a/cdr");
+    folder::make(&deep).expect("made");
+    for made in [deep.as_path(), &dir.path().join("a")] {
+        let mode = std::fs::metadata(made).expect("there").permissions().mode();
+        assert_eq!(mode & 0o027, 0, "{mode:o}");
+    }
+}
+
+#[test]
 fn the_rest_between_groups_ends_early_with_a_full_group_and_with_a_stop() {
     let shared = Shared {
         queue: Mutex::default(),

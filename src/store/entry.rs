@@ -218,6 +218,7 @@ pub(super) fn header() -> [u8; HEADER_BYTES] {
     bytes
 }
 
+/// Begins a frame behind what is in `out` already.
 pub(super) fn begin_frame(out: &mut Vec<u8>, kind: u8, id: Id) {
     out.extend_from_slice(&[0; FRAME_HEAD_BYTES]);
     out.push(kind);

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 
 /// Takes one record: its key and value. An error is a sentence, and ends the reading.
@@ -44,7 +44,8 @@ pub fn sync_dir(dir: &Path) -> io::Result<()> {
 /// Whatever the system says.
 pub fn make_dir(dir: &Path) -> io::Result<()> {
     let missing: Vec<&Path> = dir.ancestors().take_while(|dir| !dir.is_dir()).collect();
-    fs::create_dir_all(dir)?;
+    // What lies there names people's numbers: others than owner and group have no business in it.
+    fs::DirBuilder::new().recursive(true).mode(0o750).create(dir)?;
     missing
         .iter()
         .filter_map(|dir| dir.parent())

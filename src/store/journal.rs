@@ -271,6 +271,12 @@ impl Journal {
         }
     }
 
+    /// Whether its thread runs, until [`Journal::close`].
+    pub fn is_alive(&self) -> bool {
+        let thread = self.inner.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        thread.as_ref().is_none_or(|(_, thread)| !thread.is_finished())
+    }
+
     /// Whether the disk takes entries, or there is still room for them to wait.
     pub fn state(&self) -> Records {
         self.inner.shared.book().records()

@@ -242,6 +242,12 @@ impl Store {
         }
     }
 
+    /// Whether its threads run, until [`Store::close`].
+    pub fn is_alive(&self) -> bool {
+        let threads = self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.iter().all(|thread| !thread.is_finished())
+    }
+
     /// Does what is queued, brings sled up to date and syncs it, and ends the threads. Writes that come later are
     /// answered that the server is stopping.
     pub fn close(&self) {

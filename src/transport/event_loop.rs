@@ -46,10 +46,10 @@ pub struct Stats {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An address of `sip.udp`.
-    #[error("can't listen on {0}: {1}; choose another in sip.udp, or stop who has it")]
+    #[error("can't listen on {0}: choose another in sip.udp, or stop who has it")]
     Bind(SocketAddr, #[source] io::Error),
     /// The system has no files or memory left.
-    #[error("can't wait for sockets: {0}")]
+    #[error("can't wait for sockets")]
     System(#[source] io::Error),
 }
 

@@ -91,12 +91,7 @@ impl Door {
     /// # Errors
     /// There is no room: the shard hangs or has died. Nothing was said.
     pub fn tell(&self, message: Message) -> Result<(), Full> {
-        let most = match message {
-            // However much waits, the end is heard.
-            Message::Stop => usize::MAX,
-            Message::Media(_) | Message::Order(_) | Message::Config(_) | Message::Failed(..) => MESSAGES,
-        };
-        self.put(|waiting| push(&mut waiting.messages, message, most))
+        self.tell_all([message])
     }
 
     /// Says several things to the shard, and wakes it once.
@@ -105,9 +100,16 @@ impl Door {
     /// There is no room: the shard hangs or has died. From some message on nothing was said.
     pub fn tell_all(&self, messages: impl IntoIterator<Item = Message>) -> Result<(), Full> {
         self.put(|waiting| {
-            messages
-                .into_iter()
-                .try_for_each(|message| push(&mut waiting.messages, message, MESSAGES))
+            messages.into_iter().try_for_each(|message| {
+                let most = match message {
+                    // However much waits, the end is heard.
+                    Message::Stop => usize::MAX,
+                    Message::Media(_) | Message::Order(_) | Message::Config(_) | Message::Failed(..) => {
+                        MESSAGES
+                    }
+                };
+                push(&mut waiting.messages, message, most)
+            })
         })
     }
 
@@ -179,6 +181,13 @@ mod tests {
             path: Path::udp(ListenerId(0), ([127, 0, 0, 1], 5_060).into()),
             bytes: Box::default(),
         }
+    }
+
+    #[test]
+    fn the_end_is_heard_though_the_mail_is_full() {
+        let door = Door::new(Waker::new().expect("a waker"));
+        while door.tell(Message::Order(Command::Drain)).is_ok() {}
+        assert_eq!(door.tell(Message::Stop), Ok(()));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
 use umbra::base::chance::Chance;
+use umbra::call::port::{AskId, Command};
 
 use crate::support::cast::{Cast, Cue};
 use crate::support::phone::{Extra, Lost};
@@ -33,6 +34,16 @@ pub enum Deed {
     Talk(Place),
     /// Hangs up.
     HangUp(Place),
+    /// Nobody listens at a gateway for a while.
+    GatewayDown(u8),
+    /// Somebody listens there again.
+    GatewayUp(u8),
+    /// The owner ends some call.
+    Cut(u32),
+    /// The owner takes no new calls.
+    Drain,
+    /// The owner ends everything.
+    EndAll,
     /// The owner ends every binding on a number.
     Unbind(String),
     /// Somebody who has no business here sends RTP to a port of Umbra's.
@@ -224,6 +235,23 @@ impl Crowd {
                     self.cast.phones[place.0].request(now, place.1, "BYE", &Extra::default());
                 }
             }
+            Deed::GatewayDown(n) => {
+                let at = self.cast.stage.setup().gateway(n);
+                self.cast.stage.shut(at);
+                self.soon(20_000, Deed::GatewayUp(n));
+            }
+            Deed::GatewayUp(n) => {
+                let at = self.cast.stage.setup().gateway(n);
+                self.cast.stage.open(at);
+            }
+            Deed::Cut(which) => {
+                let calls: Vec<_> = self.cast.stage.events.iter().map(|e| e.call_id).collect();
+                if let Some(id) = calls.get(which as usize % calls.len().max(1)) {
+                    self.cast.stage.command(Command::Hangup(AskId(1), *id));
+                }
+            }
+            Deed::Drain => self.cast.stage.drain(),
+            Deed::EndAll => self.cast.stage.command(Command::EndAll),
             Deed::Unbind(x) => self.cast.stage.unbind(&x),
             Deed::Spray(port) => {
                 let setup = self.cast.stage.setup();

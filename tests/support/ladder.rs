@@ -77,7 +77,7 @@ impl Ladder {
                 "gateways" => setup.gateways = value.parse().expect(value),
                 "ring" => setup.ring = duration(value, setup.t1).expect(value),
                 "media_timeout" => setup.media_timeout = duration(value, setup.t1).expect(value),
-                "alarm" => setup.alarm = Some(value.clone()),
+                "alarm" => setup.alarms.push(value.clone()),
                 "calls" => setup.berths = value.parse().expect(value),
                 other => panic!("no setup is called {other}"),
             }

@@ -35,8 +35,8 @@ pub struct Setup {
     pub berths: u16,
     /// Whether the trunk lets media addresses be latched on.
     pub latch: bool,
-    /// An alarm that belongs to the play.
-    pub alarm: Option<String>,
+    /// Alarms that belong to the play.
+    pub alarms: Vec<String>,
 }
 
 impl Setup {
@@ -51,7 +51,7 @@ impl Setup {
             media_timeout: Duration::from_secs(60),
             berths: 100,
             latch: false,
-            alarm: None,
+            alarms: Vec::new(),
         }
     }
 

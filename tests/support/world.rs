@@ -43,6 +43,8 @@ pub struct Weather {
     pub loss: u32,
     /// Packets that come twice, per thousand.
     pub dup: u32,
+    /// Packets towards Umbra that are followed by a mangled copy, per thousand.
+    pub mangled: u32,
 }
 
 impl Weather {
@@ -52,6 +54,7 @@ impl Weather {
         delay_max: 1_000,
         loss: 0,
         dup: 0,
+        mangled: 0,
     };
 }
 
@@ -99,6 +102,8 @@ pub struct World {
     door: Shard,
     relay: Relay,
     bound: HashSet<u16>,
+    /// Ports that somebody else has.
+    pub taken: HashSet<u16>,
     now: Duration,
     serial: u64,
     queue: BinaryHeap<Reverse<Item>>,
@@ -151,6 +156,7 @@ impl World {
             door: shard(0),
             relay,
             bound: HashSet::new(),
+            taken: HashSet::new(),
             now: Duration::ZERO,
             serial: 0,
             queue: BinaryHeap::new(),
@@ -234,7 +240,7 @@ impl World {
                 Output::Journal(CallEntry::Answered { .. } | CallEntry::Ended { .. })
                 | Output::Answer(..) => {}
                 Output::Note(note) => {
-                    if note.is_alarm() && self.setup.alarm != Some(format!("{note:?}")) {
+                    if note.is_alarm() && !self.setup.alarms.contains(&format!("{note:?}")) {
                         self.faults.push(format!("alarm: {note:?}"));
                     }
                     self.notes.push(note);
@@ -247,6 +253,10 @@ impl World {
         let now = self.at().at;
         let port = order.port();
         match order {
+            Order::Bind(_) if self.taken.contains(&port.0) => {
+                self.later(self.bind_delay, What::Report(shard, Report::NotBound(port)));
+                return;
+            }
             Order::Bind(_) => {
                 self.bound.insert(port.0);
                 self.later(self.bind_delay, What::Report(shard, Report::Bound(port)));
@@ -292,8 +302,38 @@ impl World {
         }));
     }
 
+    /// A copy that came to harm: bytes changed, lost, doubled, or a piece of it again elsewhere.
+    fn mangle(&mut self, mut packet: Packet) {
+        for _ in 0..1 + self.chance.below(3) {
+            let length = packet.bytes.len() as u32;
+            if length < 4 {
+                return;
+            }
+            let (from, to) = (self.chance.below(length), self.chance.below(length));
+            let (from, to) = (from.min(to) as usize, from.max(to) as usize);
+            match self.chance.below(5) {
+                0 => packet.bytes[from] = self.chance.below(256) as u8,
+                1 => drop(packet.bytes.drain(from..(from + 20).min(to))),
+                2 => packet.bytes.truncate(to.max(4)),
+                3 => {
+                    let piece = packet.bytes[from..(from + 80).min(to)].to_vec();
+                    packet.bytes.splice(to..to, piece);
+                }
+                _ => {
+                    let signs = b"\r\n;:,<>@\"0129 ";
+                    packet.bytes[from] = signs[self.chance.below(signs.len() as u32) as usize];
+                }
+            }
+        }
+        let us = self.chance.below(5_000_000);
+        self.later(Duration::from_micros(us.into()), What::Packet(packet, None));
+    }
+
     /// A packet goes into the network.
     fn carry(&mut self, packet: Packet, way: Option<(usize, Path)>) {
+        if packet.to == self.setup.umbra() && self.chance.below(1_000) < self.weather.mangled {
+            self.mangle(packet.clone());
+        }
         let copies = if self.chance.below(1_000) < self.weather.dup {
             2
         } else {

@@ -52,10 +52,13 @@ pub(super) async fn hangup(
         }
     }
     match found {
-        Found::Here => Ok((
-            StatusCode::ACCEPTED,
-            Json(json!({"call_id": call_id, "phase": "ending"})),
-        )),
+        Found::Here => {
+            tracing::info!(call = %call_id, "the call is ended by request");
+            Ok((
+                StatusCode::ACCEPTED,
+                Json(json!({"call_id": call_id, "phase": "ending"})),
+            ))
+        }
         Found::Nowhere => Err(no_call(call_id)),
     }
 }

@@ -231,7 +231,10 @@ impl Desk {
         async move {
             queued.map_err(|full| ApiError::busy(full.to_string()))?;
             match receiver.await {
-                Ok(Ok(written)) => Ok(written),
+                Ok(Ok(written)) => {
+                    log_write(&written);
+                    Ok(written)
+                }
                 Ok(Err(error)) => Err(refusal::of(&error, &plan)),
                 Err(_) => Err(ApiError::unavailable(
                     "store_unavailable",
@@ -243,6 +246,25 @@ impl Desk {
 
     async fn write(&self, write: Write) -> Result<Written, ApiError> {
         self.submit(write).await
+    }
+}
+
+/// What was done to numbers and pools an operator wants to find in the log; bindings come by the thousand.
+fn log_write(written: &Written) {
+    match written {
+        Written::Account(account) => tracing::info!("account {} was written", account.name),
+        Written::Pool(pool) => tracing::info!("pool {} was written", pool.name),
+        Written::Number(number) => {
+            tracing::info!("number {:?} is {} now", number.x, number.state.name());
+        }
+        Written::Binding(binding) => tracing::debug!("binding {} was written", binding.id),
+        Written::Existing(binding) => tracing::debug!("binding {} was there already", binding.id),
+        Written::Unbound(ids) => {
+            for id in ids {
+                tracing::debug!("binding {id} was unbound");
+            }
+        }
+        Written::DryRun(_) => {}
     }
 }
 

@@ -29,6 +29,7 @@ pub(super) async fn stop(
     let mut fields = Fields::of_json(&body)?;
     let drain = fields.seconds("drain_s")?.unwrap_or_default();
     fields.done()?;
+    tracing::info!("a stop was asked for");
     (desk.owner.stop)(drain);
     Ok((StatusCode::ACCEPTED, Json(json!({"drain_s": drain.as_secs()}))))
 }
@@ -56,6 +57,7 @@ pub(super) async fn log(State(desk): State<Arc<Desk>>, Body(body): Body) -> Resu
     let level =
         Level::from_name(&name).ok_or_else(|| wrong("level", "error | warn | info | debug | trace"))?;
     (desk.owner.log_level)(level);
+    tracing::info!("the log's level is {} now", level.name());
     Ok(Json(json!({"level": level.name()})))
 }
 

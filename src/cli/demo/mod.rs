@@ -63,16 +63,18 @@ impl Demo {
         )?;
         let running = server::start(conf, None)?;
         let control = Control::new(&control)?;
-        let told = |line: &str, answer: serde_json::Value| format!("  umbra {line:<58} → {answer}");
+        let told = |line: &str, answer: &serde_json::Value| {
+            format!("  umbra {line:<58} → {}", answer.as_str().unwrap_or_default())
+        };
         let number = serde_json::json!({ "x": X });
         let added = control.send(hyper::Method::POST, "/v1/numbers", Some(&number))?;
-        writeln!(out, "{}", told(&format!("number add {X}"), added["x"].clone()))?;
+        writeln!(out, "{}", told(&format!("number add {X}"), &added["x"]))?;
         let binding = serde_json::json!({ "mode": "axb", "x": X, "a": A, "b": B });
         let bound = control.send(hyper::Method::POST, "/v1/bindings", Some(&binding))?;
         writeln!(
             out,
             "{}",
-            told(&format!("bind axb --x {X} --a {A} --b {B}"), bound["id"].clone())
+            told(&format!("bind axb --x {X} --a {A} --b {B}"), &bound["id"])
         )?;
 
         let (tell, ladder) = mpsc::channel();
@@ -309,9 +311,11 @@ fn stay(out: &mut dyn Write, server: SocketAddr, control: &std::path::Path, x: &
         "\nThe server stays up until Ctrl-C, and phone B answers every call. Yours:\n\
          \n  with SIPp      sipp -sf scenarios/sipp/uac_answered.xml -s {x} -i 127.0.0.2 -m 1 {server}\
          \n  with a phone   call sip:{x}@{server} from 127.0.0.1 as {A} (user part of its address)\
-         \n  look           umbra --control {c} calls\
-         \n                 umbra --control {c} route {x} {A}\
-         \n                 umbra --control {c} cdr\n",
+         \n  look           {umbra} --control {c} calls\
+         \n                 {umbra} --control {c} route {x} {A}\
+         \n                 {umbra} --control {c} cdr\n",
+        // As it was started: it need not be on the PATH.
+        umbra = std::env::args().next().unwrap_or_else(|| "umbra".into()),
         c = control.display(),
     )
 }

@@ -147,7 +147,7 @@ mod tests {
                     stay(Proceeding),
                     stay(Proceeding),
                     stay(Proceeding),
-                    (Terminated, Act::Fail),
+                    stay(Proceeding),
                 ],
             ),
             (

@@ -1,0 +1,117 @@
+//! Alarms: what the switch notes and a person should hear of. One that comes by the thousand is one part of
+//! the server's health with a count in its sentence, said in the log when it begins and when it is over.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::health::{Health, State};
+use crate::base::time::Wall;
+use crate::call::port::Note;
+
+/// An alarm that has not come for so long is over.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// The alarms that are on.
+pub struct Alarms {
+    health: Arc<Health>,
+    raised: Mutex<BTreeMap<&'static str, Raised>>,
+}
+
+struct Raised {
+    count: u64,
+    first: Wall,
+    last: Wall,
+}
+
+impl Alarms {
+    /// No alarm yet; they will be parts of `health`.
+    pub fn new(health: Arc<Health>) -> Self {
+        Self {
+            health,
+            raised: Mutex::default(),
+        }
+    }
+
+    /// Takes what the switch noted, if it is an alarm.
+    pub fn note(&self, note: Note, now: Wall) {
+        let Some((part, what, cure)) = words(note) else {
+            return;
+        };
+        let mut raised = self.raised.lock().unwrap_or_else(PoisonError::into_inner);
+        let alarm = raised.entry(part).or_insert(Raised {
+            count: 0,
+            first: now,
+            last: now,
+        });
+        alarm.count += 1;
+        alarm.last = now;
+        let sentence = format!("{what}: {} since {}; {cure}", alarm.count, alarm.first);
+        self.health.set(part, State::Degraded, sentence);
+    }
+
+    /// Takes back the alarms that have been quiet for a minute.
+    pub fn look(&self, now: Wall) {
+        let mut raised = self.raised.lock().unwrap_or_else(PoisonError::into_inner);
+        raised.retain(|part, alarm| {
+            let is_on = now.since(alarm.last) < QUIET;
+            if !is_on {
+                self.health.remove(part);
+                let seconds = QUIET.as_secs();
+                tracing::info!("{part} is ok: quiet for {seconds} s after {} alarms", alarm.count);
+            }
+            is_on
+        });
+    }
+}
+
+/// The part of the server, what is counted, and what helps.
+const fn words(note: Note) -> Option<(&'static str, &'static str, &'static str)> {
+    match note {
+        Note::PortsDry => Some((
+            "media ports",
+            "calls refused for want of a media port",
+            "widen media.ports",
+        )),
+        Note::PortTaken => Some((
+            "media range",
+            "ports of media.ports that can't be opened",
+            "another program has them: keep the range free",
+        )),
+        Note::GuardHit => Some((
+            "guard",
+            "messages that the egress guard stopped",
+            "please report this as a bug",
+        )),
+        Note::Malformed | Note::Stray | Note::Stranger | Note::Shed | Note::SendFailed => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alarms_of_one_kind_are_one_part_with_a_count_until_they_are_quiet_for_a_minute() {
+        let health = Arc::new(Health::expecting(&[]));
+        let alarms = Alarms::new(Arc::clone(&health));
+        let at = |seconds: i64| Wall::from_millis(seconds * 1_000);
+        alarms.note(Note::PortsDry, at(0));
+        alarms.note(Note::Malformed, at(1));
+        alarms.note(Note::PortsDry, at(2));
+        let parts = health.report().parts;
+        assert_eq!(parts.len(), 1);
+        assert_eq!(
+            (parts[0].name.as_str(), parts[0].state),
+            ("media ports", State::Degraded)
+        );
+        assert_eq!(
+            parts[0].sentence,
+            "calls refused for want of a media port: 2 since 1970-01-01T00:00:00.000Z; widen media.ports"
+        );
+        alarms.look(at(61));
+        assert_eq!(health.state(), State::Degraded);
+        alarms.look(at(62));
+        assert_eq!(health.report().parts, []);
+    }
+}
