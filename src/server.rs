@@ -1,6 +1,7 @@
 //! The only place where the rooms are joined: it starts them, passes between them, and stops them in order.
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -295,14 +296,19 @@ struct Room {
     board: Arc<Switchboard>,
     /// What a batch of inputs leaves for the other threads, so that each is woken once for all of it.
     entries: Vec<CallEntry>,
+    #[allow(clippy::vec_box)] // they come boxed and go boxed
     cdrs: Vec<Box<Cdr>>,
     orders: Vec<Order>,
 }
 
 impl Handler for Room {
     fn take(&mut self, now: Now, input: Input<'_>, outbox: &mut Outbox) -> Option<Instant> {
+        let from = match &input {
+            Input::Packet { path, .. } => Some(path.remote),
+            Input::Failed(..) | Input::Timeout | Input::Media(_) | Input::Order(_) | Input::Config(_) => None,
+        };
         self.switch.handle(now, input);
-        self.obey(outbox);
+        self.obey(outbox, from);
         self.switch.timeout()
     }
 
@@ -322,8 +328,9 @@ impl Handler for Room {
 }
 
 impl Room {
-    /// Carries out what the switch wants, in order; what goes to other threads is kept until the batch is over.
-    fn obey(&mut self, outbox: &mut Outbox) {
+    /// Carries out what the switch wants, in order; what goes to other threads is kept until the batch is
+    /// over. `from` is who sent the message that made it want that.
+    fn obey(&mut self, outbox: &mut Outbox, from: Option<SocketAddr>) {
         while let Some(output) = self.switch.poll() {
             match output {
                 Output::Send { to, bytes } => outbox.send(to, bytes),
@@ -339,7 +346,7 @@ impl Room {
                 }
                 Output::Journal(entry) => self.entries.push(entry),
                 Output::Answer(id, answer) => self.board.answer(id, answer),
-                Output::Note(note) => self.shared.note(note),
+                Output::Note(note) => self.shared.note(note, from),
             }
         }
     }
@@ -396,12 +403,15 @@ impl Joined {
         self.live.iter().map(|live| live.load(Ordering::Relaxed)).sum()
     }
 
-    fn note(&self, note: Note) {
+    fn note(&self, note: Note, from: Option<SocketAddr>) {
         self.metrics.note(note);
         if note.is_alarm() {
             self.alarms.note(note, self.clock.now().wall);
         } else {
-            tracing::debug!("{note:?}");
+            tracing::debug!(?from, "{note:?}");
+        }
+        if let Some(line) = from.and_then(|from| self.alarms.hint(note, from, self.clock.now().wall)) {
+            tracing::info!("{line}");
         }
     }
 
@@ -491,6 +501,7 @@ impl Running {
         let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
         self.shared.set_phase(Phase::Draining);
         self.shared.tell_all(Command::Drain);
+        self.say_stopping(patience);
         self.until_idle(patience)?;
         if self.shared.calls() > 0 {
             tracing::warn!(
@@ -533,18 +544,11 @@ impl Running {
     /// Waits until no call is left, at most `patience`. A stop that is wished for meanwhile sets the time
     /// anew: the last wish counts.
     fn until_idle(&self, patience: Duration) -> anyhow::Result<()> {
-        let say = |patience: Duration| {
-            tracing::info!(
-                "stopping: calls in progress: {}, time for them to end: {patience:?}",
-                self.shared.calls()
-            );
-        };
-        say(patience);
         let mut deadline = std::time::Instant::now() + patience;
         while self.shared.calls() > 0 && std::time::Instant::now() < deadline {
             match self.wishes.recv_timeout(GLANCE) {
                 Ok(Wish::Stop(patience)) => {
-                    say(patience);
+                    self.say_stopping(patience);
                     deadline = std::time::Instant::now() + patience;
                 }
                 Ok(Wish::Reload) => self.shared.reload_and_say(),
@@ -578,6 +582,14 @@ impl Running {
             .health
             .set("threads", State::Failing, sentence.clone());
         Err(anyhow::anyhow!(sentence))
+    }
+
+    fn say_stopping(&self, patience: Duration) {
+        tracing::info!(
+            "stopping: calls in progress: {}, seconds for them to end: {}",
+            self.shared.calls(),
+            patience.as_secs()
+        );
     }
 
     /// Looks at the disk and the gauges; says whether records can be kept.

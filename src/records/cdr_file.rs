@@ -258,7 +258,7 @@ fn run(shared: &Shared, mut files: Files, mut written: impl FnMut(&[Id])) {
 }
 
 /// Waits for records, for `patience` at most, and takes a group of them.
-fn next_group(shared: &Shared, patience: Duration) -> (Stop, Vec<Box<Cdr>>) {
+fn next_group(shared: &Shared, patience: Duration) -> (Stop, VecDeque<Box<Cdr>>) {
     let mut queue = wait_for(shared, 1, patience);
     let size = queue.cdrs.len().min(GROUP_MAX);
     let group = queue.cdrs.drain(..size).collect();
