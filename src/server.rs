@@ -18,7 +18,6 @@ use crate::api::socket;
 use crate::api::switchboard::Switchboard;
 use crate::base::chance::Chance;
 use crate::base::id::Id;
-use crate::base::limits::JOURNAL_BUFFER;
 use crate::base::shard::Shard;
 use crate::base::time::{Instant, Now};
 use crate::call::cdr::Cdr;
@@ -30,8 +29,9 @@ use crate::config::{self, Conf};
 use crate::media::thread::{MediaThread, Settings};
 use crate::records::cdr_file;
 use crate::records::cdr_scan;
+use crate::store::file;
 use crate::store::follow::DiskState;
-use crate::store::journal::Journal;
+use crate::store::journal::{Journal, JournalHealth};
 use crate::store::open::DiskFound;
 use crate::store::writer::{self, Store, WriteState};
 use crate::telemetry::alarm::Alarms;
@@ -133,11 +133,16 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
     })?;
     // What the store had acknowledged before must count from the first call on, wherever the system's clock is.
     clock.not_before(store.table().newest_stamp());
+    let health = Arc::new(Health::expecting(&[]));
     match found.disk {
-        DiskFound::Rebuilt => say(&found.sentences),
+        DiskFound::Rebuilt => {
+            say(&found.sentences);
+            // Until the next start: somebody should look at the disk, and at the folder that was put aside.
+            health.set("sled", State::Degraded, found.sentences.join("; "));
+        }
         DiskFound::Sound | DiskFound::New => found.sentences.iter().for_each(|s| tracing::info!("{s}")),
     }
-    let (journal, drafts) = Journal::open(&conf.store.join("journal"))?;
+    let (journal, left) = Journal::open(&conf.store.join("journal"))?;
     say(journal.notes());
     let (records, found) = cdr_file::Writer::start(conf.records.clone(), {
         let journal = journal.clone();
@@ -150,13 +155,12 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
     let recorded = cdr_scan::recent_ids(&conf.records.dir, TAIL_IDS)
         .with_context(|| format!("the CDR files in {} can't be read", conf.records.dir.display()))?;
     let records = Arc::new(records);
-    close_open_attempts(drafts, &recorded, &records, &journal);
+    write_left_records(left, &recorded, &records, &journal);
 
     let count = conf.shards;
     let key = shard_key(&conf.store, &mut chance)?;
     let transport = event_loop::open(&conf.switch.listeners, count, key, clock.clone())?;
     let (wish, wishes) = channel();
-    let health = Arc::new(Health::expecting(&[]));
     let shared = Arc::new(Joined {
         config: Arc::new(ArcSwap::from_pointee(conf.switch.clone())),
         conf: Mutex::new(conf.clone()),
@@ -292,6 +296,7 @@ struct Room {
     board: Arc<Switchboard>,
     /// What a batch of inputs leaves for the other threads, so that each is woken once for all of it.
     entries: Vec<CallEntry>,
+    #[allow(clippy::vec_box)] // they come boxed and go boxed
     cdrs: Vec<Box<Cdr>>,
     orders: Vec<Order>,
 }
@@ -461,10 +466,16 @@ impl Running {
     /// Waits until the server is told to stop, and stops it.
     ///
     /// # Errors
-    /// Records that could not be written.
+    /// Records that could not be written, or a thread that has ended by a fault. The process is to end then, at
+    /// once: whoever supervises it starts it anew, and the journal has the calls.
     pub fn wait(self) -> anyhow::Result<()> {
         let mut disk = Records::Kept;
         loop {
+            if let Err(dead) = self.pulse() {
+                // What the others still do is not waited for.
+                self.http.shutdown_background();
+                return Err(dead);
+            }
             match self.wishes.recv_timeout(LOOK_EVERY) {
                 Ok(Wish::Stop(patience)) => return self.stop(patience),
                 Ok(Wish::Reload) => {
@@ -491,14 +502,14 @@ impl Running {
         self.shared.set_phase(Phase::Draining);
         self.shared.tell_all(Command::Drain);
         self.say_stopping(patience);
-        self.until_idle(patience);
+        self.until_idle(patience)?;
         if self.shared.calls() > 0 {
             tracing::warn!(
                 "calls that are ended now, because their time is over: {}",
                 self.shared.calls()
             );
             self.shared.tell_all(Command::EndAll);
-            self.until_idle(LAST_WORDS);
+            self.until_idle(LAST_WORDS)?;
         }
         (0..self.shared.doors.len()).for_each(|shard| self.shared.say(shard, [Message::Stop]));
         for shard in self.shards {
@@ -512,9 +523,15 @@ impl Running {
             Err(records) => records.waiting(),
         };
         self.journal.close();
+        let unkept = self.journal.health().waiting;
         self.store.close();
         // A socket that nobody listens on would only puzzle.
         let _ = std::fs::remove_file(&self.control);
+        if lost > 0 && unkept > 0 {
+            anyhow::bail!(
+                "{lost} records could not be written, and the journal could not take {unkept} entries: records are lost"
+            );
+        }
         if lost > 0 {
             anyhow::bail!(
                 "{lost} records could not be written: the journal has them, and the next start writes them"
@@ -526,7 +543,7 @@ impl Running {
 
     /// Waits until no call is left, at most `patience`. A stop that is wished for meanwhile sets the time
     /// anew: the last wish counts.
-    fn until_idle(&self, patience: Duration) {
+    fn until_idle(&self, patience: Duration) -> anyhow::Result<()> {
         let mut deadline = std::time::Instant::now() + patience;
         while self.shared.calls() > 0 && std::time::Instant::now() < deadline {
             match self.wishes.recv_timeout(GLANCE) {
@@ -537,9 +554,34 @@ impl Running {
                 Ok(Wish::Reload) => self.shared.reload_and_say(),
                 Err(_) => {
                     self.look();
+                    self.pulse()?;
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Finds out whether every thread still runs that nobody has told to stop.
+    fn pulse(&self) -> anyhow::Result<()> {
+        let media = self.media.get().map_or(&[][..], Vec::as_slice);
+        let dead = if self.shards.iter().any(JoinHandle::is_finished) {
+            "a SIP thread"
+        } else if !media.iter().all(MediaThread::is_alive) {
+            "a media thread"
+        } else if !self.journal.is_alive() {
+            "the journal's thread"
+        } else if !self.store.is_alive() {
+            "a thread of the store"
+        } else if self.records.is_dead() {
+            "the CDR files' thread"
+        } else {
+            return Ok(());
+        };
+        let sentence = format!("{dead} has ended by a fault: the server ends, to be started anew");
+        self.shared
+            .health
+            .set("threads", State::Failing, sentence.clone());
+        Err(anyhow::anyhow!(sentence))
     }
 
     fn say_stopping(&self, patience: Duration) {
@@ -554,25 +596,21 @@ impl Running {
     fn look(&self) -> Records {
         self.shared.alarms.look(self.shared.clock.now().wall);
         let health = &self.shared.health;
-        let set = |part, records, trouble: Option<String>| match (records, trouble) {
-            (Records::Full, trouble) => health.set(part, State::Failing, trouble.unwrap_or_default()),
-            (Records::Kept, Some(sentence)) => health.set(part, State::Degraded, sentence),
-            (Records::Kept, None) => health.set(part, State::Ok, ""),
+        let set = |part, state, trouble: Option<String>| match trouble {
+            Some(sentence) => health.set(part, state, sentence),
+            None => health.set(part, State::Ok, ""),
         };
-        let journal = self.journal.health();
-        let unwritten = journal.error.map(|error| {
-            format!(
-                "the calls' journal can't be written ({error}): {} entries wait in memory, \
-                 new calls are refused from {JOURNAL_BUFFER} on",
-                journal.waiting
-            )
-        });
-        let files = self.records.state();
-        set("cdr", files, self.records.health());
-        set("journal", journal.records, unwritten);
-        set("store", Records::Kept, trouble(&self.store));
-        set("clock", Records::Kept, set_back(self.shared.clock.ahead()));
-        match (files, journal.records) {
+        // While there is no room for records, calls are refused.
+        let bad = |records| match records {
+            Records::Kept => State::Degraded,
+            Records::Full => State::Failing,
+        };
+        let (journal, cdrs) = (self.journal.health(), self.records.state());
+        set("cdr", bad(cdrs), self.records.health());
+        set("journal", bad(journal.records), journal_trouble(&journal));
+        set("store", State::Degraded, trouble(&self.store));
+        set("clock", State::Degraded, set_back(self.shared.clock.ahead()));
+        match (cdrs, journal.records) {
             (Records::Kept, Records::Kept) => Records::Kept,
             (Records::Full, _) | (_, Records::Full) => Records::Full,
         }
@@ -630,7 +668,9 @@ fn owner(shared: &Arc<Joined>, records: &Arc<cdr_file::Writer>, journal: &Journa
         readings: Box::new(move |metrics| {
             let waiting = records.upgrade().map_or(0, |records| records.waiting());
             metrics.set(Reading::CdrsWaiting, waiting as u64);
-            metrics.set(Reading::JournalWaiting, journal.health().waiting as u64);
+            let journal = journal.health();
+            metrics.set(Reading::JournalWaiting, journal.waiting as u64);
+            metrics.set(Reading::JournalLost, journal.dropped);
             let counts = [
                 (Reading::SipIn, &sip.received),
                 (Reading::SipOut, &sip.sent),
@@ -703,29 +743,27 @@ fn serve_http(http: &tokio::runtime::Runtime, conf: &Conf, desk: Arc<Desk>) -> a
     Ok(())
 }
 
-/// Writes the records of attempts that a killed server left open, each once: one whose record was written
+/// Writes the records that the server before didn't bring to the CDR files, each once: one that was written
 /// already only has its journal entry closed.
-fn close_open_attempts(
-    drafts: Vec<crate::call::cdr::Cdr>,
+fn write_left_records(
+    left: Vec<crate::call::cdr::Cdr>,
     recorded: &HashSet<Id>,
     records: &cdr_file::Writer,
     journal: &Journal,
 ) {
-    let (known, open): (Vec<_>, Vec<_>) = drafts
+    let (known, missing): (Vec<_>, Vec<_>) = left
         .into_iter()
-        .partition(|cdr| recorded.contains(&cdr.call_id));
+        .partition(|cdr: &Cdr| recorded.contains(&cdr.call_id));
     for cdr in known {
         journal.write(&CallEntry::Ended { call_id: cdr.call_id });
     }
-    if !open.is_empty() {
+    if !missing.is_empty() {
         tracing::warn!(
-            "the server before this one died with calls open; their records are closed now: {}",
-            open.len()
+            "{} records were not in the CDR files yet when the server before ended: they are written now",
+            missing.len()
         );
     }
-    for cdr in open {
-        records.write(Box::new(cdr));
-    }
+    records.write_all(missing.into_iter().map(Box::new));
 }
 
 /// The key by which Call-IDs are spread over the shards: kept, so that a restart spreads them alike.
@@ -740,7 +778,7 @@ fn shard_key(store: &Path, chance: &mut Chance) -> anyhow::Result<[u64; 2]> {
             let mut fresh = [0; 16];
             fresh[..8].copy_from_slice(&chance.bits().to_le_bytes());
             fresh[8..].copy_from_slice(&chance.bits().to_le_bytes());
-            std::fs::write(&path, fresh).with_context(|| format!("{} can't be written", path.display()))?;
+            file::keep(&path, &fresh).with_context(|| format!("{} can't be written", path.display()))?;
             fresh
         }
     };
@@ -792,8 +830,77 @@ fn trouble(store: &Store) -> Option<String> {
     writes.or(disk).or(health.snapshot_error)
 }
 
+/// What is wrong with the journal, in a sentence.
+fn journal_trouble(journal: &JournalHealth) -> Option<String> {
+    let waiting = journal.waiting;
+    match (&journal.error, journal.records, journal.dropped) {
+        (Some(error), Records::Full, _) => Some(format!(
+            "{error}: {waiting} entries wait in memory, and new calls are refused"
+        )),
+        (Some(error), Records::Kept, _) => Some(format!("{error}: {waiting} entries wait in memory")),
+        (None, Records::Full, _) => Some(format!(
+            "{waiting} entries wait in memory, and new calls are refused"
+        )),
+        (None, Records::Kept, 0) => None,
+        (None, Records::Kept, lost) => Some(format!(
+            "{lost} entries of calls were lost: if the server is killed, records of calls that were up then may be \
+             missing or wrong. A restart once those calls are over puts it right"
+        )),
+    }
+}
+
 fn say(sentences: &[String]) {
     for sentence in sentences {
         tracing::warn!("{sentence}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_journal_says_what_waits_what_is_refused_and_what_was_lost() {
+        let well = JournalHealth {
+            records: Records::Kept,
+            live: 7,
+            waiting: 0,
+            dropped: 0,
+            error: None,
+        };
+        assert_eq!(journal_trouble(&well), None);
+        let full = JournalHealth {
+            records: Records::Full,
+            waiting: 30_000,
+            error: Some("calls.log: No space left".to_owned()),
+            ..well.clone()
+        };
+        let said = journal_trouble(&full).expect("something is wrong");
+        assert_eq!(
+            said,
+            "calls.log: No space left: 30000 entries wait in memory, and new calls are refused"
+        );
+        let lossy = JournalHealth { dropped: 3, ..well };
+        assert!(journal_trouble(&lossy).is_some_and(|said| said.starts_with("3 entries of calls were lost")));
+    }
+
+    #[test]
+    fn a_sip_thread_that_ends_by_itself_ends_the_server_with_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut conf = Conf::embedded();
+        conf.store = dir.path().join("store");
+        conf.records.dir = dir.path().join("cdr");
+        conf.api.control = dir.path().join("control");
+        conf.api.listen = None;
+        for listener in &mut conf.switch.listeners {
+            listener.address = ([127, 0, 0, 1], 0).into();
+        }
+        conf.switch.media.address = [127, 0, 0, 1].into();
+        conf.switch.media.port_last = conf.switch.media.port_first + 63;
+        let running = start(conf, None).unwrap();
+        assert!(running.pulse().is_ok());
+        running.shared.say(0, [Message::Stop]);
+        let error = running.wait().unwrap_err().to_string();
+        assert!(error.starts_with("a SIP thread has ended"), "{error}");
     }
 }

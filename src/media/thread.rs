@@ -132,6 +132,11 @@ impl MediaThread {
         }
     }
 
+    /// Whether the thread runs. It ends by itself only by a fault: a panic, or a system that refuses to wait.
+    pub fn is_alive(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
     /// Obeys the orders that were given, and ends. Waits for it.
     pub fn stop(self) {
         drop(self);

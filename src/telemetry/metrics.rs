@@ -57,6 +57,8 @@ pub enum Reading {
     CdrsWaiting,
     /// Journal entries that are not on disk.
     JournalWaiting,
+    /// Journal entries that were lost, since the start.
+    JournalLost,
     /// Bindings that are in force.
     Bindings,
     /// Virtual numbers that are known.
@@ -83,7 +85,7 @@ enum Kind {
     Counter,
 }
 
-const READINGS: [(Reading, Kind, &str, &str); 12] = [
+const READINGS: [(Reading, Kind, &str, &str); 13] = [
     (Reading::Calls, Kind::Gauge, "umbra_calls", "Live calls."),
     (
         Reading::CdrsWaiting,
@@ -96,6 +98,12 @@ const READINGS: [(Reading, Kind, &str, &str); 12] = [
         Kind::Gauge,
         "umbra_journal_waiting",
         "Journal entries not on disk yet.",
+    ),
+    (
+        Reading::JournalLost,
+        Kind::Counter,
+        "umbra_journal_lost",
+        "Journal entries lost: a kill may cost their calls' records.",
     ),
     (
         Reading::Bindings,
