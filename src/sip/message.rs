@@ -617,10 +617,10 @@ mod tests {
         assert_eq!(look(&compact), Some((call_id(&compact), PeekKind::NewRequest)));
         let inside = compact.replacen("192.0.2.1>\r\n", "192.0.2.1>\r\n ;\r\n TAG=x\r\n", 1);
         assert_eq!(look(&inside), Some((call_id(&inside), PeekKind::InCall)));
-        for method in ["ACK", "CANCEL"] {
+        for (method, kind) in [("ACK", PeekKind::InCall), ("CANCEL", PeekKind::Cancel)] {
             assert_eq!(
                 look(&INVITE.replace("INVITE", method)).map(|seen| seen.1),
-                Some(PeekKind::InCall)
+                Some(kind)
             );
         }
         assert_eq!(look("\r\n\r\n"), None);

@@ -22,7 +22,9 @@ pub struct Peek<'a> {
 pub enum PeekKind {
     /// A request outside any dialog: no To tag, neither ACK nor CANCEL.
     NewRequest,
-    /// A response, an ACK, a CANCEL, a request with a To tag: never shed.
+    /// A CANCEL: never shed, but never ahead of the INVITE that it cancels either.
+    Cancel,
+    /// A response, an ACK, a request with a To tag: never shed.
     InCall,
 }
 
@@ -62,12 +64,12 @@ pub fn peek(bytes: &[u8]) -> Option<Peek<'_>> {
     let has_tag = to.and_then(NameAddr::parse).is_some_and(|to| to.tag().is_some());
     let kind = match start {
         Start::Response { .. } => PeekKind::InCall,
-        Start::Request { method, .. } if is_of_a_call(method) || has_tag => PeekKind::InCall,
+        Start::Request {
+            method: Method::Cancel,
+            ..
+        } => PeekKind::Cancel,
+        Start::Request { method, .. } if method == Method::Ack || has_tag => PeekKind::InCall,
         Start::Request { .. } => PeekKind::NewRequest,
     };
     Some(Peek { call_id, kind })
-}
-
-fn is_of_a_call(method: Method) -> bool {
-    matches!(method, Method::Ack | Method::Cancel)
 }

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::clock::Clock;
+use super::shard::fresh_room;
 use super::shard::{Door, FRESH_BATCH, Left, Message, Packet, Waiting};
 use super::udp::{BATCH, Errors, Inbox, Poller, Ready, Socket, Undelivered, Waker};
-use crate::base::limits::{RETRY_AFTER_S, SHARD_QUEUE};
+use crate::base::limits::RETRY_AFTER_S;
 use crate::base::shard::Shard;
 use crate::base::time::{Instant, Now};
 use crate::call::config::Listener;
@@ -276,7 +277,7 @@ impl EventLoop {
         };
         let is_taken = if !is_ours {
             self.doors[home].hand_over(packet, peeked.kind).is_ok()
-        } else if fresh.len() < SHARD_QUEUE {
+        } else if fresh.len() < fresh_room(peeked.kind) {
             fresh.push_back(packet);
             true
         } else {
@@ -290,7 +291,8 @@ impl EventLoop {
     /// Answers a new request whose shard has too much to do, without keeping anything of it.
     fn shed(&self, path: Path, bytes: &[u8], kind: PeekKind) {
         let answer = match kind {
-            PeekKind::InCall => None,
+            // Its sender repeats it.
+            PeekKind::InCall | PeekKind::Cancel => None,
             PeekKind::NewRequest => overloaded(path, bytes),
         };
         let Some((to, answer)) = answer else {
@@ -378,7 +380,7 @@ fn open_mail(mail: &mut Waiting, mut input: impl FnMut(Input<'_>)) -> Go {
 
 /// Whether a first glance already tells that a datagram belongs to a call: most do.
 fn is_in_call(bytes: &[u8]) -> bool {
-    [b"SIP/2.0 ".as_slice(), b"ACK ", b"CANCEL "]
+    [b"SIP/2.0 ".as_slice(), b"ACK "]
         .iter()
         .any(|start| bytes.starts_with(start))
 }
@@ -405,6 +407,7 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+    use crate::base::limits::SHARD_QUEUE;
     use crate::call::port::Command;
     use crate::sip::path::Transport as Protocol;
 
@@ -702,6 +705,27 @@ mod tests {
             .replace("OPTIONS", "ACK");
         main.sort(path, ack.as_bytes(), &mut fresh, |_| passed += 1);
         assert_eq!((passed, fresh.len()), (1, SHARD_QUEUE));
+    }
+
+    #[test]
+    fn a_cancel_never_overtakes_its_invite_and_finds_room_when_new_requests_dont() {
+        let (mut transport, _) = open_on(1, 1);
+        let main = transport.loops.remove(0);
+        let path = Path::udp(ListenerId(0), friend().local_addr().expect("bound"));
+        let invite = String::from_utf8(options("call-1"))
+            .expect("text")
+            .replace("OPTIONS", "INVITE");
+        let cancel = invite.replace("INVITE", "CANCEL");
+        let mut fresh = VecDeque::new();
+        for _ in 0..SHARD_QUEUE {
+            main.sort(path, invite.as_bytes(), &mut fresh, |_| {
+                panic!("handed on at once")
+            });
+        }
+        main.sort(path, cancel.as_bytes(), &mut fresh, |_| {
+            panic!("ahead of its INVITE")
+        });
+        assert!(fresh.back().is_some_and(|last| last.bytes.starts_with(b"CANCEL")));
     }
 
     #[test]

@@ -44,6 +44,15 @@ pub(super) struct Packet {
     pub(super) bytes: Box<[u8]>,
 }
 
+/// How many new requests may wait before one of this kind finds no room. A CANCEL waits with them, so that it
+/// doesn't overtake its INVITE, and finds room when they don't any more.
+pub(super) const fn fresh_room(kind: PeekKind) -> usize {
+    match kind {
+        PeekKind::NewRequest => SHARD_QUEUE,
+        PeekKind::Cancel | PeekKind::InCall => 2 * SHARD_QUEUE,
+    }
+}
+
 /// A queue was full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the shard has too much to do")]
@@ -117,7 +126,7 @@ impl Door {
     pub(super) fn hand_over(&self, packet: Packet, kind: PeekKind) -> Result<(), Full> {
         self.put(|waiting| match kind {
             PeekKind::InCall => push(&mut waiting.in_call, packet, IN_CALL_QUEUE),
-            PeekKind::NewRequest => push(&mut waiting.fresh, packet, SHARD_QUEUE),
+            PeekKind::NewRequest | PeekKind::Cancel => push(&mut waiting.fresh, packet, fresh_room(kind)),
         })
     }
 
