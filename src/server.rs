@@ -64,7 +64,9 @@ const TAIL_IDS: usize = 200_000;
 /// # Errors
 /// What keeps it from starting, in a sentence with the cure.
 pub fn run(conf: Conf, path: Option<PathBuf>) -> anyhow::Result<()> {
-    start(conf, path)?.wait()
+    let outcome = start(conf, path).and_then(Running::wait);
+    log::flush();
+    outcome
 }
 
 /// What the owner of the process can be asked for.
