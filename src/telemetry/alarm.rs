@@ -47,7 +47,19 @@ impl Alarms {
         alarm.count += 1;
         alarm.last = now;
         let sentence = format!("{what}: {} since {}; {cure}", alarm.count, alarm.first);
-        self.health.set(part, State::Degraded, sentence);
+        let state = match note {
+            // What refuses calls is no blemish.
+            Note::PortsDry => State::Failing,
+            Note::PortTaken
+            | Note::FilesDry
+            | Note::GuardHit
+            | Note::Malformed
+            | Note::Stray
+            | Note::Stranger
+            | Note::Shed
+            | Note::SendFailed => State::Degraded,
+        };
+        self.health.set(part, state, sentence);
     }
 
     /// Takes back the alarms that have been quiet for a minute.
@@ -83,6 +95,11 @@ const fn words(note: Note) -> Option<(&'static str, &'static str, &'static str)>
             "messages that the egress guard stopped",
             "please report this as a bug",
         )),
+        Note::FilesDry => Some((
+            "open files",
+            "media ports that the system has no file or memory for",
+            "raise the limit of open files (LimitNOFILE), or narrow media.ports",
+        )),
         Note::Malformed | Note::Stray | Note::Stranger | Note::Shed | Note::SendFailed => None,
     }
 }
@@ -103,14 +120,14 @@ mod tests {
         assert_eq!(parts.len(), 1);
         assert_eq!(
             (parts[0].name.as_str(), parts[0].state),
-            ("media ports", State::Degraded)
+            ("media ports", State::Failing)
         );
         assert_eq!(
             parts[0].sentence,
             "calls refused for want of a media port: 2 since 1970-01-01T00:00:00.000Z; widen media.ports"
         );
         alarms.look(at(61));
-        assert_eq!(health.state(), State::Degraded);
+        assert_eq!(health.state(), State::Failing);
         alarms.look(at(62));
         assert_eq!(health.report().parts, []);
     }
