@@ -32,8 +32,8 @@
 //! * **A binding**: [`api`] → [`masking::request`] → [`store::writer`], the one writer → write-ahead log, one
 //!   fdatasync for all that wait → [`masking::table`] → the reply. Durable before visible, visible before
 //!   acknowledged. sled follows behind.
-//! * **A record**: the arrival goes to [`store::journal`] before the callee's INVITE leaves; the CDR to
-//!   [`records`] when the call is over; what was open when the process died is closed at the next start.
+//! * **A record**: the arrival goes to [`store::journal`] before the callee's INVITE leaves; the finished CDR goes
+//!   there too when the call is over, and then to [`records`]; what those files lack is written at the next start.
 //!
 //! # What keeps a number from the other side
 //!

@@ -1,6 +1,7 @@
 //! The only place where the rooms are joined: it starts them, passes between them, and stops them in order.
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -17,7 +18,7 @@ use crate::api::socket;
 use crate::api::switchboard::Switchboard;
 use crate::base::chance::Chance;
 use crate::base::id::Id;
-use crate::base::limits::{JOURNAL_BUFFER, OTHER_FILES};
+use crate::base::limits::OTHER_FILES;
 use crate::base::shard::Shard;
 use crate::base::time::{Instant, Now};
 use crate::call::cdr::Cdr;
@@ -30,8 +31,9 @@ use crate::media::socket::raise_file_limit;
 use crate::media::thread::{MediaThread, Settings};
 use crate::records::cdr_file;
 use crate::records::cdr_scan;
+use crate::store::file;
 use crate::store::follow::DiskState;
-use crate::store::journal::Journal;
+use crate::store::journal::{Journal, JournalHealth};
 use crate::store::open::DiskFound;
 use crate::store::writer::{self, Store, WriteState};
 use crate::telemetry::alarm::Alarms;
@@ -135,11 +137,16 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
     })?;
     // What the store had acknowledged before must count from the first call on, wherever the system's clock is.
     clock.not_before(store.table().newest_stamp());
+    let health = Arc::new(Health::expecting(&[]));
     match found.disk {
-        DiskFound::Rebuilt => say(&found.sentences),
+        DiskFound::Rebuilt => {
+            say(&found.sentences);
+            // Until the next start: somebody should look at the disk, and at the folder that was put aside.
+            health.set("sled", State::Degraded, found.sentences.join("; "));
+        }
         DiskFound::Sound | DiskFound::New => found.sentences.iter().for_each(|s| tracing::info!("{s}")),
     }
-    let (journal, drafts) = Journal::open(&conf.store.join("journal"))?;
+    let (journal, left) = Journal::open(&conf.store.join("journal"))?;
     say(journal.notes());
     let (records, found) = cdr_file::Writer::start(conf.records.clone(), {
         let journal = journal.clone();
@@ -152,13 +159,12 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
     let recorded = cdr_scan::recent_ids(&conf.records.dir, TAIL_IDS)
         .with_context(|| format!("the CDR files in {} can't be read", conf.records.dir.display()))?;
     let records = Arc::new(records);
-    close_open_attempts(drafts, &recorded, &records, &journal);
+    write_left_records(left, &recorded, &records, &journal);
 
     let count = conf.shards;
     let key = shard_key(&conf.store, &mut chance)?;
     let transport = event_loop::open(&conf.switch.listeners, count, key, clock.clone())?;
     let (wish, wishes) = channel();
-    let health = Arc::new(Health::expecting(&[]));
     let shared = Arc::new(Joined {
         config: Arc::new(ArcSwap::from_pointee(conf.switch.clone())),
         conf: Mutex::new(conf.clone()),
@@ -298,14 +304,19 @@ struct Room {
     board: Arc<Switchboard>,
     /// What a batch of inputs leaves for the other threads, so that each is woken once for all of it.
     entries: Vec<CallEntry>,
+    #[allow(clippy::vec_box)] // they come boxed and go boxed
     cdrs: Vec<Box<Cdr>>,
     orders: Vec<Order>,
 }
 
 impl Handler for Room {
     fn take(&mut self, now: Now, input: Input<'_>, outbox: &mut Outbox) -> Option<Instant> {
+        let from = match &input {
+            Input::Packet { path, .. } => Some(path.remote),
+            Input::Failed(..) | Input::Timeout | Input::Media(_) | Input::Order(_) | Input::Config(_) => None,
+        };
         self.switch.handle(now, input);
-        self.obey(outbox);
+        self.obey(outbox, from);
         self.switch.timeout()
     }
 
@@ -325,8 +336,9 @@ impl Handler for Room {
 }
 
 impl Room {
-    /// Carries out what the switch wants, in order; what goes to other threads is kept until the batch is over.
-    fn obey(&mut self, outbox: &mut Outbox) {
+    /// Carries out what the switch wants, in order; what goes to other threads is kept until the batch is
+    /// over. `from` is who sent the message that made it want that.
+    fn obey(&mut self, outbox: &mut Outbox, from: Option<SocketAddr>) {
         while let Some(output) = self.switch.poll() {
             match output {
                 Output::Send { to, bytes } => outbox.send(to, bytes),
@@ -342,7 +354,7 @@ impl Room {
                 }
                 Output::Journal(entry) => self.entries.push(entry),
                 Output::Answer(id, answer) => self.board.answer(id, answer),
-                Output::Note(note) => self.shared.note(note),
+                Output::Note(note) => self.shared.note(note, from),
             }
         }
     }
@@ -399,12 +411,15 @@ impl Joined {
         self.live.iter().map(|live| live.load(Ordering::Relaxed)).sum()
     }
 
-    fn note(&self, note: Note) {
+    fn note(&self, note: Note, from: Option<SocketAddr>) {
         self.metrics.note(note);
         if note.is_alarm() {
             self.alarms.note(note, self.clock.now().wall);
         } else {
-            tracing::debug!("{note:?}");
+            tracing::debug!(?from, "{note:?}");
+        }
+        if let Some(line) = from.and_then(|from| self.alarms.hint(note, from, self.clock.now().wall)) {
+            tracing::info!("{line}");
         }
     }
 
@@ -494,6 +509,7 @@ impl Running {
         let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
         self.shared.set_phase(Phase::Draining);
         self.shared.tell_all(Command::Drain);
+        self.say_stopping(patience);
         self.until_idle(patience)?;
         if self.shared.calls() > 0 {
             tracing::warn!(
@@ -515,9 +531,15 @@ impl Running {
             Err(records) => records.waiting(),
         };
         self.journal.close();
+        let unkept = self.journal.health().waiting;
         self.store.close();
         // A socket that nobody listens on would only puzzle.
         let _ = std::fs::remove_file(&self.control);
+        if lost > 0 && unkept > 0 {
+            anyhow::bail!(
+                "{lost} records could not be written, and the journal could not take {unkept} entries: records are lost"
+            );
+        }
         if lost > 0 {
             anyhow::bail!(
                 "{lost} records could not be written: the journal has them, and the next start writes them"
@@ -530,18 +552,11 @@ impl Running {
     /// Waits until no call is left, at most `patience`. A stop that is wished for meanwhile sets the time
     /// anew: the last wish counts.
     fn until_idle(&self, patience: Duration) -> anyhow::Result<()> {
-        let say = |patience: Duration| {
-            tracing::info!(
-                "stopping: calls in progress: {}, time for them to end: {patience:?}",
-                self.shared.calls()
-            );
-        };
-        say(patience);
         let mut deadline = std::time::Instant::now() + patience;
         while self.shared.calls() > 0 && std::time::Instant::now() < deadline {
             match self.wishes.recv_timeout(GLANCE) {
                 Ok(Wish::Stop(patience)) => {
-                    say(patience);
+                    self.say_stopping(patience);
                     deadline = std::time::Instant::now() + patience;
                 }
                 Ok(Wish::Reload) => self.shared.reload_and_say(),
@@ -577,29 +592,33 @@ impl Running {
         Err(anyhow::anyhow!(sentence))
     }
 
+    fn say_stopping(&self, patience: Duration) {
+        tracing::info!(
+            "stopping: calls in progress: {}, seconds for them to end: {}",
+            self.shared.calls(),
+            patience.as_secs()
+        );
+    }
+
     /// Looks at the disk and the gauges; says whether records can be kept.
     fn look(&self) -> Records {
         self.shared.alarms.look(self.shared.clock.now().wall);
         let health = &self.shared.health;
-        let set = |part, records, trouble: Option<String>| match (records, trouble) {
-            (Records::Full, trouble) => health.set(part, State::Failing, trouble.unwrap_or_default()),
-            (Records::Kept, Some(sentence)) => health.set(part, State::Degraded, sentence),
-            (Records::Kept, None) => health.set(part, State::Ok, ""),
+        let set = |part, state, trouble: Option<String>| match trouble {
+            Some(sentence) => health.set(part, state, sentence),
+            None => health.set(part, State::Ok, ""),
         };
-        let journal = self.journal.health();
-        let unwritten = journal.error.map(|error| {
-            format!(
-                "the calls' journal can't be written ({error}): {} entries wait in memory, \
-                 new calls are refused from {JOURNAL_BUFFER} on",
-                journal.waiting
-            )
-        });
-        let files = self.records.state();
-        set("cdr", files, self.records.health());
-        set("journal", journal.records, unwritten);
-        set("store", Records::Kept, trouble(&self.store));
-        set("clock", Records::Kept, set_back(self.shared.clock.ahead()));
-        match (files, journal.records) {
+        // While there is no room for records, calls are refused.
+        let bad = |records| match records {
+            Records::Kept => State::Degraded,
+            Records::Full => State::Failing,
+        };
+        let (journal, cdrs) = (self.journal.health(), self.records.state());
+        set("cdr", bad(cdrs), self.records.health());
+        set("journal", bad(journal.records), journal_trouble(&journal));
+        set("store", State::Degraded, trouble(&self.store));
+        set("clock", State::Degraded, set_back(self.shared.clock.ahead()));
+        match (cdrs, journal.records) {
             (Records::Kept, Records::Kept) => Records::Kept,
             (Records::Full, _) | (_, Records::Full) => Records::Full,
         }
@@ -657,7 +676,9 @@ fn owner(shared: &Arc<Joined>, records: &Arc<cdr_file::Writer>, journal: &Journa
         readings: Box::new(move |metrics| {
             let waiting = records.upgrade().map_or(0, |records| records.waiting());
             metrics.set(Reading::CdrsWaiting, waiting as u64);
-            metrics.set(Reading::JournalWaiting, journal.health().waiting as u64);
+            let journal = journal.health();
+            metrics.set(Reading::JournalWaiting, journal.waiting as u64);
+            metrics.set(Reading::JournalLost, journal.dropped);
             let counts = [
                 (Reading::SipIn, &sip.received),
                 (Reading::SipOut, &sip.sent),
@@ -732,29 +753,27 @@ fn serve_http(http: &tokio::runtime::Runtime, conf: &Conf, desk: Arc<Desk>) -> a
     Ok(())
 }
 
-/// Writes the records of attempts that a killed server left open, each once: one whose record was written
+/// Writes the records that the server before didn't bring to the CDR files, each once: one that was written
 /// already only has its journal entry closed.
-fn close_open_attempts(
-    drafts: Vec<crate::call::cdr::Cdr>,
+fn write_left_records(
+    left: Vec<crate::call::cdr::Cdr>,
     recorded: &HashSet<Id>,
     records: &cdr_file::Writer,
     journal: &Journal,
 ) {
-    let (known, open): (Vec<_>, Vec<_>) = drafts
+    let (known, missing): (Vec<_>, Vec<_>) = left
         .into_iter()
-        .partition(|cdr| recorded.contains(&cdr.call_id));
+        .partition(|cdr: &Cdr| recorded.contains(&cdr.call_id));
     for cdr in known {
         journal.write(&CallEntry::Ended { call_id: cdr.call_id });
     }
-    if !open.is_empty() {
+    if !missing.is_empty() {
         tracing::warn!(
-            "the server before this one died with calls open; their records are closed now: {}",
-            open.len()
+            "{} records were not in the CDR files yet when the server before ended: they are written now",
+            missing.len()
         );
     }
-    for cdr in open {
-        records.write(Box::new(cdr));
-    }
+    records.write_all(missing.into_iter().map(Box::new));
 }
 
 /// The key by which Call-IDs are spread over the shards: kept, so that a restart spreads them alike.
@@ -769,7 +788,7 @@ fn shard_key(store: &Path, chance: &mut Chance) -> anyhow::Result<[u64; 2]> {
             let mut fresh = [0; 16];
             fresh[..8].copy_from_slice(&chance.bits().to_le_bytes());
             fresh[8..].copy_from_slice(&chance.bits().to_le_bytes());
-            std::fs::write(&path, fresh).with_context(|| format!("{} can't be written", path.display()))?;
+            file::keep(&path, &fresh).with_context(|| format!("{} can't be written", path.display()))?;
             fresh
         }
     };
@@ -836,6 +855,25 @@ fn trouble(store: &Store) -> Option<String> {
     writes.or(disk).or(health.snapshot_error)
 }
 
+/// What is wrong with the journal, in a sentence.
+fn journal_trouble(journal: &JournalHealth) -> Option<String> {
+    let waiting = journal.waiting;
+    match (&journal.error, journal.records, journal.dropped) {
+        (Some(error), Records::Full, _) => Some(format!(
+            "{error}: {waiting} entries wait in memory, and new calls are refused"
+        )),
+        (Some(error), Records::Kept, _) => Some(format!("{error}: {waiting} entries wait in memory")),
+        (None, Records::Full, _) => Some(format!(
+            "{waiting} entries wait in memory, and new calls are refused"
+        )),
+        (None, Records::Kept, 0) => None,
+        (None, Records::Kept, lost) => Some(format!(
+            "{lost} entries of calls were lost: if the server is killed, records of calls that were up then may be \
+             missing or wrong. A restart once those calls are over puts it right"
+        )),
+    }
+}
+
 fn say(sentences: &[String]) {
     for sentence in sentences {
         tracing::warn!("{sentence}");
@@ -854,6 +892,31 @@ mod tests {
             sentence.contains("1024 files") && sentence.contains("10512"),
             "{sentence}"
         );
+    }
+
+    #[test]
+    fn the_journal_says_what_waits_what_is_refused_and_what_was_lost() {
+        let well = JournalHealth {
+            records: Records::Kept,
+            live: 7,
+            waiting: 0,
+            dropped: 0,
+            error: None,
+        };
+        assert_eq!(journal_trouble(&well), None);
+        let full = JournalHealth {
+            records: Records::Full,
+            waiting: 30_000,
+            error: Some("calls.log: No space left".to_owned()),
+            ..well.clone()
+        };
+        let said = journal_trouble(&full).expect("something is wrong");
+        assert_eq!(
+            said,
+            "calls.log: No space left: 30000 entries wait in memory, and new calls are refused"
+        );
+        let lossy = JournalHealth { dropped: 3, ..well };
+        assert!(journal_trouble(&lossy).is_some_and(|said| said.starts_with("3 entries of calls were lost")));
     }
 
     #[test]

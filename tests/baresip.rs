@@ -18,8 +18,8 @@ use server::{A, B, CALLEE, CARRIER, HOME, Server, Setup, X, free_address, is_bou
 const A_HZ: u16 = 440;
 /// What B hums.
 const B_HZ: u16 = 880;
-/// How long A stays: from its start to its hanging up.
-const STAY_S: u32 = 6;
+/// Bytes of a recording when its phone has heard enough: two seconds.
+const ENOUGH_BYTES: u64 = 2 * 2 * SAMPLE_RATE_HZ as u64;
 /// How much of what is heard must be the other's tone: the beginning is silent, and the rest passed A-law.
 const CLEAR: f64 = 0.8;
 /// Where Debian's package keeps the modules, by architecture or not.
@@ -97,13 +97,31 @@ impl Phone<'_> {
 }
 
 impl Ringing {
-    /// What it heard, after the end of its call.
-    fn heard(&self) -> Vec<i16> {
+    /// The recordings of what it heard.
+    fn recordings(&self) -> Vec<PathBuf> {
         let files = fs::read_dir(self.folder.join("heard")).expect("its recordings");
-        let paths: Vec<PathBuf> = files
+        files
             .map(|file| file.expect("a file").path())
             .filter(|path| path.to_string_lossy().ends_with("-dec.wav"))
-            .collect();
+            .collect()
+    }
+
+    fn has_heard_enough(&self) -> bool {
+        let sizes = self.recordings().into_iter().map(fs::metadata);
+        sizes.flatten().any(|file| file.len() > ENOUGH_BYTES)
+    }
+
+    /// Ends the phone as it would be ended by hand: it hangs up first.
+    fn quit(&mut self) {
+        let pid = self.child.id().to_string();
+        let told = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(told.is_ok_and(|status| status.success()), "a child of ours");
+        until("the phone has hung up and gone", || self.is_gone());
+    }
+
+    /// What it heard, after the end of its call.
+    fn heard(&self) -> Vec<i16> {
+        let paths = self.recordings();
         assert_eq!(paths.len(), 1, "one call, one recording:\n{}", self.said());
         let bytes = fs::read(&paths[0]).expect("a recording");
         let wav = wav::read(&bytes).expect("a WAV file");
@@ -159,10 +177,13 @@ fn talk(media_nat: &'static str, a_ip: Ipv4Addr, b_ip: Ipv4Addr) {
         hz: A_HZ,
         rtp_ports: "31000-31198",
         account: "",
-        arguments: &["-t", &STAY_S.to_string(), "-e", &dial],
+        arguments: &["-e", &dial],
     }
     .start(&server);
-    until("phone A has hung up and gone", || a.is_gone());
+    until("both phones have heard enough", || {
+        a.has_heard_enough() && b.has_heard_enough()
+    });
+    a.quit();
     let records = server.settled(1);
     let record = &records[0];
     assert_eq!(record["sip_status"], 200, "{}", a.said());

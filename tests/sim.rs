@@ -81,7 +81,8 @@ fn live(seed: u64, mangled: u32) -> Crowd {
     let mut plans = Vec::new();
     for pair in 0..pairs {
         let x = format!("1700000000{pair}");
-        let (a, b) = (format!("1380000000{pair}"), format!("1390000000{pair}"));
+        // So different that no change of a few bytes makes one of the other.
+        let (a, b) = (format!("1381357246{pair}"), format!("1590864209{pair}"));
         cast.stage.own(&x);
         cast.stage.bind(&Binding {
             x: x.clone(),

@@ -4,9 +4,10 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hasher};
 use std::net::SocketAddr;
 
+use super::cdr::Cdr;
 use super::config::{Config, Listener};
 use super::media::Ports;
-use super::port::{LegName, Note, Output};
+use super::port::{CallEntry, LegName, Note, Output, Trace};
 use crate::base::chance::Chance;
 use crate::base::shard::Shard;
 use crate::base::time::Instant;
@@ -158,6 +159,14 @@ impl Hands {
     /// Counts something.
     pub fn note(&mut self, note: Note) {
         self.out.push_back(Output::Note(note));
+    }
+
+    /// An attempt is over. Its record goes to the journal first, so that it survives as it is if the process dies
+    /// before the CDR files have it.
+    pub fn record(&mut self, record: Box<Cdr>, trace: Trace) {
+        self.out
+            .push_back(Output::Journal(CallEntry::Over(record.clone())));
+        self.out.push_back(Output::Cdr(record, trace));
     }
 
     /// Moves what the transactions want sent behind what is already waiting to go out.

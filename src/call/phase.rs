@@ -288,9 +288,7 @@ impl Call {
                 refusal: self.record.refusal,
             },
         );
-        hands
-            .out
-            .push_back(Output::Cdr(self.record.clone(), self.trace.clone()));
+        hands.record(self.record.clone(), self.trace.clone());
     }
 
     /// Whether nothing is left to do for this call.

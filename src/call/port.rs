@@ -73,7 +73,8 @@ pub enum Records {
     Full,
 }
 
-/// What comes out. Obey in order: an arrival is journalled before its callee's INVITE leaves.
+/// What comes out. Obey in order: an arrival is journalled before its callee's INVITE leaves, and a record before it
+/// goes to the CDR files.
 #[derive(Debug)]
 pub enum Output {
     /// Send these bytes.
@@ -87,7 +88,7 @@ pub enum Output {
     Media(Order),
     /// Something happened to a call.
     Event(Event),
-    /// An attempt is over: its record, and the messages it took.
+    /// An attempt is over: its record, which stands in the journal by now, and the messages it took.
     Cdr(Box<Cdr>, Trace),
     /// A call's state, to be on disk before what follows.
     Journal(CallEntry),
@@ -140,6 +141,9 @@ pub enum CallEntry {
         /// When.
         at: Wall,
     },
+    /// It is over: its record as it is to be written, word for word. An attempt that was refused has no other entry
+    /// before this one.
+    Over(Box<Cdr>),
     /// Its record is written.
     Ended {
         /// The call.

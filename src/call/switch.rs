@@ -642,7 +642,7 @@ impl Switch {
             refusal: Some(reason),
         }));
         let trace = vec![line(Heading::In, None), line(Heading::Out, Some(status))];
-        self.hands.out.push_back(Output::Cdr(record, trace));
+        self.hands.record(record, trace);
     }
 
     /// The record as it would be if nothing else ever happened.

@@ -70,7 +70,10 @@ pub(super) fn ports(text: &str) -> Result<(u16, u16), String> {
     }
     if !first.is_multiple_of(2) || last.is_multiple_of(2) {
         // A range that is too short to shrink grows; the first port is 1024 at least, so there is room below.
-        let (begin, end) = match (first + first % 2, if last % 2 == 0 { last - 1 } else { last }) {
+        let (begin, end) = match (
+            first + first % 2,
+            if last.is_multiple_of(2) { last - 1 } else { last },
+        ) {
             (begin, end) if begin < end => (begin, end),
             _ => (first - first % 2, last | 1),
         };

@@ -6,8 +6,8 @@
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::{DirBuilderExt, FileExt};
+use std::io::{self, Read, Seek, SeekFrom, Write as _};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -34,6 +34,10 @@ const HOUSEKEEPING: Duration = Duration::from_secs(3_600);
 const LOCK: &str = "lock";
 /// Keeps the sequence when every file has been moved away.
 const NEXT: &str = "next-seq";
+/// Becomes the other when it is whole.
+const NEXT_DRAFT: &str = "next-seq.tmp";
+/// Where the sequence has room to go on for ever. A file with a number beyond is not of our making.
+const SEQ_MAX: u64 = u64::MAX / 2;
 
 /// Where CDRs are written, and for how long they are kept.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -101,7 +105,7 @@ impl Writer {
         written: impl FnMut(&[Id]) + Send + 'static,
     ) -> Result<(Self, Vec<String>), Error> {
         let dir = config.dir.clone();
-        let (files, found) = Files::take(config, open_file)?;
+        let (files, found) = Files::take(config, DISK)?;
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             wake: Condvar::new(),
@@ -161,13 +165,17 @@ impl Writer {
         if self.is_dead() {
             return Some("the CDR writer has died: restart the server".into());
         }
-        let trouble = lock(&self.shared.trouble).clone()?;
-        Some(format!(
-            "CDRs can't be written to {} ({trouble}): {} wait in memory, new calls are refused from {} on",
-            self.dir.display(),
-            self.waiting(),
-            limits::CDR_BUFFER
-        ))
+        let (dir, waiting, most) = (self.dir.display(), self.waiting(), limits::CDR_BUFFER);
+        match lock(&self.shared.trouble).as_deref() {
+            Some(trouble) => Some(format!(
+                "CDRs can't be written to {dir} ({trouble}): {waiting} wait in memory, new calls are refused from \
+                 {most} on"
+            )),
+            None if waiting >= most => Some(format!(
+                "the disk under {dir} is too slow: {waiting} CDRs wait in memory, new calls are refused from {most} on"
+            )),
+            None => None,
+        }
     }
 
     /// Writes what waits, closes the file and ends the thread. A disk that refuses is tried for `patience`.
@@ -250,7 +258,7 @@ fn run(shared: &Shared, mut files: Files, mut written: impl FnMut(&[Id])) {
 }
 
 /// Waits for records, for `patience` at most, and takes a group of them.
-fn next_group(shared: &Shared, patience: Duration) -> (Stop, Vec<Box<Cdr>>) {
+fn next_group(shared: &Shared, patience: Duration) -> (Stop, VecDeque<Box<Cdr>>) {
     let mut queue = wait_for(shared, 1, patience);
     let size = queue.cdrs.len().min(GROUP_MAX);
     let group = queue.cdrs.drain(..size).collect();
@@ -280,9 +288,30 @@ fn wall_now() -> Wall {
     Wall::from_millis(since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)))
 }
 
-fn open_file(path: &Path) -> io::Result<File> {
+/// What is asked of the disk beside writing; a test's disk refuses.
+#[derive(Clone, Copy)]
+struct Disk {
+    open: fn(&Path, Begin) -> io::Result<File>,
+    sync_folder: fn(&Path) -> io::Result<()>,
+}
+
+const DISK: Disk = Disk {
+    open: open_file,
+    sync_folder: folder::sync,
+};
+
+/// Whether a file may be made that isn't there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Begin {
+    /// It may: nothing was written to it yet.
+    New,
+    /// It may not: what was written to it is not in a new one.
+    Again,
+}
+
+fn open_file(path: &Path, begin: Begin) -> io::Result<File> {
     OpenOptions::new()
-        .create(true)
+        .create(begin == Begin::New)
         .truncate(false)
         .write(true)
         .open(path)
@@ -293,8 +322,7 @@ struct Files {
     config: Config,
     next_seq: u64,
     current: Option<Current>,
-    /// How a file is opened; a test's disk refuses.
-    open: fn(&Path) -> io::Result<File>,
+    disk: Disk,
     /// Held as long as this lives.
     _lock: File,
 }
@@ -309,10 +337,10 @@ struct Current {
 }
 
 impl Files {
-    fn take(config: Config, open: fn(&Path) -> io::Result<File>) -> Result<(Self, Vec<String>), Error> {
+    fn take(config: Config, system: Disk) -> Result<(Self, Vec<String>), Error> {
         let disk = |e| Error::Disk(config.dir.clone(), e);
-        make_dir(&config.dir).map_err(disk)?;
-        let guard = open_file(&config.dir.join(LOCK)).map_err(disk)?;
+        folder::make(&config.dir).map_err(disk)?;
+        let guard = open_file(&config.dir.join(LOCK), Begin::New).map_err(disk)?;
         guard.try_lock().map_err(|e| match e {
             TryLockError::WouldBlock => Error::Taken(config.dir.clone()),
             TryLockError::Error(e) => disk(e),
@@ -321,17 +349,19 @@ impl Files {
         let mut found = Vec::new();
         for entry in entries.iter().filter(|e| e.phase == Phase::Open) {
             found.extend(close_leftover(&config.dir, entry).map_err(disk)?);
+            (system.sync_folder)(&config.dir).map_err(disk)?;
         }
         let kept: u64 = std::fs::read_to_string(config.dir.join(NEXT))
             .ok()
             .and_then(|text| text.trim().parse().ok())
             .unwrap_or(1);
-        let next_seq = entries.last().map_or(kept, |e| kept.max(e.seq + 1));
+        let taken = entries.iter().map(|e| e.seq).chain([kept.saturating_sub(1)]);
+        let next_seq = taken.filter(|seq| *seq < SEQ_MAX).max().map_or(1, |seq| seq + 1);
         let files = Self {
             config,
             next_seq,
             current: None,
-            open,
+            disk: system,
             _lock: guard,
         };
         Ok((files, found))
@@ -343,11 +373,11 @@ impl Files {
         if lines.is_empty() {
             return Ok(());
         }
-        let (dir, open) = (&self.config.dir, self.open);
+        let (dir, disk) = (&self.config.dir, self.disk);
         let current = match &mut self.current {
             Some(current) => current,
             none => {
-                make_dir(dir)?;
+                folder::make(dir)?;
                 let current = none.insert(Current {
                     entry: Entry {
                         seq: self.next_seq,
@@ -363,11 +393,18 @@ impl Files {
         };
         let file = match &current.file {
             Some(file) => file,
-            None => {
-                let file = open(&current.entry.path(dir))?;
-                folder::sync(dir)?;
-                current.file.insert(file)
-            }
+            None => match (disk.open)(&current.entry.path(dir), current.begin()) {
+                Ok(file) => {
+                    (disk.sync_folder)(dir)?;
+                    current.file.insert(file)
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound && current.good > 0 => {
+                    // Somebody moved it away, with all that was in it.
+                    self.current = None;
+                    return self.append(now, lines);
+                }
+                Err(error) => return Err(error),
+            },
         };
         let outcome = file
             .write_all_at(lines, current.good)
@@ -386,22 +423,19 @@ impl Files {
         })
     }
 
-    /// Closes the file that is being written, if there is one.
+    /// Closes the file that is being written, if there is one. One that was moved away is given up, with an error.
     fn close(&mut self) -> io::Result<()> {
         let Some(current) = &mut self.current else {
             return Ok(());
         };
-        let open = current.entry.path(&self.config.dir);
-        let file = match current.file.take() {
-            Some(file) => file,
-            None => (self.open)(&open)?,
-        };
-        file.set_len(current.good)?;
-        file.sync_all()?;
-        std::fs::write(self.config.dir.join(NEXT), self.next_seq.to_string())?;
-        rename(&self.config.dir, &current.entry)?;
-        self.current = None;
-        Ok(())
+        let outcome = current.close(&self.config.dir, self.disk, self.next_seq);
+        match &outcome {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return outcome,
+            Ok(()) | Err(_) => self.current = None,
+        }
+        outcome?;
+        // The file is closed whatever comes of this: under either name the next start finds it.
+        (self.disk.sync_folder)(&self.config.dir)
     }
 
     /// Deletes closed files older than the conf says. The newest is never deleted.
@@ -419,14 +453,40 @@ impl Files {
     }
 }
 
-/// Gives an open file its closed name, durably.
+impl Current {
+    fn begin(&self) -> Begin {
+        if self.good == 0 { Begin::New } else { Begin::Again }
+    }
+
+    /// Gives the file its closed name, with what is good of it.
+    fn close(&mut self, dir: &Path, disk: Disk, next_seq: u64) -> io::Result<()> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => (disk.open)(&self.entry.path(dir), self.begin())?,
+        };
+        file.set_len(self.good)?;
+        file.sync_all()?;
+        keep_next(dir, next_seq)?;
+        rename(dir, &self.entry)
+    }
+}
+
+/// Keeps the next file's number: the old one or the new one is there, whatever happens.
+fn keep_next(dir: &Path, seq: u64) -> io::Result<()> {
+    let draft = dir.join(NEXT_DRAFT);
+    let mut file = File::create(&draft)?;
+    write!(file, "{seq}")?;
+    file.sync_all()?;
+    std::fs::rename(draft, dir.join(NEXT))
+}
+
+/// Gives an open file its closed name; durable with the folder's next sync.
 fn rename(dir: &Path, entry: &Entry) -> io::Result<()> {
     let closed = Entry {
         phase: Phase::Closed,
         ..entry.clone()
     };
-    std::fs::rename(entry.path(dir), closed.path(dir))?;
-    folder::sync(dir)
+    std::fs::rename(entry.path(dir), closed.path(dir))
 }
 
 /// Closes a file that a dead process left open: its last line is cut off if it is torn. Says so.
@@ -461,12 +521,6 @@ fn end_of_last_line(file: &mut File, len: u64) -> io::Result<u64> {
         end -= size as u64;
     }
     Ok(0)
-}
-
-/// Makes the folder and its parents if they aren't there: closed to others than owner and group, because
-/// records name people's numbers.
-fn make_dir(dir: &Path) -> io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o750).create(dir)
 }
 
 #[cfg(test)]

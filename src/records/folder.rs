@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::base::time::Wall;
@@ -77,6 +78,23 @@ pub(super) fn list(dir: &Path) -> io::Result<Vec<Entry>> {
     }
     entries.sort_by_key(|e| e.seq);
     Ok(entries)
+}
+
+/// Makes the folder and its parents, durably.
+pub(super) fn make(dir: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = dir.ancestors().take_while(|dir| !dir.is_dir()).collect();
+    // What lies there names people's numbers: others than owner and group have no business in it.
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o750)
+        .create(dir)?;
+    missing
+        .iter()
+        .filter_map(|dir| dir.parent())
+        .try_for_each(|parent| match parent.as_os_str().is_empty() {
+            true => sync(Path::new(".")),
+            false => sync(parent),
+        })
 }
 
 /// Makes the folder's names durable.

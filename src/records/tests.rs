@@ -1,4 +1,4 @@
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc;
 
 use super::*;
@@ -90,7 +90,7 @@ fn all(dir: &Path) -> Page {
 }
 
 fn files(dir: &Path) -> Files {
-    Files::take(config(dir), open_file).expect("the folder is free").0
+    Files::take(config(dir), DISK).expect("the folder is free").0
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn what_a_dead_process_left_is_closed_its_torn_line_cut_off_and_the_sequence_goe
     dead.append(START, &torn).expect("written");
     drop(dead);
 
-    let (mut files, found) = Files::take(config(dir.path()), open_file).expect("the folder is free");
+    let (mut files, found) = Files::take(config(dir.path()), DISK).expect("the folder is free");
     assert_eq!(found.len(), 1);
     assert!(found[0].ends_with("100 bytes were cut off"), "{found:?}");
     assert_eq!(names(dir.path()), ["cdr-20261121T100000Z-00000001.jsonl"]);
@@ -157,27 +157,32 @@ fn the_sequence_goes_on_when_the_files_were_moved_away() {
 fn a_second_server_is_kept_out_of_the_folder() {
     let dir = tempfile::tempdir().expect("a folder");
     let _first = files(dir.path());
-    let second = Files::take(config(dir.path()), open_file)
-        .err()
-        .map(|e| e.to_string());
+    let second = Files::take(config(dir.path()), DISK).err().map(|e| e.to_string());
     assert!(second.is_some_and(|e| e.contains("another server")));
 }
 
 /// A disk that is full (`/dev/full` refuses every byte) until `ROOM` says otherwise.
 static ROOM: AtomicU64 = AtomicU64::new(0);
 
-fn full_disk(path: &Path) -> io::Result<File> {
+fn full_disk(path: &Path, begin: Begin) -> io::Result<File> {
     if ROOM.load(Ordering::Relaxed) == 0 {
         return OpenOptions::new().write(true).open("/dev/full");
     }
-    open_file(path)
+    open_file(path, begin)
 }
 
 #[test]
 fn a_full_disk_loses_nothing_and_what_it_refused_is_written_once() {
     let dir = tempfile::tempdir().expect("a folder");
     ROOM.store(1, Ordering::Relaxed);
-    let (mut files, _) = Files::take(config(dir.path()), full_disk).expect("the folder is free");
+    let (mut files, _) = Files::take(
+        config(dir.path()),
+        Disk {
+            open: full_disk,
+            ..DISK
+        },
+    )
+    .expect("the folder is free");
     files.append(START, &line(&cdr(1, START))).expect("there is room");
     ROOM.store(0, Ordering::Relaxed);
     // The disk fills up in the middle of a group: half of it is there, then an error.
@@ -197,12 +202,98 @@ fn a_full_disk_loses_nothing_and_what_it_refused_is_written_once() {
     files.append(START, &group).expect("there is room again");
     files.current.as_mut().expect("a file is open").file = None;
     let current = files.current.as_ref().expect("a file is open");
-    let file = open_file(&current.entry.path(dir.path())).expect("openable");
+    let file = open_file(&current.entry.path(dir.path()), Begin::Again).expect("openable");
     file.write_all_at(&group[..50], current.good)
         .expect("half of a group that is never tried again");
     files.close().expect("closed");
     let kept = std::fs::read(dir.path().join(&names(dir.path())[0])).expect("readable");
     assert_eq!(kept, [line(&cdr(1, START)), group].concat());
+}
+
+/// A folder whose list of names the disk refuses to sync while `IS_DEAF` says so.
+static IS_DEAF: AtomicBool = AtomicBool::new(false);
+
+fn deaf_folder(dir: &Path) -> io::Result<()> {
+    if IS_DEAF.load(Ordering::Relaxed) {
+        return Err(io::Error::from_raw_os_error(libc::EIO));
+    }
+    folder::sync(dir)
+}
+
+#[test]
+fn a_file_that_was_closed_is_never_written_to_again_whatever_the_folders_sync_says() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let disk = Disk {
+        sync_folder: deaf_folder,
+        ..DISK
+    };
+    let (mut files, _) = Files::take(config(dir.path()), disk).expect("the folder is free");
+    files.append(START, &line(&cdr(1, START))).expect("written");
+    IS_DEAF.store(true, Ordering::Relaxed);
+    let refused = files.close().expect_err("the names are not durable yet");
+    assert_eq!(refused.raw_os_error(), Some(libc::EIO));
+    files.close().expect("nothing is left to close");
+    files.append(START, &line(&cdr(2, START))).expect_err("refused");
+    IS_DEAF.store(false, Ordering::Relaxed);
+    files.append(START, &line(&cdr(2, START))).expect("written");
+    files.close().expect("closed");
+    assert_eq!(
+        names(dir.path()),
+        [
+            "cdr-20261121T100000Z-00000001.jsonl",
+            "cdr-20261121T100000Z-00000002.jsonl"
+        ]
+    );
+    for (n, name) in names(dir.path()).iter().enumerate() {
+        let kept = std::fs::read(dir.path().join(name)).expect("readable");
+        assert_eq!(kept, line(&cdr(n as u64 + 1, START)));
+    }
+}
+
+#[test]
+fn a_file_that_was_moved_away_is_not_made_again_with_a_hole_in_its_place() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let away = tempfile::tempdir().expect("another");
+    let mut files = files(dir.path());
+    let move_away = |name: &str| {
+        std::fs::rename(dir.path().join(name), away.path().join(name)).expect("moved");
+    };
+    files.append(START, &line(&cdr(1, START))).expect("written");
+    move_away("cdr-20261121T100000Z-00000001.jsonl.open");
+    // The disk has refused something, so that the file is opened anew.
+    files.current.as_mut().expect("a file is open").file = None;
+    files.append(START, &line(&cdr(2, START))).expect("written");
+    move_away("cdr-20261121T100000Z-00000002.jsonl.open");
+    let gone = files.close().expect_err("it is told");
+    assert_eq!(gone.kind(), io::ErrorKind::NotFound);
+    files.close().expect("and given up");
+    files.append(START, &line(&cdr(3, START))).expect("written");
+    assert_eq!(names(dir.path()), ["cdr-20261121T100000Z-00000003.jsonl.open"]);
+    assert_eq!(all(dir.path()).cdrs.len(), 1);
+    assert_eq!(names(away.path()).len(), 2);
+    for (n, name) in names(away.path()).iter().enumerate() {
+        let kept = std::fs::read(away.path().join(name)).expect("readable");
+        assert_eq!(kept, line(&cdr(n as u64 + 1, START)));
+    }
+}
+
+#[test]
+fn a_name_with_the_last_of_all_numbers_does_not_stop_the_sequence() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut first = files(dir.path());
+    first.append(START, &line(&cdr(1, START))).expect("written");
+    first.close().expect("closed");
+    drop(first);
+    let strange = format!("cdr-20261121T100000Z-{}.jsonl", u64::MAX);
+    std::fs::write(dir.path().join(&strange), line(&cdr(9, START))).expect("written");
+    let mut second = files(dir.path());
+    second.append(START, &line(&cdr(2, START))).expect("written");
+    assert_eq!(names(dir.path())[1], "cdr-20261121T100000Z-00000002.jsonl.open");
+    drop(second);
+    std::fs::write(dir.path().join(NEXT), u64::MAX.to_string()).expect("written");
+    let mut third = files(dir.path());
+    third.append(START, &line(&cdr(3, START))).expect("written");
+    assert!(names(dir.path()).contains(&"cdr-20261121T100000Z-00000003.jsonl.open".to_owned()));
 }
 
 #[test]
@@ -273,6 +364,7 @@ fn a_full_buffer_is_said_and_nothing_is_dropped() {
         writer.write(cdr(n as u64, START));
     }
     assert_eq!(writer.state(), Records::Full);
+    assert!(writer.health().is_some_and(|h| h.contains("too slow")));
     drop(release);
     assert_eq!(writer.stop(Duration::from_secs(60)), 0);
     assert_eq!(recent_ids(dir.path(), usize::MAX).expect("readable").len(), count);
@@ -399,7 +491,7 @@ fn a_folder_that_is_made_for_records_is_closed_to_others() {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().expect("a folder");
     let deep = dir.path().join("a/cdr");
-    super::make_dir(&deep).expect("made");
+    folder::make(&deep).expect("made");
     for made in [deep.as_path(), &dir.path().join("a")] {
         let mode = std::fs::metadata(made).expect("there").permissions().mode();
         assert_eq!(mode & 0o027, 0, "{mode:o}");

@@ -153,29 +153,43 @@ impl Disk {
     /// # Errors
     /// [`DiskError::Broken`]: damage, or `each` can't use a record; [`DiskError::Newer`].
     pub fn load(&self, each: EachRecord<'_>) -> Result<u64, DiskError> {
+        let mut count = 0;
+        for record in self.sorted() {
+            let (key, tail) = record?;
+            each(&key, &tail).map_err(|why| self.broken(&why))?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// Every record's key and tail, sorted by key, as of [`Disk::applied_seq`]; and at the end an error if some are
+    /// missing or not as they were written: then all that came before must be thrown away.
+    pub fn sorted(&self) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), DiskError>> + '_ {
         let mut found = State {
             seq: self.state.seq,
             ..State::default()
         };
-        for record in self.records() {
-            let (key, tail, crc) = record?;
-            each(&key, &tail).map_err(|why| self.broken(&why))?;
-            found.count += 1;
-            found.sum = found.sum.wrapping_add(u64::from(crc));
-        }
-        if found != self.state {
-            return Err(self.broken(&format_args!(
-                "it should hold {} records and holds {}, or some are not as they were written",
-                self.state.count, found.count
-            )));
-        }
-        Ok(found.count)
-    }
-
-    /// Every record's key and tail, sorted by key, for a snapshot of [`Disk::applied_seq`].
-    pub fn sorted(&self) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), String>> + '_ {
-        self.records()
-            .map(|r| r.map(|(key, tail, _)| (key, tail)).map_err(|e| e.to_string()))
+        let mut records = self.records();
+        let mut is_over = false;
+        std::iter::from_fn(move || {
+            if is_over {
+                return None;
+            }
+            if let Some(record) = records.next() {
+                return Some(record.map(|(key, tail, crc)| {
+                    found.count += 1;
+                    found.sum = found.sum.wrapping_add(u64::from(crc));
+                    (key, tail)
+                }));
+            }
+            is_over = true;
+            (found != self.state).then(|| {
+                Err(self.broken(&format_args!(
+                    "it should hold {} records and holds {}, or some are not as they were written",
+                    self.state.count, found.count
+                )))
+            })
+        })
     }
 
     /// Applies what the changes up to `seq` did, as one batch. It is durable after [`Disk::flush`].
@@ -234,6 +248,12 @@ impl Disk {
     /// The last change that was applied.
     pub fn applied_seq(&self) -> u64 {
         self.state.seq
+    }
+
+    /// For tests: sled loses a record behind our back.
+    #[cfg(test)]
+    pub(super) fn lose(&self, key: &[u8]) {
+        self.db.remove(key).unwrap();
     }
 
     /// The last change that is on the medium.
@@ -383,6 +403,7 @@ fn decode_state(bytes: &[u8]) -> Result<State, Unreadable> {
 #[cfg(test)]
 mod tests {
     use super::super::file::fault;
+    use super::super::snapshot::{self, SnapshotError};
     use super::*;
 
     fn key(n: u64) -> Vec<u8> {
@@ -441,6 +462,15 @@ mod tests {
             tamper(&disk.db);
             let error = load(&disk).unwrap_err();
             assert!(matches!(error, DiskError::Broken(_)), "{i}: {error}");
+            // Nor does a snapshot get it.
+            let snapshots = dir.path().join("snapshots");
+            let mut records = disk.sorted().map(|r| r.map_err(|e| e.to_string()));
+            let written = snapshot::write(&snapshots, 2, &mut records);
+            assert!(
+                matches!(written, Err(SnapshotError::Records(_))),
+                "{i}: {written:?}"
+            );
+            assert_eq!(snapshot::newest(&snapshots).unwrap().0, None, "{i}");
         }
     }
 

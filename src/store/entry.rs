@@ -4,6 +4,7 @@
 //! header  "UMBRAJNL" · version u32
 //! frame   bytes of body u32 · crc u32 · body = kind u8 · call id u128 · rest           (little-endian)
 //! kinds   1 arrived (rest: the record as JSON) · 2 answered (wall i64) · 3 ended · 4 died (wall i64)
+//!         5 over (rest: the finished record as JSON)
 //! ```
 
 use std::collections::{HashMap, HashSet};
@@ -27,6 +28,7 @@ pub(super) const ARRIVED: u8 = 1;
 pub(super) const ANSWERED: u8 = 2;
 pub(super) const ENDED: u8 = 3;
 pub(super) const DIED: u8 = 4;
+pub(super) const OVER: u8 = 5;
 /// Kind and id.
 pub(super) const BODY_BYTES_MIN: usize = 17;
 /// A record quotes pieces of one SIP message, whose escapes can take six bytes each.
@@ -40,6 +42,8 @@ pub(super) enum What {
     Ended,
     /// The process that had the call is gone; its last sign of life.
     Died(Wall),
+    /// The record is finished; it is not in the CDR files for certain before the end.
+    Over,
 }
 
 /// The journal can't be opened; a sentence with what to do.
@@ -66,9 +70,19 @@ pub enum JournalError {
     },
 }
 
+/// What became of a segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Segment {
+    /// What is whole of it was read.
+    Read,
+    /// It could not be read, and is out of the way.
+    Aside,
+}
+
 /// Everything that the segments say.
 #[derive(Default)]
 pub(super) struct Past {
+    /// Each call's arrival, or its finished record, which says all that the arrival says and more.
     pub(super) arrived: HashMap<Id, Vec<u8>>,
     pub(super) answered: HashMap<Id, Wall>,
     pub(super) died: HashMap<Id, Wall>,
@@ -77,11 +91,28 @@ pub(super) struct Past {
 }
 
 impl Past {
-    pub(super) fn read(&mut self, path: &Path) -> Result<(), JournalError> {
-        let bytes = file::read(path).map_err(|error| JournalError::Io {
+    /// Reads a segment. One that the disk doesn't give any more is put aside: new calls need their journal.
+    pub(super) fn read(&mut self, path: &Path) -> Result<Segment, JournalError> {
+        let io = |error| JournalError::Io {
             path: path.to_owned(),
             error,
-        })?;
+        };
+        let bytes = match file::read(path) {
+            Ok(bytes) => bytes,
+            // The owner of the folder can put that right.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(io(error)),
+            Err(error) => {
+                let aside = path.with_extension("log.broken");
+                fs::rename(path, &aside).map_err(io)?;
+                self.notes.push(format!(
+                    "{}: {error}; it was moved to {}, and the records of calls that were open may be missing: \
+                     check the disk",
+                    path.display(),
+                    aside.display()
+                ));
+                return Ok(Segment::Aside);
+            }
+        };
         let version = le_u32(bytes.get(8..).unwrap_or_default()).unwrap_or(0);
         if bytes.starts_with(MAGIC) && version > VERSION {
             return Err(JournalError::Newer {
@@ -111,6 +142,7 @@ impl Past {
             };
             match what {
                 What::Arrived => drop(self.arrived.entry(id).or_insert_with(|| frame.to_vec())),
+                What::Over => drop(self.arrived.insert(id, frame.to_vec())),
                 What::Answered(at) => drop(self.answered.entry(id).or_insert(at)),
                 What::Died(at) => drop(self.died.entry(id).or_insert(at)),
                 What::Ended => {
@@ -121,10 +153,10 @@ impl Past {
             }
             rest = rest.get(frame.len()..).unwrap_or_default();
         }
-        Ok(())
+        Ok(Segment::Read)
     }
 
-    /// The calls that arrived and didn't end, and their arrivals' frames.
+    /// The calls that didn't end, each with the frame of its arrival or of its finished record.
     pub(super) fn open_calls(&mut self) -> Vec<(Id, Vec<u8>)> {
         let ended = &self.ended;
         let mut calls: Vec<_> = std::mem::take(&mut self.arrived)
@@ -222,6 +254,7 @@ pub(super) fn decode_frame(bytes: &[u8]) -> Option<(Id, What, &[u8])> {
         ANSWERED => What::Answered(wall()?),
         ENDED => What::Ended,
         DIED => What::Died(wall()?),
+        OVER => What::Over,
         _ => return None,
     };
     Some((Id::from_bits(u128::from_le_bytes(*id)), what, frame))

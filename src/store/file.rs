@@ -43,15 +43,16 @@ pub fn sync_dir(dir: &Path) -> io::Result<()> {
 /// # Errors
 /// Whatever the system says.
 pub fn make_dir(dir: &Path) -> io::Result<()> {
-    if dir.is_dir() {
-        return Ok(());
-    }
+    let missing: Vec<&Path> = dir.ancestors().take_while(|dir| !dir.is_dir()).collect();
     // What lies there names people's numbers: others than owner and group have no business in it.
     fs::DirBuilder::new().recursive(true).mode(0o750).create(dir)?;
-    match dir.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
-        Some(_) | None => sync_dir(Path::new(".")),
-    }
+    missing
+        .iter()
+        .filter_map(|dir| dir.parent())
+        .try_for_each(|parent| match parent.as_os_str().is_empty() {
+            true => sync_dir(Path::new(".")),
+            false => sync_dir(parent),
+        })
 }
 
 /// Takes a folder for this process, as long as the file that is returned stays open; `None` if another has it. The
@@ -110,6 +111,16 @@ impl Draft {
         sync_dir(self.path.parent().unwrap_or(Path::new(".")))?;
         Ok(self.file)
     }
+}
+
+/// Keeps a small file: it has its old contents or these, whatever happens.
+///
+/// # Errors
+/// Whatever the system says.
+pub fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut draft = Draft::begin(path)?;
+    draft.write_all(bytes)?;
+    draft.publish().map(drop)
 }
 
 impl Write for Draft {

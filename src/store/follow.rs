@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::disk::Disk;
 use super::open::{Places, put};
-use super::snapshot;
+use super::snapshot::{self, SnapshotError};
 use crate::masking::change::Change;
 
 /// Changes that may wait here for sled. Beyond it the writer waits, and callers get 429.
@@ -267,7 +267,7 @@ impl Follower {
                     waiting.extend(group);
                 }
             }
-            record
+            record.map_err(|error| error.to_string())
         });
         let written = snapshot::write(&self.places.snapshots, seq, &mut records);
         drop(records);
@@ -284,6 +284,10 @@ impl Follower {
                 self.bytes_since_snapshot = self.snapshot_bytes / 2;
                 tracing::warn!(%error, "no snapshot; the log is kept meanwhile");
                 self.progress.set_snapshot_error(Some(error.to_string()));
+                if let SnapshotError::Records(why) = error {
+                    // Not the snapshot's fault: what sled gives is not what it was given.
+                    self.failed(why);
+                }
             }
         }
     }
@@ -301,6 +305,12 @@ impl Follower {
     #[cfg(test)]
     pub(super) fn waiting_groups(&self) -> Vec<Vec<Followed>> {
         self.changes.try_iter().collect()
+    }
+
+    /// For tests: sled loses a record behind our back.
+    #[cfg(test)]
+    pub(super) fn lose(&self, key: &[u8]) {
+        self.disk.as_ref().expect("sled is open").lose(key);
     }
 
     /// For tests: the rest after a failure is over.

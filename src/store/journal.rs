@@ -4,7 +4,9 @@
 //! 100 ms by a thread of the journal's own (a killed process loses nothing; a machine that loses power loses at
 //! most that). When a segment is big, the calls that are still open are copied to a new one and the old one goes.
 //!
-//! Ids are never used twice, so several segments are read as one heap of facts: a call that ended anywhere is over.
+//! A call's entries: its arrival as a draft of its record, its answer, its finished record, and the end, once the CDR
+//! files have that record. Ids are never used twice, so several segments are read as one heap of facts: a call that
+//! ended anywhere is done.
 //! Once a second the file's modification time is moved on: after a crash it is the last sign of life.
 
 use std::borrow::Cow;
@@ -23,8 +25,8 @@ use smallvec::{SmallVec, smallvec};
 
 pub use super::entry::JournalError;
 use super::entry::{
-    ANSWERED, ARRIVED, BODY_BYTES_MAX, BODY_BYTES_MIN, DIED, ENDED, FRAME_HEAD_BYTES, HEADER_BYTES, Past,
-    What, begin_frame, completed, decode_frame, end_frame, header, modified, short_frame,
+    ANSWERED, ARRIVED, BODY_BYTES_MAX, BODY_BYTES_MIN, DIED, ENDED, FRAME_HEAD_BYTES, HEADER_BYTES, OVER,
+    Past, Segment, What, begin_frame, completed, decode_frame, end_frame, header, modified, short_frame,
 };
 use super::file::{self, Draft};
 use crate::base::id::Id;
@@ -33,8 +35,8 @@ use crate::base::time::Wall;
 use crate::call::cdr::Cdr;
 use crate::call::port::{CallEntry, Records};
 
-/// Room for an arrival's frame; most are shorter.
-const ARRIVAL_BYTES: usize = 2_048;
+/// Room for a frame with a record; most are shorter.
+const RECORD_BYTES: usize = 2_048;
 const PREFIX: &str = "calls-";
 const SUFFIX: &str = ".log";
 const SEGMENT_BYTES: u64 = 64 << 20;
@@ -93,7 +95,7 @@ enum Dirty {
     Lost,
 }
 
-/// An open call: where its arrival stands in the segment, and what came after.
+/// An open call: where its arrival stands in the segment, and what came after; or where its finished record does.
 #[derive(Clone, Copy)]
 struct Live {
     at: u64,
@@ -140,9 +142,15 @@ impl Batch {
     fn add(&mut self, entry: &CallEntry) -> bool {
         let start = self.bytes.len();
         let (id, what) = match entry {
-            CallEntry::Arrived(cdr) => {
-                self.bytes.reserve(ARRIVAL_BYTES);
-                begin_frame(&mut self.bytes, ARRIVED, cdr.call_id);
+            CallEntry::Arrived(cdr) | CallEntry::Over(cdr) => {
+                let (kind, what) = match entry {
+                    CallEntry::Over(_) => (OVER, What::Over),
+                    CallEntry::Arrived(_) | CallEntry::Answered { .. } | CallEntry::Ended { .. } => {
+                        (ARRIVED, What::Arrived)
+                    }
+                };
+                self.bytes.reserve(RECORD_BYTES);
+                begin_frame(&mut self.bytes, kind, cdr.call_id);
                 // A record is made of strings and numbers: it always has a JSON form, and a Vec always takes it.
                 if serde_json::to_writer(&mut self.bytes, cdr).is_err()
                     || self.bytes.len() - start > BODY_BYTES_MAX
@@ -151,7 +159,7 @@ impl Batch {
                     return false;
                 }
                 end_frame(&mut self.bytes, start);
-                (cdr.call_id, What::Arrived)
+                (cdr.call_id, what)
             }
             CallEntry::Answered { call_id, at } => {
                 short_frame(&mut self.bytes, ANSWERED, *call_id, Some(*at));
@@ -189,21 +197,23 @@ impl Batch {
 pub struct JournalHealth {
     /// Whether new calls may come.
     pub records: Records,
-    /// Calls that are open.
+    /// Calls that are open, and finished ones whose records the CDR files may not have yet.
     pub live: usize,
     /// Entries that wait for the disk.
     pub waiting: usize,
-    /// Entries that found no room to wait, since the start.
+    /// Entries that found no room to wait or could not be read again, since the start: if the server is killed now,
+    /// the records of their calls may be missing.
     pub dropped: u64,
     /// What the disk said last, if it doesn't take entries.
     pub error: Option<String>,
 }
 
 impl Journal {
-    /// Opens the journal in `dir` (made if absent). Returns, besides, the records of the attempts that were open
-    /// when the process before died, completed by what is known: ended at the last sign of life, released by
-    /// the server; refused with `restart` (500) if never answered, else end cause `restart` and the seconds
-    /// from the answer on. They stay open here until their [`CallEntry::Ended`] is written: do that once their
+    /// Opens the journal in `dir` (made if absent). Returns, besides, the records that the process before may not
+    /// have brought to the CDR files. Those of attempts that were over ([`CallEntry::Over`]) are as they were; those
+    /// of attempts that were open when it died are completed by what is known: ended at the last sign of life,
+    /// released by the server; refused with `restart` (500) if never answered, else end cause `restart` and the
+    /// seconds from the answer on. They stay here until their [`CallEntry::Ended`] is written: do that once their
     /// record is in the CDR files (or is found there by its call id).
     ///
     /// # Errors
@@ -327,15 +337,20 @@ impl Shared {
             .map_err(io)?
             .ok_or_else(|| JournalError::InUse(dir.to_owned()))?;
         file::remove_drafts(dir, PREFIX).map_err(io)?;
-        let segments = file::numbered(dir, PREFIX, SUFFIX).map_err(io)?;
+        let mut segments = file::numbered(dir, PREFIX, SUFFIX).map_err(io)?;
+        let last_sign = segments.iter().map(|(_, path)| modified(path)).max();
+        let last_sign = last_sign.unwrap_or_default();
         let mut past = Past::default();
-        for (_, path) in &segments {
-            past.read(path)?;
+        let mut readable = Vec::new();
+        for (number, path) in segments {
+            if past.read(&path)? == Segment::Read {
+                readable.push((number, path));
+            }
         }
-        let last_sign = segments
-            .last()
-            .map_or(Wall::default(), |(_, path)| modified(path));
-        let number = segments.last().map_or(0, |(number, _)| *number) + 1;
+        segments = readable;
+        // The old ones go as soon as this one is there: it need not be the last.
+        let last = segments.last().map_or(0, |(number, _)| *number);
+        let number = last.checked_add(1).unwrap_or_else(|| free(&segments));
         let path = file::numbered_path(dir, PREFIX, number, SUFFIX);
 
         let mut drafts = Vec::new();
@@ -348,7 +363,9 @@ impl Shared {
             let died = past.died.get(&id).copied().unwrap_or(last_sign);
             let answered = past.answered.get(&id).copied();
             let json = frame.get(FRAME_HEAD_BYTES + BODY_BYTES_MIN..).unwrap_or_default();
+            let is_over = decode_frame(&frame).is_some_and(|(_, what, _)| what == What::Over);
             match serde_json::from_slice::<Cdr>(json) {
+                Ok(record) if is_over => drafts.push(record),
                 Ok(draft) => drafts.push(completed(draft, answered, died)),
                 Err(error) => {
                     past.notes.push(format!(
@@ -360,8 +377,8 @@ impl Shared {
             let of_call = Live {
                 at: len,
                 bytes: frame.len() as u32,
-                answered,
-                died: Some(died),
+                answered: answered.filter(|_| !is_over),
+                died: Some(died).filter(|_| !is_over),
             };
             live.insert(id, of_call);
             len += write_call(&mut out, id, &frame, &of_call).map_err(io)?;
@@ -567,10 +584,15 @@ impl Book {
             .filter(|line| {
                 // An arrival that is there already, and news of a call that is over, are left out.
                 let known = self.live.contains_key(&line.id) || arriving.contains(&line.id);
-                if line.what == What::Arrived && !known {
+                let (is_first, counts) = match line.what {
+                    What::Arrived => (!known, !known),
+                    What::Over => (!known, true),
+                    What::Answered(_) | What::Died(_) | What::Ended => (false, known),
+                };
+                if is_first {
                     arriving.push(line.id);
                 }
-                known != (line.what == What::Arrived)
+                counts
             })
             .collect();
         if news.is_empty() {
@@ -598,7 +620,8 @@ impl Book {
     /// Takes note of a line that is written now.
     fn note(&mut self, line: &Placed) {
         match line.what {
-            What::Arrived => {
+            // A finished record takes the arrival's place: nothing that came between matters any more.
+            What::Arrived | What::Over => {
                 let live = Live {
                     at: self.len,
                     bytes: line.place.len() as u32,
@@ -624,11 +647,13 @@ impl Book {
         self.len += line.place.len() as u64;
     }
 
+    /// Only arrivals are bounded: the switch takes none any more when this many entries wait. Each of the others
+    /// belongs to a call that is up or was, so that they are few; and without them a record would be wrong, or twice.
     fn wait(&mut self, line: Line) {
-        if self.waiting.len() < JOURNAL_BUFFER {
-            self.waiting.push_back(line);
-        } else {
+        if line.what == What::Arrived && self.waiting.len() >= JOURNAL_BUFFER {
             self.dropped += 1;
+        } else {
+            self.waiting.push_back(line);
         }
     }
 
@@ -671,6 +696,12 @@ fn copy_range(from: &File, range: std::ops::Range<u64>, to: &File, path: &Path, 
         written += bytes as u64;
     }
     Ok(())
+}
+
+/// The first number that no segment has.
+fn free(segments: &[(u64, PathBuf)]) -> u64 {
+    let taken = |number: &u64| segments.iter().any(|(n, _)| n == number);
+    (1..).find(|number| !taken(number)).unwrap_or_default()
 }
 
 /// Twice what is alive, at least, so that copying never eats more than writing.
@@ -722,6 +753,20 @@ mod tests {
 
     fn ended(n: u128) -> CallEntry {
         CallEntry::Ended { call_id: id(n) }
+    }
+
+    /// The call ended as the caller hung up, long before anything else was heard of it.
+    fn over(n: u128) -> CallEntry {
+        let CallEntry::Arrived(mut cdr) = arrived(n) else {
+            unreachable!("it is one")
+        };
+        cdr.answered_at = Some(wall(7));
+        cdr.ended_at = wall(9);
+        cdr.billable_s = 2;
+        cdr.released_by = ReleasedBy::Caller;
+        cdr.sip_status = 200;
+        cdr.q850_cause = 16;
+        CallEntry::Over(cdr)
     }
 
     /// A journal whose ticks the test gives.
@@ -800,6 +845,72 @@ mod tests {
         journal.write(&ended(2));
         drop(journal);
         assert_eq!(open_ids(dir.path()), []);
+    }
+
+    #[test]
+    fn a_finished_record_comes_back_as_it_was_until_it_is_said_to_be_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, ..) = open(dir.path());
+        // One that was a call, one that was refused and has no other entry, one in the same breath with its arrival.
+        journal.write(&arrived(1));
+        journal.write(&answered(1, 7));
+        journal.write_all(&[over(1), over(2)]);
+        journal.write_all(&[arrived(3), answered(3, 7), over(3)]);
+        journal.write_all(&[arrived(4), over(4), ended(4)]);
+        assert_eq!(journal.book().live.len(), 3);
+        // It lives on in a copy, and news that come too late change nothing.
+        journal.book().copy_at = 0;
+        journal.tick(Tick::Second);
+        journal.write(&answered(2, 8));
+        journal.write(&arrived(2));
+        let wanted: Vec<Cdr> = [over(1), over(2), over(3)]
+            .into_iter()
+            .filter_map(|entry| match entry {
+                CallEntry::Over(cdr) => Some(*cdr),
+                CallEntry::Arrived(_) | CallEntry::Answered { .. } | CallEntry::Ended { .. } => None,
+            })
+            .collect();
+        drop(journal);
+        for _ in 0..2 {
+            set_last_sign(dir.path(), wall(7_200));
+            let (_, notes, left) = open(dir.path());
+            assert_eq!((left, notes), (wanted.clone(), vec![]));
+        }
+        let (journal, ..) = open(dir.path());
+        (1..4).for_each(|n| journal.write(&ended(n)));
+        drop(journal);
+        assert_eq!(open_ids(dir.path()), []);
+    }
+
+    #[test]
+    fn a_segment_that_can_not_be_read_is_put_aside_and_the_others_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, ..) = open(dir.path());
+        journal.write(&arrived(1));
+        drop(journal);
+        // Reading a folder fails as a bad sector does.
+        let bad = file::numbered_path(dir.path(), PREFIX, 0, SUFFIX);
+        fs::create_dir(&bad).unwrap();
+        let (_, notes, left) = open(dir.path());
+        assert_eq!(left.len(), 1);
+        assert!(notes.len() == 1 && notes[0].contains("was moved to"), "{notes:?}");
+        assert!(!bad.exists() && bad.with_extension("log.broken").exists());
+        assert_eq!(open_ids(dir.path()), [id(1)]);
+    }
+
+    #[test]
+    fn a_segment_with_the_last_of_all_numbers_is_read_like_any_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, ..) = open(dir.path());
+        journal.write(&arrived(1));
+        drop(journal);
+        let last = file::numbered_path(dir.path(), PREFIX, u64::MAX, SUFFIX);
+        fs::rename(last_segment(dir.path()), &last).unwrap();
+        let (journal, ..) = open(dir.path());
+        journal.write(&arrived(2));
+        drop(journal);
+        assert!(!last.exists());
+        assert_eq!(open_ids(dir.path()), [id(1), id(2)]);
     }
 
     #[test]
@@ -970,7 +1081,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_stays_full_stops_new_calls_before_the_room_for_old_ones_is_gone() {
+    fn a_disk_that_stays_full_stops_new_calls_and_loses_nothing_of_those_that_are_up() {
         let dir = tempfile::tempdir().unwrap();
         let (journal, ..) = open(dir.path());
         fault::set(dir.path(), fault::Call::Write);
@@ -983,18 +1094,30 @@ mod tests {
             (Records::Kept, 0, 0, false),
             "nothing to keep of these"
         );
-        for n in 0..JOURNAL_BUFFER as u128 + 5 {
-            journal.write(&if n == 0 { arrived(0) } else { ended(0) });
+        let calls = JOURNAL_BUFFER as u128 + 5;
+        for n in 0..calls {
+            journal.write(&arrived(n));
             let full = n + 1 >= FULL_AT as u128;
             assert_eq!(
                 journal.book().records(),
                 if full { Records::Full } else { Records::Kept }
             );
         }
-        assert_eq!(journal.book().dropped, 5);
+        assert_eq!(
+            journal.book().dropped,
+            5,
+            "arrivals that nobody should have let in"
+        );
+        for n in 0..calls {
+            journal.write(&answered(n, 3));
+            journal.write(&over(n));
+            journal.write(&ended(n));
+        }
+        assert_eq!(journal.book().dropped, 5, "calls that are up lose nothing");
         fault::clear(dir.path());
         journal.tick(Tick::Short);
         assert_eq!(journal.book().records(), Records::Kept);
+        assert_eq!(journal.book().live.len(), 0, "every end was heard");
     }
 
     #[test]

@@ -193,6 +193,8 @@ impl Log {
         let segments: Vec<Segment> = file::numbered(dir, PREFIX, SUFFIX)
             .map_err(io(dir))?
             .into_iter()
+            // Records begin with 1: a file named for 0 is not of our making.
+            .filter(|(first, _)| *first > 0)
             .map(|(first, path)| Segment { first, path })
             .collect();
         let mut replay = Replay::default();
@@ -519,6 +521,19 @@ mod tests {
 
     fn expected(range: std::ops::RangeInclusive<u64>) -> Records {
         range.map(|n| (n, payload(n))).collect()
+    }
+
+    #[test]
+    fn a_file_named_for_record_0_is_none_of_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut log, ..) = open(dir.path(), 0).unwrap();
+        fill(&mut log, 3, 1);
+        drop(log);
+        let strange = file::numbered_path(dir.path(), PREFIX, 0, SUFFIX);
+        fs::write(&strange, header(0)).unwrap();
+        let (log, replay, records) = open(dir.path(), 0).unwrap();
+        assert_eq!((log.next_seq(), replay.records), (4, 3));
+        assert_eq!(records, expected(1..=3));
     }
 
     /// Appends the numbers up to `last`, in groups of `group`.

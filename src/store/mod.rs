@@ -7,7 +7,7 @@
 
 pub mod disk;
 mod entry;
-mod file;
+pub(crate) mod file;
 pub mod follow;
 pub mod journal;
 pub mod log;

@@ -382,6 +382,22 @@ enum Go {
     Stop,
 }
 
+/// How much of what was due a tick has done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Ticked {
+    /// All that can be done now.
+    All,
+    /// As much as one group holds.
+    Some,
+}
+
+/// Whether the disk took a group.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Committed {
+    Yes,
+    No,
+}
+
 impl Writer {
     fn run(mut self, jobs: &Receiver<Job>, clock: &impl Fn() -> Wall) {
         // However this thread ends, health tells.
@@ -390,8 +406,11 @@ impl Writer {
         loop {
             let now = Instant::now();
             if now >= tick {
-                self.tick(clock());
-                tick = now + TICK;
+                tick = match self.tick(clock()) {
+                    Ticked::All => now + TICK,
+                    // Once more, behind one group of what waits.
+                    Ticked::Some => now,
+                };
             }
             match jobs.recv_deadline(tick) {
                 Ok(job) => {
@@ -445,29 +464,40 @@ impl Writer {
         go
     }
 
-    /// What time itself asks for: bindings whose end has come, and ended ones that are kept no longer.
-    fn tick(&mut self, now: Wall) {
+    /// What time itself asks for, a group of it: bindings whose end has come, and ended ones that are kept no
+    /// longer.
+    fn tick(&mut self, now: Wall) -> Ticked {
         let table = Arc::clone(&self.table);
         let mut group = Group::default();
         let mut planner = table.planner();
-        for id in table.due(now, GROUP_MAX) {
+        let due = table.due(now, GROUP_MAX);
+        let mut is_full = due.len() == GROUP_MAX;
+        for id in due {
             if let Ok(planned) = planner.plan(&Write::Expire { id }, now, &mut self.chance) {
                 group.add(planned.change);
             }
         }
         let kept = i64::try_from(self.keep_ended.as_millis()).unwrap_or(i64::MAX);
         let before = Wall::from_millis(now.as_millis().saturating_sub(kept));
-        group.add(planner.forget_before(before, now, GROUP_MAX));
+        let forgotten = planner.forget_before(before, now, GROUP_MAX);
+        is_full |= forgotten.records.len() == GROUP_MAX;
+        group.add(forgotten);
         drop(planner);
-        self.commit(group);
+        let is_done = !group.changes.is_empty() && self.commit(group) == Committed::Yes;
         let upto = self.progress.forgettable.load(Ordering::Acquire);
         if let Err(error) = self.log.forget(upto) {
             tracing::warn!(%error, "old log segments could not be removed");
         }
+        // What the disk refuses is tried again in a second, not at once.
+        if is_full && is_done {
+            Ticked::Some
+        } else {
+            Ticked::All
+        }
     }
 
     /// Durable, then visible, then acknowledged; or none of it.
-    fn commit(&mut self, group: Group) {
+    fn commit(&mut self, group: Group) -> Committed {
         let Group {
             changes,
             payloads,
@@ -475,7 +505,8 @@ impl Writer {
             ..
         } = group;
         if payloads.is_empty() {
-            return answer(answers);
+            answer(answers);
+            return Committed::Yes;
         }
         let first = match self.log.append(&payloads) {
             Ok(first) => first,
@@ -490,7 +521,7 @@ impl Writer {
                 for (reply, _) in answers {
                     reply(Err(WriteError::Disk(sentence.clone())));
                 }
-                return;
+                return Committed::No;
             }
         };
         for (seq, change) in (first..).zip(&changes) {
@@ -508,6 +539,7 @@ impl Writer {
             });
         // If the follower is gone, the log still has it.
         let _ = self.follow.send(followed.collect());
+        Committed::Yes
     }
 
     fn say(&self, state: WriteState) {
@@ -546,7 +578,7 @@ mod tests {
     use crate::base::id::Id;
     use crate::masking::binding::Ended;
     use crate::masking::change::Record;
-    use crate::masking::request::Unbind;
+    use crate::masking::request::{BindRequest, Unbind, XChoice};
     use crate::masking::support::{A, B, C, X, axb, x};
 
     const NOW: Wall = Wall::from_millis(1_795_000_000_000);
@@ -877,6 +909,36 @@ mod tests {
     }
 
     #[test]
+    fn a_record_that_sled_loses_while_it_runs_does_not_get_lost_with_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut hand = Hand::open(dir.path());
+        hand.add_number();
+        let id = hand.bind(A, B);
+        hand.fill(0, 45);
+        hand.parts.follower.follow();
+        let record = hand
+            .parts
+            .table
+            .records()
+            .find(|r| matches!(r, Record::Binding(b) if b.id == id))
+            .unwrap();
+        hand.parts.follower.lose(&record.key());
+        for from in [45, 90, 135] {
+            hand.fill(from, 45);
+            hand.parts.follower.follow();
+            hand.parts.writer.tick(NOW);
+        }
+        assert!(
+            matches!(hand.parts.progress.disk_state(), DiskState::Failing(why) if why.contains("should hold"))
+        );
+        let all = hand.all();
+        hand.die();
+        let hand = Hand::open(dir.path());
+        assert_eq!(hand.parts.report.disk, DiskFound::Rebuilt);
+        assert_eq!(hand.all(), all);
+    }
+
+    #[test]
     fn the_log_is_forgotten_only_as_far_as_two_snapshots_and_sled_hold_it() {
         let dir = tempfile::tempdir().unwrap();
         let mut hand = Hand::open(dir.path());
@@ -972,6 +1034,49 @@ mod tests {
         assert_eq!(hand.all(), all);
         assert!(hand.said().contains("bytes were cut off"), "{}", hand.said());
         hand.bind(A, B);
+    }
+
+    #[test]
+    fn more_that_is_due_than_a_group_holds_is_done_at_once_between_the_writes_that_wait() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut hand = Hand::open(dir.path());
+        let count = 2 * GROUP_MAX as u64 + 10;
+        let number = |n: u64| x(&format!("170{:08}", n / 100));
+        let adds = (0..count).step_by(100).map(|n| Write::AddNumber {
+            x: number(n),
+            pool: None,
+            trunks: Vec::new(),
+        });
+        hand.group(adds.collect())
+            .into_iter()
+            .for_each(|a| drop(a.unwrap()));
+        let binds = (0..count).map(|n| {
+            Write::Bind(BindRequest {
+                x: XChoice::Given(number(n)),
+                expires: Some(NOW.plus(Duration::from_secs(60))),
+                ..axb(X, &format!("135{n:08}"), &format!("136{n:08}"))
+            })
+        });
+        hand.group(binds.collect())
+            .into_iter()
+            .for_each(|a| drop(a.unwrap()));
+        let after = NOW.plus(Duration::from_secs(61));
+        // A disk that refuses is not asked again at once.
+        fault::set(dir.path(), fault::Call::Write);
+        assert_eq!(hand.parts.writer.tick(after), Ticked::All);
+        fault::clear(dir.path());
+        // Three groups of writes wait, of which none does anything, and then the stop.
+        let (queue, jobs) = crossbeam_channel::unbounded();
+        for _ in 0..=2 * GROUP_MAX {
+            hand.parts.shared.waiting.fetch_add(1, Ordering::AcqRel);
+            let nothing = Write::Unbind(Unbind::Id(Id::from_bits(1)));
+            queue.send(Job::Write(nothing, Box::new(|_| {}))).unwrap();
+        }
+        queue.send(Job::Stop).unwrap();
+        let (table, follower) = (Arc::clone(&hand.parts.table), hand.parts.follower);
+        hand.parts.writer.run(&jobs, &|| after);
+        drop(follower);
+        assert_eq!(table.due(after, 10_000).len(), 0);
     }
 
     /// A clock that stands still.

@@ -2,6 +2,7 @@
 //! the server's health with a count in its sentence, said in the log when it begins and when it is over.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +17,13 @@ const QUIET: Duration = Duration::from_secs(60);
 pub struct Alarms {
     health: Arc<Health>,
     raised: Mutex<BTreeMap<&'static str, Raised>>,
+    hints: Mutex<BTreeMap<&'static str, Hint>>,
+}
+
+/// When a hint was given last, and how often there was cause for another since.
+struct Hint {
+    given: Wall,
+    kept_back: u64,
 }
 
 struct Raised {
@@ -30,6 +38,7 @@ impl Alarms {
         Self {
             health,
             raised: Mutex::default(),
+            hints: Mutex::default(),
         }
     }
 
@@ -47,19 +56,43 @@ impl Alarms {
         alarm.count += 1;
         alarm.last = now;
         let sentence = format!("{what}: {} since {}; {cure}", alarm.count, alarm.first);
-        let state = match note {
-            // What refuses calls is no blemish.
-            Note::PortsDry => State::Failing,
-            Note::PortTaken
+        self.health.set(part, State::Degraded, sentence);
+    }
+
+    /// What is no alarm, since anybody on the net can cause it, and yet explains a carrier's missing calls: a
+    /// line for the log, at most one a minute of each kind.
+    pub fn hint(&self, note: Note, from: SocketAddr, now: Wall) -> Option<String> {
+        let what = match note {
+            Note::Stranger => "a request came from an address that no trunk accepts from",
+            Note::Malformed => "a message came that can't be read",
+            Note::GuardHit
+            | Note::PortsDry
+            | Note::PortTaken
             | Note::FilesDry
-            | Note::GuardHit
-            | Note::Malformed
             | Note::Stray
-            | Note::Stranger
             | Note::Shed
-            | Note::SendFailed => State::Degraded,
+            | Note::SendFailed => return None,
         };
-        self.health.set(part, state, sentence);
+        let mut hints = self.hints.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept_back = match hints.get_mut(what) {
+            Some(hint) if now.since(hint.given) < QUIET => {
+                hint.kept_back += 1;
+                return None;
+            }
+            Some(hint) => hint.kept_back,
+            None => 0,
+        };
+        hints.insert(
+            what,
+            Hint {
+                given: now,
+                kept_back: 0,
+            },
+        );
+        Some(match kept_back {
+            0 => format!("{what}: {from}"),
+            n => format!("{what}: {from} (and {n} more since the last such line)"),
+        })
     }
 
     /// Takes back the alarms that have been quiet for a minute.
@@ -120,15 +153,34 @@ mod tests {
         assert_eq!(parts.len(), 1);
         assert_eq!(
             (parts[0].name.as_str(), parts[0].state),
-            ("media ports", State::Failing)
+            ("media ports", State::Degraded)
         );
         assert_eq!(
             parts[0].sentence,
             "calls refused for want of a media port: 2 since 1970-01-01T00:00:00.000Z; widen media.ports"
         );
         alarms.look(at(61));
-        assert_eq!(health.state(), State::Failing);
+        assert_eq!(health.state(), State::Degraded);
         alarms.look(at(62));
         assert_eq!(health.report().parts, []);
+    }
+
+    #[test]
+    fn who_is_no_trunks_is_hinted_at_once_a_minute_with_an_address() {
+        let alarms = Alarms::new(Arc::new(Health::expecting(&[])));
+        let at = |seconds: i64| Wall::from_millis(seconds * 1_000);
+        let from = SocketAddr::from(([192, 0, 2, 7], 5_060));
+        assert_eq!(
+            alarms.hint(Note::Stranger, from, at(0)).as_deref(),
+            Some("a request came from an address that no trunk accepts from: 192.0.2.7:5060")
+        );
+        assert_eq!(alarms.hint(Note::Stranger, from, at(30)), None);
+        assert!(alarms.hint(Note::Malformed, from, at(30)).is_some());
+        assert!(
+            alarms
+                .hint(Note::Stranger, from, at(61))
+                .is_some_and(|line| line.ends_with("(and 1 more since the last such line)"))
+        );
+        assert_eq!(alarms.hint(Note::PortsDry, from, at(61)), None);
     }
 }

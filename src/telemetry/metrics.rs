@@ -58,6 +58,8 @@ pub enum Reading {
     CdrsWaiting,
     /// Journal entries that are not on disk.
     JournalWaiting,
+    /// Journal entries that were lost, since the start.
+    JournalLost,
     /// Bindings that are in force.
     Bindings,
     /// Virtual numbers that are known.
@@ -84,7 +86,7 @@ enum Kind {
     Counter,
 }
 
-const READINGS: [(Reading, Kind, &str, &str); 12] = [
+const READINGS: [(Reading, Kind, &str, &str); 13] = [
     (Reading::Calls, Kind::Gauge, "umbra_calls", "Live calls."),
     (
         Reading::CdrsWaiting,
@@ -97,6 +99,12 @@ const READINGS: [(Reading, Kind, &str, &str); 12] = [
         Kind::Gauge,
         "umbra_journal_waiting",
         "Journal entries not on disk yet.",
+    ),
+    (
+        Reading::JournalLost,
+        Kind::Counter,
+        "umbra_journal_lost",
+        "Journal entries lost: a kill may cost their calls' records.",
     ),
     (
         Reading::Bindings,

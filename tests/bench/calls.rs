@@ -1,8 +1,10 @@
 //! Processor time for a call that is made, answered and ended: 14 messages, a look-up, four ports, a record.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::held::pause;
 use crate::process::cpu_seconds;
 use crate::server::{A, B, CALLEE, CARRIER, Server, Setup, X, free_address, is_bound, until};
 use crate::{Length, Rounds, Row, short};
@@ -48,18 +50,16 @@ pub fn measure(length: Length, bare_packet_us: f64) -> Row {
     });
     let us = Rounds::of(measured.collect());
     let bare = MESSAGES * bare_packet_us / 2.0;
-    let records = server
-        .records()
-        .iter()
-        .filter(|record| record["sip_status"] == 200)
-        .count();
+    let records = server.records();
     Row {
         what,
         ours: us.show("µs"),
         bare: format!("{} µs", short(bare)),
         ratio: format!("{} ×", short(us.median() / bare)),
         how: format!(
-            "sipp -sf tests/bench/uac.xml -r {rate} -m {count} -d 200, {rounds} rounds, {records} records; bare: 14 × half a packet"
+            "sipp -sf tests/bench/uac.xml -r {rate} -m {count} -d 200, {rounds} rounds, {} records{}; bare: 14 × half a packet",
+            records.len(),
+            refusals(&records),
         ),
     }
 }
@@ -96,18 +96,37 @@ fn round(server: &Server, gateway: std::net::SocketAddr, rate: usize, count: usi
     let is_well = uac.expect("SIPp runs").success();
     until("no call is left", || server.calls() == 0);
     if !is_well {
-        eprintln!("not every call went well: the figure counts those that did");
+        eprintln!("SIPp didn't find every call well: the figure counts those that have a record with 200");
     }
     // A call that the carrier gave up would leave it waiting for its last one.
     let _ = uas.kill();
     let _ = uas.wait();
-    until("the records are written", || {
-        server.records().len() >= before + count
-    });
-    let records = server.records();
-    let completed = records
+    let records = all_records(server);
+    let new = records.iter().skip(before);
+    new.filter(|record| record["sip_status"] == 200).count() as f64
+}
+
+/// The records, once no more of them come.
+fn all_records(server: &Server) -> Vec<serde_json::Value> {
+    let mut records = server.records();
+    loop {
+        pause(0.5);
+        let more = server.records();
+        if more.len() == records.len() {
+            return more;
+        }
+        records = more;
+    }
+}
+
+/// Why calls were not completed, and how often.
+fn refusals(records: &[serde_json::Value]) -> String {
+    let mut counts = BTreeMap::new();
+    for reason in records.iter().filter_map(|record| record["refusal"].as_str()) {
+        *counts.entry(reason).or_insert(0) += 1;
+    }
+    counts
         .iter()
-        .skip(before)
-        .filter(|record| record["sip_status"] == 200);
-    completed.count() as f64
+        .map(|(reason, count)| format!(", {count} × {reason}"))
+        .collect()
 }

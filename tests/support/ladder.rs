@@ -298,6 +298,12 @@ impl<S: Stage> Play<S> {
     fn say(&mut self, who: &str, what: &str, options: &[&str], more: &[String]) -> Result<(), String> {
         let (phone, call) = self.phone(who)?;
         let now = self.cast.stage.now();
+        let (umbra, home) = (self.cast.stage.setup().umbra(), self.cast.home(phone));
+        let placed = |text: &str| {
+            text.replace("UMBRA", &umbra.to_string())
+                .replace("HOME", &home.to_string())
+        };
+        let more: Vec<String> = more.iter().map(|line| placed(line)).collect();
         let mut extra = Extra {
             headers: more.iter().filter(|l| !l.starts_with("sdp ")).cloned().collect(),
             sdp_lines: more
@@ -318,10 +324,7 @@ impl<S: Stage> Play<S> {
                 Some(("tag", tag)) => extra.tag = Some(tag.into()),
                 Some(("totag", tag)) => extra.to_tag = Some(tag.into()),
                 Some(("reason", reason)) => extra.reason = Some(reason.into()),
-                Some(("uri", uri)) => {
-                    let umbra = self.cast.stage.setup().umbra().to_string();
-                    extra.uri = Some(uri.replace("UMBRA", &umbra));
-                }
+                Some(("uri", uri)) => extra.uri = Some(placed(uri)),
                 Some(("from", from)) => extra.from = Some(format!("<{from}>")),
                 Some(("hops", hops)) => extra.max_forwards = Some(hops.into()),
                 Some(("version", version)) => extra.version = Some(version.into()),
@@ -343,7 +346,6 @@ impl<S: Stage> Play<S> {
             }
             self.cast.phones[phone].respond(now, call, status, method, &extra)?;
         } else if let Some(target) = target {
-            let (home, umbra) = (self.cast.home(phone), self.cast.stage.setup().umbra());
             let call = self.cast.phones[phone].ask(now, home, umbra, what, &target, &extra);
             self.current.insert(phone, call);
             self.asked_at.insert(phone, now);

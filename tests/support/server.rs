@@ -72,29 +72,36 @@ impl Server {
         );
         write(&dir.path().join("umbra.toml"), &conf);
         write(&dir.path().join("trunks.toml"), &trunks);
-        let out = File::create(dir.path().join("server.out")).expect("a file for its output");
-        let process = Command::new(env!("CARGO_BIN_EXE_umbra"))
-            .args(["serve", "--conf", "umbra.toml"])
-            .current_dir(dir.path())
-            .stdin(Stdio::null())
-            .stdout(out.try_clone().expect("the same file"))
-            .stderr(out)
-            .spawn()
-            .expect("the server's binary runs");
         let mut server = Self {
-            process,
+            process: serve(dir.path()),
             dir,
             sip,
             _claims: claims,
         };
+        server.await_answer();
+        server
+    }
+
+    /// Kills the server as `kill -9` does.
+    pub fn kill(&mut self) {
+        self.process.kill().expect("a child of ours");
+        self.process.wait().expect("a child of ours");
+    }
+
+    /// Starts it again, on the data that it left.
+    pub fn start_again(&mut self) {
+        self.process = serve(self.dir.path());
+        self.await_answer();
+    }
+
+    fn await_answer(&mut self) {
         let deadline = Instant::now() + PATIENCE;
-        while !server.umbra(&["status"]).status.success() {
-            let gone = server.process.try_wait().expect("a child of ours");
+        while !self.umbra(&["status"]).status.success() {
+            let gone = self.process.try_wait().expect("a child of ours");
             assert!(gone.is_none(), "the server ended at its start");
             assert!(Instant::now() < deadline, "the server doesn't answer");
             thread::sleep(Duration::from_millis(20));
         }
-        server
     }
 
     /// Runs the command line against this server.
@@ -196,6 +203,23 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// Starts the binary on the conf in `dir`; what it prints is added to the file there.
+fn serve(dir: &Path) -> Child {
+    let out = File::options()
+        .create(true)
+        .append(true)
+        .open(dir.join("server.out"))
+        .expect("a file for its output");
+    Command::new(env!("CARGO_BIN_EXE_umbra"))
+        .args(["serve", "--conf", "umbra.toml"])
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .stdout(out.try_clone().expect("the same file"))
+        .stderr(out)
+        .spawn()
+        .expect("the server's binary runs")
 }
 
 /// An address on `ip` that was free a moment ago.

@@ -112,6 +112,8 @@ pub struct World {
     pub records: Vec<Cdr>,
     /// When each call was first in the journal, by the order of outputs.
     pub journal: BTreeMap<Id, u64>,
+    /// The last finished record that went to the journal.
+    over: Option<Box<Cdr>>,
     /// When an INVITE with this Call-ID first left, by the order of outputs.
     pub invites: BTreeMap<String, u64>,
     /// Call-IDs of new INVITEs from the trunk on numbers of ours that arrived at Umbra.
@@ -161,6 +163,7 @@ impl World {
             listening: HashSet::new(),
             records: Vec::new(),
             journal: BTreeMap::new(),
+            over: None,
             invites: BTreeMap::new(),
             attempts: BTreeSet::new(),
             events: Vec::new(),
@@ -220,7 +223,14 @@ impl World {
                 }
                 Output::Media(order) => self.obey(shard, &order),
                 Output::Event(event) => self.events.push(event),
-                Output::Cdr(cdr, _) => self.records.push(*cdr),
+                Output::Cdr(cdr, _) => {
+                    if self.over.as_deref() != Some(&*cdr) {
+                        self.faults
+                            .push(format!("{} is not in the journal as it is recorded", cdr.call_id));
+                    }
+                    self.records.push(*cdr);
+                }
+                Output::Journal(CallEntry::Over(cdr)) => self.over = Some(cdr),
                 Output::Journal(CallEntry::Arrived(cdr)) => {
                     if self.journal.insert(cdr.call_id, self.serial).is_some() {
                         self.faults

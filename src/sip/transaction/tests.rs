@@ -351,9 +351,8 @@ fn a_cancel_that_nobody_answers_ends_without_a_word() {
     assert_eq!(bench.run(32_000).len(), 12);
     assert_eq!((bench.events(), bench.layer.len()), (vec![], 1));
     bench.layer.cancel(bench.now, invite).unwrap();
-    // It rings, for all we know: nothing but its user's patience ends it.
     bench.layer.failed(bench.now, peer(UDP));
-    assert_eq!(bench.events(), []);
+    assert_eq!(bench.events(), [], "a ringing INVITE waits for its own end");
     bench.layer.end_client(invite);
     bench.assert_ends_empty();
 }
