@@ -44,7 +44,7 @@ const REVEALS: &[(&str, usize)] = &[
     ("call/guard.rs", 1),      // to know what may not leave
     ("call/leg/callee.rs", 1), // the attempt's line in the record
     ("call/leg/invite.rs", 2), // the called party's own address; a caller shown by consent
-    ("call/switch.rs", 1),     // the record
+    ("call/admit.rs", 1),      // the record
     ("masking/mode.rs", 1),    // the keys of a binding's rules
     ("masking/plan.rs", 1),    // is a party one of our own numbers?
     ("masking/route.rs", 3),   // is the called one ours? an explanation for the operator

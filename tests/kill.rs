@@ -162,7 +162,7 @@ fn write_bindings(
         assert_eq!(status, 201, "{answer}");
         let id = answer["id"].as_str().expect("an id").to_owned();
         stories.lock().expect("whole").insert(id.clone(), Story::Bound);
-        if pair % 3 != 0 && unbind(&mut desk, &id, stories).is_none() {
+        if !pair.is_multiple_of(3) && unbind(&mut desk, &id, stories).is_none() {
             return;
         }
         last = Some(id);

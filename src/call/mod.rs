@@ -1,5 +1,6 @@
 //! Floor 3, the switch: calls, legs, trunks. Pure: [`port::Input`] goes in, [`port::Output`] comes out.
 
+mod admit;
 pub mod arrive;
 pub mod bridge;
 pub mod cdr;

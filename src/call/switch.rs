@@ -5,35 +5,26 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
+use super::admit;
 use super::arrive;
-use super::bridge::Bridge;
-use super::cdr::{self, CallerKind, Cdr, ReleasedBy};
+use super::cdr::ReleasedBy;
 use super::config::{Config, Strangers};
-use super::guard::Forbidden;
-use super::hands::{CallRef, CallTimer, Hands, Purpose, Token, listener, owned, owner};
+use super::hands::{CallRef, CallTimer, Hands, Purpose, listener, owned};
 use super::leg::callee::decline;
-use super::leg::caller::{Caller, InviteState};
-use super::leg::{ALLOW, Bye, Echo, Leg};
+use super::leg::caller::InviteState;
+use super::leg::{ALLOW, Bye};
 use super::media::{Berth, MediaPort, Ports, Report};
-use super::overload::{self, Door, Load};
+use super::overload::Door;
 use super::phase::{Call, End, Recorded};
-use super::port::{
-    Answer, CallView, Command, Event, EventKind, Found, Heading, Input, LegName, Note, Output, Records,
-    TraceLine, Why,
-};
-use super::refusal::{self, Bounce};
+use super::port::{Answer, CallView, Command, Found, Heading, Input, LegName, Note, Output, Records, Why};
+use super::refusal::Bounce;
 use super::reinvite::Came;
-use super::trunk::{self, Trunk};
+use super::trunk::{self};
 use crate::base::chance::Chance;
 use crate::base::id::Id;
-use crate::base::limits::{RETRY_AFTER_S, STRANGER_ANSWER};
-use crate::base::number::RealNumber;
 use crate::base::shard::Shard;
 use crate::base::time::{Instant, Now};
 use crate::base::timer::Timers;
-use crate::masking::binding::Party;
-use crate::masking::reason::Reason;
-use crate::masking::route::{self, Attempt, Decision, Plan};
 use crate::masking::table::Table;
 use crate::sip::build::{self, Response};
 use crate::sip::dialog::{Dialog, Sequence};
@@ -46,26 +37,26 @@ use crate::sip::transaction::{
 
 /// One shard's switch: the whole server, to the simulator.
 pub struct Switch {
-    config: Arc<Config>,
-    table: Arc<Table>,
-    hands: Hands,
-    calls: Vec<Option<Box<Call>>>,
-    generations: Vec<u32>,
-    free: Vec<u32>,
-    live: usize,
-    by_id: HashMap<Id, CallRef, ahash::RandomState>,
-    by_berth: HashMap<Berth, CallRef, ahash::RandomState>,
-    late: VecDeque<Late>,
-    door: Door,
-    records: Records,
+    pub(super) config: Arc<Config>,
+    pub(super) table: Arc<Table>,
+    pub(super) hands: Hands,
+    pub(super) calls: Vec<Option<Box<Call>>>,
+    pub(super) generations: Vec<u32>,
+    pub(super) free: Vec<u32>,
+    pub(super) live: usize,
+    pub(super) by_id: HashMap<Id, CallRef, ahash::RandomState>,
+    pub(super) by_berth: HashMap<Berth, CallRef, ahash::RandomState>,
+    pub(super) late: VecDeque<Late>,
+    pub(super) door: Door,
+    pub(super) records: Records,
 }
 
 /// The answer to somebody who is no live party: it waits for its fixed offset from arrival.
-struct Late {
-    at: Instant,
-    server: ServerId,
-    status: u16,
-    bytes: Vec<u8>,
+pub(super) struct Late {
+    pub(super) at: Instant,
+    pub(super) server: ServerId,
+    pub(super) status: u16,
+    pub(super) bytes: Vec<u8>,
 }
 
 impl Switch {
@@ -230,7 +221,7 @@ impl Switch {
             Received::Merged => self.stateless(path, message, &Bounce::status(482)),
             Received::Full => {
                 self.hands.note(Note::Shed);
-                self.stateless(path, message, &shed());
+                self.stateless(path, message, &admit::shed());
             }
             Received::Retransmission | Received::AckOfFailure(_) => {}
         }
@@ -269,7 +260,7 @@ impl Switch {
         self.hands.send(build::reply_path(message.head(), path), bytes);
     }
 
-    fn bounce_bytes(&mut self, path: Path, message: &Message<'_>, bounce: &Bounce) -> Vec<u8> {
+    pub(super) fn bounce_bytes(&mut self, path: Path, message: &Message<'_>, bounce: &Bounce) -> Vec<u8> {
         let to_tag = self.hands.tag_for(message.head());
         let headers: arrayvec::ArrayVec<(&str, &str), 1> = bounce
             .header
@@ -286,7 +277,14 @@ impl Switch {
         build::response(message.head(), path.remote, &response)
     }
 
-    fn bounce(&mut self, now: Now, path: Path, server: ServerId, message: &Message<'_>, bounce: &Bounce) {
+    pub(super) fn bounce(
+        &mut self,
+        now: Now,
+        path: Path,
+        server: ServerId,
+        message: &Message<'_>,
+        bounce: &Bounce,
+    ) {
         let bytes = self.bounce_bytes(path, message, bounce);
         self.hands.layer.respond(now.at, server, bounce.status, bytes);
     }
@@ -481,329 +479,6 @@ impl Switch {
         self.put_back(call);
     }
 
-    // ---- a new call
-
-    fn invite(&mut self, now: Now, path: Path, server: ServerId, message: &Message<'_>) {
-        let config = self.config.clone();
-        let Some(trunk) = trunk::of_source(&config.trunks, path.remote.ip()) else {
-            return self.bounce(now, path, server, message, &Bounce::status(403));
-        };
-        let load = Load {
-            door: self.door,
-            records: self.records,
-            calls: self.live,
-            calls_max: config.calls_max,
-        };
-        let admitted = overload::admit(load);
-        if admitted.is_err() && self.records == Records::Full {
-            // Without room for a record there is no attempt: every attempt has one.
-            self.hands.note(Note::Shed);
-            return self.bounce(now, path, server, message, &shed());
-        }
-        let (arrival, sound) = arrive::read(message, trunk, &config.numbers);
-        let Some(dialled) = arrival.dialled else {
-            return match sound {
-                Ok(()) => self.refuse(now, path, server, message, None, Reason::NotOurs),
-                Err(bounce) => self.bounce(now, path, server, message, &bounce),
-            };
-        };
-        let attempt = Attempt {
-            diverting: arrival.diverting,
-            dialled,
-            caller: arrival.caller,
-            arrived: now.wall,
-        };
-        let decision = route::route(&self.table, &attempt);
-        let record = self.draft(now, trunk, message, &attempt, &decision);
-        if let Err(bounce) = sound {
-            return self.refuse_with(now, path, server, message, record, Reason::Protocol, &bounce);
-        }
-        let plan = match (admitted, decision) {
-            (Ok(()), Decision::Connect(plan)) => plan,
-            (Ok(()), Decision::Refuse(refusal)) => {
-                return self.refuse(now, path, server, message, record, refusal.reason);
-            }
-            // What stands above overload in the order of judgement is said first.
-            (Err(load), Decision::Refuse(refusal)) if refusal.reason < load => {
-                return self.refuse(now, path, server, message, record, refusal.reason);
-            }
-            (Err(load), Decision::Connect(_) | Decision::Refuse(_)) => {
-                self.hands.note(Note::Shed);
-                return self.refuse(now, path, server, message, record, load);
-            }
-        };
-        let tag = self.hands.token();
-        let (Some(echo), Some(dialog)) = (Echo::of(message, path.remote), Dialog::uas(message, &tag, path))
-        else {
-            let bounce = Bounce::status(400);
-            return self.refuse_with(now, path, server, message, record, Reason::Protocol, &bounce);
-        };
-        let Some(record) = record else { return };
-        let mut call = self.place(now, record, server, tag, path, echo, dialog, message);
-        call.note_message(
-            now.at,
-            LegName::Caller,
-            Heading::In,
-            Method::Invite,
-            None,
-            !message.body().is_empty(),
-        );
-        call.tell(&mut self.hands, now, EventKind::Arrived);
-        call.not_to_callee.id(message.call_id());
-        if let Some(tag) = message.from().tag() {
-            call.not_to_callee.id(tag);
-        }
-        call.not_to_callee.address(path.remote.ip());
-        if let Some(media) = arrival
-            .offer
-            .as_ref()
-            .and_then(|s| s.media.iter().find_map(|m| m.address))
-        {
-            call.not_to_callee.address(media);
-            call.not_to_caller.known(&[media]);
-        }
-        // RFC 3261 §8.2.6.1: 100 at once, so that the INVITE isn't repeated meanwhile.
-        call.progress_to_caller(&mut self.hands, now, 100, super::leg::caller::Sdp::Without);
-        self.hands.collect_sends();
-        call.connect(&mut self.hands, now, arrival, plan);
-        call.bridge.learn_by(LegName::Caller, trunk);
-        if let Some(berth) = call.bridge.berth() {
-            self.by_berth.insert(berth, call.me);
-        }
-        self.put_back(call);
-    }
-
-    /// Refuses an attempt: its record goes out, if it was one on a number of ours, and the answer. Whoever
-    /// is no live party hears the same, at the same offset from arrival, whatever the reason.
-    fn refuse(
-        &mut self,
-        now: Now,
-        path: Path,
-        server: ServerId,
-        message: &Message<'_>,
-        record: Option<Box<Cdr>>,
-        reason: Reason,
-    ) {
-        let status = refusal::status(reason);
-        let bounce = if status == 503 {
-            shed()
-        } else {
-            Bounce::status(status)
-        };
-        self.refuse_with(now, path, server, message, record, reason, &bounce);
-    }
-
-    #[allow(clippy::too_many_arguments)] // what `refuse` takes, and the answer
-    fn refuse_with(
-        &mut self,
-        now: Now,
-        path: Path,
-        server: ServerId,
-        message: &Message<'_>,
-        record: Option<Box<Cdr>>,
-        reason: Reason,
-        bounce: &Bounce,
-    ) {
-        let status = bounce.status;
-        let bytes = self.bounce_bytes(path, message, bounce);
-        if refusal::is_one_face(reason) {
-            self.late.push_back(Late {
-                at: now.at + STRANGER_ANSWER,
-                server,
-                status,
-                bytes,
-            });
-        } else {
-            self.hands.layer.respond(now.at, server, status, bytes);
-        }
-        let Some(mut record) = record else { return };
-        record.refusal = Some(reason);
-        record.sip_status = status;
-        record.q850_cause = refusal::q850(reason);
-        let line = |heading, status| TraceLine {
-            at: now.at,
-            leg: LegName::Caller,
-            heading,
-            method: Method::Invite,
-            status,
-            sdp: false,
-        };
-        let call_id = record.call_id;
-        let event = |what| {
-            Output::Event(Event {
-                call_id,
-                at: now.wall,
-                what,
-            })
-        };
-        self.hands.out.push_back(event(EventKind::Arrived));
-        self.hands.out.push_back(event(EventKind::Ended {
-            status,
-            refusal: Some(reason),
-        }));
-        let trace = vec![line(Heading::In, None), line(Heading::Out, Some(status))];
-        self.hands.record(record, trace);
-    }
-
-    /// The record as it would be if nothing else ever happened.
-    fn draft(
-        &mut self,
-        now: Now,
-        trunk: &Trunk,
-        message: &Message<'_>,
-        attempt: &Attempt,
-        decision: &Decision,
-    ) -> Option<Box<Cdr>> {
-        let numbers = &self.config.numbers;
-        let (binding, number, party, plan): (_, _, _, Option<&Plan>) = match decision {
-            Decision::Connect(plan) => (
-                Some(plan.binding().clone()),
-                Some(plan.number().clone()),
-                Some(plan.caller()),
-                Some(plan),
-            ),
-            Decision::Refuse(refusal) => (
-                refusal.binding.clone(),
-                refusal.number.clone(),
-                refusal.caller,
-                None,
-            ),
-        };
-        let number = number?;
-        let x = numbers.virtual_text(number.x);
-        let real = |number: RealNumber| numbers.record(number.reveal());
-        let (caller_kind, direction) = match party {
-            Some(Party::A) => (CallerKind::A, Some("a_to_b")),
-            Some(Party::B) => (CallerKind::B, Some("b_to_a")),
-            None => (CallerKind::Stranger, None),
-        };
-        let mut cdr = Box::new(Cdr {
-            schema: cdr::SCHEMA,
-            node: self.config.node.clone(),
-            call_id: Id::mint(now.wall, &mut self.hands.chance),
-            binding_id: None,
-            account: number.account.to_string(),
-            pool: Some(number.pool.to_string()),
-            mode: None,
-            caller_kind,
-            direction: direction.map(str::to_owned),
-            a: None,
-            x: Some(x),
-            y: None,
-            peer: None,
-            extension: None,
-            group_id: None,
-            caller: attempt.caller.map(|tel| numbers.record(tel)),
-            dialled: x,
-            callee: plan.map(|plan| real(plan.called())),
-            shown: plan.and_then(|plan| match plan.shown() {
-                crate::base::number::Shown::Virtual(x) => Some(numbers.virtual_text(x)),
-                crate::base::number::Shown::Real(number, _) => Some(real(number)),
-                crate::base::number::Shown::Withheld => None,
-            }),
-            arrived_at: now.wall,
-            dialled_at: None,
-            early_media_at: None,
-            ringing_at: None,
-            answered_at: None,
-            ended_at: now.wall,
-            released_by: ReleasedBy::Server,
-            sip_status: refusal::status(Reason::Restart),
-            callee_sip_status: None,
-            q850_cause: refusal::q850(Reason::Restart),
-            refusal: None,
-            billable_s: 0,
-            attempts: Vec::new(),
-            recording: cdr::Recording {
-                id: None,
-                state: "none".into(),
-                reason: "not asked".into(),
-            },
-            media: cdr::Media::default(),
-            sip_call_id_in: crate::base::redact::scrub(&String::from_utf8_lossy(message.call_id()))
-                .into_owned(),
-            sip_call_id_out: None,
-            trunk_in: trunk.name.to_string(),
-            trunk_out: None,
-            order_id: None,
-            user_data: None,
-            end_cause: None,
-        });
-        if let Some(binding) = binding {
-            cdr.binding_id = Some(binding.id);
-            cdr.mode = Some(binding.mode.name().to_owned());
-            cdr.a = Some(real(binding.a));
-            cdr.peer = Some(real(binding.b));
-            cdr.order_id = binding.terms.order_id.as_deref().map(str::to_owned);
-            cdr.user_data = binding.terms.user_data.as_deref().map(str::to_owned);
-            if binding.terms.record {
-                cdr.recording.reason = "not available".into();
-            }
-        }
-        Some(cdr)
-    }
-
-    /// Makes room for a call and its caller's leg.
-    #[allow(clippy::too_many_arguments)] // the one place where a call's parts come together
-    fn place(
-        &mut self,
-        now: Now,
-        record: Box<Cdr>,
-        server: ServerId,
-        tag: Token,
-        path: Path,
-        echo: Echo,
-        dialog: Dialog,
-        message: &Message<'_>,
-    ) -> Box<Call> {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.calls.push(None);
-            self.generations.push(0);
-            (self.calls.len() - 1) as u32
-        });
-        let generation = &mut self.generations[index as usize];
-        *generation = (*generation + 1) & 0xFF_FFFF;
-        let me = CallRef {
-            index,
-            generation: *generation,
-        };
-        self.live += 1;
-        self.hands
-            .layer
-            .own(server, owner(me, Purpose::Invite(LegName::Caller)));
-        self.hands.dialogs.insert(dialog.id(), (me, LegName::Caller));
-        self.by_id.insert(record.call_id, me);
-        let mut leg = Leg::new(LegName::Caller, tag, path.listener);
-        leg.dialog = Some(dialog);
-        let mut not_to_caller = Forbidden::default();
-        let ours = listener(&self.config, path.listener).advertised.ip();
-        not_to_caller.known(&[path.remote.ip(), ours, self.config.media.advertised]);
-        Box::new(Call {
-            me,
-            config: self.config.clone(),
-            arrived: now,
-            record,
-            recorded: Recorded::Open,
-            plan: None,
-            caller: Caller {
-                leg,
-                server,
-                echo,
-                cseq: message.cseq().number,
-                invite: InviteState::Pending,
-            },
-            callee: None,
-            bridge: Bridge::new(&self.config),
-            not_to_caller,
-            not_to_callee: Forbidden::default(),
-            clock: None,
-            counts_timer: None,
-            talking_since: None,
-            // As many lines as a short call has.
-            trace: Vec::with_capacity(16),
-        })
-    }
-
     // ---- time, transactions, media, orders
 
     fn tick(&mut self, now: Now) {
@@ -978,7 +653,7 @@ impl Switch {
         }
     }
 
-    fn put_back(&mut self, call: Box<Call>) {
+    pub(super) fn put_back(&mut self, call: Box<Call>) {
         if call.recorded == Recorded::Out
             && let Some(berth) = call.bridge.berth()
             && self.by_berth.get(&berth) == Some(&call.me)
@@ -1013,8 +688,4 @@ impl fmt::Debug for Switch {
             .field("late", &self.late.len())
             .finish()
     }
-}
-
-fn shed() -> Bounce {
-    Bounce::with(503, "Retry-After", RETRY_AFTER_S.to_string())
 }

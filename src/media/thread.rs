@@ -25,6 +25,9 @@ const ORDERS_MIN: usize = 1_024;
 /// Old datagrams that are thrown away before a port is used again; a socket's default buffer holds fewer.
 const LEFTOVERS_MAX: usize = 4_096;
 
+/// Takes what a media thread reports, a batch at a time; called on that thread, so it must not block.
+pub type Tell = Box<dyn Fn(&[Report]) + Send>;
+
 /// What a media thread is told at its start.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -62,12 +65,7 @@ impl MediaThread {
     ///
     /// # Errors
     /// What the system says: no thread, no epoll.
-    pub fn start(
-        index: usize,
-        settings: Settings,
-        chance: Chance,
-        report: Box<dyn Fn(&[Report]) + Send>,
-    ) -> io::Result<Self> {
+    pub fn start(index: usize, settings: Settings, chance: Chance, report: Tell) -> io::Result<Self> {
         let table = Table::new(settings.port_first, settings.port_last);
         let room = (table.len() * ORDERS_PER_PAIR).max(ORDERS_MIN);
         let (orders, inbox) = crossbeam_channel::bounded(room);
@@ -171,7 +169,7 @@ struct Hands {
     relay: Relay,
     settings: Settings,
     table: Table,
-    report: Box<dyn Fn(&[Report]) + Send>,
+    report: Tell,
     /// What is to be reported, in order.
     reports: Vec<Report>,
     buffer: Box<[u8; DATAGRAM_BYTES_MAX]>,

@@ -56,7 +56,7 @@ impl Bench {
         let at = self.now.as_micros() / 1_000;
         std::iter::from_fn(|| self.layer.poll_send())
             .map(|(_, bytes)| {
-                let text = String::from_utf8(bytes.into()).unwrap();
+                let text = String::from_utf8(bytes).unwrap();
                 (at, text.lines().next().unwrap().to_owned())
             })
             .collect()
