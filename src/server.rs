@@ -18,6 +18,7 @@ use crate::api::socket;
 use crate::api::switchboard::Switchboard;
 use crate::base::chance::Chance;
 use crate::base::id::Id;
+use crate::base::limits::OTHER_FILES;
 use crate::base::shard::Shard;
 use crate::base::time::{Instant, Now};
 use crate::call::cdr::Cdr;
@@ -26,6 +27,7 @@ use crate::call::media::{Order, Report, lane_of};
 use crate::call::port::{CallEntry, Command, Input, Note, Output, Records};
 use crate::call::switch::Switch;
 use crate::config::{self, Conf};
+use crate::media::socket::raise_file_limit;
 use crate::media::thread::{MediaThread, Settings};
 use crate::records::cdr_file;
 use crate::records::cdr_scan;
@@ -65,7 +67,9 @@ const TAIL_IDS: usize = 200_000;
 /// # Errors
 /// What keeps it from starting, in a sentence with the cure.
 pub fn run(conf: Conf, path: Option<PathBuf>) -> anyhow::Result<()> {
-    start(conf, path)?.wait()
+    let outcome = start(conf, path).and_then(Running::wait);
+    log::flush();
+    outcome
 }
 
 /// What the owner of the process can be asked for.
@@ -122,7 +126,7 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
             .map_or("the built-in conf".to_owned(), |path| path.display().to_string()),
         conf.store.display()
     );
-    raise_file_limit();
+    let files = file_limit();
     let started = std::time::Instant::now();
     let clock = Clock::since(started);
     let mut chance = seeded()?;
@@ -178,7 +182,11 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
         wish: Mutex::new(wish),
     });
 
-    let media = start_media(&conf, started, &clock, &mut chance, &shared)?;
+    let ports = usize::from(conf.switch.media.port_last - conf.switch.media.port_first) + 1;
+    if let Some(sentence) = too_few_files(files, ports) {
+        shared.health.set("file limit", State::Degraded, sentence);
+    }
+    let media = start_media(&conf, started, files, &clock, &mut chance, &shared)?;
     let traces = Arc::new(Traces::default());
     let board = {
         let shared = shared.clone();
@@ -688,6 +696,7 @@ fn owner(shared: &Arc<Joined>, records: &Arc<cdr_file::Writer>, journal: &Journa
 fn start_media(
     conf: &Conf,
     started: std::time::Instant,
+    files: usize,
     clock: &Clock,
     chance: &mut Chance,
     shared: &Arc<Joined>,
@@ -703,6 +712,7 @@ fn start_media(
         address: media.address,
         port_first: media.port_first,
         port_last: media.port_last,
+        pairs_max: files.saturating_sub(OTHER_FILES) / 2 / conf.media_threads.max(1),
         started,
         wall_at_start: clock.now().wall_of(crate::base::time::Instant::default()),
     };
@@ -797,11 +807,26 @@ fn seeded() -> anyhow::Result<Chance> {
     Ok(Chance::from_seed(seed))
 }
 
-/// Every RTP port is two open files: as many as the system allows.
-fn raise_file_limit() {
-    if let Err(error) = crate::media::socket::raise_file_limit() {
-        tracing::warn!("the limit of open files stays as it is: {error}");
+/// How many files we may open: as many as the system allows, because every media port is one.
+fn file_limit() -> usize {
+    match raise_file_limit() {
+        Ok(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
+        Err(error) => {
+            tracing::warn!("the limit of open files stays as it is: {error}");
+            usize::MAX
+        }
     }
+}
+
+/// What there is to say of a limit of open files beside a range of so many ports.
+fn too_few_files(files: usize, ports: usize) -> Option<String> {
+    let wanted = ports + OTHER_FILES;
+    (files < wanted).then(|| {
+        format!(
+            "the system lets us open {files} files, media.ports and the rest want {wanted}: raise the limit \
+             (LimitNOFILE in the unit, ulimit -n), or narrow media.ports"
+        )
+    })
 }
 
 /// What there is to say of a clock that is this far ahead of the system's.
@@ -858,6 +883,16 @@ fn say(sentences: &[String]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_of_open_files_below_the_ports_is_said_with_both_numbers() {
+        assert_eq!(too_few_files(10_512, 10_000), None);
+        let sentence = too_few_files(1_024, 10_000).unwrap();
+        assert!(
+            sentence.contains("1024 files") && sentence.contains("10512"),
+            "{sentence}"
+        );
+    }
 
     #[test]
     fn the_journal_says_what_waits_what_is_refused_and_what_was_lost() {

@@ -40,6 +40,10 @@ pub const PORT_REST: Duration = Duration::from_secs(30);
 pub const PORT_REST_MIN: Duration = Duration::from_secs(2);
 /// Calls whose RTP ports are bound ahead of need, per shard.
 pub const PORTS_AHEAD: usize = 512;
+/// How long no port is bound after the system had no file or memory left for one.
+pub const BIND_PAUSE: Duration = Duration::from_secs(10);
+/// Files that the server opens besides its media ports: logs, records, the API's connections.
+pub const OTHER_FILES: usize = 512;
 /// How long a call's end waits for the media thread's counts.
 pub const MEDIA_COUNTS_WAIT: Duration = Duration::from_secs(2);
 /// Packets in a row that a new media address has to send before it is believed.

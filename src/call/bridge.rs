@@ -106,10 +106,10 @@ impl Bridge {
         };
         let Some(berth) = hands.ports.take(now) else {
             hands.note(Note::PortsDry);
-            hands.bind_ahead();
+            hands.bind_ahead(now);
             return Err(Reason::Overload);
         };
-        hands.bind_ahead();
+        hands.bind_ahead(now);
         self.berth = Some(berth);
         self.holding = Holding::Ports;
         let mut side = |port, lines| Side {

@@ -177,8 +177,8 @@ impl Hands {
     }
 
     /// Orders more ports to be bound, if there are few.
-    pub fn bind_ahead(&mut self) {
-        let orders = self.ports.bind_ahead();
+    pub fn bind_ahead(&mut self, now: Instant) {
+        let orders = self.ports.bind_ahead(now);
         self.out.extend(orders.into_iter().map(Output::Media));
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::base::limits::{PORT_REST, PORT_REST_MIN, PORTS_AHEAD};
+use crate::base::limits::{BIND_PAUSE, PORT_REST, PORT_REST_MIN, PORTS_AHEAD};
 use crate::base::time::Instant;
 use crate::rtp::flow::{Counts, FlowSpec};
 
@@ -13,7 +13,8 @@ pub struct MediaPort(pub u16);
 /// What the switch tells the media threads. Orders for one port are obeyed in the order they were given.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Order {
-    /// Bind this port (and the next, for RTCP) ahead of need. Answered by [`Report::Bound`] or [`Report::NotBound`].
+    /// Bind this port (and the next, for RTCP) ahead of need. Answered by [`Report::Bound`],
+    /// [`Report::NotBound`] or [`Report::NotNow`].
     Bind(MediaPort),
     /// A flow begins on a bound port.
     Open(MediaPort, Box<FlowSpec>),
@@ -45,6 +46,8 @@ pub enum Report {
     Bound(MediaPort),
     /// Somebody else has the port, or its RTCP neighbour.
     NotBound(MediaPort),
+    /// The system has no file or memory left for the port: it can be tried again later.
+    NotNow(MediaPort),
     /// Both flows of the pair that this one belongs to have been silent, RTCP too, for the time-out.
     /// Said once until packets come again.
     Dead(MediaPort),
@@ -56,7 +59,11 @@ impl Report {
     /// The port that the report is about.
     pub fn port(&self) -> MediaPort {
         match self {
-            Self::Bound(port) | Self::NotBound(port) | Self::Dead(port) | Self::Closed(port, _) => *port,
+            Self::Bound(port)
+            | Self::NotBound(port)
+            | Self::NotNow(port)
+            | Self::Dead(port)
+            | Self::Closed(port, _) => *port,
         }
     }
 }
@@ -103,6 +110,8 @@ pub struct Ports {
     ready: VecDeque<Berth>,
     resting: VecDeque<(Instant, Berth)>,
     in_use: usize,
+    /// Until when no port is asked for, because the system had nothing left for the last one.
+    paused: Instant,
 }
 
 impl Ports {
@@ -121,11 +130,15 @@ impl Ports {
             ready: VecDeque::new(),
             resting: VecDeque::new(),
             in_use: 0,
+            paused: Instant::default(),
         }
     }
 
     /// Orders that keep enough berths bound ahead of need.
-    pub fn bind_ahead(&mut self) -> Vec<Order> {
+    pub fn bind_ahead(&mut self, now: Instant) -> Vec<Order> {
+        if now < self.paused {
+            return Vec::new();
+        }
         let wanted = PORTS_AHEAD.saturating_sub(self.ready.len() + self.binding.len());
         // Half at a time: one thread wake-up for many, instead of one for each call.
         if wanted < PORTS_AHEAD / 2 {
@@ -156,6 +169,15 @@ impl Ports {
     /// A port can't be bound: its berth is left out until the next start.
     pub fn not_bound(&mut self, port: MediaPort) {
         self.binding.remove(&Berth::of(port, self.first));
+    }
+
+    /// The system has nothing left for a port: its berth waits behind the others, and for a while none is asked for.
+    pub fn not_now(&mut self, now: Instant, port: MediaPort) {
+        let berth = Berth::of(port, self.first);
+        if self.binding.remove(&berth).is_some() {
+            self.unbound.push_back(berth);
+        }
+        self.paused = now + BIND_PAUSE;
     }
 
     /// Takes a berth for a call; `None` if the slice has run dry.
@@ -197,7 +219,7 @@ mod tests {
     use super::*;
 
     fn bind_all(ports: &mut Ports) -> usize {
-        let orders = ports.bind_ahead();
+        let orders = ports.bind_ahead(Instant::default());
         for order in &orders {
             ports.bound(order.port());
         }
@@ -251,17 +273,32 @@ mod tests {
     }
 
     #[test]
+    fn a_port_that_the_system_has_no_file_for_is_tried_again_after_a_pause() {
+        let mut ports = Ports::slice(20_000, 20_003, 0, 1);
+        let start = Instant::default();
+        let orders = ports.bind_ahead(start);
+        ports.bound(orders[0].port());
+        ports.not_now(start, orders[1].port());
+        assert_eq!(ports.take(start), None);
+        assert_eq!(ports.bind_ahead(start + BIND_PAUSE / 2), [], "not at once");
+        let again = ports.bind_ahead(start + BIND_PAUSE);
+        assert_eq!(again, orders);
+        again.iter().for_each(|order| ports.bound(order.port()));
+        assert!(ports.take(start + BIND_PAUSE).is_some());
+    }
+
+    #[test]
     fn shards_share_the_range_without_overlap_and_a_taken_port_is_left_out() {
         let mut seen = std::collections::HashSet::new();
         for index in 0..3 {
             let mut ports = Ports::slice(20_000, 20_099, index, 3);
-            for order in ports.bind_ahead() {
+            for order in ports.bind_ahead(Instant::default()) {
                 assert!(seen.insert(order.port()), "{order:?} twice");
             }
         }
         assert_eq!(seen.len(), 50);
         let mut ports = Ports::slice(20_000, 20_003, 0, 1);
-        let orders = ports.bind_ahead();
+        let orders = ports.bind_ahead(Instant::default());
         ports.bound(orders[0].port());
         ports.not_bound(orders[1].port());
         assert_eq!(ports.take(Instant::default()), None);

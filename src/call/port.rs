@@ -265,6 +265,8 @@ pub enum Note {
     PortsDry,
     /// Alarm: somebody else has a media port of ours.
     PortTaken,
+    /// Alarm: the system has no open file or memory left for a media port.
+    FilesDry,
     /// A message could not be sent.
     SendFailed,
 }
@@ -273,7 +275,7 @@ impl Note {
     /// Whether a person should hear of it.
     pub const fn is_alarm(self) -> bool {
         match self {
-            Self::GuardHit | Self::PortsDry | Self::PortTaken => true,
+            Self::GuardHit | Self::PortsDry | Self::PortTaken | Self::FilesDry => true,
             Self::Malformed | Self::Stray | Self::Stranger | Self::Shed | Self::SendFailed => false,
         }
     }

@@ -79,7 +79,7 @@ impl Switch {
             dialogs: HashMap::with_hasher(state()),
             shard,
         };
-        hands.bind_ahead();
+        hands.bind_ahead(Instant::default());
         Self {
             config,
             table,
@@ -552,7 +552,11 @@ impl Switch {
             Report::NotBound(port) => {
                 self.hands.note(Note::PortTaken);
                 self.hands.ports.not_bound(port);
-                self.hands.bind_ahead();
+                self.hands.bind_ahead(now.at);
+            }
+            Report::NotNow(port) => {
+                self.hands.note(Note::FilesDry);
+                self.hands.ports.not_now(now.at, port);
             }
             Report::Dead(port) => self.with_port(port, first, |call, hands| {
                 call.end(hands, now, End::cut("media_timeout"));

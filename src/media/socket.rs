@@ -162,6 +162,14 @@ fn owned(fd: libc::c_int) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Whether the system refused for want of something that may be there again later: files, memory.
+pub fn is_shortage(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::ENOSPC)
+    )
+}
+
 /// Raises the process's limit of open files as far as the system allows: every leg is two sockets.
 ///
 /// # Errors
@@ -192,6 +200,15 @@ mod tests {
         let wait = poller.wait(Some(Duration::ZERO), |ready| found.push(ready));
         wait.expect("epoll works");
         found
+    }
+
+    #[test]
+    fn a_shortage_is_told_from_a_port_that_somebody_has() {
+        assert!(is_shortage(&io::Error::from_raw_os_error(libc::EMFILE)));
+        let taken = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        let address = taken.local_addr().expect("it is bound");
+        let error = UdpSocket::bind(address).expect_err("somebody has it");
+        assert!(!is_shortage(&error), "{error}");
     }
 
     #[test]

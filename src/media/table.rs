@@ -7,6 +7,7 @@ use super::socket::Pair;
 pub struct Table {
     first: u16,
     pairs: Vec<Option<Pair>>,
+    bound: usize,
 }
 
 impl Table {
@@ -17,6 +18,7 @@ impl Table {
         Self {
             first,
             pairs: std::iter::repeat_with(|| None).take(count).collect(),
+            bound: 0,
         }
     }
 
@@ -34,8 +36,14 @@ impl Table {
     /// Keeps a pair. Without effect out of the range.
     pub fn insert(&mut self, port: u16, pair: Pair) {
         if let Some(place) = self.place(port).and_then(|place| self.pairs.get_mut(place)) {
+            self.bound += usize::from(place.is_none());
             *place = Some(pair);
         }
+    }
+
+    /// How many pairs are bound.
+    pub fn bound(&self) -> usize {
+        self.bound
     }
 
     /// How many pairs the range has.

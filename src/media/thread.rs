@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError};
 
-use super::socket::{Pair, Poller, Ready, Waker};
+use super::socket::{self, Pair, Poller, Ready, Waker};
 use super::table::Table;
 use crate::base::chance::Chance;
 use crate::base::time::{Instant, Wall};
@@ -34,10 +34,13 @@ pub struct Settings {
     /// The address of ours that its sockets are bound to.
     pub address: IpAddr,
     /// The first port of the range. All threads may be given the same range:
-    /// [`thread_of`](crate::rtp::flow::thread_of) says whose a port is.
+    /// [`lane_of`](crate::call::media::lane_of) says whose a port is.
     pub port_first: u16,
     /// The last port of the range.
     pub port_last: u16,
+    /// Pairs that it binds at the most, however wide the range is: files that the system allows are needed for
+    /// other things too.
+    pub pairs_max: usize,
     /// The moment that is instant zero everywhere in the server.
     pub started: std::time::Instant,
     /// What the wall clock showed then.
@@ -250,35 +253,44 @@ impl Hands {
     }
 
     fn bind(&mut self, poller: &Poller, port: MediaPort) {
-        let is_ours = self.table.holds(port.0);
-        let is_bound = is_ours && (self.table.pair(port.0).is_some() || self.bind_new(poller, port.0));
-        self.reports.push(if is_bound {
+        let report = if !self.table.holds(port.0) {
+            Report::NotBound(port)
+        } else if self.table.pair(port.0).is_some() {
             Report::Bound(port)
         } else {
-            Report::NotBound(port)
-        });
+            self.bind_new(poller, port)
+        };
+        self.reports.push(report);
     }
 
-    fn bind_new(&mut self, poller: &Poller, port: u16) -> bool {
-        let bound = Pair::bind(self.settings.address, port).and_then(|pair| {
-            poller.add(&pair.rtp, port)?;
-            poller.add(&pair.rtcp, port | 1)?;
+    fn bind_new(&mut self, poller: &Poller, port: MediaPort) -> Report {
+        if self.table.bound() >= self.settings.pairs_max {
+            return Report::NotNow(port);
+        }
+        let MediaPort(number) = port;
+        let bound = Pair::bind(self.settings.address, number).and_then(|pair| {
+            poller.add(&pair.rtp, number)?;
+            poller.add(&pair.rtcp, number | 1)?;
             Ok(pair)
         });
         match bound {
             Ok(pair) => {
-                self.table.insert(port, pair);
-                true
+                self.table.insert(number, pair);
+                Report::Bound(port)
+            }
+            Err(error) if socket::is_shortage(&error) => {
+                tracing::debug!(port = number, %error, "an RTP port can't be bound now");
+                Report::NotNow(port)
             }
             Err(error) => {
                 // Where one is taken, hundreds may be: the first one tells.
                 if self.has_warned {
-                    tracing::debug!(port, %error, "an RTP port can't be bound");
+                    tracing::debug!(port = number, %error, "an RTP port can't be bound");
                 } else {
-                    tracing::warn!(port, %error, "an RTP port can't be bound (more like it are told at debug)");
+                    tracing::warn!(port = number, %error, "an RTP port can't be bound (more like it are told at debug)");
                     self.has_warned = true;
                 }
-                false
+                Report::NotBound(port)
             }
         }
     }
@@ -382,6 +394,7 @@ mod tests {
                 address: "127.0.0.1".parse().expect("an address"),
                 port_first: first,
                 port_last: first + 1_999,
+                pairs_max: 20,
                 started: std::time::Instant::now(),
                 wall_at_start: Wall::from_millis(1_795_255_200_000),
             };
@@ -576,6 +589,17 @@ mod tests {
         // A flow there is refused, but its end is answered all the same.
         bench.order(Order::Open(port, spec(&peer())));
         assert_eq!(bench.closed(port), Counts::default());
+    }
+
+    #[test]
+    fn no_more_pairs_are_bound_than_the_thread_may_have() {
+        let mut bench = Bench::new(19_000);
+        for _ in 0..20 {
+            bench.bound();
+        }
+        let port = MediaPort(bench.next);
+        bench.order(Order::Bind(port));
+        assert_eq!(bench.report(), Report::NotNow(port));
     }
 
     #[test]

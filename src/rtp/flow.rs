@@ -112,28 +112,3 @@ pub struct Counts {
     /// The payload type of the last audio packet taken.
     pub payload: Option<u8>,
 }
-
-/// Ports that lie in one thread's hands side by side: 64 pairs.
-const BLOCK_PORTS: u16 = 128;
-
-/// Which of `threads` media threads has a port: blocks of 64 pairs go round. Both legs of a call take ports of
-/// one thread, because a packet never changes threads. Zero threads count as one.
-pub const fn thread_of(port: u16, threads: u16) -> u16 {
-    (port / BLOCK_PORTS) % if threads == 0 { 1 } else { threads }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pair_and_its_neighbours_lie_with_one_thread_and_every_thread_gets_some() {
-        for port in (20_000..29_998).step_by(2) {
-            assert_eq!(thread_of(port, 3), thread_of(port + 1, 3));
-            assert_eq!((thread_of(port, 1), thread_of(port, 0)), (0, 0));
-        }
-        let threads: std::collections::BTreeSet<u16> =
-            (20_000..21_000).map(|port| thread_of(port, 3)).collect();
-        assert_eq!(threads.into_iter().collect::<Vec<_>>(), [0, 1, 2]);
-    }
-}

@@ -68,6 +68,7 @@ impl Alarms {
             Note::GuardHit
             | Note::PortsDry
             | Note::PortTaken
+            | Note::FilesDry
             | Note::Stray
             | Note::Shed
             | Note::SendFailed => return None,
@@ -126,6 +127,11 @@ const fn words(note: Note) -> Option<(&'static str, &'static str, &'static str)>
             "guard",
             "messages that the egress guard stopped",
             "please report this as a bug",
+        )),
+        Note::FilesDry => Some((
+            "open files",
+            "media ports that the system has no file or memory for",
+            "raise the limit of open files (LimitNOFILE), or narrow media.ports",
         )),
         Note::Malformed | Note::Stray | Note::Stranger | Note::Shed | Note::SendFailed => None,
     }

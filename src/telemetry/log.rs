@@ -1,11 +1,18 @@
 //! The log: text or JSON on standard error, its level changeable while running, no number readable in it.
 //!
-//! Every line passes [`scrub`] on its way out, whatever wrote it and at whatever level; so does a panic's
+//! Lines are written by a thread of their own: whoever has something to say puts it into a bounded queue and goes on,
+//! because a journal that stalls must not stop a call. What the queue has no room for is counted, and the count is
+//! written. Every line passes [`scrub`] on its way out, whatever wrote it and at whatever level; so does a panic's
 //! message. A line is one line: what others put into it can't begin another.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
 use std::panic::PanicHookInfo;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender};
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -15,6 +22,13 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, reload};
 
 use crate::base::redact::scrub;
+
+/// Lines that wait to be written.
+const WAITING_MAX: usize = 8_192;
+/// Places of those that are kept for errors and warnings.
+const RESERVED: usize = 1_024;
+/// How long the last words of a process may take to be written.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How much is logged.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -90,15 +104,26 @@ impl Level {
 
 /// The running log.
 #[derive(Clone)]
-pub struct Log(reload::Handle<Targets, Registry>);
+pub struct Log {
+    level: reload::Handle<Targets, Registry>,
+    queue: Queue,
+}
 
 impl Log {
     /// Changes the level, from now on.
     pub fn set_level(&self, level: Level) {
         // Fails only when the log itself is gone, and then nobody would read of it.
-        let _ = self.0.reload(level.targets());
+        let _ = self.level.reload(level.targets());
+    }
+
+    /// How many lines were left out, because whoever reads the log is too slow.
+    pub fn dropped(&self) -> u64 {
+        self.queue.dropped.load(Ordering::Relaxed)
     }
 }
+
+/// The process's log, for its last words.
+static RUNNING: OnceLock<Queue> = OnceLock::new();
 
 /// A log is running already: a process has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -110,29 +135,46 @@ pub struct Started;
 /// # Errors
 /// The process has one already.
 pub fn start(config: Config) -> Result<Log, Started> {
-    let (subscriber, log) = subscriber(config, io::stderr);
+    let (queue, said) = Queue::new();
+    let (subscriber, log) = subscriber(config, queue);
     subscriber.try_init().map_err(|_| Started)?;
-    std::panic::set_hook(Box::new(log_panic));
+    let dropped = Arc::clone(&log.queue.dropped);
+    let line = Line {
+        out: io::stderr(),
+        format: config.format,
+    };
+    let thread = std::thread::Builder::new().name("log".into());
+    // Without the thread nothing is written; but then the system has no threads for the server either.
+    let _ = thread.spawn(move || write_all(&said, line, &dropped));
+    let _ = RUNNING.set(log.queue.clone());
+    std::panic::set_hook(Box::new(|panic| {
+        log_panic(panic);
+        flush();
+    }));
     Ok(log)
 }
 
-/// The log's subscriber, writing to what `out` makes.
-fn subscriber<W>(config: Config, out: W) -> (impl tracing::Subscriber + Send + Sync, Log)
-where
-    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
-{
-    let (filter, handle) = reload::Layer::new(config.level.targets());
-    let scrubbed = Scrubbed {
-        out,
-        format: config.format,
+/// Waits until everything that was said so far is written; a second or two at most. For the end of the process.
+pub fn flush() {
+    if let Some(queue) = RUNNING.get() {
+        queue.flush();
+    }
+}
+
+/// The log's subscriber, whose lines go into `queue`.
+fn subscriber(config: Config, queue: Queue) -> (impl tracing::Subscriber + Send + Sync, Log) {
+    let (filter, level) = reload::Layer::new(config.level.targets());
+    let log = Log {
+        level,
+        queue: queue.clone(),
     };
-    let layer = fmt::layer().with_ansi(false).with_writer(scrubbed);
+    let layer = fmt::layer().with_ansi(false).with_writer(queue);
     let layer = match config.format {
         Format::Text => layer.boxed(),
         Format::Json => layer.json().boxed(),
     };
     let subscriber = tracing_subscriber::registry().with(filter).with(layer);
-    (subscriber, Log(handle))
+    (subscriber, log)
 }
 
 fn log_panic(panic: &PanicHookInfo<'_>) {
@@ -149,18 +191,108 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     tracing::error!("a fault of ours (panic) in thread {thread} at {at}: {message}");
 }
 
-/// Makes writers that scrub.
-struct Scrubbed<W> {
-    out: W,
-    format: Format,
+/// What is put into the queue.
+enum Said {
+    /// A whole line, as the formatters write it.
+    Line(Box<[u8]>),
+    /// Everything before it is to be written; then its sender goes.
+    Flush(Sender<()>),
 }
 
-impl<'w, W: MakeWriter<'w>> MakeWriter<'w> for Scrubbed<W> {
-    type Writer = Line<W::Writer>;
-    fn make_writer(&'w self) -> Self::Writer {
-        Line {
-            out: self.out.make_writer(),
-            format: self.format,
+/// The way to the thread that writes.
+#[derive(Clone)]
+struct Queue {
+    said: Sender<Said>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Queue {
+    fn new() -> (Self, Receiver<Said>) {
+        let (said, written) = crossbeam_channel::bounded(WAITING_MAX);
+        let dropped = Arc::default();
+        (Self { said, dropped }, written)
+    }
+
+    fn flush(&self) {
+        let (done, wait) = crossbeam_channel::bounded(0);
+        if self.said.send_timeout(Said::Flush(done), LAST_WORDS).is_ok() {
+            // Nothing is ever sent: the end of the sender is the news.
+            let _ = wait.recv_timeout(LAST_WORDS);
+        }
+    }
+}
+
+impl MakeWriter<'_> for Queue {
+    type Writer = Put;
+
+    fn make_writer(&self) -> Put {
+        self.for_level(&tracing::Level::INFO)
+    }
+
+    fn make_writer_for(&self, meta: &tracing::Metadata<'_>) -> Put {
+        self.for_level(meta.level())
+    }
+}
+
+impl Queue {
+    fn for_level(&self, level: &tracing::Level) -> Put {
+        Put {
+            queue: self.clone(),
+            most: if *level <= tracing::Level::WARN {
+                WAITING_MAX
+            } else {
+                WAITING_MAX - RESERVED
+            },
+        }
+    }
+}
+
+/// Puts lines into the queue while fewer than `most` wait there.
+struct Put {
+    queue: Queue,
+    most: usize,
+}
+
+impl Write for Put {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let Queue { said, dropped } = &self.queue;
+        if said.len() >= self.most || said.try_send(Said::Line(line.into())).is_err() {
+            dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What the log's thread does.
+fn write_all(said: &Receiver<Said>, mut line: Line<impl Write>, dropped: &AtomicU64) {
+    let mut told = 0;
+    for said in said {
+        match said {
+            // Standard error may be gone; there is nobody else to tell.
+            Said::Line(text) => {
+                let _ = line.write(&text);
+            }
+            Said::Flush(done) => {
+                let _ = line.flush();
+                drop(done);
+            }
+        }
+        let now = dropped.load(Ordering::Relaxed);
+        if now > told {
+            let news = format!(
+                "{} lines of the log were left out: whoever reads it is too slow",
+                now - told
+            );
+            let news = match line.format {
+                Format::Text => news,
+                Format::Json => serde_json::json!({"level": "WARN", "fields": {"message": news}}).to_string(),
+            };
+            let _ = line.write(news.as_bytes());
+            told = now;
         }
     }
 }
@@ -240,29 +372,71 @@ fn scrub_json(line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
     use super::*;
 
     /// Logs with `write`, and gives what came out.
     fn logged(config: Config, write: impl FnOnce(&Log)) -> String {
-        #[derive(Clone, Default)]
-        struct Out(Arc<Mutex<Vec<u8>>>);
-        impl Write for Out {
+        let (queue, said) = Queue::new();
+        let dropped = Arc::clone(&queue.dropped);
+        let (subscriber, log) = subscriber(config, queue);
+        tracing::subscriber::with_default(subscriber, || write(&log));
+        // The last sender: the thread's work ends with what was said.
+        drop(log);
+        let mut bytes = Vec::new();
+        let line = Line {
+            out: &mut bytes,
+            format: config.format,
+        };
+        write_all(&said, line, &dropped);
+        String::from_utf8(bytes).expect("text")
+    }
+
+    #[test]
+    fn who_logs_never_waits_for_who_reads_and_what_is_left_out_is_counted() {
+        let mut dropped = 0;
+        let text = logged(Config::default(), |log| {
+            // Nobody reads before this is over.
+            (0..WAITING_MAX).for_each(|_| tracing::info!("an event"));
+            tracing::error!("an error");
+            dropped = log.dropped();
+        });
+        assert_eq!(dropped, RESERVED as u64);
+        assert!(text.contains("an error"));
+        assert!(
+            text.contains("1024 lines of the log were left out"),
+            "{}",
+            text.lines().last().unwrap_or("")
+        );
+    }
+
+    #[test]
+    fn a_flush_returns_when_what_was_said_is_written() {
+        let (queue, said) = Queue::new();
+        let dropped = Arc::clone(&queue.dropped);
+        let (subscriber, log) = subscriber(Config::default(), queue);
+        let (tell, told) = std::sync::mpsc::channel();
+        struct Tell(std::sync::mpsc::Sender<()>);
+        impl Write for Tell {
             fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                self.0.lock().expect("no panic").extend_from_slice(bytes);
+                self.0.send(()).expect("heard");
                 Ok(bytes.len())
             }
             fn flush(&mut self) -> io::Result<()> {
                 Ok(())
             }
         }
-        let out = Out::default();
-        let made = out.clone();
-        let (subscriber, log) = subscriber(config, move || made.clone());
-        tracing::subscriber::with_default(subscriber, || write(&log));
-        let bytes = out.0.lock().expect("no panic").clone();
-        String::from_utf8(bytes).expect("text")
+        let line = Line {
+            out: Tell(tell),
+            format: Format::Text,
+        };
+        let thread = std::thread::spawn(move || write_all(&said, line, &dropped));
+        tracing::subscriber::with_default(subscriber, || {
+            (0..10).for_each(|_| tracing::info!("an event"));
+            log.queue.flush();
+            assert_eq!(told.try_iter().count(), 10);
+        });
+        drop(log);
+        thread.join().expect("no panic");
     }
 
     #[test]

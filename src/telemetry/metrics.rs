@@ -7,7 +7,7 @@ use crate::call::port::{Event, EventKind, Note};
 use crate::masking::reason::Reason;
 
 /// Every note, in the order of its discriminant.
-const NOTES: [Note; 8] = [
+const NOTES: [Note; 9] = [
     Note::Malformed,
     Note::Stray,
     Note::Stranger,
@@ -15,6 +15,7 @@ const NOTES: [Note; 8] = [
     Note::GuardHit,
     Note::PortsDry,
     Note::PortTaken,
+    Note::FilesDry,
     Note::SendFailed,
 ];
 
@@ -322,6 +323,7 @@ pub fn note_name(note: Note) -> &'static str {
         Note::GuardHit => "guard_hit",
         Note::PortsDry => "ports_dry",
         Note::PortTaken => "port_taken",
+        Note::FilesDry => "files_dry",
         Note::SendFailed => "send_failed",
     }
 }
