@@ -1,0 +1,108 @@
+//! What there is to say of the server's parts when something is wrong with them, in sentences.
+
+use std::time::Duration;
+
+use crate::base::limits::OTHER_FILES;
+use crate::call::port::Records;
+use crate::store::follow::DiskState;
+use crate::store::journal::JournalHealth;
+use crate::store::writer::{Store, WriteState};
+
+/// How far our time may be ahead of the system's clock before it is said.
+const AHEAD_MAX: Duration = Duration::from_secs(1);
+
+/// What there is to say of a limit of open files beside a range of so many ports.
+pub(super) fn too_few_files(files: usize, ports: usize) -> Option<String> {
+    let wanted = ports + OTHER_FILES;
+    (files < wanted).then(|| {
+        format!(
+            "the system lets us open {files} files, media.ports and the rest want {wanted}: raise the limit \
+             (LimitNOFILE in the unit, ulimit -n), or narrow media.ports"
+        )
+    })
+}
+
+/// What there is to say of a clock that is this far ahead of the system's.
+pub(super) fn set_back(ahead: Duration) -> Option<String> {
+    (ahead > AHEAD_MAX).then(|| {
+        format!(
+            "the system's clock was set back: our time goes on {} s ahead of it, so that bindings stay in order; \
+             look at what sets the clock, then start the server anew",
+            ahead.as_secs()
+        )
+    })
+}
+
+/// What is wrong with the store, in a sentence.
+pub(super) fn trouble(store: &Store) -> Option<String> {
+    let health = store.health();
+    let writes = match health.writes {
+        WriteState::Taken => None,
+        WriteState::Refused(sentence) => Some(sentence),
+        WriteState::Stopped => Some("the binding writer has ended: restart the server".to_owned()),
+    };
+    let disk = match health.disk {
+        DiskState::Following => None,
+        DiskState::Failing(sentence) | DiskState::Left(sentence) => Some(sentence),
+    };
+    writes.or(disk).or(health.snapshot_error)
+}
+
+/// What is wrong with the journal, in a sentence.
+pub(super) fn journal_trouble(journal: &JournalHealth) -> Option<String> {
+    let waiting = journal.waiting;
+    match (&journal.error, journal.records, journal.dropped) {
+        (Some(error), Records::Full, _) => Some(format!(
+            "{error}: {waiting} entries wait in memory, and new calls are refused"
+        )),
+        (Some(error), Records::Kept, _) => Some(format!("{error}: {waiting} entries wait in memory")),
+        (None, Records::Full, _) => Some(format!(
+            "{waiting} entries wait in memory, and new calls are refused"
+        )),
+        (None, Records::Kept, 0) => None,
+        (None, Records::Kept, lost) => Some(format!(
+            "{lost} entries of calls were lost: if the server is killed, records of calls that were up then may be \
+             missing or wrong. A restart once those calls are over puts it right"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_of_open_files_below_the_ports_is_said_with_both_numbers() {
+        assert_eq!(too_few_files(10_512, 10_000), None);
+        let sentence = too_few_files(1_024, 10_000).unwrap();
+        assert!(
+            sentence.contains("1024 files") && sentence.contains("10512"),
+            "{sentence}"
+        );
+    }
+
+    #[test]
+    fn the_journal_says_what_waits_what_is_refused_and_what_was_lost() {
+        let well = JournalHealth {
+            records: Records::Kept,
+            live: 7,
+            waiting: 0,
+            dropped: 0,
+            error: None,
+        };
+        assert_eq!(journal_trouble(&well), None);
+        let full = JournalHealth {
+            records: Records::Full,
+            waiting: 30_000,
+            error: Some("calls.log: No space left".to_owned()),
+            ..well.clone()
+        };
+        let said = journal_trouble(&full).expect("something is wrong");
+        assert_eq!(
+            said,
+            "calls.log: No space left: 30000 entries wait in memory, and new calls are refused"
+        );
+        let lossy = JournalHealth { dropped: 3, ..well };
+        assert!(journal_trouble(&lossy).is_some_and(|said| said.starts_with("3 entries of calls were lost")));
+    }
+}

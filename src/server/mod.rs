@@ -1,0 +1,272 @@
+//! The only place where the rooms are joined: it starts them, passes between them, and stops them in order.
+
+mod health;
+mod joined;
+mod room;
+mod start;
+
+use std::path::PathBuf;
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::api::native::Phase;
+use crate::call::port::{Command, Records};
+use crate::config::Conf;
+use crate::media::thread::MediaThread;
+use crate::records::cdr_file;
+use crate::store::journal::Journal;
+use crate::store::writer::Store;
+use crate::telemetry::health::State;
+use crate::telemetry::log::{self};
+use crate::transport::shard::Message;
+
+pub use start::start;
+
+use health::{journal_trouble, set_back, trouble};
+use joined::{Joined, Wish};
+
+/// How long calls may go on after SIGTERM, unless `umbra stop --drain` says otherwise. systemd's unit waits
+/// longer.
+const DRAIN: Duration = Duration::from_secs(600);
+/// How long the ends of calls may take once they are told to end: BYEs answered, counts in, records out.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How often a server that stops looks whether its calls are over.
+const GLANCE: Duration = Duration::from_millis(50);
+/// How often the disk's state and the gauges are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Starts the server and keeps it up until it is told to stop.
+///
+/// # Errors
+/// What keeps it from starting, in a sentence with the cure.
+pub fn run(conf: Conf, path: Option<PathBuf>) -> anyhow::Result<()> {
+    let outcome = start(conf, path).and_then(Running::wait);
+    log::flush();
+    outcome
+}
+
+/// A running server.
+pub struct Running {
+    shared: Arc<Joined>,
+    wishes: Receiver<Wish>,
+    shards: Vec<JoinHandle<()>>,
+    media: Arc<OnceLock<Vec<MediaThread>>>,
+    http: tokio::runtime::Runtime,
+    records: Arc<cdr_file::Writer>,
+    journal: Journal,
+    store: Store,
+    control: PathBuf,
+}
+
+impl Running {
+    /// Waits until the server is told to stop, and stops it.
+    ///
+    /// # Errors
+    /// Records that could not be written, or a thread that has ended by a fault. The process is to end then, at
+    /// once: whoever supervises it starts it anew, and the journal has the calls.
+    pub fn wait(self) -> anyhow::Result<()> {
+        let mut disk = Records::Kept;
+        loop {
+            if let Err(dead) = self.pulse() {
+                // What the others still do is not waited for.
+                self.http.shutdown_background();
+                return Err(dead);
+            }
+            match self.wishes.recv_timeout(LOOK_EVERY) {
+                Ok(Wish::Stop(patience)) => return self.stop(patience),
+                Ok(Wish::Reload) => {
+                    self.shared.reload_and_say();
+                }
+                Err(_) => {
+                    let now = self.look();
+                    if now != disk {
+                        disk = now;
+                        self.shared.tell_all(Command::Records(now));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes no new call, lets those in progress end for `patience`, ends the rest, and stops every room,
+    /// records last.
+    ///
+    /// # Errors
+    /// Records that could not be written.
+    pub fn stop(self, patience: Duration) -> anyhow::Result<()> {
+        let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
+        self.shared.set_phase(Phase::Draining);
+        self.shared.tell_all(Command::Drain);
+        self.say_stopping(patience);
+        self.until_idle(patience)?;
+        if self.shared.calls() > 0 {
+            tracing::warn!(
+                "calls that are ended now, because their time is over: {}",
+                self.shared.calls()
+            );
+            self.shared.tell_all(Command::EndAll);
+            self.until_idle(LAST_WORDS)?;
+        }
+        (0..self.shared.doors.len()).for_each(|shard| self.shared.say(shard, [Message::Stop]));
+        for shard in self.shards {
+            // Its panic has been logged where it happened.
+            let _ = shard.join();
+        }
+        self.http.shutdown_timeout(Duration::from_millis(500));
+        drop(self.media);
+        let lost = match Arc::try_unwrap(self.records) {
+            Ok(records) => records.stop(LAST_WORDS),
+            Err(records) => records.waiting(),
+        };
+        self.journal.close();
+        let unkept = self.journal.health().waiting;
+        self.store.close();
+        // A socket that nobody listens on would only puzzle.
+        let _ = std::fs::remove_file(&self.control);
+        if lost > 0 && unkept > 0 {
+            anyhow::bail!(
+                "{lost} records could not be written, and the journal could not take {unkept} entries: records are lost"
+            );
+        }
+        if lost > 0 {
+            anyhow::bail!(
+                "{lost} records could not be written: the journal has them, and the next start writes them"
+            );
+        }
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    /// Waits until no call is left, at most `patience`. A stop that is wished for meanwhile sets the time
+    /// anew: the last wish counts.
+    fn until_idle(&self, patience: Duration) -> anyhow::Result<()> {
+        let mut deadline = std::time::Instant::now() + patience;
+        while self.shared.calls() > 0 && std::time::Instant::now() < deadline {
+            match self.wishes.recv_timeout(GLANCE) {
+                Ok(Wish::Stop(patience)) => {
+                    self.say_stopping(patience);
+                    deadline = std::time::Instant::now() + patience;
+                }
+                Ok(Wish::Reload) => self.shared.reload_and_say(),
+                Err(_) => {
+                    self.look();
+                    self.pulse()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds out whether every thread still runs that nobody has told to stop.
+    fn pulse(&self) -> anyhow::Result<()> {
+        let media = self.media.get().map_or(&[][..], Vec::as_slice);
+        let dead = if self.shards.iter().any(JoinHandle::is_finished) {
+            "a SIP thread"
+        } else if !media.iter().all(MediaThread::is_alive) {
+            "a media thread"
+        } else if !self.journal.is_alive() {
+            "the journal's thread"
+        } else if !self.store.is_alive() {
+            "a thread of the store"
+        } else if self.records.is_dead() {
+            "the CDR files' thread"
+        } else {
+            return Ok(());
+        };
+        let sentence = format!("{dead} has ended by a fault: the server ends, to be started anew");
+        self.shared
+            .health
+            .set("threads", State::Failing, sentence.clone());
+        Err(anyhow::anyhow!(sentence))
+    }
+
+    fn say_stopping(&self, patience: Duration) {
+        tracing::info!(
+            "stopping: calls in progress: {}, seconds for them to end: {}",
+            self.shared.calls(),
+            patience.as_secs()
+        );
+    }
+
+    /// Looks at the disk and the gauges; says whether records can be kept.
+    fn look(&self) -> Records {
+        self.shared.alarms.look(self.shared.clock.now().wall);
+        let health = &self.shared.health;
+        let set = |part, state, trouble: Option<String>| match trouble {
+            Some(sentence) => health.set(part, state, sentence),
+            None => health.set(part, State::Ok, ""),
+        };
+        // While there is no room for records, calls are refused.
+        let bad = |records| match records {
+            Records::Kept => State::Degraded,
+            Records::Full => State::Failing,
+        };
+        let (journal, cdrs) = (self.journal.health(), self.records.state());
+        set("cdr", bad(cdrs), self.records.health());
+        set("journal", bad(journal.records), journal_trouble(&journal));
+        set("store", State::Degraded, trouble(&self.store));
+        set("clock", State::Degraded, set_back(self.shared.clock.ahead()));
+        match (cdrs, journal.records) {
+            (Records::Kept, Records::Kept) => Records::Kept,
+            (Records::Full, _) | (_, Records::Full) => Records::Full,
+        }
+    }
+
+    fn watch_signals(&self) -> anyhow::Result<()> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let _inside = self.http.enter();
+        let signals = [
+            (SignalKind::terminate(), DRAIN),
+            // Ctrl-C: somebody waits at a terminal.
+            (SignalKind::interrupt(), Duration::ZERO),
+        ];
+        for (kind, mut patience) in signals {
+            let mut signal = signal(kind).context("signals can't be watched")?;
+            let shared = self.shared.clone();
+            self.http.spawn(async move {
+                while signal.recv().await.is_some() {
+                    shared.wish(Wish::Stop(patience));
+                    // Whoever sends it again doesn't want to wait.
+                    patience = Duration::ZERO;
+                }
+            });
+        }
+        let mut hangup = signal(SignalKind::hangup()).context("signals can't be watched")?;
+        let shared = self.shared.clone();
+        self.http.spawn(async move {
+            while hangup.recv().await.is_some() {
+                shared.wish(Wish::Reload);
+            }
+        });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sip_thread_that_ends_by_itself_ends_the_server_with_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut conf = Conf::embedded();
+        conf.store = dir.path().join("store");
+        conf.records.dir = dir.path().join("cdr");
+        conf.api.control = dir.path().join("control");
+        conf.api.listen = None;
+        for listener in &mut conf.switch.listeners {
+            listener.address = ([127, 0, 0, 1], 0).into();
+        }
+        conf.switch.media.address = [127, 0, 0, 1].into();
+        conf.switch.media.port_last = conf.switch.media.port_first + 63;
+        let running = start(conf, None).unwrap();
+        assert!(running.pulse().is_ok());
+        running.shared.say(0, [Message::Stop]);
+        let error = running.wait().unwrap_err().to_string();
+        assert!(error.starts_with("a SIP thread has ended"), "{error}");
+    }
+}

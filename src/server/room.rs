@@ -1,0 +1,107 @@
+//! What one SIP shard's thread does: hands inputs to its switch, and carries out what the switch wants.
+
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+
+use crate::api::switchboard::Switchboard;
+use crate::base::time::{Instant, Now};
+use crate::call::cdr::Cdr;
+use crate::call::media::{Order, lane_of};
+use crate::call::port::{CallEntry, Input, Output};
+use crate::call::switch::Switch;
+use crate::media::thread::MediaThread;
+use crate::records::cdr_file;
+use crate::store::journal::Journal;
+use crate::telemetry::call_line;
+use crate::telemetry::health::State;
+use crate::telemetry::traces::Traces;
+use crate::transport::event_loop::{Handler, Outbox};
+
+use super::joined::Joined;
+
+/// What one SIP shard's thread works with.
+pub(super) struct Room {
+    pub(super) switch: Switch,
+    pub(super) index: usize,
+    pub(super) shared: Arc<Joined>,
+    pub(super) media: Arc<OnceLock<Vec<MediaThread>>>,
+    pub(super) journal: Journal,
+    pub(super) records: Arc<cdr_file::Writer>,
+    pub(super) traces: Arc<Traces>,
+    pub(super) board: Arc<Switchboard>,
+    /// What a batch of inputs leaves for the other threads, so that each is woken once for all of it.
+    pub(super) entries: Vec<CallEntry>,
+    #[allow(clippy::vec_box)] // they come boxed and go boxed
+    pub(super) cdrs: Vec<Box<Cdr>>,
+    pub(super) orders: Vec<Order>,
+}
+
+impl Handler for Room {
+    fn take(&mut self, now: Now, input: Input<'_>, outbox: &mut Outbox) -> Option<Instant> {
+        let from = match &input {
+            Input::Packet { path, .. } => Some(path.remote),
+            Input::Failed(..) | Input::Timeout | Input::Media(_) | Input::Order(_) | Input::Config(_) => None,
+        };
+        self.switch.handle(now, input);
+        self.obey(outbox, from);
+        self.switch.timeout()
+    }
+
+    fn batch_over(&mut self) {
+        // An arrival stands in the journal before its INVITE leaves, and before its record can end it there.
+        self.journal.write_all(&self.entries);
+        self.entries.clear();
+        if !self.cdrs.is_empty() {
+            self.records.write_all(self.cdrs.drain(..));
+        }
+        if !self.orders.is_empty() {
+            self.give_orders();
+        }
+        self.shared.live[self.index].store(self.switch.calls(), Ordering::Relaxed);
+        self.shared.berths[self.index].store(self.switch.berths_ready(), Ordering::Relaxed);
+    }
+}
+
+impl Room {
+    /// Carries out what the switch wants, in order; what goes to other threads is kept until the batch is
+    /// over. `from` is who sent the message that made it want that.
+    fn obey(&mut self, outbox: &mut Outbox, from: Option<SocketAddr>) {
+        while let Some(output) = self.switch.poll() {
+            match output {
+                Output::Send { to, bytes } => outbox.send(to, bytes),
+                Output::Media(order) => self.orders.push(order),
+                Output::Event(event) => {
+                    self.shared.metrics.event(&event);
+                    tracing::debug!(call = %event.call_id, "{}", call_line::moment(event.what));
+                }
+                Output::Cdr(cdr, trace) => {
+                    tracing::info!(call = %cdr.call_id, "{}", call_line::ended(&cdr));
+                    self.traces.keep(cdr.call_id, trace);
+                    self.cdrs.push(cdr);
+                }
+                Output::Journal(entry) => self.entries.push(entry),
+                Output::Answer(id, answer) => self.board.answer(id, answer),
+                Output::Note(note) => self.shared.note(note, from),
+            }
+        }
+    }
+
+    fn give_orders(&mut self) {
+        let first = self.shared.config.load().media.port_first;
+        let threads = self.media.get().map_or(&[][..], Vec::as_slice);
+        let mut refused = false;
+        for order in self.orders.drain(..) {
+            let lane = lane_of(order.port(), first, threads.len());
+            refused |= threads.get(lane).is_some_and(|thread| thread.put(order).is_err());
+        }
+        threads.iter().for_each(MediaThread::wake);
+        if refused {
+            self.shared.health.set(
+                "media",
+                State::Failing,
+                "a media thread takes no orders: restart the server",
+            );
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! Starting: the rooms are made in the order in which they need each other.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::Context;
+use arc_swap::ArcSwap;
+
+use crate::api::idempotency::Answers;
+use crate::api::native::{self, Desk, Owner, Phase};
+use crate::api::socket;
+use crate::api::switchboard::Switchboard;
+use crate::base::chance::Chance;
+use crate::base::id::Id;
+use crate::base::limits::OTHER_FILES;
+use crate::base::shard::Shard;
+use crate::call::cdr::Cdr;
+use crate::call::media::{Report, lane_of};
+use crate::call::port::CallEntry;
+use crate::call::switch::Switch;
+use crate::config::Conf;
+use crate::media::socket::raise_file_limit;
+use crate::media::thread::{MediaThread, Settings};
+use crate::records::cdr_file;
+use crate::records::cdr_scan;
+use crate::store::file;
+use crate::store::journal::Journal;
+use crate::store::open::DiskFound;
+use crate::store::writer::{self, Store};
+use crate::telemetry::alarm::Alarms;
+use crate::telemetry::health::{Health, State};
+use crate::telemetry::log::{self};
+use crate::telemetry::metrics::{Metrics, Reading};
+use crate::telemetry::traces::Traces;
+use crate::transport::clock::Clock;
+use crate::transport::event_loop::{self, EventLoop};
+use crate::transport::shard::Message;
+
+use super::Running;
+use super::health::too_few_files;
+use super::joined::{Joined, Wish};
+use super::room::Room;
+
+/// How long the first media ports may take to be bound.
+const PORTS_PATIENCE: Duration = Duration::from_secs(5);
+/// CDRs that are looked through for those of calls that a killed server left open.
+const TAIL_IDS: usize = 200_000;
+
+/// Starts the server.
+///
+/// # Errors
+/// What keeps it from starting, in a sentence with the cure.
+pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> {
+    // A second server in one process (tests) goes on with the first one's log.
+    let log = log::start(conf.log).ok();
+    tracing::info!(
+        "umbra {} starts as {} on {}, data in {}",
+        env!("CARGO_PKG_VERSION"),
+        conf.switch.node,
+        conf_path
+            .as_ref()
+            .map_or("the built-in conf".to_owned(), |path| path.display().to_string()),
+        conf.store.display()
+    );
+    let files = file_limit();
+    let started = std::time::Instant::now();
+    let clock = Clock::since(started);
+    let mut chance = seeded()?;
+
+    let health = Arc::new(Health::expecting(&[]));
+    let Disk {
+        store,
+        journal,
+        records,
+    } = open_disk(&conf, &clock, &health)?;
+
+    let count = conf.shards;
+    let key = shard_key(&conf.store, &mut chance)?;
+    let transport = event_loop::open(&conf.switch.listeners, count, key, clock.clone())?;
+    let (wish, wishes) = channel();
+    let shared = Arc::new(Joined {
+        config: Arc::new(ArcSwap::from_pointee(conf.switch.clone())),
+        conf: Mutex::new(conf.clone()),
+        conf_path,
+        log,
+        alarms: Alarms::new(health.clone()),
+        clock: clock.clone(),
+        health,
+        metrics: Arc::new(Metrics::default()),
+        doors: transport.doors,
+        sip: transport.stats,
+        live: (0..count).map(|_| AtomicUsize::new(0)).collect(),
+        berths: (0..count).map(|_| AtomicUsize::new(0)).collect(),
+        phase: Mutex::new(Phase::Serving),
+        wish: Mutex::new(wish),
+    });
+
+    let ports = usize::from(conf.switch.media.port_last - conf.switch.media.port_first) + 1;
+    if let Some(sentence) = too_few_files(files, ports) {
+        shared.health.set("file limit", State::Degraded, sentence);
+    }
+    let media = start_media(&conf, started, files, &clock, &mut chance, &shared)?;
+    let traces = Arc::new(Traces::default());
+    let board = {
+        let shared = shared.clone();
+        Arc::new(Switchboard::new(
+            count,
+            Arc::new(move |shard, command| shared.tell(shard, command)),
+        ))
+    };
+    let shards = spawn_shards(
+        transport.loops,
+        |shard, chance| Room {
+            switch: Switch::new(shared.config.load_full(), store.table().clone(), shard, chance),
+            index: shard.index,
+            shared: shared.clone(),
+            media: media.clone(),
+            journal: journal.clone(),
+            records: records.clone(),
+            traces: traces.clone(),
+            board: board.clone(),
+            entries: Vec::new(),
+            cdrs: Vec::new(),
+            orders: Vec::new(),
+        },
+        &mut chance,
+    )?;
+
+    // Nobody is told that we serve before the first calls have their ports.
+    let patience = std::time::Instant::now() + PORTS_PATIENCE;
+    while !shared.has_berths() && std::time::Instant::now() < patience {
+        thread::sleep(Duration::from_millis(1));
+    }
+
+    let http = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("http")
+        .enable_all()
+        .build()
+        .context("no thread for HTTP")?;
+    let desk = Arc::new(Desk {
+        store: store.clone(),
+        config: shared.config.clone(),
+        board,
+        cdr_dir: conf.records.dir.clone(),
+        health: shared.health.clone(),
+        metrics: shared.metrics.clone(),
+        traces,
+        started: clock.now().wall,
+        owner: owner(&shared, &records, &journal),
+        clock: {
+            let clock = clock.clone();
+            Box::new(move || clock.now())
+        },
+        answers: Arc::new(Answers::default()),
+    });
+    serve_http(&http, &conf, desk)?;
+    let running = Running {
+        control: conf.api.control.clone(),
+        shared,
+        wishes,
+        shards,
+        media,
+        http,
+        records,
+        journal,
+        store,
+    };
+    running.watch_signals()?;
+    running.look();
+    announce(&conf);
+    // Without systemd there is nobody to tell.
+    let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
+    Ok(running)
+}
+
+/// What is on the disk.
+struct Disk {
+    store: Store,
+    journal: Journal,
+    records: Arc<cdr_file::Writer>,
+}
+
+/// Opens what the server before left: bindings, the journal, the record files; and writes the records that it
+/// owed.
+fn open_disk(conf: &Conf, clock: &Clock, health: &Health) -> anyhow::Result<Disk> {
+    let (store, found) = Store::open(&conf.store, &writer::Settings::default(), {
+        let clock = clock.clone();
+        move || clock.now().wall
+    })?;
+    // What the store had acknowledged before must count from the first call on, wherever the system's clock is.
+    clock.not_before(store.table().newest_stamp());
+    match found.disk {
+        DiskFound::Rebuilt => {
+            say(&found.sentences);
+            // Until the next start: somebody should look at the disk, and at the folder that was put aside.
+            health.set("sled", State::Degraded, found.sentences.join("; "));
+        }
+        DiskFound::Sound | DiskFound::New => found.sentences.iter().for_each(|s| tracing::info!("{s}")),
+    }
+    let (journal, left) = Journal::open(&conf.store.join("journal"))?;
+    say(journal.notes());
+    let (records, found) = cdr_file::Writer::start(conf.records.clone(), {
+        let journal = journal.clone();
+        move |ids| {
+            let ended: Vec<_> = ids.iter().map(|id| CallEntry::Ended { call_id: *id }).collect();
+            journal.write_all(&ended);
+        }
+    })?;
+    say(&found);
+    let recorded = cdr_scan::recent_ids(&conf.records.dir, TAIL_IDS)
+        .with_context(|| format!("the CDR files in {} can't be read", conf.records.dir.display()))?;
+    let records = Arc::new(records);
+    write_left_records(left, &recorded, &records, &journal);
+    Ok(Disk {
+        store,
+        journal,
+        records,
+    })
+}
+
+/// Starts each shard's loop on a thread of its own.
+fn spawn_shards(
+    loops: Vec<EventLoop>,
+    room: impl Fn(Shard, Chance) -> Room,
+    chance: &mut Chance,
+) -> anyhow::Result<Vec<JoinHandle<()>>> {
+    let mut threads = Vec::with_capacity(loops.len());
+    for event_loop in loops {
+        let shard = event_loop.shard();
+        let room = room(shard, chance.fork());
+        let thread = thread::Builder::new().name(format!("sip-{}", shard.index));
+        threads.push(
+            thread
+                .spawn(move || event_loop.run(room))
+                .context("no thread for a SIP shard")?,
+        );
+    }
+    Ok(threads)
+}
+
+/// Says where the server can be reached.
+fn announce(conf: &Conf) {
+    for listener in &conf.switch.listeners {
+        tracing::info!(
+            "listening for SIP on {} {}",
+            listener.transport.via_token(),
+            listener.address
+        );
+    }
+    tracing::info!(
+        "RTP on {}, ports {} to {}",
+        conf.switch.media.address,
+        conf.switch.media.port_first,
+        conf.switch.media.port_last
+    );
+    tracing::info!(
+        "the API is on {} and {}",
+        conf.api.control.display(),
+        conf.api
+            .listen
+            .map_or("no HTTP address".to_owned(), |listen| format!("http://{listen}"))
+    );
+}
+
+fn owner(shared: &Arc<Joined>, records: &Arc<cdr_file::Writer>, journal: &Journal) -> Owner {
+    let (stop, reload, level, phase, calls) = (
+        shared.clone(),
+        shared.clone(),
+        shared.clone(),
+        shared.clone(),
+        shared.clone(),
+    );
+    let (sip, records, journal) = (shared.sip.clone(), Arc::downgrade(records), journal.clone());
+    Owner {
+        stop: Box::new(move |patience| stop.wish(Wish::Stop(patience))),
+        reload: Box::new(move || reload.reload()),
+        log_level: Box::new(move |wanted| {
+            if let Some(log) = &level.log {
+                log.set_level(wanted);
+            }
+        }),
+        phase: Box::new(move || *phase.phase.lock().unwrap_or_else(PoisonError::into_inner)),
+        calls: Box::new(move || calls.calls()),
+        readings: Box::new(move |metrics| {
+            let waiting = records.upgrade().map_or(0, |records| records.waiting());
+            metrics.set(Reading::CdrsWaiting, waiting as u64);
+            let journal = journal.health();
+            metrics.set(Reading::JournalWaiting, journal.waiting as u64);
+            metrics.set(Reading::JournalLost, journal.dropped);
+            let counts = [
+                (Reading::SipIn, &sip.received),
+                (Reading::SipOut, &sip.sent),
+                (Reading::SipShed, &sip.shed),
+                (Reading::SipLost, &sip.lost),
+            ];
+            for (reading, count) in counts {
+                metrics.set(reading, count.load(Ordering::Relaxed));
+            }
+        }),
+    }
+}
+
+/// Starts the media threads. Each report goes to the shard that owns its port.
+fn start_media(
+    conf: &Conf,
+    started: std::time::Instant,
+    files: usize,
+    clock: &Clock,
+    chance: &mut Chance,
+    shared: &Arc<Joined>,
+) -> anyhow::Result<Arc<OnceLock<Vec<MediaThread>>>> {
+    let media = &conf.switch.media;
+    std::net::UdpSocket::bind((media.address, 0)).with_context(|| {
+        format!(
+            "media.address {} can't be used: is it an address of this machine?",
+            media.address
+        )
+    })?;
+    let settings = Settings {
+        address: media.address,
+        port_first: media.port_first,
+        port_last: media.port_last,
+        pairs_max: files.saturating_sub(OTHER_FILES) / 2 / conf.media_threads.max(1),
+        started,
+        wall_at_start: clock.now().wall_of(crate::base::time::Instant::default()),
+    };
+    let threads = (0..conf.media_threads)
+        .map(|index| {
+            let (shared, first, shards) = (shared.clone(), media.port_first, conf.shards);
+            let report = Box::new(move |reports: &[Report]| {
+                for shard in 0..shards {
+                    let of_shard = reports
+                        .iter()
+                        .filter(|report| lane_of(report.port(), first, shards) == shard);
+                    shared.say(shard, of_shard.map(|report| Message::Media(*report)));
+                }
+            });
+            MediaThread::start(index, settings, chance.fork(), report)
+        })
+        .collect::<Result<Vec<_>, _>>()
+        .context("no thread for media")?;
+    let cell = OnceLock::new();
+    let _ = cell.set(threads);
+    Ok(Arc::new(cell))
+}
+
+/// The control socket, and the HTTP address if the conf names one on loopback.
+fn serve_http(http: &tokio::runtime::Runtime, conf: &Conf, desk: Arc<Desk>) -> anyhow::Result<()> {
+    let _inside = http.enter();
+    let control = tokio::net::UnixListener::from_std(socket::bind(&conf.api.control)?)?;
+    http.spawn(axum::serve(control, native::router(desk.clone())).into_future());
+    let Some(listen) = conf.api.listen else {
+        return Ok(());
+    };
+    let listener = std::net::TcpListener::bind(listen).with_context(|| {
+        format!("the API can't listen on {listen}: choose another api.listen, or stop who has it")
+    })?;
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    http.spawn(axum::serve(listener, native::router_on_loopback(desk)).into_future());
+    Ok(())
+}
+
+/// Writes the records that the server before didn't bring to the CDR files, each once: one that was written
+/// already only has its journal entry closed.
+fn write_left_records(
+    left: Vec<crate::call::cdr::Cdr>,
+    recorded: &HashSet<Id>,
+    records: &cdr_file::Writer,
+    journal: &Journal,
+) {
+    let (known, missing): (Vec<_>, Vec<_>) = left
+        .into_iter()
+        .partition(|cdr: &Cdr| recorded.contains(&cdr.call_id));
+    for cdr in known {
+        journal.write(&CallEntry::Ended { call_id: cdr.call_id });
+    }
+    if !missing.is_empty() {
+        tracing::warn!(
+            "{} records were not in the CDR files yet when the server before ended: they are written now",
+            missing.len()
+        );
+    }
+    records.write_all(missing.into_iter().map(Box::new));
+}
+
+/// The key by which Call-IDs are spread over the shards: kept, so that a restart spreads them alike.
+fn shard_key(store: &Path, chance: &mut Chance) -> anyhow::Result<[u64; 2]> {
+    let path = store.join("shard.key");
+    let read = std::fs::read(&path)
+        .ok()
+        .and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
+    let bytes = match read {
+        Some(bytes) => bytes,
+        None => {
+            let mut fresh = [0; 16];
+            fresh[..8].copy_from_slice(&chance.bits().to_le_bytes());
+            fresh[8..].copy_from_slice(&chance.bits().to_le_bytes());
+            file::keep(&path, &fresh).with_context(|| format!("{} can't be written", path.display()))?;
+            fresh
+        }
+    };
+    let half = |at: usize| {
+        bytes[at..at + 8]
+            .iter()
+            .rev()
+            .fold(0, |n, b| n << 8 | u64::from(*b))
+    };
+    Ok([half(0), half(8)])
+}
+
+fn seeded() -> anyhow::Result<Chance> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("the system gives no randomness: {e}"))?;
+    Ok(Chance::from_seed(seed))
+}
+
+/// How many files we may open: as many as the system allows, because every media port is one.
+fn file_limit() -> usize {
+    match raise_file_limit() {
+        Ok(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
+        Err(error) => {
+            tracing::warn!("the limit of open files stays as it is: {error}");
+            usize::MAX
+        }
+    }
+}
+
+fn say(sentences: &[String]) {
+    for sentence in sentences {
+        tracing::warn!("{sentence}");
+    }
+}
