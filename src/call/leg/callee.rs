@@ -218,7 +218,7 @@ impl Call {
         } else {
             Sdp::Without
         };
-        self.progress_to_caller(hands, now, if status == 180 { 180 } else { 183.min(status) }, sdp);
+        self.progress_to_caller(hands, now, status.min(183), sdp);
     }
 
     /// Takes the description in a response as the called side's answer to our offer. RFC 3261 §13.2.1 has
@@ -311,13 +311,16 @@ impl Call {
             self.ack(hands, now, LegName::Callee, response.cseq().number);
             return;
         }
-        let is_new = callee.losers.iter().all(|known| **known != *tag) && callee.losers.len() < FORKS_MAX;
-        if is_new {
+        let (path, sent_by) = (
+            callee.path,
+            listener(&self.config, callee.leg.listener).advertised,
+        );
+        let is_known = callee.losers.iter().any(|known| **known == *tag);
+        if is_known {
+            // Its BYE is on the way; only the ACK was lost.
+            disown(hands, path, sent_by, response);
+        } else if callee.losers.len() < FORKS_MAX {
             callee.losers.push(tag.into());
-            let (path, sent_by) = (
-                callee.path,
-                listener(&self.config, callee.leg.listener).advertised,
-            );
             decline(hands, now, path, sent_by, response);
         }
     }
@@ -458,16 +461,20 @@ impl Call {
 
 /// ACKs a 2xx that nobody wants any more, and hangs up on it (RFC 3261 §13.2.2.4).
 pub fn decline(hands: &mut Hands, now: Now, path: Path, sent_by: SocketAddr, response: &Message<'_>) {
-    let Some(mut fork) = Dialog::unwanted(response, path) else {
-        return;
-    };
-    let to = fork.next_hop();
+    if let Some(mut fork) = disown(hands, path, sent_by, response) {
+        let cseq = fork.next_cseq();
+        let bye = fork.request(Method::Bye, cseq, &hands.branch(), sent_by, None, &[], None, 70);
+        hands.layer.request(now.at, fork.next_hop(), Owner::NOBODY, bye);
+    }
+}
+
+/// ACKs a 2xx that nobody wants any more.
+fn disown(hands: &mut Hands, path: Path, sent_by: SocketAddr, response: &Message<'_>) -> Option<Dialog> {
+    let fork = Dialog::unwanted(response, path)?;
     let cseq = response.cseq().number;
     let ack = fork.request(Method::Ack, cseq, &hands.branch(), sent_by, None, &[], None, 70);
-    hands.send(to, ack);
-    let cseq = fork.next_cseq();
-    let bye = fork.request(Method::Bye, cseq, &hands.branch(), sent_by, None, &[], None, 70);
-    hands.layer.request(now.at, to, Owner::NOBODY, bye);
+    hands.send(fork.next_hop(), ack);
+    Some(fork)
 }
 
 /// What a response said of media.
