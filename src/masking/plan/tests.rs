@@ -1,0 +1,444 @@
+//! Tests of [`plan`](super).
+
+use super::super::binding::Direction;
+use super::super::inventory::Freeze;
+use super::super::support::{A, B, C, World, X, axb, real, x};
+use super::*;
+use crate::base::number::NumberPlan;
+
+const D: &str = "13600000004";
+
+fn code(result: Result<Arc<Binding>, Refused>) -> &'static str {
+    result.map_or_else(|refused| refused.code(), |_| "bound")
+}
+
+#[test]
+fn a_second_binding_on_a_taken_key_is_refused_in_either_role() {
+    let mut world = World::new();
+    let id = world.bind(X, A, B);
+    for (a, b, blamed, number) in [
+        (A, C, "a", A),
+        (C, A, "b", A),
+        (B, C, "a", B),
+        (C, B, "b", B),
+        (A, B, "a", A),
+        (B, A, "a", B),
+    ] {
+        let refused = world.try_bind(axb(X, a, b)).expect_err("taken");
+        assert_eq!(refused.code(), "key_taken");
+        assert_eq!(
+            (refused.field(), refused.binding()),
+            (Some(blamed), Some(id)),
+            "{a} {b}"
+        );
+        let Refused::KeyTaken { number: taken, .. } = refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(taken, real(number));
+    }
+    world.bind(X, C, D);
+    world.add("17000000002");
+    world.bind("17000000002", A, B);
+}
+
+#[test]
+fn a_one_way_binding_takes_both_keys() {
+    let mut world = World::new();
+    let mut request = axb(X, A, B);
+    request.terms.direction = Direction::AToB;
+    world.try_bind(request).expect("free keys");
+    assert_eq!(code(world.try_bind(axb(X, C, B))), "key_taken");
+}
+
+#[test]
+fn a_refusal_names_x_and_the_binding_and_masks_the_real_number() {
+    let mut world = World::new();
+    let id = world.bind(X, A, B);
+    let refused = world.try_bind(axb(X, A, C)).expect_err("taken");
+    assert_eq!(
+        refused.sentence(&NumberPlan::default()),
+        format!("17000000001 already serves 138****0001 (binding {id})")
+    );
+    assert!(!format!("{refused:?}").contains(A));
+}
+
+#[test]
+fn the_same_pair_again_fails_returns_or_extends_as_asked() {
+    let mut world = World::new();
+    let mut request = axb(X, A, B);
+    request.expires = Some(world.at(120_000));
+    let first = world.try_bind(request.clone()).expect("free keys");
+    world.later(1_000);
+    request.expires = Some(world.at(600_000));
+    assert_eq!(code(world.try_bind(request.clone())), "key_taken");
+    request.on_conflict = OnConflict::Return;
+    let returned = world.write(&Write::Bind(request.clone()));
+    assert_eq!(returned, Ok(Written::Existing(first.clone())));
+    request.on_conflict = OnConflict::Extend;
+    let extended = world.try_bind(request.clone()).expect("the same pair");
+    assert_eq!((extended.id, extended.version), (first.id, 2));
+    assert_eq!(Some(extended.expires), request.expires);
+    assert_eq!(extended.created, first.created);
+    // Roles the other way round are another binding.
+    let mut swapped = axb(X, B, A);
+    swapped.on_conflict = OnConflict::Return;
+    assert_eq!(code(world.try_bind(swapped)), "key_taken");
+}
+
+#[test]
+fn parties_must_be_two_and_none_of_them_a_number_of_ours() {
+    let mut world = World::new();
+    world.add("17000000002");
+    assert_eq!(code(world.try_bind(axb(X, A, A))), "same_number");
+    let own = world.try_bind(axb(X, A, "17000000002")).expect_err("ours");
+    assert_eq!((own.code(), own.field()), ("own_number", Some("b")));
+    assert_eq!(code(world.try_bind(axb(X, X, B))), "own_number");
+}
+
+#[test]
+fn only_a_number_of_ours_in_service_takes_bindings() {
+    let mut world = World::new();
+    assert_eq!(code(world.try_bind(axb("17000000009", A, B))), "unknown_number");
+    for (state, refused) in [
+        (NumberState::Locked, "number_locked"),
+        (NumberState::Frozen(Freeze::Complaint), "number_frozen"),
+        (NumberState::Active, "bound"),
+    ] {
+        world
+            .write(&Write::SetNumberState { x: x(X), state })
+            .expect("ours");
+        assert_eq!(code(world.try_bind(axb(X, A, B))), refused);
+    }
+    let id = world.table.open_on(x(X).tel(), 1)[0];
+    let release = Write::ReleaseNumber { x: x(X) };
+    let bound = world.write(&release).expect_err("bound");
+    assert_eq!((bound.code(), bound.binding()), ("number_bound", Some(id)));
+    world.unbind(id);
+    world.write(&release).expect("nothing bound");
+    assert_eq!(code(world.try_bind(axb(X, A, B))), "unknown_number");
+    world.add(X);
+    assert_eq!(code(world.try_bind(axb(X, A, B))), "bound");
+}
+
+#[test]
+fn an_update_cannot_put_a_new_party_on_a_locked_number_but_can_change_terms() {
+    let mut world = World::new();
+    let id = world.bind(X, A, B);
+    let state = NumberState::Locked;
+    world
+        .write(&Write::SetNumberState { x: x(X), state })
+        .expect("ours");
+    let mut request = UpdateRequest::of(id);
+    request.terms.record = Some(true);
+    world.update(request.clone()).expect("terms only");
+    request.b = Some(real(C));
+    let refused = world.update(request).expect_err("locked");
+    assert_eq!(refused.code(), "number_locked");
+}
+
+#[test]
+fn a_number_carries_no_more_pairs_than_its_pool_allows() {
+    let mut world = World::new();
+    let set = Write::SetPool {
+        pool: "default".into(),
+        name: None,
+        axb_pairs_per_x: Some(2),
+    };
+    world.write(&set).expect("in range");
+    let mut request = axb(X, A, B);
+    request.expires = Some(world.at(60_000));
+    world.try_bind(request).expect("the first");
+    world.bind(X, C, D);
+    let refused = world
+        .try_bind(axb(X, "13500000005", "13500000006"))
+        .expect_err("full");
+    assert_eq!(refused, Refused::PairsFull { x: x(X), limit: 2 });
+    // An expired pair makes room before anybody writes its end down.
+    world.later(60_000);
+    world.bind(X, "13500000005", "13500000006");
+}
+
+#[test]
+fn an_expired_binding_frees_its_keys_at_once_and_takes_no_update() {
+    let mut world = World::new();
+    let mut request = axb(X, A, B);
+    request.expires = Some(world.at(60_000));
+    let id = world.try_bind(request).expect("far enough ahead").id;
+    world.later(60_000);
+    let update = world.update(UpdateRequest::of(id)).expect_err("over");
+    assert_eq!((update.code(), update.binding()), ("binding_ended", Some(id)));
+    let unbind = world.write(&Write::Unbind(Unbind::Id(id))).expect_err("over");
+    assert_eq!(unbind.code(), "binding_ended");
+    let next = world.bind(X, A, C);
+    assert_eq!(world.table.due(world.now, 10), [id]);
+    let expired = world.write(&Write::Expire { id });
+    assert_eq!(expired, Ok(Written::Unbound(vec![id])));
+    let again = world.write(&Write::Expire { id });
+    assert_eq!(again, Ok(Written::Unbound(vec![])));
+    assert_eq!(world.table.due(world.now, 10), []);
+    let early = world.write(&Write::Expire { id: next });
+    assert_eq!(early, Ok(Written::Unbound(vec![])));
+    assert!(world.table.binding(next).is_some_and(|b| b.ended.is_none()));
+}
+
+#[test]
+fn fields_out_of_bounds_are_refused_by_name() {
+    let mut world = World::new();
+    let with = |change: fn(&mut BindRequest)| {
+        let mut request = axb(X, A, B);
+        change(&mut request);
+        request
+    };
+    let now = world.now;
+    for (request, code, field) in [
+        (
+            with(|r| r.terms.user_data = Some("u".repeat(257).into())),
+            "out_of_bounds",
+            "user_data",
+        ),
+        (
+            with(|r| r.terms.order_id = Some("o".repeat(65).into())),
+            "out_of_bounds",
+            "order_id",
+        ),
+        (
+            with(|r| r.terms.max_duration = Some(Duration::from_secs(59))),
+            "out_of_bounds",
+            "max_duration_s",
+        ),
+        (
+            with(|r| r.terms.ring_timeout = Some(Duration::from_secs(181))),
+            "out_of_bounds",
+            "ring_timeout_s",
+        ),
+        (
+            with(|r| r.expires = Some(Wall::from_millis(0))),
+            "expiry_too_soon",
+            "expires_at",
+        ),
+    ] {
+        let refused = world.try_bind(request).expect_err(field);
+        assert_eq!((refused.code(), refused.field()), (code, Some(field)));
+    }
+    let mut soon = axb(X, A, B);
+    soon.expires = Some(now.plus(Duration::from_millis(59_999)));
+    assert_eq!(code(world.try_bind(soon)), "expiry_too_soon");
+}
+
+#[test]
+fn a_dry_run_says_what_would_be_and_writes_nothing() {
+    let mut world = World::new();
+    let mut request = axb(X, A, B);
+    request.dry_run = DryRun::Yes;
+    let planned = world
+        .table
+        .plan(&Write::Bind(request), world.now, &mut world.chance);
+    let planned = planned.expect("free keys");
+    assert!(planned.change.records.is_empty());
+    assert!(matches!(planned.written, Written::DryRun(_)));
+    world.bind(X, A, B);
+}
+
+#[test]
+fn of_two_writes_in_one_group_that_want_a_key_exactly_one_wins() {
+    let mut world = World::new();
+    let (table, now) = (&world.table, world.now);
+    let mut group = table.planner();
+    let mut plan = |write| group.plan(&write, now, &mut world.chance);
+    let first = plan(Write::Bind(axb(X, A, B))).expect("free keys");
+    let Written::Binding(binding) = &first.written else {
+        panic!("{first:?}");
+    };
+    let refused = plan(Write::Bind(axb(X, C, B))).expect_err("taken in the group");
+    assert_eq!(refused.binding(), Some(binding.id));
+    assert!(
+        table.binding(binding.id).is_none(),
+        "visible before it is durable"
+    );
+    // The group sees its own unbinding, update and new number too.
+    let mut update = UpdateRequest::of(binding.id);
+    update.b = Some(real(C));
+    let second = plan(Write::Update(update)).expect("C is free");
+    let third = plan(Write::Bind(axb(X, B, D))).expect("B was replaced");
+    let fourth = plan(Write::Unbind(Unbind::Id(binding.id))).expect("live in the group");
+    let fifth = plan(Write::Bind(axb(X, A, C))).expect("A and C are free again");
+    let y = x("17000000002");
+    let sixth = plan(Write::AddNumber {
+        x: y,
+        pool: None,
+        trunks: vec![],
+    });
+    let seventh = plan(Write::Bind(axb("17000000002", A, C))).expect("the number is there");
+    for planned in [first, second, third, fourth, fifth, sixth.expect("new"), seventh] {
+        world.apply(planned.change);
+    }
+    assert_eq!(world.table.bindings_on(x(X), world.now), 2);
+    assert_eq!(world.table.bindings_on(y, world.now), 1);
+}
+
+#[test]
+fn a_group_that_never_became_durable_leaves_no_trace() {
+    let mut world = World::new();
+    let planned = world
+        .table
+        .plan(&Write::Bind(axb(X, A, B)), world.now, &mut world.chance);
+    assert!(planned.is_ok());
+    assert_eq!(world.table.counts().bindings_live, 0);
+    world.bind(X, A, B);
+}
+
+#[test]
+fn a_pool_gives_its_numbers_in_turn_and_refuses_when_no_key_is_free() {
+    let mut world = World::new();
+    world.add("17000000002");
+    world.add("17000000003");
+    let from_pool = |a, b| {
+        let mut request = axb(X, a, b);
+        request.x = XChoice::FromPool("default".into());
+        request
+    };
+    let mut given = |a, b| world.try_bind(from_pool(a, b)).map(|binding| binding.x);
+    assert_eq!(given(A, B), Ok(x(X)));
+    assert_eq!(given(A, B), Ok(x("17000000002")));
+    assert_eq!(given(A, C), Ok(x("17000000003")));
+    assert_eq!(
+        given(D, C),
+        Ok(x(X)),
+        "the round begins again where the keys are free"
+    );
+    let refused = given(D, A).expect_err("A is on every number");
+    assert_eq!(refused.code(), "no_free_number");
+    let unknown = world.try_bind({
+        let mut request = from_pool(A, B);
+        request.x = XChoice::FromPool("elsewhere".into());
+        request
+    });
+    assert_eq!(code(unknown), "unknown_pool");
+}
+
+#[test]
+fn a_pool_finds_the_one_free_number_among_many() {
+    let mut world = World::new();
+    for i in 2..=300 {
+        world.add(&format!("17000000{i:03}"));
+    }
+    for i in 1..=300 {
+        if i != 37 {
+            world.bind(&format!("17000000{i:03}"), A, B);
+        }
+    }
+    let mut request = axb(X, A, C);
+    request.x = XChoice::FromPool("default".into());
+    world.table.set_cursor(
+        &world.table.pool("default").expect("there").key,
+        x("17000000100").tel(),
+    );
+    let binding = world.try_bind(request).expect("one is free");
+    assert_eq!(binding.x, x("17000000037"));
+}
+
+#[test]
+fn pools_answer_to_key_and_name_and_names_are_given_once() {
+    let mut world = World::new();
+    let add = |name: &str| Write::AddPool {
+        name: name.into(),
+        mode: Mode::Axb,
+        account: None,
+    };
+    let Ok(Written::Pool(pool)) = world.write(&add("taxi")) else {
+        panic!("not added");
+    };
+    assert_eq!(&*pool.key, "FC100000000000002");
+    assert_eq!(world.table.pool("taxi"), world.table.pool(&pool.key));
+    for (name, code) in [
+        ("taxi", "name_taken"),
+        ("", "out_of_bounds"),
+        ("FC100000000000009", "out_of_bounds"),
+    ] {
+        assert_eq!(world.write(&add(name)).expect_err(name).code(), code);
+    }
+    let rename = Write::SetPool {
+        pool: pool.key.clone(),
+        name: Some("cabs".into()),
+        axb_pairs_per_x: None,
+    };
+    world.write(&rename).expect("a free name");
+    assert_eq!(world.table.pool("taxi"), None);
+    assert_eq!(
+        world.table.pool("cabs").map(|p| p.key.clone()),
+        Some(pool.key.clone())
+    );
+    let mut group = world.table.planner();
+    let mut plan = |write| group.plan(&write, world.now, &mut world.chance);
+    plan(add("a")).expect("free");
+    assert_eq!(plan(add("a")).expect_err("taken").code(), "name_taken");
+    let Ok(Written::Pool(second)) = plan(add("b")).map(|planned| planned.written) else {
+        panic!("not added");
+    };
+    assert_eq!(&*second.key, "FC100000000000004");
+    // A name given up in the group is free in the group.
+    let rename = Write::SetPool {
+        pool: "cabs".into(),
+        name: Some("vans".into()),
+        axb_pairs_per_x: None,
+    };
+    plan(rename).expect("a free name");
+    plan(add("cabs")).expect("given up");
+}
+
+#[test]
+fn a_suspended_account_neither_binds_nor_unbinds_but_its_bindings_expire() {
+    let mut world = World::new();
+    let mut request = axb(X, A, B);
+    request.expires = Some(world.at(60_000));
+    let id = world.try_bind(request).expect("free keys").id;
+    let set = |standing| Write::SetAccount {
+        name: "default".into(),
+        standing,
+    };
+    world.write(&set(Standing::Suspended)).expect("there");
+    assert_eq!(code(world.try_bind(axb(X, C, D))), "account_suspended");
+    let unbind = world
+        .write(&Write::Unbind(Unbind::X(x(X))))
+        .expect_err("suspended");
+    assert_eq!(unbind.code(), "account_suspended");
+    world.later(60_000);
+    let expired = world.write(&Write::Expire { id });
+    assert_eq!(expired, Ok(Written::Unbound(vec![id])));
+    world.write(&set(Standing::Active)).expect("there");
+    world.bind(X, C, D);
+}
+
+#[test]
+fn unbinding_a_number_ends_all_that_lives_on_it() {
+    let mut world = World::new();
+    let ids = [world.bind(X, A, B), world.bind(X, C, D)];
+    let Ok(Written::Unbound(mut ended)) = world.write(&Write::Unbind(Unbind::X(x(X)))) else {
+        panic!("refused");
+    };
+    ended.sort();
+    let mut ids = ids.to_vec();
+    ids.sort();
+    assert_eq!(ended, ids);
+    assert_eq!(world.table.bindings_on(x(X), world.now), 0);
+    let again = world.write(&Write::Unbind(Unbind::X(x(X))));
+    assert_eq!(again, Ok(Written::Unbound(vec![])));
+}
+
+#[test]
+fn an_ended_binding_is_forgotten_only_after_its_rules_may_go() {
+    let mut world = World::new();
+    let id = world.bind(X, A, B);
+    world.unbind(id);
+    let kept = i64::try_from(ENDED_RULES_KEPT.as_millis()).expect("minutes");
+    let forget = |world: &World| world.table.planner().forget_before(world.now, world.now, 10);
+    world.later(kept);
+    assert_eq!(forget(&world).records, []);
+    world.later(1);
+    let change = forget(&world);
+    assert_eq!(change.records, [Record::Forget(id)]);
+    world.apply(change);
+    assert_eq!(world.table.binding(id), None);
+    assert_eq!(world.table.counts().bindings_ended, 0);
+    assert_eq!(world.table.counts().rules, 0);
+}

@@ -1,0 +1,398 @@
+//! Tests of [`event_loop`](super).
+
+use std::net::UdpSocket;
+use std::sync::mpsc;
+
+use super::*;
+use crate::base::limits::SHARD_QUEUE;
+use crate::call::port::Command;
+use crate::sip::path::Transport as Protocol;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const KEY: [u64; 2] = [7, 9];
+
+fn open_on(count: usize, sockets: u8) -> (Transport, Vec<SocketAddr>) {
+    let listeners: Vec<Listener> = (0..sockets)
+        .map(|id| Listener {
+            id: ListenerId(id),
+            transport: Protocol::Udp,
+            address: ([127, 0, 0, 1], 0).into(),
+            advertised: ([127, 0, 0, 1], 0).into(),
+        })
+        .collect();
+    let clock = Clock::since(std::time::Instant::now());
+    let transport = open(&listeners, count, KEY, clock).expect("loopback is free");
+    let addresses = transport.loops[0].addresses().expect("bound");
+    (transport, addresses)
+}
+
+/// A closure for a handler, with the lifetimes of one.
+fn by<F: FnMut(Now, Input<'_>, &mut Outbox) -> Option<Instant>>(take: F) -> F {
+    take
+}
+
+fn friend() -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback is free");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    socket
+}
+
+fn options(call_id: &str) -> Vec<u8> {
+    format!(
+        "OPTIONS sip:x@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bKa;rport\r\n\
+         From: <sip:a@127.0.0.1>;tag=f\r\nTo: <sip:x@127.0.0.1>\r\nCall-ID: {call_id}\r\n\
+         CSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+fn receive(socket: &UdpSocket) -> Vec<u8> {
+    let mut buffer = vec![0; 65_535];
+    let len = socket.recv(&mut buffer).expect("something comes");
+    buffer.truncate(len);
+    buffer
+}
+
+#[test]
+fn what_comes_in_is_handed_over_and_what_is_sent_goes_out_in_order() {
+    let (mut transport, addresses) = open_on(1, 2);
+    let door = transport.doors[0].clone();
+    let main = transport.loops.remove(0);
+    let thread = std::thread::spawn(move || {
+        main.run(by(|_, input, out| {
+            if let Input::Packet { path, bytes } = input {
+                for n in 0..100_u8 {
+                    out.send(path, [bytes, &[n]].concat());
+                }
+            }
+            None
+        }));
+    });
+    let friend = friend();
+    for address in addresses {
+        friend.send_to(b"\r\n\r\n", address).expect("sent");
+        friend.send_to(b"hello", address).expect("sent");
+        for n in 0..100 {
+            assert_eq!(receive(&friend), [b"hello".as_slice(), &[n]].concat());
+        }
+    }
+    door.tell(Message::Stop).expect("there is room");
+    thread.join().expect("no panic");
+    assert_eq!(transport.stats.received.load(Ordering::Relaxed), 4);
+    assert_eq!(transport.stats.sent.load(Ordering::Relaxed), 200);
+}
+
+#[test]
+fn a_message_to_nobody_comes_back_as_refused_to_every_shard_and_others_still_arrive() {
+    let (mut transport, _) = open_on(2, 1);
+    let nobody = {
+        let gone = friend();
+        gone.local_addr().expect("bound")
+    };
+    let friend = friend();
+    let there = friend.local_addr().expect("bound");
+    let (tell, told) = mpsc::channel();
+    let threads: Vec<_> = transport
+        .loops
+        .drain(..)
+        .map(|shard| {
+            let tell = tell.clone();
+            std::thread::spawn(move || {
+                let index = shard.shard().index;
+                shard.run(by(|_, input, out| {
+                    match input {
+                        Input::Order(Command::Drain) => {
+                            let to = |remote| Path::udp(ListenerId(0), remote);
+                            out.send(to(nobody), b"lost"[..].into());
+                            for _ in 0..50 {
+                                out.send(to(there), b"found"[..].into());
+                            }
+                        }
+                        Input::Failed(path, why) => tell.send((index, path.remote, why)).expect("heard"),
+                        _ => {}
+                    }
+                    None
+                }));
+            })
+        })
+        .collect();
+    // The shard that reads no socket sends; both hear of it.
+    transport.doors[1]
+        .tell(Message::Order(Command::Drain))
+        .expect("there is room");
+    for _ in 0..50 {
+        assert_eq!(receive(&friend), b"found");
+    }
+    let mut heard = [told.recv_timeout(PATIENCE), told.recv_timeout(PATIENCE)].map(|h| h.expect("both"));
+    heard.sort_by_key(|(index, ..)| *index);
+    assert_eq!(heard, [(0, nobody, Why::Refused), (1, nobody, Why::Refused)]);
+    for door in transport.doors.iter() {
+        door.tell(Message::Stop).expect("there is room");
+    }
+    for thread in threads {
+        thread.join().expect("no panic");
+    }
+}
+
+#[test]
+fn a_shard_that_finds_the_error_while_sending_hears_of_it_too() {
+    let (mut transport, _) = open_on(2, 1);
+    let nobody = {
+        let gone = friend();
+        gone.local_addr().expect("bound")
+    };
+    let door = transport.doors[1].clone();
+    // Shard 0, which reads the socket, never runs.
+    let second = transport.loops.remove(1);
+    let mut heard = None;
+    second.run(by(|now, input, out| {
+        if let Input::Failed(path, why) = input {
+            heard = Some((path.remote, why));
+            door.tell(Message::Stop).expect("there is room");
+            return None;
+        }
+        if now.at.as_micros() > PATIENCE.as_micros() as u64 {
+            door.tell(Message::Stop).expect("there is room");
+        }
+        out.send(Path::udp(ListenerId(0), nobody), b"lost"[..].into());
+        Some(now.at + Duration::from_millis(1))
+    }));
+    assert_eq!(heard, Some((nobody, Why::Refused)));
+}
+
+#[test]
+fn every_shard_gets_its_own_call_ids_whatever_socket_they_come_by() {
+    let (mut transport, addresses) = open_on(3, 2);
+    let (tell, told) = mpsc::channel();
+    let threads: Vec<_> = transport
+        .loops
+        .drain(..)
+        .map(|shard| {
+            let tell = tell.clone();
+            std::thread::spawn(move || {
+                let me = shard.shard();
+                shard.run(by(|_, input, _| {
+                    if let Input::Packet { bytes, .. } = input {
+                        let call_id = peek(bytes).expect("a message").call_id.to_vec();
+                        assert!(me.is_home(&call_id));
+                        tell.send((me.index, call_id)).expect("heard");
+                    }
+                    None
+                }));
+            })
+        })
+        .collect();
+    let friend = friend();
+    for n in 0..60 {
+        friend
+            .send_to(&options(&format!("call-{n}")), addresses[n % 2])
+            .expect("sent");
+    }
+    let mut seen = std::collections::HashSet::new();
+    let mut by_shard = [0; 3];
+    while seen.len() < 60 {
+        let (index, call_id) = told.recv_timeout(PATIENCE).expect("all arrive");
+        by_shard[index] += 1;
+        assert!(seen.insert(call_id), "once");
+    }
+    assert!(by_shard.iter().all(|n| *n > 0), "{by_shard:?}");
+    for door in transport.doors.iter() {
+        door.tell(Message::Stop).expect("there is room");
+    }
+    for thread in threads {
+        thread.join().expect("no panic");
+    }
+}
+
+#[test]
+fn a_new_request_for_a_shard_with_a_full_queue_gets_503_and_a_calls_message_passes() {
+    let (mut transport, addresses) = open_on(2, 1);
+    // Shard 1 never runs: its queue fills up.
+    let mut busy = transport.loops.remove(1);
+    let main = transport.loops.remove(0);
+    let call_id = (0..)
+        .map(|n| format!("call-{n}"))
+        .find(|id| busy.shard().is_home(id.as_bytes()))
+        .expect("some hash there");
+    let request = options(&call_id);
+    let path = Path::udp(ListenerId(0), ([127, 0, 0, 1], 9).into());
+    for _ in 0..SHARD_QUEUE {
+        let packet = Packet {
+            path,
+            bytes: request.clone().into(),
+        };
+        transport.doors[1]
+            .hand_over(packet, PeekKind::NewRequest)
+            .expect("there is room");
+    }
+    let thread = std::thread::spawn(move || main.run(by(|_, _, _| None)));
+    let friend = friend();
+    let in_call = String::from_utf8(request.clone())
+        .expect("text")
+        .replace("To: <sip:x@127.0.0.1>", "To: <sip:x@127.0.0.1>;tag=t");
+    friend.send_to(in_call.as_bytes(), addresses[0]).expect("sent");
+    friend.send_to(&request, addresses[0]).expect("sent");
+    let answer = String::from_utf8(receive(&friend)).expect("text");
+    assert!(answer.starts_with("SIP/2.0 503 "), "{answer}");
+    assert!(answer.contains("\r\nRetry-After: 5\r\n"), "{answer}");
+    transport.doors[0].tell(Message::Stop).expect("there is room");
+    thread.join().expect("no panic");
+    assert_eq!(transport.stats.shed.load(Ordering::Relaxed), 1);
+
+    let mut mail = Waiting::default();
+    transport.doors[1].take(&mut mail);
+    assert_eq!(mail.in_call.len(), 1, "the message of a call is not shed");
+    assert_eq!(&*mail.in_call[0].bytes, in_call.as_bytes());
+    let mut ready = Vec::new();
+    busy.poller
+        .wait(transport.doors[1].waker(), Some(Duration::ZERO), &mut ready)
+        .expect("no fault");
+}
+
+#[test]
+fn a_calls_message_behind_a_flood_of_new_requests_passes_them() {
+    // As many as the smallest of systems' buffers holds.
+    const FLOOD: usize = 250;
+    let (mut transport, addresses) = open_on(1, 1);
+    let door = transport.doors[0].clone();
+    let main = transport.loops.remove(0);
+    let friend = friend();
+    for n in 0..FLOOD {
+        let fresh = options(&format!("call-{n}"));
+        friend.send_to(&fresh, addresses[0]).expect("sent");
+    }
+    let in_call = String::from_utf8(options("call-0"))
+        .expect("text")
+        .replace("To: <sip:x@127.0.0.1>", "To: <sip:x@127.0.0.1>;tag=t");
+    friend.send_to(in_call.as_bytes(), addresses[0]).expect("sent");
+    let (mut new, mut before) = (0, None);
+    main.run(by(|_, input, _| {
+        if let Input::Packet { bytes, .. } = input {
+            if bytes == in_call.as_bytes() {
+                before = Some(new);
+            } else {
+                new += 1;
+            }
+            if new == FLOOD {
+                door.tell(Message::Stop).expect("there is room");
+            }
+        }
+        None
+    }));
+    let before = before.expect("it came");
+    assert!(before <= FRESH_BATCH, "behind {before} new requests");
+}
+
+#[test]
+fn new_requests_of_the_only_shard_wait_up_to_a_limit_and_get_503_beyond_it() {
+    let (mut transport, _) = open_on(1, 1);
+    let main = transport.loops.remove(0);
+    let friend = friend();
+    let request = options("call-1");
+    let path = Path::udp(ListenerId(0), friend.local_addr().expect("bound"));
+    let mut fresh = VecDeque::new();
+    for _ in 0..=SHARD_QUEUE {
+        main.sort(path, &request, &mut fresh, |_| panic!("handed on at once"));
+    }
+    assert_eq!(fresh.len(), SHARD_QUEUE);
+    assert_eq!(transport.stats.shed.load(Ordering::Relaxed), 1);
+    let mut passed = 0;
+    let ack = String::from_utf8(request)
+        .expect("text")
+        .replace("OPTIONS", "ACK");
+    main.sort(path, ack.as_bytes(), &mut fresh, |_| passed += 1);
+    assert_eq!((passed, fresh.len()), (1, SHARD_QUEUE));
+}
+
+#[test]
+fn a_cancel_never_overtakes_its_invite_and_finds_room_when_new_requests_dont() {
+    let (mut transport, _) = open_on(1, 1);
+    let main = transport.loops.remove(0);
+    let path = Path::udp(ListenerId(0), friend().local_addr().expect("bound"));
+    let invite = String::from_utf8(options("call-1"))
+        .expect("text")
+        .replace("OPTIONS", "INVITE");
+    let cancel = invite.replace("INVITE", "CANCEL");
+    let mut fresh = VecDeque::new();
+    for _ in 0..SHARD_QUEUE {
+        main.sort(path, invite.as_bytes(), &mut fresh, |_| {
+            panic!("handed on at once")
+        });
+    }
+    main.sort(path, cancel.as_bytes(), &mut fresh, |_| {
+        panic!("ahead of its INVITE")
+    });
+    assert!(fresh.back().is_some_and(|last| last.bytes.starts_with(b"CANCEL")));
+}
+
+#[test]
+fn what_came_while_something_else_was_done_is_stamped_with_its_own_time() {
+    let (mut transport, addresses) = open_on(1, 2);
+    let door = transport.doors[0].clone();
+    let main = transport.loops.remove(0);
+    let clock = main.clock.clone();
+    let friend = friend();
+    friend.send_to(b"first", addresses[0]).expect("sent");
+    friend.send_to(b"second", addresses[1]).expect("sent");
+    let (mut packets, mut before) = (0, Now::default());
+    main.run(by(|now, input, _| {
+        match input {
+            Input::Packet { .. } => {
+                assert!(
+                    now.at >= before.at,
+                    "older than what was known before it was read"
+                );
+                packets += 1;
+                before = clock.now();
+                if packets == 2 {
+                    door.tell(Message::Order(Command::Drain)).expect("there is room");
+                    door.tell(Message::Stop).expect("there is room");
+                    before = clock.now();
+                }
+            }
+            Input::Order(_) => assert!(now.at >= before.at, "older than its sending"),
+            _ => {}
+        }
+        None
+    }));
+    assert_eq!(packets, 2);
+}
+
+#[test]
+fn a_timeout_comes_when_it_was_asked_for_and_not_before() {
+    let (mut transport, _) = open_on(1, 1);
+    let door = transport.doors[0].clone();
+    let main = transport.loops.remove(0);
+    let mut asked = None;
+    let mut timeouts = 0;
+    main.run(by(|now, input, _| {
+        if matches!(input, Input::Timeout) {
+            timeouts += 1;
+            if let Some(asked) = asked {
+                assert!(now.at >= asked, "too early");
+            }
+            if timeouts == 5 {
+                door.tell(Message::Stop).expect("there is room");
+                return None;
+            }
+        }
+        asked = Some(now.at + Duration::from_millis(3));
+        asked
+    }));
+    assert_eq!(timeouts, 5);
+}
+
+#[test]
+fn an_address_that_somebody_has_is_named() {
+    let taken = friend();
+    let address = taken.local_addr().expect("bound");
+    let listener = Listener {
+        id: ListenerId(0),
+        transport: Protocol::Udp,
+        address,
+        advertised: address,
+    };
+    let clock = Clock::since(std::time::Instant::now());
+    let error = open(&[listener], 1, KEY, clock).err().map(|e| e.to_string());
+    assert!(error.is_some_and(|e| e.starts_with(&format!("can't listen on {address}: "))));
+}
