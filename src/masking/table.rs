@@ -194,11 +194,6 @@ impl Table {
         due.take(max).map(|(_, id)| *id).collect()
     }
 
-    /// When the next binding expires; `None` if none will.
-    pub fn next_due(&self) -> Option<Wall> {
-        self.index().due.first().map(|(at, _)| *at)
-    }
-
     /// The newest stamp that any binding bears; the epoch if there is none. A clock that shows less was set back.
     pub fn newest_stamp(&self) -> Wall {
         let records = self.records.iter();

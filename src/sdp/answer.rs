@@ -318,13 +318,6 @@ impl Agreed {
         }
     }
 
-    /// Whether every codec of this leg is one of the other's too, so that nothing has to be told anew.
-    pub fn fits(&self, far: &Agreed) -> bool {
-        self.codecs
-            .iter()
-            .all(|near| far.codecs.iter().any(|far| far.theirs.packs_like(&near.theirs)))
-    }
-
     /// The audio codec that the peer likes best, for records.
     pub fn audio(&self) -> Option<CodecName> {
         self.codecs
@@ -719,11 +712,11 @@ mod tests {
         ];
         let (near, far) = settled(&both, &aligned);
         assert_eq!(near.codecs[0].ours, 97);
-        assert!(near.fits(&far));
+        assert_eq!(rows(&near, &far)[0].other, Some(98));
         // One that forgets to say so is believed by its number.
         let (near, far) = settled(&both[..], &["m=audio 5000 RTP/AVP 97", "a=rtpmap:97 AMR/8000"]);
         assert_eq!(near.codecs[0].ours, 96, "same packing counts before same number");
-        assert!(near.fits(&far));
+        assert_eq!(rows(&near, &far)[0].other, Some(97));
         let (near, far) = settled(
             &[
                 "m=audio 4000 RTP/AVP 97",
@@ -732,6 +725,6 @@ mod tests {
             ],
             &["m=audio 5000 RTP/AVP 97", "a=rtpmap:97 AMR/8000"],
         );
-        assert!(near.fits(&far));
+        assert_eq!(rows(&near, &far)[0].other, Some(97));
     }
 }

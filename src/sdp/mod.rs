@@ -26,7 +26,8 @@
 //!                            offer.changes(&near, &far): if it .crosses(), offer.onward(Some(&far)) goes to the
 //!                            other leg (its own Lines), whose check() is the new far; either way
 //!                            (answer, near) = offer.answer(&far)? is our answer
-//! another fork won           if !a.fits(&b2): A gets a re-INVITE with b2.onward(Some(&a)), A's own Lines
+//! another fork won           if none of its audio codecs is in what A was told: A gets a re-INVITE with
+//!                            b2.onward(Some(&a)), A's own Lines
 //! ```
 //!
 //! A description that is sent again within its dialog unchanged keeps its version; a changed one gets the

@@ -265,11 +265,6 @@ impl Layer {
         self.servers.end(&mut self.wire, id);
     }
 
-    /// Where a server transaction's responses go (§18.2.2).
-    pub fn reply_path(&self, id: ServerId) -> Option<Path> {
-        self.servers.reply_path(id)
-    }
-
     /// When [`Layer::tick`] has something to do. It may be at once.
     pub fn timeout(&self) -> Option<Instant> {
         self.wire.timers.next()

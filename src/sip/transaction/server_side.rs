@@ -71,10 +71,6 @@ impl Servers {
         self.len() == 0 && self.by_key.is_empty() && self.by_merged.is_empty()
     }
 
-    pub(super) fn reply_path(&self, id: ServerId) -> Option<Path> {
-        self.all.get(id.0).map(|server| server.to)
-    }
-
     pub(super) fn own(&mut self, id: ServerId, owner: Owner) {
         if let Some(server) = self.all.get_mut(id.0) {
             server.owner = owner;
