@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Sockets that are looked at after one wait.
-const EVENTS_MAX: usize = 64;
+pub const EVENTS_MAX: usize = 64;
 
 /// An RTP socket on an even port, and its RTCP socket on the next (RFC 3550 §11).
 #[derive(Debug)]
