@@ -133,7 +133,7 @@ impl Call {
             // On disk before the called party hears of it.
             hands
                 .out
-                .push_back(Output::Journal(CallEntry::Arrived(self.record.clone())));
+                .push_back(Output::Journal(CallEntry::Arrived(self.record.line())));
         }
         let client = hands.layer.request(now.at, path, me, written.bytes);
         self.note_message(now.at, LegName::Callee, Heading::Out, Method::Invite, None, true);
