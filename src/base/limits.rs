@@ -40,6 +40,8 @@ pub const PORT_REST: Duration = Duration::from_secs(30);
 pub const PORT_REST_MIN: Duration = Duration::from_secs(2);
 /// Calls whose RTP ports are bound ahead of need, per shard.
 pub const PORTS_AHEAD: usize = 512;
+/// Addresses of ours that media runs on.
+pub const MEDIA_INTERFACES_MAX: usize = 8;
 /// How long no port is bound after the system had no file or memory left for one.
 pub const BIND_PAUSE: Duration = Duration::from_secs(10);
 /// Files that the server opens besides its media ports: logs, records, the API's connections.
