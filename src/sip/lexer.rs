@@ -7,6 +7,7 @@ use std::fmt;
 use std::ops::Range;
 
 use arrayvec::ArrayVec;
+use memchr::memmem;
 
 use super::header::{self, Name, is_lws, is_token, trim};
 use super::method::Method;
@@ -269,6 +270,12 @@ pub(super) fn lex(bytes: &[u8]) -> Result<(Head<'_>, Option<Fault>), &'static st
             }
         }
     }
+}
+
+/// The header lines behind a start line, whatever that says. `None`: the first line has no end.
+pub(super) fn headers(bytes: &[u8]) -> Option<Walk<'_>> {
+    let at = memmem::find(bytes, b"\r\n")?.saturating_add(2);
+    Some(Walk { bytes, at })
 }
 
 /// A message whose start line has been read.

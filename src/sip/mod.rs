@@ -5,6 +5,7 @@
 
 pub mod build;
 pub mod dialog;
+pub mod framer;
 pub mod header;
 pub mod lexer;
 pub mod message;
