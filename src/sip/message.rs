@@ -208,6 +208,7 @@ impl<'a> Parts<'a> {
                 check_request_uri(uri)?;
                 check_party(&from)?;
                 check_party(&to)?;
+                check_contact(head, cseq.method)?;
                 read_max_forwards(head)?
             }
             Start::Response { .. } => None,
@@ -256,6 +257,21 @@ fn check_party(party: &NameAddr<'_>) -> Result<(), Fault> {
         party.uri.contains(&b'?') && Uri::parse(party.uri).is_ok_and(|uri| !uri.headers.is_empty());
     if has_headers {
         Err(Fault::bad("headers in the URI of From or To"))
+    } else {
+        Ok(())
+    }
+}
+
+/// A Contact that can't be read (RFC 3261 §20.10), where somebody might want to go there. An ACK or a BYE does its
+/// work without.
+fn check_contact(head: &Head<'_>, method: Method) -> Result<(), Fault> {
+    let is_needed = method != Method::Ack && method != Method::Bye;
+    if is_needed
+        && head
+            .values(Name::Contact)
+            .any(|value| NameAddr::parse(value).is_none())
+    {
+        Err(Fault::bad("malformed Contact"))
     } else {
         Ok(())
     }
@@ -503,6 +519,14 @@ mod tests {
                 "malformed Via",
             ),
             (swap(";rport", ";;,;,,"), "malformed Via"),
+            (
+                swap(
+                    "<sip:13800000001@198.51.100.7:5062;transport=udp>",
+                    "sip:a@h?Route=x",
+                ),
+                "malformed Contact",
+            ),
+            (swap("X-Order: 42", "m: <sip:b@h>, <sip:c@h"), "malformed Contact"),
             (
                 swap("Content-Length: 5", "Content-Length: 6"),
                 "Content-Length is beyond the end",
