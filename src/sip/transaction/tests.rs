@@ -606,6 +606,7 @@ fn a_sender_without_the_cookie_is_matched_by_its_headers() {
         bench.respond(id, 200);
         bench.respond(invite, 487);
         let ack = old("ACK").replace("To: <sip:x@192.0.2.1>", "To: <sip:x@192.0.2.1>;tag=b");
+        let ack = ack.replacen("SIP/2.0/UDP ", "SIP/2.0/UDP\r\n  ", 1);
         let stray = ack.replace("tag=b", "tag=other");
         assert_eq!(
             bench.receive(&stray),
