@@ -90,11 +90,17 @@ impl Server {
 
     /// Starts it again, on the data that it left.
     pub fn start_again(&mut self) {
-        self.process = serve(self.dir.path());
+        self.launch();
         self.await_answer();
     }
 
-    fn await_answer(&mut self) {
+    /// Starts it again and waits for nothing.
+    pub fn launch(&mut self) {
+        self.process = serve(self.dir.path());
+    }
+
+    /// Waits until the control socket answers.
+    pub fn await_answer(&mut self) {
         let deadline = Instant::now() + PATIENCE;
         while !self.umbra(&["status"]).status.success() {
             let gone = self.process.try_wait().expect("a child of ours");
