@@ -4,6 +4,7 @@
 //! Exit codes: 0 done, 1 refused or not found (one sentence on standard error), 2 wrong usage.
 //! In tables real numbers are masked (`138****0001`); `--full` shows them, and `--json` always does.
 
+mod backup;
 mod binding;
 mod call;
 mod cdr;
@@ -13,6 +14,7 @@ mod ladder;
 mod node;
 mod number;
 mod pool;
+mod progress;
 mod route;
 mod screen;
 mod serve;
@@ -107,6 +109,8 @@ enum Command {
     /// Trunks
     #[command(subcommand)]
     Trunk(trunk::Trunk),
+    /// Take a backup while the server runs
+    Backup(backup::Backup),
 }
 
 /// Reads the command line and does what it says.
@@ -148,6 +152,7 @@ fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<()> {
         Command::Trace(trace) => trace.run(&control()?, out),
         Command::Cdr(cdr) => cdr.run(&control()?, out),
         Command::Trunk(trunk) => trunk.run(&control()?, out),
+        Command::Backup(backup) => backup.run(&control()?, out),
     }
 }
 
