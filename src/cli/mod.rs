@@ -9,7 +9,10 @@ mod binding;
 mod call;
 mod cdr;
 mod client;
+mod csv_file;
 mod demo;
+mod export;
+mod import;
 mod ladder;
 mod node;
 mod number;
@@ -109,6 +112,10 @@ enum Command {
     /// Trunks
     #[command(subcommand)]
     Trunk(trunk::Trunk),
+    /// Read pools, numbers and bindings from CSV
+    Import(import::Import),
+    /// Write pools, numbers and live bindings as CSV
+    Export(export::Export),
     /// Take a backup while the server runs
     Backup(backup::Backup),
 }
@@ -152,6 +159,8 @@ fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<()> {
         Command::Trace(trace) => trace.run(&control()?, out),
         Command::Cdr(cdr) => cdr.run(&control()?, out),
         Command::Trunk(trunk) => trunk.run(&control()?, out),
+        Command::Import(import) => import.run(&control()?, out),
+        Command::Export(export) => export.run(&control()?, out),
         Command::Backup(backup) => backup.run(&control()?, out),
     }
 }

@@ -352,6 +352,14 @@ fn tell(report: &mut OpenReport, places: &Places, held: u64, replay: &Replay, ta
             cut.offset
         ));
     }
+    if let Some(aside) = &replay.aside {
+        report.sentences.push(format!(
+            "{} is damaged at byte {}; sled holds all that it had, so nothing is lost; it was moved to {}: check the disk",
+            aside.file.display(),
+            aside.offset,
+            aside.now.display()
+        ));
+    }
     if let Some(end) = replay.ends_early {
         report.sentences.push(format!(
             "the log in {} ends with change {end}, and sled holds those up to {held}: nothing is lost, but log files are gone; check the disk",

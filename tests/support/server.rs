@@ -88,6 +88,17 @@ impl Server {
         self.process.wait().expect("a child of ours");
     }
 
+    /// Stops the server as its owner does, and waits until it is gone.
+    pub fn stop(&mut self) {
+        self.done("stop");
+        self.process.wait().expect("a child of ours");
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn ended(&mut self) -> std::process::ExitStatus {
+        self.process.wait().expect("a child of ours")
+    }
+
     /// Starts it again, on the data that it left.
     pub fn start_again(&mut self) {
         self.launch();
