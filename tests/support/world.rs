@@ -18,8 +18,8 @@ use umbra::call::media::{self, Order, Report};
 use umbra::call::port::{CallEntry, Command, Event, Input, Note, Output, Why};
 use umbra::call::switch::Switch;
 use umbra::call::trunk::{CallerFrom, Cidr, DialledFrom, Gateway, MayShow, Trunk};
-use umbra::masking::binding::{Direction, Mode, Terms};
-use umbra::masking::request::{BindRequest, DryRun, OnConflict, Unbind, Write, XChoice};
+use umbra::masking::binding::{Direction, Rare, Terms};
+use umbra::masking::request::{BindRequest, DryRun, OnConflict, Unbind, Wanted, Write, XChoice};
 use umbra::masking::table::Table;
 use umbra::rtp::flow::MediaNat;
 use umbra::rtp::relay::Relay;
@@ -511,15 +511,19 @@ impl Stage for World {
             Some(other) => panic!("no direction is called {other}"),
         };
         let request = BindRequest {
-            mode: Mode::Axb,
             x: XChoice::Given(VirtualNumber::new(self.tel(&binding.x))),
-            a: RealNumber::new(self.tel(&binding.a)),
-            b: RealNumber::new(self.tel(&binding.b)),
-            terms: Terms {
-                direction,
-                max_duration: binding.max,
-                ..Terms::default()
+            parties: Wanted::Axb {
+                a: RealNumber::new(self.tel(&binding.a)),
+                b: RealNumber::new(self.tel(&binding.b)),
             },
+            terms: Terms::new(
+                direction,
+                false,
+                Rare {
+                    max_duration: binding.max,
+                    ..Rare::default()
+                },
+            ),
             expires: binding.ttl.map(|ttl| self.at().wall.plus(ttl)),
             on_conflict: OnConflict::Fail,
             dry_run: DryRun::No,
