@@ -211,8 +211,11 @@ impl Switch {
         let in_dialog = message.to().tag().is_some();
         let known_dialog =
             in_dialog && Dialog::id_of(message).is_some_and(|id| self.hands.dialogs.contains_key(&id));
-        // In-dialog messages pass by dialog match even if their trunk has left the conf.
-        if !known_dialog && trunk::of_source(&self.config.trunks, path.remote.ip()).is_none() {
+        // What belongs to a dialog or a transaction passes even if its trunk has left the conf.
+        if !known_dialog
+            && trunk::of_source(&self.config.trunks, path.remote.ip()).is_none()
+            && !self.hands.layer.knows(path, message)
+        {
             return self.stranger(path, message);
         }
         match self.hands.layer.receive_request(now.at, path, message) {
