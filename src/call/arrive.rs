@@ -1,6 +1,7 @@
 //! The only reader of the caller's INVITE. It takes what the call needs into a small struct; the message
 //! itself goes no further, so nothing of it can reach the called side.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::inspect;
@@ -29,6 +30,14 @@ pub struct Arrival {
     pub expires: Option<Duration>,
     /// The caller's session description; `None` asks us to offer.
     pub offer: Option<Session>,
+}
+
+impl Arrival {
+    /// The address that the caller's description names for its media.
+    pub fn media_address(&self) -> Option<IpAddr> {
+        let session = self.offer.as_ref()?;
+        session.media.iter().find_map(|media| media.address)
+    }
 }
 
 /// Room for two unescaped texts, and what stands between them.
