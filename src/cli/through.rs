@@ -377,3 +377,64 @@ fn bad_rows_are_named_with_line_and_cure_and_can_be_put_right_in_a_file_of_their
         "{fault}"
     );
 }
+
+#[test]
+fn a_backup_is_restored_while_the_server_runs_and_it_is_said_first_what_would_be_done() {
+    let served = Served::start();
+    done(&served, "number add 17000000001");
+    let bind = |a: &str, b: &str| {
+        let line = done(&served, &format!("bind axb --x 17000000001 --a {a} --b {b}"));
+        line.split(' ').next().unwrap().to_owned()
+    };
+    let kept = bind("13800000001", "13900000001");
+    let parted = bind("13800000002", "13900000002");
+    let changed = bind("13800000003", "13900000003");
+    let place = served.dir().join("backup");
+    let said = done(&served, &format!("backup {}", place.display()));
+    assert!(
+        said.contains("3 live bindings, 0 ended ones, 1 numbers"),
+        "{said}"
+    );
+
+    done(&served, &format!("unbind {parted}"));
+    done(&served, &format!("update {changed} --b 13900000009"));
+    let new = bind("13800000004", "13900000002");
+    let before = done(&served, "bindings --json");
+
+    let restore = format!("restore {}", place.display());
+    let said = done(&served, &restore);
+    let count = |what: &str| -> u64 {
+        let line = said
+            .lines()
+            .find(|line| line.starts_with(what))
+            .unwrap_or_else(|| panic!("{what}: {said}"));
+        line.split_whitespace().last().unwrap().parse().unwrap()
+    };
+    assert_eq!(count("bindings that stay"), 1);
+    assert_eq!(count("unbound or expired since"), 1);
+    assert_eq!(count("changed since"), 1);
+    assert_eq!(count("made since"), 1);
+    assert!(said.ends_with("nothing was changed: --yes does it\n"), "{said}");
+    assert_eq!(done(&served, "bindings --json"), before);
+
+    let said = done(&served, &format!("{restore} --yes"));
+    assert!(said.contains("3 bindings changed, 0 refused"), "{said}");
+    let rows: Vec<Value> = serde_json::from_str(&done(&served, "bindings --json")).unwrap();
+    let ids: Vec<&str> = rows.iter().map(|row| row["id"].as_str().unwrap()).collect();
+    let mut expected = vec![kept.as_str(), &parted, &changed];
+    expected.sort_unstable();
+    assert_eq!(ids, expected);
+    let of = |id: &str| rows.iter().find(|row| row["id"] == id).unwrap()["b"].clone();
+    assert_eq!(
+        (of(&parted), of(&changed)),
+        ("+8613900000002".into(), "+8613900000003".into())
+    );
+    assert!(done(&served, "bindings --ended").contains(&new));
+    let said = done(&served, &format!("{restore} --yes"));
+    assert!(said.contains("0 bindings changed, 0 refused"), "{said}");
+    assert!(done(&served, "route 17000000001 13900000003").contains("+8613800000003"));
+
+    fs::remove_file(place.join("manifest.json")).unwrap();
+    let fault = umbra(&served, &format!("{restore} --yes")).unwrap_err();
+    assert!(fault.contains("half of one"), "{fault}");
+}

@@ -95,7 +95,11 @@ impl Planner<'_> {
             return Err(Refused::BindingEnded { id: binding.id });
         }
         let known = self.binding(binding.id);
-        let is_there = |known: &Arc<Binding>| known.version == binding.version && !known.is_over(now);
+        let is_there = |known: &Arc<Binding>| {
+            let same = (known.x, known.parties, &known.terms, known.expires)
+                == (binding.x, binding.parties, &binding.terms, binding.expires);
+            same && !known.is_over(now)
+        };
         if let Some(known) = known.clone().filter(is_there) {
             return Ok(unchanged(Written::Existing(known)));
         }
