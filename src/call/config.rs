@@ -21,6 +21,28 @@ pub struct Listener {
     pub advertised: SocketAddr,
 }
 
+impl Listener {
+    /// What Contact says of us: `<sip:HOST:PORT>`, with the transport if it isn't UDP.
+    pub fn contact(&self) -> String {
+        match self.transport {
+            Transport::Udp => format!("<sip:{}>", self.advertised),
+            Transport::Tcp | Transport::Tls => {
+                format!("<sip:{};transport={}>", self.advertised, self.transport.name())
+            }
+        }
+    }
+
+    /// Whether a message to `remote` by `transport` can leave here.
+    pub fn reaches(&self, transport: Transport, remote: SocketAddr) -> bool {
+        self.transport == transport && self.address.is_ipv4() == remote.is_ipv4()
+    }
+
+    /// How requests of ours travel that leave here, and what their Via says of us.
+    pub const fn via(&self) -> (Transport, SocketAddr) {
+        (self.transport, self.advertised)
+    }
+}
+
 /// What requests from an address of no trunk get.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Strangers {

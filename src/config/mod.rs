@@ -13,6 +13,7 @@ use crate::telemetry::log;
 
 mod fault;
 mod file;
+mod listeners;
 mod reader;
 mod trunks;
 mod value;
@@ -200,11 +201,14 @@ impl Conf {
                     trunk.name
                 ));
             }
-            if trunk.accept_from.iter().any(|c| c.network.is_ipv6()) {
-                warnings.push(format!(
-                    "trunk {} accepts from an IPv6 network, but we listen on IPv4 only",
-                    trunk.name
-                ));
+            let hears = |ipv4| self.switch.listeners.iter().any(|l| l.address.is_ipv4() == ipv4);
+            for (family, ipv4) in [("IPv4", true), ("IPv6", false)] {
+                if trunk.accept_from.iter().any(|c| c.network.is_ipv4() == ipv4) && !hears(ipv4) {
+                    warnings.push(format!(
+                        "trunk {} accepts from an {family} network, but we listen on no {family} address",
+                        trunk.name
+                    ));
+                }
             }
         }
         warnings
@@ -241,7 +245,7 @@ impl Conf {
         );
         waits("api", self.api == new.api);
         waits("log.format", self.log.format == new.log.format);
-        let trunks = if waits("sip.udp or advertise", old.listeners == fresh.listeners) {
+        let trunks = if waits("sip.udp, tcp or advertise", old.listeners == fresh.listeners) {
             &fresh.trunks
         } else {
             waits("trunks", old.trunks == fresh.trunks);

@@ -17,7 +17,7 @@ use umbra::call::config::{Config, SipTimers};
 use umbra::call::media::{self, Order, Report};
 use umbra::call::port::{CallEntry, Command, Event, Input, Note, Output, Why};
 use umbra::call::switch::Switch;
-use umbra::call::trunk::{CallerFrom, Cidr, DialledFrom, Gateway, MayShow, Trunk};
+use umbra::call::trunk::{CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Trunk};
 use umbra::masking::binding::{Direction, Mode, Terms};
 use umbra::masking::request::{BindRequest, DryRun, OnConflict, Unbind, Write, XChoice};
 use umbra::masking::table::Table;
@@ -579,6 +579,7 @@ fn config_of(setup: &Setup) -> Config {
                 transport: Transport::Udp,
             })
             .collect(),
+        large_requests: LargeRequests::default(),
         listener: None,
         dialled_from: vec![DialledFrom::Ruri],
         caller_id: vec![CallerFrom::Pai, CallerFrom::From],

@@ -214,10 +214,7 @@ impl Call {
     }
 
     fn caller_response(&self, status: u16, sdp: Sdp) -> Vec<u8> {
-        let contact = format!(
-            "<sip:{}>",
-            listener(&self.config, self.caller.leg.listener).advertised
-        );
+        let contact = listener(&self.config, self.caller.leg.listener).contact();
         let dialog_forming = (101..300).contains(&status);
         let retry_after = RETRY_AFTER_S.to_string();
         let headers: &[(&str, &str)] = match status {

@@ -6,6 +6,7 @@ use crate::call::config::Listener;
 use crate::call::trunk::{Gateway, Trunk};
 use crate::sip::build::{self, Body};
 use crate::sip::method::Method;
+use crate::sip::path::Transport;
 
 /// Everything that a called party's INVITE is made of.
 pub struct CalleeInvite<'a> {
@@ -17,8 +18,10 @@ pub struct CalleeInvite<'a> {
     pub trunk: &'a Trunk,
     /// Where it goes.
     pub gateway: &'a Gateway,
-    /// Which of our addresses it leaves from: Via and Contact.
+    /// Which of our addresses its dialog uses: From and Contact.
     pub listener: &'a Listener,
+    /// Which of our addresses it leaves from itself: Via.
+    pub via: &'a Listener,
     /// How the country dials.
     pub plan: &'a NumberPlan,
     /// Minted for this leg.
@@ -60,10 +63,17 @@ impl CalleeInvite<'_> {
             // RFC 3323 §4.1.1.3
             None => "\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_owned(),
         };
-        let target = format!("sip:{called}@{}", self.gateway.address);
-        let remote = format!("<{target}>");
+        // RFC 3261 §19.1.1: the transport may stand in the Request-URI, and not in To.
+        let remote = format!("<sip:{called}@{}>", self.gateway.address);
+        let target = match self.gateway.transport {
+            Transport::Udp => format!("sip:{called}@{}", self.gateway.address),
+            Transport::Tcp | Transport::Tls => {
+                let transport = self.gateway.transport.name();
+                format!("sip:{called}@{};transport={transport}", self.gateway.address)
+            }
+        };
         let from = [local.as_bytes(), b";tag=", self.from_tag].concat();
-        let contact = format!("<sip:{us}>");
+        let contact = self.listener.contact();
         let mut headers = vec![("Allow", ALLOW)];
         match &shown {
             Some(_) => headers.push(("P-Asserted-Identity", local.as_str())),
@@ -72,8 +82,8 @@ impl CalleeInvite<'_> {
         let bytes = build::request(&build::Request {
             method: Method::Invite,
             uri: target.as_bytes(),
-            transport: self.gateway.transport,
-            sent_by: us,
+            transport: self.via.transport,
+            sent_by: self.via.advertised,
             branch: self.branch,
             from: &from,
             to: remote.as_bytes(),
