@@ -10,6 +10,7 @@ pub mod header;
 pub mod lexer;
 pub mod message;
 pub mod method;
+pub mod multipart;
 pub mod path;
 pub mod peek;
 pub mod transaction;

@@ -79,6 +79,8 @@ impl Ladder {
                 "media_timeout" => setup.media_timeout = duration(value, setup.t1).expect(value),
                 "alarm" => setup.alarms.push(value.clone()),
                 "calls" => setup.berths = value.parse().expect(value),
+                "media" => setup.media_on = value.split(',').map(str::to_owned).collect(),
+                "trunk_media" => setup.media = Some(value.clone()),
                 other => panic!("no setup is called {other}"),
             }
         }
@@ -206,6 +208,12 @@ impl<S: Stage> Play<S> {
             ["double", count, "from", who] => {
                 self.mishap(who, |c, p| &mut c.from.entry(p).or_default().double, count)
             }
+            ["ipv6", who] => {
+                let (phone, _) = self.phone(who)?;
+                let first = self.cast.stage.setup().first_port_v6_of(phone);
+                self.cast.phones[phone].media_v6 = Some(first);
+                Ok(())
+            }
             ["unbind", x] => {
                 let x = self.name(x);
                 self.cast.stage.unbind(&x);
@@ -320,6 +328,7 @@ impl<S: Stage> Play<S> {
                 }
                 Some(("way", way)) => extra.way = way.into(),
                 Some(("port", port)) => extra.media_port = port.parse().ok(),
+                Some(("among", kind)) => extra.among = Some(kind.into()),
                 Some(("body", kind)) => extra.body = Some((kind.into(), "some words".into())),
                 Some(("tag", tag)) => extra.tag = Some(tag.into()),
                 Some(("totag", tag)) => extra.to_tag = Some(tag.into()),
