@@ -81,7 +81,7 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
 
     let count = conf.shards;
     let key = shard_key(&conf.store, &mut chance)?;
-    let transport = event_loop::open(&conf.switch.listeners, count, key, clock.clone())?;
+    let transport = event_loop::open(&Arc::new(conf.switch.clone()), count, key, clock.clone())?;
     let (wish, wishes) = channel();
     let shared = Arc::new(Joined {
         config: Arc::new(ArcSwap::from_pointee(conf.switch.clone())),

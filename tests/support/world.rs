@@ -17,7 +17,7 @@ use umbra::call::config::{Config, SipTimers};
 use umbra::call::media::{self, Order, Report};
 use umbra::call::port::{CallEntry, Command, Event, EventKind, Input, Note, Output, Records, Why};
 use umbra::call::switch::Switch;
-use umbra::call::trunk::{CallerFrom, Cidr, DialledFrom, Gateway, MayShow, Trunk};
+use umbra::call::trunk::{CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Trunk};
 use umbra::masking::binding::{Direction, Rare, Terms};
 use umbra::masking::request::{BindRequest, DryRun, OnConflict, Unbind, Wanted, Write, XChoice};
 use umbra::masking::table::Table;
@@ -723,6 +723,7 @@ fn config_of(setup: &Setup) -> Config {
                 transport: Transport::Udp,
             })
             .collect(),
+        large_requests: LargeRequests::default(),
         listener: None,
         dialled_from: vec![DialledFrom::Ruri],
         caller_id: vec![CallerFrom::Pai, CallerFrom::From],
