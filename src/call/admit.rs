@@ -17,10 +17,10 @@ use crate::base::id::Id;
 use crate::base::limits::{RETRY_AFTER_S, STRANGER_ANSWER};
 use crate::base::number::RealNumber;
 use crate::base::time::Now;
-use crate::masking::binding::Party;
+use crate::masking::binding::{Mode, Party};
 use crate::masking::reason::Reason;
 use crate::masking::route::{self, Attempt, Decision, Plan};
-use crate::sip::dialog::Dialog;
+use crate::sip::dialog::{Dialog, NoDialog};
 use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::path::Path;
@@ -78,10 +78,18 @@ impl Switch {
             }
         };
         let tag = self.hands.token();
-        let (Some(echo), Some(dialog)) = (Echo::of(message, path.remote), Dialog::uas(message, &tag, path))
-        else {
-            let bounce = Bounce::status(400);
-            return self.refuse_with(now, path, server, message, record, Reason::Protocol, &bounce);
+        let kept = Echo::of(message, path.remote)
+            .ok_or(NoDialog::TooLong)
+            .and_then(|echo| Ok((echo, Dialog::uas(message, &tag, path)?)));
+        let (echo, dialog) = match kept {
+            Ok(kept) => kept,
+            Err(why) => {
+                let bounce = Bounce::status(match why {
+                    NoDialog::Malformed => 400,
+                    NoDialog::TooLong => 513,
+                });
+                return self.refuse_with(now, path, server, message, record, Reason::Protocol, &bounce);
+            }
         };
         let Some(record) = record else { return };
         let mut call = self.place(now, record, server, tag, path, echo, dialog, message);
@@ -213,10 +221,11 @@ impl Switch {
         let number = number?;
         let x = numbers.virtual_text(number.x);
         let real = |number: RealNumber| numbers.record(number.reveal());
-        let (caller_kind, direction) = match party {
-            Some(Party::A) => (CallerKind::A, Some("a_to_b")),
-            Some(Party::B) => (CallerKind::B, Some("b_to_a")),
-            None => (CallerKind::Stranger, None),
+        let caller_kind = match party {
+            Some(Party::A) => CallerKind::A,
+            Some(Party::B) => CallerKind::B,
+            Some(Party::N) => CallerKind::N,
+            None => CallerKind::Stranger,
         };
         let mut cdr = Box::new(Cdr {
             schema: cdr::SCHEMA,
@@ -227,7 +236,7 @@ impl Switch {
             pool: Some(number.pool.to_string()),
             mode: None,
             caller_kind,
-            direction: direction.map(str::to_owned),
+            direction: None,
             a: None,
             x: Some(x),
             y: None,
@@ -272,11 +281,21 @@ impl Switch {
         });
         if let Some(binding) = binding {
             cdr.binding_id = Some(binding.id);
-            cdr.mode = Some(binding.mode.name().to_owned());
-            cdr.a = Some(real(binding.a));
-            cdr.peer = Some(real(binding.b));
-            cdr.order_id = binding.terms.order_id.as_deref().map(str::to_owned);
-            cdr.user_data = binding.terms.user_data.as_deref().map(str::to_owned);
+            let parties = &binding.parties;
+            cdr.mode = Some(binding.mode().name().to_owned());
+            cdr.direction = party.map(|party| direction(binding.mode(), party).to_owned());
+            cdr.a = Some(real(parties.a()));
+            cdr.x = Some(numbers.virtual_text(binding.x));
+            cdr.y = parties.y().map(|y| numbers.virtual_text(y));
+            // Where anyone may call, the other side is whoever it is this time.
+            cdr.peer = match (parties.b(), party) {
+                (Some(b), _) => Some(real(b)),
+                (None, Some(Party::A)) => cdr.callee,
+                (None, Some(Party::B | Party::N) | None) => cdr.caller,
+            };
+            let rare = binding.terms.rare();
+            cdr.order_id = rare.order_id.as_deref().map(str::to_owned);
+            cdr.user_data = rare.user_data.as_deref().map(str::to_owned);
             if binding.terms.record {
                 cdr.recording.reason = "not available".into();
             }
@@ -339,11 +358,22 @@ impl Switch {
             not_to_caller,
             not_to_callee: Forbidden::default(),
             clock: None,
+            holds_until: None,
             counts_timer: None,
             talking_since: None,
             // As many lines as a short call has.
             trace: Vec::with_capacity(16),
         })
+    }
+}
+
+/// Which way a call of `caller` goes, as records name it.
+const fn direction(mode: Mode, caller: Party) -> &'static str {
+    match (mode, caller) {
+        (Mode::Axb | Mode::Axyb, Party::A) => "a_to_b",
+        (Mode::Axb | Mode::Axyb, Party::B | Party::N) => "b_to_a",
+        (Mode::Ax, Party::A) => "a_to_n",
+        (Mode::Ax, Party::B | Party::N) => "n_to_a",
     }
 }
 

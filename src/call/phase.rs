@@ -118,6 +118,8 @@ pub struct Call {
     pub not_to_callee: Forbidden,
     /// Ring time-out or maximum duration, whichever runs.
     pub clock: Option<TimerId>,
+    /// Until when the caller's invitation holds, where it says so.
+    pub holds_until: Option<Instant>,
     /// The wait for the counts.
     pub counts_timer: Option<TimerId>,
     /// The messages.
@@ -128,8 +130,9 @@ impl Call {
     /// Begins to call the other party: media ports, journal, the callee's INVITE.
     pub fn connect(&mut self, hands: &mut Hands, now: Now, arrival: Arrival, plan: Plan, caller: &Wire<'_>) {
         let config = self.config.clone();
+        self.holds_until = arrival.expires.map(|time| now.at + time);
         self.forbid(&arrival, &plan);
-        let exits = failover::exits(&config.trunks, plan.number(), plan.shown());
+        let exits = failover::exits(&config.trunks, plan.shows(), plan.shown());
         self.plan = Some(plan);
         // An offer says which family the caller's media is of; else its signalling lets it be guessed.
         let family = arrival.media_address().unwrap_or(caller.source);
@@ -151,15 +154,11 @@ impl Call {
     /// What each side must not see of the other, from the start; each leg adds its ids as they come.
     fn forbid(&mut self, arrival: &Arrival, plan: &Plan) {
         let numbers = &self.config.numbers;
-        let binding = plan.binding();
         let consented = matches!(plan.shown(), crate::base::number::Shown::Real(..));
         if !consented {
-            let own = if binding.a == plan.called() {
-                binding.b
-            } else {
-                binding.a
-            };
-            self.not_to_callee.number(own, numbers);
+            if let Some(calling) = plan.calling() {
+                self.not_to_callee.number(calling, numbers);
+            }
             for identity in &arrival.identities {
                 let identity = crate::base::number::RealNumber::new(*identity);
                 // A caller who claims the callee's own number tells the callee nothing.
@@ -211,7 +210,7 @@ impl Call {
         let most = self
             .plan
             .as_ref()
-            .and_then(|plan| plan.binding().terms.max_duration);
+            .and_then(|plan| plan.binding().terms.rare().max_duration);
         // Nobody talks for a day: a call whose both sides are gone while it is held ends all the same.
         let most = most.unwrap_or(CALL_DURATION_MAX);
         self.clock = Some(hands.wake(self.me, now.at + most, CallTimer::MaxDuration));
@@ -223,9 +222,11 @@ impl Call {
         let wanted = self
             .plan
             .as_ref()
-            .and_then(|plan| plan.binding().terms.ring_timeout);
+            .and_then(|plan| plan.binding().terms.rare().ring_timeout);
         let ring = wanted.unwrap_or(self.config.ring_timeout);
-        self.clock = Some(hands.wake(self.me, now.at + ring, CallTimer::Ring));
+        let end = now.at + ring;
+        let end = self.holds_until.map_or(end, |holds| holds.min(end));
+        self.clock = Some(hands.wake(self.me, end, CallTimer::Ring));
     }
 
     /// Ends the call: both legs are brought to their end, each in its own way; media stops; the record is
