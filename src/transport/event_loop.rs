@@ -25,6 +25,9 @@ use crate::sip::peek::{PeekKind, peek};
 /// The shortest wait for a timer. Timers of transactions come by the thousand, seconds after their calls: those
 /// that are due within one such time are served together.
 const TICK: Duration = Duration::from_millis(4);
+/// Where messages come faster than this, a loop rests so long after a batch, because a wake-up costs as much as a
+/// message: what comes meanwhile is the next batch. One that comes after a pause is taken at once.
+const GATHER: Duration = Duration::from_millis(2);
 /// Batches that are read of one socket before anything else is looked at. New requests only queue up meanwhile, so
 /// that the messages of calls behind them are not lost in the system's buffer.
 const READS_MAX: usize = 8;
@@ -145,6 +148,17 @@ enum Go {
     Stop,
 }
 
+/// How fast work comes in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// There are pauses of more than [`GATHER`].
+    Slow,
+    /// There are none.
+    Brisk,
+    /// More came at once than one system call moves: it must not wait, or the socket's buffer runs over.
+    Flood,
+}
+
 impl EventLoop {
     /// Which shard this is.
     pub fn shard(&self) -> Shard {
@@ -168,12 +182,17 @@ impl EventLoop {
         let mut outbox = Outbox::default();
         let mut due = handler.take(self.clock.now(), Input::Timeout, &mut outbox);
         let mut left = Left::None;
+        let mut pace = Pace::Slow;
         loop {
             handler.batch_over();
             self.flush(&mut outbox);
+            if (left, pace) == (Left::None, Pace::Brisk) {
+                std::thread::sleep(GATHER);
+            }
+            let idle_since = self.clock.now().at;
             let wait = match left {
                 Left::Some => Some(Duration::ZERO),
-                Left::None => due.map(|due| (due - self.clock.now().at).max(TICK)),
+                Left::None => due.map(|due| (due - idle_since).max(TICK)),
             };
             let (poller, door) = (&mut self.poller, &self.doors[self.shard.index]);
             if poller.wait(door.waker(), wait, &mut ready).is_err() {
@@ -181,12 +200,19 @@ impl EventLoop {
                 std::thread::sleep(FAULT_REST);
                 ready.extend(self.own_sockets());
             }
+            pace = if self.clock.now().at - idle_since < GATHER {
+                Pace::Brisk
+            } else {
+                Pace::Slow
+            };
             let mut input = |now, input: Input<'_>| due = handler.take(now, input, &mut outbox);
             for ready in &ready {
                 if ready.errors == Errors::Some {
                     self.read_errors(ready.socket, &mut input);
                 }
-                self.read(ready.socket, &mut inbox, &mut mail.fresh, &mut input);
+                if self.read(ready.socket, &mut inbox, &mut mail.fresh, &mut input) >= BATCH {
+                    pace = Pace::Flood;
+                }
             }
             left = self.doors[self.shard.index].take(&mut mail);
             // Read when all of it is here: what was unbound before a message came must not connect it.
@@ -226,19 +252,21 @@ impl EventLoop {
     }
 
     /// Reads one socket: the messages of our own calls go to the handler, our own new requests wait in `fresh`, and
-    /// the others go to their shards.
+    /// the others go to their shards. Returns how many there were.
     fn read(
         &self,
         index: usize,
         inbox: &mut Inbox,
         fresh: &mut VecDeque<Packet>,
         input: &mut impl FnMut(Now, Input<'_>),
-    ) {
+    ) -> usize {
         let (Some(socket), Ok(id)) = (self.sockets.get(index), u8::try_from(index)) else {
-            return;
+            return 0;
         };
+        let mut count = 0;
         for _ in 0..READS_MAX {
             socket.receive(inbox);
+            count += inbox.len();
             // Not before: the law judges an attempt as of its arrival.
             let now = self.clock.now();
             self.stats
@@ -249,9 +277,10 @@ impl EventLoop {
                 self.sort(path, bytes, fresh, |one| input(now, one));
             }
             if inbox.len() < BATCH {
-                return;
+                break;
             }
         }
+        count
     }
 
     /// Finds out whose a datagram is, and whether it can wait.
