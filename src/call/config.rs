@@ -23,16 +23,6 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// What Contact says of us: `<sip:HOST:PORT>`, with the transport if it isn't UDP.
-    pub fn contact(&self) -> String {
-        match self.transport {
-            Transport::Udp => format!("<sip:{}>", self.advertised),
-            Transport::Tcp | Transport::Tls => {
-                format!("<sip:{};transport={}>", self.advertised, self.transport.name())
-            }
-        }
-    }
-
     /// Whether a message to `remote` by `transport` can leave here.
     pub fn reaches(&self, transport: Transport, remote: SocketAddr) -> bool {
         self.transport == transport && self.address.is_ipv4() == remote.is_ipv4()

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hasher};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::cdr::Cdr;
 use super::config::{Config, Listener};
@@ -167,9 +168,10 @@ impl Hands {
     /// An attempt is over. Its record goes to the journal first, so that it survives as it is if the process dies
     /// before the CDR files have it.
     pub fn record(&mut self, record: Box<Cdr>, trace: Trace) {
+        let line = Arc::new(record.line());
         self.out
-            .push_back(Output::Journal(CallEntry::Over(record.clone())));
-        self.out.push_back(Output::Cdr(record, trace));
+            .push_back(Output::Journal(CallEntry::Over(Arc::clone(&line))));
+        self.out.push_back(Output::Cdr(record, line, trace));
     }
 
     /// Moves what the transactions want sent behind what is already waiting to go out.

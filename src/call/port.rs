@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::cdr::Cdr;
+use super::cdr::{Cdr, Line};
 use super::config::Config;
 use super::media::{Order, Report};
 use crate::base::id::Id;
@@ -90,8 +90,8 @@ pub enum Output {
     Media(Order),
     /// Something happened to a call.
     Event(Event),
-    /// An attempt is over: its record, which stands in the journal by now, and the messages it took.
-    Cdr(Box<Cdr>, Trace),
+    /// An attempt is over: its record, the same as text, which stands in the journal by now, and the messages it took.
+    Cdr(Box<Cdr>, Arc<Line>, Trace),
     /// A call's state, to be on disk before what follows.
     Journal(CallEntry),
     /// The answer to a [`Command`].
@@ -135,7 +135,7 @@ pub enum EventKind {
 #[derive(Clone, PartialEq, Debug)]
 pub enum CallEntry {
     /// An attempt arrived and was judged. Holds its record as it would be if nothing else ever happened.
-    Arrived(Box<Cdr>),
+    Arrived(Line),
     /// It was answered.
     Answered {
         /// The call.
@@ -145,7 +145,7 @@ pub enum CallEntry {
     },
     /// It is over: its record as it is to be written, word for word. An attempt that was refused has no other entry
     /// before this one.
-    Over(Box<Cdr>),
+    Over(Arc<Line>),
     /// Its record is written.
     Ended {
         /// The call.

@@ -18,6 +18,7 @@ mod node;
 mod number;
 mod pool;
 mod progress;
+mod restore;
 mod route;
 mod screen;
 mod serve;
@@ -118,6 +119,8 @@ enum Command {
     Export(export::Export),
     /// Take a backup while the server runs
     Backup(backup::Backup),
+    /// Restore a backup, into the running server or into its empty data folder
+    Restore(restore::Restore),
 }
 
 /// Reads the command line and does what it says.
@@ -161,6 +164,7 @@ fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<()> {
         Command::Trunk(trunk) => trunk.run(&control()?, out),
         Command::Import(import) => import.run(&control()?, out),
         Command::Export(export) => export.run(&control()?, out),
+        Command::Restore(restore) => restore.run(&control()?, out),
         Command::Backup(backup) => backup.run(&control()?, out),
     }
 }
@@ -258,6 +262,11 @@ mod tests {
             "umbra trunk list",
             "umbra log level debug",
             "umbra status --control /run/umbra/control.sock",
+            "umbra import bindings.csv",
+            "umbra export",
+            "umbra export bindings.csv",
+            "umbra backup /var/backups/umbra/monday",
+            "umbra restore /var/backups/umbra/monday --yes",
         ] {
             let parsed = Cli::try_parse_from(line.split_whitespace());
             assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());

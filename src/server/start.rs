@@ -393,7 +393,7 @@ fn write_left_records(
             missing.len()
         );
     }
-    records.write_all(missing.into_iter().map(Box::new));
+    records.write_all(missing.into_iter().map(|cdr| Arc::new(cdr.line())));
 }
 
 /// The key by which Call-IDs are spread over the shards: kept, so that a restart spreads them alike.

@@ -28,6 +28,9 @@ use crate::sip::peek::{PeekKind, peek};
 /// The shortest wait for a timer. Timers of transactions come by the thousand, seconds after their calls: those
 /// that are due within one such time are served together.
 const TICK: Duration = Duration::from_millis(4);
+/// Where messages come faster than this, a loop rests so long after a batch, because a wake-up costs as much as a
+/// message: what comes meanwhile is the next batch. One that comes after a pause is taken at once.
+const GATHER: Duration = Duration::from_millis(2);
 /// Batches that are read of one socket before anything else is looked at. New requests only queue up meanwhile, so
 /// that the messages of calls behind them are not lost in the system's buffer.
 const READS_MAX: usize = 8;
@@ -216,6 +219,17 @@ enum Go {
     Stop,
 }
 
+/// How fast work comes in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// There are pauses of more than [`GATHER`].
+    Slow,
+    /// There are none.
+    Brisk,
+    /// More came at once than one system call moves: it must not wait, or the socket's buffer runs over.
+    Flood,
+}
+
 impl EventLoop {
     /// Which shard this is.
     pub fn shard(&self) -> Shard {
@@ -236,16 +250,21 @@ impl EventLoop {
         let mut outbox = Outbox::default();
         let mut due = handler.take(self.clock.now(), Input::Timeout, &mut outbox);
         let mut left = Left::None;
+        let mut pace = Pace::Slow;
         loop {
             handler.batch_over();
             self.flush(&mut outbox);
+            if (left, pace) == (Left::None, Pace::Brisk) {
+                std::thread::sleep(GATHER);
+            }
+            let idle_since = self.clock.now().at;
             let wait = match left {
                 Left::Some => Some(Duration::ZERO),
                 Left::None => [due, self.sweep]
                     .into_iter()
                     .flatten()
                     .min()
-                    .map(|due| (due - self.clock.now().at).max(TICK)),
+                    .map(|due| (due - idle_since).max(TICK)),
             };
             let (poller, door) = (&mut self.poller, &self.doors[self.shard.index]);
             if poller.wait(door.waker(), wait, &mut ready).is_err() {
@@ -253,9 +272,16 @@ impl EventLoop {
                 std::thread::sleep(FAULT_REST);
                 ready.extend(self.own_sockets());
             }
+            pace = if self.clock.now().at - idle_since < GATHER {
+                Pace::Brisk
+            } else {
+                Pace::Slow
+            };
             let mut input = |now, input: Input<'_>| due = handler.take(now, input, &mut outbox);
             for ready in &ready {
-                self.look(*ready, &mut inbox, &mut mail.fresh, &mut input);
+                if self.look(*ready, &mut inbox, &mut mail.fresh, &mut input) >= BATCH {
+                    pace = Pace::Flood;
+                }
             }
             left = self.doors[self.shard.index].take(&mut mail);
             // Read when all of it is here: what was unbound before a message came must not connect it.
@@ -291,30 +317,36 @@ impl EventLoop {
         })
     }
 
-    /// Looks at what a wait found.
+    /// Looks at what a wait found. Returns how many datagrams there were.
     fn look(
         &mut self,
         ready: Ready,
         inbox: &mut Inbox,
         fresh: &mut VecDeque<Packet>,
         input: &mut impl FnMut(Now, Input<'_>),
-    ) {
+    ) -> usize {
         let index = match ready.source {
             Source::Listener(index) => index,
-            Source::Connection(flow) => return self.look_at_connection(flow, fresh, input),
+            Source::Connection(flow) => {
+                self.look_at_connection(flow, fresh, input);
+                return 0;
+            }
         };
         let sockets = Arc::clone(&self.sockets);
         let (Some(bound), Ok(id)) = (sockets.get(index), u8::try_from(index)) else {
-            return;
+            return 0;
         };
         match &bound.socket {
             Socket::Udp(socket) => {
                 if ready.errors == Errors::Some {
                     self.read_errors(ListenerId(id), socket, input);
                 }
-                self.read(ListenerId(id), socket, inbox, fresh, input);
+                self.read(ListenerId(id), socket, inbox, fresh, input)
             }
-            Socket::Tcp(listener) => self.accept(index, ListenerId(id), listener),
+            Socket::Tcp(listener) => {
+                self.accept(index, ListenerId(id), listener);
+                0
+            }
         }
     }
 
@@ -328,7 +360,7 @@ impl EventLoop {
     }
 
     /// Reads one socket: the messages of our own calls go to the handler, our own new requests wait in `fresh`, and
-    /// the others go to their shards.
+    /// the others go to their shards. Returns how many there were.
     fn read(
         &self,
         id: ListenerId,
@@ -336,9 +368,11 @@ impl EventLoop {
         inbox: &mut Inbox,
         fresh: &mut VecDeque<Packet>,
         input: &mut impl FnMut(Now, Input<'_>),
-    ) {
+    ) -> usize {
+        let mut count = 0;
         for _ in 0..READS_MAX {
             socket.receive(inbox);
+            count += inbox.len();
             // Not before: the law judges an attempt as of its arrival.
             let now = self.clock.now();
             self.stats
@@ -352,9 +386,10 @@ impl EventLoop {
                 }
             }
             if inbox.len() < BATCH {
-                return;
+                break;
             }
         }
+        count
     }
 
     /// Takes the connections that wait.

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use umbra::base::number::{NumberPlan, RealNumber, Tel, VirtualNumber};
 use umbra::base::time::Wall;
-use umbra::masking::binding::{Mode, Terms};
-use umbra::masking::request::{BindRequest, DryRun, OnConflict, Write, XChoice};
+use umbra::masking::binding::Terms;
+use umbra::masking::request::{BindRequest, DryRun, OnConflict, Wanted, Write, XChoice};
 use umbra::store::writer::{Settings, Store};
 
 /// The argument by which this program fills a store and waits to be killed.
@@ -49,10 +49,11 @@ pub fn add_number(block: u64) -> Write {
 pub fn bind(n: u64) -> Write {
     let (a, b) = pair(n);
     Write::Bind(BindRequest {
-        mode: Mode::Axb,
         x: XChoice::Given(VirtualNumber::new(tel(&x(n / PAIRS_PER_X)))),
-        a: RealNumber::new(tel(&a)),
-        b: RealNumber::new(tel(&b)),
+        parties: Wanted::Axb {
+            a: RealNumber::new(tel(&a)),
+            b: RealNumber::new(tel(&b)),
+        },
         terms: Terms::default(),
         expires: None,
         on_conflict: OnConflict::Fail,

@@ -67,7 +67,7 @@ fn shape(bytes: &[u8]) -> Vec<u8> {
     shape
 }
 
-/// The fuzzers' messages.
+/// The fuzzers' messages; of an input of several the first.
 fn fuzzed() -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/datagram");
     let Ok(files) = fs::read_dir(folder) else {
@@ -81,7 +81,11 @@ fn fuzzed() -> Vec<(String, Vec<u8>)> {
                 .unwrap_or_default()
                 .to_string_lossy()
                 .into_owned();
-            (format!("fuzzed {name}"), fs::read(path).expect("readable"))
+            let mut bytes = fs::read(path).expect("readable");
+            if let Some(next) = bytes.windows(6).position(|part| part == b"\n====\n") {
+                bytes.truncate(next);
+            }
+            (format!("fuzzed {name}"), bytes)
         })
         .collect()
 }

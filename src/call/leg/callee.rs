@@ -174,7 +174,7 @@ impl Call {
             // On disk before the called party hears of it.
             hands
                 .out
-                .push_back(Output::Journal(CallEntry::Arrived(self.record.clone())));
+                .push_back(Output::Journal(CallEntry::Arrived(self.record.line())));
         }
         let client = hands.layer.request(now.at, first_path, me, written.bytes);
         self.note_message(now.at, LegName::Callee, Heading::Out, Method::Invite, None, true);
@@ -248,9 +248,10 @@ impl Call {
         if let Some(tag) = response.to().tag() {
             self.not_to_caller.id(tag);
         }
-        let described = self.take_description(hands, response);
-        if described == Described::Media && self.record.early_media_at.is_none() {
-            self.record.early_media_at = Some(now.wall);
+        let described = self.take_description(response);
+        if described == Described::Media {
+            self.bridge.order_flows(hands);
+            self.record.early_media_at.get_or_insert(now.wall);
         }
         if matches!(status, 180..=182) && self.record.ringing_at.is_none() {
             self.record.ringing_at = Some(now.wall);
@@ -269,11 +270,11 @@ impl Call {
     /// Takes the description in a response as the called side's answer to our offer. RFC 3261 §13.2.1 has
     /// only the first of an early dialog count; but gateways that change from a ring-back server to the
     /// phone say so under the same tag, and whoever doesn't repeats itself: so the last one counts.
-    fn take_description(&mut self, hands: &mut Hands, response: &Message<'_>) -> Described {
+    fn take_description(&mut self, response: &Message<'_>) -> Described {
         let Ok(Some(session)) = inspect::offer(response) else {
             return Described::Nothing;
         };
-        match self.bridge.callee_described(hands, &session) {
+        match self.bridge.callee_described(&session) {
             Ok(()) => {
                 if let Some(media) = self.bridge.agreed(LegName::Callee).and_then(|agreed| agreed.rtp) {
                     self.not_to_caller.address(media.ip());
@@ -327,7 +328,7 @@ impl Call {
             self.hang_up(hands, now, LegName::Callee);
             return;
         }
-        let described = self.take_description(hands, response);
+        let described = self.take_description(response);
         if described != Described::Media && self.bridge.description(LegName::Caller).is_none() {
             let cause = (described == Described::OtherFamily).then_some(OTHER_FAMILY);
             let end = End {
