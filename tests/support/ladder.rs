@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::cast::{Cast, Cue};
 use super::phone::Extra;
-use super::stage::{Binding, Setup, Stage};
+use super::stage::{Binding, Large, Setup, Speaks, Stage};
 use super::text::{Msg, uri_in, user_of};
 use super::{sdp, witness};
 
@@ -75,6 +75,10 @@ impl Ladder {
         for (key, value) in &self.setup {
             match key.as_str() {
                 "gateways" => setup.gateways = value.parse().expect(value),
+                "home" => setup.home = Speaks::named(value),
+                "gateway" => setup.gateway = Speaks::named(value),
+                "large" if value == "tcp" => setup.large = Large::Heard,
+                "large" if value == "refused" => setup.large = Large::Refused,
                 "ring" => setup.ring = duration(value, setup.t1).expect(value),
                 "media_timeout" => setup.media_timeout = duration(value, setup.t1).expect(value),
                 "alarm" => setup.alarms.push(value.clone()),
@@ -213,6 +217,16 @@ impl<S: Stage> Play<S> {
                 let (phone, _) = self.phone(who)?;
                 let first = self.cast.stage.setup().first_port_v6_of(phone);
                 self.cast.phones[phone].media_v6 = Some(first);
+                Ok(())
+            }
+            ["reset", who] => {
+                // Both addresses: a caller has its home, a called party its gateway.
+                let (phone, call) = self.phone(who)?;
+                let call = call.or(self.current.get(&phone).copied());
+                let at = call.map_or(self.cast.home(phone), |call| {
+                    self.cast.phones[phone].calls[call].local
+                });
+                self.cast.stage.reset(at);
                 Ok(())
             }
             ["unbind", x] => {
@@ -563,7 +577,13 @@ impl<S: Stage> Play<S> {
                     return Err(format!("it has {name}: {value}"));
                 }
             } else if let Some((name, value)) = wanted.split_once(':') {
-                same(name, msg.get(name.trim()).unwrap_or("missing"), value.trim())?;
+                let is = msg.get(name.trim()).unwrap_or("missing");
+                let umbra = self.cast.stage.setup().umbra().to_string();
+                let value = value.trim().replace("UMBRA", &umbra);
+                match value.strip_suffix('…') {
+                    Some(start) if is.starts_with(start) => {}
+                    Some(_) | None => same(name, is, &value)?,
+                }
             } else if msg.get(wanted).is_none() {
                 return Err(format!("it has no {wanted}"));
             }
