@@ -381,6 +381,8 @@ pub struct Inbound {
     pub counts: Counts,
     /// When something valid of the peer's, RTCP too, came last, or when waiting for it began.
     pub alive: Instant,
+    /// When RTP of the peer's was last taken, or when waiting for it began.
+    pub heard: Instant,
     timeline: u32,
 }
 
@@ -392,6 +394,7 @@ impl Inbound {
             reception: None,
             counts: Counts::default(),
             alive: now,
+            heard: now,
             timeline: 0,
         }
     }
@@ -412,22 +415,26 @@ impl Inbound {
             .is_some_and(|(address, _)| same(address, from));
         // An unknown payload type proves nothing about a new address.
         if !known && payload.is_none() {
+            self.counts.stranger(from);
             return None;
         }
         match self.address.admit(now, from) {
-            Sender::Stranger => return None,
+            Sender::Stranger => {
+                self.counts.stranger(from);
+                return None;
+            }
             Sender::Known => {}
-            Sender::New => self.begin(header),
+            Sender::New => self.begin(now, header),
         }
         self.alive = now;
         if self.reception.as_ref().is_none_or(|r| r.ssrc != header.ssrc) {
-            self.begin(header);
+            self.begin(now, header);
         }
         match self.reception.as_mut()?.arrive(header.seq) {
             Arrival::Ours => {}
             Arrival::Jumped => return None,
             Arrival::Restarted => {
-                self.begin(header);
+                self.begin(now, header);
                 self.reception.as_mut()?.arrive(header.seq);
             }
         }
@@ -442,9 +449,16 @@ impl Inbound {
         Some(self.timeline)
     }
 
+    /// The peer says that its stream is over: what comes now begins another.
+    pub fn end(&mut self, now: Instant) {
+        self.counts = self.counts(now);
+        self.reception = None;
+    }
+
     /// What was counted, with the stream that is being received.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self, now: Instant) -> Counts {
         let mut counts = self.counts;
+        counts.quiet = now.since(self.heard);
         if let Some(reception) = &self.reception {
             counts.lost = counts
                 .lost
@@ -454,8 +468,8 @@ impl Inbound {
         counts
     }
 
-    fn begin(&mut self, header: &Header) {
-        self.counts = self.counts();
+    fn begin(&mut self, now: Instant, header: &Header) {
+        self.counts = self.counts(now);
         self.reception = Some(Reception::new(header));
         self.timeline = self.timeline.wrapping_add(1);
     }
