@@ -9,7 +9,7 @@ use umbra::base::time::{Instant, Wall};
 use umbra::rtp::flow::{FlowSpec, MediaNat, Payload, Payloads, Way};
 use umbra::rtp::relay::Relay;
 
-const FIRST: u16 = 20_000;
+const FIRST: u32 = 20_000;
 const PEERS: [&str; 3] = ["192.0.2.10:4000", "192.0.2.20:5000", "203.0.113.9:6000"];
 
 /// The input is a script: an order, a length, so many bytes; again and again.
