@@ -19,6 +19,8 @@ pub enum Why {
     Refused,
     /// No way there, or no answer from the transport in time.
     Unreachable,
+    /// The connection was closed or reset.
+    Closed,
 }
 
 /// Pairs a question of the shell with its answer.

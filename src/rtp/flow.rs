@@ -55,6 +55,16 @@ impl Way {
     }
 }
 
+/// Which port a leg's RTCP uses, on both ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum RtcpPort {
+    /// One of its own.
+    #[default]
+    Own,
+    /// RTP's (RFC 5761).
+    Shared,
+}
+
 /// How a leg's media address is learnt when packets come from elsewhere than its SDP said.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum MediaNat {
@@ -81,6 +91,8 @@ pub struct FlowSpec {
     pub remote: Option<SocketAddr>,
     /// Where it wants its RTCP (next port, or `a=rtcp`); `None` with `remote`.
     pub remote_rtcp: Option<SocketAddr>,
+    /// Which port RTCP uses; if RTP's, `remote_rtcp` is `remote`.
+    pub rtcp_port: RtcpPort,
     /// The payload types it takes.
     pub payloads: Payloads,
     /// Which way media may run.

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use arrayvec::ArrayVec;
 
-use super::flow::{Counts, FlowSpec, MediaNat, MediaSource, Payload};
+use super::flow::{Counts, FlowSpec, MediaNat, MediaSource, Payload, RtcpPort};
 use super::packet::{self, Header};
 use super::rtcp::Received;
 use crate::base::limits::{LATCH_PACKETS, LATCH_SILENCE};
@@ -39,6 +39,7 @@ enum Pin {
 pub struct Address {
     sdp: Option<SocketAddr>,
     sdp_rtcp: Option<SocketAddr>,
+    rtcp_port: RtcpPort,
     nat: MediaNat,
     media_from: ArrayVec<MediaSource, 4>,
     believed: Option<(SocketAddr, Pin)>,
@@ -82,6 +83,7 @@ impl Address {
         Self {
             sdp,
             sdp_rtcp: usable(spec.remote_rtcp),
+            rtcp_port: spec.rtcp_port,
             nat: spec.nat,
             media_from: spec.media_from.clone(),
             believed: sdp.map(|address| (address, Pin::Sdp)),
@@ -99,6 +101,7 @@ impl Address {
             return;
         }
         self.sdp_rtcp = usable(spec.remote_rtcp);
+        self.rtcp_port = spec.rtcp_port;
         self.media_from.clone_from(&spec.media_from);
     }
 
@@ -111,12 +114,13 @@ impl Address {
         }
     }
 
-    /// Where this leg's RTCP goes. To a learnt address only once RTCP came from there.
+    /// Where this leg's RTCP goes. To another port of a learnt address only once RTCP came from there.
     pub fn rtcp_to(&self) -> Option<SocketAddr> {
-        let (_, pin) = self.believed?;
-        match pin {
-            Pin::Sdp => self.sdp_rtcp,
-            Pin::Listed | Pin::Latched => self.rtcp_learnt,
+        let (address, pin) = self.believed?;
+        match (pin, self.rtcp_port) {
+            (Pin::Sdp, _) => self.sdp_rtcp,
+            (Pin::Listed | Pin::Latched, RtcpPort::Own) => self.rtcp_learnt,
+            (Pin::Listed | Pin::Latched, RtcpPort::Shared) => Some(address),
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
-use super::flow::{Counts, FlowSpec, Payload, Payloads, Way};
+use super::flow::{Counts, FlowSpec, Payload, Payloads, RtcpPort, Way};
 use super::inbound::{Inbound, RtcpSender};
 use super::outbound::Outbound;
 use super::packet;
@@ -68,6 +68,7 @@ enum Due {
 struct Flow {
     payloads: Payloads,
     way: Way,
+    rtcp_port: RtcpPort,
     timeout: Option<Duration>,
     inbound: Inbound,
     outbound: Outbound,
@@ -115,6 +116,7 @@ impl Relay {
         self.flows[index] = Some(Box::new(Flow {
             payloads: spec.payloads.clone(),
             way: spec.way,
+            rtcp_port: spec.rtcp_port,
             timeout: spec.timeout,
             inbound: Inbound::new(now, spec),
             outbound: Outbound::new(&mut self.chance),
@@ -136,6 +138,7 @@ impl Relay {
         let is_other_way = flow.way != spec.way;
         flow.payloads.clone_from(&spec.payloads);
         flow.way = spec.way;
+        flow.rtcp_port = spec.rtcp_port;
         flow.timeout = spec.timeout;
         flow.inbound.address.change(now, spec);
         flow.inbound.alive = now;
@@ -181,7 +184,7 @@ impl Relay {
             && let Some(to) = flow.inbound.address.rtcp_to()
         {
             let bytes = flow.report(now, self.wall, Ending::Bye);
-            self.rtcp.push_back((port, to, bytes));
+            self.rtcp.push_back((flow.rtcp_from(port), to, bytes));
         }
         Some(flow.inbound.counts())
     }
@@ -190,6 +193,10 @@ impl Relay {
     #[inline]
     pub fn rtp(&mut self, now: Instant, port: u32, from: SocketAddr, packet: &mut [u8]) -> Option<Outgoing> {
         let flow = self.flow(port)?;
+        if flow.rtcp_port == RtcpPort::Shared && rtcp::is_rtcp(packet) {
+            self.rtcp(now, port, from, packet);
+            return None;
+        }
         let Some((header, body)) = packet::read(packet) else {
             flow.drop_one();
             return None;
@@ -280,7 +287,7 @@ impl Relay {
         self.timers.next()
     }
 
-    /// An RTCP packet to send: the RTP port of its flow (it leaves from the next one), where to, and its bytes.
+    /// An RTCP packet to send: the port that it leaves from, where to, and its bytes.
     /// To be asked until `None` after every tick and close.
     pub fn poll_rtcp(&mut self) -> Option<(u32, SocketAddr, Vec<u8>)> {
         self.rtcp.pop_front()
@@ -399,7 +406,8 @@ impl Relay {
         flow.report_timer = timer;
         if let Some(to) = flow.inbound.address.rtcp_to() {
             let bytes = flow.report(now, wall, Ending::More);
-            self.rtcp.push_back((port, to, bytes));
+            let from = flow.rtcp_from(port);
+            self.rtcp.push_back((from, to, bytes));
         }
     }
 
@@ -428,6 +436,14 @@ impl Flow {
         self.inbound.counts.packets_in += 1;
         if !payload.is_event {
             self.inbound.counts.payload = Some(payload.number);
+        }
+    }
+
+    /// The port that RTCP leaves from, on the flow of this RTP port.
+    fn rtcp_from(&self, port: u32) -> u32 {
+        match self.rtcp_port {
+            RtcpPort::Own => port | 1,
+            RtcpPort::Shared => port,
         }
     }
 

@@ -24,6 +24,15 @@ pub fn middle(ntp: u64) -> u32 {
     (ntp >> 16) as u32
 }
 
+/// Whether a packet that came to an RTP port is RTCP: the payload types 64 to 95 are kept free for it
+/// (RFC 5761 §4).
+#[inline]
+pub fn is_rtcp(packet: &[u8]) -> bool {
+    packet
+        .get(1)
+        .is_some_and(|kind| (64..=95).contains(&(kind & 0x7f)))
+}
+
 /// What a compound packet told us.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Heard {

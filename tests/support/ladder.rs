@@ -80,6 +80,7 @@ impl Ladder {
                 "alarm" => setup.alarms.push(value.clone()),
                 "calls" => setup.berths = value.parse().expect(value),
                 "media" => setup.media_on = value.split(',').map(str::to_owned).collect(),
+                "rtcp_mux" => setup.offers_mux = value == "offer",
                 "trunk_media" => setup.media = Some(value.clone()),
                 other => panic!("no setup is called {other}"),
             }
@@ -545,7 +546,18 @@ impl<S: Stage> Play<S> {
                 _ => return Err(format!("nothing is heard with {option}")),
             }
         }
+        let body = String::from_utf8_lossy(&msg.body);
         for wanted in more {
+            let (line, is_there) = match wanted.strip_prefix('!') {
+                Some(line) => (line, false),
+                None => (wanted.as_str(), true),
+            };
+            if let Some(line) = line.strip_prefix("sdp ") {
+                if body.lines().any(|l| l == line) != is_there {
+                    return Err(format!("its description has {line}, or lacks it"));
+                }
+                continue;
+            }
             if let Some(name) = wanted.strip_prefix('!') {
                 if let Some(value) = msg.get(name.trim()) {
                     return Err(format!("it has {name}: {value}"));

@@ -90,11 +90,12 @@ impl Live {
             .map(|n| format!("\"sip:{};transport=udp\"", setup.gateway(n as u8)))
             .collect();
         let trunks = format!(
-            "[[trunk]]\nname = \"carrier\"\naccept_from = [\"{}/24\", \"{}/24\"]\ngateways = [{}]\nmedia = \"{}\"\ndefault = true\n",
+            "[[trunk]]\nname = \"carrier\"\naccept_from = [\"{}/24\", \"{}/24\"]\ngateways = [{}]\nmedia = \"{}\"\nrtcp_mux = \"{}\"\ndefault = true\n",
             setup.ip(1, 0),
             setup.ip(2, 0),
             gateways.join(", "),
-            setup.media.as_deref().unwrap_or("")
+            setup.media.as_deref().unwrap_or(""),
+            if setup.offers_mux { "offer" } else { "answer" }
         );
         fs::write(dir.path().join("umbra.toml"), conf).expect("the folder can be written");
         fs::write(dir.path().join("trunks.toml"), trunks).expect("the folder can be written");

@@ -41,6 +41,8 @@ pub struct Setup {
     pub media_on: Vec<String>,
     /// The one that the trunk names.
     pub media: Option<String>,
+    /// Whether the trunk offers RTCP on RTP's port.
+    pub offers_mux: bool,
     /// Alarms that belong to the play.
     pub alarms: Vec<String>,
 }
@@ -59,6 +61,7 @@ impl Setup {
             latch: false,
             media_on: vec!["v4".into()],
             media: None,
+            offers_mux: false,
             alarms: Vec::new(),
         }
     }

@@ -17,7 +17,7 @@ use umbra::call::config::{Config, SipTimers};
 use umbra::call::media::{self, Order, Report};
 use umbra::call::port::{CallEntry, Command, Event, EventKind, Input, Note, Output, Records, Why};
 use umbra::call::switch::Switch;
-use umbra::call::trunk::{CallerFrom, Cidr, DialledFrom, Gateway, MayShow, Trunk};
+use umbra::call::trunk::{CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, RtcpMux, Trunk};
 use umbra::masking::binding::{Direction, Rare, Terms};
 use umbra::masking::request::{BindRequest, DryRun, OnConflict, Unbind, Wanted, Write, XChoice};
 use umbra::masking::table::Table;
@@ -368,7 +368,7 @@ impl World {
 
     fn relay_sends(&mut self) {
         while let Some((port, to, bytes)) = self.relay.poll_rtcp() {
-            let from = self.setup.media_address(media::MediaPort(port | 1));
+            let from = self.setup.media_address(media::MediaPort(port));
             self.carry(Packet { from, to, bytes }, None);
         }
         while let Some(port) = self.relay.poll_dead() {
@@ -723,6 +723,7 @@ fn config_of(setup: &Setup) -> Config {
                 transport: Transport::Udp,
             })
             .collect(),
+        large_requests: LargeRequests::default(),
         listener: None,
         dialled_from: vec![DialledFrom::Ruri],
         caller_id: vec![CallerFrom::Pai, CallerFrom::From],
@@ -736,6 +737,11 @@ fn config_of(setup: &Setup) -> Config {
             MediaNat::Strict
         },
         media: trunk_media,
+        rtcp_mux: if setup.offers_mux {
+            RtcpMux::Offer
+        } else {
+            RtcpMux::Answer
+        },
         media_from: Vec::new(),
     }];
     config

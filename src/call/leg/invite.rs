@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 
-use super::{ALLOW, contact};
+use super::ALLOW;
 use crate::base::number::{NumberPlan, RealNumber, Shown};
 use crate::base::text;
 use crate::call::config::Listener;
 use crate::call::trunk::{Gateway, Trunk};
 use crate::sip::build::{self, Body};
 use crate::sip::method::Method;
+use crate::sip::path::Transport;
 
 /// Everything that a called party's INVITE is made of.
 pub struct CalleeInvite<'a> {
@@ -20,8 +21,10 @@ pub struct CalleeInvite<'a> {
     pub trunk: &'a Trunk,
     /// Where it goes.
     pub gateway: &'a Gateway,
-    /// Which of our addresses it leaves from: Via and Contact.
+    /// Which of our addresses its dialog uses: From and Contact.
     pub listener: &'a Listener,
+    /// Which of our addresses it leaves from itself: Via.
+    pub via: &'a Listener,
     /// How the country dials.
     pub plan: &'a NumberPlan,
     /// Minted for this leg.
@@ -63,10 +66,18 @@ impl CalleeInvite<'_> {
             // RFC 3323 §4.1.1.3
             None => b"\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_vec(),
         };
-        let target = sip_uri(&called, self.gateway.address);
+        let mut target = sip_uri(&called, self.gateway.address);
         let remote = [b"<", &*target, b">"].concat();
+        // RFC 3261 §19.1.1: the transport may stand in the Request-URI, and not in To.
+        match self.gateway.transport {
+            Transport::Udp => {}
+            Transport::Tcp | Transport::Tls => {
+                target.extend_from_slice(b";transport=");
+                target.extend_from_slice(self.gateway.transport.name().as_bytes());
+            }
+        }
         let from = [&*local, b";tag=", self.from_tag].concat();
-        let contact = contact(us);
+        let contact = self.listener.contact();
         let identity = match &shown {
             Some(_) => ("P-Asserted-Identity", &*String::from_utf8_lossy(&local)),
             None => ("Privacy", "id"),
@@ -74,8 +85,8 @@ impl CalleeInvite<'_> {
         let bytes = build::request(&build::Request {
             method: Method::Invite,
             uri: &target,
-            transport: self.gateway.transport,
-            sent_by: us,
+            transport: self.via.transport,
+            sent_by: self.via.advertised,
             branch: self.branch,
             from: &from,
             to: &remote,

@@ -10,7 +10,6 @@ use std::net::SocketAddr;
 use super::hands::Token;
 use super::port::LegName;
 use crate::base::limits::SIP_ROUTE_BYTES_MAX;
-use crate::base::text;
 use crate::base::time::Instant;
 use crate::base::timer::TimerId;
 use crate::sip::build;
@@ -23,15 +22,6 @@ use crate::sip::transaction::{ClientId, ServerId};
 
 /// The methods that we take (RFC 3261 §20.5).
 pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
-
-/// The Contact that we give where we listen at `us`.
-pub fn contact(us: SocketAddr) -> Vec<u8> {
-    let mut out = Vec::with_capacity(32);
-    out.extend_from_slice(b"<sip:");
-    text::address(&mut out, us);
-    out.push(b'>');
-    out
-}
 
 /// The lines of a request that every response to it has to repeat (RFC 3261 §8.2.6.2, §12.1.1), and
 /// nothing else of it: what is kept of a request that is answered later than at once.

@@ -110,7 +110,7 @@ fn closing_says_bye_and_leaves_the_other_one_unjoined() {
     let ours = bench.answer(1).expect("relayed").header.ssrc;
     bench.relay.close(bench.now, A);
     let (port, to, bytes) = bench.relay.poll_rtcp().expect("a BYE");
-    assert_eq!((port, to), (A, address("192.0.2.1:4001")));
+    assert_eq!((port, to), (A + 1, address("192.0.2.1:4001")));
     let bye = Bye::parse(&bytes[bytes.len() - 8..]).expect("it ends with the BYE");
     assert_eq!(bye.ssrcs().collect::<Vec<_>>(), [ours]);
     let sdes = Sdes::parse(&bytes[28..bytes.len() - 8]);
@@ -144,4 +144,70 @@ fn a_learnt_address_gets_rtcp_once_rtcp_came_from_it() {
         .rtcp(bench.now, A, rtcp, &peer_report(SSRC_A, 0, "a", None));
     let reports = to_a(bench.run(30_000));
     assert!(!reports.is_empty() && reports.iter().all(|to| *to == rtcp));
+}
+
+/// A's side shares RTP's port with RTCP.
+fn shared() -> Bench {
+    let mut to_a = spec(a());
+    to_a.rtcp_port = RtcpPort::Shared;
+    to_a.remote_rtcp = to_a.remote;
+    Bench::with(to_a, spec(b()))
+}
+
+#[test]
+fn where_rtcp_shares_the_port_it_is_read_there_and_leaves_from_there() {
+    let mut bench = shared();
+    bench.audio(1);
+    let report = peer_report(SSRC_A, 0x1111_2222_3333_4444, "a", None);
+    assert_eq!(bench.raw(A, a(), &report), None, "RTCP goes no further");
+    let mut sent = Vec::new();
+    for _ in 0..1_000 {
+        bench.wait(10);
+        bench.relay.tick(bench.now);
+        sent.extend(std::iter::from_fn(|| bench.relay.poll_rtcp()));
+    }
+    let (port, to, bytes) = sent
+        .iter()
+        .find(|(port, _, _)| port & !1 == A)
+        .expect("A is reported to");
+    assert_eq!((*port, *to), (A, a()));
+    let rr = rtcp_types::ReceiverReport::parse(&bytes[..32]).expect("an RR with one block");
+    let block = rr.report_blocks().next().expect("one block");
+    assert_eq!(block.last_sender_report_timestamp(), 0x2222_3333);
+    assert_eq!(bench.counts(A).dropped, 0, "it was no bad RTP");
+}
+
+#[test]
+fn where_rtcp_has_a_port_of_its_own_it_is_no_rtp() {
+    let mut bench = Bench::new();
+    let report = peer_report(SSRC_A, 0x1111_2222_3333_4444, "a", None);
+    assert_eq!(bench.raw(A, a(), &report), None);
+    assert_eq!(bench.counts(A).dropped, 1);
+}
+
+#[test]
+fn rtp_of_every_payload_type_that_is_agreed_is_told_from_rtcp() {
+    for payload_type in (0..64).chain(96..=127) {
+        for marker in [0, 0x80] {
+            assert!(!rtcp::is_rtcp(&[0x80, payload_type | marker]), "{payload_type}");
+        }
+    }
+    for kind in 200..=207 {
+        assert!(rtcp::is_rtcp(&[0x80, kind]), "{kind}");
+    }
+    assert!(!rtcp::is_rtcp(&[0x80]));
+}
+
+#[test]
+fn a_latched_address_that_shares_its_port_gets_rtcp_at_once() {
+    let mut to_a = spec(a());
+    to_a.rtcp_port = RtcpPort::Shared;
+    to_a.remote_rtcp = to_a.remote;
+    to_a.nat = MediaNat::Latch;
+    let mut bench = Bench::with(to_a, spec(b()));
+    (0..4).for_each(|seq| drop(bench.audio_from(stranger(), seq)));
+    let reports = bench.run(30_000);
+    let mut to_a = reports.iter().filter(|(port, _, _)| *port == A);
+    assert!(to_a.next().is_some());
+    assert!(to_a.all(|(_, to, _)| *to == stranger()));
 }
