@@ -42,6 +42,8 @@ pub struct Setup {
     pub log: &'static str,
     /// For how many calls at once there are media ports; a port rests a while between two calls.
     pub calls: u16,
+    /// Where it listens besides, over UDP and TCP.
+    pub also: Vec<SocketAddr>,
 }
 
 /// A running server; dropped, it is killed.
@@ -61,13 +63,18 @@ impl Server {
         let dir = tempfile::tempdir().expect("a folder for the server");
         let (first, last, claims) = media_ports(setup.calls);
         let sip = free_address(HOME);
+        let list = |addresses: &[SocketAddr]| {
+            let quoted: Vec<String> = addresses.iter().map(|at| format!("\"{at}\"")).collect();
+            quoted.join(", ")
+        };
+        let (udp, tcp) = (list(&[&[sip], &*setup.also].concat()), list(&setup.also));
         let conf = format!(
-            "trunks = \"trunks.toml\"\n[sip]\nudp = [\"{sip}\"]\n[media]\naddress = \"{HOME}\"\nports = \"{first}-{last}\"\n\
+            "trunks = \"trunks.toml\"\n[sip]\nudp = [{udp}]\ntcp = [{tcp}]\n[media]\naddress = \"{HOME}\"\nports = \"{first}-{last}\"\n\
              [api]\nlisten = \"\"\n[log]\nlevel = \"{}\"\n",
             setup.log,
         );
         let trunks = format!(
-            "[[trunk]]\nname = \"carrier\"\naccept_from = [\"127.0.0.0/8\"]\n\
+            "[[trunk]]\nname = \"carrier\"\naccept_from = [\"127.0.0.0/8\", \"::1/128\"]\n\
              gateways = [\"sip:{};transport=udp\"]\nmedia_nat = \"{}\"\ndefault = true\n",
             setup.gateway, setup.media_nat,
         );
