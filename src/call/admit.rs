@@ -58,7 +58,10 @@ impl Switch {
             caller: arrival.caller,
             arrived: now.wall,
         };
-        let decision = route::route(&self.table, &attempt);
+        let mut decision = route::route(&self.table, &attempt);
+        if admitted.is_ok() && sound.is_ok() {
+            decision = route::claim(&self.table, decision);
+        }
         let record = self.draft(now, trunk, message, &attempt, &decision);
         if let Err(bounce) = sound {
             return self.refuse_with(now, path, server, message, record, Reason::Protocol, &bounce);
@@ -77,14 +80,19 @@ impl Switch {
                 return self.refuse(now, path, server, message, record, load);
             }
         };
+        let taken = plan.callee().copied();
         let tag = self.hands.token();
         let (Some(echo), Some(dialog)) = (Echo::of(message, path.remote), Dialog::uas(message, &tag, path))
         else {
+            if let Some(callee) = &taken {
+                self.table.give_back(callee);
+            }
             let bounce = Bounce::status(400);
             return self.refuse_with(now, path, server, message, record, Reason::Protocol, &bounce);
         };
         let Some(record) = record else { return };
         let mut call = self.place(now, record, server, tag, path, echo, dialog, message);
+        call.callee_taken = taken;
         call.note_message(
             now.at,
             LegName::Caller,
@@ -341,6 +349,7 @@ impl Switch {
             record,
             recorded: Recorded::Open,
             plan: None,
+            callee_taken: None,
             caller: Caller {
                 leg,
                 server,

@@ -239,6 +239,10 @@ impl World {
                 }
                 Output::Journal(CallEntry::Answered { .. } | CallEntry::Ended { .. })
                 | Output::Answer(..) => {}
+                Output::CalleeUsed(callee) => {
+                    let (id, only) = (callee.binding, Some(callee));
+                    self.write(&Write::ClearCallee { id, only });
+                }
                 Output::Note(note) => {
                     if note.is_alarm() && !self.setup.alarms.contains(&format!("{note:?}")) {
                         self.faults.push(format!("alarm: {note:?}"));
