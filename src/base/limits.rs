@@ -5,10 +5,14 @@ use std::time::Duration;
 /// Digits of a number.
 pub const NUMBER_DIGITS_MAX: usize = 18;
 
-/// Header fields of one SIP message; a message with more is refused.
+/// Header fields of one SIP message; a request with more is answered 513.
 pub const SIP_HEADERS_MAX: usize = 128;
 /// Bytes of one SIP message.
 pub const SIP_MESSAGE_BYTES_MAX: usize = 65_535;
+/// Parts of one multipart body, those of its parts included.
+pub const SIP_BODY_PARTS_MAX: usize = 32;
+/// How deep multipart bodies may stand in one another.
+pub const SIP_BODY_DEPTH_MAX: usize = 4;
 /// Bytes that one call may keep of its parties' routing headers (route set, target) on each leg.
 pub const SIP_ROUTE_BYTES_MAX: usize = 4_096;
 /// Record-Route values of one dialog that are kept.
@@ -40,6 +44,8 @@ pub const PORT_REST: Duration = Duration::from_secs(30);
 pub const PORT_REST_MIN: Duration = Duration::from_secs(2);
 /// Calls whose RTP ports are bound ahead of need, per shard.
 pub const PORTS_AHEAD: usize = 512;
+/// Addresses of ours that media runs on.
+pub const MEDIA_INTERFACES_MAX: usize = 8;
 /// How long no port is bound after the system had no file or memory left for one.
 pub const BIND_PAUSE: Duration = Duration::from_secs(10);
 /// Files that the server opens besides its media ports: logs, records, the API's connections.

@@ -4,16 +4,21 @@
 //! Exit codes: 0 done, 1 refused or not found (one sentence on standard error), 2 wrong usage.
 //! In tables real numbers are masked (`138****0001`); `--full` shows them, and `--json` always does.
 
+mod backup;
 mod binding;
 mod call;
 mod callee;
 mod cdr;
 mod client;
+mod csv_file;
 mod demo;
+mod export;
+mod import;
 mod ladder;
 mod node;
 mod number;
 mod pool;
+mod progress;
 mod route;
 mod screen;
 mod serve;
@@ -110,6 +115,12 @@ enum Command {
     /// Trunks
     #[command(subcommand)]
     Trunk(trunk::Trunk),
+    /// Read pools, numbers and bindings from CSV
+    Import(import::Import),
+    /// Write pools, numbers and live bindings as CSV
+    Export(export::Export),
+    /// Take a backup while the server runs
+    Backup(backup::Backup),
 }
 
 /// Reads the command line and does what it says.
@@ -152,6 +163,9 @@ fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<()> {
         Command::Trace(trace) => trace.run(&control()?, out),
         Command::Cdr(cdr) => cdr.run(&control()?, out),
         Command::Trunk(trunk) => trunk.run(&control()?, out),
+        Command::Import(import) => import.run(&control()?, out),
+        Command::Export(export) => export.run(&control()?, out),
+        Command::Backup(backup) => backup.run(&control()?, out),
     }
 }
 
