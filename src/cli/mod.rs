@@ -74,6 +74,10 @@ enum Command {
     Reload(node::Reload),
     /// Stop the running server; calls in progress end at once, or with --drain by themselves
     Stop(node::Stop),
+    /// Refuse new calls; those in progress go on, and the server stays
+    Drain(node::Drain),
+    /// Take new calls again
+    Undrain(node::Undrain),
     /// Say how the running server is
     Status(node::Status),
     /// Change what the running server logs
@@ -134,6 +138,8 @@ fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<()> {
         Command::Check(check) => check.run(out),
         Command::Reload(reload) => reload.run(&control()?, out),
         Command::Stop(stop) => stop.run(&control()?, out),
+        Command::Drain(drain) => drain.run(&control()?, out),
+        Command::Undrain(undrain) => undrain.run(&control()?, out),
         Command::Status(status) => status.run(&control()?, out),
         Command::Log(log) => log.run(&control()?, out),
         Command::Pool(pool) => pool.run(&control()?, out),
@@ -218,6 +224,8 @@ mod tests {
             "umbra reload",
             "umbra stop --drain 10m",
             "umbra status --json",
+            "umbra drain",
+            "umbra undrain",
             "umbra pool add crowd --mode axb --account default",
             "umbra pool list --json",
             "umbra pool show crowd",

@@ -58,6 +58,7 @@ impl Handler for Room {
         if !self.orders.is_empty() {
             self.give_orders();
         }
+        self.shared.beats[self.index].fetch_add(1, Ordering::Relaxed);
         self.shared.live[self.index].store(self.switch.calls(), Ordering::Relaxed);
         self.shared.berths[self.index].store(self.switch.berths_ready(), Ordering::Relaxed);
     }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::net::{SocketAddr, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -62,34 +62,39 @@ fn claim() -> (u8, UdpSocket) {
     panic!("every net is taken");
 }
 
+/// Writes the server's conf as the setup has it.
+fn write_conf(dir: &Path, setup: &Setup) {
+    let umbra = setup.umbra();
+    let conf = format!(
+        "trunks = \"trunks.toml\"\n[sip]\nudp = [\"{umbra}\"]\nshards = {}\nt1_ms = {}\n[media]\naddress = \"{}\"\nports = \"{}-{}\"\ntimeout_s = {}\n[limits]\nring_timeout_s = {}\n[api]\nlisten = \"\"\n[log]\nlevel = \"debug\"\n",
+        setup.shards,
+        setup.t1.as_millis(),
+        umbra.ip(),
+        Setup::FIRST_PORT,
+        setup.last_port(),
+        setup.media_timeout.as_secs(),
+        setup.ring.as_secs(),
+    );
+    let gateways: Vec<String> = (1..=setup.gateways)
+        .map(|n| format!("\"sip:{};transport=udp\"", setup.gateway(n as u8)))
+        .collect();
+    let trunks = format!(
+        "[[trunk]]\nname = \"carrier\"\naccept_from = [\"{}/24\", \"{}/24\"]\ngateways = [{}]\ndefault = true\n",
+        setup.ip(1, 0),
+        setup.ip(2, 0),
+        gateways.join(", ")
+    );
+    fs::write(dir.join("umbra.toml"), conf).expect("the folder can be written");
+    fs::write(dir.join("trunks.toml"), trunks).expect("the folder can be written");
+}
+
 impl Live {
     /// Starts a server and waits until it answers. The setup's net is chosen here.
     pub fn start(setup: Setup) -> Self {
         let (net, claim) = claim();
         let setup = Setup { net, ..setup };
         let dir = tempfile::tempdir().expect("a folder for the server");
-        let umbra = setup.umbra();
-        let conf = format!(
-            "trunks = \"trunks.toml\"\n[sip]\nudp = [\"{umbra}\"]\nshards = {}\nt1_ms = {}\n[media]\naddress = \"{}\"\nports = \"{}-{}\"\ntimeout_s = {}\n[limits]\nring_timeout_s = {}\n[api]\nlisten = \"\"\n[log]\nlevel = \"debug\"\n",
-            setup.shards,
-            setup.t1.as_millis(),
-            umbra.ip(),
-            Setup::FIRST_PORT,
-            setup.last_port(),
-            setup.media_timeout.as_secs(),
-            setup.ring.as_secs(),
-        );
-        let gateways: Vec<String> = (1..=setup.gateways)
-            .map(|n| format!("\"sip:{};transport=udp\"", setup.gateway(n as u8)))
-            .collect();
-        let trunks = format!(
-            "[[trunk]]\nname = \"carrier\"\naccept_from = [\"{}/24\", \"{}/24\"]\ngateways = [{}]\ndefault = true\n",
-            setup.ip(1, 0),
-            setup.ip(2, 0),
-            gateways.join(", ")
-        );
-        fs::write(dir.path().join("umbra.toml"), conf).expect("the folder can be written");
-        fs::write(dir.path().join("trunks.toml"), trunks).expect("the folder can be written");
+        write_conf(dir.path(), &setup);
         let out = File::create(dir.path().join("server.out")).expect("a file for its output");
         let process = Command::new(env!("CARGO_BIN_EXE_umbra"))
             .args(["serve", "--conf", "umbra.toml"])
@@ -263,6 +268,12 @@ impl Stage for Live {
         self.stopping = Some(child);
         // It has no answer before the end; let its order arrive.
         thread::sleep(Duration::from_millis(500));
+    }
+
+    fn reload(&mut self, setup: Setup) {
+        write_conf(self.dir.path(), &setup);
+        self.setup = setup;
+        self.done("reload");
     }
 
     fn cdrs(&mut self) -> Vec<Value> {

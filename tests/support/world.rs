@@ -536,6 +536,14 @@ impl Stage for World {
         self.command(Command::Drain);
     }
 
+    fn reload(&mut self, setup: Setup) {
+        let config = Arc::new(config_of(&setup));
+        self.setup = setup;
+        for shard in 0..self.switches.len() {
+            self.give(shard, Input::Config(config.clone()));
+        }
+    }
+
     fn cdrs(&mut self) -> Vec<Value> {
         self.records
             .iter()
