@@ -532,7 +532,7 @@ fn every_key_of_the_main_file_is_taken_by_a_reload_or_named_as_waiting_for_a_res
                 assert_eq!(reload.conf, Conf::embedded(), "{key}");
                 // It waits still when the same file is read once more, and is forgotten when it is changed back.
                 let again = reload.in_force.reload(&new).expect("it is right");
-                assert_eq!(again.waiting, [key.clone()]);
+                assert_eq!(again.waiting, std::slice::from_ref(&key));
                 assert_eq!(
                     reload.in_force.reload(&old).expect("right").waiting,
                     [] as [&str; 0]

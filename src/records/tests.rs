@@ -341,7 +341,10 @@ fn another_rotation_and_another_keeping_take_effect_while_the_thread_waits() {
         keep_days: 100_000,
         dir: dir.path().to_owned(),
     };
-    let (writer, _) = Writer::start(forever, move |_| drop(tell.send(()))).expect("the folder is free");
+    let (writer, _) = Writer::start(forever, move |_| {
+        let _ = tell.send(());
+    })
+    .expect("the folder is free");
     writer.write(cdr(7, wall_now()));
     told.recv().expect("written");
     assert_eq!(names(dir.path()).len(), 3);
