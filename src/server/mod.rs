@@ -2,6 +2,7 @@
 
 mod health;
 mod joined;
+mod readings;
 mod reload;
 mod room;
 mod start;

@@ -178,6 +178,13 @@ impl Joined {
             .drain
     }
 
+    /// When the conf in force was read (the built-in one never was), and how many changed keys wait.
+    pub(super) fn conf_read(&self) -> (Option<Wall>, usize) {
+        let in_force = self.conf.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = in_force.files.as_ref();
+        (files.map(|f| f.read_at), files.map_or(0, |f| f.waiting.len()))
+    }
+
     /// What is in force, since when, and how the files on the disk are now.
     pub(super) fn conf_state(&self) -> Option<ConfState> {
         let in_force = self.conf.lock().unwrap_or_else(PoisonError::into_inner);

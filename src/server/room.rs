@@ -78,10 +78,16 @@ impl Room {
                 }
                 Output::Cdr(cdr, trace) => {
                     tracing::info!(call = %cdr.call_id, "{}", call_line::ended(&cdr));
+                    self.shared.metrics.over(&cdr);
                     self.traces.keep(cdr.call_id, trace);
                     self.cdrs.push(cdr);
                 }
-                Output::Journal(entry) => self.entries.push(entry),
+                Output::Journal(entry) => {
+                    if let CallEntry::Arrived(cdr) = &entry {
+                        self.shared.metrics.begun(&cdr.trunk_in);
+                    }
+                    self.entries.push(entry);
+                }
                 Output::Answer(id, answer) => self.board.answer(id, answer),
                 Output::Note(note) => self.shared.note(note, from),
             }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -35,7 +35,7 @@ use crate::store::writer::{self, Store};
 use crate::telemetry::alarm::Alarms;
 use crate::telemetry::health::{Health, State};
 use crate::telemetry::log::{self};
-use crate::telemetry::metrics::{Metrics, Reading};
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
 use crate::transport::clock::Clock;
 use crate::transport::event_loop::{self, EventLoop};
@@ -44,6 +44,7 @@ use crate::transport::shard::Message;
 use super::Running;
 use super::health::too_few_files;
 use super::joined::{Joined, Wish};
+use super::readings::Readings;
 use super::reload::{Front, InForce, listen};
 use super::room::Room;
 use super::supervisor::{self, Patience};
@@ -160,7 +161,7 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
         metrics: shared.metrics.clone(),
         traces,
         started: clock.now().wall,
-        owner: owner(&shared, &records, &journal),
+        owner: owner(&shared, &records, &journal, &store),
         clock: {
             let clock = clock.clone();
             Box::new(move || clock.now())
@@ -277,7 +278,7 @@ fn announce(conf: &Conf) {
     );
 }
 
-fn owner(shared: &Arc<Joined>, records: &Arc<cdr_file::Writer>, journal: &Journal) -> Owner {
+fn owner(shared: &Arc<Joined>, records: &Arc<cdr_file::Writer>, journal: &Journal, store: &Store) -> Owner {
     let (stop, admit, reload, conf, level, phase, calls) = (
         shared.clone(),
         shared.clone(),
@@ -287,7 +288,12 @@ fn owner(shared: &Arc<Joined>, records: &Arc<cdr_file::Writer>, journal: &Journa
         shared.clone(),
         shared.clone(),
     );
-    let (sip, records, journal) = (shared.sip.clone(), Arc::downgrade(records), journal.clone());
+    let readings = Readings {
+        shared: shared.clone(),
+        records: Arc::downgrade(records),
+        journal: journal.clone(),
+        store: store.clone(),
+    };
     Owner {
         stop: Box::new(move |patience| stop.wish(Wish::Stop(patience))),
         admit: Box::new(move |phase| admit.admit(phase)),
@@ -300,22 +306,7 @@ fn owner(shared: &Arc<Joined>, records: &Arc<cdr_file::Writer>, journal: &Journa
         }),
         phase: Box::new(move || phase.phase()),
         calls: Box::new(move || calls.calls()),
-        readings: Box::new(move |metrics| {
-            let waiting = records.upgrade().map_or(0, |records| records.waiting());
-            metrics.set(Reading::CdrsWaiting, waiting as u64);
-            let journal = journal.health();
-            metrics.set(Reading::JournalWaiting, journal.waiting as u64);
-            metrics.set(Reading::JournalLost, journal.dropped);
-            let counts = [
-                (Reading::SipIn, &sip.received),
-                (Reading::SipOut, &sip.sent),
-                (Reading::SipShed, &sip.shed),
-                (Reading::SipLost, &sip.lost),
-            ];
-            for (reading, count) in counts {
-                metrics.set(reading, count.load(Ordering::Relaxed));
-            }
-        }),
+        readings: Box::new(move |page| readings.write(page)),
     }
 }
 

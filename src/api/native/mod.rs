@@ -62,7 +62,7 @@ use crate::masking::request::{Write, Written};
 use crate::store::writer::Store;
 use crate::telemetry::health::Health;
 use crate::telemetry::log::Level;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Metrics, Page};
 use crate::telemetry::traces::Traces;
 
 /// What the API needs of the running server.
@@ -110,9 +110,8 @@ pub struct Owner {
     pub phase: Box<dyn Fn() -> Phase + Send + Sync>,
     /// How many calls are in progress.
     pub calls: Box<dyn Fn() -> usize + Send + Sync>,
-    /// Sets the readings that other rooms keep, before they are written. (Calls, bindings and numbers are
-    /// set by the desk.)
-    pub readings: Box<dyn Fn(&Metrics) + Send + Sync>,
+    /// Writes the metrics that are no events of calls.
+    pub readings: Box<dyn Fn(&mut Page) + Send + Sync>,
 }
 
 /// What a reload came to.

@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 use super::{ConfState, Desk, OnDisk, Phase, Reloaded, view};
 use crate::api::error::ApiError;
 use crate::api::fields::{Body, Fields, wrong};
+use crate::store::writer::WriteState;
 use crate::telemetry::health::State as Worst;
 use crate::telemetry::log::Level;
-use crate::telemetry::metrics::Reading;
+use crate::telemetry::metrics::Page;
 
 /// `GET /v1/trunks` → `{"trunks"}`, as the running server has them.
 pub(super) async fn trunks(State(desk): State<Arc<Desk>>) -> Json<Value> {
@@ -98,6 +99,7 @@ pub(super) async fn status(State(desk): State<Arc<Desk>>) -> Result<Json<Value>,
     Ok(Json(json!({
         "node": desk.config.load().node,
         "version": env!("CARGO_PKG_VERSION"),
+        "pid": std::process::id(),
         "state": report.state,
         "phase": (desk.owner.phase)().name(),
         "started_at": desk.started.to_string(),
@@ -136,14 +138,23 @@ pub(super) async fn healthz(State(desk): State<Arc<Desk>>) -> Json<Value> {
     Json(json!(desk.health.report()))
 }
 
-/// `GET /readyz`: 200 if new calls are welcome, 503 if a part is failing (its
-/// records find no room on the disk, say) or the server drains or stops.
+/// `GET /readyz`: 200 if new calls are welcome; 503 if a part is failing, if the disk takes no records or writes
+/// now, or if the server drains or stops.
 pub(super) async fn readyz(State(desk): State<Arc<Desk>>) -> (StatusCode, Json<Value>) {
     let report = desk.health.report();
     let phase = (desk.owner.phase)();
+    // Records that wait in memory would go with the process: calls are better off elsewhere, if there is one.
+    let keeps_records = report
+        .parts
+        .iter()
+        .all(|part| part.name != "cdr" || part.state == Worst::Ok);
+    let takes_writes = desk.store.health().writes == WriteState::Taken;
     let status = match (report.state, phase) {
-        (Worst::Ok | Worst::Degraded, Phase::Serving) => StatusCode::OK,
-        (Worst::Failing, _) | (_, Phase::Draining | Phase::Stopping) => StatusCode::SERVICE_UNAVAILABLE,
+        (Worst::Ok | Worst::Degraded, Phase::Serving) if keeps_records && takes_writes => StatusCode::OK,
+        (
+            Worst::Ok | Worst::Degraded | Worst::Failing,
+            Phase::Serving | Phase::Draining | Phase::Stopping,
+        ) => StatusCode::SERVICE_UNAVAILABLE,
     };
     (
         status,
@@ -153,12 +164,9 @@ pub(super) async fn readyz(State(desk): State<Arc<Desk>>) -> (StatusCode, Json<V
 
 /// `GET /metrics`, as OpenMetrics text.
 pub(super) async fn metrics(State(desk): State<Arc<Desk>>) -> Response {
-    let counts = desk.store.table().counts();
-    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-    desk.metrics.set(Reading::Bindings, count(counts.bindings_live));
-    desk.metrics.set(Reading::Numbers, count(counts.numbers));
-    desk.metrics.set(Reading::Calls, count((desk.owner.calls)()));
-    (desk.owner.readings)(&desk.metrics);
+    let mut page = Page::default();
+    desk.metrics.write(&mut page);
+    (desk.owner.readings)(&mut page);
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], desk.metrics.render()).into_response()
+    ([(header::CONTENT_TYPE, kind)], page.finish()).into_response()
 }
