@@ -40,6 +40,8 @@ pub const PORT_REST: Duration = Duration::from_secs(30);
 pub const PORT_REST_MIN: Duration = Duration::from_secs(2);
 /// Calls whose RTP ports are bound ahead of need, per shard.
 pub const PORTS_AHEAD: usize = 512;
+/// Addresses of ours that media runs on.
+pub const MEDIA_INTERFACES_MAX: usize = 8;
 /// How long no port is bound after the system had no file or memory left for one.
 pub const BIND_PAUSE: Duration = Duration::from_secs(10);
 /// Files that the server opens besides its media ports: logs, records, the API's connections.
@@ -66,6 +68,10 @@ pub const CALL_DURATION_MAX: Duration = Duration::from_secs(1_440 * 60);
 pub const AXB_PAIRS_PER_X: usize = 200;
 /// AXB pairs on one X: the most that can be set.
 pub const AXB_PAIRS_PER_X_MAX: usize = 5_000;
+/// Numbers that stand for one A in AX and AXYB, in one account.
+pub const NUMBERS_PER_A: usize = 5;
+/// Relations in which one Y stands for somebody: default.
+pub const RELATIONS_PER_Y: usize = 1_000;
 /// A binding's expiry lies at least this far ahead.
 pub const EXPIRY_MIN: Duration = Duration::from_secs(60);
 /// Ended rules stay readable at least this long, for attempts that arrived while they lived.

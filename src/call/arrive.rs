@@ -1,6 +1,8 @@
 //! The only reader of the caller's INVITE. It takes what the call needs into a small struct; the message
 //! itself goes no further, so nothing of it can reach the called side.
 
+use std::net::IpAddr;
+
 use super::refusal::Bounce;
 use super::trunk::{CallerFrom, DialledFrom, Trunk};
 use crate::base::number::{NumberPlan, Tel};
@@ -24,6 +26,14 @@ pub struct Arrival {
     pub max_forwards: u8,
     /// The caller's session description; `None` asks us to offer.
     pub offer: Option<Session>,
+}
+
+impl Arrival {
+    /// The address that the caller's description names for its media.
+    pub fn media_address(&self) -> Option<IpAddr> {
+        let session = self.offer.as_ref()?;
+        session.media.iter().find_map(|media| media.address)
+    }
 }
 
 /// Option tags that we honour in Require: none yet.

@@ -13,6 +13,7 @@ pub mod media;
 pub mod overload;
 pub mod phase;
 pub mod port;
+pub mod ports;
 pub mod refusal;
 pub mod reinvite;
 pub mod switch;

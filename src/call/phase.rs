@@ -1,20 +1,23 @@
 //! One call from its arrival to its record: what both legs share, and how it ends.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::arrive::Arrival;
-use super::bridge::Bridge;
+use super::bridge::{Bridge, Faces};
 use super::cdr::{Cdr, ReleasedBy};
 use super::config::Config;
+use super::failover;
 use super::guard::{Forbidden, Scope};
 use super::hands::{CallRef, CallTimer, Hands, listener};
-use super::leg::callee::{Callee, CalleeState};
+use super::leg::callee::{Callee, CalleeState, callee_interface};
 use super::leg::caller::{Caller, InviteState};
 use super::leg::{Bye, Leg, Reinvite};
 use super::media::{MediaPort, Order};
 use super::port::{CallEntry, CallView, Event, EventKind, Heading, LegName, Note, Output, Trace, TraceLine};
 use super::refusal;
+use super::trunk::Trunk;
 use crate::base::limits::{CALL_DURATION_MAX, MEDIA_COUNTS_WAIT, TRACE_LINES_MAX};
 use crate::base::time::{Instant, Now};
 use crate::base::timer::TimerId;
@@ -79,6 +82,14 @@ impl End {
     }
 }
 
+/// Whose wire a call came by.
+pub struct Wire<'a> {
+    /// The trunk.
+    pub trunk: &'a Trunk,
+    /// Who sent the INVITE.
+    pub source: IpAddr,
+}
+
 /// A call.
 pub struct Call {
     /// Its place in the switch.
@@ -115,28 +126,36 @@ pub struct Call {
 
 impl Call {
     /// Begins to call the other party: media ports, journal, the callee's INVITE.
-    pub fn connect(&mut self, hands: &mut Hands, now: Now, arrival: Arrival, plan: Plan) {
+    pub fn connect(&mut self, hands: &mut Hands, now: Now, arrival: Arrival, plan: Plan, caller: &Wire<'_>) {
+        let config = self.config.clone();
         self.forbid(&arrival, &plan);
+        let exits = failover::exits(&config.trunks, plan.shows(), plan.shown());
         self.plan = Some(plan);
-        if let Err(reason) = self.bridge.begin(hands, now.at, arrival.offer) {
-            self.end(hands, now, End::failed(reason));
+        // An offer says which family the caller's media is of; else its signalling lets it be guessed.
+        let family = arrival.media_address().unwrap_or(caller.source);
+        let faces = Faces {
+            caller: config.media.towards(caller.trunk.media, family),
+            callee: exits.first().map(|exit| callee_interface(&config, *exit)),
+        };
+        if let Err(refused) = self
+            .bridge
+            .begin(hands, now.at, arrival.offer, faces, &config.media)
+        {
+            self.end(hands, now, refused);
             return;
         }
-        self.dial(hands, now, arrival.max_forwards);
+        self.bridge.learn_by(LegName::Caller, caller.trunk);
+        self.dial(hands, now, exits, arrival.max_forwards);
     }
 
     /// What each side must not see of the other, from the start; each leg adds its ids as they come.
     fn forbid(&mut self, arrival: &Arrival, plan: &Plan) {
         let numbers = &self.config.numbers;
-        let binding = plan.binding();
         let consented = matches!(plan.shown(), crate::base::number::Shown::Real(..));
         if !consented {
-            let own = if binding.a == plan.called() {
-                binding.b
-            } else {
-                binding.a
-            };
-            self.not_to_callee.number(own, numbers);
+            if let Some(calling) = plan.calling() {
+                self.not_to_callee.number(calling, numbers);
+            }
             for identity in &arrival.identities {
                 let identity = crate::base::number::RealNumber::new(*identity);
                 // A caller who claims the callee's own number tells the callee nothing.
@@ -188,7 +207,7 @@ impl Call {
         let most = self
             .plan
             .as_ref()
-            .and_then(|plan| plan.binding().terms.max_duration);
+            .and_then(|plan| plan.binding().terms.rare().max_duration);
         // Nobody talks for a day: a call whose both sides are gone while it is held ends all the same.
         let most = most.unwrap_or(CALL_DURATION_MAX);
         self.clock = Some(hands.wake(self.me, now.at + most, CallTimer::MaxDuration));
@@ -200,7 +219,7 @@ impl Call {
         let wanted = self
             .plan
             .as_ref()
-            .and_then(|plan| plan.binding().terms.ring_timeout);
+            .and_then(|plan| plan.binding().terms.rare().ring_timeout);
         let ring = wanted.unwrap_or(self.config.ring_timeout);
         self.clock = Some(hands.wake(self.me, now.at + ring, CallTimer::Ring));
     }

@@ -13,10 +13,11 @@ use super::hands::{CallRef, CallTimer, Hands, Purpose, listener, owned};
 use super::leg::callee::decline;
 use super::leg::caller::InviteState;
 use super::leg::{ALLOW, Bye};
-use super::media::{Berth, MediaPort, Ports, Report};
+use super::media::{MediaPort, Report};
 use super::overload::Door;
 use super::phase::{Call, End, Recorded};
 use super::port::{Answer, CallView, Command, Found, Heading, Input, LegName, Note, Output, Records, Why};
+use super::ports::Ports;
 use super::refusal::Bounce;
 use super::reinvite::Came;
 use super::trunk::{self};
@@ -45,7 +46,6 @@ pub struct Switch {
     pub(super) free: Vec<u32>,
     pub(super) live: usize,
     pub(super) by_id: HashMap<Id, CallRef, ahash::RandomState>,
-    pub(super) by_berth: HashMap<Berth, CallRef, ahash::RandomState>,
     pub(super) late: VecDeque<Late>,
     pub(super) door: Door,
     pub(super) records: Records,
@@ -73,14 +73,15 @@ impl Switch {
         let seeds = [chance.bits(), chance.bits(), chance.bits(), chance.bits()];
         let state = || ahash::RandomState::with_seeds(seeds[0], seeds[1], seeds[2], seeds[3]);
         let timers = base_timers(&config);
-        let media = config.media;
+        let media = &config.media;
         let mut hands = Hands {
             layer: Layer::keyed(timers, seeds),
             out: Default::default(),
             timers: Timers::default(),
-            ports: Ports::slice(media.port_first, media.port_last, shard.index, shard.count),
+            ports: Ports::slice(media.ranges(), shard.index, shard.count, media.threads),
             chance,
             dialogs: HashMap::with_hasher(state()),
+            by_port: HashMap::with_hasher(state()),
             shard,
         };
         hands.bind_ahead(Instant::default());
@@ -93,7 +94,6 @@ impl Switch {
             free: Vec::new(),
             live: 0,
             by_id: HashMap::with_hasher(state()),
-            by_berth: HashMap::with_hasher(state()),
             late: VecDeque::new(),
             door: Door::Open,
             records: Records::Kept,
@@ -139,11 +139,11 @@ impl Switch {
             && self.hands.dialogs.is_empty()
             && self.hands.ports.in_use() == 0
             && self.by_id.is_empty()
-            && self.by_berth.is_empty()
+            && self.hands.by_port.is_empty()
             && self.late.is_empty()
     }
 
-    /// Berths that are bound and free: calls that could begin at this instant.
+    /// Calls that could begin at this instant with ports that are bound and free.
     pub fn berths_ready(&self) -> usize {
         self.hands.ports.ready()
     }
@@ -553,7 +553,6 @@ impl Switch {
     }
 
     fn media(&mut self, now: Now, report: Report) {
-        let first = self.config.media.port_first;
         match report {
             Report::Bound(port) => self.hands.ports.bound(port),
             Report::NotBound(port) => {
@@ -565,17 +564,17 @@ impl Switch {
                 self.hands.note(Note::FilesDry);
                 self.hands.ports.not_now(now.at, port);
             }
-            Report::Dead(port) => self.with_port(port, first, |call, hands| {
+            Report::Dead(port) => self.with_port(port, |call, hands| {
                 call.end(hands, now, End::cut("media_timeout"));
             }),
-            Report::Closed(port, counts) => self.with_port(port, first, |call, hands| {
+            Report::Closed(port, counts) => self.with_port(port, |call, hands| {
                 call.counted(hands, now, port, counts);
             }),
         }
     }
 
-    fn with_port(&mut self, port: MediaPort, first: u16, act: impl FnOnce(&mut Call, &mut Hands)) {
-        let Some(me) = self.by_berth.get(&Berth::of(port, first)).copied() else {
+    fn with_port(&mut self, port: MediaPort, act: impl FnOnce(&mut Call, &mut Hands)) {
+        let Some(me) = self.hands.by_port.get(&port).copied() else {
             return;
         };
         let Some(mut call) = self.take(me) else { return };
@@ -662,13 +661,6 @@ impl Switch {
     }
 
     pub(super) fn put_back(&mut self, call: Box<Call>) {
-        if call.recorded == Recorded::Out
-            && let Some(berth) = call.bridge.berth()
-            && self.by_berth.get(&berth) == Some(&call.me)
-        {
-            // Its ports are at rest; the next call that gets them is found by them.
-            self.by_berth.remove(&berth);
-        }
         if !call.is_gone() {
             let index = call.me.index as usize;
             self.calls[index] = Some(call);
@@ -690,9 +682,9 @@ impl fmt::Debug for Switch {
             .field("transactions", &self.hands.layer.len())
             .field("timers", &self.hands.timers.len())
             .field("dialogs", &self.hands.dialogs.len())
-            .field("berths", &self.hands.ports.in_use())
+            .field("ports", &self.hands.ports.in_use())
             .field("by_id", &self.by_id.len())
-            .field("by_berth", &self.by_berth.len())
+            .field("by_port", &self.hands.by_port.len())
             .field("late", &self.late.len())
             .finish()
     }

@@ -9,6 +9,7 @@ mod call;
 mod cdr;
 mod client;
 mod demo;
+mod doctor;
 mod ladder;
 mod node;
 mod number;
@@ -80,6 +81,8 @@ enum Command {
     Undrain(node::Undrain),
     /// Say how the running server is
     Status(node::Status),
+    /// Look whether this machine is fit for the conf, and say the cure where it isn't
+    Doctor(doctor::Doctor),
     /// Change what the running server logs
     #[command(subcommand)]
     Log(node::Log),
@@ -140,6 +143,7 @@ fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<()> {
         Command::Stop(stop) => stop.run(&control()?, out),
         Command::Drain(drain) => drain.run(&control()?, out),
         Command::Undrain(undrain) => undrain.run(&control()?, out),
+        Command::Doctor(doctor) => doctor.run(&cli.control, out),
         Command::Status(status) => status.run(&control()?, out),
         Command::Log(log) => log.run(&control()?, out),
         Command::Pool(pool) => pool.run(&control()?, out),
@@ -225,6 +229,7 @@ mod tests {
             "umbra stop --drain 10m",
             "umbra status --json",
             "umbra drain",
+            "umbra doctor --conf conf/umbra.toml --json",
             "umbra undrain",
             "umbra pool add crowd --mode axb --account default",
             "umbra pool list --json",

@@ -42,6 +42,10 @@ pub struct Add {
 enum Mode {
     /// A and B reach each other by dialling X
     Axb,
+    /// Anyone reaches A by dialling X
+    Ax,
+    /// A reaches B by dialling Y, B reaches A by dialling X
+    Axyb,
 }
 
 /// What `pool show` takes.
@@ -67,6 +71,8 @@ impl Pool {
                     "mode".into(),
                     match add.mode {
                         Mode::Axb => "axb",
+                        Mode::Ax => "ax",
+                        Mode::Axyb => "axyb",
                     }
                     .into(),
                 );

@@ -87,7 +87,8 @@ fn read(named: Option<PathBuf>) -> anyhow::Result<(Conf, Option<config::Reading>
     }
 }
 
-fn path(named: Option<PathBuf>) -> Option<PathBuf> {
+/// The conf file that is meant, if there is one.
+pub fn path(named: Option<PathBuf>) -> Option<PathBuf> {
     named.or_else(|| Path::new(CONF).exists().then(|| CONF.into()))
 }
 

@@ -15,6 +15,7 @@ use crate::telemetry::log;
 mod fault;
 mod file;
 mod keys;
+mod media;
 mod reader;
 mod reading;
 mod trunks;
@@ -37,8 +38,6 @@ pub struct Conf {
     pub drain: Duration,
     /// SIP shards, each a thread.
     pub shards: usize,
-    /// Media threads.
-    pub media_threads: usize,
     /// The store's folder.
     pub store: PathBuf,
     /// CDR files.

@@ -129,7 +129,7 @@ impl Reading {
         found.faults.extend(self.unread.iter().cloned());
         for text in &self.trunks {
             let source = Source::new(&text.name, &text.text);
-            trunks::read(&source, &conf.switch.listeners, &mut conf.switch.trunks);
+            trunks::read(&source, &mut conf.switch);
             found.extend(source.into_findings());
         }
         let whole = |cure: &str| Fault {
@@ -181,21 +181,17 @@ impl Reading {
         let old = self.conf()?;
         // Both were read as TOML a moment ago.
         let (before, after) = (self.main.table(), new.main.table());
-        let changed = changed(&before, &after);
+        let mut changed = changed(&before, &after);
+        // Another spelling of the same value is no change, nor is a default that is left out now.
+        changed.retain(|key| {
+            let mut table = after.clone();
+            put(&mut table, key, get(&before, key).cloned());
+            new.with_main(&table).conf().as_ref() != Ok(&wanted)
+        });
         let waits = |key: &&String| takes(key) == Takes::Restart;
-        let mut waiting: Vec<String> = changed
-            .iter()
-            .filter(waits)
-            .filter(|key| {
-                // Another spelling of the same value is no change.
-                let mut table = after.clone();
-                put(&mut table, key, get(&before, key).cloned());
-                new.with_main(&table).conf().as_ref() != Ok(&wanted)
-            })
-            .cloned()
-            .collect();
+        let mut waiting: Vec<String> = changed.iter().filter(waits).cloned().collect();
         let mut kept = after;
-        for key in changed.iter().filter(waits) {
+        for key in &waiting {
             put(&mut kept, key, get(&before, key).cloned());
         }
         let mut in_force = new.with_main(&kept);

@@ -44,7 +44,7 @@ fn the_shipped_file_says_what_an_empty_one_means() {
 fn the_shipped_files_name_every_key() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf/umbra.toml");
     assert_eq!(load(&dir), Ok(Conf::embedded()));
-    for key in ["strip", "media_nat", "media_from", "may_show", "listen"] {
+    for key in ["strip", "media", "media_nat", "media_from", "may_show", "listen"] {
         assert!(SHIPPED_TRUNKS.contains(&format!("\n{key} = ")), "{key}");
     }
     for key in [
@@ -162,7 +162,31 @@ fn every_fault_of_the_main_file_names_line_text_and_cure() {
         ),
         (
             "[[media.interface]]\nname = \"outside\"",
-            "u.toml:1: [[media.interface]]: [[media.interface]] is not available in this version; use address, advertise and ports of [media]",
+            "u.toml:1: [[media.interface]]: it has no address: write address = \"203.0.113.5\"",
+        ),
+        (
+            "[[media.interface]]\naddress = \"127.0.0.1\"",
+            "u.toml:1: [[media.interface]]: the interface has no name: write name = \"outside\"",
+        ),
+        (
+            "[media]\nports = \"30000-39999\"\n[[media.interface]]\nname = \"in\"\naddress = \"10.0.0.1\"",
+            "u.toml:2: ports = \"30000-39999\": [[media.interface]] says this for each address: move it there",
+        ),
+        (
+            "[[media.interface]]\nname = \"in\"\naddress = \"10.0.0.1\"\n[[media.interface]]\nname = \"in\"\naddress = \"::1\"",
+            "u.toml:5: name = \"in\": another interface has this name: choose a new one",
+        ),
+        (
+            "[[media.interface]]\nname = \"a\"\naddress = \"::1\"\n[[media.interface]]\nname = \"b\"\naddress = \"::1\"\nports = \"29000-30999\"",
+            "u.toml:7: ports = \"29000-30999\": interface a has ports of this range on the same address: choose others",
+        ),
+        (
+            "[media]\naddress = \"::1\"\nadvertise = \"192.0.2.1\"",
+            "u.toml:3: advertise = \"192.0.2.1\": it is of another family than address: write an interface for each family",
+        ),
+        (
+            "[media]\naddress = \"::\"",
+            "u.toml:2: address = \"::\": :: can't be told to the other side: set advertise to the address that it can reach",
         ),
         (
             "[numbers]\ncountry = \"+86\"",
@@ -262,7 +286,7 @@ fn every_fault_of_a_trunk_file_names_line_text_and_cure() {
         ),
         (
             trunk("a", "media = \"outside\""),
-            "t.toml:4: media = \"outside\": a choice of media addresses is not available in this version; leave the key out, or write media = \"\"",
+            "t.toml:4: media = \"outside\": write the name of one of our media addresses (\"default\"), or nothing",
         ),
         (trunk("a", "caller_id = [\"paii\"]"), "t.toml:4: \"paii\": write \"pai\" or \"from\""),
         (
@@ -561,7 +585,7 @@ fn every_key_of_a_trunk_is_taken_by_a_reload() {
             "default" => "false",
             "media_nat" => "\"latch\"",
             "media_from" => "[\"127.0.0.0/8\"]",
-            "media" => continue, // has only its default in this version
+            "media" => "\"default\"",
             unknown => panic!("{unknown}: give it another right value here"),
         };
         let mut trunk = trunk.clone();
@@ -629,4 +653,56 @@ fn a_reload_of_a_conf_with_faults_lists_them_all_and_takes_nothing() {
     let lines: Vec<_> = faults.0.iter().map(|f| (f.file.as_str(), f.line)).collect();
     assert_eq!(lines[..2], [("u.toml", Some(2)), ("u.toml", Some(4))], "{faults}");
     assert_eq!(lines[2].0, "t.toml");
+}
+
+#[test]
+fn several_media_addresses_are_read_and_trunks_name_them() {
+    let main = "[[media.interface]]\nname = \"outside\"\naddress = \"127.0.0.1\"\n\
+                [[media.interface]]\nname = \"six\"\naddress = \"::1\"\nadvertise = \"2001:db8::5\"\nports = \"30000-30999\"\n";
+    let trunk = "[[trunk]]\nname = \"a\"\naccept_from = [\"127.0.0.0/8\"]\ngateways = [\"sip:127.0.0.3\"]\nmedia = \"six\"\n";
+    let conf = from_texts("u.toml", main, "t.toml", trunk).expect("both are right");
+    let media = &conf.switch.media;
+    let six = &media.interfaces[1];
+    assert_eq!((six.port_first, six.port_last), (30_000, 30_999));
+    assert_eq!(media.interfaces[0].port_first, 20_000);
+    let wanted = conf.switch.trunks[0].media;
+    let peer = |text: &str| text.parse().expect("an address");
+    let advertised = |id| media.advertised(id).map(|ip| ip.to_string());
+    assert_eq!(wanted.and_then(advertised).as_deref(), Some("2001:db8::5"));
+    assert_eq!(media.towards(wanted, peer("192.0.2.1")), wanted, "named is named");
+    let first_that_fits = media.towards(None, peer("2001:db8::9")).and_then(advertised);
+    assert_eq!(first_that_fits.as_deref(), Some("2001:db8::5"));
+}
+
+#[test]
+fn a_trunk_whose_family_has_no_media_address_is_told_of() {
+    let trunk = "[[trunk]]\nname = \"a\"\naccept_from = [\"2001:db8::/32\"]\ngateways = [\"sip:127.0.0.3\"]\ndefault = true\n";
+    let warnings = warnings("", trunk);
+    assert!(
+        warnings.contains("t.toml:2: name = \"a\": trunk a speaks with 2001:db8::, but no media address"),
+        "{warnings}"
+    );
+    assert!(warnings.contains("t.toml:3: accept_from"), "{warnings}");
+}
+
+#[test]
+fn several_media_addresses_wait_for_a_restart_with_the_trunks_that_name_them() {
+    let main = "[[media.interface]]\nname = \"a\"\naddress = \"127.0.0.1\"\n\
+                [[media.interface]]\nname = \"b\"\naddress = \"127.0.0.2\"\n[limits]\nring_timeout_s = 30\n";
+    let trunks = |media: &str| SHIPPED_TRUNKS.replace("media = \"\"", &format!("media = \"{media}\""));
+    let new = |media: &str| Reading::of_texts("conf/umbra.toml", main, "conf/trunks.toml", &trunks(media));
+    let old = Reading::shipped();
+    let reload = old.reload(&new("b")).expect("it is right");
+    // The tables take the place of three keys, which went with this change.
+    let media = [
+        "media.address",
+        "media.advertise",
+        "media.interface",
+        "media.ports",
+    ];
+    assert_eq!(reload.waiting[..4], media);
+    assert_eq!(reload.waiting[4..], ["trunks"]);
+    assert_eq!(reload.taken, ["limits.ring_timeout_s"]);
+    assert_eq!(reload.conf.switch.media, Conf::embedded().switch.media);
+    assert_eq!(old.reload(&new("")).expect("right").waiting, media);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::binding::{Mode, Terms};
+use super::binding::{Mode, Rare, Terms};
 use super::inventory::{Number, NumberState, Pool};
 use super::request::{Field, Refused, TermsChange};
 use crate::base::limits::{
@@ -64,13 +64,14 @@ pub(super) fn check_expiry(expires: Option<Wall>, now: Wall) -> Result<Wall, Ref
 pub(super) fn check_terms(terms: &Terms) -> Result<(), Refused> {
     let outside = |duration: Option<Duration>, min, max| duration.is_some_and(|d| d < min || d > max);
     let longer = |text: &Option<Box<str>>, max| text.as_ref().is_some_and(|text| text.len() > max);
-    let field = if outside(terms.max_duration, CALL_DURATION_MIN, CALL_DURATION_MAX) {
+    let rare = terms.rare();
+    let field = if outside(rare.max_duration, CALL_DURATION_MIN, CALL_DURATION_MAX) {
         Field::MaxDuration
-    } else if outside(terms.ring_timeout, RING_TIMEOUT_MIN, RING_TIMEOUT_MAX) {
+    } else if outside(rare.ring_timeout, RING_TIMEOUT_MIN, RING_TIMEOUT_MAX) {
         Field::RingTimeout
-    } else if longer(&terms.order_id, ORDER_ID_BYTES_MAX) {
+    } else if longer(&rare.order_id, ORDER_ID_BYTES_MAX) {
         Field::OrderId
-    } else if longer(&terms.user_data, USER_DATA_BYTES_MAX) {
+    } else if longer(&rare.user_data, USER_DATA_BYTES_MAX) {
         Field::UserData
     } else {
         return Ok(());
@@ -88,12 +89,16 @@ pub(super) fn change_terms(terms: &mut Terms, change: &TermsChange) {
         order_id,
         user_data,
     } = change.clone();
-    *terms = Terms {
-        direction: direction.unwrap_or(terms.direction),
-        max_duration: max_duration.unwrap_or(terms.max_duration),
-        ring_timeout: ring_timeout.unwrap_or(terms.ring_timeout),
-        record: record.unwrap_or(terms.record),
-        order_id: order_id.unwrap_or_else(|| terms.order_id.take()),
-        user_data: user_data.unwrap_or_else(|| terms.user_data.take()),
+    let old = terms.rare().clone();
+    let rare = Rare {
+        max_duration: max_duration.unwrap_or(old.max_duration),
+        ring_timeout: ring_timeout.unwrap_or(old.ring_timeout),
+        order_id: order_id.unwrap_or(old.order_id),
+        user_data: user_data.unwrap_or(old.user_data),
     };
+    *terms = Terms::new(
+        direction.unwrap_or(terms.direction),
+        record.unwrap_or(terms.record),
+        rare,
+    );
 }

@@ -1,16 +1,19 @@
 //! The change: what the log keeps, what the table applies. Whole records with their versions, written by
 //! hand: a schema byte, then fixed little-endian fields and length-prefixed text.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::binding::{Binding, Direction, Ended, Mode, Terms};
-use super::inventory::{Account, Freeze, Number, NumberState, Pool, Standing};
+use super::binding::{Binding, Direction, Ended, Home, Mode, Parties, Rare, Terms};
+use super::inventory::{Account, Callback, Freeze, Number, NumberState, Pool, Standing, Unidentified};
+use super::quarantine::{Grip, Quarantine};
 use crate::base::id::Id;
 use crate::base::number::{RealNumber, Tel, VirtualNumber};
 use crate::base::time::Wall;
 
-/// The schema that this server writes, and the newest that it reads.
-pub const SCHEMA: u8 = 1;
+/// The schema that this server writes, and the newest that it reads. Schema 1 had AXB only, and less in its
+/// pools.
+pub const SCHEMA: u8 = 2;
 
 /// What one write does to the table: applied whole, in sequence order.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -74,8 +77,7 @@ impl Change {
     /// # Errors
     /// A newer schema, or bytes that are no change.
     pub fn decode(bytes: &[u8]) -> Result<Self, BadRecord> {
-        let mut from = Reader(bytes);
-        from.schema()?;
+        let mut from = Reader::of(bytes)?;
         let count = from.len()?;
         // No capacity from the wire: a damaged count must not allocate.
         let mut records = Vec::new();
@@ -133,8 +135,7 @@ impl Record {
     /// # Errors
     /// A newer schema, or bytes that are no record.
     pub fn decode(value: &[u8]) -> Result<Self, BadRecord> {
-        let mut from = Reader(value);
-        from.schema()?;
+        let mut from = Reader::of(value)?;
         let record = Self::take(&mut from)?;
         from.end()?;
         Ok(record)
@@ -161,6 +162,15 @@ impl Record {
                 out.extend_from_slice(&pool.version.to_le_bytes());
                 put_wall(out, pool.created);
                 put_len(out, pool.axb_pairs_per_x);
+                out.push(match pool.callback {
+                    Callback::Temporary => 0,
+                    Callback::Refused => 1,
+                });
+                out.push(match pool.unidentified {
+                    Unidentified::Refused => 0,
+                    Unidentified::Accepted => 1,
+                });
+                put_quarantine(out, pool.quarantine);
             }
             Self::Number(number) => {
                 out.push(NUMBER);
@@ -206,15 +216,7 @@ impl Record {
                 },
                 created: from.wall()?,
             }),
-            POOL => Self::Pool(Pool {
-                key: from.text("key")?,
-                name: from.text("name")?,
-                mode: from.mode()?,
-                account: from.text("account")?,
-                version: from.u32()?,
-                created: from.wall()?,
-                axb_pairs_per_x: from.len()?,
-            }),
+            POOL => Self::Pool(from.pool()?),
             NUMBER => Self::Number(Number {
                 x: VirtualNumber::new(from.tel("x")?),
                 pool: from.text("pool")?,
@@ -250,12 +252,18 @@ impl Record {
 fn put_binding(out: &mut Vec<u8>, binding: &Binding) {
     out.extend_from_slice(&binding.id.bits().to_le_bytes());
     out.extend_from_slice(&binding.version.to_le_bytes());
-    put_mode(out, binding.mode);
-    put_text(out, &binding.account);
-    put_text(out, &binding.pool);
+    put_mode(out, binding.mode());
+    put_text(out, binding.account());
+    put_text(out, binding.pool());
     out.extend_from_slice(&binding.x.tel().bits().to_le_bytes());
-    out.extend_from_slice(&binding.a.key().to_le_bytes());
-    out.extend_from_slice(&binding.b.key().to_le_bytes());
+    let numbers = match binding.parties {
+        Parties::Axb { a, b } => [Some(a.key()), None, Some(b.key())],
+        Parties::Ax { a } => [Some(a.key()), None, None],
+        Parties::Axyb { a, y, b } => [Some(a.key()), Some(y.tel().bits()), Some(b.key())],
+    };
+    for number in numbers.into_iter().flatten() {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
     let terms = &binding.terms;
     out.push(match terms.direction {
         Direction::Both => 0,
@@ -263,11 +271,12 @@ fn put_binding(out: &mut Vec<u8>, binding: &Binding) {
         Direction::BToA => 2,
     });
     // Zero is none: neither limit can be zero.
-    put_duration(out, terms.max_duration);
-    put_duration(out, terms.ring_timeout);
+    let rare = terms.rare();
+    put_duration(out, rare.max_duration);
+    put_duration(out, rare.ring_timeout);
     out.push(u8::from(terms.record));
-    put_text_option(out, terms.order_id.as_deref());
-    put_text_option(out, terms.user_data.as_deref());
+    put_text_option(out, rare.order_id.as_deref());
+    put_text_option(out, rare.user_data.as_deref());
     put_wall(out, binding.created);
     put_wall(out, binding.since);
     put_wall(out, binding.expires);
@@ -312,29 +321,46 @@ fn put_duration(out: &mut Vec<u8>, duration: Option<Duration>) {
 fn put_mode(out: &mut Vec<u8>, mode: Mode) {
     out.push(match mode {
         Mode::Axb => 1,
+        Mode::Ax => 2,
+        Mode::Axyb => 3,
     });
 }
 
-/// The bytes that are still to be read.
-struct Reader<'a>(&'a [u8]);
-
-impl Reader<'_> {
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], BadRecord> {
-        let (head, rest) = self.0.split_first_chunk().ok_or(BadRecord::Truncated)?;
-        self.0 = rest;
-        Ok(*head)
+fn put_quarantine(out: &mut Vec<u8>, quarantine: Option<Quarantine>) {
+    out.push(match quarantine.map(|quarantine| quarantine.grip) {
+        None => 0,
+        Some(Grip::Soft) => 1,
+        Some(Grip::Hard) => 2,
+    });
+    if let Some(quarantine) = quarantine {
+        out.extend_from_slice(&quarantine.lasts.as_secs().to_le_bytes());
     }
+}
 
-    fn schema(&mut self) -> Result<(), BadRecord> {
-        match self.byte()? {
-            SCHEMA => Ok(()),
+/// The bytes that are still to be read, and the schema that they were written by.
+struct Reader<'a> {
+    rest: &'a [u8],
+    schema: u8,
+}
+
+impl<'a> Reader<'a> {
+    fn of(bytes: &'a [u8]) -> Result<Self, BadRecord> {
+        let (schema, rest) = bytes.split_first().ok_or(BadRecord::Truncated)?;
+        match *schema {
+            schema @ 1..=SCHEMA => Ok(Self { rest, schema }),
             0 => Err(BadRecord::Field("schema")),
             newer => Err(BadRecord::NewerSchema(newer)),
         }
     }
 
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], BadRecord> {
+        let (head, rest) = self.rest.split_first_chunk().ok_or(BadRecord::Truncated)?;
+        self.rest = rest;
+        Ok(*head)
+    }
+
     fn end(&self) -> Result<(), BadRecord> {
-        if self.0.is_empty() {
+        if self.rest.is_empty() {
             Ok(())
         } else {
             Err(BadRecord::Trailing)
@@ -374,8 +400,8 @@ impl Reader<'_> {
 
     fn text(&mut self, field: &'static str) -> Result<Box<str>, BadRecord> {
         let len = self.len()?;
-        let (text, rest) = self.0.split_at_checked(len).ok_or(BadRecord::Truncated)?;
-        self.0 = rest;
+        let (text, rest) = self.rest.split_at_checked(len).ok_or(BadRecord::Truncated)?;
+        self.rest = rest;
         std::str::from_utf8(text)
             .map(Box::from)
             .map_err(|_| BadRecord::Field(field))
@@ -400,33 +426,99 @@ impl Reader<'_> {
     fn mode(&mut self) -> Result<Mode, BadRecord> {
         match self.byte()? {
             1 => Ok(Mode::Axb),
+            2 if self.schema >= 2 => Ok(Mode::Ax),
+            3 if self.schema >= 2 => Ok(Mode::Axyb),
             _ => Err(BadRecord::Field("mode")),
         }
     }
 
-    fn binding(&mut self) -> Result<Binding, BadRecord> {
-        Ok(Binding {
-            id: self.id()?,
-            version: self.u32()?,
+    fn quarantine(&mut self) -> Result<Option<Quarantine>, BadRecord> {
+        let grip = match self.byte()? {
+            0 => return Ok(None),
+            1 => Grip::Soft,
+            2 => Grip::Hard,
+            _ => return Err(BadRecord::Field("quarantine")),
+        };
+        let lasts = Duration::from_secs(self.array().map(u64::from_le_bytes)?);
+        Ok(Some(Quarantine { lasts, grip }))
+    }
+
+    fn pool(&mut self) -> Result<Pool, BadRecord> {
+        let pool = Pool {
+            key: self.text("key")?,
+            name: self.text("name")?,
             mode: self.mode()?,
             account: self.text("account")?,
-            pool: self.text("pool")?,
-            x: VirtualNumber::new(self.tel("x")?),
-            a: RealNumber::new(self.tel("a")?),
-            b: RealNumber::new(self.tel("b")?),
-            terms: Terms {
-                direction: match self.byte()? {
-                    0 => Direction::Both,
-                    1 => Direction::AToB,
-                    2 => Direction::BToA,
-                    _ => return Err(BadRecord::Field("direction")),
-                },
-                max_duration: self.duration()?,
-                ring_timeout: self.duration()?,
-                record: self.flag("record")?,
-                order_id: self.text_option("order id")?,
-                user_data: self.text_option("user data")?,
+            version: self.u32()?,
+            created: self.wall()?,
+            axb_pairs_per_x: self.len()?,
+            callback: Callback::default(),
+            unidentified: Unidentified::default(),
+            quarantine: None,
+        };
+        if self.schema < 2 {
+            return Ok(pool);
+        }
+        Ok(Pool {
+            callback: match self.byte()? {
+                0 => Callback::Temporary,
+                1 => Callback::Refused,
+                _ => return Err(BadRecord::Field("callback")),
             },
+            unidentified: match self.byte()? {
+                0 => Unidentified::Refused,
+                1 => Unidentified::Accepted,
+                _ => return Err(BadRecord::Field("unidentified")),
+            },
+            quarantine: self.quarantine()?,
+            ..pool
+        })
+    }
+
+    fn real(&mut self, field: &'static str) -> Result<RealNumber, BadRecord> {
+        self.tel(field).map(RealNumber::new)
+    }
+
+    fn binding(&mut self) -> Result<Binding, BadRecord> {
+        let (id, version, mode) = (self.id()?, self.u32()?, self.mode()?);
+        let home = Home {
+            account: self.text("account")?,
+            pool: self.text("pool")?,
+        };
+        let x = VirtualNumber::new(self.tel("x")?);
+        let parties = match mode {
+            Mode::Axb => Parties::Axb {
+                a: self.real("a")?,
+                b: self.real("b")?,
+            },
+            Mode::Ax => Parties::Ax { a: self.real("a")? },
+            Mode::Axyb => Parties::Axyb {
+                a: self.real("a")?,
+                y: VirtualNumber::new(self.tel("y")?),
+                b: self.real("b")?,
+            },
+        };
+        let direction = match self.byte()? {
+            0 => Direction::Both,
+            1 => Direction::AToB,
+            2 => Direction::BToA,
+            _ => return Err(BadRecord::Field("direction")),
+        };
+        let (max_duration, ring_timeout) = (self.duration()?, self.duration()?);
+        let record = self.flag("record")?;
+        let rare = Rare {
+            max_duration,
+            ring_timeout,
+            order_id: self.text_option("order id")?,
+            user_data: self.text_option("user data")?,
+        };
+        Ok(Binding {
+            id,
+            version,
+            home: Arc::new(home),
+            x,
+            parties,
+            terms: Terms::new(direction, record, rare),
             created: self.wall()?,
             since: self.wall()?,
             expires: self.wall()?,
@@ -485,13 +577,14 @@ mod tests {
             option(),
         )
             .prop_map(
-                |(direction, max_duration, ring_timeout, record, order_id, user_data)| Terms {
-                    direction,
-                    max_duration,
-                    ring_timeout,
-                    record,
-                    order_id,
-                    user_data,
+                |(direction, max_duration, ring_timeout, record, order_id, user_data)| {
+                    let rare = Rare {
+                        max_duration,
+                        ring_timeout,
+                        order_id,
+                        user_data,
+                    };
+                    Terms::new(direction, record, rare)
                 },
             )
     }
@@ -502,7 +595,19 @@ mod tests {
             wall().prop_map(|at| Some((at, Ended::Unbound))),
             wall().prop_map(|at| Some((at, Ended::Expired)))
         ];
-        let numbers = (tel(), tel(), tel());
+        let parties = (0..3_u8, tel(), tel(), tel()).prop_map(|(mode, a, y, b)| {
+            let (a, b) = (RealNumber::new(a), RealNumber::new(b));
+            match mode {
+                0 => Parties::Axb { a, b },
+                1 => Parties::Ax { a },
+                _ => Parties::Axyb {
+                    a,
+                    y: VirtualNumber::new(y),
+                    b,
+                },
+            }
+        });
+        let numbers = (tel(), parties);
         let times = (wall(), wall(), wall(), ended);
         (
             any::<u128>(),
@@ -514,20 +619,19 @@ mod tests {
             times,
         )
             .prop_map(
-                |(id, version, account, pool, (x, a, b), terms, (created, since, expires, ended))| Binding {
-                    id: Id::from_bits(id),
-                    version,
-                    mode: Mode::Axb,
-                    account,
-                    pool,
-                    x: VirtualNumber::new(x),
-                    a: RealNumber::new(a),
-                    b: RealNumber::new(b),
-                    terms,
-                    created,
-                    since,
-                    expires,
-                    ended,
+                |(id, version, account, pool, (x, parties), terms, (created, since, expires, ended))| {
+                    Binding {
+                        id: Id::from_bits(id),
+                        version,
+                        home: Arc::new(Home { account, pool }),
+                        x: VirtualNumber::new(x),
+                        parties,
+                        terms,
+                        created,
+                        since,
+                        expires,
+                        ended,
+                    }
                 },
             )
     }
@@ -556,6 +660,33 @@ mod tests {
         )
     }
 
+    fn pool() -> impl Strategy<Value = Pool> {
+        let callback = prop_oneof![Just(Callback::Temporary), Just(Callback::Refused)];
+        let unidentified = prop_oneof![Just(Unidentified::Refused), Just(Unidentified::Accepted)];
+        let grip = prop_oneof![Just(Grip::Soft), Just(Grip::Hard)];
+        let quarantine = prop::option::of((any::<u32>(), grip).prop_map(|(seconds, grip)| Quarantine {
+            lasts: Duration::from_secs(u64::from(seconds)),
+            grip,
+        }));
+        let names = (text(), text(), text());
+        let mode = prop_oneof![Just(Mode::Axb), Just(Mode::Ax), Just(Mode::Axyb)];
+        let settings = (0..5_000_usize, callback, unidentified, quarantine);
+        (names, mode, any::<u32>(), wall(), settings).prop_map(
+            |((key, name, account), mode, version, created, settings)| Pool {
+                key,
+                name,
+                mode,
+                account,
+                version,
+                created,
+                axb_pairs_per_x: settings.0,
+                callback: settings.1,
+                unidentified: settings.2,
+                quarantine: settings.3,
+            },
+        )
+    }
+
     fn record() -> impl Strategy<Value = Record> {
         let standing = prop_oneof![Just(Standing::Active), Just(Standing::Suspended)];
         let account =
@@ -567,22 +698,9 @@ mod tests {
                     created,
                 })
             });
-        let pool = (text(), text(), text(), any::<u32>(), wall(), 0..5_000_usize).prop_map(
-            |(key, name, account, version, created, axb_pairs_per_x)| {
-                Record::Pool(Pool {
-                    key,
-                    name,
-                    mode: Mode::Axb,
-                    account,
-                    version,
-                    created,
-                    axb_pairs_per_x,
-                })
-            },
-        );
         prop_oneof![
             account,
-            pool,
+            pool().prop_map(Record::Pool),
             number().prop_map(Record::Number),
             binding().prop_map(Record::Binding),
             any::<u128>().prop_map(|bits| Record::Forget(Id::from_bits(bits))),
@@ -628,12 +746,83 @@ mod tests {
         Record::Forget(Id::from_bits(1)).encode_value(&mut value);
         value[0] = SCHEMA + 1;
         let refused = Record::decode(&value).expect_err("newer");
-        assert_eq!(refused, BadRecord::NewerSchema(2));
+        assert_eq!(refused, BadRecord::NewerSchema(3));
         assert_eq!(
             refused.to_string(),
-            "the record was written by a newer server (schema 2; this one reads up to 1): upgrade first"
+            "the record was written by a newer server (schema 3; this one reads up to 2): upgrade first"
         );
-        assert_eq!(Change::decode(&value), Err(BadRecord::NewerSchema(2)));
+        assert_eq!(Change::decode(&value), Err(BadRecord::NewerSchema(3)));
+    }
+
+    /// What the version before wrote: a pool and a binding of schema 1, byte by byte.
+    #[test]
+    fn records_of_the_schema_before_are_read() {
+        let mut pool = vec![1, POOL];
+        for text in ["FC100000000000001", "default"] {
+            put_text(&mut pool, text);
+        }
+        pool.push(1);
+        put_text(&mut pool, "default");
+        pool.extend_from_slice(&7_u32.to_le_bytes());
+        put_wall(&mut pool, Wall::from_millis(5));
+        put_len(&mut pool, 200);
+        let Ok(Record::Pool(read)) = Record::decode(&pool) else {
+            panic!("{:?}", Record::decode(&pool));
+        };
+        assert_eq!(
+            (&*read.name, read.version, read.axb_pairs_per_x),
+            ("default", 7, 200)
+        );
+        assert_eq!(read.callback, Callback::Temporary);
+
+        let tel = |digits| Tel::new(Kind::E164, digits).expect("digits");
+        let mut binding = vec![1, BINDING];
+        binding.extend_from_slice(&9_u128.to_le_bytes());
+        binding.extend_from_slice(&3_u32.to_le_bytes());
+        binding.push(1);
+        put_text(&mut binding, "default");
+        put_text(&mut binding, "FC100000000000001");
+        for digits in ["8617000000001", "8613800000001", "8613900000002"] {
+            binding.extend_from_slice(&tel(digits).bits().to_le_bytes());
+        }
+        binding.push(2);
+        put_duration(&mut binding, None);
+        put_duration(&mut binding, Some(Duration::from_secs(30)));
+        binding.push(1);
+        put_text_option(&mut binding, Some("order"));
+        put_text_option(&mut binding, None);
+        for at in [1, 2, 3] {
+            put_wall(&mut binding, Wall::from_millis(at));
+        }
+        binding.push(1);
+        put_wall(&mut binding, Wall::from_millis(3));
+        let rare = Rare {
+            ring_timeout: Some(Duration::from_secs(30)),
+            order_id: Some("order".into()),
+            ..Rare::default()
+        };
+        let expected = Binding {
+            id: Id::from_bits(9),
+            version: 3,
+            home: Arc::new(Home {
+                account: "default".into(),
+                pool: "FC100000000000001".into(),
+            }),
+            x: VirtualNumber::new(tel("8617000000001")),
+            parties: Parties::Axb {
+                a: RealNumber::new(tel("8613800000001")),
+                b: RealNumber::new(tel("8613900000002")),
+            },
+            terms: Terms::new(Direction::BToA, true, rare),
+            created: Wall::from_millis(1),
+            since: Wall::from_millis(2),
+            expires: Wall::from_millis(3),
+            ended: Some((Wall::from_millis(3), Ended::Unbound)),
+        };
+        assert_eq!(Record::decode(&binding), Ok(Record::Binding(expected)));
+        // A mode that schema 1 didn't have is damage there.
+        binding[22] = 2;
+        assert_eq!(Record::decode(&binding), Err(BadRecord::Field("mode")));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::binding::Mode;
+use super::quarantine::Quarantine;
 use crate::base::limits::AXB_PAIRS_PER_X;
 use crate::base::number::VirtualNumber;
 use crate::base::time::Wall;
@@ -50,6 +51,38 @@ impl Account {
     }
 }
 
+/// Whom A reaches by dialling his own X, where anyone may call X.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Callback {
+    /// Whom the customer's program named just before.
+    #[default]
+    Temporary,
+    /// Nobody.
+    Refused,
+}
+
+impl Callback {
+    /// The word in conf and API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Temporary => "temporary",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// What becomes of callers without a usable identity, where anyone may call X.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unidentified {
+    /// They are refused.
+    #[default]
+    Refused,
+    /// They are anyone.
+    Accepted,
+}
+
 /// Numbers of one account and one mode, with what holds for all of them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pool {
@@ -67,6 +100,12 @@ pub struct Pool {
     pub created: Wall,
     /// AXB pairs that one of its numbers may carry.
     pub axb_pairs_per_x: usize,
+    /// Whom A reaches by dialling his own X.
+    pub callback: Callback,
+    /// What becomes of callers without a usable identity.
+    pub unidentified: Unidentified,
+    /// The quarantine of its numbers' keys; the conf's by default.
+    pub quarantine: Option<Quarantine>,
 }
 
 impl Pool {
@@ -80,6 +119,9 @@ impl Pool {
             version: 1,
             created: Wall::from_millis(0),
             axb_pairs_per_x: AXB_PAIRS_PER_X,
+            callback: Callback::default(),
+            unidentified: Unidentified::default(),
+            quarantine: None,
         }
     }
 

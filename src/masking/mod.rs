@@ -13,6 +13,7 @@ pub mod mode;
 #[cfg(test)]
 mod model;
 pub mod plan;
+pub mod quarantine;
 pub mod reason;
 pub mod request;
 pub mod route;

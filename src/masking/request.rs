@@ -19,7 +19,7 @@ pub enum XChoice {
     FromPool(Box<str>),
 }
 
-/// What to do when the same (X, A, B) is bound already.
+/// What to do when the same parties are bound on the same numbers already.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum OnConflict {
     /// Refuse, naming the binding that is there.
@@ -41,17 +41,50 @@ pub enum DryRun {
     Yes,
 }
 
+/// Whom a binding shall join: its [`Parties`](super::binding::Parties), where Y may still be to choose.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Wanted {
+    /// A and B, both through X.
+    Axb {
+        /// The protected subscriber.
+        a: RealNumber,
+        /// The known other party.
+        b: RealNumber,
+    },
+    /// A and whoever calls X.
+    Ax {
+        /// The protected subscriber.
+        a: RealNumber,
+    },
+    /// A, for whom X stands, and B, for whom Y stands.
+    Axyb {
+        /// The protected subscriber.
+        a: RealNumber,
+        /// The number that stands for B.
+        y: XChoice,
+        /// The known other party.
+        b: RealNumber,
+    },
+}
+
+impl Wanted {
+    /// The mode that joins so.
+    pub const fn mode(&self) -> Mode {
+        match self {
+            Self::Axb { .. } => Mode::Axb,
+            Self::Ax { .. } => Mode::Ax,
+            Self::Axyb { .. } => Mode::Axyb,
+        }
+    }
+}
+
 /// A new binding.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BindRequest {
-    /// Its mode.
-    pub mode: Mode,
     /// Its virtual number.
     pub x: XChoice,
-    /// The protected subscriber.
-    pub a: RealNumber,
-    /// The known other party.
-    pub b: RealNumber,
+    /// Whom it joins.
+    pub parties: Wanted,
     /// What it allows and asks for.
     pub terms: Terms,
     /// When it ends by itself; `None` for never.
@@ -84,6 +117,8 @@ pub struct TermsChange {
 pub struct UpdateRequest {
     /// The binding.
     pub id: Id,
+    /// A new mode: from AX to AXB, with a B.
+    pub mode: Option<Mode>,
     /// A new A.
     pub a: Option<RealNumber>,
     /// A new B.
@@ -101,6 +136,7 @@ impl UpdateRequest {
     pub fn of(id: Id) -> Self {
         Self {
             id,
+            mode: None,
             a: None,
             b: None,
             terms: TermsChange::default(),
@@ -210,6 +246,8 @@ pub enum Written {
 pub enum Field {
     /// `x`
     X,
+    /// `y`
+    Y,
     /// `a`
     A,
     /// `b`
@@ -243,6 +281,7 @@ impl Field {
     pub const fn name(self) -> &'static str {
         match self {
             Self::X => "x",
+            Self::Y => "y",
             Self::A => "a",
             Self::B => "b",
             Self::Pool => "pool",
@@ -262,7 +301,7 @@ impl Field {
     /// What the field may hold.
     const fn range(self) -> &'static str {
         match self {
-            Self::X | Self::A | Self::B => "a number",
+            Self::X | Self::Y | Self::A | Self::B => "a number",
             Self::Pool | Self::Account | Self::Mode => "a name that exists",
             Self::Name => "1 to 64 bytes without control characters, and for a pool no FC and 15 digits",
             Self::Trunks => "at most 16 names of 1 to 64 bytes",
@@ -281,6 +320,7 @@ impl From<Party> for Field {
         match party {
             Party::A => Self::A,
             Party::B => Self::B,
+            Party::N => Self::X,
         }
     }
 }
@@ -301,6 +341,36 @@ pub enum Refused {
     },
     /// A and B are one.
     SameNumber,
+    /// X and Y are one.
+    XIsY,
+    /// The number carries bindings of another family of modes.
+    FamilyTaken {
+        /// The number.
+        x: VirtualNumber,
+        /// The mode of a binding that it carries.
+        mode: Mode,
+        /// That binding.
+        binding: Id,
+    },
+    /// A has as many X as his account allows.
+    NumbersFull {
+        /// The limit.
+        limit: usize,
+    },
+    /// Y is in as many relations as its pool allows.
+    RelationsFull {
+        /// The number.
+        y: VirtualNumber,
+        /// The limit.
+        limit: usize,
+    },
+    /// The mode of the binding has no such field, or doesn't become that mode.
+    NotOfMode {
+        /// The field.
+        field: Field,
+        /// The binding's mode.
+        mode: Mode,
+    },
     /// A party is a number of ours.
     OwnNumber {
         /// Which field of the request named it.
@@ -394,6 +464,11 @@ impl Refused {
         match self {
             Self::KeyTaken { .. } => "key_taken",
             Self::SameNumber => "same_number",
+            Self::XIsY => "x_is_y",
+            Self::FamilyTaken { .. } => "mode_mismatch",
+            Self::NumbersFull { .. } => "numbers_full",
+            Self::RelationsFull { .. } => "relations_full",
+            Self::NotOfMode { .. } => "not_of_mode",
             Self::OwnNumber { .. } => "own_number",
             Self::UnknownNumber { .. } => "unknown_number",
             Self::NumberExists { .. } => "number_exists",
@@ -419,6 +494,10 @@ impl Refused {
         let field = match self {
             Self::KeyTaken { party, .. } | Self::OwnNumber { party } => Field::from(*party),
             Self::SameNumber => Field::B,
+            Self::XIsY | Self::RelationsFull { .. } => Field::Y,
+            Self::FamilyTaken { .. } => Field::X,
+            Self::NumbersFull { .. } => Field::A,
+            Self::NotOfMode { field, .. } => *field,
             Self::UnknownNumber { .. }
             | Self::NumberExists { .. }
             | Self::NumberLocked { .. }
@@ -441,9 +520,15 @@ impl Refused {
     /// The binding that is in the way, or that was asked for.
     pub const fn binding(&self) -> Option<Id> {
         match self {
-            Self::KeyTaken { binding, .. } | Self::NumberBound { binding, .. } => Some(*binding),
+            Self::KeyTaken { binding, .. }
+            | Self::NumberBound { binding, .. }
+            | Self::FamilyTaken { binding, .. } => Some(*binding),
             Self::UnknownBinding { id } | Self::BindingEnded { id } => Some(*id),
             Self::SameNumber
+            | Self::XIsY
+            | Self::NumbersFull { .. }
+            | Self::RelationsFull { .. }
+            | Self::NotOfMode { .. }
             | Self::OwnNumber { .. }
             | Self::UnknownNumber { .. }
             | Self::NumberExists { .. }
@@ -476,6 +561,30 @@ impl Refused {
                 plan.virtual_text(*x)
             ),
             Self::SameNumber => write!(text, "a and b are the same number"),
+            Self::XIsY => write!(text, "x and y are the same number"),
+            Self::FamilyTaken { x, mode, binding } => write!(
+                text,
+                "{} carries {} bindings (one is {binding}), and a number carries one family of modes at a time",
+                plan.virtual_text(*x),
+                mode.name()
+            ),
+            Self::NumbersFull { limit } => {
+                write!(
+                    text,
+                    "a has {limit} numbers in ax and axyb, as many as the account allows"
+                )
+            }
+            Self::RelationsFull { y, limit } => write!(
+                text,
+                "{} stands for b in {limit} relations, as many as are allowed",
+                plan.virtual_text(*y)
+            ),
+            Self::NotOfMode { field, mode } => write!(
+                text,
+                "an {} binding can't be given that {}",
+                mode.name(),
+                field.name()
+            ),
             Self::OwnNumber { party } => {
                 write!(text, "{} is a number of this server", party.name())
             }

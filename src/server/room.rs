@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use crate::api::switchboard::Switchboard;
 use crate::base::time::{Instant, Now};
 use crate::call::cdr::Cdr;
-use crate::call::media::{Order, lane_of};
+use crate::call::media::{Order, Ranges};
 use crate::call::port::{CallEntry, Input, Output};
 use crate::call::switch::Switch;
 use crate::media::thread::MediaThread;
@@ -26,6 +26,8 @@ pub(super) struct Room {
     pub(super) index: usize,
     pub(super) shared: Arc<Joined>,
     pub(super) media: Arc<OnceLock<Vec<MediaThread>>>,
+    /// Whose port is which.
+    pub(super) ranges: Ranges,
     pub(super) journal: Journal,
     pub(super) records: Arc<cdr_file::Writer>,
     pub(super) traces: Arc<Traces>,
@@ -95,11 +97,10 @@ impl Room {
     }
 
     fn give_orders(&mut self) {
-        let first = self.shared.config.load().media.port_first;
         let threads = self.media.get().map_or(&[][..], Vec::as_slice);
         let mut refused = false;
         for order in self.orders.drain(..) {
-            let lane = lane_of(order.port(), first, threads.len());
+            let lane = self.ranges.lane_of(order.port(), threads.len());
             refused |= threads.get(lane).is_some_and(|thread| thread.put(order).is_err());
         }
         threads.iter().for_each(MediaThread::wake);

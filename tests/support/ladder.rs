@@ -76,6 +76,8 @@ impl Ladder {
             match key.as_str() {
                 "alarm" => setup.alarms.push(value.clone()),
                 "calls" => setup.berths = value.parse().expect(value),
+                "media" => setup.media_on = value.split(',').map(str::to_owned).collect(),
+                "trunk_media" => setup.media = Some(value.clone()),
                 key => setup.set(key, value),
             }
         }
@@ -214,6 +216,12 @@ impl<S: Stage> Play<S> {
             }
             ["double", count, "from", who] => {
                 self.mishap(who, |c, p| &mut c.from.entry(p).or_default().double, count)
+            }
+            ["ipv6", who] => {
+                let (phone, _) = self.phone(who)?;
+                let first = self.cast.stage.setup().first_port_v6_of(phone);
+                self.cast.phones[phone].media_v6 = Some(first);
+                Ok(())
             }
             ["unbind", x] => {
                 let x = self.name(x);

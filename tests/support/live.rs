@@ -65,13 +65,20 @@ fn claim() -> (u8, UdpSocket) {
 /// Writes the server's conf as the setup has it.
 fn write_conf(dir: &Path, setup: &Setup) {
     let umbra = setup.umbra();
+    let interfaces: String = setup
+        .interfaces()
+        .iter()
+        .map(|i| {
+            format!(
+                "[[media.interface]]\nname = \"{}\"\naddress = \"{}\"\nports = \"{}-{}\"\n",
+                i.name, i.address, i.port_first, i.port_last
+            )
+        })
+        .collect();
     let conf = format!(
-        "trunks = \"trunks.toml\"\n[sip]\nudp = [\"{umbra}\"]\nshards = {}\nt1_ms = {}\n[media]\naddress = \"{}\"\nports = \"{}-{}\"\ntimeout_s = {}\n[limits]\nring_timeout_s = {}\n[api]\nlisten = \"\"\n[log]\nlevel = \"debug\"\n",
+        "trunks = \"trunks.toml\"\n[sip]\nudp = [\"{umbra}\"]\nshards = {}\nt1_ms = {}\n[media]\ntimeout_s = {}\n{interfaces}[limits]\nring_timeout_s = {}\n[api]\nlisten = \"\"\n[log]\nlevel = \"debug\"\n",
         setup.shards,
         setup.t1.as_millis(),
-        umbra.ip(),
-        Setup::FIRST_PORT,
-        setup.last_port(),
         setup.media_timeout.as_secs(),
         setup.ring.as_secs(),
     );
@@ -79,10 +86,11 @@ fn write_conf(dir: &Path, setup: &Setup) {
         .map(|n| format!("\"sip:{};transport=udp\"", setup.gateway(n as u8)))
         .collect();
     let trunks = format!(
-        "[[trunk]]\nname = \"carrier\"\naccept_from = [\"{}/24\", \"{}/24\"]\ngateways = [{}]\ndefault = true\n",
+        "[[trunk]]\nname = \"carrier\"\naccept_from = [\"{}/24\", \"{}/24\"]\ngateways = [{}]\nmedia = \"{}\"\ndefault = true\n",
         setup.ip(1, 0),
         setup.ip(2, 0),
-        gateways.join(", ")
+        gateways.join(", "),
+        setup.media.as_deref().unwrap_or("")
     );
     fs::write(dir.join("umbra.toml"), conf).expect("the folder can be written");
     fs::write(dir.join("trunks.toml"), trunks).expect("the folder can be written");

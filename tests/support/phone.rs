@@ -5,7 +5,7 @@
 //! failures are ACKed. Everything else is said by whoever plays the phone.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::sdp;
@@ -198,6 +198,8 @@ pub struct Phone {
     serial: u32,
     salt: u64,
     media_next: u16,
+    /// The next media port on `::1`; `None` while its media is IPv4.
+    pub media_v6: Option<u16>,
 }
 
 impl Phone {
@@ -214,6 +216,7 @@ impl Phone {
             salt,
             // Phones behind one gateway share its address.
             media_next: 30_000 + 400 * (salt as u16 & 0x3F),
+            media_v6: None,
         }
     }
 
@@ -238,6 +241,10 @@ impl Phone {
     }
 
     fn media_at(&mut self, local: SocketAddr) -> SocketAddr {
+        if let Some(port) = self.media_v6 {
+            self.media_v6 = Some(port + 4);
+            return SocketAddr::new(Ipv6Addr::LOCALHOST.into(), port);
+        }
         self.media_next += 4;
         SocketAddr::new(local.ip(), self.media_next)
     }

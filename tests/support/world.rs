@@ -18,8 +18,8 @@ use umbra::call::media::{self, Order, Report};
 use umbra::call::port::{CallEntry, Command, Event, Input, Note, Output, Why};
 use umbra::call::switch::Switch;
 use umbra::call::trunk::{CallerFrom, Cidr, DialledFrom, Gateway, MayShow, Trunk};
-use umbra::masking::binding::{Direction, Mode, Terms};
-use umbra::masking::request::{BindRequest, DryRun, OnConflict, Unbind, Write, XChoice};
+use umbra::masking::binding::{Direction, Rare, Terms};
+use umbra::masking::request::{BindRequest, DryRun, OnConflict, Unbind, Wanted, Write, XChoice};
 use umbra::masking::table::Table;
 use umbra::rtp::flow::MediaNat;
 use umbra::rtp::relay::Relay;
@@ -101,7 +101,8 @@ pub struct World {
     /// Any shard: it knows every Call-ID's home.
     door: Shard,
     relay: Relay,
-    bound: HashSet<u16>,
+    ranges: media::Ranges,
+    bound: HashSet<media::MediaPort>,
     /// Ports that somebody else has.
     pub taken: HashSet<u16>,
     now: Duration,
@@ -139,12 +140,9 @@ impl World {
         let switches = (0..count)
             .map(|index| Switch::new(config.clone(), table.clone(), shard(index), chance.fork()))
             .collect();
-        let relay = Relay::new(
-            chance.fork(),
-            Setup::FIRST_PORT,
-            setup.last_port(),
-            Wall::from_millis(BEGINNING),
-        );
+        let ranges = config.media.ranges();
+        let (media::MediaPort(first), media::MediaPort(last)) = ranges.span();
+        let relay = Relay::new(chance.fork(), first, last, Wall::from_millis(BEGINNING));
         let mut world = Self {
             setup,
             weather: Weather::FAIR,
@@ -155,6 +153,7 @@ impl World {
             switches,
             door: shard(0),
             relay,
+            ranges,
             bound: HashSet::new(),
             taken: HashSet::new(),
             now: Duration::ZERO,
@@ -253,12 +252,12 @@ impl World {
         let now = self.at().at;
         let port = order.port();
         match order {
-            Order::Bind(_) if self.taken.contains(&port.0) => {
+            Order::Bind(_) if self.taken.contains(&port.number()) => {
                 self.later(self.bind_delay, What::Report(shard, Report::NotBound(port)));
                 return;
             }
             Order::Bind(_) => {
-                self.bound.insert(port.0);
+                self.bound.insert(port);
                 self.later(self.bind_delay, What::Report(shard, Report::Bound(port)));
                 return;
             }
@@ -274,7 +273,7 @@ impl World {
                     .push(format!("closed a port without a flow: {port:?}")),
             },
         }
-        if !self.bound.contains(&port.0) {
+        if !self.bound.contains(&port) {
             self.faults
                 .push(format!("a flow on a port that nobody bound: {port:?}"));
         }
@@ -283,12 +282,12 @@ impl World {
 
     fn relay_sends(&mut self) {
         while let Some((port, to, bytes)) = self.relay.poll_rtcp() {
-            let from = SocketAddr::new(self.setup.ip(0, 1), port + 1);
+            let from = self.setup.media_address(media::MediaPort(port | 1));
             self.carry(Packet { from, to, bytes }, None);
         }
         while let Some(port) = self.relay.poll_dead() {
             let port = media::MediaPort(port);
-            let shard = media::lane_of(port, Setup::FIRST_PORT, self.switches.len());
+            let shard = self.ranges.lane_of(port, self.switches.len());
             self.later(Duration::ZERO, What::Report(shard, Report::Dead(port)));
         }
     }
@@ -384,16 +383,16 @@ impl World {
             return;
         }
         let now = self.at().at;
-        if !self.bound.contains(&(to.port() & !1)) {
+        let Some(port) = self.setup.media_port(to).filter(|port| self.bound.contains(port)) else {
             return;
-        }
+        };
         if to.port() % 2 == 1 {
-            self.relay.rtcp(now, to.port() - 1, from, &bytes);
+            self.relay.rtcp(now, port.0, from, &bytes);
             return;
         }
-        if let Some(out) = self.relay.rtp(now, to.port(), from, &mut bytes) {
+        if let Some(out) = self.relay.rtp(now, port.0, from, &mut bytes) {
             let packet = Packet {
-                from: SocketAddr::new(self.setup.ip(0, 1), out.port),
+                from: self.setup.media_address(media::MediaPort(out.port)),
                 to: out.to,
                 bytes: bytes[out.bytes].to_vec(),
             };
@@ -470,7 +469,8 @@ impl Stage for World {
                     What::Report(shard, report) => self.give(shard, Input::Media(report)),
                     What::Failed(shard, path) => self.give(shard, Input::Failed(path, Why::Refused)),
                     What::Packet(packet, way) => {
-                        if packet.to.ip() == self.setup.ip(0, 1) {
+                        if packet.to.ip() == self.setup.ip(0, 1) || self.setup.media_port(packet.to).is_some()
+                        {
                             self.note(&packet, "");
                             self.arrive(packet);
                         } else if self.listening.contains(&packet.to) {
@@ -511,15 +511,19 @@ impl Stage for World {
             Some(other) => panic!("no direction is called {other}"),
         };
         let request = BindRequest {
-            mode: Mode::Axb,
             x: XChoice::Given(VirtualNumber::new(self.tel(&binding.x))),
-            a: RealNumber::new(self.tel(&binding.a)),
-            b: RealNumber::new(self.tel(&binding.b)),
-            terms: Terms {
-                direction,
-                max_duration: binding.max,
-                ..Terms::default()
+            parties: Wanted::Axb {
+                a: RealNumber::new(self.tel(&binding.a)),
+                b: RealNumber::new(self.tel(&binding.b)),
             },
+            terms: Terms::new(
+                direction,
+                false,
+                Rare {
+                    max_duration: binding.max,
+                    ..Rare::default()
+                },
+            ),
             expires: binding.ttl.map(|ttl| self.at().wall.plus(ttl)),
             on_conflict: OnConflict::Fail,
             dry_run: DryRun::No,
@@ -575,8 +579,13 @@ fn config_of(setup: &Setup) -> Config {
     };
     config.timers = SipTimers::around(setup.t1);
     config.ring_timeout = setup.ring;
-    config.media.port_first = Setup::FIRST_PORT;
-    config.media.port_last = setup.last_port();
+    config.media.interfaces = setup.interfaces();
+    let named = |name: &Option<String>| {
+        let name = name.as_ref()?;
+        let at = config.media.interfaces.iter().position(|i| *i.name == **name);
+        Some(media::InterfaceId(at.expect("an interface of the play") as u8))
+    };
+    let trunk_media = named(&setup.media);
     config.media.timeout = setup.media_timeout;
     config.trunks = vec![Trunk {
         name: "carrier".into(),
@@ -599,6 +608,7 @@ fn config_of(setup: &Setup) -> Config {
         } else {
             MediaNat::Strict
         },
+        media: trunk_media,
         media_from: Vec::new(),
     }];
     config

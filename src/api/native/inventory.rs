@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
+use super::bindings::MODES;
 use super::cdrs::limit;
 use super::{Desk, bad_cursor, crossed, view};
 use crate::api::error::ApiError;
@@ -25,7 +26,7 @@ pub(super) async fn add_pool(
     let mut fields = Fields::of_json(&body)?;
     let write = Write::AddPool {
         name: fields.needed_text("name")?.into(),
-        mode: fields.word("mode", &[("axb", Mode::Axb)])?.unwrap_or(Mode::Axb),
+        mode: fields.word("mode", &MODES)?.unwrap_or(Mode::Axb),
         account: fields.text("account")?.map(Into::into),
     };
     fields.done()?;
