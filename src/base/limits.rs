@@ -5,10 +5,14 @@ use std::time::Duration;
 /// Digits of a number.
 pub const NUMBER_DIGITS_MAX: usize = 18;
 
-/// Header fields of one SIP message; a message with more is refused.
+/// Header fields of one SIP message; a request with more is answered 513.
 pub const SIP_HEADERS_MAX: usize = 128;
 /// Bytes of one SIP message.
 pub const SIP_MESSAGE_BYTES_MAX: usize = 65_535;
+/// Parts of one multipart body, those of its parts included.
+pub const SIP_BODY_PARTS_MAX: usize = 32;
+/// How deep multipart bodies may stand in one another.
+pub const SIP_BODY_DEPTH_MAX: usize = 4;
 /// Bytes that one call may keep of its parties' routing headers (route set, target) on each leg.
 pub const SIP_ROUTE_BYTES_MAX: usize = 4_096;
 /// Record-Route values of one dialog that are kept.

@@ -20,7 +20,7 @@ use crate::base::time::Now;
 use crate::masking::binding::{Mode, Party};
 use crate::masking::reason::Reason;
 use crate::masking::route::{self, Attempt, Decision, Plan};
-use crate::sip::dialog::Dialog;
+use crate::sip::dialog::{Dialog, NoDialog};
 use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::path::Path;
@@ -78,10 +78,18 @@ impl Switch {
             }
         };
         let tag = self.hands.token();
-        let (Some(echo), Some(dialog)) = (Echo::of(message, path.remote), Dialog::uas(message, &tag, path))
-        else {
-            let bounce = Bounce::status(400);
-            return self.refuse_with(now, path, server, message, record, Reason::Protocol, &bounce);
+        let kept = Echo::of(message, path.remote)
+            .ok_or(NoDialog::TooLong)
+            .and_then(|echo| Ok((echo, Dialog::uas(message, &tag, path)?)));
+        let (echo, dialog) = match kept {
+            Ok(kept) => kept,
+            Err(why) => {
+                let bounce = Bounce::status(match why {
+                    NoDialog::Malformed => 400,
+                    NoDialog::TooLong => 513,
+                });
+                return self.refuse_with(now, path, server, message, record, Reason::Protocol, &bounce);
+            }
         };
         let Some(record) = record else { return };
         let mut call = self.place(now, record, server, tag, path, echo, dialog, message);
@@ -350,6 +358,7 @@ impl Switch {
             not_to_caller,
             not_to_callee: Forbidden::default(),
             clock: None,
+            holds_until: None,
             counts_timer: None,
             talking_since: None,
             // As many lines as a short call has.

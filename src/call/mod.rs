@@ -8,6 +8,7 @@ pub mod config;
 pub mod failover;
 pub mod guard;
 pub mod hands;
+pub mod inspect;
 pub mod leg;
 pub mod media;
 pub mod overload;

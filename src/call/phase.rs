@@ -118,6 +118,8 @@ pub struct Call {
     pub not_to_callee: Forbidden,
     /// Ring time-out or maximum duration, whichever runs.
     pub clock: Option<TimerId>,
+    /// Until when the caller's invitation holds, where it says so.
+    pub holds_until: Option<Instant>,
     /// The wait for the counts.
     pub counts_timer: Option<TimerId>,
     /// The messages.
@@ -128,6 +130,7 @@ impl Call {
     /// Begins to call the other party: media ports, journal, the callee's INVITE.
     pub fn connect(&mut self, hands: &mut Hands, now: Now, arrival: Arrival, plan: Plan, caller: &Wire<'_>) {
         let config = self.config.clone();
+        self.holds_until = arrival.expires.map(|time| now.at + time);
         self.forbid(&arrival, &plan);
         let exits = failover::exits(&config.trunks, plan.shows(), plan.shown());
         self.plan = Some(plan);
@@ -221,7 +224,9 @@ impl Call {
             .as_ref()
             .and_then(|plan| plan.binding().terms.rare().ring_timeout);
         let ring = wanted.unwrap_or(self.config.ring_timeout);
-        self.clock = Some(hands.wake(self.me, now.at + ring, CallTimer::Ring));
+        let end = now.at + ring;
+        let end = self.holds_until.map_or(end, |holds| holds.min(end));
+        self.clock = Some(hands.wake(self.me, end, CallTimer::Ring));
     }
 
     /// Ends the call: both legs are brought to their end, each in its own way; media stops; the record is

@@ -6,10 +6,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::admit;
-use super::arrive;
 use super::cdr::ReleasedBy;
 use super::config::{Config, Strangers};
 use super::hands::{CallRef, CallTimer, Hands, Purpose, listener, owned};
+use super::inspect;
 use super::leg::callee::decline;
 use super::leg::caller::InviteState;
 use super::leg::{ALLOW, Bye};
@@ -164,11 +164,13 @@ impl Switch {
                     && trunk::of_source(&self.config.trunks, path.remote.ip()).is_some()
                 {
                     let to_tag = self.hands.tag_for(&head);
+                    // RFC 3261 §21.4.1 wants the fault named; our reason phrases are fixed.
+                    let warning = format!("399 umbra \"{}\"", unreadable.why);
                     let response = Response {
                         status,
                         to_tag: Some(&to_tag),
                         contact: None,
-                        headers: &[],
+                        headers: &[("Warning", &warning)],
                         body: None,
                     };
                     let bytes = build::response(&head, path.remote, &response);
@@ -216,8 +218,11 @@ impl Switch {
         let in_dialog = message.to().tag().is_some();
         let known_dialog =
             in_dialog && Dialog::id_of(message).is_some_and(|id| self.hands.dialogs.contains_key(&id));
-        // In-dialog messages pass by dialog match even if their trunk has left the conf.
-        if !known_dialog && trunk::of_source(&self.config.trunks, path.remote.ip()).is_none() {
+        // What belongs to a dialog or a transaction passes even if its trunk has left the conf.
+        if !known_dialog
+            && trunk::of_source(&self.config.trunks, path.remote.ip()).is_none()
+            && !self.hands.layer.knows(path, message)
+        {
             return self.stranger(path, message);
         }
         match self.hands.layer.receive_request(now.at, path, message) {
@@ -299,7 +304,7 @@ impl Switch {
     fn out_of_dialog(&mut self, now: Now, path: Path, server: ServerId, message: &Message<'_>) {
         let bounce = match message.method() {
             Method::Invite => return self.invite(now, path, server, message),
-            Method::Options => match arrive::check_request(message) {
+            Method::Options => match inspect::check_request(message) {
                 Ok(()) => {
                     let status = match self.door {
                         Door::Open => 200,
@@ -327,7 +332,7 @@ impl Switch {
 
     fn options(&mut self, now: Now, path: Path, server: ServerId, message: &Message<'_>, status: u16) {
         let to_tag = self.hands.tag_for(message.head());
-        let headers = [("Allow", ALLOW), ("Accept", "application/sdp")];
+        let headers = [("Allow", ALLOW), ("Accept", inspect::ACCEPT)];
         let response = Response {
             status,
             to_tag: Some(&to_tag),
@@ -377,7 +382,10 @@ impl Switch {
                 };
                 call.reinvited(&mut self.hands, now, name, server, &came);
             }
-            Method::Options => self.options(now, path, server, message, 200),
+            Method::Options => match inspect::check_request(message) {
+                Ok(()) => self.options(now, path, server, message, 200),
+                Err(bounce) => self.bounce(now, path, server, message, &bounce),
+            },
             Method::Ack
             | Method::Cancel
             | Method::Register
@@ -439,7 +447,7 @@ impl Switch {
             .is_some_and(|unacked| unacked.cseq == message.cseq().number);
         call.acked(&mut self.hands, now, name, message.cseq().number);
         if awaited && call.recorded == Recorded::Open && call.bridge.awaits_answer(name) {
-            let settled = match arrive::offer(message) {
+            let settled = match inspect::offer(message) {
                 Ok(Some(session)) => call.bridge.acked_with(&mut self.hands, name, &session).is_ok(),
                 Ok(None) | Err(_) => false,
             };

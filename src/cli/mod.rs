@@ -4,16 +4,22 @@
 //! Exit codes: 0 done, 1 refused or not found (one sentence on standard error), 2 wrong usage.
 //! In tables real numbers are masked (`138****0001`); `--full` shows them, and `--json` always does.
 
+mod backup;
 mod binding;
 mod call;
 mod cdr;
 mod client;
+mod csv_file;
 mod demo;
 mod doctor;
+mod export;
+mod help;
+mod import;
 mod ladder;
 mod node;
 mod number;
 mod pool;
+mod progress;
 mod route;
 mod screen;
 mod serve;
@@ -26,7 +32,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{FromArgMatches, Parser, Subcommand};
 
 use client::Control;
 
@@ -56,7 +62,7 @@ Exit codes: 0 done, 1 refused or not found (the reason on standard error), 2 wro
     infer_long_args = false
 )]
 struct Cli {
-    /// The running server's control socket (serve, check and demo ask no server)
+    /// The running server's control socket (serve, check, demo, man and completions ask none)
     #[arg(long, global = true, env = "UMBRA_CONTROL", value_name = "PATH", default_value = CONTROL)]
     control: PathBuf,
     #[command(subcommand)]
@@ -114,12 +120,22 @@ enum Command {
     /// Trunks
     #[command(subcommand)]
     Trunk(trunk::Trunk),
+    /// Read pools, numbers and bindings from CSV
+    Import(import::Import),
+    /// Write pools, numbers and live bindings as CSV
+    Export(export::Export),
+    /// Take a backup while the server runs
+    Backup(backup::Backup),
+    /// Print the manual's page of umbra or of a subcommand
+    Man(help::Man),
+    /// Print what makes a shell complete umbra's words
+    Completions(help::Completions),
 }
 
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
     // clap itself ends the process with 2 on wrong usage, and with 0 after --help and --version.
-    let cli = Cli::parse();
+    let cli = Cli::from_arg_matches(&help::command().get_matches()).unwrap_or_else(|e| e.exit());
     let outcome = run(cli, &mut io::stdout().lock());
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -158,6 +174,11 @@ fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<()> {
         Command::Trace(trace) => trace.run(&control()?, out),
         Command::Cdr(cdr) => cdr.run(&control()?, out),
         Command::Trunk(trunk) => trunk.run(&control()?, out),
+        Command::Import(import) => import.run(&control()?, out),
+        Command::Export(export) => export.run(&control()?, out),
+        Command::Backup(backup) => backup.run(&control()?, out),
+        Command::Man(man) => man.run(out),
+        Command::Completions(completions) => completions.run(out),
     }
 }
 
@@ -173,7 +194,6 @@ mod through;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
     use clap::error::ErrorKind;
 
     fn fault(line: &str) -> ErrorKind {
@@ -182,7 +202,7 @@ mod tests {
 
     #[test]
     fn the_definitions_hold_together() {
-        Cli::command().debug_assert();
+        help::command().debug_assert();
     }
 
     #[test]
@@ -229,6 +249,8 @@ mod tests {
             "umbra stop --drain 10m",
             "umbra status --json",
             "umbra drain",
+            "umbra man bind axb",
+            "umbra completions zsh",
             "umbra doctor --conf conf/umbra.toml --json",
             "umbra undrain",
             "umbra pool add crowd --mode axb --account default",

@@ -211,7 +211,9 @@ fn open_disk(conf: &Conf, clock: &Clock, health: &Health) -> anyhow::Result<Disk
             // Until the next start: somebody should look at the disk, and at the folder that was put aside.
             health.set("sled", State::Degraded, found.sentences.join("; "));
         }
-        DiskFound::Sound | DiskFound::New => found.sentences.iter().for_each(|s| tracing::info!("{s}")),
+        DiskFound::Sound | DiskFound::New | DiskFound::Restored => {
+            found.sentences.iter().for_each(|s| tracing::info!("{s}"))
+        }
     }
     let (journal, left) = Journal::open(&conf.store.join("journal"))?;
     say(journal.notes());

@@ -238,7 +238,7 @@ impl<S: Stage> Play<S> {
                 for (key, value) in pairs.ok_or("write KEY=VALUE")? {
                     setup.set(key, value);
                 }
-                self.cast.stage.reload(setup);
+                self.cast.stage.set_up_anew(setup);
                 Ok(())
             }
             ["gateway", n, "down"] => {
@@ -346,6 +346,7 @@ impl<S: Stage> Play<S> {
                 }
                 Some(("way", way)) => extra.way = way.into(),
                 Some(("port", port)) => extra.media_port = port.parse().ok(),
+                Some(("among", kind)) => extra.among = Some(kind.into()),
                 Some(("body", kind)) => extra.body = Some((kind.into(), "some words".into())),
                 Some(("tag", tag)) => extra.tag = Some(tag.into()),
                 Some(("totag", tag)) => extra.to_tag = Some(tag.into()),

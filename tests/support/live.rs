@@ -278,7 +278,7 @@ impl Stage for Live {
         thread::sleep(Duration::from_millis(500));
     }
 
-    fn reload(&mut self, setup: Setup) {
+    fn set_up_anew(&mut self, setup: Setup) {
         write_conf(self.dir.path(), &setup);
         self.setup = setup;
         self.done("reload");

@@ -27,6 +27,8 @@ pub struct Extra {
     pub sdp_lines: Vec<String>,
     /// Another port of ours for media.
     pub media_port: Option<u16>,
+    /// The type of another part that the description shares a multipart body with.
+    pub among: Option<String>,
     /// Another body: its type and text.
     pub body: Option<(String, String)>,
     /// A fork's name: makes another To tag.
@@ -801,7 +803,10 @@ impl Call {
                     version: self.said_version,
                     more: &extra.sdp_lines,
                 });
-                Some(("application/sdp".to_owned(), bytes))
+                Some(match &extra.among {
+                    Some(other) => among(other, &bytes),
+                    None => ("application/sdp".to_owned(), bytes),
+                })
             }
             (None, Some((kind, text))) => Some((kind.clone(), text.clone().into_bytes())),
             (None, None) => None,
@@ -824,4 +829,13 @@ impl Call {
         text += "Content-Length: 0\r\n\r\n";
         text.into_bytes()
     }
+}
+
+/// A body of two parts: first one that means nothing here, then the description.
+fn among(other: &str, description: &[u8]) -> (String, Vec<u8>) {
+    let head = format!(
+        "--cut\r\nContent-Type: {other}\r\n\r\n\0\u{1}--cut\r\n--cut\r\nContent-Type: application/sdp\r\n\r\n"
+    );
+    let whole = [head.as_bytes(), description, b"\r\n--cut--\r\n"].concat();
+    ("multipart/mixed;boundary=cut".to_owned(), whole)
 }

@@ -178,7 +178,7 @@ pub trait Stage {
     /// No new calls from now on.
     fn drain(&mut self);
     /// Another conf from now on; calls in progress keep theirs. Only what a running server takes may differ.
-    fn reload(&mut self, setup: Setup);
+    fn set_up_anew(&mut self, setup: Setup);
     /// Every call's record so far, in order.
     fn cdrs(&mut self) -> Vec<Value>;
     /// What is still going on, in a sentence; `None`: nothing.

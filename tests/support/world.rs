@@ -1,7 +1,7 @@
 //! The whole server on virtual time: switches, the relay, a network with weather. One seed, one history.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashSet};
+use std::collections::{BTreeMap, BinaryHeap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use std::time::Duration;
 use serde_json::Value;
 use umbra::base::chance::Chance;
 use umbra::base::id::Id;
-use umbra::base::number::{Format, NumberPlan, RealNumber, VirtualNumber};
+use umbra::base::number::{Format, NumberPlan, RealNumber, Tel, VirtualNumber};
 use umbra::base::shard::Shard;
 use umbra::base::time::{Instant, Now, Wall};
 use umbra::call::cdr::Cdr;
 use umbra::call::config::{Config, SipTimers};
 use umbra::call::media::{self, Order, Report};
-use umbra::call::port::{CallEntry, Command, Event, Input, Note, Output, Why};
+use umbra::call::port::{CallEntry, Command, Event, EventKind, Input, Note, Output, Records, Why};
 use umbra::call::switch::Switch;
 use umbra::call::trunk::{CallerFrom, Cidr, DialledFrom, Gateway, MayShow, Trunk};
 use umbra::masking::binding::{Direction, Rare, Terms};
@@ -27,7 +27,7 @@ use umbra::sip::path::{ListenerId, Path, Transport};
 use umbra::sip::peek::peek;
 
 use super::stage::{Binding, Packet, Setup, Stage};
-use super::text::{Msg, user_of};
+use super::text::{Msg, uri_in, user_of};
 
 /// 2026-11-21T10:00:00Z
 const BEGINNING: i64 = 1_795_255_200_000;
@@ -45,6 +45,8 @@ pub struct Weather {
     pub dup: u32,
     /// Packets towards Umbra that are followed by a mangled copy, per thousand.
     pub mangled: u32,
+    /// Packets that are seconds late, behind all that was sent after them, per thousand.
+    pub late: u32,
 }
 
 impl Weather {
@@ -55,7 +57,38 @@ impl Weather {
         loss: 0,
         dup: 0,
         mangled: 0,
+        late: 0,
     };
+}
+
+/// What the law says of an attempt at the moment when it arrives.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// It is for this number, as records write it, and nobody else.
+    For(String),
+    /// It reaches nobody.
+    Nobody,
+}
+
+/// What was promised to two people: the naive form of a binding.
+#[derive(Clone, Debug)]
+struct Promise {
+    x: Tel,
+    a: Tel,
+    b: Tel,
+    /// Who of the two may call.
+    callers: Vec<Tel>,
+    from: Wall,
+    until: Wall,
+}
+
+/// When a conversation began and ended, by the clock that nobody sets.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Talk {
+    /// The answer.
+    pub from: Option<Duration>,
+    /// The end.
+    pub until: Option<Duration>,
 }
 
 enum What {
@@ -106,6 +139,13 @@ pub struct World {
     /// Ports that somebody else has.
     pub taken: HashSet<u16>,
     now: Duration,
+    /// How far the wall clock was set forward.
+    skew: Duration,
+    /// Until when most packets are lost.
+    storm_until: Duration,
+    config: Config,
+    records_kept: Records,
+    promises: Vec<Promise>,
     serial: u64,
     queue: BinaryHeap<Reverse<Item>>,
     listening: HashSet<SocketAddr>,
@@ -117,8 +157,12 @@ pub struct World {
     over: Option<Box<Cdr>>,
     /// When an INVITE with this Call-ID first left, by the order of outputs.
     pub invites: BTreeMap<String, u64>,
-    /// Call-IDs of new INVITEs from the trunk on numbers of ours that arrived at Umbra.
-    pub attempts: BTreeSet<String>,
+    /// New INVITEs from the trunk on numbers of ours that arrived at Umbra: Call-ID and what the law says.
+    pub attempts: BTreeMap<String, Verdict>,
+    /// The Call-IDs of all that arrived so, and of those for which there was no room for a record.
+    seen: HashSet<String>,
+    /// The conversations, by call.
+    pub talks: BTreeMap<Id, Talk>,
     /// Events, in order.
     pub events: Vec<Event>,
     /// Notes, in order.
@@ -133,7 +177,8 @@ impl World {
     pub fn new(setup: Setup, seed: u64) -> Self {
         let mut chance = Chance::from_number(seed);
         let table = Arc::new(Table::new());
-        let config = Arc::new(config_of(&setup));
+        let settings = config_of(&setup);
+        let config = Arc::new(settings.clone());
         let key = [chance.bits(), chance.bits()];
         let count = setup.shards;
         let shard = |index| Shard { index, count, key };
@@ -157,6 +202,11 @@ impl World {
             bound: HashSet::new(),
             taken: HashSet::new(),
             now: Duration::ZERO,
+            skew: Duration::ZERO,
+            storm_until: Duration::ZERO,
+            config: settings,
+            records_kept: Records::Kept,
+            promises: Vec::new(),
             serial: 0,
             queue: BinaryHeap::new(),
             listening: HashSet::new(),
@@ -164,7 +214,9 @@ impl World {
             journal: BTreeMap::new(),
             over: None,
             invites: BTreeMap::new(),
-            attempts: BTreeSet::new(),
+            attempts: BTreeMap::new(),
+            seen: HashSet::new(),
+            talks: BTreeMap::new(),
             events: Vec::new(),
             notes: Vec::new(),
             log: Vec::new(),
@@ -188,11 +240,36 @@ impl World {
         }
     }
 
+    /// Whether records can be written from now on.
+    pub fn records(&mut self, records: Records) {
+        self.records_kept = records;
+        self.command(Command::Records(records));
+    }
+
+    /// Sets the wall clock forward, as an administrator or NTP does.
+    pub fn set_forward(&mut self, by: Duration) {
+        self.skew += by;
+    }
+
+    /// From now on, for so long, four of five packets are lost.
+    pub fn storm(&mut self, length: Duration) {
+        self.storm_until = self.storm_until.max(self.now + length);
+    }
+
+    /// Gives every shard a changed configuration.
+    pub fn reload(&mut self, change: impl FnOnce(&mut Config)) {
+        change(&mut self.config);
+        let config = Arc::new(self.config.clone());
+        for shard in 0..self.switches.len() {
+            self.give(shard, Input::Config(config.clone()));
+        }
+    }
+
     fn at(&self) -> Now {
-        let us = u64::try_from(self.now.as_micros()).unwrap_or(u64::MAX);
+        let us = |of: Duration| u64::try_from(of.as_micros()).unwrap_or(u64::MAX);
         Now {
-            at: Instant::from_micros(us),
-            wall: Wall::from_millis(BEGINNING + (us / 1_000) as i64),
+            at: Instant::from_micros(us(self.now)),
+            wall: Wall::from_millis(BEGINNING + (us(self.now + self.skew) / 1_000) as i64),
         }
     }
 
@@ -221,7 +298,15 @@ impl World {
                     self.carry(packet, Some((shard, to)));
                 }
                 Output::Media(order) => self.obey(shard, &order),
-                Output::Event(event) => self.events.push(event),
+                Output::Event(event) => {
+                    let talk = self.talks.entry(event.call_id).or_default();
+                    match event.what {
+                        EventKind::Answered => talk.from = Some(self.now),
+                        EventKind::Ended { .. } => talk.until = Some(self.now),
+                        EventKind::Arrived | EventKind::Dialled | EventKind::Ringing => {}
+                    }
+                    self.events.push(event);
+                }
                 Output::Cdr(cdr, _) => {
                     if self.over.as_deref() != Some(&*cdr) {
                         self.faults
@@ -339,12 +424,16 @@ impl World {
             1
         };
         for _ in 0..copies {
-            if self.chance.below(1_000) < self.weather.loss {
+            let storm = if self.now < self.storm_until { 800 } else { 0 };
+            if self.chance.below(1_000) < self.weather.loss.max(storm) {
                 self.note(&packet, " (lost)");
                 continue;
             }
             let span = self.weather.delay_max - self.weather.delay_min;
-            let us = self.weather.delay_min + self.chance.below(span + 1);
+            let mut us = self.weather.delay_min + self.chance.below(span + 1);
+            if self.chance.below(1_000) < self.weather.late {
+                us += self.chance.below(4_000_000);
+            }
             self.later(
                 Duration::from_micros(us.into()),
                 What::Packet(packet.clone(), way),
@@ -376,8 +465,16 @@ impl World {
                 && msg.tag("To").is_none()
                 && let Ok(dialled) = self.plan.normalise(user_of(msg.uri()))
                 && self.table.is_ours(dialled)
+                && self
+                    .config
+                    .trunks
+                    .iter()
+                    .any(|t| t.accept_from.iter().any(|c| c.holds(from.ip())))
+                && self.seen.insert(msg.call_id().to_owned())
+                && self.records_kept == Records::Kept
             {
-                self.attempts.insert(msg.call_id().to_owned());
+                let verdict = self.judge(dialled, &msg);
+                self.attempts.insert(msg.call_id().to_owned(), verdict);
             }
             self.give(shard, Input::Packet { path, bytes: &bytes });
             return;
@@ -408,7 +505,26 @@ impl World {
         }
     }
 
-    fn tel(&self, text: &str) -> umbra::base::number::Tel {
+    /// The law, as one would say it: of the promises that hold now on this number, the one that names the caller
+    /// decides.
+    fn judge(&self, dialled: Tel, invite: &Msg) -> Verdict {
+        let now = self.at().wall;
+        let identity = invite.get("P-Asserted-Identity").or_else(|| invite.get("From"));
+        let Some(caller) = identity.and_then(|id| self.plan.normalise(user_of(uri_in(id))).ok()) else {
+            return Verdict::Nobody;
+        };
+        let holds = |p: &&Promise| p.x == dialled && p.from <= now && now < p.until;
+        self.promises
+            .iter()
+            .filter(holds)
+            .find(|p| p.callers.contains(&caller))
+            .map_or(Verdict::Nobody, |p| {
+                let other = if p.a == caller { p.b } else { p.a };
+                Verdict::For(self.plan.write(other, Format::Plus).to_string())
+            })
+    }
+
+    fn tel(&self, text: &str) -> Tel {
         match self.plan.normalise(text) {
             Ok(tel) => tel,
             Err(error) => panic!("{text}: {error}"),
@@ -528,24 +644,40 @@ impl Stage for World {
             on_conflict: OnConflict::Fail,
             dry_run: DryRun::No,
         };
+        let now = self.at().wall;
+        let (a, b) = (self.tel(&binding.a), self.tel(&binding.b));
+        self.promises.push(Promise {
+            x: self.tel(&binding.x),
+            a,
+            b,
+            callers: match direction {
+                Direction::Both => vec![a, b],
+                Direction::AToB => vec![a],
+                Direction::BToA => vec![b],
+            },
+            from: now,
+            until: request.expires.unwrap_or(Wall::NEVER),
+        });
         self.write(&Write::Bind(request));
     }
 
     fn unbind(&mut self, x: &str) {
-        let x = VirtualNumber::new(self.tel(x));
-        self.write(&Write::Unbind(Unbind::X(x)));
+        let now = self.at().wall;
+        let x = self.tel(x);
+        for promise in self.promises.iter_mut().filter(|p| p.x == x) {
+            promise.until = promise.until.min(now);
+        }
+        self.write(&Write::Unbind(Unbind::X(VirtualNumber::new(x))));
     }
 
     fn drain(&mut self) {
         self.command(Command::Drain);
     }
 
-    fn reload(&mut self, setup: Setup) {
-        let config = Arc::new(config_of(&setup));
+    fn set_up_anew(&mut self, setup: Setup) {
+        let config = config_of(&setup);
         self.setup = setup;
-        for shard in 0..self.switches.len() {
-            self.give(shard, Input::Config(config.clone()));
-        }
+        self.reload(|c| *c = config);
     }
 
     fn cdrs(&mut self) -> Vec<Value> {

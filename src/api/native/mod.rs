@@ -13,6 +13,7 @@
 //! | `/v1/numbers`, `/v1/numbers/{x}`, `POST /v1/numbers/{x}/lock` … | virtual numbers |
 //! | `GET /v1/trunks` | trunks |
 //! | `GET /v1/status`, `POST /v1/stop`, `POST`, `DELETE /v1/drain`, `POST /v1/reload`, `PUT /v1/log` | the server |
+//! | `GET /v1/backup` | a snapshot of all bindings, numbers and pools, as one file |
 //! | `GET /healthz`, `/readyz`, `/metrics` | for monitors |
 //!
 //! Virtual numbers are written as they are dialled nationally, real ones in E.164 with `+` and in full;
@@ -23,6 +24,7 @@
 //! and until there are tokens the server offers `api.listen` on loopback addresses only, with
 //! [`router_on_loopback`], which keeps other sites' pages in a browser on this machine out.
 
+mod backup;
 mod bindings;
 mod calls;
 mod cdrs;
@@ -210,6 +212,7 @@ pub fn router(desk: Arc<Desk>) -> Router {
         .route("/v1/drain", post(node::drain).delete(node::undrain))
         .route("/v1/reload", post(node::reload))
         .route("/v1/log", put(node::log))
+        .route("/v1/backup", get(backup::backup))
         .route("/healthz", get(node::healthz))
         .route("/readyz", get(node::readyz))
         .route("/metrics", get(node::metrics))

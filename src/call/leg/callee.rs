@@ -7,13 +7,13 @@ use super::{Bye, Leg};
 use crate::base::limits::FORKS_MAX;
 use crate::base::time::Now;
 use crate::base::timer::TimerId;
-use crate::call::arrive;
 use crate::call::bridge::{OTHER_FAMILY, Refused};
 use crate::call::cdr::{Attempt, ReleasedBy};
 use crate::call::config::Config;
 use crate::call::failover::{self, Exit};
 use crate::call::guard::Scope;
 use crate::call::hands::{CallTimer, Hands, Purpose, listener, listener_towards, owner};
+use crate::call::inspect;
 use crate::call::leg::caller::{Sdp, Sent};
 use crate::call::media::InterfaceId;
 use crate::call::phase::{Call, End, Recorded};
@@ -229,7 +229,7 @@ impl Call {
     /// only the first of an early dialog count; but gateways that change from a ring-back server to the
     /// phone say so under the same tag, and whoever doesn't repeats itself: so the last one counts.
     fn take_description(&mut self, hands: &mut Hands, response: &Message<'_>) -> Described {
-        let Ok(Some(session)) = arrive::offer(response) else {
+        let Ok(Some(session)) = inspect::offer(response) else {
             return Described::Nothing;
         };
         match self.bridge.callee_described(hands, &session) {
@@ -386,6 +386,14 @@ impl Call {
 
     /// Nobody picked up in time. If not even a gateway said anything, that is said instead.
     pub fn not_answered(&mut self, hands: &mut Hands, now: Now) {
+        if self.holds_until.is_some_and(|end| end <= now.at) {
+            // RFC 3261 §13.3.1: the invitation itself has expired.
+            let end = End {
+                status: 487,
+                ..End::failed(Reason::NoAnswer)
+            };
+            return self.end(hands, now, end);
+        }
         let is_silent = self
             .callee
             .as_ref()
