@@ -10,7 +10,7 @@ use super::cdr::{Cdr, ReleasedBy};
 use super::config::Config;
 use super::failover;
 use super::guard::{Forbidden, Scope};
-use super::hands::{CallRef, CallTimer, Hands, listener};
+use super::hands::{CallRef, CallTimer, Hands, way};
 use super::leg::callee::{Callee, CalleeState, callee_interface};
 use super::leg::caller::{Caller, InviteState};
 use super::leg::{Bye, Leg, Reinvite};
@@ -386,10 +386,9 @@ impl Call {
             leg.bye = Bye::Done;
             return;
         };
-        let sent_by = listener(&config, leg.listener).advertised;
         let cseq = dialog.next_cseq();
-        let bytes = dialog.request(Method::Bye, cseq, &hands.branch(), sent_by, None, &[], None, 70);
-        let to = dialog.next_hop();
+        let (to, by) = way(&config, dialog);
+        let bytes = dialog.request(Method::Bye, cseq, &hands.branch(), by.via(), None, &[], None, 70);
         self.watch(hands, name, &bytes);
         let sent = hands.layer.request(
             now.at,

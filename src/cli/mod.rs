@@ -20,6 +20,7 @@ mod node;
 mod number;
 mod pool;
 mod progress;
+mod restore;
 mod route;
 mod screen;
 mod serve;
@@ -126,6 +127,8 @@ enum Command {
     Export(export::Export),
     /// Take a backup while the server runs
     Backup(backup::Backup),
+    /// Restore a backup, into the running server or into its empty data folder
+    Restore(restore::Restore),
     /// Print the manual's page of umbra or of a subcommand
     Man(help::Man),
     /// Print what makes a shell complete umbra's words
@@ -176,6 +179,7 @@ fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<()> {
         Command::Trunk(trunk) => trunk.run(&control()?, out),
         Command::Import(import) => import.run(&control()?, out),
         Command::Export(export) => export.run(&control()?, out),
+        Command::Restore(restore) => restore.run(&control()?, out),
         Command::Backup(backup) => backup.run(&control()?, out),
         Command::Man(man) => man.run(out),
         Command::Completions(completions) => completions.run(out),
@@ -279,6 +283,11 @@ mod tests {
             "umbra trunk list",
             "umbra log level debug",
             "umbra status --control /run/umbra/control.sock",
+            "umbra import bindings.csv",
+            "umbra export",
+            "umbra export bindings.csv",
+            "umbra backup /var/backups/umbra/monday",
+            "umbra restore /var/backups/umbra/monday --yes",
         ] {
             let parsed = Cli::try_parse_from(line.split_whitespace());
             assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());

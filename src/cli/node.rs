@@ -159,27 +159,25 @@ impl Stop {
     /// What the server says, or that it is still there long after it should have gone.
     pub fn run(self, control: &Control, out: &mut dyn Write) -> anyhow::Result<()> {
         let drain = self.drain.unwrap_or_default();
-        control.send(
-            Method::POST,
-            "/v1/stop",
-            Some(&json!({"drain_s": drain.as_secs()})),
-        )?;
+        let order = json!({"drain_s": drain.as_secs()});
+        let answer = control.send(Method::POST, "/v1/stop", Some(&order))?;
+        let mut say = |status: &Value, said: Option<u64>| -> anyhow::Result<Option<u64>> {
+            let now = status.get("calls").and_then(Value::as_u64);
+            if now != said && !drain.is_zero() {
+                writeln!(out, "calls in progress: {}", now.unwrap_or_default())?;
+                out.flush()?;
+            }
+            Ok(now)
+        };
+        let mut calls = say(&answer, None)?;
         let gone_by = Instant::now()
             + drain
                 .saturating_add(STOP_PATIENCE)
                 .min(Duration::from_secs(31_536_000));
-        let mut calls = None;
         loop {
             match control.get("/v1/status", &[]) {
                 Err(Trouble::NoServer(_)) => break,
-                Ok(status) => {
-                    let now = status.get("calls").and_then(Value::as_u64);
-                    if now != calls && !drain.is_zero() {
-                        writeln!(out, "calls in progress: {}", now.unwrap_or_default())?;
-                        out.flush()?;
-                        calls = now;
-                    }
-                }
+                Ok(status) => calls = say(&status, calls)?,
                 // Broken: it went while it answered. The next look tells.
                 Err(Trouble::Broken(..) | Trouble::Refused { .. } | Trouble::Forbidden(_)) => {}
             }

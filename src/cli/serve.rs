@@ -77,7 +77,7 @@ impl Check {
 }
 
 /// The conf that `named` means, and its files.
-fn read(named: Option<PathBuf>) -> anyhow::Result<(Conf, Option<config::Reading>)> {
+pub(super) fn read(named: Option<PathBuf>) -> anyhow::Result<(Conf, Option<config::Reading>)> {
     match path(named) {
         Some(path) => {
             let reading = config::Reading::of(&path)?;

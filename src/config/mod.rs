@@ -15,6 +15,7 @@ use crate::telemetry::log;
 mod fault;
 mod file;
 mod keys;
+mod listeners;
 mod media;
 mod reader;
 mod reading;

@@ -7,6 +7,7 @@
 mod bind;
 mod choose;
 mod inventory;
+mod put_back;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -99,6 +100,8 @@ impl Planner<'_> {
             Write::Unbind(Unbind::Id(id)) => self.unbind(*id, now),
             Write::Unbind(Unbind::X(x)) => self.unbind_all(*x, now),
             Write::Expire { id } => self.expire(*id, now),
+            Write::Import(import) => self.import(import, now, chance),
+            Write::PutBack(record) => self.put_back(record, now),
         }?;
         self.absorb(&planned.change);
         Ok(planned)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::binding::{Binding, Direction, Mode, Party, Terms};
+use super::change::Record;
 use super::inventory::{Account, Number, NumberState, Pool, Standing};
 use crate::base::id::Id;
 use crate::base::number::{NumberPlan, RealNumber, VirtualNumber};
@@ -93,6 +94,17 @@ pub struct BindRequest {
     pub on_conflict: OnConflict,
     /// Whether to write at all.
     pub dry_run: DryRun,
+}
+
+/// A binding that was made before, or elsewhere.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Import {
+    /// What it is.
+    pub request: BindRequest,
+    /// The id that it had; a new one if `None`.
+    pub id: Option<Id>,
+    /// When it was made; now if `None`.
+    pub created: Option<Wall>,
 }
 
 /// Changes to a binding's terms: `None` leaves, `Some(None)` takes away.
@@ -215,6 +227,11 @@ pub enum Write {
     Update(UpdateRequest),
     /// Ends one binding, or all on a number.
     Unbind(Unbind),
+    /// Binds under the id that the binding had. If that one is live here it stays as it is.
+    Import(Box<Import>),
+    /// Makes a record of a backup true again: accounts, pools and numbers that are missing, a binding as it was,
+    /// even if it has ended since.
+    PutBack(Box<Record>),
     /// Writes down that a binding's time is over; nothing if it isn't, or is written down already.
     Expire {
         /// The binding.
@@ -262,6 +279,10 @@ pub enum Field {
     Mode,
     /// `trunks`
     Trunks,
+    /// `id`
+    Id,
+    /// `created_at`
+    CreatedAt,
     /// `expires_at`
     ExpiresAt,
     /// `max_duration_s`
@@ -289,6 +310,8 @@ impl Field {
             Self::Name => "name",
             Self::Mode => "mode",
             Self::Trunks => "trunks",
+            Self::Id => "id",
+            Self::CreatedAt => "created_at",
             Self::ExpiresAt => "expires_at",
             Self::MaxDuration => "max_duration_s",
             Self::RingTimeout => "ring_timeout_s",
@@ -305,6 +328,8 @@ impl Field {
             Self::Pool | Self::Account | Self::Mode => "a name that exists",
             Self::Name => "1 to 64 bytes without control characters, and for a pool no FC and 15 digits",
             Self::Trunks => "at most 16 names of 1 to 64 bytes",
+            Self::Id => "an id that no other binding has",
+            Self::CreatedAt => "a time that has been",
             Self::ExpiresAt => "at least one minute ahead",
             Self::MaxDuration => "1 to 1440 minutes",
             Self::RingTimeout => "5 to 180 seconds",
@@ -449,6 +474,11 @@ pub enum Refused {
         /// What was asked for.
         id: Id,
     },
+    /// Another binding has that id.
+    IdTaken {
+        /// The id.
+        id: Id,
+    },
     /// The binding is over.
     BindingEnded {
         /// The binding.
@@ -484,6 +514,7 @@ impl Refused {
             Self::PairsFull { .. } => "pairs_full",
             Self::ExpiryTooSoon => "expiry_too_soon",
             Self::UnknownBinding { .. } => "unknown_binding",
+            Self::IdTaken { .. } => "id_taken",
             Self::BindingEnded { .. } => "binding_ended",
             Self::BoundsOf(_) => "out_of_bounds",
         }
@@ -508,6 +539,7 @@ impl Refused {
             Self::UnknownAccount { .. } => Field::Account,
             Self::NameTaken { .. } => Field::Name,
             Self::ModeMismatch { .. } => Field::Mode,
+            Self::IdTaken { .. } => Field::Id,
             Self::ExpiryTooSoon => Field::ExpiresAt,
             Self::BoundsOf(field) => *field,
             Self::AccountSuspended { .. } | Self::UnknownBinding { .. } | Self::BindingEnded { .. } => {
@@ -523,7 +555,7 @@ impl Refused {
             Self::KeyTaken { binding, .. }
             | Self::NumberBound { binding, .. }
             | Self::FamilyTaken { binding, .. } => Some(*binding),
-            Self::UnknownBinding { id } | Self::BindingEnded { id } => Some(*id),
+            Self::UnknownBinding { id } | Self::IdTaken { id } | Self::BindingEnded { id } => Some(*id),
             Self::SameNumber
             | Self::XIsY
             | Self::NumbersFull { .. }
@@ -614,6 +646,7 @@ impl Refused {
             ),
             Self::ExpiryTooSoon => write!(text, "the expiry must be at least one minute ahead"),
             Self::UnknownBinding { id } => write!(text, "there is no binding {id}"),
+            Self::IdTaken { id } => write!(text, "binding {id} is there already, and joins others"),
             Self::BindingEnded { id } => write!(text, "binding {id} is over"),
             Self::BoundsOf(field) => write!(text, "{} must be {}", field.name(), field.range()),
         };

@@ -124,6 +124,7 @@ impl Running {
             self.shared.tell_all(Command::EndAll);
             self.until_idle(LAST_WORDS)?;
         }
+        supervisor::closing();
         (0..self.shared.doors.len()).for_each(|shard| self.shared.say(shard, [Message::Stop]));
         for shard in self.shards {
             // Its panic has been logged where it happened.

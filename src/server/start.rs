@@ -88,7 +88,7 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
 
     let count = conf.shards;
     let key = shard_key(&conf.store, &mut chance)?;
-    let transport = event_loop::open(&conf.switch.listeners, count, key, clock.clone())?;
+    let transport = event_loop::open(&Arc::new(conf.switch.clone()), count, key, clock.clone())?;
     let (wish, wishes) = channel();
     let shared = Arc::new(Joined {
         config: Arc::new(ArcSwap::from_pointee(conf.switch.clone())),
@@ -395,7 +395,7 @@ fn write_left_records(
             missing.len()
         );
     }
-    records.write_all(missing.into_iter().map(Box::new));
+    records.write_all(missing.into_iter().map(|cdr| Arc::new(cdr.line())));
 }
 
 /// The key by which Call-IDs are spread over the shards: kept, so that a restart spreads them alike.

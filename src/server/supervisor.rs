@@ -12,6 +12,9 @@ use sd_notify::NotifyState;
 /// How often more time is asked for while something takes long; each time twice that.
 const EXTEND_EVERY: Duration = Duration::from_secs(10);
 
+/// How long the end may take once no call is left; twice that is asked for.
+const CLOSE: Duration = Duration::from_secs(60);
+
 /// The server serves, and new calls are welcome.
 pub(super) fn ready() {
     tell(&[NotifyState::Ready, NotifyState::Status("serving")]);
@@ -32,6 +35,11 @@ pub(super) fn stopping(calls: usize) {
         NotifyState::Status(&format!("stopping: {calls} calls in progress")),
         more(EXTEND_EVERY),
     ]);
+}
+
+/// No call is left: files are closed and threads end, which takes as long as the disk does.
+pub(super) fn closing() {
+    tell(&[NotifyState::Status("closing the data"), more(CLOSE)]);
 }
 
 /// The server goes on and takes no new call.

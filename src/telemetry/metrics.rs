@@ -90,7 +90,7 @@ pub struct Metrics {
 /// What is counted of a trunk.
 #[derive(Default)]
 struct TrunkCounts {
-    /// Calls in progress that came in by it.
+    /// Calls and attempts that came in by it and are over.
     calls: u64,
     /// INVITEs that left by it, by their final status's class; 0: none came.
     attempts: [u64; 7],
@@ -126,21 +126,13 @@ impl Metrics {
         }
     }
 
-    /// A call of this trunk has dialled.
-    pub fn begun(&self, trunk_in: &str) {
-        self.of_trunk(trunk_in, |trunk| trunk.calls += 1);
-    }
-
     /// A call or an attempt is over.
     pub fn over(&self, cdr: &Cdr) {
         let since = |later: Option<Wall>, from: Wall| later.map(|at| at.since(from));
         if let Some(time) = since(cdr.dialled_at, cdr.arrived_at) {
             self.dialling.add(time);
         }
-        // Such a call was counted when it began.
-        if !cdr.attempts.is_empty() {
-            self.of_trunk(&cdr.trunk_in, |trunk| trunk.calls = trunk.calls.saturating_sub(1));
-        }
+        self.of_trunk(&cdr.trunk_in, |trunk| trunk.calls += 1);
         let first = [cdr.ringing_at, cdr.early_media_at, cdr.answered_at];
         if let Some(time) = since(first.into_iter().flatten().min(), cdr.arrived_at) {
             self.setup.add(time);
@@ -258,9 +250,9 @@ impl Metrics {
             .iter()
             .map(|(name, trunk)| (vec![("trunk", name.to_string())], trunk.calls));
         page.rows(
-            Kind::Gauge,
-            "umbra_trunk_calls",
-            "Calls in progress that came in by a trunk and were judged.",
+            Kind::Counter,
+            "umbra_trunk_calls_ended",
+            "Calls and attempts that came in by a trunk and are over.",
             calls,
         );
         let attempts = trunks.iter().flat_map(|(name, trunk)| {

@@ -12,12 +12,12 @@ use umbra::base::id::Id;
 use umbra::base::number::{Format, NumberPlan, RealNumber, Tel, VirtualNumber};
 use umbra::base::shard::Shard;
 use umbra::base::time::{Instant, Now, Wall};
-use umbra::call::cdr::Cdr;
+use umbra::call::cdr::{Cdr, Line};
 use umbra::call::config::{Config, SipTimers};
 use umbra::call::media::{self, Order, Report};
 use umbra::call::port::{CallEntry, Command, Event, EventKind, Input, Note, Output, Records, Why};
 use umbra::call::switch::Switch;
-use umbra::call::trunk::{CallerFrom, Cidr, DialledFrom, Gateway, MayShow, Trunk};
+use umbra::call::trunk::{CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Trunk};
 use umbra::masking::binding::{Direction, Rare, Terms};
 use umbra::masking::request::{BindRequest, DryRun, OnConflict, Unbind, Wanted, Write, XChoice};
 use umbra::masking::table::Table;
@@ -154,7 +154,7 @@ pub struct World {
     /// When each call was first in the journal, by the order of outputs.
     pub journal: BTreeMap<Id, u64>,
     /// The last finished record that went to the journal.
-    over: Option<Box<Cdr>>,
+    over: Option<Arc<Line>>,
     /// When an INVITE with this Call-ID first left, by the order of outputs.
     pub invites: BTreeMap<String, u64>,
     /// New INVITEs from the trunk on numbers of ours that arrived at Umbra: Call-ID and what the law says.
@@ -307,18 +307,19 @@ impl World {
                     }
                     self.events.push(event);
                 }
-                Output::Cdr(cdr, _) => {
-                    if self.over.as_deref() != Some(&*cdr) {
+                Output::Cdr(cdr, line, _) => {
+                    let is_itself = serde_json::from_slice::<Cdr>(&line.json).is_ok_and(|read| read == *cdr);
+                    if self.over != Some(line) || !is_itself {
                         self.faults
                             .push(format!("{} is not in the journal as it is recorded", cdr.call_id));
                     }
                     self.records.push(*cdr);
                 }
-                Output::Journal(CallEntry::Over(cdr)) => self.over = Some(cdr),
-                Output::Journal(CallEntry::Arrived(cdr)) => {
-                    if self.journal.insert(cdr.call_id, self.serial).is_some() {
+                Output::Journal(CallEntry::Over(line)) => self.over = Some(line),
+                Output::Journal(CallEntry::Arrived(line)) => {
+                    if self.journal.insert(line.call_id, self.serial).is_some() {
                         self.faults
-                            .push(format!("{} is twice in the journal", cdr.call_id));
+                            .push(format!("{} is twice in the journal", line.call_id));
                     }
                 }
                 Output::Journal(CallEntry::Answered { .. } | CallEntry::Ended { .. })
@@ -728,6 +729,7 @@ fn config_of(setup: &Setup) -> Config {
                 transport: Transport::Udp,
             })
             .collect(),
+        large_requests: LargeRequests::default(),
         listener: None,
         dialled_from: vec![DialledFrom::Ruri],
         caller_id: vec![CallerFrom::Pai, CallerFrom::From],

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `POST /v1/bindings` | bind; `Idempotency-Key` honoured |
 //! | `POST /v1/bindings:batch` | up to 1,000, each with its own result |
+//! | `POST /v1/bindings:import`, `:restore`, `:unbind` | up to 1,000, with their ids: counts, and each that was refused |
 //! | `GET`, `DELETE /v1/bindings` | list by `x`, `y`, `a`, `b`, `user_data`, `order_id`, `state`; unbind all of `x` |
 //! | `GET`, `PATCH`, `DELETE /v1/bindings/{id}` | show, update, unbind |
 //! | `POST /v1/route` | who would be reached, and why |
@@ -26,6 +27,7 @@
 
 mod backup;
 mod bindings;
+mod bulk;
 mod calls;
 mod cdrs;
 mod inventory;
@@ -183,6 +185,9 @@ pub fn router(desk: Arc<Desk>) -> Router {
                 .delete(bindings::unbind_all),
         )
         .route("/v1/bindings:batch", post(bindings::batch))
+        .route("/v1/bindings:import", post(bulk::import))
+        .route("/v1/bindings:restore", post(bulk::restore))
+        .route("/v1/bindings:unbind", post(bulk::unbind))
         .route(
             "/v1/bindings/{id}",
             get(bindings::show)

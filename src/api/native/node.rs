@@ -22,7 +22,7 @@ pub(super) async fn trunks(State(desk): State<Arc<Desk>>) -> Json<Value> {
     Json(json!({"trunks": view::trunks(&desk.config.load())}))
 }
 
-/// `POST /v1/stop {drain_s}` → 202. New calls are refused at once; those in progress have that long.
+/// `POST /v1/stop {drain_s}` → 202 `{"drain_s", "calls"}`. New calls are refused at once; those in progress have that long.
 pub(super) async fn stop(
     State(desk): State<Arc<Desk>>,
     Body(body): Body,
@@ -31,8 +31,10 @@ pub(super) async fn stop(
     let drain = fields.seconds("drain_s")?.unwrap_or_default();
     fields.done()?;
     tracing::info!("a stop was asked for");
+    let calls = (desk.owner.calls)();
     (desk.owner.stop)(drain);
-    Ok((StatusCode::ACCEPTED, Json(json!({"drain_s": drain.as_secs()}))))
+    let answer = json!({"drain_s": drain.as_secs(), "calls": calls});
+    Ok((StatusCode::ACCEPTED, Json(answer)))
 }
 
 /// `POST /v1/drain` → `{"phase", "calls"}`: new calls are refused (503), those in progress go on, and the

@@ -15,6 +15,7 @@ use crate::base::timer::TimerId;
 use crate::sip::build;
 use crate::sip::dialog::Dialog;
 use crate::sip::header::Name;
+use crate::sip::lexer::Head;
 use crate::sip::message::Message;
 use crate::sip::path::ListenerId;
 use crate::sip::transaction::{ClientId, ServerId};
@@ -62,11 +63,10 @@ impl Echo {
 
     /// A response to the request.
     pub fn response(&self, response: &build::Response<'_>) -> Vec<u8> {
-        match Message::parse(&self.bytes) {
-            Ok(request) => build::response(request.head(), self.source, response),
-            // The lines were a readable message's own.
-            Err(_) => Vec::new(),
-        }
+        // The lines were a readable message's own.
+        Head::read(&self.bytes).map_or_else(Vec::new, |request| {
+            build::response(&request, self.source, response)
+        })
     }
 }
 
