@@ -7,7 +7,6 @@ use super::media::{InterfaceId, Ranges};
 use super::trunk::Trunk;
 use crate::base::limits;
 use crate::base::number::NumberPlan;
-use crate::base::text;
 use crate::sip::path::{ListenerId, Transport};
 
 /// One of our listening addresses.
@@ -24,22 +23,6 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// What Contact says of us: `<sip:HOST:PORT>`, with the transport if it isn't UDP.
-    pub fn contact(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(48);
-        out.extend_from_slice(b"<sip:");
-        text::address(&mut out, self.advertised);
-        match self.transport {
-            Transport::Udp => {}
-            Transport::Tcp | Transport::Tls => {
-                out.extend_from_slice(b";transport=");
-                out.extend_from_slice(self.transport.name().as_bytes());
-            }
-        }
-        out.push(b'>');
-        out
-    }
-
     /// Whether a message to `remote` by `transport` can leave here.
     pub fn reaches(&self, transport: Transport, remote: SocketAddr) -> bool {
         self.transport == transport && self.address.is_ipv4() == remote.is_ipv4()

@@ -6,7 +6,7 @@
 use super::guard::Scope;
 use super::hands::{CallTimer, Hands, Purpose, listener, owner, way};
 use super::inspect;
-use super::leg::{Asked, Bye, Echo, Reinvite};
+use super::leg::{Asked, Bye, Echo, Reinvite, contact};
 use super::phase::{Call, End, Recorded};
 use super::port::{Heading, LegName};
 use crate::base::time::Now;
@@ -221,7 +221,7 @@ impl Call {
         let (config, me) = (self.config.clone(), self.me);
         let sdp = self.bridge.description(name).unwrap_or_default().to_vec();
         let Some(leg) = self.leg(name) else { return };
-        let contact = listener(&config, leg.listener).contact();
+        let contact = contact(listener(&config, leg.listener));
         let Some(dialog) = leg.dialog.as_mut() else { return };
         let cseq = dialog.next_cseq();
         let body = Body {
@@ -260,7 +260,7 @@ impl Call {
     fn answer_reinvite(&mut self, hands: &mut Hands, now: Now, name: LegName, asked: Asked) {
         let config = self.config.clone();
         let Some(leg) = self.leg(name) else { return };
-        let contact = listener(&config, leg.listener).contact();
+        let contact = contact(listener(&config, leg.listener));
         let sdp = self.bridge.description(name).unwrap_or_default();
         let bytes = asked.echo.response(&Response {
             status: 200,

@@ -44,7 +44,15 @@ fn the_shipped_file_says_what_an_empty_one_means() {
 fn the_shipped_files_name_every_key() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf/umbra.toml");
     assert_eq!(load(&dir), Ok(Conf::embedded()));
-    for key in ["strip", "media", "media_nat", "media_from", "may_show", "listen"] {
+    for key in [
+        "strip",
+        "media",
+        "rtcp_mux",
+        "media_nat",
+        "media_from",
+        "may_show",
+        "listen",
+    ] {
         assert!(SHIPPED_TRUNKS.contains(&format!("\n{key} = ")), "{key}");
     }
     for key in [
@@ -612,6 +620,7 @@ fn every_key_of_a_trunk_is_taken_by_a_reload() {
             "media_from" => "[\"127.0.0.0/8\"]",
             "media" => "\"default\"",
             "large_requests" => "\"tcp\"",
+            "rtcp_mux" => "\"offer\"",
             unknown => panic!("{unknown}: give it another right value here"),
         };
         let mut trunk = trunk.clone();

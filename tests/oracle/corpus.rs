@@ -129,6 +129,9 @@ impl Stage for Tapped {
         self.note(&packet);
         self.stage.send(packet);
     }
+    fn reset(&mut self, at: SocketAddr) {
+        self.stage.reset(at);
+    }
     fn receive(&mut self, until: Duration) -> Option<Packet> {
         let packet = self.stage.receive(until)?;
         self.note(&packet);

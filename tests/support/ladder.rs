@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::cast::{Cast, Cue};
 use super::phone::Extra;
-use super::stage::{Binding, Setup, Stage};
+use super::stage::{Binding, Large, Setup, Speaks, Stage};
 use super::text::{Msg, uri_in, user_of};
 use super::{sdp, witness};
 
@@ -74,9 +74,14 @@ impl Ladder {
     pub fn set_up(&self, mut setup: Setup) -> Setup {
         for (key, value) in &self.setup {
             match key.as_str() {
+                "home" => setup.home = Speaks::named(value),
+                "gateway" => setup.gateway = Speaks::named(value),
+                "large" if value == "tcp" => setup.large = Large::Heard,
+                "large" if value == "refused" => setup.large = Large::Refused,
                 "alarm" => setup.alarms.push(value.clone()),
                 "calls" => setup.berths = value.parse().expect(value),
                 "media" => setup.media_on = value.split(',').map(str::to_owned).collect(),
+                "rtcp_mux" => setup.offers_mux = value == "offer",
                 "trunk_media" => setup.media = Some(value.clone()),
                 key => setup.set(key, value),
             }
@@ -221,6 +226,16 @@ impl<S: Stage> Play<S> {
                 let (phone, _) = self.phone(who)?;
                 let first = self.cast.stage.setup().first_port_v6_of(phone);
                 self.cast.phones[phone].media_v6 = Some(first);
+                Ok(())
+            }
+            ["reset", who] => {
+                // Both addresses: a caller has its home, a called party its gateway.
+                let (phone, call) = self.phone(who)?;
+                let call = call.or(self.current.get(&phone).copied());
+                let at = call.map_or(self.cast.home(phone), |call| {
+                    self.cast.phones[phone].calls[call].local
+                });
+                self.cast.stage.reset(at);
                 Ok(())
             }
             ["unbind", x] => {
@@ -563,13 +578,30 @@ impl<S: Stage> Play<S> {
                 _ => return Err(format!("nothing is heard with {option}")),
             }
         }
+        let body = String::from_utf8_lossy(&msg.body);
         for wanted in more {
+            let (line, is_there) = match wanted.strip_prefix('!') {
+                Some(line) => (line, false),
+                None => (wanted.as_str(), true),
+            };
+            if let Some(line) = line.strip_prefix("sdp ") {
+                if body.lines().any(|l| l == line) != is_there {
+                    return Err(format!("its description has {line}, or lacks it"));
+                }
+                continue;
+            }
             if let Some(name) = wanted.strip_prefix('!') {
                 if let Some(value) = msg.get(name.trim()) {
                     return Err(format!("it has {name}: {value}"));
                 }
             } else if let Some((name, value)) = wanted.split_once(':') {
-                same(name, msg.get(name.trim()).unwrap_or("missing"), value.trim())?;
+                let is = msg.get(name.trim()).unwrap_or("missing");
+                let umbra = self.cast.stage.setup().umbra().to_string();
+                let value = value.trim().replace("UMBRA", &umbra);
+                match value.strip_suffix('…') {
+                    Some(start) if is.starts_with(start) => {}
+                    Some(_) | None => same(name, is, &value)?,
+                }
             } else if msg.get(wanted).is_none() {
                 return Err(format!("it has no {wanted}"));
             }

@@ -2,14 +2,13 @@
 
 use std::net::SocketAddr;
 
-use super::ALLOW;
+use super::{ALLOW, contact, transport_param};
 use crate::base::number::{NumberPlan, RealNumber, Shown};
 use crate::base::text;
 use crate::call::config::Listener;
 use crate::call::trunk::{Gateway, Trunk};
 use crate::sip::build::{self, Body};
 use crate::sip::method::Method;
-use crate::sip::path::Transport;
 
 /// Everything that a called party's INVITE is made of.
 pub struct CalleeInvite<'a> {
@@ -69,15 +68,9 @@ impl CalleeInvite<'_> {
         let mut target = sip_uri(&called, self.gateway.address);
         let remote = [b"<", &*target, b">"].concat();
         // RFC 3261 §19.1.1: the transport may stand in the Request-URI, and not in To.
-        match self.gateway.transport {
-            Transport::Udp => {}
-            Transport::Tcp | Transport::Tls => {
-                target.extend_from_slice(b";transport=");
-                target.extend_from_slice(self.gateway.transport.name().as_bytes());
-            }
-        }
+        target.extend_from_slice(transport_param(self.gateway.transport));
         let from = [&*local, b";tag=", self.from_tag].concat();
-        let contact = self.listener.contact();
+        let contact = contact(self.listener);
         let identity = match &shown {
             Some(_) => ("P-Asserted-Identity", &*String::from_utf8_lossy(&local)),
             None => ("Privacy", "id"),
