@@ -19,6 +19,7 @@ fn start() -> Server {
         media_nat: "strict",
         log: "info",
         calls: 50,
+        also: Vec::new(),
     });
     server.bind(X, A, B, "");
     server

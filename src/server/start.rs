@@ -133,6 +133,7 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
             records: records.clone(),
             traces: traces.clone(),
             board: board.clone(),
+            store: store.clone(),
             entries: Vec::new(),
             cdrs: Vec::new(),
             orders: Vec::new(),
