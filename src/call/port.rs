@@ -61,6 +61,8 @@ pub enum Command {
     Trace(AskId, Id),
     /// Take no new call; those in progress go on.
     Drain,
+    /// Take new calls again.
+    Admit,
     /// End every call now, with its record.
     EndAll,
     /// Whether new calls can be recorded in the journal and the CDR files: while not, they get 503.

@@ -59,16 +59,20 @@ pub(super) struct Late {
     pub(super) bytes: Vec<u8>,
 }
 
+fn base_timers(config: &Config) -> BaseTimers {
+    BaseTimers {
+        t1: config.timers.t1,
+        t2: config.timers.t2,
+        t4: config.timers.t4,
+    }
+}
+
 impl Switch {
     /// A switch without calls. `table` is shared by all shards.
     pub fn new(config: Arc<Config>, table: Arc<Table>, shard: Shard, mut chance: Chance) -> Self {
         let seeds = [chance.bits(), chance.bits(), chance.bits(), chance.bits()];
         let state = || ahash::RandomState::with_seeds(seeds[0], seeds[1], seeds[2], seeds[3]);
-        let timers = BaseTimers {
-            t1: config.timers.t1,
-            t2: config.timers.t2,
-            t4: config.timers.t4,
-        };
+        let timers = base_timers(&config);
         let media = &config.media;
         let mut hands = Hands {
             layer: Layer::keyed(timers, seeds),
@@ -104,7 +108,10 @@ impl Switch {
             Input::Timeout => self.tick(now),
             Input::Media(report) => self.media(now, report),
             Input::Order(command) => self.order(now, command),
-            Input::Config(config) => self.config = config,
+            Input::Config(config) => {
+                self.hands.layer.set_timers(base_timers(&config));
+                self.config = config;
+            }
         }
         self.transaction_events(now);
         self.hands.collect_sends();
@@ -635,6 +642,7 @@ impl Switch {
                     .push_back(Output::Answer(ask, Answer::Trace(trace)));
             }
             Command::Drain => self.door = Door::Draining,
+            Command::Admit => self.door = Door::Open,
             Command::EndAll => {
                 self.door = Door::Draining;
                 for index in 0..self.calls.len() {

@@ -178,10 +178,27 @@ fn the_server_is_asked_for_its_state_its_log_level_and_a_reload() {
         status.contains("umbra-1") && status.contains("starting"),
         "{status}"
     );
+    for wanted in [
+        "umbra.toml, read at the start, ",
+        "waits for a restart: store.path",
+        "the files have faults now: a restart would fail\n",
+        "umbra.toml:2: shards = 0: write 1 to 64",
+    ] {
+        assert!(status.contains(wanted), "{wanted}: {status}");
+    }
+    assert_eq!(
+        done(&served, "drain"),
+        "draining: new calls are refused; calls in progress: 0\n"
+    );
+    assert_eq!(done(&served, "undrain"), "new calls are taken again\n");
+    assert_eq!(
+        served.asked.lock().unwrap().drain(..).collect::<Vec<_>>(),
+        ["admit draining", "admit serving"]
+    );
     assert_eq!(done(&served, "log level debug"), "log level debug\n");
     assert_eq!(
         done(&served, "reload"),
-        "reloaded\nwaits for a restart: node.name\n"
+        "reloaded\ntakes effect: log.level, trunk carrier\nwaits for a restart: store.path\n"
     );
     assert!(done(&served, "trunk list").contains("carrier"));
     assert_eq!(served.asked.lock().unwrap()[..], ["log debug", "reload "]);

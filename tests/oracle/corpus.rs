@@ -157,6 +157,10 @@ impl Stage for Tapped {
     fn drain(&mut self) {
         self.stage.drain();
     }
+
+    fn set_up_anew(&mut self, setup: Setup) {
+        self.stage.set_up_anew(setup);
+    }
     fn cdrs(&mut self) -> Vec<Value> {
         self.stage.cdrs()
     }

@@ -74,19 +74,16 @@ impl Ladder {
     pub fn set_up(&self, mut setup: Setup) -> Setup {
         for (key, value) in &self.setup {
             match key.as_str() {
-                "gateways" => setup.gateways = value.parse().expect(value),
                 "home" => setup.home = Speaks::named(value),
                 "gateway" => setup.gateway = Speaks::named(value),
                 "large" if value == "tcp" => setup.large = Large::Heard,
                 "large" if value == "refused" => setup.large = Large::Refused,
-                "ring" => setup.ring = duration(value, setup.t1).expect(value),
-                "media_timeout" => setup.media_timeout = duration(value, setup.t1).expect(value),
                 "alarm" => setup.alarms.push(value.clone()),
                 "calls" => setup.berths = value.parse().expect(value),
                 "media" => setup.media_on = value.split(',').map(str::to_owned).collect(),
                 "rtcp_mux" => setup.offers_mux = value == "offer",
                 "trunk_media" => setup.media = Some(value.clone()),
-                other => panic!("no setup is called {other}"),
+                key => setup.set(key, value),
             }
         }
         setup
@@ -94,6 +91,18 @@ impl Ladder {
 }
 
 /// `3s`, `20ms`, `64T1`.
+impl Setup {
+    /// Changes what a running server can change too.
+    fn set(&mut self, key: &str, value: &str) {
+        match key {
+            "gateways" => self.gateways = value.parse().expect(value),
+            "ring" => self.ring = duration(value, self.t1).expect(value),
+            "media_timeout" => self.media_timeout = duration(value, self.t1).expect(value),
+            other => panic!("no setup is called {other}"),
+        }
+    }
+}
+
 fn duration(text: &str, t1: Duration) -> Option<Duration> {
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     let (number, unit) = text.split_at(split);
@@ -246,6 +255,15 @@ impl<S: Stage> Play<S> {
             }
             ["drain"] => {
                 self.cast.stage.drain();
+                Ok(())
+            }
+            ["reload", settings @ ..] => {
+                let pairs: Option<Vec<_>> = settings.iter().map(|word| word.split_once('=')).collect();
+                let mut setup = self.cast.stage.setup().clone();
+                for (key, value) in pairs.ok_or("write KEY=VALUE")? {
+                    setup.set(key, value);
+                }
+                self.cast.stage.set_up_anew(setup);
                 Ok(())
             }
             ["gateway", n, "down"] => {

@@ -329,6 +329,8 @@ pub trait Stage {
     fn unbind(&mut self, x: &str);
     /// No new calls from now on.
     fn drain(&mut self);
+    /// Another conf from now on; calls in progress keep theirs. Only what a running server takes may differ.
+    fn set_up_anew(&mut self, setup: Setup);
     /// Every call's record so far, in order.
     fn cdrs(&mut self) -> Vec<Value>;
     /// What is still going on, in a sentence; `None`: nothing.

@@ -836,6 +836,12 @@ impl Stage for World {
         self.command(Command::Drain);
     }
 
+    fn set_up_anew(&mut self, setup: Setup) {
+        let config = config_of(&setup);
+        self.setup = setup;
+        self.reload(|c| *c = config);
+    }
+
     fn cdrs(&mut self) -> Vec<Value> {
         self.records
             .iter()
