@@ -4,12 +4,12 @@
 use std::net::SocketAddr;
 
 use super::answer::{Lines, Terms};
-use super::media::Origin;
+use super::media::{Origin, RtcpPort};
 use crate::base::text;
 
 /// Writes a description: our audio at `here` under `audio`'s terms in the dialog's `lines`, every other
 /// line refused in place (RFC 3264 §6). `here.port()` is our RTP port; RTCP is the next one, as everybody
-/// expects. `origin.id` stays for a dialog's life; `origin.version` goes up when the rest changes.
+/// expects, or the same. `origin.id` stays for a dialog's life; `origin.version` goes up when the rest changes.
 pub fn write(origin: Origin, here: SocketAddr, lines: &Lines, audio: &Terms) -> Vec<u8> {
     let mut net = Vec::with_capacity(48);
     net.extend_from_slice(if here.is_ipv4() { b"IN IP4 " } else { b"IN IP6 " });
@@ -68,6 +68,12 @@ impl Writer {
         }
         if let Some(ms) = audio.ptime_ms {
             self.text("a=ptime:").number(ms).text("\r\n");
+        }
+        match audio.rtcp_port {
+            RtcpPort::Own => {}
+            RtcpPort::Shared => {
+                self.text("a=rtcp-mux\r\n");
+            }
         }
         self.text("a=").text(audio.way.name()).text("\r\n");
     }

@@ -95,20 +95,20 @@ pub fn response(request: &Head, source: SocketAddr, response: &Response) -> Vec<
 }
 
 /// Where the responses to a request go that came by `came` (RFC 3261 §18.2.2, RFC 3581 §4): back to its
-/// source, to the source port if it asked so (`rport`) and else to Via's port. `maddr` is ignored: nobody is
-/// sent answers that he didn't ask for.
+/// source; by UDP to the source port if it asked so (`rport`) and else to Via's port. Over a stream they go by
+/// its flow; the address is for when that is gone, and then it is Via's port in any case: nobody listens at the
+/// other one. `maddr` is ignored: nobody is sent answers that he didn't ask for.
 pub fn reply_path(request: &Head, came: Path) -> Path {
     let Some(via) = request.values(Name::Via).next().and_then(Via::parse) else {
         return came;
     };
-    let port = match via.rport {
-        Rport::Asked | Rport::Port(_) => return came,
-        Rport::Absent => via.port.unwrap_or(came.transport.default_port()),
-    };
-    // On a stream the flow comes first; this address is for when it is gone.
-    Path {
-        remote: SocketAddr::new(came.remote.ip(), port),
-        ..came
+    match via.rport {
+        Rport::Asked | Rport::Port(_) if !came.transport.is_reliable() => came,
+        Rport::Asked | Rport::Port(_) | Rport::Absent => {
+            let mut remote = came.remote;
+            remote.set_port(via.port.unwrap_or(came.transport.default_port()));
+            Path { remote, ..came }
+        }
     }
 }
 

@@ -214,7 +214,7 @@ impl Call {
     }
 
     fn caller_response(&self, status: u16, sdp: Sdp) -> Vec<u8> {
-        let us = listener(&self.config, self.caller.leg.listener).advertised;
+        let us = listener(&self.config, self.caller.leg.listener);
         let contact = (101..300).contains(&status).then(|| super::contact(us));
         let retry_after = if status == 503 {
             RETRY_AFTER_S.to_string()

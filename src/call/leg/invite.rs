@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{ALLOW, contact};
+use super::{ALLOW, contact, transport_param};
 use crate::base::number::{NumberPlan, RealNumber, Shown};
 use crate::base::text;
 use crate::call::config::Listener;
@@ -20,8 +20,10 @@ pub struct CalleeInvite<'a> {
     pub trunk: &'a Trunk,
     /// Where it goes.
     pub gateway: &'a Gateway,
-    /// Which of our addresses it leaves from: Via and Contact.
+    /// Which of our addresses its dialog uses: From and Contact.
     pub listener: &'a Listener,
+    /// Which of our addresses it leaves from itself: Via.
+    pub via: &'a Listener,
     /// How the country dials.
     pub plan: &'a NumberPlan,
     /// Minted for this leg.
@@ -63,10 +65,12 @@ impl CalleeInvite<'_> {
             // RFC 3323 §4.1.1.3
             None => b"\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_vec(),
         };
-        let target = sip_uri(&called, self.gateway.address);
+        let mut target = sip_uri(&called, self.gateway.address);
         let remote = [b"<", &*target, b">"].concat();
+        // RFC 3261 §19.1.1: the transport may stand in the Request-URI, and not in To.
+        target.extend_from_slice(transport_param(self.gateway.transport));
         let from = [&*local, b";tag=", self.from_tag].concat();
-        let contact = contact(us);
+        let contact = contact(self.listener);
         let identity = match &shown {
             Some(_) => ("P-Asserted-Identity", &*String::from_utf8_lossy(&local)),
             None => ("Privacy", "id"),
@@ -74,8 +78,8 @@ impl CalleeInvite<'_> {
         let bytes = build::request(&build::Request {
             method: Method::Invite,
             uri: &target,
-            transport: self.gateway.transport,
-            sent_by: us,
+            transport: self.via.transport,
+            sent_by: self.via.advertised,
             branch: self.branch,
             from: &from,
             to: &remote,

@@ -7,6 +7,7 @@ pub mod invite;
 
 use std::net::SocketAddr;
 
+use super::config::Listener;
 use super::hands::Token;
 use super::port::LegName;
 use crate::base::limits::SIP_ROUTE_BYTES_MAX;
@@ -18,19 +19,29 @@ use crate::sip::dialog::Dialog;
 use crate::sip::header::Name;
 use crate::sip::lexer::Head;
 use crate::sip::message::Message;
-use crate::sip::path::ListenerId;
+use crate::sip::path::{ListenerId, Transport};
 use crate::sip::transaction::{ClientId, ServerId};
 
 /// The methods that we take (RFC 3261 §20.5).
 pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
 
 /// The Contact that we give where we listen at `us`.
-pub fn contact(us: SocketAddr) -> Vec<u8> {
-    let mut out = Vec::with_capacity(32);
+pub fn contact(us: &Listener) -> Vec<u8> {
+    let mut out = Vec::with_capacity(48);
     out.extend_from_slice(b"<sip:");
-    text::address(&mut out, us);
+    text::address(&mut out, us.advertised);
+    out.extend_from_slice(transport_param(us.transport));
     out.push(b'>');
     out
+}
+
+/// What a URI says of a transport: nothing, if it is UDP (RFC 3263 §4.1).
+const fn transport_param(transport: Transport) -> &'static [u8] {
+    match transport {
+        Transport::Udp => b"",
+        Transport::Tcp => b";transport=tcp",
+        Transport::Tls => b";transport=tls",
+    }
 }
 
 /// The lines of a request that every response to it has to repeat (RFC 3261 §8.2.6.2, §12.1.1), and
