@@ -19,12 +19,13 @@ fn start() -> Server {
         media_nat: "strict",
         log: "info",
         calls: 50,
+        also: Vec::new(),
     });
     server.bind(X, A, B, "");
     server
 }
 
-/// The live pairs, by the user data that each test gives them.
+/// How many bindings are live.
 fn bindings(server: &Server) -> usize {
     let listed: Vec<Value> = serde_json::from_str(&server.done("bindings --json")).expect("JSON");
     listed.len()
