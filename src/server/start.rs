@@ -124,6 +124,7 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
             records: records.clone(),
             traces: traces.clone(),
             board: board.clone(),
+            store: store.clone(),
             entries: Vec::new(),
             cdrs: Vec::new(),
             orders: Vec::new(),

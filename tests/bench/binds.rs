@@ -24,6 +24,7 @@ pub fn measure(length: Length) -> Vec<Row> {
         media_nat: "strict",
         log: "warn",
         calls: 50,
+        also: Vec::new(),
     });
     let next = AtomicU32::new(0);
     let span = Duration::from_millis(length.choose(300, 2_000));

@@ -33,6 +33,7 @@ pub fn measure(length: Length) -> Row {
         media_nat: "strict",
         log: "warn",
         calls: 4_000,
+        also: Vec::new(),
     });
     server.bind(X, A, B, "");
     let (rate, rounds) = (length.choose(100, 500), length.choose(1, 5));

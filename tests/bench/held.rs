@@ -45,6 +45,7 @@ impl Line {
             media_nat: "strict",
             log: "warn",
             calls,
+            also: Vec::new(),
         });
         server.bind(X, A, B, "");
         Self {

@@ -79,6 +79,7 @@ fn signalling_only(calls: usize) -> Row {
         media_nat: "strict",
         log: "warn",
         calls: calls as u16 + 200,
+        also: Vec::new(),
     });
     server.bind(X, A, B, "");
     server.kill();

@@ -29,6 +29,7 @@ pub fn measure(length: Length) -> Vec<Row> {
         media_nat: "strict",
         log: "info",
         calls: 50,
+        also: Vec::new(),
     });
     let empty = pss_bytes(server.pid());
     server.kill();

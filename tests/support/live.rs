@@ -383,9 +383,29 @@ impl Stage for Live {
         self.done(&format!("number add {x}"));
     }
 
+    fn own_in(&mut self, mode: &str, x: &str) {
+        if !self.umbra(&format!("pool show {mode}")).status.success() {
+            self.done(&format!("pool add {mode} --mode {mode}"));
+        }
+        if !self.umbra(&format!("number show {x}")).status.success() {
+            self.done(&format!("number add {x} --pool {mode}"));
+        }
+    }
+
+    fn callee(&mut self, x: &str, to: Option<&str>) {
+        match to {
+            Some(to) => self.done(&format!("callee --x {x} --to {to}")),
+            None => self.done(&format!("callee --x {x} --clear")),
+        };
+    }
+
     fn bind(&mut self, binding: &Binding) {
-        let Binding { x, a, b, .. } = binding;
-        let mut line = format!("bind axb --x {x} --a {a} --b {b}");
+        let Binding { x, a, y, b, .. } = binding;
+        let mut line = match binding.mode.as_str() {
+            "ax" => format!("bind ax --x {x} --a {a}"),
+            "axyb" => format!("bind axyb --x {x} --a {a} --y {y} --b {b}"),
+            _ => format!("bind axb --x {x} --a {a} --b {b}"),
+        };
         if let Some(direction) = &binding.direction {
             line += &format!(" --direction {direction}");
         }

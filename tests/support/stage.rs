@@ -280,11 +280,15 @@ impl Setup {
 /// A binding to make. Numbers as people write them.
 #[derive(Clone, Debug, Default)]
 pub struct Binding {
+    /// `axb`, `ax`, `axyb`; empty: `axb`.
+    pub mode: String,
     /// The virtual number.
     pub x: String,
     /// One party.
     pub a: String,
-    /// The other.
+    /// The number that stands for the other, in `axyb`.
+    pub y: String,
+    /// The other, but in `ax`.
     pub b: String,
     /// `both`, `a-to-b`, `b-to-a`.
     pub direction: Option<String>,
@@ -315,6 +319,10 @@ pub trait Stage {
     fn receive(&mut self, until: Duration) -> Option<Packet>;
     /// Makes a number ours.
     fn own(&mut self, x: &str);
+    /// Makes a number ours, in a pool of this mode.
+    fn own_in(&mut self, mode: &str, x: &str);
+    /// Names whom A reaches by his X next, or nobody.
+    fn callee(&mut self, x: &str, to: Option<&str>);
     /// Makes a binding; the number is ours already.
     fn bind(&mut self, binding: &Binding);
     /// Ends every binding on a number.
