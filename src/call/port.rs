@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::cdr::Cdr;
+use super::cdr::{Cdr, Media};
 use super::config::Config;
 use super::media::{Order, Report};
 use crate::base::id::Id;
@@ -190,6 +190,8 @@ pub struct CallView {
     pub arrived_at: Wall,
     /// When it was answered.
     pub answered_at: Option<Wall>,
+    /// Its media so far. Addresses of both sides may be in its words.
+    pub media: Media,
 }
 
 /// A call's messages, without their contents.

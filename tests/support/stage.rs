@@ -182,6 +182,8 @@ pub trait Stage {
     fn drain(&mut self);
     /// Every call's record so far, in order.
     fn cdrs(&mut self) -> Vec<Value>;
+    /// What a listing of the live calls says of their audio.
+    fn audio(&mut self) -> Vec<String>;
     /// What is still going on, in a sentence; `None`: nothing.
     fn busy(&mut self) -> Option<String>;
     /// What the stage itself saw go wrong.
