@@ -9,5 +9,6 @@ pub mod limits;
 pub mod number;
 pub mod redact;
 pub mod shard;
+pub mod text;
 pub mod time;
 pub mod timer;

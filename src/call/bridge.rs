@@ -238,12 +238,12 @@ impl Bridge {
         self.side(leg)?.agreed.as_ref()
     }
 
-    /// The called side answered our offer: media can run. The first answer settles the caller's one
-    /// description; a later fork's only moves the called side's flow.
+    /// The called side answered our offer: media can run as soon as [`Bridge::order_flows`] or [`Bridge::talk`] says
+    /// so. The first answer settles the caller's one description; a later fork's only moves the called side's flow.
     ///
     /// # Errors
     /// The answer agrees to nothing that was offered, or is of another family.
-    pub fn callee_described(&mut self, hands: &mut Hands, session: &Session) -> Result<(), Refused> {
+    pub fn callee_described(&mut self, session: &Session) -> Result<(), Refused> {
         let far = self.check(LegName::Callee, session)?;
         let answer = self.offer.as_ref().map(|offer| offer.answer(&far)).transpose()?;
         let is_told = self.description(LegName::Caller).is_some();
@@ -272,7 +272,6 @@ impl Bridge {
         if let Some(near) = near {
             self.settle(LegName::Caller, near);
         }
-        self.order_flows(hands);
         Ok(())
     }
 
@@ -513,7 +512,8 @@ impl Bridge {
     }
 
     /// Tells the media threads what both sides have settled.
-    fn order_flows(&mut self, hands: &mut Hands) {
+    /// Tells the media threads what both sides have settled.
+    pub fn order_flows(&mut self, hands: &mut Hands) {
         let Some([caller, callee]) = self.sides.as_mut() else {
             return;
         };

@@ -177,6 +177,36 @@ pub struct Cdr {
     pub end_cause: Option<String>,
 }
 
+impl Cdr {
+    /// The record as text.
+    pub fn line(&self) -> Line {
+        // Room for nearly every record: it grows otherwise.
+        let mut json = Vec::with_capacity(1_280);
+        serde_json::to_writer(&mut json, self)
+            .expect("a record's fields are texts, numbers and lists of them");
+        Line {
+            call_id: self.call_id,
+            json,
+        }
+    }
+}
+
+/// A record as text, written once for the journal and the CDR files.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Line {
+    /// The attempt's id.
+    pub call_id: Id,
+    /// The record: a JSON object without a line break in it.
+    pub json: Vec<u8>,
+}
+
+// As with the record itself.
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Line({}, {} bytes)", self.call_id, self.json.len())
+    }
+}
+
 // No derived Debug: a record holds real numbers, and a debug print ends in a log.
 impl fmt::Debug for Cdr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -22,6 +22,18 @@ pub struct Listener {
     pub advertised: SocketAddr,
 }
 
+impl Listener {
+    /// Whether a message to `remote` by `transport` can leave here.
+    pub fn reaches(&self, transport: Transport, remote: SocketAddr) -> bool {
+        self.transport == transport && self.address.is_ipv4() == remote.is_ipv4()
+    }
+
+    /// How requests of ours travel that leave here, and what their Via says of us.
+    pub const fn via(&self) -> (Transport, SocketAddr) {
+        (self.transport, self.advertised)
+    }
+}
+
 /// What requests from an address of no trunk get.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Strangers {

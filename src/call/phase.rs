@@ -11,7 +11,7 @@ use super::cdr::{Cdr, Media, ReleasedBy};
 use super::config::Config;
 use super::failover;
 use super::guard::{Forbidden, Scope};
-use super::hands::{CallRef, CallTimer, Hands, listener};
+use super::hands::{CallRef, CallTimer, Hands, way};
 use super::leg::callee::{Callee, CalleeState, callee_interface};
 use super::leg::caller::{Caller, InviteState};
 use super::leg::{Bye, Leg, Reinvite};
@@ -22,6 +22,7 @@ use super::trunk::Trunk;
 use crate::base::limits::{CALL_DURATION_MAX, MEDIA_COUNTS_WAIT, TRACE_LINES_MAX};
 use crate::base::time::{Instant, Now};
 use crate::base::timer::TimerId;
+use crate::masking::callee::Callee as TemporaryCallee;
 use crate::masking::reason::Reason;
 use crate::masking::route::Plan;
 use crate::rtp::flow::Counts;
@@ -36,6 +37,15 @@ pub enum Recorded {
     Awaiting(u8),
     /// The record is out.
     Out,
+}
+
+/// What becomes of a temporary callee that a call took.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CalleeFate {
+    /// It is used up.
+    Used,
+    /// Another call may have it.
+    GivenBack,
 }
 
 /// Why and by whom a call ends.
@@ -105,6 +115,8 @@ pub struct Call {
     pub recorded: Recorded,
     /// Who is called and what they see; `None` for a refused attempt.
     pub plan: Option<Plan>,
+    /// The temporary callee that the call took, until it is sure whether it is used up.
+    pub callee_taken: Option<TemporaryCallee>,
     /// The calling side.
     pub caller: Caller,
     /// The called side, once it was called.
@@ -318,6 +330,20 @@ impl Call {
         Some(audio::judge(talked, &caller, &callee))
     }
 
+    /// What becomes of the temporary callee that the call took: used up once it rang or answered, or if the
+    /// caller gave up before; to be given back if the attempt failed before. `None` while that is open.
+    pub fn callee_fate(&self) -> Option<CalleeFate> {
+        let record = &self.record;
+        if record.ringing_at.is_some() || record.answered_at.is_some() {
+            return Some(CalleeFate::Used);
+        }
+        match (self.recorded, record.refusal) {
+            (Recorded::Open, _) => None,
+            (Recorded::Awaiting(_) | Recorded::Out, Some(Reason::Cancelled)) => Some(CalleeFate::Used),
+            (Recorded::Awaiting(_) | Recorded::Out, _) => Some(CalleeFate::GivenBack),
+        }
+    }
+
     /// The record goes out, and the ports go to rest.
     pub fn finish_record(&mut self, hands: &mut Hands, now: Now) {
         if self.recorded == Recorded::Out {
@@ -414,10 +440,9 @@ impl Call {
             leg.bye = Bye::Done;
             return;
         };
-        let sent_by = listener(&config, leg.listener).advertised;
         let cseq = dialog.next_cseq();
-        let bytes = dialog.request(Method::Bye, cseq, &hands.branch(), sent_by, None, &[], None, 70);
-        let to = dialog.next_hop();
+        let (to, by) = way(&config, dialog);
+        let bytes = dialog.request(Method::Bye, cseq, &hands.branch(), by.via(), None, &[], None, 70);
         self.watch(hands, name, &bytes);
         let sent = hands.layer.request(
             now.at,

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use super::cdr::{Cdr, Media};
+use super::cdr::{Cdr, Line, Media};
 use super::config::Config;
 use super::media::{Order, Report};
 use crate::base::id::Id;
 use crate::base::number::Digits;
 use crate::base::time::{Instant, Wall};
+use crate::masking::callee::Callee;
 use crate::masking::reason::Reason;
 use crate::sip::method::Method;
 use crate::sip::path::Path;
@@ -19,6 +20,8 @@ pub enum Why {
     Refused,
     /// No way there, or no answer from the transport in time.
     Unreachable,
+    /// The connection was closed or reset.
+    Closed,
 }
 
 /// Pairs a question of the shell with its answer.
@@ -88,14 +91,17 @@ pub enum Output {
     Media(Order),
     /// Something happened to a call.
     Event(Event),
-    /// An attempt is over: its record, which stands in the journal by now, and the messages it took.
-    Cdr(Box<Cdr>, Trace),
+    /// An attempt is over: its record, the same as text, which stands in the journal by now, and the messages it took.
+    Cdr(Box<Cdr>, Arc<Line>, Trace),
     /// A call's state, to be on disk before what follows.
     Journal(CallEntry),
     /// The answer to a [`Command`].
     Answer(AskId, Answer),
     /// Something to count, and perhaps to wake somebody for.
     Note(Note),
+    /// A temporary callee was used: to be taken away on disk too. If that can't be done, it is over by itself
+    /// soon.
+    CalleeUsed(Callee),
 }
 
 /// What happened to a call.
@@ -133,7 +139,7 @@ pub enum EventKind {
 #[derive(Clone, PartialEq, Debug)]
 pub enum CallEntry {
     /// An attempt arrived and was judged. Holds its record as it would be if nothing else ever happened.
-    Arrived(Box<Cdr>),
+    Arrived(Line),
     /// It was answered.
     Answered {
         /// The call.
@@ -143,7 +149,7 @@ pub enum CallEntry {
     },
     /// It is over: its record as it is to be written, word for word. An attempt that was refused has no other entry
     /// before this one.
-    Over(Box<Cdr>),
+    Over(Arc<Line>),
     /// Its record is written.
     Ended {
         /// The call.

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use super::admit;
 use super::cdr::ReleasedBy;
 use super::config::{Config, Strangers};
-use super::hands::{CallRef, CallTimer, Hands, Purpose, listener, owned};
+use super::hands::{CallRef, CallTimer, Hands, Purpose, owned};
 use super::inspect;
-use super::leg::callee::decline;
+use super::leg::callee::{Lost, decline};
 use super::leg::caller::InviteState;
 use super::leg::{ALLOW, Bye};
 use super::listing::Listing;
 use super::media::{MediaPort, Report};
 use super::overload::Door;
-use super::phase::{Call, End, Recorded};
+use super::phase::{Call, CalleeFate, End, Recorded};
 use super::port::{Answer, Command, Found, Heading, Input, LegName, Note, Output, Records, Why};
 use super::ports::Ports;
 use super::refusal::Bounce;
@@ -159,7 +159,12 @@ impl Switch {
     // ---- messages
 
     fn packet(&mut self, now: Now, path: Path, bytes: &[u8]) {
-        let message = match Message::parse(bytes) {
+        let read = if path.transport.is_reliable() {
+            Message::parse_framed(bytes)
+        } else {
+            Message::parse(bytes)
+        };
+        let message = match read {
             Ok(message) => message,
             Err(unreadable) => {
                 self.hands.note(Note::Malformed);
@@ -197,8 +202,7 @@ impl Switch {
         let Some(mut call) = self.take(me) else {
             if answer.kind == AnswerKind::Another2xx {
                 // A fork that answers after the call is over, or a 2xx whose ACK was lost.
-                let sent_by = listener(&self.config, path.listener).advertised;
-                decline(&mut self.hands, now, path, sent_by, message);
+                decline(&mut self.hands, now, path, &self.config, message);
             }
             return;
         };
@@ -544,7 +548,14 @@ impl Switch {
             let Some(mut call) = self.take(me) else { continue };
             let hands = &mut self.hands;
             match purpose {
-                Purpose::Invite(LegName::Callee) => call.callee_lost(hands, now),
+                Purpose::Invite(LegName::Callee) => {
+                    let lost = if status == 408 {
+                        Lost::Timeout
+                    } else {
+                        Lost::Transport
+                    };
+                    call.callee_lost(hands, now, lost);
+                }
                 Purpose::Reinvite(leg) if status != 0 => call.reinvite_lost(hands, now, leg),
                 Purpose::Bye(leg) => call.leg_over(leg),
                 // No ACK for a failure: nothing is left to be done for it (RFC 3261 §17.2.1).
@@ -558,10 +569,12 @@ impl Switch {
     }
 
     fn send_failed(&mut self, now: Now, path: Path, why: Why) {
-        self.hands.note(Note::SendFailed);
         match why {
-            Why::Refused | Why::Unreachable => self.hands.layer.failed(now.at, path),
+            Why::Refused | Why::Unreachable => self.hands.note(Note::SendFailed),
+            // Connections come and go: mostly nothing was to be sent.
+            Why::Closed => {}
         }
+        self.hands.layer.failed(now.at, path);
     }
 
     fn media(&mut self, now: Now, report: Report) {
@@ -670,7 +683,16 @@ impl Switch {
         }
     }
 
-    pub(super) fn put_back(&mut self, call: Box<Call>) {
+    pub(super) fn put_back(&mut self, mut call: Box<Call>) {
+        if let Some(callee) = call.callee_taken
+            && let Some(fate) = call.callee_fate()
+        {
+            call.callee_taken = None;
+            match fate {
+                CalleeFate::Used => self.hands.out.push_back(Output::CalleeUsed(callee)),
+                CalleeFate::GivenBack => self.table.give_back(&callee),
+            }
+        }
         if !call.is_gone() {
             let index = call.me.index as usize;
             self.calls[index] = Some(call);

@@ -7,6 +7,7 @@
 mod backup;
 mod binding;
 mod call;
+mod callee;
 mod cdr;
 mod client;
 mod csv_file;
@@ -18,6 +19,7 @@ mod node;
 mod number;
 mod pool;
 mod progress;
+mod restore;
 mod route;
 mod screen;
 mod serve;
@@ -99,6 +101,8 @@ enum Command {
     Unbind(binding::Unbind),
     /// List bindings
     Bindings(binding::Bindings),
+    /// Name whom A of an AX binding reaches by dialling his own X
+    Callee(callee::Callee),
     /// Say who would be reached, what they would see, and why
     Route(route::Route),
     /// List the calls in progress
@@ -118,6 +122,8 @@ enum Command {
     Export(export::Export),
     /// Take a backup while the server runs
     Backup(backup::Backup),
+    /// Restore a backup, into the running server or into its empty data folder
+    Restore(restore::Restore),
 }
 
 /// Reads the command line and does what it says.
@@ -153,6 +159,7 @@ fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<()> {
         Command::Update(update) => update.run(&control()?, out),
         Command::Unbind(unbind) => unbind.run(&control()?, out),
         Command::Bindings(bindings) => bindings.run(&control()?, out),
+        Command::Callee(callee) => callee.run(&control()?, out),
         Command::Route(route) => route.run(&control()?, out),
         Command::Calls(calls) => calls.run(&control()?, out),
         Command::Hangup(hangup) => hangup.run(&control()?, out),
@@ -161,6 +168,7 @@ fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<()> {
         Command::Trunk(trunk) => trunk.run(&control()?, out),
         Command::Import(import) => import.run(&control()?, out),
         Command::Export(export) => export.run(&control()?, out),
+        Command::Restore(restore) => restore.run(&control()?, out),
         Command::Backup(backup) => backup.run(&control()?, out),
     }
 }
@@ -246,6 +254,12 @@ mod tests {
             "umbra bind axb --x 17000000001 --a 13800000001 --b +8613900000002 --ttl 1h --direction a-to-b \
              --record --max-duration 10m --order-id 7 --user-data hi --on-conflict extend",
             "umbra bind axb --pool crowd --a 13800000001 --b 13900000002 --dry-run --json",
+            "umbra bind ax --x 17000000001 --a 13800000001",
+            "umbra bind axyb --x 17000000001 --a 13800000001 --y 17000000002 --b 13900000002",
+            "umbra bind axyb --pool crowd --a 13800000001 --y-pool crowd --b 13900000002",
+            "umbra callee --x 17000000001 --to 13900000002 --ttl 5m",
+            "umbra callee --x 17000000001 --clear",
+            "umbra update 01J --mode axb --b 13900000002",
             "umbra update 01J --b 13900000003 --until 2026-12-31 --no-record",
             "umbra unbind 01J",
             "umbra unbind --x 17000000001",
@@ -258,6 +272,11 @@ mod tests {
             "umbra trunk list",
             "umbra log level debug",
             "umbra status --control /run/umbra/control.sock",
+            "umbra import bindings.csv",
+            "umbra export",
+            "umbra export bindings.csv",
+            "umbra backup /var/backups/umbra/monday",
+            "umbra restore /var/backups/umbra/monday --yes",
         ] {
             let parsed = Cli::try_parse_from(line.split_whitespace());
             assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());

@@ -73,7 +73,7 @@ impl Check {
 }
 
 /// The conf that `named` means, and its file.
-fn read(named: Option<PathBuf>) -> anyhow::Result<(Conf, Option<PathBuf>)> {
+pub(super) fn read(named: Option<PathBuf>) -> anyhow::Result<(Conf, Option<PathBuf>)> {
     match path(named) {
         Some(path) => Ok((config::load(&path)?, Some(path))),
         None => Ok((Conf::embedded(), None)),

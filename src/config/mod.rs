@@ -13,6 +13,7 @@ use crate::telemetry::log;
 
 mod fault;
 mod file;
+mod listeners;
 mod media;
 mod reader;
 mod trunks;
@@ -211,11 +212,14 @@ impl Conf {
                     break;
                 }
             }
-            if trunk.accept_from.iter().any(|c| c.network.is_ipv6()) {
-                warnings.push(format!(
-                    "trunk {} accepts from an IPv6 network, but we listen on IPv4 only",
-                    trunk.name
-                ));
+            let hears = |ipv4| self.switch.listeners.iter().any(|l| l.address.is_ipv4() == ipv4);
+            for (family, ipv4) in [("IPv4", true), ("IPv6", false)] {
+                if trunk.accept_from.iter().any(|c| c.network.is_ipv4() == ipv4) && !hears(ipv4) {
+                    warnings.push(format!(
+                        "trunk {} accepts from an {family} network, but we listen on no {family} address",
+                        trunk.name
+                    ));
+                }
             }
         }
         warnings
@@ -255,7 +259,7 @@ impl Conf {
         );
         waits("api", self.api == new.api);
         waits("log.format", self.log.format == new.log.format);
-        let same_listeners = waits("sip.udp or advertise", old.listeners == fresh.listeners);
+        let same_listeners = waits("sip.udp, tcp or advertise", old.listeners == fresh.listeners);
         let trunks = if same_listeners && same_media {
             &fresh.trunks
         } else {

@@ -90,12 +90,28 @@ fn every_fault_of_the_main_file_names_line_text_and_cure() {
             "u.toml:2: udp = []: the server would hear nobody: write one address at least",
         ),
         (
-            "[sip]\ntcp = [\"127.0.0.1:5060\"]",
-            "u.toml:2: tcp = [\"127.0.0.1:5060\"]: SIP over TCP is not available in this version; leave the key out, or write tcp = []",
+            "[sip]\ntls = [\"127.0.0.1:5061\"]",
+            "u.toml:2: tls = [\"127.0.0.1:5061\"]: SIP over TLS is not available in this version; leave the key out, or write tls = []",
         ),
         (
-            "[sip]\nudp = [\"[::1]:5060\"]",
-            "u.toml:2: \"[::1]:5060\": IPv6 is not available in this version; write an IPv4 address",
+            "[sip]\ntcp = [\"[::]:5060\"]",
+            "u.toml:2: tcp = [\"[::]:5060\"]: :: can't be told to the other side: set advertise to the address that it can reach",
+        ),
+        (
+            "[sip]\nudp = [\"0.0.0.0:5060\"]\ntcp = [\"[::]:5060\"]\nadvertise = \"203.0.113.5\"",
+            "u.toml:3: tcp = [\"[::]:5060\"]: :: can't be told to the other side: set advertise to the address that it can reach",
+        ),
+        (
+            "[sip]\nudp = [\"0.0.0.0:5060\"]\nadvertise = \"203.0.113.5, 2001:db8::5\"",
+            "u.toml:3: advertise = \"203.0.113.5, 2001:db8::5\": we listen on no address of this family: take it away, or listen on one",
+        ),
+        (
+            "[sip]\nudp = [\"0.0.0.0:5060\"]\ntcp = [\"0.0.0.0:5070\"]\nadvertise = \"203.0.113.5:5060\"",
+            "u.toml:4: advertise = \"203.0.113.5:5060\": sip.udp and sip.tcp have several ports: leave the port out, each keeps its own",
+        ),
+        (
+            "[sip]\nudp = [\"[fe80::1%2]:5060\"]",
+            "u.toml:2: \"[fe80::1%2]:5060\": an address with a zone is known to this machine only: write a global one",
         ),
         ("[sip]\nshards = 0", "u.toml:2: shards = 0: write 1 to 64"),
         (
@@ -259,8 +275,16 @@ fn every_fault_of_a_trunk_file_names_line_text_and_cure() {
             "t.toml:3: \"sip:127.0.0.3:99999\": the port is 1 to 65535: write \"sip:127.0.0.3:5060;transport=udp\"",
         ),
         (
+            "[[trunk]]\nname = \"a\"\ngateways = [\"sip:10.0.0.1;transport=tls\"]\naccept_from = [\"10.0.0.1\"]".into(),
+            "t.toml:3: \"sip:10.0.0.1;transport=tls\": SIP over TLS is not available in this version; write transport=udp or tcp",
+        ),
+        (
             "[[trunk]]\nname = \"a\"\ngateways = [\"sip:10.0.0.1;transport=tcp\"]\naccept_from = [\"10.0.0.1\"]".into(),
-            "t.toml:3: \"sip:10.0.0.1;transport=tcp\": SIP over TCP and TLS is not available in this version; write transport=udp",
+            "t.toml:3: gateways = [\"sip:10.0.0.1;transport=tcp\"]: no address of sip.tcp reaches 10.0.0.1:5060, which is IPv4: add one, or change the gateways",
+        ),
+        (
+            "[[trunk]]\nname = \"a\"\ngateways = [\"sip:2001:db8::3\"]\naccept_from = [\"10.0.0.1\"]".into(),
+            "t.toml:3: \"sip:2001:db8::3\": write an IPv6 address in brackets: \"sip:[2001:db8::3]:5060\"",
         ),
         (
             "[[trunk]]\nname = \"a\"\ngateways = [\"sip:127.0.0.1:5060\"]\naccept_from = [\"10.0.0.1\"]".into(),
@@ -268,15 +292,15 @@ fn every_fault_of_a_trunk_file_names_line_text_and_cure() {
         ),
         (
             "[[trunk]]\nname = \"a\"\ngateways = [\"sip:[::1]:5070\"]".into(),
-            "t.toml:3: gateways = [\"sip:[::1]:5070\"]: no address of sip.udp is of the gateways' family: add one, or change the gateways",
+            "t.toml:3: gateways = [\"sip:[::1]:5070\"]: no address of sip.udp reaches [::1]:5070, which is IPv6: add one, or change the gateways",
         ),
         (
             "[[trunk]]\nname = \"a\"\ngateways = [\"sip:[::1]:5070\"]\nlisten = \"127.0.0.1:5060\"".into(),
-            "t.toml:4: listen = \"127.0.0.1:5060\": this address can't reach all the gateways: one is IPv4 and the other IPv6",
+            "t.toml:4: listen = \"127.0.0.1:5060\": this address can't reach sip:[::1]:5070;transport=udp: its family or its transport is another",
         ),
         (
             trunk("a", "listen = \"127.0.0.9:5060\""),
-            "t.toml:4: listen = \"127.0.0.9:5060\": write one of our addresses, as sip.udp has it (\"127.0.0.1:5060\"), or nothing",
+            "t.toml:4: listen = \"127.0.0.9:5060\": write one of our addresses, as sip.udp or sip.tcp has it (\"127.0.0.1:5060\"), or nothing",
         ),
         (
             trunk("a", "media = \"outside\""),
@@ -382,7 +406,7 @@ fn a_reload_takes_what_it_may_and_names_what_waits() {
     );
     assert_eq!(
         waiting,
-        ["sip.shards", "store.path", "sip.udp or advertise", "trunks"]
+        ["sip.shards", "store.path", "sip.udp, tcp or advertise", "trunks"]
     );
 }
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::binding::{Binding, Direction, Mode, Party, Terms};
+use super::callee::Callee;
+use super::change::Record;
 use super::inventory::{Account, Number, NumberState, Pool, Standing};
 use crate::base::id::Id;
 use crate::base::number::{NumberPlan, RealNumber, VirtualNumber};
@@ -93,6 +95,17 @@ pub struct BindRequest {
     pub on_conflict: OnConflict,
     /// Whether to write at all.
     pub dry_run: DryRun,
+}
+
+/// A binding that was made before, or elsewhere.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Import {
+    /// What it is.
+    pub request: BindRequest,
+    /// The id that it had; a new one if `None`.
+    pub id: Option<Id>,
+    /// When it was made; now if `None`.
+    pub created: Option<Wall>,
 }
 
 /// Changes to a binding's terms: `None` leaves, `Some(None)` takes away.
@@ -215,6 +228,27 @@ pub enum Write {
     Update(UpdateRequest),
     /// Ends one binding, or all on a number.
     Unbind(Unbind),
+    /// Binds under the id that the binding had. If that one is live here it stays as it is.
+    Import(Box<Import>),
+    /// Makes a record of a backup true again: accounts, pools and numbers that are missing, a binding as it was,
+    /// even if it has ended since.
+    PutBack(Box<Record>),
+    /// Names whom A of an AX binding reaches by dialling his X next.
+    SetCallee {
+        /// The binding.
+        id: Id,
+        /// Whom.
+        to: RealNumber,
+        /// For how long, 1 s to 1 h.
+        lasts: Duration,
+    },
+    /// Takes a binding's temporary callee away; nothing if it has none.
+    ClearCallee {
+        /// The binding.
+        id: Id,
+        /// Only this one; `None`: whichever.
+        only: Option<Callee>,
+    },
     /// Writes down that a binding's time is over; nothing if it isn't, or is written down already.
     Expire {
         /// The binding.
@@ -237,6 +271,8 @@ pub enum Written {
     Existing(Arc<Binding>),
     /// The bindings that ended.
     Unbound(Vec<Id>),
+    /// A temporary callee was named; `None`: there is none any more.
+    Callee(Option<Callee>),
     /// What would have been written ([`DryRun::Yes`]).
     DryRun(Arc<Binding>),
 }
@@ -252,6 +288,10 @@ pub enum Field {
     A,
     /// `b`
     B,
+    /// `to`
+    To,
+    /// `ttl_s`
+    Ttl,
     /// `pool`
     Pool,
     /// `account`
@@ -262,6 +302,10 @@ pub enum Field {
     Mode,
     /// `trunks`
     Trunks,
+    /// `id`
+    Id,
+    /// `created_at`
+    CreatedAt,
     /// `expires_at`
     ExpiresAt,
     /// `max_duration_s`
@@ -284,11 +328,15 @@ impl Field {
             Self::Y => "y",
             Self::A => "a",
             Self::B => "b",
+            Self::To => "to",
+            Self::Ttl => "ttl_s",
             Self::Pool => "pool",
             Self::Account => "account",
             Self::Name => "name",
             Self::Mode => "mode",
             Self::Trunks => "trunks",
+            Self::Id => "id",
+            Self::CreatedAt => "created_at",
             Self::ExpiresAt => "expires_at",
             Self::MaxDuration => "max_duration_s",
             Self::RingTimeout => "ring_timeout_s",
@@ -301,10 +349,13 @@ impl Field {
     /// What the field may hold.
     const fn range(self) -> &'static str {
         match self {
-            Self::X | Self::Y | Self::A | Self::B => "a number",
+            Self::X | Self::Y | Self::A | Self::B | Self::To => "a number",
+            Self::Ttl => "1 second to 1 hour",
             Self::Pool | Self::Account | Self::Mode => "a name that exists",
             Self::Name => "1 to 64 bytes without control characters, and for a pool no FC and 15 digits",
             Self::Trunks => "at most 16 names of 1 to 64 bytes",
+            Self::Id => "an id that no other binding has",
+            Self::CreatedAt => "a time that has been",
             Self::ExpiresAt => "at least one minute ahead",
             Self::MaxDuration => "1 to 1440 minutes",
             Self::RingTimeout => "5 to 180 seconds",
@@ -343,6 +394,15 @@ pub enum Refused {
     SameNumber,
     /// X and Y are one.
     XIsY,
+    /// A shall be called back by his own number.
+    CalleeIsA,
+    /// A shall be called back through a number of ours.
+    CalleeIsOurs,
+    /// The pool's callback mode is another.
+    CallbackOff {
+        /// The pool's name.
+        pool: Box<str>,
+    },
     /// The number carries bindings of another family of modes.
     FamilyTaken {
         /// The number.
@@ -449,6 +509,11 @@ pub enum Refused {
         /// What was asked for.
         id: Id,
     },
+    /// Another binding has that id.
+    IdTaken {
+        /// The id.
+        id: Id,
+    },
     /// The binding is over.
     BindingEnded {
         /// The binding.
@@ -465,6 +530,9 @@ impl Refused {
             Self::KeyTaken { .. } => "key_taken",
             Self::SameNumber => "same_number",
             Self::XIsY => "x_is_y",
+            Self::CalleeIsA => "same_number",
+            Self::CalleeIsOurs => "own_number",
+            Self::CallbackOff { .. } => "callback_off",
             Self::FamilyTaken { .. } => "mode_mismatch",
             Self::NumbersFull { .. } => "numbers_full",
             Self::RelationsFull { .. } => "relations_full",
@@ -484,6 +552,7 @@ impl Refused {
             Self::PairsFull { .. } => "pairs_full",
             Self::ExpiryTooSoon => "expiry_too_soon",
             Self::UnknownBinding { .. } => "unknown_binding",
+            Self::IdTaken { .. } => "id_taken",
             Self::BindingEnded { .. } => "binding_ended",
             Self::BoundsOf(_) => "out_of_bounds",
         }
@@ -495,6 +564,8 @@ impl Refused {
             Self::KeyTaken { party, .. } | Self::OwnNumber { party } => Field::from(*party),
             Self::SameNumber => Field::B,
             Self::XIsY | Self::RelationsFull { .. } => Field::Y,
+            Self::CalleeIsA | Self::CalleeIsOurs => Field::To,
+            Self::CallbackOff { .. } => return None,
             Self::FamilyTaken { .. } => Field::X,
             Self::NumbersFull { .. } => Field::A,
             Self::NotOfMode { field, .. } => *field,
@@ -508,6 +579,7 @@ impl Refused {
             Self::UnknownAccount { .. } => Field::Account,
             Self::NameTaken { .. } => Field::Name,
             Self::ModeMismatch { .. } => Field::Mode,
+            Self::IdTaken { .. } => Field::Id,
             Self::ExpiryTooSoon => Field::ExpiresAt,
             Self::BoundsOf(field) => *field,
             Self::AccountSuspended { .. } | Self::UnknownBinding { .. } | Self::BindingEnded { .. } => {
@@ -523,9 +595,12 @@ impl Refused {
             Self::KeyTaken { binding, .. }
             | Self::NumberBound { binding, .. }
             | Self::FamilyTaken { binding, .. } => Some(*binding),
-            Self::UnknownBinding { id } | Self::BindingEnded { id } => Some(*id),
+            Self::UnknownBinding { id } | Self::IdTaken { id } | Self::BindingEnded { id } => Some(*id),
             Self::SameNumber
             | Self::XIsY
+            | Self::CalleeIsA
+            | Self::CalleeIsOurs
+            | Self::CallbackOff { .. }
             | Self::NumbersFull { .. }
             | Self::RelationsFull { .. }
             | Self::NotOfMode { .. }
@@ -562,6 +637,11 @@ impl Refused {
             ),
             Self::SameNumber => write!(text, "a and b are the same number"),
             Self::XIsY => write!(text, "x and y are the same number"),
+            Self::CalleeIsA => write!(text, "to is a himself"),
+            Self::CalleeIsOurs => write!(text, "to is a number of this server"),
+            Self::CallbackOff { pool } => {
+                write!(text, "pool {pool} refuses the calls of a to his own number")
+            }
             Self::FamilyTaken { x, mode, binding } => write!(
                 text,
                 "{} carries {} bindings (one is {binding}), and a number carries one family of modes at a time",
@@ -614,6 +694,7 @@ impl Refused {
             ),
             Self::ExpiryTooSoon => write!(text, "the expiry must be at least one minute ahead"),
             Self::UnknownBinding { id } => write!(text, "there is no binding {id}"),
+            Self::IdTaken { id } => write!(text, "binding {id} is there already, and joins others"),
             Self::BindingEnded { id } => write!(text, "binding {id} is over"),
             Self::BoundsOf(field) => write!(text, "{} must be {}", field.name(), field.range()),
         };

@@ -4,7 +4,7 @@ use std::sync::mpsc;
 use super::*;
 use crate::base::chance::Chance;
 use crate::base::number::Digits;
-use crate::call::cdr::{CallerKind, Media, Recording, ReleasedBy, SCHEMA};
+use crate::call::cdr::{CallerKind, Cdr, Media, Recording, ReleasedBy, SCHEMA};
 use crate::records::cdr_scan::{Filter, More, Order, Page, recent_ids, scan};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -18,9 +18,9 @@ fn config(dir: &Path) -> Config {
     }
 }
 
-fn cdr(n: u64, ended_at: Wall) -> Box<Cdr> {
+fn cdr(n: u64, ended_at: Wall) -> Cdr {
     let digits = |text: &str| Digits::from(text).expect("short");
-    Box::new(Cdr {
+    Cdr {
         schema: SCHEMA,
         node: "umbra-1".into(),
         call_id: Id::mint(ended_at, &mut Chance::from_number(n)),
@@ -66,13 +66,11 @@ fn cdr(n: u64, ended_at: Wall) -> Box<Cdr> {
         order_id: None,
         user_data: None,
         end_cause: None,
-    })
+    }
 }
 
 fn line(cdr: &Cdr) -> Vec<u8> {
-    let mut line = Vec::new();
-    write_line(&mut line, cdr);
-    line
+    [&*cdr.line().json, b"\n"].concat()
 }
 
 fn names(dir: &Path) -> Vec<String> {
@@ -333,7 +331,7 @@ fn the_thread_writes_everything_says_what_is_written_and_closes_at_the_end() {
         .map(|n| {
             let cdr = cdr(n, START);
             let id = cdr.call_id;
-            writer.write(cdr);
+            writer.write(Arc::new(cdr.line()));
             id
         })
         .collect();
@@ -361,7 +359,7 @@ fn a_full_buffer_is_said_and_nothing_is_dropped() {
     // The first group may have left the buffer already.
     let count = limits::CDR_BUFFER + GROUP_MAX;
     for n in 0..count {
-        writer.write(cdr(n as u64, START));
+        writer.write(Arc::new(cdr(n as u64, START).line()));
     }
     assert_eq!(writer.state(), Records::Full);
     assert!(writer.health().is_some_and(|h| h.contains("too slow")));
@@ -507,10 +505,12 @@ fn the_rest_between_groups_ends_early_with_a_full_group_and_with_a_stop() {
         trouble: Mutex::default(),
     };
     for n in 0..2 {
-        lock(&shared.queue).cdrs.push_back(cdr(n, START));
+        lock(&shared.queue)
+            .lines
+            .push_back(Arc::new(cdr(n, START).line()));
     }
-    assert_eq!(wait_for(&shared, 2, HOUR).cdrs.len(), 2);
+    assert_eq!(wait_for(&shared, 2, HOUR).lines.len(), 2);
     assert_eq!(wait_for(&shared, 3, Duration::ZERO).wake_at, 3);
     lock(&shared.queue).stop = Stop::By(std::time::Instant::now());
-    assert_eq!(wait_for(&shared, 3, HOUR).cdrs.len(), 2);
+    assert_eq!(wait_for(&shared, 3, HOUR).lines.len(), 2);
 }

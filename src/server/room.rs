@@ -6,13 +6,15 @@ use std::sync::{Arc, OnceLock};
 
 use crate::api::switchboard::Switchboard;
 use crate::base::time::{Instant, Now};
-use crate::call::cdr::Cdr;
+use crate::call::cdr::Line;
 use crate::call::media::{Order, Ranges};
 use crate::call::port::{CallEntry, Input, Output};
 use crate::call::switch::Switch;
+use crate::masking::request::Write;
 use crate::media::thread::MediaThread;
 use crate::records::cdr_file;
 use crate::store::journal::Journal;
+use crate::store::writer::Store;
 use crate::telemetry::call_line;
 use crate::telemetry::health::State;
 use crate::telemetry::traces::Traces;
@@ -32,10 +34,10 @@ pub(super) struct Room {
     pub(super) records: Arc<cdr_file::Writer>,
     pub(super) traces: Arc<Traces>,
     pub(super) board: Arc<Switchboard>,
+    pub(super) store: Store,
     /// What a batch of inputs leaves for the other threads, so that each is woken once for all of it.
     pub(super) entries: Vec<CallEntry>,
-    #[allow(clippy::vec_box)] // they come boxed and go boxed
-    pub(super) cdrs: Vec<Box<Cdr>>,
+    pub(super) cdrs: Vec<Arc<Line>>,
     pub(super) orders: Vec<Order>,
 }
 
@@ -77,14 +79,20 @@ impl Room {
                     self.shared.metrics.event(&event);
                     tracing::debug!(call = %event.call_id, "{}", call_line::moment(event.what));
                 }
-                Output::Cdr(cdr, trace) => {
+                Output::Cdr(cdr, line, trace) => {
                     tracing::info!(call = %cdr.call_id, "{}", call_line::ended(&cdr));
                     self.traces.keep(cdr.call_id, trace);
-                    self.cdrs.push(cdr);
+                    self.cdrs.push(line);
                 }
                 Output::Journal(entry) => self.entries.push(entry),
                 Output::Answer(id, answer) => self.board.answer(id, answer),
                 Output::Note(note) => self.shared.note(note, from),
+                Output::CalleeUsed(callee) => {
+                    let (id, only) = (callee.binding, Some(callee));
+                    let write = Write::ClearCallee { id, only };
+                    // Nobody waits for the answer, and a full queue only means that it ends by its time.
+                    let _ = self.store.submit(write, Box::new(drop));
+                }
             }
         }
     }

@@ -81,7 +81,7 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
 
     let count = conf.shards;
     let key = shard_key(&conf.store, &mut chance)?;
-    let transport = event_loop::open(&conf.switch.listeners, count, key, clock.clone())?;
+    let transport = event_loop::open(&Arc::new(conf.switch.clone()), count, key, clock.clone())?;
     let (wish, wishes) = channel();
     let shared = Arc::new(Joined {
         config: Arc::new(ArcSwap::from_pointee(conf.switch.clone())),
@@ -124,6 +124,7 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
             records: records.clone(),
             traces: traces.clone(),
             board: board.clone(),
+            store: store.clone(),
             entries: Vec::new(),
             cdrs: Vec::new(),
             orders: Vec::new(),
@@ -196,7 +197,7 @@ fn open_disk(conf: &Conf, clock: &Clock, health: &Health) -> anyhow::Result<Disk
     // What the store had acknowledged before must count from the first call on, wherever the system's clock is.
     clock.not_before(store.table().newest_stamp());
     match found.disk {
-        DiskFound::Rebuilt => {
+        DiskFound::Rebuilt | DiskFound::Behind => {
             say(&found.sentences);
             // Until the next start: somebody should look at the disk, and at the folder that was put aside.
             health.set("sled", State::Degraded, found.sentences.join("; "));
@@ -393,7 +394,7 @@ fn write_left_records(
             missing.len()
         );
     }
-    records.write_all(missing.into_iter().map(Box::new));
+    records.write_all(missing.into_iter().map(|cdr| Arc::new(cdr.line())));
 }
 
 /// The key by which Call-IDs are spread over the shards: kept, so that a restart spreads them alike.

@@ -129,11 +129,22 @@ impl Stage for Tapped {
         self.note(&packet);
         self.stage.send(packet);
     }
+    fn reset(&mut self, at: SocketAddr) {
+        self.stage.reset(at);
+    }
     fn receive(&mut self, until: Duration) -> Option<Packet> {
         let packet = self.stage.receive(until)?;
         self.note(&packet);
         Some(packet)
     }
+    fn own_in(&mut self, mode: &str, x: &str) {
+        self.stage.own_in(mode, x);
+    }
+
+    fn callee(&mut self, x: &str, to: Option<&str>) {
+        self.stage.callee(x, to);
+    }
+
     fn own(&mut self, x: &str) {
         self.stage.own(x);
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::cast::{Cast, Cue};
 use super::phone::Extra;
-use super::stage::{Binding, Setup, Stage};
+use super::stage::{Binding, Large, Setup, Speaks, Stage};
 use super::text::{Msg, uri_in, user_of};
 use super::{sdp, witness};
 
@@ -75,6 +75,10 @@ impl Ladder {
         for (key, value) in &self.setup {
             match key.as_str() {
                 "gateways" => setup.gateways = value.parse().expect(value),
+                "home" => setup.home = Speaks::named(value),
+                "gateway" => setup.gateway = Speaks::named(value),
+                "large" if value == "tcp" => setup.large = Large::Heard,
+                "large" if value == "refused" => setup.large = Large::Refused,
                 "ring" => setup.ring = duration(value, setup.t1).expect(value),
                 "media_timeout" => setup.media_timeout = duration(value, setup.t1).expect(value),
                 "alarm" => setup.alarms.push(value.clone()),
@@ -175,7 +179,17 @@ impl<S: Stage> Play<S> {
     fn line(&mut self, line: &Line) -> Result<(), String> {
         let words: Vec<&str> = line.words.iter().map(String::as_str).collect();
         match words.as_slice() {
-            ["bind", "axb", options @ ..] => self.bind(options),
+            ["bind", mode @ ("axb" | "ax" | "axyb"), options @ ..] => self.bind(mode, options),
+            ["callee", x, "nobody"] => {
+                let x = self.name(x);
+                self.cast.stage.callee(&x, None);
+                Ok(())
+            }
+            ["callee", x, to] => {
+                let (x, to) = (self.name(x), self.name(to));
+                self.cast.stage.callee(&x, Some(&to));
+                Ok(())
+            }
             ["number", name, digits] => {
                 self.names.insert((*name).into(), (*digits).into());
                 self.cast.stage.own(digits);
@@ -211,6 +225,16 @@ impl<S: Stage> Play<S> {
                 let (phone, _) = self.phone(who)?;
                 let first = self.cast.stage.setup().first_port_v6_of(phone);
                 self.cast.phones[phone].media_v6 = Some(first);
+                Ok(())
+            }
+            ["reset", who] => {
+                // Both addresses: a caller has its home, a called party its gateway.
+                let (phone, call) = self.phone(who)?;
+                let call = call.or(self.current.get(&phone).copied());
+                let at = call.map_or(self.cast.home(phone), |call| {
+                    self.cast.phones[phone].calls[call].local
+                });
+                self.cast.stage.reset(at);
                 Ok(())
             }
             ["unbind", x] => {
@@ -269,9 +293,12 @@ impl<S: Stage> Play<S> {
         Ok(())
     }
 
-    fn bind(&mut self, options: &[&str]) -> Result<(), String> {
+    fn bind(&mut self, mode: &str, options: &[&str]) -> Result<(), String> {
         let t1 = self.cast.stage.setup().t1;
-        let mut binding = Binding::default();
+        let mut binding = Binding {
+            mode: mode.into(),
+            ..Binding::default()
+        };
         for option in options {
             let (key, value) = option.split_once('=').ok_or("a bind option is key=value")?;
             let time = || duration(value, t1).ok_or_else(|| format!("no time: {value}"));
@@ -282,10 +309,18 @@ impl<S: Stage> Play<S> {
                 _ => {
                     let digits = self.name(value);
                     match key.chars().next() {
-                        Some('X') => {
+                        Some(letter @ ('X' | 'Y')) => {
                             self.names.insert(key.into(), digits.clone());
-                            self.cast.stage.own(&digits);
-                            binding.x = digits;
+                            match mode {
+                                "axb" => self.cast.stage.own(&digits),
+                                mode => self.cast.stage.own_in(mode, &digits),
+                            }
+                            let number = if letter == 'X' {
+                                &mut binding.x
+                            } else {
+                                &mut binding.y
+                            };
+                            *number = digits;
                         }
                         Some(_) if binding.a.is_empty() => {
                             self.person(key, &digits, false)?;
@@ -573,7 +608,13 @@ impl<S: Stage> Play<S> {
                     return Err(format!("it has {name}: {value}"));
                 }
             } else if let Some((name, value)) = wanted.split_once(':') {
-                same(name, msg.get(name.trim()).unwrap_or("missing"), value.trim())?;
+                let is = msg.get(name.trim()).unwrap_or("missing");
+                let umbra = self.cast.stage.setup().umbra().to_string();
+                let value = value.trim().replace("UMBRA", &umbra);
+                match value.strip_suffix('…') {
+                    Some(start) if is.starts_with(start) => {}
+                    Some(_) | None => same(name, is, &value)?,
+                }
             } else if msg.get(wanted).is_none() {
                 return Err(format!("it has no {wanted}"));
             }

@@ -40,9 +40,13 @@ const fn status(refused: &Refused) -> StatusCode {
         | Refused::NumbersFull { .. }
         | Refused::RelationsFull { .. }
         | Refused::FamilyTaken { .. }
+        | Refused::IdTaken { .. }
         | Refused::BindingEnded { .. } => StatusCode::CONFLICT,
         Refused::SameNumber
         | Refused::XIsY
+        | Refused::CalleeIsA
+        | Refused::CalleeIsOurs
+        | Refused::CallbackOff { .. }
         | Refused::NotOfMode { .. }
         | Refused::OwnNumber { .. }
         | Refused::ModeMismatch { .. }

@@ -21,7 +21,7 @@ use crate::base::time::{Instant, Now, Wall};
 use crate::call::cdr::{CallerKind, Cdr, Media, Recording, ReleasedBy, SCHEMA};
 use crate::call::config::Config;
 use crate::call::port::{Answer, CallView, Command, Found};
-use crate::call::trunk::Trunk;
+use crate::call::trunk::{LargeRequests, Trunk};
 use crate::rtp::flow::MediaNat;
 use crate::store::writer::{Settings, Store};
 
@@ -210,6 +210,7 @@ fn carrier() -> Trunk {
         name: "carrier".into(),
         accept_from: Vec::new(),
         gateways: Vec::new(),
+        large_requests: LargeRequests::default(),
         listener: None,
         dialled_from: Vec::new(),
         caller_id: Vec::new(),

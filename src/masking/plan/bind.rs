@@ -98,13 +98,8 @@ impl Planner<'_> {
             self.check_people(new.parties.a(), new.parties.b())?;
             let number = self.own_number(old.x)?;
             check_takes_bindings(&number)?;
-            match self.fit(&number, &new.parties, Some(new.id), now) {
-                Ok(since) => new.since = new.since.max(since),
-                Err(Obstacle::Law(refused)) => return Err(refused),
-                Err(Obstacle::Held(held, dialled, party)) => {
-                    return Err(key_taken(&held, &new.parties, dialled, party));
-                }
-            }
+            let since = self.fits(&number, &new.parties, Some(new.id), now)?;
+            new.since = new.since.max(since);
         }
         Ok(match request.dry_run {
             DryRun::Yes => unchanged(Written::DryRun(Arc::new(new))),
@@ -202,17 +197,21 @@ impl Planner<'_> {
         Ok(number)
     }
 
-    fn check_people(&self, a: RealNumber, b: Option<RealNumber>) -> Result<(), Refused> {
+    pub(super) fn check_people(&self, a: RealNumber, b: Option<RealNumber>) -> Result<(), Refused> {
         if Some(a) == b {
             return Err(Refused::SameNumber);
         }
-        let ours = |real: RealNumber| self.number(real.reveal()).is_some_and(|number| number.is_ours());
         for (party, real) in [(Party::A, Some(a)), (Party::B, b)] {
-            if real.is_some_and(ours) {
+            if real.is_some_and(|real| self.is_ours(real)) {
                 return Err(Refused::OwnNumber { party });
             }
         }
         Ok(())
+    }
+
+    /// Whether somebody's number is one of ours.
+    pub(super) fn is_ours(&self, real: RealNumber) -> bool {
+        self.number(real.reveal()).is_some_and(|number| number.is_ours())
     }
 
     // What is in the way. `but` is the binding that is updated: it is in its own way never.
@@ -251,6 +250,21 @@ impl Planner<'_> {
             }
         }
         Ok(since)
+    }
+
+    /// The same, where whatever is in the way refuses.
+    pub(super) fn fits(
+        &self,
+        x: &Number,
+        parties: &Parties,
+        but: Option<Id>,
+        now: Wall,
+    ) -> Result<Wall, Refused> {
+        match self.fit(x, parties, but, now) {
+            Ok(since) => Ok(since),
+            Err(Obstacle::Law(refused)) => Err(refused),
+            Err(Obstacle::Held(held, dialled, party)) => Err(key_taken(&held, parties, dialled, party)),
+        }
     }
 
     /// The same for AXYB, as far as it doesn't depend on Y.
@@ -485,7 +499,7 @@ fn already_bound(
     }
 }
 
-fn just_after(at: Wall) -> Wall {
+pub(super) fn just_after(at: Wall) -> Wall {
     at.plus(Duration::from_millis(1))
 }
 

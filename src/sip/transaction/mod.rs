@@ -255,8 +255,7 @@ impl Layer {
     }
 
     /// A message sent to `path` could not be delivered: the client transactions there that still wait for
-    /// their final response report [`Event::Failed`] (§17.1.4). The flow of the path doesn't matter. Looks at
-    /// every client transaction.
+    /// their final response report [`Event::Failed`] (§17.1.4). The flow of the path doesn't matter.
     pub fn failed(&mut self, now: Instant, path: Path) {
         self.clients.failed(&mut self.wire, now, path);
     }
