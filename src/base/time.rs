@@ -2,9 +2,11 @@
 //!
 //! None of these types has a `now()`: only the shell (floors 4–6) reads a clock.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::ops::{Add, Sub};
 use std::time::Duration;
+
+use arrayvec::ArrayString;
 
 /// A point on the server's monotonic clock, in microseconds since the process started.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
@@ -132,8 +134,9 @@ impl Wall {
     }
 }
 
-impl fmt::Display for Wall {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Wall {
+    /// The time as it is written.
+    pub fn text(self) -> ArrayString<32> {
         let (days, ms_of_day) = (self.0.div_euclid(86_400_000), self.0.rem_euclid(86_400_000));
         let (year, month, day) = civil_from_days(days);
         let s = ms_of_day / 1_000;
@@ -155,10 +158,23 @@ impl fmt::Display for Wall {
                 rest /= 10;
             }
         }
-        match std::str::from_utf8(&text) {
-            Ok(text) if (0..=9_999).contains(&year) => f.write_str(text),
-            Ok(_) | Err(_) => write!(f, "{year:04}{}", String::from_utf8_lossy(&text[4..])),
+        let (digits, rest) = text.split_at(4);
+        let [digits, rest] = [digits, rest].map(|part| std::str::from_utf8(part).unwrap_or_default());
+        let mut out = ArrayString::new();
+        if (0..=9_999).contains(&year) {
+            out.push_str(digits);
+        } else {
+            // A year of 64-bit milliseconds has nine digits at the most.
+            let _ = write!(out, "{year:04}");
         }
+        out.push_str(rest);
+        out
+    }
+}
+
+impl fmt::Display for Wall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
     }
 }
 

@@ -190,7 +190,7 @@ pub mod wall {
 
     /// Writes the time as text.
     pub fn serialize<S: Serializer>(wall: &Wall, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(wall)
+        s.serialize_str(&wall.text())
     }
 
     /// Reads the time from text.
@@ -209,7 +209,7 @@ pub mod wall_option {
     /// Writes the time as text, or `null`.
     pub fn serialize<S: Serializer>(wall: &Option<Wall>, s: S) -> Result<S::Ok, S::Error> {
         match wall {
-            Some(wall) => s.collect_str(wall),
+            Some(wall) => s.serialize_str(&wall.text()),
             None => s.serialize_none(),
         }
     }

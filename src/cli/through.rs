@@ -455,3 +455,50 @@ fn a_backup_is_restored_while_the_server_runs_and_it_is_said_first_what_would_be
     let fault = umbra(&served, &format!("{restore} --yes")).unwrap_err();
     assert!(fault.contains("half of one"), "{fault}");
 }
+
+/// Whoever gives pools, numbers or bindings a field decides here whether it belongs into the CSV file
+/// (`csv_file::Kind::columns`, and then the way back) or follows from others.
+#[test]
+fn every_field_of_a_listing_is_a_column_of_the_export_or_follows_from_others() {
+    use super::csv_file::Kind;
+    let served = Served::start();
+    done(&served, "number add 17000000001");
+    done(
+        &served,
+        "bind axb --x 17000000001 --a 13800000001 --b 13900000002",
+    );
+    for (path, name, kinds, follow) in [
+        (
+            "/v1/pools",
+            "pools",
+            &[Kind::Pool][..],
+            &["key", "created_at"][..],
+        ),
+        (
+            "/v1/numbers",
+            "numbers",
+            &[Kind::Number, Kind::State],
+            &["pool_key", "account", "bindings", "added_at"],
+        ),
+        (
+            "/v1/bindings",
+            "bindings",
+            &[Kind::Binding],
+            &[
+                "version",
+                "state",
+                "account",
+                "pool",
+                "pool_key",
+                "updated_at",
+                "ended_at",
+            ],
+        ),
+    ] {
+        let (_, page) = served.get(path);
+        for field in page[name][0].as_object().unwrap().keys().map(String::as_str) {
+            let is_column = kinds.iter().any(|kind| kind.columns().contains(&field));
+            assert!(is_column || follow.contains(&field), "{path}: {field}");
+        }
+    }
+}

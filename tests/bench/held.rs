@@ -1,5 +1,6 @@
 //! Calls through a server that stay up, made by the simplest carrier and callee there are.
 
+use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,8 @@ pub struct Line {
     /// Likewise the callee.
     pub callee_media: UdpSocket,
     made: usize,
+    /// Messages of waves that came already.
+    seen: HashSet<String>,
 }
 
 /// One call.
@@ -55,6 +58,7 @@ impl Line {
             carrier_media: media_socket(CARRIER),
             callee_media: media_socket(CALLEE),
             made: 0,
+            seen: HashSet::new(),
         }
     }
 
@@ -68,39 +72,25 @@ impl Line {
         for invite in &invites {
             send(&self.carrier, there, invite);
         }
-        for _ in 0..calls {
-            let (arrived, server) = receive(&self.callee, |text| text.starts_with("INVITE "));
-            send(
-                &self.callee,
-                server,
-                &answer(&arrived, address(&self.callee), address(&self.callee_media)),
-            );
+        let (here, media) = (address(&self.callee), address(&self.callee_media));
+        for (arrived, server) in once(&self.callee, &mut self.seen, calls, "INVITE ") {
+            send(&self.callee, server, &answer(&arrived, here, media));
         }
         let mut held = Vec::new();
-        for _ in 0..calls {
-            let (answer, _) = receive(&self.carrier, |text| {
-                assert!(!refusal(text), "the server refuses a call");
-                text.starts_with("SIP/2.0 200")
-            });
+        for (answer, _) in once(&self.carrier, &mut self.seen, calls, "SIP/2.0 200") {
             let id = line(&answer, "Call-ID:");
             let invite = invites.iter().find(|invite| line(invite, "Call-ID:") == id);
             let call = Held::of(invite.expect("one of ours").clone(), answer.clone(), there);
             send(&self.carrier, there, &call.request("ACK", 1));
             held.push(call);
         }
-        for _ in 0..calls {
-            receive(&self.callee, |text| text.starts_with("ACK "));
-        }
         for call in &held {
             send(&self.carrier, there, &call.request("BYE", 2));
         }
-        for _ in 0..calls {
-            let (bye, server) = receive(&self.callee, |text| text.starts_with("BYE "));
+        for (bye, server) in once(&self.callee, &mut self.seen, calls, "BYE ") {
             send(&self.callee, server, &with_body(&ok(&bye), ""));
         }
-        for _ in 0..calls {
-            receive(&self.carrier, |text| line(text, "CSeq:") == "2 BYE");
-        }
+        once(&self.carrier, &mut self.seen, calls, "SIP/2.0 200");
     }
 
     /// One packet of audio each way on each call: none of them is taken for dead.
@@ -300,6 +290,25 @@ fn receive(socket: &UdpSocket, is_it: impl Fn(&str) -> bool) -> (String, SocketA
         }
         assert!(Instant::now() < deadline, "the server says nothing");
     }
+}
+
+/// So many messages that begin so, each once: what a busy server or we ourselves were slow to answer comes again.
+fn once(
+    socket: &UdpSocket,
+    seen: &mut HashSet<String>,
+    count: usize,
+    start: &str,
+) -> Vec<(String, SocketAddr)> {
+    let mut found = Vec::with_capacity(count);
+    while found.len() < count {
+        let (text, from) = receive(socket, |text| text.starts_with(start) || refusal(text));
+        assert!(!refusal(&text), "the server refuses a call");
+        let what = format!("{start} {} {}", line(&text, "Call-ID:"), line(&text, "CSeq:"));
+        if seen.insert(what) {
+            found.push((text, from));
+        }
+    }
+    found
 }
 
 /// The next message that is the one, if it comes before nothing comes for a moment.

@@ -496,9 +496,8 @@ impl World {
         });
         match at {
             Some(at) => self.stream(at, Towards::Umbra, packet.bytes),
-            None => self
-                .faults
-                .push("a phone speaks TCP, and Umbra doesn't listen".into()),
+            // Nobody listens: it is a datagram whose Via lies.
+            None => self.carry(packet, None),
         }
     }
 

@@ -9,6 +9,8 @@ use super::slab::{self, Slab};
 use super::{Alarm, Answer, AnswerKind, ClientId, Clock, Event, Owner, Wire, client, invite_client};
 use crate::base::time::Instant;
 use crate::sip::build;
+use crate::sip::header::{Name, Via};
+use crate::sip::lexer::{Head, Start};
 use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::path::{ListenerId, Path, Transport};
@@ -89,12 +91,16 @@ impl Clients {
         owner: Owner,
         bytes: Vec<u8>,
     ) -> Option<ClientId> {
-        let message = Message::parse(&bytes).ok()?;
-        if message.status().is_some() || message.method() == Method::Ack {
+        // We have just written it ourselves: what it says is sound, only what it is has to be known.
+        let head = Head::read(&bytes)?;
+        let Start::Request { method, .. } = *head.start() else {
+            return None;
+        };
+        if method == Method::Ack {
             return None;
         }
-        let method = message.method();
-        let key = key::client(&message)?;
+        let via = head.values(Name::Via).next().and_then(Via::parse)?;
+        let key = key::client_of(via.branch?, method);
         if self.find(&key).is_some() {
             return None;
         }
