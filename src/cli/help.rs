@@ -103,7 +103,7 @@ pub(super) fn command() -> Command {
         command = with_example(command, path, example);
     }
     let template = format!(
-        "{{about}}\n\n{{usage-heading}} {{usage}}\n\n{}\nOptions:\n{{options}}{{after-help}}",
+        "{{about}}\n\n{{usage-heading}} {{usage}}\n\n{}Options:\n{{options}}{{after-help}}",
         groups(&command)
     );
     command.help_template(template)
@@ -111,12 +111,8 @@ pub(super) fn command() -> Command {
 
 fn with_example(command: Command, path: &str, example: &str) -> Command {
     match path.split_once(' ') {
-        Some((outer, rest)) => {
-            command.mut_subcommand(outer.to_owned(), |inner| with_example(inner, rest, example))
-        }
-        None => command.mut_subcommand(path.to_owned(), |inner| {
-            inner.after_help(format!("Example:\n  {example}"))
-        }),
+        Some((outer, rest)) => command.mut_subcommand(outer, |inner| with_example(inner, rest, example)),
+        None => command.mut_subcommand(path, |inner| inner.after_help(format!("Example:\n  {example}"))),
     }
 }
 
