@@ -13,10 +13,11 @@ use super::inspect;
 use super::leg::callee::{Lost, decline};
 use super::leg::caller::InviteState;
 use super::leg::{ALLOW, Bye};
+use super::listing::Listing;
 use super::media::{MediaPort, Report};
 use super::overload::Door;
 use super::phase::{Call, CalleeFate, End, Recorded};
-use super::port::{Answer, CallView, Command, Found, Heading, Input, LegName, Note, Output, Records, Why};
+use super::port::{Answer, Command, Found, Heading, Input, LegName, Note, Output, Records, Why};
 use super::ports::Ports;
 use super::refusal::Bounce;
 use super::reinvite::Came;
@@ -49,6 +50,8 @@ pub struct Switch {
     pub(super) late: VecDeque<Late>,
     pub(super) door: Door,
     pub(super) records: Records,
+    /// A listing of the calls that waits for their counts.
+    pub(super) listing: Option<Listing>,
 }
 
 /// The answer to somebody who is no live party: it waits for its fixed offset from arrival.
@@ -97,6 +100,7 @@ impl Switch {
             late: VecDeque::new(),
             door: Door::Open,
             records: Records::Kept,
+            listing: None,
         }
     }
 
@@ -125,10 +129,16 @@ impl Switch {
     /// When [`Input::Timeout`] is due.
     pub fn timeout(&self) -> Option<Instant> {
         let late = self.late.front().map(|late| late.at);
-        [self.hands.timers.next(), self.hands.layer.timeout(), late]
-            .into_iter()
-            .flatten()
-            .min()
+        let listing = self.listing.as_ref().map(Listing::until);
+        [
+            self.hands.timers.next(),
+            self.hands.layer.timeout(),
+            late,
+            listing,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Whether no call, transaction, timer, dialog or port in use remains.
@@ -509,6 +519,7 @@ impl Switch {
                     .respond(now.at, late.server, late.status, late.bytes);
             }
         }
+        self.listing_due(now);
         while let Some((me, timer)) = self.hands.timers.pop_due(now.at) {
             let Some(mut call) = self.take(me) else { continue };
             let hands = &mut self.hands;
@@ -588,6 +599,10 @@ impl Switch {
             Report::Dead(port) => self.with_port(port, |call, hands| {
                 call.end(hands, now, End::cut("media_timeout"));
             }),
+            Report::Counts(port, counts) => {
+                self.with_port(port, |call, _| call.counted_so_far(port, counts));
+                self.counts_came(now);
+            }
             Report::Closed(port, counts) => self.with_port(port, |call, hands| {
                 call.counted(hands, now, port, counts);
             }),
@@ -605,12 +620,7 @@ impl Switch {
 
     fn order(&mut self, now: Now, command: Command) {
         match command {
-            Command::Calls(ask) => {
-                let views: Vec<CallView> = self.calls.iter().flatten().map(|call| call.view()).collect();
-                self.hands
-                    .out
-                    .push_back(Output::Answer(ask, Answer::Calls(views)));
-            }
+            Command::Calls(ask) => self.list(now, ask),
             Command::Hangup(ask, id) => {
                 let found = match self.by_id.get(&id).copied().and_then(|me| self.take(me)) {
                     Some(mut call) => {

@@ -164,6 +164,10 @@ impl Stage for Tapped {
     fn cdrs(&mut self) -> Vec<Value> {
         self.stage.cdrs()
     }
+    fn audio(&mut self) -> Vec<String> {
+        self.stage.audio()
+    }
+
     fn busy(&mut self) -> Option<String> {
         self.stage.busy()
     }

@@ -463,6 +463,14 @@ impl Stage for Live {
             .collect()
     }
 
+    fn audio(&mut self) -> Vec<String> {
+        let calls: Vec<Value> = serde_json::from_str(&self.done("calls --json")).expect("JSON");
+        calls
+            .iter()
+            .map(|call| call["media"]["audio"].as_str().unwrap_or("").to_owned())
+            .collect()
+    }
+
     fn busy(&mut self) -> Option<String> {
         if self.stopping.is_some() {
             // Drained: it ends by itself with its last call.

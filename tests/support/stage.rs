@@ -333,6 +333,8 @@ pub trait Stage {
     fn set_up_anew(&mut self, setup: Setup);
     /// Every call's record so far, in order.
     fn cdrs(&mut self) -> Vec<Value>;
+    /// What a listing of the live calls says of their audio.
+    fn audio(&mut self) -> Vec<String>;
     /// What is still going on, in a sentence; `None`: nothing.
     fn busy(&mut self) -> Option<String>;
     /// What the stage itself saw go wrong.

@@ -253,6 +253,7 @@ pub(crate) fn live_call() -> CallView {
         callee: "139****0002".into(),
         arrived_at: at,
         answered_at: Some(at),
+        media: Media::default(),
     }
 }
 
