@@ -35,9 +35,20 @@ impl Readings {
                 "SIP messages that could not be handed on or sent.",
                 &sip.lost,
             ),
+            (
+                "umbra_tcp_refused",
+                "TCP connections refused because there were too many.",
+                &sip.refused,
+            ),
         ] {
             page.one(Kind::Counter, name, help, count.load(Ordering::Relaxed));
         }
+        page.one(
+            Kind::Gauge,
+            "umbra_tcp_connections",
+            "TCP connections that are open.",
+            sip.connections.load(Ordering::Relaxed),
+        );
         let ready = |shard: usize| {
             self.shared
                 .berths
