@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -40,6 +40,8 @@ pub(super) struct Joined {
     pub(super) doors: Arc<[Door]>,
     pub(super) sip: Arc<Stats>,
     pub(super) live: Vec<AtomicUsize>,
+    /// Refused connections with trunks that were told.
+    pub(super) refused_told: AtomicU64,
     /// Each shard's berths that are bound and free.
     pub(super) berths: Vec<AtomicUsize>,
     pub(super) phase: Mutex<Phase>,
@@ -77,6 +79,16 @@ impl Joined {
 
     pub(super) fn calls(&self) -> usize {
         self.live.iter().map(|live| live.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Tells of the connections with trunks that were refused since the last time. Each is an alarm; beyond a
+    /// thousand they count as one.
+    pub(super) fn tell_refused(&self) {
+        let refused = self.sip.refused_trunk.load(Ordering::Relaxed);
+        let told = self.refused_told.swap(refused, Ordering::Relaxed);
+        for _ in 0..refused.saturating_sub(told).min(1_000) {
+            self.note(Note::ConnectionsFull, None);
+        }
     }
 
     pub(super) fn note(&self, note: Note, from: Option<SocketAddr>) {

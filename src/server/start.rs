@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -17,7 +17,6 @@ use crate::api::socket;
 use crate::api::switchboard::Switchboard;
 use crate::base::chance::Chance;
 use crate::base::id::Id;
-use crate::base::limits::OTHER_FILES;
 use crate::base::shard::Shard;
 use crate::call::cdr::Cdr;
 use crate::call::media::Report;
@@ -42,7 +41,7 @@ use crate::transport::event_loop::{self, EventLoop};
 use crate::transport::shard::Message;
 
 use super::Running;
-use super::health::too_few_files;
+use super::health::{other_files, too_few_files};
 use super::joined::{Joined, Wish};
 use super::room::Room;
 
@@ -95,12 +94,17 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
         doors: transport.doors,
         sip: transport.stats,
         live: (0..count).map(|_| AtomicUsize::new(0)).collect(),
+        refused_told: AtomicU64::new(0),
         berths: (0..count).map(|_| AtomicUsize::new(0)).collect(),
         phase: Mutex::new(Phase::Serving),
         wish: Mutex::new(wish),
     });
 
-    if let Some(sentence) = too_few_files(files, conf.switch.media.ranges().len()) {
+    if let Some(sentence) = too_few_files(
+        files,
+        conf.switch.media.ranges().len(),
+        other_files(&conf.switch.listeners),
+    ) {
         shared.health.set("file limit", State::Degraded, sentence);
     }
     let media = start_media(&conf, started, files, &clock, &mut chance, &shared)?;
@@ -281,6 +285,7 @@ fn owner(shared: &Arc<Joined>, records: &Arc<cdr_file::Writer>, journal: &Journa
         shared.clone(),
         shared.clone(),
     );
+    let connections = shared.sip.clone();
     let (sip, records, journal) = (shared.sip.clone(), Arc::downgrade(records), journal.clone());
     Owner {
         stop: Box::new(move |patience| stop.wish(Wish::Stop(patience))),
@@ -292,6 +297,7 @@ fn owner(shared: &Arc<Joined>, records: &Arc<cdr_file::Writer>, journal: &Journa
         }),
         phase: Box::new(move || *phase.phase.lock().unwrap_or_else(PoisonError::into_inner)),
         calls: Box::new(move || calls.calls()),
+        connections: Box::new(move || connections.connections.load(Ordering::Relaxed)),
         readings: Box::new(move |metrics| {
             let waiting = records.upgrade().map_or(0, |records| records.waiting());
             metrics.set(Reading::CdrsWaiting, waiting as u64);
@@ -303,6 +309,8 @@ fn owner(shared: &Arc<Joined>, records: &Arc<cdr_file::Writer>, journal: &Journa
                 (Reading::SipOut, &sip.sent),
                 (Reading::SipShed, &sip.shed),
                 (Reading::SipLost, &sip.lost),
+                (Reading::SipConnections, &sip.connections),
+                (Reading::SipRefused, &sip.refused),
             ];
             for (reading, count) in counts {
                 metrics.set(reading, count.load(Ordering::Relaxed));
@@ -332,7 +340,7 @@ fn start_media(
     let settings = Settings {
         addresses: media.interfaces.iter().map(|i| i.address).collect(),
         ranges: media.ranges(),
-        pairs_max: files.saturating_sub(OTHER_FILES) / 2 / media.threads.max(1),
+        pairs_max: files.saturating_sub(other_files(&conf.switch.listeners)) / 2 / media.threads.max(1),
         started,
         wall_at_start: clock.now().wall_of(crate::base::time::Instant::default()),
     };

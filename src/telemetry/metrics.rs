@@ -7,7 +7,7 @@ use crate::call::port::{Event, EventKind, Note};
 use crate::masking::reason::Reason;
 
 /// Every note, in the order of its discriminant.
-const NOTES: [Note; 9] = [
+const NOTES: [Note; 10] = [
     Note::Malformed,
     Note::Stray,
     Note::Stranger,
@@ -17,6 +17,7 @@ const NOTES: [Note; 9] = [
     Note::PortTaken,
     Note::FilesDry,
     Note::SendFailed,
+    Note::ConnectionsFull,
 ];
 
 /// Every reason, in the order of its discriminant.
@@ -66,14 +67,18 @@ pub enum Reading {
     Bindings,
     /// Virtual numbers that are known.
     Numbers,
-    /// SIP datagrams received, since the start.
+    /// SIP messages received, since the start.
     SipIn,
-    /// SIP datagrams sent, since the start.
+    /// SIP messages sent, since the start.
     SipOut,
     /// SIP requests that were answered 503 unread, since the start.
     SipShed,
-    /// SIP datagrams that could not be handed on or sent, since the start.
+    /// SIP messages that could not be handed on or sent, since the start.
     SipLost,
+    /// TCP connections that are open.
+    SipConnections,
+    /// TCP connections that were refused, since the start.
+    SipRefused,
     /// RTP packets received, since the start.
     RtpIn,
     /// RTP packets sent, since the start.
@@ -88,7 +93,7 @@ enum Kind {
     Counter,
 }
 
-const READINGS: [(Reading, Kind, &str, &str); 13] = [
+const READINGS: [(Reading, Kind, &str, &str); 15] = [
     (Reading::Calls, Kind::Gauge, "umbra_calls", "Live calls."),
     (
         Reading::CdrsWaiting,
@@ -119,13 +124,13 @@ const READINGS: [(Reading, Kind, &str, &str); 13] = [
         Reading::SipIn,
         Kind::Counter,
         "umbra_sip_in",
-        "SIP datagrams received.",
+        "SIP messages received.",
     ),
     (
         Reading::SipOut,
         Kind::Counter,
         "umbra_sip_out",
-        "SIP datagrams sent.",
+        "SIP messages sent.",
     ),
     (
         Reading::SipShed,
@@ -137,7 +142,19 @@ const READINGS: [(Reading, Kind, &str, &str); 13] = [
         Reading::SipLost,
         Kind::Counter,
         "umbra_sip_lost",
-        "SIP datagrams that could not be handed on or sent.",
+        "SIP messages that could not be handed on or sent.",
+    ),
+    (
+        Reading::SipConnections,
+        Kind::Gauge,
+        "umbra_sip_connections",
+        "Open TCP connections.",
+    ),
+    (
+        Reading::SipRefused,
+        Kind::Counter,
+        "umbra_sip_connections_refused",
+        "TCP connections refused because there were too many.",
     ),
     (
         Reading::RtpIn,
@@ -326,6 +343,7 @@ pub fn note_name(note: Note) -> &'static str {
         Note::PortsDry => "ports_dry",
         Note::PortTaken => "port_taken",
         Note::FilesDry => "files_dry",
+        Note::ConnectionsFull => "connections_full",
         Note::SendFailed => "send_failed",
     }
 }

@@ -130,8 +130,16 @@ impl Connections {
                 .add(poller, now, listener, (stream, from), peer, Stage::Open)
                 .is_err()
         {
-            self.stats.refused.fetch_add(1, Ordering::Relaxed);
+            self.refuse(peer);
         }
+    }
+
+    fn refuse(&self, peer: Peer) {
+        self.stats.refused.fetch_add(1, Ordering::Relaxed);
+        match peer {
+            Peer::Trunk => self.stats.refused_trunk.fetch_add(1, Ordering::Relaxed),
+            Peer::Stranger => 0,
+        };
     }
 
     /// Whether there is room for one more below `most`. A stranger has to make room for a trunk.
@@ -244,7 +252,7 @@ impl Connections {
         to: Path,
     ) -> Result<FlowHint, Why> {
         if !self.makes_room(TCP_CONNECTIONS_MAX, Peer::Trunk) {
-            self.stats.refused.fetch_add(1, Ordering::Relaxed);
+            self.refuse(Peer::Trunk);
             return Err(Why::Unreachable);
         }
         let stream = tcp::connect(listening, to.remote).map_err(|error| why(&error))?;

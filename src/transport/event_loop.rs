@@ -57,6 +57,8 @@ pub struct Stats {
     pub connections: AtomicU64,
     /// TCP connections that were refused because there were too many.
     pub refused: AtomicU64,
+    /// Those of them that were with a trunk.
+    pub refused_trunk: AtomicU64,
 }
 
 /// Why the server can't listen.

@@ -107,6 +107,8 @@ pub struct Owner {
     pub phase: Box<dyn Fn() -> Phase + Send + Sync>,
     /// How many calls are in progress.
     pub calls: Box<dyn Fn() -> usize + Send + Sync>,
+    /// How many TCP connections are open.
+    pub connections: Box<dyn Fn() -> u64 + Send + Sync>,
     /// Sets the readings that other rooms keep, before they are written. (Calls, bindings and numbers are
     /// set by the desk.)
     pub readings: Box<dyn Fn(&Metrics) + Send + Sync>,

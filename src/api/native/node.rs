@@ -74,6 +74,7 @@ pub(super) async fn status(State(desk): State<Arc<Desk>>) -> Json<Value> {
         "started_at": desk.started.to_string(),
         "uptime_s": now.since(desk.started).as_secs(),
         "calls": (desk.owner.calls)(),
+        "connections": (desk.owner.connections)(),
         "bindings": counts.bindings_live,
         "bindings_ended": counts.bindings_ended,
         "numbers": counts.numbers,
