@@ -55,19 +55,28 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server and waits until it answers.
+    /// Starts a server and waits until it answers. It speaks UDP.
     pub fn start(setup: &Setup) -> Self {
+        Self::speaking("udp", setup)
+    }
+
+    /// Starts a server that listens, and speaks to its gateway, over `udp` or over `tcp` as well.
+    pub fn speaking(transport: &str, setup: &Setup) -> Self {
         let dir = tempfile::tempdir().expect("a folder for the server");
         let (first, last, claims) = media_ports(setup.calls);
         let sip = free_address(HOME);
+        let tcp = match transport {
+            "tcp" => format!("\"{sip}\""),
+            _ => String::new(),
+        };
         let conf = format!(
-            "trunks = \"trunks.toml\"\n[sip]\nudp = [\"{sip}\"]\n[media]\naddress = \"{HOME}\"\nports = \"{first}-{last}\"\n\
+            "trunks = \"trunks.toml\"\n[sip]\nudp = [\"{sip}\"]\ntcp = [{tcp}]\n[media]\naddress = \"{HOME}\"\nports = \"{first}-{last}\"\n\
              [api]\nlisten = \"\"\n[log]\nlevel = \"{}\"\n",
             setup.log,
         );
         let trunks = format!(
             "[[trunk]]\nname = \"carrier\"\naccept_from = [\"127.0.0.0/8\"]\n\
-             gateways = [\"sip:{};transport=udp\"]\nmedia_nat = \"{}\"\ndefault = true\n",
+             gateways = [\"sip:{};transport={transport}\"]\nmedia_nat = \"{}\"\ndefault = true\n",
             setup.gateway, setup.media_nat,
         );
         write(&dir.path().join("umbra.toml"), &conf);
