@@ -164,9 +164,11 @@ impl Connections {
     /// `listening` is the address of the path's listener. It leaves with [`Connections::write`].
     pub fn send(&mut self, poller: &Poller, now: Instant, listening: SocketAddr, to: Path, bytes: Vec<u8>) {
         let named = to.flow.filter(|flow| {
-            self.all
-                .get(flow)
-                .is_some_and(|one| one.listener == to.listener && one.remote.ip() == to.remote.ip())
+            self.all.get(flow).is_some_and(|one| {
+                // What isn't heard any more is still answered.
+                let is_heard = !matches!(one.stage, Stage::Closing(_)) || bytes.starts_with(b"SIP/2.0 ");
+                one.listener == to.listener && one.remote.ip() == to.remote.ip() && is_heard
+            })
         });
         // RFC 3261 §18.2.2: a response whose connection is gone goes to the address that its path names.
         let known = named.or_else(|| self.by_remote.get(&(to.listener, to.remote)).copied());
