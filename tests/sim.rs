@@ -97,6 +97,7 @@ fn live(seed: u64, mangled: u32) -> Crowd {
             direction: (chance.below(6) == 0).then(|| "a-to-b".into()),
             ttl: (chance.below(6) == 0).then(|| Duration::from_secs(61)),
             max: (chance.below(3) == 0).then(|| Duration::from_secs(60)),
+            ..Binding::default()
         });
         let phones = [
             cast.join(&format!("A{pair}"), &a, false),

@@ -73,6 +73,7 @@ impl Stage {
             media_nat: "strict",
             log: "debug",
             calls: 500,
+            also: Vec::new(),
         };
         let server = Server::speaking(if speaks == "u1" { "udp" } else { "tcp" }, &setup);
         server.bind(X, A, B, terms);

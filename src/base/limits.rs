@@ -103,6 +103,10 @@ pub const NUMBERS_PER_A: usize = 5;
 pub const RELATIONS_PER_Y: usize = 1_000;
 /// A binding's expiry lies at least this far ahead.
 pub const EXPIRY_MIN: Duration = Duration::from_secs(60);
+/// How long a temporary callee holds: default.
+pub const CALLEE_TIME: Duration = Duration::from_secs(60);
+/// How long a temporary callee holds: the most that can be asked for.
+pub const CALLEE_TIME_MAX: Duration = Duration::from_secs(3_600);
 /// Ended rules stay readable at least this long, for attempts that arrived while they lived.
 pub const ENDED_RULES_KEPT: Duration = Duration::from_secs(600);
 /// Versions of one binding that are kept for attempts that arrived before an update.

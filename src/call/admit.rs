@@ -58,7 +58,10 @@ impl Switch {
             caller: arrival.caller,
             arrived: now.wall,
         };
-        let decision = route::route(&self.table, &attempt);
+        let mut decision = route::route(&self.table, &attempt);
+        if admitted.is_ok() && sound.is_ok() {
+            decision = route::claim(&self.table, decision);
+        }
         let record = self.draft(now, trunk, message, &attempt, &decision);
         if let Err(bounce) = sound {
             return self.refuse_with(now, path, server, message, record, Reason::Protocol, &bounce);
@@ -77,6 +80,7 @@ impl Switch {
                 return self.refuse(now, path, server, message, record, load);
             }
         };
+        let taken = plan.callee().copied();
         let tag = self.hands.token();
         let kept = Echo::of(message, path.remote)
             .ok_or(NoDialog::TooLong)
@@ -84,6 +88,9 @@ impl Switch {
         let (echo, dialog) = match kept {
             Ok(kept) => kept,
             Err(why) => {
+                if let Some(callee) = &taken {
+                    self.table.give_back(callee);
+                }
                 let bounce = Bounce::status(match why {
                     NoDialog::Malformed => 400,
                     NoDialog::TooLong => 513,
@@ -93,6 +100,7 @@ impl Switch {
         };
         let Some(record) = record else { return };
         let mut call = self.place(now, record, server, tag, path, echo, dialog, message);
+        call.callee_taken = taken;
         call.note_message(
             now.at,
             LegName::Caller,
@@ -346,6 +354,7 @@ impl Switch {
             record,
             recorded: Recorded::Open,
             plan: None,
+            callee_taken: None,
             caller: Caller {
                 leg,
                 server,

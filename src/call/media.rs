@@ -65,6 +65,14 @@ impl Ranges {
         })
     }
 
+    /// Whether it is an RTP port of ours.
+    pub fn holds(&self, port: MediaPort) -> bool {
+        let range = self.0.get(usize::from(port.interface().0));
+        range.is_some_and(|(first, last)| {
+            (*first..*last).contains(&port.number()) && port.number().is_multiple_of(2)
+        })
+    }
+
     /// How many UDP ports there are.
     pub fn len(&self) -> usize {
         self.0

@@ -21,6 +21,7 @@ use super::trunk::Trunk;
 use crate::base::limits::{CALL_DURATION_MAX, MEDIA_COUNTS_WAIT, TRACE_LINES_MAX};
 use crate::base::time::{Instant, Now};
 use crate::base::timer::TimerId;
+use crate::masking::callee::Callee as TemporaryCallee;
 use crate::masking::reason::Reason;
 use crate::masking::route::Plan;
 use crate::rtp::flow::Counts;
@@ -35,6 +36,15 @@ pub enum Recorded {
     Awaiting(u8),
     /// The record is out.
     Out,
+}
+
+/// What becomes of a temporary callee that a call took.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CalleeFate {
+    /// It is used up.
+    Used,
+    /// Another call may have it.
+    GivenBack,
 }
 
 /// Why and by whom a call ends.
@@ -104,6 +114,8 @@ pub struct Call {
     pub recorded: Recorded,
     /// Who is called and what they see; `None` for a refused attempt.
     pub plan: Option<Plan>,
+    /// The temporary callee that the call took, until it is sure whether it is used up.
+    pub callee_taken: Option<TemporaryCallee>,
     /// The calling side.
     pub caller: Caller,
     /// The called side, once it was called.
@@ -291,6 +303,20 @@ impl Call {
         self.recorded = Recorded::Awaiting(left.saturating_sub(1));
         if left <= 1 {
             self.finish_record(hands, now);
+        }
+    }
+
+    /// What becomes of the temporary callee that the call took: used up once it rang or answered, or if the
+    /// caller gave up before; to be given back if the attempt failed before. `None` while that is open.
+    pub fn callee_fate(&self) -> Option<CalleeFate> {
+        let record = &self.record;
+        if record.ringing_at.is_some() || record.answered_at.is_some() {
+            return Some(CalleeFate::Used);
+        }
+        match (self.recorded, record.refusal) {
+            (Recorded::Open, _) => None,
+            (Recorded::Awaiting(_) | Recorded::Out, Some(Reason::Cancelled)) => Some(CalleeFate::Used),
+            (Recorded::Awaiting(_) | Recorded::Out, _) => Some(CalleeFate::GivenBack),
         }
     }
 

@@ -15,7 +15,7 @@ use super::leg::caller::InviteState;
 use super::leg::{ALLOW, Bye};
 use super::media::{MediaPort, Report};
 use super::overload::Door;
-use super::phase::{Call, End, Recorded};
+use super::phase::{Call, CalleeFate, End, Recorded};
 use super::port::{Answer, CallView, Command, Found, Heading, Input, LegName, Note, Output, Records, Why};
 use super::ports::Ports;
 use super::refusal::Bounce;
@@ -673,7 +673,16 @@ impl Switch {
         }
     }
 
-    pub(super) fn put_back(&mut self, call: Box<Call>) {
+    pub(super) fn put_back(&mut self, mut call: Box<Call>) {
+        if let Some(callee) = call.callee_taken
+            && let Some(fate) = call.callee_fate()
+        {
+            call.callee_taken = None;
+            match fate {
+                CalleeFate::Used => self.hands.out.push_back(Output::CalleeUsed(callee)),
+                CalleeFate::GivenBack => self.table.give_back(&callee),
+            }
+        }
         if !call.is_gone() {
             let index = call.me.index as usize;
             self.calls[index] = Some(call);

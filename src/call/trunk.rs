@@ -86,6 +86,16 @@ pub enum LargeRequests {
     Tcp,
 }
 
+/// Whether RTCP on RTP's port (RFC 5761) is offered on a trunk; where it is offered to us, it is always taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum RtcpMux {
+    /// Only answered.
+    #[default]
+    Answer,
+    /// Offered too.
+    Offer,
+}
+
 /// One trunk of the conf.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Trunk {
@@ -101,6 +111,8 @@ pub struct Trunk {
     pub listener: Option<ListenerId>,
     /// The media interface of its legs; `None` is the first that fits.
     pub media: Option<InterfaceId>,
+    /// Whether our offers on it share RTP's port with RTCP.
+    pub rtcp_mux: RtcpMux,
     /// Where the dialled number is read, first found.
     pub dialled_from: Vec<DialledFrom>,
     /// Where the caller's number is read, first found.

@@ -290,7 +290,12 @@ fn each_base(backup: &Backup, each: &mut dyn FnMut(&[u8]) -> anyhow::Result<()>)
             Record::Account(_) => 0,
             Record::Pool(_) => 1,
             Record::Number(number) if number.is_ours() => 2,
-            Record::Number(_) | Record::Binding(_) | Record::Forget(_) => return Ok(()),
+            // Whom an A of AX reaches next is said for an hour at most: no backup brings it back.
+            Record::Number(_)
+            | Record::Binding(_)
+            | Record::Forget(_)
+            | Record::Callee(_)
+            | Record::CalleeGone(_) => return Ok(()),
         };
         by_rank.entry(rank).or_default().push(value.to_vec());
         Ok(())

@@ -30,7 +30,15 @@ fn the_shipped_file_says_what_an_empty_one_means() {
 fn the_shipped_files_name_every_key() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf/umbra.toml");
     assert_eq!(load(&dir), Ok(Conf::embedded()));
-    for key in ["strip", "media", "media_nat", "media_from", "may_show", "listen"] {
+    for key in [
+        "strip",
+        "media",
+        "rtcp_mux",
+        "media_nat",
+        "media_from",
+        "may_show",
+        "listen",
+    ] {
         assert!(SHIPPED_TRUNKS.contains(&format!("\n{key} = ")), "{key}");
     }
     for key in [

@@ -5,7 +5,7 @@ use super::value;
 use crate::base::number::Format;
 use crate::call::config::{Config, Listener, MediaConfig};
 use crate::call::media::InterfaceId;
-use crate::call::trunk::{CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Trunk};
+use crate::call::trunk::{CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, RtcpMux, Trunk};
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sip::path::Transport;
 
@@ -14,7 +14,7 @@ const TRUNKS_MAX: usize = 256;
 /// Media networks of one trunk: what a flow's orders hold.
 const MEDIA_FROM_MAX: usize = 4;
 
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "name",
     "accept_from",
     "gateways",
@@ -29,6 +29,7 @@ const KEYS: [&str; 14] = [
     "default",
     "media_nat",
     "media_from",
+    "rtcp_mux",
 ];
 
 const DIALLED_FROM: [(&str, DialledFrom); 4] = [
@@ -44,6 +45,7 @@ const NUMBER_FORMAT: [(&str, Format); 3] = [
     ("plus", Format::Plus),
 ];
 const LARGE_REQUESTS: [(&str, LargeRequests); 2] = [("udp", LargeRequests::Udp), ("tcp", LargeRequests::Tcp)];
+const RTCP_MUX: [(&str, RtcpMux); 2] = [("answer", RtcpMux::Answer), ("offer", RtcpMux::Offer)];
 const MEDIA_NAT: [(&str, MediaNat); 2] = [("strict", MediaNat::Strict), ("latch", MediaNat::Latch)];
 
 /// Reads one trunk file, after those in `trunks` (which it is checked against).
@@ -81,6 +83,7 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         large_requests: section.choice("large_requests", &LARGE_REQUESTS, LargeRequests::Udp),
         listener: None,
         media: interface(section, media),
+        rtcp_mux: section.choice("rtcp_mux", &RTCP_MUX, RtcpMux::Answer),
         dialled_from: words(section, "dialled_from", &DIALLED_FROM, DialledFrom::Ruri),
         caller_id: if section.texts("caller_id").is_none() {
             vec![CallerFrom::Pai, CallerFrom::From]

@@ -14,6 +14,7 @@ use dashmap::DashMap;
 use smallvec::SmallVec;
 
 use super::binding::{Binding, Home, Party};
+use super::callee::{Callee, Callees};
 use super::change::{Change, Record};
 use super::inventory::{Account, Number, Pool, Standing};
 use super::mode;
@@ -32,6 +33,7 @@ pub struct Table {
     records: DashMap<Id, History, RandomState>,
     numbers: DashMap<Tel, Arc<Number>, RandomState>,
     accounts: DashMap<Box<str>, Arc<Account>, RandomState>,
+    pub(super) callees: Callees,
     /// What no call needs: orders and sets for the writer and for listings.
     index: RwLock<Index>,
     seq: AtomicU64,
@@ -106,6 +108,7 @@ impl Table {
             records: DashMap::default(),
             numbers: DashMap::default(),
             accounts: DashMap::default(),
+            callees: Callees::default(),
             index: RwLock::default(),
             seq: AtomicU64::new(0),
         };
@@ -136,6 +139,8 @@ impl Table {
             Record::Number(number) => self.put_number(number),
             Record::Binding(binding) => self.put_binding(binding),
             Record::Forget(id) => self.forget(*id),
+            Record::Callee(callee) => self.callees.put(callee),
+            Record::CalleeGone(id) => self.callees.remove(*id),
         }
     }
 
@@ -152,6 +157,22 @@ impl Table {
     /// The newest version of a binding, live or ended.
     pub fn binding(&self, id: Id) -> Option<Arc<Binding>> {
         self.records.get(&id).and_then(|history| history.last().cloned())
+    }
+
+    /// The temporary callee of a binding, if one was named and nobody has used it.
+    pub fn callee(&self, id: Id) -> Option<Callee> {
+        self.callees.named(id)
+    }
+
+    /// Gives back the temporary callee of an attempt that its callee's side failed before it rang.
+    pub fn give_back(&self, callee: &Callee) {
+        self.callees.give_back(callee);
+    }
+
+    /// Temporary callees whose time is over, at most `max`: for the writer, as
+    /// [`Write::ClearCallee`](super::request::Write::ClearCallee).
+    pub fn callees_due(&self, now: Wall, max: usize) -> Vec<Callee> {
+        self.callees.due(now, max)
     }
 
     /// A number's record. A released number has one too: ask [`Number::is_ours`].

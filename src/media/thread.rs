@@ -281,7 +281,7 @@ impl Hands {
     }
 
     fn bind(&mut self, poller: &Poller, port: MediaPort) {
-        let report = if !self.table.holds(port.0) {
+        let report = if !self.settings.ranges.holds(port) {
             Report::NotBound(port)
         } else if self.table.pair(port.0).is_some() {
             Report::Bound(port)
@@ -397,8 +397,13 @@ impl Hands {
 
     fn send_rtcp(&self, port: u32, to: SocketAddr, bytes: &[u8]) {
         if let Some(pair) = self.table.pair(port) {
+            let socket = if port.is_multiple_of(2) {
+                &pair.rtp
+            } else {
+                &pair.rtcp
+            };
             // Full or refused: the next report says it again.
-            let _ = pair.rtcp.send_to(bytes, to);
+            let _ = socket.send_to(bytes, to);
         }
     }
 }
@@ -409,7 +414,7 @@ mod tests {
 
     use super::*;
     use crate::call::media::InterfaceId;
-    use crate::rtp::flow::{Counts, MediaNat, Payload, Way};
+    use crate::rtp::flow::{Counts, MediaNat, Payload, RtcpPort, Way};
     use crate::rtp::packet;
 
     /// A thread over many ports, what it reports, and the next port to try.
@@ -510,6 +515,7 @@ mod tests {
         Box::new(FlowSpec {
             remote: Some(remote),
             remote_rtcp: None,
+            rtcp_port: RtcpPort::Own,
             payloads: [pcma].into_iter().collect(),
             way: Way::Both,
             nat: MediaNat::Strict,

@@ -168,8 +168,8 @@ impl Writer {
         let (dir, waiting, most) = (self.dir.display(), self.waiting(), limits::CDR_BUFFER);
         match lock(&self.shared.trouble).as_deref() {
             Some(trouble) => Some(format!(
-                "CDRs can't be written to {dir} ({trouble}): {waiting} wait in memory, new calls are refused from \
-                 {most} on"
+                "CDRs can't be written to {dir} ({trouble}): make room there or mend that disk; {waiting} wait in memory, \
+                 new calls are refused from {most} on"
             )),
             None if waiting >= most => Some(format!(
                 "the disk under {dir} is too slow: {waiting} CDRs wait in memory, new calls are refused from {most} on"

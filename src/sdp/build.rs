@@ -5,11 +5,11 @@ use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use super::answer::{Lines, Terms};
-use super::media::Origin;
+use super::media::{Origin, RtcpPort};
 
 /// Writes a description: our audio at `here` under `audio`'s terms in the dialog's `lines`, every other
 /// line refused in place (RFC 3264 §6). `here.port()` is our RTP port; RTCP is the next one, as everybody
-/// expects. `origin.id` stays for a dialog's life; `origin.version` goes up when the rest changes.
+/// expects, or the same. `origin.id` stays for a dialog's life; `origin.version` goes up when the rest changes.
 pub fn write(origin: Origin, here: SocketAddr, lines: &Lines, audio: &Terms) -> Vec<u8> {
     let mut out = String::with_capacity(512);
     // Writing to a String can't fail.
@@ -60,6 +60,10 @@ fn write_audio(out: &mut String, port: u16, audio: &Terms) -> std::fmt::Result {
     }
     if let Some(ms) = audio.ptime_ms {
         write!(out, "a=ptime:{ms}\r\n")?;
+    }
+    match audio.rtcp_port {
+        RtcpPort::Own => {}
+        RtcpPort::Shared => out.push_str("a=rtcp-mux\r\n"),
     }
     write!(out, "a={}\r\n", audio.way.name())
 }

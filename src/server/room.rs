@@ -10,9 +10,11 @@ use crate::call::cdr::Line;
 use crate::call::media::{Order, Ranges};
 use crate::call::port::{CallEntry, Input, Output};
 use crate::call::switch::Switch;
+use crate::masking::request::Write;
 use crate::media::thread::MediaThread;
 use crate::records::cdr_file;
 use crate::store::journal::Journal;
+use crate::store::writer::Store;
 use crate::telemetry::call_line;
 use crate::telemetry::health::State;
 use crate::telemetry::traces::Traces;
@@ -32,6 +34,7 @@ pub(super) struct Room {
     pub(super) records: Arc<cdr_file::Writer>,
     pub(super) traces: Arc<Traces>,
     pub(super) board: Arc<Switchboard>,
+    pub(super) store: Store,
     /// What a batch of inputs leaves for the other threads, so that each is woken once for all of it.
     pub(super) entries: Vec<CallEntry>,
     pub(super) cdrs: Vec<Arc<Line>>,
@@ -84,6 +87,12 @@ impl Room {
                 Output::Journal(entry) => self.entries.push(entry),
                 Output::Answer(id, answer) => self.board.answer(id, answer),
                 Output::Note(note) => self.shared.note(note, from),
+                Output::CalleeUsed(callee) => {
+                    let (id, only) = (callee.binding, Some(callee));
+                    let write = Write::ClearCallee { id, only };
+                    // Nobody waits for the answer, and a full queue only means that it ends by its time.
+                    let _ = self.store.submit(write, Box::new(drop));
+                }
             }
         }
     }

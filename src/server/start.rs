@@ -128,6 +128,7 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
             records: records.clone(),
             traces: traces.clone(),
             board: board.clone(),
+            store: store.clone(),
             entries: Vec::new(),
             cdrs: Vec::new(),
             orders: Vec::new(),
@@ -200,7 +201,7 @@ fn open_disk(conf: &Conf, clock: &Clock, health: &Health) -> anyhow::Result<Disk
     // What the store had acknowledged before must count from the first call on, wherever the system's clock is.
     clock.not_before(store.table().newest_stamp());
     match found.disk {
-        DiskFound::Rebuilt => {
+        DiskFound::Rebuilt | DiskFound::Behind => {
             say(&found.sentences);
             // Until the next start: somebody should look at the disk, and at the folder that was put aside.
             health.set("sled", State::Degraded, found.sentences.join("; "));

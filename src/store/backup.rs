@@ -356,7 +356,7 @@ fn look_through(path: &Path) -> Result<(Snapshot, Holds), BackupError> {
                 Record::Number(_) => &mut holds.numbers,
                 Record::Binding(binding) if binding.ended.is_none() => &mut holds.bindings,
                 Record::Binding(_) => &mut holds.bindings_ended,
-                Record::Forget(_) => &mut holds.others,
+                Record::Callee(_) | Record::Forget(_) | Record::CalleeGone(_) => &mut holds.others,
             };
             *count += 1;
             Ok(())

@@ -508,6 +508,14 @@ impl Writer {
                 group.add(planned.change);
             }
         }
+        let over = table.callees_due(now, GROUP_MAX);
+        is_full |= over.len() == GROUP_MAX;
+        for callee in over {
+            let (id, only) = (callee.binding, Some(callee));
+            if let Ok(planned) = planner.plan(&Write::ClearCallee { id, only }, now, &mut self.chance) {
+                group.add(planned.change);
+            }
+        }
         let kept = i64::try_from(self.keep_ended.as_millis()).unwrap_or(i64::MAX);
         let before = Wall::from_millis(now.as_millis().saturating_sub(kept));
         let forgotten = planner.forget_before(before, now, GROUP_MAX);

@@ -137,6 +137,14 @@ impl Stage for Tapped {
         self.note(&packet);
         Some(packet)
     }
+    fn own_in(&mut self, mode: &str, x: &str) {
+        self.stage.own_in(mode, x);
+    }
+
+    fn callee(&mut self, x: &str, to: Option<&str>) {
+        self.stage.callee(x, to);
+    }
+
     fn own(&mut self, x: &str) {
         self.stage.own(x);
     }

@@ -84,6 +84,7 @@ impl Ladder {
                 "alarm" => setup.alarms.push(value.clone()),
                 "calls" => setup.berths = value.parse().expect(value),
                 "media" => setup.media_on = value.split(',').map(str::to_owned).collect(),
+                "rtcp_mux" => setup.offers_mux = value == "offer",
                 "trunk_media" => setup.media = Some(value.clone()),
                 other => panic!("no setup is called {other}"),
             }
@@ -180,7 +181,17 @@ impl<S: Stage> Play<S> {
     fn line(&mut self, line: &Line) -> Result<(), String> {
         let words: Vec<&str> = line.words.iter().map(String::as_str).collect();
         match words.as_slice() {
-            ["bind", "axb", options @ ..] => self.bind(options),
+            ["bind", mode @ ("axb" | "ax" | "axyb"), options @ ..] => self.bind(mode, options),
+            ["callee", x, "nobody"] => {
+                let x = self.name(x);
+                self.cast.stage.callee(&x, None);
+                Ok(())
+            }
+            ["callee", x, to] => {
+                let (x, to) = (self.name(x), self.name(to));
+                self.cast.stage.callee(&x, Some(&to));
+                Ok(())
+            }
             ["number", name, digits] => {
                 self.names.insert((*name).into(), (*digits).into());
                 self.cast.stage.own(digits);
@@ -272,9 +283,12 @@ impl<S: Stage> Play<S> {
         Ok(())
     }
 
-    fn bind(&mut self, options: &[&str]) -> Result<(), String> {
+    fn bind(&mut self, mode: &str, options: &[&str]) -> Result<(), String> {
         let t1 = self.cast.stage.setup().t1;
-        let mut binding = Binding::default();
+        let mut binding = Binding {
+            mode: mode.into(),
+            ..Binding::default()
+        };
         for option in options {
             let (key, value) = option.split_once('=').ok_or("a bind option is key=value")?;
             let time = || duration(value, t1).ok_or_else(|| format!("no time: {value}"));
@@ -285,10 +299,18 @@ impl<S: Stage> Play<S> {
                 _ => {
                     let digits = self.name(value);
                     match key.chars().next() {
-                        Some('X') => {
+                        Some(letter @ ('X' | 'Y')) => {
                             self.names.insert(key.into(), digits.clone());
-                            self.cast.stage.own(&digits);
-                            binding.x = digits;
+                            match mode {
+                                "axb" => self.cast.stage.own(&digits),
+                                mode => self.cast.stage.own_in(mode, &digits),
+                            }
+                            let number = if letter == 'X' {
+                                &mut binding.x
+                            } else {
+                                &mut binding.y
+                            };
+                            *number = digits;
                         }
                         Some(_) if binding.a.is_empty() => {
                             self.person(key, &digits, false)?;
@@ -559,7 +581,18 @@ impl<S: Stage> Play<S> {
                 _ => return Err(format!("nothing is heard with {option}")),
             }
         }
+        let body = String::from_utf8_lossy(&msg.body);
         for wanted in more {
+            let (line, is_there) = match wanted.strip_prefix('!') {
+                Some(line) => (line, false),
+                None => (wanted.as_str(), true),
+            };
+            if let Some(line) = line.strip_prefix("sdp ") {
+                if body.lines().any(|l| l == line) != is_there {
+                    return Err(format!("its description has {line}, or lacks it"));
+                }
+                continue;
+            }
             if let Some(name) = wanted.strip_prefix('!') {
                 if let Some(value) = msg.get(name.trim()) {
                     return Err(format!("it has {name}: {value}"));

@@ -116,11 +116,12 @@ impl Live {
             .map(|(ip, prefix)| format!("\"{ip}/{prefix}\""))
             .collect();
         let trunks = format!(
-            "[[trunk]]\nname = \"carrier\"\naccept_from = [{}]\ngateways = [{}]\nlarge_requests = \"{}\"\nmedia = \"{}\"\ndefault = true\n",
+            "[[trunk]]\nname = \"carrier\"\naccept_from = [{}]\ngateways = [{}]\nlarge_requests = \"{}\"\nmedia = \"{}\"\nrtcp_mux = \"{}\"\ndefault = true\n",
             accepted.join(", "),
             gateways.join(", "),
             if setup.large == Large::Udp { "udp" } else { "tcp" },
-            setup.media.as_deref().unwrap_or("")
+            setup.media.as_deref().unwrap_or(""),
+            if setup.offers_mux { "offer" } else { "answer" }
         );
         fs::write(dir.path().join("umbra.toml"), conf).expect("the folder can be written");
         fs::write(dir.path().join("trunks.toml"), trunks).expect("the folder can be written");
@@ -382,9 +383,29 @@ impl Stage for Live {
         self.done(&format!("number add {x}"));
     }
 
+    fn own_in(&mut self, mode: &str, x: &str) {
+        if !self.umbra(&format!("pool show {mode}")).status.success() {
+            self.done(&format!("pool add {mode} --mode {mode}"));
+        }
+        if !self.umbra(&format!("number show {x}")).status.success() {
+            self.done(&format!("number add {x} --pool {mode}"));
+        }
+    }
+
+    fn callee(&mut self, x: &str, to: Option<&str>) {
+        match to {
+            Some(to) => self.done(&format!("callee --x {x} --to {to}")),
+            None => self.done(&format!("callee --x {x} --clear")),
+        };
+    }
+
     fn bind(&mut self, binding: &Binding) {
-        let Binding { x, a, b, .. } = binding;
-        let mut line = format!("bind axb --x {x} --a {a} --b {b}");
+        let Binding { x, a, y, b, .. } = binding;
+        let mut line = match binding.mode.as_str() {
+            "ax" => format!("bind ax --x {x} --a {a}"),
+            "axyb" => format!("bind axyb --x {x} --a {a} --y {y} --b {b}"),
+            _ => format!("bind axb --x {x} --a {a} --b {b}"),
+        };
         if let Some(direction) = &binding.direction {
             line += &format!(" --direction {direction}");
         }

@@ -100,6 +100,8 @@ pub struct Setup {
     pub media_on: Vec<String>,
     /// The one that the trunk names.
     pub media: Option<String>,
+    /// Whether the trunk offers RTCP on RTP's port.
+    pub offers_mux: bool,
     /// Alarms that belong to the play.
     pub alarms: Vec<String>,
 }
@@ -121,6 +123,7 @@ impl Setup {
             latch: false,
             media_on: vec!["v4".into()],
             media: None,
+            offers_mux: false,
             alarms: Vec::new(),
         }
     }
@@ -277,11 +280,15 @@ impl Setup {
 /// A binding to make. Numbers as people write them.
 #[derive(Clone, Debug, Default)]
 pub struct Binding {
+    /// `axb`, `ax`, `axyb`; empty: `axb`.
+    pub mode: String,
     /// The virtual number.
     pub x: String,
     /// One party.
     pub a: String,
-    /// The other.
+    /// The number that stands for the other, in `axyb`.
+    pub y: String,
+    /// The other, but in `ax`.
     pub b: String,
     /// `both`, `a-to-b`, `b-to-a`.
     pub direction: Option<String>,
@@ -312,6 +319,10 @@ pub trait Stage {
     fn receive(&mut self, until: Duration) -> Option<Packet>;
     /// Makes a number ours.
     fn own(&mut self, x: &str);
+    /// Makes a number ours, in a pool of this mode.
+    fn own_in(&mut self, mode: &str, x: &str);
+    /// Names whom A reaches by his X next, or nobody.
+    fn callee(&mut self, x: &str, to: Option<&str>);
     /// Makes a binding; the number is ours already.
     fn bind(&mut self, binding: &Binding);
     /// Ends every binding on a number.

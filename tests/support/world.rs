@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 use umbra::base::chance::Chance;
 use umbra::base::id::Id;
+use umbra::base::limits::CALLEE_TIME;
 use umbra::base::number::{Format, NumberPlan, RealNumber, Tel, VirtualNumber};
 use umbra::base::shard::Shard;
 use umbra::base::time::{Instant, Now, Wall};
@@ -17,8 +18,9 @@ use umbra::call::config::{Config, Listener, SipTimers};
 use umbra::call::media::{self, Order, Report};
 use umbra::call::port::{CallEntry, Command, Event, EventKind, Input, Note, Output, Records, Why};
 use umbra::call::switch::Switch;
-use umbra::call::trunk::{CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Trunk};
-use umbra::masking::binding::{Direction, Rare, Terms};
+use umbra::call::trunk::{CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, RtcpMux, Trunk};
+use umbra::masking::binding::{Direction, Mode, Rare, Terms};
+use umbra::masking::listing::BindingFilter;
 use umbra::masking::request::{BindRequest, DryRun, OnConflict, Unbind, Wanted, Write, XChoice};
 use umbra::masking::table::Table;
 use umbra::rtp::flow::MediaNat;
@@ -75,10 +77,8 @@ pub enum Verdict {
 #[derive(Clone, Debug)]
 struct Promise {
     x: Tel,
-    a: Tel,
-    b: Tel,
-    /// Who of the two may call.
-    callers: Vec<Tel>,
+    /// Dialled, by whom (`None`: anyone who isn't named), who is called (`None`: nobody for sure).
+    rows: Vec<(Tel, Option<Tel>, Option<Tel>)>,
     from: Wall,
     until: Wall,
 }
@@ -334,6 +334,10 @@ impl World {
                 }
                 Output::Journal(CallEntry::Answered { .. } | CallEntry::Ended { .. })
                 | Output::Answer(..) => {}
+                Output::CalleeUsed(callee) => {
+                    let (id, only) = (callee.binding, Some(callee));
+                    self.write(&Write::ClearCallee { id, only });
+                }
                 Output::Note(note) => {
                     if note.is_alarm() && !self.setup.alarms.contains(&format!("{note:?}")) {
                         self.faults.push(format!("alarm: {note:?}"));
@@ -378,7 +382,7 @@ impl World {
 
     fn relay_sends(&mut self) {
         while let Some((port, to, bytes)) = self.relay.poll_rtcp() {
-            let from = self.setup.media_address(media::MediaPort(port | 1));
+            let from = self.setup.media_address(media::MediaPort(port));
             self.carry(Packet { from, to, bytes }, None);
         }
         while let Some(port) = self.relay.poll_dead() {
@@ -597,14 +601,14 @@ impl World {
         let Some(caller) = identity.and_then(|id| self.plan.normalise(user_of(uri_in(id))).ok()) else {
             return Verdict::Nobody;
         };
-        let holds = |p: &&Promise| p.x == dialled && p.from <= now && now < p.until;
-        self.promises
-            .iter()
-            .filter(holds)
-            .find(|p| p.callers.contains(&caller))
-            .map_or(Verdict::Nobody, |p| {
-                let other = if p.a == caller { p.b } else { p.a };
-                Verdict::For(self.plan.write(other, Format::Plus).to_string())
+        let holds = |p: &&Promise| p.from <= now && now < p.until;
+        let rows = self.promises.iter().filter(holds).flat_map(|p| &p.rows);
+        let called_by = |who| rows.clone().find(|row| (row.0, row.1) == (dialled, who));
+        called_by(Some(caller))
+            .or_else(|| called_by(None))
+            .and_then(|row| row.2)
+            .map_or(Verdict::Nobody, |called| {
+                Verdict::For(self.plan.write(called, Format::Plus).to_string())
             })
     }
 
@@ -723,6 +727,39 @@ impl Stage for World {
         }
     }
 
+    fn own_in(&mut self, mode: &str, x: &str) {
+        let mode = mode_of(mode);
+        if self.table.pool(mode.name()).is_none() {
+            let (name, account) = (mode.name().into(), None);
+            self.write(&Write::AddPool { name, mode, account });
+        }
+        let x = VirtualNumber::new(self.tel(x));
+        if !self.table.is_ours(x.tel()) {
+            self.write(&Write::AddNumber {
+                x,
+                pool: Some(mode.name().into()),
+                trunks: Vec::new(),
+            });
+        }
+    }
+
+    fn callee(&mut self, x: &str, to: Option<&str>) {
+        let filter = BindingFilter {
+            x: Some(VirtualNumber::new(self.tel(x))),
+            ..BindingFilter::default()
+        };
+        let page = self.table.bindings(&filter, self.at().wall, None, 1);
+        let id = page.items.first().expect("something is bound to x").id;
+        match to {
+            Some(to) => self.write(&Write::SetCallee {
+                id,
+                to: RealNumber::new(self.tel(to)),
+                lasts: CALLEE_TIME,
+            }),
+            None => self.write(&Write::ClearCallee { id, only: None }),
+        }
+    }
+
     fn bind(&mut self, binding: &Binding) {
         let direction = match binding.direction.as_deref() {
             None | Some("both") => Direction::Both,
@@ -730,12 +767,36 @@ impl Stage for World {
             Some("b-to-a") => Direction::BToA,
             Some(other) => panic!("no direction is called {other}"),
         };
+        let a = self.tel(&binding.a);
+        let number = |text: &str| VirtualNumber::new(self.tel(text));
+        let person = RealNumber::new;
+        let x = self.tel(&binding.x);
+        let (parties, rows) = match mode_of(&binding.mode) {
+            Mode::Axb => {
+                let b = self.tel(&binding.b);
+                let parties = Wanted::Axb {
+                    a: person(a),
+                    b: person(b),
+                };
+                (parties, vec![(x, Some(a), Some(b)), (x, Some(b), Some(a))])
+            }
+            Mode::Ax => {
+                let rows = vec![(x, Some(a), None), (x, None, Some(a))];
+                (Wanted::Ax { a: person(a) }, rows)
+            }
+            Mode::Axyb => {
+                let (y, b) = (number(&binding.y), self.tel(&binding.b));
+                let parties = Wanted::Axyb {
+                    a: person(a),
+                    y: XChoice::Given(y),
+                    b: person(b),
+                };
+                (parties, vec![(y.tel(), Some(a), Some(b)), (x, Some(b), Some(a))])
+            }
+        };
         let request = BindRequest {
             x: XChoice::Given(VirtualNumber::new(self.tel(&binding.x))),
-            parties: Wanted::Axb {
-                a: RealNumber::new(self.tel(&binding.a)),
-                b: RealNumber::new(self.tel(&binding.b)),
-            },
+            parties,
             terms: Terms::new(
                 direction,
                 false,
@@ -749,16 +810,14 @@ impl Stage for World {
             dry_run: DryRun::No,
         };
         let now = self.at().wall;
-        let (a, b) = (self.tel(&binding.a), self.tel(&binding.b));
+        let may = |row: &(Tel, Option<Tel>, Option<Tel>)| match direction {
+            Direction::Both => true,
+            Direction::AToB => row.1 == Some(a),
+            Direction::BToA => row.1 != Some(a),
+        };
         self.promises.push(Promise {
-            x: self.tel(&binding.x),
-            a,
-            b,
-            callers: match direction {
-                Direction::Both => vec![a, b],
-                Direction::AToB => vec![a],
-                Direction::BToA => vec![b],
-            },
+            x,
+            rows: rows.into_iter().filter(may).collect(),
             from: now,
             until: request.expires.unwrap_or(Wall::NEVER),
         });
@@ -799,6 +858,13 @@ impl Stage for World {
     fn faults(&mut self) -> Vec<String> {
         std::mem::take(&mut self.faults)
     }
+}
+
+fn mode_of(name: &str) -> Mode {
+    Mode::ALL
+        .into_iter()
+        .find(|mode| mode.name() == name)
+        .unwrap_or(Mode::Axb)
 }
 
 fn config_of(setup: &Setup) -> Config {
@@ -847,6 +913,11 @@ fn config_of(setup: &Setup) -> Config {
             MediaNat::Strict
         },
         media: trunk_media,
+        rtcp_mux: if setup.offers_mux {
+            RtcpMux::Offer
+        } else {
+            RtcpMux::Answer
+        },
         media_from: Vec::new(),
     }];
     config

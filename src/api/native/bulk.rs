@@ -116,7 +116,8 @@ async fn write_all(desk: &Desk, writes: Vec<Result<Write, ApiError>>) -> Result<
                     | Written::Unbound(_)
                     | Written::Account(_)
                     | Written::Pool(_)
-                    | Written::Number(_),
+                    | Written::Number(_)
+                    | Written::Callee(_),
                 )) => {
                     made += 1;
                     continue;

@@ -246,7 +246,8 @@ impl Desk {
             | Written::Binding(_)
             | Written::Existing(_)
             | Written::Unbound(_)
-            | Written::DryRun(_) => Err(crossed()),
+            | Written::DryRun(_)
+            | Written::Callee(_) => Err(crossed()),
         }
     }
 
@@ -258,7 +259,8 @@ impl Desk {
             | Written::Binding(_)
             | Written::Existing(_)
             | Written::Unbound(_)
-            | Written::DryRun(_) => Err(crossed()),
+            | Written::DryRun(_)
+            | Written::Callee(_) => Err(crossed()),
         }
     }
 

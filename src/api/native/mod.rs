@@ -7,6 +7,7 @@
 //! | `POST /v1/bindings:import`, `:restore`, `:unbind` | up to 1,000, with their ids: counts, and each that was refused |
 //! | `GET`, `DELETE /v1/bindings` | list by `x`, `y`, `a`, `b`, `user_data`, `order_id`, `state`; unbind all of `x` |
 //! | `GET`, `PATCH`, `DELETE /v1/bindings/{id}` | show, update, unbind |
+//! | `PUT`, `DELETE /v1/bindings/{id}/callee` | whom A of an AX binding reaches next |
 //! | `POST /v1/route` | who would be reached, and why |
 //! | `GET /v1/calls`, `DELETE /v1/calls/{id}`, `GET /v1/calls/{id}/trace` | calls in progress |
 //! | `GET /v1/cdrs`, `GET /v1/cdrs/{call_id}` | records |
@@ -28,6 +29,7 @@
 mod backup;
 mod bindings;
 mod bulk;
+mod callee;
 mod calls;
 mod cdrs;
 mod inventory;
@@ -152,6 +154,7 @@ pub fn router(desk: Arc<Desk>) -> Router {
                 .patch(bindings::update)
                 .delete(bindings::unbind),
         )
+        .route("/v1/bindings/{id}/callee", put(callee::set).delete(callee::clear))
         .route("/v1/route", post(route::route))
         .route("/v1/calls", get(calls::list))
         .route("/v1/calls/{id}", delete(calls::hangup))
@@ -274,7 +277,10 @@ fn log_write(written: &Written) {
                 tracing::debug!("binding {id} was unbound");
             }
         }
-        Written::DryRun(_) => {}
+        Written::Callee(Some(callee)) => {
+            tracing::debug!("binding {} was given a temporary callee", callee.binding);
+        }
+        Written::Callee(None) | Written::DryRun(_) => {}
     }
 }
 

@@ -221,6 +221,7 @@ fn carrier() -> Trunk {
         default: true,
         media_nat: MediaNat::default(),
         media: None,
+        rtcp_mux: Default::default(),
         media_from: Vec::new(),
     }
 }

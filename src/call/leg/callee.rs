@@ -103,11 +103,13 @@ impl Call {
         let (called, shown) = (plan.called(), plan.shown());
         let (call_id, tag, branch) = (hands.call_id(), hands.token(), hands.branch());
         let interface = callee_interface(&config, *exit);
-        if let Err(refused) = self.bridge.face_callee(hands, now.at, interface, &config.media) {
+        if let Err(refused) = self
+            .bridge
+            .face_callee(hands, now.at, trunk, interface, &config.media)
+        {
             self.end(hands, now, refused);
             return;
         }
-        self.bridge.learn_by(LegName::Callee, trunk);
         let sdp = self.bridge.description(LegName::Callee).unwrap_or_default();
         let mut invite = CalleeInvite {
             called,

@@ -9,6 +9,7 @@ use super::{Planned, Planner, planned, unchanged};
 use crate::base::chance::Chance;
 use crate::base::time::Wall;
 use crate::masking::binding::{Binding, Home, Parties};
+use crate::masking::callee::Callee;
 use crate::masking::change::Record;
 use crate::masking::inventory::{Account, Number, Pool};
 use crate::masking::request::{BindRequest, Field, Import, Refused, Wanted, Written, XChoice};
@@ -51,8 +52,10 @@ impl Planner<'_> {
             Record::Pool(pool) => self.put_back_pool(pool),
             Record::Number(number) => self.put_back_number(number),
             Record::Binding(binding) => self.put_back_binding(binding, now),
-            // It is in no backup.
-            Record::Forget(id) => Err(Refused::UnknownBinding { id: *id }),
+            // They are in no backup.
+            Record::Callee(Callee { binding: id, .. }) | Record::CalleeGone(id) | Record::Forget(id) => {
+                Err(Refused::UnknownBinding { id: *id })
+            }
         }
     }
 
