@@ -279,13 +279,17 @@ pub enum Note {
     FilesDry,
     /// A message could not be sent.
     SendFailed,
+    /// Alarm: a TCP connection from a trunk's address, or to one, was refused, because there are too many.
+    ConnectionsFull,
 }
 
 impl Note {
     /// Whether a person should hear of it.
     pub const fn is_alarm(self) -> bool {
         match self {
-            Self::GuardHit | Self::PortsDry | Self::PortTaken | Self::FilesDry => true,
+            Self::GuardHit | Self::PortsDry | Self::PortTaken | Self::FilesDry | Self::ConnectionsFull => {
+                true
+            }
             Self::Malformed | Self::Stray | Self::Stranger | Self::Shed | Self::SendFailed => false,
         }
     }

@@ -224,6 +224,7 @@ impl Running {
 
     /// Looks at the disk and the gauges; says whether records can be kept.
     fn look(&self) -> Records {
+        self.shared.tell_refused();
         self.shared.alarms.look(self.shared.clock.now().wall);
         let health = &self.shared.health;
         let set = |part, state, trouble: Option<String>| match trouble {

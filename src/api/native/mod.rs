@@ -116,6 +116,8 @@ pub struct Owner {
     pub phase: Box<dyn Fn() -> Phase + Send + Sync>,
     /// How many calls are in progress.
     pub calls: Box<dyn Fn() -> usize + Send + Sync>,
+    /// How many TCP connections are open.
+    pub connections: Box<dyn Fn() -> u64 + Send + Sync>,
     /// Writes the metrics that are no events of calls.
     pub readings: Box<dyn Fn(&mut Page) + Send + Sync>,
 }

@@ -194,6 +194,7 @@ fn desk(dir: &Path, asked: &Arc<Mutex<Vec<String>>>, calls: &Arc<Mutex<Vec<CallV
             log_level: Box::new(move |l| level(l.name().into())),
             phase: Box::new(|| Phase::Serving),
             calls: Box::new(move || live.lock().unwrap().len()),
+            connections: Box::new(|| 0),
             readings: Box::new(|_| {}),
         },
         answers: Arc::default(),
