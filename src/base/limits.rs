@@ -78,6 +78,10 @@ pub const NUMBERS_PER_A: usize = 5;
 pub const RELATIONS_PER_Y: usize = 1_000;
 /// A binding's expiry lies at least this far ahead.
 pub const EXPIRY_MIN: Duration = Duration::from_secs(60);
+/// Ended bindings of one pool whose keys rest: default.
+pub const QUARANTINE_LIMIT: usize = 100_000;
+/// Ended bindings of one pool whose keys rest: the most that can be set.
+pub const QUARANTINE_LIMIT_MAX: u32 = 10_000_000;
 /// How long a temporary callee holds: default.
 pub const CALLEE_TIME: Duration = Duration::from_secs(60);
 /// How long a temporary callee holds: the most that can be asked for.
