@@ -1,16 +1,21 @@
 //! The change: what the log keeps, what the table applies. Whole records with their versions, written by
 //! hand: a schema byte, then fixed little-endian fields and length-prefixed text.
 
+mod stock;
+
 use std::time::Duration;
 
 use super::binding::{Binding, Direction, Ended, Mode, Terms};
-use super::inventory::{Account, Freeze, Number, NumberState, Pool, Standing};
+use super::inventory::{Account, Number, Pool};
 use crate::base::id::Id;
 use crate::base::number::{RealNumber, Tel, VirtualNumber};
 use crate::base::time::Wall;
 
-/// The schema that this server writes, and the newest that it reads.
-pub const SCHEMA: u8 = 1;
+/// The schema that this server writes, and the newest that it reads. Older ones are read too: what they
+/// don't say has its default.
+///
+/// 2: pools have settings, numbers a city, an operator and tags, accounts their limits.
+pub const SCHEMA: u8 = 2;
 
 /// What one write does to the table: applied whole, in sequence order.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -74,8 +79,7 @@ impl Change {
     /// # Errors
     /// A newer schema, or bytes that are no change.
     pub fn decode(bytes: &[u8]) -> Result<Self, BadRecord> {
-        let mut from = Reader(bytes);
-        from.schema()?;
+        let mut from = Reader::new(bytes)?;
         let count = from.len()?;
         // No capacity from the wire: a damaged count must not allocate.
         let mut records = Vec::new();
@@ -133,8 +137,7 @@ impl Record {
     /// # Errors
     /// A newer schema, or bytes that are no record.
     pub fn decode(value: &[u8]) -> Result<Self, BadRecord> {
-        let mut from = Reader(value);
-        from.schema()?;
+        let mut from = Reader::new(value)?;
         let record = Self::take(&mut from)?;
         from.end()?;
         Ok(record)
@@ -144,44 +147,15 @@ impl Record {
         match self {
             Self::Account(account) => {
                 out.push(ACCOUNT);
-                put_text(out, &account.name);
-                out.extend_from_slice(&account.version.to_le_bytes());
-                out.push(match account.standing {
-                    Standing::Active => 0,
-                    Standing::Suspended => 1,
-                });
-                put_wall(out, account.created);
+                stock::put_account(out, account);
             }
             Self::Pool(pool) => {
                 out.push(POOL);
-                put_text(out, &pool.key);
-                put_text(out, &pool.name);
-                put_mode(out, pool.mode);
-                put_text(out, &pool.account);
-                out.extend_from_slice(&pool.version.to_le_bytes());
-                put_wall(out, pool.created);
-                put_len(out, pool.axb_pairs_per_x);
+                stock::put_pool(out, pool);
             }
             Self::Number(number) => {
                 out.push(NUMBER);
-                out.extend_from_slice(&number.x.tel().bits().to_le_bytes());
-                put_text(out, &number.pool);
-                put_text(out, &number.account);
-                put_len(out, number.trunks.len());
-                for trunk in &number.trunks {
-                    put_text(out, trunk);
-                }
-                out.push(match number.state {
-                    NumberState::Active => 0,
-                    NumberState::Locked => 1,
-                    NumberState::Released => 2,
-                    NumberState::Frozen(Freeze::Arrears) => 3,
-                    NumberState::Frozen(Freeze::Complaint) => 4,
-                    NumberState::Frozen(Freeze::Carrier) => 5,
-                    NumberState::Frozen(Freeze::Operator) => 6,
-                });
-                out.extend_from_slice(&number.version.to_le_bytes());
-                put_wall(out, number.added);
+                stock::put_number(out, number);
             }
             Self::Binding(binding) => {
                 out.push(BINDING);
@@ -196,50 +170,9 @@ impl Record {
 
     fn take(from: &mut Reader<'_>) -> Result<Self, BadRecord> {
         Ok(match from.byte()? {
-            ACCOUNT => Self::Account(Account {
-                name: from.text("name")?,
-                version: from.u32()?,
-                standing: match from.byte()? {
-                    0 => Standing::Active,
-                    1 => Standing::Suspended,
-                    _ => return Err(BadRecord::Field("standing")),
-                },
-                created: from.wall()?,
-            }),
-            POOL => Self::Pool(Pool {
-                key: from.text("key")?,
-                name: from.text("name")?,
-                mode: from.mode()?,
-                account: from.text("account")?,
-                version: from.u32()?,
-                created: from.wall()?,
-                axb_pairs_per_x: from.len()?,
-            }),
-            NUMBER => Self::Number(Number {
-                x: VirtualNumber::new(from.tel("x")?),
-                pool: from.text("pool")?,
-                account: from.text("account")?,
-                trunks: {
-                    let count = from.len()?;
-                    let mut trunks = Vec::new();
-                    for _ in 0..count {
-                        trunks.push(from.text("trunk")?);
-                    }
-                    trunks
-                },
-                state: match from.byte()? {
-                    0 => NumberState::Active,
-                    1 => NumberState::Locked,
-                    2 => NumberState::Released,
-                    3 => NumberState::Frozen(Freeze::Arrears),
-                    4 => NumberState::Frozen(Freeze::Complaint),
-                    5 => NumberState::Frozen(Freeze::Carrier),
-                    6 => NumberState::Frozen(Freeze::Operator),
-                    _ => return Err(BadRecord::Field("state")),
-                },
-                version: from.u32()?,
-                added: from.wall()?,
-            }),
+            ACCOUNT => Self::Account(from.account()?),
+            POOL => Self::Pool(from.pool()?),
+            NUMBER => Self::Number(from.number()?),
             BINDING => Self::Binding(from.binding()?),
             FORGET => Self::Forget(from.id()?),
             _ => return Err(BadRecord::Field("kind")),
@@ -293,6 +226,13 @@ fn put_text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
+fn put_texts(out: &mut Vec<u8>, texts: &[Box<str>]) {
+    put_len(out, texts.len());
+    for text in texts {
+        put_text(out, text);
+    }
+}
+
 fn put_text_option(out: &mut Vec<u8>, text: Option<&str>) {
     out.push(u8::from(text.is_some()));
     if let Some(text) = text {
@@ -309,6 +249,11 @@ fn put_duration(out: &mut Vec<u8>, duration: Option<Duration>) {
     out.extend_from_slice(&ms.to_le_bytes());
 }
 
+/// Whole seconds, for times beyond the weeks that [`put_duration`] holds; `u64::MAX` for none.
+fn put_time(out: &mut Vec<u8>, time: Option<Duration>) {
+    out.extend_from_slice(&time.map_or(u64::MAX, |time| time.as_secs()).to_le_bytes());
+}
+
 fn put_mode(out: &mut Vec<u8>, mode: Mode) {
     out.push(match mode {
         Mode::Axb => 1,
@@ -316,25 +261,34 @@ fn put_mode(out: &mut Vec<u8>, mode: Mode) {
 }
 
 /// The bytes that are still to be read.
-struct Reader<'a>(&'a [u8]);
+struct Reader<'a> {
+    rest: &'a [u8],
+    /// The schema that they were written in.
+    schema: u8,
+}
 
-impl Reader<'_> {
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], BadRecord> {
-        let (head, rest) = self.0.split_first_chunk().ok_or(BadRecord::Truncated)?;
-        self.0 = rest;
-        Ok(*head)
-    }
-
-    fn schema(&mut self) -> Result<(), BadRecord> {
-        match self.byte()? {
-            SCHEMA => Ok(()),
-            0 => Err(BadRecord::Field("schema")),
-            newer => Err(BadRecord::NewerSchema(newer)),
+impl<'a> Reader<'a> {
+    /// Reads the schema, which comes first.
+    fn new(bytes: &'a [u8]) -> Result<Self, BadRecord> {
+        match bytes.split_first() {
+            None => Err(BadRecord::Truncated),
+            Some((0, _)) => Err(BadRecord::Field("schema")),
+            Some((schema @ 1..=SCHEMA, rest)) => Ok(Self {
+                rest,
+                schema: *schema,
+            }),
+            Some((newer, _)) => Err(BadRecord::NewerSchema(*newer)),
         }
     }
 
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], BadRecord> {
+        let (head, rest) = self.rest.split_first_chunk().ok_or(BadRecord::Truncated)?;
+        self.rest = rest;
+        Ok(*head)
+    }
+
     fn end(&self) -> Result<(), BadRecord> {
-        if self.0.is_empty() {
+        if self.rest.is_empty() {
             Ok(())
         } else {
             Err(BadRecord::Trailing)
@@ -374,8 +328,8 @@ impl Reader<'_> {
 
     fn text(&mut self, field: &'static str) -> Result<Box<str>, BadRecord> {
         let len = self.len()?;
-        let (text, rest) = self.0.split_at_checked(len).ok_or(BadRecord::Truncated)?;
-        self.0 = rest;
+        let (text, rest) = self.rest.split_at_checked(len).ok_or(BadRecord::Truncated)?;
+        self.rest = rest;
         std::str::from_utf8(text)
             .map(Box::from)
             .map_err(|_| BadRecord::Field(field))
@@ -394,6 +348,23 @@ impl Reader<'_> {
             Some(self.text(field)?)
         } else {
             None
+        })
+    }
+
+    fn texts(&mut self, field: &'static str) -> Result<Vec<Box<str>>, BadRecord> {
+        let count = self.len()?;
+        // No capacity from the wire here either.
+        let mut texts = Vec::new();
+        for _ in 0..count {
+            texts.push(self.text(field)?);
+        }
+        Ok(texts)
+    }
+
+    fn time(&mut self) -> Result<Option<Duration>, BadRecord> {
+        Ok(match self.array().map(u64::from_le_bytes)? {
+            u64::MAX => None,
+            seconds => Some(Duration::from_secs(seconds)),
         })
     }
 
@@ -444,6 +415,10 @@ impl Reader<'_> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::inventory::{
+        Callback, CityRule, Freeze, Hold, NumberState, PoolSettings, Quarantine, Reuse, Standing,
+        Unidentified,
+    };
     use super::*;
     use crate::base::number::Kind;
 
@@ -541,14 +516,21 @@ mod tests {
             Just(NumberState::Frozen(Freeze::Complaint)),
             Just(NumberState::Frozen(Freeze::Carrier)),
             Just(NumberState::Frozen(Freeze::Operator)),
+            Just(NumberState::Frozen(Freeze::Regulator)),
+            Just(NumberState::Inventory),
         ];
-        let trunks = prop::collection::vec(text(), 0..4);
-        (tel(), text(), text(), trunks, state, any::<u32>(), wall()).prop_map(
-            |(x, pool, account, trunks, state, version, added)| Number {
+        let texts = || prop::collection::vec(text(), 0..4);
+        let option = || prop::option::of(text());
+        let names = (text(), text(), texts(), option(), option(), texts());
+        (tel(), names, state, any::<u32>(), wall()).prop_map(
+            |(x, (pool, account, trunks, city, operator, tags), state, version, added)| Number {
                 x: VirtualNumber::new(x),
                 pool,
                 account,
                 trunks,
+                city,
+                operator,
+                tags,
                 state,
                 version,
                 added,
@@ -556,19 +538,61 @@ mod tests {
         )
     }
 
+    fn seconds() -> impl Strategy<Value = Duration> {
+        (0..u64::MAX).prop_map(Duration::from_secs)
+    }
+
+    fn settings() -> impl Strategy<Value = PoolSettings> {
+        let quarantine = (prop_oneof![Just(Hold::Soft), Just(Hold::Hard)], seconds());
+        let quarantine = quarantine.prop_map(|(hold, time)| Quarantine { hold, time });
+        let words = (
+            prop_oneof![Just(CityRule::Loose), Just(CityRule::Strict)],
+            prop_oneof![Just(Reuse::Any), Just(Reuse::Sticky), Just(Reuse::Avoid)],
+            prop_oneof![Just(Callback::Temporary), Just(Callback::Refused)],
+            prop_oneof![Just(Unidentified::Refused), Just(Unidentified::Accepted)],
+        );
+        let cities = prop::collection::vec(text(), 0..4);
+        (
+            words,
+            cities,
+            prop::option::of(quarantine),
+            any::<u8>(),
+            duration(),
+        )
+            .prop_map(
+                |((city_rule, reuse, callback, unidentified), fallback_cities, quarantine, percent, ring)| {
+                    PoolSettings {
+                        city_rule,
+                        fallback_cities,
+                        reuse,
+                        callback,
+                        unidentified,
+                        quarantine,
+                        free_low_percent: percent,
+                        ring_timeout: ring,
+                    }
+                },
+            )
+    }
+
     fn record() -> impl Strategy<Value = Record> {
         let standing = prop_oneof![Just(Standing::Active), Just(Standing::Suspended)];
-        let account =
-            (text(), any::<u32>(), standing, wall()).prop_map(|(name, version, standing, created)| {
+        let limits = (0..5_000_usize, prop::option::of(seconds()));
+        let account = (text(), any::<u32>(), standing, wall(), limits).prop_map(
+            |(name, version, standing, created, (x_per_a, expiry_max))| {
                 Record::Account(Account {
                     name,
                     version,
                     standing,
                     created,
+                    x_per_a,
+                    expiry_max,
                 })
-            });
-        let pool = (text(), text(), text(), any::<u32>(), wall(), 0..5_000_usize).prop_map(
-            |(key, name, account, version, created, axb_pairs_per_x)| {
+            },
+        );
+        let names = (text(), text(), text());
+        let pool = (names, any::<u32>(), wall(), 0..5_000_usize, settings()).prop_map(
+            |((key, name, account), version, created, axb_pairs_per_x, settings)| {
                 Record::Pool(Pool {
                     key,
                     name,
@@ -577,6 +601,7 @@ mod tests {
                     version,
                     created,
                     axb_pairs_per_x,
+                    settings,
                 })
             },
         );
@@ -628,12 +653,80 @@ mod tests {
         Record::Forget(Id::from_bits(1)).encode_value(&mut value);
         value[0] = SCHEMA + 1;
         let refused = Record::decode(&value).expect_err("newer");
-        assert_eq!(refused, BadRecord::NewerSchema(2));
+        assert_eq!(refused, BadRecord::NewerSchema(3));
         assert_eq!(
             refused.to_string(),
-            "the record was written by a newer server (schema 2; this one reads up to 1): upgrade first"
+            "the record was written by a newer server (schema 3; this one reads up to 2): upgrade first"
         );
-        assert_eq!(Change::decode(&value), Err(BadRecord::NewerSchema(2)));
+        assert_eq!(Change::decode(&value), Err(BadRecord::NewerSchema(3)));
+    }
+
+    /// A record as schema 1 wrote it, with `fields` by hand.
+    fn first_schema(kind: u8, fields: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let mut value = vec![1, kind];
+        fields(&mut value);
+        value
+    }
+
+    #[test]
+    fn accounts_pools_and_numbers_of_the_first_schema_are_read_with_defaults_for_what_they_dont_say() {
+        let at = Wall::from_millis(7);
+        let account = first_schema(ACCOUNT, |out| {
+            put_text(out, "shop");
+            out.extend_from_slice(&3_u32.to_le_bytes());
+            out.push(1);
+            put_wall(out, at);
+        });
+        let expected = Account {
+            name: "shop".into(),
+            version: 3,
+            standing: Standing::Suspended,
+            created: at,
+            ..Account::default_account()
+        };
+        assert_eq!(Record::decode(&account), Ok(Record::Account(expected)));
+        let pool = first_schema(POOL, |out| {
+            put_text(out, "FC100000000000009");
+            put_text(out, "crowd");
+            put_mode(out, Mode::Axb);
+            put_text(out, "shop");
+            out.extend_from_slice(&3_u32.to_le_bytes());
+            put_wall(out, at);
+            put_len(out, 17);
+        });
+        let expected = Pool {
+            key: "FC100000000000009".into(),
+            name: "crowd".into(),
+            account: "shop".into(),
+            version: 3,
+            created: at,
+            axb_pairs_per_x: 17,
+            ..Pool::default_pool()
+        };
+        assert_eq!(Record::decode(&pool), Ok(Record::Pool(expected)));
+        let x = Tel::new(Kind::E164, "8617000000001").expect("digits");
+        let number = first_schema(NUMBER, |out| {
+            out.extend_from_slice(&x.bits().to_le_bytes());
+            put_text(out, "FC100000000000009");
+            put_text(out, "shop");
+            put_texts(out, &["carrier".into()]);
+            out.push(4);
+            out.extend_from_slice(&3_u32.to_le_bytes());
+            put_wall(out, at);
+        });
+        let expected = Number {
+            x: VirtualNumber::new(x),
+            pool: "FC100000000000009".into(),
+            account: "shop".into(),
+            trunks: vec!["carrier".into()],
+            city: None,
+            operator: None,
+            tags: Vec::new(),
+            state: NumberState::Frozen(Freeze::Complaint),
+            version: 3,
+            added: at,
+        };
+        assert_eq!(Record::decode(&number), Ok(Record::Number(expected)));
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod reason;
 pub mod request;
 pub mod route;
 pub mod rule;
+pub mod shelf;
 #[cfg(test)]
 pub(crate) mod support;
 pub mod table;

@@ -4,32 +4,33 @@
 //! then applies them. A [`Planner`] holds what the group has planned so far on top of the table, so that
 //! two writes of one group see each other while nobody else sees either.
 
+mod choose;
+mod stock;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use self::choose::Search;
 use super::binding::{Binding, Ended, Mode, Party};
 use super::bounds::{
-    change_terms, check_expiry, check_mode, check_name, check_pool_name, check_takes_bindings, check_terms,
+    change_terms, check_expiry, check_expiry_of, check_mode, check_takes_bindings, check_terms,
 };
 use super::change::{Change, Record};
-use super::inventory::{Account, DEFAULT_ACCOUNT, DEFAULT_POOL, Number, NumberState, Pool, Standing};
+use super::inventory::{Account, Number, NumberState, Pool, Standing};
 use super::mode;
 use super::request::{
-    BindRequest, DryRun, Field, OnConflict, Refused, Unbind, UpdateRequest, Write, Written, XChoice,
+    BindRequest, DryRun, OnConflict, Refused, Unbind, UpdateRequest, Write, Written, XChoice,
 };
 use super::rule::Key;
 use super::table::Table;
 use crate::base::chance::Chance;
 use crate::base::id::Id;
-use crate::base::limits::{AXB_PAIRS_PER_X, AXB_PAIRS_PER_X_MAX, ENDED_RULES_KEPT, TRUNKS_PER_NUMBER_MAX};
+use crate::base::limits::ENDED_RULES_KEPT;
 use crate::base::number::{RealNumber, Tel, VirtualNumber};
 use crate::base::time::Wall;
-
-/// Numbers of a pool that are tried at a time when the pool chooses X.
-const PROBES: usize = 64;
 
 /// A write that the law allows.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -88,14 +89,27 @@ impl Planner<'_> {
     pub fn plan(&mut self, write: &Write, now: Wall, chance: &mut Chance) -> Result<Planned, Refused> {
         let planned = match write {
             Write::AddAccount { name } => self.add_account(name, now),
-            Write::SetAccount { name, standing } => self.set_account(name, *standing),
-            Write::AddPool { name, mode, account } => self.add_pool(name, *mode, account.as_deref(), now),
-            Write::SetPool {
-                pool,
+            Write::SetAccount {
                 name,
-                axb_pairs_per_x,
-            } => self.set_pool(pool, name.as_deref(), *axb_pairs_per_x),
-            Write::AddNumber { x, pool, trunks } => self.add_number(*x, pool.as_deref(), trunks, now),
+                standing,
+                x_per_a,
+                expiry_max,
+            } => self.set_account(name, *standing, *x_per_a, *expiry_max),
+            Write::AddPool {
+                name,
+                mode,
+                account,
+                settings,
+            } => self.add_pool(name, *mode, account.as_deref(), settings, now),
+            Write::SetPool { pool, name, settings } => self.set_pool(pool, name.as_deref(), settings),
+            Write::AddNumber {
+                x,
+                pool,
+                about,
+                service,
+            } => self.add_number(*x, pool.as_deref(), about, *service, now),
+            Write::SetNumber { x, about } => self.set_number(*x, about),
+            Write::MoveNumber { x, pool } => self.move_number(*x, pool, now),
             Write::SetNumberState { x, state } => self.set_number_state(*x, *state, now),
             Write::ReleaseNumber { x } => self.set_number_state(*x, NumberState::Released, now),
             Write::Bind(request) => self.bind(request, now, chance),
@@ -148,120 +162,6 @@ impl Planner<'_> {
         }
     }
 
-    // Accounts, pools, numbers.
-
-    fn add_account(&self, name: &str, now: Wall) -> Result<Planned, Refused> {
-        check_name(name)?;
-        if self.account(name).is_some() {
-            return Err(Refused::NameTaken { name: name.into() });
-        }
-        Ok(account_planned(Account {
-            name: name.into(),
-            version: 1,
-            standing: Standing::Active,
-            created: now,
-        }))
-    }
-
-    fn set_account(&self, name: &str, standing: Standing) -> Result<Planned, Refused> {
-        let account = self
-            .account(name)
-            .ok_or_else(|| Refused::UnknownAccount { account: name.into() })?;
-        Ok(account_planned(Account {
-            version: account.version.saturating_add(1),
-            standing,
-            ..(*account).clone()
-        }))
-    }
-
-    fn add_pool(&self, name: &str, mode: Mode, account: Option<&str>, now: Wall) -> Result<Planned, Refused> {
-        check_pool_name(name)?;
-        let account = account.unwrap_or(DEFAULT_ACCOUNT);
-        if self.account(account).is_none() {
-            let account = account.into();
-            return Err(Refused::UnknownAccount { account });
-        }
-        if self.pool(name).is_some() {
-            return Err(Refused::NameTaken { name: name.into() });
-        }
-        let last = self.pools.keys().next_back().cloned();
-        let last = last.max(self.table.index().pools.keys().next_back().cloned());
-        Ok(pool_planned(Pool {
-            key: Pool::key_after(&last.unwrap_or_default()),
-            name: name.into(),
-            mode,
-            account: account.into(),
-            version: 1,
-            created: now,
-            axb_pairs_per_x: AXB_PAIRS_PER_X,
-        }))
-    }
-
-    fn set_pool(&self, pool: &str, name: Option<&str>, pairs: Option<usize>) -> Result<Planned, Refused> {
-        let mut pool = (*self.known_pool(pool)?).clone();
-        if let Some(name) = name {
-            check_pool_name(name)?;
-            if self.pool(name).is_some_and(|other| other.key != pool.key) {
-                return Err(Refused::NameTaken { name: name.into() });
-            }
-            pool.name = name.into();
-        }
-        if let Some(pairs) = pairs {
-            if !(1..=AXB_PAIRS_PER_X_MAX).contains(&pairs) {
-                return Err(Refused::BoundsOf(Field::PairsPerX));
-            }
-            pool.axb_pairs_per_x = pairs;
-        }
-        pool.version = pool.version.saturating_add(1);
-        Ok(pool_planned(pool))
-    }
-
-    fn add_number(
-        &self,
-        x: VirtualNumber,
-        pool: Option<&str>,
-        trunks: &[Box<str>],
-        now: Wall,
-    ) -> Result<Planned, Refused> {
-        let pool = self.known_pool(pool.unwrap_or(DEFAULT_POOL))?;
-        if trunks.len() > TRUNKS_PER_NUMBER_MAX || trunks.iter().any(|trunk| check_name(trunk).is_err()) {
-            return Err(Refused::BoundsOf(Field::Trunks));
-        }
-        let known = self.number(x.tel());
-        if known.as_ref().is_some_and(|number| number.is_ours()) {
-            return Err(Refused::NumberExists { x });
-        }
-        Ok(number_planned(Number {
-            x,
-            pool: pool.key.clone(),
-            account: pool.account.clone(),
-            trunks: trunks.to_vec(),
-            state: NumberState::Active,
-            version: known.map_or(1, |released| released.version.saturating_add(1)),
-            added: now,
-        }))
-    }
-
-    fn set_number_state(&self, x: VirtualNumber, state: NumberState, now: Wall) -> Result<Planned, Refused> {
-        let number = self.own_number(x)?;
-        if number.state == state {
-            return Ok(unchanged(Written::Number(number)));
-        }
-        match state {
-            NumberState::Released => {
-                if let Some(binding) = self.live_on(x, now).first().copied() {
-                    return Err(Refused::NumberBound { x, binding });
-                }
-            }
-            NumberState::Active | NumberState::Locked | NumberState::Frozen(_) => {}
-        }
-        Ok(number_planned(Number {
-            state,
-            version: number.version.saturating_add(1),
-            ..(*number).clone()
-        }))
-    }
-
     // Bindings.
 
     fn bind(&self, request: &BindRequest, now: Wall, chance: &mut Chance) -> Result<Planned, Refused> {
@@ -274,14 +174,21 @@ impl Planner<'_> {
                 let pool = self.known_pool(&number.pool)?;
                 (number, pool)
             }
-            XChoice::FromPool(pool) => {
-                let pool = self.known_pool(pool)?;
+            XChoice::FromPool(choice) => {
+                let pool = self.known_pool(&choice.pool)?;
                 self.check_account(&pool.account)?;
                 check_mode(&pool, request.mode)?;
-                (self.choose(&pool, request, now)?, pool)
+                let search = Search {
+                    pool: &pool,
+                    city: choice.city.as_deref(),
+                    callers: [request.a, request.b].into(),
+                    people: [request.a, request.b].into(),
+                };
+                (self.choose(&search, now)?, pool)
             }
         };
         self.check_account(&number.account)?;
+        check_expiry_of(self.account(&number.account).as_deref(), expires, now)?;
         check_takes_bindings(&number)?;
         check_mode(&pool, request.mode)?;
 
@@ -293,11 +200,9 @@ impl Planner<'_> {
                 return self.already_bound(request, &held, party, expires, now);
             }
         }
-        if self.is_full(number.x, pool.axb_pairs_per_x, now) {
-            return Err(Refused::PairsFull {
-                x: number.x,
-                limit: pool.axb_pairs_per_x,
-            });
+        let limit = pool.bindings_per_number();
+        if self.is_full(number.x, limit, now) {
+            return Err(Refused::PairsFull { x: number.x, limit });
         }
         let binding = Binding {
             id: Id::mint(now, chance),
@@ -316,7 +221,13 @@ impl Planner<'_> {
         };
         Ok(match request.dry_run {
             DryRun::Yes => unchanged(Written::DryRun(Arc::new(binding))),
-            DryRun::No => binding_planned(binding, Written::Binding),
+            DryRun::No => {
+                match request.x {
+                    XChoice::FromPool(_) => self.table.index().shelves.chose(binding.x.tel()),
+                    XChoice::Given(_) => {}
+                }
+                binding_planned(binding, Written::Binding)
+            }
         })
     }
 
@@ -371,6 +282,7 @@ impl Planner<'_> {
         check_terms(&new.terms)?;
         if let Some(expires) = request.expires {
             new.expires = check_expiry(Some(expires), now)?;
+            check_expiry_of(self.account(&old.account).as_deref(), new.expires, now)?;
         }
         if (new.a, new.b) != (old.a, old.b) {
             self.check_parties(new.a, new.b)?;
@@ -547,47 +459,6 @@ impl Planner<'_> {
         let at_most = self.table.open_on(x.tel(), limit).len() + self.pending_on(x).count();
         at_most >= limit && self.live_on(x, now).len() >= limit
     }
-
-    /// The pool's next number that takes the pair, from where its last choice was.
-    fn choose(&self, pool: &Pool, request: &BindRequest, now: Wall) -> Result<Arc<Number>, Refused> {
-        let takes = |x: Tel| {
-            let number = self.number(x).filter(|number| {
-                number.pool == pool.key && number.is_ours() && check_takes_bindings(number).is_ok()
-            })?;
-            let mut keys = self.keys_of(request.mode, number.x, request.a, request.b);
-            let free = keys.all(|(key, _)| self.holder(key, now, None).live.is_none());
-            (free && !self.is_full(number.x, pool.axb_pairs_per_x, now)).then_some(number)
-        };
-        let start = self.table.cursor(&pool.key);
-        // From the cursor to the end, then from the beginning up to the cursor, then the group's own.
-        let up_to_start = |x: &Tel| start.is_some_and(|start| *x <= start);
-        let found = self
-            .pool_numbers(pool, start)
-            .chain(self.pool_numbers(pool, None).take_while(up_to_start))
-            .chain(self.numbers.keys().copied())
-            .find_map(takes);
-        let number = found.ok_or_else(|| Refused::NoFreeNumber {
-            pool: pool.name.clone(),
-        })?;
-        match request.dry_run {
-            DryRun::No => self.table.set_cursor(&pool.key, number.x.tel()),
-            DryRun::Yes => {}
-        }
-        Ok(number)
-    }
-
-    /// The table's numbers of a pool after `after`, read [`PROBES`] at a time.
-    fn pool_numbers(&self, pool: &Pool, mut after: Option<Tel>) -> impl Iterator<Item = Tel> {
-        let mut probes = Vec::new().into_iter();
-        std::iter::from_fn(move || {
-            if probes.len() == 0 {
-                probes = self.table.pool_numbers(&pool.key, after, PROBES).into_iter();
-            }
-            let x = probes.next();
-            after = x.or(after);
-            x
-        })
-    }
 }
 
 /// Who has a key.
@@ -617,32 +488,14 @@ fn unchanged(written: Written) -> Planned {
     }
 }
 
-fn planned(record: Record, written: Written) -> Planned {
-    let records = vec![record];
-    Planned {
-        change: Change { records },
-        written,
-    }
-}
-
-fn account_planned(account: Account) -> Planned {
-    let written = Written::Account(Arc::new(account.clone()));
-    planned(Record::Account(account), written)
-}
-
-fn pool_planned(pool: Pool) -> Planned {
-    let written = Written::Pool(Arc::new(pool.clone()));
-    planned(Record::Pool(pool), written)
-}
-
-fn number_planned(number: Number) -> Planned {
-    let written = Written::Number(Arc::new(number.clone()));
-    planned(Record::Number(number), written)
-}
-
 fn binding_planned(binding: Binding, written: fn(Arc<Binding>) -> Written) -> Planned {
     let written = written(Arc::new(binding.clone()));
-    planned(Record::Binding(binding), written)
+    Planned {
+        change: Change {
+            records: vec![Record::Binding(binding)],
+        },
+        written,
+    }
 }
 
 fn unbound(ended: Vec<Binding>) -> Planned {

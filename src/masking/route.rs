@@ -117,7 +117,7 @@ fn judge(table: &Table, attempt: &Attempt) -> Result<Plan, Refusal> {
     match number.state {
         NumberState::Frozen(_) => return refuse(Reason::NumberFrozen, None),
         // A released number was none of ours above; a locked one keeps its calls.
-        NumberState::Active | NumberState::Locked | NumberState::Released => {}
+        NumberState::Inventory | NumberState::Active | NumberState::Locked | NumberState::Released => {}
     }
     let Some(caller) = attempt.caller else {
         return refuse(Reason::Unidentified, None);
@@ -237,6 +237,7 @@ pub fn explain(table: &Table, attempt: &Attempt, plan: &NumberPlan, audience: Au
         sentences.push(format!("{dialled} is a number of pool {pool}."));
         match number.state {
             NumberState::Locked => sentences.push("It is locked: it gets no new bindings.".to_owned()),
+            NumberState::Inventory => sentences.push("It is not in service yet.".to_owned()),
             NumberState::Active | NumberState::Frozen(_) | NumberState::Released => {}
         }
     }
@@ -470,9 +471,8 @@ mod tests {
                 .expect("in service");
         }
         if has(Reason::AccountSuspended) {
-            let (name, standing) = ("default".into(), Standing::Suspended);
             world
-                .write(&Write::SetAccount { name, standing })
+                .write(&Write::set_standing("default", Standing::Suspended))
                 .expect("the account is there");
         }
         if has(Reason::NotOurs) {

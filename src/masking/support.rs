@@ -89,11 +89,7 @@ impl World {
     }
 
     pub(crate) fn add(&mut self, number: &str) {
-        let write = Write::AddNumber {
-            x: x(number),
-            pool: None,
-            trunks: Vec::new(),
-        };
+        let write = Write::add_number(x(number));
         self.write(&write).expect("a new number");
     }
 

@@ -495,11 +495,7 @@ impl Stage for World {
     fn own(&mut self, x: &str) {
         let x = VirtualNumber::new(self.tel(x));
         if !self.table.is_ours(x.tel()) {
-            self.write(&Write::AddNumber {
-                x,
-                pool: None,
-                trunks: Vec::new(),
-            });
+            self.write(&Write::add_number(x));
         }
     }
 

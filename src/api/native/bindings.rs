@@ -21,7 +21,7 @@ use crate::base::time::Wall;
 use crate::masking::binding::{Binding, Direction, Mode, Terms};
 use crate::masking::listing::{BindingFilter, Living};
 use crate::masking::request::{
-    BindRequest, DryRun, OnConflict, TermsChange, Unbind, UpdateRequest, Write, Written, XChoice,
+    BindRequest, DryRun, OnConflict, PoolChoice, TermsChange, Unbind, UpdateRequest, Write, Written, XChoice,
 };
 
 const MODES: [(&str, Mode); 1] = [("axb", Mode::Axb)];
@@ -193,9 +193,18 @@ fn bind_request(mut fields: Fields, desk: &Desk) -> Result<Write, ApiError> {
 fn x_choice(fields: &mut Fields, plan: &NumberPlan) -> Result<XChoice, ApiError> {
     let x = fields.number("x", plan)?;
     let pool = fields.text("pool")?;
+    let city = fields.text("city")?.map(Into::into);
     match (x, pool) {
+        (Some(_), None) if city.is_some() => Err(ApiError::bad(
+            "bad_field",
+            "city",
+            "a city is what a pool chooses by: name the pool, and not x",
+        )),
         (Some(x), None) => Ok(XChoice::Given(VirtualNumber::new(x))),
-        (None, Some(pool)) => Ok(XChoice::FromPool(pool.into())),
+        (None, Some(pool)) => Ok(XChoice::FromPool(PoolChoice {
+            pool: pool.into(),
+            city,
+        })),
         (Some(_), Some(_)) => Err(ApiError::bad(
             "bad_field",
             "pool",
@@ -271,15 +280,19 @@ fn update_request(id: Id, mut fields: Fields, desk: &Desk) -> Result<UpdateReque
     let text = |fields: &mut Fields, name: &str| {
         fields
             .patch(name, |f| f.text(name))
-            .map(|patch| of_patch(patch).map(|set| set.map(Into::into)))
+            .map(|patch| patch.into_change().map(|set| set.map(Into::into)))
     };
     let request = UpdateRequest {
         a: fields.number("a", &plan)?.map(RealNumber::new),
         b: fields.number("b", &plan)?.map(RealNumber::new),
         terms: TermsChange {
             direction: fields.word("direction", &DIRECTIONS)?,
-            max_duration: of_patch(fields.patch("max_duration_s", |f| f.seconds("max_duration_s"))?),
-            ring_timeout: of_patch(fields.patch("ring_timeout_s", |f| f.seconds("ring_timeout_s"))?),
+            max_duration: fields
+                .patch("max_duration_s", |f| f.seconds("max_duration_s"))?
+                .into_change(),
+            ring_timeout: fields
+                .patch("ring_timeout_s", |f| f.seconds("ring_timeout_s"))?
+                .into_change(),
             record: fields.truth("record")?,
             order_id: text(&mut fields, "order_id")?,
             user_data: text(&mut fields, "user_data")?,
@@ -294,14 +307,6 @@ fn update_request(id: Id, mut fields: Fields, desk: &Desk) -> Result<UpdateReque
     };
     fields.done()?;
     Ok(request)
-}
-
-fn of_patch<T>(patch: Patch<T>) -> Option<Option<T>> {
-    match patch {
-        Patch::Keep => None,
-        Patch::Clear => Some(None),
-        Patch::Set(value) => Some(Some(value)),
-    }
 }
 
 /// `DELETE /v1/bindings/{id}` → `{"unbound": [id]}`

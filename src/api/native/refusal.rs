@@ -34,13 +34,15 @@ const fn status(refused: &Refused) -> StatusCode {
         | Refused::NumberLocked { .. }
         | Refused::NumberFrozen { .. }
         | Refused::NumberBound { .. }
-        | Refused::NoFreeNumber { .. }
+        | Refused::NoNumber { .. }
+        | Refused::NumberInInventory { .. }
         | Refused::NameTaken { .. }
         | Refused::PairsFull { .. }
         | Refused::BindingEnded { .. } => StatusCode::CONFLICT,
         Refused::SameNumber
         | Refused::OwnNumber { .. }
         | Refused::ModeMismatch { .. }
-        | Refused::ExpiryTooSoon => StatusCode::UNPROCESSABLE_ENTITY,
+        | Refused::ExpiryTooSoon
+        | Refused::ExpiryTooLate { .. } => StatusCode::UNPROCESSABLE_ENTITY,
     }
 }

@@ -284,7 +284,7 @@ fn a_locked_number_takes_no_binding_and_unlocking_thaws_nothing() {
         json!("number_locked")
     );
     assert_eq!(act("unfreeze", &Value::Null).1["code"], json!("number_state"));
-    assert_eq!(act("unlock", &Value::Null).1["state"], json!("active"));
+    assert_eq!(act("unlock", &Value::Null).1["state"], json!("idle"));
     let (_, frozen) = act("freeze", &json!({"cause": "complaint"}));
     assert_eq!(
         (&frozen["state"], &frozen["cause"]),
@@ -292,7 +292,7 @@ fn a_locked_number_takes_no_binding_and_unlocking_thaws_nothing() {
     );
     assert_eq!(act("unlock", &Value::Null).0, 409);
     assert_eq!(act("lock", &Value::Null).0, 409);
-    assert_eq!(act("unfreeze", &Value::Null).1["state"], json!("active"));
+    assert_eq!(act("unfreeze", &Value::Null).1["state"], json!("idle"));
     let (_, bound) = served.post("/v1/bindings", &pair(A, B));
     let (status, fault) = act("release", &Value::Null);
     assert_eq!(
