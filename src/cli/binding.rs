@@ -32,6 +32,9 @@ pub struct Axb {
     /// Let this pool (name or key) choose the virtual number
     #[arg(long, value_name = "P", value_parser = NonEmptyStringValueParser::new())]
     pool: Option<String>,
+    /// The city that the pool's number should be of
+    #[arg(long, requires = "pool", value_parser = NonEmptyStringValueParser::new())]
+    city: Option<String>,
     /// The protected subscriber
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     a: String,
@@ -178,6 +181,7 @@ impl Axb {
         body.insert("mode".into(), "axb".into());
         put(&mut body, "x", self.x.as_deref());
         put(&mut body, "pool", self.pool.as_deref());
+        put(&mut body, "city", self.city.as_deref());
         put(&mut body, "a", Some(self.a.as_str()));
         put(&mut body, "b", Some(self.b.as_str()));
         self.expiry.put(&mut body);

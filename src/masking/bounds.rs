@@ -149,18 +149,19 @@ pub(super) fn change_number(number: &mut Number, change: &NumberChange) -> Resul
     number.city = city.unwrap_or_else(|| number.city.take());
     number.operator = operator.unwrap_or_else(|| number.operator.take());
     number.tags = tags.unwrap_or_else(|| std::mem::take(&mut number.tags));
-    let is_bad = |name: &Box<str>| check_name(name).is_err();
-    let field = if number.trunks.len() > TRUNKS_PER_NUMBER_MAX || number.trunks.iter().any(is_bad) {
-        Field::Trunks
-    } else if number.city.as_ref().is_some_and(is_bad) {
-        Field::City
-    } else if number.operator.as_ref().is_some_and(is_bad) {
-        Field::Operator
-    } else if number.tags.len() > TAGS_PER_NUMBER_MAX || number.tags.iter().any(is_bad) {
-        Field::Tags
-    } else {
-        return Ok(());
-    };
+    let is_bad = |name: &str| check_name(name).is_err();
+    let field =
+        if number.trunks.len() > TRUNKS_PER_NUMBER_MAX || number.trunks.iter().any(|name| is_bad(name)) {
+            Field::Trunks
+        } else if number.city.as_deref().is_some_and(is_bad) {
+            Field::City
+        } else if number.operator.as_deref().is_some_and(is_bad) {
+            Field::Operator
+        } else if number.tags.len() > TAGS_PER_NUMBER_MAX || number.tags.iter().any(|name| is_bad(name)) {
+            Field::Tags
+        } else {
+            return Ok(());
+        };
     Err(Refused::BoundsOf(field))
 }
 

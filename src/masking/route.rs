@@ -9,7 +9,7 @@ use super::reason::Reason;
 use super::rule::Key;
 use super::table::{AsOf, Table};
 use crate::base::id::Id;
-use crate::base::number::{Format, NumberPlan, RealNumber, Shown, Tel};
+use crate::base::number::{Format, NumberPlan, RealNumber, Shown, Tel, VirtualNumber};
 use crate::base::time::Wall;
 
 /// Somebody dials a number.
@@ -63,6 +63,15 @@ impl Plan {
     /// The number that was dialled.
     pub const fn number(&self) -> &Arc<Number> {
         &self.number
+    }
+
+    /// Whether the call goes through this number of ours: it was dialled, or it is shown.
+    pub fn goes_through(&self, x: VirtualNumber) -> bool {
+        let shown = match self.shown {
+            Shown::Virtual(shown) => shown == x,
+            Shown::Real(..) | Shown::Withheld => false,
+        };
+        shown || self.number.x == x
     }
 
     /// Which of the binding's people calls.

@@ -171,6 +171,8 @@ pub struct Usage {
     pub locked: usize,
     /// Frozen.
     pub frozen: usize,
+    /// With keys that rest after somebody.
+    pub resting: usize,
     /// Bindings.
     pub bindings: usize,
     /// Bindings that all of its numbers could carry.

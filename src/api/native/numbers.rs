@@ -14,6 +14,7 @@ use crate::api::fields::{Asked, Body, Fields, Named, missing};
 use crate::base::limits::NUMBER_BATCH_MAX;
 use crate::base::number::{Tel, VirtualNumber};
 use crate::call::config::Config;
+use crate::call::port::Command;
 use crate::masking::inventory::{Freeze, Number, NumberState};
 use crate::masking::listing::{NumberFilter, NumberWish};
 use crate::masking::request::{NumberChange, Service, Write, Written};
@@ -231,6 +232,15 @@ pub(super) async fn act(
     };
     fields.done()?;
     let number = desk.write_number(write).await?;
+    // Whoever was judged before the freeze was in force has a call by now; whoever comes after it gets none.
+    match number.state {
+        NumberState::Frozen(cause) if cause.cuts_calls() => desk.board.tell(Command::CutNumber(x)),
+        NumberState::Frozen(_)
+        | NumberState::Inventory
+        | NumberState::Active
+        | NumberState::Locked
+        | NumberState::Released => {}
+    }
     Ok(Json(desk.number_view(&number)))
 }
 

@@ -56,7 +56,7 @@ impl Planner<'_> {
             .or_else(|| {
                 cities
                     .iter()
-                    .find_map(|city| self.from_shelf(search, *city, &mut fits))
+                    .find_map(|city| self.off_the_shelf(search, *city, &mut fits))
             })
             .or_else(|| self.unwritten(search, now).into_iter().find_map(&mut fits));
         found.ok_or_else(|| {
@@ -72,7 +72,7 @@ impl Planner<'_> {
 
     /// The next numbers from the cursor on are tried as they come: mostly one of the first few fits. If none
     /// does, the shelf is told to leave out those on which the people have keys.
-    fn from_shelf(
+    fn off_the_shelf(
         &self,
         search: &Search<'_>,
         city: Option<&str>,
