@@ -16,9 +16,9 @@ use umbra::base::chance::Chance;
 use umbra::base::id::Id;
 use umbra::base::number::{NumberPlan, RealNumber, Tel, VirtualNumber};
 use umbra::base::time::Wall;
-use umbra::masking::binding::{Mode, Terms};
+use umbra::masking::binding::{Direction, Rare, Terms};
 use umbra::masking::change::Record;
-use umbra::masking::request::{BindRequest, DryRun, OnConflict, Unbind, Write, Written, XChoice};
+use umbra::masking::request::{BindRequest, DryRun, OnConflict, Unbind, Wanted, Write, Written, XChoice};
 use umbra::store::open::DiskFound;
 use umbra::store::writer::{Settings, Store, WriteError};
 
@@ -50,14 +50,19 @@ fn x(n: u64) -> VirtualNumber {
 /// The `n`th bind: its order id carries `n`.
 fn bind(n: u64) -> Write {
     Write::Bind(BindRequest {
-        mode: Mode::Axb,
         x: XChoice::Given(x(n)),
-        a: RealNumber::new(tel(&format!("135{n:08}"))),
-        b: RealNumber::new(tel(&format!("136{n:08}"))),
-        terms: Terms {
-            order_id: Some(n.to_string().into()),
-            ..Terms::default()
+        parties: Wanted::Axb {
+            a: RealNumber::new(tel(&format!("135{n:08}"))),
+            b: RealNumber::new(tel(&format!("136{n:08}"))),
         },
+        terms: Terms::new(
+            Direction::Both,
+            false,
+            Rare {
+                order_id: Some(n.to_string().into()),
+                ..Rare::default()
+            },
+        ),
         expires: None,
         on_conflict: OnConflict::Fail,
         dry_run: DryRun::No,
@@ -70,6 +75,7 @@ fn bindings(store: &Store) -> BTreeMap<u64, (Id, bool)> {
         Record::Binding(b) => {
             let n = b
                 .terms
+                .rare()
                 .order_id
                 .as_deref()
                 .and_then(|o| o.parse().ok())

@@ -15,24 +15,31 @@ const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 /// Ids are for records, the API and logs. They never go into a SIP message: what goes there is minted
 /// from letters ([`Chance::token`]).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Id(u128);
+pub struct Id {
+    // Two words rather than a u128: its alignment of 16 would cost every (key, id) pair 8 bytes.
+    high: u64,
+    low: u64,
+}
 
 impl Id {
     /// A new id, minted at `wall`.
     pub fn mint(wall: Wall, chance: &mut Chance) -> Self {
         let ms = (wall.as_millis().max(0) as u128) & 0xFFFF_FFFF_FFFF;
         let low = (u128::from(chance.bits()) << 16) | u128::from(chance.bits() & 0xFFFF);
-        Self((ms << 80) | low)
+        Self::from_bits((ms << 80) | low)
     }
 
     /// The id with these bits, as [`Id::bits`] gave them.
     pub const fn from_bits(bits: u128) -> Self {
-        Self(bits)
+        Self {
+            high: (bits >> 64) as u64,
+            low: bits as u64,
+        }
     }
 
     /// The id's bits, for records on disk.
     pub const fn bits(self) -> u128 {
-        self.0
+        (self.high as u128) << 64 | self.low as u128
     }
 }
 
@@ -40,7 +47,7 @@ impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = [0; 26];
         for (i, letter) in text.iter_mut().enumerate() {
-            *letter = CROCKFORD[(self.0 >> (125 - 5 * i) & 31) as usize];
+            *letter = CROCKFORD[(self.bits() >> (125 - 5 * i) & 31) as usize];
         }
         f.pad(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
@@ -71,7 +78,7 @@ impl FromStr for Id {
                     .ok_or(NotAnId)?;
                 Ok(bits << 5 | value as u128)
             })
-            .map(Self)
+            .map(Self::from_bits)
     }
 }
 

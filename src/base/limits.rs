@@ -80,18 +80,20 @@ pub const CROWD_WORDS_MAX: usize = 4 << 20;
 pub const CHOICE_PROBES: usize = 64;
 /// Bindings that are over and not written down yet, whose numbers an exhausted pool looks at.
 pub const CHOICE_DUE_MAX: usize = 4_096;
-/// Bindings of a person that a pool looks back at for the number he had.
-pub const STICKY_LOOK_BACK: usize = 64;
+/// Bindings of a person that a pool looks back at for the numbers he had.
+pub const HISTORY_LOOK_BACK: usize = 64;
 /// Fall-back cities of one pool.
 pub const FALLBACK_CITIES_MAX: usize = 16;
 /// Tags of one number.
 pub const TAGS_PER_NUMBER_MAX: usize = 16;
-/// The longest quarantine.
-pub const QUARANTINE_MAX: Duration = Duration::from_secs(365 * 86_400);
 /// A pool that avoids what a person had before looks back this far.
 pub const AVOID_STICKY: Duration = Duration::from_secs(86_400);
 /// Numbers that are added in one request.
 pub const NUMBER_BATCH_MAX: usize = 1_000;
+/// Relations in which one Y stands for somebody: default.
+pub const RELATIONS_PER_Y: usize = 1_000;
+/// Relations in which one Y stands for somebody: the most that can be set.
+pub const RELATIONS_PER_Y_MAX: usize = 5_000;
 /// A binding's expiry lies at least this far ahead.
 pub const EXPIRY_MIN: Duration = Duration::from_secs(60);
 /// Ended rules stay readable at least this long, for attempts that arrived while they lived.

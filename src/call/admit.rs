@@ -17,7 +17,7 @@ use crate::base::id::Id;
 use crate::base::limits::{RETRY_AFTER_S, STRANGER_ANSWER};
 use crate::base::number::RealNumber;
 use crate::base::time::Now;
-use crate::masking::binding::Party;
+use crate::masking::binding::{Mode, Party};
 use crate::masking::reason::Reason;
 use crate::masking::route::{self, Attempt, Decision, Plan};
 use crate::sip::dialog::Dialog;
@@ -217,10 +217,11 @@ impl Switch {
         let number = number?;
         let x = numbers.virtual_text(number.x);
         let real = |number: RealNumber| numbers.record(number.reveal());
-        let (caller_kind, direction) = match party {
-            Some(Party::A) => (CallerKind::A, Some("a_to_b")),
-            Some(Party::B) => (CallerKind::B, Some("b_to_a")),
-            None => (CallerKind::Stranger, None),
+        let caller_kind = match party {
+            Some(Party::A) => CallerKind::A,
+            Some(Party::B) => CallerKind::B,
+            Some(Party::N) => CallerKind::N,
+            None => CallerKind::Stranger,
         };
         let mut cdr = Box::new(Cdr {
             schema: cdr::SCHEMA,
@@ -231,7 +232,7 @@ impl Switch {
             pool: Some(number.pool.to_string()),
             mode: None,
             caller_kind,
-            direction: direction.map(str::to_owned),
+            direction: None,
             a: None,
             x: Some(x),
             y: None,
@@ -276,11 +277,21 @@ impl Switch {
         });
         if let Some(binding) = binding {
             cdr.binding_id = Some(binding.id);
-            cdr.mode = Some(binding.mode.name().to_owned());
-            cdr.a = Some(real(binding.a));
-            cdr.peer = Some(real(binding.b));
-            cdr.order_id = binding.terms.order_id.as_deref().map(str::to_owned);
-            cdr.user_data = binding.terms.user_data.as_deref().map(str::to_owned);
+            let parties = &binding.parties;
+            cdr.mode = Some(binding.mode().name().to_owned());
+            cdr.direction = party.map(|party| direction(binding.mode(), party).to_owned());
+            cdr.a = Some(real(parties.a()));
+            cdr.x = Some(numbers.virtual_text(binding.x));
+            cdr.y = parties.y().map(|y| numbers.virtual_text(y));
+            // Where anyone may call, the other side is whoever it is this time.
+            cdr.peer = match (parties.b(), party) {
+                (Some(b), _) => Some(real(b)),
+                (None, Some(Party::A)) => cdr.callee,
+                (None, Some(Party::B | Party::N) | None) => cdr.caller,
+            };
+            let rare = binding.terms.rare();
+            cdr.order_id = rare.order_id.as_deref().map(str::to_owned);
+            cdr.user_data = rare.user_data.as_deref().map(str::to_owned);
             if binding.terms.record {
                 cdr.recording.reason = "not available".into();
             }
@@ -347,6 +358,16 @@ impl Switch {
             // As many lines as a short call has.
             trace: Vec::with_capacity(16),
         })
+    }
+}
+
+/// Which way a call of `caller` goes, as records name it.
+const fn direction(mode: Mode, caller: Party) -> &'static str {
+    match (mode, caller) {
+        (Mode::Axb | Mode::Axyb, Party::A) => "a_to_b",
+        (Mode::Axb | Mode::Axyb, Party::B | Party::N) => "b_to_a",
+        (Mode::Ax, Party::A) => "a_to_n",
+        (Mode::Ax, Party::B | Party::N) => "n_to_a",
     }
 }
 

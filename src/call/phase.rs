@@ -128,15 +128,11 @@ impl Call {
     /// What each side must not see of the other, from the start; each leg adds its ids as they come.
     fn forbid(&mut self, arrival: &Arrival, plan: &Plan) {
         let numbers = &self.config.numbers;
-        let binding = plan.binding();
         let consented = matches!(plan.shown(), crate::base::number::Shown::Real(..));
         if !consented {
-            let own = if binding.a == plan.called() {
-                binding.b
-            } else {
-                binding.a
-            };
-            self.not_to_callee.number(own, numbers);
+            if let Some(calling) = plan.calling() {
+                self.not_to_callee.number(calling, numbers);
+            }
             for identity in &arrival.identities {
                 let identity = crate::base::number::RealNumber::new(*identity);
                 // A caller who claims the callee's own number tells the callee nothing.
@@ -188,7 +184,7 @@ impl Call {
         let most = self
             .plan
             .as_ref()
-            .and_then(|plan| plan.binding().terms.max_duration);
+            .and_then(|plan| plan.binding().terms.rare().max_duration);
         // Nobody talks for a day: a call whose both sides are gone while it is held ends all the same.
         let most = most.unwrap_or(CALL_DURATION_MAX);
         self.clock = Some(hands.wake(self.me, now.at + most, CallTimer::MaxDuration));
@@ -200,7 +196,7 @@ impl Call {
         let wanted = self
             .plan
             .as_ref()
-            .and_then(|plan| plan.binding().terms.ring_timeout);
+            .and_then(|plan| plan.binding().terms.rare().ring_timeout);
         let ring = wanted.unwrap_or(self.config.ring_timeout);
         self.clock = Some(hands.wake(self.me, now.at + ring, CallTimer::Ring));
     }

@@ -51,6 +51,8 @@ pub fn is_one_face(reason: Reason) -> bool {
         | Reason::Blocked
         | Reason::Frequency
         | Reason::Direction
+        | Reason::SelfCall
+        | Reason::NoCallee
         | Reason::Quota
         | Reason::Media
         | Reason::Busy
@@ -81,6 +83,8 @@ fn row(reason: Reason) -> (u16, u8) {
         Reason::Blocked => (403, 21),
         Reason::Frequency => (403, 21),
         Reason::Direction => (403, 21),
+        Reason::SelfCall => (403, 21),
+        Reason::NoCallee => (480, 20),
         Reason::Expired => (404, 1),
         Reason::NoBinding => (404, 1),
         Reason::Quota => (403, 21),

@@ -12,6 +12,7 @@ use super::client::{Control, escaped};
 use super::screen::{self, Form, Listing, text};
 use super::table::{Align, Table};
 use super::when;
+use crate::masking::quarantine::{NotAQuarantine, Quarantine};
 
 /// What can be done with pools. A pool is named by its name or its key.
 #[derive(Subcommand, Debug)]
@@ -50,12 +51,18 @@ pub struct Add {
 enum Mode {
     /// A and B reach each other by dialling X
     Axb,
+    /// Anyone reaches A by dialling X
+    Ax,
+    /// A reaches B by dialling Y, B reaches A by dialling X
+    Axyb,
 }
 
 impl Mode {
     const fn name(self) -> &'static str {
         match self {
             Self::Axb => "axb",
+            Self::Ax => "ax",
+            Self::Axyb => "axyb",
         }
     }
 }
@@ -80,6 +87,9 @@ struct Settings {
     /// AXB pairs that one number may carry, 1–5000
     #[arg(long, value_name = "N")]
     pairs_per_x: Option<u64>,
+    /// AXYB relations in which one number may be the Y, 1–5000
+    #[arg(long, value_name = "N")]
+    relations_per_y: Option<u64>,
     /// What a wish for a city means: strict gives that city's numbers only
     #[arg(long, value_enum)]
     city_rule: Option<CityRule>,
@@ -133,21 +143,14 @@ enum Callback {
 }
 
 /// A rule of `--quarantine`; `None` is the conf's.
-#[derive(Debug, Clone, Copy)]
-struct QuarantineRule(Option<(&'static str, Duration)>);
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct QuarantineRule(Option<Quarantine>);
 
-fn quarantine(rule: &str) -> Result<QuarantineRule, String> {
-    let cure = "write a time and soft or hard, like \"24h soft\", or conf";
-    if rule == "conf" {
-        return Ok(QuarantineRule(None));
+fn quarantine(rule: &str) -> Result<QuarantineRule, NotAQuarantine> {
+    match rule {
+        "conf" => Ok(QuarantineRule(None)),
+        rule => rule.parse().map(|rule| QuarantineRule(Some(rule))),
     }
-    let (time, hold) = rule.trim().rsplit_once(' ').ok_or(cure)?;
-    let hold = match hold {
-        "soft" => "soft",
-        "hard" => "hard",
-        _ => return Err(cure.into()),
-    };
-    Ok(QuarantineRule(Some((hold, when::duration(time.trim())?))))
 }
 
 fn ring_timeout(time: &str) -> Result<Duration, String> {
@@ -171,6 +174,7 @@ impl Settings {
             body.extend(value.map(|value| (name.to_owned(), value)));
         };
         put("axb_pairs_per_x", self.pairs_per_x.map(Into::into));
+        put("relations_per_y", self.relations_per_y.map(Into::into));
         let rule = self.city_rule.map(|rule| match rule {
             CityRule::Loose => "loose",
             CityRule::Strict => "strict",
@@ -190,10 +194,9 @@ impl Settings {
         });
         put("callback", callback.map(Into::into));
         put("accept_unidentified", self.accept_unidentified.map(Into::into));
-        let quarantine = self.quarantine.map(|QuarantineRule(rule)| match rule {
-            Some((hold, time)) => json!({"hold": hold, "time_s": time.as_secs()}),
-            None => Value::Null,
-        });
+        let quarantine = self
+            .quarantine
+            .map(|QuarantineRule(rule)| json!(rule.map(|rule| rule.to_string())));
         put("quarantine", quarantine);
         put("free_low_percent", self.free_low.map(Into::into));
         let ring = self.ring_timeout.map(|time| match time.as_secs() {
@@ -291,15 +294,8 @@ fn show(pool: &Value, form: Form, out: &mut dyn Write) -> std::io::Result<()> {
         nothing if nothing.is_empty() => none.to_owned(),
         said => said,
     };
-    let seconds = |value: &Value, name: &str| {
-        let seconds = value.get(name).and_then(Value::as_u64)?;
-        Some(when::show_duration(Duration::from_secs(seconds)))
-    };
-    let quarantine = pool.get("quarantine").filter(|rule| !rule.is_null());
-    let quarantine = quarantine.map(|rule| {
-        let time = seconds(rule, "time_s").unwrap_or_default();
-        format!("{time} {}", text(rule, "hold"))
-    });
+    let ring = pool.get("ring_timeout_s").and_then(Value::as_u64);
+    let ring = ring.map(|s| when::show_duration(Duration::from_secs(s)));
     let cities = match screen::list(pool, "fallback_cities") {
         none if none.is_empty() => "none".to_owned(),
         cities => cities,
@@ -310,20 +306,15 @@ fn show(pool: &Value, form: Form, out: &mut dyn Write) -> std::io::Result<()> {
         ("mode", text(pool, "mode")),
         ("account", text(pool, "account")),
         ("pairs per x", text(pool, "axb_pairs_per_x")),
+        ("relations per y", text(pool, "relations_per_y")),
         ("city rule", text(pool, "city_rule")),
         ("fallback cities", cities),
         ("reuse", text(pool, "reuse")),
         ("callback", text(pool, "callback")),
         ("accept unidentified", text(pool, "accept_unidentified")),
-        (
-            "quarantine",
-            quarantine.unwrap_or_else(|| "as the conf says".into()),
-        ),
+        ("quarantine", or("quarantine", "as the conf says")),
         ("free low", format!("{} %", text(pool, "free_low_percent"))),
-        (
-            "ring timeout",
-            seconds(pool, "ring_timeout_s").unwrap_or_else(|| "as the conf says".into()),
-        ),
+        ("ring timeout", ring.unwrap_or_else(|| "as the conf says".into())),
         ("created", or("created_at", "always there")),
     ];
     for (name, value) in lines {
@@ -385,21 +376,4 @@ fn show_usage(usage: &Value, form: Form, out: &mut dyn Write) -> std::io::Result
         writeln!(out, "the pool is low: add numbers to it")?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_quarantine_is_a_time_and_how_firmly() {
-        let rule = |text: &str| quarantine(text).map(|QuarantineRule(rule)| rule);
-        let hour = Duration::from_secs(3_600);
-        assert_eq!(rule("24h soft"), Ok(Some(("soft", 24 * hour))));
-        assert_eq!(rule("7d hard"), Ok(Some(("hard", 168 * hour))));
-        assert_eq!(rule("conf"), Ok(None));
-        for bad in ["24h", "soft", "24h firm", "soon soft", ""] {
-            assert!(rule(bad).is_err(), "{bad}");
-        }
-    }
 }

@@ -1,5 +1,6 @@
-//! The binding: a promise that joins real numbers through a virtual one, under terms, until a time.
+//! The binding: a promise that joins real numbers through virtual ones, under terms, until a time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -14,18 +15,27 @@ use crate::base::time::Wall;
 pub enum Mode {
     /// (X, A) → B shown X; (X, B) → A shown X; anyone else refused.
     Axb,
+    /// (X, anyone but A) → A shown X; (X, A) → by the callback mode.
+    Ax,
+    /// (Y, A) → B shown X; (X, B) → A shown Y; A dialling X or B dialling Y calls himself.
+    Axyb,
 }
 
 impl Mode {
+    /// Every mode.
+    pub const ALL: [Self; 3] = [Self::Axb, Self::Ax, Self::Axyb];
+
     /// The name in records, conf and CLI.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Axb => "axb",
+            Self::Ax => "ax",
+            Self::Axyb => "axyb",
         }
     }
 }
 
-/// Which way a binding may be called.
+/// Which way a binding may be called. Where anyone may call (AX), they stand where B does.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub enum Direction {
     /// Both ways.
@@ -35,7 +45,7 @@ pub enum Direction {
     /// Only A may call.
     #[serde(rename = "a-to-b")]
     AToB,
-    /// Only B may call.
+    /// Only the other side may call.
     #[serde(rename = "b-to-a")]
     BToA,
 }
@@ -44,8 +54,10 @@ impl Direction {
     /// Whether `caller` may call.
     pub const fn allows(self, caller: Party) -> bool {
         match (self, caller) {
-            (Self::Both, Party::A | Party::B) | (Self::AToB, Party::A) | (Self::BToA, Party::B) => true,
-            (Self::AToB, Party::B) | (Self::BToA, Party::A) => false,
+            (Self::Both, Party::A | Party::B | Party::N)
+            | (Self::AToB, Party::A)
+            | (Self::BToA, Party::B | Party::N) => true,
+            (Self::AToB, Party::B | Party::N) | (Self::BToA, Party::A) => false,
         }
     }
 
@@ -59,7 +71,7 @@ impl Direction {
     }
 }
 
-/// Which of a binding's two people.
+/// Who somebody is to a binding.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Party {
@@ -67,41 +79,137 @@ pub enum Party {
     A,
     /// The known other party.
     B,
+    /// Anyone else, where anyone may call.
+    N,
 }
 
 impl Party {
-    /// The one on the other end.
-    pub const fn other(self) -> Self {
-        match self {
-            Self::A => Self::B,
-            Self::B => Self::A,
-        }
-    }
-
-    /// The name in records and requests: `a`, `b`.
+    /// The name in records and requests: `a`, `b`, `n`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::A => "a",
             Self::B => "b",
+            Self::N => "n",
         }
     }
 }
 
-/// What a binding allows and asks for.
+/// Whom a binding joins, by its mode.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Parties {
+    /// A and B, both through X.
+    Axb {
+        /// The protected subscriber.
+        a: RealNumber,
+        /// The known other party.
+        b: RealNumber,
+    },
+    /// A and whoever calls X.
+    Ax {
+        /// The protected subscriber.
+        a: RealNumber,
+    },
+    /// A, for whom X stands, and B, for whom Y stands.
+    Axyb {
+        /// The protected subscriber.
+        a: RealNumber,
+        /// The virtual number that A dials to reach B, and that stands for B.
+        y: VirtualNumber,
+        /// The known other party.
+        b: RealNumber,
+    },
+}
+
+impl Parties {
+    /// The mode that joins so.
+    pub const fn mode(&self) -> Mode {
+        match self {
+            Self::Axb { .. } => Mode::Axb,
+            Self::Ax { .. } => Mode::Ax,
+            Self::Axyb { .. } => Mode::Axyb,
+        }
+    }
+
+    /// The protected subscriber.
+    pub const fn a(&self) -> RealNumber {
+        match self {
+            Self::Axb { a, .. } | Self::Ax { a } | Self::Axyb { a, .. } => *a,
+        }
+    }
+
+    /// The known other party, in modes that have one.
+    pub const fn b(&self) -> Option<RealNumber> {
+        match self {
+            Self::Axb { b, .. } | Self::Axyb { b, .. } => Some(*b),
+            Self::Ax { .. } => None,
+        }
+    }
+
+    /// The virtual number that stands for B, in modes that have one.
+    pub const fn y(&self) -> Option<VirtualNumber> {
+        match self {
+            Self::Axyb { y, .. } => Some(*y),
+            Self::Axb { .. } | Self::Ax { .. } => None,
+        }
+    }
+
+    /// The number of one of them, if it is known.
+    pub const fn number_of(&self, party: Party) -> Option<RealNumber> {
+        match party {
+            Party::A => Some(self.a()),
+            Party::B => self.b(),
+            Party::N => None,
+        }
+    }
+}
+
+/// What a binding allows and asks for. Small: what few bindings have stands apart.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Terms {
     /// Who may call whom.
     pub direction: Direction,
+    /// Whether calls are to be recorded.
+    pub record: bool,
+    rare: Option<Box<Rare>>,
+}
+
+/// The terms that few bindings have.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Rare {
     /// The call is cut after this long.
     pub max_duration: Option<Duration>,
     /// How long the called party rings; the server's default if `None`.
     pub ring_timeout: Option<Duration>,
-    /// Whether calls are to be recorded.
-    pub record: bool,
     /// The customer's order, for records and search; at most 64 bytes.
     pub order_id: Option<Box<str>>,
     /// The customer's own words, echoed in records; at most 256 bytes.
     pub user_data: Option<Box<str>>,
+}
+
+impl Rare {
+    const NONE: Self = Self {
+        max_duration: None,
+        ring_timeout: None,
+        order_id: None,
+        user_data: None,
+    };
+}
+
+impl Terms {
+    /// These terms.
+    pub fn new(direction: Direction, record: bool, rare: Rare) -> Self {
+        Self {
+            direction,
+            record,
+            rare: (rare != Rare::NONE).then(|| Box::new(rare)),
+        }
+    }
+
+    /// The terms that few bindings have.
+    pub fn rare(&self) -> &Rare {
+        const NONE: &Rare = &Rare::NONE;
+        self.rare.as_deref().unwrap_or(NONE)
+    }
 }
 
 /// Why a binding ended.
@@ -114,6 +222,15 @@ pub enum Ended {
     Expired,
 }
 
+/// The account and the pool of a binding: one for the many that share them.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Home {
+    /// The account that owns the binding.
+    pub account: Box<str>,
+    /// The pool (by its key) that X belongs to.
+    pub pool: Box<str>,
+}
+
 /// One version of a binding's record. An update writes a new version; the id stays.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Binding {
@@ -121,18 +238,12 @@ pub struct Binding {
     pub id: Id,
     /// Counts the updates, from 1.
     pub version: u32,
-    /// Which rows it makes.
-    pub mode: Mode,
-    /// The account that owns it.
-    pub account: Box<str>,
-    /// The pool (by its key) that X belongs to.
-    pub pool: Box<str>,
-    /// The virtual number.
+    /// Whose it is.
+    pub home: Arc<Home>,
+    /// The virtual number; in modes with a Y, the one that stands for A.
     pub x: VirtualNumber,
-    /// The protected subscriber.
-    pub a: RealNumber,
-    /// The known other party.
-    pub b: RealNumber,
+    /// Whom it joins, and so which rows it makes.
+    pub parties: Parties,
     /// What it allows and asks for.
     pub terms: Terms,
     /// When the binding was made.
@@ -146,12 +257,19 @@ pub struct Binding {
 }
 
 impl Binding {
-    /// The number of one of its people.
-    pub const fn number_of(&self, party: Party) -> RealNumber {
-        match party {
-            Party::A => self.a,
-            Party::B => self.b,
-        }
+    /// The account that owns it.
+    pub fn account(&self) -> &str {
+        &self.home.account
+    }
+
+    /// The pool (by its key) that X belongs to.
+    pub fn pool(&self) -> &str {
+        &self.home.pool
+    }
+
+    /// Which rows it makes.
+    pub const fn mode(&self) -> Mode {
+        self.parties.mode()
     }
 
     /// When this version stops counting: at its expiry, or at its end if that came first.
@@ -168,5 +286,22 @@ impl Binding {
     /// Whether it is over at `now`: ended, or past its expiry even if nobody has written that down yet.
     pub fn is_over(&self, now: Wall) -> bool {
         self.ended.is_some() || self.expires <= now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_binding_without_rare_terms_takes_two_cache_lines() {
+        assert!(size_of::<Binding>() <= 128, "{}", size_of::<Binding>());
+    }
+
+    #[test]
+    fn terms_that_say_nothing_rare_are_equal_however_they_were_made() {
+        let made = Terms::new(Direction::Both, false, Rare::default());
+        assert_eq!(made, Terms::default());
+        assert_eq!(made.rare(), &Rare::default());
     }
 }

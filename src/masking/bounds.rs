@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use super::binding::{Mode, Terms};
-use super::inventory::{Account, Number, NumberState, Pool, PoolSettings};
+use super::binding::{Mode, Rare, Terms};
+use super::inventory::{Account, Number, NumberState, Pool};
+use super::quarantine::LONGEST;
 use super::request::{Field, NumberChange, PoolChange, Refused, TermsChange};
 use crate::base::limits::{
     AXB_PAIRS_PER_X_MAX, CALL_DURATION_MAX, CALL_DURATION_MIN, EXPIRY_MIN, FALLBACK_CITIES_MAX,
-    NAME_BYTES_MAX, ORDER_ID_BYTES_MAX, QUARANTINE_MAX, RING_TIMEOUT_MAX, RING_TIMEOUT_MIN,
+    NAME_BYTES_MAX, ORDER_ID_BYTES_MAX, RELATIONS_PER_Y_MAX, RING_TIMEOUT_MAX, RING_TIMEOUT_MIN,
     TAGS_PER_NUMBER_MAX, TRUNKS_PER_NUMBER_MAX, USER_DATA_BYTES_MAX, X_PER_A_MAX,
 };
 use crate::base::time::Wall;
@@ -97,6 +98,7 @@ pub(super) fn change_account(
 pub(super) fn change_pool(pool: &mut Pool, change: &PoolChange) -> Result<(), Refused> {
     let PoolChange {
         axb_pairs_per_x,
+        relations_per_y,
         city_rule,
         fallback_cities,
         reuse,
@@ -106,30 +108,34 @@ pub(super) fn change_pool(pool: &mut Pool, change: &PoolChange) -> Result<(), Re
         free_low_percent,
         ring_timeout,
     } = change.clone();
-    let old = pool.settings.clone();
     pool.axb_pairs_per_x = axb_pairs_per_x.unwrap_or(pool.axb_pairs_per_x);
-    pool.settings = PoolSettings {
-        city_rule: city_rule.unwrap_or(old.city_rule),
-        fallback_cities: fallback_cities.unwrap_or(old.fallback_cities),
-        reuse: reuse.unwrap_or(old.reuse),
-        callback: callback.unwrap_or(old.callback),
-        unidentified: unidentified.unwrap_or(old.unidentified),
-        quarantine: quarantine.unwrap_or(old.quarantine),
-        free_low_percent: free_low_percent.unwrap_or(old.free_low_percent),
-        ring_timeout: ring_timeout.unwrap_or(old.ring_timeout),
-    };
-    let settings = &pool.settings;
-    let cities = &settings.fallback_cities;
+    pool.relations_per_y = relations_per_y.unwrap_or(pool.relations_per_y);
+    pool.city_rule = city_rule.unwrap_or(pool.city_rule);
+    if let Some(cities) = fallback_cities {
+        pool.fallback_cities = cities;
+    }
+    pool.reuse = reuse.unwrap_or(pool.reuse);
+    pool.callback = callback.unwrap_or(pool.callback);
+    pool.unidentified = unidentified.unwrap_or(pool.unidentified);
+    pool.quarantine = quarantine.unwrap_or(pool.quarantine);
+    pool.free_low_percent = free_low_percent.unwrap_or(pool.free_low_percent);
+    pool.ring_timeout = ring_timeout.unwrap_or(pool.ring_timeout);
+    let cities = &pool.fallback_cities;
     let ring = RING_TIMEOUT_MIN..=RING_TIMEOUT_MAX;
     let field = if !(1..=AXB_PAIRS_PER_X_MAX).contains(&pool.axb_pairs_per_x) {
         Field::PairsPerX
+    } else if !(1..=RELATIONS_PER_Y_MAX).contains(&pool.relations_per_y) {
+        Field::RelationsPerY
     } else if cities.len() > FALLBACK_CITIES_MAX || cities.iter().any(|city| check_name(city).is_err()) {
         Field::City
-    } else if settings.quarantine.is_some_and(|q| q.time > QUARANTINE_MAX) {
+    } else if pool
+        .quarantine
+        .is_some_and(|quarantine| quarantine.lasts > LONGEST)
+    {
         Field::Quarantine
-    } else if settings.free_low_percent > 100 {
+    } else if pool.free_low_percent > 100 {
         Field::FreeLow
-    } else if settings.ring_timeout.is_some_and(|time| !ring.contains(&time)) {
+    } else if pool.ring_timeout.is_some_and(|time| !ring.contains(&time)) {
         Field::RingTimeout
     } else {
         return Ok(());
@@ -169,13 +175,14 @@ pub(super) fn change_number(number: &mut Number, change: &NumberChange) -> Resul
 pub(super) fn check_terms(terms: &Terms) -> Result<(), Refused> {
     let outside = |duration: Option<Duration>, min, max| duration.is_some_and(|d| d < min || d > max);
     let longer = |text: &Option<Box<str>>, max| text.as_ref().is_some_and(|text| text.len() > max);
-    let field = if outside(terms.max_duration, CALL_DURATION_MIN, CALL_DURATION_MAX) {
+    let rare = terms.rare();
+    let field = if outside(rare.max_duration, CALL_DURATION_MIN, CALL_DURATION_MAX) {
         Field::MaxDuration
-    } else if outside(terms.ring_timeout, RING_TIMEOUT_MIN, RING_TIMEOUT_MAX) {
+    } else if outside(rare.ring_timeout, RING_TIMEOUT_MIN, RING_TIMEOUT_MAX) {
         Field::RingTimeout
-    } else if longer(&terms.order_id, ORDER_ID_BYTES_MAX) {
+    } else if longer(&rare.order_id, ORDER_ID_BYTES_MAX) {
         Field::OrderId
-    } else if longer(&terms.user_data, USER_DATA_BYTES_MAX) {
+    } else if longer(&rare.user_data, USER_DATA_BYTES_MAX) {
         Field::UserData
     } else {
         return Ok(());
@@ -193,12 +200,16 @@ pub(super) fn change_terms(terms: &mut Terms, change: &TermsChange) {
         order_id,
         user_data,
     } = change.clone();
-    *terms = Terms {
-        direction: direction.unwrap_or(terms.direction),
-        max_duration: max_duration.unwrap_or(terms.max_duration),
-        ring_timeout: ring_timeout.unwrap_or(terms.ring_timeout),
-        record: record.unwrap_or(terms.record),
-        order_id: order_id.unwrap_or_else(|| terms.order_id.take()),
-        user_data: user_data.unwrap_or_else(|| terms.user_data.take()),
+    let old = terms.rare().clone();
+    let rare = Rare {
+        max_duration: max_duration.unwrap_or(old.max_duration),
+        ring_timeout: ring_timeout.unwrap_or(old.ring_timeout),
+        order_id: order_id.unwrap_or(old.order_id),
+        user_data: user_data.unwrap_or(old.user_data),
     };
+    *terms = Terms::new(
+        direction.unwrap_or(terms.direction),
+        record.unwrap_or(terms.record),
+        rare,
+    );
 }

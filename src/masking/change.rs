@@ -3,18 +3,17 @@
 
 mod stock;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::binding::{Binding, Direction, Ended, Mode, Terms};
+use super::binding::{Binding, Direction, Ended, Home, Mode, Parties, Rare, Terms};
 use super::inventory::{Account, Number, Pool};
 use crate::base::id::Id;
 use crate::base::number::{RealNumber, Tel, VirtualNumber};
 use crate::base::time::Wall;
 
-/// The schema that this server writes, and the newest that it reads. Older ones are read too: what they
-/// don't say has its default.
-///
-/// 2: pools have settings, numbers a city, an operator and tags, accounts their limits.
+/// The schema that this server writes, and the newest that it reads. Schema 1 had AXB only, and less in its
+/// pools, numbers and accounts: what it doesn't say has its default.
 pub const SCHEMA: u8 = 2;
 
 /// What one write does to the table: applied whole, in sequence order.
@@ -79,7 +78,7 @@ impl Change {
     /// # Errors
     /// A newer schema, or bytes that are no change.
     pub fn decode(bytes: &[u8]) -> Result<Self, BadRecord> {
-        let mut from = Reader::new(bytes)?;
+        let mut from = Reader::of(bytes)?;
         let count = from.len()?;
         // No capacity from the wire: a damaged count must not allocate.
         let mut records = Vec::new();
@@ -137,7 +136,7 @@ impl Record {
     /// # Errors
     /// A newer schema, or bytes that are no record.
     pub fn decode(value: &[u8]) -> Result<Self, BadRecord> {
-        let mut from = Reader::new(value)?;
+        let mut from = Reader::of(value)?;
         let record = Self::take(&mut from)?;
         from.end()?;
         Ok(record)
@@ -183,12 +182,18 @@ impl Record {
 fn put_binding(out: &mut Vec<u8>, binding: &Binding) {
     out.extend_from_slice(&binding.id.bits().to_le_bytes());
     out.extend_from_slice(&binding.version.to_le_bytes());
-    put_mode(out, binding.mode);
-    put_text(out, &binding.account);
-    put_text(out, &binding.pool);
+    put_mode(out, binding.mode());
+    put_text(out, binding.account());
+    put_text(out, binding.pool());
     out.extend_from_slice(&binding.x.tel().bits().to_le_bytes());
-    out.extend_from_slice(&binding.a.key().to_le_bytes());
-    out.extend_from_slice(&binding.b.key().to_le_bytes());
+    let numbers = match binding.parties {
+        Parties::Axb { a, b } => [Some(a.key()), None, Some(b.key())],
+        Parties::Ax { a } => [Some(a.key()), None, None],
+        Parties::Axyb { a, y, b } => [Some(a.key()), Some(y.tel().bits()), Some(b.key())],
+    };
+    for number in numbers.into_iter().flatten() {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
     let terms = &binding.terms;
     out.push(match terms.direction {
         Direction::Both => 0,
@@ -196,11 +201,12 @@ fn put_binding(out: &mut Vec<u8>, binding: &Binding) {
         Direction::BToA => 2,
     });
     // Zero is none: neither limit can be zero.
-    put_duration(out, terms.max_duration);
-    put_duration(out, terms.ring_timeout);
+    let rare = terms.rare();
+    put_duration(out, rare.max_duration);
+    put_duration(out, rare.ring_timeout);
     out.push(u8::from(terms.record));
-    put_text_option(out, terms.order_id.as_deref());
-    put_text_option(out, terms.user_data.as_deref());
+    put_text_option(out, rare.order_id.as_deref());
+    put_text_option(out, rare.user_data.as_deref());
     put_wall(out, binding.created);
     put_wall(out, binding.since);
     put_wall(out, binding.expires);
@@ -249,35 +255,27 @@ fn put_duration(out: &mut Vec<u8>, duration: Option<Duration>) {
     out.extend_from_slice(&ms.to_le_bytes());
 }
 
-/// Whole seconds, for times beyond the weeks that [`put_duration`] holds; `u64::MAX` for none.
-fn put_time(out: &mut Vec<u8>, time: Option<Duration>) {
-    out.extend_from_slice(&time.map_or(u64::MAX, |time| time.as_secs()).to_le_bytes());
-}
-
 fn put_mode(out: &mut Vec<u8>, mode: Mode) {
     out.push(match mode {
         Mode::Axb => 1,
+        Mode::Ax => 2,
+        Mode::Axyb => 3,
     });
 }
 
-/// The bytes that are still to be read.
+/// The bytes that are still to be read, and the schema that they were written by.
 struct Reader<'a> {
     rest: &'a [u8],
-    /// The schema that they were written in.
     schema: u8,
 }
 
 impl<'a> Reader<'a> {
-    /// Reads the schema, which comes first.
-    fn new(bytes: &'a [u8]) -> Result<Self, BadRecord> {
-        match bytes.split_first() {
-            None => Err(BadRecord::Truncated),
-            Some((0, _)) => Err(BadRecord::Field("schema")),
-            Some((schema @ 1..=SCHEMA, rest)) => Ok(Self {
-                rest,
-                schema: *schema,
-            }),
-            Some((newer, _)) => Err(BadRecord::NewerSchema(*newer)),
+    fn of(bytes: &'a [u8]) -> Result<Self, BadRecord> {
+        let (schema, rest) = bytes.split_first().ok_or(BadRecord::Truncated)?;
+        match *schema {
+            schema @ 1..=SCHEMA => Ok(Self { rest, schema }),
+            0 => Err(BadRecord::Field("schema")),
+            newer => Err(BadRecord::NewerSchema(newer)),
         }
     }
 
@@ -361,43 +359,59 @@ impl<'a> Reader<'a> {
         Ok(texts)
     }
 
-    fn time(&mut self) -> Result<Option<Duration>, BadRecord> {
-        Ok(match self.array().map(u64::from_le_bytes)? {
-            u64::MAX => None,
-            seconds => Some(Duration::from_secs(seconds)),
-        })
-    }
-
     fn mode(&mut self) -> Result<Mode, BadRecord> {
         match self.byte()? {
             1 => Ok(Mode::Axb),
+            2 if self.schema >= 2 => Ok(Mode::Ax),
+            3 if self.schema >= 2 => Ok(Mode::Axyb),
             _ => Err(BadRecord::Field("mode")),
         }
     }
 
+    fn real(&mut self, field: &'static str) -> Result<RealNumber, BadRecord> {
+        self.tel(field).map(RealNumber::new)
+    }
+
     fn binding(&mut self) -> Result<Binding, BadRecord> {
-        Ok(Binding {
-            id: self.id()?,
-            version: self.u32()?,
-            mode: self.mode()?,
+        let (id, version, mode) = (self.id()?, self.u32()?, self.mode()?);
+        let home = Home {
             account: self.text("account")?,
             pool: self.text("pool")?,
-            x: VirtualNumber::new(self.tel("x")?),
-            a: RealNumber::new(self.tel("a")?),
-            b: RealNumber::new(self.tel("b")?),
-            terms: Terms {
-                direction: match self.byte()? {
-                    0 => Direction::Both,
-                    1 => Direction::AToB,
-                    2 => Direction::BToA,
-                    _ => return Err(BadRecord::Field("direction")),
-                },
-                max_duration: self.duration()?,
-                ring_timeout: self.duration()?,
-                record: self.flag("record")?,
-                order_id: self.text_option("order id")?,
-                user_data: self.text_option("user data")?,
+        };
+        let x = VirtualNumber::new(self.tel("x")?);
+        let parties = match mode {
+            Mode::Axb => Parties::Axb {
+                a: self.real("a")?,
+                b: self.real("b")?,
             },
+            Mode::Ax => Parties::Ax { a: self.real("a")? },
+            Mode::Axyb => Parties::Axyb {
+                a: self.real("a")?,
+                y: VirtualNumber::new(self.tel("y")?),
+                b: self.real("b")?,
+            },
+        };
+        let direction = match self.byte()? {
+            0 => Direction::Both,
+            1 => Direction::AToB,
+            2 => Direction::BToA,
+            _ => return Err(BadRecord::Field("direction")),
+        };
+        let (max_duration, ring_timeout) = (self.duration()?, self.duration()?);
+        let record = self.flag("record")?;
+        let rare = Rare {
+            max_duration,
+            ring_timeout,
+            order_id: self.text_option("order id")?,
+            user_data: self.text_option("user data")?,
+        };
+        Ok(Binding {
+            id,
+            version,
+            home: Arc::new(home),
+            x,
+            parties,
+            terms: Terms::new(direction, record, rare),
             created: self.wall()?,
             since: self.wall()?,
             expires: self.wall()?,
@@ -415,10 +429,8 @@ impl<'a> Reader<'a> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::inventory::{
-        Callback, CityRule, Freeze, Hold, NumberState, PoolSettings, Quarantine, Reuse, Standing,
-        Unidentified,
-    };
+    use super::super::inventory::{Callback, CityRule, Freeze, NumberState, Reuse, Standing, Unidentified};
+    use super::super::quarantine::{Grip, Quarantine};
     use super::*;
     use crate::base::number::Kind;
 
@@ -460,13 +472,14 @@ mod tests {
             option(),
         )
             .prop_map(
-                |(direction, max_duration, ring_timeout, record, order_id, user_data)| Terms {
-                    direction,
-                    max_duration,
-                    ring_timeout,
-                    record,
-                    order_id,
-                    user_data,
+                |(direction, max_duration, ring_timeout, record, order_id, user_data)| {
+                    let rare = Rare {
+                        max_duration,
+                        ring_timeout,
+                        order_id,
+                        user_data,
+                    };
+                    Terms::new(direction, record, rare)
                 },
             )
     }
@@ -477,7 +490,19 @@ mod tests {
             wall().prop_map(|at| Some((at, Ended::Unbound))),
             wall().prop_map(|at| Some((at, Ended::Expired)))
         ];
-        let numbers = (tel(), tel(), tel());
+        let parties = (0..3_u8, tel(), tel(), tel()).prop_map(|(mode, a, y, b)| {
+            let (a, b) = (RealNumber::new(a), RealNumber::new(b));
+            match mode {
+                0 => Parties::Axb { a, b },
+                1 => Parties::Ax { a },
+                _ => Parties::Axyb {
+                    a,
+                    y: VirtualNumber::new(y),
+                    b,
+                },
+            }
+        });
+        let numbers = (tel(), parties);
         let times = (wall(), wall(), wall(), ended);
         (
             any::<u128>(),
@@ -489,20 +514,19 @@ mod tests {
             times,
         )
             .prop_map(
-                |(id, version, account, pool, (x, a, b), terms, (created, since, expires, ended))| Binding {
-                    id: Id::from_bits(id),
-                    version,
-                    mode: Mode::Axb,
-                    account,
-                    pool,
-                    x: VirtualNumber::new(x),
-                    a: RealNumber::new(a),
-                    b: RealNumber::new(b),
-                    terms,
-                    created,
-                    since,
-                    expires,
-                    ended,
+                |(id, version, account, pool, (x, parties), terms, (created, since, expires, ended))| {
+                    Binding {
+                        id: Id::from_bits(id),
+                        version,
+                        home: Arc::new(Home { account, pool }),
+                        x: VirtualNumber::new(x),
+                        parties,
+                        terms,
+                        created,
+                        since,
+                        expires,
+                        ended,
+                    }
                 },
             )
     }
@@ -542,37 +566,46 @@ mod tests {
         (0..u64::MAX).prop_map(Duration::from_secs)
     }
 
-    fn settings() -> impl Strategy<Value = PoolSettings> {
-        let quarantine = (prop_oneof![Just(Hold::Soft), Just(Hold::Hard)], seconds());
-        let quarantine = quarantine.prop_map(|(hold, time)| Quarantine { hold, time });
-        let words = (
+    fn pool() -> impl Strategy<Value = Pool> {
+        let callback = prop_oneof![Just(Callback::Temporary), Just(Callback::Refused)];
+        let unidentified = prop_oneof![Just(Unidentified::Refused), Just(Unidentified::Accepted)];
+        let grip = prop_oneof![Just(Grip::Soft), Just(Grip::Hard)];
+        let quarantine = prop::option::of((any::<u32>(), grip).prop_map(|(seconds, grip)| Quarantine {
+            lasts: Duration::from_secs(u64::from(seconds)),
+            grip,
+        }));
+        let names = (text(), text(), text());
+        let mode = prop_oneof![Just(Mode::Axb), Just(Mode::Ax), Just(Mode::Axyb)];
+        let choice = (
             prop_oneof![Just(CityRule::Loose), Just(CityRule::Strict)],
+            prop::collection::vec(text(), 0..4),
             prop_oneof![Just(Reuse::Any), Just(Reuse::Sticky), Just(Reuse::Avoid)],
-            prop_oneof![Just(Callback::Temporary), Just(Callback::Refused)],
-            prop_oneof![Just(Unidentified::Refused), Just(Unidentified::Accepted)],
         );
-        let cities = prop::collection::vec(text(), 0..4);
-        (
-            words,
-            cities,
-            prop::option::of(quarantine),
-            any::<u8>(),
-            duration(),
+        let limits = (0..5_000_usize, 0..5_000_usize, any::<u8>(), duration());
+        let settings = (callback, unidentified, quarantine, choice, limits);
+        (names, mode, any::<u32>(), wall(), settings).prop_map(
+            |((key, name, account), mode, version, created, settings)| {
+                let (callback, unidentified, quarantine, choice, limits) = settings;
+                Pool {
+                    key,
+                    name,
+                    mode,
+                    account,
+                    version,
+                    created,
+                    axb_pairs_per_x: limits.0,
+                    relations_per_y: limits.1,
+                    city_rule: choice.0,
+                    fallback_cities: choice.1,
+                    reuse: choice.2,
+                    callback,
+                    unidentified,
+                    quarantine,
+                    free_low_percent: limits.2,
+                    ring_timeout: limits.3,
+                }
+            },
         )
-            .prop_map(
-                |((city_rule, reuse, callback, unidentified), fallback_cities, quarantine, percent, ring)| {
-                    PoolSettings {
-                        city_rule,
-                        fallback_cities,
-                        reuse,
-                        callback,
-                        unidentified,
-                        quarantine,
-                        free_low_percent: percent,
-                        ring_timeout: ring,
-                    }
-                },
-            )
     }
 
     fn record() -> impl Strategy<Value = Record> {
@@ -590,24 +623,9 @@ mod tests {
                 })
             },
         );
-        let names = (text(), text(), text());
-        let pool = (names, any::<u32>(), wall(), 0..5_000_usize, settings()).prop_map(
-            |((key, name, account), version, created, axb_pairs_per_x, settings)| {
-                Record::Pool(Pool {
-                    key,
-                    name,
-                    mode: Mode::Axb,
-                    account,
-                    version,
-                    created,
-                    axb_pairs_per_x,
-                    settings,
-                })
-            },
-        );
         prop_oneof![
             account,
-            pool,
+            pool().prop_map(Record::Pool),
             number().prop_map(Record::Number),
             binding().prop_map(Record::Binding),
             any::<u128>().prop_map(|bits| Record::Forget(Id::from_bits(bits))),
@@ -659,6 +677,77 @@ mod tests {
             "the record was written by a newer server (schema 3; this one reads up to 2): upgrade first"
         );
         assert_eq!(Change::decode(&value), Err(BadRecord::NewerSchema(3)));
+    }
+
+    /// What the version before wrote: a pool and a binding of schema 1, byte by byte.
+    #[test]
+    fn records_of_the_schema_before_are_read() {
+        let mut pool = vec![1, POOL];
+        for text in ["FC100000000000001", "default"] {
+            put_text(&mut pool, text);
+        }
+        pool.push(1);
+        put_text(&mut pool, "default");
+        pool.extend_from_slice(&7_u32.to_le_bytes());
+        put_wall(&mut pool, Wall::from_millis(5));
+        put_len(&mut pool, 200);
+        let Ok(Record::Pool(read)) = Record::decode(&pool) else {
+            panic!("{:?}", Record::decode(&pool));
+        };
+        assert_eq!(
+            (&*read.name, read.version, read.axb_pairs_per_x),
+            ("default", 7, 200)
+        );
+        assert_eq!(read.callback, Callback::Temporary);
+
+        let tel = |digits| Tel::new(Kind::E164, digits).expect("digits");
+        let mut binding = vec![1, BINDING];
+        binding.extend_from_slice(&9_u128.to_le_bytes());
+        binding.extend_from_slice(&3_u32.to_le_bytes());
+        binding.push(1);
+        put_text(&mut binding, "default");
+        put_text(&mut binding, "FC100000000000001");
+        for digits in ["8617000000001", "8613800000001", "8613900000002"] {
+            binding.extend_from_slice(&tel(digits).bits().to_le_bytes());
+        }
+        binding.push(2);
+        put_duration(&mut binding, None);
+        put_duration(&mut binding, Some(Duration::from_secs(30)));
+        binding.push(1);
+        put_text_option(&mut binding, Some("order"));
+        put_text_option(&mut binding, None);
+        for at in [1, 2, 3] {
+            put_wall(&mut binding, Wall::from_millis(at));
+        }
+        binding.push(1);
+        put_wall(&mut binding, Wall::from_millis(3));
+        let rare = Rare {
+            ring_timeout: Some(Duration::from_secs(30)),
+            order_id: Some("order".into()),
+            ..Rare::default()
+        };
+        let expected = Binding {
+            id: Id::from_bits(9),
+            version: 3,
+            home: Arc::new(Home {
+                account: "default".into(),
+                pool: "FC100000000000001".into(),
+            }),
+            x: VirtualNumber::new(tel("8617000000001")),
+            parties: Parties::Axb {
+                a: RealNumber::new(tel("8613800000001")),
+                b: RealNumber::new(tel("8613900000002")),
+            },
+            terms: Terms::new(Direction::BToA, true, rare),
+            created: Wall::from_millis(1),
+            since: Wall::from_millis(2),
+            expires: Wall::from_millis(3),
+            ended: Some((Wall::from_millis(3), Ended::Unbound)),
+        };
+        assert_eq!(Record::decode(&binding), Ok(Record::Binding(expected)));
+        // A mode that schema 1 didn't have is damage there.
+        binding[22] = 2;
+        assert_eq!(Record::decode(&binding), Err(BadRecord::Field("mode")));
     }
 
     /// A record as schema 1 wrote it, with `fields` by hand.

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::binding::Mode;
-use crate::base::limits::{AXB_PAIRS_PER_X, POOL_FREE_LOW_PERCENT, X_PER_A};
+use super::quarantine::Quarantine;
+use crate::base::limits::{AXB_PAIRS_PER_X, POOL_FREE_LOW_PERCENT, RELATIONS_PER_Y, X_PER_A};
 use crate::base::number::{Kind, Tel, VirtualNumber};
 use crate::base::time::Wall;
 
@@ -58,25 +59,36 @@ impl Account {
     }
 }
 
-/// Numbers of one account and one mode, with what holds for all of them.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Pool {
-    /// What platforms name it by: `FC` and 15 digits. Never changes.
-    pub key: Box<str>,
-    /// What people name it by; one pool of that name.
-    pub name: Box<str>,
-    /// The mode of its bindings.
-    pub mode: Mode,
-    /// The account that owns it.
-    pub account: Box<str>,
-    /// Counts the writes to this record, from 1.
-    pub version: u32,
-    /// When it was made.
-    pub created: Wall,
-    /// AXB pairs that one of its numbers may carry.
-    pub axb_pairs_per_x: usize,
-    /// What holds for all of its numbers.
-    pub settings: PoolSettings,
+/// Whom A reaches by dialling his own X, where anyone may call X.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Callback {
+    /// Whom the customer's program named just before.
+    #[default]
+    Temporary,
+    /// Nobody.
+    Refused,
+}
+
+impl Callback {
+    /// The word in conf and API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Temporary => "temporary",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// What becomes of callers without a usable identity, where anyone may call X.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unidentified {
+    /// They are refused.
+    #[default]
+    Refused,
+    /// They are anyone.
+    Accepted,
 }
 
 /// Which numbers a pool may choose from when a city is asked for.
@@ -122,98 +134,41 @@ impl Reuse {
     }
 }
 
-/// Where A's own call to X goes, in the modes whose X answers anyone.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Callback {
-    /// To the callee that was set just before; else it is refused.
-    #[default]
-    Temporary,
-    /// It is refused.
-    Refused,
-}
-
-impl Callback {
-    /// The name in requests and listings.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Temporary => "temporary",
-            Self::Refused => "refused",
-        }
-    }
-}
-
-/// What becomes of callers without a usable identity.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Unidentified {
-    /// They are refused.
-    #[default]
-    Refused,
-    /// They are anyone, where anyone may call.
-    Accepted,
-}
-
-/// Whether what rests may be given away before its time.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Hold {
-    /// It may, when nothing else is free.
-    Soft,
-    /// It may not.
-    Hard,
-}
-
-impl Hold {
-    /// The name in requests, conf and listings.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Soft => "soft",
-            Self::Hard => "hard",
-        }
-    }
-}
-
-/// How long what became free rests before somebody else may have it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Quarantine {
-    /// How firmly.
-    pub hold: Hold,
-    /// How long.
-    pub time: Duration,
-}
-
-/// What holds for all numbers of a pool.
+/// Numbers of one account and one mode, with what holds for all of them.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct PoolSettings {
+pub struct Pool {
+    /// What platforms name it by: `FC` and 15 digits. Never changes.
+    pub key: Box<str>,
+    /// What people name it by; one pool of that name.
+    pub name: Box<str>,
+    /// The mode of its bindings.
+    pub mode: Mode,
+    /// The account that owns it.
+    pub account: Box<str>,
+    /// Counts the writes to this record, from 1.
+    pub version: u32,
+    /// When it was made.
+    pub created: Wall,
+    /// AXB pairs that one of its numbers may carry.
+    pub axb_pairs_per_x: usize,
+    /// Relations in which one of its numbers may be the Y.
+    pub relations_per_y: usize,
     /// What a wish for a city means.
     pub city_rule: CityRule,
-    /// Where to look next if the city has no number left; nowhere else first.
+    /// Where to look next if the city has no number left, in this order.
     pub fallback_cities: Vec<Box<str>>,
     /// What the numbers that somebody had before mean.
     pub reuse: Reuse,
-    /// Where A's own call to X goes.
+    /// Whom A reaches by dialling his own X.
     pub callback: Callback,
     /// What becomes of callers without a usable identity.
     pub unidentified: Unidentified,
-    /// How long what became free rests, in place of the conf's rule.
+    /// The quarantine of its numbers' keys; the conf's by default.
     pub quarantine: Option<Quarantine>,
     /// The pool is low when less than this share of it is free, in percent; 0: never.
     pub free_low_percent: u8,
     /// How long the called party rings if its binding doesn't say; the server's default if `None`.
     pub ring_timeout: Option<Duration>,
-}
-
-impl Default for PoolSettings {
-    fn default() -> Self {
-        Self {
-            city_rule: CityRule::default(),
-            fallback_cities: Vec::new(),
-            reuse: Reuse::default(),
-            callback: Callback::default(),
-            unidentified: Unidentified::default(),
-            quarantine: None,
-            free_low_percent: POOL_FREE_LOW_PERCENT,
-            ring_timeout: None,
-        }
-    }
 }
 
 impl Pool {
@@ -227,14 +182,15 @@ impl Pool {
             version: 1,
             created: Wall::from_millis(0),
             axb_pairs_per_x: AXB_PAIRS_PER_X,
-            settings: PoolSettings::default(),
-        }
-    }
-
-    /// Bindings that one of its numbers may carry.
-    pub const fn bindings_per_number(&self) -> usize {
-        match self.mode {
-            Mode::Axb => self.axb_pairs_per_x,
+            relations_per_y: RELATIONS_PER_Y,
+            city_rule: CityRule::default(),
+            fallback_cities: Vec::new(),
+            reuse: Reuse::default(),
+            callback: Callback::default(),
+            unidentified: Unidentified::default(),
+            quarantine: None,
+            free_low_percent: POOL_FREE_LOW_PERCENT,
+            ring_timeout: None,
         }
     }
 

@@ -44,6 +44,8 @@ pub enum Living {
 pub struct BindingFilter {
     /// On this number.
     pub x: Option<VirtualNumber>,
+    /// With this Y.
+    pub y: Option<VirtualNumber>,
     /// With this A.
     pub a: Option<RealNumber>,
     /// With this B.
@@ -67,14 +69,15 @@ impl BindingFilter {
         };
         living
             && self.x.is_none_or(|x| binding.x == x)
-            && self.a.is_none_or(|a| binding.a == a)
-            && self.b.is_none_or(|b| binding.b == b)
+            && self.a.is_none_or(|a| binding.parties.a() == a)
+            && self.b.is_none_or(|b| binding.parties.b() == Some(b))
+            && self.y.is_none_or(|y| binding.parties.y() == Some(y))
             && self
                 .account
                 .as_ref()
-                .is_none_or(|account| binding.account == *account)
-            && (self.user_data.is_none() || binding.terms.user_data == self.user_data)
-            && (self.order_id.is_none() || binding.terms.order_id == self.order_id)
+                .is_none_or(|account| binding.account() == &**account)
+            && (self.user_data.is_none() || binding.terms.rare().user_data == self.user_data)
+            && (self.order_id.is_none() || binding.terms.rare().order_id == self.order_id)
     }
 
     /// The ids after `after` that can match, by the narrowest order there is.
@@ -82,8 +85,8 @@ impl BindingFilter {
         if let Some(party) = self.a.or(self.b) {
             return ids_of(&index.of_party, party.key(), after, max);
         }
-        if let Some(x) = self.x {
-            return ids_of(&index.on_x, x.tel(), after, max);
+        if let Some(number) = self.x.or(self.y) {
+            return ids_of(&index.on_number, number.tel(), after, max);
         }
         let ids = index
             .bindings
@@ -136,7 +139,7 @@ pub struct NumberFilter {
 
 impl NumberFilter {
     fn takes(&self, number: &Number, table: &Table) -> bool {
-        let is_idle = || table.open_on(number.x.tel(), 1).is_empty();
+        let is_idle = || table.open_on(number.x.tel(), None, 1).is_empty();
         let state = match (self.state, number.state) {
             (NumberWish::Ours, state) => state != NumberState::Released,
             (NumberWish::Inventory, NumberState::Inventory)
@@ -262,9 +265,9 @@ impl Table {
         self.index().shelves.level(pool)
     }
 
-    /// Bindings on `x` that count at `now`: whether it is idle or in use.
+    /// Bindings that have `x` as X or Y and count at `now`: whether it is idle or in use.
     pub fn bindings_on(&self, x: VirtualNumber, now: Wall) -> usize {
-        let open = self.open_on(x.tel(), usize::MAX);
+        let open = self.open_on(x.tel(), None, usize::MAX);
         let live = open.iter().filter_map(|id| self.binding(*id));
         live.filter(|binding| !binding.is_over(now)).count()
     }
@@ -378,6 +381,7 @@ impl Iterator for Records<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::binding::{Direction, Rare, Terms};
     use super::super::inventory::Freeze;
     use super::super::request::Write;
     use super::super::support::{A, B, C, World, X, axb, real, x};
@@ -420,8 +424,12 @@ mod tests {
         let mut world = World::new();
         world.add("17000000002");
         let mut request = axb(X, A, B);
-        request.terms.user_data = Some("u1".into());
-        request.terms.order_id = Some("o1".into());
+        let rare = Rare {
+            user_data: Some("u1".into()),
+            order_id: Some("o1".into()),
+            ..Rare::default()
+        };
+        request.terms = Terms::new(Direction::Both, false, rare);
         let first = world.try_bind(request).expect("free keys").id;
         let second = world.bind("17000000002", C, A);
         let any = BindingFilter::default;

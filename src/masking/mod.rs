@@ -13,11 +13,13 @@ pub mod mode;
 #[cfg(test)]
 mod model;
 pub mod plan;
+pub mod quarantine;
 pub mod reason;
 pub mod request;
 pub mod route;
 pub mod rule;
 pub mod shelf;
+mod shelves;
 #[cfg(test)]
 pub(crate) mod support;
 pub mod table;

@@ -1,39 +1,109 @@
-//! What each mode means: a binding → its rules, and the row that one of its people calls by.
+//! What each mode means: a binding → its keys, and the row that stands behind each of them.
 
-use super::binding::{Binding, Mode, Party};
-use super::rule::{Key, Rows, Rule};
-use crate::base::id::Id;
-use crate::base::number::{RealNumber, Shown, VirtualNumber};
+use super::binding::{Binding, Mode, Parties, Party};
+use super::rule::{Key, Who};
+use crate::base::number::{RealNumber, Shown, Tel, VirtualNumber};
 
-/// The rules of a binding. One-way bindings make both: the other key is taken too, and its caller is
-/// told that the direction is wrong.
-pub fn rules(binding: &Binding) -> Rows {
-    keys(binding.mode, binding.id, binding.x, binding.a, binding.b)
+/// One family at a time is bound on a number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Family {
+    /// AXB.
+    Axb,
+    /// AX.
+    Ax,
+    /// AXYB, for X and Y alike.
+    Axyb,
 }
 
-/// The rules that a binding of these parts makes.
-pub fn keys(mode: Mode, id: Id, x: VirtualNumber, a: RealNumber, b: RealNumber) -> Rows {
-    let row = |caller: RealNumber, party| {
-        let key = Key {
-            dialled: x.tel(),
-            caller: caller.reveal(),
-        };
-        (key, Rule::new(id, party))
-    };
+/// The family of a mode.
+pub const fn family(mode: Mode) -> Family {
     match mode {
-        Mode::Axb => [row(a, Party::A), row(b, Party::B)].into_iter().collect(),
+        Mode::Axb => Family::Axb,
+        Mode::Ax => Family::Ax,
+        Mode::Axyb => Family::Axyb,
     }
 }
 
-/// Whether this version of a binding makes the rule.
-pub fn makes(binding: &Binding, key: Key, rule: Rule) -> bool {
-    rules(binding).contains(&(key, rule))
+/// The rows that these parties make on `x`: a key, and who calls by it. One-way bindings make both: the other
+/// key is taken too, and its caller is told that the direction is wrong.
+pub fn rows(x: VirtualNumber, parties: &Parties) -> [(Key, Party); 2] {
+    match parties {
+        Parties::Axb { a, b } => [(by(x, *a), Party::A), (by(x, *b), Party::B)],
+        Parties::Ax { a } => [(anyone(x), Party::N), (by(x, *a), Party::A)],
+        Parties::Axyb { a, y, b } => [(by(*y, *a), Party::A), (by(x, *b), Party::B)],
+    }
 }
 
-/// Whom `caller` reaches, and what the called party sees.
-pub fn row(binding: &Binding, caller: Party) -> (RealNumber, Shown) {
-    match binding.mode {
+/// The key by which `caller` calls `dialled`.
+pub const fn by(dialled: VirtualNumber, caller: RealNumber) -> Key {
+    Key {
+        dialled: dialled.tel(),
+        caller: Who::Number(caller.reveal()),
+    }
+}
+
+/// The key by which whoever has no key of his own calls `x`.
+pub const fn anyone(x: VirtualNumber) -> Key {
+    Key {
+        dialled: x.tel(),
+        caller: Who::Anyone,
+    }
+}
+
+/// The keys of a binding.
+pub fn keys(binding: &Binding) -> [Key; 2] {
+    rows(binding.x, &binding.parties).map(|(key, _)| key)
+}
+
+/// Who calls by `key`, if this version of the binding has it.
+pub fn caller(binding: &Binding, key: Key) -> Option<Party> {
+    let mut rows = rows(binding.x, &binding.parties).into_iter();
+    rows.find_map(|(has, caller)| (has == key).then_some(caller))
+}
+
+/// Where a caller is led.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Row {
+    /// To this party, who sees this number.
+    To(RealNumber, Shown),
+    /// To whom A said beforehand, who sees this number.
+    Callback(Shown),
+}
+
+/// Where `caller` is led by a binding.
+pub fn row(binding: &Binding, caller: Party) -> Row {
+    let seen_x = Shown::Virtual(binding.x);
+    match (binding.parties, caller) {
         // (X, A) → B shown X; (X, B) → A shown X.
-        Mode::Axb => (binding.number_of(caller.other()), Shown::Virtual(binding.x)),
+        (Parties::Axb { b, .. }, Party::A) => Row::To(b, seen_x),
+        (Parties::Axb { a, .. }, Party::B | Party::N) => Row::To(a, seen_x),
+        // (X, anyone but A) → A shown X; (X, A) → the callback mode.
+        (Parties::Ax { a }, Party::B | Party::N) => Row::To(a, seen_x),
+        (Parties::Ax { .. }, Party::A) => Row::Callback(seen_x),
+        // (Y, A) → B shown X; (X, B) → A shown Y.
+        (Parties::Axyb { b, .. }, Party::A) => Row::To(b, seen_x),
+        (Parties::Axyb { a, y, .. }, Party::B | Party::N) => Row::To(a, Shown::Virtual(y)),
+    }
+}
+
+/// The people who have a virtual number for themselves: it stands for them, and dialling it they would call
+/// themselves. (In AX, A's own row is the callback.)
+pub fn own(binding: &Binding) -> impl Iterator<Item = (RealNumber, VirtualNumber)> + use<> {
+    match binding.parties {
+        Parties::Axb { .. } => [None, None],
+        Parties::Ax { a } => [Some((a, binding.x)), None],
+        Parties::Axyb { a, y, b } => [Some((a, binding.x)), Some((b, y))],
+    }
+    .into_iter()
+    .flatten()
+}
+
+/// The person whom `dialled` stands for, if he would call himself by dialling it.
+pub fn stands_for(binding: &Binding, dialled: Tel) -> Option<RealNumber> {
+    match binding.parties {
+        Parties::Axyb { .. } => {
+            own(binding).find_map(|(person, number)| (number.tel() == dialled).then_some(person))
+        }
+        Parties::Axb { .. } | Parties::Ax { .. } => None,
     }
 }

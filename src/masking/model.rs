@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 
-use super::binding::{Direction, Party};
+use super::binding::{Direction, Parties, Party};
 use super::change::{Change, Record};
 use super::listing::{BindingFilter, Living};
 use super::reason::Reason;
@@ -151,7 +151,7 @@ fn take(world: &mut World, model: &mut Model, ids: &mut Vec<Id>, step: &Step) {
             request.terms.direction = *direction;
             request.on_conflict = *on_conflict;
             let x = tel(XS[*x]);
-            let (a, b) = (request.a, request.b);
+            let (a, b) = (real(PEOPLE[*a]), real(PEOPLE[*b]));
             let until = request.expires.unwrap_or(Wall::NEVER);
             let held = model.live(now).find(|row| row.has(x, a));
             let held = held
@@ -174,7 +174,7 @@ fn take(world: &mut World, model: &mut Model, ids: &mut Vec<Id>, step: &Step) {
                     (None, binding)
                 }
                 (Ok(Written::Existing(binding)), Some(held)) => {
-                    assert_eq!((held.id, held.a, held.b), (binding.id, a, b));
+                    assert_eq!((held.id, binding.parties), (binding.id, Parties::Axb { a, b }));
                     if *on_conflict == OnConflict::Return {
                         return;
                     }

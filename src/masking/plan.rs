@@ -4,32 +4,26 @@
 //! then applies them. A [`Planner`] holds what the group has planned so far on top of the table, so that
 //! two writes of one group see each other while nobody else sees either.
 
+mod bind;
 mod choose;
-mod stock;
+mod inventory;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use self::choose::Search;
-use super::binding::{Binding, Ended, Mode, Party};
-use super::bounds::{
-    change_terms, check_expiry, check_expiry_of, check_mode, check_takes_bindings, check_terms,
-};
+use super::binding::Binding;
 use super::change::{Change, Record};
 use super::inventory::{Account, Number, NumberState, Pool, Standing};
 use super::mode;
-use super::request::{
-    BindRequest, DryRun, OnConflict, Refused, Unbind, UpdateRequest, Write, Written, XChoice,
-};
+use super::request::{Refused, Unbind, Write, Written};
 use super::rule::Key;
-use super::table::Table;
+use super::table::{Table, numbers_of};
 use crate::base::chance::Chance;
 use crate::base::id::Id;
 use crate::base::limits::ENDED_RULES_KEPT;
-use crate::base::number::{RealNumber, Tel, VirtualNumber};
+use crate::base::number::{Tel, VirtualNumber};
 use crate::base::time::Wall;
 
 /// A write that the law allows.
@@ -52,7 +46,7 @@ impl Table {
             numbers: BTreeMap::new(),
             bindings: BTreeMap::new(),
             keys: BTreeMap::new(),
-            on_x: BTreeSet::new(),
+            on_number: BTreeSet::new(),
         }
     }
 
@@ -75,7 +69,8 @@ pub struct Planner<'t> {
     numbers: BTreeMap<Tel, Arc<Number>>,
     bindings: BTreeMap<Id, Arc<Binding>>,
     keys: BTreeMap<Key, SmallVec<[Id; 2]>>,
-    on_x: BTreeSet<(Tel, Id)>,
+    /// By each virtual number that the group's bindings have, X and Y.
+    on_number: BTreeSet<(Tel, Id)>,
 }
 
 impl Planner<'_> {
@@ -147,187 +142,20 @@ impl Planner<'_> {
                     self.numbers.insert(number.x.tel(), Arc::new(number.clone()));
                 }
                 Record::Binding(binding) => {
-                    for (key, rule) in mode::rules(binding) {
+                    for key in mode::keys(binding) {
                         let ids = self.keys.entry(key).or_default();
-                        if !ids.contains(&rule.id()) {
-                            ids.push(rule.id());
+                        if !ids.contains(&binding.id) {
+                            ids.push(binding.id);
                         }
                     }
-                    self.on_x.insert((binding.x.tel(), binding.id));
+                    let numbers = numbers_of(binding).map(|number| (number, binding.id));
+                    self.on_number.extend(numbers);
                     self.bindings.insert(binding.id, Arc::new(binding.clone()));
                 }
                 // No write of this group asks for a binding that ended so long ago.
                 Record::Forget(_) => {}
             }
         }
-    }
-
-    // Bindings.
-
-    fn bind(&self, request: &BindRequest, now: Wall, chance: &mut Chance) -> Result<Planned, Refused> {
-        self.check_parties(request.a, request.b)?;
-        check_terms(&request.terms)?;
-        let expires = check_expiry(request.expires, now)?;
-        let (number, pool) = match &request.x {
-            XChoice::Given(x) => {
-                let number = self.own_number(*x)?;
-                let pool = self.known_pool(&number.pool)?;
-                (number, pool)
-            }
-            XChoice::FromPool(choice) => {
-                let pool = self.known_pool(&choice.pool)?;
-                self.check_account(&pool.account)?;
-                check_mode(&pool, request.mode)?;
-                let search = Search {
-                    pool: &pool,
-                    city: choice.city.as_deref(),
-                    callers: [request.a, request.b].into(),
-                    people: [request.a, request.b].into(),
-                };
-                (self.choose(&search, now)?, pool)
-            }
-        };
-        self.check_account(&number.account)?;
-        check_expiry_of(self.account(&number.account).as_deref(), expires, now)?;
-        check_takes_bindings(&number)?;
-        check_mode(&pool, request.mode)?;
-
-        let mut since = now;
-        for (key, party) in self.keys_of(request.mode, number.x, request.a, request.b) {
-            let holder = self.holder(key, now, None);
-            since = since.max(holder.free_from);
-            if let Some(held) = holder.live {
-                return self.already_bound(request, &held, party, expires, now);
-            }
-        }
-        let limit = pool.bindings_per_number();
-        if self.is_full(number.x, limit, now) {
-            return Err(Refused::PairsFull { x: number.x, limit });
-        }
-        let binding = Binding {
-            id: Id::mint(now, chance),
-            version: 1,
-            mode: request.mode,
-            account: number.account.clone(),
-            pool: number.pool.clone(),
-            x: number.x,
-            a: request.a,
-            b: request.b,
-            terms: request.terms.clone(),
-            created: now,
-            since,
-            expires,
-            ended: None,
-        };
-        Ok(match request.dry_run {
-            DryRun::Yes => unchanged(Written::DryRun(Arc::new(binding))),
-            DryRun::No => {
-                match request.x {
-                    XChoice::FromPool(_) => self.table.index().shelves.chose(binding.x.tel()),
-                    XChoice::Given(_) => {}
-                }
-                binding_planned(binding, Written::Binding)
-            }
-        })
-    }
-
-    /// The answer when `held` has a key that the request needs.
-    fn already_bound(
-        &self,
-        request: &BindRequest,
-        held: &Arc<Binding>,
-        party: Party,
-        expires: Wall,
-        now: Wall,
-    ) -> Result<Planned, Refused> {
-        let taken = Refused::KeyTaken {
-            x: held.x,
-            number: match party {
-                Party::A => request.a,
-                Party::B => request.b,
-            },
-            party,
-            binding: held.id,
-        };
-        if (held.mode, held.a, held.b) != (request.mode, request.a, request.b) {
-            return Err(taken);
-        }
-        match request.on_conflict {
-            OnConflict::Fail => Err(taken),
-            OnConflict::Return => Ok(unchanged(Written::Existing(held.clone()))),
-            OnConflict::Extend => {
-                let extended = Binding {
-                    version: held.version.saturating_add(1),
-                    since: now.max(just_after(held.since)),
-                    expires,
-                    ..(**held).clone()
-                };
-                Ok(match request.dry_run {
-                    DryRun::Yes => unchanged(Written::DryRun(Arc::new(extended))),
-                    DryRun::No => binding_planned(extended, Written::Existing),
-                })
-            }
-        }
-    }
-
-    fn update(&self, request: &UpdateRequest, now: Wall) -> Result<Planned, Refused> {
-        let old = self.live_binding(request.id, now)?;
-        self.check_account(&old.account)?;
-        let mut new = (*old).clone();
-        new.version = new.version.saturating_add(1);
-        new.since = now.max(just_after(old.since));
-        new.a = request.a.unwrap_or(old.a);
-        new.b = request.b.unwrap_or(old.b);
-        change_terms(&mut new.terms, &request.terms);
-        check_terms(&new.terms)?;
-        if let Some(expires) = request.expires {
-            new.expires = check_expiry(Some(expires), now)?;
-            check_expiry_of(self.account(&old.account).as_deref(), new.expires, now)?;
-        }
-        if (new.a, new.b) != (old.a, old.b) {
-            self.check_parties(new.a, new.b)?;
-            check_takes_bindings(&*self.own_number(old.x)?)?;
-            for (key, party) in self.keys_of(new.mode, new.x, new.a, new.b) {
-                let holder = self.holder(key, now, Some(new.id));
-                new.since = new.since.max(holder.free_from);
-                if let Some(held) = holder.live {
-                    return Err(Refused::KeyTaken {
-                        x: held.x,
-                        number: new.number_of(party),
-                        party,
-                        binding: held.id,
-                    });
-                }
-            }
-        }
-        Ok(match request.dry_run {
-            DryRun::Yes => unchanged(Written::DryRun(Arc::new(new))),
-            DryRun::No => binding_planned(new, Written::Binding),
-        })
-    }
-
-    fn unbind(&self, id: Id, now: Wall) -> Result<Planned, Refused> {
-        let binding = self.live_binding(id, now)?;
-        self.check_account(&binding.account)?;
-        Ok(unbound(vec![ended(&binding, now, Ended::Unbound)]))
-    }
-
-    fn unbind_all(&self, x: VirtualNumber, now: Wall) -> Result<Planned, Refused> {
-        let number = self.own_number(x)?;
-        self.check_account(&number.account)?;
-        let live = self.live_on(x, now);
-        let live = live.iter().filter_map(|id| self.binding(*id));
-        Ok(unbound(
-            live.map(|binding| ended(&binding, now, Ended::Unbound)).collect(),
-        ))
-    }
-
-    fn expire(&self, id: Id, now: Wall) -> Result<Planned, Refused> {
-        let binding = self.binding(id).ok_or(Refused::UnknownBinding { id })?;
-        if binding.ended.is_some() || binding.expires > now {
-            return Ok(unbound(Vec::new()));
-        }
-        Ok(unbound(vec![ended(&binding, binding.expires, Ended::Expired)]))
     }
 
     // What is there, the group's own writes included.
@@ -385,99 +213,20 @@ impl Planner<'_> {
         }
     }
 
-    fn check_parties(&self, a: RealNumber, b: RealNumber) -> Result<(), Refused> {
-        if a == b {
-            return Err(Refused::SameNumber);
-        }
-        let ours = |real: RealNumber| self.number(real.reveal()).is_some_and(|number| number.is_ours());
-        for (party, real) in [(Party::A, a), (Party::B, b)] {
-            if ours(real) {
-                return Err(Refused::OwnNumber { party });
-            }
-        }
-        Ok(())
-    }
-
-    fn keys_of(
-        &self,
-        mode: Mode,
-        x: VirtualNumber,
-        a: RealNumber,
-        b: RealNumber,
-    ) -> impl Iterator<Item = (Key, Party)> + use<> {
-        // No id yet: only the keys count.
-        mode::keys(mode, Id::from_bits(0), x, a, b)
-            .into_iter()
-            .map(|(key, rule)| (key, rule.party()))
-    }
-
-    /// Who has a key at `now`, apart from the binding `but`.
-    fn holder(&self, key: Key, now: Wall, but: Option<Id>) -> Holder {
-        let mut holder = Holder {
-            live: None,
-            free_from: now,
-        };
-        let rules = self.table.rules(key);
-        let pending = self.keys.get(&key).into_iter().flatten().copied();
-        for id in rules.iter().map(|rule| rule.id()).chain(pending) {
-            if Some(id) == but {
-                continue;
-            }
-            let Some(binding) = self.binding(id) else {
-                continue;
-            };
-            let has_key = mode::rules(&binding).iter().any(|(made, _)| *made == key);
-            if has_key && !binding.is_over(now) {
-                holder.live = Some(binding);
-            } else {
-                // An attempt of the very millisecond in which the key became free is the former
-                // holder's, or nobody's: the next holder begins one later.
-                let left = if has_key { binding.until() } else { binding.since };
-                holder.free_from = holder.free_from.max(just_after(left));
-            }
-        }
-        holder
-    }
-
-    /// The bindings that count on `x`, oldest first.
+    /// The bindings that have `x` as X or Y and count, oldest first.
     fn live_on(&self, x: VirtualNumber, now: Wall) -> Vec<Id> {
-        let mut ids: BTreeSet<Id> = self.table.open_on(x.tel(), usize::MAX).into_iter().collect();
+        let open = self.table.open_on(x.tel(), None, usize::MAX);
+        let mut ids: BTreeSet<Id> = open.into_iter().collect();
         ids.extend(self.pending_on(x));
         let is_live = |id: &Id| self.binding(*id).is_some_and(|binding| !binding.is_over(now));
         ids.into_iter().filter(is_live).collect()
     }
 
     fn pending_on(&self, x: VirtualNumber) -> impl Iterator<Item = Id> + '_ {
-        let pending = self.on_x.range((x.tel(), Id::from_bits(0))..);
+        let pending = self.on_number.range((x.tel(), Id::from_bits(0))..);
         pending
             .take_while(move |(on, _)| *on == x.tel())
             .map(|(_, id)| *id)
-    }
-
-    fn is_full(&self, x: VirtualNumber, limit: usize, now: Wall) -> bool {
-        // Too many rather than too few are counted first; only near the limit is it worth looking.
-        let at_most = self.table.open_on(x.tel(), limit).len() + self.pending_on(x).count();
-        at_most >= limit && self.live_on(x, now).len() >= limit
-    }
-}
-
-/// Who has a key.
-struct Holder {
-    /// The binding that holds it.
-    live: Option<Arc<Binding>>,
-    /// From when on another may have it: not before its former holders left it.
-    free_from: Wall,
-}
-
-fn just_after(at: Wall) -> Wall {
-    at.plus(Duration::from_millis(1))
-}
-
-fn ended(binding: &Binding, at: Wall, why: Ended) -> Binding {
-    Binding {
-        // A version that has not begun to count never will.
-        ended: Some((at.max(binding.since), why)),
-        ..binding.clone()
     }
 }
 
@@ -488,22 +237,11 @@ fn unchanged(written: Written) -> Planned {
     }
 }
 
-fn binding_planned(binding: Binding, written: fn(Arc<Binding>) -> Written) -> Planned {
-    let written = written(Arc::new(binding.clone()));
+fn planned(record: Record, written: Written) -> Planned {
+    let records = vec![record];
     Planned {
-        change: Change {
-            records: vec![Record::Binding(binding)],
-        },
+        change: Change { records },
         written,
-    }
-}
-
-fn unbound(ended: Vec<Binding>) -> Planned {
-    Planned {
-        written: Written::Unbound(ended.iter().map(|binding| binding.id).collect()),
-        change: Change {
-            records: ended.into_iter().map(Record::Binding).collect(),
-        },
     }
 }
 

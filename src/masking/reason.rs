@@ -25,6 +25,10 @@ pub enum Reason {
     Frequency,
     /// The binding doesn't allow this direction.
     Direction,
+    /// The number stands for the caller himself.
+    SelfCall,
+    /// The number stands for the caller himself, and nobody was named whom he reaches by it.
+    NoCallee,
     /// The caller's binding is over (or the key is in quarantine).
     Expired,
     /// Nobody is bound to this caller here.

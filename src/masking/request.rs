@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::binding::{Binding, Direction, Mode, Party, Terms};
 use super::inventory::{
-    Account, Callback, CityRule, Number, NumberState, Pool, Quarantine, Reuse, Standing, Unidentified,
+    Account, Callback, CityRule, Number, NumberState, Pool, Reuse, Standing, Unidentified,
 };
+use super::quarantine::Quarantine;
 use super::shelf::Shortage;
 use crate::base::id::Id;
 use crate::base::number::{NumberPlan, RealNumber, VirtualNumber};
@@ -36,6 +37,8 @@ pub struct PoolChoice {
 pub struct PoolChange {
     /// AXB pairs that one number may carry, 1–5,000. Pairs beyond a lowered limit stay.
     pub axb_pairs_per_x: Option<usize>,
+    /// Relations in which one number may be the Y, 1–5,000.
+    pub relations_per_y: Option<usize>,
     /// What a wish for a city means.
     pub city_rule: Option<CityRule>,
     /// Where to look next if the city has no number left, in this order.
@@ -77,7 +80,7 @@ pub enum Service {
     Later,
 }
 
-/// What to do when the same (X, A, B) is bound already.
+/// What to do when the same parties are bound on the same numbers already.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum OnConflict {
     /// Refuse, naming the binding that is there.
@@ -99,17 +102,50 @@ pub enum DryRun {
     Yes,
 }
 
+/// Whom a binding shall join: its [`Parties`](super::binding::Parties), where Y may still be to choose.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Wanted {
+    /// A and B, both through X.
+    Axb {
+        /// The protected subscriber.
+        a: RealNumber,
+        /// The known other party.
+        b: RealNumber,
+    },
+    /// A and whoever calls X.
+    Ax {
+        /// The protected subscriber.
+        a: RealNumber,
+    },
+    /// A, for whom X stands, and B, for whom Y stands.
+    Axyb {
+        /// The protected subscriber.
+        a: RealNumber,
+        /// The number that stands for B.
+        y: XChoice,
+        /// The known other party.
+        b: RealNumber,
+    },
+}
+
+impl Wanted {
+    /// The mode that joins so.
+    pub const fn mode(&self) -> Mode {
+        match self {
+            Self::Axb { .. } => Mode::Axb,
+            Self::Ax { .. } => Mode::Ax,
+            Self::Axyb { .. } => Mode::Axyb,
+        }
+    }
+}
+
 /// A new binding.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BindRequest {
-    /// Its mode.
-    pub mode: Mode,
     /// Its virtual number.
     pub x: XChoice,
-    /// The protected subscriber.
-    pub a: RealNumber,
-    /// The known other party.
-    pub b: RealNumber,
+    /// Whom it joins.
+    pub parties: Wanted,
     /// What it allows and asks for.
     pub terms: Terms,
     /// When it ends by itself; `None` for never.
@@ -142,6 +178,8 @@ pub struct TermsChange {
 pub struct UpdateRequest {
     /// The binding.
     pub id: Id,
+    /// A new mode: from AX to AXB, with a B.
+    pub mode: Option<Mode>,
     /// A new A.
     pub a: Option<RealNumber>,
     /// A new B.
@@ -159,6 +197,7 @@ impl UpdateRequest {
     pub fn of(id: Id) -> Self {
         Self {
             id,
+            mode: None,
             a: None,
             b: None,
             terms: TermsChange::default(),
@@ -323,6 +362,8 @@ pub enum Written {
 pub enum Field {
     /// `x`
     X,
+    /// `y`
+    Y,
     /// `a`
     A,
     /// `b`
@@ -349,6 +390,8 @@ pub enum Field {
     UserData,
     /// `axb_pairs_per_x`
     PairsPerX,
+    /// `relations_per_y`
+    RelationsPerY,
     /// `city`, `fallback_cities`
     City,
     /// `operator`
@@ -370,6 +413,7 @@ impl Field {
     pub const fn name(self) -> &'static str {
         match self {
             Self::X => "x",
+            Self::Y => "y",
             Self::A => "a",
             Self::B => "b",
             Self::Pool => "pool",
@@ -383,6 +427,7 @@ impl Field {
             Self::OrderId => "order_id",
             Self::UserData => "user_data",
             Self::PairsPerX => "axb_pairs_per_x",
+            Self::RelationsPerY => "relations_per_y",
             Self::City => "city",
             Self::Operator => "operator",
             Self::Tags => "tags",
@@ -396,7 +441,7 @@ impl Field {
     /// What the field may hold.
     const fn range(self) -> &'static str {
         match self {
-            Self::X | Self::A | Self::B => "a number",
+            Self::X | Self::Y | Self::A | Self::B => "a number",
             Self::Pool | Self::Account | Self::Mode => "a name that exists",
             Self::Name => "1 to 64 bytes without control characters, and for a pool no FC and 15 digits",
             Self::Trunks => "at most 16 names of 1 to 64 bytes",
@@ -405,7 +450,7 @@ impl Field {
             Self::RingTimeout => "5 to 180 seconds",
             Self::OrderId => "at most 64 bytes",
             Self::UserData => "at most 256 bytes",
-            Self::PairsPerX => "1 to 5000",
+            Self::PairsPerX | Self::RelationsPerY => "1 to 5000",
             Self::City => "1 to 64 bytes without control characters, and at most 16 to fall back on",
             Self::Operator => "1 to 64 bytes without control characters",
             Self::Tags => "at most 16 of 1 to 64 bytes without control characters",
@@ -422,6 +467,7 @@ impl From<Party> for Field {
         match party {
             Party::A => Self::A,
             Party::B => Self::B,
+            Party::N => Self::X,
         }
     }
 }
@@ -442,6 +488,36 @@ pub enum Refused {
     },
     /// A and B are one.
     SameNumber,
+    /// X and Y are one.
+    XIsY,
+    /// The number carries bindings of another family of modes.
+    FamilyTaken {
+        /// The number.
+        x: VirtualNumber,
+        /// The mode of a binding that it carries.
+        mode: Mode,
+        /// That binding.
+        binding: Id,
+    },
+    /// A has as many X as his account allows.
+    NumbersFull {
+        /// The limit.
+        limit: usize,
+    },
+    /// Y is in as many relations as its pool allows.
+    RelationsFull {
+        /// The number.
+        y: VirtualNumber,
+        /// The limit.
+        limit: usize,
+    },
+    /// The mode of the binding has no such field, or doesn't become that mode.
+    NotOfMode {
+        /// The field.
+        field: Field,
+        /// The binding's mode.
+        mode: Mode,
+    },
     /// A party is a number of ours.
     OwnNumber {
         /// Which field of the request named it.
@@ -551,6 +627,11 @@ impl Refused {
         match self {
             Self::KeyTaken { .. } => "key_taken",
             Self::SameNumber => "same_number",
+            Self::XIsY => "x_is_y",
+            Self::FamilyTaken { .. } => "mode_mismatch",
+            Self::NumbersFull { .. } => "numbers_full",
+            Self::RelationsFull { .. } => "relations_full",
+            Self::NotOfMode { .. } => "not_of_mode",
             Self::OwnNumber { .. } => "own_number",
             Self::UnknownNumber { .. } => "unknown_number",
             Self::NumberExists { .. } => "number_exists",
@@ -578,6 +659,10 @@ impl Refused {
         let field = match self {
             Self::KeyTaken { party, .. } | Self::OwnNumber { party } => Field::from(*party),
             Self::SameNumber => Field::B,
+            Self::XIsY | Self::RelationsFull { .. } => Field::Y,
+            Self::FamilyTaken { .. } => Field::X,
+            Self::NumbersFull { .. } => Field::A,
+            Self::NotOfMode { field, .. } => *field,
             Self::UnknownNumber { .. }
             | Self::NumberExists { .. }
             | Self::NumberLocked { .. }
@@ -601,9 +686,15 @@ impl Refused {
     /// The binding that is in the way, or that was asked for.
     pub const fn binding(&self) -> Option<Id> {
         match self {
-            Self::KeyTaken { binding, .. } | Self::NumberBound { binding, .. } => Some(*binding),
+            Self::KeyTaken { binding, .. }
+            | Self::NumberBound { binding, .. }
+            | Self::FamilyTaken { binding, .. } => Some(*binding),
             Self::UnknownBinding { id } | Self::BindingEnded { id } => Some(*id),
             Self::SameNumber
+            | Self::XIsY
+            | Self::NumbersFull { .. }
+            | Self::RelationsFull { .. }
+            | Self::NotOfMode { .. }
             | Self::OwnNumber { .. }
             | Self::UnknownNumber { .. }
             | Self::NumberExists { .. }
@@ -638,6 +729,30 @@ impl Refused {
                 plan.virtual_text(*x)
             ),
             Self::SameNumber => write!(text, "a and b are the same number"),
+            Self::XIsY => write!(text, "x and y are the same number"),
+            Self::FamilyTaken { x, mode, binding } => write!(
+                text,
+                "{} carries {} bindings (one is {binding}), and a number carries one family of modes at a time",
+                plan.virtual_text(*x),
+                mode.name()
+            ),
+            Self::NumbersFull { limit } => {
+                write!(
+                    text,
+                    "a has {limit} numbers in ax and axyb, as many as the account allows"
+                )
+            }
+            Self::RelationsFull { y, limit } => write!(
+                text,
+                "{} stands for b in {limit} relations, as many as are allowed",
+                plan.virtual_text(*y)
+            ),
+            Self::NotOfMode { field, mode } => write!(
+                text,
+                "an {} binding can't be given that {}",
+                mode.name(),
+                field.name()
+            ),
             Self::OwnNumber { party } => {
                 write!(text, "{} is a number of this server", party.name())
             }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::binding::{Binding, Ended, Party};
-use super::inventory::{Number, NumberState};
-use super::mode;
+use super::inventory::{Number, NumberState, Unidentified};
+use super::mode::{self, Row};
 use super::reason::Reason;
-use super::rule::Key;
+use super::rule::{Key, Who};
 use super::table::{AsOf, Table};
 use crate::base::id::Id;
 use crate::base::number::{Format, NumberPlan, RealNumber, Shown, Tel, VirtualNumber};
@@ -39,9 +39,11 @@ pub enum Decision {
 pub struct Plan {
     called: RealNumber,
     shown: Shown,
+    calling: Option<RealNumber>,
     caller: Party,
     binding: Arc<Binding>,
     number: Arc<Number>,
+    shows: Arc<Number>,
 }
 
 impl Plan {
@@ -60,9 +62,19 @@ impl Plan {
         &self.binding
     }
 
+    /// Who calls, if he has an identity: what the called party must not see.
+    pub const fn calling(&self) -> Option<RealNumber> {
+        self.calling
+    }
+
     /// The number that was dialled.
     pub const fn number(&self) -> &Arc<Number> {
         &self.number
+    }
+
+    /// The number of ours that stands for the caller: the call leaves by a trunk that may show it.
+    pub const fn shows(&self) -> &Arc<Number> {
+        &self.shows
     }
 
     /// Whether the call goes through this number of ours: it was dialled, or it is shown.
@@ -128,55 +140,112 @@ fn judge(table: &Table, attempt: &Attempt) -> Result<Plan, Refusal> {
         // A released number was none of ours above; a locked one keeps its calls.
         NumberState::Inventory | NumberState::Active | NumberState::Locked | NumberState::Released => {}
     }
-    let Some(caller) = attempt.caller else {
-        return refuse(Reason::Unidentified, None);
-    };
     // Who diverted the call never changes who the caller is; but a number of ours does neither.
-    if table.is_ours(caller)
-        || attempt
-            .diverting
-            .is_some_and(|diverting| table.is_ours(diverting))
-    {
+    let mut ways = attempt.caller.into_iter().chain(attempt.diverting);
+    if ways.any(|tel| table.is_ours(tel)) {
         return refuse(Reason::Loop, None);
     }
-
-    let key = Key {
-        dialled: attempt.dialled,
-        caller,
-    };
-    let mut past: Option<(Arc<Binding>, Party)> = None;
-    for rule in table.rules(key) {
-        match table.judge(key, rule, attempt.arrived) {
-            Some(AsOf::Live(binding)) => {
-                let party = rule.party();
-                let (called, shown) = mode::row(&binding, party);
-                // The called party may have become a number of ours after it was bound.
-                if table.is_ours(called.reveal()) {
-                    return refuse(Reason::Loop, Some((binding, party)));
-                }
-                if !binding.terms.direction.allows(party) {
-                    return refuse(Reason::Direction, Some((binding, party)));
-                }
-                return Ok(Plan {
-                    called,
-                    shown,
-                    caller: party,
-                    binding,
-                    number,
-                });
+    let connect = |binding: Arc<Binding>, party: Party| {
+        let found = Some((binding.clone(), party));
+        let shows = match party {
+            Party::A => binding.x,
+            Party::B | Party::N => binding.parties.y().unwrap_or(binding.x),
+        };
+        let shows = if shows == number.x {
+            number.clone()
+        } else {
+            match table.number(shows.tel()).filter(|shows| shows.is_ours()) {
+                Some(shows) => shows,
+                None => return refuse(Reason::Internal, found),
             }
-            Some(AsOf::Past(binding)) => {
-                let last = past.as_ref().map(|(last, _)| last.since);
-                past = past.filter(|_| last >= Some(binding.since));
-                past = past.or(Some((binding, rule.party())));
+        };
+        match shows.state {
+            NumberState::Frozen(_) => return refuse(Reason::NumberFrozen, found),
+            NumberState::Inventory | NumberState::Active | NumberState::Locked | NumberState::Released => {}
+        }
+        let row = mode::row(&binding, party);
+        // The called party may have become a number of ours after it was bound.
+        if let Row::To(called, _) = row
+            && table.is_ours(called.reveal())
+        {
+            return refuse(Reason::Loop, found);
+        }
+        if !binding.terms.direction.allows(party) {
+            return refuse(Reason::Direction, found);
+        }
+        let (called, shown) = match row {
+            Row::To(called, shown) => (called, shown),
+            Row::Callback(_) => return refuse(Reason::NoCallee, found),
+        };
+        Ok(Plan {
+            called,
+            shown,
+            calling: attempt.caller.map(RealNumber::new),
+            caller: party,
+            binding,
+            number: number.clone(),
+            shows,
+        })
+    };
+
+    let mut past = None;
+    if let Some(caller) = attempt.caller {
+        let key = Key {
+            dialled: attempt.dialled,
+            caller: Who::Number(caller),
+        };
+        if let Some((binding, party)) = live(table, key, attempt.arrived, &mut past) {
+            return connect(binding, party);
+        }
+        if let Some(binding) = table.own_line(attempt.dialled, caller, attempt.arrived) {
+            let party = if binding.parties.a().is(caller) {
+                Party::A
+            } else {
+                Party::B
+            };
+            return refuse(Reason::SelfCall, Some((binding, party)));
+        }
+    }
+    let anyone = live(table, mode::anyone(number.x), attempt.arrived, &mut past);
+    let accepts = attempt.caller.is_some() || accepts_unidentified(table, &number);
+    match (anyone, past) {
+        (Some((binding, party)), _) if accepts => connect(binding, party),
+        _ if attempt.caller.is_none() => refuse(Reason::Unidentified, None),
+        (Some((binding, party)), _) => connect(binding, party),
+        (None, Some(found)) => refuse(Reason::Expired, Some(found)),
+        (None, None) => refuse(Reason::NoBinding, None),
+    }
+}
+
+/// The binding that a key leads to at `arrived`, and as whom; `past` is the last one that it led to.
+fn live(
+    table: &Table,
+    key: Key,
+    arrived: Wall,
+    past: &mut Option<(Arc<Binding>, Party)>,
+) -> Option<(Arc<Binding>, Party)> {
+    for rule in table.rules(key) {
+        match table.judge(key, rule, arrived) {
+            Some(AsOf::Live(binding, party)) => return Some((binding, party)),
+            Some(AsOf::Past(binding, party)) => {
+                *past = past
+                    .take()
+                    .filter(|(last, _)| last.since > binding.since)
+                    .or(Some((binding, party)));
             }
             None => {}
         }
     }
-    match past {
-        Some(found) => refuse(Reason::Expired, Some(found)),
-        None => refuse(Reason::NoBinding, None),
-    }
+    None
+}
+
+fn accepts_unidentified(table: &Table, number: &Number) -> bool {
+    table
+        .pool(&number.pool)
+        .is_some_and(|pool| match pool.unidentified {
+            Unidentified::Refused => false,
+            Unidentified::Accepted => true,
+        })
 }
 
 /// Who reads an explanation.
@@ -269,8 +338,11 @@ pub fn explain(table: &Table, attempt: &Attempt, plan: &NumberPlan, audience: Au
             }
         }
         Decision::Refuse(refusal) => {
-            if let (Some(binding), Some(party), Reason::Direction | Reason::Loop) =
-                (&refusal.binding, refusal.caller, refusal.reason)
+            if let (
+                Some(binding),
+                Some(party),
+                Reason::Direction | Reason::Loop | Reason::SelfCall | Reason::NoCallee,
+            ) = (&refusal.binding, refusal.caller, refusal.reason)
             {
                 sentences.push(party_sentence(&caller, party, binding));
             }
@@ -290,18 +362,17 @@ fn party_sentence(caller: &str, party: Party, binding: &Binding) -> String {
     } else {
         format!("expires {}", binding.expires)
     };
-    let party = letter(party);
+    let is = match party {
+        Party::A => "is A of",
+        Party::B => "is B of",
+        Party::N => "is anyone to",
+    };
     format!(
-        "{caller} is {party} of binding {} (made {}, {expires}).",
-        binding.id, binding.created
+        "{caller} {is} {} binding {} (made {}, {expires}).",
+        binding.mode().name(),
+        binding.id,
+        binding.created
     )
-}
-
-const fn letter(party: Party) -> &'static str {
-    match party {
-        Party::A => "A",
-        Party::B => "B",
-    }
 }
 
 fn refusal_sentence(refusal: &Refusal, dialled: &str, caller: &str) -> String {
@@ -318,9 +389,13 @@ fn refusal_sentence(refusal: &Refusal, dialled: &str, caller: &str) -> String {
         Reason::Loop => format!("{caller} is itself a number of this server: that is a loop."),
         Reason::Unidentified => "The caller has no usable identity.".to_owned(),
         Reason::Direction => match refusal.caller {
-            Some(Party::A) => "The binding lets only B call.".to_owned(),
-            Some(Party::B) | None => "The binding lets only A call.".to_owned(),
+            Some(Party::A) => "The binding lets only the other side call.".to_owned(),
+            Some(Party::B | Party::N) | None => "The binding lets only A call.".to_owned(),
         },
+        Reason::SelfCall => format!("{dialled} stands for {caller}, who would call himself."),
+        Reason::NoCallee => {
+            format!("{dialled} stands for {caller}, and nobody was named whom to call by it.")
+        }
         Reason::Expired => past_sentence(refusal, caller),
         // Those after `NoBinding` and those of other rooms never come from `route`.
         Reason::NoBinding
@@ -349,7 +424,12 @@ fn past_sentence(refusal: &Refusal, caller: &str) -> String {
     let Some((binding, party)) = refusal.binding.as_ref().zip(refusal.caller) else {
         return format!("{caller} is bound no longer.");
     };
-    let was = format!("{caller} was {} of binding {}", letter(party), binding.id);
+    let was = match party {
+        Party::A => "was A of",
+        Party::B => "was B of",
+        Party::N => "could call by",
+    };
+    let was = format!("{caller} {was} binding {}", binding.id);
     match binding.ended {
         Some((at, Ended::Unbound)) => format!("{was}, which was unbound {at}."),
         Some((at, Ended::Expired)) => format!("{was}, which expired {at}."),
@@ -363,7 +443,7 @@ fn past_sentence(refusal: &Refusal, caller: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::binding::{Direction, Terms};
+    use super::super::binding::{Direction, Rare, Terms};
     use super::super::inventory::{Freeze, Standing};
     use super::super::request::{BindRequest, TermsChange, UpdateRequest, Write};
     use super::super::support::{A, B, C, World, X, axb, real, tel, x};
@@ -621,7 +701,7 @@ mod tests {
             [
                 format!("{X} is a number of pool default."),
                 format!(
-                    "138****0001 is A of binding {id} (made {}, never expires).",
+                    "138****0001 is A of axb binding {id} (made {}, never expires).",
                     world.now
                 ),
                 format!("The call goes to 139****0002, who sees {X}."),
@@ -678,10 +758,11 @@ mod tests {
         let mut world = World::new();
         let mut request = axb(X, A, B);
         request.expires = Some(world.at(3_600_000));
-        request.terms = Terms {
+        let rare = Rare {
             user_data: Some("kept".into()),
-            ..Terms::default()
+            ..Rare::default()
         };
+        request.terms = Terms::new(Direction::Both, false, rare);
         let made = world.try_bind(request).expect("free keys");
         world.later(1_000);
         let mut update = UpdateRequest::of(made.id);
@@ -692,7 +773,7 @@ mod tests {
         world.update(update).expect("live");
         let now = world.table.binding(made.id).expect("kept");
         assert_eq!((now.expires, now.version), (made.expires, 2));
-        assert_eq!(now.terms.user_data.as_deref(), Some("kept"));
+        assert_eq!(now.terms.rare().user_data.as_deref(), Some("kept"));
         assert_eq!(reason(&world.call(X, A)), Some(Reason::Direction));
     }
 }

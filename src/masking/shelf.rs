@@ -1,21 +1,12 @@
 //! The shelf: a pool's numbers side by side, each with what the choice of X asks of it, as bits. One word of
 //! a bit set answers for 64 numbers, so a choice costs the same on a full shelf of a hundred thousand
-//! numbers as on an empty one of a hundred, whoever is bound on however many of them.
-//!
-//! A shelf proposes; the law decides. What stands here is the newest durable state, without the group of
-//! writes that is being planned and without what has expired and is not written down yet: the planner
-//! proves every proposal, and looks at those few by itself.
+//! numbers as on an empty one of a hundred.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use ahash::HashMap;
-use arrayvec::ArrayVec;
-
-use super::binding::Binding;
-use super::inventory::{Number, NumberState, Pool};
-use super::mode;
-use crate::base::limits::{CROWD_WORDS_MAX, POOL_FREE_HYSTERESIS_PERCENT};
+use super::inventory::NumberState;
+use crate::base::limits::POOL_FREE_HYSTERESIS_PERCENT;
 use crate::base::number::Tel;
 
 /// A set of slots.
@@ -23,7 +14,7 @@ use crate::base::number::Tel;
 pub(super) struct Bits(Vec<u64>);
 
 impl Bits {
-    fn set(&mut self, slot: u32) {
+    pub(super) fn set(&mut self, slot: u32) {
         let word = slot as usize / 64;
         if self.0.len() <= word {
             self.0.resize(word + 1, 0);
@@ -33,13 +24,13 @@ impl Bits {
         }
     }
 
-    fn clear(&mut self, slot: u32) {
+    pub(super) fn clear(&mut self, slot: u32) {
         if let Some(word) = self.0.get_mut(slot as usize / 64) {
             *word &= !(1 << (slot % 64));
         }
     }
 
-    fn put(&mut self, slot: u32, there: Place) {
+    pub(super) fn put(&mut self, slot: u32, there: Place) {
         match there {
             Place::In => self.set(slot),
             Place::Out => self.clear(slot),
@@ -51,14 +42,20 @@ impl Bits {
         self.0.get(word).copied().unwrap_or(0)
     }
 
-    fn count(&self) -> usize {
-        self.0.iter().map(|word| word.count_ones() as usize).sum()
+    /// Nothing yet, and room for so many slots.
+    pub(super) fn with_words(words: usize) -> Self {
+        Self(vec![0; words])
+    }
+
+    /// How much room it takes, in words.
+    pub(super) fn words(&self) -> usize {
+        self.0.len()
     }
 }
 
 /// Whether a slot is in a set.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+pub(super) enum Place {
     In,
     Out,
 }
@@ -69,13 +66,38 @@ impl Place {
     }
 }
 
+/// What a binding has a number for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Role {
+    /// To stand for A.
+    X,
+    /// To stand for B, where that is another number.
+    Y,
+}
+
+/// Something for a number as X, and as Y.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Each<T> {
+    pub(super) x: T,
+    pub(super) y: T,
+}
+
+impl<T> Each<T> {
+    fn of(&self, role: Role) -> &T {
+        match role {
+            Role::X => &self.x,
+            Role::Y => &self.y,
+        }
+    }
+}
+
 /// One number's place on a shelf.
-struct Slot {
-    x: Tel,
-    state: NumberState,
-    city: Option<Box<str>>,
+pub(super) struct Slot {
+    pub(super) x: Tel,
+    pub(super) state: NumberState,
+    pub(super) city: Option<Box<str>>,
     /// Bindings that nobody has ended.
-    bindings: usize,
+    pub(super) bindings: Each<u32>,
 }
 
 /// A pool's numbers.
@@ -87,14 +109,14 @@ pub(super) struct Shelf {
     /// In service.
     active: Bits,
     /// In service, and not full.
-    room: Bits,
+    room: Each<Bits>,
     cities: BTreeMap<Box<str>, Bits>,
     /// The slot of the number that was chosen last.
     cursor: AtomicU32,
     /// Bindings that one number may carry.
-    limit: usize,
+    limit: Each<u32>,
     numbers: usize,
-    /// Bindings that its numbers in service can still carry.
+    /// Bindings that its numbers in service can still carry as X.
     free: usize,
     low_percent: u8,
     level: Level,
@@ -121,12 +143,12 @@ impl Level {
 }
 
 /// Which numbers a walk stops at.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub(super) struct Wish<'a> {
+    /// With room for one more binding in this role.
+    pub(super) role: Role,
     /// Of this city; anywhere if `None`.
     pub(super) city: Option<&'a str>,
-    /// Not those that serve one of these.
-    pub(super) without: [Option<Tel>; 2],
 }
 
 /// A walk around a shelf, beginning behind the number that was chosen last.
@@ -165,7 +187,7 @@ pub struct Usage {
     pub idle: usize,
     /// In service and with one at least.
     pub bound: usize,
-    /// Of those in service, as full as the pool allows.
+    /// Of those in service, with as many bindings as X as the pool allows.
     pub full: usize,
     /// Locked.
     pub locked: usize,
@@ -173,111 +195,121 @@ pub struct Usage {
     pub frozen: usize,
     /// With keys that rest after somebody.
     pub resting: usize,
-    /// Bindings.
+    /// Bindings, by X and by Y.
     pub bindings: usize,
-    /// Bindings that all of its numbers could carry.
+    /// Bindings that all of its numbers could carry as X.
     pub capacity: usize,
-    /// Bindings that its numbers in service could still carry.
+    /// Bindings that its numbers in service could still carry as X.
     pub free: usize,
 }
 
 impl Shelf {
-    fn put(&mut self, slot: Slot) -> u32 {
-        let at = self
-            .empty
-            .pop()
-            .unwrap_or(u32::try_from(self.slots.len()).unwrap_or(u32::MAX));
-        if self.slots.len() <= at as usize {
+    pub(super) fn put(&mut self, slot: Slot) -> u32 {
+        let last = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        let at = self.empty.pop().unwrap_or(last);
+        if at == last {
             self.slots.push(None);
         }
         self.change(at, |place| *place = Some(slot));
         at
     }
 
-    fn remove(&mut self, at: u32) {
-        self.change(at, |place| *place = None);
+    /// Takes a number off; how many bindings it had.
+    pub(super) fn remove(&mut self, at: u32) -> Each<u32> {
+        let mut bindings = Each::default();
+        self.change(at, |place| {
+            bindings = place.take().map_or(bindings, |slot| slot.bindings)
+        });
         self.empty.push(at);
+        bindings
     }
 
     /// Changes what stands at a slot, and all that follows from it.
-    fn change(&mut self, at: u32, change: impl FnOnce(&mut Option<Slot>)) {
+    pub(super) fn change(&mut self, at: u32, change: impl FnOnce(&mut Option<Slot>)) {
         let limit = self.limit;
         let Some(place) = self.slots.get_mut(at as usize) else {
             return;
         };
         if let Some(before) = place {
             self.numbers -= 1;
-            self.free -= before.free(limit);
+            self.free -= before.free(limit).x as usize;
             if let Some(bits) = before.city.as_ref().and_then(|city| self.cities.get_mut(city)) {
                 bits.clear(at);
             }
         }
         change(place);
-        let (mut is_active, mut free) = (false, 0);
+        let (mut is_active, mut free) = (false, Each::default());
         if let Some(after) = place {
-            (is_active, free) = (after.state == NumberState::Active, after.free(limit));
+            is_active = after.state == NumberState::Active;
+            free = after.free(limit);
             self.numbers += 1;
-            self.free += free;
+            self.free += free.x as usize;
             if let Some(city) = &after.city {
                 self.cities.entry(city.clone()).or_default().set(at);
             }
         }
         self.active.put(at, Place::when(is_active));
-        self.room.put(at, Place::when(free > 0));
+        self.set_room(at, free);
         self.measure();
     }
 
     /// Changes how many bindings stand on a number.
-    fn count(&mut self, at: u32, count: impl FnOnce(usize) -> usize) {
+    pub(super) fn count(&mut self, at: u32, count: impl FnOnce(&mut Each<u32>)) {
         let Some(Some(slot)) = self.slots.get_mut(at as usize) else {
             return;
         };
-        let before = slot.free(self.limit);
-        slot.bindings = count(slot.bindings);
-        let after = slot.free(self.limit);
-        self.free = self.free.saturating_add(after).saturating_sub(before);
-        self.room.put(at, Place::when(after > 0));
+        let before = slot.free(self.limit).x as usize;
+        count(&mut slot.bindings);
+        let free = slot.free(self.limit);
+        self.free = self.free + free.x as usize - before;
+        self.set_room(at, free);
         self.measure();
     }
 
-    fn set_limits(&mut self, limit: usize, low_percent: u8) {
+    pub(super) fn set_limits(&mut self, limit: Each<u32>, low_percent: u8) {
         self.low_percent = low_percent;
         if self.limit != limit {
             self.limit = limit;
             self.free = 0;
-            for (at, slot) in (0..).zip(&self.slots) {
-                let free = slot.as_ref().map_or(0, |slot| slot.free(limit));
-                self.free += free;
-                self.room.put(at, Place::when(free > 0));
+            for at in 0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX) {
+                let slot = self.slots.get(at as usize).and_then(Option::as_ref);
+                let free = slot.map_or(Each::default(), |slot| slot.free(limit));
+                self.free += free.x as usize;
+                self.set_room(at, free);
             }
         }
         self.measure();
     }
 
+    fn set_room(&mut self, at: u32, free: Each<u32>) {
+        self.room.x.put(at, Place::when(free.x > 0));
+        self.room.y.put(at, Place::when(free.y > 0));
+    }
+
     /// Low below the mark, well again clearly above it.
     fn measure(&mut self) {
-        let share = |percent: u8| {
-            self.numbers
-                .saturating_mul(self.limit)
-                .saturating_mul(percent.into())
-        };
+        let capacity = self.numbers.saturating_mul(self.limit.x as usize);
+        let share = |percent: u8| capacity.saturating_mul(percent.into());
         let mark = self.low_percent;
+        let well_again = mark.saturating_add(POOL_FREE_HYSTERESIS_PERCENT).min(100);
         let free = self.free.saturating_mul(100);
         self.level = match self.level {
             _ if mark == 0 || self.numbers == 0 => Level::Well,
             Level::Well if free < share(mark) => Level::Low,
-            Level::Low if free >= share(mark.saturating_add(POOL_FREE_HYSTERESIS_PERCENT).min(100)) => {
-                Level::Well
-            }
+            Level::Low if free >= share(well_again) => Level::Well,
             as_before @ (Level::Well | Level::Low) => as_before,
         };
     }
 
-    fn words(&self) -> usize {
+    pub(super) fn words(&self) -> usize {
         self.slots.len().div_ceil(64)
     }
 
-    fn usage(&self) -> (Usage, BTreeMap<Box<str>, Usage>) {
+    pub(super) fn level(&self) -> Level {
+        self.level
+    }
+
+    pub(super) fn usage(&self) -> (Usage, BTreeMap<Box<str>, Usage>) {
         let (mut all, mut cities) = (Usage::default(), BTreeMap::<Box<str>, Usage>::new());
         for slot in self.slots.iter().flatten() {
             all.add(slot, self.limit);
@@ -287,170 +319,32 @@ impl Shelf {
         }
         (all, cities)
     }
-}
 
-impl Slot {
-    /// Bindings that it can still carry.
-    fn free(&self, limit: usize) -> usize {
-        if self.state == NumberState::Active {
-            limit.saturating_sub(self.bindings)
-        } else {
-            0
-        }
-    }
-}
-
-/// Every pool's shelf.
-#[derive(Default)]
-pub(super) struct Shelves {
-    shelves: Vec<Shelf>,
-    by_pool: BTreeMap<Box<str>, u32>,
-    places: HashMap<Tel, (u32, u32)>,
-    /// People who are on so many numbers of a shelf that they were looked for by bits.
-    crowds: HashMap<(u32, Tel), Bits>,
-    /// The oldest go when these take too much.
-    crowds_by_age: VecDeque<(u32, Tel)>,
-    crowd_words: usize,
-}
-
-impl Shelves {
-    /// A pool is made or changed.
-    pub(super) fn put_pool(&mut self, pool: &Pool) {
-        let shelf = self.shelf_of(&pool.key);
-        if let Some(shelf) = self.shelves.get_mut(shelf as usize) {
-            shelf.set_limits(pool.bindings_per_number(), pool.settings.free_low_percent);
-        }
-    }
-
-    /// A number is added, changed, moved or given up. `bindings` stand on it, not ended.
-    pub(super) fn put_number(&mut self, number: &Number, bindings: usize) {
-        let x = number.x.tel();
-        let shelf = self.shelf_of(&number.pool);
-        if let Some((old, at)) = self.places.get(&x).copied()
-            && (old != shelf || !number.is_ours())
-        {
-            self.places.remove(&x);
-            if let Some(shelf) = self.shelves.get_mut(old as usize) {
-                shelf.remove(at);
-            }
-            for ((of, _), taken) in &mut self.crowds {
-                if *of == old {
-                    taken.clear(at);
-                }
-            }
-        }
-        let Some(on) = self.shelves.get_mut(shelf as usize).filter(|_| number.is_ours()) else {
-            return;
-        };
-        let slot = Slot {
-            x,
-            state: number.state,
-            city: number.city.clone(),
-            bindings,
-        };
-        match self.places.get(&x) {
-            Some((_, at)) => on.change(*at, |place| *place = Some(slot)),
-            None => {
-                let at = on.put(slot);
-                self.places.insert(x, (shelf, at));
-            }
-        }
-    }
-
-    /// A binding is open: made, and not ended.
-    pub(super) fn open(&mut self, binding: &Binding) {
-        self.mark(binding, Place::In);
-    }
-
-    /// It is open no longer.
-    pub(super) fn close(&mut self, binding: &Binding) {
-        self.mark(binding, Place::Out);
-    }
-
-    fn mark(&mut self, binding: &Binding, there: Place) {
-        let mut counted: ArrayVec<Tel, 4> = ArrayVec::new();
-        for (key, _) in mode::rules(binding) {
-            let Some((of, at)) = self.places.get(&key.dialled).copied() else {
-                continue;
-            };
-            // As good as always there is no crowd, and nothing to look up.
-            if !self.crowds.is_empty()
-                && let Some(taken) = self.crowds.get_mut(&(of, key.caller))
-            {
-                taken.put(at, there);
-            }
-            if !counted.contains(&key.dialled) {
-                counted.push(key.dialled);
-                if let Some(shelf) = self.shelves.get_mut(of as usize) {
-                    shelf.count(at, |bindings| match there {
-                        Place::In => bindings.saturating_add(1),
-                        Place::Out => bindings.saturating_sub(1),
-                    });
-                }
-            }
-        }
-    }
-
-    /// Whether it is known where `caller` has keys, by bits.
-    pub(super) fn knows(&self, pool: &str, caller: Tel) -> bool {
-        let shelf = self.by_pool.get(pool);
-        shelf.is_some_and(|shelf| self.crowds.contains_key(&(*shelf, caller)))
-    }
-
-    /// From now on it is known by bits: he has keys on `xs`.
-    pub(super) fn learn(&mut self, pool: &str, caller: Tel, xs: impl Iterator<Item = Tel>) {
-        let shelf = self.shelf_of(pool);
-        let words = self.shelves.get(shelf as usize).map_or(0, Shelf::words);
-        let mut taken = Bits(vec![0; words]);
-        for x in xs {
-            if let Some((on, at)) = self.places.get(&x)
-                && *on == shelf
-            {
-                taken.set(*at);
-            }
-        }
-        self.crowd_words += words;
-        while self.crowd_words > CROWD_WORDS_MAX
-            && let Some(oldest) = self.crowds_by_age.pop_front()
-        {
-            let words = self.crowds.remove(&oldest).map_or(0, |taken| taken.0.len());
-            self.crowd_words = self.crowd_words.saturating_sub(words);
-        }
-        self.crowds_by_age.push_back((shelf, caller));
-        self.crowds.insert((shelf, caller), taken);
-    }
-
-    /// A walk over every number of a pool, beginning behind the one that was chosen last.
-    pub(super) fn walk(&self, pool: &str) -> Walk {
-        let shelf = self.shelf(pool);
-        let slots = shelf.map_or(0, |shelf| u32::try_from(shelf.slots.len()).unwrap_or(u32::MAX));
-        let cursor = shelf.map_or(0, |shelf| shelf.cursor.load(Ordering::Relaxed));
+    /// A walk over every number, beginning behind the one that was chosen last.
+    pub(super) fn walk(&self) -> Walk {
+        let slots = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        let cursor = self.cursor.load(Ordering::Relaxed);
         Walk {
             at: if cursor < slots { cursor } else { 0 },
             left: slots,
         }
     }
 
-    /// The next numbers on the way that have room and fit the wish, at most `max`; none at its end.
-    pub(super) fn next(&self, pool: &str, walk: &mut Walk, wish: &Wish<'_>, max: usize) -> Vec<Tel> {
+    /// The next numbers on the way that have room, fit the wish and are in none of the sets `without`, at most
+    /// `max`; none at its end.
+    pub(super) fn next(&self, walk: &mut Walk, wish: Wish<'_>, without: &[&Bits], max: usize) -> Vec<Tel> {
         let mut found = Vec::new();
-        let Some(of) = self.by_pool.get(pool) else {
-            return found;
-        };
-        let Some(shelf) = self.shelves.get(*of as usize) else {
-            return found;
-        };
-        let city = wish.city.map(|city| shelf.cities.get(city));
-        let without = wish.without.map(|caller| self.crowds.get(&(*of, caller?)));
-        let slots = u32::try_from(shelf.slots.len()).unwrap_or(u32::MAX);
+        let room = self.room.of(wish.role);
+        let city = wish.city.map(|city| self.cities.get(city));
+        let slots = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         while walk.left > 0 && found.len() < max {
-            let (word, bit) = (walk.at / 64, walk.at % 64);
-            let mut fits = shelf.room.word(word as usize);
+            let (word, bit) = ((walk.at / 64) as usize, walk.at % 64);
+            let mut fits = room.word(word);
             if let Some(city) = city {
-                fits &= city.map_or(0, |city| city.word(word as usize));
+                fits &= city.map_or(0, |city| city.word(word));
             }
-            for taken in without.into_iter().flatten() {
-                fits &= !taken.word(word as usize);
+            for taken in without {
+                fits &= !taken.word(word);
             }
             // From the walk's place to the end of the word, of the shelf, or of the round.
             let span = (64 - bit).min(slots.saturating_sub(walk.at)).min(walk.left);
@@ -459,11 +353,11 @@ impl Shelves {
                 fits &= (1 << span) - 1;
             }
             let stop = fits.trailing_zeros();
-            let step = if fits == 0 { span } else { stop + 1 };
             if fits != 0 {
                 let at = walk.at.saturating_add(stop) as usize;
-                found.extend(shelf.slots.get(at).into_iter().flatten().map(|slot| slot.x));
+                found.extend(self.slots.get(at).into_iter().flatten().map(|slot| slot.x));
             }
+            let step = if fits == 0 { span } else { stop + 1 };
             walk.left -= step;
             walk.at = walk.at.saturating_add(step);
             if walk.at >= slots {
@@ -473,75 +367,45 @@ impl Shelves {
         found
     }
 
-    /// The pool gave `x`; the next walk begins behind it.
-    pub(super) fn chose(&self, x: Tel) {
-        if let Some((shelf, at)) = self.places.get(&x)
-            && let Some(shelf) = self.shelves.get(*shelf as usize)
-        {
-            shelf.cursor.store(at.saturating_add(1), Ordering::Relaxed);
-        }
+    /// It gave the number at `at`; the next walk begins behind it.
+    pub(super) fn chose(&self, at: u32) {
+        self.cursor.store(at.saturating_add(1), Ordering::Relaxed);
     }
 
-    /// Whether a pool has numbers in this city.
-    pub(super) fn has_city(&self, pool: &str, city: &str) -> bool {
-        let shelf = self.shelf(pool);
-        let city = shelf.and_then(|shelf| shelf.cities.get(city));
-        city.is_some_and(|bits| bits.count() > 0)
-    }
-
-    /// What a pool, or its numbers in one of `cities`, is short of for everybody; `None` if there is room.
-    pub(super) fn shortage(&self, pool: &str, cities: &[Option<&str>]) -> Option<Shortage> {
-        let Some(shelf) = self.shelf(pool).filter(|shelf| shelf.numbers > 0) else {
-            return Some(Shortage::Empty);
-        };
+    /// What it is short of for everybody, in one of `cities` (`None` is anywhere); `None` if there is room.
+    pub(super) fn shortage(&self, cities: &[Option<&str>], role: Role) -> Option<Shortage> {
         let anywhere = cities.contains(&None);
-        if !anywhere && !cities.iter().flatten().any(|city| self.has_city(pool, city)) {
-            return Some(Shortage::City);
-        }
-        let some_in = |bits: &Bits| {
-            (0..shelf.words()).any(|word| {
-                let here = cities.iter().flatten().filter_map(|city| shelf.cities.get(*city));
+        let some_in = |bits: &dyn Fn(usize) -> u64| {
+            (0..self.words()).any(|word| {
+                let here = cities.iter().flatten().filter_map(|city| self.cities.get(*city));
                 let here = here.fold(0, |all, city| all | city.word(word));
-                bits.word(word) & if anywhere { u64::MAX } else { here } != 0
+                bits(word) & if anywhere { u64::MAX } else { here } != 0
             })
         };
-        if !some_in(&shelf.active) {
+        if self.numbers == 0 {
+            Some(Shortage::Empty)
+        } else if !some_in(&|_| u64::MAX) {
+            Some(Shortage::City)
+        } else if !some_in(&|word| self.active.word(word)) {
             Some(Shortage::OutOfService)
-        } else if !some_in(&shelf.room) {
+        } else if !some_in(&|word| self.room.of(role).word(word)) {
             Some(Shortage::Full)
         } else {
             None
         }
     }
+}
 
-    /// How a pool is used, and how each of its cities is.
-    pub(super) fn usage(&self, pool: &str) -> (Usage, BTreeMap<Box<str>, Usage>) {
-        self.shelf(pool).map(Shelf::usage).unwrap_or_default()
-    }
-
-    /// Whether a pool has enough left.
-    pub(super) fn level(&self, pool: &str) -> Level {
-        self.shelf(pool).map(|shelf| shelf.level).unwrap_or_default()
-    }
-
-    /// Numbers on all shelves.
-    pub(super) fn numbers(&self) -> usize {
-        self.places.len()
-    }
-
-    fn shelf(&self, pool: &str) -> Option<&Shelf> {
-        self.shelves.get(*self.by_pool.get(pool)? as usize)
-    }
-
-    /// The place of a pool's shelf; there is one from now on.
-    fn shelf_of(&mut self, pool: &str) -> u32 {
-        if let Some(shelf) = self.by_pool.get(pool) {
-            return *shelf;
+impl Slot {
+    /// Bindings that it can still carry.
+    fn free(&self, limit: Each<u32>) -> Each<u32> {
+        if self.state != NumberState::Active {
+            return Each::default();
         }
-        let shelf = u32::try_from(self.shelves.len()).unwrap_or(u32::MAX);
-        self.shelves.push(Shelf::default());
-        self.by_pool.insert(pool.into(), shelf);
-        shelf
+        Each {
+            x: limit.x.saturating_sub(self.bindings.x),
+            y: limit.y.saturating_sub(self.bindings.y),
+        }
     }
 }
 
@@ -552,16 +416,18 @@ impl Usage {
         percent.and_then(|p| u8::try_from(p).ok()).unwrap_or(0)
     }
 
-    fn add(&mut self, slot: &Slot, limit: usize) {
+    fn add(&mut self, slot: &Slot, limit: Each<u32>) {
+        let bindings = slot.bindings.x + slot.bindings.y;
         self.numbers += 1;
-        self.bindings += slot.bindings;
-        self.capacity += limit;
+        self.bindings += bindings as usize;
+        self.capacity += limit.x as usize;
+        let free = slot.free(limit).x;
         match slot.state {
             NumberState::Inventory => self.inventory += 1,
             NumberState::Active => {
-                self.free += limit.saturating_sub(slot.bindings);
-                self.full += usize::from(slot.bindings >= limit);
-                if slot.bindings == 0 {
+                self.free += free as usize;
+                self.full += usize::from(free == 0);
+                if bindings == 0 {
                     self.idle += 1;
                 } else {
                     self.bound += 1;

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::binding::{Binding, Mode, Terms};
+use super::binding::{Binding, Terms};
 use super::change::Change;
 use super::plan::Planned;
 use super::request::{
-    BindRequest, DryRun, OnConflict, Refused, Unbind, UpdateRequest, Write, Written, XChoice,
+    BindRequest, DryRun, OnConflict, Refused, Unbind, UpdateRequest, Wanted, Write, Written, XChoice,
 };
 use super::route::{Attempt, Decision, route};
 use super::table::Table;
@@ -37,10 +37,11 @@ pub(crate) const C: &str = "13700000003";
 /// A request to bind for ever, whatever else it says.
 pub(crate) fn axb(on: &str, a: &str, b: &str) -> BindRequest {
     BindRequest {
-        mode: Mode::Axb,
         x: XChoice::Given(x(on)),
-        a: real(a),
-        b: real(b),
+        parties: Wanted::Axb {
+            a: real(a),
+            b: real(b),
+        },
         terms: Terms::default(),
         expires: None,
         on_conflict: OnConflict::Fail,

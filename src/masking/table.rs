@@ -13,15 +13,15 @@ use ahash::RandomState;
 use dashmap::DashMap;
 use smallvec::SmallVec;
 
-use super::binding::Binding;
+use super::binding::{Binding, Home, Party};
 use super::change::{Change, Record};
 use super::inventory::{Account, Number, Pool, Standing};
 use super::mode;
-use super::rule::{Key, Rule, Rules};
-use super::shelf::Shelves;
+use super::rule::{Key, Rule, Rules, Who};
+use super::shelves::Shelves;
 use crate::base::id::Id;
 use crate::base::limits::{BINDING_VERSIONS_KEPT, CHOICE_PROBES, ENDED_RULES_KEPT, RULES_PER_KEY_MAX};
-use crate::base::number::{RealNumber, Tel};
+use crate::base::number::{RealNumber, Tel, VirtualNumber};
 use crate::base::time::Wall;
 
 /// The versions of one binding, oldest first. Each counts until the next one's `since`.
@@ -47,10 +47,16 @@ pub(super) struct Index {
     pub(super) numbers: BTreeSet<Tel>,
     /// Numbers of ours, by pool, for the choice of X.
     pub(super) shelves: Shelves,
+    /// What bindings share: one copy of each.
+    homes: BTreeSet<Arc<Home>>,
     pub(super) bindings: BTreeSet<Id>,
-    pub(super) on_x: BTreeSet<(Tel, Id)>,
-    /// Of `on_x`, those that nobody has ended yet.
-    open_on_x: BTreeSet<(Tel, Id)>,
+    /// By each virtual number that they have, X and Y.
+    pub(super) on_number: BTreeSet<(Tel, Id)>,
+    /// Of `on_number`, those that nobody has ended yet.
+    open_on: BTreeSet<(Tel, Id)>,
+    /// Those that nobody has ended yet, by the real number that a virtual one stands for and that has it
+    /// for himself: A and X in AX; A and X, B and Y in AXYB.
+    own: BTreeSet<(u64, u64, Id)>,
     /// By real number, newest version only.
     pub(super) of_party: BTreeSet<(u64, Id)>,
     /// Not ended yet, by expiry; those that never expire are not here.
@@ -59,12 +65,12 @@ pub(super) struct Index {
     ended: BTreeSet<(Wall, Id)>,
 }
 
-/// A rule, judged as of an attempt's arrival.
+/// A rule, judged as of an attempt's arrival: by which binding, as whom.
 pub(super) enum AsOf {
     /// The caller is a party.
-    Live(Arc<Binding>),
+    Live(Arc<Binding>, Party),
     /// The caller was one.
-    Past(Arc<Binding>),
+    Past(Arc<Binding>, Party),
 }
 
 /// How much there is.
@@ -180,7 +186,7 @@ impl Table {
             accounts: index.accounts.len(),
             pools: index.pools.len(),
             numbers: index.shelves.numbers(),
-            bindings_live: index.open_on_x.len(),
+            bindings_live: index.bindings.len() - index.ended.len(),
             bindings_ended: index.ended.len(),
         }
     }
@@ -222,19 +228,38 @@ impl Table {
     /// What a rule meant at `arrived`: `None` if its binding did not exist then, or doesn't now.
     pub(super) fn judge(&self, key: Key, rule: Rule, arrived: Wall) -> Option<AsOf> {
         // Read under the shard's lock, by functions that know no table: only the version that counts is copied.
-        let history = self.records.get(&rule.id())?;
+        let history = self.records.get(&rule)?;
         let at = history.iter().rposition(|version| version.since <= arrived)?;
         let (older, current) = (history.get(..at)?, history.get(at)?);
-        if mode::makes(current, key, rule) {
+        if let Some(party) = mode::caller(current, key) {
             return Some(if arrived < current.until() {
-                AsOf::Live(current.clone())
+                AsOf::Live(current.clone(), party)
             } else {
-                AsOf::Past(current.clone())
+                AsOf::Past(current.clone(), party)
             });
         }
         // The caller was replaced by an update.
-        let former = older.iter().rev().find(|version| mode::makes(version, key, rule));
-        former.cloned().map(AsOf::Past)
+        let mut former = older.iter().rev();
+        former.find_map(|version| Some(AsOf::Past(version.clone(), mode::caller(version, key)?)))
+    }
+
+    /// A live binding at `arrived` by which `caller`, who dials `dialled`, would call himself.
+    pub(super) fn own_line(&self, dialled: Tel, caller: Tel, arrived: Wall) -> Option<Arc<Binding>> {
+        let person = RealNumber::new(caller);
+        let mut after = (dialled.bits(), Id::from_bits(0));
+        // Nearly always the first is live.
+        loop {
+            after = self.own_next(person, after)?;
+            if after.0 != dialled.bits() {
+                return None;
+            }
+            let is_his = |binding: &Arc<Binding>| {
+                binding.counts_at(arrived) && mode::stands_for(binding, dialled) == Some(person)
+            };
+            if let Some(binding) = self.binding(after.1).filter(is_his) {
+                return Some(binding);
+            }
+        }
     }
 
     /// Whether an account's calls and bindings are refused.
@@ -247,14 +272,28 @@ impl Table {
             })
     }
 
-    /// Bindings on `x` that nobody has ended.
-    pub(super) fn open_on(&self, x: Tel, max: usize) -> Vec<Id> {
+    /// Bindings that have the number as X or Y and that nobody has ended, after `after`.
+    pub(super) fn open_on(&self, number: Tel, after: Option<Id>, max: usize) -> Vec<Id> {
+        use std::ops::Bound::{Excluded, Included, Unbounded};
         let index = self.index();
-        let open = index.open_on_x.range((x, Id::from_bits(0))..);
-        open.take_while(|(on, _)| *on == x)
+        let from = after.map_or(Included((number, Id::from_bits(0))), |id| Excluded((number, id)));
+        let open = index.open_on.range((from, Unbounded));
+        open.take_while(|(on, _)| *on == number)
             .take(max)
             .map(|(_, id)| *id)
             .collect()
+    }
+
+    /// The open binding after `after` (a number's bits and an id) in which a number stands for `person`.
+    pub(super) fn own_next(&self, person: RealNumber, after: (u64, Id)) -> Option<(u64, Id)> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let index = self.index();
+        let mut own = index
+            .own
+            .range((Excluded((person.key(), after.0, after.1)), Unbounded));
+        own.next()
+            .filter(|(who, ..)| *who == person.key())
+            .map(|(_, number, id)| (*number, *id))
     }
 
     /// The newest bindings with this person, live or ended, at most `max`, the oldest of them first.
@@ -289,8 +328,9 @@ impl Table {
         let mut taken = Vec::new();
         for binding in ids.into_iter().filter_map(|id| self.binding(id)) {
             if binding.ended.is_none() {
-                let keys = mode::rules(&binding).into_iter();
-                taken.extend(keys.filter_map(|(key, _)| (key.caller == tel).then_some(key.dialled)));
+                let keys = mode::keys(&binding).into_iter();
+                let his = keys.filter(|key| key.caller == Who::Number(tel));
+                taken.extend(his.map(|key| key.dialled));
             }
         }
         self.change_index(|index| index.shelves.learn(pool, tel, taken.into_iter()));
@@ -340,10 +380,7 @@ impl Table {
         self.numbers.insert(x, Arc::new(number.clone()));
         self.change_index(|index| {
             index.numbers.insert(x);
-            // Its bindings may have been loaded before it.
-            let open = index.open_on_x.range((x, Id::from_bits(0))..);
-            let bindings = open.take_while(|(on, _)| *on == x).count();
-            index.shelves.put_number(number, bindings);
+            index.shelves.put_number(number);
         });
     }
 
@@ -361,7 +398,10 @@ impl Table {
         if new.last().is_some_and(|known| known.version == binding.version) {
             new.pop();
         }
-        new.push(Arc::new(binding.clone()));
+        new.push(Arc::new(Binding {
+            home: self.home(&binding.home),
+            ..binding.clone()
+        }));
         // A version counts until its successor's `since`; ENDED_RULES_KEPT later no open attempt needs it.
         while new.len() > BINDING_VERSIONS_KEPT
             || new
@@ -370,13 +410,13 @@ impl Table {
         {
             new.remove(0);
         }
-        for (key, rule) in mode::rules(binding) {
-            self.put_rule(key, rule, binding.since);
+        for key in mode::keys(binding) {
+            self.put_rule(key, binding.id, binding.since);
         }
         self.records.insert(binding.id, new.clone());
-        for (key, rule) in old.iter().flat_map(|version| mode::rules(version)) {
-            if !new.iter().any(|version| mode::makes(version, key, rule)) {
-                self.remove_rule(key, rule);
+        for key in old.iter().flat_map(|version| mode::keys(version)) {
+            if !new.iter().any(|version| mode::caller(version, key).is_some()) {
+                self.remove_rule(key, binding.id);
             }
         }
         self.change_index(|index| {
@@ -387,12 +427,21 @@ impl Table {
         });
     }
 
+    /// The one copy of what bindings share.
+    fn home(&self, home: &Arc<Home>) -> Arc<Home> {
+        if let Some(known) = self.index().homes.get(home) {
+            return known.clone();
+        }
+        self.change_index(|index| index.homes.insert(home.clone()));
+        home.clone()
+    }
+
     fn forget(&self, id: Id) {
         let Some((_, history)) = self.records.remove(&id) else {
             return;
         };
-        for (key, rule) in history.iter().flat_map(|version| mode::rules(version)) {
-            self.remove_rule(key, rule);
+        for key in history.iter().flat_map(|version| mode::keys(version)) {
+            self.remove_rule(key, id);
         }
         if let Some(newest) = history.last() {
             self.change_index(|index| index.remove_binding(newest));
@@ -406,8 +455,8 @@ impl Table {
         }
         if rules.len() >= RULES_PER_KEY_MAX {
             let is_past = |old: &Rule| {
-                self.binding(old.id())
-                    .is_none_or(|newest| newest.is_over(since) || !mode::makes(&newest, key, *old))
+                self.binding(*old)
+                    .is_none_or(|newest| newest.is_over(since) || mode::caller(&newest, key).is_none())
             };
             if let Some(past) = rules.iter().position(is_past) {
                 rules.remove(past);
@@ -430,17 +479,25 @@ impl Table {
 
 impl Index {
     fn insert_binding(&mut self, binding: &Binding) {
-        let (id, x) = (binding.id, binding.x.tel());
+        let id = binding.id;
         self.bindings.insert(id);
-        self.on_x.insert((x, id));
-        self.of_party.insert((binding.a.key(), id));
-        self.of_party.insert((binding.b.key(), id));
+        for number in numbers_of(binding) {
+            self.on_number.insert((number, id));
+        }
+        for party in people_of(binding) {
+            self.of_party.insert((party.key(), id));
+        }
         match binding.ended {
             Some((at, _)) => {
                 self.ended.insert((at, id));
             }
             None => {
-                self.open_on_x.insert((x, id));
+                for number in numbers_of(binding) {
+                    self.open_on.insert((number, id));
+                }
+                for (person, number) in mode::own(binding) {
+                    self.own.insert((person.key(), number.tel().bits(), id));
+                }
                 self.shelves.open(binding);
                 if binding.expires != Wall::NEVER {
                     self.due.insert((binding.expires, id));
@@ -450,32 +507,52 @@ impl Index {
     }
 
     fn remove_binding(&mut self, binding: &Binding) {
-        let (id, x) = (binding.id, binding.x.tel());
+        let id = binding.id;
         self.bindings.remove(&id);
-        self.on_x.remove(&(x, id));
-        if self.open_on_x.remove(&(x, id)) {
-            self.shelves.close(binding);
+        for number in numbers_of(binding) {
+            self.on_number.remove(&(number, id));
+            self.open_on.remove(&(number, id));
         }
-        self.of_party.remove(&(binding.a.key(), id));
-        self.of_party.remove(&(binding.b.key(), id));
+        for party in people_of(binding) {
+            self.of_party.remove(&(party.key(), id));
+        }
+        for (person, number) in mode::own(binding) {
+            self.own.remove(&(person.key(), number.tel().bits(), id));
+        }
         self.due.remove(&(binding.expires, id));
-        if let Some((at, _)) = binding.ended {
-            self.ended.remove(&(at, id));
+        match binding.ended {
+            Some((at, _)) => {
+                self.ended.remove(&(at, id));
+            }
+            None => self.shelves.close(binding),
         }
     }
+}
+
+/// The virtual numbers that a binding has.
+pub(super) fn numbers_of(binding: &Binding) -> impl Iterator<Item = Tel> + use<> {
+    let y = binding.parties.y().map(VirtualNumber::tel);
+    [Some(binding.x.tel()), y].into_iter().flatten()
+}
+
+/// The real numbers that a binding joins.
+fn people_of(binding: &Binding) -> impl Iterator<Item = RealNumber> + use<> {
+    [Some(binding.parties.a()), binding.parties.b()]
+        .into_iter()
+        .flatten()
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicBool;
 
-    use super::super::binding::{Mode, Terms};
-    use super::super::request::{UpdateRequest, Write};
+    use super::super::binding::{Parties, Terms};
+    use super::super::request::{UpdateRequest, Wanted, Write};
     use super::super::route::{Attempt, Decision, route};
+    use super::super::rule::Who;
     use super::super::support::{A, B, C, World, X, axb, real, tel, x};
     use super::*;
     use crate::base::chance::Chance;
-    use crate::base::number::RealNumber;
 
     fn pair(n: u32) -> (RealNumber, RealNumber) {
         (real(&format!("138{n:08}")), real(&format!("139{n:08}")))
@@ -522,7 +599,7 @@ mod tests {
         }
         let key = Key {
             dialled: tel(X),
-            caller: tel(A),
+            caller: Who::Number(tel(A)),
         };
         assert_eq!(world.table.rules(key).len(), RULES_PER_KEY_MAX);
         // A snapshot's order is that of the ids; whatever it is, the live rule stays.
@@ -586,7 +663,8 @@ mod tests {
         let id = world
             .try_bind({
                 let mut request = axb(X, A, B);
-                (request.a, request.b) = pair(PAIRS.start);
+                let (a, b) = pair(PAIRS.start);
+                request.parties = Wanted::Axb { a, b };
                 request
             })
             .expect("free keys")
@@ -619,7 +697,7 @@ mod tests {
                                 };
                                 if let Decision::Connect(plan) = route(&table, &attempt) {
                                     assert_eq!(plan.called(), called);
-                                    assert_eq!((plan.binding().a, plan.binding().b), (a, b));
+                                    assert_eq!(plan.binding().parties, Parties::Axb { a, b });
                                     connected += 1;
                                 }
                             }
@@ -652,6 +730,10 @@ mod tests {
         let mut chance = Chance::from_number(5);
         let pool = Pool::default_pool();
         let on = |n: u32| x(&format!("17{:09}", n / 100));
+        let home = Arc::new(Home {
+            account: pool.account.clone(),
+            pool: pool.key.clone(),
+        });
         let mut records = Vec::new();
         for n in 0..100_000 {
             if n % 100 == 0 {
@@ -672,12 +754,9 @@ mod tests {
             records.push(Record::Binding(Binding {
                 id: Id::mint(now, &mut chance),
                 version: 1,
-                mode: Mode::Axb,
-                account: pool.account.clone(),
-                pool: pool.key.clone(),
+                home: home.clone(),
                 x: on(n),
-                a,
-                b,
+                parties: Parties::Axb { a, b },
                 terms: Terms::default(),
                 created: now,
                 since: now,

@@ -20,7 +20,7 @@ const NOTES: [Note; 9] = [
 ];
 
 /// Every reason, in the order of its discriminant.
-const REASONS: [Reason; 26] = [
+const REASONS: [Reason; 28] = [
     Reason::NotOurs,
     Reason::AccountSuspended,
     Reason::NumberFrozen,
@@ -30,6 +30,8 @@ const REASONS: [Reason; 26] = [
     Reason::Blocked,
     Reason::Frequency,
     Reason::Direction,
+    Reason::SelfCall,
+    Reason::NoCallee,
     Reason::Expired,
     Reason::NoBinding,
     Reason::Quota,
@@ -340,6 +342,8 @@ pub fn reason_name(reason: Reason) -> &'static str {
         Reason::Blocked => "blocked",
         Reason::Frequency => "frequency",
         Reason::Direction => "direction",
+        Reason::SelfCall => "self_call",
+        Reason::NoCallee => "no_callee",
         Reason::Expired => "expired",
         Reason::NoBinding => "no_binding",
         Reason::Quota => "quota",

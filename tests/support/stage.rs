@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use serde_json::Value;
+use umbra::masking::inventory::Freeze;
 
 /// One datagram.
 #[derive(Clone, Debug)]
@@ -96,6 +97,17 @@ pub struct Binding {
     pub max: Option<Duration>,
 }
 
+/// What the owner does to a number, or to the default account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Doing {
+    Lock,
+    Unlock,
+    Freeze(Freeze),
+    Thaw,
+    Suspend,
+    Resume,
+}
+
 /// A stage. Times are since its beginning.
 pub trait Stage {
     /// Whether its time is exact: only virtual time is.
@@ -118,6 +130,8 @@ pub trait Stage {
     fn bind(&mut self, binding: &Binding);
     /// Ends every binding on a number.
     fn unbind(&mut self, x: &str);
+    /// The owner does something to a number, or to the default account.
+    fn order(&mut self, doing: Doing, x: Option<&str>);
     /// No new calls from now on.
     fn drain(&mut self);
     /// Every call's record so far, in order.

@@ -18,15 +18,16 @@ use umbra::call::media::{self, Order, Report};
 use umbra::call::port::{CallEntry, Command, Event, Input, Note, Output, Why};
 use umbra::call::switch::Switch;
 use umbra::call::trunk::{CallerFrom, Cidr, DialledFrom, Gateway, MayShow, Trunk};
-use umbra::masking::binding::{Direction, Mode, Terms};
-use umbra::masking::request::{BindRequest, DryRun, OnConflict, Unbind, Write, XChoice};
+use umbra::masking::binding::{Direction, Rare, Terms};
+use umbra::masking::inventory::{DEFAULT_ACCOUNT, NumberState, Standing};
+use umbra::masking::request::{BindRequest, DryRun, OnConflict, Unbind, Wanted, Write, XChoice};
 use umbra::masking::table::Table;
 use umbra::rtp::flow::MediaNat;
 use umbra::rtp::relay::Relay;
 use umbra::sip::path::{ListenerId, Path, Transport};
 use umbra::sip::peek::peek;
 
-use super::stage::{Binding, Packet, Setup, Stage};
+use super::stage::{Binding, Doing, Packet, Setup, Stage};
 use super::text::{Msg, user_of};
 
 /// 2026-11-21T10:00:00Z
@@ -507,15 +508,19 @@ impl Stage for World {
             Some(other) => panic!("no direction is called {other}"),
         };
         let request = BindRequest {
-            mode: Mode::Axb,
             x: XChoice::Given(VirtualNumber::new(self.tel(&binding.x))),
-            a: RealNumber::new(self.tel(&binding.a)),
-            b: RealNumber::new(self.tel(&binding.b)),
-            terms: Terms {
-                direction,
-                max_duration: binding.max,
-                ..Terms::default()
+            parties: Wanted::Axb {
+                a: RealNumber::new(self.tel(&binding.a)),
+                b: RealNumber::new(self.tel(&binding.b)),
             },
+            terms: Terms::new(
+                direction,
+                false,
+                Rare {
+                    max_duration: binding.max,
+                    ..Rare::default()
+                },
+            ),
             expires: binding.ttl.map(|ttl| self.at().wall.plus(ttl)),
             on_conflict: OnConflict::Fail,
             dry_run: DryRun::No,
@@ -526,6 +531,23 @@ impl Stage for World {
     fn unbind(&mut self, x: &str) {
         let x = VirtualNumber::new(self.tel(x));
         self.write(&Write::Unbind(Unbind::X(x)));
+    }
+
+    fn order(&mut self, doing: Doing, x: Option<&str>) {
+        let x = x.map(|x| VirtualNumber::new(self.tel(x)));
+        let state = match doing {
+            Doing::Suspend => return self.write(&Write::set_standing(DEFAULT_ACCOUNT, Standing::Suspended)),
+            Doing::Resume => return self.write(&Write::set_standing(DEFAULT_ACCOUNT, Standing::Active)),
+            Doing::Lock => NumberState::Locked,
+            Doing::Unlock | Doing::Thaw => NumberState::Active,
+            Doing::Freeze(cause) => NumberState::Frozen(cause),
+        };
+        let x = x.expect("an order about a number names it");
+        self.write(&Write::SetNumberState { x, state });
+        match doing {
+            Doing::Freeze(cause) if cause.cuts_calls() => self.command(Command::CutNumber(x)),
+            _ => {}
+        }
     }
 
     fn drain(&mut self) {

@@ -18,13 +18,15 @@ use crate::base::id::Id;
 use crate::base::limits;
 use crate::base::number::{NumberPlan, RealNumber, VirtualNumber};
 use crate::base::time::Wall;
-use crate::masking::binding::{Binding, Direction, Mode, Terms};
+use crate::masking::binding::{Binding, Direction, Mode, Rare, Terms};
 use crate::masking::listing::{BindingFilter, Living};
 use crate::masking::request::{
-    BindRequest, DryRun, OnConflict, PoolChoice, TermsChange, Unbind, UpdateRequest, Write, Written, XChoice,
+    BindRequest, DryRun, OnConflict, PoolChoice, TermsChange, Unbind, UpdateRequest, Wanted, Write, Written,
+    XChoice,
 };
 
-const MODES: [(&str, Mode); 1] = [("axb", Mode::Axb)];
+/// The modes, by name.
+pub(super) const MODES: [(&str, Mode); 3] = [("axb", Mode::Axb), ("ax", Mode::Ax), ("axyb", Mode::Axyb)];
 const DIRECTIONS: [(&str, Direction); 3] = [
     ("both", Direction::Both),
     ("a-to-b", Direction::AToB),
@@ -167,18 +169,9 @@ fn dry(desk: &Desk, binding: &Binding) -> Value {
 fn bind_request(mut fields: Fields, desk: &Desk) -> Result<Write, ApiError> {
     let plan = desk.config.load().numbers;
     let request = BindRequest {
-        mode: fields.word("mode", &MODES)?.ok_or_else(|| missing("mode"))?,
-        x: x_choice(&mut fields, &plan)?,
-        a: RealNumber::new(fields.needed_number("a", &plan)?),
-        b: RealNumber::new(fields.needed_number("b", &plan)?),
-        terms: Terms {
-            direction: fields.word("direction", &DIRECTIONS)?.unwrap_or_default(),
-            max_duration: fields.seconds("max_duration_s")?,
-            ring_timeout: fields.seconds("ring_timeout_s")?,
-            record: fields.truth("record")?.unwrap_or(false),
-            order_id: fields.text("order_id")?.map(Into::into),
-            user_data: fields.text("user_data")?.map(Into::into),
-        },
+        x: number_choice(&mut fields, "x", &plan)?,
+        parties: parties(&mut fields, &plan)?,
+        terms: terms(&mut fields)?,
         expires: match expiry(&mut fields, desk.now())? {
             Patch::Keep | Patch::Clear => None,
             Patch::Set(at) => Some(at),
@@ -190,30 +183,66 @@ fn bind_request(mut fields: Fields, desk: &Desk) -> Result<Write, ApiError> {
     Ok(Write::Bind(request))
 }
 
-fn x_choice(fields: &mut Fields, plan: &NumberPlan) -> Result<XChoice, ApiError> {
-    let x = fields.number("x", plan)?;
-    let pool = fields.text("pool")?;
-    let city = fields.text("city")?.map(Into::into);
-    match (x, pool) {
-        (Some(_), None) if city.is_some() => Err(ApiError::bad(
+/// Whom the binding joins: `a` and, by its `mode`, `b` and `y`.
+fn parties(fields: &mut Fields, plan: &NumberPlan) -> Result<Wanted, ApiError> {
+    let mode = fields.word("mode", &MODES)?.ok_or_else(|| missing("mode"))?;
+    let a = RealNumber::new(fields.needed_number("a", plan)?);
+    Ok(match mode {
+        Mode::Axb => Wanted::Axb {
+            a,
+            b: RealNumber::new(fields.needed_number("b", plan)?),
+        },
+        Mode::Ax => Wanted::Ax { a },
+        Mode::Axyb => Wanted::Axyb {
+            a,
+            y: number_choice(fields, "y", plan)?,
+            b: RealNumber::new(fields.needed_number("b", plan)?),
+        },
+    })
+}
+
+fn terms(fields: &mut Fields) -> Result<Terms, ApiError> {
+    let rare = Rare {
+        max_duration: fields.seconds("max_duration_s")?,
+        ring_timeout: fields.seconds("ring_timeout_s")?,
+        order_id: fields.text("order_id")?.map(Into::into),
+        user_data: fields.text("user_data")?.map(Into::into),
+    };
+    let direction = fields.word("direction", &DIRECTIONS)?.unwrap_or_default();
+    Ok(Terms::new(
+        direction,
+        fields.truth("record")?.unwrap_or(false),
+        rare,
+    ))
+}
+
+/// `x` or `pool`, `y` or `y_pool`: the number, or who chooses it.
+fn number_choice(fields: &mut Fields, name: &str, plan: &NumberPlan) -> Result<XChoice, ApiError> {
+    let chooser = if name == "x" { "pool" } else { "y_pool" };
+    let number = fields.number(name, plan)?;
+    let pool = fields.text(chooser)?;
+    let city = if name == "x" { "city" } else { "y_city" };
+    let wish = fields.text(city)?.map(Into::into);
+    match (number, pool) {
+        (Some(_), None) if wish.is_some() => Err(ApiError::bad(
             "bad_field",
-            "city",
-            "a city is what a pool chooses by: name the pool, and not x",
+            city,
+            format!("a city is what a pool chooses by: name {chooser}, and not {name}"),
         )),
-        (Some(x), None) => Ok(XChoice::Given(VirtualNumber::new(x))),
+        (Some(number), None) => Ok(XChoice::Given(VirtualNumber::new(number))),
         (None, Some(pool)) => Ok(XChoice::FromPool(PoolChoice {
             pool: pool.into(),
-            city,
+            city: wish,
         })),
         (Some(_), Some(_)) => Err(ApiError::bad(
             "bad_field",
-            "pool",
-            "name x, or a pool that chooses it, and not both",
+            chooser,
+            format!("name {name}, or a pool that chooses it, and not both"),
         )),
         (None, None) => Err(ApiError::bad(
             "missing_field",
-            "x",
-            "name x, or a pool that chooses it",
+            name,
+            format!("name {name}, or a pool that chooses it ({chooser})"),
         )),
     }
 }
@@ -283,6 +312,7 @@ fn update_request(id: Id, mut fields: Fields, desk: &Desk) -> Result<UpdateReque
             .map(|patch| patch.into_change().map(|set| set.map(Into::into)))
     };
     let request = UpdateRequest {
+        mode: fields.word("mode", &MODES)?,
         a: fields.number("a", &plan)?.map(RealNumber::new),
         b: fields.number("b", &plan)?.map(RealNumber::new),
         terms: TermsChange {
@@ -336,7 +366,7 @@ async fn unbound(desk: &Arc<Desk>, what: Unbind) -> Result<Json<Value>, ApiError
     }
 }
 
-/// `GET /v1/bindings?x=&a=&b=&user_data=&order_id=&state=live|ended|all&cursor=&limit=` →
+/// `GET /v1/bindings?x=&y=&a=&b=&user_data=&order_id=&state=live|ended|all&cursor=&limit=` →
 /// `{"bindings", "cursor"}`. A page may be short, or empty, and still name a next one.
 pub(super) async fn list(
     State(desk): State<Arc<Desk>>,
@@ -345,6 +375,7 @@ pub(super) async fn list(
     let plan = desk.config.load().numbers;
     let filter = BindingFilter {
         x: asked.number("x", &plan)?.map(VirtualNumber::new),
+        y: asked.number("y", &plan)?.map(VirtualNumber::new),
         a: asked.number("a", &plan)?.map(RealNumber::new),
         b: asked.number("b", &plan)?.map(RealNumber::new),
         account: asked.text("account")?.map(Into::into),
@@ -374,7 +405,7 @@ pub(super) async fn list(
 
 impl Desk {
     fn binding_view(&self, binding: &Binding) -> Value {
-        let pool = self.store.table().pool(&binding.pool);
+        let pool = self.store.table().pool(binding.pool());
         view::binding(binding, pool.as_deref(), &self.config.load().numbers, self.now())
     }
 }

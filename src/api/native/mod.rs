@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `POST /v1/bindings` | bind; `Idempotency-Key` honoured |
 //! | `POST /v1/bindings:batch` | up to 1,000, each with its own result |
-//! | `GET`, `DELETE /v1/bindings` | list by `x`, `a`, `b`, `user_data`, `order_id`, `state`; unbind all of `x` |
+//! | `GET`, `DELETE /v1/bindings` | list by `x`, `y`, `a`, `b`, `user_data`, `order_id`, `state`; unbind all of `x` |
 //! | `GET`, `PATCH`, `DELETE /v1/bindings/{id}` | show, update, unbind |
 //! | `POST /v1/route` | who would be reached, and why |
 //! | `GET /v1/calls`, `DELETE /v1/calls/{id}`, `GET /v1/calls/{id}/trace` | calls in progress |

@@ -7,12 +7,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
+use super::bindings::MODES;
 use super::cdrs::limit;
 use super::{Desk, crossed, view};
 use crate::api::error::ApiError;
-use crate::api::fields::{Asked, Body, Fields, Named, missing, wrong};
+use crate::api::fields::{Asked, Body, Fields, Named, wrong};
 use crate::masking::binding::Mode;
-use crate::masking::inventory::{Callback, CityRule, Hold, Pool, Quarantine, Reuse, Unidentified};
+use crate::masking::inventory::{Callback, CityRule, Pool, Reuse, Unidentified};
+use crate::masking::quarantine::Quarantine;
 use crate::masking::request::{PoolChange, Write, Written};
 
 const CITY_RULES: [(&str, CityRule); 2] = [("loose", CityRule::Loose), ("strict", CityRule::Strict)];
@@ -22,7 +24,6 @@ const REUSES: [(&str, Reuse); 3] = [
     ("avoid", Reuse::Avoid),
 ];
 const CALLBACKS: [(&str, Callback); 2] = [("temporary", Callback::Temporary), ("refused", Callback::Refused)];
-const HOLDS: [(&str, Hold); 2] = [("soft", Hold::Soft), ("hard", Hold::Hard)];
 
 /// `POST /v1/pools {name, mode, account, …}` → 201; the rest is as in [`set`].
 pub(super) async fn add(
@@ -32,7 +33,7 @@ pub(super) async fn add(
     let mut fields = Fields::of_json(&body)?;
     let write = Write::AddPool {
         name: fields.needed_text("name")?.into(),
-        mode: fields.word("mode", &[("axb", Mode::Axb)])?.unwrap_or(Mode::Axb),
+        mode: fields.word("mode", &MODES)?.unwrap_or(Mode::Axb),
         account: fields.text("account")?.map(Into::into),
         settings: Box::new(settings(&mut fields)?),
     };
@@ -74,14 +75,13 @@ pub(super) async fn usage(
         .collect();
     usage["pool"] = json!(pool.name);
     usage["pool_key"] = json!(pool.key);
-    usage["bindings_per_number"] = json!(pool.bindings_per_number());
     usage["low"] = json!(table.level(&pool.key).is_low());
     usage["cities"] = Value::Object(cities);
     Ok(Json(usage))
 }
 
-/// `PATCH /v1/pools/{name or key} {name, axb_pairs_per_x, city_rule, fallback_cities, reuse, callback,
-/// accept_unidentified, quarantine: {hold, time_s} | null, free_low_percent, ring_timeout_s}`: what is not
+/// `PATCH /v1/pools/{name or key} {name, axb_pairs_per_x, relations_per_y, city_rule, fallback_cities, reuse, callback,
+/// accept_unidentified, quarantine, free_low_percent, ring_timeout_s}`: what is not
 /// named stays.
 pub(super) async fn set(
     State(desk): State<Arc<Desk>>,
@@ -100,12 +100,10 @@ pub(super) async fn set(
 }
 
 fn settings(fields: &mut Fields) -> Result<PoolChange, ApiError> {
-    let pairs = fields.integer("axb_pairs_per_x")?;
     let low = fields.integer("free_low_percent")?;
     Ok(PoolChange {
-        axb_pairs_per_x: pairs
-            .map(|n| usize::try_from(n).map_err(|_| wrong("axb_pairs_per_x", "a number of pairs")))
-            .transpose()?,
+        axb_pairs_per_x: count(fields, "axb_pairs_per_x")?,
+        relations_per_y: count(fields, "relations_per_y")?,
         city_rule: fields.word("city_rule", &CITY_RULES)?,
         fallback_cities: fields.texts("fallback_cities")?,
         reuse: fields.word("reuse", &REUSES)?,
@@ -127,19 +125,22 @@ fn settings(fields: &mut Fields) -> Result<PoolChange, ApiError> {
     })
 }
 
-/// `{"hold": "soft" | "hard", "time_s"}`
+/// As the conf writes it: `24h soft`, `7d hard`.
 fn quarantine(fields: &mut Fields) -> Result<Option<Quarantine>, ApiError> {
-    let Some(value) = fields.value("quarantine") else {
-        return Ok(None);
-    };
-    let mut inner =
-        Fields::of_value(value).map_err(|_| wrong("quarantine", "an object with hold and time_s"))?;
-    let rule = Quarantine {
-        hold: inner.word("hold", &HOLDS)?.ok_or_else(|| missing("hold"))?,
-        time: inner.seconds("time_s")?.ok_or_else(|| missing("time_s"))?,
-    };
-    inner.done()?;
-    Ok(Some(rule))
+    let text = fields.text("quarantine")?;
+    text.map(|text| text.parse().map_err(|e| wrong_field("quarantine", &e)))
+        .transpose()
+}
+
+fn wrong_field(name: &str, why: &dyn std::fmt::Display) -> ApiError {
+    ApiError::bad("bad_field", name, format!("{name}: {why}"))
+}
+
+fn count(fields: &mut Fields, name: &str) -> Result<Option<usize>, ApiError> {
+    let count = fields.integer(name)?;
+    count
+        .map(|n| usize::try_from(n).map_err(|_| wrong(name, "1 to 5000")))
+        .transpose()
 }
 
 impl Desk {

@@ -38,8 +38,13 @@ const fn status(refused: &Refused) -> StatusCode {
         | Refused::NumberInInventory { .. }
         | Refused::NameTaken { .. }
         | Refused::PairsFull { .. }
+        | Refused::NumbersFull { .. }
+        | Refused::RelationsFull { .. }
+        | Refused::FamilyTaken { .. }
         | Refused::BindingEnded { .. } => StatusCode::CONFLICT,
         Refused::SameNumber
+        | Refused::XIsY
+        | Refused::NotOfMode { .. }
         | Refused::OwnNumber { .. }
         | Refused::ModeMismatch { .. }
         | Refused::ExpiryTooSoon

@@ -16,6 +16,7 @@ use crate::masking::shelf::Usage;
 /// A binding.
 pub(super) fn binding(binding: &Binding, pool: Option<&Pool>, plan: &NumberPlan, now: Wall) -> Value {
     let terms = &binding.terms;
+    let rare = terms.rare();
     let (state, ended_at) = match binding.ended {
         Some((at, Ended::Unbound)) => ("unbound", Some(at)),
         Some((at, Ended::Expired)) => ("expired", Some(at)),
@@ -27,19 +28,20 @@ pub(super) fn binding(binding: &Binding, pool: Option<&Pool>, plan: &NumberPlan,
         "id": binding.id,
         "version": binding.version,
         "state": state,
-        "mode": binding.mode.name(),
-        "account": binding.account,
+        "mode": binding.mode().name(),
+        "account": binding.account(),
         "pool": pool.map(|p| &p.name),
-        "pool_key": binding.pool,
+        "pool_key": binding.pool(),
         "x": plan.virtual_text(binding.x).as_str(),
-        "a": real(binding.a, plan),
-        "b": real(binding.b, plan),
+        "y": binding.parties.y().map(|y| plan.virtual_text(y).to_string()),
+        "a": real(binding.parties.a(), plan),
+        "b": binding.parties.b().map(|b| real(b, plan)),
         "direction": terms.direction.name(),
-        "max_duration_s": terms.max_duration.map(|d| d.as_secs()),
-        "ring_timeout_s": terms.ring_timeout.map(|d| d.as_secs()),
+        "max_duration_s": rare.max_duration.map(|d| d.as_secs()),
+        "ring_timeout_s": rare.ring_timeout.map(|d| d.as_secs()),
         "record": terms.record,
-        "order_id": terms.order_id,
-        "user_data": terms.user_data,
+        "order_id": rare.order_id,
+        "user_data": rare.user_data,
         "created_at": time(binding.created),
         "updated_at": time(binding.since),
         "expires_at": time(binding.expires),
@@ -77,27 +79,24 @@ fn made(at: Wall) -> Option<String> {
 
 /// A pool.
 pub(super) fn pool(pool: &Pool) -> Value {
-    let settings = &pool.settings;
     json!({
         "key": pool.key,
         "name": pool.name,
         "mode": pool.mode.name(),
         "account": pool.account,
         "axb_pairs_per_x": pool.axb_pairs_per_x,
-        "city_rule": settings.city_rule.name(),
-        "fallback_cities": settings.fallback_cities,
-        "reuse": settings.reuse.name(),
-        "callback": settings.callback.name(),
-        "accept_unidentified": match settings.unidentified {
+        "relations_per_y": pool.relations_per_y,
+        "city_rule": pool.city_rule.name(),
+        "fallback_cities": pool.fallback_cities,
+        "reuse": pool.reuse.name(),
+        "callback": pool.callback.name(),
+        "accept_unidentified": match pool.unidentified {
             Unidentified::Accepted => true,
             Unidentified::Refused => false,
         },
-        "quarantine": settings.quarantine.map(|rule| json!({
-            "hold": rule.hold.name(),
-            "time_s": rule.time.as_secs(),
-        })),
-        "free_low_percent": settings.free_low_percent,
-        "ring_timeout_s": settings.ring_timeout.map(|time| time.as_secs()),
+        "quarantine": pool.quarantine.map(|rule| rule.to_string()),
+        "free_low_percent": pool.free_low_percent,
+        "ring_timeout_s": pool.ring_timeout.map(|time| time.as_secs()),
         "created_at": made(pool.created),
     })
 }

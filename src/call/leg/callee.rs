@@ -67,7 +67,7 @@ impl Call {
     /// Calls the other party by the first exit there is.
     pub fn dial(&mut self, hands: &mut Hands, now: Now, max_forwards: u8) {
         let Some(plan) = &self.plan else { return };
-        let exits = failover::exits(&self.config.trunks, plan.number(), plan.shown());
+        let exits = failover::exits(&self.config.trunks, plan.shows(), plan.shown());
         if exits.is_empty() {
             self.end(hands, now, End::failed(Reason::TrunkMayNotShow));
             return;

@@ -1,15 +1,16 @@
 //! Accounts, pools and numbers as bytes.
 
+use std::time::Duration;
+
 use super::{
-    BadRecord, Reader, put_duration, put_len, put_mode, put_text, put_text_option, put_texts, put_time,
-    put_wall,
+    BadRecord, Reader, put_duration, put_len, put_mode, put_text, put_text_option, put_texts, put_wall,
 };
 use crate::base::limits::X_PER_A;
 use crate::base::number::VirtualNumber;
 use crate::masking::inventory::{
-    Account, Callback, CityRule, Freeze, Hold, Number, NumberState, Pool, PoolSettings, Quarantine, Reuse,
-    Standing, Unidentified,
+    Account, Callback, CityRule, Freeze, Number, NumberState, Pool, Reuse, Standing, Unidentified,
 };
+use crate::masking::quarantine::{Grip, Quarantine};
 
 pub(super) fn put_account(out: &mut Vec<u8>, account: &Account) {
     put_text(out, &account.name);
@@ -31,7 +32,28 @@ pub(super) fn put_pool(out: &mut Vec<u8>, pool: &Pool) {
     out.extend_from_slice(&pool.version.to_le_bytes());
     put_wall(out, pool.created);
     put_len(out, pool.axb_pairs_per_x);
-    put_settings(out, &pool.settings);
+    put_len(out, pool.relations_per_y);
+    out.push(match pool.city_rule {
+        CityRule::Loose => 0,
+        CityRule::Strict => 1,
+    });
+    put_texts(out, &pool.fallback_cities);
+    out.push(match pool.reuse {
+        Reuse::Any => 0,
+        Reuse::Sticky => 1,
+        Reuse::Avoid => 2,
+    });
+    out.push(match pool.callback {
+        Callback::Temporary => 0,
+        Callback::Refused => 1,
+    });
+    out.push(match pool.unidentified {
+        Unidentified::Refused => 0,
+        Unidentified::Accepted => 1,
+    });
+    put_quarantine(out, pool.quarantine);
+    out.push(pool.free_low_percent);
+    put_duration(out, pool.ring_timeout);
 }
 
 pub(super) fn put_number(out: &mut Vec<u8>, number: &Number) {
@@ -57,37 +79,20 @@ pub(super) fn put_number(out: &mut Vec<u8>, number: &Number) {
     put_texts(out, &number.tags);
 }
 
-fn put_settings(out: &mut Vec<u8>, settings: &PoolSettings) {
-    out.push(match settings.city_rule {
-        CityRule::Loose => 0,
-        CityRule::Strict => 1,
+/// Whole seconds, for times beyond the weeks that [`put_duration`] holds; `u64::MAX` for none.
+fn put_time(out: &mut Vec<u8>, time: Option<Duration>) {
+    out.extend_from_slice(&time.map_or(u64::MAX, |time| time.as_secs()).to_le_bytes());
+}
+
+fn put_quarantine(out: &mut Vec<u8>, quarantine: Option<Quarantine>) {
+    out.push(match quarantine.map(|quarantine| quarantine.grip) {
+        None => 0,
+        Some(Grip::Soft) => 1,
+        Some(Grip::Hard) => 2,
     });
-    put_texts(out, &settings.fallback_cities);
-    out.push(match settings.reuse {
-        Reuse::Any => 0,
-        Reuse::Sticky => 1,
-        Reuse::Avoid => 2,
-    });
-    out.push(match settings.callback {
-        Callback::Temporary => 0,
-        Callback::Refused => 1,
-    });
-    out.push(match settings.unidentified {
-        Unidentified::Refused => 0,
-        Unidentified::Accepted => 1,
-    });
-    match settings.quarantine {
-        None => out.push(0),
-        Some(Quarantine { hold, time }) => {
-            out.push(match hold {
-                Hold::Soft => 1,
-                Hold::Hard => 2,
-            });
-            put_time(out, Some(time));
-        }
+    if let Some(quarantine) = quarantine {
+        out.extend_from_slice(&quarantine.lasts.as_secs().to_le_bytes());
     }
-    out.push(settings.free_low_percent);
-    put_duration(out, settings.ring_timeout);
 }
 
 impl Reader<'_> {
@@ -107,7 +112,7 @@ impl Reader<'_> {
     }
 
     pub(super) fn pool(&mut self) -> Result<Pool, BadRecord> {
-        Ok(Pool {
+        let pool = Pool {
             key: self.text("key")?,
             name: self.text("name")?,
             mode: self.mode()?,
@@ -115,16 +120,13 @@ impl Reader<'_> {
             version: self.u32()?,
             created: self.wall()?,
             axb_pairs_per_x: self.len()?,
-            settings: if self.schema < 2 {
-                PoolSettings::default()
-            } else {
-                self.settings()?
-            },
-        })
-    }
-
-    fn settings(&mut self) -> Result<PoolSettings, BadRecord> {
-        Ok(PoolSettings {
+            ..Pool::default_pool()
+        };
+        if self.schema < 2 {
+            return Ok(pool);
+        }
+        Ok(Pool {
+            relations_per_y: self.len()?,
             city_rule: match self.byte()? {
                 0 => CityRule::Loose,
                 1 => CityRule::Strict,
@@ -147,16 +149,29 @@ impl Reader<'_> {
                 1 => Unidentified::Accepted,
                 _ => return Err(BadRecord::Field("unidentified")),
             },
-            quarantine: match self.byte()? {
-                0 => None,
-                hold @ 1..=2 => Some(Quarantine {
-                    hold: if hold == 1 { Hold::Soft } else { Hold::Hard },
-                    time: self.time()?.ok_or(BadRecord::Field("quarantine"))?,
-                }),
-                _ => return Err(BadRecord::Field("quarantine")),
-            },
+            quarantine: self.quarantine()?,
             free_low_percent: self.byte()?,
             ring_timeout: self.duration()?,
+            ..pool
+        })
+    }
+
+    fn quarantine(&mut self) -> Result<Option<Quarantine>, BadRecord> {
+        let grip = match self.byte()? {
+            0 => return Ok(None),
+            1 => Grip::Soft,
+            2 => Grip::Hard,
+            _ => return Err(BadRecord::Field("quarantine")),
+        };
+        let lasts = Duration::from_secs(self.array().map(u64::from_le_bytes)?);
+        Ok(Some(Quarantine { lasts, grip }))
+    }
+
+    /// Whole seconds; `u64::MAX` is none.
+    fn time(&mut self) -> Result<Option<Duration>, BadRecord> {
+        Ok(match self.array().map(u64::from_le_bytes)? {
+            u64::MAX => None,
+            seconds => Some(Duration::from_secs(seconds)),
         })
     }
 

@@ -1,4 +1,4 @@
-//! The pool's choice of a number. The [shelf](crate::masking::shelf) proposes, and here each proposal is proved
+//! The pool's choice of a number. The [shelves](crate::masking::shelf) propose, and here each proposal is proved
 //! against the law, the group's own writes included: so two binds that race never get the same key.
 
 use std::collections::BTreeSet;
@@ -7,200 +7,281 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 
 use super::Planner;
+use super::bind::Obstacle;
 use crate::base::id::Id;
-use crate::base::limits::{AVOID_STICKY, CHOICE_DUE_MAX, CHOICE_PROBES, STICKY_LOOK_BACK};
+use crate::base::limits::{AVOID_STICKY, CHOICE_DUE_MAX, CHOICE_PROBES, HISTORY_LOOK_BACK};
 use crate::base::number::{RealNumber, Tel};
 use crate::base::time::Wall;
-use crate::masking::binding::Binding;
+use crate::masking::binding::{Binding, Mode};
 use crate::masking::bounds::check_takes_bindings;
 use crate::masking::inventory::{CityRule, Number, Pool, Reuse};
-use crate::masking::mode;
-use crate::masking::request::Refused;
-use crate::masking::rule::Key;
-use crate::masking::shelf::{Shortage, Wish};
+use crate::masking::request::{DryRun, Refused, Wanted};
+use crate::masking::rule::{Key, Who};
+use crate::masking::shelf::{Role, Shortage, Wish};
+use crate::masking::table::numbers_of;
+
+/// What a binding needs a number for.
+pub(super) struct Seat {
+    role: Role,
+    /// Whom the number is to stand for.
+    owner: RealNumber,
+    /// The people of the binding.
+    people: ArrayVec<RealNumber, 2>,
+    /// Those of them who dial it.
+    callers: ArrayVec<Tel, 2>,
+}
+
+impl Seat {
+    /// The X of a binding.
+    pub(super) fn x(wanted: &Wanted) -> Self {
+        let (owner, people, callers): (_, ArrayVec<_, 2>, ArrayVec<_, 2>) = match wanted {
+            Wanted::Axb { a, b } => (*a, [*a, *b].into(), [a.reveal(), b.reveal()].into()),
+            Wanted::Ax { a } => (*a, one(*a), one(a.reveal())),
+            Wanted::Axyb { a, b, .. } => (*a, [*a, *b].into(), one(b.reveal())),
+        };
+        Self {
+            role: Role::X,
+            owner,
+            people,
+            callers,
+        }
+    }
+
+    /// The Y of a binding of A and B.
+    pub(super) fn y(a: RealNumber, b: RealNumber) -> Self {
+        Self {
+            role: Role::Y,
+            owner: b,
+            people: [a, b].into(),
+            callers: one(a.reveal()),
+        }
+    }
+}
+
+fn one<T>(value: T) -> ArrayVec<T, 2> {
+    std::iter::once(value).collect()
+}
 
 /// What a pool is asked for.
 pub(super) struct Search<'a> {
     pub(super) pool: &'a Pool,
     /// The city that the number should be of.
     pub(super) city: Option<&'a str>,
-    /// Whose keys on it must be free.
-    pub(super) callers: ArrayVec<RealNumber, 2>,
-    /// The people of the binding: their earlier numbers may be wanted, or not.
-    pub(super) people: ArrayVec<RealNumber, 2>,
+    pub(super) seat: &'a Seat,
+    pub(super) now: Wall,
 }
 
-/// How a number fits.
-enum Fit {
-    Yes(Arc<Number>),
-    No(Option<Shortage>),
+/// What became of one proposal.
+enum Tried {
+    Fits(Arc<Number>),
+    /// It doesn't, for this reason among the pool's shortages.
+    Next(Shortage),
+    /// No number of the pool would.
+    Never(Refused),
 }
 
 impl Planner<'_> {
-    /// A number of the pool for these people; where the last choice was, the next one goes on.
-    pub(super) fn choose(&self, search: &Search<'_>, now: Wall) -> Result<Arc<Number>, Refused> {
+    /// A number of the pool that `fits`; where the last choice was, the next one goes on.
+    pub(super) fn choose(
+        &self,
+        search: &Search<'_>,
+        dry_run: DryRun,
+        fits: impl Fn(&Number) -> Result<Wall, Obstacle>,
+    ) -> Result<Arc<Number>, Refused> {
         let cities = search.cities();
+        let avoided = self.avoided(search);
         let mut lack = Shortage::Taken;
-        let mut fits = |x: Tel| match self.fit(search, &cities, x, now) {
-            Fit::Yes(number) => Some(number),
-            Fit::No(why) => {
-                lack = lack.max(why.unwrap_or(lack));
-                None
+        let mut outcome = None;
+        // Whether to go on.
+        let mut goes_on = |x: Tel| match self.try_number(search, &cities, &avoided, x, &fits) {
+            Tried::Fits(number) => {
+                outcome = Some(Ok(number));
+                false
+            }
+            Tried::Next(shortage) => {
+                lack = lack.max(shortage);
+                true
+            }
+            Tried::Never(refused) => {
+                outcome = Some(Err(refused));
+                false
             }
         };
-        let found = match search.pool.settings.reuse {
-            Reuse::Sticky => self.had_before(search).into_iter().find_map(&mut fits),
-            Reuse::Any | Reuse::Avoid => None,
-        };
-        let found = found
-            .or_else(|| {
-                cities
-                    .iter()
-                    .find_map(|city| self.off_the_shelf(search, *city, &mut fits))
-            })
-            .or_else(|| self.unwritten(search, now).into_iter().find_map(&mut fits));
-        found.ok_or_else(|| {
+        let _ = self.had_first(search).into_iter().all(&mut goes_on)
+            && cities.iter().all(|city| {
+                self.off_the_shelf(search, *city, &mut goes_on)
+                    && self.unwritten(search, *city).into_iter().all(&mut goes_on)
+            });
+        let number = outcome.unwrap_or_else(|| {
             let shelves = &self.table.index().shelves;
-            let shortage = shelves.shortage(&search.pool.key, &cities);
-            Refused::NoNumber {
+            let shortage = shelves.shortage(&search.pool.key, &cities, search.seat.role);
+            Err(Refused::NoNumber {
                 pool: search.pool.name.clone(),
                 shortage: shortage.unwrap_or(lack),
                 city: search.city.filter(|_| !cities.contains(&None)).map(Into::into),
-            }
-        })
+            })
+        })?;
+        match dry_run {
+            DryRun::No => self.table.index().shelves.chose(number.x),
+            DryRun::Yes => {}
+        }
+        Ok(number)
+    }
+
+    fn try_number(
+        &self,
+        search: &Search<'_>,
+        cities: &[Option<&str>],
+        avoided: &BTreeSet<Tel>,
+        x: Tel,
+        fits: &impl Fn(&Number) -> Result<Wall, Obstacle>,
+    ) -> Tried {
+        let Some(number) = self.number(x).filter(|number| number.pool == search.pool.key) else {
+            return Tried::Next(Shortage::Empty);
+        };
+        let of_city = |city: &Option<&str>| city.is_none() || number.city.as_deref() == *city;
+        if check_takes_bindings(&number).is_err() || !cities.iter().any(of_city) {
+            return Tried::Next(Shortage::Empty);
+        }
+        match fits(&number) {
+            Ok(_) if avoided.contains(&x) || self.had_lately(search, x) => Tried::Next(Shortage::Avoided),
+            Ok(_) => Tried::Fits(number),
+            Err(Obstacle::Law(refused @ Refused::NumbersFull { .. })) => Tried::Never(refused),
+            Err(Obstacle::Law(_) | Obstacle::Held(..)) => Tried::Next(Shortage::Empty),
+        }
     }
 
     /// The next numbers from the cursor on are tried as they come: mostly one of the first few fits. If none
-    /// does, the shelf is told to leave out those on which the people have keys.
+    /// does, those on which the people have keys are left out by bits.
     fn off_the_shelf(
         &self,
         search: &Search<'_>,
         city: Option<&str>,
-        fits: &mut impl FnMut(Tel) -> Option<Arc<Number>>,
-    ) -> Option<Arc<Number>> {
+        goes_on: &mut impl FnMut(Tel) -> bool,
+    ) -> bool {
         let pool = &*search.pool.key;
-        let mut walk = self.table.index().shelves.walk(pool);
-        let mut wish = Wish {
+        let Some(mut walk) = self.table.index().shelves.walk(pool) else {
+            return true;
+        };
+        let wish = Wish {
+            role: search.seat.role,
             city,
-            without: [None; 2],
         };
         loop {
-            let some = self
-                .table
-                .index()
-                .shelves
-                .next(pool, &mut walk, &wish, CHOICE_PROBES);
+            let some = {
+                let shelves = &self.table.index().shelves;
+                shelves.next(pool, &mut walk, wish, &search.seat.callers, CHOICE_PROBES)
+            };
             if some.is_empty() {
-                return None;
+                return true;
             }
-            if let Some(number) = some.into_iter().find_map(&mut *fits) {
-                return Some(number);
+            if !some.into_iter().all(&mut *goes_on) {
+                return false;
             }
-            for (caller, without) in search.callers.iter().zip(&mut wish.without) {
-                self.table.learn_crowd(pool, *caller);
-                *without = Some(caller.reveal());
+            for caller in &search.seat.callers {
+                self.table.learn_crowd(pool, RealNumber::new(*caller));
             }
         }
     }
 
     /// What the shelf doesn't know yet: numbers that this group adds, changes or unbinds, and those of
     /// bindings that are over and not written down.
-    fn unwritten(&self, search: &Search<'_>, now: Wall) -> Vec<Tel> {
-        let mut xs: Vec<Tel> = self.numbers.keys().copied().collect();
-        let of_pool = |binding: &Binding| *binding.pool == *search.pool.key;
-        let over = self
-            .bindings
-            .values()
-            .filter(|binding| binding.is_over(now))
-            .cloned();
-        let due = self.table.due(now, CHOICE_DUE_MAX);
+    fn unwritten(&self, search: &Search<'_>, city: Option<&str>) -> BTreeSet<Tel> {
+        let mut xs: BTreeSet<Tel> = self.numbers.keys().copied().collect();
+        let own = self.bindings.values().cloned();
+        let due = self.table.due(search.now, CHOICE_DUE_MAX);
         let due = due.into_iter().filter_map(|id| self.binding(id));
-        for binding in over.chain(due).filter(|binding| of_pool(binding)) {
-            xs.extend(mode::rules(&binding).iter().map(|(key, _)| key.dialled));
+        for binding in own.chain(due).filter(|binding| binding.is_over(search.now)) {
+            xs.extend(numbers_of(&binding));
         }
-        xs.dedup();
+        if city.is_some() {
+            xs.retain(|x| {
+                self.number(*x)
+                    .is_some_and(|number| number.city.as_deref() == city)
+            });
+        }
         xs
     }
 
-    /// The numbers that the first of the people has or had in this pool, the newest first.
-    fn had_before(&self, search: &Search<'_>) -> Vec<Tel> {
-        let Some(person) = search.people.first() else {
-            return Vec::new();
+    /// Those of the owner's numbers that come before all others: where X is his alone and takes more than one
+    /// binding, those that he has; in a sticky pool those that he had, too.
+    fn had_first(&self, search: &Search<'_>) -> Vec<Tel> {
+        let is_wanted = match (search.pool.mode, search.seat.role, search.pool.reuse) {
+            (_, _, Reuse::Avoid) => return Vec::new(),
+            (_, _, Reuse::Sticky) => |_: &Binding, _: Wall| true,
+            (Mode::Axyb, Role::X, Reuse::Any) => |binding: &Binding, now| !binding.is_over(now),
+            (Mode::Axb | Mode::Ax | Mode::Axyb, Role::X | Role::Y, Reuse::Any) => return Vec::new(),
         };
-        let mut ids: BTreeSet<Id> = self
-            .table
-            .newest_of(*person, STICKY_LOOK_BACK)
-            .into_iter()
-            .collect();
-        let own = self.bindings.values().filter(|binding| binding.a == *person);
-        ids.extend(own.map(|binding| binding.id));
-        let bindings = ids.into_iter().rev().filter_map(|id| self.binding(id));
+        let bindings = self.newest_of(search.seat.owner).into_iter();
+        let bindings = bindings.filter(|binding| is_wanted(binding, search.now));
         bindings
-            .filter(|binding| binding.a == *person && *binding.pool == *search.pool.key)
-            .map(|binding| binding.x.tel())
+            .filter_map(|binding| match search.seat.role {
+                Role::X => (binding.parties.a() == search.seat.owner).then_some(binding.x),
+                Role::Y => binding
+                    .parties
+                    .y()
+                    .filter(|_| binding.parties.b() == Some(search.seat.owner)),
+            })
+            .map(|number| number.tel())
             .collect()
     }
 
-    fn fit(&self, search: &Search<'_>, cities: &[Option<&str>], x: Tel, now: Wall) -> Fit {
-        let Some(number) = self.number(x).filter(|number| {
-            number.pool == search.pool.key && number.is_ours() && check_takes_bindings(number).is_ok()
-        }) else {
-            return Fit::No(None);
-        };
-        let of_city = |city: &Option<&str>| city.is_none() || number.city.as_deref() == *city;
-        if !cities.iter().any(of_city) || self.is_full(number.x, search.pool.bindings_per_number(), now) {
-            return Fit::No(None);
+    /// In a pool that avoids them, the numbers of the people's last bindings.
+    fn avoided(&self, search: &Search<'_>) -> BTreeSet<Tel> {
+        if search.pool.reuse != Reuse::Avoid {
+            return BTreeSet::new();
         }
-        let taken = |caller: &RealNumber| {
-            let key = Key {
-                dialled: x,
-                caller: caller.reveal(),
-            };
-            self.holder(key, now, None).live.is_some()
-        };
-        if search.callers.iter().any(taken) {
-            return Fit::No(None);
-        }
-        if search.pool.settings.reuse == Reuse::Avoid
-            && search
-                .people
-                .iter()
-                .any(|person| self.had_lately(x, *person, now))
-        {
-            return Fit::No(Some(Shortage::Avoided));
-        }
-        Fit::Yes(number)
+        let people = search.seat.people.iter();
+        let bindings = people.flat_map(|person| self.newest_of(*person));
+        let lately = bindings.filter(|binding| search.now < binding.until().plus(AVOID_STICKY));
+        lately.flat_map(|binding| numbers_of(&binding)).collect()
     }
 
-    /// Whether a person has `x`, or had it not long ago.
-    fn had_lately(&self, x: Tel, person: RealNumber, now: Wall) -> bool {
-        let key = Key {
-            dialled: x,
-            caller: person.reveal(),
-        };
-        let rules = self.table.rules(key);
-        let pending = self.keys.get(&key).into_iter().flatten().copied();
-        let mut ids = rules.iter().map(|rule| rule.id()).chain(pending);
-        ids.any(|id| {
-            self.binding(id)
-                .is_some_and(|binding| now < binding.until().plus(AVOID_STICKY))
-        })
+    /// Whether, in a pool that avoids that, one of the people has a key on `x`, or had one not long ago: for
+    /// those who have more bindings than are looked at one by one.
+    fn had_lately(&self, search: &Search<'_>, x: Tel) -> bool {
+        search.pool.reuse == Reuse::Avoid
+            && search.seat.people.iter().any(|person| {
+                let key = Key {
+                    dialled: x,
+                    caller: Who::Number(person.reveal()),
+                };
+                let rules = self.table.rules(key);
+                let mut bindings = rules.iter().filter_map(|id| self.binding(*id));
+                bindings.any(|binding| search.now < binding.until().plus(AVOID_STICKY))
+            })
+    }
+
+    /// The newest bindings with this person, the newest first; ended ones too.
+    fn newest_of(&self, person: RealNumber) -> Vec<Arc<Binding>> {
+        let mut ids: BTreeSet<Id> = self
+            .table
+            .newest_of(person, HISTORY_LOOK_BACK)
+            .into_iter()
+            .collect();
+        let is_his =
+            |binding: &&Arc<Binding>| binding.parties.a() == person || binding.parties.b() == Some(person);
+        ids.extend(self.bindings.values().filter(is_his).map(|binding| binding.id));
+        let newest = ids.into_iter().rev().take(HISTORY_LOOK_BACK);
+        newest.filter_map(|id| self.binding(id)).collect()
     }
 }
 
 impl<'a> Search<'a> {
     /// Where to look, one after another; `None` is anywhere.
     fn cities(&self) -> Vec<Option<&'a str>> {
-        let settings = &self.pool.settings;
         let Some(city) = self.city else {
             return vec![None];
         };
-        match settings.city_rule {
+        match self.pool.city_rule {
             CityRule::Strict => vec![Some(city)],
             CityRule::Loose => {
-                let others = settings.fallback_cities.iter().map(|city| Some(&**city));
+                let others = self.pool.fallback_cities.iter().map(|city| Some(&**city));
                 std::iter::once(Some(city)).chain(others).chain([None]).collect()
             }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,12 @@
 //! Tests of [`plan`](super).
 
-use super::super::binding::Direction;
+use std::time::Duration;
+
+use super::super::binding::{Direction, Mode, Rare, Terms};
 use super::super::inventory::Freeze;
-use super::super::request::{PoolChange, PoolChoice};
+use super::super::request::{
+    BindRequest, DryRun, OnConflict, PoolChange, PoolChoice, UpdateRequest, XChoice,
+};
 use super::super::support::{A, B, C, World, X, axb, real, x};
 use super::*;
 use crate::base::number::NumberPlan;
@@ -110,7 +114,7 @@ fn only_a_number_of_ours_in_service_takes_bindings() {
             .expect("ours");
         assert_eq!(code(world.try_bind(axb(X, A, B))), refused);
     }
-    let id = world.table.open_on(x(X).tel(), 1)[0];
+    let id = world.table.open_on(x(X).tel(), None, 1)[0];
     let release = Write::ReleaseNumber { x: x(X) };
     let bound = world.write(&release).expect_err("bound");
     assert_eq!((bound.code(), bound.binding()), ("number_bound", Some(id)));
@@ -193,25 +197,32 @@ fn fields_out_of_bounds_are_refused_by_name() {
         change(&mut request);
         request
     };
+    let rarely = |change: fn(&mut Rare)| {
+        let mut rare = Rare::default();
+        change(&mut rare);
+        let mut request = axb(X, A, B);
+        request.terms = Terms::new(Direction::Both, false, rare);
+        request
+    };
     let now = world.now;
     for (request, code, field) in [
         (
-            with(|r| r.terms.user_data = Some("u".repeat(257).into())),
+            rarely(|r| r.user_data = Some("u".repeat(257).into())),
             "out_of_bounds",
             "user_data",
         ),
         (
-            with(|r| r.terms.order_id = Some("o".repeat(65).into())),
+            rarely(|r| r.order_id = Some("o".repeat(65).into())),
             "out_of_bounds",
             "order_id",
         ),
         (
-            with(|r| r.terms.max_duration = Some(Duration::from_secs(59))),
+            rarely(|r| r.max_duration = Some(Duration::from_secs(59))),
             "out_of_bounds",
             "max_duration_s",
         ),
         (
-            with(|r| r.terms.ring_timeout = Some(Duration::from_secs(181))),
+            rarely(|r| r.ring_timeout = Some(Duration::from_secs(181))),
             "out_of_bounds",
             "ring_timeout_s",
         ),
@@ -336,7 +347,7 @@ fn a_pool_finds_the_one_free_number_among_many() {
     }
     let mut request = axb(X, A, C);
     request.x = from("default");
-    world.table.index().shelves.chose(x("17000000100").tel());
+    world.table.index().shelves.chose(x("17000000100"));
     let binding = world.try_bind(request).expect("one is free");
     assert_eq!(binding.x, x("17000000037"));
 }

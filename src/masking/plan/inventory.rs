@@ -3,15 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Planned, Planner, unchanged};
-use crate::base::limits::AXB_PAIRS_PER_X;
+use super::{Planned, Planner, planned, unchanged};
 use crate::base::number::VirtualNumber;
 use crate::base::time::Wall;
 use crate::masking::binding::Mode;
 use crate::masking::bounds::{change_account, change_number, change_pool, check_name, check_pool_name};
-use crate::masking::change::{Change, Record};
+use crate::masking::change::Record;
 use crate::masking::inventory::{
-    Account, DEFAULT_ACCOUNT, DEFAULT_POOL, Number, NumberState, Pool, PoolSettings, Standing,
+    Account, DEFAULT_ACCOUNT, DEFAULT_POOL, Number, NumberState, Pool, Standing,
 };
 use crate::masking::request::{NumberChange, PoolChange, Refused, Service, Written};
 
@@ -69,10 +68,8 @@ impl Planner<'_> {
             name: name.into(),
             mode,
             account: account.into(),
-            version: 1,
             created: now,
-            axb_pairs_per_x: AXB_PAIRS_PER_X,
-            settings: PoolSettings::default(),
+            ..Pool::default_pool()
         };
         change_pool(&mut pool, settings)?;
         Ok(pool_planned(pool))
@@ -187,14 +184,6 @@ impl Planner<'_> {
             Some(binding) => Err(Refused::NumberBound { x, binding }),
             None => Ok(()),
         }
-    }
-}
-
-fn planned(record: Record, written: Written) -> Planned {
-    let records = vec![record];
-    Planned {
-        change: Change { records },
-        written,
     }
 }
 

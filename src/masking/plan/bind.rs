@@ -1,0 +1,531 @@
+//! Writes to bindings: bind, update, unbind, and what is in their way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::choose::{Search, Seat};
+use super::{Planned, Planner, planned, unchanged};
+use crate::base::chance::Chance;
+use crate::base::id::Id;
+use crate::base::limits::X_PER_A;
+use crate::base::number::{RealNumber, Tel, VirtualNumber};
+use crate::base::time::Wall;
+use crate::masking::binding::{Binding, Ended, Home, Mode, Parties, Party};
+use crate::masking::bounds::{
+    change_terms, check_expiry, check_expiry_of, check_mode, check_takes_bindings, check_terms,
+};
+use crate::masking::change::{Change, Record};
+use crate::masking::inventory::Number;
+use crate::masking::mode;
+use crate::masking::request::{
+    BindRequest, DryRun, Field, OnConflict, Refused, UpdateRequest, Wanted, Written, XChoice,
+};
+use crate::masking::rule::Key;
+
+/// Open bindings of a number that are looked at in one go.
+const CHUNK: usize = 64;
+
+/// What keeps parties from being joined on a number.
+pub(super) enum Obstacle {
+    /// A live binding is in the way: on the number dialled by this key, which is this party's.
+    Held(Arc<Binding>, Tel, Party),
+    /// Anything else.
+    Law(Refused),
+}
+
+impl From<Refused> for Obstacle {
+    fn from(refused: Refused) -> Self {
+        Self::Law(refused)
+    }
+}
+
+impl Planner<'_> {
+    pub(super) fn bind(
+        &self,
+        request: &BindRequest,
+        now: Wall,
+        chance: &mut Chance,
+    ) -> Result<Planned, Refused> {
+        match &request.parties {
+            Wanted::Axb { a, b } | Wanted::Axyb { a, b, .. } => self.check_people(*a, Some(*b))?,
+            Wanted::Ax { a } => self.check_people(*a, None)?,
+        }
+        check_terms(&request.terms)?;
+        let expires = check_expiry(request.expires, now)?;
+        let (number, parties) = self.place(request, now)?;
+        check_expiry_of(self.account(&number.account).as_deref(), expires, now)?;
+        let since = match self.fit(&number, &parties, None, now) {
+            Ok(since) => since,
+            Err(Obstacle::Law(refused)) => return Err(refused),
+            Err(Obstacle::Held(held, dialled, party)) => {
+                let taken = key_taken(&held, &parties, dialled, party);
+                if (held.x, held.parties) != (number.x, parties) {
+                    return Err(taken);
+                }
+                return already_bound(request, &held, taken, expires, now);
+            }
+        };
+        let binding = Binding {
+            id: Id::mint(now, chance),
+            version: 1,
+            home: Arc::new(Home {
+                account: number.account.clone(),
+                pool: number.pool.clone(),
+            }),
+            x: number.x,
+            parties,
+            terms: request.terms.clone(),
+            created: now,
+            since,
+            expires,
+            ended: None,
+        };
+        Ok(match request.dry_run {
+            DryRun::Yes => unchanged(Written::DryRun(Arc::new(binding))),
+            DryRun::No => binding_planned(binding, Written::Binding),
+        })
+    }
+
+    pub(super) fn update(&self, request: &UpdateRequest, now: Wall) -> Result<Planned, Refused> {
+        let old = self.live_binding(request.id, now)?;
+        self.check_account(old.account())?;
+        let mut new = (*old).clone();
+        new.version = new.version.saturating_add(1);
+        new.since = now.max(just_after(old.since));
+        new.parties = updated_parties(old.parties, request)?;
+        change_terms(&mut new.terms, &request.terms);
+        check_terms(&new.terms)?;
+        if let Some(expires) = request.expires {
+            new.expires = check_expiry(Some(expires), now)?;
+            check_expiry_of(self.account(old.account()).as_deref(), new.expires, now)?;
+        }
+        if new.parties != old.parties {
+            self.check_people(new.parties.a(), new.parties.b())?;
+            let number = self.own_number(old.x)?;
+            check_takes_bindings(&number)?;
+            match self.fit(&number, &new.parties, Some(new.id), now) {
+                Ok(since) => new.since = new.since.max(since),
+                Err(Obstacle::Law(refused)) => return Err(refused),
+                Err(Obstacle::Held(held, dialled, party)) => {
+                    return Err(key_taken(&held, &new.parties, dialled, party));
+                }
+            }
+        }
+        Ok(match request.dry_run {
+            DryRun::Yes => unchanged(Written::DryRun(Arc::new(new))),
+            DryRun::No => binding_planned(new, Written::Binding),
+        })
+    }
+
+    pub(super) fn unbind(&self, id: Id, now: Wall) -> Result<Planned, Refused> {
+        let binding = self.live_binding(id, now)?;
+        self.check_account(binding.account())?;
+        Ok(unbound(vec![ended(&binding, now, Ended::Unbound)]))
+    }
+
+    pub(super) fn unbind_all(&self, x: VirtualNumber, now: Wall) -> Result<Planned, Refused> {
+        let number = self.own_number(x)?;
+        self.check_account(&number.account)?;
+        let live = self.live_on(x, now);
+        let live = live.iter().filter_map(|id| self.binding(*id));
+        Ok(unbound(
+            live.map(|binding| ended(&binding, now, Ended::Unbound)).collect(),
+        ))
+    }
+
+    pub(super) fn expire(&self, id: Id, now: Wall) -> Result<Planned, Refused> {
+        let binding = self.binding(id).ok_or(Refused::UnknownBinding { id })?;
+        if binding.ended.is_some() || binding.expires > now {
+            return Ok(unbound(Vec::new()));
+        }
+        Ok(unbound(vec![ended(&binding, binding.expires, Ended::Expired)]))
+    }
+
+    // Where a binding goes.
+
+    /// X, as named or as its pool chooses, and the parties with their Y.
+    fn place(&self, request: &BindRequest, now: Wall) -> Result<(Arc<Number>, Parties), Refused> {
+        let mode = request.parties.mode();
+        let x_seat = Seat::x(&request.parties);
+        let x_for = |parties: Parties| {
+            let fits = |x: &Number| self.fit(x, &parties, None, now);
+            let x = self.number_for(&request.x, mode, &x_seat, request.dry_run, now, fits)?;
+            Ok((x, parties))
+        };
+        match &request.parties {
+            Wanted::Axb { a, b } => x_for(Parties::Axb { a: *a, b: *b }),
+            Wanted::Ax { a } => x_for(Parties::Ax { a: *a }),
+            Wanted::Axyb { a, y, b } => {
+                let with = |y: VirtualNumber| Parties::Axyb { a: *a, y, b: *b };
+                let (x, y) = match y {
+                    XChoice::Given(y) => {
+                        let y = self.given(*y, mode)?;
+                        let (x, _) = x_for(with(y.x))?;
+                        (x, y)
+                    }
+                    // X by what it is without Y, then the Y that goes with it.
+                    XChoice::FromPool(_) => {
+                        let fits = |x: &Number| self.fit_x(x, *a, *b, None, now);
+                        let x = self.number_for(&request.x, mode, &x_seat, request.dry_run, now, fits)?;
+                        let fits = |y: &Number| self.fit(&x, &with(y.x), None, now);
+                        let seat = Seat::y(*a, *b);
+                        let y = self.number_for(y, mode, &seat, request.dry_run, now, fits)?;
+                        (x, y)
+                    }
+                };
+                if y.account != x.account {
+                    return Err(Refused::UnknownNumber { x: y.x });
+                }
+                let parties = with(y.x);
+                Ok((x, parties))
+            }
+        }
+    }
+
+    fn number_for(
+        &self,
+        choice: &XChoice,
+        mode: Mode,
+        seat: &Seat,
+        dry_run: DryRun,
+        now: Wall,
+        fits: impl Fn(&Number) -> Result<Wall, Obstacle>,
+    ) -> Result<Arc<Number>, Refused> {
+        match choice {
+            XChoice::Given(x) => self.given(*x, mode),
+            XChoice::FromPool(choice) => {
+                let pool = self.known_pool(&choice.pool)?;
+                self.check_account(&pool.account)?;
+                check_mode(&pool, mode)?;
+                let search = Search {
+                    pool: &pool,
+                    city: choice.city.as_deref(),
+                    seat,
+                    now,
+                };
+                self.choose(&search, dry_run, fits)
+            }
+        }
+    }
+
+    /// A number that the request names, if it takes bindings of this mode.
+    fn given(&self, x: VirtualNumber, mode: Mode) -> Result<Arc<Number>, Refused> {
+        let number = self.own_number(x)?;
+        let pool = self.known_pool(&number.pool)?;
+        self.check_account(&number.account)?;
+        check_takes_bindings(&number)?;
+        check_mode(&pool, mode)?;
+        Ok(number)
+    }
+
+    fn check_people(&self, a: RealNumber, b: Option<RealNumber>) -> Result<(), Refused> {
+        if Some(a) == b {
+            return Err(Refused::SameNumber);
+        }
+        let ours = |real: RealNumber| self.number(real.reveal()).is_some_and(|number| number.is_ours());
+        for (party, real) in [(Party::A, Some(a)), (Party::B, b)] {
+            if real.is_some_and(ours) {
+                return Err(Refused::OwnNumber { party });
+            }
+        }
+        Ok(())
+    }
+
+    // What is in the way. `but` is the binding that is updated: it is in its own way never.
+
+    /// Whether these parties can be joined on `x` at `now`: from when on, or what is in the way.
+    fn fit(&self, x: &Number, parties: &Parties, but: Option<Id>, now: Wall) -> Result<Wall, Obstacle> {
+        let mut since = now;
+        match *parties {
+            Parties::Axb { .. } | Parties::Ax { .. } => self.check_family(x.x, parties.mode(), but, now)?,
+            Parties::Axyb { a, y, b } => {
+                if x.x == y {
+                    return Err(Refused::XIsY.into());
+                }
+                self.check_family(y, Mode::Axyb, but, now)?;
+                since = self.fit_x(x, a, b, but, now)?;
+            }
+        }
+        for (key, party) in mode::rows(x.x, parties) {
+            since = since.max(self.free_from(key, party, but, now)?);
+        }
+        match *parties {
+            Parties::Axb { .. } => {
+                let limit = self.known_pool(&x.pool)?.axb_pairs_per_x;
+                if self.is_full(x.x, limit, but, now, |_| true) {
+                    return Err(Refused::PairsFull { x: x.x, limit }.into());
+                }
+            }
+            Parties::Ax { a } => self.check_numbers_of(a, x, but, now)?,
+            Parties::Axyb { a, y, .. } => {
+                self.check_numbers_of(a, x, but, now)?;
+                let stands = |binding: &Binding| binding.parties.y() == Some(y);
+                let y_pool = self.own_number(y).and_then(|y| self.known_pool(&y.pool))?;
+                let limit = y_pool.relations_per_y;
+                if self.is_full(y, limit, but, now, stands) {
+                    return Err(Refused::RelationsFull { y, limit }.into());
+                }
+            }
+        }
+        Ok(since)
+    }
+
+    /// The same for AXYB, as far as it doesn't depend on Y.
+    fn fit_x(
+        &self,
+        x: &Number,
+        a: RealNumber,
+        b: RealNumber,
+        but: Option<Id>,
+        now: Wall,
+    ) -> Result<Wall, Obstacle> {
+        self.check_family(x.x, Mode::Axyb, but, now)?;
+        // X stands for one A at a time; more B may join him.
+        let of_another = |binding: &Binding| binding.x == x.x && binding.parties.a() != a;
+        if let Some(held) = self.find_live_on(x.x, but, now, of_another) {
+            return Err(Obstacle::Held(held, x.x.tel(), Party::N));
+        }
+        self.free_from(mode::by(x.x, b), Party::B, but, now)
+    }
+
+    /// From when on `party` may have a key.
+    fn free_from(&self, key: Key, party: Party, but: Option<Id>, now: Wall) -> Result<Wall, Obstacle> {
+        let holder = self.holder(key, now, but);
+        match holder.live {
+            Some(held) => Err(Obstacle::Held(held, key.dialled, party)),
+            None => Ok(holder.free_from),
+        }
+    }
+
+    /// One family of modes at a time is bound on a number.
+    fn check_family(&self, x: VirtualNumber, mode: Mode, but: Option<Id>, now: Wall) -> Result<(), Refused> {
+        // All that is live is of one family: the first tells.
+        match self.find_live_on(x, but, now, |_| true) {
+            Some(held) if mode::family(held.mode()) != mode::family(mode) => Err(Refused::FamilyTaken {
+                x,
+                mode: held.mode(),
+                binding: held.id,
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// A has no more than so many numbers that stand for him.
+    fn check_numbers_of(&self, a: RealNumber, x: &Number, but: Option<Id>, now: Wall) -> Result<(), Refused> {
+        let counts = |binding: &Binding| {
+            binding.parties.a() == a
+                && Some(binding.id) != but
+                && binding.account() == &*x.account
+                && !binding.is_over(now)
+        };
+        let mut numbers = vec![x.x];
+        let mut add = |binding: &Binding| {
+            let stands = match binding.mode() {
+                Mode::Ax | Mode::Axyb => counts(binding) && !numbers.contains(&binding.x),
+                Mode::Axb => false,
+            };
+            if stands {
+                numbers.push(binding.x);
+            }
+            numbers.len()
+        };
+        // The group's own first: they are few.
+        let mut count = self
+            .bindings
+            .values()
+            .map(|binding| add(binding))
+            .max()
+            .unwrap_or(1);
+        let limit = self
+            .account(&x.account)
+            .map_or(X_PER_A, |account| account.x_per_a);
+        let mut after = (0, Id::from_bits(0));
+        while count <= limit
+            && let Some((number, id)) = self.table.own_next(a, after)
+        {
+            let binding = self
+                .binding(id)
+                .filter(|binding| binding.x.tel().bits() == number);
+            let before = count;
+            count = binding.map_or(count, |binding| add(&binding));
+            // A number that was counted needs no second look.
+            let last = Id::from_bits(u128::MAX);
+            after = (number, if count > before { last } else { id });
+        }
+        if count > limit {
+            return Err(Refused::NumbersFull { limit });
+        }
+        Ok(())
+    }
+
+    /// Who has a key at `now`, apart from the binding `but`.
+    fn holder(&self, key: Key, now: Wall, but: Option<Id>) -> Holder {
+        let mut holder = Holder {
+            live: None,
+            free_from: now,
+        };
+        let rules = self.table.rules(key);
+        let pending = self.keys.get(&key).into_iter().flatten();
+        for id in rules.iter().chain(pending) {
+            if Some(*id) == but {
+                continue;
+            }
+            let Some(binding) = self.binding(*id) else {
+                continue;
+            };
+            let has_key = mode::caller(&binding, key).is_some();
+            if has_key && !binding.is_over(now) {
+                holder.live = Some(binding);
+            } else {
+                // An attempt of the very millisecond in which the key became free is the former
+                // holder's, or nobody's: the next holder begins one later.
+                let left = if has_key { binding.until() } else { binding.since };
+                holder.free_from = holder.free_from.max(just_after(left));
+            }
+        }
+        holder
+    }
+
+    /// The first live binding on a number that is wanted.
+    fn find_live_on(
+        &self,
+        number: VirtualNumber,
+        but: Option<Id>,
+        now: Wall,
+        wanted: impl Fn(&Binding) -> bool,
+    ) -> Option<Arc<Binding>> {
+        let live = |id: Id| {
+            self.binding(id)
+                .filter(|binding| Some(id) != but && !binding.is_over(now) && wanted(binding))
+        };
+        if let Some(found) = self.pending_on(number).find_map(live) {
+            return Some(found);
+        }
+        let mut after = None;
+        loop {
+            let ids = self.table.open_on(number.tel(), after, CHUNK);
+            after = Some(*ids.last()?);
+            if let Some(found) = ids.into_iter().find_map(live) {
+                return Some(found);
+            }
+        }
+    }
+
+    /// Whether as many live bindings as the limit allows, of those wanted, are on a number.
+    fn is_full(
+        &self,
+        number: VirtualNumber,
+        limit: usize,
+        but: Option<Id>,
+        now: Wall,
+        wanted: impl Fn(&Binding) -> bool,
+    ) -> bool {
+        // Too many rather than too few are counted first; only near the limit is it worth looking.
+        let at_most = self.table.open_on(number.tel(), None, limit).len() + self.pending_on(number).count();
+        let counts = |id: &Id| Some(*id) != but && self.binding(*id).is_some_and(|binding| wanted(&binding));
+        at_most >= limit && self.live_on(number, now).iter().filter(|id| counts(id)).count() >= limit
+    }
+}
+
+/// Who has a key.
+struct Holder {
+    /// The binding that holds it.
+    live: Option<Arc<Binding>>,
+    /// From when on another may have it: not before its former holders left it.
+    free_from: Wall,
+}
+
+/// What an update makes of the parties.
+fn updated_parties(old: Parties, request: &UpdateRequest) -> Result<Parties, Refused> {
+    let mode = old.mode();
+    let a = request.a.unwrap_or(old.a());
+    match (old, request.mode.unwrap_or(mode)) {
+        (Parties::Axb { b, .. }, Mode::Axb) => Ok(Parties::Axb {
+            a,
+            b: request.b.unwrap_or(b),
+        }),
+        (Parties::Ax { .. }, Mode::Ax) => match request.b {
+            None => Ok(Parties::Ax { a }),
+            Some(_) => Err(Refused::NotOfMode {
+                field: Field::B,
+                mode,
+            }),
+        },
+        (Parties::Ax { .. }, Mode::Axb) => match request.b {
+            Some(b) => Ok(Parties::Axb { a, b }),
+            None => Err(Refused::BoundsOf(Field::B)),
+        },
+        (Parties::Axyb { y, b, .. }, Mode::Axyb) => Ok(Parties::Axyb {
+            a,
+            y,
+            b: request.b.unwrap_or(b),
+        }),
+        (Parties::Axb { .. }, Mode::Ax | Mode::Axyb)
+        | (Parties::Ax { .. }, Mode::Axyb)
+        | (Parties::Axyb { .. }, Mode::Axb | Mode::Ax) => Err(Refused::NotOfMode {
+            field: Field::Mode,
+            mode,
+        }),
+    }
+}
+
+fn key_taken(held: &Binding, wanted: &Parties, dialled: Tel, party: Party) -> Refused {
+    Refused::KeyTaken {
+        x: VirtualNumber::new(dialled),
+        number: wanted.number_of(party).unwrap_or(held.parties.a()),
+        party,
+        binding: held.id,
+    }
+}
+
+/// The answer when the very same is bound already.
+fn already_bound(
+    request: &BindRequest,
+    held: &Arc<Binding>,
+    taken: Refused,
+    expires: Wall,
+    now: Wall,
+) -> Result<Planned, Refused> {
+    match request.on_conflict {
+        OnConflict::Fail => Err(taken),
+        OnConflict::Return => Ok(unchanged(Written::Existing(held.clone()))),
+        OnConflict::Extend => {
+            let extended = Binding {
+                version: held.version.saturating_add(1),
+                since: now.max(just_after(held.since)),
+                expires,
+                ..(**held).clone()
+            };
+            Ok(match request.dry_run {
+                DryRun::Yes => unchanged(Written::DryRun(Arc::new(extended))),
+                DryRun::No => binding_planned(extended, Written::Existing),
+            })
+        }
+    }
+}
+
+fn just_after(at: Wall) -> Wall {
+    at.plus(Duration::from_millis(1))
+}
+
+fn ended(binding: &Binding, at: Wall, why: Ended) -> Binding {
+    Binding {
+        // A version that has not begun to count never will.
+        ended: Some((at.max(binding.since), why)),
+        ..binding.clone()
+    }
+}
+
+fn binding_planned(binding: Binding, written: fn(Arc<Binding>) -> Written) -> Planned {
+    let written = written(Arc::new(binding.clone()));
+    planned(Record::Binding(binding), written)
+}
+
+fn unbound(ended: Vec<Binding>) -> Planned {
+    Planned {
+        written: Written::Unbound(ended.iter().map(|binding| binding.id).collect()),
+        change: Change {
+            records: ended.into_iter().map(Record::Binding).collect(),
+        },
+    }
+}
