@@ -88,14 +88,27 @@ impl Planner<'_> {
     pub fn plan(&mut self, write: &Write, now: Wall, chance: &mut Chance) -> Result<Planned, Refused> {
         let planned = match write {
             Write::AddAccount { name } => self.add_account(name, now),
-            Write::SetAccount { name, standing } => self.set_account(name, *standing),
-            Write::AddPool { name, mode, account } => self.add_pool(name, *mode, account.as_deref(), now),
-            Write::SetPool {
-                pool,
+            Write::SetAccount {
                 name,
-                axb_pairs_per_x,
-            } => self.set_pool(pool, name.as_deref(), *axb_pairs_per_x),
-            Write::AddNumber { x, pool, trunks } => self.add_number(*x, pool.as_deref(), trunks, now),
+                standing,
+                x_per_a,
+                expiry_max,
+            } => self.set_account(name, *standing, *x_per_a, *expiry_max),
+            Write::AddPool {
+                name,
+                mode,
+                account,
+                settings,
+            } => self.add_pool(name, *mode, account.as_deref(), settings, now),
+            Write::SetPool { pool, name, settings } => self.set_pool(pool, name.as_deref(), settings),
+            Write::AddNumber {
+                x,
+                pool,
+                about,
+                service,
+            } => self.add_number(*x, pool.as_deref(), about, *service, now),
+            Write::SetNumber { x, about } => self.set_number(*x, about),
+            Write::MoveNumber { x, pool } => self.move_number(*x, pool, now),
             Write::SetNumberState { x, state } => self.set_number_state(*x, *state, now),
             Write::ReleaseNumber { x } => self.set_number_state(*x, NumberState::Released, now),
             Write::Bind(request) => self.bind(request, now, chance),

@@ -10,7 +10,7 @@ use super::reason::Reason;
 use super::rule::{Key, Who};
 use super::table::{AsOf, Table};
 use crate::base::id::Id;
-use crate::base::number::{Format, NumberPlan, RealNumber, Shown, Tel};
+use crate::base::number::{Format, NumberPlan, RealNumber, Shown, Tel, VirtualNumber};
 use crate::base::time::Wall;
 
 /// Somebody dials a number.
@@ -84,6 +84,15 @@ impl Plan {
         self.callee.as_ref()
     }
 
+    /// Whether the call goes through this number of ours: it was dialled, or it is shown.
+    pub fn goes_through(&self, x: VirtualNumber) -> bool {
+        let shown = match self.shown {
+            Shown::Virtual(shown) => shown == x,
+            Shown::Real(..) | Shown::Withheld => false,
+        };
+        shown || self.number.x == x
+    }
+
     /// Which of the binding's people calls.
     pub const fn caller(&self) -> Party {
         self.caller
@@ -136,7 +145,7 @@ fn judge(table: &Table, attempt: &Attempt) -> Result<Plan, Refusal> {
     match number.state {
         NumberState::Frozen(_) => return refuse(Reason::NumberFrozen, None),
         // A released number was none of ours above; a locked one keeps its calls.
-        NumberState::Active | NumberState::Locked | NumberState::Released => {}
+        NumberState::Inventory | NumberState::Active | NumberState::Locked | NumberState::Released => {}
     }
     // Who diverted the call never changes who the caller is; but a number of ours does neither.
     let mut ways = attempt.caller.into_iter().chain(attempt.diverting);
@@ -159,7 +168,7 @@ fn judge(table: &Table, attempt: &Attempt) -> Result<Plan, Refusal> {
         };
         match shows.state {
             NumberState::Frozen(_) => return refuse(Reason::NumberFrozen, found),
-            NumberState::Active | NumberState::Locked | NumberState::Released => {}
+            NumberState::Inventory | NumberState::Active | NumberState::Locked | NumberState::Released => {}
         }
         let row = mode::row(&binding, party);
         if let Row::To(called, _) = row
@@ -356,6 +365,7 @@ pub fn explain(table: &Table, attempt: &Attempt, plan: &NumberPlan, audience: Au
         sentences.push(format!("{dialled} is a number of pool {pool}."));
         match number.state {
             NumberState::Locked => sentences.push("It is locked: it gets no new bindings.".to_owned()),
+            NumberState::Inventory => sentences.push("It is not in service yet.".to_owned()),
             NumberState::Active | NumberState::Frozen(_) | NumberState::Released => {}
         }
     }

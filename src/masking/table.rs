@@ -19,9 +19,12 @@ use super::change::{Change, Record};
 use super::inventory::{Account, Number, Pool, Standing};
 use super::mode;
 use super::quarantine::{self, Quarantine, Resting};
-use super::rule::{Key, Rule, Rules};
+use super::rule::{Key, Rule, Rules, Who};
+use super::shelves::Shelves;
 use crate::base::id::Id;
-use crate::base::limits::{BINDING_VERSIONS_KEPT, ENDED_RULES_KEPT, QUARANTINE_LIMIT_MAX, RULES_PER_KEY_MAX};
+use crate::base::limits::{
+    BINDING_VERSIONS_KEPT, CHOICE_PROBES, ENDED_RULES_KEPT, QUARANTINE_LIMIT_MAX, RULES_PER_KEY_MAX,
+};
 use crate::base::number::{RealNumber, Tel, VirtualNumber};
 use crate::base::time::Wall;
 
@@ -48,10 +51,8 @@ pub(super) struct Index {
     pub(super) pools: BTreeMap<Box<str>, Arc<Pool>>,
     pool_names: BTreeMap<Box<str>, Box<str>>,
     pub(super) numbers: BTreeSet<Tel>,
-    /// Numbers of ours, by the key of their pool.
-    pub(super) in_pool: BTreeMap<Box<str>, BTreeSet<Tel>>,
-    /// Where each pool's choice of X goes on.
-    cursors: BTreeMap<Box<str>, Tel>,
+    /// Numbers of ours, by pool, for the choice of X.
+    pub(super) shelves: Shelves,
     /// What bindings share: one copy of each.
     homes: BTreeSet<Arc<Home>>,
     pub(super) bindings: BTreeSet<Id>,
@@ -233,7 +234,7 @@ impl Table {
             rules: self.rules.len(),
             accounts: index.accounts.len(),
             pools: index.pools.len(),
-            numbers: index.in_pool.values().map(BTreeSet::len).sum(),
+            numbers: index.shelves.numbers(),
             bindings_live: index.bindings.len() - index.ended.len(),
             bindings_ended: index.ended.len(),
         }
@@ -372,27 +373,44 @@ impl Table {
             .map(|(_, number, id)| (*number, *id))
     }
 
-    /// The next numbers of a pool from `from` on, at most `max`.
-    pub(super) fn pool_numbers(&self, pool: &str, from: Option<Tel>, max: usize) -> Vec<Tel> {
-        use std::ops::Bound::{Excluded, Unbounded};
+    /// The newest bindings with this person, live or ended, at most `max`, the oldest of them first.
+    pub(super) fn newest_of(&self, person: RealNumber, max: usize) -> Vec<Id> {
         let index = self.index();
-        let Some(numbers) = index.in_pool.get(pool) else {
-            return Vec::new();
+        let of = (person.key(), Id::from_bits(0))..=(person.key(), Id::from_bits(u128::MAX));
+        index
+            .of_party
+            .range(of)
+            .rev()
+            .take(max)
+            .map(|(_, id)| *id)
+            .collect()
+    }
+
+    /// Lets the shelf know by bits on which numbers of a pool `caller` has keys, if they are many.
+    pub(super) fn learn_crowd(&self, pool: &str, caller: RealNumber) {
+        let tel = caller.reveal();
+        let ids: Vec<Id> = {
+            let index = self.index();
+            if index.shelves.knows(pool, tel) {
+                return;
+            }
+            let of = index.of_party.range((caller.key(), Id::from_bits(0))..);
+            of.take_while(|(party, _)| *party == caller.key())
+                .map(|(_, id)| *id)
+                .collect()
         };
-        let after = numbers.range((from.map_or(Unbounded, Excluded), Unbounded));
-        after.take(max).copied().collect()
-    }
-
-    /// The number that a pool gave last.
-    pub(super) fn cursor(&self, pool: &str) -> Option<Tel> {
-        self.index().cursors.get(pool).copied()
-    }
-
-    /// Remembers the number that a pool gave last. A hint for the next choice, no part of the state.
-    pub(super) fn set_cursor(&self, pool: &str, x: Tel) {
-        self.change_index(|index| {
-            index.cursors.insert(pool.into(), x);
-        });
+        if ids.len() <= CHOICE_PROBES {
+            return;
+        }
+        let mut taken = Vec::new();
+        for binding in ids.into_iter().filter_map(|id| self.binding(id)) {
+            if binding.ended.is_none() {
+                let keys = mode::keys(&binding).into_iter();
+                let his = keys.filter(|key| key.caller == Who::Number(tel));
+                taken.extend(his.map(|key| key.dialled));
+            }
+        }
+        self.change_index(|index| index.shelves.learn(pool, tel, taken.into_iter()));
     }
 
     pub(super) fn index(&self) -> RwLockReadGuard<'_, Index> {
@@ -424,6 +442,7 @@ impl Table {
             }
             index.pool_names.insert(pool.name.clone(), pool.key.clone());
             index.pools.insert(pool.key.clone(), Arc::new(pool.clone()));
+            index.shelves.put_pool(pool);
         });
     }
 
@@ -438,12 +457,7 @@ impl Table {
         self.numbers.insert(x, Arc::new(number.clone()));
         self.change_index(|index| {
             index.numbers.insert(x);
-            if let Some(set) = known.and_then(|known| index.in_pool.get_mut(&known.pool)) {
-                set.remove(&x);
-            }
-            if number.is_ours() {
-                index.in_pool.entry(number.pool.clone()).or_default().insert(x);
-            }
+            index.shelves.put_number(number);
         });
     }
 
@@ -563,6 +577,7 @@ impl Index {
                 for (person, number) in mode::own(binding) {
                     self.own.insert((person.key(), number.tel().bits(), id));
                 }
+                self.shelves.open(binding);
                 if binding.expires != Wall::NEVER {
                     self.due.insert((binding.expires, id));
                 }
@@ -584,9 +599,12 @@ impl Index {
             self.own.remove(&(person.key(), number.tel().bits(), id));
         }
         self.due.remove(&(binding.expires, id));
-        if let Some((at, _)) = binding.ended {
-            self.ended.remove(&(at, id));
-            self.resting.remove(binding.pool(), at, id);
+        match binding.ended {
+            Some((at, _)) => {
+                self.ended.remove(&(at, id));
+                self.resting.remove(binding.pool(), at, id);
+            }
+            None => self.shelves.close(binding),
         }
     }
 }
@@ -803,6 +821,9 @@ mod tests {
                     pool: pool.key.clone(),
                     account: pool.account.clone(),
                     trunks: Vec::new(),
+                    city: None,
+                    operator: None,
+                    tags: Vec::new(),
                     state: super::super::inventory::NumberState::Active,
                     version: 1,
                     added: now,

@@ -35,7 +35,8 @@ const fn status(refused: &Refused) -> StatusCode {
         | Refused::NumberLocked { .. }
         | Refused::NumberFrozen { .. }
         | Refused::NumberBound { .. }
-        | Refused::NoFreeNumber { .. }
+        | Refused::NoNumber { .. }
+        | Refused::NumberInInventory { .. }
         | Refused::NameTaken { .. }
         | Refused::PairsFull { .. }
         | Refused::NumbersFull { .. }
@@ -50,6 +51,7 @@ const fn status(refused: &Refused) -> StatusCode {
         | Refused::NotOfMode { .. }
         | Refused::OwnNumber { .. }
         | Refused::ModeMismatch { .. }
-        | Refused::ExpiryTooSoon => StatusCode::UNPROCESSABLE_ENTITY,
+        | Refused::ExpiryTooSoon
+        | Refused::ExpiryTooLate { .. } => StatusCode::UNPROCESSABLE_ENTITY,
     }
 }

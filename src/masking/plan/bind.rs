@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::choose::Fit;
+use super::choose::{Search, Seat};
 use super::{Planned, Planner, planned, unchanged};
 use crate::base::chance::Chance;
 use crate::base::id::Id;
-use crate::base::limits::{NUMBERS_PER_A, RELATIONS_PER_Y};
+use crate::base::limits::X_PER_A;
 use crate::base::number::{RealNumber, Tel, VirtualNumber};
 use crate::base::time::Wall;
 use crate::masking::binding::{Binding, Ended, Home, Mode, Parties, Party};
-use crate::masking::bounds::{change_terms, check_expiry, check_mode, check_takes_bindings, check_terms};
+use crate::masking::bounds::{
+    change_terms, check_expiry, check_expiry_of, check_mode, check_takes_bindings, check_terms,
+};
 use crate::masking::change::{Change, Record};
 use crate::masking::inventory::Number;
 use crate::masking::mode;
@@ -24,8 +26,16 @@ use crate::masking::rule::Key;
 /// Open bindings of a number that are looked at in one go.
 const CHUNK: usize = 64;
 
+/// How parties can be joined on a number.
+pub(super) struct Fit {
+    /// From when on.
+    pub(super) since: Wall,
+    /// Since when one of the keys rests, softly, from others.
+    pub(super) rests: Option<Wall>,
+}
+
 /// What keeps parties from being joined on a number.
-enum Obstacle {
+pub(super) enum Obstacle {
     /// A live binding is in the way: on the number dialled by this key, which is this party's.
     Held(Arc<Binding>, Tel, Party),
     /// Anything else.
@@ -52,8 +62,9 @@ impl Planner<'_> {
         check_terms(&request.terms)?;
         let expires = check_expiry(request.expires, now)?;
         let (number, parties) = self.place(request, now)?;
+        check_expiry_of(self.account(&number.account).as_deref(), expires, now)?;
         let since = match self.fit(&number, &parties, None, now) {
-            Ok(since) => since,
+            Ok(fit) => fit.since,
             Err(Obstacle::Law(refused)) => return Err(refused),
             Err(Obstacle::Held(held, dialled, party)) => {
                 let taken = key_taken(&held, &parties, dialled, party);
@@ -100,13 +111,14 @@ impl Planner<'_> {
         check_terms(&new.terms)?;
         if let Some(expires) = request.expires {
             new.expires = check_expiry(Some(expires), now)?;
+            check_expiry_of(self.account(old.account()).as_deref(), new.expires, now)?;
         }
         if new.parties != old.parties {
             self.check_people(new.parties.a(), new.parties.b())?;
             let number = self.own_number(old.x)?;
             check_takes_bindings(&number)?;
             match self.fit(&number, &new.parties, Some(new.id), now) {
-                Ok(since) => new.since = new.since.max(since),
+                Ok(fit) => new.since = new.since.max(fit.since),
                 Err(Obstacle::Law(refused)) => return Err(refused),
                 Err(Obstacle::Held(held, dialled, party)) => {
                     return Err(key_taken(&held, &new.parties, dialled, party));
@@ -158,9 +170,11 @@ impl Planner<'_> {
     /// X, as named or as its pool chooses, and the parties with their Y.
     fn place(&self, request: &BindRequest, now: Wall) -> Result<(Arc<Number>, Parties), Refused> {
         let mode = request.parties.mode();
+        let x_seat = Seat::x(&request.parties);
         let x_for = |parties: Parties| {
-            let fits = |x: &Number| self.fitness(x, &parties, now);
-            Ok((self.number_for(&request.x, mode, request.dry_run, fits)?, parties))
+            let fits = |x: &Number| self.fit(x, &parties, None, now);
+            let x = self.number_for(&request.x, mode, &x_seat, request.dry_run, now, fits)?;
+            Ok((x, parties))
         };
         match &request.parties {
             Wanted::Axb { a, b } => x_for(Parties::Axb { a: *a, b: *b }),
@@ -175,13 +189,11 @@ impl Planner<'_> {
                     }
                     // X by what it is without Y, then the Y that goes with it.
                     XChoice::FromPool(_) => {
-                        let fits = |x: &Number| match self.fit_x(x, *a, *b, None, now) {
-                            Ok(_) => Fit::Free,
-                            Err(_) => Fit::No,
-                        };
-                        let x = self.number_for(&request.x, mode, request.dry_run, fits)?;
-                        let fits = |y: &Number| self.fitness(&x, &with(y.x), now);
-                        let y = self.number_for(y, mode, request.dry_run, fits)?;
+                        let fits = |x: &Number| self.fit_x(x, *a, *b, None, now);
+                        let x = self.number_for(&request.x, mode, &x_seat, request.dry_run, now, fits)?;
+                        let fits = |y: &Number| self.fit(&x, &with(y.x), None, now);
+                        let seat = Seat::y(*a, *b);
+                        let y = self.number_for(y, mode, &seat, request.dry_run, now, fits)?;
                         (x, y)
                     }
                 };
@@ -198,16 +210,24 @@ impl Planner<'_> {
         &self,
         choice: &XChoice,
         mode: Mode,
+        seat: &Seat,
         dry_run: DryRun,
-        fits: impl Fn(&Number) -> Fit,
+        now: Wall,
+        fits: impl Fn(&Number) -> Result<Fit, Obstacle>,
     ) -> Result<Arc<Number>, Refused> {
         match choice {
             XChoice::Given(x) => self.given(*x, mode),
-            XChoice::FromPool(pool) => {
-                let pool = self.known_pool(pool)?;
+            XChoice::FromPool(choice) => {
+                let pool = self.known_pool(&choice.pool)?;
                 self.check_account(&pool.account)?;
                 check_mode(&pool, mode)?;
-                self.choose(&pool, dry_run, fits)
+                let search = Search {
+                    pool: &pool,
+                    city: choice.city.as_deref(),
+                    seat,
+                    now,
+                };
+                self.choose(&search, dry_run, fits)
             }
         }
     }
@@ -241,20 +261,8 @@ impl Planner<'_> {
 
     // What is in the way. `but` is the binding that is updated: it is in its own way never.
 
-    /// How the number suits a pool that chooses it for these parties.
-    fn fitness(&self, x: &Number, parties: &Parties, now: Wall) -> Fit {
-        if self.fit(x, parties, None, now).is_err() {
-            return Fit::No;
-        }
-        let rests = self.rests(x, parties, None, now);
-        match rests.iter().map(|rest| rest.left).max() {
-            Some(left) => Fit::Rests(left),
-            None => Fit::Free,
-        }
-    }
-
-    /// Whether these parties can be joined on `x` at `now`: from when on, or what is in the way.
-    fn fit(&self, x: &Number, parties: &Parties, but: Option<Id>, now: Wall) -> Result<Wall, Obstacle> {
+    /// Whether these parties can be joined on `x` at `now`, or what is in the way.
+    fn fit(&self, x: &Number, parties: &Parties, but: Option<Id>, now: Wall) -> Result<Fit, Obstacle> {
         let mut since = now;
         match *parties {
             Parties::Axb { .. } | Parties::Ax { .. } => self.check_family(x.x, parties.mode(), but, now)?,
@@ -263,15 +271,16 @@ impl Planner<'_> {
                     return Err(Refused::XIsY.into());
                 }
                 self.check_family(y, Mode::Axyb, but, now)?;
-                since = self.fit_x(x, a, b, but, now)?;
+                since = self.fit_x(x, a, b, but, now)?.since;
             }
         }
         for (key, party) in mode::rows(x.x, parties) {
             since = since.max(self.free_from(key, party, but, now)?);
         }
+        let mut rests = None;
         for rest in self.rests(x, parties, but, now) {
             match rest.grip {
-                Grip::Soft => {}
+                Grip::Soft => rests = rests.max(Some(rest.left)),
                 Grip::Hard => return Err(Obstacle::Law(rest.refused)),
             }
         }
@@ -286,13 +295,14 @@ impl Planner<'_> {
             Parties::Axyb { a, y, .. } => {
                 self.check_numbers_of(a, x, but, now)?;
                 let stands = |binding: &Binding| binding.parties.y() == Some(y);
-                if self.is_full(y, RELATIONS_PER_Y, but, now, stands) {
-                    let limit = RELATIONS_PER_Y;
+                let y_pool = self.own_number(y).and_then(|y| self.known_pool(&y.pool))?;
+                let limit = y_pool.relations_per_y;
+                if self.is_full(y, limit, but, now, stands) {
                     return Err(Refused::RelationsFull { y, limit }.into());
                 }
             }
         }
-        Ok(since)
+        Ok(Fit { since, rests })
     }
 
     /// The same for AXYB, as far as it doesn't depend on Y.
@@ -303,14 +313,15 @@ impl Planner<'_> {
         b: RealNumber,
         but: Option<Id>,
         now: Wall,
-    ) -> Result<Wall, Obstacle> {
+    ) -> Result<Fit, Obstacle> {
         self.check_family(x.x, Mode::Axyb, but, now)?;
         // X stands for one A at a time; more B may join him.
         let of_another = |binding: &Binding| binding.x == x.x && binding.parties.a() != a;
         if let Some(held) = self.find_live_on(x.x, but, now, of_another) {
             return Err(Obstacle::Held(held, x.x.tel(), Party::N));
         }
-        self.free_from(mode::by(x.x, b), Party::B, but, now)
+        let since = self.free_from(mode::by(x.x, b), Party::B, but, now)?;
+        Ok(Fit { since, rests: None })
     }
 
     /// The keys that these parties want and that rest from others, the whole number among them.
@@ -417,8 +428,11 @@ impl Planner<'_> {
             .map(|binding| add(binding))
             .max()
             .unwrap_or(1);
+        let limit = self
+            .account(&x.account)
+            .map_or(X_PER_A, |account| account.x_per_a);
         let mut after = (0, Id::from_bits(0));
-        while count <= NUMBERS_PER_A
+        while count <= limit
             && let Some((number, id)) = self.table.own_next(a, after)
         {
             let binding = self
@@ -430,8 +444,7 @@ impl Planner<'_> {
             let last = Id::from_bits(u128::MAX);
             after = (number, if count > before { last } else { id });
         }
-        if count > NUMBERS_PER_A {
-            let limit = NUMBERS_PER_A;
+        if count > limit {
             return Err(Refused::NumbersFull { limit });
         }
         Ok(())

@@ -6,7 +6,9 @@ use super::super::binding::Ended;
 use super::super::binding::{Direction, Mode, Rare, Terms};
 use super::super::inventory::Freeze;
 use super::super::quarantine;
-use super::super::request::{BindRequest, DryRun, OnConflict, UpdateRequest, XChoice};
+use super::super::request::{
+    BindRequest, DryRun, OnConflict, PoolChange, PoolChoice, UpdateRequest, XChoice,
+};
 use super::super::route::Decision;
 use super::super::support::{A, B, C, World, X, ax, axb, axyb, real, x};
 use super::*;
@@ -148,7 +150,10 @@ fn a_number_carries_no_more_pairs_than_its_pool_allows() {
     let set = Write::SetPool {
         pool: "default".into(),
         name: None,
-        axb_pairs_per_x: Some(2),
+        settings: Box::new(PoolChange {
+            axb_pairs_per_x: Some(2),
+            ..PoolChange::default()
+        }),
     };
     world.write(&set).expect("in range");
     let mut request = axb(X, A, B);
@@ -276,11 +281,7 @@ fn of_two_writes_in_one_group_that_want_a_key_exactly_one_wins() {
     let fourth = plan(Write::Unbind(Unbind::Id(binding.id))).expect("live in the group");
     let fifth = plan(Write::Bind(axb(X, A, C))).expect("A and C are free again");
     let y = x("17000000002");
-    let sixth = plan(Write::AddNumber {
-        x: y,
-        pool: None,
-        trunks: vec![],
-    });
+    let sixth = plan(Write::add_number(y));
     let seventh = plan(Write::Bind(axb("17000000002", A, C))).expect("the number is there");
     for planned in [first, second, third, fourth, fifth, sixth.expect("new"), seventh] {
         world.apply(planned.change);
@@ -300,6 +301,13 @@ fn a_group_that_never_became_durable_leaves_no_trace() {
     world.bind(X, A, B);
 }
 
+fn from(pool: &str) -> XChoice {
+    XChoice::FromPool(PoolChoice {
+        pool: pool.into(),
+        city: None,
+    })
+}
+
 #[test]
 fn a_pool_gives_its_numbers_in_turn_and_refuses_when_no_key_is_free() {
     let mut world = World::new();
@@ -307,7 +315,7 @@ fn a_pool_gives_its_numbers_in_turn_and_refuses_when_no_key_is_free() {
     world.add("17000000003");
     let from_pool = |a, b| {
         let mut request = axb(X, a, b);
-        request.x = XChoice::FromPool("default".into());
+        request.x = from("default");
         request
     };
     let mut given = |a, b| world.try_bind(from_pool(a, b)).map(|binding| binding.x);
@@ -320,10 +328,10 @@ fn a_pool_gives_its_numbers_in_turn_and_refuses_when_no_key_is_free() {
         "the round begins again where the keys are free"
     );
     let refused = given(D, A).expect_err("A is on every number");
-    assert_eq!(refused.code(), "no_free_number");
+    assert_eq!(refused.code(), "no_number");
     let unknown = world.try_bind({
         let mut request = from_pool(A, B);
-        request.x = XChoice::FromPool("elsewhere".into());
+        request.x = from("elsewhere");
         request
     });
     assert_eq!(code(unknown), "unknown_pool");
@@ -341,11 +349,8 @@ fn a_pool_finds_the_one_free_number_among_many() {
         }
     }
     let mut request = axb(X, A, C);
-    request.x = XChoice::FromPool("default".into());
-    world.table.set_cursor(
-        &world.table.pool("default").expect("there").key,
-        x("17000000100").tel(),
-    );
+    request.x = from("default");
+    world.table.index().shelves.chose(x("17000000100"));
     let binding = world.try_bind(request).expect("one is free");
     assert_eq!(binding.x, x("17000000037"));
 }
@@ -353,11 +358,7 @@ fn a_pool_finds_the_one_free_number_among_many() {
 #[test]
 fn pools_answer_to_key_and_name_and_names_are_given_once() {
     let mut world = World::new();
-    let add = |name: &str| Write::AddPool {
-        name: name.into(),
-        mode: Mode::Axb,
-        account: None,
-    };
+    let add = |name: &str| Write::add_pool(name, Mode::Axb);
     let Ok(Written::Pool(pool)) = world.write(&add("taxi")) else {
         panic!("not added");
     };
@@ -373,7 +374,7 @@ fn pools_answer_to_key_and_name_and_names_are_given_once() {
     let rename = Write::SetPool {
         pool: pool.key.clone(),
         name: Some("cabs".into()),
-        axb_pairs_per_x: None,
+        settings: Box::default(),
     };
     world.write(&rename).expect("a free name");
     assert_eq!(world.table.pool("taxi"), None);
@@ -393,7 +394,7 @@ fn pools_answer_to_key_and_name_and_names_are_given_once() {
     let rename = Write::SetPool {
         pool: "cabs".into(),
         name: Some("vans".into()),
-        axb_pairs_per_x: None,
+        settings: Box::default(),
     };
     plan(rename).expect("a free name");
     plan(add("cabs")).expect("given up");
@@ -405,10 +406,7 @@ fn a_suspended_account_neither_binds_nor_unbinds_but_its_bindings_expire() {
     let mut request = axb(X, A, B);
     request.expires = Some(world.at(60_000));
     let id = world.try_bind(request).expect("free keys").id;
-    let set = |standing| Write::SetAccount {
-        name: "default".into(),
-        standing,
-    };
+    let set = |standing| Write::set_standing("default", standing);
     world.write(&set(Standing::Suspended)).expect("there");
     assert_eq!(code(world.try_bind(axb(X, C, D))), "account_suspended");
     let unbind = world
@@ -526,7 +524,7 @@ fn a_pool_takes_free_numbers_first_and_then_what_was_given_up_longest_ago() {
         }
     }
     let mut request = axb(X, A, C);
-    request.x = XChoice::FromPool("default".into());
+    request.x = from("default");
     world.add("17000000004");
     let chosen = |world: &mut World| {
         let bound = world.try_bind(request.clone());
