@@ -156,6 +156,7 @@ fn talk(media_nat: &'static str, a_ip: Ipv4Addr, b_ip: Ipv4Addr) {
         media_nat,
         log: "debug",
         calls: 50,
+        also: Vec::new(),
     });
     server.bind(X, A, B, "");
     let mut b = Phone {

@@ -52,6 +52,7 @@ fn a_killed_server_keeps_what_it_acknowledged_and_closes_every_open_attempt_once
         media_nat: "strict",
         log: "warn",
         calls: 2_000,
+        also: Vec::new(),
     });
     server.bind(X, A, B, "");
     for writer in 0..WRITERS {

@@ -30,6 +30,7 @@ impl Stage {
             media_nat: "strict",
             log: "trace",
             calls: 50,
+            also: Vec::new(),
         });
         server.bind(X, A, B, "");
         Self { server, a, b }

@@ -66,6 +66,7 @@ impl Stage {
             media_nat: "strict",
             log: "debug",
             calls: 500,
+            also: Vec::new(),
         });
         server.bind(X, A, B, terms);
         server.bind(X_OF_B, B, A, terms);

@@ -183,3 +183,34 @@ fn over_udp_each_message_gets_its_verdict_and_the_next_call_goes_through() {
     }
     carrier.is_left_as_found();
 }
+
+#[test]
+fn over_tcp_each_message_gets_its_verdict_and_the_next_call_goes_through() {
+    let mut carrier = Carrier::start();
+    for case in CASES {
+        carrier.tcp(case.name, case.bytes, case.tcp, case.why);
+    }
+    for case in rfc5118::CASES {
+        carrier.tcp(case.name, &case.bytes(), case.verdict, case.why);
+    }
+    carrier.is_left_as_found();
+}
+
+#[test]
+fn over_ipv6_each_message_gets_its_verdict_and_the_next_call_goes_through() {
+    let mut carrier = Carrier::start_on_ipv6();
+    for case in CASES {
+        carrier.udp(case.name, case.bytes, case.udp, case.why);
+    }
+    for case in rfc5118::CASES {
+        carrier.udp(case.name, &case.bytes(), case.verdict, case.why);
+    }
+    carrier.is_left_as_found();
+    // Another server: to the same one the same messages would be repetitions.
+    drop(carrier);
+    let mut carrier = Carrier::start_on_ipv6();
+    for case in rfc5118::CASES {
+        carrier.tcp(case.name, &case.bytes(), case.verdict, case.why);
+    }
+    carrier.is_left_as_found();
+}

@@ -9,6 +9,8 @@ pub const NUMBER_DIGITS_MAX: usize = 18;
 pub const SIP_HEADERS_MAX: usize = 128;
 /// Bytes of one SIP message.
 pub const SIP_MESSAGE_BYTES_MAX: usize = 65_535;
+/// Bytes of a request that go over UDP where TCP may be tried (RFC 3261 §18.1.1).
+pub const UDP_REQUEST_BYTES_MAX: usize = 1_300;
 /// Parts of one multipart body, those of its parts included.
 pub const SIP_BODY_PARTS_MAX: usize = 32;
 /// How deep multipart bodies may stand in one another.
@@ -27,6 +29,29 @@ pub const SHARD_QUEUE: usize = 8_192;
 pub const FORKS_MAX: usize = 16;
 /// Message lines that a call's trace keeps.
 pub const TRACE_LINES_MAX: usize = 128;
+/// TCP connections at once, over all shards; whoever wants one more is refused, with an alarm.
+pub const TCP_CONNECTIONS_MAX: usize = 1_024;
+/// How many of them others may have opened: the last eighth is for those that we open.
+pub const TCP_ACCEPTED_MAX: usize = TCP_CONNECTIONS_MAX / 8 * 7;
+/// TCP connections at once from one address of a trunk.
+pub const TCP_PER_TRUNK_SOURCE_MAX: usize = 512;
+/// TCP connections at once from one address that is no trunk's.
+pub const TCP_PER_STRANGER_MAX: usize = 4;
+/// Bytes that wait to be written to one TCP connection; beyond it, it is closed and its requests fail.
+pub const TCP_QUEUE_BYTES_MAX: usize = 1 << 20;
+/// How long a TCP connection of ours may take to come about.
+pub const TCP_CONNECT_MAX: Duration = Duration::from_secs(4);
+/// How long a message may take from its first byte to its last over TCP; then the connection is closed.
+pub const TCP_MESSAGE_MAX: Duration = Duration::from_secs(10);
+/// How long the other side of a TCP connection may take nothing of what is written; then it is closed.
+pub const TCP_STALL_MAX: Duration = Duration::from_secs(10);
+/// How long a TCP connection with a trunk's address may be silent; then it is closed. The next message opens it
+/// again.
+pub const TCP_IDLE_MAX: Duration = Duration::from_secs(600);
+/// The same for an address that is no trunk's.
+pub const TCP_IDLE_STRANGER_MAX: Duration = Duration::from_secs(30);
+/// How long a TCP connection stays open after bytes that can't be followed, so that the answer is read.
+pub const TCP_LINGER: Duration = Duration::from_secs(1);
 /// Seconds that a refused call is told to wait.
 pub const RETRY_AFTER_S: u32 = 5;
 /// When a caller who is no live party is answered, counted from arrival: the same for every reason.
@@ -50,6 +75,12 @@ pub const MEDIA_INTERFACES_MAX: usize = 8;
 pub const BIND_PAUSE: Duration = Duration::from_secs(10);
 /// Files that the server opens besides its media ports: logs, records, the API's connections.
 pub const OTHER_FILES: usize = 512;
+/// How long a listing of the live calls waits for the media threads' counts.
+pub const LIVE_COUNTS_WAIT: Duration = Duration::from_millis(250);
+/// Flows of one shard whose counts one listing asks for; further calls show those of an earlier one, or none.
+pub const LIVE_COUNTS_FLOWS: usize = 4_000;
+/// Listings that may wait for counts at once; a further one is answered with what is known.
+pub const LISTINGS_MAX: usize = 64;
 /// How long a call's end waits for the media thread's counts.
 pub const MEDIA_COUNTS_WAIT: Duration = Duration::from_secs(2);
 /// Packets in a row that a new media address has to send before it is believed.

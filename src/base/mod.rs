@@ -4,10 +4,12 @@
 //! time and chance are handed in.
 
 pub mod chance;
+pub mod histogram;
 pub mod id;
 pub mod limits;
 pub mod number;
 pub mod redact;
 pub mod shard;
+pub mod text;
 pub mod time;
 pub mod timer;

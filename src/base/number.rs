@@ -7,6 +7,8 @@
 use std::fmt;
 use std::num::NonZeroU64;
 
+use arrayvec::ArrayString;
+
 use super::limits::NUMBER_DIGITS_MAX;
 use super::redact::Masked;
 
@@ -32,7 +34,7 @@ const KIND_SHIFT: u32 = 61;
 const DIGITS_MASK: u64 = (1 << KIND_SHIFT) - 1;
 
 /// A number's digits as ASCII text, on the stack.
-pub type Digits = arrayvec::ArrayString<24>;
+pub type Digits = ArrayString<24>;
 
 impl Tel {
     /// Packs `digits` (1–18 ASCII digits). `None` for anything else.
@@ -219,6 +221,8 @@ pub enum NumberError {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NumberPlan {
     country: u16,
+    /// The country code as text.
+    code: ArrayString<4>,
     /// Dialled before a number of another country.
     international: &'static str,
     /// Dialled before an area code inside the country.
@@ -229,6 +233,7 @@ impl Default for NumberPlan {
     fn default() -> Self {
         Self {
             country: 86,
+            code: country_text(86),
             international: "00",
             trunk: "0",
         }
@@ -250,6 +255,7 @@ impl NumberPlan {
         };
         Some(Self {
             country: code,
+            code: country_text(code),
             international,
             trunk,
         })
@@ -385,17 +391,14 @@ impl NumberPlan {
     }
 
     fn home(&self, national: &str) -> Result<Tel, NumberError> {
-        use std::fmt::Write;
         let mut whole = Digits::new();
-        write!(whole, "{}{national}", self.country).map_err(|_| NumberError::TooLong)?;
+        whole.push_str(&self.code);
+        whole.try_push_str(national).map_err(|_| NumberError::TooLong)?;
         Tel::new(Kind::E164, &whole).ok_or(NumberError::TooLong)
     }
 
     fn national_part<'a>(&self, digits: &'a str) -> Option<&'a str> {
-        use std::fmt::Write;
-        let mut code = arrayvec::ArrayString::<4>::new();
-        write!(code, "{}", self.country).ok()?;
-        digits.strip_prefix(code.as_str())
+        digits.strip_prefix(self.code.as_str())
     }
 
     /// The kind of a number that has no E.164 form, if `national` is one.
@@ -423,6 +426,17 @@ impl NumberPlan {
             _ => self.trunk.is_empty() && (7..=12).contains(&national.len()),
         }
     }
+}
+
+/// A country code of at most three digits as text.
+fn country_text(code: u16) -> ArrayString<4> {
+    let mut text = ArrayString::new();
+    for weight in [100, 10, 1] {
+        if code >= weight {
+            text.push(char::from(b'0' + (code / weight % 10) as u8));
+        }
+    }
+    text
 }
 
 /// The leading `+` and the digits of a number as people write it.

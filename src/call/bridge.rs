@@ -6,18 +6,19 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
+use super::audio::{Heard, Sends};
 use super::config::{Config, MediaConfig};
 use super::hands::{CallRef, Hands};
 use super::media::{InterfaceId, MediaPort, Order};
 use super::phase::End;
 use super::port::{LegName, Note, Output};
-use super::trunk::Trunk;
+use super::trunk::{RtcpMux, Trunk};
 use crate::base::time::Instant;
 use crate::masking::reason::Reason;
-use crate::rtp::flow::{FlowSpec, MediaNat, MediaSource, Payload, Payloads, Way};
+use crate::rtp::flow::{self, Counts, FlowSpec, MediaNat, MediaSource, Payload, Payloads, Way};
 use crate::sdp::answer::{Agreed, Lines, Mismatch, Offer, Terms, rows};
 use crate::sdp::build;
-use crate::sdp::media::{Codec, CodecName, Origin, SdpWay};
+use crate::sdp::media::{Codec, CodecName, Origin, RtcpPort, SdpWay};
 use crate::sdp::parse::Session;
 
 /// One leg's media, as its session descriptions have settled it.
@@ -36,6 +37,7 @@ struct Side {
     owes: Owes,
     nat: MediaNat,
     media_from: ArrayVec<MediaSource, 4>,
+    mux: RtcpMux,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -166,6 +168,7 @@ impl Bridge {
             owes: Owes::Nothing,
             nat: MediaNat::default(),
             media_from: ArrayVec::new(),
+            mux: RtcpMux::default(),
         };
         let lines = offer
             .as_ref()
@@ -173,12 +176,12 @@ impl Bridge {
         let [caller, callee] = ports;
         self.sides = Some([side(caller, near, lines), side(callee, far, Lines::one())]);
         self.offer = offer;
-        self.write(LegName::Callee, terms);
+        self.write_offer(LegName::Callee, terms);
         Ok(())
     }
 
-    /// The called side is to be called by another interface than before: it gets a port there, and our offer names
-    /// it. Without effect if it has that interface already. Only while no media runs on that side.
+    /// The called side is to be called by this trunk and interface: our offer to it follows, from a port there.
+    /// Only while no media runs on that side.
     ///
     /// # Errors
     /// [`Reason::Overload`] when no port is left there.
@@ -186,13 +189,19 @@ impl Bridge {
         &mut self,
         hands: &mut Hands,
         now: Instant,
+        trunk: &Trunk,
         interface: InterfaceId,
         media: &MediaConfig,
     ) -> Result<(), End> {
+        self.learn_by(LegName::Callee, trunk);
         let Some([caller, callee]) = &mut self.sides else {
             return Ok(());
         };
+        let written = callee.written.as_ref().map(|(terms, _)| terms.clone());
         if callee.port.interface() == interface || callee.open == Opened::Yes {
+            if let Some(terms) = written {
+                self.write_offer(LegName::Callee, terms);
+            }
             return Ok(());
         }
         let here = media.advertised(interface).ok_or(other_family())?;
@@ -201,20 +210,20 @@ impl Bridge {
         };
         let old = std::mem::replace(&mut callee.port, port);
         callee.here = here;
-        let written = callee.written.take();
         self.release(hands, now, old);
         self.hold(hands, port);
         hands.bind_ahead(now);
-        if let Some((terms, _)) = written {
-            self.write(LegName::Callee, terms);
+        if let Some(terms) = written {
+            self.write_offer(LegName::Callee, terms);
         }
         Ok(())
     }
 
-    /// Takes over how the trunk of a leg wants media addresses learnt.
+    /// Takes over how the trunk of a leg wants media addresses learnt, and RTCP offered.
     pub fn learn_by(&mut self, leg: LegName, trunk: &Trunk) {
         if let Some(side) = self.side_mut(leg) {
             side.nat = trunk.media_nat;
+            side.mux = trunk.rtcp_mux;
             side.media_from = trunk.media_from.iter().copied().take(4).collect();
         }
     }
@@ -229,24 +238,30 @@ impl Bridge {
         self.side(leg)?.agreed.as_ref()
     }
 
-    /// The called side answered our offer: media can run. The first answer settles the caller's one
-    /// description; a later fork's only moves the called side's flow.
+    /// The called side answered our offer: media can run as soon as [`Bridge::order_flows`] or [`Bridge::talk`] says
+    /// so. The first answer settles the caller's one description; a later fork's only moves the called side's flow.
     ///
     /// # Errors
     /// The answer agrees to nothing that was offered, or is of another family.
-    pub fn callee_described(&mut self, hands: &mut Hands, session: &Session) -> Result<(), Refused> {
+    pub fn callee_described(&mut self, session: &Session) -> Result<(), Refused> {
         let far = self.check(LegName::Callee, session)?;
-        let (answer, near) = match &self.offer {
-            Some(offer) => {
-                let (answer, near) = offer.answer(&far)?;
-                (answer, Some(near))
+        let answer = self.offer.as_ref().map(|offer| offer.answer(&far)).transpose()?;
+        let is_told = self.description(LegName::Caller).is_some();
+        let near = match answer {
+            Some((answer, near)) => {
+                if !is_told {
+                    self.write(LegName::Caller, answer);
+                }
+                Some(near)
             }
-            // One codec, so that the caller's ACK can't choose another than the called side speaks.
-            None => (one_codec(far.onward(None)), None),
+            None => {
+                if !is_told {
+                    // One codec, so that the caller's ACK can't choose another than the called side speaks.
+                    self.write_offer(LegName::Caller, one_codec(far.onward(None)));
+                }
+                None
+            }
         };
-        if self.description(LegName::Caller).is_none() {
-            self.write(LegName::Caller, answer);
-        }
         if near.is_none()
             && let Some(caller) = self.side_mut(LegName::Caller)
             && caller.agreed.is_none()
@@ -257,7 +272,6 @@ impl Bridge {
         if let Some(near) = near {
             self.settle(LegName::Caller, near);
         }
-        self.order_flows(hands);
         Ok(())
     }
 
@@ -310,7 +324,7 @@ impl Bridge {
 
     /// Writes an offer of ours to a leg.
     pub fn offer_to(&mut self, leg: LegName, terms: Terms) {
-        self.write(leg, terms);
+        self.write_offer(leg, terms);
     }
 
     /// An offer to the caller of what the called side speaks, if that is not in what the caller was told.
@@ -331,7 +345,7 @@ impl Bridge {
             .agreed(leg.other())
             .map(|far| one_codec(far.onward(self.agreed(leg))))
         {
-            self.write(leg, terms);
+            self.write_offer(leg, terms);
             if let Some(side) = self.side_mut(leg) {
                 side.owes = Owes::Answer;
             }
@@ -374,6 +388,20 @@ impl Bridge {
             Some(LegName::Callee)
         } else {
             None
+        }
+    }
+
+    /// What was counted on a leg, beside what its description says.
+    pub fn heard(&self, leg: LegName, counts: Counts) -> Heard {
+        let agreed = self.agreed(leg);
+        let sends = match agreed.map(|agreed| agreed.way) {
+            Some(SdpWay::SendOnly | SdpWay::Inactive) => Sends::Held,
+            Some(SdpWay::SendRecv | SdpWay::RecvOnly) | None => Sends::Yes,
+        };
+        Heard {
+            counts,
+            named: agreed.and_then(|agreed| agreed.rtp),
+            sends,
         }
     }
 
@@ -455,6 +483,19 @@ impl Bridge {
         }
     }
 
+    /// Writes an offer of ours. Where RTCP goes is the leg's own affair: as agreed, and RFC 5761 §5.1.1 wants it
+    /// said again in each offer; at first as the trunk wants it.
+    fn write_offer(&mut self, leg: LegName, mut terms: Terms) {
+        if let Some(side) = self.side(leg) {
+            terms.rtcp_port = match (&side.agreed, side.mux) {
+                (Some(agreed), _) => agreed.rtcp_port,
+                (None, RtcpMux::Offer) => RtcpPort::Shared,
+                (None, RtcpMux::Answer) => RtcpPort::Own,
+            };
+        }
+        self.write(leg, terms);
+    }
+
     /// Writes a description; the version counts only what changes (RFC 3264 §8).
     fn write(&mut self, leg: LegName, terms: Terms) {
         let Some(side) = self.side_mut(leg) else { return };
@@ -471,7 +512,8 @@ impl Bridge {
     }
 
     /// Tells the media threads what both sides have settled.
-    fn order_flows(&mut self, hands: &mut Hands) {
+    /// Tells the media threads what both sides have settled.
+    pub fn order_flows(&mut self, hands: &mut Hands) {
         let Some([caller, callee]) = self.sides.as_mut() else {
             return;
         };
@@ -571,6 +613,10 @@ fn flow_spec(
         remote_rtcp: agreed
             .rtcp
             .filter(|rtcp| agreed.rtp.is_none_or(|rtp| rtp.is_ipv4() == rtcp.is_ipv4())),
+        rtcp_port: match agreed.rtcp_port {
+            RtcpPort::Own => flow::RtcpPort::Own,
+            RtcpPort::Shared => flow::RtcpPort::Shared,
+        },
         payloads,
         way,
         nat,

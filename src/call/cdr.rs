@@ -11,6 +11,7 @@ use crate::base::id::Id;
 use crate::base::number::Digits;
 use crate::base::time::Wall;
 use crate::masking::reason::Reason;
+use crate::rtp::flow::Counts;
 
 /// The version of the record's form.
 pub const SCHEMA: u32 = 1;
@@ -69,6 +70,34 @@ pub struct LegMedia {
     pub lost: u64,
     /// The largest jitter seen, in milliseconds.
     pub jitter_ms_max: f64,
+    /// Packets of this side that were not taken: strangers', other codecs', those sent while held.
+    #[serde(default)]
+    pub dropped: u64,
+    /// Packets to this side that it says it never got, the other side's lost ones among them; `None` if it never
+    /// reported (RTCP).
+    #[serde(default)]
+    pub remote_lost: Option<u64>,
+    /// The largest jitter that this side reported, in milliseconds.
+    #[serde(default)]
+    pub remote_jitter_ms_max: Option<f64>,
+    /// The last round trip to this side, in milliseconds; `None` if it never answered a report of ours.
+    #[serde(default)]
+    pub round_trip_ms: Option<f64>,
+}
+
+impl LegMedia {
+    /// Takes over what was counted on the leg.
+    pub fn count(&mut self, counts: &Counts) {
+        let ms = |us: u32| f64::from(us / 100) / 10.0;
+        self.packets_in = counts.packets_in;
+        self.packets_out = counts.packets_out;
+        self.lost = counts.lost;
+        self.jitter_ms_max = ms(counts.jitter_us_max);
+        self.dropped = counts.dropped;
+        self.remote_lost = counts.remote_lost;
+        self.remote_jitter_ms_max = counts.remote_jitter_us_max.map(ms);
+        self.round_trip_ms = counts.round_trip_us.map(ms);
+    }
 }
 
 /// Both legs' media.
@@ -78,6 +107,9 @@ pub struct Media {
     pub caller: LegMedia,
     /// The called side.
     pub callee: LegMedia,
+    /// Who was not heard, and why; `None` if nobody was missed. It may name addresses of both sides.
+    #[serde(default)]
+    pub audio: Option<String>,
 }
 
 /// What became of the recording, and why.
@@ -145,6 +177,36 @@ pub struct Cdr {
     pub end_cause: Option<String>,
 }
 
+impl Cdr {
+    /// The record as text.
+    pub fn line(&self) -> Line {
+        // Room for nearly every record: it grows otherwise.
+        let mut json = Vec::with_capacity(1_280);
+        serde_json::to_writer(&mut json, self)
+            .expect("a record's fields are texts, numbers and lists of them");
+        Line {
+            call_id: self.call_id,
+            json,
+        }
+    }
+}
+
+/// A record as text, written once for the journal and the CDR files.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Line {
+    /// The attempt's id.
+    pub call_id: Id,
+    /// The record: a JSON object without a line break in it.
+    pub json: Vec<u8>,
+}
+
+// As with the record itself.
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Line({}, {} bytes)", self.call_id, self.json.len())
+    }
+}
+
 // No derived Debug: a record holds real numbers, and a debug print ends in a log.
 impl fmt::Debug for Cdr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -160,7 +222,7 @@ pub mod wall {
 
     /// Writes the time as text.
     pub fn serialize<S: Serializer>(wall: &Wall, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(wall)
+        s.serialize_str(&wall.text())
     }
 
     /// Reads the time from text.
@@ -179,7 +241,7 @@ pub mod wall_option {
     /// Writes the time as text, or `null`.
     pub fn serialize<S: Serializer>(wall: &Option<Wall>, s: S) -> Result<S::Ok, S::Error> {
         match wall {
-            Some(wall) => s.collect_str(wall),
+            Some(wall) => s.serialize_str(&wall.text()),
             None => s.serialize_none(),
         }
     }

@@ -22,6 +22,18 @@ pub struct Listener {
     pub advertised: SocketAddr,
 }
 
+impl Listener {
+    /// Whether a message to `remote` by `transport` can leave here.
+    pub fn reaches(&self, transport: Transport, remote: SocketAddr) -> bool {
+        self.transport == transport && self.address.is_ipv4() == remote.is_ipv4()
+    }
+
+    /// How requests of ours travel that leave here, and what their Via says of us.
+    pub const fn via(&self) -> (Transport, SocketAddr) {
+        (self.transport, self.advertised)
+    }
+}
+
 /// What requests from an address of no trunk get.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Strangers {
@@ -110,7 +122,19 @@ pub struct Interface {
     pub port_last: u16,
 }
 
+impl Interface {
+    /// How many ports its range has.
+    pub fn ports(&self) -> usize {
+        usize::from(self.port_last.saturating_sub(self.port_first)) + 1
+    }
+}
+
 impl MediaConfig {
+    /// How many ports all interfaces have together.
+    pub fn ports(&self) -> usize {
+        self.interfaces.iter().map(Interface::ports).sum()
+    }
+
     /// The interface for a leg: the one that its trunk `wants`, else the first of the same address family as
     /// `peer`. `None` if there is none of that family.
     pub fn towards(&self, wants: Option<InterfaceId>, peer: IpAddr) -> Option<InterfaceId> {

@@ -9,11 +9,12 @@ use memchr::memmem;
 
 use super::config::MediaConfig;
 use crate::base::number::{Digits, Format, NumberPlan, RealNumber};
+use crate::base::text;
 
 /// Ids and addresses of one side that are searched for.
 const IDS_MAX: usize = 16;
 /// What we write ourselves in every message, and what an id therefore can't be told from.
-const OUR_WORDS: &[u8] = b"INVITE ACK BYE CANCEL OPTIONS SIP/2.0/UDP Via Max-Forwards Route Record-Route From To Call-ID \
+const OUR_WORDS: &[u8] = b"INVITE ACK BYE CANCEL OPTIONS SIP/2.0/UDP SIP/2.0/TCP transport=tcp Via Max-Forwards Route Record-Route From To Call-ID \
 CSeq Contact Allow P-Asserted-Identity Privacy Content-Type Content-Length application/sdp Retry-After Unsupported \
 Accept-Encoding identity \"Anonymous\" anonymous@anonymous.invalid rport received branch z9hG4bK v=0 o=- s=- c=IN IP4 IP6 \
 t=0 0 m=audio RTP/AVP a=rtpmap a=fmtp a=ptime a=sendrecv a=sendonly a=recvonly a=inactive a=rtcp-mux PCMA/8000 PCMU/8000 \
@@ -42,6 +43,8 @@ pub struct Forbidden {
     /// Each number in each of its writings, digits only; at most [`NUMBERS_MAX`].
     numbers: Vec<Digits>,
     ids: Vec<Box<[u8]>>,
+    /// Addresses, and how they are written.
+    addresses: Vec<(IpAddr, Box<[u8]>)>,
     /// Addresses that this side knows anyway: its own and ours.
     known: Vec<IpAddr>,
 }
@@ -77,30 +80,36 @@ impl Forbidden {
         // A peer that takes one of our own words, or a mere number, for its id could only ring our alarm
         // with it.
         let is_name = id.iter().any(u8::is_ascii_alphabetic) && !holds_id(OUR_WORDS, id);
-        if id.len() >= ID_BYTES_MIN && is_name {
-            self.forbid(id);
+        let is_new = || !self.ids.iter().any(|known| **known == *id);
+        if id.len() >= ID_BYTES_MIN && is_name && self.has_room() && is_new() {
+            self.ids.push(id.into());
         }
     }
 
     /// Forbids an address of the other side, unless this side knows it anyway: both are often behind one
     /// SBC.
     pub fn address(&mut self, address: IpAddr) {
-        if !self.known.contains(&address) && !address.is_unspecified() {
-            self.forbid(address.to_string().as_bytes());
+        let is_new = || !self.addresses.iter().any(|(known, _)| *known == address);
+        if !self.known.contains(&address) && !address.is_unspecified() && self.has_room() && is_new() {
+            let mut written = Vec::with_capacity(16);
+            text::ip(&mut written, address);
+            self.addresses.push((address, written.into_boxed_slice()));
         }
     }
 
-    fn forbid(&mut self, text: &[u8]) {
-        if self.ids.len() < IDS_MAX && !self.ids.iter().any(|known| **known == *text) {
-            self.ids.push(text.into());
-        }
+    fn has_room(&self) -> bool {
+        self.ids.len() + self.addresses.len() < IDS_MAX
     }
 
     /// Addresses that this side knows anyway: its own and ours.
     pub fn known(&mut self, addresses: &[IpAddr]) {
         for address in addresses {
-            let text = address.to_string();
-            self.ids.retain(|id| **id != *text.as_bytes());
+            self.addresses.retain(|(forbidden, _)| forbidden != address);
+            if address.is_ipv6() && !self.ids.is_empty() {
+                // A peer whose id is written like this address could only ring our alarm with it.
+                let written = address.to_string();
+                self.ids.retain(|id| **id != *written.as_bytes());
+            }
             if !self.known.contains(address) && self.known.len() < 16 {
                 self.known.push(*address);
             }
@@ -141,22 +150,33 @@ impl Forbidden {
     }
 
     fn check_part(&self, part: &[u8]) -> Result<(), Hit> {
-        if self.ids.iter().any(|id| holds_id(part, id)) {
+        let addresses = self.addresses.iter().map(|(_, written)| written);
+        if self.ids.iter().chain(addresses).any(|id| holds_id(part, id)) {
             return Err(Hit::Id);
         }
-        if self.numbers.is_empty() || !self.numbers_in(part) {
-            Ok(())
-        } else {
+        if self.numbers_in(part) {
             Err(Hit::Number)
+        } else {
+            Ok(())
         }
     }
 
     /// One pass over the digits. A run counts with and without the separators in it; `%31` is a digit.
     fn numbers_in(&self, part: &[u8]) -> bool {
+        let Some(shortest) = self.numbers.iter().map(|number| number.len()).min() else {
+            return false;
+        };
         let mut at = 0;
         while let Some(offset) = part[at..].iter().position(|c| c.is_ascii_digit() || *c == b'%') {
             at += offset;
             let start = at;
+            // Ports, branches and payload types by the dozen: too short for any number, however it is written.
+            if let Some((digits, end)) = plain_run(&part[start..])
+                && digits < shortest
+            {
+                at = start + end;
+                continue;
+            }
             let (mut run, mut folded) = (Run::default(), Run::default());
             while let Some((c, width)) = symbol(&part[at..]) {
                 if c.is_ascii_digit() {
@@ -173,9 +193,9 @@ impl Forbidden {
                 at += width;
             }
             // An IPv4 address is no number with dots in it.
-            let is_address = part.get(start..at).is_some_and(is_ipv4);
+            let is_address = || part.get(start..at).is_some_and(is_ipv4);
             if self.is_number(&run, part, start, at)
-                || (!is_address && self.is_number(&folded, part, start, at))
+                || (self.is_number(&folded, part, start, at) && !is_address())
             {
                 return true;
             }
@@ -212,6 +232,21 @@ impl Run {
         let zeros = whole.iter().take_while(|c| **c == b'0').count();
         &whole[zeros..]
     }
+}
+
+/// How many digits a run without escapes has, and how long it is with its separators; `None` for one with escapes.
+fn plain_run(rest: &[u8]) -> Option<(usize, usize)> {
+    let mut digits = 0;
+    for (at, c) in rest.iter().enumerate() {
+        if c.is_ascii_digit() {
+            digits += 1;
+        } else if *c == b'%' {
+            return None;
+        } else if !is_separator(*c) {
+            return Some((digits, at));
+        }
+    }
+    Some((digits, rest.len()))
 }
 
 /// The character here, escapes folded, and how many bytes it takes.

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hasher};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::cdr::Cdr;
 use super::config::{Config, Listener};
@@ -13,10 +14,10 @@ use crate::base::chance::Chance;
 use crate::base::shard::Shard;
 use crate::base::time::Instant;
 use crate::base::timer::Timers;
-use crate::sip::dialog::DialogId;
+use crate::sip::dialog::{Dialog, DialogId};
 use crate::sip::header::Name;
 use crate::sip::lexer::Head;
-use crate::sip::path::{ListenerId, Path};
+use crate::sip::path::{ListenerId, Path, Transport};
 use crate::sip::transaction::{Layer, Owner};
 
 /// A tag, branch or Call-ID part that we mint: 100 random bits in letters.
@@ -167,9 +168,10 @@ impl Hands {
     /// An attempt is over. Its record goes to the journal first, so that it survives as it is if the process dies
     /// before the CDR files have it.
     pub fn record(&mut self, record: Box<Cdr>, trace: Trace) {
+        let line = Arc::new(record.line());
         self.out
-            .push_back(Output::Journal(CallEntry::Over(record.clone())));
-        self.out.push_back(Output::Cdr(record, trace));
+            .push_back(Output::Journal(CallEntry::Over(Arc::clone(&line))));
+        self.out.push_back(Output::Cdr(record, line, trace));
     }
 
     /// Moves what the transactions want sent behind what is already waiting to go out.
@@ -200,18 +202,41 @@ pub fn listener(config: &Config, id: ListenerId) -> &Listener {
         .unwrap_or(&config.listeners[0])
 }
 
-/// The listener for a new request towards `gateway`: the trunk's own, else the first of the same transport
-/// and address family.
-pub fn listener_towards(config: &Config, wanted: Option<ListenerId>, gateway: SocketAddr) -> &Listener {
+/// The listener for a message to `remote` by `transport`: the wanted one, one of the same address, or the first
+/// that fits. `None`: none does.
+pub fn listener_towards(
+    config: &Config,
+    wanted: Option<ListenerId>,
+    transport: Transport,
+    remote: SocketAddr,
+) -> Option<&Listener> {
+    let fitting = || config.listeners.iter().filter(|l| l.reaches(transport, remote));
+    let wanted = wanted.map(|id| listener(config, id));
     wanted
-        .and_then(|id| config.listeners.iter().find(|l| l.id == id))
-        .or_else(|| {
-            config
-                .listeners
-                .iter()
-                .find(|l| l.address.is_ipv4() == gateway.is_ipv4())
+        .and_then(|wanted| {
+            let same = |l: &&Listener| l.address == wanted.address;
+            fitting()
+                .find(|l| l.id == wanted.id)
+                .or_else(|| fitting().find(same))
         })
-        .unwrap_or(&config.listeners[0])
+        .or_else(|| fitting().next())
+}
+
+/// The way that a dialog's requests go, and which of our listeners they leave by. Where none of ours reaches, by
+/// its transport or its family, what the other side names, they go the way that the dialog came.
+pub fn way<'c>(config: &'c Config, dialog: &Dialog) -> (Path, &'c Listener) {
+    let hop = dialog.next_hop();
+    match listener_towards(config, Some(hop.listener), hop.transport, hop.remote) {
+        Some(listener) => {
+            let path = Path {
+                listener: listener.id,
+                flow: hop.flow.filter(|_| listener.id == hop.listener),
+                ..hop
+            };
+            (path, listener)
+        }
+        None => (dialog.path(), listener(config, dialog.path().listener)),
+    }
 }
 
 #[cfg(test)]

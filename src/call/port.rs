@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::cdr::Cdr;
+use super::cdr::{Cdr, Line, Media};
 use super::config::Config;
 use super::media::{Order, Report};
 use crate::base::id::Id;
@@ -20,6 +20,8 @@ pub enum Why {
     Refused,
     /// No way there, or no answer from the transport in time.
     Unreachable,
+    /// The connection was closed or reset.
+    Closed,
 }
 
 /// Pairs a question of the shell with its answer.
@@ -59,6 +61,8 @@ pub enum Command {
     Trace(AskId, Id),
     /// Take no new call; those in progress go on.
     Drain,
+    /// Take new calls again.
+    Admit,
     /// End every call now, with its record.
     EndAll,
     /// End every call through this number of ours: dialled, or shown to the called party.
@@ -91,8 +95,8 @@ pub enum Output {
     Media(Order),
     /// Something happened to a call.
     Event(Event),
-    /// An attempt is over: its record, which stands in the journal by now, and the messages it took.
-    Cdr(Box<Cdr>, Trace),
+    /// An attempt is over: its record, the same as text, which stands in the journal by now, and the messages it took.
+    Cdr(Box<Cdr>, Arc<Line>, Trace),
     /// A call's state, to be on disk before what follows.
     Journal(CallEntry),
     /// The answer to a [`Command`].
@@ -139,7 +143,7 @@ pub enum EventKind {
 #[derive(Clone, PartialEq, Debug)]
 pub enum CallEntry {
     /// An attempt arrived and was judged. Holds its record as it would be if nothing else ever happened.
-    Arrived(Box<Cdr>),
+    Arrived(Line),
     /// It was answered.
     Answered {
         /// The call.
@@ -149,7 +153,7 @@ pub enum CallEntry {
     },
     /// It is over: its record as it is to be written, word for word. An attempt that was refused has no other entry
     /// before this one.
-    Over(Box<Cdr>),
+    Over(Arc<Line>),
     /// Its record is written.
     Ended {
         /// The call.
@@ -196,6 +200,8 @@ pub struct CallView {
     pub arrived_at: Wall,
     /// When it was answered.
     pub answered_at: Option<Wall>,
+    /// Its media so far. Addresses of both sides may be in its words.
+    pub media: Media,
 }
 
 /// A call's messages, without their contents.

@@ -244,6 +244,16 @@ mod tests {
     }
 
     #[test]
+    fn only_even_ports_whose_neighbour_is_in_the_range_are_rtp_ports() {
+        let odd = ranges(&[(20_001, 20_006)]);
+        let numbers = |port: MediaPort| port.number();
+        assert_eq!(odd.ports(ONE).map(numbers).collect::<Vec<_>>(), [20_002, 20_004]);
+        let held = (0..u16::MAX).filter(|number| odd.holds(MediaPort::new(ONE, *number)));
+        assert_eq!(held.collect::<Vec<_>>(), [20_002, 20_004]);
+        assert!(!odd.holds(MediaPort::new(TWO, 20_002)));
+    }
+
+    #[test]
     fn ports_are_bound_ahead_of_need() {
         let mut ports = ports(29_999);
         let none = ports.take(Instant::default(), ONE, ONE);

@@ -4,9 +4,9 @@
 //! the other leg, as an offer of ours.
 
 use super::guard::Scope;
-use super::hands::{CallTimer, Hands, Purpose, listener, owner};
+use super::hands::{CallTimer, Hands, Purpose, listener, owner, way};
 use super::inspect;
-use super::leg::{Asked, Bye, Echo, Reinvite};
+use super::leg::{Asked, Bye, Echo, Reinvite, contact};
 use super::phase::{Call, End, Recorded};
 use super::port::{Heading, LegName};
 use crate::base::time::Now;
@@ -221,8 +221,7 @@ impl Call {
         let (config, me) = (self.config.clone(), self.me);
         let sdp = self.bridge.description(name).unwrap_or_default().to_vec();
         let Some(leg) = self.leg(name) else { return };
-        let sent_by = listener(&config, leg.listener).advertised;
-        let contact = format!("<sip:{sent_by}>");
+        let contact = contact(listener(&config, leg.listener));
         let Some(dialog) = leg.dialog.as_mut() else { return };
         let cseq = dialog.next_cseq();
         let body = Body {
@@ -231,17 +230,17 @@ impl Call {
         };
         let headers = [("Allow", super::leg::ALLOW)];
         let branch = hands.branch();
+        let (to, by) = way(&config, dialog);
         let bytes = dialog.request(
             Method::Invite,
             cseq,
             &branch,
-            sent_by,
-            Some(contact.as_bytes()),
+            by.via(),
+            Some(&contact),
             &headers,
             Some(body),
             70,
         );
-        let to = dialog.next_hop();
         if !self.may_send(name, &bytes, Scope::Ours) {
             return self.guard_hit(hands, now);
         }
@@ -261,12 +260,12 @@ impl Call {
     fn answer_reinvite(&mut self, hands: &mut Hands, now: Now, name: LegName, asked: Asked) {
         let config = self.config.clone();
         let Some(leg) = self.leg(name) else { return };
-        let contact = format!("<sip:{}>", listener(&config, leg.listener).advertised);
+        let contact = contact(listener(&config, leg.listener));
         let sdp = self.bridge.description(name).unwrap_or_default();
         let bytes = asked.echo.response(&Response {
             status: 200,
             to_tag: None,
-            contact: Some(contact.as_bytes()),
+            contact: Some(&contact),
             headers: &[("Allow", super::leg::ALLOW)],
             body: Some(Body {
                 content_type: "application/sdp",

@@ -8,15 +8,16 @@ use std::sync::Arc;
 use super::admit;
 use super::cdr::ReleasedBy;
 use super::config::{Config, Strangers};
-use super::hands::{CallRef, CallTimer, Hands, Purpose, listener, owned};
+use super::hands::{CallRef, CallTimer, Hands, Purpose, owned};
 use super::inspect;
-use super::leg::callee::decline;
+use super::leg::callee::{Lost, decline};
 use super::leg::caller::InviteState;
 use super::leg::{ALLOW, Bye};
+use super::listing::Listing;
 use super::media::{MediaPort, Report};
 use super::overload::Door;
 use super::phase::{Call, CalleeFate, End, Recorded};
-use super::port::{Answer, CallView, Command, Found, Heading, Input, LegName, Note, Output, Records, Why};
+use super::port::{Answer, Command, Found, Heading, Input, LegName, Note, Output, Records, Why};
 use super::ports::Ports;
 use super::refusal::Bounce;
 use super::reinvite::Came;
@@ -50,6 +51,8 @@ pub struct Switch {
     pub(super) late: VecDeque<Late>,
     pub(super) door: Door,
     pub(super) records: Records,
+    /// A listing of the calls that waits for their counts.
+    pub(super) listing: Option<Listing>,
 }
 
 /// The answer to somebody who is no live party: it waits for its fixed offset from arrival.
@@ -60,16 +63,20 @@ pub(super) struct Late {
     pub(super) bytes: Vec<u8>,
 }
 
+fn base_timers(config: &Config) -> BaseTimers {
+    BaseTimers {
+        t1: config.timers.t1,
+        t2: config.timers.t2,
+        t4: config.timers.t4,
+    }
+}
+
 impl Switch {
     /// A switch without calls. `table` is shared by all shards.
     pub fn new(config: Arc<Config>, table: Arc<Table>, shard: Shard, mut chance: Chance) -> Self {
         let seeds = [chance.bits(), chance.bits(), chance.bits(), chance.bits()];
         let state = || ahash::RandomState::with_seeds(seeds[0], seeds[1], seeds[2], seeds[3]);
-        let timers = BaseTimers {
-            t1: config.timers.t1,
-            t2: config.timers.t2,
-            t4: config.timers.t4,
-        };
+        let timers = base_timers(&config);
         let media = &config.media;
         let mut hands = Hands {
             layer: Layer::keyed(timers, seeds),
@@ -94,6 +101,7 @@ impl Switch {
             late: VecDeque::new(),
             door: Door::Open,
             records: Records::Kept,
+            listing: None,
         }
     }
 
@@ -105,7 +113,10 @@ impl Switch {
             Input::Timeout => self.tick(now),
             Input::Media(report) => self.media(now, report),
             Input::Order(command) => self.order(now, command),
-            Input::Config(config) => self.config = config,
+            Input::Config(config) => {
+                self.hands.layer.set_timers(base_timers(&config));
+                self.config = config;
+            }
         }
         self.transaction_events(now);
         self.hands.collect_sends();
@@ -119,10 +130,16 @@ impl Switch {
     /// When [`Input::Timeout`] is due.
     pub fn timeout(&self) -> Option<Instant> {
         let late = self.late.front().map(|late| late.at);
-        [self.hands.timers.next(), self.hands.layer.timeout(), late]
-            .into_iter()
-            .flatten()
-            .min()
+        let listing = self.listing.as_ref().map(Listing::until);
+        [
+            self.hands.timers.next(),
+            self.hands.layer.timeout(),
+            late,
+            listing,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Whether no call, transaction, timer, dialog or port in use remains.
@@ -150,7 +167,12 @@ impl Switch {
     // ---- messages
 
     fn packet(&mut self, now: Now, path: Path, bytes: &[u8]) {
-        let message = match Message::parse(bytes) {
+        let read = if path.transport.is_reliable() {
+            Message::parse_framed(bytes)
+        } else {
+            Message::parse(bytes)
+        };
+        let message = match read {
             Ok(message) => message,
             Err(unreadable) => {
                 self.hands.note(Note::Malformed);
@@ -188,8 +210,7 @@ impl Switch {
         let Some(mut call) = self.take(me) else {
             if answer.kind == AnswerKind::Another2xx {
                 // A fork that answers after the call is over, or a 2xx whose ACK was lost.
-                let sent_by = listener(&self.config, path.listener).advertised;
-                decline(&mut self.hands, now, path, sent_by, message);
+                decline(&mut self.hands, now, path, &self.config, message);
             }
             return;
         };
@@ -499,6 +520,7 @@ impl Switch {
                     .respond(now.at, late.server, late.status, late.bytes);
             }
         }
+        self.listing_due(now);
         while let Some((me, timer)) = self.hands.timers.pop_due(now.at) {
             let Some(mut call) = self.take(me) else { continue };
             let hands = &mut self.hands;
@@ -534,7 +556,14 @@ impl Switch {
             let Some(mut call) = self.take(me) else { continue };
             let hands = &mut self.hands;
             match purpose {
-                Purpose::Invite(LegName::Callee) => call.callee_lost(hands, now),
+                Purpose::Invite(LegName::Callee) => {
+                    let lost = if status == 408 {
+                        Lost::Timeout
+                    } else {
+                        Lost::Transport
+                    };
+                    call.callee_lost(hands, now, lost);
+                }
                 Purpose::Reinvite(leg) if status != 0 => call.reinvite_lost(hands, now, leg),
                 Purpose::Bye(leg) => call.leg_over(leg),
                 // No ACK for a failure: nothing is left to be done for it (RFC 3261 §17.2.1).
@@ -548,10 +577,12 @@ impl Switch {
     }
 
     fn send_failed(&mut self, now: Now, path: Path, why: Why) {
-        self.hands.note(Note::SendFailed);
         match why {
-            Why::Refused | Why::Unreachable => self.hands.layer.failed(now.at, path),
+            Why::Refused | Why::Unreachable => self.hands.note(Note::SendFailed),
+            // Connections come and go: mostly nothing was to be sent.
+            Why::Closed => {}
         }
+        self.hands.layer.failed(now.at, path);
     }
 
     fn media(&mut self, now: Now, report: Report) {
@@ -569,6 +600,10 @@ impl Switch {
             Report::Dead(port) => self.with_port(port, |call, hands| {
                 call.end(hands, now, End::cut("media_timeout"));
             }),
+            Report::Counts(port, counts) => {
+                self.with_port(port, |call, _| call.counted_so_far(port, counts));
+                self.counts_came(now);
+            }
             Report::Closed(port, counts) => self.with_port(port, |call, hands| {
                 call.counted(hands, now, port, counts);
             }),
@@ -586,12 +621,7 @@ impl Switch {
 
     fn order(&mut self, now: Now, command: Command) {
         match command {
-            Command::Calls(ask) => {
-                let views: Vec<CallView> = self.calls.iter().flatten().map(|call| call.view()).collect();
-                self.hands
-                    .out
-                    .push_back(Output::Answer(ask, Answer::Calls(views)));
-            }
+            Command::Calls(ask) => self.list(now, ask),
             Command::Hangup(ask, id) => {
                 let found = match self.by_id.get(&id).copied().and_then(|me| self.take(me)) {
                     Some(mut call) => {
@@ -623,6 +653,7 @@ impl Switch {
                     .push_back(Output::Answer(ask, Answer::Trace(trace)));
             }
             Command::Drain => self.door = Door::Draining,
+            Command::Admit => self.door = Door::Open,
             Command::EndAll => {
                 self.door = Door::Draining;
                 let end = End {

@@ -75,6 +75,27 @@ pub struct Gateway {
     pub transport: Transport,
 }
 
+/// How requests over [`UDP_REQUEST_BYTES_MAX`](crate::base::limits::UDP_REQUEST_BYTES_MAX) go to a gateway that is
+/// spoken to over UDP (RFC 3261 §18.1.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum LargeRequests {
+    /// Over UDP as well: few carriers listen on TCP where they say UDP, and each call would wait for the refusal.
+    #[default]
+    Udp,
+    /// Over TCP to the same address and port; where no connection comes about, over UDP.
+    Tcp,
+}
+
+/// Whether RTCP on RTP's port (RFC 5761) is offered on a trunk; where it is offered to us, it is always taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum RtcpMux {
+    /// Only answered.
+    #[default]
+    Answer,
+    /// Offered too.
+    Offer,
+}
+
 /// One trunk of the conf.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Trunk {
@@ -84,10 +105,14 @@ pub struct Trunk {
     pub accept_from: Vec<Cidr>,
     /// Where calls through it go, in order.
     pub gateways: Vec<Gateway>,
+    /// How large requests go to those of them that are spoken to over UDP.
+    pub large_requests: LargeRequests,
     /// The listener that it uses; `None` is the first that fits.
     pub listener: Option<ListenerId>,
     /// The media interface of its legs; `None` is the first that fits.
     pub media: Option<InterfaceId>,
+    /// Whether our offers on it share RTP's port with RTCP.
+    pub rtcp_mux: RtcpMux,
     /// Where the dialled number is read, first found.
     pub dialled_from: Vec<DialledFrom>,
     /// Where the caller's number is read, first found.

@@ -54,6 +54,7 @@ impl Kind {
                 "id",
                 "mode",
                 "x",
+                "y",
                 "a",
                 "b",
                 "direction",

@@ -1,6 +1,6 @@
 //! The main conf file: its tables and keys, their defaults and ranges, and what must hold between them.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,14 +8,11 @@ use super::reader::{Section, Source};
 use super::{Api, Conf, media, plain_name, value};
 use crate::base::limits;
 use crate::base::number::NumberPlan;
-use crate::call::config::{Config, Listener, SipTimers, Strangers};
+use crate::call::config::{Config, SipTimers, Strangers};
 use crate::masking::quarantine;
 use crate::records::cdr_file;
-use crate::sip::path::{ListenerId, Transport};
 use crate::telemetry::log;
 
-/// Addresses that one server listens on.
-const LISTENERS_MAX: usize = 16;
 /// Threads of one kind.
 pub(super) const THREADS_MAX: u32 = 64;
 /// Bytes of a socket's path (`sun_path` in unix(7), less its end).
@@ -57,18 +54,22 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
     let trunks = root.parsed("trunks", "trunks.toml".to_owned(), |text| {
         non_empty(text, "write the trunk file's name, or a folder of them")
     });
-    let node = root.section("node", "[node]", &["name"]);
+    let node = root.section("node", "[node]", &["name", "drain"]);
     let name = node.parsed("name", "umbra-1".to_owned(), |text| {
         plain_name(text).map(|()| text.to_owned())
+    });
+    let drain = node.parsed("drain", Duration::from_secs(600), |text| {
+        value::duration(text)
+            .filter(|d| d.as_secs() <= 86_400)
+            .ok_or_else(|| "write a time from \"0s\" to \"1d\"".into())
     });
     let sip = root.section(
         "sip",
         "[sip]",
         &["udp", "tcp", "tls", "advertise", "shards", "t1_ms", "strangers"],
     );
-    sip.neutral("tcp", "[]", "SIP over TCP is");
     sip.neutral("tls", "[]", "SIP over TLS is");
-    let listeners = listeners(&sip);
+    let listeners = super::listeners::read(&sip);
     let shards = sip.integer("shards", 1..=THREADS_MAX, 1);
     let t1 = sip.integer("t1_ms", 100..=2_000, 500);
 
@@ -98,6 +99,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
             listeners,
             media,
         },
+        drain,
         shards: shards as usize,
         store: path(&root.section("store", "[store]", &["path"]), "path", "data"),
         records: records(&root),
@@ -106,69 +108,27 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
         quarantine: quarantine(&root),
     };
     later_versions(&root);
+    if conf.switch.calls_max < limits::CALLS_MAX {
+        too_few_ports(&limits, &conf);
+    }
     (conf, trunks)
 }
 
-fn listeners(sip: &Section<'_>) -> Vec<Listener> {
-    let default = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 5_060))];
-    let mut seen: Vec<SocketAddr> = Vec::new();
-    let addresses = sip.list("udp", default, |text| {
-        let address = value::listening(text, "127.0.0.1:5060")?;
-        let clash = seen.iter().any(|s| {
-            s.port() == address.port()
-                && (s.ip() == address.ip() || s.ip().is_unspecified() || address.ip().is_unspecified())
-        });
-        if clash {
-            return Err("another address of the list takes this one already: take one away".into());
-        }
-        if seen.len() == LISTENERS_MAX {
-            return Err(format!("at most {LISTENERS_MAX} addresses"));
-        }
-        seen.push(address);
-        Ok(address)
-    });
-    if sip.texts("udp").is_some_and(|t| t.is_empty()) {
-        sip.fault("udp", "the server would hear nobody: write one address at least");
-    }
-    let advertise = advertise(sip, addresses.len());
-    let unspecified = addresses.iter().any(|a| a.ip().is_unspecified());
-    if unspecified && advertise.is_none() && sip.text("advertise").is_none_or(|at| at.value.is_empty()) {
-        sip.fault(
-            "udp",
-            "0.0.0.0 can't be told to the other side: set advertise to the address that it can reach",
+/// Warns of a number of calls that somebody chose and that there are no media ports for.
+fn too_few_ports(limits: &Section<'_>, conf: &Conf) {
+    let ports = conf.switch.media.ports();
+    let (calls, shards) = (conf.switch.calls_max, conf.shards);
+    let wanted = calls.saturating_mul(shards).saturating_mul(4);
+    if ports < wanted {
+        limits.warn(
+            "calls",
+            format!(
+                "{calls} calls on each of {shards} shards want {wanted} media ports, media.ports has {ports}: \
+                 calls beyond {} are refused for want of ports",
+                ports / 4
+            ),
         );
     }
-    let listeners = addresses.into_iter().enumerate().map(|(i, address)| Listener {
-        id: ListenerId(u8::try_from(i).unwrap_or(u8::MAX)),
-        transport: Transport::Udp,
-        address,
-        advertised: match advertise {
-            None => address,
-            Some((ip, port)) => SocketAddr::new(ip, port.unwrap_or(address.port())),
-        },
-    });
-    listeners.collect()
-}
-
-/// What `sip.advertise` says: an address, and a port if it names one.
-fn advertise(sip: &Section<'_>, listeners: usize) -> Option<(IpAddr, Option<u16>)> {
-    sip.parsed("advertise", None, |text| {
-        if text.is_empty() {
-            return Ok(None);
-        }
-        let form = "write the address that others reach us at: \"203.0.113.5\" or \"203.0.113.5:5060\"";
-        let (ip, port) = match text.parse::<SocketAddr>() {
-            Ok(address) => (address.ip(), Some(address.port())),
-            Err(_) => (text.parse::<IpAddr>().map_err(|_| form.to_owned())?, None),
-        };
-        if port == Some(0) || !ip.is_ipv4() || ip.is_unspecified() || ip.is_multicast() {
-            return Err(form.into());
-        }
-        if port.is_some() && listeners > 1 {
-            return Err("sip.udp has several addresses: leave the port out, each keeps its own".into());
-        }
-        Ok(Some((ip, port)))
-    })
 }
 
 fn records(root: &Section<'_>) -> cdr_file::Config {

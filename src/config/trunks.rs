@@ -1,24 +1,24 @@
 //! The trunk files: `[[trunk]]` tables, and what must hold between them.
 
-use std::net::SocketAddr;
-
 use super::reader::{Section, Source, one_of, word};
 use super::value;
 use crate::base::number::Format;
 use crate::call::config::{Config, Listener, MediaConfig};
 use crate::call::media::InterfaceId;
-use crate::call::trunk::{CallerFrom, Cidr, DialledFrom, MayShow, Trunk};
+use crate::call::trunk::{CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, RtcpMux, Trunk};
 use crate::rtp::flow::{MediaNat, MediaSource};
+use crate::sip::path::Transport;
 
 /// Trunks of one conf.
 const TRUNKS_MAX: usize = 256;
 /// Media networks of one trunk: what a flow's orders hold.
 const MEDIA_FROM_MAX: usize = 4;
 
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 15] = [
     "name",
     "accept_from",
     "gateways",
+    "large_requests",
     "listen",
     "media",
     "dialled_from",
@@ -29,6 +29,7 @@ const KEYS: [&str; 13] = [
     "default",
     "media_nat",
     "media_from",
+    "rtcp_mux",
 ];
 
 const DIALLED_FROM: [(&str, DialledFrom); 4] = [
@@ -43,6 +44,8 @@ const NUMBER_FORMAT: [(&str, Format); 3] = [
     ("e164", Format::E164),
     ("plus", Format::Plus),
 ];
+const LARGE_REQUESTS: [(&str, LargeRequests); 2] = [("udp", LargeRequests::Udp), ("tcp", LargeRequests::Tcp)];
+const RTCP_MUX: [(&str, RtcpMux); 2] = [("answer", RtcpMux::Answer), ("offer", RtcpMux::Offer)];
 const MEDIA_NAT: [(&str, MediaNat); 2] = [("strict", MediaNat::Strict), ("latch", MediaNat::Latch)];
 
 /// Reads one trunk file, after those in `trunks` (which it is checked against).
@@ -77,8 +80,10 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         name: name(section, others),
         accept_from: accept_from(section, others),
         gateways: gateways(section, listeners),
+        large_requests: section.choice("large_requests", &LARGE_REQUESTS, LargeRequests::Udp),
         listener: None,
         media: interface(section, media),
+        rtcp_mux: section.choice("rtcp_mux", &RTCP_MUX, RtcpMux::Answer),
         dialled_from: words(section, "dialled_from", &DIALLED_FROM, DialledFrom::Ruri),
         caller_id: if section.texts("caller_id").is_none() {
             vec![CallerFrom::Pai, CallerFrom::From]
@@ -101,8 +106,85 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
     if trunk.default && others.iter().any(|t| t.default) {
         section.fault("default", "another trunk is the default already: only one can be");
     }
+    by_tcp_if_large(section, listeners, &trunk);
     let listener = listener(section, listeners, &trunk);
+    doubts(section, listeners, media, &trunk);
     Trunk { listener, ..trunk }
+}
+
+/// What is allowed and probably not meant.
+fn doubts(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, trunk: &Trunk) {
+    let name = &trunk.name;
+    if trunk.gateways.is_empty() {
+        section.warn(
+            "gateways",
+            format!("trunk {name} has no gateways: no call leaves on it"),
+        );
+    }
+    if trunk.accept_from.is_empty() {
+        section.warn(
+            "accept_from",
+            format!("trunk {name} accepts from nowhere: no call comes in on it"),
+        );
+    }
+    if trunk.accept_from.iter().any(|c| c.prefix == 0) {
+        section.warn(
+            "accept_from",
+            format!("trunk {name} accepts calls from the whole world: name the carrier's networks"),
+        );
+    }
+    for (family, is_of) in [("IPv4", true), ("IPv6", false)] {
+        let accepts = trunk.accept_from.iter().any(|c| c.network.is_ipv4() == is_of);
+        if accepts && !listeners.iter().any(|l| l.address.is_ipv4() == is_of) {
+            section.warn(
+                "accept_from",
+                format!(
+                    "trunk {name} accepts from an {family} network, but we listen on no {family} address"
+                ),
+            );
+        }
+    }
+    let peers = trunk.gateways.iter().map(|gateway| gateway.address.ip());
+    let mut peers = peers.chain(trunk.accept_from.iter().map(|c| c.network));
+    if trunk.media.is_none()
+        && let Some(peer) = peers.find(|peer| media.towards(None, *peer).is_none())
+    {
+        section.warn(
+            "name",
+            format!(
+                "trunk {name} speaks with {peer}, but no media address is of that family: whoever there has no \
+                 other is refused with 488"
+            ),
+        );
+    }
+    let prefixes = || {
+        trunk.may_show.iter().filter_map(|shown| match shown {
+            MayShow::Prefix(prefix) => Some(&**prefix),
+            MayShow::Own | MayShow::Any => None,
+        })
+    };
+    if trunk.may_show.is_empty() && !trunk.gateways.is_empty() {
+        section.warn(
+            "may_show",
+            format!("trunk {name} lets us show no number: every call through it is refused"),
+        );
+    }
+    if trunk.may_show.contains(&MayShow::Any) && trunk.may_show.len() > 1 {
+        section.warn("may_show", "\"any\" holds the others: leave them out");
+    }
+    for prefix in prefixes() {
+        if prefix.starts_with('0') {
+            section.warn(
+                "may_show",
+                format!("no number in E.164 begins with 0: \"{prefix}\" lets us show nothing"),
+            );
+        } else if let Some(outer) = prefixes().find(|p| *p != prefix && prefix.starts_with(p)) {
+            section.warn(
+                "may_show",
+                format!("\"{outer}\" holds \"{prefix}\" already: leave it out"),
+            );
+        }
+    }
 }
 
 fn name(section: &Section<'_>, others: &[Trunk]) -> Box<str> {
@@ -136,20 +218,23 @@ fn accept_from(section: &Section<'_>, others: &[Trunk]) -> Vec<Cidr> {
     })
 }
 
-fn gateways(section: &Section<'_>, listeners: &[Listener]) -> Vec<crate::call::trunk::Gateway> {
-    let mut own: Vec<SocketAddr> = Vec::new();
+fn gateways(section: &Section<'_>, listeners: &[Listener]) -> Vec<Gateway> {
+    let mut own: Vec<Gateway> = Vec::new();
     section.list("gateways", Vec::new(), |text| {
         let gateway = value::gateway(text)?;
-        if listeners
+        if let Some(l) = listeners
             .iter()
-            .any(|l| l.address == gateway.address || l.advertised == gateway.address)
+            .find(|l| l.address == gateway.address || l.advertised == gateway.address)
         {
-            return Err("this is our own address (sip.udp): calls would come back to us".into());
+            let key = l.transport.name();
+            return Err(format!(
+                "this is our own address (sip.{key}): calls would come back to us"
+            ));
         }
-        if own.contains(&gateway.address) {
+        if own.contains(&gateway) {
             return Err("the gateway is named twice: take one away".into());
         }
-        own.push(gateway.address);
+        own.push(gateway.clone());
         Ok(gateway)
     })
 }
@@ -159,22 +244,32 @@ fn listener(
     listeners: &[Listener],
     trunk: &Trunk,
 ) -> Option<crate::sip::path::ListenerId> {
-    let fits = |l: &Listener| {
-        trunk
-            .gateways
-            .iter()
-            .all(|g| g.transport == l.transport && g.address.is_ipv4() == l.address.is_ipv4())
+    // A gateway that none of these reaches.
+    let missed = |from: &[&Listener]| {
+        let reached = |g: &Gateway| from.iter().any(|l| l.reaches(g.transport, g.address));
+        trunk.gateways.iter().find(|g| !reached(g))
     };
     let Some(at) = section.text("listen").filter(|at| !at.value.is_empty()) else {
-        if !listeners.is_empty() && !listeners.iter().any(fits) {
+        let all: Vec<&Listener> = listeners.iter().collect();
+        if let Some(gateway) = missed(&all).filter(|_| !listeners.is_empty()) {
             section.fault(
                 "gateways",
-                "no address of sip.udp is of the gateways' family: add one, or change the gateways",
+                format!(
+                    "no address of sip.{} reaches {}, which is {}: add one, or change the gateways",
+                    gateway.transport.name(),
+                    gateway.address,
+                    if gateway.address.is_ipv4() { "IPv4" } else { "IPv6" }
+                ),
             );
         }
         return None;
     };
-    let Some(listener) = listeners.iter().find(|l| l.address.to_string() == at.value) else {
+    // One address may stand in udp and in tcp.
+    let named: Vec<&Listener> = listeners
+        .iter()
+        .filter(|l| l.address.to_string() == at.value)
+        .collect();
+    let Some(listener) = named.first() else {
         let known: Vec<_> = listeners
             .iter()
             .map(|l| format!("{:?}", l.address.to_string()))
@@ -182,19 +277,40 @@ fn listener(
         section.fault_at(
             &at.span,
             format!(
-                "write one of our addresses, as sip.udp has it ({}), or nothing",
+                "write one of our addresses, as sip.udp or sip.tcp has it ({}), or nothing",
                 known.join(", ")
             ),
         );
         return None;
     };
-    if !fits(listener) {
+    if let Some(gateway) = missed(&named) {
         section.fault_at(
             &at.span,
-            "this address can't reach all the gateways: one is IPv4 and the other IPv6",
+            format!(
+                "this address can't reach sip:{};transport={}: its family or its transport is another",
+                gateway.address,
+                gateway.transport.name()
+            ),
         );
     }
     Some(listener.id)
+}
+
+/// `large_requests = "tcp"` needs a listener to speak it from.
+fn by_tcp_if_large(section: &Section<'_>, listeners: &[Listener], trunk: &Trunk) {
+    let is_reached = |g: &Gateway| listeners.iter().any(|l| l.reaches(Transport::Tcp, g.address));
+    if trunk.large_requests == LargeRequests::Tcp
+        && !listeners.is_empty()
+        && let Some(gateway) = trunk.gateways.iter().find(|g| !is_reached(g))
+    {
+        section.fault(
+            "large_requests",
+            format!(
+                "no address of sip.tcp reaches {}: add one, or write \"udp\"",
+                gateway.address
+            ),
+        );
+    }
 }
 
 /// The media interface that a trunk names.

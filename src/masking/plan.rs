@@ -8,6 +8,7 @@ mod bind;
 mod callee;
 mod choose;
 mod inventory;
+mod put_back;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -118,6 +119,8 @@ impl Planner<'_> {
             Write::SetCallee { id, to, lasts } => self.set_callee(*id, *to, *lasts, now, chance),
             Write::ClearCallee { id, only } => self.clear_callee(*id, only.as_ref()),
             Write::Expire { id } => self.expire(*id, now),
+            Write::Import(import) => self.import(import, now, chance),
+            Write::PutBack(record) => self.put_back(record, now),
         }?;
         self.absorb(&planned.change);
         Ok(planned)

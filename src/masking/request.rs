@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::binding::{Binding, Direction, Mode, Party, Terms};
 use super::callee::Callee;
+use super::change::Record;
 use super::inventory::{
     Account, Callback, CityRule, Number, NumberState, Pool, Reuse, Standing, Unidentified,
 };
@@ -157,6 +158,17 @@ pub struct BindRequest {
     pub dry_run: DryRun,
 }
 
+/// A binding that was made before, or elsewhere.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Import {
+    /// What it is.
+    pub request: BindRequest,
+    /// The id that it had; a new one if `None`.
+    pub id: Option<Id>,
+    /// When it was made; now if `None`.
+    pub created: Option<Wall>,
+}
+
 /// Changes to a binding's terms: `None` leaves, `Some(None)` takes away.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct TermsChange {
@@ -300,6 +312,11 @@ pub enum Write {
     Update(UpdateRequest),
     /// Ends one binding, or all on a number.
     Unbind(Unbind),
+    /// Binds under the id that the binding had. If that one is live here it stays as it is.
+    Import(Box<Import>),
+    /// Makes a record of a backup true again: accounts, pools and numbers that are missing, a binding as it was,
+    /// even if it has ended since.
+    PutBack(Box<Record>),
     /// Names whom A of an AX binding reaches by dialling his X next.
     SetCallee {
         /// The binding.
@@ -401,6 +418,10 @@ pub enum Field {
     Mode,
     /// `trunks`
     Trunks,
+    /// `id`
+    Id,
+    /// `created_at`
+    CreatedAt,
     /// `expires_at`
     ExpiresAt,
     /// `max_duration_s`
@@ -446,6 +467,8 @@ impl Field {
             Self::Name => "name",
             Self::Mode => "mode",
             Self::Trunks => "trunks",
+            Self::Id => "id",
+            Self::CreatedAt => "created_at",
             Self::ExpiresAt => "expires_at",
             Self::MaxDuration => "max_duration_s",
             Self::RingTimeout => "ring_timeout_s",
@@ -471,6 +494,8 @@ impl Field {
             Self::Pool | Self::Account | Self::Mode => "a name that exists",
             Self::Name => "1 to 64 bytes without control characters, and for a pool no FC and 15 digits",
             Self::Trunks => "at most 16 names of 1 to 64 bytes",
+            Self::Id => "an id that no other binding has",
+            Self::CreatedAt => "a time that has been",
             Self::ExpiresAt => "at least one minute ahead",
             Self::MaxDuration => "1 to 1440 minutes",
             Self::RingTimeout => "5 to 180 seconds",
@@ -656,6 +681,11 @@ pub enum Refused {
         /// What was asked for.
         id: Id,
     },
+    /// Another binding has that id.
+    IdTaken {
+        /// The id.
+        id: Id,
+    },
     /// The binding is over.
     BindingEnded {
         /// The binding.
@@ -697,6 +727,7 @@ impl Refused {
             Self::ExpiryTooSoon => "expiry_too_soon",
             Self::ExpiryTooLate { .. } => "expiry_too_late",
             Self::UnknownBinding { .. } => "unknown_binding",
+            Self::IdTaken { .. } => "id_taken",
             Self::BindingEnded { .. } => "binding_ended",
             Self::BoundsOf(_) => "out_of_bounds",
         }
@@ -726,6 +757,7 @@ impl Refused {
             Self::UnknownAccount { .. } => Field::Account,
             Self::NameTaken { .. } => Field::Name,
             Self::ModeMismatch { .. } => Field::Mode,
+            Self::IdTaken { .. } => Field::Id,
             Self::ExpiryTooSoon | Self::ExpiryTooLate { .. } => Field::ExpiresAt,
             Self::BoundsOf(field) => *field,
             Self::AccountSuspended { .. } | Self::UnknownBinding { .. } | Self::BindingEnded { .. } => {
@@ -741,7 +773,7 @@ impl Refused {
             Self::KeyTaken { binding, .. }
             | Self::NumberBound { binding, .. }
             | Self::FamilyTaken { binding, .. } => Some(*binding),
-            Self::UnknownBinding { id } | Self::BindingEnded { id } => Some(*id),
+            Self::UnknownBinding { id } | Self::IdTaken { id } | Self::BindingEnded { id } => Some(*id),
             Self::KeyQuarantined { .. }
             | Self::SameNumber
             | Self::XIsY
@@ -854,6 +886,7 @@ impl Refused {
                 max.as_secs()
             ),
             Self::UnknownBinding { id } => write!(text, "there is no binding {id}"),
+            Self::IdTaken { id } => write!(text, "binding {id} is there already, and joins others"),
             Self::BindingEnded { id } => write!(text, "binding {id} is over"),
             Self::BoundsOf(field) => write!(text, "{} must be {}", field.name(), field.range()),
         };

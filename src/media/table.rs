@@ -22,11 +22,6 @@ impl Table {
         }
     }
 
-    /// Whether `port` is an RTP port of the range.
-    pub fn holds(&self, port: u32) -> bool {
-        port.is_multiple_of(2) && self.place(port).is_some()
-    }
-
     /// The pair that an RTP port, or its RTCP neighbour, belongs to.
     #[inline]
     pub fn pair(&self, port: u32) -> Option<&Pair> {
@@ -67,10 +62,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_even_ports_whose_neighbour_is_in_the_range_are_rtp_ports() {
-        let table = Table::new(20_001, 20_006);
-        let held: Vec<u32> = (19_990..20_020).filter(|port| table.holds(*port)).collect();
-        assert_eq!(held, [20_002, 20_004]);
+    fn every_second_port_whose_neighbour_is_in_the_range_has_a_place() {
+        assert_eq!(Table::new(20_001, 20_006).len(), 2);
         assert_eq!(Table::new(0, 65_535).len(), 32_768);
         assert!(Table::new(65_535, 65_535).is_empty());
     }

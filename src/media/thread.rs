@@ -5,10 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError};
 
-use super::socket::{self, Pair, Poller, Ready, Waker};
+use super::socket::{self, EVENTS_MAX, Pair, Poller, Ready, Waker};
 use super::table::Table;
 use crate::base::chance::Chance;
 use crate::base::time::{Instant, Wall};
@@ -24,6 +25,11 @@ const ORDERS_PER_PAIR: usize = 8;
 const ORDERS_MIN: usize = 1_024;
 /// Old datagrams that are thrown away before a port is used again; a socket's default buffer holds fewer.
 const LEFTOVERS_MAX: usize = 4_096;
+
+/// Where packets come faster than this, the thread rests so long after a batch, because a wake-up costs as much as a
+/// packet: what comes meanwhile is the next batch. It is a fortieth of the time between two packets of a stream. A packet
+/// that comes after a pause is taken at once.
+const GATHER: Duration = Duration::from_micros(500);
 
 /// Takes what a media thread reports, a batch at a time; called on that thread, so it must not block.
 pub type Tell = Box<dyn Fn(&[Report]) + Send>;
@@ -59,7 +65,7 @@ pub struct MediaThread {
 impl MediaThread {
     /// Starts thread number `index`. `report` is called on that thread, with what there is to say after a round of
     /// orders or packets, and must not block: while it does, no packet moves. Reports are few: one for each bind
-    /// and close, and one for each silence.
+    /// and close, one for each silence, and counts when they are asked for.
     ///
     /// # Errors
     /// What the system says: no thread, no epoll.
@@ -175,6 +181,17 @@ struct Hands {
     has_warned: bool,
 }
 
+/// How fast work comes in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// There are pauses of more than [`GATHER`].
+    Slow,
+    /// There are none.
+    Brisk,
+    /// More is ready than one wait finds: none of it must lie about.
+    Flood,
+}
+
 /// Whether the thread goes on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Next {
@@ -184,15 +201,21 @@ enum Next {
 
 impl Worker {
     fn run(mut self) {
-        let mut now = self.hands.now();
+        let mut pace = Pace::Slow;
         loop {
-            // `now` is as old as the last batch took: less than the wait is rounded up by.
-            let timeout = self.hands.relay.timeout().map(|at| at.since(now));
+            match pace {
+                Pace::Brisk => std::thread::sleep(GATHER),
+                Pace::Slow | Pace::Flood => {}
+            }
+            let idle_since = self.hands.now();
+            let timeout = self.hands.relay.timeout().map(|at| at.since(idle_since));
             let mut is_woken = false;
+            let mut found = 0;
             // One clock reading for what one wait finds: at most 64 packets, a fraction of a millisecond.
             let mut at = None;
             let hands = &mut self.hands;
             let waited = self.poller.wait(timeout, |ready| {
+                found += 1;
                 let now = *at.get_or_insert_with(|| hands.now());
                 match ready {
                     Ready::Port(port) => hands.packet(now, port),
@@ -203,7 +226,14 @@ impl Worker {
                 tracing::error!(%error, "media can't wait for packets; the thread ends");
                 return;
             }
-            now = at.unwrap_or_else(|| self.hands.now());
+            let now = at.unwrap_or_else(|| self.hands.now());
+            pace = if found >= EVENTS_MAX {
+                Pace::Flood
+            } else if now.since(idle_since) < GATHER {
+                Pace::Brisk
+            } else {
+                Pace::Slow
+            };
             let next = if is_woken { self.obey(now) } else { Next::GoOn };
             if self.hands.relay.timeout().is_some_and(|at| at <= now) {
                 self.hands.relay.tick(now);
@@ -241,6 +271,11 @@ impl Hands {
             Order::Open(port, spec) => self.open(now, port, &spec),
             Order::Change(port, spec) => self.relay.change(now, port.0, &spec),
             Order::Join(a, b) => self.relay.join(now, a.0, b.0),
+            Order::Count(port) => {
+                // Answered even if there is no flow any more: somebody waits for it.
+                let counts = self.relay.counts(now, port.0).unwrap_or_default();
+                self.reports.push(Report::Counts(port, counts));
+            }
             Order::Close(port) => {
                 // Answered even if there was no flow: somebody waits for it.
                 let counts = self.relay.close(now, port.0).unwrap_or_default();
@@ -251,7 +286,7 @@ impl Hands {
     }
 
     fn bind(&mut self, poller: &Poller, port: MediaPort) {
-        let report = if !self.table.holds(port.0) {
+        let report = if !self.settings.ranges.holds(port) {
             Report::NotBound(port)
         } else if self.table.pair(port.0).is_some() {
             Report::Bound(port)
@@ -367,8 +402,13 @@ impl Hands {
 
     fn send_rtcp(&self, port: u32, to: SocketAddr, bytes: &[u8]) {
         if let Some(pair) = self.table.pair(port) {
+            let socket = if port.is_multiple_of(2) {
+                &pair.rtp
+            } else {
+                &pair.rtcp
+            };
             // Full or refused: the next report says it again.
-            let _ = pair.rtcp.send_to(bytes, to);
+            let _ = socket.send_to(bytes, to);
         }
     }
 }
@@ -376,11 +416,10 @@ impl Hands {
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
-    use std::time::Duration;
 
     use super::*;
     use crate::call::media::InterfaceId;
-    use crate::rtp::flow::{Counts, MediaNat, Payload, Way};
+    use crate::rtp::flow::{Counts, MediaNat, Payload, RtcpPort, Way};
     use crate::rtp::packet;
 
     /// A thread over many ports, what it reports, and the next port to try.
@@ -481,6 +520,7 @@ mod tests {
         Box::new(FlowSpec {
             remote: Some(remote),
             remote_rtcp: None,
+            rtcp_port: RtcpPort::Own,
             payloads: [pcma].into_iter().collect(),
             way: Way::Both,
             nat: MediaNat::Strict,

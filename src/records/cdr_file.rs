@@ -18,7 +18,7 @@ use super::folder::{self, Entry, Phase};
 use crate::base::id::Id;
 use crate::base::limits;
 use crate::base::time::Wall;
-use crate::call::cdr::Cdr;
+use crate::call::cdr::Line;
 use crate::call::port::Records;
 
 /// Records that are written with one fsync.
@@ -79,10 +79,12 @@ struct Shared {
 
 #[derive(Default)]
 struct Queue {
-    cdrs: VecDeque<Box<Cdr>>,
+    lines: VecDeque<Arc<Line>>,
     /// The thread wants to be woken when so many records wait.
     wake_at: usize,
     stop: Stop,
+    /// A `rotate` and `keep_days` that the thread hasn't taken yet.
+    kept: Option<(Duration, u32)>,
 }
 
 /// Whether the thread is to end: with everything written, or with what is written by some time.
@@ -128,22 +130,29 @@ impl Writer {
     }
 
     /// Hands over a record. Doesn't wait.
-    pub fn write(&self, cdr: Box<Cdr>) {
-        self.write_all([cdr]);
+    pub fn write(&self, line: Arc<Line>) {
+        self.write_all([line]);
     }
 
     /// Hands over records. Doesn't wait.
-    pub fn write_all(&self, cdrs: impl IntoIterator<Item = Box<Cdr>>) {
+    pub fn write_all(&self, lines: impl IntoIterator<Item = Arc<Line>>) {
         let mut queue = lock(&self.shared.queue);
-        let before = queue.cdrs.len();
-        queue.cdrs.extend(cdrs);
-        let now = queue.cdrs.len();
+        let before = queue.lines.len();
+        queue.lines.extend(lines);
+        let now = queue.lines.len();
         self.shared.waiting.fetch_add(now - before, Ordering::Relaxed);
         let wakes = before < queue.wake_at && now >= queue.wake_at;
         drop(queue);
         if wakes {
             self.shared.wake.notify_one();
         }
+    }
+
+    /// From now on one file is written to for `rotate`, the one that is open too, and closed ones are kept for so
+    /// many days. Doesn't wait.
+    pub fn set(&self, rotate: Duration, keep_days: u32) {
+        lock(&self.shared.queue).kept = Some((rotate, keep_days));
+        self.shared.wake.notify_one();
     }
 
     /// Records that are not on disk yet.
@@ -168,8 +177,8 @@ impl Writer {
         let (dir, waiting, most) = (self.dir.display(), self.waiting(), limits::CDR_BUFFER);
         match lock(&self.shared.trouble).as_deref() {
             Some(trouble) => Some(format!(
-                "CDRs can't be written to {dir} ({trouble}): {waiting} wait in memory, new calls are refused from \
-                 {most} on"
+                "CDRs can't be written to {dir} ({trouble}): make room there or mend that disk; {waiting} wait in memory, \
+                 new calls are refused from {most} on"
             )),
             None if waiting >= most => Some(format!(
                 "the disk under {dir} is too slow: {waiting} CDRs wait in memory, new calls are refused from {most} on"
@@ -218,10 +227,18 @@ fn run(shared: &Shared, mut files: Files, mut written: impl FnMut(&[Id])) {
     loop {
         let patience = files.until_due(wall_now()).clamp(rest, HOUSEKEEPING);
         let (stop, group) = next_group(shared, patience);
+        let kept = lock(&shared.queue).kept.take();
+        if let Some((rotate, keep_days)) = kept {
+            files.config.rotate = rotate;
+            files.config.keep_days = keep_days;
+            housekept = wall_now();
+            files.delete_old(housekept);
+        }
         let (mut ids, mut text) = (Vec::with_capacity(group.len()), Vec::new());
-        for cdr in group {
-            ids.push(cdr.call_id);
-            write_line(&mut text, &cdr);
+        for line in group {
+            ids.push(line.call_id);
+            text.extend_from_slice(&line.json);
+            text.push(b'\n');
         }
         while let Err(error) = files.append(wall_now(), &text) {
             *lock(&shared.trouble) = Some(error.to_string());
@@ -237,7 +254,7 @@ fn run(shared: &Shared, mut files: Files, mut written: impl FnMut(&[Id])) {
             written(&ids);
         }
         let now = wall_now();
-        let at_end = matches!(stop, Stop::By(_)) && lock(&shared.queue).cdrs.is_empty();
+        let at_end = matches!(stop, Stop::By(_)) && lock(&shared.queue).lines.is_empty();
         if at_end || files.until_due(now).is_zero() {
             // What is written is durable whatever its file is called: closing is tried again later.
             let trouble = files.close().err().map(|e| e.to_string());
@@ -258,10 +275,10 @@ fn run(shared: &Shared, mut files: Files, mut written: impl FnMut(&[Id])) {
 }
 
 /// Waits for records, for `patience` at most, and takes a group of them.
-fn next_group(shared: &Shared, patience: Duration) -> (Stop, VecDeque<Box<Cdr>>) {
+fn next_group(shared: &Shared, patience: Duration) -> (Stop, VecDeque<Arc<Line>>) {
     let mut queue = wait_for(shared, 1, patience);
-    let size = queue.cdrs.len().min(GROUP_MAX);
-    let group = queue.cdrs.drain(..size).collect();
+    let size = queue.lines.len().min(GROUP_MAX);
+    let group = queue.lines.drain(..size).collect();
     (queue.stop, group)
 }
 
@@ -272,15 +289,10 @@ fn wait_for(shared: &Shared, count: usize, patience: Duration) -> MutexGuard<'_,
     let (queue, _) = shared
         .wake
         .wait_timeout_while(queue, patience, |q| {
-            q.cdrs.len() < count && matches!(q.stop, Stop::No)
+            q.lines.len() < count && matches!(q.stop, Stop::No) && q.kept.is_none()
         })
         .unwrap_or_else(PoisonError::into_inner);
     queue
-}
-
-fn write_line(text: &mut Vec<u8>, cdr: &Cdr) {
-    serde_json::to_writer(&mut *text, cdr).expect("a CDR's fields are texts, numbers and lists of them");
-    text.push(b'\n');
 }
 
 fn wall_now() -> Wall {

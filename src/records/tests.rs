@@ -4,7 +4,7 @@ use std::sync::mpsc;
 use super::*;
 use crate::base::chance::Chance;
 use crate::base::number::Digits;
-use crate::call::cdr::{CallerKind, Media, Recording, ReleasedBy, SCHEMA};
+use crate::call::cdr::{CallerKind, Cdr, Media, Recording, ReleasedBy, SCHEMA};
 use crate::records::cdr_scan::{Filter, More, Order, Page, recent_ids, scan};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -18,9 +18,9 @@ fn config(dir: &Path) -> Config {
     }
 }
 
-fn cdr(n: u64, ended_at: Wall) -> Box<Cdr> {
+fn cdr(n: u64, ended_at: Wall) -> Cdr {
     let digits = |text: &str| Digits::from(text).expect("short");
-    Box::new(Cdr {
+    Cdr {
         schema: SCHEMA,
         node: "umbra-1".into(),
         call_id: Id::mint(ended_at, &mut Chance::from_number(n)),
@@ -66,13 +66,11 @@ fn cdr(n: u64, ended_at: Wall) -> Box<Cdr> {
         order_id: None,
         user_data: None,
         end_cause: None,
-    })
+    }
 }
 
 fn line(cdr: &Cdr) -> Vec<u8> {
-    let mut line = Vec::new();
-    write_line(&mut line, cdr);
-    line
+    [&*cdr.line().json, b"\n"].concat()
 }
 
 fn names(dir: &Path) -> Vec<String> {
@@ -321,6 +319,48 @@ fn old_files_are_deleted_by_the_next_ones_beginning_and_the_newest_stays() {
 }
 
 #[test]
+fn another_rotation_and_another_keeping_take_effect_while_the_thread_waits() {
+    let dir = tempfile::tempdir().expect("a folder");
+    {
+        let mut files = files(dir.path());
+        let month = HOUR * 24 * 30;
+        let begin = Wall::from_millis(wall_now().as_millis() - month.as_millis() as i64);
+        for n in 0..2_u32 {
+            let now = begin.plus(HOUR * n);
+            files
+                .append(now, &line(&cdr(u64::from(n), now)))
+                .expect("written");
+            files.close().expect("closed");
+        }
+    }
+    let (tell, told) = mpsc::channel();
+    let forever = Config {
+        rotate: HOUR * 24,
+        keep_days: 100_000,
+        dir: dir.path().to_owned(),
+    };
+    let (writer, _) = Writer::start(forever, move |_| {
+        let _ = tell.send(());
+    })
+    .expect("the folder is free");
+    writer.write(Arc::new(cdr(7, wall_now()).line()));
+    told.recv().expect("written");
+    assert_eq!(names(dir.path()).len(), 3);
+    writer.set(Duration::ZERO, 1);
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    let is_done = || {
+        let names = names(dir.path());
+        // Only the first can go: the second's records may be as new as the third's beginning.
+        names.len() < 3 && names.iter().all(|name| name.ends_with(".jsonl"))
+    };
+    while !is_done() {
+        assert!(std::time::Instant::now() < deadline, "{:?}", names(dir.path()));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(writer.stop(Duration::from_secs(5)), 0);
+}
+
+#[test]
 fn the_thread_writes_everything_says_what_is_written_and_closes_at_the_end() {
     let dir = tempfile::tempdir().expect("a folder");
     let (tell, told) = mpsc::channel();
@@ -333,7 +373,7 @@ fn the_thread_writes_everything_says_what_is_written_and_closes_at_the_end() {
         .map(|n| {
             let cdr = cdr(n, START);
             let id = cdr.call_id;
-            writer.write(cdr);
+            writer.write(Arc::new(cdr.line()));
             id
         })
         .collect();
@@ -361,7 +401,7 @@ fn a_full_buffer_is_said_and_nothing_is_dropped() {
     // The first group may have left the buffer already.
     let count = limits::CDR_BUFFER + GROUP_MAX;
     for n in 0..count {
-        writer.write(cdr(n as u64, START));
+        writer.write(Arc::new(cdr(n as u64, START).line()));
     }
     assert_eq!(writer.state(), Records::Full);
     assert!(writer.health().is_some_and(|h| h.contains("too slow")));
@@ -507,10 +547,12 @@ fn the_rest_between_groups_ends_early_with_a_full_group_and_with_a_stop() {
         trouble: Mutex::default(),
     };
     for n in 0..2 {
-        lock(&shared.queue).cdrs.push_back(cdr(n, START));
+        lock(&shared.queue)
+            .lines
+            .push_back(Arc::new(cdr(n, START).line()));
     }
-    assert_eq!(wait_for(&shared, 2, HOUR).cdrs.len(), 2);
+    assert_eq!(wait_for(&shared, 2, HOUR).lines.len(), 2);
     assert_eq!(wait_for(&shared, 3, Duration::ZERO).wake_at, 3);
     lock(&shared.queue).stop = Stop::By(std::time::Instant::now());
-    assert_eq!(wait_for(&shared, 3, HOUR).cdrs.len(), 2);
+    assert_eq!(wait_for(&shared, 3, HOUR).lines.len(), 2);
 }

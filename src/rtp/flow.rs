@@ -55,6 +55,16 @@ impl Way {
     }
 }
 
+/// Which port a leg's RTCP uses, on both ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum RtcpPort {
+    /// One of its own.
+    #[default]
+    Own,
+    /// RTP's (RFC 5761).
+    Shared,
+}
+
 /// How a leg's media address is learnt when packets come from elsewhere than its SDP said.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum MediaNat {
@@ -81,6 +91,8 @@ pub struct FlowSpec {
     pub remote: Option<SocketAddr>,
     /// Where it wants its RTCP (next port, or `a=rtcp`); `None` with `remote`.
     pub remote_rtcp: Option<SocketAddr>,
+    /// Which port RTCP uses; if RTP's, `remote_rtcp` is `remote`.
+    pub rtcp_port: RtcpPort,
     /// The payload types it takes.
     pub payloads: Payloads,
     /// Which way media may run.
@@ -109,6 +121,30 @@ pub struct Counts {
     pub jitter_us_max: u32,
     /// Round trip to this leg's peer by its last RTCP report, in microseconds.
     pub round_trip_us: Option<u32>,
+    /// Packets of ours that this leg's peer says it never got, wherever they were lost: what the other leg's peer
+    /// sent and we never got counts too, because our sequence numbers show it. `None` until it reports.
+    pub remote_lost: Option<u64>,
+    /// The largest jitter that this leg's peer reported, in microseconds.
+    pub remote_jitter_us_max: Option<u32>,
     /// The payload type of the last audio packet taken.
     pub payload: Option<u8>,
+    /// Packets dropped because their sender isn't believed, and the last of those senders.
+    pub strangers: u64,
+    /// See `strangers`.
+    pub stranger: Option<SocketAddr>,
+    /// Packets dropped because their payload type wasn't agreed on with both sides, and the last such type.
+    pub foreign: u64,
+    /// See `foreign`.
+    pub foreign_payload: Option<u8>,
+    /// How long ago the last packet was taken, or waiting for one began.
+    pub quiet: Duration,
+}
+
+impl Counts {
+    /// Counts a packet of somebody who isn't believed.
+    #[cold]
+    pub(super) fn stranger(&mut self, from: SocketAddr) {
+        self.strangers += 1;
+        self.stranger = Some(from);
+    }
 }

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use arrayvec::ArrayVec;
 
-use super::flow::{Counts, FlowSpec, MediaNat, MediaSource, Payload};
+use super::flow::{Counts, FlowSpec, MediaNat, MediaSource, Payload, RtcpPort};
 use super::packet::{self, Header};
 use super::rtcp::Received;
 use crate::base::limits::{LATCH_PACKETS, LATCH_SILENCE};
@@ -39,6 +39,7 @@ enum Pin {
 pub struct Address {
     sdp: Option<SocketAddr>,
     sdp_rtcp: Option<SocketAddr>,
+    rtcp_port: RtcpPort,
     nat: MediaNat,
     media_from: ArrayVec<MediaSource, 4>,
     believed: Option<(SocketAddr, Pin)>,
@@ -82,6 +83,7 @@ impl Address {
         Self {
             sdp,
             sdp_rtcp: usable(spec.remote_rtcp),
+            rtcp_port: spec.rtcp_port,
             nat: spec.nat,
             media_from: spec.media_from.clone(),
             believed: sdp.map(|address| (address, Pin::Sdp)),
@@ -99,6 +101,7 @@ impl Address {
             return;
         }
         self.sdp_rtcp = usable(spec.remote_rtcp);
+        self.rtcp_port = spec.rtcp_port;
         self.media_from.clone_from(&spec.media_from);
     }
 
@@ -111,12 +114,13 @@ impl Address {
         }
     }
 
-    /// Where this leg's RTCP goes. To a learnt address only once RTCP came from there.
+    /// Where this leg's RTCP goes. To another port of a learnt address only once RTCP came from there.
     pub fn rtcp_to(&self) -> Option<SocketAddr> {
-        let (_, pin) = self.believed?;
-        match pin {
-            Pin::Sdp => self.sdp_rtcp,
-            Pin::Listed | Pin::Latched => self.rtcp_learnt,
+        let (address, pin) = self.believed?;
+        match (pin, self.rtcp_port) {
+            (Pin::Sdp, _) => self.sdp_rtcp,
+            (Pin::Listed | Pin::Latched, RtcpPort::Own) => self.rtcp_learnt,
+            (Pin::Listed | Pin::Latched, RtcpPort::Shared) => Some(address),
         }
     }
 
@@ -377,6 +381,8 @@ pub struct Inbound {
     pub counts: Counts,
     /// When something valid of the peer's, RTCP too, came last, or when waiting for it began.
     pub alive: Instant,
+    /// When RTP of the peer's was last taken, or when waiting for it began.
+    pub heard: Instant,
     timeline: u32,
 }
 
@@ -388,6 +394,7 @@ impl Inbound {
             reception: None,
             counts: Counts::default(),
             alive: now,
+            heard: now,
             timeline: 0,
         }
     }
@@ -408,22 +415,26 @@ impl Inbound {
             .is_some_and(|(address, _)| same(address, from));
         // An unknown payload type proves nothing about a new address.
         if !known && payload.is_none() {
+            self.counts.stranger(from);
             return None;
         }
         match self.address.admit(now, from) {
-            Sender::Stranger => return None,
+            Sender::Stranger => {
+                self.counts.stranger(from);
+                return None;
+            }
             Sender::Known => {}
-            Sender::New => self.begin(header),
+            Sender::New => self.begin(now, header),
         }
         self.alive = now;
         if self.reception.as_ref().is_none_or(|r| r.ssrc != header.ssrc) {
-            self.begin(header);
+            self.begin(now, header);
         }
         match self.reception.as_mut()?.arrive(header.seq) {
             Arrival::Ours => {}
             Arrival::Jumped => return None,
             Arrival::Restarted => {
-                self.begin(header);
+                self.begin(now, header);
                 self.reception.as_mut()?.arrive(header.seq);
             }
         }
@@ -438,9 +449,16 @@ impl Inbound {
         Some(self.timeline)
     }
 
+    /// The peer says that its stream is over: what comes now begins another.
+    pub fn end(&mut self, now: Instant) {
+        self.counts = self.counts(now);
+        self.reception = None;
+    }
+
     /// What was counted, with the stream that is being received.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self, now: Instant) -> Counts {
         let mut counts = self.counts;
+        counts.quiet = now.since(self.heard);
         if let Some(reception) = &self.reception {
             counts.lost = counts
                 .lost
@@ -450,8 +468,8 @@ impl Inbound {
         counts
     }
 
-    fn begin(&mut self, header: &Header) {
-        self.counts = self.counts();
+    fn begin(&mut self, now: Instant, header: &Header) {
+        self.counts = self.counts(now);
         self.reception = Some(Reception::new(header));
         self.timeline = self.timeline.wrapping_add(1);
     }

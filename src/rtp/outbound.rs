@@ -72,6 +72,11 @@ impl Outbound {
         self.ssrc
     }
 
+    /// The audio's clock in hertz; zero until the first audio packet.
+    pub fn clock_hz(&self) -> u32 {
+        self.clock_hz
+    }
+
     /// Our CNAME towards this leg: letters only.
     pub fn cname(&self) -> &str {
         std::str::from_utf8(&self.cname).expect("a token is ASCII letters")

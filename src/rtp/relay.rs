@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
-use super::flow::{Counts, FlowSpec, Payload, Payloads, Way};
+use super::flow::{Counts, FlowSpec, Payload, Payloads, RtcpPort, Way};
 use super::inbound::{Inbound, RtcpSender};
 use super::outbound::Outbound;
 use super::packet;
-use super::rtcp::{self, Ending};
+use super::rtcp::{self, AboutUs, Ending, Leaves};
 use crate::base::chance::Chance;
 use crate::base::time::{Instant, Wall};
 use crate::base::timer::{TimerId, Timers};
@@ -66,8 +66,10 @@ enum Due {
 
 /// One leg.
 struct Flow {
+    port: u32,
     payloads: Payloads,
     way: Way,
+    rtcp_port: RtcpPort,
     timeout: Option<Duration>,
     inbound: Inbound,
     outbound: Outbound,
@@ -79,10 +81,23 @@ struct Flow {
     has_reported: bool,
     /// The middle NTP times of our last SRs.
     srs: ArrayVec<u32, SRS_KEPT>,
+    /// An SSRC of ours that is no more, and of which the peer hasn't been told yet.
+    retired: Option<u32>,
+    /// What the peer says of our stream under this SSRC, and before under others.
+    remote: Remote,
     /// On one flow of a pair: the next look for silence.
     silence_timer: Option<TimerId>,
     /// When the pair was said to be dead.
     said_dead: Option<Instant>,
+}
+
+/// The losses that a peer reports of what we send it.
+#[derive(Clone, Copy, Default)]
+struct Remote {
+    /// Under SSRCs of ours that are no more.
+    before: u64,
+    /// Under the present one; `None` until it was reported on.
+    lost: Option<i32>,
 }
 
 impl Relay {
@@ -113,8 +128,10 @@ impl Relay {
         // RFC 3550 §6.2: the first report comes after half the interval.
         let first_report = now + self.report_interval() / 2;
         self.flows[index] = Some(Box::new(Flow {
+            port,
             payloads: spec.payloads.clone(),
             way: spec.way,
+            rtcp_port: spec.rtcp_port,
             timeout: spec.timeout,
             inbound: Inbound::new(now, spec),
             outbound: Outbound::new(&mut self.chance),
@@ -123,6 +140,8 @@ impl Relay {
             reported: now,
             has_reported: false,
             srs: ArrayVec::new(),
+            retired: None,
+            remote: Remote::default(),
             silence_timer: None,
             said_dead: None,
         }));
@@ -136,6 +155,7 @@ impl Relay {
         let is_other_way = flow.way != spec.way;
         flow.payloads.clone_from(&spec.payloads);
         flow.way = spec.way;
+        flow.rtcp_port = spec.rtcp_port;
         flow.timeout = spec.timeout;
         flow.inbound.address.change(now, spec);
         flow.inbound.alive = now;
@@ -143,6 +163,7 @@ impl Relay {
         if is_other_way {
             // What isn't relayed during a hold shan't look like loss after it.
             flow.outbound.pause();
+            flow.inbound.heard = now;
             if let Some(other) = joined.and_then(|port| self.flow(port)) {
                 other.outbound.pause();
             }
@@ -162,6 +183,7 @@ impl Relay {
             if let Some(flow) = self.flow(port) {
                 flow.joined = Some(other);
                 flow.inbound.alive = now;
+                flow.inbound.heard = now;
                 flow.outbound.pause();
             }
         }
@@ -180,16 +202,26 @@ impl Relay {
         if (flow.has_reported || flow.outbound.has_sent())
             && let Some(to) = flow.inbound.address.rtcp_to()
         {
-            let bytes = flow.report(now, self.wall, Ending::Bye);
-            self.rtcp.push_back((port, to, bytes));
+            let ending = Ending::Bye(flow.outbound.ssrc());
+            let bytes = flow.report(now, self.wall, ending);
+            self.rtcp.push_back((flow.rtcp_from(port), to, bytes));
         }
-        Some(flow.inbound.counts())
+        Some(flow.counts(now))
+    }
+
+    /// What was counted on a flow so far; `None` if there is none.
+    pub fn counts(&mut self, now: Instant, port: u32) -> Option<Counts> {
+        self.flow(port).map(|flow| flow.counts(now))
     }
 
     /// An RTP packet came from `from` on `port`. Where it goes on, if it does; `packet` then holds it.
     #[inline]
     pub fn rtp(&mut self, now: Instant, port: u32, from: SocketAddr, packet: &mut [u8]) -> Option<Outgoing> {
         let flow = self.flow(port)?;
+        if flow.rtcp_port == RtcpPort::Shared && rtcp::is_rtcp(packet) {
+            self.rtcp(now, port, from, packet);
+            return None;
+        }
         let Some((header, body)) = packet::read(packet) else {
             flow.drop_one();
             return None;
@@ -200,15 +232,16 @@ impl Relay {
             .find(|p| p.number == header.payload_type)
             .copied();
         let timeline = flow.inbound.take(now, from, &header, payload.as_ref());
-        let (Some(timeline), Some(payload), true) = (timeline, payload, flow.way.receives()) else {
+        let (Some(timeline), true) = (timeline, flow.way.receives()) else {
             flow.drop_one();
             return None;
         };
-        let Some(number) = payload.other else {
-            flow.drop_one();
+        let agreed = payload.and_then(|payload| Some((payload, payload.other?)));
+        let Some((payload, number)) = agreed else {
+            flow.drop_foreign(header.payload_type);
             return None;
         };
-        flow.count_in(&payload);
+        flow.count_in(now, &payload);
         let joined = flow.joined?;
         let index = self.index(joined)?;
         let other = self.flows.get_mut(index)?.as_mut()?;
@@ -217,9 +250,13 @@ impl Relay {
         }
         let to = other.inbound.address.to()?;
         let clock_hz = (!payload.is_event).then_some(payload.clock_hz);
+        let before = other.outbound.ssrc();
         let mut header = other
             .outbound
             .carry(now, &mut self.chance, &header, timeline, clock_hz);
+        if header.ssrc != before {
+            other.retire(before, now, &mut self.timers);
+        }
         header.payload_type = number;
         let bytes = packet::write(&header, packet, body)?;
         other.outbound.count(bytes.len() - packet::HEADER_BYTES);
@@ -241,7 +278,8 @@ impl Relay {
         let Some(heard) = rtcp::read(packet, flow.outbound.ssrc()) else {
             return;
         };
-        match flow.inbound.address.admit_rtcp(from) {
+        let sender = flow.inbound.address.admit_rtcp(from);
+        match sender {
             RtcpSender::Peer => flow.inbound.alive = now,
             RtcpSender::Host => {}
             RtcpSender::Stranger => return,
@@ -250,6 +288,13 @@ impl Relay {
             && reception.ssrc == heard.ssrc
         {
             reception.last_sr = Some((sent, now));
+        }
+        let streams = flow.inbound.reception.as_ref().map(|reception| reception.ssrc);
+        if heard.leaves == Leaves::Yes && streams == Some(heard.ssrc) && sender == RtcpSender::Peer {
+            flow.inbound.end(now);
+        }
+        if let Some(about_us) = &heard.about_us {
+            flow.hear_of_us(about_us);
         }
         // RFC 3550 §6.4.1: A - LSR - DLSR, if LSR is one of our own.
         if let Some(about_us) = heard
@@ -280,7 +325,7 @@ impl Relay {
         self.timers.next()
     }
 
-    /// An RTCP packet to send: the RTP port of its flow (it leaves from the next one), where to, and its bytes.
+    /// An RTCP packet to send: the port that it leaves from, where to, and its bytes.
     /// To be asked until `None` after every tick and close.
     pub fn poll_rtcp(&mut self) -> Option<(u32, SocketAddr, Vec<u8>)> {
         self.rtcp.pop_front()
@@ -398,8 +443,10 @@ impl Relay {
         };
         flow.report_timer = timer;
         if let Some(to) = flow.inbound.address.rtcp_to() {
-            let bytes = flow.report(now, wall, Ending::More);
-            self.rtcp.push_back((port, to, bytes));
+            let ending = flow.retired.take().map_or(Ending::More, Ending::Bye);
+            let bytes = flow.report(now, wall, ending);
+            let from = flow.rtcp_from(port);
+            self.rtcp.push_back((from, to, bytes));
         }
     }
 
@@ -424,10 +471,58 @@ impl Flow {
         self.inbound.counts.dropped += 1;
     }
 
-    fn count_in(&mut self, payload: &Payload) {
+    #[cold]
+    fn drop_foreign(&mut self, payload: u8) {
+        self.drop_one();
+        self.inbound.counts.foreign += 1;
+        self.inbound.counts.foreign_payload = Some(payload);
+    }
+
+    fn count_in(&mut self, now: Instant, payload: &Payload) {
+        self.inbound.heard = now;
         self.inbound.counts.packets_in += 1;
         if !payload.is_event {
             self.inbound.counts.payload = Some(payload.number);
+        }
+    }
+
+    fn counts(&self, now: Instant) -> Counts {
+        let Remote { before, lost } = self.remote;
+        let mut counts = self.inbound.counts(now);
+        if before > 0 || lost.is_some() {
+            let lost = u64::try_from(lost.unwrap_or(0)).unwrap_or(0);
+            counts.remote_lost = Some(before.saturating_add(lost));
+        }
+        counts
+    }
+
+    /// The peer reports on our stream.
+    fn hear_of_us(&mut self, about_us: &AboutUs) {
+        self.remote.lost = Some(about_us.lost);
+        let clock_hz = self.outbound.clock_hz();
+        if clock_hz > 0 {
+            let jitter = packet::micros(about_us.jitter, clock_hz);
+            let most = &mut self.inbound.counts.remote_jitter_us_max;
+            *most = Some(most.unwrap_or(0).max(jitter));
+        }
+    }
+
+    /// An SSRC of ours is no more: the peer is told so at once, and our losses under it are kept.
+    #[cold]
+    fn retire(&mut self, ssrc: u32, now: Instant, timers: &mut Timers<Due>) {
+        let lost = self.remote.lost.take().and_then(|lost| u64::try_from(lost).ok());
+        self.remote.before = self.remote.before.saturating_add(lost.unwrap_or(0));
+        self.srs.clear();
+        self.retired = Some(ssrc);
+        timers.cancel(self.report_timer);
+        self.report_timer = timers.set(now, Due::Report(self.port));
+    }
+
+    /// The port that RTCP leaves from, on the flow of this RTP port.
+    fn rtcp_from(&self, port: u32) -> u32 {
+        match self.rtcp_port {
+            RtcpPort::Own => port | 1,
+            RtcpPort::Shared => port,
         }
     }
 

@@ -24,6 +24,15 @@ pub fn middle(ntp: u64) -> u32 {
     (ntp >> 16) as u32
 }
 
+/// Whether a packet that came to an RTP port is RTCP: the payload types 64 to 95 are kept free for it
+/// (RFC 5761 §4).
+#[inline]
+pub fn is_rtcp(packet: &[u8]) -> bool {
+    packet
+        .get(1)
+        .is_some_and(|kind| (64..=95).contains(&(kind & 0x7f)))
+}
+
 /// What a compound packet told us.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Heard {
@@ -33,12 +42,27 @@ pub struct Heard {
     pub sent: Option<u32>,
     /// What it says about what we send.
     pub about_us: Option<AboutUs>,
+    /// Whether it says that its stream is over (RFC 3550 §6.6).
+    pub leaves: Leaves,
 }
 
-/// What the other side says of our stream (RFC 3550 §6.4.1): only a block that names one of our reports.
+/// Whether a report's sender says BYE.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Leaves {
+    /// It doesn't.
+    No,
+    /// It does.
+    Yes,
+}
+
+/// What the other side says of our stream (RFC 3550 §6.4.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AboutUs {
-    /// The middle of our last SR's NTP time.
+    /// Packets lost since the beginning; negative when some came twice.
+    pub lost: i32,
+    /// Jitter in ticks of our stream's clock.
+    pub jitter: u32,
+    /// The middle of our last SR's NTP time; zero if none came.
     pub last_sr: u32,
     /// How long after it came the report was sent, in 1/65,536 s.
     pub delay: u32,
@@ -66,6 +90,7 @@ pub fn read(packet: &[u8], ours: u32) -> Option<Heard> {
                     ssrc: report.ssrc(),
                     sent: Some(middle(report.ntp_timestamp())),
                     about_us: None,
+                    leaves: Leaves::No,
                 });
                 first.about_us = first.about_us.or(about(report.report_blocks(), ours));
             }
@@ -75,11 +100,22 @@ pub fn read(packet: &[u8], ours: u32) -> Option<Heard> {
                     ssrc: report.ssrc(),
                     sent: None,
                     about_us: None,
+                    leaves: Leaves::No,
                 });
                 first.about_us = first.about_us.or(about(report.report_blocks(), ours));
             }
-            // SDES, BYE, APP, feedback: nothing in them is wanted, but a compound can't begin with one.
+            // SDES, BYE, APP, feedback: a compound can't begin with one.
             _ if heard.is_none() => return None,
+            203 => {
+                let bye = Bye::parse(one).ok()?;
+                // Its words for leaving, like those of an SDES, are never looked at.
+                if let Some(first) = heard
+                    .as_mut()
+                    .filter(|first| bye.ssrcs().any(|s| s == first.ssrc))
+                {
+                    first.leaves = Leaves::Yes;
+                }
+            }
             _ => {}
         }
         rest = after;
@@ -89,8 +125,12 @@ pub fn read(packet: &[u8], ours: u32) -> Option<Heard> {
 
 fn about<'a>(blocks: impl Iterator<Item = ReportBlock<'a>>, ours: u32) -> Option<AboutUs> {
     let mut blocks = blocks.filter(|block| block.ssrc() == ours);
-    let block = blocks.find(|block| block.last_sender_report_timestamp() != 0)?;
+    let block = blocks.next()?;
+    // 24 bits with a sign.
+    let lost = (block.cumulative_lost() << 8) as i32 >> 8;
     Some(AboutUs {
+        lost,
+        jitter: block.interarrival_jitter(),
         last_sr: block.last_sender_report_timestamp(),
         delay: block.delay_since_last_sender_report_timestamp(),
     })
@@ -115,13 +155,13 @@ pub struct Received {
     pub delay: u32,
 }
 
-/// Whether a report is the last one.
+/// Which stream of ours a report says to be over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ending {
-    /// More will follow.
+    /// None.
     More,
-    /// The stream ends: a BYE is added.
-    Bye,
+    /// The one under this SSRC: a BYE is added (RFC 3550 §6.6).
+    Bye(u32),
 }
 
 /// One report of ours, to be written.
@@ -135,7 +175,7 @@ pub struct Report<'a> {
     pub sent: Option<(u64, Sent)>,
     /// What we receive.
     pub received: Option<Received>,
-    /// Whether it is the last.
+    /// What is over.
     pub ending: Ending,
 }
 
@@ -177,7 +217,7 @@ pub fn write(report: &Report<'_>) -> Vec<u8> {
     append(&mut out, &Sdes::builder().add_chunk(chunk));
     match report.ending {
         Ending::More => {}
-        Ending::Bye => append(&mut out, &Bye::builder().add_source(report.ssrc)),
+        Ending::Bye(ssrc) => append(&mut out, &Bye::builder().add_source(ssrc)),
     }
     out
 }
@@ -226,17 +266,20 @@ mod tests {
         let bytes = write(&Report {
             sent: Some((0x0001_0002_0003_0004, sent)),
             received: Some(received),
-            ending: Ending::Bye,
+            ending: Ending::Bye(0x0a0b_0c0d),
             ..report()
         });
         let heard = read(&bytes, 77).expect("good RTCP");
         assert_eq!(heard.ssrc, 0x0a0b_0c0d);
         assert_eq!(heard.sent, Some(0x0002_0003));
         let about_us = AboutUs {
+            lost: -3,
+            jitter: 9,
             last_sr: 0xdead_beef,
             delay: 655,
         };
         assert_eq!(heard.about_us, Some(about_us));
+        assert_eq!(heard.leaves, Leaves::Yes);
         let sr = SenderReport::parse(&bytes[..52]).expect("begins with the SR");
         assert_eq!(
             (sr.packet_count(), sr.octet_count(), sr.rtp_timestamp()),

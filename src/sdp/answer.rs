@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use super::media::{Codec, CodecName, Media, MediaKind, Proto, SdpWay, Token};
+use super::media::{Codec, CodecName, Media, MediaKind, Proto, RtcpPort, SdpWay, Token};
 use super::parse::Session;
 
 /// Why a description can't be agreed with.
@@ -29,6 +29,8 @@ pub struct Terms {
     pub ptime_ms: Option<u16>,
     /// Which way, seen from whoever writes it.
     pub way: SdpWay,
+    /// Whether RTCP shares RTP's port: each leg's own affair.
+    pub rtcp_port: RtcpPort,
 }
 
 /// The media lines of one dialog. Their number and order stay for its whole life (RFC 3264 §8).
@@ -110,6 +112,8 @@ pub struct Agreed {
     pub rtp: Option<SocketAddr>,
     /// Where the peer wants RTCP.
     pub rtcp: Option<SocketAddr>,
+    /// Whether RTCP shares RTP's port, both ways.
+    pub rtcp_port: RtcpPort,
 }
 
 /// One agreed codec. The peer sends by the number in *our* description and receives by the one in *its
@@ -183,9 +187,10 @@ impl Offer {
                 codecs,
                 ptime_ms: media.ptime_ms,
                 way: media.way,
+                rtcp_port: media.rtcp_port,
             },
             rtp: media.rtp_address(),
-            rtcp: media.rtcp_address(),
+            rtcp: rtcp_of(media, media.rtcp_port),
         })
     }
 
@@ -194,6 +199,7 @@ impl Offer {
     pub fn onward(&self, onto: Option<&Agreed>) -> Terms {
         Terms {
             codecs: renumbered(self.terms.codecs.iter(), onto),
+            rtcp_port: RtcpPort::Own,
             ..self.terms.clone()
         }
     }
@@ -226,6 +232,8 @@ impl Offer {
             codecs,
             ptime_ms: far.ptime_ms,
             way,
+            // RFC 5761 §5.1.1: whoever offers to share is answered so.
+            rtcp_port: self.terms.rtcp_port,
         };
         let agreed = Agreed {
             codecs: pairs,
@@ -234,6 +242,7 @@ impl Offer {
             ptime_ms: self.terms.ptime_ms,
             rtp: self.rtp,
             rtcp: self.rtcp,
+            rtcp_port: self.terms.rtcp_port,
         };
         Ok((terms, agreed))
     }
@@ -242,7 +251,7 @@ impl Offer {
     pub fn changes(&self, near: &Agreed, far: &Agreed) -> Changes {
         let mut rest: Vec<&Codec> = self.terms.codecs.iter().collect();
         let mut changes = Changes {
-            address: self.rtp != near.rtp || self.rtcp != near.rtcp,
+            address: self.rtp != near.rtp || self.rtcp != near.rtcp || self.terms.rtcp_port != near.rtcp_port,
             direction: self.terms.way.reversed().and(far.wish) != near.way,
             codecs: false,
         };
@@ -265,6 +274,7 @@ impl Terms {
             codecs: codecs.iter().copied().map(Codec::ours).collect(),
             ptime_ms: None,
             way: SdpWay::SendRecv,
+            rtcp_port: RtcpPort::Own,
         }
     }
 
@@ -295,6 +305,11 @@ impl Terms {
         if codecs.iter().all(|pair| pair.theirs.name.is_event()) {
             return Err(Mismatch::NoCodec);
         }
+        // RFC 5761 §5.1.1: shared only if both say so.
+        let rtcp_port = match (self.rtcp_port, media.rtcp_port) {
+            (RtcpPort::Shared, RtcpPort::Shared) => RtcpPort::Shared,
+            (RtcpPort::Own, _) | (_, RtcpPort::Own) => RtcpPort::Own,
+        };
         Ok(Agreed {
             codecs,
             way: media.way.reversed().and(self.way),
@@ -302,7 +317,8 @@ impl Terms {
             wish: media.way.or(self.way.reversed().complement()),
             ptime_ms: media.ptime_ms,
             rtp: media.rtp_address(),
-            rtcp: media.rtcp_address(),
+            rtcp: rtcp_of(media, rtcp_port),
+            rtcp_port,
         })
     }
 }
@@ -315,6 +331,7 @@ impl Agreed {
             codecs: renumbered(self.codecs.iter().map(|pair| &pair.theirs), onto),
             ptime_ms: self.ptime_ms,
             way: self.wish,
+            rtcp_port: RtcpPort::Own,
         }
     }
 
@@ -353,6 +370,14 @@ pub fn rows(near: &Agreed, far: &Agreed) -> Vec<Row> {
         }
     }
     rows
+}
+
+/// Where RTCP goes.
+fn rtcp_of(media: &Media, port: RtcpPort) -> Option<SocketAddr> {
+    match port {
+        RtcpPort::Own => media.rtcp_address(),
+        RtcpPort::Shared => media.rtp_address(),
+    }
 }
 
 fn with_audio(codecs: &[Codec]) -> Result<(), Mismatch> {
@@ -726,5 +751,35 @@ mod tests {
             &["m=audio 5000 RTP/AVP 97", "a=rtpmap:97 AMR/8000"],
         );
         assert_eq!(rows(&near, &far)[0].other, Some(97));
+    }
+
+    #[test]
+    fn rtcp_shares_the_port_of_rtp_only_where_both_sides_of_a_leg_say_so() {
+        let mux = ["m=audio 4000 RTP/AVP 8", "a=rtcp:4010", "a=rtcp-mux"];
+        let plain = ["m=audio 5000 RTP/AVP 8"];
+        let rtcp = |leg: &Agreed| (leg.rtcp_port, leg.rtcp.map(|at| at.port()));
+        // A offers it; B isn't asked.
+        let (near, far) = settled(&mux, &plain);
+        assert_eq!(rtcp(&near), (RtcpPort::Shared, Some(4000)));
+        assert_eq!(rtcp(&far), (RtcpPort::Own, Some(5001)));
+        let (answer, _) = offer(&mux).answer(&far).expect("codecs in common");
+        assert!(written(&Lines::one(), &answer).contains("a=rtcp-mux\r\n"));
+        // B says it unasked: that is no agreement.
+        let (_, far) = settled(&plain, &mux);
+        assert_eq!(rtcp(&far), (RtcpPort::Own, Some(4010)));
+        // We offer it.
+        let terms = Terms {
+            rtcp_port: RtcpPort::Shared,
+            ..Terms::list(&[CodecName::Pcma])
+        };
+        let check = |lines: &[&str]| terms.check(&Lines::one(), &session(lines)).expect("an answer");
+        assert_eq!(rtcp(&check(&mux)), (RtcpPort::Shared, Some(4000)));
+        assert_eq!(rtcp(&check(&plain)), (RtcpPort::Own, Some(5001)));
+    }
+
+    #[test]
+    fn a_payload_type_that_looks_like_rtcp_keeps_the_ports_apart() {
+        let offer = offer(&["m=audio 4000 RTP/AVP 8 72", "a=rtcp-mux"]);
+        assert_eq!(offer.terms.rtcp_port, RtcpPort::Own);
     }
 }

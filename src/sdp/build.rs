@@ -1,67 +1,96 @@
 //! The only writer of session descriptions (RFC 8866). Every word is ours: names, titles and addresses of
 //! the other party have no field here.
 
-use std::fmt::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use super::answer::{Lines, Terms};
-use super::media::Origin;
+use super::media::{Origin, RtcpPort};
+use crate::base::text;
 
 /// Writes a description: our audio at `here` under `audio`'s terms in the dialog's `lines`, every other
 /// line refused in place (RFC 3264 §6). `here.port()` is our RTP port; RTCP is the next one, as everybody
-/// expects. `origin.id` stays for a dialog's life; `origin.version` goes up when the rest changes.
+/// expects, or the same. `origin.id` stays for a dialog's life; `origin.version` goes up when the rest changes.
 pub fn write(origin: Origin, here: SocketAddr, lines: &Lines, audio: &Terms) -> Vec<u8> {
-    let mut out = String::with_capacity(512);
-    // Writing to a String can't fail.
-    let _ = write_all(&mut out, origin, here, lines, audio);
-    out.into_bytes()
-}
-
-fn write_all(
-    out: &mut String,
-    origin: Origin,
-    here: SocketAddr,
-    lines: &Lines,
-    audio: &Terms,
-) -> std::fmt::Result {
-    let net = match here.ip() {
-        IpAddr::V4(ip) => format!("IN IP4 {ip}"),
-        IpAddr::V6(ip) => format!("IN IP6 {ip}"),
-    };
-    write!(out, "v=0\r\no=- {} {} {net}\r\n", origin.id, origin.version)?;
-    write!(out, "s=-\r\nc={net}\r\nt=0 0\r\n")?;
+    let mut net = Vec::with_capacity(48);
+    net.extend_from_slice(if here.is_ipv4() { b"IN IP4 " } else { b"IN IP6 " });
+    text::ip(&mut net, here.ip());
+    let mut out = Writer(Vec::with_capacity(512));
+    out.text("v=0\r\no=- ")
+        .number(origin.id)
+        .text(" ")
+        .number(origin.version);
+    out.text(" ")
+        .bytes(&net)
+        .text("\r\ns=-\r\nc=")
+        .bytes(&net)
+        .text("\r\nt=0 0\r\n");
     for (index, shape) in lines.shapes().iter().enumerate() {
         if index == lines.audio() {
-            write_audio(out, here.port(), audio)?;
+            out.audio(here.port(), audio);
         } else {
-            let (kind, proto) = (shape.kind.name(), shape.proto.name());
-            write!(out, "m={kind} 0 {proto} {}\r\n", shape.fmt)?;
+            out.text("m=")
+                .text(shape.kind.name())
+                .text(" 0 ")
+                .text(shape.proto.name());
+            out.text(" ").text(&shape.fmt).text("\r\n");
         }
     }
-    Ok(())
+    out.0
 }
 
-fn write_audio(out: &mut String, port: u16, audio: &Terms) -> std::fmt::Result {
-    write!(out, "m=audio {port} RTP/AVP")?;
-    for codec in &audio.codecs {
-        write!(out, " {}", codec.payload)?;
-    }
-    out.push_str("\r\n");
-    for codec in &audio.codecs {
-        let (payload, name, clock_hz) = (codec.payload, codec.name.name(), codec.clock_hz);
-        write!(out, "a=rtpmap:{payload} {name}/{clock_hz}")?;
-        if codec.channels > 1 {
-            write!(out, "/{}", codec.channels)?;
+/// Text that grows.
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn audio(&mut self, port: u16, audio: &Terms) {
+        self.text("m=audio ").number(port).text(" RTP/AVP");
+        for codec in &audio.codecs {
+            self.text(" ").number(codec.payload);
         }
-        out.push_str("\r\n");
-        if let Some(fmtp) = &codec.fmtp {
-            write!(out, "a=fmtp:{payload} {}\r\n", fmtp.as_str())?;
+        self.text("\r\n");
+        for codec in &audio.codecs {
+            self.text("a=rtpmap:")
+                .number(codec.payload)
+                .text(" ")
+                .text(codec.name.name());
+            self.text("/").number(codec.clock_hz);
+            if codec.channels > 1 {
+                self.text("/").number(codec.channels);
+            }
+            self.text("\r\n");
+            if let Some(fmtp) = &codec.fmtp {
+                self.text("a=fmtp:")
+                    .number(codec.payload)
+                    .text(" ")
+                    .text(fmtp.as_str())
+                    .text("\r\n");
+            }
         }
+        if let Some(ms) = audio.ptime_ms {
+            self.text("a=ptime:").number(ms).text("\r\n");
+        }
+        match audio.rtcp_port {
+            RtcpPort::Own => {}
+            RtcpPort::Shared => {
+                self.text("a=rtcp-mux\r\n");
+            }
+        }
+        self.text("a=").text(audio.way.name()).text("\r\n");
     }
-    if let Some(ms) = audio.ptime_ms {
-        write!(out, "a=ptime:{ms}\r\n")?;
+
+    fn text(&mut self, text: &str) -> &mut Self {
+        self.bytes(text.as_bytes())
     }
-    write!(out, "a={}\r\n", audio.way.name())
+
+    fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    fn number(&mut self, number: impl Into<u64>) -> &mut Self {
+        text::number(&mut self.0, number.into());
+        self
+    }
 }
 
 #[cfg(test)]

@@ -253,6 +253,16 @@ impl SdpWay {
     }
 }
 
+/// Which port RTCP uses.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum RtcpPort {
+    /// One of its own: the next one, or what `a=rtcp` says (RFC 3605).
+    #[default]
+    Own,
+    /// RTP's: `a=rtcp-mux` (RFC 5761).
+    Shared,
+}
+
 /// A short token of a media line, kept only to refuse that line to its own writer (RFC 3264 §6).
 pub type Token = ArrayString<24>;
 
@@ -319,6 +329,8 @@ pub struct Media {
     pub address: Option<IpAddr>,
     /// `a=rtcp` (RFC 3605), if it was there.
     pub rtcp: Option<SocketAddr>,
+    /// `a=rtcp-mux`, if it was there and no codec's number looks like RTCP's (RFC 5761 §4).
+    pub rtcp_port: RtcpPort,
     /// The codecs we know, in the writer's order: the first is the one it likes best. Only of audio lines;
     /// at most [`SDP_CODECS_MAX`](crate::base::limits::SDP_CODECS_MAX).
     pub codecs: Vec<Codec>,

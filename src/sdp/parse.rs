@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::fmtp::{self, Fmtp};
-use super::media::{Codec, CodecName, Media, MediaKind, Origin, Proto, SdpWay, Token};
+use super::media::{Codec, CodecName, Media, MediaKind, Origin, Proto, RtcpPort, SdpWay, Token};
 use crate::base::limits::{SDP_CODECS_MAX, SDP_MEDIA_MAX};
 
 /// The longest packet that anybody may ask for.
@@ -157,6 +157,7 @@ struct Section<'a> {
     maps: Vec<(u8, Option<Codec>)>,
     fmtps: Vec<(u8, &'a [u8])>,
     rtcp: Option<(u16, Option<Connection>)>,
+    rtcp_port: RtcpPort,
 }
 
 impl<'a> Section<'a> {
@@ -192,11 +193,15 @@ impl<'a> Section<'a> {
             maps: Vec::new(),
             fmtps: Vec::new(),
             rtcp: None,
+            rtcp_port: RtcpPort::Own,
         })
     }
 
     fn attribute(&mut self, value: &'a [u8]) {
         let Some((name, value)) = split_once(value, b':') else {
+            if value.trim_ascii_end() == b"rtcp-mux" {
+                self.rtcp_port = RtcpPort::Shared;
+            }
             return;
         };
         match name {
@@ -244,6 +249,8 @@ impl<'a> Section<'a> {
             Some((port, Some(Connection::At(address)))) => Some(SocketAddr::new(address, port)),
             Some((_, Some(Connection::Hold | Connection::Unknown))) | None => None,
         };
+        // RFC 5761 §4: payload types 64 to 95 can't be told from RTCP.
+        let looks_like_rtcp = self.payloads.iter().any(|payload| (64..=95).contains(payload));
         Media {
             kind: self.kind,
             port: self.port,
@@ -251,6 +258,11 @@ impl<'a> Section<'a> {
             fmt: self.fmt,
             address,
             rtcp,
+            rtcp_port: if looks_like_rtcp {
+                RtcpPort::Own
+            } else {
+                self.rtcp_port
+            },
             codecs: self.codecs(),
             way,
             ptime_ms: self.level.ptime_ms.or(session.ptime_ms),

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::api::switchboard::Switchboard;
 use crate::base::time::{Instant, Now};
-use crate::call::cdr::Cdr;
+use crate::call::cdr::Line;
 use crate::call::media::{Order, Ranges};
 use crate::call::port::{CallEntry, Input, Output};
 use crate::call::switch::Switch;
@@ -37,8 +37,7 @@ pub(super) struct Room {
     pub(super) store: Store,
     /// What a batch of inputs leaves for the other threads, so that each is woken once for all of it.
     pub(super) entries: Vec<CallEntry>,
-    #[allow(clippy::vec_box)] // they come boxed and go boxed
-    pub(super) cdrs: Vec<Box<Cdr>>,
+    pub(super) cdrs: Vec<Arc<Line>>,
     pub(super) orders: Vec<Order>,
 }
 
@@ -63,6 +62,7 @@ impl Handler for Room {
         if !self.orders.is_empty() {
             self.give_orders();
         }
+        self.shared.beats[self.index].fetch_add(1, Ordering::Relaxed);
         self.shared.live[self.index].store(self.switch.calls(), Ordering::Relaxed);
         self.shared.berths[self.index].store(self.switch.berths_ready(), Ordering::Relaxed);
     }
@@ -80,10 +80,11 @@ impl Room {
                     self.shared.metrics.event(&event);
                     tracing::debug!(call = %event.call_id, "{}", call_line::moment(event.what));
                 }
-                Output::Cdr(cdr, trace) => {
+                Output::Cdr(cdr, line, trace) => {
                     tracing::info!(call = %cdr.call_id, "{}", call_line::ended(&cdr));
+                    self.shared.metrics.over(&cdr);
                     self.traces.keep(cdr.call_id, trace);
-                    self.cdrs.push(cdr);
+                    self.cdrs.push(line);
                 }
                 Output::Journal(entry) => self.entries.push(entry),
                 Output::Answer(id, answer) => self.board.answer(id, answer),

@@ -5,13 +5,16 @@
 //! left out, and what can't stand in a Request-URI is escaped. So injection is impossible by construction,
 //! and nothing needs refusing.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+
+use memchr::memchr2;
 
 use super::header::{self, Name, NameAddr, Rport, Via};
 use super::lexer::{Head, Start};
 use super::message::Message;
 use super::method::{Method, reason_phrase};
 use super::path::{Path, Transport};
+use crate::base::text;
 
 /// The hops that a request of a new transaction may take (RFC 3261 §8.1.1.6).
 const MAX_FORWARDS: u8 = 70;
@@ -47,11 +50,11 @@ pub struct Response<'r> {
 /// request that can't be read is answered as well as it can be. `source` is where it came from.
 pub fn response(request: &Head, source: SocketAddr, response: &Response) -> Vec<u8> {
     let mut out = Writer::default();
-    out.text(format_args!(
-        "SIP/2.0 {} {}\r\n",
-        response.status,
-        reason_phrase(response.status)
-    ));
+    out.value(b"SIP/2.0 ");
+    out.number(response.status);
+    out.value(b" ");
+    out.value(reason_phrase(response.status).as_bytes());
+    out.end();
     for (at, via) in request.values(Name::Via).enumerate() {
         if at == 0 {
             out.name(Name::Via.text());
@@ -92,20 +95,20 @@ pub fn response(request: &Head, source: SocketAddr, response: &Response) -> Vec<
 }
 
 /// Where the responses to a request go that came by `came` (RFC 3261 §18.2.2, RFC 3581 §4): back to its
-/// source, to the source port if it asked so (`rport`) and else to Via's port. `maddr` is ignored: nobody is
-/// sent answers that he didn't ask for.
+/// source; by UDP to the source port if it asked so (`rport`) and else to Via's port. Over a stream they go by
+/// its flow; the address is for when that is gone, and then it is Via's port in any case: nobody listens at the
+/// other one. `maddr` is ignored: nobody is sent answers that he didn't ask for.
 pub fn reply_path(request: &Head, came: Path) -> Path {
     let Some(via) = request.values(Name::Via).next().and_then(Via::parse) else {
         return came;
     };
-    let port = match via.rport {
-        Rport::Asked | Rport::Port(_) => return came,
-        Rport::Absent => via.port.unwrap_or(came.transport.default_port()),
-    };
-    // On a stream the flow comes first; this address is for when it is gone.
-    Path {
-        remote: SocketAddr::new(came.remote.ip(), port),
-        ..came
+    match via.rport {
+        Rport::Asked | Rport::Port(_) if !came.transport.is_reliable() => came,
+        Rport::Asked | Rport::Port(_) | Rport::Absent => {
+            let mut remote = came.remote;
+            remote.set_port(via.port.unwrap_or(came.transport.default_port()));
+            Path { remote, ..came }
+        }
     }
 }
 
@@ -147,11 +150,11 @@ pub fn request(request: &Request) -> Vec<u8> {
     let mut out = Writer::default();
     out.start(request.method, request.uri);
     out.name(Name::Via.text());
-    out.text(format_args!(
-        "SIP/2.0/{} {};branch=",
-        request.transport.via_token(),
-        request.sent_by
-    ));
+    out.value(b"SIP/2.0/");
+    out.value(request.transport.via_token().as_bytes());
+    out.value(b" ");
+    text::address(&mut out.0, request.sent_by);
+    out.value(b";branch=");
     out.value(request.branch);
     out.value(b";rport");
     out.end();
@@ -218,19 +221,19 @@ impl Default for Writer {
 }
 
 impl Writer {
-    /// Text of our own, free of foreign values.
-    fn text(&mut self, text: std::fmt::Arguments<'_>) {
-        use std::io::Write;
-        self.0.write_fmt(text).expect("a Vec takes any write");
+    fn number(&mut self, number: impl Into<u64>) {
+        text::number(&mut self.0, number.into());
     }
 
     fn start(&mut self, method: Method, uri: &[u8]) {
-        self.text(format_args!("{method} "));
+        self.value(method.name().as_bytes());
+        self.value(b" ");
         for byte in uri {
             if byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b'"') {
                 self.0.push(*byte);
             } else {
-                self.text(format_args!("%{byte:02X}"));
+                self.0.push(b'%');
+                text::hex(&mut self.0, *byte);
             }
         }
         self.0.extend_from_slice(b" SIP/2.0\r\n");
@@ -243,7 +246,7 @@ impl Writer {
 
     /// A value, or a part of one: without line breaks, whatever it holds.
     fn value(&mut self, value: &[u8]) {
-        if !value.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
+        if memchr2(b'\r', b'\n', value).is_none() {
             self.0.extend_from_slice(value);
             return;
         }
@@ -273,11 +276,17 @@ impl Writer {
     }
 
     fn max_forwards(&mut self, hops: u8) {
-        self.text(format_args!("{}: {hops}\r\n", Name::MaxForwards.text()));
+        self.name(Name::MaxForwards.text());
+        self.number(hops);
+        self.end();
     }
 
     fn cseq(&mut self, number: u32, method: Method) {
-        self.text(format_args!("{}: {number} {method}\r\n", Name::CSeq.text()));
+        self.name(Name::CSeq.text());
+        self.number(number);
+        self.value(b" ");
+        self.value(method.name().as_bytes());
+        self.end();
     }
 
     /// The topmost Via of a request, as its response carries it.
@@ -295,13 +304,14 @@ impl Writer {
                 self.value(piece);
             }
         }
-        let sent_by = Via::parse(via).and_then(|via| super::uri::Host::parse(via.host)?.ip());
         // RFC 3581 §4: with rport, received is written even if it says nothing new.
-        if asked || sent_by != Some(source.ip()) {
-            self.text(format_args!(";received={}", source.ip()));
+        if asked || !is_sent_by(via, source.ip()) {
+            self.value(b";received=");
+            text::ip(&mut self.0, source.ip());
         }
         if asked {
-            self.text(format_args!(";rport={}", source.port()));
+            self.value(b";rport=");
+            self.number(source.port());
         }
     }
 
@@ -319,14 +329,20 @@ impl Writer {
         if let Some(body) = body {
             self.line(Name::ContentType.text(), body.content_type.as_bytes());
         }
-        self.text(format_args!(
-            "{}: {}\r\n\r\n",
-            Name::ContentLength.text(),
-            bytes.len()
-        ));
+        self.name(Name::ContentLength.text());
+        self.number(bytes.len() as u64);
+        self.end();
+        self.end();
         self.0.extend_from_slice(bytes);
         self.0
     }
+}
+
+/// Whether a Via names this address as its sender's.
+fn is_sent_by(via: &[u8], address: IpAddr) -> bool {
+    Via::parse(via)
+        .and_then(|via| super::uri::Host::parse(via.host)?.ip())
+        .is_some_and(|host| host == address)
 }
 
 /// The pieces between semicolons that stand outside quotes.

@@ -9,7 +9,7 @@ use super::build::{self, Body};
 use super::header::{Name, NameAddr, trim};
 use super::message::Message;
 use super::method::Method;
-use super::path::Path;
+use super::path::{Path, Transport};
 use super::uri::{Host, Scheme, Uri};
 use crate::base::limits::{SIP_ROUTE_BYTES_MAX, SIP_ROUTES_MAX};
 
@@ -255,8 +255,8 @@ impl Dialog {
     }
 
     /// Writes a request in this dialog (§12.2.1.1). `cseq` comes from [`Dialog::next_cseq`]; an ACK has its
-    /// INVITE's. `contact` is a whole value (`<sip:…>`), `branch` holds the cookie, `sent_by` is our address
-    /// for Via.
+    /// INVITE's. `contact` is a whole value (`<sip:…>`), `branch` holds the cookie, `via` is how it travels and our
+    /// address there.
     #[expect(
         clippy::too_many_arguments,
         reason = "each is one line of the message, and every caller names them all"
@@ -266,7 +266,7 @@ impl Dialog {
         method: Method,
         cseq: u32,
         branch: &[u8],
-        sent_by: SocketAddr,
+        (transport, sent_by): (Transport, SocketAddr),
         contact: Option<&[u8]>,
         headers: &[(&str, &str)],
         body: Option<Body>,
@@ -288,7 +288,7 @@ impl Dialog {
         build::request(&build::Request {
             method,
             uri,
-            transport: self.next_hop().transport,
+            transport,
             sent_by,
             branch,
             from: &from,
@@ -304,7 +304,10 @@ impl Dialog {
     }
 
     /// Where this dialog's requests go: to the first route, or else the target, if that is an address; by the
-    /// transport of the dialog. A host name is not looked up: the request goes the way the dialog came.
+    /// transport that its URI names, or else the dialog's, since many who speak TCP leave the parameter out. A
+    /// host name is not looked up: the request goes the way the dialog came.
+    ///
+    /// The listener is the dialog's: whether it reaches there by that transport is for whoever has the others.
     pub fn next_hop(&self) -> Path {
         let first = self.routes.first().and_then(|route| uri_of(route));
         let Some(uri) = Uri::parse(first.unwrap_or(&self.target)).ok() else {
@@ -313,8 +316,11 @@ impl Dialog {
         let Host::Ip(ip) = uri.host else {
             return self.path;
         };
-        // While UDP is all we speak, a peer that names another transport is sent to by the one it used.
-        let transport = self.path.transport;
+        // TLS we don't speak: whoever names it is sent to by what it used.
+        let transport = match uri.transport() {
+            Some(named @ (Transport::Udp | Transport::Tcp)) => named,
+            Some(Transport::Tls) | None => self.path.transport,
+        };
         let remote = SocketAddr::new(ip, uri.port.unwrap_or(transport.default_port()));
         let same = (transport, remote) == (self.path.transport, self.path.remote);
         Path {
@@ -488,7 +494,7 @@ mod tests {
             Method::Bye,
             41,
             b"z9hG4bKbye",
-            "192.0.2.1:5060".parse().unwrap(),
+            (Transport::Udp, "192.0.2.1:5060".parse().unwrap()),
             None,
             &[],
             None,
@@ -514,7 +520,7 @@ mod tests {
             Method::Bye,
             cseq,
             b"z9hG4bKbye",
-            "192.0.2.1:5060".parse().unwrap(),
+            (Transport::Udp, "192.0.2.1:5060".parse().unwrap()),
             Some(b"<sip:192.0.2.1>"),
             &[("Reason", "Q.850;cause=16")],
             None,
@@ -700,7 +706,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_hop_is_the_address_that_the_uri_names_by_the_transport_of_the_dialog() {
+    fn the_next_hop_is_the_address_that_the_uri_names_by_its_transport_or_the_dialog_s() {
         let hop = |uri: &str| {
             callee(&invite(&format!("Contact: <{uri}>\r\n"), ""))
                 .unwrap()
@@ -719,7 +725,7 @@ mod tests {
         );
         assert_eq!(
             hop("sip:a@192.0.2.9;transport=tcp"),
-            to(Transport::Udp, "192.0.2.9:5060")
+            to(Transport::Tcp, "192.0.2.9:5060")
         );
         assert_eq!(hop("sips:a@192.0.2.9"), to(Transport::Udp, "192.0.2.9:5060"));
         // The way it came keeps its flow.

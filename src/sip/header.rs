@@ -6,6 +6,8 @@
 use std::fmt;
 use std::str::from_utf8;
 
+use memchr::{memchr, memchr2};
+
 use super::method::Method;
 use super::uri;
 
@@ -35,15 +37,24 @@ pub fn trim(mut text: &[u8]) -> &[u8] {
 
 /// Whether the bytes are a token (RFC 3261 §25.1), which is never empty.
 pub fn is_token(text: &[u8]) -> bool {
-    !text.is_empty()
-        && text.iter().all(|byte| {
-            byte.is_ascii_alphanumeric()
-                || matches!(
-                    byte,
-                    b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
-                )
-        })
+    !text.is_empty() && text.iter().all(|byte| TOKEN[usize::from(*byte)])
 }
+
+/// Which bytes a token may hold.
+const TOKEN: [bool; 256] = {
+    let mut is_token = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let c = byte as u8;
+        is_token[byte] = c.is_ascii_alphanumeric()
+            || matches!(
+                c,
+                b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
+            );
+        byte += 1;
+    }
+    is_token
+};
 
 /// A decimal number of at most `max`; leading zeros count for nothing, anything else than digits is refused.
 pub fn decimal(text: &[u8], max: u32) -> Option<u32> {
@@ -75,11 +86,23 @@ enum Hiding {
 /// The text up to the separator, and what follows it (`None`: it isn't there). An open quote or bracket hides
 /// all the rest.
 fn cut(text: &[u8], separator: u8, hiding: Hiding) -> (&[u8], Option<&[u8]>) {
+    let hides = |byte: u8| match hiding {
+        Hiding::Quotes => byte == b'"',
+        Hiding::Brackets => matches!(byte, b'"' | b'<' | b'('),
+    };
+    // Before the first that hides anything, which mostly isn't there, a separator is one.
+    let first = match hiding {
+        Hiding::Quotes => memchr2(separator, b'"', text),
+        Hiding::Brackets => text.iter().position(|byte| *byte == separator || hides(*byte)),
+    };
+    let Some(first) = first else {
+        return (text, None);
+    };
     let mut quoted = false;
     let mut angle = false;
     let mut comments: u32 = 0;
     let mut escaped = false;
-    for (at, &byte) in text.iter().enumerate() {
+    for (at, &byte) in text.iter().enumerate().skip(first) {
         if escaped {
             escaped = false;
         } else if quoted || comments > 0 {
@@ -289,7 +312,7 @@ impl<'a> NameAddr<'a> {
             return Self::bracketed(Some(display), trim(rest).strip_prefix(b"<")?);
         }
         // A quote before any bracket belongs to a parameter: then there are no brackets.
-        let mark = value.iter().position(|byte| matches!(byte, b'<' | b'"'));
+        let mark = memchr2(b'<', b'"', value);
         if let Some((before, [b'<', rest @ ..])) = mark.and_then(|at| value.split_at_checked(at)) {
             let display = trim(before);
             return Self::bracketed((!display.is_empty()).then_some(display), rest);
@@ -304,7 +327,7 @@ impl<'a> NameAddr<'a> {
     }
 
     fn bracketed(display: Option<&'a [u8]>, rest: &'a [u8]) -> Option<Self> {
-        let close = rest.iter().position(|byte| *byte == b'>')?;
+        let close = memchr(b'>', rest)?;
         let (uri, rest) = rest.split_at_checked(close)?;
         let params = match trim(rest.get(1..)?) {
             [] => &[],

@@ -7,7 +7,7 @@ use std::fmt;
 use std::ops::Range;
 
 use arrayvec::ArrayVec;
-use memchr::memmem;
+use memchr::{memchr, memchr2, memmem};
 
 use super::header::{self, Name, is_lws, is_token, trim};
 use super::method::Method;
@@ -137,6 +137,15 @@ impl Span {
 }
 
 impl<'a> Head<'a> {
+    /// Cuts bytes that a message was read from before, without asking again whether its values are sound. `None` if
+    /// they aren't one.
+    pub fn read(bytes: &'a [u8]) -> Option<Self> {
+        match lex(bytes) {
+            Ok((head, None)) => Some(head),
+            Ok((_, Some(_))) | Err(_) => None,
+        }
+    }
+
     /// The first line.
     pub const fn start(&self) -> &Start<'a> {
         &self.start
@@ -301,10 +310,7 @@ pub(super) fn open(bytes: &[u8]) -> Result<Opened<'_>, &'static str> {
     if bytes.len() > SIP_MESSAGE_BYTES_MAX {
         return Err("too long");
     }
-    let end = bytes
-        .windows(2)
-        .position(|pair| pair == b"\r\n")
-        .ok_or("no line")?;
+    let end = memmem::find(bytes, b"\r\n").ok_or("no line")?;
     let (start, fault) = read_start(bytes.get(..end).unwrap_or_default())?;
     let walk = Walk {
         bytes,
@@ -450,7 +456,7 @@ impl<'a> Walk<'a> {
             return Step::Faulty("a line break that is not CRLF");
         }
         let line = self.bytes.get(from..end.at).unwrap_or_default();
-        let Some(colon) = line.iter().position(|byte| *byte == b':') else {
+        let Some(colon) = memchr(b':', line) else {
             return Step::Faulty("a header line without a colon");
         };
         // HCOLON: blanks may stand before the colon, a fold may not.
@@ -476,7 +482,7 @@ impl<'a> Walk<'a> {
         let mut from = self.at;
         loop {
             let rest = self.bytes.get(from..)?;
-            let step = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n'))?;
+            let step = memchr2(b'\r', b'\n', rest)?;
             let at = from.saturating_add(step);
             match rest.get(step..)? {
                 // After an empty line comes the body, whatever it begins with.

@@ -68,6 +68,23 @@ impl<'a> Message<'a> {
         }
     }
 
+    /// Reads one message of a stream, as the [framer](super::framer) has cut it.
+    ///
+    /// # Errors
+    /// As [`Message::parse`]; and 400 without a Content-Length, which a stream can't do without (RFC 3261 §18.3).
+    #[allow(clippy::result_large_err)]
+    pub fn parse_framed(bytes: &'a [u8]) -> Result<Message<'a>, Unreadable<'a>> {
+        let message = Self::parse(bytes)?;
+        if message.head.get(Name::ContentLength).is_some() {
+            return Ok(message);
+        }
+        Err(Unreadable {
+            status: is_answerable(&message.head).then_some(400),
+            why: "no Content-Length on a stream",
+            head: Some(message.head),
+        })
+    }
+
     /// Start line and headers.
     pub const fn head(&self) -> &Head<'a> {
         &self.head

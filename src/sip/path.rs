@@ -24,6 +24,15 @@ impl Transport {
         }
     }
 
+    /// The name that a URI's `transport` parameter has (`udp`).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+        }
+    }
+
     /// Whether the transport itself delivers or fails (RFC 3261 §17: no retransmission by us).
     pub const fn is_reliable(self) -> bool {
         match self {
@@ -76,11 +85,6 @@ impl Path {
 
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}:{}",
-            self.transport.via_token().to_ascii_lowercase(),
-            self.remote
-        )
+        write!(f, "{}:{}", self.transport.name(), self.remote)
     }
 }

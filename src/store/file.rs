@@ -8,6 +8,19 @@ use std::path::{Path, PathBuf};
 /// Takes one record: its key and value. An error is a sentence, and ends the reading.
 pub type EachRecord<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), String>;
 
+/// What an error of the disk asks of its owner, to follow the system's own words: `: …` or nothing.
+pub fn cure(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            ": make room on that disk, and it goes on by itself"
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            ": let the server's user write there, and it goes on by itself"
+        }
+        _ => "",
+    }
+}
+
 /// Writes all of `bytes` at `at`. A failure leaves the file's length unknown beyond `at`.
 ///
 /// # Errors

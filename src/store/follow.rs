@@ -1,7 +1,7 @@
 //! The thread behind the writer: sled in batches, snapshots, and how far the log may be forgotten.
 
 use std::collections::VecDeque;
-use std::fs::File;
+use std::fs::{self, File};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -259,6 +259,8 @@ impl Follower {
                 self.waiting.drain(..self.applied);
                 self.applied = 0;
                 self.progress.disk_seq.store(seq, Ordering::Release);
+                // A hint for the next start: without it only a sentence is missing.
+                let _ = fs::write(&self.places.sled_held, seq.to_string());
                 self.allow_forgetting();
             }
             Err(error) => self.failed(error.to_string()),

@@ -32,11 +32,9 @@ use super::file::{self, Draft};
 use crate::base::id::Id;
 use crate::base::limits::JOURNAL_BUFFER;
 use crate::base::time::Wall;
-use crate::call::cdr::Cdr;
+use crate::call::cdr::{self, Cdr};
 use crate::call::port::{CallEntry, Records};
 
-/// Room for a frame with a record; most are shorter.
-const RECORD_BYTES: usize = 2_048;
 const PREFIX: &str = "calls-";
 const SUFFIX: &str = ".log";
 const SEGMENT_BYTES: u64 = 64 << 20;
@@ -142,24 +140,17 @@ impl Batch {
     fn add(&mut self, entry: &CallEntry) -> bool {
         let start = self.bytes.len();
         let (id, what) = match entry {
-            CallEntry::Arrived(cdr) | CallEntry::Over(cdr) => {
-                let (kind, what) = match entry {
-                    CallEntry::Over(_) => (OVER, What::Over),
-                    CallEntry::Arrived(_) | CallEntry::Answered { .. } | CallEntry::Ended { .. } => {
-                        (ARRIVED, What::Arrived)
-                    }
-                };
-                self.bytes.reserve(RECORD_BYTES);
-                begin_frame(&mut self.bytes, kind, cdr.call_id);
-                // A record is made of strings and numbers: it always has a JSON form, and a Vec always takes it.
-                if serde_json::to_writer(&mut self.bytes, cdr).is_err()
-                    || self.bytes.len() - start > BODY_BYTES_MAX
-                {
-                    self.bytes.truncate(start);
+            CallEntry::Arrived(line) => {
+                if !self.record(ARRIVED, line) {
                     return false;
                 }
-                end_frame(&mut self.bytes, start);
-                (cdr.call_id, what)
+                (line.call_id, What::Arrived)
+            }
+            CallEntry::Over(line) => {
+                if !self.record(OVER, line) {
+                    return false;
+                }
+                (line.call_id, What::Over)
             }
             CallEntry::Answered { call_id, at } => {
                 short_frame(&mut self.bytes, ANSWERED, *call_id, Some(*at));
@@ -175,6 +166,18 @@ impl Batch {
             what,
             place: start..self.bytes.len(),
         });
+        true
+    }
+
+    /// Whether the record isn't too long for a frame.
+    fn record(&mut self, kind: u8, line: &cdr::Line) -> bool {
+        if BODY_BYTES_MIN + line.json.len() > BODY_BYTES_MAX {
+            return false;
+        }
+        let start = self.bytes.len();
+        begin_frame(&mut self.bytes, kind, line.call_id);
+        self.bytes.extend_from_slice(&line.json);
+        end_frame(&mut self.bytes, start);
         true
     }
 

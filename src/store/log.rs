@@ -164,7 +164,7 @@ pub enum LogError {
 #[derive(Debug, thiserror::Error)]
 pub enum NotKept {
     /// Nothing of it is in the log.
-    #[error("the log {} could not be written: {error}; nothing was changed", path.display())]
+    #[error("the log {} could not be written: {error}; nothing was changed{}", path.display(), file::cure(error))]
     Refused {
         /// The segment.
         path: PathBuf,

@@ -1,6 +1,6 @@
 //! Opening a store: sled and the log's tail; where sled isn't what it should be, the snapshot and the log.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,6 +39,8 @@ pub enum DiskFound {
     New,
     /// Nothing but a snapshot was there: a backup that was put in place.
     Restored,
+    /// It lost changes that it had held, and got them from the log. Somebody should look at the disk.
+    Behind,
     /// Broken or behind: it was moved aside and rebuilt from snapshot and log. Somebody should hear of it.
     Rebuilt,
 }
@@ -97,6 +99,8 @@ pub(super) struct Places {
     pub(super) log: PathBuf,
     pub(super) sled: PathBuf,
     pub(super) snapshots: PathBuf,
+    /// What sled is known to have held: a number in digits.
+    pub(super) sled_held: PathBuf,
 }
 
 impl Places {
@@ -105,6 +109,7 @@ impl Places {
             log: path.join("log"),
             sled: path.join("sled"),
             snapshots: path.join("snapshots"),
+            sled_held: path.join("sled.held"),
         }
     }
 }
@@ -154,6 +159,11 @@ pub(super) fn open(path: &Path, segment_bytes: u64, now: Wall) -> Result<Opened,
     };
     let held = disk.applied_seq();
     table.loaded(held);
+    // sled cuts off the end of its own file from the first damaged byte on, and says nothing.
+    let had = fs::read_to_string(&places.sled_held)
+        .ok()
+        .and_then(|text| text.trim().parse::<u64>().ok());
+    let is_behind = broken.is_none() && disk.found() == Found::Tree && had.is_some_and(|had| had > held);
 
     let mut behind = Behind {
         disk: &mut disk,
@@ -181,6 +191,15 @@ pub(super) fn open(path: &Path, segment_bytes: u64, now: Wall) -> Result<Opened,
     report.disk = match broken {
         Some(_) => DiskFound::Rebuilt,
         None => match disk.found() {
+            Found::Tree if is_behind => {
+                report.sentences.push(format!(
+                    "{} held changes up to {} and has lost those after {held}: they were taken from the log, so \
+                     nothing is lost; check the disk",
+                    places.sled.display(),
+                    had.unwrap_or(held)
+                ));
+                DiskFound::Behind
+            }
             Found::Tree => DiskFound::Sound,
             Found::Nothing if replay.records == 0 && held == 0 => DiskFound::New,
             Found::Nothing if replay.records == 0 && had_log == Had::No => DiskFound::Restored,

@@ -8,48 +8,71 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::clock::Clock;
-use super::poller::{Errors, Poller, Ready, Waker};
+use super::connections::{Connections, Peer};
+use super::poller::{Errors, Interest, Poller, Ready, Source, Waker};
 use super::shard::fresh_room;
 use super::shard::{Door, FRESH_BATCH, Left, Message, Packet, Waiting};
-use super::udp::{BATCH, Inbox, Socket, Undelivered};
+use super::tcp::{self, Accepted};
+use super::udp::{self, BATCH, Inbox, Undelivered};
 use crate::base::limits::RETRY_AFTER_S;
 use crate::base::shard::Shard;
 use crate::base::time::{Instant, Now};
-use crate::call::config::Listener;
+use crate::call::config::{Config, Listener};
 use crate::call::port::{Input, Why};
+use crate::call::trunk;
 use crate::sip::build::{self, Response};
 use crate::sip::message;
-use crate::sip::path::{ListenerId, Path};
+use crate::sip::path::{FlowHint, ListenerId, Path, Transport as Protocol};
 use crate::sip::peek::{PeekKind, peek};
 
 /// The shortest wait for a timer. Timers of transactions come by the thousand, seconds after their calls: those
 /// that are due within one such time are served together.
 const TICK: Duration = Duration::from_millis(4);
+/// Where messages come faster than this, a loop rests so long after a batch, because a wake-up costs as much as a
+/// message: what comes meanwhile is the next batch. One that comes after a pause is taken at once.
+const GATHER: Duration = Duration::from_millis(2);
 /// Batches that are read of one socket before anything else is looked at. New requests only queue up meanwhile, so
 /// that the messages of calls behind them are not lost in the system's buffer.
 const READS_MAX: usize = 8;
 /// How long a loop rests whose wait the system refuses, so that it doesn't spin.
 const FAULT_REST: Duration = Duration::from_millis(10);
 
+/// How often the connections are looked through for those whose time is over.
+const SWEEP: Duration = Duration::from_secs(1);
+/// Connections that are accepted before anything else is looked at.
+const ACCEPTS_MAX: usize = 64;
+
 /// What the transport counted since the start, over all shards.
 #[derive(Debug, Default)]
 pub struct Stats {
-    /// Datagrams received.
+    /// Messages received.
     pub received: AtomicU64,
-    /// Datagrams sent.
+    /// Messages sent.
     pub sent: AtomicU64,
     /// New requests answered 503 because their shard had too much to do.
     pub shed: AtomicU64,
-    /// Datagrams that could not be sent, or not handed to their shard.
+    /// Messages that could not be sent, or not handed to their shard.
     pub lost: AtomicU64,
+    /// TCP connections that are open now.
+    pub connections: AtomicU64,
+    /// TCP connections that were refused because there were too many.
+    pub refused: AtomicU64,
 }
 
 /// Why the server can't listen.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An address of `sip.udp`.
-    #[error("can't listen on {0}: choose another in sip.udp, or stop who has it")]
-    Bind(SocketAddr, #[source] io::Error),
+    /// An address of `sip.udp` or `sip.tcp`.
+    #[error("can't listen on {address}: choose another in sip.{key}, or stop who has it")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Whose address it is: `udp` or `tcp`.
+        key: &'static str,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
     /// The system has no files or memory left.
     #[error("can't wait for sockets")]
     System(#[source] io::Error),
@@ -82,16 +105,59 @@ impl<F: FnMut(Now, Input<'_>, &mut Outbox) -> Option<Instant>> Handler for F {
     }
 }
 
+/// A listener's socket, and where it is bound.
+struct Bound {
+    address: SocketAddr,
+    socket: Socket,
+}
+
+enum Socket {
+    Udp(udp::Socket),
+    Tcp(tcp::Listener),
+}
+
+impl Bound {
+    fn new(protocol: Protocol, address: SocketAddr) -> io::Result<Self> {
+        let (address, socket) = match protocol {
+            Protocol::Udp => {
+                let socket = udp::Socket::bind(address)?;
+                (socket.address()?, Socket::Udp(socket))
+            }
+            Protocol::Tcp | Protocol::Tls => {
+                let listener = tcp::Listener::bind(address)?;
+                (listener.address()?, Socket::Tcp(listener))
+            }
+        };
+        Ok(Self { address, socket })
+    }
+
+    fn watch(&self, poller: &Poller, index: usize) -> io::Result<()> {
+        let source = Source::Listener(index);
+        match &self.socket {
+            Socket::Udp(socket) => poller.add(socket, source, Interest::Read),
+            Socket::Tcp(listener) => poller.add(listener, source, Interest::Read),
+        }
+    }
+}
+
 /// A shard's loop, ready to [`run`](EventLoop::run).
 pub struct EventLoop {
     shard: Shard,
-    /// All the listeners' sockets, by their ids; every shard sends on them.
-    sockets: Arc<[Socket]>,
+    /// All the listeners' sockets, by their ids; every shard sends on those of datagrams.
+    sockets: Arc<[Bound]>,
+    /// The connections of the listeners that this shard reads.
+    connections: Connections,
+    /// When they are looked through next; `None` while there is none.
+    sweep: Option<Instant>,
+    /// Listeners that accept nothing until then, because the system has no file left.
+    paused: Vec<usize>,
     /// Every shard's door, this one's too.
     doors: Arc<[Door]>,
     poller: Poller,
     clock: Clock,
     stats: Arc<Stats>,
+    /// Whose connections are no strangers'.
+    config: Arc<Config>,
 }
 
 /// The shards' loops, not running yet, and what other threads need of them.
@@ -109,11 +175,15 @@ pub struct Transport {
 ///
 /// # Errors
 /// An address that can't be had.
-pub fn open(listeners: &[Listener], count: usize, key: [u64; 2], clock: Clock) -> Result<Transport, Error> {
-    let sockets = listeners
-        .iter()
-        .map(|l| Socket::bind(l.address).map_err(|e| Error::Bind(l.address, e)))
-        .collect::<Result<Arc<[Socket]>, _>>()?;
+pub fn open(config: &Arc<Config>, count: usize, key: [u64; 2], clock: Clock) -> Result<Transport, Error> {
+    let bind = |l: &Listener| {
+        Bound::new(l.transport, l.address).map_err(|source| Error::Bind {
+            address: l.address,
+            key: l.transport.name(),
+            source,
+        })
+    };
+    let sockets: Arc<[Bound]> = config.listeners.iter().map(bind).collect::<Result<_, _>>()?;
     let count = count.max(1);
     let doors = (0..count)
         .map(|_| Waker::new().map(Door::new))
@@ -124,15 +194,19 @@ pub fn open(listeners: &[Listener], count: usize, key: [u64; 2], clock: Clock) -
     for (index, door) in doors.iter().enumerate() {
         let poller = Poller::new(door.waker()).map_err(Error::System)?;
         for (i, socket) in sockets.iter().enumerate().filter(|(i, _)| i % count == index) {
-            poller.add(socket, i).map_err(Error::System)?;
+            socket.watch(&poller, i).map_err(Error::System)?;
         }
         loops.push(EventLoop {
             shard: Shard { index, count, key },
             sockets: Arc::clone(&sockets),
+            connections: Connections::new(Arc::clone(&stats)),
+            sweep: None,
+            paused: Vec::new(),
             doors: Arc::clone(&doors),
             poller,
             clock: clock.clone(),
             stats: Arc::clone(&stats),
+            config: Arc::clone(config),
         });
     }
     Ok(Transport { loops, doors, stats })
@@ -145,6 +219,17 @@ enum Go {
     Stop,
 }
 
+/// How fast work comes in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// There are pauses of more than [`GATHER`].
+    Slow,
+    /// There are none.
+    Brisk,
+    /// More came at once than one system call moves: it must not wait, or the socket's buffer runs over.
+    Flood,
+}
+
 impl EventLoop {
     /// Which shard this is.
     pub fn shard(&self) -> Shard {
@@ -152,15 +237,12 @@ impl EventLoop {
     }
 
     /// Where the sockets are bound, by listener.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
-        self.sockets.iter().map(Socket::address).collect()
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.sockets.iter().map(|bound| bound.address).collect()
     }
 
     /// Runs until [`Message::Stop`] comes. The first input is a timeout, at once. What was put into the outbox
-    /// before the stop still leaves.
+    /// before the stop still leaves, over TCP as far as there is room.
     pub fn run(mut self, mut handler: impl Handler) {
         let mut inbox = Inbox::default();
         let mut mail = Waiting::default();
@@ -168,12 +250,21 @@ impl EventLoop {
         let mut outbox = Outbox::default();
         let mut due = handler.take(self.clock.now(), Input::Timeout, &mut outbox);
         let mut left = Left::None;
+        let mut pace = Pace::Slow;
         loop {
             handler.batch_over();
             self.flush(&mut outbox);
+            if (left, pace) == (Left::None, Pace::Brisk) {
+                std::thread::sleep(GATHER);
+            }
+            let idle_since = self.clock.now().at;
             let wait = match left {
                 Left::Some => Some(Duration::ZERO),
-                Left::None => due.map(|due| (due - self.clock.now().at).max(TICK)),
+                Left::None => [due, self.sweep]
+                    .into_iter()
+                    .flatten()
+                    .min()
+                    .map(|due| (due - idle_since).max(TICK)),
             };
             let (poller, door) = (&mut self.poller, &self.doors[self.shard.index]);
             if poller.wait(door.waker(), wait, &mut ready).is_err() {
@@ -181,16 +272,28 @@ impl EventLoop {
                 std::thread::sleep(FAULT_REST);
                 ready.extend(self.own_sockets());
             }
+            pace = if self.clock.now().at - idle_since < GATHER {
+                Pace::Brisk
+            } else {
+                Pace::Slow
+            };
             let mut input = |now, input: Input<'_>| due = handler.take(now, input, &mut outbox);
             for ready in &ready {
-                if ready.errors == Errors::Some {
-                    self.read_errors(ready.socket, &mut input);
+                if self.look(*ready, &mut inbox, &mut mail.fresh, &mut input) >= BATCH {
+                    pace = Pace::Flood;
                 }
-                self.read(ready.socket, &mut inbox, &mut mail.fresh, &mut input);
             }
             left = self.doors[self.shard.index].take(&mut mail);
             // Read when all of it is here: what was unbound before a message came must not connect it.
             let now = self.clock.now();
+            for packet in mail.outgoing.drain(..) {
+                self.send_by_connection(now.at, packet.path, packet.bytes.into_vec());
+            }
+            for message in &mail.messages {
+                if let Message::Config(config) = message {
+                    self.config = Arc::clone(config);
+                }
+            }
             if open_mail(&mut mail, |one| input(now, one)) == Go::Stop {
                 handler.batch_over();
                 self.flush(&mut outbox);
@@ -208,145 +311,260 @@ impl EventLoop {
     /// This shard's sockets, as if each could be read.
     fn own_sockets(&self) -> impl Iterator<Item = Ready> {
         let indices = (self.shard.index..self.sockets.len()).step_by(self.shard.count);
-        indices.map(|socket| Ready {
-            socket,
+        indices.map(|index| Ready {
+            source: Source::Listener(index),
             errors: Errors::Some,
         })
     }
 
-    /// Reads what could not be delivered of what one socket sent.
-    fn read_errors(&self, index: usize, input: &mut impl FnMut(Now, Input<'_>)) {
-        let (Some(socket), Ok(id)) = (self.sockets.get(index), u8::try_from(index)) else {
-            return;
+    /// Looks at what a wait found. Returns how many datagrams there were.
+    fn look(
+        &mut self,
+        ready: Ready,
+        inbox: &mut Inbox,
+        fresh: &mut VecDeque<Packet>,
+        input: &mut impl FnMut(Now, Input<'_>),
+    ) -> usize {
+        let index = match ready.source {
+            Source::Listener(index) => index,
+            Source::Connection(flow) => {
+                self.look_at_connection(flow, fresh, input);
+                return 0;
+            }
         };
+        let sockets = Arc::clone(&self.sockets);
+        let (Some(bound), Ok(id)) = (sockets.get(index), u8::try_from(index)) else {
+            return 0;
+        };
+        match &bound.socket {
+            Socket::Udp(socket) => {
+                if ready.errors == Errors::Some {
+                    self.read_errors(ListenerId(id), socket, input);
+                }
+                self.read(ListenerId(id), socket, inbox, fresh, input)
+            }
+            Socket::Tcp(listener) => {
+                self.accept(index, ListenerId(id), listener);
+                0
+            }
+        }
+    }
+
+    /// Reads what could not be delivered of what one socket sent.
+    fn read_errors(&self, id: ListenerId, socket: &udp::Socket, input: &mut impl FnMut(Now, Input<'_>)) {
         for undelivered in socket.undelivered() {
-            let path = self.tell_others(ListenerId(id), undelivered);
+            let path = Path::udp(id, undelivered.remote);
+            self.tell_others(path, undelivered.why);
             input(self.clock.now(), Input::Failed(path, undelivered.why));
         }
     }
 
     /// Reads one socket: the messages of our own calls go to the handler, our own new requests wait in `fresh`, and
-    /// the others go to their shards.
+    /// the others go to their shards. Returns how many there were.
     fn read(
         &self,
-        index: usize,
+        id: ListenerId,
+        socket: &udp::Socket,
         inbox: &mut Inbox,
         fresh: &mut VecDeque<Packet>,
         input: &mut impl FnMut(Now, Input<'_>),
-    ) {
-        let (Some(socket), Ok(id)) = (self.sockets.get(index), u8::try_from(index)) else {
-            return;
-        };
+    ) -> usize {
+        let mut count = 0;
         for _ in 0..READS_MAX {
             socket.receive(inbox);
+            count += inbox.len();
             // Not before: the law judges an attempt as of its arrival.
             let now = self.clock.now();
             self.stats
                 .received
                 .fetch_add(inbox.len() as u64, Ordering::Relaxed);
             for (from, bytes) in inbox.iter() {
-                let path = Path::udp(ListenerId(id), from);
-                self.sort(path, bytes, fresh, |one| input(now, one));
+                let path = Path::udp(id, from);
+                let message = (path, bytes);
+                if let Err(shed) = sort(&self.shard, &self.doors, message, fresh, |one| input(now, one)) {
+                    self.shed(socket, shed, path, bytes);
+                }
             }
             if inbox.len() < BATCH {
-                return;
+                break;
+            }
+        }
+        count
+    }
+
+    /// Takes the connections that wait.
+    fn accept(&mut self, index: usize, id: ListenerId, listener: &tcp::Listener) {
+        let now = self.clock.now().at;
+        self.sweep.get_or_insert(now + SWEEP);
+        for _ in 0..ACCEPTS_MAX {
+            match listener.accept() {
+                Accepted::One(stream, from) => {
+                    let peer = match trunk::of_source(&self.config.trunks, from.ip()) {
+                        Some(_) => Peer::Trunk,
+                        None => Peer::Stranger,
+                    };
+                    self.connections
+                        .accepted(&self.poller, now, id, (stream, from), peer);
+                }
+                Accepted::None => return,
+                Accepted::NotNow => {
+                    // It would be found again at once, and again.
+                    let source = Source::Listener(index);
+                    if self.poller.change(listener, source, Interest::Nothing).is_ok() {
+                        self.paused.push(index);
+                    }
+                    return;
+                }
             }
         }
     }
 
-    /// Finds out whose a datagram is, and whether it can wait.
-    fn sort(&self, path: Path, bytes: &[u8], fresh: &mut VecDeque<Packet>, input: impl FnOnce(Input<'_>)) {
-        // RFC 5626 §3.5.1: a keep-alive holds nothing but line ends.
-        if bytes.iter().all(|c| matches!(c, b'\r' | b'\n' | 0)) {
-            return;
-        }
-        if self.shard.count == 1 && is_in_call(bytes) {
-            return input(Input::Packet { path, bytes });
-        }
-        let Some(peeked) = peek(bytes) else {
-            // Whoever reads a faulty one says what is wrong with it.
-            return input(Input::Packet { path, bytes });
-        };
-        let home = self.shard.home_of(peeked.call_id);
-        let is_ours = home == self.shard.index;
-        if is_ours && peeked.kind == PeekKind::InCall {
-            return input(Input::Packet { path, bytes });
-        }
-        let packet = Packet {
-            path,
-            bytes: bytes.into(),
-        };
-        let is_taken = if !is_ours {
-            self.doors[home].hand_over(packet, peeked.kind).is_ok()
-        } else if fresh.len() < fresh_room(peeked.kind) {
-            fresh.push_back(packet);
-            true
-        } else {
-            false
-        };
-        if !is_taken {
-            self.shed(path, bytes, peeked.kind);
+    /// Something happened at a connection.
+    fn look_at_connection(
+        &mut self,
+        flow: FlowHint,
+        fresh: &mut VecDeque<Packet>,
+        input: &mut impl FnMut(Now, Input<'_>),
+    ) {
+        let now = self.clock.now();
+        let (shard, doors) = (&self.shard, &self.doors);
+        let mut full = Vec::new();
+        self.connections.look(&self.poller, now.at, flow, |path, bytes| {
+            if let Err(shed) = sort(shard, doors, (path, bytes), fresh, |one| input(now, one)) {
+                full.push((shed, path, Box::<[u8]>::from(bytes)));
+            }
+        });
+        for (shed, path, bytes) in full {
+            if let Some((to, answer)) = self.overloaded(shed, path, &bytes) {
+                self.send_by_connection(now.at, to, answer);
+            }
         }
     }
 
-    /// Answers a new request whose shard has too much to do, without keeping anything of it.
-    fn shed(&self, path: Path, bytes: &[u8], kind: PeekKind) {
-        let answer = match kind {
-            // Its sender repeats it.
-            PeekKind::InCall | PeekKind::Cancel => None,
-            PeekKind::NewRequest => overloaded(path, bytes),
-        };
-        let Some((to, answer)) = answer else {
-            self.stats.lost.fetch_add(1, Ordering::Relaxed);
-            return;
-        };
-        self.stats.shed.fetch_add(1, Ordering::Relaxed);
-        if let Some(socket) = self.sockets.get(usize::from(to.listener.0)) {
+    /// Answers a new request that came by UDP and whose shard has too much to do, without keeping anything of it.
+    fn shed(&self, socket: &udp::Socket, shed: Shed, path: Path, bytes: &[u8]) {
+        if let Some((to, answer)) = self.overloaded(shed, path, bytes) {
             // It is sent once: a request that hears nothing comes again.
             let sent = socket.send(&[(to.remote, &answer)], || {});
             self.stats.sent.fetch_add(sent.count as u64, Ordering::Relaxed);
         }
     }
 
-    /// Sends what is in the outbox, in order; as many as possible with one call.
-    fn flush(&self, outbox: &mut Outbox) {
-        for run in outbox.0.chunk_by(|a, b| a.0.listener == b.0.listener) {
-            let listener = run[0].0.listener;
-            let Some(socket) = self.sockets.get(usize::from(listener.0)) else {
-                self.stats.lost.fetch_add(run.len() as u64, Ordering::Relaxed);
-                continue;
-            };
-            let datagrams: Vec<(SocketAddr, &[u8])> = run
-                .iter()
-                .map(|(to, bytes)| (to.remote, bytes.as_slice()))
-                .collect();
-            let mut failed = Vec::new();
-            let sent = socket.send(&datagrams, || failed.extend(socket.undelivered()));
-            self.stats.sent.fetch_add(sent.count as u64, Ordering::Relaxed);
-            self.stats
-                .lost
-                .fetch_add(sent.lost.len() as u64, Ordering::Relaxed);
-            for (i, why) in sent.lost {
-                if let (Some((remote, _)), Some(why)) = (datagrams.get(i), why) {
-                    failed.push(Undelivered { remote: *remote, why });
-                }
-            }
-            for undelivered in failed {
-                let path = self.tell_others(listener, undelivered);
-                // Our own comes by mail too: the handler is not to be called from here.
-                self.tell(self.shard.index, path, undelivered.why);
-            }
-        }
-        outbox.0.clear();
+    /// What a message that found no room is answered, and the way the answer goes.
+    fn overloaded(&self, shed: Shed, path: Path, bytes: &[u8]) -> Option<(Path, Vec<u8>)> {
+        let answer = match shed.0 {
+            // Its sender repeats it.
+            PeekKind::InCall | PeekKind::Cancel => None,
+            PeekKind::NewRequest => overloaded(path, bytes),
+        };
+        let counted = match answer {
+            Some(_) => &self.stats.shed,
+            None => &self.stats.lost,
+        };
+        counted.fetch_add(1, Ordering::Relaxed);
+        answer
     }
 
-    /// Tells every other shard that a way failed: who sent there can't be told from what ICMP brings back.
-    fn tell_others(&self, listener: ListenerId, undelivered: Undelivered) -> Path {
-        let path = Path::udp(listener, undelivered.remote);
-        for index in (0..self.doors.len()).filter(|i| *i != self.shard.index) {
-            self.tell(index, path, undelivered.why);
+    /// Sends what is in the outbox, in order; as many as possible with one call.
+    fn flush(&mut self, outbox: &mut Outbox) {
+        let sockets = Arc::clone(&self.sockets);
+        let mut messages = outbox.0.drain(..).peekable();
+        while let Some((to, bytes)) = messages.next() {
+            match sockets.get(usize::from(to.listener.0)).map(|bound| &bound.socket) {
+                None => {
+                    self.stats.lost.fetch_add(1, Ordering::Relaxed);
+                }
+                Some(Socket::Tcp(_)) => self.send_by_connection(self.clock.now().at, to, bytes),
+                Some(Socket::Udp(socket)) => {
+                    let mut run = vec![(to.remote, bytes)];
+                    while let Some((to, bytes)) = messages.next_if(|(next, _)| next.listener == to.listener) {
+                        run.push((to.remote, bytes));
+                    }
+                    self.send_datagrams(to.listener, socket, &run);
+                }
+            }
         }
-        path
+        drop(messages);
+        if !self.connections.is_empty() {
+            self.end_round();
+        }
+    }
+
+    fn send_datagrams(&self, listener: ListenerId, socket: &udp::Socket, run: &[(SocketAddr, Vec<u8>)]) {
+        let datagrams: Vec<(SocketAddr, &[u8])> = run
+            .iter()
+            .map(|(remote, bytes)| (*remote, bytes.as_slice()))
+            .collect();
+        let mut failed = Vec::new();
+        let sent = socket.send(&datagrams, || failed.extend(socket.undelivered()));
+        self.stats.sent.fetch_add(sent.count as u64, Ordering::Relaxed);
+        self.stats
+            .lost
+            .fetch_add(sent.lost.len() as u64, Ordering::Relaxed);
+        for (i, why) in sent.lost {
+            if let (Some((remote, _)), Some(why)) = (datagrams.get(i), why) {
+                failed.push(Undelivered { remote: *remote, why });
+            }
+        }
+        for Undelivered { remote, why } in failed {
+            let path = Path::udp(listener, remote);
+            self.tell_others(path, why);
+            // Our own comes by mail too: the handler is not to be called from here.
+            self.tell(self.shard.index, path, why);
+        }
+    }
+
+    /// Sends a message over TCP: by a connection of this shard's, or by way of the shard that has it.
+    fn send_by_connection(&mut self, now: Instant, to: Path, bytes: Vec<u8>) {
+        let index = usize::from(to.listener.0);
+        let owner = index % self.shard.count;
+        let Some(bound) = self.sockets.get(index) else {
+            return;
+        };
+        if owner == self.shard.index {
+            self.connections.send(&self.poller, now, bound.address, to, bytes);
+            return;
+        }
+        let packet = Packet {
+            path: to,
+            bytes: bytes.into_boxed_slice(),
+        };
+        if self.doors[owner].send_by(packet).is_err() {
+            self.stats.lost.fetch_add(1, Ordering::Relaxed);
+            self.tell(self.shard.index, to, Why::Unreachable);
+        }
+    }
+
+    /// What there is to do for connections once a round: writes, ends, and those whose time is over.
+    fn end_round(&mut self) {
+        let now = self.clock.now().at;
+        self.connections.write(&self.poller, now);
+        if self.sweep.is_none_or(|due| due <= now) {
+            self.connections.sweep(now);
+            for index in std::mem::take(&mut self.paused) {
+                if let Some(Socket::Tcp(listener)) = self.sockets.get(index).map(|bound| &bound.socket) {
+                    // It was watched before: only what for changes.
+                    let _ = self
+                        .poller
+                        .change(listener, Source::Listener(index), Interest::Read);
+                }
+            }
+            self.sweep = Some(now + SWEEP);
+        }
+        for (path, why) in self.connections.take_failed() {
+            self.tell_others(path, why);
+            self.tell(self.shard.index, path, why);
+        }
+        if self.connections.is_empty() && self.paused.is_empty() {
+            self.sweep = None;
+        }
+    }
+
+    /// Tells every other shard that a way failed: who sent there can't be told from what comes back.
+    fn tell_others(&self, path: Path, why: Why) {
+        for index in (0..self.doors.len()).filter(|i| *i != self.shard.index) {
+            self.tell(index, path, why);
+        }
     }
 
     fn tell(&self, index: usize, path: Path, why: Why) {
@@ -355,6 +573,53 @@ impl EventLoop {
             self.stats.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
+}
+
+/// A message found no room in its shard's queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Shed(PeekKind);
+
+/// Finds out whose a message is, and whether it can wait: `shard` is who asks.
+fn sort(
+    shard: &Shard,
+    doors: &[Door],
+    (path, bytes): (Path, &[u8]),
+    fresh: &mut VecDeque<Packet>,
+    input: impl FnOnce(Input<'_>),
+) -> Result<(), Shed> {
+    // RFC 5626 §3.5.1: a keep-alive holds nothing but line ends.
+    if bytes.iter().all(|c| matches!(c, b'\r' | b'\n' | 0)) {
+        return Ok(());
+    }
+    if shard.count == 1 && is_in_call(bytes) {
+        input(Input::Packet { path, bytes });
+        return Ok(());
+    }
+    let Some(peeked) = peek(bytes) else {
+        // Whoever reads a faulty one says what is wrong with it.
+        input(Input::Packet { path, bytes });
+        return Ok(());
+    };
+    let home = shard.home_of(peeked.call_id);
+    let is_ours = home == shard.index;
+    if is_ours && peeked.kind == PeekKind::InCall {
+        input(Input::Packet { path, bytes });
+        return Ok(());
+    }
+    let packet = Packet {
+        path,
+        bytes: bytes.into(),
+    };
+    if !is_ours {
+        return doors[home]
+            .hand_over(packet, peeked.kind)
+            .map_err(|_| Shed(peeked.kind));
+    }
+    if fresh.len() >= fresh_room(peeked.kind) {
+        return Err(Shed(peeked.kind));
+    }
+    fresh.push_back(packet);
+    Ok(())
 }
 
 /// Hands a batch of mail on: what other threads said, then the calls' datagrams, then some of the new requests.

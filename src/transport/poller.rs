@@ -4,9 +4,12 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
-use super::udp::{BATCH, Socket};
+use crate::sip::path::FlowHint;
 
-/// Waits until sockets can be read or somebody calls [`Waker::wake`].
+/// Sockets that one wait finds at the most.
+const FOUND_MAX: usize = 64;
+
+/// Waits until sockets can be read or written, or somebody calls [`Waker::wake`].
 #[derive(Debug)]
 pub struct Poller {
     epoll: OwnedFd,
@@ -17,12 +20,32 @@ pub struct Poller {
 #[derive(Debug)]
 pub struct Waker(OwnedFd);
 
+/// What a wait watches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Source {
+    /// A listener's socket, by its index.
+    Listener(usize),
+    /// A connection.
+    Connection(FlowHint),
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Interest {
+    /// That something comes, or the end.
+    Read,
+    /// That there is room to write, too.
+    ReadAndWrite,
+    /// Nothing, for now.
+    Nothing,
+}
+
 /// A socket that a wait found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Ready {
-    /// Its index.
-    pub socket: usize,
-    /// Whether [`Socket::undelivered`] has something to tell.
+    /// Which.
+    pub source: Source,
+    /// Whether a fault waits: at a UDP socket in its error queue, at a connection as its end.
     pub errors: Errors,
 }
 
@@ -31,12 +54,31 @@ pub struct Ready {
 pub enum Errors {
     /// Nothing is known of it.
     None,
-    /// The socket's error queue isn't empty, or was not a moment ago.
+    /// There is a fault, or was a moment ago.
     Some,
 }
 
 /// The waker's name among the events; no socket's.
 const WAKE: u64 = u64::MAX;
+/// The bit that tells connections from listeners.
+const CONNECTION: u64 = 1 << 32;
+
+impl Source {
+    const fn name(self) -> u64 {
+        match self {
+            Self::Listener(index) => index as u64,
+            Self::Connection(FlowHint(flow)) => CONNECTION | flow as u64,
+        }
+    }
+
+    const fn of(name: u64) -> Self {
+        if name & CONNECTION == 0 {
+            Self::Listener(name as usize)
+        } else {
+            Self::Connection(FlowHint(name as u32))
+        }
+    }
+}
 
 impl Poller {
     /// Waits for this waker only, yet.
@@ -48,21 +90,30 @@ impl Poller {
         let epoll = owned(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
         let poller = Self {
             epoll,
-            events: vec![libc::epoll_event { events: 0, u64: 0 }; BATCH],
+            events: vec![libc::epoll_event { events: 0, u64: 0 }; FOUND_MAX],
         };
-        poller.watch(&waker.0, WAKE)?;
+        poller.control(libc::EPOLL_CTL_ADD, &waker.0, WAKE, Interest::Read)?;
         Ok(poller)
     }
 
-    /// Waits for this socket too, under the name of its index.
+    /// Waits for this file too, under this name. One that is closed is forgotten by itself.
     ///
     /// # Errors
     /// What the system says.
-    pub fn add(&self, socket: &Socket, index: usize) -> io::Result<()> {
-        self.watch(socket, index as u64)
+    pub fn add(&self, file: &impl AsFd, source: Source, interest: Interest) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, file, source.name(), interest)
     }
 
-    /// Waits at most `timeout` (for ever, if `None`), and puts the sockets that can be read into `ready`. The waker's call is taken and not told: whoever was called looks at its mail anyway.
+    /// Waits for something else at this file than before.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn change(&self, file: &impl AsFd, source: Source, interest: Interest) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_MOD, file, source.name(), interest)
+    }
+
+    /// Waits at most `timeout` (for ever, if `None`), and puts what was found into `ready`. The waker's call is
+    /// taken and not told: whoever was called looks at its mail anyway.
     ///
     /// # Errors
     /// What the system says; an interrupted wait is no error, it finds nothing.
@@ -90,8 +141,8 @@ impl Poller {
         for event in self.events.iter().take(found) {
             match event.u64 {
                 WAKE => waker.calm(),
-                index => ready.push(Ready {
-                    socket: index as usize,
+                name => ready.push(Ready {
+                    source: Source::of(name),
                     errors: if event.events & libc::EPOLLERR as u32 == 0 {
                         Errors::None
                     } else {
@@ -103,14 +154,19 @@ impl Poller {
         Ok(())
     }
 
-    fn watch(&self, file: &impl AsFd, name: u64) -> io::Result<()> {
+    fn control(&self, what: libc::c_int, file: &impl AsFd, name: u64, interest: Interest) -> io::Result<()> {
+        let wanted = match interest {
+            Interest::Read => libc::EPOLLIN,
+            Interest::ReadAndWrite => libc::EPOLLIN | libc::EPOLLOUT,
+            Interest::Nothing => 0,
+        };
         let mut event = libc::epoll_event {
-            events: libc::EPOLLIN as u32,
+            events: wanted as u32,
             u64: name,
         };
         let (epoll, file) = (self.epoll.as_raw_fd(), file.as_fd().as_raw_fd());
         // SAFETY: `event` lives during the call; the kernel keeps a copy.
-        match unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, file, &raw mut event) } {
+        match unsafe { libc::epoll_ctl(epoll, what, file, &raw mut event) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }

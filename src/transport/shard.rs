@@ -11,7 +11,7 @@ use crate::call::port::{Command, Why};
 use crate::sip::path::Path;
 use crate::sip::peek::PeekKind;
 
-/// Messages of calls that wait for a shard. They are never answered 503: beyond this, which is four times what
+/// Messages of calls that wait for a shard, or for the shard that has their connection. They are never answered 503: beyond this, which is four times what
 /// new requests get, they are lost as on any network, and come again.
 const IN_CALL_QUEUE: usize = 4 * SHARD_QUEUE;
 /// Reports and commands that wait for a shard: more than its media threads can have to say of all ports.
@@ -38,7 +38,7 @@ pub enum Message {
     Stop,
 }
 
-/// A datagram on its way to its shard.
+/// A message on its way to its shard, or to the shard that has its connection.
 pub(super) struct Packet {
     pub(super) path: Path,
     pub(super) bytes: Box<[u8]>,
@@ -72,11 +72,16 @@ pub(super) struct Waiting {
     pub(super) messages: VecDeque<Message>,
     pub(super) in_call: VecDeque<Packet>,
     pub(super) fresh: VecDeque<Packet>,
+    /// What other shards send over connections of this one.
+    pub(super) outgoing: VecDeque<Packet>,
 }
 
 impl Waiting {
     fn is_empty(&self) -> bool {
-        self.messages.is_empty() && self.in_call.is_empty() && self.fresh.is_empty()
+        self.messages.is_empty()
+            && self.in_call.is_empty()
+            && self.fresh.is_empty()
+            && self.outgoing.is_empty()
     }
 }
 
@@ -130,6 +135,11 @@ impl Door {
         })
     }
 
+    /// Hands a message to the shard that has its connection, to be sent there.
+    pub(super) fn send_by(&self, packet: Packet) -> Result<(), Full> {
+        self.put(|waiting| push(&mut waiting.outgoing, packet, IN_CALL_QUEUE))
+    }
+
     /// Takes a batch: messages and calls' datagrams before new requests.
     pub(super) fn take(&self, batch: &mut Waiting) -> Left {
         fn take<T>(from: &mut VecDeque<T>, to: &mut VecDeque<T>, most: usize) {
@@ -138,6 +148,7 @@ impl Door {
         let mut waiting = self.waiting();
         take(&mut waiting.messages, &mut batch.messages, MESSAGE_BATCH);
         take(&mut waiting.in_call, &mut batch.in_call, IN_CALL_BATCH);
+        take(&mut waiting.outgoing, &mut batch.outgoing, usize::MAX);
         // New requests of its own wait there already.
         if batch.fresh.len() < SHARD_QUEUE {
             take(&mut waiting.fresh, &mut batch.fresh, FRESH_BATCH);

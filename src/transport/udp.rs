@@ -1,8 +1,8 @@
-//! The datagram sockets of signalling. IPv4.
+//! The datagram sockets of signalling, of IPv4 and IPv6.
 
 use std::io;
 use std::mem;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::ptr;
 
@@ -32,24 +32,38 @@ pub struct Undelivered {
 }
 
 impl Socket {
-    /// Binds; never blocking in use. Errors that come back by ICMP are kept for [`Socket::undelivered`].
+    /// Binds; never blocking in use. An address of IPv6 is for IPv6 only. Errors that come back by ICMP are kept
+    /// for [`Socket::undelivered`].
     ///
     /// # Errors
     /// What the system says: mostly that somebody has the address.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = UdpSocket::bind(address)?;
+        let socket = socket2::Socket::new(
+            socket2::Domain::for_address(address),
+            socket2::Type::DGRAM,
+            Some(socket2::Protocol::UDP),
+        )?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
         socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        let socket = UdpSocket::from(socket);
         let options = socket2::SockRef::from(&socket);
         // Less room is no reason not to start.
         let _ = options.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
         let _ = options.set_send_buffer_size(SOCKET_BUFFER_BYTES);
+        let (level, option) = match address {
+            SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_RECVERR),
+            SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_RECVERR),
+        };
         let on: libc::c_int = 1;
         // SAFETY: the option's value is one int, which lives during the call, and its size is given.
         let outcome = unsafe {
             libc::setsockopt(
                 socket.as_raw_fd(),
-                libc::IPPROTO_IP,
-                libc::IP_RECVERR,
+                level,
+                option,
                 (&raw const on).cast(),
                 mem::size_of_val(&on) as libc::socklen_t,
             )
@@ -128,7 +142,7 @@ impl Socket {
             iov_base: ptr::null_mut(),
             iov_len: 0,
         };
-        // cmsghdrs want the alignment of a word: 512 bytes hold the one that IP_RECVERR sends.
+        // cmsghdrs want the alignment of a word: 512 bytes hold the one that IP_RECVERR or IPV6_RECVERR sends.
         let mut control = [0_u64; 64];
         let mut message = header(&mut name, &mut part).msg_hdr;
         message.msg_control = control.as_mut_ptr().cast();
@@ -149,9 +163,10 @@ impl Socket {
         while !item.is_null() {
             // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR give null or a whole header within `control`.
             let (level, kind, len) = unsafe { ((*item).cmsg_level, (*item).cmsg_type, (*item).cmsg_len) };
-            if level == libc::IPPROTO_IP
-                && kind == libc::IP_RECVERR
-                && len >= mem::size_of::<libc::cmsghdr>() + mem::size_of::<libc::sock_extended_err>()
+            if matches!(
+                (level, kind),
+                (libc::IPPROTO_IP, libc::IP_RECVERR) | (libc::IPPROTO_IPV6, libc::IPV6_RECVERR)
+            ) && len >= mem::size_of::<libc::cmsghdr>() + mem::size_of::<libc::sock_extended_err>()
             {
                 // SAFETY: the data behind this header is a sock_extended_err (ip(7)), and its length was checked;
                 // it is read as bytes, whatever its alignment.
@@ -214,7 +229,7 @@ impl Socket {
             iov_len: 0,
         });
         for (i, (to, bytes)) in datagrams.iter().take(count).enumerate() {
-            names[i] = name_of(*to).ok_or(io::ErrorKind::AddrNotAvailable)?;
+            names[i] = name_of(*to);
             // sendmmsg only reads what iov_base points to.
             parts[i].iov_base = bytes.as_ptr().cast_mut().cast();
             parts[i].iov_len = bytes.len();
@@ -305,45 +320,74 @@ impl Inbox {
     }
 }
 
-const EMPTY_NAME: libc::sockaddr_in = libc::sockaddr_in {
-    sin_family: 0,
-    sin_port: 0,
-    sin_addr: libc::in_addr { s_addr: 0 },
-    sin_zero: [0; 8],
+/// Room for an address of either family, as the system calls want it.
+///
+/// It is a `sockaddr_in6`, and holds a `sockaddr_in` too, which is shorter: the family and the port stand at the
+/// same places in both, and where the one has its flow label the other has its address.
+type Name = libc::sockaddr_in6;
+
+const EMPTY_NAME: Name = libc::sockaddr_in6 {
+    sin6_family: 0,
+    sin6_port: 0,
+    sin6_flowinfo: 0,
+    sin6_addr: libc::in6_addr { s6_addr: [0; 16] },
+    sin6_scope_id: 0,
+};
+
+// What the doc of `Name` says.
+const _: () = {
+    assert!(mem::size_of::<libc::sockaddr_in>() <= mem::size_of::<Name>());
+    assert!(mem::offset_of!(libc::sockaddr_in, sin_family) == mem::offset_of!(Name, sin6_family));
+    assert!(mem::offset_of!(libc::sockaddr_in, sin_port) == mem::offset_of!(Name, sin6_port));
+    assert!(mem::offset_of!(libc::sockaddr_in, sin_addr) == mem::offset_of!(Name, sin6_flowinfo));
 };
 
 /// A header that points to a name and a part, and nothing else.
-fn header(name: &mut libc::sockaddr_in, part: &mut libc::iovec) -> libc::mmsghdr {
+fn header(name: &mut Name, part: &mut libc::iovec) -> libc::mmsghdr {
     // SAFETY: msghdr is plain integers and pointers, for which zero is a value (some have private padding, so
     // that it can't be written out).
     let mut header: libc::mmsghdr = unsafe { mem::zeroed() };
+    // For a sockaddr_in, which is shorter, that is only more than is needed.
+    header.msg_hdr.msg_namelen = mem::size_of::<Name>() as libc::socklen_t;
     header.msg_hdr.msg_name = ptr::from_mut(name).cast();
-    header.msg_hdr.msg_namelen = mem::size_of::<libc::sockaddr_in>() as libc::socklen_t;
     header.msg_hdr.msg_iov = part;
     header.msg_hdr.msg_iovlen = 1;
     header
 }
 
-fn address_of(name: &libc::sockaddr_in) -> Option<SocketAddr> {
-    (libc::c_int::from(name.sin_family) == libc::AF_INET).then(|| {
-        SocketAddr::from((
-            Ipv4Addr::from(name.sin_addr.s_addr.to_ne_bytes()),
-            u16::from_be(name.sin_port),
-        ))
-    })
+fn address_of(name: &Name) -> Option<SocketAddr> {
+    let port = u16::from_be(name.sin6_port);
+    match libc::c_int::from(name.sin6_family) {
+        libc::AF_INET => {
+            let ip = Ipv4Addr::from(name.sin6_flowinfo.to_ne_bytes());
+            Some(SocketAddr::from((ip, port)))
+        }
+        libc::AF_INET6 => {
+            let ip = Ipv6Addr::from(name.sin6_addr.s6_addr);
+            // The flow label is no part of an address: the same sender may change it.
+            Some(SocketAddrV6::new(ip, port, 0, name.sin6_scope_id).into())
+        }
+        _ => None,
+    }
 }
 
-fn name_of(address: SocketAddr) -> Option<libc::sockaddr_in> {
+fn name_of(address: SocketAddr) -> Name {
     match address {
-        SocketAddr::V4(v4) => Some(libc::sockaddr_in {
-            sin_family: libc::AF_INET as libc::sa_family_t,
-            sin_port: v4.port().to_be(),
-            sin_addr: libc::in_addr {
-                s_addr: u32::from_ne_bytes(v4.ip().octets()),
-            },
+        SocketAddr::V4(v4) => Name {
+            sin6_family: libc::AF_INET as libc::sa_family_t,
+            sin6_port: v4.port().to_be(),
+            sin6_flowinfo: u32::from_ne_bytes(v4.ip().octets()),
             ..EMPTY_NAME
-        }),
-        SocketAddr::V6(_) => None,
+        },
+        SocketAddr::V6(v6) => Name {
+            sin6_family: libc::AF_INET6 as libc::sa_family_t,
+            sin6_port: v6.port().to_be(),
+            sin6_addr: libc::in6_addr {
+                s6_addr: v6.ip().octets(),
+            },
+            sin6_scope_id: v6.scope_id(),
+            ..EMPTY_NAME
+        },
     }
 }
 
@@ -358,6 +402,7 @@ fn why(errno: i32) -> Option<Why> {
         | libc::EACCES
         | libc::EPERM
         | libc::EINVAL
+        | libc::EAFNOSUPPORT
         | libc::EADDRNOTAVAIL => Some(Why::Unreachable),
         _ => None,
     }
@@ -368,7 +413,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::transport::poller::{Poller, Waker};
+    use crate::transport::poller::{Interest, Poller, Source, Waker};
 
     fn loopback() -> (Socket, SocketAddr) {
         let socket = Socket::bind(([127, 0, 0, 1], 0).into()).expect("loopback is free");
@@ -380,14 +425,19 @@ mod tests {
     fn wait_for(socket: &Socket) {
         let waker = Waker::new().expect("a waker");
         let mut poller = Poller::new(&waker).expect("a poller");
-        poller.add(socket, 3).expect("added");
+        poller
+            .add(socket, Source::Listener(3), Interest::Read)
+            .expect("added");
         let mut ready = Vec::new();
         while ready.is_empty() {
             poller
                 .wait(&waker, Some(Duration::from_secs(20)), &mut ready)
                 .expect("no fault");
         }
-        assert_eq!(ready.iter().map(|r| r.socket).collect::<Vec<_>>(), [3]);
+        assert_eq!(
+            ready.iter().map(|r| r.source).collect::<Vec<_>>(),
+            [Source::Listener(3)]
+        );
     }
 
     #[test]

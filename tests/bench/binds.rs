@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::bare::synced_writes_a_second;
 use crate::server::{Server, Setup};
-use crate::{Length, Rounds, Row, short};
+use crate::{Length, Rounds, Row};
 
 /// Pairs that one virtual number carries by default.
 const PAIRS_PER_X: u32 = 200;
@@ -24,6 +24,7 @@ pub fn measure(length: Length) -> Vec<Row> {
         media_nat: "strict",
         log: "warn",
         calls: 50,
+        also: Vec::new(),
     });
     let next = AtomicU32::new(0);
     let span = Duration::from_millis(length.choose(300, 2_000));
@@ -41,14 +42,16 @@ pub fn measure(length: Length) -> Vec<Row> {
         }
         let (found, bare) = (Rounds::of(found), Rounds::of(bare));
         rows.push(Row {
-            what: format!("binds a second, {count} writer{}", if *count == 1 { "" } else { "s" }),
             ours: found.show("/s"),
             bare: bare.show("/s"),
-            ratio: format!("{} ×", short(Rounds::of(ratios).median())),
-            how: format!(
-                "POST /v1/bindings on the control socket, {rounds} × {} s; bare: one writer, append {RECORD_BYTES} bytes, fdatasync",
-                span.as_secs_f64()
-            ),
+            ratio: Rounds::of(ratios).show("×"),
+            ..Row::new(
+                &format!("binds a second, {count} writer{}", if *count == 1 { "" } else { "s" }),
+                format!(
+                    "POST /v1/bindings on the control socket, {rounds} × {} s; bare: one writer, append {RECORD_BYTES} bytes, fdatasync",
+                    span.as_secs_f64()
+                ),
+            )
         });
     }
     rows
@@ -64,23 +67,14 @@ fn binds_a_second(server: &Server, next: &AtomicU32, writers: usize, span: Durat
             scope.spawn(|| {
                 let mut desk = Desk::open(&control);
                 while begun.elapsed() < span {
-                    // Each writer fills numbers of its own: the first pair on one brings the number with it.
+                    // Each writer fills numbers of its own.
                     let block = next.fetch_add(1, Ordering::Relaxed);
-                    let x = format!("170{block:08}");
-                    assert_eq!(
-                        desk.post("/v1/numbers", &format!("{{\"x\":\"{x}\"}}")),
-                        201,
-                        "a new number"
-                    );
+                    desk.add_number(block);
                     for pair in 0..PAIRS_PER_X {
                         if begun.elapsed() >= span {
                             break;
                         }
-                        let n = block * PAIRS_PER_X + pair;
-                        let body = format!(
-                            "{{\"mode\":\"axb\",\"x\":\"{x}\",\"a\":\"138{n:08}\",\"b\":\"139{n:08}\"}}"
-                        );
-                        assert_eq!(desk.post("/v1/bindings", &body), 201, "a new pair");
+                        desk.bind(block, pair);
                         made.fetch_add(1, Ordering::Relaxed);
                     }
                 }
@@ -91,18 +85,42 @@ fn binds_a_second(server: &Server, next: &AtomicU32, writers: usize, span: Durat
 }
 
 /// A connection to the API that stays open.
-struct Desk {
+pub struct Desk {
     stream: UnixStream,
     buffer: Vec<u8>,
 }
 
 impl Desk {
-    fn open(control: &Path) -> Self {
+    /// A connection to a server's control socket.
+    pub fn open(control: &Path) -> Self {
         let stream = UnixStream::connect(control).expect("the server's control socket");
         Self {
             stream,
             buffer: vec![0; 16_384],
         }
+    }
+
+    /// Makes so many bindings, on numbers from `block` on.
+    pub fn fill(&mut self, block: u32, bindings: u32) {
+        for n in 0..bindings {
+            let (block, pair) = (block + n / PAIRS_PER_X, n % PAIRS_PER_X);
+            if pair == 0 {
+                self.add_number(block);
+            }
+            self.bind(block, pair);
+        }
+    }
+
+    fn add_number(&mut self, block: u32) {
+        let body = format!("{{\"x\":\"170{block:08}\"}}");
+        assert_eq!(self.post("/v1/numbers", &body), 201, "a new number");
+    }
+
+    fn bind(&mut self, block: u32, pair: u32) {
+        let n = block * PAIRS_PER_X + pair;
+        let body =
+            format!("{{\"mode\":\"axb\",\"x\":\"170{block:08}\",\"a\":\"138{n:08}\",\"b\":\"139{n:08}\"}}");
+        assert_eq!(self.post("/v1/bindings", &body), 201, "a new pair");
     }
 
     /// Sends a body, and waits for the status of the answer.

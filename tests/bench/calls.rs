@@ -6,30 +6,26 @@ use std::process::{Command, Stdio};
 
 use crate::held::pause;
 use crate::process::cpu_seconds;
+use crate::rtp::BarePacket;
 use crate::server::{A, B, CALLEE, CARRIER, Server, Setup, X, free_address, is_bound, until};
-use crate::{Length, Rounds, Row, short};
+use crate::{Floor, Length, Rounds, Row};
 
 /// Messages of one call that a server receives or sends.
 const MESSAGES: f64 = 14.0;
+/// Microseconds that a call may cost.
+const FLOOR_US: f64 = 200.0;
 
-/// The row. A bare loop that does nothing but receive and send the same datagrams would need half of
-/// `bare_packet_us` for each.
-pub fn measure(length: Length, bare_packet_us: f64) -> Row {
-    let what = "CPU for a completed call".to_owned();
+/// The row. A bare loop that does nothing but receive and send the same datagrams would need half of what it needs
+/// to relay a packet for each.
+pub fn measure(length: Length) -> Row {
+    let what = "CPU for a completed call";
     if Command::new("sipp")
         .arg("-v")
         .stdout(Stdio::null())
         .status()
         .is_err()
     {
-        let how = "not measured: it needs SIPp (Debian's package sip-tester)".to_owned();
-        return Row {
-            what,
-            ours: "-".into(),
-            bare: "-".into(),
-            ratio: "-".into(),
-            how,
-        };
+        return Row::new(what, "not measured: it needs SIPp (Debian's package sip-tester)");
     }
     let gateway = free_address(CALLEE);
     let server = Server::start(&Setup {
@@ -37,30 +33,39 @@ pub fn measure(length: Length, bare_packet_us: f64) -> Row {
         media_nat: "strict",
         log: "warn",
         calls: 4_000,
+        also: Vec::new(),
     });
     server.bind(X, A, B, "");
     let (rate, rounds) = (length.choose(100, 500), length.choose(1, 5));
     let count = rate * length.choose(1, 6);
-    // A first round warms up: ports are bound, memory is touched.
-    round(&server, gateway, rate, rate);
-    let measured = (0..rounds).map(|_| {
+    // A first round warms up: every port is bound, memory is touched.
+    round(&server, gateway, rate, length.choose(rate, 4_500));
+    let bare_packet = BarePacket::new();
+    let (mut found, mut bare, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..rounds {
         let before = cpu_seconds(server.pid());
         let completed = round(&server, gateway, rate, count);
-        (cpu_seconds(server.pid()) - before) * 1e6 / completed
-    });
-    let us = Rounds::of(measured.collect());
-    let bare = MESSAGES * bare_packet_us / 2.0;
-    let records = server.records();
+        let us = (cpu_seconds(server.pid()) - before) * 1e6 / completed;
+        let bare_us = MESSAGES * bare_packet.us(length.choose(0.5, 2.0)) / 2.0;
+        found.push(us);
+        bare.push(bare_us);
+        ratios.push(us / bare_us);
+    }
+    let (us, records) = (Rounds::of(found), server.records());
     Row {
-        what,
         ours: us.show("µs"),
-        bare: format!("{} µs", short(bare)),
-        ratio: format!("{} ×", short(us.median() / bare)),
-        how: format!(
-            "sipp -sf tests/bench/uac.xml -r {rate} -m {count} -d 200, {rounds} rounds, {} records{}; bare: 14 × half a packet",
-            records.len(),
-            refusals(&records),
-        ),
+        bare: Rounds::of(bare).show("µs"),
+        ratio: Rounds::of(ratios).show("×"),
+        floor: Some(Floor::at_most(FLOOR_US, "µs", us.median())),
+        profile: Some("perf record -e cpu-clock -g -p $(pgrep -n umbra), while `tests/bench/run call` runs"),
+        ..Row::new(
+            what,
+            format!(
+                "sipp -sf tests/bench/uac.xml -r {rate} -m {count} -d 200, {rounds} rounds, {} records{}; bare: 14 × half a packet, in turns",
+                records.len(),
+                refusals(&records),
+            ),
+        )
     }
 }
 

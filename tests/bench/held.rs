@@ -1,12 +1,16 @@
 //! Calls through a server that stay up, made by the simplest carrier and callee there are.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::collections::HashSet;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
+use crate::rtp::packet;
 use crate::server::{A, B, CALLEE, CARRIER, PATIENCE, Server, Setup, X};
 
 /// How long a socket is looked at.
 const MOMENT: Duration = Duration::from_millis(50);
+/// Packets that are sent without a pause.
+const BURST: usize = 100;
 /// How often a call is tried.
 const ATTEMPTS: usize = 100;
 
@@ -21,6 +25,8 @@ pub struct Line {
     /// Likewise the callee.
     pub callee_media: UdpSocket,
     made: usize,
+    /// Messages of waves that came already.
+    seen: HashSet<String>,
 }
 
 /// One call.
@@ -36,32 +42,81 @@ pub struct Held {
 impl Line {
     /// A server with media ports for `calls` calls, and nobody talking.
     pub fn new(calls: u16) -> Self {
-        let bound = |ip| {
-            let socket = UdpSocket::bind((ip, 0)).expect("a free port");
-            socket.set_read_timeout(Some(MOMENT)).expect("no zero");
-            socket
-        };
-        let callee = bound(CALLEE);
+        let callee = socket(CALLEE);
         let server = Server::start(&Setup {
             gateway: callee.local_addr().expect("bound"),
             media_nat: "strict",
             log: "warn",
             calls,
+            also: Vec::new(),
         });
         server.bind(X, A, B, "");
-        let (carrier_media, callee_media) = (bound(CARRIER), bound(CALLEE));
-        for socket in [&carrier_media, &callee_media] {
-            let wide = socket2::SockRef::from(socket).set_recv_buffer_size(8 << 20);
-            wide.expect("a buffer as large as the system allows");
-        }
         Self {
             server,
-            carrier: bound(CARRIER),
+            carrier: media_socket(CARRIER),
             callee,
-            carrier_media,
-            callee_media,
+            carrier_media: media_socket(CARRIER),
+            callee_media: media_socket(CALLEE),
             made: 0,
+            seen: HashSet::new(),
         }
+    }
+
+    /// Makes so many calls at once, and ends them.
+    ///
+    /// # Panics
+    /// The server doesn't take every one.
+    pub fn wave(&mut self, calls: usize) {
+        let there = self.server.sip;
+        let invites: Vec<String> = (0..calls).map(|_| self.invite()).collect();
+        for invite in &invites {
+            send(&self.carrier, there, invite);
+        }
+        let (here, media) = (address(&self.callee), address(&self.callee_media));
+        for (arrived, server) in once(&self.callee, &mut self.seen, calls, "INVITE ") {
+            send(&self.callee, server, &answer(&arrived, here, media));
+        }
+        let mut held = Vec::new();
+        for (answer, _) in once(&self.carrier, &mut self.seen, calls, "SIP/2.0 200") {
+            let id = line(&answer, "Call-ID:");
+            let invite = invites.iter().find(|invite| line(invite, "Call-ID:") == id);
+            let call = Held::of(invite.expect("one of ours").clone(), answer.clone(), there);
+            send(&self.carrier, there, &call.request("ACK", 1));
+            held.push(call);
+        }
+        for call in &held {
+            send(&self.carrier, there, &call.request("BYE", 2));
+        }
+        for (bye, server) in once(&self.callee, &mut self.seen, calls, "BYE ") {
+            send(&self.callee, server, &with_body(&ok(&bye), ""));
+        }
+        once(&self.carrier, &mut self.seen, calls, "SIP/2.0 200");
+    }
+
+    /// One packet of audio each way on each call: none of them is taken for dead.
+    pub fn speak(&self, held: &[Held], frame: u32) {
+        for (stream, call) in held.iter().enumerate() {
+            let packet = packet(frame, stream as u32);
+            for (socket, port) in [
+                (&self.carrier_media, call.caller_port),
+                (&self.callee_media, call.callee_port),
+            ] {
+                socket.send_to(&packet, port).expect("loopback takes it");
+            }
+            if stream % BURST == BURST - 1 {
+                pause(0.001);
+            }
+        }
+    }
+
+    fn invite(&mut self) -> String {
+        self.made += 1;
+        invite(
+            &format!("held-{}", self.made),
+            address(&self.carrier),
+            self.server.sip,
+            address(&self.carrier_media),
+        )
     }
 
     /// Makes one call, and has it answered; again, if the server had no port bound ahead for it.
@@ -76,15 +131,8 @@ impl Line {
     }
 
     fn attempt(&mut self) -> Option<Held> {
-        self.made += 1;
-        let (here, there) = (address(&self.carrier), self.server.sip);
-        let id = format!("held-{}", self.made);
-        let invite = format!(
-            "INVITE sip:{X}@{there} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bK-{id}-i\r\nMax-Forwards: 70\r\n\
-             From: <sip:{A}@{here}>;tag=f-{id}\r\nTo: <sip:{X}@{there}>\r\nCall-ID: {id}\r\nCSeq: 1 INVITE\r\n\
-             Contact: <sip:{here}>\r\nContent-Type: application/sdp\r\n",
-        );
-        let invite = with_body(&invite, &description(address(&self.carrier_media)));
+        let (invite, there) = (self.invite(), self.server.sip);
+        let id = line(&invite, "Call-ID:");
         send(&self.carrier, there, &invite);
         let is_refusal = |text: &str| refusal(text) && line(text, "Call-ID:") == id;
         let (arrived, server) = loop {
@@ -102,22 +150,17 @@ impl Line {
                 return None;
             }
         };
-        let ok = format!(
-            "{}Contact: <sip:{}>\r\nContent-Type: application/sdp\r\n",
-            ok(&arrived),
-            address(&self.callee)
-        );
         send(
             &self.callee,
             server,
-            &with_body(&ok, &description(address(&self.callee_media))),
+            &answer(&arrived, address(&self.callee), address(&self.callee_media)),
         );
         let is_mine = |text: &str| text.starts_with("SIP/2.0 200") && line(text, "Call-ID:") == id;
         let (answer, _) = receive(&self.carrier, is_mine);
         let held = Held {
             caller_port: SocketAddr::new(there.ip(), audio_port(&answer)),
             callee_port: SocketAddr::new(there.ip(), audio_port(&arrived)),
-            invite,
+            invite: invite.clone(),
             answer,
         };
         send(&self.carrier, there, &held.request("ACK", 1));
@@ -138,7 +181,18 @@ impl Line {
 }
 
 impl Held {
-    fn request(&self, method: &str, cseq: u32) -> String {
+    /// A call that was made otherwise.
+    pub fn of(invite: String, answer: String, there: SocketAddr) -> Self {
+        Self {
+            invite,
+            answer,
+            caller_port: there,
+            callee_port: there,
+        }
+    }
+
+    /// A request of the carrier's within the call.
+    pub fn request(&self, method: &str, cseq: u32) -> String {
         let contact = line(&self.answer, "Contact:");
         let target = contact
             .trim_start_matches('<')
@@ -160,6 +214,40 @@ impl Held {
 /// Where a socket is.
 pub fn address(socket: &UdpSocket) -> SocketAddr {
     socket.local_addr().expect("bound")
+}
+
+/// A socket of one of the parties.
+fn socket(ip: Ipv4Addr) -> UdpSocket {
+    let socket = UdpSocket::bind((ip, 0)).expect("a free port");
+    socket.set_read_timeout(Some(MOMENT)).expect("no zero");
+    socket
+}
+
+/// One that many packets come to.
+pub fn media_socket(ip: Ipv4Addr) -> UdpSocket {
+    let socket = socket(ip);
+    let wide = socket2::SockRef::from(&socket).set_recv_buffer_size(8 << 20);
+    wide.expect("a buffer as large as the system allows");
+    socket
+}
+
+/// The carrier's INVITE.
+pub fn invite(id: &str, here: SocketAddr, there: SocketAddr, media: SocketAddr) -> String {
+    let head = format!(
+        "INVITE sip:{X}@{there} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bK-{id}-i\r\nMax-Forwards: 70\r\n\
+         From: <sip:{A}@{here}>;tag=f-{id}\r\nTo: <sip:{X}@{there}>\r\nCall-ID: {id}\r\nCSeq: 1 INVITE\r\n\
+         Contact: <sip:{here}>\r\nContent-Type: application/sdp\r\n",
+    );
+    with_body(&head, &description(media))
+}
+
+/// The called party's 200 to `invite`.
+pub fn answer(invite: &str, here: SocketAddr, media: SocketAddr) -> String {
+    let head = format!(
+        "{}Contact: <sip:{here}>\r\nContent-Type: application/sdp\r\n",
+        ok(invite)
+    );
+    with_body(&head, &description(media))
 }
 
 fn description(media: SocketAddr) -> String {
@@ -202,6 +290,25 @@ fn receive(socket: &UdpSocket, is_it: impl Fn(&str) -> bool) -> (String, SocketA
         }
         assert!(Instant::now() < deadline, "the server says nothing");
     }
+}
+
+/// So many messages that begin so, each once: what a busy server or we ourselves were slow to answer comes again.
+fn once(
+    socket: &UdpSocket,
+    seen: &mut HashSet<String>,
+    count: usize,
+    start: &str,
+) -> Vec<(String, SocketAddr)> {
+    let mut found = Vec::with_capacity(count);
+    while found.len() < count {
+        let (text, from) = receive(socket, |text| text.starts_with(start) || refusal(text));
+        assert!(!refusal(&text), "the server refuses a call");
+        let what = format!("{start} {} {}", line(&text, "Call-ID:"), line(&text, "CSeq:"));
+        if seen.insert(what) {
+            found.push((text, from));
+        }
+    }
+    found
 }
 
 /// The next message that is the one, if it comes before nothing comes for a moment.

@@ -1,10 +1,12 @@
 //! What a call, a packet, a held call and a binding cost, each beside the least that it could cost on this
-//! machine: `bash tests/bench/run`. A figure is the median of its rounds; only the ratios of one run mean
-//! something.
+//! machine and the floor that it has to keep: `bash tests/bench/run`. A figure is the median of its rounds; what a
+//! busy machine adds to it, it adds to the bare loop's too.
 
+mod alone;
 mod bare;
 mod binds;
 mod calls;
+mod flat;
 mod held;
 mod memory;
 mod million;
@@ -16,6 +18,10 @@ mod server;
 mod writer;
 
 use std::fmt::Write;
+
+/// The server's own: what is measured in this process is measured as it is there.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// How long and how often is measured.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,8 +52,66 @@ pub struct Row {
     pub bare: String,
     /// How they compare.
     pub ratio: String,
+    /// What it has to come up to, if anything.
+    pub floor: Option<Floor>,
     /// How it was measured.
     pub how: String,
+    /// What shows where it goes, for one that falls short.
+    pub profile: Option<&'static str>,
+}
+
+impl Row {
+    /// A row without figures.
+    pub fn new(what: &str, how: impl Into<String>) -> Self {
+        Self {
+            what: what.to_owned(),
+            ours: "-".into(),
+            bare: "-".into(),
+            ratio: "-".into(),
+            floor: None,
+            how: how.into(),
+            profile: None,
+        }
+    }
+}
+
+/// What a figure has to come up to.
+pub struct Floor {
+    text: String,
+    verdict: Verdict,
+}
+
+/// Whether it does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Pass,
+    Short,
+}
+
+impl Floor {
+    /// The figure has to be this at the most.
+    pub fn at_most(limit: f64, unit: &str, figure: f64) -> Self {
+        Self {
+            text: format!("≤ {limit} {unit}"),
+            verdict: if figure <= limit {
+                Verdict::Pass
+            } else {
+                Verdict::Short
+            },
+        }
+    }
+
+    /// The figure has to be this at least.
+    pub fn at_least(limit: f64, unit: &str, figure: f64) -> Self {
+        Self {
+            text: format!("≥ {limit} {unit}"),
+            verdict: if figure >= limit {
+                Verdict::Pass
+            } else {
+                Verdict::Short
+            },
+        }
+    }
 }
 
 /// Several measurements of one thing.
@@ -94,11 +158,11 @@ pub fn short(value: f64) -> String {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
-    if arguments.first().is_some_and(|a| a == bare::RELAY) {
-        return bare::relay(&arguments[1..]);
-    }
-    if arguments.first().is_some_and(|a| a == million::FILL) {
-        return million::fill(&arguments[1..]);
+    match arguments.split_first() {
+        Some((first, rest)) if first == bare::RELAY => return bare::relay(rest),
+        Some((first, rest)) if first == alone::SWITCH => return alone::run(rest),
+        Some((first, rest)) if first == million::FILL => return million::fill(rest),
+        Some(_) | None => {}
     }
     let length = if arguments.iter().any(|a| a == "--smoke") {
         Length::Smoke
@@ -110,7 +174,7 @@ fn main() {
         .map(String::as_str)
         .filter(|a| *a != "--smoke")
         .collect();
-    let known = ["calls", "rtp", "memory", "binds", "writer", "open"];
+    let known = ["call", "rtp", "held", "flat", "binds", "writer", "open"];
     if let Some(strange) = named.iter().find(|name| !known.contains(name)) {
         eprintln!(
             "there is nothing to measure named {strange}: {}",
@@ -121,17 +185,17 @@ fn main() {
     let is_wanted = |name: &str| named.is_empty() || named.contains(&name);
 
     let mut rows = Vec::new();
-    // Calls are compared with bare packets, so these come first.
-    let packet = (is_wanted("rtp") || is_wanted("calls")).then(|| rtp::measure(length));
-    if is_wanted("calls") {
-        let bare_packet_us = packet.as_ref().map_or(f64::NAN, |(_, bare_us)| *bare_us);
-        rows.push(calls::measure(length, bare_packet_us));
+    if is_wanted("call") {
+        rows.push(calls::measure(length));
     }
-    if let Some((row, _)) = packet.filter(|_| is_wanted("rtp")) {
-        rows.push(row);
+    if is_wanted("rtp") {
+        rows.push(rtp::measure(length));
     }
-    if is_wanted("memory") {
+    if is_wanted("held") {
         rows.extend(memory::measure(length));
+    }
+    if is_wanted("flat") {
+        rows.extend(flat::measure(length));
     }
     if is_wanted("binds") {
         rows.extend(binds::measure(length));
@@ -143,6 +207,13 @@ fn main() {
         rows.extend(open::measure(length));
     }
     print!("{}", table(&rows));
+    for row in &rows {
+        if let (Some(Verdict::Short), Some(profile)) =
+            (row.floor.as_ref().map(|floor| floor.verdict), row.profile)
+        {
+            println!("\n{} falls short. Where it goes: {profile}", row.what);
+        }
+    }
 }
 
 fn table(rows: &[Row]) -> String {
@@ -150,31 +221,28 @@ fn table(rows: &[Row]) -> String {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let mut out = format!("{cpus} processors, Linux {}", kernel.trim());
     out.push_str("; the median of the rounds (lowest–highest); traffic on loopback\n\n");
-    let width = |of: fn(&Row) -> &str, head: &str| {
-        let widest = rows.iter().map(|row| of(row).chars().count()).max().unwrap_or(0);
-        widest.max(head.len())
-    };
-    let widths = [
-        width(|row| &row.what, "WHAT"),
-        width(|row| &row.ours, "OURS"),
-        width(|row| &row.bare, "BARE LOOP"),
-        width(|row| &row.ratio, "RATIO"),
-    ];
-    let heads = ["WHAT", "OURS", "BARE LOOP", "RATIO", "HOW"];
-    let cells = rows
-        .iter()
-        .map(|row| [&*row.what, &row.ours, &row.bare, &row.ratio, &row.how]);
-    for line in std::iter::once(heads).chain(cells) {
-        for (cell, width) in line.iter().zip(widths) {
-            // Padding by characters, not bytes: µ and – are one column.
-            let _ = write!(
-                out,
-                "{cell}{:pad$}",
-                "",
-                pad = width + 2 - cell.chars().count().min(width)
-            );
+    let heads = ["WHAT", "OURS", "BARE LOOP", "RATIO", "FLOOR", "VERDICT", "HOW"];
+    let cells = rows.iter().map(|row| {
+        let (floor, verdict) = match &row.floor {
+            None => ("-", "-"),
+            Some(floor) => match floor.verdict {
+                Verdict::Pass => (&*floor.text, "pass"),
+                Verdict::Short => (&*floor.text, "short"),
+            },
+        };
+        [
+            &*row.what, &row.ours, &row.bare, &row.ratio, floor, verdict, &row.how,
+        ]
+    });
+    let lines: Vec<[&str; 7]> = std::iter::once(heads).chain(cells).collect();
+    // Padding by characters, not bytes: µ and – are one column.
+    let length = |cell: &str| cell.chars().count();
+    for line in &lines {
+        for (column, cell) in line[..6].iter().enumerate() {
+            let width = lines.iter().map(|line| length(line[column])).max().unwrap_or(0);
+            let _ = write!(out, "{cell}{:pad$}", "", pad = width + 2 - length(cell));
         }
-        let _ = writeln!(out, "{}", line[4]);
+        let _ = writeln!(out, "{}", line[6]);
     }
     out
 }

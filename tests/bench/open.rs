@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 use crate::million::{FILL, PAIRS_PER_X, pair, x};
 use crate::process::pss_bytes;
 use crate::server::{CALLEE, CARRIER, PATIENCE, Server, Setup};
-use crate::{Length, Rounds, Row, short};
+use crate::{Floor, Length, Rounds, Row, short};
 
+/// Seconds that opening may take.
+const FLOOR_S: f64 = 5.0;
 /// How often a call is tried until the server is there to hear it.
 const TRY_EVERY: Duration = Duration::from_millis(20);
 
@@ -27,6 +29,7 @@ pub fn measure(length: Length) -> Vec<Row> {
         media_nat: "strict",
         log: "info",
         calls: 50,
+        also: Vec::new(),
     });
     let empty = pss_bytes(server.pid());
     server.kill();
@@ -51,31 +54,36 @@ pub fn measure(length: Length) -> Vec<Row> {
     let found = Rounds::of(found);
     vec![
         Row {
-            what: format!("seconds to open {count} bindings"),
             ours: found.show("s"),
             bare: format!("{} s", short(read_seconds(&data))),
-            ratio: "-".into(),
-            how: format!(
-                "start after kill -9 until the first INVITE is at the gateway, {rounds} times; bare: reading those files; filled in {} s",
-                short(filled_in)
+            floor: Some(Floor::at_most(FLOOR_S, "s", found.median())),
+            profile: Some(
+                "perf record -e cpu-clock -g -- umbra serve, on the folder that `tests/bench/run open` fills",
             ),
+            ..Row::new(
+                &format!("seconds to open {count} bindings"),
+                format!(
+                    "start after kill -9 until the first INVITE is at the gateway, {rounds} times; bare: reading those files; filled in {} s",
+                    short(filled_in)
+                ),
+            )
         },
         Row {
-            what: format!("memory of a binding, {count} live"),
             ours: Rounds::of(pss).show("bytes"),
-            bare: "-".into(),
-            ratio: "-".into(),
-            how: format!(
-                "PSS − PSS of an empty server ({:.1} MiB) ÷ bindings, just opened",
-                empty / 1_048_576.0
-            ),
+            ..Row::new(
+                &format!("memory of a binding, {count} live"),
+                format!(
+                    "PSS − PSS of an empty server ({:.1} MiB) ÷ bindings, just opened",
+                    empty / 1_048_576.0
+                ),
+            )
         },
         Row {
-            what: "disk of a binding".into(),
             ours: format!("{} bytes", short(disk as f64 / count as f64)),
-            bare: "-".into(),
-            ratio: "-".into(),
-            how: "log, sled and snapshots after the last bind, before any of the log was forgotten".into(),
+            ..Row::new(
+                "disk of a binding",
+                "log, sled and snapshots after the last bind, before any of the log was forgotten",
+            )
         },
     ]
 }

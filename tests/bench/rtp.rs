@@ -7,12 +7,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::bare::Relay;
-use crate::held::{Held, Line, address, pause};
+use crate::held::{Held, Line, address, media_socket, pause};
 use crate::process::cpu_seconds;
-use crate::{Length, Rounds, Row, short};
+use crate::server::{CALLEE, CARRIER};
+use crate::{Floor, Length, Rounds, Row};
 
 /// Calls whose audio is relayed.
-const CALLS: usize = 200;
+pub const CALLS: usize = 500;
+/// How much more than the bare loop a packet may cost.
+const FLOOR: f64 = 1.15;
+/// Calls of the bare relay that signalling is compared with: as many as send about what SIPp does.
+const BARE_CALLS: usize = 50;
 /// A packet of each stream comes every 20 ms, the streams evenly spread over them.
 const FRAME: Duration = Duration::from_millis(20);
 /// The generator wakes so often within them.
@@ -24,52 +29,84 @@ struct Round {
     lost: f64,
 }
 
-/// The row, and microseconds that the bare loop needs for a packet.
-pub fn measure(length: Length) -> (Row, f64) {
-    let mut line = Line::new(CALLS as u16 + 100);
-    let held: Vec<Held> = (0..CALLS).map(|_| line.call()).collect();
+/// The row.
+pub fn measure(length: Length) -> Row {
+    let calls = length.choose(50, CALLS);
+    let mut line = Line::new(calls as u16 + 100);
+    let held: Vec<Held> = (0..calls).map(|_| line.call()).collect();
     let ours: Vec<(SocketAddr, SocketAddr)> = held
         .iter()
         .map(|call| (call.caller_port, call.callee_port))
         .collect();
-    let relay = Relay::start(CALLS, address(&line.carrier_media), address(&line.callee_media));
+    let ends = [&line.carrier_media, &line.callee_media];
+    let relay = Relay::start(calls, address(ends[0]), address(ends[1]));
     let rounds = length.choose(1, 5);
     let seconds = length.choose(1.0, 5.0);
     let (mut found, mut bare) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
-        found.push(round(&line, &ours, line.server.pid(), seconds));
-        bare.push(round(&line, &relay.ports, relay.pid(), seconds));
+        found.push(round(ends, &ours, line.server.pid(), seconds));
+        bare.push(round(ends, &relay.ports, relay.pid(), seconds));
     }
     for call in &held {
         line.end(call);
     }
     let lost = found.iter().map(|round| round.lost).fold(0.0, f64::max);
     let bare_lost = bare.iter().map(|round| round.lost).fold(0.0, f64::max);
+    let ratio = Rounds::of(
+        found
+            .iter()
+            .zip(&bare)
+            .map(|(ours, bare)| ours.us_a_packet / bare.us_a_packet)
+            .collect(),
+    );
     let us = |rounds: Vec<Round>| Rounds::of(rounds.into_iter().map(|round| round.us_a_packet).collect());
-    let (found, bare) = (us(found), us(bare));
-    let row = Row {
-        what: "CPU for an RTP packet".into(),
-        ours: found.show("µs"),
-        bare: bare.show("µs"),
-        ratio: format!("{} ×", short(found.median() / bare.median())),
-        how: format!(
-            "{} streams, {} packets/s, {rounds} × {seconds} s; lost {:.2} % (bare {:.2} %); bare: epoll, recv, send",
-            CALLS * 2,
-            CALLS * 2 * 50,
-            lost * 100.0,
-            bare_lost * 100.0,
-        ),
-    };
-    (row, bare.median())
+    Row {
+        ours: us(found).show("µs"),
+        bare: us(bare).show("µs"),
+        ratio: ratio.show("×"),
+        floor: Some(Floor::at_most(FLOOR, "×", ratio.median())),
+        profile: Some("perf record -e cpu-clock -g -p $(pgrep -n umbra), while `tests/bench/run rtp` runs"),
+        ..Row::new(
+            "CPU for an RTP packet",
+            format!(
+                "{} streams, {} packets/s, {rounds} × {seconds} s, in turns; lost {:.2} % (bare {:.2} %); bare: epoll, recv, send",
+                calls * 2,
+                calls * 2 * 50,
+                lost * 100.0,
+                bare_lost * 100.0,
+            ),
+        )
+    }
+}
+
+/// Microseconds of processor time that a bare relay of so few calls needs for a packet.
+pub struct BarePacket {
+    relay: Relay,
+    ends: [UdpSocket; 2],
+}
+
+impl BarePacket {
+    /// Ready to measure.
+    pub fn new() -> Self {
+        let ends = [CARRIER, CALLEE].map(media_socket);
+        let relay = Relay::start(BARE_CALLS, address(&ends[0]), address(&ends[1]));
+        Self { relay, ends }
+    }
+
+    /// Measures for a while.
+    pub fn us(&self, seconds: f64) -> f64 {
+        let [carrier, callee] = &self.ends;
+        round([carrier, callee], &self.relay.ports, self.relay.pid(), seconds).us_a_packet
+    }
 }
 
 /// Sends both ways for a while, and divides what `pid` used by what came through.
-fn round(line: &Line, ports: &[(SocketAddr, SocketAddr)], pid: u32, seconds: f64) -> Round {
+fn round(ends: [&UdpSocket; 2], ports: &[(SocketAddr, SocketAddr)], pid: u32, seconds: f64) -> Round {
     let (stop, came) = (AtomicBool::new(false), AtomicU64::new(0));
     let mut sent = 0_u64;
     let before = cpu_seconds(pid);
     thread::scope(|scope| {
-        for socket in [&line.carrier_media, &line.callee_media] {
+        for socket in ends {
             scope.spawn(|| count(socket, &stop, &came));
         }
         let begun = Instant::now();
@@ -82,8 +119,7 @@ fn round(line: &Line, ports: &[(SocketAddr, SocketAddr)], pid: u32, seconds: f64
                 .skip(tick as usize % SLOTS)
                 .step_by(SLOTS)
             {
-                for (side, socket, to) in [(0, &line.carrier_media, caller), (1, &line.callee_media, callee)]
-                {
+                for (side, socket, to) in [(0, ends[0], caller), (1, ends[1], callee)] {
                     let packet = packet(frame, (stream * 2 + side) as u32);
                     sent += u64::from(socket.send_to(&packet, to).is_ok());
                 }
@@ -119,7 +155,7 @@ fn count(socket: &UdpSocket, stop: &AtomicBool, came: &AtomicU64) {
 }
 
 /// 20 ms of A-law silence.
-fn packet(frame: u32, ssrc: u32) -> [u8; 172] {
+pub fn packet(frame: u32, ssrc: u32) -> [u8; 172] {
     let mut packet = [0xD5; 172];
     packet[0] = 0x80;
     packet[1] = 8;

@@ -10,8 +10,11 @@ use umbra::store::writer::{Settings, Store};
 
 use crate::bare::synced_writes_a_second;
 use crate::million::{PAIRS_PER_X, add_number, bind, wall};
-use crate::{Length, Rounds, Row, short};
+use crate::{Floor, Length, Rounds, Row};
 
+/// Writers for whom there is a floor, and binds a second that it is.
+const MANY: u64 = 256;
+const FLOOR: f64 = 20_000.0;
 /// Bytes of one of our log's records, about.
 const RECORD_BYTES: usize = 256;
 
@@ -24,7 +27,7 @@ pub fn measure(length: Length) -> Vec<Row> {
     let span = Duration::from_millis(length.choose(300, 3_000));
     let rounds = length.choose(1, 5);
     let mut rows = Vec::new();
-    for writers in [1, 256] {
+    for writers in [1, MANY] {
         let (mut found, mut bare, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..rounds {
             let ours = binds_a_second(&store, &next, writers, span);
@@ -33,15 +36,20 @@ pub fn measure(length: Length) -> Vec<Row> {
             found.push(ours);
             bare.push(loop_alone);
         }
+        let found = Rounds::of(found);
         rows.push(Row {
-            what: format!("durable binds a second, {writers} waiting"),
-            ours: Rounds::of(found).show("/s"),
+            ours: found.show("/s"),
             bare: Rounds::of(bare).show("/s"),
-            ratio: format!("{} ×", short(Rounds::of(ratios).median())),
-            how: format!(
-                "the writer's queue, {rounds} × {} s; bare: one writer, append {RECORD_BYTES} bytes, fdatasync",
-                span.as_secs_f64()
-            ),
+            ratio: Rounds::of(ratios).show("×"),
+            floor: (writers == MANY).then(|| Floor::at_least(FLOOR, "/s", found.median())),
+            profile: Some("perf record -e cpu-clock -g -- tests/bench/run writer"),
+            ..Row::new(
+                &format!("durable binds a second, {writers} waiting"),
+                format!(
+                    "the writer's queue, {rounds} × {} s; bare: one writer, append {RECORD_BYTES} bytes, fdatasync",
+                    span.as_secs_f64()
+                ),
+            )
         });
     }
     rows

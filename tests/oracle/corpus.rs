@@ -67,7 +67,7 @@ fn shape(bytes: &[u8]) -> Vec<u8> {
     shape
 }
 
-/// The fuzzers' messages.
+/// The fuzzers' messages; of an input of several the first.
 fn fuzzed() -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/datagram");
     let Ok(files) = fs::read_dir(folder) else {
@@ -81,7 +81,11 @@ fn fuzzed() -> Vec<(String, Vec<u8>)> {
                 .unwrap_or_default()
                 .to_string_lossy()
                 .into_owned();
-            (format!("fuzzed {name}"), fs::read(path).expect("readable"))
+            let mut bytes = fs::read(path).expect("readable");
+            if let Some(next) = bytes.windows(6).position(|part| part == b"\n====\n") {
+                bytes.truncate(next);
+            }
+            (format!("fuzzed {name}"), bytes)
         })
         .collect()
 }
@@ -125,6 +129,9 @@ impl Stage for Tapped {
         self.note(&packet);
         self.stage.send(packet);
     }
+    fn reset(&mut self, at: SocketAddr) {
+        self.stage.reset(at);
+    }
     fn receive(&mut self, until: Duration) -> Option<Packet> {
         let packet = self.stage.receive(until)?;
         self.note(&packet);
@@ -154,9 +161,17 @@ impl Stage for Tapped {
     fn drain(&mut self) {
         self.stage.drain();
     }
+
+    fn set_up_anew(&mut self, setup: Setup) {
+        self.stage.set_up_anew(setup);
+    }
     fn cdrs(&mut self) -> Vec<Value> {
         self.stage.cdrs()
     }
+    fn audio(&mut self) -> Vec<String> {
+        self.stage.audio()
+    }
+
     fn busy(&mut self) -> Option<String> {
         self.stage.busy()
     }

@@ -4,6 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use umbra::sip::path::Transport;
+
 use super::phone::{Lost, Outcome, Phone};
 use super::stage::{Packet, Stage};
 use super::text::{Msg, user_of};
@@ -109,14 +111,14 @@ impl<S: Stage> Cast<S> {
     pub fn join(&mut self, name: &str, number: &str, stranger: bool) -> usize {
         let index = self.phones.len();
         let setup = self.stage.setup();
-        let ip = setup.ip(if stranger { 9 } else { 1 }, index as u8 + 1);
-        let home = SocketAddr::new(ip, 5060);
-        let phone = Phone::new(
+        let home = setup.home(index, stranger);
+        let mut phone = Phone::new(
             name,
             number,
             setup.t1,
             (u64::from(setup.net) << 16) | (index as u64 + 1),
         );
+        phone.speaks_tcp = setup.home.transport() == Transport::Tcp;
         self.phones.push(phone);
         self.homes.push(home);
         self.said.push(Vec::new());
@@ -279,8 +281,13 @@ impl<S: Stage> Cast<S> {
             self.faults
                 .push(format!("{name} got media from {from}, who is not Umbra"));
         }
-        if to != self.phones[phone].calls[call].media {
+        let is_rtcp = bytes
+            .get(1)
+            .is_some_and(|kind| (64..=95).contains(&(kind & 0x7f)));
+        if is_rtcp || to != self.phones[phone].calls[call].media {
             self.look_for_strangers_words(phone, to, &bytes, "RTCP");
+            let now = self.stage.now();
+            self.phones[phone].calls[call].rtcp.push((now, bytes));
             return None;
         }
         if let Some(theirs) = theirs.filter(|at| *at != from) {

@@ -3,25 +3,34 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::net::{SocketAddr, UdpSocket};
-use std::path::PathBuf;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use umbra::sip::path::Transport;
 
-use crate::support::stage::{Binding, Doing, Packet, Setup, Stage};
+use crate::support::stage::{Binding, Doing, Large, Packet, Setup, Stage};
+use crate::support::text::Msg;
 
 /// How long a server may take to come up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often a socket looks whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// The TCP connections: each by the address that its phone goes by, and the other end.
+type Lines = Arc<Mutex<HashMap<(SocketAddr, SocketAddr), TcpStream>>>;
+
+/// Bytes that are written to a connection at once: few, so that the server gets its messages in pieces.
+const PIECE: usize = 97;
 
 /// One listening address of a phone.
 struct Ear {
@@ -39,6 +48,9 @@ pub struct Live {
     stopping: Option<Child>,
     dir: TempDir,
     ears: HashMap<SocketAddr, Ear>,
+    /// Those that listen for connections.
+    doors: HashMap<SocketAddr, (Arc<AtomicBool>, JoinHandle<()>)>,
+    lines: Lines,
     mouth: Sender<Packet>,
     heard: Receiver<Packet>,
     /// Holds the net against other plays.
@@ -62,42 +74,62 @@ fn claim() -> (u8, UdpSocket) {
     panic!("every net is taken");
 }
 
+/// Writes the server's conf as the setup has it.
+fn write_conf(dir: &Path, setup: &Setup) {
+    let listening = |transport| {
+        let of = setup.listeners().into_iter().filter(|(t, _)| *t == transport);
+        let all: Vec<String> = of.map(|(_, at)| format!("\"{at}\"")).collect();
+        all.join(", ")
+    };
+    let interfaces: String = setup
+        .interfaces()
+        .iter()
+        .map(|i| {
+            format!(
+                "[[media.interface]]\nname = \"{}\"\naddress = \"{}\"\nports = \"{}-{}\"\n",
+                i.name, i.address, i.port_first, i.port_last
+            )
+        })
+        .collect();
+    let conf = format!(
+        "trunks = \"trunks.toml\"\n[sip]\nudp = [{}]\ntcp = [{}]\nshards = {}\nt1_ms = {}\n[media]\ntimeout_s = {}\n{interfaces}[limits]\nring_timeout_s = {}\n[api]\nlisten = \"\"\n[log]\nlevel = \"debug\"\n",
+        listening(Transport::Udp),
+        listening(Transport::Tcp),
+        setup.shards,
+        setup.t1.as_millis(),
+        setup.media_timeout.as_secs(),
+        setup.ring.as_secs(),
+    );
+    let gateways: Vec<String> = (1..=setup.gateways)
+        .map(|n| {
+            let transport = setup.gateway.transport().name();
+            format!("\"sip:{};transport={transport}\"", setup.gateway(n as u8))
+        })
+        .collect();
+    let accepted: Vec<String> = setup
+        .accepted()
+        .iter()
+        .map(|(ip, prefix)| format!("\"{ip}/{prefix}\""))
+        .collect();
+    let trunks = format!(
+        "[[trunk]]\nname = \"carrier\"\naccept_from = [{}]\ngateways = [{}]\nlarge_requests = \"{}\"\nmedia = \"{}\"\nrtcp_mux = \"{}\"\ndefault = true\n",
+        accepted.join(", "),
+        gateways.join(", "),
+        if setup.large == Large::Udp { "udp" } else { "tcp" },
+        setup.media.as_deref().unwrap_or(""),
+        if setup.offers_mux { "offer" } else { "answer" }
+    );
+    fs::write(dir.join("umbra.toml"), conf).expect("the folder can be written");
+    fs::write(dir.join("trunks.toml"), trunks).expect("the folder can be written");
+}
+
 impl Live {
     /// Starts a server and waits until it answers. The setup's net is chosen here.
     pub fn start(setup: Setup) -> Self {
         let (net, claim) = claim();
         let setup = Setup { net, ..setup };
         let dir = tempfile::tempdir().expect("a folder for the server");
-        let umbra = setup.umbra();
-        let interfaces: String = setup
-            .interfaces()
-            .iter()
-            .map(|i| {
-                format!(
-                    "[[media.interface]]\nname = \"{}\"\naddress = \"{}\"\nports = \"{}-{}\"\n",
-                    i.name, i.address, i.port_first, i.port_last
-                )
-            })
-            .collect();
-        let conf = format!(
-            "trunks = \"trunks.toml\"\n[sip]\nudp = [\"{umbra}\"]\nshards = {}\nt1_ms = {}\n[media]\ntimeout_s = {}\n{interfaces}[limits]\nring_timeout_s = {}\n[api]\nlisten = \"\"\n[log]\nlevel = \"debug\"\n",
-            setup.shards,
-            setup.t1.as_millis(),
-            setup.media_timeout.as_secs(),
-            setup.ring.as_secs(),
-        );
-        let gateways: Vec<String> = (1..=setup.gateways)
-            .map(|n| format!("\"sip:{};transport=udp\"", setup.gateway(n as u8)))
-            .collect();
-        let trunks = format!(
-            "[[trunk]]\nname = \"carrier\"\naccept_from = [\"{}/24\", \"{}/24\"]\ngateways = [{}]\nmedia = \"{}\"\ndefault = true\n",
-            setup.ip(1, 0),
-            setup.ip(2, 0),
-            gateways.join(", "),
-            setup.media.as_deref().unwrap_or("")
-        );
-        fs::write(dir.path().join("umbra.toml"), conf).expect("the folder can be written");
-        fs::write(dir.path().join("trunks.toml"), trunks).expect("the folder can be written");
+        write_conf(dir.path(), &setup);
         let out = File::create(dir.path().join("server.out")).expect("a file for its output");
         let process = Command::new(env!("CARGO_BIN_EXE_umbra"))
             .args(["serve", "--conf", "umbra.toml"])
@@ -115,6 +147,8 @@ impl Live {
             stopping: None,
             dir,
             ears: HashMap::new(),
+            doors: HashMap::new(),
+            lines: Lines::default(),
             mouth,
             heard,
             _claim: claim,
@@ -158,12 +192,100 @@ impl Live {
             .expect("the command line's binary runs")
     }
 
+    /// Connections to this address are taken, and read, from now on.
+    fn open_door(&mut self, at: SocketAddr) {
+        let listener = TcpListener::bind(at).expect("a phone's address is free");
+        listener.set_nonblocking(true).expect("a socket");
+        let wanted = Arc::new(AtomicBool::new(true));
+        let (still, lines, told) = (wanted.clone(), self.lines.clone(), self.mouth.clone());
+        let door = thread::spawn(move || {
+            while still.load(Ordering::Relaxed) {
+                match listener.accept() {
+                    Ok((stream, from)) => {
+                        stream.set_nonblocking(false).expect("a socket");
+                        read_line(&lines, &told, (at, from), stream);
+                    }
+                    Err(_) => thread::sleep(Duration::from_millis(1)),
+                }
+            }
+        });
+        self.doors.insert(at, (wanted, door));
+    }
+
+    /// Sends over TCP: by the connection to there, or to where the server listens, or by a new one.
+    fn say_on_a_line(&mut self, packet: Packet) {
+        let umbra = self.setup.umbra_near(packet.from);
+        let known = |to| {
+            let lines = self.lines.lock().expect("no panic");
+            let stream = lines.get(&(packet.from, to))?;
+            Some(stream.try_clone().expect("the same connection"))
+        };
+        let mut stream = match known(packet.to).or_else(|| known(umbra)) {
+            Some(stream) => stream,
+            None => {
+                let socket =
+                    socket2::Socket::new(socket2::Domain::for_address(umbra), socket2::Type::STREAM, None)
+                        .expect("a socket");
+                let home = SocketAddr::new(packet.from.ip(), 0);
+                socket.bind(&home.into()).expect("a phone's address");
+                socket.connect(&umbra.into()).expect("the server listens on TCP");
+                let stream = TcpStream::from(socket);
+                let again = stream.try_clone().expect("the same connection");
+                read_line(&self.lines, &self.mouth, (packet.from, umbra), stream);
+                again
+            }
+        };
+        stream.set_nodelay(true).expect("a socket");
+        for piece in packet.bytes.chunks(PIECE) {
+            // What can't be sent is lost with its connection.
+            if stream.write_all(piece).is_err() {
+                return;
+            }
+        }
+    }
+
     fn done(&self, line: &str) -> String {
         let output = self.umbra(line);
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "umbra {line}: {error}");
         String::from_utf8(output.stdout).expect("text")
     }
+}
+
+/// Reads a connection on a thread of its own until it ends.
+fn read_line(lines: &Lines, told: &Sender<Packet>, ends: (SocketAddr, SocketAddr), stream: TcpStream) {
+    let (at, from) = ends;
+    let mut ear = stream.try_clone().expect("the same connection");
+    lines.lock().expect("no panic").insert(ends, stream);
+    let (lines, told) = (lines.clone(), told.clone());
+    thread::spawn(move || {
+        let (mut held, mut buffer) = (Vec::new(), vec![0; 65_536]);
+        loop {
+            while let Some(length) = framed(&held) {
+                let bytes: Vec<u8> = held.drain(..length).collect();
+                if told.send(Packet { from, to: at, bytes }).is_err() {
+                    return;
+                }
+            }
+            match ear.read(&mut buffer) {
+                Ok(length) if length > 0 => held.extend_from_slice(&buffer[..length]),
+                Ok(_) | Err(_) => break,
+            }
+        }
+        let mut lines = lines.lock().expect("no panic");
+        let is_this = |line: &TcpStream| line.local_addr().ok() == ear.local_addr().ok();
+        if lines.get(&ends).is_some_and(is_this) {
+            lines.remove(&ends);
+        }
+    });
+}
+
+/// The length of the first message, if all of it is here.
+fn framed(bytes: &[u8]) -> Option<usize> {
+    let msg = Msg::read(bytes)?;
+    let head = bytes.len() - msg.body.len();
+    let body: usize = msg.get("Content-Length")?.parse().ok()?;
+    (body <= msg.body.len()).then_some(head + body)
 }
 
 impl Stage for Live {
@@ -215,6 +337,9 @@ impl Stage for Live {
                 thread,
             },
         );
+        if self.setup.hears_tcp(at) {
+            self.open_door(at);
+        }
     }
 
     fn shut(&mut self, at: SocketAddr) {
@@ -223,9 +348,30 @@ impl Stage for Live {
             drop(ear.socket);
             ear.thread.join().expect("an ear doesn't panic");
         }
+        if let Some((wanted, door)) = self.doors.remove(&at) {
+            wanted.store(false, Ordering::Relaxed);
+            door.join().expect("a door doesn't panic");
+        }
+        self.reset(at);
+    }
+
+    fn reset(&mut self, at: SocketAddr) {
+        let mut lines = self.lines.lock().expect("no panic");
+        lines.retain(|(phone, _), stream| {
+            if *phone == at {
+                let socket = socket2::SockRef::from(&*stream);
+                socket.set_linger(Some(Duration::ZERO)).expect("a socket");
+                // The thread that reads it holds it too: it ends, and then it is closed.
+                stream.shutdown(Shutdown::Read).unwrap_or(());
+            }
+            *phone != at
+        });
     }
 
     fn send(&mut self, packet: Packet) {
+        if Msg::read(&packet.bytes).is_some_and(|msg| msg.is_over_tcp()) {
+            return self.say_on_a_line(packet);
+        }
         if let Some(ear) = self.ears.get(&packet.from) {
             // What can't be sent is lost, as on any network.
             ear.socket.send_to(&packet.bytes, packet.to).unwrap_or(0);
@@ -306,6 +452,12 @@ impl Stage for Live {
         thread::sleep(Duration::from_millis(500));
     }
 
+    fn set_up_anew(&mut self, setup: Setup) {
+        write_conf(self.dir.path(), &setup);
+        self.setup = setup;
+        self.done("reload");
+    }
+
     fn cdrs(&mut self) -> Vec<Value> {
         let Ok(files) = fs::read_dir(self.dir.path().join("data/cdr")) else {
             return Vec::new();
@@ -321,6 +473,14 @@ impl Stage for Live {
                 lines
             })
             .map(|line| serde_json::from_str(&line).expect("a record is one line of JSON"))
+            .collect()
+    }
+
+    fn audio(&mut self) -> Vec<String> {
+        let calls: Vec<Value> = serde_json::from_str(&self.done("calls --json")).expect("JSON");
+        calls
+            .iter()
+            .map(|call| call["media"]["audio"].as_str().unwrap_or("").to_owned())
             .collect()
     }
 
@@ -353,6 +513,9 @@ impl Drop for Live {
         }
         for (_, ear) in self.ears.drain() {
             ear.wanted.store(false, Ordering::Relaxed);
+        }
+        for (_, (wanted, _)) in self.doors.drain() {
+            wanted.store(false, Ordering::Relaxed);
         }
     }
 }

@@ -10,5 +10,6 @@ pub mod phone;
 pub mod sdp;
 pub mod stage;
 pub mod text;
+pub mod wires;
 pub mod witness;
 pub mod world;

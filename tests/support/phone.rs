@@ -107,6 +107,16 @@ impl Repeats {
         }
     }
 
+    /// Over TCP nothing is said again; what is waited for is given up at the same time.
+    fn once(now: Duration, t1: Duration) -> Self {
+        Self {
+            next: Some(now + t1 * 64),
+            interval: t1,
+            cap: t1,
+            until: now + t1 * 64,
+        }
+    }
+
     fn stop(&mut self) {
         self.next = None;
     }
@@ -153,6 +163,10 @@ pub struct Call {
     pub said: Vec<String>,
     /// RTP packets that came, and from where.
     pub rtp: Vec<(SocketAddr, Vec<u8>)>,
+    /// The number of our last RTP packet.
+    pub seq: u16,
+    /// RTCP packets that came, and when.
+    pub rtcp: Vec<(Duration, Vec<u8>)>,
     peer: SocketAddr,
     ours: String,
     theirs: String,
@@ -195,6 +209,8 @@ pub struct Phone {
     pub calls: Vec<Call>,
     /// Every id that it made: Call-IDs, tags, branches.
     pub minted: Vec<String>,
+    /// Whether it calls over TCP.
+    pub speaks_tcp: bool,
     t1: Duration,
     out: VecDeque<Packet>,
     serial: u32,
@@ -212,6 +228,7 @@ impl Phone {
             number: number.into(),
             calls: Vec::new(),
             minted: Vec::new(),
+            speaks_tcp: false,
             t1,
             out: VecDeque::new(),
             serial: 0,
@@ -264,6 +281,7 @@ impl Phone {
         let id = self.mint("");
         let local_tag = self.mint("tag");
         let media = self.media_at(local);
+        let by = if self.speaks_tcp { ";transport=tcp" } else { "" };
         self.calls.push(Call {
             id: format!("{id}@{}", local.ip()),
             local,
@@ -273,10 +291,12 @@ impl Phone {
             heard: None,
             said: Vec::new(),
             rtp: Vec::new(),
+            seq: 0,
+            rtcp: Vec::new(),
             peer,
             ours: format!("<sip:{}@{local}>", self.number),
             theirs: format!("<sip:{dialled}@{peer}>"),
-            target: format!("sip:{dialled}@{peer}"),
+            target: format!("sip:{dialled}@{peer}{by}"),
             routes: Vec::new(),
             cseq: 0,
             said_version: 0,
@@ -309,7 +329,14 @@ impl Phone {
         if extra.merged {
             call.cseq -= 1;
         }
-        let via = format!("SIP/2.0/UDP {};rport;branch={branch}", call.local);
+        let via = match (method, last_invite) {
+            ("CANCEL", Some(invite)) => invite.via.clone(),
+            _ => format!(
+                "SIP/2.0/{} {};rport;branch={branch}",
+                call.transport(),
+                call.local
+            ),
+        };
         let (from, to) = match (method, last_invite) {
             ("CANCEL", Some(invite)) => (invite.from.clone(), invite.to.clone()),
             _ => {
@@ -333,11 +360,7 @@ impl Phone {
             format!("CSeq: {cseq} {method}"),
         ];
         if matches!(method, "INVITE" | "UPDATE") {
-            lines.push(format!(
-                "Contact: <sip:{}@{}>",
-                user_of(uri_in(&call.ours)),
-                call.local
-            ));
+            lines.push(call.contact());
         }
         if method != "CANCEL" {
             lines.extend(call.routes.iter().map(|r| format!("Route: {r}")));
@@ -365,6 +388,7 @@ impl Phone {
         } else {
             self.t1 * 8
         };
+        let via_tcp = via.starts_with("SIP/2.0/TCP");
         call.asked.push(Asked {
             method: method.into(),
             branch,
@@ -375,7 +399,11 @@ impl Phone {
             to,
             peer,
             bytes,
-            repeats: Repeats::new(now, self.t1, cap),
+            repeats: if via_tcp {
+                Repeats::once(now, self.t1)
+            } else {
+                Repeats::new(now, self.t1, cap)
+            },
             finals: Vec::new(),
             provisional: Vec::new(),
             acks: Vec::new(),
@@ -443,6 +471,7 @@ impl Phone {
         let told = &call.told[index];
         let request = &told.request;
         let is_invite = request.method() == "INVITE";
+        let over_tcp = request.is_over_tcp();
         let mut lines: Vec<String> = request.all("Via").map(|via| format!("Via: {via}")).collect();
         if is_invite && (101..300).contains(&status) {
             lines.extend(request.all("Record-Route").map(|r| format!("Record-Route: {r}")));
@@ -457,18 +486,19 @@ impl Phone {
         lines.push(format!("Call-ID: {}", request.call_id()));
         lines.push(format!("CSeq: {}", request.get("CSeq").unwrap_or("")));
         if is_invite && (101..300).contains(&status) {
-            lines.push(format!(
-                "Contact: <sip:{}@{}>",
-                user_of(uri_in(&call.ours)),
-                call.local
-            ));
+            lines.push(call.contact());
         }
         let (source, reason) = (told.source, extra.reason.as_deref().unwrap_or("So"));
         let bytes = call.compose(&format!("SIP/2.0 {status} {reason}"), lines, extra);
         let told = &mut call.told[index];
         told.last = Some(bytes.clone());
         if status >= 200 {
-            let mut repeats = Repeats::new(now, t1, t1 * 8);
+            // A 2xx is repeated over TCP too (RFC 3261 §13.3.1.4), a failure isn't (§17.2.1).
+            let mut repeats = if over_tcp && status >= 300 {
+                Repeats::once(now, t1)
+            } else {
+                Repeats::new(now, t1, t1 * 8)
+            };
             if !is_invite {
                 repeats.stop();
             }
@@ -589,6 +619,8 @@ impl Phone {
                     heard: None,
                     said: Vec::new(),
                     rtp: Vec::new(),
+                    seq: 0,
+                    rtcp: Vec::new(),
                     peer: from,
                     ours: msg.get("To").unwrap_or("").to_owned(),
                     theirs: String::new(),
@@ -748,9 +780,76 @@ impl Phone {
         });
         true
     }
+
+    /// Sends the next RTP packet of a call. Whether it knows where to.
+    pub fn speak_on(&mut self, at: usize) -> bool {
+        self.calls[at].seq += 1;
+        self.speak(at, self.calls[at].seq)
+    }
+
+    /// Sends an RTCP report in a call: so many of Umbra's packets were lost, its last report came then. Its CNAME
+    /// is nobody else's business. Whether there was anything to report on.
+    pub fn report(&mut self, now: Duration, at: usize, lost: u32) -> bool {
+        let cname = self.mint("cname");
+        let call = &self.calls[at];
+        let Some(to) = call.heard.as_ref().and_then(|h| h.at) else {
+            return false;
+        };
+        let Some((_, rtp)) = call.rtp.last() else {
+            return false;
+        };
+        let last_sr = call.rtcp.iter().rfind(|(_, bytes)| bytes.get(1) == Some(&200));
+        let (middle, delay) = last_sr.map_or((vec![0; 4], 0), |(came, bytes)| {
+            let since = now.saturating_sub(*came).as_micros();
+            (bytes[10..14].to_vec(), ((since << 16) / 1_000_000) as u32)
+        });
+        let ssrc = (0x5500_0000 + at as u32).to_be_bytes();
+        let mut bytes = vec![0x81, 200, 0, 12];
+        bytes.extend_from_slice(&ssrc);
+        bytes.extend_from_slice(&[0; 20]);
+        bytes.extend_from_slice(&rtp[8..12]);
+        bytes.extend_from_slice(&lost.to_be_bytes());
+        bytes.extend_from_slice(&[0; 8]);
+        bytes.extend_from_slice(&middle);
+        bytes.extend_from_slice(&delay.to_be_bytes());
+        let mut chunk = ssrc.to_vec();
+        chunk.extend_from_slice(&[1, cname.len() as u8]);
+        chunk.extend_from_slice(cname.as_bytes());
+        chunk.push(0);
+        chunk.resize(chunk.len().next_multiple_of(4), 0);
+        bytes.extend_from_slice(&[0x81, 202, 0, (chunk.len() / 4) as u8]);
+        bytes.extend_from_slice(&chunk);
+        self.out.push_back(Packet {
+            from: SocketAddr::new(call.media.ip(), call.media.port() + 1),
+            to: SocketAddr::new(to.ip(), to.port() + 1),
+            bytes,
+        });
+        true
+    }
 }
 
 impl Call {
+    /// What requests of ours go by: what the other side's Contact names.
+    fn transport(&self) -> &'static str {
+        if self.target.contains(";transport=tcp") {
+            "TCP"
+        } else {
+            "UDP"
+        }
+    }
+
+    fn contact(&self) -> String {
+        let by = match self.transport() {
+            "TCP" => ";transport=tcp",
+            _ => "",
+        };
+        format!(
+            "Contact: <sip:{}@{}{by}>",
+            user_of(uri_in(&self.ours)),
+            self.local
+        )
+    }
+
     fn owed(&self, method: Option<&str>, fork: bool) -> Option<usize> {
         let wanted = if fork { Some("INVITE") } else { method };
         self.told

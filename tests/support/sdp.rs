@@ -3,12 +3,15 @@
 use std::net::SocketAddr;
 
 /// A codec that ladders can name: name, payload type, rtpmap.
-const CODECS: [(&str, u8, &str); 8] = [
+const CODECS: [(&str, u8, &str); 11] = [
     ("pcmu", 0, "PCMU/8000"),
     ("pcma", 8, "PCMA/8000"),
     ("g722", 9, "G722/8000"),
     ("g729", 18, "G729/8000"),
     ("opus", 111, "opus/48000/2"),
+    ("amr", 96, "AMR/8000"),
+    ("amrwb", 97, "AMR-WB/16000"),
+    ("te16", 112, "telephone-event/16000"),
     ("te", 101, "telephone-event/8000"),
     ("te48", 110, "telephone-event/48000"),
     ("foo", 120, "FOO/8000"),

@@ -42,12 +42,15 @@ pub struct Setup {
     pub log: &'static str,
     /// For how many calls at once there are media ports; a port rests a while between two calls.
     pub calls: u16,
+    /// Where it listens besides, over UDP and TCP.
+    pub also: Vec<SocketAddr>,
 }
 
 /// A running server; dropped, it is killed.
 pub struct Server {
     process: Child,
     dir: TempDir,
+    data: PathBuf,
     /// Where it listens for SIP.
     pub sip: SocketAddr,
     /// The media ports are ours while these are held.
@@ -60,13 +63,18 @@ impl Server {
         let dir = tempfile::tempdir().expect("a folder for the server");
         let (first, last, claims) = media_ports(setup.calls);
         let sip = free_address(HOME);
+        let list = |addresses: &[SocketAddr]| {
+            let quoted: Vec<String> = addresses.iter().map(|at| format!("\"{at}\"")).collect();
+            quoted.join(", ")
+        };
+        let (udp, tcp) = (list(&[&[sip], &*setup.also].concat()), list(&setup.also));
         let conf = format!(
-            "trunks = \"trunks.toml\"\n[sip]\nudp = [\"{sip}\"]\n[media]\naddress = \"{HOME}\"\nports = \"{first}-{last}\"\n\
+            "trunks = \"trunks.toml\"\n[sip]\nudp = [{udp}]\ntcp = [{tcp}]\n[media]\naddress = \"{HOME}\"\nports = \"{first}-{last}\"\n\
              [api]\nlisten = \"\"\n[log]\nlevel = \"{}\"\n",
             setup.log,
         );
         let trunks = format!(
-            "[[trunk]]\nname = \"carrier\"\naccept_from = [\"127.0.0.0/8\"]\n\
+            "[[trunk]]\nname = \"carrier\"\naccept_from = [\"127.0.0.0/8\", \"::1/128\"]\n\
              gateways = [\"sip:{};transport=udp\"]\nmedia_nat = \"{}\"\ndefault = true\n",
             setup.gateway, setup.media_nat,
         );
@@ -74,6 +82,7 @@ impl Server {
         write(&dir.path().join("trunks.toml"), &trunks);
         let mut server = Self {
             process: serve(dir.path()),
+            data: dir.path().join("data"),
             dir,
             sip,
             _claims: claims,
@@ -110,6 +119,36 @@ impl Server {
         self.process = serve(self.dir.path());
     }
 
+    /// Starts it again with `data` on a disk of its own of that size, which is gone when the server is; returns
+    /// whether the system lets us.
+    pub fn launch_on_a_disk_of(&mut self, size: &str) -> bool {
+        let namespace = ["--user", "--map-root-user", "--mount"];
+        let tried = Command::new("unshare")
+            .args(namespace)
+            .args(["mount", "-t", "tmpfs", "none", "/mnt"])
+            .output();
+        if !tried.is_ok_and(|output| output.status.success()) {
+            return false;
+        }
+        let mut command = Command::new("unshare");
+        command.args(namespace).args(["sh", "-c"]).arg(format!(
+            "mount -t tmpfs -o size={size},mode=0700 none data && exec \"$0\" serve --conf umbra.toml"
+        ));
+        command.arg(env!("CARGO_BIN_EXE_umbra"));
+        self.process = spawn(command, self.dir.path());
+        self.data = PathBuf::from(format!(
+            "/proc/{}/root{}",
+            self.process.id(),
+            self.dir.path().join("data").display()
+        ));
+        true
+    }
+
+    /// Its data, also if they lie on a disk of their own.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
     /// Waits until the control socket answers.
     pub fn await_answer(&mut self) {
         let deadline = Instant::now() + PATIENCE;
@@ -125,7 +164,7 @@ impl Server {
     pub fn umbra(&self, arguments: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_umbra"))
             .arg("--control")
-            .arg(self.dir.path().join("data/control.sock"))
+            .arg(self.data.join("control.sock"))
             .args(arguments)
             .stdin(Stdio::null())
             .output()
@@ -158,7 +197,7 @@ impl Server {
 
     /// Every line of the record files.
     pub fn records(&self) -> Vec<Value> {
-        let Ok(files) = fs::read_dir(self.dir.path().join("data/cdr")) else {
+        let Ok(files) = fs::read_dir(self.data.join("cdr")) else {
             return Vec::new();
         };
         let mut paths: Vec<PathBuf> = files.map(|file| file.expect("a file").path()).collect();
@@ -166,6 +205,11 @@ impl Server {
         let text: String = paths
             .iter()
             .map(|path| fs::read_to_string(path).expect("records are text"))
+            // The last line may still be written.
+            .map(|text| {
+                text.rfind('\n')
+                    .map_or(String::new(), |end| text[..=end].to_owned())
+            })
             .collect();
         text.lines()
             .map(|line| serde_json::from_str(line).expect("a record is one line of JSON"))
@@ -224,13 +268,18 @@ impl Drop for Server {
 
 /// Starts the binary on the conf in `dir`; what it prints is added to the file there.
 fn serve(dir: &Path) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_umbra"));
+    command.args(["serve", "--conf", "umbra.toml"]);
+    spawn(command, dir)
+}
+
+fn spawn(mut command: Command, dir: &Path) -> Child {
     let out = File::options()
         .create(true)
         .append(true)
         .open(dir.join("server.out"))
         .expect("a file for its output");
-    Command::new(env!("CARGO_BIN_EXE_umbra"))
-        .args(["serve", "--conf", "umbra.toml"])
+    command
         .current_dir(dir)
         .stdin(Stdio::null())
         .stdout(out.try_clone().expect("the same file"))

@@ -7,6 +7,7 @@ use serde_json::Value;
 use umbra::call::config::Interface;
 use umbra::call::media::{InterfaceId, MediaPort};
 use umbra::masking::inventory::Freeze;
+use umbra::sip::path::Transport;
 
 /// One datagram.
 #[derive(Clone, Debug)]
@@ -17,6 +18,58 @@ pub struct Packet {
     pub to: SocketAddr,
     /// What.
     pub bytes: Vec<u8>,
+}
+
+/// How a side speaks SIP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Speaks {
+    /// UDP over IPv4.
+    Udp,
+    /// TCP over IPv4.
+    Tcp,
+    /// UDP over IPv6.
+    Udp6,
+    /// TCP over IPv6.
+    Tcp6,
+}
+
+impl Speaks {
+    /// `udp`, `tcp`, `udp6`, `tcp6`.
+    pub fn named(name: &str) -> Self {
+        match name {
+            "udp" => Self::Udp,
+            "tcp" => Self::Tcp,
+            "udp6" => Self::Udp6,
+            "tcp6" => Self::Tcp6,
+            other => panic!("nobody speaks {other}"),
+        }
+    }
+
+    /// Its transport.
+    pub fn transport(self) -> Transport {
+        match self {
+            Self::Udp | Self::Udp6 => Transport::Udp,
+            Self::Tcp | Self::Tcp6 => Transport::Tcp,
+        }
+    }
+
+    fn is_v6(self) -> bool {
+        match self {
+            Self::Udp | Self::Tcp => false,
+            Self::Udp6 | Self::Tcp6 => true,
+        }
+    }
+}
+
+/// What becomes of requests that are too large for UDP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Large {
+    /// They go over UDP.
+    Udp,
+    /// They go over TCP, and the gateways listen on it too.
+    Heard,
+    /// They would go over TCP, but no gateway listens on it.
+    Refused,
 }
 
 /// Everything that a play may want different from the usual.
@@ -30,6 +83,12 @@ pub struct Setup {
     pub t1: Duration,
     /// Gateways of the one trunk.
     pub gateways: usize,
+    /// What those who call speak.
+    pub home: Speaks,
+    /// What the gateways speak.
+    pub gateway: Speaks,
+    /// How large requests go to them.
+    pub large: Large,
     /// Ring time-out.
     pub ring: Duration,
     /// Media time-out.
@@ -42,6 +101,8 @@ pub struct Setup {
     pub media_on: Vec<String>,
     /// The one that the trunk names.
     pub media: Option<String>,
+    /// Whether the trunk offers RTCP on RTP's port.
+    pub offers_mux: bool,
     /// Alarms that belong to the play.
     pub alarms: Vec<String>,
 }
@@ -54,12 +115,16 @@ impl Setup {
             shards: 1,
             t1: Duration::from_millis(500),
             gateways: 1,
+            home: Speaks::Udp,
+            gateway: Speaks::Udp,
+            large: Large::Udp,
             ring: Duration::from_secs(60),
             media_timeout: Duration::from_secs(60),
             berths: 100,
             latch: false,
             media_on: vec!["v4".into()],
             media: None,
+            offers_mux: false,
             alarms: Vec::new(),
         }
     }
@@ -69,14 +134,90 @@ impl Setup {
         Ipv4Addr::new(127, self.net, c, d).into()
     }
 
-    /// Where Umbra listens.
+    /// Where Umbra listens for those who call.
     pub fn umbra(&self) -> SocketAddr {
-        SocketAddr::new(self.ip(0, 1), 5060)
+        self.umbra_for(self.home)
+    }
+
+    fn umbra_for(&self, speaks: Speaks) -> SocketAddr {
+        if speaks.is_v6() {
+            self.on_v6(0)
+        } else {
+            SocketAddr::new(self.ip(0, 1), 5060)
+        }
     }
 
     /// Where the gateway number `n`, from 1, listens: called parties are behind it.
     pub fn gateway(&self, n: u8) -> SocketAddr {
-        SocketAddr::new(self.ip(2, n), 5060)
+        if self.gateway.is_v6() {
+            self.on_v6(u16::from(n))
+        } else {
+            SocketAddr::new(self.ip(2, n), 5060)
+        }
+    }
+
+    /// Where a caller listens, by its place in the cast; a stranger's address is no trunk's.
+    pub fn home(&self, phone: usize, stranger: bool) -> SocketAddr {
+        if self.home.is_v6() && !stranger {
+            self.on_v6(phone as u16 + 3)
+        } else {
+            SocketAddr::new(self.ip(if stranger { 9 } else { 1 }, phone as u8 + 1), 5060)
+        }
+    }
+
+    /// A SIP port of this play's on `::1`: Umbra, two gateways and three callers have one.
+    fn on_v6(&self, place: u16) -> SocketAddr {
+        assert!(place < 6, "six ports on ::1 are for SIP");
+        SocketAddr::new(
+            Ipv6Addr::LOCALHOST.into(),
+            31_000 + u16::from(self.net) * 6 + place,
+        )
+    }
+
+    /// Where Umbra listens, in the order of its conf: UDP first.
+    pub fn listeners(&self) -> Vec<(Transport, SocketAddr)> {
+        let mut all = vec![(Transport::Udp, self.umbra_for(Speaks::Udp))];
+        let sides = [Speaks::Udp6, Speaks::Tcp, Speaks::Tcp6];
+        let wanted = |speaks: &Speaks| {
+            [self.home, self.gateway].contains(speaks) || (*speaks == Speaks::Tcp && self.large != Large::Udp)
+        };
+        let more = sides.iter().filter(|speaks| wanted(speaks));
+        all.extend(more.map(|speaks| (speaks.transport(), self.umbra_for(*speaks))));
+        all
+    }
+
+    /// The listener of Umbra's at this address.
+    pub fn listener(&self, transport: Transport, at: SocketAddr) -> Option<usize> {
+        self.listeners().iter().position(|l| *l == (transport, at))
+    }
+
+    /// Where a phone at this address finds Umbra.
+    pub fn umbra_near(&self, phone: SocketAddr) -> SocketAddr {
+        self.umbra_for(if phone.is_ipv6() {
+            Speaks::Udp6
+        } else {
+            Speaks::Udp
+        })
+    }
+
+    /// Whether whoever listens at this SIP address listens on TCP as well.
+    pub fn hears_tcp(&self, at: SocketAddr) -> bool {
+        let is_gateway = (1..=self.gateways).any(|n| self.gateway(n as u8) == at);
+        let is_home = at.port() == 5060 || at.is_ipv6();
+        match (is_gateway, is_home) {
+            (true, _) => self.gateway.transport() == Transport::Tcp || self.large == Large::Heard,
+            (false, true) => self.home.transport() == Transport::Tcp && at.port() != 5_059,
+            (false, false) => false,
+        }
+    }
+
+    /// The networks that the one trunk accepts from: address and prefix.
+    pub fn accepted(&self) -> Vec<(IpAddr, u8)> {
+        let mut all = vec![(self.ip(1, 0), 24), (self.ip(2, 0), 24)];
+        if self.home.is_v6() || self.gateway.is_v6() {
+            all.push((Ipv6Addr::LOCALHOST.into(), 128));
+        }
+        all
     }
 
     /// Umbra's media addresses. Each play has ports of its own on `::1`, which all of them share.
@@ -181,8 +322,11 @@ pub trait Stage {
     fn open(&mut self, at: SocketAddr);
     /// Nobody listens there any more.
     fn shut(&mut self, at: SocketAddr);
-    /// A datagram leaves a phone.
+    /// A message leaves a phone: SIP by the transport that its topmost Via names. A response goes by the connection
+    /// that its request came by; if that is gone, to where Umbra listens.
     fn send(&mut self, packet: Packet);
+    /// Every TCP connection of this address is reset.
+    fn reset(&mut self, at: SocketAddr);
     /// The next datagram that reaches a phone; `None`: the time is `until`.
     fn receive(&mut self, until: Duration) -> Option<Packet>;
     /// Makes a number ours.
@@ -199,8 +343,12 @@ pub trait Stage {
     fn order(&mut self, doing: Doing, x: Option<&str>);
     /// No new calls from now on.
     fn drain(&mut self);
+    /// Another conf from now on; calls in progress keep theirs. Only what a running server takes may differ.
+    fn set_up_anew(&mut self, setup: Setup);
     /// Every call's record so far, in order.
     fn cdrs(&mut self) -> Vec<Value>;
+    /// What a listing of the live calls says of their audio.
+    fn audio(&mut self) -> Vec<String>;
     /// What is still going on, in a sentence; `None`: nothing.
     fn busy(&mut self) -> Option<String>;
     /// What the stage itself saw go wrong.

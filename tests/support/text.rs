@@ -52,6 +52,11 @@ impl Msg {
         })
     }
 
+    /// Whether it travels over TCP: what its topmost Via says.
+    pub fn is_over_tcp(&self) -> bool {
+        self.get("Via").is_some_and(|via| via.starts_with("SIP/2.0/TCP"))
+    }
+
     /// The first value of a header.
     pub fn get(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));

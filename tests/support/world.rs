@@ -13,12 +13,14 @@ use umbra::base::limits::CALLEE_TIME;
 use umbra::base::number::{Format, NumberPlan, RealNumber, Tel, VirtualNumber};
 use umbra::base::shard::Shard;
 use umbra::base::time::{Instant, Now, Wall};
-use umbra::call::cdr::Cdr;
-use umbra::call::config::{Config, SipTimers};
+use umbra::call::cdr::{Cdr, Line};
+use umbra::call::config::{Config, Listener, SipTimers};
 use umbra::call::media::{self, Order, Report};
-use umbra::call::port::{CallEntry, Command, Event, EventKind, Input, Note, Output, Records, Why};
+use umbra::call::port::{
+    Answer, AskId, CallEntry, Command, Event, EventKind, Input, Note, Output, Records, Why,
+};
 use umbra::call::switch::Switch;
-use umbra::call::trunk::{CallerFrom, Cidr, DialledFrom, Gateway, MayShow, Trunk};
+use umbra::call::trunk::{CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, RtcpMux, Trunk};
 use umbra::masking::binding::{Direction, Mode, Rare, Terms};
 use umbra::masking::inventory::{DEFAULT_ACCOUNT, NumberState, Standing};
 use umbra::masking::listing::BindingFilter;
@@ -29,8 +31,9 @@ use umbra::rtp::relay::Relay;
 use umbra::sip::path::{ListenerId, Path, Transport};
 use umbra::sip::peek::peek;
 
-use super::stage::{Binding, Doing, Packet, Setup, Stage};
+use super::stage::{Binding, Doing, Large, Packet, Setup, Stage};
 use super::text::{Msg, uri_in, user_of};
+use super::wires::{Towards, Wires};
 
 /// 2026-11-21T10:00:00Z
 const BEGINNING: i64 = 1_795_255_200_000;
@@ -95,7 +98,9 @@ pub struct Talk {
 enum What {
     Packet(Packet, Option<(usize, Path)>),
     Report(usize, Report),
-    Failed(usize, Path),
+    Failed(usize, Path, Why),
+    /// Bytes of a TCP connection.
+    Streamed(usize, Towards, Vec<u8>),
 }
 
 struct Item {
@@ -150,12 +155,13 @@ pub struct World {
     serial: u64,
     queue: BinaryHeap<Reverse<Item>>,
     listening: HashSet<SocketAddr>,
+    wires: Wires,
     /// Records, in order.
     pub records: Vec<Cdr>,
     /// When each call was first in the journal, by the order of outputs.
     pub journal: BTreeMap<Id, u64>,
     /// The last finished record that went to the journal.
-    over: Option<Box<Cdr>>,
+    over: Option<Arc<Line>>,
     /// When an INVITE with this Call-ID first left, by the order of outputs.
     pub invites: BTreeMap<String, u64>,
     /// New INVITEs from the trunk on numbers of ours that arrived at Umbra: Call-ID and what the law says.
@@ -171,6 +177,8 @@ pub struct World {
     /// Every packet: when, from, to, what.
     pub log: Vec<(Duration, SocketAddr, SocketAddr, String)>,
     faults: Vec<String>,
+    audio: Vec<String>,
+    audio_answers: usize,
 }
 
 impl World {
@@ -211,6 +219,7 @@ impl World {
             serial: 0,
             queue: BinaryHeap::new(),
             listening: HashSet::new(),
+            wires: Wires::default(),
             records: Vec::new(),
             journal: BTreeMap::new(),
             over: None,
@@ -222,6 +231,8 @@ impl World {
             notes: Vec::new(),
             log: Vec::new(),
             faults: Vec::new(),
+            audio: Vec::new(),
+            audio_answers: 0,
         };
         for shard in 0..count {
             world.drain_outputs(shard);
@@ -291,8 +302,13 @@ impl World {
                         let serial = self.serial;
                         self.invites.entry(msg.call_id().to_owned()).or_insert(serial);
                     }
+                    if to.transport == Transport::Tcp {
+                        self.stream_out(to, bytes);
+                        continue;
+                    }
+                    let (_, from) = self.setup.listeners()[usize::from(to.listener.0)];
                     let packet = Packet {
-                        from: self.setup.umbra(),
+                        from,
                         to: to.remote,
                         bytes,
                     };
@@ -308,19 +324,25 @@ impl World {
                     }
                     self.events.push(event);
                 }
-                Output::Cdr(cdr, _) => {
-                    if self.over.as_deref() != Some(&*cdr) {
+                Output::Cdr(cdr, line, _) => {
+                    let is_itself = serde_json::from_slice::<Cdr>(&line.json).is_ok_and(|read| read == *cdr);
+                    if self.over != Some(line) || !is_itself {
                         self.faults
                             .push(format!("{} is not in the journal as it is recorded", cdr.call_id));
                     }
                     self.records.push(*cdr);
                 }
-                Output::Journal(CallEntry::Over(cdr)) => self.over = Some(cdr),
-                Output::Journal(CallEntry::Arrived(cdr)) => {
-                    if self.journal.insert(cdr.call_id, self.serial).is_some() {
+                Output::Journal(CallEntry::Over(line)) => self.over = Some(line),
+                Output::Journal(CallEntry::Arrived(line)) => {
+                    if self.journal.insert(line.call_id, self.serial).is_some() {
                         self.faults
-                            .push(format!("{} is twice in the journal", cdr.call_id));
+                            .push(format!("{} is twice in the journal", line.call_id));
                     }
+                }
+                Output::Answer(_, Answer::Calls(calls)) => {
+                    self.audio_answers += 1;
+                    let words = calls.into_iter().map(|call| call.media.audio.unwrap_or_default());
+                    self.audio.extend(words);
                 }
                 Output::Journal(CallEntry::Answered { .. } | CallEntry::Ended { .. })
                 | Output::Answer(..) => {}
@@ -354,6 +376,10 @@ impl World {
             Order::Open(_, spec) => self.relay.open(now, port.0, spec),
             Order::Change(_, spec) => self.relay.change(now, port.0, spec),
             Order::Join(a, b) => self.relay.join(now, a.0, b.0),
+            Order::Count(_) => {
+                let counts = self.relay.counts(now, port.0).unwrap_or_default();
+                self.later(Duration::ZERO, What::Report(shard, Report::Counts(port, counts)));
+            }
             Order::Close(_) => match self.relay.close(now, port.0) {
                 Some(counts) => {
                     self.later(Duration::ZERO, What::Report(shard, Report::Closed(port, counts)));
@@ -372,7 +398,7 @@ impl World {
 
     fn relay_sends(&mut self) {
         while let Some((port, to, bytes)) = self.relay.poll_rtcp() {
-            let from = self.setup.media_address(media::MediaPort(port | 1));
+            let from = self.setup.media_address(media::MediaPort(port));
             self.carry(Packet { from, to, bytes }, None);
         }
         while let Some(port) = self.relay.poll_dead() {
@@ -457,32 +483,104 @@ impl World {
         }
     }
 
+    /// A message of Umbra's that goes over TCP: by a connection that is there, or by a new one.
+    fn stream_out(&mut self, to: Path, bytes: Vec<u8>) {
+        let known = self.wires.of_path(to);
+        let is_heard = self.listening.contains(&to.remote) && self.setup.hears_tcp(to.remote);
+        let at = match known {
+            Some(at) => at,
+            None if is_heard => {
+                let (_, umbra) = self.setup.listeners()[usize::from(to.listener.0)];
+                self.wires.opened_by_umbra(to.listener, umbra, to.remote)
+            }
+            None => return self.tell_failed(to, Why::Refused),
+        };
+        self.stream(at, Towards::Phone, bytes);
+    }
+
+    /// A message of a phone's that goes over TCP.
+    fn stream_in(&mut self, packet: Packet) {
+        let umbra = self.setup.umbra_near(packet.from);
+        let known = self
+            .wires
+            .between(packet.from, packet.to)
+            .or_else(|| self.wires.between(packet.from, umbra));
+        let at = known.or_else(|| {
+            let listener = self.setup.listener(Transport::Tcp, umbra)?;
+            let listener = ListenerId(listener as u8);
+            Some(self.wires.opened_by_phone(listener, umbra, packet.from))
+        });
+        match at {
+            Some(at) => self.stream(at, Towards::Umbra, packet.bytes),
+            // Nobody listens: it is a datagram whose Via lies.
+            None => self.carry(packet, None),
+        }
+    }
+
+    fn stream(&mut self, at: usize, towards: Towards, bytes: Vec<u8>) {
+        let span = self.weather.delay_max - self.weather.delay_min;
+        let us = self.weather.delay_min + self.chance.below(span + 1);
+        let wished = self.now + Duration::from_micros(us.into());
+        let arrival = self.wires.arrival(at, towards, wished);
+        self.later(arrival - self.now, What::Streamed(at, towards, bytes));
+    }
+
+    /// As the loop does: every shard hears of it.
+    fn tell_failed(&mut self, path: Path, why: Why) {
+        for shard in 0..self.switches.len() {
+            self.later(Duration::from_millis(1), What::Failed(shard, path, why));
+        }
+    }
+
+    /// Bytes of a connection arrive; what a phone gets is handed back.
+    fn streamed(&mut self, at: usize, towards: Towards, bytes: Vec<u8>) -> Option<Packet> {
+        let wire = self.wires.open(at)?.clone();
+        let (from, to) = match towards {
+            Towards::Umbra => (wire.theirs, wire.umbra),
+            Towards::Phone => (wire.umbra, wire.phone),
+        };
+        let packet = Packet { from, to, bytes };
+        self.note(&packet, " over TCP");
+        match towards {
+            Towards::Umbra => {
+                let path = self.wires.path(at);
+                self.hear(path, &packet.bytes);
+                None
+            }
+            Towards::Phone => Some(packet),
+        }
+    }
+
+    /// A SIP message has arrived at Umbra.
+    fn hear(&mut self, path: Path, bytes: &[u8]) {
+        let from = path.remote;
+        let call_id = peek(bytes).map(|p| p.call_id.to_vec()).unwrap_or_default();
+        let shard = self.door.home_of(&call_id);
+        if let Some(msg) = Msg::read(bytes)
+            && msg.method() == "INVITE"
+            && msg.status().is_none()
+            && msg.tag("To").is_none()
+            && let Ok(dialled) = self.plan.normalise(user_of(msg.uri()))
+            && self.table.is_ours(dialled)
+            && self
+                .config
+                .trunks
+                .iter()
+                .any(|t| t.accept_from.iter().any(|c| c.holds(from.ip())))
+            && self.seen.insert(msg.call_id().to_owned())
+            && self.records_kept == Records::Kept
+        {
+            let verdict = self.judge(dialled, &msg);
+            self.attempts.insert(msg.call_id().to_owned(), verdict);
+        }
+        self.give(shard, Input::Packet { path, bytes });
+    }
+
     /// A packet has arrived at Umbra.
     fn arrive(&mut self, packet: Packet) {
         let Packet { from, to, mut bytes } = packet;
-        if to == self.setup.umbra() {
-            let call_id = peek(&bytes).map(|p| p.call_id.to_vec()).unwrap_or_default();
-            let shard = self.door.home_of(&call_id);
-            let path = Path::udp(ListenerId(0), from);
-            if let Some(msg) = Msg::read(&bytes)
-                && msg.method() == "INVITE"
-                && msg.status().is_none()
-                && msg.tag("To").is_none()
-                && let Ok(dialled) = self.plan.normalise(user_of(msg.uri()))
-                && self.table.is_ours(dialled)
-                && self
-                    .config
-                    .trunks
-                    .iter()
-                    .any(|t| t.accept_from.iter().any(|c| c.holds(from.ip())))
-                && self.seen.insert(msg.call_id().to_owned())
-                && self.records_kept == Records::Kept
-            {
-                let verdict = self.judge(dialled, &msg);
-                self.attempts.insert(msg.call_id().to_owned(), verdict);
-            }
-            self.give(shard, Input::Packet { path, bytes: &bytes });
-            return;
+        if let Some(listener) = self.setup.listener(Transport::Udp, to) {
+            return self.hear(Path::udp(ListenerId(listener as u8), from), &bytes);
         }
         let now = self.at().at;
         let Some(port) = self.setup.media_port(to).filter(|port| self.bound.contains(port)) else {
@@ -556,10 +654,22 @@ impl Stage for World {
 
     fn shut(&mut self, at: SocketAddr) {
         self.listening.remove(&at);
+        self.reset(at);
     }
 
     fn send(&mut self, packet: Packet) {
-        self.carry(packet, None);
+        if Msg::read(&packet.bytes).is_some_and(|msg| msg.is_over_tcp()) {
+            self.stream_in(packet);
+        } else {
+            self.carry(packet, None);
+        }
+    }
+
+    fn reset(&mut self, at: SocketAddr) {
+        for wire in self.wires.reset(at) {
+            let path = self.wires.path(wire);
+            self.tell_failed(path, Why::Closed);
+        }
     }
 
     fn receive(&mut self, until: Duration) -> Option<Packet> {
@@ -588,9 +698,16 @@ impl Stage for World {
                 };
                 match item.what {
                     What::Report(shard, report) => self.give(shard, Input::Media(report)),
-                    What::Failed(shard, path) => self.give(shard, Input::Failed(path, Why::Refused)),
+                    What::Failed(shard, path, why) => self.give(shard, Input::Failed(path, why)),
+                    What::Streamed(at, towards, bytes) => {
+                        if let Some(packet) = self.streamed(at, towards, bytes) {
+                            return Some(packet);
+                        }
+                    }
                     What::Packet(packet, way) => {
-                        if packet.to.ip() == self.setup.ip(0, 1) || self.setup.media_port(packet.to).is_some()
+                        if packet.to.ip() == self.setup.ip(0, 1)
+                            || self.setup.media_port(packet.to).is_some()
+                            || self.setup.listener(Transport::Udp, packet.to).is_some()
                         {
                             self.note(&packet, "");
                             self.arrive(packet);
@@ -599,7 +716,8 @@ impl Stage for World {
                             return Some(packet);
                         } else if let Some((shard, path)) = way {
                             self.note(&packet, " (nobody there)");
-                            self.later(Duration::from_millis(1), What::Failed(shard, path));
+                            let failed = What::Failed(shard, path, Why::Refused);
+                            self.later(Duration::from_millis(1), failed);
                         }
                     }
                 }
@@ -746,11 +864,29 @@ impl Stage for World {
         self.command(Command::Drain);
     }
 
+    fn set_up_anew(&mut self, setup: Setup) {
+        let config = config_of(&setup);
+        self.setup = setup;
+        self.reload(|c| *c = config);
+    }
+
     fn cdrs(&mut self) -> Vec<Value> {
         self.records
             .iter()
             .map(|cdr| serde_json::to_value(cdr).expect("a record is JSON"))
             .collect()
+    }
+
+    fn audio(&mut self) -> Vec<String> {
+        self.audio.clear();
+        self.command(Command::Calls(AskId(1)));
+        let until = self.now + Duration::from_millis(300);
+        while self.audio_answers < self.switches.len() && self.now < until {
+            // Whatever reaches a phone meanwhile is lost on it: nothing is said while it is asked.
+            let _ = self.receive(self.now + Duration::from_millis(1));
+        }
+        self.audio_answers = 0;
+        std::mem::take(&mut self.audio)
     }
 
     fn busy(&mut self) -> Option<String> {
@@ -778,10 +914,14 @@ fn mode_of(name: &str) -> Mode {
 
 fn config_of(setup: &Setup) -> Config {
     let mut config = Config::on(setup.umbra());
-    let net = |c| Cidr {
-        network: setup.ip(c, 0),
-        prefix: 24,
+    let listener = |(at, (transport, address)): (usize, (Transport, SocketAddr))| Listener {
+        id: ListenerId(at as u8),
+        transport,
+        address,
+        advertised: address,
     };
+    config.listeners = setup.listeners().into_iter().enumerate().map(listener).collect();
+    let net = |(network, prefix)| Cidr { network, prefix };
     config.timers = SipTimers::around(setup.t1);
     config.ring_timeout = setup.ring;
     config.media.interfaces = setup.interfaces();
@@ -794,13 +934,17 @@ fn config_of(setup: &Setup) -> Config {
     config.media.timeout = setup.media_timeout;
     config.trunks = vec![Trunk {
         name: "carrier".into(),
-        accept_from: vec![net(1), net(2)],
+        accept_from: setup.accepted().into_iter().map(net).collect(),
         gateways: (1..=setup.gateways)
             .map(|n| Gateway {
                 address: setup.gateway(n as u8),
-                transport: Transport::Udp,
+                transport: setup.gateway.transport(),
             })
             .collect(),
+        large_requests: match setup.large {
+            Large::Udp => LargeRequests::Udp,
+            Large::Heard | Large::Refused => LargeRequests::Tcp,
+        },
         listener: None,
         dialled_from: vec![DialledFrom::Ruri],
         caller_id: vec![CallerFrom::Pai, CallerFrom::From],
@@ -814,6 +958,11 @@ fn config_of(setup: &Setup) -> Config {
             MediaNat::Strict
         },
         media: trunk_media,
+        rtcp_mux: if setup.offers_mux {
+            RtcpMux::Offer
+        } else {
+            RtcpMux::Answer
+        },
         media_from: Vec::new(),
     }];
     config

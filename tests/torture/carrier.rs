@@ -1,12 +1,13 @@
 //! A carrier that sends what no carrier should: what comes back, and whether the server is well afterwards.
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use umbra::sip::build::{self, Response};
 use umbra::sip::message::Message;
 
-use crate::server::{A, B, PATIENCE, Server, Setup, X};
+use crate::server::{A, B, PATIENCE, Server, Setup, X, until};
 use crate::verdicts::Verdict;
 
 /// The ports that Vias name besides 5060.
@@ -18,6 +19,8 @@ const TURN: Duration = Duration::from_millis(5);
 /// The server, and its carrier.
 pub struct Carrier {
     server: Server,
+    /// The server's address that the messages are sent to.
+    to: SocketAddr,
     /// Sends; and hears what is answered to whom Via names no port.
     home: UdpSocket,
     /// Hear what is answered to the ports that some Vias name.
@@ -27,32 +30,58 @@ pub struct Carrier {
 }
 
 impl Carrier {
-    /// Starts a server with one binding.
+    /// A carrier at an IPv4 address of its own, and a server with one binding.
     pub fn start() -> Self {
-        let (home, others, gateway) = (1..255)
-            .find_map(|n| {
-                let at = |ip: [u8; 4], port| UdpSocket::bind((Ipv4Addr::from(ip), port)).ok();
-                let others: Option<Vec<_>> = OTHER_PORTS
-                    .iter()
-                    .map(|port| at([127, 66, 0, n], *port))
-                    .collect();
-                Some((at([127, 66, 0, n], 5060)?, others?, at([127, 66, 1, n], 5060)?))
-            })
+        let ears = |n| ears(Ipv4Addr::new(127, 66, 0, n).into());
+        let ears = (1..255)
+            .find_map(ears)
             .expect("an address that nobody else plays on");
+        let IpAddr::V4(home) = address(&ears[0]).ip() else {
+            panic!("an IPv4 address");
+        };
+        let [_, _, _, n] = home.octets();
+        Self::at(
+            ears,
+            SocketAddr::new(Ipv4Addr::new(127, 66, 2, n).into(), 5060),
+            n,
+        )
+    }
+
+    /// The same over IPv6, where there is but one address: other plays on it are waited for.
+    pub fn start_on_ipv6() -> Self {
+        let home = Ipv6Addr::LOCALHOST.into();
+        let mut found = None;
+        until("nobody else plays on ::1", || {
+            found = ears(home);
+            found.is_some()
+        });
+        let free = UdpSocket::bind((home, 0)).expect("a free port");
+        let (ears, umbra) = (found.expect("found"), address(&free));
+        drop(free);
+        Self::at(ears, umbra, 0)
+    }
+
+    fn at(mut others: Vec<UdpSocket>, to: SocketAddr, n: u8) -> Self {
+        let home = others.remove(0);
+        let gateway = (n..=255)
+            .find_map(|n| UdpSocket::bind((Ipv4Addr::new(127, 66, 1, n), 5060)).ok())
+            .expect("an address for the gateway");
         for socket in others.iter().chain([&home, &gateway]) {
             socket
                 .set_read_timeout(Some(TURN))
                 .expect("a time-out can be set");
         }
         let server = Server::start(&Setup {
-            gateway: gateway.local_addr().expect("bound"),
+            gateway: address(&gateway),
             media_nat: "strict",
             log: "info",
             calls: 240,
+            also: vec![to],
         });
         server.bind(X, A, B, "");
         Self {
             server,
+            to,
             home,
             others,
             gateway,
@@ -94,6 +123,62 @@ impl Carrier {
             }
         }
         assert_eq!(heard, expected, "{name} ({why})");
+        self.call(name);
+    }
+
+    /// Sends the message on a connection of its own: the verdict is what comes back. Unless the connection is
+    /// closed, an OPTIONS is answered on it; then the server takes a call.
+    pub fn tcp(&mut self, name: &str, message: &[u8], verdict: Verdict, why: &str) {
+        let mut stream = TcpStream::connect(self.to).expect("the server listens");
+        stream
+            .set_read_timeout(Some(TURN))
+            .expect("a time-out can be set");
+        stream.write_all(message).expect("the server reads");
+        let mut heard = Stream {
+            stream: &mut stream,
+            bytes: Vec::new(),
+            is_over: false,
+        };
+        let (expected, probes) = match verdict {
+            Verdict::Answer(status) => (vec![status], true),
+            // The second message is followed by bytes that are none.
+            Verdict::Answers(one, two) => (vec![one, two], false),
+            Verdict::AnswerAndClose(status) => (vec![status], false),
+            Verdict::Silence => (Vec::new(), false),
+        };
+        for status in &expected {
+            let answer = heard
+                .answer()
+                .unwrap_or_else(|| panic!("{name}: no {status} ({why})"));
+            assert_eq!(
+                self::status(&answer),
+                *status,
+                "{name}: {} ({why})",
+                text(&answer)
+            );
+            if let Ok(response) = Message::parse(&answer)
+                && let Some(ack) = build::ack_for_failure(message, &response)
+            {
+                // The server may have closed the connection.
+                drop(heard.stream.write_all(&ack));
+            }
+        }
+        if probes {
+            let probe = self.options(&format!("probe-of-{name}"));
+            heard.stream.write_all(&probe).expect("the connection is open");
+            let answer = heard
+                .answer()
+                .unwrap_or_else(|| panic!("{name}: the next message gets no answer"));
+            assert_eq!(self::status(&answer), 200, "{name}: {}", text(&answer));
+        }
+        match verdict {
+            Verdict::AnswerAndClose(_) => {}
+            Verdict::Answer(_) | Verdict::Answers(..) | Verdict::Silence => {
+                // Gone already, if what followed was no message.
+                drop(heard.stream.shutdown(Shutdown::Write));
+            }
+        }
+        assert_eq!(heard.answer(), None, "{name}: nothing else ({why})");
         self.call(name);
     }
 
@@ -139,18 +224,15 @@ impl Carrier {
     }
 
     fn invite(&self, call_id: &str) -> Vec<u8> {
-        let home = self.home.local_addr().expect("bound");
-        let body = format!(
-            "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio 40000 RTP/AVP 8\r\n",
-            ip = home.ip()
-        );
-        self.request("INVITE", call_id, A, &body)
+        // Signalling is what is tested; the media runs over IPv4 whatever that does.
+        let body = "v=0\r\no=- 1 1 IN IP4 127.66.0.1\r\ns=-\r\nc=IN IP4 127.66.0.1\r\nt=0 0\r\nm=audio 40000 RTP/AVP 8\r\n";
+        self.request("INVITE", call_id, A, body)
     }
 
     fn request(&self, method: &str, call_id: &str, from: &str, body: &str) -> Vec<u8> {
-        let home = self.home.local_addr().expect("bound");
+        let home = address(&self.home);
         let (server, kind) = (
-            self.server.sip,
+            self.to,
             if body.is_empty() {
                 ""
             } else {
@@ -168,7 +250,7 @@ impl Carrier {
     }
 
     fn send(&self, message: &[u8]) {
-        self.home.send_to(message, self.server.sip).expect("sent");
+        self.home.send_to(message, self.to).expect("sent");
     }
 
     fn hear(&self) -> Option<Vec<u8>> {
@@ -177,6 +259,53 @@ impl Carrier {
             .find_map(receive)
             .map(|(bytes, _)| bytes)
     }
+}
+
+/// What comes on a connection.
+struct Stream<'s> {
+    stream: &'s mut TcpStream,
+    bytes: Vec<u8>,
+    is_over: bool,
+}
+
+impl Stream<'_> {
+    /// The next answer; `None`: the connection is closed. Answers of ours have no body.
+    fn answer(&mut self) -> Option<Vec<u8>> {
+        let begun = Instant::now();
+        loop {
+            if let Some(end) = self.bytes.windows(4).position(|part| part == b"\r\n\r\n") {
+                let rest = self.bytes.split_off(end + 4);
+                return Some(std::mem::replace(&mut self.bytes, rest));
+            }
+            if self.is_over {
+                assert!(self.bytes.is_empty(), "half an answer: {}", text(&self.bytes));
+                return None;
+            }
+            assert!(begun.elapsed() < PATIENCE, "neither an answer nor the end");
+            let mut buffer = [0; 4_096];
+            match self.stream.read(&mut buffer) {
+                Ok(0) => self.is_over = true,
+                Ok(length) => self.bytes.extend_from_slice(&buffer[..length]),
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut => {}
+                    // The other end closed before it had read all.
+                    _ => self.is_over = true,
+                },
+            }
+        }
+    }
+}
+
+/// Sockets on the ports that answers may come to: 5060 first.
+fn ears(ip: IpAddr) -> Option<Vec<UdpSocket>> {
+    std::iter::once(5060)
+        .chain(OTHER_PORTS)
+        .map(|port| UdpSocket::bind((ip, port)).ok())
+        .collect()
+}
+
+fn address(socket: &UdpSocket) -> SocketAddr {
+    socket.local_addr().expect("bound")
 }
 
 fn receive(socket: &UdpSocket) -> Option<(Vec<u8>, SocketAddr)> {

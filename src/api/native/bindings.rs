@@ -59,7 +59,7 @@ pub(super) async fn bind(State(desk): State<Arc<Desk>>, headers: HeaderMap, Body
 /// order, each `{"status", "binding"}` or `{"status", "error"}`. Each stands for itself.
 pub(super) async fn batch(State(desk): State<Arc<Desk>>, headers: HeaderMap, Body(body): Body) -> Response {
     once(desk, headers, body, |desk, body| async move {
-        match batch_requests(&body) {
+        match list_of(&body, "bindings") {
             Ok(requests) => (
                 StatusCode::OK,
                 json!({"results": bind_all(&desk, requests).await}),
@@ -70,17 +70,18 @@ pub(super) async fn batch(State(desk): State<Arc<Desk>>, headers: HeaderMap, Bod
     .await
 }
 
-fn batch_requests(body: &[u8]) -> Result<Vec<Value>, ApiError> {
+/// The one list of a body, of [`limits::BATCH_MAX`] at most.
+pub(super) fn list_of(body: &[u8], name: &str) -> Result<Vec<Value>, ApiError> {
     let mut fields = Fields::of_json(body)?;
-    let requests = match fields.value("bindings") {
+    let requests = match fields.value(name) {
         Some(Value::Array(requests)) => requests,
-        Some(_) => return Err(wrong("bindings", "a list")),
-        None => return Err(missing("bindings")),
+        Some(_) => return Err(wrong(name, "a list")),
+        None => return Err(missing(name)),
     };
     fields.done()?;
     if requests.len() > limits::BATCH_MAX {
-        let sentence = format!("a batch holds at most {} bindings", limits::BATCH_MAX);
-        return Err(ApiError::bad("out_of_bounds", "bindings", sentence));
+        let sentence = format!("a batch holds at most {} {name}", limits::BATCH_MAX);
+        return Err(ApiError::bad("out_of_bounds", name, sentence));
     }
     Ok(requests)
 }
@@ -168,7 +169,12 @@ fn dry(desk: &Desk, binding: &Binding) -> Value {
     view
 }
 
-fn bind_request(mut fields: Fields, desk: &Desk) -> Result<Write, ApiError> {
+fn bind_request(fields: Fields, desk: &Desk) -> Result<Write, ApiError> {
+    request_of(fields, desk).map(Write::Bind)
+}
+
+/// The binding that the fields ask for.
+pub(super) fn request_of(mut fields: Fields, desk: &Desk) -> Result<BindRequest, ApiError> {
     let plan = desk.config.load().numbers;
     let request = BindRequest {
         x: number_choice(&mut fields, "x", &plan)?,
@@ -182,7 +188,7 @@ fn bind_request(mut fields: Fields, desk: &Desk) -> Result<Write, ApiError> {
         dry_run: dry_run(&mut fields)?,
     };
     fields.done()?;
-    Ok(Write::Bind(request))
+    Ok(request)
 }
 
 /// Whom the binding joins: `a` and, by its `mode`, `b` and `y`.

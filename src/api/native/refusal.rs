@@ -42,6 +42,7 @@ const fn status(refused: &Refused) -> StatusCode {
         | Refused::NumbersFull { .. }
         | Refused::RelationsFull { .. }
         | Refused::FamilyTaken { .. }
+        | Refused::IdTaken { .. }
         | Refused::BindingEnded { .. } => StatusCode::CONFLICT,
         Refused::SameNumber
         | Refused::XIsY

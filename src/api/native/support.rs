@@ -21,7 +21,7 @@ use crate::base::time::{Instant, Now, Wall};
 use crate::call::cdr::{CallerKind, Cdr, Media, Recording, ReleasedBy, SCHEMA};
 use crate::call::config::Config;
 use crate::call::port::{Answer, CallView, Command, Found};
-use crate::call::trunk::Trunk;
+use crate::call::trunk::{LargeRequests, Trunk};
 use crate::rtp::flow::MediaNat;
 use crate::store::writer::{Settings, Store};
 
@@ -155,7 +155,7 @@ fn desk(dir: &Path, asked: &Arc<Mutex<Vec<String>>>, calls: &Arc<Mutex<Vec<CallV
         let asked = asked.clone();
         move |detail: String| asked.lock().unwrap().push(format!("{what} {detail}"))
     };
-    let (stop, reload, level) = (note("stop"), note("reload"), note("log"));
+    let (stop, reload, level, admit) = (note("stop"), note("reload"), note("log"), note("admit"));
     let live = calls.clone();
     Desk {
         store: Store::open(&dir.join("store"), &Settings::default(), || now().wall)
@@ -173,7 +173,23 @@ fn desk(dir: &Path, asked: &Arc<Mutex<Vec<String>>>, calls: &Arc<Mutex<Vec<CallV
             stop: Box::new(move |drain| stop(format!("{drain:?}"))),
             reload: Box::new(move || {
                 reload(String::new());
-                Ok(vec!["node.name".into()])
+                Ok(super::Reloaded {
+                    taken: vec!["log.level".into(), "trunk carrier".into()],
+                    waiting: vec!["store.path".into()],
+                })
+            }),
+            conf: Box::new(|| {
+                Some(super::ConfState {
+                    path: "umbra.toml".into(),
+                    read_at: Wall::default(),
+                    by: "start",
+                    waiting: vec!["store.path".into()],
+                    on_disk: super::OnDisk::Faulty(vec!["umbra.toml:2: shards = 0: write 1 to 64".into()]),
+                })
+            }),
+            admit: Box::new(move |phase| {
+                admit(phase.name().into());
+                Ok(())
             }),
             log_level: Box::new(move |l| level(l.name().into())),
             phase: Box::new(|| Phase::Serving),
@@ -197,7 +213,11 @@ fn one_shard(calls: Arc<Mutex<Vec<CallView>>>) -> Arc<Switchboard> {
                     Command::Hangup(ask, id) if has(id) => (ask, Answer::Hangup(Found::Here)),
                     Command::Hangup(ask, _) => (ask, Answer::Hangup(Found::Nowhere)),
                     Command::Trace(ask, id) => (ask, Answer::Trace(has(id).then(Vec::new))),
-                    Command::Drain | Command::EndAll | Command::CutNumber(_) | Command::Records(_) => return,
+                    Command::Drain
+                    | Command::Admit
+                    | Command::EndAll
+                    | Command::CutNumber(_)
+                    | Command::Records(_) => return,
                 };
                 board.upgrade().unwrap().answer(ask, answer);
             }),
@@ -210,6 +230,7 @@ fn carrier() -> Trunk {
         name: "carrier".into(),
         accept_from: Vec::new(),
         gateways: Vec::new(),
+        large_requests: LargeRequests::default(),
         listener: None,
         dialled_from: Vec::new(),
         caller_id: Vec::new(),
@@ -219,6 +240,7 @@ fn carrier() -> Trunk {
         default: true,
         media_nat: MediaNat::default(),
         media: None,
+        rtcp_mux: Default::default(),
         media_from: Vec::new(),
     }
 }
@@ -235,6 +257,7 @@ pub(crate) fn live_call() -> CallView {
         callee: "139****0002".into(),
         arrived_at: at,
         answered_at: Some(at),
+        media: Media::default(),
     }
 }
 

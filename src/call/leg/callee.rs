@@ -1,10 +1,8 @@
 //! The called side: the INVITE that we send, its answers, its end.
 
-use std::net::SocketAddr;
-
 use super::invite::CalleeInvite;
 use super::{Bye, Leg};
-use crate::base::limits::FORKS_MAX;
+use crate::base::limits::{FORKS_MAX, UDP_REQUEST_BYTES_MAX};
 use crate::base::time::Now;
 use crate::base::timer::TimerId;
 use crate::call::bridge::{OTHER_FAMILY, Refused};
@@ -12,18 +10,19 @@ use crate::call::cdr::{Attempt, ReleasedBy};
 use crate::call::config::Config;
 use crate::call::failover::{self, Exit};
 use crate::call::guard::Scope;
-use crate::call::hands::{CallTimer, Hands, Purpose, listener, listener_towards, owner};
+use crate::call::hands::{CallTimer, Hands, Purpose, listener, listener_towards, owner, way};
 use crate::call::inspect;
 use crate::call::leg::caller::{Sdp, Sent};
 use crate::call::media::InterfaceId;
 use crate::call::phase::{Call, End, Recorded};
 use crate::call::port::{CallEntry, EventKind, Heading, LegName, Output};
 use crate::call::refusal;
+use crate::call::trunk::LargeRequests;
 use crate::masking::reason::Reason;
 use crate::sip::dialog::{Dialog, LocalParty};
 use crate::sip::message::Message;
 use crate::sip::method::Method;
-use crate::sip::path::Path;
+use crate::sip::path::{ListenerId, Path, Transport};
 use crate::sip::transaction::{Answer, AnswerKind, ClientId, Owner};
 
 /// How far the called side has come.
@@ -59,6 +58,7 @@ pub struct Callee {
     path: Path,
     exits: Vec<Exit>,
     tried: usize,
+    by: By,
     max_forwards: u8,
     /// Forks that answered after another had won, and got their BYE.
     losers: Vec<Box<[u8]>>,
@@ -74,33 +74,50 @@ impl Call {
             return;
         }
         self.record.dialled_at = Some(now.wall);
-        self.dial_by(hands, now, exits, 0, max_forwards);
+        let way = Way {
+            exits,
+            tried: 0,
+            by: By::Size,
+            max_forwards,
+        };
+        self.dial_by(hands, now, way);
     }
 
-    /// Sends the callee's INVITE by exit number `tried`: a leg of its own, with ids of its own.
-    fn dial_by(&mut self, hands: &mut Hands, now: Now, exits: Vec<Exit>, tried: usize, max_forwards: u8) {
+    /// Sends the callee's INVITE by one of the exits: a leg of its own, with ids of its own.
+    fn dial_by(&mut self, hands: &mut Hands, now: Now, way: Way) {
+        let Way {
+            exits,
+            tried,
+            by,
+            max_forwards,
+        } = way;
         let config = self.config.clone();
         let (Some(exit), Some(plan)) = (exits.get(tried), &self.plan) else {
             return;
         };
         let trunk = &config.trunks[exit.trunk];
         let gateway = &trunk.gateways[exit.gateway];
-        let listener = listener_towards(&config, trunk.listener, gateway.address);
+        // That one reaches every gateway is checked when the conf is read.
+        let listener = listener_towards(&config, trunk.listener, gateway.transport, gateway.address)
+            .unwrap_or(listener(&config, ListenerId(0)));
         let (called, shown) = (plan.called(), plan.shown());
         let (call_id, tag, branch) = (hands.call_id(), hands.token(), hands.branch());
         let interface = callee_interface(&config, *exit);
-        if let Err(refused) = self.bridge.face_callee(hands, now.at, interface, &config.media) {
+        if let Err(refused) = self
+            .bridge
+            .face_callee(hands, now.at, trunk, interface, &config.media)
+        {
             self.end(hands, now, refused);
             return;
         }
-        self.bridge.learn_by(LegName::Callee, trunk);
         let sdp = self.bridge.description(LegName::Callee).unwrap_or_default();
-        let invite = CalleeInvite {
+        let mut invite = CalleeInvite {
             called,
             shown,
             trunk,
             gateway,
             listener,
+            via: listener,
             plan: &config.numbers,
             call_id: &call_id,
             from_tag: &tag,
@@ -108,12 +125,31 @@ impl Call {
             max_forwards,
             sdp,
         };
-        let written = invite.write();
+        let mut written = invite.write();
         let path = Path {
             listener: listener.id,
             transport: gateway.transport,
             remote: gateway.address,
             flow: None,
+        };
+        let large = match (by, gateway.transport, trunk.large_requests) {
+            (By::Size, Transport::Udp, LargeRequests::Tcp) if written.bytes.len() > UDP_REQUEST_BYTES_MAX => {
+                listener_towards(&config, Some(listener.id), Transport::Tcp, gateway.address)
+            }
+            (By::Size | By::Udp, ..) => None,
+        };
+        // Only this request goes by TCP, and its Via says so; what follows in the dialog is small.
+        let first_path = match large {
+            Some(tcp) => {
+                invite.via = tcp;
+                written = invite.write();
+                Path {
+                    listener: tcp.id,
+                    transport: Transport::Tcp,
+                    ..path
+                }
+            }
+            None => path,
         };
         self.record.callee_sip_status = None;
         self.record.trunk_out = Some(trunk.name.to_string());
@@ -125,21 +161,24 @@ impl Call {
             self.guard_hit(hands, now);
             return;
         }
-        self.record.attempts.push(Attempt {
-            trunk: trunk.name.to_string(),
-            gateway: gateway.address.to_string(),
-            callee: config.numbers.record(called.reveal()),
-            status: 0,
-        });
+        if by == By::Size {
+            self.record.attempts.push(Attempt {
+                trunk: trunk.name.to_string(),
+                gateway: gateway.address.to_string(),
+                callee: config.numbers.record(called.reveal()),
+                status: 0,
+            });
+        }
         self.not_to_caller.address(gateway.address.ip());
         let me = owner(self.me, Purpose::Invite(LegName::Callee));
-        if tried == 0 {
+        let is_first = tried == 0 && by == By::Size;
+        if is_first {
             // On disk before the called party hears of it.
             hands
                 .out
-                .push_back(Output::Journal(CallEntry::Arrived(self.record.clone())));
+                .push_back(Output::Journal(CallEntry::Arrived(self.record.line())));
         }
-        let client = hands.layer.request(now.at, path, me, written.bytes);
+        let client = hands.layer.request(now.at, first_path, me, written.bytes);
         self.note_message(now.at, LegName::Callee, Heading::Out, Method::Invite, None, true);
         let state = if client.is_some() {
             CalleeState::Calling
@@ -157,6 +196,10 @@ impl Call {
             path,
             exits,
             tried,
+            by: match large {
+                Some(_) => By::Size,
+                None => By::Udp,
+            },
             max_forwards,
             losers: Vec::new(),
             give_up: None,
@@ -166,7 +209,7 @@ impl Call {
             return;
         }
         self.start_ringing(hands, now);
-        if tried == 0 {
+        if is_first {
             self.tell(hands, now, EventKind::Dialled);
         }
     }
@@ -207,9 +250,10 @@ impl Call {
         if let Some(tag) = response.to().tag() {
             self.not_to_caller.id(tag);
         }
-        let described = self.take_description(hands, response);
-        if described == Described::Media && self.record.early_media_at.is_none() {
-            self.record.early_media_at = Some(now.wall);
+        let described = self.take_description(response);
+        if described == Described::Media {
+            self.bridge.order_flows(hands);
+            self.record.early_media_at.get_or_insert(now.wall);
         }
         if matches!(status, 180..=182) && self.record.ringing_at.is_none() {
             self.record.ringing_at = Some(now.wall);
@@ -228,11 +272,11 @@ impl Call {
     /// Takes the description in a response as the called side's answer to our offer. RFC 3261 §13.2.1 has
     /// only the first of an early dialog count; but gateways that change from a ring-back server to the
     /// phone say so under the same tag, and whoever doesn't repeats itself: so the last one counts.
-    fn take_description(&mut self, hands: &mut Hands, response: &Message<'_>) -> Described {
+    fn take_description(&mut self, response: &Message<'_>) -> Described {
         let Ok(Some(session)) = inspect::offer(response) else {
             return Described::Nothing;
         };
-        match self.bridge.callee_described(hands, &session) {
+        match self.bridge.callee_described(&session) {
             Ok(()) => {
                 if let Some(media) = self.bridge.agreed(LegName::Callee).and_then(|agreed| agreed.rtp) {
                     self.not_to_caller.address(media.ip());
@@ -271,11 +315,8 @@ impl Call {
         let Some(dialog) = &callee.leg.dialog else {
             // A route set that can't be kept: there is no way to talk to it.
             callee.leg.bye = Bye::Done;
-            let (path, sent_by) = (
-                callee.path,
-                listener(&self.config, callee.leg.listener).advertised,
-            );
-            decline(hands, now, path, sent_by, response);
+            let path = callee.path;
+            decline(hands, now, path, &self.config, response);
             self.end(hands, now, End::failed(Reason::Unreachable));
             return;
         };
@@ -289,7 +330,7 @@ impl Call {
             self.hang_up(hands, now, LegName::Callee);
             return;
         }
-        let described = self.take_description(hands, response);
+        let described = self.take_description(response);
         if described != Described::Media && self.bridge.description(LegName::Caller).is_none() {
             let cause = (described == Described::OtherFamily).then_some(OTHER_FAMILY);
             let end = End {
@@ -321,17 +362,14 @@ impl Call {
             self.ack(hands, now, LegName::Callee, response.cseq().number);
             return;
         }
-        let (path, sent_by) = (
-            callee.path,
-            listener(&self.config, callee.leg.listener).advertised,
-        );
+        let path = callee.path;
         let is_known = callee.losers.iter().any(|known| **known == *tag);
         if is_known {
             // Its BYE is on the way; only the ACK was lost.
-            disown(hands, path, sent_by, response);
+            disown(hands, path, &self.config, response);
         } else if callee.losers.len() < FORKS_MAX {
             callee.losers.push(tag.into());
-            decline(hands, now, path, sent_by, response);
+            decline(hands, now, path, &self.config, response);
         }
     }
 
@@ -370,7 +408,7 @@ impl Call {
     }
 
     /// The callee's INVITE got no answer at all, or couldn't be sent.
-    pub fn callee_lost(&mut self, hands: &mut Hands, now: Now) {
+    pub fn callee_lost(&mut self, hands: &mut Hands, now: Now, lost: Lost) {
         let Some(callee) = self.callee.as_mut() else {
             return;
         };
@@ -379,7 +417,11 @@ impl Call {
         }
         callee.state = CalleeState::Over;
         callee.leg.bye = Bye::Done;
-        if self.recorded == Recorded::Open && (self.has_rung() || !self.try_next(hands, now)) {
+        let is_wanted = self.recorded == Recorded::Open;
+        if is_wanted && !self.has_rung() && lost == Lost::Transport && self.try_by_udp(hands, now) {
+            return;
+        }
+        if is_wanted && (self.has_rung() || !self.try_next(hands, now)) {
             self.end(hands, now, End::failed(Reason::TrunkDown));
         }
     }
@@ -418,8 +460,28 @@ impl Call {
         if next >= callee.exits.len() {
             return false;
         }
-        let (exits, max_forwards) = (callee.exits.clone(), callee.max_forwards);
-        self.dial_by(hands, now, exits, next, max_forwards);
+        let way = Way {
+            exits: callee.exits.clone(),
+            tried: next,
+            by: By::Size,
+            max_forwards: callee.max_forwards,
+        };
+        self.dial_by(hands, now, way);
+        true
+    }
+
+    /// Dials the same gateway once more, by UDP, if the INVITE went by TCP only for its size (RFC 3261 §18.1.1).
+    fn try_by_udp(&mut self, hands: &mut Hands, now: Now) -> bool {
+        let Some(callee) = self.callee.as_ref().filter(|callee| callee.by == By::Size) else {
+            return false;
+        };
+        let way = Way {
+            exits: callee.exits.clone(),
+            tried: callee.tried,
+            by: By::Udp,
+            max_forwards: callee.max_forwards,
+        };
+        self.dial_by(hands, now, way);
         true
     }
 
@@ -427,10 +489,9 @@ impl Call {
     pub fn ack(&mut self, hands: &mut Hands, now: Now, name: LegName, cseq: u32) {
         let config = self.config.clone();
         let Some(leg) = self.leg(name) else { return };
-        let sent_by = listener(&config, leg.listener).advertised;
         let Some(dialog) = leg.dialog.as_mut() else { return };
-        let to = dialog.next_hop();
-        let ack = dialog.request(Method::Ack, cseq, &hands.branch(), sent_by, None, &[], None, 70);
+        let (to, by) = way(&config, dialog);
+        let ack = dialog.request(Method::Ack, cseq, &hands.branch(), by.via(), None, &[], None, 70);
         self.watch(hands, name, &ack);
         hands.send(to, ack);
         self.note_message(now.at, name, Heading::Out, Method::Ack, None, false);
@@ -477,6 +538,33 @@ impl Call {
     }
 }
 
+/// How the callee is dialled.
+struct Way {
+    exits: Vec<Exit>,
+    /// Which of them.
+    tried: usize,
+    by: By,
+    max_forwards: u8,
+}
+
+/// What decides on the transport of an INVITE to a gateway that is spoken to over UDP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum By {
+    /// Its size, if the trunk says so.
+    Size,
+    /// Nothing any more: it goes over UDP.
+    Udp,
+}
+
+/// Why an INVITE of ours has no answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lost {
+    /// Nobody answered in time.
+    Timeout,
+    /// It could not be delivered.
+    Transport,
+}
+
 /// The media interface towards an exit: its trunk's, else the first of its gateway's address family; where there
 /// is none of that family, the first: who has both families may still be reached.
 pub fn callee_interface(config: &Config, exit: Exit) -> InterfaceId {
@@ -486,20 +574,22 @@ pub fn callee_interface(config: &Config, exit: Exit) -> InterfaceId {
 }
 
 /// ACKs a 2xx that nobody wants any more, and hangs up on it (RFC 3261 §13.2.2.4).
-pub fn decline(hands: &mut Hands, now: Now, path: Path, sent_by: SocketAddr, response: &Message<'_>) {
-    if let Some(mut fork) = disown(hands, path, sent_by, response) {
+pub fn decline(hands: &mut Hands, now: Now, path: Path, config: &Config, response: &Message<'_>) {
+    if let Some(mut fork) = disown(hands, path, config, response) {
         let cseq = fork.next_cseq();
-        let bye = fork.request(Method::Bye, cseq, &hands.branch(), sent_by, None, &[], None, 70);
-        hands.layer.request(now.at, fork.next_hop(), Owner::NOBODY, bye);
+        let (to, by) = way(config, &fork);
+        let bye = fork.request(Method::Bye, cseq, &hands.branch(), by.via(), None, &[], None, 70);
+        hands.layer.request(now.at, to, Owner::NOBODY, bye);
     }
 }
 
 /// ACKs a 2xx that nobody wants any more.
-fn disown(hands: &mut Hands, path: Path, sent_by: SocketAddr, response: &Message<'_>) -> Option<Dialog> {
+fn disown(hands: &mut Hands, path: Path, config: &Config, response: &Message<'_>) -> Option<Dialog> {
     let fork = Dialog::unwanted(response, path)?;
     let cseq = response.cseq().number;
-    let ack = fork.request(Method::Ack, cseq, &hands.branch(), sent_by, None, &[], None, 70);
-    hands.send(fork.next_hop(), ack);
+    let (to, by) = way(config, &fork);
+    let ack = fork.request(Method::Ack, cseq, &hands.branch(), by.via(), None, &[], None, 70);
+    hands.send(to, ack);
     Some(fork)
 }
 

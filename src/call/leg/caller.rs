@@ -214,12 +214,13 @@ impl Call {
     }
 
     fn caller_response(&self, status: u16, sdp: Sdp) -> Vec<u8> {
-        let contact = format!(
-            "<sip:{}>",
-            listener(&self.config, self.caller.leg.listener).advertised
-        );
-        let dialog_forming = (101..300).contains(&status);
-        let retry_after = RETRY_AFTER_S.to_string();
+        let us = listener(&self.config, self.caller.leg.listener);
+        let contact = (101..300).contains(&status).then(|| super::contact(us));
+        let retry_after = if status == 503 {
+            RETRY_AFTER_S.to_string()
+        } else {
+            String::new()
+        };
         let headers: &[(&str, &str)] = match status {
             200..300 => &[("Allow", super::ALLOW)],
             // RFC 3261 §21.5.4: without it the caller may take us for dead.
@@ -234,7 +235,7 @@ impl Call {
             status,
             // RFC 3261 §8.2.6.2: a 100 makes no dialog.
             to_tag: (status > 100).then_some(&self.caller.leg.local_tag[..]),
-            contact: dialog_forming.then_some(contact.as_bytes()),
+            contact: contact.as_deref(),
             headers,
             body: sdp.map(|bytes| Body {
                 content_type: "application/sdp",

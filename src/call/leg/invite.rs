@@ -1,7 +1,10 @@
 //! The called party's INVITE: the allow-list, spelt as fields. What has no field here can't be sent.
 
-use super::ALLOW;
+use std::net::SocketAddr;
+
+use super::{ALLOW, contact, transport_param};
 use crate::base::number::{NumberPlan, RealNumber, Shown};
+use crate::base::text;
 use crate::call::config::Listener;
 use crate::call::trunk::{Gateway, Trunk};
 use crate::sip::build::{self, Body};
@@ -17,8 +20,10 @@ pub struct CalleeInvite<'a> {
     pub trunk: &'a Trunk,
     /// Where it goes.
     pub gateway: &'a Gateway,
-    /// Which of our addresses it leaves from: Via and Contact.
+    /// Which of our addresses its dialog uses: From and Contact.
     pub listener: &'a Listener,
+    /// Which of our addresses it leaves from itself: Via.
+    pub via: &'a Listener,
     /// How the country dials.
     pub plan: &'a NumberPlan,
     /// Minted for this leg.
@@ -56,33 +61,34 @@ impl CalleeInvite<'_> {
             Shown::Withheld => None,
         };
         let local = match &shown {
-            Some(number) => format!("<sip:{number}@{us}>"),
+            Some(number) => [b"<", &*sip_uri(number, us), b">"].concat(),
             // RFC 3323 §4.1.1.3
-            None => "\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_owned(),
+            None => b"\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_vec(),
         };
-        let target = format!("sip:{called}@{}", self.gateway.address);
-        let remote = format!("<{target}>");
-        let from = [local.as_bytes(), b";tag=", self.from_tag].concat();
-        let contact = format!("<sip:{us}>");
-        let mut headers = vec![("Allow", ALLOW)];
-        match &shown {
-            Some(_) => headers.push(("P-Asserted-Identity", local.as_str())),
-            None => headers.push(("Privacy", "id")),
-        }
+        let mut target = sip_uri(&called, self.gateway.address);
+        let remote = [b"<", &*target, b">"].concat();
+        // RFC 3261 §19.1.1: the transport may stand in the Request-URI, and not in To.
+        target.extend_from_slice(transport_param(self.gateway.transport));
+        let from = [&*local, b";tag=", self.from_tag].concat();
+        let contact = contact(self.listener);
+        let identity = match &shown {
+            Some(_) => ("P-Asserted-Identity", &*String::from_utf8_lossy(&local)),
+            None => ("Privacy", "id"),
+        };
         let bytes = build::request(&build::Request {
             method: Method::Invite,
-            uri: target.as_bytes(),
-            transport: self.gateway.transport,
-            sent_by: us,
+            uri: &target,
+            transport: self.via.transport,
+            sent_by: self.via.advertised,
             branch: self.branch,
             from: &from,
-            to: remote.as_bytes(),
+            to: &remote,
             call_id: self.call_id,
             cseq: 1,
             max_forwards: self.max_forwards,
             routes: &[],
-            contact: Some(contact.as_bytes()),
-            headers: &headers,
+            contact: Some(&contact),
+            headers: &[("Allow", ALLOW), identity],
             body: Some(Body {
                 content_type: "application/sdp",
                 bytes: self.sdp,
@@ -90,9 +96,18 @@ impl CalleeInvite<'_> {
         });
         Written {
             bytes,
-            local: local.into_bytes(),
-            remote: remote.into_bytes(),
-            target: target.into_bytes(),
+            local,
+            remote,
+            target,
         }
     }
+}
+
+fn sip_uri(number: &str, host: SocketAddr) -> Vec<u8> {
+    let mut out = Vec::with_capacity(48);
+    out.extend_from_slice(b"sip:");
+    out.extend_from_slice(number.as_bytes());
+    out.push(b'@');
+    text::address(&mut out, host);
+    out
 }

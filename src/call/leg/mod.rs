@@ -7,20 +7,42 @@ pub mod invite;
 
 use std::net::SocketAddr;
 
+use super::config::Listener;
 use super::hands::Token;
 use super::port::LegName;
 use crate::base::limits::SIP_ROUTE_BYTES_MAX;
+use crate::base::text;
 use crate::base::time::Instant;
 use crate::base::timer::TimerId;
 use crate::sip::build;
 use crate::sip::dialog::Dialog;
 use crate::sip::header::Name;
+use crate::sip::lexer::Head;
 use crate::sip::message::Message;
-use crate::sip::path::ListenerId;
+use crate::sip::path::{ListenerId, Transport};
 use crate::sip::transaction::{ClientId, ServerId};
 
 /// The methods that we take (RFC 3261 §20.5).
 pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
+
+/// The Contact that we give where we listen at `us`.
+pub fn contact(us: &Listener) -> Vec<u8> {
+    let mut out = Vec::with_capacity(48);
+    out.extend_from_slice(b"<sip:");
+    text::address(&mut out, us.advertised);
+    out.extend_from_slice(transport_param(us.transport));
+    out.push(b'>');
+    out
+}
+
+/// What a URI says of a transport: nothing, if it is UDP (RFC 3263 §4.1).
+const fn transport_param(transport: Transport) -> &'static [u8] {
+    match transport {
+        Transport::Udp => b"",
+        Transport::Tcp => b";transport=tcp",
+        Transport::Tls => b";transport=tls",
+    }
+}
 
 /// The lines of a request that every response to it has to repeat (RFC 3261 §8.2.6.2, §12.1.1), and
 /// nothing else of it: what is kept of a request that is answered later than at once.
@@ -62,11 +84,10 @@ impl Echo {
 
     /// A response to the request.
     pub fn response(&self, response: &build::Response<'_>) -> Vec<u8> {
-        match Message::parse(&self.bytes) {
-            Ok(request) => build::response(request.head(), self.source, response),
-            // The lines were a readable message's own.
-            Err(_) => Vec::new(),
-        }
+        // The lines were a readable message's own.
+        Head::read(&self.bytes).map_or_else(Vec::new, |request| {
+            build::response(&request, self.source, response)
+        })
     }
 }
 

@@ -117,13 +117,8 @@ impl Planner<'_> {
             self.check_people(new.parties.a(), new.parties.b())?;
             let number = self.own_number(old.x)?;
             check_takes_bindings(&number)?;
-            match self.fit(&number, &new.parties, Some(new.id), now) {
-                Ok(fit) => new.since = new.since.max(fit.since),
-                Err(Obstacle::Law(refused)) => return Err(refused),
-                Err(Obstacle::Held(held, dialled, party)) => {
-                    return Err(key_taken(&held, &new.parties, dialled, party));
-                }
-            }
+            let since = self.fits(&number, &new.parties, Some(new.id), now)?;
+            new.since = new.since.max(since);
         }
         match request.dry_run {
             DryRun::Yes => return Ok(unchanged(Written::DryRun(Arc::new(new)))),
@@ -242,7 +237,7 @@ impl Planner<'_> {
         Ok(number)
     }
 
-    fn check_people(&self, a: RealNumber, b: Option<RealNumber>) -> Result<(), Refused> {
+    pub(super) fn check_people(&self, a: RealNumber, b: Option<RealNumber>) -> Result<(), Refused> {
         if Some(a) == b {
             return Err(Refused::SameNumber);
         }
@@ -303,6 +298,21 @@ impl Planner<'_> {
             }
         }
         Ok(Fit { since, rests })
+    }
+
+    /// The same, where whatever is in the way refuses.
+    pub(super) fn fits(
+        &self,
+        x: &Number,
+        parties: &Parties,
+        but: Option<Id>,
+        now: Wall,
+    ) -> Result<Wall, Refused> {
+        match self.fit(x, parties, but, now) {
+            Ok(fit) => Ok(fit.since),
+            Err(Obstacle::Law(refused)) => Err(refused),
+            Err(Obstacle::Held(held, dialled, party)) => Err(key_taken(&held, parties, dialled, party)),
+        }
     }
 
     /// The same for AXYB, as far as it doesn't depend on Y.
@@ -606,7 +616,7 @@ fn already_bound(
     }
 }
 
-fn just_after(at: Wall) -> Wall {
+pub(super) fn just_after(at: Wall) -> Wall {
     at.plus(Duration::from_millis(1))
 }
 

@@ -187,17 +187,17 @@ impl Planner<'_> {
     }
 }
 
-fn account_planned(account: Account) -> Planned {
+pub(super) fn account_planned(account: Account) -> Planned {
     let written = Written::Account(Arc::new(account.clone()));
     planned(Record::Account(account), written)
 }
 
-fn pool_planned(pool: Pool) -> Planned {
+pub(super) fn pool_planned(pool: Pool) -> Planned {
     let written = Written::Pool(Arc::new(pool.clone()));
     planned(Record::Pool(pool), written)
 }
 
-fn number_planned(number: Number) -> Planned {
+pub(super) fn number_planned(number: Number) -> Planned {
     let written = Written::Number(Arc::new(number.clone()));
     planned(Record::Number(number), written)
 }

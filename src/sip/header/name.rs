@@ -130,9 +130,14 @@ impl Name {
             (Some(&from), Some(&to)) => FULL.get(from..to).unwrap_or_default(),
             _ => &[],
         };
+        let Some(first) = token.first() else {
+            return Self::Other;
+        };
+        // The first letter, whatever its case, tells most candidates apart.
+        let may_be = |text: &[u8]| text.first().is_some_and(|letter| (letter ^ first) & !0x20 == 0);
         candidates
             .iter()
-            .find(|(text, _)| text.as_bytes().eq_ignore_ascii_case(token))
+            .find(|(text, _)| may_be(text.as_bytes()) && text.as_bytes().eq_ignore_ascii_case(token))
             .map_or(Self::Other, |(_, name)| *name)
     }
 }

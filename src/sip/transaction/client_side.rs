@@ -1,15 +1,19 @@
 //! Client transactions: does what the tables of [`invite_client`] and [`client`] say.
 
+use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::key::{self, Index, Key};
-use super::slab::Slab;
+use super::slab::{self, Slab};
 use super::{Alarm, Answer, AnswerKind, ClientId, Clock, Event, Owner, Wire, client, invite_client};
 use crate::base::time::Instant;
 use crate::sip::build;
+use crate::sip::header::{Name, Via};
+use crate::sip::lexer::{Head, Start};
 use crate::sip::message::Message;
 use crate::sip::method::Method;
-use crate::sip::path::Path;
+use crate::sip::path::{ListenerId, Path, Transport};
 
 /// A timer that fired, as the machine's own event.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +30,8 @@ enum Machine {
 struct Client {
     key: Key,
     to: Path,
+    /// Its place among those that [`Waiting`] has for its destination.
+    waits: Option<usize>,
     owner: Owner,
     machine: Machine,
     /// What is sent again: the request, later the ACK of a failure, at last nothing.
@@ -38,13 +44,26 @@ struct Client {
 pub(super) struct Clients {
     all: Slab<Client>,
     by_key: Index,
+    waiting: Waiting,
+}
+
+/// Where messages go; the flow doesn't matter.
+type Destination = (ListenerId, Transport, SocketAddr);
+
+/// The transactions that a transport error concerns, by where they sent: those that wait for their first response
+/// or their final one. An error is a look-up: a gateway that is gone brings one for every message.
+struct Waiting(HashMap<Destination, Vec<slab::Key>, ahash::RandomState>);
+
+fn destination(path: Path) -> Destination {
+    (path.listener, path.transport, path.remote)
 }
 
 impl Clients {
     pub(super) fn new(hasher: ahash::RandomState) -> Self {
         Self {
             all: Slab::new(),
-            by_key: Index::new(hasher),
+            by_key: Index::new(hasher.clone()),
+            waiting: Waiting(HashMap::with_hasher(hasher)),
         }
     }
 
@@ -61,7 +80,7 @@ impl Clients {
     /// Whether neither a transaction nor a key is left.
     #[cfg(test)]
     pub(super) fn is_forgotten(&self) -> bool {
-        self.len() == 0 && self.by_key.is_empty()
+        self.len() == 0 && self.by_key.is_empty() && self.waiting.0.is_empty()
     }
 
     pub(super) fn request(
@@ -72,12 +91,16 @@ impl Clients {
         owner: Owner,
         bytes: Vec<u8>,
     ) -> Option<ClientId> {
-        let message = Message::parse(&bytes).ok()?;
-        if message.status().is_some() || message.method() == Method::Ack {
+        // We have just written it ourselves: what it says is sound, only what it is has to be known.
+        let head = Head::read(&bytes)?;
+        let Start::Request { method, .. } = *head.start() else {
+            return None;
+        };
+        if method == Method::Ack {
             return None;
         }
-        let method = message.method();
-        let key = key::client(&message)?;
+        let via = head.values(Name::Via).next().and_then(Via::parse)?;
+        let key = key::client_of(via.branch?, method);
         if self.find(&key).is_some() {
             return None;
         }
@@ -99,6 +122,7 @@ impl Clients {
         let place = self.all.insert(Client {
             key: key.as_slice().into(),
             to,
+            waits: None,
             owner,
             machine,
             // To the byte: it stays for seconds.
@@ -107,6 +131,7 @@ impl Clients {
             clock: Clock::default(),
         })?;
         self.by_key.insert(&key, place);
+        self.wait(place);
         let id = ClientId(place);
         let client = self.all.get_mut(place)?;
         wire.send(to, bytes);
@@ -164,15 +189,8 @@ impl Clients {
     }
 
     pub(super) fn failed(&mut self, wire: &mut Wire, now: Instant, path: Path) {
-        let there =
-            |to: Path| (to.listener, to.transport, to.remote) == (path.listener, path.transport, path.remote);
-        let hit: Vec<ClientId> = self
-            .all
-            .iter()
-            .filter(|(_, client)| there(client.to))
-            .map(|(place, _)| ClientId(place))
-            .collect();
-        for id in hit {
+        let hit = self.waiting.0.get(&destination(path)).cloned();
+        for id in hit.unwrap_or_default().into_iter().map(ClientId) {
             match self.all.get(id.0).map(|client| &client.machine) {
                 Some(Machine::Invite(_)) => {
                     self.invite(wire, now, id, invite_client::Event::TransportError, None);
@@ -193,9 +211,44 @@ impl Clients {
     }
 
     pub(super) fn end(&mut self, wire: &mut Wire, id: ClientId) {
+        self.wait_no_more(id.0);
         if let Some(mut client) = self.all.remove(id.0) {
             client.clock.stop(&mut wire.timers);
             self.by_key.remove(&client.key, id.0);
+        }
+    }
+
+    /// From now on a transport error concerns it.
+    fn wait(&mut self, place: slab::Key) {
+        if let Some(client) = self.all.get_mut(place) {
+            let there = self.waiting.0.entry(destination(client.to)).or_default();
+            client.waits = Some(there.len());
+            there.push(place);
+        }
+    }
+
+    /// No transport error concerns it any more.
+    fn wait_no_more(&mut self, place: slab::Key) {
+        let Some(client) = self.all.get_mut(place) else {
+            return;
+        };
+        let (Some(at), to) = (client.waits.take(), destination(client.to)) else {
+            return;
+        };
+        let Some(there) = self.waiting.0.get_mut(&to) else {
+            return;
+        };
+        there.swap_remove(at);
+        match there.get(at) {
+            Some(moved) => {
+                if let Some(moved) = self.all.get_mut(*moved) {
+                    moved.waits = Some(at);
+                }
+            }
+            None if there.is_empty() => {
+                self.waiting.0.remove(&to);
+            }
+            None => {}
         }
     }
 
@@ -220,6 +273,10 @@ impl Clients {
         };
         let (next, act) = invite_client::step(*state, event);
         *state = next;
+        if next != invite_client::State::Calling {
+            self.wait_no_more(id.0);
+        }
+        let client = self.all.get_mut(id.0)?;
         match act {
             Act::Nothing => None,
             Act::Deliver => {
@@ -288,6 +345,10 @@ impl Clients {
         };
         let (next, act) = client::step(*state, event);
         *state = next;
+        if matches!(next, client::State::Completed | client::State::Terminated) {
+            self.wait_no_more(id.0);
+        }
+        let client = self.all.get_mut(id.0)?;
         match act {
             Act::Nothing => None,
             Act::Deliver => Some(AnswerKind::Provisional),

@@ -70,10 +70,15 @@ pub(super) fn server(request: &Message, sought: Sought) -> (Rule, Text) {
 /// The key of a client transaction (§17.1.3): our own branch is enough beside the method.
 /// `None` without a branch.
 pub(super) fn client(message: &Message) -> Option<Text> {
+    Some(client_of(message.via().branch?, message.method()))
+}
+
+/// The same, of a request whose branch and method are known.
+pub(super) fn client_of(branch: &[u8], method: Method) -> Text {
     let mut key = Parts::default();
-    key.part(message.via().branch?);
-    key.part(message.method().name().as_bytes());
-    Some(key.finish(Rule::Branch))
+    key.part(branch);
+    key.part(method.name().as_bytes());
+    key.finish(Rule::Branch)
 }
 
 /// What two copies of one request have in common that came by different ways (§8.2.2.2).

@@ -186,6 +186,11 @@ impl Layer {
         }
     }
 
+    /// From now on these are the base timers; what runs already runs on.
+    pub const fn set_timers(&mut self, timers: BaseTimers) {
+        self.wire.periods = timers;
+    }
+
     /// Takes in a request that came by `came`.
     ///
     /// [`Received::Full`] beyond [`TRANSACTIONS_MAX`] server transactions; requests without a To tag, which
@@ -255,8 +260,7 @@ impl Layer {
     }
 
     /// A message sent to `path` could not be delivered: the client transactions there that still wait for
-    /// their final response report [`Event::Failed`] (§17.1.4). The flow of the path doesn't matter. Looks at
-    /// every client transaction.
+    /// their final response report [`Event::Failed`] (§17.1.4). The flow of the path doesn't matter.
     pub fn failed(&mut self, now: Instant, path: Path) {
         self.clients.failed(&mut self.wire, now, path);
     }

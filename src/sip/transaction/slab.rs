@@ -61,6 +61,7 @@ impl<T> Slab<T> {
         self.slots.len() - self.free.len()
     }
 
+    #[cfg(test)]
     pub(super) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
         (0..).zip(&self.slots).filter_map(|(slot, (generation, entry))| {
             let key = Key {

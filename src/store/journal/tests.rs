@@ -15,7 +15,7 @@ fn wall(s: i64) -> Wall {
     Wall::from_millis(1_795_000_000_000 + s * 1_000)
 }
 
-fn arrived(n: u128) -> CallEntry {
+fn record(n: u128) -> Cdr {
     let json = serde_json::json!({
         "schema": 1, "node": "umbra-1", "call_id": id(n), "binding_id": null, "account": "default",
         "pool": null, "mode": "axb", "caller_kind": "a", "direction": null, "a": null, "x": "17000000001",
@@ -30,7 +30,11 @@ fn arrived(n: u128) -> CallEntry {
         "sip_call_id_in": "x@y", "sip_call_id_out": null, "trunk_in": "carrier", "trunk_out": null,
         "order_id": null, "user_data": null
     });
-    CallEntry::Arrived(Box::new(serde_json::from_value(json).unwrap()))
+    serde_json::from_value(json).unwrap()
+}
+
+fn arrived(n: u128) -> CallEntry {
+    CallEntry::Arrived(record(n).line())
 }
 
 fn answered(n: u128, s: i64) -> CallEntry {
@@ -45,17 +49,19 @@ fn ended(n: u128) -> CallEntry {
 }
 
 /// The call ended as the caller hung up, long before anything else was heard of it.
-fn over(n: u128) -> CallEntry {
-    let CallEntry::Arrived(mut cdr) = arrived(n) else {
-        unreachable!("it is one")
-    };
+fn finished(n: u128) -> Cdr {
+    let mut cdr = record(n);
     cdr.answered_at = Some(wall(7));
     cdr.ended_at = wall(9);
     cdr.billable_s = 2;
     cdr.released_by = ReleasedBy::Caller;
     cdr.sip_status = 200;
     cdr.q850_cause = 16;
-    CallEntry::Over(cdr)
+    cdr
+}
+
+fn over(n: u128) -> CallEntry {
+    CallEntry::Over(Arc::new(finished(n).line()))
 }
 
 /// A journal whose ticks the test gives.
@@ -152,13 +158,7 @@ fn a_finished_record_comes_back_as_it_was_until_it_is_said_to_be_written() {
     journal.tick(Tick::Second);
     journal.write(&answered(2, 8));
     journal.write(&arrived(2));
-    let wanted: Vec<Cdr> = [over(1), over(2), over(3)]
-        .into_iter()
-        .filter_map(|entry| match entry {
-            CallEntry::Over(cdr) => Some(*cdr),
-            CallEntry::Arrived(_) | CallEntry::Answered { .. } | CallEntry::Ended { .. } => None,
-        })
-        .collect();
+    let wanted = vec![finished(1), finished(2), finished(3)];
     drop(journal);
     for _ in 0..2 {
         set_last_sign(dir.path(), wall(7_200));

@@ -20,10 +20,18 @@ fn open_on(count: usize, sockets: u8) -> (Transport, Vec<SocketAddr>) {
             advertised: ([127, 0, 0, 1], 0).into(),
         })
         .collect();
+    open_with(listeners, count).expect("loopback is free")
+}
+
+fn open_with(listeners: Vec<Listener>, count: usize) -> Result<(Transport, Vec<SocketAddr>), Error> {
     let clock = Clock::since(std::time::Instant::now());
-    let transport = open(&listeners, count, KEY, clock).expect("loopback is free");
-    let addresses = transport.loops[0].addresses().expect("bound");
-    (transport, addresses)
+    let config = Config {
+        listeners,
+        ..Config::on(([127, 0, 0, 1], 0).into())
+    };
+    let transport = open(&Arc::new(config), count, KEY, clock)?;
+    let addresses = transport.loops[0].addresses();
+    Ok((transport, addresses))
 }
 
 /// A closure for a handler, with the lifetimes of one.
@@ -292,7 +300,12 @@ fn new_requests_of_the_only_shard_wait_up_to_a_limit_and_get_503_beyond_it() {
     let path = Path::udp(ListenerId(0), friend.local_addr().expect("bound"));
     let mut fresh = VecDeque::new();
     for _ in 0..=SHARD_QUEUE {
-        main.sort(path, &request, &mut fresh, |_| panic!("handed on at once"));
+        let sorted = sort(&main.shard, &main.doors, (path, &request), &mut fresh, |_| {
+            panic!("handed on at once")
+        });
+        if let Err(shed) = sorted {
+            assert!(main.overloaded(shed, path, &request).is_some());
+        }
     }
     assert_eq!(fresh.len(), SHARD_QUEUE);
     assert_eq!(transport.stats.shed.load(Ordering::Relaxed), 1);
@@ -300,7 +313,9 @@ fn new_requests_of_the_only_shard_wait_up_to_a_limit_and_get_503_beyond_it() {
     let ack = String::from_utf8(request)
         .expect("text")
         .replace("OPTIONS", "ACK");
-    main.sort(path, ack.as_bytes(), &mut fresh, |_| passed += 1);
+    let ack = (path, ack.as_bytes());
+    let sorted = sort(&main.shard, &main.doors, ack, &mut fresh, |_| passed += 1);
+    assert_eq!(sorted, Ok(()));
     assert_eq!((passed, fresh.len()), (1, SHARD_QUEUE));
 }
 
@@ -315,13 +330,17 @@ fn a_cancel_never_overtakes_its_invite_and_finds_room_when_new_requests_dont() {
     let cancel = invite.replace("INVITE", "CANCEL");
     let mut fresh = VecDeque::new();
     for _ in 0..SHARD_QUEUE {
-        main.sort(path, invite.as_bytes(), &mut fresh, |_| {
+        let invite = (path, invite.as_bytes());
+        let sorted = sort(&main.shard, &main.doors, invite, &mut fresh, |_| {
             panic!("handed on at once")
         });
+        assert_eq!(sorted, Ok(()));
     }
-    main.sort(path, cancel.as_bytes(), &mut fresh, |_| {
+    let cancel = (path, cancel.as_bytes());
+    let sorted = sort(&main.shard, &main.doors, cancel, &mut fresh, |_| {
         panic!("ahead of its INVITE")
     });
+    assert_eq!(sorted, Ok(()));
     assert!(fresh.back().is_some_and(|last| last.bytes.starts_with(b"CANCEL")));
 }
 
@@ -392,7 +411,112 @@ fn an_address_that_somebody_has_is_named() {
         address,
         advertised: address,
     };
-    let clock = Clock::since(std::time::Instant::now());
-    let error = open(&[listener], 1, KEY, clock).err().map(|e| e.to_string());
+    let error = open_with(vec![listener], 1).err().map(|e| e.to_string());
     assert!(error.is_some_and(|e| e.starts_with(&format!("can't listen on {address}: "))));
+}
+
+fn tcp_listener(id: u8) -> Listener {
+    Listener {
+        id: ListenerId(id),
+        transport: Protocol::Tcp,
+        address: ([127, 0, 0, 1], 0).into(),
+        advertised: ([127, 0, 0, 1], 0).into(),
+    }
+}
+
+fn by_tcp(remote: SocketAddr) -> Path {
+    Path {
+        listener: ListenerId(0),
+        transport: Protocol::Tcp,
+        remote,
+        flow: None,
+    }
+}
+
+#[test]
+fn every_shard_gets_its_own_calls_off_one_connection_and_answers_over_it() {
+    use std::io::{Read, Write};
+    let (mut transport, addresses) = open_with(vec![tcp_listener(0)], 3).expect("loopback is free");
+    let threads: Vec<_> = transport
+        .loops
+        .drain(..)
+        .map(|shard| {
+            std::thread::spawn(move || {
+                let me = shard.shard();
+                shard.run(by(|_, input, out| {
+                    if let Input::Packet { path, bytes } = input {
+                        let call_id = peek(bytes).expect("a message").call_id;
+                        assert!(me.is_home(call_id));
+                        out.send(path, format!("{:8}", String::from_utf8_lossy(call_id)).into());
+                    }
+                    None
+                }));
+            })
+        })
+        .collect();
+    let mut friend = std::net::TcpStream::connect(addresses[0]).expect("it listens");
+    friend.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    let stream: Vec<u8> = (0..60).flat_map(|n| options(&format!("call-{n}"))).collect();
+    for piece in stream.chunks(777) {
+        friend.write_all(piece).expect("sent");
+    }
+    let mut answers = vec![0; 60 * 8];
+    friend.read_exact(&mut answers).expect("all are answered");
+    let mut answered: Vec<String> = answers
+        .chunks(8)
+        .map(|answer| String::from_utf8_lossy(answer).trim().to_owned())
+        .collect();
+    answered.sort();
+    answered.dedup();
+    assert_eq!(answered.len(), 60);
+    assert_eq!(transport.stats.connections.load(Ordering::Relaxed), 1);
+    for door in transport.doors.iter() {
+        door.tell(Message::Stop).expect("there is room");
+    }
+    for thread in threads {
+        thread.join().expect("no panic");
+    }
+}
+
+#[test]
+fn a_refused_connection_is_told_to_every_shard_whichever_sent() {
+    let (mut transport, _) = open_with(vec![tcp_listener(0)], 2).expect("loopback is free");
+    let nobody = {
+        let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback is free");
+        gone.local_addr().expect("bound")
+    };
+    let (tell, told) = mpsc::channel();
+    let threads: Vec<_> = transport
+        .loops
+        .drain(..)
+        .map(|shard| {
+            let tell = tell.clone();
+            std::thread::spawn(move || {
+                let index = shard.shard().index;
+                shard.run(by(|_, input, out| {
+                    match input {
+                        Input::Order(Command::Drain) => out.send(by_tcp(nobody), b"lost"[..].into()),
+                        Input::Failed(path, why) => tell.send((index, path.remote, why)).expect("heard"),
+                        _ => {}
+                    }
+                    None
+                }));
+            })
+        })
+        .collect();
+    // First the shard that has the listener's connections, then the other one.
+    for sender in transport.doors.iter() {
+        sender
+            .tell(Message::Order(Command::Drain))
+            .expect("there is room");
+        let mut heard = [told.recv_timeout(PATIENCE), told.recv_timeout(PATIENCE)].map(|h| h.expect("both"));
+        heard.sort_by_key(|(index, ..)| *index);
+        assert_eq!(heard, [(0, nobody, Why::Refused), (1, nobody, Why::Refused)]);
+    }
+    for door in transport.doors.iter() {
+        door.tell(Message::Stop).expect("there is room");
+    }
+    for thread in threads {
+        thread.join().expect("no panic");
+    }
 }

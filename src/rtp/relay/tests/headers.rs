@@ -162,7 +162,7 @@ fn nothing_that_leaves_names_the_other_side() {
     assert_eq!(byes.len(), 2);
     let to_b = byes
         .into_iter()
-        .filter(|(port, _, _)| *port == B)
+        .filter(|(port, _, _)| *port == B + 1)
         .map(|(_, _, bytes)| bytes);
     left.extend(to_b);
     assert!(left.len() > 1_200);

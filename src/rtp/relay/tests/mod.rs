@@ -50,6 +50,7 @@ fn spec(remote: SocketAddr) -> FlowSpec {
     FlowSpec {
         remote: Some(remote),
         remote_rtcp: Some(SocketAddr::new(remote.ip(), remote.port() + 1)),
+        rtcp_port: RtcpPort::Own,
         payloads: [
             payload(8, Some(8), 8_000, false),
             payload(101, Some(96), 8_000, true),
@@ -149,7 +150,8 @@ impl Bench {
         while let Some(at) = self.relay.timeout().filter(|at| *at <= end) {
             self.now = self.now.max(at);
             self.relay.tick(self.now);
-            sent.extend(std::iter::from_fn(|| self.relay.poll_rtcp()));
+            let named = |(port, to, bytes)| (port & !1, to, bytes);
+            sent.extend(std::iter::from_fn(|| self.relay.poll_rtcp()).map(named));
         }
         self.now = end;
         sent

@@ -1,0 +1,111 @@
+//! RTP and RTCP from anybody, on two joined flows: nothing of a packet's header goes through but what was
+//! negotiated, and everything ends.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use umbra::base::chance::Chance;
+use umbra::base::time::{Instant, Wall};
+use umbra::rtp::flow::{FlowSpec, MediaNat, Payload, Payloads, RtcpPort, Way};
+use umbra::rtp::relay::Relay;
+
+const FIRST: u32 = 20_000;
+const PEERS: [&str; 3] = ["192.0.2.10:4000", "192.0.2.20:5000", "203.0.113.9:6000"];
+
+/// The input is a script: an order, a length, so many bytes; again and again.
+pub fn run(bytes: &[u8]) {
+    let mut relay = Relay::new(
+        Chance::from_number(1),
+        FIRST,
+        FIRST + 3,
+        Wall::from_millis(1_700_000_000_000),
+    );
+    let mut at = 0_u64;
+    let now = |at: u64| Instant::from_micros(at);
+    let peers: Vec<SocketAddr> = PEERS
+        .iter()
+        .map(|peer| peer.parse().expect("an address"))
+        .collect();
+    for (index, port) in [FIRST, FIRST + 2].into_iter().enumerate() {
+        relay.open(now(at), port, &spec(peers[index], MediaNat::Strict));
+    }
+    relay.join(now(at), FIRST, FIRST + 2);
+    let mut rest = bytes;
+    while let [order, length, after @ ..] = rest {
+        let length = usize::from(*length).min(after.len());
+        let (packet, after) = after.split_at(length);
+        rest = after;
+        // Two bits each: what, from whom, on which port; the rest is time.
+        let from = peers[usize::from(order >> 2 & 3) % peers.len()];
+        let port = if order & 0x10 == 0 { FIRST } else { FIRST + 2 };
+        at += u64::from(order >> 5) * 20_000;
+        match order & 3 {
+            0 | 1 => {
+                let mut packet = packet.to_vec();
+                if let Some(out) = relay.rtp(now(at), port, from, &mut packet) {
+                    let sent = &packet[out.bytes];
+                    assert!(out.port != port && peers.contains(&out.to));
+                    assert_eq!(sent[0], 0x80, "no padding, extension or CSRC goes through");
+                    assert!([0, 8, 101].contains(&(sent[1] & 0x7f)), "what was negotiated");
+                }
+            }
+            2 => relay.rtcp(now(at), port, from, packet),
+            _ => {
+                let nat = if packet.first().is_some_and(|byte| byte % 2 == 0) {
+                    MediaNat::Latch
+                } else {
+                    MediaNat::Strict
+                };
+                relay.change(now(at), port, &spec(from, nat));
+            }
+        }
+        settle(&mut relay, now(at));
+    }
+    at += 3_600_000_000;
+    settle(&mut relay, now(at));
+    for port in [FIRST, FIRST + 2] {
+        let counts = relay.close(now(at), port).expect("a flow");
+        assert!(counts.packets_in <= bytes.len() as u64 / 2);
+    }
+    settle(&mut relay, now(at));
+    assert_eq!((relay.flows(), relay.timeout()), (0, None));
+}
+
+/// Does what is due, and takes what comes of it.
+fn settle(relay: &mut Relay, now: Instant) {
+    relay.tick(now);
+    while let Some((port, _, report)) = relay.poll_rtcp() {
+        assert!((FIRST..FIRST + 4).contains(&port));
+        assert!(report.len() % 4 == 0 && report[0] >> 6 == 2, "RTCP");
+    }
+    while relay.poll_dead().is_some() {}
+}
+
+fn spec(remote: SocketAddr, nat: MediaNat) -> FlowSpec {
+    let payload = |number, other, is_event| Payload {
+        number,
+        other,
+        clock_hz: 8_000,
+        is_event,
+    };
+    // Those that are latched on share RTP's port with RTCP.
+    let (rtcp_port, at) = match nat {
+        MediaNat::Strict => (RtcpPort::Own, remote.port() + 1),
+        MediaNat::Latch => (RtcpPort::Shared, remote.port()),
+    };
+    FlowSpec {
+        remote: Some(remote),
+        remote_rtcp: Some(SocketAddr::new(remote.ip(), at)),
+        rtcp_port,
+        payloads: Payloads::from_iter([
+            payload(8, Some(8), false),
+            payload(0, Some(0), false),
+            payload(101, Some(101), true),
+            payload(18, None, false),
+        ]),
+        way: Way::Both,
+        nat,
+        media_from: Default::default(),
+        timeout: Some(Duration::from_secs(60)),
+    }
+}

@@ -1,0 +1,154 @@
+//! What a held call takes in the switch alone, without ports and media: a process that holds a switch and nothing
+//! else, and plays both parties to it. Time is handed to it, so that it need not pass.
+
+use std::net::SocketAddr;
+use std::path::Path as FilePath;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use umbra::base::chance::Chance;
+use umbra::base::shard::Shard;
+use umbra::base::time::{Instant, Now, Wall};
+use umbra::call::media::{Order, Report};
+use umbra::call::port::{Input, Output};
+use umbra::call::switch::Switch;
+use umbra::config;
+use umbra::sip::path::{ListenerId, Path};
+use umbra::store::writer::{Settings, Store};
+
+use crate::held::{Held, answer, invite};
+use crate::process::pss_bytes;
+use crate::server::{CARRIER, Server};
+
+/// The argument by which this program becomes the switch.
+pub const SWITCH: &str = "--switch-alone";
+/// Past every transaction (RFC 3261 §17: 64 × T1).
+const LINGER: Duration = Duration::from_secs(35);
+const START: Wall = Wall::from_millis(1_795_255_200_000);
+
+/// Bytes of a held call. The server's conf and bindings are used; it must not run.
+pub fn bytes_a_call(server: &Server, calls: usize) -> f64 {
+    let program = std::env::current_exe().expect("a running program");
+    let output = Command::new(program)
+        .args([SWITCH, &calls.to_string()])
+        .current_dir(server.folder())
+        .stdin(Stdio::null())
+        .output()
+        .expect("this program runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.trim().parse().unwrap_or(f64::NAN)
+}
+
+/// Holds as many calls as the argument says, and prints the bytes of each.
+pub fn run(arguments: &[String]) {
+    let [calls] = arguments else {
+        panic!("a number of calls")
+    };
+    let calls: usize = calls.parse().expect("a number");
+    let conf = config::load(FilePath::new("umbra.toml")).expect("the server's own conf");
+    let (store, _) =
+        Store::open(&conf.store, &Settings::default(), || START).expect("the server's own store");
+    let there = conf.switch.listeners[0].address;
+    let shard = Shard {
+        index: 0,
+        count: 1,
+        key: [1, 2],
+    };
+    let mut alone = Alone {
+        switch: Switch::new(
+            Arc::new(conf.switch),
+            store.table().clone(),
+            shard,
+            Chance::from_number(1),
+        ),
+        us: 0,
+        there,
+    };
+    alone.drain();
+    // What every switch has touched after its first call is no call's own.
+    alone.call(0);
+    alone.pass();
+    let before = pss_bytes(std::process::id());
+    for n in 1..=calls {
+        alone.call(n);
+    }
+    alone.pass();
+    assert_eq!(alone.switch.calls(), calls + 1, "every call is held");
+    println!("{}", (pss_bytes(std::process::id()) - before) / calls as f64);
+}
+
+/// A switch, and the time it is told.
+struct Alone {
+    switch: Switch,
+    us: u64,
+    there: SocketAddr,
+}
+
+impl Alone {
+    /// Makes a call and has it answered.
+    fn call(&mut self, n: usize) {
+        let (carrier, media) = (
+            SocketAddr::from((CARRIER, 5_060)),
+            SocketAddr::from((CARRIER, 40_000)),
+        );
+        let invite = invite(&format!("alone-{n}"), carrier, self.there, media);
+        let (gateway, arrived) = self
+            .give(carrier, &invite)
+            .into_iter()
+            .find(|(_, text)| text.starts_with("INVITE "))
+            .expect("the called party hears of it");
+        let (_, answered) = self
+            .give(gateway, &answer(&arrived, gateway, media))
+            .into_iter()
+            .find(|(_, text)| text.starts_with("SIP/2.0 200"))
+            .expect("the carrier hears of the answer");
+        let ack = Held::of(invite, answered, self.there).request("ACK", 1);
+        self.give(carrier, &ack);
+    }
+
+    /// Hands a message over; what is sent then.
+    fn give(&mut self, from: SocketAddr, text: &str) -> Vec<(SocketAddr, String)> {
+        self.us += 1_000;
+        let path = Path::udp(ListenerId(0), from);
+        let bytes = text.as_bytes();
+        self.switch.handle(self.now(), Input::Packet { path, bytes });
+        self.drain()
+    }
+
+    /// Lets time pass until every transaction is over.
+    fn pass(&mut self) {
+        let end = self.us + LINGER.as_micros() as u64;
+        while let Some(due) = self.switch.timeout().filter(|due| due.as_micros() <= end) {
+            self.us = self.us.max(due.as_micros());
+            self.switch.handle(self.now(), Input::Timeout);
+            self.drain();
+        }
+        self.us = end;
+    }
+
+    fn drain(&mut self) -> Vec<(SocketAddr, String)> {
+        let mut sent = Vec::new();
+        while let Some(output) = self.switch.poll() {
+            match output {
+                Output::Send { to, bytes } => {
+                    sent.push((to.remote, String::from_utf8(bytes).expect("all of it is text")));
+                }
+                Output::Media(Order::Bind(port)) => {
+                    let now = self.now();
+                    self.switch.handle(now, Input::Media(Report::Bound(port)));
+                }
+                _ => {}
+            }
+        }
+        sent
+    }
+
+    fn now(&self) -> Now {
+        let at = Instant::from_micros(self.us);
+        Now {
+            at,
+            wall: START.plus(at - Instant::default()),
+        }
+    }
+}
