@@ -6,7 +6,7 @@ use super::cdr::{Cdr, Line, Media};
 use super::config::Config;
 use super::media::{Order, Report};
 use crate::base::id::Id;
-use crate::base::number::Digits;
+use crate::base::number::{Digits, VirtualNumber};
 use crate::base::time::{Instant, Wall};
 use crate::masking::callee::Callee;
 use crate::masking::reason::Reason;
@@ -65,6 +65,8 @@ pub enum Command {
     Admit,
     /// End every call now, with its record.
     EndAll,
+    /// End every call through this number of ours: dialled, or shown to the called party.
+    CutNumber(VirtualNumber),
     /// Whether new calls can be recorded in the journal and the CDR files: while not, they get 503.
     Records(Records),
 }

@@ -116,18 +116,16 @@ impl World {
     }
 
     fn add_to(&mut self, pool: Option<&str>, number: &str) {
-        let write = Write::AddNumber {
-            x: x(number),
-            pool: pool.map(Into::into),
-            trunks: Vec::new(),
-        };
+        let mut write = Write::add_number(x(number));
+        if let Write::AddNumber { pool: into, .. } = &mut write {
+            *into = pool.map(Into::into);
+        }
         self.write(&write).expect("a new number");
     }
 
     /// A pool of a mode, of that name, with these numbers.
     pub(crate) fn pool(&mut self, mode: Mode, numbers: &[&str]) {
-        let (name, account) = (mode.name().into(), None);
-        let write = Write::AddPool { name, mode, account };
+        let write = Write::add_pool(mode.name(), mode);
         self.write(&write).expect("a new name");
         for number in numbers {
             self.add_to(Some(mode.name()), number);

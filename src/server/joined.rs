@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use crate::api::native::Phase;
 use crate::call::config::Config;
 use crate::call::port::{Command, Note};
+use crate::masking::table::Table;
 use crate::records::cdr_file;
 use crate::telemetry::alarm::Alarms;
 use crate::telemetry::health::{Health, State};
@@ -36,6 +37,7 @@ pub(super) struct Joined {
     pub(super) front: Mutex<Option<Front>>,
     pub(super) records: Weak<cdr_file::Writer>,
     pub(super) config: Arc<ArcSwap<Config>>,
+    pub(super) table: Arc<Table>,
     pub(super) log: Option<Log>,
     pub(super) health: Arc<Health>,
     pub(super) alarms: Alarms,

@@ -142,9 +142,20 @@ impl Readings {
             ),
             ("umbra_numbers", "Virtual numbers.", counts.numbers),
             ("umbra_pools", "Pools.", counts.pools),
+            (
+                "umbra_quarantined",
+                "Ended bindings whose keys may rest from others.",
+                counts.resting,
+            ),
         ] {
             page.one(Kind::Gauge, name, help, count);
         }
+        page.one(
+            Kind::Counter,
+            "umbra_quarantine_dropped",
+            "Ended bindings whose keys rest no longer: their pool had more than the limit.",
+            counts.rested_short,
+        );
         let store = self.store.health();
         let journal = self.journal.health();
         let cdrs = self.records.upgrade().map_or(0, |records| records.waiting());

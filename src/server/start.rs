@@ -89,7 +89,9 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
     let key = shard_key(&conf.store, &mut chance)?;
     let transport = event_loop::open(&Arc::new(conf.switch.clone()), count, key, clock.clone())?;
     let (wish, wishes) = channel();
+    store.table().set_quarantine(conf.quarantine);
     let shared = Arc::new(Joined {
+        table: store.table().clone(),
         config: Arc::new(ArcSwap::from_pointee(conf.switch.clone())),
         conf: Mutex::new(InForce::at_start(conf.clone(), reading, clock.now().wall)),
         front: Mutex::default(),
