@@ -82,7 +82,12 @@ fn bindings(store: &Store) -> BTreeMap<u64, (Id, bool)> {
                 .expect("every bind has its number");
             Some((n, (b.id, b.ended.is_none())))
         }
-        Record::Account(_) | Record::Pool(_) | Record::Number(_) | Record::Forget(_) => None,
+        Record::Account(_)
+        | Record::Pool(_)
+        | Record::Number(_)
+        | Record::Forget(_)
+        | Record::Callee(_)
+        | Record::CalleeGone(_) => None,
     };
     store.table().records().filter_map(of).collect()
 }

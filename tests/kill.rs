@@ -1,6 +1,6 @@
-//! `kill -9` of the real server, five times, in a storm of binds and unbinds and with calls in every phase:
-//! no acknowledged binding is lost, none that was unbound comes back, and every attempt that anybody was
-//! called for has one record.
+//! `kill -9` of the real server, twenty times (`UMBRA_KILL_ROUNDS`), in a storm of binds, updates and unbinds
+//! and with calls in every phase: no acknowledged binding or update is lost, none that was unbound comes back,
+//! and every attempt that anybody was called for has one record.
 
 #[path = "support/server.rs"]
 mod server;
@@ -20,21 +20,29 @@ use umbra::base::chance::Chance;
 
 use server::{A, B, CALLEE, CARRIER, Server, Setup, X, until};
 
-const ROUNDS: u64 = 5;
+/// Rounds, unless `UMBRA_KILL_ROUNDS` says otherwise.
+const ROUNDS: u64 = 20;
 const WRITERS: u64 = 4;
-/// The virtual number of the storm: each pair on it is another one.
-const X_OF_STORM: &str = "17000000002";
+/// The virtual numbers of the storm, one for each writer: each pair on it is another one.
+const XS_OF_STORM: u64 = 17_000_000_100;
 
 /// What one binding's story is, as far as its writer knows it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 enum Story {
-    /// The bind was acknowledged.
-    Bound,
+    /// The bind, or an update, was acknowledged: its user data are these.
+    Bound(String),
+    /// An update was asked for, and not acknowledged: it has the first user data or the second.
+    Updating(String, String),
     /// An unbind was asked for, and not acknowledged: it may have happened or not.
     Unbinding,
     /// The unbind was acknowledged.
     Unbound,
 }
+
+/// The user data of a binding that was never updated.
+const NEW: &str = "new";
+
+type Stories = Mutex<BTreeMap<String, Story>>;
 
 #[test]
 fn a_killed_server_keeps_what_it_acknowledged_and_closes_every_open_attempt_once() {
@@ -46,7 +54,9 @@ fn a_killed_server_keeps_what_it_acknowledged_and_closes_every_open_attempt_once
         calls: 2_000,
     });
     server.bind(X, A, B, "");
-    server.done(&format!("number add {X_OF_STORM}"));
+    for writer in 0..WRITERS {
+        server.done(&format!("number add {}", XS_OF_STORM + writer));
+    }
     let called = Arc::new(Mutex::new(BTreeSet::new()));
     let callee = Stoppable::start({
         let called = called.clone();
@@ -54,14 +64,13 @@ fn a_killed_server_keeps_what_it_acknowledged_and_closes_every_open_attempt_once
     });
     let stories = Arc::new(Mutex::new(BTreeMap::new()));
     let mut chance = Chance::from_number(2_026);
-    for round in 0..ROUNDS {
+    let rounds = std::env::var("UMBRA_KILL_ROUNDS").map_or(ROUNDS, |text| text.parse().expect("a count"));
+    for round in 0..rounds {
         let control = server.folder().join("data/control.sock");
         let storm: Vec<Stoppable> = (0..WRITERS)
             .map(|writer| {
                 let (control, stories) = (control.clone(), stories.clone());
-                Stoppable::start(move |stop| {
-                    write_bindings(round * WRITERS + writer, &control, &stories, stop)
-                })
+                Stoppable::start(move |stop| write_bindings(round, writer, &control, &stories, stop))
             })
             .collect();
         let sip = server.sip;
@@ -70,7 +79,7 @@ fn a_killed_server_keeps_what_it_acknowledged_and_closes_every_open_attempt_once
         server.kill();
         drop((storm, carrier));
         server.start_again();
-        compare(&server, &stories.lock().expect("whole"));
+        compare(&server, &mut stories.lock().expect("whole"));
     }
     drop(callee);
     assert!(called.lock().expect("whole").len() > 20, "calls were made");
@@ -78,9 +87,17 @@ fn a_killed_server_keeps_what_it_acknowledged_and_closes_every_open_attempt_once
         .lock()
         .expect("whole")
         .values()
-        .map(|story| format!("{story:?}"))
+        .map(|story| match story {
+            Story::Bound(data) if data == NEW => "bound",
+            Story::Bound(_) => "updated",
+            Story::Updating(..) => "updating",
+            Story::Unbinding => "unbinding",
+            Story::Unbound => "unbound",
+        })
         .collect();
-    assert!(kinds.contains("Bound") && kinds.contains("Unbound"), "{kinds:?}");
+    for kind in ["bound", "updated", "unbound"] {
+        assert!(kinds.contains(kind), "{kind} is not among {kinds:?}");
+    }
 
     until("the calls that nobody ends are gone", || server.calls() == 0);
     let mut records: BTreeMap<String, Vec<Value>> = BTreeMap::new();
@@ -113,73 +130,101 @@ fn a_killed_server_keeps_what_it_acknowledged_and_closes_every_open_attempt_once
     );
 }
 
-/// Every acknowledged binding is there, none that was unbound is, and nothing else.
-fn compare(server: &Server, stories: &BTreeMap<String, Story>) {
-    let listed: Vec<Value> =
-        serde_json::from_str(&server.done(&format!("bindings --x {X_OF_STORM} --limit 1000000 --json")))
-            .expect("JSON");
-    let live: BTreeSet<&str> = listed
-        .iter()
-        .filter_map(|binding| binding["id"].as_str())
-        .collect();
-    for (id, story) in stories {
-        match story {
-            Story::Bound => assert!(live.contains(id.as_str()), "{id} was acknowledged and is lost"),
-            Story::Unbound => assert!(!live.contains(id.as_str()), "{id} was unbound and is back"),
-            Story::Unbinding => {}
-        }
+/// Every acknowledged binding is there as it was acknowledged last, none that was unbound is, and nothing else
+/// is. What nobody was told stays as it was found: it must not change any more.
+fn compare(server: &Server, stories: &mut BTreeMap<String, Story>) {
+    let mut live: BTreeMap<String, String> = BTreeMap::new();
+    for writer in 0..WRITERS {
+        let x = XS_OF_STORM + writer;
+        let listed: Vec<Value> =
+            serde_json::from_str(&server.done(&format!("bindings --x {x} --limit 1000000 --json")))
+                .expect("JSON");
+        let text = |binding: &Value, name: &str| binding[name].as_str().expect("text").to_owned();
+        live.extend(
+            listed
+                .iter()
+                .map(|binding| (text(binding, "id"), text(binding, "user_data"))),
+        );
     }
+    for (id, story) in stories.iter_mut() {
+        let found = live.remove(id);
+        *story = match (&*story, found) {
+            (Story::Bound(data), Some(found)) if *data == found => Story::Bound(found),
+            (Story::Bound(_), None) => panic!("{id} was acknowledged and is lost"),
+            (Story::Bound(data), Some(found)) => panic!("{id} was acknowledged with {data} and has {found}"),
+            (Story::Updating(old, new), Some(found)) if found == *old || found == *new => Story::Bound(found),
+            (Story::Updating(..), found) => panic!("{id} was being updated, and is {found:?}"),
+            (Story::Unbinding, Some(found)) => Story::Bound(found),
+            (Story::Unbinding | Story::Unbound, None) => Story::Unbound,
+            (Story::Unbound, Some(_)) => panic!("{id} was unbound and is back"),
+        };
+    }
+    // The bind that each writer had asked for last may have been done and not answered.
+    assert!(live.len() <= WRITERS as usize, "nobody asked for {live:?}");
+    stories.extend(live.into_iter().map(|(id, data)| (id, Story::Bound(data))));
 }
 
-/// Binds and unbinds pairs of its own until the server hangs up.
-fn write_bindings(
-    writer: u64,
-    control: &PathBuf,
-    stories: &Mutex<BTreeMap<String, Story>>,
-    stop: &AtomicBool,
-) {
+/// Binds, updates and unbinds pairs of its own until the server hangs up.
+fn write_bindings(round: u64, writer: u64, control: &PathBuf, stories: &Stories, stop: &AtomicBool) {
     let Ok(mut desk) = UnixStream::connect(control) else {
         return;
     };
-    let mut pair = writer * 1_000_000;
+    let x = (XS_OF_STORM + writer).to_string();
+    let tell = |id: &str, story| drop(stories.lock().expect("whole").insert(id.to_owned(), story));
     let mut last: Option<String> = None;
-    while !stop.load(Ordering::Relaxed) {
-        pair += 1;
-        let (a, b) = (
-            format!("131{:08}", pair % 100_000_000),
-            format!("132{:08}", pair % 100_000_000),
-        );
-        let body = json!({"mode": "axb", "x": X_OF_STORM, "a": a, "b": b}).to_string();
+    for n in 0_u64.. {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let pair = (round * WRITERS + writer) * 100_000 + n;
+        let (a, b) = (format!("131{pair:08}"), format!("132{pair:08}"));
+        let body = json!({"mode": "axb", "x": x, "a": a, "b": b, "user_data": NEW}).to_string();
         let Some((status, answer)) = ask(&mut desk, "POST", "/v1/bindings", &body) else {
             return;
         };
         if status == 409 {
             // As many pairs as one X takes: some go.
-            let Some(id) = last.take() else { return };
-            unbind(&mut desk, &id, stories);
+            let Some(id) = last.take().or_else(|| any_of(&mut desk, &x)) else {
+                return;
+            };
+            if unbind(&mut desk, &id, &tell).is_none() {
+                return;
+            }
             continue;
         }
         assert_eq!(status, 201, "{answer}");
         let id = answer["id"].as_str().expect("an id").to_owned();
-        stories.lock().expect("whole").insert(id.clone(), Story::Bound);
-        if !pair.is_multiple_of(3) && unbind(&mut desk, &id, stories).is_none() {
+        tell(&id, Story::Bound(NEW.into()));
+        let mut data = NEW.to_owned();
+        for change in 0..n % 3 {
+            let next = format!("change {change} of {n}");
+            tell(&id, Story::Updating(data, next.clone()));
+            let body = json!({"user_data": next}).to_string();
+            let Some((status, answer)) = ask(&mut desk, "PATCH", &format!("/v1/bindings/{id}"), &body) else {
+                return;
+            };
+            assert_eq!(status, 200, "{answer}");
+            tell(&id, Story::Bound(next.clone()));
+            data = next;
+        }
+        if n % 5 > 1 && unbind(&mut desk, &id, &tell).is_none() {
             return;
         }
         last = Some(id);
     }
 }
 
-fn unbind(desk: &mut UnixStream, id: &str, stories: &Mutex<BTreeMap<String, Story>>) -> Option<()> {
-    stories
-        .lock()
-        .expect("whole")
-        .insert(id.to_owned(), Story::Unbinding);
+/// A binding on `x` that is live.
+fn any_of(desk: &mut UnixStream, x: &str) -> Option<String> {
+    let (_, answer) = ask(desk, "GET", &format!("/v1/bindings?x={x}&limit=1"), "")?;
+    answer["bindings"][0]["id"].as_str().map(str::to_owned)
+}
+
+fn unbind(desk: &mut UnixStream, id: &str, tell: &impl Fn(&str, Story)) -> Option<()> {
+    tell(id, Story::Unbinding);
     let (status, answer) = ask(desk, "DELETE", &format!("/v1/bindings/{id}"), "")?;
     assert!(matches!(status, 200 | 204 | 404 | 409), "{status} {answer}");
-    stories
-        .lock()
-        .expect("whole")
-        .insert(id.to_owned(), Story::Unbound);
+    tell(id, Story::Unbound);
     Some(())
 }
 

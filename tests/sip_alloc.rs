@@ -3,8 +3,9 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use umbra::sip::header::{Name, NameAddr};
+use umbra::sip::header::{MediaType, Name, NameAddr};
 use umbra::sip::message::Message;
+use umbra::sip::multipart;
 use umbra::sip::peek::peek;
 use umbra::sip::uri::{Uri, unescape};
 
@@ -51,6 +52,8 @@ const INVITE: &[u8] = b"INVITE sip:%2B8613900000002@192.0.2.1;user=phone SIP/2.0
     \r\n\
     v=0\r\n";
 
+const PARTS: &[u8] = b"--b\r\nc: text/plain\r\n\r\nx\r\n--b\r\nc: application/sdp\r\n\r\nv=0\r\n--b--\r\n";
+
 #[test]
 fn reading_a_message_and_its_parts_allocates_nothing() {
     assert!(
@@ -81,8 +84,12 @@ fn reading_a_message_and_its_parts_allocates_nothing() {
         seen += usize::from(user.and_then(unescape).is_some_and(|user| user.starts_with('+')));
         seen += usize::from(message.other("X-Not-There").is_none());
         seen += usize::from(peek(INVITE).is_some());
+        seen += usize::from(
+            MediaType::parse(b"multipart/mixed;boundary=b")
+                .is_some_and(|kind| multipart::find(&kind, PARTS, "application/sdp") == Ok(Some(b"v=0"))),
+        );
         seen += usize::from(Message::parse(&INVITE[..INVITE.len() - 1]).is_err());
     });
-    assert_eq!(seen, 14, "all was read");
+    assert_eq!(seen, 15, "all was read");
     assert_eq!(count, 0);
 }

@@ -1,7 +1,6 @@
-//! Any bytes at all are read without a panic, and where another parser can read a message too, both see the same.
+//! Any bytes at all are read without a panic.
 
 use proptest::prelude::*;
-use rsip::prelude::{HasHeaders, HeadersExt, ToTypedHeader, UntypedHeader};
 
 use umbra::sip::header::{CSeq, MediaType, Name, NameAddr, Via, params, split};
 use umbra::sip::lexer::{Head, Start};
@@ -111,7 +110,7 @@ fn read_all(bytes: &[u8]) {
             }
         }
         Err(bad) => {
-            assert!(matches!(bad.status, None | Some(400 | 505)), "{bad:?}");
+            assert!(matches!(bad.status, None | Some(400 | 505 | 513)), "{bad:?}");
             assert!(bad.status.is_none() || bad.head.is_some());
             bad.head.iter().for_each(read_head);
         }
@@ -228,56 +227,5 @@ fn the_largest_messages_are_read_or_refused() {
     ] {
         read_all(format!("{head}{}", piece.repeat(60_000 / piece.len())).as_bytes());
         read_all(piece.repeat(70_000 / piece.len()).as_bytes());
-    }
-}
-
-/// rsip can't read everything that we do; what it reads has to be the same.
-#[test]
-fn a_second_parser_agrees_on_plain_messages() {
-    let plain = |method: &str, uri: &str, to_tag: &str| {
-        format!(
-            "{method} {uri} SIP/2.0\r\n\
-             Via: SIP/2.0/UDP client.example.com:5060;branch=z9hG4bK74bf9;rport\r\n\
-             Max-Forwards: 70\r\n\
-             From: \"Alice\" <sip:alice@example.com>;tag=9fxced76sl\r\n\
-             To: Bob <sip:bob@example.net>{to_tag}\r\n\
-             Call-ID: 3848276298220188511@example.com\r\n\
-             CSeq: 314159 {method}\r\n\
-             Contact: <sip:alice@192.0.2.4;transport=tcp>\r\n\
-             Content-Length: 0\r\n\
-             \r\n"
-        )
-    };
-    for text in [
-        plain("INVITE", "sip:bob@example.net", ""),
-        plain("ACK", "sip:bob@192.0.2.4:5070", ";tag=314"),
-        plain("BYE", "sip:bob@192.0.2.4;transport=tcp", ";tag=314"),
-        plain("OPTIONS", "sip:example.net", ""),
-        plain("BYE", "sip:b@h", ";tag=1").replacen("BYE sip:b@h SIP/2.0", "SIP/2.0 200 OK", 1),
-    ] {
-        let ours = Message::parse(text.as_bytes()).expect("readable");
-        let theirs = rsip::SipMessage::try_from(text.as_bytes()).expect("readable to rsip");
-        let cseq = theirs.cseq_header().and_then(|it| it.typed()).expect("CSeq");
-        let from = theirs.from_header().and_then(|it| it.typed()).expect("From");
-        let to = theirs.to_header().and_then(|it| it.typed()).expect("To");
-        let via = theirs.via_header().and_then(|it| it.typed()).expect("Via");
-        let bytes = |tag: Option<&rsip::param::Tag>| tag.map(|tag| tag.value().as_bytes().to_vec());
-        assert_eq!(
-            ours.call_id(),
-            theirs.call_id_header().expect("Call-ID").value().as_bytes()
-        );
-        assert_eq!(
-            (ours.cseq().number, ours.method().name()),
-            (cseq.seq, cseq.method.to_string().as_str())
-        );
-        assert_eq!(ours.from().tag().map(<[u8]>::to_vec), bytes(from.tag()));
-        assert_eq!(ours.to().tag().map(<[u8]>::to_vec), bytes(to.tag()));
-        assert_eq!(
-            ours.via().branch,
-            via.branch().map(|branch| branch.value().as_bytes())
-        );
-        let uri = Uri::parse(ours.from().uri).expect("a URI");
-        assert_eq!(uri.user, from.uri.user().map(str::as_bytes));
-        assert!(theirs.headers().iter().count() >= ours.lines(Name::Via).count());
     }
 }

@@ -5,10 +5,14 @@ use std::time::Duration;
 /// Digits of a number.
 pub const NUMBER_DIGITS_MAX: usize = 18;
 
-/// Header fields of one SIP message; a message with more is refused.
+/// Header fields of one SIP message; a request with more is answered 513.
 pub const SIP_HEADERS_MAX: usize = 128;
 /// Bytes of one SIP message.
 pub const SIP_MESSAGE_BYTES_MAX: usize = 65_535;
+/// Parts of one multipart body, those of its parts included.
+pub const SIP_BODY_PARTS_MAX: usize = 32;
+/// How deep multipart bodies may stand in one another.
+pub const SIP_BODY_DEPTH_MAX: usize = 4;
 /// Bytes that one call may keep of its parties' routing headers (route set, target) on each leg.
 pub const SIP_ROUTE_BYTES_MAX: usize = 4_096;
 /// Record-Route values of one dialog that are kept.
@@ -40,6 +44,8 @@ pub const PORT_REST: Duration = Duration::from_secs(30);
 pub const PORT_REST_MIN: Duration = Duration::from_secs(2);
 /// Calls whose RTP ports are bound ahead of need, per shard.
 pub const PORTS_AHEAD: usize = 512;
+/// Addresses of ours that media runs on.
+pub const MEDIA_INTERFACES_MAX: usize = 8;
 /// How long no port is bound after the system had no file or memory left for one.
 pub const BIND_PAUSE: Duration = Duration::from_secs(10);
 /// Files that the server opens besides its media ports: logs, records, the API's connections.
@@ -96,6 +102,10 @@ pub const RELATIONS_PER_Y: usize = 1_000;
 pub const RELATIONS_PER_Y_MAX: usize = 5_000;
 /// A binding's expiry lies at least this far ahead.
 pub const EXPIRY_MIN: Duration = Duration::from_secs(60);
+/// How long a temporary callee holds: default.
+pub const CALLEE_TIME: Duration = Duration::from_secs(60);
+/// How long a temporary callee holds: the most that can be asked for.
+pub const CALLEE_TIME_MAX: Duration = Duration::from_secs(3_600);
 /// Ended rules stay readable at least this long, for attempts that arrived while they lived.
 pub const ENDED_RULES_KEPT: Duration = Duration::from_secs(600);
 /// Versions of one binding that are kept for attempts that arrived before an update.

@@ -8,7 +8,7 @@ use super::hands::{CallRef, Purpose, Token, listener, owner};
 use super::leg::caller::{Caller, InviteState};
 use super::leg::{Echo, Leg};
 use super::overload::{self, Load};
-use super::phase::{Call, Recorded};
+use super::phase::{Call, Recorded, Wire};
 use super::port::{Event, EventKind, Heading, LegName, Note, Output, Records, TraceLine};
 use super::refusal::{self, Bounce};
 use super::switch::{Late, Switch};
@@ -20,7 +20,7 @@ use crate::base::time::Now;
 use crate::masking::binding::{Mode, Party};
 use crate::masking::reason::Reason;
 use crate::masking::route::{self, Attempt, Decision, Plan};
-use crate::sip::dialog::Dialog;
+use crate::sip::dialog::{Dialog, NoDialog};
 use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::path::Path;
@@ -58,7 +58,10 @@ impl Switch {
             caller: arrival.caller,
             arrived: now.wall,
         };
-        let decision = route::route(&self.table, &attempt);
+        let mut decision = route::route(&self.table, &attempt);
+        if admitted.is_ok() && sound.is_ok() {
+            decision = route::claim(&self.table, decision);
+        }
         let record = self.draft(now, trunk, message, &attempt, &decision);
         if let Err(bounce) = sound {
             return self.refuse_with(now, path, server, message, record, Reason::Protocol, &bounce);
@@ -77,14 +80,27 @@ impl Switch {
                 return self.refuse(now, path, server, message, record, load);
             }
         };
+        let taken = plan.callee().copied();
         let tag = self.hands.token();
-        let (Some(echo), Some(dialog)) = (Echo::of(message, path.remote), Dialog::uas(message, &tag, path))
-        else {
-            let bounce = Bounce::status(400);
-            return self.refuse_with(now, path, server, message, record, Reason::Protocol, &bounce);
+        let kept = Echo::of(message, path.remote)
+            .ok_or(NoDialog::TooLong)
+            .and_then(|echo| Ok((echo, Dialog::uas(message, &tag, path)?)));
+        let (echo, dialog) = match kept {
+            Ok(kept) => kept,
+            Err(why) => {
+                if let Some(callee) = &taken {
+                    self.table.give_back(callee);
+                }
+                let bounce = Bounce::status(match why {
+                    NoDialog::Malformed => 400,
+                    NoDialog::TooLong => 513,
+                });
+                return self.refuse_with(now, path, server, message, record, Reason::Protocol, &bounce);
+            }
         };
         let Some(record) = record else { return };
         let mut call = self.place(now, record, server, tag, path, echo, dialog, message);
+        call.callee_taken = taken;
         call.note_message(
             now.at,
             LegName::Caller,
@@ -99,22 +115,18 @@ impl Switch {
             call.not_to_callee.id(tag);
         }
         call.not_to_callee.address(path.remote.ip());
-        if let Some(media) = arrival
-            .offer
-            .as_ref()
-            .and_then(|s| s.media.iter().find_map(|m| m.address))
-        {
+        if let Some(media) = arrival.media_address() {
             call.not_to_callee.address(media);
             call.not_to_caller.known(&[media]);
         }
         // RFC 3261 §8.2.6.1: 100 at once, so that the INVITE isn't repeated meanwhile.
         call.progress_to_caller(&mut self.hands, now, 100, super::leg::caller::Sdp::Without);
         self.hands.collect_sends();
-        call.connect(&mut self.hands, now, arrival, plan);
-        call.bridge.learn_by(LegName::Caller, trunk);
-        if let Some(berth) = call.bridge.berth() {
-            self.by_berth.insert(berth, call.me);
-        }
+        let wire = Wire {
+            trunk,
+            source: path.remote.ip(),
+        };
+        call.connect(&mut self.hands, now, arrival, plan, &wire);
         self.put_back(call);
     }
 
@@ -333,7 +345,8 @@ impl Switch {
         leg.dialog = Some(dialog);
         let mut not_to_caller = Forbidden::default();
         let ours = listener(&self.config, path.listener).advertised.ip();
-        not_to_caller.known(&[path.remote.ip(), ours, self.config.media.advertised]);
+        not_to_caller.known(&[path.remote.ip(), ours]);
+        not_to_caller.known_media(&self.config.media);
         Box::new(Call {
             me,
             config: self.config.clone(),
@@ -341,6 +354,7 @@ impl Switch {
             record,
             recorded: Recorded::Open,
             plan: None,
+            callee_taken: None,
             caller: Caller {
                 leg,
                 server,
@@ -349,10 +363,11 @@ impl Switch {
                 invite: InviteState::Pending,
             },
             callee: None,
-            bridge: Bridge::new(&self.config),
+            bridge: Bridge::new(me, &self.config),
             not_to_caller,
             not_to_callee: Forbidden::default(),
             clock: None,
+            holds_until: None,
             counts_timer: None,
             talking_since: None,
             // As many lines as a short call has.

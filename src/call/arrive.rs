@@ -1,13 +1,17 @@
 //! The only reader of the caller's INVITE. It takes what the call needs into a small struct; the message
 //! itself goes no further, so nothing of it can reach the called side.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::inspect;
 use super::refusal::Bounce;
 use super::trunk::{CallerFrom, DialledFrom, Trunk};
 use crate::base::number::{NumberPlan, Tel};
 use crate::sdp::parse::Session;
-use crate::sip::header::{Name, NameAddr};
+use crate::sip::header::{Name, NameAddr, decimal};
 use crate::sip::message::Message;
-use crate::sip::uri::{Scheme, Uri, unescape};
+use crate::sip::uri::{Uri, unescape};
 
 /// What an INVITE said that the switch may know.
 #[derive(Debug)]
@@ -22,12 +26,22 @@ pub struct Arrival {
     pub identities: arrayvec::ArrayVec<Tel, 4>,
     /// Hops left after ours.
     pub max_forwards: u8,
+    /// How long the invitation holds (RFC 3261 §13.3.1), if it says so.
+    pub expires: Option<Duration>,
     /// The caller's session description; `None` asks us to offer.
     pub offer: Option<Session>,
 }
 
-/// Option tags that we honour in Require: none yet.
-const HONOURED: [&str; 0] = [];
+impl Arrival {
+    /// The address that the caller's description names for its media.
+    pub fn media_address(&self) -> Option<IpAddr> {
+        let session = self.offer.as_ref()?;
+        session.media.iter().find_map(|media| media.address)
+    }
+}
+
+/// Room for two unescaped texts, and what stands between them.
+type Subscriber = arrayvec::ArrayString<160>;
 
 /// Hops that a request without Max-Forwards gets (RFC 3261 §8.1.1.6).
 const MAX_FORWARDS: u8 = 70;
@@ -41,7 +55,7 @@ pub fn read(invite: &Message<'_>, trunk: &Trunk, plan: &NumberPlan) -> (Arrival,
     } else {
         Ok(())
     };
-    let (offer, body) = match offer(invite) {
+    let (offer, body) = match inspect::offer(invite) {
         Ok(offer) => (offer, Ok(())),
         Err(bounce) => (None, Err(bounce)),
     };
@@ -70,67 +84,14 @@ pub fn read(invite: &Message<'_>, trunk: &Trunk, plan: &NumberPlan) -> (Arrival,
             .take(4)
             .collect(),
         max_forwards: max_forwards.saturating_sub(1),
+        expires: invite.get(Name::Expires).map(seconds),
         offer,
     };
-    (arrival, check_request(invite).and(hops).and(body))
-}
-
-/// What any request but ACK and CANCEL must be before it is looked at (RFC 3261 §8.2.2, §8.2.3).
-///
-/// # Errors
-/// 416 for a scheme that isn't ours, 420 for an extension that we don't know.
-pub fn check_request(request: &Message<'_>) -> Result<(), Bounce> {
-    match Uri::parse(request.request_uri()).map(|uri| uri.scheme) {
-        Ok(Scheme::Sip | Scheme::Sips | Scheme::Tel) => {}
-        Ok(Scheme::Other) => return Err(Bounce::status(416)),
-        Err(_) => return Err(Bounce::status(400)),
-    }
-    let unknown: Vec<String> = request
-        .values(Name::Require)
-        .filter(|tag| {
-            !HONOURED
-                .iter()
-                .any(|known| known.as_bytes().eq_ignore_ascii_case(tag))
-        })
-        .map(|tag| {
-            String::from_utf8_lossy(tag)
-                .chars()
-                .filter(|c| c.is_ascii_graphic())
-                .take(64)
-                .collect()
-        })
-        .take(8)
-        .collect();
-    if unknown.is_empty() {
-        Ok(())
-    } else {
-        Err(Bounce::with(420, "Unsupported", unknown.join(", ")))
-    }
-}
-
-/// The session description in a message's body, if there is one.
-///
-/// # Errors
-/// 415 for another kind of body or an encoded one (RFC 3261 §8.2.3), 400 for one that can't be read.
-pub fn offer(message: &Message<'_>) -> Result<Option<Session>, Bounce> {
-    if message.body().is_empty() {
-        return Ok(None);
-    }
-    if message
-        .get(Name::ContentEncoding)
-        .is_some_and(|e| !e.eq_ignore_ascii_case(b"identity"))
-    {
-        return Err(Bounce::with(415, "Accept-Encoding", "identity".into()));
-    }
-    if !message
-        .content_type()
-        .is_some_and(|kind| kind.is("application/sdp"))
-    {
-        return Err(Bounce::with(415, "Accept", "application/sdp".into()));
-    }
-    crate::sdp::parse::parse(message.body())
-        .map(Some)
-        .map_err(|_| Bounce::status(400))
+    let sound = inspect::check_request(invite)
+        .and(hops)
+        .and(body)
+        .and_then(|()| inspect::check_accept(invite));
+    (arrival, sound)
 }
 
 fn dialled(invite: &Message<'_>, trunk: &Trunk, plan: &NumberPlan) -> Option<Tel> {
@@ -141,7 +102,7 @@ fn dialled(invite: &Message<'_>, trunk: &Trunk, plan: &NumberPlan) -> Option<Tel
             DialledFrom::PCalledPartyId => NameAddr::parse(invite.values(Name::PCalledPartyId).next()?)?.uri,
             DialledFrom::Diversion => NameAddr::parse(invite.values(Name::Diversion).next()?)?.uri,
         };
-        let user = unescape(Uri::parse(uri).ok()?.user?)?;
+        let user = subscriber(&Uri::parse(uri).ok()?)?;
         let mut number = user.as_str();
         for prefix in &trunk.strip {
             if let Some(rest) = number.strip_prefix(&**prefix) {
@@ -151,6 +112,15 @@ fn dialled(invite: &Message<'_>, trunk: &Trunk, plan: &NumberPlan) -> Option<Tel
         }
         plan.normalise(number).ok()
     })
+}
+
+/// A value of seconds. What can't be read counts as an hour (RFC 3261 §20.19), what is beyond all numbers as the
+/// largest.
+fn seconds(value: &[u8]) -> Duration {
+    const UNREADABLE: u32 = 3_600;
+    let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    let beyond = if is_number { u32::MAX } else { UNREADABLE };
+    Duration::from_secs(decimal(value, u32::MAX).unwrap_or(beyond).into())
 }
 
 /// Two PAI values, a SIP and a tel URI of one subscriber, are normal (RFC 3325 §9.1): the first that is a
@@ -166,6 +136,85 @@ fn number_in(value: &[u8], plan: &NumberPlan) -> Option<Tel> {
 }
 
 fn number_of_uri(uri: &[u8], plan: &NumberPlan) -> Option<Tel> {
-    let user = unescape(Uri::parse(uri).ok()?.user?)?;
-    plan.normalise(&user).ok()
+    plan.normalise(&subscriber(&Uri::parse(uri).ok()?)?).ok()
+}
+
+/// The number of a URI and the country that it is to be read in, as [`NumberPlan::normalise`] takes them, whatever
+/// other parameters there are (RFC 3966 §5.1.5: a global context is a prefix, with separators).
+fn subscriber(uri: &Uri<'_>) -> Option<Subscriber> {
+    let number = unescape(uri.number()?)?;
+    // An escaped semicolon begins no parameter: it belongs to no number.
+    if number.contains(';') {
+        return None;
+    }
+    let mut text = Subscriber::new();
+    text.try_push_str(&number).ok()?;
+    if let Some(context) = uri.number_param("phone-context").and_then(unescape) {
+        text.try_push_str(";phone-context=").ok()?;
+        for c in context.chars().filter(|c| !matches!(c, '-' | '.' | '(' | ')')) {
+            text.try_push(c).ok()?;
+        }
+    }
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(uri: &str) -> Option<String> {
+        let plan = NumberPlan::default();
+        number_of_uri(uri.as_bytes(), &plan).map(|tel| plan.record(tel).to_string())
+    }
+
+    #[test]
+    fn a_number_is_read_from_any_uri_that_carries_one() {
+        let long = format!("tel:+8613800000001;{}", "ext=1;".repeat(40));
+        for same in [
+            "tel:+8613800000001",
+            "TEL:+86-138.0000(0001)",
+            "tel:13800000001;phone-context=+86",
+            "tel:13800000001;npdi;PHONE-CONTEXT=%2B86;rn=+8613",
+            "tel:138-0000-0001;phone-context=+8-6",
+            "tel:13800000001;isub=1411;postd=pp22;phone-context=example.com",
+            "sip:13800000001;phone-context=+86@192.0.2.1;user=phone",
+            "sip:%2B86138%300000001@h",
+            "sips:013800000001:secret@h",
+            &long,
+        ] {
+            assert_eq!(number(same).as_deref(), Some("+8613800000001"), "{same}");
+        }
+        assert_eq!(number("tel:10086;phone-context=+86").as_deref(), Some("10086"));
+        for none in [
+            "sip:h",
+            "sip:alice@h",
+            "tel:13800000001%3Bphone-context=+852",
+            "sip:138%00@h",
+            "sip:138%@h",
+            "tel:+",
+            "urn:service:sos",
+            "nonsense",
+        ] {
+            assert_eq!(number(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn an_invitation_that_cannot_say_how_long_it_holds_holds_an_hour() {
+        for (value, expected) in [
+            ("0", 0),
+            ("30", 30),
+            ("4294967295", 4_294_967_295),
+            ("99999999999999999999", 4_294_967_295),
+            ("", 3_600),
+            ("-1", 3_600),
+            ("Thu, 01 Dec 1994 16:00:00 GMT", 3_600),
+        ] {
+            assert_eq!(
+                seconds(value.as_bytes()),
+                Duration::from_secs(expected),
+                "{value:?}"
+            );
+        }
+    }
 }

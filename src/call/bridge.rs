@@ -1,14 +1,15 @@
 //! What joins the two legs: the session descriptions that each side gets from us, and the orders that make
 //! the media threads pass packets between them.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
 use super::config::{Config, MediaConfig};
-use super::hands::Hands;
-use super::media::{Berth, MediaPort, Order};
+use super::hands::{CallRef, Hands};
+use super::media::{InterfaceId, MediaPort, Order};
+use super::phase::End;
 use super::port::{LegName, Note, Output};
 use super::trunk::Trunk;
 use crate::base::time::Instant;
@@ -23,6 +24,8 @@ use crate::sdp::parse::Session;
 #[derive(Debug)]
 struct Side {
     port: MediaPort,
+    /// The address that our descriptions name.
+    here: IpAddr,
     lines: Lines,
     origin: Origin,
     /// What we last wrote to this side, and the terms in it.
@@ -48,13 +51,6 @@ enum Owes {
     Answer,
 }
 
-/// Whether the call's ports are its own still.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Holding {
-    Ports,
-    Nothing,
-}
-
 /// An offer that one leg made and the other has still to agree to.
 #[derive(Debug)]
 pub struct Crossing {
@@ -63,12 +59,41 @@ pub struct Crossing {
     offer: Offer,
 }
 
+/// What a record says of a call that failed because one side's media is IPv4 and ours there is IPv6, or the other
+/// way round.
+pub const OTHER_FAMILY: &str = "media_family";
+
+/// Why a description can't be agreed with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refused {
+    /// The terms don't meet.
+    Mismatch(Mismatch),
+    /// Its address is of another family than ours on that leg: nothing could be sent there.
+    OtherFamily,
+}
+
+impl From<Mismatch> for Refused {
+    fn from(mismatch: Mismatch) -> Self {
+        Self::Mismatch(mismatch)
+    }
+}
+
+/// Where the legs of a new call have their media.
+#[derive(Clone, Copy, Debug)]
+pub struct Faces {
+    /// Towards the caller; `None`: we have no address of its family.
+    pub caller: Option<InterfaceId>,
+    /// Towards the called side; `None`: not known, as the caller's.
+    pub callee: Option<InterfaceId>,
+}
+
 /// What joins the two legs.
 #[derive(Debug)]
 pub struct Bridge {
-    berth: Option<Berth>,
-    holding: Holding,
-    media: MediaConfig,
+    call: CallRef,
+    timeout: Duration,
+    /// The ports that are the call's own still.
+    held: ArrayVec<MediaPort, 2>,
     sides: Option<[Side; 2]>,
     /// The caller's first offer; `None` if it made none and gets ours.
     offer: Option<Offer>,
@@ -79,11 +104,11 @@ pub struct Bridge {
 
 impl Bridge {
     /// A bridge without ports yet.
-    pub fn new(config: &Config) -> Self {
+    pub fn new(call: CallRef, config: &Config) -> Self {
         Self {
-            berth: None,
-            holding: Holding::Nothing,
-            media: config.media,
+            call,
+            timeout: config.media.timeout,
+            held: ArrayVec::new(),
             sides: None,
             offer: None,
             crossing: None,
@@ -95,25 +120,40 @@ impl Bridge {
     ///
     /// # Errors
     /// [`Reason::Overload`] when no port is left, [`Reason::Media`] for an offer that we can't take.
-    pub fn begin(&mut self, hands: &mut Hands, now: Instant, offer: Option<Session>) -> Result<(), Reason> {
+    pub fn begin(
+        &mut self,
+        hands: &mut Hands,
+        now: Instant,
+        offer: Option<Session>,
+        faces: Faces,
+        media: &MediaConfig,
+    ) -> Result<(), End> {
         let offer = offer
             .map(|session| Offer::read(&session, &CodecName::ALL, None))
             .transpose()
-            .map_err(|_| Reason::Media)?;
+            .map_err(|_| End::failed(Reason::Media))?;
         let terms = match &offer {
             Some(offer) => offer.onward(None),
             None => Terms::list(&CodecName::DEFAULT),
         };
-        let Some(berth) = hands.ports.take(now) else {
-            hands.note(Note::PortsDry);
-            hands.bind_ahead(now);
-            return Err(Reason::Overload);
+        let caller = faces.caller.ok_or(other_family())?;
+        let callee = faces.callee.unwrap_or(caller);
+        let (Some(near), Some(far)) = (media.advertised(caller), media.advertised(callee)) else {
+            return Err(other_family());
+        };
+        if offer.as_ref().is_some_and(|offer| !reaches(near, offer.rtp)) {
+            return Err(other_family());
+        }
+        let Some(ports) = hands.ports.take(now, caller, callee) else {
+            return Err(ports_dry(hands, now));
         };
         hands.bind_ahead(now);
-        self.berth = Some(berth);
-        self.holding = Holding::Ports;
-        let mut side = |port, lines| Side {
+        for port in ports {
+            self.hold(hands, port);
+        }
+        let mut side = |port, here, lines| Side {
             port,
+            here,
             lines,
             // Four digits at the most: nothing of ours can be taken for a number.
             origin: Origin {
@@ -130,9 +170,44 @@ impl Bridge {
         let lines = offer
             .as_ref()
             .map_or_else(Lines::one, |offer| offer.lines.clone());
-        self.sides = Some([side(berth.caller(), lines), side(berth.callee(), Lines::one())]);
+        let [caller, callee] = ports;
+        self.sides = Some([side(caller, near, lines), side(callee, far, Lines::one())]);
         self.offer = offer;
         self.write(LegName::Callee, terms);
+        Ok(())
+    }
+
+    /// The called side is to be called by another interface than before: it gets a port there, and our offer names
+    /// it. Without effect if it has that interface already. Only while no media runs on that side.
+    ///
+    /// # Errors
+    /// [`Reason::Overload`] when no port is left there.
+    pub fn face_callee(
+        &mut self,
+        hands: &mut Hands,
+        now: Instant,
+        interface: InterfaceId,
+        media: &MediaConfig,
+    ) -> Result<(), End> {
+        let Some([caller, callee]) = &mut self.sides else {
+            return Ok(());
+        };
+        if callee.port.interface() == interface || callee.open == Opened::Yes {
+            return Ok(());
+        }
+        let here = media.advertised(interface).ok_or(other_family())?;
+        let Some(port) = hands.ports.take_beside(now, interface, caller.port) else {
+            return Err(ports_dry(hands, now));
+        };
+        let old = std::mem::replace(&mut callee.port, port);
+        callee.here = here;
+        let written = callee.written.take();
+        self.release(hands, now, old);
+        self.hold(hands, port);
+        hands.bind_ahead(now);
+        if let Some((terms, _)) = written {
+            self.write(LegName::Callee, terms);
+        }
         Ok(())
     }
 
@@ -158,11 +233,9 @@ impl Bridge {
     /// description; a later fork's only moves the called side's flow.
     ///
     /// # Errors
-    /// The answer agrees to nothing that was offered.
-    pub fn callee_described(&mut self, hands: &mut Hands, session: &Session) -> Result<(), Mismatch> {
-        let callee = self.side(LegName::Callee).ok_or(Mismatch::NoAudio)?;
-        let (terms, _) = callee.written.as_ref().ok_or(Mismatch::NoAudio)?;
-        let far = terms.check(&callee.lines, session)?;
+    /// The answer agrees to nothing that was offered, or is of another family.
+    pub fn callee_described(&mut self, hands: &mut Hands, session: &Session) -> Result<(), Refused> {
+        let far = self.check(LegName::Callee, session)?;
         let (answer, near) = match &self.offer {
             Some(offer) => {
                 let (answer, near) = offer.answer(&far)?;
@@ -193,10 +266,8 @@ impl Bridge {
     ///
     /// # Errors
     /// The answer agrees to nothing that was offered.
-    pub fn acked_with(&mut self, hands: &mut Hands, leg: LegName, session: &Session) -> Result<(), Mismatch> {
-        let side = self.side(leg).ok_or(Mismatch::NoAudio)?;
-        let (terms, _) = side.written.as_ref().ok_or(Mismatch::NoAudio)?;
-        let agreed = terms.check(&side.lines, session)?;
+    pub fn acked_with(&mut self, hands: &mut Hands, leg: LegName, session: &Session) -> Result<(), Refused> {
+        let agreed = self.check(leg, session)?;
         self.settle(leg, agreed);
         self.order_flows(hands);
         Ok(())
@@ -204,7 +275,7 @@ impl Bridge {
 
     /// The call is answered: from now on silence on both sides counts.
     pub fn talk(&mut self, hands: &mut Hands) {
-        self.talking = Some(self.media.timeout);
+        self.talking = Some(self.timeout);
         self.order_flows(hands);
     }
 
@@ -212,17 +283,20 @@ impl Bridge {
     /// `Ok(Some(terms))`: the other leg has to be asked with them first.
     ///
     /// # Errors
-    /// [`Mismatch`]: 488.
+    /// [`Refused`]: 488.
     pub fn reoffered(
         &mut self,
         hands: &mut Hands,
         leg: LegName,
         session: &Session,
-    ) -> Result<Option<Terms>, Mismatch> {
+    ) -> Result<Option<Terms>, Refused> {
         let near = self.side(leg).ok_or(Mismatch::NoAudio)?;
         let offer = Offer::read(session, &CodecName::ALL, Some(&near.lines))?;
+        if !reaches(near.here, offer.rtp) {
+            return Err(Refused::OtherFamily);
+        }
         let (Some(agreed), Some(far)) = (self.agreed(leg), self.agreed(leg.other())) else {
-            return Err(Mismatch::NoAudio);
+            return Err(Mismatch::NoAudio.into());
         };
         if offer.changes(agreed, far).crosses() {
             let terms = offer.onward(Some(far));
@@ -278,14 +352,12 @@ impl Bridge {
     /// The other leg answered a crossing offer: both are settled, and our answer is written.
     ///
     /// # Errors
-    /// [`Mismatch`]: the leg that offered gets 488.
-    pub fn crossed(&mut self, hands: &mut Hands, session: &Session) -> Result<LegName, Mismatch> {
+    /// [`Refused`]: the leg that offered gets 488.
+    pub fn crossed(&mut self, hands: &mut Hands, session: &Session) -> Result<LegName, Refused> {
         let Some(Crossing { from, offer }) = self.crossing.take() else {
-            return Err(Mismatch::NoAudio);
+            return Err(Mismatch::NoAudio.into());
         };
-        let other = self.side(from.other()).ok_or(Mismatch::NoAudio)?;
-        let (terms, _) = other.written.as_ref().ok_or(Mismatch::NoAudio)?;
-        let far = terms.check(&other.lines, session)?;
+        let far = self.check(from.other(), session)?;
         // Both are settled or neither.
         offer.answer(&far)?;
         self.settle(from.other(), far.clone());
@@ -315,11 +387,6 @@ impl Bridge {
             .collect()
     }
 
-    /// The ports that the call has or had.
-    pub fn berth(&self) -> Option<Berth> {
-        self.berth
-    }
-
     /// The name of a leg's codec, by the payload type last seen, else the one agreed on.
     pub fn codec_name(&self, leg: LegName, payload: Option<u8>) -> Option<String> {
         let agreed = self.agreed(leg)?;
@@ -334,9 +401,33 @@ impl Bridge {
 
     /// The call's ports go to rest.
     pub fn give_back(&mut self, hands: &mut Hands, now: Instant) {
-        if let (Some(berth), Holding::Ports) = (self.berth, self.holding) {
-            self.holding = Holding::Nothing;
-            hands.ports.give_back(now, berth);
+        for port in self.held.take() {
+            self.release(hands, now, port);
+        }
+    }
+
+    /// A port is the call's from now on, and the call is found by it.
+    fn hold(&mut self, hands: &mut Hands, port: MediaPort) {
+        self.held.push(port);
+        hands.by_port.insert(port, self.call);
+    }
+
+    /// A port goes to rest; the next call that gets it is found by it.
+    fn release(&mut self, hands: &mut Hands, now: Instant, port: MediaPort) {
+        self.held.retain(|held| *held != port);
+        hands.by_port.remove(&port);
+        hands.ports.give_back(now, port);
+    }
+
+    /// Holds a leg's answer against our offer to it.
+    fn check(&self, leg: LegName, session: &Session) -> Result<Agreed, Refused> {
+        let side = self.side(leg).ok_or(Mismatch::NoAudio)?;
+        let (terms, _) = side.written.as_ref().ok_or(Mismatch::NoAudio)?;
+        let agreed = terms.check(&side.lines, session)?;
+        if reaches(side.here, agreed.rtp) {
+            Ok(agreed)
+        } else {
+            Err(Refused::OtherFamily)
         }
     }
 
@@ -366,9 +457,8 @@ impl Bridge {
 
     /// Writes a description; the version counts only what changes (RFC 3264 §8).
     fn write(&mut self, leg: LegName, terms: Terms) {
-        let address = self.media.advertised;
         let Some(side) = self.side_mut(leg) else { return };
-        let here = SocketAddr::new(address, side.port.0);
+        let here = SocketAddr::new(side.here, side.port.number());
         if let Some((last, bytes)) = &side.written {
             let same = build::write(side.origin, here, &side.lines, &terms);
             if *last == terms && **bytes == *same {
@@ -421,6 +511,24 @@ impl Bridge {
     }
 }
 
+/// Whether media can go from `here` to there; nowhere yet can always be reached.
+fn reaches(here: IpAddr, there: Option<SocketAddr>) -> bool {
+    there.is_none_or(|there| there.is_ipv4() == here.is_ipv4())
+}
+
+fn other_family() -> End {
+    End {
+        cause: Some(OTHER_FAMILY),
+        ..End::failed(Reason::Media)
+    }
+}
+
+fn ports_dry(hands: &mut Hands, now: Instant) -> End {
+    hands.note(Note::PortsDry);
+    hands.bind_ahead(now);
+    End::failed(Reason::Overload)
+}
+
 /// The terms with their best audio codec only, and the events.
 fn one_codec(mut terms: Terms) -> Terms {
     let mut audio = 0;
@@ -459,7 +567,10 @@ fn flow_spec(
     };
     FlowSpec {
         remote: agreed.rtp,
-        remote_rtcp: agreed.rtcp,
+        // RTCP elsewhere than RTP (RFC 3605) is sent there only if our socket can.
+        remote_rtcp: agreed
+            .rtcp
+            .filter(|rtcp| agreed.rtp.is_none_or(|rtp| rtp.is_ipv4() == rtcp.is_ipv4())),
         payloads,
         way,
         nat,

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::media::{InterfaceId, Ranges};
 use super::trunk::Trunk;
 use crate::base::limits;
 use crate::base::number::NumberPlan;
@@ -83,18 +84,61 @@ impl Default for SipTimers {
 }
 
 /// Where media runs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MediaConfig {
+    /// Our media addresses, one at least and [`limits::MEDIA_INTERFACES_MAX`] at the most: [`InterfaceId`] is the
+    /// place here.
+    pub interfaces: Vec<Interface>,
+    /// Media threads.
+    pub threads: usize,
+    /// Both sides silent for this long ends the call.
+    pub timeout: Duration,
+}
+
+/// One of our media addresses.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Interface {
+    /// Its name, for trunks to say.
+    pub name: Box<str>,
     /// The address that the ports are bound on.
     pub address: IpAddr,
-    /// The address that SDP names.
+    /// The address that SDP names; of the same family.
     pub advertised: IpAddr,
     /// First port of the range (RTP ports are even).
     pub port_first: u16,
     /// Last port of the range.
     pub port_last: u16,
-    /// Both sides silent for this long ends the call.
-    pub timeout: Duration,
+}
+
+impl MediaConfig {
+    /// The interface for a leg: the one that its trunk `wants`, else the first of the same address family as
+    /// `peer`. `None` if there is none of that family.
+    pub fn towards(&self, wants: Option<InterfaceId>, peer: IpAddr) -> Option<InterfaceId> {
+        wants.or_else(|| {
+            let index = self
+                .interfaces
+                .iter()
+                .position(|interface| interface.advertised.is_ipv4() == peer.is_ipv4())?;
+            u8::try_from(index).ok().map(InterfaceId)
+        })
+    }
+
+    /// What SDP says of an interface: its address. `None` only for an id of another configuration.
+    pub fn advertised(&self, interface: InterfaceId) -> Option<IpAddr> {
+        let interface = self.interfaces.get(usize::from(interface.0))?;
+        Some(interface.advertised)
+    }
+
+    /// Every address that SDP may name.
+    pub fn all_advertised(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.interfaces.iter().map(|interface| interface.advertised)
+    }
+
+    /// The interfaces' ranges of ports.
+    pub fn ranges(&self) -> Ranges {
+        let ranges = self.interfaces.iter().map(|i| (i.port_first, i.port_last));
+        Ranges(ranges.take(limits::MEDIA_INTERFACES_MAX).collect())
+    }
 }
 
 impl Config {
@@ -115,10 +159,14 @@ impl Config {
             ring_timeout: limits::RING_TIMEOUT,
             calls_max: limits::CALLS_MAX,
             media: MediaConfig {
-                address: address.ip(),
-                advertised: address.ip(),
-                port_first: 20_000,
-                port_last: 29_999,
+                interfaces: vec![Interface {
+                    name: "default".into(),
+                    address: address.ip(),
+                    advertised: address.ip(),
+                    port_first: 20_000,
+                    port_last: 29_999,
+                }],
+                threads: 1,
                 timeout: Duration::from_secs(60),
             },
         }

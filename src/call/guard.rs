@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use memchr::memmem;
 
+use super::config::MediaConfig;
 use crate::base::number::{Digits, Format, NumberPlan, RealNumber};
 
 /// Ids and addresses of one side that are searched for.
@@ -14,8 +15,8 @@ const IDS_MAX: usize = 16;
 /// What we write ourselves in every message, and what an id therefore can't be told from.
 const OUR_WORDS: &[u8] = b"INVITE ACK BYE CANCEL OPTIONS SIP/2.0/UDP Via Max-Forwards Route Record-Route From To Call-ID \
 CSeq Contact Allow P-Asserted-Identity Privacy Content-Type Content-Length application/sdp Retry-After Unsupported \
-Accept-Encoding identity \"Anonymous\" anonymous@anonymous.invalid rport received branch z9hG4bK v=0 o=- s=- c=IN IP4 \
-t=0 0 m=audio RTP/AVP a=rtpmap a=fmtp a=ptime a=sendrecv a=sendonly a=recvonly a=inactive PCMA/8000 PCMU/8000 \
+Accept-Encoding identity \"Anonymous\" anonymous@anonymous.invalid rport received branch z9hG4bK v=0 o=- s=- c=IN IP4 IP6 \
+t=0 0 m=audio RTP/AVP a=rtpmap a=fmtp a=ptime a=sendrecv a=sendonly a=recvonly a=inactive a=rtcp-mux PCMA/8000 PCMU/8000 \
 G722/8000 G729/8000 opus/48000/2 AMR/8000 AMR-WB/16000 telephone-event/8000 telephone-event/16000 \
 telephone-event/48000";
 /// Shorter ids of the other side are not searched for: they would be found by accident.
@@ -103,6 +104,13 @@ impl Forbidden {
             if !self.known.contains(address) && self.known.len() < 16 {
                 self.known.push(*address);
             }
+        }
+    }
+
+    /// Our own media addresses, which any description of ours may name.
+    pub fn known_media(&mut self, media: &MediaConfig) {
+        for address in media.all_advertised() {
+            self.known(&[address]);
         }
     }
 

@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 
 use super::cdr::Cdr;
 use super::config::{Config, Listener};
-use super::media::Ports;
+use super::media::MediaPort;
 use super::port::{CallEntry, LegName, Note, Output, Trace};
+use super::ports::Ports;
 use crate::base::chance::Chance;
 use crate::base::shard::Shard;
 use crate::base::time::Instant;
@@ -111,6 +112,8 @@ pub struct Hands {
     pub ports: Ports,
     /// Which call a dialog is a leg of.
     pub dialogs: HashMap<DialogId, (CallRef, LegName), ahash::RandomState>,
+    /// Which call has an RTP port.
+    pub by_port: HashMap<MediaPort, CallRef, ahash::RandomState>,
     /// Which shard this is.
     pub shard: Shard,
 }

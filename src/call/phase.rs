@@ -1,23 +1,27 @@
 //! One call from its arrival to its record: what both legs share, and how it ends.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::arrive::Arrival;
-use super::bridge::Bridge;
+use super::bridge::{Bridge, Faces};
 use super::cdr::{Cdr, ReleasedBy};
 use super::config::Config;
+use super::failover;
 use super::guard::{Forbidden, Scope};
 use super::hands::{CallRef, CallTimer, Hands, listener};
-use super::leg::callee::{Callee, CalleeState};
+use super::leg::callee::{Callee, CalleeState, callee_interface};
 use super::leg::caller::{Caller, InviteState};
 use super::leg::{Bye, Leg, Reinvite};
 use super::media::{MediaPort, Order};
 use super::port::{CallEntry, CallView, Event, EventKind, Heading, LegName, Note, Output, Trace, TraceLine};
 use super::refusal;
+use super::trunk::Trunk;
 use crate::base::limits::{CALL_DURATION_MAX, MEDIA_COUNTS_WAIT, TRACE_LINES_MAX};
 use crate::base::time::{Instant, Now};
 use crate::base::timer::TimerId;
+use crate::masking::callee::Callee as TemporaryCallee;
 use crate::masking::reason::Reason;
 use crate::masking::route::Plan;
 use crate::rtp::flow::Counts;
@@ -32,6 +36,15 @@ pub enum Recorded {
     Awaiting(u8),
     /// The record is out.
     Out,
+}
+
+/// What becomes of a temporary callee that a call took.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CalleeFate {
+    /// It is used up.
+    Used,
+    /// Another call may have it.
+    GivenBack,
 }
 
 /// Why and by whom a call ends.
@@ -79,6 +92,14 @@ impl End {
     }
 }
 
+/// Whose wire a call came by.
+pub struct Wire<'a> {
+    /// The trunk.
+    pub trunk: &'a Trunk,
+    /// Who sent the INVITE.
+    pub source: IpAddr,
+}
+
 /// A call.
 pub struct Call {
     /// Its place in the switch.
@@ -93,6 +114,8 @@ pub struct Call {
     pub recorded: Recorded,
     /// Who is called and what they see; `None` for a refused attempt.
     pub plan: Option<Plan>,
+    /// The temporary callee that the call took, until it is sure whether it is used up.
+    pub callee_taken: Option<TemporaryCallee>,
     /// The calling side.
     pub caller: Caller,
     /// The called side, once it was called.
@@ -107,6 +130,8 @@ pub struct Call {
     pub not_to_callee: Forbidden,
     /// Ring time-out or maximum duration, whichever runs.
     pub clock: Option<TimerId>,
+    /// Until when the caller's invitation holds, where it says so.
+    pub holds_until: Option<Instant>,
     /// The wait for the counts.
     pub counts_timer: Option<TimerId>,
     /// The messages.
@@ -115,14 +140,27 @@ pub struct Call {
 
 impl Call {
     /// Begins to call the other party: media ports, journal, the callee's INVITE.
-    pub fn connect(&mut self, hands: &mut Hands, now: Now, arrival: Arrival, plan: Plan) {
+    pub fn connect(&mut self, hands: &mut Hands, now: Now, arrival: Arrival, plan: Plan, caller: &Wire<'_>) {
+        let config = self.config.clone();
+        self.holds_until = arrival.expires.map(|time| now.at + time);
         self.forbid(&arrival, &plan);
+        let exits = failover::exits(&config.trunks, plan.shows(), plan.shown());
         self.plan = Some(plan);
-        if let Err(reason) = self.bridge.begin(hands, now.at, arrival.offer) {
-            self.end(hands, now, End::failed(reason));
+        // An offer says which family the caller's media is of; else its signalling lets it be guessed.
+        let family = arrival.media_address().unwrap_or(caller.source);
+        let faces = Faces {
+            caller: config.media.towards(caller.trunk.media, family),
+            callee: exits.first().map(|exit| callee_interface(&config, *exit)),
+        };
+        if let Err(refused) = self
+            .bridge
+            .begin(hands, now.at, arrival.offer, faces, &config.media)
+        {
+            self.end(hands, now, refused);
             return;
         }
-        self.dial(hands, now, arrival.max_forwards);
+        self.bridge.learn_by(LegName::Caller, caller.trunk);
+        self.dial(hands, now, exits, arrival.max_forwards);
     }
 
     /// What each side must not see of the other, from the start; each leg adds its ids as they come.
@@ -198,7 +236,9 @@ impl Call {
             .as_ref()
             .and_then(|plan| plan.binding().terms.rare().ring_timeout);
         let ring = wanted.unwrap_or(self.config.ring_timeout);
-        self.clock = Some(hands.wake(self.me, now.at + ring, CallTimer::Ring));
+        let end = now.at + ring;
+        let end = self.holds_until.map_or(end, |holds| holds.min(end));
+        self.clock = Some(hands.wake(self.me, end, CallTimer::Ring));
     }
 
     /// Ends the call: both legs are brought to their end, each in its own way; media stops; the record is
@@ -263,6 +303,20 @@ impl Call {
         self.recorded = Recorded::Awaiting(left.saturating_sub(1));
         if left <= 1 {
             self.finish_record(hands, now);
+        }
+    }
+
+    /// What becomes of the temporary callee that the call took: used up once it rang or answered, or if the
+    /// caller gave up before; to be given back if the attempt failed before. `None` while that is open.
+    pub fn callee_fate(&self) -> Option<CalleeFate> {
+        let record = &self.record;
+        if record.ringing_at.is_some() || record.answered_at.is_some() {
+            return Some(CalleeFate::Used);
+        }
+        match (self.recorded, record.refusal) {
+            (Recorded::Open, _) => None,
+            (Recorded::Awaiting(_) | Recorded::Out, Some(Reason::Cancelled)) => Some(CalleeFate::Used),
+            (Recorded::Awaiting(_) | Recorded::Out, _) => Some(CalleeFate::GivenBack),
         }
     }
 

@@ -8,6 +8,7 @@ use super::media::{Order, Report};
 use crate::base::id::Id;
 use crate::base::number::{Digits, VirtualNumber};
 use crate::base::time::{Instant, Wall};
+use crate::masking::callee::Callee;
 use crate::masking::reason::Reason;
 use crate::sip::method::Method;
 use crate::sip::path::Path;
@@ -98,6 +99,9 @@ pub enum Output {
     Answer(AskId, Answer),
     /// Something to count, and perhaps to wake somebody for.
     Note(Note),
+    /// A temporary callee was used: to be taken away on disk too. If that can't be done, it is over by itself
+    /// soon.
+    CalleeUsed(Callee),
 }
 
 /// What happened to a call.

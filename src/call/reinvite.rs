@@ -3,9 +3,9 @@
 //! What is only that leg's own affair is answered on it. Only a change of direction or codecs crosses to
 //! the other leg, as an offer of ours.
 
-use super::arrive;
 use super::guard::Scope;
 use super::hands::{CallTimer, Hands, Purpose, listener, owner};
+use super::inspect;
 use super::leg::{Asked, Bye, Echo, Reinvite};
 use super::phase::{Call, End, Recorded};
 use super::port::{Heading, LegName};
@@ -46,7 +46,7 @@ impl Call {
         if unsettled || self.record.answered_at.is_none() || self.recorded != Recorded::Open {
             return self.bounce(hands, now, server, came, 491, None);
         }
-        let session = match arrive::check_request(invite).and_then(|()| arrive::offer(invite)) {
+        let session = match inspect::check_request(invite).and_then(|()| inspect::offer(invite)) {
             Ok(session) => session,
             Err(bounce) => {
                 let header = bounce
@@ -123,7 +123,7 @@ impl Call {
         if self.recorded != Recorded::Open {
             return;
         }
-        let settled = match arrive::offer(response) {
+        let settled = match inspect::offer(response) {
             Ok(Some(session)) if status < 300 && self.bridge.crossing.is_some() => {
                 self.bridge.crossed(hands, &session).is_ok()
             }

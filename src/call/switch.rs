@@ -6,17 +6,18 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::admit;
-use super::arrive;
 use super::cdr::ReleasedBy;
 use super::config::{Config, Strangers};
 use super::hands::{CallRef, CallTimer, Hands, Purpose, listener, owned};
+use super::inspect;
 use super::leg::callee::decline;
 use super::leg::caller::InviteState;
 use super::leg::{ALLOW, Bye};
-use super::media::{Berth, MediaPort, Ports, Report};
+use super::media::{MediaPort, Report};
 use super::overload::Door;
-use super::phase::{Call, End, Recorded};
+use super::phase::{Call, CalleeFate, End, Recorded};
 use super::port::{Answer, CallView, Command, Found, Heading, Input, LegName, Note, Output, Records, Why};
+use super::ports::Ports;
 use super::refusal::Bounce;
 use super::reinvite::Came;
 use super::trunk::{self};
@@ -46,7 +47,6 @@ pub struct Switch {
     pub(super) free: Vec<u32>,
     pub(super) live: usize,
     pub(super) by_id: HashMap<Id, CallRef, ahash::RandomState>,
-    pub(super) by_berth: HashMap<Berth, CallRef, ahash::RandomState>,
     pub(super) late: VecDeque<Late>,
     pub(super) door: Door,
     pub(super) records: Records,
@@ -70,14 +70,15 @@ impl Switch {
             t2: config.timers.t2,
             t4: config.timers.t4,
         };
-        let media = config.media;
+        let media = &config.media;
         let mut hands = Hands {
             layer: Layer::keyed(timers, seeds),
             out: Default::default(),
             timers: Timers::default(),
-            ports: Ports::slice(media.port_first, media.port_last, shard.index, shard.count),
+            ports: Ports::slice(media.ranges(), shard.index, shard.count, media.threads),
             chance,
             dialogs: HashMap::with_hasher(state()),
+            by_port: HashMap::with_hasher(state()),
             shard,
         };
         hands.bind_ahead(Instant::default());
@@ -90,7 +91,6 @@ impl Switch {
             free: Vec::new(),
             live: 0,
             by_id: HashMap::with_hasher(state()),
-            by_berth: HashMap::with_hasher(state()),
             late: VecDeque::new(),
             door: Door::Open,
             records: Records::Kept,
@@ -133,11 +133,11 @@ impl Switch {
             && self.hands.dialogs.is_empty()
             && self.hands.ports.in_use() == 0
             && self.by_id.is_empty()
-            && self.by_berth.is_empty()
+            && self.hands.by_port.is_empty()
             && self.late.is_empty()
     }
 
-    /// Berths that are bound and free: calls that could begin at this instant.
+    /// Calls that could begin at this instant with ports that are bound and free.
     pub fn berths_ready(&self) -> usize {
         self.hands.ports.ready()
     }
@@ -158,11 +158,13 @@ impl Switch {
                     && trunk::of_source(&self.config.trunks, path.remote.ip()).is_some()
                 {
                     let to_tag = self.hands.tag_for(&head);
+                    // RFC 3261 §21.4.1 wants the fault named; our reason phrases are fixed.
+                    let warning = format!("399 umbra \"{}\"", unreadable.why);
                     let response = Response {
                         status,
                         to_tag: Some(&to_tag),
                         contact: None,
-                        headers: &[],
+                        headers: &[("Warning", &warning)],
                         body: None,
                     };
                     let bytes = build::response(&head, path.remote, &response);
@@ -210,8 +212,11 @@ impl Switch {
         let in_dialog = message.to().tag().is_some();
         let known_dialog =
             in_dialog && Dialog::id_of(message).is_some_and(|id| self.hands.dialogs.contains_key(&id));
-        // In-dialog messages pass by dialog match even if their trunk has left the conf.
-        if !known_dialog && trunk::of_source(&self.config.trunks, path.remote.ip()).is_none() {
+        // What belongs to a dialog or a transaction passes even if its trunk has left the conf.
+        if !known_dialog
+            && trunk::of_source(&self.config.trunks, path.remote.ip()).is_none()
+            && !self.hands.layer.knows(path, message)
+        {
             return self.stranger(path, message);
         }
         match self.hands.layer.receive_request(now.at, path, message) {
@@ -293,7 +298,7 @@ impl Switch {
     fn out_of_dialog(&mut self, now: Now, path: Path, server: ServerId, message: &Message<'_>) {
         let bounce = match message.method() {
             Method::Invite => return self.invite(now, path, server, message),
-            Method::Options => match arrive::check_request(message) {
+            Method::Options => match inspect::check_request(message) {
                 Ok(()) => {
                     let status = match self.door {
                         Door::Open => 200,
@@ -321,7 +326,7 @@ impl Switch {
 
     fn options(&mut self, now: Now, path: Path, server: ServerId, message: &Message<'_>, status: u16) {
         let to_tag = self.hands.tag_for(message.head());
-        let headers = [("Allow", ALLOW), ("Accept", "application/sdp")];
+        let headers = [("Allow", ALLOW), ("Accept", inspect::ACCEPT)];
         let response = Response {
             status,
             to_tag: Some(&to_tag),
@@ -371,7 +376,10 @@ impl Switch {
                 };
                 call.reinvited(&mut self.hands, now, name, server, &came);
             }
-            Method::Options => self.options(now, path, server, message, 200),
+            Method::Options => match inspect::check_request(message) {
+                Ok(()) => self.options(now, path, server, message, 200),
+                Err(bounce) => self.bounce(now, path, server, message, &bounce),
+            },
             Method::Ack
             | Method::Cancel
             | Method::Register
@@ -433,7 +441,7 @@ impl Switch {
             .is_some_and(|unacked| unacked.cseq == message.cseq().number);
         call.acked(&mut self.hands, now, name, message.cseq().number);
         if awaited && call.recorded == Recorded::Open && call.bridge.awaits_answer(name) {
-            let settled = match arrive::offer(message) {
+            let settled = match inspect::offer(message) {
                 Ok(Some(session)) => call.bridge.acked_with(&mut self.hands, name, &session).is_ok(),
                 Ok(None) | Err(_) => false,
             };
@@ -547,7 +555,6 @@ impl Switch {
     }
 
     fn media(&mut self, now: Now, report: Report) {
-        let first = self.config.media.port_first;
         match report {
             Report::Bound(port) => self.hands.ports.bound(port),
             Report::NotBound(port) => {
@@ -559,17 +566,17 @@ impl Switch {
                 self.hands.note(Note::FilesDry);
                 self.hands.ports.not_now(now.at, port);
             }
-            Report::Dead(port) => self.with_port(port, first, |call, hands| {
+            Report::Dead(port) => self.with_port(port, |call, hands| {
                 call.end(hands, now, End::cut("media_timeout"));
             }),
-            Report::Closed(port, counts) => self.with_port(port, first, |call, hands| {
+            Report::Closed(port, counts) => self.with_port(port, |call, hands| {
                 call.counted(hands, now, port, counts);
             }),
         }
     }
 
-    fn with_port(&mut self, port: MediaPort, first: u16, act: impl FnOnce(&mut Call, &mut Hands)) {
-        let Some(me) = self.by_berth.get(&Berth::of(port, first)).copied() else {
+    fn with_port(&mut self, port: MediaPort, act: impl FnOnce(&mut Call, &mut Hands)) {
+        let Some(me) = self.hands.by_port.get(&port).copied() else {
             return;
         };
         let Some(mut call) = self.take(me) else { return };
@@ -664,13 +671,15 @@ impl Switch {
         }
     }
 
-    pub(super) fn put_back(&mut self, call: Box<Call>) {
-        if call.recorded == Recorded::Out
-            && let Some(berth) = call.bridge.berth()
-            && self.by_berth.get(&berth) == Some(&call.me)
+    pub(super) fn put_back(&mut self, mut call: Box<Call>) {
+        if let Some(callee) = call.callee_taken
+            && let Some(fate) = call.callee_fate()
         {
-            // Its ports are at rest; the next call that gets them is found by them.
-            self.by_berth.remove(&berth);
+            call.callee_taken = None;
+            match fate {
+                CalleeFate::Used => self.hands.out.push_back(Output::CalleeUsed(callee)),
+                CalleeFate::GivenBack => self.table.give_back(&callee),
+            }
         }
         if !call.is_gone() {
             let index = call.me.index as usize;
@@ -693,9 +702,9 @@ impl fmt::Debug for Switch {
             .field("transactions", &self.hands.layer.len())
             .field("timers", &self.hands.timers.len())
             .field("dialogs", &self.hands.dialogs.len())
-            .field("berths", &self.hands.ports.in_use())
+            .field("ports", &self.hands.ports.in_use())
             .field("by_id", &self.by_id.len())
-            .field("by_berth", &self.by_berth.len())
+            .field("by_port", &self.hands.by_port.len())
             .field("late", &self.late.len())
             .finish()
     }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::media::InterfaceId;
 use crate::base::number::Format;
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sip::path::{ListenerId, Transport};
@@ -85,6 +86,8 @@ pub struct Trunk {
     pub gateways: Vec<Gateway>,
     /// The listener that it uses; `None` is the first that fits.
     pub listener: Option<ListenerId>,
+    /// The media interface of its legs; `None` is the first that fits.
+    pub media: Option<InterfaceId>,
     /// Where the dialled number is read, first found.
     pub dialled_from: Vec<DialledFrom>,
     /// Where the caller's number is read, first found.

@@ -20,12 +20,50 @@ use crate::base::time::Wall;
 pub enum Bind {
     /// A and B reach each other by dialling X; anyone else is refused
     Axb(Axb),
+    /// Anyone reaches A by dialling X; A reaches by it whom `umbra callee` named
+    Ax(Ax),
+    /// A reaches B by dialling Y, B reaches A by dialling X
+    Axyb(Axyb),
 }
 
 /// What `bind axb` takes.
 #[derive(Args, Debug)]
-#[command(group = ArgGroup::new("number").required(true).args(["x", "pool"]))]
 pub struct Axb {
+    #[command(flatten)]
+    common: Common,
+    /// The other party
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    b: String,
+}
+
+/// What `bind ax` takes.
+#[derive(Args, Debug)]
+pub struct Ax {
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What `bind axyb` takes.
+#[derive(Args, Debug)]
+#[command(group = ArgGroup::new("other").required(true).args(["y", "y_pool"]))]
+pub struct Axyb {
+    #[command(flatten)]
+    common: Common,
+    /// The virtual number that stands for B
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    y: Option<String>,
+    /// Let this pool (name or key) choose Y
+    #[arg(long, value_name = "P", value_parser = NonEmptyStringValueParser::new())]
+    y_pool: Option<String>,
+    /// The other party
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    b: String,
+}
+
+/// What every `bind` takes.
+#[derive(Args, Debug)]
+#[command(group = ArgGroup::new("number").required(true).args(["x", "pool"]))]
+struct Common {
     /// The virtual number
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     x: Option<String>,
@@ -38,9 +76,6 @@ pub struct Axb {
     /// The protected subscriber
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     a: String,
-    /// The other party
-    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
-    b: String,
     #[command(flatten)]
     expiry: Expiry,
     #[command(flatten)]
@@ -48,7 +83,7 @@ pub struct Axb {
     /// Ask for recordings (this version makes none, and the call records say so)
     #[arg(long)]
     record: bool,
-    /// What happens if A and B are already joined by X
+    /// What happens if the same are already joined so
     #[arg(long, value_enum, value_name = "WHAT")]
     on_conflict: Option<OnConflict>,
     /// Check everything and bind nothing
@@ -158,14 +193,32 @@ impl Bind {
     /// # Errors
     /// What the server says.
     pub fn run(self, control: &Control, out: &mut dyn Write) -> anyhow::Result<()> {
-        let Self::Axb(axb) = self;
-        let bound = control.send(Method::POST, "/v1/bindings", Some(&axb.body()))?;
-        if axb.form.json {
+        let (mode, common) = match &self {
+            Self::Axb(Axb { common, .. }) => ("axb", common),
+            Self::Ax(Ax { common }) => ("ax", common),
+            Self::Axyb(Axyb { common, .. }) => ("axyb", common),
+        };
+        let mut body = common.body(mode);
+        match &self {
+            Self::Axb(axb) => put(&mut body, "b", Some(axb.b.as_str())),
+            Self::Ax(_) => {}
+            Self::Axyb(axyb) => {
+                put(&mut body, "b", Some(axyb.b.as_str()));
+                put(&mut body, "y", axyb.y.as_deref());
+                put(&mut body, "y_pool", axyb.y_pool.as_deref());
+            }
+        }
+        let bound = control.send(Method::POST, "/v1/bindings", Some(&Value::Object(body)))?;
+        if common.form.json {
             screen::write_json(out, &bound)?;
-        } else if axb.dry_run {
+        } else if common.dry_run {
+            let y = match text(&bound, "y").as_str() {
+                "" => String::new(),
+                y => format!(" and Y {y}"),
+            };
             writeln!(
                 out,
-                "it could be bound with X {}; nothing was bound",
+                "it could be bound with X {}{y}; nothing was bound",
                 text(&bound, "x")
             )?;
         } else {
@@ -175,21 +228,20 @@ impl Bind {
     }
 }
 
-impl Axb {
-    fn body(&self) -> Value {
+impl Common {
+    fn body(&self, mode: &str) -> Map<String, Value> {
         let mut body = Map::new();
-        body.insert("mode".into(), "axb".into());
+        body.insert("mode".into(), mode.into());
         put(&mut body, "x", self.x.as_deref());
         put(&mut body, "pool", self.pool.as_deref());
         put(&mut body, "city", self.city.as_deref());
         put(&mut body, "a", Some(self.a.as_str()));
-        put(&mut body, "b", Some(self.b.as_str()));
         self.expiry.put(&mut body);
         self.terms.put(&mut body);
         put(&mut body, "record", self.record.then_some(true));
         put(&mut body, "on_conflict", self.on_conflict.map(OnConflict::name));
         put(&mut body, "dry_run", self.dry_run.then_some(true));
-        Value::Object(body)
+        body
     }
 }
 
@@ -199,12 +251,18 @@ fn one_line(binding: &Value) -> String {
         "" => "never ends by itself".to_owned(),
         at => format!("until {}", when::show_api_time(at)),
     };
+    let part = |name: &str, shown: &dyn Fn(&str) -> String| match text(binding, name).as_str() {
+        "" => String::new(),
+        value => format!("  {name} {}", shown(value)),
+    };
+    let (as_it_is, masked) = (|text: &str| text.to_owned(), |text: &str| screen::masked(text));
     format!(
-        "{}  x {}  a {}  b {}  {}  {until}",
+        "{}{}{}{}{}  {}  {until}",
         text(binding, "id"),
-        text(binding, "x"),
-        screen::masked(&text(binding, "a")),
-        screen::masked(&text(binding, "b")),
+        part("x", &as_it_is),
+        part("a", &masked),
+        part("y", &as_it_is),
+        part("b", &masked),
         text(binding, "direction"),
     )
 }
@@ -212,12 +270,15 @@ fn one_line(binding: &Value) -> String {
 /// `umbra update`
 #[derive(Args, Debug)]
 #[command(group = ArgGroup::new("change").required(true).multiple(true).args([
-    "a", "b", "ttl", "until", "never", "direction", "max_duration", "ring_timeout", "order_id", "user_data",
+    "mode", "a", "b", "ttl", "until", "never", "direction", "max_duration", "ring_timeout", "order_id", "user_data",
     "record", "no_record",
 ]))]
 pub struct Update {
     /// The binding's id
     id: String,
+    /// Another mode: axb, for an ax binding that gets a B
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    mode: Option<String>,
     /// Another protected subscriber
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     a: Option<String>,
@@ -259,6 +320,7 @@ impl Update {
 
     fn body(&self) -> Value {
         let mut body = Map::new();
+        put(&mut body, "mode", self.mode.as_deref());
         put(&mut body, "a", self.a.as_deref());
         put(&mut body, "b", self.b.as_deref());
         self.expiry.put(&mut body);
@@ -350,6 +412,7 @@ impl Bindings {
             "MODE",
             "X",
             "A",
+            "Y",
             "B",
             "DIRECTION",
             "CREATED",
@@ -363,6 +426,7 @@ impl Bindings {
                 text(row, "mode"),
                 text(row, "x"),
                 listing.real(row, "a"),
+                text(row, "y"),
                 listing.real(row, "b"),
                 text(row, "direction"),
                 screen::time(row, "created_at"),

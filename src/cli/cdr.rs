@@ -81,6 +81,7 @@ impl Cdr {
             asked.push(("limit", crate::base::limits::PAGE_MAX.to_string()));
             asked.extend(next.clone().map(|n| ("cursor", n)));
             let page = control.get("/v1/cdrs", &asked)?;
+            screen::say_warning(&page);
             let rows = page
                 .get("cdrs")
                 .and_then(Value::as_array)

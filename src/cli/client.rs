@@ -5,15 +5,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
-use hyper::body::Bytes;
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::UnixStream;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a long answer may take to begin, and to go on.
+const DOWNLOAD_PATIENCE: Duration = Duration::from_secs(300);
 
 /// Why there is no answer to be glad of.
 #[derive(Debug, thiserror::Error)]
@@ -79,9 +81,12 @@ impl Control {
     /// [`Trouble`]
     pub fn send(&self, method: Method, target: &str, body: Option<&Value>) -> Result<Value, Trouble> {
         let answer = async {
-            tokio::time::timeout(PATIENCE, self.exchange(method, target, body))
-                .await
-                .unwrap_or_else(|_| Err(self.broken("it took too long")))
+            tokio::time::timeout(PATIENCE, async {
+                let response = self.exchange(method, target, body).await?;
+                self.whole(response).await
+            })
+            .await
+            .unwrap_or_else(|_| Err(self.broken("it took too long")))
         };
         let (status, bytes) = self.runtime.block_on(answer)?;
         if status.is_success() {
@@ -90,12 +95,44 @@ impl Control {
             }
             return serde_json::from_slice(&bytes).map_err(|_| self.broken("it is no JSON"));
         }
-        let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        let text = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
-        Err(Trouble::Refused {
-            status: status.as_u16(),
-            code: text("code").unwrap_or_else(|| "unknown".into()),
-            message: text("message").unwrap_or_else(|| format!("the server answered {status}")),
+        Err(refusal(status, &bytes))
+    }
+
+    /// Asks for what is at `path` and hands out its bytes as they come; `each` gets, besides, how many there will
+    /// be.
+    ///
+    /// # Errors
+    /// [`Trouble`], [`Trouble::Broken`] too if it ends before all have come; or what `each` says.
+    pub fn download(
+        &self,
+        path: &str,
+        each: &mut dyn FnMut(&[u8], u64) -> io::Result<()>,
+    ) -> anyhow::Result<()> {
+        let slow = |_| self.broken("it took too long");
+        self.runtime.block_on(async {
+            let begun = tokio::time::timeout(DOWNLOAD_PATIENCE, self.exchange(Method::GET, path, None));
+            let mut response = begun.await.map_err(slow)??;
+            if !response.status().is_success() {
+                let (status, bytes) = self.whole(response).await?;
+                return Err(refusal(status, &bytes).into());
+            }
+            let length = response.body().size_hint().exact().unwrap_or(0);
+            let mut left = length;
+            let body = response.body_mut();
+            while let Some(frame) = tokio::time::timeout(DOWNLOAD_PATIENCE, body.frame())
+                .await
+                .map_err(slow)?
+            {
+                let frame = frame.map_err(|e| self.broken(&e.to_string()))?;
+                if let Some(bytes) = frame.data_ref() {
+                    left = left.saturating_sub(bytes.len() as u64);
+                    each(bytes, length)?;
+                }
+            }
+            if left > 0 {
+                return Err(self.broken("it ended too early").into());
+            }
+            Ok(())
         })
     }
 
@@ -104,7 +141,7 @@ impl Control {
         method: Method,
         target: &str,
         body: Option<&Value>,
-    ) -> Result<(StatusCode, Bytes), Trouble> {
+    ) -> Result<Response<Incoming>, Trouble> {
         let stream = UnixStream::connect(&self.path)
             .await
             .map_err(|e| match e.kind() {
@@ -113,8 +150,9 @@ impl Control {
             })?;
         let broken = |e: hyper::Error| self.broken(&e.to_string());
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-        // The connection's own fate shows in the answer; nothing else is to be learnt from it.
-        let connection = tokio::spawn(async move { drop(connection.await) });
+        // The connection's own fate shows in the answer; nothing else is to be learnt from it. It ends when its
+        // one answer is read, because nobody can send on it any more.
+        tokio::spawn(async move { drop(connection.await) });
         let bytes = body.map(|b| Bytes::from(b.to_string())).unwrap_or_default();
         let request = Request::builder()
             .method(method)
@@ -123,15 +161,29 @@ impl Control {
             .header("content-type", "application/json")
             .body(Full::new(bytes))
             .map_err(|e| self.broken(&e.to_string()))?;
-        let response = sender.send_request(request).await.map_err(broken)?;
+        sender.send_request(request).await.map_err(broken)
+    }
+
+    async fn whole(&self, response: Response<Incoming>) -> Result<(StatusCode, Bytes), Trouble> {
         let status = response.status();
-        let bytes = response.into_body().collect().await.map_err(broken)?.to_bytes();
-        connection.abort();
+        let body = response.into_body().collect().await;
+        let bytes = body.map_err(|e| self.broken(&e.to_string()))?.to_bytes();
         Ok((status, bytes))
     }
 
     fn broken(&self, why: &str) -> Trouble {
         Trouble::Broken(self.path.clone(), why.to_owned())
+    }
+}
+
+/// The server's own sentence.
+fn refusal(status: StatusCode, bytes: &[u8]) -> Trouble {
+    let body: Value = serde_json::from_slice(bytes).unwrap_or_default();
+    let text = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
+    Trouble::Refused {
+        status: status.as_u16(),
+        code: text("code").unwrap_or_else(|| "unknown".into()),
+        message: text("message").unwrap_or_else(|| format!("the server answered {status}")),
     }
 }
 

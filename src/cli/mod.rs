@@ -5,15 +5,21 @@
 //! In tables real numbers are masked (`138****0001`); `--full` shows them, and `--json` always does.
 
 mod account;
+mod backup;
 mod binding;
 mod call;
+mod callee;
 mod cdr;
 mod client;
+mod csv_file;
 mod demo;
+mod export;
+mod import;
 mod ladder;
 mod node;
 mod number;
 mod pool;
+mod progress;
 mod route;
 mod screen;
 mod serve;
@@ -98,6 +104,8 @@ enum Command {
     Unbind(binding::Unbind),
     /// List bindings
     Bindings(binding::Bindings),
+    /// Name whom A of an AX binding reaches by dialling his own X
+    Callee(callee::Callee),
     /// Say who would be reached, what they would see, and why
     Route(route::Route),
     /// List the calls in progress
@@ -111,6 +119,12 @@ enum Command {
     /// Trunks
     #[command(subcommand)]
     Trunk(trunk::Trunk),
+    /// Read pools, numbers and bindings from CSV
+    Import(import::Import),
+    /// Write pools, numbers and live bindings as CSV
+    Export(export::Export),
+    /// Take a backup while the server runs
+    Backup(backup::Backup),
 }
 
 /// Reads the command line and does what it says.
@@ -147,12 +161,16 @@ fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<()> {
         Command::Update(update) => update.run(&control()?, out),
         Command::Unbind(unbind) => unbind.run(&control()?, out),
         Command::Bindings(bindings) => bindings.run(&control()?, out),
+        Command::Callee(callee) => callee.run(&control()?, out),
         Command::Route(route) => route.run(&control()?, out),
         Command::Calls(calls) => calls.run(&control()?, out),
         Command::Hangup(hangup) => hangup.run(&control()?, out),
         Command::Trace(trace) => trace.run(&control()?, out),
         Command::Cdr(cdr) => cdr.run(&control()?, out),
         Command::Trunk(trunk) => trunk.run(&control()?, out),
+        Command::Import(import) => import.run(&control()?, out),
+        Command::Export(export) => export.run(&control()?, out),
+        Command::Backup(backup) => backup.run(&control()?, out),
     }
 }
 
@@ -253,6 +271,12 @@ mod tests {
             "umbra bind axb --x 17000000001 --a 13800000001 --b +8613900000002 --ttl 1h --direction a-to-b \
              --record --max-duration 10m --order-id 7 --user-data hi --on-conflict extend",
             "umbra bind axb --pool crowd --a 13800000001 --b 13900000002 --dry-run --json",
+            "umbra bind ax --x 17000000001 --a 13800000001",
+            "umbra bind axyb --x 17000000001 --a 13800000001 --y 17000000002 --b 13900000002",
+            "umbra bind axyb --pool crowd --a 13800000001 --y-pool crowd --b 13900000002",
+            "umbra callee --x 17000000001 --to 13900000002 --ttl 5m",
+            "umbra callee --x 17000000001 --clear",
+            "umbra update 01J --mode axb --b 13900000002",
             "umbra update 01J --b 13900000003 --until 2026-12-31 --no-record",
             "umbra unbind 01J",
             "umbra unbind --x 17000000001",

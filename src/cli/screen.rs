@@ -71,6 +71,7 @@ pub fn rows(
         asked.push(("limit", left.clamp(1, PAGE).to_string()));
         asked.extend(cursor.map(|c| ("cursor", c)));
         let mut page = control.get(path, &asked)?;
+        say_warning(&page);
         if let Some(Value::Array(more)) = page.get_mut(name).map(Value::take) {
             rows.extend(more.into_iter().take(left));
         }
@@ -82,6 +83,14 @@ pub fn rows(
                 cut: is_full && cursor.is_some(),
             });
         }
+    }
+}
+
+/// Says on standard error what the server warns of beside its answer.
+pub fn say_warning(page: &Value) {
+    if let Some(warning) = page.get("warning").and_then(Value::as_str) {
+        // Beside the answer: if nobody hears it, the answer is the same.
+        drop(writeln!(std::io::stderr(), "umbra: {warning}"));
     }
 }
 

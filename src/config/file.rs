@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::reader::{Section, Source};
-use super::{Api, Conf, plain_name, value};
+use super::{Api, Conf, media, plain_name, value};
 use crate::base::limits;
 use crate::base::number::NumberPlan;
-use crate::call::config::{Config, Listener, MediaConfig, SipTimers, Strangers};
+use crate::call::config::{Config, Listener, SipTimers, Strangers};
 use crate::records::cdr_file;
 use crate::sip::path::{ListenerId, Transport};
 use crate::telemetry::log;
@@ -16,7 +16,7 @@ use crate::telemetry::log;
 /// Addresses that one server listens on.
 const LISTENERS_MAX: usize = 16;
 /// Threads of one kind.
-const THREADS_MAX: u32 = 64;
+pub(super) const THREADS_MAX: u32 = 64;
 /// Bytes of a socket's path (`sun_path` in unix(7), less its end).
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 
@@ -71,7 +71,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
     let shards = sip.integer("shards", 1..=THREADS_MAX, 1);
     let t1 = sip.integer("t1_ms", 100..=2_000, 500);
 
-    let (media, media_threads) = media(&root, &listeners, shards);
+    let media = media::read(&root, &listeners, shards);
     let limits = root.section("limits", "[limits]", &["calls", "ring_timeout_s"]);
     let default_calls = u32::try_from(limits::CALLS_MAX).unwrap_or(u32::MAX);
     let conf = Conf {
@@ -98,7 +98,6 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
             media,
         },
         shards: shards as usize,
-        media_threads: media_threads as usize,
         store: path(&root.section("store", "[store]", &["path"]), "path", "data"),
         records: records(&root),
         api: api(&root),
@@ -168,72 +167,6 @@ fn advertise(sip: &Section<'_>, listeners: usize) -> Option<(IpAddr, Option<u16>
         }
         Ok(Some((ip, port)))
     })
-}
-
-fn media(root: &Section<'_>, listeners: &[Listener], shards: u32) -> (MediaConfig, u32) {
-    let media = root.section(
-        "media",
-        "[media]",
-        &[
-            "address",
-            "advertise",
-            "ports",
-            "threads",
-            "timeout_s",
-            "interface",
-        ],
-    );
-    if media.has("interface") {
-        media.fault(
-            "interface",
-            "[[media.interface]] is not available in this version; use address, advertise and ports of [media]",
-        );
-    }
-    let address = media.parsed("address", IpAddr::V4(Ipv4Addr::LOCALHOST), value::address);
-    let advertised = media.parsed("advertise", None, |text| match text {
-        "" => Ok(None),
-        text => value::address(text).and_then(|a| {
-            if a.is_unspecified() {
-                Err("write the address that media can be sent to".into())
-            } else {
-                Ok(Some(a))
-            }
-        }),
-    });
-    if address.is_unspecified() && media.text("advertise").is_none_or(|at| at.value.is_empty()) {
-        media.fault(
-            "address",
-            "0.0.0.0 can't be told to the other side: set advertise to the address that it can reach",
-        );
-    }
-    let threads = media.integer("threads", 1..=THREADS_MAX, 1);
-    let (port_first, port_last) = media.parsed("ports", (20_000, 29_999), |text| {
-        let (first, last) = value::ports(text)?;
-        let same_host = |ip: IpAddr| ip == address || ip.is_unspecified() || address.is_unspecified();
-        if let Some(l) = listeners
-            .iter()
-            .find(|l| same_host(l.address.ip()) && (first..=last).contains(&l.address.port()))
-        {
-            return Err(format!(
-                "the range holds the SIP port {}: choose ports beside it",
-                l.address.port()
-            ));
-        }
-        // A call takes two pairs, so a shard that has fewer could never connect one.
-        let needed = shards.saturating_mul(4);
-        if u32::from(last - first) + 1 < needed {
-            return Err(format!("{shards} shards need {needed} ports at least"));
-        }
-        Ok((first, last))
-    });
-    let config = MediaConfig {
-        address,
-        advertised: advertised.unwrap_or(address),
-        port_first,
-        port_last,
-        timeout: Duration::from_secs(u64::from(media.integer("timeout_s", 5..=3_600, 60))),
-    };
-    (config, threads)
 }
 
 fn records(root: &Section<'_>) -> cdr_file::Config {

@@ -13,6 +13,7 @@ use crate::telemetry::log;
 
 mod fault;
 mod file;
+mod media;
 mod reader;
 mod trunks;
 mod value;
@@ -33,8 +34,6 @@ pub struct Conf {
     pub switch: Config,
     /// SIP shards, each a thread.
     pub shards: usize,
-    /// Media threads.
-    pub media_threads: usize,
     /// The store's folder.
     pub store: PathBuf,
     /// CDR files.
@@ -83,7 +82,7 @@ pub fn load(path: &Path) -> Result<Conf, Faults> {
                 match read_file(&file) {
                     Ok(text) => {
                         let source = Source::new(&file.display().to_string(), &text);
-                        trunks::read(&source, &conf.switch.listeners, &mut conf.switch.trunks);
+                        trunks::read(&source, &mut conf.switch);
                         faults.extend(source.into_faults());
                     }
                     Err(Faults(unreadable)) => faults.extend(unreadable),
@@ -105,7 +104,7 @@ fn from_texts(name: &str, text: &str, trunks_name: &str, trunks_text: &str) -> R
     let (mut conf, _) = file::read(&source);
     let mut faults = source.into_faults();
     let source = Source::new(trunks_name, trunks_text);
-    trunks::read(&source, &conf.switch.listeners, &mut conf.switch.trunks);
+    trunks::read(&source, &mut conf.switch);
     faults.extend(source.into_faults());
     no_trunk(trunks_name, &conf, &mut faults);
     if faults.is_empty() {
@@ -200,6 +199,18 @@ impl Conf {
                     trunk.name
                 ));
             }
+            let media = &self.switch.media;
+            let needs = trunk.gateways.iter().map(|gateway| gateway.address.ip());
+            for peer in needs.chain(trunk.accept_from.iter().map(|c| c.network)) {
+                if trunk.media.is_none() && media.towards(None, peer).is_none() {
+                    warnings.push(format!(
+                        "trunk {} speaks with {peer}, but no media address is of that family: whoever there has no \
+                         other is refused with 488",
+                        trunk.name
+                    ));
+                    break;
+                }
+            }
             if trunk.accept_from.iter().any(|c| c.network.is_ipv6()) {
                 warnings.push(format!(
                     "trunk {} accepts from an IPv6 network, but we listen on IPv4 only",
@@ -211,8 +222,8 @@ impl Conf {
     }
 
     /// What a running server takes of a `new` conf: every key marked *reload* in the shipped files. Beside it
-    /// the names of the changed keys that wait for a restart. While `sip.udp` or `sip.advertise` waits, so do
-    /// the trunks, which are joined to those addresses.
+    /// the names of the changed keys that wait for a restart. While our addresses for SIP or media wait, so do
+    /// the trunks, which are joined to them.
     pub fn reload(&self, new: Self) -> (Self, Vec<&'static str>) {
         let mut waiting = Vec::new();
         let mut waits = |key, same: bool| {
@@ -226,12 +237,15 @@ impl Conf {
         waits("sip.t1_ms", old.timers == fresh.timers);
         waits("sip.shards", self.shards == new.shards);
         waits("numbers.country", old.numbers == fresh.numbers);
-        waits("media.threads", self.media_threads == new.media_threads);
+        waits("media.threads", old.media.threads == fresh.media.threads);
         let media = crate::call::config::MediaConfig {
             timeout: fresh.media.timeout,
-            ..old.media
+            ..old.media.clone()
         };
-        waits("media.address, advertise or ports", media == fresh.media);
+        let same_media = waits(
+            "media.interface, address, advertise or ports",
+            old.media.interfaces == fresh.media.interfaces,
+        );
         waits("store.path", self.store == new.store);
         waits("records.cdr_dir", self.records.dir == new.records.dir);
         waits("records.rotate", self.records.rotate == new.records.rotate);
@@ -241,7 +255,8 @@ impl Conf {
         );
         waits("api", self.api == new.api);
         waits("log.format", self.log.format == new.log.format);
-        let trunks = if waits("sip.udp or advertise", old.listeners == fresh.listeners) {
+        let same_listeners = waits("sip.udp or advertise", old.listeners == fresh.listeners);
+        let trunks = if same_listeners && same_media {
             &fresh.trunks
         } else {
             waits("trunks", old.trunks == fresh.trunks);

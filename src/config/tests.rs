@@ -30,7 +30,7 @@ fn the_shipped_file_says_what_an_empty_one_means() {
 fn the_shipped_files_name_every_key() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf/umbra.toml");
     assert_eq!(load(&dir), Ok(Conf::embedded()));
-    for key in ["strip", "media_nat", "media_from", "may_show", "listen"] {
+    for key in ["strip", "media", "media_nat", "media_from", "may_show", "listen"] {
         assert!(SHIPPED_TRUNKS.contains(&format!("\n{key} = ")), "{key}");
     }
     for key in [
@@ -148,7 +148,31 @@ fn every_fault_of_the_main_file_names_line_text_and_cure() {
         ),
         (
             "[[media.interface]]\nname = \"outside\"",
-            "u.toml:1: [[media.interface]]: [[media.interface]] is not available in this version; use address, advertise and ports of [media]",
+            "u.toml:1: [[media.interface]]: it has no address: write address = \"203.0.113.5\"",
+        ),
+        (
+            "[[media.interface]]\naddress = \"127.0.0.1\"",
+            "u.toml:1: [[media.interface]]: the interface has no name: write name = \"outside\"",
+        ),
+        (
+            "[media]\nports = \"30000-39999\"\n[[media.interface]]\nname = \"in\"\naddress = \"10.0.0.1\"",
+            "u.toml:2: ports = \"30000-39999\": [[media.interface]] says this for each address: move it there",
+        ),
+        (
+            "[[media.interface]]\nname = \"in\"\naddress = \"10.0.0.1\"\n[[media.interface]]\nname = \"in\"\naddress = \"::1\"",
+            "u.toml:5: name = \"in\": another interface has this name: choose a new one",
+        ),
+        (
+            "[[media.interface]]\nname = \"a\"\naddress = \"::1\"\n[[media.interface]]\nname = \"b\"\naddress = \"::1\"\nports = \"29000-30999\"",
+            "u.toml:7: ports = \"29000-30999\": interface a has ports of this range on the same address: choose others",
+        ),
+        (
+            "[media]\naddress = \"::1\"\nadvertise = \"192.0.2.1\"",
+            "u.toml:3: advertise = \"192.0.2.1\": it is of another family than address: write an interface for each family",
+        ),
+        (
+            "[media]\naddress = \"::\"",
+            "u.toml:2: address = \"::\": :: can't be told to the other side: set advertise to the address that it can reach",
         ),
         (
             "[numbers]\ncountry = \"+86\"",
@@ -248,7 +272,7 @@ fn every_fault_of_a_trunk_file_names_line_text_and_cure() {
         ),
         (
             trunk("a", "media = \"outside\""),
-            "t.toml:4: media = \"outside\": a choice of media addresses is not available in this version; leave the key out, or write media = \"\"",
+            "t.toml:4: media = \"outside\": write the name of one of our media addresses (\"default\"), or nothing",
         ),
         (trunk("a", "caller_id = [\"paii\"]"), "t.toml:4: \"paii\": write \"pai\" or \"from\""),
         (
@@ -351,5 +375,37 @@ fn a_reload_takes_what_it_may_and_names_what_waits() {
     assert_eq!(
         waiting,
         ["sip.shards", "store.path", "sip.udp or advertise", "trunks"]
+    );
+}
+
+#[test]
+fn several_media_addresses_are_read_and_trunks_name_them() {
+    let main = "[[media.interface]]\nname = \"outside\"\naddress = \"127.0.0.1\"\n\
+                [[media.interface]]\nname = \"six\"\naddress = \"::1\"\nadvertise = \"2001:db8::5\"\nports = \"30000-30999\"\n";
+    let trunk = "[[trunk]]\nname = \"a\"\naccept_from = [\"127.0.0.0/8\"]\ngateways = [\"sip:127.0.0.3\"]\nmedia = \"six\"\n";
+    let conf = from_texts("u.toml", main, "t.toml", trunk).expect("both are right");
+    let media = &conf.switch.media;
+    let six = &media.interfaces[1];
+    assert_eq!((six.port_first, six.port_last), (30_000, 30_999));
+    assert_eq!(media.interfaces[0].port_first, 20_000);
+    let wanted = conf.switch.trunks[0].media;
+    let peer = |text: &str| text.parse().expect("an address");
+    let advertised = |id| media.advertised(id).map(|ip| ip.to_string());
+    assert_eq!(wanted.and_then(advertised).as_deref(), Some("2001:db8::5"));
+    assert_eq!(media.towards(wanted, peer("192.0.2.1")), wanted, "named is named");
+    let first_that_fits = media.towards(None, peer("2001:db8::9")).and_then(advertised);
+    assert_eq!(first_that_fits.as_deref(), Some("2001:db8::5"));
+}
+
+#[test]
+fn a_trunk_whose_family_has_no_media_address_is_told_of() {
+    let trunk = "[[trunk]]\nname = \"a\"\naccept_from = [\"2001:db8::/32\"]\ngateways = [\"sip:127.0.0.3\"]\ndefault = true\n";
+    let conf = from_texts("u.toml", "", "t.toml", trunk).expect("allowed");
+    let warnings = conf.check();
+    assert!(
+        warnings
+            .iter()
+            .any(|w| w.contains("2001:db8:: ") || w.contains("2001:db8::, but no media")),
+        "{warnings:?}"
     );
 }

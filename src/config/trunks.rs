@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use super::reader::{Section, Source, one_of, word};
 use super::value;
 use crate::base::number::Format;
-use crate::call::config::Listener;
+use crate::call::config::{Config, Listener, MediaConfig};
+use crate::call::media::InterfaceId;
 use crate::call::trunk::{CallerFrom, Cidr, DialledFrom, MayShow, Trunk};
 use crate::rtp::flow::{MediaNat, MediaSource};
 
@@ -45,7 +46,13 @@ const NUMBER_FORMAT: [(&str, Format); 3] = [
 const MEDIA_NAT: [(&str, MediaNat); 2] = [("strict", MediaNat::Strict), ("latch", MediaNat::Latch)];
 
 /// Reads one trunk file, after those in `trunks` (which it is checked against).
-pub(super) fn read(source: &Source<'_>, listeners: &[Listener], trunks: &mut Vec<Trunk>) {
+pub(super) fn read(source: &Source<'_>, config: &mut Config) {
+    let Config {
+        listeners,
+        media,
+        trunks,
+        ..
+    } = config;
     let table = source.parse();
     let root = Section::new(
         source,
@@ -59,18 +66,19 @@ pub(super) fn read(source: &Source<'_>, listeners: &[Listener], trunks: &mut Vec
             section.fault_at(&section.span, format!("too many trunks: at most {TRUNKS_MAX}"));
             return;
         }
-        let trunk = one(&section, listeners, trunks);
+        let trunk = one(&section, listeners, media, trunks);
         trunks.push(trunk);
     }
 }
 
 /// Reads one trunk. One that has faults is returned as well, so that later ones are checked against it.
-fn one(section: &Section<'_>, listeners: &[Listener], others: &[Trunk]) -> Trunk {
+fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, others: &[Trunk]) -> Trunk {
     let trunk = Trunk {
         name: name(section, others),
         accept_from: accept_from(section, others),
         gateways: gateways(section, listeners),
         listener: None,
+        media: interface(section, media),
         dialled_from: words(section, "dialled_from", &DIALLED_FROM, DialledFrom::Ruri),
         caller_id: if section.texts("caller_id").is_none() {
             vec![CallerFrom::Pai, CallerFrom::From]
@@ -84,7 +92,6 @@ fn one(section: &Section<'_>, listeners: &[Listener], others: &[Trunk]) -> Trunk
         media_nat: section.choice("media_nat", &MEDIA_NAT, MediaNat::Strict),
         media_from: media_from(section),
     };
-    section.neutral("media", "\"\"", "a choice of media addresses is");
     if trunk.accept_from.is_empty() && trunk.gateways.is_empty() {
         section.fault(
             "name",
@@ -188,6 +195,24 @@ fn listener(
         );
     }
     Some(listener.id)
+}
+
+/// The media interface that a trunk names.
+fn interface(section: &Section<'_>, media: &MediaConfig) -> Option<InterfaceId> {
+    let at = section.text("media").filter(|at| !at.value.is_empty())?;
+    let index = media.interfaces.iter().position(|i| *i.name == *at.value);
+    let found = index.and_then(|index| u8::try_from(index).ok());
+    if found.is_none() {
+        let known: Vec<_> = media.interfaces.iter().map(|i| format!("{:?}", i.name)).collect();
+        section.fault_at(
+            &at.span,
+            format!(
+                "write the name of one of our media addresses ({}), or nothing",
+                known.join(", ")
+            ),
+        );
+    }
+    found.map(InterfaceId)
 }
 
 fn words<T: Copy + PartialEq>(section: &Section<'_>, key: &str, words: &[(&str, T)], default: T) -> Vec<T> {

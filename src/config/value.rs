@@ -42,14 +42,11 @@ pub(super) fn listening(text: &str, example: &str) -> Result<SocketAddr, String>
     Ok(address)
 }
 
-/// An IPv4 address of this machine.
+/// An address of one machine.
 pub(super) fn address(text: &str) -> Result<IpAddr, String> {
     let address: IpAddr = text
         .parse()
-        .map_err(|_| "write an IP address: \"127.0.0.1\"".to_owned())?;
-    if address.is_ipv6() {
-        return Err("IPv6 is not available in this version; write an IPv4 address".into());
-    }
+        .map_err(|_| "write an IP address: \"127.0.0.1\" or \"2001:db8::5\"".to_owned())?;
     if address.is_multicast() || address == IpAddr::V4(Ipv4Addr::BROADCAST) {
         return Err("write an address that one machine has".into());
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::binding::{Binding, Direction, Ended, Home, Mode, Parties, Rare, Terms};
+use super::callee::Callee;
 use super::inventory::{Account, Number, Pool};
 use crate::base::id::Id;
 use crate::base::number::{RealNumber, Tel, VirtualNumber};
@@ -36,6 +37,10 @@ pub enum Record {
     Binding(Binding),
     /// An ended binding that is kept no longer.
     Forget(Id),
+    /// A binding's temporary callee.
+    Callee(Callee),
+    /// The binding has no temporary callee any more: used, cleared, or its time is over.
+    CalleeGone(Id),
 }
 
 /// Bytes that are no record of ours.
@@ -62,6 +67,8 @@ const POOL: u8 = b'p';
 const NUMBER: u8 = b'n';
 const BINDING: u8 = b'b';
 const FORGET: u8 = b'f';
+const CALLEE: u8 = b'c';
+const CALLEE_GONE: u8 = b'g';
 
 impl Change {
     /// Writes the change to the end of `out`.
@@ -91,8 +98,8 @@ impl Change {
 }
 
 impl Record {
-    /// What names the record in the disk store: a letter for its kind, then its id. A
-    /// [`Record::Forget`] has its binding's key.
+    /// What names the record in the disk store: a letter for its kind, then its id. A removal has the key of
+    /// what it removes.
     pub fn key(&self) -> Vec<u8> {
         let mut key = Vec::with_capacity(17);
         match self {
@@ -112,6 +119,10 @@ impl Record {
                 key.push(BINDING);
                 key.extend_from_slice(&id.bits().to_be_bytes());
             }
+            Self::Callee(Callee { binding: id, .. }) | Self::CalleeGone(id) => {
+                key.push(CALLEE);
+                key.extend_from_slice(&id.bits().to_be_bytes());
+            }
         }
         key
     }
@@ -119,8 +130,8 @@ impl Record {
     /// Whether the disk store removes the key rather than setting it.
     pub const fn is_removal(&self) -> bool {
         match self {
-            Self::Account(_) | Self::Pool(_) | Self::Number(_) | Self::Binding(_) => false,
-            Self::Forget(_) => true,
+            Self::Account(_) | Self::Pool(_) | Self::Number(_) | Self::Binding(_) | Self::Callee(_) => false,
+            Self::Forget(_) | Self::CalleeGone(_) => true,
         }
     }
 
@@ -164,6 +175,18 @@ impl Record {
                 out.push(FORGET);
                 out.extend_from_slice(&id.bits().to_le_bytes());
             }
+            Self::Callee(callee) => {
+                out.push(CALLEE);
+                out.extend_from_slice(&callee.binding.bits().to_le_bytes());
+                out.extend_from_slice(&callee.to.key().to_le_bytes());
+                out.extend_from_slice(&callee.nonce.to_le_bytes());
+                put_wall(out, callee.set);
+                put_wall(out, callee.until);
+            }
+            Self::CalleeGone(id) => {
+                out.push(CALLEE_GONE);
+                out.extend_from_slice(&id.bits().to_le_bytes());
+            }
         }
     }
 
@@ -174,6 +197,14 @@ impl Record {
             NUMBER => Self::Number(from.number()?),
             BINDING => Self::Binding(from.binding()?),
             FORGET => Self::Forget(from.id()?),
+            CALLEE => Self::Callee(Callee {
+                binding: from.id()?,
+                to: from.real("callee")?,
+                nonce: from.u32()?,
+                set: from.wall()?,
+                until: from.wall()?,
+            }),
+            CALLEE_GONE => Self::CalleeGone(from.id()?),
             _ => return Err(BadRecord::Field("kind")),
         })
     }
@@ -629,6 +660,16 @@ mod tests {
             number().prop_map(Record::Number),
             binding().prop_map(Record::Binding),
             any::<u128>().prop_map(|bits| Record::Forget(Id::from_bits(bits))),
+            any::<u128>().prop_map(|bits| Record::CalleeGone(Id::from_bits(bits))),
+            (any::<u128>(), tel(), any::<u32>(), wall(), wall()).prop_map(|(bits, to, nonce, set, until)| {
+                Record::Callee(Callee {
+                    binding: Id::from_bits(bits),
+                    to: RealNumber::new(to),
+                    nonce,
+                    set,
+                    until,
+                })
+            }),
         ]
     }
 

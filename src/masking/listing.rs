@@ -313,6 +313,7 @@ enum Stage {
     Pools(Option<Box<str>>),
     Numbers(Option<Tel>),
     Bindings(Option<Id>),
+    Callees(Option<Id>),
     Done,
 }
 
@@ -354,7 +355,15 @@ impl Records<'_> {
                 let bindings = ids.iter().filter_map(|id| table.binding(*id));
                 (
                     bindings.map(|b| Record::Binding((*b).clone())).collect(),
-                    next.map_or(Stage::Done, |id| Stage::Bindings(Some(id))),
+                    next.map_or(Stage::Callees(None), |id| Stage::Bindings(Some(id))),
+                )
+            }
+            Stage::Callees(after) => {
+                let callees = table.callees.kept_after(*after, CHUNK);
+                let next = callees.last().map(|callee| callee.binding);
+                (
+                    callees.into_iter().map(Record::Callee).collect(),
+                    next.map_or(Stage::Done, |id| Stage::Callees(Some(id))),
                 )
             }
             Stage::Done => (Vec::new(), Stage::Done),
@@ -584,7 +593,12 @@ mod tests {
             }
             match record {
                 Record::Binding(binding) => seen.push(binding.id),
-                Record::Account(_) | Record::Pool(_) | Record::Number(_) | Record::Forget(_) => {}
+                Record::Account(_)
+                | Record::Pool(_)
+                | Record::Number(_)
+                | Record::Forget(_)
+                | Record::Callee(_)
+                | Record::CalleeGone(_) => {}
             }
         }
         assert_eq!(seen, sorted);

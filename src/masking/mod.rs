@@ -6,6 +6,7 @@
 
 pub mod binding;
 mod bounds;
+pub mod callee;
 pub mod change;
 pub mod inventory;
 pub mod listing;

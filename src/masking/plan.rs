@@ -5,6 +5,7 @@
 //! two writes of one group see each other while nobody else sees either.
 
 mod bind;
+mod callee;
 mod choose;
 mod inventory;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::binding::Binding;
+use super::callee::Callee;
 use super::change::{Change, Record};
 use super::inventory::{Account, Number, NumberState, Pool, Standing};
 use super::mode;
@@ -45,6 +47,7 @@ impl Table {
             pools: BTreeMap::new(),
             numbers: BTreeMap::new(),
             bindings: BTreeMap::new(),
+            callees: BTreeMap::new(),
             keys: BTreeMap::new(),
             on_number: BTreeSet::new(),
         }
@@ -68,6 +71,7 @@ pub struct Planner<'t> {
     pools: BTreeMap<Box<str>, Arc<Pool>>,
     numbers: BTreeMap<Tel, Arc<Number>>,
     bindings: BTreeMap<Id, Arc<Binding>>,
+    callees: BTreeMap<Id, Option<Callee>>,
     keys: BTreeMap<Key, SmallVec<[Id; 2]>>,
     /// By each virtual number that the group's bindings have, X and Y.
     on_number: BTreeSet<(Tel, Id)>,
@@ -111,6 +115,8 @@ impl Planner<'_> {
             Write::Update(request) => self.update(request, now),
             Write::Unbind(Unbind::Id(id)) => self.unbind(*id, now),
             Write::Unbind(Unbind::X(x)) => self.unbind_all(*x, now),
+            Write::SetCallee { id, to, lasts } => self.set_callee(*id, *to, *lasts, now, chance),
+            Write::ClearCallee { id, only } => self.clear_callee(*id, only.as_ref()),
             Write::Expire { id } => self.expire(*id, now),
         }?;
         self.absorb(&planned.change);
@@ -154,6 +160,12 @@ impl Planner<'_> {
                 }
                 // No write of this group asks for a binding that ended so long ago.
                 Record::Forget(_) => {}
+                Record::Callee(callee) => {
+                    self.callees.insert(callee.binding, Some(*callee));
+                }
+                Record::CalleeGone(id) => {
+                    self.callees.insert(*id, None);
+                }
             }
         }
     }

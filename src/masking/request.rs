@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::binding::{Binding, Direction, Mode, Party, Terms};
+use super::callee::Callee;
 use super::inventory::{
     Account, Callback, CityRule, Number, NumberState, Pool, Reuse, Standing, Unidentified,
 };
@@ -299,6 +300,22 @@ pub enum Write {
     Update(UpdateRequest),
     /// Ends one binding, or all on a number.
     Unbind(Unbind),
+    /// Names whom A of an AX binding reaches by dialling his X next.
+    SetCallee {
+        /// The binding.
+        id: Id,
+        /// Whom.
+        to: RealNumber,
+        /// For how long, 1 s to 1 h.
+        lasts: Duration,
+    },
+    /// Takes a binding's temporary callee away; nothing if it has none.
+    ClearCallee {
+        /// The binding.
+        id: Id,
+        /// Only this one; `None`: whichever.
+        only: Option<Callee>,
+    },
     /// Writes down that a binding's time is over; nothing if it isn't, or is written down already.
     Expire {
         /// The binding.
@@ -309,9 +326,14 @@ pub enum Write {
 impl Write {
     /// A number of the default pool, in service at once, of which nothing is said.
     pub fn add_number(x: VirtualNumber) -> Self {
+        Self::add_number_to(None, x)
+    }
+
+    /// A number of a pool, the default one if `None`, in service at once, of which nothing is said.
+    pub fn add_number_to(pool: Option<&str>, x: VirtualNumber) -> Self {
         Self::AddNumber {
             x,
-            pool: None,
+            pool: pool.map(Into::into),
             about: Box::default(),
             service: Service::Now,
         }
@@ -353,6 +375,8 @@ pub enum Written {
     Existing(Arc<Binding>),
     /// The bindings that ended.
     Unbound(Vec<Id>),
+    /// A temporary callee was named; `None`: there is none any more.
+    Callee(Option<Callee>),
     /// What would have been written ([`DryRun::Yes`]).
     DryRun(Arc<Binding>),
 }
@@ -368,6 +392,10 @@ pub enum Field {
     A,
     /// `b`
     B,
+    /// `to`
+    To,
+    /// `ttl_s`
+    Ttl,
     /// `pool`
     Pool,
     /// `account`
@@ -416,6 +444,8 @@ impl Field {
             Self::Y => "y",
             Self::A => "a",
             Self::B => "b",
+            Self::To => "to",
+            Self::Ttl => "ttl_s",
             Self::Pool => "pool",
             Self::Account => "account",
             Self::Name => "name",
@@ -441,7 +471,8 @@ impl Field {
     /// What the field may hold.
     const fn range(self) -> &'static str {
         match self {
-            Self::X | Self::Y | Self::A | Self::B => "a number",
+            Self::X | Self::Y | Self::A | Self::B | Self::To => "a number",
+            Self::Ttl => "1 second to 1 hour",
             Self::Pool | Self::Account | Self::Mode => "a name that exists",
             Self::Name => "1 to 64 bytes without control characters, and for a pool no FC and 15 digits",
             Self::Trunks => "at most 16 names of 1 to 64 bytes",
@@ -490,6 +521,15 @@ pub enum Refused {
     SameNumber,
     /// X and Y are one.
     XIsY,
+    /// A shall be called back by his own number.
+    CalleeIsA,
+    /// A shall be called back through a number of ours.
+    CalleeIsOurs,
+    /// The pool's callback mode is another.
+    CallbackOff {
+        /// The pool's name.
+        pool: Box<str>,
+    },
     /// The number carries bindings of another family of modes.
     FamilyTaken {
         /// The number.
@@ -628,6 +668,9 @@ impl Refused {
             Self::KeyTaken { .. } => "key_taken",
             Self::SameNumber => "same_number",
             Self::XIsY => "x_is_y",
+            Self::CalleeIsA => "same_number",
+            Self::CalleeIsOurs => "own_number",
+            Self::CallbackOff { .. } => "callback_off",
             Self::FamilyTaken { .. } => "mode_mismatch",
             Self::NumbersFull { .. } => "numbers_full",
             Self::RelationsFull { .. } => "relations_full",
@@ -660,6 +703,8 @@ impl Refused {
             Self::KeyTaken { party, .. } | Self::OwnNumber { party } => Field::from(*party),
             Self::SameNumber => Field::B,
             Self::XIsY | Self::RelationsFull { .. } => Field::Y,
+            Self::CalleeIsA | Self::CalleeIsOurs => Field::To,
+            Self::CallbackOff { .. } => return None,
             Self::FamilyTaken { .. } => Field::X,
             Self::NumbersFull { .. } => Field::A,
             Self::NotOfMode { field, .. } => *field,
@@ -692,6 +737,9 @@ impl Refused {
             Self::UnknownBinding { id } | Self::BindingEnded { id } => Some(*id),
             Self::SameNumber
             | Self::XIsY
+            | Self::CalleeIsA
+            | Self::CalleeIsOurs
+            | Self::CallbackOff { .. }
             | Self::NumbersFull { .. }
             | Self::RelationsFull { .. }
             | Self::NotOfMode { .. }
@@ -730,6 +778,11 @@ impl Refused {
             ),
             Self::SameNumber => write!(text, "a and b are the same number"),
             Self::XIsY => write!(text, "x and y are the same number"),
+            Self::CalleeIsA => write!(text, "to is a himself"),
+            Self::CalleeIsOurs => write!(text, "to is a number of this server"),
+            Self::CallbackOff { pool } => {
+                write!(text, "pool {pool} refuses the calls of a to his own number")
+            }
             Self::FamilyTaken { x, mode, binding } => write!(
                 text,
                 "{} carries {} bindings (one is {binding}), and a number carries one family of modes at a time",

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::binding::{Binding, Terms};
-use super::change::Change;
+use super::binding::{Binding, Mode, Terms};
+use super::change::{Change, Record};
+use super::inventory::{Pool, Unidentified};
 use super::plan::Planned;
 use super::request::{
     BindRequest, DryRun, OnConflict, Refused, Unbind, UpdateRequest, Wanted, Write, Written, XChoice,
@@ -12,6 +13,7 @@ use super::route::{Attempt, Decision, route};
 use super::table::Table;
 use crate::base::chance::Chance;
 use crate::base::id::Id;
+use crate::base::limits::CALLEE_TIME;
 use crate::base::number::{NumberPlan, RealNumber, Tel, VirtualNumber};
 use crate::base::time::Wall;
 
@@ -46,6 +48,26 @@ pub(crate) fn axb(on: &str, a: &str, b: &str) -> BindRequest {
         expires: None,
         on_conflict: OnConflict::Fail,
         dry_run: DryRun::No,
+    }
+}
+
+/// A request to bind anyone to A, for ever.
+pub(crate) fn ax(on: &str, a: &str) -> BindRequest {
+    BindRequest {
+        parties: Wanted::Ax { a: real(a) },
+        ..axb(on, a, a)
+    }
+}
+
+/// A request to bind A, for whom X stands, and B, for whom Y stands, for ever.
+pub(crate) fn axyb(on: &str, a: &str, y: &str, b: &str) -> BindRequest {
+    BindRequest {
+        parties: Wanted::Axyb {
+            a: real(a),
+            y: XChoice::Given(x(y)),
+            b: real(b),
+        },
+        ..axb(on, a, b)
     }
 }
 
@@ -90,8 +112,43 @@ impl World {
     }
 
     pub(crate) fn add(&mut self, number: &str) {
-        let write = Write::add_number(x(number));
+        self.add_to(None, number);
+    }
+
+    fn add_to(&mut self, pool: Option<&str>, number: &str) {
+        let write = Write::add_number_to(pool, x(number));
         self.write(&write).expect("a new number");
+    }
+
+    /// A pool of a mode, of that name, with these numbers.
+    pub(crate) fn pool(&mut self, mode: Mode, numbers: &[&str]) {
+        self.write(&Write::add_pool(mode.name(), mode))
+            .expect("a new name");
+        for number in numbers {
+            self.add_to(Some(mode.name()), number);
+        }
+    }
+
+    /// The pool takes callers without identity.
+    pub(crate) fn accept_unidentified(&mut self, pool: &str) {
+        let pool = self.table.pool(pool).expect("a pool of that name");
+        let accepting = Pool {
+            version: pool.version + 1,
+            unidentified: Unidentified::Accepted,
+            ..(*pool).clone()
+        };
+        self.apply(Change {
+            records: vec![Record::Pool(accepting)],
+        });
+    }
+
+    /// Whom A of the binding reaches next, for a minute.
+    pub(crate) fn callee(&mut self, id: Id, to: &str) -> Result<Written, Refused> {
+        self.write(&Write::SetCallee {
+            id,
+            to: real(to),
+            lasts: CALLEE_TIME,
+        })
     }
 
     pub(crate) fn try_bind(&mut self, request: BindRequest) -> Result<Arc<Binding>, Refused> {

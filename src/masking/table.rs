@@ -14,6 +14,7 @@ use dashmap::DashMap;
 use smallvec::SmallVec;
 
 use super::binding::{Binding, Home, Party};
+use super::callee::{Callee, Callees};
 use super::change::{Change, Record};
 use super::inventory::{Account, Number, Pool, Standing};
 use super::mode;
@@ -33,6 +34,7 @@ pub struct Table {
     records: DashMap<Id, History, RandomState>,
     numbers: DashMap<Tel, Arc<Number>, RandomState>,
     accounts: DashMap<Box<str>, Arc<Account>, RandomState>,
+    pub(super) callees: Callees,
     /// What no call needs: orders and sets for the writer and for listings.
     index: RwLock<Index>,
     seq: AtomicU64,
@@ -105,6 +107,7 @@ impl Table {
             records: DashMap::default(),
             numbers: DashMap::default(),
             accounts: DashMap::default(),
+            callees: Callees::default(),
             index: RwLock::default(),
             seq: AtomicU64::new(0),
         };
@@ -135,6 +138,8 @@ impl Table {
             Record::Number(number) => self.put_number(number),
             Record::Binding(binding) => self.put_binding(binding),
             Record::Forget(id) => self.forget(*id),
+            Record::Callee(callee) => self.callees.put(callee),
+            Record::CalleeGone(id) => self.callees.remove(*id),
         }
     }
 
@@ -151,6 +156,22 @@ impl Table {
     /// The newest version of a binding, live or ended.
     pub fn binding(&self, id: Id) -> Option<Arc<Binding>> {
         self.records.get(&id).and_then(|history| history.last().cloned())
+    }
+
+    /// The temporary callee of a binding, if one was named and nobody has used it.
+    pub fn callee(&self, id: Id) -> Option<Callee> {
+        self.callees.named(id)
+    }
+
+    /// Gives back the temporary callee of an attempt that its callee's side failed before it rang.
+    pub fn give_back(&self, callee: &Callee) {
+        self.callees.give_back(callee);
+    }
+
+    /// Temporary callees whose time is over, at most `max`: for the writer, as
+    /// [`Write::ClearCallee`](super::request::Write::ClearCallee).
+    pub fn callees_due(&self, now: Wall, max: usize) -> Vec<Callee> {
+        self.callees.due(now, max)
     }
 
     /// A number's record. A released number has one too: ask [`Number::is_ours`].
@@ -311,10 +332,9 @@ impl Table {
 
     /// Lets the shelf know by bits on which numbers of a pool `caller` has keys, if they are many.
     pub(super) fn learn_crowd(&self, pool: &str, caller: RealNumber) {
-        let tel = caller.reveal();
         let ids: Vec<Id> = {
             let index = self.index();
-            if index.shelves.knows(pool, tel) {
+            if index.shelves.knows(pool, caller) {
                 return;
             }
             let of = index.of_party.range((caller.key(), Id::from_bits(0))..);
@@ -329,11 +349,14 @@ impl Table {
         for binding in ids.into_iter().filter_map(|id| self.binding(id)) {
             if binding.ended.is_none() {
                 let keys = mode::keys(&binding).into_iter();
-                let his = keys.filter(|key| key.caller == Who::Number(tel));
+                let his = keys.filter(|key| match key.caller {
+                    Who::Number(tel) => caller.is(tel),
+                    Who::Anyone => false,
+                });
                 taken.extend(his.map(|key| key.dialled));
             }
         }
-        self.change_index(|index| index.shelves.learn(pool, tel, taken.into_iter()));
+        self.change_index(|index| index.shelves.learn(pool, caller, taken.into_iter()));
     }
 
     pub(super) fn index(&self) -> RwLockReadGuard<'_, Index> {

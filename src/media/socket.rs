@@ -1,10 +1,12 @@
 //! The sockets of media, and waiting for them: the room's only unsafe code.
 
 use std::io;
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
 
 /// Sockets that are looked at after one wait.
 const EVENTS_MAX: usize = 64;
@@ -25,14 +27,21 @@ impl Pair {
     /// What `bind` says: mostly that somebody has one of the ports, or that we have too many files open.
     pub fn bind(address: IpAddr, port: u16) -> io::Result<Self> {
         let next = port.checked_add(1).ok_or(io::ErrorKind::InvalidInput)?;
-        let (rtp, rtcp) = (
-            UdpSocket::bind((address, port))?,
-            UdpSocket::bind((address, next))?,
-        );
-        rtp.set_nonblocking(true)?;
-        rtcp.set_nonblocking(true)?;
+        let (rtp, rtcp) = (bind(address, port)?, bind(address, next)?);
         Ok(Self { rtp, rtcp })
     }
+}
+
+fn bind(address: IpAddr, port: u16) -> io::Result<UdpSocket> {
+    let at = SocketAddr::new(address, port);
+    let socket = Socket::new(Domain::for_address(at), Type::DGRAM, None)?;
+    if at.is_ipv6() {
+        // `[::]` is no IPv4 address too: another interface has those.
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&at.into())?;
+    Ok(socket.into())
 }
 
 /// Waits until sockets can be read or somebody calls [`Waker::wake`].
@@ -50,8 +59,8 @@ pub struct Waker(Arc<OwnedFd>);
 /// What a wait found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ready {
-    /// The socket that was added under this port can be read.
-    Port(u16),
+    /// The socket that was added under this name can be read.
+    Port(u32),
     /// [`Waker::wake`] was called, once or more often.
     Woken,
 }
@@ -83,12 +92,12 @@ impl Poller {
         Waker(Arc::clone(&self.wake))
     }
 
-    /// Waits for this socket too, under the name of its port, until it is closed.
+    /// Waits for this socket too, under this name, until it is closed.
     ///
     /// # Errors
     /// What the system says: no memory, too many watches.
-    pub fn add(&self, socket: &UdpSocket, port: u16) -> io::Result<()> {
-        self.watch(socket, u64::from(port))
+    pub fn add(&self, socket: &UdpSocket, name: u32) -> io::Result<()> {
+        self.watch(socket, u64::from(name))
     }
 
     /// Waits at most `timeout` (for ever, if `None`), and calls `found` for what is ready. A socket stays ready as
@@ -113,7 +122,7 @@ impl Poller {
             };
         };
         for event in self.events.iter().take(n) {
-            match u16::try_from(event.u64) {
+            match u32::try_from(event.u64) {
                 Ok(port) => found(Ready::Port(port)),
                 Err(_) => {
                     self.calm();
@@ -226,12 +235,12 @@ mod tests {
         let mut poller = Poller::new().expect("epoll and eventfd exist");
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
         let address = socket.local_addr().expect("it is bound");
-        poller.add(&socket, address.port()).expect("epoll takes a socket");
+        poller.add(&socket, 7).expect("epoll takes a socket");
         for _ in 0..2 {
             socket.send_to(b"x", address).expect("loopback takes it");
         }
         for _ in 0..2 {
-            assert_eq!(ready(&mut poller), [Ready::Port(address.port())]);
+            assert_eq!(ready(&mut poller), [Ready::Port(7)]);
             socket.recv_from(&mut [0; 9]).expect("one is there");
         }
         assert_eq!(ready(&mut poller), []);

@@ -12,7 +12,7 @@ use super::socket::{self, Pair, Poller, Ready, Waker};
 use super::table::Table;
 use crate::base::chance::Chance;
 use crate::base::time::{Instant, Wall};
-use crate::call::media::{MediaPort, Order, Report};
+use crate::call::media::{MediaPort, Order, Ranges, Report};
 use crate::rtp::flow::FlowSpec;
 use crate::rtp::relay::Relay;
 
@@ -29,15 +29,13 @@ const LEFTOVERS_MAX: usize = 4_096;
 pub type Tell = Box<dyn Fn(&[Report]) + Send>;
 
 /// What a media thread is told at its start.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
-    /// The address of ours that its sockets are bound to.
-    pub address: IpAddr,
-    /// The first port of the range. All threads may be given the same range:
-    /// [`lane_of`](crate::call::media::lane_of) says whose a port is.
-    pub port_first: u16,
-    /// The last port of the range.
-    pub port_last: u16,
+    /// The addresses of ours that its sockets are bound to, by
+    /// [`InterfaceId`](crate::call::media::InterfaceId).
+    pub addresses: Vec<IpAddr>,
+    /// Their ranges of ports. All threads are given the same ones: [`Ranges::lane_of`] says whose a port is.
+    pub ranges: Ranges,
     /// Pairs that it binds at the most, however wide the range is: files that the system allows are needed for
     /// other things too.
     pub pairs_max: usize,
@@ -66,13 +64,13 @@ impl MediaThread {
     /// # Errors
     /// What the system says: no thread, no epoll.
     pub fn start(index: usize, settings: Settings, chance: Chance, report: Tell) -> io::Result<Self> {
-        let table = Table::new(settings.port_first, settings.port_last);
-        let room = (table.len() * ORDERS_PER_PAIR).max(ORDERS_MIN);
+        let (MediaPort(first), MediaPort(last)) = settings.ranges.span();
+        let table = Table::new(first, last);
+        let room = (settings.ranges.len() / 2 * ORDERS_PER_PAIR).max(ORDERS_MIN);
         let (orders, inbox) = crossbeam_channel::bounded(room);
         let is_woken = Arc::new(AtomicBool::new(false));
         let poller = Poller::new()?;
         let waker = poller.waker();
-        let (first, last) = (settings.port_first, settings.port_last);
         let worker = Worker {
             hands: Hands {
                 relay: Relay::new(chance, first, last, settings.wall_at_start),
@@ -267,27 +265,31 @@ impl Hands {
         if self.table.bound() >= self.settings.pairs_max {
             return Report::NotNow(port);
         }
-        let MediaPort(number) = port;
-        let bound = Pair::bind(self.settings.address, number).and_then(|pair| {
-            poller.add(&pair.rtp, number)?;
-            poller.add(&pair.rtcp, number | 1)?;
+        let (MediaPort(name), number) = (port, port.number());
+        let interface = usize::from(port.interface().0);
+        let Some(address) = self.settings.addresses.get(interface).copied() else {
+            return Report::NotBound(port);
+        };
+        let bound = Pair::bind(address, number).and_then(|pair| {
+            poller.add(&pair.rtp, name)?;
+            poller.add(&pair.rtcp, name | 1)?;
             Ok(pair)
         });
         match bound {
             Ok(pair) => {
-                self.table.insert(number, pair);
+                self.table.insert(name, pair);
                 Report::Bound(port)
             }
             Err(error) if socket::is_shortage(&error) => {
-                tracing::debug!(port = number, %error, "an RTP port can't be bound now");
+                tracing::debug!(%address, port = number, %error, "an RTP port can't be bound now");
                 Report::NotNow(port)
             }
             Err(error) => {
                 // Where one is taken, hundreds may be: the first one tells.
                 if self.has_warned {
-                    tracing::debug!(port = number, %error, "an RTP port can't be bound");
+                    tracing::debug!(%address, port = number, %error, "an RTP port can't be bound");
                 } else {
-                    tracing::warn!(port = number, %error, "an RTP port can't be bound (more like it are told at debug)");
+                    tracing::warn!(%address, port = number, %error, "an RTP port can't be bound (more like it are told at debug)");
                     self.has_warned = true;
                 }
                 Report::NotBound(port)
@@ -297,7 +299,10 @@ impl Hands {
 
     fn open(&mut self, now: Instant, port: MediaPort, spec: &FlowSpec) {
         let Some(pair) = self.table.pair(port.0) else {
-            tracing::error!(port = port.0, "a flow was to begin on a port that isn't bound");
+            tracing::error!(
+                port = port.number(),
+                "a flow was to begin on a port that isn't bound"
+            );
             return;
         };
         // What still lies there was meant for the port's last user.
@@ -312,7 +317,7 @@ impl Hands {
     }
 
     /// Reads one packet and sends on what comes of it. On a port without a flow it is dropped here.
-    fn packet(&mut self, now: Instant, port: u16) {
+    fn packet(&mut self, now: Instant, port: u32) {
         let Some(pair) = self.table.pair(port) else {
             return;
         };
@@ -360,7 +365,7 @@ impl Hands {
         }
     }
 
-    fn send_rtcp(&self, port: u16, to: SocketAddr, bytes: &[u8]) {
+    fn send_rtcp(&self, port: u32, to: SocketAddr, bytes: &[u8]) {
         if let Some(pair) = self.table.pair(port) {
             // Full or refused: the next report says it again.
             let _ = pair.rtcp.send_to(bytes, to);
@@ -370,10 +375,11 @@ impl Hands {
 
 #[cfg(test)]
 mod tests {
-    use std::net::UdpSocket;
+    use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
     use std::time::Duration;
 
     use super::*;
+    use crate::call::media::InterfaceId;
     use crate::rtp::flow::{Counts, MediaNat, Payload, Way};
     use crate::rtp::packet;
 
@@ -381,7 +387,7 @@ mod tests {
     struct Bench {
         thread: MediaThread,
         reports: Receiver<Report>,
-        next: u16,
+        next: u32,
     }
 
     impl Bench {
@@ -391,9 +397,8 @@ mod tests {
 
         fn with(first: u16, (sender, reports): (Sender<Report>, Receiver<Report>)) -> Self {
             let settings = Settings {
-                address: "127.0.0.1".parse().expect("an address"),
-                port_first: first,
-                port_last: first + 1_999,
+                addresses: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+                ranges: Ranges([(first, first + 1_999); 2].into_iter().collect()),
                 pairs_max: 20,
                 started: std::time::Instant::now(),
                 wall_at_start: Wall::from_millis(1_795_255_200_000),
@@ -407,7 +412,7 @@ mod tests {
             Self {
                 thread: thread.expect("a thread and an epoll"),
                 reports,
-                next: first,
+                next: u32::from(first),
             }
         }
 
@@ -422,8 +427,12 @@ mod tests {
 
         /// A port that nobody else on this machine has.
         fn bound(&mut self) -> MediaPort {
+            self.bound_on(InterfaceId(0))
+        }
+
+        fn bound_on(&mut self, interface: InterfaceId) -> MediaPort {
             loop {
-                let port = MediaPort(self.next);
+                let port = MediaPort::new(interface, MediaPort(self.next).number());
                 self.next += 2;
                 self.order(Order::Bind(port));
                 match self.report() {
@@ -450,7 +459,11 @@ mod tests {
     }
 
     fn peer() -> UdpSocket {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        peer_at("127.0.0.1:0")
+    }
+
+    fn peer_at(address: &str) -> UdpSocket {
+        let socket = UdpSocket::bind(address).expect("a free port");
         socket
             .set_read_timeout(Some(Duration::from_secs(20)))
             .expect("a time-out");
@@ -486,14 +499,15 @@ mod tests {
             ssrc: 0x1111_1111,
         };
         packet::write(&header, &mut bytes, 12..172).expect("room for a header");
-        let sent = from.send_to(&bytes, ("127.0.0.1", to.0));
+        let host = from.local_addr().expect("it is bound").ip();
+        let sent = from.send_to(&bytes, (host, to.number()));
         assert_eq!(sent.expect("loopback takes it"), 172);
     }
 
     fn receive(at: &UdpSocket, from: MediaPort) -> packet::Header {
         let mut bytes = [0; 2_048];
         let (length, sender) = at.recv_from(&mut bytes).expect("a packet comes");
-        assert_eq!(sender.port(), from.0);
+        assert_eq!(sender.port(), from.number());
         packet::read(&bytes[..length]).expect("it is RTP").0
     }
 
@@ -520,6 +534,24 @@ mod tests {
     }
 
     #[test]
+    fn an_ipv4_and_an_ipv6_socket_talk_through_a_joined_pair() {
+        let mut bench = Bench::new(17_000);
+        let (caller, callee) = (peer(), peer_at("[::1]:0"));
+        let (a, b) = (bench.bound(), bench.bound_on(InterfaceId(1)));
+        bench.order(Order::Open(a, spec(&caller)));
+        bench.order(Order::Open(b, spec(&callee)));
+        bench.order(Order::Join(a, b));
+        bench.settle(a);
+        for seq in 0..5 {
+            send(&caller, a, seq);
+            receive(&callee, b);
+            send(&callee, b, seq);
+            receive(&caller, a);
+        }
+        assert_eq!((bench.closed(a).packets_in, bench.closed(b).packets_in), (5, 5));
+    }
+
+    #[test]
     fn the_rtcp_of_a_flow_leaves_from_the_next_port_and_is_read_there() {
         let mut bench = Bench::new(23_000);
         let (caller, callee, rtcp) = (peer(), peer(), peer());
@@ -536,7 +568,7 @@ mod tests {
         bench.closed(b);
         let mut bytes = [0; 512];
         let (length, from) = rtcp.recv_from(&mut bytes).expect("the BYE comes");
-        assert_eq!(from.port(), a.0 + 1);
+        assert_eq!(from.port(), a.number() + 1);
         assert_eq!(bytes[length - 7], 203, "it ends with a BYE");
     }
 
@@ -577,7 +609,7 @@ mod tests {
         let (port, _taken) = (0..500)
             .map(|n| MediaPort(free.0 + 2 + 2 * n))
             .find_map(|port| {
-                UdpSocket::bind(("127.0.0.1", port.0 + 1))
+                UdpSocket::bind(("127.0.0.1", port.number() + 1))
                     .ok()
                     .map(|socket| (port, socket))
             })

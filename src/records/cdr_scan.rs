@@ -108,6 +108,8 @@ pub struct Page {
     pub more: More,
     /// Lines that are no CDR of this version.
     pub unreadable: usize,
+    /// Where one of them begins: a file's name and a byte in it.
+    pub unreadable_at: Option<(String, u64)>,
 }
 
 /// Whether a page is the last for now.
@@ -218,23 +220,30 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Takes one line; whether the page is full now.
-    fn take(&mut self, line: &[u8]) -> More {
+    /// Takes one line of a file, that begins at `at`; whether the page is full now.
+    fn take(&mut self, line: &[u8], entry: &Entry, at: u64) -> More {
         self.budget = self.budget.saturating_sub(line.len() as u64 + 1);
         match std::str::from_utf8(line) {
             Ok(text) if !self.filter.may_take(text) => {}
             Ok(text) => match serde_json::from_str::<Cdr>(text) {
                 Ok(cdr) if self.filter.takes(&cdr) => self.page.cdrs.push(cdr),
                 Ok(_) => {}
-                Err(_) => self.page.unreadable += 1,
+                Err(_) => self.unreadable(entry, at),
             },
-            Err(_) => self.page.unreadable += 1,
+            Err(_) => self.unreadable(entry, at),
         }
         if self.page.cdrs.len() == self.limit || self.budget == 0 {
             More::Perhaps
         } else {
             More::No
         }
+    }
+
+    fn unreadable(&mut self, entry: &Entry, at: u64) {
+        self.page.unreadable += 1;
+        self.page
+            .unreadable_at
+            .get_or_insert_with(|| (entry.path(Path::new("")).display().to_string(), at));
     }
 
     fn forwards(&mut self, dir: &Path, entry: &Entry, from: u64) -> io::Result<More> {
@@ -259,7 +268,7 @@ impl Reader<'_> {
             held.extend_from_slice(&chunk[..read]);
             let mut done = 0;
             while let Some(len) = held[done..].iter().position(|c| *c == b'\n') {
-                let full = self.take(&held[done..done + len]);
+                let full = self.take(&held[done..done + len], entry, at + done as u64);
                 done += len + 1;
                 self.page.next = cursor(at + done as u64);
                 if full == More::Perhaps {
@@ -269,7 +278,7 @@ impl Reader<'_> {
             held.drain(..done);
             at += done as u64;
             if held.len() > LINE_BYTES_MAX {
-                self.page.unreadable += 1;
+                self.unreadable(entry, at);
                 return Ok(More::No);
             }
         }
@@ -282,7 +291,7 @@ impl Reader<'_> {
         let end = file.metadata()?.len();
         let mut lines = Backwards::new(&file, to.map_or(end, |to| to.min(end)));
         while let Some((start, line)) = lines.line()? {
-            if self.take(&line) == More::Perhaps {
+            if self.take(&line, entry, start) == More::Perhaps {
                 self.page.next = Some(Cursor {
                     seq: entry.seq,
                     offset: start,

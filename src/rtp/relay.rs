@@ -35,7 +35,7 @@ const SILENCE_CHECK_MIN: Duration = Duration::from_secs(1);
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Outgoing {
     /// The port of ours that it leaves from.
-    pub port: u16,
+    pub port: u32,
     /// The other leg's peer.
     pub to: SocketAddr,
     /// Which part of the buffer is the packet.
@@ -45,23 +45,23 @@ pub struct Outgoing {
 /// All flows of one range of ports. RTP ports are even, and each one's RTCP port is the next.
 pub struct Relay {
     chance: Chance,
-    first: u16,
+    first: u32,
     /// By `(port - first) / 2`.
     flows: Vec<Option<Box<Flow>>>,
     /// The wall clock at instant zero: sender reports carry it.
     wall: Wall,
     timers: Timers<Due>,
-    rtcp: VecDeque<(u16, SocketAddr, Vec<u8>)>,
-    dead: VecDeque<u16>,
+    rtcp: VecDeque<(u32, SocketAddr, Vec<u8>)>,
+    dead: VecDeque<u32>,
 }
 
 /// What a timer is for.
 #[derive(Clone, Copy, Debug)]
 enum Due {
     /// A report on this flow.
-    Report(u16),
+    Report(u32),
     /// A look whether this flow and the one it is joined with are silent.
-    Silence(u16),
+    Silence(u32),
 }
 
 /// One leg.
@@ -72,7 +72,7 @@ struct Flow {
     inbound: Inbound,
     outbound: Outbound,
     /// The port of the leg that this one is joined with.
-    joined: Option<u16>,
+    joined: Option<u32>,
     report_timer: TimerId,
     /// When we last reported.
     reported: Instant,
@@ -86,11 +86,12 @@ struct Flow {
 }
 
 impl Relay {
-    /// A relay for the RTP ports `first..=last` (an odd `first` begins at the next). `wall` is what the wall clock
+    /// A relay for the RTP ports `first..=last` (an odd `first` begins at the next). Their names are the caller's: a
+    /// UDP port, with the address that it is on above. `wall` is what the wall clock
     /// shows at instant zero; `chance` draws SSRCs, CNAMEs and beginnings.
-    pub fn new(chance: Chance, first: u16, last: u16, wall: Wall) -> Self {
+    pub fn new(chance: Chance, first: u32, last: u32, wall: Wall) -> Self {
         let first = first.saturating_add(first & 1);
-        let pairs = usize::from(last.saturating_sub(first)).saturating_add(1) / 2;
+        let pairs = (last.saturating_sub(first) as usize).saturating_add(1) / 2;
         Self {
             chance,
             first,
@@ -104,7 +105,7 @@ impl Relay {
 
     /// A flow begins on `port`, with an SSRC and a CNAME of its own. Without effect on a port out of the range;
     /// a flow that was there ends unreported.
-    pub fn open(&mut self, now: Instant, port: u16, spec: &FlowSpec) {
+    pub fn open(&mut self, now: Instant, port: u32, spec: &FlowSpec) {
         let Some(index) = self.index(port) else {
             return;
         };
@@ -128,7 +129,7 @@ impl Relay {
     }
 
     /// New SDP on this leg. Another address starts learning all over; waiting for signs of life starts anew.
-    pub fn change(&mut self, now: Instant, port: u16, spec: &FlowSpec) {
+    pub fn change(&mut self, now: Instant, port: u32, spec: &FlowSpec) {
         let Some(flow) = self.flow(port) else {
             return;
         };
@@ -151,7 +152,7 @@ impl Relay {
 
     /// What comes in on `a` goes out on `b`, and the other way round. Each leaves whatever it was joined with.
     /// Waiting for signs of life begins.
-    pub fn join(&mut self, now: Instant, a: u16, b: u16) {
+    pub fn join(&mut self, now: Instant, a: u32, b: u32) {
         if a == b || self.flow(a).is_none() || self.flow(b).is_none() {
             return;
         }
@@ -169,7 +170,7 @@ impl Relay {
 
     /// The flow ends, with an RTCP BYE if its peer ever heard of us; the one that it was joined with falls silent.
     /// Its counts; `None` if there was none.
-    pub fn close(&mut self, now: Instant, port: u16) -> Option<Counts> {
+    pub fn close(&mut self, now: Instant, port: u32) -> Option<Counts> {
         self.flow(port)?;
         self.part(port);
         let index = self.index(port)?;
@@ -187,7 +188,7 @@ impl Relay {
 
     /// An RTP packet came from `from` on `port`. Where it goes on, if it does; `packet` then holds it.
     #[inline]
-    pub fn rtp(&mut self, now: Instant, port: u16, from: SocketAddr, packet: &mut [u8]) -> Option<Outgoing> {
+    pub fn rtp(&mut self, now: Instant, port: u32, from: SocketAddr, packet: &mut [u8]) -> Option<Outgoing> {
         let flow = self.flow(port)?;
         let Some((header, body)) = packet::read(packet) else {
             flow.drop_one();
@@ -232,7 +233,7 @@ impl Relay {
 
     /// An RTCP packet came from `from` to the RTCP port of `port`. It ends here: it says that the peer lives, when
     /// it last reported, and how far away it is.
-    pub fn rtcp(&mut self, now: Instant, port: u16, from: SocketAddr, packet: &[u8]) {
+    pub fn rtcp(&mut self, now: Instant, port: u32, from: SocketAddr, packet: &[u8]) {
         let wall = self.wall;
         let Some(flow) = self.flow(port) else {
             return;
@@ -281,13 +282,13 @@ impl Relay {
 
     /// An RTCP packet to send: the RTP port of its flow (it leaves from the next one), where to, and its bytes.
     /// To be asked until `None` after every tick and close.
-    pub fn poll_rtcp(&mut self) -> Option<(u16, SocketAddr, Vec<u8>)> {
+    pub fn poll_rtcp(&mut self) -> Option<(u32, SocketAddr, Vec<u8>)> {
         self.rtcp.pop_front()
     }
 
     /// The port of one flow of a pair that has been silent, RTCP too, for the time-out of both. Said once, until
     /// something comes again.
-    pub fn poll_dead(&mut self) -> Option<u16> {
+    pub fn poll_dead(&mut self) -> Option<u32> {
         self.dead.pop_front()
     }
 
@@ -296,19 +297,19 @@ impl Relay {
         self.flows.iter().flatten().count()
     }
 
-    fn index(&self, port: u16) -> Option<usize> {
+    fn index(&self, port: u32) -> Option<usize> {
         let offset = port.checked_sub(self.first)?;
-        let index = usize::from(offset / 2);
+        let index = (offset / 2) as usize;
         (offset % 2 == 0 && index < self.flows.len()).then_some(index)
     }
 
-    fn flow(&mut self, port: u16) -> Option<&mut Flow> {
+    fn flow(&mut self, port: u32) -> Option<&mut Flow> {
         let index = self.index(port)?;
         self.flows.get_mut(index)?.as_deref_mut()
     }
 
     /// Ends the join of this flow, on both sides.
-    fn part(&mut self, port: u16) {
+    fn part(&mut self, port: u32) {
         let Some(other) = self.flow(port).and_then(|flow| flow.joined) else {
             return;
         };
@@ -320,7 +321,7 @@ impl Relay {
         }
     }
 
-    fn unwatch(&mut self, port: u16) {
+    fn unwatch(&mut self, port: u32) {
         let Some(flow) = self.flow(port) else {
             return;
         };
@@ -331,7 +332,7 @@ impl Relay {
     }
 
     /// (Re)starts the watch over this flow and the one that it is joined with, if both have a time-out.
-    fn watch(&mut self, port: u16) {
+    fn watch(&mut self, port: u32) {
         let Some(other) = self.flow(port).and_then(|flow| flow.joined) else {
             return;
         };
@@ -343,7 +344,7 @@ impl Relay {
     }
 
     /// When something last came on either flow, and when both will have been silent for their time-outs.
-    fn silence(&mut self, a: u16, b: u16) -> Option<(Instant, Instant)> {
+    fn silence(&mut self, a: u32, b: u32) -> Option<(Instant, Instant)> {
         let mut pair = (Instant::default(), Instant::default());
         for port in [a, b] {
             let flow = self.flow(port)?;
@@ -353,7 +354,7 @@ impl Relay {
         Some(pair)
     }
 
-    fn look(&mut self, now: Instant, port: u16) {
+    fn look(&mut self, now: Instant, port: u32) {
         let Some(flow) = self.flow(port) else {
             return;
         };
@@ -380,14 +381,14 @@ impl Relay {
         self.look_again(port, next.max(now + SILENCE_CHECK_MIN));
     }
 
-    fn look_again(&mut self, port: u16, at: Instant) {
+    fn look_again(&mut self, port: u32, at: Instant) {
         let timer = self.timers.set(at, Due::Silence(port));
         if let Some(flow) = self.flow(port) {
             flow.silence_timer = Some(timer);
         }
     }
 
-    fn report(&mut self, now: Instant, port: u16) {
+    fn report(&mut self, now: Instant, port: u32) {
         let next = now + self.report_interval();
         let timer = self.timers.set(next, Due::Report(port));
         let wall = self.wall;

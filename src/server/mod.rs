@@ -261,8 +261,8 @@ mod tests {
         for listener in &mut conf.switch.listeners {
             listener.address = ([127, 0, 0, 1], 0).into();
         }
-        conf.switch.media.address = [127, 0, 0, 1].into();
-        conf.switch.media.port_last = conf.switch.media.port_first + 63;
+        let interface = &mut conf.switch.media.interfaces[0];
+        interface.port_last = interface.port_first + 63;
         let running = start(conf, None).unwrap();
         assert!(running.pulse().is_ok());
         running.shared.say(0, [Message::Stop]);

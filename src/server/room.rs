@@ -7,12 +7,14 @@ use std::sync::{Arc, OnceLock};
 use crate::api::switchboard::Switchboard;
 use crate::base::time::{Instant, Now};
 use crate::call::cdr::Cdr;
-use crate::call::media::{Order, lane_of};
+use crate::call::media::{Order, Ranges};
 use crate::call::port::{CallEntry, Input, Output};
 use crate::call::switch::Switch;
+use crate::masking::request::Write;
 use crate::media::thread::MediaThread;
 use crate::records::cdr_file;
 use crate::store::journal::Journal;
+use crate::store::writer::Store;
 use crate::telemetry::call_line;
 use crate::telemetry::health::State;
 use crate::telemetry::traces::Traces;
@@ -26,10 +28,13 @@ pub(super) struct Room {
     pub(super) index: usize,
     pub(super) shared: Arc<Joined>,
     pub(super) media: Arc<OnceLock<Vec<MediaThread>>>,
+    /// Whose port is which.
+    pub(super) ranges: Ranges,
     pub(super) journal: Journal,
     pub(super) records: Arc<cdr_file::Writer>,
     pub(super) traces: Arc<Traces>,
     pub(super) board: Arc<Switchboard>,
+    pub(super) store: Store,
     /// What a batch of inputs leaves for the other threads, so that each is woken once for all of it.
     pub(super) entries: Vec<CallEntry>,
     #[allow(clippy::vec_box)] // they come boxed and go boxed
@@ -83,16 +88,21 @@ impl Room {
                 Output::Journal(entry) => self.entries.push(entry),
                 Output::Answer(id, answer) => self.board.answer(id, answer),
                 Output::Note(note) => self.shared.note(note, from),
+                Output::CalleeUsed(callee) => {
+                    let (id, only) = (callee.binding, Some(callee));
+                    let write = Write::ClearCallee { id, only };
+                    // Nobody waits for the answer, and a full queue only means that it ends by its time.
+                    let _ = self.store.submit(write, Box::new(drop));
+                }
             }
         }
     }
 
     fn give_orders(&mut self) {
-        let first = self.shared.config.load().media.port_first;
         let threads = self.media.get().map_or(&[][..], Vec::as_slice);
         let mut refused = false;
         for order in self.orders.drain(..) {
-            let lane = lane_of(order.port(), first, threads.len());
+            let lane = self.ranges.lane_of(order.port(), threads.len());
             refused |= threads.get(lane).is_some_and(|thread| thread.put(order).is_err());
         }
         threads.iter().for_each(MediaThread::wake);

@@ -20,7 +20,7 @@ use crate::base::id::Id;
 use crate::base::limits::OTHER_FILES;
 use crate::base::shard::Shard;
 use crate::call::cdr::Cdr;
-use crate::call::media::{Report, lane_of};
+use crate::call::media::Report;
 use crate::call::port::CallEntry;
 use crate::call::switch::Switch;
 use crate::config::Conf;
@@ -100,8 +100,7 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
         wish: Mutex::new(wish),
     });
 
-    let ports = usize::from(conf.switch.media.port_last - conf.switch.media.port_first) + 1;
-    if let Some(sentence) = too_few_files(files, ports) {
+    if let Some(sentence) = too_few_files(files, conf.switch.media.ranges().len()) {
         shared.health.set("file limit", State::Degraded, sentence);
     }
     let media = start_media(&conf, started, files, &clock, &mut chance, &shared)?;
@@ -120,10 +119,12 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
             index: shard.index,
             shared: shared.clone(),
             media: media.clone(),
+            ranges: conf.switch.media.ranges(),
             journal: journal.clone(),
             records: records.clone(),
             traces: traces.clone(),
             board: board.clone(),
+            store: store.clone(),
             entries: Vec::new(),
             cdrs: Vec::new(),
             orders: Vec::new(),
@@ -201,7 +202,9 @@ fn open_disk(conf: &Conf, clock: &Clock, health: &Health) -> anyhow::Result<Disk
             // Until the next start: somebody should look at the disk, and at the folder that was put aside.
             health.set("sled", State::Degraded, found.sentences.join("; "));
         }
-        DiskFound::Sound | DiskFound::New => found.sentences.iter().for_each(|s| tracing::info!("{s}")),
+        DiskFound::Sound | DiskFound::New | DiskFound::Restored => {
+            found.sentences.iter().for_each(|s| tracing::info!("{s}"))
+        }
     }
     let (journal, left) = Journal::open(&conf.store.join("journal"))?;
     say(journal.notes());
@@ -253,12 +256,15 @@ fn announce(conf: &Conf) {
             listener.address
         );
     }
-    tracing::info!(
-        "RTP on {}, ports {} to {}",
-        conf.switch.media.address,
-        conf.switch.media.port_first,
-        conf.switch.media.port_last
-    );
+    for interface in &conf.switch.media.interfaces {
+        tracing::info!(
+            "RTP on {}, ports {} to {} ({})",
+            interface.address,
+            interface.port_first,
+            interface.port_last,
+            interface.name
+        );
+    }
     tracing::info!(
         "the API is on {} and {}",
         conf.api.control.display(),
@@ -316,32 +322,33 @@ fn start_media(
     shared: &Arc<Joined>,
 ) -> anyhow::Result<Arc<OnceLock<Vec<MediaThread>>>> {
     let media = &conf.switch.media;
-    std::net::UdpSocket::bind((media.address, 0)).with_context(|| {
-        format!(
-            "media.address {} can't be used: is it an address of this machine?",
-            media.address
-        )
-    })?;
+    for interface in &media.interfaces {
+        std::net::UdpSocket::bind((interface.address, 0)).with_context(|| {
+            format!(
+                "the media address {} ({}) can't be used: is it an address of this machine?",
+                interface.address, interface.name
+            )
+        })?;
+    }
     let settings = Settings {
-        address: media.address,
-        port_first: media.port_first,
-        port_last: media.port_last,
-        pairs_max: files.saturating_sub(OTHER_FILES) / 2 / conf.media_threads.max(1),
+        addresses: media.interfaces.iter().map(|i| i.address).collect(),
+        ranges: media.ranges(),
+        pairs_max: files.saturating_sub(OTHER_FILES) / 2 / media.threads.max(1),
         started,
         wall_at_start: clock.now().wall_of(crate::base::time::Instant::default()),
     };
-    let threads = (0..conf.media_threads)
+    let threads = (0..media.threads)
         .map(|index| {
-            let (shared, first, shards) = (shared.clone(), media.port_first, conf.shards);
+            let (shared, ranges, shards) = (shared.clone(), media.ranges(), conf.shards);
             let report = Box::new(move |reports: &[Report]| {
                 for shard in 0..shards {
                     let of_shard = reports
                         .iter()
-                        .filter(|report| lane_of(report.port(), first, shards) == shard);
+                        .filter(|report| ranges.lane_of(report.port(), shards) == shard);
                     shared.say(shard, of_shard.map(|report| Message::Media(*report)));
                 }
             });
-            MediaThread::start(index, settings, chance.fork(), report)
+            MediaThread::start(index, settings.clone(), chance.fork(), report)
         })
         .collect::<Result<Vec<_>, _>>()
         .context("no thread for media")?;

@@ -60,6 +60,17 @@ impl std::fmt::Debug for DialogId {
     }
 }
 
+/// Why an INVITE begins no dialog.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum NoDialog {
+    /// Its Contact or a Record-Route can't be used: 400.
+    #[error("the INVITE's Contact or Record-Route can't be used")]
+    Malformed,
+    /// There is more of it than is kept: 513.
+    #[error("more routing than is kept")]
+    TooLong,
+}
+
 /// How a request's CSeq stands to those before it (§12.2.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sequence {
@@ -119,9 +130,10 @@ impl std::fmt::Debug for Dialog {
 impl Dialog {
     /// The dialog of an INVITE that came in by `came` and is answered with `local_tag` (§12.1.1).
     ///
-    /// `None` if Contact is absent (§8.1.1.8 demands it) or no `sip:` or `sips:` URI, if a Record-Route value
-    /// can't be read, or if all that would be kept is longer than [`SIP_ROUTE_BYTES_MAX`]: answer 400.
-    pub fn uas(invite: &Message, local_tag: &[u8], came: Path) -> Option<Self> {
+    /// # Errors
+    /// [`NoDialog`]: Contact is absent (§8.1.1.8 demands it) or no `sip:` or `sips:` URI, a Record-Route value
+    /// can't be read, or all that would be kept is longer than [`SIP_ROUTE_BYTES_MAX`].
+    pub fn uas(invite: &Message, local_tag: &[u8], came: Path) -> Result<Self, NoDialog> {
         let routes: Vec<&[u8]> = invite.values(Name::RecordRoute).collect();
         let dialog = Self {
             id: DialogId::new(
@@ -129,15 +141,19 @@ impl Dialog {
                 local_tag,
                 invite.from().tag().unwrap_or_default(),
             ),
-            local: identity(invite.get(Name::To)?)?.into(),
-            remote: identity(invite.get(Name::From)?)?.into(),
+            local: own_identity(invite, Name::To)?,
+            remote: own_identity(invite, Name::From)?,
             local_cseq: 0,
             remote_cseq: Some(invite.cseq().number),
-            target: target_of(invite)?.into(),
+            target: target_of(invite).ok_or(NoDialog::Malformed)?.into(),
             routes: keep_routes(&routes)?,
             path: came,
         };
-        dialog.fits().then_some(dialog)
+        if dialog.fits() {
+            Ok(dialog)
+        } else {
+            Err(NoDialog::TooLong)
+        }
     }
 
     /// The dialog that a response of 101–299 to an INVITE of ours creates (§12.1.2). `path` is the way the
@@ -348,7 +364,7 @@ fn answered_route(response: &Message, else_target: &[u8]) -> Option<(Box<[u8]>, 
     let mut routes: Vec<&[u8]> = response.values(Name::RecordRoute).collect();
     routes.reverse();
     let target = target_of(response).unwrap_or(else_target);
-    Some((target.into(), keep_routes(&routes)?))
+    Some((target.into(), keep_routes(&routes).ok()?))
 }
 
 /// The Contact's URI, if requests can be sent to it.
@@ -369,14 +385,26 @@ fn reachable(text: &[u8]) -> Option<&[u8]> {
 }
 
 /// The routes, if each can be read.
-fn keep_routes(routes: &[&[u8]]) -> Option<Routes> {
+fn keep_routes(routes: &[&[u8]]) -> Result<Routes, NoDialog> {
     if routes.len() > SIP_ROUTES_MAX {
-        return None;
+        return Err(NoDialog::TooLong);
     }
     routes
         .iter()
-        .map(|route| uri_of(route).map(|_| Box::from(*route)))
+        .map(|route| {
+            uri_of(route)
+                .map(|_| Box::from(*route))
+                .ok_or(NoDialog::Malformed)
+        })
         .collect()
+}
+
+fn own_identity(invite: &Message, name: Name) -> Result<Box<[u8]>, NoDialog> {
+    invite
+        .get(name)
+        .and_then(identity)
+        .map(Box::from)
+        .ok_or(NoDialog::Malformed)
 }
 
 /// A Route value's URI, if requests can be sent to it.
@@ -432,7 +460,7 @@ mod tests {
         "Record-Route: <sip:10.0.0.1;lr>, <sip:10.0.0.2;lr>\r\nRecord-Route: <sip:p3.example;lr>;x=y\r\n";
 
     fn callee(text: &str) -> Option<Dialog> {
-        Dialog::uas(&Message::parse(text.as_bytes()).unwrap(), b"ours", came())
+        Dialog::uas(&Message::parse(text.as_bytes()).unwrap(), b"ours", came()).ok()
     }
 
     fn answer(status: u16, to_tag: &str, rest: &str) -> String {

@@ -14,7 +14,7 @@ mod name;
 pub use name::Name;
 
 /// White space of RFC 3261's LWS, the CR and LF of a fold included.
-pub(super) const fn is_lws(byte: u8) -> bool {
+pub(in crate::sip) const fn is_lws(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 

@@ -7,6 +7,7 @@ use std::fmt;
 use std::ops::Range;
 
 use arrayvec::ArrayVec;
+use memchr::memmem;
 
 use super::header::{self, Name, is_lws, is_token, trim};
 use super::method::Method;
@@ -56,8 +57,53 @@ pub struct Head<'a> {
     bytes: &'a [u8],
     start: Start<'a>,
     lines: ArrayVec<Line, SIP_HEADERS_MAX>,
+    /// The names that stand more than once.
+    doubled: Names,
     body_at: usize,
 }
+
+/// A set of names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Names(u128);
+
+// A name is one bit.
+const _: () = assert!((Name::Other as u32) < u128::BITS);
+
+impl Names {
+    /// The names listed.
+    pub(super) const fn of(list: &[Name]) -> Self {
+        let mut bits = 0;
+        let mut at = 0;
+        while at < list.len() {
+            bits |= Self::bit(list[at]);
+            at += 1;
+        }
+        Self(bits)
+    }
+
+    const fn bit(name: Name) -> u128 {
+        1 << name as u32
+    }
+
+    const fn has(self, name: Name) -> bool {
+        self.0 & Self::bit(name) != 0
+    }
+
+    /// Whether a name stands in both.
+    pub(super) const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Puts the name in; says whether it was there before.
+    const fn add(&mut self, name: Name) -> bool {
+        let before = self.has(name);
+        self.0 |= Self::bit(name);
+        before
+    }
+}
+
+/// What every answer repeats (RFC 3261 §8.2.6.2): a request with too many header fields is answered from these.
+const REPEATED: Names = Names::of(&[Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq]);
 
 /// One header line; folded ones are one line.
 #[derive(Clone, Copy)]
@@ -139,12 +185,33 @@ impl<'a> Head<'a> {
 
     /// The value of a header that may be there once, and not twice.
     pub(super) fn optional(&self, name: Name, why: &'static str) -> Result<Option<&'a [u8]>, Fault> {
-        let mut lines = self.lines(name);
-        let first = lines.next();
-        match lines.next() {
-            Some(_) => Err(Fault::bad(why)),
-            None => Ok(first),
+        if self.doubled.has(name) {
+            Err(Fault::bad(why))
+        } else {
+            Ok(self.get(name))
         }
+    }
+
+    /// The names that stand more than once.
+    pub(super) const fn doubled(&self) -> Names {
+        self.doubled
+    }
+
+    /// Takes a line in. A full head gives up its last line that no answer needs for one that answers do need, and
+    /// says that it is full.
+    fn push(&mut self, line: Line, seen: &mut Names) -> Option<Fault> {
+        if seen.add(line.name) {
+            self.doubled.add(line.name);
+        }
+        let line = self.lines.try_push(line).err()?.element();
+        let idle = self.lines.iter_mut().rev().find(|line| !REPEATED.has(line.name));
+        if let Some(idle) = idle.filter(|_| REPEATED.has(line.name)) {
+            *idle = line;
+        }
+        Some(Fault {
+            status: 513,
+            why: "too many header fields",
+        })
     }
 }
 
@@ -177,8 +244,10 @@ pub(super) fn lex(bytes: &[u8]) -> Result<(Head<'_>, Option<Fault>), &'static st
         bytes,
         start,
         lines: ArrayVec::new(),
+        doubled: Names::of(&[]),
         body_at: bytes.len(),
     };
+    let mut seen = Names::of(&[]);
     loop {
         match walk.step() {
             Step::Line { token, value } => {
@@ -187,10 +256,8 @@ pub(super) fn lex(bytes: &[u8]) -> Result<(Head<'_>, Option<Fault>), &'static st
                     token: Span::of(&token),
                     value: Span::of(&value),
                 };
-                if head.lines.try_push(line).is_err() {
-                    let full = Fault::bad("too many header fields");
-                    return Ok((head, fault.or(Some(full))));
-                }
+                let full = head.push(line, &mut seen);
+                fault = fault.or(full);
             }
             Step::Faulty(why) => fault = fault.or(Some(Fault::bad(why))),
             Step::Body(at) => {
@@ -203,6 +270,12 @@ pub(super) fn lex(bytes: &[u8]) -> Result<(Head<'_>, Option<Fault>), &'static st
             }
         }
     }
+}
+
+/// The header lines behind a start line, whatever that says. `None`: the first line has no end.
+pub(super) fn headers(bytes: &[u8]) -> Option<Walk<'_>> {
+    let at = memmem::find(bytes, b"\r\n")?.saturating_add(2);
+    Some(Walk { bytes, at })
 }
 
 /// A message whose start line has been read.
@@ -357,7 +430,12 @@ pub(super) enum Step {
     Cut,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    /// Stands at the first header line: a part of a multipart body has nothing before it.
+    pub(super) const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
     /// The next line. After [`Step::Body`] or [`Step::Cut`] there is none.
     pub(super) fn step(&mut self) -> Step {
         let from = self.at;

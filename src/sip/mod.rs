@@ -5,10 +5,12 @@
 
 pub mod build;
 pub mod dialog;
+pub mod framer;
 pub mod header;
 pub mod lexer;
 pub mod message;
 pub mod method;
+pub mod multipart;
 pub mod path;
 pub mod peek;
 pub mod transaction;

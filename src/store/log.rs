@@ -1,6 +1,6 @@
 //! The write-ahead log: where a write becomes durable, before anybody sees it.
 //!
-//! Segments `wal-<first sequence number>.log`. A segment is a header and frames; a frame is one *group* of
+//! Segments `wal-<first sequence number>.log`, 20 digits in four groups. A segment is a header and frames; a frame is one *group* of
 //! records that became durable by one fdatasync, under one checksum, so that a crash leaves all of a group or
 //! nothing of it:
 //!
@@ -73,9 +73,22 @@ pub struct Replay {
     pub records: u64,
     /// What was cut off the last segment: a group that was being written when the process or machine died.
     pub cut: Option<Cut>,
+    /// A segment that was put aside: it is damaged, and the caller holds all that it had.
+    pub aside: Option<Aside>,
     /// The log ends before what the caller holds: its last number. Nothing is lost by that, but log files
     /// were removed or damaged.
     pub ends_early: Option<u64>,
+}
+
+/// A damaged segment that nobody needs.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Aside {
+    /// Where it was.
+    pub file: PathBuf,
+    /// Where it is now.
+    pub now: PathBuf,
+    /// The first damaged byte.
+    pub offset: u64,
 }
 
 /// A torn tail that was cut off.
@@ -223,7 +236,20 @@ impl Log {
                 }
                 replay.records += 1;
                 each(seq, payload)
-            })?;
+            });
+            let read = match read {
+                Err(LogError::Damaged { offset, .. })
+                    if end.is_none() && last_of(&bytes, offset).is_some_and(|last| last <= held) =>
+                {
+                    let now = segment.path.with_extension("log.broken");
+                    fs::rename(&segment.path, &now).map_err(io(&segment.path))?;
+                    let file = segment.path.clone();
+                    replay.aside = Some(Aside { file, now, offset });
+                    next = held.saturating_add(1);
+                    continue;
+                }
+                read => read?,
+            };
             next = read.next;
             durable = read.good;
             let torn = bytes.len() as u64 - read.good;
@@ -244,9 +270,13 @@ impl Log {
                 .and_then(|()| file.sync_all())
                 .map_err(io(&cut.file))?;
         }
+        let mut segments = segments;
+        if replay.aside.is_some() {
+            segments.pop();
+        }
         replay.ends_early = (next <= held && !segments.is_empty()).then(|| next - 1);
         let (file, trust) = match segments.last() {
-            Some(last) if next > held => {
+            Some(last) if next > held && replay.aside.is_none() => {
                 let file = File::options()
                     .read(true)
                     .write(true)
@@ -486,6 +516,27 @@ fn read_segment(
         next,
         good: at as u64,
     })
+}
+
+/// The number of the last record that stands whole behind the damage at `from`, if it stands at the very end: only
+/// then is it certain which the last one is.
+fn last_of(bytes: &[u8], from: u64) -> Option<u64> {
+    let from = usize::try_from(from).ok()?;
+    let mut at = from.max(HEADER_BYTES);
+    let mut last = None;
+    while at < bytes.len() {
+        match bytes.get(at..).and_then(decode_frame) {
+            Some(frame) => {
+                last = frame.first.checked_add(u64::from(frame.count).checked_sub(1)?);
+                at += FRAME_HEAD_BYTES + frame.body.len();
+            }
+            None => {
+                last = None;
+                at += 1;
+            }
+        }
+    }
+    last
 }
 
 /// Whether a later group stands whole anywhere after a bad one: then the bad one had been durable, because a

@@ -37,6 +37,8 @@ pub enum DiskFound {
     Sound,
     /// Nothing was there yet.
     New,
+    /// Nothing but a snapshot was there: a backup that was put in place.
+    Restored,
     /// Broken or behind: it was moved aside and rebuilt from snapshot and log. Somebody should hear of it.
     Rebuilt,
 }
@@ -118,6 +120,7 @@ pub(super) fn open(path: &Path, segment_bytes: u64, now: Wall) -> Result<Opened,
     let lock = file::lock(path)
         .map_err(io)?
         .ok_or_else(|| OpenError::InUse(path.to_owned()))?;
+    let had_log = if places.log.exists() { Had::Yes } else { Had::No };
     let (snapshot, said) = snapshot::newest(&places.snapshots)?;
     let mut report = OpenReport {
         sentences: said,
@@ -138,9 +141,13 @@ pub(super) fn open(path: &Path, segment_bytes: u64, now: Wall) -> Result<Opened,
             records,
         },
         broken,
-    ) = match loaded {
-        Ok(loaded) => (loaded, None),
-        Err(why) => (
+    ) = match (loaded, &snapshot) {
+        // Nothing of it was there, and the snapshot says what was: a restored backup.
+        (Ok(loaded), Some(snapshot)) if loaded.disk.found() == Found::Nothing => {
+            (from_snapshot(loaded.disk, Some(snapshot))?, None)
+        }
+        (Ok(loaded), _) => (loaded, None),
+        (Err(why), snapshot) => (
             rebuild(&places.sled, snapshot.as_ref(), &why, now, &mut report)?,
             Some(why),
         ),
@@ -166,7 +173,7 @@ pub(super) fn open(path: &Path, segment_bytes: u64, now: Wall) -> Result<Opened,
         None => OpenError::Log(log),
     })?;
     behind.write().map_err(OpenError::Disk)?;
-    if replay.records > 0 || broken.is_some() {
+    if replay.records > 0 || disk.durable_seq() != disk.applied_seq() {
         disk.flush().map_err(OpenError::Disk)?;
     }
     report.records = records;
@@ -175,11 +182,13 @@ pub(super) fn open(path: &Path, segment_bytes: u64, now: Wall) -> Result<Opened,
         Some(_) => DiskFound::Rebuilt,
         None => match disk.found() {
             Found::Tree => DiskFound::Sound,
-            Found::Nothing if replay.records == 0 => DiskFound::New,
+            Found::Nothing if replay.records == 0 && held == 0 => DiskFound::New,
+            Found::Nothing if replay.records == 0 && had_log == Had::No => DiskFound::Restored,
             Found::Nothing => {
                 let place = places.sled.display();
                 report.sentences.push(format!(
-                    "{place} was empty or gone, and was rebuilt from the log: nothing is lost"
+                    "{place} was empty or gone, and was rebuilt from {}: nothing is lost",
+                    source(snapshot.as_ref())
                 ));
                 DiskFound::Rebuilt
             }
@@ -197,6 +206,13 @@ pub(super) fn open(path: &Path, segment_bytes: u64, now: Wall) -> Result<Opened,
     })
 }
 
+/// Whether something was there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Had {
+    Yes,
+    No,
+}
+
 /// A table and the sled that agrees with it.
 struct Loaded {
     table: Arc<Table>,
@@ -207,7 +223,7 @@ struct Loaded {
 fn load_disk(path: &Path, snapshot: Option<&Snapshot>) -> Result<Loaded, DiskError> {
     let disk = Disk::open(path)?;
     let snapshot_seq = snapshot.map_or(0, |s| s.seq);
-    if disk.applied_seq() < snapshot_seq {
+    if disk.found() == Found::Tree && disk.applied_seq() < snapshot_seq {
         return Err(DiskError::Broken(format!(
             "{} holds the changes up to {}, and the snapshot those up to {snapshot_seq}",
             path.display(),
@@ -239,14 +255,23 @@ fn rebuild(
         error,
     })?;
     let aside = aside.unwrap_or_else(|| path.to_owned());
-    let source = snapshot.map_or("the log".to_string(), |s| {
-        format!("{} and the log", s.path.display())
-    });
     report.sentences.push(format!(
-        "sled was broken ({why}); it was moved to {} and rebuilt from {source}: nothing is lost; remove the old folder when you have looked at it",
-        aside.display()
+        "sled was broken ({why}); it was moved to {} and rebuilt from {}: nothing is lost; remove the old folder when you have looked at it",
+        aside.display(),
+        source(snapshot)
     ));
-    let mut disk = Disk::open(path).map_err(OpenError::Disk)?;
+    from_snapshot(Disk::open(path).map_err(OpenError::Disk)?, snapshot)
+}
+
+/// What a missing sled is rebuilt from.
+fn source(snapshot: Option<&Snapshot>) -> String {
+    snapshot.map_or("the log".to_string(), |s| {
+        format!("{} and the log", s.path.display())
+    })
+}
+
+/// Fills an empty sled, and a table, from the snapshot, if there is one.
+fn from_snapshot(mut disk: Disk, snapshot: Option<&Snapshot>) -> Result<Loaded, OpenError> {
     let table = Table::new();
     let mut records = 0;
     if let Some(snapshot) = snapshot {
@@ -325,6 +350,14 @@ fn tell(report: &mut OpenReport, places: &Places, held: u64, replay: &Replay, ta
             cut.file.display(),
             cut.bytes,
             cut.offset
+        ));
+    }
+    if let Some(aside) = &replay.aside {
+        report.sentences.push(format!(
+            "{} is damaged at byte {}; sled holds all that it had, so nothing is lost; it was moved to {}: check the disk",
+            aside.file.display(),
+            aside.offset,
+            aside.now.display()
         ));
     }
     if let Some(end) = replay.ends_early {

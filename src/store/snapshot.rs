@@ -79,7 +79,7 @@ pub fn write(
     seq: u64,
     records: &mut dyn Iterator<Item = Result<(Vec<u8>, Vec<u8>), String>>,
 ) -> Result<Snapshot, SnapshotError> {
-    let path = file::numbered_path(dir, PREFIX, seq, SUFFIX);
+    let path = path(dir, seq);
     let io = |error| SnapshotError::Io {
         path: path.clone(),
         error,
@@ -138,7 +138,7 @@ pub fn newest(dir: &Path) -> Result<(Option<Snapshot>, Vec<String>), SnapshotErr
     }
     file::remove_drafts(dir, PREFIX).map_err(io)?;
     for (seq, path) in list(dir).map_err(io)?.into_iter().rev() {
-        match read(&path, seq, &mut |_, _| Ok(())) {
+        match read_all(&path, seq, &mut |_, _| Ok(())) {
             Ok(records) => return Ok((Some(Snapshot { seq, records, path }), said)),
             Err(damaged @ SnapshotError::Damaged { .. }) => {
                 let aside = path.with_extension("snap.broken");
@@ -158,6 +158,11 @@ pub fn newest(dir: &Path) -> Result<(Option<Snapshot>, Vec<String>), SnapshotErr
     Ok((None, said))
 }
 
+/// Where the snapshot is that holds everything up to `seq`.
+pub(super) fn path(dir: &Path, seq: u64) -> PathBuf {
+    file::numbered_path(dir, PREFIX, seq, SUFFIX)
+}
+
 /// The log is needed from the record after this one: the older snapshot's number, 0 while there are fewer than two.
 ///
 /// # Errors
@@ -172,12 +177,36 @@ pub fn log_needed_after(dir: &Path) -> io::Result<u64> {
 }
 
 impl Snapshot {
+    /// The snapshot in a file of any name, whole: every byte of it was checked.
+    ///
+    /// # Errors
+    /// Damage, a newer version, or the file system's.
+    pub fn at(path: &Path) -> Result<Self, SnapshotError> {
+        let mut head = [0; 24];
+        let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
+        match read {
+            // Its own words on a file that is too short are below.
+            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
+                let path = path.to_owned();
+                return Err(SnapshotError::Io { path, error });
+            }
+            Ok(()) | Err(_) => {}
+        }
+        let seq = le_u64(&head[16..]).unwrap_or(0);
+        let records = read_all(path, seq, &mut |_, _| Ok(()))?;
+        Ok(Self {
+            seq,
+            records,
+            path: path.to_owned(),
+        })
+    }
+
     /// Hands out every record, in the order of the keys.
     ///
     /// # Errors
     /// Damage since it was found whole, an error of `each` or of the file system.
     pub fn read(&self, each: EachRecord<'_>) -> Result<u64, SnapshotError> {
-        read(&self.path, self.seq, each)
+        read_all(&self.path, self.seq, each)
     }
 }
 
@@ -254,7 +283,7 @@ impl Reader<'_> {
     }
 }
 
-fn read(path: &Path, seq: u64, each: EachRecord<'_>) -> Result<u64, SnapshotError> {
+fn read_all(path: &Path, seq: u64, each: EachRecord<'_>) -> Result<u64, SnapshotError> {
     let file = File::open(path).map_err(|error| SnapshotError::Io {
         path: path.to_owned(),
         error,

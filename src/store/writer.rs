@@ -11,11 +11,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 
-use super::follow::{DiskState, Followed, Follower, Progress};
+use super::follow::{Ask, DiskState, Followed, Follower, Progress, Taken};
 use super::log::{Log, SEGMENT_BYTES};
 use super::open::{self, OpenError, OpenReport, Opened, Places};
+use super::snapshot::SnapshotError;
 use crate::base::chance::Chance;
 use crate::base::limits::BIND_QUEUE;
 use crate::base::time::Wall;
@@ -29,6 +30,8 @@ const GROUP_MAX: usize = 512;
 const GROUP_BYTES: usize = 4 << 20;
 /// Groups on their way to the follower.
 const FOLLOW_QUEUE: usize = 64;
+/// Snapshots that may be asked for at once.
+const ASKS_MAX: usize = 8;
 /// Expiries and forgotten bindings are looked for this often.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -113,6 +116,7 @@ struct Inner {
     table: Arc<Table>,
     shared: Arc<Shared>,
     queue: Sender<Job>,
+    asks: Sender<Ask>,
     progress: Arc<Progress>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     _lock: File,
@@ -155,6 +159,7 @@ impl Store {
             follower,
             shared,
             progress,
+            asks,
             table,
             lock,
             report,
@@ -169,6 +174,7 @@ impl Store {
             table,
             shared,
             queue,
+            asks,
             progress,
             threads,
             _lock: lock,
@@ -217,6 +223,27 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// A snapshot that holds everything that was acknowledged before this was called; writing goes on
+    /// meanwhile. Waits for it: seconds, with a million bindings.
+    ///
+    /// # Errors
+    /// sled doesn't work, the disk refuses, or the store is closed: a sentence.
+    pub fn snapshot(&self) -> Result<Taken, SnapshotError> {
+        let (reply, taken) = crossbeam_channel::bounded(1);
+        let seq = self.inner.table.seq();
+        let stopped = || SnapshotError::Records("the server is stopping".into());
+        self.inner
+            .asks
+            .try_send(Ask { seq, reply })
+            .map_err(|refused| match refused {
+                TrySendError::Full(_) => {
+                    SnapshotError::Records(format!("{ASKS_MAX} others wait for a snapshot already"))
+                }
+                TrySendError::Disconnected(_) => stopped(),
+            })?;
+        taken.recv().map_err(|_| stopped())?
     }
 
     /// How it is doing.
@@ -287,6 +314,7 @@ struct Parts {
     follower: Follower,
     shared: Arc<Shared>,
     progress: Arc<Progress>,
+    asks: Sender<Ask>,
     table: Arc<Table>,
     lock: File,
     report: OpenReport,
@@ -305,11 +333,13 @@ impl Parts {
         let progress = Arc::new(Progress::default());
         progress.snapshot_seq.store(snapshot_seq, Ordering::Release);
         let (follow, changes) = crossbeam_channel::bounded(FOLLOW_QUEUE);
+        let (asks, asked) = crossbeam_channel::bounded(ASKS_MAX);
         let follower = Follower::new(
             Places::under(path),
             disk,
             Arc::clone(&progress),
             changes,
+            asked,
             settings.follow_every,
             settings.snapshot_bytes,
         );
@@ -332,6 +362,7 @@ impl Parts {
             follower,
             shared,
             progress,
+            asks,
             table,
             lock,
             report,
@@ -474,6 +505,14 @@ impl Writer {
         let mut is_full = due.len() == GROUP_MAX;
         for id in due {
             if let Ok(planned) = planner.plan(&Write::Expire { id }, now, &mut self.chance) {
+                group.add(planned.change);
+            }
+        }
+        let over = table.callees_due(now, GROUP_MAX);
+        is_full |= over.len() == GROUP_MAX;
+        for callee in over {
+            let (id, only) = (callee.binding, Some(callee));
+            if let Ok(planned) = planner.plan(&Write::ClearCallee { id, only }, now, &mut self.chance) {
                 group.add(planned.change);
             }
         }

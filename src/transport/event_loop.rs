@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::clock::Clock;
+use super::poller::{Errors, Poller, Ready, Waker};
 use super::shard::fresh_room;
 use super::shard::{Door, FRESH_BATCH, Left, Message, Packet, Waiting};
-use super::udp::{BATCH, Errors, Inbox, Poller, Ready, Socket, Undelivered, Waker};
+use super::udp::{BATCH, Inbox, Socket, Undelivered};
 use crate::base::limits::RETRY_AFTER_S;
 use crate::base::shard::Shard;
 use crate::base::time::{Instant, Now};

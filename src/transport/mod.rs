@@ -6,5 +6,6 @@
 
 pub mod clock;
 pub mod event_loop;
+pub mod poller;
 pub mod shard;
 pub mod udp;

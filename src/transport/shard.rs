@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::udp::Waker;
+use super::poller::Waker;
 use crate::base::limits::SHARD_QUEUE;
 use crate::call::config::Config;
 use crate::call::media::Report;

@@ -5,12 +5,16 @@
 mod bare;
 mod binds;
 mod calls;
+mod choose;
 mod held;
 mod memory;
+mod million;
+mod open;
 mod process;
 mod rtp;
 #[path = "../support/server.rs"]
 mod server;
+mod writer;
 
 use std::fmt::Write;
 
@@ -94,6 +98,9 @@ fn main() {
     if arguments.first().is_some_and(|a| a == bare::RELAY) {
         return bare::relay(&arguments[1..]);
     }
+    if arguments.first().is_some_and(|a| a == million::FILL) {
+        return million::fill(&arguments[1..]);
+    }
     let length = if arguments.iter().any(|a| a == "--smoke") {
         Length::Smoke
     } else {
@@ -104,7 +111,7 @@ fn main() {
         .map(String::as_str)
         .filter(|a| *a != "--smoke")
         .collect();
-    let known = ["calls", "rtp", "memory", "binds"];
+    let known = ["calls", "rtp", "memory", "binds", "writer", "open", "choose"];
     if let Some(strange) = named.iter().find(|name| !known.contains(name)) {
         eprintln!(
             "there is nothing to measure named {strange}: {}",
@@ -129,6 +136,15 @@ fn main() {
     }
     if is_wanted("binds") {
         rows.extend(binds::measure(length));
+    }
+    if is_wanted("writer") {
+        rows.extend(writer::measure(length));
+    }
+    if is_wanted("open") {
+        rows.extend(open::measure(length));
+    }
+    if is_wanted("choose") {
+        rows.extend(choose::measure(length));
     }
     print!("{}", table(&rows));
 }

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
 use umbra::base::chance::Chance;
-use umbra::call::port::{AskId, Command};
+use umbra::call::config::Config;
+use umbra::call::port::{AskId, Command, Records};
+use umbra::call::trunk::Cidr;
 
 use crate::support::cast::{Cast, Cue};
 use crate::support::phone::{Extra, Lost};
 use crate::support::sdp;
-use crate::support::stage::{Packet, Stage};
+use crate::support::stage::{Binding, Packet, Stage};
 use crate::support::text::Msg;
 use crate::support::world::World;
 
@@ -46,8 +48,40 @@ pub enum Deed {
     EndAll,
     /// The owner ends every binding on a number.
     Unbind(String),
+    /// The owner gives a number to two people, maybe others than before.
+    Bind {
+        /// The number.
+        x: String,
+        /// One of them.
+        a: String,
+        /// The other.
+        b: String,
+    },
+    /// The owner loads a changed configuration.
+    Reload(Reload),
+    /// The disk takes no records for a while.
+    DiskFull,
+    /// It takes them again.
+    DiskFree,
+    /// The wall clock is set forward, in seconds.
+    SetForward(u32),
+    /// The network is nearly down, for so many milliseconds.
+    Storm(u32),
     /// Somebody who has no business here sends RTP to a port of Umbra's.
     Spray(u16),
+}
+
+/// What a changed configuration changes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Reload {
+    /// The gateways' order.
+    Gateways,
+    /// How long phones ring, and how long silence may last.
+    Times,
+    /// The trunk is no longer ours to take calls from, for a while.
+    NoTrunk,
+    /// It is as before.
+    Trunk,
 }
 
 /// How far a call is, for its phone.
@@ -253,6 +287,23 @@ impl Crowd {
             Deed::Drain => self.cast.stage.drain(),
             Deed::EndAll => self.cast.stage.command(Command::EndAll),
             Deed::Unbind(x) => self.cast.stage.unbind(&x),
+            Deed::Bind { x, a, b } => {
+                self.cast.stage.unbind(&x);
+                self.cast.stage.bind(&Binding {
+                    x,
+                    a,
+                    b,
+                    ..Binding::default()
+                });
+            }
+            Deed::Reload(what) => self.reload(what),
+            Deed::DiskFull => {
+                self.cast.stage.records(Records::Full);
+                self.soon(10_000, Deed::DiskFree);
+            }
+            Deed::DiskFree => self.cast.stage.records(Records::Kept),
+            Deed::SetForward(s) => self.cast.stage.set_forward(Duration::from_secs(s.into())),
+            Deed::Storm(ms) => self.cast.stage.storm(Duration::from_millis(ms.into())),
             Deed::Spray(port) => {
                 let setup = self.cast.stage.setup();
                 let mut bytes = vec![0x80, 8, 0, 1, 0, 0, 0, 1, 1, 2, 3, 4];
@@ -262,6 +313,36 @@ impl Crowd {
                     to: (setup.ip(0, 1), port).into(),
                     bytes,
                 });
+            }
+        }
+    }
+
+    fn reload(&mut self, what: Reload) {
+        let ring = Duration::from_secs(5 + u64::from(self.chance.below(30)));
+        match what {
+            Reload::Gateways => self.cast.stage.reload(|c| c.trunks[0].gateways.reverse()),
+            Reload::Times => self.cast.stage.reload(|c| {
+                c.ring_timeout = ring;
+                c.media.timeout = ring * 4;
+            }),
+            Reload::NoTrunk => {
+                let away = |c: &mut Config| {
+                    for trunk in &mut c.trunks {
+                        trunk.accept_from.clear();
+                    }
+                };
+                self.cast.stage.reload(away);
+                self.soon(20_000, Deed::Reload(Reload::Trunk));
+            }
+            Reload::Trunk => {
+                let setup = self.cast.stage.setup();
+                let nets = [1, 2].map(|c| Cidr {
+                    network: setup.ip(c, 0),
+                    prefix: 24,
+                });
+                self.cast
+                    .stage
+                    .reload(|c| c.trunks[0].accept_from = nets.to_vec());
             }
         }
     }

@@ -274,8 +274,7 @@ impl<S: Stage> Cast<S> {
         bytes: Vec<u8>,
     ) -> Option<Cue> {
         let theirs = self.phones[phone].calls[call].heard.as_ref().and_then(|h| h.at);
-        let umbra = self.stage.setup().umbra().ip();
-        if from.ip() != umbra {
+        if self.stage.setup().media_port(from).is_none() {
             let name = &self.phones[phone].name;
             self.faults
                 .push(format!("{name} got media from {from}, who is not Umbra"));
@@ -284,7 +283,7 @@ impl<S: Stage> Cast<S> {
             self.look_for_strangers_words(phone, to, &bytes, "RTCP");
             return None;
         }
-        if let Some(theirs) = theirs.filter(|at| at.port() != from.port()) {
+        if let Some(theirs) = theirs.filter(|at| *at != from) {
             let name = &self.phones[phone].name;
             self.faults
                 .push(format!("{name} got media from {from}, but was told {theirs}"));

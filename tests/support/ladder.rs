@@ -80,6 +80,8 @@ impl Ladder {
                 "media_timeout" => setup.media_timeout = duration(value, setup.t1).expect(value),
                 "alarm" => setup.alarms.push(value.clone()),
                 "calls" => setup.berths = value.parse().expect(value),
+                "media" => setup.media_on = value.split(',').map(str::to_owned).collect(),
+                "trunk_media" => setup.media = Some(value.clone()),
                 other => panic!("no setup is called {other}"),
             }
         }
@@ -175,7 +177,17 @@ impl<S: Stage> Play<S> {
     fn line(&mut self, line: &Line) -> Result<(), String> {
         let words: Vec<&str> = line.words.iter().map(String::as_str).collect();
         match words.as_slice() {
-            ["bind", "axb", options @ ..] => self.bind(options),
+            ["bind", mode @ ("axb" | "ax" | "axyb"), options @ ..] => self.bind(mode, options),
+            ["callee", x, "nobody"] => {
+                let x = self.name(x);
+                self.cast.stage.callee(&x, None);
+                Ok(())
+            }
+            ["callee", x, to] => {
+                let (x, to) = (self.name(x), self.name(to));
+                self.cast.stage.callee(&x, Some(&to));
+                Ok(())
+            }
             ["number", name, digits] => {
                 self.names.insert((*name).into(), (*digits).into());
                 self.cast.stage.own(digits);
@@ -206,6 +218,12 @@ impl<S: Stage> Play<S> {
             }
             ["double", count, "from", who] => {
                 self.mishap(who, |c, p| &mut c.from.entry(p).or_default().double, count)
+            }
+            ["ipv6", who] => {
+                let (phone, _) = self.phone(who)?;
+                let first = self.cast.stage.setup().first_port_v6_of(phone);
+                self.cast.phones[phone].media_v6 = Some(first);
+                Ok(())
             }
             ["unbind", x] => {
                 let x = self.name(x);
@@ -261,9 +279,12 @@ impl<S: Stage> Play<S> {
         Ok(())
     }
 
-    fn bind(&mut self, options: &[&str]) -> Result<(), String> {
+    fn bind(&mut self, mode: &str, options: &[&str]) -> Result<(), String> {
         let t1 = self.cast.stage.setup().t1;
-        let mut binding = Binding::default();
+        let mut binding = Binding {
+            mode: mode.into(),
+            ..Binding::default()
+        };
         for option in options {
             let (key, value) = option.split_once('=').ok_or("a bind option is key=value")?;
             let time = || duration(value, t1).ok_or_else(|| format!("no time: {value}"));
@@ -274,10 +295,18 @@ impl<S: Stage> Play<S> {
                 _ => {
                     let digits = self.name(value);
                     match key.chars().next() {
-                        Some('X') => {
+                        Some(letter @ ('X' | 'Y')) => {
                             self.names.insert(key.into(), digits.clone());
-                            self.cast.stage.own(&digits);
-                            binding.x = digits;
+                            match mode {
+                                "axb" => self.cast.stage.own(&digits),
+                                mode => self.cast.stage.own_in(mode, &digits),
+                            }
+                            let number = if letter == 'X' {
+                                &mut binding.x
+                            } else {
+                                &mut binding.y
+                            };
+                            *number = digits;
                         }
                         Some(_) if binding.a.is_empty() => {
                             self.person(key, &digits, false)?;
@@ -337,6 +366,7 @@ impl<S: Stage> Play<S> {
                 }
                 Some(("way", way)) => extra.way = way.into(),
                 Some(("port", port)) => extra.media_port = port.parse().ok(),
+                Some(("among", kind)) => extra.among = Some(kind.into()),
                 Some(("body", kind)) => extra.body = Some((kind.into(), "some words".into())),
                 Some(("tag", tag)) => extra.tag = Some(tag.into()),
                 Some(("totag", tag)) => extra.to_tag = Some(tag.into()),

@@ -69,13 +69,20 @@ impl Live {
         let setup = Setup { net, ..setup };
         let dir = tempfile::tempdir().expect("a folder for the server");
         let umbra = setup.umbra();
+        let interfaces: String = setup
+            .interfaces()
+            .iter()
+            .map(|i| {
+                format!(
+                    "[[media.interface]]\nname = \"{}\"\naddress = \"{}\"\nports = \"{}-{}\"\n",
+                    i.name, i.address, i.port_first, i.port_last
+                )
+            })
+            .collect();
         let conf = format!(
-            "trunks = \"trunks.toml\"\n[sip]\nudp = [\"{umbra}\"]\nshards = {}\nt1_ms = {}\n[media]\naddress = \"{}\"\nports = \"{}-{}\"\ntimeout_s = {}\n[limits]\nring_timeout_s = {}\n[api]\nlisten = \"\"\n[log]\nlevel = \"debug\"\n",
+            "trunks = \"trunks.toml\"\n[sip]\nudp = [\"{umbra}\"]\nshards = {}\nt1_ms = {}\n[media]\ntimeout_s = {}\n{interfaces}[limits]\nring_timeout_s = {}\n[api]\nlisten = \"\"\n[log]\nlevel = \"debug\"\n",
             setup.shards,
             setup.t1.as_millis(),
-            umbra.ip(),
-            Setup::FIRST_PORT,
-            setup.last_port(),
             setup.media_timeout.as_secs(),
             setup.ring.as_secs(),
         );
@@ -83,10 +90,11 @@ impl Live {
             .map(|n| format!("\"sip:{};transport=udp\"", setup.gateway(n as u8)))
             .collect();
         let trunks = format!(
-            "[[trunk]]\nname = \"carrier\"\naccept_from = [\"{}/24\", \"{}/24\"]\ngateways = [{}]\ndefault = true\n",
+            "[[trunk]]\nname = \"carrier\"\naccept_from = [\"{}/24\", \"{}/24\"]\ngateways = [{}]\nmedia = \"{}\"\ndefault = true\n",
             setup.ip(1, 0),
             setup.ip(2, 0),
-            gateways.join(", ")
+            gateways.join(", "),
+            setup.media.as_deref().unwrap_or("")
         );
         fs::write(dir.path().join("umbra.toml"), conf).expect("the folder can be written");
         fs::write(dir.path().join("trunks.toml"), trunks).expect("the folder can be written");
@@ -234,9 +242,29 @@ impl Stage for Live {
         self.done(&format!("number add {x}"));
     }
 
+    fn own_in(&mut self, mode: &str, x: &str) {
+        if !self.umbra(&format!("pool show {mode}")).status.success() {
+            self.done(&format!("pool add {mode} --mode {mode}"));
+        }
+        if !self.umbra(&format!("number show {x}")).status.success() {
+            self.done(&format!("number add {x} --pool {mode}"));
+        }
+    }
+
+    fn callee(&mut self, x: &str, to: Option<&str>) {
+        match to {
+            Some(to) => self.done(&format!("callee --x {x} --to {to}")),
+            None => self.done(&format!("callee --x {x} --clear")),
+        };
+    }
+
     fn bind(&mut self, binding: &Binding) {
-        let Binding { x, a, b, .. } = binding;
-        let mut line = format!("bind axb --x {x} --a {a} --b {b}");
+        let Binding { x, a, y, b, .. } = binding;
+        let mut line = match binding.mode.as_str() {
+            "ax" => format!("bind ax --x {x} --a {a}"),
+            "axyb" => format!("bind axyb --x {x} --a {a} --y {y} --b {b}"),
+            _ => format!("bind axb --x {x} --a {a} --b {b}"),
+        };
         if let Some(direction) = &binding.direction {
             line += &format!(" --direction {direction}");
         }

@@ -5,7 +5,7 @@
 //! failures are ACKed. Everything else is said by whoever plays the phone.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::sdp;
@@ -27,6 +27,8 @@ pub struct Extra {
     pub sdp_lines: Vec<String>,
     /// Another port of ours for media.
     pub media_port: Option<u16>,
+    /// The type of another part that the description shares a multipart body with.
+    pub among: Option<String>,
     /// Another body: its type and text.
     pub body: Option<(String, String)>,
     /// A fork's name: makes another To tag.
@@ -198,6 +200,8 @@ pub struct Phone {
     serial: u32,
     salt: u64,
     media_next: u16,
+    /// The next media port on `::1`; `None` while its media is IPv4.
+    pub media_v6: Option<u16>,
 }
 
 impl Phone {
@@ -214,6 +218,7 @@ impl Phone {
             salt,
             // Phones behind one gateway share its address.
             media_next: 30_000 + 400 * (salt as u16 & 0x3F),
+            media_v6: None,
         }
     }
 
@@ -238,6 +243,10 @@ impl Phone {
     }
 
     fn media_at(&mut self, local: SocketAddr) -> SocketAddr {
+        if let Some(port) = self.media_v6 {
+            self.media_v6 = Some(port + 4);
+            return SocketAddr::new(Ipv6Addr::LOCALHOST.into(), port);
+        }
         self.media_next += 4;
         SocketAddr::new(local.ip(), self.media_next)
     }
@@ -794,7 +803,10 @@ impl Call {
                     version: self.said_version,
                     more: &extra.sdp_lines,
                 });
-                Some(("application/sdp".to_owned(), bytes))
+                Some(match &extra.among {
+                    Some(other) => among(other, &bytes),
+                    None => ("application/sdp".to_owned(), bytes),
+                })
             }
             (None, Some((kind, text))) => Some((kind.clone(), text.clone().into_bytes())),
             (None, None) => None,
@@ -817,4 +829,13 @@ impl Call {
         text += "Content-Length: 0\r\n\r\n";
         text.into_bytes()
     }
+}
+
+/// A body of two parts: first one that means nothing here, then the description.
+fn among(other: &str, description: &[u8]) -> (String, Vec<u8>) {
+    let head = format!(
+        "--cut\r\nContent-Type: {other}\r\n\r\n\0\u{1}--cut\r\n--cut\r\nContent-Type: application/sdp\r\n\r\n"
+    );
+    let whole = [head.as_bytes(), description, b"\r\n--cut--\r\n"].concat();
+    ("multipart/mixed;boundary=cut".to_owned(), whole)
 }

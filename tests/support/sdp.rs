@@ -48,8 +48,9 @@ pub fn write(say: &Say<'_>) -> Vec<u8> {
             maps += &format!("a=fmtp:{payload} 0-15\r\n");
         }
     }
+    let net = if ip.is_ipv6() { "IP6" } else { "IP4" };
     let mut text = format!(
-        "v=0\r\no=phone 7 {} IN IP4 {ip}\r\ns=phone talk\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP{payloads}\r\n{maps}a=ptime:20\r\na={}\r\n",
+        "v=0\r\no=phone 7 {} IN {net} {ip}\r\ns=phone talk\r\nc=IN {net} {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP{payloads}\r\n{maps}a=ptime:20\r\na={}\r\n",
         say.version, say.way
     );
     for line in say.more {

@@ -88,13 +88,30 @@ impl Server {
         self.process.wait().expect("a child of ours");
     }
 
+    /// Stops the server as its owner does, and waits until it is gone.
+    pub fn stop(&mut self) {
+        self.done("stop");
+        self.process.wait().expect("a child of ours");
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn ended(&mut self) -> std::process::ExitStatus {
+        self.process.wait().expect("a child of ours")
+    }
+
     /// Starts it again, on the data that it left.
     pub fn start_again(&mut self) {
-        self.process = serve(self.dir.path());
+        self.launch();
         self.await_answer();
     }
 
-    fn await_answer(&mut self) {
+    /// Starts it again and waits for nothing.
+    pub fn launch(&mut self) {
+        self.process = serve(self.dir.path());
+    }
+
+    /// Waits until the control socket answers.
+    pub fn await_answer(&mut self) {
         let deadline = Instant::now() + PATIENCE;
         while !self.umbra(&["status"]).status.success() {
             let gone = self.process.try_wait().expect("a child of ours");

@@ -1,9 +1,11 @@
 //! Where a play is given: the simulator, or loopback and the real binary. Phones and ladders don't know which.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use serde_json::Value;
+use umbra::call::config::Interface;
+use umbra::call::media::{InterfaceId, MediaPort};
 use umbra::masking::inventory::Freeze;
 
 /// One datagram.
@@ -36,6 +38,10 @@ pub struct Setup {
     pub berths: u16,
     /// Whether the trunk lets media addresses be latched on.
     pub latch: bool,
+    /// Umbra's media addresses, in order: `v4`, `v6`, and a further `four` or `six`.
+    pub media_on: Vec<String>,
+    /// The one that the trunk names.
+    pub media: Option<String>,
     /// Alarms that belong to the play.
     pub alarms: Vec<String>,
 }
@@ -52,6 +58,8 @@ impl Setup {
             media_timeout: Duration::from_secs(60),
             berths: 100,
             latch: false,
+            media_on: vec!["v4".into()],
+            media: None,
             alarms: Vec::new(),
         }
     }
@@ -71,23 +79,76 @@ impl Setup {
         SocketAddr::new(self.ip(2, n), 5060)
     }
 
+    /// Umbra's media addresses. Each play has ports of its own on `::1`, which all of them share.
+    pub fn interfaces(&self) -> Vec<Interface> {
+        let one = |name: &String| {
+            let (address, first) = match name.as_str() {
+                "v4" => (self.ip(0, 1), Self::FIRST_PORT),
+                "four" => (self.ip(0, 2), Self::FIRST_PORT),
+                "v6" => (Ipv6Addr::LOCALHOST.into(), self.first_port_v6()),
+                other => panic!("no media address is called {other}"),
+            };
+            Interface {
+                name: name.as_str().into(),
+                address,
+                advertised: address,
+                port_first: first,
+                port_last: first + 4 * self.berths_on(name) - 1,
+            }
+        };
+        self.media_on.iter().map(one).collect()
+    }
+
+    /// `::1` is one address for all: a play has a few ports of it, below those that the system gives out.
+    fn first_port_v6(&self) -> u16 {
+        10_000 + u16::from(self.net) * 80
+    }
+
+    fn berths_on(&self, name: &str) -> u16 {
+        if name == "v6" {
+            self.berths.min(10)
+        } else {
+            self.berths
+        }
+    }
+
+    /// Where the IPv6 media ports of a phone begin, by its place in the cast: above Umbra's.
+    pub fn first_port_v6_of(&self, phone: usize) -> u16 {
+        assert!(phone < 5, "five phones have ports on ::1");
+        self.first_port_v6() + 40 + 8 * phone as u16
+    }
+
+    /// A media port of Umbra's as the network sees it.
+    pub fn media_address(&self, port: MediaPort) -> SocketAddr {
+        let interfaces = self.interfaces();
+        SocketAddr::new(interfaces[usize::from(port.interface().0)].address, port.number())
+    }
+
+    /// Whether Umbra has a media port there: the RTP port that it is, or that it belongs to.
+    pub fn media_port(&self, at: SocketAddr) -> Option<MediaPort> {
+        let interfaces = self.interfaces();
+        let place = interfaces
+            .iter()
+            .position(|i| i.address == at.ip() && (i.port_first..=i.port_last).contains(&at.port()))?;
+        Some(MediaPort::new(InterfaceId(place as u8), at.port() & !1))
+    }
+
     /// The first RTP port of Umbra's.
     pub const FIRST_PORT: u16 = 20_000;
-
-    /// The last one.
-    pub fn last_port(&self) -> u16 {
-        Self::FIRST_PORT + 4 * self.berths - 1
-    }
 }
 
 /// A binding to make. Numbers as people write them.
 #[derive(Clone, Debug, Default)]
 pub struct Binding {
+    /// `axb`, `ax`, `axyb`; empty: `axb`.
+    pub mode: String,
     /// The virtual number.
     pub x: String,
     /// One party.
     pub a: String,
-    /// The other.
+    /// The number that stands for the other, in `axyb`.
+    pub y: String,
+    /// The other, but in `ax`.
     pub b: String,
     /// `both`, `a-to-b`, `b-to-a`.
     pub direction: Option<String>,
@@ -126,6 +187,10 @@ pub trait Stage {
     fn receive(&mut self, until: Duration) -> Option<Packet>;
     /// Makes a number ours.
     fn own(&mut self, x: &str);
+    /// Makes a number ours, in a pool of this mode.
+    fn own_in(&mut self, mode: &str, x: &str);
+    /// Names whom A reaches by his X next, or nobody.
+    fn callee(&mut self, x: &str, to: Option<&str>);
     /// Makes a binding; the number is ours already.
     fn bind(&mut self, binding: &Binding);
     /// Ends every binding on a number.

@@ -1,7 +1,7 @@
 //! The whole server on virtual time: switches, the relay, a network with weather. One seed, one history.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashSet};
+use std::collections::{BTreeMap, BinaryHeap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,17 +9,19 @@ use std::time::Duration;
 use serde_json::Value;
 use umbra::base::chance::Chance;
 use umbra::base::id::Id;
-use umbra::base::number::{Format, NumberPlan, RealNumber, VirtualNumber};
+use umbra::base::limits::CALLEE_TIME;
+use umbra::base::number::{Format, NumberPlan, RealNumber, Tel, VirtualNumber};
 use umbra::base::shard::Shard;
 use umbra::base::time::{Instant, Now, Wall};
 use umbra::call::cdr::Cdr;
 use umbra::call::config::{Config, SipTimers};
 use umbra::call::media::{self, Order, Report};
-use umbra::call::port::{CallEntry, Command, Event, Input, Note, Output, Why};
+use umbra::call::port::{CallEntry, Command, Event, EventKind, Input, Note, Output, Records, Why};
 use umbra::call::switch::Switch;
 use umbra::call::trunk::{CallerFrom, Cidr, DialledFrom, Gateway, MayShow, Trunk};
-use umbra::masking::binding::{Direction, Rare, Terms};
+use umbra::masking::binding::{Direction, Mode, Rare, Terms};
 use umbra::masking::inventory::{DEFAULT_ACCOUNT, NumberState, Standing};
+use umbra::masking::listing::BindingFilter;
 use umbra::masking::request::{BindRequest, DryRun, OnConflict, Unbind, Wanted, Write, XChoice};
 use umbra::masking::table::Table;
 use umbra::rtp::flow::MediaNat;
@@ -28,7 +30,7 @@ use umbra::sip::path::{ListenerId, Path, Transport};
 use umbra::sip::peek::peek;
 
 use super::stage::{Binding, Doing, Packet, Setup, Stage};
-use super::text::{Msg, user_of};
+use super::text::{Msg, uri_in, user_of};
 
 /// 2026-11-21T10:00:00Z
 const BEGINNING: i64 = 1_795_255_200_000;
@@ -46,6 +48,8 @@ pub struct Weather {
     pub dup: u32,
     /// Packets towards Umbra that are followed by a mangled copy, per thousand.
     pub mangled: u32,
+    /// Packets that are seconds late, behind all that was sent after them, per thousand.
+    pub late: u32,
 }
 
 impl Weather {
@@ -56,7 +60,36 @@ impl Weather {
         loss: 0,
         dup: 0,
         mangled: 0,
+        late: 0,
     };
+}
+
+/// What the law says of an attempt at the moment when it arrives.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// It is for this number, as records write it, and nobody else.
+    For(String),
+    /// It reaches nobody.
+    Nobody,
+}
+
+/// What was promised to two people: the naive form of a binding.
+#[derive(Clone, Debug)]
+struct Promise {
+    x: Tel,
+    /// Dialled, by whom (`None`: anyone who isn't named), who is called (`None`: nobody for sure).
+    rows: Vec<(Tel, Option<Tel>, Option<Tel>)>,
+    from: Wall,
+    until: Wall,
+}
+
+/// When a conversation began and ended, by the clock that nobody sets.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Talk {
+    /// The answer.
+    pub from: Option<Duration>,
+    /// The end.
+    pub until: Option<Duration>,
 }
 
 enum What {
@@ -102,10 +135,18 @@ pub struct World {
     /// Any shard: it knows every Call-ID's home.
     door: Shard,
     relay: Relay,
-    bound: HashSet<u16>,
+    ranges: media::Ranges,
+    bound: HashSet<media::MediaPort>,
     /// Ports that somebody else has.
     pub taken: HashSet<u16>,
     now: Duration,
+    /// How far the wall clock was set forward.
+    skew: Duration,
+    /// Until when most packets are lost.
+    storm_until: Duration,
+    config: Config,
+    records_kept: Records,
+    promises: Vec<Promise>,
     serial: u64,
     queue: BinaryHeap<Reverse<Item>>,
     listening: HashSet<SocketAddr>,
@@ -117,8 +158,12 @@ pub struct World {
     over: Option<Box<Cdr>>,
     /// When an INVITE with this Call-ID first left, by the order of outputs.
     pub invites: BTreeMap<String, u64>,
-    /// Call-IDs of new INVITEs from the trunk on numbers of ours that arrived at Umbra.
-    pub attempts: BTreeSet<String>,
+    /// New INVITEs from the trunk on numbers of ours that arrived at Umbra: Call-ID and what the law says.
+    pub attempts: BTreeMap<String, Verdict>,
+    /// The Call-IDs of all that arrived so, and of those for which there was no room for a record.
+    seen: HashSet<String>,
+    /// The conversations, by call.
+    pub talks: BTreeMap<Id, Talk>,
     /// Events, in order.
     pub events: Vec<Event>,
     /// Notes, in order.
@@ -133,19 +178,17 @@ impl World {
     pub fn new(setup: Setup, seed: u64) -> Self {
         let mut chance = Chance::from_number(seed);
         let table = Arc::new(Table::new());
-        let config = Arc::new(config_of(&setup));
+        let settings = config_of(&setup);
+        let config = Arc::new(settings.clone());
         let key = [chance.bits(), chance.bits()];
         let count = setup.shards;
         let shard = |index| Shard { index, count, key };
         let switches = (0..count)
             .map(|index| Switch::new(config.clone(), table.clone(), shard(index), chance.fork()))
             .collect();
-        let relay = Relay::new(
-            chance.fork(),
-            Setup::FIRST_PORT,
-            setup.last_port(),
-            Wall::from_millis(BEGINNING),
-        );
+        let ranges = config.media.ranges();
+        let (media::MediaPort(first), media::MediaPort(last)) = ranges.span();
+        let relay = Relay::new(chance.fork(), first, last, Wall::from_millis(BEGINNING));
         let mut world = Self {
             setup,
             weather: Weather::FAIR,
@@ -156,9 +199,15 @@ impl World {
             switches,
             door: shard(0),
             relay,
+            ranges,
             bound: HashSet::new(),
             taken: HashSet::new(),
             now: Duration::ZERO,
+            skew: Duration::ZERO,
+            storm_until: Duration::ZERO,
+            config: settings,
+            records_kept: Records::Kept,
+            promises: Vec::new(),
             serial: 0,
             queue: BinaryHeap::new(),
             listening: HashSet::new(),
@@ -166,7 +215,9 @@ impl World {
             journal: BTreeMap::new(),
             over: None,
             invites: BTreeMap::new(),
-            attempts: BTreeSet::new(),
+            attempts: BTreeMap::new(),
+            seen: HashSet::new(),
+            talks: BTreeMap::new(),
             events: Vec::new(),
             notes: Vec::new(),
             log: Vec::new(),
@@ -190,11 +241,36 @@ impl World {
         }
     }
 
+    /// Whether records can be written from now on.
+    pub fn records(&mut self, records: Records) {
+        self.records_kept = records;
+        self.command(Command::Records(records));
+    }
+
+    /// Sets the wall clock forward, as an administrator or NTP does.
+    pub fn set_forward(&mut self, by: Duration) {
+        self.skew += by;
+    }
+
+    /// From now on, for so long, four of five packets are lost.
+    pub fn storm(&mut self, length: Duration) {
+        self.storm_until = self.storm_until.max(self.now + length);
+    }
+
+    /// Gives every shard a changed configuration.
+    pub fn reload(&mut self, change: impl FnOnce(&mut Config)) {
+        change(&mut self.config);
+        let config = Arc::new(self.config.clone());
+        for shard in 0..self.switches.len() {
+            self.give(shard, Input::Config(config.clone()));
+        }
+    }
+
     fn at(&self) -> Now {
-        let us = u64::try_from(self.now.as_micros()).unwrap_or(u64::MAX);
+        let us = |of: Duration| u64::try_from(of.as_micros()).unwrap_or(u64::MAX);
         Now {
-            at: Instant::from_micros(us),
-            wall: Wall::from_millis(BEGINNING + (us / 1_000) as i64),
+            at: Instant::from_micros(us(self.now)),
+            wall: Wall::from_millis(BEGINNING + (us(self.now + self.skew) / 1_000) as i64),
         }
     }
 
@@ -223,7 +299,15 @@ impl World {
                     self.carry(packet, Some((shard, to)));
                 }
                 Output::Media(order) => self.obey(shard, &order),
-                Output::Event(event) => self.events.push(event),
+                Output::Event(event) => {
+                    let talk = self.talks.entry(event.call_id).or_default();
+                    match event.what {
+                        EventKind::Answered => talk.from = Some(self.now),
+                        EventKind::Ended { .. } => talk.until = Some(self.now),
+                        EventKind::Arrived | EventKind::Dialled | EventKind::Ringing => {}
+                    }
+                    self.events.push(event);
+                }
                 Output::Cdr(cdr, _) => {
                     if self.over.as_deref() != Some(&*cdr) {
                         self.faults
@@ -240,6 +324,10 @@ impl World {
                 }
                 Output::Journal(CallEntry::Answered { .. } | CallEntry::Ended { .. })
                 | Output::Answer(..) => {}
+                Output::CalleeUsed(callee) => {
+                    let (id, only) = (callee.binding, Some(callee));
+                    self.write(&Write::ClearCallee { id, only });
+                }
                 Output::Note(note) => {
                     if note.is_alarm() && !self.setup.alarms.contains(&format!("{note:?}")) {
                         self.faults.push(format!("alarm: {note:?}"));
@@ -254,12 +342,12 @@ impl World {
         let now = self.at().at;
         let port = order.port();
         match order {
-            Order::Bind(_) if self.taken.contains(&port.0) => {
+            Order::Bind(_) if self.taken.contains(&port.number()) => {
                 self.later(self.bind_delay, What::Report(shard, Report::NotBound(port)));
                 return;
             }
             Order::Bind(_) => {
-                self.bound.insert(port.0);
+                self.bound.insert(port);
                 self.later(self.bind_delay, What::Report(shard, Report::Bound(port)));
                 return;
             }
@@ -275,7 +363,7 @@ impl World {
                     .push(format!("closed a port without a flow: {port:?}")),
             },
         }
-        if !self.bound.contains(&port.0) {
+        if !self.bound.contains(&port) {
             self.faults
                 .push(format!("a flow on a port that nobody bound: {port:?}"));
         }
@@ -284,12 +372,12 @@ impl World {
 
     fn relay_sends(&mut self) {
         while let Some((port, to, bytes)) = self.relay.poll_rtcp() {
-            let from = SocketAddr::new(self.setup.ip(0, 1), port + 1);
+            let from = self.setup.media_address(media::MediaPort(port | 1));
             self.carry(Packet { from, to, bytes }, None);
         }
         while let Some(port) = self.relay.poll_dead() {
             let port = media::MediaPort(port);
-            let shard = media::lane_of(port, Setup::FIRST_PORT, self.switches.len());
+            let shard = self.ranges.lane_of(port, self.switches.len());
             self.later(Duration::ZERO, What::Report(shard, Report::Dead(port)));
         }
     }
@@ -341,12 +429,16 @@ impl World {
             1
         };
         for _ in 0..copies {
-            if self.chance.below(1_000) < self.weather.loss {
+            let storm = if self.now < self.storm_until { 800 } else { 0 };
+            if self.chance.below(1_000) < self.weather.loss.max(storm) {
                 self.note(&packet, " (lost)");
                 continue;
             }
             let span = self.weather.delay_max - self.weather.delay_min;
-            let us = self.weather.delay_min + self.chance.below(span + 1);
+            let mut us = self.weather.delay_min + self.chance.below(span + 1);
+            if self.chance.below(1_000) < self.weather.late {
+                us += self.chance.below(4_000_000);
+            }
             self.later(
                 Duration::from_micros(us.into()),
                 What::Packet(packet.clone(), way),
@@ -378,23 +470,31 @@ impl World {
                 && msg.tag("To").is_none()
                 && let Ok(dialled) = self.plan.normalise(user_of(msg.uri()))
                 && self.table.is_ours(dialled)
+                && self
+                    .config
+                    .trunks
+                    .iter()
+                    .any(|t| t.accept_from.iter().any(|c| c.holds(from.ip())))
+                && self.seen.insert(msg.call_id().to_owned())
+                && self.records_kept == Records::Kept
             {
-                self.attempts.insert(msg.call_id().to_owned());
+                let verdict = self.judge(dialled, &msg);
+                self.attempts.insert(msg.call_id().to_owned(), verdict);
             }
             self.give(shard, Input::Packet { path, bytes: &bytes });
             return;
         }
         let now = self.at().at;
-        if !self.bound.contains(&(to.port() & !1)) {
+        let Some(port) = self.setup.media_port(to).filter(|port| self.bound.contains(port)) else {
             return;
-        }
+        };
         if to.port() % 2 == 1 {
-            self.relay.rtcp(now, to.port() - 1, from, &bytes);
+            self.relay.rtcp(now, port.0, from, &bytes);
             return;
         }
-        if let Some(out) = self.relay.rtp(now, to.port(), from, &mut bytes) {
+        if let Some(out) = self.relay.rtp(now, port.0, from, &mut bytes) {
             let packet = Packet {
-                from: SocketAddr::new(self.setup.ip(0, 1), out.port),
+                from: self.setup.media_address(media::MediaPort(out.port)),
                 to: out.to,
                 bytes: bytes[out.bytes].to_vec(),
             };
@@ -410,7 +510,26 @@ impl World {
         }
     }
 
-    fn tel(&self, text: &str) -> umbra::base::number::Tel {
+    /// The law, as one would say it: of the promises that hold now on this number, the one that names the caller
+    /// decides.
+    fn judge(&self, dialled: Tel, invite: &Msg) -> Verdict {
+        let now = self.at().wall;
+        let identity = invite.get("P-Asserted-Identity").or_else(|| invite.get("From"));
+        let Some(caller) = identity.and_then(|id| self.plan.normalise(user_of(uri_in(id))).ok()) else {
+            return Verdict::Nobody;
+        };
+        let holds = |p: &&Promise| p.from <= now && now < p.until;
+        let rows = self.promises.iter().filter(holds).flat_map(|p| &p.rows);
+        let called_by = |who| rows.clone().find(|row| (row.0, row.1) == (dialled, who));
+        called_by(Some(caller))
+            .or_else(|| called_by(None))
+            .and_then(|row| row.2)
+            .map_or(Verdict::Nobody, |called| {
+                Verdict::For(self.plan.write(called, Format::Plus).to_string())
+            })
+    }
+
+    fn tel(&self, text: &str) -> Tel {
         match self.plan.normalise(text) {
             Ok(tel) => tel,
             Err(error) => panic!("{text}: {error}"),
@@ -471,7 +590,8 @@ impl Stage for World {
                     What::Report(shard, report) => self.give(shard, Input::Media(report)),
                     What::Failed(shard, path) => self.give(shard, Input::Failed(path, Why::Refused)),
                     What::Packet(packet, way) => {
-                        if packet.to.ip() == self.setup.ip(0, 1) {
+                        if packet.to.ip() == self.setup.ip(0, 1) || self.setup.media_port(packet.to).is_some()
+                        {
                             self.note(&packet, "");
                             self.arrive(packet);
                         } else if self.listening.contains(&packet.to) {
@@ -500,6 +620,34 @@ impl Stage for World {
         }
     }
 
+    fn own_in(&mut self, mode: &str, x: &str) {
+        let mode = mode_of(mode);
+        if self.table.pool(mode.name()).is_none() {
+            self.write(&Write::add_pool(mode.name(), mode));
+        }
+        let x = VirtualNumber::new(self.tel(x));
+        if !self.table.is_ours(x.tel()) {
+            self.write(&Write::add_number_to(Some(mode.name()), x));
+        }
+    }
+
+    fn callee(&mut self, x: &str, to: Option<&str>) {
+        let filter = BindingFilter {
+            x: Some(VirtualNumber::new(self.tel(x))),
+            ..BindingFilter::default()
+        };
+        let page = self.table.bindings(&filter, self.at().wall, None, 1);
+        let id = page.items.first().expect("something is bound to x").id;
+        match to {
+            Some(to) => self.write(&Write::SetCallee {
+                id,
+                to: RealNumber::new(self.tel(to)),
+                lasts: CALLEE_TIME,
+            }),
+            None => self.write(&Write::ClearCallee { id, only: None }),
+        }
+    }
+
     fn bind(&mut self, binding: &Binding) {
         let direction = match binding.direction.as_deref() {
             None | Some("both") => Direction::Both,
@@ -507,12 +655,36 @@ impl Stage for World {
             Some("b-to-a") => Direction::BToA,
             Some(other) => panic!("no direction is called {other}"),
         };
+        let a = self.tel(&binding.a);
+        let number = |text: &str| VirtualNumber::new(self.tel(text));
+        let person = RealNumber::new;
+        let x = self.tel(&binding.x);
+        let (parties, rows) = match mode_of(&binding.mode) {
+            Mode::Axb => {
+                let b = self.tel(&binding.b);
+                let parties = Wanted::Axb {
+                    a: person(a),
+                    b: person(b),
+                };
+                (parties, vec![(x, Some(a), Some(b)), (x, Some(b), Some(a))])
+            }
+            Mode::Ax => {
+                let rows = vec![(x, Some(a), None), (x, None, Some(a))];
+                (Wanted::Ax { a: person(a) }, rows)
+            }
+            Mode::Axyb => {
+                let (y, b) = (number(&binding.y), self.tel(&binding.b));
+                let parties = Wanted::Axyb {
+                    a: person(a),
+                    y: XChoice::Given(y),
+                    b: person(b),
+                };
+                (parties, vec![(y.tel(), Some(a), Some(b)), (x, Some(b), Some(a))])
+            }
+        };
         let request = BindRequest {
             x: XChoice::Given(VirtualNumber::new(self.tel(&binding.x))),
-            parties: Wanted::Axb {
-                a: RealNumber::new(self.tel(&binding.a)),
-                b: RealNumber::new(self.tel(&binding.b)),
-            },
+            parties,
             terms: Terms::new(
                 direction,
                 false,
@@ -525,12 +697,28 @@ impl Stage for World {
             on_conflict: OnConflict::Fail,
             dry_run: DryRun::No,
         };
+        let now = self.at().wall;
+        let may = |row: &(Tel, Option<Tel>, Option<Tel>)| match direction {
+            Direction::Both => true,
+            Direction::AToB => row.1 == Some(a),
+            Direction::BToA => row.1 != Some(a),
+        };
+        self.promises.push(Promise {
+            x,
+            rows: rows.into_iter().filter(may).collect(),
+            from: now,
+            until: request.expires.unwrap_or(Wall::NEVER),
+        });
         self.write(&Write::Bind(request));
     }
 
     fn unbind(&mut self, x: &str) {
-        let x = VirtualNumber::new(self.tel(x));
-        self.write(&Write::Unbind(Unbind::X(x)));
+        let now = self.at().wall;
+        let x = self.tel(x);
+        for promise in self.promises.iter_mut().filter(|p| p.x == x) {
+            promise.until = promise.until.min(now);
+        }
+        self.write(&Write::Unbind(Unbind::X(VirtualNumber::new(x))));
     }
 
     fn order(&mut self, doing: Doing, x: Option<&str>) {
@@ -577,6 +765,13 @@ impl Stage for World {
     }
 }
 
+fn mode_of(name: &str) -> Mode {
+    Mode::ALL
+        .into_iter()
+        .find(|mode| mode.name() == name)
+        .unwrap_or(Mode::Axb)
+}
+
 fn config_of(setup: &Setup) -> Config {
     let mut config = Config::on(setup.umbra());
     let net = |c| Cidr {
@@ -585,8 +780,13 @@ fn config_of(setup: &Setup) -> Config {
     };
     config.timers = SipTimers::around(setup.t1);
     config.ring_timeout = setup.ring;
-    config.media.port_first = Setup::FIRST_PORT;
-    config.media.port_last = setup.last_port();
+    config.media.interfaces = setup.interfaces();
+    let named = |name: &Option<String>| {
+        let name = name.as_ref()?;
+        let at = config.media.interfaces.iter().position(|i| *i.name == **name);
+        Some(media::InterfaceId(at.expect("an interface of the play") as u8))
+    };
+    let trunk_media = named(&setup.media);
     config.media.timeout = setup.media_timeout;
     config.trunks = vec![Trunk {
         name: "carrier".into(),
@@ -609,6 +809,7 @@ fn config_of(setup: &Setup) -> Config {
         } else {
             MediaNat::Strict
         },
+        media: trunk_media,
         media_from: Vec::new(),
     }];
     config

@@ -106,7 +106,8 @@ impl Desk {
             | Written::Binding(_)
             | Written::Existing(_)
             | Written::Unbound(_)
-            | Written::DryRun(_) => Err(crossed()),
+            | Written::DryRun(_)
+            | Written::Callee(_) => Err(crossed()),
         }
     }
 }

@@ -152,9 +152,11 @@ fn answer(desk: &Desk, written: Written) -> Result<(StatusCode, Value), ApiError
         Written::Binding(binding) => Ok((StatusCode::CREATED, desk.binding_view(&binding))),
         Written::Existing(binding) => Ok((StatusCode::OK, desk.binding_view(&binding))),
         Written::DryRun(binding) => Ok((StatusCode::OK, dry(desk, &binding))),
-        Written::Account(_) | Written::Pool(_) | Written::Number(_) | Written::Unbound(_) => {
-            Err(super::crossed())
-        }
+        Written::Account(_)
+        | Written::Pool(_)
+        | Written::Number(_)
+        | Written::Unbound(_)
+        | Written::Callee(_) => Err(super::crossed()),
     }
 }
 
@@ -298,9 +300,11 @@ pub(super) async fn update(
             view["dry_run"] = Value::Bool(true);
             Ok(Json(view))
         }
-        Written::Account(_) | Written::Pool(_) | Written::Number(_) | Written::Unbound(_) => {
-            Err(super::crossed())
-        }
+        Written::Account(_)
+        | Written::Pool(_)
+        | Written::Number(_)
+        | Written::Unbound(_)
+        | Written::Callee(_) => Err(super::crossed()),
     }
 }
 
@@ -362,7 +366,8 @@ async fn unbound(desk: &Arc<Desk>, what: Unbind) -> Result<Json<Value>, ApiError
         | Written::Number(_)
         | Written::Binding(_)
         | Written::Existing(_)
-        | Written::DryRun(_) => Err(super::crossed()),
+        | Written::DryRun(_)
+        | Written::Callee(_) => Err(super::crossed()),
     }
 }
 

@@ -38,13 +38,29 @@ pub(super) async fn list(
     let cursor = cursor(&mut asked)?;
     let limit = limit(&mut asked)?;
     asked.done()?;
+    let dir = desk.cdr_dir.clone();
     let page = scan(desk, filter, order, cursor, limit).await?;
     let next = page.next.map(|c| c.to_string());
     let cursor = match page.more {
         More::Perhaps => next.clone(),
         More::No => None,
     };
-    Ok(Json(json!({"cdrs": page.cdrs, "cursor": cursor, "next": next})))
+    let warning = unreadable(&dir, &page);
+    Ok(Json(
+        json!({"cdrs": page.cdrs, "cursor": cursor, "next": next, "warning": warning}),
+    ))
+}
+
+/// What there is to say of lines that are no records.
+fn unreadable(dir: &std::path::Path, page: &Page) -> Option<String> {
+    let (name, at) = page.unreadable_at.as_ref()?;
+    let sentence = format!(
+        "{}: {} line(s) can't be read, one at byte {at}: check the disk; all the others are given",
+        dir.join(name).display(),
+        page.unreadable
+    );
+    tracing::warn!("{sentence}");
+    Some(sentence)
 }
 
 /// `GET /v1/cdrs/{call_id}`: one record.

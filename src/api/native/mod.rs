@@ -6,6 +6,7 @@
 //! | `POST /v1/bindings:batch` | up to 1,000, each with its own result |
 //! | `GET`, `DELETE /v1/bindings` | list by `x`, `y`, `a`, `b`, `user_data`, `order_id`, `state`; unbind all of `x` |
 //! | `GET`, `PATCH`, `DELETE /v1/bindings/{id}` | show, update, unbind |
+//! | `PUT`, `DELETE /v1/bindings/{id}/callee` | whom A of an AX binding reaches next |
 //! | `POST /v1/route` | who would be reached, and why |
 //! | `GET /v1/calls`, `DELETE /v1/calls/{id}`, `GET /v1/calls/{id}/trace` | calls in progress |
 //! | `GET /v1/cdrs`, `GET /v1/cdrs/{call_id}` | records |
@@ -15,6 +16,7 @@
 //! | `POST /v1/numbers:batch` | up to 1,000, each with its own result |
 //! | `GET /v1/trunks` | trunks |
 //! | `GET /v1/status`, `POST /v1/stop`, `POST /v1/reload`, `PUT /v1/log` | the server |
+//! | `GET /v1/backup` | a snapshot of all bindings, numbers and pools, as one file |
 //! | `GET /healthz`, `/readyz`, `/metrics` | for monitors |
 //!
 //! Virtual numbers are written as they are dialled nationally, real ones in E.164 with `+` and in full;
@@ -26,7 +28,9 @@
 //! [`router_on_loopback`], which keeps other sites' pages in a browser on this machine out.
 
 mod accounts;
+mod backup;
 mod bindings;
+mod callee;
 mod calls;
 mod cdrs;
 mod node;
@@ -147,6 +151,7 @@ pub fn router(desk: Arc<Desk>) -> Router {
                 .patch(bindings::update)
                 .delete(bindings::unbind),
         )
+        .route("/v1/bindings/{id}/callee", put(callee::set).delete(callee::clear))
         .route("/v1/route", post(route::route))
         .route("/v1/calls", get(calls::list))
         .route("/v1/calls/{id}", delete(calls::hangup))
@@ -168,6 +173,7 @@ pub fn router(desk: Arc<Desk>) -> Router {
         .route("/v1/stop", post(node::stop))
         .route("/v1/reload", post(node::reload))
         .route("/v1/log", put(node::log))
+        .route("/v1/backup", get(backup::backup))
         .route("/healthz", get(node::healthz))
         .route("/readyz", get(node::readyz))
         .route("/metrics", get(node::metrics))
@@ -267,7 +273,10 @@ fn log_write(written: &Written) {
                 tracing::debug!("binding {id} was unbound");
             }
         }
-        Written::DryRun(_) => {}
+        Written::Callee(Some(callee)) => {
+            tracing::debug!("binding {} was given a temporary callee", callee.binding);
+        }
+        Written::Callee(None) | Written::DryRun(_) => {}
     }
 }
 

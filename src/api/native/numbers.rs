@@ -293,6 +293,7 @@ fn number_of(written: Written) -> Result<Arc<Number>, ApiError> {
         | Written::Binding(_)
         | Written::Existing(_)
         | Written::Unbound(_)
-        | Written::DryRun(_) => Err(crossed()),
+        | Written::DryRun(_)
+        | Written::Callee(_) => Err(crossed()),
     }
 }

@@ -44,6 +44,9 @@ const fn status(refused: &Refused) -> StatusCode {
         | Refused::BindingEnded { .. } => StatusCode::CONFLICT,
         Refused::SameNumber
         | Refused::XIsY
+        | Refused::CalleeIsA
+        | Refused::CalleeIsOurs
+        | Refused::CallbackOff { .. }
         | Refused::NotOfMode { .. }
         | Refused::OwnNumber { .. }
         | Refused::ModeMismatch { .. }

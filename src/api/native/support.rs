@@ -218,6 +218,7 @@ fn carrier() -> Trunk {
         may_show: Vec::new(),
         default: true,
         media_nat: MediaNat::default(),
+        media: None,
         media_from: Vec::new(),
     }
 }

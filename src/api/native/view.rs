@@ -9,6 +9,7 @@ use crate::call::config::Config;
 use crate::call::port::{CallView, Heading, LegName, TraceLine};
 use crate::call::trunk::{MayShow, Trunk};
 use crate::masking::binding::{Binding, Ended};
+use crate::masking::callee::Callee;
 use crate::masking::inventory::{Account, Number, NumberState, Pool, Standing, Unidentified};
 use crate::masking::route::{Explanation, Verdict};
 use crate::masking::shelf::Usage;
@@ -46,6 +47,16 @@ pub(super) fn binding(binding: &Binding, pool: Option<&Pool>, plan: &NumberPlan,
         "updated_at": time(binding.since),
         "expires_at": time(binding.expires),
         "ended_at": ended_at.and_then(time),
+    })
+}
+
+/// A temporary callee.
+pub(super) fn callee(callee: &Callee, plan: &NumberPlan) -> Value {
+    json!({
+        "binding": callee.binding,
+        "to": real(callee.to, plan),
+        "set_at": time(callee.set),
+        "until": time(callee.until),
     })
 }
 

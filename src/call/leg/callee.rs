@@ -7,12 +7,15 @@ use super::{Bye, Leg};
 use crate::base::limits::FORKS_MAX;
 use crate::base::time::Now;
 use crate::base::timer::TimerId;
-use crate::call::arrive;
+use crate::call::bridge::{OTHER_FAMILY, Refused};
 use crate::call::cdr::{Attempt, ReleasedBy};
+use crate::call::config::Config;
 use crate::call::failover::{self, Exit};
 use crate::call::guard::Scope;
 use crate::call::hands::{CallTimer, Hands, Purpose, listener, listener_towards, owner};
+use crate::call::inspect;
 use crate::call::leg::caller::{Sdp, Sent};
+use crate::call::media::InterfaceId;
 use crate::call::phase::{Call, End, Recorded};
 use crate::call::port::{CallEntry, EventKind, Heading, LegName, Output};
 use crate::call::refusal;
@@ -64,10 +67,8 @@ pub struct Callee {
 }
 
 impl Call {
-    /// Calls the other party by the first exit there is.
-    pub fn dial(&mut self, hands: &mut Hands, now: Now, max_forwards: u8) {
-        let Some(plan) = &self.plan else { return };
-        let exits = failover::exits(&self.config.trunks, plan.shows(), plan.shown());
+    /// Calls the other party by the first of these exits.
+    pub fn dial(&mut self, hands: &mut Hands, now: Now, exits: Vec<Exit>, max_forwards: u8) {
         if exits.is_empty() {
             self.end(hands, now, End::failed(Reason::TrunkMayNotShow));
             return;
@@ -87,6 +88,11 @@ impl Call {
         let listener = listener_towards(&config, trunk.listener, gateway.address);
         let (called, shown) = (plan.called(), plan.shown());
         let (call_id, tag, branch) = (hands.call_id(), hands.token(), hands.branch());
+        let interface = callee_interface(&config, *exit);
+        if let Err(refused) = self.bridge.face_callee(hands, now.at, interface, &config.media) {
+            self.end(hands, now, refused);
+            return;
+        }
         self.bridge.learn_by(LegName::Callee, trunk);
         let sdp = self.bridge.description(LegName::Callee).unwrap_or_default();
         let invite = CalleeInvite {
@@ -112,11 +118,9 @@ impl Call {
         self.record.callee_sip_status = None;
         self.record.trunk_out = Some(trunk.name.to_string());
         self.record.sip_call_id_out = Some(String::from_utf8_lossy(&call_id).into_owned());
-        self.not_to_callee.known(&[
-            gateway.address.ip(),
-            listener.advertised.ip(),
-            config.media.advertised,
-        ]);
+        self.not_to_callee
+            .known(&[gateway.address.ip(), listener.advertised.ip()]);
+        self.not_to_callee.known_media(&config.media);
         if !self.may_send(LegName::Callee, &written.bytes, Scope::Whole) {
             self.guard_hit(hands, now);
             return;
@@ -225,7 +229,7 @@ impl Call {
     /// only the first of an early dialog count; but gateways that change from a ring-back server to the
     /// phone say so under the same tag, and whoever doesn't repeats itself: so the last one counts.
     fn take_description(&mut self, hands: &mut Hands, response: &Message<'_>) -> Described {
-        let Ok(Some(session)) = arrive::offer(response) else {
+        let Ok(Some(session)) = inspect::offer(response) else {
             return Described::Nothing;
         };
         match self.bridge.callee_described(hands, &session) {
@@ -235,7 +239,8 @@ impl Call {
                 }
                 Described::Media
             }
-            Err(_) => Described::Nothing,
+            Err(Refused::OtherFamily) => Described::OtherFamily,
+            Err(Refused::Mismatch(_)) => Described::Nothing,
         }
     }
 
@@ -285,8 +290,13 @@ impl Call {
             return;
         }
         let described = self.take_description(hands, response);
-        if described == Described::Nothing && self.bridge.description(LegName::Caller).is_none() {
-            self.end(hands, now, End::failed(Reason::Media));
+        if described != Described::Media && self.bridge.description(LegName::Caller).is_none() {
+            let cause = (described == Described::OtherFamily).then_some(OTHER_FAMILY);
+            let end = End {
+                cause,
+                ..End::failed(Reason::Media)
+            };
+            self.end(hands, now, end);
             return;
         }
         self.bridge.talk(hands);
@@ -376,6 +386,14 @@ impl Call {
 
     /// Nobody picked up in time. If not even a gateway said anything, that is said instead.
     pub fn not_answered(&mut self, hands: &mut Hands, now: Now) {
+        if self.holds_until.is_some_and(|end| end <= now.at) {
+            // RFC 3261 §13.3.1: the invitation itself has expired.
+            let end = End {
+                status: 487,
+                ..End::failed(Reason::NoAnswer)
+            };
+            return self.end(hands, now, end);
+        }
         let is_silent = self
             .callee
             .as_ref()
@@ -459,6 +477,14 @@ impl Call {
     }
 }
 
+/// The media interface towards an exit: its trunk's, else the first of its gateway's address family; where there
+/// is none of that family, the first: who has both families may still be reached.
+pub fn callee_interface(config: &Config, exit: Exit) -> InterfaceId {
+    let trunk = &config.trunks[exit.trunk];
+    let gateway = trunk.gateways[exit.gateway].address.ip();
+    config.media.towards(trunk.media, gateway).unwrap_or_default()
+}
+
 /// ACKs a 2xx that nobody wants any more, and hangs up on it (RFC 3261 §13.2.2.4).
 pub fn decline(hands: &mut Hands, now: Now, path: Path, sent_by: SocketAddr, response: &Message<'_>) {
     if let Some(mut fork) = disown(hands, path, sent_by, response) {
@@ -482,6 +508,8 @@ fn disown(hands: &mut Hands, path: Path, sent_by: SocketAddr, response: &Message
 enum Described {
     /// Nothing that we could take.
     Nothing,
+    /// An address that our side of the leg can't send to: IPv4 here, IPv6 there, or the other way round.
+    OtherFamily,
     /// Where and how it wants media.
     Media,
 }

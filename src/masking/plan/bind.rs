@@ -222,13 +222,17 @@ impl Planner<'_> {
         if Some(a) == b {
             return Err(Refused::SameNumber);
         }
-        let ours = |real: RealNumber| self.number(real.reveal()).is_some_and(|number| number.is_ours());
         for (party, real) in [(Party::A, Some(a)), (Party::B, b)] {
-            if real.is_some_and(ours) {
+            if real.is_some_and(|real| self.is_ours(real)) {
                 return Err(Refused::OwnNumber { party });
             }
         }
         Ok(())
+    }
+
+    /// Whether somebody's number is one of ours.
+    pub(super) fn is_ours(&self, real: RealNumber) -> bool {
+        self.number(real.reveal()).is_some_and(|number| number.is_ours())
     }
 
     // What is in the way. `but` is the binding that is updated: it is in its own way never.

@@ -10,13 +10,13 @@ use super::Planner;
 use super::bind::Obstacle;
 use crate::base::id::Id;
 use crate::base::limits::{AVOID_STICKY, CHOICE_DUE_MAX, CHOICE_PROBES, HISTORY_LOOK_BACK};
-use crate::base::number::{RealNumber, Tel};
+use crate::base::number::{RealNumber, Tel, VirtualNumber};
 use crate::base::time::Wall;
 use crate::masking::binding::{Binding, Mode};
 use crate::masking::bounds::check_takes_bindings;
 use crate::masking::inventory::{CityRule, Number, Pool, Reuse};
+use crate::masking::mode;
 use crate::masking::request::{DryRun, Refused, Wanted};
-use crate::masking::rule::{Key, Who};
 use crate::masking::shelf::{Role, Shortage, Wish};
 use crate::masking::table::numbers_of;
 
@@ -28,16 +28,16 @@ pub(super) struct Seat {
     /// The people of the binding.
     people: ArrayVec<RealNumber, 2>,
     /// Those of them who dial it.
-    callers: ArrayVec<Tel, 2>,
+    callers: ArrayVec<RealNumber, 2>,
 }
 
 impl Seat {
     /// The X of a binding.
     pub(super) fn x(wanted: &Wanted) -> Self {
         let (owner, people, callers): (_, ArrayVec<_, 2>, ArrayVec<_, 2>) = match wanted {
-            Wanted::Axb { a, b } => (*a, [*a, *b].into(), [a.reveal(), b.reveal()].into()),
-            Wanted::Ax { a } => (*a, one(*a), one(a.reveal())),
-            Wanted::Axyb { a, b, .. } => (*a, [*a, *b].into(), one(b.reveal())),
+            Wanted::Axb { a, b } => (*a, [*a, *b].into(), [*a, *b].into()),
+            Wanted::Ax { a } => (*a, one(*a), one(*a)),
+            Wanted::Axyb { a, b, .. } => (*a, [*a, *b].into(), one(*b)),
         };
         Self {
             role: Role::X,
@@ -53,7 +53,7 @@ impl Seat {
             role: Role::Y,
             owner: b,
             people: [a, b].into(),
-            callers: one(a.reveal()),
+            callers: one(a),
         }
     }
 }
@@ -179,7 +179,7 @@ impl Planner<'_> {
                 return false;
             }
             for caller in &search.seat.callers {
-                self.table.learn_crowd(pool, RealNumber::new(*caller));
+                self.table.learn_crowd(pool, *caller);
             }
         }
     }
@@ -242,11 +242,7 @@ impl Planner<'_> {
     fn had_lately(&self, search: &Search<'_>, x: Tel) -> bool {
         search.pool.reuse == Reuse::Avoid
             && search.seat.people.iter().any(|person| {
-                let key = Key {
-                    dialled: x,
-                    caller: Who::Number(person.reveal()),
-                };
-                let rules = self.table.rules(key);
+                let rules = self.table.rules(mode::by(VirtualNumber::new(x), *person));
                 let mut bindings = rules.iter().filter_map(|id| self.binding(*id));
                 bindings.any(|binding| search.now < binding.until().plus(AVOID_STICKY))
             })

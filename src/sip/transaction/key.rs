@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use smallvec::SmallVec;
 
 use super::slab;
-use crate::sip::header::Name;
+use crate::sip::header::{Name, is_lws};
 use crate::sip::lexer::Start;
 use crate::sip::message::Message;
 use crate::sip::method::Method;
@@ -57,7 +57,8 @@ pub(super) fn server(request: &Message, sought: Sought) -> (Rule, Text) {
         key.part(method);
         return (Rule::Branch, key.finish(Rule::Branch));
     }
-    key.part(request.values(Name::Via).next().unwrap_or_default());
+    // An ACK has the INVITE's Via, but not always its folds.
+    key.part_without_blanks(request.values(Name::Via).next().unwrap_or_default());
     key.part(request.request_uri());
     key.part(request.call_id());
     key.part(request.from().tag().unwrap_or_default());
@@ -110,6 +111,11 @@ impl Parts {
     fn part(&mut self, part: &[u8]) {
         self.number(u32::try_from(part.len()).unwrap_or(u32::MAX));
         self.0.extend_from_slice(part);
+    }
+
+    fn part_without_blanks(&mut self, part: &[u8]) {
+        let text: Text = part.iter().copied().filter(|byte| !is_lws(*byte)).collect();
+        self.part(&text);
     }
 
     fn part_in_any_case(&mut self, part: &[u8]) {

@@ -210,6 +210,12 @@ impl Layer {
         }
     }
 
+    /// Whether a request belongs to a server transaction that lives already and came from the same host: its
+    /// repetition, or the ACK or CANCEL of its INVITE.
+    pub fn knows(&self, came: Path, request: &Message) -> bool {
+        self.servers.knows(came, request)
+    }
+
     /// Takes in a response. `None` if it belongs to nothing, or only repeats what the TU has seen.
     pub fn receive_response(&mut self, now: Instant, response: &Message) -> Option<Answer> {
         self.clients.response(&mut self.wire, now, response)

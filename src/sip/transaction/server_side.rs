@@ -136,6 +136,29 @@ impl Servers {
         Received::Cancel { id, invite }
     }
 
+    /// Whether a transaction, or the one that an ACK or CANCEL is about, lives already and came from the same host.
+    pub(super) fn knows(&self, came: Path, request: &Message) -> bool {
+        let sought = match request.method() {
+            Method::Ack | Method::Cancel => Sought::Invite,
+            Method::Invite
+            | Method::Bye
+            | Method::Options
+            | Method::Register
+            | Method::Prack
+            | Method::Subscribe
+            | Method::Notify
+            | Method::Publish
+            | Method::Info
+            | Method::Refer
+            | Method::Message
+            | Method::Update
+            | Method::Unknown => Sought::Own,
+        };
+        let (_, key) = key::server(request, sought);
+        let server = self.find(&key).and_then(|id| self.all.get(id.0));
+        server.is_some_and(|server| server.to.remote.ip() == came.remote.ip())
+    }
+
     pub(super) fn ack(&mut self, wire: &mut Wire, now: Instant, ack: &Message) -> Received {
         let (rule, key) = key::server(ack, Sought::Invite);
         let Some(id) = self.find(&key) else {

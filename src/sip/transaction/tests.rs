@@ -148,6 +148,36 @@ fn times(sent: &[(u64, String)]) -> Vec<u64> {
 }
 
 #[test]
+fn what_belongs_to_a_transaction_is_known_by_its_host_too() {
+    let mut bench = Bench::new();
+    let knows = |bench: &Bench, remote: &str, method: &str| {
+        let text = theirs(method, "192.0.2.7:5060", "z9hG4bKone");
+        let came = Path::udp(ListenerId(0), remote.parse().unwrap());
+        bench.layer.knows(came, &Message::parse(text.as_bytes()).unwrap())
+    };
+    let all = ["INVITE", "ACK 1", "CANCEL 1"];
+    for method in all {
+        assert!(
+            !knows(&bench, "192.0.2.7:5060", method),
+            "{method} before there is anything"
+        );
+    }
+    bench.new_one(UDP, &theirs("INVITE", "192.0.2.7:5060", "z9hG4bKone"));
+    for method in all {
+        assert!(knows(&bench, "192.0.2.7:5060", method), "{method}");
+        assert!(
+            knows(&bench, "192.0.2.7:40000", method),
+            "{method} by another port"
+        );
+        assert!(
+            !knows(&bench, "192.0.2.66:5060", method),
+            "{method} of somebody else"
+        );
+    }
+    assert!(!knows(&bench, "192.0.2.7:5060", "BYE 1"));
+}
+
+#[test]
 fn an_unanswered_invite_is_resent_with_doubling_intervals_until_timer_b() {
     let mut bench = Bench::new();
     let id = bench.start("INVITE", "z9hG4bKa", UDP);
@@ -606,6 +636,7 @@ fn a_sender_without_the_cookie_is_matched_by_its_headers() {
         bench.respond(id, 200);
         bench.respond(invite, 487);
         let ack = old("ACK").replace("To: <sip:x@192.0.2.1>", "To: <sip:x@192.0.2.1>;tag=b");
+        let ack = ack.replacen("SIP/2.0/UDP ", "SIP/2.0/UDP\r\n  ", 1);
         let stray = ack.replace("tag=b", "tag=other");
         assert_eq!(
             bench.receive(&stray),

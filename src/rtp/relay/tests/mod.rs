@@ -14,8 +14,8 @@ mod headers;
 mod reports;
 mod silence;
 
-const A: u16 = 20_000;
-const B: u16 = 20_002;
+const A: u32 = 20_000;
+const B: u32 = 20_002;
 const MS: u64 = 1_000;
 /// The wall clock at instant zero.
 const WALL: Wall = Wall::from_millis(1_795_255_200_000);
@@ -68,7 +68,7 @@ fn spec(remote: SocketAddr) -> FlowSpec {
 /// One packet as the far side sees it.
 #[derive(Clone, PartialEq, Debug)]
 struct Got {
-    port: u16,
+    port: u32,
     to: SocketAddr,
     header: Header,
     payload: Vec<u8>,
@@ -100,7 +100,7 @@ impl Bench {
     }
 
     /// Raw bytes arrive; what leaves.
-    fn raw(&mut self, port: u16, from: SocketAddr, bytes: &[u8]) -> Option<Got> {
+    fn raw(&mut self, port: u32, from: SocketAddr, bytes: &[u8]) -> Option<Got> {
         let mut buffer = bytes.to_vec();
         let out = self.relay.rtp(self.now, port, from, &mut buffer)?;
         let bytes = buffer[out.bytes].to_vec();
@@ -114,7 +114,7 @@ impl Bench {
         })
     }
 
-    fn send(&mut self, port: u16, from: SocketAddr, header: &Header) -> Option<Got> {
+    fn send(&mut self, port: u32, from: SocketAddr, header: &Header) -> Option<Got> {
         self.raw(port, from, &rtp(header))
     }
 
@@ -138,12 +138,12 @@ impl Bench {
         self.answer(1).map(|got| got.to)
     }
 
-    fn counts(&mut self, port: u16) -> Counts {
+    fn counts(&mut self, port: u32) -> Counts {
         self.relay.close(self.now, port).expect("a flow is there")
     }
 
     /// Lets `ms` pass and every timer fire when it is due. The RTCP that left meanwhile.
-    fn run(&mut self, ms: u64) -> Vec<(u16, SocketAddr, Vec<u8>)> {
+    fn run(&mut self, ms: u64) -> Vec<(u32, SocketAddr, Vec<u8>)> {
         let end = self.now + Duration::from_millis(ms);
         let mut sent = Vec::new();
         while let Some(at) = self.relay.timeout().filter(|at| *at <= end) {

@@ -133,7 +133,7 @@ fn a_learnt_address_gets_rtcp_once_rtcp_came_from_it() {
     from.nat = MediaNat::Latch;
     let mut bench = Bench::with(from, spec(b()));
     (0..4).for_each(|seq| drop(bench.audio_from(stranger(), seq)));
-    let to_a = |reports: Vec<(u16, SocketAddr, Vec<u8>)>| -> Vec<SocketAddr> {
+    let to_a = |reports: Vec<(u32, SocketAddr, Vec<u8>)>| -> Vec<SocketAddr> {
         let to_a = reports.into_iter().filter(|(port, _, _)| *port == A);
         to_a.map(|(_, to, _)| to).collect()
     };

@@ -1,0 +1,154 @@
+//! `umbra export`
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+use serde_json::Value;
+
+use super::client::Control;
+use super::csv_file::{self, KIND, Kind};
+use super::progress::{self, Unit};
+use crate::base::limits::PAGE_MAX;
+
+const ABOUT: &str = "\
+Write pools, numbers and live bindings as CSV, for `umbra import`. Into an empty server they come back the same: \
+another export is the same file, byte by byte.
+
+A header row names the columns; they are the fields of the HTTP API. The column kind says what a row is: pool, \
+number, binding, or state (a number that is locked or frozen). Real numbers are written in full, so FILE is for its \
+owner alone (mode 0600): keep it so. Ended bindings and call records are not written; `umbra backup` keeps the former.
+
+What changes while this runs may be in the file or not; `umbra backup` is of one moment.";
+
+/// What `export` takes.
+#[derive(Args, Debug)]
+#[command(long_about = ABOUT)]
+pub struct Export {
+    /// Where to [default: standard output]
+    file: Option<PathBuf>,
+}
+
+impl Export {
+    /// Writes the file.
+    ///
+    /// # Errors
+    /// What the server or the disk says; a file that was there before is untouched then.
+    pub fn run(self, control: &Control, out: &mut dyn Write) -> anyhow::Result<()> {
+        let Some(path) = self.file else {
+            rows(control, out)?;
+            return Ok(());
+        };
+        let draft = draft_of(&path);
+        let file = owners_file(&draft).with_context(|| format!("{} can't be written", draft.display()))?;
+        let mut file = BufWriter::with_capacity(1 << 18, file);
+        let written = rows(control, &mut file).and_then(|count| {
+            file.flush()?;
+            file.get_ref().sync_all()?;
+            fs::rename(&draft, &path)?;
+            Ok(count)
+        });
+        match written {
+            Ok(count) => {
+                writeln!(
+                    out,
+                    "{}: {count} rows; it holds real numbers, and is for its owner alone (0600)",
+                    path.display()
+                )?;
+                Ok(())
+            }
+            Err(fault) => {
+                // Half a file is no use to anybody, and the fault is what counts.
+                let _ = fs::remove_file(&draft);
+                Err(fault)
+            }
+        }
+    }
+}
+
+/// A file that only its owner may read, empty.
+pub(super) fn owners_file(path: &Path) -> std::io::Result<File> {
+    // One that a killed command left may have been opened to others since.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+}
+
+/// Where a file is written until it is whole.
+pub(super) fn draft_of(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".tmp");
+    path.with_file_name(name)
+}
+
+/// Writes every row, and returns how many.
+fn rows(control: &Control, out: &mut dyn Write) -> anyhow::Result<u64> {
+    let status = control.get("/v1/status", &[])?;
+    let count = |name: &str| status.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let total = count("pools") + count("numbers") + count("bindings");
+    let bar = progress::bar("exporting", Unit::Rows, Some(total));
+    let columns = csv_file::columns();
+    let mut file = csv::Writer::from_writer(out);
+    file.write_record(&columns)?;
+    let mut count = 0;
+    for kind in Kind::ALL {
+        let (path, name, query): (_, _, &[(&str, &str)]) = match kind {
+            Kind::Pool => ("/v1/pools", "pools", &[]),
+            Kind::Number | Kind::State => ("/v1/numbers", "numbers", &[]),
+            Kind::Binding => ("/v1/bindings", "bindings", &[("state", "live")]),
+        };
+        pages(control, path, name, query, &mut |view| {
+            if kind == Kind::State && csv_file::cell(view, "state") == "active" {
+                return Ok(());
+            }
+            bar.inc(1);
+            count += 1;
+            let cells = columns.iter().map(|column| match *column {
+                KIND => kind.name().to_owned(),
+                column if kind.columns().contains(&column) => csv_file::cell(view, column),
+                _ => String::new(),
+            });
+            file.write_record(cells)?;
+            Ok(())
+        })?;
+    }
+    file.flush()?;
+    bar.finish_and_clear();
+    Ok(count)
+}
+
+/// Hands out every row of a listing, a page at a time.
+pub(super) fn pages(
+    control: &Control,
+    path: &str,
+    name: &str,
+    query: &[(&str, &str)],
+    each: &mut dyn FnMut(&Value) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut cursor: Option<String> = None;
+    loop {
+        let mut asked: Vec<(&str, String)> = query
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()))
+            .collect();
+        asked.push(("limit", PAGE_MAX.to_string()));
+        asked.extend(cursor.map(|cursor| ("cursor", cursor)));
+        let page = control.get(path, &asked)?;
+        for view in page.get(name).and_then(Value::as_array).into_iter().flatten() {
+            each(view)?;
+        }
+        cursor = page.get("cursor").and_then(Value::as_str).map(str::to_owned);
+        if cursor.is_none() {
+            return Ok(());
+        }
+    }
+}
