@@ -84,6 +84,8 @@ pub const POOL_FREE_HYSTERESIS_PERCENT: u8 = 5;
 pub const CROWD_WORDS_MAX: usize = 4 << 20;
 /// Numbers that a pool's choice tries before it looks at all of them by bits.
 pub const CHOICE_PROBES: usize = 64;
+/// Numbers in soft quarantine among which a pool without a free one takes what was given up longest ago.
+pub const CHOICE_RESTING_MAX: usize = 4_096;
 /// Bindings that are over and not written down yet, whose numbers an exhausted pool looks at.
 pub const CHOICE_DUE_MAX: usize = 4_096;
 /// Bindings of a person that a pool looks back at for the numbers he had.
@@ -102,6 +104,10 @@ pub const RELATIONS_PER_Y: usize = 1_000;
 pub const RELATIONS_PER_Y_MAX: usize = 5_000;
 /// A binding's expiry lies at least this far ahead.
 pub const EXPIRY_MIN: Duration = Duration::from_secs(60);
+/// Ended bindings of one pool whose keys rest: default.
+pub const QUARANTINE_LIMIT: usize = 100_000;
+/// Ended bindings of one pool whose keys rest: the most that can be set.
+pub const QUARANTINE_LIMIT_MAX: u32 = 10_000_000;
 /// How long a temporary callee holds: default.
 pub const CALLEE_TIME: Duration = Duration::from_secs(60);
 /// How long a temporary callee holds: the most that can be asked for.

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::call::config::Config;
+use crate::masking::quarantine;
 use crate::records::cdr_file;
 use crate::telemetry::log;
 
@@ -42,6 +43,8 @@ pub struct Conf {
     pub api: Api,
     /// The log.
     pub log: log::Config,
+    /// How long keys rest in pools that don't say.
+    pub quarantine: quarantine::Config,
 }
 
 /// Where the API is.
@@ -275,6 +278,7 @@ impl Conf {
                 level: new.log.level,
                 ..self.log
             },
+            quarantine: new.quarantine,
             ..self.clone()
         };
         (taken, waiting)

@@ -247,6 +247,7 @@ fn put_binding(out: &mut Vec<u8>, binding: &Binding) {
             out.push(match why {
                 Ended::Unbound => 1,
                 Ended::Expired => 2,
+                Ended::Replaced => 3,
             });
             put_wall(out, at);
         }
@@ -450,6 +451,7 @@ impl<'a> Reader<'a> {
                 0 => None,
                 1 => Some((self.wall()?, Ended::Unbound)),
                 2 => Some((self.wall()?, Ended::Expired)),
+                3 => Some((self.wall()?, Ended::Replaced)),
                 _ => return Err(BadRecord::Field("end")),
             },
         })
@@ -519,7 +521,8 @@ mod tests {
         let ended = prop_oneof![
             Just(None),
             wall().prop_map(|at| Some((at, Ended::Unbound))),
-            wall().prop_map(|at| Some((at, Ended::Expired)))
+            wall().prop_map(|at| Some((at, Ended::Expired))),
+            wall().prop_map(|at| Some((at, Ended::Replaced)))
         ];
         let parties = (0..3_u8, tel(), tel(), tel()).prop_map(|(mode, a, y, b)| {
             let (a, b) = (RealNumber::new(a), RealNumber::new(b));

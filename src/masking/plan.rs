@@ -112,7 +112,7 @@ impl Planner<'_> {
             Write::SetNumberState { x, state } => self.set_number_state(*x, *state, now),
             Write::ReleaseNumber { x } => self.set_number_state(*x, NumberState::Released, now),
             Write::Bind(request) => self.bind(request, now, chance),
-            Write::Update(request) => self.update(request, now),
+            Write::Update(request) => self.update(request, now, chance),
             Write::Unbind(Unbind::Id(id)) => self.unbind(*id, now),
             Write::Unbind(Unbind::X(x)) => self.unbind_all(*x, now),
             Write::SetCallee { id, to, lasts } => self.set_callee(*id, *to, *lasts, now, chance),

@@ -517,6 +517,15 @@ pub enum Refused {
         /// The binding that holds the key.
         binding: Id,
     },
+    /// The number's key, or the whole number, rests from somebody else.
+    KeyQuarantined {
+        /// The virtual number.
+        x: VirtualNumber,
+        /// Which field of the request named who wants the key.
+        party: Party,
+        /// Until when.
+        until: Wall,
+    },
     /// A and B are one.
     SameNumber,
     /// X and Y are one.
@@ -666,6 +675,7 @@ impl Refused {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::KeyTaken { .. } => "key_taken",
+            Self::KeyQuarantined { .. } => "key_quarantined",
             Self::SameNumber => "same_number",
             Self::XIsY => "x_is_y",
             Self::CalleeIsA => "same_number",
@@ -700,7 +710,9 @@ impl Refused {
     /// The field of the request that is to blame.
     pub fn field(&self) -> Option<&'static str> {
         let field = match self {
-            Self::KeyTaken { party, .. } | Self::OwnNumber { party } => Field::from(*party),
+            Self::KeyTaken { party, .. } | Self::KeyQuarantined { party, .. } | Self::OwnNumber { party } => {
+                Field::from(*party)
+            }
             Self::SameNumber => Field::B,
             Self::XIsY | Self::RelationsFull { .. } => Field::Y,
             Self::CalleeIsA | Self::CalleeIsOurs => Field::To,
@@ -735,7 +747,8 @@ impl Refused {
             | Self::NumberBound { binding, .. }
             | Self::FamilyTaken { binding, .. } => Some(*binding),
             Self::UnknownBinding { id } | Self::BindingEnded { id } => Some(*id),
-            Self::SameNumber
+            Self::KeyQuarantined { .. }
+            | Self::SameNumber
             | Self::XIsY
             | Self::CalleeIsA
             | Self::CalleeIsOurs
@@ -774,6 +787,11 @@ impl Refused {
             } => write!(
                 text,
                 "{} already serves {number:?} (binding {binding})",
+                plan.virtual_text(*x)
+            ),
+            Self::KeyQuarantined { x, until, .. } => write!(
+                text,
+                "{} is in quarantine for others than its former pair until {until}",
                 plan.virtual_text(*x)
             ),
             Self::SameNumber => write!(text, "a and b are the same number"),

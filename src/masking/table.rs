@@ -13,15 +13,18 @@ use ahash::RandomState;
 use dashmap::DashMap;
 use smallvec::SmallVec;
 
-use super::binding::{Binding, Home, Party};
+use super::binding::{Binding, Home, Mode, Party};
 use super::callee::{Callee, Callees};
 use super::change::{Change, Record};
 use super::inventory::{Account, Number, Pool, Standing};
 use super::mode;
+use super::quarantine::{self, Quarantine, Resting};
 use super::rule::{Key, Rule, Rules, Who};
 use super::shelves::Shelves;
 use crate::base::id::Id;
-use crate::base::limits::{BINDING_VERSIONS_KEPT, CHOICE_PROBES, ENDED_RULES_KEPT, RULES_PER_KEY_MAX};
+use crate::base::limits::{
+    BINDING_VERSIONS_KEPT, CHOICE_PROBES, ENDED_RULES_KEPT, QUARANTINE_LIMIT_MAX, RULES_PER_KEY_MAX,
+};
 use crate::base::number::{RealNumber, Tel, VirtualNumber};
 use crate::base::time::Wall;
 
@@ -35,6 +38,7 @@ pub struct Table {
     numbers: DashMap<Tel, Arc<Number>, RandomState>,
     accounts: DashMap<Box<str>, Arc<Account>, RandomState>,
     pub(super) callees: Callees,
+    quarantine: RwLock<quarantine::Config>,
     /// What no call needs: orders and sets for the writer and for listings.
     index: RwLock<Index>,
     seq: AtomicU64,
@@ -65,6 +69,8 @@ pub(super) struct Index {
     due: BTreeSet<(Wall, Id)>,
     /// Ended, by when.
     ended: BTreeSet<(Wall, Id)>,
+    resting: Resting,
+    resting_limit: usize,
 }
 
 /// A rule, judged as of an attempt's arrival: by which binding, as whom.
@@ -90,6 +96,10 @@ pub struct Counts {
     pub bindings_ended: usize,
     /// Keys that have a rule, live or past.
     pub rules: usize,
+    /// Ended bindings whose keys may rest.
+    pub resting: usize,
+    /// How many of those went early, because a pool had more than the limit.
+    pub rested_short: u64,
 }
 
 impl Default for Table {
@@ -108,12 +118,27 @@ impl Table {
             numbers: DashMap::default(),
             accounts: DashMap::default(),
             callees: Callees::default(),
+            quarantine: RwLock::default(),
             index: RwLock::default(),
             seq: AtomicU64::new(0),
         };
+        // Until the conf says how many may rest, those that are loaded all do.
+        table.set_quarantine(quarantine::Config {
+            limit: QUARANTINE_LIMIT_MAX as usize,
+            ..quarantine::Config::default()
+        });
         table.load(&Record::Account(Account::default_account()));
         table.load(&Record::Pool(Pool::default_pool()));
         table
+    }
+
+    /// Sets the quarantines of pools that have none of their own, from now on.
+    pub fn set_quarantine(&self, config: quarantine::Config) {
+        *self.quarantine.write().unwrap_or_else(PoisonError::into_inner) = config;
+        self.change_index(|index| {
+            index.resting_limit = config.limit;
+            index.resting.trim(config.limit);
+        });
     }
 
     /// Applies a durable change. `seq` counts changes from 1; one that the table has seen is passed over.
@@ -202,7 +227,10 @@ impl Table {
     /// How much there is.
     pub fn counts(&self) -> Counts {
         let index = self.index();
+        let (resting, rested_short) = index.resting.counts();
         Counts {
+            resting,
+            rested_short,
             rules: self.rules.len(),
             accounts: index.accounts.len(),
             pools: index.pools.len(),
@@ -262,6 +290,34 @@ impl Table {
         // The caller was replaced by an update.
         let mut former = older.iter().rev();
         former.find_map(|version| Some(AsOf::Past(version.clone(), mode::caller(version, key)?)))
+    }
+
+    /// How the keys of an ended binding rest, on a number that is in this pool now.
+    pub(super) fn quarantine(&self, pool: Option<&Pool>, mode: Mode) -> Quarantine {
+        let config = self.quarantine.read().unwrap_or_else(PoisonError::into_inner);
+        config.of(pool, mode)
+    }
+
+    /// Whether the keys of an ended binding may rest at all: not if its pool had too many.
+    pub(super) fn may_rest(&self, binding: &Binding) -> bool {
+        // What nobody has written down yet ended a moment ago.
+        binding
+            .ended
+            .is_none_or(|(at, _)| self.index().resting.holds(binding.pool(), at, binding.id))
+    }
+
+    /// If the key by which `party` of an ended binding called rests at `at`: whom he reached by it.
+    pub(super) fn rests(
+        &self,
+        number: &Number,
+        binding: &Binding,
+        party: Party,
+        at: Wall,
+    ) -> Option<Option<RealNumber>> {
+        let pool = self.pool(&number.pool);
+        let quarantine = self.quarantine(pool.as_deref(), binding.mode());
+        let rests = at < binding.until().plus(quarantine.lasts) && self.may_rest(binding);
+        rests.then(|| mode::peer(binding, party))
     }
 
     /// A live binding at `arrived` by which `caller`, who dials `dialled`, would call himself.
@@ -513,6 +569,8 @@ impl Index {
         match binding.ended {
             Some((at, _)) => {
                 self.ended.insert((at, id));
+                let limit = self.resting_limit;
+                self.resting.insert(binding.pool(), at, id, limit);
             }
             None => {
                 for number in numbers_of(binding) {
@@ -546,6 +604,7 @@ impl Index {
         match binding.ended {
             Some((at, _)) => {
                 self.ended.remove(&(at, id));
+                self.resting.remove(binding.pool(), at, id);
             }
             None => self.shelves.close(binding),
         }
@@ -669,7 +728,6 @@ mod tests {
         }
         let versions = world.table.records.get(&id).map(|history| history.len());
         assert_eq!(versions, Some(BINDING_VERSIONS_KEPT));
-        assert_eq!(world.table.counts().rules, BINDING_VERSIONS_KEPT + 1);
         world.later(i64::try_from(ENDED_RULES_KEPT.as_millis()).expect("minutes") + 1);
         let mut request = UpdateRequest::of(id);
         request.b = Some(real(C));

@@ -13,6 +13,7 @@ use crate::api::native::Phase;
 use crate::call::config::Config;
 use crate::call::port::{Command, Note};
 use crate::config::{self, Conf};
+use crate::masking::table::Table;
 use crate::telemetry::alarm::Alarms;
 use crate::telemetry::health::{Health, State};
 use crate::telemetry::log::Log;
@@ -32,6 +33,7 @@ pub(super) struct Joined {
     pub(super) conf: Mutex<Conf>,
     pub(super) conf_path: Option<PathBuf>,
     pub(super) config: Arc<ArcSwap<Config>>,
+    pub(super) table: Arc<Table>,
     pub(super) log: Option<Log>,
     pub(super) health: Arc<Health>,
     pub(super) alarms: Alarms,
@@ -128,6 +130,7 @@ impl Joined {
         let (taken, waiting) = conf.reload(new);
         let config = Arc::new(taken.switch.clone());
         self.config.store(config.clone());
+        self.table.set_quarantine(taken.quarantine);
         if let Some(log) = &self.log {
             log.set_level(taken.log.level);
         }

@@ -83,7 +83,9 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
     let key = shard_key(&conf.store, &mut chance)?;
     let transport = event_loop::open(&conf.switch.listeners, count, key, clock.clone())?;
     let (wish, wishes) = channel();
+    store.table().set_quarantine(conf.quarantine);
     let shared = Arc::new(Joined {
+        table: store.table().clone(),
         config: Arc::new(ArcSwap::from_pointee(conf.switch.clone())),
         conf: Mutex::new(conf.clone()),
         conf_path,

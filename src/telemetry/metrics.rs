@@ -66,6 +66,10 @@ pub enum Reading {
     Bindings,
     /// Virtual numbers that are known.
     Numbers,
+    /// Ended bindings whose keys may rest.
+    Quarantined,
+    /// Ended bindings whose keys rest no longer because a pool had more than the limit, since the start.
+    QuarantineShort,
     /// SIP datagrams received, since the start.
     SipIn,
     /// SIP datagrams sent, since the start.
@@ -88,7 +92,7 @@ enum Kind {
     Counter,
 }
 
-const READINGS: [(Reading, Kind, &str, &str); 13] = [
+const READINGS: [(Reading, Kind, &str, &str); 15] = [
     (Reading::Calls, Kind::Gauge, "umbra_calls", "Live calls."),
     (
         Reading::CdrsWaiting,
@@ -115,6 +119,18 @@ const READINGS: [(Reading, Kind, &str, &str); 13] = [
         "Bindings in force.",
     ),
     (Reading::Numbers, Kind::Gauge, "umbra_numbers", "Virtual numbers."),
+    (
+        Reading::Quarantined,
+        Kind::Gauge,
+        "umbra_quarantined",
+        "Ended bindings whose keys may rest from others.",
+    ),
+    (
+        Reading::QuarantineShort,
+        Kind::Counter,
+        "umbra_quarantine_dropped",
+        "Ended bindings whose keys rest no longer: their pool had more than the limit.",
+    ),
     (
         Reading::SipIn,
         Kind::Counter,

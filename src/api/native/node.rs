@@ -109,6 +109,8 @@ pub(super) async fn metrics(State(desk): State<Arc<Desk>>) -> Response {
     let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
     desk.metrics.set(Reading::Bindings, count(counts.bindings_live));
     desk.metrics.set(Reading::Numbers, count(counts.numbers));
+    desk.metrics.set(Reading::Quarantined, count(counts.resting));
+    desk.metrics.set(Reading::QuarantineShort, counts.rested_short);
     desk.metrics.set(Reading::Calls, count((desk.owner.calls)()));
     (desk.owner.readings)(&desk.metrics);
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

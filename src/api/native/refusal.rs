@@ -30,6 +30,7 @@ const fn status(refused: &Refused) -> StatusCode {
         | Refused::UnknownAccount { .. }
         | Refused::UnknownBinding { .. } => StatusCode::NOT_FOUND,
         Refused::KeyTaken { .. }
+        | Refused::KeyQuarantined { .. }
         | Refused::NumberExists { .. }
         | Refused::NumberLocked { .. }
         | Refused::NumberFrozen { .. }

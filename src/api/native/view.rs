@@ -21,6 +21,7 @@ pub(super) fn binding(binding: &Binding, pool: Option<&Pool>, plan: &NumberPlan,
     let (state, ended_at) = match binding.ended {
         Some((at, Ended::Unbound)) => ("unbound", Some(at)),
         Some((at, Ended::Expired)) => ("expired", Some(at)),
+        Some((at, Ended::Replaced)) => ("replaced", Some(at)),
         // Its time is over, and the writer hasn't noted it yet.
         None if binding.is_over(now) => ("expired", Some(binding.expires)),
         None => ("live", None),

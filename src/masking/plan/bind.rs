@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::choose::{Search, Seat};
+use super::choose::{Fit, Search, Seat};
 use super::{Planned, Planner, planned, unchanged};
 use crate::base::chance::Chance;
 use crate::base::id::Id;
@@ -17,6 +17,7 @@ use crate::masking::bounds::{
 use crate::masking::change::{Change, Record};
 use crate::masking::inventory::Number;
 use crate::masking::mode;
+use crate::masking::quarantine::Grip;
 use crate::masking::request::{
     BindRequest, DryRun, Field, OnConflict, Refused, UpdateRequest, Wanted, Written, XChoice,
 };
@@ -86,7 +87,12 @@ impl Planner<'_> {
         })
     }
 
-    pub(super) fn update(&self, request: &UpdateRequest, now: Wall) -> Result<Planned, Refused> {
+    pub(super) fn update(
+        &self,
+        request: &UpdateRequest,
+        now: Wall,
+        chance: &mut Chance,
+    ) -> Result<Planned, Refused> {
         let old = self.live_binding(request.id, now)?;
         self.check_account(old.account())?;
         let mut new = (*old).clone();
@@ -111,10 +117,20 @@ impl Planner<'_> {
                 }
             }
         }
-        Ok(match request.dry_run {
-            DryRun::Yes => unchanged(Written::DryRun(Arc::new(new))),
-            DryRun::No => binding_planned(new, Written::Binding),
-        })
+        match request.dry_run {
+            DryRun::Yes => return Ok(unchanged(Written::DryRun(Arc::new(new)))),
+            DryRun::No => {}
+        }
+        // The pair that was is kept as a binding that ended: its keys rest, and who was behind X is known.
+        let former = (new.parties != old.parties).then(|| Binding {
+            id: Id::mint(now, chance),
+            version: 1,
+            ended: Some((new.since, Ended::Replaced)),
+            ..(*old).clone()
+        });
+        let mut planned = binding_planned(new, Written::Binding);
+        planned.change.records.extend(former.map(Record::Binding));
+        Ok(planned)
     }
 
     pub(super) fn unbind(&self, id: Id, now: Wall) -> Result<Planned, Refused> {
@@ -148,7 +164,7 @@ impl Planner<'_> {
         let mode = request.parties.mode();
         let x_seat = Seat::x(&request.parties);
         let x_for = |parties: Parties| {
-            let fits = |x: &Number| self.fit(x, &parties, None, now);
+            let fits = |x: &Number| self.fitness(x, &parties, now);
             let x = self.number_for(&request.x, mode, &x_seat, request.dry_run, now, fits)?;
             Ok((x, parties))
         };
@@ -165,9 +181,9 @@ impl Planner<'_> {
                     }
                     // X by what it is without Y, then the Y that goes with it.
                     XChoice::FromPool(_) => {
-                        let fits = |x: &Number| self.fit_x(x, *a, *b, None, now);
+                        let fits = |x: &Number| Fit::of(self.fit_x(x, *a, *b, None, now));
                         let x = self.number_for(&request.x, mode, &x_seat, request.dry_run, now, fits)?;
-                        let fits = |y: &Number| self.fit(&x, &with(y.x), None, now);
+                        let fits = |y: &Number| self.fitness(&x, &with(y.x), now);
                         let seat = Seat::y(*a, *b);
                         let y = self.number_for(y, mode, &seat, request.dry_run, now, fits)?;
                         (x, y)
@@ -189,7 +205,7 @@ impl Planner<'_> {
         seat: &Seat,
         dry_run: DryRun,
         now: Wall,
-        fits: impl Fn(&Number) -> Result<Wall, Obstacle>,
+        fits: impl Fn(&Number) -> Fit,
     ) -> Result<Arc<Number>, Refused> {
         match choice {
             XChoice::Given(x) => self.given(*x, mode),
@@ -237,6 +253,19 @@ impl Planner<'_> {
 
     // What is in the way. `but` is the binding that is updated: it is in its own way never.
 
+    /// How the number suits a pool that chooses it for these parties.
+    fn fitness(&self, x: &Number, parties: &Parties, now: Wall) -> Fit {
+        match Fit::of(self.fit(x, parties, None, now)) {
+            Fit::Free => {}
+            not_free @ (Fit::Rests(_) | Fit::Quarantined | Fit::No | Fit::Never(_)) => return not_free,
+        }
+        let rests = self.rests(x, parties, None, now);
+        match rests.iter().map(|rest| rest.left).max() {
+            Some(left) => Fit::Rests(left),
+            None => Fit::Free,
+        }
+    }
+
     /// Whether these parties can be joined on `x` at `now`: from when on, or what is in the way.
     fn fit(&self, x: &Number, parties: &Parties, but: Option<Id>, now: Wall) -> Result<Wall, Obstacle> {
         let mut since = now;
@@ -252,6 +281,12 @@ impl Planner<'_> {
         }
         for (key, party) in mode::rows(x.x, parties) {
             since = since.max(self.free_from(key, party, but, now)?);
+        }
+        for rest in self.rests(x, parties, but, now) {
+            match rest.grip {
+                Grip::Soft => {}
+                Grip::Hard => return Err(Obstacle::Law(rest.refused)),
+            }
         }
         match *parties {
             Parties::Axb { .. } => {
@@ -290,6 +325,62 @@ impl Planner<'_> {
             return Err(Obstacle::Held(held, x.x.tel(), Party::N));
         }
         self.free_from(mode::by(x.x, b), Party::B, but, now)
+    }
+
+    /// The keys that these parties want and that rest from others, the whole number among them.
+    fn rests(&self, x: &Number, parties: &Parties, but: Option<Id>, now: Wall) -> Vec<Rest> {
+        let mut rests = Vec::new();
+        // As if they were bound: whom would each of them know behind the number?
+        let wanted = |party| mode::peer_of(parties, party);
+        let mut wants: Vec<(Key, Party, Option<RealNumber>)> = mode::rows(x.x, parties)
+            .into_iter()
+            .map(|(key, party)| (key, party, wanted(party)))
+            .collect();
+        for number in [Some(x.x), parties.y()].into_iter().flatten() {
+            let whole = mode::anyone(number);
+            if !wants.iter().any(|(key, ..)| *key == whole) {
+                wants.push((whole, Party::N, Some(parties.a())));
+            }
+        }
+        for (key, party, peer) in wants {
+            let Some(number) = self.number(key.dialled) else {
+                continue;
+            };
+            let pool = self.pool(&number.pool);
+            for (left, former) in self.left(key, but, now) {
+                let quarantine = self.table.quarantine(pool.as_deref(), former.mode());
+                let until = left.plus(quarantine.lasts);
+                // A who could be led to anyone had nobody there whom he knew.
+                let knew = mode::caller(&former, key).and_then(|by| mode::peer(&former, by));
+                if now < until && knew.is_some() && knew != peer {
+                    let x = number.x;
+                    rests.push(Rest {
+                        left,
+                        grip: quarantine.grip,
+                        refused: Refused::KeyQuarantined { x, party, until },
+                    });
+                }
+            }
+        }
+        rests
+    }
+
+    /// Bindings that gave a key up, and when; not those that handed it on to their next version.
+    fn left(&self, key: Key, but: Option<Id>, now: Wall) -> Vec<(Wall, Arc<Binding>)> {
+        let rules = self.table.rules(key);
+        let pending = self.keys.get(&key).into_iter().flatten();
+        let mut had: Vec<Arc<Binding>> = Vec::new();
+        for id in rules.iter().chain(pending) {
+            let binding = self.binding(*id).filter(|b| mode::caller(b, key).is_some());
+            had.extend(binding.filter(|binding| had.iter().all(|known| known.id != binding.id)));
+        }
+        let left = had
+            .iter()
+            .filter(|binding| binding.is_over(now) && Some(binding.id) != but);
+        let handed_on = |at: Wall| had.iter().any(|next| next.since == at && next.until() > at);
+        left.filter(|former| !handed_on(former.until()) && self.table.may_rest(former))
+            .map(|former| (former.until(), former.clone()))
+            .collect()
     }
 
     /// From when on `party` may have a key.
@@ -429,6 +520,16 @@ impl Planner<'_> {
         let counts = |id: &Id| Some(*id) != but && self.binding(*id).is_some_and(|binding| wanted(&binding));
         at_most >= limit && self.live_on(number, now).iter().filter(|id| counts(id)).count() >= limit
     }
+}
+
+/// A key that rests from others than its former pair.
+struct Rest {
+    /// Since when.
+    left: Wall,
+    /// How firmly.
+    grip: Grip,
+    /// What is answered where it is hard.
+    refused: Refused,
 }
 
 /// Who has a key.
