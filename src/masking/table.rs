@@ -69,7 +69,7 @@ pub(super) struct Index {
     due: BTreeSet<(Wall, Id)>,
     /// Ended, by when.
     ended: BTreeSet<(Wall, Id)>,
-    resting: Resting,
+    pub(super) resting: Resting,
     resting_limit: usize,
 }
 

@@ -10,7 +10,7 @@ use crate::base::id::Id;
 use crate::base::limits::X_PER_A;
 use crate::base::number::{RealNumber, Tel, VirtualNumber};
 use crate::base::time::Wall;
-use crate::masking::binding::{Binding, Ended, Home, Mode, Parties, Party};
+use crate::masking::binding::{Binding, Ended, Home, Mode, Parties, Party, Rare, Terms};
 use crate::masking::bounds::{
     change_terms, check_expiry, check_expiry_of, check_mode, check_takes_bindings, check_terms,
 };
@@ -75,7 +75,7 @@ impl Planner<'_> {
             }),
             x: number.x,
             parties,
-            terms: request.terms.clone(),
+            terms: self.terms_in(&number.pool, &request.terms),
             created: now,
             since,
             expires,
@@ -155,6 +155,19 @@ impl Planner<'_> {
             return Ok(unbound(Vec::new()));
         }
         Ok(unbound(vec![ended(&binding, binding.expires, Ended::Expired)]))
+    }
+
+    /// The terms with what the pool says where they say nothing.
+    fn terms_in(&self, pool: &str, terms: &Terms) -> Terms {
+        let ring_timeout = self.pool(pool).and_then(|pool| pool.ring_timeout);
+        if ring_timeout.is_none() || terms.rare().ring_timeout.is_some() {
+            return terms.clone();
+        }
+        let rare = Rare {
+            ring_timeout,
+            ..terms.rare().clone()
+        };
+        Terms::new(terms.direction, terms.record, rare)
     }
 
     // Where a binding goes.
