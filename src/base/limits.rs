@@ -115,6 +115,8 @@ pub const POOL_FREE_HYSTERESIS_PERCENT: u8 = 5;
 pub const CROWD_WORDS_MAX: usize = 4 << 20;
 /// Numbers that a pool's choice tries before it looks at all of them by bits.
 pub const CHOICE_PROBES: usize = 64;
+/// Numbers in soft quarantine among which a pool without a free one takes what was given up longest ago.
+pub const CHOICE_RESTING_MAX: usize = 4_096;
 /// Bindings that are over and not written down yet, whose numbers an exhausted pool looks at.
 pub const CHOICE_DUE_MAX: usize = 4_096;
 /// Bindings of a person that a pool looks back at for the numbers he had.

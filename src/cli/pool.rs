@@ -327,7 +327,7 @@ fn show_usage(usage: &Value, form: Form, out: &mut dyn Write) -> std::io::Result
     if form.json {
         return screen::write_json(out, usage);
     }
-    const COUNTS: [(&str, &str); 10] = [
+    const COUNTS: [(&str, &str); 9] = [
         ("NUMBERS", "numbers"),
         ("IDLE", "idle"),
         ("BOUND", "bound"),
@@ -335,7 +335,6 @@ fn show_usage(usage: &Value, form: Form, out: &mut dyn Write) -> std::io::Result
         ("LOCKED", "locked"),
         ("FROZEN", "frozen"),
         ("INVENTORY", "inventory"),
-        ("RESTING", "resting"),
         ("BINDINGS", "bindings"),
         ("FREE %", "free_percent"),
     ];
@@ -348,7 +347,6 @@ fn show_usage(usage: &Value, form: Form, out: &mut dyn Write) -> std::io::Result
         "LOCKED",
         "FROZEN",
         "INVENTORY",
-        "RESTING",
         "BINDINGS",
         "FREE %",
     ]);
@@ -358,7 +356,7 @@ fn show_usage(usage: &Value, form: Form, out: &mut dyn Write) -> std::io::Result
     let mut row = |name: &str, usage: &Value| {
         let mut counts = COUNTS.iter().map(|(_, count)| text(usage, count));
         let mut name = Some(name.to_owned());
-        table.row::<11>(std::array::from_fn(|_| {
+        table.row::<10>(std::array::from_fn(|_| {
             name.take().or_else(|| counts.next()).unwrap_or_default()
         }));
     };
@@ -372,6 +370,11 @@ fn show_usage(usage: &Value, form: Form, out: &mut dyn Write) -> std::io::Result
     }
     row("all", usage);
     write!(out, "{table}")?;
+    writeln!(
+        out,
+        "{} ended bindings' keys are in quarantine",
+        text(usage, "quarantined")
+    )?;
     if usage.get("low") == Some(&Value::Bool(true)) {
         writeln!(out, "the pool is low: add numbers to it")?;
     }

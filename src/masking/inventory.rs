@@ -167,7 +167,7 @@ pub struct Pool {
     pub quarantine: Option<Quarantine>,
     /// The pool is low when less than this share of it is free, in percent; 0: never.
     pub free_low_percent: u8,
-    /// How long the called party rings if its binding doesn't say; the server's default if `None`.
+    /// How long the called party rings, for new bindings that don't say; the server's default if `None`.
     pub ring_timeout: Option<Duration>,
 }
 

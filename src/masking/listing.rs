@@ -264,6 +264,24 @@ impl Table {
         self.index().shelves.usage(pool)
     }
 
+    /// Ended bindings of a pool whose keys rest.
+    pub fn quarantined(&self, pool: &Pool, now: Wall) -> usize {
+        let lasts = self.quarantine(Some(pool), pool.mode).lasts;
+        let lasts = i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX);
+        let since = Wall::from_millis(now.as_millis().saturating_sub(lasts));
+        self.index().resting.ended_after(&pool.key, since)
+    }
+
+    /// The names of the pools that have not enough left.
+    pub fn low_pools(&self) -> Vec<Box<str>> {
+        let index = self.index();
+        let low = index
+            .pools
+            .values()
+            .filter(|pool| index.shelves.level(&pool.key).is_low());
+        low.map(|pool| pool.name.clone()).collect()
+    }
+
     /// Whether a pool has enough left.
     pub fn level(&self, pool: &str) -> Level {
         self.index().shelves.level(pool)

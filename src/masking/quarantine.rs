@@ -123,6 +123,12 @@ impl Resting {
             .is_some_and(|set| set.contains(&(ended, id)))
     }
 
+    /// How many of a pool ended after `since`.
+    pub(super) fn ended_after(&self, pool: &str, since: Wall) -> usize {
+        let set = self.by_pool.get(pool);
+        set.map_or(0, |set| set.range((since, Id::from_bits(u128::MAX))..).count())
+    }
+
     /// How many there are, and how many went too early.
     pub(super) fn counts(&self) -> (usize, u64) {
         (self.by_pool.values().map(BTreeSet::len).sum(), self.dropped)

@@ -343,9 +343,14 @@ pub enum Write {
 impl Write {
     /// A number of the default pool, in service at once, of which nothing is said.
     pub fn add_number(x: VirtualNumber) -> Self {
+        Self::add_number_to(None, x)
+    }
+
+    /// A number of a pool, the default one if `None`, in service at once, of which nothing is said.
+    pub fn add_number_to(pool: Option<&str>, x: VirtualNumber) -> Self {
         Self::AddNumber {
             x,
-            pool: None,
+            pool: pool.map(Into::into),
             about: Box::default(),
             service: Service::Now,
         }

@@ -193,8 +193,6 @@ pub struct Usage {
     pub locked: usize,
     /// Frozen.
     pub frozen: usize,
-    /// With keys that rest after somebody.
-    pub resting: usize,
     /// Bindings, by X and by Y.
     pub bindings: usize,
     /// Bindings that all of its numbers could carry as X.

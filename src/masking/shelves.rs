@@ -15,7 +15,7 @@ use super::mode;
 use super::rule::Who;
 use super::shelf::{Bits, Each, Level, Place, Role, Shelf, Shortage, Slot, Usage, Walk, Wish};
 use crate::base::limits::CROWD_WORDS_MAX;
-use crate::base::number::{Tel, VirtualNumber};
+use crate::base::number::{RealNumber, Tel, VirtualNumber};
 
 /// Every pool's shelf.
 #[derive(Default)]
@@ -26,9 +26,9 @@ pub(super) struct Shelves {
     /// Bindings on numbers that are on no shelf: not loaded yet, or given up before an end was written down.
     astray: HashMap<Tel, Each<u32>>,
     /// People who are on so many numbers of a shelf that they were looked for by bits.
-    crowds: HashMap<(u32, Tel), Bits>,
+    crowds: HashMap<(u32, u64), Bits>,
     /// The oldest go when these take too much.
-    crowds_by_age: VecDeque<(u32, Tel)>,
+    crowds_by_age: VecDeque<(u32, u64)>,
     crowd_words: usize,
 }
 
@@ -108,7 +108,7 @@ impl Shelves {
         for key in mode::keys(binding) {
             if let Who::Number(caller) = key.caller
                 && let Some((shelf, at)) = self.places.get(&key.dialled)
-                && let Some(taken) = self.crowds.get_mut(&(*shelf, caller))
+                && let Some(taken) = self.crowds.get_mut(&(*shelf, caller.bits()))
             {
                 taken.put(*at, there);
             }
@@ -134,13 +134,13 @@ impl Shelves {
     }
 
     /// Whether it is known where `caller` has keys, by bits.
-    pub(super) fn knows(&self, pool: &str, caller: Tel) -> bool {
+    pub(super) fn knows(&self, pool: &str, caller: RealNumber) -> bool {
         let shelf = self.by_pool.get(pool);
-        shelf.is_some_and(|shelf| self.crowds.contains_key(&(*shelf, caller)))
+        shelf.is_some_and(|shelf| self.crowds.contains_key(&(*shelf, caller.key())))
     }
 
     /// From now on it is known by bits: he has keys on `xs`.
-    pub(super) fn learn(&mut self, pool: &str, caller: Tel, xs: impl Iterator<Item = Tel>) {
+    pub(super) fn learn(&mut self, pool: &str, caller: RealNumber, xs: impl Iterator<Item = Tel>) {
         let shelf = self.shelf_of(pool);
         let words = self.shelves.get(shelf as usize).map_or(0, Shelf::words);
         let mut taken = Bits::with_words(words);
@@ -158,8 +158,8 @@ impl Shelves {
             let words = self.crowds.remove(&oldest).map_or(0, |taken| taken.words());
             self.crowd_words = self.crowd_words.saturating_sub(words);
         }
-        self.crowds_by_age.push_back((shelf, caller));
-        self.crowds.insert((shelf, caller), taken);
+        self.crowds_by_age.push_back((shelf, caller.key()));
+        self.crowds.insert((shelf, caller.key()), taken);
     }
 
     /// A walk over every number of a pool; `None` if it has none.
@@ -174,7 +174,7 @@ impl Shelves {
         pool: &str,
         walk: &mut Walk,
         wish: Wish<'_>,
-        callers: &[Tel],
+        callers: &[RealNumber],
         max: usize,
     ) -> Vec<Tel> {
         let Some(of) = self.by_pool.get(pool) else {
@@ -182,7 +182,7 @@ impl Shelves {
         };
         let crowds = callers
             .iter()
-            .filter_map(|caller| self.crowds.get(&(*of, *caller)));
+            .filter_map(|caller| self.crowds.get(&(*of, caller.key())));
         let crowds: ArrayVec<&Bits, 2> = crowds.take(2).collect();
         let shelf = self.shelves.get(*of as usize);
         shelf.map_or(Vec::new(), |shelf| shelf.next(walk, wish, &crowds, max))

@@ -69,7 +69,7 @@ pub(super) struct Index {
     due: BTreeSet<(Wall, Id)>,
     /// Ended, by when.
     ended: BTreeSet<(Wall, Id)>,
-    resting: Resting,
+    pub(super) resting: Resting,
     resting_limit: usize,
 }
 
@@ -388,10 +388,9 @@ impl Table {
 
     /// Lets the shelf know by bits on which numbers of a pool `caller` has keys, if they are many.
     pub(super) fn learn_crowd(&self, pool: &str, caller: RealNumber) {
-        let tel = caller.reveal();
         let ids: Vec<Id> = {
             let index = self.index();
-            if index.shelves.knows(pool, tel) {
+            if index.shelves.knows(pool, caller) {
                 return;
             }
             let of = index.of_party.range((caller.key(), Id::from_bits(0))..);
@@ -406,11 +405,14 @@ impl Table {
         for binding in ids.into_iter().filter_map(|id| self.binding(id)) {
             if binding.ended.is_none() {
                 let keys = mode::keys(&binding).into_iter();
-                let his = keys.filter(|key| key.caller == Who::Number(tel));
+                let his = keys.filter(|key| match key.caller {
+                    Who::Number(tel) => caller.is(tel),
+                    Who::Anyone => false,
+                });
                 taken.extend(his.map(|key| key.dialled));
             }
         }
-        self.change_index(|index| index.shelves.learn(pool, tel, taken.into_iter()));
+        self.change_index(|index| index.shelves.learn(pool, caller, taken.into_iter()));
     }
 
     pub(super) fn index(&self) -> RwLockReadGuard<'_, Index> {

@@ -55,6 +55,12 @@ pub(super) fn trouble(store: &Store) -> Option<String> {
     writes.or(disk).or(health.snapshot_error)
 }
 
+/// Which pools run out of numbers, in a sentence.
+pub(super) fn low_pools(store: &Store) -> Option<String> {
+    let low = store.table().low_pools();
+    (!low.is_empty()).then(|| format!("low on numbers: {} (see umbra pool usage)", low.join(", ")))
+}
+
 /// What is wrong with the journal, in a sentence.
 pub(super) fn journal_trouble(journal: &JournalHealth) -> Option<String> {
     let waiting = journal.waiting;

@@ -745,11 +745,7 @@ impl Stage for World {
         }
         let x = VirtualNumber::new(self.tel(x));
         if !self.table.is_ours(x.tel()) {
-            let mut write = Write::add_number(x);
-            if let Write::AddNumber { pool, .. } = &mut write {
-                *pool = Some(mode.name().into());
-            }
-            self.write(&write);
+            self.write(&Write::add_number_to(Some(mode.name()), x));
         }
     }
 

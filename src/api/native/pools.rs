@@ -75,6 +75,7 @@ pub(super) async fn usage(
         .collect();
     usage["pool"] = json!(pool.name);
     usage["pool_key"] = json!(pool.key);
+    usage["quarantined"] = json!(table.quarantined(&pool, desk.now()));
     usage["low"] = json!(table.level(&pool.key).is_low());
     usage["cities"] = Value::Object(cities);
     Ok(Json(usage))

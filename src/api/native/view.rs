@@ -123,7 +123,6 @@ pub(super) fn usage(usage: &Usage) -> Value {
         "full": usage.full,
         "locked": usage.locked,
         "frozen": usage.frozen,
-        "resting": usage.resting,
         "bindings": usage.bindings,
         "capacity": usage.capacity,
         "free": usage.free,

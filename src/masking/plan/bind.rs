@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::choose::{Search, Seat};
+use super::choose::{Fit, Search, Seat};
 use super::{Planned, Planner, planned, unchanged};
 use crate::base::chance::Chance;
 use crate::base::id::Id;
 use crate::base::limits::X_PER_A;
 use crate::base::number::{RealNumber, Tel, VirtualNumber};
 use crate::base::time::Wall;
-use crate::masking::binding::{Binding, Ended, Home, Mode, Parties, Party};
+use crate::masking::binding::{Binding, Ended, Home, Mode, Parties, Party, Rare, Terms};
 use crate::masking::bounds::{
     change_terms, check_expiry, check_expiry_of, check_mode, check_takes_bindings, check_terms,
 };
@@ -25,14 +25,6 @@ use crate::masking::rule::Key;
 
 /// Open bindings of a number that are looked at in one go.
 const CHUNK: usize = 64;
-
-/// How parties can be joined on a number.
-pub(super) struct Fit {
-    /// From when on.
-    pub(super) since: Wall,
-    /// Since when one of the keys rests, softly, from others.
-    pub(super) rests: Option<Wall>,
-}
 
 /// What keeps parties from being joined on a number.
 pub(super) enum Obstacle {
@@ -64,7 +56,7 @@ impl Planner<'_> {
         let (number, parties) = self.place(request, now)?;
         check_expiry_of(self.account(&number.account).as_deref(), expires, now)?;
         let since = match self.fit(&number, &parties, None, now) {
-            Ok(fit) => fit.since,
+            Ok(since) => since,
             Err(Obstacle::Law(refused)) => return Err(refused),
             Err(Obstacle::Held(held, dialled, party)) => {
                 let taken = key_taken(&held, &parties, dialled, party);
@@ -83,7 +75,7 @@ impl Planner<'_> {
             }),
             x: number.x,
             parties,
-            terms: request.terms.clone(),
+            terms: self.terms_in(&number.pool, &request.terms),
             created: now,
             since,
             expires,
@@ -160,6 +152,19 @@ impl Planner<'_> {
         Ok(unbound(vec![ended(&binding, binding.expires, Ended::Expired)]))
     }
 
+    /// The terms with what the pool says where they say nothing.
+    fn terms_in(&self, pool: &str, terms: &Terms) -> Terms {
+        let ring_timeout = self.pool(pool).and_then(|pool| pool.ring_timeout);
+        if ring_timeout.is_none() || terms.rare().ring_timeout.is_some() {
+            return terms.clone();
+        }
+        let rare = Rare {
+            ring_timeout,
+            ..terms.rare().clone()
+        };
+        Terms::new(terms.direction, terms.record, rare)
+    }
+
     // Where a binding goes.
 
     /// X, as named or as its pool chooses, and the parties with their Y.
@@ -167,7 +172,7 @@ impl Planner<'_> {
         let mode = request.parties.mode();
         let x_seat = Seat::x(&request.parties);
         let x_for = |parties: Parties| {
-            let fits = |x: &Number| self.fit(x, &parties, None, now);
+            let fits = |x: &Number| self.fitness(x, &parties, now);
             let x = self.number_for(&request.x, mode, &x_seat, request.dry_run, now, fits)?;
             Ok((x, parties))
         };
@@ -184,9 +189,9 @@ impl Planner<'_> {
                     }
                     // X by what it is without Y, then the Y that goes with it.
                     XChoice::FromPool(_) => {
-                        let fits = |x: &Number| self.fit_x(x, *a, *b, None, now);
+                        let fits = |x: &Number| Fit::of(self.fit_x(x, *a, *b, None, now));
                         let x = self.number_for(&request.x, mode, &x_seat, request.dry_run, now, fits)?;
-                        let fits = |y: &Number| self.fit(&x, &with(y.x), None, now);
+                        let fits = |y: &Number| self.fitness(&x, &with(y.x), now);
                         let seat = Seat::y(*a, *b);
                         let y = self.number_for(y, mode, &seat, request.dry_run, now, fits)?;
                         (x, y)
@@ -208,7 +213,7 @@ impl Planner<'_> {
         seat: &Seat,
         dry_run: DryRun,
         now: Wall,
-        fits: impl Fn(&Number) -> Result<Fit, Obstacle>,
+        fits: impl Fn(&Number) -> Fit,
     ) -> Result<Arc<Number>, Refused> {
         match choice {
             XChoice::Given(x) => self.given(*x, mode),
@@ -256,8 +261,21 @@ impl Planner<'_> {
 
     // What is in the way. `but` is the binding that is updated: it is in its own way never.
 
-    /// Whether these parties can be joined on `x` at `now`, or what is in the way.
-    fn fit(&self, x: &Number, parties: &Parties, but: Option<Id>, now: Wall) -> Result<Fit, Obstacle> {
+    /// How the number suits a pool that chooses it for these parties.
+    fn fitness(&self, x: &Number, parties: &Parties, now: Wall) -> Fit {
+        match Fit::of(self.fit(x, parties, None, now)) {
+            Fit::Free => {}
+            not_free @ (Fit::Rests(_) | Fit::Quarantined | Fit::No | Fit::Never(_)) => return not_free,
+        }
+        let rests = self.rests(x, parties, None, now);
+        match rests.iter().map(|rest| rest.left).max() {
+            Some(left) => Fit::Rests(left),
+            None => Fit::Free,
+        }
+    }
+
+    /// Whether these parties can be joined on `x` at `now`: from when on, or what is in the way.
+    fn fit(&self, x: &Number, parties: &Parties, but: Option<Id>, now: Wall) -> Result<Wall, Obstacle> {
         let mut since = now;
         match *parties {
             Parties::Axb { .. } | Parties::Ax { .. } => self.check_family(x.x, parties.mode(), but, now)?,
@@ -266,16 +284,15 @@ impl Planner<'_> {
                     return Err(Refused::XIsY.into());
                 }
                 self.check_family(y, Mode::Axyb, but, now)?;
-                since = self.fit_x(x, a, b, but, now)?.since;
+                since = self.fit_x(x, a, b, but, now)?;
             }
         }
         for (key, party) in mode::rows(x.x, parties) {
             since = since.max(self.free_from(key, party, but, now)?);
         }
-        let mut rests = None;
         for rest in self.rests(x, parties, but, now) {
             match rest.grip {
-                Grip::Soft => rests = rests.max(Some(rest.left)),
+                Grip::Soft => {}
                 Grip::Hard => return Err(Obstacle::Law(rest.refused)),
             }
         }
@@ -297,7 +314,7 @@ impl Planner<'_> {
                 }
             }
         }
-        Ok(Fit { since, rests })
+        Ok(since)
     }
 
     /// The same, where whatever is in the way refuses.
@@ -309,7 +326,7 @@ impl Planner<'_> {
         now: Wall,
     ) -> Result<Wall, Refused> {
         match self.fit(x, parties, but, now) {
-            Ok(fit) => Ok(fit.since),
+            Ok(since) => Ok(since),
             Err(Obstacle::Law(refused)) => Err(refused),
             Err(Obstacle::Held(held, dialled, party)) => Err(key_taken(&held, parties, dialled, party)),
         }
@@ -323,15 +340,14 @@ impl Planner<'_> {
         b: RealNumber,
         but: Option<Id>,
         now: Wall,
-    ) -> Result<Fit, Obstacle> {
+    ) -> Result<Wall, Obstacle> {
         self.check_family(x.x, Mode::Axyb, but, now)?;
         // X stands for one A at a time; more B may join him.
         let of_another = |binding: &Binding| binding.x == x.x && binding.parties.a() != a;
         if let Some(held) = self.find_live_on(x.x, but, now, of_another) {
             return Err(Obstacle::Held(held, x.x.tel(), Party::N));
         }
-        let since = self.free_from(mode::by(x.x, b), Party::B, but, now)?;
-        Ok(Fit { since, rests: None })
+        self.free_from(mode::by(x.x, b), Party::B, but, now)
     }
 
     /// The keys that these parties want and that rest from others, the whole number among them.

@@ -7,16 +7,18 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 
 use super::Planner;
-use super::bind::{Fit, Obstacle};
+use super::bind::Obstacle;
 use crate::base::id::Id;
-use crate::base::limits::{AVOID_STICKY, CHOICE_DUE_MAX, CHOICE_PROBES, HISTORY_LOOK_BACK};
-use crate::base::number::{RealNumber, Tel};
+use crate::base::limits::{
+    AVOID_STICKY, CHOICE_DUE_MAX, CHOICE_PROBES, CHOICE_RESTING_MAX, HISTORY_LOOK_BACK,
+};
+use crate::base::number::{RealNumber, Tel, VirtualNumber};
 use crate::base::time::Wall;
 use crate::masking::binding::{Binding, Mode};
 use crate::masking::bounds::check_takes_bindings;
 use crate::masking::inventory::{CityRule, Number, Pool, Reuse};
+use crate::masking::mode;
 use crate::masking::request::{DryRun, Refused, Wanted};
-use crate::masking::rule::{Key, Who};
 use crate::masking::shelf::{Role, Shortage, Wish};
 use crate::masking::table::numbers_of;
 
@@ -28,16 +30,16 @@ pub(super) struct Seat {
     /// The people of the binding.
     people: ArrayVec<RealNumber, 2>,
     /// Those of them who dial it.
-    callers: ArrayVec<Tel, 2>,
+    callers: ArrayVec<RealNumber, 2>,
 }
 
 impl Seat {
     /// The X of a binding.
     pub(super) fn x(wanted: &Wanted) -> Self {
         let (owner, people, callers): (_, ArrayVec<_, 2>, ArrayVec<_, 2>) = match wanted {
-            Wanted::Axb { a, b } => (*a, [*a, *b].into(), [a.reveal(), b.reveal()].into()),
-            Wanted::Ax { a } => (*a, one(*a), one(a.reveal())),
-            Wanted::Axyb { a, b, .. } => (*a, [*a, *b].into(), one(b.reveal())),
+            Wanted::Axb { a, b } => (*a, [*a, *b].into(), [*a, *b].into()),
+            Wanted::Ax { a } => (*a, one(*a), one(*a)),
+            Wanted::Axyb { a, b, .. } => (*a, [*a, *b].into(), one(*b)),
         };
         Self {
             role: Role::X,
@@ -53,7 +55,7 @@ impl Seat {
             role: Role::Y,
             owner: b,
             people: [a, b].into(),
-            callers: one(a.reveal()),
+            callers: one(a),
         }
     }
 }
@@ -71,64 +73,78 @@ pub(super) struct Search<'a> {
     pub(super) now: Wall,
 }
 
-/// What became of one proposal.
-enum Tried {
-    Fits(Arc<Number>),
-    /// It does, but one of its keys rests from others since then.
-    Rests(Wall, Arc<Number>),
-    /// It doesn't, for this reason among the pool's shortages.
-    Next(Shortage),
-    /// No number of the pool would.
+/// How a number fits what is wanted of it.
+pub(super) enum Fit {
+    /// It is free.
+    Free,
+    /// It could be had, but rests from others since then.
+    Rests(Wall),
+    /// It rests, and can't be had.
+    Quarantined,
+    /// It doesn't.
+    No,
+    /// No number would.
     Never(Refused),
 }
 
+impl Fit {
+    /// What the law says of a number, as the choice sees it.
+    pub(super) fn of(fits: Result<Wall, Obstacle>) -> Self {
+        match fits {
+            Ok(_) => Self::Free,
+            Err(Obstacle::Law(refused @ Refused::NumbersFull { .. })) => Self::Never(refused),
+            Err(Obstacle::Law(Refused::KeyQuarantined { .. })) => Self::Quarantined,
+            Err(Obstacle::Law(_) | Obstacle::Held(..)) => Self::No,
+        }
+    }
+}
+
+/// What was found on the way through the proposals.
+struct Found {
+    /// A number that is free, or why none ever would be.
+    outcome: Option<Result<Arc<Number>, Refused>>,
+    /// Of those that rest: the place of its city among those asked for, since when, and the number.
+    resting: Option<(usize, Wall, Arc<Number>)>,
+    /// How many of those were looked at.
+    resting_seen: usize,
+    /// What the others lacked.
+    lack: Shortage,
+}
+
 impl Planner<'_> {
-    /// A number of the pool that `fits`, and whose keys don't rest; where the last choice was, the next one goes
-    /// on. If there is none, the one whose keys were given up longest ago.
+    /// A number of the pool that `fits`, from where the last choice was: one whose keys don't rest, if there is
+    /// one, else the one that was given up longest ago, of the first [`CHOICE_RESTING_MAX`] that rest.
     pub(super) fn choose(
         &self,
         search: &Search<'_>,
         dry_run: DryRun,
-        fits: impl Fn(&Number) -> Result<Fit, Obstacle>,
+        fits: impl Fn(&Number) -> Fit,
     ) -> Result<Arc<Number>, Refused> {
         let cities = search.cities();
         let avoided = self.avoided(search);
-        let mut lack = Shortage::Taken;
-        let mut outcome = None;
-        let mut resting: Option<(Wall, Arc<Number>)> = None;
-        // Whether to go on.
-        let mut goes_on = |x: Tel| match self.try_number(search, &cities, &avoided, x, &fits) {
-            Tried::Fits(number) => {
-                outcome = Some(Ok(number));
-                false
-            }
-            Tried::Rests(left, number) => {
-                if resting.as_ref().is_none_or(|(before, _)| left < *before) {
-                    resting = Some((left, number));
-                }
-                true
-            }
-            Tried::Next(shortage) => {
-                lack = lack.max(shortage);
-                true
-            }
-            Tried::Never(refused) => {
-                outcome = Some(Err(refused));
-                false
-            }
+        let mut found = Found {
+            outcome: None,
+            resting: None,
+            resting_seen: 0,
+            lack: Shortage::Taken,
         };
-        let _ = self.had_first(search).into_iter().all(&mut goes_on)
-            && cities.iter().all(|city| {
+        let mut goes_on = |x: Tel| self.goes_on(search, &cities, &avoided, x, &fits, &mut found);
+        let is_wanting = self.had_first(search).into_iter().all(&mut goes_on);
+        // What he had stays his, even while it rests after another pair.
+        if is_wanting && found.resting.is_none() {
+            let mut goes_on = |x: Tel| self.goes_on(search, &cities, &avoided, x, &fits, &mut found);
+            let _ = cities.iter().all(|city| {
                 self.off_the_shelf(search, *city, &mut goes_on)
                     && self.unwritten(search, *city).into_iter().all(&mut goes_on)
             });
-        let outcome = outcome.or(resting.map(|(_, number)| Ok(number)));
-        let number = outcome.unwrap_or_else(|| {
+        }
+        let resting = found.resting.map(|(.., number)| Ok(number));
+        let number = found.outcome.or(resting).unwrap_or_else(|| {
             let shelves = &self.table.index().shelves;
             let shortage = shelves.shortage(&search.pool.key, &cities, search.seat.role);
             Err(Refused::NoNumber {
                 pool: search.pool.name.clone(),
-                shortage: shortage.unwrap_or(lack),
+                shortage: shortage.unwrap_or(found.lack),
                 city: search.city.filter(|_| !cities.contains(&None)).map(Into::into),
             })
         })?;
@@ -139,30 +155,50 @@ impl Planner<'_> {
         Ok(number)
     }
 
-    fn try_number(
+    /// Looks at one proposal. Whether others are wanted.
+    fn goes_on(
         &self,
         search: &Search<'_>,
         cities: &[Option<&str>],
         avoided: &BTreeSet<Tel>,
         x: Tel,
-        fits: &impl Fn(&Number) -> Result<Fit, Obstacle>,
-    ) -> Tried {
+        fits: &impl Fn(&Number) -> Fit,
+        found: &mut Found,
+    ) -> bool {
         let Some(number) = self.number(x).filter(|number| number.pool == search.pool.key) else {
-            return Tried::Next(Shortage::Empty);
+            return true;
         };
         let of_city = |city: &Option<&str>| city.is_none() || number.city.as_deref() == *city;
-        if check_takes_bindings(&number).is_err() || !cities.iter().any(of_city) {
-            return Tried::Next(Shortage::Empty);
+        let Some(place) = cities.iter().position(of_city) else {
+            return true;
+        };
+        if check_takes_bindings(&number).is_err() {
+            return true;
         }
         match fits(&number) {
-            Ok(_) if avoided.contains(&x) || self.had_lately(search, x) => Tried::Next(Shortage::Avoided),
-            Ok(Fit { rests: None, .. }) => Tried::Fits(number),
-            Ok(Fit {
-                rests: Some(left), ..
-            }) => Tried::Rests(left, number),
-            Err(Obstacle::Law(refused @ Refused::NumbersFull { .. })) => Tried::Never(refused),
-            Err(Obstacle::Law(_) | Obstacle::Held(..)) => Tried::Next(Shortage::Empty),
+            Fit::Free | Fit::Rests(_) if avoided.contains(&x) || self.had_lately(search, x) => {
+                found.lack = found.lack.max(Shortage::Avoided);
+            }
+            Fit::Free => {
+                found.outcome = Some(Ok(number));
+                return false;
+            }
+            Fit::Rests(since) => {
+                found.resting_seen += 1;
+                let before = found.resting.as_ref();
+                if before.is_none_or(|(of, before, _)| (place, since) < (*of, *before)) {
+                    found.resting = Some((place, since, number));
+                }
+                return found.resting_seen < CHOICE_RESTING_MAX;
+            }
+            Fit::Quarantined => found.lack = found.lack.max(Shortage::Resting),
+            Fit::No => {}
+            Fit::Never(refused) => {
+                found.outcome = Some(Err(refused));
+                return false;
+            }
         }
+        true
     }
 
     /// The next numbers from the cursor on are tried as they come: mostly one of the first few fits. If none
@@ -193,7 +229,7 @@ impl Planner<'_> {
                 return false;
             }
             for caller in &search.seat.callers {
-                self.table.learn_crowd(pool, RealNumber::new(*caller));
+                self.table.learn_crowd(pool, *caller);
             }
         }
     }
@@ -256,11 +292,7 @@ impl Planner<'_> {
     fn had_lately(&self, search: &Search<'_>, x: Tel) -> bool {
         search.pool.reuse == Reuse::Avoid
             && search.seat.people.iter().any(|person| {
-                let key = Key {
-                    dialled: x,
-                    caller: Who::Number(person.reveal()),
-                };
-                let rules = self.table.rules(key);
+                let rules = self.table.rules(mode::by(VirtualNumber::new(x), *person));
                 let mut bindings = rules.iter().filter_map(|id| self.binding(*id));
                 bindings.any(|binding| search.now < binding.until().plus(AVOID_STICKY))
             })

@@ -170,6 +170,8 @@ fn plays(numbers: usize, city_rule: CityRule, reuse: Reuse, steps: &[Step], full
         city_rule: Some(city_rule),
         fallback_cities: Some(vec!["Yantai".into()]),
         reuse: Some(reuse),
+        // What rests is another test's.
+        quarantine: Some(Some("0s soft".parse().expect("a quarantine"))),
         ..PoolChange::default()
     };
     let mut world = crowd(numbers, Mode::Axb, settings);
@@ -458,4 +460,35 @@ fn a_pool_is_low_below_its_mark_and_well_again_only_clearly_above_it() {
     assert!(!world.table.level(&pool).is_low());
     let (usage, _) = world.table.usage(&pool);
     assert_eq!((usage.capacity, usage.free, usage.free_percent()), (10, 3, 30));
+}
+
+#[test]
+fn a_pool_whose_numbers_all_rest_hard_says_so_and_a_soft_one_gives_the_longest_rested_of_the_city() {
+    for (quarantine, answer) in [("1h hard", None), ("1h soft", Some("17100000002"))] {
+        let settings = PoolChange {
+            quarantine: Some(Some(quarantine.parse().expect("a quarantine"))),
+            ..PoolChange::default()
+        };
+        let mut world = crowd(0, Mode::Axb, settings);
+        for (n, city) in [
+            ("17100000001", "Jinan"),
+            ("17100000002", "Qingdao"),
+            ("17100000003", "Qingdao"),
+        ] {
+            add_number(&mut world, n, Some(city));
+            let id = world.bind(n, A, B);
+            world.later(1_000);
+            world.unbind(id);
+        }
+        let asked = world.write(&Write::Bind(from_pool(A, C, Some("Qingdao"))));
+        match answer {
+            None => assert_eq!(shortage(asked).0, Shortage::Resting),
+            Some(n) => match asked {
+                Ok(Written::Binding(binding)) => assert_eq!(binding.x, x(n)),
+                other => panic!("{other:?}"),
+            },
+        }
+        // The pair that had them may have them again.
+        world.try_bind(from_pool(A, B, None)).expect("its own keys");
+    }
 }
