@@ -338,16 +338,16 @@ impl<S: Stage> Play<S> {
                 _ => {
                     let digits = self.name(value);
                     match key.chars().next() {
-                        Some(letter @ ('X' | 'Y')) => {
+                        Some(letter @ ('X' | 'Y' | 'Z')) => {
                             self.names.insert(key.into(), digits.clone());
                             match mode {
                                 "axb" => self.cast.stage.own(&digits),
                                 mode => self.cast.stage.own_in(mode, &digits),
                             }
-                            let number = if letter == 'X' {
-                                &mut binding.x
-                            } else {
+                            let number = if letter == 'Y' {
                                 &mut binding.y
+                            } else {
+                                &mut binding.x
                             };
                             *number = digits;
                         }
