@@ -25,7 +25,7 @@ fn start() -> Server {
     server
 }
 
-/// The live pairs, by the user data that each test gives them.
+/// How many bindings are live.
 fn bindings(server: &Server) -> usize {
     let listed: Vec<Value> = serde_json::from_str(&server.done("bindings --json")).expect("JSON");
     listed.len()

@@ -47,7 +47,7 @@ const REVEALS: &[(&str, usize)] = &[
     ("call/admit.rs", 1),        // the record
     ("masking/mode.rs", 1),      // the keys of a binding's rules
     ("masking/plan/bind.rs", 1), // is a party one of our own numbers?
-    ("masking/route.rs", 3),     // is the called one ours? an explanation for the operator
+    ("masking/route.rs", 4),     // is the called one ours? an explanation for the operator
 ];
 
 /// Where consent to show a real number is minted (`Consent::recorded`), and how often: only from the

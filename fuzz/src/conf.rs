@@ -12,11 +12,17 @@ pub fn run(bytes: &[u8]) {
     let trunks = pieces.get(1).copied().unwrap_or_default();
     fs::write(&path, pieces[0]).expect("the folder can be written");
     fs::write(folder.path().join("trunks.toml"), trunks).expect("the folder can be written");
-    match config::load(&path) {
-        Ok(conf) => drop(conf.check()),
-        Err(faults) => {
+    let found = config::Reading::of(&path).map(|reading| reading.check());
+    match found
+        .map_err(|faults| (faults, Default::default()))
+        .and_then(|found| match found.conf {
+            Some(conf) => Ok(conf),
+            None => Err((found.faults, found.warnings)),
+        }) {
+        Ok(conf) => drop(conf),
+        Err((faults, config::Faults(warnings))) => {
             assert!(!faults.0.is_empty());
-            for fault in &faults.0 {
+            for fault in faults.0.iter().chain(&warnings) {
                 assert!(!fault.cure.is_empty(), "{fault:?}");
                 assert!(!fault.text.contains('\n'), "{fault:?}");
                 let lines = pieces

@@ -75,6 +75,12 @@ pub const MEDIA_INTERFACES_MAX: usize = 8;
 pub const BIND_PAUSE: Duration = Duration::from_secs(10);
 /// Files that the server opens besides its media ports: logs, records, the API's connections.
 pub const OTHER_FILES: usize = 512;
+/// How long a listing of the live calls waits for the media threads' counts.
+pub const LIVE_COUNTS_WAIT: Duration = Duration::from_millis(250);
+/// Flows of one shard whose counts one listing asks for; further calls show those of an earlier one, or none.
+pub const LIVE_COUNTS_FLOWS: usize = 4_000;
+/// Listings that may wait for counts at once; a further one is answered with what is known.
+pub const LISTINGS_MAX: usize = 64;
 /// How long a call's end waits for the media thread's counts.
 pub const MEDIA_COUNTS_WAIT: Duration = Duration::from_secs(2);
 /// Packets in a row that a new media address has to send before it is believed.

@@ -4,6 +4,7 @@
 //! time and chance are handed in.
 
 pub mod chance;
+pub mod histogram;
 pub mod id;
 pub mod limits;
 pub mod number;

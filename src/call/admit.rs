@@ -368,6 +368,7 @@ impl Switch {
             not_to_callee: Forbidden::default(),
             clock: None,
             holds_until: None,
+            counts: None,
             counts_timer: None,
             talking_since: None,
             // As many lines as a short call has.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
+use super::audio::{Heard, Sends};
 use super::config::{Config, MediaConfig};
 use super::hands::{CallRef, Hands};
 use super::media::{InterfaceId, MediaPort, Order};
@@ -14,7 +15,7 @@ use super::port::{LegName, Note, Output};
 use super::trunk::{RtcpMux, Trunk};
 use crate::base::time::Instant;
 use crate::masking::reason::Reason;
-use crate::rtp::flow::{self, FlowSpec, MediaNat, MediaSource, Payload, Payloads, Way};
+use crate::rtp::flow::{self, Counts, FlowSpec, MediaNat, MediaSource, Payload, Payloads, Way};
 use crate::sdp::answer::{Agreed, Lines, Mismatch, Offer, Terms, rows};
 use crate::sdp::build;
 use crate::sdp::media::{Codec, CodecName, Origin, RtcpPort, SdpWay};
@@ -387,6 +388,20 @@ impl Bridge {
             Some(LegName::Callee)
         } else {
             None
+        }
+    }
+
+    /// What was counted on a leg, beside what its description says.
+    pub fn heard(&self, leg: LegName, counts: Counts) -> Heard {
+        let agreed = self.agreed(leg);
+        let sends = match agreed.map(|agreed| agreed.way) {
+            Some(SdpWay::SendOnly | SdpWay::Inactive) => Sends::Held,
+            Some(SdpWay::SendRecv | SdpWay::RecvOnly) | None => Sends::Yes,
+        };
+        Heard {
+            counts,
+            named: agreed.and_then(|agreed| agreed.rtp),
+            sends,
         }
     }
 

@@ -11,6 +11,7 @@ use crate::base::id::Id;
 use crate::base::number::Digits;
 use crate::base::time::Wall;
 use crate::masking::reason::Reason;
+use crate::rtp::flow::Counts;
 
 /// The version of the record's form.
 pub const SCHEMA: u32 = 1;
@@ -69,6 +70,34 @@ pub struct LegMedia {
     pub lost: u64,
     /// The largest jitter seen, in milliseconds.
     pub jitter_ms_max: f64,
+    /// Packets of this side that were not taken: strangers', other codecs', those sent while held.
+    #[serde(default)]
+    pub dropped: u64,
+    /// Packets to this side that it says it never got, the other side's lost ones among them; `None` if it never
+    /// reported (RTCP).
+    #[serde(default)]
+    pub remote_lost: Option<u64>,
+    /// The largest jitter that this side reported, in milliseconds.
+    #[serde(default)]
+    pub remote_jitter_ms_max: Option<f64>,
+    /// The last round trip to this side, in milliseconds; `None` if it never answered a report of ours.
+    #[serde(default)]
+    pub round_trip_ms: Option<f64>,
+}
+
+impl LegMedia {
+    /// Takes over what was counted on the leg.
+    pub fn count(&mut self, counts: &Counts) {
+        let ms = |us: u32| f64::from(us / 100) / 10.0;
+        self.packets_in = counts.packets_in;
+        self.packets_out = counts.packets_out;
+        self.lost = counts.lost;
+        self.jitter_ms_max = ms(counts.jitter_us_max);
+        self.dropped = counts.dropped;
+        self.remote_lost = counts.remote_lost;
+        self.remote_jitter_ms_max = counts.remote_jitter_us_max.map(ms);
+        self.round_trip_ms = counts.round_trip_us.map(ms);
+    }
 }
 
 /// Both legs' media.
@@ -78,6 +107,9 @@ pub struct Media {
     pub caller: LegMedia,
     /// The called side.
     pub callee: LegMedia,
+    /// Who was not heard, and why; `None` if nobody was missed. It may name addresses of both sides.
+    #[serde(default)]
+    pub audio: Option<String>,
 }
 
 /// What became of the recording, and why.

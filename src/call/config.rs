@@ -122,7 +122,19 @@ pub struct Interface {
     pub port_last: u16,
 }
 
+impl Interface {
+    /// How many ports its range has.
+    pub fn ports(&self) -> usize {
+        usize::from(self.port_last.saturating_sub(self.port_first)) + 1
+    }
+}
+
 impl MediaConfig {
+    /// How many ports all interfaces have together.
+    pub fn ports(&self) -> usize {
+        self.interfaces.iter().map(Interface::ports).sum()
+    }
+
     /// The interface for a leg: the one that its trunk `wants`, else the first of the same address family as
     /// `peer`. `None` if there is none of that family.
     pub fn towards(&self, wants: Option<InterfaceId>, peer: IpAddr) -> Option<InterfaceId> {

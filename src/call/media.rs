@@ -107,6 +107,8 @@ pub enum Order {
     Change(MediaPort, Box<FlowSpec>),
     /// What comes in on one goes out on the other.
     Join(MediaPort, MediaPort),
+    /// How is it going? Answered by [`Report::Counts`].
+    Count(MediaPort),
     /// The flow ends; the port stays bound, and silent. Answered by [`Report::Closed`].
     Close(MediaPort),
 }
@@ -119,6 +121,7 @@ impl Order {
             | Self::Open(port, _)
             | Self::Change(port, _)
             | Self::Join(port, _)
+            | Self::Count(port)
             | Self::Close(port) => *port,
         }
     }
@@ -136,6 +139,8 @@ pub enum Report {
     /// Both flows of the pair that this one belongs to have been silent, RTCP too, for the time-out.
     /// Said once until packets come again.
     Dead(MediaPort),
+    /// What was counted on a flow so far.
+    Counts(MediaPort, Counts),
     /// The flow has ended; these are its counts.
     Closed(MediaPort, Counts),
 }
@@ -148,6 +153,7 @@ impl Report {
             | Self::NotBound(port)
             | Self::NotNow(port)
             | Self::Dead(port)
+            | Self::Counts(port, _)
             | Self::Closed(port, _) => *port,
         }
     }

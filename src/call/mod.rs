@@ -2,6 +2,7 @@
 
 mod admit;
 pub mod arrive;
+pub mod audio;
 pub mod bridge;
 pub mod cdr;
 pub mod config;
@@ -10,6 +11,7 @@ pub mod guard;
 pub mod hands;
 pub mod inspect;
 pub mod leg;
+mod listing;
 pub mod media;
 pub mod overload;
 pub mod phase;

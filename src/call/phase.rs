@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::arrive::Arrival;
+use super::audio::{self, Audio};
 use super::bridge::{Bridge, Faces};
-use super::cdr::{Cdr, ReleasedBy};
+use super::cdr::{Cdr, Media, ReleasedBy};
 use super::config::Config;
 use super::failover;
 use super::guard::{Forbidden, Scope};
@@ -128,6 +129,8 @@ pub struct Call {
     pub not_to_caller: Forbidden,
     /// What must not go to the called side.
     pub not_to_callee: Forbidden,
+    /// What the legs' flows have counted, when they last said.
+    pub counts: Option<Box<[Option<Counts>; 2]>>,
     /// Ring time-out or maximum duration, whichever runs.
     pub clock: Option<TimerId>,
     /// Until when the caller's invitation holds, where it says so.
@@ -289,17 +292,7 @@ impl Call {
         let Some(leg) = self.bridge.leg_of(port) else {
             return;
         };
-        let media = match leg {
-            LegName::Caller => &mut self.record.media.caller,
-            LegName::Callee => &mut self.record.media.callee,
-        };
-        media.packets_in = counts.packets_in;
-        media.packets_out = counts.packets_out;
-        media.lost = counts.lost;
-        media.jitter_ms_max = f64::from(counts.jitter_us_max / 100) / 10.0;
-        if let Some(codec) = self.bridge.codec_name(leg, counts.payload) {
-            media.codec = Some(codec);
-        }
+        self.keep_counts(leg, counts);
         self.recorded = Recorded::Awaiting(left.saturating_sub(1));
         if left <= 1 {
             self.finish_record(hands, now);
@@ -320,6 +313,37 @@ impl Call {
         }
     }
 
+    /// A flow of this call has told its counts so far.
+    pub fn counted_so_far(&mut self, port: MediaPort, counts: Counts) {
+        if self.recorded == Recorded::Open
+            && let Some(leg) = self.bridge.leg_of(port)
+        {
+            self.keep_counts(leg, counts);
+        }
+    }
+
+    fn keep_counts(&mut self, leg: LegName, counts: Counts) {
+        let media = match leg {
+            LegName::Caller => &mut self.record.media.caller,
+            LegName::Callee => &mut self.record.media.callee,
+        };
+        media.count(&counts);
+        if let Some(codec) = self.bridge.codec_name(leg, counts.payload) {
+            media.codec = Some(codec);
+        }
+        self.counts.get_or_insert_default()[leg.index()] = Some(counts);
+    }
+
+    /// How the conversation's audio is, after `talked`; `None` as long as the counts aren't there.
+    fn audio(&self, talked: Duration) -> Option<Audio> {
+        let [Some(caller), Some(callee)] = **self.counts.as_ref()? else {
+            return None;
+        };
+        let caller = self.bridge.heard(LegName::Caller, caller);
+        let callee = self.bridge.heard(LegName::Callee, callee);
+        Some(audio::judge(talked, &caller, &callee))
+    }
+
     /// The record goes out, and the ports go to rest.
     pub fn finish_record(&mut self, hands: &mut Hands, now: Now) {
         if self.recorded == Recorded::Out {
@@ -330,6 +354,10 @@ impl Call {
             hands.timers.cancel(timer);
         }
         self.bridge.give_back(hands, now.at);
+        if let Some(answered_at) = self.record.answered_at {
+            let talked = self.record.ended_at.since(answered_at);
+            self.record.media.audio = self.audio(talked).and_then(Audio::fault);
+        }
         self.tell(
             hands,
             now,
@@ -467,7 +495,7 @@ impl Call {
     }
 
     /// The call as a listing shows it.
-    pub fn view(&self) -> CallView {
+    pub fn view(&self, now: Now) -> CallView {
         let record = &self.record;
         let phase = if self.recorded != Recorded::Open {
             "ending"
@@ -494,6 +522,13 @@ impl Call {
             callee: masked(&record.callee),
             arrived_at: record.arrived_at,
             answered_at: record.answered_at,
+            media: Media {
+                audio: self
+                    .talking_since
+                    .and_then(|since| self.audio(now.at - since))
+                    .and_then(Audio::words),
+                ..record.media.clone()
+            },
         }
     }
 

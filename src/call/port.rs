@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::cdr::{Cdr, Line};
+use super::cdr::{Cdr, Line, Media};
 use super::config::Config;
 use super::media::{Order, Report};
 use crate::base::id::Id;
@@ -61,6 +61,8 @@ pub enum Command {
     Trace(AskId, Id),
     /// Take no new call; those in progress go on.
     Drain,
+    /// Take new calls again.
+    Admit,
     /// End every call now, with its record.
     EndAll,
     /// Whether new calls can be recorded in the journal and the CDR files: while not, they get 503.
@@ -196,6 +198,8 @@ pub struct CallView {
     pub arrived_at: Wall,
     /// When it was answered.
     pub answered_at: Option<Wall>,
+    /// Its media so far. Addresses of both sides may be in its words.
+    pub media: Media,
 }
 
 /// A call's messages, without their contents.

@@ -13,10 +13,11 @@ use super::inspect;
 use super::leg::callee::{Lost, decline};
 use super::leg::caller::InviteState;
 use super::leg::{ALLOW, Bye};
+use super::listing::Listing;
 use super::media::{MediaPort, Report};
 use super::overload::Door;
 use super::phase::{Call, CalleeFate, End, Recorded};
-use super::port::{Answer, CallView, Command, Found, Heading, Input, LegName, Note, Output, Records, Why};
+use super::port::{Answer, Command, Found, Heading, Input, LegName, Note, Output, Records, Why};
 use super::ports::Ports;
 use super::refusal::Bounce;
 use super::reinvite::Came;
@@ -49,6 +50,8 @@ pub struct Switch {
     pub(super) late: VecDeque<Late>,
     pub(super) door: Door,
     pub(super) records: Records,
+    /// A listing of the calls that waits for their counts.
+    pub(super) listing: Option<Listing>,
 }
 
 /// The answer to somebody who is no live party: it waits for its fixed offset from arrival.
@@ -59,16 +62,20 @@ pub(super) struct Late {
     pub(super) bytes: Vec<u8>,
 }
 
+fn base_timers(config: &Config) -> BaseTimers {
+    BaseTimers {
+        t1: config.timers.t1,
+        t2: config.timers.t2,
+        t4: config.timers.t4,
+    }
+}
+
 impl Switch {
     /// A switch without calls. `table` is shared by all shards.
     pub fn new(config: Arc<Config>, table: Arc<Table>, shard: Shard, mut chance: Chance) -> Self {
         let seeds = [chance.bits(), chance.bits(), chance.bits(), chance.bits()];
         let state = || ahash::RandomState::with_seeds(seeds[0], seeds[1], seeds[2], seeds[3]);
-        let timers = BaseTimers {
-            t1: config.timers.t1,
-            t2: config.timers.t2,
-            t4: config.timers.t4,
-        };
+        let timers = base_timers(&config);
         let media = &config.media;
         let mut hands = Hands {
             layer: Layer::keyed(timers, seeds),
@@ -93,6 +100,7 @@ impl Switch {
             late: VecDeque::new(),
             door: Door::Open,
             records: Records::Kept,
+            listing: None,
         }
     }
 
@@ -104,7 +112,10 @@ impl Switch {
             Input::Timeout => self.tick(now),
             Input::Media(report) => self.media(now, report),
             Input::Order(command) => self.order(now, command),
-            Input::Config(config) => self.config = config,
+            Input::Config(config) => {
+                self.hands.layer.set_timers(base_timers(&config));
+                self.config = config;
+            }
         }
         self.transaction_events(now);
         self.hands.collect_sends();
@@ -118,10 +129,16 @@ impl Switch {
     /// When [`Input::Timeout`] is due.
     pub fn timeout(&self) -> Option<Instant> {
         let late = self.late.front().map(|late| late.at);
-        [self.hands.timers.next(), self.hands.layer.timeout(), late]
-            .into_iter()
-            .flatten()
-            .min()
+        let listing = self.listing.as_ref().map(Listing::until);
+        [
+            self.hands.timers.next(),
+            self.hands.layer.timeout(),
+            late,
+            listing,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Whether no call, transaction, timer, dialog or port in use remains.
@@ -502,6 +519,7 @@ impl Switch {
                     .respond(now.at, late.server, late.status, late.bytes);
             }
         }
+        self.listing_due(now);
         while let Some((me, timer)) = self.hands.timers.pop_due(now.at) {
             let Some(mut call) = self.take(me) else { continue };
             let hands = &mut self.hands;
@@ -581,6 +599,10 @@ impl Switch {
             Report::Dead(port) => self.with_port(port, |call, hands| {
                 call.end(hands, now, End::cut("media_timeout"));
             }),
+            Report::Counts(port, counts) => {
+                self.with_port(port, |call, _| call.counted_so_far(port, counts));
+                self.counts_came(now);
+            }
             Report::Closed(port, counts) => self.with_port(port, |call, hands| {
                 call.counted(hands, now, port, counts);
             }),
@@ -598,12 +620,7 @@ impl Switch {
 
     fn order(&mut self, now: Now, command: Command) {
         match command {
-            Command::Calls(ask) => {
-                let views: Vec<CallView> = self.calls.iter().flatten().map(|call| call.view()).collect();
-                self.hands
-                    .out
-                    .push_back(Output::Answer(ask, Answer::Calls(views)));
-            }
+            Command::Calls(ask) => self.list(now, ask),
             Command::Hangup(ask, id) => {
                 let found = match self.by_id.get(&id).copied().and_then(|me| self.take(me)) {
                     Some(mut call) => {
@@ -635,6 +652,7 @@ impl Switch {
                     .push_back(Output::Answer(ask, Answer::Trace(trace)));
             }
             Command::Drain => self.door = Door::Draining,
+            Command::Admit => self.door = Door::Open,
             Command::EndAll => {
                 self.door = Door::Draining;
                 for index in 0..self.calls.len() {

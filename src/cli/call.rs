@@ -29,8 +29,8 @@ pub struct Calls {
 }
 
 impl Calls {
-    /// Lists the calls in progress. Their numbers are masked in every form: a call's parties are in its
-    /// record.
+    /// Lists the calls in progress, with the figures of their media at this moment: caller's side, then callee's.
+    /// Their numbers are masked in every form: a call's parties are in its record.
     ///
     /// # Errors
     /// What the server says.
@@ -65,12 +65,25 @@ impl Calls {
 
 fn table(calls: &[Value], now: Wall) -> Table {
     let mut table = Table::new(&[
-        "CALL", "X", "CALLER", "CALLEE", "PHASE", "ARRIVED", "TALKED", "BINDING",
+        "CALL", "X", "CALLER", "CALLEE", "PHASE", "ARRIVED", "TALKED", "HEARD", "LOST", "JITTER", "RTT",
+        "BINDING", "AUDIO",
     ])
-    .align("TALKED", Align::Right);
+    .align("TALKED", Align::Right)
+    .align("HEARD", Align::Right)
+    .align("LOST", Align::Right)
+    .align("JITTER", Align::Right)
+    .align("RTT", Align::Right);
     for call in calls {
         let talked =
             Wall::parse_rfc3339(&text(call, "answered_at")).map(|at| when::show_duration(now.since(at)));
+        // Before the answer nothing need have come.
+        let figure = |name| {
+            talked
+                .as_ref()
+                .map_or_else(String::new, |_| both_legs(call, name))
+        };
+        let figures = ["packets_in", "lost", "jitter_ms_max", "round_trip_ms"].map(figure);
+        let [heard, lost, jitter, round_trip] = figures;
         table.row([
             text(call, "call_id"),
             text(call, "x"),
@@ -79,10 +92,31 @@ fn table(calls: &[Value], now: Wall) -> Table {
             text(call, "phase"),
             screen::time(call, "arrived_at"),
             talked.unwrap_or_default(),
+            heard,
+            lost,
+            jitter,
+            round_trip,
             text(call, "binding_id"),
+            call.get("media")
+                .map_or_else(String::new, |media| text(media, "audio")),
         ]);
     }
     table
+}
+
+/// A figure of the caller's and the callee's leg: `601/598`. Times are milliseconds.
+fn both_legs(call: &Value, figure: &str) -> String {
+    let of = |leg: &str| {
+        let value = call.pointer(&format!("/media/{leg}/{figure}"))?;
+        value.is_number().then(|| value.to_string())
+    };
+    match (of("caller"), of("callee")) {
+        (None, None) => String::new(),
+        (caller, callee) => {
+            let shown = |figure: Option<String>| figure.unwrap_or_else(|| "-".to_owned());
+            format!("{}/{}", shown(caller), shown(callee))
+        }
+    }
 }
 
 /// What `hangup` takes.

@@ -12,7 +12,9 @@ mod cdr;
 mod client;
 mod csv_file;
 mod demo;
+mod doctor;
 mod export;
+mod help;
 mod import;
 mod ladder;
 mod node;
@@ -32,7 +34,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{FromArgMatches, Parser, Subcommand};
 
 use client::Control;
 
@@ -62,7 +64,7 @@ Exit codes: 0 done, 1 refused or not found (the reason on standard error), 2 wro
     infer_long_args = false
 )]
 struct Cli {
-    /// The running server's control socket (serve, check and demo ask no server)
+    /// The running server's control socket (serve, check, demo, man and completions ask none)
     #[arg(long, global = true, env = "UMBRA_CONTROL", value_name = "PATH", default_value = CONTROL)]
     control: PathBuf,
     #[command(subcommand)]
@@ -81,8 +83,14 @@ enum Command {
     Reload(node::Reload),
     /// Stop the running server; calls in progress end at once, or with --drain by themselves
     Stop(node::Stop),
+    /// Refuse new calls; those in progress go on, and the server stays
+    Drain(node::Drain),
+    /// Take new calls again
+    Undrain(node::Undrain),
     /// Say how the running server is
     Status(node::Status),
+    /// Look whether this machine is fit for the conf, and say the cure where it isn't
+    Doctor(doctor::Doctor),
     /// Change what the running server logs
     #[command(subcommand)]
     Log(node::Log),
@@ -124,12 +132,16 @@ enum Command {
     Backup(backup::Backup),
     /// Restore a backup, into the running server or into its empty data folder
     Restore(restore::Restore),
+    /// Print the manual's page of umbra or of a subcommand
+    Man(help::Man),
+    /// Print what makes a shell complete umbra's words
+    Completions(help::Completions),
 }
 
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
     // clap itself ends the process with 2 on wrong usage, and with 0 after --help and --version.
-    let cli = Cli::parse();
+    let cli = Cli::from_arg_matches(&help::command().get_matches()).unwrap_or_else(|e| e.exit());
     let outcome = run(cli, &mut io::stdout().lock());
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -151,6 +163,9 @@ fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<()> {
         Command::Check(check) => check.run(out),
         Command::Reload(reload) => reload.run(&control()?, out),
         Command::Stop(stop) => stop.run(&control()?, out),
+        Command::Drain(drain) => drain.run(&control()?, out),
+        Command::Undrain(undrain) => undrain.run(&control()?, out),
+        Command::Doctor(doctor) => doctor.run(&cli.control, out),
         Command::Status(status) => status.run(&control()?, out),
         Command::Log(log) => log.run(&control()?, out),
         Command::Pool(pool) => pool.run(&control()?, out),
@@ -170,6 +185,8 @@ fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<()> {
         Command::Export(export) => export.run(&control()?, out),
         Command::Restore(restore) => restore.run(&control()?, out),
         Command::Backup(backup) => backup.run(&control()?, out),
+        Command::Man(man) => man.run(out),
+        Command::Completions(completions) => completions.run(out),
     }
 }
 
@@ -185,7 +202,6 @@ mod through;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
     use clap::error::ErrorKind;
 
     fn fault(line: &str) -> ErrorKind {
@@ -194,7 +210,7 @@ mod tests {
 
     #[test]
     fn the_definitions_hold_together() {
-        Cli::command().debug_assert();
+        help::command().debug_assert();
     }
 
     #[test]
@@ -240,6 +256,11 @@ mod tests {
             "umbra reload",
             "umbra stop --drain 10m",
             "umbra status --json",
+            "umbra drain",
+            "umbra man bind axb",
+            "umbra completions zsh",
+            "umbra doctor --conf conf/umbra.toml --json",
+            "umbra undrain",
             "umbra pool add crowd --mode axb --account default",
             "umbra pool list --json",
             "umbra pool show crowd",

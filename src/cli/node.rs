@@ -61,6 +61,9 @@ impl Status {
                 name.trim_end_matches("_at").trim_end_matches("_s")
             )?;
         }
+        if let Some(conf) = status.get("conf").filter(|conf| conf.is_object()) {
+            write_conf(out, conf)?;
+        }
         let mut table = Table::new(&["PART", "STATE", "WHY"]);
         for part in status
             .get("parts")
@@ -75,6 +78,72 @@ impl Status {
     }
 }
 
+/// Writes what conf is in force, and how its files are now.
+fn write_conf(out: &mut dyn Write, conf: &Value) -> anyhow::Result<()> {
+    let by = match text(conf, "by").as_str() {
+        "start" => "at the start".to_owned(),
+        other => format!("by {other}"),
+    };
+    writeln!(
+        out,
+        "conf      {}, read {by}, {}",
+        text(conf, "path"),
+        screen::time(conf, "read_at")
+    )?;
+    let waiting = screen::list(conf, "waits_for_restart");
+    if !waiting.is_empty() {
+        writeln!(out, "          waits for a restart: {waiting}")?;
+    }
+    match text(conf, "on_disk").as_str() {
+        "changed" => writeln!(
+            out,
+            "          the files were changed since: `umbra reload` takes them"
+        )?,
+        "faulty" => {
+            writeln!(out, "          the files have faults now: a restart would fail")?;
+            let faults = conf.get("faults").and_then(Value::as_array);
+            for fault in faults.into_iter().flatten().filter_map(Value::as_str) {
+                writeln!(out, "          {fault}")?;
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// What `drain` takes.
+#[derive(Args, Debug)]
+pub struct Drain {}
+
+impl Drain {
+    /// Lets the server refuse new calls.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn run(self, control: &Control, out: &mut dyn Write) -> anyhow::Result<()> {
+        let answer = control.send(Method::POST, "/v1/drain", None)?;
+        let calls = text(&answer, "calls");
+        writeln!(out, "draining: new calls are refused; calls in progress: {calls}")?;
+        Ok(())
+    }
+}
+
+/// What `undrain` takes.
+#[derive(Args, Debug)]
+pub struct Undrain {}
+
+impl Undrain {
+    /// Lets the server take new calls again.
+    ///
+    /// # Errors
+    /// What the server says: it is stopping.
+    pub fn run(self, control: &Control, out: &mut dyn Write) -> anyhow::Result<()> {
+        control.send(Method::DELETE, "/v1/drain", None)?;
+        writeln!(out, "new calls are taken again")?;
+        Ok(())
+    }
+}
+
 /// What `stop` takes.
 #[derive(Args, Debug)]
 pub struct Stop {
@@ -84,26 +153,33 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Stops the server and waits until it is gone.
+    /// Stops the server and waits until it is gone; with time to drain, prints how many calls are left.
     ///
     /// # Errors
     /// What the server says, or that it is still there long after it should have gone.
     pub fn run(self, control: &Control, out: &mut dyn Write) -> anyhow::Result<()> {
         let drain = self.drain.unwrap_or_default();
-        control.send(
-            Method::POST,
-            "/v1/stop",
-            Some(&json!({"drain_s": drain.as_secs()})),
-        )?;
+        let order = json!({"drain_s": drain.as_secs()});
+        let answer = control.send(Method::POST, "/v1/stop", Some(&order))?;
+        let mut say = |status: &Value, said: Option<u64>| -> anyhow::Result<Option<u64>> {
+            let now = status.get("calls").and_then(Value::as_u64);
+            if now != said && !drain.is_zero() {
+                writeln!(out, "calls in progress: {}", now.unwrap_or_default())?;
+                out.flush()?;
+            }
+            Ok(now)
+        };
+        let mut calls = say(&answer, None)?;
         let gone_by = Instant::now()
             + drain
                 .saturating_add(STOP_PATIENCE)
                 .min(Duration::from_secs(31_536_000));
         loop {
-            match control.get("/healthz", &[]) {
+            match control.get("/v1/status", &[]) {
                 Err(Trouble::NoServer(_)) => break,
+                Ok(status) => calls = say(&status, calls)?,
                 // Broken: it went while it answered. The next look tells.
-                Ok(_) | Err(Trouble::Broken(..) | Trouble::Refused { .. } | Trouble::Forbidden(_)) => {}
+                Err(Trouble::Broken(..) | Trouble::Refused { .. } | Trouble::Forbidden(_)) => {}
             }
             if Instant::now() > gone_by {
                 bail!(
@@ -130,6 +206,10 @@ impl Reload {
     pub fn run(self, control: &Control, out: &mut dyn Write) -> anyhow::Result<()> {
         let answer = control.send(Method::POST, "/v1/reload", None)?;
         writeln!(out, "reloaded")?;
+        match screen::list(&answer, "taken") {
+            taken if taken.is_empty() => writeln!(out, "nothing takes effect that wasn't so before")?,
+            taken => writeln!(out, "takes effect: {taken}")?,
+        }
         let waiting = screen::list(&answer, "waits_for_restart");
         if !waiting.is_empty() {
             writeln!(out, "waits for a restart: {waiting}")?;

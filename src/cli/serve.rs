@@ -25,8 +25,8 @@ impl Serve {
     /// # Errors
     /// Every fault of the conf, or what keeps the server from starting.
     pub fn run(self) -> anyhow::Result<()> {
-        let (conf, path) = read(self.conf)?;
-        crate::server::run(conf, path)
+        let (conf, reading) = read(self.conf)?;
+        crate::server::run(conf, reading)
     }
 }
 
@@ -53,34 +53,42 @@ impl Check {
             )?;
             return Ok(());
         };
-        match config::load(&path) {
-            Ok(conf) => {
-                for warning in conf.check() {
-                    writeln!(out, "warning: {warning}")?;
-                }
-                writeln!(out, "{} is right", path.display())?;
-                Ok(())
-            }
-            Err(faults) => {
-                writeln!(out, "{faults}")?;
-                match faults.0.len() {
-                    1 => bail!("{} has 1 fault", path.display()),
-                    n => bail!("{} has {n} faults", path.display()),
-                }
-            }
+        let found = match config::Reading::of(&path) {
+            Ok(reading) => reading.check(),
+            Err(faults) => config::Findings {
+                conf: None,
+                faults,
+                warnings: config::Faults::default(),
+            },
+        };
+        for fault in &found.faults.0 {
+            writeln!(out, "{fault}")?;
         }
+        for warning in &found.warnings.0 {
+            writeln!(out, "warning: {warning}")?;
+        }
+        match found.faults.0.len() {
+            0 => writeln!(out, "{} is right", path.display())?,
+            1 => bail!("{} has 1 fault", path.display()),
+            n => bail!("{} has {n} faults", path.display()),
+        }
+        Ok(())
     }
 }
 
-/// The conf that `named` means, and its file.
-pub(super) fn read(named: Option<PathBuf>) -> anyhow::Result<(Conf, Option<PathBuf>)> {
+/// The conf that `named` means, and its files.
+pub(super) fn read(named: Option<PathBuf>) -> anyhow::Result<(Conf, Option<config::Reading>)> {
     match path(named) {
-        Some(path) => Ok((config::load(&path)?, Some(path))),
+        Some(path) => {
+            let reading = config::Reading::of(&path)?;
+            Ok((reading.conf()?, Some(reading)))
+        }
         None => Ok((Conf::embedded(), None)),
     }
 }
 
-fn path(named: Option<PathBuf>) -> Option<PathBuf> {
+/// The conf file that is meant, if there is one.
+pub fn path(named: Option<PathBuf>) -> Option<PathBuf> {
     named.or_else(|| Path::new(CONF).exists().then(|| CONF.into()))
 }
 

@@ -178,10 +178,27 @@ fn the_server_is_asked_for_its_state_its_log_level_and_a_reload() {
         status.contains("umbra-1") && status.contains("starting"),
         "{status}"
     );
+    for wanted in [
+        "umbra.toml, read at the start, ",
+        "waits for a restart: store.path",
+        "the files have faults now: a restart would fail\n",
+        "umbra.toml:2: shards = 0: write 1 to 64",
+    ] {
+        assert!(status.contains(wanted), "{wanted}: {status}");
+    }
+    assert_eq!(
+        done(&served, "drain"),
+        "draining: new calls are refused; calls in progress: 0\n"
+    );
+    assert_eq!(done(&served, "undrain"), "new calls are taken again\n");
+    assert_eq!(
+        served.asked.lock().unwrap().drain(..).collect::<Vec<_>>(),
+        ["admit draining", "admit serving"]
+    );
     assert_eq!(done(&served, "log level debug"), "log level debug\n");
     assert_eq!(
         done(&served, "reload"),
-        "reloaded\nwaits for a restart: node.name\n"
+        "reloaded\ntakes effect: log.level, trunk carrier\nwaits for a restart: store.path\n"
     );
     assert!(done(&served, "trunk list").contains("carrier"));
     assert_eq!(served.asked.lock().unwrap()[..], ["log debug", "reload "]);
@@ -437,4 +454,51 @@ fn a_backup_is_restored_while_the_server_runs_and_it_is_said_first_what_would_be
     fs::remove_file(place.join("manifest.json")).unwrap();
     let fault = umbra(&served, &format!("{restore} --yes")).unwrap_err();
     assert!(fault.contains("half of one"), "{fault}");
+}
+
+/// Whoever gives pools, numbers or bindings a field decides here whether it belongs into the CSV file
+/// (`csv_file::Kind::columns`, and then the way back) or follows from others.
+#[test]
+fn every_field_of_a_listing_is_a_column_of_the_export_or_follows_from_others() {
+    use super::csv_file::Kind;
+    let served = Served::start();
+    done(&served, "number add 17000000001");
+    done(
+        &served,
+        "bind axb --x 17000000001 --a 13800000001 --b 13900000002",
+    );
+    for (path, name, kinds, follow) in [
+        (
+            "/v1/pools",
+            "pools",
+            &[Kind::Pool][..],
+            &["key", "created_at"][..],
+        ),
+        (
+            "/v1/numbers",
+            "numbers",
+            &[Kind::Number, Kind::State],
+            &["pool_key", "account", "bindings", "added_at"],
+        ),
+        (
+            "/v1/bindings",
+            "bindings",
+            &[Kind::Binding],
+            &[
+                "version",
+                "state",
+                "account",
+                "pool",
+                "pool_key",
+                "updated_at",
+                "ended_at",
+            ],
+        ),
+    ] {
+        let (_, page) = served.get(path);
+        for field in page[name][0].as_object().unwrap().keys().map(String::as_str) {
+            let is_column = kinds.iter().any(|kind| kind.columns().contains(&field));
+            assert!(is_column || follow.contains(&field), "{path}: {field}");
+        }
+    }
 }

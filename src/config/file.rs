@@ -53,9 +53,14 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
     let trunks = root.parsed("trunks", "trunks.toml".to_owned(), |text| {
         non_empty(text, "write the trunk file's name, or a folder of them")
     });
-    let node = root.section("node", "[node]", &["name"]);
+    let node = root.section("node", "[node]", &["name", "drain"]);
     let name = node.parsed("name", "umbra-1".to_owned(), |text| {
         plain_name(text).map(|()| text.to_owned())
+    });
+    let drain = node.parsed("drain", Duration::from_secs(600), |text| {
+        value::duration(text)
+            .filter(|d| d.as_secs() <= 86_400)
+            .ok_or_else(|| "write a time from \"0s\" to \"1d\"".into())
     });
     let sip = root.section(
         "sip",
@@ -93,6 +98,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
             listeners,
             media,
         },
+        drain,
         shards: shards as usize,
         store: path(&root.section("store", "[store]", &["path"]), "path", "data"),
         records: records(&root),
@@ -100,7 +106,27 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
         log: log(&root),
     };
     later_versions(&root);
+    if conf.switch.calls_max < limits::CALLS_MAX {
+        too_few_ports(&limits, &conf);
+    }
     (conf, trunks)
+}
+
+/// Warns of a number of calls that somebody chose and that there are no media ports for.
+fn too_few_ports(limits: &Section<'_>, conf: &Conf) {
+    let ports = conf.switch.media.ports();
+    let (calls, shards) = (conf.switch.calls_max, conf.shards);
+    let wanted = calls.saturating_mul(shards).saturating_mul(4);
+    if ports < wanted {
+        limits.warn(
+            "calls",
+            format!(
+                "{calls} calls on each of {shards} shards want {wanted} media ports, media.ports has {ports}: \
+                 calls beyond {} are refused for want of ports",
+                ports / 4
+            ),
+        );
+    }
 }
 
 fn records(root: &Section<'_>) -> cdr_file::Config {

@@ -15,7 +15,22 @@ const SHOWN_BYTES_MAX: usize = 80;
 pub(super) struct Source<'t> {
     name: String,
     text: &'t str,
-    faults: RefCell<Vec<Fault>>,
+    found: RefCell<Found>,
+}
+
+/// What was found in a file: what is wrong, and what is allowed and probably not meant.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) faults: Vec<Fault>,
+    pub(super) warnings: Vec<Fault>,
+}
+
+impl Found {
+    /// What was found in the next file.
+    pub(super) fn extend(&mut self, next: Self) {
+        self.faults.extend(next.faults);
+        self.warnings.extend(next.warnings);
+    }
 }
 
 impl<'t> Source<'t> {
@@ -23,7 +38,7 @@ impl<'t> Source<'t> {
         Self {
             name: name.to_owned(),
             text,
-            faults: RefCell::default(),
+            found: RefCell::default(),
         }
     }
 
@@ -40,32 +55,66 @@ impl<'t> Source<'t> {
 
     /// Notes a fault of the text at `span`; an empty span is the whole file.
     pub(super) fn fault(&self, span: &Range<usize>, cure: impl Into<String>) {
+        let fault = self.at(span, cure);
+        self.found.borrow_mut().faults.push(fault);
+    }
+
+    /// Notes a warning of the text at `span`; an empty span is the whole file.
+    pub(super) fn warn(&self, span: &Range<usize>, cure: impl Into<String>) {
+        let warning = self.at(span, cure);
+        self.found.borrow_mut().warnings.push(warning);
+    }
+
+    /// A fault of the key of this whole name, where it stands; of the whole file if it doesn't.
+    pub(super) fn fault_of(&self, key: &str, cure: impl Into<String>) -> Fault {
+        let (root, _) = DeTable::parse_recoverable(self.text);
+        let mut table = root.get_ref();
+        let mut span = 0..0;
+        for name in key.split('.') {
+            let Some((key, value)) = table.get_key_value(name) else {
+                break;
+            };
+            span = entry_span(key, value);
+            match value.get_ref() {
+                DeValue::Table(inner) => table = inner,
+                _ => break,
+            }
+        }
+        self.at(&span, cure)
+    }
+
+    fn at(&self, span: &Range<usize>, cure: impl Into<String>) -> Fault {
         let line = (!span.is_empty()).then(|| {
             let before = self.text.get(..span.start).unwrap_or("");
             before.bytes().filter(|c| *c == b'\n').count() + 1
         });
-        self.faults.borrow_mut().push(Fault {
+        Fault {
             file: self.name.clone(),
             line,
             text: shorten(self.raw(span)),
             cure: cure.into(),
-        });
+        }
     }
 
-    /// The faults, in the order of their lines.
-    pub(super) fn into_faults(self) -> Vec<Fault> {
-        let mut faults = self.faults.into_inner();
-        // A key that is read twice is wrong once.
-        let mut seen: Vec<Fault> = Vec::with_capacity(faults.len());
-        faults.retain(|fault| {
-            let is_new = !seen.contains(fault);
-            if is_new {
-                seen.push(fault.clone());
-            }
-            is_new
-        });
-        faults.sort_by_key(|f| f.line);
-        faults
+    /// What was found, in the order of its lines.
+    pub(super) fn into_findings(self) -> Found {
+        let Found {
+            mut faults,
+            mut warnings,
+        } = self.found.into_inner();
+        for list in [&mut faults, &mut warnings] {
+            // A key that is read twice is wrong once.
+            let mut seen: Vec<Fault> = Vec::with_capacity(list.len());
+            list.retain(|fault| {
+                let is_new = !seen.contains(fault);
+                if is_new {
+                    seen.push(fault.clone());
+                }
+                is_new
+            });
+            list.sort_by_key(|f| f.line);
+        }
+        Found { faults, warnings }
     }
 
     pub(super) fn raw(&self, span: &Range<usize>) -> &'t str {
@@ -183,6 +232,12 @@ impl<'a> Section<'a> {
     pub(super) fn fault(&self, key: &str, cure: impl Into<String>) {
         let span = self.entry(key).map_or(self.span.clone(), |(span, _)| span);
         self.source.fault(&span, cure);
+    }
+
+    /// Notes a warning of the whole entry `key`, or of the table if the entry isn't there.
+    pub(super) fn warn(&self, key: &str, sentence: impl Into<String>) {
+        let span = self.entry(key).map_or(self.span.clone(), |(span, _)| span);
+        self.source.warn(&span, sentence);
     }
 
     /// A string.

@@ -108,7 +108,83 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
     }
     by_tcp_if_large(section, listeners, &trunk);
     let listener = listener(section, listeners, &trunk);
+    doubts(section, listeners, media, &trunk);
     Trunk { listener, ..trunk }
+}
+
+/// What is allowed and probably not meant.
+fn doubts(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, trunk: &Trunk) {
+    let name = &trunk.name;
+    if trunk.gateways.is_empty() {
+        section.warn(
+            "gateways",
+            format!("trunk {name} has no gateways: no call leaves on it"),
+        );
+    }
+    if trunk.accept_from.is_empty() {
+        section.warn(
+            "accept_from",
+            format!("trunk {name} accepts from nowhere: no call comes in on it"),
+        );
+    }
+    if trunk.accept_from.iter().any(|c| c.prefix == 0) {
+        section.warn(
+            "accept_from",
+            format!("trunk {name} accepts calls from the whole world: name the carrier's networks"),
+        );
+    }
+    for (family, is_of) in [("IPv4", true), ("IPv6", false)] {
+        let accepts = trunk.accept_from.iter().any(|c| c.network.is_ipv4() == is_of);
+        if accepts && !listeners.iter().any(|l| l.address.is_ipv4() == is_of) {
+            section.warn(
+                "accept_from",
+                format!(
+                    "trunk {name} accepts from an {family} network, but we listen on no {family} address"
+                ),
+            );
+        }
+    }
+    let peers = trunk.gateways.iter().map(|gateway| gateway.address.ip());
+    let mut peers = peers.chain(trunk.accept_from.iter().map(|c| c.network));
+    if trunk.media.is_none()
+        && let Some(peer) = peers.find(|peer| media.towards(None, *peer).is_none())
+    {
+        section.warn(
+            "name",
+            format!(
+                "trunk {name} speaks with {peer}, but no media address is of that family: whoever there has no \
+                 other is refused with 488"
+            ),
+        );
+    }
+    let prefixes = || {
+        trunk.may_show.iter().filter_map(|shown| match shown {
+            MayShow::Prefix(prefix) => Some(&**prefix),
+            MayShow::Own | MayShow::Any => None,
+        })
+    };
+    if trunk.may_show.is_empty() && !trunk.gateways.is_empty() {
+        section.warn(
+            "may_show",
+            format!("trunk {name} lets us show no number: every call through it is refused"),
+        );
+    }
+    if trunk.may_show.contains(&MayShow::Any) && trunk.may_show.len() > 1 {
+        section.warn("may_show", "\"any\" holds the others: leave them out");
+    }
+    for prefix in prefixes() {
+        if prefix.starts_with('0') {
+            section.warn(
+                "may_show",
+                format!("no number in E.164 begins with 0: \"{prefix}\" lets us show nothing"),
+            );
+        } else if let Some(outer) = prefixes().find(|p| *p != prefix && prefix.starts_with(p)) {
+            section.warn(
+                "may_show",
+                format!("\"{outer}\" holds \"{prefix}\" already: leave it out"),
+            );
+        }
+    }
 }
 
 fn name(section: &Section<'_>, others: &[Trunk]) -> Box<str> {

@@ -85,7 +85,11 @@ impl BindingFilter {
             return ids_of(&index.of_party, party.key(), after, max);
         }
         if let Some(number) = self.x.or(self.y) {
-            return ids_of(&index.on_number, number.tel(), after, max);
+            let mut ids = ids_of(&index.open_on, number.tel(), after, max);
+            ids.extend(ids_of(&index.ended_on, number.tel(), after, max));
+            ids.sort_unstable();
+            ids.truncate(max);
+            return ids;
         }
         let ids = index
             .bindings

@@ -53,10 +53,10 @@ pub(super) struct Index {
     /// What bindings share: one copy of each.
     homes: BTreeSet<Arc<Home>>,
     pub(super) bindings: BTreeSet<Id>,
-    /// By each virtual number that they have, X and Y.
-    pub(super) on_number: BTreeSet<(Tel, Id)>,
-    /// Of `on_number`, those that nobody has ended yet.
-    open_on: BTreeSet<(Tel, Id)>,
+    /// Those that nobody has ended yet, by each virtual number that they have, X and Y.
+    pub(super) open_on: BTreeSet<(Tel, Id)>,
+    /// Those that have ended, likewise.
+    pub(super) ended_on: BTreeSet<(Tel, Id)>,
     /// Those that nobody has ended yet, by the real number that a virtual one stands for and that has it
     /// for himself: A and X in AX; A and X, B and Y in AXYB.
     own: BTreeSet<(u64, u64, Id)>,
@@ -490,15 +490,15 @@ impl Index {
     fn insert_binding(&mut self, binding: &Binding) {
         let id = binding.id;
         self.bindings.insert(id);
-        for number in numbers_of(binding) {
-            self.on_number.insert((number, id));
-        }
         for party in people_of(binding) {
             self.of_party.insert((party.key(), id));
         }
         match binding.ended {
             Some((at, _)) => {
                 self.ended.insert((at, id));
+                for number in numbers_of(binding) {
+                    self.ended_on.insert((number, id));
+                }
             }
             None => {
                 for number in numbers_of(binding) {
@@ -518,7 +518,7 @@ impl Index {
         let id = binding.id;
         self.bindings.remove(&id);
         for number in numbers_of(binding) {
-            self.on_number.remove(&(number, id));
+            self.ended_on.remove(&(number, id));
             self.open_on.remove(&(number, id));
         }
         for party in people_of(binding) {

@@ -65,7 +65,7 @@ pub struct MediaThread {
 impl MediaThread {
     /// Starts thread number `index`. `report` is called on that thread, with what there is to say after a round of
     /// orders or packets, and must not block: while it does, no packet moves. Reports are few: one for each bind
-    /// and close, and one for each silence.
+    /// and close, one for each silence, and counts when they are asked for.
     ///
     /// # Errors
     /// What the system says: no thread, no epoll.
@@ -271,6 +271,11 @@ impl Hands {
             Order::Open(port, spec) => self.open(now, port, &spec),
             Order::Change(port, spec) => self.relay.change(now, port.0, &spec),
             Order::Join(a, b) => self.relay.join(now, a.0, b.0),
+            Order::Count(port) => {
+                // Answered even if there is no flow any more: somebody waits for it.
+                let counts = self.relay.counts(now, port.0).unwrap_or_default();
+                self.reports.push(Report::Counts(port, counts));
+            }
             Order::Close(port) => {
                 // Answered even if there was no flow: somebody waits for it.
                 let counts = self.relay.close(now, port.0).unwrap_or_default();

@@ -83,6 +83,8 @@ struct Queue {
     /// The thread wants to be woken when so many records wait.
     wake_at: usize,
     stop: Stop,
+    /// A `rotate` and `keep_days` that the thread hasn't taken yet.
+    kept: Option<(Duration, u32)>,
 }
 
 /// Whether the thread is to end: with everything written, or with what is written by some time.
@@ -144,6 +146,13 @@ impl Writer {
         if wakes {
             self.shared.wake.notify_one();
         }
+    }
+
+    /// From now on one file is written to for `rotate`, the one that is open too, and closed ones are kept for so
+    /// many days. Doesn't wait.
+    pub fn set(&self, rotate: Duration, keep_days: u32) {
+        lock(&self.shared.queue).kept = Some((rotate, keep_days));
+        self.shared.wake.notify_one();
     }
 
     /// Records that are not on disk yet.
@@ -218,6 +227,13 @@ fn run(shared: &Shared, mut files: Files, mut written: impl FnMut(&[Id])) {
     loop {
         let patience = files.until_due(wall_now()).clamp(rest, HOUSEKEEPING);
         let (stop, group) = next_group(shared, patience);
+        let kept = lock(&shared.queue).kept.take();
+        if let Some((rotate, keep_days)) = kept {
+            files.config.rotate = rotate;
+            files.config.keep_days = keep_days;
+            housekept = wall_now();
+            files.delete_old(housekept);
+        }
         let (mut ids, mut text) = (Vec::with_capacity(group.len()), Vec::new());
         for line in group {
             ids.push(line.call_id);
@@ -273,7 +289,7 @@ fn wait_for(shared: &Shared, count: usize, patience: Duration) -> MutexGuard<'_,
     let (queue, _) = shared
         .wake
         .wait_timeout_while(queue, patience, |q| {
-            q.lines.len() < count && matches!(q.stop, Stop::No)
+            q.lines.len() < count && matches!(q.stop, Stop::No) && q.kept.is_none()
         })
         .unwrap_or_else(PoisonError::into_inner);
     queue

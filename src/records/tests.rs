@@ -319,6 +319,48 @@ fn old_files_are_deleted_by_the_next_ones_beginning_and_the_newest_stays() {
 }
 
 #[test]
+fn another_rotation_and_another_keeping_take_effect_while_the_thread_waits() {
+    let dir = tempfile::tempdir().expect("a folder");
+    {
+        let mut files = files(dir.path());
+        let month = HOUR * 24 * 30;
+        let begin = Wall::from_millis(wall_now().as_millis() - month.as_millis() as i64);
+        for n in 0..2_u32 {
+            let now = begin.plus(HOUR * n);
+            files
+                .append(now, &line(&cdr(u64::from(n), now)))
+                .expect("written");
+            files.close().expect("closed");
+        }
+    }
+    let (tell, told) = mpsc::channel();
+    let forever = Config {
+        rotate: HOUR * 24,
+        keep_days: 100_000,
+        dir: dir.path().to_owned(),
+    };
+    let (writer, _) = Writer::start(forever, move |_| {
+        let _ = tell.send(());
+    })
+    .expect("the folder is free");
+    writer.write(Arc::new(cdr(7, wall_now()).line()));
+    told.recv().expect("written");
+    assert_eq!(names(dir.path()).len(), 3);
+    writer.set(Duration::ZERO, 1);
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    let is_done = || {
+        let names = names(dir.path());
+        // Only the first can go: the second's records may be as new as the third's beginning.
+        names.len() < 3 && names.iter().all(|name| name.ends_with(".jsonl"))
+    };
+    while !is_done() {
+        assert!(std::time::Instant::now() < deadline, "{:?}", names(dir.path()));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(writer.stop(Duration::from_secs(5)), 0);
+}
+
+#[test]
 fn the_thread_writes_everything_says_what_is_written_and_closes_at_the_end() {
     let dir = tempfile::tempdir().expect("a folder");
     let (tell, told) = mpsc::channel();

@@ -1,10 +1,9 @@
 //! What every thread of the server has at hand.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -12,7 +11,7 @@ use arc_swap::ArcSwap;
 use crate::api::native::Phase;
 use crate::call::config::Config;
 use crate::call::port::{Command, Note};
-use crate::config::{self, Conf};
+use crate::records::cdr_file;
 use crate::telemetry::alarm::Alarms;
 use crate::telemetry::health::{Health, State};
 use crate::telemetry::log::Log;
@@ -20,6 +19,9 @@ use crate::telemetry::metrics::Metrics;
 use crate::transport::clock::Clock;
 use crate::transport::event_loop::Stats;
 use crate::transport::shard::{Door, Message};
+
+use super::reload::{Front, InForce};
+use super::supervisor;
 
 /// What the owner of the process can be asked for.
 pub(super) enum Wish {
@@ -29,8 +31,10 @@ pub(super) enum Wish {
 
 /// What every thread of the server has at hand.
 pub(super) struct Joined {
-    pub(super) conf: Mutex<Conf>,
-    pub(super) conf_path: Option<PathBuf>,
+    pub(super) conf: Mutex<InForce>,
+    /// The API's HTTP address, once it is served.
+    pub(super) front: Mutex<Option<Front>>,
+    pub(super) records: Weak<cdr_file::Writer>,
     pub(super) config: Arc<ArcSwap<Config>>,
     pub(super) log: Option<Log>,
     pub(super) health: Arc<Health>,
@@ -40,6 +44,8 @@ pub(super) struct Joined {
     pub(super) doors: Arc<[Door]>,
     pub(super) sip: Arc<Stats>,
     pub(super) live: Vec<AtomicUsize>,
+    /// How often each shard came to its mail.
+    pub(super) beats: Vec<AtomicU64>,
     /// Each shard's berths that are bound and free.
     pub(super) berths: Vec<AtomicUsize>,
     pub(super) phase: Mutex<Phase>,
@@ -91,8 +97,36 @@ impl Joined {
         }
     }
 
-    pub(super) fn set_phase(&self, phase: Phase) {
-        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+    pub(super) fn phase(&self) -> Phase {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes new calls, or refuses them. A server that stops goes on to stop.
+    ///
+    /// # Errors
+    /// The phase that it is in, if that is its last.
+    pub(super) fn admit(&self, wanted: Phase) -> Result<(), Phase> {
+        let mut phase = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
+        if *phase == Phase::Stopping && wanted != Phase::Stopping {
+            return Err(Phase::Stopping);
+        }
+        *phase = wanted;
+        match wanted {
+            Phase::Serving => {
+                self.tell_all(Command::Admit);
+                supervisor::ready();
+            }
+            Phase::Draining => {
+                self.tell_all(Command::Drain);
+                supervisor::draining();
+            }
+            Phase::Stopping => {
+                self.tell_all(Command::Drain);
+                supervisor::stopping(self.calls());
+            }
+        }
+        tracing::info!("the server is {} now", wanted.name());
+        Ok(())
     }
 
     pub(super) fn wish(&self, wish: Wish) {
@@ -102,38 +136,5 @@ impl Joined {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .send(wish);
-    }
-
-    /// Reads the conf again and logs what came of it.
-    pub(super) fn reload_and_say(&self) {
-        match self.reload() {
-            Ok(waiting) => waiting
-                .iter()
-                .for_each(|key| tracing::warn!("{key} waits for a restart")),
-            Err(faults) => {
-                tracing::error!("the conf is wrong, the old one stays in force");
-                faults.lines().for_each(|fault| tracing::error!("{fault}"));
-            }
-        }
-    }
-
-    /// Reads the conf again: the keys that wait for a restart, or every fault; then the old conf stays.
-    pub(super) fn reload(&self) -> Result<Vec<String>, String> {
-        let path = self
-            .conf_path
-            .as_deref()
-            .ok_or("the server runs on its built-in conf: there is no file to read")?;
-        let new = config::load(path).map_err(|faults| faults.to_string())?;
-        let mut conf = self.conf.lock().unwrap_or_else(PoisonError::into_inner);
-        let (taken, waiting) = conf.reload(new);
-        let config = Arc::new(taken.switch.clone());
-        self.config.store(config.clone());
-        if let Some(log) = &self.log {
-            log.set_level(taken.log.level);
-        }
-        *conf = taken;
-        (0..self.doors.len()).for_each(|shard| self.say(shard, [Message::Config(config.clone())]));
-        tracing::info!("the conf was read again");
-        Ok(waiting.into_iter().map(str::to_owned).collect())
     }
 }

@@ -2,10 +2,14 @@
 
 mod health;
 mod joined;
+mod readings;
+mod reload;
 mod room;
 mod start;
+mod supervisor;
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -15,7 +19,7 @@ use anyhow::Context;
 
 use crate::api::native::Phase;
 use crate::call::port::{Command, Records};
-use crate::config::Conf;
+use crate::config::{Conf, Reading};
 use crate::media::thread::MediaThread;
 use crate::records::cdr_file;
 use crate::store::journal::Journal;
@@ -28,14 +32,14 @@ pub use start::start;
 
 use health::{journal_trouble, set_back, trouble};
 use joined::{Joined, Wish};
+use supervisor::Watchdog;
 
-/// How long calls may go on after SIGTERM, unless `umbra stop --drain` says otherwise. systemd's unit waits
-/// longer.
-const DRAIN: Duration = Duration::from_secs(600);
 /// How long the ends of calls may take once they are told to end: BYEs answered, counts in, records out.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How often a server that stops looks whether its calls are over.
 const GLANCE: Duration = Duration::from_millis(50);
+/// How often the count of calls is told while a server stops.
+const SAY_EVERY: Duration = Duration::from_secs(5);
 /// How often the disk's state and the gauges are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -43,10 +47,18 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 ///
 /// # Errors
 /// What keeps it from starting, in a sentence with the cure.
-pub fn run(conf: Conf, path: Option<PathBuf>) -> anyhow::Result<()> {
-    let outcome = start(conf, path).and_then(Running::wait);
+pub fn run(conf: Conf, reading: Option<Reading>) -> anyhow::Result<()> {
+    let outcome = start(conf, reading).and_then(Running::wait);
     log::flush();
     outcome
+}
+
+/// What the first signal of a kind does to calls in progress.
+enum First {
+    /// They have as long as the conf says.
+    Drains,
+    /// They are ended.
+    Ends,
 }
 
 /// A running server.
@@ -70,6 +82,7 @@ impl Running {
     /// once: whoever supervises it starts it anew, and the journal has the calls.
     pub fn wait(self) -> anyhow::Result<()> {
         let mut disk = Records::Kept;
+        let mut watchdog = Watchdog::of_this_process();
         loop {
             if let Err(dead) = self.pulse() {
                 // What the others still do is not waited for.
@@ -87,6 +100,7 @@ impl Running {
                         disk = now;
                         self.shared.tell_all(Command::Records(now));
                     }
+                    self.mind(&mut watchdog, disk);
                 }
             }
         }
@@ -98,9 +112,8 @@ impl Running {
     /// # Errors
     /// Records that could not be written.
     pub fn stop(self, patience: Duration) -> anyhow::Result<()> {
-        let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
-        self.shared.set_phase(Phase::Draining);
-        self.shared.tell_all(Command::Drain);
+        // It is the last phase: nothing refuses it.
+        let _ = self.shared.admit(Phase::Stopping);
         self.say_stopping(patience);
         self.until_idle(patience)?;
         if self.shared.calls() > 0 {
@@ -111,6 +124,7 @@ impl Running {
             self.shared.tell_all(Command::EndAll);
             self.until_idle(LAST_WORDS)?;
         }
+        supervisor::closing();
         (0..self.shared.doors.len()).for_each(|shard| self.shared.say(shard, [Message::Stop]));
         for shard in self.shards {
             // Its panic has been logged where it happened.
@@ -145,6 +159,8 @@ impl Running {
     /// anew: the last wish counts.
     fn until_idle(&self, patience: Duration) -> anyhow::Result<()> {
         let mut deadline = std::time::Instant::now() + patience;
+        let mut watchdog = Watchdog::of_this_process();
+        let mut said = std::time::Instant::now();
         while self.shared.calls() > 0 && std::time::Instant::now() < deadline {
             match self.wishes.recv_timeout(GLANCE) {
                 Ok(Wish::Stop(patience)) => {
@@ -153,12 +169,26 @@ impl Running {
                 }
                 Ok(Wish::Reload) => self.shared.reload_and_say(),
                 Err(_) => {
-                    self.look();
+                    let disk = self.look();
                     self.pulse()?;
+                    self.mind(&mut watchdog, disk);
                 }
+            }
+            if said.elapsed() >= SAY_EVERY {
+                said = std::time::Instant::now();
+                supervisor::stopping(self.shared.calls());
             }
         }
         Ok(())
+    }
+
+    /// Feeds the watchdog when it is time, and gives every shard something to come to its mail for.
+    fn mind(&self, watchdog: &mut Watchdog, disk: Records) {
+        if watchdog.is_due() {
+            let beats = self.shared.beats.iter().map(|beat| beat.load(Ordering::Relaxed));
+            watchdog.feed(beats.collect());
+            self.shared.tell_all(Command::Records(disk));
+        }
     }
 
     /// Finds out whether every thread still runs that nobody has told to stop.
@@ -220,18 +250,22 @@ impl Running {
         use tokio::signal::unix::{SignalKind, signal};
         let _inside = self.http.enter();
         let signals = [
-            (SignalKind::terminate(), DRAIN),
+            (SignalKind::terminate(), First::Drains),
             // Ctrl-C: somebody waits at a terminal.
-            (SignalKind::interrupt(), Duration::ZERO),
+            (SignalKind::interrupt(), First::Ends),
         ];
-        for (kind, mut patience) in signals {
+        for (kind, mut first) in signals {
             let mut signal = signal(kind).context("signals can't be watched")?;
             let shared = self.shared.clone();
             self.http.spawn(async move {
                 while signal.recv().await.is_some() {
+                    let patience = match first {
+                        First::Drains => shared.drain_time(),
+                        First::Ends => Duration::ZERO,
+                    };
                     shared.wish(Wish::Stop(patience));
                     // Whoever sends it again doesn't want to wait.
-                    patience = Duration::ZERO;
+                    first = First::Ends;
                 }
             });
         }

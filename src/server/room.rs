@@ -62,6 +62,7 @@ impl Handler for Room {
         if !self.orders.is_empty() {
             self.give_orders();
         }
+        self.shared.beats[self.index].fetch_add(1, Ordering::Relaxed);
         self.shared.live[self.index].store(self.switch.calls(), Ordering::Relaxed);
         self.shared.berths[self.index].store(self.switch.berths_ready(), Ordering::Relaxed);
     }
@@ -81,6 +82,7 @@ impl Room {
                 }
                 Output::Cdr(cdr, line, trace) => {
                     tracing::info!(call = %cdr.call_id, "{}", call_line::ended(&cdr));
+                    self.shared.metrics.over(&cdr);
                     self.traces.keep(cdr.call_id, trace);
                     self.cdrs.push(line);
                 }

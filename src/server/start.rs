@@ -1,8 +1,8 @@
 //! Starting: the rooms are made in the order in which they need each other.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -23,7 +23,7 @@ use crate::call::cdr::Cdr;
 use crate::call::media::Report;
 use crate::call::port::CallEntry;
 use crate::call::switch::Switch;
-use crate::config::Conf;
+use crate::config::{self, Conf};
 use crate::media::socket::raise_file_limit;
 use crate::media::thread::{MediaThread, Settings};
 use crate::records::cdr_file;
@@ -35,7 +35,7 @@ use crate::store::writer::{self, Store};
 use crate::telemetry::alarm::Alarms;
 use crate::telemetry::health::{Health, State};
 use crate::telemetry::log::{self};
-use crate::telemetry::metrics::{Metrics, Reading};
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
 use crate::transport::clock::Clock;
 use crate::transport::event_loop::{self, EventLoop};
@@ -44,7 +44,10 @@ use crate::transport::shard::Message;
 use super::Running;
 use super::health::too_few_files;
 use super::joined::{Joined, Wish};
+use super::readings::Readings;
+use super::reload::{Front, InForce, listen};
 use super::room::Room;
+use super::supervisor::{self, Patience};
 
 /// How long the first media ports may take to be bound.
 const PORTS_PATIENCE: Duration = Duration::from_secs(5);
@@ -55,18 +58,22 @@ const TAIL_IDS: usize = 200_000;
 ///
 /// # Errors
 /// What keeps it from starting, in a sentence with the cure.
-pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> {
+pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Running> {
     // A second server in one process (tests) goes on with the first one's log.
     let log = log::start(conf.log).ok();
     tracing::info!(
         "umbra {} starts as {} on {}, data in {}",
         env!("CARGO_PKG_VERSION"),
         conf.switch.node,
-        conf_path
+        reading
             .as_ref()
-            .map_or("the built-in conf".to_owned(), |path| path.display().to_string()),
+            .map_or("the built-in conf".to_owned(), |files| files
+                .path()
+                .display()
+                .to_string()),
         conf.store.display()
     );
+    let opening = Patience::begin();
     let files = file_limit();
     let started = std::time::Instant::now();
     let clock = Clock::since(started);
@@ -85,8 +92,9 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
     let (wish, wishes) = channel();
     let shared = Arc::new(Joined {
         config: Arc::new(ArcSwap::from_pointee(conf.switch.clone())),
-        conf: Mutex::new(conf.clone()),
-        conf_path,
+        conf: Mutex::new(InForce::at_start(conf.clone(), reading, clock.now().wall)),
+        front: Mutex::default(),
+        records: Arc::downgrade(&records),
         log,
         alarms: Alarms::new(health.clone()),
         clock: clock.clone(),
@@ -95,6 +103,7 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
         doors: transport.doors,
         sip: transport.stats,
         live: (0..count).map(|_| AtomicUsize::new(0)).collect(),
+        beats: (0..count).map(|_| AtomicU64::new(0)).collect(),
         berths: (0..count).map(|_| AtomicUsize::new(0)).collect(),
         phase: Mutex::new(Phase::Serving),
         wish: Mutex::new(wish),
@@ -153,14 +162,15 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
         metrics: shared.metrics.clone(),
         traces,
         started: clock.now().wall,
-        owner: owner(&shared, &records, &journal),
+        owner: owner(&shared, &records, &journal, &store),
         clock: {
             let clock = clock.clone();
             Box::new(move || clock.now())
         },
         answers: Arc::new(Answers::default()),
     });
-    serve_http(&http, &conf, desk)?;
+    let front = serve_http(&http, &conf, desk)?;
+    *shared.front.lock().unwrap_or_else(PoisonError::into_inner) = Some(front);
     let running = Running {
         control: conf.api.control.clone(),
         shared,
@@ -175,8 +185,8 @@ pub fn start(conf: Conf, conf_path: Option<PathBuf>) -> anyhow::Result<Running> 
     running.watch_signals()?;
     running.look();
     announce(&conf);
-    // Without systemd there is nobody to tell.
-    let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
+    drop(opening);
+    supervisor::ready();
     Ok(running)
 }
 
@@ -274,41 +284,35 @@ fn announce(conf: &Conf) {
     );
 }
 
-fn owner(shared: &Arc<Joined>, records: &Arc<cdr_file::Writer>, journal: &Journal) -> Owner {
-    let (stop, reload, level, phase, calls) = (
+fn owner(shared: &Arc<Joined>, records: &Arc<cdr_file::Writer>, journal: &Journal, store: &Store) -> Owner {
+    let (stop, admit, reload, conf, level, phase, calls) = (
+        shared.clone(),
+        shared.clone(),
         shared.clone(),
         shared.clone(),
         shared.clone(),
         shared.clone(),
         shared.clone(),
     );
-    let (sip, records, journal) = (shared.sip.clone(), Arc::downgrade(records), journal.clone());
+    let readings = Readings {
+        shared: shared.clone(),
+        records: Arc::downgrade(records),
+        journal: journal.clone(),
+        store: store.clone(),
+    };
     Owner {
         stop: Box::new(move |patience| stop.wish(Wish::Stop(patience))),
+        admit: Box::new(move |phase| admit.admit(phase)),
         reload: Box::new(move || reload.reload()),
+        conf: Box::new(move || conf.conf_state()),
         log_level: Box::new(move |wanted| {
             if let Some(log) = &level.log {
                 log.set_level(wanted);
             }
         }),
-        phase: Box::new(move || *phase.phase.lock().unwrap_or_else(PoisonError::into_inner)),
+        phase: Box::new(move || phase.phase()),
         calls: Box::new(move || calls.calls()),
-        readings: Box::new(move |metrics| {
-            let waiting = records.upgrade().map_or(0, |records| records.waiting());
-            metrics.set(Reading::CdrsWaiting, waiting as u64);
-            let journal = journal.health();
-            metrics.set(Reading::JournalWaiting, journal.waiting as u64);
-            metrics.set(Reading::JournalLost, journal.dropped);
-            let counts = [
-                (Reading::SipIn, &sip.received),
-                (Reading::SipOut, &sip.sent),
-                (Reading::SipShed, &sip.shed),
-                (Reading::SipLost, &sip.lost),
-            ];
-            for (reading, count) in counts {
-                metrics.set(reading, count.load(Ordering::Relaxed));
-            }
-        }),
+        readings: Box::new(move |page| readings.write(page)),
     }
 }
 
@@ -358,20 +362,18 @@ fn start_media(
 }
 
 /// The control socket, and the HTTP address if the conf names one on loopback.
-fn serve_http(http: &tokio::runtime::Runtime, conf: &Conf, desk: Arc<Desk>) -> anyhow::Result<()> {
+fn serve_http(http: &tokio::runtime::Runtime, conf: &Conf, desk: Arc<Desk>) -> anyhow::Result<Front> {
     let _inside = http.enter();
     let control = tokio::net::UnixListener::from_std(socket::bind(&conf.api.control)?)?;
     http.spawn(axum::serve(control, native::router(desk.clone())).into_future());
-    let Some(listen) = conf.api.listen else {
-        return Ok(());
-    };
-    let listener = std::net::TcpListener::bind(listen).with_context(|| {
-        format!("the API can't listen on {listen}: choose another api.listen, or stop who has it")
-    })?;
-    listener.set_nonblocking(true)?;
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    http.spawn(axum::serve(listener, native::router_on_loopback(desk)).into_future());
-    Ok(())
+    let mut front = Front::new(http.handle().clone(), &desk);
+    let listener = conf.api.listen.map(|address| {
+        listen(address).with_context(|| {
+            format!("the API can't listen on {address}: choose another api.listen, or stop who has it")
+        })
+    });
+    front.serve(listener.transpose()?)?;
+    Ok(front)
 }
 
 /// Writes the records that the server before didn't bring to the CDR files, each once: one that was written

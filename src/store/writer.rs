@@ -18,6 +18,7 @@ use super::log::{Log, SEGMENT_BYTES};
 use super::open::{self, OpenError, OpenReport, Opened, Places};
 use super::snapshot::SnapshotError;
 use crate::base::chance::Chance;
+use crate::base::histogram::Histogram;
 use crate::base::limits::BIND_QUEUE;
 use crate::base::time::Wall;
 use crate::masking::change::Change;
@@ -127,6 +128,8 @@ struct Shared {
     waiting: AtomicUsize,
     closing: AtomicBool,
     state: Mutex<WriteState>,
+    /// How long the log took to write and sync each group.
+    appends: Histogram,
 }
 
 enum Job {
@@ -269,6 +272,11 @@ impl Store {
         }
     }
 
+    /// How long the log took to write and sync (fdatasync) each group of writes.
+    pub fn appends(&self) -> &Histogram {
+        &self.inner.shared.appends
+    }
+
     /// Whether its threads run, until [`Store::close`].
     pub fn is_alive(&self) -> bool {
         let threads = self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner);
@@ -347,6 +355,7 @@ impl Parts {
             waiting: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
             state: Mutex::new(WriteState::Taken),
+            appends: Histogram::default(),
         });
         let writer = Writer {
             table: Arc::clone(&table),
@@ -547,7 +556,10 @@ impl Writer {
             answer(answers);
             return Committed::Yes;
         }
-        let first = match self.log.append(&payloads) {
+        let begun = std::time::Instant::now();
+        let appended = self.log.append(&payloads);
+        self.shared.appends.add(begun.elapsed());
+        let first = match appended {
             Ok(first) => first,
             Err(error) => {
                 let sentence = error.to_string();

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 use std::panic::PanicHookInfo;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -16,10 +16,12 @@ use crossbeam_channel::{Receiver, Sender};
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{self, FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, Registry, reload};
+use tracing_subscriber::{Registry, reload};
 
 use crate::base::redact::scrub;
 
@@ -106,6 +108,7 @@ impl Level {
 #[derive(Clone)]
 pub struct Log {
     level: reload::Handle<Targets, Registry>,
+    shape: Shape,
     queue: Queue,
 }
 
@@ -114,6 +117,12 @@ impl Log {
     pub fn set_level(&self, level: Level) {
         // Fails only when the log itself is gone, and then nobody would read of it.
         let _ = self.level.reload(level.targets());
+    }
+
+    /// Changes level and form, from now on.
+    pub fn set(&self, config: Config) {
+        self.shape.set(config.format);
+        self.set_level(config.level);
     }
 
     /// How many lines were left out, because whoever reads the log is too slow.
@@ -141,7 +150,7 @@ pub fn start(config: Config) -> Result<Log, Started> {
     let dropped = Arc::clone(&log.queue.dropped);
     let line = Line {
         out: io::stderr(),
-        format: config.format,
+        shape: log.shape.clone(),
     };
     let thread = std::thread::Builder::new().name("log".into());
     // Without the thread nothing is written; but then the system has no threads for the server either.
@@ -164,17 +173,57 @@ pub fn flush() {
 /// The log's subscriber, whose lines go into `queue`.
 fn subscriber(config: Config, queue: Queue) -> (impl tracing::Subscriber + Send + Sync, Log) {
     let (filter, level) = reload::Layer::new(config.level.targets());
+    let shape = Shape::default();
+    shape.set(config.format);
     let log = Log {
         level,
+        shape: shape.clone(),
         queue: queue.clone(),
     };
-    let layer = fmt::layer().with_ansi(false).with_writer(queue);
-    let layer = match config.format {
-        Format::Text => layer.boxed(),
-        Format::Json => layer.json().boxed(),
-    };
+    let layer = fmt::layer()
+        .event_format(shape)
+        .with_ansi(false)
+        .with_writer(queue);
     let subscriber = tracing_subscriber::registry().with(filter).with(layer);
     (subscriber, log)
+}
+
+/// The form of the lines, which may change between two of them. Whoever holds a clone sees the change.
+#[derive(Clone, Default)]
+struct Shape(Arc<AtomicBool>);
+
+impl Shape {
+    fn set(&self, format: Format) {
+        self.0.store(format == Format::Json, Ordering::Relaxed);
+    }
+
+    fn format(&self) -> Format {
+        match self.0.load(Ordering::Relaxed) {
+            true => Format::Json,
+            false => Format::Text,
+        }
+    }
+}
+
+// The house has no spans, whose fields would be kept in the form that they were first written in.
+impl<S, N> FormatEvent<S, N> for Shape
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        writer: Writer<'_>,
+        event: &tracing::Event<'_>,
+    ) -> std::fmt::Result {
+        match self.format() {
+            Format::Text => fmt::format()
+                .with_ansi(false)
+                .format_event(context, writer, event),
+            Format::Json => fmt::format().json().format_event(context, writer, event),
+        }
+    }
 }
 
 fn log_panic(panic: &PanicHookInfo<'_>) {
@@ -287,7 +336,7 @@ fn write_all(said: &Receiver<Said>, mut line: Line<impl Write>, dropped: &Atomic
                 "{} lines of the log were left out: whoever reads it is too slow",
                 now - told
             );
-            let news = match line.format {
+            let news = match line.shape.format() {
                 Format::Text => news,
                 Format::Json => serde_json::json!({"level": "WARN", "fields": {"message": news}}).to_string(),
             };
@@ -300,16 +349,17 @@ fn write_all(said: &Receiver<Said>, mut line: Line<impl Write>, dropped: &Atomic
 /// Takes one whole line at a time, as the formatters write it.
 struct Line<W> {
     out: W,
-    format: Format,
+    shape: Shape,
 }
 
 impl<W: Write> Write for Line<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line);
         let body = text.strip_suffix('\n').unwrap_or(&text);
-        let mut clean = match self.format {
-            Format::Text => one_line(&scrub(body)).into_owned(),
-            Format::Json => scrub_json(body),
+        // It was written before the form may have changed; one for people begins with the time.
+        let mut clean = match body.starts_with('{') {
+            false => one_line(&scrub(body)).into_owned(),
+            true => scrub_json(body),
         };
         clean.push('\n');
         self.out.write_all(clean.as_bytes())?;
@@ -380,12 +430,13 @@ mod tests {
         let dropped = Arc::clone(&queue.dropped);
         let (subscriber, log) = subscriber(config, queue);
         tracing::subscriber::with_default(subscriber, || write(&log));
+        let shape = log.shape.clone();
         // The last sender: the thread's work ends with what was said.
         drop(log);
         let mut bytes = Vec::new();
         let line = Line {
             out: &mut bytes,
-            format: config.format,
+            shape,
         };
         write_all(&said, line, &dropped);
         String::from_utf8(bytes).expect("text")
@@ -410,6 +461,30 @@ mod tests {
     }
 
     #[test]
+    fn level_and_form_change_between_two_lines() {
+        let text = logged(Config::default(), |log| {
+            tracing::debug!("unheard");
+            tracing::info!("for people");
+            log.set(Config {
+                level: Level::Debug,
+                format: Format::Json,
+            });
+            tracing::debug!("for programs, about 13800000001");
+            log.set(Config::default());
+            tracing::info!("for people again");
+        });
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 3, "{text}");
+        assert!(
+            lines[0].ends_with("for people") && lines[2].ends_with("for people again"),
+            "{text}"
+        );
+        let json: serde_json::Value = serde_json::from_str(lines[1]).expect("JSON");
+        assert_eq!(json["level"], "DEBUG");
+        assert!(!text.contains("13800000001"), "{text}");
+    }
+
+    #[test]
     fn a_flush_returns_when_what_was_said_is_written() {
         let (queue, said) = Queue::new();
         let dropped = Arc::clone(&queue.dropped);
@@ -427,7 +502,7 @@ mod tests {
         }
         let line = Line {
             out: Tell(tell),
-            format: Format::Text,
+            shape: Shape::default(),
         };
         let thread = std::thread::spawn(move || write_all(&said, line, &dropped));
         tracing::subscriber::with_default(subscriber, || {

@@ -1,10 +1,18 @@
-//! Metrics: plain atomics, written as OpenMetrics text. No label holds a number, a name or an address.
+//! Metrics: what is counted of calls, written as OpenMetrics text. No label holds a number or an address.
 
-use std::fmt::Write;
+mod page;
+
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
+use crate::base::histogram::Histogram;
+use crate::base::time::Wall;
+use crate::call::cdr::Cdr;
 use crate::call::port::{Event, EventKind, Note};
 use crate::masking::reason::Reason;
+
+pub use page::{Kind, Page, Row};
 
 /// Every note, in the order of its discriminant.
 const NOTES: [Note; 9] = [
@@ -51,118 +59,13 @@ const REASONS: [Reason; 28] = [
     Reason::Restart,
 ];
 
-/// A reading that another room keeps: it is set before the metrics are written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Reading {
-    /// Live calls.
-    Calls,
-    /// CDRs that are not on disk.
-    CdrsWaiting,
-    /// Journal entries that are not on disk.
-    JournalWaiting,
-    /// Journal entries that were lost, since the start.
-    JournalLost,
-    /// Bindings that are in force.
-    Bindings,
-    /// Virtual numbers that are known.
-    Numbers,
-    /// SIP datagrams received, since the start.
-    SipIn,
-    /// SIP datagrams sent, since the start.
-    SipOut,
-    /// SIP requests that were answered 503 unread, since the start.
-    SipShed,
-    /// SIP datagrams that could not be handed on or sent, since the start.
-    SipLost,
-    /// RTP packets received, since the start.
-    RtpIn,
-    /// RTP packets sent, since the start.
-    RtpOut,
-    /// RTP packets dropped, since the start.
-    RtpDropped,
-}
-
-/// How a reading is written.
-enum Kind {
-    Gauge,
-    Counter,
-}
-
-const READINGS: [(Reading, Kind, &str, &str); 13] = [
-    (Reading::Calls, Kind::Gauge, "umbra_calls", "Live calls."),
-    (
-        Reading::CdrsWaiting,
-        Kind::Gauge,
-        "umbra_cdrs_waiting",
-        "Call records not on disk yet.",
-    ),
-    (
-        Reading::JournalWaiting,
-        Kind::Gauge,
-        "umbra_journal_waiting",
-        "Journal entries not on disk yet.",
-    ),
-    (
-        Reading::JournalLost,
-        Kind::Counter,
-        "umbra_journal_lost",
-        "Journal entries lost: a kill may cost their calls' records.",
-    ),
-    (
-        Reading::Bindings,
-        Kind::Gauge,
-        "umbra_bindings",
-        "Bindings in force.",
-    ),
-    (Reading::Numbers, Kind::Gauge, "umbra_numbers", "Virtual numbers."),
-    (
-        Reading::SipIn,
-        Kind::Counter,
-        "umbra_sip_in",
-        "SIP datagrams received.",
-    ),
-    (
-        Reading::SipOut,
-        Kind::Counter,
-        "umbra_sip_out",
-        "SIP datagrams sent.",
-    ),
-    (
-        Reading::SipShed,
-        Kind::Counter,
-        "umbra_sip_shed",
-        "SIP requests answered 503 unread.",
-    ),
-    (
-        Reading::SipLost,
-        Kind::Counter,
-        "umbra_sip_lost",
-        "SIP datagrams that could not be handed on or sent.",
-    ),
-    (
-        Reading::RtpIn,
-        Kind::Counter,
-        "umbra_rtp_in",
-        "RTP packets received.",
-    ),
-    (
-        Reading::RtpOut,
-        Kind::Counter,
-        "umbra_rtp_out",
-        "RTP packets sent.",
-    ),
-    (
-        Reading::RtpDropped,
-        Kind::Counter,
-        "umbra_rtp_dropped",
-        "RTP packets dropped.",
-    ),
-];
-
 /// The moments of a call that are counted, beside its end.
 const MOMENTS: [&str; 4] = ["arrived", "dialled", "ringing", "answered"];
 
-/// Every counter and gauge of the server. Any thread may count.
+/// Trunks that are counted; what comes by others (so many names in one run of a server) is not.
+const TRUNKS_MAX: usize = 1_024;
+
+/// Every counter of the server that belongs to its calls. Any thread may count.
 #[derive(Default)]
 pub struct Metrics {
     notes: [AtomicU64; NOTES.len()],
@@ -172,7 +75,25 @@ pub struct Metrics {
     refused: [AtomicU64; REASONS.len()],
     /// Final statuses towards callers, by class: 1xx (none came) to 6xx.
     statuses: [AtomicU64; 7],
-    readings: [AtomicU64; READINGS.len()],
+    /// From arrival to the callee's INVITE: our own time.
+    dialling: Histogram,
+    /// From arrival to the first that the callee's side had to say: ringing, early media, an answer.
+    setup: Histogram,
+    /// From answer to end.
+    conversation: Histogram,
+    packets_in: AtomicU64,
+    packets_out: AtomicU64,
+    packets_lost: AtomicU64,
+    trunks: Mutex<BTreeMap<Box<str>, TrunkCounts>>,
+}
+
+/// What is counted of a trunk.
+#[derive(Default)]
+struct TrunkCounts {
+    /// Calls and attempts that came in by it and are over.
+    calls: u64,
+    /// INVITEs that left by it, by their final status's class; 0: none came.
+    attempts: [u64; 7],
 }
 
 impl Metrics {
@@ -205,95 +126,155 @@ impl Metrics {
         }
     }
 
-    /// Sets what another room counted.
-    pub fn set(&self, reading: Reading, value: u64) {
-        if let Some(cell) = self.readings.get(reading as usize) {
-            cell.store(value, Ordering::Relaxed);
+    /// A call or an attempt is over.
+    pub fn over(&self, cdr: &Cdr) {
+        let since = |later: Option<Wall>, from: Wall| later.map(|at| at.since(from));
+        if let Some(time) = since(cdr.dialled_at, cdr.arrived_at) {
+            self.dialling.add(time);
+        }
+        self.of_trunk(&cdr.trunk_in, |trunk| trunk.calls += 1);
+        let first = [cdr.ringing_at, cdr.early_media_at, cdr.answered_at];
+        if let Some(time) = since(first.into_iter().flatten().min(), cdr.arrived_at) {
+            self.setup.add(time);
+        }
+        if let Some(answered) = cdr.answered_at {
+            self.conversation.add(cdr.ended_at.since(answered));
+        }
+        for leg in [&cdr.media.caller, &cdr.media.callee] {
+            self.packets_in.fetch_add(leg.packets_in, Ordering::Relaxed);
+            self.packets_out.fetch_add(leg.packets_out, Ordering::Relaxed);
+            self.packets_lost.fetch_add(leg.lost, Ordering::Relaxed);
+        }
+        for attempt in &cdr.attempts {
+            let class = usize::from(attempt.status / 100);
+            self.of_trunk(&attempt.trunk, |trunk| {
+                if let Some(count) = trunk.attempts.get_mut(class) {
+                    *count += 1;
+                }
+            });
         }
     }
 
-    /// All of them as OpenMetrics text (`application/openmetrics-text; version=1.0.0`).
-    pub fn render(&self) -> String {
-        let mut text = String::with_capacity(4_096);
-        family(&mut text, "umbra_build", "info", "The server's version.");
-        line(
-            &mut text,
-            "umbra_build_info",
-            &format!("version=\"{}\"", env!("CARGO_PKG_VERSION")),
-            1,
+    fn of_trunk(&self, name: &str, count: impl FnOnce(&mut TrunkCounts)) {
+        let mut trunks = self.trunks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(trunk) = trunks.get_mut(name) {
+            count(trunk);
+        } else if trunks.len() < TRUNKS_MAX {
+            count(trunks.entry(name.into()).or_default());
+        }
+    }
+
+    /// Writes all of them.
+    pub fn write(&self, page: &mut Page) {
+        let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
+        page.info("umbra_build", "The server's version.", &version);
+        let read = |cell: &AtomicU64| cell.load(Ordering::Relaxed);
+        let rows = |label: &'static str, names: Vec<String>, cells: &[AtomicU64]| {
+            let rows = names.into_iter().zip(cells);
+            rows.map(|(name, cell)| (vec![(label, name)], read(cell)))
+                .collect::<Vec<_>>()
+        };
+        page.rows(
+            Kind::Counter,
+            "umbra_call_moments",
+            "Moments of calls.",
+            rows("moment", MOMENTS.map(str::to_owned).to_vec(), &self.moments),
         );
-        for ((_, kind, name, help), cell) in READINGS.iter().zip(&self.readings) {
-            let value = cell.load(Ordering::Relaxed);
-            match kind {
-                Kind::Gauge => {
-                    family(&mut text, name, "gauge", help);
-                    line(&mut text, name, "", value);
-                }
-                Kind::Counter => {
-                    family(&mut text, name, "counter", help);
-                    line(&mut text, &format!("{name}_total"), "", value);
-                }
-            }
-        }
-        family(&mut text, "umbra_call_moments", "counter", "Moments of calls.");
-        for (name, cell) in MOMENTS.iter().zip(&self.moments) {
-            let labels = format!("moment=\"{name}\"");
-            line(
-                &mut text,
-                "umbra_call_moments_total",
-                &labels,
-                cell.load(Ordering::Relaxed),
-            );
-        }
-        family(
-            &mut text,
+        let mut ended = vec![(vec![("refusal", "none".to_owned())], read(&self.ended))];
+        let reasons = REASONS.iter().map(|reason| reason_name(*reason).to_owned());
+        ended.extend(rows("refusal", reasons.collect(), &self.refused));
+        page.rows(
+            Kind::Counter,
             "umbra_calls_ended",
-            "counter",
             "Calls that ended, by refusal.",
+            ended,
         );
-        let ended = self.ended.load(Ordering::Relaxed);
-        line(&mut text, "umbra_calls_ended_total", "refusal=\"none\"", ended);
-        for (reason, cell) in REASONS.iter().zip(&self.refused) {
-            let labels = format!("refusal=\"{}\"", reason_name(*reason));
-            line(
-                &mut text,
-                "umbra_calls_ended_total",
-                &labels,
-                cell.load(Ordering::Relaxed),
-            );
-        }
-        family(
-            &mut text,
+        let classes = self.statuses.iter().enumerate().skip(2);
+        page.rows(
+            Kind::Counter,
             "umbra_final_statuses",
-            "counter",
             "Final statuses towards callers, by class.",
+            classes.map(|(class, cell)| (vec![("class", format!("{class}xx"))], read(cell))),
         );
-        for (class, cell) in self.statuses.iter().enumerate().skip(2) {
-            let labels = format!("class=\"{class}xx\"");
-            line(
-                &mut text,
-                "umbra_final_statuses_total",
-                &labels,
-                cell.load(Ordering::Relaxed),
-            );
-        }
-        family(
-            &mut text,
+        let notes = NOTES.iter().map(|note| note_name(*note).to_owned());
+        page.rows(
+            Kind::Counter,
             "umbra_notes",
-            "counter",
             "What was noted beside the calls.",
+            rows("note", notes.collect(), &self.notes),
         );
-        for (note, cell) in NOTES.iter().zip(&self.notes) {
-            let labels = format!("note=\"{}\"", note_name(*note));
-            line(
-                &mut text,
-                "umbra_notes_total",
-                &labels,
-                cell.load(Ordering::Relaxed),
-            );
+        for (name, help, times) in [
+            (
+                "umbra_call_dialling_seconds",
+                "From an INVITE's arrival to the called party's INVITE: our own time.",
+                &self.dialling,
+            ),
+            (
+                "umbra_call_setup_seconds",
+                "From an INVITE's arrival to ringing, early media or an answer, whichever came first.",
+                &self.setup,
+            ),
+            (
+                "umbra_call_conversation_seconds",
+                "From answer to end.",
+                &self.conversation,
+            ),
+        ] {
+            page.histogram(name, help, times);
         }
-        text.push_str("# EOF\n");
-        text
+        for (name, help, cell) in [
+            (
+                "umbra_rtp_packets_in",
+                "RTP packets taken, of calls that ended.",
+                &self.packets_in,
+            ),
+            (
+                "umbra_rtp_packets_out",
+                "RTP packets sent, of calls that ended.",
+                &self.packets_out,
+            ),
+            (
+                "umbra_rtp_packets_lost",
+                "RTP packets that never came, of calls that ended.",
+                &self.packets_lost,
+            ),
+        ] {
+            page.one(Kind::Counter, name, help, read(cell));
+        }
+        self.write_trunks(page);
+    }
+
+    fn write_trunks(&self, page: &mut Page) {
+        let trunks = self.trunks.lock().unwrap_or_else(PoisonError::into_inner);
+        let calls = trunks
+            .iter()
+            .map(|(name, trunk)| (vec![("trunk", name.to_string())], trunk.calls));
+        page.rows(
+            Kind::Counter,
+            "umbra_trunk_calls_ended",
+            "Calls and attempts that came in by a trunk and are over.",
+            calls,
+        );
+        let attempts = trunks.iter().flat_map(|(name, trunk)| {
+            trunk
+                .attempts
+                .iter()
+                .enumerate()
+                .filter_map(move |(class, count)| {
+                    let class = match class {
+                        0 => "none".to_owned(),
+                        1 => return None,
+                        class => format!("{class}xx"),
+                    };
+                    Some((vec![("trunk", name.to_string()), ("class", class)], *count))
+                })
+        });
+        page.rows(
+            Kind::Counter,
+            "umbra_trunk_attempts",
+            "INVITEs that left by a trunk, by the class of the final status.",
+            attempts,
+        );
     }
 }
 
@@ -301,18 +282,6 @@ fn add<const N: usize>(cells: &[AtomicU64; N], index: usize) {
     if let Some(cell) = cells.get(index) {
         cell.fetch_add(1, Ordering::Relaxed);
     }
-}
-
-fn family(text: &mut String, name: &str, kind: &str, help: &str) {
-    // Writing to a String can't fail.
-    let _ = write!(text, "# TYPE {name} {kind}\n# HELP {name} {help}\n");
-}
-
-fn line(text: &mut String, name: &str, labels: &str, value: u64) {
-    let _ = match labels {
-        "" => writeln!(text, "{name} {value}"),
-        labels => writeln!(text, "{name}{{{labels}}} {value}"),
-    };
 }
 
 /// The note's name, as metrics and logs write it.
@@ -384,9 +353,6 @@ mod tests {
                 "as records write it"
             );
         }
-        for (i, (reading, ..)) in READINGS.iter().enumerate() {
-            assert_eq!(*reading as usize, i);
-        }
     }
 
     #[test]
@@ -408,12 +374,10 @@ mod tests {
             refusal: None,
         }));
         metrics.note(Note::SendFailed);
-        metrics.set(Reading::Calls, 7);
-        metrics.set(Reading::RtpDropped, 9);
-        let text = metrics.render();
+        let mut page = Page::default();
+        metrics.write(&mut page);
+        let text = page.finish();
         for wanted in [
-            "\numbra_calls 7\n",
-            "\numbra_rtp_dropped_total 9\n",
             "\numbra_call_moments_total{moment=\"arrived\"} 1\n",
             "\numbra_call_moments_total{moment=\"answered\"} 1\n",
             "\numbra_calls_ended_total{refusal=\"busy\"} 1\n",

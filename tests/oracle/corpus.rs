@@ -157,9 +157,17 @@ impl Stage for Tapped {
     fn drain(&mut self) {
         self.stage.drain();
     }
+
+    fn set_up_anew(&mut self, setup: Setup) {
+        self.stage.set_up_anew(setup);
+    }
     fn cdrs(&mut self) -> Vec<Value> {
         self.stage.cdrs()
     }
+    fn audio(&mut self) -> Vec<String> {
+        self.stage.audio()
+    }
+
     fn busy(&mut self) -> Option<String> {
         self.stage.busy()
     }

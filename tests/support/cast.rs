@@ -281,8 +281,13 @@ impl<S: Stage> Cast<S> {
             self.faults
                 .push(format!("{name} got media from {from}, who is not Umbra"));
         }
-        if to != self.phones[phone].calls[call].media {
+        let is_rtcp = bytes
+            .get(1)
+            .is_some_and(|kind| (64..=95).contains(&(kind & 0x7f)));
+        if is_rtcp || to != self.phones[phone].calls[call].media {
             self.look_for_strangers_words(phone, to, &bytes, "RTCP");
+            let now = self.stage.now();
+            self.phones[phone].calls[call].rtcp.push((now, bytes));
             return None;
         }
         if let Some(theirs) = theirs.filter(|at| *at != from) {

@@ -74,19 +74,16 @@ impl Ladder {
     pub fn set_up(&self, mut setup: Setup) -> Setup {
         for (key, value) in &self.setup {
             match key.as_str() {
-                "gateways" => setup.gateways = value.parse().expect(value),
                 "home" => setup.home = Speaks::named(value),
                 "gateway" => setup.gateway = Speaks::named(value),
                 "large" if value == "tcp" => setup.large = Large::Heard,
                 "large" if value == "refused" => setup.large = Large::Refused,
-                "ring" => setup.ring = duration(value, setup.t1).expect(value),
-                "media_timeout" => setup.media_timeout = duration(value, setup.t1).expect(value),
                 "alarm" => setup.alarms.push(value.clone()),
                 "calls" => setup.berths = value.parse().expect(value),
                 "media" => setup.media_on = value.split(',').map(str::to_owned).collect(),
                 "rtcp_mux" => setup.offers_mux = value == "offer",
                 "trunk_media" => setup.media = Some(value.clone()),
-                other => panic!("no setup is called {other}"),
+                key => setup.set(key, value),
             }
         }
         setup
@@ -94,6 +91,18 @@ impl Ladder {
 }
 
 /// `3s`, `20ms`, `64T1`.
+impl Setup {
+    /// Changes what a running server can change too.
+    fn set(&mut self, key: &str, value: &str) {
+        match key {
+            "gateways" => self.gateways = value.parse().expect(value),
+            "ring" => self.ring = duration(value, self.t1).expect(value),
+            "media_timeout" => self.media_timeout = duration(value, self.t1).expect(value),
+            other => panic!("no setup is called {other}"),
+        }
+    }
+}
+
 fn duration(text: &str, t1: Duration) -> Option<Duration> {
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     let (number, unit) = text.split_at(split);
@@ -131,7 +140,6 @@ pub struct Play<S> {
     asked_at: HashMap<usize, Duration>,
     since: Duration,
     cdrs_seen: usize,
-    seq: u16,
 }
 
 /// Plays a ladder to its end.
@@ -150,7 +158,6 @@ pub fn play<S: Stage>(ladder: &Ladder, stage: S) -> Result<(), String> {
         asked_at: HashMap::new(),
         since: Duration::ZERO,
         cdrs_seen: 0,
-        seq: 0,
     };
     for line in &ladder.lines {
         let outcome = play.line(line).and_then(|()| play.unharmed());
@@ -248,6 +255,15 @@ impl<S: Stage> Play<S> {
                 self.cast.stage.drain();
                 Ok(())
             }
+            ["reload", settings @ ..] => {
+                let pairs: Option<Vec<_>> = settings.iter().map(|word| word.split_once('=')).collect();
+                let mut setup = self.cast.stage.setup().clone();
+                for (key, value) in pairs.ok_or("write KEY=VALUE")? {
+                    setup.set(key, value);
+                }
+                self.cast.stage.set_up_anew(setup);
+                Ok(())
+            }
             ["gateway", n, "down"] => {
                 let n = n.parse().map_err(|_| "which gateway?")?;
                 let at = self.cast.stage.setup().gateway(n);
@@ -255,7 +271,19 @@ impl<S: Stage> Play<S> {
                 Ok(())
             }
             ["cdr", "none"] => self.no_cdr(),
-            ["cdr", fields @ ..] => self.cdr(fields),
+            ["cdr", fields @ ..] => self.cdr(fields, &line.more),
+            ["calls"] => self.calls(&line.more),
+            ["report", who, options @ ..] => self.report(who, options),
+            ["reported", who, lost] => self.reported(who, lost),
+            ["skip", count, "from", who] => {
+                let (phone, call) = self.phone(who)?;
+                let call = call
+                    .or(self.current.get(&phone).copied())
+                    .ok_or("no call to talk in")?;
+                let count: u16 = count.parse().map_err(|_| "how many?")?;
+                self.cast.phones[phone].calls[call].seq += count;
+                Ok(())
+            }
             ["idle"] => self.idle(),
             _ => Err("no line of a ladder reads so".into()),
         }
@@ -655,9 +683,8 @@ impl<S: Stage> Play<S> {
             .map(|w| self.cast.phones[w.2].calls[w.3].rtp.len())
             .collect();
         for _ in 0..packets {
-            self.seq += 1;
             for (phone, call, ..) in ways {
-                if !self.cast.phones[*phone].speak(*call, self.seq) {
+                if !self.cast.phones[*phone].speak_on(*call) {
                     return Err(format!(
                         "{} knows of no media to send to",
                         self.cast.phones[*phone].name
@@ -693,8 +720,7 @@ impl<S: Stage> Play<S> {
                 if heard(&self.cast) > before {
                     break;
                 }
-                self.seq += 1;
-                self.cast.phones[*phone].speak(*call, self.seq);
+                self.cast.phones[*phone].speak_on(*call);
                 self.wait("20ms")?;
             }
         }
@@ -716,7 +742,73 @@ impl<S: Stage> Play<S> {
         }
     }
 
-    fn cdr(&mut self, fields: &[&str]) -> Result<(), String> {
+    /// Words with the media addresses of phones in them: `A'S MEDIA`.
+    fn with_addresses(&self, words: &str) -> String {
+        self.cast.phones.iter().fold(words.to_owned(), |words, phone| {
+            let media = phone
+                .calls
+                .last()
+                .map_or(String::new(), |call| call.media.to_string());
+            words.replace(&format!("{}'S MEDIA", phone.name), &media)
+        })
+    }
+
+    /// What a listing says of the live calls' audio, one line a call.
+    fn calls(&mut self, more: &[String]) -> Result<(), String> {
+        let said = self.cast.stage.audio();
+        let wanted: Vec<String> = more.iter().map(|words| self.with_addresses(words)).collect();
+        if said == wanted {
+            Ok(())
+        } else {
+            Err(format!("the listing says {said:?}"))
+        }
+    }
+
+    /// A phone sends an RTCP report.
+    fn report(&mut self, who: &str, options: &[&str]) -> Result<(), String> {
+        let (phone, call) = self.phone(who)?;
+        let call = call
+            .or(self.current.get(&phone).copied())
+            .ok_or("no call to report in")?;
+        let lost = options.iter().find_map(|o| o.strip_prefix("lost=")?.parse().ok());
+        let now = self.cast.stage.now();
+        if !self.cast.phones[phone].report(now, call, lost.unwrap_or(0)) {
+            return Err("there is nothing to report on".into());
+        }
+        self.wait("100ms")
+    }
+
+    /// What Umbra last reported of a phone's stream.
+    fn reported(&mut self, who: &str, lost: &str) -> Result<(), String> {
+        let wanted: u32 = lost
+            .strip_prefix("lost=")
+            .and_then(|lost| lost.parse().ok())
+            .ok_or("how many?")?;
+        let (phone, call) = self.phone(who)?;
+        let call = call
+            .or(self.current.get(&phone).copied())
+            .ok_or("no call was reported on")?;
+        let block = |bytes: &Vec<u8>| {
+            // A block stands behind the head of an RR, or that of an SR (RFC 3550 §6.4).
+            let at = if bytes.get(1) == Some(&200) { 28 } else { 8 };
+            (bytes.first()? & 0x1f > 0).then(|| bytes.get(at..at + 24).map(<[u8]>::to_vec))?
+        };
+        let reports = &self.cast.phones[phone].calls[call].rtcp;
+        let block = reports.iter().rev().find_map(|(_, bytes)| block(bytes));
+        let block = block.ok_or("no report speaks of its stream")?;
+        let ssrc = 0x5500_0000 + call as u32;
+        if block[..4] != ssrc.to_be_bytes() {
+            return Err(format!("the report is of another stream: {block:?}"));
+        }
+        let lost = u32::from_be_bytes([0, block[5], block[6], block[7]]);
+        if lost == wanted {
+            Ok(())
+        } else {
+            Err(format!("Umbra reports {lost} lost"))
+        }
+    }
+
+    fn cdr(&mut self, fields: &[&str], more: &[String]) -> Result<(), String> {
         let cdrs = self.wait_for_cdrs(self.cdrs_seen + 1);
         let Some(cdr) = cdrs.get(self.cdrs_seen) else {
             return Err("there is no further record".into());
@@ -750,6 +842,15 @@ impl<S: Stage> Play<S> {
                 || (wanted == "some" && is != "none");
             if !ok {
                 return Err(format!("{key} is {is}, not {wanted}\n  {cdr}"));
+            }
+        }
+        for words in more {
+            let wanted = self.with_addresses(words);
+            if cdr["media"]["audio"] != wanted.as_str() {
+                return Err(format!(
+                    "it says of the audio: {}\n  not {wanted}",
+                    cdr["media"]["audio"]
+                ));
             }
         }
         Ok(())

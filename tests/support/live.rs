@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -74,57 +74,62 @@ fn claim() -> (u8, UdpSocket) {
     panic!("every net is taken");
 }
 
+/// Writes the server's conf as the setup has it.
+fn write_conf(dir: &Path, setup: &Setup) {
+    let listening = |transport| {
+        let of = setup.listeners().into_iter().filter(|(t, _)| *t == transport);
+        let all: Vec<String> = of.map(|(_, at)| format!("\"{at}\"")).collect();
+        all.join(", ")
+    };
+    let interfaces: String = setup
+        .interfaces()
+        .iter()
+        .map(|i| {
+            format!(
+                "[[media.interface]]\nname = \"{}\"\naddress = \"{}\"\nports = \"{}-{}\"\n",
+                i.name, i.address, i.port_first, i.port_last
+            )
+        })
+        .collect();
+    let conf = format!(
+        "trunks = \"trunks.toml\"\n[sip]\nudp = [{}]\ntcp = [{}]\nshards = {}\nt1_ms = {}\n[media]\ntimeout_s = {}\n{interfaces}[limits]\nring_timeout_s = {}\n[api]\nlisten = \"\"\n[log]\nlevel = \"debug\"\n",
+        listening(Transport::Udp),
+        listening(Transport::Tcp),
+        setup.shards,
+        setup.t1.as_millis(),
+        setup.media_timeout.as_secs(),
+        setup.ring.as_secs(),
+    );
+    let gateways: Vec<String> = (1..=setup.gateways)
+        .map(|n| {
+            let transport = setup.gateway.transport().name();
+            format!("\"sip:{};transport={transport}\"", setup.gateway(n as u8))
+        })
+        .collect();
+    let accepted: Vec<String> = setup
+        .accepted()
+        .iter()
+        .map(|(ip, prefix)| format!("\"{ip}/{prefix}\""))
+        .collect();
+    let trunks = format!(
+        "[[trunk]]\nname = \"carrier\"\naccept_from = [{}]\ngateways = [{}]\nlarge_requests = \"{}\"\nmedia = \"{}\"\nrtcp_mux = \"{}\"\ndefault = true\n",
+        accepted.join(", "),
+        gateways.join(", "),
+        if setup.large == Large::Udp { "udp" } else { "tcp" },
+        setup.media.as_deref().unwrap_or(""),
+        if setup.offers_mux { "offer" } else { "answer" }
+    );
+    fs::write(dir.join("umbra.toml"), conf).expect("the folder can be written");
+    fs::write(dir.join("trunks.toml"), trunks).expect("the folder can be written");
+}
+
 impl Live {
     /// Starts a server and waits until it answers. The setup's net is chosen here.
     pub fn start(setup: Setup) -> Self {
         let (net, claim) = claim();
         let setup = Setup { net, ..setup };
         let dir = tempfile::tempdir().expect("a folder for the server");
-        let listening = |transport| {
-            let of = setup.listeners().into_iter().filter(|(t, _)| *t == transport);
-            let all: Vec<String> = of.map(|(_, at)| format!("\"{at}\"")).collect();
-            all.join(", ")
-        };
-        let interfaces: String = setup
-            .interfaces()
-            .iter()
-            .map(|i| {
-                format!(
-                    "[[media.interface]]\nname = \"{}\"\naddress = \"{}\"\nports = \"{}-{}\"\n",
-                    i.name, i.address, i.port_first, i.port_last
-                )
-            })
-            .collect();
-        let conf = format!(
-            "trunks = \"trunks.toml\"\n[sip]\nudp = [{}]\ntcp = [{}]\nshards = {}\nt1_ms = {}\n[media]\ntimeout_s = {}\n{interfaces}[limits]\nring_timeout_s = {}\n[api]\nlisten = \"\"\n[log]\nlevel = \"debug\"\n",
-            listening(Transport::Udp),
-            listening(Transport::Tcp),
-            setup.shards,
-            setup.t1.as_millis(),
-            setup.media_timeout.as_secs(),
-            setup.ring.as_secs(),
-        );
-        let gateways: Vec<String> = (1..=setup.gateways)
-            .map(|n| {
-                let transport = setup.gateway.transport().name();
-                format!("\"sip:{};transport={transport}\"", setup.gateway(n as u8))
-            })
-            .collect();
-        let accepted: Vec<String> = setup
-            .accepted()
-            .iter()
-            .map(|(ip, prefix)| format!("\"{ip}/{prefix}\""))
-            .collect();
-        let trunks = format!(
-            "[[trunk]]\nname = \"carrier\"\naccept_from = [{}]\ngateways = [{}]\nlarge_requests = \"{}\"\nmedia = \"{}\"\nrtcp_mux = \"{}\"\ndefault = true\n",
-            accepted.join(", "),
-            gateways.join(", "),
-            if setup.large == Large::Udp { "udp" } else { "tcp" },
-            setup.media.as_deref().unwrap_or(""),
-            if setup.offers_mux { "offer" } else { "answer" }
-        );
-        fs::write(dir.path().join("umbra.toml"), conf).expect("the folder can be written");
-        fs::write(dir.path().join("trunks.toml"), trunks).expect("the folder can be written");
+        write_conf(dir.path(), &setup);
         let out = File::create(dir.path().join("server.out")).expect("a file for its output");
         let process = Command::new(env!("CARGO_BIN_EXE_umbra"))
             .args(["serve", "--conf", "umbra.toml"])
@@ -434,6 +439,12 @@ impl Stage for Live {
         thread::sleep(Duration::from_millis(500));
     }
 
+    fn set_up_anew(&mut self, setup: Setup) {
+        write_conf(self.dir.path(), &setup);
+        self.setup = setup;
+        self.done("reload");
+    }
+
     fn cdrs(&mut self) -> Vec<Value> {
         let Ok(files) = fs::read_dir(self.dir.path().join("data/cdr")) else {
             return Vec::new();
@@ -449,6 +460,14 @@ impl Stage for Live {
                 lines
             })
             .map(|line| serde_json::from_str(&line).expect("a record is one line of JSON"))
+            .collect()
+    }
+
+    fn audio(&mut self) -> Vec<String> {
+        let calls: Vec<Value> = serde_json::from_str(&self.done("calls --json")).expect("JSON");
+        calls
+            .iter()
+            .map(|call| call["media"]["audio"].as_str().unwrap_or("").to_owned())
             .collect()
     }
 

@@ -163,6 +163,10 @@ pub struct Call {
     pub said: Vec<String>,
     /// RTP packets that came, and from where.
     pub rtp: Vec<(SocketAddr, Vec<u8>)>,
+    /// The number of our last RTP packet.
+    pub seq: u16,
+    /// RTCP packets that came, and when.
+    pub rtcp: Vec<(Duration, Vec<u8>)>,
     peer: SocketAddr,
     ours: String,
     theirs: String,
@@ -287,6 +291,8 @@ impl Phone {
             heard: None,
             said: Vec::new(),
             rtp: Vec::new(),
+            seq: 0,
+            rtcp: Vec::new(),
             peer,
             ours: format!("<sip:{}@{local}>", self.number),
             theirs: format!("<sip:{dialled}@{peer}>"),
@@ -613,6 +619,8 @@ impl Phone {
                     heard: None,
                     said: Vec::new(),
                     rtp: Vec::new(),
+                    seq: 0,
+                    rtcp: Vec::new(),
                     peer: from,
                     ours: msg.get("To").unwrap_or("").to_owned(),
                     theirs: String::new(),
@@ -768,6 +776,52 @@ impl Phone {
         self.out.push_back(Packet {
             from: call.media,
             to,
+            bytes,
+        });
+        true
+    }
+
+    /// Sends the next RTP packet of a call. Whether it knows where to.
+    pub fn speak_on(&mut self, at: usize) -> bool {
+        self.calls[at].seq += 1;
+        self.speak(at, self.calls[at].seq)
+    }
+
+    /// Sends an RTCP report in a call: so many of Umbra's packets were lost, its last report came then. Its CNAME
+    /// is nobody else's business. Whether there was anything to report on.
+    pub fn report(&mut self, now: Duration, at: usize, lost: u32) -> bool {
+        let cname = self.mint("cname");
+        let call = &self.calls[at];
+        let Some(to) = call.heard.as_ref().and_then(|h| h.at) else {
+            return false;
+        };
+        let Some((_, rtp)) = call.rtp.last() else {
+            return false;
+        };
+        let last_sr = call.rtcp.iter().rfind(|(_, bytes)| bytes.get(1) == Some(&200));
+        let (middle, delay) = last_sr.map_or((vec![0; 4], 0), |(came, bytes)| {
+            let since = now.saturating_sub(*came).as_micros();
+            (bytes[10..14].to_vec(), ((since << 16) / 1_000_000) as u32)
+        });
+        let ssrc = (0x5500_0000 + at as u32).to_be_bytes();
+        let mut bytes = vec![0x81, 200, 0, 12];
+        bytes.extend_from_slice(&ssrc);
+        bytes.extend_from_slice(&[0; 20]);
+        bytes.extend_from_slice(&rtp[8..12]);
+        bytes.extend_from_slice(&lost.to_be_bytes());
+        bytes.extend_from_slice(&[0; 8]);
+        bytes.extend_from_slice(&middle);
+        bytes.extend_from_slice(&delay.to_be_bytes());
+        let mut chunk = ssrc.to_vec();
+        chunk.extend_from_slice(&[1, cname.len() as u8]);
+        chunk.extend_from_slice(cname.as_bytes());
+        chunk.push(0);
+        chunk.resize(chunk.len().next_multiple_of(4), 0);
+        bytes.extend_from_slice(&[0x81, 202, 0, (chunk.len() / 4) as u8]);
+        bytes.extend_from_slice(&chunk);
+        self.out.push_back(Packet {
+            from: SocketAddr::new(call.media.ip(), call.media.port() + 1),
+            to: SocketAddr::new(to.ip(), to.port() + 1),
             bytes,
         });
         true

@@ -329,8 +329,12 @@ pub trait Stage {
     fn unbind(&mut self, x: &str);
     /// No new calls from now on.
     fn drain(&mut self);
+    /// Another conf from now on; calls in progress keep theirs. Only what a running server takes may differ.
+    fn set_up_anew(&mut self, setup: Setup);
     /// Every call's record so far, in order.
     fn cdrs(&mut self) -> Vec<Value>;
+    /// What a listing of the live calls says of their audio.
+    fn audio(&mut self) -> Vec<String>;
     /// What is still going on, in a sentence; `None`: nothing.
     fn busy(&mut self) -> Option<String>;
     /// What the stage itself saw go wrong.

@@ -16,7 +16,9 @@ use umbra::base::time::{Instant, Now, Wall};
 use umbra::call::cdr::{Cdr, Line};
 use umbra::call::config::{Config, Listener, SipTimers};
 use umbra::call::media::{self, Order, Report};
-use umbra::call::port::{CallEntry, Command, Event, EventKind, Input, Note, Output, Records, Why};
+use umbra::call::port::{
+    Answer, AskId, CallEntry, Command, Event, EventKind, Input, Note, Output, Records, Why,
+};
 use umbra::call::switch::Switch;
 use umbra::call::trunk::{CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, RtcpMux, Trunk};
 use umbra::masking::binding::{Direction, Mode, Rare, Terms};
@@ -174,6 +176,8 @@ pub struct World {
     /// Every packet: when, from, to, what.
     pub log: Vec<(Duration, SocketAddr, SocketAddr, String)>,
     faults: Vec<String>,
+    audio: Vec<String>,
+    audio_answers: usize,
 }
 
 impl World {
@@ -226,6 +230,8 @@ impl World {
             notes: Vec::new(),
             log: Vec::new(),
             faults: Vec::new(),
+            audio: Vec::new(),
+            audio_answers: 0,
         };
         for shard in 0..count {
             world.drain_outputs(shard);
@@ -332,6 +338,11 @@ impl World {
                             .push(format!("{} is twice in the journal", line.call_id));
                     }
                 }
+                Output::Answer(_, Answer::Calls(calls)) => {
+                    self.audio_answers += 1;
+                    let words = calls.into_iter().map(|call| call.media.audio.unwrap_or_default());
+                    self.audio.extend(words);
+                }
                 Output::Journal(CallEntry::Answered { .. } | CallEntry::Ended { .. })
                 | Output::Answer(..) => {}
                 Output::CalleeUsed(callee) => {
@@ -364,6 +375,10 @@ impl World {
             Order::Open(_, spec) => self.relay.open(now, port.0, spec),
             Order::Change(_, spec) => self.relay.change(now, port.0, spec),
             Order::Join(a, b) => self.relay.join(now, a.0, b.0),
+            Order::Count(_) => {
+                let counts = self.relay.counts(now, port.0).unwrap_or_default();
+                self.later(Duration::ZERO, What::Report(shard, Report::Counts(port, counts)));
+            }
             Order::Close(_) => match self.relay.close(now, port.0) {
                 Some(counts) => {
                     self.later(Duration::ZERO, What::Report(shard, Report::Closed(port, counts)));
@@ -496,9 +511,8 @@ impl World {
         });
         match at {
             Some(at) => self.stream(at, Towards::Umbra, packet.bytes),
-            None => self
-                .faults
-                .push("a phone speaks TCP, and Umbra doesn't listen".into()),
+            // Nobody listens: it is a datagram whose Via lies.
+            None => self.carry(packet, None),
         }
     }
 
@@ -837,11 +851,29 @@ impl Stage for World {
         self.command(Command::Drain);
     }
 
+    fn set_up_anew(&mut self, setup: Setup) {
+        let config = config_of(&setup);
+        self.setup = setup;
+        self.reload(|c| *c = config);
+    }
+
     fn cdrs(&mut self) -> Vec<Value> {
         self.records
             .iter()
             .map(|cdr| serde_json::to_value(cdr).expect("a record is JSON"))
             .collect()
+    }
+
+    fn audio(&mut self) -> Vec<String> {
+        self.audio.clear();
+        self.command(Command::Calls(AskId(1)));
+        let until = self.now + Duration::from_millis(300);
+        while self.audio_answers < self.switches.len() && self.now < until {
+            // Whatever reaches a phone meanwhile is lost on it: nothing is said while it is asked.
+            let _ = self.receive(self.now + Duration::from_millis(1));
+        }
+        self.audio_answers = 0;
+        std::mem::take(&mut self.audio)
     }
 
     fn busy(&mut self) -> Option<String> {

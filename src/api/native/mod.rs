@@ -14,7 +14,7 @@
 //! | `/v1/pools`, `/v1/pools/{name or key}` | pools |
 //! | `/v1/numbers`, `/v1/numbers/{x}`, `POST /v1/numbers/{x}/lock` … | virtual numbers |
 //! | `GET /v1/trunks` | trunks |
-//! | `GET /v1/status`, `POST /v1/stop`, `POST /v1/reload`, `PUT /v1/log` | the server |
+//! | `GET /v1/status`, `POST /v1/stop`, `POST`, `DELETE /v1/drain`, `POST /v1/reload`, `PUT /v1/log` | the server |
 //! | `GET /v1/backup` | a snapshot of all bindings, numbers and pools, as one file |
 //! | `GET /healthz`, `/readyz`, `/metrics` | for monitors |
 //!
@@ -68,7 +68,7 @@ use crate::masking::request::{Write, Written};
 use crate::store::writer::Store;
 use crate::telemetry::health::Health;
 use crate::telemetry::log::Level;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Metrics, Page};
 use crate::telemetry::traces::Traces;
 
 /// What the API needs of the running server.
@@ -101,17 +101,58 @@ pub struct Desk {
 pub struct Owner {
     /// Takes no new call, and ends the process when the calls are over or this time is. Returns at once.
     pub stop: Box<dyn Fn(Duration) + Send + Sync>,
-    /// Reads the conf again: the changed keys that wait for a restart, or every fault, a line each.
-    pub reload: Box<dyn Fn() -> Result<Vec<String>, String> + Send + Sync>,
+    /// Reads the conf again: what came of it, or every fault, a line each; then the old conf stays.
+    pub reload: Box<dyn Fn() -> Result<Reloaded, Vec<String>> + Send + Sync>,
+    /// What conf is in force, and how its files are now; `None` for the built-in one. Reads the disk.
+    pub conf: Box<dyn Fn() -> Option<ConfState> + Send + Sync>,
+    /// Takes new calls or refuses them, from now on.
+    ///
+    /// # Errors
+    /// The phase that the server is in, if that is its last.
+    pub admit: Box<dyn Fn(Phase) -> Result<(), Phase> + Send + Sync>,
     /// Sets how much is logged.
     pub log_level: Box<dyn Fn(Level) + Send + Sync>,
     /// Whether new calls are taken.
     pub phase: Box<dyn Fn() -> Phase + Send + Sync>,
     /// How many calls are in progress.
     pub calls: Box<dyn Fn() -> usize + Send + Sync>,
-    /// Sets the readings that other rooms keep, before they are written. (Calls, bindings and numbers are
-    /// set by the desk.)
-    pub readings: Box<dyn Fn(&Metrics) + Send + Sync>,
+    /// Writes the metrics that are no events of calls.
+    pub readings: Box<dyn Fn(&mut Page) + Send + Sync>,
+}
+
+/// What a reload came to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reloaded {
+    /// What was changed and is in force now: keys, and trunks by their names.
+    pub taken: Vec<String>,
+    /// Changed keys that wait for a restart.
+    pub waiting: Vec<String>,
+}
+
+/// What conf is in force.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConfState {
+    /// The main file.
+    pub path: PathBuf,
+    /// When it was read.
+    pub read_at: Wall,
+    /// By what: `start` or `reload`.
+    pub by: &'static str,
+    /// Keys that were changed since the start and wait for a restart.
+    pub waiting: Vec<String>,
+    /// How the files are now.
+    pub on_disk: OnDisk,
+}
+
+/// How the conf's files are, beside what was read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum OnDisk {
+    /// As they were read.
+    Same,
+    /// Changed since, and right: a reload would take them.
+    Changed,
+    /// Wrong: every fault, a line each. A restart would fail.
+    Faulty(Vec<String>),
 }
 
 /// Whether new calls are taken.
@@ -119,8 +160,10 @@ pub struct Owner {
 pub enum Phase {
     /// They are.
     Serving,
-    /// They are refused; those in progress go on until they end.
+    /// They are refused, until somebody wants them again; those in progress go on.
     Draining,
+    /// They are refused, and the process ends when those in progress are over or their time is.
+    Stopping,
 }
 
 impl Phase {
@@ -129,6 +172,7 @@ impl Phase {
         match self {
             Self::Serving => "serving",
             Self::Draining => "draining",
+            Self::Stopping => "stopping",
         }
     }
 }
@@ -173,6 +217,7 @@ pub fn router(desk: Arc<Desk>) -> Router {
         .route("/v1/trunks", get(node::trunks))
         .route("/v1/status", get(node::status))
         .route("/v1/stop", post(node::stop))
+        .route("/v1/drain", post(node::drain).delete(node::undrain))
         .route("/v1/reload", post(node::reload))
         .route("/v1/log", put(node::log))
         .route("/v1/backup", get(backup::backup))

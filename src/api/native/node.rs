@@ -9,19 +9,20 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::{Desk, Phase, view};
+use super::{ConfState, Desk, OnDisk, Phase, Reloaded, view};
 use crate::api::error::ApiError;
 use crate::api::fields::{Body, Fields, wrong};
+use crate::store::writer::WriteState;
 use crate::telemetry::health::State as Worst;
 use crate::telemetry::log::Level;
-use crate::telemetry::metrics::Reading;
+use crate::telemetry::metrics::Page;
 
 /// `GET /v1/trunks` → `{"trunks"}`, as the running server has them.
 pub(super) async fn trunks(State(desk): State<Arc<Desk>>) -> Json<Value> {
     Json(json!({"trunks": view::trunks(&desk.config.load())}))
 }
 
-/// `POST /v1/stop {drain_s}` → 202. New calls are refused at once; those in progress have that long.
+/// `POST /v1/stop {drain_s}` → 202 `{"drain_s", "calls"}`. New calls are refused at once; those in progress have that long.
 pub(super) async fn stop(
     State(desk): State<Arc<Desk>>,
     Body(body): Body,
@@ -30,21 +31,47 @@ pub(super) async fn stop(
     let drain = fields.seconds("drain_s")?.unwrap_or_default();
     fields.done()?;
     tracing::info!("a stop was asked for");
+    let calls = (desk.owner.calls)();
     (desk.owner.stop)(drain);
-    Ok((StatusCode::ACCEPTED, Json(json!({"drain_s": drain.as_secs()}))))
+    let answer = json!({"drain_s": drain.as_secs(), "calls": calls});
+    Ok((StatusCode::ACCEPTED, Json(answer)))
 }
 
-/// `POST /v1/reload` → `{"waits_for_restart": [keys]}`; 422 with every fault of the conf, and the old one
+/// `POST /v1/drain` → `{"phase", "calls"}`: new calls are refused (503), those in progress go on, and the
+/// process stays.
+pub(super) async fn drain(State(desk): State<Arc<Desk>>, Body(body): Body) -> Result<Json<Value>, ApiError> {
+    Fields::of_json(&body)?.done()?;
+    admit(&desk, Phase::Draining)
+}
+
+/// `DELETE /v1/drain` → `{"phase", "calls"}`: new calls are taken again; 409 while the server stops.
+pub(super) async fn undrain(State(desk): State<Arc<Desk>>) -> Result<Json<Value>, ApiError> {
+    admit(&desk, Phase::Serving)
+}
+
+fn admit(desk: &Desk, wanted: Phase) -> Result<Json<Value>, ApiError> {
+    match (desk.owner.admit)(wanted) {
+        Ok(()) => Ok(Json(
+            json!({"phase": wanted.name(), "calls": (desk.owner.calls)()}),
+        )),
+        Err(phase) => Err(ApiError::new(
+            StatusCode::CONFLICT,
+            phase.name(),
+            "the server is stopping: start it again when it is gone",
+        )),
+    }
+}
+
+/// `POST /v1/reload` → `{"taken": [keys and trunks], "waits_for_restart": [keys]}`; 422 with every fault of the conf, and the old one
 /// stays in force.
 pub(super) async fn reload(State(desk): State<Arc<Desk>>, Body(body): Body) -> Result<Json<Value>, ApiError> {
     Fields::of_json(&body)?.done()?;
-    let waiting = super::blocking(move || (desk.owner.reload)()).await?;
-    match waiting {
-        Ok(keys) => Ok(Json(json!({"waits_for_restart": keys}))),
+    match super::blocking(move || (desk.owner.reload)()).await? {
+        Ok(Reloaded { taken, waiting }) => Ok(Json(json!({"taken": taken, "waits_for_restart": waiting}))),
         Err(faults) => Err(ApiError::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "bad_conf",
-            faults,
+            faults.join("\n"),
         )),
     }
 }
@@ -62,13 +89,19 @@ pub(super) async fn log(State(desk): State<Arc<Desk>>, Body(body): Body) -> Resu
 }
 
 /// `GET /v1/status`
-pub(super) async fn status(State(desk): State<Arc<Desk>>) -> Json<Value> {
+pub(super) async fn status(State(desk): State<Arc<Desk>>) -> Result<Json<Value>, ApiError> {
     let now = desk.now();
+    let conf = super::blocking({
+        let desk = desk.clone();
+        move || (desk.owner.conf)()
+    })
+    .await?;
     let counts = desk.store.table().counts();
     let report = desk.health.report();
-    Json(json!({
+    Ok(Json(json!({
         "node": desk.config.load().node,
         "version": env!("CARGO_PKG_VERSION"),
+        "pid": std::process::id(),
         "state": report.state,
         "phase": (desk.owner.phase)().name(),
         "started_at": desk.started.to_string(),
@@ -79,8 +112,26 @@ pub(super) async fn status(State(desk): State<Arc<Desk>>) -> Json<Value> {
         "numbers": counts.numbers,
         "pools": counts.pools,
         "accounts": counts.accounts,
+        "conf": conf.map(conf_view),
         "parts": report.parts,
-    }))
+    })))
+}
+
+/// `{"path", "read_at", "by", "waits_for_restart", "on_disk": "same" | "changed" | "faulty", "faults"}`
+fn conf_view(conf: ConfState) -> Value {
+    let (on_disk, faults) = match conf.on_disk {
+        OnDisk::Same => ("same", Vec::new()),
+        OnDisk::Changed => ("changed", Vec::new()),
+        OnDisk::Faulty(faults) => ("faulty", faults),
+    };
+    json!({
+        "path": conf.path.display().to_string(),
+        "read_at": conf.read_at.to_string(),
+        "by": conf.by,
+        "waits_for_restart": conf.waiting,
+        "on_disk": on_disk,
+        "faults": faults,
+    })
 }
 
 /// `GET /healthz`: 200 while the process answers; its parts are in the body. (A monitor that restarts a
@@ -89,13 +140,23 @@ pub(super) async fn healthz(State(desk): State<Arc<Desk>>) -> Json<Value> {
     Json(json!(desk.health.report()))
 }
 
-/// `GET /readyz`: 200 if new calls are welcome, 503 if a part is failing or the server is draining.
+/// `GET /readyz`: 200 if new calls are welcome; 503 if a part is failing, if the disk takes no records or writes
+/// now, or if the server drains or stops.
 pub(super) async fn readyz(State(desk): State<Arc<Desk>>) -> (StatusCode, Json<Value>) {
     let report = desk.health.report();
     let phase = (desk.owner.phase)();
+    // Records that wait in memory would go with the process: calls are better off elsewhere, if there is one.
+    let keeps_records = report
+        .parts
+        .iter()
+        .all(|part| part.name != "cdr" || part.state == Worst::Ok);
+    let takes_writes = desk.store.health().writes == WriteState::Taken;
     let status = match (report.state, phase) {
-        (Worst::Ok | Worst::Degraded, Phase::Serving) => StatusCode::OK,
-        (Worst::Failing, _) | (_, Phase::Draining) => StatusCode::SERVICE_UNAVAILABLE,
+        (Worst::Ok | Worst::Degraded, Phase::Serving) if keeps_records && takes_writes => StatusCode::OK,
+        (
+            Worst::Ok | Worst::Degraded | Worst::Failing,
+            Phase::Serving | Phase::Draining | Phase::Stopping,
+        ) => StatusCode::SERVICE_UNAVAILABLE,
     };
     (
         status,
@@ -105,12 +166,9 @@ pub(super) async fn readyz(State(desk): State<Arc<Desk>>) -> (StatusCode, Json<V
 
 /// `GET /metrics`, as OpenMetrics text.
 pub(super) async fn metrics(State(desk): State<Arc<Desk>>) -> Response {
-    let counts = desk.store.table().counts();
-    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-    desk.metrics.set(Reading::Bindings, count(counts.bindings_live));
-    desk.metrics.set(Reading::Numbers, count(counts.numbers));
-    desk.metrics.set(Reading::Calls, count((desk.owner.calls)()));
-    (desk.owner.readings)(&desk.metrics);
+    let mut page = Page::default();
+    desk.metrics.write(&mut page);
+    (desk.owner.readings)(&mut page);
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], desk.metrics.render()).into_response()
+    ([(header::CONTENT_TYPE, kind)], page.finish()).into_response()
 }

@@ -155,7 +155,7 @@ fn desk(dir: &Path, asked: &Arc<Mutex<Vec<String>>>, calls: &Arc<Mutex<Vec<CallV
         let asked = asked.clone();
         move |detail: String| asked.lock().unwrap().push(format!("{what} {detail}"))
     };
-    let (stop, reload, level) = (note("stop"), note("reload"), note("log"));
+    let (stop, reload, level, admit) = (note("stop"), note("reload"), note("log"), note("admit"));
     let live = calls.clone();
     Desk {
         store: Store::open(&dir.join("store"), &Settings::default(), || now().wall)
@@ -173,7 +173,23 @@ fn desk(dir: &Path, asked: &Arc<Mutex<Vec<String>>>, calls: &Arc<Mutex<Vec<CallV
             stop: Box::new(move |drain| stop(format!("{drain:?}"))),
             reload: Box::new(move || {
                 reload(String::new());
-                Ok(vec!["node.name".into()])
+                Ok(super::Reloaded {
+                    taken: vec!["log.level".into(), "trunk carrier".into()],
+                    waiting: vec!["store.path".into()],
+                })
+            }),
+            conf: Box::new(|| {
+                Some(super::ConfState {
+                    path: "umbra.toml".into(),
+                    read_at: Wall::default(),
+                    by: "start",
+                    waiting: vec!["store.path".into()],
+                    on_disk: super::OnDisk::Faulty(vec!["umbra.toml:2: shards = 0: write 1 to 64".into()]),
+                })
+            }),
+            admit: Box::new(move |phase| {
+                admit(phase.name().into());
+                Ok(())
             }),
             log_level: Box::new(move |l| level(l.name().into())),
             phase: Box::new(|| Phase::Serving),
@@ -197,7 +213,7 @@ fn one_shard(calls: Arc<Mutex<Vec<CallView>>>) -> Arc<Switchboard> {
                     Command::Hangup(ask, id) if has(id) => (ask, Answer::Hangup(Found::Here)),
                     Command::Hangup(ask, _) => (ask, Answer::Hangup(Found::Nowhere)),
                     Command::Trace(ask, id) => (ask, Answer::Trace(has(id).then(Vec::new))),
-                    Command::Drain | Command::EndAll | Command::Records(_) => return,
+                    Command::Drain | Command::Admit | Command::EndAll | Command::Records(_) => return,
                 };
                 board.upgrade().unwrap().answer(ask, answer);
             }),
@@ -237,6 +253,7 @@ pub(crate) fn live_call() -> CallView {
         callee: "139****0002".into(),
         arrived_at: at,
         answered_at: Some(at),
+        media: Media::default(),
     }
 }
 

@@ -378,10 +378,19 @@ fn monitors_are_told_whether_calls_are_welcome() {
     assert_eq!(served.get("/readyz").0, 503);
     served.desk.health.set("store", State::Ok, "");
     assert_eq!(served.get("/readyz").0, 200);
-    served.post("/v1/numbers", &json!({"x": X}));
+    served
+        .desk
+        .health
+        .set("cdr", State::Degraded, "the disk is full: 3 CDRs wait in memory");
+    assert_eq!(served.get("/readyz").0, 503, "a kill would cost records");
+    assert_eq!(served.get("/healthz").0, 200);
     let (status, head, body) = served.whole("GET", "/metrics", &[], "");
-    assert!(status == 200 && head.contains("openmetrics-text"), "{head}");
-    assert!(body.contains("umbra_numbers 1"), "{body}");
+    let kind = "content-type: application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert!(status == 200 && head.to_lowercase().contains(kind), "{head}");
+    assert!(
+        body.starts_with("# TYPE umbra_build info\n") && body.ends_with("\n# EOF\n"),
+        "{body}"
+    );
 }
 
 #[test]

@@ -158,6 +158,7 @@ pub(super) fn call(call: &CallView) -> Value {
         "callee": call.callee,
         "arrived_at": time(call.arrived_at),
         "answered_at": call.answered_at.and_then(time),
+        "media": call.media,
     })
 }
 

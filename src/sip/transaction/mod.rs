@@ -186,6 +186,11 @@ impl Layer {
         }
     }
 
+    /// From now on these are the base timers; what runs already runs on.
+    pub const fn set_timers(&mut self, timers: BaseTimers) {
+        self.wire.periods = timers;
+    }
+
     /// Takes in a request that came by `came`.
     ///
     /// [`Received::Full`] beyond [`TRANSACTIONS_MAX`] server transactions; requests without a To tag, which

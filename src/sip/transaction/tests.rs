@@ -245,6 +245,20 @@ fn a_provisional_response_stops_an_invite_s_timers_for_good() {
 }
 
 #[test]
+fn other_base_timers_are_those_of_the_next_transaction() {
+    let mut bench = Bench::new();
+    bench.start("INVITE", "z9hG4bKa", UDP);
+    assert_eq!(times(&bench.run(400)), [0]);
+    bench.layer.set_timers(BaseTimers {
+        t1: Duration::from_millis(100),
+        ..BaseTimers::default()
+    });
+    assert_eq!(times(&bench.run(900)), [500], "what runs keeps its own");
+    bench.start("INVITE", "z9hG4bKb", UDP);
+    assert_eq!(times(&bench.run(1_300)), [900, 1_000, 1_200]);
+}
+
+#[test]
 fn nothing_is_resent_over_a_stream_and_timer_b_still_ends_it() {
     let mut bench = Bench::new();
     let invite = bench.start("INVITE", "z9hG4bKa", TCP);

@@ -1,0 +1,260 @@
+//! What `--help`, the man pages and the completions say: the subcommands in groups, each with an example.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::{Args, Command, CommandFactory};
+use clap_complete::Shell;
+
+use super::Cli;
+
+/// The subcommands as people look for them. One that is in no group stands with the last.
+const GROUPS: [(&str, &[&str]); 5] = [
+    ("Begin", &["demo", "serve", "check", "doctor"]),
+    ("Bindings", &["bind", "update", "unbind", "bindings", "route"]),
+    ("Numbers", &["number", "pool", "trunk"]),
+    ("Calls", &["calls", "trace", "hangup", "cdr"]),
+    (
+        "The server",
+        &[
+            "status",
+            "reload",
+            "drain",
+            "undrain",
+            "stop",
+            "log",
+            "export",
+            "import",
+            "backup",
+            "restore",
+            "man",
+            "completions",
+        ],
+    ),
+];
+
+/// An example of each subcommand. Each line is one that can be typed.
+const EXAMPLES: &[(&str, &str)] = &[
+    ("serve", "umbra serve --conf /etc/umbra/umbra.toml"),
+    ("demo", "umbra demo --once"),
+    ("check", "umbra check --conf /etc/umbra/umbra.toml"),
+    ("reload", "umbra check && umbra reload"),
+    ("stop", "umbra stop --drain 10m"),
+    ("drain", "umbra drain && umbra calls --watch"),
+    ("undrain", "umbra undrain"),
+    ("status", "umbra status --json"),
+    ("doctor", "umbra doctor --conf /etc/umbra/umbra.toml"),
+    ("log level", "umbra log level debug"),
+    ("pool add", "umbra pool add couriers --mode axb"),
+    ("pool list", "umbra pool list --json"),
+    ("pool show", "umbra pool show couriers"),
+    (
+        "number add",
+        "umbra number add 17000000001 --pool couriers --trunk carrier",
+    ),
+    ("number list", "umbra number list --pool couriers"),
+    ("number show", "umbra number show 17000000001"),
+    ("number lock", "umbra number lock 17000000001"),
+    ("number unlock", "umbra number unlock 17000000001"),
+    ("number freeze", "umbra number freeze 17000000001"),
+    ("number unfreeze", "umbra number unfreeze 17000000001"),
+    ("number release", "umbra number release 17000000001"),
+    (
+        "bind axb",
+        "umbra bind axb --x 17000000001 --a 13800000001 --b 13900000002 --ttl 1h",
+    ),
+    ("update", "umbra update 01ARZ3NDEKTSV4RRFFQ69G5FAV --ttl 2h"),
+    ("unbind", "umbra unbind --x 17000000001"),
+    ("bindings", "umbra bindings --x 17000000001 --ended"),
+    ("route", "umbra route 17000000001 13800000001"),
+    ("calls", "umbra calls --watch"),
+    ("hangup", "umbra hangup 01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+    ("trace", "umbra trace 01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+    ("cdr", "umbra cdr --since 1h --x 17000000001"),
+    ("trunk list", "umbra trunk list"),
+    ("import", "umbra import bindings.csv"),
+    ("export", "umbra export > bindings.csv"),
+    ("restore", "umbra restore /var/backups/umbra-today"),
+    ("backup", "umbra backup /var/backups/umbra-today"),
+    ("man", "umbra man bind axb | man -l -"),
+    (
+        "completions",
+        "umbra completions bash > /etc/bash_completion.d/umbra",
+    ),
+];
+
+/// The whole command line: clap's definitions, with groups and examples.
+pub(super) fn command() -> Command {
+    let mut command = Cli::command();
+    for (path, example) in EXAMPLES {
+        command = with_example(command, path, example);
+    }
+    let template = format!(
+        "{{about}}\n\n{{usage-heading}} {{usage}}\n\n{}\nOptions:\n{{options}}{{after-help}}",
+        groups(&command)
+    );
+    command.help_template(template)
+}
+
+fn with_example(command: Command, path: &str, example: &str) -> Command {
+    match path.split_once(' ') {
+        Some((outer, rest)) => {
+            command.mut_subcommand(outer.to_owned(), |inner| with_example(inner, rest, example))
+        }
+        None => command.mut_subcommand(path.to_owned(), |inner| {
+            inner.after_help(format!("Example:\n  {example}"))
+        }),
+    }
+}
+
+/// The subcommands' names with what they are for, under their groups' headings.
+fn groups(command: &Command) -> String {
+    let mut text = String::new();
+    for (heading, names) in GROUPS {
+        text.push_str(&format!("{heading}:\n"));
+        for name in names {
+            text.push_str(&line(command, name));
+        }
+        text.push('\n');
+    }
+    let grouped = |name: &str| GROUPS.iter().any(|(_, names)| names.contains(&name));
+    let others = command.get_subcommands().map(Command::get_name);
+    for name in others.filter(|name| !grouped(name)) {
+        text.push_str(&line(command, name));
+    }
+    text
+}
+
+fn line(command: &Command, name: &str) -> String {
+    let about = command.find_subcommand(name).and_then(Command::get_about);
+    about.map_or_else(String::new, |about| format!("  {name:<12} {about}\n"))
+}
+
+/// What `man` takes.
+#[derive(Args, Debug)]
+pub struct Man {
+    /// The subcommand [default: umbra itself]
+    command: Vec<String>,
+    /// Write every page into this folder instead
+    #[arg(long, value_name = "DIR", conflicts_with = "command")]
+    dir: Option<PathBuf>,
+}
+
+impl Man {
+    /// Prints a man page, or writes all of them.
+    ///
+    /// # Errors
+    /// There is no such subcommand, or the folder can't be written.
+    pub fn run(self, out: &mut dyn Write) -> anyhow::Result<()> {
+        if let Some(dir) = self.dir {
+            std::fs::create_dir_all(&dir).with_context(|| format!("{} can't be made", dir.display()))?;
+            clap_mangen::generate_to(for_man(), &dir)
+                .with_context(|| format!("{} can't be written", dir.display()))?;
+            writeln!(
+                out,
+                "the pages are in {}; read one: man -l {0}/umbra.1",
+                dir.display()
+            )?;
+            return Ok(());
+        }
+        let mut command = for_man();
+        command.build();
+        let mut page = &command;
+        for name in &self.command {
+            match page.find_subcommand(name) {
+                Some(inner) => page = inner,
+                None => bail!("there is no subcommand {name}: `umbra --help` names them"),
+            }
+        }
+        let name = page.get_display_name().unwrap_or("umbra").to_owned();
+        clap_mangen::Man::new(page.clone()).title(name).render(out)?;
+        Ok(())
+    }
+}
+
+/// The command line without `help`, whose pages would only repeat the others.
+fn for_man() -> Command {
+    fn without(command: Command) -> Command {
+        command.disable_help_subcommand(true).mut_subcommands(without)
+    }
+    without(command())
+}
+
+/// What `completions` takes.
+#[derive(Args, Debug)]
+pub struct Completions {
+    /// The shell
+    shell: Shell,
+}
+
+impl Completions {
+    /// Prints the shell's completions.
+    ///
+    /// # Errors
+    /// Nobody reads it.
+    pub fn run(self, out: &mut dyn Write) -> anyhow::Result<()> {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut command(), "umbra", &mut script);
+        out.write_all(&script)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every subcommand that does something, by its words.
+    fn leaves(command: &Command, prefix: &str) -> Vec<String> {
+        let mut names = Vec::new();
+        for inner in command.get_subcommands() {
+            let name = format!("{prefix}{}", inner.get_name());
+            if inner.has_subcommands() {
+                names.extend(leaves(inner, &format!("{name} ")));
+            } else {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    #[test]
+    fn every_subcommand_is_in_one_group_and_has_an_example_that_can_be_typed() {
+        let command = command();
+        for inner in command.get_subcommands() {
+            let name = inner.get_name();
+            let groups = GROUPS.iter().filter(|(_, names)| names.contains(&name)).count();
+            assert_eq!(groups, 1, "{name} belongs in one group of GROUPS");
+        }
+        for name in leaves(&command, "") {
+            let mut leaf = &command;
+            for word in name.split(' ') {
+                leaf = leaf.find_subcommand(word).expect("a leaf");
+            }
+            let has_own = leaf.get_after_help().or(leaf.get_after_long_help());
+            assert!(has_own.is_some(), "{name} has no example in EXAMPLES");
+        }
+        for (path, example) in EXAMPLES {
+            for line in example.split(" && ") {
+                // What comes behind is another program, or a file.
+                let line = line.split(['|', '>']).next().expect("a line");
+                let parsed = command.clone().try_get_matches_from(line.split_whitespace());
+                assert!(parsed.is_ok(), "{path}: {line}: {}", parsed.unwrap_err());
+            }
+        }
+    }
+
+    #[test]
+    fn help_is_grouped() {
+        let help = command().render_help().to_string();
+        for wanted in [
+            "Begin:\n  demo ",
+            "\nThe server:\n  status       Say how the running server is\n",
+            "\nOptions:\n      --control",
+            "\nExit codes: 0 done",
+        ] {
+            assert!(help.contains(wanted), "{wanted}\n{help}");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The metrics that are no events of calls: what every part has to show at the moment it is asked.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+
+use crate::api::native::Phase;
+use crate::records::cdr_file;
+use crate::store::journal::Journal;
+use crate::store::writer::Store;
+use crate::telemetry::health::State;
+use crate::telemetry::metrics::{Kind, Page};
+
+use super::joined::Joined;
+
+/// The parts that have something to show.
+pub(super) struct Readings {
+    pub(super) shared: Arc<Joined>,
+    pub(super) records: Weak<cdr_file::Writer>,
+    pub(super) journal: Journal,
+    pub(super) store: Store,
+}
+
+impl Readings {
+    /// Writes what they show now.
+    pub(super) fn write(&self, page: &mut Page) {
+        self.server(page);
+        self.disk(page);
+        let sip = &self.shared.sip;
+        for (name, help, count) in [
+            ("umbra_sip_in", "SIP messages received.", &sip.received),
+            ("umbra_sip_out", "SIP messages sent.", &sip.sent),
+            ("umbra_sip_shed", "SIP requests answered 503 unread.", &sip.shed),
+            (
+                "umbra_sip_lost",
+                "SIP messages that could not be handed on or sent.",
+                &sip.lost,
+            ),
+        ] {
+            page.one(Kind::Counter, name, help, count.load(Ordering::Relaxed));
+        }
+        let ready = |shard: usize| {
+            self.shared
+                .berths
+                .get(shard)
+                .map_or(0, |b| b.load(Ordering::Relaxed))
+        };
+        let shards = 0..self.shared.berths.len();
+        page.rows(
+            Kind::Gauge,
+            "umbra_media_berths_ready",
+            "Calls whose media ports are bound and free, by shard.",
+            shards.map(|shard| (vec![("shard", shard.to_string())], ready(shard) as u64)),
+        );
+    }
+
+    fn server(&self, page: &mut Page) {
+        let is_serving = u8::from(self.shared.phase() == Phase::Serving);
+        page.one(
+            Kind::Gauge,
+            "umbra_serving",
+            "1 while new calls are taken.",
+            is_serving,
+        );
+        page.one(
+            Kind::Gauge,
+            "umbra_calls",
+            "Calls in progress.",
+            self.shared.calls(),
+        );
+        let report = self.shared.health.report();
+        page.rows(
+            Kind::Gauge,
+            "umbra_part_state",
+            "How a part is: 0 ok, 1 degraded, 2 failing.",
+            report.parts.into_iter().map(|part| {
+                let state = match part.state {
+                    State::Ok => 0,
+                    State::Degraded => 1,
+                    State::Failing => 2,
+                };
+                (vec![("part", part.name)], state)
+            }),
+        );
+        let (read_at, waiting) = self.shared.conf_read();
+        if let Some(read_at) = read_at {
+            page.one(
+                Kind::Gauge,
+                "umbra_conf_read_timestamp_seconds",
+                "When the conf in force was read, since 1970.",
+                read_at.as_millis() as f64 / 1e3,
+            );
+        }
+        page.one(
+            Kind::Gauge,
+            "umbra_conf_keys_waiting",
+            "Changed keys of the conf that wait for a restart.",
+            waiting,
+        );
+        page.one(
+            Kind::Gauge,
+            "umbra_clock_ahead_seconds",
+            "How far our time is ahead of the system's, which was set back.",
+            self.shared.clock.ahead().as_secs_f64(),
+        );
+        let dropped = self
+            .shared
+            .log
+            .as_ref()
+            .map_or(0, crate::telemetry::log::Log::dropped);
+        page.one(
+            Kind::Counter,
+            "umbra_log_lines_dropped",
+            "Lines of the log that found no room.",
+            dropped,
+        );
+        process(page);
+    }
+
+    fn disk(&self, page: &mut Page) {
+        let counts = self.store.table().counts();
+        for (name, help, count) in [
+            (
+                "umbra_bindings",
+                "Bindings that nobody has ended.",
+                counts.bindings_live,
+            ),
+            (
+                "umbra_bindings_ended",
+                "Ended bindings that are kept.",
+                counts.bindings_ended,
+            ),
+            ("umbra_numbers", "Virtual numbers.", counts.numbers),
+            ("umbra_pools", "Pools.", counts.pools),
+        ] {
+            page.one(Kind::Gauge, name, help, count);
+        }
+        let store = self.store.health();
+        let journal = self.journal.health();
+        let cdrs = self.records.upgrade().map_or(0, |records| records.waiting());
+        for (name, help, count) in [
+            (
+                "umbra_store_writes_waiting",
+                "Writes of bindings and numbers that wait.",
+                store.waiting as u64,
+            ),
+            (
+                "umbra_store_changes_behind",
+                "Changes that are in the log and not in the database yet.",
+                store.seq.saturating_sub(store.disk_seq),
+            ),
+            (
+                "umbra_journal_waiting",
+                "Journal entries not on disk yet.",
+                journal.waiting as u64,
+            ),
+            (
+                "umbra_journal_calls",
+                "Calls that the journal keeps.",
+                journal.live as u64,
+            ),
+            ("umbra_cdrs_waiting", "Call records not on disk yet.", cdrs as u64),
+        ] {
+            page.one(Kind::Gauge, name, help, count);
+        }
+        page.one(
+            Kind::Counter,
+            "umbra_journal_lost",
+            "Journal entries lost: a kill may cost their calls' records.",
+            journal.dropped,
+        );
+        page.histogram(
+            "umbra_store_append_seconds",
+            "How long the log took to write and sync one group of writes.",
+            self.store.appends(),
+        );
+    }
+}
+
+/// What the system has to say of us; nothing where it doesn't.
+fn process(page: &mut Page) {
+    if let Ok(files) = std::fs::read_dir("/proc/self/fd") {
+        page.one(Kind::Gauge, "process_open_fds", "Open files.", files.count());
+    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kb = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()
+    };
+    if let Some(kb) = kb("VmRSS:") {
+        page.one(
+            Kind::Gauge,
+            "process_resident_memory_bytes",
+            "Memory in use.",
+            kb.saturating_mul(1_024),
+        );
+    }
+}

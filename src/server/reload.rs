@@ -1,0 +1,212 @@
+//! Reading the conf again while the server runs, and what is in force.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::api::native::{self, ConfState, Desk, OnDisk, Reloaded};
+use crate::base::time::Wall;
+use crate::config::{Conf, Faults, Reading};
+use crate::transport::shard::Message;
+
+use super::joined::Joined;
+use super::supervisor;
+
+/// The conf in force.
+pub(super) struct InForce {
+    pub(super) conf: Conf,
+    /// `None` for the built-in one.
+    files: Option<Files>,
+}
+
+/// The files of the conf.
+struct Files {
+    /// As they stood on the disk when they were read last.
+    read: Reading,
+    /// With the old values of the keys that wait.
+    in_force: Reading,
+    read_at: Wall,
+    by: &'static str,
+    waiting: Vec<String>,
+}
+
+impl InForce {
+    pub(super) fn at_start(conf: Conf, reading: Option<Reading>, now: Wall) -> Self {
+        let files = reading.map(|reading| Files {
+            in_force: reading.clone(),
+            read: reading,
+            read_at: now,
+            by: "start",
+            waiting: Vec::new(),
+        });
+        Self { conf, files }
+    }
+}
+
+/// The HTTP address of the API, which a reload may move.
+pub(super) struct Front {
+    runtime: tokio::runtime::Handle,
+    desk: Weak<Desk>,
+    /// Dropped, it ends the listener that is open now.
+    open: Option<oneshot::Sender<()>>,
+}
+
+impl Front {
+    pub(super) fn new(runtime: tokio::runtime::Handle, desk: &Arc<Desk>) -> Self {
+        Self {
+            runtime,
+            desk: Arc::downgrade(desk),
+            open: None,
+        }
+    }
+
+    /// Serves on this socket from now on, and no more on the one before. Requests under way are answered.
+    pub(super) fn serve(&mut self, listener: Option<std::net::TcpListener>) -> std::io::Result<()> {
+        let _inside = self.runtime.enter();
+        self.open = match (listener, self.desk.upgrade()) {
+            (Some(listener), Some(desk)) => {
+                let listener = tokio::net::TcpListener::from_std(listener)?;
+                let (end, ended) = oneshot::channel::<()>();
+                let service = axum::serve(listener, native::router_on_loopback(desk));
+                self.runtime.spawn(
+                    service
+                        .with_graceful_shutdown(async move { drop(ended.await) })
+                        .into_future(),
+                );
+                Some(end)
+            }
+            (None, _) | (_, None) => None,
+        };
+        Ok(())
+    }
+}
+
+/// Takes the API's address.
+pub(super) fn listen(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+impl Joined {
+    /// Reads the conf again and logs what came of it.
+    pub(super) fn reload_and_say(&self) {
+        supervisor::reloading();
+        if let Err(faults) = self.reload() {
+            tracing::error!("the conf is wrong, the old one stays in force");
+            faults.iter().for_each(|fault| tracing::error!("{fault}"));
+        }
+        supervisor::ready();
+    }
+
+    /// Reads the conf again: what was taken and what waits, or every fault; then the old conf stays, whole.
+    pub(super) fn reload(&self) -> Result<Reloaded, Vec<String>> {
+        let mut in_force = self.conf.lock().unwrap_or_else(PoisonError::into_inner);
+        let built_in = "the server runs on its built-in conf: there is no file to read";
+        let Some(files) = &in_force.files else {
+            return Err(vec![built_in.to_owned()]);
+        };
+        let new = Reading::of(files.read.path()).map_err(lines)?;
+        let reload = files.in_force.reload(&new).map_err(lines)?;
+        // What may fail comes first.
+        let moves = reload.conf.api.listen != in_force.conf.api.listen;
+        let listener = match reload.conf.api.listen.filter(|_| moves) {
+            None => None,
+            Some(address) => Some(listen(address).map_err(|error| {
+                let cure = format!(
+                    "the API can't listen on {address} ({error}): choose another, or stop who has it"
+                );
+                vec![new.fault("api.listen", cure).to_string()]
+            })?),
+        };
+        if moves {
+            let mut front = self.front.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(front) = front.as_mut() {
+                front.serve(listener).map_err(|error| {
+                    vec![
+                        new.fault("api.listen", format!("the API can't listen there: {error}"))
+                            .to_string(),
+                    ]
+                })?;
+            }
+        }
+        self.take(&reload.conf);
+        for what in &reload.taken {
+            tracing::info!("taken from the conf: {what}");
+        }
+        for key in &reload.waiting {
+            tracing::warn!("{key} waits for a restart");
+        }
+        tracing::info!("the conf was read again");
+        *in_force = InForce {
+            conf: reload.conf,
+            files: Some(Files {
+                read: new,
+                in_force: reload.in_force,
+                read_at: self.clock.now().wall,
+                by: "reload",
+                waiting: reload.waiting.clone(),
+            }),
+        };
+        Ok(Reloaded {
+            taken: reload.taken,
+            waiting: reload.waiting,
+        })
+    }
+
+    /// Lets every room have its part of a conf that is in force from now on.
+    fn take(&self, conf: &Conf) {
+        let config = Arc::new(conf.switch.clone());
+        self.config.store(config.clone());
+        if let Some(log) = &self.log {
+            log.set(conf.log);
+        }
+        if let Some(records) = self.records.upgrade() {
+            records.set(conf.records.rotate, conf.records.keep_days);
+        }
+        (0..self.doors.len()).for_each(|shard| self.say(shard, [Message::Config(config.clone())]));
+    }
+
+    /// How long calls in progress may go on after SIGTERM.
+    pub(super) fn drain_time(&self) -> Duration {
+        self.conf
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .conf
+            .drain
+    }
+
+    /// When the conf in force was read (the built-in one never was), and how many changed keys wait.
+    pub(super) fn conf_read(&self) -> (Option<Wall>, usize) {
+        let in_force = self.conf.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = in_force.files.as_ref();
+        (files.map(|f| f.read_at), files.map_or(0, |f| f.waiting.len()))
+    }
+
+    /// What is in force, since when, and how the files on the disk are now.
+    pub(super) fn conf_state(&self) -> Option<ConfState> {
+        let in_force = self.conf.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = in_force.files.as_ref()?;
+        let on_disk = match Reading::of(files.read.path()) {
+            Ok(reading) if reading == files.read => OnDisk::Same,
+            Ok(reading) => match reading.conf() {
+                Ok(_) => OnDisk::Changed,
+                Err(faults) => OnDisk::Faulty(lines(faults)),
+            },
+            Err(faults) => OnDisk::Faulty(lines(faults)),
+        };
+        Some(ConfState {
+            path: files.read.path().to_owned(),
+            read_at: files.read_at,
+            by: files.by,
+            waiting: files.waiting.clone(),
+            on_disk,
+        })
+    }
+}
+
+fn lines(faults: Faults) -> Vec<String> {
+    faults.0.iter().map(ToString::to_string).collect()
+}
