@@ -18,6 +18,7 @@ use umbra::sip::path::{ListenerId, Path};
 use umbra::store::writer::{Settings, Store};
 
 use crate::held::{Held, answer, invite};
+use crate::million::wall;
 use crate::process::pss_bytes;
 use crate::server::{CARRIER, Server};
 
@@ -25,7 +26,6 @@ use crate::server::{CARRIER, Server};
 pub const SWITCH: &str = "--switch-alone";
 /// Past every transaction (RFC 3261 §17: 64 × T1).
 const LINGER: Duration = Duration::from_secs(35);
-const START: Wall = Wall::from_millis(1_795_255_200_000);
 
 /// Bytes of a held call. The server's conf and bindings are used; it must not run.
 pub fn bytes_a_call(server: &Server, calls: usize) -> f64 {
@@ -34,6 +34,7 @@ pub fn bytes_a_call(server: &Server, calls: usize) -> f64 {
         .args([SWITCH, &calls.to_string()])
         .current_dir(server.folder())
         .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
         .output()
         .expect("this program runs");
     let text = String::from_utf8_lossy(&output.stdout);
@@ -47,8 +48,7 @@ pub fn run(arguments: &[String]) {
     };
     let calls: usize = calls.parse().expect("a number");
     let conf = config::load(FilePath::new("umbra.toml")).expect("the server's own conf");
-    let (store, _) =
-        Store::open(&conf.store, &Settings::default(), || START).expect("the server's own store");
+    let (store, _) = Store::open(&conf.store, &Settings::default(), wall).expect("the server's own store");
     let there = conf.switch.listeners[0].address;
     let shard = Shard {
         index: 0,
@@ -63,6 +63,7 @@ pub fn run(arguments: &[String]) {
             Chance::from_number(1),
         ),
         us: 0,
+        began: wall(),
         there,
     };
     alone.drain();
@@ -82,6 +83,8 @@ pub fn run(arguments: &[String]) {
 struct Alone {
     switch: Switch,
     us: u64,
+    /// The wall clock at the first microsecond: bindings count from when they were made.
+    began: Wall,
     there: SocketAddr,
 }
 
@@ -148,7 +151,7 @@ impl Alone {
         let at = Instant::from_micros(self.us);
         Now {
             at,
-            wall: START.plus(at - Instant::default()),
+            wall: self.began.plus(at - Instant::default()),
         }
     }
 }
