@@ -109,6 +109,8 @@ pub fn measure(length: Length) -> Vec<Row> {
             how: format!(
                 "planned, not written; {numbers} numbers with 10 pairs each; bare: 100 numbers with one each"
             ),
+            floor: None,
+            profile: None,
         }
     };
     let mut rows = vec![row(&mut large, &mut small, "of free numbers", &|n| {
