@@ -127,11 +127,7 @@ fn the_child_of_the_storm() {
         .expect("a number");
     let (store, _) = Store::open(Path::new(&dir), &settings(), wall).expect("the parent could open it");
     for n in 0..NUMBERS {
-        let add = Write::AddNumber {
-            x: x(n * PAIRS_PER_NUMBER),
-            pool: None,
-            trunks: Vec::new(),
-        };
+        let add = Write::add_number(x(n * PAIRS_PER_NUMBER));
         // There from the second round on.
         let _ = write(&store, add);
     }

@@ -31,6 +31,8 @@ static TURN: Mutex<()> = Mutex::new(());
 struct Stage {
     server: Server,
     gateway: SocketAddr,
+    /// How the calling SIPp speaks: its option `-t`.
+    speaks: &'static str,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -59,21 +61,28 @@ impl<'a> Calls<'a> {
 
 impl Stage {
     fn new(terms: &str) -> Self {
+        Self::speaking("u1", terms)
+    }
+
+    /// The calling SIPp speaks so: `u1`, `t1` (one connection) or `tn` (one a call).
+    fn speaking(speaks: &'static str, terms: &str) -> Self {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let gateway = free_address(CALLEE);
-        let server = Server::start(&Setup {
+        let setup = Setup {
             gateway,
             media_nat: "strict",
             log: "debug",
             calls: 500,
             also: Vec::new(),
-        });
+        };
+        let server = Server::speaking(if speaks == "u1" { "udp" } else { "tcp" }, &setup);
         server.bind(X, A, B, terms);
         server.bind(X_OF_B, B, A, terms);
         server.done(&format!("number add {X_UNBOUND}"));
         Self {
             server,
             gateway,
+            speaks,
             _turn: turn,
         }
     }
@@ -82,8 +91,14 @@ impl Stage {
     fn play(&self, calls: &Calls<'_>) {
         let uas = calls.uas.map(|scenario| {
             let mut uas = Sipp::new(self.server.folder(), scenario, self.gateway, calls.count);
+            // Whoever is called takes the connections that come.
+            let heard = if self.speaks == "u1" { "u1" } else { "t1" };
+            uas.command.args(["-t", heard]);
             uas.start();
-            until("SIPp listens", || is_bound(self.gateway));
+            until("SIPp listens", || match self.speaks {
+                "u1" => is_bound(self.gateway),
+                _ => is_listening(self.gateway),
+            });
             uas
         });
         let mut uac = Sipp::new(
@@ -93,6 +108,7 @@ impl Stage {
             calls.count,
         );
         uac.command.args(["-s", calls.x]).arg(self.server.sip.to_string());
+        uac.command.args(["-t", self.speaks, "-max_socket", "1000"]);
         uac.command
             .args(["-r", &calls.rate.to_string(), "-d", &calls.talk_ms.to_string()]);
         uac.start();
@@ -130,6 +146,18 @@ impl Stage {
         self.server.prints_no_number();
         records
     }
+}
+
+/// Whether somebody listens there for connections.
+fn is_listening(at: SocketAddr) -> bool {
+    const LISTEN: &str = "0A";
+    let port = format!(":{:04X}", at.port());
+    let table = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    table.lines().any(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        let is_port = fields.next().is_some_and(|local| local.ends_with(&port));
+        is_port && fields.nth(1) == Some(LISTEN)
+    })
 }
 
 /// One SIPp.
@@ -380,4 +408,32 @@ fn two_hundred_calls_at_fifty_a_second_leave_two_hundred_records() {
         200,
         &json!({"sip_status": 200, "released_by": "caller", "refusal": null}),
     );
+}
+
+#[test]
+fn over_one_connection_each_calls_are_made_held_refused_and_given_up() {
+    for (uac, uas, status) in [
+        ("uac_answered", "uas_answer", 200),
+        ("uac_hold", "uas_hold", 200),
+        ("uac_released", "uas_release", 200),
+        ("uac_busy", "uas_busy", 486),
+        ("uac_cancelled", "uas_ring", 487),
+    ] {
+        let stage = Stage::speaking("t1", "");
+        stage.play(&Calls::few(uac, uas));
+        stage.left(3, &json!({"sip_status": status}));
+    }
+}
+
+#[test]
+fn two_hundred_calls_with_a_connection_each_leave_two_hundred_records() {
+    let stage = Stage::speaking("tn", "");
+    let calls = Calls::few("uac_answered", "uas_answer");
+    stage.play(&Calls {
+        count: 200,
+        rate: 50,
+        talk_ms: 500,
+        ..calls
+    });
+    stage.left(200, &json!({"sip_status": 200, "refusal": null}));
 }

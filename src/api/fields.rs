@@ -27,6 +27,17 @@ pub enum Patch<T> {
     Set(T),
 }
 
+impl<T> Patch<T> {
+    /// As changes are written: `None` leaves, `Some(None)` clears.
+    pub fn into_change(self) -> Option<Option<T>> {
+        match self {
+            Self::Keep => None,
+            Self::Clear => Some(None),
+            Self::Set(value) => Some(Some(value)),
+        }
+    }
+}
+
 /// Fields that wait to be taken.
 #[derive(Debug)]
 pub struct Fields(Map<String, Value>);
@@ -104,6 +115,26 @@ impl Fields {
             Some(Value::String(text)) => Ok(Some(text)),
             Some(_) => Err(wrong(name, "text in quotes")),
         }
+    }
+
+    /// Takes a list of texts.
+    ///
+    /// # Errors
+    /// 400 `bad_field` if it is no list, or holds something else.
+    pub fn texts(&mut self, name: &str) -> Result<Option<Vec<Box<str>>>, ApiError> {
+        let list = match self.value(name) {
+            None => return Ok(None),
+            Some(Value::Array(list)) => list,
+            Some(_) => return Err(wrong(name, "a list of texts")),
+        };
+        list.iter()
+            .map(|text| {
+                text.as_str()
+                    .map(Into::into)
+                    .ok_or_else(|| wrong(name, "a list of texts"))
+            })
+            .collect::<Result<_, _>>()
+            .map(Some)
     }
 
     /// Takes a text that has to be there.

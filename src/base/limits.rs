@@ -103,12 +103,42 @@ pub const CALL_DURATION_MAX: Duration = Duration::from_secs(1_440 * 60);
 pub const AXB_PAIRS_PER_X: usize = 200;
 /// AXB pairs on one X: the most that can be set.
 pub const AXB_PAIRS_PER_X_MAX: usize = 5_000;
-/// Numbers that stand for one A in AX and AXYB, in one account.
-pub const NUMBERS_PER_A: usize = 5;
+/// Numbers that one A may have in AX and AXYB: an account's default.
+pub const X_PER_A: usize = 5;
+/// Numbers that one A may have in AX and AXYB: the most that an account can be given.
+pub const X_PER_A_MAX: usize = 1_000;
+/// A pool is low when less than this share of it is free, in percent: default.
+pub const POOL_FREE_LOW_PERCENT: u8 = 10;
+/// A low pool is well again when this much more than the mark is free, in percent.
+pub const POOL_FREE_HYSTERESIS_PERCENT: u8 = 5;
+/// Words of 64 numbers that are kept of people who are on very many numbers of a pool; the oldest go first.
+pub const CROWD_WORDS_MAX: usize = 4 << 20;
+/// Numbers that a pool's choice tries before it looks at all of them by bits.
+pub const CHOICE_PROBES: usize = 64;
+/// Numbers in soft quarantine among which a pool without a free one takes what was given up longest ago.
+pub const CHOICE_RESTING_MAX: usize = 4_096;
+/// Bindings that are over and not written down yet, whose numbers an exhausted pool looks at.
+pub const CHOICE_DUE_MAX: usize = 4_096;
+/// Bindings of a person that a pool looks back at for the numbers he had.
+pub const HISTORY_LOOK_BACK: usize = 64;
+/// Fall-back cities of one pool.
+pub const FALLBACK_CITIES_MAX: usize = 16;
+/// Tags of one number.
+pub const TAGS_PER_NUMBER_MAX: usize = 16;
+/// A pool that avoids what a person had before looks back this far.
+pub const AVOID_STICKY: Duration = Duration::from_secs(86_400);
+/// Numbers that are added in one request.
+pub const NUMBER_BATCH_MAX: usize = 1_000;
 /// Relations in which one Y stands for somebody: default.
 pub const RELATIONS_PER_Y: usize = 1_000;
+/// Relations in which one Y stands for somebody: the most that can be set.
+pub const RELATIONS_PER_Y_MAX: usize = 5_000;
 /// A binding's expiry lies at least this far ahead.
 pub const EXPIRY_MIN: Duration = Duration::from_secs(60);
+/// Ended bindings of one pool whose keys rest: default.
+pub const QUARANTINE_LIMIT: usize = 100_000;
+/// Ended bindings of one pool whose keys rest: the most that can be set.
+pub const QUARANTINE_LIMIT_MAX: u32 = 10_000_000;
 /// How long a temporary callee holds: default.
 pub const CALLEE_TIME: Duration = Duration::from_secs(60);
 /// How long a temporary callee holds: the most that can be asked for.

@@ -299,20 +299,6 @@ impl Call {
         }
     }
 
-    /// What becomes of the temporary callee that the call took: used up once it rang or answered, or if the
-    /// caller gave up before; to be given back if the attempt failed before. `None` while that is open.
-    pub fn callee_fate(&self) -> Option<CalleeFate> {
-        let record = &self.record;
-        if record.ringing_at.is_some() || record.answered_at.is_some() {
-            return Some(CalleeFate::Used);
-        }
-        match (self.recorded, record.refusal) {
-            (Recorded::Open, _) => None,
-            (Recorded::Awaiting(_) | Recorded::Out, Some(Reason::Cancelled)) => Some(CalleeFate::Used),
-            (Recorded::Awaiting(_) | Recorded::Out, _) => Some(CalleeFate::GivenBack),
-        }
-    }
-
     /// A flow of this call has told its counts so far.
     pub fn counted_so_far(&mut self, port: MediaPort, counts: Counts) {
         if self.recorded == Recorded::Open
@@ -342,6 +328,20 @@ impl Call {
         let caller = self.bridge.heard(LegName::Caller, caller);
         let callee = self.bridge.heard(LegName::Callee, callee);
         Some(audio::judge(talked, &caller, &callee))
+    }
+
+    /// What becomes of the temporary callee that the call took: used up once it rang or answered, or if the
+    /// caller gave up before; to be given back if the attempt failed before. `None` while that is open.
+    pub fn callee_fate(&self) -> Option<CalleeFate> {
+        let record = &self.record;
+        if record.ringing_at.is_some() || record.answered_at.is_some() {
+            return Some(CalleeFate::Used);
+        }
+        match (self.recorded, record.refusal) {
+            (Recorded::Open, _) => None,
+            (Recorded::Awaiting(_) | Recorded::Out, Some(Reason::Cancelled)) => Some(CalleeFate::Used),
+            (Recorded::Awaiting(_) | Recorded::Out, _) => Some(CalleeFate::GivenBack),
+        }
     }
 
     /// The record goes out, and the ports go to rest.

@@ -6,7 +6,7 @@ use super::cdr::{Cdr, Line, Media};
 use super::config::Config;
 use super::media::{Order, Report};
 use crate::base::id::Id;
-use crate::base::number::Digits;
+use crate::base::number::{Digits, VirtualNumber};
 use crate::base::time::{Instant, Wall};
 use crate::masking::callee::Callee;
 use crate::masking::reason::Reason;
@@ -65,6 +65,8 @@ pub enum Command {
     Admit,
     /// End every call now, with its record.
     EndAll,
+    /// End every call through this number of ours: dialled, or shown to the called party.
+    CutNumber(VirtualNumber),
     /// Whether new calls can be recorded in the journal and the CDR files: while not, they get 503.
     Records(Records),
 }
@@ -279,13 +281,17 @@ pub enum Note {
     FilesDry,
     /// A message could not be sent.
     SendFailed,
+    /// Alarm: a TCP connection from a trunk's address, or to one, was refused, because there are too many.
+    ConnectionsFull,
 }
 
 impl Note {
     /// Whether a person should hear of it.
     pub const fn is_alarm(self) -> bool {
         match self {
-            Self::GuardHit | Self::PortsDry | Self::PortTaken | Self::FilesDry => true,
+            Self::GuardHit | Self::PortsDry | Self::PortTaken | Self::FilesDry | Self::ConnectionsFull => {
+                true
+            }
             Self::Malformed | Self::Stray | Self::Stranger | Self::Shed | Self::SendFailed => false,
         }
     }

@@ -27,6 +27,7 @@ use crate::base::id::Id;
 use crate::base::shard::Shard;
 use crate::base::time::{Instant, Now};
 use crate::base::timer::Timers;
+use crate::masking::reason::Reason;
 use crate::masking::table::Table;
 use crate::sip::build::{self, Response};
 use crate::sip::dialog::{Dialog, Sequence};
@@ -655,23 +656,33 @@ impl Switch {
             Command::Admit => self.door = Door::Open,
             Command::EndAll => {
                 self.door = Door::Draining;
-                for index in 0..self.calls.len() {
-                    if let Some(me) = self.calls[index].as_ref().map(|call| call.me)
-                        && let Some(mut call) = self.take(me)
-                    {
-                        call.end(
-                            &mut self.hands,
-                            now,
-                            End {
-                                status: 480,
-                                ..End::cut("shutdown")
-                            },
-                        );
-                        self.put_back(call);
-                    }
-                }
+                let end = End {
+                    status: 480,
+                    ..End::cut("shutdown")
+                };
+                self.end_where(now, end, |_| true);
+            }
+            Command::CutNumber(x) => {
+                let end = End {
+                    cause: Some("number_frozen"),
+                    ..End::failed(Reason::NumberFrozen)
+                };
+                self.end_where(now, end, |call| {
+                    call.plan.as_ref().is_some_and(|plan| plan.goes_through(x))
+                });
             }
             Command::Records(records) => self.records = records,
+        }
+    }
+
+    fn end_where(&mut self, now: Now, end: End, is_meant: impl Fn(&Call) -> bool) {
+        let meant = self.calls.iter().flatten().filter(|call| is_meant(call));
+        let meant: Vec<CallRef> = meant.map(|call| call.me).collect();
+        for me in meant {
+            if let Some(mut call) = self.take(me) {
+                call.end(&mut self.hands, now, end);
+                self.put_back(call);
+            }
         }
     }
 

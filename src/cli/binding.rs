@@ -70,6 +70,9 @@ struct Common {
     /// Let this pool (name or key) choose the virtual number
     #[arg(long, value_name = "P", value_parser = NonEmptyStringValueParser::new())]
     pool: Option<String>,
+    /// The city that the pool's number should be of
+    #[arg(long, requires = "pool", value_parser = NonEmptyStringValueParser::new())]
+    city: Option<String>,
     /// The protected subscriber
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     a: String,
@@ -231,6 +234,7 @@ impl Common {
         body.insert("mode".into(), mode.into());
         put(&mut body, "x", self.x.as_deref());
         put(&mut body, "pool", self.pool.as_deref());
+        put(&mut body, "city", self.city.as_deref());
         put(&mut body, "a", Some(self.a.as_str()));
         self.expiry.put(&mut body);
         self.terms.put(&mut body);

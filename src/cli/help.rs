@@ -12,7 +12,10 @@ use super::Cli;
 /// The subcommands as people look for them. One that is in no group stands with the last.
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Begin", &["demo", "serve", "check", "doctor"]),
-    ("Bindings", &["bind", "update", "unbind", "bindings", "route"]),
+    (
+        "Bindings",
+        &["bind", "update", "unbind", "bindings", "callee", "route"],
+    ),
     ("Numbers", &["number", "pool", "trunk"]),
     ("Calls", &["calls", "trace", "hangup", "cdr"]),
     (
@@ -66,6 +69,15 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     ("update", "umbra update 01ARZ3NDEKTSV4RRFFQ69G5FAV --ttl 2h"),
     ("unbind", "umbra unbind --x 17000000001"),
+    (
+        "bind ax",
+        "umbra bind ax --x 17000000001 --a 13800000001 --ttl 1h",
+    ),
+    (
+        "bind axyb",
+        "umbra bind axyb --x 17000000001 --a 13800000001 --y 17000000002 --b 13900000002",
+    ),
+    ("callee", "umbra callee --x 17000000001 --to 13900000002"),
     ("bindings", "umbra bindings --x 17000000001 --ended"),
     ("route", "umbra route 17000000001 13800000001"),
     ("calls", "umbra calls --watch"),
@@ -91,7 +103,7 @@ pub(super) fn command() -> Command {
         command = with_example(command, path, example);
     }
     let template = format!(
-        "{{about}}\n\n{{usage-heading}} {{usage}}\n\n{}\nOptions:\n{{options}}{{after-help}}",
+        "{{about}}\n\n{{usage-heading}} {{usage}}\n\n{}Options:\n{{options}}{{after-help}}",
         groups(&command)
     );
     command.help_template(template)
@@ -99,12 +111,8 @@ pub(super) fn command() -> Command {
 
 fn with_example(command: Command, path: &str, example: &str) -> Command {
     match path.split_once(' ') {
-        Some((outer, rest)) => {
-            command.mut_subcommand(outer.to_owned(), |inner| with_example(inner, rest, example))
-        }
-        None => command.mut_subcommand(path.to_owned(), |inner| {
-            inner.after_help(format!("Example:\n  {example}"))
-        }),
+        Some((outer, rest)) => command.mut_subcommand(outer, |inner| with_example(inner, rest, example)),
+        None => command.mut_subcommand(path, |inner| inner.after_help(format!("Example:\n  {example}"))),
     }
 }
 

@@ -4,6 +4,7 @@
 //! Exit codes: 0 done, 1 refused or not found (one sentence on standard error), 2 wrong usage.
 //! In tables real numbers are masked (`138****0001`); `--full` shows them, and `--json` always does.
 
+mod account;
 mod backup;
 mod binding;
 mod call;
@@ -94,6 +95,9 @@ enum Command {
     /// Change what the running server logs
     #[command(subcommand)]
     Log(node::Log),
+    /// Accounts
+    #[command(subcommand)]
+    Account(account::Account),
     /// Pools: numbers of one account and one mode
     #[command(subcommand)]
     Pool(pool::Pool),
@@ -168,6 +172,7 @@ fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<()> {
         Command::Doctor(doctor) => doctor.run(&cli.control, out),
         Command::Status(status) => status.run(&control()?, out),
         Command::Log(log) => log.run(&control()?, out),
+        Command::Account(account) => account.run(&control()?, out),
         Command::Pool(pool) => pool.run(&control()?, out),
         Command::Number(number) => number.run(&control()?, out),
         Command::Bind(bind) => bind.run(&control()?, out),
@@ -231,6 +236,7 @@ mod tests {
             "umbra unbind 01J --x 1",
             "umbra update 01J --record --no-record",
             "umbra update 01J --ttl 1h --never",
+            "umbra number add 17000000000 --range 17000000000-17000000999",
         ] {
             assert_eq!(fault(line), ErrorKind::ArgumentConflict, "{line}");
         }
@@ -264,6 +270,21 @@ mod tests {
             "umbra pool add crowd --mode axb --account default",
             "umbra pool list --json",
             "umbra pool show crowd",
+            "umbra pool add crowd --city-rule strict --reuse avoid --quarantine conf",
+            "umbra pool set crowd --name mob --pairs-per-x 50 --free-low 5 --fallback-city Jinan --ring-timeout 30s",
+            "umbra pool usage crowd --json",
+            "umbra account add shop",
+            "umbra account list --json",
+            "umbra account set shop --x-per-a 3 --expiry-max 30d",
+            "umbra account suspend shop",
+            "umbra account resume shop",
+            "umbra number add --range 17000000000-17000000999 --pool crowd --city Qingdao --operator CMCC --tag new",
+            "umbra number add --file numbers.txt --inventory",
+            "umbra number list --pool crowd --city Qingdao --state idle --trunk carrier",
+            "umbra number set 17000000001 --city Qingdao",
+            "umbra number move 17000000001 --pool crowd",
+            "umbra number freeze 17000000001 --cause regulator",
+            "umbra bind axb --pool crowd --city Qingdao --a 13800000001 --b 13900000002",
             "umbra number add 17000000001 --pool crowd --trunk carrier",
             "umbra number list --json",
             "umbra number show 17000000001",

@@ -44,6 +44,7 @@ impl Status {
             "started_at",
             "uptime_s",
             "calls",
+            "connections",
             "bindings",
             "numbers",
         ] {
@@ -57,7 +58,7 @@ impl Status {
             };
             writeln!(
                 out,
-                "{:<10}{shown}",
+                "{:<13}{shown}",
                 name.trim_end_matches("_at").trim_end_matches("_s")
             )?;
         }

@@ -1,15 +1,18 @@
 //! `umbra pool`
 
 use std::io::Write;
+use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 use hyper::Method;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::client::{Control, escaped};
 use super::screen::{self, Form, Listing, text};
 use super::table::{Align, Table};
+use super::when;
+use crate::masking::quarantine::{NotAQuarantine, Quarantine};
 
 /// What can be done with pools. A pool is named by its name or its key.
 #[derive(Subcommand, Debug)]
@@ -20,6 +23,10 @@ pub enum Pool {
     List(Form),
     /// Show a pool
     Show(Show),
+    /// Change a pool; what is not named stays
+    Set(Set),
+    /// Show how a pool's numbers are used, and those of each of its cities
+    Usage(Show),
 }
 
 /// What `pool add` takes.
@@ -35,6 +42,8 @@ pub struct Add {
     #[arg(long, value_name = "A", value_parser = NonEmptyStringValueParser::new())]
     account: Option<String>,
     #[command(flatten)]
+    settings: Settings,
+    #[command(flatten)]
     form: Form,
 }
 
@@ -48,7 +57,157 @@ enum Mode {
     Axyb,
 }
 
-/// What `pool show` takes.
+impl Mode {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Axb => "axb",
+            Self::Ax => "ax",
+            Self::Axyb => "axyb",
+        }
+    }
+}
+
+/// What `pool set` takes.
+#[derive(Args, Debug)]
+pub struct Set {
+    /// Its name or key
+    pool: String,
+    /// A new name
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    name: Option<String>,
+    #[command(flatten)]
+    settings: Settings,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// What holds for all numbers of a pool.
+#[derive(Args, Debug)]
+struct Settings {
+    /// AXB pairs that one number may carry, 1–5000
+    #[arg(long, value_name = "N")]
+    pairs_per_x: Option<u64>,
+    /// AXYB relations in which one number may be the Y, 1–5000
+    #[arg(long, value_name = "N")]
+    relations_per_y: Option<u64>,
+    /// What a wish for a city means: strict gives that city's numbers only
+    #[arg(long, value_enum)]
+    city_rule: Option<CityRule>,
+    /// Where a loose pool looks next if a city has no number left; may be repeated, in this order
+    #[arg(long = "fallback-city", value_name = "CITY", value_parser = NonEmptyStringValueParser::new())]
+    fallback_cities: Vec<String>,
+    /// Whether A gets the number that he had, or never one that A or B had lately
+    #[arg(long, value_enum)]
+    reuse: Option<Reuse>,
+    /// Where A's own call to X goes
+    #[arg(long, value_enum)]
+    callback: Option<Callback>,
+    /// Whether callers without a usable identity are anyone, or refused
+    #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
+    accept_unidentified: Option<bool>,
+    /// How long what became free rests: "24h soft", "7d hard", or "conf" for the conf's rule
+    #[arg(long, value_name = "RULE", value_parser = quarantine)]
+    quarantine: Option<QuarantineRule>,
+    /// Raise an alarm when less than this share of the pool is free; 0: never
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u64).range(0..=100))]
+    free_low: Option<u64>,
+    /// How long the called party rings if the binding doesn't say, 5–180 s; 0 for the server's default
+    #[arg(long, value_name = "TIME", value_parser = ring_timeout)]
+    ring_timeout: Option<Duration>,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy)]
+enum CityRule {
+    /// That city's numbers, then those of the fall-back cities, then any
+    Loose,
+    /// That city's numbers and no other
+    Strict,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy)]
+enum Reuse {
+    /// Numbers in turn
+    Any,
+    /// A gets the number that he had last, if it is free
+    Sticky,
+    /// Never a number that A or B has, or had within a day
+    Avoid,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy)]
+enum Callback {
+    /// To the callee that was set just before
+    Temporary,
+    /// It is refused
+    Refused,
+}
+
+/// A rule of `--quarantine`; `None` is the conf's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct QuarantineRule(Option<Quarantine>);
+
+fn quarantine(rule: &str) -> Result<QuarantineRule, NotAQuarantine> {
+    match rule {
+        "conf" => Ok(QuarantineRule(None)),
+        rule => rule.parse().map(|rule| QuarantineRule(Some(rule))),
+    }
+}
+
+fn ring_timeout(time: &str) -> Result<Duration, String> {
+    if time == "0" {
+        return Ok(Duration::ZERO);
+    }
+    when::duration(time)
+}
+
+fn yes_or_no(word: &str) -> Result<bool, String> {
+    match word {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err("write yes or no".into()),
+    }
+}
+
+impl Settings {
+    fn put(self, body: &mut Map<String, Value>) {
+        let mut put = |name: &str, value: Option<Value>| {
+            body.extend(value.map(|value| (name.to_owned(), value)));
+        };
+        put("axb_pairs_per_x", self.pairs_per_x.map(Into::into));
+        put("relations_per_y", self.relations_per_y.map(Into::into));
+        let rule = self.city_rule.map(|rule| match rule {
+            CityRule::Loose => "loose",
+            CityRule::Strict => "strict",
+        });
+        put("city_rule", rule.map(Into::into));
+        let cities = Some(self.fallback_cities).filter(|cities| !cities.is_empty());
+        put("fallback_cities", cities.map(Into::into));
+        let reuse = self.reuse.map(|reuse| match reuse {
+            Reuse::Any => "any",
+            Reuse::Sticky => "sticky",
+            Reuse::Avoid => "avoid",
+        });
+        put("reuse", reuse.map(Into::into));
+        let callback = self.callback.map(|callback| match callback {
+            Callback::Temporary => "temporary",
+            Callback::Refused => "refused",
+        });
+        put("callback", callback.map(Into::into));
+        put("accept_unidentified", self.accept_unidentified.map(Into::into));
+        let quarantine = self
+            .quarantine
+            .map(|QuarantineRule(rule)| json!(rule.map(|rule| rule.to_string())));
+        put("quarantine", quarantine);
+        put("free_low_percent", self.free_low.map(Into::into));
+        let ring = self.ring_timeout.map(|time| match time.as_secs() {
+            0 => Value::Null,
+            seconds => seconds.into(),
+        });
+        put("ring_timeout_s", ring);
+    }
+}
+
+/// What `pool show` and `pool usage` take.
 #[derive(Args, Debug)]
 pub struct Show {
     /// Its name or key
@@ -67,16 +226,9 @@ impl Pool {
             Self::Add(add) => {
                 let mut body = Map::new();
                 body.insert("name".into(), add.name.into());
-                body.insert(
-                    "mode".into(),
-                    match add.mode {
-                        Mode::Axb => "axb",
-                        Mode::Ax => "ax",
-                        Mode::Axyb => "axyb",
-                    }
-                    .into(),
-                );
+                body.insert("mode".into(), add.mode.name().into());
                 body.extend(add.account.map(|a| ("account".to_owned(), a.into())));
+                add.settings.put(&mut body);
                 let pool = control.send(Method::POST, "/v1/pools", Some(&Value::Object(body)))?;
                 if add.form.json {
                     screen::write_json(out, &pool)?;
@@ -91,22 +243,30 @@ impl Pool {
                     limit: Some(usize::MAX),
                 };
                 let found = screen::rows(control, "/v1/pools", &[], "pools", all)?;
-                show(&found.rows, form, out)?;
+                list(&found.rows, form, out)?;
             }
             Self::Show(asked) => {
                 let pool = control.get(&format!("/v1/pools/{}", escaped(&asked.pool)), &[])?;
-                if asked.form.json {
-                    screen::write_json(out, &pool)?;
-                } else {
-                    show(&[pool], asked.form, out)?;
-                }
+                show(&pool, asked.form, out)?;
+            }
+            Self::Set(set) => {
+                let mut body = Map::new();
+                body.extend(set.name.map(|name| ("name".to_owned(), name.into())));
+                set.settings.put(&mut body);
+                let target = format!("/v1/pools/{}", escaped(&set.pool));
+                let pool = control.send(Method::PATCH, &target, Some(&Value::Object(body)))?;
+                show(&pool, set.form, out)?;
+            }
+            Self::Usage(asked) => {
+                let usage = control.get(&format!("/v1/pools/{}/usage", escaped(&asked.pool)), &[])?;
+                show_usage(&usage, asked.form, out)?;
             }
         }
         Ok(())
     }
 }
 
-fn show(pools: &[Value], form: Form, out: &mut dyn Write) -> std::io::Result<()> {
+fn list(pools: &[Value], form: Form, out: &mut dyn Write) -> std::io::Result<()> {
     if form.json {
         return screen::write_json_rows(out, pools);
     }
@@ -123,4 +283,100 @@ fn show(pools: &[Value], form: Form, out: &mut dyn Write) -> std::io::Result<()>
         ]);
     }
     write!(out, "{table}")
+}
+
+/// One setting a line.
+fn show(pool: &Value, form: Form, out: &mut dyn Write) -> std::io::Result<()> {
+    if form.json {
+        return screen::write_json(out, pool);
+    }
+    let or = |name: &str, none: &str| match text(pool, name) {
+        nothing if nothing.is_empty() => none.to_owned(),
+        said => said,
+    };
+    let ring = pool.get("ring_timeout_s").and_then(Value::as_u64);
+    let ring = ring.map(|s| when::show_duration(Duration::from_secs(s)));
+    let cities = match screen::list(pool, "fallback_cities") {
+        none if none.is_empty() => "none".to_owned(),
+        cities => cities,
+    };
+    let lines = [
+        ("name", text(pool, "name")),
+        ("key", text(pool, "key")),
+        ("mode", text(pool, "mode")),
+        ("account", text(pool, "account")),
+        ("pairs per x", text(pool, "axb_pairs_per_x")),
+        ("relations per y", text(pool, "relations_per_y")),
+        ("city rule", text(pool, "city_rule")),
+        ("fallback cities", cities),
+        ("reuse", text(pool, "reuse")),
+        ("callback", text(pool, "callback")),
+        ("accept unidentified", text(pool, "accept_unidentified")),
+        ("quarantine", or("quarantine", "as the conf says")),
+        ("free low", format!("{} %", text(pool, "free_low_percent"))),
+        ("ring timeout", ring.unwrap_or_else(|| "as the conf says".into())),
+        ("created", or("created_at", "always there")),
+    ];
+    for (name, value) in lines {
+        writeln!(out, "{name:<20} {value}")?;
+    }
+    Ok(())
+}
+
+fn show_usage(usage: &Value, form: Form, out: &mut dyn Write) -> std::io::Result<()> {
+    if form.json {
+        return screen::write_json(out, usage);
+    }
+    const COUNTS: [(&str, &str); 9] = [
+        ("NUMBERS", "numbers"),
+        ("IDLE", "idle"),
+        ("BOUND", "bound"),
+        ("FULL", "full"),
+        ("LOCKED", "locked"),
+        ("FROZEN", "frozen"),
+        ("INVENTORY", "inventory"),
+        ("BINDINGS", "bindings"),
+        ("FREE %", "free_percent"),
+    ];
+    let mut table = Table::new(&[
+        "CITY",
+        "NUMBERS",
+        "IDLE",
+        "BOUND",
+        "FULL",
+        "LOCKED",
+        "FROZEN",
+        "INVENTORY",
+        "BINDINGS",
+        "FREE %",
+    ]);
+    for (head, _) in COUNTS {
+        table = table.align(head, Align::Right);
+    }
+    let mut row = |name: &str, usage: &Value| {
+        let mut counts = COUNTS.iter().map(|(_, count)| text(usage, count));
+        let mut name = Some(name.to_owned());
+        table.row::<10>(std::array::from_fn(|_| {
+            name.take().or_else(|| counts.next()).unwrap_or_default()
+        }));
+    };
+    for (city, usage) in usage
+        .get("cities")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+    {
+        row(city, usage);
+    }
+    row("all", usage);
+    write!(out, "{table}")?;
+    writeln!(
+        out,
+        "{} ended bindings' keys are in quarantine",
+        text(usage, "quarantined")
+    )?;
+    if usage.get("low") == Some(&Value::Bool(true)) {
+        writeln!(out, "the pool is low: add numbers to it")?;
+    }
+    Ok(())
 }

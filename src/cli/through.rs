@@ -33,7 +33,7 @@ fn the_first_binding_needs_a_number_and_a_bind() {
     let served = Served::start();
     assert_eq!(
         done(&served, "number add 17000000001"),
-        "17000000001  pool default  active\n"
+        "17000000001  pool default  idle\n"
     );
     let line = done(
         &served,

@@ -9,6 +9,7 @@ use super::{Api, Conf, media, plain_name, value};
 use crate::base::limits;
 use crate::base::number::NumberPlan;
 use crate::call::config::{Config, SipTimers, Strangers};
+use crate::masking::quarantine;
 use crate::records::cdr_file;
 use crate::telemetry::log;
 
@@ -104,6 +105,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
         records: records(&root),
         api: api(&root),
         log: log(&root),
+        quarantine: quarantine(&root),
     };
     later_versions(&root);
     if conf.switch.calls_max < limits::CALLS_MAX {
@@ -188,10 +190,26 @@ fn later_versions(root: &Section<'_>) {
     let recordings = root.section("recordings", "[recordings]", &["dir", "keep_days"]);
     recordings.neutral("dir", "\"data/recordings\"", "recording is");
     recordings.neutral("keep_days", "30", "recording is");
-    let quarantine = root.section("quarantine", "[quarantine]", &["axb", "number", "limit"]);
-    quarantine.neutral("axb", "\"24hsoft\"", "a setting of quarantine is");
-    quarantine.neutral("number", "\"7dhard\"", "a setting of quarantine is");
-    quarantine.neutral("limit", "100000", "a setting of quarantine is");
+}
+
+fn quarantine(root: &Section<'_>) -> quarantine::Config {
+    let section = root.section("quarantine", "[quarantine]", &["axb", "number", "limit"]);
+    let default = quarantine::Config::default();
+    let read = |key, default| {
+        section.parsed(key, default, |text| {
+            let cure = "write a time of at most 365d, and soft or hard: \"24h soft\"";
+            text.parse().map_err(|_| cure.to_owned())
+        })
+    };
+    quarantine::Config {
+        axb: read("axb", default.axb),
+        number: read("number", default.number),
+        limit: section.integer(
+            "limit",
+            0..=limits::QUARANTINE_LIMIT_MAX,
+            limits::QUARANTINE_LIMIT as u32,
+        ) as usize,
+    }
 }
 
 fn path(section: &Section<'_>, key: &str, default: &str) -> PathBuf {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::call::config::Config;
+use crate::masking::quarantine;
 use crate::records::cdr_file;
 use crate::telemetry::log;
 
@@ -47,6 +48,8 @@ pub struct Conf {
     pub api: Api,
     /// The log.
     pub log: log::Config,
+    /// How long keys rest in pools that don't say.
+    pub quarantine: quarantine::Config,
 }
 
 /// Where the API is.

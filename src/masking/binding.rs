@@ -220,6 +220,8 @@ pub enum Ended {
     Unbound,
     /// Its time was over.
     Expired,
+    /// An update gave its place to other parties; the binding goes on with them under its own id.
+    Replaced,
 }
 
 /// The account and the pool of a binding: one for the many that share them.

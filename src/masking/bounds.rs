@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use super::binding::{Mode, Rare, Terms};
-use super::inventory::{Number, NumberState, Pool};
-use super::request::{Field, Refused, TermsChange};
+use super::inventory::{Account, Number, NumberState, Pool};
+use super::quarantine::LONGEST;
+use super::request::{Field, NumberChange, PoolChange, Refused, TermsChange};
 use crate::base::limits::{
-    CALL_DURATION_MAX, CALL_DURATION_MIN, EXPIRY_MIN, NAME_BYTES_MAX, ORDER_ID_BYTES_MAX, RING_TIMEOUT_MAX,
-    RING_TIMEOUT_MIN, USER_DATA_BYTES_MAX,
+    AXB_PAIRS_PER_X_MAX, CALL_DURATION_MAX, CALL_DURATION_MIN, EXPIRY_MIN, FALLBACK_CITIES_MAX,
+    NAME_BYTES_MAX, ORDER_ID_BYTES_MAX, RELATIONS_PER_Y_MAX, RING_TIMEOUT_MAX, RING_TIMEOUT_MIN,
+    TAGS_PER_NUMBER_MAX, TRUNKS_PER_NUMBER_MAX, USER_DATA_BYTES_MAX, X_PER_A_MAX,
 };
 use crate::base::time::Wall;
 
@@ -45,6 +47,7 @@ pub(super) fn check_takes_bindings(number: &Number) -> Result<(), Refused> {
     let x = number.x;
     match number.state {
         NumberState::Active => Ok(()),
+        NumberState::Inventory => Err(Refused::NumberInInventory { x }),
         NumberState::Locked => Err(Refused::NumberLocked { x }),
         NumberState::Frozen(_) => Err(Refused::NumberFrozen { x }),
         NumberState::Released => Err(Refused::UnknownNumber { x }),
@@ -58,6 +61,114 @@ pub(super) fn check_expiry(expires: Option<Wall>, now: Wall) -> Result<Wall, Ref
         return Err(Refused::ExpiryTooSoon);
     }
     Ok(expires)
+}
+
+/// An account may want its bindings to end, and soon.
+pub(super) fn check_expiry_of(account: Option<&Account>, expires: Wall, now: Wall) -> Result<(), Refused> {
+    let Some((account, max)) = account.and_then(|account| Some((account, account.expiry_max?))) else {
+        return Ok(());
+    };
+    if expires > now.plus(max) {
+        return Err(Refused::ExpiryTooLate {
+            account: account.name.clone(),
+            max,
+        });
+    }
+    Ok(())
+}
+
+/// Applies what is said of an account's limits.
+pub(super) fn change_account(
+    account: &mut Account,
+    x_per_a: Option<usize>,
+    expiry_max: Option<Option<Duration>>,
+) -> Result<(), Refused> {
+    if x_per_a.is_some_and(|n| !(1..=X_PER_A_MAX).contains(&n)) {
+        return Err(Refused::BoundsOf(Field::XPerA));
+    }
+    if expiry_max.flatten().is_some_and(|max| max < EXPIRY_MIN) {
+        return Err(Refused::BoundsOf(Field::ExpiryMax));
+    }
+    account.x_per_a = x_per_a.unwrap_or(account.x_per_a);
+    account.expiry_max = expiry_max.unwrap_or(account.expiry_max);
+    Ok(())
+}
+
+/// Applies what is said of a pool's settings.
+pub(super) fn change_pool(pool: &mut Pool, change: &PoolChange) -> Result<(), Refused> {
+    let PoolChange {
+        axb_pairs_per_x,
+        relations_per_y,
+        city_rule,
+        fallback_cities,
+        reuse,
+        callback,
+        unidentified,
+        quarantine,
+        free_low_percent,
+        ring_timeout,
+    } = change.clone();
+    pool.axb_pairs_per_x = axb_pairs_per_x.unwrap_or(pool.axb_pairs_per_x);
+    pool.relations_per_y = relations_per_y.unwrap_or(pool.relations_per_y);
+    pool.city_rule = city_rule.unwrap_or(pool.city_rule);
+    if let Some(cities) = fallback_cities {
+        pool.fallback_cities = cities;
+    }
+    pool.reuse = reuse.unwrap_or(pool.reuse);
+    pool.callback = callback.unwrap_or(pool.callback);
+    pool.unidentified = unidentified.unwrap_or(pool.unidentified);
+    pool.quarantine = quarantine.unwrap_or(pool.quarantine);
+    pool.free_low_percent = free_low_percent.unwrap_or(pool.free_low_percent);
+    pool.ring_timeout = ring_timeout.unwrap_or(pool.ring_timeout);
+    let cities = &pool.fallback_cities;
+    let ring = RING_TIMEOUT_MIN..=RING_TIMEOUT_MAX;
+    let field = if !(1..=AXB_PAIRS_PER_X_MAX).contains(&pool.axb_pairs_per_x) {
+        Field::PairsPerX
+    } else if !(1..=RELATIONS_PER_Y_MAX).contains(&pool.relations_per_y) {
+        Field::RelationsPerY
+    } else if cities.len() > FALLBACK_CITIES_MAX || cities.iter().any(|city| check_name(city).is_err()) {
+        Field::City
+    } else if pool
+        .quarantine
+        .is_some_and(|quarantine| quarantine.lasts > LONGEST)
+    {
+        Field::Quarantine
+    } else if pool.free_low_percent > 100 {
+        Field::FreeLow
+    } else if pool.ring_timeout.is_some_and(|time| !ring.contains(&time)) {
+        Field::RingTimeout
+    } else {
+        return Ok(());
+    };
+    Err(Refused::BoundsOf(field))
+}
+
+/// Applies what is said of a number.
+pub(super) fn change_number(number: &mut Number, change: &NumberChange) -> Result<(), Refused> {
+    let NumberChange {
+        trunks,
+        city,
+        operator,
+        tags,
+    } = change.clone();
+    number.trunks = trunks.unwrap_or_else(|| std::mem::take(&mut number.trunks));
+    number.city = city.unwrap_or_else(|| number.city.take());
+    number.operator = operator.unwrap_or_else(|| number.operator.take());
+    number.tags = tags.unwrap_or_else(|| std::mem::take(&mut number.tags));
+    let is_bad = |name: &str| check_name(name).is_err();
+    let field =
+        if number.trunks.len() > TRUNKS_PER_NUMBER_MAX || number.trunks.iter().any(|name| is_bad(name)) {
+            Field::Trunks
+        } else if number.city.as_deref().is_some_and(is_bad) {
+            Field::City
+        } else if number.operator.as_deref().is_some_and(is_bad) {
+            Field::Operator
+        } else if number.tags.len() > TAGS_PER_NUMBER_MAX || number.tags.iter().any(|name| is_bad(name)) {
+            Field::Tags
+        } else {
+            return Ok(());
+        };
+    Err(Refused::BoundsOf(field))
 }
 
 /// Durations and texts within their bounds.

@@ -1,19 +1,20 @@
 //! The change: what the log keeps, what the table applies. Whole records with their versions, written by
 //! hand: a schema byte, then fixed little-endian fields and length-prefixed text.
 
+mod stock;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::binding::{Binding, Direction, Ended, Home, Mode, Parties, Rare, Terms};
 use super::callee::Callee;
-use super::inventory::{Account, Callback, Freeze, Number, NumberState, Pool, Standing, Unidentified};
-use super::quarantine::{Grip, Quarantine};
+use super::inventory::{Account, Number, Pool};
 use crate::base::id::Id;
 use crate::base::number::{RealNumber, Tel, VirtualNumber};
 use crate::base::time::Wall;
 
 /// The schema that this server writes, and the newest that it reads. Schema 1 had AXB only, and less in its
-/// pools.
+/// pools, numbers and accounts: what it doesn't say has its default.
 pub const SCHEMA: u8 = 2;
 
 /// What one write does to the table: applied whole, in sequence order.
@@ -156,53 +157,15 @@ impl Record {
         match self {
             Self::Account(account) => {
                 out.push(ACCOUNT);
-                put_text(out, &account.name);
-                out.extend_from_slice(&account.version.to_le_bytes());
-                out.push(match account.standing {
-                    Standing::Active => 0,
-                    Standing::Suspended => 1,
-                });
-                put_wall(out, account.created);
+                stock::put_account(out, account);
             }
             Self::Pool(pool) => {
                 out.push(POOL);
-                put_text(out, &pool.key);
-                put_text(out, &pool.name);
-                put_mode(out, pool.mode);
-                put_text(out, &pool.account);
-                out.extend_from_slice(&pool.version.to_le_bytes());
-                put_wall(out, pool.created);
-                put_len(out, pool.axb_pairs_per_x);
-                out.push(match pool.callback {
-                    Callback::Temporary => 0,
-                    Callback::Refused => 1,
-                });
-                out.push(match pool.unidentified {
-                    Unidentified::Refused => 0,
-                    Unidentified::Accepted => 1,
-                });
-                put_quarantine(out, pool.quarantine);
+                stock::put_pool(out, pool);
             }
             Self::Number(number) => {
                 out.push(NUMBER);
-                out.extend_from_slice(&number.x.tel().bits().to_le_bytes());
-                put_text(out, &number.pool);
-                put_text(out, &number.account);
-                put_len(out, number.trunks.len());
-                for trunk in &number.trunks {
-                    put_text(out, trunk);
-                }
-                out.push(match number.state {
-                    NumberState::Active => 0,
-                    NumberState::Locked => 1,
-                    NumberState::Released => 2,
-                    NumberState::Frozen(Freeze::Arrears) => 3,
-                    NumberState::Frozen(Freeze::Complaint) => 4,
-                    NumberState::Frozen(Freeze::Carrier) => 5,
-                    NumberState::Frozen(Freeze::Operator) => 6,
-                });
-                out.extend_from_slice(&number.version.to_le_bytes());
-                put_wall(out, number.added);
+                stock::put_number(out, number);
             }
             Self::Binding(binding) => {
                 out.push(BINDING);
@@ -229,42 +192,9 @@ impl Record {
 
     fn take(from: &mut Reader<'_>) -> Result<Self, BadRecord> {
         Ok(match from.byte()? {
-            ACCOUNT => Self::Account(Account {
-                name: from.text("name")?,
-                version: from.u32()?,
-                standing: match from.byte()? {
-                    0 => Standing::Active,
-                    1 => Standing::Suspended,
-                    _ => return Err(BadRecord::Field("standing")),
-                },
-                created: from.wall()?,
-            }),
+            ACCOUNT => Self::Account(from.account()?),
             POOL => Self::Pool(from.pool()?),
-            NUMBER => Self::Number(Number {
-                x: VirtualNumber::new(from.tel("x")?),
-                pool: from.text("pool")?,
-                account: from.text("account")?,
-                trunks: {
-                    let count = from.len()?;
-                    let mut trunks = Vec::new();
-                    for _ in 0..count {
-                        trunks.push(from.text("trunk")?);
-                    }
-                    trunks
-                },
-                state: match from.byte()? {
-                    0 => NumberState::Active,
-                    1 => NumberState::Locked,
-                    2 => NumberState::Released,
-                    3 => NumberState::Frozen(Freeze::Arrears),
-                    4 => NumberState::Frozen(Freeze::Complaint),
-                    5 => NumberState::Frozen(Freeze::Carrier),
-                    6 => NumberState::Frozen(Freeze::Operator),
-                    _ => return Err(BadRecord::Field("state")),
-                },
-                version: from.u32()?,
-                added: from.wall()?,
-            }),
+            NUMBER => Self::Number(from.number()?),
             BINDING => Self::Binding(from.binding()?),
             FORGET => Self::Forget(from.id()?),
             CALLEE => Self::Callee(Callee {
@@ -317,6 +247,7 @@ fn put_binding(out: &mut Vec<u8>, binding: &Binding) {
             out.push(match why {
                 Ended::Unbound => 1,
                 Ended::Expired => 2,
+                Ended::Replaced => 3,
             });
             put_wall(out, at);
         }
@@ -331,6 +262,13 @@ fn put_len(out: &mut Vec<u8>, len: usize) {
 fn put_text(out: &mut Vec<u8>, text: &str) {
     put_len(out, text.len());
     out.extend_from_slice(text.as_bytes());
+}
+
+fn put_texts(out: &mut Vec<u8>, texts: &[Box<str>]) {
+    put_len(out, texts.len());
+    for text in texts {
+        put_text(out, text);
+    }
 }
 
 fn put_text_option(out: &mut Vec<u8>, text: Option<&str>) {
@@ -355,17 +293,6 @@ fn put_mode(out: &mut Vec<u8>, mode: Mode) {
         Mode::Ax => 2,
         Mode::Axyb => 3,
     });
-}
-
-fn put_quarantine(out: &mut Vec<u8>, quarantine: Option<Quarantine>) {
-    out.push(match quarantine.map(|quarantine| quarantine.grip) {
-        None => 0,
-        Some(Grip::Soft) => 1,
-        Some(Grip::Hard) => 2,
-    });
-    if let Some(quarantine) = quarantine {
-        out.extend_from_slice(&quarantine.lasts.as_secs().to_le_bytes());
-    }
 }
 
 /// The bytes that are still to be read, and the schema that they were written by.
@@ -454,6 +381,16 @@ impl<'a> Reader<'a> {
         })
     }
 
+    fn texts(&mut self, field: &'static str) -> Result<Vec<Box<str>>, BadRecord> {
+        let count = self.len()?;
+        // No capacity from the wire here either.
+        let mut texts = Vec::new();
+        for _ in 0..count {
+            texts.push(self.text(field)?);
+        }
+        Ok(texts)
+    }
+
     fn mode(&mut self) -> Result<Mode, BadRecord> {
         match self.byte()? {
             1 => Ok(Mode::Axb),
@@ -461,49 +398,6 @@ impl<'a> Reader<'a> {
             3 if self.schema >= 2 => Ok(Mode::Axyb),
             _ => Err(BadRecord::Field("mode")),
         }
-    }
-
-    fn quarantine(&mut self) -> Result<Option<Quarantine>, BadRecord> {
-        let grip = match self.byte()? {
-            0 => return Ok(None),
-            1 => Grip::Soft,
-            2 => Grip::Hard,
-            _ => return Err(BadRecord::Field("quarantine")),
-        };
-        let lasts = Duration::from_secs(self.array().map(u64::from_le_bytes)?);
-        Ok(Some(Quarantine { lasts, grip }))
-    }
-
-    fn pool(&mut self) -> Result<Pool, BadRecord> {
-        let pool = Pool {
-            key: self.text("key")?,
-            name: self.text("name")?,
-            mode: self.mode()?,
-            account: self.text("account")?,
-            version: self.u32()?,
-            created: self.wall()?,
-            axb_pairs_per_x: self.len()?,
-            callback: Callback::default(),
-            unidentified: Unidentified::default(),
-            quarantine: None,
-        };
-        if self.schema < 2 {
-            return Ok(pool);
-        }
-        Ok(Pool {
-            callback: match self.byte()? {
-                0 => Callback::Temporary,
-                1 => Callback::Refused,
-                _ => return Err(BadRecord::Field("callback")),
-            },
-            unidentified: match self.byte()? {
-                0 => Unidentified::Refused,
-                1 => Unidentified::Accepted,
-                _ => return Err(BadRecord::Field("unidentified")),
-            },
-            quarantine: self.quarantine()?,
-            ..pool
-        })
     }
 
     fn real(&mut self, field: &'static str) -> Result<RealNumber, BadRecord> {
@@ -557,6 +451,7 @@ impl<'a> Reader<'a> {
                 0 => None,
                 1 => Some((self.wall()?, Ended::Unbound)),
                 2 => Some((self.wall()?, Ended::Expired)),
+                3 => Some((self.wall()?, Ended::Replaced)),
                 _ => return Err(BadRecord::Field("end")),
             },
         })
@@ -567,6 +462,8 @@ impl<'a> Reader<'a> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::inventory::{Callback, CityRule, Freeze, NumberState, Reuse, Standing, Unidentified};
+    use super::super::quarantine::{Grip, Quarantine};
     use super::*;
     use crate::base::number::Kind;
 
@@ -624,7 +521,8 @@ mod tests {
         let ended = prop_oneof![
             Just(None),
             wall().prop_map(|at| Some((at, Ended::Unbound))),
-            wall().prop_map(|at| Some((at, Ended::Expired)))
+            wall().prop_map(|at| Some((at, Ended::Expired))),
+            wall().prop_map(|at| Some((at, Ended::Replaced)))
         ];
         let parties = (0..3_u8, tel(), tel(), tel()).prop_map(|(mode, a, y, b)| {
             let (a, b) = (RealNumber::new(a), RealNumber::new(b));
@@ -676,19 +574,30 @@ mod tests {
             Just(NumberState::Frozen(Freeze::Complaint)),
             Just(NumberState::Frozen(Freeze::Carrier)),
             Just(NumberState::Frozen(Freeze::Operator)),
+            Just(NumberState::Frozen(Freeze::Regulator)),
+            Just(NumberState::Inventory),
         ];
-        let trunks = prop::collection::vec(text(), 0..4);
-        (tel(), text(), text(), trunks, state, any::<u32>(), wall()).prop_map(
-            |(x, pool, account, trunks, state, version, added)| Number {
+        let texts = || prop::collection::vec(text(), 0..4);
+        let option = || prop::option::of(text());
+        let names = (text(), text(), texts(), option(), option(), texts());
+        (tel(), names, state, any::<u32>(), wall()).prop_map(
+            |(x, (pool, account, trunks, city, operator, tags), state, version, added)| Number {
                 x: VirtualNumber::new(x),
                 pool,
                 account,
                 trunks,
+                city,
+                operator,
+                tags,
                 state,
                 version,
                 added,
             },
         )
+    }
+
+    fn seconds() -> impl Strategy<Value = Duration> {
+        (0..u64::MAX).prop_map(Duration::from_secs)
     }
 
     fn pool() -> impl Strategy<Value = Pool> {
@@ -701,34 +610,53 @@ mod tests {
         }));
         let names = (text(), text(), text());
         let mode = prop_oneof![Just(Mode::Axb), Just(Mode::Ax), Just(Mode::Axyb)];
-        let settings = (0..5_000_usize, callback, unidentified, quarantine);
+        let choice = (
+            prop_oneof![Just(CityRule::Loose), Just(CityRule::Strict)],
+            prop::collection::vec(text(), 0..4),
+            prop_oneof![Just(Reuse::Any), Just(Reuse::Sticky), Just(Reuse::Avoid)],
+        );
+        let limits = (0..5_000_usize, 0..5_000_usize, any::<u8>(), duration());
+        let settings = (callback, unidentified, quarantine, choice, limits);
         (names, mode, any::<u32>(), wall(), settings).prop_map(
-            |((key, name, account), mode, version, created, settings)| Pool {
-                key,
-                name,
-                mode,
-                account,
-                version,
-                created,
-                axb_pairs_per_x: settings.0,
-                callback: settings.1,
-                unidentified: settings.2,
-                quarantine: settings.3,
+            |((key, name, account), mode, version, created, settings)| {
+                let (callback, unidentified, quarantine, choice, limits) = settings;
+                Pool {
+                    key,
+                    name,
+                    mode,
+                    account,
+                    version,
+                    created,
+                    axb_pairs_per_x: limits.0,
+                    relations_per_y: limits.1,
+                    city_rule: choice.0,
+                    fallback_cities: choice.1,
+                    reuse: choice.2,
+                    callback,
+                    unidentified,
+                    quarantine,
+                    free_low_percent: limits.2,
+                    ring_timeout: limits.3,
+                }
             },
         )
     }
 
     fn record() -> impl Strategy<Value = Record> {
         let standing = prop_oneof![Just(Standing::Active), Just(Standing::Suspended)];
-        let account =
-            (text(), any::<u32>(), standing, wall()).prop_map(|(name, version, standing, created)| {
+        let limits = (0..5_000_usize, prop::option::of(seconds()));
+        let account = (text(), any::<u32>(), standing, wall(), limits).prop_map(
+            |(name, version, standing, created, (x_per_a, expiry_max))| {
                 Record::Account(Account {
                     name,
                     version,
                     standing,
                     created,
+                    x_per_a,
+                    expiry_max,
                 })
-            });
+            },
+        );
         prop_oneof![
             account,
             pool().prop_map(Record::Pool),
@@ -864,6 +792,74 @@ mod tests {
         // A mode that schema 1 didn't have is damage there.
         binding[22] = 2;
         assert_eq!(Record::decode(&binding), Err(BadRecord::Field("mode")));
+    }
+
+    /// A record as schema 1 wrote it, with `fields` by hand.
+    fn first_schema(kind: u8, fields: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let mut value = vec![1, kind];
+        fields(&mut value);
+        value
+    }
+
+    #[test]
+    fn accounts_pools_and_numbers_of_the_first_schema_are_read_with_defaults_for_what_they_dont_say() {
+        let at = Wall::from_millis(7);
+        let account = first_schema(ACCOUNT, |out| {
+            put_text(out, "shop");
+            out.extend_from_slice(&3_u32.to_le_bytes());
+            out.push(1);
+            put_wall(out, at);
+        });
+        let expected = Account {
+            name: "shop".into(),
+            version: 3,
+            standing: Standing::Suspended,
+            created: at,
+            ..Account::default_account()
+        };
+        assert_eq!(Record::decode(&account), Ok(Record::Account(expected)));
+        let pool = first_schema(POOL, |out| {
+            put_text(out, "FC100000000000009");
+            put_text(out, "crowd");
+            put_mode(out, Mode::Axb);
+            put_text(out, "shop");
+            out.extend_from_slice(&3_u32.to_le_bytes());
+            put_wall(out, at);
+            put_len(out, 17);
+        });
+        let expected = Pool {
+            key: "FC100000000000009".into(),
+            name: "crowd".into(),
+            account: "shop".into(),
+            version: 3,
+            created: at,
+            axb_pairs_per_x: 17,
+            ..Pool::default_pool()
+        };
+        assert_eq!(Record::decode(&pool), Ok(Record::Pool(expected)));
+        let x = Tel::new(Kind::E164, "8617000000001").expect("digits");
+        let number = first_schema(NUMBER, |out| {
+            out.extend_from_slice(&x.bits().to_le_bytes());
+            put_text(out, "FC100000000000009");
+            put_text(out, "shop");
+            put_texts(out, &["carrier".into()]);
+            out.push(4);
+            out.extend_from_slice(&3_u32.to_le_bytes());
+            put_wall(out, at);
+        });
+        let expected = Number {
+            x: VirtualNumber::new(x),
+            pool: "FC100000000000009".into(),
+            account: "shop".into(),
+            trunks: vec!["carrier".into()],
+            city: None,
+            operator: None,
+            tags: Vec::new(),
+            state: NumberState::Frozen(Freeze::Complaint),
+            version: 3,
+            added: at,
+        };
+        assert_eq!(Record::decode(&number), Ok(Record::Number(expected)));
     }
 
     #[test]

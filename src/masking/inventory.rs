@@ -1,11 +1,13 @@
 //! What there is to bind on: accounts, their pools, the pools' numbers.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::binding::Mode;
 use super::quarantine::Quarantine;
-use crate::base::limits::AXB_PAIRS_PER_X;
-use crate::base::number::VirtualNumber;
+use crate::base::limits::{AXB_PAIRS_PER_X, POOL_FREE_LOW_PERCENT, RELATIONS_PER_Y, X_PER_A};
+use crate::base::number::{Kind, Tel, VirtualNumber};
 use crate::base::time::Wall;
 
 /// The account that exists in every table from the start.
@@ -37,6 +39,10 @@ pub struct Account {
     pub standing: Standing,
     /// When it was made.
     pub created: Wall,
+    /// Numbers that one A may have in AX and AXYB.
+    pub x_per_a: usize,
+    /// Its bindings have an expiry, at most this far ahead; `None`: any, or none.
+    pub expiry_max: Option<Duration>,
 }
 
 impl Account {
@@ -47,6 +53,8 @@ impl Account {
             version: 1,
             standing: Standing::Active,
             created: Wall::from_millis(0),
+            x_per_a: X_PER_A,
+            expiry_max: None,
         }
     }
 }
@@ -83,6 +91,49 @@ pub enum Unidentified {
     Accepted,
 }
 
+/// Which numbers a pool may choose from when a city is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum CityRule {
+    /// The city's, then those of the fall-back cities in their order, then any.
+    #[default]
+    Loose,
+    /// The city's, and no other.
+    Strict,
+}
+
+impl CityRule {
+    /// The name in requests and listings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Loose => "loose",
+            Self::Strict => "strict",
+        }
+    }
+}
+
+/// What a pool's choice makes of the numbers that a person had before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Reuse {
+    /// Nothing.
+    #[default]
+    Any,
+    /// A gets the number again that he had last, if it is free for the pair.
+    Sticky,
+    /// Never a number that A or B has, or had within [`AVOID_STICKY`](crate::base::limits::AVOID_STICKY).
+    Avoid,
+}
+
+impl Reuse {
+    /// The name in requests and listings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::Sticky => "sticky",
+            Self::Avoid => "avoid",
+        }
+    }
+}
+
 /// Numbers of one account and one mode, with what holds for all of them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pool {
@@ -100,12 +151,24 @@ pub struct Pool {
     pub created: Wall,
     /// AXB pairs that one of its numbers may carry.
     pub axb_pairs_per_x: usize,
+    /// Relations in which one of its numbers may be the Y.
+    pub relations_per_y: usize,
+    /// What a wish for a city means.
+    pub city_rule: CityRule,
+    /// Where to look next if the city has no number left, in this order.
+    pub fallback_cities: Vec<Box<str>>,
+    /// What the numbers that somebody had before mean.
+    pub reuse: Reuse,
     /// Whom A reaches by dialling his own X.
     pub callback: Callback,
     /// What becomes of callers without a usable identity.
     pub unidentified: Unidentified,
     /// The quarantine of its numbers' keys; the conf's by default.
     pub quarantine: Option<Quarantine>,
+    /// The pool is low when less than this share of it is free, in percent; 0: never.
+    pub free_low_percent: u8,
+    /// How long the called party rings, for new bindings that don't say; the server's default if `None`.
+    pub ring_timeout: Option<Duration>,
 }
 
 impl Pool {
@@ -119,9 +182,15 @@ impl Pool {
             version: 1,
             created: Wall::from_millis(0),
             axb_pairs_per_x: AXB_PAIRS_PER_X,
+            relations_per_y: RELATIONS_PER_Y,
+            city_rule: CityRule::default(),
+            fallback_cities: Vec::new(),
+            reuse: Reuse::default(),
             callback: Callback::default(),
             unidentified: Unidentified::default(),
             quarantine: None,
+            free_low_percent: POOL_FREE_LOW_PERCENT,
+            ring_timeout: None,
         }
     }
 
@@ -148,12 +217,87 @@ pub enum Freeze {
     Carrier,
     /// The operator of this server did it.
     Operator,
+    /// The regulator ordered it.
+    Regulator,
+}
+
+impl Freeze {
+    /// Every cause, by its name in requests and listings.
+    pub const NAMES: [(&str, Self); 5] = [
+        ("arrears", Self::Arrears),
+        ("complaint", Self::Complaint),
+        ("carrier", Self::Carrier),
+        ("operator", Self::Operator),
+        ("regulator", Self::Regulator),
+    ];
+
+    /// The name in requests and listings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Arrears => "arrears",
+            Self::Complaint => "complaint",
+            Self::Carrier => "carrier",
+            Self::Operator => "operator",
+            Self::Regulator => "regulator",
+        }
+    }
+
+    /// Whether the number's calls in progress are ended. Others only keep new ones out.
+    pub const fn cuts_calls(self) -> bool {
+        match self {
+            Self::Complaint | Self::Regulator => true,
+            Self::Arrears | Self::Carrier | Self::Operator => false,
+        }
+    }
+}
+
+/// What the law says of a kind of number; read off its digits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Class {
+    /// An ordinary number.
+    #[serde(rename = "plain")]
+    Plain,
+    /// `400` and seven digits: never calls and is never shown.
+    #[serde(rename = "400")]
+    Service400,
+    /// `95…`: never records.
+    #[serde(rename = "95")]
+    Service95,
+    /// 15 digits from `700`: only in modes that mask both sides, with an order.
+    #[serde(rename = "700")]
+    Service700,
+}
+
+impl Class {
+    /// The class of a number.
+    pub fn of(number: Tel) -> Self {
+        let digits = number.digits();
+        match number.kind() {
+            Kind::E164 | Kind::National => Self::Plain,
+            Kind::Service if digits.len() == 10 && digits.starts_with("400") => Self::Service400,
+            Kind::Service if digits.len() == 15 && digits.starts_with("700") => Self::Service700,
+            Kind::Service | Kind::Short if digits.starts_with("95") => Self::Service95,
+            Kind::Service | Kind::Short => Self::Plain,
+        }
+    }
+
+    /// The name in requests and listings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Service400 => "400",
+            Self::Service95 => "95",
+            Self::Service700 => "700",
+        }
+    }
 }
 
 /// Where a number stands. Idle or in use is not stored: it follows from its bindings.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NumberState {
+    /// Known, and not in service yet: takes no bindings, and a caller reaches nobody.
+    Inventory,
     /// In service.
     Active,
     /// Keeps its bindings, gets no new ones; calls go through.
@@ -168,6 +312,7 @@ impl NumberState {
     /// The name in records and listings.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Inventory => "inventory",
             Self::Active => "active",
             Self::Locked => "locked",
             Self::Frozen(_) => "frozen",
@@ -187,6 +332,12 @@ pub struct Number {
     pub account: Box<str>,
     /// The trunks it belongs to; empty: the default trunk(s).
     pub trunks: Vec<Box<str>>,
+    /// Where its subscribers are thought to live; what a pool's city rule goes by.
+    pub city: Option<Box<str>>,
+    /// The operator that gave it out.
+    pub operator: Option<Box<str>>,
+    /// The owner's own words for it.
+    pub tags: Vec<Box<str>>,
     /// Where it stands.
     pub state: NumberState,
     /// Counts the writes to this record, from 1.
@@ -199,9 +350,16 @@ impl Number {
     /// Whether it is a number of ours (not released).
     pub const fn is_ours(&self) -> bool {
         match self.state {
-            NumberState::Active | NumberState::Locked | NumberState::Frozen(_) => true,
+            NumberState::Inventory | NumberState::Active | NumberState::Locked | NumberState::Frozen(_) => {
+                true
+            }
             NumberState::Released => false,
         }
+    }
+
+    /// What the law says of its kind.
+    pub fn class(&self) -> Class {
+        Class::of(self.x.tel())
     }
 }
 

@@ -1,13 +1,14 @@
 //! Listings: pages of records in the order of their ids, and every record for a snapshot. Ids are
 //! collected a few at a time and the records read one by one, so that neither a call nor the writer waits.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::sync::Arc;
 
 use super::binding::Binding;
 use super::change::Record;
 use super::inventory::{Account, Number, NumberState, Pool};
+use super::shelf::{Level, Usage};
 use super::table::{Index, Table};
 use crate::base::id::Id;
 use crate::base::limits::{PAGE_MAX, PAGE_SCAN_MAX};
@@ -105,13 +106,72 @@ fn ids_of<K: Ord + Copy>(set: &BTreeSet<(K, Id)>, key: K, after: Option<Id>, max
     ids.take(max).map(|(_, id)| *id).collect()
 }
 
+/// Which numbers by their state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum NumberWish {
+    /// All but released ones.
+    #[default]
+    Ours,
+    /// Those that are not in service yet.
+    Inventory,
+    /// Those in service.
+    Active,
+    /// Those in service without a binding.
+    Idle,
+    /// Those in service with one.
+    Bound,
+    /// Locked ones.
+    Locked,
+    /// Frozen ones, whatever for.
+    Frozen,
+    /// Released ones.
+    Released,
+}
+
 /// Which numbers; what is `None` matches all.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct NumberFilter {
     /// Of the pool with this key.
     pub pool: Option<Box<str>>,
-    /// In this state; `None` is all but released.
-    pub state: Option<NumberState>,
+    /// Of this city.
+    pub city: Option<Box<str>>,
+    /// That name this trunk.
+    pub trunk: Option<Box<str>>,
+    /// In this state.
+    pub state: NumberWish,
+}
+
+impl NumberFilter {
+    fn takes(&self, number: &Number, table: &Table) -> bool {
+        let is_idle = || table.open_on(number.x.tel(), None, 1).is_empty();
+        let state = match (self.state, number.state) {
+            (NumberWish::Ours, state) => state != NumberState::Released,
+            (NumberWish::Inventory, NumberState::Inventory)
+            | (NumberWish::Active, NumberState::Active)
+            | (NumberWish::Locked, NumberState::Locked)
+            | (NumberWish::Frozen, NumberState::Frozen(_))
+            | (NumberWish::Released, NumberState::Released) => true,
+            (NumberWish::Idle, NumberState::Active) => is_idle(),
+            (NumberWish::Bound, NumberState::Active) => !is_idle(),
+            (
+                NumberWish::Inventory
+                | NumberWish::Active
+                | NumberWish::Idle
+                | NumberWish::Bound
+                | NumberWish::Locked
+                | NumberWish::Frozen
+                | NumberWish::Released,
+                _,
+            ) => false,
+        };
+        state
+            && self.pool.as_ref().is_none_or(|pool| number.pool == *pool)
+            && (self.city.is_none() || number.city == self.city)
+            && self
+                .trunk
+                .as_ref()
+                .is_none_or(|trunk| number.trunks.contains(trunk))
+    }
 }
 
 impl Table {
@@ -152,13 +212,6 @@ impl Table {
         limit: usize,
     ) -> Page<Arc<Number>, Tel> {
         let limit = limit.clamp(1, PAGE_MAX);
-        let takes = |number: &Number| {
-            filter.pool.as_ref().is_none_or(|pool| number.pool == *pool)
-                && match filter.state {
-                    Some(state) => number.state == state,
-                    None => number.is_ours(),
-                }
-        };
         let (mut items, mut last, mut looked_at) = (Vec::new(), cursor, 0);
         while looked_at < PAGE_SCAN_MAX {
             let xs = self.number_ids(last);
@@ -171,7 +224,7 @@ impl Table {
                     return Page { items, next: last };
                 }
                 last = Some(x);
-                items.extend(self.number(x).filter(|number| takes(number)));
+                items.extend(self.number(x).filter(|number| filter.takes(number, self)));
             }
         }
         Page { items, next: last }
@@ -204,6 +257,34 @@ impl Table {
             items: items.collect(),
             next,
         }
+    }
+
+    /// How a pool's numbers are used, and those of each of its cities.
+    pub fn usage(&self, pool: &str) -> (Usage, BTreeMap<Box<str>, Usage>) {
+        self.index().shelves.usage(pool)
+    }
+
+    /// Ended bindings of a pool whose keys rest.
+    pub fn quarantined(&self, pool: &Pool, now: Wall) -> usize {
+        let lasts = self.quarantine(Some(pool), pool.mode).lasts;
+        let lasts = i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX);
+        let since = Wall::from_millis(now.as_millis().saturating_sub(lasts));
+        self.index().resting.ended_after(&pool.key, since)
+    }
+
+    /// The names of the pools that have not enough left.
+    pub fn low_pools(&self) -> Vec<Box<str>> {
+        let index = self.index();
+        let low = index
+            .pools
+            .values()
+            .filter(|pool| index.shelves.level(&pool.key).is_low());
+        low.map(|pool| pool.name.clone()).collect()
+    }
+
+    /// Whether a pool has enough left.
+    pub fn level(&self, pool: &str) -> Level {
+        self.index().shelves.level(pool)
     }
 
     /// Bindings that have `x` as X or Y and count at `now`: whether it is idle or in use.
@@ -451,9 +532,24 @@ mod tests {
         let ours = [x(X), x("17000000002"), x("17000000004")];
         assert_eq!(listed(NumberFilter::default(), 1), ours);
         let pool = Some(world.table.pool("default").expect("there").key.clone());
-        assert_eq!(listed(NumberFilter { pool, state: None }, 10), ours);
-        let state = Some(NumberState::Released);
-        assert_eq!(listed(NumberFilter { pool: None, state }, 10), [x("17000000003")]);
+        assert_eq!(
+            listed(
+                NumberFilter {
+                    pool,
+                    ..NumberFilter::default()
+                },
+                10
+            ),
+            ours
+        );
+        let in_state = |state| NumberFilter {
+            state,
+            ..NumberFilter::default()
+        };
+        assert_eq!(listed(in_state(NumberWish::Released), 10), [x("17000000003")]);
+        assert_eq!(listed(in_state(NumberWish::Frozen), 10), [x("17000000004")]);
+        assert_eq!(listed(in_state(NumberWish::Idle), 10), [x(X), x("17000000002")]);
+        assert_eq!(listed(in_state(NumberWish::Bound), 10), []);
         assert_eq!(world.table.counts().numbers, 3);
     }
 
@@ -469,6 +565,7 @@ mod tests {
                 account: Some(name.clone()),
                 name,
                 mode: super::super::binding::Mode::Axb,
+                settings: Box::default(),
             };
             world.write(&add).expect("a new name");
         }

@@ -19,6 +19,8 @@ pub mod reason;
 pub mod request;
 pub mod route;
 pub mod rule;
+pub mod shelf;
+mod shelves;
 #[cfg(test)]
 pub(crate) mod support;
 pub mod table;

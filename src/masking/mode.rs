@@ -61,6 +61,22 @@ pub fn caller(binding: &Binding, key: Key) -> Option<Party> {
     rows.find_map(|(has, caller)| (has == key).then_some(caller))
 }
 
+/// Whom `caller` knows behind the number that he dials, if it is always the same: the other one of his pair.
+pub const fn peer(binding: &Binding, caller: Party) -> Option<RealNumber> {
+    peer_of(&binding.parties, caller)
+}
+
+/// The same of parties that aren't bound yet.
+pub const fn peer_of(parties: &Parties, caller: Party) -> Option<RealNumber> {
+    match (parties, caller) {
+        (Parties::Axb { b, .. } | Parties::Axyb { b, .. }, Party::A) => Some(*b),
+        (Parties::Ax { .. }, Party::A) => None,
+        (Parties::Axb { a, .. } | Parties::Axyb { a, .. } | Parties::Ax { a }, Party::B | Party::N) => {
+            Some(*a)
+        }
+    }
+}
+
 /// Where a caller is led.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Row {

@@ -1,8 +1,15 @@
 //! Quarantine: how long a key that became free is kept from others than its former pair, and how firmly.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
+
+use super::binding::Mode;
+use super::inventory::Pool;
+use crate::base::id::Id;
+use crate::base::limits::QUARANTINE_LIMIT;
+use crate::base::time::Wall;
 
 /// How firmly a key in quarantine is kept from others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,6 +37,112 @@ pub struct Quarantine {
     pub lasts: Duration,
     /// How firmly.
     pub grip: Grip,
+}
+
+/// The quarantines of pools that have none of their own, and how much is kept of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// Of a key, where a key is one person's: AXB, AXYB.
+    pub axb: Quarantine,
+    /// Of a whole number, where it answers anyone: AX.
+    pub number: Quarantine,
+    /// Ended bindings of one pool whose keys rest; beyond it the longest ended go first.
+    pub limit: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let hours = |hours: u64| Duration::from_secs(hours * 3_600);
+        Self {
+            axb: Quarantine {
+                lasts: hours(24),
+                grip: Grip::Soft,
+            },
+            number: Quarantine {
+                lasts: hours(7 * 24),
+                grip: Grip::Hard,
+            },
+            limit: QUARANTINE_LIMIT,
+        }
+    }
+}
+
+impl Config {
+    /// What holds for the keys of a binding that ended, on a number that is in this pool now.
+    pub fn of(&self, pool: Option<&Pool>, mode: Mode) -> Quarantine {
+        let default = match mode {
+            Mode::Axb | Mode::Axyb => self.axb,
+            Mode::Ax => self.number,
+        };
+        pool.and_then(|pool| pool.quarantine).unwrap_or(default)
+    }
+}
+
+/// The ended bindings of each pool whose keys may rest: the newest ones, up to a limit. How long they really
+/// rest is asked when somebody wants one.
+#[derive(Default)]
+pub(super) struct Resting {
+    by_pool: BTreeMap<Box<str>, BTreeSet<(Wall, Id)>>,
+    /// How many went because there were more than the limit.
+    dropped: u64,
+}
+
+impl Resting {
+    /// A binding of the pool has ended.
+    pub(super) fn insert(&mut self, pool: &str, ended: Wall, id: Id, limit: usize) {
+        let known = self.by_pool.get_mut(pool);
+        let set = match known {
+            Some(set) => set,
+            None => self.by_pool.entry(pool.into()).or_default(),
+        };
+        set.insert((ended, id));
+        self.dropped += shorten(set, limit);
+    }
+
+    /// No more than so many in any pool.
+    pub(super) fn trim(&mut self, limit: usize) {
+        for set in self.by_pool.values_mut() {
+            self.dropped += shorten(set, limit);
+        }
+    }
+
+    /// It is no more.
+    pub(super) fn remove(&mut self, pool: &str, ended: Wall, id: Id) {
+        if let Some(set) = self.by_pool.get_mut(pool)
+            && set.remove(&(ended, id))
+            && set.is_empty()
+        {
+            self.by_pool.remove(pool);
+        }
+    }
+
+    /// Whether its keys may rest.
+    pub(super) fn holds(&self, pool: &str, ended: Wall, id: Id) -> bool {
+        self.by_pool
+            .get(pool)
+            .is_some_and(|set| set.contains(&(ended, id)))
+    }
+
+    /// How many of a pool ended after `since`.
+    pub(super) fn ended_after(&self, pool: &str, since: Wall) -> usize {
+        let set = self.by_pool.get(pool);
+        set.map_or(0, |set| set.range((since, Id::from_bits(u128::MAX))..).count())
+    }
+
+    /// How many there are, and how many went too early.
+    pub(super) fn counts(&self) -> (usize, u64) {
+        (self.by_pool.values().map(BTreeSet::len).sum(), self.dropped)
+    }
+}
+
+/// Takes the oldest away until the limit is kept: how many went.
+fn shorten(set: &mut BTreeSet<(Wall, Id)>, limit: usize) -> u64 {
+    let mut gone = 0;
+    while set.len() > limit {
+        set.pop_first();
+        gone += 1;
+    }
+    gone
 }
 
 /// The longest quarantine: a year.

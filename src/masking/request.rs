@@ -7,7 +7,11 @@ use std::time::Duration;
 use super::binding::{Binding, Direction, Mode, Party, Terms};
 use super::callee::Callee;
 use super::change::Record;
-use super::inventory::{Account, Number, NumberState, Pool, Standing};
+use super::inventory::{
+    Account, Callback, CityRule, Number, NumberState, Pool, Reuse, Standing, Unidentified,
+};
+use super::quarantine::Quarantine;
+use super::shelf::Shortage;
 use crate::base::id::Id;
 use crate::base::number::{NumberPlan, RealNumber, VirtualNumber};
 use crate::base::time::Wall;
@@ -17,8 +21,65 @@ use crate::base::time::Wall;
 pub enum XChoice {
     /// The request names it.
     Given(VirtualNumber),
-    /// The pool (by key or name) gives its next number on which both keys are free.
-    FromPool(Box<str>),
+    /// The pool gives its next number on which the keys are free.
+    FromPool(PoolChoice),
+}
+
+/// A number of a pool's own choice.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PoolChoice {
+    /// The pool, by key or name.
+    pub pool: Box<str>,
+    /// The city that the number should be of; what that means is the pool's rule.
+    pub city: Option<Box<str>>,
+}
+
+/// Changes to a pool's settings: `None` leaves, `Some(None)` takes away.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PoolChange {
+    /// AXB pairs that one number may carry, 1–5,000. Pairs beyond a lowered limit stay.
+    pub axb_pairs_per_x: Option<usize>,
+    /// Relations in which one number may be the Y, 1–5,000.
+    pub relations_per_y: Option<usize>,
+    /// What a wish for a city means.
+    pub city_rule: Option<CityRule>,
+    /// Where to look next if the city has no number left, in this order.
+    pub fallback_cities: Option<Vec<Box<str>>>,
+    /// What the numbers that somebody had before mean.
+    pub reuse: Option<Reuse>,
+    /// Where A's own call to X goes.
+    pub callback: Option<Callback>,
+    /// What becomes of callers without a usable identity.
+    pub unidentified: Option<Unidentified>,
+    /// How long what became free rests, in place of the conf's rule.
+    pub quarantine: Option<Option<Quarantine>>,
+    /// The pool is low when less than this share of it is free, 0–100 %; 0: never.
+    pub free_low_percent: Option<u8>,
+    /// How long the called party rings if its binding doesn't say.
+    pub ring_timeout: Option<Option<Duration>>,
+}
+
+/// Changes to what is said of a number: `None` leaves, `Some(None)` takes away.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct NumberChange {
+    /// The trunks it belongs to; none: the default trunk(s).
+    pub trunks: Option<Vec<Box<str>>>,
+    /// Its city.
+    pub city: Option<Option<Box<str>>>,
+    /// The operator that gave it out.
+    pub operator: Option<Option<Box<str>>>,
+    /// The owner's own words for it.
+    pub tags: Option<Vec<Box<str>>>,
+}
+
+/// Whether a new number goes into service at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Service {
+    /// It does.
+    #[default]
+    Now,
+    /// It stays in the inventory until it is moved into a pool.
+    Later,
 }
 
 /// What to do when the same parties are bound on the same numbers already.
@@ -176,12 +237,16 @@ pub enum Write {
         /// Its name, 1–64 bytes.
         name: Box<str>,
     },
-    /// Suspends or resumes an account.
+    /// Changes an account. What is `None` stays.
     SetAccount {
         /// Its name.
         name: Box<str>,
-        /// Where it stands from now on.
-        standing: Standing,
+        /// Whether it may do business.
+        standing: Option<Standing>,
+        /// Numbers that one A may have in AX and AXYB, 1–1,000.
+        x_per_a: Option<usize>,
+        /// How far ahead its bindings must end, one minute at least; `Some(None)`: they needn't.
+        expiry_max: Option<Option<Duration>>,
     },
     /// A new pool; its key is given to it.
     AddPool {
@@ -191,15 +256,17 @@ pub enum Write {
         mode: Mode,
         /// The account that owns it; the default account if `None`.
         account: Option<Box<str>>,
+        /// What differs from the defaults.
+        settings: Box<PoolChange>,
     },
-    /// Changes a pool. What is `None` stays.
+    /// Changes a pool.
     SetPool {
         /// The pool.
         pool: Box<str>,
-        /// A new name.
+        /// A new name; the old one stays if `None`.
         name: Option<Box<str>>,
-        /// AXB pairs that one number may carry, 1–5,000. Pairs beyond a lowered limit stay.
-        axb_pairs_per_x: Option<usize>,
+        /// What changes.
+        settings: Box<PoolChange>,
     },
     /// Takes a number into a pool.
     AddNumber {
@@ -207,8 +274,25 @@ pub enum Write {
         x: VirtualNumber,
         /// The pool; the default pool if `None`.
         pool: Option<Box<str>>,
-        /// The trunks it belongs to; empty: the default trunk(s).
-        trunks: Vec<Box<str>>,
+        /// What is said of it.
+        about: Box<NumberChange>,
+        /// Whether it goes into service at once.
+        service: Service,
+    },
+    /// Changes what is said of a number.
+    SetNumber {
+        /// The number.
+        x: VirtualNumber,
+        /// What changes.
+        about: Box<NumberChange>,
+    },
+    /// Puts a number into another pool, and into service if it was in the inventory. Only without live
+    /// bindings; what rests on it rests on.
+    MoveNumber {
+        /// The number.
+        x: VirtualNumber,
+        /// The pool.
+        pool: Box<str>,
     },
     /// Locks, freezes, or puts back into service. To [`NumberState::Released`] is [`Write::ReleaseNumber`].
     SetNumberState {
@@ -254,6 +338,43 @@ pub enum Write {
         /// The binding.
         id: Id,
     },
+}
+
+impl Write {
+    /// A number of the default pool, in service at once, of which nothing is said.
+    pub fn add_number(x: VirtualNumber) -> Self {
+        Self::add_number_to(None, x)
+    }
+
+    /// A number of a pool, the default one if `None`, in service at once, of which nothing is said.
+    pub fn add_number_to(pool: Option<&str>, x: VirtualNumber) -> Self {
+        Self::AddNumber {
+            x,
+            pool: pool.map(Into::into),
+            about: Box::default(),
+            service: Service::Now,
+        }
+    }
+
+    /// A pool of the default account with nothing but defaults.
+    pub fn add_pool(name: &str, mode: Mode) -> Self {
+        Self::AddPool {
+            name: name.into(),
+            mode,
+            account: None,
+            settings: Box::default(),
+        }
+    }
+
+    /// Suspends or resumes an account.
+    pub fn set_standing(name: &str, standing: Standing) -> Self {
+        Self::SetAccount {
+            name: name.into(),
+            standing: Some(standing),
+            x_per_a: None,
+            expiry_max: None,
+        }
+    }
 }
 
 /// What was written, or would be.
@@ -318,6 +439,22 @@ pub enum Field {
     UserData,
     /// `axb_pairs_per_x`
     PairsPerX,
+    /// `relations_per_y`
+    RelationsPerY,
+    /// `city`, `fallback_cities`
+    City,
+    /// `operator`
+    Operator,
+    /// `tags`
+    Tags,
+    /// `quarantine`
+    Quarantine,
+    /// `free_low_percent`
+    FreeLow,
+    /// `x_per_a`
+    XPerA,
+    /// `expiry_max_s`
+    ExpiryMax,
 }
 
 impl Field {
@@ -343,6 +480,14 @@ impl Field {
             Self::OrderId => "order_id",
             Self::UserData => "user_data",
             Self::PairsPerX => "axb_pairs_per_x",
+            Self::RelationsPerY => "relations_per_y",
+            Self::City => "city",
+            Self::Operator => "operator",
+            Self::Tags => "tags",
+            Self::Quarantine => "quarantine",
+            Self::FreeLow => "free_low_percent",
+            Self::XPerA => "x_per_a",
+            Self::ExpiryMax => "expiry_max_s",
         }
     }
 
@@ -361,7 +506,14 @@ impl Field {
             Self::RingTimeout => "5 to 180 seconds",
             Self::OrderId => "at most 64 bytes",
             Self::UserData => "at most 256 bytes",
-            Self::PairsPerX => "1 to 5000",
+            Self::PairsPerX | Self::RelationsPerY => "1 to 5000",
+            Self::City => "1 to 64 bytes without control characters, and at most 16 to fall back on",
+            Self::Operator => "1 to 64 bytes without control characters",
+            Self::Tags => "at most 16 of 1 to 64 bytes without control characters",
+            Self::Quarantine => "soft or hard, for at most 365 days",
+            Self::FreeLow => "0 to 100",
+            Self::XPerA => "1 to 1000",
+            Self::ExpiryMax => "at least one minute",
         }
     }
 }
@@ -389,6 +541,15 @@ pub enum Refused {
         party: Party,
         /// The binding that holds the key.
         binding: Id,
+    },
+    /// The number's key, or the whole number, rests from somebody else.
+    KeyQuarantined {
+        /// The virtual number.
+        x: VirtualNumber,
+        /// Which field of the request named who wants the key.
+        party: Party,
+        /// Until when.
+        until: Wall,
     },
     /// A and B are one.
     SameNumber,
@@ -451,6 +612,11 @@ pub enum Refused {
         /// The number.
         x: VirtualNumber,
     },
+    /// X is not in service yet.
+    NumberInInventory {
+        /// The number.
+        x: VirtualNumber,
+    },
     /// X is frozen.
     NumberFrozen {
         /// The number.
@@ -463,10 +629,14 @@ pub enum Refused {
         /// One of its bindings.
         binding: Id,
     },
-    /// No number of the pool is free for both parties.
-    NoFreeNumber {
+    /// The pool has no number for these parties.
+    NoNumber {
         /// The pool's name.
         pool: Box<str>,
+        /// What it is short of.
+        shortage: Shortage,
+        /// The city that was asked for.
+        city: Option<Box<str>>,
     },
     /// No pool of that key or name.
     UnknownPool {
@@ -504,6 +674,13 @@ pub enum Refused {
     },
     /// The expiry is past or less than a minute ahead.
     ExpiryTooSoon,
+    /// The account's bindings must end earlier, or at all.
+    ExpiryTooLate {
+        /// The account.
+        account: Box<str>,
+        /// How far ahead at most.
+        max: Duration,
+    },
     /// No binding of that id.
     UnknownBinding {
         /// What was asked for.
@@ -528,6 +705,7 @@ impl Refused {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::KeyTaken { .. } => "key_taken",
+            Self::KeyQuarantined { .. } => "key_quarantined",
             Self::SameNumber => "same_number",
             Self::XIsY => "x_is_y",
             Self::CalleeIsA => "same_number",
@@ -541,9 +719,10 @@ impl Refused {
             Self::UnknownNumber { .. } => "unknown_number",
             Self::NumberExists { .. } => "number_exists",
             Self::NumberLocked { .. } => "number_locked",
+            Self::NumberInInventory { .. } => "number_in_inventory",
             Self::NumberFrozen { .. } => "number_frozen",
             Self::NumberBound { .. } => "number_bound",
-            Self::NoFreeNumber { .. } => "no_free_number",
+            Self::NoNumber { .. } => "no_number",
             Self::UnknownPool { .. } => "unknown_pool",
             Self::UnknownAccount { .. } => "unknown_account",
             Self::AccountSuspended { .. } => "account_suspended",
@@ -551,6 +730,7 @@ impl Refused {
             Self::ModeMismatch { .. } => "mode_mismatch",
             Self::PairsFull { .. } => "pairs_full",
             Self::ExpiryTooSoon => "expiry_too_soon",
+            Self::ExpiryTooLate { .. } => "expiry_too_late",
             Self::UnknownBinding { .. } => "unknown_binding",
             Self::IdTaken { .. } => "id_taken",
             Self::BindingEnded { .. } => "binding_ended",
@@ -561,7 +741,9 @@ impl Refused {
     /// The field of the request that is to blame.
     pub fn field(&self) -> Option<&'static str> {
         let field = match self {
-            Self::KeyTaken { party, .. } | Self::OwnNumber { party } => Field::from(*party),
+            Self::KeyTaken { party, .. } | Self::KeyQuarantined { party, .. } | Self::OwnNumber { party } => {
+                Field::from(*party)
+            }
             Self::SameNumber => Field::B,
             Self::XIsY | Self::RelationsFull { .. } => Field::Y,
             Self::CalleeIsA | Self::CalleeIsOurs => Field::To,
@@ -572,15 +754,16 @@ impl Refused {
             Self::UnknownNumber { .. }
             | Self::NumberExists { .. }
             | Self::NumberLocked { .. }
+            | Self::NumberInInventory { .. }
             | Self::NumberFrozen { .. }
             | Self::NumberBound { .. }
             | Self::PairsFull { .. } => Field::X,
-            Self::NoFreeNumber { .. } | Self::UnknownPool { .. } => Field::Pool,
+            Self::NoNumber { .. } | Self::UnknownPool { .. } => Field::Pool,
             Self::UnknownAccount { .. } => Field::Account,
             Self::NameTaken { .. } => Field::Name,
             Self::ModeMismatch { .. } => Field::Mode,
             Self::IdTaken { .. } => Field::Id,
-            Self::ExpiryTooSoon => Field::ExpiresAt,
+            Self::ExpiryTooSoon | Self::ExpiryTooLate { .. } => Field::ExpiresAt,
             Self::BoundsOf(field) => *field,
             Self::AccountSuspended { .. } | Self::UnknownBinding { .. } | Self::BindingEnded { .. } => {
                 return None;
@@ -596,7 +779,8 @@ impl Refused {
             | Self::NumberBound { binding, .. }
             | Self::FamilyTaken { binding, .. } => Some(*binding),
             Self::UnknownBinding { id } | Self::IdTaken { id } | Self::BindingEnded { id } => Some(*id),
-            Self::SameNumber
+            Self::KeyQuarantined { .. }
+            | Self::SameNumber
             | Self::XIsY
             | Self::CalleeIsA
             | Self::CalleeIsOurs
@@ -608,8 +792,9 @@ impl Refused {
             | Self::UnknownNumber { .. }
             | Self::NumberExists { .. }
             | Self::NumberLocked { .. }
+            | Self::NumberInInventory { .. }
             | Self::NumberFrozen { .. }
-            | Self::NoFreeNumber { .. }
+            | Self::NoNumber { .. }
             | Self::UnknownPool { .. }
             | Self::UnknownAccount { .. }
             | Self::AccountSuspended { .. }
@@ -617,6 +802,7 @@ impl Refused {
             | Self::ModeMismatch { .. }
             | Self::PairsFull { .. }
             | Self::ExpiryTooSoon
+            | Self::ExpiryTooLate { .. }
             | Self::BoundsOf(_) => None,
         }
     }
@@ -633,6 +819,11 @@ impl Refused {
             } => write!(
                 text,
                 "{} already serves {number:?} (binding {binding})",
+                plan.virtual_text(*x)
+            ),
+            Self::KeyQuarantined { x, until, .. } => write!(
+                text,
+                "{} is in quarantine for others than its former pair until {until}",
                 plan.virtual_text(*x)
             ),
             Self::SameNumber => write!(text, "a and b are the same number"),
@@ -671,15 +862,16 @@ impl Refused {
             Self::UnknownNumber { x } => text.write_str(&x_is(x, "is not a number of this server")),
             Self::NumberExists { x } => text.write_str(&x_is(x, "is a number of this server already")),
             Self::NumberLocked { x } => text.write_str(&x_is(x, "is locked: it gets no new bindings")),
+            Self::NumberInInventory { x } => {
+                text.write_str(&x_is(x, "is not in service yet: move it into a pool first"))
+            }
             Self::NumberFrozen { x } => text.write_str(&x_is(x, "is frozen")),
             Self::NumberBound { x, binding } => write!(
                 text,
                 "{} still carries bindings (one is {binding}): unbind them first",
                 plan.virtual_text(*x)
             ),
-            Self::NoFreeNumber { pool } => {
-                write!(text, "no number of pool {pool} is free for both parties")
-            }
+            Self::NoNumber { pool, shortage, city } => no_number(&mut text, pool, *shortage, city.as_deref()),
             Self::UnknownPool { pool } => write!(text, "there is no pool {pool}"),
             Self::UnknownAccount { account } => write!(text, "there is no account {account}"),
             Self::AccountSuspended { account } => write!(text, "account {account} is suspended"),
@@ -693,11 +885,60 @@ impl Refused {
                 plan.virtual_text(*x)
             ),
             Self::ExpiryTooSoon => write!(text, "the expiry must be at least one minute ahead"),
+            Self::ExpiryTooLate { account, max } => write!(
+                text,
+                "account {account} requires an expiry at most {} s ahead",
+                max.as_secs()
+            ),
             Self::UnknownBinding { id } => write!(text, "there is no binding {id}"),
             Self::IdTaken { id } => write!(text, "binding {id} is there already, and joins others"),
             Self::BindingEnded { id } => write!(text, "binding {id} is over"),
             Self::BoundsOf(field) => write!(text, "{} must be {}", field.name(), field.range()),
         };
         text
+    }
+}
+
+/// What a pool lacks, and what helps.
+fn no_number(
+    text: &mut String,
+    pool: &str,
+    shortage: Shortage,
+    city: Option<&str>,
+) -> Result<(), std::fmt::Error> {
+    let numbers = match city {
+        Some(city) => format!("numbers of {city}"),
+        None => "numbers".to_owned(),
+    };
+    match shortage {
+        Shortage::Empty => write!(text, "pool {pool} has no numbers: add some"),
+        Shortage::City => write!(
+            text,
+            "pool {pool} has no {numbers} and is strict about cities: add some, or make it loose"
+        ),
+        Shortage::OutOfService => write!(
+            text,
+            "all {numbers} in pool {pool} are locked, frozen or not in service: unlock some, or add some"
+        ),
+        Shortage::Full => write!(
+            text,
+            "all {numbers} in pool {pool} carry as many bindings as it allows: add some, unbind what is over, \
+             or raise the limit"
+        ),
+        Shortage::Taken => write!(
+            text,
+            "all {numbers} in pool {pool} that have room serve one of the two already: add some, or unbind what \
+             is over"
+        ),
+        Shortage::Resting => write!(
+            text,
+            "all {numbers} in pool {pool} that serve neither of the two are in quarantine: add some, or wait until \
+             it is over"
+        ),
+        Shortage::Avoided => write!(
+            text,
+            "all {numbers} in pool {pool} that serve neither of the two served one of them lately, and the pool \
+             avoids those: add some, or wait"
+        ),
     }
 }

@@ -10,7 +10,7 @@ use super::reason::Reason;
 use super::rule::{Key, Who};
 use super::table::{AsOf, Table};
 use crate::base::id::Id;
-use crate::base::number::{Format, NumberPlan, RealNumber, Shown, Tel};
+use crate::base::number::{Format, NumberPlan, RealNumber, Shown, Tel, VirtualNumber};
 use crate::base::time::Wall;
 
 /// Somebody dials a number.
@@ -84,6 +84,15 @@ impl Plan {
         self.callee.as_ref()
     }
 
+    /// Whether the call goes through this number of ours: it was dialled, or it is shown.
+    pub fn goes_through(&self, x: VirtualNumber) -> bool {
+        let shown = match self.shown {
+            Shown::Virtual(shown) => shown == x,
+            Shown::Real(..) | Shown::Withheld => false,
+        };
+        shown || self.number.x == x
+    }
+
     /// Which of the binding's people calls.
     pub const fn caller(&self) -> Party {
         self.caller
@@ -136,7 +145,7 @@ fn judge(table: &Table, attempt: &Attempt) -> Result<Plan, Refusal> {
     match number.state {
         NumberState::Frozen(_) => return refuse(Reason::NumberFrozen, None),
         // A released number was none of ours above; a locked one keeps its calls.
-        NumberState::Active | NumberState::Locked | NumberState::Released => {}
+        NumberState::Inventory | NumberState::Active | NumberState::Locked | NumberState::Released => {}
     }
     // Who diverted the call never changes who the caller is; but a number of ours does neither.
     let mut ways = attempt.caller.into_iter().chain(attempt.diverting);
@@ -159,12 +168,11 @@ fn judge(table: &Table, attempt: &Attempt) -> Result<Plan, Refusal> {
         };
         match shows.state {
             NumberState::Frozen(_) => return refuse(Reason::NumberFrozen, found),
-            NumberState::Active | NumberState::Locked | NumberState::Released => {}
+            NumberState::Inventory | NumberState::Active | NumberState::Locked | NumberState::Released => {}
         }
         let row = mode::row(&binding, party);
-        // The called party may have become a number of ours after it was bound.
         if let Row::To(called, _) = row
-            && table.is_ours(called.reveal())
+            && is_one_of_ours(table, called)
         {
             return refuse(Reason::Loop, found);
         }
@@ -208,7 +216,14 @@ fn judge(table: &Table, attempt: &Attempt) -> Result<Plan, Refusal> {
             return refuse(Reason::SelfCall, Some((binding, party)));
         }
     }
-    let anyone = live(table, mode::anyone(number.x), attempt.arrived, &mut past);
+    // Whoever still calls by a key that rests reaches nobody but whom he reached by it.
+    let rests = past
+        .as_ref()
+        .and_then(|(binding, party): &(Arc<Binding>, Party)| {
+            table.rests(&number, binding, *party, attempt.arrived)
+        });
+    let anyone = live(table, mode::anyone(number.x), attempt.arrived, &mut past)
+        .filter(|(binding, _)| rests.is_none_or(|peer| peer == Some(binding.parties.a())));
     let accepts = attempt.caller.is_some() || accepts_unidentified(table, &number);
     match (anyone, past) {
         (Some((binding, party)), _) if accepts => connect(binding, party),
@@ -241,12 +256,17 @@ fn live(
     None
 }
 
+/// Numbers may be added after somebody was bound or named by them.
+fn is_one_of_ours(table: &Table, person: RealNumber) -> bool {
+    table.is_ours(person.reveal())
+}
+
 /// Whom A reaches by dialling his own X. The rules that it was named under may have changed since.
 fn callback(table: &Table, number: &Number, binding: &Binding, arrived: Wall) -> Option<Callee> {
     let pool = table.pool(&number.pool)?;
     match pool.callback {
         Callback::Temporary => table.callees.named(binding.id).filter(|callee| {
-            callee.holds_at(arrived) && callee.to != binding.parties.a() && !table.is_ours(callee.to.reveal())
+            callee.holds_at(arrived) && callee.to != binding.parties.a() && !is_one_of_ours(table, callee.to)
         }),
         Callback::Refused => None,
     }
@@ -345,6 +365,7 @@ pub fn explain(table: &Table, attempt: &Attempt, plan: &NumberPlan, audience: Au
         sentences.push(format!("{dialled} is a number of pool {pool}."));
         match number.state {
             NumberState::Locked => sentences.push("It is locked: it gets no new bindings.".to_owned()),
+            NumberState::Inventory => sentences.push("It is not in service yet.".to_owned()),
             NumberState::Active | NumberState::Frozen(_) | NumberState::Released => {}
         }
     }
@@ -468,6 +489,7 @@ fn past_sentence(refusal: &Refusal, caller: &str) -> String {
     match binding.ended {
         Some((at, Ended::Unbound)) => format!("{was}, which was unbound {at}."),
         Some((at, Ended::Expired)) => format!("{was}, which expired {at}."),
+        Some((at, Ended::Replaced)) => format!("{was}, which gave the place to others {at}."),
         None if binding.expires == Wall::NEVER => format!("{was} and was replaced."),
         None => format!(
             "{was}, which expired {} or gave the place to another.",

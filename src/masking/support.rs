@@ -116,19 +116,14 @@ impl World {
     }
 
     fn add_to(&mut self, pool: Option<&str>, number: &str) {
-        let write = Write::AddNumber {
-            x: x(number),
-            pool: pool.map(Into::into),
-            trunks: Vec::new(),
-        };
+        let write = Write::add_number_to(pool, x(number));
         self.write(&write).expect("a new number");
     }
 
     /// A pool of a mode, of that name, with these numbers.
     pub(crate) fn pool(&mut self, mode: Mode, numbers: &[&str]) {
-        let (name, account) = (mode.name().into(), None);
-        let write = Write::AddPool { name, mode, account };
-        self.write(&write).expect("a new name");
+        self.write(&Write::add_pool(mode.name(), mode))
+            .expect("a new name");
         for number in numbers {
             self.add_to(Some(mode.name()), number);
         }

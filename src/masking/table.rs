@@ -13,14 +13,18 @@ use ahash::RandomState;
 use dashmap::DashMap;
 use smallvec::SmallVec;
 
-use super::binding::{Binding, Home, Party};
+use super::binding::{Binding, Home, Mode, Party};
 use super::callee::{Callee, Callees};
 use super::change::{Change, Record};
 use super::inventory::{Account, Number, Pool, Standing};
 use super::mode;
-use super::rule::{Key, Rule, Rules};
+use super::quarantine::{self, Quarantine, Resting};
+use super::rule::{Key, Rule, Rules, Who};
+use super::shelves::Shelves;
 use crate::base::id::Id;
-use crate::base::limits::{BINDING_VERSIONS_KEPT, ENDED_RULES_KEPT, RULES_PER_KEY_MAX};
+use crate::base::limits::{
+    BINDING_VERSIONS_KEPT, CHOICE_PROBES, ENDED_RULES_KEPT, QUARANTINE_LIMIT_MAX, RULES_PER_KEY_MAX,
+};
 use crate::base::number::{RealNumber, Tel, VirtualNumber};
 use crate::base::time::Wall;
 
@@ -34,6 +38,7 @@ pub struct Table {
     numbers: DashMap<Tel, Arc<Number>, RandomState>,
     accounts: DashMap<Box<str>, Arc<Account>, RandomState>,
     pub(super) callees: Callees,
+    quarantine: RwLock<quarantine::Config>,
     /// What no call needs: orders and sets for the writer and for listings.
     index: RwLock<Index>,
     seq: AtomicU64,
@@ -46,10 +51,8 @@ pub(super) struct Index {
     pub(super) pools: BTreeMap<Box<str>, Arc<Pool>>,
     pool_names: BTreeMap<Box<str>, Box<str>>,
     pub(super) numbers: BTreeSet<Tel>,
-    /// Numbers of ours, by the key of their pool.
-    pub(super) in_pool: BTreeMap<Box<str>, BTreeSet<Tel>>,
-    /// Where each pool's choice of X goes on.
-    cursors: BTreeMap<Box<str>, Tel>,
+    /// Numbers of ours, by pool, for the choice of X.
+    pub(super) shelves: Shelves,
     /// What bindings share: one copy of each.
     homes: BTreeSet<Arc<Home>>,
     pub(super) bindings: BTreeSet<Id>,
@@ -66,6 +69,8 @@ pub(super) struct Index {
     due: BTreeSet<(Wall, Id)>,
     /// Ended, by when.
     ended: BTreeSet<(Wall, Id)>,
+    pub(super) resting: Resting,
+    resting_limit: usize,
 }
 
 /// A rule, judged as of an attempt's arrival: by which binding, as whom.
@@ -91,6 +96,10 @@ pub struct Counts {
     pub bindings_ended: usize,
     /// Keys that have a rule, live or past.
     pub rules: usize,
+    /// Ended bindings whose keys may rest.
+    pub resting: usize,
+    /// How many of those went early, because a pool had more than the limit.
+    pub rested_short: u64,
 }
 
 impl Default for Table {
@@ -109,12 +118,27 @@ impl Table {
             numbers: DashMap::default(),
             accounts: DashMap::default(),
             callees: Callees::default(),
+            quarantine: RwLock::default(),
             index: RwLock::default(),
             seq: AtomicU64::new(0),
         };
+        // Until the conf says how many may rest, those that are loaded all do.
+        table.set_quarantine(quarantine::Config {
+            limit: QUARANTINE_LIMIT_MAX as usize,
+            ..quarantine::Config::default()
+        });
         table.load(&Record::Account(Account::default_account()));
         table.load(&Record::Pool(Pool::default_pool()));
         table
+    }
+
+    /// Sets the quarantines of pools that have none of their own, from now on.
+    pub fn set_quarantine(&self, config: quarantine::Config) {
+        *self.quarantine.write().unwrap_or_else(PoisonError::into_inner) = config;
+        self.change_index(|index| {
+            index.resting_limit = config.limit;
+            index.resting.trim(config.limit);
+        });
     }
 
     /// Applies a durable change. `seq` counts changes from 1; one that the table has seen is passed over.
@@ -203,11 +227,14 @@ impl Table {
     /// How much there is.
     pub fn counts(&self) -> Counts {
         let index = self.index();
+        let (resting, rested_short) = index.resting.counts();
         Counts {
+            resting,
+            rested_short,
             rules: self.rules.len(),
             accounts: index.accounts.len(),
             pools: index.pools.len(),
-            numbers: index.in_pool.values().map(BTreeSet::len).sum(),
+            numbers: index.shelves.numbers(),
             bindings_live: index.bindings.len() - index.ended.len(),
             bindings_ended: index.ended.len(),
         }
@@ -265,6 +292,34 @@ impl Table {
         former.find_map(|version| Some(AsOf::Past(version.clone(), mode::caller(version, key)?)))
     }
 
+    /// How the keys of an ended binding rest, on a number that is in this pool now.
+    pub(super) fn quarantine(&self, pool: Option<&Pool>, mode: Mode) -> Quarantine {
+        let config = self.quarantine.read().unwrap_or_else(PoisonError::into_inner);
+        config.of(pool, mode)
+    }
+
+    /// Whether the keys of an ended binding may rest at all: not if its pool had too many.
+    pub(super) fn may_rest(&self, binding: &Binding) -> bool {
+        // What nobody has written down yet ended a moment ago.
+        binding
+            .ended
+            .is_none_or(|(at, _)| self.index().resting.holds(binding.pool(), at, binding.id))
+    }
+
+    /// If the key by which `party` of an ended binding called rests at `at`: whom he reached by it.
+    pub(super) fn rests(
+        &self,
+        number: &Number,
+        binding: &Binding,
+        party: Party,
+        at: Wall,
+    ) -> Option<Option<RealNumber>> {
+        let pool = self.pool(&number.pool);
+        let quarantine = self.quarantine(pool.as_deref(), binding.mode());
+        let rests = at < binding.until().plus(quarantine.lasts) && self.may_rest(binding);
+        rests.then(|| mode::peer(binding, party))
+    }
+
     /// A live binding at `arrived` by which `caller`, who dials `dialled`, would call himself.
     pub(super) fn own_line(&self, dialled: Tel, caller: Tel, arrived: Wall) -> Option<Arc<Binding>> {
         let person = RealNumber::new(caller);
@@ -318,27 +373,46 @@ impl Table {
             .map(|(_, number, id)| (*number, *id))
     }
 
-    /// The next numbers of a pool from `from` on, at most `max`.
-    pub(super) fn pool_numbers(&self, pool: &str, from: Option<Tel>, max: usize) -> Vec<Tel> {
-        use std::ops::Bound::{Excluded, Unbounded};
+    /// The newest bindings with this person, live or ended, at most `max`, the oldest of them first.
+    pub(super) fn newest_of(&self, person: RealNumber, max: usize) -> Vec<Id> {
         let index = self.index();
-        let Some(numbers) = index.in_pool.get(pool) else {
-            return Vec::new();
+        let of = (person.key(), Id::from_bits(0))..=(person.key(), Id::from_bits(u128::MAX));
+        index
+            .of_party
+            .range(of)
+            .rev()
+            .take(max)
+            .map(|(_, id)| *id)
+            .collect()
+    }
+
+    /// Lets the shelf know by bits on which numbers of a pool `caller` has keys, if they are many.
+    pub(super) fn learn_crowd(&self, pool: &str, caller: RealNumber) {
+        let ids: Vec<Id> = {
+            let index = self.index();
+            if index.shelves.knows(pool, caller) {
+                return;
+            }
+            let of = index.of_party.range((caller.key(), Id::from_bits(0))..);
+            of.take_while(|(party, _)| *party == caller.key())
+                .map(|(_, id)| *id)
+                .collect()
         };
-        let after = numbers.range((from.map_or(Unbounded, Excluded), Unbounded));
-        after.take(max).copied().collect()
-    }
-
-    /// The number that a pool gave last.
-    pub(super) fn cursor(&self, pool: &str) -> Option<Tel> {
-        self.index().cursors.get(pool).copied()
-    }
-
-    /// Remembers the number that a pool gave last. A hint for the next choice, no part of the state.
-    pub(super) fn set_cursor(&self, pool: &str, x: Tel) {
-        self.change_index(|index| {
-            index.cursors.insert(pool.into(), x);
-        });
+        if ids.len() <= CHOICE_PROBES {
+            return;
+        }
+        let mut taken = Vec::new();
+        for binding in ids.into_iter().filter_map(|id| self.binding(id)) {
+            if binding.ended.is_none() {
+                let keys = mode::keys(&binding).into_iter();
+                let his = keys.filter(|key| match key.caller {
+                    Who::Number(tel) => caller.is(tel),
+                    Who::Anyone => false,
+                });
+                taken.extend(his.map(|key| key.dialled));
+            }
+        }
+        self.change_index(|index| index.shelves.learn(pool, caller, taken.into_iter()));
     }
 
     pub(super) fn index(&self) -> RwLockReadGuard<'_, Index> {
@@ -370,6 +444,7 @@ impl Table {
             }
             index.pool_names.insert(pool.name.clone(), pool.key.clone());
             index.pools.insert(pool.key.clone(), Arc::new(pool.clone()));
+            index.shelves.put_pool(pool);
         });
     }
 
@@ -384,12 +459,7 @@ impl Table {
         self.numbers.insert(x, Arc::new(number.clone()));
         self.change_index(|index| {
             index.numbers.insert(x);
-            if let Some(set) = known.and_then(|known| index.in_pool.get_mut(&known.pool)) {
-                set.remove(&x);
-            }
-            if number.is_ours() {
-                index.in_pool.entry(number.pool.clone()).or_default().insert(x);
-            }
+            index.shelves.put_number(number);
         });
     }
 
@@ -496,6 +566,8 @@ impl Index {
         match binding.ended {
             Some((at, _)) => {
                 self.ended.insert((at, id));
+                let limit = self.resting_limit;
+                self.resting.insert(binding.pool(), at, id, limit);
                 for number in numbers_of(binding) {
                     self.ended_on.insert((number, id));
                 }
@@ -507,6 +579,7 @@ impl Index {
                 for (person, number) in mode::own(binding) {
                     self.own.insert((person.key(), number.tel().bits(), id));
                 }
+                self.shelves.open(binding);
                 if binding.expires != Wall::NEVER {
                     self.due.insert((binding.expires, id));
                 }
@@ -528,8 +601,12 @@ impl Index {
             self.own.remove(&(person.key(), number.tel().bits(), id));
         }
         self.due.remove(&(binding.expires, id));
-        if let Some((at, _)) = binding.ended {
-            self.ended.remove(&(at, id));
+        match binding.ended {
+            Some((at, _)) => {
+                self.ended.remove(&(at, id));
+                self.resting.remove(binding.pool(), at, id);
+            }
+            None => self.shelves.close(binding),
         }
     }
 }
@@ -651,7 +728,6 @@ mod tests {
         }
         let versions = world.table.records.get(&id).map(|history| history.len());
         assert_eq!(versions, Some(BINDING_VERSIONS_KEPT));
-        assert_eq!(world.table.counts().rules, BINDING_VERSIONS_KEPT + 1);
         world.later(i64::try_from(ENDED_RULES_KEPT.as_millis()).expect("minutes") + 1);
         let mut request = UpdateRequest::of(id);
         request.b = Some(real(C));
@@ -747,6 +823,9 @@ mod tests {
                     pool: pool.key.clone(),
                     account: pool.account.clone(),
                     trunks: Vec::new(),
+                    city: None,
+                    operator: None,
+                    tags: Vec::new(),
                     state: super::super::inventory::NumberState::Active,
                     version: 1,
                     added: now,

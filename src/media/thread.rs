@@ -637,7 +637,18 @@ mod tests {
             bench.order(Order::Bind(a));
         }
         bench.thread.stop();
-        let reports: Vec<Report> = bench.reports.try_iter().collect();
+        // How long a flow was quiet is the machine's affair.
+        let reports = bench.reports.try_iter().map(|report| match report {
+            Report::Closed(port, counts) => Report::Closed(
+                port,
+                Counts {
+                    quiet: Duration::ZERO,
+                    ..counts
+                },
+            ),
+            other => other,
+        });
+        let reports: Vec<Report> = reports.collect();
         let once = [Report::Closed(a, Counts::default()), Report::Bound(a)];
         assert_eq!(reports, once.repeat(100));
     }

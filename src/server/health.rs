@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::base::limits::OTHER_FILES;
+use crate::base::limits::{OTHER_FILES, TCP_CONNECTIONS_MAX};
+use crate::call::config::Listener;
 use crate::call::port::Records;
 use crate::store::follow::DiskState;
 use crate::store::journal::JournalHealth;
@@ -11,9 +12,15 @@ use crate::store::writer::{Store, WriteState};
 /// How far our time may be ahead of the system's clock before it is said.
 const AHEAD_MAX: Duration = Duration::from_secs(1);
 
-/// What there is to say of a limit of open files beside a range of so many ports.
-pub(super) fn too_few_files(files: usize, ports: usize) -> Option<String> {
-    let wanted = ports + OTHER_FILES;
+/// Files that the server opens besides its media ports.
+pub(super) fn other_files(listeners: &[Listener]) -> usize {
+    let speaks_tcp = listeners.iter().any(|l| l.transport.is_reliable());
+    OTHER_FILES + if speaks_tcp { TCP_CONNECTIONS_MAX } else { 0 }
+}
+
+/// What there is to say of a limit of open files beside a range of so many ports and so many other files.
+pub(super) fn too_few_files(files: usize, ports: usize, others: usize) -> Option<String> {
+    let wanted = ports + others;
     (files < wanted).then(|| {
         format!(
             "the system lets us open {files} files, media.ports and the rest want {wanted}: raise the limit \
@@ -48,6 +55,12 @@ pub(super) fn trouble(store: &Store) -> Option<String> {
     writes.or(disk).or(health.snapshot_error)
 }
 
+/// Which pools run out of numbers, in a sentence.
+pub(super) fn low_pools(store: &Store) -> Option<String> {
+    let low = store.table().low_pools();
+    (!low.is_empty()).then(|| format!("low on numbers: {} (see umbra pool usage)", low.join(", ")))
+}
+
 /// What is wrong with the journal, in a sentence.
 pub(super) fn journal_trouble(journal: &JournalHealth) -> Option<String> {
     let waiting = journal.waiting;
@@ -73,8 +86,8 @@ mod tests {
 
     #[test]
     fn a_limit_of_open_files_below_the_ports_is_said_with_both_numbers() {
-        assert_eq!(too_few_files(10_512, 10_000), None);
-        let sentence = too_few_files(1_024, 10_000).unwrap();
+        assert_eq!(too_few_files(10_512, 10_000, 512), None);
+        let sentence = too_few_files(1_024, 10_000, 512).unwrap();
         assert!(
             sentence.contains("1024 files") && sentence.contains("10512"),
             "{sentence}"

@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use crate::api::native::Phase;
 use crate::call::config::Config;
 use crate::call::port::{Command, Note};
+use crate::masking::table::Table;
 use crate::records::cdr_file;
 use crate::telemetry::alarm::Alarms;
 use crate::telemetry::health::{Health, State};
@@ -36,6 +37,7 @@ pub(super) struct Joined {
     pub(super) front: Mutex<Option<Front>>,
     pub(super) records: Weak<cdr_file::Writer>,
     pub(super) config: Arc<ArcSwap<Config>>,
+    pub(super) table: Arc<Table>,
     pub(super) log: Option<Log>,
     pub(super) health: Arc<Health>,
     pub(super) alarms: Alarms,
@@ -46,6 +48,8 @@ pub(super) struct Joined {
     pub(super) live: Vec<AtomicUsize>,
     /// How often each shard came to its mail.
     pub(super) beats: Vec<AtomicU64>,
+    /// Refused connections with trunks that were told.
+    pub(super) refused_told: AtomicU64,
     /// Each shard's berths that are bound and free.
     pub(super) berths: Vec<AtomicUsize>,
     pub(super) phase: Mutex<Phase>,
@@ -83,6 +87,16 @@ impl Joined {
 
     pub(super) fn calls(&self) -> usize {
         self.live.iter().map(|live| live.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Tells of the connections with trunks that were refused since the last time. Each is an alarm; beyond a
+    /// thousand they count as one.
+    pub(super) fn tell_refused(&self) {
+        let refused = self.sip.refused_trunk.load(Ordering::Relaxed);
+        let told = self.refused_told.swap(refused, Ordering::Relaxed);
+        for _ in 0..refused.saturating_sub(told).min(1_000) {
+            self.note(Note::ConnectionsFull, None);
+        }
     }
 
     pub(super) fn note(&self, note: Note, from: Option<SocketAddr>) {

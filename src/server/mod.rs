@@ -30,7 +30,7 @@ use crate::transport::shard::Message;
 
 pub use start::start;
 
-use health::{journal_trouble, set_back, trouble};
+use health::{journal_trouble, low_pools, set_back, trouble};
 use joined::{Joined, Wish};
 use supervisor::Watchdog;
 
@@ -224,6 +224,7 @@ impl Running {
 
     /// Looks at the disk and the gauges; says whether records can be kept.
     fn look(&self) -> Records {
+        self.shared.tell_refused();
         self.shared.alarms.look(self.shared.clock.now().wall);
         let health = &self.shared.health;
         let set = |part, state, trouble: Option<String>| match trouble {
@@ -238,6 +239,7 @@ impl Running {
         let (journal, cdrs) = (self.journal.health(), self.records.state());
         set("cdr", bad(cdrs), self.records.health());
         set("journal", bad(journal.records), journal_trouble(&journal));
+        set("pools", State::Degraded, low_pools(&self.store));
         set("store", State::Degraded, trouble(&self.store));
         set("clock", State::Degraded, set_back(self.shared.clock.ahead()));
         match (cdrs, journal.records) {

@@ -35,9 +35,20 @@ impl Readings {
                 "SIP messages that could not be handed on or sent.",
                 &sip.lost,
             ),
+            (
+                "umbra_tcp_refused",
+                "TCP connections refused because there were too many.",
+                &sip.refused,
+            ),
         ] {
             page.one(Kind::Counter, name, help, count.load(Ordering::Relaxed));
         }
+        page.one(
+            Kind::Gauge,
+            "umbra_tcp_connections",
+            "TCP connections that are open.",
+            sip.connections.load(Ordering::Relaxed),
+        );
         let ready = |shard: usize| {
             self.shared
                 .berths
@@ -131,9 +142,20 @@ impl Readings {
             ),
             ("umbra_numbers", "Virtual numbers.", counts.numbers),
             ("umbra_pools", "Pools.", counts.pools),
+            (
+                "umbra_quarantined",
+                "Ended bindings whose keys may rest from others.",
+                counts.resting,
+            ),
         ] {
             page.one(Kind::Gauge, name, help, count);
         }
+        page.one(
+            Kind::Counter,
+            "umbra_quarantine_dropped",
+            "Ended bindings whose keys rest no longer: their pool had more than the limit.",
+            counts.rested_short,
+        );
         let store = self.store.health();
         let journal = self.journal.health();
         let cdrs = self.records.upgrade().map_or(0, |records| records.waiting());

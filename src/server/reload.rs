@@ -160,6 +160,7 @@ impl Joined {
     fn take(&self, conf: &Conf) {
         let config = Arc::new(conf.switch.clone());
         self.config.store(config.clone());
+        self.table.set_quarantine(conf.quarantine);
         if let Some(log) = &self.log {
             log.set(conf.log);
         }

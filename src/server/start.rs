@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -17,7 +17,6 @@ use crate::api::socket;
 use crate::api::switchboard::Switchboard;
 use crate::base::chance::Chance;
 use crate::base::id::Id;
-use crate::base::limits::OTHER_FILES;
 use crate::base::shard::Shard;
 use crate::call::cdr::Cdr;
 use crate::call::media::Report;
@@ -42,7 +41,7 @@ use crate::transport::event_loop::{self, EventLoop};
 use crate::transport::shard::Message;
 
 use super::Running;
-use super::health::too_few_files;
+use super::health::{other_files, too_few_files};
 use super::joined::{Joined, Wish};
 use super::readings::Readings;
 use super::reload::{Front, InForce, listen};
@@ -90,7 +89,9 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
     let key = shard_key(&conf.store, &mut chance)?;
     let transport = event_loop::open(&Arc::new(conf.switch.clone()), count, key, clock.clone())?;
     let (wish, wishes) = channel();
+    store.table().set_quarantine(conf.quarantine);
     let shared = Arc::new(Joined {
+        table: store.table().clone(),
         config: Arc::new(ArcSwap::from_pointee(conf.switch.clone())),
         conf: Mutex::new(InForce::at_start(conf.clone(), reading, clock.now().wall)),
         front: Mutex::default(),
@@ -104,12 +105,17 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
         sip: transport.stats,
         live: (0..count).map(|_| AtomicUsize::new(0)).collect(),
         beats: (0..count).map(|_| AtomicU64::new(0)).collect(),
+        refused_told: AtomicU64::new(0),
         berths: (0..count).map(|_| AtomicUsize::new(0)).collect(),
         phase: Mutex::new(Phase::Serving),
         wish: Mutex::new(wish),
     });
 
-    if let Some(sentence) = too_few_files(files, conf.switch.media.ranges().len()) {
+    if let Some(sentence) = too_few_files(
+        files,
+        conf.switch.media.ranges().len(),
+        other_files(&conf.switch.listeners),
+    ) {
         shared.health.set("file limit", State::Degraded, sentence);
     }
     let media = start_media(&conf, started, files, &clock, &mut chance, &shared)?;
@@ -294,6 +300,7 @@ fn owner(shared: &Arc<Joined>, records: &Arc<cdr_file::Writer>, journal: &Journa
         shared.clone(),
         shared.clone(),
     );
+    let connections = shared.sip.clone();
     let readings = Readings {
         shared: shared.clone(),
         records: Arc::downgrade(records),
@@ -312,6 +319,7 @@ fn owner(shared: &Arc<Joined>, records: &Arc<cdr_file::Writer>, journal: &Journa
         }),
         phase: Box::new(move || phase.phase()),
         calls: Box::new(move || calls.calls()),
+        connections: Box::new(move || connections.connections.load(Ordering::Relaxed)),
         readings: Box::new(move |page| readings.write(page)),
     }
 }
@@ -337,7 +345,7 @@ fn start_media(
     let settings = Settings {
         addresses: media.interfaces.iter().map(|i| i.address).collect(),
         ranges: media.ranges(),
-        pairs_max: files.saturating_sub(OTHER_FILES) / 2 / media.threads.max(1),
+        pairs_max: files.saturating_sub(other_files(&conf.switch.listeners)) / 2 / media.threads.max(1),
         started,
         wall_at_start: clock.now().wall_of(crate::base::time::Instant::default()),
     };

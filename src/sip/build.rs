@@ -504,6 +504,45 @@ mod tests {
             ..stream
         };
         assert_eq!(back("10.0.0.1;", stream), expected);
+        // §18.2.2: nobody listens at a connection's own port, whatever rport says.
+        assert_eq!(back("10.0.0.1;rport;", stream), expected);
+    }
+
+    #[test]
+    fn over_ipv6_a_via_is_answered_without_brackets_around_received() {
+        // RFC 5118 §4.5: the grammar has none there.
+        let from: SocketAddr = "[2001:db8::9]:33333".parse().unwrap();
+        let top = |via: &str| {
+            let text = INVITE.replace("10.0.0.1:5070;", via);
+            let request = Message::parse(text.as_bytes()).unwrap();
+            let bytes = response(&request, from, &plain(200));
+            let via = Message::parse(&bytes).unwrap().get(Name::Via).unwrap().to_vec();
+            (
+                String::from_utf8(via).unwrap(),
+                reply_path(&request, Path::udp(ListenerId(0), from)).remote,
+            )
+        };
+        let port = |port| SocketAddr::new(from.ip(), port);
+        for (via, parts, back) in [
+            ("[2001:db8::9]:5070;", "", port(5070)),
+            (
+                "[2001:DB8:0::9];rport;",
+                ";received=2001:db8::9;rport=33333",
+                port(33333),
+            ),
+            ("[2001:db8::1]:5070;", ";received=2001:db8::9", port(5070)),
+            (
+                "[2001:db8::1]:5070;received=[2001:db8::2];",
+                ";received=2001:db8::9",
+                port(5070),
+            ),
+        ] {
+            let (answered, to) = top(via);
+            let host = via.split(';').next().unwrap();
+            let rest = "branch=z9hG4bKtop;x=\"a;rport;b\"";
+            assert_eq!(answered, format!("SIP/2.0/UDP {host};{rest}{parts}"), "{via}");
+            assert_eq!(to, back, "{via}");
+        }
     }
 
     fn invite_of_ours() -> Vec<u8> {

@@ -69,6 +69,7 @@ impl Alarms {
             | Note::PortsDry
             | Note::PortTaken
             | Note::FilesDry
+            | Note::ConnectionsFull
             | Note::Stray
             | Note::Shed
             | Note::SendFailed => return None,
@@ -132,6 +133,11 @@ const fn words(note: Note) -> Option<(&'static str, &'static str, &'static str)>
             "open files",
             "media ports that the system has no file or memory for",
             "raise the limit of open files (LimitNOFILE), or narrow media.ports",
+        )),
+        Note::ConnectionsFull => Some((
+            "connections",
+            "TCP connections with trunks that were refused for their number",
+            "see who holds them (ss -tn), and ask the carrier for fewer",
         )),
         Note::Malformed | Note::Stray | Note::Stranger | Note::Shed | Note::SendFailed => None,
     }

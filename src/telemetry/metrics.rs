@@ -15,7 +15,7 @@ use crate::masking::reason::Reason;
 pub use page::{Kind, Page, Row};
 
 /// Every note, in the order of its discriminant.
-const NOTES: [Note; 9] = [
+const NOTES: [Note; 10] = [
     Note::Malformed,
     Note::Stray,
     Note::Stranger,
@@ -25,6 +25,7 @@ const NOTES: [Note; 9] = [
     Note::PortTaken,
     Note::FilesDry,
     Note::SendFailed,
+    Note::ConnectionsFull,
 ];
 
 /// Every reason, in the order of its discriminant.
@@ -295,6 +296,7 @@ pub fn note_name(note: Note) -> &'static str {
         Note::PortsDry => "ports_dry",
         Note::PortTaken => "port_taken",
         Note::FilesDry => "files_dry",
+        Note::ConnectionsFull => "connections_full",
         Note::SendFailed => "send_failed",
     }
 }

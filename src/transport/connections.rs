@@ -130,8 +130,16 @@ impl Connections {
                 .add(poller, now, listener, (stream, from), peer, Stage::Open)
                 .is_err()
         {
-            self.stats.refused.fetch_add(1, Ordering::Relaxed);
+            self.refuse(peer);
         }
+    }
+
+    fn refuse(&self, peer: Peer) {
+        self.stats.refused.fetch_add(1, Ordering::Relaxed);
+        match peer {
+            Peer::Trunk => self.stats.refused_trunk.fetch_add(1, Ordering::Relaxed),
+            Peer::Stranger => 0,
+        };
     }
 
     /// Whether there is room for one more below `most`. A stranger has to make room for a trunk.
@@ -156,9 +164,11 @@ impl Connections {
     /// `listening` is the address of the path's listener. It leaves with [`Connections::write`].
     pub fn send(&mut self, poller: &Poller, now: Instant, listening: SocketAddr, to: Path, bytes: Vec<u8>) {
         let named = to.flow.filter(|flow| {
-            self.all
-                .get(flow)
-                .is_some_and(|one| one.listener == to.listener && one.remote.ip() == to.remote.ip())
+            self.all.get(flow).is_some_and(|one| {
+                // What isn't heard any more is still answered.
+                let is_heard = !matches!(one.stage, Stage::Closing(_)) || bytes.starts_with(b"SIP/2.0 ");
+                one.listener == to.listener && one.remote.ip() == to.remote.ip() && is_heard
+            })
         });
         // RFC 3261 §18.2.2: a response whose connection is gone goes to the address that its path names.
         let known = named.or_else(|| self.by_remote.get(&(to.listener, to.remote)).copied());
@@ -244,7 +254,7 @@ impl Connections {
         to: Path,
     ) -> Result<FlowHint, Why> {
         if !self.makes_room(TCP_CONNECTIONS_MAX, Peer::Trunk) {
-            self.stats.refused.fetch_add(1, Ordering::Relaxed);
+            self.refuse(Peer::Trunk);
             return Err(Why::Unreachable);
         }
         let stream = tcp::connect(listening, to.remote).map_err(|error| why(&error))?;

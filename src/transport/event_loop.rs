@@ -57,6 +57,8 @@ pub struct Stats {
     pub connections: AtomicU64,
     /// TCP connections that were refused because there were too many.
     pub refused: AtomicU64,
+    /// Those of them that were with a trunk.
+    pub refused_trunk: AtomicU64,
 }
 
 /// Why the server can't listen.
@@ -147,7 +149,7 @@ pub struct EventLoop {
     sockets: Arc<[Bound]>,
     /// The connections of the listeners that this shard reads.
     connections: Connections,
-    /// When they are looked through next; `None` while there is none.
+    /// When they are looked through next; `None` while there is none, and no paused listener.
     sweep: Option<Instant>,
     /// Listeners that accept nothing until then, because the system has no file left.
     paused: Vec<usize>,
@@ -467,6 +469,7 @@ impl EventLoop {
 
     /// Sends what is in the outbox, in order; as many as possible with one call.
     fn flush(&mut self, outbox: &mut Outbox) {
+        let now = self.clock.now().at;
         let sockets = Arc::clone(&self.sockets);
         let mut messages = outbox.0.drain(..).peekable();
         while let Some((to, bytes)) = messages.next() {
@@ -474,7 +477,7 @@ impl EventLoop {
                 None => {
                     self.stats.lost.fetch_add(1, Ordering::Relaxed);
                 }
-                Some(Socket::Tcp(_)) => self.send_by_connection(self.clock.now().at, to, bytes),
+                Some(Socket::Tcp(_)) => self.send_by_connection(now, to, bytes),
                 Some(Socket::Udp(socket)) => {
                     let mut run = vec![(to.remote, bytes)];
                     while let Some((to, bytes)) = messages.next_if(|(next, _)| next.listener == to.listener) {
@@ -485,8 +488,8 @@ impl EventLoop {
             }
         }
         drop(messages);
-        if !self.connections.is_empty() {
-            self.end_round();
+        if self.sweep.is_some() || !self.connections.is_empty() {
+            self.end_round(now);
         }
     }
 
@@ -536,8 +539,7 @@ impl EventLoop {
     }
 
     /// What there is to do for connections once a round: writes, ends, and those whose time is over.
-    fn end_round(&mut self) {
-        let now = self.clock.now().at;
+    fn end_round(&mut self, now: Instant) {
         self.connections.write(&self.poller, now);
         if self.sweep.is_none_or(|due| due <= now) {
             self.connections.sweep(now);

@@ -416,7 +416,12 @@ mod tests {
     use crate::transport::poller::{Interest, Poller, Source, Waker};
 
     fn loopback() -> (Socket, SocketAddr) {
-        let socket = Socket::bind(([127, 0, 0, 1], 0).into()).expect("loopback is free");
+        bound("127.0.0.1")
+    }
+
+    fn bound(ip: &str) -> (Socket, SocketAddr) {
+        let ip = ip.parse().expect("an address");
+        let socket = Socket::bind(SocketAddr::new(ip, 0)).expect("loopback is free");
         let address = socket.address().expect("bound");
         (socket, address)
     }
@@ -442,9 +447,15 @@ mod tests {
 
     #[test]
     fn an_error_of_one_datagram_costs_no_other_and_names_its_own_destination() {
-        let (sender, _) = loopback();
-        let (there, address) = loopback();
-        let (gone, nobody) = loopback();
+        for ip in ["127.0.0.1", "::1"] {
+            an_error_is_told_on(ip);
+        }
+    }
+
+    fn an_error_is_told_on(ip: &str) {
+        let (sender, _) = bound(ip);
+        let (there, address) = bound(ip);
+        let (gone, nobody) = bound(ip);
         drop(gone);
         assert_eq!(
             sender.send(&[(nobody, b"lost")], || {}).count,
@@ -500,8 +511,14 @@ mod tests {
 
     #[test]
     fn a_batch_is_read_in_order_and_an_empty_socket_gives_nothing() {
-        let (sender, from) = loopback();
-        let (there, address) = loopback();
+        for ip in ["127.0.0.1", "::1"] {
+            a_batch_is_read_on(ip);
+        }
+    }
+
+    fn a_batch_is_read_on(ip: &str) {
+        let (sender, from) = bound(ip);
+        let (there, address) = bound(ip);
         let datagrams: Vec<Vec<u8>> = (0..100_u8).map(|n| vec![n; usize::from(n) + 1]).collect();
         let list: Vec<(SocketAddr, &[u8])> = datagrams.iter().map(|d| (address, d.as_slice())).collect();
         assert_eq!(sender.send(&list, || {}).count, 100);

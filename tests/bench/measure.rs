@@ -6,6 +6,7 @@ mod alone;
 mod bare;
 mod binds;
 mod calls;
+mod choose;
 mod flat;
 mod held;
 mod memory;
@@ -174,7 +175,7 @@ fn main() {
         .map(String::as_str)
         .filter(|a| *a != "--smoke")
         .collect();
-    let known = ["call", "rtp", "held", "flat", "binds", "writer", "open"];
+    let known = ["call", "rtp", "held", "flat", "binds", "writer", "open", "choose"];
     if let Some(strange) = named.iter().find(|name| !known.contains(name)) {
         eprintln!(
             "there is nothing to measure named {strange}: {}",
@@ -205,6 +206,9 @@ fn main() {
     }
     if is_wanted("open") {
         rows.extend(open::measure(length));
+    }
+    if is_wanted("choose") {
+        rows.extend(choose::measure(length));
     }
     print!("{}", table(&rows));
     for row in &rows {

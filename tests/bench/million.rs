@@ -38,11 +38,7 @@ pub fn x(block: u64) -> String {
 
 /// Adds a block's number.
 pub fn add_number(block: u64) -> Write {
-    Write::AddNumber {
-        x: VirtualNumber::new(tel(&x(block))),
-        pool: None,
-        trunks: Vec::new(),
-    }
+    Write::add_number(VirtualNumber::new(tel(&x(block))))
 }
 
 /// The `n`th binding, on the number of its block.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::support::ladder::{Ladder, ladders, play};
-use crate::support::stage::{Binding, Packet, Setup, Stage};
+use crate::support::stage::{Binding, Doing, Packet, Setup, Stage};
 use crate::support::world::World;
 use crate::{rfc5118, verdicts};
 
@@ -143,6 +143,10 @@ impl Stage for Tapped {
 
     fn callee(&mut self, x: &str, to: Option<&str>) {
         self.stage.callee(x, to);
+    }
+
+    fn order(&mut self, doing: Doing, x: Option<&str>) {
+        self.stage.order(doing, x);
     }
 
     fn own(&mut self, x: &str) {

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
+use umbra::masking::inventory::Freeze;
 
 use super::cast::{Cast, Cue};
 use super::phone::Extra;
-use super::stage::{Binding, Large, Setup, Speaks, Stage};
+use super::stage::{Binding, Doing, Large, Setup, Speaks, Stage};
 use super::text::{Msg, uri_in, user_of};
 use super::{sdp, witness};
 
@@ -251,6 +252,16 @@ impl<S: Stage> Play<S> {
                 self.cast.stage.unbind(&x);
                 Ok(())
             }
+            ["suspend"] => self.order(Doing::Suspend, None),
+            ["resume"] => self.order(Doing::Resume, None),
+            ["lock", x] => self.order(Doing::Lock, Some(x)),
+            ["unlock", x] => self.order(Doing::Unlock, Some(x)),
+            ["freeze", x, cause] => {
+                let cause = Freeze::NAMES.iter().find(|(name, _)| name == cause);
+                let (_, cause) = cause.ok_or("no freeze has that cause")?;
+                self.order(Doing::Freeze(*cause), Some(x))
+            }
+            ["thaw", x] => self.order(Doing::Thaw, Some(x)),
             ["drain"] => {
                 self.cast.stage.drain();
                 Ok(())
@@ -327,16 +338,16 @@ impl<S: Stage> Play<S> {
                 _ => {
                     let digits = self.name(value);
                     match key.chars().next() {
-                        Some(letter @ ('X' | 'Y')) => {
+                        Some(letter @ ('X' | 'Y' | 'Z')) => {
                             self.names.insert(key.into(), digits.clone());
                             match mode {
                                 "axb" => self.cast.stage.own(&digits),
                                 mode => self.cast.stage.own_in(mode, &digits),
                             }
-                            let number = if letter == 'X' {
-                                &mut binding.x
-                            } else {
+                            let number = if letter == 'Y' {
                                 &mut binding.y
+                            } else {
+                                &mut binding.x
                             };
                             *number = digits;
                         }
@@ -353,6 +364,12 @@ impl<S: Stage> Play<S> {
             }
         }
         self.cast.stage.bind(&binding);
+        Ok(())
+    }
+
+    fn order(&mut self, doing: Doing, x: Option<&str>) -> Result<(), String> {
+        let x = x.map(|x| self.name(x));
+        self.cast.stage.order(doing, x.as_deref());
         Ok(())
     }
 

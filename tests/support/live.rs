@@ -17,7 +17,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use umbra::sip::path::Transport;
 
-use crate::support::stage::{Binding, Large, Packet, Setup, Stage};
+use crate::support::stage::{Binding, Doing, Large, Packet, Setup, Stage};
 use crate::support::text::Msg;
 
 /// How long a server may take to come up.
@@ -425,6 +425,19 @@ impl Stage for Live {
 
     fn unbind(&mut self, x: &str) {
         self.done(&format!("unbind --x {x}"));
+    }
+
+    fn order(&mut self, doing: Doing, x: Option<&str>) {
+        let x = x.unwrap_or_default();
+        let line = match doing {
+            Doing::Lock => format!("number lock {x}"),
+            Doing::Unlock => format!("number unlock {x}"),
+            Doing::Freeze(cause) => format!("number freeze {x} --cause {}", cause.name()),
+            Doing::Thaw => format!("number unfreeze {x}"),
+            Doing::Suspend => "account suspend default".to_owned(),
+            Doing::Resume => "account resume default".to_owned(),
+        };
+        self.done(&line);
     }
 
     fn drain(&mut self) {

@@ -58,8 +58,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server and waits until it answers.
+    /// Starts a server and waits until it answers. It speaks UDP.
     pub fn start(setup: &Setup) -> Self {
+        Self::speaking("udp", setup)
+    }
+
+    /// Starts a server that listens, and speaks to its gateway, over `udp` or over `tcp` as well.
+    pub fn speaking(transport: &str, setup: &Setup) -> Self {
         let dir = tempfile::tempdir().expect("a folder for the server");
         let (first, last, claims) = media_ports(setup.calls);
         let sip = free_address(HOME);
@@ -67,7 +72,11 @@ impl Server {
             let quoted: Vec<String> = addresses.iter().map(|at| format!("\"{at}\"")).collect();
             quoted.join(", ")
         };
-        let (udp, tcp) = (list(&[&[sip], &*setup.also].concat()), list(&setup.also));
+        let by_tcp = match transport {
+            "tcp" => [&[sip], &*setup.also].concat(),
+            _ => setup.also.clone(),
+        };
+        let (udp, tcp) = (list(&[&[sip], &*setup.also].concat()), list(&by_tcp));
         let conf = format!(
             "trunks = \"trunks.toml\"\n[sip]\nudp = [{udp}]\ntcp = [{tcp}]\n[media]\naddress = \"{HOME}\"\nports = \"{first}-{last}\"\n\
              [api]\nlisten = \"\"\n[log]\nlevel = \"{}\"\n",
@@ -75,7 +84,7 @@ impl Server {
         );
         let trunks = format!(
             "[[trunk]]\nname = \"carrier\"\naccept_from = [\"127.0.0.0/8\", \"::1/128\"]\n\
-             gateways = [\"sip:{};transport=udp\"]\nmedia_nat = \"{}\"\ndefault = true\n",
+             gateways = [\"sip:{};transport={transport}\"]\nmedia_nat = \"{}\"\ndefault = true\n",
             setup.gateway, setup.media_nat,
         );
         write(&dir.path().join("umbra.toml"), &conf);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use umbra::call::config::Interface;
 use umbra::call::media::{InterfaceId, MediaPort};
+use umbra::masking::inventory::Freeze;
 use umbra::sip::path::Transport;
 
 /// One datagram.
@@ -298,6 +299,17 @@ pub struct Binding {
     pub max: Option<Duration>,
 }
 
+/// What the owner does to a number, or to the default account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Doing {
+    Lock,
+    Unlock,
+    Freeze(Freeze),
+    Thaw,
+    Suspend,
+    Resume,
+}
+
 /// A stage. Times are since its beginning.
 pub trait Stage {
     /// Whether its time is exact: only virtual time is.
@@ -327,6 +339,8 @@ pub trait Stage {
     fn bind(&mut self, binding: &Binding);
     /// Ends every binding on a number.
     fn unbind(&mut self, x: &str);
+    /// The owner does something to a number, or to the default account.
+    fn order(&mut self, doing: Doing, x: Option<&str>);
     /// No new calls from now on.
     fn drain(&mut self);
     /// Another conf from now on; calls in progress keep theirs. Only what a running server takes may differ.

@@ -22,6 +22,7 @@ use umbra::call::port::{
 use umbra::call::switch::Switch;
 use umbra::call::trunk::{CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, RtcpMux, Trunk};
 use umbra::masking::binding::{Direction, Mode, Rare, Terms};
+use umbra::masking::inventory::{DEFAULT_ACCOUNT, NumberState, Standing};
 use umbra::masking::listing::BindingFilter;
 use umbra::masking::request::{BindRequest, DryRun, OnConflict, Unbind, Wanted, Write, XChoice};
 use umbra::masking::table::Table;
@@ -30,7 +31,7 @@ use umbra::rtp::relay::Relay;
 use umbra::sip::path::{ListenerId, Path, Transport};
 use umbra::sip::peek::peek;
 
-use super::stage::{Binding, Large, Packet, Setup, Stage};
+use super::stage::{Binding, Doing, Large, Packet, Setup, Stage};
 use super::text::{Msg, uri_in, user_of};
 use super::wires::{Towards, Wires};
 
@@ -733,27 +734,18 @@ impl Stage for World {
     fn own(&mut self, x: &str) {
         let x = VirtualNumber::new(self.tel(x));
         if !self.table.is_ours(x.tel()) {
-            self.write(&Write::AddNumber {
-                x,
-                pool: None,
-                trunks: Vec::new(),
-            });
+            self.write(&Write::add_number(x));
         }
     }
 
     fn own_in(&mut self, mode: &str, x: &str) {
         let mode = mode_of(mode);
         if self.table.pool(mode.name()).is_none() {
-            let (name, account) = (mode.name().into(), None);
-            self.write(&Write::AddPool { name, mode, account });
+            self.write(&Write::add_pool(mode.name(), mode));
         }
         let x = VirtualNumber::new(self.tel(x));
         if !self.table.is_ours(x.tel()) {
-            self.write(&Write::AddNumber {
-                x,
-                pool: Some(mode.name().into()),
-                trunks: Vec::new(),
-            });
+            self.write(&Write::add_number_to(Some(mode.name()), x));
         }
     }
 
@@ -845,6 +837,23 @@ impl Stage for World {
             promise.until = promise.until.min(now);
         }
         self.write(&Write::Unbind(Unbind::X(VirtualNumber::new(x))));
+    }
+
+    fn order(&mut self, doing: Doing, x: Option<&str>) {
+        let x = x.map(|x| VirtualNumber::new(self.tel(x)));
+        let state = match doing {
+            Doing::Suspend => return self.write(&Write::set_standing(DEFAULT_ACCOUNT, Standing::Suspended)),
+            Doing::Resume => return self.write(&Write::set_standing(DEFAULT_ACCOUNT, Standing::Active)),
+            Doing::Lock => NumberState::Locked,
+            Doing::Unlock | Doing::Thaw => NumberState::Active,
+            Doing::Freeze(cause) => NumberState::Frozen(cause),
+        };
+        let x = x.expect("an order about a number names it");
+        self.write(&Write::SetNumberState { x, state });
+        match doing {
+            Doing::Freeze(cause) if cause.cuts_calls() => self.command(Command::CutNumber(x)),
+            _ => {}
+        }
     }
 
     fn drain(&mut self) {

@@ -21,7 +21,8 @@ use crate::base::time::Wall;
 use crate::masking::binding::{Binding, Direction, Mode, Rare, Terms};
 use crate::masking::listing::{BindingFilter, Living};
 use crate::masking::request::{
-    BindRequest, DryRun, OnConflict, TermsChange, Unbind, UpdateRequest, Wanted, Write, Written, XChoice,
+    BindRequest, DryRun, OnConflict, PoolChoice, TermsChange, Unbind, UpdateRequest, Wanted, Write, Written,
+    XChoice,
 };
 
 /// The modes, by name.
@@ -228,9 +229,19 @@ fn number_choice(fields: &mut Fields, name: &str, plan: &NumberPlan) -> Result<X
     let chooser = if name == "x" { "pool" } else { "y_pool" };
     let number = fields.number(name, plan)?;
     let pool = fields.text(chooser)?;
+    let city = if name == "x" { "city" } else { "y_city" };
+    let wish = fields.text(city)?.map(Into::into);
     match (number, pool) {
+        (Some(_), None) if wish.is_some() => Err(ApiError::bad(
+            "bad_field",
+            city,
+            format!("a city is what a pool chooses by: name {chooser}, and not {name}"),
+        )),
         (Some(number), None) => Ok(XChoice::Given(VirtualNumber::new(number))),
-        (None, Some(pool)) => Ok(XChoice::FromPool(pool.into())),
+        (None, Some(pool)) => Ok(XChoice::FromPool(PoolChoice {
+            pool: pool.into(),
+            city: wish,
+        })),
         (Some(_), Some(_)) => Err(ApiError::bad(
             "bad_field",
             chooser,
@@ -308,7 +319,7 @@ fn update_request(id: Id, mut fields: Fields, desk: &Desk) -> Result<UpdateReque
     let text = |fields: &mut Fields, name: &str| {
         fields
             .patch(name, |f| f.text(name))
-            .map(|patch| of_patch(patch).map(|set| set.map(Into::into)))
+            .map(|patch| patch.into_change().map(|set| set.map(Into::into)))
     };
     let request = UpdateRequest {
         mode: fields.word("mode", &MODES)?,
@@ -316,8 +327,12 @@ fn update_request(id: Id, mut fields: Fields, desk: &Desk) -> Result<UpdateReque
         b: fields.number("b", &plan)?.map(RealNumber::new),
         terms: TermsChange {
             direction: fields.word("direction", &DIRECTIONS)?,
-            max_duration: of_patch(fields.patch("max_duration_s", |f| f.seconds("max_duration_s"))?),
-            ring_timeout: of_patch(fields.patch("ring_timeout_s", |f| f.seconds("ring_timeout_s"))?),
+            max_duration: fields
+                .patch("max_duration_s", |f| f.seconds("max_duration_s"))?
+                .into_change(),
+            ring_timeout: fields
+                .patch("ring_timeout_s", |f| f.seconds("ring_timeout_s"))?
+                .into_change(),
             record: fields.truth("record")?,
             order_id: text(&mut fields, "order_id")?,
             user_data: text(&mut fields, "user_data")?,
@@ -332,14 +347,6 @@ fn update_request(id: Id, mut fields: Fields, desk: &Desk) -> Result<UpdateReque
     };
     fields.done()?;
     Ok(request)
-}
-
-fn of_patch<T>(patch: Patch<T>) -> Option<Option<T>> {
-    match patch {
-        Patch::Keep => None,
-        Patch::Clear => Some(None),
-        Patch::Set(value) => Some(Some(value)),
-    }
 }
 
 /// `DELETE /v1/bindings/{id}` → `{"unbound": [id]}`

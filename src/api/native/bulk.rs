@@ -78,7 +78,7 @@ pub(super) async fn unbind(State(desk): State<Arc<Desk>>, Body(body): Body) -> R
 /// The bytes that pairs of hexadecimal digits stand for.
 fn bytes_of(text: &str) -> Option<Vec<u8>> {
     let digits = text.as_bytes();
-    if digits.len() % 2 != 0 || !digits.iter().all(u8::is_ascii_hexdigit) {
+    if !digits.len().is_multiple_of(2) || !digits.iter().all(u8::is_ascii_hexdigit) {
         return None;
     }
     digits

@@ -11,8 +11,10 @@
 //! | `POST /v1/route` | who would be reached, and why |
 //! | `GET /v1/calls`, `DELETE /v1/calls/{id}`, `GET /v1/calls/{id}/trace` | calls in progress |
 //! | `GET /v1/cdrs`, `GET /v1/cdrs/{call_id}` | records |
-//! | `/v1/pools`, `/v1/pools/{name or key}` | pools |
+//! | `/v1/accounts`, `/v1/accounts/{name}`, `POST /v1/accounts/{name}/suspend` … | accounts |
+//! | `/v1/pools`, `/v1/pools/{name or key}`, `GET /v1/pools/{name or key}/usage` | pools |
 //! | `/v1/numbers`, `/v1/numbers/{x}`, `POST /v1/numbers/{x}/lock` … | virtual numbers |
+//! | `POST /v1/numbers:batch` | up to 1,000, each with its own result |
 //! | `GET /v1/trunks` | trunks |
 //! | `GET /v1/status`, `POST /v1/stop`, `POST`, `DELETE /v1/drain`, `POST /v1/reload`, `PUT /v1/log` | the server |
 //! | `GET /v1/backup` | a snapshot of all bindings, numbers and pools, as one file |
@@ -26,14 +28,16 @@
 //! and until there are tokens the server offers `api.listen` on loopback addresses only, with
 //! [`router_on_loopback`], which keeps other sites' pages in a browser on this machine out.
 
+mod accounts;
 mod backup;
 mod bindings;
 mod bulk;
 mod callee;
 mod calls;
 mod cdrs;
-mod inventory;
 mod node;
+mod numbers;
+mod pools;
 mod refusal;
 mod route;
 #[cfg(test)]
@@ -116,6 +120,8 @@ pub struct Owner {
     pub phase: Box<dyn Fn() -> Phase + Send + Sync>,
     /// How many calls are in progress.
     pub calls: Box<dyn Fn() -> usize + Send + Sync>,
+    /// How many TCP connections are open.
+    pub connections: Box<dyn Fn() -> u64 + Send + Sync>,
     /// Writes the metrics that are no events of calls.
     pub readings: Box<dyn Fn(&mut Page) + Send + Sync>,
 }
@@ -203,17 +209,16 @@ pub fn router(desk: Arc<Desk>) -> Router {
         .route("/v1/calls/{id}/trace", get(calls::trace))
         .route("/v1/cdrs", get(cdrs::list))
         .route("/v1/cdrs/{id}", get(cdrs::show))
-        .route("/v1/pools", get(inventory::list_pools).post(inventory::add_pool))
-        .route(
-            "/v1/pools/{id}",
-            get(inventory::show_pool).patch(inventory::set_pool),
-        )
-        .route(
-            "/v1/numbers",
-            get(inventory::list_numbers).post(inventory::add_number),
-        )
-        .route("/v1/numbers/{x}", get(inventory::show_number))
-        .route("/v1/numbers/{x}/{what}", post(inventory::act))
+        .route("/v1/accounts", get(accounts::list).post(accounts::add))
+        .route("/v1/accounts/{name}", get(accounts::show).patch(accounts::set))
+        .route("/v1/accounts/{name}/{what}", post(accounts::act))
+        .route("/v1/pools", get(pools::list).post(pools::add))
+        .route("/v1/pools/{id}", get(pools::show).patch(pools::set))
+        .route("/v1/pools/{id}/usage", get(pools::usage))
+        .route("/v1/numbers", get(numbers::list).post(numbers::add))
+        .route("/v1/numbers:batch", post(numbers::add_all))
+        .route("/v1/numbers/{x}", get(numbers::show).patch(numbers::set))
+        .route("/v1/numbers/{x}/{what}", post(numbers::act))
         .route("/v1/trunks", get(node::trunks))
         .route("/v1/status", get(node::status))
         .route("/v1/stop", post(node::stop))

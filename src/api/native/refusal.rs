@@ -30,11 +30,13 @@ const fn status(refused: &Refused) -> StatusCode {
         | Refused::UnknownAccount { .. }
         | Refused::UnknownBinding { .. } => StatusCode::NOT_FOUND,
         Refused::KeyTaken { .. }
+        | Refused::KeyQuarantined { .. }
         | Refused::NumberExists { .. }
         | Refused::NumberLocked { .. }
         | Refused::NumberFrozen { .. }
         | Refused::NumberBound { .. }
-        | Refused::NoFreeNumber { .. }
+        | Refused::NoNumber { .. }
+        | Refused::NumberInInventory { .. }
         | Refused::NameTaken { .. }
         | Refused::PairsFull { .. }
         | Refused::NumbersFull { .. }
@@ -50,6 +52,7 @@ const fn status(refused: &Refused) -> StatusCode {
         | Refused::NotOfMode { .. }
         | Refused::OwnNumber { .. }
         | Refused::ModeMismatch { .. }
-        | Refused::ExpiryTooSoon => StatusCode::UNPROCESSABLE_ENTITY,
+        | Refused::ExpiryTooSoon
+        | Refused::ExpiryTooLate { .. } => StatusCode::UNPROCESSABLE_ENTITY,
     }
 }

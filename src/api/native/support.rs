@@ -194,6 +194,7 @@ fn desk(dir: &Path, asked: &Arc<Mutex<Vec<String>>>, calls: &Arc<Mutex<Vec<CallV
             log_level: Box::new(move |l| level(l.name().into())),
             phase: Box::new(|| Phase::Serving),
             calls: Box::new(move || live.lock().unwrap().len()),
+            connections: Box::new(|| 0),
             readings: Box::new(|_| {}),
         },
         answers: Arc::default(),
@@ -213,7 +214,11 @@ fn one_shard(calls: Arc<Mutex<Vec<CallView>>>) -> Arc<Switchboard> {
                     Command::Hangup(ask, id) if has(id) => (ask, Answer::Hangup(Found::Here)),
                     Command::Hangup(ask, _) => (ask, Answer::Hangup(Found::Nowhere)),
                     Command::Trace(ask, id) => (ask, Answer::Trace(has(id).then(Vec::new))),
-                    Command::Drain | Command::Admit | Command::EndAll | Command::Records(_) => return,
+                    Command::Drain
+                    | Command::Admit
+                    | Command::EndAll
+                    | Command::CutNumber(_)
+                    | Command::Records(_) => return,
                 };
                 board.upgrade().unwrap().answer(ask, answer);
             }),

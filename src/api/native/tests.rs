@@ -284,7 +284,7 @@ fn a_locked_number_takes_no_binding_and_unlocking_thaws_nothing() {
         json!("number_locked")
     );
     assert_eq!(act("unfreeze", &Value::Null).1["code"], json!("number_state"));
-    assert_eq!(act("unlock", &Value::Null).1["state"], json!("active"));
+    assert_eq!(act("unlock", &Value::Null).1["state"], json!("idle"));
     let (_, frozen) = act("freeze", &json!({"cause": "complaint"}));
     assert_eq!(
         (&frozen["state"], &frozen["cause"]),
@@ -292,7 +292,7 @@ fn a_locked_number_takes_no_binding_and_unlocking_thaws_nothing() {
     );
     assert_eq!(act("unlock", &Value::Null).0, 409);
     assert_eq!(act("lock", &Value::Null).0, 409);
-    assert_eq!(act("unfreeze", &Value::Null).1["state"], json!("active"));
+    assert_eq!(act("unfreeze", &Value::Null).1["state"], json!("idle"));
     let (_, bound) = served.post("/v1/bindings", &pair(A, B));
     let (status, fault) = act("release", &Value::Null);
     assert_eq!(
@@ -422,4 +422,164 @@ fn a_page_of_another_site_cannot_stop_the_server() {
     ] {
         assert_eq!(ask(host, origin), 202, "{host}");
     }
+}
+
+#[test]
+fn a_pools_settings_are_set_kept_and_refused_out_of_bounds() {
+    let served = Served::start();
+    let (_, pool) = served.post(
+        "/v1/pools",
+        &json!({"name": "crowd", "city_rule": "strict", "fallback_cities": ["Jinan"], "reuse": "sticky",
+                "quarantine": "7d hard", "free_low_percent": 5, "ring_timeout_s": 30, "axb_pairs_per_x": 7}),
+    );
+    let set = |body: Value| served.ask("PATCH", "/v1/pools/crowd", &body);
+    let (_, changed) = set(json!({"reuse": "avoid", "ring_timeout_s": null, "accept_unidentified": true}));
+    for (name, value) in [
+        ("key", pool["key"].clone()),
+        ("city_rule", json!("strict")),
+        ("fallback_cities", json!(["Jinan"])),
+        ("reuse", json!("avoid")),
+        ("quarantine", json!("7d hard")),
+        ("free_low_percent", json!(5)),
+        ("ring_timeout_s", Value::Null),
+        ("axb_pairs_per_x", json!(7)),
+        ("accept_unidentified", json!(true)),
+        ("callback", json!("temporary")),
+    ] {
+        assert_eq!(changed[name], value, "{name}");
+    }
+    for (body, field) in [
+        (json!({"quarantine": "366d hard"}), "quarantine"),
+        (json!({"free_low_percent": 101}), "free_low_percent"),
+        (json!({"ring_timeout_s": 4}), "ring_timeout_s"),
+        (json!({"axb_pairs_per_x": 5_001}), "axb_pairs_per_x"),
+        (json!({"relations_per_y": 0}), "relations_per_y"),
+        (json!({"reuse": "again"}), "reuse"),
+        (json!({"fallback_cities": [""]}), "city"),
+    ] {
+        let (status, fault) = set(body);
+        assert_eq!((status, &fault["field"]), (400, &json!(field)), "{fault}");
+    }
+}
+
+#[test]
+fn a_pools_usage_tells_its_numbers_apart_by_state_and_city() {
+    let served = Served::start();
+    served.post("/v1/pools", &json!({"name": "crowd", "axb_pairs_per_x": 2}));
+    let (status, added) = served.post(
+        "/v1/numbers:batch",
+        &json!({"xs": ["17000000001", "17000000002", "17000000003", "17000000004", "17000000001", "x"],
+                "pool": "crowd", "city": "Qingdao", "operator": "CMCC", "tags": ["new"]}),
+    );
+    let codes: Vec<&Value> = added["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|r| &r["error"]["code"])
+        .collect();
+    assert_eq!(status, 200);
+    assert_eq!(codes[4..], [&json!("number_exists"), &json!("bad_number")]);
+    assert!(codes[..4].iter().all(|code| code.is_null()), "{added}");
+    served.post(
+        "/v1/numbers",
+        &json!({"x": "17000000005", "pool": "crowd", "inventory": true}),
+    );
+    served.post("/v1/numbers/17000000002/lock", &Value::Null);
+    served.post("/v1/numbers/17000000003/freeze", &json!({"cause": "regulator"}));
+    served.post("/v1/bindings", &pair(A, B));
+    let (_, usage) = served.get("/v1/pools/crowd/usage");
+    let of = |usage: &Value| {
+        [
+            "numbers",
+            "idle",
+            "bound",
+            "locked",
+            "frozen",
+            "inventory",
+            "bindings",
+            "capacity",
+            "free",
+        ]
+        .map(|name| usage[name].as_u64().unwrap())
+    };
+    assert_eq!(of(&usage), [5, 1, 1, 1, 1, 1, 1, 10, 3], "{usage}");
+    assert_eq!(of(&usage["cities"]["Qingdao"]), [4, 1, 1, 1, 1, 0, 1, 8, 3]);
+    assert_eq!(
+        (&usage["free_percent"], &usage["low"]),
+        (&json!(30), &json!(false))
+    );
+    let listed = |query: &str| {
+        let (_, page) = served.get(&format!("/v1/numbers?{query}"));
+        let numbers = page["numbers"].as_array().unwrap();
+        numbers
+            .iter()
+            .map(|n| n["x"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(listed("pool=crowd&state=idle"), ["17000000004"]);
+    assert_eq!(listed("pool=crowd&state=bound"), ["17000000001"]);
+    assert_eq!(listed("state=inventory"), ["17000000005"]);
+    assert_eq!(listed("city=Qingdao&state=frozen"), ["17000000003"]);
+    assert_eq!(listed("trunk=carrier"), [""; 0]);
+}
+
+#[test]
+fn a_number_moves_without_bindings_only_and_comes_into_service_by_it() {
+    let served = Served::start();
+    served.post("/v1/accounts", &json!({"name": "shop"}));
+    served.post("/v1/pools", &json!({"name": "crowd", "account": "shop"}));
+    served.post("/v1/numbers", &json!({"x": X, "inventory": true}));
+    assert_eq!(
+        served.post("/v1/bindings", &pair(A, B)).1["code"],
+        json!("number_in_inventory")
+    );
+    let to = |pool: &str| served.post(&format!("/v1/numbers/{X}/move"), &json!({"pool": pool}));
+    assert_eq!(to("nowhere").1["code"], json!("unknown_pool"));
+    let (_, moved) = to("crowd");
+    assert_eq!(
+        (&moved["pool"], &moved["account"], &moved["state"]),
+        (&json!("crowd"), &json!("shop"), &json!("idle"))
+    );
+    served.post("/v1/bindings", &pair(A, B));
+    let (status, fault) = to("default");
+    assert_eq!((status, &fault["code"]), (409, &json!("number_bound")));
+    served.ask("DELETE", &format!("/v1/bindings?x={X}"), &Value::Null);
+    let moved = served.ask(
+        "PATCH",
+        &format!("/v1/numbers/{X}"),
+        &json!({"pool": "default", "city": "Jinan"}),
+    );
+    assert_eq!(
+        (&moved.1["pool"], &moved.1["city"]),
+        (&json!("default"), &json!("Jinan"))
+    );
+}
+
+#[test]
+fn a_suspended_account_is_asked_and_not_served() {
+    let served = with_x();
+    let (_, bound) = served.post("/v1/bindings", &pair(A, B));
+    let act = |what: &str| {
+        served
+            .post(&format!("/v1/accounts/default/{what}"), &Value::Null)
+            .1
+    };
+    assert_eq!(act("suspend")["state"], json!("suspended"));
+    for (method, path, body) in [
+        ("POST", "/v1/bindings".to_owned(), pair(A, "13900000009")),
+        (
+            "DELETE",
+            format!("/v1/bindings/{}", bound["id"].as_str().unwrap()),
+            Value::Null,
+        ),
+    ] {
+        let (status, fault) = served.ask(method, &path, &body);
+        assert_eq!((status, &fault["code"]), (403, &json!("account_suspended")));
+    }
+    assert_eq!(served.get("/v1/bindings").1["bindings"][0]["id"], bound["id"]);
+    assert_eq!(act("resume")["state"], json!("active"));
+    served.ask("PATCH", "/v1/accounts/default", &json!({"expiry_max_s": 3_600}));
+    let (_, fault) = served.post("/v1/bindings", &pair("13800000008", "13900000009"));
+    assert_eq!(fault["code"], json!("expiry_too_late"));
+    assert_eq!(served.post("/v1/accounts/nobody/suspend", &Value::Null).0, 404);
 }

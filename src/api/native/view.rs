@@ -10,8 +10,9 @@ use crate::call::port::{CallView, Heading, LegName, TraceLine};
 use crate::call::trunk::{MayShow, Trunk};
 use crate::masking::binding::{Binding, Ended};
 use crate::masking::callee::Callee;
-use crate::masking::inventory::{Freeze, Number, NumberState, Pool};
+use crate::masking::inventory::{Account, Number, NumberState, Pool, Standing, Unidentified};
 use crate::masking::route::{Explanation, Verdict};
+use crate::masking::shelf::Usage;
 
 /// A binding.
 pub(super) fn binding(binding: &Binding, pool: Option<&Pool>, plan: &NumberPlan, now: Wall) -> Value {
@@ -20,6 +21,7 @@ pub(super) fn binding(binding: &Binding, pool: Option<&Pool>, plan: &NumberPlan,
     let (state, ended_at) = match binding.ended {
         Some((at, Ended::Unbound)) => ("unbound", Some(at)),
         Some((at, Ended::Expired)) => ("expired", Some(at)),
+        Some((at, Ended::Replaced)) => ("replaced", Some(at)),
         // Its time is over, and the writer hasn't noted it yet.
         None if binding.is_over(now) => ("expired", Some(binding.expires)),
         None => ("live", None),
@@ -68,6 +70,25 @@ fn time(wall: Wall) -> Option<String> {
     (wall != Wall::NEVER).then(|| wall.to_string())
 }
 
+/// An account.
+pub(super) fn account(account: &Account) -> Value {
+    json!({
+        "name": account.name,
+        "state": match account.standing {
+            Standing::Active => "active",
+            Standing::Suspended => "suspended",
+        },
+        "x_per_a": account.x_per_a,
+        "expiry_max_s": account.expiry_max.map(|time| time.as_secs()),
+        "created_at": made(account.created),
+    })
+}
+
+/// When something was made; nothing for what was always there.
+fn made(at: Wall) -> Option<String> {
+    Some(at).filter(|at| at.as_millis() > 0).and_then(time)
+}
+
 /// A pool.
 pub(super) fn pool(pool: &Pool) -> Value {
     json!({
@@ -76,16 +97,46 @@ pub(super) fn pool(pool: &Pool) -> Value {
         "mode": pool.mode.name(),
         "account": pool.account,
         "axb_pairs_per_x": pool.axb_pairs_per_x,
-        // The default pool was always there.
-        "created_at": Some(pool.created).filter(|at| at.as_millis() > 0).and_then(time),
+        "relations_per_y": pool.relations_per_y,
+        "city_rule": pool.city_rule.name(),
+        "fallback_cities": pool.fallback_cities,
+        "reuse": pool.reuse.name(),
+        "callback": pool.callback.name(),
+        "accept_unidentified": match pool.unidentified {
+            Unidentified::Accepted => true,
+            Unidentified::Refused => false,
+        },
+        "quarantine": pool.quarantine.map(|rule| rule.to_string()),
+        "free_low_percent": pool.free_low_percent,
+        "ring_timeout_s": pool.ring_timeout.map(|time| time.as_secs()),
+        "created_at": made(pool.created),
+    })
+}
+
+/// How a pool or one of its cities is used.
+pub(super) fn usage(usage: &Usage) -> Value {
+    json!({
+        "numbers": usage.numbers,
+        "inventory": usage.inventory,
+        "idle": usage.idle,
+        "bound": usage.bound,
+        "full": usage.full,
+        "locked": usage.locked,
+        "frozen": usage.frozen,
+        "bindings": usage.bindings,
+        "capacity": usage.capacity,
+        "free": usage.free,
+        "free_percent": usage.free_percent(),
     })
 }
 
 /// A number, and how many live bindings it carries.
 pub(super) fn number(number: &Number, pool: Option<&Pool>, bindings: usize, plan: &NumberPlan) -> Value {
-    let cause = match number.state {
-        NumberState::Frozen(cause) => Some(freeze_name(cause)),
-        NumberState::Active | NumberState::Locked | NumberState::Released => None,
+    let (state, cause) = match number.state {
+        NumberState::Active if bindings == 0 => ("idle", None),
+        NumberState::Active => ("bound", None),
+        NumberState::Frozen(cause) => (number.state.name(), Some(cause.name())),
+        NumberState::Inventory | NumberState::Locked | NumberState::Released => (number.state.name(), None),
     };
     json!({
         "x": plan.virtual_text(number.x).as_str(),
@@ -93,28 +144,15 @@ pub(super) fn number(number: &Number, pool: Option<&Pool>, bindings: usize, plan
         "pool_key": number.pool,
         "account": number.account,
         "trunks": number.trunks,
-        "state": number.state.name(),
+        "class": number.class().name(),
+        "city": number.city,
+        "operator": number.operator,
+        "tags": number.tags,
+        "state": state,
         "cause": cause,
         "bindings": bindings,
         "added_at": time(number.added),
     })
-}
-
-/// The causes of a freeze, by name.
-pub(super) const FREEZES: [(&str, Freeze); 4] = [
-    ("arrears", Freeze::Arrears),
-    ("complaint", Freeze::Complaint),
-    ("carrier", Freeze::Carrier),
-    ("operator", Freeze::Operator),
-];
-
-const fn freeze_name(cause: Freeze) -> &'static str {
-    match cause {
-        Freeze::Arrears => "arrears",
-        Freeze::Complaint => "complaint",
-        Freeze::Carrier => "carrier",
-        Freeze::Operator => "operator",
-    }
 }
 
 /// What would become of an attempt.

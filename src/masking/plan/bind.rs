@@ -3,17 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::choose::{Fit, Search, Seat};
 use super::{Planned, Planner, planned, unchanged};
 use crate::base::chance::Chance;
 use crate::base::id::Id;
-use crate::base::limits::{NUMBERS_PER_A, RELATIONS_PER_Y};
+use crate::base::limits::X_PER_A;
 use crate::base::number::{RealNumber, Tel, VirtualNumber};
 use crate::base::time::Wall;
-use crate::masking::binding::{Binding, Ended, Home, Mode, Parties, Party};
-use crate::masking::bounds::{change_terms, check_expiry, check_mode, check_takes_bindings, check_terms};
+use crate::masking::binding::{Binding, Ended, Home, Mode, Parties, Party, Rare, Terms};
+use crate::masking::bounds::{
+    change_terms, check_expiry, check_expiry_of, check_mode, check_takes_bindings, check_terms,
+};
 use crate::masking::change::{Change, Record};
 use crate::masking::inventory::Number;
 use crate::masking::mode;
+use crate::masking::quarantine::Grip;
 use crate::masking::request::{
     BindRequest, DryRun, Field, OnConflict, Refused, UpdateRequest, Wanted, Written, XChoice,
 };
@@ -23,7 +27,7 @@ use crate::masking::rule::Key;
 const CHUNK: usize = 64;
 
 /// What keeps parties from being joined on a number.
-enum Obstacle {
+pub(super) enum Obstacle {
     /// A live binding is in the way: on the number dialled by this key, which is this party's.
     Held(Arc<Binding>, Tel, Party),
     /// Anything else.
@@ -50,6 +54,7 @@ impl Planner<'_> {
         check_terms(&request.terms)?;
         let expires = check_expiry(request.expires, now)?;
         let (number, parties) = self.place(request, now)?;
+        check_expiry_of(self.account(&number.account).as_deref(), expires, now)?;
         let since = match self.fit(&number, &parties, None, now) {
             Ok(since) => since,
             Err(Obstacle::Law(refused)) => return Err(refused),
@@ -70,7 +75,7 @@ impl Planner<'_> {
             }),
             x: number.x,
             parties,
-            terms: request.terms.clone(),
+            terms: self.terms_in(&number.pool, &request.terms),
             created: now,
             since,
             expires,
@@ -82,7 +87,12 @@ impl Planner<'_> {
         })
     }
 
-    pub(super) fn update(&self, request: &UpdateRequest, now: Wall) -> Result<Planned, Refused> {
+    pub(super) fn update(
+        &self,
+        request: &UpdateRequest,
+        now: Wall,
+        chance: &mut Chance,
+    ) -> Result<Planned, Refused> {
         let old = self.live_binding(request.id, now)?;
         self.check_account(old.account())?;
         let mut new = (*old).clone();
@@ -93,6 +103,7 @@ impl Planner<'_> {
         check_terms(&new.terms)?;
         if let Some(expires) = request.expires {
             new.expires = check_expiry(Some(expires), now)?;
+            check_expiry_of(self.account(old.account()).as_deref(), new.expires, now)?;
         }
         if new.parties != old.parties {
             self.check_people(new.parties.a(), new.parties.b())?;
@@ -101,10 +112,20 @@ impl Planner<'_> {
             let since = self.fits(&number, &new.parties, Some(new.id), now)?;
             new.since = new.since.max(since);
         }
-        Ok(match request.dry_run {
-            DryRun::Yes => unchanged(Written::DryRun(Arc::new(new))),
-            DryRun::No => binding_planned(new, Written::Binding),
-        })
+        match request.dry_run {
+            DryRun::Yes => return Ok(unchanged(Written::DryRun(Arc::new(new)))),
+            DryRun::No => {}
+        }
+        // The pair that was is kept as a binding that ended: its keys rest, and who was behind X is known.
+        let former = (new.parties != old.parties).then(|| Binding {
+            id: Id::mint(now, chance),
+            version: 1,
+            ended: Some((new.since, Ended::Replaced)),
+            ..(*old).clone()
+        });
+        let mut planned = binding_planned(new, Written::Binding);
+        planned.change.records.extend(former.map(Record::Binding));
+        Ok(planned)
     }
 
     pub(super) fn unbind(&self, id: Id, now: Wall) -> Result<Planned, Refused> {
@@ -131,14 +152,29 @@ impl Planner<'_> {
         Ok(unbound(vec![ended(&binding, binding.expires, Ended::Expired)]))
     }
 
+    /// The terms with what the pool says where they say nothing.
+    fn terms_in(&self, pool: &str, terms: &Terms) -> Terms {
+        let ring_timeout = self.pool(pool).and_then(|pool| pool.ring_timeout);
+        if ring_timeout.is_none() || terms.rare().ring_timeout.is_some() {
+            return terms.clone();
+        }
+        let rare = Rare {
+            ring_timeout,
+            ..terms.rare().clone()
+        };
+        Terms::new(terms.direction, terms.record, rare)
+    }
+
     // Where a binding goes.
 
     /// X, as named or as its pool chooses, and the parties with their Y.
     fn place(&self, request: &BindRequest, now: Wall) -> Result<(Arc<Number>, Parties), Refused> {
         let mode = request.parties.mode();
+        let x_seat = Seat::x(&request.parties);
         let x_for = |parties: Parties| {
-            let fits = |x: &Number| self.fit(x, &parties, None, now).is_ok();
-            Ok((self.number_for(&request.x, mode, request.dry_run, fits)?, parties))
+            let fits = |x: &Number| self.fitness(x, &parties, now);
+            let x = self.number_for(&request.x, mode, &x_seat, request.dry_run, now, fits)?;
+            Ok((x, parties))
         };
         match &request.parties {
             Wanted::Axb { a, b } => x_for(Parties::Axb { a: *a, b: *b }),
@@ -153,10 +189,11 @@ impl Planner<'_> {
                     }
                     // X by what it is without Y, then the Y that goes with it.
                     XChoice::FromPool(_) => {
-                        let fits = |x: &Number| self.fit_x(x, *a, *b, None, now).is_ok();
-                        let x = self.number_for(&request.x, mode, request.dry_run, fits)?;
-                        let fits = |y: &Number| self.fit(&x, &with(y.x), None, now).is_ok();
-                        let y = self.number_for(y, mode, request.dry_run, fits)?;
+                        let fits = |x: &Number| Fit::of(self.fit_x(x, *a, *b, None, now));
+                        let x = self.number_for(&request.x, mode, &x_seat, request.dry_run, now, fits)?;
+                        let fits = |y: &Number| self.fitness(&x, &with(y.x), now);
+                        let seat = Seat::y(*a, *b);
+                        let y = self.number_for(y, mode, &seat, request.dry_run, now, fits)?;
                         (x, y)
                     }
                 };
@@ -173,16 +210,24 @@ impl Planner<'_> {
         &self,
         choice: &XChoice,
         mode: Mode,
+        seat: &Seat,
         dry_run: DryRun,
-        fits: impl Fn(&Number) -> bool,
+        now: Wall,
+        fits: impl Fn(&Number) -> Fit,
     ) -> Result<Arc<Number>, Refused> {
         match choice {
             XChoice::Given(x) => self.given(*x, mode),
-            XChoice::FromPool(pool) => {
-                let pool = self.known_pool(pool)?;
+            XChoice::FromPool(choice) => {
+                let pool = self.known_pool(&choice.pool)?;
                 self.check_account(&pool.account)?;
                 check_mode(&pool, mode)?;
-                self.choose(&pool, dry_run, fits)
+                let search = Search {
+                    pool: &pool,
+                    city: choice.city.as_deref(),
+                    seat,
+                    now,
+                };
+                self.choose(&search, dry_run, fits)
             }
         }
     }
@@ -216,6 +261,19 @@ impl Planner<'_> {
 
     // What is in the way. `but` is the binding that is updated: it is in its own way never.
 
+    /// How the number suits a pool that chooses it for these parties.
+    fn fitness(&self, x: &Number, parties: &Parties, now: Wall) -> Fit {
+        match Fit::of(self.fit(x, parties, None, now)) {
+            Fit::Free => {}
+            not_free @ (Fit::Rests(_) | Fit::Quarantined | Fit::No | Fit::Never(_)) => return not_free,
+        }
+        let rests = self.rests(x, parties, None, now);
+        match rests.iter().map(|rest| rest.left).max() {
+            Some(left) => Fit::Rests(left),
+            None => Fit::Free,
+        }
+    }
+
     /// Whether these parties can be joined on `x` at `now`: from when on, or what is in the way.
     fn fit(&self, x: &Number, parties: &Parties, but: Option<Id>, now: Wall) -> Result<Wall, Obstacle> {
         let mut since = now;
@@ -232,6 +290,12 @@ impl Planner<'_> {
         for (key, party) in mode::rows(x.x, parties) {
             since = since.max(self.free_from(key, party, but, now)?);
         }
+        for rest in self.rests(x, parties, but, now) {
+            match rest.grip {
+                Grip::Soft => {}
+                Grip::Hard => return Err(Obstacle::Law(rest.refused)),
+            }
+        }
         match *parties {
             Parties::Axb { .. } => {
                 let limit = self.known_pool(&x.pool)?.axb_pairs_per_x;
@@ -243,8 +307,9 @@ impl Planner<'_> {
             Parties::Axyb { a, y, .. } => {
                 self.check_numbers_of(a, x, but, now)?;
                 let stands = |binding: &Binding| binding.parties.y() == Some(y);
-                if self.is_full(y, RELATIONS_PER_Y, but, now, stands) {
-                    let limit = RELATIONS_PER_Y;
+                let y_pool = self.own_number(y).and_then(|y| self.known_pool(&y.pool))?;
+                let limit = y_pool.relations_per_y;
+                if self.is_full(y, limit, but, now, stands) {
                     return Err(Refused::RelationsFull { y, limit }.into());
                 }
             }
@@ -283,6 +348,62 @@ impl Planner<'_> {
             return Err(Obstacle::Held(held, x.x.tel(), Party::N));
         }
         self.free_from(mode::by(x.x, b), Party::B, but, now)
+    }
+
+    /// The keys that these parties want and that rest from others, the whole number among them.
+    fn rests(&self, x: &Number, parties: &Parties, but: Option<Id>, now: Wall) -> Vec<Rest> {
+        let mut rests = Vec::new();
+        // As if they were bound: whom would each of them know behind the number?
+        let wanted = |party| mode::peer_of(parties, party);
+        let mut wants: Vec<(Key, Party, Option<RealNumber>)> = mode::rows(x.x, parties)
+            .into_iter()
+            .map(|(key, party)| (key, party, wanted(party)))
+            .collect();
+        for number in [Some(x.x), parties.y()].into_iter().flatten() {
+            let whole = mode::anyone(number);
+            if !wants.iter().any(|(key, ..)| *key == whole) {
+                wants.push((whole, Party::N, Some(parties.a())));
+            }
+        }
+        for (key, party, peer) in wants {
+            let Some(number) = self.number(key.dialled) else {
+                continue;
+            };
+            let pool = self.pool(&number.pool);
+            for (left, former) in self.left(key, but, now) {
+                let quarantine = self.table.quarantine(pool.as_deref(), former.mode());
+                let until = left.plus(quarantine.lasts);
+                // A who could be led to anyone had nobody there whom he knew.
+                let knew = mode::caller(&former, key).and_then(|by| mode::peer(&former, by));
+                if now < until && knew.is_some() && knew != peer {
+                    let x = number.x;
+                    rests.push(Rest {
+                        left,
+                        grip: quarantine.grip,
+                        refused: Refused::KeyQuarantined { x, party, until },
+                    });
+                }
+            }
+        }
+        rests
+    }
+
+    /// Bindings that gave a key up, and when; not those that handed it on to their next version.
+    fn left(&self, key: Key, but: Option<Id>, now: Wall) -> Vec<(Wall, Arc<Binding>)> {
+        let rules = self.table.rules(key);
+        let pending = self.keys.get(&key).into_iter().flatten();
+        let mut had: Vec<Arc<Binding>> = Vec::new();
+        for id in rules.iter().chain(pending) {
+            let binding = self.binding(*id).filter(|b| mode::caller(b, key).is_some());
+            had.extend(binding.filter(|binding| had.iter().all(|known| known.id != binding.id)));
+        }
+        let left = had
+            .iter()
+            .filter(|binding| binding.is_over(now) && Some(binding.id) != but);
+        let handed_on = |at: Wall| had.iter().any(|next| next.since == at && next.until() > at);
+        left.filter(|former| !handed_on(former.until()) && self.table.may_rest(former))
+            .map(|former| (former.until(), former.clone()))
+            .collect()
     }
 
     /// From when on `party` may have a key.
@@ -333,8 +454,11 @@ impl Planner<'_> {
             .map(|binding| add(binding))
             .max()
             .unwrap_or(1);
+        let limit = self
+            .account(&x.account)
+            .map_or(X_PER_A, |account| account.x_per_a);
         let mut after = (0, Id::from_bits(0));
-        while count <= NUMBERS_PER_A
+        while count <= limit
             && let Some((number, id)) = self.table.own_next(a, after)
         {
             let binding = self
@@ -346,8 +470,7 @@ impl Planner<'_> {
             let last = Id::from_bits(u128::MAX);
             after = (number, if count > before { last } else { id });
         }
-        if count > NUMBERS_PER_A {
-            let limit = NUMBERS_PER_A;
+        if count > limit {
             return Err(Refused::NumbersFull { limit });
         }
         Ok(())
@@ -420,6 +543,16 @@ impl Planner<'_> {
         let counts = |id: &Id| Some(*id) != but && self.binding(*id).is_some_and(|binding| wanted(&binding));
         at_most >= limit && self.live_on(number, now).iter().filter(|id| counts(id)).count() >= limit
     }
+}
+
+/// A key that rests from others than its former pair.
+struct Rest {
+    /// Since when.
+    left: Wall,
+    /// How firmly.
+    grip: Grip,
+    /// What is answered where it is hard.
+    refused: Refused,
 }
 
 /// Who has a key.

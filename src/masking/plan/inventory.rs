@@ -1,17 +1,18 @@
-//! Writes to accounts, pools and numbers.
+//! Writes of accounts, pools and numbers.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Planned, Planner, planned, unchanged};
-use crate::base::limits::{AXB_PAIRS_PER_X, AXB_PAIRS_PER_X_MAX, TRUNKS_PER_NUMBER_MAX};
 use crate::base::number::VirtualNumber;
 use crate::base::time::Wall;
 use crate::masking::binding::Mode;
-use crate::masking::bounds::{check_name, check_pool_name};
+use crate::masking::bounds::{change_account, change_number, change_pool, check_name, check_pool_name};
 use crate::masking::change::Record;
 use crate::masking::inventory::{
-    Account, Callback, DEFAULT_ACCOUNT, DEFAULT_POOL, Number, NumberState, Pool, Standing, Unidentified,
+    Account, DEFAULT_ACCOUNT, DEFAULT_POOL, Number, NumberState, Pool, Standing,
 };
-use crate::masking::request::{Field, Refused, Written};
-use std::sync::Arc;
+use crate::masking::request::{NumberChange, PoolChange, Refused, Service, Written};
 
 impl Planner<'_> {
     pub(super) fn add_account(&self, name: &str, now: Wall) -> Result<Planned, Refused> {
@@ -21,21 +22,26 @@ impl Planner<'_> {
         }
         Ok(account_planned(Account {
             name: name.into(),
-            version: 1,
-            standing: Standing::Active,
             created: now,
+            ..Account::default_account()
         }))
     }
 
-    pub(super) fn set_account(&self, name: &str, standing: Standing) -> Result<Planned, Refused> {
+    pub(super) fn set_account(
+        &self,
+        name: &str,
+        standing: Option<Standing>,
+        x_per_a: Option<usize>,
+        expiry_max: Option<Option<Duration>>,
+    ) -> Result<Planned, Refused> {
         let account = self
             .account(name)
             .ok_or_else(|| Refused::UnknownAccount { account: name.into() })?;
-        Ok(account_planned(Account {
-            version: account.version.saturating_add(1),
-            standing,
-            ..(*account).clone()
-        }))
+        let mut account = (*account).clone();
+        change_account(&mut account, x_per_a, expiry_max)?;
+        account.standing = standing.unwrap_or(account.standing);
+        account.version = account.version.saturating_add(1);
+        Ok(account_planned(account))
     }
 
     pub(super) fn add_pool(
@@ -43,6 +49,7 @@ impl Planner<'_> {
         name: &str,
         mode: Mode,
         account: Option<&str>,
+        settings: &PoolChange,
         now: Wall,
     ) -> Result<Planned, Refused> {
         check_pool_name(name)?;
@@ -56,25 +63,23 @@ impl Planner<'_> {
         }
         let last = self.pools.keys().next_back().cloned();
         let last = last.max(self.table.index().pools.keys().next_back().cloned());
-        Ok(pool_planned(Pool {
+        let mut pool = Pool {
             key: Pool::key_after(&last.unwrap_or_default()),
             name: name.into(),
             mode,
             account: account.into(),
-            version: 1,
             created: now,
-            axb_pairs_per_x: AXB_PAIRS_PER_X,
-            callback: Callback::default(),
-            unidentified: Unidentified::default(),
-            quarantine: None,
-        }))
+            ..Pool::default_pool()
+        };
+        change_pool(&mut pool, settings)?;
+        Ok(pool_planned(pool))
     }
 
     pub(super) fn set_pool(
         &self,
         pool: &str,
         name: Option<&str>,
-        pairs: Option<usize>,
+        settings: &PoolChange,
     ) -> Result<Planned, Refused> {
         let mut pool = (*self.known_pool(pool)?).clone();
         if let Some(name) = name {
@@ -84,12 +89,7 @@ impl Planner<'_> {
             }
             pool.name = name.into();
         }
-        if let Some(pairs) = pairs {
-            if !(1..=AXB_PAIRS_PER_X_MAX).contains(&pairs) {
-                return Err(Refused::BoundsOf(Field::PairsPerX));
-            }
-            pool.axb_pairs_per_x = pairs;
-        }
+        change_pool(&mut pool, settings)?;
         pool.version = pool.version.saturating_add(1);
         Ok(pool_planned(pool))
     }
@@ -98,25 +98,62 @@ impl Planner<'_> {
         &self,
         x: VirtualNumber,
         pool: Option<&str>,
-        trunks: &[Box<str>],
+        about: &NumberChange,
+        service: Service,
         now: Wall,
     ) -> Result<Planned, Refused> {
         let pool = self.known_pool(pool.unwrap_or(DEFAULT_POOL))?;
-        if trunks.len() > TRUNKS_PER_NUMBER_MAX || trunks.iter().any(|trunk| check_name(trunk).is_err()) {
-            return Err(Refused::BoundsOf(Field::Trunks));
-        }
         let known = self.number(x.tel());
         if known.as_ref().is_some_and(|number| number.is_ours()) {
             return Err(Refused::NumberExists { x });
         }
-        Ok(number_planned(Number {
+        let mut number = Number {
             x,
             pool: pool.key.clone(),
             account: pool.account.clone(),
-            trunks: trunks.to_vec(),
-            state: NumberState::Active,
+            trunks: Vec::new(),
+            city: None,
+            operator: None,
+            tags: Vec::new(),
+            state: match service {
+                Service::Now => NumberState::Active,
+                Service::Later => NumberState::Inventory,
+            },
             version: known.map_or(1, |released| released.version.saturating_add(1)),
             added: now,
+        };
+        change_number(&mut number, about)?;
+        Ok(number_planned(number))
+    }
+
+    pub(super) fn set_number(&self, x: VirtualNumber, about: &NumberChange) -> Result<Planned, Refused> {
+        let mut number = (*self.own_number(x)?).clone();
+        change_number(&mut number, about)?;
+        number.version = number.version.saturating_add(1);
+        Ok(number_planned(number))
+    }
+
+    pub(super) fn move_number(&self, x: VirtualNumber, pool: &str, now: Wall) -> Result<Planned, Refused> {
+        let number = self.own_number(x)?;
+        let pool = self.known_pool(pool)?;
+        let state = match number.state {
+            NumberState::Inventory => NumberState::Active,
+            kept @ (NumberState::Active
+            | NumberState::Locked
+            | NumberState::Frozen(_)
+            | NumberState::Released) => kept,
+        };
+        if (&number.pool, number.state) == (&pool.key, state) {
+            return Ok(unchanged(Written::Number(number)));
+        }
+        // A binding belongs to the pool and the account that it was made in, as its records do.
+        self.check_idle(x, now)?;
+        Ok(number_planned(Number {
+            pool: pool.key.clone(),
+            account: pool.account.clone(),
+            state,
+            version: number.version.saturating_add(1),
+            ..(*number).clone()
         }))
     }
 
@@ -131,18 +168,22 @@ impl Planner<'_> {
             return Ok(unchanged(Written::Number(number)));
         }
         match state {
-            NumberState::Released => {
-                if let Some(binding) = self.live_on(x, now).first().copied() {
-                    return Err(Refused::NumberBound { x, binding });
-                }
-            }
-            NumberState::Active | NumberState::Locked | NumberState::Frozen(_) => {}
+            NumberState::Released => self.check_idle(x, now)?,
+            NumberState::Inventory | NumberState::Active | NumberState::Locked | NumberState::Frozen(_) => {}
         }
         Ok(number_planned(Number {
             state,
             version: number.version.saturating_add(1),
             ..(*number).clone()
         }))
+    }
+
+    /// No live binding stands on `x`.
+    fn check_idle(&self, x: VirtualNumber, now: Wall) -> Result<(), Refused> {
+        match self.live_on(x, now).first().copied() {
+            Some(binding) => Err(Refused::NumberBound { x, binding }),
+            None => Ok(()),
+        }
     }
 }
 

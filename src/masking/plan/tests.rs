@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+use super::super::binding::Ended;
 use super::super::binding::{Direction, Mode, Rare, Terms};
 use super::super::inventory::Freeze;
-use super::super::request::{BindRequest, DryRun, OnConflict, UpdateRequest, XChoice};
-use super::super::support::{A, B, C, World, X, axb, real, x};
+use super::super::quarantine;
+use super::super::request::{
+    BindRequest, DryRun, OnConflict, PoolChange, PoolChoice, UpdateRequest, XChoice,
+};
+use super::super::route::Decision;
+use super::super::support::{A, B, C, World, X, ax, axb, axyb, real, x};
 use super::*;
 use crate::base::number::NumberPlan;
 
@@ -145,7 +150,10 @@ fn a_number_carries_no_more_pairs_than_its_pool_allows() {
     let set = Write::SetPool {
         pool: "default".into(),
         name: None,
-        axb_pairs_per_x: Some(2),
+        settings: Box::new(PoolChange {
+            axb_pairs_per_x: Some(2),
+            ..PoolChange::default()
+        }),
     };
     world.write(&set).expect("in range");
     let mut request = axb(X, A, B);
@@ -273,11 +281,7 @@ fn of_two_writes_in_one_group_that_want_a_key_exactly_one_wins() {
     let fourth = plan(Write::Unbind(Unbind::Id(binding.id))).expect("live in the group");
     let fifth = plan(Write::Bind(axb(X, A, C))).expect("A and C are free again");
     let y = x("17000000002");
-    let sixth = plan(Write::AddNumber {
-        x: y,
-        pool: None,
-        trunks: vec![],
-    });
+    let sixth = plan(Write::add_number(y));
     let seventh = plan(Write::Bind(axb("17000000002", A, C))).expect("the number is there");
     for planned in [first, second, third, fourth, fifth, sixth.expect("new"), seventh] {
         world.apply(planned.change);
@@ -297,6 +301,13 @@ fn a_group_that_never_became_durable_leaves_no_trace() {
     world.bind(X, A, B);
 }
 
+fn from(pool: &str) -> XChoice {
+    XChoice::FromPool(PoolChoice {
+        pool: pool.into(),
+        city: None,
+    })
+}
+
 #[test]
 fn a_pool_gives_its_numbers_in_turn_and_refuses_when_no_key_is_free() {
     let mut world = World::new();
@@ -304,7 +315,7 @@ fn a_pool_gives_its_numbers_in_turn_and_refuses_when_no_key_is_free() {
     world.add("17000000003");
     let from_pool = |a, b| {
         let mut request = axb(X, a, b);
-        request.x = XChoice::FromPool("default".into());
+        request.x = from("default");
         request
     };
     let mut given = |a, b| world.try_bind(from_pool(a, b)).map(|binding| binding.x);
@@ -317,10 +328,10 @@ fn a_pool_gives_its_numbers_in_turn_and_refuses_when_no_key_is_free() {
         "the round begins again where the keys are free"
     );
     let refused = given(D, A).expect_err("A is on every number");
-    assert_eq!(refused.code(), "no_free_number");
+    assert_eq!(refused.code(), "no_number");
     let unknown = world.try_bind({
         let mut request = from_pool(A, B);
-        request.x = XChoice::FromPool("elsewhere".into());
+        request.x = from("elsewhere");
         request
     });
     assert_eq!(code(unknown), "unknown_pool");
@@ -338,11 +349,8 @@ fn a_pool_finds_the_one_free_number_among_many() {
         }
     }
     let mut request = axb(X, A, C);
-    request.x = XChoice::FromPool("default".into());
-    world.table.set_cursor(
-        &world.table.pool("default").expect("there").key,
-        x("17000000100").tel(),
-    );
+    request.x = from("default");
+    world.table.index().shelves.chose(x("17000000100"));
     let binding = world.try_bind(request).expect("one is free");
     assert_eq!(binding.x, x("17000000037"));
 }
@@ -350,11 +358,7 @@ fn a_pool_finds_the_one_free_number_among_many() {
 #[test]
 fn pools_answer_to_key_and_name_and_names_are_given_once() {
     let mut world = World::new();
-    let add = |name: &str| Write::AddPool {
-        name: name.into(),
-        mode: Mode::Axb,
-        account: None,
-    };
+    let add = |name: &str| Write::add_pool(name, Mode::Axb);
     let Ok(Written::Pool(pool)) = world.write(&add("taxi")) else {
         panic!("not added");
     };
@@ -370,7 +374,7 @@ fn pools_answer_to_key_and_name_and_names_are_given_once() {
     let rename = Write::SetPool {
         pool: pool.key.clone(),
         name: Some("cabs".into()),
-        axb_pairs_per_x: None,
+        settings: Box::default(),
     };
     world.write(&rename).expect("a free name");
     assert_eq!(world.table.pool("taxi"), None);
@@ -390,7 +394,7 @@ fn pools_answer_to_key_and_name_and_names_are_given_once() {
     let rename = Write::SetPool {
         pool: "cabs".into(),
         name: Some("vans".into()),
-        axb_pairs_per_x: None,
+        settings: Box::default(),
     };
     plan(rename).expect("a free name");
     plan(add("cabs")).expect("given up");
@@ -402,10 +406,7 @@ fn a_suspended_account_neither_binds_nor_unbinds_but_its_bindings_expire() {
     let mut request = axb(X, A, B);
     request.expires = Some(world.at(60_000));
     let id = world.try_bind(request).expect("free keys").id;
-    let set = |standing| Write::SetAccount {
-        name: "default".into(),
-        standing,
-    };
+    let set = |standing| Write::set_standing("default", standing);
     world.write(&set(Standing::Suspended)).expect("there");
     assert_eq!(code(world.try_bind(axb(X, C, D))), "account_suspended");
     let unbind = world
@@ -451,4 +452,308 @@ fn an_ended_binding_is_forgotten_only_after_its_rules_may_go() {
     assert_eq!(world.table.binding(id), None);
     assert_eq!(world.table.counts().bindings_ended, 0);
     assert_eq!(world.table.counts().rules, 0);
+}
+
+const E: &str = "13500000005";
+
+/// Two pairs on X, one after the other: what the second is answered in this quarantine.
+fn second(world: &mut World, quarantine: &str, a: &str, b: &str) -> &'static str {
+    let set = |world: &World, quarantine: &str| {
+        let axb = quarantine.parse().expect("a quarantine");
+        world.table.set_quarantine(quarantine::Config {
+            axb,
+            ..quarantine::Config::default()
+        });
+    };
+    set(world, quarantine);
+    code(world.try_bind(axb(X, a, b)))
+}
+
+#[test]
+fn a_key_in_hard_quarantine_is_for_its_former_pair_only_until_it_is_over() {
+    for (a, b, answer) in [
+        (A, C, "key_quarantined"),
+        (C, A, "key_quarantined"),
+        (C, B, "key_quarantined"),
+        (A, B, "bound"),
+        (B, A, "bound"),
+        (C, D, "bound"),
+    ] {
+        let mut world = World::new();
+        let id = world.bind(X, A, B);
+        world.later(1_000);
+        world.unbind(id);
+        world.later(3_599_999);
+        assert_eq!(second(&mut world, "1h hard", a, b), answer, "{a} {b}");
+    }
+    let mut world = World::new();
+    let id = world.bind(X, A, B);
+    world.unbind(id);
+    let until = world.at(3_600_000);
+    world.later(3_599_999);
+    assert_eq!(second(&mut world, "1h hard", A, C), "key_quarantined");
+    let refused = world.try_bind(axb(X, A, C)).expect_err("in quarantine");
+    assert_eq!(refused.field(), Some("a"));
+    assert_eq!(
+        refused.sentence(&NumberPlan::default()),
+        format!("17000000001 is in quarantine for others than its former pair until {until}")
+    );
+    world.later(1);
+    assert_eq!(second(&mut world, "1h hard", A, C), "bound");
+}
+
+#[test]
+fn a_key_in_soft_quarantine_is_given_to_who_names_x() {
+    let mut world = World::new();
+    let id = world.bind(X, A, B);
+    world.unbind(id);
+    assert_eq!(second(&mut world, "1h soft", A, C), "bound");
+}
+
+#[test]
+fn a_pool_takes_free_numbers_first_and_then_what_was_given_up_longest_ago() {
+    let mut world = World::new();
+    for x in ["17000000002", "17000000003"] {
+        world.add(x);
+    }
+    for x in [X, "17000000003", "17000000002"] {
+        let id = world.bind(x, A, B);
+        world.later(1_000);
+        if x != "17000000002" {
+            world.unbind(id);
+        }
+    }
+    let mut request = axb(X, A, C);
+    request.x = from("default");
+    world.add("17000000004");
+    let chosen = |world: &mut World| {
+        let bound = world.try_bind(request.clone());
+        bound.map_or("none", |binding| {
+            ["", X, "17000000002", "17000000003", "17000000004"]
+                .into_iter()
+                .find(|number| !number.is_empty() && binding.x == x(number))
+                .unwrap_or("another")
+        })
+    };
+    let free = chosen(&mut world);
+    assert_eq!(free, "17000000004");
+    let bound = world.table.open_on(x(free).tel(), None, 1)[0];
+    let release = Write::SetNumberState {
+        x: x(free),
+        state: NumberState::Locked,
+    };
+    world.write(&release).expect("ours");
+    world.unbind(bound);
+    assert_eq!(chosen(&mut world), X, "given up longest ago");
+}
+
+#[test]
+fn an_update_of_a_party_leaves_the_key_that_it_gives_up_and_not_the_one_that_it_keeps() {
+    let mut world = World::new();
+    let id = world.bind(X, A, B);
+    world.later(1_000);
+    let mut update = UpdateRequest::of(id);
+    for b in [C, D, E] {
+        update.b = Some(real(b));
+        second(&mut world, "1h hard", "13500000009", "13500000009");
+        world.update(update.clone()).expect("A keeps his key");
+        world.later(1_000);
+    }
+    assert_eq!(code(world.try_bind(axb(X, B, "13500000009"))), "key_quarantined");
+    // What was replaced is kept, and listed among the ended ones.
+    let replaced = |world: &World| {
+        let ended = world.table.records().filter_map(|record| match record {
+            Record::Binding(binding) => binding.ended.map(|(_, why)| (binding.parties.b(), why)),
+            _ => None,
+        });
+        ended.collect::<Vec<_>>()
+    };
+    let was = |b| (Some(real(b)), Ended::Replaced);
+    assert_eq!(replaced(&world), [was(B), was(C), was(D)]);
+    // All of that holds in a table that was loaded from a snapshot.
+    let loaded = Table::new();
+    for record in world.table.records() {
+        loaded.load(&record);
+    }
+    loaded.set_quarantine(quarantine::Config {
+        axb: "1h hard".parse().expect("a quarantine"),
+        ..quarantine::Config::default()
+    });
+    let bind = |a, b| {
+        let write = Write::Bind(axb(X, a, b));
+        let planned = loaded.plan(&write, world.now, &mut Chance::from_number(3));
+        planned.map_or_else(|refused| refused.code(), |_| "bound")
+    };
+    assert_eq!(bind(C, "13500000009"), "key_quarantined");
+    assert_eq!(bind(A, B), "key_taken");
+}
+
+#[test]
+fn a_number_that_answered_anyone_rests_as_a_whole_but_not_from_its_a() {
+    const NUMBER: &str = "17000000011";
+    let mut world = World::new();
+    world.pool(Mode::Ax, &[NUMBER]);
+    let id = world.try_bind(ax(NUMBER, A)).expect("free").id;
+    world.later(1_000);
+    world.unbind(id);
+    world.later(6 * 86_400_000);
+    assert_eq!(code(world.try_bind(ax(NUMBER, B))), "key_quarantined");
+    // Released, and back in another pool: it rests on.
+    let x = x(NUMBER);
+    world.write(&Write::ReleaseNumber { x }).expect("nothing bound");
+    world.add(NUMBER);
+    assert_eq!(code(world.try_bind(axb(NUMBER, B, C))), "key_quarantined");
+    assert_eq!(code(world.try_bind(axb(NUMBER, A, C))), "bound");
+}
+
+#[test]
+fn a_caller_who_still_uses_a_resting_key_reaches_nobody_but_whom_he_knew() {
+    const NUMBER: &str = "17000000011";
+    for (next, answer) in [(D, None), (A, Some(real(A)))] {
+        let mut world = World::new();
+        world.add(NUMBER);
+        let id = world.bind(NUMBER, A, B);
+        world.later(1_000);
+        world.unbind(id);
+        world
+            .write(&Write::ReleaseNumber { x: x(NUMBER) })
+            .expect("nothing bound");
+        world.pool(Mode::Ax, &[NUMBER]);
+        world.later(1_000);
+        world.try_bind(ax(NUMBER, next)).expect("anyone's key is free");
+        let called = |world: &World, caller| match world.call(NUMBER, caller) {
+            Decision::Connect(plan) => Some(plan.called()),
+            Decision::Refuse(_) => None,
+        };
+        assert_eq!(called(&world, B), answer, "{next}");
+        assert_eq!(called(&world, C), Some(real(next)));
+        world.later(24 * 3_600_000);
+        assert_eq!(called(&world, B), Some(real(next)), "it rests no longer");
+    }
+}
+
+#[test]
+fn of_more_resting_keys_than_the_limit_the_oldest_go() {
+    let mut world = World::new();
+    world.table.set_quarantine(quarantine::Config {
+        axb: "1h hard".parse().expect("a quarantine"),
+        limit: 2,
+        ..quarantine::Config::default()
+    });
+    let pairs = [(A, B), (C, D), (E, "13500000006")];
+    for (a, b) in pairs {
+        let id = world.bind(X, a, b);
+        world.later(1_000);
+        world.unbind(id);
+    }
+    let counts = world.table.counts();
+    assert_eq!((counts.resting, counts.rested_short), (2, 1));
+    assert_eq!(code(world.try_bind(axb(X, C, "13500000009"))), "key_quarantined");
+    assert_eq!(code(world.try_bind(axb(X, A, "13500000009"))), "bound");
+}
+
+#[test]
+fn families_of_modes_keep_apart_on_a_number_and_ax_becomes_axb_by_update() {
+    const NUMBERS: [&str; 3] = ["17000000011", "17000000012", "17000000013"];
+    let mut world = World::new();
+    world.pool(Mode::Ax, &NUMBERS);
+    let id = world.try_bind(ax(NUMBERS[0], A)).expect("free").id;
+    let again = world.try_bind(ax(NUMBERS[0], C)).expect_err("one A a number");
+    assert_eq!(
+        (again.code(), again.field(), again.binding()),
+        ("key_taken", Some("x"), Some(id))
+    );
+    assert_eq!(code(world.try_bind(axb(NUMBERS[0], B, C))), "mode_mismatch");
+
+    let mut update = UpdateRequest::of(id);
+    update.b = Some(real(B));
+    assert_eq!(
+        world.update(update.clone()).expect_err("no B in ax").code(),
+        "not_of_mode"
+    );
+    update.mode = Some(Mode::Axb);
+    update.b = None;
+    assert_eq!(
+        world.update(update.clone()).expect_err("whose B?").field(),
+        Some("b")
+    );
+    update.b = Some(real(B));
+    world.later(1_000);
+    world.update(update).expect("ax becomes axb");
+    let called = |world: &World, caller| match world.call(NUMBERS[0], caller) {
+        Decision::Connect(plan) => Ok(plan.called()),
+        Decision::Refuse(refusal) => Err(refusal.reason),
+    };
+    assert_eq!(called(&world, A), Ok(real(B)));
+    assert_eq!(called(&world, B), Ok(real(A)));
+    assert!(called(&world, C).is_err());
+    let mut back = UpdateRequest::of(id);
+    back.mode = Some(Mode::Ax);
+    assert_eq!(world.update(back).expect_err("never").code(), "not_of_mode");
+    // The number is of another family now, whatever its pool says.
+    let refused = world.try_bind(ax(NUMBERS[0], D)).expect_err("an axb number");
+    assert_eq!((refused.code(), refused.binding()), ("mode_mismatch", Some(id)));
+}
+
+#[test]
+fn in_axyb_x_is_one_as_and_a_has_five_and_y_differs() {
+    let numbers: Vec<String> = (0..9).map(|n| format!("1700000010{n}")).collect();
+    let on: Vec<&str> = numbers.iter().map(String::as_str).collect();
+    let mut world = World::new();
+    world.pool(Mode::Axyb, &on);
+    let id = world.try_bind(axyb(on[0], A, on[8], B)).expect("free").id;
+    assert_eq!(code(world.try_bind(axyb(on[1], C, on[1], D))), "x_is_y");
+    assert_eq!(code(world.try_bind(axyb(on[1], C, on[2], C))), "same_number");
+    assert_eq!(code(world.try_bind(axyb(on[1], C, on[2], on[3]))), "own_number");
+    let taken = world.try_bind(axyb(on[0], C, on[8], D)).expect_err("A's own");
+    assert_eq!(
+        (taken.code(), taken.field(), taken.binding()),
+        ("key_taken", Some("x"), Some(id))
+    );
+    let taken = world
+        .try_bind(axyb(on[1], A, on[8], D))
+        .expect_err("(Y, A) is taken");
+    assert_eq!((taken.code(), taken.field()), ("key_taken", Some("a")));
+    for (x, y) in [(1, 5), (2, 6), (3, 7), (4, 1)] {
+        let b = format!("1390000010{x}");
+        assert_eq!(code(world.try_bind(axyb(on[x], A, on[y], &b))), "bound");
+    }
+    let held = world
+        .table
+        .records()
+        .filter(|r| matches!(r, Record::Binding(_)))
+        .count();
+    assert_eq!(held, 5);
+    let full = world.try_bind(axyb(on[8], A, on[2], D)).expect_err("five");
+    assert_eq!(full, Refused::NumbersFull { limit: 5 });
+    // On a number that he has already, more may join.
+    assert_eq!(code(world.try_bind(axyb(on[0], A, on[2], D))), "bound");
+}
+
+#[test]
+fn the_same_binding_again_is_answered_alike_in_every_mode() {
+    let mut world = World::new();
+    world.pool(Mode::Ax, &["17000000011"]);
+    world.pool(Mode::Axyb, &["17000000021", "17000000022"]);
+    for request in [
+        axb(X, A, B),
+        ax("17000000011", A),
+        axyb("17000000021", A, "17000000022", B),
+    ] {
+        let mut request = request;
+        let first = world.try_bind(request.clone()).expect("free");
+        let refused = world.try_bind(request.clone()).expect_err("there already");
+        assert_eq!((refused.code(), refused.binding()), ("key_taken", Some(first.id)));
+        request.on_conflict = OnConflict::Return;
+        let same = world.write(&Write::Bind(request.clone()));
+        assert_eq!(same, Ok(Written::Existing(first.clone())));
+        request.on_conflict = OnConflict::Extend;
+        request.expires = Some(world.at(600_000));
+        world.later(1);
+        let extended = world.try_bind(request.clone()).expect("the same");
+        assert_eq!((extended.id, extended.expires), (first.id, world.at(599_999)));
+        request.dry_run = DryRun::Yes;
+        let dry = world.write(&Write::Bind(request));
+        assert!(matches!(dry, Ok(Written::DryRun(_))), "{dry:?}");
+    }
 }

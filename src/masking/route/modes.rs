@@ -156,7 +156,9 @@ fn a_callee_that_became_a_number_of_ours_or_a_himself_is_not_called() {
     update.a = Some(real(C));
     world.update(update).expect("a live binding");
     assert_eq!(led(world.call(AX, C)), Err(Reason::NoCallee));
-    assert_eq!(led(world.call(AX, A)), to(C, AX));
+    // Who gave his place up doesn't reach his successor.
+    assert_eq!(led(world.call(AX, A)), Err(Reason::Expired));
+    assert_eq!(led(world.call(AX, D)), to(C, AX));
 }
 
 #[test]

@@ -117,9 +117,8 @@ fn judged_with(faults: &[Reason]) -> Option<Reason> {
             .expect("in service");
     }
     if has(Reason::AccountSuspended) {
-        let (name, standing) = ("default".into(), Standing::Suspended);
         world
-            .write(&Write::SetAccount { name, standing })
+            .write(&Write::set_standing("default", Standing::Suspended))
             .expect("the account is there");
     }
     if has(Reason::NotOurs) {

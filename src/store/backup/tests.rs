@@ -24,14 +24,7 @@ fn done(store: &Store, write: Asked) -> Written {
 /// A store with two bindings, of which one has ended.
 fn store(dir: &Path) -> Store {
     let (store, _) = opened(dir);
-    done(
-        &store,
-        Asked::AddNumber {
-            x: x(X),
-            pool: None,
-            trunks: Vec::new(),
-        },
-    );
+    done(&store, Asked::add_number(x(X)));
     let Written::Binding(first) = done(&store, Asked::Bind(axb(X, A, B))) else {
         panic!("not bound")
     };

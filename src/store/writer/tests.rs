@@ -75,11 +75,7 @@ impl Hand {
     }
 
     fn add_number(&mut self) {
-        let write = Write::AddNumber {
-            x: x(X),
-            pool: None,
-            trunks: Vec::new(),
-        };
+        let write = Write::add_number(x(X));
         self.one(write).unwrap();
     }
 
@@ -474,11 +470,7 @@ fn more_that_is_due_than_a_group_holds_is_done_at_once_between_the_writes_that_w
     let mut hand = Hand::open(dir.path());
     let count = 2 * GROUP_MAX as u64 + 10;
     let number = |n: u64| x(&format!("170{:08}", n / 100));
-    let adds = (0..count).step_by(100).map(|n| Write::AddNumber {
-        x: number(n),
-        pool: None,
-        trunks: Vec::new(),
-    });
+    let adds = (0..count).step_by(100).map(|n| Write::add_number(number(n)));
     hand.group(adds.collect())
         .into_iter()
         .for_each(|a| drop(a.unwrap()));
@@ -521,11 +513,7 @@ fn every_stamp_comes_from_the_clock_that_the_store_was_given() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = Store::open(dir.path(), &Settings::default(), noon).unwrap();
     let (answers, answered) = crossbeam_channel::unbounded();
-    let add = Write::AddNumber {
-        x: x(X),
-        pool: None,
-        trunks: Vec::new(),
-    };
+    let add = Write::add_number(x(X));
     let writes = [add, Write::Bind(axb(X, A, B))].map(|write| {
         let answers = answers.clone();
         let reply: Reply = Box::new(move |answer| answers.send(answer).unwrap());
@@ -567,11 +555,7 @@ fn many_callers_are_all_answered_and_a_clean_close_leaves_nothing_to_replay() {
         let answers = answers.clone();
         Box::new(move |answer| answers.send(answer).unwrap())
     };
-    let add = Write::AddNumber {
-        x: x(X),
-        pool: None,
-        trunks: Vec::new(),
-    };
+    let add = Write::add_number(x(X));
     store.submit(add, reply()).unwrap();
     std::thread::scope(|scope| {
         for caller in 0..4 {

@@ -271,8 +271,8 @@ fn bytes_that_can_not_be_followed_are_handed_on_once_and_the_connection_ends_aft
     assert_eq!(came[0].1, broken);
     friend.write_all(HELLO).expect("sent");
     assert_eq!(shard.round(), [], "nothing more is heard");
-    shard.send(came[0].0, b"400");
-    assert_eq!(read(&mut friend, 3), b"400");
+    shard.send(came[0].0, b"SIP/2.0 400");
+    assert_eq!(read(&mut friend, 11), b"SIP/2.0 400");
     shard.later(TCP_LINGER);
     assert!(is_closed(&mut friend) && shard.is_forgotten());
 }
@@ -284,11 +284,17 @@ fn a_request_to_the_address_of_a_connection_that_is_being_ended_gets_a_new_one()
     friend.write_all(b"\n").expect("sent");
     shard.round();
     let address = friend.local_addr().expect("bound");
-    shard.send(to(address), b"lost");
-    assert!(
-        shard.failed() == [(address, Why::Refused)] || shard.open() == 2,
-        "it must not go by the old one"
-    );
+    let by_flow = Path {
+        flow: Some(FlowHint(0)),
+        ..to(address)
+    };
+    for way in [to(address), by_flow] {
+        shard.send(way, b"BYE");
+        assert!(
+            shard.failed() == [(address, Why::Refused)] || shard.open() == 2,
+            "it must not go by the old one"
+        );
+    }
 }
 
 #[test]

@@ -520,3 +520,25 @@ fn a_refused_connection_is_told_to_every_shard_whichever_sent() {
         thread.join().expect("no panic");
     }
 }
+
+#[test]
+fn when_the_last_connection_is_gone_nothing_is_waited_for_any_more() {
+    let (mut transport, addresses) = open_with(vec![tcp_listener(0)], 1).expect("loopback is free");
+    let mut main = transport.loops.remove(0);
+    drop(std::net::TcpStream::connect(addresses[0]).expect("it listens"));
+    let (mut inbox, mut fresh, mut ready) = (Inbox::default(), VecDeque::new(), Vec::new());
+    let mut accepted = false;
+    while !accepted || !main.connections.is_empty() {
+        main.poller
+            .wait(transport.doors[0].waker(), Some(PATIENCE), &mut ready)
+            .expect("no fault");
+        for ready in &ready {
+            main.look(*ready, &mut inbox, &mut fresh, &mut |_, _| {});
+        }
+        accepted = true;
+        assert!(main.sweep.is_some(), "a connection has its time");
+    }
+    main.sweep = Some(Instant::default());
+    main.flush(&mut Outbox::default());
+    assert_eq!(main.sweep, None);
+}

@@ -1,0 +1,113 @@
+//! `/v1/accounts`
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use super::cdrs::limit;
+use super::{Desk, crossed, view};
+use crate::api::error::ApiError;
+use crate::api::fields::{Asked, Body, Fields, Named, wrong};
+use crate::masking::inventory::{Account, Standing};
+use crate::masking::request::{Write, Written};
+
+/// `POST /v1/accounts {name}` → 201
+pub(super) async fn add(
+    State(desk): State<Arc<Desk>>,
+    Body(body): Body,
+) -> Result<(StatusCode, Json<Value>), ApiError> {
+    let mut fields = Fields::of_json(&body)?;
+    let name = fields.needed_text("name")?.into();
+    fields.done()?;
+    let account = desk.write_account(Write::AddAccount { name }).await?;
+    Ok((StatusCode::CREATED, Json(view::account(&account))))
+}
+
+/// `GET /v1/accounts?cursor=&limit=` → `{"accounts", "cursor"}`
+pub(super) async fn list(
+    State(desk): State<Arc<Desk>>,
+    Asked(mut asked): Asked,
+) -> Result<Json<Value>, ApiError> {
+    let cursor = asked.text("cursor")?;
+    let limit = limit(&mut asked)?;
+    asked.done()?;
+    let page = desk.store.table().accounts(cursor.as_deref(), limit);
+    let accounts: Vec<Value> = page.items.iter().map(|a| view::account(a)).collect();
+    Ok(Json(json!({"accounts": accounts, "cursor": page.next})))
+}
+
+/// `GET /v1/accounts/{name}`
+pub(super) async fn show(State(desk): State<Arc<Desk>>, Named(name): Named) -> Result<Json<Value>, ApiError> {
+    match desk.store.table().account(&name) {
+        Some(account) => Ok(Json(view::account(&account))),
+        None => Err(ApiError {
+            code: "unknown_account",
+            field: Some("account".into()),
+            ..ApiError::not_found(format!(
+                "there is no account {}",
+                crate::base::redact::scrub(&name)
+            ))
+        }),
+    }
+}
+
+/// `PATCH /v1/accounts/{name} {x_per_a, expiry_max_s}`: what is not named stays, `null` takes away.
+pub(super) async fn set(
+    State(desk): State<Arc<Desk>>,
+    Named(name): Named,
+    Body(body): Body,
+) -> Result<Json<Value>, ApiError> {
+    let mut fields = Fields::of_json(&body)?;
+    let x_per_a = fields.integer("x_per_a")?;
+    let write = Write::SetAccount {
+        name: name.into(),
+        standing: None,
+        x_per_a: x_per_a
+            .map(|n| usize::try_from(n).map_err(|_| wrong("x_per_a", "1 to 1000")))
+            .transpose()?,
+        expiry_max: fields
+            .patch("expiry_max_s", |f| f.seconds("expiry_max_s"))?
+            .into_change(),
+    };
+    fields.done()?;
+    Ok(Json(view::account(&*desk.write_account(write).await?)))
+}
+
+/// `POST /v1/accounts/{name}/{suspend|resume}`
+pub(super) async fn act(
+    State(desk): State<Arc<Desk>>,
+    Path((name, what)): Path<(String, String)>,
+    Body(body): Body,
+) -> Result<Json<Value>, ApiError> {
+    let standing = match what.as_str() {
+        "suspend" => Standing::Suspended,
+        "resume" => Standing::Active,
+        _ => return Err(ApiError::not_found("there is nothing at this path")),
+    };
+    Fields::of_json(&body)?.done()?;
+    let write = Write::SetAccount {
+        name: name.into(),
+        standing: Some(standing),
+        x_per_a: None,
+        expiry_max: None,
+    };
+    Ok(Json(view::account(&*desk.write_account(write).await?)))
+}
+
+impl Desk {
+    async fn write_account(&self, write: Write) -> Result<Arc<Account>, ApiError> {
+        match self.write(write).await? {
+            Written::Account(account) => Ok(account),
+            Written::Pool(_)
+            | Written::Number(_)
+            | Written::Binding(_)
+            | Written::Existing(_)
+            | Written::Unbound(_)
+            | Written::DryRun(_)
+            | Written::Callee(_) => Err(crossed()),
+        }
+    }
+}

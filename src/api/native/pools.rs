@@ -1,0 +1,168 @@
+//! `/v1/pools`
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use super::bindings::MODES;
+use super::cdrs::limit;
+use super::{Desk, crossed, view};
+use crate::api::error::ApiError;
+use crate::api::fields::{Asked, Body, Fields, Named, wrong};
+use crate::masking::binding::Mode;
+use crate::masking::inventory::{Callback, CityRule, Pool, Reuse, Unidentified};
+use crate::masking::quarantine::Quarantine;
+use crate::masking::request::{PoolChange, Write, Written};
+
+const CITY_RULES: [(&str, CityRule); 2] = [("loose", CityRule::Loose), ("strict", CityRule::Strict)];
+const REUSES: [(&str, Reuse); 3] = [
+    ("any", Reuse::Any),
+    ("sticky", Reuse::Sticky),
+    ("avoid", Reuse::Avoid),
+];
+const CALLBACKS: [(&str, Callback); 2] = [("temporary", Callback::Temporary), ("refused", Callback::Refused)];
+
+/// `POST /v1/pools {name, mode, account, …}` → 201; the rest is as in [`set`].
+pub(super) async fn add(
+    State(desk): State<Arc<Desk>>,
+    Body(body): Body,
+) -> Result<(StatusCode, Json<Value>), ApiError> {
+    let mut fields = Fields::of_json(&body)?;
+    let write = Write::AddPool {
+        name: fields.needed_text("name")?.into(),
+        mode: fields.word("mode", &MODES)?.unwrap_or(Mode::Axb),
+        account: fields.text("account")?.map(Into::into),
+        settings: Box::new(settings(&mut fields)?),
+    };
+    fields.done()?;
+    let pool = desk.write_pool(write).await?;
+    Ok((StatusCode::CREATED, Json(view::pool(&pool))))
+}
+
+/// `GET /v1/pools?cursor=&limit=` → `{"pools", "cursor"}`
+pub(super) async fn list(
+    State(desk): State<Arc<Desk>>,
+    Asked(mut asked): Asked,
+) -> Result<Json<Value>, ApiError> {
+    let cursor = asked.text("cursor")?;
+    let limit = limit(&mut asked)?;
+    asked.done()?;
+    let page = desk.store.table().pools(cursor.as_deref(), limit);
+    let pools: Vec<Value> = page.items.iter().map(|p| view::pool(p)).collect();
+    Ok(Json(json!({"pools": pools, "cursor": page.next})))
+}
+
+/// `GET /v1/pools/{name or key}`
+pub(super) async fn show(State(desk): State<Arc<Desk>>, Named(name): Named) -> Result<Json<Value>, ApiError> {
+    Ok(Json(view::pool(&*desk.pool_named(&name)?)))
+}
+
+/// `GET /v1/pools/{name or key}/usage`: how its numbers and each city's are used.
+pub(super) async fn usage(
+    State(desk): State<Arc<Desk>>,
+    Named(name): Named,
+) -> Result<Json<Value>, ApiError> {
+    let pool = desk.pool_named(&name)?;
+    let table = desk.store.table();
+    let (all, cities) = table.usage(&pool.key);
+    let mut usage = view::usage(&all);
+    let cities: Map<String, Value> = cities
+        .iter()
+        .map(|(city, usage)| (city.to_string(), view::usage(usage)))
+        .collect();
+    usage["pool"] = json!(pool.name);
+    usage["pool_key"] = json!(pool.key);
+    usage["quarantined"] = json!(table.quarantined(&pool, desk.now()));
+    usage["low"] = json!(table.level(&pool.key).is_low());
+    usage["cities"] = Value::Object(cities);
+    Ok(Json(usage))
+}
+
+/// `PATCH /v1/pools/{name or key} {name, axb_pairs_per_x, relations_per_y, city_rule, fallback_cities, reuse, callback,
+/// accept_unidentified, quarantine, free_low_percent, ring_timeout_s}`: what is not
+/// named stays.
+pub(super) async fn set(
+    State(desk): State<Arc<Desk>>,
+    Named(pool): Named,
+    Body(body): Body,
+) -> Result<Json<Value>, ApiError> {
+    let mut fields = Fields::of_json(&body)?;
+    let write = Write::SetPool {
+        pool: pool.into(),
+        name: fields.text("name")?.map(Into::into),
+        settings: Box::new(settings(&mut fields)?),
+    };
+    fields.done()?;
+    let pool = desk.write_pool(write).await?;
+    Ok(Json(view::pool(&pool)))
+}
+
+fn settings(fields: &mut Fields) -> Result<PoolChange, ApiError> {
+    let low = fields.integer("free_low_percent")?;
+    Ok(PoolChange {
+        axb_pairs_per_x: count(fields, "axb_pairs_per_x")?,
+        relations_per_y: count(fields, "relations_per_y")?,
+        city_rule: fields.word("city_rule", &CITY_RULES)?,
+        fallback_cities: fields.texts("fallback_cities")?,
+        reuse: fields.word("reuse", &REUSES)?,
+        callback: fields.word("callback", &CALLBACKS)?,
+        unidentified: fields.truth("accept_unidentified")?.map(|accepted| {
+            if accepted {
+                Unidentified::Accepted
+            } else {
+                Unidentified::Refused
+            }
+        }),
+        quarantine: fields.patch("quarantine", quarantine)?.into_change(),
+        free_low_percent: low
+            .map(|n| u8::try_from(n).map_err(|_| wrong("free_low_percent", "0 to 100")))
+            .transpose()?,
+        ring_timeout: fields
+            .patch("ring_timeout_s", |f| f.seconds("ring_timeout_s"))?
+            .into_change(),
+    })
+}
+
+/// As the conf writes it: `24h soft`, `7d hard`.
+fn quarantine(fields: &mut Fields) -> Result<Option<Quarantine>, ApiError> {
+    let text = fields.text("quarantine")?;
+    text.map(|text| text.parse().map_err(|e| wrong_field("quarantine", &e)))
+        .transpose()
+}
+
+fn wrong_field(name: &str, why: &dyn std::fmt::Display) -> ApiError {
+    ApiError::bad("bad_field", name, format!("{name}: {why}"))
+}
+
+fn count(fields: &mut Fields, name: &str) -> Result<Option<usize>, ApiError> {
+    let count = fields.integer(name)?;
+    count
+        .map(|n| usize::try_from(n).map_err(|_| wrong(name, "1 to 5000")))
+        .transpose()
+}
+
+impl Desk {
+    pub(super) fn pool_named(&self, name: &str) -> Result<Arc<Pool>, ApiError> {
+        self.store.table().pool(name).ok_or_else(|| ApiError {
+            code: "unknown_pool",
+            field: Some("pool".into()),
+            ..ApiError::not_found(format!("there is no pool {}", crate::base::redact::scrub(name)))
+        })
+    }
+
+    async fn write_pool(&self, write: Write) -> Result<Arc<Pool>, ApiError> {
+        match self.write(write).await? {
+            Written::Pool(pool) => Ok(pool),
+            Written::Account(_)
+            | Written::Number(_)
+            | Written::Binding(_)
+            | Written::Existing(_)
+            | Written::Unbound(_)
+            | Written::DryRun(_)
+            | Written::Callee(_) => Err(crossed()),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! `umbra account`
+
+use std::io::Write;
+use std::time::Duration;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, Subcommand};
+use hyper::Method;
+use serde_json::{Map, Value, json};
+
+use super::client::{Control, escaped};
+use super::screen::{self, Form, Listing, text};
+use super::table::{Align, Table};
+use super::when;
+
+/// What can be done with accounts.
+#[derive(Subcommand, Debug)]
+pub enum Account {
+    /// Make an account
+    Add(Add),
+    /// List the accounts
+    List(Form),
+    /// Change an account's limits; what is not named stays
+    Set(Set),
+    /// Refuse its calls, binds and unbinds; nothing is lost
+    Suspend(One),
+    /// Let it do business again
+    Resume(One),
+}
+
+/// What `account add` takes.
+#[derive(Args, Debug)]
+pub struct Add {
+    /// Its name
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    name: String,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// One account.
+#[derive(Args, Debug)]
+pub struct One {
+    /// Its name
+    name: String,
+}
+
+/// What `account set` takes.
+#[derive(Args, Debug)]
+pub struct Set {
+    /// Its name
+    name: String,
+    /// Numbers that one A may have in AX and AXYB, 1–1000
+    #[arg(long, value_name = "N")]
+    x_per_a: Option<u64>,
+    /// Its bindings must end at most this far ahead; 0: they needn't
+    #[arg(long, value_name = "TIME", value_parser = expiry)]
+    expiry_max: Option<Duration>,
+}
+
+fn expiry(time: &str) -> Result<Duration, String> {
+    if time == "0" {
+        return Ok(Duration::ZERO);
+    }
+    when::duration(time)
+}
+
+impl Account {
+    /// Does it.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn run(self, control: &Control, out: &mut dyn Write) -> anyhow::Result<()> {
+        match self {
+            Self::Add(add) => {
+                let body = json!({"name": add.name});
+                let account = control.send(Method::POST, "/v1/accounts", Some(&body))?;
+                if add.form.json {
+                    screen::write_json(out, &account)?;
+                } else {
+                    write_line(&account, out)?;
+                }
+            }
+            Self::List(form) => {
+                let all = Listing {
+                    json: form.json,
+                    full: false,
+                    limit: Some(usize::MAX),
+                };
+                let found = screen::rows(control, "/v1/accounts", &[], "accounts", all)?;
+                list(&found.rows, form, out)?;
+            }
+            Self::Set(set) => {
+                let mut body = Map::new();
+                body.extend(set.x_per_a.map(|n| ("x_per_a".to_owned(), n.into())));
+                body.extend(set.expiry_max.map(|time| {
+                    let seconds = Some(time.as_secs()).filter(|s| *s > 0);
+                    ("expiry_max_s".to_owned(), json!(seconds))
+                }));
+                let target = format!("/v1/accounts/{}", escaped(&set.name));
+                let account = control.send(Method::PATCH, &target, Some(&Value::Object(body)))?;
+                write_line(&account, out)?;
+            }
+            Self::Suspend(one) => act(control, &one.name, "suspend", out)?,
+            Self::Resume(one) => act(control, &one.name, "resume", out)?,
+        }
+        Ok(())
+    }
+}
+
+fn act(control: &Control, name: &str, what: &str, out: &mut dyn Write) -> anyhow::Result<()> {
+    let target = format!("/v1/accounts/{}/{what}", escaped(name));
+    write_line(&control.send(Method::POST, &target, None)?, out)?;
+    Ok(())
+}
+
+fn write_line(account: &Value, out: &mut dyn Write) -> std::io::Result<()> {
+    writeln!(out, "{}  {}", text(account, "name"), text(account, "state"))
+}
+
+fn list(accounts: &[Value], form: Form, out: &mut dyn Write) -> std::io::Result<()> {
+    if form.json {
+        return screen::write_json_rows(out, accounts);
+    }
+    let mut table = Table::new(&["NAME", "STATE", "X/A", "EXPIRY MAX", "CREATED"]).align("X/A", Align::Right);
+    for account in accounts {
+        let expiry = account.get("expiry_max_s").and_then(Value::as_u64);
+        table.row([
+            text(account, "name"),
+            text(account, "state"),
+            text(account, "x_per_a"),
+            expiry.map_or_else(|| "none".into(), |s| when::show_duration(Duration::from_secs(s))),
+            screen::time(account, "created_at"),
+        ]);
+    }
+    write!(out, "{table}")
+}

@@ -1,0 +1,216 @@
+//! Accounts, pools and numbers as bytes.
+
+use std::time::Duration;
+
+use super::{
+    BadRecord, Reader, put_duration, put_len, put_mode, put_text, put_text_option, put_texts, put_wall,
+};
+use crate::base::limits::X_PER_A;
+use crate::base::number::VirtualNumber;
+use crate::masking::inventory::{
+    Account, Callback, CityRule, Freeze, Number, NumberState, Pool, Reuse, Standing, Unidentified,
+};
+use crate::masking::quarantine::{Grip, Quarantine};
+
+pub(super) fn put_account(out: &mut Vec<u8>, account: &Account) {
+    put_text(out, &account.name);
+    out.extend_from_slice(&account.version.to_le_bytes());
+    out.push(match account.standing {
+        Standing::Active => 0,
+        Standing::Suspended => 1,
+    });
+    put_wall(out, account.created);
+    put_len(out, account.x_per_a);
+    put_time(out, account.expiry_max);
+}
+
+pub(super) fn put_pool(out: &mut Vec<u8>, pool: &Pool) {
+    put_text(out, &pool.key);
+    put_text(out, &pool.name);
+    put_mode(out, pool.mode);
+    put_text(out, &pool.account);
+    out.extend_from_slice(&pool.version.to_le_bytes());
+    put_wall(out, pool.created);
+    put_len(out, pool.axb_pairs_per_x);
+    put_len(out, pool.relations_per_y);
+    out.push(match pool.city_rule {
+        CityRule::Loose => 0,
+        CityRule::Strict => 1,
+    });
+    put_texts(out, &pool.fallback_cities);
+    out.push(match pool.reuse {
+        Reuse::Any => 0,
+        Reuse::Sticky => 1,
+        Reuse::Avoid => 2,
+    });
+    out.push(match pool.callback {
+        Callback::Temporary => 0,
+        Callback::Refused => 1,
+    });
+    out.push(match pool.unidentified {
+        Unidentified::Refused => 0,
+        Unidentified::Accepted => 1,
+    });
+    put_quarantine(out, pool.quarantine);
+    out.push(pool.free_low_percent);
+    put_duration(out, pool.ring_timeout);
+}
+
+pub(super) fn put_number(out: &mut Vec<u8>, number: &Number) {
+    out.extend_from_slice(&number.x.tel().bits().to_le_bytes());
+    put_text(out, &number.pool);
+    put_text(out, &number.account);
+    put_texts(out, &number.trunks);
+    out.push(match number.state {
+        NumberState::Active => 0,
+        NumberState::Locked => 1,
+        NumberState::Released => 2,
+        NumberState::Frozen(Freeze::Arrears) => 3,
+        NumberState::Frozen(Freeze::Complaint) => 4,
+        NumberState::Frozen(Freeze::Carrier) => 5,
+        NumberState::Frozen(Freeze::Operator) => 6,
+        NumberState::Frozen(Freeze::Regulator) => 7,
+        NumberState::Inventory => 8,
+    });
+    out.extend_from_slice(&number.version.to_le_bytes());
+    put_wall(out, number.added);
+    put_text_option(out, number.city.as_deref());
+    put_text_option(out, number.operator.as_deref());
+    put_texts(out, &number.tags);
+}
+
+/// Whole seconds, for times beyond the weeks that [`put_duration`] holds; `u64::MAX` for none.
+fn put_time(out: &mut Vec<u8>, time: Option<Duration>) {
+    out.extend_from_slice(&time.map_or(u64::MAX, |time| time.as_secs()).to_le_bytes());
+}
+
+fn put_quarantine(out: &mut Vec<u8>, quarantine: Option<Quarantine>) {
+    out.push(match quarantine.map(|quarantine| quarantine.grip) {
+        None => 0,
+        Some(Grip::Soft) => 1,
+        Some(Grip::Hard) => 2,
+    });
+    if let Some(quarantine) = quarantine {
+        out.extend_from_slice(&quarantine.lasts.as_secs().to_le_bytes());
+    }
+}
+
+impl Reader<'_> {
+    pub(super) fn account(&mut self) -> Result<Account, BadRecord> {
+        Ok(Account {
+            name: self.text("name")?,
+            version: self.u32()?,
+            standing: match self.byte()? {
+                0 => Standing::Active,
+                1 => Standing::Suspended,
+                _ => return Err(BadRecord::Field("standing")),
+            },
+            created: self.wall()?,
+            x_per_a: if self.schema < 2 { X_PER_A } else { self.len()? },
+            expiry_max: if self.schema < 2 { None } else { self.time()? },
+        })
+    }
+
+    pub(super) fn pool(&mut self) -> Result<Pool, BadRecord> {
+        let pool = Pool {
+            key: self.text("key")?,
+            name: self.text("name")?,
+            mode: self.mode()?,
+            account: self.text("account")?,
+            version: self.u32()?,
+            created: self.wall()?,
+            axb_pairs_per_x: self.len()?,
+            ..Pool::default_pool()
+        };
+        if self.schema < 2 {
+            return Ok(pool);
+        }
+        Ok(Pool {
+            relations_per_y: self.len()?,
+            city_rule: match self.byte()? {
+                0 => CityRule::Loose,
+                1 => CityRule::Strict,
+                _ => return Err(BadRecord::Field("city rule")),
+            },
+            fallback_cities: self.texts("city")?,
+            reuse: match self.byte()? {
+                0 => Reuse::Any,
+                1 => Reuse::Sticky,
+                2 => Reuse::Avoid,
+                _ => return Err(BadRecord::Field("reuse")),
+            },
+            callback: match self.byte()? {
+                0 => Callback::Temporary,
+                1 => Callback::Refused,
+                _ => return Err(BadRecord::Field("callback")),
+            },
+            unidentified: match self.byte()? {
+                0 => Unidentified::Refused,
+                1 => Unidentified::Accepted,
+                _ => return Err(BadRecord::Field("unidentified")),
+            },
+            quarantine: self.quarantine()?,
+            free_low_percent: self.byte()?,
+            ring_timeout: self.duration()?,
+            ..pool
+        })
+    }
+
+    fn quarantine(&mut self) -> Result<Option<Quarantine>, BadRecord> {
+        let grip = match self.byte()? {
+            0 => return Ok(None),
+            1 => Grip::Soft,
+            2 => Grip::Hard,
+            _ => return Err(BadRecord::Field("quarantine")),
+        };
+        let lasts = Duration::from_secs(self.array().map(u64::from_le_bytes)?);
+        Ok(Some(Quarantine { lasts, grip }))
+    }
+
+    /// Whole seconds; `u64::MAX` is none.
+    fn time(&mut self) -> Result<Option<Duration>, BadRecord> {
+        Ok(match self.array().map(u64::from_le_bytes)? {
+            u64::MAX => None,
+            seconds => Some(Duration::from_secs(seconds)),
+        })
+    }
+
+    pub(super) fn number(&mut self) -> Result<Number, BadRecord> {
+        let (x, pool, account) = (self.tel("x")?, self.text("pool")?, self.text("account")?);
+        let trunks = self.texts("trunk")?;
+        let state = match self.byte()? {
+            0 => NumberState::Active,
+            1 => NumberState::Locked,
+            2 => NumberState::Released,
+            3 => NumberState::Frozen(Freeze::Arrears),
+            4 => NumberState::Frozen(Freeze::Complaint),
+            5 => NumberState::Frozen(Freeze::Carrier),
+            6 => NumberState::Frozen(Freeze::Operator),
+            7 => NumberState::Frozen(Freeze::Regulator),
+            8 => NumberState::Inventory,
+            _ => return Err(BadRecord::Field("state")),
+        };
+        let (version, added) = (self.u32()?, self.wall()?);
+        let (city, operator, tags) = if self.schema < 2 {
+            (None, None, Vec::new())
+        } else {
+            (
+                self.text_option("city")?,
+                self.text_option("operator")?,
+                self.texts("tag")?,
+            )
+        };
+        Ok(Number {
+            x: VirtualNumber::new(x),
+            pool,
+            account,
+            trunks,
+            city,
+            operator,
+            tags,
+            state,
+            version,
+            added,
+        })
+    }
+}
