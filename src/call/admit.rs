@@ -371,8 +371,8 @@ impl Switch {
             counts: None,
             counts_timer: None,
             talking_since: None,
-            // As many lines as a short call has.
-            trace: Vec::with_capacity(16),
+            // As many lines as a call has that was answered.
+            trace: Vec::with_capacity(10),
         })
     }
 }

@@ -89,6 +89,7 @@ impl Call {
             return Sent::No;
         }
         self.caller.invite = InviteState::Answered;
+        self.caller.echo.forget();
         self.send_2xx(
             hands,
             now,

@@ -82,6 +82,11 @@ impl Echo {
         })
     }
 
+    /// The request has its final answer: nothing is repeated any more.
+    pub fn forget(&mut self) {
+        self.bytes = Box::default();
+    }
+
     /// A response to the request.
     pub fn response(&self, response: &build::Response<'_>) -> Vec<u8> {
         // The lines were a readable message's own.
