@@ -102,13 +102,15 @@ pub fn measure(length: Length) -> Vec<Row> {
             bare.push(least);
         }
         Row {
-            what: format!("a pool's choice, {what}"),
             ours: Rounds::of(found).show("µs"),
             bare: Rounds::of(bare).show("µs"),
             ratio: format!("{} ×", short(Rounds::of(ratios).median())),
-            how: format!(
-                "planned, not written; {numbers} numbers with 10 pairs each; bare: 100 numbers with one each"
-            ),
+            ..Row::new(
+                &format!("a pool's choice, {what}"),
+                format!(
+                    "planned, not written; {numbers} numbers with 10 pairs each; bare: 100 numbers with one each"
+                ),
+            )
         }
     };
     let mut rows = vec![row(&mut large, &mut small, "of free numbers", &|n| {
