@@ -9,6 +9,7 @@ use super::{Planned, Planner, planned, unchanged};
 use crate::base::chance::Chance;
 use crate::base::time::Wall;
 use crate::masking::binding::{Binding, Home, Parties};
+use crate::masking::bounds::check_classes;
 use crate::masking::callee::Callee;
 use crate::masking::change::Record;
 use crate::masking::inventory::{Account, Number, Pool};
@@ -110,6 +111,7 @@ impl Planner<'_> {
         // Whether its account is suspended, or its number locked or frozen, was so or will be: the owner, and not
         // the account, asks for what was.
         self.check_people(binding.parties.a(), binding.parties.b())?;
+        check_classes(binding.x, &binding.parties, &binding.terms)?;
         let mut since = self.fits(&number, &binding.parties, Some(binding.id), now)?;
         let mut version = binding.version;
         if let Some(known) = known {
