@@ -361,6 +361,9 @@ impl Connections {
             }
             if connection.framer.is_within_message() {
                 connection.unfinished.get_or_insert(now);
+            } else {
+                // What had begun was the half of a keep-alive.
+                connection.unfinished = None;
             }
             if length < READ_BYTES {
                 return Ok(());

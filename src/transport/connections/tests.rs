@@ -316,6 +316,19 @@ fn a_message_that_is_not_ended_in_time_ends_its_connection_however_it_drips() {
 }
 
 #[test]
+fn a_keep_alive_in_two_pieces_is_no_message_that_has_to_end() {
+    let mut shard = Shard::new();
+    let mut friend = shard.connected(Peer::Trunk);
+    for piece in [b"\r".as_slice(), b"\n\r\n"] {
+        friend.write_all(piece).expect("sent");
+        shard.round();
+    }
+    assert_eq!(read(&mut friend, 2), b"\r\n", "it is answered");
+    shard.later(TCP_MESSAGE_MAX * 2);
+    assert_eq!(shard.open(), 1);
+}
+
+#[test]
 fn a_silent_connection_ends_a_stranger_s_sooner() {
     let mut shard = Shard::new();
     let mut friend = shard.connected(Peer::Trunk);
