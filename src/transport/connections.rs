@@ -27,6 +27,8 @@ const READ_BYTES: usize = 32_768;
 const READS_MAX: usize = 4;
 /// Messages that one call writes.
 const WRITE_PARTS: usize = 32;
+/// What responses begin with, and requests don't.
+const RESPONSE: &[u8] = b"SIP/2.0 ";
 
 /// Whom a connection is with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -166,7 +168,7 @@ impl Connections {
         let named = to.flow.filter(|flow| {
             self.all.get(flow).is_some_and(|one| {
                 // What isn't heard any more is still answered.
-                let is_heard = !matches!(one.stage, Stage::Closing(_)) || bytes.starts_with(b"SIP/2.0 ");
+                let is_heard = !matches!(one.stage, Stage::Closing(_)) || bytes.starts_with(RESPONSE);
                 one.listener == to.listener && one.remote.ip() == to.remote.ip() && is_heard
             })
         });
@@ -185,6 +187,10 @@ impl Connections {
         let Some(connection) = self.all.get_mut(&flow) else {
             return;
         };
+        if !bytes.starts_with(RESPONSE) {
+            // Whom we ask something is no stranger: that it is gone has to be told.
+            connection.peer = Peer::Trunk;
+        }
         if connection.queued_bytes.saturating_add(bytes.len()) > TCP_QUEUE_BYTES_MAX {
             self.stats.lost.fetch_add(1, Ordering::Relaxed);
             return self.end(flow, End::Failed(Why::Unreachable));

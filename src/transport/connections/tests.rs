@@ -329,6 +329,26 @@ fn a_keep_alive_in_two_pieces_is_no_message_that_has_to_end() {
 }
 
 #[test]
+fn a_request_by_a_stranger_s_connection_is_told_to_have_failed_with_it() {
+    let mut shard = Shard::new();
+    let mut stranger = shard.connected(Peer::Stranger);
+    let remote = stranger.local_addr().expect("connected");
+    shard.send(to(remote), b"SIP/2.0 200 OK");
+    shard.later(TCP_IDLE_STRANGER_MAX);
+    assert_eq!(read(&mut stranger, 14), b"SIP/2.0 200 OK");
+    assert!(is_closed(&mut stranger) && shard.failed().is_empty());
+
+    let stranger = shard.connected(Peer::Stranger);
+    let remote = stranger.local_addr().expect("connected");
+    shard.send(to(remote), HELLO);
+    shard.later(TCP_IDLE_STRANGER_MAX);
+    assert_eq!(shard.open(), 1, "an answer is awaited");
+    drop(stranger);
+    shard.round();
+    assert_eq!(shard.failed(), [(remote, Why::Closed)]);
+}
+
+#[test]
 fn a_silent_connection_ends_a_stranger_s_sooner() {
     let mut shard = Shard::new();
     let mut friend = shard.connected(Peer::Trunk);
