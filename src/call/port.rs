@@ -20,8 +20,10 @@ pub enum Why {
     Refused,
     /// No way there, or no answer from the transport in time.
     Unreachable,
-    /// The connection was closed or reset.
+    /// The connection was closed or reset before anything came by it.
     Closed,
+    /// A connection that had served was closed or reset: what was sent just then may never have been read.
+    Crossed,
 }
 
 /// Pairs a question of the shell with its answer.

@@ -61,10 +61,18 @@ struct Connection {
     interest: Interest,
     /// When bytes went either way last.
     active: Instant,
+    served: Served,
     /// Since when a message is unfinished.
     unfinished: Option<Instant>,
     /// Since when the other side takes nothing.
     stalled: Option<Instant>,
+}
+
+/// Whether a message ever came by a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Served {
+    NotYet,
+    Yes,
 }
 
 /// Why a connection ends.
@@ -305,6 +313,7 @@ impl Connections {
             queued_bytes: 0,
             interest,
             active: now,
+            served: Served::NotYet,
             unfinished: None,
             stalled: None,
         };
@@ -343,6 +352,7 @@ impl Connections {
                     Frame::Message(bytes) => {
                         self.stats.received.fetch_add(1, Ordering::Relaxed);
                         connection.unfinished = None;
+                        connection.served = Served::Yes;
                         sink(path, bytes);
                     }
                     Frame::Ping => {
@@ -421,11 +431,13 @@ impl Connections {
         self.stats
             .lost
             .fetch_add(connection.queue.len() as u64, Ordering::Relaxed);
-        match (end, connection.peer) {
+        let why = match (end, connection.peer, connection.served) {
             // Nobody waits for a stranger's answer.
-            (End::Quiet, _) | (End::Failed(_), Peer::Stranger) => {}
-            (End::Failed(why), Peer::Trunk) => self.failed.push((connection.path(flow), why)),
-        }
+            (End::Quiet, ..) | (End::Failed(_), Peer::Stranger, _) => return,
+            (End::Failed(Why::Closed), Peer::Trunk, Served::Yes) => Why::Crossed,
+            (End::Failed(why), Peer::Trunk, _) => why,
+        };
+        self.failed.push((connection.path(flow), why));
     }
 
     /// The connection of a stranger that has been silent longest.

@@ -668,7 +668,12 @@ impl Stage for World {
     fn reset(&mut self, at: SocketAddr) {
         for wire in self.wires.reset(at) {
             let path = self.wires.path(wire);
-            self.tell_failed(path, Why::Closed);
+            let why = if self.wires.has_served(wire) {
+                Why::Crossed
+            } else {
+                Why::Closed
+            };
+            self.tell_failed(path, why);
         }
     }
 
