@@ -154,7 +154,8 @@ pub enum CallEntry {
         at: Wall,
     },
     /// It is over: its record as it is to be written, word for word. An attempt that was refused has no other entry
-    /// before this one.
+    /// before this one; a call with media has one before it that lacks only what is still being counted. The last
+    /// one counts.
     Over(Arc<Line>),
     /// Its record is written.
     Ended {
