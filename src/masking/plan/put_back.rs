@@ -9,6 +9,7 @@ use super::{Planned, Planner, planned, unchanged};
 use crate::base::chance::Chance;
 use crate::base::time::Wall;
 use crate::masking::binding::{Binding, Home, Parties};
+use crate::masking::bounds::check_classes;
 use crate::masking::callee::Callee;
 use crate::masking::change::Record;
 use crate::masking::inventory::{Account, Number, Pool};
@@ -109,6 +110,7 @@ impl Planner<'_> {
         let number = self.own_number(binding.x)?;
         self.check_account(&number.account)?;
         self.check_people(binding.parties.a(), binding.parties.b())?;
+        check_classes(binding.x, &binding.parties, &binding.terms)?;
         let mut since = self.fits(&number, &binding.parties, Some(binding.id), now)?;
         let mut version = binding.version;
         if let Some(known) = known {
