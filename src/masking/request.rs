@@ -512,7 +512,7 @@ impl Field {
             Self::Id => "an id that no other binding has",
             Self::CreatedAt => "a time that has been",
             Self::ExpiresAt => "at least one minute ahead",
-            Self::MaxDuration => "1 to 1440 minutes",
+            Self::MaxDuration => "1 minute to 24 hours",
             Self::RingTimeout => "5 to 180 seconds",
             Self::OrderId => "at most 64 bytes",
             Self::UserData => "at most 256 bytes",
@@ -853,7 +853,7 @@ impl Refused {
             ),
             Self::SameNumber => write!(text, "a and b are the same number"),
             Self::XIsY => write!(text, "x and y are the same number"),
-            Self::CalleeIsA => write!(text, "to is a himself"),
+            Self::CalleeIsA => write!(text, "to is the number of a himself"),
             Self::CalleeIsOurs => write!(text, "to is a number of this server"),
             Self::CallbackOff { pool } => {
                 write!(text, "pool {pool} refuses the calls of a to his own number")
@@ -914,7 +914,11 @@ impl Refused {
             Self::AccountSuspended { account } => write!(text, "account {account} is suspended"),
             Self::NameTaken { name } => write!(text, "the name {name} is taken"),
             Self::ModeMismatch { pool, mode } => {
-                write!(text, "pool {pool} is for {} bindings", mode.name())
+                write!(
+                    text,
+                    "pool {pool} is for {} bindings: name a pool of the binding's mode",
+                    mode.name()
+                )
             }
             Self::PairsFull { x, limit } => write!(
                 text,
