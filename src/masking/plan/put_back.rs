@@ -108,7 +108,8 @@ impl Planner<'_> {
             return Ok(unchanged(Written::Existing(known)));
         }
         let number = self.own_number(binding.x)?;
-        self.check_account(&number.account)?;
+        // Whether its account is suspended, or its number locked or frozen, was so or will be: the owner, and not
+        // the account, asks for what was.
         self.check_people(binding.parties.a(), binding.parties.b())?;
         check_classes(binding.x, &binding.parties, &binding.terms)?;
         let mut since = self.fits(&number, &binding.parties, Some(binding.id), now)?;
