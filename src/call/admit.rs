@@ -15,9 +15,10 @@ use super::switch::{Late, Switch};
 use super::trunk::{self, Trunk};
 use crate::base::id::Id;
 use crate::base::limits::{RETRY_AFTER_S, STRANGER_ANSWER};
-use crate::base::number::RealNumber;
+use crate::base::number::{RealNumber, VirtualNumber};
 use crate::base::time::Now;
 use crate::masking::binding::{Mode, Party};
+use crate::masking::inventory::Class;
 use crate::masking::reason::Reason;
 use crate::masking::route::{self, Attempt, Decision, Plan};
 use crate::sip::dialog::{Dialog, NoDialog};
@@ -305,7 +306,12 @@ impl Switch {
             cdr.order_id = rare.order_id.as_deref().map(str::to_owned);
             cdr.user_data = rare.user_data.as_deref().map(str::to_owned);
             if binding.terms.record {
-                cdr.recording.reason = "not available".into();
+                let is_95 = |x: VirtualNumber| Class::of(x.tel()) == Class::Service95;
+                cdr.recording.reason = if is_95(binding.x) || parties.y().is_some_and(is_95) {
+                    "class_95".into()
+                } else {
+                    "not available".into()
+                };
             }
         }
         Some(cdr)

@@ -512,7 +512,6 @@ impl Bridge {
     }
 
     /// Tells the media threads what both sides have settled.
-    /// Tells the media threads what both sides have settled.
     pub fn order_flows(&mut self, hands: &mut Hands) {
         let Some([caller, callee]) = self.sides.as_mut() else {
             return;

@@ -280,6 +280,9 @@ impl Call {
         if flows.is_empty() {
             self.finish_record(hands, now);
         } else {
+            // Should the server die while the counts are awaited, the rest of the record is as it was.
+            let line = Arc::new(self.record.line());
+            hands.out.push_back(Output::Journal(CallEntry::Over(line)));
             self.counts_timer = Some(hands.wake(self.me, now.at + MEDIA_COUNTS_WAIT, CallTimer::Counts));
         }
     }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::binding::{Mode, Rare, Terms};
-use super::inventory::{Account, Number, NumberState, Pool};
+use super::binding::{Mode, Parties, Rare, Terms};
+use super::inventory::{Account, Class, Number, NumberState, Pool};
 use super::quarantine::LONGEST;
 use super::request::{Field, NumberChange, PoolChange, Refused, TermsChange};
 use crate::base::limits::{
@@ -11,6 +11,7 @@ use crate::base::limits::{
     NAME_BYTES_MAX, ORDER_ID_BYTES_MAX, RELATIONS_PER_Y_MAX, RING_TIMEOUT_MAX, RING_TIMEOUT_MIN,
     TAGS_PER_NUMBER_MAX, TRUNKS_PER_NUMBER_MAX, USER_DATA_BYTES_MAX, X_PER_A_MAX,
 };
+use crate::base::number::VirtualNumber;
 use crate::base::time::Wall;
 
 /// A name of an account, a pool or a trunk.
@@ -52,6 +53,20 @@ pub(super) fn check_takes_bindings(number: &Number) -> Result<(), Refused> {
         NumberState::Frozen(_) => Err(Refused::NumberFrozen { x }),
         NumberState::Released => Err(Refused::UnknownNumber { x }),
     }
+}
+
+/// What the class of a number that stands for somebody forbids.
+pub(super) fn check_class(x: VirtualNumber, mode: Mode, terms: &Terms) -> Result<(), Refused> {
+    let class = Class::of(x.tel());
+    class
+        .admits(mode, terms)
+        .map_err(|rule| Refused::OfClass { x, rule })
+}
+
+/// The same of all numbers that these parties have.
+pub(super) fn check_classes(x: VirtualNumber, parties: &Parties, terms: &Terms) -> Result<(), Refused> {
+    let mut numbers = [Some(x), parties.y()].into_iter().flatten();
+    numbers.try_for_each(|number| check_class(number, parties.mode(), terms))
 }
 
 /// The expiry meant, [`Wall::NEVER`] for none.

@@ -186,6 +186,10 @@ fn judge(table: &Table, attempt: &Attempt) -> Result<Plan, Refusal> {
                 None => return refuse(Reason::NoCallee, found),
             },
         };
+        // Bound before the law said so, or by a store of elsewhere.
+        if shows.class().may_be_shown(binding.mode()).is_err() {
+            return refuse(Reason::TrunkMayNotShow, found);
+        }
         Ok(Plan {
             called,
             shown,
@@ -452,6 +456,9 @@ fn refusal_sentence(refusal: &Refusal, dialled: &str, caller: &str) -> String {
         Reason::NoCallee => {
             format!("{dialled} stands for {caller}, and nobody was named whom to call by it.")
         }
+        Reason::TrunkMayNotShow => {
+            "The number that would be shown is of a class that must not be.".to_owned()
+        }
         Reason::Expired => past_sentence(refusal, caller),
         // Those after `NoBinding` and those of other rooms never come from `route`.
         Reason::NoBinding
@@ -466,7 +473,6 @@ fn refusal_sentence(refusal: &Refusal, dialled: &str, caller: &str) -> String {
         | Reason::Unreachable
         | Reason::Unallocated
         | Reason::TrunkDown
-        | Reason::TrunkMayNotShow
         | Reason::Cut
         | Reason::Cancelled
         | Reason::CustomerServer
