@@ -15,9 +15,10 @@ use super::switch::{Late, Switch};
 use super::trunk::{self, Trunk};
 use crate::base::id::Id;
 use crate::base::limits::{RETRY_AFTER_S, STRANGER_ANSWER};
-use crate::base::number::RealNumber;
+use crate::base::number::{RealNumber, VirtualNumber};
 use crate::base::time::Now;
 use crate::masking::binding::{Mode, Party};
+use crate::masking::inventory::Class;
 use crate::masking::reason::Reason;
 use crate::masking::route::{self, Attempt, Decision, Plan};
 use crate::sip::dialog::{Dialog, NoDialog};
@@ -59,8 +60,9 @@ impl Switch {
             arrived: now.wall,
         };
         let mut decision = route::route(&self.table, &attempt);
+        let mut seat = None;
         if admitted.is_ok() && sound.is_ok() {
-            decision = route::claim(&self.table, decision);
+            (decision, seat) = route::claim(&self.table, decision);
         }
         let record = self.draft(now, trunk, message, &attempt, &decision);
         if let Err(bounce) = sound {
@@ -101,6 +103,7 @@ impl Switch {
         let Some(record) = record else { return };
         let mut call = self.place(now, record, server, tag, path, echo, dialog, message);
         call.callee_taken = taken;
+        call.seat = seat;
         call.note_message(
             now.at,
             LegName::Caller,
@@ -175,6 +178,10 @@ impl Switch {
         }
         let Some(mut record) = record else { return };
         record.refusal = Some(reason);
+        if reason != Reason::Quota {
+            // The limit was not what kept it out.
+            record.end_cause = None;
+        }
         record.sip_status = status;
         record.q850_cause = refusal::q850(reason);
         let line = |heading, status| TraceLine {
@@ -212,6 +219,10 @@ impl Switch {
         decision: &Decision,
     ) -> Option<Box<Cdr>> {
         let numbers = &self.config.numbers;
+        let full = match decision {
+            Decision::Connect(_) => None,
+            Decision::Refuse(refusal) => refusal.full,
+        };
         let (binding, number, party, plan): (_, _, _, Option<&Plan>) = match decision {
             Decision::Connect(plan) => (
                 Some(plan.binding().clone()),
@@ -285,7 +296,7 @@ impl Switch {
             trunk_out: None,
             order_id: None,
             user_data: None,
-            end_cause: None,
+            end_cause: full.map(|full| full.name().to_owned()),
         });
         if let Some(binding) = binding {
             cdr.binding_id = Some(binding.id);
@@ -305,7 +316,12 @@ impl Switch {
             cdr.order_id = rare.order_id.as_deref().map(str::to_owned);
             cdr.user_data = rare.user_data.as_deref().map(str::to_owned);
             if binding.terms.record {
-                cdr.recording.reason = "not available".into();
+                let is_95 = |x: VirtualNumber| Class::of(x.tel()) == Class::Service95;
+                cdr.recording.reason = if is_95(binding.x) || parties.y().is_some_and(is_95) {
+                    "class_95".into()
+                } else {
+                    "not available".into()
+                };
             }
         }
         Some(cdr)
@@ -355,6 +371,7 @@ impl Switch {
             recorded: Recorded::Open,
             plan: None,
             callee_taken: None,
+            seat: None,
             caller: Caller {
                 leg,
                 server,

@@ -25,6 +25,7 @@ use crate::base::timer::TimerId;
 use crate::masking::callee::Callee as TemporaryCallee;
 use crate::masking::reason::Reason;
 use crate::masking::route::Plan;
+use crate::masking::seats::Seat;
 use crate::rtp::flow::Counts;
 use crate::sip::method::Method;
 
@@ -117,6 +118,8 @@ pub struct Call {
     pub plan: Option<Plan>,
     /// The temporary callee that the call took, until it is sure whether it is used up.
     pub callee_taken: Option<TemporaryCallee>,
+    /// Its seat among the calls at once by its number, until it ends.
+    pub seat: Option<Seat>,
     /// The calling side.
     pub caller: Caller,
     /// The called side, once it was called.
@@ -280,6 +283,9 @@ impl Call {
         if flows.is_empty() {
             self.finish_record(hands, now);
         } else {
+            // Should the server die while the counts are awaited, the rest of the record is as it was.
+            let line = Arc::new(self.record.line());
+            hands.out.push_back(Output::Journal(CallEntry::Over(line)));
             self.counts_timer = Some(hands.wake(self.me, now.at + MEDIA_COUNTS_WAIT, CallTimer::Counts));
         }
     }

@@ -20,8 +20,10 @@ pub enum Why {
     Refused,
     /// No way there, or no answer from the transport in time.
     Unreachable,
-    /// The connection was closed or reset.
+    /// The connection was closed or reset before anything came by it.
     Closed,
+    /// A connection that had served was closed or reset: what was sent just then may never have been read.
+    Crossed,
 }
 
 /// Pairs a question of the shell with its answer.
@@ -152,7 +154,8 @@ pub enum CallEntry {
         at: Wall,
     },
     /// It is over: its record as it is to be written, word for word. An attempt that was refused has no other entry
-    /// before this one.
+    /// before this one; a call with media has one before it that lacks only what is still being counted. The last
+    /// one counts.
     Over(Arc<Line>),
     /// Its record is written.
     Ended {

@@ -35,7 +35,7 @@ use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::path::Path;
 use crate::sip::transaction::{
-    self, AnswerKind, BaseTimers, InviteState as InviteSide, Layer, Owner, Received, ServerId,
+    self, AnswerKind, BaseTimers, InviteState as InviteSide, Layer, Loss, Owner, Received, ServerId,
 };
 
 /// One shard's switch: the whole server, to the simulator.
@@ -580,9 +580,13 @@ impl Switch {
         match why {
             Why::Refused | Why::Unreachable => self.hands.note(Note::SendFailed),
             // Connections come and go: mostly nothing was to be sent.
-            Why::Closed => {}
+            Why::Closed | Why::Crossed => {}
         }
-        self.hands.layer.failed(now.at, path);
+        let loss = match why {
+            Why::Refused | Why::Unreachable | Why::Closed => Loss::Final,
+            Why::Crossed => Loss::Crossed,
+        };
+        self.hands.layer.failed(now.at, path, loss);
     }
 
     fn media(&mut self, now: Now, report: Report) {
@@ -711,6 +715,9 @@ impl Switch {
                 CalleeFate::Used => self.hands.out.push_back(Output::CalleeUsed(callee)),
                 CalleeFate::GivenBack => self.table.give_back(&callee),
             }
+        }
+        if call.recorded != Recorded::Open {
+            call.seat = None;
         }
         if !call.is_gone() {
             let index = call.me.index as usize;

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use hyper::Method;
 use serde_json::{Map, Value, json};
 
@@ -47,11 +47,12 @@ pub struct One {
 
 /// What `account set` takes.
 #[derive(Args, Debug)]
+#[command(group = ArgGroup::new("change").required(true).multiple(true).args(["x_per_a", "expiry_max"]))]
 pub struct Set {
     /// Its name
     name: String,
     /// Numbers that one A may have in AX and AXYB, 1–1000
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000))]
     x_per_a: Option<u64>,
     /// Its bindings must end at most this far ahead; 0: they needn't
     #[arg(long, value_name = "TIME", value_parser = expiry)]

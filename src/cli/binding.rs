@@ -382,6 +382,15 @@ pub struct Bindings {
     /// Only those of this other party
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     b: Option<String>,
+    /// Only those whose Y this is, in AXYB
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    y: Option<String>,
+    /// Only those with this order id
+    #[arg(long, value_name = "S", value_parser = NonEmptyStringValueParser::new())]
+    order_id: Option<String>,
+    /// Only those with these words of yours
+    #[arg(long, value_name = "S", value_parser = NonEmptyStringValueParser::new())]
+    user_data: Option<String>,
     /// Those that have ended, instead of those that live
     #[arg(long)]
     ended: bool,
@@ -401,6 +410,9 @@ impl Bindings {
         query.extend(self.x.map(|x| ("x", x)));
         query.extend(self.a.map(|a| ("a", a)));
         query.extend(self.b.map(|b| ("b", b)));
+        query.extend(self.y.map(|y| ("y", y)));
+        query.extend(self.order_id.map(|s| ("order_id", s)));
+        query.extend(self.user_data.map(|s| ("user_data", s)));
         let found = screen::rows(control, "/v1/bindings", &query, "bindings", listing)?;
         if listing.json {
             screen::write_json_rows(out, &found.rows)?;
@@ -419,7 +431,8 @@ impl Bindings {
             when_head,
             "STATE",
             "ORDER",
-        ]);
+        ])
+        .spare(&["Y", "B", "ORDER"]);
         for row in &found.rows {
             table.row([
                 text(row, "id"),

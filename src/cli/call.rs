@@ -72,7 +72,8 @@ fn table(calls: &[Value], now: Wall) -> Table {
     .align("HEARD", Align::Right)
     .align("LOST", Align::Right)
     .align("JITTER", Align::Right)
-    .align("RTT", Align::Right);
+    .align("RTT", Align::Right)
+    .spare(&["AUDIO"]);
     for call in calls {
         let talked =
             Wall::parse_rfc3339(&text(call, "answered_at")).map(|at| when::show_duration(now.since(at)));

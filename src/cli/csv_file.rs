@@ -3,10 +3,13 @@
 //!
 //! | kind | columns |
 //! |---|---|
-//! | `pool` | what `POST` and `PATCH /v1/pools` take |
-//! | `number` | what `POST /v1/numbers` takes; trunks with `;` between |
+//! | `account` | what `POST` and `PATCH /v1/accounts` take |
+//! | `pool` | what `POST /v1/pools` takes |
+//! | `number` | what `POST /v1/numbers` takes |
 //! | `binding` | what `POST /v1/bindings:import` takes: what binds, and `id` and `created_at` |
-//! | `state` | `x`, `state` (`locked`, `frozen`), `cause`: after the bindings, which such a number doesn't take |
+//! | `state` | a number's `x`, `state` (`locked`, `frozen`) and `cause`, or an account's `name` and `state` (`suspended`): after the bindings, which these don't take |
+//!
+//! A list is written with `;` between; one with such a text in it that this doesn't bring back, as JSON.
 
 use serde_json::{Map, Value};
 
@@ -14,30 +17,43 @@ use serde_json::{Map, Value};
 pub const KIND: &str = "kind";
 /// The column of a file of rejected rows that says why: an import passes it over.
 pub const REJECTED: &str = "rejected";
-/// Columns that hold a list, with [`BETWEEN`] between.
-const LISTS: [&str; 1] = ["trunks"];
+/// Columns that hold a list.
+const LISTS: [&str; 3] = ["trunks", "tags", "fallback_cities"];
 const BETWEEN: char = ';';
+/// The customer's own words: spaces around them are theirs.
+const VERBATIM: [&str; 2] = ["order_id", "user_data"];
+/// A number that is not in service yet: in a listing that is its state.
+const INVENTORY: &str = "inventory";
 
 /// What a row is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
+    /// An account and its limits.
+    Account,
     /// A pool and its settings.
     Pool,
     /// A number.
     Number,
     /// A binding.
     Binding,
-    /// Where a number stands that is not in service.
+    /// Where a number or an account stands that is not in service.
     State,
 }
 
 impl Kind {
     /// Every kind, in the order of an export.
-    pub const ALL: [Self; 4] = [Self::Pool, Self::Number, Self::Binding, Self::State];
+    pub const ALL: [Self; 5] = [
+        Self::Account,
+        Self::Pool,
+        Self::Number,
+        Self::Binding,
+        Self::State,
+    ];
 
     /// The word in the column.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Account => "account",
             Self::Pool => "pool",
             Self::Number => "number",
             Self::Binding => "binding",
@@ -48,8 +64,23 @@ impl Kind {
     /// The columns of such a row.
     pub const fn columns(self) -> &'static [&'static str] {
         match self {
-            Self::Pool => &["name", "mode", "account", "axb_pairs_per_x"],
-            Self::Number => &["x", "pool", "trunks"],
+            Self::Account => &["name", "x_per_a", "expiry_max_s"],
+            Self::Pool => &[
+                "name",
+                "mode",
+                "account",
+                "axb_pairs_per_x",
+                "relations_per_y",
+                "city_rule",
+                "fallback_cities",
+                "reuse",
+                "callback",
+                "accept_unidentified",
+                "quarantine",
+                "free_low_percent",
+                "ring_timeout_s",
+            ],
+            Self::Number => &["x", "pool", "trunks", "city", "operator", "tags", INVENTORY],
             Self::Binding => &[
                 "id",
                 "mode",
@@ -66,7 +97,7 @@ impl Kind {
                 "order_id",
                 "user_data",
             ],
-            Self::State => &["x", "state", "cause"],
+            Self::State => &["x", "name", "state", "cause"],
         }
     }
 
@@ -80,7 +111,13 @@ impl Kind {
 pub fn columns() -> Vec<&'static str> {
     let mut all = vec![KIND];
     // Bindings are most of a file: theirs come first.
-    for kind in [Kind::Binding, Kind::Pool, Kind::Number, Kind::State] {
+    for kind in [
+        Kind::Binding,
+        Kind::Pool,
+        Kind::Number,
+        Kind::State,
+        Kind::Account,
+    ] {
         for name in kind.columns() {
             if !all.contains(name) {
                 all.push(name);
@@ -93,28 +130,51 @@ pub fn columns() -> Vec<&'static str> {
 /// A field of the API as a cell.
 pub fn cell(view: &Value, name: &str) -> String {
     match view.get(name) {
+        None if name == INVENTORY => {
+            let is_there = view.get("state").and_then(Value::as_str) == Some(INVENTORY);
+            String::from(if is_there { "true" } else { "" })
+        }
         // What is not asked for is no field.
         None | Some(Value::Null | Value::Bool(false)) => String::new(),
         Some(Value::String(text)) => text.clone(),
         Some(Value::Array(list)) => {
             let texts: Vec<&str> = list.iter().filter_map(Value::as_str).collect();
-            texts.join(&BETWEEN.to_string())
+            let joined = texts.join(&BETWEEN.to_string());
+            let is_brought_back = texts.is_empty()
+                || (!joined.is_empty() && joined.trim() == joined && list_of(&joined).as_ref() == Some(list));
+            if is_brought_back {
+                joined
+            } else {
+                Value::from(list.as_slice()).to_string()
+            }
         }
         Some(other @ (Value::Bool(true) | Value::Number(_) | Value::Object(_))) => other.to_string(),
     }
 }
 
+/// The texts of a list's cell; `None` if it is JSON, and no list.
+fn list_of(cell: &str) -> Option<Vec<Value>> {
+    if cell.starts_with('[') {
+        return serde_json::from_str(cell).ok();
+    }
+    Some(cell.split(BETWEEN).map(Value::from).collect())
+}
+
 /// The fields of a row: its cells that are not empty.
 pub fn fields<'a>(cells: impl Iterator<Item = (&'a str, &'a str)>) -> Map<String, Value> {
     cells
+        .map(|(name, text)| {
+            let is_verbatim = VERBATIM.contains(&name);
+            (name, if is_verbatim { text } else { text.trim() })
+        })
         .filter(|(name, text)| !text.is_empty() && *name != KIND && *name != REJECTED)
         .map(|(name, text)| {
-            let value = if LISTS.contains(&name) {
-                text.split(BETWEEN).map(Value::from).collect()
-            } else {
-                Value::from(text)
-            };
-            (name.to_owned(), value)
+            let list = LISTS.contains(&name).then(|| list_of(text)).flatten();
+            // What should be a list and is none, the server refuses.
+            (
+                name.to_owned(),
+                list.map_or_else(|| Value::from(text), Value::Array),
+            )
         })
         .collect()
 }
@@ -134,6 +194,37 @@ mod tests {
         let read = fields(cells.iter().map(|(name, text)| (*name, text.as_str())));
         let expected = json!({"x": "1", "trunks": ["a", "b"], "axb_pairs_per_x": "200", "record": "true"});
         assert_eq!(Value::Object(read), expected);
+    }
+
+    #[test]
+    fn a_list_comes_back_whatever_is_in_its_texts() {
+        for list in [
+            json!([]),
+            json!(["a"]),
+            json!(["a", "b c", "订单"]),
+            json!(["a;b", "c"]),
+            json!(["[a]"]),
+            json!([" a", "b"]),
+            json!(["a", "b "]),
+            json!([""]),
+            json!(["\"a\"", "b,c"]),
+        ] {
+            let view = json!({"tags": list});
+            let text = cell(&view, "tags");
+            let read = fields([("tags", text.as_str())].into_iter());
+            let wanted = if text.is_empty() { json!({}) } else { view };
+            assert_eq!(Value::Object(read), wanted, "{text}");
+            assert_eq!(text.is_empty(), list == json!([]), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_customers_own_words_keep_their_spaces_and_other_cells_lose_them() {
+        let read = fields([("user_data", " a "), ("x", " 1 "), ("order_id", " "), ("y", " ")].into_iter());
+        assert_eq!(
+            Value::Object(read),
+            json!({"user_data": " a ", "x": "1", "order_id": " "})
+        );
     }
 
     #[test]

@@ -15,12 +15,13 @@ use super::progress::{self, Unit};
 use crate::base::limits::PAGE_MAX;
 
 const ABOUT: &str = "\
-Write pools, numbers and live bindings as CSV, for `umbra import`. Into an empty server they come back the same: \
+Write accounts, pools, numbers and live bindings as CSV, for `umbra import`. Into an empty server they come back the same: \
 another export is the same file, byte by byte.
 
-A header row names the columns; they are the fields of the HTTP API. The column kind says what a row is: pool, \
-number, binding, or state (a number that is locked or frozen). Real numbers are written in full, so FILE is for its \
-owner alone (mode 0600): keep it so. Ended bindings and call records are not written; `umbra backup` keeps the former.
+A header row names the columns; they are the fields of the HTTP API. The column kind says what a row is: account, \
+pool, number, binding, or state (a number that is locked or frozen, an account that is suspended). Real numbers are \
+written in full, so FILE is for its owner alone (mode 0600): keep it so. Ended bindings, and with them the keys that \
+rest, are not written; `umbra backup` keeps them. Temporary callees and call records are not written.
 
 What changes while this runs may be in the file or not; `umbra backup` is of one moment.";
 
@@ -90,6 +91,29 @@ pub(super) fn draft_of(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
+/// States that stand in a row of their own.
+const STATES: [&str; 3] = ["locked", "frozen", "suspended"];
+
+/// A listing of the API: its path, the name of its list, and what is asked of it.
+type Listing = (
+    &'static str,
+    &'static str,
+    &'static [(&'static str, &'static str)],
+);
+
+/// The listings whose rows are of a kind.
+const fn listings(kind: Kind) -> &'static [Listing] {
+    const ACCOUNTS: Listing = ("/v1/accounts", "accounts", &[]);
+    const NUMBERS: Listing = ("/v1/numbers", "numbers", &[]);
+    match kind {
+        Kind::Account => &[ACCOUNTS],
+        Kind::Pool => &[("/v1/pools", "pools", &[])],
+        Kind::Number => &[NUMBERS],
+        Kind::Binding => &[("/v1/bindings", "bindings", &[("state", "live")])],
+        Kind::State => &[NUMBERS, ACCOUNTS],
+    }
+}
+
 /// Writes every row, and returns how many.
 fn rows(control: &Control, out: &mut dyn Write) -> anyhow::Result<u64> {
     let status = control.get("/v1/status", &[])?;
@@ -101,25 +125,23 @@ fn rows(control: &Control, out: &mut dyn Write) -> anyhow::Result<u64> {
     file.write_record(&columns)?;
     let mut count = 0;
     for kind in Kind::ALL {
-        let (path, name, query): (_, _, &[(&str, &str)]) = match kind {
-            Kind::Pool => ("/v1/pools", "pools", &[]),
-            Kind::Number | Kind::State => ("/v1/numbers", "numbers", &[]),
-            Kind::Binding => ("/v1/bindings", "bindings", &[("state", "live")]),
-        };
-        pages(control, path, name, query, &mut |view| {
-            if kind == Kind::State && csv_file::cell(view, "state") == "active" {
-                return Ok(());
-            }
-            bar.inc(1);
-            count += 1;
-            let cells = columns.iter().map(|column| match *column {
-                KIND => kind.name().to_owned(),
-                column if kind.columns().contains(&column) => csv_file::cell(view, column),
-                _ => String::new(),
-            });
-            file.write_record(cells)?;
-            Ok(())
-        })?;
+        for (path, name, query) in listings(kind) {
+            pages(control, path, name, query, &mut |view| {
+                let state = csv_file::cell(view, "state");
+                if kind == Kind::State && !STATES.contains(&state.as_str()) {
+                    return Ok(());
+                }
+                bar.inc(1);
+                count += 1;
+                let cells = columns.iter().map(|column| match *column {
+                    KIND => kind.name().to_owned(),
+                    column if kind.columns().contains(&column) => csv_file::cell(view, column),
+                    _ => String::new(),
+                });
+                file.write_record(cells)?;
+                Ok(())
+            })?;
+        }
     }
     file.flush()?;
     bar.finish_and_clear();

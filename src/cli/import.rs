@@ -27,11 +27,11 @@ const QUEUE_PATIENCE: Duration = Duration::from_secs(60);
 const QUEUE_REST: Duration = Duration::from_millis(100);
 
 const ABOUT: &str = "\
-Read pools, numbers and bindings from CSV: an export of this or another server, or a file of your own. Every row goes \
+Read accounts, pools, numbers and bindings from CSV: an export of this or another server, or a file of your own. Every row goes \
 the way of any other request: all rules are checked, and what is done is on the disk.
 
-The header row names the columns; they are the fields of the HTTP API. The column kind says what a row is: pool, \
-number, binding or state; without it every row is a binding. The least is:
+The header row names the columns; they are the fields of the HTTP API. The column kind says what a row is: account, \
+pool, number, binding or state; without it every row is a binding. The least is:
 
   mode,x,a,b
   axb,17000000001,13800000001,13900000002
@@ -199,7 +199,8 @@ impl Work<'_> {
         // In the order of the file: what stands below may rest on what stands above.
         self.send()?;
         let outcome = match kind {
-            Kind::Pool => self.pool(&fields),
+            Kind::Account => self.account(fields),
+            Kind::Pool => self.pool(fields),
             Kind::Number => self.number(fields),
             Kind::Binding | Kind::State => self.state(&fields),
         };
@@ -231,12 +232,13 @@ impl Work<'_> {
         for (name, cell) in self.header.iter().zip(row) {
             let text = std::str::from_utf8(cell)
                 .map_err(|_| format!("{name} is not UTF-8: save the file in that encoding"))?;
-            cells.push((name.as_str(), text.trim()));
+            cells.push((name.as_str(), text));
         }
-        let kind = match cells.iter().find(|(name, _)| *name == KIND) {
-            None | Some((_, "")) => Kind::Binding,
-            Some((_, word)) => {
-                Kind::named(word).ok_or("its kind is none: write pool, number, binding or state")?
+        let kind = cells.iter().find(|(name, _)| *name == KIND);
+        let kind = match kind.map_or("", |(_, word)| word.trim()) {
+            "" => Kind::Binding,
+            word => {
+                Kind::named(word).ok_or("its kind is none: write account, pool, number, binding or state")?
             }
         };
         Ok((kind, csv_file::fields(cells.into_iter())))
@@ -289,73 +291,111 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Makes a pool, or gives the one that is there the row's settings.
-    fn pool(&self, fields: &Map<String, Value>) -> Result<Outcome, Trouble> {
-        let name = fields.get("name").and_then(Value::as_str).unwrap_or_default();
-        let target = format!("/v1/pools/{}", escaped(name));
-        let (identity, settings): (Map<_, _>, Map<_, _>) = fields
-            .clone()
-            .into_iter()
-            .partition(|(field, _)| matches!(field.as_str(), "name" | "mode" | "account"));
-        let there = match self.control.get(&target, &[]) {
-            Ok(there) => Some(there),
-            Err(Trouble::Refused { status: 404, .. }) if !name.is_empty() => None,
-            Err(trouble) => return Err(trouble),
-        };
-        match &there {
-            Some(there) => {
-                if let Some(field) = differing(there, &identity) {
-                    return Err(is_other("the pool", field));
-                }
-                if differing(there, &settings).is_none() {
-                    return Ok(Outcome::There);
-                }
-            }
+    /// Makes an account, or gives the one that is there the row's limits.
+    fn account(&self, mut fields: Map<String, Value>) -> Result<Outcome, Trouble> {
+        let name = text(&fields, "name").to_owned();
+        let target = format!("/v1/accounts/{}", escaped(&name));
+        let there = self.known(&target, &name)?;
+        let named: Map<_, _> = fields.remove_entry("name").into_iter().collect();
+        match there {
+            Some(there) if differing(&there, &fields).is_none() => return Ok(Outcome::There),
+            Some(_) => {}
             None => drop(
                 self.control
-                    .send(Method::POST, "/v1/pools", Some(&Value::Object(identity)))?,
+                    .send(Method::POST, "/v1/accounts", Some(&Value::Object(named)))?,
             ),
         }
-        if !settings.is_empty() {
+        if !fields.is_empty() {
             self.control
-                .send(Method::PATCH, &target, Some(&Value::Object(settings)))?;
+                .send(Method::PATCH, &target, Some(&Value::Object(fields)))?;
         }
         Ok(Outcome::Made)
     }
 
+    /// Makes a pool, or gives the one that is there the row's settings.
+    fn pool(&self, fields: Map<String, Value>) -> Result<Outcome, Trouble> {
+        let name = text(&fields, "name").to_owned();
+        let target = format!("/v1/pools/{}", escaped(&name));
+        let Some(there) = self.known(&target, &name)? else {
+            self.control
+                .send(Method::POST, "/v1/pools", Some(&Value::Object(fields)))?;
+            return Ok(Outcome::Made);
+        };
+        let (identity, settings): (Map<_, _>, Map<_, _>) = fields
+            .into_iter()
+            .partition(|(field, _)| matches!(field.as_str(), "name" | "mode" | "account"));
+        if let Some(field) = differing(&there, &identity) {
+            return Err(is_other("the pool", field));
+        }
+        if differing(&there, &settings).is_none() {
+            return Ok(Outcome::There);
+        }
+        self.control
+            .send(Method::PATCH, &target, Some(&Value::Object(settings)))?;
+        Ok(Outcome::Made)
+    }
+
+    /// What has that name there; nothing has none.
+    fn known(&self, target: &str, name: &str) -> Result<Option<Value>, Trouble> {
+        if name.is_empty() {
+            return Ok(None);
+        }
+        match self.control.get(target, &[]) {
+            Ok(there) => Ok(Some(there)),
+            Err(Trouble::Refused { status: 404, .. }) => Ok(None),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
     fn number(&self, fields: Map<String, Value>) -> Result<Outcome, Trouble> {
-        let x = fields.get("x").and_then(Value::as_str).unwrap_or_default();
-        match self.control.get(&format!("/v1/numbers/{}", escaped(x)), &[]) {
-            Ok(there) if csv_file::cell(&there, "state") != "released" => {
-                return match differing(&there, &fields) {
-                    Some(field) => Err(is_other("the number", field)),
-                    None => Ok(Outcome::There),
-                };
-            }
-            Ok(_) | Err(Trouble::Refused { status: 404, .. }) => {}
-            Err(trouble) => return Err(trouble),
+        let x = text(&fields, "x");
+        let there = self.known(&format!("/v1/numbers/{}", escaped(x)), x)?;
+        if let Some(there) = there.filter(|there| csv_file::cell(there, "state") != "released") {
+            return match differing(&there, &fields) {
+                Some(field) => Err(is_other("the number", field)),
+                None => Ok(Outcome::There),
+            };
         }
         self.control
             .send(Method::POST, "/v1/numbers", Some(&Value::Object(fields)))?;
         Ok(Outcome::Made)
     }
 
-    /// Locks or freezes a number that is in service. What is locked or frozen already is not put back into service
-    /// by a file.
+    /// Locks or freezes a number, or suspends an account, that is in service. What isn't is not put back into
+    /// service by a file.
     fn state(&self, fields: &Map<String, Value>) -> Result<Outcome, Trouble> {
-        let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
-        let target = format!("/v1/numbers/{}", escaped(text("x")));
+        let (x, name, state) = (text(fields, "x"), text(fields, "name"), text(fields, "state"));
+        let (what, target) = match (x, name) {
+            ("", "") => {
+                return Err(ours(
+                    "missing_field",
+                    "it names neither an x nor the name of an account",
+                ));
+            }
+            (x, "") => ("the number", format!("/v1/numbers/{}", escaped(x))),
+            ("", name) => ("the account", format!("/v1/accounts/{}", escaped(name))),
+            _ => return Err(ours("bad_field", "it has an x and a name")),
+        };
+        let verb = match (state, x) {
+            ("locked", _) if name.is_empty() => "lock",
+            ("frozen", _) if name.is_empty() => "freeze",
+            ("suspended", "") if !name.is_empty() => "suspend",
+            _ => {
+                let sentence = "its state is none: write locked or frozen for an x, suspended for the name of an account";
+                return Err(ours("bad_field", sentence));
+            }
+        };
         let there = self.control.get(&target, &[])?;
         if differing(&there, fields).is_none() {
             return Ok(Outcome::There);
         }
-        let verb = match text("state") {
-            "locked" => "lock",
-            "frozen" => "freeze",
-            _ => return Err(ours("bad_field", "its state is none: write locked or frozen")),
+        let is_in_service = match csv_file::cell(&there, "state").as_str() {
+            "idle" | "bound" => name.is_empty(),
+            "active" => !name.is_empty(),
+            _ => false,
         };
-        if csv_file::cell(&there, "state") != "active" {
-            return Err(is_other("the number", "state"));
+        if !is_in_service {
+            return Err(is_other(what, "state"));
         }
         let body = fields.get("cause").map(|cause| json!({"cause": cause}));
         self.control
@@ -370,6 +410,11 @@ impl Work<'_> {
             .suspend(|| drop(writeln!(std::io::stderr(), "{sentence}")));
         self.rejects.add(row, &sentence)
     }
+}
+
+/// A field's text; empty without it.
+fn text<'a>(fields: &'a Map<String, Value>, name: &str) -> &'a str {
+    fields.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// Whether the server's answer is about the row, and not about the server.
@@ -411,7 +456,9 @@ fn with_cure(code: &str, message: &str) -> String {
     let cure = match code {
         "unknown_number" => "add the number first, in a row above or by `umbra number add`",
         "unknown_pool" => "make the pool first, in a row above or by `umbra pool add`",
-        "unknown_account" => "name an account that is there",
+        "unknown_account" => "make the account first, in a row above or by `umbra account add`",
+        "account_suspended" => "resume the account first",
+        "number_in_inventory" => "move the number into a pool first",
         "unknown_trunk" => "add the trunk to the conf first",
         "key_taken" => "unbind that one first, or leave this row out",
         "number_locked" => "unlock the number first",

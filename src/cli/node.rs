@@ -87,24 +87,26 @@ fn write_conf(out: &mut dyn Write, conf: &Value) -> anyhow::Result<()> {
     };
     writeln!(
         out,
-        "conf      {}, read {by}, {}",
+        "{:<13}{}, read {by}, {}",
+        "conf",
         text(conf, "path"),
         screen::time(conf, "read_at")
     )?;
     let waiting = screen::list(conf, "waits_for_restart");
     if !waiting.is_empty() {
-        writeln!(out, "          waits for a restart: {waiting}")?;
+        writeln!(out, "{:<13}waits for a restart: {waiting}", "")?;
     }
     match text(conf, "on_disk").as_str() {
         "changed" => writeln!(
             out,
-            "          the files were changed since: `umbra reload` takes them"
+            "{:<13}the files were changed since: `umbra reload` takes them",
+            ""
         )?,
         "faulty" => {
-            writeln!(out, "          the files have faults now: a restart would fail")?;
+            writeln!(out, "{:<13}the files have faults now: a restart would fail", "")?;
             let faults = conf.get("faults").and_then(Value::as_array);
             for fault in faults.into_iter().flatten().filter_map(Value::as_str) {
-                writeln!(out, "          {fault}")?;
+                writeln!(out, "{:<13}{fault}", "")?;
             }
         }
         _ => {}

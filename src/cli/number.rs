@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::builder::NonEmptyStringValueParser;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use hyper::Method;
 use serde_json::{Map, Value, json};
 
@@ -31,7 +31,7 @@ pub enum Number {
     Freeze(Freeze),
     /// Let its calls through again
     Unfreeze(One),
-    /// Say what is to be known of it; what is not named stays
+    /// Change its trunks, city, operator or tags; what is not named stays
     Set(Set),
     /// Put it into another pool; only without bindings
     Move(Move),
@@ -67,7 +67,7 @@ pub struct Add {
 /// What is said of a number.
 #[derive(Args, Debug)]
 struct About {
-    /// A trunk that it belongs to; may be repeated [default: the default trunk]
+    /// A trunk that it belongs to; may be repeated. A number that names none belongs to the default trunk
     #[arg(long = "trunk", value_name = "T", value_parser = NonEmptyStringValueParser::new())]
     trunks: Vec<String>,
     /// Its city
@@ -126,6 +126,7 @@ fn range(text: &str) -> Result<Range, String> {
 
 /// What `number set` takes.
 #[derive(Args, Debug)]
+#[command(group = ArgGroup::new("change").required(true).multiple(true).args(["trunks", "city", "operator", "tags"]))]
 pub struct Set {
     /// The number
     x: String,
@@ -359,9 +360,9 @@ fn add_all(
     if form.json {
         screen::write_json_rows(out, &rows)?;
     } else {
-        writeln!(out, "{added} numbers added")?;
+        writeln!(out, "numbers added: {added}")?;
     }
-    anyhow::ensure!(refused == 0, "{refused} numbers were not added");
+    anyhow::ensure!(refused == 0, "numbers not added: {refused}");
     Ok(())
 }
 
@@ -393,7 +394,8 @@ fn show(numbers: &[Value], out: &mut dyn Write) -> std::io::Result<()> {
         "X", "POOL", "ACCOUNT", "CLASS", "CITY", "OPERATOR", "TRUNKS", "TAGS", "STATE", "CAUSE", "BINDINGS",
         "ADDED",
     ])
-    .align("BINDINGS", Align::Right);
+    .align("BINDINGS", Align::Right)
+    .spare(&["CITY", "OPERATOR", "TAGS", "CAUSE"]);
     for number in numbers {
         table.row([
             text(number, "x"),

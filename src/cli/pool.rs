@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use hyper::Method;
 use serde_json::{Map, Value, json};
 
@@ -69,6 +69,10 @@ impl Mode {
 
 /// What `pool set` takes.
 #[derive(Args, Debug)]
+#[command(group = ArgGroup::new("change").required(true).multiple(true).args([
+    "name", "pairs_per_x", "relations_per_y", "city_rule", "fallback_cities", "reuse", "callback",
+    "accept_unidentified", "quarantine", "free_low", "ring_timeout",
+]))]
 pub struct Set {
     /// Its name or key
     pool: String,
@@ -85,10 +89,10 @@ pub struct Set {
 #[derive(Args, Debug)]
 struct Settings {
     /// AXB pairs that one number may carry, 1–5000
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=5_000))]
     pairs_per_x: Option<u64>,
     /// AXYB relations in which one number may be the Y, 1–5000
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=5_000))]
     relations_per_y: Option<u64>,
     /// What a wish for a city means: strict gives that city's numbers only
     #[arg(long, value_enum)]
@@ -111,9 +115,15 @@ struct Settings {
     /// Raise an alarm when less than this share of the pool is free; 0: never
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u64).range(0..=100))]
     free_low: Option<u64>,
-    /// How long the called party rings if the binding doesn't say, 5–180 s; 0 for the server's default
+    /// How long the called party rings if the binding doesn't say, 5s to 3m; 0 for the conf's
     #[arg(long, value_name = "TIME", value_parser = ring_timeout)]
     ring_timeout: Option<Duration>,
+    /// Calls that may go by one number at once, 1–100000; 0: any
+    #[arg(long, value_name = "N")]
+    calls_per_x: Option<u64>,
+    /// Calls of one caller among them, 1–100000; 0: any
+    #[arg(long, value_name = "N")]
+    calls_per_caller: Option<u64>,
 }
 
 #[derive(ValueEnum, Debug, Clone, Copy)]
@@ -157,7 +167,11 @@ fn ring_timeout(time: &str) -> Result<Duration, String> {
     if time == "0" {
         return Ok(Duration::ZERO);
     }
-    when::duration(time)
+    match when::duration(time) {
+        Ok(time) if (5..=180).contains(&time.as_secs()) => Ok(time),
+        Ok(_) => Err("a phone rings for 5s to 3m; 0 takes the conf's time".into()),
+        Err(fault) => Err(fault),
+    }
 }
 
 fn yes_or_no(word: &str) -> Result<bool, String> {
@@ -204,6 +218,9 @@ impl Settings {
             seconds => seconds.into(),
         });
         put("ring_timeout_s", ring);
+        let calls = |limit: u64| if limit == 0 { Value::Null } else { limit.into() };
+        put("calls_per_x", self.calls_per_x.map(calls));
+        put("calls_per_caller", self.calls_per_caller.map(calls));
     }
 }
 
@@ -300,6 +317,10 @@ fn show(pool: &Value, form: Form, out: &mut dyn Write) -> std::io::Result<()> {
         none if none.is_empty() => "none".to_owned(),
         cities => cities,
     };
+    let created = match screen::time(pool, "created_at") {
+        none if none.is_empty() => "always there".to_owned(),
+        at => at,
+    };
     let lines = [
         ("name", text(pool, "name")),
         ("key", text(pool, "key")),
@@ -314,8 +335,10 @@ fn show(pool: &Value, form: Form, out: &mut dyn Write) -> std::io::Result<()> {
         ("accept unidentified", text(pool, "accept_unidentified")),
         ("quarantine", or("quarantine", "as the conf says")),
         ("free low", format!("{} %", text(pool, "free_low_percent"))),
+        ("calls per x", or("calls_per_x", "any")),
+        ("calls per caller", or("calls_per_caller", "any")),
         ("ring timeout", ring.unwrap_or_else(|| "as the conf says".into())),
-        ("created", or("created_at", "always there")),
+        ("created", created),
     ];
     for (name, value) in lines {
         writeln!(out, "{name:<20} {value}")?;

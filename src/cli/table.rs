@@ -14,6 +14,7 @@ pub enum Align {
 pub struct Table {
     heads: Vec<(&'static str, Align)>,
     widths_min: Vec<usize>,
+    spare: &'static [&'static str],
     rows: Vec<Vec<String>>,
 }
 
@@ -23,6 +24,7 @@ impl Table {
         Self {
             heads: heads.iter().map(|head| (*head, Align::Left)).collect(),
             widths_min: vec![0; heads.len()],
+            spare: &[],
             rows: Vec::new(),
         }
     }
@@ -32,6 +34,12 @@ impl Table {
         for column in self.heads.iter_mut().filter(|(name, _)| *name == head) {
             column.1 = align;
         }
+        self
+    }
+
+    /// The same table without those of these columns that no row has anything in.
+    pub fn spare(mut self, heads: &'static [&'static str]) -> Self {
+        self.spare = heads;
         self
     }
 
@@ -70,6 +78,16 @@ impl std::fmt::Display for Table {
                 cells.max().unwrap_or(0).max(width(head)).max(min)
             })
             .collect();
+        let is_left_out = |i: usize, head: &str| {
+            let is_nothing = |row: &Vec<String>| row.get(i).is_none_or(|cell| cell == NOTHING);
+            self.spare.contains(&head) && self.rows.iter().all(is_nothing)
+        };
+        let mut widths = widths;
+        for (i, ((head, _), width)) in self.heads.iter().zip(&mut widths).enumerate() {
+            if is_left_out(i, head) {
+                *width = 0;
+            }
+        }
         let heads: Vec<&str> = self.heads.iter().map(|(head, _)| *head).collect();
         self.line(f, &heads, &widths)?;
         for row in &self.rows {
@@ -84,6 +102,9 @@ impl Table {
     fn line(&self, f: &mut std::fmt::Formatter<'_>, cells: &[&str], widths: &[usize]) -> std::fmt::Result {
         let mut line = String::new();
         for ((cell, wide), (_, align)) in cells.iter().zip(widths).zip(&self.heads) {
+            if *wide == 0 {
+                continue;
+            }
             let gap = " ".repeat(wide.saturating_sub(width(cell)));
             if !line.is_empty() {
                 line.push_str("  ");
@@ -97,9 +118,12 @@ impl Table {
     }
 }
 
+/// How an empty cell is shown.
+const NOTHING: &str = "-";
+
 fn clean(cell: &str) -> String {
     if cell.is_empty() {
-        return "-".into();
+        return NOTHING.into();
     }
     cell.chars()
         .map(|c| if c.is_control() { '?' } else { c })
@@ -139,6 +163,15 @@ X            NOTE  SECONDS
 1            -        1200
 ";
         assert_eq!(table.to_string(), expected);
+    }
+
+    #[test]
+    fn a_spare_column_stands_only_where_a_row_has_something_in_it() {
+        let mut table = Table::new(&["X", "CITY", "TAGS", "NOTE"]).spare(&["CITY", "TAGS"]);
+        table.row(["1".into(), String::new(), String::new(), String::new()]);
+        assert_eq!(table.to_string(), "X  NOTE\n1  -\n");
+        table.row(["2".into(), "Jinan".into(), String::new(), String::new()]);
+        assert_eq!(table.to_string(), "X  CITY   NOTE\n1  -      -\n2  Jinan  -\n");
     }
 
     #[test]

@@ -274,14 +274,57 @@ fn followed_records_come_once_each_as_they_are_written() {
     assert_eq!(ids, [0, 1, 2].map(|n| cdr(n).call_id.to_string()));
 }
 
+fn made(served: &Served, path: &str, body: Value) {
+    let (status, answer) = served.post(path, &body);
+    assert_eq!(status, 201, "{path}: {answer}");
+}
+
+/// Accounts, pools, numbers and bindings of every mode, with every setting that they can have somewhere.
+fn furnish(served: &Served) {
+    use serde_json::json;
+    done(served, "account add acme");
+    done(served, "account set acme --x-per-a 7 --expiry-max 30d");
+    done(served, "account add idle");
+    done(served, "pool add crowd");
+    made(
+        served,
+        "/v1/pools",
+        json!({
+            "name": "others", "mode": "ax", "account": "acme", "city_rule": "strict", "reuse": "sticky",
+            "fallback_cities": ["北京", "a;b"], "callback": "refused", "accept_unidentified": true,
+            "quarantine": "24h soft", "free_low_percent": 35, "ring_timeout_s": 45,
+        }),
+    );
+    made(
+        served,
+        "/v1/pools",
+        json!({"name": "pairs", "mode": "axyb", "account": "acme", "relations_per_y": 12, "reuse": "avoid"}),
+    );
+    made(served, "/v1/pools", json!({"name": "few", "axb_pairs_per_x": 3}));
+    for number in [
+        json!({"x": "17000000001", "pool": "crowd", "trunks": ["carrier"]}),
+        json!({"x": "17000000002", "city": "上海", "operator": "one, two", "tags": ["gold", "a;b", " c"]}),
+        json!({"x": "17000000003", "pool": "others", "city": "北京"}),
+        json!({"x": "17000000004", "pool": "pairs", "tags": ["y"]}),
+        json!({"x": "17000000005", "pool": "pairs"}),
+        json!({"x": "17000000006", "pool": "few", "inventory": true}),
+        json!({"x": "17000000007", "pool": "few"}),
+    ] {
+        made(served, "/v1/numbers", number);
+    }
+    for binding in [
+        json!({"mode": "ax", "x": "17000000003", "a": "13800009999", "ttl_s": 864_000, "user_data": " a "}),
+        json!({"mode": "axyb", "x": "17000000004", "y": "17000000005", "a": "13800009998", "b": "13900009998",
+            "ttl_s": 864_000}),
+    ] {
+        made(served, "/v1/bindings", binding);
+    }
+}
+
 #[test]
 fn an_export_into_an_empty_server_and_out_again_is_the_same_file() {
     let one = Served::start();
-    done(&one, "pool add crowd");
-    done(&one, "pool add others --mode ax");
-    done(&one, "number add 17000000001 --pool crowd --trunk carrier");
-    done(&one, "number add 17000000002");
-    done(&one, "number add 17000000003 --pool others");
+    furnish(&one);
     for n in 0..1_203 {
         let (terms, x) = match n % 4 {
             0 => (r#","order_id":"a, \"b\"","user_data":"订单;1""#, 1 + n / 800),
@@ -297,10 +340,9 @@ fn an_export_into_an_empty_server_and_out_again_is_the_same_file() {
         let (status, answer) = one.post("/v1/bindings", &body);
         assert!(status == 201 || answer["code"] == "pairs_full", "{answer}");
     }
-    let ax = serde_json::json!({"mode": "ax", "x": "17000000003", "a": "13800009999"});
-    assert_eq!(one.post("/v1/bindings", &ax).0, 201);
     done(&one, "number lock 17000000001");
     done(&one, "number freeze 17000000002 --cause complaint");
+    done(&one, "account suspend acme");
     let first = done(&one, "export");
     assert!(first.lines().count() > 400, "{}", first.lines().count());
 
@@ -309,8 +351,20 @@ fn an_export_into_an_empty_server_and_out_again_is_the_same_file() {
     fs::write(&file, &first).unwrap();
     let import = format!("import {}", file.display());
     let said = done(&two, &import);
-    assert!(said.contains(" made, 1 there already, 0 rejected"), "{said}");
+    // The default account and the default pool are always there.
+    assert!(said.contains(" made, 2 there already, 0 rejected"), "{said}");
     assert_eq!(done(&two, "export"), first);
+    let standing = |served: &Served, path: &str| served.get(path).1["state"].clone();
+    for (path, state) in [
+        ("/v1/accounts/acme", "suspended"),
+        ("/v1/numbers/17000000001", "locked"),
+        ("/v1/numbers/17000000002", "frozen"),
+        ("/v1/numbers/17000000003", "bound"),
+        ("/v1/numbers/17000000006", "inventory"),
+        ("/v1/numbers/17000000007", "idle"),
+    ] {
+        assert_eq!(standing(&two, path), state, "{path}");
+    }
     // Again: nothing changes.
     let seq = two.desk.store.table().seq();
     let said = done(&two, &import);
@@ -456,7 +510,80 @@ fn a_backup_is_restored_while_the_server_runs_and_it_is_said_first_what_would_be
     assert!(fault.contains("half of one"), "{fault}");
 }
 
-/// Whoever gives pools, numbers or bindings a field decides here whether it belongs into the CSV file
+#[test]
+fn a_backup_brings_back_every_setting_of_every_mode_even_of_an_account_that_is_suspended() {
+    use crate::masking::change::Record;
+    let one = Served::start();
+    furnish(&one);
+    done(&one, "number lock 17000000003");
+    done(&one, "number freeze 17000000005 --cause complaint");
+    done(&one, "account suspend acme");
+    let place = one.dir().join("backup");
+    done(&one, &format!("backup {}", place.display()));
+    let two = Served::start();
+    let said = done(&two, &format!("restore {} --yes", place.display()));
+    assert!(said.contains("2 bindings changed, 0 refused"), "{said}");
+    let stock = |served: &Served| -> Vec<Record> {
+        let records = served.desk.store.table().records();
+        records
+            .filter(|record| matches!(record, Record::Account(_) | Record::Pool(_) | Record::Number(_)))
+            .collect()
+    };
+    assert_eq!(stock(&two), stock(&one));
+    assert_eq!(done(&two, "export"), done(&one, "export"));
+}
+
+#[test]
+fn a_state_row_takes_out_of_service_and_never_puts_back() {
+    let served = Served::start();
+    done(&served, "account add acme");
+    done(&served, "account add other");
+    done(&served, "account suspend other");
+    for x in ["17000000001", "17000000002", "17000000003"] {
+        done(&served, &format!("number add {x}"));
+    }
+    done(&served, "number lock 17000000002");
+    let file = served.dir().join("states.csv");
+    fs::write(
+        &file,
+        "kind,x,name,state,cause\n\
+         state,17000000001,,frozen,complaint\n\
+         state,17000000002,,locked,\n\
+         state,,acme,suspended,\n\
+         state,,other,suspended,\n\
+         state,17000000002,,frozen,complaint\n\
+         state,17000000003,,suspended,\n\
+         state,,acme,frozen,\n\
+         state,,other,active,\n\
+         state,17000000003,acme,locked,\n\
+         state,,,locked,\n",
+    )
+    .unwrap();
+    let fault = umbra(&served, &format!("import {}", file.display())).unwrap_err();
+    assert!(fault.starts_with("6 rows were rejected"), "{fault}");
+    let rejected = fs::read_to_string(served.dir().join("states.rejected.csv")).unwrap();
+    for (line, words) in [
+        (6, "there already, with another state"),
+        (7, "its state is none"),
+        (8, "its state is none"),
+        (9, "its state is none"),
+        (10, "it has an x and a name"),
+        (
+            11,
+            "it names neither an x nor the name of an account: fill that cell",
+        ),
+    ] {
+        let found = rejected
+            .lines()
+            .find(|row| row.contains(&format!("states.csv:{line}: ")));
+        assert!(found.is_some_and(|row| row.contains(words)), "{line}: {rejected}");
+    }
+    assert_eq!(served.get("/v1/accounts/acme").1["state"], "suspended");
+    assert_eq!(served.get("/v1/numbers/17000000001").1["cause"], "complaint");
+    assert_eq!(served.get("/v1/numbers/17000000003").1["state"], "idle");
+}
+
+/// Whoever gives accounts, pools, numbers or bindings a field decides here whether it belongs into the CSV file
 /// (`csv_file::Kind::columns`, and then the way back) or follows from others.
 #[test]
 fn every_field_of_a_listing_is_a_column_of_the_export_or_follows_from_others() {
@@ -469,6 +596,12 @@ fn every_field_of_a_listing_is_a_column_of_the_export_or_follows_from_others() {
     );
     for (path, name, kinds, follow) in [
         (
+            "/v1/accounts",
+            "accounts",
+            &[Kind::Account, Kind::State][..],
+            &["created_at"][..],
+        ),
+        (
             "/v1/pools",
             "pools",
             &[Kind::Pool][..],
@@ -478,7 +611,7 @@ fn every_field_of_a_listing_is_a_column_of_the_export_or_follows_from_others() {
             "/v1/numbers",
             "numbers",
             &[Kind::Number, Kind::State],
-            &["pool_key", "account", "bindings", "added_at"],
+            &["pool_key", "account", "class", "bindings", "added_at"],
         ),
         (
             "/v1/bindings",

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::binding::Mode;
+use super::binding::{Mode, Terms};
 use super::quarantine::Quarantine;
-use crate::base::limits::{AXB_PAIRS_PER_X, POOL_FREE_LOW_PERCENT, RELATIONS_PER_Y, X_PER_A};
+use crate::base::limits::{
+    AXB_PAIRS_PER_X, CALLS_PER_CALLER, POOL_FREE_LOW_PERCENT, RELATIONS_PER_Y, X_PER_A,
+};
 use crate::base::number::{Kind, Tel, VirtualNumber};
 use crate::base::time::Wall;
 
@@ -169,6 +171,10 @@ pub struct Pool {
     pub free_low_percent: u8,
     /// How long the called party rings, for new bindings that don't say; the server's default if `None`.
     pub ring_timeout: Option<Duration>,
+    /// Calls that may go by one of its numbers at once, in either role; `None`: any.
+    pub calls_per_x: Option<usize>,
+    /// Calls of one caller among them; `None`: any.
+    pub calls_per_caller: Option<usize>,
 }
 
 impl Pool {
@@ -191,6 +197,8 @@ impl Pool {
             quarantine: None,
             free_low_percent: POOL_FREE_LOW_PERCENT,
             ring_timeout: None,
+            calls_per_x: None,
+            calls_per_caller: Some(CALLS_PER_CALLER),
         }
     }
 
@@ -288,6 +296,54 @@ impl Class {
             Self::Service400 => "400",
             Self::Service95 => "95",
             Self::Service700 => "700",
+        }
+    }
+
+    /// Whether a number of this class may be X or Y of a binding in this mode, under these terms.
+    ///
+    /// # Errors
+    /// The rule that forbids it.
+    pub fn admits(self, mode: Mode, terms: &Terms) -> Result<(), ClassRule> {
+        self.may_be_shown(mode)?;
+        let has_order = terms.rare().order_id.as_deref().is_some_and(|id| !id.is_empty());
+        match self {
+            Self::Service700 if !has_order => Err(ClassRule::Order),
+            Self::Plain | Self::Service400 | Self::Service95 | Self::Service700 => Ok(()),
+        }
+    }
+
+    /// Whether a number of this class may stand for a caller in this mode.
+    ///
+    /// # Errors
+    /// The rule that forbids it.
+    pub const fn may_be_shown(self, mode: Mode) -> Result<(), ClassRule> {
+        match (self, mode) {
+            // In every mode there is, X and Y are what the called party sees.
+            (Self::Service400, Mode::Axb | Mode::Ax | Mode::Axyb) => Err(ClassRule::NeverShown),
+            (Self::Service700, Mode::Ax) => Err(ClassRule::BothMasked),
+            (Self::Service700, Mode::Axb | Mode::Axyb)
+            | (Self::Plain | Self::Service95, Mode::Axb | Mode::Ax | Mode::Axyb) => Ok(()),
+        }
+    }
+}
+
+/// What the class of a number forbids.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClassRule {
+    /// A 400 number never calls and is never shown.
+    NeverShown,
+    /// A 700 number only serves where both sides are masked: AXB, AXYB.
+    BothMasked,
+    /// A binding on a 700 number names its order.
+    Order,
+}
+
+impl ClassRule {
+    /// The name that programs go by.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NeverShown => "class_400",
+            Self::BothMasked | Self::Order => "class_700",
         }
     }
 }

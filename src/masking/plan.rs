@@ -261,4 +261,6 @@ fn planned(record: Record, written: Written) -> Planned {
 }
 
 #[cfg(test)]
+mod classes;
+#[cfg(test)]
 mod tests;

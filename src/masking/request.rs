@@ -8,7 +8,7 @@ use super::binding::{Binding, Direction, Mode, Party, Terms};
 use super::callee::Callee;
 use super::change::Record;
 use super::inventory::{
-    Account, Callback, CityRule, Number, NumberState, Pool, Reuse, Standing, Unidentified,
+    Account, Callback, CityRule, ClassRule, Number, NumberState, Pool, Reuse, Standing, Unidentified,
 };
 use super::quarantine::Quarantine;
 use super::shelf::Shortage;
@@ -57,6 +57,10 @@ pub struct PoolChange {
     pub free_low_percent: Option<u8>,
     /// How long the called party rings if its binding doesn't say.
     pub ring_timeout: Option<Option<Duration>>,
+    /// Calls that may go by one number at once, 1–100,000. Calls beyond a lowered limit go on.
+    pub calls_per_x: Option<Option<usize>>,
+    /// Calls of one caller among them, 1–100,000.
+    pub calls_per_caller: Option<Option<usize>>,
 }
 
 /// Changes to what is said of a number: `None` leaves, `Some(None)` takes away.
@@ -441,6 +445,10 @@ pub enum Field {
     PairsPerX,
     /// `relations_per_y`
     RelationsPerY,
+    /// `calls_per_x`
+    CallsPerX,
+    /// `calls_per_caller`
+    CallsPerCaller,
     /// `city`, `fallback_cities`
     City,
     /// `operator`
@@ -481,6 +489,8 @@ impl Field {
             Self::UserData => "user_data",
             Self::PairsPerX => "axb_pairs_per_x",
             Self::RelationsPerY => "relations_per_y",
+            Self::CallsPerX => "calls_per_x",
+            Self::CallsPerCaller => "calls_per_caller",
             Self::City => "city",
             Self::Operator => "operator",
             Self::Tags => "tags",
@@ -502,11 +512,12 @@ impl Field {
             Self::Id => "an id that no other binding has",
             Self::CreatedAt => "a time that has been",
             Self::ExpiresAt => "at least one minute ahead",
-            Self::MaxDuration => "1 to 1440 minutes",
+            Self::MaxDuration => "1 minute to 24 hours",
             Self::RingTimeout => "5 to 180 seconds",
             Self::OrderId => "at most 64 bytes",
             Self::UserData => "at most 256 bytes",
             Self::PairsPerX | Self::RelationsPerY => "1 to 5000",
+            Self::CallsPerX | Self::CallsPerCaller => "1 to 100000, or null for any",
             Self::City => "1 to 64 bytes without control characters, and at most 16 to fall back on",
             Self::Operator => "1 to 64 bytes without control characters",
             Self::Tags => "at most 16 of 1 to 64 bytes without control characters",
@@ -591,6 +602,13 @@ pub enum Refused {
         field: Field,
         /// The binding's mode.
         mode: Mode,
+    },
+    /// The class of X or Y forbids it.
+    OfClass {
+        /// The number.
+        x: VirtualNumber,
+        /// The rule.
+        rule: ClassRule,
     },
     /// A party is a number of ours.
     OwnNumber {
@@ -715,6 +733,7 @@ impl Refused {
             Self::NumbersFull { .. } => "numbers_full",
             Self::RelationsFull { .. } => "relations_full",
             Self::NotOfMode { .. } => "not_of_mode",
+            Self::OfClass { rule, .. } => rule.name(),
             Self::OwnNumber { .. } => "own_number",
             Self::UnknownNumber { .. } => "unknown_number",
             Self::NumberExists { .. } => "number_exists",
@@ -751,6 +770,11 @@ impl Refused {
             Self::FamilyTaken { .. } => Field::X,
             Self::NumbersFull { .. } => Field::A,
             Self::NotOfMode { field, .. } => *field,
+            Self::OfClass { rule, .. } => match rule {
+                ClassRule::NeverShown => Field::X,
+                ClassRule::BothMasked => Field::Mode,
+                ClassRule::Order => Field::OrderId,
+            },
             Self::UnknownNumber { .. }
             | Self::NumberExists { .. }
             | Self::NumberLocked { .. }
@@ -788,6 +812,7 @@ impl Refused {
             | Self::NumbersFull { .. }
             | Self::RelationsFull { .. }
             | Self::NotOfMode { .. }
+            | Self::OfClass { .. }
             | Self::OwnNumber { .. }
             | Self::UnknownNumber { .. }
             | Self::NumberExists { .. }
@@ -828,7 +853,7 @@ impl Refused {
             ),
             Self::SameNumber => write!(text, "a and b are the same number"),
             Self::XIsY => write!(text, "x and y are the same number"),
-            Self::CalleeIsA => write!(text, "to is a himself"),
+            Self::CalleeIsA => write!(text, "to is the number of a: name another's"),
             Self::CalleeIsOurs => write!(text, "to is a number of this server"),
             Self::CallbackOff { pool } => {
                 write!(text, "pool {pool} refuses the calls of a to his own number")
@@ -856,6 +881,18 @@ impl Refused {
                 mode.name(),
                 field.name()
             ),
+            Self::OfClass { x, rule } => text.write_str(&x_is(
+                x,
+                match rule {
+                    ClassRule::NeverShown => {
+                        "is a 400 number, which never calls and is never shown: it can't be x or y"
+                    }
+                    ClassRule::BothMasked => {
+                        "is a 700 number, which only serves where both sides are masked: axb and axyb"
+                    }
+                    ClassRule::Order => "is a 700 number, whose bindings must name an order_id",
+                },
+            )),
             Self::OwnNumber { party } => {
                 write!(text, "{} is a number of this server", party.name())
             }
@@ -877,7 +914,11 @@ impl Refused {
             Self::AccountSuspended { account } => write!(text, "account {account} is suspended"),
             Self::NameTaken { name } => write!(text, "the name {name} is taken"),
             Self::ModeMismatch { pool, mode } => {
-                write!(text, "pool {pool} is for {} bindings", mode.name())
+                write!(
+                    text,
+                    "pool {pool} is for {} bindings: name a pool of the binding's mode",
+                    mode.name()
+                )
             }
             Self::PairsFull { x, limit } => write!(
                 text,

@@ -4,10 +4,14 @@ use super::header::{MediaType, Name, trim};
 use super::lexer::{Step, Walk};
 use crate::base::limits::{SIP_BODY_DEPTH_MAX, SIP_BODY_PARTS_MAX};
 
+/// The longest boundary (RFC 2046 §5.1.1). One as long as half a body, in a body that nearly repeats it everywhere,
+/// would be searched for in quadratic time.
+const BOUNDARY_BYTES_MAX: usize = 70;
+
 /// Why nothing can be taken out of a body. Holds nothing of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum BadBody {
-    /// No boundary is named, or the body isn't cut by it: 400.
+    /// No boundary is named, or one longer than RFC 2046 allows, or the body isn't cut by it: 400.
     #[error("a multipart body without its boundary")]
     Boundary,
     /// More than [`SIP_BODY_PARTS_MAX`] parts, or deeper than [`SIP_BODY_DEPTH_MAX`]: 513.
@@ -83,7 +87,7 @@ impl Search<'_> {
         }
         let boundary = kind
             .param("boundary")
-            .filter(|boundary| !boundary.is_empty())
+            .filter(|boundary| (1..=BOUNDARY_BYTES_MAX).contains(&boundary.len()))
             .ok_or(BadBody::Boundary)?;
         let takes_last = kind.is("multipart/alternative");
         let mut found = None;
@@ -307,6 +311,13 @@ mod tests {
             assert_eq!(found(kind, &body), Err(BadBody::Boundary), "{kind} {body}");
         }
         assert_eq!(found(MIXED, "--b--"), Ok(None));
+        let long = |length: usize| {
+            let boundary = "b".repeat(length);
+            let kind = format!("multipart/mixed;boundary={boundary}");
+            found(&kind, &format!("--{boundary}--"))
+        };
+        assert_eq!(long(BOUNDARY_BYTES_MAX), Ok(None));
+        assert_eq!(long(BOUNDARY_BYTES_MAX + 1), Err(BadBody::Boundary));
     }
 
     #[test]

@@ -43,6 +43,9 @@ pub enum BackupError {
     /// Something is there already.
     #[error("{} is not empty: name a folder that is, or that isn't there yet", .0.display())]
     NotEmpty(PathBuf),
+    /// There is no such folder.
+    #[error("{} is no folder: name the one that `umbra backup` was given", .0.display())]
+    NoFolder(PathBuf),
     /// No manifest.
     #[error(
         "{} is no backup, or half of one: it has no {MANIFEST}, which `umbra backup` writes when all else is on the \
@@ -252,6 +255,7 @@ impl Backup {
             Err(error) if error.kind() == io::ErrorKind::NotFound && dir.is_dir() => {
                 return Err(BackupError::Half(dir.to_owned()));
             }
+            Err(_) if !dir.is_dir() => return Err(BackupError::NoFolder(dir.to_owned())),
             Err(error) => return Err(at(&place)(error)),
         };
         let bad = |why: &dyn std::fmt::Display| BackupError::BadManifest {

@@ -27,6 +27,8 @@ const READ_BYTES: usize = 32_768;
 const READS_MAX: usize = 4;
 /// Messages that one call writes.
 const WRITE_PARTS: usize = 32;
+/// What responses begin with, and requests don't.
+const RESPONSE: &[u8] = b"SIP/2.0 ";
 
 /// Whom a connection is with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,10 +61,18 @@ struct Connection {
     interest: Interest,
     /// When bytes went either way last.
     active: Instant,
+    served: Served,
     /// Since when a message is unfinished.
     unfinished: Option<Instant>,
     /// Since when the other side takes nothing.
     stalled: Option<Instant>,
+}
+
+/// Whether a message ever came by a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Served {
+    NotYet,
+    Yes,
 }
 
 /// Why a connection ends.
@@ -166,7 +176,7 @@ impl Connections {
         let named = to.flow.filter(|flow| {
             self.all.get(flow).is_some_and(|one| {
                 // What isn't heard any more is still answered.
-                let is_heard = !matches!(one.stage, Stage::Closing(_)) || bytes.starts_with(b"SIP/2.0 ");
+                let is_heard = !matches!(one.stage, Stage::Closing(_)) || bytes.starts_with(RESPONSE);
                 one.listener == to.listener && one.remote.ip() == to.remote.ip() && is_heard
             })
         });
@@ -185,6 +195,10 @@ impl Connections {
         let Some(connection) = self.all.get_mut(&flow) else {
             return;
         };
+        if !bytes.starts_with(RESPONSE) {
+            // Whom we ask something is no stranger: that it is gone has to be told.
+            connection.peer = Peer::Trunk;
+        }
         if connection.queued_bytes.saturating_add(bytes.len()) > TCP_QUEUE_BYTES_MAX {
             self.stats.lost.fetch_add(1, Ordering::Relaxed);
             return self.end(flow, End::Failed(Why::Unreachable));
@@ -299,6 +313,7 @@ impl Connections {
             queued_bytes: 0,
             interest,
             active: now,
+            served: Served::NotYet,
             unfinished: None,
             stalled: None,
         };
@@ -337,6 +352,7 @@ impl Connections {
                     Frame::Message(bytes) => {
                         self.stats.received.fetch_add(1, Ordering::Relaxed);
                         connection.unfinished = None;
+                        connection.served = Served::Yes;
                         sink(path, bytes);
                     }
                     Frame::Ping => {
@@ -361,6 +377,9 @@ impl Connections {
             }
             if connection.framer.is_within_message() {
                 connection.unfinished.get_or_insert(now);
+            } else {
+                // What had begun was the half of a keep-alive.
+                connection.unfinished = None;
             }
             if length < READ_BYTES {
                 return Ok(());
@@ -412,11 +431,13 @@ impl Connections {
         self.stats
             .lost
             .fetch_add(connection.queue.len() as u64, Ordering::Relaxed);
-        match (end, connection.peer) {
+        let why = match (end, connection.peer, connection.served) {
             // Nobody waits for a stranger's answer.
-            (End::Quiet, _) | (End::Failed(_), Peer::Stranger) => {}
-            (End::Failed(why), Peer::Trunk) => self.failed.push((connection.path(flow), why)),
-        }
+            (End::Quiet, ..) | (End::Failed(_), Peer::Stranger, _) => return,
+            (End::Failed(Why::Closed), Peer::Trunk, Served::Yes) => Why::Crossed,
+            (End::Failed(why), Peer::Trunk, _) => why,
+        };
+        self.failed.push((connection.path(flow), why));
     }
 
     /// The connection of a stranger that has been silent longest.

@@ -108,6 +108,12 @@ impl Wires {
         *last
     }
 
+    /// Whether Umbra ever was sent anything by it.
+    pub fn has_served(&self, at: usize) -> bool {
+        let [to_umbra, _] = self.0[at].last;
+        to_umbra > Duration::ZERO
+    }
+
     /// Closes every connection of a phone's address; which they were.
     pub fn reset(&mut self, phone: SocketAddr) -> Vec<usize> {
         let hit: Vec<usize> = (0..self.0.len())

@@ -162,6 +162,8 @@ pub struct World {
     pub journal: BTreeMap<Id, u64>,
     /// The last finished record that went to the journal.
     over: Option<Arc<Line>>,
+    /// The first of such entries of a call that isn't recorded yet.
+    over_first: BTreeMap<Id, Arc<Line>>,
     /// When an INVITE with this Call-ID first left, by the order of outputs.
     pub invites: BTreeMap<String, u64>,
     /// New INVITEs from the trunk on numbers of ours that arrived at Umbra: Call-ID and what the law says.
@@ -223,6 +225,7 @@ impl World {
             records: Vec::new(),
             journal: BTreeMap::new(),
             over: None,
+            over_first: BTreeMap::new(),
             invites: BTreeMap::new(),
             attempts: BTreeMap::new(),
             seen: HashSet::new(),
@@ -326,13 +329,24 @@ impl World {
                 }
                 Output::Cdr(cdr, line, _) => {
                     let is_itself = serde_json::from_slice::<Cdr>(&line.json).is_ok_and(|read| read == *cdr);
+                    let first = self.over_first.remove(&cdr.call_id);
+                    if !first.as_ref().is_some_and(|first| was_known(first, &line, &cdr)) {
+                        self.faults.push(format!(
+                            "how {} ended was not in the journal at once",
+                            cdr.call_id
+                        ));
+                    }
                     if self.over != Some(line) || !is_itself {
                         self.faults
                             .push(format!("{} is not in the journal as it is recorded", cdr.call_id));
                     }
                     self.records.push(*cdr);
                 }
-                Output::Journal(CallEntry::Over(line)) => self.over = Some(line),
+                Output::Journal(CallEntry::Over(line)) => {
+                    let first = self.over_first.entry(line.call_id);
+                    first.or_insert_with(|| Arc::clone(&line));
+                    self.over = Some(line);
+                }
                 Output::Journal(CallEntry::Arrived(line)) => {
                     if self.journal.insert(line.call_id, self.serial).is_some() {
                         self.faults
@@ -668,7 +682,12 @@ impl Stage for World {
     fn reset(&mut self, at: SocketAddr) {
         for wire in self.wires.reset(at) {
             let path = self.wires.path(wire);
-            self.tell_failed(path, Why::Closed);
+            let why = if self.wires.has_served(wire) {
+                Why::Crossed
+            } else {
+                Why::Closed
+            };
+            self.tell_failed(path, why);
         }
     }
 
@@ -890,10 +909,10 @@ impl Stage for World {
         if flows > 0 {
             return Some(format!("{flows} flows"));
         }
-        self.switches
-            .iter()
-            .find(|s| !s.is_idle())
-            .map(|s| format!("{s:?}"))
+        let busy = self.switches.iter().find(|s| !s.is_idle());
+        let seats = Some(self.table.calls_at_once()).filter(|calls| *calls > 0);
+        busy.map(|s| format!("{s:?}"))
+            .or_else(|| seats.map(|calls| format!("{calls} calls are counted and not there")))
     }
 
     fn faults(&mut self) -> Vec<String> {
@@ -962,4 +981,22 @@ fn config_of(setup: &Setup) -> Config {
         media_from: Vec::new(),
     }];
     config
+}
+
+/// Whether the journal knew how a call ended before its media was counted: what it then said is what is recorded.
+fn was_known(first: &Arc<Line>, last: &Arc<Line>, cdr: &Cdr) -> bool {
+    let Ok(first_cdr) = serde_json::from_slice::<Cdr>(&first.json) else {
+        return false;
+    };
+    let end = |cdr: &Cdr| {
+        (
+            cdr.ended_at,
+            cdr.released_by,
+            cdr.end_cause.clone(),
+            cdr.billable_s,
+            cdr.sip_status,
+        )
+    };
+    let has_media = cdr.answered_at.is_some();
+    end(&first_cdr) == end(cdr) && (!has_media || !Arc::ptr_eq(first, last))
 }

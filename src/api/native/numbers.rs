@@ -54,7 +54,7 @@ pub(super) async fn add_all(
         .iter()
         .map(|text| {
             let x = config.numbers.normalise(text);
-            let x = x.map_err(|e| ApiError::bad("bad_number", "xs", format!("xs: {e}")));
+            let x = x.map_err(|e| ApiError::bad("bad_number", "xs", e.to_string()));
             x.map(|x| (x, desk.submit(new.write(VirtualNumber::new(x)))))
         })
         .collect();

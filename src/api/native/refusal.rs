@@ -50,6 +50,7 @@ const fn status(refused: &Refused) -> StatusCode {
         | Refused::CalleeIsOurs
         | Refused::CallbackOff { .. }
         | Refused::NotOfMode { .. }
+        | Refused::OfClass { .. }
         | Refused::OwnNumber { .. }
         | Refused::ModeMismatch { .. }
         | Refused::ExpiryTooSoon

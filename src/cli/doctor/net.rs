@@ -1,5 +1,6 @@
 //! The network: our ports, and whether somebody is at the trunks' other ends.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
@@ -112,15 +113,15 @@ fn given_out(conf: &Conf) -> Vec<Finding> {
         return Vec::new();
     };
     let reserved = read("ip_local_reserved_ports").unwrap_or_default();
-    let given = conf
-        .switch
-        .media
-        .interfaces
-        .iter()
-        .filter(|media| overlap(&range, &reserved, media.port_first, media.port_last));
-    given
-        .map(|media| {
-            let (first, last) = (media.port_first, media.port_last);
+    // Interfaces may have the same ports: what is said of them is said once.
+    let interfaces = conf.switch.media.interfaces.iter();
+    let ports: BTreeSet<(u16, u16)> = interfaces
+        .map(|media| (media.port_first, media.port_last))
+        .collect();
+    ports
+        .into_iter()
+        .filter(|&(first, last)| overlap(&range, &reserved, first, last))
+        .map(|(first, last)| {
             Finding::warn(
                 "ports",
                 format!(

@@ -12,7 +12,8 @@ use crate::base::number::{RealNumber, Tel, VirtualNumber};
 use crate::base::time::Wall;
 use crate::masking::binding::{Binding, Ended, Home, Mode, Parties, Party, Rare, Terms};
 use crate::masking::bounds::{
-    change_terms, check_expiry, check_expiry_of, check_mode, check_takes_bindings, check_terms,
+    change_terms, check_class, check_classes, check_expiry, check_expiry_of, check_mode,
+    check_takes_bindings, check_terms,
 };
 use crate::masking::change::{Change, Record};
 use crate::masking::inventory::Number;
@@ -54,6 +55,7 @@ impl Planner<'_> {
         check_terms(&request.terms)?;
         let expires = check_expiry(request.expires, now)?;
         let (number, parties) = self.place(request, now)?;
+        check_classes(number.x, &parties, &request.terms)?;
         check_expiry_of(self.account(&number.account).as_deref(), expires, now)?;
         let since = match self.fit(&number, &parties, None, now) {
             Ok(since) => since,
@@ -101,6 +103,7 @@ impl Planner<'_> {
         new.parties = updated_parties(old.parties, request)?;
         change_terms(&mut new.terms, &request.terms);
         check_terms(&new.terms)?;
+        check_classes(new.x, &new.parties, &new.terms)?;
         if let Some(expires) = request.expires {
             new.expires = check_expiry(Some(expires), now)?;
             check_expiry_of(self.account(old.account()).as_deref(), new.expires, now)?;
@@ -123,8 +126,12 @@ impl Planner<'_> {
             ended: Some((new.since, Ended::Replaced)),
             ..(*old).clone()
         });
+        // Whom one A was to reach next is no business of another.
+        let forgets = new.parties != old.parties && self.callee(new.id).is_some();
+        let gone = forgets.then_some(Record::CalleeGone(new.id));
         let mut planned = binding_planned(new, Written::Binding);
         planned.change.records.extend(former.map(Record::Binding));
+        planned.change.records.extend(gone);
         Ok(planned)
     }
 
@@ -171,8 +178,10 @@ impl Planner<'_> {
     fn place(&self, request: &BindRequest, now: Wall) -> Result<(Arc<Number>, Parties), Refused> {
         let mode = request.parties.mode();
         let x_seat = Seat::x(&request.parties);
+        // A pool passes over the numbers whose class the request doesn't suit.
+        let of_class = |x: &Number| check_class(x.x, mode, &request.terms).err().map(|_| Fit::No);
         let x_for = |parties: Parties| {
-            let fits = |x: &Number| self.fitness(x, &parties, now);
+            let fits = |x: &Number| of_class(x).unwrap_or_else(|| self.fitness(x, &parties, now));
             let x = self.number_for(&request.x, mode, &x_seat, request.dry_run, now, fits)?;
             Ok((x, parties))
         };
@@ -189,9 +198,12 @@ impl Planner<'_> {
                     }
                     // X by what it is without Y, then the Y that goes with it.
                     XChoice::FromPool(_) => {
-                        let fits = |x: &Number| Fit::of(self.fit_x(x, *a, *b, None, now));
+                        let fits = |x: &Number| {
+                            of_class(x).unwrap_or_else(|| Fit::of(self.fit_x(x, *a, *b, None, now)))
+                        };
                         let x = self.number_for(&request.x, mode, &x_seat, request.dry_run, now, fits)?;
-                        let fits = |y: &Number| self.fitness(&x, &with(y.x), now);
+                        let fits =
+                            |y: &Number| of_class(y).unwrap_or_else(|| self.fitness(&x, &with(y.x), now));
                         let seat = Seat::y(*a, *b);
                         let y = self.number_for(y, mode, &seat, request.dry_run, now, fits)?;
                         (x, y)

@@ -9,6 +9,7 @@ use super::{Planned, Planner, planned, unchanged};
 use crate::base::chance::Chance;
 use crate::base::time::Wall;
 use crate::masking::binding::{Binding, Home, Parties};
+use crate::masking::bounds::check_classes;
 use crate::masking::callee::Callee;
 use crate::masking::change::Record;
 use crate::masking::inventory::{Account, Number, Pool};
@@ -107,8 +108,10 @@ impl Planner<'_> {
             return Ok(unchanged(Written::Existing(known)));
         }
         let number = self.own_number(binding.x)?;
-        self.check_account(&number.account)?;
+        // Whether its account is suspended, or its number locked or frozen, was so or will be: the owner, and not
+        // the account, asks for what was.
         self.check_people(binding.parties.a(), binding.parties.b())?;
+        check_classes(binding.x, &binding.parties, &binding.terms)?;
         let mut since = self.fits(&number, &binding.parties, Some(binding.id), now)?;
         let mut version = binding.version;
         if let Some(known) = known {

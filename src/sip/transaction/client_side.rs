@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::key::{self, Index, Key};
 use super::slab::{self, Slab};
-use super::{Alarm, Answer, AnswerKind, ClientId, Clock, Event, Owner, Wire, client, invite_client};
+use super::{Alarm, Answer, AnswerKind, ClientId, Clock, Event, Loss, Owner, Wire, client, invite_client};
 use crate::base::time::Instant;
 use crate::sip::build;
 use crate::sip::header::{Name, Via};
@@ -39,6 +39,14 @@ struct Client {
     /// What timer A or E was last set to.
     interval: Duration,
     clock: Clock,
+    tries: Tries,
+}
+
+/// How often a request was begun to be sent over a stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Tries {
+    Once,
+    Twice,
 }
 
 pub(super) struct Clients {
@@ -129,6 +137,7 @@ impl Clients {
             kept: bytes.as_slice().into(),
             interval: wire.periods.t1,
             clock: Clock::default(),
+            tries: Tries::Once,
         })?;
         self.by_key.insert(&key, place);
         self.wait(place);
@@ -188,9 +197,16 @@ impl Clients {
         }
     }
 
-    pub(super) fn failed(&mut self, wire: &mut Wire, now: Instant, path: Path) {
+    pub(super) fn failed(&mut self, wire: &mut Wire, now: Instant, path: Path, loss: Loss) {
         let hit = self.waiting.0.get(&destination(path)).cloned();
         for id in hit.unwrap_or_default().into_iter().map(ClientId) {
+            if let Some(client) = self.all.get_mut(id.0)
+                && (loss, client.tries) == (Loss::Crossed, Tries::Once)
+            {
+                client.tries = Tries::Twice;
+                wire.send_kept(client.to, &client.kept);
+                continue;
+            }
             match self.all.get(id.0).map(|client| &client.machine) {
                 Some(Machine::Invite(_)) => {
                     self.invite(wire, now, id, invite_client::Event::TransportError, None);

@@ -156,6 +156,16 @@ pub enum Event {
     ServerGone(ServerId, Owner),
 }
 
+/// What is to be thought of a message that could not be delivered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Loss {
+    /// There is no way there.
+    Final,
+    /// It may have crossed the end of a connection that had long been idle: the same request is sent once more, by
+    /// a new connection. Whoever read the first takes the second for its repetition, by its branch (§17.2.3).
+    Crossed,
+}
+
 /// Every transaction of one shard.
 pub struct Layer {
     servers: Servers,
@@ -260,9 +270,10 @@ impl Layer {
     }
 
     /// A message sent to `path` could not be delivered: the client transactions there that still wait for
-    /// their final response report [`Event::Failed`] (§17.1.4). The flow of the path doesn't matter.
-    pub fn failed(&mut self, now: Instant, path: Path) {
-        self.clients.failed(&mut self.wire, now, path);
+    /// their final response report [`Event::Failed`] (§17.1.4), or send their request once more
+    /// ([`Loss::Crossed`]). The flow of the path doesn't matter.
+    pub fn failed(&mut self, now: Instant, path: Path, loss: Loss) {
+        self.clients.failed(&mut self.wire, now, path, loss);
     }
 
     /// Forgets a client transaction without a trace. Its answers become strays.

@@ -395,7 +395,7 @@ fn a_cancel_that_nobody_answers_ends_without_a_word() {
     assert_eq!(bench.run(32_000).len(), 12);
     assert_eq!((bench.events(), bench.layer.len()), (vec![], 1));
     bench.layer.cancel(bench.now, invite).unwrap();
-    bench.layer.failed(bench.now, peer(UDP));
+    bench.layer.failed(bench.now, peer(UDP), Loss::Final);
     assert_eq!(bench.events(), [], "a ringing INVITE waits for its own end");
     bench.layer.end_client(invite);
     bench.assert_ends_empty();
@@ -412,13 +412,34 @@ fn a_transport_failure_ends_what_waits_on_that_path_and_nothing_else() {
     bench.answer(&answer(180, "INVITE", "z9hG4bKb"));
     bench.answer(&answer(200, "INVITE", "z9hG4bKd"));
     let flow = Some(FlowHint(3));
-    bench.layer.failed(ms(0), Path { flow, ..peer(UDP) });
+    bench.layer.failed(ms(0), Path { flow, ..peer(UDP) }, Loss::Final);
     assert_eq!(
         bench.events(),
         [calling, trying].map(|id| Event::Failed(id, Owner(7)))
     );
     assert_eq!(bench.layer.len(), 3);
     bench.layer.end_client(ringing);
+    bench.assert_ends_empty();
+}
+
+#[test]
+fn a_request_that_crossed_the_end_of_its_connection_is_sent_once_more_and_then_fails() {
+    let mut bench = Bench::new();
+    let invite = bench.start("INVITE", "z9hG4bKa", TCP);
+    let bye = bench.start("BYE", "z9hG4bKb", TCP);
+    bench.start("INVITE", "z9hG4bKc", TCP);
+    bench.answer(&answer(180, "INVITE", "z9hG4bKc"));
+    let sent = bench.sent();
+    bench.layer.failed(ms(0), peer(TCP), Loss::Crossed);
+    assert_eq!(bench.sent(), sent[..2], "what was answered isn't sent again");
+    assert_eq!(bench.events(), []);
+    bench.layer.failed(ms(0), peer(TCP), Loss::Crossed);
+    assert_eq!(bench.sent(), []);
+    assert_eq!(
+        bench.events(),
+        [invite, bye].map(|id| Event::Failed(id, Owner(7)))
+    );
+    bench.answer(&answer(486, "INVITE", "z9hG4bKc"));
     bench.assert_ends_empty();
 }
 
@@ -857,7 +878,13 @@ proptest! {
                         bench.layer.end_client(*id);
                     }
                 }
-                Happening::Failed(transport) => bench.layer.failed(bench.now, peer(transport)),
+                Happening::Failed(transport) => {
+                    let loss = match transport {
+                        Transport::Udp => Loss::Final,
+                        Transport::Tcp | Transport::Tls => Loss::Crossed,
+                    };
+                    bench.layer.failed(bench.now, peer(transport), loss);
+                }
                 Happening::Wait(length) => {
                     let end = bench.now.as_micros() / 1_000 + length;
                     bench.run(end);

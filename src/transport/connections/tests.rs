@@ -214,7 +214,8 @@ fn a_connection_to_a_gateway_is_reused_and_opened_again_when_it_was_closed() {
     assert_eq!((path.remote, shard.open()), (address, 1));
     drop(first);
     shard.round();
-    assert_eq!(shard.failed(), [(address, Why::Closed)]);
+    // It had served: what was sent just then may be sent again.
+    assert_eq!(shard.failed(), [(address, Why::Crossed)]);
     shard.send(path, b"three");
     let (mut second, _) = listening.accept().expect("it connects again");
     shard.round();
@@ -313,6 +314,39 @@ fn a_message_that_is_not_ended_in_time_ends_its_connection_however_it_drips() {
         shard.later(step);
     }
     assert!(is_closed(&mut friend) && shard.is_forgotten());
+}
+
+#[test]
+fn a_keep_alive_in_two_pieces_is_no_message_that_has_to_end() {
+    let mut shard = Shard::new();
+    let mut friend = shard.connected(Peer::Trunk);
+    for piece in [b"\r".as_slice(), b"\n\r\n"] {
+        friend.write_all(piece).expect("sent");
+        shard.round();
+    }
+    assert_eq!(read(&mut friend, 2), b"\r\n", "it is answered");
+    shard.later(TCP_MESSAGE_MAX * 2);
+    assert_eq!(shard.open(), 1);
+}
+
+#[test]
+fn a_request_by_a_stranger_s_connection_is_told_to_have_failed_with_it() {
+    let mut shard = Shard::new();
+    let mut stranger = shard.connected(Peer::Stranger);
+    let remote = stranger.local_addr().expect("connected");
+    shard.send(to(remote), b"SIP/2.0 200 OK");
+    shard.later(TCP_IDLE_STRANGER_MAX);
+    assert_eq!(read(&mut stranger, 14), b"SIP/2.0 200 OK");
+    assert!(is_closed(&mut stranger) && shard.failed().is_empty());
+
+    let stranger = shard.connected(Peer::Stranger);
+    let remote = stranger.local_addr().expect("connected");
+    shard.send(to(remote), HELLO);
+    shard.later(TCP_IDLE_STRANGER_MAX);
+    assert_eq!(shard.open(), 1, "an answer is awaited");
+    drop(stranger);
+    shard.round();
+    assert_eq!(shard.failed(), [(remote, Why::Closed)]);
 }
 
 #[test]
