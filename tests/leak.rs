@@ -14,6 +14,7 @@ use support::witness;
 use support::world::World;
 
 const X: &str = "17000000001";
+const Y: &str = "17000000002";
 
 /// Makes words that are found again, and remembers where each one was put.
 struct Canaries {
@@ -238,28 +239,49 @@ struct Scene {
     cast: Cast<World>,
     caller: usize,
     callee: usize,
+    /// What the caller dials, and what the callee sees.
+    dialled: &'static str,
+    shown: &'static str,
     words: [Canaries; 2],
 }
 
 impl Scene {
-    /// `caller` and `callee` by their place: 0 is A, 1 is B.
+    /// In AXB. `caller` and `callee` by their place: 0 is A, 1 is B.
     fn new(caller: usize) -> Self {
+        Self::of("axb", caller)
+    }
+
+    /// In AX, 1 is anyone to the binding, and the one whom A calls back.
+    fn of(mode: &str, caller: usize) -> Self {
         let mut cast = Cast::on(World::new(Setup::on(1), 3));
         cast.keeps = true;
-        cast.stage.own(X);
+        cast.stage.own_in(mode, X);
         let [a, b] = ["13800000001", "13900000002"];
+        let (mut dialled, mut shown) = (X, X);
+        if mode == "axyb" {
+            cast.stage.own_in(mode, Y);
+            // (Y, A) → B shown X; (X, B) → A shown Y.
+            (dialled, shown) = if caller == 0 { (Y, X) } else { (X, Y) };
+        }
         cast.stage.bind(&Binding {
+            mode: mode.into(),
             x: X.into(),
             a: a.into(),
+            y: Y.into(),
             b: b.into(),
             ..Binding::default()
         });
+        if mode == "ax" && caller == 0 {
+            cast.stage.callee(X, Some(b));
+        }
         cast.join("A", a, false);
         cast.join("B", b, false);
         Self {
             cast,
             caller,
             callee: 1 - caller,
+            dialled,
+            shown,
             words: [Canaries::new("caller"), Canaries::new("callee")],
         }
     }
@@ -330,8 +352,12 @@ impl Scene {
             "P-Asserted-Identity: \"% {number}\" <sip:{number}@{host};x=%>, <tel:+86{number};%=1>"
         )));
         let (home, umbra) = (self.cast.home(caller), self.cast.stage.setup().umbra());
-        self.phone(caller).ask(now, home, umbra, "INVITE", X, &extra);
-        self.hear(callee, "INVITE");
+        let dialled = self.dialled;
+        self.phone(caller)
+            .ask(now, home, umbra, "INVITE", dialled, &extra);
+        let heard = self.hear(callee, "INVITE");
+        let from = heard.get("From").expect("somebody calls");
+        assert!(from.contains(self.shown), "{from}");
     }
 
     fn answer(&mut self, who: usize, status: u16, method: &str, way: Option<&str>) {
@@ -401,8 +427,8 @@ impl Scene {
     }
 }
 
-fn a_whole_call(caller: usize) {
-    let mut scene = Scene::new(caller);
+fn a_whole_call(mode: &str, caller: usize) {
+    let mut scene = Scene::of(mode, caller);
     let callee = scene.callee;
     scene.invite();
     scene.answer(callee, 180, "INVITE", None);
@@ -447,12 +473,32 @@ fn a_whole_call(caller: usize) {
 
 #[test]
 fn nothing_that_a_says_of_itself_reaches_b_when_a_calls() {
-    a_whole_call(0);
+    a_whole_call("axb", 0);
 }
 
 #[test]
 fn nothing_that_b_says_of_itself_reaches_a_when_b_calls() {
-    a_whole_call(1);
+    a_whole_call("axb", 1);
+}
+
+#[test]
+fn nothing_that_a_stranger_says_of_itself_reaches_a_of_ax_nor_back() {
+    a_whole_call("ax", 1);
+}
+
+#[test]
+fn nothing_that_a_of_ax_says_of_itself_reaches_whom_he_calls_back() {
+    a_whole_call("ax", 0);
+}
+
+#[test]
+fn nothing_crosses_in_axyb_when_a_dials_y() {
+    a_whole_call("axyb", 0);
+}
+
+#[test]
+fn nothing_crosses_in_axyb_when_b_dials_x() {
+    a_whole_call("axyb", 1);
 }
 
 #[test]

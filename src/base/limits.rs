@@ -107,6 +107,10 @@ pub const AXB_PAIRS_PER_X_MAX: usize = 5_000;
 pub const X_PER_A: usize = 5;
 /// Numbers that one A may have in AX and AXYB: the most that an account can be given.
 pub const X_PER_A_MAX: usize = 1_000;
+/// Calls that one caller may have at once by one number: default.
+pub const CALLS_PER_CALLER: usize = 3;
+/// Calls at once by one number, or of one caller by it: the most that can be set as a limit.
+pub const CALLS_AT_ONCE_MAX: usize = 100_000;
 /// A pool is low when less than this share of it is free, in percent: default.
 pub const POOL_FREE_LOW_PERCENT: u8 = 10;
 /// A low pool is well again when this much more than the mark is free, in percent.

@@ -60,8 +60,9 @@ impl Switch {
             arrived: now.wall,
         };
         let mut decision = route::route(&self.table, &attempt);
+        let mut seat = None;
         if admitted.is_ok() && sound.is_ok() {
-            decision = route::claim(&self.table, decision);
+            (decision, seat) = route::claim(&self.table, decision);
         }
         let record = self.draft(now, trunk, message, &attempt, &decision);
         if let Err(bounce) = sound {
@@ -102,6 +103,7 @@ impl Switch {
         let Some(record) = record else { return };
         let mut call = self.place(now, record, server, tag, path, echo, dialog, message);
         call.callee_taken = taken;
+        call.seat = seat;
         call.note_message(
             now.at,
             LegName::Caller,
@@ -176,6 +178,10 @@ impl Switch {
         }
         let Some(mut record) = record else { return };
         record.refusal = Some(reason);
+        if reason != Reason::Quota {
+            // The limit was not what kept it out.
+            record.end_cause = None;
+        }
         record.sip_status = status;
         record.q850_cause = refusal::q850(reason);
         let line = |heading, status| TraceLine {
@@ -213,6 +219,10 @@ impl Switch {
         decision: &Decision,
     ) -> Option<Box<Cdr>> {
         let numbers = &self.config.numbers;
+        let full = match decision {
+            Decision::Connect(_) => None,
+            Decision::Refuse(refusal) => refusal.full,
+        };
         let (binding, number, party, plan): (_, _, _, Option<&Plan>) = match decision {
             Decision::Connect(plan) => (
                 Some(plan.binding().clone()),
@@ -286,7 +296,7 @@ impl Switch {
             trunk_out: None,
             order_id: None,
             user_data: None,
-            end_cause: None,
+            end_cause: full.map(|full| full.name().to_owned()),
         });
         if let Some(binding) = binding {
             cdr.binding_id = Some(binding.id);
@@ -361,6 +371,7 @@ impl Switch {
             recorded: Recorded::Open,
             plan: None,
             callee_taken: None,
+            seat: None,
             caller: Caller {
                 leg,
                 server,

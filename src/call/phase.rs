@@ -25,6 +25,7 @@ use crate::base::timer::TimerId;
 use crate::masking::callee::Callee as TemporaryCallee;
 use crate::masking::reason::Reason;
 use crate::masking::route::Plan;
+use crate::masking::seats::Seat;
 use crate::rtp::flow::Counts;
 use crate::sip::method::Method;
 
@@ -117,6 +118,8 @@ pub struct Call {
     pub plan: Option<Plan>,
     /// The temporary callee that the call took, until it is sure whether it is used up.
     pub callee_taken: Option<TemporaryCallee>,
+    /// Its seat among the calls at once by its number, until it ends.
+    pub seat: Option<Seat>,
     /// The calling side.
     pub caller: Caller,
     /// The called side, once it was called.

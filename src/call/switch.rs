@@ -716,6 +716,9 @@ impl Switch {
                 CalleeFate::GivenBack => self.table.give_back(&callee),
             }
         }
+        if call.recorded != Recorded::Open {
+            call.seat = None;
+        }
         if !call.is_gone() {
             let index = call.me.index as usize;
             self.calls[index] = Some(call);

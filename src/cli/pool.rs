@@ -118,6 +118,12 @@ struct Settings {
     /// How long the called party rings if the binding doesn't say, 5s to 3m; 0 for the conf's
     #[arg(long, value_name = "TIME", value_parser = ring_timeout)]
     ring_timeout: Option<Duration>,
+    /// Calls that may go by one number at once, 1–100000; 0: any
+    #[arg(long, value_name = "N")]
+    calls_per_x: Option<u64>,
+    /// Calls of one caller among them, 1–100000; 0: any
+    #[arg(long, value_name = "N")]
+    calls_per_caller: Option<u64>,
 }
 
 #[derive(ValueEnum, Debug, Clone, Copy)]
@@ -212,6 +218,9 @@ impl Settings {
             seconds => seconds.into(),
         });
         put("ring_timeout_s", ring);
+        let calls = |limit: u64| if limit == 0 { Value::Null } else { limit.into() };
+        put("calls_per_x", self.calls_per_x.map(calls));
+        put("calls_per_caller", self.calls_per_caller.map(calls));
     }
 }
 
@@ -326,6 +335,8 @@ fn show(pool: &Value, form: Form, out: &mut dyn Write) -> std::io::Result<()> {
         ("accept unidentified", text(pool, "accept_unidentified")),
         ("quarantine", or("quarantine", "as the conf says")),
         ("free low", format!("{} %", text(pool, "free_low_percent"))),
+        ("calls per x", or("calls_per_x", "any")),
+        ("calls per caller", or("calls_per_caller", "any")),
         ("ring timeout", ring.unwrap_or_else(|| "as the conf says".into())),
         ("created", created),
     ];

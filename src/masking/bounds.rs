@@ -7,9 +7,9 @@ use super::inventory::{Account, Class, Number, NumberState, Pool};
 use super::quarantine::LONGEST;
 use super::request::{Field, NumberChange, PoolChange, Refused, TermsChange};
 use crate::base::limits::{
-    AXB_PAIRS_PER_X_MAX, CALL_DURATION_MAX, CALL_DURATION_MIN, EXPIRY_MIN, FALLBACK_CITIES_MAX,
-    NAME_BYTES_MAX, ORDER_ID_BYTES_MAX, RELATIONS_PER_Y_MAX, RING_TIMEOUT_MAX, RING_TIMEOUT_MIN,
-    TAGS_PER_NUMBER_MAX, TRUNKS_PER_NUMBER_MAX, USER_DATA_BYTES_MAX, X_PER_A_MAX,
+    AXB_PAIRS_PER_X_MAX, CALL_DURATION_MAX, CALL_DURATION_MIN, CALLS_AT_ONCE_MAX, EXPIRY_MIN,
+    FALLBACK_CITIES_MAX, NAME_BYTES_MAX, ORDER_ID_BYTES_MAX, RELATIONS_PER_Y_MAX, RING_TIMEOUT_MAX,
+    RING_TIMEOUT_MIN, TAGS_PER_NUMBER_MAX, TRUNKS_PER_NUMBER_MAX, USER_DATA_BYTES_MAX, X_PER_A_MAX,
 };
 use crate::base::number::VirtualNumber;
 use crate::base::time::Wall;
@@ -122,6 +122,8 @@ pub(super) fn change_pool(pool: &mut Pool, change: &PoolChange) -> Result<(), Re
         quarantine,
         free_low_percent,
         ring_timeout,
+        calls_per_x,
+        calls_per_caller,
     } = change.clone();
     pool.axb_pairs_per_x = axb_pairs_per_x.unwrap_or(pool.axb_pairs_per_x);
     pool.relations_per_y = relations_per_y.unwrap_or(pool.relations_per_y);
@@ -135,12 +137,19 @@ pub(super) fn change_pool(pool: &mut Pool, change: &PoolChange) -> Result<(), Re
     pool.quarantine = quarantine.unwrap_or(pool.quarantine);
     pool.free_low_percent = free_low_percent.unwrap_or(pool.free_low_percent);
     pool.ring_timeout = ring_timeout.unwrap_or(pool.ring_timeout);
+    pool.calls_per_x = calls_per_x.unwrap_or(pool.calls_per_x);
+    pool.calls_per_caller = calls_per_caller.unwrap_or(pool.calls_per_caller);
+    let too_many = |calls: Option<usize>| calls.is_some_and(|n| !(1..=CALLS_AT_ONCE_MAX).contains(&n));
     let cities = &pool.fallback_cities;
     let ring = RING_TIMEOUT_MIN..=RING_TIMEOUT_MAX;
     let field = if !(1..=AXB_PAIRS_PER_X_MAX).contains(&pool.axb_pairs_per_x) {
         Field::PairsPerX
     } else if !(1..=RELATIONS_PER_Y_MAX).contains(&pool.relations_per_y) {
         Field::RelationsPerY
+    } else if too_many(pool.calls_per_x) {
+        Field::CallsPerX
+    } else if too_many(pool.calls_per_caller) {
+        Field::CallsPerCaller
     } else if cities.len() > FALLBACK_CITIES_MAX || cities.iter().any(|city| check_name(city).is_err()) {
         Field::City
     } else if pool

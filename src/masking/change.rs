@@ -615,7 +615,15 @@ mod tests {
             prop::collection::vec(text(), 0..4),
             prop_oneof![Just(Reuse::Any), Just(Reuse::Sticky), Just(Reuse::Avoid)],
         );
-        let limits = (0..5_000_usize, 0..5_000_usize, any::<u8>(), duration());
+        let calls = || prop::option::of(1..5_000_usize);
+        let limits = (
+            0..5_000_usize,
+            0..5_000_usize,
+            any::<u8>(),
+            duration(),
+            calls(),
+            calls(),
+        );
         let settings = (callback, unidentified, quarantine, choice, limits);
         (names, mode, any::<u32>(), wall(), settings).prop_map(
             |((key, name, account), mode, version, created, settings)| {
@@ -637,6 +645,8 @@ mod tests {
                     quarantine,
                     free_low_percent: limits.2,
                     ring_timeout: limits.3,
+                    calls_per_x: limits.4,
+                    calls_per_caller: limits.5,
                 }
             },
         )

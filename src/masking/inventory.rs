@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::binding::{Mode, Terms};
 use super::quarantine::Quarantine;
-use crate::base::limits::{AXB_PAIRS_PER_X, POOL_FREE_LOW_PERCENT, RELATIONS_PER_Y, X_PER_A};
+use crate::base::limits::{
+    AXB_PAIRS_PER_X, CALLS_PER_CALLER, POOL_FREE_LOW_PERCENT, RELATIONS_PER_Y, X_PER_A,
+};
 use crate::base::number::{Kind, Tel, VirtualNumber};
 use crate::base::time::Wall;
 
@@ -169,6 +171,10 @@ pub struct Pool {
     pub free_low_percent: u8,
     /// How long the called party rings, for new bindings that don't say; the server's default if `None`.
     pub ring_timeout: Option<Duration>,
+    /// Calls that may go by one of its numbers at once, in either role; `None`: any.
+    pub calls_per_x: Option<usize>,
+    /// Calls of one caller among them; `None`: any.
+    pub calls_per_caller: Option<usize>,
 }
 
 impl Pool {
@@ -191,6 +197,8 @@ impl Pool {
             quarantine: None,
             free_low_percent: POOL_FREE_LOW_PERCENT,
             ring_timeout: None,
+            calls_per_x: None,
+            calls_per_caller: Some(CALLS_PER_CALLER),
         }
     }
 

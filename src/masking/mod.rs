@@ -19,6 +19,7 @@ pub mod reason;
 pub mod request;
 pub mod route;
 pub mod rule;
+pub mod seats;
 pub mod shelf;
 mod shelves;
 #[cfg(test)]

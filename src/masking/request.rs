@@ -57,6 +57,10 @@ pub struct PoolChange {
     pub free_low_percent: Option<u8>,
     /// How long the called party rings if its binding doesn't say.
     pub ring_timeout: Option<Option<Duration>>,
+    /// Calls that may go by one number at once, 1–100,000. Calls beyond a lowered limit go on.
+    pub calls_per_x: Option<Option<usize>>,
+    /// Calls of one caller among them, 1–100,000.
+    pub calls_per_caller: Option<Option<usize>>,
 }
 
 /// Changes to what is said of a number: `None` leaves, `Some(None)` takes away.
@@ -441,6 +445,10 @@ pub enum Field {
     PairsPerX,
     /// `relations_per_y`
     RelationsPerY,
+    /// `calls_per_x`
+    CallsPerX,
+    /// `calls_per_caller`
+    CallsPerCaller,
     /// `city`, `fallback_cities`
     City,
     /// `operator`
@@ -481,6 +489,8 @@ impl Field {
             Self::UserData => "user_data",
             Self::PairsPerX => "axb_pairs_per_x",
             Self::RelationsPerY => "relations_per_y",
+            Self::CallsPerX => "calls_per_x",
+            Self::CallsPerCaller => "calls_per_caller",
             Self::City => "city",
             Self::Operator => "operator",
             Self::Tags => "tags",
@@ -507,6 +517,7 @@ impl Field {
             Self::OrderId => "at most 64 bytes",
             Self::UserData => "at most 256 bytes",
             Self::PairsPerX | Self::RelationsPerY => "1 to 5000",
+            Self::CallsPerX | Self::CallsPerCaller => "1 to 100000, or null for any",
             Self::City => "1 to 64 bytes without control characters, and at most 16 to fall back on",
             Self::Operator => "1 to 64 bytes without control characters",
             Self::Tags => "at most 16 of 1 to 64 bytes without control characters",
@@ -842,7 +853,7 @@ impl Refused {
             ),
             Self::SameNumber => write!(text, "a and b are the same number"),
             Self::XIsY => write!(text, "x and y are the same number"),
-            Self::CalleeIsA => write!(text, "to is the number of a himself"),
+            Self::CalleeIsA => write!(text, "to is the number of a: name another's"),
             Self::CalleeIsOurs => write!(text, "to is a number of this server"),
             Self::CallbackOff { pool } => {
                 write!(text, "pool {pool} refuses the calls of a to his own number")

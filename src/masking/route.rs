@@ -8,6 +8,7 @@ use super::inventory::{Callback, Number, NumberState, Unidentified};
 use super::mode::{self, Row};
 use super::reason::Reason;
 use super::rule::{Key, Who};
+use super::seats::{Full, Seat};
 use super::table::{AsOf, Table};
 use crate::base::id::Id;
 use crate::base::number::{Format, NumberPlan, RealNumber, Shown, Tel, VirtualNumber};
@@ -97,6 +98,16 @@ impl Plan {
     pub const fn caller(&self) -> Party {
         self.caller
     }
+
+    fn refused(self, reason: Reason, full: Option<Full>) -> Decision {
+        Decision::Refuse(Refusal {
+            reason,
+            number: Some(self.number),
+            binding: Some(self.binding),
+            caller: Some(self.caller),
+            full,
+        })
+    }
 }
 
 /// Why nobody is called, and what was found on the way.
@@ -110,6 +121,8 @@ pub struct Refusal {
     pub binding: Option<Arc<Binding>>,
     /// Which of that binding's people the caller is or was.
     pub caller: Option<Party>,
+    /// Which limit is reached, where one is.
+    pub full: Option<Full>,
 }
 
 /// Decides an attempt.
@@ -128,6 +141,7 @@ fn judge(table: &Table, attempt: &Attempt) -> Result<Plan, Refusal> {
             number: None,
             binding: None,
             caller: None,
+            full: None,
         });
     };
     let refuse = |reason, found: Option<(Arc<Binding>, Party)>| {
@@ -137,6 +151,7 @@ fn judge(table: &Table, attempt: &Attempt) -> Result<Plan, Refusal> {
             number: Some(number.clone()),
             binding,
             caller,
+            full: None,
         })
     };
     if table.is_suspended(&number.account) {
@@ -189,6 +204,15 @@ fn judge(table: &Table, attempt: &Attempt) -> Result<Plan, Refusal> {
         // Bound before the law said so, or by a store of elsewhere.
         if shows.class().may_be_shown(binding.mode()).is_err() {
             return refuse(Reason::TrunkMayNotShow, found);
+        }
+        let pool = table.pool(&number.pool);
+        let caller = attempt.caller.map(RealNumber::new);
+        if let Some(full) = pool.and_then(|pool| table.seats.full(attempt.dialled, caller, &pool)) {
+            let refused = refuse(Reason::Quota, found);
+            return refused.map_err(|refusal| Refusal {
+                full: Some(full),
+                ..refusal
+            });
         }
         Ok(Plan {
             called,
@@ -276,20 +300,23 @@ fn callback(table: &Table, number: &Number, binding: &Binding, arrived: Wall) ->
     }
 }
 
-/// Makes a decision count: what can be used once is used by it. Of several attempts that were led to the
-/// same temporary callee, in whichever shards, one is connected and the others are refused.
-pub fn claim(table: &Table, decision: Decision) -> Decision {
-    match decision {
-        Decision::Connect(plan) => match plan.callee.as_ref().map(|callee| table.callees.take(callee)) {
-            None | Some(Taken::Yes) => Decision::Connect(plan),
-            Some(Taken::No) => Decision::Refuse(Refusal {
-                reason: Reason::NoCallee,
-                number: Some(plan.number),
-                binding: Some(plan.binding),
-                caller: Some(plan.caller),
-            }),
-        },
-        Decision::Refuse(refusal) => Decision::Refuse(refusal),
+/// Makes a decision count: what can be used once is used by it, and the call takes its seat among those by the
+/// number, which it keeps as long as it goes on. Of several attempts that were led to the same temporary callee or
+/// the last free seat, in whichever shards, one is connected and the others are refused.
+pub fn claim(table: &Table, decision: Decision) -> (Decision, Option<Seat>) {
+    let plan = match decision {
+        Decision::Connect(plan) => plan,
+        refused @ Decision::Refuse(_) => return (refused, None),
+    };
+    let pool = table.pool(&plan.number.pool);
+    let seat = match pool.map(|pool| table.seats.take(plan.number.x.tel(), plan.calling, &pool)) {
+        Some(Ok(seat)) => Some(seat),
+        Some(Err(full)) => return (plan.refused(Reason::Quota, Some(full)), None),
+        None => None,
+    };
+    match plan.callee.as_ref().map(|callee| table.callees.take(callee)) {
+        None | Some(Taken::Yes) => (Decision::Connect(plan), seat),
+        Some(Taken::No) => (plan.refused(Reason::NoCallee, None), None),
     }
 }
 
@@ -401,7 +428,7 @@ pub fn explain(table: &Table, attempt: &Attempt, plan: &NumberPlan, audience: Au
             if let (
                 Some(binding),
                 Some(party),
-                Reason::Direction | Reason::Loop | Reason::SelfCall | Reason::NoCallee,
+                Reason::Direction | Reason::Loop | Reason::SelfCall | Reason::NoCallee | Reason::Quota,
             ) = (&refusal.binding, refusal.caller, refusal.reason)
             {
                 sentences.push(party_sentence(&caller, party, binding));
@@ -456,6 +483,19 @@ fn refusal_sentence(refusal: &Refusal, dialled: &str, caller: &str) -> String {
         Reason::NoCallee => {
             format!("{dialled} stands for {caller}, and nobody was named whom to call by it.")
         }
+        Reason::Quota => match refusal.full {
+            Some(full @ Full::PerX(limit)) => {
+                format!(
+                    "{dialled} has {limit} calls at once, as many as its pool allows ({}).",
+                    full.name()
+                )
+            }
+            Some(full @ Full::PerCaller(limit)) => format!(
+                "{caller} has {limit} calls at once by {dialled}, as many as its pool allows ({}).",
+                full.name()
+            ),
+            None => "A limit is reached.".to_owned(),
+        },
         Reason::TrunkMayNotShow => {
             "The number that would be shown is of a class that must not be.".to_owned()
         }
@@ -465,7 +505,6 @@ fn refusal_sentence(refusal: &Refusal, dialled: &str, caller: &str) -> String {
         | Reason::Overload
         | Reason::Blocked
         | Reason::Frequency
-        | Reason::Quota
         | Reason::Media
         | Reason::Busy
         | Reason::NoAnswer
@@ -506,5 +545,7 @@ fn past_sentence(refusal: &Refusal, caller: &str) -> String {
 
 #[cfg(test)]
 mod modes;
+#[cfg(test)]
+mod order;
 #[cfg(test)]
 mod tests;

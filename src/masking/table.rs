@@ -20,6 +20,7 @@ use super::inventory::{Account, Number, Pool, Standing};
 use super::mode;
 use super::quarantine::{self, Quarantine, Resting};
 use super::rule::{Key, Rule, Rules, Who};
+use super::seats::Seats;
 use super::shelves::Shelves;
 use crate::base::id::Id;
 use crate::base::limits::{
@@ -38,6 +39,7 @@ pub struct Table {
     numbers: DashMap<Tel, Arc<Number>, RandomState>,
     accounts: DashMap<Box<str>, Arc<Account>, RandomState>,
     pub(super) callees: Callees,
+    pub(super) seats: Arc<Seats>,
     quarantine: RwLock<quarantine::Config>,
     /// What no call needs: orders and sets for the writer and for listings.
     index: RwLock<Index>,
@@ -118,6 +120,7 @@ impl Table {
             numbers: DashMap::default(),
             accounts: DashMap::default(),
             callees: Callees::default(),
+            seats: Arc::default(),
             quarantine: RwLock::default(),
             index: RwLock::default(),
             seq: AtomicU64::new(0),
@@ -186,6 +189,11 @@ impl Table {
     /// The temporary callee of a binding, if one was named and nobody has used it.
     pub fn callee(&self, id: Id) -> Option<Callee> {
         self.callees.named(id)
+    }
+
+    /// Calls that hold a [`Seat`](super::seats::Seat) at this moment, in all shards.
+    pub fn calls_at_once(&self) -> usize {
+        self.seats.calls()
     }
 
     /// Gives back the temporary callee of an attempt that its callee's side failed before it rang.

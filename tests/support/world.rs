@@ -909,10 +909,10 @@ impl Stage for World {
         if flows > 0 {
             return Some(format!("{flows} flows"));
         }
-        self.switches
-            .iter()
-            .find(|s| !s.is_idle())
-            .map(|s| format!("{s:?}"))
+        let busy = self.switches.iter().find(|s| !s.is_idle());
+        let seats = Some(self.table.calls_at_once()).filter(|calls| *calls > 0);
+        busy.map(|s| format!("{s:?}"))
+            .or_else(|| seats.map(|calls| format!("{calls} calls are counted and not there")))
     }
 
     fn faults(&mut self) -> Vec<String> {

@@ -82,7 +82,7 @@ pub(super) async fn usage(
 }
 
 /// `PATCH /v1/pools/{name or key} {name, axb_pairs_per_x, relations_per_y, city_rule, fallback_cities, reuse, callback,
-/// accept_unidentified, quarantine, free_low_percent, ring_timeout_s}`: what is not
+/// accept_unidentified, quarantine, free_low_percent, ring_timeout_s, calls_per_x, calls_per_caller}`: what is not
 /// named stays.
 pub(super) async fn set(
     State(desk): State<Arc<Desk>>,
@@ -123,6 +123,12 @@ fn settings(fields: &mut Fields) -> Result<PoolChange, ApiError> {
         ring_timeout: fields
             .patch("ring_timeout_s", |f| f.seconds("ring_timeout_s"))?
             .into_change(),
+        calls_per_x: fields
+            .patch("calls_per_x", |f| calls(f, "calls_per_x"))?
+            .into_change(),
+        calls_per_caller: fields
+            .patch("calls_per_caller", |f| calls(f, "calls_per_caller"))?
+            .into_change(),
     })
 }
 
@@ -138,9 +144,17 @@ fn wrong_field(name: &str, why: &dyn std::fmt::Display) -> ApiError {
 }
 
 fn count(fields: &mut Fields, name: &str) -> Result<Option<usize>, ApiError> {
+    whole(fields, name, "1 to 5000")
+}
+
+fn calls(fields: &mut Fields, name: &str) -> Result<Option<usize>, ApiError> {
+    whole(fields, name, "1 to 100000, or null for any")
+}
+
+fn whole(fields: &mut Fields, name: &str, range: &'static str) -> Result<Option<usize>, ApiError> {
     let count = fields.integer(name)?;
     count
-        .map(|n| usize::try_from(n).map_err(|_| wrong(name, "1 to 5000")))
+        .map(|n| usize::try_from(n).map_err(|_| wrong(name, range)))
         .transpose()
 }
 

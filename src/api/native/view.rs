@@ -109,6 +109,8 @@ pub(super) fn pool(pool: &Pool) -> Value {
         "quarantine": pool.quarantine.map(|rule| rule.to_string()),
         "free_low_percent": pool.free_low_percent,
         "ring_timeout_s": pool.ring_timeout.map(|time| time.as_secs()),
+        "calls_per_x": pool.calls_per_x,
+        "calls_per_caller": pool.calls_per_caller,
         "created_at": made(pool.created),
     })
 }

@@ -54,6 +54,9 @@ pub(super) fn put_pool(out: &mut Vec<u8>, pool: &Pool) {
     put_quarantine(out, pool.quarantine);
     out.push(pool.free_low_percent);
     put_duration(out, pool.ring_timeout);
+    // A limit of no call at all can't be set: 0 is none.
+    put_len(out, pool.calls_per_x.unwrap_or(0));
+    put_len(out, pool.calls_per_caller.unwrap_or(0));
 }
 
 pub(super) fn put_number(out: &mut Vec<u8>, number: &Number) {
@@ -152,6 +155,8 @@ impl Reader<'_> {
             quarantine: self.quarantine()?,
             free_low_percent: self.byte()?,
             ring_timeout: self.duration()?,
+            calls_per_x: Some(self.len()?).filter(|limit| *limit > 0),
+            calls_per_caller: Some(self.len()?).filter(|limit| *limit > 0),
             ..pool
         })
     }

@@ -126,8 +126,12 @@ impl Planner<'_> {
             ended: Some((new.since, Ended::Replaced)),
             ..(*old).clone()
         });
+        // Whom one A was to reach next is no business of another.
+        let forgets = new.parties != old.parties && self.callee(new.id).is_some();
+        let gone = forgets.then_some(Record::CalleeGone(new.id));
         let mut planned = binding_planned(new, Written::Binding);
         planned.change.records.extend(former.map(Record::Binding));
+        planned.change.records.extend(gone);
         Ok(planned)
     }
 

@@ -67,7 +67,7 @@ impl Planner<'_> {
     }
 
     /// What is durable, or will be with the group: used or not.
-    fn callee(&self, id: Id) -> Option<Callee> {
+    pub(super) fn callee(&self, id: Id) -> Option<Callee> {
         let pending = self.callees.get(&id).copied();
         pending.unwrap_or_else(|| self.table.callees.kept_of(id))
     }

@@ -64,7 +64,7 @@ fn a_reaches_by_his_own_x_whom_was_named_once_and_not_later() {
     // Judged as of its arrival, however late.
     assert_eq!(led(route(&world.table, &early)), Err(Reason::NoCallee));
     let decisions = [world.call(AX, A), world.call(AX, A)];
-    let [first, second] = decisions.map(|decision| claim(&world.table, decision));
+    let [first, second] = decisions.map(|decision| claim(&world.table, decision).0);
     assert_eq!(led(first), to(B, AX));
     assert_eq!(led(second), Err(Reason::NoCallee));
     assert_eq!(led(world.call(AX, A)), Err(Reason::NoCallee));
@@ -77,7 +77,7 @@ fn a_reaches_by_his_own_x_whom_was_named_once_and_not_later() {
 #[test]
 fn what_a_call_took_can_be_given_back_unless_another_was_named_or_it_was_cleared() {
     let (mut world, id) = ax_world();
-    let take = |world: &World| match claim(&world.table, world.call(AX, A)) {
+    let take = |world: &World| match claim(&world.table, world.call(AX, A)).0 {
         Decision::Connect(plan) => *plan.callee().expect("a callback"),
         Decision::Refuse(refusal) => panic!("{refusal:?}"),
     };
@@ -114,7 +114,7 @@ fn of_many_takers_in_many_threads_one_gets_the_callee() {
         let (table, attempt) = (&world.table, world.attempt(AX, A));
         let connected = std::thread::scope(|scope| {
             let takers: Vec<_> = (0..4)
-                .map(|_| scope.spawn(move || led(claim(table, route(table, &attempt)))))
+                .map(|_| scope.spawn(move || led(claim(table, route(table, &attempt)).0)))
                 .collect();
             let led = takers.into_iter().map(|taker| taker.join().expect("no panic"));
             led.filter(Result::is_ok).count()
