@@ -9,7 +9,8 @@ use umbra::masking::inventory::Freeze;
 use crate::moods::{Crowd, Deed, Reload};
 use crate::support::cast::Cast;
 use crate::support::stage::{Binding, Doing, Large, Setup, Speaks, Stage};
-use crate::support::world::{Amend, Weather, World};
+use crate::support::world::owner::Amend;
+use crate::support::world::{Weather, World};
 
 /// Longer than any of it can take.
 const END: Duration = Duration::from_secs(1_200);

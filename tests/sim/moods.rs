@@ -14,7 +14,8 @@ use crate::support::phone::{Extra, Lost};
 use crate::support::sdp;
 use crate::support::stage::{Binding, Doing, Packet, Stage};
 use crate::support::text::Msg;
-use crate::support::world::{Amend, World};
+use crate::support::world::World;
+use crate::support::world::owner::Amend;
 
 /// A phone's call.
 type Place = (usize, usize);

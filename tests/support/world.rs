@@ -34,9 +34,7 @@ use super::stage::{Binding, Doing, Large, Packet, Setup, Stage};
 use super::text::{Msg, uri_in, user_of};
 use super::wires::{Towards, Wires};
 
-mod owner;
-
-pub use owner::Amend;
+pub mod owner;
 
 /// 2026-11-21T10:00:00Z
 const BEGINNING: i64 = 1_795_255_200_000;
