@@ -7,11 +7,10 @@ mod server;
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde_json::Value;
 
-use server::{A, B, CALLEE, CARRIER, Server, Setup, X, until};
+use server::{A, B, CALLEE, CARRIER, PATIENCE, Server, Setup, X, until};
 
 fn start() -> Server {
     let server = Server::start(&Setup {
@@ -79,9 +78,7 @@ fn said(server: &Server, words: &[&str]) {
 /// Calls X from nobody's number, and waits for the refusal: an attempt that leaves a record.
 fn attempt(server: &Server, n: u32) {
     let socket = UdpSocket::bind((CARRIER, 0)).expect("a port");
-    socket
-        .set_read_timeout(Some(Duration::from_secs(5)))
-        .expect("no zero");
+    socket.set_read_timeout(Some(PATIENCE)).expect("no zero");
     let (here, there) = (socket.local_addr().expect("bound"), server.sip);
     let head = |method: &str, tag: &str| {
         format!(

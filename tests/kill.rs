@@ -177,7 +177,8 @@ fn write_bindings(round: u64, writer: u64, control: &PathBuf, stories: &Stories,
         if stop.load(Ordering::Relaxed) {
             return;
         }
-        let pair = (round * WRITERS + writer) * 100_000 + n;
+        // After 2,500 rounds they come again.
+        let pair = ((round * WRITERS + writer) * 10_000 + n) % 100_000_000;
         let (a, b) = (format!("131{pair:08}"), format!("132{pair:08}"));
         let body = json!({"mode": "axb", "x": x, "a": a, "b": b, "user_data": NEW}).to_string();
         let Some((status, answer)) = ask(&mut desk, "POST", "/v1/bindings", &body) else {

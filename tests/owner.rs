@@ -3,10 +3,11 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,12 +26,19 @@ struct Server {
     dir: TempDir,
     sip: SocketAddr,
     api: SocketAddr,
-    ports: (u16, u16),
 }
 
-fn free_udp(ip: &str) -> SocketAddr {
-    let socket = UdpSocket::bind((ip, 0)).expect("a free port");
-    socket.local_addr().expect("bound")
+/// An address of this host for one server alone, beside those of this process's other tests and of others': its
+/// ports are free without asking.
+fn own_address() -> Ipv4Addr {
+    static SERVERS: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(
+        127,
+        low,
+        100 + high % 100,
+        SERVERS.fetch_add(1, Ordering::Relaxed),
+    )
 }
 
 fn free_tcp() -> SocketAddr {
@@ -59,10 +67,10 @@ impl Server {
     /// With a supervisor that listens on a socket, perhaps.
     fn start_under(notify: Option<&Path>) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
-        let first = free_udp("127.0.0.1").port() & !63;
-        let (sip, api, ports) = (free_udp("127.0.0.1"), free_tcp(), (first, first + 63));
+        let own = own_address();
+        let (sip, api) = (SocketAddr::from((own, 5_060)), SocketAddr::from((own, 8_080)));
         let out = File::create(dir.path().join("server.out")).expect("a file");
-        write_conf(dir.path(), sip, api, ports, &[]);
+        write_conf(dir.path(), sip, api, &[]);
         write_trunks(dir.path(), "127.0.0.0/8");
         let mut command = Command::new(env!("CARGO_BIN_EXE_umbra"));
         command
@@ -80,7 +88,6 @@ impl Server {
             dir,
             sip,
             api,
-            ports,
         };
         until("the server answers", || {
             let gone = server.process.try_wait().expect("a child of ours");
@@ -92,7 +99,7 @@ impl Server {
 
     /// Writes its conf anew, with these keys (`table.key`) beside what keeps it apart from other servers.
     fn conf(&self, keys: &[(&str, &str)]) {
-        write_conf(self.dir.path(), self.sip, self.api, self.ports, keys);
+        write_conf(self.dir.path(), self.sip, self.api, keys);
     }
 
     fn umbra(&self, line: &str) -> Output {
@@ -159,11 +166,11 @@ impl Drop for Server {
     }
 }
 
-fn write_conf(dir: &Path, sip: SocketAddr, api: SocketAddr, ports: (u16, u16), keys: &[(&str, &str)]) {
-    let (first, last) = ports;
+fn write_conf(dir: &Path, sip: SocketAddr, api: SocketAddr, keys: &[(&str, &str)]) {
     let text = format!(
-        "trunks = \"trunks.toml\"\n[sip]\nudp = [\"{sip}\"]\n[media]\naddress = \"127.0.0.97\"\nports = \"{first}-{last}\"\n\
-         [api]\nlisten = \"{api}\"\n"
+        "trunks = \"trunks.toml\"\n[sip]\nudp = [\"{sip}\"]\n[media]\naddress = \"{}\"\nports = \"20000-20063\"\n\
+         [api]\nlisten = \"{api}\"\n",
+        sip.ip()
     );
     let mut table: toml::Table = text.parse().expect("TOML");
     for (key, value) in keys {

@@ -5,6 +5,8 @@
 
 mod support;
 
+#[path = "sim/histories.rs"]
+mod histories;
 #[path = "sim/moods.rs"]
 mod moods;
 
@@ -12,29 +14,29 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use moods::{Crowd, Deed, Reload, State};
-use support::cast::Cast;
-use support::stage::{Binding, Setup, Stage};
-use support::world::{Verdict, Weather, World};
-use umbra::base::chance::Chance;
+use histories::live;
+use moods::{Crowd, State};
+use support::law::Verdict;
+use support::stage::Stage;
+use support::world::{Invited, World};
 use umbra::call::cdr::Cdr;
 use umbra::call::port::EventKind;
 use umbra::masking::reason::Reason;
 
-/// Longer than any of it can take.
-const END: Duration = Duration::from_secs(1_200);
-
 /// Endings that any few hundred seeds have.
-const ENDINGS: [&str; 19] = [
+const ENDINGS: [&str; 23] = [
+    "AccountSuspended",
     "Busy",
     "Cancelled",
     "Direction",
     "Expired",
     "NoAnswer",
     "NoBinding",
+    "NoCallee",
+    "NumberFrozen",
     "Rejected",
+    "SelfCall",
     "TrunkDown",
     "Unallocated",
     "Unreachable",
@@ -48,113 +50,6 @@ const ENDINGS: [&str; 19] = [
     "no_ack",
     "shutdown",
 ];
-
-fn live(seed: u64, mangled: u32) -> Crowd {
-    let mut chance = Chance::from_number(seed ^ 0x5EED);
-    let setup = Setup {
-        shards: if seed.is_multiple_of(2) { 1 } else { 3 },
-        ring: Duration::from_secs(20),
-        gateways: 1 + chance.below(2) as usize,
-        latch: chance.below(2) == 0,
-        media_timeout: Duration::from_secs(if chance.below(3) == 0 { 15 } else { 300 }),
-        berths: if chance.below(5) == 0 { 4 } else { 100 },
-        alarms: vec!["PortsDry".into(), "PortTaken".into()],
-        ..Setup::on(1)
-    };
-    let gateways = setup.gateways as u32;
-    let mut world = World::new(setup, seed);
-    if !seed.is_multiple_of(3) {
-        world.weather = Weather {
-            delay_min: 0,
-            delay_max: chance.below(300_000),
-            loss: chance.below(200),
-            dup: chance.below(50),
-            mangled: 0,
-            late: if chance.below(3) == 0 { 20 } else { 0 },
-        };
-    }
-    world.weather.mangled = mangled;
-    for _ in 0..chance.below(4) {
-        world.taken.insert(20_000 + 2 * chance.below(200) as u16);
-    }
-    world.bind_delay = Duration::from_millis(chance.below(50).into());
-    let mut cast = Cast::on(world);
-    let pairs = 1 + chance.below(4);
-    // A third one, whom numbers are given to that had belonged to others.
-    let other = "15755512340".to_owned();
-    cast.join("D", &other, false);
-    let mut plans = Vec::new();
-    for pair in 0..pairs {
-        let x = format!("1700000000{pair}");
-        // So different that no change of a few bytes makes one of the other.
-        let [a, b] = [("138", "13572"), ("159", "90864")]
-            .map(|(head, middle)| format!("{head}{pair}{middle}{pair}{pair}"));
-        cast.stage.own(&x);
-        cast.stage.bind(&Binding {
-            x: x.clone(),
-            a: a.clone(),
-            b: b.clone(),
-            direction: (chance.below(6) == 0).then(|| "a-to-b".into()),
-            ttl: (chance.below(6) == 0).then(|| Duration::from_secs(61)),
-            max: (chance.below(3) == 0).then(|| Duration::from_secs(60)),
-            ..Binding::default()
-        });
-        let phones = [
-            cast.join(&format!("A{pair}"), &a, false),
-            cast.join(&format!("B{pair}"), &b, false),
-        ];
-        for _ in 0..1 + chance.below(3) {
-            let caller = phones[chance.below(2) as usize];
-            plans.push((chance.below(60_000), Deed::Call(caller, x.clone())));
-        }
-        if chance.below(3) == 0 {
-            plans.push((chance.below(80_000), Deed::Unbind(x.clone())));
-        }
-        if chance.below(3) == 0 {
-            let a = a.clone();
-            let b = if chance.below(2) == 0 { b } else { other.clone() };
-            plans.push((chance.below(80_000), Deed::Bind { x: x.clone(), a, b }));
-        }
-        plans.push((
-            chance.below(60_000),
-            Deed::Spray(20_000 + 2 * chance.below(20) as u16),
-        ));
-    }
-    if chance.below(4) == 0 {
-        let down = Deed::GatewayDown(1 + chance.below(gateways) as u8);
-        plans.push((chance.below(60_000), down));
-    }
-    for _ in 0..chance.below(3) {
-        plans.push((chance.below(90_000), Deed::Cut(chance.below(100))));
-    }
-    for _ in 0..chance.below(3) {
-        let reload = [Reload::Gateways, Reload::Times, Reload::NoTrunk][chance.below(3) as usize];
-        plans.push((chance.below(90_000), Deed::Reload(reload)));
-    }
-    if chance.below(5) == 0 {
-        plans.push((chance.below(60_000), Deed::DiskFull));
-    }
-    if chance.below(4) == 0 {
-        plans.push((chance.below(90_000), Deed::SetForward(chance.below(7_200))));
-    }
-    if chance.below(4) == 0 {
-        plans.push((chance.below(60_000), Deed::Storm(chance.below(8_000))));
-    }
-    match chance.below(20) {
-        0 => plans.push((chance.below(90_000), Deed::Drain)),
-        1 => plans.push((chance.below(90_000), Deed::EndAll)),
-        _ => {}
-    }
-    let stranger = cast.join("C", "13700000009", false);
-    plans.push((chance.below(60_000), Deed::Call(stranger, "17000000000".into())));
-    plans.push((chance.below(60_000), Deed::Call(stranger, "17900000000".into())));
-    let mut crowd = Crowd::new(cast, chance);
-    for (ms, deed) in plans {
-        crowd.plan(Duration::from_millis(ms.into()), deed);
-    }
-    crowd.live(END);
-    crowd
-}
 
 /// What is wrong after all is over.
 fn faults(crowd: &mut Crowd) -> Vec<String> {
@@ -198,10 +93,11 @@ fn faults(crowd: &mut Crowd) -> Vec<String> {
     }
     for (id, verdict) in &world.attempts {
         match records.get(id.as_str()) {
-            Some(cdr) => faults.extend(lawless(cdr, verdict)),
+            Some(cdr) => faults.extend(lawless(world, cdr, verdict)),
             None => faults.push(format!("{id} has no record")),
         }
     }
+    faults.extend(betrayed(world));
     for cdr in &world.records {
         let talk = world.talks.get(&cdr.call_id).copied().unwrap_or_default();
         let talked = match (talk.from, talk.until) {
@@ -242,23 +138,75 @@ fn faults(crowd: &mut Crowd) -> Vec<String> {
 }
 
 /// What a record says against the law.
-fn lawless(cdr: &Cdr, verdict: &Verdict) -> Option<String> {
+fn lawless(world: &World, cdr: &Cdr, verdict: &Verdict) -> Option<String> {
     let id = &cdr.sip_call_id_in;
-    let refused_by_law = matches!(
-        cdr.refusal,
-        Some(Reason::NoBinding | Reason::Direction | Reason::Expired)
-    );
-    let reached = cdr.callee.as_ref().filter(|_| cdr.dialled_at.is_some());
+    let reached = cdr.callee.filter(|_| cdr.dialled_at.is_some());
     match (verdict, reached) {
-        (Verdict::For(right), Some(callee)) if **callee != **right => {
-            Some(format!("{id} was for {right} and reached {callee}"))
+        (Verdict::For { called, shown }, Some(callee)) => {
+            let saw = cdr.shown.map(|shown| world.tel(&shown));
+            let right = world.tel(&callee) == *called && saw == Some(*shown);
+            (!right).then(|| format!("{id} was for {called:?}, who sees {shown:?}: {callee}, {saw:?}"))
         }
-        (Verdict::For(right), None) if refused_by_law => {
-            Some(format!("{id} was for {right} and was refused: {:?}", cdr.refusal))
+        (Verdict::For { .. }, None) => {
+            let refused_by_law = cdr.refusal.filter(|reason| is_of_the_law(*reason));
+            refused_by_law.map(|reason| format!("{id} was for somebody and was refused: {reason:?}"))
         }
-        (Verdict::Nobody, Some(callee)) => Some(format!("{id} was for nobody and reached {callee}")),
-        (Verdict::For(_), Some(_) | None) | (Verdict::Nobody, None) => None,
+        (Verdict::Nobody(why), Some(callee)) => {
+            Some(format!("{id} was for nobody ({why:?}) and reached {callee}"))
+        }
+        (Verdict::Nobody(why), None) => {
+            let told_apart = |reason| match reason {
+                Reason::Expired => Reason::NoBinding,
+                other => other,
+            };
+            let said = cdr.refusal.map(told_apart);
+            // Too busy to ask is said before all that only asking tells.
+            let right = said == Some(told_apart(*why)) || said == Some(Reason::Overload);
+            (!right).then(|| format!("{id} was for nobody: {why:?}, and its record says {said:?}"))
+        }
     }
+}
+
+fn is_of_the_law(reason: Reason) -> bool {
+    let of_the_law = [
+        Reason::AccountSuspended,
+        Reason::NumberFrozen,
+        Reason::Loop,
+        Reason::Unidentified,
+        Reason::Direction,
+        Reason::SelfCall,
+        Reason::NoCallee,
+        Reason::NoBinding,
+        Reason::Expired,
+    ];
+    of_the_law.contains(&reason)
+}
+
+/// Who was called without a right to it, or was shown what isn't his to see: by the messages themselves.
+fn betrayed(world: &World) -> Vec<String> {
+    let calls: BTreeMap<&str, &str> = world
+        .records
+        .iter()
+        .filter_map(|cdr| Some((cdr.sip_call_id_out.as_deref()?, cdr.sip_call_id_in.as_str())))
+        .collect();
+    let wrong = |invited: &&Invited| {
+        let is_right = |verdict: &Verdict| match verdict {
+            Verdict::For { called, shown } => {
+                world.tel(&invited.called) == *called
+                    && invited.shown.iter().all(|seen| world.tel(seen) == *shown)
+            }
+            Verdict::Nobody(_) => false,
+        };
+        match calls.get(&*invited.call_id) {
+            Some(id) => !world.attempts.get(*id).is_some_and(is_right),
+            // Each gateway is asked under an id of its own, and the record keeps the last.
+            None => !world.attempts.values().any(is_right),
+        }
+    };
+    let wrong = world.invited.iter().filter(wrong);
+    wrong
+        .map(|invited| format!("nobody had a right to {invited:?}"))
+        .collect()
 }
 
 fn history(crowd: &Crowd) -> String {

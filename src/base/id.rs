@@ -41,15 +41,22 @@ impl Id {
     pub const fn bits(self) -> u128 {
         (self.high as u128) << 64 | self.low as u128
     }
+
+    /// The id as it is written: 26 characters of ASCII.
+    pub fn letters(self) -> [u8; 26] {
+        let mut text = [0; 26];
+        let mut rest = self.bits();
+        for letter in text.iter_mut().rev() {
+            *letter = CROCKFORD[(rest & 31) as usize];
+            rest >>= 5;
+        }
+        text
+    }
 }
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0; 26];
-        for (i, letter) in text.iter_mut().enumerate() {
-            *letter = CROCKFORD[(self.bits() >> (125 - 5 * i) & 31) as usize];
-        }
-        f.pad(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        f.pad(std::str::from_utf8(&self.letters()).map_err(|_| fmt::Error)?)
     }
 }
 

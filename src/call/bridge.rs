@@ -97,10 +97,10 @@ pub struct Bridge {
     /// The ports that are the call's own still.
     held: ArrayVec<MediaPort, 2>,
     sides: Option<[Side; 2]>,
-    /// The caller's first offer; `None` if it made none and gets ours.
-    offer: Option<Offer>,
+    /// The caller's first offer; `None` if it made none and gets ours, and once the call is answered.
+    offer: Option<Box<Offer>>,
     /// An offer under way from one leg to the other.
-    pub crossing: Option<Crossing>,
+    pub crossing: Option<Box<Crossing>>,
     talking: Option<Duration>,
 }
 
@@ -175,7 +175,7 @@ impl Bridge {
             .map_or_else(Lines::one, |offer| offer.lines.clone());
         let [caller, callee] = ports;
         self.sides = Some([side(caller, near, lines), side(callee, far, Lines::one())]);
-        self.offer = offer;
+        self.offer = offer.map(Box::new);
         self.write_offer(LegName::Callee, terms);
         Ok(())
     }
@@ -290,6 +290,7 @@ impl Bridge {
     /// The call is answered: from now on silence on both sides counts.
     pub fn talk(&mut self, hands: &mut Hands) {
         self.talking = Some(self.timeout);
+        self.offer = None;
         self.order_flows(hands);
     }
 
@@ -314,7 +315,7 @@ impl Bridge {
         };
         if offer.changes(agreed, far).crosses() {
             let terms = offer.onward(Some(far));
-            self.crossing = Some(Crossing { from: leg, offer });
+            self.crossing = Some(Box::new(Crossing { from: leg, offer }));
             return Ok(Some(terms));
         }
         let far = far.clone();
@@ -368,9 +369,10 @@ impl Bridge {
     /// # Errors
     /// [`Refused`]: the leg that offered gets 488.
     pub fn crossed(&mut self, hands: &mut Hands, session: &Session) -> Result<LegName, Refused> {
-        let Some(Crossing { from, offer }) = self.crossing.take() else {
+        let Some(crossing) = self.crossing.take() else {
             return Err(Mismatch::NoAudio.into());
         };
+        let Crossing { from, offer } = *crossing;
         let far = self.check(from.other(), session)?;
         // Both are settled or neither.
         offer.answer(&far)?;
@@ -476,7 +478,8 @@ impl Bridge {
         Ok(())
     }
 
-    fn settle(&mut self, leg: LegName, agreed: Agreed) {
+    fn settle(&mut self, leg: LegName, mut agreed: Agreed) {
+        agreed.codecs.shrink_to_fit();
         if let Some(side) = self.side_mut(leg) {
             side.agreed = Some(agreed);
             side.owes = Owes::Nothing;
@@ -497,7 +500,8 @@ impl Bridge {
     }
 
     /// Writes a description; the version counts only what changes (RFC 3264 §8).
-    fn write(&mut self, leg: LegName, terms: Terms) {
+    fn write(&mut self, leg: LegName, mut terms: Terms) {
+        terms.codecs.shrink_to_fit();
         let Some(side) = self.side_mut(leg) else { return };
         let here = SocketAddr::new(side.here, side.port.number());
         if let Some((last, bytes)) = &side.written {

@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::line;
 use crate::base::id::Id;
 use crate::base::number::Digits;
 use crate::base::time::Wall;
@@ -182,8 +183,7 @@ impl Cdr {
     pub fn line(&self) -> Line {
         // Room for nearly every record: it grows otherwise.
         let mut json = Vec::with_capacity(1_280);
-        serde_json::to_writer(&mut json, self)
-            .expect("a record's fields are texts, numbers and lists of them");
+        line::record(&mut json, self);
         Line {
             call_id: self.call_id,
             json,

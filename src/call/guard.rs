@@ -97,6 +97,14 @@ impl Forbidden {
         }
     }
 
+    /// Gives back room that was for more: the call is answered, and little is added from now on.
+    pub fn shrink(&mut self) {
+        self.numbers.shrink_to_fit();
+        self.ids.shrink_to_fit();
+        self.addresses.shrink_to_fit();
+        self.known.shrink_to_fit();
+    }
+
     fn has_room(&self) -> bool {
         self.ids.len() + self.addresses.len() < IDS_MAX
     }

@@ -11,6 +11,7 @@ pub mod guard;
 pub mod hands;
 pub mod inspect;
 pub mod leg;
+mod line;
 mod listing;
 pub mod media;
 pub mod overload;

@@ -80,7 +80,7 @@ impl Call {
                 self.bridge.offer_to(other, terms);
                 hands.layer.own(server, owner(self.me, Purpose::Reinvite(name)));
                 if let Some(leg) = self.leg(name) {
-                    leg.reinvite = Reinvite::Theirs(Asked { server, echo, cseq });
+                    leg.reinvite = Reinvite::Theirs(Box::new(Asked { server, echo, cseq }));
                 }
                 // RFC 3261 §8.2.6.1: the other leg may take its time.
                 self.try_reinvite(hands, now, name);
@@ -209,7 +209,7 @@ impl Call {
     fn take_theirs(&mut self, name: LegName) -> Option<Asked> {
         let leg = self.leg(name)?;
         match std::mem::take(&mut leg.reinvite) {
-            Reinvite::Theirs(asked) => Some(asked),
+            Reinvite::Theirs(asked) => Some(*asked),
             other @ (Reinvite::None | Reinvite::Ours(..)) => {
                 leg.reinvite = other;
                 None

@@ -128,9 +128,9 @@ enum Command {
     /// Trunks
     #[command(subcommand)]
     Trunk(trunk::Trunk),
-    /// Read pools, numbers and bindings from CSV
+    /// Read accounts, pools, numbers and bindings from CSV
     Import(import::Import),
-    /// Write pools, numbers and live bindings as CSV
+    /// Write accounts, pools, numbers and live bindings as CSV
     Export(export::Export),
     /// Take a backup while the server runs
     Backup(backup::Backup),

@@ -360,9 +360,9 @@ fn add_all(
     if form.json {
         screen::write_json_rows(out, &rows)?;
     } else {
-        writeln!(out, "{added} numbers added")?;
+        writeln!(out, "numbers added: {added}")?;
     }
-    anyhow::ensure!(refused == 0, "{refused} numbers were not added");
+    anyhow::ensure!(refused == 0, "numbers not added: {refused}");
     Ok(())
 }
 

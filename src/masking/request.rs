@@ -853,7 +853,7 @@ impl Refused {
             ),
             Self::SameNumber => write!(text, "a and b are the same number"),
             Self::XIsY => write!(text, "x and y are the same number"),
-            Self::CalleeIsA => write!(text, "to is the number of a himself"),
+            Self::CalleeIsA => write!(text, "to is the number of a: name another's"),
             Self::CalleeIsOurs => write!(text, "to is a number of this server"),
             Self::CallbackOff { pool } => {
                 write!(text, "pool {pool} refuses the calls of a to his own number")

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use ahash::RandomState;
-use dashmap::DashMap;
+use dashmap::{DashMap, Entry};
 use smallvec::SmallVec;
 
 use super::binding::{Binding, Home, Mode, Party};
@@ -28,6 +28,9 @@ use crate::base::limits::{
 };
 use crate::base::number::{RealNumber, Tel, VirtualNumber};
 use crate::base::time::Wall;
+
+/// Bindings for which room is made before they are there.
+const ROOM_MAX: u64 = 16_000_000;
 
 /// The versions of one binding, oldest first. Each counts until the next one's `since`.
 type History = SmallVec<[Arc<Binding>; 1]>;
@@ -113,10 +116,18 @@ impl Default for Table {
 impl Table {
     /// A table with nothing but the default account and its default pool.
     pub fn new() -> Self {
+        Self::with_room(0)
+    }
+
+    /// The same, with room for so many bindings (at most 16 million are believed): filling it doesn't move
+    /// what is in it already again and again.
+    pub fn with_room(bindings: u64) -> Self {
+        let room = bindings.min(ROOM_MAX) as usize;
         // The hashers' seeds are the crate's own; no result depends on the order of a hash map.
         let table = Self {
-            rules: DashMap::default(),
-            records: DashMap::default(),
+            // Two rules a binding.
+            rules: DashMap::with_capacity_and_hasher(2 * room, RandomState::default()),
+            records: DashMap::with_capacity_and_hasher(room, RandomState::default()),
             numbers: DashMap::default(),
             accounts: DashMap::default(),
             callees: Callees::default(),
@@ -500,11 +511,13 @@ impl Table {
         for key in mode::keys(binding) {
             self.put_rule(key, binding.id, binding.since);
         }
-        self.records.insert(binding.id, new.clone());
-        for key in old.iter().flat_map(|version| mode::keys(version)) {
-            if !new.iter().any(|version| mode::caller(version, key).is_some()) {
-                self.remove_rule(key, binding.id);
-            }
+        let keys = old.iter().flat_map(|version| mode::keys(version));
+        let gone: SmallVec<[Key; 4]> = keys
+            .filter(|key| !new.iter().any(|version| mode::caller(version, *key).is_some()))
+            .collect();
+        self.records.insert(binding.id, new);
+        for key in gone {
+            self.remove_rule(key, binding.id);
         }
         self.change_index(|index| {
             if let Some(known) = old.last() {
@@ -536,7 +549,14 @@ impl Table {
     }
 
     fn put_rule(&self, key: Key, rule: Rule, since: Wall) {
-        let mut rules = self.rules(key);
+        let mut rules = match self.rules.entry(key) {
+            // As good as always.
+            Entry::Vacant(free) => {
+                free.insert(Rules::from_elem(rule, 1));
+                return;
+            }
+            Entry::Occupied(there) => there.get().clone(),
+        };
         if rules.contains(&rule) {
             return;
         }

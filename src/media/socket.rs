@@ -9,7 +9,7 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 
 /// Sockets that are looked at after one wait.
-pub const EVENTS_MAX: usize = 64;
+const EVENTS_MAX: usize = 64;
 
 /// An RTP socket on an even port, and its RTCP socket on the next (RFC 3550 §11).
 #[derive(Debug)]

@@ -5,11 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError};
 
-use super::socket::{self, EVENTS_MAX, Pair, Poller, Ready, Waker};
+use super::socket::{self, Pair, Poller, Ready, Waker};
 use super::table::Table;
 use crate::base::chance::Chance;
 use crate::base::time::{Instant, Wall};
@@ -25,11 +24,6 @@ const ORDERS_PER_PAIR: usize = 8;
 const ORDERS_MIN: usize = 1_024;
 /// Old datagrams that are thrown away before a port is used again; a socket's default buffer holds fewer.
 const LEFTOVERS_MAX: usize = 4_096;
-
-/// Where packets come faster than this, the thread rests so long after a batch, because a wake-up costs as much as a
-/// packet: what comes meanwhile is the next batch. It is a fortieth of the time between two packets of a stream. A packet
-/// that comes after a pause is taken at once.
-const GATHER: Duration = Duration::from_micros(500);
 
 /// Takes what a media thread reports, a batch at a time; called on that thread, so it must not block.
 pub type Tell = Box<dyn Fn(&[Report]) + Send>;
@@ -181,17 +175,6 @@ struct Hands {
     has_warned: bool,
 }
 
-/// How fast work comes in.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Pace {
-    /// There are pauses of more than [`GATHER`].
-    Slow,
-    /// There are none.
-    Brisk,
-    /// More is ready than one wait finds: none of it must lie about.
-    Flood,
-}
-
 /// Whether the thread goes on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Next {
@@ -201,21 +184,15 @@ enum Next {
 
 impl Worker {
     fn run(mut self) {
-        let mut pace = Pace::Slow;
+        let mut now = self.hands.now();
         loop {
-            match pace {
-                Pace::Brisk => std::thread::sleep(GATHER),
-                Pace::Slow | Pace::Flood => {}
-            }
-            let idle_since = self.hands.now();
-            let timeout = self.hands.relay.timeout().map(|at| at.since(idle_since));
+            // `now` is as old as the last batch took: less than the wait is rounded up by.
+            let timeout = self.hands.relay.timeout().map(|at| at.since(now));
             let mut is_woken = false;
-            let mut found = 0;
             // One clock reading for what one wait finds: at most 64 packets, a fraction of a millisecond.
             let mut at = None;
             let hands = &mut self.hands;
             let waited = self.poller.wait(timeout, |ready| {
-                found += 1;
                 let now = *at.get_or_insert_with(|| hands.now());
                 match ready {
                     Ready::Port(port) => hands.packet(now, port),
@@ -226,14 +203,7 @@ impl Worker {
                 tracing::error!(%error, "media can't wait for packets; the thread ends");
                 return;
             }
-            let now = at.unwrap_or_else(|| self.hands.now());
-            pace = if found >= EVENTS_MAX {
-                Pace::Flood
-            } else if now.since(idle_since) < GATHER {
-                Pace::Brisk
-            } else {
-                Pace::Slow
-            };
+            now = at.unwrap_or_else(|| self.hands.now());
             let next = if is_woken { self.obey(now) } else { Next::GoOn };
             if self.hands.relay.timeout().is_some_and(|at| at <= now) {
                 self.hands.relay.tick(now);
@@ -416,6 +386,7 @@ impl Hands {
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
+    use std::time::Duration;
 
     use super::*;
     use crate::call::media::InterfaceId;

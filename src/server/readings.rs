@@ -128,7 +128,8 @@ impl Readings {
     }
 
     fn disk(&self, page: &mut Page) {
-        let counts = self.store.table().counts();
+        let table = self.store.table();
+        let counts = table.counts();
         for (name, help, count) in [
             (
                 "umbra_bindings",
@@ -142,6 +143,11 @@ impl Readings {
             ),
             ("umbra_numbers", "Virtual numbers.", counts.numbers),
             ("umbra_pools", "Pools.", counts.pools),
+            (
+                "umbra_pools_low",
+                "Pools that are low on numbers (see umbra pool usage).",
+                table.low_pools().len(),
+            ),
             (
                 "umbra_quarantined",
                 "Ended bindings whose keys may rest from others.",

@@ -147,6 +147,11 @@ impl Disk {
         self.found
     }
 
+    /// How many records it says that it holds; [`Disk::load`] finds out.
+    pub fn count(&self) -> u64 {
+        self.state.count
+    }
+
     /// Hands out every record (key, tail), sorted by key, and checks that all of them are there as they were
     /// written. Returns how many. What was handed out before an error must be thrown away.
     ///

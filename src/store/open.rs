@@ -2,19 +2,26 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 
 use super::disk::{self, Disk, DiskError, Found, Put};
 use super::file;
 use super::log::{Log, LogError, Replay};
 use super::snapshot::{self, Snapshot, SnapshotError};
 use crate::base::time::Wall;
+use crate::masking::binding::Home;
 use crate::masking::change::{Change, Record};
 use crate::masking::table::Table;
 
 /// Records that go into sled at a time while it is rebuilt or catches up.
 const BATCH: usize = 2_000;
+
+/// Records that are handed over to the table at a time while it is filled, and how many such batches may wait.
+const HANDED_OVER: usize = 1_000;
+const AHEAD: usize = 8;
 
 /// What opening found, in sentences for people, and in numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -249,15 +256,52 @@ fn load_disk(path: &Path, snapshot: Option<&Snapshot>) -> Result<Loaded, DiskErr
             disk.applied_seq()
         )));
     }
-    let table = Table::new();
-    let records = disk.load(&mut |_, value| {
-        table.load(&Record::decode(value).map_err(|e| e.to_string())?);
-        Ok(())
-    })?;
+    let table = Table::with_room(disk.count());
+    let records = fill(&table, |take| disk.load(&mut |_, value| take(value)))?;
     Ok(Loaded {
         table: Arc::new(table),
         disk,
         records,
+    })
+}
+
+/// Fills a table with the records that `read` hands out, by their values: they are read and decoded on a thread of
+/// their own, while the table takes in those that came before.
+fn fill<E: Send>(
+    table: &Table,
+    read: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<(), String>) -> Result<u64, E> + Send,
+) -> Result<u64, E> {
+    let (hand_over, batches) = mpsc::sync_channel(AHEAD);
+    thread::scope(|scope| {
+        let reader = scope.spawn(move || {
+            let mut batch = Vec::with_capacity(HANDED_OVER);
+            let mut home: Option<Arc<Home>> = None;
+            let count = read(&mut |value| {
+                let mut record = Record::decode(value).map_err(|e| e.to_string())?;
+                if let Record::Binding(binding) = &mut record {
+                    // Most stand beside another of the same pool: one copy for both.
+                    match &home {
+                        Some(known) if *known == binding.home => binding.home = Arc::clone(known),
+                        Some(_) | None => home = Some(Arc::clone(&binding.home)),
+                    }
+                }
+                batch.push(record);
+                if batch.len() < HANDED_OVER {
+                    return Ok(());
+                }
+                let full = std::mem::replace(&mut batch, Vec::with_capacity(HANDED_OVER));
+                hand_over
+                    .send(full)
+                    .map_err(|_| "nobody takes the records".to_owned())
+            })?;
+            // Who takes them listens until this end of the channel is gone.
+            let _ = hand_over.send(batch);
+            Ok(count)
+        });
+        for record in batches.into_iter().flatten() {
+            table.load(&record);
+        }
+        reader.join().unwrap_or_else(|panic| resume_unwind(panic))
     })
 }
 
@@ -291,7 +335,7 @@ fn source(snapshot: Option<&Snapshot>) -> String {
 
 /// Fills an empty sled, and a table, from the snapshot, if there is one.
 fn from_snapshot(mut disk: Disk, snapshot: Option<&Snapshot>) -> Result<Loaded, OpenError> {
-    let table = Table::new();
+    let table = Table::with_room(snapshot.map_or(0, |snapshot| snapshot.records));
     let mut records = 0;
     if let Some(snapshot) = snapshot {
         // Number 0 until all are in: a crash before that finds a sled that is older than the snapshot.
@@ -300,11 +344,13 @@ fn from_snapshot(mut disk: Disk, snapshot: Option<&Snapshot>) -> Result<Loaded, 
             puts: Vec::new(),
             seq: 0,
         };
-        records = snapshot.read(&mut |key, value| {
-            table.load(&Record::decode(value).map_err(|e| e.to_string())?);
-            behind
-                .put((key.to_vec(), Some(value.to_vec())))
-                .map_err(|e| e.to_string())
+        records = fill(&table, |take| {
+            snapshot.read(&mut |key, value| {
+                take(value)?;
+                behind
+                    .put((key.to_vec(), Some(value.to_vec())))
+                    .map_err(|e| e.to_string())
+            })
         })?;
         behind.seq = snapshot.seq;
         behind.write().map_err(OpenError::Disk)?;

@@ -7,23 +7,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::bound::{Bound, Socket};
 use super::clock::Clock;
 use super::connections::{Connections, Peer};
 use super::poller::{Errors, Interest, Poller, Ready, Source, Waker};
-use super::shard::fresh_room;
 use super::shard::{Door, FRESH_BATCH, Left, Message, Packet, Waiting};
+use super::sort::{Shed, overloaded, sort};
 use super::tcp::{self, Accepted};
 use super::udp::{self, BATCH, Inbox, Undelivered};
-use crate::base::limits::RETRY_AFTER_S;
 use crate::base::shard::Shard;
 use crate::base::time::{Instant, Now};
 use crate::call::config::{Config, Listener};
 use crate::call::port::{Input, Why};
 use crate::call::trunk;
-use crate::sip::build::{self, Response};
-use crate::sip::message;
-use crate::sip::path::{FlowHint, ListenerId, Path, Transport as Protocol};
-use crate::sip::peek::{PeekKind, peek};
+use crate::sip::path::{FlowHint, ListenerId, Path};
+use crate::sip::peek::PeekKind;
 
 /// The shortest wait for a timer. Timers of transactions come by the thousand, seconds after their calls: those
 /// that are due within one such time are served together.
@@ -104,41 +102,6 @@ pub trait Handler {
 impl<F: FnMut(Now, Input<'_>, &mut Outbox) -> Option<Instant>> Handler for F {
     fn take(&mut self, now: Now, input: Input<'_>, outbox: &mut Outbox) -> Option<Instant> {
         self(now, input, outbox)
-    }
-}
-
-/// A listener's socket, and where it is bound.
-struct Bound {
-    address: SocketAddr,
-    socket: Socket,
-}
-
-enum Socket {
-    Udp(udp::Socket),
-    Tcp(tcp::Listener),
-}
-
-impl Bound {
-    fn new(protocol: Protocol, address: SocketAddr) -> io::Result<Self> {
-        let (address, socket) = match protocol {
-            Protocol::Udp => {
-                let socket = udp::Socket::bind(address)?;
-                (socket.address()?, Socket::Udp(socket))
-            }
-            Protocol::Tcp | Protocol::Tls => {
-                let listener = tcp::Listener::bind(address)?;
-                (listener.address()?, Socket::Tcp(listener))
-            }
-        };
-        Ok(Self { address, socket })
-    }
-
-    fn watch(&self, poller: &Poller, index: usize) -> io::Result<()> {
-        let source = Source::Listener(index);
-        match &self.socket {
-            Socket::Udp(socket) => poller.add(socket, source, Interest::Read),
-            Socket::Tcp(listener) => poller.add(listener, source, Interest::Read),
-        }
     }
 }
 
@@ -577,53 +540,6 @@ impl EventLoop {
     }
 }
 
-/// A message found no room in its shard's queue.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Shed(PeekKind);
-
-/// Finds out whose a message is, and whether it can wait: `shard` is who asks.
-fn sort(
-    shard: &Shard,
-    doors: &[Door],
-    (path, bytes): (Path, &[u8]),
-    fresh: &mut VecDeque<Packet>,
-    input: impl FnOnce(Input<'_>),
-) -> Result<(), Shed> {
-    // RFC 5626 §3.5.1: a keep-alive holds nothing but line ends.
-    if bytes.iter().all(|c| matches!(c, b'\r' | b'\n' | 0)) {
-        return Ok(());
-    }
-    if shard.count == 1 && is_in_call(bytes) {
-        input(Input::Packet { path, bytes });
-        return Ok(());
-    }
-    let Some(peeked) = peek(bytes) else {
-        // Whoever reads a faulty one says what is wrong with it.
-        input(Input::Packet { path, bytes });
-        return Ok(());
-    };
-    let home = shard.home_of(peeked.call_id);
-    let is_ours = home == shard.index;
-    if is_ours && peeked.kind == PeekKind::InCall {
-        input(Input::Packet { path, bytes });
-        return Ok(());
-    }
-    let packet = Packet {
-        path,
-        bytes: bytes.into(),
-    };
-    if !is_ours {
-        return doors[home]
-            .hand_over(packet, peeked.kind)
-            .map_err(|_| Shed(peeked.kind));
-    }
-    if fresh.len() >= fresh_room(peeked.kind) {
-        return Err(Shed(peeked.kind));
-    }
-    fresh.push_back(packet);
-    Ok(())
-}
-
 /// Hands a batch of mail on: what other threads said, then the calls' datagrams, then some of the new requests.
 fn open_mail(mail: &mut Waiting, mut input: impl FnMut(Input<'_>)) -> Go {
     let mut go = Go::On;
@@ -644,29 +560,6 @@ fn open_mail(mail: &mut Waiting, mut input: impl FnMut(Input<'_>)) -> Go {
         });
     }
     go
-}
-
-/// Whether a first glance already tells that a datagram belongs to a call: most do.
-fn is_in_call(bytes: &[u8]) -> bool {
-    [b"SIP/2.0 ".as_slice(), b"ACK "]
-        .iter()
-        .any(|start| bytes.starts_with(start))
-}
-
-/// The stateless 503 (RFC 3261 §8.2.7) of a request, and the way it goes.
-fn overloaded(path: Path, bytes: &[u8]) -> Option<(Path, Vec<u8>)> {
-    let request = message::Message::parse(bytes).ok()?;
-    let retry = RETRY_AFTER_S.to_string();
-    let response = Response {
-        status: 503,
-        // The same for every repetition of the request, as §8.2.7 asks.
-        to_tag: Some(b"shed"),
-        contact: None,
-        headers: &[("Retry-After", &retry)],
-        body: None,
-    };
-    let answer = build::response(request.head(), path.remote, &response);
-    Some((build::reply_path(request.head(), path), answer))
 }
 
 #[cfg(test)]

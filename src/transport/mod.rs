@@ -5,10 +5,12 @@
 //! Every shard sends on every UDP socket. A TCP connection is written by the shard that reads it
 //! ([`connections::Connections`]), which the others hand their messages to.
 
+mod bound;
 pub mod clock;
 pub mod connections;
 pub mod event_loop;
 pub mod poller;
 pub mod shard;
+mod sort;
 pub mod tcp;
 pub mod udp;

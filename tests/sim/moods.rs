@@ -1,7 +1,7 @@
 //! People with phones: what they mean to do, and what they do when something happens.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use umbra::base::chance::Chance;
@@ -12,15 +12,15 @@ use umbra::call::trunk::Cidr;
 use crate::support::cast::{Cast, Cue};
 use crate::support::phone::{Extra, Lost};
 use crate::support::sdp;
-use crate::support::stage::{Binding, Packet, Stage};
+use crate::support::stage::{Binding, Doing, Packet, Stage};
 use crate::support::text::Msg;
-use crate::support::world::World;
+use crate::support::world::{Amend, World};
 
 /// A phone's call.
 type Place = (usize, usize);
 
 /// Something that somebody will do.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Debug)]
 pub enum Deed {
     /// Calls a number.
     Call(usize, String),
@@ -48,15 +48,20 @@ pub enum Deed {
     EndAll,
     /// The owner ends every binding on a number.
     Unbind(String),
-    /// The owner gives a number to two people, maybe others than before.
-    Bind {
-        /// The number.
-        x: String,
-        /// One of them.
-        a: String,
-        /// The other.
-        b: String,
-    },
+    /// The owner gives a number to people, maybe others than before; those before have it no more.
+    Bind(Binding),
+    /// The owner joins more people on a number.
+    Join(Binding),
+    /// The owner changes the people of a binding.
+    Amend(String, Amend),
+    /// The owner names whom A reaches by his X next, or nobody.
+    Name(String, Option<String>),
+    /// The owner does something to a number or to the account.
+    Order(Doing, Option<String>),
+    /// Every connection of this address is reset.
+    Reset(SocketAddr),
+    /// Nothing moves on this address's connections, for so many milliseconds.
+    Stall(SocketAddr, u32),
     /// The owner loads a changed configuration.
     Reload(Reload),
     /// The disk takes no records for a while.
@@ -72,7 +77,7 @@ pub enum Deed {
 }
 
 /// What a changed configuration changes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Reload {
     /// The gateways' order.
     Gateways,
@@ -123,7 +128,9 @@ pub struct Crowd {
     /// What they know.
     pub minds: BTreeMap<Place, Mind>,
     chance: Chance,
-    deeds: BinaryHeap<Reverse<(Duration, u64, Deed)>>,
+    /// Whether people talk for long.
+    pub talkative: bool,
+    deeds: BTreeMap<(Duration, u64), Deed>,
     serial: u64,
 }
 
@@ -134,7 +141,8 @@ impl Crowd {
             cast,
             minds: BTreeMap::new(),
             chance,
-            deeds: BinaryHeap::new(),
+            talkative: false,
+            deeds: BTreeMap::new(),
             serial: 0,
         }
     }
@@ -142,7 +150,7 @@ impl Crowd {
     /// Plans something.
     pub fn plan(&mut self, at: Duration, deed: Deed) {
         self.serial += 1;
-        self.deeds.push(Reverse((at, self.serial, deed)));
+        self.deeds.insert((at, self.serial), deed);
     }
 
     fn soon(&mut self, most_ms: u32, deed: Deed) {
@@ -158,7 +166,7 @@ impl Crowd {
     /// Lets everybody live until nothing is planned and nothing happens, or until `end`.
     pub fn live(&mut self, end: Duration) {
         loop {
-            let next = self.deeds.peek().map(|Reverse((at, ..))| *at);
+            let next = self.deeds.keys().next().map(|(at, _)| *at);
             let now = self.cast.stage.now();
             if next.is_none() && self.cast.busy().is_none() && self.cast.stage.busy().is_none() || now >= end
             {
@@ -168,10 +176,9 @@ impl Crowd {
             match self.cast.step(until) {
                 Some(cue) => self.cue(cue),
                 None => {
-                    while self.deeds.peek().is_some_and(|Reverse((at, ..))| *at <= until) {
-                        if let Some(Reverse((_, _, deed))) = self.deeds.pop() {
-                            self.act(deed);
-                        }
+                    while let Some(next) = self.deeds.first_entry().filter(|e| e.key().0 <= until) {
+                        let deed = next.remove();
+                        self.act(deed);
                     }
                 }
             }
@@ -179,6 +186,21 @@ impl Crowd {
     }
 
     fn describe(&mut self, way: &str) -> Extra {
+        if self.one_in(12) {
+            // Too large for UDP, once it is Umbra's.
+            let codecs = "pcmu,pcma,g722,g729,opus,amr,amrwb,te,te16,te48";
+            let fmtp = "maxplaybackrate=48000;sprop-maxcapturerate=48000;maxaveragebitrate=510000;stereo=1";
+            let more =
+                ";sprop-stereo=1;useinbandfec=1;usedtx=1;mode-set=0,1,2,3,4,5,6,7;mode-change-period=2";
+            return Extra {
+                codecs: Some(codecs.split(',').map(str::to_owned).collect()),
+                way: way.into(),
+                sdp_lines: [18, 111, 96, 97]
+                    .map(|n| format!("a=fmtp:{n} {fmtp}{more}"))
+                    .to_vec(),
+                ..Extra::default()
+            };
+        }
         let lists = [
             "pcma,te",
             "pcmu,pcma,te",
@@ -286,16 +308,27 @@ impl Crowd {
             }
             Deed::Drain => self.cast.stage.drain(),
             Deed::EndAll => self.cast.stage.command(Command::EndAll),
-            Deed::Unbind(x) => self.cast.stage.unbind(&x),
-            Deed::Bind { x, a, b } => {
-                self.cast.stage.unbind(&x);
-                self.cast.stage.bind(&Binding {
-                    x,
-                    a,
-                    b,
-                    ..Binding::default()
-                });
+            // What the owner may not do, he doesn't: the law hears only of what was done.
+            Deed::Unbind(x) => drop(self.cast.stage.unbinds(&x)),
+            Deed::Bind(binding) => {
+                drop(self.cast.stage.unbinds(&binding.x));
+                drop(self.cast.stage.binds(&binding));
             }
+            Deed::Join(binding) => drop(self.cast.stage.binds(&binding)),
+            Deed::Amend(x, amend) => drop(self.cast.stage.amends(&x, &amend)),
+            Deed::Name(x, to) => drop(self.cast.stage.names(&x, to.as_deref())),
+            Deed::Order(doing, x) => {
+                drop(self.cast.stage.orders(doing, x.as_deref()));
+                let undone = match doing {
+                    Doing::Suspend => Doing::Resume,
+                    Doing::Lock => Doing::Unlock,
+                    Doing::Freeze(_) => Doing::Thaw,
+                    Doing::Resume | Doing::Unlock | Doing::Thaw => return,
+                };
+                self.soon(40_000, Deed::Order(undone, x));
+            }
+            Deed::Reset(at) => self.cast.stage.reset(at),
+            Deed::Stall(at, ms) => self.cast.stage.stall(at, Duration::from_millis(ms.into())),
             Deed::Reload(what) => self.reload(what),
             Deed::DiskFull => {
                 self.cast.stage.records(Records::Full);
@@ -336,13 +369,9 @@ impl Crowd {
             }
             Reload::Trunk => {
                 let setup = self.cast.stage.setup();
-                let nets = [1, 2].map(|c| Cidr {
-                    network: setup.ip(c, 0),
-                    prefix: 24,
-                });
-                self.cast
-                    .stage
-                    .reload(|c| c.trunks[0].accept_from = nets.to_vec());
+                let net = |(network, prefix)| Cidr { network, prefix };
+                let nets = setup.accepted().into_iter().map(net).collect();
+                self.cast.stage.reload(|c| c.trunks[0].accept_from = nets);
             }
         }
     }
@@ -401,10 +430,16 @@ impl Crowd {
 
     /// What somebody does in a conversation.
     fn talk(&mut self, place: Place) {
-        let patience = if self.one_in(4) { 120_000 } else { 40_000 };
-        self.soon(patience, Deed::HangUp(place));
-        if self.one_in(2) {
-            self.soon(60_000, Deed::HangUp(place));
+        if self.talkative {
+            let after = 70_000 + self.chance.below(60_000);
+            let at = self.cast.stage.now() + Duration::from_millis(after.into());
+            self.plan(at, Deed::HangUp(place));
+        } else {
+            let patience = if self.one_in(4) { 120_000 } else { 40_000 };
+            self.soon(patience, Deed::HangUp(place));
+            if self.one_in(2) {
+                self.soon(60_000, Deed::HangUp(place));
+            }
         }
         if self.one_in(3) {
             let ways = ["sendonly", "inactive", "recvonly", "sendrecv"];

@@ -1,7 +1,7 @@
 //! Phones on a stage: packets reach the right phone, and whatever reaches one is looked at by the witness.
 
 use std::collections::{HashMap, HashSet};
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use umbra::sip::path::Transport;
@@ -338,7 +338,8 @@ impl<S: Stage> Cast<S> {
             let mut words: Vec<String> = phone.minted.clone();
             let ips: HashSet<_> = std::iter::once(self.homes[other].ip())
                 .chain(phone.calls.iter().map(|c| c.local.ip()))
-                .filter(|ip| !own_ips.contains(ip))
+                // ::1 is everybody's.
+                .filter(|ip| !own_ips.contains(ip) && *ip != Ipv6Addr::LOCALHOST)
                 .collect();
             words.extend(ips.iter().map(ToString::to_string));
             let word = words.iter().find(|word| witness::holds_word(bytes, word));

@@ -6,6 +6,7 @@
 
 pub mod cast;
 pub mod ladder;
+pub mod law;
 pub mod phone;
 pub mod sdp;
 pub mod stage;

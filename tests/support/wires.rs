@@ -114,6 +114,13 @@ impl Wires {
         to_umbra > Duration::ZERO
     }
 
+    /// Nothing arrives on the connections of a phone's address before `until`.
+    pub fn stall(&mut self, phone: SocketAddr, until: Duration) {
+        for wire in self.0.iter_mut().filter(|wire| wire.phone == phone) {
+            wire.last = wire.last.map(|last| last.max(until));
+        }
+    }
+
     /// Closes every connection of a phone's address; which they were.
     pub fn reset(&mut self, phone: SocketAddr) -> Vec<usize> {
         let hit: Vec<usize> = (0..self.0.len())

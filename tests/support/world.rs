@@ -9,8 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 use umbra::base::chance::Chance;
 use umbra::base::id::Id;
-use umbra::base::limits::CALLEE_TIME;
-use umbra::base::number::{Format, NumberPlan, RealNumber, Tel, VirtualNumber};
+use umbra::base::number::{Format, NumberPlan, Tel};
 use umbra::base::shard::Shard;
 use umbra::base::time::{Instant, Now, Wall};
 use umbra::call::cdr::{Cdr, Line};
@@ -21,19 +20,23 @@ use umbra::call::port::{
 };
 use umbra::call::switch::Switch;
 use umbra::call::trunk::{CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, RtcpMux, Trunk};
-use umbra::masking::binding::{Direction, Mode, Rare, Terms};
-use umbra::masking::inventory::{DEFAULT_ACCOUNT, NumberState, Standing};
-use umbra::masking::listing::BindingFilter;
-use umbra::masking::request::{BindRequest, DryRun, OnConflict, Unbind, Wanted, Write, XChoice};
+use umbra::masking::binding::Mode;
+use umbra::masking::reason::Reason;
+use umbra::masking::request::{Refused, Write};
 use umbra::masking::table::Table;
 use umbra::rtp::flow::MediaNat;
 use umbra::rtp::relay::Relay;
 use umbra::sip::path::{ListenerId, Path, Transport};
 use umbra::sip::peek::peek;
 
+use super::law::{Law, Verdict};
 use super::stage::{Binding, Doing, Large, Packet, Setup, Stage};
 use super::text::{Msg, uri_in, user_of};
 use super::wires::{Towards, Wires};
+
+mod owner;
+
+pub use owner::Amend;
 
 /// 2026-11-21T10:00:00Z
 const BEGINNING: i64 = 1_795_255_200_000;
@@ -67,25 +70,6 @@ impl Weather {
     };
 }
 
-/// What the law says of an attempt at the moment when it arrives.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Verdict {
-    /// It is for this number, as records write it, and nobody else.
-    For(String),
-    /// It reaches nobody.
-    Nobody,
-}
-
-/// What was promised to two people: the naive form of a binding.
-#[derive(Clone, Debug)]
-struct Promise {
-    x: Tel,
-    /// Dialled, by whom (`None`: anyone who isn't named), who is called (`None`: nobody for sure).
-    rows: Vec<(Tel, Option<Tel>, Option<Tel>)>,
-    from: Wall,
-    until: Wall,
-}
-
 /// When a conversation began and ended, by the clock that nobody sets.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Talk {
@@ -93,6 +77,17 @@ pub struct Talk {
     pub from: Option<Duration>,
     /// The end.
     pub until: Option<Duration>,
+}
+
+/// What an INVITE of Umbra's says.
+#[derive(Clone, Debug)]
+pub struct Invited {
+    /// Its Call-ID.
+    pub call_id: String,
+    /// Whom it calls.
+    pub called: String,
+    /// What it shows, in each header that shows anything.
+    pub shown: Vec<String>,
 }
 
 enum What {
@@ -151,7 +146,9 @@ pub struct World {
     storm_until: Duration,
     config: Config,
     records_kept: Records,
-    promises: Vec<Promise>,
+    law: Law,
+    /// The attempt that is being given to a switch: what was dialled, by whom, when.
+    coming: Option<(Tel, Option<Tel>, Wall)>,
     serial: u64,
     queue: BinaryHeap<Reverse<Item>>,
     listening: HashSet<SocketAddr>,
@@ -166,6 +163,8 @@ pub struct World {
     over_first: BTreeMap<Id, Arc<Line>>,
     /// When an INVITE with this Call-ID first left, by the order of outputs.
     pub invites: BTreeMap<String, u64>,
+    /// Every INVITE outside a dialog that left.
+    pub invited: Vec<Invited>,
     /// New INVITEs from the trunk on numbers of ours that arrived at Umbra: Call-ID and what the law says.
     pub attempts: BTreeMap<String, Verdict>,
     /// The Call-IDs of all that arrived so, and of those for which there was no room for a record.
@@ -217,7 +216,8 @@ impl World {
             storm_until: Duration::ZERO,
             config: settings,
             records_kept: Records::Kept,
-            promises: Vec::new(),
+            law: Law::default(),
+            coming: None,
             serial: 0,
             queue: BinaryHeap::new(),
             listening: HashSet::new(),
@@ -227,6 +227,7 @@ impl World {
             over: None,
             over_first: BTreeMap::new(),
             invites: BTreeMap::new(),
+            invited: Vec::new(),
             attempts: BTreeMap::new(),
             seen: HashSet::new(),
             talks: BTreeMap::new(),
@@ -271,6 +272,11 @@ impl World {
         self.storm_until = self.storm_until.max(self.now + length);
     }
 
+    /// Nothing moves on the connections of this address for a while.
+    pub fn stall(&mut self, at: SocketAddr, length: Duration) {
+        self.wires.stall(at, self.now + length);
+    }
+
     /// Gives every shard a changed configuration.
     pub fn reload(&mut self, change: impl FnOnce(&mut Config)) {
         change(&mut self.config);
@@ -304,6 +310,15 @@ impl World {
                     {
                         let serial = self.serial;
                         self.invites.entry(msg.call_id().to_owned()).or_insert(serial);
+                        if msg.tag("To").is_none() {
+                            let seen = |header| msg.get(header).map(|value| user_of(uri_in(value)));
+                            let shown = ["From", "P-Asserted-Identity"].into_iter().filter_map(seen);
+                            self.invited.push(Invited {
+                                call_id: msg.call_id().to_owned(),
+                                called: user_of(msg.uri()).to_owned(),
+                                shown: shown.map(str::to_owned).collect(),
+                            });
+                        }
                     }
                     if to.transport == Transport::Tcp {
                         self.stream_out(to, bytes);
@@ -321,9 +336,24 @@ impl World {
                 Output::Event(event) => {
                     let talk = self.talks.entry(event.call_id).or_default();
                     match event.what {
-                        EventKind::Answered => talk.from = Some(self.now),
-                        EventKind::Ended { .. } => talk.until = Some(self.now),
-                        EventKind::Arrived | EventKind::Dialled | EventKind::Ringing => {}
+                        EventKind::Answered => {
+                            talk.from = Some(self.now);
+                            self.law.used(event.call_id);
+                        }
+                        EventKind::Ended { refusal, .. } => {
+                            talk.until = Some(self.now);
+                            match refusal {
+                                Some(Reason::Cancelled) => self.law.used(event.call_id),
+                                Some(_) | None => self.law.given_back(event.call_id),
+                            }
+                        }
+                        EventKind::Ringing => self.law.used(event.call_id),
+                        EventKind::Arrived => {
+                            if let Some((dialled, caller, at)) = self.coming.take() {
+                                self.law.took(dialled, caller, at, event.call_id);
+                            }
+                        }
+                        EventKind::Dialled => {}
                     }
                     self.events.push(event);
                 }
@@ -362,7 +392,7 @@ impl World {
                 | Output::Answer(..) => {}
                 Output::CalleeUsed(callee) => {
                     let (id, only) = (callee.binding, Some(callee));
-                    self.write(&Write::ClearCallee { id, only });
+                    must(self.write(&Write::ClearCallee { id, only }));
                 }
                 Output::Note(note) => {
                     if note.is_alarm() && !self.setup.alarms.contains(&format!("{note:?}")) {
@@ -584,10 +614,15 @@ impl World {
             && self.seen.insert(msg.call_id().to_owned())
             && self.records_kept == Records::Kept
         {
-            let verdict = self.judge(dialled, &msg);
+            let at = self.at().wall;
+            let identity = msg.get("P-Asserted-Identity").or_else(|| msg.get("From"));
+            let caller = identity.and_then(|id| self.plan.normalise(user_of(uri_in(id))).ok());
+            let verdict = self.law.judge(dialled, caller, at);
             self.attempts.insert(msg.call_id().to_owned(), verdict);
+            self.coming = Some((dialled, caller, at));
         }
         self.give(shard, Input::Packet { path, bytes });
+        self.coming = None;
     }
 
     /// A packet has arrived at Umbra.
@@ -614,34 +649,8 @@ impl World {
         }
     }
 
-    fn write(&mut self, write: &Write) {
-        let now = self.at().wall;
-        match self.table.plan(write, now, &mut self.chance) {
-            Ok(planned) => self.table.apply(self.table.seq() + 1, &planned.change),
-            Err(refused) => panic!("the table refuses: {refused:?}"),
-        }
-    }
-
-    /// The law, as one would say it: of the promises that hold now on this number, the one that names the caller
-    /// decides.
-    fn judge(&self, dialled: Tel, invite: &Msg) -> Verdict {
-        let now = self.at().wall;
-        let identity = invite.get("P-Asserted-Identity").or_else(|| invite.get("From"));
-        let Some(caller) = identity.and_then(|id| self.plan.normalise(user_of(uri_in(id))).ok()) else {
-            return Verdict::Nobody;
-        };
-        let holds = |p: &&Promise| p.from <= now && now < p.until;
-        let rows = self.promises.iter().filter(holds).flat_map(|p| &p.rows);
-        let called_by = |who| rows.clone().find(|row| (row.0, row.1) == (dialled, who));
-        called_by(Some(caller))
-            .or_else(|| called_by(None))
-            .and_then(|row| row.2)
-            .map_or(Verdict::Nobody, |called| {
-                Verdict::For(self.plan.write(called, Format::Plus).to_string())
-            })
-    }
-
-    fn tel(&self, text: &str) -> Tel {
+    /// A number as people write it.
+    pub fn tel(&self, text: &str) -> Tel {
         match self.plan.normalise(text) {
             Ok(tel) => tel,
             Err(error) => panic!("{text}: {error}"),
@@ -751,128 +760,27 @@ impl Stage for World {
     }
 
     fn own(&mut self, x: &str) {
-        let x = VirtualNumber::new(self.tel(x));
-        if !self.table.is_ours(x.tel()) {
-            self.write(&Write::add_number(x));
-        }
+        self.owns_in(Mode::Axb, x);
     }
 
     fn own_in(&mut self, mode: &str, x: &str) {
-        let mode = mode_of(mode);
-        if self.table.pool(mode.name()).is_none() {
-            self.write(&Write::add_pool(mode.name(), mode));
-        }
-        let x = VirtualNumber::new(self.tel(x));
-        if !self.table.is_ours(x.tel()) {
-            self.write(&Write::add_number_to(Some(mode.name()), x));
-        }
+        self.owns_in(mode_of(mode), x);
     }
 
     fn callee(&mut self, x: &str, to: Option<&str>) {
-        let filter = BindingFilter {
-            x: Some(VirtualNumber::new(self.tel(x))),
-            ..BindingFilter::default()
-        };
-        let page = self.table.bindings(&filter, self.at().wall, None, 1);
-        let id = page.items.first().expect("something is bound to x").id;
-        match to {
-            Some(to) => self.write(&Write::SetCallee {
-                id,
-                to: RealNumber::new(self.tel(to)),
-                lasts: CALLEE_TIME,
-            }),
-            None => self.write(&Write::ClearCallee { id, only: None }),
-        }
+        must(self.names(x, to));
     }
 
     fn bind(&mut self, binding: &Binding) {
-        let direction = match binding.direction.as_deref() {
-            None | Some("both") => Direction::Both,
-            Some("a-to-b") => Direction::AToB,
-            Some("b-to-a") => Direction::BToA,
-            Some(other) => panic!("no direction is called {other}"),
-        };
-        let a = self.tel(&binding.a);
-        let number = |text: &str| VirtualNumber::new(self.tel(text));
-        let person = RealNumber::new;
-        let x = self.tel(&binding.x);
-        let (parties, rows) = match mode_of(&binding.mode) {
-            Mode::Axb => {
-                let b = self.tel(&binding.b);
-                let parties = Wanted::Axb {
-                    a: person(a),
-                    b: person(b),
-                };
-                (parties, vec![(x, Some(a), Some(b)), (x, Some(b), Some(a))])
-            }
-            Mode::Ax => {
-                let rows = vec![(x, Some(a), None), (x, None, Some(a))];
-                (Wanted::Ax { a: person(a) }, rows)
-            }
-            Mode::Axyb => {
-                let (y, b) = (number(&binding.y), self.tel(&binding.b));
-                let parties = Wanted::Axyb {
-                    a: person(a),
-                    y: XChoice::Given(y),
-                    b: person(b),
-                };
-                (parties, vec![(y.tel(), Some(a), Some(b)), (x, Some(b), Some(a))])
-            }
-        };
-        let request = BindRequest {
-            x: XChoice::Given(VirtualNumber::new(self.tel(&binding.x))),
-            parties,
-            terms: Terms::new(
-                direction,
-                false,
-                Rare {
-                    max_duration: binding.max,
-                    ..Rare::default()
-                },
-            ),
-            expires: binding.ttl.map(|ttl| self.at().wall.plus(ttl)),
-            on_conflict: OnConflict::Fail,
-            dry_run: DryRun::No,
-        };
-        let now = self.at().wall;
-        let may = |row: &(Tel, Option<Tel>, Option<Tel>)| match direction {
-            Direction::Both => true,
-            Direction::AToB => row.1 == Some(a),
-            Direction::BToA => row.1 != Some(a),
-        };
-        self.promises.push(Promise {
-            x,
-            rows: rows.into_iter().filter(may).collect(),
-            from: now,
-            until: request.expires.unwrap_or(Wall::NEVER),
-        });
-        self.write(&Write::Bind(request));
+        must(self.binds(binding));
     }
 
     fn unbind(&mut self, x: &str) {
-        let now = self.at().wall;
-        let x = self.tel(x);
-        for promise in self.promises.iter_mut().filter(|p| p.x == x) {
-            promise.until = promise.until.min(now);
-        }
-        self.write(&Write::Unbind(Unbind::X(VirtualNumber::new(x))));
+        must(self.unbinds(x));
     }
 
     fn order(&mut self, doing: Doing, x: Option<&str>) {
-        let x = x.map(|x| VirtualNumber::new(self.tel(x)));
-        let state = match doing {
-            Doing::Suspend => return self.write(&Write::set_standing(DEFAULT_ACCOUNT, Standing::Suspended)),
-            Doing::Resume => return self.write(&Write::set_standing(DEFAULT_ACCOUNT, Standing::Active)),
-            Doing::Lock => NumberState::Locked,
-            Doing::Unlock | Doing::Thaw => NumberState::Active,
-            Doing::Freeze(cause) => NumberState::Frozen(cause),
-        };
-        let x = x.expect("an order about a number names it");
-        self.write(&Write::SetNumberState { x, state });
-        match doing {
-            Doing::Freeze(cause) if cause.cuts_calls() => self.command(Command::CutNumber(x)),
-            _ => {}
-        }
+        must(self.orders(doing, x));
     }
 
     fn drain(&mut self) {
@@ -917,6 +825,12 @@ impl Stage for World {
 
     fn faults(&mut self) -> Vec<String> {
         std::mem::take(&mut self.faults)
+    }
+}
+
+fn must(done: Result<(), Refused>) {
+    if let Err(refused) = done {
+        panic!("the table refuses: {refused:?}");
     }
 }
 

@@ -162,6 +162,8 @@ impl Call {
             return;
         }
         if by == By::Size {
+            // Nearly always there is one.
+            self.record.attempts.reserve_exact(1);
             self.record.attempts.push(Attempt {
                 trunk: trunk.name.to_string(),
                 gateway: gateway.address.to_string(),
@@ -312,6 +314,11 @@ impl Call {
         };
         callee.state = CalleeState::Answered;
         callee.leg.dialog = Dialog::uac(&party, response, callee.path);
+        // The dialog has its own, and no other exit will be tried.
+        for text in [&mut callee.local, &mut callee.remote, &mut callee.target] {
+            *text = Vec::new();
+        }
+        callee.exits = Vec::new();
         let Some(dialog) = &callee.leg.dialog else {
             // A route set that can't be kept: there is no way to talk to it.
             callee.leg.bye = Bye::Done;

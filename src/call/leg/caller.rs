@@ -90,6 +90,8 @@ impl Call {
         }
         self.caller.invite = InviteState::Answered;
         self.caller.echo.forget();
+        self.not_to_caller.shrink();
+        self.not_to_callee.shrink();
         self.send_2xx(
             hands,
             now,
@@ -155,14 +157,14 @@ impl Call {
             if let Some(older) = leg.unacked.take() {
                 hands.timers.cancel(older.timer);
             }
-            leg.unacked = Some(Unacked {
+            leg.unacked = Some(Box::new(Unacked {
                 server,
                 cseq,
                 bytes: kept,
                 interval: t1,
                 give_up,
                 timer,
-            });
+            }));
         }
         self.note_message(now.at, name, Heading::Out, Method::Invite, Some(200), true);
     }

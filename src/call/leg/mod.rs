@@ -134,7 +134,7 @@ pub enum Reinvite {
     #[default]
     None,
     /// Theirs waits for our answer.
-    Theirs(Asked),
+    Theirs(Box<Asked>),
     /// Ours waits for theirs, and is given up when the timer fires.
     Ours(ClientId, TimerId),
 }
@@ -162,7 +162,7 @@ pub struct Leg {
     /// The dialog, once there is one.
     pub dialog: Option<Dialog>,
     /// A 2xx of ours that isn't ACKed yet.
-    pub unacked: Option<Unacked>,
+    pub unacked: Option<Box<Unacked>>,
     /// A later INVITE under way.
     pub reinvite: Reinvite,
     /// How far its end has come.

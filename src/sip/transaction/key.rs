@@ -145,6 +145,9 @@ impl Parts {
     }
 }
 
+/// An index never has less room again than for so many.
+const ROOM_KEPT: usize = 256;
+
 /// Finds slab keys by the hash of a [`Key`].
 pub(super) struct Index {
     hasher: ahash::RandomState,
@@ -185,7 +188,16 @@ impl Index {
             places.retain(|other| *other != place);
             if places.is_empty() {
                 self.places.remove(&hash);
+                self.shrink();
             }
+        }
+    }
+
+    /// Gives back the room of a wave that is over: transactions are many only while calls come and go.
+    fn shrink(&mut self) {
+        let (len, room) = (self.places.len(), self.places.capacity());
+        if room > ROOM_KEPT && len < room / 8 {
+            self.places.shrink_to((len * 2).max(ROOM_KEPT));
         }
     }
 }

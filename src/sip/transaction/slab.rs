@@ -7,9 +7,9 @@ pub(super) struct Key {
     generation: u32,
 }
 
-/// Entries by [`Key`]; as large as it ever was.
+/// Entries by [`Key`]. It has as many slots as it ever had entries, but an empty one is small.
 pub(super) struct Slab<T> {
-    slots: Vec<(u32, Option<T>)>,
+    slots: Vec<(u32, Option<Box<T>>)>,
     free: Vec<u32>,
 }
 
@@ -25,25 +25,25 @@ impl<T> Slab<T> {
     pub(super) fn insert(&mut self, entry: T) -> Option<Key> {
         if let Some(slot) = self.free.pop() {
             let (generation, place) = self.slots.get_mut(slot as usize)?;
-            *place = Some(entry);
+            *place = Some(Box::new(entry));
             return Some(Key {
                 slot,
                 generation: *generation,
             });
         }
         let slot = u32::try_from(self.slots.len()).ok()?;
-        self.slots.push((0, Some(entry)));
+        self.slots.push((0, Some(Box::new(entry))));
         Some(Key { slot, generation: 0 })
     }
 
     pub(super) fn get(&self, key: Key) -> Option<&T> {
         let (generation, entry) = self.slots.get(key.slot as usize)?;
-        entry.as_ref().filter(|_| *generation == key.generation)
+        entry.as_deref().filter(|_| *generation == key.generation)
     }
 
     pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         let (generation, entry) = self.slots.get_mut(key.slot as usize)?;
-        entry.as_mut().filter(|_| *generation == key.generation)
+        entry.as_deref_mut().filter(|_| *generation == key.generation)
     }
 
     pub(super) fn remove(&mut self, key: Key) -> Option<T> {
@@ -54,7 +54,7 @@ impl<T> Slab<T> {
         let entry = place.take()?;
         *generation = generation.wrapping_add(1);
         self.free.push(key.slot);
-        Some(entry)
+        Some(*entry)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -68,7 +68,7 @@ impl<T> Slab<T> {
                 slot,
                 generation: *generation,
             };
-            entry.as_ref().map(|entry| (key, entry))
+            entry.as_deref().map(|entry| (key, entry))
         })
     }
 }

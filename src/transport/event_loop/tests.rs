@@ -7,6 +7,7 @@ use super::*;
 use crate::base::limits::SHARD_QUEUE;
 use crate::call::port::Command;
 use crate::sip::path::Transport as Protocol;
+use crate::sip::peek::peek;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const KEY: [u64; 2] = [7, 9];

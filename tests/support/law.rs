@@ -1,0 +1,312 @@
+//! The law of masking, as one would tell it to a child: promises in a list, looked at one by one. It shares
+//! nothing with the server's rules but the words for modes, directions and reasons.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use umbra::base::id::Id;
+use umbra::base::number::Tel;
+use umbra::base::time::Wall;
+use umbra::masking::binding::{Direction, Mode};
+use umbra::masking::reason::Reason;
+
+/// How long a caller's key rests, and a whole number of AX.
+const KEY_RESTS: Duration = Duration::from_secs(24 * 3_600);
+const NUMBER_RESTS: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// What the law says of an attempt at the moment when it arrives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// It is for this number, which sees that one, and nobody else.
+    For {
+        /// Who is called.
+        called: Tel,
+        /// What he sees.
+        shown: Tel,
+    },
+    /// It reaches nobody, and this is why. Of whoever has nothing here any more is also said that he never had.
+    Nobody(Reason),
+}
+
+/// Whom A of an AX calls next.
+#[derive(Clone, Copy, Debug)]
+struct Named {
+    to: Tel,
+    until: Wall,
+    taken: Option<Id>,
+}
+
+/// What was promised to people: the naive form of a binding.
+#[derive(Clone, Debug)]
+pub struct Promise {
+    /// AXB, AX or AXYB.
+    pub mode: Mode,
+    /// The number that stands for A.
+    pub x: Tel,
+    /// The one that stands for B, in AXYB.
+    pub y: Option<Tel>,
+    /// A.
+    pub a: Tel,
+    /// B, but in AX.
+    pub b: Option<Tel>,
+    /// Who may call.
+    pub direction: Direction,
+    /// Since when.
+    pub from: Wall,
+    /// Until when: not any more then.
+    pub until: Wall,
+    named: Option<Named>,
+}
+
+/// What a promise says of somebody by name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Row {
+    To { called: Tel, shown: Tel, by: Party },
+    Callback,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Party {
+    A,
+    B,
+}
+
+impl Promise {
+    /// A promise without end.
+    pub fn new(mode: Mode, x: Tel, a: Tel, y: Option<Tel>, b: Option<Tel>, from: Wall) -> Self {
+        Self {
+            mode,
+            x,
+            y,
+            a,
+            b,
+            direction: Direction::Both,
+            from,
+            until: Wall::NEVER,
+            named: None,
+        }
+    }
+
+    fn holds(&self, at: Wall) -> bool {
+        self.from <= at && at < self.until
+    }
+
+    fn rests(&self, at: Wall) -> bool {
+        let lasts = match self.mode {
+            Mode::Axb | Mode::Axyb => KEY_RESTS,
+            Mode::Ax => NUMBER_RESTS,
+        };
+        self.until <= at && at < self.until.plus(lasts)
+    }
+
+    fn row(&self, dialled: Tel, caller: Tel) -> Option<Row> {
+        let (a, b, x) = (self.a, self.b, self.x);
+        let to = |called: Option<Tel>, shown: Tel, by: Party| {
+            Some(Row::To {
+                called: called?,
+                shown,
+                by,
+            })
+        };
+        match self.mode {
+            Mode::Axb if dialled == x && caller == a => to(b, x, Party::A),
+            Mode::Axb if dialled == x && Some(caller) == b => to(Some(a), x, Party::B),
+            Mode::Ax if dialled == x && caller == a => Some(Row::Callback),
+            Mode::Axyb if Some(dialled) == self.y && caller == a => to(b, x, Party::A),
+            Mode::Axyb if dialled == x && Some(caller) == b => to(Some(a), self.y?, Party::B),
+            Mode::Axb | Mode::Ax | Mode::Axyb => None,
+        }
+    }
+
+    fn is_self_call(&self, dialled: Tel, caller: Tel) -> bool {
+        let is_a = dialled == self.x && caller == self.a;
+        let is_b = Some(dialled) == self.y && Some(caller) == self.b;
+        self.mode == Mode::Axyb && (is_a || is_b)
+    }
+
+    fn is_on(&self, number: Tel) -> bool {
+        self.x == number || self.y == Some(number)
+    }
+
+    /// Everybody whom it names, with what he dials.
+    fn keys(&self) -> Vec<(Tel, Option<Tel>)> {
+        match self.mode {
+            Mode::Axb => vec![(self.x, Some(self.a)), (self.x, self.b)],
+            Mode::Ax => vec![(self.x, Some(self.a)), (self.x, None)],
+            Mode::Axyb => vec![(self.y.unwrap_or(self.x), Some(self.a)), (self.x, self.b)],
+        }
+    }
+}
+
+/// Everything that was ever promised, and what the owner forbade.
+#[derive(Debug, Default)]
+pub struct Law {
+    promises: Vec<Promise>,
+    ours: HashSet<Tel>,
+    frozen: HashSet<Tel>,
+    suspended: bool,
+    /// Pools in which a whole number may be given to others at once.
+    pub soft: bool,
+}
+
+impl Law {
+    /// A number is ours.
+    pub fn own(&mut self, number: Tel) {
+        self.ours.insert(number);
+    }
+
+    /// A number takes no calls, or takes them again.
+    pub fn freeze(&mut self, number: Tel, frozen: bool) {
+        if frozen {
+            self.frozen.insert(number);
+        } else {
+            self.frozen.remove(&number);
+        }
+    }
+
+    /// Nothing goes for the account, or it goes again.
+    pub fn suspend(&mut self, suspended: bool) {
+        self.suspended = suspended;
+    }
+
+    /// The server has accepted a promise; what is wrong with that.
+    pub fn promise(&mut self, new: Promise) -> Option<String> {
+        let at = new.from;
+        let taken = self.promises.iter().filter(|p| p.holds(at)).any(|p| {
+            let theirs = p.keys();
+            new.keys().iter().any(|key| theirs.contains(key))
+        });
+        let is_others = |p: &Promise| p.mode == Mode::Ax && p.x == new.x && p.a != new.a;
+        let rests = self.promises.iter().any(|p| is_others(p) && p.rests(at));
+        let frozen = new.keys().iter().any(|(number, _)| self.frozen.contains(number));
+        let wrong = match () {
+            () if self.suspended => Some("while the account is suspended"),
+            () if frozen => Some("on a frozen number"),
+            () if taken => Some("though somebody has the key"),
+            () if new.mode == Mode::Ax && rests && !self.soft => Some("though the number rests"),
+            () => None,
+        };
+        self.promises.push(new);
+        wrong.map(|wrong| format!("the server bound {wrong}"))
+    }
+
+    /// Every promise on a number ends.
+    pub fn end(&mut self, number: Tel, at: Wall) {
+        for promise in self.promises.iter_mut().filter(|p| p.is_on(number)) {
+            promise.until = promise.until.min(at);
+        }
+    }
+
+    /// The promise on this X changes: what is wrong with that. `change` gets it as it was.
+    pub fn update(&mut self, x: Tel, at: Wall, change: impl FnOnce(&mut Promise)) -> Option<String> {
+        let old = self.promises.iter_mut().find(|p| p.x == x && p.holds(at))?;
+        let mut new = old.clone();
+        old.until = at;
+        new.from = at;
+        change(&mut new);
+        new.named = new.named.filter(|_| new.mode == Mode::Ax);
+        // It is the same promise still: nothing of what rests forbids it.
+        let soft = std::mem::replace(&mut self.soft, true);
+        let wrong = self.promise(new);
+        self.soft = soft;
+        wrong
+    }
+
+    /// Whom A reaches by his X next.
+    pub fn name(&mut self, x: Tel, to: Option<Tel>, at: Wall, lasts: Duration) {
+        let promise = self.promises.iter_mut().find(|p| p.x == x && p.holds(at));
+        if let Some(promise) = promise {
+            promise.named = to.map(|to| Named {
+                to,
+                until: at.plus(lasts),
+                taken: None,
+            });
+        }
+    }
+
+    /// What is true of an attempt that arrives now.
+    pub fn judge(&self, dialled: Tel, caller: Option<Tel>, at: Wall) -> Verdict {
+        let nobody = Verdict::Nobody;
+        if self.suspended {
+            return nobody(Reason::AccountSuspended);
+        }
+        if self.frozen.contains(&dialled) {
+            return nobody(Reason::NumberFrozen);
+        }
+        let Some(caller) = caller else {
+            return nobody(Reason::Unidentified);
+        };
+        if self.ours.contains(&caller) {
+            return nobody(Reason::Loop);
+        }
+        let live = || self.promises.iter().filter(|p| p.holds(at));
+        if let Some((promise, row)) = live().find_map(|p| Some((p, p.row(dialled, caller)?))) {
+            return match row {
+                Row::To { shown, .. } if self.frozen.contains(&shown) => nobody(Reason::NumberFrozen),
+                Row::To { called, shown, by } => match (promise.direction, by) {
+                    (Direction::AToB, Party::B) | (Direction::BToA, Party::A) => nobody(Reason::Direction),
+                    (Direction::Both | Direction::AToB | Direction::BToA, Party::A | Party::B) => {
+                        Verdict::For { called, shown }
+                    }
+                },
+                Row::Callback => match promise.named {
+                    Some(named) if named.taken.is_none() && at < named.until && named.to != caller => {
+                        Verdict::For {
+                            called: named.to,
+                            shown: promise.x,
+                        }
+                    }
+                    Some(_) | None => nobody(Reason::NoCallee),
+                },
+            };
+        }
+        if live().any(|p| p.is_self_call(dialled, caller)) {
+            return nobody(Reason::SelfCall);
+        }
+        let former = self
+            .promises
+            .iter()
+            .filter(|p| p.rests(at))
+            .filter_map(|p| Some((p.from, p.row(dialled, caller)?)))
+            .max_by_key(|(from, _)| *from);
+        match (live().find(|p| p.mode == Mode::Ax && p.x == dialled), former) {
+            (Some(ax), None) => Verdict::For {
+                called: ax.a,
+                shown: ax.x,
+            },
+            (Some(ax), Some((_, Row::To { called, .. }))) if called == ax.a => Verdict::For {
+                called: ax.a,
+                shown: ax.x,
+            },
+            (None | Some(_), Some(_)) => nobody(Reason::Expired),
+            (None, None) => nobody(Reason::NoBinding),
+        }
+    }
+
+    /// This attempt, judged a moment ago, is this call: it uses up whom A had named.
+    pub fn took(&mut self, dialled: Tel, caller: Option<Tel>, at: Wall, call: Id) {
+        let promise = self
+            .promises
+            .iter_mut()
+            .find(|p| p.mode == Mode::Ax && p.holds(at) && p.x == dialled && Some(p.a) == caller);
+        if let Some(named) = promise.and_then(|p| p.named.as_mut()) {
+            named.taken.get_or_insert(call);
+        }
+    }
+
+    /// It rang, or the caller gave up: what he had named is gone for good.
+    pub fn used(&mut self, call: Id) {
+        let is_his = |named: &Named| named.taken == Some(call);
+        for promise in &mut self.promises {
+            promise.named = promise.named.filter(|named| !is_his(named));
+        }
+    }
+
+    /// The callee's side failed before it rang: A may try again.
+    pub fn given_back(&mut self, call: Id) {
+        let all = self.promises.iter_mut().filter_map(|p| p.named.as_mut());
+        for named in all.filter(|named| named.taken == Some(call)) {
+            named.taken = None;
+        }
+    }
+}
