@@ -47,8 +47,6 @@ const REVEALS: &[(&str, usize)] = &[
     ("call/admit.rs", 1),          // the record
     ("masking/mode.rs", 1),        // the keys of a binding's rules
     ("masking/plan/bind.rs", 1),   // is a party one of our own numbers?
-    ("masking/plan/choose.rs", 6), // which numbers a person has keys on
-    ("masking/table.rs", 1),       // the same, for those who are on very many
     ("masking/route.rs", 3),       // is the called one ours? an explanation for the operator
 ];
 

@@ -1,6 +1,7 @@
 //! The law once more, written so simply that it can't be wrong: a list of rows, searched from end to end.
 //! Random writes and attempts must come out the same as in the table.
 
+#[cfg(test)]
 mod modes;
 
 use proptest::prelude::*;
