@@ -71,7 +71,7 @@ impl Mode {
 #[derive(Args, Debug)]
 #[command(group = ArgGroup::new("change").required(true).multiple(true).args([
     "name", "pairs_per_x", "relations_per_y", "city_rule", "fallback_cities", "reuse", "callback",
-    "accept_unidentified", "quarantine", "free_low", "ring_timeout",
+    "accept_unidentified", "quarantine", "free_low", "ring_timeout", "calls_per_x", "calls_per_caller",
 ]))]
 pub struct Set {
     /// Its name or key
