@@ -40,14 +40,14 @@ const RENAMED: &str = "import law: name the room that you use, not the whole cra
 
 /// Where a real number leaves its wrapping (`.reveal()`), and how often. Each is a decision.
 const REVEALS: &[(&str, usize)] = &[
-    ("api/native/view.rs", 1),     // to whoever may read bindings and records
-    ("call/guard.rs", 1),          // to know what may not leave
-    ("call/leg/callee.rs", 1),     // the attempt's line in the record
-    ("call/leg/invite.rs", 2),     // the called party's own address; a caller shown by consent
-    ("call/admit.rs", 1),          // the record
-    ("masking/mode.rs", 1),        // the keys of a binding's rules
-    ("masking/plan/bind.rs", 1),   // is a party one of our own numbers?
-    ("masking/route.rs", 3),       // is the called one ours? an explanation for the operator
+    ("api/native/view.rs", 1),   // to whoever may read bindings and records
+    ("call/guard.rs", 1),        // to know what may not leave
+    ("call/leg/callee.rs", 1),   // the attempt's line in the record
+    ("call/leg/invite.rs", 2),   // the called party's own address; a caller shown by consent
+    ("call/admit.rs", 1),        // the record
+    ("masking/mode.rs", 1),      // the keys of a binding's rules
+    ("masking/plan/bind.rs", 1), // is a party one of our own numbers?
+    ("masking/route.rs", 3),     // is the called one ours? an explanation for the operator
 ];
 
 /// Where consent to show a real number is minted (`Consent::recorded`), and how often: only from the
