@@ -79,6 +79,8 @@ impl Kind {
                 "quarantine",
                 "free_low_percent",
                 "ring_timeout_s",
+                "calls_per_x",
+                "calls_per_caller",
             ],
             Self::Number => &["x", "pool", "trunks", "city", "operator", "tags", INVENTORY],
             Self::Binding => &[
