@@ -6,9 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::binding::{Mode, Terms};
 use super::quarantine::Quarantine;
-use crate::base::limits::{
-    AXB_PAIRS_PER_X, CALLS_PER_CALLER, POOL_FREE_LOW_PERCENT, RELATIONS_PER_Y, X_PER_A,
-};
+use crate::base::limits::{AXB_PAIRS_PER_X, POOL_FREE_LOW_PERCENT, RELATIONS_PER_Y, X_PER_A};
 use crate::base::number::{Kind, Tel, VirtualNumber};
 use crate::base::time::Wall;
 
@@ -178,7 +176,8 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// The pool that is always there.
+    /// The pool that is always there. It is where the first steps and load tests are made, with few callers and many
+    /// calls, so it doesn't limit the calls of one caller; pools that are added do.
     pub fn default_pool() -> Self {
         Self {
             key: pool_key(FIRST_POOL),
@@ -198,7 +197,7 @@ impl Pool {
             free_low_percent: POOL_FREE_LOW_PERCENT,
             ring_timeout: None,
             calls_per_x: None,
-            calls_per_caller: Some(CALLS_PER_CALLER),
+            calls_per_caller: None,
         }
     }
 

@@ -201,10 +201,14 @@ impl Law {
     pub fn update(&mut self, x: Tel, at: Wall, change: impl FnOnce(&mut Promise)) -> Option<String> {
         let old = self.promises.iter_mut().find(|p| p.x == x && p.holds(at))?;
         let mut new = old.clone();
+        change(&mut new);
+        if (new.mode, new.a, new.b) == (old.mode, old.a, old.b) {
+            return None;
+        }
+        // Whom one A was to reach is no business of another.
+        new.named = new.named.filter(|_| new.mode == Mode::Ax && new.a == old.a);
         old.until = at;
         new.from = at;
-        change(&mut new);
-        new.named = new.named.filter(|_| new.mode == Mode::Ax);
         // It is the same promise still: nothing of what rests forbids it.
         let soft = std::mem::replace(&mut self.soft, true);
         let wrong = self.promise(new);

@@ -195,8 +195,6 @@ impl Server {
     /// Adds `x` and joins `a` and `b` by it.
     pub fn bind(&self, x: &str, a: &str, b: &str, terms: &str) {
         self.done(&format!("number add {x}"));
-        // One pair stands for the many callers of a measurement.
-        self.done("pool set default --calls-per-caller 0");
         self.done(&format!("bind axb --x {x} --a {a} --b {b} {terms}"));
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Planned, Planner, planned, unchanged};
+use crate::base::limits::CALLS_PER_CALLER;
 use crate::base::number::VirtualNumber;
 use crate::base::time::Wall;
 use crate::masking::binding::Mode;
@@ -69,6 +70,7 @@ impl Planner<'_> {
             mode,
             account: account.into(),
             created: now,
+            calls_per_caller: Some(CALLS_PER_CALLER),
             ..Pool::default_pool()
         };
         change_pool(&mut pool, settings)?;

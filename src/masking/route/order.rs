@@ -56,7 +56,7 @@ const FAULTS: [Reason; 10] = [
 fn can_meet(high: Reason, low: Reason) -> bool {
     let of_live = |reason| matches!(reason, Reason::Direction | Reason::NoCallee);
     let not_live = |reason| matches!(reason, Reason::Expired | Reason::NoBinding);
-    !(of_live(high) && not_live(low)) && !(not_live(high) && not_live(low))
+    !(not_live(low) && (of_live(high) || not_live(high)))
 }
 
 fn judged(way: &Way, faults: &[Reason]) -> Option<Reason> {
