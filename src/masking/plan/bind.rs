@@ -112,6 +112,9 @@ impl Planner<'_> {
             self.check_people(new.parties.a(), new.parties.b())?;
             let number = self.own_number(old.x)?;
             check_takes_bindings(&number)?;
+            if let Some(y) = new.parties.y() {
+                check_takes_bindings(&*self.own_number(y)?)?;
+            }
             let since = self.fits(&number, &new.parties, Some(new.id), now)?;
             new.since = new.since.max(since);
         }

@@ -145,6 +145,22 @@ fn an_update_cannot_put_a_new_party_on_a_locked_number_but_can_change_terms() {
 }
 
 #[test]
+fn a_new_party_is_refused_while_the_number_that_stands_for_the_other_is_frozen() {
+    let mut world = World::new();
+    let on = ["17000000021", "17000000022"];
+    world.pool(Mode::Axyb, &on);
+    let id = world.try_bind(axyb(on[0], A, on[1], B)).expect("free").id;
+    let state = NumberState::Frozen(Freeze::Arrears);
+    world
+        .write(&Write::SetNumberState { x: x(on[1]), state })
+        .expect("ours");
+    let mut request = UpdateRequest::of(id);
+    request.b = Some(real(C));
+    let refused = world.update(request).expect_err("frozen");
+    assert_eq!(refused.code(), "number_frozen");
+}
+
+#[test]
 fn a_number_carries_no_more_pairs_than_its_pool_allows() {
     let mut world = World::new();
     let set = Write::SetPool {
