@@ -172,12 +172,7 @@ impl Model {
             Joins::Axyb { x, y, .. } if x == y => rules.push("x_is_y"),
             Joins::Axb { .. } | Joins::Ax { .. } | Joins::Axyb { .. } => {}
         }
-        let asked = if but.is_some() {
-            vec![wanted.x()]
-        } else {
-            wanted.numbers()
-        };
-        for number in asked {
+        for number in wanted.numbers() {
             match self.state(number) {
                 State::Active => {}
                 State::Locked => rules.push("number_locked"),
