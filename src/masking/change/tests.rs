@@ -1,0 +1,417 @@
+use proptest::prelude::*;
+
+use super::super::inventory::{Callback, CityRule, Freeze, NumberState, Reuse, Standing, Unidentified};
+use super::super::quarantine::{Grip, Quarantine};
+use super::*;
+use crate::base::number::Kind;
+
+fn tel() -> impl Strategy<Value = Tel> {
+    let kind = prop_oneof![
+        Just(Kind::E164),
+        Just(Kind::National),
+        Just(Kind::Short),
+        Just(Kind::Service)
+    ];
+    (kind, "[0-9]{1,18}").prop_filter_map("a number", |(kind, digits)| Tel::new(kind, &digits))
+}
+
+fn text() -> impl Strategy<Value = Box<str>> {
+    ".{0,40}".prop_map(Box::from)
+}
+
+fn wall() -> impl Strategy<Value = Wall> {
+    prop_oneof![any::<i64>().prop_map(Wall::from_millis), Just(Wall::NEVER)]
+}
+
+fn duration() -> impl Strategy<Value = Option<Duration>> {
+    prop::option::of((1..=86_400_000_u64).prop_map(Duration::from_millis))
+}
+
+fn terms() -> impl Strategy<Value = Terms> {
+    let direction = prop_oneof![
+        Just(Direction::Both),
+        Just(Direction::AToB),
+        Just(Direction::BToA)
+    ];
+    let option = || prop::option::of(text());
+    (
+        direction,
+        duration(),
+        duration(),
+        any::<bool>(),
+        option(),
+        option(),
+    )
+        .prop_map(
+            |(direction, max_duration, ring_timeout, record, order_id, user_data)| {
+                let rare = Rare {
+                    max_duration,
+                    ring_timeout,
+                    order_id,
+                    user_data,
+                };
+                Terms::new(direction, record, rare)
+            },
+        )
+}
+
+fn binding() -> impl Strategy<Value = Binding> {
+    let ended = prop_oneof![
+        Just(None),
+        wall().prop_map(|at| Some((at, Ended::Unbound))),
+        wall().prop_map(|at| Some((at, Ended::Expired))),
+        wall().prop_map(|at| Some((at, Ended::Replaced)))
+    ];
+    let parties = (0..3_u8, tel(), tel(), tel()).prop_map(|(mode, a, y, b)| {
+        let (a, b) = (RealNumber::new(a), RealNumber::new(b));
+        match mode {
+            0 => Parties::Axb { a, b },
+            1 => Parties::Ax { a },
+            _ => Parties::Axyb {
+                a,
+                y: VirtualNumber::new(y),
+                b,
+            },
+        }
+    });
+    let numbers = (tel(), parties);
+    let times = (wall(), wall(), wall(), ended);
+    (
+        any::<u128>(),
+        any::<u32>(),
+        text(),
+        text(),
+        numbers,
+        terms(),
+        times,
+    )
+        .prop_map(
+            |(id, version, account, pool, (x, parties), terms, (created, since, expires, ended))| Binding {
+                id: Id::from_bits(id),
+                version,
+                home: Arc::new(Home { account, pool }),
+                x: VirtualNumber::new(x),
+                parties,
+                terms,
+                created,
+                since,
+                expires,
+                ended,
+            },
+        )
+}
+
+fn number() -> impl Strategy<Value = Number> {
+    let state = prop_oneof![
+        Just(NumberState::Active),
+        Just(NumberState::Locked),
+        Just(NumberState::Released),
+        Just(NumberState::Frozen(Freeze::Arrears)),
+        Just(NumberState::Frozen(Freeze::Complaint)),
+        Just(NumberState::Frozen(Freeze::Carrier)),
+        Just(NumberState::Frozen(Freeze::Operator)),
+        Just(NumberState::Frozen(Freeze::Regulator)),
+        Just(NumberState::Inventory),
+    ];
+    let texts = || prop::collection::vec(text(), 0..4);
+    let option = || prop::option::of(text());
+    let names = (text(), text(), texts(), option(), option(), texts());
+    (tel(), names, state, any::<u32>(), wall()).prop_map(
+        |(x, (pool, account, trunks, city, operator, tags), state, version, added)| Number {
+            x: VirtualNumber::new(x),
+            pool,
+            account,
+            trunks,
+            city,
+            operator,
+            tags,
+            state,
+            version,
+            added,
+        },
+    )
+}
+
+fn seconds() -> impl Strategy<Value = Duration> {
+    (0..u64::MAX).prop_map(Duration::from_secs)
+}
+
+fn pool() -> impl Strategy<Value = Pool> {
+    let callback = prop_oneof![Just(Callback::Temporary), Just(Callback::Refused)];
+    let unidentified = prop_oneof![Just(Unidentified::Refused), Just(Unidentified::Accepted)];
+    let grip = prop_oneof![Just(Grip::Soft), Just(Grip::Hard)];
+    let quarantine = prop::option::of((any::<u32>(), grip).prop_map(|(seconds, grip)| Quarantine {
+        lasts: Duration::from_secs(u64::from(seconds)),
+        grip,
+    }));
+    let names = (text(), text(), text());
+    let mode = prop_oneof![Just(Mode::Axb), Just(Mode::Ax), Just(Mode::Axyb)];
+    let choice = (
+        prop_oneof![Just(CityRule::Loose), Just(CityRule::Strict)],
+        prop::collection::vec(text(), 0..4),
+        prop_oneof![Just(Reuse::Any), Just(Reuse::Sticky), Just(Reuse::Avoid)],
+    );
+    let calls = || prop::option::of(1..5_000_usize);
+    let limits = (
+        0..5_000_usize,
+        0..5_000_usize,
+        any::<u8>(),
+        duration(),
+        calls(),
+        calls(),
+    );
+    let settings = (callback, unidentified, quarantine, choice, limits);
+    (names, mode, any::<u32>(), wall(), settings).prop_map(
+        |((key, name, account), mode, version, created, settings)| {
+            let (callback, unidentified, quarantine, choice, limits) = settings;
+            Pool {
+                key,
+                name,
+                mode,
+                account,
+                version,
+                created,
+                axb_pairs_per_x: limits.0,
+                relations_per_y: limits.1,
+                city_rule: choice.0,
+                fallback_cities: choice.1,
+                reuse: choice.2,
+                callback,
+                unidentified,
+                quarantine,
+                free_low_percent: limits.2,
+                ring_timeout: limits.3,
+                calls_per_x: limits.4,
+                calls_per_caller: limits.5,
+            }
+        },
+    )
+}
+
+fn record() -> impl Strategy<Value = Record> {
+    let standing = prop_oneof![Just(Standing::Active), Just(Standing::Suspended)];
+    let limits = (0..5_000_usize, prop::option::of(seconds()));
+    let account = (text(), any::<u32>(), standing, wall(), limits).prop_map(
+        |(name, version, standing, created, (x_per_a, expiry_max))| {
+            Record::Account(Account {
+                name,
+                version,
+                standing,
+                created,
+                x_per_a,
+                expiry_max,
+            })
+        },
+    );
+    prop_oneof![
+        account,
+        pool().prop_map(Record::Pool),
+        number().prop_map(Record::Number),
+        binding().prop_map(Record::Binding),
+        any::<u128>().prop_map(|bits| Record::Forget(Id::from_bits(bits))),
+        any::<u128>().prop_map(|bits| Record::CalleeGone(Id::from_bits(bits))),
+        (any::<u128>(), tel(), any::<u32>(), wall(), wall()).prop_map(|(bits, to, nonce, set, until)| {
+            Record::Callee(Callee {
+                binding: Id::from_bits(bits),
+                to: RealNumber::new(to),
+                nonce,
+                set,
+                until,
+            })
+        }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_change_and_its_records_read_back(records in prop::collection::vec(record(), 0..6)) {
+        let change = Change { records };
+        let mut bytes = Vec::new();
+        change.encode(&mut bytes);
+        prop_assert_eq!(Change::decode(&bytes), Ok(change.clone()));
+        for record in &change.records {
+            let mut value = Vec::new();
+            record.encode_value(&mut value);
+            prop_assert_eq!(Record::decode(&value), Ok(record.clone()));
+        }
+        for cut in 0..bytes.len() {
+            prop_assert!(Change::decode(&bytes[..cut]).is_err(), "cut at {}", cut);
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_change_are_an_error_and_no_panic(
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+        damage in any::<(prop::sample::Index, u8)>(),
+        record in record(),
+    ) {
+        let _ = Change::decode(&bytes);
+        let _ = Record::decode(&bytes);
+        let mut value = Vec::new();
+        record.encode_value(&mut value);
+        let at = damage.0.index(value.len());
+        value[at] ^= damage.1;
+        let _ = Record::decode(&value);
+    }
+}
+
+#[test]
+fn a_record_of_a_newer_server_is_refused_with_a_sentence() {
+    let mut value = Vec::new();
+    Record::Forget(Id::from_bits(1)).encode_value(&mut value);
+    value[0] = SCHEMA + 1;
+    let refused = Record::decode(&value).expect_err("newer");
+    assert_eq!(refused, BadRecord::NewerSchema(3));
+    assert_eq!(
+        refused.to_string(),
+        "the record was written by a newer server (schema 3; this one reads up to 2): upgrade first"
+    );
+    assert_eq!(Change::decode(&value), Err(BadRecord::NewerSchema(3)));
+}
+
+/// What the version before wrote: a pool and a binding of schema 1, byte by byte.
+#[test]
+fn records_of_the_schema_before_are_read() {
+    let mut pool = vec![1, POOL];
+    for text in ["FC100000000000001", "default"] {
+        put_text(&mut pool, text);
+    }
+    pool.push(1);
+    put_text(&mut pool, "default");
+    pool.extend_from_slice(&7_u32.to_le_bytes());
+    put_wall(&mut pool, Wall::from_millis(5));
+    put_len(&mut pool, 200);
+    let Ok(Record::Pool(read)) = Record::decode(&pool) else {
+        panic!("{:?}", Record::decode(&pool));
+    };
+    assert_eq!(
+        (&*read.name, read.version, read.axb_pairs_per_x),
+        ("default", 7, 200)
+    );
+    assert_eq!(read.callback, Callback::Temporary);
+
+    let tel = |digits| Tel::new(Kind::E164, digits).expect("digits");
+    let mut binding = vec![1, BINDING];
+    binding.extend_from_slice(&9_u128.to_le_bytes());
+    binding.extend_from_slice(&3_u32.to_le_bytes());
+    binding.push(1);
+    put_text(&mut binding, "default");
+    put_text(&mut binding, "FC100000000000001");
+    for digits in ["8617000000001", "8613800000001", "8613900000002"] {
+        binding.extend_from_slice(&tel(digits).bits().to_le_bytes());
+    }
+    binding.push(2);
+    put_duration(&mut binding, None);
+    put_duration(&mut binding, Some(Duration::from_secs(30)));
+    binding.push(1);
+    put_text_option(&mut binding, Some("order"));
+    put_text_option(&mut binding, None);
+    for at in [1, 2, 3] {
+        put_wall(&mut binding, Wall::from_millis(at));
+    }
+    binding.push(1);
+    put_wall(&mut binding, Wall::from_millis(3));
+    let rare = Rare {
+        ring_timeout: Some(Duration::from_secs(30)),
+        order_id: Some("order".into()),
+        ..Rare::default()
+    };
+    let expected = Binding {
+        id: Id::from_bits(9),
+        version: 3,
+        home: Arc::new(Home {
+            account: "default".into(),
+            pool: "FC100000000000001".into(),
+        }),
+        x: VirtualNumber::new(tel("8617000000001")),
+        parties: Parties::Axb {
+            a: RealNumber::new(tel("8613800000001")),
+            b: RealNumber::new(tel("8613900000002")),
+        },
+        terms: Terms::new(Direction::BToA, true, rare),
+        created: Wall::from_millis(1),
+        since: Wall::from_millis(2),
+        expires: Wall::from_millis(3),
+        ended: Some((Wall::from_millis(3), Ended::Unbound)),
+    };
+    assert_eq!(Record::decode(&binding), Ok(Record::Binding(expected)));
+    // A mode that schema 1 didn't have is damage there.
+    binding[22] = 2;
+    assert_eq!(Record::decode(&binding), Err(BadRecord::Field("mode")));
+}
+
+/// A record as schema 1 wrote it, with `fields` by hand.
+fn first_schema(kind: u8, fields: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut value = vec![1, kind];
+    fields(&mut value);
+    value
+}
+
+#[test]
+fn accounts_pools_and_numbers_of_the_first_schema_are_read_with_defaults_for_what_they_dont_say() {
+    let at = Wall::from_millis(7);
+    let account = first_schema(ACCOUNT, |out| {
+        put_text(out, "shop");
+        out.extend_from_slice(&3_u32.to_le_bytes());
+        out.push(1);
+        put_wall(out, at);
+    });
+    let expected = Account {
+        name: "shop".into(),
+        version: 3,
+        standing: Standing::Suspended,
+        created: at,
+        ..Account::default_account()
+    };
+    assert_eq!(Record::decode(&account), Ok(Record::Account(expected)));
+    let pool = first_schema(POOL, |out| {
+        put_text(out, "FC100000000000009");
+        put_text(out, "crowd");
+        put_mode(out, Mode::Axb);
+        put_text(out, "shop");
+        out.extend_from_slice(&3_u32.to_le_bytes());
+        put_wall(out, at);
+        put_len(out, 17);
+    });
+    let expected = Pool {
+        key: "FC100000000000009".into(),
+        name: "crowd".into(),
+        account: "shop".into(),
+        version: 3,
+        created: at,
+        axb_pairs_per_x: 17,
+        ..Pool::default_pool()
+    };
+    assert_eq!(Record::decode(&pool), Ok(Record::Pool(expected)));
+    let x = Tel::new(Kind::E164, "8617000000001").expect("digits");
+    let number = first_schema(NUMBER, |out| {
+        out.extend_from_slice(&x.bits().to_le_bytes());
+        put_text(out, "FC100000000000009");
+        put_text(out, "shop");
+        put_texts(out, &["carrier".into()]);
+        out.push(4);
+        out.extend_from_slice(&3_u32.to_le_bytes());
+        put_wall(out, at);
+    });
+    let expected = Number {
+        x: VirtualNumber::new(x),
+        pool: "FC100000000000009".into(),
+        account: "shop".into(),
+        trunks: vec!["carrier".into()],
+        city: None,
+        operator: None,
+        tags: Vec::new(),
+        state: NumberState::Frozen(Freeze::Complaint),
+        version: 3,
+        added: at,
+    };
+    assert_eq!(Record::decode(&number), Ok(Record::Number(expected)));
+}
+
+#[test]
+fn a_forgotten_binding_has_the_key_of_its_record() {
+    let id = Id::from_bits(7);
+    let key = Record::Forget(id).key();
+    assert_eq!((key.first(), key.len()), (Some(&b'b'), 17));
+    assert!(Record::Forget(id).is_removal());
+}

@@ -1,0 +1,292 @@
+use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::time::Duration;
+
+use super::*;
+use crate::call::media::InterfaceId;
+use crate::rtp::flow::{Counts, MediaNat, Payload, RtcpPort, Way};
+use crate::rtp::packet;
+
+/// A thread over many ports, what it reports, and the next port to try.
+struct Bench {
+    thread: MediaThread,
+    reports: Receiver<Report>,
+    next: u32,
+}
+
+impl Bench {
+    fn new(first: u16) -> Self {
+        Self::with(first, crossbeam_channel::unbounded())
+    }
+
+    fn with(first: u16, (sender, reports): (Sender<Report>, Receiver<Report>)) -> Self {
+        let settings = Settings {
+            addresses: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+            ranges: Ranges([(first, first + 1_999); 2].into_iter().collect()),
+            pairs_max: 20,
+            started: std::time::Instant::now(),
+            wall_at_start: Wall::from_millis(1_795_255_200_000),
+        };
+        let report = Box::new(move |reports: &[Report]| {
+            for report in reports {
+                let _ = sender.send(*report);
+            }
+        });
+        let thread = MediaThread::start(0, settings, Chance::from_number(1), report);
+        Self {
+            thread: thread.expect("a thread and an epoll"),
+            reports,
+            next: u32::from(first),
+        }
+    }
+
+    fn order(&self, order: Order) {
+        self.thread.order(order).expect("there is room");
+    }
+
+    fn report(&self) -> Report {
+        let waited = self.reports.recv_timeout(Duration::from_secs(20));
+        waited.expect("a report comes")
+    }
+
+    /// A port that nobody else on this machine has.
+    fn bound(&mut self) -> MediaPort {
+        self.bound_on(InterfaceId(0))
+    }
+
+    fn bound_on(&mut self, interface: InterfaceId) -> MediaPort {
+        loop {
+            let port = MediaPort::new(interface, MediaPort(self.next).number());
+            self.next += 2;
+            self.order(Order::Bind(port));
+            match self.report() {
+                Report::Bound(bound) if bound == port => return port,
+                Report::NotBound(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// Returns when every order given so far has been obeyed.
+    fn settle(&self, port: MediaPort) {
+        self.order(Order::Bind(port));
+        assert_eq!(self.report(), Report::Bound(port));
+    }
+
+    fn closed(&self, port: MediaPort) -> Counts {
+        self.order(Order::Close(port));
+        match self.report() {
+            Report::Closed(closed, counts) if closed == port => counts,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn peer() -> UdpSocket {
+    peer_at("127.0.0.1:0")
+}
+
+fn peer_at(address: &str) -> UdpSocket {
+    let socket = UdpSocket::bind(address).expect("a free port");
+    socket
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .expect("a time-out");
+    socket
+}
+
+fn spec(peer: &UdpSocket) -> Box<FlowSpec> {
+    let remote = peer.local_addr().expect("it is bound");
+    let pcma = Payload {
+        number: 8,
+        other: Some(8),
+        clock_hz: 8_000,
+        is_event: false,
+    };
+    Box::new(FlowSpec {
+        remote: Some(remote),
+        remote_rtcp: None,
+        rtcp_port: RtcpPort::Own,
+        payloads: [pcma].into_iter().collect(),
+        way: Way::Both,
+        nat: MediaNat::Strict,
+        media_from: Default::default(),
+        timeout: None,
+    })
+}
+
+fn send(from: &UdpSocket, to: MediaPort, seq: u16) {
+    let mut bytes = [0xd5; 172];
+    let header = packet::Header {
+        marker: false,
+        payload_type: 8,
+        seq,
+        timestamp: u32::from(seq) * 160,
+        ssrc: 0x1111_1111,
+    };
+    packet::write(&header, &mut bytes, 12..172).expect("room for a header");
+    let host = from.local_addr().expect("it is bound").ip();
+    let sent = from.send_to(&bytes, (host, to.number()));
+    assert_eq!(sent.expect("loopback takes it"), 172);
+}
+
+fn receive(at: &UdpSocket, from: MediaPort) -> packet::Header {
+    let mut bytes = [0; 2_048];
+    loop {
+        let (length, sender) = at.recv_from(&mut bytes).expect("a packet comes");
+        // The port may be next to another test's peer, which is sent RTCP here.
+        if sender.port() == from.number() {
+            return packet::read(&bytes[..length]).expect("it is RTP").0;
+        }
+    }
+}
+
+#[test]
+fn two_sockets_talk_through_a_joined_pair_and_the_counts_say_so() {
+    let mut bench = Bench::new(31_000);
+    let (caller, callee) = (peer(), peer());
+    let (a, b) = (bench.bound(), bench.bound());
+    bench.order(Order::Open(a, spec(&caller)));
+    bench.order(Order::Open(b, spec(&callee)));
+    bench.order(Order::Join(a, b));
+    bench.settle(a);
+    for seq in 0..5 {
+        send(&caller, a, seq);
+        assert_ne!(receive(&callee, b).ssrc, 0x1111_1111);
+        send(&callee, b, seq);
+        assert_ne!(receive(&caller, a).ssrc, 0x1111_1111);
+    }
+    let counts = bench.closed(a);
+    assert_eq!((counts.packets_in, counts.packets_out, counts.dropped), (5, 5, 0));
+    assert_eq!(counts.payload, Some(8));
+    assert_eq!(bench.closed(b).packets_in, 5);
+    bench.thread.stop();
+}
+
+#[test]
+fn an_ipv4_and_an_ipv6_socket_talk_through_a_joined_pair() {
+    let mut bench = Bench::new(17_000);
+    let (caller, callee) = (peer(), peer_at("[::1]:0"));
+    let (a, b) = (bench.bound(), bench.bound_on(InterfaceId(1)));
+    bench.order(Order::Open(a, spec(&caller)));
+    bench.order(Order::Open(b, spec(&callee)));
+    bench.order(Order::Join(a, b));
+    bench.settle(a);
+    for seq in 0..5 {
+        send(&caller, a, seq);
+        receive(&callee, b);
+        send(&callee, b, seq);
+        receive(&caller, a);
+    }
+    assert_eq!((bench.closed(a).packets_in, bench.closed(b).packets_in), (5, 5));
+}
+
+#[test]
+fn the_rtcp_of_a_flow_leaves_from_the_next_port_and_is_read_there() {
+    let mut bench = Bench::new(23_000);
+    let (caller, callee, rtcp) = (peer(), peer(), peer());
+    let (a, b) = (bench.bound(), bench.bound());
+    let mut to_caller = spec(&caller);
+    to_caller.remote_rtcp = rtcp.local_addr().ok();
+    bench.order(Order::Open(a, to_caller));
+    bench.order(Order::Open(b, spec(&callee)));
+    bench.order(Order::Join(a, b));
+    bench.settle(a);
+    send(&callee, b, 1);
+    receive(&caller, a);
+    bench.closed(a);
+    bench.closed(b);
+    let mut bytes = [0; 512];
+    let (length, from) = rtcp.recv_from(&mut bytes).expect("the BYE comes");
+    assert_eq!(from.port(), a.number() + 1);
+    assert_eq!(bytes[length - 7], 203, "it ends with a BYE");
+}
+
+#[test]
+fn a_silent_pair_is_reported_dead() {
+    let mut bench = Bench::new(21_000);
+    let (caller, callee) = (peer(), peer());
+    let (a, b) = (bench.bound(), bench.bound());
+    for (port, peer) in [(a, &caller), (b, &callee)] {
+        let mut spec = spec(peer);
+        spec.timeout = Some(Duration::from_millis(10));
+        bench.order(Order::Open(port, spec));
+    }
+    bench.order(Order::Join(a, b));
+    assert_eq!(bench.report(), Report::Dead(a));
+}
+
+#[test]
+fn orders_are_obeyed_in_their_order_and_stopping_obeys_those_that_wait() {
+    let mut bench = Bench::new(29_000);
+    let caller = peer();
+    let a = bench.bound();
+    for _ in 0..100 {
+        bench.order(Order::Open(a, spec(&caller)));
+        bench.order(Order::Close(a));
+        bench.order(Order::Bind(a));
+    }
+    bench.thread.stop();
+    // How long a flow was quiet is the machine's affair.
+    let reports = bench.reports.try_iter().map(|report| match report {
+        Report::Closed(port, counts) => Report::Closed(
+            port,
+            Counts {
+                quiet: Duration::ZERO,
+                ..counts
+            },
+        ),
+        other => other,
+    });
+    let reports: Vec<Report> = reports.collect();
+    let once = [Report::Closed(a, Counts::default()), Report::Bound(a)];
+    assert_eq!(reports, once.repeat(100));
+}
+
+#[test]
+fn a_port_whose_neighbour_is_taken_or_that_is_odd_or_foreign_is_not_bound() {
+    let mut bench = Bench::new(27_000);
+    let free = bench.bound();
+    let (port, _taken) = (0..500)
+        .map(|n| MediaPort(free.0 + 2 + 2 * n))
+        .find_map(|port| {
+            UdpSocket::bind(("127.0.0.1", port.number() + 1))
+                .ok()
+                .map(|socket| (port, socket))
+        })
+        .expect("one of 500 ports is free");
+    for bad in [port, MediaPort(free.0 + 1), MediaPort(25_000)] {
+        bench.order(Order::Bind(bad));
+        assert_eq!(bench.report(), Report::NotBound(bad));
+    }
+    // A flow there is refused, but its end is answered all the same.
+    bench.order(Order::Open(port, spec(&peer())));
+    assert_eq!(bench.closed(port), Counts::default());
+}
+
+#[test]
+fn no_more_pairs_are_bound_than_the_thread_may_have() {
+    let mut bench = Bench::new(19_000);
+    for _ in 0..20 {
+        bench.bound();
+    }
+    let port = MediaPort(bench.next);
+    bench.order(Order::Bind(port));
+    assert_eq!(bench.report(), Report::NotNow(port));
+}
+
+#[test]
+fn what_lies_on_a_resting_port_never_reaches_its_next_user() {
+    // The thread stands still until its report is taken.
+    let mut bench = Bench::with(25_000, crossbeam_channel::bounded(0));
+    let (caller, callee) = (peer(), peer());
+    let (a, b) = (bench.bound(), bench.bound());
+    bench.order(Order::Bind(a));
+    (0..20).for_each(|seq| send(&caller, a, seq));
+    bench.order(Order::Open(a, spec(&caller)));
+    bench.order(Order::Open(b, spec(&callee)));
+    bench.order(Order::Join(a, b));
+    assert_eq!(bench.report(), Report::Bound(a));
+    bench.settle(a);
+    send(&caller, a, 40);
+    receive(&callee, b);
+    assert_eq!(bench.closed(a).packets_in, 1);
+}
