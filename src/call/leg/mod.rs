@@ -4,6 +4,9 @@
 pub mod callee;
 pub mod caller;
 pub mod invite;
+pub mod left;
+pub mod redirect;
+pub mod ringing;
 
 use std::net::SocketAddr;
 
