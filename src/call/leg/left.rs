@@ -2,7 +2,8 @@
 //! is answered as a fork that lost: RFC 3261 §9.1, §13.2.2.4.
 
 use super::Bye;
-use super::callee::{CalleeState, decline};
+use super::callee::CalleeState;
+use super::forks::decline;
 use crate::base::time::Now;
 use crate::base::timer::TimerId;
 use crate::call::hands::{CallTimer, Hands};
