@@ -6,7 +6,10 @@ pub mod caller;
 pub mod dial;
 pub mod forks;
 pub mod invite;
+pub mod left;
 pub mod peer;
+pub mod redirect;
+pub mod ringing;
 
 use std::net::SocketAddr;
 
