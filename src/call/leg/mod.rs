@@ -3,6 +3,7 @@
 
 pub mod callee;
 pub mod caller;
+pub mod info;
 pub mod invite;
 
 use std::net::SocketAddr;
@@ -23,7 +24,7 @@ use crate::sip::path::{ListenerId, Transport};
 use crate::sip::transaction::{ClientId, ServerId};
 
 /// The methods that we take (RFC 3261 §20.5).
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO";
 
 /// The Contact that we give where we listen at `us`.
 pub fn contact(us: &Listener) -> Vec<u8> {
@@ -167,6 +168,8 @@ pub struct Leg {
     pub reinvite: Reinvite,
     /// How far its end has come.
     pub bye: Bye,
+    /// Keys on their way to its peer.
+    pub keys: Option<Box<info::Keys>>,
 }
 
 impl Leg {
@@ -180,6 +183,7 @@ impl Leg {
             unacked: None,
             reinvite: Reinvite::None,
             bye: Bye::No,
+            keys: None,
         }
     }
 }
