@@ -213,6 +213,13 @@ impl<S: Stage> Play<S> {
             ["stranger", name, digits] => self.person(name, digits, true),
             [who, "->", what, options @ ..] => self.say(who, what, options, &line.more),
             [who, "<-", what, options @ ..] => self.hear(who, what, options, &line.more),
+            ["phone", name, "with", person, "at", gateway] => {
+                let number = self.name(person);
+                let gateway = gateway.parse().map_err(|_| "which gateway?")?;
+                self.names.insert((*name).into(), number.clone());
+                self.cast.join_at_gateway(name, &number, gateway);
+                Ok(())
+            }
             ["media", from, way, to, options @ ..] => self.media(from, way, to, options),
             ["wait", time] => self.wait(time),
             ["quiet", time] => {
@@ -384,15 +391,20 @@ impl<S: Stage> Play<S> {
         Ok(())
     }
 
+    /// Words with addresses in them that differ from play to play.
+    fn placed(&self, phone: usize, text: &str) -> String {
+        let setup = self.cast.stage.setup();
+        text.replace("UMBRA", &setup.umbra().to_string())
+            .replace("HOME", &self.cast.home(phone).to_string())
+            .replace("GATEWAY2", &setup.gateway(2).to_string())
+            .replace("GATEWAY", &setup.gateway(1).to_string())
+    }
+
     fn say(&mut self, who: &str, what: &str, options: &[&str], more: &[String]) -> Result<(), String> {
         let (phone, call) = self.phone(who)?;
         let now = self.cast.stage.now();
         let (umbra, home) = (self.cast.stage.setup().umbra(), self.cast.home(phone));
-        let placed = |text: &str| {
-            text.replace("UMBRA", &umbra.to_string())
-                .replace("HOME", &home.to_string())
-        };
-        let more: Vec<String> = more.iter().map(|line| placed(line)).collect();
+        let more: Vec<String> = more.iter().map(|line| self.placed(phone, line)).collect();
         let mut extra = Extra {
             headers: more.iter().filter(|l| !l.starts_with("sdp ")).cloned().collect(),
             sdp_lines: more
@@ -414,7 +426,7 @@ impl<S: Stage> Play<S> {
                 Some(("tag", tag)) => extra.tag = Some(tag.into()),
                 Some(("totag", tag)) => extra.to_tag = Some(tag.into()),
                 Some(("reason", reason)) => extra.reason = Some(reason.into()),
-                Some(("uri", uri)) => extra.uri = Some(placed(uri)),
+                Some(("uri", uri)) => extra.uri = Some(self.placed(phone, uri)),
                 Some(("from", from)) => extra.from = Some(format!("<{from}>")),
                 Some(("hops", hops)) => extra.max_forwards = Some(hops.into()),
                 Some(("version", version)) => extra.version = Some(version.into()),
@@ -460,6 +472,10 @@ impl<S: Stage> Play<S> {
                 msg,
                 again,
             } => {
+                // A 100 is the edge's own, where there is one.
+                if msg.status() == Some(100) && self.cast.stage.setup().has_edge {
+                    return;
+                }
                 let key = (phone, call);
                 let before = self.descriptions.get(&key).cloned();
                 if !msg.body.is_empty() {
@@ -480,6 +496,9 @@ impl<S: Stage> Play<S> {
     fn hear(&mut self, who: &str, what: &str, options: &[&str], more: &[String]) -> Result<(), String> {
         let (phone, call) = self.phone(who)?;
         let t1 = self.cast.stage.setup().t1;
+        if what == "100" && self.cast.stage.setup().has_edge {
+            return Ok(());
+        }
         let again = options.contains(&"again");
         let option = |name: &str| {
             options
@@ -571,6 +590,7 @@ impl<S: Stage> Play<S> {
                         &self.name(value),
                     )?;
                 }
+                "uri" => same("its Request-URI", msg.uri(), &self.placed(phone, value))?,
                 "gateway" => {
                     let n = value.parse().map_err(|_| "which gateway?")?;
                     let at = self.cast.stage.setup().gateway(n);
@@ -904,9 +924,16 @@ impl<S: Stage> Play<S> {
     }
 }
 
-/// Every ladder there is, or the one that `UMBRA_LADDER` names.
+/// Every ladder that is played everywhere, or the one that `UMBRA_LADDER` names.
 pub fn ladders() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    ladders_in("")
+}
+
+/// The ladders of a folder within `scenarios`, or the one that `UMBRA_LADDER` names.
+pub fn ladders_in(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("scenarios")
+        .join(folder);
     let wanted = |path: &PathBuf| match std::env::var("UMBRA_LADDER") {
         Ok(name) => path.file_stem().is_some_and(|stem| *stem == *name),
         Err(_) => path.extension().is_some_and(|e| e == "ladder"),

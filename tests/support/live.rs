@@ -100,12 +100,8 @@ fn write_conf(dir: &Path, setup: &Setup) {
         setup.media_timeout.as_secs(),
         setup.ring.as_secs(),
     );
-    let gateways: Vec<String> = (1..=setup.gateways)
-        .map(|n| {
-            let transport = setup.gateway.transport().name();
-            format!("\"sip:{};transport={transport}\"", setup.gateway(n as u8))
-        })
-        .collect();
+    let quoted = setup.gateway_uris().into_iter().map(|uri| format!("\"{uri}\""));
+    let gateways: Vec<String> = quoted.collect();
     let accepted: Vec<String> = setup
         .accepted()
         .iter()
@@ -169,6 +165,11 @@ impl Live {
         }
         live.begun = Instant::now();
         live
+    }
+
+    /// The play's folder: conf, data, and room for what else it needs.
+    pub fn folder(&self) -> &Path {
+        self.dir.path()
     }
 
     /// What the server has printed.
