@@ -394,10 +394,24 @@ impl<S: Stage> Play<S> {
     /// Words with addresses in them that differ from play to play.
     fn placed(&self, phone: usize, text: &str) -> String {
         let setup = self.cast.stage.setup();
-        text.replace("UMBRA", &setup.umbra().to_string())
+        let text = text
+            .replace("UMBRA", &setup.umbra().to_string())
             .replace("HOME", &self.cast.home(phone).to_string())
             .replace("GATEWAY2", &setup.gateway(2).to_string())
-            .replace("GATEWAY", &setup.gateway(1).to_string())
+            .replace("GATEWAY", &setup.gateway(1).to_string());
+        self.cast.phones.iter().fold(text, |text, phone| {
+            let dialog = phone.calls.iter().find_map(|call| {
+                let remote_tag = call.remote_tag.as_deref()?;
+                Some(format!(
+                    "{};to-tag={remote_tag};from-tag={}",
+                    call.id, call.local_tag
+                ))
+            });
+            match dialog {
+                Some(dialog) => text.replace(&format!("{}'S CALL", phone.name), &dialog),
+                None => text,
+            }
+        })
     }
 
     fn say(&mut self, who: &str, what: &str, options: &[&str], more: &[String]) -> Result<(), String> {
@@ -405,8 +419,10 @@ impl<S: Stage> Play<S> {
         let now = self.cast.stage.now();
         let (umbra, home) = (self.cast.stage.setup().umbra(), self.cast.home(phone));
         let more: Vec<String> = more.iter().map(|line| self.placed(phone, line)).collect();
+        let is_header = |l: &&String| !l.starts_with("sdp ") && !l.starts_with("body ");
+        let body: Vec<&str> = more.iter().filter_map(|l| l.strip_prefix("body ")).collect();
         let mut extra = Extra {
-            headers: more.iter().filter(|l| !l.starts_with("sdp ")).cloned().collect(),
+            headers: more.iter().filter(is_header).cloned().collect(),
             sdp_lines: more
                 .iter()
                 .filter_map(|l| l.strip_prefix("sdp ").map(str::to_owned))
@@ -422,7 +438,10 @@ impl<S: Stage> Play<S> {
                 Some(("way", way)) => extra.way = way.into(),
                 Some(("port", port)) => extra.media_port = port.parse().ok(),
                 Some(("among", kind)) => extra.among = Some(kind.into()),
-                Some(("body", kind)) => extra.body = Some((kind.into(), "some words".into())),
+                Some(("body", kind)) if body.is_empty() => {
+                    extra.body = Some((kind.into(), "some words".into()));
+                }
+                Some(("body", kind)) => extra.body = Some((kind.into(), body.join("\r\n"))),
                 Some(("tag", tag)) => extra.tag = Some(tag.into()),
                 Some(("totag", tag)) => extra.to_tag = Some(tag.into()),
                 Some(("reason", reason)) => extra.reason = Some(reason.into()),

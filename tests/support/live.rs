@@ -174,14 +174,14 @@ impl Live {
 
     /// What the server has printed.
     pub fn printed(&self) -> String {
-        fs::read_to_string(self.dir.path().join("server.out")).unwrap_or_default()
+        fs::read_to_string(self.folder().join("server.out")).unwrap_or_default()
     }
 
     fn command(&self, line: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_umbra"));
         command
             .arg("--control")
-            .arg(self.dir.path().join("data/control.sock"))
+            .arg(self.folder().join("data/control.sock"))
             .args(line.split_whitespace())
             .stdin(Stdio::null());
         command
@@ -443,7 +443,7 @@ impl Stage for Live {
 
     fn drain(&mut self) {
         let mut command = self.command("stop --drain 1m");
-        let out = File::create(self.dir.path().join("stop.out")).expect("a file for its output");
+        let out = File::create(self.folder().join("stop.out")).expect("a file for its output");
         let child = command
             .stdout(out)
             .spawn()
@@ -454,13 +454,13 @@ impl Stage for Live {
     }
 
     fn set_up_anew(&mut self, setup: Setup) {
-        write_conf(self.dir.path(), &setup);
+        write_conf(self.folder(), &setup);
         self.setup = setup;
         self.done("reload");
     }
 
     fn cdrs(&mut self) -> Vec<Value> {
-        let Ok(files) = fs::read_dir(self.dir.path().join("data/cdr")) else {
+        let Ok(files) = fs::read_dir(self.folder().join("data/cdr")) else {
             return Vec::new();
         };
         let mut paths: Vec<PathBuf> = files.filter_map(|file| Some(file.ok()?.path())).collect();

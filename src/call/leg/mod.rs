@@ -3,11 +3,16 @@
 
 pub mod callee;
 pub mod caller;
+pub mod dial;
+pub mod forks;
 pub mod invite;
+pub mod peer;
 
 use std::net::SocketAddr;
 
+use self::peer::Peer;
 use super::config::Listener;
+use super::exchange::{Ask, Exchange};
 use super::hands::Token;
 use super::port::LegName;
 use crate::base::limits::SIP_ROUTE_BYTES_MAX;
@@ -20,7 +25,7 @@ use crate::sip::header::Name;
 use crate::sip::lexer::Head;
 use crate::sip::message::Message;
 use crate::sip::path::{ListenerId, Transport};
-use crate::sip::transaction::{ClientId, ServerId};
+use crate::sip::transaction::ServerId;
 
 /// The methods that we take (RFC 3261 §20.5).
 pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
@@ -127,29 +132,6 @@ pub enum Bye {
     Done,
 }
 
-/// A later INVITE within a leg, from either side; one at a time (RFC 3261 §14).
-#[derive(Debug, Default)]
-pub enum Reinvite {
-    /// None.
-    #[default]
-    None,
-    /// Theirs waits for our answer.
-    Theirs(Box<Asked>),
-    /// Ours waits for theirs, and is given up when the timer fires.
-    Ours(ClientId, TimerId),
-}
-
-/// A peer's INVITE within its leg that is answered later than at once.
-#[derive(Debug)]
-pub struct Asked {
-    /// Its transaction.
-    pub server: ServerId,
-    /// The lines that every answer repeats.
-    pub echo: Echo,
-    /// Its CSeq number.
-    pub cseq: u32,
-}
-
 /// What both kinds of leg have.
 #[derive(Debug)]
 pub struct Leg {
@@ -159,12 +141,16 @@ pub struct Leg {
     pub local_tag: Token,
     /// Which of our addresses it uses.
     pub listener: ListenerId,
-    /// The dialog, once there is one.
+    /// The dialog, once there is one: the callee's is early until it answers, and the one of the fork in use.
     pub dialog: Option<Dialog>,
+    /// What its peer can do.
+    pub peer: Peer,
     /// A 2xx of ours that isn't ACKed yet.
     pub unacked: Option<Box<Unacked>>,
-    /// A later INVITE under way.
-    pub reinvite: Reinvite,
+    /// An exchange under way.
+    pub exchange: Exchange,
+    /// What is to be said to its peer once that has ended.
+    pub wanted: Option<Box<Ask>>,
     /// How far its end has come.
     pub bye: Bye,
 }
@@ -177,8 +163,10 @@ impl Leg {
             local_tag,
             listener,
             dialog: None,
+            peer: Peer::default(),
             unacked: None,
-            reinvite: Reinvite::None,
+            exchange: Exchange::None,
+            wanted: None,
             bye: Bye::No,
         }
     }
