@@ -51,8 +51,11 @@ impl Call {
                 return self.bounce(hands, now, server, came, bounce.status, header);
             }
         };
-        if let Some(dialog) = self.leg(name).and_then(|leg| leg.dialog.as_mut()) {
-            dialog.refresh_target(request);
+        if let Some(leg) = self.leg(name) {
+            leg.peer.hear(request);
+            if let Some(dialog) = leg.dialog.as_mut() {
+                dialog.refresh_target(request);
+            }
         }
         let asked = Asked {
             carrier,
