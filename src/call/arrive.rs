@@ -90,7 +90,8 @@ pub fn read(invite: &Message<'_>, trunk: &Trunk, plan: &NumberPlan) -> (Arrival,
     let sound = inspect::check_request(invite)
         .and(hops)
         .and(body)
-        .and_then(|()| inspect::check_accept(invite));
+        .and_then(|()| inspect::check_accept(invite))
+        .and_then(|()| inspect::check_takeover(invite));
     (arrival, sound)
 }
 
