@@ -98,7 +98,7 @@ impl Call {
             Withdrawn::No => ours.withdrawn = Withdrawn::NoAndHeard,
             Withdrawn::Wanted => {
                 ours.withdrawn = Withdrawn::Done;
-                hands.layer.cancel(now.at, answer.id);
+                hands.layer.cancel(now.at, answer.id, &[]);
             }
             Withdrawn::NoAndHeard | Withdrawn::Done => {}
         }
@@ -116,7 +116,7 @@ impl Call {
         ours.withdrawn = match (ours.carrier, ours.withdrawn) {
             (Carrier::Invite, Withdrawn::No) => Withdrawn::Wanted,
             (Carrier::Invite, Withdrawn::NoAndHeard) => {
-                hands.layer.cancel(now.at, ours.client);
+                hands.layer.cancel(now.at, ours.client, &[]);
                 Withdrawn::Done
             }
             // RFC 4320: nothing but an INVITE is cancelled.
