@@ -5,7 +5,9 @@ use super::value;
 use crate::base::number::Format;
 use crate::call::config::{Config, Listener, MediaConfig};
 use crate::call::media::InterfaceId;
-use crate::call::trunk::{CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, RtcpMux, Trunk};
+use crate::call::trunk::{
+    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Naming, RtcpMux, Trunk,
+};
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sip::path::Transport;
 
@@ -14,7 +16,7 @@ const TRUNKS_MAX: usize = 256;
 /// Media networks of one trunk: what a flow's orders hold.
 const MEDIA_FROM_MAX: usize = 4;
 
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 17] = [
     "name",
     "accept_from",
     "gateways",
@@ -30,6 +32,8 @@ const KEYS: [&str; 15] = [
     "media_nat",
     "media_from",
     "rtcp_mux",
+    "charging_vector",
+    "session_id",
 ];
 
 const DIALLED_FROM: [(&str, DialledFrom); 4] = [
@@ -46,6 +50,7 @@ const NUMBER_FORMAT: [(&str, Format); 3] = [
 ];
 const LARGE_REQUESTS: [(&str, LargeRequests); 2] = [("udp", LargeRequests::Udp), ("tcp", LargeRequests::Tcp)];
 const RTCP_MUX: [(&str, RtcpMux); 2] = [("answer", RtcpMux::Answer), ("offer", RtcpMux::Offer)];
+const NAMING: [(&str, Naming); 2] = [("none", Naming::None), ("own", Naming::Own)];
 const MEDIA_NAT: [(&str, MediaNat); 2] = [("strict", MediaNat::Strict), ("latch", MediaNat::Latch)];
 
 /// Reads one trunk file, after those in `trunks` (which it is checked against).
@@ -96,6 +101,8 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         default: section.flag("default"),
         media_nat: section.choice("media_nat", &MEDIA_NAT, MediaNat::Strict),
         media_from: media_from(section),
+        charging_vector: section.choice("charging_vector", &NAMING, Naming::None),
+        session_id: section.choice("session_id", &NAMING, Naming::None),
     };
     if trunk.accept_from.is_empty() && trunk.gateways.is_empty() {
         section.fault(

@@ -242,6 +242,8 @@ fn carrier() -> Trunk {
         media_nat: MediaNat::default(),
         media: None,
         rtcp_mux: Default::default(),
+        charging_vector: Default::default(),
+        session_id: Default::default(),
         media_from: Vec::new(),
     }
 }
@@ -312,5 +314,6 @@ pub(crate) fn cdr(n: u64) -> Cdr {
         order_id: None,
         user_data: None,
         end_cause: None,
+        charging: None,
     }
 }
