@@ -7,7 +7,10 @@ pub mod dial;
 pub mod forks;
 pub mod info;
 pub mod invite;
+pub mod left;
 pub mod peer;
+pub mod redirect;
+pub mod ringing;
 
 use std::net::SocketAddr;
 
