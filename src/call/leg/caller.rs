@@ -262,13 +262,14 @@ impl Call {
         } else {
             String::new()
         };
-        let why = reason::q850(self.cause_told());
+        let why = (status >= 300).then(|| reason::q850(self.cause_told()));
+        let why = why.as_deref().unwrap_or_default();
         let headers: &[(&str, &str)] = match status {
             200..300 => &[("Allow", super::ALLOW)],
             // RFC 3261 §21.5.4: without it the caller may take us for dead.
-            503 => &[("Retry-After", &retry_after), ("Reason", &why)],
+            503 => &[("Retry-After", &retry_after), ("Reason", why)],
             // RFC 6432
-            300.. => &[("Reason", &why)],
+            300.. => &[("Reason", why)],
             _ => &[],
         };
         let sdp = match sdp {
