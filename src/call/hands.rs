@@ -64,6 +64,8 @@ pub enum Purpose {
     Cancel,
     /// A BYE of ours.
     Bye(LegName),
+    /// An INFO of ours that tells a key.
+    Info(LegName),
     /// The BYE to a fork that lost, or anything else that nobody waits for.
     Other,
 }
@@ -72,13 +74,13 @@ impl Purpose {
     /// The leg whose peer answers it.
     pub const fn leg(self) -> Option<LegName> {
         match self {
-            Self::Invite(leg) | Self::Exchange(leg) | Self::Bye(leg) => Some(leg),
+            Self::Invite(leg) | Self::Exchange(leg) | Self::Bye(leg) | Self::Info(leg) => Some(leg),
             Self::Cancel | Self::Other => None,
         }
     }
 }
 
-const PURPOSES: [Purpose; 8] = [
+const PURPOSES: [Purpose; 10] = [
     Purpose::Invite(LegName::Caller),
     Purpose::Invite(LegName::Callee),
     Purpose::Exchange(LegName::Caller),
@@ -86,6 +88,8 @@ const PURPOSES: [Purpose; 8] = [
     Purpose::Cancel,
     Purpose::Bye(LegName::Caller),
     Purpose::Bye(LegName::Callee),
+    Purpose::Info(LegName::Caller),
+    Purpose::Info(LegName::Callee),
     Purpose::Other,
 ];
 

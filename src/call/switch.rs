@@ -233,6 +233,7 @@ impl Switch {
                     call.leg_over(leg);
                 }
             }
+            Purpose::Info(leg) => call.key_told(hands, now, leg, message.status().unwrap_or(0)),
             Purpose::Cancel | Purpose::Other | Purpose::Invite(LegName::Caller) => {}
         }
         self.put_back(call);
@@ -528,7 +529,11 @@ impl Switch {
                 call.offer_cancelled(hands, now, leg);
             }
             // Nothing of ours is a peer's request.
-            Purpose::Invite(LegName::Callee) | Purpose::Cancel | Purpose::Bye(_) | Purpose::Other => {}
+            Purpose::Invite(LegName::Callee)
+            | Purpose::Cancel
+            | Purpose::Bye(_)
+            | Purpose::Info(_)
+            | Purpose::Other => {}
         }
         self.put_back(call);
     }
@@ -592,6 +597,7 @@ impl Switch {
                     call.offer_undelivered(hands, now, leg)
                 }
                 (Purpose::Bye(leg), _) => call.leg_over(leg),
+                (Purpose::Info(leg), _) => call.key_lost(leg),
                 // No ACK for a failure: nothing is left to be done for it (RFC 3261 §17.2.1).
                 (
                     Purpose::Invite(_) | Purpose::Exchange(_) | Purpose::Cancel | Purpose::Other,
@@ -629,6 +635,9 @@ impl Switch {
             }
             Report::Dead(port) => self.with_port(port, |call, hands| {
                 call.end(hands, now, End::cut("media_timeout"));
+            }),
+            Report::Key(port, digit) => self.with_port(port, |call, hands| {
+                call.keyed(hands, now, port, digit);
             }),
             Report::Counts(port, counts) => {
                 self.with_port(port, |call, _| call.counted_so_far(port, counts));

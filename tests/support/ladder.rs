@@ -83,6 +83,7 @@ impl Ladder {
                 "calls" => setup.berths = value.parse().expect(value),
                 "media" => setup.media_on = value.split(',').map(str::to_owned).collect(),
                 "rtcp_mux" => setup.offers_mux = value == "offer",
+                "dtmf" => setup.keys_by_info = value == "info",
                 "charging_vector" => setup.names_charging = value == "own",
                 "session_id" => setup.names_sessions = value == "own",
                 "trunk_media" => setup.media = Some(value.clone()),
@@ -298,6 +299,7 @@ impl<S: Stage> Play<S> {
             ["cdr", "none"] => self.no_cdr(),
             ["cdr", fields @ ..] => self.cdr(fields, &line.more),
             ["calls"] => self.calls(&line.more),
+            ["press", who, key, length] => self.press(who, key, length),
             ["keys", who, keys, length] => self.keys(who, keys, length),
             ["report", who, options @ ..] => self.report(who, options),
             ["reported", who, lost] => self.reported(who, lost),
@@ -859,6 +861,23 @@ impl<S: Stage> Play<S> {
             Some(pressed) => Err(format!("{who} heard {pressed:?}, not {ticks} ticks")),
             None => Ok(()),
         }
+    }
+
+    /// A phone presses a key, as an event of RFC 4733.
+    fn press(&mut self, who: &str, key: &str, length: &str) -> Result<(), String> {
+        let t1 = self.cast.stage.setup().t1;
+        let length = duration(length, t1).ok_or("how long?")?;
+        let (phone, call) = self.phone(who)?;
+        let call = call
+            .or(self.current.get(&phone).copied())
+            .ok_or("no call to press a key in")?;
+        let code = "0123456789*#ABCD".find(key).ok_or("no key is called so")?;
+        let ticks = (length.as_millis() * 8) as u16;
+        if !self.cast.phones[phone].press(call, code as u8, ticks) {
+            return Err(format!("{who} has been told of no events"));
+        }
+        self.cast.flush();
+        Ok(())
     }
 
     fn pressed(&self, phone: usize, call: usize) -> Result<Vec<keys::Pressed>, String> {

@@ -794,6 +794,38 @@ impl Phone {
         self.speak(at, self.calls[at].seq)
     }
 
+    /// Presses a key in a call: an event (RFC 4733) that lasts so many ticks of 8,000 Hz, its packets at once. Whether
+    /// the other side has described events.
+    pub fn press(&mut self, at: usize, code: u8, ticks: u16) -> bool {
+        let call = &mut self.calls[at];
+        let Some((heard, to)) = call.heard.as_ref().and_then(|h| Some((h, h.at?))) else {
+            return false;
+        };
+        let Some(place) = heard.codecs.iter().position(|codec| codec == "te") else {
+            return false;
+        };
+        let payload = heard.payloads[place];
+        let timestamp = (u32::from(call.seq) + 1) * 160;
+        let mut beats: Vec<(u8, u16)> = (1..=ticks / 160).map(|n| (10, n * 160)).collect();
+        beats.extend([(0x8a, ticks); 3]);
+        for (index, (flags, ticks)) in beats.into_iter().enumerate() {
+            call.seq += 1;
+            let marker = if index == 0 { 0x80 } else { 0 };
+            let mut bytes = vec![0x80, payload | marker];
+            bytes.extend_from_slice(&call.seq.to_be_bytes());
+            bytes.extend_from_slice(&timestamp.to_be_bytes());
+            bytes.extend_from_slice(&(0x5500_0000 + at as u32).to_be_bytes());
+            bytes.extend_from_slice(&[code, flags]);
+            bytes.extend_from_slice(&ticks.to_be_bytes());
+            self.out.push_back(Packet {
+                from: call.media,
+                to,
+                bytes,
+            });
+        }
+        true
+    }
+
     /// Sends an RTCP report in a call: so many of Umbra's packets were lost, its last report came then. Its CNAME
     /// is nobody else's business. Whether there was anything to report on.
     pub fn report(&mut self, now: Duration, at: usize, lost: u32) -> bool {

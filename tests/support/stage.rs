@@ -108,6 +108,8 @@ pub struct Setup {
     pub media: Option<String>,
     /// Whether the trunk offers RTCP on RTP's port.
     pub offers_mux: bool,
+    /// Whether the trunk's peers tell keys by INFO.
+    pub keys_by_info: bool,
     /// Whether the trunk wants P-Charging-Vector in our INVITEs.
     pub names_charging: bool,
     /// Whether the trunk wants Session-ID in our messages.
@@ -141,6 +143,7 @@ impl Setup {
             media_on: vec!["v4".into()],
             media: None,
             offers_mux: false,
+            keys_by_info: false,
             names_charging: false,
             names_sessions: false,
             alarms: Vec::new(),

@@ -20,7 +20,7 @@ use umbra::call::port::{
 };
 use umbra::call::switch::Switch;
 use umbra::call::trunk::{
-    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Naming, Redirects, RtcpMux, Trunk,
+    CallerFrom, Cidr, DialledFrom, Dtmf, Gateway, LargeRequests, MayShow, Naming, Redirects, RtcpMux, Trunk,
 };
 use umbra::masking::binding::Mode;
 use umbra::masking::reason::Reason;
@@ -650,6 +650,11 @@ impl World {
             };
             self.carry(packet, None);
         }
+        while let Some((port, digit)) = self.relay.poll_heard() {
+            let port = media::MediaPort(port);
+            let shard = self.ranges.lane_of(port, self.switches.len());
+            self.later(Duration::ZERO, What::Report(shard, Report::Key(port, digit)));
+        }
     }
 
     /// A number as people write it.
@@ -901,6 +906,7 @@ fn config_of(setup: &Setup) -> Config {
         } else {
             RtcpMux::Answer
         },
+        dtmf: if setup.keys_by_info { Dtmf::Info } else { Dtmf::Rtp },
         charging_vector: naming(setup.names_charging),
         session_id: naming(setup.names_sessions),
         media_from: Vec::new(),
