@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use umbra::sip::path::Transport;
 
+use super::descriptions::Descriptions;
 use super::phone::{Lost, Outcome, Phone};
 use super::stage::{Packet, Stage};
 use super::text::{Msg, user_of};
@@ -77,6 +78,8 @@ pub struct Cast<S> {
     said: Vec<Vec<u8>>,
     /// The description that a caller's dialog has: (Call-ID, CSeq) → body.
     described: HashMap<(String, u32), Vec<u8>>,
+    /// Every description that Umbra sent.
+    descriptions: Descriptions,
     /// Lost things that wait for their turn.
     waiting: std::collections::VecDeque<Cue>,
 }
@@ -103,6 +106,7 @@ impl<S: Stage> Cast<S> {
             homes: Vec::new(),
             said: Vec::new(),
             described: HashMap::new(),
+            descriptions: Descriptions::default(),
             waiting: std::collections::VecDeque::new(),
         }
     }
@@ -309,6 +313,9 @@ impl<S: Stage> Cast<S> {
                 msg.name(),
                 msg.body.len()
             ));
+        }
+        if let Some(fault) = self.descriptions.look(msg.call_id(), &msg.body) {
+            self.faults.push(format!("{}: {fault}", msg.name()));
         }
         if msg.status().is_some_and(|s| s < 300) && msg.method() == "INVITE" && !msg.body.is_empty() {
             let key = (msg.call_id().to_owned(), msg.cseq());
