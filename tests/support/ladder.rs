@@ -85,6 +85,8 @@ impl Ladder {
                 "calls" => setup.berths = value.parse().expect(value),
                 "media" => setup.media_on = value.split(',').map(str::to_owned).collect(),
                 "rtcp_mux" => setup.offers_mux = value == "offer",
+                "charging_vector" => setup.names_charging = value == "own",
+                "session_id" => setup.names_sessions = value == "own",
                 "trunk_media" => setup.media = Some(value.clone()),
                 key => setup.set(key, value),
             }
@@ -100,6 +102,8 @@ impl Setup {
         match key {
             "gateways" => self.gateways = value.parse().expect(value),
             "ring" => self.ring = duration(value, self.t1).expect(value),
+            "silence" => self.silence = duration(value, self.t1).expect(value),
+            "redirects" => self.follows = value == "follow",
             "media_timeout" => self.media_timeout = duration(value, self.t1).expect(value),
             other => panic!("no setup is called {other}"),
         }
@@ -215,6 +219,13 @@ impl<S: Stage> Play<S> {
             ["stranger", name, digits] => self.person(name, digits, true),
             [who, "->", what, options @ ..] => self.say(who, what, options, &line.more),
             [who, "<-", what, options @ ..] => self.hear(who, what, options, &line.more),
+            ["phone", name, "with", person, "at", gateway] => {
+                let number = self.name(person);
+                let gateway = gateway.parse().map_err(|_| "which gateway?")?;
+                self.names.insert((*name).into(), number.clone());
+                self.cast.join_at_gateway(name, &number, gateway);
+                Ok(())
+            }
             ["media", from, way, to, options @ ..] => self.media(from, way, to, options),
             ["wait", time] => self.wait(time),
             ["quiet", time] => {
@@ -290,7 +301,7 @@ impl<S: Stage> Play<S> {
             ["reported", who, lost] => self.reported(who, lost),
             ["skip", count, "from", who] => self.skip(count, who),
             ["press", who, keys, options @ ..] => self.press(who, keys, options),
-            ["keys", who, keys] => self.keys(who, keys),
+            ["keys", who, keys, options @ ..] => self.keys(who, keys, options),
             ["fax", from, "->", to, options @ ..] => self.fax(from, to, options),
             ["idle"] => self.idle(),
             _ => Err("no line of a ladder reads so".into()),
@@ -381,27 +392,34 @@ impl<S: Stage> Play<S> {
         Ok(())
     }
 
+    /// Words with addresses in them that differ from play to play.
+    fn placed(&self, phone: usize, text: &str) -> String {
+        let setup = self.cast.stage.setup();
+        let text = text
+            .replace("UMBRA", &setup.umbra().to_string())
+            .replace("HOME", &self.cast.home(phone).to_string())
+            .replace("GATEWAY2", &setup.gateway(2).to_string())
+            .replace("GATEWAY", &setup.gateway(1).to_string());
+        self.cast.phones.iter().fold(text, |text, phone| {
+            let dialog = phone.calls.iter().find_map(|call| {
+                let remote_tag = call.remote_tag.as_deref()?;
+                Some(format!(
+                    "{};to-tag={remote_tag};from-tag={}",
+                    call.id, call.local_tag
+                ))
+            });
+            match dialog {
+                Some(dialog) => text.replace(&format!("{}'S CALL", phone.name), &dialog),
+                None => text,
+            }
+        })
+    }
+
     fn say(&mut self, who: &str, what: &str, options: &[&str], more: &[String]) -> Result<(), String> {
         let (phone, call) = self.phone(who)?;
         let now = self.cast.stage.now();
         let (umbra, home) = (self.cast.stage.setup().umbra(), self.cast.home(phone));
-        let dialogs: Vec<(String, String)> = (self.cast.phones.iter())
-            .filter_map(|phone| {
-                let call = phone.calls.iter().find(|call| call.remote_tag.is_some())?;
-                let named = [&*call.id, call.remote_tag.as_deref()?, &call.local_tag];
-                let dialog = format!("{};to-tag={};from-tag={}", named[0], named[1], named[2]);
-                Some((format!("{}'S CALL", phone.name), dialog))
-            })
-            .collect();
-        let placed = |text: &str| {
-            let text = text
-                .replace("UMBRA", &umbra.to_string())
-                .replace("HOME", &home.to_string());
-            dialogs
-                .iter()
-                .fold(text, |text, (name, dialog)| text.replace(name, dialog))
-        };
-        let more: Vec<String> = more.iter().map(|line| placed(line)).collect();
+        let more: Vec<String> = more.iter().map(|line| self.placed(phone, line)).collect();
         let is_header = |l: &&String| !l.starts_with("sdp ") && !l.starts_with("body ");
         let body: Vec<&str> = more.iter().filter_map(|l| l.strip_prefix("body ")).collect();
         let mut extra = Extra {
@@ -431,7 +449,7 @@ impl<S: Stage> Play<S> {
                 Some(("tag", tag)) => extra.tag = Some(tag.into()),
                 Some(("totag", tag)) => extra.to_tag = Some(tag.into()),
                 Some(("reason", reason)) => extra.reason = Some(reason.into()),
-                Some(("uri", uri)) => extra.uri = Some(placed(uri)),
+                Some(("uri", uri)) => extra.uri = Some(self.placed(phone, uri)),
                 Some(("from", from)) => extra.from = Some(format!("<{from}>")),
                 Some(("hops", hops)) => extra.max_forwards = Some(hops.into()),
                 Some(("version", version)) => extra.version = Some(version.into()),
@@ -477,6 +495,10 @@ impl<S: Stage> Play<S> {
                 msg,
                 again,
             } => {
+                // A 100 is the edge's own, where there is one.
+                if msg.status() == Some(100) && self.cast.stage.setup().has_edge {
+                    return;
+                }
                 let key = (phone, call);
                 let before = self.descriptions.get(&key).cloned();
                 if !msg.body.is_empty() {
@@ -497,6 +519,9 @@ impl<S: Stage> Play<S> {
     fn hear(&mut self, who: &str, what: &str, options: &[&str], more: &[String]) -> Result<(), String> {
         let (phone, call) = self.phone(who)?;
         let t1 = self.cast.stage.setup().t1;
+        if what == "100" && self.cast.stage.setup().has_edge {
+            return Ok(());
+        }
         let again = options.contains(&"again");
         let option = |name: &str| {
             options
@@ -588,6 +613,7 @@ impl<S: Stage> Play<S> {
                         &self.name(value),
                     )?;
                 }
+                "uri" => same("its Request-URI", msg.uri(), &self.placed(phone, value))?,
                 "gateway" => {
                     let n = value.parse().map_err(|_| "which gateway?")?;
                     let at = self.cast.stage.setup().gateway(n);
@@ -670,6 +696,7 @@ impl<S: Stage> Play<S> {
                 let value = value.trim().replace("UMBRA", &umbra);
                 match value.strip_suffix('…') {
                     Some(start) if is.starts_with(start) => {}
+                    None if value.strip_prefix('…').is_some_and(|end| is.ends_with(end)) => {}
                     Some(_) | None => same(name, is, &value)?,
                 }
             } else if msg.get(wanted).is_none() {
@@ -814,9 +841,16 @@ impl<S: Stage> Play<S> {
     }
 }
 
-/// Every ladder there is, or the one that `UMBRA_LADDER` names.
+/// Every ladder that is played everywhere, or the one that `UMBRA_LADDER` names.
 pub fn ladders() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    ladders_in("")
+}
+
+/// The ladders of a folder within `scenarios`, or the one that `UMBRA_LADDER` names.
+pub fn ladders_in(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("scenarios")
+        .join(folder);
     let wanted = |path: &PathBuf| match std::env::var("UMBRA_LADDER") {
         Ok(name) => path.file_stem().is_some_and(|stem| *stem == *name),
         Err(_) => path.extension().is_some_and(|e| e == "ladder"),

@@ -6,6 +6,7 @@
 
 pub mod cast;
 pub mod descriptions;
+pub mod keys;
 pub mod ladder;
 pub mod law;
 pub mod phone;

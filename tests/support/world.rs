@@ -19,7 +19,9 @@ use umbra::call::port::{
     Answer, AskId, CallEntry, Command, Event, EventKind, Input, Note, Output, Records, Why,
 };
 use umbra::call::switch::Switch;
-use umbra::call::trunk::{CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, RtcpMux, Trunk};
+use umbra::call::trunk::{
+    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Naming, Redirects, RtcpMux, Trunk,
+};
 use umbra::masking::binding::Mode;
 use umbra::masking::reason::Reason;
 use umbra::masking::request::{Refused, Write};
@@ -888,14 +890,26 @@ fn config_of(setup: &Setup) -> Config {
             MediaNat::Strict
         },
         media: trunk_media,
+        first_response: setup.silence,
+        redirects: if setup.follows {
+            Redirects::Follow
+        } else {
+            Redirects::Refuse
+        },
         rtcp_mux: if setup.offers_mux {
             RtcpMux::Offer
         } else {
             RtcpMux::Answer
         },
+        charging_vector: naming(setup.names_charging),
+        session_id: naming(setup.names_sessions),
         media_from: Vec::new(),
     }];
     config
+}
+
+fn naming(is_own: bool) -> Naming {
+    if is_own { Naming::Own } else { Naming::None }
 }
 
 /// Whether the journal knew how a call ended before its media was counted: what it then said is what is recorded.

@@ -10,14 +10,15 @@ use crate::call::cdr::Attempt;
 use crate::call::config::Config;
 use crate::call::failover::Exit;
 use crate::call::guard::Scope;
-use crate::call::hands::{Hands, Purpose, listener, listener_towards, owner};
+use crate::call::hands::{Hands, Purpose, Token, listener, listener_towards, owner};
 use crate::call::media::InterfaceId;
 use crate::call::phase::{Call, End};
 use crate::call::port::{CallEntry, EventKind, Heading, LegName, Output};
-use crate::call::trunk::LargeRequests;
+use crate::call::trunk::{LargeRequests, Naming};
 use crate::masking::reason::Reason;
 use crate::sip::method::Method;
 use crate::sip::path::{ListenerId, Path, Transport};
+use crate::sip::session_id::SessionId;
 
 impl Call {
     /// Calls the other party by the first of these exits.
@@ -55,6 +56,8 @@ impl Call {
             .unwrap_or(listener(&config, ListenerId(0)));
         let (called, shown) = (plan.called(), plan.shown());
         let (call_id, tag, branch) = (hands.call_id(), hands.token(), hands.branch());
+        let icid: Option<Token> = (trunk.charging_vector == Naming::Own).then(|| hands.token());
+        let session = (trunk.session_id == Naming::Own).then(|| SessionId::mint(&mut hands.chance));
         let interface = callee_interface(&config, *exit);
         if let Err(refused) = self
             .bridge
@@ -77,6 +80,8 @@ impl Call {
             branch: &branch,
             max_forwards,
             sdp,
+            icid: icid.as_ref().map(Token::as_slice),
+            session,
         };
         let mut written = invite.write();
         let path = Path {
@@ -105,6 +110,10 @@ impl Call {
             None => path,
         };
         self.record.callee_sip_status = None;
+        if icid.is_some() || self.record.charging.is_some() {
+            let icid = icid.map(|icid| String::from_utf8_lossy(&icid).into_owned());
+            self.record.charging.get_or_insert_default().icid_out = icid;
+        }
         self.record.trunk_out = Some(trunk.name.to_string());
         self.record.sip_call_id_out = Some(String::from_utf8_lossy(&call_id).into_owned());
         self.not_to_callee
@@ -126,7 +135,7 @@ impl Call {
         }
         self.not_to_caller.address(gateway.address.ip());
         let me = owner(self.me, Purpose::Invite(LegName::Callee));
-        let is_first = tried == 0 && by == By::Size;
+        let is_first = by == By::Size && self.record.attempts.len() == 1;
         if is_first {
             // On disk before the called party hears of it.
             hands
@@ -140,8 +149,10 @@ impl Call {
         } else {
             CalleeState::Over
         };
+        let mut leg = Leg::new(LegName::Callee, tag, listener.id);
+        leg.name_session(session);
         self.callee = Some(Callee {
-            leg: Leg::new(LegName::Callee, tag, listener.id),
+            leg,
             state,
             invite: client,
             call_id,
@@ -163,7 +174,7 @@ impl Call {
             self.end(hands, now, End::failed(Reason::Overload));
             return;
         }
-        self.start_ringing(hands, now);
+        self.start_ringing(hands, now, trunk);
         if is_first {
             self.tell(hands, now, EventKind::Dialled);
         }
@@ -186,6 +197,20 @@ impl Call {
         };
         self.dial_by(hands, now, way);
         true
+    }
+
+    /// Dials the same gateway once more, for whom the plan now names.
+    pub(super) fn dial_again(&mut self, hands: &mut Hands, now: Now) {
+        let Some(callee) = self.callee.as_ref() else {
+            return;
+        };
+        let way = Way {
+            exits: callee.exits.clone(),
+            tried: callee.tried,
+            by: By::Size,
+            max_forwards: callee.max_forwards,
+        };
+        self.dial_by(hands, now, way);
     }
 
     /// Dials the same gateway once more, by UDP, if the INVITE went by TCP only for its size (RFC 3261 §18.1.1).

@@ -1,6 +1,9 @@
 //! The words of a ladder that are about media: what the phones send, and that they hear what was sent.
 
-use super::{Play, Stage};
+use std::time::Duration;
+
+use super::super::phone::media::ticks_a_ms;
+use super::{Play, Stage, duration};
 
 /// Packets of one line.
 const PACKETS: usize = 10;
@@ -112,16 +115,36 @@ impl<S: Stage> Play<S> {
         Ok(())
     }
 
-    /// These keys were heard as events since keys were last looked for, and no others; `none`.
-    pub(super) fn keys(&mut self, who: &str, keys: &str) -> Result<(), String> {
+    /// What a phone has heard pressed since the last such line, as events of RFC 4733: these keys and no others, each
+    /// so long.
+    pub(super) fn keys(&mut self, who: &str, wanted: &str, options: &[&str]) -> Result<(), String> {
+        let t1 = self.cast.stage.setup().t1;
+        let codec = options
+            .iter()
+            .find_map(|option| option.strip_prefix("as="))
+            .unwrap_or("te");
+        let length = options.iter().find_map(|option| duration(option, t1));
+        let length = length.unwrap_or(Duration::from_millis(80));
+        let wanted = if wanted == "none" { "" } else { wanted };
         let (phone, call) = self.place(who)?;
-        self.patience()?;
-        let heard = self.cast.phones[phone].calls[call].keys()?;
-        let wanted = if keys == "none" { "" } else { keys };
-        if heard == wanted {
-            Ok(())
-        } else {
-            Err(format!("{who} heard the keys {heard:?}"))
+        let patience = (length + Duration::from_millis(100)) * (wanted.len() as u32 + 1);
+        let deadline = self.cast.stage.now() + patience + Duration::from_secs(2);
+        let mut heard = Vec::new();
+        while heard.len() < wanted.len() && self.cast.stage.now() < deadline {
+            self.wait("50ms")?;
+            heard = self.cast.phones[phone].calls[call].keys(codec)?;
+        }
+        // The last one's end is said three times, and nothing else follows.
+        self.wait("100ms")?;
+        let call = &mut self.cast.phones[phone].calls[call];
+        let heard = call.keys(codec)?;
+        call.keys_read = call.rtp.len();
+        let letters: String = heard.iter().map(|pressed| pressed.key).collect();
+        let ticks = length.as_millis() as u16 * ticks_a_ms(codec);
+        match heard.iter().find(|pressed| pressed.ticks != ticks) {
+            _ if letters != wanted => Err(format!("{who} heard the keys {letters:?}")),
+            Some(pressed) => Err(format!("{who} heard {pressed:?}, not {ticks} ticks")),
+            None => Ok(()),
         }
     }
 

@@ -3,14 +3,23 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::super::sdp;
 use super::super::stage::Packet;
+use super::super::{keys, sdp};
 use super::{Call, Phone};
 
 /// The keys in the order of their codes (RFC 4733 §3.2).
 const KEYS: &[u8] = b"0123456789*#ABCD";
-/// What a key lasts by its packets: one each 20 ms, and the end twice again.
-const KEY_TICKS: [u16; 6] = [160, 320, 480, 640, 640, 640];
+/// How long a key is down by its packets, in milliseconds: one each 20 ms, and the end twice again.
+const KEY_MS: [u16; 6] = [20, 40, 60, 80, 80, 80];
+
+/// Ticks in a millisecond of a codec's clock.
+pub fn ticks_a_ms(codec: &str) -> u16 {
+    match codec {
+        "te16" => 16,
+        "te48" => 48,
+        _ => 8,
+    }
+}
 
 /// What a packet of RTP says, as far as a phone looks.
 #[derive(Clone, Debug)]
@@ -92,53 +101,17 @@ impl Call {
         Ok(())
     }
 
-    /// The keys that came as events since this was last asked, each as RFC 4733 §2.5 wants it.
-    pub fn keys(&mut self) -> Result<String, String> {
-        let from = std::mem::replace(&mut self.keys_read, self.rtp.len());
-        let mut keys = String::new();
-        let mut event: Option<(Rtp, u8)> = None;
-        for (_, bytes) in self.rtp.iter().skip(from) {
-            let rtp = Rtp::read(bytes).ok_or("it is no RTP")?;
-            let is_event = |name: &str| name.starts_with("te");
-            if !self.said_of(rtp.payload_type).is_some_and(is_event) {
-                continue;
-            }
-            let [code, flags, high, low] = rtp.payload[..] else {
-                return Err(format!("an event of {} bytes", rtp.payload.len()));
-            };
-            let ticks = u16::from_be_bytes([high, low]);
-            let is_end = flags & 0x80 != 0;
-            match &event {
-                Some((last, ends)) if last.timestamp == rtp.timestamp => {
-                    let before = u16::from_be_bytes([last.payload[2], last.payload[3]]);
-                    let grows = if *ends > 0 {
-                        ticks == before && is_end
-                    } else {
-                        ticks >= before
-                    };
-                    let goes_on = rtp.seq == last.seq.wrapping_add(1) && rtp.ssrc == last.ssrc;
-                    if rtp.marker || !grows || !goes_on || code != last.payload[0] {
-                        return Err(format!("{rtp:?} goes on after {last:?}"));
-                    }
-                    let ends = ends + u8::from(is_end);
-                    event = Some((rtp, ends));
-                }
-                other => {
-                    if other.as_ref().is_some_and(|(_, ends)| *ends != 3) {
-                        return Err(format!("{other:?} never ended"));
-                    }
-                    if !rtp.marker || ticks == 0 {
-                        return Err(format!("{rtp:?} begins an event"));
-                    }
-                    keys.push(KEYS.get(usize::from(code)).map_or('?', |key| char::from(*key)));
-                    event = Some((rtp, u8::from(is_end)));
-                }
-            }
-        }
-        match event {
-            Some((last, ends)) if ends != 3 => Err(format!("{last:?} was not the third end")),
-            Some(_) | None => Ok(keys),
-        }
+    /// The keys that came as events since this was last taken note of, under this phone's number for `codec` (`te`,
+    /// `te16`), each as RFC 4733 §2.5 wants it.
+    pub fn keys(&self, codec: &str) -> Result<Vec<keys::Pressed>, String> {
+        let packets = self
+            .rtp
+            .iter()
+            .skip(self.keys_read)
+            .map(|(_, bytes)| bytes.as_slice());
+        // A phone without events hears none by the usual number either.
+        let number = sdp::payload(&self.said, codec).unwrap_or(101);
+        keys::pressed(packets, number)
     }
 }
 
@@ -165,9 +138,9 @@ impl Phone {
         };
         let began = u32::from(self.calls[at].seq.wrapping_add(1)) * 160;
         let already = self.out.len();
-        for (index, ticks) in KEY_TICKS.into_iter().enumerate() {
+        for (index, ms) in KEY_MS.into_iter().enumerate() {
             let end = if index >= 3 { 0x80 } else { 0 };
-            let [high, low] = ticks.to_be_bytes();
+            let [high, low] = (ms * ticks_a_ms(codec)).to_be_bytes();
             let seq = self.next_seq(at);
             let payload = [code as u8, end | 10, high, low];
             self.say_rtp(at, Some(codec), seq, began, index == 0, &payload);
