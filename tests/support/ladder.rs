@@ -11,7 +11,7 @@ use super::cast::{Cast, Cue};
 use super::phone::Extra;
 use super::stage::{Binding, Doing, Large, Setup, Speaks, Stage};
 use super::text::{Msg, uri_in, user_of};
-use super::{sdp, witness};
+use super::{keys, sdp, witness};
 
 /// A ladder as read from its file.
 #[derive(Debug)]
@@ -98,6 +98,8 @@ impl Setup {
         match key {
             "gateways" => self.gateways = value.parse().expect(value),
             "ring" => self.ring = duration(value, self.t1).expect(value),
+            "silence" => self.silence = duration(value, self.t1).expect(value),
+            "redirects" => self.follows = value == "follow",
             "media_timeout" => self.media_timeout = duration(value, self.t1).expect(value),
             other => panic!("no setup is called {other}"),
         }
@@ -141,6 +143,8 @@ pub struct Play<S> {
     asked_at: HashMap<usize, Duration>,
     since: Duration,
     cdrs_seen: usize,
+    /// How many keys each call has heard by the last line that asked for them.
+    keys_heard: HashMap<(usize, usize), usize>,
 }
 
 /// Plays a ladder to its end.
@@ -159,6 +163,7 @@ pub fn play<S: Stage>(ladder: &Ladder, stage: S) -> Result<(), String> {
         asked_at: HashMap::new(),
         since: Duration::ZERO,
         cdrs_seen: 0,
+        keys_heard: HashMap::new(),
     };
     for line in &ladder.lines {
         let outcome = play.line(line).and_then(|()| play.unharmed());
@@ -291,6 +296,7 @@ impl<S: Stage> Play<S> {
             ["cdr", "none"] => self.no_cdr(),
             ["cdr", fields @ ..] => self.cdr(fields, &line.more),
             ["calls"] => self.calls(&line.more),
+            ["keys", who, keys, length] => self.keys(who, keys, length),
             ["report", who, options @ ..] => self.report(who, options),
             ["reported", who, lost] => self.reported(who, lost),
             ["skip", count, "from", who] => {
@@ -818,6 +824,44 @@ impl<S: Stage> Play<S> {
         } else {
             Err(format!("the listing says {said:?}"))
         }
+    }
+
+    /// What a phone has heard pressed since the last such line, as events of RFC 4733: these keys and no others, each
+    /// so long.
+    fn keys(&mut self, who: &str, wanted: &str, length: &str) -> Result<(), String> {
+        let t1 = self.cast.stage.setup().t1;
+        let length = duration(length, t1).ok_or("how long?")?;
+        let wanted = if wanted == "none" { "" } else { wanted };
+        let (phone, call) = self.phone(who)?;
+        let call = call
+            .or(self.current.get(&phone).copied())
+            .ok_or("no call to hear keys in")?;
+        let before = self.keys_heard.get(&(phone, call)).copied().unwrap_or(0);
+        let patience = (length + Duration::from_millis(100)) * (wanted.len() as u32 + 1);
+        let deadline = self.cast.stage.now() + patience + Duration::from_secs(2);
+        let mut heard = Vec::new();
+        while heard.len() < before + wanted.len() && self.cast.stage.now() < deadline {
+            self.wait("50ms")?;
+            heard = self.pressed(phone, call)?;
+        }
+        // The last one's end is said three times, and nothing else follows.
+        self.wait("100ms")?;
+        heard = self.pressed(phone, call)?;
+        self.keys_heard.insert((phone, call), heard.len());
+        let heard = heard.split_off(before.min(heard.len()));
+        let letters: String = heard.iter().map(|pressed| pressed.key).collect();
+        let ticks = (length.as_millis() * 8) as u16;
+        match heard.iter().find(|pressed| pressed.ticks != ticks) {
+            _ if letters != wanted => Err(format!("{who} heard the keys {letters:?}")),
+            Some(pressed) => Err(format!("{who} heard {pressed:?}, not {ticks} ticks")),
+            None => Ok(()),
+        }
+    }
+
+    fn pressed(&self, phone: usize, call: usize) -> Result<Vec<keys::Pressed>, String> {
+        let call = &self.cast.phones[phone].calls[call];
+        let packets = call.rtp.iter().map(|(_, bytes)| bytes.as_slice());
+        keys::pressed(packets, sdp::payload(&call.said, "te").unwrap_or(101))
     }
 
     /// A phone sends an RTCP report.

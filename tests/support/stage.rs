@@ -90,6 +90,10 @@ pub struct Setup {
     pub gateway: Speaks,
     /// How large requests go to them.
     pub large: Large,
+    /// How long a gateway may say nothing.
+    pub silence: Duration,
+    /// Whether redirections are followed.
+    pub follows: bool,
     /// Ring time-out.
     pub ring: Duration,
     /// Media time-out.
@@ -124,6 +128,8 @@ impl Setup {
             home: Speaks::Udp,
             gateway: Speaks::Udp,
             large: Large::Udp,
+            silence: Duration::from_secs(5),
+            follows: false,
             ring: Duration::from_secs(60),
             media_timeout: Duration::from_secs(60),
             berths: 100,
