@@ -405,9 +405,11 @@ impl<S: Stage> Play<S> {
         let setup = self.cast.stage.setup();
         let text = text
             .replace("UMBRA", &setup.umbra().to_string())
+            .replace("HOME_IP", &self.cast.home(phone).ip().to_string())
             .replace("HOME", &self.cast.home(phone).to_string())
             .replace("FOLD", "\r\n ")
             .replace("GATEWAY2", &setup.gateway(2).to_string())
+            .replace("GATEWAY_IP", &setup.gateway(1).ip().to_string())
             .replace("GATEWAY", &setup.gateway(1).to_string());
         let names = self.cast.phones.iter().enumerate();
         let text = names.fold(text, |text, (index, phone)| {

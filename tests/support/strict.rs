@@ -24,9 +24,15 @@ impl Said {
         if let Some(contact) = msg.get("Contact") {
             let first = listed(contact).swap_remove(0);
             let uri = uri_in(&first);
-            self.contacts.push(uri.split('?').next().unwrap_or(uri).to_owned());
+            self.contacts
+                .push(uri.split('?').next().unwrap_or(uri).to_owned());
         }
-        let mut routes: Vec<String> = msg.all("Record-Route").flat_map(listed).collect();
+        let bracketed = |route: String| match route.contains('<') {
+            true => route,
+            false => format!("<{route}>"),
+        };
+        let routes = msg.all("Record-Route").flat_map(listed);
+        let mut routes: Vec<String> = routes.map(bracketed).collect();
         match (msg.status(), request) {
             (None, _) if msg.method() == "INVITE" && msg.tag("To").is_none() => {
                 // RFC 3261 §12.1.1: in order, first to last.
@@ -82,7 +88,7 @@ impl Said {
         let is_strict = set.first().is_some_and(|first| !first.contains(";lr"));
         let (target, wanted) = if let (true, [first, rest @ ..]) = (is_strict, &**set) {
             // §12.2.1.1: the strict router stands in the Request-URI, the target is the last route.
-            if uri_in(first) != msg.uri() {
+            if uri_in(first).split('?').next() != Some(msg.uri()) {
                 return Err(format!("its Request-URI is no strict router's ({first})"));
             }
             let target = routes.pop().unwrap_or_default();

@@ -313,7 +313,11 @@ fn the_next_hop_is_the_address_that_the_uri_names_by_its_transport_or_the_dialog
 
 #[test]
 fn a_record_route_without_brackets_is_a_route_with_them() {
-    let dialog = callee(&invite(CONTACT, "Record-Route: sip:10.0.0.1;lr , sip:10.0.0.2\r\n")).unwrap();
+    let dialog = callee(&invite(
+        CONTACT,
+        "Record-Route: sip:10.0.0.1;lr , sip:10.0.0.2\r\n",
+    ))
+    .unwrap();
     let (uri, routes) = bye(&dialog);
     assert_eq!(uri, "sip:a@192.0.2.9:5070");
     assert_eq!(routes, ["<sip:10.0.0.1;lr>", "<sip:10.0.0.2>"]);
