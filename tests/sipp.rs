@@ -99,6 +99,8 @@ struct Calls<'a> {
     uas: Option<&'a str>,
     x: &'a str,
     count: usize,
+    /// INVITEs that the called side sees of each.
+    legs: usize,
     rate: usize,
     talk_ms: u64,
 }
@@ -110,6 +112,7 @@ impl<'a> Calls<'a> {
             uas: Some(uas),
             x: X,
             count: 3,
+            legs: 1,
             rate: 10,
             talk_ms: 200,
         }
@@ -169,7 +172,7 @@ impl Stage {
     fn play(&self, calls: &Calls<'_>) {
         let (calls_by, hears_by) = self.way.options();
         let uas = calls.uas.map(|scenario| {
-            let mut uas = self.sipp(scenario, CALLEE, self.gateway, calls.count);
+            let mut uas = self.sipp(scenario, CALLEE, self.gateway, calls.count * calls.legs);
             uas.command.args(["-t", hears_by]);
             uas.start();
             until("SIPp listens", || {
@@ -196,9 +199,10 @@ impl Stage {
                 "SIPp, side {side} of {} over {:?}: {}",
                 calls.uac, self.way, outcome.said
             );
+            let legs = [1, calls.legs][side];
             assert_eq!(
                 (outcome.successful, outcome.failed),
-                (calls.count, 0),
+                (calls.count * legs, 0),
                 "{}",
                 calls.uac
             );
@@ -392,6 +396,21 @@ const PAIRS: &[Pair] = &[
         "uas_ring",
         r#"{"sip_status": 487, "refusal": "cancelled", "released_by": "caller", "answered_at": null}"#,
     ),
+    Pair::new(
+        "uac_progress",
+        "uas_progress",
+        r#"{"sip_status": 200, "early_media_at": null, "ringing_at": "some"}"#,
+    ),
+    Pair::new(
+        "uac_early_media_busy",
+        "uas_early_media_busy",
+        r#"{"sip_status": 486, "callee_sip_status": 486, "refusal": "busy", "q850_cause": 17, "answered_at": null, "early_media_at": "some"}"#,
+    ),
+    Pair::new(
+        "uac_redirected",
+        "uas_redirect",
+        r#"{"sip_status": 480, "callee_sip_status": 302, "refusal": "unreachable", "answered_at": null}"#,
+    ),
     Pair {
         uac: "uac_no_answer",
         uas: "uas_ring",
@@ -468,6 +487,29 @@ fn b_calls_a_and_a_sees_x_alone() {
             "a": format!("+86{B}"), "peer": format!("+86{A}"),
         }),
     );
+}
+
+#[test]
+fn a_redirection_is_followed_by_our_own_gateway_where_the_trunk_says_so() {
+    let stage = Stage::new("");
+    let trunks = stage.server.folder().join("trunks.toml");
+    let conf = fs::read_to_string(&trunks).expect("the server's conf");
+    fs::write(&trunks, format!("{conf}redirects = \"follow\"\n")).expect("the folder can be written");
+    stage.server.done("reload");
+    stage.play(&Calls {
+        legs: 2,
+        ..Calls::few("uac_answered", "uas_redirect")
+    });
+    let records = stage.left(
+        3,
+        &json!({"sip_status": 200, "callee_sip_status": 200, "callee": format!("+86{B}"), "shown": X}),
+    );
+    for record in &records {
+        let tries = record["attempts"].as_array().expect("a list");
+        let statuses: Vec<_> = tries.iter().map(|attempt| &attempt["status"]).collect();
+        assert_eq!(statuses, [302, 200], "{record:#}");
+        assert_eq!(tries[1]["callee"], "+8613700000003", "{record:#}");
+    }
 }
 
 #[test]

@@ -43,6 +43,8 @@ pub enum CallTimer {
     Unacked(LegName),
     /// A request of ours within a leg has got no final answer.
     Exchange(LegName),
+    /// What waits to be said within a leg has waited long enough.
+    Wanted(LegName),
     /// A cancelled INVITE of ours has got no final answer.
     Cancelled,
     /// The same of one whose gateway was left.
@@ -64,6 +66,16 @@ pub enum Purpose {
     Bye(LegName),
     /// The BYE to a fork that lost, or anything else that nobody waits for.
     Other,
+}
+
+impl Purpose {
+    /// The leg whose peer answers it.
+    pub const fn leg(self) -> Option<LegName> {
+        match self {
+            Self::Invite(leg) | Self::Exchange(leg) | Self::Bye(leg) => Some(leg),
+            Self::Cancel | Self::Other => None,
+        }
+    }
 }
 
 const PURPOSES: [Purpose; 8] = [

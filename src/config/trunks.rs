@@ -9,7 +9,7 @@ use crate::base::number::Format;
 use crate::call::config::{Config, Listener, MediaConfig};
 use crate::call::media::InterfaceId;
 use crate::call::trunk::{
-    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Redirects, RtcpMux, Trunk,
+    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Naming, Redirects, RtcpMux, Trunk,
 };
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sip::path::Transport;
@@ -19,7 +19,7 @@ const TRUNKS_MAX: usize = 256;
 /// Media networks of one trunk: what a flow's orders hold.
 const MEDIA_FROM_MAX: usize = 4;
 
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 19] = [
     "name",
     "accept_from",
     "gateways",
@@ -35,6 +35,8 @@ const KEYS: [&str; 17] = [
     "media_nat",
     "media_from",
     "rtcp_mux",
+    "charging_vector",
+    "session_id",
     "first_response_timeout_s",
     "redirects",
 ];
@@ -54,6 +56,7 @@ const NUMBER_FORMAT: [(&str, Format); 3] = [
 const LARGE_REQUESTS: [(&str, LargeRequests); 2] = [("udp", LargeRequests::Udp), ("tcp", LargeRequests::Tcp)];
 const REDIRECTS: [(&str, Redirects); 2] = [("refuse", Redirects::Refuse), ("follow", Redirects::Follow)];
 const RTCP_MUX: [(&str, RtcpMux); 2] = [("answer", RtcpMux::Answer), ("offer", RtcpMux::Offer)];
+const NAMING: [(&str, Naming); 2] = [("none", Naming::None), ("own", Naming::Own)];
 const MEDIA_NAT: [(&str, MediaNat); 2] = [("strict", MediaNat::Strict), ("latch", MediaNat::Latch)];
 
 /// Reads one trunk file, after those in `trunks` (which it is checked against).
@@ -114,6 +117,8 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         default: section.flag("default"),
         media_nat: section.choice("media_nat", &MEDIA_NAT, MediaNat::Strict),
         media_from: media_from(section),
+        charging_vector: section.choice("charging_vector", &NAMING, Naming::None),
+        session_id: section.choice("session_id", &NAMING, Naming::None),
     };
     if trunk.accept_from.is_empty() && trunk.gateways.is_empty() {
         section.fault(

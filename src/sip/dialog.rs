@@ -10,6 +10,7 @@ use super::header::{Name, NameAddr, trim};
 use super::message::Message;
 use super::method::Method;
 use super::path::{Path, Transport};
+use super::session_id::SessionId;
 use super::uri::{BadUri, Host, Scheme, Uri};
 use crate::base::limits::{SIP_ROUTE_BYTES_MAX, SIP_ROUTES_MAX};
 
@@ -114,6 +115,8 @@ pub struct Dialog {
     target: Box<[u8]>,
     routes: Routes,
     path: Path,
+    /// What its requests name the session by, if they do.
+    session: Option<Box<SessionId>>,
 }
 
 impl std::fmt::Debug for Dialog {
@@ -145,9 +148,10 @@ impl Dialog {
             remote: own_identity(invite, Name::From)?,
             local_cseq: 0,
             remote_cseq: Some(invite.cseq().number),
-            target: target_of(invite).ok_or(NoDialog::Malformed)?.into(),
+            target: target_named_by(invite).ok_or(NoDialog::Malformed)?.into(),
             routes: keep_routes(&routes)?,
             path: came,
+            session: None,
         };
         if dialog.fits() {
             Ok(dialog)
@@ -179,6 +183,7 @@ impl Dialog {
             target,
             routes,
             path,
+            session: None,
         };
         dialog.fits().then_some(dialog)
     }
@@ -202,7 +207,7 @@ impl Dialog {
     pub fn unwanted(response: &Message, path: Path) -> Option<Self> {
         let (local, remote) = (identity(response.get(Name::From)?)?, response.get(Name::To)?);
         let routes = routes_backwards(response).into_iter().filter_map(keep_route);
-        let target = target_of(response).unwrap_or(response.to().uri);
+        let target = target_named_by(response).unwrap_or(response.to().uri);
         let remote_tag = response.to().tag().unwrap_or_default();
         let dialog = Self {
             id: DialogId::new(response.call_id(), response.from().tag()?, remote_tag),
@@ -213,6 +218,7 @@ impl Dialog {
             target: target.into(),
             routes: routes.take(SIP_ROUTES_MAX).collect(),
             path,
+            session: None,
         };
         dialog.fits().then_some(dialog)
     }
@@ -252,11 +258,17 @@ impl Dialog {
     /// A re-INVITE or UPDATE, or the 2xx to one, may move the other side's Contact (§12.2.1.2, §12.2.2).
     /// One that can't be used, or is too long, changes nothing.
     pub fn refresh_target(&mut self, message: &Message) {
-        if let Some(target) = target_of(message) {
-            let before = std::mem::replace(&mut self.target, target.into());
-            if !self.fits() {
-                self.target = before;
-            }
+        if let Some(target) = target_named_by(message) {
+            self.retarget(target.into());
+        }
+    }
+
+    /// The other side's Contact from now on, if there is room for it: [`target_named_by`] a request that has been
+    /// agreed to (RFC 6141 §4.3).
+    pub fn retarget(&mut self, target: Box<[u8]>) {
+        let before = std::mem::replace(&mut self.target, target);
+        if !self.fits() {
+            self.target = before;
         }
     }
 
@@ -266,6 +278,19 @@ impl Dialog {
         // read.
         self.local_cseq = (self.local_cseq + 1) & 0x7fff_ffff;
         self.local_cseq
+    }
+
+    /// Its requests carry this Session-ID from now on.
+    pub fn name_session(&mut self, session: SessionId) {
+        self.session = Some(Box::new(session));
+    }
+
+    /// Takes in what a message of the other side says of the session's name. The name as it is now, if the dialog has
+    /// one.
+    pub fn hear_session(&mut self, message: &Message) -> Option<SessionId> {
+        let session = self.session.as_mut()?;
+        session.hear(message);
+        Some(**session)
     }
 
     /// Writes a request in this dialog (§12.2.1.1). `cseq` comes from [`Dialog::next_cseq`]; an ACK has its
@@ -299,7 +324,7 @@ impl Dialog {
             }
             Some(_) | None => (&*self.target, &*self.routes),
         };
-        build::request(&build::Request {
+        let request = build::request(&build::Request {
             method,
             uri,
             transport,
@@ -314,7 +339,11 @@ impl Dialog {
             contact,
             headers,
             body,
-        })
+        });
+        match &self.session {
+            Some(session) => build::with_session(&request, session),
+            None => request,
+        }
     }
 
     /// Where this dialog's requests go: to the first route, or else the target, if that is an address (its `maddr`,
@@ -377,7 +406,7 @@ impl Dialog {
 /// Target and route set from a response to an INVITE of ours: Record-Route backwards (§12.1.2).
 fn answered_route(response: &Message, else_target: &[u8]) -> Option<(Box<[u8]>, Routes)> {
     let routes = keep_routes(&routes_backwards(response)).ok()?;
-    let target = target_of(response).unwrap_or(else_target);
+    let target = target_named_by(response).unwrap_or(else_target);
     Some((target.into(), routes))
 }
 
@@ -405,7 +434,7 @@ fn address_of(uri: &Uri, else_by: Transport) -> Option<(Transport, SocketAddr)> 
 
 /// The Contact's URI, if it can stand in a Request-URI. Whether anybody is reached by it is another matter:
 /// [`Dialog::next_hop`].
-fn target_of<'a>(message: &Message<'a>) -> Option<&'a [u8]> {
+pub fn target_named_by<'a>(message: &Message<'a>) -> Option<&'a [u8]> {
     let text = message.contact()?.uri;
     match Uri::parse(text) {
         Ok(uri) => match uri.scheme {

@@ -84,6 +84,8 @@ impl Ladder {
                 "calls" => setup.berths = value.parse().expect(value),
                 "media" => setup.media_on = value.split(',').map(str::to_owned).collect(),
                 "rtcp_mux" => setup.offers_mux = value == "offer",
+                "charging_vector" => setup.names_charging = value == "own",
+                "session_id" => setup.names_sessions = value == "own",
                 "trunk_media" => setup.media = Some(value.clone()),
                 key => setup.set(key, value),
             }
@@ -721,6 +723,7 @@ impl<S: Stage> Play<S> {
                 let value = self.placed(phone, value.trim());
                 match value.strip_suffix('…') {
                     Some(start) if is.starts_with(start) => {}
+                    None if value.strip_prefix('…').is_some_and(|end| is.ends_with(end)) => {}
                     Some(_) | None => same(name, &is, &value)?,
                 }
             } else if msg.get(wanted).is_none() {

@@ -108,6 +108,10 @@ pub struct Setup {
     pub media: Option<String>,
     /// Whether the trunk offers RTCP on RTP's port.
     pub offers_mux: bool,
+    /// Whether the trunk wants P-Charging-Vector in our INVITEs.
+    pub names_charging: bool,
+    /// Whether the trunk wants Session-ID in our messages.
+    pub names_sessions: bool,
     /// Alarms that belong to the play.
     pub alarms: Vec<String>,
     /// Whether a carrier's edge proxy stands between the phones and Umbra: it speaks TCP with Umbra, which knows
@@ -137,6 +141,8 @@ impl Setup {
             media_on: vec!["v4".into()],
             media: None,
             offers_mux: false,
+            names_charging: false,
+            names_sessions: false,
             alarms: Vec::new(),
             has_edge: false,
             canaries: Vec::new(),

@@ -20,7 +20,7 @@ use umbra::call::port::{
 };
 use umbra::call::switch::Switch;
 use umbra::call::trunk::{
-    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Redirects, RtcpMux, Trunk,
+    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Naming, Redirects, RtcpMux, Trunk,
 };
 use umbra::masking::binding::Mode;
 use umbra::masking::reason::Reason;
@@ -901,9 +901,15 @@ fn config_of(setup: &Setup) -> Config {
         } else {
             RtcpMux::Answer
         },
+        charging_vector: naming(setup.names_charging),
+        session_id: naming(setup.names_sessions),
         media_from: Vec::new(),
     }];
     config
+}
+
+fn naming(is_own: bool) -> Naming {
+    if is_own { Naming::Own } else { Naming::None }
 }
 
 /// Whether the journal knew how a call ended before its media was counted: what it then said is what is recorded.

@@ -3,6 +3,7 @@
 use super::{Bye, Echo, Leg, Unacked};
 use crate::base::limits::RETRY_AFTER_S;
 use crate::base::time::{Instant, Now};
+use crate::call::exchange::{Ask, Opening};
 use crate::call::guard::Scope;
 use crate::call::hands::{CallTimer, Hands, listener};
 use crate::call::phase::{Call, End};
@@ -121,6 +122,7 @@ impl Call {
             return Sent::No;
         }
         self.caller.invite = InviteState::Answered;
+        self.caller.leg.opening = Opening::Settled;
         self.caller.echo.forget();
         self.not_to_caller.shrink();
         self.not_to_callee.shrink();
@@ -235,8 +237,9 @@ impl Call {
         if leg.bye == Bye::AfterAck {
             return self.hang_up(hands, now, name);
         }
-        if name == LegName::Caller {
-            self.tell_caller_codecs(hands, now);
+        if name == LegName::Caller && self.bridge.terms_missing_at(name).is_some() {
+            // The fork that won speaks another codec than the caller was told (RFC 3264 §8).
+            self.offer_on(hands, now, name, Ask::Settled);
         }
         self.offer_waiting(hands, now, name);
     }
@@ -259,13 +262,14 @@ impl Call {
         } else {
             String::new()
         };
-        let why = reason::q850(self.cause_told());
+        let why = (status >= 300).then(|| reason::q850(self.cause_told()));
+        let why = why.as_deref().unwrap_or_default();
         let headers: &[(&str, &str)] = match status {
             200..300 => &[("Allow", super::ALLOW)],
             // RFC 3261 §21.5.4: without it the caller may take us for dead.
-            503 => &[("Retry-After", &retry_after), ("Reason", &why)],
+            503 => &[("Retry-After", &retry_after), ("Reason", why)],
             // RFC 6432
-            300.. => &[("Reason", &why)],
+            300.. => &[("Reason", why)],
             _ => &[],
         };
         let sdp = match sdp {
