@@ -25,6 +25,8 @@ pub enum Cue {
         msg: Msg,
         /// Whether it had come before.
         again: bool,
+        /// Where it arrived.
+        to: SocketAddr,
     },
     /// An answer or ACK never came.
     Lost {
@@ -255,6 +257,7 @@ impl<S: Stage> Cast<S> {
                 call,
                 msg,
                 again,
+                to,
             };
             if cue.is_none() {
                 cue = Some(heard);

@@ -1,6 +1,7 @@
 //! Ladders: plays written as text, one message a line. `scenarios/README.md` says how they read.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -127,6 +128,8 @@ fn duration(text: &str, t1: Duration) -> Option<Duration> {
 /// Something heard that the play has not got to yet.
 struct Heard {
     call: usize,
+    /// Where it arrived.
+    to: SocketAddr,
     msg: Msg,
     at: Duration,
     /// The last description before it in the same call.
@@ -397,9 +400,19 @@ impl<S: Stage> Play<S> {
         let setup = self.cast.stage.setup();
         let text = text
             .replace("UMBRA", &setup.umbra().to_string())
+            .replace("HOME_IP", &self.cast.home(phone).ip().to_string())
             .replace("HOME", &self.cast.home(phone).to_string())
+            .replace("FOLD", "\r\n ")
             .replace("GATEWAY2", &setup.gateway(2).to_string())
+            .replace("GATEWAY_IP", &setup.gateway(1).ip().to_string())
             .replace("GATEWAY", &setup.gateway(1).to_string());
+        let names = self.cast.phones.iter().enumerate();
+        let text = names.fold(text, |text, (index, phone)| {
+            text.replace(
+                &format!("{}'S_PLACE", phone.name),
+                &self.cast.home(index).to_string(),
+            )
+        });
         self.cast.phones.iter().fold(text, |text, phone| {
             let dialog = phone.calls.iter().find_map(|call| {
                 let remote_tag = call.remote_tag.as_deref()?;
@@ -450,6 +463,10 @@ impl<S: Stage> Play<S> {
                 Some(("totag", tag)) => extra.to_tag = Some(tag.into()),
                 Some(("reason", reason)) => extra.reason = Some(reason.into()),
                 Some(("uri", uri)) => extra.uri = Some(self.placed(phone, uri)),
+                Some(("at", at)) => {
+                    let at = self.placed(phone, at);
+                    extra.at = Some(at.parse().map_err(|_| format!("no address: {at}"))?);
+                }
                 Some(("from", from)) => extra.from = Some(format!("<{from}>")),
                 Some(("hops", hops)) => extra.max_forwards = Some(hops.into()),
                 Some(("version", version)) => extra.version = Some(version.into()),
@@ -494,7 +511,13 @@ impl<S: Stage> Play<S> {
                 call,
                 msg,
                 again,
+                to,
             } => {
+                let is_direct = !self.cast.stage.setup().has_edge;
+                if let Err(why) = self.cast.phones[phone].check(call, &msg, is_direct) {
+                    let name = &self.cast.phones[phone].name;
+                    self.cast.faults.push(format!("{name}'s {msg:?}: {why}"));
+                }
                 // A 100 is the edge's own, where there is one.
                 if msg.status() == Some(100) && self.cast.stage.setup().has_edge {
                     return;
@@ -507,6 +530,7 @@ impl<S: Stage> Play<S> {
                 let list = if again { &mut self.again } else { &mut self.new };
                 list.entry(phone).or_default().push_back(Heard {
                     call,
+                    to,
                     msg,
                     at: self.cast.stage.now(),
                     before,
@@ -613,6 +637,7 @@ impl<S: Stage> Play<S> {
                         &self.name(value),
                     )?;
                 }
+                "at" => same("it came to", &heard.to.to_string(), &self.placed(phone, value))?,
                 "uri" => same("its Request-URI", msg.uri(), &self.placed(phone, value))?,
                 "gateway" => {
                     let n = value.parse().map_err(|_| "which gateway?")?;
@@ -691,13 +716,16 @@ impl<S: Stage> Play<S> {
                     return Err(format!("it has {name}: {value}"));
                 }
             } else if let Some((name, value)) = wanted.split_once(':') {
-                let is = msg.get(name.trim()).unwrap_or("missing");
-                let umbra = self.cast.stage.setup().umbra().to_string();
-                let value = value.trim().replace("UMBRA", &umbra);
+                let lines: Vec<&str> = msg.all(name.trim()).collect();
+                let is = match &*lines {
+                    [] => "missing".to_owned(),
+                    lines => lines.join(", "),
+                };
+                let value = self.placed(phone, value.trim());
                 match value.strip_suffix('…') {
                     Some(start) if is.starts_with(start) => {}
                     None if value.strip_prefix('…').is_some_and(|end| is.ends_with(end)) => {}
-                    Some(_) | None => same(name, is, &value)?,
+                    Some(_) | None => same(name, &is, &value)?,
                 }
             } else if msg.get(wanted).is_none() {
                 return Err(format!("it has no {wanted}"));

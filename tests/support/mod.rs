@@ -12,6 +12,7 @@ pub mod law;
 pub mod phone;
 pub mod sdp;
 pub mod stage;
+pub mod strict;
 pub mod text;
 pub mod wires;
 pub mod witness;

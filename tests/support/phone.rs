@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::sdp;
 use super::stage::Packet;
+use super::strict::{Said, check_answer};
 use super::text::{Msg, host_of, listed, param, uri_in, user_of};
 
 pub mod media;
@@ -55,6 +56,8 @@ pub struct Extra {
     pub merged: bool,
     /// The To tag of a request.
     pub to_tag: Option<String>,
+    /// Another address that a request leaves from, and is answered at.
+    pub at: Option<SocketAddr>,
 }
 
 /// A request of ours.
@@ -183,6 +186,8 @@ pub struct Call {
     pub keys_read: usize,
     /// RTCP packets that came, and when.
     pub rtcp: Vec<(Duration, Vec<u8>)>,
+    /// What messages of the other side must go by.
+    routing: Said,
     peer: SocketAddr,
     ours: String,
     theirs: String,
@@ -310,6 +315,7 @@ impl Phone {
             seq: 0,
             keys_read: 0,
             rtcp: Vec::new(),
+            routing: Said::default(),
             peer,
             ours: format!("<sip:{}@{local}>", self.number),
             theirs: format!("<sip:{dialled}@{peer}>"),
@@ -346,13 +352,20 @@ impl Phone {
         if extra.merged {
             call.cseq -= 1;
         }
-        let via = match (method, last_invite) {
-            ("CANCEL", Some(invite)) => invite.via.clone(),
-            _ => format!(
-                "SIP/2.0/{} {};rport;branch={branch}",
-                call.transport(),
-                call.local
-            ),
+        let leaves = extra.at.unwrap_or(call.local);
+        let mut extra = extra.clone();
+        for line in &mut extra.headers {
+            *line = line.replace("BRANCH", &branch);
+        }
+        let own_via = Msg::read(format!("\r\n{}\r\n\r\n", extra.headers.join("\r\n")).as_bytes())
+            .and_then(|lines| lines.all("Via").flat_map(listed).next());
+        let via = match (method, last_invite, own_via) {
+            ("CANCEL", Some(invite), _) => invite.via.clone(),
+            (_, _, Some(via)) => {
+                extra.omit.push("Via".into());
+                via
+            }
+            (_, _, None) => format!("SIP/2.0/{} {leaves};rport;branch={branch}", call.transport()),
         };
         let (from, to) = match (method, last_invite) {
             ("CANCEL", Some(invite)) => (invite.from.clone(), invite.to.clone()),
@@ -389,9 +402,12 @@ impl Phone {
         };
         let said_before = extra.codecs.is_some().then(|| call.said.clone());
         lines.extend(routes.iter().cloned());
-        let bytes = call.compose(&format!("{method} {uri} {version}"), lines, extra);
+        let bytes = call.compose(&format!("{method} {uri} {version}"), lines, &extra);
+        if let Some(said) = Msg::read(&bytes) {
+            call.routing.note(&said, None);
+        }
         let packet = Packet {
-            from: call.local,
+            from: leaves,
             to: peer,
             bytes: bytes.clone(),
         };
@@ -514,6 +530,9 @@ impl Phone {
         let (source, reason) = (told.source, extra.reason.as_deref().unwrap_or("So"));
         let bytes = call.compose(&format!("SIP/2.0 {status} {reason}"), lines, extra);
         let told = &mut call.told[index];
+        if let Some(said) = Msg::read(&bytes) {
+            call.routing.note(&said, Some(&told.request));
+        }
         told.last = Some(bytes.clone());
         if status >= 300
             && let Some(heard) = told.heard_before.take()
@@ -545,6 +564,27 @@ impl Phone {
             bytes,
         });
         Ok(())
+    }
+
+    /// Holds a message of this call against what was said before: `is_direct`, if no proxy stands between.
+    ///
+    /// # Errors
+    /// What RFC 3261 wants otherwise.
+    pub fn check(&self, at: usize, msg: &Msg, is_direct: bool) -> Result<(), String> {
+        let call = &self.calls[at];
+        if msg.status().is_none() {
+            return if is_direct {
+                call.routing.check_request(msg)
+            } else {
+                Ok(())
+            };
+        }
+        let asked = call.asked.iter().find(|asked| asked.branch == msg.branch());
+        let request = asked.filter(|asked| asked.method == msg.method());
+        match request.and_then(|asked| Msg::read(&asked.bytes)) {
+            Some(request) => check_answer(&request, msg, is_direct),
+            None => Ok(()),
+        }
     }
 
     /// Takes a datagram that came to `local`.
@@ -654,6 +694,7 @@ impl Phone {
                     seq: 0,
                     keys_read: 0,
                     rtcp: Vec::new(),
+                    routing: Said::default(),
                     peer: from,
                     ours: msg.get("To").unwrap_or("").to_owned(),
                     theirs: String::new(),
@@ -847,7 +888,11 @@ impl Call {
         if !is_request {
             routes.reverse();
         }
-        if self.routes.is_empty() {
+        // Proxies that this phone stands for have taken their part of a route set off.
+        let stands_for_proxies = (self.asked.first())
+            .and_then(|invite| Msg::read(&invite.bytes))
+            .is_some_and(|invite| invite.get("Record-Route").is_some());
+        if self.routes.is_empty() && !stands_for_proxies {
             self.routes = routes;
         }
         if let Some(heard) = sdp::read(&msg.body) {
