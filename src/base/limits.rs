@@ -27,6 +27,8 @@ pub const TRANSACTIONS_MAX: usize = 200_000;
 pub const SHARD_QUEUE: usize = 8_192;
 /// Branches of one INVITE (forks answering with a To-tag of their own) that are kept.
 pub const FORKS_MAX: usize = 16;
+/// Reliable provisional responses (RFC 3262) of one fork that are acknowledged; further ones are ignored.
+pub const PRACKS_MAX: u32 = 64;
 /// Message lines that a call's trace keeps.
 pub const TRACE_LINES_MAX: usize = 128;
 /// TCP connections at once, over all shards; whoever wants one more is refused, with an alarm.

@@ -337,6 +337,39 @@ impl Bridge {
         Ok(None)
     }
 
+    /// Reads a new offer within a leg that can't wait for the other one, and writes our answer to it: what that one has
+    /// settled. `Ok(Some(terms))`: it should hear of them afterwards.
+    ///
+    /// # Errors
+    /// [`Refused`]: 488.
+    pub fn answer_at_once(
+        &mut self,
+        hands: &mut Hands,
+        leg: LegName,
+        session: &Session,
+    ) -> Result<Option<Terms>, Refused> {
+        let near = self.side(leg).ok_or(Mismatch::NoAudio)?;
+        let offer = Offer::read(session, &CodecName::ALL, Some(&near.lines))?;
+        if !reaches(near.here, offer.rtp) {
+            return Err(Refused::OtherFamily);
+        }
+        let (Some(agreed), Some(far)) = (self.agreed(leg), self.agreed(leg.other())) else {
+            return Err(Mismatch::NoAudio.into());
+        };
+        let far = far.clone();
+        let onward = offer
+            .changes(agreed, &far)
+            .crosses()
+            .then(|| offer.onward(Some(&far)));
+        self.answer_offer(hands, leg, offer, &far)?;
+        Ok(onward)
+    }
+
+    /// How many descriptions a leg has got from us so far, each other than the one before.
+    pub fn versions(&self, leg: LegName) -> u64 {
+        self.side(leg).map_or(0, |side| u64::from(side.origin.version))
+    }
+
     /// Writes an offer of ours to a leg.
     pub fn offer_to(&mut self, leg: LegName, terms: Terms) {
         self.write_offer(leg, terms);

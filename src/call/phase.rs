@@ -406,6 +406,7 @@ impl Call {
         self.stop_clock(hands);
         self.forget_ours(hands, LegName::Caller);
         self.forget_ours(hands, LegName::Callee);
+        self.stop_repeating(hands);
         let legs = [
             Some(&mut self.caller.leg),
             self.callee.as_mut().map(|callee| &mut callee.leg),
@@ -543,7 +544,8 @@ impl Call {
         }
     }
 
-    fn stop_clock(&mut self, hands: &mut Hands) {
+    /// Stops the ring time-out or the maximum duration.
+    pub fn stop_clock(&mut self, hands: &mut Hands) {
         if let Some(timer) = self.clock.take() {
             hands.timers.cancel(timer);
         }

@@ -14,7 +14,7 @@ use super::hands::{CallRef, CallTimer, Hands, Purpose, owned};
 use super::inspect;
 use super::leg::callee::Lost;
 use super::leg::caller::InviteState;
-use super::leg::forks::decline;
+use super::leg::forks::{decline, last_cseq_of};
 use super::leg::{ALLOW, Bye};
 use super::listing::Listing;
 use super::media::{MediaPort, Report};
@@ -212,7 +212,8 @@ impl Switch {
         let Some(mut call) = self.take(me) else {
             if answer.kind == AnswerKind::Another2xx {
                 // A fork that answers after the call is over, or a 2xx whose ACK was lost.
-                decline(&mut self.hands, now, path, &self.config, message);
+                let last = last_cseq_of(message);
+                decline(&mut self.hands, now, path, &self.config, message, last);
             }
             return;
         };
@@ -225,6 +226,16 @@ impl Switch {
                 if is_final {
                     call.leg_over(leg);
                 }
+            }
+            Purpose::Prack => {
+                call.note_message(
+                    now.at,
+                    LegName::Callee,
+                    Heading::In,
+                    Method::Prack,
+                    message.status(),
+                    false,
+                );
             }
             Purpose::Cancel | Purpose::Other | Purpose::Invite(LegName::Caller) => {}
         }
@@ -331,10 +342,9 @@ impl Switch {
                 }
                 Err(bounce) => bounce,
             },
-            // RFC 3261 §15.1.2, §9.2: a BYE or CANCEL that matches nothing.
-            Method::Bye | Method::Cancel | Method::Ack => Bounce::status(481),
+            // RFC 3261 §15.1.2, §9.2, RFC 3262 §3: a BYE, CANCEL or PRACK that matches nothing.
+            Method::Bye | Method::Cancel | Method::Ack | Method::Prack => Bounce::status(481),
             Method::Register
-            | Method::Prack
             | Method::Subscribe
             | Method::Notify
             | Method::Publish
@@ -400,6 +410,9 @@ impl Switch {
                 };
                 call.offered(&mut self.hands, now, name, server, &came);
             }
+            Method::Prack => {
+                call.pracked(&mut self.hands, now, name, server, (message, path.remote));
+            }
             Method::Options => match inspect::check_request(message) {
                 Ok(()) => self.options(now, path, server, message, 200),
                 Err(bounce) => self.bounce(now, path, server, message, &bounce),
@@ -407,7 +420,6 @@ impl Switch {
             Method::Ack
             | Method::Cancel
             | Method::Register
-            | Method::Prack
             | Method::Subscribe
             | Method::Notify
             | Method::Publish
@@ -538,6 +550,7 @@ impl Switch {
                 }
                 CallTimer::Exchange(leg) => call.offer_lost(hands, now, leg),
                 CallTimer::Unacked(leg) => call.repeat_2xx(hands, now, leg),
+                CallTimer::Unpracked => call.repeat_reliable(hands, now),
                 CallTimer::Cancelled => call.give_up_callee(hands),
                 CallTimer::Counts => {
                     call.counts_timer = None;
@@ -573,6 +586,7 @@ impl Switch {
                 Purpose::Exchange(_)
                 | Purpose::Invite(LegName::Caller)
                 | Purpose::Cancel
+                | Purpose::Prack
                 | Purpose::Other => {}
             }
             self.put_back(call);

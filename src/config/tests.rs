@@ -48,6 +48,7 @@ fn the_shipped_files_name_every_key() {
         "strip",
         "media",
         "rtcp_mux",
+        "reliable_provisionals",
         "media_nat",
         "media_from",
         "may_show",
@@ -621,6 +622,7 @@ fn every_key_of_a_trunk_is_taken_by_a_reload() {
             "media" => "\"default\"",
             "large_requests" => "\"tcp\"",
             "rtcp_mux" => "\"offer\"",
+            "reliable_provisionals" => "\"off\"",
             unknown => panic!("{unknown}: give it another right value here"),
         };
         let mut trunk = trunk.clone();

@@ -5,7 +5,9 @@ use super::value;
 use crate::base::number::Format;
 use crate::call::config::{Config, Listener, MediaConfig};
 use crate::call::media::InterfaceId;
-use crate::call::trunk::{CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, RtcpMux, Trunk};
+use crate::call::trunk::{
+    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Reliability, RtcpMux, Trunk,
+};
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sip::path::Transport;
 
@@ -14,7 +16,7 @@ const TRUNKS_MAX: usize = 256;
 /// Media networks of one trunk: what a flow's orders hold.
 const MEDIA_FROM_MAX: usize = 4;
 
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "name",
     "accept_from",
     "gateways",
@@ -30,6 +32,7 @@ const KEYS: [&str; 15] = [
     "media_nat",
     "media_from",
     "rtcp_mux",
+    "reliable_provisionals",
 ];
 
 const DIALLED_FROM: [(&str, DialledFrom); 4] = [
@@ -46,6 +49,11 @@ const NUMBER_FORMAT: [(&str, Format); 3] = [
 ];
 const LARGE_REQUESTS: [(&str, LargeRequests); 2] = [("udp", LargeRequests::Udp), ("tcp", LargeRequests::Tcp)];
 const RTCP_MUX: [(&str, RtcpMux); 2] = [("answer", RtcpMux::Answer), ("offer", RtcpMux::Offer)];
+const RELIABILITY: [(&str, Reliability); 3] = [
+    ("offer", Reliability::Offer),
+    ("off", Reliability::Off),
+    ("require", Reliability::Require),
+];
 const MEDIA_NAT: [(&str, MediaNat); 2] = [("strict", MediaNat::Strict), ("latch", MediaNat::Latch)];
 
 /// Reads one trunk file, after those in `trunks` (which it is checked against).
@@ -84,6 +92,7 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         listener: None,
         media: interface(section, media),
         rtcp_mux: section.choice("rtcp_mux", &RTCP_MUX, RtcpMux::Answer),
+        reliable_provisionals: section.choice("reliable_provisionals", &RELIABILITY, Reliability::Offer),
         dialled_from: words(section, "dialled_from", &DIALLED_FROM, DialledFrom::Ruri),
         caller_id: if section.texts("caller_id").is_none() {
             vec![CallerFrom::Pai, CallerFrom::From]

@@ -242,6 +242,7 @@ fn carrier() -> Trunk {
         media_nat: MediaNat::default(),
         media: None,
         rtcp_mux: Default::default(),
+        reliable_provisionals: Default::default(),
         media_from: Vec::new(),
     }
 }

@@ -64,6 +64,13 @@ pub struct Callee {
 impl Call {
     /// An answer to the callee's INVITE.
     pub fn callee_answered(&mut self, hands: &mut Hands, now: Now, answer: &Answer, response: &Message<'_>) {
+        if self
+            .callee
+            .as_ref()
+            .is_none_or(|callee| callee.invite != Some(answer.id))
+        {
+            return self.dead_branch_answered(hands, now, response);
+        }
         let status = response.status().unwrap_or(0);
         let has_body = !response.body().is_empty();
         self.note_message(
@@ -96,6 +103,13 @@ impl Call {
             return;
         }
         let branch = callee.fork_of(hands, self.me, response);
+        if branch == Branch::Dead || self.acknowledge(hands, now, response) == Sent::No {
+            return;
+        }
+        if let (199, Some(tag)) = (status, response.to().tag()) {
+            // RFC 6228 §6: one phone has failed, others ring on.
+            return self.fork_dies(hands, tag);
+        }
         if let Some(tag) = response.to().tag() {
             self.not_to_caller.id(tag);
         }
@@ -110,10 +124,9 @@ impl Call {
         }
         // RFC 3261 §13.2.1: the caller has one description of ours in its dialog, told with the first
         // answer that brings media and repeated with those that follow, in case that one was lost.
-        let sdp = if described == Described::Media && self.bridge.caller_offered() {
-            Sdp::With
-        } else {
-            Sdp::Without
+        let sdp = match described {
+            Described::Media => Sdp::With,
+            Described::Nothing | Described::OtherFamily => Sdp::Without,
         };
         self.progress_to_caller(hands, now, status.min(183), sdp);
     }
@@ -128,7 +141,7 @@ impl Call {
             }
             // Without a tag it makes no dialog, and still says where the ringing is to be heard.
             (Branch::Used, _) | (Branch::None, None) => self.take_description(response),
-            (Branch::Other, None) | (Branch::None, Some(_)) => Described::Nothing,
+            (Branch::Other, None) | (Branch::None, Some(_)) | (Branch::Dead, _) => Described::Nothing,
         }
     }
 
@@ -177,7 +190,7 @@ impl Call {
             callee.forget_forks(hands);
             callee.leg.bye = Bye::Done;
             let path = callee.path;
-            decline(hands, now, path, &self.config, response);
+            decline(hands, now, path, &self.config, response, response.cseq().number);
             self.end(hands, now, End::failed(Reason::Unreachable));
             return;
         }
@@ -201,8 +214,14 @@ impl Call {
             return;
         }
         self.bridge.talk(hands);
-        if self.answer_caller(hands, now) == Sent::Yes {
-            self.answered(hands, now);
+        self.answer_both(hands, now);
+    }
+
+    /// The called side has answered: so the caller is answered, and the conversation begins.
+    pub(super) fn answer_both(&mut self, hands: &mut Hands, now: Now) {
+        match self.answer_caller(hands, now) {
+            Sent::Yes => self.answered(hands, now),
+            Sent::Later | Sent::No => {}
         }
     }
 

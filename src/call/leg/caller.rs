@@ -1,5 +1,6 @@
 //! The calling side: everything that we answer to the INVITE that began the call.
 
+use super::reliable::{self, Manner, Rel, Reliable};
 use super::{Bye, Echo, Leg, Unacked};
 use crate::base::limits::RETRY_AFTER_S;
 use crate::base::time::Now;
@@ -36,6 +37,12 @@ pub struct Caller {
     pub cseq: u32,
     /// How far it is answered.
     pub invite: InviteState,
+    /// Whether it made an offer.
+    pub offered: Sdp,
+    /// Which provisional responses it gets reliably.
+    pub rel: Rel,
+    /// Those, once there are any.
+    pub reliable: Option<Box<Reliable>>,
 }
 
 /// Whether a message went out.
@@ -43,6 +50,8 @@ pub struct Caller {
 pub enum Sent {
     /// It did.
     Yes,
+    /// It will when the caller has acknowledged what went before.
+    Later,
     /// It didn't: there was nobody to tell, or the guard stopped it.
     No,
 }
@@ -57,12 +66,17 @@ pub enum Sdp {
 }
 
 impl Call {
-    /// Tells the caller how it goes (101–199).
+    /// Tells the caller how it goes (100–199), with our description if there is one and the caller can take it.
     pub fn progress_to_caller(&mut self, hands: &mut Hands, now: Now, status: u16, sdp: Sdp) {
         if self.caller.invite != InviteState::Pending {
             return;
         }
-        let bytes = self.caller_response(status, sdp);
+        let sdp = match self.manner(status, sdp) {
+            Manner::Plain(sdp) => sdp,
+            Manner::Reliable(sdp) => return self.progress_reliably(hands, now, status, sdp),
+            Manner::Later(sdp) => return self.progress_later(status, sdp),
+        };
+        let bytes = self.caller_response(status, sdp, None);
         if !self.may_send(LegName::Caller, &bytes, Scope::Ours) {
             self.guard_hit(hands, now);
             return;
@@ -78,17 +92,24 @@ impl Call {
         );
     }
 
-    /// Answers the caller: 200 with our session description, repeated until the ACK.
+    /// Answers the caller: 200 with our session description, repeated until the ACK. If the caller has still to
+    /// acknowledge a description, it is answered then, and nobody waits for it to ring any more.
     pub fn answer_caller(&mut self, hands: &mut Hands, now: Now) -> Sent {
         if self.caller.invite != InviteState::Pending {
             return Sent::No;
         }
-        let bytes = self.caller_response(200, Sdp::With);
+        if self.hold_answer() == Sent::Later {
+            self.stop_clock(hands);
+            return Sent::Later;
+        }
+        let sdp = self.answer_description();
+        let bytes = self.caller_response(200, sdp, None);
         if !self.may_send(LegName::Caller, &bytes, Scope::Ours) {
             self.guard_hit(hands, now);
             return Sent::No;
         }
         self.caller.invite = InviteState::Answered;
+        self.stop_repeating(hands);
         self.caller.echo.forget();
         self.not_to_caller.shrink();
         self.not_to_callee.shrink();
@@ -109,14 +130,15 @@ impl Call {
             return;
         }
         let mut status = status;
-        let mut bytes = self.caller_response(status, Sdp::Without);
+        let mut bytes = self.caller_response(status, Sdp::Without, None);
         if !self.may_send(LegName::Caller, &bytes, Scope::Ours) {
             // The minimal form holds the caller's own lines and nothing else.
             hands.note(crate::call::port::Note::GuardHit);
             status = 500;
-            bytes = self.caller_response(status, Sdp::Without);
+            bytes = self.caller_response(status, Sdp::Without, None);
         }
         self.caller.invite = InviteState::Refused;
+        self.stop_repeating(hands);
         self.caller.leg.bye = Bye::Done;
         hands.layer.respond(now.at, self.caller.server, status, bytes);
         self.note_message(
@@ -204,6 +226,7 @@ impl Call {
             return self.hang_up(hands, now, name);
         }
         if name == LegName::Caller {
+            self.caller.reliable = None;
             self.tell_caller_codecs(hands, now);
         }
         self.offer_waiting(hands, now, name);
@@ -218,7 +241,8 @@ impl Call {
         self.end(hands, now, end);
     }
 
-    fn caller_response(&self, status: u16, sdp: Sdp) -> Vec<u8> {
+    /// A response to the caller's INVITE; with an RSeq it is a reliable one (RFC 3262 §3).
+    pub(super) fn caller_response(&self, status: u16, sdp: Sdp, rseq: Option<u32>) -> Vec<u8> {
         let us = listener(&self.config, self.caller.leg.listener);
         let contact = (101..300).contains(&status).then(|| super::contact(us));
         let retry_after = if status == 503 {
@@ -226,11 +250,17 @@ impl Call {
         } else {
             String::new()
         };
-        let headers: &[(&str, &str)] = match status {
-            200..300 => &[("Allow", super::ALLOW)],
+        let rseq = rseq.map(|rseq| rseq.to_string());
+        let headers: &[(&str, &str)] = match (status, &rseq) {
+            (_, Some(rseq)) => &[
+                ("Require", reliable::TAG),
+                ("RSeq", rseq),
+                ("Allow", super::ALLOW),
+            ],
+            (200..300, None) => &[("Allow", super::ALLOW)],
             // RFC 3261 §21.5.4: without it the caller may take us for dead.
-            503 => &[("Retry-After", &retry_after)],
-            _ => &[],
+            (503, None) => &[("Retry-After", &retry_after)],
+            (_, None) => &[],
         };
         let sdp = match sdp {
             Sdp::With => self.bridge.description(LegName::Caller),

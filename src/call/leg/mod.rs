@@ -7,6 +7,7 @@ pub mod dial;
 pub mod forks;
 pub mod invite;
 pub mod peer;
+pub mod reliable;
 
 use std::net::SocketAddr;
 
@@ -28,7 +29,7 @@ use crate::sip::path::{ListenerId, Transport};
 use crate::sip::transaction::ServerId;
 
 /// The methods that we take (RFC 3261 §20.5).
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK";
 
 /// The Contact that we give where we listen at `us`.
 pub fn contact(us: &Listener) -> Vec<u8> {
