@@ -95,6 +95,16 @@ pub const LATCH_PACKETS: u8 = 4;
 /// Silence on the known media address before another may take its place.
 pub const LATCH_SILENCE: Duration = Duration::from_secs(2);
 
+/// How often a caller hears how it goes while the called party rings (RFC 3261 §13.3.1.1).
+pub const PROGRESS_EVERY: Duration = Duration::from_secs(60);
+/// How long a gateway may say nothing at all to an INVITE: default. Four tries over UDP have gone out by then.
+pub const FIRST_RESPONSE: Duration = Duration::from_secs(5);
+/// The longest that can be set: RFC 3261's timer B.
+pub const FIRST_RESPONSE_MAX: Duration = Duration::from_secs(32);
+/// Contacts of one 3xx that are read.
+pub const REDIRECT_CONTACTS_MAX: usize = 8;
+/// Numbers that one call is sent on to at the most.
+pub const REDIRECT_TARGETS_MAX: usize = 5;
 /// Ring time-out: default and range.
 pub const RING_TIMEOUT: Duration = Duration::from_secs(60);
 /// The shortest ring time-out.

@@ -5,8 +5,9 @@ use super::bridge::Bridge;
 use super::cdr::{self, CallerKind, Cdr, ReleasedBy};
 use super::guard::Forbidden;
 use super::hands::{CallRef, Purpose, Token, listener, owner};
-use super::leg::caller::{Caller, InviteState, Sdp};
+use super::leg::caller::{Caller, InviteState, Sdp, Told};
 use super::leg::reliable::Rel;
+use super::leg::ringing::Ringing;
 use super::leg::{Echo, Leg};
 use super::overload::{self, Load};
 use super::phase::{Call, Recorded, Wire};
@@ -399,8 +400,12 @@ impl Switch {
                 },
                 rel,
                 reliable: None,
+                told: Told::nothing(now.at),
             },
             callee: None,
+            left: Vec::new(),
+            redirection: None,
+            ringing: Ringing::default(),
             bridge: Bridge::new(me, &self.config),
             not_to_caller,
             not_to_callee: Forbidden::default(),

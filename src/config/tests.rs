@@ -49,6 +49,8 @@ fn the_shipped_files_name_every_key() {
         "media",
         "rtcp_mux",
         "reliable_provisionals",
+        "redirects",
+        "first_response_timeout_s",
         "media_nat",
         "media_from",
         "may_show",
@@ -623,6 +625,8 @@ fn every_key_of_a_trunk_is_taken_by_a_reload() {
             "large_requests" => "\"tcp\"",
             "rtcp_mux" => "\"offer\"",
             "reliable_provisionals" => "\"off\"",
+            "first_response_timeout_s" => "8",
+            "redirects" => "\"follow\"",
             unknown => panic!("{unknown}: give it another right value here"),
         };
         let mut trunk = trunk.clone();

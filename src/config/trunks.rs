@@ -1,12 +1,15 @@
 //! The trunk files: `[[trunk]]` tables, and what must hold between them.
 
+use std::time::Duration;
+
 use super::reader::{Section, Source, one_of, word};
 use super::value;
+use crate::base::limits::{FIRST_RESPONSE, FIRST_RESPONSE_MAX};
 use crate::base::number::Format;
 use crate::call::config::{Config, Listener, MediaConfig};
 use crate::call::media::InterfaceId;
 use crate::call::trunk::{
-    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Reliability, RtcpMux, Trunk,
+    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Redirects, Reliability, RtcpMux, Trunk,
 };
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sip::path::Transport;
@@ -16,7 +19,7 @@ const TRUNKS_MAX: usize = 256;
 /// Media networks of one trunk: what a flow's orders hold.
 const MEDIA_FROM_MAX: usize = 4;
 
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 18] = [
     "name",
     "accept_from",
     "gateways",
@@ -33,6 +36,8 @@ const KEYS: [&str; 16] = [
     "media_from",
     "rtcp_mux",
     "reliable_provisionals",
+    "first_response_timeout_s",
+    "redirects",
 ];
 
 const DIALLED_FROM: [(&str, DialledFrom); 4] = [
@@ -48,6 +53,7 @@ const NUMBER_FORMAT: [(&str, Format); 3] = [
     ("plus", Format::Plus),
 ];
 const LARGE_REQUESTS: [(&str, LargeRequests); 2] = [("udp", LargeRequests::Udp), ("tcp", LargeRequests::Tcp)];
+const REDIRECTS: [(&str, Redirects); 2] = [("refuse", Redirects::Refuse), ("follow", Redirects::Follow)];
 const RTCP_MUX: [(&str, RtcpMux); 2] = [("answer", RtcpMux::Answer), ("offer", RtcpMux::Offer)];
 const RELIABILITY: [(&str, Reliability); 3] = [
     ("offer", Reliability::Offer),
@@ -91,6 +97,16 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         large_requests: section.choice("large_requests", &LARGE_REQUESTS, LargeRequests::Udp),
         listener: None,
         media: interface(section, media),
+        first_response: Duration::from_secs(
+            section
+                .integer(
+                    "first_response_timeout_s",
+                    1..=FIRST_RESPONSE_MAX.as_secs() as u32,
+                    FIRST_RESPONSE.as_secs() as u32,
+                )
+                .into(),
+        ),
+        redirects: section.choice("redirects", &REDIRECTS, Redirects::Refuse),
         rtcp_mux: section.choice("rtcp_mux", &RTCP_MUX, RtcpMux::Answer),
         reliable_provisionals: section.choice("reliable_provisionals", &RELIABILITY, Reliability::Offer),
         dialled_from: words(section, "dialled_from", &DIALLED_FROM, DialledFrom::Ruri),

@@ -501,7 +501,8 @@ impl Relay {
             return;
         };
         // By the clock of the first, so that lateness doesn't add up; but not all at once after a long delay.
-        keys.due = (keys.due + BEAT).max(now);
+        let next = keys.due + BEAT;
+        keys.due = if next < now { now + BEAT } else { next };
         keys.timer = self.timers.set(keys.due, Due::Beat(port));
         self.out.push_back((port, to, bytes));
         if let Some(flow) = self.flow(port) {

@@ -82,6 +82,7 @@ impl Ladder {
                 "alarm" => setup.alarms.push(value.clone()),
                 "calls" => setup.berths = value.parse().expect(value),
                 "media" => setup.media_on = value.split(',').map(str::to_owned).collect(),
+                "reliable" => setup.reliable.clone_from(value),
                 "rtcp_mux" => setup.offers_mux = value == "offer",
                 "trunk_media" => setup.media = Some(value.clone()),
                 key => setup.set(key, value),
@@ -98,6 +99,8 @@ impl Setup {
         match key {
             "gateways" => self.gateways = value.parse().expect(value),
             "ring" => self.ring = duration(value, self.t1).expect(value),
+            "silence" => self.silence = duration(value, self.t1).expect(value),
+            "redirects" => self.follows = value == "follow",
             "media_timeout" => self.media_timeout = duration(value, self.t1).expect(value),
             other => panic!("no setup is called {other}"),
         }
@@ -436,7 +439,9 @@ impl<S: Stage> Play<S> {
                 Some(("hops", hops)) => extra.max_forwards = Some(hops.into()),
                 Some(("version", version)) => extra.version = Some(version.into()),
                 Some(("omit", name)) => extra.omit.push(name.into()),
+                Some(("rel", skipped)) => extra.reliable = skipped.parse().ok(),
                 Some(_) => return Err(format!("nothing is said with {option}")),
+                None if *option == "rel" => extra.reliable = Some(0),
                 None if *option == "again" => again = true,
                 None if *option == "merged" => extra.merged = true,
                 None if what.parse::<u16>().is_ok() => method = Some(*option),

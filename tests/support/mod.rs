@@ -8,6 +8,7 @@ pub mod cast;
 pub mod ladder;
 pub mod law;
 pub mod phone;
+pub mod rel;
 pub mod sdp;
 pub mod stage;
 pub mod text;

@@ -90,6 +90,10 @@ pub struct Setup {
     pub gateway: Speaks,
     /// How large requests go to them.
     pub large: Large,
+    /// How long a gateway may say nothing.
+    pub silence: Duration,
+    /// Whether redirections are followed.
+    pub follows: bool,
     /// Ring time-out.
     pub ring: Duration,
     /// Media time-out.
@@ -104,6 +108,8 @@ pub struct Setup {
     pub media: Option<String>,
     /// Whether the trunk offers RTCP on RTP's port.
     pub offers_mux: bool,
+    /// The trunk's `reliable_provisionals`.
+    pub reliable: String,
     /// Alarms that belong to the play.
     pub alarms: Vec<String>,
 }
@@ -119,6 +125,8 @@ impl Setup {
             home: Speaks::Udp,
             gateway: Speaks::Udp,
             large: Large::Udp,
+            silence: Duration::from_secs(5),
+            follows: false,
             ring: Duration::from_secs(60),
             media_timeout: Duration::from_secs(60),
             berths: 100,
@@ -126,6 +134,7 @@ impl Setup {
             media_on: vec!["v4".into()],
             media: None,
             offers_mux: false,
+            reliable: "offer".into(),
             alarms: Vec::new(),
         }
     }

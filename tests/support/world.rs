@@ -19,7 +19,9 @@ use umbra::call::port::{
     Answer, AskId, CallEntry, Command, Event, EventKind, Input, Note, Output, Records, Why,
 };
 use umbra::call::switch::Switch;
-use umbra::call::trunk::{CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, RtcpMux, Trunk};
+use umbra::call::trunk::{
+    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Redirects, Reliability, RtcpMux, Trunk,
+};
 use umbra::masking::binding::Mode;
 use umbra::masking::reason::Reason;
 use umbra::masking::request::{Refused, Write};
@@ -888,10 +890,21 @@ fn config_of(setup: &Setup) -> Config {
             MediaNat::Strict
         },
         media: trunk_media,
+        first_response: setup.silence,
+        redirects: if setup.follows {
+            Redirects::Follow
+        } else {
+            Redirects::Refuse
+        },
         rtcp_mux: if setup.offers_mux {
             RtcpMux::Offer
         } else {
             RtcpMux::Answer
+        },
+        reliable_provisionals: match setup.reliable.as_str() {
+            "off" => Reliability::Off,
+            "require" => Reliability::Require,
+            _ => Reliability::Offer,
         },
         media_from: Vec::new(),
     }];

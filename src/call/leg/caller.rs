@@ -3,14 +3,17 @@
 use super::reliable::{self, Manner, Rel, Reliable};
 use super::{Bye, Echo, Leg, Unacked};
 use crate::base::limits::RETRY_AFTER_S;
-use crate::base::time::Now;
+use crate::base::time::{Instant, Now};
 use crate::call::guard::Scope;
 use crate::call::hands::{CallTimer, Hands, listener};
 use crate::call::phase::{Call, End};
 use crate::call::port::{Heading, LegName};
+use crate::call::refusal;
 use crate::masking::reason::Reason;
 use crate::sip::build::{Body, Response};
+use crate::sip::message::Message;
 use crate::sip::method::Method;
+use crate::sip::reason;
 use crate::sip::transaction::ServerId;
 
 /// How far the caller's INVITE is answered.
@@ -43,6 +46,30 @@ pub struct Caller {
     pub rel: Rel,
     /// Those, once there are any.
     pub reliable: Option<Box<Reliable>>,
+    /// What it was told last, as long as it is answered provisionally.
+    pub told: Told,
+}
+
+/// A provisional answer that went out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Told {
+    /// Its status.
+    pub status: u16,
+    /// Whether it said where media is.
+    pub sdp: Sdp,
+    /// When it went.
+    pub at: Instant,
+}
+
+impl Told {
+    /// Nothing yet of a call that came at this time.
+    pub const fn nothing(at: Instant) -> Self {
+        Self {
+            status: 100,
+            sdp: Sdp::Without,
+            at,
+        }
+    }
 }
 
 /// Whether a message went out.
@@ -74,7 +101,7 @@ impl Call {
         let sdp = match self.manner(status, sdp) {
             Manner::Plain(sdp) => sdp,
             Manner::Reliable(sdp) => return self.progress_reliably(hands, now, status, sdp),
-            Manner::Later(sdp) => return self.progress_later(status, sdp),
+            Manner::Later(sdp) => return self.progress_later(now, status, sdp),
         };
         let bytes = self.caller_response(status, sdp, None);
         if !self.may_send(LegName::Caller, &bytes, Scope::Ours) {
@@ -82,6 +109,11 @@ impl Call {
             return;
         }
         hands.layer.respond(now.at, self.caller.server, status, bytes);
+        self.caller.told = Told {
+            status,
+            sdp,
+            at: now.at,
+        };
         self.note_message(
             now.at,
             LegName::Caller,
@@ -233,9 +265,10 @@ impl Call {
     }
 
     /// The caller gave up before the answer (CANCEL, or BYE in the early dialog).
-    pub fn caller_cancelled(&mut self, hands: &mut Hands, now: Now) {
+    pub fn caller_cancelled(&mut self, hands: &mut Hands, now: Now, request: &Message<'_>) {
         let end = End {
             by: crate::call::cdr::ReleasedBy::Caller,
+            heard: refusal::cause_of(reason::read(request)),
             ..End::failed(Reason::Cancelled)
         };
         self.end(hands, now, end);
@@ -250,6 +283,7 @@ impl Call {
         } else {
             String::new()
         };
+        let why = reason::q850(self.cause_told());
         let rseq = rseq.map(|rseq| rseq.to_string());
         let headers: &[(&str, &str)] = match (status, &rseq) {
             (_, Some(rseq)) => &[
@@ -259,7 +293,9 @@ impl Call {
             ],
             (200..300, None) => &[("Allow", super::ALLOW)],
             // RFC 3261 §21.5.4: without it the caller may take us for dead.
-            (503, None) => &[("Retry-After", &retry_after)],
+            (503, None) => &[("Retry-After", &retry_after), ("Reason", &why)],
+            // RFC 6432
+            (300.., None) => &[("Reason", &why)],
             (_, None) => &[],
         };
         let sdp = match sdp {

@@ -323,18 +323,6 @@ impl Call {
         decline(hands, now, path, &self.config, response, last);
     }
 
-    /// An answer to an INVITE of ours that another one has taken the place of: only an acceptance has to be dealt with.
-    pub(super) fn dead_branch_answered(&mut self, hands: &mut Hands, now: Now, response: &Message<'_>) {
-        let Some(callee) = &self.callee else { return };
-        if response
-            .status()
-            .is_some_and(|status| (200..300).contains(&status))
-        {
-            let path = callee.path;
-            decline(hands, now, path, &self.config, response, last_cseq_of(response));
-        }
-    }
-
     /// A fork of the called side has failed (RFC 6228).
     pub(super) fn fork_dies(&mut self, hands: &mut Hands, tag: &[u8]) {
         if let Some(callee) = self.callee.as_mut() {

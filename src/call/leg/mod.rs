@@ -6,8 +6,11 @@ pub mod caller;
 pub mod dial;
 pub mod forks;
 pub mod invite;
+pub mod left;
 pub mod peer;
+pub mod redirect;
 pub mod reliable;
+pub mod ringing;
 
 use std::net::SocketAddr;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
-use super::caller::{Caller, InviteState, Sdp, Sent};
+use super::caller::{Caller, InviteState, Sdp, Sent, Told};
 use super::peer::Peer;
 use crate::base::limits::PRACKS_MAX;
 use crate::base::text;
@@ -145,7 +145,7 @@ fn asks_for(message: &Message<'_>) -> bool {
 
 impl Caller {
     /// Whether our description went out reliably.
-    fn told(&self) -> Sdp {
+    fn described(&self) -> Sdp {
         let reliable = self.reliable.as_ref();
         reliable.map_or(Sdp::Without, |reliable| reliable.told)
     }
@@ -155,7 +155,7 @@ impl Call {
     /// How the caller is told this. A description goes again and again in plain responses, in case one was lost, but
     /// only if the caller has made an offer (RFC 3261 §13.2.1); reliably it goes once, and may be our offer.
     pub(super) fn manner(&self, status: u16, sdp: Sdp) -> Manner {
-        let sdp = match self.caller.told() {
+        let sdp = match self.caller.described() {
             Sdp::With => Sdp::Without,
             Sdp::Without => sdp,
         };
@@ -198,6 +198,11 @@ impl Call {
             Some(status),
             with_sdp,
         );
+        self.caller.told = Told {
+            status,
+            sdp,
+            at: now.at,
+        };
         let reliable = self.caller.reliable.get_or_insert_with(|| {
             Box::new(Reliable {
                 rseq,
@@ -216,7 +221,9 @@ impl Call {
 
     /// What the caller is to be told once it has acknowledged what is under way. A description isn't forgotten for a
     /// later word without one.
-    pub(super) fn progress_later(&mut self, status: u16, sdp: Sdp) {
+    pub(super) fn progress_later(&mut self, now: Now, status: u16, sdp: Sdp) {
+        // It is being told something all the time.
+        self.caller.told.at = now.at;
         let Some(reliable) = self.caller.reliable.as_mut() else {
             return;
         };
@@ -269,7 +276,7 @@ impl Call {
     /// RFC 6337 §3.1).
     pub(super) fn answer_description(&self) -> Sdp {
         let is_first = self.bridge.versions(LegName::Caller) <= 1;
-        match self.caller.told() {
+        match self.caller.described() {
             Sdp::With if self.caller.offered == Sdp::Without || !is_first => Sdp::Without,
             Sdp::With | Sdp::Without => Sdp::With,
         }
@@ -308,7 +315,7 @@ impl Call {
             Ok(read) => read,
             Err(bounce) => return self.answer_prack(hands, now, name, server, came, &bounce),
         };
-        let (cseq, told) = (self.caller.cseq, self.caller.told());
+        let (cseq, told) = (self.caller.cseq, self.caller.described());
         let is_meant = |reliable: &&mut Box<Reliable>| {
             name == LegName::Caller
                 && reliable.unpracked.is_some()
