@@ -90,6 +90,10 @@ pub const DIGITS_WAITING_MAX: usize = 32;
 /// How long a key that we press is down: the least and the most. RFC 4733 §2.3.5 counts it in 16 bits, which are
 /// 1.3 s at Opus's clock.
 pub const DIGIT_LASTS: (Duration, Duration) = (Duration::from_millis(40), Duration::from_secs(1));
+/// How far ahead keys may be pressed by INFO: one that would be heard later is refused with 500.
+pub const INFO_KEYS_AHEAD: Duration = Duration::from_secs(10);
+/// Bytes of an INFO that tells a key.
+pub const INFO_BODY_BYTES_MAX: usize = 256;
 /// Packets in a row that a new media address has to send before it is believed.
 pub const LATCH_PACKETS: u8 = 4;
 /// Silence on the known media address before another may take its place.

@@ -346,13 +346,13 @@ impl Switch {
                 }
                 Err(bounce) => bounce,
             },
-            // RFC 3261 §15.1.2, §9.2, RFC 3262 §3: a BYE, CANCEL or PRACK that matches nothing.
-            Method::Bye | Method::Cancel | Method::Ack | Method::Prack => Bounce::status(481),
+            // RFC 3261 §15.1.2, §9.2, RFC 3262 §3: a BYE, CANCEL or PRACK that matches nothing; RFC 6086 §4.2.2: an INFO
+            // of no call.
+            Method::Bye | Method::Cancel | Method::Ack | Method::Prack | Method::Info => Bounce::status(481),
             Method::Register
             | Method::Subscribe
             | Method::Notify
             | Method::Publish
-            | Method::Info
             | Method::Refer
             | Method::Message
             | Method::Update => Bounce::with(405, "Allow", ALLOW.into()),
@@ -421,13 +421,16 @@ impl Switch {
                 Ok(()) => self.options(now, path, server, message, 200),
                 Err(bounce) => self.bounce(now, path, server, message, &bounce),
             },
+            Method::Info => {
+                let answer = call.informed(&mut self.hands, now, name, message);
+                self.bounce(now, path, server, message, &answer);
+            }
             Method::Ack
             | Method::Cancel
             | Method::Register
             | Method::Subscribe
             | Method::Notify
             | Method::Publish
-            | Method::Info
             | Method::Refer
             | Method::Message
             | Method::Update => {

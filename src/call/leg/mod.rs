@@ -5,6 +5,7 @@ pub mod callee;
 pub mod caller;
 pub mod dial;
 pub mod forks;
+pub mod info;
 pub mod invite;
 pub mod left;
 pub mod peer;
@@ -32,7 +33,7 @@ use crate::sip::path::{ListenerId, Transport};
 use crate::sip::transaction::ServerId;
 
 /// The methods that we take (RFC 3261 §20.5).
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, INFO";
 
 /// The Contact that we give where we listen at `us`.
 pub fn contact(us: &Listener) -> Vec<u8> {
@@ -157,6 +158,8 @@ pub struct Leg {
     pub wanted: Option<Box<Ask>>,
     /// How far its end has come.
     pub bye: Bye,
+    /// Keys on their way to its peer.
+    pub keys: Option<Box<info::Keys>>,
 }
 
 impl Leg {
@@ -172,6 +175,7 @@ impl Leg {
             exchange: Exchange::None,
             wanted: None,
             bye: Bye::No,
+            keys: None,
         }
     }
 }
