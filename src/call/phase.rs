@@ -276,8 +276,10 @@ impl Call {
             record.sip_status = end.status;
             record.q850_cause = end.heard.unwrap_or(refusal::q850(reason));
         }
-        self.drop_theirs(hands, now, LegName::Caller);
-        self.drop_theirs(hands, now, LegName::Callee);
+        for name in [LegName::Caller, LegName::Callee] {
+            self.drop_theirs(hands, now, name);
+            self.forget_wanted(hands, name);
+        }
         self.end_caller(hands, now, end.status);
         self.end_callee(hands, now);
         let flows = self.bridge.open_ports();
@@ -416,8 +418,10 @@ impl Call {
     /// Forgets everything that the shard keeps for this call.
     pub fn forget(mut self, hands: &mut Hands) {
         self.stop_clock(hands);
-        self.forget_ours(hands, LegName::Caller);
-        self.forget_ours(hands, LegName::Callee);
+        for name in [LegName::Caller, LegName::Callee] {
+            self.forget_ours(hands, name);
+            self.forget_wanted(hands, name);
+        }
         self.stop_repeating(hands);
         let legs = [
             Some(&mut self.caller.leg),

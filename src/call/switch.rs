@@ -218,6 +218,9 @@ impl Switch {
             }
             return;
         };
+        if let Some(leg) = purpose.leg() {
+            call.hear_session(leg, message.to().tag().unwrap_or_default(), message);
+        }
         let hands = &mut self.hands;
         match purpose {
             Purpose::Invite(LegName::Callee) => {
@@ -385,6 +388,9 @@ impl Switch {
             return self.bounce(now, path, server, message, &Bounce::status(481));
         };
         let theirs = message.from().tag().unwrap_or_default();
+        if let Some(session) = call.hear_session(name, theirs, message) {
+            self.hands.layer.name_session(server, session);
+        }
         let in_order = call
             .dialog_with(name, theirs)
             .map(|dialog| dialog.accept(message.cseq().number));
@@ -417,6 +423,14 @@ impl Switch {
             Method::Prack => {
                 call.pracked(&mut self.hands, now, name, server, (message, path.remote));
             }
+            Method::Update => {
+                let came = Came {
+                    request: message,
+                    carrier: Carrier::Update,
+                    source: path.remote,
+                };
+                call.offered(&mut self.hands, now, name, server, &came);
+            }
             Method::Options => match inspect::check_request(message) {
                 Ok(()) => self.options(now, path, server, message, 200),
                 Err(bounce) => self.bounce(now, path, server, message, &bounce),
@@ -432,8 +446,7 @@ impl Switch {
             | Method::Notify
             | Method::Publish
             | Method::Refer
-            | Method::Message
-            | Method::Update => {
+            | Method::Message => {
                 self.bounce(
                     now,
                     path,
@@ -459,6 +472,9 @@ impl Switch {
         if name == LegName::Caller && call.caller.invite == InviteState::Pending {
             return call.caller_cancelled(hands, now, message);
         }
+        if name == LegName::Callee && call.record.answered_at.is_none() {
+            return call.callee_left(hands, now, message);
+        }
         if let Some(leg) = call.leg(name) {
             leg.bye = Bye::Done;
             if let Some(unacked) = leg.unacked.take() {
@@ -479,21 +495,7 @@ impl Switch {
         let Some(mut call) = self.take(me) else { return };
         let answers = !message.body().is_empty();
         call.note_message(now.at, name, Heading::In, Method::Ack, None, answers);
-        let awaited = call
-            .leg(name)
-            .and_then(|leg| leg.unacked.as_ref())
-            .is_some_and(|unacked| unacked.cseq == message.cseq().number);
-        call.acked(&mut self.hands, now, name, message.cseq().number);
-        if awaited && call.recorded == Recorded::Open && call.bridge.awaits_answer(name) {
-            let settled = match inspect::offer(message) {
-                Ok(Some(session)) => call.bridge.acked_with(&mut self.hands, name, &session).is_ok(),
-                Ok(None) | Err(_) => false,
-            };
-            if !settled {
-                // RFC 3261 §13.2.1: the ACK had to carry the answer.
-                call.end(&mut self.hands, now, End::cut("no_answer_in_ack"));
-            }
-        }
+        call.ack_came(&mut self.hands, now, name, message);
         self.put_back(call);
     }
 
@@ -510,7 +512,12 @@ impl Switch {
         };
         let (me, purpose) = owned(owner);
         // RFC 3261 §9.2: the same To tag as the INVITE's answers have.
-        let tag = self.call(me).map(|call| call.caller.leg.local_tag);
+        let call = self.call(me);
+        let session = call.and_then(|call| call.caller.leg.session());
+        let tag = call.map(|call| call.caller.leg.local_tag);
+        if let Some(session) = session {
+            self.hands.layer.name_session(id, session);
+        }
         let to_tag = tag.unwrap_or_else(|| self.hands.tag_for(message.head()));
         let response = Response {
             status: 200,
@@ -521,14 +528,28 @@ impl Switch {
         };
         let bytes = build::response(message.head(), path.remote, &response);
         self.hands.layer.respond(now.at, id, 200, bytes);
-        if state == InviteSide::Answered || purpose != Purpose::Invite(LegName::Caller) {
-            // RFC 3261 §9.2: a CANCEL has no effect on a request that is answered; and we let a re-INVITE
-            // run to its end, which is short.
+        if state == InviteSide::Answered {
+            // RFC 3261 §9.2: a CANCEL has no effect on a request that is answered.
             return;
         }
         let Some(mut call) = self.take(me) else { return };
-        call.note_message(now.at, LegName::Caller, Heading::In, Method::Cancel, None, false);
-        call.caller_cancelled(&mut self.hands, now, message);
+        let hands = &mut self.hands;
+        match purpose {
+            Purpose::Invite(LegName::Caller) => {
+                call.note_message(now.at, LegName::Caller, Heading::In, Method::Cancel, None, false);
+                call.caller_cancelled(hands, now, message);
+            }
+            Purpose::Exchange(leg) => {
+                call.note_message(now.at, leg, Heading::In, Method::Cancel, None, false);
+                call.offer_cancelled(hands, now, leg);
+            }
+            // Nothing of ours is a peer's request.
+            Purpose::Invite(LegName::Callee)
+            | Purpose::Cancel
+            | Purpose::Prack
+            | Purpose::Bye(_)
+            | Purpose::Other => {}
+        }
         self.put_back(call);
     }
 
@@ -556,7 +577,8 @@ impl Switch {
                     call.clock = None;
                     call.end(hands, now, End::cut("max_duration"));
                 }
-                CallTimer::Exchange(leg) => call.offer_lost(hands, now, leg),
+                CallTimer::Exchange(leg) => call.offer_late(hands, now, leg),
+                CallTimer::Wanted(leg) => call.offer_paused(hands, now, leg),
                 CallTimer::Unacked(leg) => call.repeat_2xx(hands, now, leg),
                 CallTimer::Unpracked => call.repeat_reliable(hands, now),
                 CallTimer::Cancelled => call.give_up_callee(hands),
@@ -586,7 +608,10 @@ impl Switch {
                 (Purpose::Invite(LegName::Callee), Some((id, lost))) => {
                     call.callee_lost(hands, now, id, lost)
                 }
-                (Purpose::Exchange(leg), Some(_)) => call.offer_lost(hands, now, leg),
+                (Purpose::Exchange(leg), Some((_, Lost::Timeout))) => call.offer_lost(hands, now, leg),
+                (Purpose::Exchange(leg), Some((_, Lost::Transport))) => {
+                    call.offer_undelivered(hands, now, leg)
+                }
                 (Purpose::Bye(leg), _) => call.leg_over(leg),
                 // No ACK for a failure: nothing is left to be done for it (RFC 3261 §17.2.1).
                 (

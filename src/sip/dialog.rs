@@ -10,6 +10,7 @@ use super::header::{Name, NameAddr, trim};
 use super::message::Message;
 use super::method::Method;
 use super::path::{Path, Transport};
+use super::session_id::SessionId;
 use super::uri::{Host, Scheme, Uri};
 use crate::base::limits::{SIP_ROUTE_BYTES_MAX, SIP_ROUTES_MAX};
 
@@ -114,6 +115,8 @@ pub struct Dialog {
     target: Box<[u8]>,
     routes: Routes,
     path: Path,
+    /// What its requests name the session by, if they do.
+    session: Option<Box<SessionId>>,
 }
 
 impl std::fmt::Debug for Dialog {
@@ -145,9 +148,10 @@ impl Dialog {
             remote: own_identity(invite, Name::From)?,
             local_cseq: 0,
             remote_cseq: Some(invite.cseq().number),
-            target: target_of(invite).ok_or(NoDialog::Malformed)?.into(),
+            target: target_named_by(invite).ok_or(NoDialog::Malformed)?.into(),
             routes: keep_routes(&routes)?,
             path: came,
+            session: None,
         };
         if dialog.fits() {
             Ok(dialog)
@@ -179,6 +183,7 @@ impl Dialog {
             target,
             routes,
             path,
+            session: None,
         };
         dialog.fits().then_some(dialog)
     }
@@ -213,6 +218,7 @@ impl Dialog {
             target,
             routes,
             path,
+            session: None,
         };
         dialog.fits().then_some(dialog)
     }
@@ -252,11 +258,17 @@ impl Dialog {
     /// A re-INVITE or UPDATE, or the 2xx to one, may move the other side's Contact (§12.2.1.2, §12.2.2).
     /// One that can't be used, or is too long, changes nothing.
     pub fn refresh_target(&mut self, message: &Message) {
-        if let Some(target) = target_of(message) {
-            let before = std::mem::replace(&mut self.target, target.into());
-            if !self.fits() {
-                self.target = before;
-            }
+        if let Some(target) = target_named_by(message) {
+            self.retarget(target.into());
+        }
+    }
+
+    /// The other side's Contact from now on, if there is room for it: [`target_named_by`] a request that has been
+    /// agreed to (RFC 6141 §4.3).
+    pub fn retarget(&mut self, target: Box<[u8]>) {
+        let before = std::mem::replace(&mut self.target, target);
+        if !self.fits() {
+            self.target = before;
         }
     }
 
@@ -271,6 +283,19 @@ impl Dialog {
     /// The CSeq number of our last request.
     pub const fn last_cseq(&self) -> u32 {
         self.local_cseq
+    }
+
+    /// Its requests carry this Session-ID from now on.
+    pub fn name_session(&mut self, session: SessionId) {
+        self.session = Some(Box::new(session));
+    }
+
+    /// Takes in what a message of the other side says of the session's name. The name as it is now, if the dialog has
+    /// one.
+    pub fn hear_session(&mut self, message: &Message) -> Option<SessionId> {
+        let session = self.session.as_mut()?;
+        session.hear(message);
+        Some(**session)
     }
 
     /// Writes a request in this dialog (§12.2.1.1). `cseq` comes from [`Dialog::next_cseq`]; an ACK has its
@@ -304,7 +329,7 @@ impl Dialog {
             }
             Some(_) | None => (&*self.target, &*self.routes),
         };
-        build::request(&build::Request {
+        let request = build::request(&build::Request {
             method,
             uri,
             transport,
@@ -319,7 +344,11 @@ impl Dialog {
             contact,
             headers,
             body,
-        })
+        });
+        match &self.session {
+            Some(session) => build::with_session(&request, session),
+            None => request,
+        }
     }
 
     /// Where this dialog's requests go: to the first route, or else the target, if that is an address; by the
@@ -388,12 +417,12 @@ impl Dialog {
 fn answered_route(response: &Message, else_target: &[u8]) -> Option<(Box<[u8]>, Routes)> {
     let mut routes: Vec<&[u8]> = response.values(Name::RecordRoute).collect();
     routes.reverse();
-    let target = target_of(response).unwrap_or(else_target);
+    let target = target_named_by(response).unwrap_or(else_target);
     Some((target.into(), keep_routes(&routes).ok()?))
 }
 
 /// The Contact's URI, if requests can be sent to it.
-fn target_of<'a>(message: &Message<'a>) -> Option<&'a [u8]> {
+pub fn target_named_by<'a>(message: &Message<'a>) -> Option<&'a [u8]> {
     reachable(message.contact()?.uri)
 }
 

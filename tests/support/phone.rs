@@ -739,6 +739,8 @@ impl Phone {
         }
         if msg.method() == "INVITE" {
             call.learn(&msg);
+        } else if let Some(heard) = sdp::read(&msg.body) {
+            call.heard = Some(heard);
         }
         call.told.push(Told {
             request: msg.clone(),

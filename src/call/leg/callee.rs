@@ -2,11 +2,13 @@
 
 use super::dial::By;
 use super::forks::{Branch, Forks, decline};
+use super::reliable::Taken;
 use super::{Bye, Leg};
 use crate::base::time::Now;
 use crate::base::timer::TimerId;
 use crate::call::bridge::{OTHER_FAMILY, Refused};
 use crate::call::cdr::ReleasedBy;
+use crate::call::exchange::Opening;
 use crate::call::failover::Exit;
 use crate::call::hands::{CallTimer, Hands, way};
 use crate::call::inspect;
@@ -100,7 +102,11 @@ impl Call {
             return;
         }
         let branch = callee.fork_of(hands, self.me, response);
-        if branch == Branch::Dead || self.acknowledge(hands, now, response) == Sent::No {
+        if branch == Branch::Dead {
+            return;
+        }
+        let taken = self.acknowledge(hands, now, response);
+        if taken == Taken::Not {
             return;
         }
         if let (199, Some(tag)) = (status, response.to().tag()) {
@@ -114,6 +120,9 @@ impl Call {
         if described == Described::Media {
             self.bridge.order_flows(hands);
             self.record.early_media_at.get_or_insert(now.wall);
+            if taken == Taken::Reliably {
+                self.offer_settled(hands, now);
+            }
         }
         if status == 180 && self.record.ringing_at.is_none() {
             self.record.ringing_at = Some(now.wall);
@@ -126,6 +135,14 @@ impl Call {
             Described::Nothing | Described::OtherFamily => Sdp::Without,
         };
         self.progress_to_caller(hands, now, refusal::relayed_progress(status), sdp);
+    }
+
+    /// Our INVITE's offer has its answer for good in the dialog of the fork in use (RFC 3262 §5).
+    fn offer_settled(&mut self, hands: &mut Hands, now: Now) {
+        if let Some(callee) = self.callee.as_mut() {
+            callee.leg.opening = Opening::Settled;
+        }
+        self.offer_waiting(hands, now, LegName::Callee);
     }
 
     /// What a provisional response says of media. A fork that describes itself is the one in use from then on.
@@ -177,6 +194,7 @@ impl Call {
         };
         callee.state = CalleeState::Answered;
         let has_dialog = callee.fork_wins(hands, self.me, &mut self.bridge, response);
+        callee.leg.opening = Opening::Settled;
         // The dialog has its own, and no other exit will be tried.
         for text in [&mut callee.local, &mut callee.remote, &mut callee.target] {
             *text = Vec::new();
@@ -217,7 +235,10 @@ impl Call {
     /// The called side has answered: so the caller is answered, and the conversation begins.
     pub(super) fn answer_both(&mut self, hands: &mut Hands, now: Now) {
         match self.answer_caller(hands, now) {
-            Sent::Yes => self.answered(hands, now),
+            Sent::Yes => {
+                self.answered(hands, now);
+                self.offer_waiting(hands, now, LegName::Callee);
+            }
             Sent::Later | Sent::No => {}
         }
     }

@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 
 use self::peer::Peer;
 use super::config::Listener;
-use super::exchange::{Ask, Exchange};
+use super::exchange::{Exchange, Opening, Wanted};
 use super::hands::Token;
 use super::port::LegName;
 use crate::base::limits::SIP_ROUTE_BYTES_MAX;
@@ -26,14 +26,15 @@ use crate::base::time::Instant;
 use crate::base::timer::TimerId;
 use crate::sip::build;
 use crate::sip::dialog::Dialog;
-use crate::sip::header::Name;
+use crate::sip::header::{Name, NameAddr};
 use crate::sip::lexer::Head;
 use crate::sip::message::Message;
 use crate::sip::path::{ListenerId, Transport};
+use crate::sip::session_id::SessionId;
 use crate::sip::transaction::ServerId;
 
 /// The methods that we take (RFC 3261 §20.5).
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, INFO";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO";
 
 /// The Contact that we give where we listen at `us`.
 pub fn contact(us: &Listener) -> Vec<u8> {
@@ -97,6 +98,15 @@ impl Echo {
         self.bytes = Box::default();
     }
 
+    /// The tag of whoever sent the request; empty if it gave none.
+    pub fn sender_tag(&self) -> Vec<u8> {
+        let head = Head::read(&self.bytes);
+        let from = head
+            .as_ref()
+            .and_then(|head| NameAddr::parse(head.get(Name::From)?));
+        from.and_then(|from| from.tag()).unwrap_or_default().to_vec()
+    }
+
     /// A response to the request.
     pub fn response(&self, response: &build::Response<'_>) -> Vec<u8> {
         // The lines were a readable message's own.
@@ -155,11 +165,15 @@ pub struct Leg {
     /// An exchange under way.
     pub exchange: Exchange,
     /// What is to be said to its peer once that has ended.
-    pub wanted: Option<Box<Ask>>,
+    pub wanted: Option<Box<Wanted>>,
+    /// Whether the offer that began it has its answer. In an early dialog that is the fork's in use.
+    pub opening: Opening,
     /// How far its end has come.
     pub bye: Bye,
     /// Keys on their way to its peer.
     pub keys: Option<Box<info::Keys>>,
+    /// What its messages name the session by, where its trunk wants that.
+    session: Option<Box<SessionId>>,
 }
 
 impl Leg {
@@ -174,8 +188,23 @@ impl Leg {
             unacked: None,
             exchange: Exchange::None,
             wanted: None,
+            opening: Opening::Pending,
             bye: Bye::No,
             keys: None,
+            session: None,
         }
+    }
+
+    /// The leg's messages, and those of its dialogs, carry this Session-ID from now on.
+    pub fn name_session(&mut self, session: Option<SessionId>) {
+        if let (Some(dialog), Some(session)) = (&mut self.dialog, session) {
+            dialog.name_session(session);
+        }
+        self.session = session.map(Box::new);
+    }
+
+    /// What a dialog of the leg is to name the session by: our half of it is the leg's.
+    pub fn session(&self) -> Option<SessionId> {
+        self.session.as_deref().copied()
     }
 }
