@@ -259,7 +259,7 @@ impl Bridge {
         let answer = self
             .offer
             .as_ref()
-            .map(|offer| offer.answer(&known))
+            .map(|offer| offer.answer(&known, None))
             .transpose()?;
         let is_told = self.description(LegName::Caller).is_some();
         let near = match answer {
@@ -296,7 +296,7 @@ impl Bridge {
         let near = match (&self.offer, &fork) {
             (Some(offer), Some(far)) => {
                 let far = self.with_events(LegName::Callee, far);
-                offer.answer(&far).ok().map(|(_, near)| near)
+                offer.answer(&far, None).ok().map(|(_, near)| near)
             }
             (Some(_) | None, _) => None,
         };
@@ -352,6 +352,11 @@ impl Bridge {
         let far = far.clone();
         self.answer_offer(hands, leg, offer, &far)?;
         Ok(None)
+    }
+
+    /// How many descriptions a leg has got from us so far, each other than the one before.
+    pub fn versions(&self, leg: LegName) -> u64 {
+        self.side(leg).map_or(0, |side| u64::from(side.origin.version))
     }
 
     /// Writes an offer of ours to a leg that has settled something before.
@@ -435,7 +440,7 @@ impl Bridge {
         let Crossing { from, offer } = *crossing;
         let far = self.check(from.other(), session)?;
         // Both are settled or neither.
-        offer.answer(&far)?;
+        offer.answer(&far, None)?;
         self.settle(from.other(), far.clone());
         self.answer_offer(hands, from, offer, &far)?;
         Ok(from)
@@ -480,7 +485,7 @@ impl Bridge {
         offer: Offer,
         far: &Agreed,
     ) -> Result<(), Mismatch> {
-        let (answer, near) = offer.answer(&self.with_events(leg.other(), far))?;
+        let (answer, near) = offer.answer(&self.with_events(leg.other(), far), self.agreed(leg))?;
         if let Some(side) = self.side_mut(leg) {
             side.lines = offer.lines;
         }

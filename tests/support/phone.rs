@@ -8,9 +8,13 @@ use std::collections::VecDeque;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use super::rel::Rel;
 use super::sdp;
 use super::stage::Packet;
+use super::strict::{Said, check_answer};
 use super::text::{Msg, host_of, listed, param, uri_in, user_of};
+
+pub mod media;
 
 /// What goes into a message beside the usual.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +27,12 @@ pub struct Extra {
     pub codecs: Option<Vec<String>>,
     /// Its direction; `sendrecv` if empty.
     pub way: String,
+    /// What it says of the direction at session level.
+    pub session_way: Option<String>,
+    /// What its `c=` says for the address.
+    pub place: Option<String>,
+    /// The packet length that it asks for, in milliseconds; 0: none. 20 if nothing is said.
+    pub ptime: Option<u16>,
     /// Further lines for it.
     pub sdp_lines: Vec<String>,
     /// Another port of ours for media.
@@ -47,6 +57,10 @@ pub struct Extra {
     pub merged: bool,
     /// The To tag of a request.
     pub to_tag: Option<String>,
+    /// Another address that a request leaves from, and is answered at.
+    pub at: Option<SocketAddr>,
+    /// A provisional response is sent until its PRACK comes, with so many RSeq numbers left out before its own.
+    pub reliable: Option<u32>,
 }
 
 /// A request of ours.
@@ -66,6 +80,8 @@ struct Asked {
     repeats: Repeats,
     /// Final answers, by To tag.
     finals: Vec<(String, u16)>,
+    /// What we had said of our codecs before; an offer that is refused changes nothing (RFC 3264 §4).
+    said_before: Option<Vec<String>>,
     provisional: Vec<Vec<u8>>,
     /// What acknowledges them.
     acks: Vec<(String, Vec<u8>)>,
@@ -75,6 +91,8 @@ struct Asked {
 #[derive(Debug)]
 struct Told {
     request: Msg,
+    /// What they had described before; an offer that we refuse changes nothing.
+    heard_before: Option<sdp::Heard>,
     source: SocketAddr,
     last: Option<Vec<u8>>,
     finals: Vec<Final>,
@@ -92,7 +110,7 @@ struct Final {
 
 /// When something is said again.
 #[derive(Clone, Debug)]
-struct Repeats {
+pub struct Repeats {
     next: Option<Duration>,
     interval: Duration,
     cap: Duration,
@@ -119,12 +137,18 @@ impl Repeats {
         }
     }
 
-    fn stop(&mut self) {
+    /// Nothing is said again.
+    pub fn stop(&mut self) {
         self.next = None;
     }
 
+    /// When it is said again.
+    pub fn next(&self) -> Option<Duration> {
+        self.next
+    }
+
     /// Whether it is time; sets the next.
-    fn due(&mut self, now: Duration) -> Due {
+    pub fn due(&mut self, now: Duration) -> Due {
         match self.next {
             Some(next) if next <= now => {
                 if now >= self.until {
@@ -140,9 +164,13 @@ impl Repeats {
     }
 }
 
-enum Due {
+/// Whether something is to be said again.
+pub enum Due {
+    /// Not yet.
     No,
+    /// Now.
     Again,
+    /// It never will: nobody answered.
     GivenUp,
 }
 
@@ -167,8 +195,14 @@ pub struct Call {
     pub rtp: Vec<(SocketAddr, Vec<u8>)>,
     /// The number of our last RTP packet.
     pub seq: u16,
+    /// How many of `rtp` have been looked at for keys.
+    pub keys_read: usize,
     /// RTCP packets that came, and when.
     pub rtcp: Vec<(Duration, Vec<u8>)>,
+    /// What messages of the other side must go by.
+    routing: Said,
+    /// Reliable provisional responses.
+    pub rel: Rel,
     peer: SocketAddr,
     ours: String,
     theirs: String,
@@ -198,6 +232,8 @@ pub enum Lost {
     Request(String),
     /// The ACK for an answer of ours.
     Ack(u16),
+    /// The PRACK for a provisional answer of ours.
+    Prack,
 }
 
 /// A phone.
@@ -209,6 +245,8 @@ pub struct Phone {
     pub number: String,
     /// Its calls, in order.
     pub calls: Vec<Call>,
+    /// What it heard that a strict phone doesn't take.
+    pub faults: Vec<String>,
     /// Every id that it made: Call-IDs, tags, branches.
     pub minted: Vec<String>,
     /// Whether it calls over TCP.
@@ -229,6 +267,7 @@ impl Phone {
             name: name.into(),
             number: number.into(),
             calls: Vec::new(),
+            faults: Vec::new(),
             minted: Vec::new(),
             speaks_tcp: false,
             t1,
@@ -294,7 +333,10 @@ impl Phone {
             said: Vec::new(),
             rtp: Vec::new(),
             seq: 0,
+            keys_read: 0,
             rtcp: Vec::new(),
+            routing: Said::default(),
+            rel: Rel::default(),
             peer,
             ours: format!("<sip:{}@{local}>", self.number),
             theirs: format!("<sip:{dialled}@{peer}>"),
@@ -331,13 +373,20 @@ impl Phone {
         if extra.merged {
             call.cseq -= 1;
         }
-        let via = match (method, last_invite) {
-            ("CANCEL", Some(invite)) => invite.via.clone(),
-            _ => format!(
-                "SIP/2.0/{} {};rport;branch={branch}",
-                call.transport(),
-                call.local
-            ),
+        let leaves = extra.at.unwrap_or(call.local);
+        let mut extra = extra.clone();
+        for line in &mut extra.headers {
+            *line = line.replace("BRANCH", &branch);
+        }
+        let own_via = Msg::read(format!("\r\n{}\r\n\r\n", extra.headers.join("\r\n")).as_bytes())
+            .and_then(|lines| lines.all("Via").flat_map(listed).next());
+        let via = match (method, last_invite, own_via) {
+            ("CANCEL", Some(invite), _) => invite.via.clone(),
+            (_, _, Some(via)) => {
+                extra.omit.push("Via".into());
+                via
+            }
+            (_, _, None) => format!("SIP/2.0/{} {leaves};rport;branch={branch}", call.transport()),
         };
         let (from, to) = match (method, last_invite) {
             ("CANCEL", Some(invite)) => (invite.from.clone(), invite.to.clone()),
@@ -348,7 +397,8 @@ impl Phone {
                     Some(tag) => format!("{};tag={tag}", call.theirs),
                     None => call.theirs.clone(),
                 };
-                (format!("{ours};tag={}", call.local_tag), to)
+                let fork = extra.tag.as_deref().unwrap_or("");
+                (format!("{ours};tag={}{fork}", call.local_tag), to)
             }
         };
         let version = extra.version.as_deref().unwrap_or("SIP/2.0");
@@ -364,6 +414,9 @@ impl Phone {
         if matches!(method, "INVITE" | "UPDATE") {
             lines.push(call.contact());
         }
+        if method == "PRACK" && !extra.headers.iter().any(|line| line.starts_with("RAck")) {
+            lines.extend(call.rel.rack());
+        }
         // A CANCEL goes the way of its INVITE (RFC 3261 §9.1).
         let (routes, peer) = match (method, last_invite) {
             ("CANCEL", Some(invite)) => (invite.routes.clone(), invite.peer),
@@ -372,10 +425,14 @@ impl Phone {
                 host_of(call.next_hop()).parse().unwrap_or(call.peer),
             ),
         };
+        let said_before = extra.codecs.is_some().then(|| call.said.clone());
         lines.extend(routes.iter().cloned());
-        let bytes = call.compose(&format!("{method} {uri} {version}"), lines, extra);
+        let bytes = call.compose(&format!("{method} {uri} {version}"), lines, &extra);
+        if let Some(said) = Msg::read(&bytes) {
+            call.routing.note(&said, None);
+        }
         let packet = Packet {
-            from: call.local,
+            from: leaves,
             to: peer,
             bytes: bytes.clone(),
         };
@@ -410,6 +467,7 @@ impl Phone {
                 Repeats::new(now, self.t1, cap)
             },
             finals: Vec::new(),
+            said_before,
             provisional: Vec::new(),
             acks: Vec::new(),
         });
@@ -494,10 +552,32 @@ impl Phone {
         if is_invite && (101..300).contains(&status) {
             lines.push(call.contact());
         }
+        let invite = request.cseq();
+        let rseq = extra.reliable.map(|skip| call.rel.next(&tag, skip));
+        if let Some(rseq) = rseq {
+            lines.push("Require: 100rel".to_owned());
+            lines.push(format!("RSeq: {rseq}"));
+        }
         let (source, reason) = (told.source, extra.reason.as_deref().unwrap_or("So"));
         let bytes = call.compose(&format!("SIP/2.0 {status} {reason}"), lines, extra);
+        if let Some(rseq) = rseq {
+            // Doubling without an end (RFC 3262 §3).
+            let repeats = Repeats::new(now, t1, t1 * 64);
+            call.rel.say(&tag, (rseq, invite), &bytes, source, repeats);
+        }
+        if is_invite && status >= 200 {
+            call.rel.stop();
+        }
         let told = &mut call.told[index];
+        if let Some(said) = Msg::read(&bytes) {
+            call.routing.note(&said, Some(&told.request));
+        }
         told.last = Some(bytes.clone());
+        if status >= 300
+            && let Some(heard) = told.heard_before.take()
+        {
+            call.heard = Some(heard);
+        }
         if status >= 200 {
             // A 2xx is repeated over TCP too (RFC 3261 §13.3.1.4), a failure isn't (§17.2.1).
             let mut repeats = if over_tcp && status >= 300 {
@@ -523,6 +603,27 @@ impl Phone {
             bytes,
         });
         Ok(())
+    }
+
+    /// Holds a message of this call against what was said before: `is_direct`, if no proxy stands between.
+    ///
+    /// # Errors
+    /// What RFC 3261 wants otherwise.
+    pub fn check(&self, at: usize, msg: &Msg, is_direct: bool) -> Result<(), String> {
+        let call = &self.calls[at];
+        if msg.status().is_none() {
+            return if is_direct {
+                call.routing.check_request(msg)
+            } else {
+                Ok(())
+            };
+        }
+        let asked = call.asked.iter().find(|asked| asked.branch == msg.branch());
+        let request = asked.filter(|asked| asked.method == msg.method());
+        match request.and_then(|asked| Msg::read(&asked.bytes)) {
+            Some(request) => check_answer(&request, msg, is_direct),
+            None => Ok(()),
+        }
     }
 
     /// Takes a datagram that came to `local`.
@@ -559,6 +660,10 @@ impl Phone {
                 asked.repeats.interval = asked.repeats.cap;
             }
             let new = !asked.provisional.iter().any(|p| p == bytes);
+            if new && is_invite {
+                let fault = call.rel.heard(&asked.bytes, &msg);
+                self.faults.extend(fault.map(str::to_owned));
+            }
             asked.provisional.push(bytes.to_vec());
             if new && is_invite && status > 100 && !tag.is_empty() {
                 call.learn(&msg);
@@ -583,9 +688,17 @@ impl Phone {
             return Outcome::Again(at, msg);
         }
         asked.finals.push((tag.clone(), status));
+        if let Some(said) = asked.said_before.take_if(|_| status >= 300) {
+            call.said = said;
+        }
         if !is_invite {
+            if let Some(heard) = sdp::read(&msg.body) {
+                call.heard = Some(heard);
+            }
             return Outcome::New(at, msg);
         }
+        let fault = call.rel.heard(&asked.bytes, &msg);
+        self.faults.extend(fault.map(str::to_owned));
         if status >= 300 {
             // RFC 3261 §17.1.1.3
             let routes: String = asked.routes.iter().map(|r| format!("{r}\r\n")).collect();
@@ -627,7 +740,10 @@ impl Phone {
                     said: Vec::new(),
                     rtp: Vec::new(),
                     seq: 0,
+                    keys_read: 0,
                     rtcp: Vec::new(),
+                    routing: Said::default(),
+                    rel: Rel::default(),
                     peer: from,
                     ours: msg.get("To").unwrap_or("").to_owned(),
                     theirs: String::new(),
@@ -683,11 +799,20 @@ impl Phone {
             }
             return Outcome::Again(at, msg);
         }
+        let heard_before = call.heard.clone();
+        if msg.method() != "CANCEL" {
+            let fault = call.rel.asked(&msg);
+            self.faults
+                .extend(fault.map(|why| format!("{} got a {}: {why}", self.name, msg.method())));
+        }
         if msg.method() == "INVITE" {
             call.learn(&msg);
+        } else if let Some(heard) = sdp::read(&msg.body) {
+            call.heard = Some(heard);
         }
         call.told.push(Told {
             request: msg.clone(),
+            heard_before,
             source: from,
             last: None,
             finals: Vec::new(),
@@ -704,7 +829,7 @@ impl Phone {
                 .iter()
                 .flat_map(|t| &t.finals)
                 .filter_map(|f| f.repeats.next);
-            asked.chain(told).min()
+            asked.chain(told).chain(call.rel.timeout()).min()
         };
         self.calls.iter().filter_map(of).min()
     }
@@ -713,6 +838,13 @@ impl Phone {
     pub fn tick(&mut self, now: Duration) -> Vec<(usize, Lost)> {
         let mut lost = Vec::new();
         for (at, call) in self.calls.iter_mut().enumerate() {
+            let (due, given_up) = call.rel.tick(now);
+            self.out.extend(due.into_iter().map(|(to, bytes)| Packet {
+                from: call.local,
+                to,
+                bytes,
+            }));
+            lost.extend(given_up.then_some((at, Lost::Prack)));
             for asked in &mut call.asked {
                 match asked.repeats.due(now) {
                     Due::No => {}
@@ -761,109 +893,10 @@ impl Phone {
                 .find(|f| f.repeats.next.is_some());
             let what = asked
                 .map(|a| format!("waits for an answer to {}", a.method))
-                .or(unacked.map(|f| format!("waits for the ACK of its {}", f.status)))?;
+                .or(unacked.map(|f| format!("waits for the ACK of its {}", f.status)))
+                .or(call.rel.timeout().map(|_| "waits for a PRACK".to_owned()))?;
             Some(format!("{}.{} {what}", self.name, at + 1))
         })
-    }
-
-    /// An RTP packet from this call's media port towards what the other side described.
-    pub fn speak(&mut self, at: usize, seq: u16) -> bool {
-        let call = &self.calls[at];
-        let Some((heard, to)) = call.heard.as_ref().and_then(|h| Some((h, h.at?))) else {
-            return false;
-        };
-        let Some(payload) = heard.payloads.first() else {
-            return false;
-        };
-        let mut bytes = vec![0x80, *payload];
-        bytes.extend_from_slice(&seq.to_be_bytes());
-        bytes.extend_from_slice(&(u32::from(seq) * 160).to_be_bytes());
-        bytes.extend_from_slice(&(0x5500_0000 + at as u32).to_be_bytes());
-        bytes.extend_from_slice(&[0xD5; 160]);
-        self.out.push_back(Packet {
-            from: call.media,
-            to,
-            bytes,
-        });
-        true
-    }
-
-    /// Sends the next RTP packet of a call. Whether it knows where to.
-    pub fn speak_on(&mut self, at: usize) -> bool {
-        self.calls[at].seq += 1;
-        self.speak(at, self.calls[at].seq)
-    }
-
-    /// Presses a key in a call: an event (RFC 4733) that lasts so many ticks of 8,000 Hz, its packets at once. Whether
-    /// the other side has described events.
-    pub fn press(&mut self, at: usize, code: u8, ticks: u16) -> bool {
-        let call = &mut self.calls[at];
-        let Some((heard, to)) = call.heard.as_ref().and_then(|h| Some((h, h.at?))) else {
-            return false;
-        };
-        let Some(place) = heard.codecs.iter().position(|codec| codec == "te") else {
-            return false;
-        };
-        let payload = heard.payloads[place];
-        let timestamp = (u32::from(call.seq) + 1) * 160;
-        let mut beats: Vec<(u8, u16)> = (1..=ticks / 160).map(|n| (10, n * 160)).collect();
-        beats.extend([(0x8a, ticks); 3]);
-        for (index, (flags, ticks)) in beats.into_iter().enumerate() {
-            call.seq += 1;
-            let marker = if index == 0 { 0x80 } else { 0 };
-            let mut bytes = vec![0x80, payload | marker];
-            bytes.extend_from_slice(&call.seq.to_be_bytes());
-            bytes.extend_from_slice(&timestamp.to_be_bytes());
-            bytes.extend_from_slice(&(0x5500_0000 + at as u32).to_be_bytes());
-            bytes.extend_from_slice(&[code, flags]);
-            bytes.extend_from_slice(&ticks.to_be_bytes());
-            self.out.push_back(Packet {
-                from: call.media,
-                to,
-                bytes,
-            });
-        }
-        true
-    }
-
-    /// Sends an RTCP report in a call: so many of Umbra's packets were lost, its last report came then. Its CNAME
-    /// is nobody else's business. Whether there was anything to report on.
-    pub fn report(&mut self, now: Duration, at: usize, lost: u32) -> bool {
-        let cname = self.mint("cname");
-        let call = &self.calls[at];
-        let Some(to) = call.heard.as_ref().and_then(|h| h.at) else {
-            return false;
-        };
-        let Some((_, rtp)) = call.rtp.last() else {
-            return false;
-        };
-        let last_sr = call.rtcp.iter().rfind(|(_, bytes)| bytes.get(1) == Some(&200));
-        let (middle, delay) = last_sr.map_or((vec![0; 4], 0), |(came, bytes)| {
-            let since = now.saturating_sub(*came).as_micros();
-            (bytes[10..14].to_vec(), ((since << 16) / 1_000_000) as u32)
-        });
-        let ssrc = (0x5500_0000 + at as u32).to_be_bytes();
-        let mut bytes = vec![0x81, 200, 0, 12];
-        bytes.extend_from_slice(&ssrc);
-        bytes.extend_from_slice(&[0; 20]);
-        bytes.extend_from_slice(&rtp[8..12]);
-        bytes.extend_from_slice(&lost.to_be_bytes());
-        bytes.extend_from_slice(&[0; 8]);
-        bytes.extend_from_slice(&middle);
-        bytes.extend_from_slice(&delay.to_be_bytes());
-        let mut chunk = ssrc.to_vec();
-        chunk.extend_from_slice(&[1, cname.len() as u8]);
-        chunk.extend_from_slice(cname.as_bytes());
-        chunk.push(0);
-        chunk.resize(chunk.len().next_multiple_of(4), 0);
-        bytes.extend_from_slice(&[0x81, 202, 0, (chunk.len() / 4) as u8]);
-        bytes.extend_from_slice(&chunk);
-        self.out.push_back(Packet {
-            from: SocketAddr::new(call.media.ip(), call.media.port() + 1),
-            to: SocketAddr::new(to.ip(), to.port() + 1),
-            bytes,
-        });
-        true
     }
 }
 
@@ -919,7 +952,11 @@ impl Call {
         if !is_request {
             routes.reverse();
         }
-        if self.routes.is_empty() {
+        // Proxies that this phone stands for have taken their part of a route set off.
+        let stands_for_proxies = (self.asked.first())
+            .and_then(|invite| Msg::read(&invite.bytes))
+            .is_some_and(|invite| invite.get("Record-Route").is_some());
+        if self.routes.is_empty() && !stands_for_proxies {
             self.routes = routes;
         }
         if let Some(heard) = sdp::read(&msg.body) {
@@ -943,6 +980,9 @@ impl Call {
                     } else {
                         &extra.way
                     },
+                    session_way: extra.session_way.as_deref(),
+                    place: extra.place.as_deref(),
+                    ptime: Some(extra.ptime.unwrap_or(20)).filter(|ms| *ms > 0),
                     version: self.said_version,
                     more: &extra.sdp_lines,
                 });

@@ -110,6 +110,8 @@ pub struct Setup {
     pub offers_mux: bool,
     /// Whether the trunk's peers tell keys by INFO.
     pub keys_by_info: bool,
+    /// The trunk's `reliable_provisionals`.
+    pub reliable: String,
     /// Whether the trunk wants P-Charging-Vector in our INVITEs.
     pub names_charging: bool,
     /// Whether the trunk wants Session-ID in our messages.
@@ -144,6 +146,7 @@ impl Setup {
             media: None,
             offers_mux: false,
             keys_by_info: false,
+            reliable: "offer".into(),
             names_charging: false,
             names_sessions: false,
             alarms: Vec::new(),

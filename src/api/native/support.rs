@@ -245,6 +245,7 @@ fn carrier() -> Trunk {
         redirects: Default::default(),
         rtcp_mux: Default::default(),
         dtmf: Default::default(),
+        reliable_provisionals: Default::default(),
         charging_vector: Default::default(),
         session_id: Default::default(),
         media_from: Vec::new(),
