@@ -419,7 +419,10 @@ impl<S: Stage> Cast<S> {
 
     /// What some phone still waits for.
     pub fn busy(&self) -> Option<String> {
-        self.phones.iter().find_map(Phone::busy)
+        let waits = !self.waiting.is_empty();
+        waits
+            .then(|| "somebody has still to hear something".to_owned())
+            .or_else(|| self.phones.iter().find_map(Phone::busy))
     }
 }
 
