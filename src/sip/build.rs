@@ -7,13 +7,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use memchr::memchr2;
-
 use super::header::{self, Name, NameAddr, Rport, Via};
 use super::lexer::{Head, Start};
 use super::message::Message;
 use super::method::{Method, reason_phrase};
 use super::path::{Path, Transport};
+use super::scan::{find, find_either};
 use crate::base::text;
 
 /// The hops that a request of a new transaction may take (RFC 3261 §8.1.1.6).
@@ -246,7 +245,7 @@ impl Writer {
 
     /// A value, or a part of one: without line breaks, whatever it holds.
     fn value(&mut self, value: &[u8]) {
-        if memchr2(b'\r', b'\n', value).is_none() {
+        if find_either(value, b'\r', b'\n').is_none() {
             self.0.extend_from_slice(value);
             return;
         }
@@ -291,11 +290,12 @@ impl Writer {
 
     /// The topmost Via of a request, as its response carries it.
     fn answered_via(&mut self, via: &[u8], source: SocketAddr) {
-        let mut pieces = semicolons(via);
+        let mut pieces = header::pieces(via);
         self.value(pieces.next().unwrap_or_default());
         let mut asked = false;
         for piece in pieces {
-            let name = header::trim(piece.split(|byte| *byte == b'=').next().unwrap_or_default());
+            let name = find(piece, b'=').and_then(|at| piece.get(..at)).unwrap_or(piece);
+            let name = header::trim(name);
             // Both say what *we* see: what is there already is not to be believed.
             if name.eq_ignore_ascii_case(b"rport") {
                 asked = true;
@@ -343,23 +343,6 @@ fn is_sent_by(via: &[u8], address: IpAddr) -> bool {
     Via::parse(via)
         .and_then(|via| super::uri::Host::parse(via.host)?.ip())
         .is_some_and(|host| host == address)
-}
-
-/// The pieces between semicolons that stand outside quotes.
-fn semicolons(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let (mut quoted, mut escaped) = (false, false);
-    text.split(move |byte| {
-        if escaped {
-            escaped = false;
-            return false;
-        }
-        match byte {
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            _ => return *byte == b';' && !quoted,
-        }
-        false
-    })
 }
 
 #[cfg(test)]

@@ -13,5 +13,6 @@ pub mod method;
 pub mod multipart;
 pub mod path;
 pub mod peek;
+mod scan;
 pub mod transaction;
 pub mod uri;
