@@ -175,12 +175,14 @@ fn leg(out: &mut Vec<u8>, leg: &LegMedia) {
 }
 
 /// A name with what stands before it, and its value.
-fn member<T>(out: &mut Vec<u8>, name: &[u8], value: &T, write: fn(&mut Vec<u8>, &T)) {
+#[inline]
+fn member<T>(out: &mut Vec<u8>, name: &[u8], value: &T, write: impl FnOnce(&mut Vec<u8>, &T)) {
     out.extend_from_slice(name);
     write(out, value);
 }
 
-fn option<T>(out: &mut Vec<u8>, name: &[u8], value: &Option<T>, write: fn(&mut Vec<u8>, &T)) {
+#[inline]
+fn option<T>(out: &mut Vec<u8>, name: &[u8], value: &Option<T>, write: impl FnOnce(&mut Vec<u8>, &T)) {
     out.extend_from_slice(name);
     match value {
         Some(value) => write(out, value),
