@@ -27,6 +27,14 @@ pub const TRANSACTIONS_MAX: usize = 200_000;
 pub const SHARD_QUEUE: usize = 8_192;
 /// Branches of one INVITE (forks answering with a To-tag of their own) that are kept.
 pub const FORKS_MAX: usize = 16;
+/// The longest that a peer is told to wait with an offer of its own (RFC 3261 §14.2), and that we wait when we are
+/// told so, in seconds.
+pub const RETRY_AFTER_MAX_S: u32 = 10;
+/// How often an offer of our own is tried again that met one of the peer's, or was put off.
+pub const OFFER_TRIES_MAX: u8 = 4;
+/// How long a peer that asked by UPDATE waits at most for the other side, in T1: its own timer F is 64 (RFC 3261
+/// §17.1.2.2).
+pub const ASKED_BY_UPDATE_WAIT_T1: u32 = 32;
 /// Message lines that a call's trace keeps.
 pub const TRACE_LINES_MAX: usize = 128;
 /// TCP connections at once, over all shards; whoever wants one more is refused, with an alarm.
@@ -83,11 +91,32 @@ pub const LIVE_COUNTS_FLOWS: usize = 4_000;
 pub const LISTINGS_MAX: usize = 64;
 /// How long a call's end waits for the media thread's counts.
 pub const MEDIA_COUNTS_WAIT: Duration = Duration::from_secs(2);
+/// Keys that wait to be pressed on a leg; more are not pressed.
+pub const DIGITS_WAITING_MAX: usize = 32;
+/// How long a key that we press is down: the least and the most. RFC 4733 §2.3.5 counts it in 16 bits, which are
+/// 1.3 s at Opus's clock.
+pub const DIGIT_LASTS: (Duration, Duration) = (Duration::from_millis(40), Duration::from_secs(1));
+/// How far ahead keys may be pressed by INFO: one that would be heard later is refused with 500.
+pub const INFO_KEYS_AHEAD: Duration = Duration::from_secs(10);
+/// Bytes of an INFO that tells a key.
+pub const INFO_BODY_BYTES_MAX: usize = 256;
+/// Bytes of a carrier's own name for a call (P-Charging-Vector) that a record keeps.
+pub const ICID_BYTES_MAX: usize = 128;
 /// Packets in a row that a new media address has to send before it is believed.
 pub const LATCH_PACKETS: u8 = 4;
 /// Silence on the known media address before another may take its place.
 pub const LATCH_SILENCE: Duration = Duration::from_secs(2);
 
+/// How often a caller hears how it goes while the called party rings (RFC 3261 §13.3.1.1).
+pub const PROGRESS_EVERY: Duration = Duration::from_secs(60);
+/// How long a gateway may say nothing at all to an INVITE: default. Four tries over UDP have gone out by then.
+pub const FIRST_RESPONSE: Duration = Duration::from_secs(5);
+/// The longest that can be set: RFC 3261's timer B.
+pub const FIRST_RESPONSE_MAX: Duration = Duration::from_secs(32);
+/// Contacts of one 3xx that are read.
+pub const REDIRECT_CONTACTS_MAX: usize = 8;
+/// Numbers that one call is sent on to at the most.
+pub const REDIRECT_TARGETS_MAX: usize = 5;
 /// Ring time-out: default and range.
 pub const RING_TIMEOUT: Duration = Duration::from_secs(60);
 /// The shortest ring time-out.

@@ -93,7 +93,8 @@ pub fn read(invite: &Message<'_>, trunk: &Trunk, plan: &NumberPlan) -> (Arrival,
     let sound = inspect::check_request(invite)
         .and(hops)
         .and(body)
-        .and_then(|()| inspect::check_accept(invite));
+        .and_then(|()| inspect::check_accept(invite))
+        .and_then(|()| inspect::check_takeover(invite));
     (arrival, sound)
 }
 
@@ -130,7 +131,8 @@ fn number_in(value: &[u8], plan: &NumberPlan) -> Option<Tel> {
     number_of_uri(NameAddr::parse(value)?.uri, plan)
 }
 
-fn number_of_uri(uri: &[u8], plan: &NumberPlan) -> Option<Tel> {
+/// The number of a URI that names a subscriber, whatever its host.
+pub(super) fn number_of_uri(uri: &[u8], plan: &NumberPlan) -> Option<Tel> {
     plan.normalise(&subscriber(&Uri::parse(uri).ok()?)?).ok()
 }
 

@@ -6,20 +6,23 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
-use super::audio::{Heard, Sends};
 use super::config::{Config, MediaConfig};
 use super::hands::{CallRef, Hands};
-use super::media::{InterfaceId, MediaPort, Order};
+use super::media::{InterfaceId, MediaPort};
 use super::phase::End;
-use super::port::{LegName, Note, Output};
+use super::port::{LegName, Note};
 use super::trunk::{RtcpMux, Trunk};
 use crate::base::time::Instant;
 use crate::masking::reason::Reason;
-use crate::rtp::flow::{self, Counts, FlowSpec, MediaNat, MediaSource, Payload, Payloads, Way};
-use crate::sdp::answer::{Agreed, Lines, Mismatch, Offer, Terms, rows};
+use crate::rtp::flow::{MediaNat, MediaSource};
+use crate::sdp::answer::{Agreed, Lines, Mismatch, Offer, Terms};
 use crate::sdp::build;
-use crate::sdp::media::{Codec, CodecName, Origin, RtcpPort, SdpWay};
+use crate::sdp::media::{Codec, CodecName, Origin, RtcpPort};
 use crate::sdp::parse::Session;
+
+mod flows;
+
+pub use flows::Keys;
 
 /// One leg's media, as its session descriptions have settled it.
 #[derive(Debug)]
@@ -31,6 +34,8 @@ struct Side {
     origin: Origin,
     /// What we last wrote to this side, and the terms in it.
     written: Option<(Terms, Box<[u8]>)>,
+    /// The terms before those of our offer that has no answer yet.
+    former: Option<Box<Terms>>,
     agreed: Option<Agreed>,
     /// Whether the media threads have a flow for it.
     open: Opened,
@@ -163,6 +168,7 @@ impl Bridge {
                 version: 0,
             },
             written: None,
+            former: None,
             agreed: None,
             open: Opened::No,
             owes: Owes::Nothing,
@@ -245,7 +251,11 @@ impl Bridge {
     /// The answer agrees to nothing that was offered, or is of another family.
     pub fn callee_described(&mut self, session: &Session) -> Result<(), Refused> {
         let far = self.check(LegName::Callee, session)?;
-        let answer = self.offer.as_ref().map(|offer| offer.answer(&far)).transpose()?;
+        let answer = self
+            .offer
+            .as_ref()
+            .map(|offer| offer.answer(&far, None))
+            .transpose()?;
         let is_told = self.description(LegName::Caller).is_some();
         let near = match answer {
             Some((answer, near)) => {
@@ -275,12 +285,25 @@ impl Bridge {
         Ok(())
     }
 
-    /// The caller's ACK answered our offer (the INVITE had none), or a peer's ACK the one in our 2xx to its
-    /// empty re-INVITE.
+    /// The called side's fork in use gives way to another: what that one has settled (`None`: nothing yet) counts from
+    /// now on. Returns what was settled with the one before.
+    pub fn turn_callee(&mut self, fork: Option<Agreed>) -> Option<Agreed> {
+        let near = match (&self.offer, &fork) {
+            (Some(offer), Some(far)) => offer.answer(far, None).ok().map(|(_, near)| near),
+            (Some(_) | None, _) => None,
+        };
+        if let Some(near) = near {
+            self.settle(LegName::Caller, near);
+        }
+        let callee = self.side_mut(LegName::Callee)?;
+        std::mem::replace(&mut callee.agreed, fork)
+    }
+
+    /// A leg's peer answered an offer of ours that was nobody else's: in the ACK of a 2xx, or in a 2xx.
     ///
     /// # Errors
     /// The answer agrees to nothing that was offered.
-    pub fn acked_with(&mut self, hands: &mut Hands, leg: LegName, session: &Session) -> Result<(), Refused> {
+    pub fn took_offer(&mut self, hands: &mut Hands, leg: LegName, session: &Session) -> Result<(), Refused> {
         let agreed = self.check(leg, session)?;
         self.settle(leg, agreed);
         self.order_flows(hands);
@@ -323,34 +346,63 @@ impl Bridge {
         Ok(None)
     }
 
-    /// Writes an offer of ours to a leg.
+    /// Writes an offer of ours to a leg that has settled something before.
     pub fn offer_to(&mut self, leg: LegName, terms: Terms) {
+        if let Some(side) = self.side_mut(leg) {
+            let former = side.written.as_ref().map(|(terms, _)| Box::new(terms.clone()));
+            side.former = former;
+        }
         self.write_offer(leg, terms);
     }
 
-    /// An offer to the caller of what the called side speaks, if that is not in what the caller was told.
-    pub fn terms_missing_at_caller(&self) -> Option<Terms> {
-        let far = self.agreed(LegName::Callee)?;
-        let (told, _) = self.side(LegName::Caller)?.written.as_ref()?;
-        let told_of = |codec: &Codec| told.codecs.iter().any(|known| known.packs_like(codec));
-        let is_told = far
-            .codecs
-            .iter()
-            .any(|pair| !pair.theirs.name.is_event() && told_of(&pair.theirs));
-        (!is_told).then(|| far.onward(self.agreed(LegName::Caller)))
+    /// Writes what was last written to a leg as an offer once more.
+    pub fn offer_again(&mut self, leg: LegName) {
+        if let Some((terms, _)) = self.side(leg).and_then(|side| side.written.as_ref()) {
+            self.offer_to(leg, terms.clone());
+        }
+    }
+
+    /// Our offer to a leg came to nothing: what was settled before goes on (RFC 3261 §14.1). Returns what was
+    /// offered. The version goes on too: whoever refused has seen it (RFC 3264 §8).
+    pub fn offer_refused(&mut self, leg: LegName) -> Option<Terms> {
+        let side = self.side_mut(leg)?;
+        side.owes = Owes::Nothing;
+        let former = side.former.take()?;
+        // Without text: it is written again, under a new version, before it is said again.
+        let (offered, _) = side.written.replace((*former, Box::default()))?;
+        Some(offered)
+    }
+
+    /// What a leg has still to be offered, so that it has what the other one has settled: another codec, because
+    /// the other may not send what it takes, or another direction. `None`: nothing.
+    pub fn terms_missing_at(&self, leg: LegName) -> Option<Terms> {
+        let far = self.agreed(leg.other())?;
+        let near = self.agreed(leg);
+        let (told, _) = self.side(leg)?.written.as_ref()?;
+        let is_audio = |codec: &&Codec| !codec.name.is_event();
+        let mut spoken = far.codecs.iter().map(|pair| &pair.theirs).filter(is_audio);
+        let is_told = spoken.any(|codec| told.codecs.iter().any(|known| known.packs_like(codec)));
+        let is_taken = near.is_none_or(|near| {
+            let mut takes = near.codecs.iter().map(|pair| &pair.theirs).filter(is_audio);
+            takes.all(|codec| far.codecs.iter().any(|pair| pair.theirs.packs_like(codec)))
+        });
+        let runs = near.is_none_or(|near| far.wish.and(near.wish.reversed()) == near.way);
+        (!(is_told && is_taken && runs)).then(|| far.onward(near))
     }
 
     /// Writes an offer to a leg that asked for one: what the other leg has settled.
     pub fn offer_anew(&mut self, leg: LegName) {
-        if let Some(terms) = self
-            .agreed(leg.other())
-            .map(|far| one_codec(far.onward(self.agreed(leg))))
-        {
-            self.write_offer(leg, terms);
+        if let Some(terms) = self.agreed(leg.other()).map(|far| far.onward(self.agreed(leg))) {
+            self.offer_to(leg, terms);
             if let Some(side) = self.side_mut(leg) {
                 side.owes = Owes::Answer;
             }
         }
+    }
+
+    /// The terms that we last wrote to a leg.
+    pub fn told(&self, leg: LegName) -> Option<&Terms> {
+        self.side(leg)?.written.as_ref().map(|(terms, _)| terms)
     }
 
     /// Whether a leg's ACK has to carry the answer to an offer of ours.
@@ -375,58 +427,10 @@ impl Bridge {
         let Crossing { from, offer } = *crossing;
         let far = self.check(from.other(), session)?;
         // Both are settled or neither.
-        offer.answer(&far)?;
+        offer.answer(&far, None)?;
         self.settle(from.other(), far.clone());
         self.answer_offer(hands, from, offer, &far)?;
         Ok(from)
-    }
-
-    /// Which leg a port belongs to.
-    pub fn leg_of(&self, port: MediaPort) -> Option<LegName> {
-        let [caller, callee] = self.sides.as_ref()?;
-        if caller.port == port {
-            Some(LegName::Caller)
-        } else if callee.port == port {
-            Some(LegName::Callee)
-        } else {
-            None
-        }
-    }
-
-    /// What was counted on a leg, beside what its description says.
-    pub fn heard(&self, leg: LegName, counts: Counts) -> Heard {
-        let agreed = self.agreed(leg);
-        let sends = match agreed.map(|agreed| agreed.way) {
-            Some(SdpWay::SendOnly | SdpWay::Inactive) => Sends::Held,
-            Some(SdpWay::SendRecv | SdpWay::RecvOnly) | None => Sends::Yes,
-        };
-        Heard {
-            counts,
-            named: agreed.and_then(|agreed| agreed.rtp),
-            sends,
-        }
-    }
-
-    /// The ports on which flows run.
-    pub fn open_ports(&self) -> ArrayVec<MediaPort, 2> {
-        self.sides
-            .iter()
-            .flatten()
-            .filter(|side| side.open == Opened::Yes)
-            .map(|side| side.port)
-            .collect()
-    }
-
-    /// The name of a leg's codec, by the payload type last seen, else the one agreed on.
-    pub fn codec_name(&self, leg: LegName, payload: Option<u8>) -> Option<String> {
-        let agreed = self.agreed(leg)?;
-        let seen = agreed
-            .codecs
-            .iter()
-            .find(|pair| payload.is_some_and(|p| p == pair.theirs.payload || p == pair.ours))
-            .map(|pair| pair.theirs.name)
-            .filter(|name| !name.is_event());
-        seen.or_else(|| agreed.audio()).map(|name| name.name().to_owned())
     }
 
     /// The call's ports go to rest.
@@ -468,7 +472,7 @@ impl Bridge {
         offer: Offer,
         far: &Agreed,
     ) -> Result<(), Mismatch> {
-        let (answer, near) = offer.answer(far)?;
+        let (answer, near) = offer.answer(far, self.agreed(leg))?;
         if let Some(side) = self.side_mut(leg) {
             side.lines = offer.lines;
         }
@@ -482,6 +486,7 @@ impl Bridge {
         agreed.codecs.shrink_to_fit();
         if let Some(side) = self.side_mut(leg) {
             side.agreed = Some(agreed);
+            side.former = None;
             side.owes = Owes::Nothing;
         }
     }
@@ -513,38 +518,6 @@ impl Bridge {
         side.origin.version += 1;
         let bytes = build::write(side.origin, here, &side.lines, &terms).into_boxed_slice();
         side.written = Some((terms, bytes));
-    }
-
-    /// Tells the media threads what both sides have settled.
-    pub fn order_flows(&mut self, hands: &mut Hands) {
-        let Some([caller, callee]) = self.sides.as_mut() else {
-            return;
-        };
-        let held = [&caller.agreed, &callee.agreed]
-            .into_iter()
-            .flatten()
-            .any(|agreed| agreed.way != SdpWay::SendRecv);
-        let timeout = self.talking.filter(|_| !held);
-        let was_open = (caller.open, callee.open);
-        let mut order = |near: &mut Side, far: Option<&Agreed>| {
-            let Some(agreed) = &near.agreed else { return };
-            let spec = Box::new(flow_spec(agreed, far, near.nat, near.media_from.clone(), timeout));
-            let order = match near.open {
-                Opened::No => Order::Open(near.port, spec),
-                Opened::Yes => Order::Change(near.port, spec),
-            };
-            near.open = Opened::Yes;
-            hands.out.push_back(Output::Media(order));
-        };
-        let callee_agreed = callee.agreed.clone();
-        order(caller, callee_agreed.as_ref());
-        order(callee, caller.agreed.as_ref());
-        let both = (Opened::Yes, Opened::Yes);
-        if (caller.open, callee.open) == both && was_open != both {
-            hands
-                .out
-                .push_back(Output::Media(Order::Join(caller.port, callee.port)));
-        }
     }
 
     fn side(&self, leg: LegName) -> Option<&Side> {
@@ -582,48 +555,4 @@ fn one_codec(mut terms: Terms) -> Terms {
         codec.name.is_event() || audio == 1
     });
     terms
-}
-
-fn flow_spec(
-    agreed: &Agreed,
-    far: Option<&Agreed>,
-    nat: MediaNat,
-    media_from: ArrayVec<MediaSource, 4>,
-    timeout: Option<Duration>,
-) -> FlowSpec {
-    let payloads: Payloads = match far {
-        Some(far) => rows(agreed, far)
-            .into_iter()
-            .map(|row| Payload {
-                number: row.number,
-                other: row.other,
-                clock_hz: row.clock_hz,
-                is_event: row.name.is_event(),
-            })
-            .take(crate::base::limits::SDP_CODECS_MAX)
-            .collect(),
-        None => Payloads::new(),
-    };
-    let way = match agreed.way {
-        SdpWay::SendRecv => Way::Both,
-        SdpWay::SendOnly => Way::Send,
-        SdpWay::RecvOnly => Way::Receive,
-        SdpWay::Inactive => Way::Neither,
-    };
-    FlowSpec {
-        remote: agreed.rtp,
-        // RTCP elsewhere than RTP (RFC 3605) is sent there only if our socket can.
-        remote_rtcp: agreed
-            .rtcp
-            .filter(|rtcp| agreed.rtp.is_none_or(|rtp| rtp.is_ipv4() == rtcp.is_ipv4())),
-        rtcp_port: match agreed.rtcp_port {
-            RtcpPort::Own => flow::RtcpPort::Own,
-            RtcpPort::Shared => flow::RtcpPort::Shared,
-        },
-        payloads,
-        way,
-        nat,
-        media_from,
-        timeout,
-    }
 }

@@ -18,7 +18,7 @@ use crate::sip::dialog::{Dialog, DialogId};
 use crate::sip::header::Name;
 use crate::sip::lexer::Head;
 use crate::sip::path::{ListenerId, Path, Transport};
-use crate::sip::transaction::{Layer, Owner};
+use crate::sip::transaction::{ClientId, Layer, Owner};
 
 /// A tag, branch or Call-ID part that we mint: 100 random bits in letters.
 pub type Token = [u8; 20];
@@ -35,16 +35,20 @@ pub struct CallRef {
 /// What a call can be woken for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CallTimer {
-    /// The called party has rung long enough.
+    /// The called party has rung long enough, or something else is due before it answers.
     Ring,
     /// The call has lasted as long as its binding allows.
     MaxDuration,
     /// A 2xx of ours has not been ACKed yet: send it again, or give up.
     Unacked(LegName),
-    /// A later INVITE of ours within a leg has got no final answer.
-    Reinvite(LegName),
+    /// A request of ours within a leg has got no final answer.
+    Exchange(LegName),
+    /// What waits to be said within a leg has waited long enough.
+    Wanted(LegName),
     /// A cancelled INVITE of ours has got no final answer.
     Cancelled,
+    /// The same of one whose gateway was left.
+    Left(ClientId),
     /// The media threads have not told their counts in time.
     Counts,
 }
@@ -54,8 +58,8 @@ pub enum CallTimer {
 pub enum Purpose {
     /// The INVITE that began a leg.
     Invite(LegName),
-    /// A later INVITE within a leg.
-    Reinvite(LegName),
+    /// A later offer or refresh within a leg.
+    Exchange(LegName),
     /// The CANCEL of the callee's INVITE.
     Cancel,
     /// A BYE of ours.
@@ -64,11 +68,21 @@ pub enum Purpose {
     Other,
 }
 
+impl Purpose {
+    /// The leg whose peer answers it.
+    pub const fn leg(self) -> Option<LegName> {
+        match self {
+            Self::Invite(leg) | Self::Exchange(leg) | Self::Bye(leg) => Some(leg),
+            Self::Cancel | Self::Other => None,
+        }
+    }
+}
+
 const PURPOSES: [Purpose; 8] = [
     Purpose::Invite(LegName::Caller),
     Purpose::Invite(LegName::Callee),
-    Purpose::Reinvite(LegName::Caller),
-    Purpose::Reinvite(LegName::Callee),
+    Purpose::Exchange(LegName::Caller),
+    Purpose::Exchange(LegName::Callee),
     Purpose::Cancel,
     Purpose::Bye(LegName::Caller),
     Purpose::Bye(LegName::Callee),

@@ -9,12 +9,17 @@ use super::audio::{self, Audio};
 use super::bridge::{Bridge, Faces};
 use super::cdr::{Cdr, Media, ReleasedBy};
 use super::config::Config;
+use super::exchange::Exchange;
 use super::failover;
 use super::guard::{Forbidden, Scope};
 use super::hands::{CallRef, CallTimer, Hands, way};
-use super::leg::callee::{Callee, CalleeState, callee_interface};
+use super::leg::callee::{Callee, CalleeState};
 use super::leg::caller::{Caller, InviteState};
-use super::leg::{Bye, Leg, Reinvite};
+use super::leg::dial::callee_interface;
+use super::leg::left::Left;
+use super::leg::redirect::Redirection;
+use super::leg::ringing::Ringing;
+use super::leg::{Bye, Leg};
 use super::media::{MediaPort, Order};
 use super::port::{CallEntry, CallView, Event, EventKind, Heading, LegName, Note, Output, Trace, TraceLine};
 use super::refusal;
@@ -28,6 +33,7 @@ use crate::masking::route::Plan;
 use crate::masking::seats::Seat;
 use crate::rtp::flow::Counts;
 use crate::sip::method::Method;
+use crate::sip::reason;
 
 /// How far the record has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,16 +66,19 @@ pub struct End {
     pub cause: Option<&'static str>,
     /// The final status for a caller who still waits for one.
     pub status: u16,
+    /// The Q.850 cause that the side named by which it ends.
+    pub heard: Option<u8>,
 }
 
 impl End {
     /// One of the parties hung up.
-    pub const fn hung_up(by: ReleasedBy) -> Self {
+    pub const fn hung_up(by: ReleasedBy, heard: Option<u8>) -> Self {
         Self {
             by,
             refusal: None,
             cause: None,
             status: 487,
+            heard,
         }
     }
 
@@ -80,6 +89,7 @@ impl End {
             refusal: Some(reason),
             cause: None,
             status: refusal::status(reason),
+            heard: None,
         }
     }
 
@@ -90,6 +100,7 @@ impl End {
             refusal: Some(Reason::Cut),
             cause: Some(cause),
             status: 480,
+            heard: None,
         }
     }
 }
@@ -124,6 +135,12 @@ pub struct Call {
     pub caller: Caller,
     /// The called side, once it was called.
     pub callee: Option<Callee>,
+    /// INVITEs whose gateway was left.
+    pub left: Vec<Left>,
+    /// Where the called side sent the call on to.
+    pub redirection: Option<Box<Redirection>>,
+    /// The times of the callee's INVITE.
+    pub ringing: Ringing,
     /// What joins the two.
     pub bridge: Bridge,
     /// When it was answered.
@@ -234,19 +251,6 @@ impl Call {
         self.clock = Some(hands.wake(self.me, now.at + most, CallTimer::MaxDuration));
     }
 
-    /// The called party has this long from now to pick up.
-    pub fn start_ringing(&mut self, hands: &mut Hands, now: Now) {
-        self.stop_clock(hands);
-        let wanted = self
-            .plan
-            .as_ref()
-            .and_then(|plan| plan.binding().terms.rare().ring_timeout);
-        let ring = wanted.unwrap_or(self.config.ring_timeout);
-        let end = now.at + ring;
-        let end = self.holds_until.map_or(end, |holds| holds.min(end));
-        self.clock = Some(hands.wake(self.me, end, CallTimer::Ring));
-    }
-
     /// Ends the call: both legs are brought to their end, each in its own way; media stops; the record is
     /// closed. A call that has ended doesn't end again.
     pub fn end(&mut self, hands: &mut Hands, now: Now, end: End) {
@@ -264,15 +268,18 @@ impl Call {
             record.billable_s = talked.as_secs();
             record.ended_at = answered_at.plus(talked);
             record.sip_status = 200;
-            record.q850_cause = if end.cause.is_some() { 31 } else { 16 };
+            let ours = if end.cause.is_some() { 31 } else { 16 };
+            record.q850_cause = end.heard.unwrap_or(ours);
         } else {
             let reason = end.refusal.unwrap_or(Reason::Cancelled);
             record.refusal = Some(reason);
             record.sip_status = end.status;
-            record.q850_cause = refusal::q850(reason);
+            record.q850_cause = end.heard.unwrap_or(refusal::q850(reason));
         }
-        self.drop_reinvite(hands, now, LegName::Caller);
-        self.drop_reinvite(hands, now, LegName::Callee);
+        for name in [LegName::Caller, LegName::Callee] {
+            self.drop_theirs(hands, now, name);
+            self.forget_wanted(hands, name);
+        }
         self.end_caller(hands, now, end.status);
         self.end_callee(hands, now);
         let flows = self.bridge.open_ports();
@@ -287,6 +294,15 @@ impl Call {
             let line = Arc::new(self.record.line());
             hands.out.push_back(Output::Journal(CallEntry::Over(line)));
             self.counts_timer = Some(hands.wake(self.me, now.at + MEDIA_COUNTS_WAIT, CallTimer::Counts));
+        }
+    }
+
+    /// The Q.850 cause that is told to a side of a call that has ended: by our own table, whatever the other side
+    /// named.
+    pub fn cause_told(&self) -> u8 {
+        match self.record.refusal {
+            Some(reason) => refusal::q850(reason),
+            None => refusal::told_in_talk(self.record.q850_cause),
         }
     }
 
@@ -395,15 +411,17 @@ impl Call {
         let asks = [Some(&self.caller.leg), callee_leg]
             .into_iter()
             .flatten()
-            .any(|leg| matches!(leg.reinvite, Reinvite::Ours(..)));
-        self.recorded == Recorded::Out && caller_done && callee_done && !asks
+            .any(|leg| matches!(leg.exchange, Exchange::Ours(..)));
+        self.recorded == Recorded::Out && caller_done && callee_done && !asks && self.left.is_empty()
     }
 
     /// Forgets everything that the shard keeps for this call.
     pub fn forget(mut self, hands: &mut Hands) {
         self.stop_clock(hands);
-        self.forget_reinvite(hands, LegName::Caller);
-        self.forget_reinvite(hands, LegName::Callee);
+        for name in [LegName::Caller, LegName::Callee] {
+            self.forget_ours(hands, name);
+            self.forget_wanted(hands, name);
+        }
         let legs = [
             Some(&mut self.caller.leg),
             self.callee.as_mut().map(|callee| &mut callee.leg),
@@ -416,8 +434,14 @@ impl Call {
                 hands.dialogs.remove(&dialog.id());
             }
         }
-        if let Some(timer) = self.callee.as_mut().and_then(|callee| callee.give_up.take()) {
-            hands.timers.cancel(timer);
+        for left in std::mem::take(&mut self.left) {
+            left.forget(hands);
+        }
+        if let Some(callee) = self.callee.as_mut() {
+            callee.forget_others(hands);
+            if let Some(timer) = callee.give_up.take() {
+                hands.timers.cancel(timer);
+            }
         }
     }
 
@@ -433,6 +457,7 @@ impl Call {
     pub fn hang_up(&mut self, hands: &mut Hands, now: Now, name: LegName) {
         let config = self.config.clone();
         let me = self.me;
+        let why = reason::q850(self.cause_told());
         let Some(leg) = self.leg(name) else { return };
         match leg.bye {
             Bye::No | Bye::AfterAck => {}
@@ -448,7 +473,17 @@ impl Call {
         };
         let cseq = dialog.next_cseq();
         let (to, by) = way(&config, dialog);
-        let bytes = dialog.request(Method::Bye, cseq, &hands.branch(), by.via(), None, &[], None, 70);
+        let headers = [("Reason", why.as_str())];
+        let bytes = dialog.request(
+            Method::Bye,
+            cseq,
+            &hands.branch(),
+            by.via(),
+            None,
+            &headers,
+            None,
+            70,
+        );
         self.watch(hands, name, &bytes);
         let sent = hands.layer.request(
             now.at,
@@ -538,7 +573,8 @@ impl Call {
         }
     }
 
-    fn stop_clock(&mut self, hands: &mut Hands) {
+    /// Stops the clock of the call's present phase.
+    pub(super) fn stop_clock(&mut self, hands: &mut Hands) {
         if let Some(timer) = self.clock.take() {
             hands.timers.cancel(timer);
         }

@@ -8,10 +8,13 @@ use std::sync::Arc;
 use super::admit;
 use super::cdr::ReleasedBy;
 use super::config::{Config, Strangers};
+use super::exchange::Carrier;
+use super::exchange::theirs::Came;
 use super::hands::{CallRef, CallTimer, Hands, Purpose, owned};
 use super::inspect;
-use super::leg::callee::{Lost, decline};
+use super::leg::callee::Lost;
 use super::leg::caller::InviteState;
+use super::leg::forks::decline;
 use super::leg::{ALLOW, Bye};
 use super::listing::Listing;
 use super::media::{MediaPort, Report};
@@ -19,8 +22,7 @@ use super::overload::Door;
 use super::phase::{Call, CalleeFate, End, Recorded};
 use super::port::{Answer, Command, Found, Heading, Input, LegName, Note, Output, Records, Why};
 use super::ports::Ports;
-use super::refusal::Bounce;
-use super::reinvite::Came;
+use super::refusal::{self, Bounce};
 use super::trunk::{self};
 use crate::base::chance::Chance;
 use crate::base::id::Id;
@@ -34,6 +36,7 @@ use crate::sip::dialog::{Dialog, Sequence};
 use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::path::Path;
+use crate::sip::reason;
 use crate::sip::transaction::{
     self, AnswerKind, BaseTimers, InviteState as InviteSide, Layer, Loss, Owner, Received, ServerId,
 };
@@ -214,10 +217,16 @@ impl Switch {
             }
             return;
         };
+        if let Some(leg) = purpose.leg() {
+            call.hear_session(leg, message.to().tag().unwrap_or_default(), message);
+        }
         let hands = &mut self.hands;
         match purpose {
-            Purpose::Invite(LegName::Callee) => call.callee_answered(hands, now, &answer, message),
-            Purpose::Reinvite(leg) => call.reinvite_answered(hands, now, leg, &answer, message),
+            Purpose::Invite(LegName::Callee) => {
+                call.hear_targets(&self.table, &answer, message);
+                call.callee_answered(hands, now, &answer, message);
+            }
+            Purpose::Exchange(leg) => call.offer_answered(hands, now, leg, &answer, message),
             Purpose::Bye(leg) => {
                 call.note_message(now.at, leg, Heading::In, Method::Bye, message.status(), false);
                 if is_final {
@@ -329,14 +338,13 @@ impl Switch {
                 }
                 Err(bounce) => bounce,
             },
-            // RFC 3261 §15.1.2, §9.2: a BYE or CANCEL that matches nothing.
-            Method::Bye | Method::Cancel | Method::Ack => Bounce::status(481),
+            // RFC 3261 §15.1.2, §9.2: a BYE or CANCEL that matches nothing; RFC 6086 §4.2.2: an INFO of no call.
+            Method::Bye | Method::Cancel | Method::Ack | Method::Info => Bounce::status(481),
             Method::Register
             | Method::Prack
             | Method::Subscribe
             | Method::Notify
             | Method::Publish
-            | Method::Info
             | Method::Refer
             | Method::Message
             | Method::Update => Bounce::with(405, "Allow", ALLOW.into()),
@@ -368,10 +376,13 @@ impl Switch {
         let Some(mut call) = self.take(me) else {
             return self.bounce(now, path, server, message, &Bounce::status(481));
         };
+        let theirs = message.from().tag().unwrap_or_default();
+        if let Some(session) = call.hear_session(name, theirs, message) {
+            self.hands.layer.name_session(server, session);
+        }
         let in_order = call
-            .leg(name)
-            .and_then(|leg| leg.dialog.as_mut())
-            .map(|d| d.accept(message.cseq().number));
+            .dialog_with(name, theirs)
+            .map(|dialog| dialog.accept(message.cseq().number));
         if in_order != Some(Sequence::InOrder) {
             // RFC 3261 §12.2.2
             self.put_back(call);
@@ -388,19 +399,32 @@ impl Switch {
                 };
                 let bytes = build::response(message.head(), path.remote, &response);
                 self.hands.layer.respond(now.at, server, 200, bytes);
-                self.bye(now, &mut call, name);
+                self.bye(now, &mut call, name, message);
             }
             Method::Invite => {
                 let came = Came {
-                    invite: message,
+                    request: message,
+                    carrier: Carrier::Invite,
                     source: path.remote,
                 };
-                call.reinvited(&mut self.hands, now, name, server, &came);
+                call.offered(&mut self.hands, now, name, server, &came);
+            }
+            Method::Update => {
+                let came = Came {
+                    request: message,
+                    carrier: Carrier::Update,
+                    source: path.remote,
+                };
+                call.offered(&mut self.hands, now, name, server, &came);
             }
             Method::Options => match inspect::check_request(message) {
                 Ok(()) => self.options(now, path, server, message, 200),
                 Err(bounce) => self.bounce(now, path, server, message, &bounce),
             },
+            Method::Info => {
+                let answer = call.informed(&mut self.hands, now, name, message);
+                self.bounce(now, path, server, message, &answer);
+            }
             Method::Ack
             | Method::Cancel
             | Method::Register
@@ -408,10 +432,8 @@ impl Switch {
             | Method::Subscribe
             | Method::Notify
             | Method::Publish
-            | Method::Info
             | Method::Refer
-            | Method::Message
-            | Method::Update => {
+            | Method::Message => {
                 self.bounce(
                     now,
                     path,
@@ -431,11 +453,11 @@ impl Switch {
         self.put_back(call);
     }
 
-    fn bye(&mut self, now: Now, call: &mut Call, name: LegName) {
+    fn bye(&mut self, now: Now, call: &mut Call, name: LegName, message: &Message<'_>) {
         let hands = &mut self.hands;
         call.note_message(now.at, name, Heading::In, Method::Bye, None, false);
         if name == LegName::Caller && call.caller.invite == InviteState::Pending {
-            return call.caller_cancelled(hands, now);
+            return call.caller_cancelled(hands, now, message);
         }
         if let Some(leg) = call.leg(name) {
             leg.bye = Bye::Done;
@@ -447,7 +469,8 @@ impl Switch {
             LegName::Caller => ReleasedBy::Caller,
             LegName::Callee => ReleasedBy::Callee,
         };
-        call.end(hands, now, End::hung_up(by));
+        let heard = refusal::cause_of(reason::read(message));
+        call.end(hands, now, End::hung_up(by, heard));
     }
 
     fn ack(&mut self, now: Now, message: &Message<'_>) {
@@ -456,21 +479,7 @@ impl Switch {
         let Some(mut call) = self.take(me) else { return };
         let answers = !message.body().is_empty();
         call.note_message(now.at, name, Heading::In, Method::Ack, None, answers);
-        let awaited = call
-            .leg(name)
-            .and_then(|leg| leg.unacked.as_ref())
-            .is_some_and(|unacked| unacked.cseq == message.cseq().number);
-        call.acked(&mut self.hands, now, name, message.cseq().number);
-        if awaited && call.recorded == Recorded::Open && call.bridge.awaits_answer(name) {
-            let settled = match inspect::offer(message) {
-                Ok(Some(session)) => call.bridge.acked_with(&mut self.hands, name, &session).is_ok(),
-                Ok(None) | Err(_) => false,
-            };
-            if !settled {
-                // RFC 3261 §13.2.1: the ACK had to carry the answer.
-                call.end(&mut self.hands, now, End::cut("no_answer_in_ack"));
-            }
-        }
+        call.ack_came(&mut self.hands, now, name, message);
         self.put_back(call);
     }
 
@@ -487,7 +496,12 @@ impl Switch {
         };
         let (me, purpose) = owned(owner);
         // RFC 3261 §9.2: the same To tag as the INVITE's answers have.
-        let tag = self.call(me).map(|call| call.caller.leg.local_tag);
+        let call = self.call(me);
+        let session = call.and_then(|call| call.caller.leg.session());
+        let tag = call.map(|call| call.caller.leg.local_tag);
+        if let Some(session) = session {
+            self.hands.layer.name_session(id, session);
+        }
         let to_tag = tag.unwrap_or_else(|| self.hands.tag_for(message.head()));
         let response = Response {
             status: 200,
@@ -498,14 +512,24 @@ impl Switch {
         };
         let bytes = build::response(message.head(), path.remote, &response);
         self.hands.layer.respond(now.at, id, 200, bytes);
-        if state == InviteSide::Answered || purpose != Purpose::Invite(LegName::Caller) {
-            // RFC 3261 §9.2: a CANCEL has no effect on a request that is answered; and we let a re-INVITE
-            // run to its end, which is short.
+        if state == InviteSide::Answered {
+            // RFC 3261 §9.2: a CANCEL has no effect on a request that is answered.
             return;
         }
         let Some(mut call) = self.take(me) else { return };
-        call.note_message(now.at, LegName::Caller, Heading::In, Method::Cancel, None, false);
-        call.caller_cancelled(&mut self.hands, now);
+        let hands = &mut self.hands;
+        match purpose {
+            Purpose::Invite(LegName::Caller) => {
+                call.note_message(now.at, LegName::Caller, Heading::In, Method::Cancel, None, false);
+                call.caller_cancelled(hands, now, message);
+            }
+            Purpose::Exchange(leg) => {
+                call.note_message(now.at, leg, Heading::In, Method::Cancel, None, false);
+                call.offer_cancelled(hands, now, leg);
+            }
+            // Nothing of ours is a peer's request.
+            Purpose::Invite(LegName::Callee) | Purpose::Cancel | Purpose::Bye(_) | Purpose::Other => {}
+        }
         self.put_back(call);
     }
 
@@ -527,15 +551,17 @@ impl Switch {
             match timer {
                 CallTimer::Ring => {
                     call.clock = None;
-                    call.not_answered(hands, now);
+                    call.ringing_due(hands, now);
                 }
                 CallTimer::MaxDuration => {
                     call.clock = None;
                     call.end(hands, now, End::cut("max_duration"));
                 }
-                CallTimer::Reinvite(leg) => call.reinvite_lost(hands, now, leg),
+                CallTimer::Exchange(leg) => call.offer_late(hands, now, leg),
+                CallTimer::Wanted(leg) => call.offer_paused(hands, now, leg),
                 CallTimer::Unacked(leg) => call.repeat_2xx(hands, now, leg),
                 CallTimer::Cancelled => call.give_up_callee(hands),
+                CallTimer::Left(invite) => call.give_up_left(hands, invite),
                 CallTimer::Counts => {
                     call.counts_timer = None;
                     call.finish_record(hands, now);
@@ -547,30 +573,30 @@ impl Switch {
 
     fn transaction_events(&mut self, now: Now) {
         while let Some(event) = self.hands.layer.poll_event() {
-            let (owner, status) = match event {
-                transaction::Event::Timeout(_, owner) => (owner, 408),
-                transaction::Event::Failed(_, owner) => (owner, 503),
-                transaction::Event::NoAck(_, owner) | transaction::Event::ServerGone(_, owner) => (owner, 0),
+            let (owner, lost) = match event {
+                transaction::Event::Timeout(id, owner) => (owner, Some((id, Lost::Timeout))),
+                transaction::Event::Failed(id, owner) => (owner, Some((id, Lost::Transport))),
+                transaction::Event::NoAck(_, owner) | transaction::Event::ServerGone(_, owner) => {
+                    (owner, None)
+                }
             };
             let (me, purpose) = owned(owner);
             let Some(mut call) = self.take(me) else { continue };
             let hands = &mut self.hands;
-            match purpose {
-                Purpose::Invite(LegName::Callee) => {
-                    let lost = if status == 408 {
-                        Lost::Timeout
-                    } else {
-                        Lost::Transport
-                    };
-                    call.callee_lost(hands, now, lost);
+            match (purpose, lost) {
+                (Purpose::Invite(LegName::Callee), Some((id, lost))) => {
+                    call.callee_lost(hands, now, id, lost)
                 }
-                Purpose::Reinvite(leg) if status != 0 => call.reinvite_lost(hands, now, leg),
-                Purpose::Bye(leg) => call.leg_over(leg),
+                (Purpose::Exchange(leg), Some((_, Lost::Timeout))) => call.offer_lost(hands, now, leg),
+                (Purpose::Exchange(leg), Some((_, Lost::Transport))) => {
+                    call.offer_undelivered(hands, now, leg)
+                }
+                (Purpose::Bye(leg), _) => call.leg_over(leg),
                 // No ACK for a failure: nothing is left to be done for it (RFC 3261 §17.2.1).
-                Purpose::Reinvite(_)
-                | Purpose::Invite(LegName::Caller)
-                | Purpose::Cancel
-                | Purpose::Other => {}
+                (
+                    Purpose::Invite(_) | Purpose::Exchange(_) | Purpose::Cancel | Purpose::Other,
+                    Some(_) | None,
+                ) => {}
             }
             self.put_back(call);
         }

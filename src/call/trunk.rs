@@ -1,6 +1,7 @@
 //! Trunks: whose wire a message came by, how that side writes numbers, where calls through it go.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use super::media::InterfaceId;
 use crate::base::number::Format;
@@ -96,6 +97,26 @@ pub enum RtcpMux {
     Offer,
 }
 
+/// Whether a header by which others name a call, to bill or to find it, is written on a trunk's legs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Naming {
+    /// It isn't. What comes in one ends here in any case.
+    #[default]
+    None,
+    /// With a name of our own, made for the leg.
+    Own,
+}
+
+/// What is done with a redirection (3xx) by which a trunk's side answers an INVITE.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Redirects {
+    /// The call fails.
+    #[default]
+    Refuse,
+    /// The numbers that it names are called, by our own gateways, as the first one was.
+    Follow,
+}
+
 /// One trunk of the conf.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Trunk {
@@ -111,6 +132,10 @@ pub struct Trunk {
     pub listener: Option<ListenerId>,
     /// The media interface of its legs; `None` is the first that fits.
     pub media: Option<InterfaceId>,
+    /// How long a gateway of its may say nothing at all to an INVITE before the next one is tried.
+    pub first_response: Duration,
+    /// What becomes of a call that its side redirects.
+    pub redirects: Redirects,
     /// Whether our offers on it share RTP's port with RTCP.
     pub rtcp_mux: RtcpMux,
     /// Where the dialled number is read, first found.
@@ -129,6 +154,10 @@ pub struct Trunk {
     pub media_nat: MediaNat,
     /// Where else its media may come from.
     pub media_from: Vec<MediaSource>,
+    /// P-Charging-Vector (RFC 7315 §4.6) in INVITEs of ours.
+    pub charging_vector: Naming,
+    /// Session-ID (RFC 7989) in every message of ours.
+    pub session_id: Naming,
 }
 
 /// The trunk whose wire an address is: the longest prefix wins.

@@ -48,6 +48,10 @@ fn the_shipped_files_name_every_key() {
         "strip",
         "media",
         "rtcp_mux",
+        "charging_vector",
+        "session_id",
+        "redirects",
+        "first_response_timeout_s",
         "media_nat",
         "media_from",
         "may_show",
@@ -621,6 +625,9 @@ fn every_key_of_a_trunk_is_taken_by_a_reload() {
             "media" => "\"default\"",
             "large_requests" => "\"tcp\"",
             "rtcp_mux" => "\"offer\"",
+            "charging_vector" | "session_id" => "\"own\"",
+            "first_response_timeout_s" => "8",
+            "redirects" => "\"follow\"",
             unknown => panic!("{unknown}: give it another right value here"),
         };
         let mut trunk = trunk.clone();

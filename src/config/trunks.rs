@@ -1,11 +1,16 @@
 //! The trunk files: `[[trunk]]` tables, and what must hold between them.
 
+use std::time::Duration;
+
 use super::reader::{Section, Source, one_of, word};
 use super::value;
+use crate::base::limits::{FIRST_RESPONSE, FIRST_RESPONSE_MAX};
 use crate::base::number::Format;
 use crate::call::config::{Config, Listener, MediaConfig};
 use crate::call::media::InterfaceId;
-use crate::call::trunk::{CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, RtcpMux, Trunk};
+use crate::call::trunk::{
+    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Naming, Redirects, RtcpMux, Trunk,
+};
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sip::path::Transport;
 
@@ -14,7 +19,7 @@ const TRUNKS_MAX: usize = 256;
 /// Media networks of one trunk: what a flow's orders hold.
 const MEDIA_FROM_MAX: usize = 4;
 
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 19] = [
     "name",
     "accept_from",
     "gateways",
@@ -30,6 +35,10 @@ const KEYS: [&str; 15] = [
     "media_nat",
     "media_from",
     "rtcp_mux",
+    "charging_vector",
+    "session_id",
+    "first_response_timeout_s",
+    "redirects",
 ];
 
 const DIALLED_FROM: [(&str, DialledFrom); 4] = [
@@ -45,7 +54,9 @@ const NUMBER_FORMAT: [(&str, Format); 3] = [
     ("plus", Format::Plus),
 ];
 const LARGE_REQUESTS: [(&str, LargeRequests); 2] = [("udp", LargeRequests::Udp), ("tcp", LargeRequests::Tcp)];
+const REDIRECTS: [(&str, Redirects); 2] = [("refuse", Redirects::Refuse), ("follow", Redirects::Follow)];
 const RTCP_MUX: [(&str, RtcpMux); 2] = [("answer", RtcpMux::Answer), ("offer", RtcpMux::Offer)];
+const NAMING: [(&str, Naming); 2] = [("none", Naming::None), ("own", Naming::Own)];
 const MEDIA_NAT: [(&str, MediaNat); 2] = [("strict", MediaNat::Strict), ("latch", MediaNat::Latch)];
 
 /// Reads one trunk file, after those in `trunks` (which it is checked against).
@@ -83,6 +94,16 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         large_requests: section.choice("large_requests", &LARGE_REQUESTS, LargeRequests::Udp),
         listener: None,
         media: interface(section, media),
+        first_response: Duration::from_secs(
+            section
+                .integer(
+                    "first_response_timeout_s",
+                    1..=FIRST_RESPONSE_MAX.as_secs() as u32,
+                    FIRST_RESPONSE.as_secs() as u32,
+                )
+                .into(),
+        ),
+        redirects: section.choice("redirects", &REDIRECTS, Redirects::Refuse),
         rtcp_mux: section.choice("rtcp_mux", &RTCP_MUX, RtcpMux::Answer),
         dialled_from: words(section, "dialled_from", &DIALLED_FROM, DialledFrom::Ruri),
         caller_id: if section.texts("caller_id").is_none() {
@@ -96,6 +117,8 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         default: section.flag("default"),
         media_nat: section.choice("media_nat", &MEDIA_NAT, MediaNat::Strict),
         media_from: media_from(section),
+        charging_vector: section.choice("charging_vector", &NAMING, Naming::None),
+        session_id: section.choice("session_id", &NAMING, Naming::None),
     };
     if trunk.accept_from.is_empty() && trunk.gateways.is_empty() {
         section.fault(

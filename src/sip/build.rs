@@ -7,12 +7,15 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use memchr::memmem;
+
 use super::header::{self, Name, NameAddr, Rport, Via};
 use super::lexer::{Head, Start};
 use super::message::Message;
 use super::method::{Method, reason_phrase};
 use super::path::{Path, Transport};
 use super::scan::{find, find_either};
+use super::session_id::SessionId;
 use crate::base::text;
 
 /// The hops that a request of a new transaction may take (RFC 3261 §8.1.1.6).
@@ -98,6 +101,16 @@ impl Repeated {
     /// Bytes that it keeps.
     pub const fn bytes(&self) -> usize {
         self.text.len()
+    }
+
+    /// The tag of whoever sent the request; empty if it gave none.
+    pub fn sender_tag(&self) -> &[u8] {
+        let [_, routes, parties, _] = self.ends;
+        let lines = self.text.get(routes..parties).unwrap_or_default();
+        let from = lines.strip_prefix(b"From: ").unwrap_or_default();
+        let from = memmem::find(from, b"\r\n").and_then(|end| from.get(..end));
+        let from = from.and_then(NameAddr::parse);
+        from.and_then(|from| from.tag()).unwrap_or_default()
     }
 
     /// The response that [`response`] writes to the request.
@@ -227,20 +240,29 @@ pub fn request(request: &Request) -> Vec<u8> {
 pub fn ack_for_failure(invite: &[u8], response: &Message) -> Option<Vec<u8>> {
     response.status()?;
     let invite = Message::parse(invite).ok()?;
-    follow(&invite, Method::Ack, response.get(Name::To)?)
+    follow(&invite, Method::Ack, response.get(Name::To)?, &[])
 }
 
 /// Writes the CANCEL of an INVITE of ours (RFC 3261 §9.1): the same Request-URI, top Via, Route, From, To,
-/// Call-ID and CSeq number.
+/// Call-ID and CSeq number. `headers`, names and values, are added: Reason (RFC 3326).
 ///
 /// `None` if `invite` is no INVITE.
-pub fn cancel(invite: &[u8]) -> Option<Vec<u8>> {
+pub fn cancel(invite: &[u8], headers: &[(&str, &str)]) -> Option<Vec<u8>> {
     let invite = Message::parse(invite).ok()?;
-    follow(&invite, Method::Cancel, invite.get(Name::To)?)
+    follow(&invite, Method::Cancel, invite.get(Name::To)?, headers)
+}
+
+/// A message of ours with its leg's Session-ID (RFC 7989 §6: any message may carry it) as its last header but one.
+pub fn with_session(message: &[u8], session: &SessionId) -> Vec<u8> {
+    // We write Content-Length last, and no value of ours can hold a line's end.
+    let end = memmem::find(message, b"\r\nContent-Length: ").map_or(0, |at| at + 2);
+    let (before, after) = message.split_at_checked(end).unwrap_or((message, &[]));
+    let name = Name::SessionId.text().as_bytes();
+    [before, name, b": ", &session.value(), b"\r\n", after].concat()
 }
 
 /// A request that shares its INVITE's transaction or branch.
-fn follow(invite: &Message, method: Method, to: &[u8]) -> Option<Vec<u8>> {
+fn follow(invite: &Message, method: Method, to: &[u8], headers: &[(&str, &str)]) -> Option<Vec<u8>> {
     if invite.status().is_some() || invite.method() != Method::Invite {
         return None;
     }
@@ -255,6 +277,8 @@ fn follow(invite: &Message, method: Method, to: &[u8]) -> Option<Vec<u8>> {
     out.line(Name::To.text(), to);
     out.line(Name::CallId.text(), invite.call_id());
     out.cseq(invite.cseq().number, method);
+    out.optional(Name::SessionId.text(), invite.get(Name::SessionId));
+    out.headers(headers);
     Some(out.body(None))
 }
 

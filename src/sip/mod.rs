@@ -13,6 +13,8 @@ pub mod method;
 pub mod multipart;
 pub mod path;
 pub mod peek;
+pub mod reason;
 mod scan;
+pub mod session_id;
 pub mod transaction;
 pub mod uri;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use umbra::sip::path::Transport;
 
-use super::phone::{Lost, Outcome, Phone};
+use super::descriptions::Descriptions;
+use super::phone::{Call, Lost, Outcome, Phone};
 use super::stage::{Packet, Stage};
 use super::text::{Msg, user_of};
 use super::witness;
@@ -24,6 +25,8 @@ pub enum Cue {
         msg: Msg,
         /// Whether it had come before.
         again: bool,
+        /// Where it arrived.
+        to: SocketAddr,
     },
     /// An answer or ACK never came.
     Lost {
@@ -73,10 +76,14 @@ pub struct Cast<S> {
     open: HashSet<SocketAddr>,
     /// Where each phone calls from.
     homes: Vec<SocketAddr>,
+    /// Gateways' addresses that are one phone's alone.
+    seats: Vec<(SocketAddr, usize)>,
     /// Everything that a phone said: its own words may come back to it.
     said: Vec<Vec<u8>>,
     /// The description that a caller's dialog has: (Call-ID, CSeq) → body.
     described: HashMap<(String, u32), Vec<u8>>,
+    /// Every description that Umbra sent.
+    descriptions: Descriptions,
     /// Lost things that wait for their turn.
     waiting: std::collections::VecDeque<Cue>,
 }
@@ -101,8 +108,10 @@ impl<S: Stage> Cast<S> {
             transcript: Vec::new(),
             open: gateways.into_iter().collect(),
             homes: Vec::new(),
+            seats: Vec::new(),
             said: Vec::new(),
             described: HashMap::new(),
+            descriptions: Descriptions::default(),
             waiting: std::collections::VecDeque::new(),
         }
     }
@@ -125,6 +134,12 @@ impl<S: Stage> Cast<S> {
         self.open.insert(home);
         self.stage.open(home);
         index
+    }
+
+    /// Another phone of the same number joins: all that comes to the gateway is for it.
+    pub fn join_at_gateway(&mut self, name: &str, number: &str, gateway: u8) {
+        let phone = self.join(name, number, false);
+        self.seats.push((self.stage.setup().gateway(gateway), phone));
     }
 
     /// Where a phone calls from.
@@ -242,6 +257,7 @@ impl<S: Stage> Cast<S> {
                 call,
                 msg,
                 again,
+                to,
             };
             if cue.is_none() {
                 cue = Some(heard);
@@ -253,17 +269,20 @@ impl<S: Stage> Cast<S> {
         cue
     }
 
-    /// Whose a message is: by its Call-ID, else a new call to the number that it names.
+    /// Whose a message is: by its Call-ID, at that address first; else a new call to the number that it names, or
+    /// to the phone that sits there alone.
     fn owner(&self, msg: &Msg, to: SocketAddr) -> Option<usize> {
-        let known = self
-            .phones
-            .iter()
-            .position(|p| p.calls.iter().any(|c| c.id == msg.call_id()));
-        known
-            .or_else(|| {
-                let user = user_of(msg.uri());
-                self.phones.iter().position(|p| p.number == user)
-            })
+        let its = |call: &Call| call.id == msg.call_id();
+        let user = user_of(msg.uri());
+        let sits_alone = |phone: usize| self.seats.iter().any(|(_, who)| *who == phone);
+        let mut known = self.phones.iter().enumerate().filter(|(phone, p)| {
+            let here = |call: &Call| call.local == to || !sits_alone(*phone);
+            p.calls.iter().any(|call| its(call) && here(call))
+        });
+        let alone = self.seats.iter().find(|(at, _)| *at == to);
+        (alone.map(|(_, phone)| *phone))
+            .or_else(|| known.next().map(|(phone, _)| phone))
+            .or_else(|| self.phones.iter().position(|p| p.number == user))
             .or_else(|| self.homes.iter().position(|home| *home == to))
     }
 
@@ -310,6 +329,13 @@ impl<S: Stage> Cast<S> {
                 msg.body.len()
             ));
         }
+        if let Some(fault) = self.descriptions.look(msg.call_id(), &msg.body) {
+            self.faults.push(format!("{}: {fault}", msg.name()));
+        }
+        // A cause is a number of our own table; a text could be anybody's (RFC 3326 §2).
+        for reason in msg.all("Reason").filter(|reason| !is_bare_cause(reason)) {
+            self.faults.push(format!("{}: Reason: {reason}", msg.name()));
+        }
         if msg.status().is_some_and(|s| s < 300) && msg.method() == "INVITE" && !msg.body.is_empty() {
             let key = (msg.call_id().to_owned(), msg.cseq());
             let before = self.described.entry(key).or_insert_with(|| msg.body.clone());
@@ -325,6 +351,15 @@ impl<S: Stage> Cast<S> {
     }
 
     fn look_for_strangers_words(&mut self, index: usize, to: SocketAddr, bytes: &[u8], what: &str) {
+        for canary in &self.stage.setup().canaries {
+            if witness::holds_word(bytes, canary) {
+                self.faults.push(format!(
+                    "{what} tells {} what was for Umbra alone: {canary}\n{}",
+                    self.phones[index].name,
+                    String::from_utf8_lossy(bytes)
+                ));
+            }
+        }
         let own_ips: HashSet<_> = [self.homes[index].ip(), to.ip()]
             .into_iter()
             .chain(self.phones[index].calls.iter().map(|c| c.local.ip()))
@@ -344,6 +379,8 @@ impl<S: Stage> Cast<S> {
             words.extend(ips.iter().map(ToString::to_string));
             let word = words.iter().find(|word| witness::holds_word(bytes, word));
             let number = Some(&phone.number)
+                // Two phones may have one number.
+                .filter(|n| **n != self.phones[index].number)
                 .filter(|n| witness::holds_number(bytes, n) && !witness::holds_number(&self.said[index], n));
             if let Some(leak) = word.or(number) {
                 self.faults.push(format!(
@@ -392,4 +429,10 @@ fn copies(mishaps: &mut Mishaps) -> u32 {
     } else {
         1
     }
+}
+
+/// Whether a Reason is a Q.850 cause and nothing besides.
+fn is_bare_cause(reason: &str) -> bool {
+    let cause = reason.strip_prefix("Q.850;cause=").and_then(|c| c.parse().ok());
+    cause.is_some_and(|cause: u8| (1..=127).contains(&cause) && reason == format!("Q.850;cause={cause}"))
 }

@@ -1,8 +1,11 @@
 //! Ladders: plays written as text, one message a line. `scenarios/README.md` says how they read.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+mod media;
 
 use serde_json::Value;
 use umbra::masking::inventory::Freeze;
@@ -83,6 +86,8 @@ impl Ladder {
                 "calls" => setup.berths = value.parse().expect(value),
                 "media" => setup.media_on = value.split(',').map(str::to_owned).collect(),
                 "rtcp_mux" => setup.offers_mux = value == "offer",
+                "charging_vector" => setup.names_charging = value == "own",
+                "session_id" => setup.names_sessions = value == "own",
                 "trunk_media" => setup.media = Some(value.clone()),
                 key => setup.set(key, value),
             }
@@ -98,6 +103,8 @@ impl Setup {
         match key {
             "gateways" => self.gateways = value.parse().expect(value),
             "ring" => self.ring = duration(value, self.t1).expect(value),
+            "silence" => self.silence = duration(value, self.t1).expect(value),
+            "redirects" => self.follows = value == "follow",
             "media_timeout" => self.media_timeout = duration(value, self.t1).expect(value),
             other => panic!("no setup is called {other}"),
         }
@@ -121,6 +128,8 @@ fn duration(text: &str, t1: Duration) -> Option<Duration> {
 /// Something heard that the play has not got to yet.
 struct Heard {
     call: usize,
+    /// Where it arrived.
+    to: SocketAddr,
     msg: Msg,
     at: Duration,
     /// The last description before it in the same call.
@@ -213,6 +222,13 @@ impl<S: Stage> Play<S> {
             ["stranger", name, digits] => self.person(name, digits, true),
             [who, "->", what, options @ ..] => self.say(who, what, options, &line.more),
             [who, "<-", what, options @ ..] => self.hear(who, what, options, &line.more),
+            ["phone", name, "with", person, "at", gateway] => {
+                let number = self.name(person);
+                let gateway = gateway.parse().map_err(|_| "which gateway?")?;
+                self.names.insert((*name).into(), number.clone());
+                self.cast.join_at_gateway(name, &number, gateway);
+                Ok(())
+            }
             ["media", from, way, to, options @ ..] => self.media(from, way, to, options),
             ["wait", time] => self.wait(time),
             ["quiet", time] => {
@@ -286,15 +302,10 @@ impl<S: Stage> Play<S> {
             ["calls"] => self.calls(&line.more),
             ["report", who, options @ ..] => self.report(who, options),
             ["reported", who, lost] => self.reported(who, lost),
-            ["skip", count, "from", who] => {
-                let (phone, call) = self.phone(who)?;
-                let call = call
-                    .or(self.current.get(&phone).copied())
-                    .ok_or("no call to talk in")?;
-                let count: u16 = count.parse().map_err(|_| "how many?")?;
-                self.cast.phones[phone].calls[call].seq += count;
-                Ok(())
-            }
+            ["skip", count, "from", who] => self.skip(count, who),
+            ["press", who, keys, options @ ..] => self.press(who, keys, options),
+            ["keys", who, keys, options @ ..] => self.keys(who, keys, options),
+            ["fax", from, "->", to, options @ ..] => self.fax(from, to, options),
             ["idle"] => self.idle(),
             _ => Err("no line of a ladder reads so".into()),
         }
@@ -384,17 +395,48 @@ impl<S: Stage> Play<S> {
         Ok(())
     }
 
+    /// Words with addresses in them that differ from play to play.
+    fn placed(&self, phone: usize, text: &str) -> String {
+        let setup = self.cast.stage.setup();
+        let text = text
+            .replace("UMBRA", &setup.umbra().to_string())
+            .replace("HOME_IP", &self.cast.home(phone).ip().to_string())
+            .replace("HOME", &self.cast.home(phone).to_string())
+            .replace("FOLD", "\r\n ")
+            .replace("GATEWAY2", &setup.gateway(2).to_string())
+            .replace("GATEWAY_IP", &setup.gateway(1).ip().to_string())
+            .replace("GATEWAY", &setup.gateway(1).to_string());
+        let names = self.cast.phones.iter().enumerate();
+        let text = names.fold(text, |text, (index, phone)| {
+            text.replace(
+                &format!("{}'S_PLACE", phone.name),
+                &self.cast.home(index).to_string(),
+            )
+        });
+        self.cast.phones.iter().fold(text, |text, phone| {
+            let dialog = phone.calls.iter().find_map(|call| {
+                let remote_tag = call.remote_tag.as_deref()?;
+                Some(format!(
+                    "{};to-tag={remote_tag};from-tag={}",
+                    call.id, call.local_tag
+                ))
+            });
+            match dialog {
+                Some(dialog) => text.replace(&format!("{}'S CALL", phone.name), &dialog),
+                None => text,
+            }
+        })
+    }
+
     fn say(&mut self, who: &str, what: &str, options: &[&str], more: &[String]) -> Result<(), String> {
         let (phone, call) = self.phone(who)?;
         let now = self.cast.stage.now();
         let (umbra, home) = (self.cast.stage.setup().umbra(), self.cast.home(phone));
-        let placed = |text: &str| {
-            text.replace("UMBRA", &umbra.to_string())
-                .replace("HOME", &home.to_string())
-        };
-        let more: Vec<String> = more.iter().map(|line| placed(line)).collect();
+        let more: Vec<String> = more.iter().map(|line| self.placed(phone, line)).collect();
+        let is_header = |l: &&String| !l.starts_with("sdp ") && !l.starts_with("body ");
+        let body: Vec<&str> = more.iter().filter_map(|l| l.strip_prefix("body ")).collect();
         let mut extra = Extra {
-            headers: more.iter().filter(|l| !l.starts_with("sdp ")).cloned().collect(),
+            headers: more.iter().filter(is_header).cloned().collect(),
             sdp_lines: more
                 .iter()
                 .filter_map(|l| l.strip_prefix("sdp ").map(str::to_owned))
@@ -408,13 +450,23 @@ impl<S: Stage> Play<S> {
                     extra.codecs = Some(codecs.split(',').map(str::to_owned).collect());
                 }
                 Some(("way", way)) => extra.way = way.into(),
+                Some(("session", way)) => extra.session_way = Some(way.into()),
+                Some(("c", place)) => extra.place = Some(place.replace('/', " ")),
+                Some(("ptime", ms)) => extra.ptime = ms.parse().ok(),
                 Some(("port", port)) => extra.media_port = port.parse().ok(),
                 Some(("among", kind)) => extra.among = Some(kind.into()),
-                Some(("body", kind)) => extra.body = Some((kind.into(), "some words".into())),
+                Some(("body", kind)) if body.is_empty() => {
+                    extra.body = Some((kind.into(), "some words".into()));
+                }
+                Some(("body", kind)) => extra.body = Some((kind.into(), body.join("\r\n"))),
                 Some(("tag", tag)) => extra.tag = Some(tag.into()),
                 Some(("totag", tag)) => extra.to_tag = Some(tag.into()),
                 Some(("reason", reason)) => extra.reason = Some(reason.into()),
-                Some(("uri", uri)) => extra.uri = Some(placed(uri)),
+                Some(("uri", uri)) => extra.uri = Some(self.placed(phone, uri)),
+                Some(("at", at)) => {
+                    let at = self.placed(phone, at);
+                    extra.at = Some(at.parse().map_err(|_| format!("no address: {at}"))?);
+                }
                 Some(("from", from)) => extra.from = Some(format!("<{from}>")),
                 Some(("hops", hops)) => extra.max_forwards = Some(hops.into()),
                 Some(("version", version)) => extra.version = Some(version.into()),
@@ -459,7 +511,17 @@ impl<S: Stage> Play<S> {
                 call,
                 msg,
                 again,
+                to,
             } => {
+                let is_direct = !self.cast.stage.setup().has_edge;
+                if let Err(why) = self.cast.phones[phone].check(call, &msg, is_direct) {
+                    let name = &self.cast.phones[phone].name;
+                    self.cast.faults.push(format!("{name}'s {msg:?}: {why}"));
+                }
+                // A 100 is the edge's own, where there is one.
+                if msg.status() == Some(100) && self.cast.stage.setup().has_edge {
+                    return;
+                }
                 let key = (phone, call);
                 let before = self.descriptions.get(&key).cloned();
                 if !msg.body.is_empty() {
@@ -468,6 +530,7 @@ impl<S: Stage> Play<S> {
                 let list = if again { &mut self.again } else { &mut self.new };
                 list.entry(phone).or_default().push_back(Heard {
                     call,
+                    to,
                     msg,
                     at: self.cast.stage.now(),
                     before,
@@ -480,6 +543,9 @@ impl<S: Stage> Play<S> {
     fn hear(&mut self, who: &str, what: &str, options: &[&str], more: &[String]) -> Result<(), String> {
         let (phone, call) = self.phone(who)?;
         let t1 = self.cast.stage.setup().t1;
+        if what == "100" && self.cast.stage.setup().has_edge {
+            return Ok(());
+        }
         let again = options.contains(&"again");
         let option = |name: &str| {
             options
@@ -571,6 +637,8 @@ impl<S: Stage> Play<S> {
                         &self.name(value),
                     )?;
                 }
+                "at" => same("it came to", &heard.to.to_string(), &self.placed(phone, value))?,
+                "uri" => same("its Request-URI", msg.uri(), &self.placed(phone, value))?,
                 "gateway" => {
                     let n = value.parse().map_err(|_| "which gateway?")?;
                     let at = self.cast.stage.setup().gateway(n);
@@ -594,6 +662,11 @@ impl<S: Stage> Play<S> {
                 "way" => same(
                     "the direction",
                     described.as_ref().map_or("none", |s| &s.way),
+                    value,
+                )?,
+                "lines" => same(
+                    "the media lines",
+                    &described.as_ref().map_or(String::new(), |s| s.lines.join(",")),
                     value,
                 )?,
                 "other" => {
@@ -643,12 +716,16 @@ impl<S: Stage> Play<S> {
                     return Err(format!("it has {name}: {value}"));
                 }
             } else if let Some((name, value)) = wanted.split_once(':') {
-                let is = msg.get(name.trim()).unwrap_or("missing");
-                let umbra = self.cast.stage.setup().umbra().to_string();
-                let value = value.trim().replace("UMBRA", &umbra);
+                let lines: Vec<&str> = msg.all(name.trim()).collect();
+                let is = match &*lines {
+                    [] => "missing".to_owned(),
+                    lines => lines.join(", "),
+                };
+                let value = self.placed(phone, value.trim());
                 match value.strip_suffix('…') {
                     Some(start) if is.starts_with(start) => {}
-                    Some(_) | None => same(name, is, &value)?,
+                    None if value.strip_prefix('…').is_some_and(|end| is.ends_with(end)) => {}
+                    Some(_) | None => same(name, &is, &value)?,
                 }
             } else if msg.get(wanted).is_none() {
                 return Err(format!("it has no {wanted}"));
@@ -675,74 +752,6 @@ impl<S: Stage> Play<S> {
             ))
         });
         left.map_or(Ok(()), Err)
-    }
-
-    fn media(&mut self, from: &str, way: &str, to: &str, options: &[&str]) -> Result<(), String> {
-        let (a, a_call) = self.phone(from)?;
-        let (b, b_call) = self.phone(to)?;
-        let call_of = |phone, call: Option<usize>| {
-            call.or(self.current.get(&phone).copied())
-                .ok_or("no call to talk in")
-        };
-        let (a_call, b_call) = (call_of(a, a_call)?, call_of(b, b_call)?);
-        let blocked = options.contains(&"blocked");
-        let ways: &[(usize, usize, usize, usize)] = match way {
-            "<->" => &[(a, a_call, b, b_call), (b, b_call, a, a_call)],
-            "->" => &[(a, a_call, b, b_call)],
-            _ => return Err("media goes -> or <->".into()),
-        };
-        let packets = 10;
-        if !self.cast.stage.is_exact() && !blocked {
-            self.warm_up(ways)?;
-        }
-        let before: Vec<usize> = ways
-            .iter()
-            .map(|w| self.cast.phones[w.2].calls[w.3].rtp.len())
-            .collect();
-        for _ in 0..packets {
-            for (phone, call, ..) in ways {
-                if !self.cast.phones[*phone].speak_on(*call) {
-                    return Err(format!(
-                        "{} knows of no media to send to",
-                        self.cast.phones[*phone].name
-                    ));
-                }
-            }
-            self.wait("20ms")?;
-        }
-        let patience = if self.cast.stage.is_exact() {
-            "100ms"
-        } else {
-            "400ms"
-        };
-        self.wait(patience)?;
-        for ((_, _, phone, call), before) in ways.iter().zip(before) {
-            let heard = self.cast.phones[*phone].calls[*call].rtp.len() - before;
-            let wanted = if blocked { 0 } else { packets };
-            if heard != wanted {
-                let name = &self.cast.phones[*phone].name;
-                return Err(format!("{name} heard {heard} packets of {packets}"));
-            }
-        }
-        Ok(())
-    }
-
-    /// On a busy machine the media threads may have their orders a moment after the ACK has left: packets
-    /// go until one arrives.
-    fn warm_up(&mut self, ways: &[(usize, usize, usize, usize)]) -> Result<(), String> {
-        for (phone, call, other, other_call) in ways {
-            let heard = |cast: &Cast<S>| cast.phones[*other].calls[*other_call].rtp.len();
-            let before = heard(&self.cast);
-            for _ in 0..100 {
-                if heard(&self.cast) > before {
-                    break;
-                }
-                self.cast.phones[*phone].speak_on(*call);
-                self.wait("20ms")?;
-            }
-        }
-        // Those that are still on their way belong to the warming up.
-        self.wait("100ms")
     }
 
     fn wait_for_cdrs(&mut self, count: usize) -> Vec<Value> {
@@ -778,50 +787,6 @@ impl<S: Stage> Play<S> {
             Ok(())
         } else {
             Err(format!("the listing says {said:?}"))
-        }
-    }
-
-    /// A phone sends an RTCP report.
-    fn report(&mut self, who: &str, options: &[&str]) -> Result<(), String> {
-        let (phone, call) = self.phone(who)?;
-        let call = call
-            .or(self.current.get(&phone).copied())
-            .ok_or("no call to report in")?;
-        let lost = options.iter().find_map(|o| o.strip_prefix("lost=")?.parse().ok());
-        let now = self.cast.stage.now();
-        if !self.cast.phones[phone].report(now, call, lost.unwrap_or(0)) {
-            return Err("there is nothing to report on".into());
-        }
-        self.wait("100ms")
-    }
-
-    /// What Umbra last reported of a phone's stream.
-    fn reported(&mut self, who: &str, lost: &str) -> Result<(), String> {
-        let wanted: u32 = lost
-            .strip_prefix("lost=")
-            .and_then(|lost| lost.parse().ok())
-            .ok_or("how many?")?;
-        let (phone, call) = self.phone(who)?;
-        let call = call
-            .or(self.current.get(&phone).copied())
-            .ok_or("no call was reported on")?;
-        let block = |bytes: &Vec<u8>| {
-            // A block stands behind the head of an RR, or that of an SR (RFC 3550 §6.4).
-            let at = if bytes.get(1) == Some(&200) { 28 } else { 8 };
-            (bytes.first()? & 0x1f > 0).then(|| bytes.get(at..at + 24).map(<[u8]>::to_vec))?
-        };
-        let reports = &self.cast.phones[phone].calls[call].rtcp;
-        let block = reports.iter().rev().find_map(|(_, bytes)| block(bytes));
-        let block = block.ok_or("no report speaks of its stream")?;
-        let ssrc = 0x5500_0000 + call as u32;
-        if block[..4] != ssrc.to_be_bytes() {
-            return Err(format!("the report is of another stream: {block:?}"));
-        }
-        let lost = u32::from_be_bytes([0, block[5], block[6], block[7]]);
-        if lost == wanted {
-            Ok(())
-        } else {
-            Err(format!("Umbra reports {lost} lost"))
         }
     }
 
@@ -904,9 +869,16 @@ impl<S: Stage> Play<S> {
     }
 }
 
-/// Every ladder there is, or the one that `UMBRA_LADDER` names.
+/// Every ladder that is played everywhere, or the one that `UMBRA_LADDER` names.
 pub fn ladders() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    ladders_in("")
+}
+
+/// The ladders of a folder within `scenarios`, or the one that `UMBRA_LADDER` names.
+pub fn ladders_in(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("scenarios")
+        .join(folder);
     let wanted = |path: &PathBuf| match std::env::var("UMBRA_LADDER") {
         Ok(name) => path.file_stem().is_some_and(|stem| *stem == *name),
         Err(_) => path.extension().is_some_and(|e| e == "ladder"),

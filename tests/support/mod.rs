@@ -5,11 +5,14 @@
 #![allow(dead_code)]
 
 pub mod cast;
+pub mod descriptions;
+pub mod keys;
 pub mod ladder;
 pub mod law;
 pub mod phone;
 pub mod sdp;
 pub mod stage;
+pub mod strict;
 pub mod text;
 pub mod wires;
 pub mod witness;

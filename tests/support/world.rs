@@ -19,7 +19,9 @@ use umbra::call::port::{
     Answer, AskId, CallEntry, Command, Event, EventKind, Input, Note, Output, Records, Why,
 };
 use umbra::call::switch::Switch;
-use umbra::call::trunk::{CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, RtcpMux, Trunk};
+use umbra::call::trunk::{
+    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Naming, Redirects, RtcpMux, Trunk,
+};
 use umbra::masking::binding::Mode;
 use umbra::masking::reason::Reason;
 use umbra::masking::request::{Refused, Write};
@@ -418,6 +420,9 @@ impl World {
             Order::Open(_, spec) => self.relay.open(now, port.0, spec),
             Order::Change(_, spec) => self.relay.change(now, port.0, spec),
             Order::Join(a, b) => self.relay.join(now, a.0, b.0),
+            Order::Digit(_, digit) => {
+                self.relay.digit(now, port.0, *digit);
+            }
             Order::Count(_) => {
                 let counts = self.relay.counts(now, port.0).unwrap_or_default();
                 self.later(Duration::ZERO, What::Report(shard, Report::Counts(port, counts)));
@@ -439,7 +444,7 @@ impl World {
     }
 
     fn relay_sends(&mut self) {
-        while let Some((port, to, bytes)) = self.relay.poll_rtcp() {
+        while let Some((port, to, bytes)) = self.relay.poll_out() {
             let from = self.setup.media_address(media::MediaPort(port));
             self.carry(Packet { from, to, bytes }, None);
         }
@@ -885,14 +890,26 @@ fn config_of(setup: &Setup) -> Config {
             MediaNat::Strict
         },
         media: trunk_media,
+        first_response: setup.silence,
+        redirects: if setup.follows {
+            Redirects::Follow
+        } else {
+            Redirects::Refuse
+        },
         rtcp_mux: if setup.offers_mux {
             RtcpMux::Offer
         } else {
             RtcpMux::Answer
         },
+        charging_vector: naming(setup.names_charging),
+        session_id: naming(setup.names_sessions),
         media_from: Vec::new(),
     }];
     config
+}
+
+fn naming(is_own: bool) -> Naming {
+    if is_own { Naming::Own } else { Naming::None }
 }
 
 /// Whether the journal knew how a call ended before its media was counted: what it then said is what is recorded.

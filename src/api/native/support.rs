@@ -241,7 +241,11 @@ fn carrier() -> Trunk {
         default: true,
         media_nat: MediaNat::default(),
         media: None,
+        first_response: crate::base::limits::FIRST_RESPONSE,
+        redirects: Default::default(),
         rtcp_mux: Default::default(),
+        charging_vector: Default::default(),
+        session_id: Default::default(),
         media_from: Vec::new(),
     }
 }
@@ -312,5 +316,6 @@ pub(crate) fn cdr(n: u64) -> Cdr {
         order_id: None,
         user_data: None,
         end_cause: None,
+        charging: None,
     }
 }

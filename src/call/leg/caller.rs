@@ -2,14 +2,18 @@
 
 use super::{Bye, Echo, Leg, Unacked};
 use crate::base::limits::RETRY_AFTER_S;
-use crate::base::time::Now;
+use crate::base::time::{Instant, Now};
+use crate::call::exchange::{Ask, Opening};
 use crate::call::guard::Scope;
 use crate::call::hands::{CallTimer, Hands, listener};
 use crate::call::phase::{Call, End};
 use crate::call::port::{Heading, LegName};
+use crate::call::refusal;
 use crate::masking::reason::Reason;
 use crate::sip::build::{Body, Response};
+use crate::sip::message::Message;
 use crate::sip::method::Method;
+use crate::sip::reason;
 use crate::sip::transaction::ServerId;
 
 /// How far the caller's INVITE is answered.
@@ -36,6 +40,30 @@ pub struct Caller {
     pub cseq: u32,
     /// How far it is answered.
     pub invite: InviteState,
+    /// What it was told last, as long as it is answered provisionally.
+    pub told: Told,
+}
+
+/// A provisional answer that went out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Told {
+    /// Its status.
+    pub status: u16,
+    /// Whether it said where media is.
+    pub sdp: Sdp,
+    /// When it went.
+    pub at: Instant,
+}
+
+impl Told {
+    /// Nothing yet of a call that came at this time.
+    pub const fn nothing(at: Instant) -> Self {
+        Self {
+            status: 100,
+            sdp: Sdp::Without,
+            at,
+        }
+    }
 }
 
 /// Whether a message went out.
@@ -68,6 +96,11 @@ impl Call {
             return;
         }
         hands.layer.respond(now.at, self.caller.server, status, bytes);
+        self.caller.told = Told {
+            status,
+            sdp,
+            at: now.at,
+        };
         self.note_message(
             now.at,
             LegName::Caller,
@@ -89,6 +122,7 @@ impl Call {
             return Sent::No;
         }
         self.caller.invite = InviteState::Answered;
+        self.caller.leg.opening = Opening::Settled;
         self.caller.echo.forget();
         self.not_to_caller.shrink();
         self.not_to_callee.shrink();
@@ -201,16 +235,20 @@ impl Call {
             hands.timers.cancel(unacked.timer);
         }
         if leg.bye == Bye::AfterAck {
-            self.hang_up(hands, now, name);
-        } else if name == LegName::Caller {
-            self.tell_caller_codecs(hands, now);
+            return self.hang_up(hands, now, name);
         }
+        if name == LegName::Caller && self.bridge.terms_missing_at(name).is_some() {
+            // The fork that won speaks another codec than the caller was told (RFC 3264 §8).
+            self.offer_on(hands, now, name, Ask::Settled);
+        }
+        self.offer_waiting(hands, now, name);
     }
 
     /// The caller gave up before the answer (CANCEL, or BYE in the early dialog).
-    pub fn caller_cancelled(&mut self, hands: &mut Hands, now: Now) {
+    pub fn caller_cancelled(&mut self, hands: &mut Hands, now: Now, request: &Message<'_>) {
         let end = End {
             by: crate::call::cdr::ReleasedBy::Caller,
+            heard: refusal::cause_of(reason::read(request)),
             ..End::failed(Reason::Cancelled)
         };
         self.end(hands, now, end);
@@ -224,10 +262,14 @@ impl Call {
         } else {
             String::new()
         };
+        let why = (status >= 300).then(|| reason::q850(self.cause_told()));
+        let why = why.as_deref().unwrap_or_default();
         let headers: &[(&str, &str)] = match status {
             200..300 => &[("Allow", super::ALLOW)],
             // RFC 3261 §21.5.4: without it the caller may take us for dead.
-            503 => &[("Retry-After", &retry_after)],
+            503 => &[("Retry-After", &retry_after), ("Reason", why)],
+            // RFC 6432
+            300.. => &[("Reason", why)],
             _ => &[],
         };
         let sdp = match sdp {

@@ -1,6 +1,8 @@
 //! The called party's INVITE: the allow-list, spelt as fields. What has no field here can't be sent.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+
+use arrayvec::ArrayVec;
 
 use super::{ALLOW, contact, transport_param};
 use crate::base::number::{NumberPlan, RealNumber, Shown};
@@ -9,6 +11,7 @@ use crate::call::config::Listener;
 use crate::call::trunk::{Gateway, Trunk};
 use crate::sip::build::{self, Body};
 use crate::sip::method::Method;
+use crate::sip::session_id::SessionId;
 
 /// Everything that a called party's INVITE is made of.
 pub struct CalleeInvite<'a> {
@@ -36,6 +39,10 @@ pub struct CalleeInvite<'a> {
     pub max_forwards: u8,
     /// Our own session description.
     pub sdp: &'a [u8],
+    /// Minted for this leg, where its trunk bills by such a name (RFC 7315 §4.6).
+    pub icid: Option<&'a [u8]>,
+    /// Minted for this leg, where its trunk wants one (RFC 7989).
+    pub session: Option<SessionId>,
 }
 
 /// The INVITE, and the identities that its dialog goes on with.
@@ -75,7 +82,11 @@ impl CalleeInvite<'_> {
             Some(_) => ("P-Asserted-Identity", &*String::from_utf8_lossy(&local)),
             None => ("Privacy", "id"),
         };
-        let bytes = build::request(&build::Request {
+        let charging = self.icid.map(|icid| charging_vector(icid, us));
+        let charging = charging.as_deref().map(|vector| ("P-Charging-Vector", vector));
+        let headers: ArrayVec<(&str, &str), 3> =
+            ([("Allow", ALLOW), identity].into_iter().chain(charging)).collect();
+        let mut bytes = build::request(&build::Request {
             method: Method::Invite,
             uri: &target,
             transport: self.via.transport,
@@ -88,18 +99,31 @@ impl CalleeInvite<'_> {
             max_forwards: self.max_forwards,
             routes: &[],
             contact: Some(&contact),
-            headers: &[("Allow", ALLOW), identity],
+            headers: &headers,
             body: Some(Body {
                 content_type: "application/sdp",
                 bytes: self.sdp,
             }),
         });
+        drop(headers);
+        if let Some(session) = &self.session {
+            bytes = build::with_session(&bytes, session);
+        }
         Written {
             bytes,
             local,
             remote,
             target,
         }
+    }
+}
+
+/// P-Charging-Vector's value: whose operators these are is not ours to say.
+fn charging_vector(icid: &[u8], us: SocketAddr) -> String {
+    let icid = String::from_utf8_lossy(icid);
+    match us.ip() {
+        IpAddr::V4(ip) => format!("icid-value={icid};icid-generated-at={ip}"),
+        IpAddr::V6(ip) => format!("icid-value={icid};icid-generated-at=[{ip}]"),
     }
 }
 

@@ -3,11 +3,20 @@
 
 pub mod callee;
 pub mod caller;
+pub mod dial;
+pub mod forks;
+pub mod info;
 pub mod invite;
+pub mod left;
+pub mod peer;
+pub mod redirect;
+pub mod ringing;
 
 use std::net::SocketAddr;
 
+use self::peer::Peer;
 use super::config::Listener;
+use super::exchange::{Exchange, Opening, Wanted};
 use super::hands::Token;
 use super::port::LegName;
 use crate::base::limits::SIP_ROUTE_BYTES_MAX;
@@ -18,10 +27,11 @@ use crate::sip::build;
 use crate::sip::dialog::Dialog;
 use crate::sip::message::Message;
 use crate::sip::path::{ListenerId, Transport};
-use crate::sip::transaction::{ClientId, ServerId};
+use crate::sip::session_id::SessionId;
+use crate::sip::transaction::ServerId;
 
 /// The methods that we take (RFC 3261 §20.5).
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";
 
 /// The Contact that we give where we listen at `us`.
 pub fn contact(us: &Listener) -> Vec<u8> {
@@ -57,6 +67,12 @@ impl Echo {
     /// The request has its final answer: nothing is repeated any more.
     pub fn forget(&mut self) {
         self.0 = None;
+    }
+
+    /// The tag of whoever sent the request; empty if it gave none.
+    pub fn sender_tag(&self) -> Vec<u8> {
+        let lines = self.0.as_ref();
+        lines.map_or_else(Vec::new, |lines| lines.sender_tag().to_vec())
     }
 
     /// A response to the request.
@@ -97,29 +113,6 @@ pub enum Bye {
     Done,
 }
 
-/// A later INVITE within a leg, from either side; one at a time (RFC 3261 §14).
-#[derive(Debug, Default)]
-pub enum Reinvite {
-    /// None.
-    #[default]
-    None,
-    /// Theirs waits for our answer.
-    Theirs(Box<Asked>),
-    /// Ours waits for theirs, and is given up when the timer fires.
-    Ours(ClientId, TimerId),
-}
-
-/// A peer's INVITE within its leg that is answered later than at once.
-#[derive(Debug)]
-pub struct Asked {
-    /// Its transaction.
-    pub server: ServerId,
-    /// The lines that every answer repeats.
-    pub echo: Echo,
-    /// Its CSeq number.
-    pub cseq: u32,
-}
-
 /// What both kinds of leg have.
 #[derive(Debug)]
 pub struct Leg {
@@ -129,14 +122,24 @@ pub struct Leg {
     pub local_tag: Token,
     /// Which of our addresses it uses.
     pub listener: ListenerId,
-    /// The dialog, once there is one.
+    /// The dialog, once there is one: the callee's is early until it answers, and the one of the fork in use.
     pub dialog: Option<Dialog>,
+    /// What its peer can do.
+    pub peer: Peer,
     /// A 2xx of ours that isn't ACKed yet.
     pub unacked: Option<Box<Unacked>>,
-    /// A later INVITE under way.
-    pub reinvite: Reinvite,
+    /// An exchange under way.
+    pub exchange: Exchange,
+    /// What is to be said to its peer once that has ended.
+    pub wanted: Option<Box<Wanted>>,
+    /// Whether the offer that began it has its answer. In an early dialog that is the fork's in use.
+    pub opening: Opening,
     /// How far its end has come.
     pub bye: Bye,
+    /// Keys on their way to its peer.
+    pub keys: Option<Box<info::Keys>>,
+    /// What its messages name the session by, where its trunk wants that.
+    session: Option<Box<SessionId>>,
 }
 
 impl Leg {
@@ -147,9 +150,27 @@ impl Leg {
             local_tag,
             listener,
             dialog: None,
+            peer: Peer::default(),
             unacked: None,
-            reinvite: Reinvite::None,
+            exchange: Exchange::None,
+            wanted: None,
+            opening: Opening::Pending,
             bye: Bye::No,
+            keys: None,
+            session: None,
         }
+    }
+
+    /// The leg's messages, and those of its dialogs, carry this Session-ID from now on.
+    pub fn name_session(&mut self, session: Option<SessionId>) {
+        if let (Some(dialog), Some(session)) = (&mut self.dialog, session) {
+            dialog.name_session(session);
+        }
+        self.session = session.map(Box::new);
+    }
+
+    /// What a dialog of the leg is to name the session by: our half of it is the leg's.
+    pub fn session(&self) -> Option<SessionId> {
+        self.session.as_deref().copied()
     }
 }
