@@ -382,6 +382,16 @@ const PAIRS: &[Pair] = &[
         r#"{"sip_status": 200, "released_by": "caller"}"#,
     ),
     Pair::new(
+        "uac_refer",
+        "uas_answer",
+        r#"{"sip_status": 200, "released_by": "caller", "callee": "+8613900000002"}"#,
+    ),
+    Pair::new(
+        "uac_info",
+        "uas_answer",
+        r#"{"sip_status": 200, "released_by": "caller"}"#,
+    ),
+    Pair::new(
         "uac_early_media",
         "uas_early_media",
         r#"{"sip_status": 200, "early_media_at": "some"}"#,
