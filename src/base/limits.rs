@@ -35,6 +35,8 @@ pub const OFFER_TRIES_MAX: u8 = 4;
 /// How long a peer that asked by UPDATE waits at most for the other side, in T1: its own timer F is 64 (RFC 3261
 /// §17.1.2.2).
 pub const ASKED_BY_UPDATE_WAIT_T1: u32 = 32;
+/// Reliable provisional responses (RFC 3262) of one fork that are acknowledged; further ones are ignored.
+pub const PRACKS_MAX: u32 = 64;
 /// Message lines that a call's trace keeps.
 pub const TRACE_LINES_MAX: usize = 128;
 /// TCP connections at once, over all shards; whoever wants one more is refused, with an alarm.

@@ -342,6 +342,32 @@ impl Bridge {
         Ok(None)
     }
 
+    /// Reads a new offer within a leg that can't wait for the other one, and writes our answer to it: what that one has
+    /// settled. What it should hear of them is [`Bridge::terms_missing_at`] it.
+    ///
+    /// # Errors
+    /// [`Refused`]: 488.
+    pub fn answer_at_once(
+        &mut self,
+        hands: &mut Hands,
+        leg: LegName,
+        session: &Session,
+    ) -> Result<(), Refused> {
+        let near = self.side(leg).ok_or(Mismatch::NoAudio)?;
+        let offer = Offer::read(session, &CodecName::ALL, Some(&near.lines))?;
+        if !reaches(near.here, offer.rtp) {
+            return Err(Refused::OtherFamily);
+        }
+        let far = self.agreed(leg.other()).cloned().ok_or(Mismatch::NoAudio)?;
+        self.answer_offer(hands, leg, offer, &far)?;
+        Ok(())
+    }
+
+    /// How many descriptions a leg has got from us so far, each other than the one before.
+    pub fn versions(&self, leg: LegName) -> u64 {
+        self.side(leg).map_or(0, |side| side.origin.version)
+    }
+
     /// Writes an offer of ours to a leg that has settled something before.
     pub fn offer_to(&mut self, leg: LegName, terms: Terms) {
         if let Some(side) = self.side_mut(leg) {

@@ -31,8 +31,6 @@ pub enum Carrier {
     Invite,
     /// An UPDATE (RFC 3311): before the leg is answered too.
     Update,
-    /// A PRACK (RFC 3262 §5): only before the leg is answered.
-    Prack,
 }
 
 impl Carrier {
@@ -41,7 +39,6 @@ impl Carrier {
         match self {
             Self::Invite => Method::Invite,
             Self::Update => Method::Update,
-            Self::Prack => Method::Prack,
         }
     }
 }
@@ -234,7 +231,7 @@ impl Call {
     }
 
     /// A leg by its name, to look at.
-    pub(super) fn leg_of(&self, name: LegName) -> Option<&Leg> {
+    pub fn leg_of(&self, name: LegName) -> Option<&Leg> {
         match name {
             LegName::Caller => Some(&self.caller.leg),
             LegName::Callee => self.callee.as_ref().map(|callee| &callee.leg),

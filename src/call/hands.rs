@@ -45,6 +45,8 @@ pub enum CallTimer {
     Exchange(LegName),
     /// What waits to be said within a leg has waited long enough.
     Wanted(LegName),
+    /// A reliable provisional response of ours has not been acknowledged yet: send it again, or give up.
+    Unpracked,
     /// A cancelled INVITE of ours has got no final answer.
     Cancelled,
     /// The same of one whose gateway was left.
@@ -62,18 +64,21 @@ pub enum Purpose {
     Exchange(LegName),
     /// The CANCEL of the callee's INVITE.
     Cancel,
+    /// The PRACK to a provisional response of the callee.
+    Prack,
     /// A BYE of ours.
     Bye(LegName),
     /// The BYE to a fork that lost, or anything else that nobody waits for.
     Other,
 }
 
-const PURPOSES: [Purpose; 8] = [
+const PURPOSES: [Purpose; 9] = [
     Purpose::Invite(LegName::Caller),
     Purpose::Invite(LegName::Callee),
     Purpose::Exchange(LegName::Caller),
     Purpose::Exchange(LegName::Callee),
     Purpose::Cancel,
+    Purpose::Prack,
     Purpose::Bye(LegName::Caller),
     Purpose::Bye(LegName::Callee),
     Purpose::Other,

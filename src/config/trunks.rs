@@ -9,7 +9,7 @@ use crate::base::number::Format;
 use crate::call::config::{Config, Listener, MediaConfig};
 use crate::call::media::InterfaceId;
 use crate::call::trunk::{
-    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Redirects, RtcpMux, Trunk,
+    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Redirects, Reliability, RtcpMux, Trunk,
 };
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sip::path::Transport;
@@ -19,7 +19,7 @@ const TRUNKS_MAX: usize = 256;
 /// Media networks of one trunk: what a flow's orders hold.
 const MEDIA_FROM_MAX: usize = 4;
 
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 18] = [
     "name",
     "accept_from",
     "gateways",
@@ -35,6 +35,7 @@ const KEYS: [&str; 17] = [
     "media_nat",
     "media_from",
     "rtcp_mux",
+    "reliable_provisionals",
     "first_response_timeout_s",
     "redirects",
 ];
@@ -54,6 +55,11 @@ const NUMBER_FORMAT: [(&str, Format); 3] = [
 const LARGE_REQUESTS: [(&str, LargeRequests); 2] = [("udp", LargeRequests::Udp), ("tcp", LargeRequests::Tcp)];
 const REDIRECTS: [(&str, Redirects); 2] = [("refuse", Redirects::Refuse), ("follow", Redirects::Follow)];
 const RTCP_MUX: [(&str, RtcpMux); 2] = [("answer", RtcpMux::Answer), ("offer", RtcpMux::Offer)];
+const RELIABILITY: [(&str, Reliability); 3] = [
+    ("offer", Reliability::Offer),
+    ("off", Reliability::Off),
+    ("require", Reliability::Require),
+];
 const MEDIA_NAT: [(&str, MediaNat); 2] = [("strict", MediaNat::Strict), ("latch", MediaNat::Latch)];
 
 /// Reads one trunk file, after those in `trunks` (which it is checked against).
@@ -102,6 +108,7 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         ),
         redirects: section.choice("redirects", &REDIRECTS, Redirects::Refuse),
         rtcp_mux: section.choice("rtcp_mux", &RTCP_MUX, RtcpMux::Answer),
+        reliable_provisionals: section.choice("reliable_provisionals", &RELIABILITY, Reliability::Offer),
         dialled_from: words(section, "dialled_from", &DIALLED_FROM, DialledFrom::Ruri),
         caller_id: if section.texts("caller_id").is_none() {
             vec![CallerFrom::Pai, CallerFrom::From]

@@ -108,14 +108,15 @@ fn write_conf(dir: &Path, setup: &Setup) {
         .map(|(ip, prefix)| format!("\"{ip}/{prefix}\""))
         .collect();
     let trunks = format!(
-        "[[trunk]]\nname = \"carrier\"\naccept_from = [{}]\ngateways = [{}]\nlarge_requests = \"{}\"\nmedia = \"{}\"\nfirst_response_timeout_s = {}\nredirects = \"{}\"\nrtcp_mux = \"{}\"\ndefault = true\n",
+        "[[trunk]]\nname = \"carrier\"\naccept_from = [{}]\ngateways = [{}]\nlarge_requests = \"{}\"\nmedia = \"{}\"\nfirst_response_timeout_s = {}\nredirects = \"{}\"\nrtcp_mux = \"{}\"\nreliable_provisionals = \"{}\"\ndefault = true\n",
         accepted.join(", "),
         gateways.join(", "),
         if setup.large == Large::Udp { "udp" } else { "tcp" },
         setup.media.as_deref().unwrap_or(""),
         setup.silence.as_secs(),
         if setup.follows { "follow" } else { "refuse" },
-        if setup.offers_mux { "offer" } else { "answer" }
+        if setup.offers_mux { "offer" } else { "answer" },
+        setup.reliable,
     );
     fs::write(dir.join("umbra.toml"), conf).expect("the folder can be written");
     fs::write(dir.join("trunks.toml"), trunks).expect("the folder can be written");

@@ -9,6 +9,7 @@ pub mod keys;
 pub mod ladder;
 pub mod law;
 pub mod phone;
+pub mod rel;
 pub mod sdp;
 pub mod stage;
 pub mod text;

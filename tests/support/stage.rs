@@ -108,6 +108,8 @@ pub struct Setup {
     pub media: Option<String>,
     /// Whether the trunk offers RTCP on RTP's port.
     pub offers_mux: bool,
+    /// The trunk's `reliable_provisionals`.
+    pub reliable: String,
     /// Alarms that belong to the play.
     pub alarms: Vec<String>,
     /// Whether a carrier's edge proxy stands between the phones and Umbra: it speaks TCP with Umbra, which knows
@@ -137,6 +139,7 @@ impl Setup {
             media_on: vec!["v4".into()],
             media: None,
             offers_mux: false,
+            reliable: "offer".into(),
             alarms: Vec::new(),
             has_edge: false,
             canaries: Vec::new(),

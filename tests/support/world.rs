@@ -20,7 +20,7 @@ use umbra::call::port::{
 };
 use umbra::call::switch::Switch;
 use umbra::call::trunk::{
-    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Redirects, RtcpMux, Trunk,
+    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Redirects, Reliability, RtcpMux, Trunk,
 };
 use umbra::masking::binding::Mode;
 use umbra::masking::reason::Reason;
@@ -900,6 +900,11 @@ fn config_of(setup: &Setup) -> Config {
             RtcpMux::Offer
         } else {
             RtcpMux::Answer
+        },
+        reliable_provisionals: match setup.reliable.as_str() {
+            "off" => Reliability::Off,
+            "require" => Reliability::Require,
+            _ => Reliability::Offer,
         },
         media_from: Vec::new(),
     }];

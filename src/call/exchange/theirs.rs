@@ -1,5 +1,5 @@
-//! What a leg's peer asks within its leg: a later INVITE (RFC 3261 §14.2), an UPDATE (RFC 3311 §5.2), an offer in its
-//! PRACK (RFC 3262 §5).
+//! What a leg's peer asks within its leg: a later INVITE (RFC 3261 §14.2), an UPDATE (RFC 3311 §5.2). An offer in a PRACK
+//! is in [`reliable`](crate::call::leg::reliable): it can't be refused.
 
 use super::{Ask, Asked, Carrier, Door, Exchange, Opening, Whose};
 use crate::base::limits::RETRY_AFTER_MAX_S;
@@ -79,7 +79,7 @@ impl Call {
                 self.answer_theirs(hands, now, name, asked, Sdp::With);
             }
             // RFC 3311 §5.2: nothing but the target changes.
-            (None, Carrier::Update | Carrier::Prack) => {
+            (None, Carrier::Update) => {
                 self.answer_theirs(hands, now, name, asked, Sdp::Without);
             }
         }
@@ -111,17 +111,13 @@ impl Call {
                 None
             }
             (Exchange::Theirs(_), ..) => theirs(),
-            (Exchange::Ours(_), Carrier::Update | Carrier::Prack, Holds::Nothing) => None,
+            (Exchange::Ours(_), Carrier::Update, Holds::Nothing) => None,
             (Exchange::Ours(_), ..) => ours(),
-            (Exchange::None, Carrier::Update | Carrier::Prack, Holds::Nothing) => None,
+            (Exchange::None, Carrier::Update, Holds::Nothing) => None,
             // RFC 5407 §3.1.5: our 2xx made an offer, and its ACK has still to bring the answer.
             (Exchange::None, ..) if is_answered && awaits_ack => ours(),
             (Exchange::None, ..) if is_answered => None,
-            (Exchange::None, Carrier::Update | Carrier::Prack, Holds::Offer)
-                if leg.opening == Opening::Settled =>
-            {
-                None
-            }
+            (Exchange::None, Carrier::Update, Holds::Offer) if leg.opening == Opening::Settled => None,
             // Before the answer: the caller's own INVITE waits for us, ours for the called side.
             (Exchange::None, ..) => match name {
                 LegName::Caller => theirs(),
@@ -159,11 +155,11 @@ impl Call {
             Err(_) => self.refuse_theirs(hands, now, name, &asked, 488),
             Ok(None) => self.answer_theirs(hands, now, name, asked, Sdp::With),
             Ok(Some(terms)) => {
-                let is_early = self.record.answered_at.is_none();
                 let refused = match self.door(other) {
                     Door::Open => None,
-                    // RFC 3311 §5.2: it can't be answered at once.
-                    Door::Busy if is_early => Some(504),
+                    Door::Busy if self.record.answered_at.is_none() => {
+                        return self.take_early_offer(hands, now, name, asked, session);
+                    }
                     // Another request is pending, though on the other leg: it may be tried again.
                     Door::Busy => Some(491),
                     Door::Shut => Some(481),
@@ -182,6 +178,26 @@ impl Call {
                 self.trying_theirs(hands, now, name);
                 self.send_offer(hands, now, other, Ask::Terms(terms), Whose::Theirs, 0);
             }
+        }
+    }
+
+    /// An offer before the answer, while the other leg can't be asked: it is answered at once (RFC 3311 §5.2) by what
+    /// that leg has settled, and that leg hears of it as soon as it can.
+    fn take_early_offer(
+        &mut self,
+        hands: &mut Hands,
+        now: Now,
+        name: LegName,
+        asked: Asked,
+        session: &Session,
+    ) {
+        self.bridge.crossing = None;
+        match self.bridge.answer_at_once(hands, name, session) {
+            Ok(()) => {
+                self.answer_theirs(hands, now, name, asked, Sdp::With);
+                self.offer_on(hands, now, name.other(), Ask::Settled);
+            }
+            Err(_) => self.refuse_theirs(hands, now, name, &asked, 488),
         }
     }
 

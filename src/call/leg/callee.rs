@@ -12,6 +12,7 @@ use crate::call::failover::Exit;
 use crate::call::hands::{CallTimer, Hands, way};
 use crate::call::inspect;
 use crate::call::leg::caller::{Sdp, Sent};
+use crate::call::leg::reliable;
 use crate::call::phase::{Call, End, Recorded};
 use crate::call::port::{EventKind, Heading, LegName};
 use crate::call::refusal::{self, Elsewhere};
@@ -101,11 +102,21 @@ impl Call {
             return;
         }
         let branch = callee.fork_of(hands, self.me, response);
+        if branch == Branch::Dead || self.acknowledge(hands, now, response) == Sent::No {
+            return;
+        }
+        if let (199, Some(tag)) = (status, response.to().tag()) {
+            // RFC 6228 §6: one phone has failed, others ring on.
+            return self.fork_dies(hands, tag);
+        }
         if let Some(tag) = response.to().tag() {
             self.not_to_caller.id(tag);
         }
         let described = self.fork_described(branch, response);
         if described == Described::Media {
+            if let Some(callee) = self.callee.as_mut().filter(|_| reliable::asks_for(response)) {
+                callee.leg.opening = Opening::Settled;
+            }
             self.bridge.order_flows(hands);
             self.record.early_media_at.get_or_insert(now.wall);
         }
@@ -115,10 +126,9 @@ impl Call {
         }
         // RFC 3261 §13.2.1: the caller has one description of ours in its dialog, told with the first
         // answer that brings media and repeated with those that follow, in case that one was lost.
-        let sdp = if described == Described::Media && self.bridge.caller_offered() {
-            Sdp::With
-        } else {
-            Sdp::Without
+        let sdp = match described {
+            Described::Media => Sdp::With,
+            Described::Nothing | Described::OtherFamily => Sdp::Without,
         };
         self.progress_to_caller(hands, now, refusal::relayed_progress(status), sdp);
     }
@@ -133,14 +143,19 @@ impl Call {
             }
             // Without a tag it makes no dialog, and still says where the ringing is to be heard.
             (Branch::Used, _) | (Branch::None, None) => self.take_description(response),
-            (Branch::Other, None) | (Branch::None, Some(_)) => Described::Nothing,
+            (Branch::Other, None) | (Branch::None, Some(_)) | (Branch::Dead, _) => Described::Nothing,
         }
     }
 
     /// Takes the description in a response as the called side's answer to our offer. RFC 3261 §13.2.1 has
     /// only the first of an early dialog count; but gateways that change from a ring-back server to the
-    /// phone say so under the same tag, and whoever doesn't repeats itself: so the last one counts.
+    /// phone say so under the same tag, and whoever doesn't repeats itself: so the last one counts. But not after an
+    /// answer in a reliable response, which can't have been lost: what has been agreed on since counts (RFC 6337 §3.1).
     fn take_description(&mut self, response: &Message<'_>) -> Described {
+        let opening = self.leg_of(LegName::Callee).map(|leg| leg.opening);
+        if opening == Some(Opening::Settled) {
+            return Described::Nothing;
+        }
         let Ok(Some(session)) = inspect::offer(response) else {
             return Described::Nothing;
         };
@@ -172,7 +187,6 @@ impl Call {
         };
         callee.state = CalleeState::Answered;
         let has_dialog = callee.fork_wins(hands, self.me, &mut self.bridge, response);
-        callee.leg.opening = Opening::Settled;
         // The dialog has its own, and no other exit will be tried.
         for text in [&mut callee.local, &mut callee.remote, &mut callee.target] {
             *text = Vec::new();
@@ -183,7 +197,7 @@ impl Call {
             callee.forget_forks(hands);
             callee.leg.bye = Bye::Done;
             let path = callee.path;
-            decline(hands, now, path, &self.config, response);
+            decline(hands, now, path, &self.config, response, response.cseq().number);
             self.end(hands, now, End::failed(Reason::Unreachable));
             return;
         }
@@ -197,6 +211,9 @@ impl Call {
             return;
         }
         let described = self.take_description(response);
+        if let Some(callee) = &mut self.callee {
+            callee.leg.opening = Opening::Settled;
+        }
         if described != Described::Media && self.bridge.agreed(LegName::Callee).is_none() {
             let cause = (described == Described::OtherFamily).then_some(OTHER_FAMILY);
             let end = End {
@@ -207,9 +224,17 @@ impl Call {
             return;
         }
         self.bridge.talk(hands);
-        if self.answer_caller(hands, now) == Sent::Yes {
-            self.answered(hands, now);
-            self.offer_waiting(hands, now, LegName::Callee);
+        self.answer_both(hands, now);
+    }
+
+    /// The called side has answered: so the caller is answered, and the conversation begins.
+    pub(super) fn answer_both(&mut self, hands: &mut Hands, now: Now) {
+        match self.answer_caller(hands, now) {
+            Sent::Yes => {
+                self.answered(hands, now);
+                self.offer_waiting(hands, now, LegName::Callee);
+            }
+            Sent::Later | Sent::No => {}
         }
     }
 

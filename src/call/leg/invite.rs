@@ -2,11 +2,14 @@
 
 use std::net::SocketAddr;
 
+use arrayvec::ArrayVec;
+
+use super::reliable::TAG;
 use super::{ALLOW, contact, transport_param};
 use crate::base::number::{NumberPlan, RealNumber, Shown};
 use crate::base::text;
 use crate::call::config::Listener;
-use crate::call::trunk::{Gateway, Trunk};
+use crate::call::trunk::{Gateway, Reliability, Trunk};
 use crate::sip::build::{self, Body};
 use crate::sip::method::Method;
 
@@ -88,7 +91,7 @@ impl CalleeInvite<'_> {
             max_forwards: self.max_forwards,
             routes: &[],
             contact: Some(&contact),
-            headers: &[("Allow", ALLOW), identity],
+            headers: &self.headers(identity),
             body: Some(Body {
                 content_type: "application/sdp",
                 bytes: self.sdp,
@@ -100,6 +103,17 @@ impl CalleeInvite<'_> {
             remote,
             target,
         }
+    }
+
+    /// What goes into it beside the usual.
+    fn headers<'h>(&self, identity: (&'h str, &'h str)) -> ArrayVec<(&'h str, &'h str), 4> {
+        let mut headers: ArrayVec<_, 4> = [("Allow", ALLOW), identity].into_iter().collect();
+        match self.trunk.reliable_provisionals {
+            Reliability::Offer => headers.push(("Supported", TAG)),
+            Reliability::Require => headers.extend([("Supported", TAG), ("Require", TAG)]),
+            Reliability::Off => {}
+        }
+        headers
     }
 }
 

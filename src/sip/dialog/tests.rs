@@ -136,7 +136,7 @@ fn an_unwanted_answer_gives_enough_to_hang_up_on_it() {
         crate::sip::path::ListenerId(0),
         "127.0.0.3:5060".parse().expect("an address"),
     );
-    let mut dialog = Dialog::unwanted(&response, path).expect("a dialog");
+    let mut dialog = Dialog::unwanted(&response, path, response.cseq().number).expect("a dialog");
     assert_eq!(
         (dialog.local_tag(), dialog.remote_tag()),
         (&b"ours"[..], &b"theirs"[..])
