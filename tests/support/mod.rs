@@ -8,6 +8,7 @@ pub mod cast;
 pub mod keys;
 pub mod ladder;
 pub mod law;
+pub mod offers;
 pub mod phone;
 pub mod rel;
 pub mod sdp;

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use super::offers::Offers;
 use super::rel::Rel;
 use super::sdp;
 use super::stage::Packet;
@@ -184,6 +185,7 @@ pub struct Call {
     pub rtcp: Vec<(Duration, Vec<u8>)>,
     /// Reliable provisional responses.
     pub rel: Rel,
+    offers: Offers,
     peer: SocketAddr,
     ours: String,
     theirs: String,
@@ -316,6 +318,7 @@ impl Phone {
             seq: 0,
             rtcp: Vec::new(),
             rel: Rel::default(),
+            offers: Offers::default(),
             peer,
             ours: format!("<sip:{}@{local}>", self.number),
             theirs: format!("<sip:{dialled}@{peer}>"),
@@ -335,7 +338,13 @@ impl Phone {
     pub fn request(&mut self, now: Duration, at: usize, method: &str, extra: &Extra) {
         let fresh = self.mint("z9hG4bK");
         let call = &mut self.calls[at];
-        let last = call.asked.iter().rposition(|a| a.method == "INVITE");
+        let is_unacked =
+            |a: &Asked| a.acks.is_empty() && a.finals.iter().any(|(_, s)| (200..300).contains(s));
+        let invites = |a: &Asked| a.method == "INVITE";
+        let unacked = call.asked.iter().rposition(|a| invites(a) && is_unacked(a));
+        let last = unacked
+            .filter(|_| method == "ACK")
+            .or_else(|| call.asked.iter().rposition(invites));
         let last_invite = last.map(|i| &call.asked[i]);
         let cseq = match (method, last_invite) {
             ("ACK" | "CANCEL", Some(invite)) => invite.cseq,
@@ -516,7 +525,8 @@ impl Phone {
         });
         lines.push(format!("Call-ID: {}", request.call_id()));
         lines.push(format!("CSeq: {}", request.get("CSeq").unwrap_or("")));
-        if is_invite && (101..300).contains(&status) {
+        let agrees = matches!(request.method(), "UPDATE") && (200..300).contains(&status);
+        if (is_invite && (101..300).contains(&status)) || agrees {
             lines.push(call.contact());
         }
         let invite = request.cseq();
@@ -569,11 +579,16 @@ impl Phone {
         let Some(msg) = Msg::read(bytes) else {
             return Outcome::Nothing;
         };
-        if msg.status().is_some() {
+        let outcome = if msg.status().is_some() {
             self.response(msg, bytes)
         } else {
             self.requested(local, from, msg)
+        };
+        if let Outcome::New(at, msg) = &outcome {
+            let fault = self.calls[*at].offers.heard(msg);
+            self.faults.extend(fault);
         }
+        outcome
     }
 
     fn response(&mut self, msg: Msg, bytes: &[u8]) -> Outcome {
@@ -677,6 +692,7 @@ impl Phone {
                     seq: 0,
                     rtcp: Vec::new(),
                     rel: Rel::default(),
+                    offers: Offers::default(),
                     peer: from,
                     ours: msg.get("To").unwrap_or("").to_owned(),
                     theirs: String::new(),
@@ -737,7 +753,7 @@ impl Phone {
             self.faults
                 .extend(fault.map(|why| format!("{} got a {}: {why}", self.name, msg.method())));
         }
-        if msg.method() == "INVITE" {
+        if matches!(msg.method(), "INVITE" | "UPDATE") {
             call.learn(&msg);
         }
         call.told.push(Told {
