@@ -27,6 +27,8 @@ pub const TRANSACTIONS_MAX: usize = 200_000;
 pub const SHARD_QUEUE: usize = 8_192;
 /// Branches of one INVITE (forks answering with a To-tag of their own) that are kept.
 pub const FORKS_MAX: usize = 16;
+/// Reliable provisional responses (RFC 3262) of one fork that are acknowledged; further ones are ignored.
+pub const PRACKS_MAX: u32 = 64;
 /// The longest that a peer is told to wait with an offer of its own (RFC 3261 §14.2), and that we wait when we are
 /// told so, in seconds.
 pub const RETRY_AFTER_MAX_S: u32 = 10;
@@ -35,8 +37,6 @@ pub const OFFER_TRIES_MAX: u8 = 4;
 /// How long a peer that asked by UPDATE waits at most for the other side, in T1: its own timer F is 64 (RFC 3261
 /// §17.1.2.2).
 pub const ASKED_BY_UPDATE_WAIT_T1: u32 = 32;
-/// Reliable provisional responses (RFC 3262) of one fork that are acknowledged; further ones are ignored.
-pub const PRACKS_MAX: u32 = 64;
 /// Message lines that a call's trace keeps.
 pub const TRACE_LINES_MAX: usize = 128;
 /// TCP connections at once, over all shards; whoever wants one more is refused, with an alarm.
@@ -102,6 +102,8 @@ pub const DIGIT_LASTS: (Duration, Duration) = (Duration::from_millis(40), Durati
 pub const INFO_KEYS_AHEAD: Duration = Duration::from_secs(10);
 /// Bytes of an INFO that tells a key.
 pub const INFO_BODY_BYTES_MAX: usize = 256;
+/// Bytes of a carrier's own name for a call (P-Charging-Vector) that a record keeps.
+pub const ICID_BYTES_MAX: usize = 128;
 /// Packets in a row that a new media address has to send before it is believed.
 pub const LATCH_PACKETS: u8 = 4;
 /// Silence on the known media address before another may take its place.

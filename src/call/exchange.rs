@@ -31,6 +31,8 @@ pub enum Carrier {
     Invite,
     /// An UPDATE (RFC 3311): before the leg is answered too.
     Update,
+    /// A PRACK (RFC 3262 §5): only before the leg is answered, and never ours.
+    Prack,
 }
 
 impl Carrier {
@@ -39,6 +41,7 @@ impl Carrier {
         match self {
             Self::Invite => Method::Invite,
             Self::Update => Method::Update,
+            Self::Prack => Method::Prack,
         }
     }
 }

@@ -218,6 +218,9 @@ impl Switch {
             }
             return;
         };
+        if let Some(leg) = purpose.leg() {
+            call.hear_session(leg, message.to().tag().unwrap_or_default(), message);
+        }
         let hands = &mut self.hands;
         match purpose {
             Purpose::Invite(LegName::Callee) => {
@@ -386,6 +389,9 @@ impl Switch {
             return self.bounce(now, path, server, message, &Bounce::status(481));
         };
         let theirs = message.from().tag().unwrap_or_default();
+        if let Some(session) = call.hear_session(name, theirs, message) {
+            self.hands.layer.name_session(server, session);
+        }
         let in_order = call
             .dialog_with(name, theirs)
             .map(|dialog| dialog.accept(message.cseq().number));
@@ -415,6 +421,9 @@ impl Switch {
                 };
                 call.offered(&mut self.hands, now, name, server, &came);
             }
+            Method::Prack => {
+                call.pracked(&mut self.hands, now, name, server, (message, path.remote));
+            }
             Method::Update => {
                 let came = Came {
                     request: message,
@@ -422,9 +431,6 @@ impl Switch {
                     source: path.remote,
                 };
                 call.offered(&mut self.hands, now, name, server, &came);
-            }
-            Method::Prack => {
-                call.pracked(&mut self.hands, now, name, server, (message, path.remote));
             }
             Method::Options => match inspect::check_request(message) {
                 Ok(()) => self.options(now, path, server, message, 200),
@@ -467,6 +473,9 @@ impl Switch {
         if name == LegName::Caller && call.caller.invite == InviteState::Pending {
             return call.caller_cancelled(hands, now, message);
         }
+        if name == LegName::Callee && call.record.answered_at.is_none() {
+            return call.callee_left(hands, now, message);
+        }
         if let Some(leg) = call.leg(name) {
             leg.bye = Bye::Done;
             if let Some(unacked) = leg.unacked.take() {
@@ -504,7 +513,12 @@ impl Switch {
         };
         let (me, purpose) = owned(owner);
         // RFC 3261 §9.2: the same To tag as the INVITE's answers have.
-        let tag = self.call(me).map(|call| call.caller.leg.local_tag);
+        let call = self.call(me);
+        let session = call.and_then(|call| call.caller.leg.session());
+        let tag = call.map(|call| call.caller.leg.local_tag);
+        if let Some(session) = session {
+            self.hands.layer.name_session(id, session);
+        }
         let to_tag = tag.unwrap_or_else(|| self.hands.tag_for(message.head()));
         let response = Response {
             status: 200,

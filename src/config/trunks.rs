@@ -9,7 +9,8 @@ use crate::base::number::Format;
 use crate::call::config::{Config, Listener, MediaConfig};
 use crate::call::media::InterfaceId;
 use crate::call::trunk::{
-    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Redirects, Reliability, RtcpMux, Trunk,
+    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Naming, Redirects, Reliability, RtcpMux,
+    Trunk,
 };
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sip::path::Transport;
@@ -19,7 +20,7 @@ const TRUNKS_MAX: usize = 256;
 /// Media networks of one trunk: what a flow's orders hold.
 const MEDIA_FROM_MAX: usize = 4;
 
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 20] = [
     "name",
     "accept_from",
     "gateways",
@@ -36,6 +37,8 @@ const KEYS: [&str; 18] = [
     "media_from",
     "rtcp_mux",
     "reliable_provisionals",
+    "charging_vector",
+    "session_id",
     "first_response_timeout_s",
     "redirects",
 ];
@@ -60,6 +63,7 @@ const RELIABILITY: [(&str, Reliability); 3] = [
     ("off", Reliability::Off),
     ("require", Reliability::Require),
 ];
+const NAMING: [(&str, Naming); 2] = [("none", Naming::None), ("own", Naming::Own)];
 const MEDIA_NAT: [(&str, MediaNat); 2] = [("strict", MediaNat::Strict), ("latch", MediaNat::Latch)];
 
 /// Reads one trunk file, after those in `trunks` (which it is checked against).
@@ -121,6 +125,8 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         default: section.flag("default"),
         media_nat: section.choice("media_nat", &MEDIA_NAT, MediaNat::Strict),
         media_from: media_from(section),
+        charging_vector: section.choice("charging_vector", &NAMING, Naming::None),
+        session_id: section.choice("session_id", &NAMING, Naming::None),
     };
     if trunk.accept_from.is_empty() && trunk.gateways.is_empty() {
         section.fault(

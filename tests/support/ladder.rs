@@ -84,6 +84,8 @@ impl Ladder {
                 "media" => setup.media_on = value.split(',').map(str::to_owned).collect(),
                 "reliable" => setup.reliable.clone_from(value),
                 "rtcp_mux" => setup.offers_mux = value == "offer",
+                "charging_vector" => setup.names_charging = value == "own",
+                "session_id" => setup.names_sessions = value == "own",
                 "trunk_media" => setup.media = Some(value.clone()),
                 key => setup.set(key, value),
             }
@@ -696,6 +698,7 @@ impl<S: Stage> Play<S> {
                 let value = value.trim().replace("UMBRA", &umbra);
                 match value.strip_suffix('…') {
                     Some(start) if is.starts_with(start) => {}
+                    None if value.strip_prefix('…').is_some_and(|end| is.ends_with(end)) => {}
                     Some(_) | None => same(name, is, &value)?,
                 }
             } else if msg.get(wanted).is_none() {

@@ -173,6 +173,8 @@ pub struct Call {
     pub remote_tag: Option<String>,
     /// Our media.
     pub media: SocketAddr,
+    /// Where it was before.
+    pub media_before: Vec<SocketAddr>,
     /// Their last description.
     pub heard: Option<sdp::Heard>,
     /// The codecs that we said last.
@@ -312,6 +314,7 @@ impl Phone {
             local_tag,
             remote_tag: None,
             media,
+            media_before: Vec::new(),
             heard: None,
             said: Vec::new(),
             rtp: Vec::new(),
@@ -686,6 +689,7 @@ impl Phone {
                     local_tag,
                     remote_tag: None,
                     media,
+                    media_before: Vec::new(),
                     heard: None,
                     said: Vec::new(),
                     rtp: Vec::new(),
@@ -755,6 +759,8 @@ impl Phone {
         }
         if matches!(msg.method(), "INVITE" | "UPDATE") {
             call.learn(&msg);
+        } else if let Some(heard) = sdp::read(&msg.body) {
+            call.heard = Some(heard);
         }
         call.told.push(Told {
             request: msg.clone(),
@@ -975,6 +981,7 @@ impl Call {
 
     fn compose(&mut self, start: &str, lines: Vec<String>, extra: &Extra) -> Vec<u8> {
         if let Some(port) = extra.media_port {
+            self.media_before.push(self.media);
             self.media.set_port(port);
         }
         let body = match (&extra.codecs, &extra.body) {

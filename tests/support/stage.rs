@@ -110,6 +110,10 @@ pub struct Setup {
     pub offers_mux: bool,
     /// The trunk's `reliable_provisionals`.
     pub reliable: String,
+    /// Whether the trunk wants P-Charging-Vector in our INVITEs.
+    pub names_charging: bool,
+    /// Whether the trunk wants Session-ID in our messages.
+    pub names_sessions: bool,
     /// Alarms that belong to the play.
     pub alarms: Vec<String>,
     /// Whether a carrier's edge proxy stands between the phones and Umbra: it speaks TCP with Umbra, which knows
@@ -140,6 +144,8 @@ impl Setup {
             media: None,
             offers_mux: false,
             reliable: "offer".into(),
+            names_charging: false,
+            names_sessions: false,
             alarms: Vec::new(),
             has_edge: false,
             canaries: Vec::new(),

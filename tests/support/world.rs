@@ -20,7 +20,8 @@ use umbra::call::port::{
 };
 use umbra::call::switch::Switch;
 use umbra::call::trunk::{
-    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Redirects, Reliability, RtcpMux, Trunk,
+    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Naming, Redirects, Reliability, RtcpMux,
+    Trunk,
 };
 use umbra::masking::binding::Mode;
 use umbra::masking::reason::Reason;
@@ -906,9 +907,15 @@ fn config_of(setup: &Setup) -> Config {
             "require" => Reliability::Require,
             _ => Reliability::Offer,
         },
+        charging_vector: naming(setup.names_charging),
+        session_id: naming(setup.names_sessions),
         media_from: Vec::new(),
     }];
     config
+}
+
+fn naming(is_own: bool) -> Naming {
+    if is_own { Naming::Own } else { Naming::None }
 }
 
 /// Whether the journal knew how a call ended before its media was counted: what it then said is what is recorded.

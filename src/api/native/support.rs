@@ -245,6 +245,8 @@ fn carrier() -> Trunk {
         redirects: Default::default(),
         rtcp_mux: Default::default(),
         reliable_provisionals: Default::default(),
+        charging_vector: Default::default(),
+        session_id: Default::default(),
         media_from: Vec::new(),
     }
 }
@@ -315,5 +317,6 @@ pub(crate) fn cdr(n: u64) -> Cdr {
         order_id: None,
         user_data: None,
         end_cause: None,
+        charging: None,
     }
 }

@@ -120,7 +120,7 @@ impl Call {
                 Withdrawn::Done
             }
             // RFC 4320: nothing but an INVITE is cancelled.
-            (Carrier::Update, _) => Withdrawn::Done,
+            (Carrier::Update | Carrier::Prack, _) => Withdrawn::Done,
             (Carrier::Invite, done @ (Withdrawn::Wanted | Withdrawn::Done)) => done,
         };
         hands.timers.cancel(ours.timer);

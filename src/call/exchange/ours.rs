@@ -53,7 +53,7 @@ impl Call {
                 Sdp::With
             }
             // RFC 4028 §7.4: a refresh that changes nothing needs no offer.
-            (Ask::Refresh, Carrier::Update) => Sdp::Without,
+            (Ask::Refresh, Carrier::Update | Carrier::Prack) => Sdp::Without,
         };
         let asks = Asks {
             carrier,
@@ -254,7 +254,7 @@ impl Ours {
     /// Whether there is an offer in it.
     pub(super) const fn says(&self) -> Sdp {
         match (&self.ask, self.carrier) {
-            (Ask::Refresh, Carrier::Update) => Sdp::Without,
+            (Ask::Refresh, Carrier::Update | Carrier::Prack) => Sdp::Without,
             (Ask::Terms(_) | Ask::Settled, _) | (Ask::Refresh, Carrier::Invite) => Sdp::With,
         }
     }

@@ -68,7 +68,7 @@ impl Call {
         }
         match asked.carrier {
             Carrier::Invite => self.send_2xx(hands, now, name, asked.server, asked.cseq, bytes),
-            Carrier::Update => {
+            Carrier::Update | Carrier::Prack => {
                 hands.layer.respond(now.at, asked.server, 200, bytes);
                 let method = asked.carrier.method();
                 self.note_message(now.at, name, Heading::Out, method, Some(200), sdp == Sdp::With);

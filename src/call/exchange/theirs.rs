@@ -1,5 +1,5 @@
-//! What a leg's peer asks within its leg: a later INVITE (RFC 3261 §14.2), an UPDATE (RFC 3311 §5.2). An offer in a PRACK
-//! is in [`reliable`](crate::call::leg::reliable): it can't be refused.
+//! What a leg's peer asks within its leg: a later INVITE (RFC 3261 §14.2), an UPDATE (RFC 3311 §5.2), an offer in its
+//! PRACK (RFC 3262 §5).
 
 use super::{Ask, Asked, Carrier, Door, Exchange, Opening, Whose};
 use crate::base::limits::RETRY_AFTER_MAX_S;
@@ -79,7 +79,7 @@ impl Call {
                 self.answer_theirs(hands, now, name, asked, Sdp::With);
             }
             // RFC 3311 §5.2: nothing but the target changes.
-            (None, Carrier::Update) => {
+            (None, Carrier::Update | Carrier::Prack) => {
                 self.answer_theirs(hands, now, name, asked, Sdp::Without);
             }
         }
@@ -111,13 +111,17 @@ impl Call {
                 None
             }
             (Exchange::Theirs(_), ..) => theirs(),
-            (Exchange::Ours(_), Carrier::Update, Holds::Nothing) => None,
+            (Exchange::Ours(_), Carrier::Update | Carrier::Prack, Holds::Nothing) => None,
             (Exchange::Ours(_), ..) => ours(),
-            (Exchange::None, Carrier::Update, Holds::Nothing) => None,
+            (Exchange::None, Carrier::Update | Carrier::Prack, Holds::Nothing) => None,
             // RFC 5407 §3.1.5: our 2xx made an offer, and its ACK has still to bring the answer.
             (Exchange::None, ..) if is_answered && awaits_ack => ours(),
             (Exchange::None, ..) if is_answered => None,
-            (Exchange::None, Carrier::Update, Holds::Offer) if leg.opening == Opening::Settled => None,
+            (Exchange::None, Carrier::Update | Carrier::Prack, Holds::Offer)
+                if leg.opening == Opening::Settled =>
+            {
+                None
+            }
             // Before the answer: the caller's own INVITE waits for us, ours for the called side.
             (Exchange::None, ..) => match name {
                 LegName::Caller => theirs(),
@@ -197,7 +201,8 @@ impl Call {
                 self.answer_theirs(hands, now, name, asked, Sdp::With);
                 self.offer_on(hands, now, name.other(), Ask::Settled);
             }
-            Err(_) => self.refuse_theirs(hands, now, name, &asked, 488),
+            // Only the other party could agree to it.
+            Err(_) => self.refuse_theirs(hands, now, name, &asked, 504),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::dial::By;
 use super::forks::{Branch, Forks, decline};
+use super::reliable::Taken;
 use super::{Bye, Leg};
 use crate::base::time::Now;
 use crate::base::timer::TimerId;
@@ -12,7 +13,6 @@ use crate::call::failover::Exit;
 use crate::call::hands::{CallTimer, Hands, way};
 use crate::call::inspect;
 use crate::call::leg::caller::{Sdp, Sent};
-use crate::call::leg::reliable;
 use crate::call::phase::{Call, End, Recorded};
 use crate::call::port::{EventKind, Heading, LegName};
 use crate::call::refusal::{self, Elsewhere};
@@ -102,7 +102,11 @@ impl Call {
             return;
         }
         let branch = callee.fork_of(hands, self.me, response);
-        if branch == Branch::Dead || self.acknowledge(hands, now, response) == Sent::No {
+        if branch == Branch::Dead {
+            return;
+        }
+        let taken = self.acknowledge(hands, now, response);
+        if taken == Taken::Not {
             return;
         }
         if let (199, Some(tag)) = (status, response.to().tag()) {
@@ -114,11 +118,11 @@ impl Call {
         }
         let described = self.fork_described(branch, response);
         if described == Described::Media {
-            if let Some(callee) = self.callee.as_mut().filter(|_| reliable::asks_for(response)) {
-                callee.leg.opening = Opening::Settled;
-            }
             self.bridge.order_flows(hands);
             self.record.early_media_at.get_or_insert(now.wall);
+            if taken == Taken::Reliably {
+                self.offer_settled(hands, now);
+            }
         }
         if status == 180 && self.record.ringing_at.is_none() {
             self.record.ringing_at = Some(now.wall);
@@ -131,6 +135,14 @@ impl Call {
             Described::Nothing | Described::OtherFamily => Sdp::Without,
         };
         self.progress_to_caller(hands, now, refusal::relayed_progress(status), sdp);
+    }
+
+    /// Our INVITE's offer has its answer for good in the dialog of the fork in use (RFC 3262 §5).
+    fn offer_settled(&mut self, hands: &mut Hands, now: Now) {
+        if let Some(callee) = self.callee.as_mut() {
+            callee.leg.opening = Opening::Settled;
+        }
+        self.offer_waiting(hands, now, LegName::Callee);
     }
 
     /// What a provisional response says of media. A fork that describes itself is the one in use from then on.

@@ -142,8 +142,8 @@ impl Call {
             return Sent::No;
         }
         self.caller.invite = InviteState::Answered;
-        self.caller.leg.opening = Opening::Settled;
         self.stop_repeating(hands);
+        self.caller.leg.opening = Opening::Settled;
         self.caller.echo.forget();
         self.not_to_caller.shrink();
         self.not_to_callee.shrink();
@@ -261,10 +261,10 @@ impl Call {
         }
         if name == LegName::Caller {
             self.caller.reliable = None;
-            if self.bridge.terms_missing_at(name).is_some() {
-                // The fork that won speaks another codec than the caller was told (RFC 3264 §8).
-                self.offer_on(hands, now, name, Ask::Settled);
-            }
+        }
+        if name == LegName::Caller && self.bridge.terms_missing_at(name).is_some() {
+            // The fork that won speaks another codec than the caller was told (RFC 3264 §8).
+            self.offer_on(hands, now, name, Ask::Settled);
         }
         self.offer_waiting(hands, now, name);
     }
@@ -288,7 +288,8 @@ impl Call {
         } else {
             String::new()
         };
-        let why = reason::q850(self.cause_told());
+        let why = (status >= 300).then(|| reason::q850(self.cause_told()));
+        let why = why.as_deref().unwrap_or_default();
         let rseq = rseq.map(|rseq| rseq.to_string());
         let headers: &[(&str, &str)] = match (status, &rseq) {
             (_, Some(rseq)) => &[
@@ -298,9 +299,9 @@ impl Call {
             ],
             (200..300, None) => &[("Allow", super::ALLOW)],
             // RFC 3261 §21.5.4: without it the caller may take us for dead.
-            (503, None) => &[("Retry-After", &retry_after), ("Reason", &why)],
+            (503, None) => &[("Retry-After", &retry_after), ("Reason", why)],
             // RFC 6432
-            (300.., None) => &[("Reason", &why)],
+            (300.., None) => &[("Reason", why)],
             (_, None) => &[],
         };
         let sdp = match sdp {

@@ -10,14 +10,15 @@ use crate::call::cdr::Attempt;
 use crate::call::config::Config;
 use crate::call::failover::Exit;
 use crate::call::guard::Scope;
-use crate::call::hands::{Hands, Purpose, listener, listener_towards, owner};
+use crate::call::hands::{Hands, Purpose, Token, listener, listener_towards, owner};
 use crate::call::media::InterfaceId;
 use crate::call::phase::{Call, End};
 use crate::call::port::{CallEntry, EventKind, Heading, LegName, Output};
-use crate::call::trunk::LargeRequests;
+use crate::call::trunk::{LargeRequests, Naming};
 use crate::masking::reason::Reason;
 use crate::sip::method::Method;
 use crate::sip::path::{ListenerId, Path, Transport};
+use crate::sip::session_id::SessionId;
 
 impl Call {
     /// Calls the other party by the first of these exits.
@@ -55,6 +56,8 @@ impl Call {
             .unwrap_or(listener(&config, ListenerId(0)));
         let (called, shown) = (plan.called(), plan.shown());
         let (call_id, tag, branch) = (hands.call_id(), hands.token(), hands.branch());
+        let icid: Option<Token> = (trunk.charging_vector == Naming::Own).then(|| hands.token());
+        let session = (trunk.session_id == Naming::Own).then(|| SessionId::mint(&mut hands.chance));
         let interface = callee_interface(&config, *exit);
         if let Err(refused) = self
             .bridge
@@ -77,6 +80,8 @@ impl Call {
             branch: &branch,
             max_forwards,
             sdp,
+            icid: icid.as_ref().map(Token::as_slice),
+            session,
         };
         let mut written = invite.write();
         let path = Path {
@@ -105,6 +110,10 @@ impl Call {
             None => path,
         };
         self.record.callee_sip_status = None;
+        if icid.is_some() || self.record.charging.is_some() {
+            let icid = icid.map(|icid| String::from_utf8_lossy(&icid).into_owned());
+            self.record.charging.get_or_insert_default().icid_out = icid;
+        }
         self.record.trunk_out = Some(trunk.name.to_string());
         self.record.sip_call_id_out = Some(String::from_utf8_lossy(&call_id).into_owned());
         self.not_to_callee
@@ -140,8 +149,10 @@ impl Call {
         } else {
             CalleeState::Over
         };
+        let mut leg = Leg::new(LegName::Callee, tag, listener.id);
+        leg.name_session(session);
         self.callee = Some(Callee {
-            leg: Leg::new(LegName::Callee, tag, listener.id),
+            leg,
             state,
             invite: client,
             call_id,

@@ -2,22 +2,28 @@
 //! own. The one that described its media last is in use, and its dialog is the leg's; the others wait beside it.
 //! One of them answers, and they are forgotten; whichever answers later is ACKed and hung up on.
 
-use super::callee::Callee;
+use super::Bye;
+use super::callee::{Callee, CalleeState};
 use super::peer::Peer;
 use super::reliable::Pracked;
 use crate::base::limits::{FORKS_MAX, PRACKS_MAX};
 use crate::base::time::Now;
 use crate::call::bridge::Bridge;
+use crate::call::cdr::ReleasedBy;
 use crate::call::config::Config;
 use crate::call::exchange::Opening;
 use crate::call::hands::{CallRef, Hands, way};
-use crate::call::phase::Call;
+use crate::call::phase::{Call, End};
 use crate::call::port::LegName;
+use crate::call::refusal;
+use crate::masking::reason::Reason;
 use crate::sdp::answer::Agreed;
 use crate::sip::dialog::{Dialog, LocalParty};
 use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::path::Path;
+use crate::sip::reason;
+use crate::sip::session_id::SessionId;
 use crate::sip::transaction::Owner;
 
 /// Forks that are over and remembered: as many as may ring, and as many that answer late.
@@ -267,7 +273,12 @@ impl Callee {
             request_uri: &self.target,
             cseq: 1,
         };
-        Dialog::uac(&party, response, self.path)
+        let mut dialog = Dialog::uac(&party, response, self.path)?;
+        if let Some(mut session) = self.leg.session() {
+            session.hear(response);
+            dialog.name_session(session);
+        }
+        Some(dialog)
     }
 }
 
@@ -278,6 +289,13 @@ impl Call {
             LegName::Caller => self.caller.leg.dialog.as_mut(),
             LegName::Callee => self.callee.as_mut()?.dialog_with(tag),
         }
+    }
+
+    /// Takes in what a message of a leg's peer, whose tag this is, says of the session's name (RFC 7989). The name as it
+    /// is now, if the leg has one.
+    pub fn hear_session(&mut self, name: LegName, tag: &[u8], message: &Message<'_>) -> Option<SessionId> {
+        self.leg(name)?.session()?;
+        self.dialog_with(name, tag)?.hear_session(message)
     }
 
     /// A fork of the called side speaks of media: from now on it is the one in use.
@@ -334,6 +352,35 @@ impl Call {
         if let Some(callee) = self.callee.as_mut() {
             callee.fork_dies(hands, &mut self.bridge, tag);
         }
+    }
+}
+
+impl Call {
+    /// The called side hangs up before the caller is answered. Before its own answer it must not (RFC 3261 §15): that
+    /// fork is over, and the call with the last one.
+    pub fn callee_left(&mut self, hands: &mut Hands, now: Now, bye: &Message<'_>) {
+        let Some(callee) = self.callee.as_mut() else {
+            return;
+        };
+        match callee.state {
+            CalleeState::Answered => callee.leg.bye = Bye::Done,
+            CalleeState::Calling
+            | CalleeState::Proceeding
+            | CalleeState::CancelWanted
+            | CalleeState::Cancelled
+            | CalleeState::Over => {
+                callee.fork_dies(hands, &mut self.bridge, bye.from().tag().unwrap_or_default());
+                if callee.leg.dialog.is_some() {
+                    return;
+                }
+            }
+        }
+        let end = End {
+            by: ReleasedBy::Callee,
+            heard: refusal::cause_of(reason::read(bye)),
+            ..End::failed(Reason::Unreachable)
+        };
+        self.end(hands, now, end);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The called party's INVITE: the allow-list, spelt as fields. What has no field here can't be sent.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use arrayvec::ArrayVec;
 
@@ -12,6 +12,7 @@ use crate::call::config::Listener;
 use crate::call::trunk::{Gateway, Reliability, Trunk};
 use crate::sip::build::{self, Body};
 use crate::sip::method::Method;
+use crate::sip::session_id::SessionId;
 
 /// Everything that a called party's INVITE is made of.
 pub struct CalleeInvite<'a> {
@@ -39,6 +40,10 @@ pub struct CalleeInvite<'a> {
     pub max_forwards: u8,
     /// Our own session description.
     pub sdp: &'a [u8],
+    /// Minted for this leg, where its trunk bills by such a name (RFC 7315 §4.6).
+    pub icid: Option<&'a [u8]>,
+    /// Minted for this leg, where its trunk wants one (RFC 7989).
+    pub session: Option<SessionId>,
 }
 
 /// The INVITE, and the identities that its dialog goes on with.
@@ -78,7 +83,20 @@ impl CalleeInvite<'_> {
             Some(_) => ("P-Asserted-Identity", &*String::from_utf8_lossy(&local)),
             None => ("Privacy", "id"),
         };
-        let bytes = build::request(&build::Request {
+        let charging = self.icid.map(|icid| charging_vector(icid, us));
+        let charging = charging.as_deref().map(|vector| ("P-Charging-Vector", vector));
+        let (supported, required) = match self.trunk.reliable_provisionals {
+            Reliability::Offer => (Some(("Supported", TAG)), None),
+            Reliability::Require => (Some(("Supported", TAG)), Some(("Require", TAG))),
+            Reliability::Off => (None, None),
+        };
+        let headers: ArrayVec<(&str, &str), 5> = [("Allow", ALLOW), identity]
+            .into_iter()
+            .chain(charging)
+            .chain(supported)
+            .chain(required)
+            .collect();
+        let mut bytes = build::request(&build::Request {
             method: Method::Invite,
             uri: &target,
             transport: self.via.transport,
@@ -91,12 +109,16 @@ impl CalleeInvite<'_> {
             max_forwards: self.max_forwards,
             routes: &[],
             contact: Some(&contact),
-            headers: &self.headers(identity),
+            headers: &headers,
             body: Some(Body {
                 content_type: "application/sdp",
                 bytes: self.sdp,
             }),
         });
+        drop(headers);
+        if let Some(session) = &self.session {
+            bytes = build::with_session(&bytes, session);
+        }
         Written {
             bytes,
             local,
@@ -104,16 +126,14 @@ impl CalleeInvite<'_> {
             target,
         }
     }
+}
 
-    /// What goes into it beside the usual.
-    fn headers<'h>(&self, identity: (&'h str, &'h str)) -> ArrayVec<(&'h str, &'h str), 4> {
-        let mut headers: ArrayVec<_, 4> = [("Allow", ALLOW), identity].into_iter().collect();
-        match self.trunk.reliable_provisionals {
-            Reliability::Offer => headers.push(("Supported", TAG)),
-            Reliability::Require => headers.extend([("Supported", TAG), ("Require", TAG)]),
-            Reliability::Off => {}
-        }
-        headers
+/// P-Charging-Vector's value: whose operators these are is not ours to say.
+fn charging_vector(icid: &[u8], us: SocketAddr) -> String {
+    let icid = String::from_utf8_lossy(icid);
+    match us.ip() {
+        IpAddr::V4(ip) => format!("icid-value={icid};icid-generated-at={ip}"),
+        IpAddr::V6(ip) => format!("icid-value={icid};icid-generated-at=[{ip}]"),
     }
 }
 

@@ -30,10 +30,11 @@ use crate::sip::header::{Name, NameAddr};
 use crate::sip::lexer::Head;
 use crate::sip::message::Message;
 use crate::sip::path::{ListenerId, Transport};
+use crate::sip::session_id::SessionId;
 use crate::sip::transaction::ServerId;
 
 /// The methods that we take (RFC 3261 §20.5).
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, INFO, UPDATE";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO";
 
 /// The Contact that we give where we listen at `us`.
 pub fn contact(us: &Listener) -> Vec<u8> {
@@ -171,6 +172,8 @@ pub struct Leg {
     pub bye: Bye,
     /// Keys on their way to its peer.
     pub keys: Option<Box<info::Keys>>,
+    /// What its messages name the session by, where its trunk wants that.
+    session: Option<Box<SessionId>>,
 }
 
 impl Leg {
@@ -188,6 +191,20 @@ impl Leg {
             opening: Opening::Pending,
             bye: Bye::No,
             keys: None,
+            session: None,
         }
+    }
+
+    /// The leg's messages, and those of its dialogs, carry this Session-ID from now on.
+    pub fn name_session(&mut self, session: Option<SessionId>) {
+        if let (Some(dialog), Some(session)) = (&mut self.dialog, session) {
+            dialog.name_session(session);
+        }
+        self.session = session.map(Box::new);
+    }
+
+    /// What a dialog of the leg is to name the session by: our half of it is the leg's.
+    pub fn session(&self) -> Option<SessionId> {
+        self.session.as_deref().copied()
     }
 }

@@ -12,7 +12,8 @@ use crate::base::limits::PRACKS_MAX;
 use crate::base::text;
 use crate::base::time::{Instant, Now};
 use crate::base::timer::TimerId;
-use crate::call::exchange::{Ask, Opening};
+use crate::call::exchange::theirs::Came;
+use crate::call::exchange::{Carrier, Opening};
 use crate::call::guard::Scope;
 use crate::call::hands::{CallTimer, Hands, Purpose, owner, way};
 use crate::call::inspect;
@@ -20,7 +21,7 @@ use crate::call::phase::{Call, End};
 use crate::call::port::{Heading, LegName};
 use crate::call::refusal::Bounce;
 use crate::call::trunk::Reliability;
-use crate::sip::build::{self, Body, Response};
+use crate::sip::build::{self, Response};
 use crate::sip::header::{Name, RAck, decimal};
 use crate::sip::message::Message;
 use crate::sip::method::Method;
@@ -114,6 +115,17 @@ pub struct Pracked {
     count: u32,
 }
 
+/// How a provisional response of the called side was taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Taken {
+    /// It isn't a reliable one.
+    Plainly,
+    /// It was acknowledged.
+    Reliably,
+    /// It came before, or one before it is missing: nothing more is made of it.
+    Not,
+}
+
 /// How a reliable response stands to those that were acknowledged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Turn {
@@ -136,7 +148,7 @@ impl Pracked {
 }
 
 /// Whether a message has `Require: 100rel`.
-pub(super) fn asks_for(message: &Message<'_>) -> bool {
+fn asks_for(message: &Message<'_>) -> bool {
     message.get(Name::Require).is_some()
         && message
             .values(Name::Require)
@@ -303,9 +315,7 @@ impl Call {
         server: ServerId,
         came: (&Message<'_>, SocketAddr),
     ) {
-        let prack = came.0;
-        let has_body = !prack.body().is_empty();
-        self.note_message(now.at, name, Heading::In, Method::Prack, None, has_body);
+        let (prack, source) = came;
         let read = inspect::check_request(prack).and_then(|()| {
             let rack = prack.get(Name::RAck).and_then(RAck::parse);
             let rack = rack.ok_or(Bounce::status(400))?;
@@ -331,9 +341,6 @@ impl Call {
         if let Some(timer) = unpracked.timer {
             hands.timers.cancel(timer);
         }
-        if told == Sdp::With {
-            self.caller.leg.opening = Opening::Settled;
-        }
         let next = reliable.next.take();
         let answer = std::mem::replace(&mut reliable.answer, Final::Unsaid);
         let asked = unpracked.sdp == Sdp::With && self.bridge.awaits_answer(name);
@@ -345,23 +352,28 @@ impl Call {
                 if !settled {
                     return self.end(hands, now, End::cut("no_answer_in_prack"));
                 }
+                self.caller.leg.opening = Opening::Settled;
             }
-            // A further offer, after the answer (§5). It can't wait: our answer goes by what the other leg has settled,
-            // and that one hears of it afterwards.
-            Some(session) if told == Sdp::With => match self.bridge.answer_at_once(hands, name, &session) {
-                Ok(()) => {
-                    self.answer_prack_offer(hands, now, server, came);
-                    self.offer_on(hands, now, name.other(), Ask::Settled);
-                }
-                // The response is acknowledged all the same.
-                Err(_) => self.answer_prack(hands, now, name, server, came, &Bounce::status(488)),
-            },
-            // The INVITE's own offer is still unanswered: there can't be another one (RFC 3264 §4).
+            Some(_) if told == Sdp::With => {
+                // A further offer, after the answer (§5).
+                self.caller.leg.opening = Opening::Settled;
+                let came = Came {
+                    request: prack,
+                    carrier: Carrier::Prack,
+                    source,
+                };
+                self.offered(hands, now, name, server, &came);
+            }
+            // The INVITE's own offer is still unanswered: there can't be another one (RFC 3264 §4). The response is
+            // acknowledged all the same.
             Some(_) => self.answer_prack(hands, now, name, server, came, &Bounce::status(488)),
             None => {
                 self.answer_prack(hands, now, name, server, came, &Bounce::status(200));
                 if asked {
                     return self.end(hands, now, End::cut("no_answer_in_prack"));
+                }
+                if told == Sdp::With {
+                    self.caller.leg.opening = Opening::Settled;
                 }
             }
         }
@@ -375,7 +387,7 @@ impl Call {
         self.offer_waiting(hands, now, name);
     }
 
-    /// Answers a PRACK without a description.
+    /// Answers a PRACK that makes no offer.
     fn answer_prack(
         &mut self,
         hands: &mut Hands,
@@ -385,6 +397,8 @@ impl Call {
         (prack, source): (&Message<'_>, SocketAddr),
         bounce: &Bounce,
     ) {
+        let has_body = !prack.body().is_empty();
+        self.note_message(now.at, name, Heading::In, Method::Prack, None, has_body);
         let header = bounce.header.as_ref();
         let headers: ArrayVec<(&str, &str), 1> = header
             .map(|(name, value)| (*name, value.as_str()))
@@ -403,52 +417,21 @@ impl Call {
         self.note_message(now.at, name, Heading::Out, Method::Prack, status, false);
     }
 
-    /// Answers the caller's PRACK with our answer to the offer in it.
-    fn answer_prack_offer(
-        &mut self,
-        hands: &mut Hands,
-        now: Now,
-        server: ServerId,
-        came: (&Message<'_>, SocketAddr),
-    ) {
-        let name = LegName::Caller;
-        let (prack, source) = came;
-        let body = self.bridge.description(name).map(|bytes| Body {
-            content_type: "application/sdp",
-            bytes,
-        });
-        let response = Response {
-            status: 200,
-            to_tag: None,
-            contact: None,
-            headers: &[],
-            body,
-        };
-        let bytes = build::response(prack.head(), source, &response);
-        if !self.may_send(name, &bytes, Scope::Ours) {
-            self.answer_prack(hands, now, name, server, came, &Bounce::status(500));
-            return self.guard_hit(hands, now);
-        }
-        hands.layer.respond(now.at, server, 200, bytes);
-        self.note_message(now.at, name, Heading::Out, Method::Prack, Some(200), true);
-    }
-
-    /// Acknowledges a provisional response of the called side, if it wants that (§4). [`Sent::No`]: it is one that
-    /// came before, or one before it is missing; nothing more is made of it.
-    pub(super) fn acknowledge(&mut self, hands: &mut Hands, now: Now, response: &Message<'_>) -> Sent {
+    /// Acknowledges a provisional response of the called side, if it wants that (§4).
+    pub(super) fn acknowledge(&mut self, hands: &mut Hands, now: Now, response: &Message<'_>) -> Taken {
         let rseq = response.get(Name::RSeq).and_then(|rseq| decimal(rseq, u32::MAX));
         let (Some(rseq), Some(tag)) = (rseq, response.to().tag()) else {
-            return Sent::Yes;
+            return Taken::Plainly;
         };
         if !asks_for(response) {
-            return Sent::Yes;
+            return Taken::Plainly;
         }
         let (config, me) = (self.config.clone(), self.me);
         let Some((dialog, pracked)) = self.callee.as_mut().and_then(|callee| callee.fork_with(tag)) else {
-            return Sent::No;
+            return Taken::Not;
         };
         if pracked.takes(rseq) == Turn::Other {
-            return Sent::No;
+            return Taken::Not;
         }
         let cseq = dialog.next_cseq();
         let mut rack = Vec::with_capacity(24);
@@ -473,7 +456,7 @@ impl Call {
         // Should it get no answer, the other side gives the INVITE up itself (§3), and our ring time-out is there.
         hands.layer.request(now.at, to, owner(me, Purpose::Prack), bytes);
         self.note_message(now.at, LegName::Callee, Heading::Out, Method::Prack, None, false);
-        Sent::Yes
+        Taken::Reliably
     }
 }
 
