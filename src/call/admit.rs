@@ -6,13 +6,14 @@ use super::cdr::{self, CallerKind, Cdr, ReleasedBy};
 use super::guard::Forbidden;
 use super::hands::{CallRef, Purpose, Token, listener, owner};
 use super::leg::caller::{Caller, InviteState};
+use super::leg::refresh::Judged;
 use super::leg::{Echo, Leg};
 use super::overload::{self, Load};
 use super::phase::{Call, Recorded, Wire};
 use super::port::{Event, EventKind, Heading, LegName, Note, Output, Records, TraceLine};
 use super::refusal::{self, Bounce};
 use super::switch::{Late, Switch};
-use super::trunk::{self, Trunk};
+use super::trunk::{self, SessionWish, Trunk};
 use crate::base::id::Id;
 use crate::base::limits::{RETRY_AFTER_S, STRANGER_ANSWER};
 use crate::base::number::{RealNumber, VirtualNumber};
@@ -101,7 +102,17 @@ impl Switch {
             }
         };
         let Some(record) = record else { return };
-        let mut call = self.place(now, record, server, tag, path, echo, dialog, message);
+        let mut call = self.place(
+            now,
+            record,
+            server,
+            tag,
+            path,
+            echo,
+            dialog,
+            message,
+            trunk.session,
+        );
         call.callee_taken = taken;
         call.seat = seat;
         call.note_message(
@@ -339,6 +350,7 @@ impl Switch {
         echo: Echo,
         dialog: Dialog,
         message: &Message<'_>,
+        wish: SessionWish,
     ) -> Box<Call> {
         let index = self.free.pop().unwrap_or_else(|| {
             self.calls.push(None);
@@ -357,7 +369,7 @@ impl Switch {
             .own(server, owner(me, Purpose::Invite(LegName::Caller)));
         self.hands.dialogs.insert(dialog.id(), (me, LegName::Caller));
         self.by_id.insert(record.call_id, me);
-        let mut leg = Leg::new(LegName::Caller, tag, path.listener);
+        let mut leg = Leg::new(LegName::Caller, tag, path.listener, wish);
         leg.dialog = Some(dialog);
         let mut not_to_caller = Forbidden::default();
         let ours = listener(&self.config, path.listener).advertised.ip();
@@ -378,6 +390,7 @@ impl Switch {
                 echo,
                 cseq: message.cseq().number,
                 invite: InviteState::Pending,
+                session: Judged::default(),
             },
             callee: None,
             bridge: Bridge::new(me, &self.config),

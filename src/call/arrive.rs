@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::inspect;
+use super::leg::refresh::{Judged, judged};
 use super::refusal::Bounce;
 use super::trunk::{CallerFrom, DialledFrom, Trunk};
 use crate::base::number::{NumberPlan, Tel};
@@ -30,6 +31,8 @@ pub struct Arrival {
     pub expires: Option<Duration>,
     /// The caller's session description; `None` asks us to offer.
     pub offer: Option<Session>,
+    /// What it asks for of a session timer.
+    pub session: Judged,
 }
 
 impl Arrival {
@@ -59,6 +62,10 @@ pub fn read(invite: &Message<'_>, trunk: &Trunk, plan: &NumberPlan) -> (Arrival,
         Ok(offer) => (offer, Ok(())),
         Err(bounce) => (None, Err(bounce)),
     };
+    let (session, timer) = match judged(invite, trunk.session, None) {
+        Ok(session) => (session, Ok(())),
+        Err(bounce) => (Judged::default(), Err(bounce)),
+    };
     let asserted = invite
         .values(Name::PAssertedIdentity)
         .filter_map(|value| number_in(value, plan));
@@ -86,11 +93,13 @@ pub fn read(invite: &Message<'_>, trunk: &Trunk, plan: &NumberPlan) -> (Arrival,
         max_forwards: max_forwards.saturating_sub(1),
         expires: invite.get(Name::Expires).map(seconds),
         offer,
+        session,
     };
     let sound = inspect::check_request(invite)
         .and(hops)
         .and(body)
-        .and_then(|()| inspect::check_accept(invite));
+        .and_then(|()| inspect::check_accept(invite))
+        .and(timer);
     (arrival, sound)
 }
 

@@ -45,6 +45,8 @@ pub enum CallTimer {
     Reinvite(LegName),
     /// A cancelled INVITE of ours has got no final answer.
     Cancelled,
+    /// A leg's session has to be refreshed, or has expired.
+    Session(LegName),
     /// The media threads have not told their counts in time.
     Counts,
 }

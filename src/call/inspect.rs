@@ -13,8 +13,8 @@ pub const ACCEPT: &str = "application/sdp, multipart/mixed, multipart/alternativ
 /// The one type of description.
 const SDP: &str = "application/sdp";
 
-/// Option tags that we honour in Require: none yet.
-const HONOURED: [&str; 0] = [];
+/// Option tags that we honour in Require. Whether a trunk has session timers is looked at beside them.
+const HONOURED: [&str; 1] = ["timer"];
 
 /// Option tags that we honour in Proxy-Require: what RFC 3323 asks of a proxy is less than masking does anyway.
 const HONOURED_AS_PROXY: [&str; 1] = ["privacy"];

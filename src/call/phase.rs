@@ -166,6 +166,7 @@ impl Call {
             return;
         }
         self.bridge.learn_by(LegName::Caller, caller.trunk);
+        self.caller.session = arrival.session;
         self.dial(hands, now, exits, arrival.max_forwards);
     }
 
@@ -271,6 +272,7 @@ impl Call {
             record.sip_status = end.status;
             record.q850_cause = refusal::q850(reason);
         }
+        self.stop_sessions(hands);
         self.drop_reinvite(hands, now, LegName::Caller);
         self.drop_reinvite(hands, now, LegName::Callee);
         self.end_caller(hands, now, end.status);

@@ -536,6 +536,7 @@ impl Switch {
                 CallTimer::Reinvite(leg) => call.reinvite_lost(hands, now, leg),
                 CallTimer::Unacked(leg) => call.repeat_2xx(hands, now, leg),
                 CallTimer::Cancelled => call.give_up_callee(hands),
+                CallTimer::Session(leg) => call.session_due(hands, now, leg),
                 CallTimer::Counts => {
                     call.counts_timer = None;
                     call.finish_record(hands, now);

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::media::InterfaceId;
+use crate::base::limits::{SESSION_EXPIRES_S, SESSION_MIN_S};
 use crate::base::number::Format;
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sip::path::{ListenerId, Transport};
@@ -96,6 +97,39 @@ pub enum RtcpMux {
     Offer,
 }
 
+/// Whether a trunk's legs have session timers (RFC 4028).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum SessionTimer {
+    /// Where the other side asks for one.
+    #[default]
+    Accept,
+    /// Asked for by us too.
+    Offer,
+    /// Never: we don't know the extension.
+    Off,
+}
+
+/// How a trunk wants its legs' sessions timed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SessionWish {
+    /// Whether at all.
+    pub timer: SessionTimer,
+    /// The interval that we ask for, in seconds; [`SESSION_MIN_S`] at least, and never less than `min_s`.
+    pub interval_s: u32,
+    /// The shortest interval that we take, in seconds; [`SESSION_MIN_S`] at least.
+    pub min_s: u32,
+}
+
+impl Default for SessionWish {
+    fn default() -> Self {
+        Self {
+            timer: SessionTimer::default(),
+            interval_s: SESSION_EXPIRES_S,
+            min_s: SESSION_MIN_S,
+        }
+    }
+}
+
 /// One trunk of the conf.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Trunk {
@@ -129,6 +163,8 @@ pub struct Trunk {
     pub media_nat: MediaNat,
     /// Where else its media may come from.
     pub media_from: Vec<MediaSource>,
+    /// How its legs' sessions are timed.
+    pub session: SessionWish,
 }
 
 /// The trunk whose wire an address is: the longest prefix wins.

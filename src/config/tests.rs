@@ -621,6 +621,9 @@ fn every_key_of_a_trunk_is_taken_by_a_reload() {
             "media" => "\"default\"",
             "large_requests" => "\"tcp\"",
             "rtcp_mux" => "\"offer\"",
+            "session_timer" => "\"offer\"",
+            "session_expires_s" => "900",
+            "min_se_s" => "120",
             unknown => panic!("{unknown}: give it another right value here"),
         };
         let mut trunk = trunk.clone();

@@ -2,10 +2,13 @@
 
 use super::reader::{Section, Source, one_of, word};
 use super::value;
+use crate::base::limits::{SESSION_EXPIRES_S, SESSION_MAX_S, SESSION_MIN_S};
 use crate::base::number::Format;
 use crate::call::config::{Config, Listener, MediaConfig};
 use crate::call::media::InterfaceId;
-use crate::call::trunk::{CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, RtcpMux, Trunk};
+use crate::call::trunk::{
+    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, RtcpMux, SessionTimer, SessionWish, Trunk,
+};
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sip::path::Transport;
 
@@ -14,7 +17,7 @@ const TRUNKS_MAX: usize = 256;
 /// Media networks of one trunk: what a flow's orders hold.
 const MEDIA_FROM_MAX: usize = 4;
 
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 18] = [
     "name",
     "accept_from",
     "gateways",
@@ -30,6 +33,9 @@ const KEYS: [&str; 15] = [
     "media_nat",
     "media_from",
     "rtcp_mux",
+    "session_timer",
+    "session_expires_s",
+    "min_se_s",
 ];
 
 const DIALLED_FROM: [(&str, DialledFrom); 4] = [
@@ -46,6 +52,11 @@ const NUMBER_FORMAT: [(&str, Format); 3] = [
 ];
 const LARGE_REQUESTS: [(&str, LargeRequests); 2] = [("udp", LargeRequests::Udp), ("tcp", LargeRequests::Tcp)];
 const RTCP_MUX: [(&str, RtcpMux); 2] = [("answer", RtcpMux::Answer), ("offer", RtcpMux::Offer)];
+const SESSION_TIMER: [(&str, SessionTimer); 3] = [
+    ("accept", SessionTimer::Accept),
+    ("offer", SessionTimer::Offer),
+    ("off", SessionTimer::Off),
+];
 const MEDIA_NAT: [(&str, MediaNat); 2] = [("strict", MediaNat::Strict), ("latch", MediaNat::Latch)];
 
 /// Reads one trunk file, after those in `trunks` (which it is checked against).
@@ -96,6 +107,7 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         default: section.flag("default"),
         media_nat: section.choice("media_nat", &MEDIA_NAT, MediaNat::Strict),
         media_from: media_from(section),
+        session: session(section),
     };
     if trunk.accept_from.is_empty() && trunk.gateways.is_empty() {
         section.fault(
@@ -371,6 +383,24 @@ fn may_show(text: &str) -> Result<MayShow, String> {
         }
         _ => Err("write \"own\", \"any\", or the first digits in E.164 without sign (\"86170\")".into()),
     }
+}
+
+/// How sessions are timed (RFC 4028): what we ask for is at least what we take.
+fn session(section: &Section<'_>) -> SessionWish {
+    let range = || SESSION_MIN_S..=SESSION_MAX_S;
+    let min_s = section.integer("min_se_s", range(), SESSION_MIN_S);
+    let wish = SessionWish {
+        timer: section.choice("session_timer", &SESSION_TIMER, SessionTimer::Accept),
+        interval_s: section.integer("session_expires_s", range(), SESSION_EXPIRES_S.max(min_s)),
+        min_s,
+    };
+    if wish.interval_s < wish.min_s {
+        section.fault(
+            "session_expires_s",
+            format!("we would ask for less than we take: write {} or more", wish.min_s),
+        );
+    }
+    wish
 }
 
 fn media_from(section: &Section<'_>) -> Vec<MediaSource> {

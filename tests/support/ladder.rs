@@ -83,6 +83,9 @@ impl Ladder {
                 "calls" => setup.berths = value.parse().expect(value),
                 "media" => setup.media_on = value.split(',').map(str::to_owned).collect(),
                 "rtcp_mux" => setup.offers_mux = value == "offer",
+                "session_timer" => setup.session_timer.clone_from(value),
+                "session_expires" => setup.session_expires_s = value.parse().expect(value),
+                "min_se" => setup.min_se_s = value.parse().expect(value),
                 "trunk_media" => setup.media = Some(value.clone()),
                 key => setup.set(key, value),
             }

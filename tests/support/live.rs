@@ -112,12 +112,15 @@ fn write_conf(dir: &Path, setup: &Setup) {
         .map(|(ip, prefix)| format!("\"{ip}/{prefix}\""))
         .collect();
     let trunks = format!(
-        "[[trunk]]\nname = \"carrier\"\naccept_from = [{}]\ngateways = [{}]\nlarge_requests = \"{}\"\nmedia = \"{}\"\nrtcp_mux = \"{}\"\ndefault = true\n",
+        "[[trunk]]\nname = \"carrier\"\naccept_from = [{}]\ngateways = [{}]\nlarge_requests = \"{}\"\nmedia = \"{}\"\nrtcp_mux = \"{}\"\nsession_timer = \"{}\"\nsession_expires_s = {}\nmin_se_s = {}\ndefault = true\n",
         accepted.join(", "),
         gateways.join(", "),
         if setup.large == Large::Udp { "udp" } else { "tcp" },
         setup.media.as_deref().unwrap_or(""),
-        if setup.offers_mux { "offer" } else { "answer" }
+        if setup.offers_mux { "offer" } else { "answer" },
+        setup.session_timer,
+        setup.session_expires_s,
+        setup.min_se_s,
     );
     fs::write(dir.join("umbra.toml"), conf).expect("the folder can be written");
     fs::write(dir.join("trunks.toml"), trunks).expect("the folder can be written");

@@ -104,6 +104,12 @@ pub struct Setup {
     pub media: Option<String>,
     /// Whether the trunk offers RTCP on RTP's port.
     pub offers_mux: bool,
+    /// The trunk's `session_timer`: `accept`, `offer` or `off`.
+    pub session_timer: String,
+    /// The trunk's `session_expires_s`.
+    pub session_expires_s: u32,
+    /// The trunk's `min_se_s`.
+    pub min_se_s: u32,
     /// Alarms that belong to the play.
     pub alarms: Vec<String>,
 }
@@ -126,6 +132,9 @@ impl Setup {
             media_on: vec!["v4".into()],
             media: None,
             offers_mux: false,
+            session_timer: "accept".into(),
+            session_expires_s: 1_800,
+            min_se_s: 90,
             alarms: Vec::new(),
         }
     }

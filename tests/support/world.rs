@@ -19,7 +19,9 @@ use umbra::call::port::{
     Answer, AskId, CallEntry, Command, Event, EventKind, Input, Note, Output, Records, Why,
 };
 use umbra::call::switch::Switch;
-use umbra::call::trunk::{CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, RtcpMux, Trunk};
+use umbra::call::trunk::{
+    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, RtcpMux, SessionTimer, SessionWish, Trunk,
+};
 use umbra::masking::binding::Mode;
 use umbra::masking::reason::Reason;
 use umbra::masking::request::{Refused, Write};
@@ -891,6 +893,16 @@ fn config_of(setup: &Setup) -> Config {
             RtcpMux::Answer
         },
         media_from: Vec::new(),
+        session: SessionWish {
+            timer: match setup.session_timer.as_str() {
+                "accept" => SessionTimer::Accept,
+                "offer" => SessionTimer::Offer,
+                "off" => SessionTimer::Off,
+                other => panic!("no session timer is {other}"),
+            },
+            interval_s: setup.session_expires_s,
+            min_s: setup.min_se_s,
+        },
     }];
     config
 }

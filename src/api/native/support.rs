@@ -243,6 +243,7 @@ fn carrier() -> Trunk {
         media: None,
         rtcp_mux: Default::default(),
         media_from: Vec::new(),
+        session: Default::default(),
     }
 }
 

@@ -1,8 +1,9 @@
 //! The called side: the INVITE that we send, its answers, its end.
 
 use super::invite::CalleeInvite;
+use super::session_timer::{in_invite, wanted_by_422};
 use super::{Bye, Leg};
-use crate::base::limits::{FORKS_MAX, UDP_REQUEST_BYTES_MAX};
+use crate::base::limits::{FORKS_MAX, SESSION_TRIES_MAX, UDP_REQUEST_BYTES_MAX};
 use crate::base::time::Now;
 use crate::base::timer::TimerId;
 use crate::call::bridge::{OTHER_FAMILY, Refused};
@@ -10,14 +11,14 @@ use crate::call::cdr::{Attempt, ReleasedBy};
 use crate::call::config::Config;
 use crate::call::failover::{self, Exit};
 use crate::call::guard::Scope;
-use crate::call::hands::{CallTimer, Hands, Purpose, listener, listener_towards, owner, way};
+use crate::call::hands::{CallTimer, Hands, Purpose, Token, listener, listener_towards, owner, way};
 use crate::call::inspect;
 use crate::call::leg::caller::{Sdp, Sent};
 use crate::call::media::InterfaceId;
 use crate::call::phase::{Call, End, Recorded};
 use crate::call::port::{CallEntry, EventKind, Heading, LegName, Output};
 use crate::call::refusal;
-use crate::call::trunk::LargeRequests;
+use crate::call::trunk::{LargeRequests, SessionTimer};
 use crate::masking::reason::Reason;
 use crate::sip::dialog::{Dialog, LocalParty};
 use crate::sip::message::Message;
@@ -60,6 +61,10 @@ pub struct Callee {
     tried: usize,
     by: By,
     max_forwards: u8,
+    /// Our INVITE's CSeq number.
+    cseq: u32,
+    /// The Min-SE that this gateway's 422 wanted, in seconds; 0: it wanted none.
+    min_s: u32,
     /// Forks that answered after another had won, and got their BYE.
     losers: Vec<Box<[u8]>>,
     /// When a cancelled INVITE is given up.
@@ -79,6 +84,7 @@ impl Call {
             tried: 0,
             by: By::Size,
             max_forwards,
+            again: None,
         };
         self.dial_by(hands, now, way);
     }
@@ -90,6 +96,7 @@ impl Call {
             tried,
             by,
             max_forwards,
+            again,
         } = way;
         let config = self.config.clone();
         let (Some(exit), Some(plan)) = (exits.get(tried), &self.plan) else {
@@ -101,7 +108,21 @@ impl Call {
         let listener = listener_towards(&config, trunk.listener, gateway.transport, gateway.address)
             .unwrap_or(listener(&config, ListenerId(0)));
         let (called, shown) = (plan.called(), plan.shown());
-        let (call_id, tag, branch) = (hands.call_id(), hands.token(), hands.branch());
+        let is_another = again.is_none() && by == By::Size;
+        let again = again.unwrap_or_else(|| Again {
+            call_id: hands.call_id(),
+            tag: hands.token(),
+            cseq: 1,
+            min_s: 0,
+        });
+        let Again {
+            call_id,
+            tag,
+            cseq,
+            min_s,
+        } = again;
+        let branch = hands.branch();
+        let session = in_invite(trunk.session, min_s);
         let interface = callee_interface(&config, *exit);
         if let Err(refused) = self
             .bridge
@@ -124,6 +145,8 @@ impl Call {
             branch: &branch,
             max_forwards,
             sdp,
+            cseq,
+            session: &session,
         };
         let mut written = invite.write();
         let path = Path {
@@ -161,7 +184,7 @@ impl Call {
             self.guard_hit(hands, now);
             return;
         }
-        if by == By::Size {
+        if is_another {
             // Nearly always there is one.
             self.record.attempts.reserve_exact(1);
             self.record.attempts.push(Attempt {
@@ -173,7 +196,7 @@ impl Call {
         }
         self.not_to_caller.address(gateway.address.ip());
         let me = owner(self.me, Purpose::Invite(LegName::Callee));
-        let is_first = tried == 0 && by == By::Size;
+        let is_first = tried == 0 && is_another;
         if is_first {
             // On disk before the called party hears of it.
             hands
@@ -188,7 +211,7 @@ impl Call {
             CalleeState::Over
         };
         self.callee = Some(Callee {
-            leg: Leg::new(LegName::Callee, tag, listener.id),
+            leg: Leg::new(LegName::Callee, tag, listener.id, trunk.session),
             state,
             invite: client,
             call_id,
@@ -203,6 +226,8 @@ impl Call {
                 None => By::Udp,
             },
             max_forwards,
+            cseq,
+            min_s,
             losers: Vec::new(),
             give_up: None,
         });
@@ -232,6 +257,7 @@ impl Call {
             AnswerKind::Provisional => self.callee_progress(hands, now, status, response),
             AnswerKind::Final if status < 300 => self.callee_2xx(hands, now, response),
             AnswerKind::Another2xx => self.callee_2xx_again(hands, now, response),
+            AnswerKind::Final if status == 422 && self.ask_for_longer(hands, now, response) => {}
             AnswerKind::Final => self.callee_failed(hands, now, status),
         }
     }
@@ -310,7 +336,7 @@ impl Call {
             local: &callee.local,
             remote: &callee.remote,
             request_uri: &callee.target,
-            cseq: 1,
+            cseq: callee.cseq,
         };
         callee.state = CalleeState::Answered;
         callee.leg.dialog = Dialog::uac(&party, response, callee.path);
@@ -347,6 +373,7 @@ impl Call {
             self.end(hands, now, end);
             return;
         }
+        self.session_granted(hands, now, LegName::Callee, response);
         self.bridge.talk(hands);
         if self.answer_caller(hands, now) == Sent::Yes {
             self.answered(hands, now);
@@ -472,6 +499,7 @@ impl Call {
             tried: next,
             by: By::Size,
             max_forwards: callee.max_forwards,
+            again: None,
         };
         self.dial_by(hands, now, way);
         true
@@ -487,6 +515,36 @@ impl Call {
             tried: callee.tried,
             by: By::Udp,
             max_forwards: callee.max_forwards,
+            again: None,
+        };
+        self.dial_by(hands, now, way);
+        true
+    }
+
+    /// The same gateway wants a longer session than we asked for: the same INVITE goes out once more and asks for that
+    /// (RFC 4028 §7.3). `false`: it doesn't, and the 422 is a failure like others.
+    fn ask_for_longer(&mut self, hands: &mut Hands, now: Now, response: &Message<'_>) -> bool {
+        let Some(callee) = self.callee.as_ref() else {
+            return false;
+        };
+        let is_wanted = self.recorded == Recorded::Open && callee.state != CalleeState::Cancelled;
+        let is_known = callee.leg.wish.timer != SessionTimer::Off && callee.cseq < SESSION_TRIES_MAX;
+        let longer = wanted_by_422(response).filter(|wanted| *wanted > callee.min_s);
+        let (true, true, Some(min_s)) = (is_wanted, is_known, longer) else {
+            return false;
+        };
+        let way = Way {
+            exits: callee.exits.clone(),
+            tried: callee.tried,
+            by: callee.by,
+            max_forwards: callee.max_forwards,
+            // Call-ID, From and To as before, the next CSeq.
+            again: Some(Again {
+                call_id: callee.call_id,
+                tag: callee.leg.local_tag,
+                cseq: callee.cseq + 1,
+                min_s,
+            }),
         };
         self.dial_by(hands, now, way);
         true
@@ -552,6 +610,16 @@ struct Way {
     tried: usize,
     by: By,
     max_forwards: u8,
+    /// What stays of the INVITE before, which the same gateway wants to have otherwise.
+    again: Option<Again>,
+}
+
+/// What an INVITE has in common with the one that it stands in for.
+struct Again {
+    call_id: Token,
+    tag: Token,
+    cseq: u32,
+    min_s: u32,
 }
 
 /// What decides on the transport of an INVITE to a gateway that is spoken to over UDP.

@@ -1,5 +1,9 @@
 //! The calling side: everything that we answer to the INVITE that began the call.
 
+use arrayvec::ArrayVec;
+
+use super::refresh::Judged;
+use super::session_timer::in_2xx;
 use super::{Bye, Echo, Leg, Unacked};
 use crate::base::limits::RETRY_AFTER_S;
 use crate::base::time::Now;
@@ -36,6 +40,8 @@ pub struct Caller {
     pub cseq: u32,
     /// How far it is answered.
     pub invite: InviteState,
+    /// What it asked for of a session timer.
+    pub session: Judged,
 }
 
 /// Whether a message went out.
@@ -100,6 +106,8 @@ impl Call {
             self.caller.cseq,
             bytes,
         );
+        let session = self.caller.session;
+        self.session_answered(hands, now, LegName::Caller, session);
         Sent::Yes
     }
 
@@ -224,12 +232,17 @@ impl Call {
         } else {
             String::new()
         };
-        let headers: &[(&str, &str)] = match status {
-            200..300 => &[("Allow", super::ALLOW)],
+        let timer = in_2xx(self.caller.leg.wish, self.caller.session.granted.as_ref());
+        let mut headers: ArrayVec<(&str, &str), 4> = ArrayVec::new();
+        match status {
+            200..300 => {
+                headers.push(("Allow", super::ALLOW));
+                headers.extend(timer.iter().map(|(name, value)| (*name, value.as_str())));
+            }
             // RFC 3261 §21.5.4: without it the caller may take us for dead.
-            503 => &[("Retry-After", &retry_after)],
-            _ => &[],
-        };
+            503 => headers.push(("Retry-After", &retry_after)),
+            _ => {}
+        }
         let sdp = match sdp {
             Sdp::With => self.bridge.description(LegName::Caller),
             Sdp::Without => None,
@@ -239,7 +252,7 @@ impl Call {
             // RFC 3261 §8.2.6.2: a 100 makes no dialog.
             to_tag: (status > 100).then_some(&self.caller.leg.local_tag[..]),
             contact: contact.as_deref(),
-            headers,
+            headers: &headers,
             body: sdp.map(|bytes| Body {
                 content_type: "application/sdp",
                 bytes,

@@ -2,6 +2,9 @@
 
 use std::net::SocketAddr;
 
+use arrayvec::ArrayVec;
+
+use super::session_timer::Lines;
 use super::{ALLOW, contact, transport_param};
 use crate::base::number::{NumberPlan, RealNumber, Shown};
 use crate::base::text;
@@ -36,6 +39,10 @@ pub struct CalleeInvite<'a> {
     pub max_forwards: u8,
     /// Our own session description.
     pub sdp: &'a [u8],
+    /// Counts on when it is sent again with what a 422 wanted.
+    pub cseq: u32,
+    /// The session timer that we ask for.
+    pub session: &'a Lines,
 }
 
 /// The INVITE, and the identities that its dialog goes on with.
@@ -75,6 +82,8 @@ impl CalleeInvite<'_> {
             Some(_) => ("P-Asserted-Identity", &*String::from_utf8_lossy(&local)),
             None => ("Privacy", "id"),
         };
+        let mut headers: ArrayVec<(&str, &str), 5> = [("Allow", ALLOW), identity].into_iter().collect();
+        headers.extend(self.session.iter().map(|(name, value)| (*name, value.as_str())));
         let bytes = build::request(&build::Request {
             method: Method::Invite,
             uri: &target,
@@ -84,16 +93,17 @@ impl CalleeInvite<'_> {
             from: &from,
             to: &remote,
             call_id: self.call_id,
-            cseq: 1,
+            cseq: self.cseq,
             max_forwards: self.max_forwards,
             routes: &[],
             contact: Some(&contact),
-            headers: &[("Allow", ALLOW), identity],
+            headers: &headers,
             body: Some(Body {
                 content_type: "application/sdp",
                 bytes: self.sdp,
             }),
         });
+        drop(headers);
         Written {
             bytes,
             local,

@@ -4,12 +4,15 @@
 pub mod callee;
 pub mod caller;
 pub mod invite;
+pub mod refresh;
+pub mod session_timer;
 
 use std::net::SocketAddr;
 
 use super::config::Listener;
 use super::hands::Token;
 use super::port::LegName;
+use super::trunk::SessionWish;
 use crate::base::limits::SIP_ROUTE_BYTES_MAX;
 use crate::base::text;
 use crate::base::time::Instant;
@@ -21,6 +24,7 @@ use crate::sip::lexer::Head;
 use crate::sip::message::Message;
 use crate::sip::path::{ListenerId, Transport};
 use crate::sip::transaction::{ClientId, ServerId};
+use session_timer::Session;
 
 /// The methods that we take (RFC 3261 §20.5).
 pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
@@ -167,11 +171,15 @@ pub struct Leg {
     pub reinvite: Reinvite,
     /// How far its end has come.
     pub bye: Bye,
+    /// How its trunk wants sessions timed.
+    pub wish: SessionWish,
+    /// Its session timer, from when there is anything to keep of it.
+    pub session: Option<Box<Session>>,
 }
 
 impl Leg {
     /// A leg without a dialog yet.
-    pub fn new(name: LegName, local_tag: Token, listener: ListenerId) -> Self {
+    pub fn new(name: LegName, local_tag: Token, listener: ListenerId, wish: SessionWish) -> Self {
         Self {
             name,
             local_tag,
@@ -180,6 +188,8 @@ impl Leg {
             unacked: None,
             reinvite: Reinvite::None,
             bye: Bye::No,
+            wish,
+            session: None,
         }
     }
 }
