@@ -42,7 +42,7 @@ const RENAMED: &str = "import law: name the room that you use, not the whole cra
 const REVEALS: &[(&str, usize)] = &[
     ("api/native/view.rs", 1),   // to whoever may read bindings and records
     ("call/guard.rs", 1),        // to know what may not leave
-    ("call/leg/callee.rs", 1),   // the attempt's line in the record
+    ("call/leg/dial.rs", 1),     // the attempt's line in the record
     ("call/leg/invite.rs", 2),   // the called party's own address; a caller shown by consent
     ("call/admit.rs", 1),        // the record
     ("masking/mode.rs", 1),      // the keys of a binding's rules

@@ -371,6 +371,7 @@ impl Switch {
         self.by_id.insert(record.call_id, me);
         let mut leg = Leg::new(LegName::Caller, tag, path.listener, wish);
         leg.dialog = Some(dialog);
+        leg.peer.hear(message);
         let mut not_to_caller = Forbidden::default();
         let ours = listener(&self.config, path.listener).advertised.ip();
         not_to_caller.known(&[path.remote.ip(), ours]);

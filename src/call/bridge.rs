@@ -275,6 +275,20 @@ impl Bridge {
         Ok(())
     }
 
+    /// The called side's fork in use gives way to another: what that one has settled (`None`: nothing yet) counts from
+    /// now on. Returns what was settled with the one before.
+    pub fn turn_callee(&mut self, fork: Option<Agreed>) -> Option<Agreed> {
+        let near = match (&self.offer, &fork) {
+            (Some(offer), Some(far)) => offer.answer(far).ok().map(|(_, near)| near),
+            (Some(_) | None, _) => None,
+        };
+        if let Some(near) = near {
+            self.settle(LegName::Caller, near);
+        }
+        let callee = self.side_mut(LegName::Callee)?;
+        std::mem::replace(&mut callee.agreed, fork)
+    }
+
     /// The caller's ACK answered our offer (the INVITE had none), or a peer's ACK the one in our 2xx to its
     /// empty re-INVITE.
     ///

@@ -12,8 +12,9 @@ use super::config::Config;
 use super::failover;
 use super::guard::{Forbidden, Scope};
 use super::hands::{CallRef, CallTimer, Hands, way};
-use super::leg::callee::{Callee, CalleeState, callee_interface};
+use super::leg::callee::{Callee, CalleeState};
 use super::leg::caller::{Caller, InviteState};
+use super::leg::dial::callee_interface;
 use super::leg::{Bye, Leg, Reinvite};
 use super::media::{MediaPort, Order};
 use super::port::{CallEntry, CallView, Event, EventKind, Heading, LegName, Note, Output, Trace, TraceLine};
@@ -418,8 +419,11 @@ impl Call {
                 hands.dialogs.remove(&dialog.id());
             }
         }
-        if let Some(timer) = self.callee.as_mut().and_then(|callee| callee.give_up.take()) {
-            hands.timers.cancel(timer);
+        if let Some(callee) = self.callee.as_mut() {
+            callee.forget_others(hands);
+            if let Some(timer) = callee.give_up.take() {
+                hands.timers.cancel(timer);
+            }
         }
     }
 

@@ -56,8 +56,11 @@ impl Call {
                 return self.bounce(hands, now, server, came, bounce.status, header);
             }
         };
-        if let Some(dialog) = self.leg(name).and_then(|leg| leg.dialog.as_mut()) {
-            dialog.refresh_target(invite);
+        if let Some(leg) = self.leg(name) {
+            leg.peer.hear(invite);
+            if let Some(dialog) = leg.dialog.as_mut() {
+                dialog.refresh_target(invite);
+            }
         }
         let cseq = invite.cseq().number;
         let Some(session) = session else {
@@ -106,8 +109,11 @@ impl Call {
             return;
         }
         if status < 300 {
-            if let Some(dialog) = self.leg(name).and_then(|leg| leg.dialog.as_mut()) {
-                dialog.refresh_target(response);
+            if let Some(leg) = self.leg(name) {
+                leg.peer.hear(response);
+                if let Some(dialog) = leg.dialog.as_mut() {
+                    dialog.refresh_target(response);
+                }
             }
             self.ack(hands, now, name, response.cseq().number);
         }

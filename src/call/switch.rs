@@ -10,8 +10,9 @@ use super::cdr::ReleasedBy;
 use super::config::{Config, Strangers};
 use super::hands::{CallRef, CallTimer, Hands, Purpose, owned};
 use super::inspect;
-use super::leg::callee::{Lost, decline};
+use super::leg::callee::Lost;
 use super::leg::caller::InviteState;
+use super::leg::forks::decline;
 use super::leg::{ALLOW, Bye};
 use super::listing::Listing;
 use super::media::{MediaPort, Report};
@@ -368,10 +369,10 @@ impl Switch {
         let Some(mut call) = self.take(me) else {
             return self.bounce(now, path, server, message, &Bounce::status(481));
         };
+        let theirs = message.from().tag().unwrap_or_default();
         let in_order = call
-            .leg(name)
-            .and_then(|leg| leg.dialog.as_mut())
-            .map(|d| d.accept(message.cseq().number));
+            .dialog_with(name, theirs)
+            .map(|dialog| dialog.accept(message.cseq().number));
         if in_order != Some(Sequence::InOrder) {
             // RFC 3261 §12.2.2
             self.put_back(call);

@@ -183,6 +183,19 @@ impl Dialog {
         dialog.fits().then_some(dialog)
     }
 
+    /// The 2xx to the INVITE of an early dialog makes it a confirmed one: target and route set are the 2xx's from now
+    /// on (§13.2.2.4). `None`, and nothing changed: its Record-Route can't be read, or is more than is kept.
+    pub fn confirm(&mut self, response: &Message) -> Option<()> {
+        let (target, routes) = answered_route(response, &self.target)?;
+        let target = std::mem::replace(&mut self.target, target);
+        let routes = std::mem::replace(&mut self.routes, routes);
+        if self.fits() {
+            return Some(());
+        }
+        (self.target, self.routes) = (target, routes);
+        None
+    }
+
     /// The dialog of a 2xx to an INVITE of ours that nobody waits for any more, made from the response alone:
     /// enough to ACK it and hang up (§13.2.2.4). A route set that can't be kept is left out.
     pub fn unwanted(response: &Message, path: Path) -> Option<Self> {

@@ -3,12 +3,16 @@
 
 pub mod callee;
 pub mod caller;
+pub mod dial;
+pub mod forks;
 pub mod invite;
+pub mod peer;
 pub mod refresh;
 pub mod session_timer;
 
 use std::net::SocketAddr;
 
+use self::peer::Peer;
 use super::config::Listener;
 use super::hands::Token;
 use super::port::LegName;
@@ -163,8 +167,10 @@ pub struct Leg {
     pub local_tag: Token,
     /// Which of our addresses it uses.
     pub listener: ListenerId,
-    /// The dialog, once there is one.
+    /// The dialog, once there is one: the callee's is early until it answers, and the one of the fork in use.
     pub dialog: Option<Dialog>,
+    /// What its peer can do.
+    pub peer: Peer,
     /// A 2xx of ours that isn't ACKed yet.
     pub unacked: Option<Box<Unacked>>,
     /// A later INVITE under way.
@@ -185,6 +191,7 @@ impl Leg {
             local_tag,
             listener,
             dialog: None,
+            peer: Peer::default(),
             unacked: None,
             reinvite: Reinvite::None,
             bye: Bye::No,

@@ -1,0 +1,293 @@
+//! How the called side is dialled: which gateway, by which transport, with an INVITE of its own each time.
+
+use super::Leg;
+use super::callee::{Callee, CalleeState};
+use super::forks::Forks;
+use super::invite::CalleeInvite;
+use super::session_timer::{in_invite, wanted_by_422};
+use crate::base::limits::{SESSION_TRIES_MAX, UDP_REQUEST_BYTES_MAX};
+use crate::base::time::Now;
+use crate::call::cdr::Attempt;
+use crate::call::config::Config;
+use crate::call::failover::Exit;
+use crate::call::guard::Scope;
+use crate::call::hands::{Hands, Purpose, Token, listener, listener_towards, owner};
+use crate::call::media::InterfaceId;
+use crate::call::phase::{Call, End};
+use crate::call::port::{CallEntry, EventKind, Heading, LegName, Output};
+use crate::call::trunk::{LargeRequests, SessionTimer};
+use crate::masking::reason::Reason;
+use crate::sip::lexer::Head;
+use crate::sip::method::Method;
+use crate::sip::path::{ListenerId, Path, Transport};
+
+impl Call {
+    /// Calls the other party by the first of these exits.
+    pub fn dial(&mut self, hands: &mut Hands, now: Now, exits: Vec<Exit>, max_forwards: u8) {
+        if exits.is_empty() {
+            self.end(hands, now, End::failed(Reason::TrunkMayNotShow));
+            return;
+        }
+        self.record.dialled_at = Some(now.wall);
+        let way = Way {
+            exits,
+            tried: 0,
+            by: By::Size,
+            max_forwards,
+            again: None,
+        };
+        self.dial_by(hands, now, way);
+    }
+
+    /// Sends the callee's INVITE by one of the exits: a leg of its own, with ids of its own.
+    fn dial_by(&mut self, hands: &mut Hands, now: Now, way: Way) {
+        let Way {
+            exits,
+            tried,
+            by,
+            max_forwards,
+            again,
+        } = way;
+        let config = self.config.clone();
+        let (Some(exit), Some(plan)) = (exits.get(tried), &self.plan) else {
+            return;
+        };
+        let trunk = &config.trunks[exit.trunk];
+        let gateway = &trunk.gateways[exit.gateway];
+        // That one reaches every gateway is checked when the conf is read.
+        let listener = listener_towards(&config, trunk.listener, gateway.transport, gateway.address)
+            .unwrap_or(listener(&config, ListenerId(0)));
+        let (called, shown) = (plan.called(), plan.shown());
+        let is_another = again.is_none() && by == By::Size;
+        let again = again.unwrap_or_else(|| Again {
+            call_id: hands.call_id(),
+            tag: hands.token(),
+            cseq: 1,
+            min_s: 0,
+        });
+        let Again {
+            call_id,
+            tag,
+            cseq,
+            min_s,
+        } = again;
+        let branch = hands.branch();
+        let session = in_invite(trunk.session, min_s);
+        let interface = callee_interface(&config, *exit);
+        if let Err(refused) = self
+            .bridge
+            .face_callee(hands, now.at, trunk, interface, &config.media)
+        {
+            self.end(hands, now, refused);
+            return;
+        }
+        let sdp = self.bridge.description(LegName::Callee).unwrap_or_default();
+        let mut invite = CalleeInvite {
+            called,
+            shown,
+            trunk,
+            gateway,
+            listener,
+            via: listener,
+            plan: &config.numbers,
+            call_id: &call_id,
+            from_tag: &tag,
+            branch: &branch,
+            max_forwards,
+            sdp,
+            cseq,
+            session: &session,
+        };
+        let mut written = invite.write();
+        let path = Path {
+            listener: listener.id,
+            transport: gateway.transport,
+            remote: gateway.address,
+            flow: None,
+        };
+        let large = match (by, gateway.transport, trunk.large_requests) {
+            (By::Size, Transport::Udp, LargeRequests::Tcp) if written.bytes.len() > UDP_REQUEST_BYTES_MAX => {
+                listener_towards(&config, Some(listener.id), Transport::Tcp, gateway.address)
+            }
+            (By::Size | By::Udp, ..) => None,
+        };
+        // Only this request goes by TCP, and its Via says so; what follows in the dialog is small.
+        let first_path = match large {
+            Some(tcp) => {
+                invite.via = tcp;
+                written = invite.write();
+                Path {
+                    listener: tcp.id,
+                    transport: Transport::Tcp,
+                    ..path
+                }
+            }
+            None => path,
+        };
+        self.record.callee_sip_status = None;
+        self.record.trunk_out = Some(trunk.name.to_string());
+        self.record.sip_call_id_out = Some(String::from_utf8_lossy(&call_id).into_owned());
+        self.not_to_callee
+            .known(&[gateway.address.ip(), listener.advertised.ip()]);
+        self.not_to_callee.known_media(&config.media);
+        if !self.may_send(LegName::Callee, &written.bytes, Scope::Whole) {
+            self.guard_hit(hands, now);
+            return;
+        }
+        if is_another {
+            // Nearly always there is one.
+            self.record.attempts.reserve_exact(1);
+            self.record.attempts.push(Attempt {
+                trunk: trunk.name.to_string(),
+                gateway: gateway.address.to_string(),
+                callee: config.numbers.record(called.reveal()),
+                status: 0,
+            });
+        }
+        self.not_to_caller.address(gateway.address.ip());
+        let me = owner(self.me, Purpose::Invite(LegName::Callee));
+        let is_first = tried == 0 && is_another;
+        if is_first {
+            // On disk before the called party hears of it.
+            hands
+                .out
+                .push_back(Output::Journal(CallEntry::Arrived(self.record.line())));
+        }
+        let client = hands.layer.request(now.at, first_path, me, written.bytes);
+        self.note_message(now.at, LegName::Callee, Heading::Out, Method::Invite, None, true);
+        let state = if client.is_some() {
+            CalleeState::Calling
+        } else {
+            CalleeState::Over
+        };
+        self.callee = Some(Callee {
+            leg: Leg::new(LegName::Callee, tag, listener.id, trunk.session),
+            state,
+            invite: client,
+            call_id,
+            local: written.local,
+            remote: written.remote,
+            target: written.target,
+            path,
+            exits,
+            tried,
+            by: match large {
+                Some(_) => By::Size,
+                None => By::Udp,
+            },
+            max_forwards,
+            cseq,
+            min_s,
+            forks: Forks::default(),
+            give_up: None,
+        });
+        if client.is_none() {
+            self.end(hands, now, End::failed(Reason::Overload));
+            return;
+        }
+        self.start_ringing(hands, now);
+        if is_first {
+            self.tell(hands, now, EventKind::Dialled);
+        }
+    }
+
+    /// Dials the next exit, if there is one.
+    pub(super) fn try_next(&mut self, hands: &mut Hands, now: Now) -> bool {
+        let Some(callee) = self.callee.as_ref() else {
+            return false;
+        };
+        let next = callee.tried + 1;
+        if next >= callee.exits.len() {
+            return false;
+        }
+        let way = Way {
+            exits: callee.exits.clone(),
+            tried: next,
+            by: By::Size,
+            max_forwards: callee.max_forwards,
+            again: None,
+        };
+        self.dial_by(hands, now, way);
+        true
+    }
+
+    /// Dials the same gateway once more, by UDP, if the INVITE went by TCP only for its size (RFC 3261 §18.1.1).
+    pub(super) fn try_by_udp(&mut self, hands: &mut Hands, now: Now) -> bool {
+        let Some(callee) = self.callee.as_ref().filter(|callee| callee.by == By::Size) else {
+            return false;
+        };
+        let way = Way {
+            exits: callee.exits.clone(),
+            tried: callee.tried,
+            by: By::Udp,
+            max_forwards: callee.max_forwards,
+            again: None,
+        };
+        self.dial_by(hands, now, way);
+        true
+    }
+
+    /// The same gateway wants a longer session than we asked for: the same INVITE goes out once more and asks for that
+    /// (RFC 4028 §7.3). `false`: it can't, and the 422 is a failure like others.
+    pub(super) fn ask_for_longer(&mut self, hands: &mut Hands, now: Now, refusal: &Head<'_>) -> bool {
+        let Some(callee) = self.callee.as_ref() else {
+            return false;
+        };
+        let is_known = callee.leg.wish.timer != SessionTimer::Off && callee.cseq < SESSION_TRIES_MAX;
+        let longer = wanted_by_422(refusal).filter(|wanted| *wanted > callee.min_s);
+        let (true, Some(min_s)) = (is_known, longer) else {
+            return false;
+        };
+        let way = Way {
+            exits: callee.exits.clone(),
+            tried: callee.tried,
+            by: callee.by,
+            max_forwards: callee.max_forwards,
+            // Call-ID, From and To as before, the next CSeq.
+            again: Some(Again {
+                call_id: callee.call_id,
+                tag: callee.leg.local_tag,
+                cseq: callee.cseq + 1,
+                min_s,
+            }),
+        };
+        self.dial_by(hands, now, way);
+        true
+    }
+}
+
+/// How the callee is dialled.
+struct Way {
+    exits: Vec<Exit>,
+    /// Which of them.
+    tried: usize,
+    by: By,
+    max_forwards: u8,
+    /// What stays of the INVITE before, which the same gateway wants to have otherwise.
+    again: Option<Again>,
+}
+
+/// What an INVITE has in common with the one that it stands in for.
+struct Again {
+    call_id: Token,
+    tag: Token,
+    cseq: u32,
+    min_s: u32,
+}
+
+/// What decides on the transport of an INVITE to a gateway that is spoken to over UDP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum By {
+    /// Its size, if the trunk says so.
+    Size,
+    /// Nothing any more: it goes over UDP.
+    Udp,
+}
+
+/// The media interface towards an exit: its trunk's, else the first of its gateway's address family; where there
+/// is none of that family, the first: who has both families may still be reached.
+pub fn callee_interface(config: &Config, exit: Exit) -> InterfaceId {
+    let trunk = &config.trunks[exit.trunk];
+    let gateway = trunk.gateways[exit.gateway].address.ip();
+    config.media.towards(trunk.media, gateway).unwrap_or_default()
+}

@@ -1,0 +1,239 @@
+//! The forks of our INVITE (RFC 3261 §12.1, §13.2.2.4): each phone that rings behind a gateway is an early dialog of its
+//! own. The one that described its media last is in use, and its dialog is the leg's; the others wait beside it.
+//! One of them answers, and they are forgotten; whichever answers later is ACKed and hung up on.
+
+use super::callee::Callee;
+use super::peer::Peer;
+use crate::base::limits::FORKS_MAX;
+use crate::base::time::Now;
+use crate::call::bridge::Bridge;
+use crate::call::config::Config;
+use crate::call::hands::{CallRef, Hands, way};
+use crate::call::phase::Call;
+use crate::call::port::LegName;
+use crate::sdp::answer::Agreed;
+use crate::sip::dialog::{Dialog, LocalParty};
+use crate::sip::message::Message;
+use crate::sip::method::Method;
+use crate::sip::path::Path;
+use crate::sip::transaction::Owner;
+
+/// The forks of one INVITE beside the one in use.
+#[derive(Debug, Default)]
+pub struct Forks {
+    /// Early dialogs that are not in use.
+    others: Vec<Fork>,
+    /// Forks that answered after another had won, and got their BYE.
+    losers: Vec<Box<[u8]>>,
+}
+
+/// An early dialog that is not in use.
+#[derive(Debug)]
+struct Fork {
+    dialog: Dialog,
+    peer: Peer,
+    /// What it has described, if it has.
+    agreed: Option<Agreed>,
+}
+
+/// How a response stands to the forks that are known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Branch {
+    /// It belongs to the fork in use.
+    Used,
+    /// It belongs to another one.
+    Other,
+    /// It belongs to none that is kept: there is no tag in it, no dialog can be made of it, or there are too many.
+    None,
+}
+
+impl Forks {
+    fn place(&self, tag: &[u8]) -> Option<usize> {
+        self.others
+            .iter()
+            .position(|fork| fork.dialog.remote_tag() == tag)
+    }
+}
+
+impl Callee {
+    /// The fork that a provisional response comes from; a new one becomes known, and the first is in use. What its
+    /// phone can do is read.
+    pub(super) fn fork_of(&mut self, hands: &mut Hands, me: CallRef, response: &Message<'_>) -> Branch {
+        let Some(tag) = response.to().tag() else {
+            return Branch::None;
+        };
+        if let Some(dialog) = &self.leg.dialog {
+            if dialog.remote_tag() == tag {
+                self.leg.peer.hear(response);
+                return Branch::Used;
+            }
+            if let Some(fork) = self.forks.place(tag).and_then(|at| self.forks.others.get_mut(at)) {
+                fork.peer.hear(response);
+                return Branch::Other;
+            }
+            if self.forks.others.len() + 1 >= FORKS_MAX {
+                return Branch::None;
+            }
+        }
+        let Some(dialog) = self.dialog_of(response) else {
+            return Branch::None;
+        };
+        hands.dialogs.insert(dialog.id(), (me, LegName::Callee));
+        let mut peer = Peer::default();
+        peer.hear(response);
+        if self.leg.dialog.is_none() {
+            self.leg.dialog = Some(dialog);
+            self.leg.peer = peer;
+            return Branch::Used;
+        }
+        self.forks.others.push(Fork {
+            dialog,
+            peer,
+            agreed: None,
+        });
+        Branch::Other
+    }
+
+    /// Another fork's dialog becomes the leg's, with what that fork has described. What the one before has described
+    /// is kept for it. A fork that isn't known changes nothing.
+    pub(super) fn turn_to_fork(&mut self, bridge: &mut Bridge, tag: &[u8]) {
+        let Some(fork) = self.forks.place(tag).and_then(|at| self.forks.others.get_mut(at)) else {
+            return;
+        };
+        let Some(used) = &mut self.leg.dialog else { return };
+        std::mem::swap(used, &mut fork.dialog);
+        std::mem::swap(&mut self.leg.peer, &mut fork.peer);
+        fork.agreed = bridge.turn_callee(fork.agreed.take());
+    }
+
+    /// The 2xx of a fork: its dialog is the leg's from now on, and the other forks are forgotten (RFC 3261
+    /// §13.2.2.4). `false`: it has more routing than can be kept, and so no dialog.
+    pub(super) fn fork_wins(
+        &mut self,
+        hands: &mut Hands,
+        me: CallRef,
+        bridge: &mut Bridge,
+        response: &Message<'_>,
+    ) -> Option<()> {
+        let tag = response.to().tag().unwrap_or_default();
+        self.turn_to_fork(bridge, tag);
+        for fork in std::mem::take(&mut self.forks.others) {
+            hands.dialogs.remove(&fork.dialog.id());
+        }
+        match &mut self.leg.dialog {
+            Some(dialog) if dialog.remote_tag() == tag => dialog.confirm(response)?,
+            Some(_) | None => {
+                if let Some(before) = self.leg.dialog.take() {
+                    hands.dialogs.remove(&before.id());
+                    bridge.turn_callee(None);
+                }
+                self.leg.peer = Peer::default();
+                let dialog = self.dialog_of(response)?;
+                hands.dialogs.insert(dialog.id(), (me, LegName::Callee));
+                self.leg.dialog = Some(dialog);
+            }
+        }
+        self.leg.peer.hear(response);
+        Some(())
+    }
+
+    /// The INVITE failed, or is given up: its early dialogs are over (RFC 3261 §12.3).
+    pub(super) fn forget_forks(&mut self, hands: &mut Hands) {
+        let used = self.leg.dialog.take();
+        let others = std::mem::take(&mut self.forks.others);
+        for dialog in others.into_iter().map(|fork| fork.dialog).chain(used) {
+            hands.dialogs.remove(&dialog.id());
+        }
+    }
+
+    /// Forgets what the shard keeps for early dialogs that were never settled.
+    pub fn forget_others(&mut self, hands: &mut Hands) {
+        for fork in std::mem::take(&mut self.forks.others) {
+            hands.dialogs.remove(&fork.dialog.id());
+        }
+    }
+
+    /// The dialog with the fork of this tag, while it is kept.
+    pub fn dialog_with(&mut self, tag: &[u8]) -> Option<&mut Dialog> {
+        match self.forks.place(tag) {
+            Some(at) => self.forks.others.get_mut(at).map(|fork| &mut fork.dialog),
+            None => (self.leg.dialog.as_mut()).filter(|dialog| dialog.remote_tag() == tag),
+        }
+    }
+
+    fn dialog_of(&self, response: &Message<'_>) -> Option<Dialog> {
+        let party = LocalParty {
+            call_id: &self.call_id,
+            local_tag: &self.leg.local_tag,
+            local: &self.local,
+            remote: &self.remote,
+            request_uri: &self.target,
+            cseq: self.cseq,
+        };
+        Dialog::uac(&party, response, self.path)
+    }
+}
+
+impl Call {
+    /// The dialog of a leg that a peer's message with this tag belongs to: a fork's own, as long as nobody answered.
+    pub fn dialog_with(&mut self, name: LegName, tag: &[u8]) -> Option<&mut Dialog> {
+        match name {
+            LegName::Caller => self.caller.leg.dialog.as_mut(),
+            LegName::Callee => self.callee.as_mut()?.dialog_with(tag),
+        }
+    }
+
+    /// A fork of the called side speaks of media: from now on it is the one in use.
+    pub fn turn_to_fork(&mut self, tag: &[u8]) {
+        if let Some(callee) = self.callee.as_mut() {
+            callee.turn_to_fork(&mut self.bridge, tag);
+        }
+    }
+
+    /// A further 2xx: a repetition of the winner's, whose ACK was lost, or another fork's, which is ended
+    /// at once (RFC 3261 §13.2.2.4).
+    pub(super) fn callee_2xx_again(&mut self, hands: &mut Hands, now: Now, response: &Message<'_>) {
+        let Some(callee) = self.callee.as_mut() else {
+            return;
+        };
+        let tag = response.to().tag().unwrap_or_default();
+        if callee
+            .leg
+            .dialog
+            .as_ref()
+            .is_some_and(|dialog| dialog.remote_tag() == tag)
+        {
+            self.ack(hands, now, LegName::Callee, response.cseq().number);
+            return;
+        }
+        let path = callee.path;
+        let is_known = callee.forks.losers.iter().any(|known| **known == *tag);
+        if is_known {
+            // Its BYE is on the way; only the ACK was lost.
+            disown(hands, path, &self.config, response);
+        } else if callee.forks.losers.len() < FORKS_MAX {
+            callee.forks.losers.push(tag.into());
+            decline(hands, now, path, &self.config, response);
+        }
+    }
+}
+
+/// ACKs a 2xx that nobody wants any more, and hangs up on it (RFC 3261 §13.2.2.4).
+pub fn decline(hands: &mut Hands, now: Now, path: Path, config: &Config, response: &Message<'_>) {
+    if let Some(mut fork) = disown(hands, path, config, response) {
+        let cseq = fork.next_cseq();
+        let (to, by) = way(config, &fork);
+        let bye = fork.request(Method::Bye, cseq, &hands.branch(), by.via(), None, &[], None, 70);
+        hands.layer.request(now.at, to, Owner::NOBODY, bye);
+    }
+}
+
+/// ACKs a 2xx that nobody wants any more.
+fn disown(hands: &mut Hands, path: Path, config: &Config, response: &Message<'_>) -> Option<Dialog> {
+    let fork = Dialog::unwanted(response, path)?;
+    let cseq = response.cseq().number;
+    let (to, by) = way(config, &fork);
+    let ack = fork.request(Method::Ack, cseq, &hands.branch(), by.via(), None, &[], None, 70);
+    hands.send(to, ack);
+    Some(fork)
+}
