@@ -348,6 +348,10 @@ impl Scene {
         let words = &mut self.words[0];
         let host = "HOST.example";
         extra.from = None;
+        // An INVITE with these goes nowhere at all.
+        extra
+            .headers
+            .retain(|line| !line.starts_with("Replaces:") && !line.starts_with("Join:"));
         extra.headers.push(words.put(&format!(
             "P-Asserted-Identity: \"% {number}\" <sip:{number}@{host};x=%>, <tel:+86{number};%=1>"
         )));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use umbra::base::chance::Chance;
 use umbra::base::time::{Instant, Wall};
+use umbra::rtp::dtmf::{Digit, Key};
 use umbra::rtp::flow::{FlowSpec, MediaNat, Payload, Payloads, RtcpPort, Way};
 use umbra::rtp::relay::Relay;
 
@@ -50,6 +51,12 @@ pub fn run(bytes: &[u8]) {
                 }
             }
             2 => relay.rtcp(now(at), port, from, packet),
+            _ if packet.first().is_some_and(|byte| byte % 5 == 4) => {
+                let lasts = Duration::from_millis(length as u64);
+                for key in packet.iter().filter_map(|letter| Key::of(*letter)) {
+                    relay.digit(now(at), port, Digit { key, lasts });
+                }
+            }
             _ => {
                 let nat = if packet.first().is_some_and(|byte| byte % 2 == 0) {
                     MediaNat::Latch
@@ -74,9 +81,9 @@ pub fn run(bytes: &[u8]) {
 /// Does what is due, and takes what comes of it.
 fn settle(relay: &mut Relay, now: Instant) {
     relay.tick(now);
-    while let Some((port, _, report)) = relay.poll_rtcp() {
+    while let Some((port, _, report)) = relay.poll_out() {
         assert!((FIRST..FIRST + 4).contains(&port));
-        assert!(report.len() % 4 == 0 && report[0] >> 6 == 2, "RTCP");
+        assert!(report.len() % 4 == 0 && report[0] >> 6 == 2, "RTCP, or an event");
     }
     while relay.poll_dead().is_some() {}
 }

@@ -83,6 +83,11 @@ pub const LIVE_COUNTS_FLOWS: usize = 4_000;
 pub const LISTINGS_MAX: usize = 64;
 /// How long a call's end waits for the media thread's counts.
 pub const MEDIA_COUNTS_WAIT: Duration = Duration::from_secs(2);
+/// Keys that wait to be pressed on a leg; more are not pressed.
+pub const DIGITS_WAITING_MAX: usize = 32;
+/// How long a key that we press is down: the least and the most. RFC 4733 §2.3.5 counts it in 16 bits, which are
+/// 1.3 s at Opus's clock.
+pub const DIGIT_LASTS: (Duration, Duration) = (Duration::from_millis(40), Duration::from_secs(1));
 /// Packets in a row that a new media address has to send before it is believed.
 pub const LATCH_PACKETS: u8 = 4;
 /// Silence on the known media address before another may take its place.

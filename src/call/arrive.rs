@@ -99,6 +99,7 @@ pub fn read(invite: &Message<'_>, trunk: &Trunk, plan: &NumberPlan) -> (Arrival,
         .and(hops)
         .and(body)
         .and_then(|()| inspect::check_accept(invite))
+        .and_then(|()| inspect::check_takeover(invite))
         .and(timer);
     (arrival, sound)
 }

@@ -41,8 +41,8 @@ pub enum CallTimer {
     MaxDuration,
     /// A 2xx of ours has not been ACKed yet: send it again, or give up.
     Unacked(LegName),
-    /// A later INVITE of ours within a leg has got no final answer.
-    Reinvite(LegName),
+    /// A request of ours within a leg has got no final answer.
+    Exchange(LegName),
     /// A cancelled INVITE of ours has got no final answer.
     Cancelled,
     /// A leg's session has to be refreshed, or has expired.
@@ -56,8 +56,8 @@ pub enum CallTimer {
 pub enum Purpose {
     /// The INVITE that began a leg.
     Invite(LegName),
-    /// A later INVITE within a leg.
-    Reinvite(LegName),
+    /// A later offer or refresh within a leg.
+    Exchange(LegName),
     /// The CANCEL of the callee's INVITE.
     Cancel,
     /// A BYE of ours.
@@ -69,8 +69,8 @@ pub enum Purpose {
 const PURPOSES: [Purpose; 8] = [
     Purpose::Invite(LegName::Caller),
     Purpose::Invite(LegName::Callee),
-    Purpose::Reinvite(LegName::Caller),
-    Purpose::Reinvite(LegName::Callee),
+    Purpose::Exchange(LegName::Caller),
+    Purpose::Exchange(LegName::Callee),
     Purpose::Cancel,
     Purpose::Bye(LegName::Caller),
     Purpose::Bye(LegName::Callee),

@@ -84,6 +84,22 @@ pub fn check_accept(invite: &Message<'_>) -> Result<(), Bounce> {
     }
 }
 
+/// Whether an INVITE wants another call's place, or a place in it (RFC 3891, RFC 3911).
+///
+/// No call of ours is ever given away: whoever holds a Call-ID and two tags would talk to a party that expects
+/// somebody else. The answer is the one for a dialog that isn't there (RFC 3891 §3, RFC 3911 §4), whether there is
+/// one or not: so nobody learns by asking which calls there are.
+///
+/// # Errors
+/// 481; 400 for both at once.
+pub fn check_takeover(invite: &Message<'_>) -> Result<(), Bounce> {
+    match (invite.get(Name::Replaces), invite.get(Name::Join)) {
+        (None, None) => Ok(()),
+        (Some(_), Some(_)) => Err(Bounce::status(400)),
+        (Some(_), None) | (None, Some(_)) => Err(Bounce::status(481)),
+    }
+}
+
 /// A quality of nothing: `0`, `0.0`, `0.000`.
 fn is_zero(quality: &[u8]) -> bool {
     quality.first() == Some(&b'0') && quality.iter().all(|byte| matches!(byte, b'0' | b'.'))
@@ -206,6 +222,19 @@ mod tests {
         ] {
             assert_eq!(check(none), Some(406), "{none}");
         }
+    }
+
+    #[test]
+    fn no_call_is_given_away() {
+        let check = |headers: &str| status(read(&invite("sip:x@h", headers, ""), check_takeover));
+        let (replaces, join) = (
+            "Replaces: c@h;to-tag=1;from-tag=2;early-only\r\n",
+            "Join: c@h;to-tag=1;from-tag=2\r\n",
+        );
+        assert_eq!(check("Supported: replaces, join\r\n"), None);
+        assert_eq!(check(replaces), Some(481));
+        assert_eq!(check(join), Some(481));
+        assert_eq!(check(&format!("{join}{replaces}")), Some(400));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use arrayvec::ArrayVec;
 
 use crate::base::limits::MEDIA_INTERFACES_MAX;
+use crate::rtp::dtmf::Digit;
 use crate::rtp::flow::{Counts, FlowSpec};
 
 /// Which of our media addresses: its place in [`MediaConfig`](super::config::MediaConfig).
@@ -107,6 +108,9 @@ pub enum Order {
     Change(MediaPort, Box<FlowSpec>),
     /// What comes in on one goes out on the other.
     Join(MediaPort, MediaPort),
+    /// A key is to be heard by this leg's peer: an RFC 4733 event of ours, under the number and clock that the leg
+    /// has agreed on. Without effect, and counted, where it has agreed on none or nothing may be sent to it.
+    Digit(MediaPort, Digit),
     /// How is it going? Answered by [`Report::Counts`].
     Count(MediaPort),
     /// The flow ends; the port stays bound, and silent. Answered by [`Report::Closed`].
@@ -121,6 +125,7 @@ impl Order {
             | Self::Open(port, _)
             | Self::Change(port, _)
             | Self::Join(port, _)
+            | Self::Digit(port, _)
             | Self::Count(port)
             | Self::Close(port) => *port,
         }

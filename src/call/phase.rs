@@ -9,13 +9,14 @@ use super::audio::{self, Audio};
 use super::bridge::{Bridge, Faces};
 use super::cdr::{Cdr, Media, ReleasedBy};
 use super::config::Config;
+use super::exchange::Exchange;
 use super::failover;
 use super::guard::{Forbidden, Scope};
 use super::hands::{CallRef, CallTimer, Hands, way};
 use super::leg::callee::{Callee, CalleeState};
 use super::leg::caller::{Caller, InviteState};
 use super::leg::dial::callee_interface;
-use super::leg::{Bye, Leg, Reinvite};
+use super::leg::{Bye, Leg};
 use super::media::{MediaPort, Order};
 use super::port::{CallEntry, CallView, Event, EventKind, Heading, LegName, Note, Output, Trace, TraceLine};
 use super::refusal;
@@ -274,8 +275,8 @@ impl Call {
             record.q850_cause = refusal::q850(reason);
         }
         self.stop_sessions(hands);
-        self.drop_reinvite(hands, now, LegName::Caller);
-        self.drop_reinvite(hands, now, LegName::Callee);
+        self.drop_theirs(hands, now, LegName::Caller);
+        self.drop_theirs(hands, now, LegName::Callee);
         self.end_caller(hands, now, end.status);
         self.end_callee(hands, now);
         let flows = self.bridge.open_ports();
@@ -398,15 +399,15 @@ impl Call {
         let asks = [Some(&self.caller.leg), callee_leg]
             .into_iter()
             .flatten()
-            .any(|leg| matches!(leg.reinvite, Reinvite::Ours(..)));
+            .any(|leg| matches!(leg.exchange, Exchange::Ours(..)));
         self.recorded == Recorded::Out && caller_done && callee_done && !asks
     }
 
     /// Forgets everything that the shard keeps for this call.
     pub fn forget(mut self, hands: &mut Hands) {
         self.stop_clock(hands);
-        self.forget_reinvite(hands, LegName::Caller);
-        self.forget_reinvite(hands, LegName::Callee);
+        self.forget_ours(hands, LegName::Caller);
+        self.forget_ours(hands, LegName::Callee);
         let legs = [
             Some(&mut self.caller.leg),
             self.callee.as_mut().map(|callee| &mut callee.leg),

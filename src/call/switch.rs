@@ -8,6 +8,8 @@ use std::sync::Arc;
 use super::admit;
 use super::cdr::ReleasedBy;
 use super::config::{Config, Strangers};
+use super::exchange::Carrier;
+use super::exchange::theirs::Came;
 use super::hands::{CallRef, CallTimer, Hands, Purpose, owned};
 use super::inspect;
 use super::leg::callee::Lost;
@@ -21,7 +23,6 @@ use super::phase::{Call, CalleeFate, End, Recorded};
 use super::port::{Answer, Command, Found, Heading, Input, LegName, Note, Output, Records, Why};
 use super::ports::Ports;
 use super::refusal::Bounce;
-use super::reinvite::Came;
 use super::trunk::{self};
 use crate::base::chance::Chance;
 use crate::base::id::Id;
@@ -218,7 +219,7 @@ impl Switch {
         let hands = &mut self.hands;
         match purpose {
             Purpose::Invite(LegName::Callee) => call.callee_answered(hands, now, &answer, message),
-            Purpose::Reinvite(leg) => call.reinvite_answered(hands, now, leg, &answer, message),
+            Purpose::Exchange(leg) => call.offer_answered(hands, now, leg, &answer, message),
             Purpose::Bye(leg) => {
                 call.note_message(now.at, leg, Heading::In, Method::Bye, message.status(), false);
                 if is_final {
@@ -393,10 +394,11 @@ impl Switch {
             }
             Method::Invite => {
                 let came = Came {
-                    invite: message,
+                    request: message,
+                    carrier: Carrier::Invite,
                     source: path.remote,
                 };
-                call.reinvited(&mut self.hands, now, name, server, &came);
+                call.offered(&mut self.hands, now, name, server, &came);
             }
             Method::Options => match inspect::check_request(message) {
                 Ok(()) => self.options(now, path, server, message, 200),
@@ -534,7 +536,7 @@ impl Switch {
                     call.clock = None;
                     call.end(hands, now, End::cut("max_duration"));
                 }
-                CallTimer::Reinvite(leg) => call.reinvite_lost(hands, now, leg),
+                CallTimer::Exchange(leg) => call.offer_lost(hands, now, leg),
                 CallTimer::Unacked(leg) => call.repeat_2xx(hands, now, leg),
                 CallTimer::Cancelled => call.give_up_callee(hands),
                 CallTimer::Session(leg) => call.session_due(hands, now, leg),
@@ -566,10 +568,10 @@ impl Switch {
                     };
                     call.callee_lost(hands, now, lost);
                 }
-                Purpose::Reinvite(leg) if status != 0 => call.reinvite_lost(hands, now, leg),
+                Purpose::Exchange(leg) if status != 0 => call.offer_lost(hands, now, leg),
                 Purpose::Bye(leg) => call.leg_over(leg),
                 // No ACK for a failure: nothing is left to be done for it (RFC 3261 §17.2.1).
-                Purpose::Reinvite(_)
+                Purpose::Exchange(_)
                 | Purpose::Invite(LegName::Caller)
                 | Purpose::Cancel
                 | Purpose::Other => {}

@@ -13,6 +13,7 @@ use super::table::Table;
 use crate::base::chance::Chance;
 use crate::base::time::{Instant, Wall};
 use crate::call::media::{MediaPort, Order, Ranges, Report};
+use crate::rtp::dtmf::Pressed;
 use crate::rtp::flow::FlowSpec;
 use crate::rtp::relay::Relay;
 
@@ -241,6 +242,15 @@ impl Hands {
             Order::Open(port, spec) => self.open(now, port, &spec),
             Order::Change(port, spec) => self.relay.change(now, port.0, &spec),
             Order::Join(a, b) => self.relay.join(now, a.0, b.0),
+            Order::Digit(port, digit) => {
+                match self.relay.digit(now, port.0, digit) {
+                    Pressed::Yes => {}
+                    refused @ (Pressed::NoEvents | Pressed::Full) => {
+                        tracing::debug!(port = port.number(), ?refused, "a key isn't pressed");
+                    }
+                }
+                self.flush();
+            }
             Order::Count(port) => {
                 // Answered even if there is no flow any more: somebody waits for it.
                 let counts = self.relay.counts(now, port.0).unwrap_or_default();
@@ -354,8 +364,8 @@ impl Hands {
 
     /// Sends what the relay holds, and takes down what it has to report.
     fn flush(&mut self) {
-        while let Some((port, to, bytes)) = self.relay.poll_rtcp() {
-            self.send_rtcp(port, to, &bytes);
+        while let Some((port, to, bytes)) = self.relay.poll_out() {
+            self.send_own(port, to, &bytes);
         }
         while let Some(port) = self.relay.poll_dead() {
             self.reports.push(Report::Dead(MediaPort(port)));
@@ -370,14 +380,14 @@ impl Hands {
         }
     }
 
-    fn send_rtcp(&self, port: u32, to: SocketAddr, bytes: &[u8]) {
+    fn send_own(&self, port: u32, to: SocketAddr, bytes: &[u8]) {
         if let Some(pair) = self.table.pair(port) {
             let socket = if port.is_multiple_of(2) {
                 &pair.rtp
             } else {
                 &pair.rtcp
             };
-            // Full or refused: the next report says it again.
+            // Full or refused: the next report says it again, and so does an event's next packet.
             let _ = socket.send_to(bytes, to);
         }
     }

@@ -136,6 +136,10 @@ pub struct Counts {
     pub foreign: u64,
     /// See `foreign`.
     pub foreign_payload: Option<u8>,
+    /// Keys that we pressed on this leg, as events of our own.
+    pub digits: u32,
+    /// Keys that were to be pressed and weren't: the leg has no events, is held, or too many waited.
+    pub digits_dropped: u32,
     /// How long ago the last packet was taken, or waiting for one began.
     pub quiet: Duration,
 }

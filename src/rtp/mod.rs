@@ -2,6 +2,7 @@
 //!
 //! Pure: packets, ports and time are handed in. The simulator and the media threads run the same [`relay`].
 
+pub mod dtmf;
 pub mod flow;
 pub mod g711;
 pub mod inbound;

@@ -34,6 +34,17 @@ pub struct Outbound {
     newest: Option<Newest>,
     packets: u32,
     octets: u32,
+    /// Whether it is ours alone now: events that we make are on it, and nothing is relayed.
+    talks: Talks,
+}
+
+/// Who is heard on a leg.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Talks {
+    /// The other leg's peer.
+    Peer,
+    /// We.
+    Us,
 }
 
 /// What a sender report says of a leg's outgoing side (RFC 3550 §6.4.1).
@@ -62,6 +73,7 @@ impl Outbound {
             newest: None,
             packets: 0,
             octets: 0,
+            talks: Talks::Peer,
         };
         new.renew(chance);
         new
@@ -87,8 +99,41 @@ impl Outbound {
         self.timeline = None;
     }
 
+    /// Nothing is relayed until [`Outbound::yield_to_peer`]: an event of ours begins.
+    pub fn talk(&mut self) {
+        self.talks = Talks::Us;
+        self.timeline = None;
+    }
+
+    /// What comes is relayed again, on a timeline that has gone on meanwhile.
+    pub fn yield_to_peer(&mut self) {
+        self.talks = Talks::Peer;
+    }
+
+    /// The timestamp of this moment; `clock_hz` is the audio's, if none was sent yet.
+    pub fn moment(&mut self, now: Instant, clock_hz: u32) -> u32 {
+        if self.clock_hz == 0 {
+            self.clock_hz = clock_hz;
+        }
+        self.next(now, self.clock_hz).1
+    }
+
+    /// The header of an event of ours that began at `timestamp`.
+    pub fn event(&mut self, now: Instant, payload_type: u8, marker: bool, timestamp: u32) -> Header {
+        let header = Header {
+            marker,
+            payload_type,
+            seq: self.next(now, self.clock_hz).0,
+            timestamp,
+            ssrc: self.ssrc,
+        };
+        self.remember(now, &header);
+        header
+    }
+
     /// The header under which an incoming packet leaves. `timeline` names what its numbers belong to,
-    /// `clock_hz` is the clock of its payload; `None` for an event, which runs at the audio's.
+    /// `clock_hz` is the clock of its payload; `None` for an event, which runs at the audio's. `None`: it doesn't
+    /// leave, an event of ours is under way.
     pub fn carry(
         &mut self,
         now: Instant,
@@ -96,29 +141,27 @@ impl Outbound {
         incoming: &Header,
         timeline: u32,
         clock_hz: Option<u32>,
-    ) -> Header {
+    ) -> Option<Header> {
         let mut marker = incoming.marker;
         let before = self.clock_hz;
         let clock_hz = clock_hz.unwrap_or(before);
-        self.clock_hz = clock_hz;
         let is_other_clock = before != 0 && before != clock_hz;
-        if is_other_clock {
-            // RFC 7160 §4.1: another clock rate is another SSRC.
-            self.renew(chance);
-        }
         if self.timeline != Some(timeline) || is_other_clock {
-            let (seq, timestamp) = match self.newest {
-                Some(newest) => {
-                    let passed = packet::ticks(now.since(newest.at), clock_hz).max(1);
-                    (newest.seq.wrapping_add(1), newest.timestamp.wrapping_add(passed))
-                }
-                None => (self.first_seq, self.first_timestamp),
-            };
+            // Looked at only here: what we say ourselves leaves no timeline behind.
+            if self.talks == Talks::Us {
+                return None;
+            }
+            if is_other_clock {
+                // RFC 7160 §4.1: another clock rate is another SSRC.
+                self.renew(chance);
+            }
+            let (seq, timestamp) = self.next(now, clock_hz);
             self.seq_offset = seq.wrapping_sub(incoming.seq);
             self.timestamp_offset = timestamp.wrapping_sub(incoming.timestamp);
             self.timeline = Some(timeline);
             marker = true;
         }
+        self.clock_hz = clock_hz;
         let header = Header {
             marker,
             payload_type: incoming.payload_type,
@@ -127,7 +170,7 @@ impl Outbound {
             ssrc: self.ssrc,
         };
         self.remember(now, &header);
-        header
+        Some(header)
     }
 
     /// Counts a packet that leaves, by its payload's bytes.
@@ -150,6 +193,17 @@ impl Outbound {
     /// Whether anything was ever sent.
     pub fn has_sent(&self) -> bool {
         self.newest.is_some()
+    }
+
+    /// The sequence number behind the last, and the timestamp of this moment: later than any before.
+    fn next(&self, now: Instant, clock_hz: u32) -> (u16, u32) {
+        match self.newest {
+            Some(newest) => {
+                let passed = packet::ticks(now.since(newest.at), clock_hz).max(1);
+                (newest.seq.wrapping_add(1), newest.timestamp.wrapping_add(passed))
+            }
+            None => (self.first_seq, self.first_timestamp),
+        }
     }
 
     fn remember(&mut self, now: Instant, header: &Header) {

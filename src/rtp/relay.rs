@@ -1,7 +1,7 @@
 //! The relay: what comes in on one leg's port goes out on the other leg's, renumbered and under our own name.
 //!
 //! Pure: the simulator and the media threads run the same one. It is told what arrived and what the time is;
-//! it answers where a packet goes, and holds reports ([`Relay::poll_rtcp`]) and silence ([`Relay::poll_dead`])
+//! it answers where a packet goes, and holds what we say ourselves ([`Relay::poll_out`]) and silence ([`Relay::poll_dead`])
 //! until they are asked for. A packet costs no lock, hash, allocation or log.
 
 use std::collections::VecDeque;
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
+use super::dtmf::{BEAT, Digit, EVENT_BYTES, Keypad, Pressed};
 use super::flow::{Counts, FlowSpec, Payload, Payloads, RtcpPort, Way};
 use super::inbound::{Inbound, RtcpSender};
 use super::outbound::Outbound;
@@ -51,7 +52,7 @@ pub struct Relay {
     /// The wall clock at instant zero: sender reports carry it.
     wall: Wall,
     timers: Timers<Due>,
-    rtcp: VecDeque<(u32, SocketAddr, Vec<u8>)>,
+    out: VecDeque<(u32, SocketAddr, Vec<u8>)>,
     dead: VecDeque<u32>,
 }
 
@@ -62,6 +63,8 @@ enum Due {
     Report(u32),
     /// A look whether this flow and the one it is joined with are silent.
     Silence(u32),
+    /// The next packet of an event of ours on this flow.
+    Beat(u32),
 }
 
 /// One leg.
@@ -89,6 +92,18 @@ struct Flow {
     silence_timer: Option<TimerId>,
     /// When the pair was said to be dead.
     said_dead: Option<Instant>,
+    /// Keys that we press; absent nearly always.
+    keys: Option<Box<Keys>>,
+}
+
+/// Keys being pressed on a flow.
+struct Keys {
+    pad: Keypad,
+    /// The timestamp of the event that is under way.
+    timestamp: u32,
+    /// When the next packet is due.
+    due: Instant,
+    timer: TimerId,
 }
 
 /// The losses that a peer reports of what we send it.
@@ -113,7 +128,7 @@ impl Relay {
             flows: std::iter::repeat_with(|| None).take(pairs).collect(),
             wall,
             timers: Timers::default(),
-            rtcp: VecDeque::new(),
+            out: VecDeque::new(),
             dead: VecDeque::new(),
         }
     }
@@ -144,6 +159,7 @@ impl Relay {
             remote: Remote::default(),
             silence_timer: None,
             said_dead: None,
+            keys: None,
         }));
     }
 
@@ -198,13 +214,16 @@ impl Relay {
         let index = self.index(port)?;
         let mut flow = self.flows.get_mut(index)?.take()?;
         self.timers.cancel(flow.report_timer);
+        if let Some(keys) = flow.keys.take() {
+            self.timers.cancel(keys.timer);
+        }
         // RFC 3550 §6.3.7: no BYE from whom nothing was heard.
         if (flow.has_reported || flow.outbound.has_sent())
             && let Some(to) = flow.inbound.address.rtcp_to()
         {
             let ending = Ending::Bye(flow.outbound.ssrc());
             let bytes = flow.report(now, self.wall, ending);
-            self.rtcp.push_back((flow.rtcp_from(port), to, bytes));
+            self.out.push_back((flow.rtcp_from(port), to, bytes));
         }
         Some(flow.counts(now))
     }
@@ -253,7 +272,7 @@ impl Relay {
         let before = other.outbound.ssrc();
         let mut header = other
             .outbound
-            .carry(now, &mut self.chance, &header, timeline, clock_hz);
+            .carry(now, &mut self.chance, &header, timeline, clock_hz)?;
         if header.ssrc != before {
             other.retire(before, now, &mut self.timers);
         }
@@ -266,6 +285,40 @@ impl Relay {
             to,
             bytes,
         })
+    }
+
+    /// A key is to be heard by the peer of `port`: an event of ours among what is relayed to it, which is silent
+    /// meanwhile. Its first packet is ready at once.
+    pub fn digit(&mut self, now: Instant, port: u32, digit: Digit) -> Pressed {
+        let Some(flow) = self.flow(port) else {
+            return Pressed::NoEvents;
+        };
+        if flow.event().is_none() || !flow.way.sends() || flow.inbound.address.to().is_none() {
+            flow.inbound.counts.digits_dropped += 1;
+            return Pressed::NoEvents;
+        }
+        if let Some(keys) = &mut flow.keys {
+            if keys.pad.push(digit) {
+                return Pressed::Yes;
+            }
+            flow.inbound.counts.digits_dropped += 1;
+            return Pressed::Full;
+        }
+        let mut pad = Keypad::default();
+        if !pad.push(digit) {
+            return Pressed::Full;
+        }
+        let timer = self.timers.set(now, Due::Beat(port));
+        if let Some(flow) = self.flow(port) {
+            flow.keys = Some(Box::new(Keys {
+                pad,
+                timestamp: 0,
+                due: now,
+                timer,
+            }));
+        }
+        self.tick(now);
+        Pressed::Yes
     }
 
     /// An RTCP packet came from `from` to the RTCP port of `port`. It ends here: it says that the peer lives, when
@@ -316,6 +369,7 @@ impl Relay {
             match due {
                 Due::Report(port) => self.report(now, port),
                 Due::Silence(port) => self.look(now, port),
+                Due::Beat(port) => self.beat(now, port),
             }
         }
     }
@@ -325,10 +379,10 @@ impl Relay {
         self.timers.next()
     }
 
-    /// An RTCP packet to send: the port that it leaves from, where to, and its bytes.
-    /// To be asked until `None` after every tick and close.
-    pub fn poll_rtcp(&mut self) -> Option<(u32, SocketAddr, Vec<u8>)> {
-        self.rtcp.pop_front()
+    /// A packet of our own, RTCP or an event: the port that it leaves from, where to, and its bytes.
+    /// To be asked until `None` after every tick, digit and close.
+    pub fn poll_out(&mut self) -> Option<(u32, SocketAddr, Vec<u8>)> {
+        self.out.pop_front()
     }
 
     /// The port of one flow of a pair that has been silent, RTCP too, for the time-out of both. Said once, until
@@ -433,6 +487,29 @@ impl Relay {
         }
     }
 
+    /// The next packet of an event of ours, and when the one after it is due.
+    fn beat(&mut self, now: Instant, port: u32) {
+        let Some(flow) = self.flow(port) else {
+            return;
+        };
+        let Some(mut keys) = flow.keys.take() else {
+            return;
+        };
+        let Some((to, bytes)) = flow.beat(now, &mut keys) else {
+            flow.outbound.yield_to_peer();
+            flow.inbound.counts.digits_dropped += keys.pad.left() as u32;
+            return;
+        };
+        // By the clock of the first, so that lateness doesn't add up; but not all at once after a long delay.
+        let next = keys.due + BEAT;
+        keys.due = if next < now { now + BEAT } else { next };
+        keys.timer = self.timers.set(keys.due, Due::Beat(port));
+        self.out.push_back((port, to, bytes));
+        if let Some(flow) = self.flow(port) {
+            flow.keys = Some(keys);
+        }
+    }
+
     fn report(&mut self, now: Instant, port: u32) {
         let next = now + self.report_interval();
         let timer = self.timers.set(next, Due::Report(port));
@@ -446,7 +523,7 @@ impl Relay {
             let ending = flow.retired.take().map_or(Ending::More, Ending::Bye);
             let bytes = flow.report(now, wall, ending);
             let from = flow.rtcp_from(port);
-            self.rtcp.push_back((from, to, bytes));
+            self.out.push_back((from, to, bytes));
         }
     }
 
@@ -476,6 +553,49 @@ impl Flow {
         self.drop_one();
         self.inbound.counts.foreign += 1;
         self.inbound.counts.foreign_payload = Some(payload);
+    }
+
+    /// The payload type that this leg's peer takes events by, and their clock: the audio's if it has one at that
+    /// clock (RFC 4733 §2.1: they share one timeline).
+    fn event(&self) -> Option<(u8, u32)> {
+        let events = || self.payloads.iter().filter(|payload| payload.is_event);
+        let audio_hz = self.audio_hz();
+        let event = events()
+            .find(|event| event.clock_hz == audio_hz)
+            .or_else(|| events().next())?;
+        Some((event.number, event.clock_hz))
+    }
+
+    /// The clock of the audio that goes to this leg's peer.
+    fn audio_hz(&self) -> u32 {
+        let agreed = self.payloads.iter().find(|payload| !payload.is_event);
+        match self.outbound.clock_hz() {
+            0 => agreed.map_or(8_000, |audio| audio.clock_hz),
+            sent => sent,
+        }
+    }
+
+    /// The next packet of an event of ours. `None`: there is none, or it can't be sent any more.
+    fn beat(&mut self, now: Instant, keys: &mut Keys) -> Option<(SocketAddr, Vec<u8>)> {
+        let (number, clock_hz) = self.event()?;
+        let to = self.inbound.address.to().filter(|_| self.way.sends())?;
+        let beat = keys.pad.beat(clock_hz)?;
+        if beat.is_first {
+            self.outbound.talk();
+            keys.timestamp = self.outbound.moment(now, self.audio_hz());
+            self.inbound.counts.digits += 1;
+        }
+        let header = self.outbound.event(now, number, beat.is_first, keys.timestamp);
+        if beat.is_last {
+            self.outbound.yield_to_peer();
+        }
+        let mut bytes = vec![0; packet::HEADER_BYTES];
+        bytes.extend_from_slice(&beat.payload);
+        let payload = packet::HEADER_BYTES..bytes.len();
+        packet::write(&header, &mut bytes, payload)?;
+        self.outbound.count(EVENT_BYTES);
+        self.inbound.counts.packets_out += 1;
+        Some((to, bytes))
     }
 
     fn count_in(&mut self, now: Instant, payload: &Payload) {

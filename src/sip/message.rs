@@ -188,6 +188,7 @@ const SINGLE: Names = Names::of(&[
     Name::ContentDisposition,
     Name::Event,
     Name::Expires,
+    Name::Join,
     Name::MinSe,
     Name::RAck,
     Name::ReferTo,

@@ -13,5 +13,6 @@ pub mod method;
 pub mod multipart;
 pub mod path;
 pub mod peek;
+pub mod reason;
 pub mod transaction;
 pub mod uri;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use umbra::sip::path::Transport;
 
 use super::phone::{Lost, Outcome, Phone};
+use super::session::Sessions;
 use super::stage::{Packet, Stage};
 use super::text::{Msg, user_of};
 use super::witness;
@@ -77,6 +78,8 @@ pub struct Cast<S> {
     said: Vec<Vec<u8>>,
     /// The description that a caller's dialog has: (Call-ID, CSeq) → body.
     described: HashMap<(String, u32), Vec<u8>>,
+    /// Who knows session timers.
+    sessions: Sessions,
     /// Lost things that wait for their turn.
     waiting: std::collections::VecDeque<Cue>,
 }
@@ -103,6 +106,7 @@ impl<S: Stage> Cast<S> {
             homes: Vec::new(),
             said: Vec::new(),
             described: HashMap::new(),
+            sessions: Sessions::default(),
             waiting: std::collections::VecDeque::new(),
         }
     }
@@ -156,6 +160,7 @@ impl<S: Stage> Cast<S> {
                     continue;
                 };
                 self.said[index].extend_from_slice(&packet.bytes);
+                self.sessions.said(&msg);
                 let mishaps = self.from.entry(index).or_default();
                 let copies = copies(mishaps);
                 let line = self.line(index, "->", &msg, copies);
@@ -309,6 +314,10 @@ impl<S: Stage> Cast<S> {
                 msg.name(),
                 msg.body.len()
             ));
+        }
+        if let Some(wrong) = self.sessions.heard(msg) {
+            self.faults
+                .push(format!("{}: {wrong}\n{:?}", msg.name(), msg.headers));
         }
         if msg.status().is_some_and(|s| s < 300) && msg.method() == "INVITE" && !msg.body.is_empty() {
             let key = (msg.call_id().to_owned(), msg.cseq());

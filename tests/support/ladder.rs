@@ -391,13 +391,27 @@ impl<S: Stage> Play<S> {
         let (phone, call) = self.phone(who)?;
         let now = self.cast.stage.now();
         let (umbra, home) = (self.cast.stage.setup().umbra(), self.cast.home(phone));
+        let dialogs: Vec<(String, String)> = (self.cast.phones.iter())
+            .filter_map(|phone| {
+                let call = phone.calls.iter().find(|call| call.remote_tag.is_some())?;
+                let named = [&*call.id, call.remote_tag.as_deref()?, &call.local_tag];
+                let dialog = format!("{};to-tag={};from-tag={}", named[0], named[1], named[2]);
+                Some((format!("{}'S CALL", phone.name), dialog))
+            })
+            .collect();
         let placed = |text: &str| {
-            text.replace("UMBRA", &umbra.to_string())
-                .replace("HOME", &home.to_string())
+            let text = text
+                .replace("UMBRA", &umbra.to_string())
+                .replace("HOME", &home.to_string());
+            dialogs
+                .iter()
+                .fold(text, |text, (name, dialog)| text.replace(name, dialog))
         };
         let more: Vec<String> = more.iter().map(|line| placed(line)).collect();
+        let is_header = |l: &&String| !l.starts_with("sdp ") && !l.starts_with("body ");
+        let body: Vec<&str> = more.iter().filter_map(|l| l.strip_prefix("body ")).collect();
         let mut extra = Extra {
-            headers: more.iter().filter(|l| !l.starts_with("sdp ")).cloned().collect(),
+            headers: more.iter().filter(is_header).cloned().collect(),
             sdp_lines: more
                 .iter()
                 .filter_map(|l| l.strip_prefix("sdp ").map(str::to_owned))
@@ -413,7 +427,10 @@ impl<S: Stage> Play<S> {
                 Some(("way", way)) => extra.way = way.into(),
                 Some(("port", port)) => extra.media_port = port.parse().ok(),
                 Some(("among", kind)) => extra.among = Some(kind.into()),
-                Some(("body", kind)) => extra.body = Some((kind.into(), "some words".into())),
+                Some(("body", kind)) if body.is_empty() => {
+                    extra.body = Some((kind.into(), "some words".into()));
+                }
+                Some(("body", kind)) => extra.body = Some((kind.into(), body.join("\r\n"))),
                 Some(("tag", tag)) => extra.tag = Some(tag.into()),
                 Some(("totag", tag)) => extra.to_tag = Some(tag.into()),
                 Some(("reason", reason)) => extra.reason = Some(reason.into()),

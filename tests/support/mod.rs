@@ -9,6 +9,7 @@ pub mod ladder;
 pub mod law;
 pub mod phone;
 pub mod sdp;
+pub mod session;
 pub mod stage;
 pub mod text;
 pub mod wires;

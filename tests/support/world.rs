@@ -420,6 +420,9 @@ impl World {
             Order::Open(_, spec) => self.relay.open(now, port.0, spec),
             Order::Change(_, spec) => self.relay.change(now, port.0, spec),
             Order::Join(a, b) => self.relay.join(now, a.0, b.0),
+            Order::Digit(_, digit) => {
+                self.relay.digit(now, port.0, *digit);
+            }
             Order::Count(_) => {
                 let counts = self.relay.counts(now, port.0).unwrap_or_default();
                 self.later(Duration::ZERO, What::Report(shard, Report::Counts(port, counts)));
@@ -441,7 +444,7 @@ impl World {
     }
 
     fn relay_sends(&mut self) {
-        while let Some((port, to, bytes)) = self.relay.poll_rtcp() {
+        while let Some((port, to, bytes)) = self.relay.poll_out() {
             let from = self.setup.media_address(media::MediaPort(port));
             self.carry(Packet { from, to, bytes }, None);
         }

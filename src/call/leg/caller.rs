@@ -209,10 +209,12 @@ impl Call {
             hands.timers.cancel(unacked.timer);
         }
         if leg.bye == Bye::AfterAck {
-            self.hang_up(hands, now, name);
-        } else if name == LegName::Caller {
+            return self.hang_up(hands, now, name);
+        }
+        if name == LegName::Caller {
             self.tell_caller_codecs(hands, now);
         }
+        self.offer_waiting(hands, now, name);
     }
 
     /// The caller gave up before the answer (CANCEL, or BYE in the early dialog).

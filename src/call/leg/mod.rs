@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 
 use self::peer::Peer;
 use super::config::Listener;
+use super::exchange::{Ask, Exchange};
 use super::hands::Token;
 use super::port::LegName;
 use super::trunk::SessionWish;
@@ -27,7 +28,7 @@ use crate::sip::header::Name;
 use crate::sip::lexer::Head;
 use crate::sip::message::Message;
 use crate::sip::path::{ListenerId, Transport};
-use crate::sip::transaction::{ClientId, ServerId};
+use crate::sip::transaction::ServerId;
 use session_timer::Session;
 
 /// The methods that we take (RFC 3261 §20.5).
@@ -135,29 +136,6 @@ pub enum Bye {
     Done,
 }
 
-/// A later INVITE within a leg, from either side; one at a time (RFC 3261 §14).
-#[derive(Debug, Default)]
-pub enum Reinvite {
-    /// None.
-    #[default]
-    None,
-    /// Theirs waits for our answer.
-    Theirs(Box<Asked>),
-    /// Ours waits for theirs, and is given up when the timer fires.
-    Ours(ClientId, TimerId),
-}
-
-/// A peer's INVITE within its leg that is answered later than at once.
-#[derive(Debug)]
-pub struct Asked {
-    /// Its transaction.
-    pub server: ServerId,
-    /// The lines that every answer repeats.
-    pub echo: Echo,
-    /// Its CSeq number.
-    pub cseq: u32,
-}
-
 /// What both kinds of leg have.
 #[derive(Debug)]
 pub struct Leg {
@@ -173,8 +151,10 @@ pub struct Leg {
     pub peer: Peer,
     /// A 2xx of ours that isn't ACKed yet.
     pub unacked: Option<Box<Unacked>>,
-    /// A later INVITE under way.
-    pub reinvite: Reinvite,
+    /// An exchange under way.
+    pub exchange: Exchange,
+    /// What is to be said to its peer once that has ended.
+    pub wanted: Option<Box<Ask>>,
     /// How far its end has come.
     pub bye: Bye,
     /// How its trunk wants sessions timed.
@@ -193,7 +173,8 @@ impl Leg {
             dialog: None,
             peer: Peer::default(),
             unacked: None,
-            reinvite: Reinvite::None,
+            exchange: Exchange::None,
+            wanted: None,
             bye: Bye::No,
             wish,
             session: None,

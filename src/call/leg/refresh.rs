@@ -1,14 +1,18 @@
 //! The session timers of a call's legs (RFC 4028): each leg's own affair, which never crosses to the other one.
 //! [`session_timer`](super::session_timer) decides; here it meets messages and time.
 
-use super::session_timer::{Act, Asked, Clock, Granted, Refresher, Session, Verdict, granted_by, judge};
+use super::session_timer::{
+    Act, Asked, Clock, Granted, Refresher, Session, Verdict, granted_by, judge, wanted_by_422,
+};
 use crate::base::time::Now;
+use crate::call::exchange::Ask;
 use crate::call::hands::{CallTimer, Hands};
 use crate::call::phase::{Call, End, Recorded};
 use crate::call::port::LegName;
 use crate::call::refusal::Bounce;
 use crate::call::trunk::SessionWish;
 use crate::sip::lexer::Head;
+use crate::sip::message::Message;
 
 /// What a request means for its leg's session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -72,9 +76,31 @@ impl Call {
             return;
         };
         match clock.woken() {
-            Act::Refresh => {}
+            Act::Refresh => {
+                self.wake_session(hands, name);
+                self.offer_on(hands, now, name, Ask::Refresh);
+            }
             // RFC 4028 §10: it has expired, or soon will have, and nobody refreshed it.
-            Act::End => return self.end(hands, now, End::cut("session_expired")),
+            Act::End => self.end(hands, now, End::cut("session_expired")),
+        }
+    }
+
+    /// A leg's peer refused an INVITE or UPDATE of ours: the session goes on as it was, until it expires. If that was its
+    /// refresh, it is tried again (RFC 4028 §10).
+    pub fn session_refused(&mut self, hands: &mut Hands, now: Now, name: LegName, refusal: &Message<'_>) {
+        let Some(session) = self.leg(name).and_then(|leg| leg.session.as_mut()) else {
+            return;
+        };
+        let longer = wanted_by_422(refusal).filter(|_| refusal.status() == Some(422));
+        let is_longer = longer.is_some_and(|min_s| min_s > session.min_s);
+        session.min_s = session.min_s.max(longer.unwrap_or(0));
+        let Some(clock) = session.clock.as_mut() else {
+            return;
+        };
+        if is_longer {
+            clock.again(now.at);
+        } else {
+            clock.refused(now.at);
         }
         self.wake_session(hands, name);
     }

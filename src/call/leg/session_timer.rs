@@ -413,7 +413,7 @@ impl Clock {
     /// we try again, unless there is little left.
     pub fn refused(&mut self, now: Instant) {
         let left = self.expires.since(now);
-        if self.refresher == Refresher::Us && left >= TRY_AGAIN {
+        if self.is_refreshing() && left >= TRY_AGAIN {
             self.due = now + left / 2;
         }
     }
@@ -423,10 +423,15 @@ impl Clock {
     pub fn again(&mut self, now: Instant) {
         if self.again >= AGAIN_MAX {
             self.refused(now);
-        } else if self.refresher == Refresher::Us && now < self.expires {
+        } else if self.is_refreshing() && now < self.expires {
             self.again += 1;
             self.due = now;
         }
+    }
+
+    /// Whether a refresh of ours is out, or was refused and won't be tried again.
+    fn is_refreshing(&self) -> bool {
+        self.refresher == Refresher::Us && self.due == self.expires
     }
 }
 

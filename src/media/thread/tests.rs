@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::call::media::InterfaceId;
+use crate::rtp::dtmf::{Digit, Key};
 use crate::rtp::flow::{Counts, MediaNat, Payload, RtcpPort, Way};
 use crate::rtp::packet;
 
@@ -289,4 +290,30 @@ fn what_lies_on_a_resting_port_never_reaches_its_next_user() {
     send(&caller, a, 40);
     receive(&callee, b);
     assert_eq!(bench.closed(a).packets_in, 1);
+}
+
+#[test]
+fn a_key_is_sent_beat_by_beat_without_any_packet_coming_in() {
+    let mut bench = Bench::new(25_000);
+    let (caller, callee) = (peer(), peer());
+    let (a, b) = (bench.bound(), bench.bound());
+    let mut to_callee = spec(&callee);
+    to_callee.payloads.push(Payload {
+        number: 101,
+        other: None,
+        clock_hz: 8_000,
+        is_event: true,
+    });
+    bench.order(Order::Open(a, spec(&caller)));
+    bench.order(Order::Open(b, to_callee));
+    bench.order(Order::Join(a, b));
+    let key = Key::of(b'5').expect("a key");
+    let lasts = Duration::from_millis(60);
+    bench.order(Order::Digit(b, Digit { key, lasts }));
+    let heard: Vec<_> = (0..5).map(|_| receive(&callee, b)).collect();
+    assert!(heard.iter().all(|header| header.payload_type == 101));
+    assert!(heard.iter().all(|header| header.timestamp == heard[0].timestamp));
+    let markers: Vec<_> = heard.iter().map(|header| header.marker).collect();
+    assert_eq!(markers, [true, false, false, false, false]);
+    assert_eq!(bench.closed(b).digits, 1);
 }

@@ -158,7 +158,7 @@ fn nothing_that_leaves_names_the_other_side() {
     }
     bench.relay.close(bench.now, A);
     bench.relay.close(bench.now, B);
-    let byes: Vec<_> = std::iter::from_fn(|| bench.relay.poll_rtcp()).collect();
+    let byes: Vec<_> = std::iter::from_fn(|| bench.relay.poll_out()).collect();
     assert_eq!(byes.len(), 2);
     let to_b = byes
         .into_iter()

@@ -10,6 +10,7 @@ use crate::rtp::packet::Header;
 
 mod addresses;
 mod arbitrary;
+mod digits;
 mod headers;
 mod reports;
 mod silence;
@@ -151,7 +152,7 @@ impl Bench {
             self.now = self.now.max(at);
             self.relay.tick(self.now);
             let named = |(port, to, bytes)| (port & !1, to, bytes);
-            sent.extend(std::iter::from_fn(|| self.relay.poll_rtcp()).map(named));
+            sent.extend(std::iter::from_fn(|| self.relay.poll_out()).map(named));
         }
         self.now = end;
         sent

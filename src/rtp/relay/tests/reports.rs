@@ -109,7 +109,7 @@ fn closing_says_bye_and_leaves_the_other_one_unjoined() {
     let mut bench = Bench::new();
     let ours = bench.answer(1).expect("relayed").header.ssrc;
     bench.relay.close(bench.now, A);
-    let (port, to, bytes) = bench.relay.poll_rtcp().expect("a BYE");
+    let (port, to, bytes) = bench.relay.poll_out().expect("a BYE");
     assert_eq!((port, to), (A + 1, address("192.0.2.1:4001")));
     let bye = Bye::parse(&bytes[bytes.len() - 8..]).expect("it ends with the BYE");
     assert_eq!(bye.ssrcs().collect::<Vec<_>>(), [ours]);
@@ -124,7 +124,7 @@ fn closing_says_bye_and_leaves_the_other_one_unjoined() {
 fn who_never_heard_of_us_gets_no_bye() {
     let mut bench = Bench::new();
     bench.relay.close(bench.now, A);
-    assert_eq!(bench.relay.poll_rtcp(), None);
+    assert_eq!(bench.relay.poll_out(), None);
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn where_rtcp_shares_the_port_it_is_read_there_and_leaves_from_there() {
     for _ in 0..1_000 {
         bench.wait(10);
         bench.relay.tick(bench.now);
-        sent.extend(std::iter::from_fn(|| bench.relay.poll_rtcp()));
+        sent.extend(std::iter::from_fn(|| bench.relay.poll_out()));
     }
     let (port, to, bytes) = sent
         .iter()
@@ -275,14 +275,14 @@ fn an_ssrc_of_ours_that_is_no_more_says_bye_at_once() {
     let second = bench.send(A, a(), &wide).expect("relayed").header.ssrc;
     assert!(bench.relay.timeout().is_some_and(|at| at <= bench.now));
     bench.relay.tick(bench.now);
-    let (port, _, bytes) = bench.relay.poll_rtcp().expect("a report");
+    let (port, _, bytes) = bench.relay.poll_out().expect("a report");
     assert_eq!(port, B + 1);
     let sr = SenderReport::parse(&bytes[..28]).expect("an SR");
     assert_eq!(sr.ssrc(), second);
     let bye = Bye::parse(&bytes[bytes.len() - 8..]).expect("it ends with the BYE");
     assert_eq!(bye.ssrcs().collect::<Vec<_>>(), [first]);
     bench.run(10_000);
-    assert_eq!(bench.relay.poll_rtcp(), None, "said once");
+    assert_eq!(bench.relay.poll_out(), None, "said once");
 }
 
 #[test]

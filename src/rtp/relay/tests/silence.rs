@@ -72,7 +72,7 @@ fn a_closed_relay_has_nothing_left_to_do() {
     bench.audio(1);
     bench.relay.close(bench.now, A);
     bench.relay.close(bench.now, B);
-    while bench.relay.poll_rtcp().is_some() {}
+    while bench.relay.poll_out().is_some() {}
     assert_eq!((bench.relay.timeout(), bench.relay.flows()), (None, 0));
     assert_eq!(bench.run(600_000), []);
 }

@@ -1,0 +1,167 @@
+//! What the media threads are told of a call, and what they tell.
+
+use std::time::Duration;
+
+use arrayvec::ArrayVec;
+
+use super::{Bridge, Opened, Side};
+use crate::base::limits::SDP_CODECS_MAX;
+use crate::call::audio::{Heard, Sends};
+use crate::call::hands::Hands;
+use crate::call::media::{MediaPort, Order};
+use crate::call::port::{LegName, Output};
+use crate::rtp::dtmf::Digit;
+use crate::rtp::flow::{self, Counts, FlowSpec, MediaNat, MediaSource, Payload, Payloads, Way};
+use crate::sdp::answer::{Agreed, rows};
+use crate::sdp::media::{RtcpPort, SdpWay};
+
+/// Whether a leg's peer can be told a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Keys {
+    /// It is being told, as an RFC 4733 event.
+    Told,
+    /// It has agreed on no events, no media runs to it, or it holds the call.
+    Untold,
+}
+
+impl Bridge {
+    /// Tells the media threads what both sides have settled.
+    pub fn order_flows(&mut self, hands: &mut Hands) {
+        let Some([caller, callee]) = self.sides.as_mut() else {
+            return;
+        };
+        let held = [&caller.agreed, &callee.agreed]
+            .into_iter()
+            .flatten()
+            .any(|agreed| agreed.way != SdpWay::SendRecv);
+        let timeout = self.talking.filter(|_| !held);
+        let was_open = (caller.open, callee.open);
+        let mut order = |near: &mut Side, far: Option<&Agreed>| {
+            let Some(agreed) = &near.agreed else { return };
+            let spec = Box::new(flow_spec(agreed, far, near.nat, near.media_from.clone(), timeout));
+            let order = match near.open {
+                Opened::No => Order::Open(near.port, spec),
+                Opened::Yes => Order::Change(near.port, spec),
+            };
+            near.open = Opened::Yes;
+            hands.out.push_back(Output::Media(order));
+        };
+        let callee_agreed = callee.agreed.clone();
+        order(caller, callee_agreed.as_ref());
+        order(callee, caller.agreed.as_ref());
+        let both = (Opened::Yes, Opened::Yes);
+        if (caller.open, callee.open) == both && was_open != both {
+            hands
+                .out
+                .push_back(Output::Media(Order::Join(caller.port, callee.port)));
+        }
+    }
+
+    /// A leg's peer is to hear a key, as an event among its audio: on the leg's own timeline, under the number and
+    /// at the clock that the leg agreed on (RFC 4733).
+    pub fn press(&self, hands: &mut Hands, leg: LegName, digit: Digit) -> Keys {
+        let hears = |agreed: &Agreed| {
+            agreed.way.sends() && agreed.codecs.iter().any(|pair| pair.theirs.name.is_event())
+        };
+        let able = self
+            .side(leg)
+            .filter(|side| side.open == Opened::Yes && side.agreed.as_ref().is_some_and(hears));
+        let Some(side) = able else {
+            return Keys::Untold;
+        };
+        hands.out.push_back(Output::Media(Order::Digit(side.port, digit)));
+        Keys::Told
+    }
+
+    /// Which leg a port belongs to.
+    pub fn leg_of(&self, port: MediaPort) -> Option<LegName> {
+        let [caller, callee] = self.sides.as_ref()?;
+        if caller.port == port {
+            Some(LegName::Caller)
+        } else if callee.port == port {
+            Some(LegName::Callee)
+        } else {
+            None
+        }
+    }
+
+    /// What was counted on a leg, beside what its description says.
+    pub fn heard(&self, leg: LegName, counts: Counts) -> Heard {
+        let agreed = self.agreed(leg);
+        let sends = match agreed.map(|agreed| agreed.way) {
+            Some(SdpWay::SendOnly | SdpWay::Inactive) => Sends::Held,
+            Some(SdpWay::SendRecv | SdpWay::RecvOnly) | None => Sends::Yes,
+        };
+        Heard {
+            counts,
+            named: agreed.and_then(|agreed| agreed.rtp),
+            sends,
+        }
+    }
+
+    /// The ports on which flows run.
+    pub fn open_ports(&self) -> ArrayVec<MediaPort, 2> {
+        self.sides
+            .iter()
+            .flatten()
+            .filter(|side| side.open == Opened::Yes)
+            .map(|side| side.port)
+            .collect()
+    }
+
+    /// The name of a leg's codec, by the payload type last seen, else the one agreed on.
+    pub fn codec_name(&self, leg: LegName, payload: Option<u8>) -> Option<String> {
+        let agreed = self.agreed(leg)?;
+        let seen = agreed
+            .codecs
+            .iter()
+            .find(|pair| payload.is_some_and(|p| p == pair.theirs.payload || p == pair.ours))
+            .map(|pair| pair.theirs.name)
+            .filter(|name| !name.is_event());
+        seen.or_else(|| agreed.audio()).map(|name| name.name().to_owned())
+    }
+}
+
+fn flow_spec(
+    agreed: &Agreed,
+    far: Option<&Agreed>,
+    nat: MediaNat,
+    media_from: ArrayVec<MediaSource, 4>,
+    timeout: Option<Duration>,
+) -> FlowSpec {
+    let payloads: Payloads = match far {
+        Some(far) => rows(agreed, far)
+            .into_iter()
+            .map(|row| Payload {
+                number: row.number,
+                other: row.other,
+                clock_hz: row.clock_hz,
+                is_event: row.name.is_event(),
+            })
+            .take(SDP_CODECS_MAX)
+            .collect(),
+        None => Payloads::new(),
+    };
+    let way = match agreed.way {
+        SdpWay::SendRecv => Way::Both,
+        SdpWay::SendOnly => Way::Send,
+        SdpWay::RecvOnly => Way::Receive,
+        SdpWay::Inactive => Way::Neither,
+    };
+    FlowSpec {
+        remote: agreed.rtp,
+        // RTCP elsewhere than RTP (RFC 3605) is sent there only if our socket can.
+        remote_rtcp: agreed
+            .rtcp
+            .filter(|rtcp| agreed.rtp.is_none_or(|rtp| rtp.is_ipv4() == rtcp.is_ipv4())),
+        rtcp_port: match agreed.rtcp_port {
+            RtcpPort::Own => flow::RtcpPort::Own,
+            RtcpPort::Shared => flow::RtcpPort::Shared,
+        },
+        payloads,
+        way,
+        nat,
+        media_from,
+        timeout,
+    }
+}
