@@ -119,6 +119,26 @@ impl Canaries {
             "Allow-Events: %",
             "Resource-Priority: %.0",
             "Privacy: %",
+            "Recv-Info: %",
+            "Content-ID: <%@%.example>",
+            "Target-Dialog: %@h.example;local-tag=%;remote-tag=%",
+            "Attestation-Info: %",
+            "Origination-Id: %",
+            "Additional-Identity: <sip:%@%.example>",
+            "Cellular-Network-Info: 3GPP-E-UTRAN-FDD;utran-cell-id-3gpp=%",
+            "P-User-Database: <aaa://%.example>",
+            "P-Private-Network-Indication: %.example",
+            "P-Profile-Key: <sip:%@%.example>",
+            "P-Answer-State: %",
+            "P-Refused-URI-List: <sip:%@%.example>",
+            "P-Media-Authorization: %",
+            "Security-Client: %",
+            "Security-Verify: %",
+            "Answer-Mode: %",
+            "Priority: %",
+            "Response-Source: <sip:%@%.example>",
+            "Relayed-Charge: mode=forward;%",
+            "UUI: %",
             "X-Real-Number: NUMBER-%",
             "X-%: %",
             "X-PLAIN: %",
@@ -177,6 +197,43 @@ impl Canaries {
         ];
         let text: Vec<String> = lines.iter().map(|line| self.put(line)).collect();
         text.join("\r\n") + "\r\n"
+    }
+
+    /// The description among what carriers and phones put beside one: ISUP, where one is, who records.
+    fn parts(&mut self, description: &str, number: &str) -> (String, String) {
+        let boundary = self.word("a boundary");
+        let mut body = self.put("% before the first part\r\n");
+        let parts = [
+            (
+                "application/isup;version=%;base=itu-t92+",
+                format!("\u{1}\u{0}%{number}"),
+            ),
+            (
+                "application/pidf+xml",
+                format!(
+                    "<presence entity=\"pres:%@%.example\"><geopriv>%</geopriv><tel>{number}</tel></presence>"
+                ),
+            ),
+            ("application/sdp", description.to_owned()),
+            (
+                "application/rs-metadata+xml",
+                format!("<recording><nameID aor=\"sip:%{number}@%.example\"/></recording>"),
+            ),
+        ];
+        for (kind, text) in parts {
+            let (kind, text) = match kind {
+                "application/sdp" => (kind.to_owned(), text),
+                kind => (self.put(kind), self.put(&text)),
+            };
+            let id = self.put("Content-ID: <%@%.example>\r\nContent-Disposition: x-%;handling=optional");
+            let head = match kind.as_str() {
+                "application/sdp" => String::new(),
+                _ => format!("{id}\r\n"),
+            };
+            body += &format!("--{boundary}\r\nContent-Type: {kind}\r\n{head}\r\n{text}\r\n");
+        }
+        body += &self.put(&format!("--{boundary}--\r\n% behind the last part"));
+        (format!("multipart/mixed;boundary={boundary}"), body)
     }
 
     /// A compound RTCP packet that names everybody.
@@ -298,6 +355,10 @@ impl Scene {
         let words = &mut self.words[usize::from(who == self.callee)];
         let mut headers = words.headers(&number);
         headers.push(words.put("Contact: \"%\" <sip:%@HOST;x=%>;+sip.instance=\"<urn:uuid:%>\""));
+        let body = way.map(|way| {
+            let description = words.description(media, way, &number);
+            words.parts(&description, &number)
+        });
         let host = match way {
             Some(_) if who == self.callee => self.cast.stage.setup().gateway(1),
             Some(_) | None => self.cast.home(who),
@@ -306,7 +367,7 @@ impl Scene {
         Extra {
             headers: headers.into_iter().map(|h| h.replace("HOST", &host)).collect(),
             omit: vec!["Contact".into()],
-            body: way.map(|way| ("application/sdp".into(), words.description(media, way, &number))),
+            body,
             media_port: Some(media.port()),
             reason: Some(words.put(&format!("% of {number}"))),
             ..Extra::default()
@@ -315,6 +376,11 @@ impl Scene {
 
     /// Waits until `who` hears `what`.
     fn hear(&mut self, who: usize, what: &str) -> Msg {
+        self.hear_any(who, |name| name == what)
+    }
+
+    /// Waits until `who` hears something of such a name.
+    fn hear_any(&mut self, who: usize, is_it: impl Fn(&str) -> bool) -> Msg {
         let deadline = self.cast.stage.now() + Duration::from_secs(20);
         loop {
             match self.cast.step(deadline) {
@@ -323,9 +389,9 @@ impl Scene {
                     msg,
                     again: false,
                     ..
-                }) if phone == who && msg.name() == what => return msg,
+                }) if phone == who && is_it(&msg.name()) => return msg,
                 Some(_) => {}
-                None => panic!("{what} never came\n{}", self.cast.transcript.join("\n")),
+                None => panic!("what was awaited never came\n{}", self.cast.transcript.join("\n")),
             }
         }
     }
@@ -375,6 +441,91 @@ impl Scene {
         let now = self.now();
         let extra = self.too_much(who, way);
         self.phone(who).request(now, 0, method, &extra);
+    }
+
+    /// Everything that `who` can send within a call and that is none of the other's business.
+    fn ends_here(&mut self, who: usize) {
+        let other = "+8613612345678";
+        let requests: &[(&str, &str, &[&str], &str)] = &[
+            ("INFO", "", &[], ""),
+            ("INFO", "text/plain", &[], "% NUMBER"),
+            ("INFO", "application/isup;version=%", &[], "\u{1}%"),
+            ("INFO", "application/%", &["Info-Package: %"], "%"),
+            (
+                "INFO",
+                "application/dtmf-relay;%=%",
+                &[],
+                "Signal=5\r\nDuration=160\r\nName=%\r\n%=NUMBER",
+            ),
+            ("INFO", "application/dtmf;%=%", &[], "%"),
+            (
+                "REFER",
+                "",
+                &["Refer-To: \"%\" <sip:%@%.example?Replaces=%%3Bto-tag%3D1%3Bfrom-tag%3D2>"],
+                "",
+            ),
+            (
+                "NOTIFY",
+                "application/simple-message-summary",
+                &["Event: message-summary", "Subscription-State: active;%"],
+                "Messages-Waiting: yes\r\nMessage-Account: sip:%@%.example\r\nVoice-Message: NUMBER",
+            ),
+            (
+                "NOTIFY",
+                "message/sipfrag",
+                &["Event: refer;id=%", "Subscription-State: terminated;reason=%"],
+                "SIP/2.0 200 %\r\nContact: <sip:%@%.example>",
+            ),
+            ("SUBSCRIBE", "", &["Event: dialog;%", "Expires: 60"], ""),
+            ("MESSAGE", "text/plain", &[], "call me: NUMBER, %"),
+            (
+                "PUBLISH",
+                "application/pidf+xml",
+                &["Event: presence"],
+                "<tel>NUMBER %</tel>",
+            ),
+            (
+                "UPDATE",
+                "",
+                &["P-Asserted-Identity: \"%\" <sip:OTHER@%.example>"],
+                "",
+            ),
+            (
+                "UPDATE",
+                "application/%",
+                &["P-Asserted-Identity: <tel:OTHER;%>", "Supported: from-change"],
+                "%",
+            ),
+            ("%", "text/plain", &["X: %"], "% NUMBER"),
+        ];
+        for (method, kind, headers, body) in requests {
+            let mut extra = self.too_much(who, None);
+            let number = self.cast.phones[who].number.clone();
+            let words = &mut self.words[usize::from(who == self.callee)];
+            let written = |words: &mut Canaries, text: &str| {
+                let escaped = text.replace("%3B", "\u{2}").replace("%3D", "\u{3}");
+                let text = words.put(&escaped.replace("NUMBER", &number).replace("OTHER", other));
+                text.replace('\u{2}', "%3B").replace('\u{3}', "%3D")
+            };
+            let method = written(words, method).to_uppercase();
+            // A repeated one would be refused for that alone.
+            let is_new = |line: &String| {
+                let name = line.split(':').next().unwrap_or_default();
+                !headers.iter().any(|new| new.split(':').next() == Some(name))
+            };
+            extra.headers.retain(is_new);
+            for header in *headers {
+                extra.headers.push(written(words, header));
+            }
+            extra.body = (!kind.is_empty()).then(|| (written(words, kind), written(words, body)));
+            // RFC 4916: whoever the other side has become.
+            let name = words.put("\"% %\"");
+            extra.from = Some(format!("{name} <sip:{other}@{}>", words.word("From's host")));
+            let now = self.now();
+            self.phone(who).request(now, 0, &method, &extra);
+            let answered = self.hear_any(who, |name| name.ends_with(&format!(" {method}")));
+            assert!(answered.status().is_some(), "{answered:?}");
+        }
     }
 
     /// Packets of `who`, with too much in them.
@@ -458,10 +609,9 @@ fn a_whole_call(mode: &str, caller: usize) {
         scene.hear(other, "INVITE");
         scene.answer(other, 488, "INVITE", None);
         scene.hear(who, "488 INVITE");
-        scene.ask(who, "INFO", None);
-        scene.hear(who, "405 INFO");
         scene.ask(who, "OPTIONS", None);
         scene.hear(who, "200 OPTIONS");
+        scene.ends_here(who);
     }
     scene.ask(caller, "BYE", None);
     scene.hear(callee, "BYE");

@@ -88,11 +88,25 @@ pub const DIGITS_WAITING_MAX: usize = 32;
 /// How long a key that we press is down: the least and the most. RFC 4733 §2.3.5 counts it in 16 bits, which are
 /// 1.3 s at Opus's clock.
 pub const DIGIT_LASTS: (Duration, Duration) = (Duration::from_millis(40), Duration::from_secs(1));
+/// How far ahead keys may be pressed by INFO: one that would be heard later is refused with 500.
+pub const INFO_KEYS_AHEAD: Duration = Duration::from_secs(10);
+/// Bytes of an INFO that tells a key.
+pub const INFO_BODY_BYTES_MAX: usize = 256;
 /// Packets in a row that a new media address has to send before it is believed.
 pub const LATCH_PACKETS: u8 = 4;
 /// Silence on the known media address before another may take its place.
 pub const LATCH_SILENCE: Duration = Duration::from_secs(2);
 
+/// How often a caller hears how it goes while the called party rings (RFC 3261 §13.3.1.1).
+pub const PROGRESS_EVERY: Duration = Duration::from_secs(60);
+/// How long a gateway may say nothing at all to an INVITE: default. Four tries over UDP have gone out by then.
+pub const FIRST_RESPONSE: Duration = Duration::from_secs(5);
+/// The longest that can be set: RFC 3261's timer B.
+pub const FIRST_RESPONSE_MAX: Duration = Duration::from_secs(32);
+/// Contacts of one 3xx that are read.
+pub const REDIRECT_CONTACTS_MAX: usize = 8;
+/// Numbers that one call is sent on to at the most.
+pub const REDIRECT_TARGETS_MAX: usize = 5;
 /// Ring time-out: default and range.
 pub const RING_TIMEOUT: Duration = Duration::from_secs(60);
 /// The shortest ring time-out.

@@ -5,8 +5,9 @@ use super::bridge::Bridge;
 use super::cdr::{self, CallerKind, Cdr, ReleasedBy};
 use super::guard::Forbidden;
 use super::hands::{CallRef, Purpose, Token, listener, owner};
-use super::leg::caller::{Caller, InviteState};
+use super::leg::caller::{Caller, InviteState, Told};
 use super::leg::refresh::Judged;
+use super::leg::ringing::Ringing;
 use super::leg::{Echo, Leg};
 use super::overload::{self, Load};
 use super::phase::{Call, Recorded, Wire};
@@ -392,8 +393,12 @@ impl Switch {
                 cseq: message.cseq().number,
                 invite: InviteState::Pending,
                 session: Judged::default(),
+                told: Told::nothing(now.at),
             },
             callee: None,
+            left: Vec::new(),
+            redirection: None,
+            ringing: Ringing::default(),
             bridge: Bridge::new(me, &self.config),
             not_to_caller,
             not_to_callee: Forbidden::default(),

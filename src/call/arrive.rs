@@ -145,7 +145,8 @@ fn number_in(value: &[u8], plan: &NumberPlan) -> Option<Tel> {
     number_of_uri(NameAddr::parse(value)?.uri, plan)
 }
 
-fn number_of_uri(uri: &[u8], plan: &NumberPlan) -> Option<Tel> {
+/// The number of a URI that names a subscriber, whatever its host.
+pub(super) fn number_of_uri(uri: &[u8], plan: &NumberPlan) -> Option<Tel> {
     plan.normalise(&subscriber(&Uri::parse(uri).ok()?)?).ok()
 }
 

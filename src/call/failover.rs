@@ -31,12 +31,6 @@ pub fn exits(trunks: &[Trunk], number: &Number, shown: Shown) -> Vec<Exit> {
         .collect()
 }
 
-/// Whether the callee's final status sends the call to the next gateway: the gateway's own failures, and
-/// only before the called party rang.
-pub fn tries_next(status: u16) -> bool {
-    matches!(status, 408 | 500 | 502 | 503 | 504)
-}
-
 fn owns(trunk: &Trunk, number: &Number) -> bool {
     if number.trunks.is_empty() {
         trunk.default

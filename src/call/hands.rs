@@ -18,7 +18,7 @@ use crate::sip::dialog::{Dialog, DialogId};
 use crate::sip::header::Name;
 use crate::sip::lexer::Head;
 use crate::sip::path::{ListenerId, Path, Transport};
-use crate::sip::transaction::{Layer, Owner};
+use crate::sip::transaction::{ClientId, Layer, Owner};
 
 /// A tag, branch or Call-ID part that we mint: 100 random bits in letters.
 pub type Token = [u8; 20];
@@ -35,7 +35,7 @@ pub struct CallRef {
 /// What a call can be woken for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CallTimer {
-    /// The called party has rung long enough.
+    /// The called party has rung long enough, or something else is due before it answers.
     Ring,
     /// The call has lasted as long as its binding allows.
     MaxDuration,
@@ -45,6 +45,8 @@ pub enum CallTimer {
     Exchange(LegName),
     /// A cancelled INVITE of ours has got no final answer.
     Cancelled,
+    /// The same of one whose gateway was left.
+    Left(ClientId),
     /// A leg's session has to be refreshed, or has expired.
     Session(LegName),
     /// The media threads have not told their counts in time.

@@ -16,6 +16,9 @@ use super::hands::{CallRef, CallTimer, Hands, way};
 use super::leg::callee::{Callee, CalleeState};
 use super::leg::caller::{Caller, InviteState};
 use super::leg::dial::callee_interface;
+use super::leg::left::Left;
+use super::leg::redirect::Redirection;
+use super::leg::ringing::Ringing;
 use super::leg::{Bye, Leg};
 use super::media::{MediaPort, Order};
 use super::port::{CallEntry, CallView, Event, EventKind, Heading, LegName, Note, Output, Trace, TraceLine};
@@ -30,6 +33,7 @@ use crate::masking::route::Plan;
 use crate::masking::seats::Seat;
 use crate::rtp::flow::Counts;
 use crate::sip::method::Method;
+use crate::sip::reason;
 
 /// How far the record has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,16 +66,19 @@ pub struct End {
     pub cause: Option<&'static str>,
     /// The final status for a caller who still waits for one.
     pub status: u16,
+    /// The Q.850 cause that the side named by which it ends.
+    pub heard: Option<u8>,
 }
 
 impl End {
     /// One of the parties hung up.
-    pub const fn hung_up(by: ReleasedBy) -> Self {
+    pub const fn hung_up(by: ReleasedBy, heard: Option<u8>) -> Self {
         Self {
             by,
             refusal: None,
             cause: None,
             status: 487,
+            heard,
         }
     }
 
@@ -82,6 +89,7 @@ impl End {
             refusal: Some(reason),
             cause: None,
             status: refusal::status(reason),
+            heard: None,
         }
     }
 
@@ -92,6 +100,7 @@ impl End {
             refusal: Some(Reason::Cut),
             cause: Some(cause),
             status: 480,
+            heard: None,
         }
     }
 }
@@ -126,6 +135,12 @@ pub struct Call {
     pub caller: Caller,
     /// The called side, once it was called.
     pub callee: Option<Callee>,
+    /// INVITEs whose gateway was left.
+    pub left: Vec<Left>,
+    /// Where the called side sent the call on to.
+    pub redirection: Option<Box<Redirection>>,
+    /// The times of the callee's INVITE.
+    pub ringing: Ringing,
     /// What joins the two.
     pub bridge: Bridge,
     /// When it was answered.
@@ -237,19 +252,6 @@ impl Call {
         self.clock = Some(hands.wake(self.me, now.at + most, CallTimer::MaxDuration));
     }
 
-    /// The called party has this long from now to pick up.
-    pub fn start_ringing(&mut self, hands: &mut Hands, now: Now) {
-        self.stop_clock(hands);
-        let wanted = self
-            .plan
-            .as_ref()
-            .and_then(|plan| plan.binding().terms.rare().ring_timeout);
-        let ring = wanted.unwrap_or(self.config.ring_timeout);
-        let end = now.at + ring;
-        let end = self.holds_until.map_or(end, |holds| holds.min(end));
-        self.clock = Some(hands.wake(self.me, end, CallTimer::Ring));
-    }
-
     /// Ends the call: both legs are brought to their end, each in its own way; media stops; the record is
     /// closed. A call that has ended doesn't end again.
     pub fn end(&mut self, hands: &mut Hands, now: Now, end: End) {
@@ -267,12 +269,13 @@ impl Call {
             record.billable_s = talked.as_secs();
             record.ended_at = answered_at.plus(talked);
             record.sip_status = 200;
-            record.q850_cause = if end.cause.is_some() { 31 } else { 16 };
+            let ours = if end.cause.is_some() { 31 } else { 16 };
+            record.q850_cause = end.heard.unwrap_or(ours);
         } else {
             let reason = end.refusal.unwrap_or(Reason::Cancelled);
             record.refusal = Some(reason);
             record.sip_status = end.status;
-            record.q850_cause = refusal::q850(reason);
+            record.q850_cause = end.heard.unwrap_or(refusal::q850(reason));
         }
         self.stop_sessions(hands);
         self.drop_theirs(hands, now, LegName::Caller);
@@ -291,6 +294,15 @@ impl Call {
             let line = Arc::new(self.record.line());
             hands.out.push_back(Output::Journal(CallEntry::Over(line)));
             self.counts_timer = Some(hands.wake(self.me, now.at + MEDIA_COUNTS_WAIT, CallTimer::Counts));
+        }
+    }
+
+    /// The Q.850 cause that is told to a side of a call that has ended: by our own table, whatever the other side
+    /// named.
+    pub fn cause_told(&self) -> u8 {
+        match self.record.refusal {
+            Some(reason) => refusal::q850(reason),
+            None => refusal::told_in_talk(self.record.q850_cause),
         }
     }
 
@@ -400,7 +412,7 @@ impl Call {
             .into_iter()
             .flatten()
             .any(|leg| matches!(leg.exchange, Exchange::Ours(..)));
-        self.recorded == Recorded::Out && caller_done && callee_done && !asks
+        self.recorded == Recorded::Out && caller_done && callee_done && !asks && self.left.is_empty()
     }
 
     /// Forgets everything that the shard keeps for this call.
@@ -419,6 +431,9 @@ impl Call {
             if let Some(dialog) = &leg.dialog {
                 hands.dialogs.remove(&dialog.id());
             }
+        }
+        for left in std::mem::take(&mut self.left) {
+            left.forget(hands);
         }
         if let Some(callee) = self.callee.as_mut() {
             callee.forget_others(hands);
@@ -440,6 +455,7 @@ impl Call {
     pub fn hang_up(&mut self, hands: &mut Hands, now: Now, name: LegName) {
         let config = self.config.clone();
         let me = self.me;
+        let why = reason::q850(self.cause_told());
         let Some(leg) = self.leg(name) else { return };
         match leg.bye {
             Bye::No | Bye::AfterAck => {}
@@ -455,7 +471,17 @@ impl Call {
         };
         let cseq = dialog.next_cseq();
         let (to, by) = way(&config, dialog);
-        let bytes = dialog.request(Method::Bye, cseq, &hands.branch(), by.via(), None, &[], None, 70);
+        let headers = [("Reason", why.as_str())];
+        let bytes = dialog.request(
+            Method::Bye,
+            cseq,
+            &hands.branch(),
+            by.via(),
+            None,
+            &headers,
+            None,
+            70,
+        );
         self.watch(hands, name, &bytes);
         let sent = hands.layer.request(
             now.at,
@@ -545,7 +571,8 @@ impl Call {
         }
     }
 
-    fn stop_clock(&mut self, hands: &mut Hands) {
+    /// Stops the clock of the call's present phase.
+    pub(super) fn stop_clock(&mut self, hands: &mut Hands) {
         if let Some(timer) = self.clock.take() {
             hands.timers.cancel(timer);
         }

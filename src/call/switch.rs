@@ -22,7 +22,7 @@ use super::overload::Door;
 use super::phase::{Call, CalleeFate, End, Recorded};
 use super::port::{Answer, Command, Found, Heading, Input, LegName, Note, Output, Records, Why};
 use super::ports::Ports;
-use super::refusal::Bounce;
+use super::refusal::{self, Bounce};
 use super::trunk::{self};
 use crate::base::chance::Chance;
 use crate::base::id::Id;
@@ -36,6 +36,7 @@ use crate::sip::dialog::{Dialog, Sequence};
 use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::path::Path;
+use crate::sip::reason;
 use crate::sip::transaction::{
     self, AnswerKind, BaseTimers, InviteState as InviteSide, Layer, Loss, Owner, Received, ServerId,
 };
@@ -218,7 +219,10 @@ impl Switch {
         };
         let hands = &mut self.hands;
         match purpose {
-            Purpose::Invite(LegName::Callee) => call.callee_answered(hands, now, &answer, message),
+            Purpose::Invite(LegName::Callee) => {
+                call.hear_targets(&self.table, &answer, message);
+                call.callee_answered(hands, now, &answer, message);
+            }
             Purpose::Exchange(leg) => call.offer_answered(hands, now, leg, &answer, message),
             Purpose::Bye(leg) => {
                 call.note_message(now.at, leg, Heading::In, Method::Bye, message.status(), false);
@@ -331,14 +335,13 @@ impl Switch {
                 }
                 Err(bounce) => bounce,
             },
-            // RFC 3261 §15.1.2, §9.2: a BYE or CANCEL that matches nothing.
-            Method::Bye | Method::Cancel | Method::Ack => Bounce::status(481),
+            // RFC 3261 §15.1.2, §9.2: a BYE or CANCEL that matches nothing; RFC 6086 §4.2.2: an INFO of no call.
+            Method::Bye | Method::Cancel | Method::Ack | Method::Info => Bounce::status(481),
             Method::Register
             | Method::Prack
             | Method::Subscribe
             | Method::Notify
             | Method::Publish
-            | Method::Info
             | Method::Refer
             | Method::Message
             | Method::Update => Bounce::with(405, "Allow", ALLOW.into()),
@@ -390,7 +393,7 @@ impl Switch {
                 };
                 let bytes = build::response(message.head(), path.remote, &response);
                 self.hands.layer.respond(now.at, server, 200, bytes);
-                self.bye(now, &mut call, name);
+                self.bye(now, &mut call, name, message);
             }
             Method::Invite => {
                 let came = Came {
@@ -404,6 +407,10 @@ impl Switch {
                 Ok(()) => self.options(now, path, server, message, 200),
                 Err(bounce) => self.bounce(now, path, server, message, &bounce),
             },
+            Method::Info => {
+                let answer = call.informed(&mut self.hands, now, name, message);
+                self.bounce(now, path, server, message, &answer);
+            }
             Method::Ack
             | Method::Cancel
             | Method::Register
@@ -411,7 +418,6 @@ impl Switch {
             | Method::Subscribe
             | Method::Notify
             | Method::Publish
-            | Method::Info
             | Method::Refer
             | Method::Message
             | Method::Update => {
@@ -434,11 +440,11 @@ impl Switch {
         self.put_back(call);
     }
 
-    fn bye(&mut self, now: Now, call: &mut Call, name: LegName) {
+    fn bye(&mut self, now: Now, call: &mut Call, name: LegName, message: &Message<'_>) {
         let hands = &mut self.hands;
         call.note_message(now.at, name, Heading::In, Method::Bye, None, false);
         if name == LegName::Caller && call.caller.invite == InviteState::Pending {
-            return call.caller_cancelled(hands, now);
+            return call.caller_cancelled(hands, now, message);
         }
         if let Some(leg) = call.leg(name) {
             leg.bye = Bye::Done;
@@ -450,7 +456,8 @@ impl Switch {
             LegName::Caller => ReleasedBy::Caller,
             LegName::Callee => ReleasedBy::Callee,
         };
-        call.end(hands, now, End::hung_up(by));
+        let heard = refusal::cause_of(reason::read(message));
+        call.end(hands, now, End::hung_up(by, heard));
     }
 
     fn ack(&mut self, now: Now, message: &Message<'_>) {
@@ -508,7 +515,7 @@ impl Switch {
         }
         let Some(mut call) = self.take(me) else { return };
         call.note_message(now.at, LegName::Caller, Heading::In, Method::Cancel, None, false);
-        call.caller_cancelled(&mut self.hands, now);
+        call.caller_cancelled(&mut self.hands, now, message);
         self.put_back(call);
     }
 
@@ -530,7 +537,7 @@ impl Switch {
             match timer {
                 CallTimer::Ring => {
                     call.clock = None;
-                    call.not_answered(hands, now);
+                    call.ringing_due(hands, now);
                 }
                 CallTimer::MaxDuration => {
                     call.clock = None;
@@ -539,6 +546,7 @@ impl Switch {
                 CallTimer::Exchange(leg) => call.offer_lost(hands, now, leg),
                 CallTimer::Unacked(leg) => call.repeat_2xx(hands, now, leg),
                 CallTimer::Cancelled => call.give_up_callee(hands),
+                CallTimer::Left(invite) => call.give_up_left(hands, invite),
                 CallTimer::Session(leg) => call.session_due(hands, now, leg),
                 CallTimer::Counts => {
                     call.counts_timer = None;
@@ -551,30 +559,27 @@ impl Switch {
 
     fn transaction_events(&mut self, now: Now) {
         while let Some(event) = self.hands.layer.poll_event() {
-            let (owner, status) = match event {
-                transaction::Event::Timeout(_, owner) => (owner, 408),
-                transaction::Event::Failed(_, owner) => (owner, 503),
-                transaction::Event::NoAck(_, owner) | transaction::Event::ServerGone(_, owner) => (owner, 0),
+            let (owner, lost) = match event {
+                transaction::Event::Timeout(id, owner) => (owner, Some((id, Lost::Timeout))),
+                transaction::Event::Failed(id, owner) => (owner, Some((id, Lost::Transport))),
+                transaction::Event::NoAck(_, owner) | transaction::Event::ServerGone(_, owner) => {
+                    (owner, None)
+                }
             };
             let (me, purpose) = owned(owner);
             let Some(mut call) = self.take(me) else { continue };
             let hands = &mut self.hands;
-            match purpose {
-                Purpose::Invite(LegName::Callee) => {
-                    let lost = if status == 408 {
-                        Lost::Timeout
-                    } else {
-                        Lost::Transport
-                    };
-                    call.callee_lost(hands, now, lost);
+            match (purpose, lost) {
+                (Purpose::Invite(LegName::Callee), Some((id, lost))) => {
+                    call.callee_lost(hands, now, id, lost)
                 }
-                Purpose::Exchange(leg) if status != 0 => call.offer_lost(hands, now, leg),
-                Purpose::Bye(leg) => call.leg_over(leg),
+                (Purpose::Exchange(leg), Some(_)) => call.offer_lost(hands, now, leg),
+                (Purpose::Bye(leg), _) => call.leg_over(leg),
                 // No ACK for a failure: nothing is left to be done for it (RFC 3261 §17.2.1).
-                Purpose::Exchange(_)
-                | Purpose::Invite(LegName::Caller)
-                | Purpose::Cancel
-                | Purpose::Other => {}
+                (
+                    Purpose::Invite(_) | Purpose::Exchange(_) | Purpose::Cancel | Purpose::Other,
+                    Some(_) | None,
+                ) => {}
             }
             self.put_back(call);
         }

@@ -1,6 +1,7 @@
 //! Trunks: whose wire a message came by, how that side writes numbers, where calls through it go.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use super::media::InterfaceId;
 use crate::base::limits::{SESSION_EXPIRES_S, SESSION_MIN_S};
@@ -130,6 +131,16 @@ impl Default for SessionWish {
     }
 }
 
+/// What is done with a redirection (3xx) by which a trunk's side answers an INVITE.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Redirects {
+    /// The call fails.
+    #[default]
+    Refuse,
+    /// The numbers that it names are called, by our own gateways, as the first one was.
+    Follow,
+}
+
 /// One trunk of the conf.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Trunk {
@@ -145,6 +156,10 @@ pub struct Trunk {
     pub listener: Option<ListenerId>,
     /// The media interface of its legs; `None` is the first that fits.
     pub media: Option<InterfaceId>,
+    /// How long a gateway of its may say nothing at all to an INVITE before the next one is tried.
+    pub first_response: Duration,
+    /// What becomes of a call that its side redirects.
+    pub redirects: Redirects,
     /// Whether our offers on it share RTP's port with RTCP.
     pub rtcp_mux: RtcpMux,
     /// Where the dialled number is read, first found.

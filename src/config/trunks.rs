@@ -1,13 +1,18 @@
 //! The trunk files: `[[trunk]]` tables, and what must hold between them.
 
+use std::time::Duration;
+
 use super::reader::{Section, Source, one_of, word};
 use super::value;
-use crate::base::limits::{SESSION_EXPIRES_S, SESSION_MAX_S, SESSION_MIN_S};
+use crate::base::limits::{
+    FIRST_RESPONSE, FIRST_RESPONSE_MAX, SESSION_EXPIRES_S, SESSION_MAX_S, SESSION_MIN_S,
+};
 use crate::base::number::Format;
 use crate::call::config::{Config, Listener, MediaConfig};
 use crate::call::media::InterfaceId;
 use crate::call::trunk::{
-    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, RtcpMux, SessionTimer, SessionWish, Trunk,
+    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Redirects, RtcpMux, SessionTimer,
+    SessionWish, Trunk,
 };
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sip::path::Transport;
@@ -17,7 +22,7 @@ const TRUNKS_MAX: usize = 256;
 /// Media networks of one trunk: what a flow's orders hold.
 const MEDIA_FROM_MAX: usize = 4;
 
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 20] = [
     "name",
     "accept_from",
     "gateways",
@@ -33,6 +38,8 @@ const KEYS: [&str; 18] = [
     "media_nat",
     "media_from",
     "rtcp_mux",
+    "first_response_timeout_s",
+    "redirects",
     "session_timer",
     "session_expires_s",
     "min_se_s",
@@ -51,6 +58,7 @@ const NUMBER_FORMAT: [(&str, Format); 3] = [
     ("plus", Format::Plus),
 ];
 const LARGE_REQUESTS: [(&str, LargeRequests); 2] = [("udp", LargeRequests::Udp), ("tcp", LargeRequests::Tcp)];
+const REDIRECTS: [(&str, Redirects); 2] = [("refuse", Redirects::Refuse), ("follow", Redirects::Follow)];
 const RTCP_MUX: [(&str, RtcpMux); 2] = [("answer", RtcpMux::Answer), ("offer", RtcpMux::Offer)];
 const SESSION_TIMER: [(&str, SessionTimer); 3] = [
     ("accept", SessionTimer::Accept),
@@ -94,6 +102,16 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         large_requests: section.choice("large_requests", &LARGE_REQUESTS, LargeRequests::Udp),
         listener: None,
         media: interface(section, media),
+        first_response: Duration::from_secs(
+            section
+                .integer(
+                    "first_response_timeout_s",
+                    1..=FIRST_RESPONSE_MAX.as_secs() as u32,
+                    FIRST_RESPONSE.as_secs() as u32,
+                )
+                .into(),
+        ),
+        redirects: section.choice("redirects", &REDIRECTS, Redirects::Refuse),
         rtcp_mux: section.choice("rtcp_mux", &RTCP_MUX, RtcpMux::Answer),
         dialled_from: words(section, "dialled_from", &DIALLED_FROM, DialledFrom::Ruri),
         caller_id: if section.texts("caller_id").is_none() {

@@ -11,7 +11,7 @@ use super::rule::{Key, Who};
 use super::seats::{Full, Seat};
 use super::table::{AsOf, Table};
 use crate::base::id::Id;
-use crate::base::number::{Format, NumberPlan, RealNumber, Shown, Tel, VirtualNumber};
+use crate::base::number::{Format, Kind, NumberPlan, RealNumber, Shown, Tel, VirtualNumber};
 use crate::base::time::Wall;
 
 /// Somebody dials a number.
@@ -298,6 +298,36 @@ fn callback(table: &Table, number: &Number, binding: &Binding, arrived: Wall) ->
         }),
         Callback::Refused => None,
     }
+}
+
+/// The right to call `target` instead of whom `plan` calls, because that party's side sends the call on there. What is
+/// shown stays what it was.
+///
+/// # Errors
+/// [`Reason::Loop`]: the target is a number of ours, and the call would enter a second binding in nobody's name, or the
+/// number that was called already. [`Reason::SelfCall`]: it is the caller's own. [`Reason::Rejected`]: it is an emergency
+/// number, which nobody is connected to by somebody else's wish, or the first party was shown a real number, by a
+/// consent that holds for that party alone.
+pub fn redirected(table: &Table, plan: &Plan, target: Tel) -> Result<Plan, Reason> {
+    if table.is_ours(target) || plan.called.is(target) {
+        return Err(Reason::Loop);
+    }
+    if plan.calling.is_some_and(|calling| calling.is(target)) {
+        return Err(Reason::SelfCall);
+    }
+    // 110, 112, 911 and their like have three digits wherever they are.
+    let is_emergency = target.kind() == Kind::Short && target.digits().len() <= 3;
+    let keeps_masked = match plan.shown {
+        Shown::Virtual(_) | Shown::Withheld => true,
+        Shown::Real(..) => false,
+    };
+    if is_emergency || !keeps_masked {
+        return Err(Reason::Rejected);
+    }
+    Ok(Plan {
+        called: RealNumber::new(target),
+        ..plan.clone()
+    })
 }
 
 /// Makes a decision count: what can be used once is used by it, and the call takes its seat among those by the

@@ -45,6 +45,16 @@ impl Key {
         if code < 16 { Some(Self(code)) } else { None }
     }
 
+    /// The letter that is on the key.
+    pub const fn letter(self) -> u8 {
+        match self.0 {
+            0..=9 => b'0' + self.0,
+            10 => b'*',
+            11 => b'#',
+            code => b'A' + (code - 12),
+        }
+    }
+
     /// The event's code, 0–15.
     pub const fn code(self) -> u8 {
         self.0
@@ -166,6 +176,7 @@ mod tests {
         for (code, letter) in (0_u8..).zip(keys) {
             assert_eq!(Key::of(*letter).map(Key::code), Some(code));
             assert_eq!(Key::of(*letter), Key::of_code(code));
+            assert_eq!(Key::of(*letter).map(Key::letter), Some(*letter));
         }
         assert_eq!(Key::of(b'c'), Key::of(b'C'));
         assert_eq!(

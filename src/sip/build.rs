@@ -178,20 +178,20 @@ pub fn request(request: &Request) -> Vec<u8> {
 pub fn ack_for_failure(invite: &[u8], response: &Message) -> Option<Vec<u8>> {
     response.status()?;
     let invite = Message::parse(invite).ok()?;
-    follow(&invite, Method::Ack, response.get(Name::To)?)
+    follow(&invite, Method::Ack, response.get(Name::To)?, &[])
 }
 
 /// Writes the CANCEL of an INVITE of ours (RFC 3261 §9.1): the same Request-URI, top Via, Route, From, To,
-/// Call-ID and CSeq number.
+/// Call-ID and CSeq number. `headers`, names and values, are added: Reason (RFC 3326).
 ///
 /// `None` if `invite` is no INVITE.
-pub fn cancel(invite: &[u8]) -> Option<Vec<u8>> {
+pub fn cancel(invite: &[u8], headers: &[(&str, &str)]) -> Option<Vec<u8>> {
     let invite = Message::parse(invite).ok()?;
-    follow(&invite, Method::Cancel, invite.get(Name::To)?)
+    follow(&invite, Method::Cancel, invite.get(Name::To)?, headers)
 }
 
 /// A request that shares its INVITE's transaction or branch.
-fn follow(invite: &Message, method: Method, to: &[u8]) -> Option<Vec<u8>> {
+fn follow(invite: &Message, method: Method, to: &[u8], headers: &[(&str, &str)]) -> Option<Vec<u8>> {
     if invite.status().is_some() || invite.method() != Method::Invite {
         return None;
     }
@@ -206,6 +206,7 @@ fn follow(invite: &Message, method: Method, to: &[u8]) -> Option<Vec<u8>> {
     out.line(Name::To.text(), to);
     out.line(Name::CallId.text(), invite.call_id());
     out.cseq(invite.cseq().number, method);
+    out.headers(headers);
     Some(out.body(None))
 }
 

@@ -105,6 +105,7 @@ pub fn reason_phrase(status: u16) -> &'static str {
         421 => "Extension Required",
         422 => "Session Interval Too Small",
         433 => "Anonymity Disallowed",
+        469 => "Bad Info Package",
         480 => "Temporarily Unavailable",
         481 => "Call/Transaction Does Not Exist",
         482 => "Loop Detected",

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use umbra::sip::path::Transport;
 
-use super::phone::{Lost, Outcome, Phone};
+use super::phone::{Call, Lost, Outcome, Phone};
 use super::session::Sessions;
 use super::stage::{Packet, Stage};
 use super::text::{Msg, user_of};
@@ -74,6 +74,8 @@ pub struct Cast<S> {
     open: HashSet<SocketAddr>,
     /// Where each phone calls from.
     homes: Vec<SocketAddr>,
+    /// Gateways' addresses that are one phone's alone.
+    seats: Vec<(SocketAddr, usize)>,
     /// Everything that a phone said: its own words may come back to it.
     said: Vec<Vec<u8>>,
     /// The description that a caller's dialog has: (Call-ID, CSeq) → body.
@@ -104,6 +106,7 @@ impl<S: Stage> Cast<S> {
             transcript: Vec::new(),
             open: gateways.into_iter().collect(),
             homes: Vec::new(),
+            seats: Vec::new(),
             said: Vec::new(),
             described: HashMap::new(),
             sessions: Sessions::default(),
@@ -129,6 +132,12 @@ impl<S: Stage> Cast<S> {
         self.open.insert(home);
         self.stage.open(home);
         index
+    }
+
+    /// Another phone of the same number joins: all that comes to the gateway is for it.
+    pub fn join_at_gateway(&mut self, name: &str, number: &str, gateway: u8) {
+        let phone = self.join(name, number, false);
+        self.seats.push((self.stage.setup().gateway(gateway), phone));
     }
 
     /// Where a phone calls from.
@@ -258,17 +267,20 @@ impl<S: Stage> Cast<S> {
         cue
     }
 
-    /// Whose a message is: by its Call-ID, else a new call to the number that it names.
+    /// Whose a message is: by its Call-ID, at that address first; else a new call to the number that it names, or
+    /// to the phone that sits there alone.
     fn owner(&self, msg: &Msg, to: SocketAddr) -> Option<usize> {
-        let known = self
-            .phones
-            .iter()
-            .position(|p| p.calls.iter().any(|c| c.id == msg.call_id()));
-        known
-            .or_else(|| {
-                let user = user_of(msg.uri());
-                self.phones.iter().position(|p| p.number == user)
-            })
+        let its = |call: &Call| call.id == msg.call_id();
+        let user = user_of(msg.uri());
+        let sits_alone = |phone: usize| self.seats.iter().any(|(_, who)| *who == phone);
+        let mut known = self.phones.iter().enumerate().filter(|(phone, p)| {
+            let here = |call: &Call| call.local == to || !sits_alone(*phone);
+            p.calls.iter().any(|call| its(call) && here(call))
+        });
+        let alone = self.seats.iter().find(|(at, _)| *at == to);
+        (alone.map(|(_, phone)| *phone))
+            .or_else(|| known.next().map(|(phone, _)| phone))
+            .or_else(|| self.phones.iter().position(|p| p.number == user))
             .or_else(|| self.homes.iter().position(|home| *home == to))
     }
 
@@ -334,6 +346,15 @@ impl<S: Stage> Cast<S> {
     }
 
     fn look_for_strangers_words(&mut self, index: usize, to: SocketAddr, bytes: &[u8], what: &str) {
+        for canary in &self.stage.setup().canaries {
+            if witness::holds_word(bytes, canary) {
+                self.faults.push(format!(
+                    "{what} tells {} what was for Umbra alone: {canary}\n{}",
+                    self.phones[index].name,
+                    String::from_utf8_lossy(bytes)
+                ));
+            }
+        }
         let own_ips: HashSet<_> = [self.homes[index].ip(), to.ip()]
             .into_iter()
             .chain(self.phones[index].calls.iter().map(|c| c.local.ip()))
@@ -353,6 +374,8 @@ impl<S: Stage> Cast<S> {
             words.extend(ips.iter().map(ToString::to_string));
             let word = words.iter().find(|word| witness::holds_word(bytes, word));
             let number = Some(&phone.number)
+                // Two phones may have one number.
+                .filter(|n| **n != self.phones[index].number)
                 .filter(|n| witness::holds_number(bytes, n) && !witness::holds_number(&self.said[index], n));
             if let Some(leak) = word.or(number) {
                 self.faults.push(format!(

@@ -11,7 +11,7 @@ use super::cast::{Cast, Cue};
 use super::phone::Extra;
 use super::stage::{Binding, Doing, Large, Setup, Speaks, Stage};
 use super::text::{Msg, uri_in, user_of};
-use super::{sdp, witness};
+use super::{keys, sdp, witness};
 
 /// A ladder as read from its file.
 #[derive(Debug)]
@@ -101,6 +101,8 @@ impl Setup {
         match key {
             "gateways" => self.gateways = value.parse().expect(value),
             "ring" => self.ring = duration(value, self.t1).expect(value),
+            "silence" => self.silence = duration(value, self.t1).expect(value),
+            "redirects" => self.follows = value == "follow",
             "media_timeout" => self.media_timeout = duration(value, self.t1).expect(value),
             other => panic!("no setup is called {other}"),
         }
@@ -144,6 +146,8 @@ pub struct Play<S> {
     asked_at: HashMap<usize, Duration>,
     since: Duration,
     cdrs_seen: usize,
+    /// How many keys each call has heard by the last line that asked for them.
+    keys_heard: HashMap<(usize, usize), usize>,
 }
 
 /// Plays a ladder to its end.
@@ -162,6 +166,7 @@ pub fn play<S: Stage>(ladder: &Ladder, stage: S) -> Result<(), String> {
         asked_at: HashMap::new(),
         since: Duration::ZERO,
         cdrs_seen: 0,
+        keys_heard: HashMap::new(),
     };
     for line in &ladder.lines {
         let outcome = play.line(line).and_then(|()| play.unharmed());
@@ -216,6 +221,13 @@ impl<S: Stage> Play<S> {
             ["stranger", name, digits] => self.person(name, digits, true),
             [who, "->", what, options @ ..] => self.say(who, what, options, &line.more),
             [who, "<-", what, options @ ..] => self.hear(who, what, options, &line.more),
+            ["phone", name, "with", person, "at", gateway] => {
+                let number = self.name(person);
+                let gateway = gateway.parse().map_err(|_| "which gateway?")?;
+                self.names.insert((*name).into(), number.clone());
+                self.cast.join_at_gateway(name, &number, gateway);
+                Ok(())
+            }
             ["media", from, way, to, options @ ..] => self.media(from, way, to, options),
             ["wait", time] => self.wait(time),
             ["quiet", time] => {
@@ -287,6 +299,7 @@ impl<S: Stage> Play<S> {
             ["cdr", "none"] => self.no_cdr(),
             ["cdr", fields @ ..] => self.cdr(fields, &line.more),
             ["calls"] => self.calls(&line.more),
+            ["keys", who, keys, length] => self.keys(who, keys, length),
             ["report", who, options @ ..] => self.report(who, options),
             ["reported", who, lost] => self.reported(who, lost),
             ["skip", count, "from", who] => {
@@ -387,27 +400,34 @@ impl<S: Stage> Play<S> {
         Ok(())
     }
 
+    /// Words with addresses in them that differ from play to play.
+    fn placed(&self, phone: usize, text: &str) -> String {
+        let setup = self.cast.stage.setup();
+        let text = text
+            .replace("UMBRA", &setup.umbra().to_string())
+            .replace("HOME", &self.cast.home(phone).to_string())
+            .replace("GATEWAY2", &setup.gateway(2).to_string())
+            .replace("GATEWAY", &setup.gateway(1).to_string());
+        self.cast.phones.iter().fold(text, |text, phone| {
+            let dialog = phone.calls.iter().find_map(|call| {
+                let remote_tag = call.remote_tag.as_deref()?;
+                Some(format!(
+                    "{};to-tag={remote_tag};from-tag={}",
+                    call.id, call.local_tag
+                ))
+            });
+            match dialog {
+                Some(dialog) => text.replace(&format!("{}'S CALL", phone.name), &dialog),
+                None => text,
+            }
+        })
+    }
+
     fn say(&mut self, who: &str, what: &str, options: &[&str], more: &[String]) -> Result<(), String> {
         let (phone, call) = self.phone(who)?;
         let now = self.cast.stage.now();
         let (umbra, home) = (self.cast.stage.setup().umbra(), self.cast.home(phone));
-        let dialogs: Vec<(String, String)> = (self.cast.phones.iter())
-            .filter_map(|phone| {
-                let call = phone.calls.iter().find(|call| call.remote_tag.is_some())?;
-                let named = [&*call.id, call.remote_tag.as_deref()?, &call.local_tag];
-                let dialog = format!("{};to-tag={};from-tag={}", named[0], named[1], named[2]);
-                Some((format!("{}'S CALL", phone.name), dialog))
-            })
-            .collect();
-        let placed = |text: &str| {
-            let text = text
-                .replace("UMBRA", &umbra.to_string())
-                .replace("HOME", &home.to_string());
-            dialogs
-                .iter()
-                .fold(text, |text, (name, dialog)| text.replace(name, dialog))
-        };
-        let more: Vec<String> = more.iter().map(|line| placed(line)).collect();
+        let more: Vec<String> = more.iter().map(|line| self.placed(phone, line)).collect();
         let is_header = |l: &&String| !l.starts_with("sdp ") && !l.starts_with("body ");
         let body: Vec<&str> = more.iter().filter_map(|l| l.strip_prefix("body ")).collect();
         let mut extra = Extra {
@@ -434,7 +454,7 @@ impl<S: Stage> Play<S> {
                 Some(("tag", tag)) => extra.tag = Some(tag.into()),
                 Some(("totag", tag)) => extra.to_tag = Some(tag.into()),
                 Some(("reason", reason)) => extra.reason = Some(reason.into()),
-                Some(("uri", uri)) => extra.uri = Some(placed(uri)),
+                Some(("uri", uri)) => extra.uri = Some(self.placed(phone, uri)),
                 Some(("from", from)) => extra.from = Some(format!("<{from}>")),
                 Some(("hops", hops)) => extra.max_forwards = Some(hops.into()),
                 Some(("version", version)) => extra.version = Some(version.into()),
@@ -480,6 +500,10 @@ impl<S: Stage> Play<S> {
                 msg,
                 again,
             } => {
+                // A 100 is the edge's own, where there is one.
+                if msg.status() == Some(100) && self.cast.stage.setup().has_edge {
+                    return;
+                }
                 let key = (phone, call);
                 let before = self.descriptions.get(&key).cloned();
                 if !msg.body.is_empty() {
@@ -500,6 +524,9 @@ impl<S: Stage> Play<S> {
     fn hear(&mut self, who: &str, what: &str, options: &[&str], more: &[String]) -> Result<(), String> {
         let (phone, call) = self.phone(who)?;
         let t1 = self.cast.stage.setup().t1;
+        if what == "100" && self.cast.stage.setup().has_edge {
+            return Ok(());
+        }
         let again = options.contains(&"again");
         let option = |name: &str| {
             options
@@ -591,6 +618,7 @@ impl<S: Stage> Play<S> {
                         &self.name(value),
                     )?;
                 }
+                "uri" => same("its Request-URI", msg.uri(), &self.placed(phone, value))?,
                 "gateway" => {
                     let n = value.parse().map_err(|_| "which gateway?")?;
                     let at = self.cast.stage.setup().gateway(n);
@@ -801,6 +829,44 @@ impl<S: Stage> Play<S> {
         }
     }
 
+    /// What a phone has heard pressed since the last such line, as events of RFC 4733: these keys and no others, each
+    /// so long.
+    fn keys(&mut self, who: &str, wanted: &str, length: &str) -> Result<(), String> {
+        let t1 = self.cast.stage.setup().t1;
+        let length = duration(length, t1).ok_or("how long?")?;
+        let wanted = if wanted == "none" { "" } else { wanted };
+        let (phone, call) = self.phone(who)?;
+        let call = call
+            .or(self.current.get(&phone).copied())
+            .ok_or("no call to hear keys in")?;
+        let before = self.keys_heard.get(&(phone, call)).copied().unwrap_or(0);
+        let patience = (length + Duration::from_millis(100)) * (wanted.len() as u32 + 1);
+        let deadline = self.cast.stage.now() + patience + Duration::from_secs(2);
+        let mut heard = Vec::new();
+        while heard.len() < before + wanted.len() && self.cast.stage.now() < deadline {
+            self.wait("50ms")?;
+            heard = self.pressed(phone, call)?;
+        }
+        // The last one's end is said three times, and nothing else follows.
+        self.wait("100ms")?;
+        heard = self.pressed(phone, call)?;
+        self.keys_heard.insert((phone, call), heard.len());
+        let heard = heard.split_off(before.min(heard.len()));
+        let letters: String = heard.iter().map(|pressed| pressed.key).collect();
+        let ticks = (length.as_millis() * 8) as u16;
+        match heard.iter().find(|pressed| pressed.ticks != ticks) {
+            _ if letters != wanted => Err(format!("{who} heard the keys {letters:?}")),
+            Some(pressed) => Err(format!("{who} heard {pressed:?}, not {ticks} ticks")),
+            None => Ok(()),
+        }
+    }
+
+    fn pressed(&self, phone: usize, call: usize) -> Result<Vec<keys::Pressed>, String> {
+        let call = &self.cast.phones[phone].calls[call];
+        let packets = call.rtp.iter().map(|(_, bytes)| bytes.as_slice());
+        keys::pressed(packets, sdp::payload(&call.said, "te").unwrap_or(101))
+    }
+
     /// A phone sends an RTCP report.
     fn report(&mut self, who: &str, options: &[&str]) -> Result<(), String> {
         let (phone, call) = self.phone(who)?;
@@ -924,9 +990,16 @@ impl<S: Stage> Play<S> {
     }
 }
 
-/// Every ladder there is, or the one that `UMBRA_LADDER` names.
+/// Every ladder that is played everywhere, or the one that `UMBRA_LADDER` names.
 pub fn ladders() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    ladders_in("")
+}
+
+/// The ladders of a folder within `scenarios`, or the one that `UMBRA_LADDER` names.
+pub fn ladders_in(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("scenarios")
+        .join(folder);
     let wanted = |path: &PathBuf| match std::env::var("UMBRA_LADDER") {
         Ok(name) => path.file_stem().is_some_and(|stem| *stem == *name),
         Err(_) => path.extension().is_some_and(|e| e == "ladder"),

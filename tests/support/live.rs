@@ -100,23 +100,21 @@ fn write_conf(dir: &Path, setup: &Setup) {
         setup.media_timeout.as_secs(),
         setup.ring.as_secs(),
     );
-    let gateways: Vec<String> = (1..=setup.gateways)
-        .map(|n| {
-            let transport = setup.gateway.transport().name();
-            format!("\"sip:{};transport={transport}\"", setup.gateway(n as u8))
-        })
-        .collect();
+    let quoted = setup.gateway_uris().into_iter().map(|uri| format!("\"{uri}\""));
+    let gateways: Vec<String> = quoted.collect();
     let accepted: Vec<String> = setup
         .accepted()
         .iter()
         .map(|(ip, prefix)| format!("\"{ip}/{prefix}\""))
         .collect();
     let trunks = format!(
-        "[[trunk]]\nname = \"carrier\"\naccept_from = [{}]\ngateways = [{}]\nlarge_requests = \"{}\"\nmedia = \"{}\"\nrtcp_mux = \"{}\"\nsession_timer = \"{}\"\nsession_expires_s = {}\nmin_se_s = {}\ndefault = true\n",
+        "[[trunk]]\nname = \"carrier\"\naccept_from = [{}]\ngateways = [{}]\nlarge_requests = \"{}\"\nmedia = \"{}\"\nfirst_response_timeout_s = {}\nredirects = \"{}\"\nrtcp_mux = \"{}\"\nsession_timer = \"{}\"\nsession_expires_s = {}\nmin_se_s = {}\ndefault = true\n",
         accepted.join(", "),
         gateways.join(", "),
         if setup.large == Large::Udp { "udp" } else { "tcp" },
         setup.media.as_deref().unwrap_or(""),
+        setup.silence.as_secs(),
+        if setup.follows { "follow" } else { "refuse" },
         if setup.offers_mux { "offer" } else { "answer" },
         setup.session_timer,
         setup.session_expires_s,
@@ -174,16 +172,21 @@ impl Live {
         live
     }
 
+    /// The play's folder: conf, data, and room for what else it needs.
+    pub fn folder(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// What the server has printed.
     pub fn printed(&self) -> String {
-        fs::read_to_string(self.dir.path().join("server.out")).unwrap_or_default()
+        fs::read_to_string(self.folder().join("server.out")).unwrap_or_default()
     }
 
     fn command(&self, line: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_umbra"));
         command
             .arg("--control")
-            .arg(self.dir.path().join("data/control.sock"))
+            .arg(self.folder().join("data/control.sock"))
             .args(line.split_whitespace())
             .stdin(Stdio::null());
         command
@@ -445,7 +448,7 @@ impl Stage for Live {
 
     fn drain(&mut self) {
         let mut command = self.command("stop --drain 1m");
-        let out = File::create(self.dir.path().join("stop.out")).expect("a file for its output");
+        let out = File::create(self.folder().join("stop.out")).expect("a file for its output");
         let child = command
             .stdout(out)
             .spawn()
@@ -456,13 +459,13 @@ impl Stage for Live {
     }
 
     fn set_up_anew(&mut self, setup: Setup) {
-        write_conf(self.dir.path(), &setup);
+        write_conf(self.folder(), &setup);
         self.setup = setup;
         self.done("reload");
     }
 
     fn cdrs(&mut self) -> Vec<Value> {
-        let Ok(files) = fs::read_dir(self.dir.path().join("data/cdr")) else {
+        let Ok(files) = fs::read_dir(self.folder().join("data/cdr")) else {
             return Vec::new();
         };
         let mut paths: Vec<PathBuf> = files.filter_map(|file| Some(file.ok()?.path())).collect();

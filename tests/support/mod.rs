@@ -5,6 +5,7 @@
 #![allow(dead_code)]
 
 pub mod cast;
+pub mod keys;
 pub mod ladder;
 pub mod law;
 pub mod phone;

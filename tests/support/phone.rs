@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::sdp;
 use super::stage::Packet;
-use super::text::{Msg, host_of, param, uri_in, user_of};
+use super::text::{Msg, host_of, listed, param, uri_in, user_of};
 
 /// What goes into a message beside the usual.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +59,8 @@ struct Asked {
     via: String,
     from: String,
     to: String,
+    /// Its Route lines.
+    routes: Vec<String>,
     peer: SocketAddr,
     bytes: Vec<u8>,
     repeats: Repeats,
@@ -362,13 +364,15 @@ impl Phone {
         if matches!(method, "INVITE" | "UPDATE") {
             lines.push(call.contact());
         }
-        if method != "CANCEL" {
-            lines.extend(call.routes.iter().map(|r| format!("Route: {r}")));
-        }
-        let peer = match method {
-            "CANCEL" => call.peer,
-            _ => host_of(&call.target).parse().unwrap_or(call.peer),
+        // A CANCEL goes the way of its INVITE (RFC 3261 §9.1).
+        let (routes, peer) = match (method, last_invite) {
+            ("CANCEL", Some(invite)) => (invite.routes.clone(), invite.peer),
+            _ => (
+                call.routes.iter().map(|r| format!("Route: {r}")).collect(),
+                host_of(call.next_hop()).parse().unwrap_or(call.peer),
+            ),
         };
+        lines.extend(routes.iter().cloned());
         let bytes = call.compose(&format!("{method} {uri} {version}"), lines, extra);
         let packet = Packet {
             from: call.local,
@@ -397,6 +401,7 @@ impl Phone {
             via,
             from,
             to,
+            routes,
             peer,
             bytes,
             repeats: if via_tcp {
@@ -582,8 +587,9 @@ impl Phone {
         }
         if status >= 300 {
             // RFC 3261 §17.1.1.3
+            let routes: String = asked.routes.iter().map(|r| format!("{r}\r\n")).collect();
             let ack = format!(
-                "ACK {} SIP/2.0\r\nVia: {}\r\nMax-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {} ACK\r\nContent-Length: 0\r\n\r\n",
+                "ACK {} SIP/2.0\r\nVia: {}\r\nMax-Forwards: 70\r\n{routes}From: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {} ACK\r\nContent-Length: 0\r\n\r\n",
                 asked.uri,
                 asked.via,
                 asked.from,
@@ -829,9 +835,14 @@ impl Phone {
 }
 
 impl Call {
-    /// What requests of ours go by: what the other side's Contact names.
+    /// Whose address requests of ours go to: the first route's, or else the other side's (RFC 3261 §12.2.1.1).
+    fn next_hop(&self) -> &str {
+        self.routes.first().map_or(&self.target, |route| uri_in(route))
+    }
+
+    /// What requests of ours go by: what the next hop's URI names.
     fn transport(&self) -> &'static str {
-        if self.target.contains(";transport=tcp") {
+        if self.next_hop().contains(";transport=tcp") {
             "TCP"
         } else {
             "UDP"
@@ -871,7 +882,7 @@ impl Call {
             let from = msg.get("From").unwrap_or("");
             self.theirs = from.split(";tag=").next().unwrap_or(from).to_owned();
         }
-        let mut routes: Vec<String> = msg.all("Record-Route").map(str::to_owned).collect();
+        let mut routes: Vec<String> = msg.all("Record-Route").flat_map(listed).collect();
         if !is_request {
             routes.reverse();
         }

@@ -66,6 +66,17 @@ pub fn write(say: &Say<'_>) -> Vec<u8> {
     text.into_bytes()
 }
 
+/// The payload type by which a codec was named in what a phone said.
+pub fn payload(said: &[String], name: &str) -> Option<u8> {
+    said.iter().find_map(|codec| {
+        let (said, given) = codec
+            .split_once(':')
+            .map_or((codec.as_str(), None), |(n, p)| (n, p.parse().ok()));
+        let (_, usual, _) = CODECS.iter().find(|(n, ..)| *n == name && said == name)?;
+        Some(given.unwrap_or(*usual))
+    })
+}
+
 /// What a phone reads of the other side's media.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Heard {

@@ -90,6 +90,10 @@ pub struct Setup {
     pub gateway: Speaks,
     /// How large requests go to them.
     pub large: Large,
+    /// How long a gateway may say nothing.
+    pub silence: Duration,
+    /// Whether redirections are followed.
+    pub follows: bool,
     /// Ring time-out.
     pub ring: Duration,
     /// Media time-out.
@@ -112,6 +116,11 @@ pub struct Setup {
     pub min_se_s: u32,
     /// Alarms that belong to the play.
     pub alarms: Vec<String>,
+    /// Whether a carrier's edge proxy stands between the phones and Umbra: it speaks TCP with Umbra, which knows
+    /// nobody else.
+    pub has_edge: bool,
+    /// Words that are told to Umbra on the way in and may reach no phone.
+    pub canaries: Vec<String>,
 }
 
 impl Setup {
@@ -125,6 +134,8 @@ impl Setup {
             home: Speaks::Udp,
             gateway: Speaks::Udp,
             large: Large::Udp,
+            silence: Duration::from_secs(5),
+            follows: false,
             ring: Duration::from_secs(60),
             media_timeout: Duration::from_secs(60),
             berths: 100,
@@ -136,6 +147,8 @@ impl Setup {
             session_expires_s: 1_800,
             min_se_s: 90,
             alarms: Vec::new(),
+            has_edge: false,
+            canaries: Vec::new(),
         }
     }
 
@@ -144,9 +157,29 @@ impl Setup {
         Ipv4Addr::new(127, self.net, c, d).into()
     }
 
-    /// Where Umbra listens for those who call.
+    /// Where those who call send to: where Umbra listens, or the edge before it.
     pub fn umbra(&self) -> SocketAddr {
-        self.umbra_for(self.home)
+        if self.has_edge {
+            self.edge()
+        } else {
+            self.umbra_for(self.home)
+        }
+    }
+
+    /// Where the edge listens, over UDP and TCP.
+    pub fn edge(&self) -> SocketAddr {
+        SocketAddr::new(self.ip(3, 1), 5060)
+    }
+
+    /// Where calls through the trunk go, as its conf writes them.
+    pub fn gateway_uris(&self) -> Vec<String> {
+        if self.has_edge {
+            return vec![format!("sip:{};transport=tcp", self.edge())];
+        }
+        let transport = self.gateway.transport().name();
+        (1..=self.gateways)
+            .map(|n| format!("sip:{};transport={transport}", self.gateway(n as u8)))
+            .collect()
     }
 
     fn umbra_for(&self, speaks: Speaks) -> SocketAddr {
@@ -195,7 +228,8 @@ impl Setup {
         let mut all = vec![(Transport::Udp, self.umbra_for(Speaks::Udp))];
         let sides = [Speaks::Udp6, Speaks::Tcp, Speaks::Tcp6];
         let wanted = |speaks: &Speaks| {
-            [self.home, self.gateway].contains(speaks) || (*speaks == Speaks::Tcp && self.large != Large::Udp)
+            let by_tcp = *speaks == Speaks::Tcp && (self.large != Large::Udp || self.has_edge);
+            [self.home, self.gateway].contains(speaks) || by_tcp
         };
         let more = sides.iter().filter(|speaks| wanted(speaks));
         all.extend(more.map(|speaks| (speaks.transport(), self.umbra_for(*speaks))));
@@ -229,6 +263,9 @@ impl Setup {
 
     /// The networks that the one trunk accepts from: address and prefix.
     pub fn accepted(&self) -> Vec<(IpAddr, u8)> {
+        if self.has_edge {
+            return vec![(self.edge().ip(), 32)];
+        }
         let mut all = vec![(self.ip(1, 0), 24), (self.ip(2, 0), 24)];
         if self.home.is_v6() || self.gateway.is_v6() {
             all.push((Ipv6Addr::LOCALHOST.into(), 128));

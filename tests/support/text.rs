@@ -141,6 +141,21 @@ pub fn param<'v>(value: &'v str, name: &str) -> Option<&'v str> {
     })
 }
 
+/// The values of a header line, split at the commas that stand in no brackets and no quotes.
+pub fn listed(line: &str) -> Vec<String> {
+    let (mut bracketed, mut quoted) = (false, false);
+    let parts = line.split(|c| {
+        match c {
+            '<' if !quoted => bracketed = true,
+            '>' if !quoted => bracketed = false,
+            '"' if !bracketed => quoted = !quoted,
+            _ => {}
+        }
+        c == ',' && !bracketed && !quoted
+    });
+    parts.map(|value| value.trim().to_owned()).collect()
+}
+
 /// The URI in a header value.
 pub fn uri_in(value: &str) -> &str {
     match (value.find('<'), value.find('>')) {

@@ -20,7 +20,8 @@ use umbra::call::port::{
 };
 use umbra::call::switch::Switch;
 use umbra::call::trunk::{
-    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, RtcpMux, SessionTimer, SessionWish, Trunk,
+    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Redirects, RtcpMux, SessionTimer,
+    SessionWish, Trunk,
 };
 use umbra::masking::binding::Mode;
 use umbra::masking::reason::Reason;
@@ -890,6 +891,12 @@ fn config_of(setup: &Setup) -> Config {
             MediaNat::Strict
         },
         media: trunk_media,
+        first_response: setup.silence,
+        redirects: if setup.follows {
+            Redirects::Follow
+        } else {
+            Redirects::Refuse
+        },
         rtcp_mux: if setup.offers_mux {
             RtcpMux::Offer
         } else {

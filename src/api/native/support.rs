@@ -241,6 +241,8 @@ fn carrier() -> Trunk {
         default: true,
         media_nat: MediaNat::default(),
         media: None,
+        first_response: crate::base::limits::FIRST_RESPONSE,
+        redirects: Default::default(),
         rtcp_mux: Default::default(),
         media_from: Vec::new(),
         session: Default::default(),

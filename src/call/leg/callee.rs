@@ -7,17 +7,18 @@ use crate::base::time::Now;
 use crate::base::timer::TimerId;
 use crate::call::bridge::{OTHER_FAMILY, Refused};
 use crate::call::cdr::ReleasedBy;
-use crate::call::failover::{self, Exit};
+use crate::call::failover::Exit;
 use crate::call::hands::{CallTimer, Hands, way};
 use crate::call::inspect;
 use crate::call::leg::caller::{Sdp, Sent};
 use crate::call::phase::{Call, End, Recorded};
 use crate::call::port::{EventKind, Heading, LegName};
-use crate::call::refusal;
+use crate::call::refusal::{self, Elsewhere};
 use crate::masking::reason::Reason;
 use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::path::Path;
+use crate::sip::reason;
 use crate::sip::transaction::{Answer, AnswerKind, ClientId};
 
 /// How far the called side has come.
@@ -78,11 +79,14 @@ impl Call {
             Some(status),
             has_body,
         );
+        if !self.is_present(answer.id) {
+            return self.left_answered(hands, now, answer, response);
+        }
         match answer.kind {
             AnswerKind::Provisional => self.callee_progress(hands, now, status, response),
             AnswerKind::Final if status < 300 => self.callee_2xx(hands, now, response),
             AnswerKind::Another2xx => self.callee_2xx_again(hands, now, response),
-            AnswerKind::Final => self.callee_failed(hands, now, status, response),
+            AnswerKind::Final => self.callee_failed(hands, now, response),
         }
     }
 
@@ -108,7 +112,7 @@ impl Call {
             self.bridge.order_flows(hands);
             self.record.early_media_at.get_or_insert(now.wall);
         }
-        if matches!(status, 180..=182) && self.record.ringing_at.is_none() {
+        if status == 180 && self.record.ringing_at.is_none() {
             self.record.ringing_at = Some(now.wall);
             self.tell(hands, now, EventKind::Ringing);
         }
@@ -119,7 +123,7 @@ impl Call {
         } else {
             Sdp::Without
         };
-        self.progress_to_caller(hands, now, status.min(183), sdp);
+        self.progress_to_caller(hands, now, refusal::relayed_progress(status), sdp);
     }
 
     /// What a provisional response says of media. A fork that describes itself is the one in use from then on.
@@ -212,7 +216,8 @@ impl Call {
     }
 
     /// The called side, or the gateway before it, refused.
-    fn callee_failed(&mut self, hands: &mut Hands, now: Now, status: u16, response: &Message<'_>) {
+    fn callee_failed(&mut self, hands: &mut Hands, now: Now, response: &Message<'_>) {
+        let status = response.status().unwrap_or(0);
         let Some(callee) = self.callee.as_mut() else {
             return;
         };
@@ -232,25 +237,35 @@ impl Call {
         if status == 422 && self.ask_for_longer(hands, now, response) {
             return;
         }
-        if !self.has_rung() && failover::tries_next(status) && self.try_next(hands, now) {
-            return;
+        let failure = refusal::of_callee(status, reason::read(response));
+        if !self.has_rung() {
+            if failure.elsewhere == Elsewhere::Try && self.try_next(hands, now) {
+                return;
+            }
+            // RFC 3261 §21.6: a 6xx speaks for every place of that party.
+            if status < 600 && self.try_target(hands, now) {
+                return;
+            }
         }
-        let reason = refusal::of_callee(status);
-        let by = if (500..600).contains(&status) {
+        let by = if failure.reason == Reason::TrunkDown {
             ReleasedBy::Server
         } else {
             ReleasedBy::Callee
         };
         let end = End {
             by,
-            status: refusal::relayed_status(status),
-            ..End::failed(reason)
+            status: failure.status,
+            heard: failure.heard,
+            ..End::failed(failure.reason)
         };
         self.end(hands, now, end);
     }
 
     /// The callee's INVITE got no answer at all, or couldn't be sent.
-    pub fn callee_lost(&mut self, hands: &mut Hands, now: Now, lost: Lost) {
+    pub fn callee_lost(&mut self, hands: &mut Hands, now: Now, invite: ClientId, lost: Lost) {
+        if !self.is_present(invite) {
+            return self.left_lost(hands, invite);
+        }
         let Some(callee) = self.callee.as_mut() else {
             return;
         };
@@ -264,7 +279,7 @@ impl Call {
         if is_wanted && !self.has_rung() && lost == Lost::Transport && self.try_by_udp(hands, now) {
             return;
         }
-        if is_wanted && (self.has_rung() || !self.try_next(hands, now)) {
+        if is_wanted && (self.has_rung() || !self.go_on(hands, now)) {
             self.end(hands, now, End::failed(Reason::TrunkDown));
         }
     }
@@ -279,11 +294,7 @@ impl Call {
             };
             return self.end(hands, now, end);
         }
-        let is_silent = self
-            .callee
-            .as_ref()
-            .is_some_and(|callee| callee.state == CalleeState::Calling);
-        let reason = if is_silent {
+        let reason = if self.is_silent() {
             Reason::TrunkDown
         } else {
             Reason::NoAnswer
@@ -293,6 +304,18 @@ impl Call {
 
     pub(super) fn has_rung(&self) -> bool {
         self.record.ringing_at.is_some() || self.record.early_media_at.is_some()
+    }
+
+    /// Whether this is the transaction of the INVITE that the call waits for.
+    pub(super) fn is_present(&self, invite: ClientId) -> bool {
+        self.callee
+            .as_ref()
+            .is_some_and(|callee| callee.invite == Some(invite))
+    }
+
+    /// Tries whatever is left to try: the next gateway, the next number that the call was sent on to.
+    pub(super) fn go_on(&mut self, hands: &mut Hands, now: Now) -> bool {
+        self.try_next(hands, now) || self.try_target(hands, now)
     }
 
     /// ACKs a 2xx to an INVITE of ours.
@@ -327,11 +350,13 @@ impl Call {
             return;
         };
         callee.state = CalleeState::Cancelled;
-        if let Some(invite) = callee.invite {
-            hands.layer.cancel(now.at, invite);
-        }
+        let invite = callee.invite;
         // RFC 3261 §9.1: without a final answer 64·T1 after the CANCEL the INVITE counts as cancelled.
         callee.give_up = Some(hands.wake(me, now.at + wait, CallTimer::Cancelled));
+        if let Some(invite) = invite {
+            let why = reason::q850(self.cause_told());
+            hands.layer.cancel(now.at, invite, &[("Reason", &why)]);
+        }
         self.note_message(now.at, LegName::Callee, Heading::Out, Method::Cancel, None, false);
     }
 

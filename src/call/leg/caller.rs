@@ -6,14 +6,17 @@ use super::refresh::Judged;
 use super::session_timer::in_2xx;
 use super::{Bye, Echo, Leg, Unacked};
 use crate::base::limits::RETRY_AFTER_S;
-use crate::base::time::Now;
+use crate::base::time::{Instant, Now};
 use crate::call::guard::Scope;
 use crate::call::hands::{CallTimer, Hands, listener};
 use crate::call::phase::{Call, End};
 use crate::call::port::{Heading, LegName};
+use crate::call::refusal;
 use crate::masking::reason::Reason;
 use crate::sip::build::{Body, Response};
+use crate::sip::message::Message;
 use crate::sip::method::Method;
+use crate::sip::reason;
 use crate::sip::transaction::ServerId;
 
 /// How far the caller's INVITE is answered.
@@ -42,6 +45,30 @@ pub struct Caller {
     pub invite: InviteState,
     /// What it asked for of a session timer.
     pub session: Judged,
+    /// What it was told last, as long as it is answered provisionally.
+    pub told: Told,
+}
+
+/// A provisional answer that went out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Told {
+    /// Its status.
+    pub status: u16,
+    /// Whether it said where media is.
+    pub sdp: Sdp,
+    /// When it went.
+    pub at: Instant,
+}
+
+impl Told {
+    /// Nothing yet of a call that came at this time.
+    pub const fn nothing(at: Instant) -> Self {
+        Self {
+            status: 100,
+            sdp: Sdp::Without,
+            at,
+        }
+    }
 }
 
 /// Whether a message went out.
@@ -74,6 +101,11 @@ impl Call {
             return;
         }
         hands.layer.respond(now.at, self.caller.server, status, bytes);
+        self.caller.told = Told {
+            status,
+            sdp,
+            at: now.at,
+        };
         self.note_message(
             now.at,
             LegName::Caller,
@@ -218,9 +250,10 @@ impl Call {
     }
 
     /// The caller gave up before the answer (CANCEL, or BYE in the early dialog).
-    pub fn caller_cancelled(&mut self, hands: &mut Hands, now: Now) {
+    pub fn caller_cancelled(&mut self, hands: &mut Hands, now: Now, request: &Message<'_>) {
         let end = End {
             by: crate::call::cdr::ReleasedBy::Caller,
+            heard: refusal::cause_of(reason::read(request)),
             ..End::failed(Reason::Cancelled)
         };
         self.end(hands, now, end);
@@ -234,6 +267,7 @@ impl Call {
         } else {
             String::new()
         };
+        let why = reason::q850(self.cause_told());
         let timer = in_2xx(self.caller.leg.wish, self.caller.session.granted.as_ref());
         let mut headers: ArrayVec<(&str, &str), 4> = ArrayVec::new();
         match status {
@@ -241,8 +275,14 @@ impl Call {
                 headers.push(("Allow", super::ALLOW));
                 headers.extend(timer.iter().map(|(name, value)| (*name, value.as_str())));
             }
-            // RFC 3261 §21.5.4: without it the caller may take us for dead.
-            503 => headers.push(("Retry-After", &retry_after)),
+            300.. => {
+                if status == 503 {
+                    // RFC 3261 §21.5.4: without it the caller may take us for dead.
+                    headers.push(("Retry-After", &retry_after));
+                }
+                // RFC 6432
+                headers.push(("Reason", &why));
+            }
             _ => {}
         }
         let sdp = match sdp {

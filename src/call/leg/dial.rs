@@ -146,7 +146,7 @@ impl Call {
         }
         self.not_to_caller.address(gateway.address.ip());
         let me = owner(self.me, Purpose::Invite(LegName::Callee));
-        let is_first = tried == 0 && is_another;
+        let is_first = is_another && self.record.attempts.len() == 1;
         if is_first {
             // On disk before the called party hears of it.
             hands
@@ -185,7 +185,7 @@ impl Call {
             self.end(hands, now, End::failed(Reason::Overload));
             return;
         }
-        self.start_ringing(hands, now);
+        self.start_ringing(hands, now, trunk);
         if is_first {
             self.tell(hands, now, EventKind::Dialled);
         }
@@ -209,6 +209,21 @@ impl Call {
         };
         self.dial_by(hands, now, way);
         true
+    }
+
+    /// Dials the same gateway once more, for whom the plan now names.
+    pub(super) fn dial_again(&mut self, hands: &mut Hands, now: Now) {
+        let Some(callee) = self.callee.as_ref() else {
+            return;
+        };
+        let way = Way {
+            exits: callee.exits.clone(),
+            tried: callee.tried,
+            by: By::Size,
+            max_forwards: callee.max_forwards,
+            again: None,
+        };
+        self.dial_by(hands, now, way);
     }
 
     /// Dials the same gateway once more, by UDP, if the INVITE went by TCP only for its size (RFC 3261 §18.1.1).

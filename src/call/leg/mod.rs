@@ -5,9 +5,13 @@ pub mod callee;
 pub mod caller;
 pub mod dial;
 pub mod forks;
+pub mod info;
 pub mod invite;
+pub mod left;
 pub mod peer;
+pub mod redirect;
 pub mod refresh;
+pub mod ringing;
 pub mod session_timer;
 
 use std::net::SocketAddr;
@@ -32,7 +36,7 @@ use crate::sip::transaction::ServerId;
 use session_timer::Session;
 
 /// The methods that we take (RFC 3261 §20.5).
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO";
 
 /// The Contact that we give where we listen at `us`.
 pub fn contact(us: &Listener) -> Vec<u8> {
@@ -161,6 +165,8 @@ pub struct Leg {
     pub wish: SessionWish,
     /// Its session timer, from when there is anything to keep of it.
     pub session: Option<Box<Session>>,
+    /// Keys on their way to its peer.
+    pub keys: Option<Box<info::Keys>>,
 }
 
 impl Leg {
@@ -178,6 +184,7 @@ impl Leg {
             bye: Bye::No,
             wish,
             session: None,
+            keys: None,
         }
     }
 }

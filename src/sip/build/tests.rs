@@ -226,9 +226,9 @@ fn ack_and_cancel_take_from_the_invite_what_the_rfc_says_and_no_more() {
     };
     let text = |bytes: Option<Vec<u8>>| String::from_utf8(bytes.unwrap()).unwrap();
     assert_eq!(text(ack_for_failure(&invite, &busy)), expected("ACK", ";tag=r"));
-    assert_eq!(text(cancel(&invite)), expected("CANCEL", ""));
+    assert_eq!(text(cancel(&invite, &[])), expected("CANCEL", ""));
     let ack = ack_for_failure(&invite, &busy).unwrap();
-    assert_eq!((cancel(&ack), ack_for_failure(&ack, &busy)), (None, None));
+    assert_eq!((cancel(&ack, &[]), ack_for_failure(&ack, &busy)), (None, None));
     let invite = Message::parse(&invite).unwrap();
     assert_eq!(ack_for_failure(&ack, &invite), None);
 }

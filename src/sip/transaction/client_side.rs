@@ -226,6 +226,16 @@ impl Clients {
         };
     }
 
+    pub(super) fn rest(&mut self, wire: &mut Wire, id: ClientId) {
+        if let Some(timer) = self
+            .all
+            .get_mut(id.0)
+            .and_then(|client| client.clock.resend.take())
+        {
+            wire.timers.cancel(timer);
+        }
+    }
+
     pub(super) fn end(&mut self, wire: &mut Wire, id: ClientId) {
         self.wait_no_more(id.0);
         if let Some(mut client) = self.all.remove(id.0) {

@@ -262,10 +262,10 @@ impl Layer {
     /// counts is how the INVITE ends: by 487, by an answer that crossed the CANCEL, or not at all.
     ///
     /// `None`, and nothing sent, unless the INVITE has a provisional and no final response: before the first
-    /// the TU has to wait, after the last it is too late.
-    pub fn cancel(&mut self, now: Instant, invite: ClientId) -> Option<ClientId> {
+    /// the TU has to wait, after the last it is too late. `headers` are added to what the INVITE settles.
+    pub fn cancel(&mut self, now: Instant, invite: ClientId, headers: &[(&str, &str)]) -> Option<ClientId> {
         let (to, invite) = self.clients.cancellable(invite)?;
-        let bytes = build::cancel(invite)?;
+        let bytes = build::cancel(invite, headers)?;
         self.request(now, to, Owner::NOBODY, bytes)
     }
 
@@ -274,6 +274,11 @@ impl Layer {
     /// ([`Loss::Crossed`]). The flow of the path doesn't matter.
     pub fn failed(&mut self, now: Instant, path: Path, loss: Loss) {
         self.clients.failed(&mut self.wire, now, path, loss);
+    }
+
+    /// From now on a request is not repeated; its answers are still taken in until it is given up.
+    pub fn rest(&mut self, id: ClientId) {
+        self.clients.rest(&mut self.wire, id);
     }
 
     /// Forgets a client transaction without a trace. Its answers become strays.

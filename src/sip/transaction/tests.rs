@@ -364,17 +364,17 @@ fn what_begins_no_transaction_is_not_sent() {
 fn an_invite_can_be_cancelled_between_its_first_answer_and_its_last() {
     let mut bench = Bench::new();
     let invite = bench.start("INVITE", "z9hG4bKa", UDP);
-    assert_eq!(bench.layer.cancel(ms(0), invite), None);
+    assert_eq!(bench.layer.cancel(ms(0), invite, &[]), None);
     bench.answer(&answer(100, "INVITE", "z9hG4bKa"));
     bench.sent();
-    let cancel = bench.layer.cancel(ms(0), invite).unwrap();
+    let cancel = bench.layer.cancel(ms(0), invite, &[]).unwrap();
     let (to, bytes) = bench.layer.poll_send().unwrap();
     assert_eq!(to, peer(UDP));
     let message = Message::parse(&bytes).unwrap();
     assert_eq!(message.method(), Method::Cancel);
     assert_eq!(message.via().branch, Some(&b"z9hG4bKa"[..]));
     assert_eq!((message.cseq().number, message.to().tag()), (314, None));
-    assert_eq!(bench.layer.cancel(ms(0), cancel), None);
+    assert_eq!(bench.layer.cancel(ms(0), cancel, &[]), None);
     // The CANCEL's own answer is nobody's, lest it be taken for the INVITE's; it is heard all the same.
     assert_eq!(bench.answer(&answer(200, "CANCEL", "z9hG4bKa")), None);
     assert_eq!(bench.run(4_000), []);
@@ -382,7 +382,7 @@ fn an_invite_can_be_cancelled_between_its_first_answer_and_its_last() {
         bench.answer(&answer(487, "INVITE", "z9hG4bKa")),
         Some(AnswerKind::Final)
     );
-    assert_eq!(bench.layer.cancel(bench.now, invite), None);
+    assert_eq!(bench.layer.cancel(bench.now, invite, &[]), None);
     bench.assert_ends_empty();
 }
 
@@ -391,10 +391,10 @@ fn a_cancel_that_nobody_answers_ends_without_a_word() {
     let mut bench = Bench::new();
     let invite = bench.start("INVITE", "z9hG4bKa", UDP);
     bench.answer(&answer(180, "INVITE", "z9hG4bKa"));
-    bench.layer.cancel(ms(0), invite).unwrap();
+    bench.layer.cancel(ms(0), invite, &[]).unwrap();
     assert_eq!(bench.run(32_000).len(), 12);
     assert_eq!((bench.events(), bench.layer.len()), (vec![], 1));
-    bench.layer.cancel(bench.now, invite).unwrap();
+    bench.layer.cancel(bench.now, invite, &[]).unwrap();
     bench.layer.failed(bench.now, peer(UDP), Loss::Final);
     assert_eq!(bench.events(), [], "a ringing INVITE waits for its own end");
     bench.layer.end_client(invite);
@@ -731,7 +731,7 @@ fn a_stale_id_is_harmless() {
     bench.layer.own(server, Owner(1));
     bench.layer.end_server(server);
     bench.layer.end_client(client);
-    assert_eq!(bench.layer.cancel(ms(0), client), None);
+    assert_eq!(bench.layer.cancel(ms(0), client, &[]), None);
     assert_eq!(
         (bench.sent(), bench.events(), bench.layer.len()),
         (vec![], vec![], 2)
@@ -865,7 +865,7 @@ proptest! {
                 }
                 Happening::Cancel(n) => {
                     if let Some(id) = clients.iter().rev().nth(n.into()) {
-                        clients.extend(bench.layer.cancel(bench.now, *id));
+                        clients.extend(bench.layer.cancel(bench.now, *id, &[]));
                     }
                 }
                 Happening::EndServer(n) => {

@@ -1,0 +1,269 @@
+//! INFO within a leg (RFC 6086): keys that a phone tells by a message instead of within its audio.
+//!
+//! Two bodies are read, both older than Info Packages and outside of them, as RFC 6086 §2 lets them go on:
+//! `application/dtmf-relay` (`Signal=5`, `Duration=160`) and `application/dtmf` (the key alone). We take no package:
+//! whoever names one is told so. The key is heard by the other party as an RFC 4733 event among its audio, if its leg
+//! has agreed on events, and else not at all. The answer is 200 even so: it says that the INFO was taken, not that
+//! anybody heard (RFC 6086 §4.2.2).
+//!
+//! **What crosses.** Which key and how long: what somebody keys is his own word to the other party, as what he says
+//! is, and the same keys cross as events in audio. Nothing else of the INFO does, and keys stand in no record, trace
+//! or log.
+
+use std::time::Duration;
+
+use crate::base::limits::{DIGITS_WAITING_MAX, INFO_BODY_BYTES_MAX, INFO_KEYS_AHEAD, RETRY_AFTER_S};
+use crate::base::time::{Instant, Now};
+use crate::call::hands::Hands;
+use crate::call::inspect;
+use crate::call::media::Order;
+use crate::call::phase::{Call, Recorded};
+use crate::call::port::{Heading, LegName, Output};
+use crate::call::refusal::Bounce;
+use crate::rtp::dtmf::{Digit, Key};
+use crate::sip::header::{Name, decimal, trim};
+use crate::sip::message::Message;
+use crate::sip::method::Method;
+use crate::sip::multipart::{self, Handling};
+
+/// The bodies of an INFO that we read.
+const ACCEPT: &str = "application/dtmf-relay, application/dtmf";
+const RELAY: &str = "application/dtmf-relay";
+const PLAIN: &str = "application/dtmf";
+
+/// How long a key lasts whose message doesn't say.
+const LASTS: Duration = Duration::from_millis(250);
+/// What passes between two keys.
+const PAUSE: Duration = Duration::from_millis(60);
+
+/// Keys on their way to one leg's peer; absent on nearly every leg.
+#[derive(Debug, Default)]
+pub struct Keys {
+    /// When the last of them will have been heard to its end.
+    until: Instant,
+    /// How many came since the last time that none was on its way.
+    count: usize,
+}
+
+impl Call {
+    /// A peer sent an INFO within its leg; what it is answered with.
+    pub fn informed(&mut self, hands: &mut Hands, now: Now, name: LegName, info: &Message<'_>) -> Bounce {
+        self.note_message(now.at, name, Heading::In, Method::Info, None, false);
+        if self.recorded != Recorded::Open {
+            return Bounce::status(481);
+        }
+        match inspect::check_request(info).and_then(|()| key_of(info)) {
+            Ok(Some(digit)) => self.press(hands, now, name.other(), digit),
+            Ok(None) => Bounce::status(200),
+            Err(bounce) => bounce,
+        }
+    }
+
+    /// A key is to be heard by this leg's peer, if that can be. The answer to whoever pressed it: 200, or 500 with
+    /// Retry-After if more keys come than can be pressed.
+    fn press(&mut self, hands: &mut Hands, now: Now, name: LegName, digit: Digit) -> Bounce {
+        let (Some(port), Some(leg)) = (self.bridge.keypad(name), self.leg(name)) else {
+            return Bounce::status(200);
+        };
+        let keys = leg.keys.get_or_insert_default();
+        if keys.until <= now.at {
+            keys.count = 0;
+            keys.until = now.at;
+        }
+        if keys.count >= DIGITS_WAITING_MAX || keys.until > now.at + INFO_KEYS_AHEAD {
+            return Bounce::with(500, "Retry-After", RETRY_AFTER_S.to_string());
+        }
+        keys.count += 1;
+        keys.until = keys.until + digit.lasts + PAUSE;
+        hands.out.push_back(Output::Media(Order::Digit(port, digit)));
+        Bounce::status(200)
+    }
+}
+
+/// The key that an INFO tells. `None`: it tells none that anybody could press (an empty one, as some send to see
+/// whether we live; a flash).
+fn key_of(info: &Message<'_>) -> Result<Option<Digit>, Bounce> {
+    if info.other("Info-Package").is_some() {
+        // RFC 6086 §4.2.2, and §5.2.2: we take none.
+        return Err(Bounce::with(469, "Recv-Info", String::new()));
+    }
+    let body = info.body();
+    if body.is_empty() {
+        return Ok(None);
+    }
+    let unknown = |bounce| match multipart::handling(info.get(Name::ContentDisposition)) {
+        Handling::Optional => Ok(None),
+        Handling::Unsaid | Handling::Required => Err(bounce),
+    };
+    if (info.values(Name::ContentEncoding)).any(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {
+        return unknown(Bounce::with(415, "Accept-Encoding", "identity".into()));
+    }
+    let kind = info.content_type();
+    let is = |name| kind.as_ref().is_some_and(|kind| kind.is(name));
+    if !is(RELAY) && !is(PLAIN) {
+        return unknown(Bounce::with(415, "Accept", ACCEPT.into()));
+    }
+    if body.len() > INFO_BODY_BYTES_MAX {
+        return Err(Bounce::status(413));
+    }
+    let signal = if is(RELAY) {
+        relayed(body)
+    } else {
+        signal(trim(body)).map(|signal| (signal, LASTS))
+    };
+    match signal {
+        Some((Signal::Key(key), lasts)) => Ok(Some(Digit { key, lasts })),
+        Some((Signal::Flash, _)) => Ok(None),
+        None => Err(Bounce::status(400)),
+    }
+}
+
+/// What a signal is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Signal {
+    /// One of the sixteen keys.
+    Key(Key),
+    /// The hook, for a moment: nothing that another party could hear.
+    Flash,
+}
+
+fn signal(text: &[u8]) -> Option<Signal> {
+    match text {
+        [b'!'] => Some(Signal::Flash),
+        // One letter: codes of two digits mean different things to different senders.
+        [letter] => Key::of(*letter).map(Signal::Key),
+        _ => None,
+    }
+}
+
+/// Reads `Signal=5`, `Duration=160`, a line each, in any order and case, with spaces or without. Other lines are
+/// passed over.
+fn relayed(body: &[u8]) -> Option<(Signal, Duration)> {
+    let (mut pressed, mut lasts) = (None, None);
+    for line in body.split(|byte| matches!(byte, b'\r' | b'\n')) {
+        let Some(at) = line.iter().position(|byte| *byte == b'=') else {
+            if trim(line).is_empty() {
+                continue;
+            }
+            return None;
+        };
+        let (name, value) = line.split_at(at);
+        let value = trim(value.get(1..).unwrap_or_default());
+        let (name, twice) = (trim(name), pressed.is_some());
+        if name.eq_ignore_ascii_case(b"signal") && !twice {
+            pressed = Some(signal(value)?);
+        } else if name.eq_ignore_ascii_case(b"duration") && lasts.is_none() {
+            lasts = Some(Duration::from_millis(decimal(value, u32::MAX)?.into()));
+        } else if name.eq_ignore_ascii_case(b"signal") || name.eq_ignore_ascii_case(b"duration") {
+            return None;
+        }
+    }
+    let (least, most) = crate::base::limits::DIGIT_LASTS;
+    Some((pressed?, lasts.unwrap_or(LASTS).clamp(least, most)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(headers: &str, body: &[u8]) -> Result<Option<(u8, u128)>, u16> {
+        let head = format!(
+            "INFO sip:x@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\n\
+             To: <sip:x@h>;tag=2\r\nCall-ID: c\r\nCSeq: 2 INFO\r\n{headers}\r\n"
+        );
+        let text = [head.as_bytes(), body].concat();
+        key_of(&Message::parse(&text).expect("readable"))
+            .map(|digit| digit.map(|digit| (digit.key.letter(), digit.lasts.as_millis())))
+            .map_err(|bounce| bounce.status)
+    }
+
+    #[test]
+    fn every_dialect_of_a_relayed_key_is_read() {
+        for (body, key, lasts) in [
+            ("Signal=5\r\nDuration=160\r\n", b'5', 160),
+            ("Signal=5\nDuration=160", b'5', 160),
+            ("signal = *\r\n DURATION = 100 \r\n\r\n", b'*', 100),
+            ("Duration=100\r\nSignal=#", b'#', 100),
+            ("Signal=d\r\n", b'D', 250),
+            ("Signal=0\r\nDuration=1\r\nMode=rfc\r\n", b'0', 40),
+            ("Signal=0\r\nDuration=4294967295\r\n", b'0', 1_000),
+        ] {
+            for kind in ["application/dtmf-relay", "Application/DTMF-Relay;charset=utf-8"] {
+                let headers = format!("Content-Type: {kind}\r\n");
+                assert_eq!(
+                    read(&headers, body.as_bytes()),
+                    Ok(Some((key, lasts))),
+                    "{body:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_alone_is_read() {
+        for (body, key) in [("7", b'7'), ("*\r\n", b'*'), (" a ", b'A')] {
+            let said = read("c: application/dtmf\r\n", body.as_bytes());
+            assert_eq!(said, Ok(Some((key, 250))), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        for body in [
+            "Signal=\r\n",
+            "Signal=10\r\n",
+            "Signal=55\r\n",
+            "Signal=E\r\n",
+            "Signal=5\r\nSignal=6\r\n",
+            "Signal=5\r\nDuration=1\r\nDuration=2\r\n",
+            "Signal=5\r\nDuration=-1\r\n",
+            "Signal=5\r\nDuration=99999999999\r\n",
+            "Signal=5\r\nDuration=160ms\r\n",
+            "Duration=160\r\n",
+            "5",
+            "\0\u{1}",
+        ] {
+            assert_eq!(
+                read("c: application/dtmf-relay\r\n", body.as_bytes()),
+                Err(400),
+                "{body:?}"
+            );
+        }
+        for body in ["11", "", "\u{e9}", "Signal=5"] {
+            let said = read("c: application/dtmf\r\n", body.as_bytes());
+            assert_eq!(
+                said,
+                if body.is_empty() { Ok(None) } else { Err(400) },
+                "{body:?}"
+            );
+        }
+        assert_eq!(read("c: application/dtmf\r\n", &[b' '; 300]), Err(413));
+    }
+
+    #[test]
+    fn a_flash_and_an_empty_info_are_taken_and_press_nothing() {
+        assert_eq!(read("c: application/dtmf-relay\r\n", b"Signal=!\r\n"), Ok(None));
+        assert_eq!(read("c: application/dtmf\r\n", b"!"), Ok(None));
+        assert_eq!(read("", b""), Ok(None));
+        assert_eq!(read("c: application/dtmf\r\n", b""), Ok(None));
+    }
+
+    #[test]
+    fn packages_and_other_bodies_are_told_what_would_be_taken() {
+        assert_eq!(read("Info-Package: foo\r\n", b""), Err(469));
+        assert_eq!(
+            read("Info-Package: dtmf\r\nc: application/dtmf\r\n", b"5"),
+            Err(469)
+        );
+        for headers in [
+            "",
+            "c: text/plain\r\n",
+            "c: multipart/mixed;boundary=b\r\n",
+            "c: application/dtmf\r\ne: gzip\r\n",
+        ] {
+            assert_eq!(read(headers, b"5"), Err(415), "{headers}");
+        }
+        let optional = "c: text/plain\r\nContent-Disposition: render;handling=optional\r\n";
+        assert_eq!(read(optional, b"5"), Ok(None));
+    }
+}

@@ -1,0 +1,115 @@
+//! INVITEs of ours whose gateway said nothing for so long that the call went on without it. Whatever it says later
+//! is answered as a fork that lost: RFC 3261 §9.1, §13.2.2.4.
+
+use super::Bye;
+use super::callee::CalleeState;
+use super::forks::decline;
+use crate::base::time::Now;
+use crate::base::timer::TimerId;
+use crate::call::hands::{CallTimer, Hands};
+use crate::call::phase::{Call, End};
+use crate::call::port::{Heading, LegName};
+use crate::call::refusal;
+use crate::masking::reason::Reason;
+use crate::sip::message::Message;
+use crate::sip::method::Method;
+use crate::sip::path::Path;
+use crate::sip::reason;
+use crate::sip::transaction::{Answer, AnswerKind, ClientId};
+
+/// An INVITE that was left.
+#[derive(Debug)]
+pub struct Left {
+    invite: ClientId,
+    path: Path,
+    /// When it is given up, once it is cancelled.
+    give_up: Option<TimerId>,
+}
+
+impl Left {
+    /// Forgets what the shard keeps for it.
+    pub fn forget(self, hands: &mut Hands) {
+        if let Some(timer) = self.give_up {
+            hands.timers.cancel(timer);
+        }
+        hands.layer.end_client(self.invite);
+    }
+}
+
+impl Call {
+    /// The gateway has been silent for too long: the next one is tried, or the call fails as if this one had
+    /// answered 408 (RFC 3261 §8.1.3.1).
+    pub(super) fn leave_silent_gateway(&mut self, hands: &mut Hands, now: Now) {
+        let Some(callee) = self.callee.as_mut() else {
+            return;
+        };
+        if let Some(invite) = callee.invite.take() {
+            // Nothing may be cancelled before something came back (RFC 3261 §9.1); nor is anything repeated for a
+            // gateway that would then ring the called party a second time.
+            hands.layer.rest(invite);
+            self.left.push(Left {
+                invite,
+                path: callee.path,
+                give_up: None,
+            });
+        }
+        callee.state = CalleeState::Over;
+        callee.leg.bye = Bye::Done;
+        if !self.go_on(hands, now) {
+            self.end(hands, now, End::failed(Reason::TrunkDown));
+        }
+    }
+
+    /// An answer to an INVITE that is not the call's present one.
+    pub(super) fn left_answered(
+        &mut self,
+        hands: &mut Hands,
+        now: Now,
+        answer: &Answer,
+        response: &Message<'_>,
+    ) {
+        let me = self.me;
+        let wait = self.config.timers.t1.saturating_mul(64);
+        let place = self.left.iter().position(|left| left.invite == answer.id);
+        let left = place.and_then(|place| self.left.get_mut(place));
+        match (answer.kind, left) {
+            (AnswerKind::Provisional, Some(left)) if left.give_up.is_none() => {
+                left.give_up = Some(hands.wake(me, now.at + wait, CallTimer::Left(answer.id)));
+                let why = reason::q850(refusal::SILENCE_CAUSE);
+                hands.layer.cancel(now.at, answer.id, &[("Reason", &why)]);
+                self.note_message(now.at, LegName::Callee, Heading::Out, Method::Cancel, None, false);
+            }
+            (AnswerKind::Provisional, _) => {}
+            (AnswerKind::Final | AnswerKind::Another2xx, left) => {
+                let path = left.map(|left| left.path);
+                if response.status().is_some_and(|status| status < 300)
+                    && let Some(path) = path.or(self.callee.as_ref().map(|callee| callee.path))
+                {
+                    decline(hands, now, path, &self.config, response);
+                }
+                self.forget_left(hands, answer.id);
+            }
+        }
+    }
+
+    /// An INVITE that was left never got a final answer.
+    pub(super) fn left_lost(&mut self, hands: &mut Hands, invite: ClientId) {
+        self.forget_left(hands, invite);
+    }
+
+    /// A cancelled INVITE that was left got no final answer: it counts as cancelled (RFC 3261 §9.1).
+    pub fn give_up_left(&mut self, hands: &mut Hands, invite: ClientId) {
+        hands.layer.end_client(invite);
+        self.forget_left(hands, invite);
+    }
+
+    fn forget_left(&mut self, hands: &mut Hands, invite: ClientId) {
+        self.left.retain_mut(|left| {
+            let is_it = left.invite == invite;
+            if is_it && let Some(timer) = left.give_up.take() {
+                hands.timers.cancel(timer);
+            }
+            !is_it
+        });
+    }
+}

@@ -1,0 +1,79 @@
+//! From the callee's INVITE to its final answer: how long a gateway may say nothing, how long the called party may
+//! ring, and what the caller hears meanwhile.
+
+use super::callee::CalleeState;
+use super::caller::{InviteState, Sdp};
+use crate::base::limits::PROGRESS_EVERY;
+use crate::base::time::{Instant, Now};
+use crate::call::hands::{CallTimer, Hands};
+use crate::call::phase::{Call, Recorded};
+use crate::call::trunk::Trunk;
+
+/// The times of a callee's INVITE.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Ringing {
+    /// When the called party has rung long enough.
+    until: Instant,
+    /// When a gateway that hasn't said anything is left.
+    silence: Instant,
+}
+
+impl Call {
+    /// The called party has this long from now to pick up, and the gateway to say something at all.
+    pub(super) fn start_ringing(&mut self, hands: &mut Hands, now: Now, trunk: &Trunk) {
+        let wanted = self
+            .plan
+            .as_ref()
+            .and_then(|plan| plan.binding().terms.rare().ring_timeout);
+        let ring = wanted.unwrap_or(self.config.ring_timeout);
+        let end = now.at + ring;
+        self.ringing = Ringing {
+            until: self.holds_until.map_or(end, |holds| holds.min(end)),
+            silence: now.at + trunk.first_response,
+        };
+        self.wake_while_ringing(hands);
+    }
+
+    /// Something is due while the callee's INVITE is open.
+    pub fn ringing_due(&mut self, hands: &mut Hands, now: Now) {
+        if now.at >= self.ringing.until {
+            return self.not_answered(hands, now);
+        }
+        if self.is_silent() && now.at >= self.ringing.silence {
+            return self.leave_silent_gateway(hands, now);
+        }
+        if now.at >= self.progress_due() {
+            // RFC 3261 §13.3.1.1: proxies on the caller's side give up what is silent for three minutes (timer C,
+            // §16.6), and one provisional response may be lost. A 100 goes no further than the next of them.
+            let (status, sdp) = match self.caller.told.status {
+                ..=100 => (183, Sdp::Without),
+                status => (status, self.caller.told.sdp),
+            };
+            self.progress_to_caller(hands, now, status, sdp);
+        }
+        if self.recorded == Recorded::Open && self.caller.invite == InviteState::Pending {
+            self.wake_while_ringing(hands);
+        }
+    }
+
+    /// Whether the gateway has said nothing at all.
+    pub(super) fn is_silent(&self) -> bool {
+        self.callee
+            .as_ref()
+            .is_some_and(|callee| callee.state == CalleeState::Calling)
+    }
+
+    fn progress_due(&self) -> Instant {
+        self.caller.told.at + PROGRESS_EVERY
+    }
+
+    /// One timer serves all: nearly every call is answered before the first thing is due.
+    fn wake_while_ringing(&mut self, hands: &mut Hands) {
+        self.stop_clock(hands);
+        let mut due = self.ringing.until.min(self.progress_due());
+        if self.is_silent() {
+            due = due.min(self.ringing.silence);
+        }
+        self.clock = Some(hands.wake(self.me, due, CallTimer::Ring));
+    }
+}

@@ -1,0 +1,118 @@
+//! Calls through a carrier's edge as it is met in the field: Debian's Kamailio stays in every dialog, speaks UDP
+//! with the phones and TCP with the real server, tells it what carriers tell (P-Asserted-Identity, Diversion,
+//! History-Info, …: none of it may reach a phone), and rings two phones of one line at once.
+
+mod support;
+
+#[path = "support/live.rs"]
+mod stage_live;
+
+#[path = "edge/kamailio.rs"]
+mod kamailio;
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use kamailio::Kamailio;
+use stage_live::Live;
+use support::ladder::{Ladder, ladders, ladders_in, play};
+use support::stage::{Setup, Stage};
+
+/// Plays at once: nearly all of their time is waiting.
+const AT_ONCE: usize = 8;
+
+/// T1 of these plays.
+const T1: Duration = Duration::from_millis(100);
+
+/// What the edge tells Umbra and no phone may hear: see its conf.
+const CANARIES: [&str; 6] = [
+    "canary",
+    "63616e617279",
+    "13811112222",
+    "13811113333",
+    "13811114444",
+    "460001234",
+];
+
+/// Ladders of `scenarios` that go the same way through the edge.
+const ALSO: [&str; 30] = [
+    "answered_and_hung_up_by_a",
+    "answered_and_hung_up_by_b",
+    "answer_repeated_by_b",
+    "answer_lost_after_us",
+    "ax_calls_back_once",
+    "axyb_each_dials_the_others_number",
+    "busy",
+    "called_by_b",
+    "cancel_crosses_answer",
+    "cancelled_after_answer",
+    "cancelled_while_ringing",
+    "caller_takes_no_description",
+    "early_media_then_answer",
+    "ended_early_by_bye",
+    "fork_answers_after_the_end",
+    "fork_with_another_codec_wins",
+    "frozen_for_complaint_cuts_the_call",
+    "held_and_resumed_by_a",
+    "held_and_resumed_by_b",
+    "held_while_the_other_hangs_up",
+    "invite_repeated",
+    "late_offer",
+    "rejected",
+    "options_within_a_call",
+    "redirected",
+    "reinvite_refused",
+    "reinvites_cross",
+    "ringing_after_early_media",
+    "two_forks_answer",
+    "video_declined",
+];
+
+fn play_one(path: &Path, shards: usize) -> Result<(), String> {
+    let ladder = Ladder::read(&std::fs::read_to_string(path).expect("readable"));
+    let setup = ladder.set_up(Setup {
+        shards,
+        t1: T1,
+        has_edge: true,
+        canaries: CANARIES.map(str::to_owned).to_vec(),
+        ..Setup::on(0)
+    });
+    let live = Live::start(setup);
+    let setup = live.setup();
+    let phones: Vec<_> = (1..=setup.gateways).map(|n| setup.gateway(n as u8)).collect();
+    let (_, umbra) = setup.listeners()[0];
+    let _edge = Kamailio::start(live.folder(), setup.edge(), umbra, &phones);
+    play(&ladder, live).map_err(|why| format!("{}: {why}", path.display()))
+}
+
+#[test]
+fn every_ladder_of_the_edge_goes_as_written() {
+    let also = ladders().into_iter().filter(|path| {
+        let name = path.file_stem().map(|name| name.to_string_lossy().into_owned());
+        name.is_some_and(|name| ALSO.contains(&&*name))
+    });
+    let plays: Vec<_> = ladders_in("edge").into_iter().chain(also).collect();
+    let queue = Mutex::new(plays.into_iter().enumerate());
+    let failed = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let next = queue.lock().expect("no panic in the queue").next();
+                    let Some((index, path)) = next else { return };
+                    if let Err(why) = play_one(&path, 1 + index % 3) {
+                        failed.lock().expect("no panic in the list").push(why);
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().expect("no panic in the list");
+    assert!(
+        failed.is_empty(),
+        "{} ladders failed\n\n{}",
+        failed.len(),
+        failed.join("\n\n")
+    );
+}
