@@ -42,6 +42,8 @@ struct Calls<'a> {
     uas: Option<&'a str>,
     x: &'a str,
     count: usize,
+    /// INVITEs that the called side sees of each.
+    legs: usize,
     rate: usize,
     talk_ms: u64,
 }
@@ -53,6 +55,7 @@ impl<'a> Calls<'a> {
             uas: Some(uas),
             x: X,
             count: 3,
+            legs: 1,
             rate: 10,
             talk_ms: 200,
         }
@@ -90,7 +93,12 @@ impl Stage {
     /// Makes the calls; both sides must find every one of them as it should be.
     fn play(&self, calls: &Calls<'_>) {
         let uas = calls.uas.map(|scenario| {
-            let mut uas = Sipp::new(self.server.folder(), scenario, self.gateway, calls.count);
+            let mut uas = Sipp::new(
+                self.server.folder(),
+                scenario,
+                self.gateway,
+                calls.count * calls.legs,
+            );
             // Whoever is called takes the connections that come.
             let heard = if self.speaks == "u1" { "u1" } else { "t1" };
             uas.command.args(["-t", heard]);
@@ -121,9 +129,10 @@ impl Stage {
                 "SIPp, side {side} of {}: {}",
                 calls.uac, outcome.said
             );
+            let legs = [1, calls.legs][side];
             assert_eq!(
                 (outcome.successful, outcome.failed),
-                (calls.count, 0),
+                (calls.count * legs, 0),
                 "{}",
                 calls.uac
             );
@@ -326,6 +335,58 @@ fn what_is_played_before_the_answer_crosses() {
     stage.play(&Calls::few("uac_early_media", "uas_early_media"));
     let records = stage.left(3, &json!({"sip_status": 200}));
     assert!(records.iter().all(|record| !record["early_media_at"].is_null()));
+}
+
+#[test]
+fn who_hears_of_progress_and_then_of_ringing_is_answered_at_last() {
+    let stage = Stage::new("");
+    stage.play(&Calls::few("uac_progress", "uas_progress"));
+    let records = stage.left(3, &json!({"sip_status": 200, "early_media_at": null}));
+    assert!(records.iter().all(|record| !record["ringing_at"].is_null()));
+}
+
+#[test]
+fn a_party_that_is_busy_after_an_announcement_is_busy() {
+    let stage = Stage::new("");
+    stage.play(&Calls::few("uac_early_media_busy", "uas_early_media_busy"));
+    let records = stage.left(
+        3,
+        &json!({"sip_status": 486, "callee_sip_status": 486, "refusal": "busy", "q850_cause": 17, "answered_at": null}),
+    );
+    assert!(records.iter().all(|record| !record["early_media_at"].is_null()));
+}
+
+#[test]
+fn a_redirection_is_refused_and_its_target_told_to_nobody() {
+    let stage = Stage::new("");
+    stage.play(&Calls::few("uac_redirected", "uas_redirect"));
+    stage.left(
+        3,
+        &json!({"sip_status": 480, "callee_sip_status": 302, "refusal": "unreachable", "answered_at": null}),
+    );
+}
+
+#[test]
+fn a_redirection_is_followed_by_our_own_gateway_where_the_trunk_says_so() {
+    let stage = Stage::new("");
+    let trunks = stage.server.folder().join("trunks.toml");
+    let conf = fs::read_to_string(&trunks).expect("the server's conf");
+    fs::write(&trunks, format!("{conf}redirects = \"follow\"\n")).expect("the folder can be written");
+    stage.server.done("reload");
+    stage.play(&Calls {
+        legs: 2,
+        ..Calls::few("uac_answered", "uas_redirect")
+    });
+    let records = stage.left(
+        3,
+        &json!({"sip_status": 200, "callee_sip_status": 200, "callee": format!("+86{B}"), "shown": X}),
+    );
+    for record in &records {
+        let tries = record["attempts"].as_array().expect("a list");
+        let statuses: Vec<_> = tries.iter().map(|attempt| &attempt["status"]).collect();
+        assert_eq!(statuses, [302, 200], "{record:#}");
+        assert_eq!(tries[1]["callee"], "+8613700000003", "{record:#}");
+    }
 }
 
 #[test]

@@ -27,6 +27,14 @@ pub const TRANSACTIONS_MAX: usize = 200_000;
 pub const SHARD_QUEUE: usize = 8_192;
 /// Branches of one INVITE (forks answering with a To-tag of their own) that are kept.
 pub const FORKS_MAX: usize = 16;
+/// The longest that a peer is told to wait with an offer of its own (RFC 3261 §14.2), and that we wait when we are
+/// told so, in seconds.
+pub const RETRY_AFTER_MAX_S: u32 = 10;
+/// How often an offer of our own is tried again that met one of the peer's, or was put off.
+pub const OFFER_TRIES_MAX: u8 = 4;
+/// How long a peer that asked by UPDATE waits at most for the other side, in T1: its own timer F is 64 (RFC 3261
+/// §17.1.2.2).
+pub const ASKED_BY_UPDATE_WAIT_T1: u32 = 32;
 /// Message lines that a call's trace keeps.
 pub const TRACE_LINES_MAX: usize = 128;
 /// TCP connections at once, over all shards; whoever wants one more is refused, with an alarm.

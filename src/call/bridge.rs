@@ -34,6 +34,8 @@ struct Side {
     origin: Origin,
     /// What we last wrote to this side, and the terms in it.
     written: Option<(Terms, Box<[u8]>)>,
+    /// The terms before those of our offer that has no answer yet.
+    former: Option<Box<Terms>>,
     agreed: Option<Agreed>,
     /// Whether the media threads have a flow for it.
     open: Opened,
@@ -166,6 +168,7 @@ impl Bridge {
                 version: 0,
             },
             written: None,
+            former: None,
             agreed: None,
             open: Opened::No,
             owes: Owes::Nothing,
@@ -292,12 +295,11 @@ impl Bridge {
         std::mem::replace(&mut callee.agreed, fork)
     }
 
-    /// The caller's ACK answered our offer (the INVITE had none), or a peer's ACK the one in our 2xx to its
-    /// empty re-INVITE.
+    /// A leg's peer answered an offer of ours that was nobody else's: in the ACK of a 2xx, or in a 2xx.
     ///
     /// # Errors
     /// The answer agrees to nothing that was offered.
-    pub fn acked_with(&mut self, hands: &mut Hands, leg: LegName, session: &Session) -> Result<(), Refused> {
+    pub fn took_offer(&mut self, hands: &mut Hands, leg: LegName, session: &Session) -> Result<(), Refused> {
         let agreed = self.check(leg, session)?;
         self.settle(leg, agreed);
         self.order_flows(hands);
@@ -340,34 +342,67 @@ impl Bridge {
         Ok(None)
     }
 
-    /// Writes an offer of ours to a leg.
+    /// Writes an offer of ours to a leg that has settled something before.
     pub fn offer_to(&mut self, leg: LegName, terms: Terms) {
+        if let Some(side) = self.side_mut(leg) {
+            let former = side.written.as_ref().map(|(terms, _)| Box::new(terms.clone()));
+            side.former = former;
+        }
         self.write_offer(leg, terms);
     }
 
-    /// An offer to the caller of what the called side speaks, if that is not in what the caller was told.
-    pub fn terms_missing_at_caller(&self) -> Option<Terms> {
-        let far = self.agreed(LegName::Callee)?;
-        let (told, _) = self.side(LegName::Caller)?.written.as_ref()?;
-        let told_of = |codec: &Codec| told.codecs.iter().any(|known| known.packs_like(codec));
-        let is_told = far
-            .codecs
-            .iter()
-            .any(|pair| !pair.theirs.name.is_event() && told_of(&pair.theirs));
-        (!is_told).then(|| far.onward(self.agreed(LegName::Caller)))
+    /// Writes what was last written to a leg as an offer once more.
+    pub fn offer_again(&mut self, leg: LegName) {
+        if let Some((terms, _)) = self.side(leg).and_then(|side| side.written.as_ref()) {
+            self.offer_to(leg, terms.clone());
+        }
+    }
+
+    /// Our offer to a leg came to nothing: what was settled before goes on (RFC 3261 §14.1). Returns what was
+    /// offered. The version goes on too: whoever refused has seen it (RFC 3264 §8).
+    pub fn offer_refused(&mut self, leg: LegName) -> Option<Terms> {
+        let side = self.side_mut(leg)?;
+        side.owes = Owes::Nothing;
+        let former = side.former.take()?;
+        if side.written.as_ref().is_some_and(|(terms, _)| *terms == *former) {
+            // A refresh: what is said next is still the same (RFC 4028 §7.4).
+            return Some(*former);
+        }
+        // Without text: it is written again, under a new version, before it is said again.
+        let (offered, _) = side.written.replace((*former, Box::default()))?;
+        Some(offered)
+    }
+
+    /// What a leg has still to be offered, so that it has what the other one has settled: another codec, because
+    /// the other may not send what it takes, or another direction. `None`: nothing.
+    pub fn terms_missing_at(&self, leg: LegName) -> Option<Terms> {
+        let far = self.agreed(leg.other())?;
+        let near = self.agreed(leg);
+        let (told, _) = self.side(leg)?.written.as_ref()?;
+        let is_audio = |codec: &&Codec| !codec.name.is_event();
+        let mut spoken = far.codecs.iter().map(|pair| &pair.theirs).filter(is_audio);
+        let is_told = spoken.any(|codec| told.codecs.iter().any(|known| known.packs_like(codec)));
+        let is_taken = near.is_none_or(|near| {
+            let mut takes = near.codecs.iter().map(|pair| &pair.theirs).filter(is_audio);
+            takes.all(|codec| far.codecs.iter().any(|pair| pair.theirs.packs_like(codec)))
+        });
+        let runs = near.is_none_or(|near| far.wish.and(near.wish.reversed()) == near.way);
+        (!(is_told && is_taken && runs)).then(|| far.onward(near))
     }
 
     /// Writes an offer to a leg that asked for one: what the other leg has settled.
     pub fn offer_anew(&mut self, leg: LegName) {
-        if let Some(terms) = self
-            .agreed(leg.other())
-            .map(|far| one_codec(far.onward(self.agreed(leg))))
-        {
-            self.write_offer(leg, terms);
+        if let Some(terms) = self.agreed(leg.other()).map(|far| far.onward(self.agreed(leg))) {
+            self.offer_to(leg, terms);
             if let Some(side) = self.side_mut(leg) {
                 side.owes = Owes::Answer;
             }
         }
+    }
+
+    /// The terms that we last wrote to a leg.
+    pub fn told(&self, leg: LegName) -> Option<&Terms> {
+        self.side(leg)?.written.as_ref().map(|(terms, _)| terms)
     }
 
     /// Whether a leg's ACK has to carry the answer to an offer of ours.
@@ -451,6 +486,7 @@ impl Bridge {
         agreed.codecs.shrink_to_fit();
         if let Some(side) = self.side_mut(leg) {
             side.agreed = Some(agreed);
+            side.former = None;
             side.owes = Owes::Nothing;
         }
     }

@@ -1,12 +1,15 @@
 //! Offers and answers within a leg, after those that began it (RFC 3264 §8, RFC 3261 §14, RFC 3311): hold, resume,
 //! a moved address, another codec, a refreshed session.
 //!
-//! One exchange at a time on a leg ([`Exchange`]). What a peer asks is dealt with in [`theirs`], what we ask in
-//! [`ours`]; [`reply`] writes the answers to a peer. What is only that leg's own affair is answered on it. Only a
-//! change of direction or codecs crosses to the other leg, as an offer of ours.
+//! One exchange at a time on a leg ([`Exchange`]). What a peer asks is dealt with in [`theirs`] and answered in
+//! [`reply`], the answer that an ACK carries is taken in [`late`]; what we ask is in [`ours`], and what becomes of it
+//! if it fails in [`glare`]. What is only that leg's own affair is answered on it. Only a change of direction or codecs
+//! crosses to the other leg, as an offer of ours.
 //!
 //! Whoever wants a peer to hear an offer, or its session refreshed, comes by one door: [`Call::offer_on`].
 
+pub mod glare;
+pub mod late;
 pub mod ours;
 pub mod reply;
 pub mod theirs;
@@ -27,9 +30,9 @@ use crate::sip::transaction::{ClientId, ServerId};
 pub enum Carrier {
     /// A re-INVITE (RFC 3261 §14).
     Invite,
-    /// An UPDATE (RFC 3311).
+    /// An UPDATE (RFC 3311): before the leg is answered too.
     Update,
-    /// A PRACK (RFC 3262 §5).
+    /// A PRACK (RFC 3262 §5): only before the leg is answered.
     Prack,
 }
 
@@ -44,6 +47,17 @@ impl Carrier {
     }
 }
 
+/// Whether the offer that began a leg has its answer, in a message that can't get lost (RFC 3264 §4, RFC 3262 §5):
+/// only then may there be another one. In an early dialog it is each fork's own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Opening {
+    /// It hasn't.
+    #[default]
+    Pending,
+    /// It has: in a reliable provisional response, its PRACK, or a 2xx.
+    Settled,
+}
+
 /// An exchange under way on a leg, from either side; one at a time (RFC 3264 §4, RFC 3261 §14).
 #[derive(Debug, Default)]
 pub enum Exchange {
@@ -53,7 +67,7 @@ pub enum Exchange {
     /// Theirs waits for our answer.
     Theirs(Box<Asked>),
     /// Ours waits for theirs.
-    Ours(Ours),
+    Ours(Box<Ours>),
 }
 
 /// A peer's request within its leg that is answered later than at once.
@@ -69,10 +83,12 @@ pub struct Asked {
     pub cseq: u32,
     /// What it asks for of a session timer.
     pub timer: Judged,
+    /// The target that it names; it counts once the request is answered with 2xx (RFC 6141 §4.3).
+    pub target: Option<Box<[u8]>>,
 }
 
 /// A request of ours within a leg that waits for its answer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Ours {
     /// What it went in.
     pub carrier: Carrier,
@@ -80,6 +96,36 @@ pub struct Ours {
     pub client: ClientId,
     /// When it is given up.
     pub timer: TimerId,
+    /// What it says, to be said again should it meet one of the peer's.
+    pub ask: Ask,
+    /// Whose it is.
+    pub whose: Whose,
+    /// How far its withdrawal has come.
+    pub withdrawn: Withdrawn,
+    /// How often it has been tried in vain.
+    pub tries: u8,
+}
+
+/// Whose request of ours it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Whose {
+    /// The other leg's peer's: its offer crosses, and it waits for the outcome.
+    Theirs,
+    /// Our own.
+    Ours,
+}
+
+/// How far the withdrawal of a request of ours has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Withdrawn {
+    /// It still counts.
+    No,
+    /// It still counts, and the peer has said that it has it: a CANCEL may be sent (RFC 3261 §9.1).
+    NoAndHeard,
+    /// It is to be cancelled as soon as the peer says that it has it.
+    Wanted,
+    /// What could be done is done; whatever it brings is undone.
+    Done,
 }
 
 /// What is to be said to a leg's peer.
@@ -87,81 +133,114 @@ pub struct Ours {
 pub enum Ask {
     /// An offer of these terms.
     Terms(Terms),
+    /// An offer of what the other leg has settled, if this one hasn't that already when it can be said.
+    Settled,
     /// What was said last, once more: the session is refreshed, nothing changes (RFC 4028 §7.4).
     Refresh,
 }
 
+/// What waits until a leg is free for it.
+#[derive(Debug)]
+pub struct Wanted {
+    /// What is to be said.
+    pub ask: Ask,
+    /// How often it has been tried in vain.
+    pub tries: u8,
+    /// The pause that it keeps after that (RFC 3261 §14.1).
+    pub pause: Option<TimerId>,
+}
+
 /// Whether a request of ours can go on a leg.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Door {
+pub(super) enum Door {
     /// At once.
     Open,
-    /// Not before something else on the leg has ended.
+    /// Not before something else on the leg has ended, or the leg is answered.
     Busy,
-    /// Never: the leg is over, or has not been answered.
+    /// Never.
     Shut,
 }
 
 impl Call {
-    /// Says something to a leg's peer, in a request of its own: now, or as soon as what is under way on that leg
-    /// has ended. What waits already is replaced, unless only a refresh would replace an offer. On a leg that is
-    /// over, or not yet answered, nothing is said.
+    /// Says something of our own to a leg's peer: now, or as soon as what is under way on that leg has ended. What
+    /// waits already is replaced, unless only a refresh would replace an offer. On a leg that is over nothing is said.
+    ///
+    /// It goes in an UPDATE while the leg isn't answered, or if it changes nothing and the peer knows UPDATE; else in
+    /// a re-INVITE, as RFC 3311 §5.1 recommends: the peer may have to ask somebody.
     pub fn offer_on(&mut self, hands: &mut Hands, now: Now, name: LegName, ask: Ask) {
-        match self.door(name) {
-            Door::Open => self.send_offer(hands, now, name, ask),
-            Door::Busy => {
-                if let Some(leg) = self.leg(name)
-                    && (ask != Ask::Refresh || leg.wanted.is_none())
-                {
-                    leg.wanted = Some(Box::new(ask));
-                }
-            }
-            Door::Shut => {}
+        let Some(leg) = self.leg(name) else { return };
+        if ask == Ask::Refresh && leg.wanted.is_some() {
+            // What waits refreshes as well.
+            return;
         }
+        let wanted = Wanted {
+            ask,
+            tries: 0,
+            pause: None,
+        };
+        if let Some(before) = leg.wanted.replace(Box::new(wanted))
+            && let Some(pause) = before.pause
+        {
+            hands.timers.cancel(pause);
+        }
+        self.offer_waiting(hands, now, name);
     }
 
-    /// Something on a leg has ended: what has waited for it is said.
+    /// Something on a leg has ended, or its peer may be asked from now on: what has waited for that is said.
     pub fn offer_waiting(&mut self, hands: &mut Hands, now: Now, name: LegName) {
-        if self.door(name) == Door::Open
-            && let Some(ask) = self.leg(name).and_then(|leg| leg.wanted.take())
-        {
-            self.send_offer(hands, now, name, *ask);
+        match self.door(name) {
+            Door::Open => {}
+            Door::Busy => return,
+            Door::Shut => return self.forget_wanted(hands, name),
+        }
+        let Some(leg) = self.leg(name) else { return };
+        if leg.wanted.as_ref().is_none_or(|wanted| wanted.pause.is_some()) {
+            return;
+        }
+        if let Some(wanted) = leg.wanted.take() {
+            self.send_offer(hands, now, name, wanted.ask, Whose::Ours, wanted.tries);
         }
     }
 
-    /// The caller was told fewer codecs than the fork that won speaks: it gets an offer of ours (RFC 3264 §8).
-    pub fn tell_caller_codecs(&mut self, hands: &mut Hands, now: Now) {
-        if self.door(LegName::Caller) == Door::Open
-            && let Some(terms) = self.bridge.terms_missing_at_caller()
-        {
-            self.offer_on(hands, now, LegName::Caller, Ask::Terms(terms));
+    /// The pause after glare is over (RFC 3261 §14.1).
+    pub fn offer_paused(&mut self, hands: &mut Hands, now: Now, name: LegName) {
+        if let Some(wanted) = self.leg(name).and_then(|leg| leg.wanted.as_mut()) {
+            wanted.pause = None;
+        }
+        self.offer_waiting(hands, now, name);
+    }
+
+    /// Nothing waits any more to be said on a leg.
+    pub fn forget_wanted(&mut self, hands: &mut Hands, name: LegName) {
+        let wanted = self.leg(name).and_then(|leg| leg.wanted.take());
+        if let Some(pause) = wanted.and_then(|wanted| wanted.pause) {
+            hands.timers.cancel(pause);
         }
     }
 
-    fn door(&self, name: LegName) -> Door {
-        let leg = match name {
+    /// Whether a request of ours can go on a leg.
+    pub(super) fn door(&self, name: LegName) -> Door {
+        let Some(leg) = self.leg_of(name) else {
+            return Door::Shut;
+        };
+        if self.recorded != Recorded::Open || leg.bye != Bye::No {
+            return Door::Shut;
+        }
+        let is_free = leg.unacked.is_none() && matches!(leg.exchange, Exchange::None);
+        let is_early = self.record.answered_at.is_none();
+        let takes_early = leg.dialog.is_some() && leg.opening == Opening::Settled && leg.peer.update.is_yes();
+        if is_free && (takes_early || !is_early) {
+            Door::Open
+        } else {
+            Door::Busy
+        }
+    }
+
+    /// A leg by its name, to look at.
+    pub(super) fn leg_of(&self, name: LegName) -> Option<&Leg> {
+        match name {
             LegName::Caller => Some(&self.caller.leg),
             LegName::Callee => self.callee.as_ref().map(|callee| &callee.leg),
-        };
-        match leg {
-            Some(leg)
-                if self.recorded == Recorded::Open
-                    && self.record.answered_at.is_some()
-                    && leg.dialog.is_some()
-                    && leg.bye == Bye::No =>
-            {
-                if is_free(leg) {
-                    Door::Open
-                } else {
-                    Door::Busy
-                }
-            }
-            Some(_) | None => Door::Shut,
         }
     }
-}
-
-/// Whether nothing is under way on a leg that a request of ours would have to wait for.
-fn is_free(leg: &Leg) -> bool {
-    leg.unacked.is_none() && matches!(leg.exchange, Exchange::None)
 }

@@ -43,6 +43,8 @@ pub enum CallTimer {
     Unacked(LegName),
     /// A request of ours within a leg has got no final answer.
     Exchange(LegName),
+    /// What waits to be said within a leg has waited long enough.
+    Wanted(LegName),
     /// A cancelled INVITE of ours has got no final answer.
     Cancelled,
     /// The same of one whose gateway was left.

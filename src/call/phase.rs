@@ -278,8 +278,10 @@ impl Call {
             record.q850_cause = end.heard.unwrap_or(refusal::q850(reason));
         }
         self.stop_sessions(hands);
-        self.drop_theirs(hands, now, LegName::Caller);
-        self.drop_theirs(hands, now, LegName::Callee);
+        for name in [LegName::Caller, LegName::Callee] {
+            self.drop_theirs(hands, now, name);
+            self.forget_wanted(hands, name);
+        }
         self.end_caller(hands, now, end.status);
         self.end_callee(hands, now);
         let flows = self.bridge.open_ports();
@@ -418,8 +420,10 @@ impl Call {
     /// Forgets everything that the shard keeps for this call.
     pub fn forget(mut self, hands: &mut Hands) {
         self.stop_clock(hands);
-        self.forget_ours(hands, LegName::Caller);
-        self.forget_ours(hands, LegName::Callee);
+        for name in [LegName::Caller, LegName::Callee] {
+            self.forget_ours(hands, name);
+            self.forget_wanted(hands, name);
+        }
         let legs = [
             Some(&mut self.caller.leg),
             self.callee.as_mut().map(|callee| &mut callee.leg),

@@ -403,6 +403,14 @@ impl Switch {
                 };
                 call.offered(&mut self.hands, now, name, server, &came);
             }
+            Method::Update => {
+                let came = Came {
+                    request: message,
+                    carrier: Carrier::Update,
+                    source: path.remote,
+                };
+                call.offered(&mut self.hands, now, name, server, &came);
+            }
             Method::Options => match inspect::check_request(message) {
                 Ok(()) => self.options(now, path, server, message, 200),
                 Err(bounce) => self.bounce(now, path, server, message, &bounce),
@@ -419,8 +427,7 @@ impl Switch {
             | Method::Notify
             | Method::Publish
             | Method::Refer
-            | Method::Message
-            | Method::Update => {
+            | Method::Message => {
                 self.bounce(
                     now,
                     path,
@@ -466,21 +473,7 @@ impl Switch {
         let Some(mut call) = self.take(me) else { return };
         let answers = !message.body().is_empty();
         call.note_message(now.at, name, Heading::In, Method::Ack, None, answers);
-        let awaited = call
-            .leg(name)
-            .and_then(|leg| leg.unacked.as_ref())
-            .is_some_and(|unacked| unacked.cseq == message.cseq().number);
-        call.acked(&mut self.hands, now, name, message.cseq().number);
-        if awaited && call.recorded == Recorded::Open && call.bridge.awaits_answer(name) {
-            let settled = match inspect::offer(message) {
-                Ok(Some(session)) => call.bridge.acked_with(&mut self.hands, name, &session).is_ok(),
-                Ok(None) | Err(_) => false,
-            };
-            if !settled {
-                // RFC 3261 §13.2.1: the ACK had to carry the answer.
-                call.end(&mut self.hands, now, End::cut("no_answer_in_ack"));
-            }
-        }
+        call.ack_came(&mut self.hands, now, name, message);
         self.put_back(call);
     }
 
@@ -508,14 +501,24 @@ impl Switch {
         };
         let bytes = build::response(message.head(), path.remote, &response);
         self.hands.layer.respond(now.at, id, 200, bytes);
-        if state == InviteSide::Answered || purpose != Purpose::Invite(LegName::Caller) {
-            // RFC 3261 §9.2: a CANCEL has no effect on a request that is answered; and we let a re-INVITE
-            // run to its end, which is short.
+        if state == InviteSide::Answered {
+            // RFC 3261 §9.2: a CANCEL has no effect on a request that is answered.
             return;
         }
         let Some(mut call) = self.take(me) else { return };
-        call.note_message(now.at, LegName::Caller, Heading::In, Method::Cancel, None, false);
-        call.caller_cancelled(&mut self.hands, now, message);
+        let hands = &mut self.hands;
+        match purpose {
+            Purpose::Invite(LegName::Caller) => {
+                call.note_message(now.at, LegName::Caller, Heading::In, Method::Cancel, None, false);
+                call.caller_cancelled(hands, now, message);
+            }
+            Purpose::Exchange(leg) => {
+                call.note_message(now.at, leg, Heading::In, Method::Cancel, None, false);
+                call.offer_cancelled(hands, now, leg);
+            }
+            // Nothing of ours is a peer's request.
+            Purpose::Invite(LegName::Callee) | Purpose::Cancel | Purpose::Bye(_) | Purpose::Other => {}
+        }
         self.put_back(call);
     }
 
@@ -543,7 +546,8 @@ impl Switch {
                     call.clock = None;
                     call.end(hands, now, End::cut("max_duration"));
                 }
-                CallTimer::Exchange(leg) => call.offer_lost(hands, now, leg),
+                CallTimer::Exchange(leg) => call.offer_late(hands, now, leg),
+                CallTimer::Wanted(leg) => call.offer_paused(hands, now, leg),
                 CallTimer::Unacked(leg) => call.repeat_2xx(hands, now, leg),
                 CallTimer::Cancelled => call.give_up_callee(hands),
                 CallTimer::Left(invite) => call.give_up_left(hands, invite),
@@ -573,7 +577,10 @@ impl Switch {
                 (Purpose::Invite(LegName::Callee), Some((id, lost))) => {
                     call.callee_lost(hands, now, id, lost)
                 }
-                (Purpose::Exchange(leg), Some(_)) => call.offer_lost(hands, now, leg),
+                (Purpose::Exchange(leg), Some((_, Lost::Timeout))) => call.offer_lost(hands, now, leg),
+                (Purpose::Exchange(leg), Some((_, Lost::Transport))) => {
+                    call.offer_undelivered(hands, now, leg)
+                }
                 (Purpose::Bye(leg), _) => call.leg_over(leg),
                 // No ACK for a failure: nothing is left to be done for it (RFC 3261 §17.2.1).
                 (

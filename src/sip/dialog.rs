@@ -145,7 +145,7 @@ impl Dialog {
             remote: own_identity(invite, Name::From)?,
             local_cseq: 0,
             remote_cseq: Some(invite.cseq().number),
-            target: target_of(invite).ok_or(NoDialog::Malformed)?.into(),
+            target: target_named_by(invite).ok_or(NoDialog::Malformed)?.into(),
             routes: keep_routes(&routes)?,
             path: came,
         };
@@ -251,11 +251,17 @@ impl Dialog {
     /// A re-INVITE or UPDATE, or the 2xx to one, may move the other side's Contact (§12.2.1.2, §12.2.2).
     /// One that can't be used, or is too long, changes nothing.
     pub fn refresh_target(&mut self, message: &Message) {
-        if let Some(target) = target_of(message) {
-            let before = std::mem::replace(&mut self.target, target.into());
-            if !self.fits() {
-                self.target = before;
-            }
+        if let Some(target) = target_named_by(message) {
+            self.retarget(target.into());
+        }
+    }
+
+    /// The other side's Contact from now on, if there is room for it: [`target_named_by`] a request that has been
+    /// agreed to (RFC 6141 §4.3).
+    pub fn retarget(&mut self, target: Box<[u8]>) {
+        let before = std::mem::replace(&mut self.target, target);
+        if !self.fits() {
+            self.target = before;
         }
     }
 
@@ -382,12 +388,12 @@ impl Dialog {
 fn answered_route(response: &Message, else_target: &[u8]) -> Option<(Box<[u8]>, Routes)> {
     let mut routes: Vec<&[u8]> = response.values(Name::RecordRoute).collect();
     routes.reverse();
-    let target = target_of(response).unwrap_or(else_target);
+    let target = target_named_by(response).unwrap_or(else_target);
     Some((target.into(), keep_routes(&routes).ok()?))
 }
 
 /// The Contact's URI, if requests can be sent to it.
-fn target_of<'a>(message: &Message<'a>) -> Option<&'a [u8]> {
+pub fn target_named_by<'a>(message: &Message<'a>) -> Option<&'a [u8]> {
     reachable(message.contact()?.uri)
 }
 

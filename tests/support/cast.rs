@@ -331,6 +331,10 @@ impl<S: Stage> Cast<S> {
             self.faults
                 .push(format!("{}: {wrong}\n{:?}", msg.name(), msg.headers));
         }
+        // A cause is a number of our own table; a text could be anybody's (RFC 3326 §2).
+        for reason in msg.all("Reason").filter(|reason| !is_bare_cause(reason)) {
+            self.faults.push(format!("{}: Reason: {reason}", msg.name()));
+        }
         if msg.status().is_some_and(|s| s < 300) && msg.method() == "INVITE" && !msg.body.is_empty() {
             let key = (msg.call_id().to_owned(), msg.cseq());
             let before = self.described.entry(key).or_insert_with(|| msg.body.clone());
@@ -424,4 +428,10 @@ fn copies(mishaps: &mut Mishaps) -> u32 {
     } else {
         1
     }
+}
+
+/// Whether a Reason is a Q.850 cause and nothing besides.
+fn is_bare_cause(reason: &str) -> bool {
+    let cause = reason.strip_prefix("Q.850;cause=").and_then(|c| c.parse().ok());
+    cause.is_some_and(|cause: u8| (1..=127).contains(&cause) && reason == format!("Q.850;cause={cause}"))
 }

@@ -470,6 +470,7 @@ impl Phone {
             Some(fork) => format!("{}{fork}", call.local_tag),
             None => call.local_tag.clone(),
         };
+        let is_tagged = extra.tag.as_deref() != Some("");
         if extra.tag.is_some() && !self.minted.contains(&tag) {
             self.minted.push(tag.clone());
         }
@@ -483,7 +484,7 @@ impl Phone {
         }
         lines.push(format!("From: {}", request.get("From").unwrap_or("")));
         let to = request.get("To").unwrap_or("");
-        lines.push(if status > 100 && param(to, "tag").is_none() {
+        lines.push(if is_tagged && status > 100 && param(to, "tag").is_none() {
             format!("To: {to};tag={tag}")
         } else {
             format!("To: {to}")

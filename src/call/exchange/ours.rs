@@ -2,42 +2,110 @@
 
 use arrayvec::ArrayVec;
 
-use super::{Ask, Carrier, Exchange, Ours};
+use super::glare::Failed;
+use super::{Ask, Carrier, Exchange, Ours, Whose, Withdrawn};
+use crate::base::limits::ASKED_BY_UPDATE_WAIT_T1;
 use crate::base::time::Now;
 use crate::call::guard::Scope;
 use crate::call::hands::{CallTimer, Hands, Purpose, listener, owner, way};
 use crate::call::inspect;
+use crate::call::leg::caller::Sdp;
 use crate::call::leg::session_timer::in_request;
 use crate::call::leg::{ALLOW, contact};
-use crate::call::phase::{Call, End, Recorded};
+use crate::call::phase::{Call, Recorded};
 use crate::call::port::{Heading, LegName};
 use crate::sip::build::Body;
 use crate::sip::message::Message;
+use crate::sip::method::Method;
 use crate::sip::transaction::{Answer, AnswerKind};
 
+/// How a request of ours went out.
+enum Went {
+    /// It waits for its answer.
+    Out,
+    /// It can't go out.
+    Nowhere,
+}
+
 impl Call {
-    /// Sends a request of ours on a leg that is free for it.
-    pub(super) fn send_offer(&mut self, hands: &mut Hands, now: Now, name: LegName, ask: Ask) {
-        match ask {
-            Ask::Terms(terms) => self.bridge.offer_to(name, terms),
-            Ask::Refresh => {}
+    /// Sends a request of ours on a leg whose door is open. What is settled there already isn't said.
+    pub(super) fn send_offer(
+        &mut self,
+        hands: &mut Hands,
+        now: Now,
+        name: LegName,
+        ask: Ask,
+        whose: Whose,
+        tries: u8,
+    ) {
+        let carrier = self.carrier(name, &ask, whose);
+        let sdp = match (&ask, carrier) {
+            (Ask::Terms(terms), _) => {
+                self.bridge.offer_to(name, terms.clone());
+                Sdp::With
+            }
+            (Ask::Settled, _) => {
+                let Some(terms) = self.bridge.terms_missing_at(name) else {
+                    return;
+                };
+                self.bridge.offer_to(name, terms);
+                Sdp::With
+            }
+            (Ask::Refresh, Carrier::Invite) => {
+                self.bridge.offer_again(name);
+                Sdp::With
+            }
+            // RFC 4028 §7.4: a refresh that changes nothing needs no offer.
+            (Ask::Refresh, Carrier::Update | Carrier::Prack) => Sdp::Without,
+        };
+        let asks = Asks {
+            carrier,
+            ask,
+            whose,
+            tries,
+        };
+        match self.send_within(hands, now, name, asks, sdp) {
+            Went::Out => {}
+            Went::Nowhere => self.offer_unsent(hands, now, name, whose),
         }
-        self.send_description(hands, now, name, Carrier::Invite);
     }
 
-    /// Sends what we last wrote to a leg.
-    fn send_description(&mut self, hands: &mut Hands, now: Now, name: LegName, carrier: Carrier) {
+    /// What carries a request of ours. RFC 3311 §5.1 recommends a re-INVITE once the leg is answered, because its
+    /// answer may take time; but who asked by UPDATE can't wait, and a mere refresh has no time to lose.
+    fn carrier(&self, name: LegName, ask: &Ask, whose: Whose) -> Carrier {
+        let takes_update = self.leg_of(name).is_some_and(|leg| leg.peer.update.is_yes());
+        let asked = match self.leg_of(name.other()).map(|leg| &leg.exchange) {
+            Some(Exchange::Theirs(asked)) if whose == Whose::Theirs => asked.carrier,
+            Some(Exchange::Theirs(_) | Exchange::Ours(_) | Exchange::None) | None => Carrier::Invite,
+        };
+        let at_once = *ask == Ask::Refresh || asked != Carrier::Invite;
+        if self.record.answered_at.is_none() || (takes_update && at_once) {
+            Carrier::Update
+        } else {
+            Carrier::Invite
+        }
+    }
+
+    fn send_within(&mut self, hands: &mut Hands, now: Now, name: LegName, asks: Asks, sdp: Sdp) -> Went {
         let (config, me) = (self.config.clone(), self.me);
-        let sdp = self.bridge.description(name).unwrap_or_default().to_vec();
-        let Some(leg) = self.leg(name) else { return };
+        let carrier = asks.carrier;
+        let described = match sdp {
+            Sdp::With => self.bridge.description(name).map(<[u8]>::to_vec),
+            Sdp::Without => None,
+        };
+        let Some(leg) = self.leg(name) else {
+            return Went::Nowhere;
+        };
         let contact = contact(listener(&config, leg.listener));
         let timer = in_request(leg.wish, leg.session());
-        let Some(dialog) = leg.dialog.as_mut() else { return };
-        let cseq = dialog.next_cseq();
-        let body = Body {
-            content_type: "application/sdp",
-            bytes: &sdp,
+        let Some(dialog) = leg.dialog.as_mut() else {
+            return Went::Nowhere;
         };
+        let cseq = dialog.next_cseq();
+        let body = described.as_deref().map(|bytes| Body {
+            content_type: "application/sdp",
+            bytes,
+        });
         let mut headers: ArrayVec<(&str, &str), 4> = ArrayVec::new();
         headers.push(("Allow", ALLOW));
         headers.extend(timer.iter().map(|(name, value)| (*name, value.as_str())));
@@ -50,26 +118,46 @@ impl Call {
             by.via(),
             Some(&contact),
             &headers,
-            Some(body),
+            body,
             70,
         );
         if !self.may_send(name, &bytes, Scope::Ours) {
-            return self.guard_hit(hands, now);
+            self.guard_hit(hands, now);
+            return Went::Nowhere;
         }
-        self.note_message(now.at, name, Heading::Out, carrier.method(), None, true);
+        let has_sdp = sdp == Sdp::With;
+        self.note_message(now.at, name, Heading::Out, carrier.method(), None, has_sdp);
         let purpose = owner(me, Purpose::Exchange(name));
         let Some(client) = hands.layer.request(now.at, to, purpose, bytes) else {
-            return self.offer_lost(hands, now, name);
+            return Went::Nowhere;
         };
         // A peer that said 100 and then nothing would keep it for ever (RFC 3261 §17.1.1.2).
-        let wait = config.timers.t1.saturating_mul(64);
+        let t1 = config.timers.t1;
+        let wait = if carrier == Carrier::Invite && self.is_asked_by_update(name.other()) {
+            t1.saturating_mul(ASKED_BY_UPDATE_WAIT_T1)
+        } else {
+            t1.saturating_mul(64)
+        };
         let timer = hands.wake(me, now.at + wait, CallTimer::Exchange(name));
         if let Some(leg) = self.leg(name) {
-            leg.exchange = Exchange::Ours(Ours {
+            leg.exchange = Exchange::Ours(Box::new(Ours {
                 carrier,
                 client,
                 timer,
-            });
+                ask: asks.ask,
+                whose: asks.whose,
+                withdrawn: Withdrawn::No,
+                tries: asks.tries,
+            }));
+        }
+        Went::Out
+    }
+
+    /// Whether a leg's peer waits for the answer to another request than an INVITE: it won't wait long.
+    pub(super) fn is_asked_by_update(&self, name: LegName) -> bool {
+        match self.leg_of(name).map(|leg| &leg.exchange) {
+            Some(Exchange::Theirs(asked)) => asked.carrier != Carrier::Invite,
+            Some(Exchange::Ours(_) | Exchange::None) | None => false,
         }
     }
 
@@ -87,7 +175,7 @@ impl Call {
         let has_body = !response.body().is_empty();
         self.note_message(now.at, name, Heading::In, answer.method, Some(status), has_body);
         if answer.kind == AnswerKind::Provisional {
-            return;
+            return self.offer_heard(hands, now, name, answer);
         }
         if status < 300 {
             if let Some(leg) = self.leg(name) {
@@ -96,71 +184,93 @@ impl Call {
                     dialog.refresh_target(response);
                 }
             }
-            self.ack(hands, now, name, response.cseq().number);
-        }
-        let Some(leg) = self.leg(name) else { return };
-        match leg.exchange {
-            // A 2xx that is repeated because its ACK was lost answers none but its own INVITE.
-            Exchange::Ours(ours) if ours.client == answer.id => {
-                hands.timers.cancel(ours.timer);
-                leg.exchange = Exchange::None;
+            if answer.method == Method::Invite {
+                self.ack(hands, now, name, response.cseq().number);
             }
-            Exchange::Ours(..) | Exchange::Theirs(_) | Exchange::None => return,
         }
+        // A 2xx that is repeated because its ACK was lost answers none but its own INVITE.
+        let Some(ours) = self.take_ours(hands, name, answer.id) else {
+            return;
+        };
         if self.recorded != Recorded::Open {
             return;
         }
         if status < 300 {
             self.session_granted(hands, now, name, response);
+            self.offer_taken(hands, now, name, &ours, response);
         } else {
-            self.session_refused(hands, now, name, response);
+            self.offer_failed(hands, now, name, *ours, Failed::by(response));
         }
-        let settled = match inspect::offer(response) {
-            Ok(Some(session)) if status < 300 && self.bridge.crossing.is_some() => {
-                self.bridge.crossed(hands, &session).is_ok()
-            }
-            Ok(Some(session)) if status < 300 => self.bridge.acked_with(hands, name, &session).is_ok(),
-            Ok(_) | Err(_) => false,
+    }
+
+    /// The peer agreed: both sides are settled, or neither.
+    fn offer_taken(
+        &mut self,
+        hands: &mut Hands,
+        now: Now,
+        name: LegName,
+        ours: &Ours,
+        response: &Message<'_>,
+    ) {
+        let other = name.other();
+        if ours.says() == Sdp::Without {
+            // An answer to no offer is nobody's.
+            return self.offer_waiting(hands, now, name);
+        }
+        let session = inspect::offer(response).ok().flatten();
+        let asked = match ours.whose {
+            Whose::Theirs if !ours.withdrawn.is_withdrawn() => self.take_theirs(other),
+            Whose::Theirs | Whose::Ours => None,
         };
-        self.bridge.crossing = None;
-        if let Some(asked) = self.take_theirs(name.other()) {
-            if settled {
-                self.answer_theirs(hands, now, name.other(), asked);
-            } else {
-                let refused = if status == 491 { 491 } else { 488 };
-                self.refuse_theirs(hands, now, name.other(), &asked, refused);
+        let settled = match (&session, &asked) {
+            (Some(session), Some(_)) => self.bridge.crossed(hands, session).is_ok(),
+            (Some(session), None) => self.bridge.took_offer(hands, name, session).is_ok(),
+            (None, _) => false,
+        };
+        match asked {
+            Some(asked) if settled => self.answer_theirs(hands, now, other, asked, Sdp::With),
+            Some(asked) => {
+                self.bridge.crossing = None;
+                self.refuse_theirs(hands, now, other, &asked, 488);
             }
+            None => {}
+        }
+        match (ours.whose, settled) {
+            // It agreed to what is not to be, and is offered what was settled before.
+            (Whose::Theirs, false) => {
+                self.bridge.offer_refused(name);
+                if let Some(former) = self.bridge.told(name).cloned() {
+                    self.offer_on(hands, now, name, Ask::Terms(former));
+                }
+            }
+            (Whose::Ours, false) => {
+                self.bridge.offer_refused(name);
+            }
+            // What was withdrawn, and is agreed to all the same, is undone (RFC 3261 §9.1).
+            (Whose::Theirs, true) if ours.withdrawn.is_withdrawn() => {
+                self.offer_on(hands, now, name, Ask::Settled);
+            }
+            (Whose::Theirs | Whose::Ours, true) => {}
         }
         self.offer_waiting(hands, now, name);
-        self.offer_waiting(hands, now, name.other());
-        match status {
-            // RFC 3261 §12.2.1.2: the dialog is gone on that side.
-            481 => {
-                self.leg_over(name);
-                self.end(hands, now, End::cut("dialog_lost"));
-            }
-            408 => self.end(hands, now, End::cut("dialog_lost")),
-            _ => {}
-        }
+        self.offer_waiting(hands, now, other);
     }
+}
 
-    /// No final answer came to our request within a leg: as if it were 408 (RFC 3261 §14.1).
-    pub fn offer_lost(&mut self, hands: &mut Hands, now: Now, name: LegName) {
-        self.forget_ours(hands, name);
-        self.bridge.crossing = None;
-        if let Some(asked) = self.take_theirs(name.other()) {
-            self.refuse_theirs(hands, now, name.other(), &asked, 408);
+impl Ours {
+    /// Whether there is an offer in it.
+    pub(super) const fn says(&self) -> Sdp {
+        match (&self.ask, self.carrier) {
+            (Ask::Refresh, Carrier::Update | Carrier::Prack) => Sdp::Without,
+            (Ask::Terms(_) | Ask::Settled, _) | (Ask::Refresh, Carrier::Invite) => Sdp::With,
         }
-        self.end(hands, now, End::cut("dialog_lost"));
     }
+}
 
-    /// Forgets our request within a leg: nobody waits for its answer any more.
-    pub fn forget_ours(&mut self, hands: &mut Hands, name: LegName) {
-        let Some(leg) = self.leg(name) else { return };
-        if let Exchange::Ours(ours) = leg.exchange {
-            hands.timers.cancel(ours.timer);
-            hands.layer.end_client(ours.client);
-            leg.exchange = Exchange::None;
-        }
-    }
+/// A request of ours before it is one.
+struct Asks {
+    carrier: Carrier,
+    ask: Ask,
+    whose: Whose,
+    tries: u8,
 }

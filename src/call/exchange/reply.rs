@@ -3,25 +3,25 @@
 use arrayvec::ArrayVec;
 
 use super::theirs::Came;
-use super::{Asked, Exchange};
+use super::{Asked, Carrier, Exchange};
 use crate::base::time::Now;
 use crate::call::guard::Scope;
 use crate::call::hands::{Hands, listener};
+use crate::call::leg::caller::Sdp;
 use crate::call::leg::session_timer::in_2xx;
 use crate::call::leg::{ALLOW, contact};
 use crate::call::phase::Call;
 use crate::call::port::{Heading, LegName};
-use crate::sip::build::{Body, Response};
+use crate::call::refusal::Bounce;
+use crate::sip::build::{self, Body, Response};
 use crate::sip::transaction::ServerId;
 
 impl Call {
-    /// Says that a peer's INVITE takes its time.
+    /// Says that a peer's INVITE takes its time. Other requests get no 100 so soon (RFC 4320 §4.1).
     pub(super) fn trying_theirs(&self, hands: &mut Hands, now: Now, name: LegName) {
-        let leg = match name {
-            LegName::Caller => Some(&self.caller.leg),
-            LegName::Callee => self.callee.as_ref().map(|callee| &callee.leg),
-        };
-        if let Some(Exchange::Theirs(asked)) = leg.map(|leg| &leg.exchange) {
+        if let Some(Exchange::Theirs(asked)) = self.leg_of(name).map(|leg| &leg.exchange)
+            && asked.carrier == Carrier::Invite
+        {
             let bytes = asked.echo.response(&Response {
                 status: 100,
                 to_tag: None,
@@ -33,8 +33,15 @@ impl Call {
         }
     }
 
-    /// Answers a peer's request with our description.
-    pub(super) fn answer_theirs(&mut self, hands: &mut Hands, now: Now, name: LegName, asked: Asked) {
+    /// Agrees to a peer's request, with our description or without one. The target that it named counts from now on.
+    pub(super) fn answer_theirs(
+        &mut self,
+        hands: &mut Hands,
+        now: Now,
+        name: LegName,
+        asked: Asked,
+        sdp: Sdp,
+    ) {
         let config = self.config.clone();
         let Some(leg) = self.leg(name) else { return };
         let contact = contact(listener(&config, leg.listener));
@@ -42,23 +49,43 @@ impl Call {
         let mut headers: ArrayVec<(&str, &str), 4> = ArrayVec::new();
         headers.push(("Allow", ALLOW));
         headers.extend(timer.iter().map(|(name, value)| (*name, value.as_str())));
-        let sdp = self.bridge.description(name).unwrap_or_default();
+        let described = match sdp {
+            Sdp::With => self.bridge.description(name),
+            Sdp::Without => None,
+        };
         let bytes = asked.echo.response(&Response {
             status: 200,
             to_tag: None,
             contact: Some(&contact),
             headers: &headers,
-            body: Some(Body {
+            body: described.map(|bytes| Body {
                 content_type: "application/sdp",
-                bytes: sdp,
+                bytes,
             }),
         });
         if !self.may_send(name, &bytes, Scope::Ours) {
             self.refuse_theirs(hands, now, name, &asked, 500);
             return self.guard_hit(hands, now);
         }
-        self.send_2xx(hands, now, name, asked.server, asked.cseq, bytes);
+        if let Some(target) = asked.target {
+            let asker = asked.echo.sender_tag();
+            if let Some(dialog) = self.dialog_with(name, &asker) {
+                dialog.retarget(target);
+            }
+        }
+        match asked.carrier {
+            Carrier::Invite => self.send_2xx(hands, now, name, asked.server, asked.cseq, bytes),
+            Carrier::Update | Carrier::Prack => {
+                hands.layer.respond(now.at, asked.server, 200, bytes);
+                let method = asked.carrier.method();
+                self.note_message(now.at, name, Heading::Out, method, Some(200), sdp == Sdp::With);
+            }
+        }
         self.session_answered(hands, now, name, asked.timer);
+        match asked.carrier {
+            Carrier::Invite => {}
+            Carrier::Update | Carrier::Prack => self.offer_waiting(hands, now, name),
+        }
     }
 
     /// Refuses a peer's request that was kept.
@@ -78,14 +105,8 @@ impl Call {
             body: None,
         });
         hands.layer.respond(now.at, asked.server, status, bytes);
-        self.note_message(
-            now.at,
-            name,
-            Heading::Out,
-            asked.carrier.method(),
-            Some(status),
-            false,
-        );
+        let method = asked.carrier.method();
+        self.note_message(now.at, name, Heading::Out, method, Some(status), false);
     }
 
     /// Refuses a peer's request as it comes.
@@ -93,20 +114,26 @@ impl Call {
         &mut self,
         hands: &mut Hands,
         now: Now,
+        name: LegName,
         server: ServerId,
         came: &Came<'_, '_>,
-        status: u16,
-        header: Option<(&str, &str)>,
+        bounce: &Bounce,
     ) {
-        let headers: ArrayVec<(&str, &str), 1> = header.into_iter().collect();
+        let headers: ArrayVec<(&str, &str), 1> = bounce
+            .header
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
         let response = Response {
-            status,
+            status: bounce.status,
             to_tag: None,
             contact: None,
             headers: &headers,
             body: None,
         };
-        let bytes = crate::sip::build::response(came.request.head(), came.source, &response);
-        hands.layer.respond(now.at, server, status, bytes);
+        let bytes = build::response(came.request.head(), came.source, &response);
+        hands.layer.respond(now.at, server, bounce.status, bytes);
+        let method = came.carrier.method();
+        self.note_message(now.at, name, Heading::Out, method, Some(bounce.status), false);
     }
 }

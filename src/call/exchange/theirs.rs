@@ -1,21 +1,41 @@
-//! What a leg's peer asks within its leg: a later INVITE (RFC 3261 §14.2).
+//! What a leg's peer asks within its leg: a later INVITE (RFC 3261 §14.2), an UPDATE (RFC 3311 §5.2), an offer in its
+//! PRACK (RFC 3262 §5).
 
-use super::{Ask, Asked, Carrier, Exchange, is_free};
+use super::{Ask, Asked, Carrier, Door, Exchange, Opening, Whose};
+use crate::base::limits::RETRY_AFTER_MAX_S;
 use crate::base::time::Now;
 use crate::call::hands::{Hands, Purpose, owner};
 use crate::call::inspect;
-use crate::call::leg::refresh::judged;
-use crate::call::leg::{Bye, Echo};
+use crate::call::leg::Echo;
+use crate::call::leg::caller::Sdp;
+use crate::call::leg::refresh::{Judged, judged};
 use crate::call::phase::{Call, Recorded};
 use crate::call::port::{Heading, LegName};
+use crate::call::refusal::Bounce;
+use crate::sdp::parse::Session;
+use crate::sip::dialog;
 use crate::sip::message::Message;
 use crate::sip::transaction::ServerId;
 
-/// What `Retry-After` says to a peer whose own offer is still unanswered: RFC 3261 §14.2 wants 0–10 s.
-const RETRY_AFTER: &str = "5";
+/// A request with an offer, or for one, as it came.
+pub struct Came<'m, 'b> {
+    /// The message.
+    pub request: &'m Message<'b>,
+    /// Which kind it is.
+    pub carrier: Carrier,
+    /// Where it came from.
+    pub source: std::net::SocketAddr,
+}
+
+/// What such a request has in it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Holds {
+    Offer,
+    Nothing,
+}
 
 impl Call {
-    /// A peer sent an offer, or asks for one, within its leg.
+    /// A peer sent an offer, asks for one, or refreshes its target, within its leg.
     pub fn offered(
         &mut self,
         hands: &mut Hands,
@@ -27,74 +47,171 @@ impl Call {
         let (request, carrier) = (came.request, came.carrier);
         let has_body = !request.body().is_empty();
         self.note_message(now.at, name, Heading::In, carrier.method(), None, has_body);
-        let Some(echo) = Echo::of(request, came.source) else {
-            return self.bounce(hands, now, server, came, 513, None);
-        };
-        let Some(leg) = self.leg(name) else { return };
-        match &leg.exchange {
-            Exchange::Theirs(..) => {
-                return self.bounce(hands, now, server, came, 500, Some(("Retry-After", RETRY_AFTER)));
-            }
-            Exchange::Ours(..) => return self.bounce(hands, now, server, came, 491, None),
-            Exchange::None => {}
-        }
-        let unsettled = leg.unacked.is_some();
-        let timer = judged(request, leg.wish, leg.clock());
-        if unsettled || self.record.answered_at.is_none() || self.recorded != Recorded::Open {
-            return self.bounce(hands, now, server, came, 491, None);
-        }
         let checked = inspect::check_request(request)
-            .and(timer)
+            .and_then(|()| self.timer_asked(name, came))
             .and_then(|timer| Ok((timer, inspect::offer(request)?)));
         let (timer, session) = match checked {
             Ok(checked) => checked,
-            Err(bounce) => {
-                let header = bounce
-                    .header
-                    .as_ref()
-                    .map(|(name, value)| (*name, value.as_str()));
-                return self.bounce(hands, now, server, came, bounce.status, header);
-            }
+            Err(bounce) => return self.bounce(hands, now, name, server, came, &bounce),
         };
-        if let Some(leg) = self.leg(name) {
-            leg.peer.hear(request);
-            if let Some(dialog) = leg.dialog.as_mut() {
-                dialog.refresh_target(request);
-            }
+        let holds = match session {
+            Some(_) => Holds::Offer,
+            None => Holds::Nothing,
+        };
+        if let Some(bounce) = self.turned_away(hands, name, carrier, holds) {
+            return self.bounce(hands, now, name, server, came, &bounce);
         }
+        let Some(echo) = Echo::of(request, came.source) else {
+            return self.bounce(hands, now, name, server, came, &Bounce::status(513));
+        };
         let asked = Asked {
             carrier,
             server,
             echo,
             cseq: request.cseq().number,
             timer,
+            target: dialog::target_named_by(request).map(Box::from),
         };
-        let Some(session) = session else {
-            // No offer in it: we offer what the other side has settled, and its ACK answers.
-            self.bridge.offer_anew(name);
-            return self.answer_theirs(hands, now, name, asked);
+        if carrier == Carrier::Invite {
+            self.has_our_2xx(hands, name);
+        }
+        self.turn_to_asker(name, request, holds);
+        match (session, carrier) {
+            (Some(session), _) => self.take_offer(hands, now, name, asked, &session),
+            (None, Carrier::Invite) => {
+                // We offer what the other side has settled, and its ACK answers.
+                self.bridge.offer_anew(name);
+                self.answer_theirs(hands, now, name, asked, Sdp::With);
+            }
+            // RFC 3311 §5.2: nothing but the target changes.
+            (None, Carrier::Update | Carrier::Prack) => {
+                self.answer_theirs(hands, now, name, asked, Sdp::Without);
+            }
+        }
+    }
+
+    /// What a request asks for of a session timer. Before the answer there is no session to be timed (RFC 4028 §2):
+    /// the 2xx to the INVITE will tell.
+    fn timer_asked(&self, name: LegName, came: &Came<'_, '_>) -> Result<Judged, Bounce> {
+        let (leg, is_session) = match (self.leg_of(name), came.carrier) {
+            (Some(leg), Carrier::Invite | Carrier::Update) => (leg, self.record.answered_at.is_some()),
+            (Some(_), Carrier::Prack) | (None, _) => return Ok(Judged::default()),
         };
-        match self.bridge.reoffered(hands, name, &session) {
-            Err(_) => self.bounce(hands, now, server, came, 488, None),
-            Ok(None) => self.answer_theirs(hands, now, name, asked),
+        let timer = judged(came.request, leg.wish, leg.clock())?;
+        Ok(Judged {
+            granted: timer.granted.filter(|_| is_session),
+            ..timer
+        })
+    }
+
+    /// Why a request can't be dealt with now, if it can't.
+    fn turned_away(
+        &mut self,
+        hands: &mut Hands,
+        name: LegName,
+        carrier: Carrier,
+        holds: Holds,
+    ) -> Option<Bounce> {
+        if self.recorded != Recorded::Open {
+            // RFC 5407 §3.2.2: the dialog is at its end.
+            return Some(Bounce::status(481));
+        }
+        // RFC 3261 §14.2, RFC 3311 §5.2: theirs waits for us, ours for them.
+        let wait = hands.chance.below(RETRY_AFTER_MAX_S + 1);
+        let theirs = || Some(Bounce::with(500, "Retry-After", wait.to_string()));
+        let ours = || Some(Bounce::status(491));
+        let awaits_ack = self.bridge.awaits_answer(name);
+        let is_answered = self.record.answered_at.is_some();
+        let leg = self.leg_of(name)?;
+        match (&leg.exchange, carrier, holds) {
+            (Exchange::Theirs(asked), Carrier::Update, Holds::Nothing)
+                if asked.carrier == Carrier::Invite =>
+            {
+                None
+            }
+            (Exchange::Theirs(_), ..) => theirs(),
+            (Exchange::Ours(_), Carrier::Update | Carrier::Prack, Holds::Nothing) => None,
+            (Exchange::Ours(_), ..) => ours(),
+            (Exchange::None, Carrier::Update | Carrier::Prack, Holds::Nothing) => None,
+            // RFC 5407 §3.1.5: our 2xx made an offer, and its ACK has still to bring the answer.
+            (Exchange::None, ..) if is_answered && awaits_ack => ours(),
+            (Exchange::None, ..) if is_answered => None,
+            (Exchange::None, Carrier::Update | Carrier::Prack, Holds::Offer)
+                if leg.opening == Opening::Settled =>
+            {
+                None
+            }
+            // Before the answer: the caller's own INVITE waits for us, ours for the called side.
+            (Exchange::None, ..) => match name {
+                LegName::Caller => theirs(),
+                LegName::Callee => ours(),
+            },
+        }
+    }
+
+    /// A later INVITE says what the ACK of our 2xx would have said, should that be lost or late (RFC 5407 §3.1.4):
+    /// nothing is left to repeat.
+    fn has_our_2xx(&mut self, hands: &mut Hands, name: LegName) {
+        let awaits_ack = self.bridge.awaits_answer(name);
+        if let Some(leg) = self.leg(name).filter(|_| !awaits_ack)
+            && let Some(unacked) = leg.unacked.take()
+        {
+            hands.timers.cancel(unacked.timer);
+        }
+    }
+
+    /// What a request says of its sender counts; and of several forks of the called side, one that speaks of media is
+    /// the one in use.
+    fn turn_to_asker(&mut self, name: LegName, request: &Message<'_>, holds: Holds) {
+        if name == LegName::Callee && holds == Holds::Offer && self.record.answered_at.is_none() {
+            self.turn_to_fork(request.from().tag().unwrap_or_default());
+        }
+        if let Some(leg) = self.leg(name) {
+            leg.peer.hear(request);
+        }
+    }
+
+    /// An offer that can be dealt with: on its own leg, or by asking the other one.
+    fn take_offer(&mut self, hands: &mut Hands, now: Now, name: LegName, asked: Asked, session: &Session) {
+        let other = name.other();
+        match self.bridge.reoffered(hands, name, session) {
+            Err(_) => self.refuse_theirs(hands, now, name, &asked, 488),
+            Ok(None) => self.answer_theirs(hands, now, name, asked, Sdp::With),
             Ok(Some(terms)) => {
-                let other = name.other();
-                let free = self
-                    .leg(other)
-                    .is_some_and(|leg| is_free(leg) && leg.bye == Bye::No);
-                if !free {
+                let is_early = self.record.answered_at.is_none();
+                let refused = match self.door(other) {
+                    Door::Open => None,
+                    // RFC 3311 §5.2: it can't be answered at once.
+                    Door::Busy if is_early => Some(504),
+                    // Another request is pending, though on the other leg: it may be tried again.
+                    Door::Busy => Some(491),
+                    Door::Shut => Some(481),
+                };
+                if let Some(status) = refused {
                     self.bridge.crossing = None;
-                    return self.bounce(hands, now, server, came, 491, None);
+                    return self.refuse_theirs(hands, now, name, &asked, status);
                 }
-                hands.layer.own(server, owner(self.me, Purpose::Exchange(name)));
+                hands
+                    .layer
+                    .own(asked.server, owner(self.me, Purpose::Exchange(name)));
                 if let Some(leg) = self.leg(name) {
                     leg.exchange = Exchange::Theirs(Box::new(asked));
                 }
                 // RFC 3261 §8.2.6.1: the other leg may take its time.
                 self.trying_theirs(hands, now, name);
-                self.offer_on(hands, now, other, Ask::Terms(terms));
+                self.send_offer(hands, now, other, Ask::Terms(terms), Whose::Theirs, 0);
             }
         }
+    }
+
+    /// A peer cancels its re-INVITE that waits for our answer (RFC 3261 §9.2): the other leg's is withdrawn.
+    pub fn offer_cancelled(&mut self, hands: &mut Hands, now: Now, name: LegName) {
+        let Some(asked) = self.take_theirs(name) else {
+            return;
+        };
+        self.refuse_theirs(hands, now, name, &asked, 487);
+        self.withdraw(hands, now, name.other());
+        self.offer_waiting(hands, now, name);
     }
 
     /// The call ends while a peer's own request is unanswered (RFC 3261 §15.1.2): nothing is left to agree on.
@@ -115,14 +232,4 @@ impl Call {
             }
         }
     }
-}
-
-/// A request with an offer, or for one, as it came.
-pub struct Came<'m, 'b> {
-    /// The message.
-    pub request: &'m Message<'b>,
-    /// Which kind it is.
-    pub carrier: Carrier,
-    /// Where it came from.
-    pub source: std::net::SocketAddr,
 }

@@ -7,6 +7,7 @@ use crate::base::time::Now;
 use crate::base::timer::TimerId;
 use crate::call::bridge::{OTHER_FAMILY, Refused};
 use crate::call::cdr::ReleasedBy;
+use crate::call::exchange::Opening;
 use crate::call::failover::Exit;
 use crate::call::hands::{CallTimer, Hands, way};
 use crate::call::inspect;
@@ -175,6 +176,7 @@ impl Call {
         };
         callee.state = CalleeState::Answered;
         let has_dialog = callee.fork_wins(hands, self.me, &mut self.bridge, response);
+        callee.leg.opening = Opening::Settled;
         // The dialog has its own, and no other exit will be tried.
         for text in [&mut callee.local, &mut callee.remote, &mut callee.target] {
             *text = Vec::new();
@@ -208,10 +210,11 @@ impl Call {
             self.end(hands, now, end);
             return;
         }
-        self.session_granted(hands, now, LegName::Callee, response);
         self.bridge.talk(hands);
         if self.answer_caller(hands, now) == Sent::Yes {
             self.answered(hands, now);
+            self.session_granted(hands, now, LegName::Callee, response);
+            self.offer_waiting(hands, now, LegName::Callee);
         }
     }
 

@@ -7,6 +7,7 @@ use super::session_timer::in_2xx;
 use super::{Bye, Echo, Leg, Unacked};
 use crate::base::limits::RETRY_AFTER_S;
 use crate::base::time::{Instant, Now};
+use crate::call::exchange::{Ask, Opening};
 use crate::call::guard::Scope;
 use crate::call::hands::{CallTimer, Hands, listener};
 use crate::call::phase::{Call, End};
@@ -127,6 +128,7 @@ impl Call {
             return Sent::No;
         }
         self.caller.invite = InviteState::Answered;
+        self.caller.leg.opening = Opening::Settled;
         self.caller.echo.forget();
         self.not_to_caller.shrink();
         self.not_to_callee.shrink();
@@ -243,8 +245,9 @@ impl Call {
         if leg.bye == Bye::AfterAck {
             return self.hang_up(hands, now, name);
         }
-        if name == LegName::Caller {
-            self.tell_caller_codecs(hands, now);
+        if name == LegName::Caller && self.bridge.terms_missing_at(name).is_some() {
+            // The fork that won speaks another codec than the caller was told (RFC 3264 §8).
+            self.offer_on(hands, now, name, Ask::Settled);
         }
         self.offer_waiting(hands, now, name);
     }

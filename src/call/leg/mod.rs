@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 
 use self::peer::Peer;
 use super::config::Listener;
-use super::exchange::{Ask, Exchange};
+use super::exchange::{Exchange, Opening, Wanted};
 use super::hands::Token;
 use super::port::LegName;
 use super::trunk::SessionWish;
@@ -28,7 +28,7 @@ use crate::base::time::Instant;
 use crate::base::timer::TimerId;
 use crate::sip::build;
 use crate::sip::dialog::Dialog;
-use crate::sip::header::Name;
+use crate::sip::header::{Name, NameAddr};
 use crate::sip::lexer::Head;
 use crate::sip::message::Message;
 use crate::sip::path::{ListenerId, Transport};
@@ -36,7 +36,7 @@ use crate::sip::transaction::ServerId;
 use session_timer::Session;
 
 /// The methods that we take (RFC 3261 §20.5).
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";
 
 /// The Contact that we give where we listen at `us`.
 pub fn contact(us: &Listener) -> Vec<u8> {
@@ -100,6 +100,15 @@ impl Echo {
         self.bytes = Box::default();
     }
 
+    /// The tag of whoever sent the request; empty if it gave none.
+    pub fn sender_tag(&self) -> Vec<u8> {
+        let head = Head::read(&self.bytes);
+        let from = head
+            .as_ref()
+            .and_then(|head| NameAddr::parse(head.get(Name::From)?));
+        from.and_then(|from| from.tag()).unwrap_or_default().to_vec()
+    }
+
     /// A response to the request.
     pub fn response(&self, response: &build::Response<'_>) -> Vec<u8> {
         // The lines were a readable message's own.
@@ -158,7 +167,9 @@ pub struct Leg {
     /// An exchange under way.
     pub exchange: Exchange,
     /// What is to be said to its peer once that has ended.
-    pub wanted: Option<Box<Ask>>,
+    pub wanted: Option<Box<Wanted>>,
+    /// Whether the offer that began it has its answer. In an early dialog that is the fork's in use.
+    pub opening: Opening,
     /// How far its end has come.
     pub bye: Bye,
     /// How its trunk wants sessions timed.
@@ -181,6 +192,7 @@ impl Leg {
             unacked: None,
             exchange: Exchange::None,
             wanted: None,
+            opening: Opening::Pending,
             bye: Bye::No,
             wish,
             session: None,

@@ -1,18 +1,15 @@
 //! The session timers of a call's legs (RFC 4028): each leg's own affair, which never crosses to the other one.
 //! [`session_timer`](super::session_timer) decides; here it meets messages and time.
 
-use super::session_timer::{
-    Act, Asked, Clock, Granted, Refresher, Session, Verdict, granted_by, judge, wanted_by_422,
-};
+use super::session_timer::{Act, Asked, Clock, Granted, Refresher, Session, Verdict, granted_by, judge};
 use crate::base::time::Now;
 use crate::call::exchange::Ask;
 use crate::call::hands::{CallTimer, Hands};
 use crate::call::phase::{Call, End, Recorded};
 use crate::call::port::LegName;
 use crate::call::refusal::Bounce;
-use crate::call::trunk::SessionWish;
+use crate::call::trunk::{SessionTimer, SessionWish};
 use crate::sip::lexer::Head;
-use crate::sip::message::Message;
 
 /// What a request means for its leg's session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -21,6 +18,15 @@ pub struct Judged {
     pub granted: Option<Granted>,
     /// Its Min-SE, which our own refreshes will repeat (RFC 4028 §7.4); 0: it has none.
     pub min_s: u32,
+}
+
+/// Why a request of ours failed, to its session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refused {
+    /// The session has to be longer, and will be when the request is sent once more.
+    TooShort,
+    /// Another reason.
+    Otherwise,
 }
 
 /// Reads what an INVITE or UPDATE asks for.
@@ -61,8 +67,10 @@ impl Call {
     /// A 2xx to an INVITE or UPDATE of ours came in on a leg: its session begins anew, with the timer that it grants or
     /// without one (RFC 4028 §7.2).
     pub fn session_granted(&mut self, hands: &mut Hands, now: Now, name: LegName, answer: &Head<'_>) {
+        // Before the answer there is no session to be timed.
+        let is_session = self.record.answered_at.is_some();
         let Some(leg) = self.leg(name) else { return };
-        let timer = granted_by(leg.wish, answer);
+        let timer = granted_by(leg.wish, answer).filter(|_| is_session);
         self.session_lasts(hands, now, name, timer, 0);
     }
 
@@ -85,24 +93,36 @@ impl Call {
         }
     }
 
-    /// A leg's peer refused an INVITE or UPDATE of ours: the session goes on as it was, until it expires. If that was its
-    /// refresh, it is tried again (RFC 4028 §10).
-    pub fn session_refused(&mut self, hands: &mut Hands, now: Now, name: LegName, refusal: &Message<'_>) {
-        let Some(session) = self.leg(name).and_then(|leg| leg.session.as_mut()) else {
-            return;
+    /// An INVITE or UPDATE of ours within a leg failed: the session goes on as it was, until it expires, and a refresh is
+    /// tried again later (RFC 4028 §10). `longer` is what a 422 wants at least.
+    pub fn session_refused(
+        &mut self,
+        hands: &mut Hands,
+        now: Now,
+        name: LegName,
+        longer: Option<u32>,
+    ) -> Refused {
+        let Some(leg) = self.leg(name) else {
+            return Refused::Otherwise;
         };
-        let longer = wanted_by_422(refusal).filter(|_| refusal.status() == Some(422));
-        let is_longer = longer.is_some_and(|min_s| min_s > session.min_s);
-        session.min_s = session.min_s.max(longer.unwrap_or(0));
-        let Some(clock) = session.clock.as_mut() else {
-            return;
-        };
-        if is_longer {
-            clock.again(now.at);
-        } else {
-            clock.refused(now.at);
+        let min_s = longer
+            .filter(|_| leg.wish.timer != SessionTimer::Off)
+            .unwrap_or(0);
+        if leg.session.is_none() && min_s == 0 {
+            return Refused::Otherwise;
         }
-        self.wake_session(hands, name);
+        let session = leg.session.get_or_insert_default();
+        let why = if min_s > session.min_s {
+            session.min_s = min_s;
+            Refused::TooShort
+        } else {
+            Refused::Otherwise
+        };
+        if let Some(clock) = session.clock.as_mut() {
+            clock.refused(now.at);
+            self.wake_session(hands, name);
+        }
+        why
     }
 
     /// No session of the call is timed any longer.

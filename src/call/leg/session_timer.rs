@@ -20,9 +20,6 @@ pub const TIMER: &str = "timer";
 /// A refresh that was refused is tried again as long as this much of the session is left.
 const TRY_AGAIN: Duration = Duration::from_secs(20);
 
-/// A refresh goes out again at once, with what the refusal wanted, at the most this often.
-const AGAIN_MAX: u8 = 3;
-
 /// The most by which a session that nobody refreshed is ended before its time (RFC 4028 §10).
 const EARLY_MAX: Duration = Duration::from_secs(32);
 
@@ -360,8 +357,6 @@ pub struct Clock {
     pub refresher: Refresher,
     expires: Instant,
     due: Instant,
-    /// How often it began anew at once since the last 2xx.
-    again: u8,
 }
 
 /// What is to be done when a clock wakes us.
@@ -388,7 +383,6 @@ impl Clock {
             refresher,
             expires: now + interval,
             due: now + wait,
-            again: 0,
         }
     }
 
@@ -415,17 +409,6 @@ impl Clock {
         let left = self.expires.since(now);
         if self.is_refreshing() && left >= TRY_AGAIN {
             self.due = now + left / 2;
-        }
-    }
-
-    /// Our refresh was refused at `now` for a reason that is removed: it goes out again at once. A peer that finds
-    /// ever new reasons is answered as in [`Clock::refused`].
-    pub fn again(&mut self, now: Instant) {
-        if self.again >= AGAIN_MAX {
-            self.refused(now);
-        } else if self.is_refreshing() && now < self.expires {
-            self.again += 1;
-            self.due = now;
         }
     }
 

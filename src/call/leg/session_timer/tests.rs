@@ -378,19 +378,6 @@ fn a_refused_refresh_is_tried_again_while_there_is_time_and_not_for_ever() {
     assert_eq!((clock.due(), clock.woken()), (at(90), Act::End));
 }
 
-#[test]
-fn a_refresh_that_was_too_short_goes_out_again_at_once_but_not_for_ever() {
-    let mut clock = Clock::start(at(0), 600, Refresher::Us);
-    for _ in 0..AGAIN_MAX {
-        assert_eq!(clock.woken(), Act::Refresh);
-        clock.again(at(300));
-        assert_eq!(clock.due(), at(300));
-    }
-    assert_eq!(clock.woken(), Act::Refresh);
-    clock.again(at(300));
-    assert_eq!(clock.due(), at(450));
-}
-
 /// RFC 4028 §9, Table 2: what the answer may say, by whether the UAC supports the extension and what it asked for.
 const TABLE: [(Support, Option<Side>, &[Side]); 4] = [
     (Support::No, None, &[Side::Uas]),
