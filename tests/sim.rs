@@ -15,7 +15,7 @@ use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use histories::live;
+use histories::{ONWARD, live};
 use moods::{Crowd, State};
 use support::law::Verdict;
 use support::stage::Stage;
@@ -192,7 +192,9 @@ fn betrayed(world: &World) -> Vec<String> {
     let wrong = |invited: &&Invited| {
         let is_right = |verdict: &Verdict| match verdict {
             Verdict::For { called, shown } => {
-                world.tel(&invited.called) == *called
+                let callee = world.tel(&invited.called);
+                // Where redirections are followed, it may be whom the called party's side named.
+                (callee == *called || world.setup().follows && callee == world.tel(ONWARD))
                     && invited.shown.iter().all(|seen| world.tel(seen) == *shown)
             }
             Verdict::Nobody(_) => false,

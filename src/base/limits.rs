@@ -100,6 +100,8 @@ pub const DIGIT_LASTS: (Duration, Duration) = (Duration::from_millis(40), Durati
 pub const INFO_KEYS_AHEAD: Duration = Duration::from_secs(10);
 /// Bytes of an INFO that tells a key.
 pub const INFO_BODY_BYTES_MAX: usize = 256;
+/// Bytes of a carrier's own name for a call (P-Charging-Vector) that a record keeps.
+pub const ICID_BYTES_MAX: usize = 128;
 /// Packets in a row that a new media address has to send before it is believed.
 pub const LATCH_PACKETS: u8 = 4;
 /// Silence on the known media address before another may take its place.

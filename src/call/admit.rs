@@ -14,19 +14,22 @@ use super::phase::{Call, Recorded, Wire};
 use super::port::{Event, EventKind, Heading, LegName, Note, Output, Records, TraceLine};
 use super::refusal::{self, Bounce};
 use super::switch::{Late, Switch};
-use super::trunk::{self, SessionWish, Trunk};
+use super::trunk::{self, Naming, SessionWish, Trunk};
 use crate::base::id::Id;
-use crate::base::limits::{RETRY_AFTER_S, STRANGER_ANSWER};
+use crate::base::limits::{ICID_BYTES_MAX, RETRY_AFTER_S, STRANGER_ANSWER};
 use crate::base::number::{RealNumber, VirtualNumber};
+use crate::base::redact;
 use crate::base::time::Now;
 use crate::masking::binding::{Mode, Party};
 use crate::masking::inventory::Class;
 use crate::masking::reason::Reason;
 use crate::masking::route::{self, Attempt, Decision, Plan};
 use crate::sip::dialog::{Dialog, NoDialog};
+use crate::sip::header::{Name, params};
 use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::path::Path;
+use crate::sip::session_id::SessionId;
 use crate::sip::transaction::ServerId;
 
 impl Switch {
@@ -36,6 +39,12 @@ impl Switch {
         let Some(trunk) = trunk::of_source(&config.trunks, path.remote.ip()) else {
             return self.bounce(now, path, server, message, &Bounce::status(403));
         };
+        let session = (trunk.session_id == Naming::Own).then(|| {
+            let mut session = SessionId::mint(&mut self.hands.chance);
+            session.hear(message);
+            self.hands.layer.name_session(server, session);
+            session
+        });
         let load = Load {
             door: self.door,
             records: self.records,
@@ -115,6 +124,7 @@ impl Switch {
             trunk.session,
         );
         call.callee_taken = taken;
+        call.caller.leg.name_session(session);
         call.seat = seat;
         call.note_message(
             now.at,
@@ -301,14 +311,22 @@ impl Switch {
                 reason: "not asked".into(),
             },
             media: cdr::Media::default(),
-            sip_call_id_in: crate::base::redact::scrub(&String::from_utf8_lossy(message.call_id()))
-                .into_owned(),
+            sip_call_id_in: redact::scrub(&String::from_utf8_lossy(message.call_id())).into_owned(),
             sip_call_id_out: None,
             trunk_in: trunk.name.to_string(),
             trunk_out: None,
             order_id: None,
             user_data: None,
             end_cause: full.map(|full| full.name().to_owned()),
+            charging: (trunk.charging_vector == Naming::Own)
+                .then(|| {
+                    let icid_in = Some(charged_by(message)?);
+                    Some(Box::new(cdr::Charging {
+                        icid_in,
+                        icid_out: None,
+                    }))
+                })
+                .flatten(),
         });
         if let Some(binding) = binding {
             cdr.binding_id = Some(binding.id);
@@ -411,6 +429,15 @@ impl Switch {
             trace: Vec::with_capacity(10),
         })
     }
+}
+
+/// The name by which the caller's carrier bills its leg, as far as a record keeps it.
+fn charged_by(invite: &Message<'_>) -> Option<String> {
+    let (_, icid) = params(invite.get(Name::PChargingVector)?)
+        .find(|(name, _)| name.eq_ignore_ascii_case(b"icid-value"))?;
+    let icid = icid?.get(..ICID_BYTES_MAX).or(icid)?;
+    let text = String::from_utf8_lossy(icid);
+    Some(redact::scrub(&text).into_owned())
 }
 
 /// Which way a call of `caller` goes, as records name it.

@@ -113,6 +113,15 @@ pub struct Media {
     pub audio: Option<String>,
 }
 
+/// By what the carriers bill the legs (RFC 7315 §4.6), where a trunk of them wants it named.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Charging {
+    /// The caller's own: what its INVITE said.
+    pub icid_in: Option<String>,
+    /// Ours, made for the called party's leg.
+    pub icid_out: Option<String>,
+}
+
 /// What became of the recording, and why.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Recording {
@@ -176,6 +185,8 @@ pub struct Cdr {
     pub user_data: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_cause: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub charging: Option<Box<Charging>>,
 }
 
 impl Cdr {

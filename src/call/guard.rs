@@ -16,7 +16,8 @@ const IDS_MAX: usize = 16;
 /// What we write ourselves in every message, and what an id therefore can't be told from.
 const OUR_WORDS: &[u8] = b"INVITE ACK BYE CANCEL OPTIONS SIP/2.0/UDP SIP/2.0/TCP transport=tcp Via Max-Forwards Route Record-Route From To Call-ID \
 CSeq Contact Allow P-Asserted-Identity Privacy Content-Type Content-Length application/sdp Retry-After Unsupported \
-Accept-Encoding identity Warning umbra multipart/mixed multipart/alternative multipart/related \"Anonymous\" anonymous@anonymous.invalid rport received branch z9hG4bK v=0 o=- s=- c=IN IP4 IP6 \
+Accept-Encoding identity Warning umbra INFO Signal Duration application/dtmf-relay application/dtmf Recv-Info \
+P-Charging-Vector icid-value icid-generated-at Session-ID remote multipart/mixed multipart/alternative multipart/related \"Anonymous\" anonymous@anonymous.invalid rport received branch z9hG4bK v=0 o=- s=- c=IN IP4 IP6 \
 t=0 0 m=audio RTP/AVP a=rtpmap a=fmtp a=ptime a=sendrecv a=sendonly a=recvonly a=inactive a=rtcp-mux PCMA/8000 PCMU/8000 \
 G722/8000 G729/8000 opus/48000/2 AMR/8000 AMR-WB/16000 telephone-event/8000 telephone-event/16000 \
 telephone-event/48000";
@@ -33,7 +34,7 @@ pub enum Scope {
     /// All of it: a message that begins a leg.
     Whole,
     /// Without the lines that give this side's own words back to it, as RFC 3261 §8.2.6.2 and §12.2.1.1
-    /// demand: request line, Via, From, To, Call-ID, CSeq, Route, Record-Route.
+    /// demand: request line, Via, From, To, Call-ID, CSeq, Route, Record-Route, Session-ID.
     Ours,
 }
 
@@ -299,6 +300,8 @@ fn is_echo(line: &[u8]) -> bool {
         b"CSeq:",
         b"Route:",
         b"Record-Route:",
+        // RFC 7989 §6: half of it is the peer's own.
+        b"Session-ID:",
     ]
     .iter()
     .any(|name| {

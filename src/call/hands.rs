@@ -70,6 +70,16 @@ pub enum Purpose {
     Other,
 }
 
+impl Purpose {
+    /// The leg whose peer answers it.
+    pub const fn leg(self) -> Option<LegName> {
+        match self {
+            Self::Invite(leg) | Self::Exchange(leg) | Self::Bye(leg) => Some(leg),
+            Self::Cancel | Self::Other => None,
+        }
+    }
+}
+
 const PURPOSES: [Purpose; 8] = [
     Purpose::Invite(LegName::Caller),
     Purpose::Invite(LegName::Callee),

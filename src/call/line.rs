@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::cdr::{Attempt, CallerKind, Cdr, LegMedia, Media, Recording, ReleasedBy};
+use super::cdr::{Attempt, CallerKind, Cdr, Charging, LegMedia, Media, Recording, ReleasedBy};
 use crate::base::id::Id;
 use crate::base::number::Digits;
 use crate::base::text;
@@ -53,6 +53,7 @@ pub(super) fn record(out: &mut Vec<u8>, cdr: &Cdr) {
         order_id,
         user_data,
         end_cause,
+        charging,
     } = cdr;
     member(out, b"{\"schema\":", &u64::from(*schema), number);
     member(out, b",\"node\":", node, string);
@@ -108,6 +109,12 @@ pub(super) fn record(out: &mut Vec<u8>, cdr: &Cdr) {
     option(out, b",\"user_data\":", user_data, string);
     if end_cause.is_some() {
         option(out, b",\"end_cause\":", end_cause, string);
+    }
+    if let Some(charging) = charging {
+        let Charging { icid_in, icid_out } = &**charging;
+        option(out, b",\"charging\":{\"icid_in\":", icid_in, string);
+        option(out, b",\"icid_out\":", icid_out, string);
+        out.push(b'}');
     }
     out.push(b'}');
 }
@@ -333,6 +340,12 @@ mod tests {
             order_id: text(),
             user_data: text(),
             end_cause: text(),
+            charging: words.map(|_| {
+                Box::new(Charging {
+                    icid_in: text(),
+                    icid_out: None,
+                })
+            }),
         }
     }
 

@@ -217,6 +217,9 @@ impl Switch {
             }
             return;
         };
+        if let Some(leg) = purpose.leg() {
+            call.hear_session(leg, message.to().tag().unwrap_or_default(), message);
+        }
         let hands = &mut self.hands;
         match purpose {
             Purpose::Invite(LegName::Callee) => {
@@ -374,6 +377,9 @@ impl Switch {
             return self.bounce(now, path, server, message, &Bounce::status(481));
         };
         let theirs = message.from().tag().unwrap_or_default();
+        if let Some(session) = call.hear_session(name, theirs, message) {
+            self.hands.layer.name_session(server, session);
+        }
         let in_order = call
             .dialog_with(name, theirs)
             .map(|dialog| dialog.accept(message.cseq().number));
@@ -490,7 +496,12 @@ impl Switch {
         };
         let (me, purpose) = owned(owner);
         // RFC 3261 §9.2: the same To tag as the INVITE's answers have.
-        let tag = self.call(me).map(|call| call.caller.leg.local_tag);
+        let call = self.call(me);
+        let session = call.and_then(|call| call.caller.leg.session());
+        let tag = call.map(|call| call.caller.leg.local_tag);
+        if let Some(session) = session {
+            self.hands.layer.name_session(id, session);
+        }
         let to_tag = tag.unwrap_or_else(|| self.hands.tag_for(message.head()));
         let response = Response {
             status: 200,

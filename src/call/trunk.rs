@@ -131,6 +131,16 @@ impl Default for SessionWish {
     }
 }
 
+/// Whether a header by which others name a call, to bill or to find it, is written on a trunk's legs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Naming {
+    /// It isn't. What comes in one ends here in any case.
+    #[default]
+    None,
+    /// With a name of our own, made for the leg.
+    Own,
+}
+
 /// What is done with a redirection (3xx) by which a trunk's side answers an INVITE.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Redirects {
@@ -180,6 +190,10 @@ pub struct Trunk {
     pub media_from: Vec<MediaSource>,
     /// How its legs' sessions are timed.
     pub session: SessionWish,
+    /// P-Charging-Vector (RFC 7315 §4.6) in INVITEs of ours.
+    pub charging_vector: Naming,
+    /// Session-ID (RFC 7989) in every message of ours.
+    pub session_id: Naming,
 }
 
 /// The trunk whose wire an address is: the longest prefix wins.

@@ -11,7 +11,7 @@ use crate::base::number::Format;
 use crate::call::config::{Config, Listener, MediaConfig};
 use crate::call::media::InterfaceId;
 use crate::call::trunk::{
-    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Redirects, RtcpMux, SessionTimer,
+    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Naming, Redirects, RtcpMux, SessionTimer,
     SessionWish, Trunk,
 };
 use crate::rtp::flow::{MediaNat, MediaSource};
@@ -22,7 +22,7 @@ const TRUNKS_MAX: usize = 256;
 /// Media networks of one trunk: what a flow's orders hold.
 const MEDIA_FROM_MAX: usize = 4;
 
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 22] = [
     "name",
     "accept_from",
     "gateways",
@@ -38,6 +38,8 @@ const KEYS: [&str; 20] = [
     "media_nat",
     "media_from",
     "rtcp_mux",
+    "charging_vector",
+    "session_id",
     "first_response_timeout_s",
     "redirects",
     "session_timer",
@@ -65,6 +67,7 @@ const SESSION_TIMER: [(&str, SessionTimer); 3] = [
     ("offer", SessionTimer::Offer),
     ("off", SessionTimer::Off),
 ];
+const NAMING: [(&str, Naming); 2] = [("none", Naming::None), ("own", Naming::Own)];
 const MEDIA_NAT: [(&str, MediaNat); 2] = [("strict", MediaNat::Strict), ("latch", MediaNat::Latch)];
 
 /// Reads one trunk file, after those in `trunks` (which it is checked against).
@@ -126,6 +129,8 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         media_nat: section.choice("media_nat", &MEDIA_NAT, MediaNat::Strict),
         media_from: media_from(section),
         session: session(section),
+        charging_vector: section.choice("charging_vector", &NAMING, Naming::None),
+        session_id: section.choice("session_id", &NAMING, Naming::None),
     };
     if trunk.accept_from.is_empty() && trunk.gateways.is_empty() {
         section.fault(

@@ -66,6 +66,7 @@ fn cdr(n: u64, ended_at: Wall) -> Cdr {
         order_id: None,
         user_data: None,
         end_cause: None,
+        charging: None,
     }
 }
 

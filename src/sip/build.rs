@@ -7,13 +7,14 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use memchr::memchr2;
+use memchr::{memchr2, memmem};
 
 use super::header::{self, Name, NameAddr, Rport, Via};
 use super::lexer::{Head, Start};
 use super::message::Message;
 use super::method::{Method, reason_phrase};
 use super::path::{Path, Transport};
+use super::session_id::SessionId;
 use crate::base::text;
 
 /// The hops that a request of a new transaction may take (RFC 3261 §8.1.1.6).
@@ -190,6 +191,15 @@ pub fn cancel(invite: &[u8], headers: &[(&str, &str)]) -> Option<Vec<u8>> {
     follow(&invite, Method::Cancel, invite.get(Name::To)?, headers)
 }
 
+/// A message of ours with its leg's Session-ID (RFC 7989 §6: any message may carry it) as its last header but one.
+pub fn with_session(message: &[u8], session: &SessionId) -> Vec<u8> {
+    // We write Content-Length last, and no value of ours can hold a line's end.
+    let end = memmem::find(message, b"\r\nContent-Length: ").map_or(0, |at| at + 2);
+    let (before, after) = message.split_at_checked(end).unwrap_or((message, &[]));
+    let name = Name::SessionId.text().as_bytes();
+    [before, name, b": ", &session.value(), b"\r\n", after].concat()
+}
+
 /// A request that shares its INVITE's transaction or branch.
 fn follow(invite: &Message, method: Method, to: &[u8], headers: &[(&str, &str)]) -> Option<Vec<u8>> {
     if invite.status().is_some() || invite.method() != Method::Invite {
@@ -206,6 +216,7 @@ fn follow(invite: &Message, method: Method, to: &[u8], headers: &[(&str, &str)])
     out.line(Name::To.text(), to);
     out.line(Name::CallId.text(), invite.call_id());
     out.cseq(invite.cseq().number, method);
+    out.optional(Name::SessionId.text(), invite.get(Name::SessionId));
     out.headers(headers);
     Some(out.body(None))
 }

@@ -10,6 +10,7 @@ use super::header::{Name, NameAddr, trim};
 use super::message::Message;
 use super::method::Method;
 use super::path::{Path, Transport};
+use super::session_id::SessionId;
 use super::uri::{Host, Scheme, Uri};
 use crate::base::limits::{SIP_ROUTE_BYTES_MAX, SIP_ROUTES_MAX};
 
@@ -114,6 +115,8 @@ pub struct Dialog {
     target: Box<[u8]>,
     routes: Routes,
     path: Path,
+    /// What its requests name the session by, if they do.
+    session: Option<Box<SessionId>>,
 }
 
 impl std::fmt::Debug for Dialog {
@@ -148,6 +151,7 @@ impl Dialog {
             target: target_named_by(invite).ok_or(NoDialog::Malformed)?.into(),
             routes: keep_routes(&routes)?,
             path: came,
+            session: None,
         };
         if dialog.fits() {
             Ok(dialog)
@@ -179,6 +183,7 @@ impl Dialog {
             target,
             routes,
             path,
+            session: None,
         };
         dialog.fits().then_some(dialog)
     }
@@ -212,6 +217,7 @@ impl Dialog {
             target,
             routes,
             path,
+            session: None,
         };
         dialog.fits().then_some(dialog)
     }
@@ -273,6 +279,19 @@ impl Dialog {
         self.local_cseq
     }
 
+    /// Its requests carry this Session-ID from now on.
+    pub fn name_session(&mut self, session: SessionId) {
+        self.session = Some(Box::new(session));
+    }
+
+    /// Takes in what a message of the other side says of the session's name. The name as it is now, if the dialog has
+    /// one.
+    pub fn hear_session(&mut self, message: &Message) -> Option<SessionId> {
+        let session = self.session.as_mut()?;
+        session.hear(message);
+        Some(**session)
+    }
+
     /// Writes a request in this dialog (§12.2.1.1). `cseq` comes from [`Dialog::next_cseq`]; an ACK has its
     /// INVITE's. `contact` is a whole value (`<sip:…>`), `branch` holds the cookie, `via` is how it travels and our
     /// address there.
@@ -304,7 +323,7 @@ impl Dialog {
             }
             Some(_) | None => (&*self.target, &*self.routes),
         };
-        build::request(&build::Request {
+        let request = build::request(&build::Request {
             method,
             uri,
             transport,
@@ -319,7 +338,11 @@ impl Dialog {
             contact,
             headers,
             body,
-        })
+        });
+        match &self.session {
+            Some(session) => build::with_session(&request, session),
+            None => request,
+        }
     }
 
     /// Where this dialog's requests go: to the first route, or else the target, if that is an address; by the

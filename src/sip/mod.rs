@@ -14,5 +14,6 @@ pub mod multipart;
 pub mod path;
 pub mod peek;
 pub mod reason;
+pub mod session_id;
 pub mod transaction;
 pub mod uri;

@@ -44,6 +44,8 @@ pub fn live(seed: u64, mangled: u32) -> Crowd {
     // One whom numbers are given to that had belonged to others, and one who has no business here.
     let other = plot.join("D", "15755512340");
     let stranger = plot.join("C", "13700000009");
+    // And one to whom others send their calls on.
+    plot.join("E", ONWARD);
     for pair in 0..1 + plot.chance.below(4) {
         match plot.chance.below(6) {
             0 => plot.ax(pair, &other, &stranger),
@@ -74,6 +76,9 @@ pub fn live(seed: u64, mangled: u32) -> Crowd {
     crowd
 }
 
+/// Whom calls are sent on to.
+pub const ONWARD: &str = "13311122230";
+
 /// Where it is played.
 fn stage(seed: u64, chance: &mut Chance) -> Setup {
     let mut setup = Setup {
@@ -82,9 +87,13 @@ fn stage(seed: u64, chance: &mut Chance) -> Setup {
         gateways: 1 + chance.below(2) as usize,
         latch: chance.below(2) == 0,
         media_timeout: Duration::from_secs(if chance.below(3) == 0 { 15 } else { 300 }),
+        silence: Duration::from_secs(1 + u64::from(chance.below(5))),
+        follows: chance.below(3) == 0,
         berths: if chance.below(5) == 0 { 4 } else { 100 },
         alarms: vec!["PortsDry".into(), "PortTaken".into()],
         offers_mux: chance.below(8) == 0,
+        names_charging: chance.below(4) == 0,
+        names_sessions: chance.below(4) == 0,
         ..Setup::on(Setup::LAST)
     };
     // One in three by something else than UDP over IPv4.

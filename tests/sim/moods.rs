@@ -9,6 +9,7 @@ use umbra::call::config::Config;
 use umbra::call::port::{AskId, Command, Records};
 use umbra::call::trunk::Cidr;
 
+use crate::histories::ONWARD;
 use crate::support::cast::{Cast, Cue};
 use crate::support::phone::{Extra, Lost};
 use crate::support::sdp;
@@ -403,7 +404,10 @@ impl Crowd {
             };
             self.answer_to(place, &empty)
         } else {
-            Extra::default()
+            Extra {
+                headers: self.excuses(status),
+                ..Extra::default()
+            }
         };
         let answered = self.cast.phones[place.0].respond(now, place.1, status, Some("INVITE"), &extra);
         let Some(mind) = self.minds.get_mut(&place).filter(|_| answered.is_ok()) else {
@@ -427,6 +431,21 @@ impl Crowd {
             }
             self.talk(place);
         }
+    }
+
+    /// What a refusal says besides: a cause that may be any, and where the call is sent on to.
+    fn excuses(&mut self, status: u16) -> Vec<String> {
+        let mut headers = Vec::new();
+        if status >= 300 && self.one_in(3) {
+            let cause = 1 + self.chance.below(127);
+            headers.push(format!("Reason: Q.850;cause={cause};text=\"{ONWARD}\""));
+        }
+        if (300..400).contains(&status) {
+            headers.push(format!(
+                "Contact: <sip:17000000000@192.0.2.66>;q=0.9, <sip:{ONWARD}@192.0.2.66>"
+            ));
+        }
+        headers
     }
 
     /// What somebody does in a conversation.
@@ -607,7 +626,7 @@ impl Crowd {
             // Nothing at all.
             return;
         }
-        let refusals = [486, 603, 404, 480, 500, 503, 302, 401, 488, 600, 410];
+        let refusals = [486, 603, 404, 480, 500, 503, 302, 302, 401, 488, 600, 410];
         if self.one_in(5) {
             let status = refusals[self.chance.below(refusals.len() as u32) as usize];
             return self.soon(8_000, Deed::Answer(place, status));

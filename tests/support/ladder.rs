@@ -86,6 +86,8 @@ impl Ladder {
                 "session_timer" => setup.session_timer.clone_from(value),
                 "session_expires" => setup.session_expires_s = value.parse().expect(value),
                 "min_se" => setup.min_se_s = value.parse().expect(value),
+                "charging_vector" => setup.names_charging = value == "own",
+                "session_id" => setup.names_sessions = value == "own",
                 "trunk_media" => setup.media = Some(value.clone()),
                 key => setup.set(key, value),
             }
@@ -696,6 +698,7 @@ impl<S: Stage> Play<S> {
                 let value = value.trim().replace("UMBRA", &umbra);
                 match value.strip_suffix('…') {
                     Some(start) if is.starts_with(start) => {}
+                    None if value.strip_prefix('…').is_some_and(|end| is.ends_with(end)) => {}
                     Some(_) | None => same(name, is, &value)?,
                 }
             } else if msg.get(wanted).is_none() {

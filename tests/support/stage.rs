@@ -114,6 +114,10 @@ pub struct Setup {
     pub session_expires_s: u32,
     /// The trunk's `min_se_s`.
     pub min_se_s: u32,
+    /// Whether the trunk wants P-Charging-Vector in our INVITEs.
+    pub names_charging: bool,
+    /// Whether the trunk wants Session-ID in our messages.
+    pub names_sessions: bool,
     /// Alarms that belong to the play.
     pub alarms: Vec<String>,
     /// Whether a carrier's edge proxy stands between the phones and Umbra: it speaks TCP with Umbra, which knows
@@ -146,6 +150,8 @@ impl Setup {
             session_timer: "accept".into(),
             session_expires_s: 1_800,
             min_se_s: 90,
+            names_charging: false,
+            names_sessions: false,
             alarms: Vec::new(),
             has_edge: false,
             canaries: Vec::new(),

@@ -20,7 +20,7 @@ use umbra::call::port::{
 };
 use umbra::call::switch::Switch;
 use umbra::call::trunk::{
-    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Redirects, RtcpMux, SessionTimer,
+    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Naming, Redirects, RtcpMux, SessionTimer,
     SessionWish, Trunk,
 };
 use umbra::masking::binding::Mode;
@@ -902,6 +902,8 @@ fn config_of(setup: &Setup) -> Config {
         } else {
             RtcpMux::Answer
         },
+        charging_vector: naming(setup.names_charging),
+        session_id: naming(setup.names_sessions),
         media_from: Vec::new(),
         session: SessionWish {
             timer: match setup.session_timer.as_str() {
@@ -915,6 +917,10 @@ fn config_of(setup: &Setup) -> Config {
         },
     }];
     config
+}
+
+fn naming(is_own: bool) -> Naming {
+    if is_own { Naming::Own } else { Naming::None }
 }
 
 /// Whether the journal knew how a call ended before its media was counted: what it then said is what is recorded.

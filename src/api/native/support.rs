@@ -244,6 +244,8 @@ fn carrier() -> Trunk {
         first_response: crate::base::limits::FIRST_RESPONSE,
         redirects: Default::default(),
         rtcp_mux: Default::default(),
+        charging_vector: Default::default(),
+        session_id: Default::default(),
         media_from: Vec::new(),
         session: Default::default(),
     }
@@ -315,5 +317,6 @@ pub(crate) fn cdr(n: u64) -> Cdr {
         order_id: None,
         user_data: None,
         end_cause: None,
+        charging: None,
     }
 }

@@ -97,7 +97,7 @@ impl Call {
             return Went::Nowhere;
         };
         let contact = contact(listener(&config, leg.listener));
-        let timer = in_request(leg.wish, leg.session());
+        let timer = in_request(leg.wish, leg.timed());
         let Some(dialog) = leg.dialog.as_mut() else {
             return Went::Nowhere;
         };

@@ -270,7 +270,8 @@ impl Call {
         } else {
             String::new()
         };
-        let why = reason::q850(self.cause_told());
+        let why = (status >= 300).then(|| reason::q850(self.cause_told()));
+        let why = why.as_deref().unwrap_or_default();
         let timer = in_2xx(self.caller.leg.wish, self.caller.session.granted.as_ref());
         let mut headers: ArrayVec<(&str, &str), 4> = ArrayVec::new();
         match status {
@@ -284,7 +285,7 @@ impl Call {
                     headers.push(("Retry-After", &retry_after));
                 }
                 // RFC 6432
-                headers.push(("Reason", &why));
+                headers.push(("Reason", why));
             }
             _ => {}
         }

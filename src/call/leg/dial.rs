@@ -15,11 +15,12 @@ use crate::call::hands::{Hands, Purpose, Token, listener, listener_towards, owne
 use crate::call::media::InterfaceId;
 use crate::call::phase::{Call, End};
 use crate::call::port::{CallEntry, EventKind, Heading, LegName, Output};
-use crate::call::trunk::{LargeRequests, SessionTimer};
+use crate::call::trunk::{LargeRequests, Naming, SessionTimer};
 use crate::masking::reason::Reason;
 use crate::sip::lexer::Head;
 use crate::sip::method::Method;
 use crate::sip::path::{ListenerId, Path, Transport};
+use crate::sip::session_id::SessionId;
 
 impl Call {
     /// Calls the other party by the first of these exits.
@@ -64,15 +65,18 @@ impl Call {
             tag: hands.token(),
             cseq: 1,
             min_s: 0,
+            session: (trunk.session_id == Naming::Own).then(|| SessionId::mint(&mut hands.chance)),
         });
         let Again {
             call_id,
             tag,
             cseq,
             min_s,
+            session,
         } = again;
         let branch = hands.branch();
-        let session = in_invite(trunk.session, min_s);
+        let icid: Option<Token> = (trunk.charging_vector == Naming::Own).then(|| hands.token());
+        let timer = in_invite(trunk.session, min_s);
         let interface = callee_interface(&config, *exit);
         if let Err(refused) = self
             .bridge
@@ -95,8 +99,10 @@ impl Call {
             branch: &branch,
             max_forwards,
             sdp,
+            icid: icid.as_ref().map(Token::as_slice),
+            session,
             cseq,
-            session: &session,
+            timer: &timer,
         };
         let mut written = invite.write();
         let path = Path {
@@ -125,6 +131,10 @@ impl Call {
             None => path,
         };
         self.record.callee_sip_status = None;
+        if icid.is_some() || self.record.charging.is_some() {
+            let icid = icid.map(|icid| String::from_utf8_lossy(&icid).into_owned());
+            self.record.charging.get_or_insert_default().icid_out = icid;
+        }
         self.record.trunk_out = Some(trunk.name.to_string());
         self.record.sip_call_id_out = Some(String::from_utf8_lossy(&call_id).into_owned());
         self.not_to_callee
@@ -160,8 +170,10 @@ impl Call {
         } else {
             CalleeState::Over
         };
+        let mut leg = Leg::new(LegName::Callee, tag, listener.id, trunk.session);
+        leg.name_session(session);
         self.callee = Some(Callee {
-            leg: Leg::new(LegName::Callee, tag, listener.id, trunk.session),
+            leg,
             state,
             invite: client,
             call_id,
@@ -264,6 +276,7 @@ impl Call {
                 tag: callee.leg.local_tag,
                 cseq: callee.cseq + 1,
                 min_s,
+                session: callee.leg.session(),
             }),
         };
         self.dial_by(hands, now, way);
@@ -288,6 +301,7 @@ struct Again {
     tag: Token,
     cseq: u32,
     min_s: u32,
+    session: Option<SessionId>,
 }
 
 /// What decides on the transport of an INVITE to a gateway that is spoken to over UDP.

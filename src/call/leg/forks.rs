@@ -16,6 +16,7 @@ use crate::sip::dialog::{Dialog, LocalParty};
 use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::path::Path;
+use crate::sip::session_id::SessionId;
 use crate::sip::transaction::Owner;
 
 /// The forks of one INVITE beside the one in use.
@@ -170,7 +171,12 @@ impl Callee {
             request_uri: &self.target,
             cseq: self.cseq,
         };
-        Dialog::uac(&party, response, self.path)
+        let mut dialog = Dialog::uac(&party, response, self.path)?;
+        if let Some(mut session) = self.leg.session() {
+            session.hear(response);
+            dialog.name_session(session);
+        }
+        Some(dialog)
     }
 }
 
@@ -181,6 +187,13 @@ impl Call {
             LegName::Caller => self.caller.leg.dialog.as_mut(),
             LegName::Callee => self.callee.as_mut()?.dialog_with(tag),
         }
+    }
+
+    /// Takes in what a message of a leg's peer, whose tag this is, says of the session's name (RFC 7989). The name as it
+    /// is now, if the leg has one.
+    pub fn hear_session(&mut self, name: LegName, tag: &[u8], message: &Message<'_>) -> Option<SessionId> {
+        self.leg(name)?.session()?;
+        self.dialog_with(name, tag)?.hear_session(message)
     }
 
     /// A fork of the called side speaks of media: from now on it is the one in use.

@@ -1,6 +1,6 @@
 //! The called party's INVITE: the allow-list, spelt as fields. What has no field here can't be sent.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use arrayvec::ArrayVec;
 
@@ -12,6 +12,7 @@ use crate::call::config::Listener;
 use crate::call::trunk::{Gateway, Trunk};
 use crate::sip::build::{self, Body};
 use crate::sip::method::Method;
+use crate::sip::session_id::SessionId;
 
 /// Everything that a called party's INVITE is made of.
 pub struct CalleeInvite<'a> {
@@ -39,10 +40,14 @@ pub struct CalleeInvite<'a> {
     pub max_forwards: u8,
     /// Our own session description.
     pub sdp: &'a [u8],
+    /// Minted for this leg, where its trunk bills by such a name (RFC 7315 §4.6).
+    pub icid: Option<&'a [u8]>,
+    /// Minted for this leg, where its trunk wants one (RFC 7989).
+    pub session: Option<SessionId>,
     /// Counts on when it is sent again with what a 422 wanted.
     pub cseq: u32,
     /// The session timer that we ask for.
-    pub session: &'a Lines,
+    pub timer: &'a Lines,
 }
 
 /// The INVITE, and the identities that its dialog goes on with.
@@ -82,9 +87,12 @@ impl CalleeInvite<'_> {
             Some(_) => ("P-Asserted-Identity", &*String::from_utf8_lossy(&local)),
             None => ("Privacy", "id"),
         };
-        let mut headers: ArrayVec<(&str, &str), 5> = [("Allow", ALLOW), identity].into_iter().collect();
-        headers.extend(self.session.iter().map(|(name, value)| (*name, value.as_str())));
-        let bytes = build::request(&build::Request {
+        let charging = self.icid.map(|icid| charging_vector(icid, us));
+        let charging = charging.as_deref().map(|vector| ("P-Charging-Vector", vector));
+        let timer = self.timer.iter().map(|(name, value)| (*name, value.as_str()));
+        let usual = [("Allow", ALLOW), identity].into_iter();
+        let headers: ArrayVec<(&str, &str), 6> = usual.chain(timer).chain(charging).collect();
+        let mut bytes = build::request(&build::Request {
             method: Method::Invite,
             uri: &target,
             transport: self.via.transport,
@@ -104,12 +112,24 @@ impl CalleeInvite<'_> {
             }),
         });
         drop(headers);
+        if let Some(session) = &self.session {
+            bytes = build::with_session(&bytes, session);
+        }
         Written {
             bytes,
             local,
             remote,
             target,
         }
+    }
+}
+
+/// P-Charging-Vector's value: whose operators these are is not ours to say.
+fn charging_vector(icid: &[u8], us: SocketAddr) -> String {
+    let icid = String::from_utf8_lossy(icid);
+    match us.ip() {
+        IpAddr::V4(ip) => format!("icid-value={icid};icid-generated-at={ip}"),
+        IpAddr::V6(ip) => format!("icid-value={icid};icid-generated-at=[{ip}]"),
     }
 }
 

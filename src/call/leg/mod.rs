@@ -32,6 +32,7 @@ use crate::sip::header::{Name, NameAddr};
 use crate::sip::lexer::Head;
 use crate::sip::message::Message;
 use crate::sip::path::{ListenerId, Transport};
+use crate::sip::session_id::SessionId;
 use crate::sip::transaction::ServerId;
 use session_timer::Session;
 
@@ -175,9 +176,11 @@ pub struct Leg {
     /// How its trunk wants sessions timed.
     pub wish: SessionWish,
     /// Its session timer, from when there is anything to keep of it.
-    pub session: Option<Box<Session>>,
+    pub timed: Option<Box<Session>>,
     /// Keys on their way to its peer.
     pub keys: Option<Box<info::Keys>>,
+    /// What its messages name the session by, where its trunk wants that.
+    session: Option<Box<SessionId>>,
 }
 
 impl Leg {
@@ -195,8 +198,22 @@ impl Leg {
             opening: Opening::Pending,
             bye: Bye::No,
             wish,
-            session: None,
+            timed: None,
             keys: None,
+            session: None,
         }
+    }
+
+    /// The leg's messages, and those of its dialogs, carry this Session-ID from now on.
+    pub fn name_session(&mut self, session: Option<SessionId>) {
+        if let (Some(dialog), Some(session)) = (&mut self.dialog, session) {
+            dialog.name_session(session);
+        }
+        self.session = session.map(Box::new);
+    }
+
+    /// What a dialog of the leg is to name the session by: our half of it is the leg's.
+    pub fn session(&self) -> Option<SessionId> {
+        self.session.as_deref().copied()
     }
 }

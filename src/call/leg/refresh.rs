@@ -76,7 +76,7 @@ impl Call {
 
     /// A leg's session timer has run out, in one way or the other.
     pub fn session_due(&mut self, hands: &mut Hands, now: Now, name: LegName) {
-        let Some(session) = self.leg(name).and_then(|leg| leg.session.as_mut()) else {
+        let Some(session) = self.leg(name).and_then(|leg| leg.timed.as_mut()) else {
             return;
         };
         session.wake = None;
@@ -108,10 +108,10 @@ impl Call {
         let min_s = longer
             .filter(|_| leg.wish.timer != SessionTimer::Off)
             .unwrap_or(0);
-        if leg.session.is_none() && min_s == 0 {
+        if leg.timed.is_none() && min_s == 0 {
             return Refused::Otherwise;
         }
-        let session = leg.session.get_or_insert_default();
+        let session = leg.timed.get_or_insert_default();
         let why = if min_s > session.min_s {
             session.min_s = min_s;
             Refused::TooShort
@@ -128,7 +128,7 @@ impl Call {
     /// No session of the call is timed any longer.
     pub fn stop_sessions(&mut self, hands: &mut Hands) {
         for name in [LegName::Caller, LegName::Callee] {
-            if let Some(mut session) = self.leg(name).and_then(|leg| leg.session.take())
+            if let Some(mut session) = self.leg(name).and_then(|leg| leg.timed.take())
                 && let Some(wake) = session.wake.take()
             {
                 hands.timers.cancel(wake);
@@ -148,10 +148,10 @@ impl Call {
             return;
         }
         let Some(leg) = self.leg(name) else { return };
-        if leg.session.is_none() && timer.is_none() && min_s == 0 {
+        if leg.timed.is_none() && timer.is_none() && min_s == 0 {
             return;
         }
-        let session = leg.session.get_or_insert_default();
+        let session = leg.timed.get_or_insert_default();
         session.min_s = session.min_s.max(min_s);
         session.clock = timer.map(|(interval_s, refresher)| Clock::start(now.at, interval_s, refresher));
         self.wake_session(hands, name);
@@ -159,7 +159,7 @@ impl Call {
 
     fn wake_session(&mut self, hands: &mut Hands, name: LegName) {
         let me = self.me;
-        let Some(session) = self.leg(name).and_then(|leg| leg.session.as_mut()) else {
+        let Some(session) = self.leg(name).and_then(|leg| leg.timed.as_mut()) else {
             return;
         };
         if let Some(wake) = session.wake.take() {
@@ -175,11 +175,11 @@ impl Call {
 impl super::Leg {
     /// The session timer that runs on the leg.
     pub fn clock(&self) -> Option<&Clock> {
-        self.session.as_ref()?.clock.as_ref()
+        self.timed.as_ref()?.clock.as_ref()
     }
 
     /// The leg's session, as requests of ours tell of it.
-    pub fn session(&self) -> Option<&Session> {
-        self.session.as_deref()
+    pub fn timed(&self) -> Option<&Session> {
+        self.timed.as_deref()
     }
 }

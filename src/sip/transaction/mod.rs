@@ -33,6 +33,7 @@ use super::build;
 use super::message::Message;
 use super::method::Method;
 use super::path::Path;
+use super::session_id::SessionId;
 use crate::base::limits::TRANSACTIONS_MAX;
 use crate::base::time::Instant;
 use crate::base::timer::{TimerId, Timers};
@@ -239,6 +240,11 @@ impl Layer {
     /// Says whose a server transaction is.
     pub fn own(&mut self, id: ServerId, owner: Owner) {
         self.servers.own(id, owner);
+    }
+
+    /// Every response to this request carries this Session-ID from now on.
+    pub fn name_session(&mut self, id: ServerId, session: SessionId) {
+        self.servers.name_session(id, session);
     }
 
     /// Sends the TU's response, and keeps it as long as the RFC wants it repeated. `status` is the response's

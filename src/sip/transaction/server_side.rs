@@ -10,6 +10,7 @@ use crate::sip::build;
 use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::path::Path;
+use crate::sip::session_id::SessionId;
 
 /// A timer that fired, as the machine's own event.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +36,8 @@ struct Server {
     /// What timer G was last set to.
     interval: Duration,
     clock: Clock,
+    /// What every response to it names the session by, if they do.
+    session: Option<Box<SessionId>>,
 }
 
 pub(super) struct Servers {
@@ -74,6 +77,12 @@ impl Servers {
     pub(super) fn own(&mut self, id: ServerId, owner: Owner) {
         if let Some(server) = self.all.get_mut(id.0) {
             server.owner = owner;
+        }
+    }
+
+    pub(super) fn name_session(&mut self, id: ServerId, session: SessionId) {
+        if let Some(server) = self.all.get_mut(id.0) {
+            server.session = Some(Box::new(session));
         }
     }
 
@@ -197,9 +206,13 @@ impl Servers {
         now: Instant,
         id: ServerId,
         status: u16,
-        bytes: Vec<u8>,
+        mut bytes: Vec<u8>,
     ) {
-        match self.all.get(id.0).map(|server| &server.machine) {
+        let server = self.all.get(id.0);
+        if let Some(session) = server.and_then(|server| server.session.as_deref()) {
+            bytes = build::with_session(&bytes, session);
+        }
+        match server.map(|server| &server.machine) {
             Some(Machine::Invite(_)) => {
                 let event = match status {
                     ..200 => invite_server::Event::Provisional,
@@ -273,6 +286,7 @@ impl Servers {
             kept: Box::default(),
             interval: Duration::ZERO,
             clock: Clock::default(),
+            session: None,
         })?;
         self.by_key.insert(key, place);
         if let Some(merged) = merged {

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::sip::header::Name;
 use crate::sip::path::{FlowHint, ListenerId, Transport};
 
 /// How many server transactions the small layer takes.
@@ -358,6 +359,39 @@ fn what_begins_no_transaction_is_not_sent() {
         assert_eq!(started, None);
     }
     assert_eq!((bench.sent(), bench.layer.len()), (vec![], 1));
+}
+
+#[test]
+fn a_request_at_rest_is_not_repeated_and_its_answer_is_still_heard() {
+    let mut bench = Bench::new();
+    let invite = bench.start("INVITE", "z9hG4bKa", UDP);
+    bench.sent();
+    assert_eq!(bench.run(2_000).len(), 2);
+    bench.layer.rest(invite);
+    assert_eq!(bench.run(20_000), []);
+    let ringing = bench.answer(&answer(180, "INVITE", "z9hG4bKa"));
+    assert_eq!(ringing, Some(AnswerKind::Provisional));
+    bench
+        .layer
+        .cancel(bench.now, invite, &[("Reason", "Q.850;cause=102")])
+        .unwrap();
+    let (_, bytes) = bench.layer.poll_send().unwrap();
+    let message = Message::parse(&bytes).unwrap();
+    assert_eq!(message.get(Name::Reason), Some(&b"Q.850;cause=102"[..]));
+    bench.answer(&answer(487, "INVITE", "z9hG4bKa"));
+    bench.answer(&answer(200, "CANCEL", "z9hG4bKa"));
+
+    bench.sent();
+    let silent = bench.start("INVITE", "z9hG4bKb", UDP);
+    bench.sent();
+    bench.layer.rest(silent);
+    assert_eq!(bench.run(60_000), []);
+    assert_eq!(
+        bench.events(),
+        [Event::Timeout(silent, Owner(7))],
+        "timer B goes on"
+    );
+    bench.assert_ends_empty();
 }
 
 #[test]
