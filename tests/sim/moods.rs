@@ -482,6 +482,7 @@ impl Crowd {
                 call,
                 msg,
                 again: false,
+                ..
             } => match msg.status() {
                 Some(status) => self.response((phone, call), status, &msg),
                 None => self.request((phone, call), &msg),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use umbra::sip::path::Transport;
 
+use super::descriptions::Descriptions;
 use super::phone::{Call, Lost, Outcome, Phone};
 use super::session::Sessions;
 use super::stage::{Packet, Stage};
@@ -25,6 +26,8 @@ pub enum Cue {
         msg: Msg,
         /// Whether it had come before.
         again: bool,
+        /// Where it arrived.
+        to: SocketAddr,
     },
     /// An answer or ACK never came.
     Lost {
@@ -82,6 +85,8 @@ pub struct Cast<S> {
     described: HashMap<(String, u32), Vec<u8>>,
     /// Who knows session timers.
     sessions: Sessions,
+    /// Every description that Umbra sent.
+    descriptions: Descriptions,
     /// Lost things that wait for their turn.
     waiting: std::collections::VecDeque<Cue>,
 }
@@ -110,6 +115,7 @@ impl<S: Stage> Cast<S> {
             said: Vec::new(),
             described: HashMap::new(),
             sessions: Sessions::default(),
+            descriptions: Descriptions::default(),
             waiting: std::collections::VecDeque::new(),
         }
     }
@@ -256,6 +262,7 @@ impl<S: Stage> Cast<S> {
                 call,
                 msg,
                 again,
+                to,
             };
             if cue.is_none() {
                 cue = Some(heard);
@@ -330,6 +337,9 @@ impl<S: Stage> Cast<S> {
         if let Some(wrong) = self.sessions.heard(msg) {
             self.faults
                 .push(format!("{}: {wrong}\n{:?}", msg.name(), msg.headers));
+        }
+        if let Some(fault) = self.descriptions.look(msg.call_id(), &msg.body) {
+            self.faults.push(format!("{}: {fault}", msg.name()));
         }
         // A cause is a number of our own table; a text could be anybody's (RFC 3326 §2).
         for reason in msg.all("Reason").filter(|reason| !is_bare_cause(reason)) {
