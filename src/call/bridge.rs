@@ -346,6 +346,11 @@ impl Bridge {
         Ok(None)
     }
 
+    /// How many descriptions a leg has got from us so far, each other than the one before.
+    pub fn versions(&self, leg: LegName) -> u64 {
+        self.side(leg).map_or(0, |side| u64::from(side.origin.version))
+    }
+
     /// Writes an offer of ours to a leg that has settled something before.
     pub fn offer_to(&mut self, leg: LegName, terms: Terms) {
         if let Some(side) = self.side_mut(leg) {

@@ -43,6 +43,8 @@ pub enum CallTimer {
     Unacked(LegName),
     /// A request of ours within a leg has got no final answer.
     Exchange(LegName),
+    /// A reliable provisional response of ours has not been acknowledged yet: send it again, or give up.
+    Unpracked,
     /// What waits to be said within a leg has waited long enough.
     Wanted(LegName),
     /// A cancelled INVITE of ours has got no final answer.
@@ -64,6 +66,8 @@ pub enum Purpose {
     Exchange(LegName),
     /// The CANCEL of the callee's INVITE.
     Cancel,
+    /// The PRACK to a provisional response of the callee.
+    Prack,
     /// A BYE of ours.
     Bye(LegName),
     /// The BYE to a fork that lost, or anything else that nobody waits for.
@@ -75,17 +79,19 @@ impl Purpose {
     pub const fn leg(self) -> Option<LegName> {
         match self {
             Self::Invite(leg) | Self::Exchange(leg) | Self::Bye(leg) => Some(leg),
+            Self::Prack => Some(LegName::Callee),
             Self::Cancel | Self::Other => None,
         }
     }
 }
 
-const PURPOSES: [Purpose; 8] = [
+const PURPOSES: [Purpose; 9] = [
     Purpose::Invite(LegName::Caller),
     Purpose::Invite(LegName::Callee),
     Purpose::Exchange(LegName::Caller),
     Purpose::Exchange(LegName::Callee),
     Purpose::Cancel,
+    Purpose::Prack,
     Purpose::Bye(LegName::Caller),
     Purpose::Bye(LegName::Callee),
     Purpose::Other,

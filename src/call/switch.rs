@@ -14,7 +14,7 @@ use super::hands::{CallRef, CallTimer, Hands, Purpose, owned};
 use super::inspect;
 use super::leg::callee::Lost;
 use super::leg::caller::InviteState;
-use super::leg::forks::decline;
+use super::leg::forks::{decline, last_cseq_of};
 use super::leg::{ALLOW, Bye};
 use super::listing::Listing;
 use super::media::{MediaPort, Report};
@@ -213,7 +213,8 @@ impl Switch {
         let Some(mut call) = self.take(me) else {
             if answer.kind == AnswerKind::Another2xx {
                 // A fork that answers after the call is over, or a 2xx whose ACK was lost.
-                decline(&mut self.hands, now, path, &self.config, message);
+                let last = last_cseq_of(message);
+                decline(&mut self.hands, now, path, &self.config, message, last);
             }
             return;
         };
@@ -232,6 +233,16 @@ impl Switch {
                 if is_final {
                     call.leg_over(leg);
                 }
+            }
+            Purpose::Prack => {
+                call.note_message(
+                    now.at,
+                    LegName::Callee,
+                    Heading::In,
+                    Method::Prack,
+                    message.status(),
+                    false,
+                );
             }
             Purpose::Cancel | Purpose::Other | Purpose::Invite(LegName::Caller) => {}
         }
@@ -338,10 +349,10 @@ impl Switch {
                 }
                 Err(bounce) => bounce,
             },
-            // RFC 3261 §15.1.2, §9.2: a BYE or CANCEL that matches nothing; RFC 6086 §4.2.2: an INFO of no call.
-            Method::Bye | Method::Cancel | Method::Ack | Method::Info => Bounce::status(481),
+            // RFC 3261 §15.1.2, §9.2, RFC 3262 §3: a BYE, CANCEL or PRACK that matches nothing; RFC 6086 §4.2.2: an INFO
+            // of no call.
+            Method::Bye | Method::Cancel | Method::Ack | Method::Prack | Method::Info => Bounce::status(481),
             Method::Register
-            | Method::Prack
             | Method::Subscribe
             | Method::Notify
             | Method::Publish
@@ -409,6 +420,9 @@ impl Switch {
                 };
                 call.offered(&mut self.hands, now, name, server, &came);
             }
+            Method::Prack => {
+                call.pracked(&mut self.hands, now, name, server, (message, path.remote));
+            }
             Method::Update => {
                 let came = Came {
                     request: message,
@@ -428,7 +442,6 @@ impl Switch {
             Method::Ack
             | Method::Cancel
             | Method::Register
-            | Method::Prack
             | Method::Subscribe
             | Method::Notify
             | Method::Publish
@@ -458,6 +471,9 @@ impl Switch {
         call.note_message(now.at, name, Heading::In, Method::Bye, None, false);
         if name == LegName::Caller && call.caller.invite == InviteState::Pending {
             return call.caller_cancelled(hands, now, message);
+        }
+        if name == LegName::Callee && call.record.answered_at.is_none() {
+            return call.callee_left(hands, now, message);
         }
         if let Some(leg) = call.leg(name) {
             leg.bye = Bye::Done;
@@ -528,7 +544,11 @@ impl Switch {
                 call.offer_cancelled(hands, now, leg);
             }
             // Nothing of ours is a peer's request.
-            Purpose::Invite(LegName::Callee) | Purpose::Cancel | Purpose::Bye(_) | Purpose::Other => {}
+            Purpose::Invite(LegName::Callee)
+            | Purpose::Cancel
+            | Purpose::Prack
+            | Purpose::Bye(_)
+            | Purpose::Other => {}
         }
         self.put_back(call);
     }
@@ -560,6 +580,7 @@ impl Switch {
                 CallTimer::Exchange(leg) => call.offer_late(hands, now, leg),
                 CallTimer::Wanted(leg) => call.offer_paused(hands, now, leg),
                 CallTimer::Unacked(leg) => call.repeat_2xx(hands, now, leg),
+                CallTimer::Unpracked => call.repeat_reliable(hands, now),
                 CallTimer::Cancelled => call.give_up_callee(hands),
                 CallTimer::Left(invite) => call.give_up_left(hands, invite),
                 CallTimer::Session(leg) => call.session_due(hands, now, leg),
@@ -595,7 +616,11 @@ impl Switch {
                 (Purpose::Bye(leg), _) => call.leg_over(leg),
                 // No ACK for a failure: nothing is left to be done for it (RFC 3261 §17.2.1).
                 (
-                    Purpose::Invite(_) | Purpose::Exchange(_) | Purpose::Cancel | Purpose::Other,
+                    Purpose::Invite(_)
+                    | Purpose::Exchange(_)
+                    | Purpose::Cancel
+                    | Purpose::Prack
+                    | Purpose::Other,
                     Some(_) | None,
                 ) => {}
             }

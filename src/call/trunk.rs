@@ -131,6 +131,20 @@ impl Default for SessionWish {
     }
 }
 
+/// Whether provisional answers on a trunk are acknowledged (RFC 3262). A caller that insists on it is always obeyed, and
+/// whatever a called party sends so is acknowledged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Reliability {
+    /// Where the other side can: called parties are told that we can, callers that can get their session
+    /// description so.
+    #[default]
+    Offer,
+    /// Never by our own will.
+    Off,
+    /// Called parties must, and callers that can get every one so.
+    Require,
+}
+
 /// Whether a header by which others name a call, to bill or to find it, is written on a trunk's legs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Naming {
@@ -172,6 +186,8 @@ pub struct Trunk {
     pub redirects: Redirects,
     /// Whether our offers on it share RTP's port with RTCP.
     pub rtcp_mux: RtcpMux,
+    /// Whether provisional answers on it are acknowledged.
+    pub reliable_provisionals: Reliability,
     /// Where the dialled number is read, first found.
     pub dialled_from: Vec<DialledFrom>,
     /// Where the caller's number is read, first found.

@@ -11,8 +11,8 @@ use crate::base::number::Format;
 use crate::call::config::{Config, Listener, MediaConfig};
 use crate::call::media::InterfaceId;
 use crate::call::trunk::{
-    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Naming, Redirects, RtcpMux, SessionTimer,
-    SessionWish, Trunk,
+    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Naming, Redirects, Reliability, RtcpMux,
+    SessionTimer, SessionWish, Trunk,
 };
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sip::path::Transport;
@@ -22,7 +22,7 @@ const TRUNKS_MAX: usize = 256;
 /// Media networks of one trunk: what a flow's orders hold.
 const MEDIA_FROM_MAX: usize = 4;
 
-const KEYS: [&str; 22] = [
+const KEYS: [&str; 23] = [
     "name",
     "accept_from",
     "gateways",
@@ -38,6 +38,7 @@ const KEYS: [&str; 22] = [
     "media_nat",
     "media_from",
     "rtcp_mux",
+    "reliable_provisionals",
     "charging_vector",
     "session_id",
     "first_response_timeout_s",
@@ -66,6 +67,11 @@ const SESSION_TIMER: [(&str, SessionTimer); 3] = [
     ("accept", SessionTimer::Accept),
     ("offer", SessionTimer::Offer),
     ("off", SessionTimer::Off),
+];
+const RELIABILITY: [(&str, Reliability); 3] = [
+    ("offer", Reliability::Offer),
+    ("off", Reliability::Off),
+    ("require", Reliability::Require),
 ];
 const NAMING: [(&str, Naming); 2] = [("none", Naming::None), ("own", Naming::Own)];
 const MEDIA_NAT: [(&str, MediaNat); 2] = [("strict", MediaNat::Strict), ("latch", MediaNat::Latch)];
@@ -116,6 +122,7 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         ),
         redirects: section.choice("redirects", &REDIRECTS, Redirects::Refuse),
         rtcp_mux: section.choice("rtcp_mux", &RTCP_MUX, RtcpMux::Answer),
+        reliable_provisionals: section.choice("reliable_provisionals", &RELIABILITY, Reliability::Offer),
         dialled_from: words(section, "dialled_from", &DIALLED_FROM, DialledFrom::Ruri),
         caller_id: if section.texts("caller_id").is_none() {
             vec![CallerFrom::Pai, CallerFrom::From]

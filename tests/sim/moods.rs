@@ -512,7 +512,7 @@ impl Crowd {
             Lost::Request(method) if method == "INVITE" || method == "BYE" => mind.state = State::Over,
             Lost::Request(_) => {}
             Lost::Ack(200..300) => self.act(Deed::HangUp(place)),
-            Lost::Ack(_) => {}
+            Lost::Ack(_) | Lost::Prack => {}
         }
     }
 

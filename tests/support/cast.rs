@@ -270,6 +270,7 @@ impl<S: Stage> Cast<S> {
                 self.waiting.push_back(heard);
             }
         }
+        self.faults.append(&mut self.phones[index].faults);
         self.flush();
         cue
     }

@@ -114,6 +114,8 @@ pub struct Setup {
     pub session_expires_s: u32,
     /// The trunk's `min_se_s`.
     pub min_se_s: u32,
+    /// The trunk's `reliable_provisionals`.
+    pub reliable: String,
     /// Whether the trunk wants P-Charging-Vector in our INVITEs.
     pub names_charging: bool,
     /// Whether the trunk wants Session-ID in our messages.
@@ -150,6 +152,7 @@ impl Setup {
             session_timer: "accept".into(),
             session_expires_s: 1_800,
             min_se_s: 90,
+            reliable: "offer".into(),
             names_charging: false,
             names_sessions: false,
             alarms: Vec::new(),

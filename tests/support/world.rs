@@ -20,8 +20,8 @@ use umbra::call::port::{
 };
 use umbra::call::switch::Switch;
 use umbra::call::trunk::{
-    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Naming, Redirects, RtcpMux, SessionTimer,
-    SessionWish, Trunk,
+    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Naming, Redirects, Reliability, RtcpMux,
+    SessionTimer, SessionWish, Trunk,
 };
 use umbra::masking::binding::Mode;
 use umbra::masking::reason::Reason;
@@ -901,6 +901,11 @@ fn config_of(setup: &Setup) -> Config {
             RtcpMux::Offer
         } else {
             RtcpMux::Answer
+        },
+        reliable_provisionals: match setup.reliable.as_str() {
+            "off" => Reliability::Off,
+            "require" => Reliability::Require,
+            _ => Reliability::Offer,
         },
         charging_vector: naming(setup.names_charging),
         session_id: naming(setup.names_sessions),

@@ -94,7 +94,7 @@ impl Call {
     /// the 2xx to the INVITE will tell.
     fn timer_asked(&self, name: LegName, came: &Came<'_, '_>) -> Result<Judged, Bounce> {
         let (leg, is_session) = match (self.leg_of(name), came.carrier) {
-            (Some(leg), Carrier::Invite | Carrier::Update) => (leg, self.record.answered_at.is_some()),
+            (Some(leg), Carrier::Invite | Carrier::Update) => (leg, self.is_session(name)),
             (Some(_), Carrier::Prack) | (None, _) => return Ok(Judged::default()),
         };
         let timer = judged(came.request, leg.wish, leg.clock())?;

@@ -2,6 +2,7 @@
 
 use super::dial::By;
 use super::forks::{Branch, Forks, decline};
+use super::reliable::Taken;
 use super::{Bye, Leg};
 use crate::base::time::Now;
 use crate::base::timer::TimerId;
@@ -105,6 +106,17 @@ impl Call {
             return;
         }
         let branch = callee.fork_of(hands, self.me, response);
+        if branch == Branch::Dead {
+            return;
+        }
+        let taken = self.acknowledge(hands, now, response);
+        if taken == Taken::Not {
+            return;
+        }
+        if let (199, Some(tag)) = (status, response.to().tag()) {
+            // RFC 6228 §6: one phone has failed, others ring on.
+            return self.fork_dies(hands, tag);
+        }
         if let Some(tag) = response.to().tag() {
             self.not_to_caller.id(tag);
         }
@@ -112,6 +124,9 @@ impl Call {
         if described == Described::Media {
             self.bridge.order_flows(hands);
             self.record.early_media_at.get_or_insert(now.wall);
+            if taken == Taken::Reliably {
+                self.offer_settled(hands, now);
+            }
         }
         if status == 180 && self.record.ringing_at.is_none() {
             self.record.ringing_at = Some(now.wall);
@@ -119,12 +134,19 @@ impl Call {
         }
         // RFC 3261 §13.2.1: the caller has one description of ours in its dialog, told with the first
         // answer that brings media and repeated with those that follow, in case that one was lost.
-        let sdp = if described == Described::Media && self.bridge.caller_offered() {
-            Sdp::With
-        } else {
-            Sdp::Without
+        let sdp = match described {
+            Described::Media => Sdp::With,
+            Described::Nothing | Described::OtherFamily => Sdp::Without,
         };
         self.progress_to_caller(hands, now, refusal::relayed_progress(status), sdp);
+    }
+
+    /// Our INVITE's offer has its answer for good in the dialog of the fork in use (RFC 3262 §5).
+    fn offer_settled(&mut self, hands: &mut Hands, now: Now) {
+        if let Some(callee) = self.callee.as_mut() {
+            callee.leg.opening = Opening::Settled;
+        }
+        self.offer_waiting(hands, now, LegName::Callee);
     }
 
     /// What a provisional response says of media. A fork that describes itself is the one in use from then on.
@@ -137,7 +159,7 @@ impl Call {
             }
             // Without a tag it makes no dialog, and still says where the ringing is to be heard.
             (Branch::Used, _) | (Branch::None, None) => self.take_description(response),
-            (Branch::Other, None) | (Branch::None, Some(_)) => Described::Nothing,
+            (Branch::Other, None) | (Branch::None, Some(_)) | (Branch::Dead, _) => Described::Nothing,
         }
     }
 
@@ -187,7 +209,7 @@ impl Call {
             callee.forget_forks(hands);
             callee.leg.bye = Bye::Done;
             let path = callee.path;
-            decline(hands, now, path, &self.config, response);
+            decline(hands, now, path, &self.config, response, response.cseq().number);
             self.end(hands, now, End::failed(Reason::Unreachable));
             return;
         }
@@ -211,10 +233,18 @@ impl Call {
             return;
         }
         self.bridge.talk(hands);
-        if self.answer_caller(hands, now) == Sent::Yes {
-            self.answered(hands, now);
-            self.session_granted(hands, now, LegName::Callee, response);
-            self.offer_waiting(hands, now, LegName::Callee);
+        self.session_granted(hands, now, LegName::Callee, response);
+        self.answer_both(hands, now);
+    }
+
+    /// The called side has answered: so the caller is answered, and the conversation begins.
+    pub(super) fn answer_both(&mut self, hands: &mut Hands, now: Now) {
+        match self.answer_caller(hands, now) {
+            Sent::Yes => {
+                self.answered(hands, now);
+                self.offer_waiting(hands, now, LegName::Callee);
+            }
+            Sent::Later | Sent::No => {}
         }
     }
 

@@ -11,6 +11,7 @@ pub mod left;
 pub mod peer;
 pub mod redirect;
 pub mod refresh;
+pub mod reliable;
 pub mod ringing;
 pub mod session_timer;
 
@@ -37,7 +38,7 @@ use crate::sip::transaction::ServerId;
 use session_timer::Session;
 
 /// The methods that we take (RFC 3261 §20.5).
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO";
 
 /// The Contact that we give where we listen at `us`.
 pub fn contact(us: &Listener) -> Vec<u8> {

@@ -1,6 +1,8 @@
 //! The session timers of a call's legs (RFC 4028): each leg's own affair, which never crosses to the other one.
 //! [`session_timer`](super::session_timer) decides; here it meets messages and time.
 
+use super::callee::CalleeState;
+use super::caller::InviteState;
 use super::session_timer::{Act, Asked, Clock, Granted, Refresher, Session, Verdict, granted_by, judge};
 use crate::base::time::Now;
 use crate::call::exchange::Ask;
@@ -67,11 +69,21 @@ impl Call {
     /// A 2xx to an INVITE or UPDATE of ours came in on a leg: its session begins anew, with the timer that it grants or
     /// without one (RFC 4028 §7.2).
     pub fn session_granted(&mut self, hands: &mut Hands, now: Now, name: LegName, answer: &Head<'_>) {
-        // Before the answer there is no session to be timed.
-        let is_session = self.record.answered_at.is_some();
+        let is_session = self.is_session(name);
         let Some(leg) = self.leg(name) else { return };
         let timer = granted_by(leg.wish, answer).filter(|_| is_session);
         self.session_lasts(hands, now, name, timer, 0);
+    }
+
+    /// Whether a leg is answered: before, there is no session to be timed (RFC 4028 §2).
+    pub fn is_session(&self, name: LegName) -> bool {
+        match name {
+            LegName::Caller => self.caller.invite == InviteState::Answered,
+            LegName::Callee => self
+                .callee
+                .as_ref()
+                .is_some_and(|callee| callee.state == CalleeState::Answered),
+        }
     }
 
     /// A leg's session timer has run out, in one way or the other.

@@ -274,10 +274,10 @@ pub fn in_2xx(wish: SessionWish, granted: Option<&Granted>) -> Lines {
     lines
 }
 
-/// What the INVITE that begins a leg says of the session timer (RFC 4028 §7.1): `min_s` is the largest Min-SE of the
-/// 422 that it got before, 0 if it got none.
+/// What the INVITE that begins a leg says of the session timer beside `Supported` (RFC 4028 §7.1): `min_s` is the largest
+/// Min-SE of the 422 that it got before, 0 if it got none.
 pub fn in_invite(wish: SessionWish, min_s: u32) -> Lines {
-    let mut lines = supported(wish);
+    let mut lines = Lines::new();
     let min_s = min_s.max(wish.min_s);
     match wish.timer {
         SessionTimer::Off => return lines,

@@ -272,15 +272,11 @@ fn a_refresh_without_a_word_leaves_interval_and_role_as_they_are() {
 fn our_invite_asks_as_the_trunk_wishes_and_as_a_422_taught_us() {
     let strict = wish(SessionTimer::Offer, 600, 120);
     for (wish, min_s, expected) in [
-        (ACCEPT, 0, "Supported: timer"),
-        (ACCEPT, 300, "Supported: timer, Min-SE: 300"),
-        (OFFER, 0, "Supported: timer, Session-Expires: 1800"),
-        (
-            OFFER,
-            2_400,
-            "Supported: timer, Session-Expires: 2400, Min-SE: 2400",
-        ),
-        (strict, 0, "Supported: timer, Session-Expires: 600, Min-SE: 120"),
+        (ACCEPT, 0, ""),
+        (ACCEPT, 300, "Min-SE: 300"),
+        (OFFER, 0, "Session-Expires: 1800"),
+        (OFFER, 2_400, "Session-Expires: 2400, Min-SE: 2400"),
+        (strict, 0, "Session-Expires: 600, Min-SE: 120"),
     ] {
         assert_eq!(written(&in_invite(wish, min_s)), expected);
     }
