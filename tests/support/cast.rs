@@ -343,7 +343,10 @@ impl<S: Stage> Cast<S> {
             self.faults.push(format!("{}: {fault}", msg.name()));
         }
         // A cause is a number of our own table; a text could be anybody's (RFC 3326 §2).
-        for reason in msg.all("Reason").filter(|reason| !is_bare_cause(reason)) {
+        // An edge cancels its branches in words of its own.
+        let is_the_edges = self.stage.setup().has_edge && msg.method() == "CANCEL";
+        let reasons = msg.all("Reason").filter(|_| !is_the_edges);
+        for reason in reasons.filter(|reason| !is_bare_cause(reason)) {
             self.faults.push(format!("{}: Reason: {reason}", msg.name()));
         }
         if msg.status().is_some_and(|s| s < 300) && msg.method() == "INVITE" && !msg.body.is_empty() {
@@ -425,7 +428,10 @@ impl<S: Stage> Cast<S> {
 
     /// What some phone still waits for.
     pub fn busy(&self) -> Option<String> {
-        self.phones.iter().find_map(Phone::busy)
+        let waits = !self.waiting.is_empty();
+        waits
+            .then(|| "somebody has still to hear something".to_owned())
+            .or_else(|| self.phones.iter().find_map(Phone::busy))
     }
 }
 
