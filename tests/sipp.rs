@@ -338,6 +338,30 @@ fn what_is_played_before_the_answer_crosses() {
 }
 
 #[test]
+fn provisional_answers_are_acknowledged_on_each_leg_by_itself() {
+    for (uac, uas) in [
+        ("uac_reliable", "uas_reliable"),
+        ("uac_early_media", "uas_reliable"),
+        ("uac_reliable", "uas_early_media"),
+    ] {
+        let stage = Stage::new("");
+        stage.play(&Calls::few(uac, uas));
+        let records = stage.left(3, &json!({"sip_status": 200, "released_by": "caller"}));
+        assert!(records.iter().all(|record| !record["early_media_at"].is_null()));
+    }
+}
+
+#[test]
+fn of_two_phones_that_answer_the_first_wins_and_the_other_is_hung_up_on() {
+    let stage = Stage::new("");
+    stage.play(&Calls::few("uac_early_media", "uas_forks"));
+    stage.left(
+        3,
+        &json!({"sip_status": 200, "callee_sip_status": 200, "released_by": "caller"}),
+    );
+}
+
+#[test]
 fn who_hears_of_progress_and_then_of_ringing_is_answered_at_last() {
     let stage = Stage::new("");
     stage.play(&Calls::few("uac_progress", "uas_progress"));

@@ -344,7 +344,7 @@ impl Bridge {
 
     /// How many descriptions a leg has got from us so far, each other than the one before.
     pub fn versions(&self, leg: LegName) -> u64 {
-        self.side(leg).map_or(0, |side| u64::from(side.origin.version))
+        self.side(leg).map_or(0, |side| side.origin.version)
     }
 
     /// Writes an offer of ours to a leg that has settled something before.
