@@ -27,7 +27,7 @@ pub fn run(bytes: &[u8]) {
     let Ok(agreed) = terms.check(&lines, &callee) else {
         return;
     };
-    let Ok((answer, near_agreed)) = offer.answer(&agreed) else {
+    let Ok((answer, near_agreed)) = offer.answer(&agreed, None) else {
         return;
     };
     let answered = build::write(origin, here, &offer.lines, &answer);

@@ -59,15 +59,18 @@ pub fn read(invite: &Message<'_>, trunk: &Trunk, plan: &NumberPlan) -> (Arrival,
         Ok(offer) => (offer, Ok(())),
         Err(bounce) => (None, Err(bounce)),
     };
-    let asserted = invite
+    // Two values, a SIP and a tel URI of one subscriber, are normal (RFC 3325 §9.1): the first that is a number counts.
+    let asserted: arrayvec::ArrayVec<Tel, 4> = invite
         .values(Name::PAssertedIdentity)
-        .filter_map(|value| number_in(value, plan));
+        .filter_map(|value| number_in(value, plan))
+        .take(4)
+        .collect();
     let preferred = invite
         .values(Name::PPreferredIdentity)
         .filter_map(|value| number_in(value, plan));
     let from = number_of_uri(invite.from().uri, plan);
     let caller = trunk.caller_id.iter().find_map(|place| match place {
-        CallerFrom::Pai => asserted_number(invite, plan),
+        CallerFrom::Pai => asserted.first().copied(),
         CallerFrom::From => from,
     });
     let arrival = Arrival {
@@ -122,14 +125,6 @@ fn seconds(value: &[u8]) -> Duration {
     let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
     let beyond = if is_number { u32::MAX } else { UNREADABLE };
     Duration::from_secs(decimal(value, u32::MAX).unwrap_or(beyond).into())
-}
-
-/// Two PAI values, a SIP and a tel URI of one subscriber, are normal (RFC 3325 §9.1): the first that is a
-/// number counts.
-fn asserted_number(invite: &Message<'_>, plan: &NumberPlan) -> Option<Tel> {
-    invite
-        .values(Name::PAssertedIdentity)
-        .find_map(|value| number_in(value, plan))
 }
 
 fn number_in(value: &[u8], plan: &NumberPlan) -> Option<Tel> {

@@ -251,7 +251,11 @@ impl Bridge {
     /// The answer agrees to nothing that was offered, or is of another family.
     pub fn callee_described(&mut self, session: &Session) -> Result<(), Refused> {
         let far = self.check(LegName::Callee, session)?;
-        let answer = self.offer.as_ref().map(|offer| offer.answer(&far)).transpose()?;
+        let answer = self
+            .offer
+            .as_ref()
+            .map(|offer| offer.answer(&far, None))
+            .transpose()?;
         let is_told = self.description(LegName::Caller).is_some();
         let near = match answer {
             Some((answer, near)) => {
@@ -285,7 +289,7 @@ impl Bridge {
     /// now on. Returns what was settled with the one before.
     pub fn turn_callee(&mut self, fork: Option<Agreed>) -> Option<Agreed> {
         let near = match (&self.offer, &fork) {
-            (Some(offer), Some(far)) => offer.answer(far).ok().map(|(_, near)| near),
+            (Some(offer), Some(far)) => offer.answer(far, None).ok().map(|(_, near)| near),
             (Some(_) | None, _) => None,
         };
         if let Some(near) = near {
@@ -428,7 +432,7 @@ impl Bridge {
         let Crossing { from, offer } = *crossing;
         let far = self.check(from.other(), session)?;
         // Both are settled or neither.
-        offer.answer(&far)?;
+        offer.answer(&far, None)?;
         self.settle(from.other(), far.clone());
         self.answer_offer(hands, from, offer, &far)?;
         Ok(from)
@@ -473,7 +477,7 @@ impl Bridge {
         offer: Offer,
         far: &Agreed,
     ) -> Result<(), Mismatch> {
-        let (answer, near) = offer.answer(far)?;
+        let (answer, near) = offer.answer(far, self.agreed(leg))?;
         if let Some(side) = self.side_mut(leg) {
             side.lines = offer.lines;
         }

@@ -251,11 +251,11 @@ impl Switch {
 
     fn request(&mut self, now: Now, path: Path, message: &Message<'_>) {
         let in_dialog = message.to().tag().is_some();
-        let known_dialog =
-            in_dialog && Dialog::id_of(message).is_some_and(|id| self.hands.dialogs.contains_key(&id));
+        let is_of_dialog =
+            || in_dialog && Dialog::id_of(message).is_some_and(|id| self.hands.dialogs.contains_key(&id));
         // What belongs to a dialog or a transaction passes even if its trunk has left the conf.
-        if !known_dialog
-            && trunk::of_source(&self.config.trunks, path.remote.ip()).is_none()
+        if trunk::of_source(&self.config.trunks, path.remote.ip()).is_none()
+            && !is_of_dialog()
             && !self.hands.layer.knows(path, message)
         {
             return self.stranger(path, message);

@@ -33,6 +33,7 @@ enum Pin {
 ///   the believed one and [`LATCH_PACKETS`] in a row. The SDP's host has no right by its name: behind one address
 ///   of a carrier run thousands of streams, and one of a call that is over must not be heard in another.
 /// * A stranger who was latched on yields to the SDP's address at its first packet.
+/// * New SDP without an address (`0.0.0.0`) stops what goes there; who was believed is believed.
 /// * New SDP with another address starts all over; SDP with the same address changes nothing, so that a session
 ///   refresh opens no door.
 #[derive(Debug)]
@@ -96,6 +97,13 @@ impl Address {
 
     /// New SDP.
     pub fn change(&mut self, now: Instant, spec: &FlowSpec) {
+        if usable(spec.remote).is_none() && self.believed.is_some() {
+            // A hold as it used to be (`0.0.0.0`): nothing goes there, but music may go on from where it came from.
+            self.sdp = None;
+            self.sdp_rtcp = None;
+            self.candidate = None;
+            return;
+        }
         if self.sdp != usable(spec.remote) || self.nat != spec.nat {
             *self = Self::new(now, spec);
             return;
@@ -107,15 +115,16 @@ impl Address {
 
     /// Where this leg's RTP goes.
     pub fn to(&self) -> Option<SocketAddr> {
-        let (address, pin) = self.believed?;
+        let (sdp, (address, pin)) = (self.sdp?, self.believed?);
         match pin {
-            Pin::Sdp => self.sdp,
+            Pin::Sdp => Some(sdp),
             Pin::Listed | Pin::Latched => Some(address),
         }
     }
 
     /// Where this leg's RTCP goes. To another port of a learnt address only once RTCP came from there.
     pub fn rtcp_to(&self) -> Option<SocketAddr> {
+        self.sdp?;
         let (address, pin) = self.believed?;
         match (pin, self.rtcp_port) {
             (Pin::Sdp, _) => self.sdp_rtcp,
@@ -126,7 +135,7 @@ impl Address {
 
     /// Judges the sender of a valid packet whose payload type is the leg's.
     pub fn admit(&mut self, now: Instant, from: SocketAddr) -> Sender {
-        let (Some(sdp), Some((believed, pin))) = (self.sdp, self.believed) else {
+        let Some((believed, pin)) = self.believed else {
             return Sender::Stranger;
         };
         if same(from, believed) {
@@ -135,6 +144,9 @@ impl Address {
             self.candidate = None;
             return Sender::Known;
         }
+        let Some(sdp) = self.sdp else {
+            return Sender::Stranger;
+        };
         let is_sdp = same(from, sdp);
         let may_return = is_sdp && pin == Pin::Latched;
         let listed = self.media_from.iter().any(|source| contains(source, from.ip()));

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use super::media::{Codec, CodecName, Media, MediaKind, Proto, RtcpPort, SdpWay, Token};
+use super::media::{Codec, CodecName, Media, MediaKind, Packing, Proto, RtcpPort, SdpWay, Token};
 use super::parse::Session;
 
 /// Why a description can't be agreed with.
@@ -25,8 +25,8 @@ pub enum Mismatch {
 pub struct Terms {
     /// Codecs, best first, with the payload types of the leg that it is written to.
     pub codecs: Vec<Codec>,
-    /// Packet length asked for, in milliseconds.
-    pub ptime_ms: Option<u16>,
+    /// Packet lengths asked for.
+    pub packing: Packing,
     /// Which way, seen from whoever writes it.
     pub way: SdpWay,
     /// Whether RTCP shares RTP's port: each leg's own affair.
@@ -106,8 +106,8 @@ pub struct Agreed {
     /// Which way the peer would go if it were only for itself, seen from the peer. More than it said if
     /// our offer forbade the rest: a call that was held by the other side comes back by this.
     pub wish: SdpWay,
-    /// Packet length that the peer wants, in milliseconds.
-    pub ptime_ms: Option<u16>,
+    /// Packet lengths that the peer wants.
+    pub packing: Packing,
     /// Where the peer wants RTP; `None` on hold or unknown.
     pub rtp: Option<SocketAddr>,
     /// Where the peer wants RTCP.
@@ -148,12 +148,14 @@ pub struct Changes {
     pub direction: bool,
     /// A codec that both legs use is gone.
     pub codecs: bool,
+    /// Packets of another length are asked for.
+    pub packing: bool,
 }
 
 impl Changes {
     /// Whether the other leg has to be asked. Refreshes and moved addresses are answered on their own leg.
     pub const fn crosses(self) -> bool {
-        self.direction || self.codecs
+        self.direction || self.codecs || self.packing
     }
 }
 
@@ -185,7 +187,7 @@ impl Offer {
             lines: Lines::of(session, index),
             terms: Terms {
                 codecs,
-                ptime_ms: media.ptime_ms,
+                packing: media.packing,
                 way: media.way,
                 rtcp_port: media.rtcp_port,
             },
@@ -204,11 +206,12 @@ impl Offer {
         }
     }
 
-    /// Our answer, limited to what the other leg (`far`) has agreed to, and what is settled by it.
+    /// Our answer, limited to what the other leg (`far`) has agreed to, and what is settled by it. `before`: what
+    /// its own leg had settled, if anything.
     ///
     /// # Errors
     /// [`Mismatch::NoCodec`] if the other leg uses none of the offered codecs.
-    pub fn answer(&self, far: &Agreed) -> Result<(Terms, Agreed), Mismatch> {
+    pub fn answer(&self, far: &Agreed, before: Option<&Agreed>) -> Result<(Terms, Agreed), Mismatch> {
         let mut rest: Vec<&Codec> = self.terms.codecs.iter().collect();
         let mut codecs = Vec::new();
         let mut pairs = Vec::new();
@@ -230,7 +233,7 @@ impl Offer {
         let way = self.terms.way.reversed().and(far.wish);
         let terms = Terms {
             codecs,
-            ptime_ms: far.ptime_ms,
+            packing: far.packing,
             way,
             // RFC 5761 §5.1.1: whoever offers to share is answered so.
             rtcp_port: self.terms.rtcp_port,
@@ -238,13 +241,23 @@ impl Offer {
         let agreed = Agreed {
             codecs: pairs,
             way,
-            wish: self.terms.way,
-            ptime_ms: self.terms.ptime_ms,
+            wish: self.wish(before),
+            packing: self.terms.packing,
             rtp: self.rtp,
             rtcp: self.rtcp,
             rtcp_port: self.terms.rtcp_port,
         };
         Ok((terms, agreed))
+    }
+
+    /// Which way the peer would go by itself. A party that only repeats the direction that it was put into (held, it
+    /// refreshes with `recvonly`) says nothing new of its own (RFC 6337 §5.3); should it be its own wish after all,
+    /// it says so when it is asked to come back.
+    fn wish(&self, before: Option<&Agreed>) -> SdpWay {
+        let way = self.terms.way;
+        before
+            .filter(|before| before.way.reversed() == way)
+            .map_or(way, |before| before.wish)
     }
 
     /// What this new offer changes of what its leg (`near`) and the other (`far`) have settled.
@@ -254,6 +267,7 @@ impl Offer {
             address: self.rtp != near.rtp || self.rtcp != near.rtcp || self.terms.rtcp_port != near.rtcp_port,
             direction: self.terms.way.reversed().and(far.wish) != near.way,
             codecs: false,
+            packing: self.terms.packing.asks_more_than(near.packing),
         };
         for pair in &near.codecs {
             match take_like(&mut rest, &pair.theirs) {
@@ -272,7 +286,7 @@ impl Terms {
     pub fn list(codecs: &[CodecName]) -> Self {
         Self {
             codecs: codecs.iter().copied().map(Codec::ours).collect(),
-            ptime_ms: None,
+            packing: Packing::default(),
             way: SdpWay::SendRecv,
             rtcp_port: RtcpPort::Own,
         }
@@ -315,7 +329,7 @@ impl Terms {
             way: media.way.reversed().and(self.way),
             // What our offer forbade, the answer couldn't say.
             wish: media.way.or(self.way.reversed().complement()),
-            ptime_ms: media.ptime_ms,
+            packing: media.packing,
             rtp: media.rtp_address(),
             rtcp: rtcp_of(media, rtcp_port),
             rtcp_port,
@@ -329,7 +343,7 @@ impl Agreed {
     pub fn onward(&self, onto: Option<&Agreed>) -> Terms {
         Terms {
             codecs: renumbered(self.codecs.iter().map(|pair| &pair.theirs), onto),
-            ptime_ms: self.ptime_ms,
+            packing: self.packing,
             way: self.wish,
             rtcp_port: RtcpPort::Own,
         }

@@ -66,8 +66,13 @@ impl Writer {
                     .text("\r\n");
             }
         }
-        if let Some(ms) = audio.ptime_ms {
-            self.text("a=ptime:").number(ms).text("\r\n");
+        for (name, ms) in [
+            ("a=ptime:", audio.packing.ptime_ms),
+            ("a=maxptime:", audio.packing.maxptime_ms),
+        ] {
+            if let Some(ms) = ms {
+                self.text(name).number(ms).text("\r\n");
+            }
         }
         match audio.rtcp_port {
             RtcpPort::Own => {}
@@ -122,7 +127,8 @@ mod tests {
     fn what_is_written_is_read_back_the_same() {
         let origin = Origin { id: 42, version: 3 };
         let mut terms = Terms::list(&CodecName::ALL);
-        terms.ptime_ms = Some(20);
+        terms.packing.ptime_ms = Some(20);
+        terms.packing.maxptime_ms = Some(60);
         for here in ["192.0.2.1:20000", "[2001:db8::9]:20002"] {
             let session = parse(&write(origin, at(here), &Lines::one(), &terms)).expect("our own writing");
             assert_eq!(session.origin, origin);

@@ -336,8 +336,25 @@ pub struct Media {
     pub codecs: Vec<Codec>,
     /// Which way, seen from the writer.
     pub way: SdpWay,
-    /// Packet length that the writer wants, 1–200 ms.
+    /// How long packets are to be that the writer receives.
+    pub packing: Packing,
+}
+
+/// How long the packets are to be that the writer of a description receives (RFC 8866 §6.4), each 1–200 ms.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Packing {
+    /// `a=ptime`, in milliseconds.
     pub ptime_ms: Option<u16>,
+    /// `a=maxptime`, in milliseconds.
+    pub maxptime_ms: Option<u16>,
+}
+
+impl Packing {
+    /// Whether it asks for something that wasn't asked for `before`. Silence asks for nothing.
+    pub fn asks_more_than(self, before: Self) -> bool {
+        let differs = |now: Option<u16>, then: Option<u16>| now.is_some() && now != then;
+        differs(self.ptime_ms, before.ptime_ms) || differs(self.maxptime_ms, before.maxptime_ms)
+    }
 }
 
 impl Media {

@@ -14,7 +14,7 @@
 //! B is offered it            terms = offer.onward(None)
 //!                            build::write(origin, here, &Lines::one(), &terms)           A's numbers are kept
 //! B answers (each fork)      b = terms.check(&Lines::one(), &parse(body)?)?              Err → end B, A gets 488
-//! A is answered              (answer, a) = offer.answer(&b)?
+//! A is answered              (answer, a) = offer.answer(&b, None)?
 //!                            build::write(origin, here, &offer.lines, &answer)
 //! the flows are told         rows(&a, &b) for A's port, rows(&b, &a) for B's;
 //!                            remote = a.rtp, a.rtcp; way = a.way (seen from us: SendOnly is "we send")
@@ -25,7 +25,7 @@
 //! a leg offers again         offer = Offer::read(&parse(body)?, codecs, Some(&its_lines))?
 //!                            offer.changes(&near, &far): if it .crosses(), offer.onward(Some(&far)) goes to the
 //!                            other leg (its own Lines), whose check() is the new far; either way
-//!                            (answer, near) = offer.answer(&far)? is our answer
+//!                            (answer, near) = offer.answer(&far, Some(&near))? is our answer
 //! another fork won           if none of its audio codecs is in what A was told: A gets a re-INVITE with
 //!                            b2.onward(Some(&a)), A's own Lines
 //! ```

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::fmtp::{self, Fmtp};
-use super::media::{Codec, CodecName, Media, MediaKind, Origin, Proto, RtcpPort, SdpWay, Token};
+use super::media::{Codec, CodecName, Media, MediaKind, Origin, Packing, Proto, RtcpPort, SdpWay, Token};
 use crate::base::limits::{SDP_CODECS_MAX, SDP_MEDIA_MAX};
 
 /// The longest packet that anybody may ask for.
@@ -122,7 +122,7 @@ enum Connection {
 struct Level {
     connection: Option<Connection>,
     way: Option<SdpWay>,
-    ptime_ms: Option<u16>,
+    packing: Packing,
 }
 
 impl Level {
@@ -133,15 +133,23 @@ impl Level {
             b"recvonly" => self.way = Some(SdpWay::RecvOnly),
             b"inactive" => self.way = Some(SdpWay::Inactive),
             other => {
-                if let Some((b"ptime", ms)) = split_once(other, b':') {
-                    let whole = ms.split(|c| *c == b'.').next().unwrap_or_default();
-                    self.ptime_ms = fmtp::number(whole.trim_ascii())
-                        .filter(|ms| (1..=PTIME_MS_MAX).contains(ms))
-                        .and_then(|ms| u16::try_from(ms).ok());
+                let (name, value) = split_once(other, b':').unwrap_or_default();
+                match name {
+                    b"ptime" => self.packing.ptime_ms = read_packet_length(value),
+                    b"maxptime" => self.packing.maxptime_ms = read_packet_length(value),
+                    _ => {}
                 }
             }
         }
     }
+}
+
+/// `20`, `30.0`: milliseconds that anybody may ask for.
+fn read_packet_length(ms: &[u8]) -> Option<u16> {
+    let whole = ms.split(|c| *c == b'.').next()?;
+    fmtp::number(whole.trim_ascii())
+        .filter(|ms| (1..=PTIME_MS_MAX).contains(ms))
+        .and_then(|ms| u16::try_from(ms).ok())
 }
 
 /// A media line while its attributes are read. Attributes come in any order, so `a=fmtp` lines wait.
@@ -265,7 +273,10 @@ impl<'a> Section<'a> {
             },
             codecs: self.codecs(),
             way,
-            ptime_ms: self.level.ptime_ms.or(session.ptime_ms),
+            packing: Packing {
+                ptime_ms: self.level.packing.ptime_ms.or(session.packing.ptime_ms),
+                maxptime_ms: self.level.packing.maxptime_ms.or(session.packing.maxptime_ms),
+            },
         }
     }
 
@@ -471,7 +482,7 @@ mod tests {
         );
         assert_eq!(audio.rtp_address(), "192.0.2.7:49170".parse().ok());
         assert_eq!(audio.rtcp_address(), "192.0.2.8:53020".parse().ok());
-        assert_eq!((audio.way, audio.ptime_ms), (SdpWay::SendOnly, Some(20)));
+        assert_eq!((audio.way, audio.packing.ptime_ms), (SdpWay::SendOnly, Some(20)));
         assert!(!video.is_usable());
         assert_eq!(
             (video.kind.name(), video.proto.name(), &*video.fmt),
@@ -525,9 +536,17 @@ mod tests {
              a=rtpmap:102 PCMA/8000\na=ptime:0\n",
         );
         assert_eq!(listed(&media), [(8, CodecName::Pcma)]);
-        assert_eq!(media.ptime_ms, None);
-        assert_eq!(audio("m=audio 4000 RTP/AVP 8\na=ptime:99999999\n").ptime_ms, None);
-        assert_eq!(audio("m=audio 4000 RTP/AVP 8\na=ptime:30.0\n").ptime_ms, Some(30));
+        assert_eq!(media.packing.ptime_ms, None);
+        assert_eq!(
+            audio("m=audio 4000 RTP/AVP 8\na=ptime:99999999\n")
+                .packing
+                .ptime_ms,
+            None
+        );
+        assert_eq!(
+            audio("m=audio 4000 RTP/AVP 8\na=ptime:30.0\n").packing.ptime_ms,
+            Some(30)
+        );
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::message::Message;
 use super::method::Method;
 use super::path::{Path, Transport};
 use super::session_id::SessionId;
-use super::uri::{Host, Scheme, Uri};
+use super::uri::{BadUri, Host, Scheme, Uri};
 use crate::base::limits::{SIP_ROUTE_BYTES_MAX, SIP_ROUTES_MAX};
 
 /// Names a dialog: Call-ID, local tag, remote tag (§12). Cheap to clone.
@@ -202,12 +202,12 @@ impl Dialog {
     }
 
     /// The dialog of a 2xx to an INVITE of ours that nobody waits for any more, made from the response alone:
-    /// enough to ACK it and hang up (§13.2.2.4). A route set that can't be kept is left out. `last_cseq` is the CSeq
-    /// number of our last request in it.
+    /// enough to ACK it and hang up (§13.2.2.4). Of a route set that can't be kept, the routes that can be read are
+    /// used. `last_cseq` is the CSeq number of our last request in it.
     pub fn unwanted(response: &Message, path: Path, last_cseq: u32) -> Option<Self> {
         let (local, remote) = (identity(response.get(Name::From)?)?, response.get(Name::To)?);
-        let (target, routes) = answered_route(response, response.to().uri)
-            .unwrap_or_else(|| (response.to().uri.into(), Routes::default()));
+        let routes = routes_backwards(response).into_iter().filter_map(keep_route);
+        let target = target_named_by(response).unwrap_or(response.to().uri);
         let remote_tag = response.to().tag().unwrap_or_default();
         let dialog = Self {
             id: DialogId::new(response.call_id(), response.from().tag()?, remote_tag),
@@ -215,8 +215,8 @@ impl Dialog {
             remote: identity(remote)?.into(),
             local_cseq: last_cseq,
             remote_cseq: None,
-            target,
-            routes,
+            target: target.into(),
+            routes: routes.take(SIP_ROUTES_MAX).collect(),
             path,
             session: None,
         };
@@ -351,25 +351,20 @@ impl Dialog {
         }
     }
 
-    /// Where this dialog's requests go: to the first route, or else the target, if that is an address; by the
-    /// transport that its URI names, or else the dialog's, since many who speak TCP leave the parameter out. A
-    /// host name is not looked up: the request goes the way the dialog came.
+    /// Where this dialog's requests go: to the first route, or else the target, if that is an address (its `maddr`,
+    /// where it has one: RFC 3261 §19.1.1); by the transport that its URI names, or else the dialog's, since many
+    /// who speak TCP leave the parameter out.
+    ///
+    /// A host name is not looked up, and nobody is looked for behind `tel:`, `sips:` or a transport that we don't
+    /// speak: then the request goes the way the dialog came.
     ///
     /// The listener is the dialog's: whether it reaches there by that transport is for whoever has the others.
     pub fn next_hop(&self) -> Path {
         let first = self.routes.first().and_then(|route| uri_of(route));
-        let Some(uri) = Uri::parse(first.unwrap_or(&self.target)).ok() else {
+        let named = Uri::parse(first.unwrap_or(&self.target)).ok();
+        let Some((transport, remote)) = named.and_then(|uri| address_of(&uri, self.path.transport)) else {
             return self.path;
         };
-        let Host::Ip(ip) = uri.host else {
-            return self.path;
-        };
-        // TLS we don't speak: whoever names it is sent to by what it used.
-        let transport = match uri.transport() {
-            Some(named @ (Transport::Udp | Transport::Tcp)) => named,
-            Some(Transport::Tls) | None => self.path.transport,
-        };
-        let remote = SocketAddr::new(ip, uri.port.unwrap_or(transport.default_port()));
         let same = (transport, remote) == (self.path.transport, self.path.remote);
         Path {
             listener: self.path.listener,
@@ -415,15 +410,48 @@ impl Dialog {
 
 /// Target and route set from a response to an INVITE of ours: Record-Route backwards (§12.1.2).
 fn answered_route(response: &Message, else_target: &[u8]) -> Option<(Box<[u8]>, Routes)> {
-    let mut routes: Vec<&[u8]> = response.values(Name::RecordRoute).collect();
-    routes.reverse();
+    let routes = keep_routes(&routes_backwards(response)).ok()?;
     let target = target_named_by(response).unwrap_or(else_target);
-    Some((target.into(), keep_routes(&routes).ok()?))
+    Some((target.into(), routes))
 }
 
-/// The Contact's URI, if requests can be sent to it.
+fn routes_backwards<'a>(response: &Message<'a>) -> Vec<&'a [u8]> {
+    let mut routes: Vec<&[u8]> = response.values(Name::RecordRoute).collect();
+    routes.reverse();
+    routes
+}
+
+/// Transport and address that a URI names, if we reach what it names so; `else_by`, where it leaves the transport
+/// open.
+fn address_of(uri: &Uri, else_by: Transport) -> Option<(Transport, SocketAddr)> {
+    let transport = match (uri.transport(), uri.param("transport")) {
+        (Some(named @ (Transport::Udp | Transport::Tcp)), _) => named,
+        (Some(Transport::Tls), _) | (None, Some(_)) => return None,
+        (None, None) => else_by,
+    };
+    let ip = match uri.param("maddr").and_then(Host::parse) {
+        Some(host) => host.ip(),
+        None => uri.host.ip(),
+    }?;
+    let port = uri.port.unwrap_or(transport.default_port());
+    Some((transport, SocketAddr::new(ip, port)))
+}
+
+/// The Contact's URI, if it can stand in a Request-URI. Whether anybody is reached by it is another matter:
+/// [`Dialog::next_hop`].
 pub fn target_named_by<'a>(message: &Message<'a>) -> Option<&'a [u8]> {
-    reachable(message.contact()?.uri)
+    let text = message.contact()?.uri;
+    match Uri::parse(text) {
+        Ok(uri) => match uri.scheme {
+            Scheme::Sip | Scheme::Sips => reachable(text),
+            // Not allowed (RFC 3261 §8.1.1.8), and sent.
+            Scheme::Tel => Some(text),
+            Scheme::Other => None,
+        },
+        // Port 0 is what some send who can't be called: it is given back as it came.
+        Err(BadUri::Port) if !text.contains(&b'?') => Some(text),
+        Err(BadUri::Scheme | BadUri::Character | BadUri::User | BadUri::Host | BadUri::Port) => None,
+    }
 }
 
 /// The URI as a Request-URI may hold it, if requests can be sent to it (§19.1.1: no headers).
@@ -443,14 +471,20 @@ fn keep_routes(routes: &[&[u8]]) -> Result<Routes, NoDialog> {
     if routes.len() > SIP_ROUTES_MAX {
         return Err(NoDialog::TooLong);
     }
-    routes
-        .iter()
-        .map(|route| {
-            uri_of(route)
-                .map(|_| Box::from(*route))
-                .ok_or(NoDialog::Malformed)
-        })
-        .collect()
+    let kept = routes.iter().map(|route| keep_route(route));
+    kept.collect::<Option<_>>().ok_or(NoDialog::Malformed)
+}
+
+/// The route as a Route header may hold it, if it can be read: §20.34 wants brackets, and without them a proxy's `lr`
+/// would stand outside its URI.
+fn keep_route(route: &[u8]) -> Option<Box<[u8]>> {
+    let kept: Box<[u8]> = if route.contains(&b'<') {
+        route.into()
+    } else {
+        [b"<", route, b">"].concat().into()
+    };
+    uri_of(&kept)?;
+    Some(kept)
 }
 
 fn own_identity(invite: &Message, name: Name) -> Result<Box<[u8]>, NoDialog> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use umbra::sip::path::Transport;
 
+use super::descriptions::Descriptions;
 use super::phone::{Call, Lost, Outcome, Phone};
 use super::stage::{Packet, Stage};
 use super::text::{Msg, user_of};
@@ -24,6 +25,8 @@ pub enum Cue {
         msg: Msg,
         /// Whether it had come before.
         again: bool,
+        /// Where it arrived.
+        to: SocketAddr,
     },
     /// An answer or ACK never came.
     Lost {
@@ -79,6 +82,8 @@ pub struct Cast<S> {
     said: Vec<Vec<u8>>,
     /// The description that a caller's dialog has: (Call-ID, CSeq) → body.
     described: HashMap<(String, u32), Vec<u8>>,
+    /// Every description that Umbra sent.
+    descriptions: Descriptions,
     /// Lost things that wait for their turn.
     waiting: std::collections::VecDeque<Cue>,
 }
@@ -106,6 +111,7 @@ impl<S: Stage> Cast<S> {
             seats: Vec::new(),
             said: Vec::new(),
             described: HashMap::new(),
+            descriptions: Descriptions::default(),
             waiting: std::collections::VecDeque::new(),
         }
     }
@@ -251,6 +257,7 @@ impl<S: Stage> Cast<S> {
                 call,
                 msg,
                 again,
+                to,
             };
             if cue.is_none() {
                 cue = Some(heard);
@@ -323,8 +330,14 @@ impl<S: Stage> Cast<S> {
                 msg.body.len()
             ));
         }
+        if let Some(fault) = self.descriptions.look(msg.call_id(), &msg.body) {
+            self.faults.push(format!("{}: {fault}", msg.name()));
+        }
         // A cause is a number of our own table; a text could be anybody's (RFC 3326 §2).
-        for reason in msg.all("Reason").filter(|reason| !is_bare_cause(reason)) {
+        // An edge cancels its branches in words of its own.
+        let is_the_edges = self.stage.setup().has_edge && msg.method() == "CANCEL";
+        let reasons = msg.all("Reason").filter(|_| !is_the_edges);
+        for reason in reasons.filter(|reason| !is_bare_cause(reason)) {
             self.faults.push(format!("{}: Reason: {reason}", msg.name()));
         }
         if msg.status().is_some_and(|s| s < 300) && msg.method() == "INVITE" && !msg.body.is_empty() {
@@ -406,7 +419,10 @@ impl<S: Stage> Cast<S> {
 
     /// What some phone still waits for.
     pub fn busy(&self) -> Option<String> {
-        self.phones.iter().find_map(Phone::busy)
+        let waits = !self.waiting.is_empty();
+        waits
+            .then(|| "somebody has still to hear something".to_owned())
+            .or_else(|| self.phones.iter().find_map(Phone::busy))
     }
 }
 

@@ -1,8 +1,11 @@
 //! Ladders: plays written as text, one message a line. `scenarios/README.md` says how they read.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+mod media;
 
 use serde_json::Value;
 use umbra::masking::inventory::Freeze;
@@ -11,7 +14,7 @@ use super::cast::{Cast, Cue};
 use super::phone::Extra;
 use super::stage::{Binding, Doing, Large, Setup, Speaks, Stage};
 use super::text::{Msg, uri_in, user_of};
-use super::{keys, sdp, witness};
+use super::{sdp, witness};
 
 /// A ladder as read from its file.
 #[derive(Debug)]
@@ -126,6 +129,8 @@ fn duration(text: &str, t1: Duration) -> Option<Duration> {
 /// Something heard that the play has not got to yet.
 struct Heard {
     call: usize,
+    /// Where it arrived.
+    to: SocketAddr,
     msg: Msg,
     at: Duration,
     /// The last description before it in the same call.
@@ -146,8 +151,6 @@ pub struct Play<S> {
     asked_at: HashMap<usize, Duration>,
     since: Duration,
     cdrs_seen: usize,
-    /// How many keys each call has heard by the last line that asked for them.
-    keys_heard: HashMap<(usize, usize), usize>,
 }
 
 /// Plays a ladder to its end.
@@ -166,7 +169,6 @@ pub fn play<S: Stage>(ladder: &Ladder, stage: S) -> Result<(), String> {
         asked_at: HashMap::new(),
         since: Duration::ZERO,
         cdrs_seen: 0,
-        keys_heard: HashMap::new(),
     };
     for line in &ladder.lines {
         let outcome = play.line(line).and_then(|()| play.unharmed());
@@ -299,18 +301,12 @@ impl<S: Stage> Play<S> {
             ["cdr", "none"] => self.no_cdr(),
             ["cdr", fields @ ..] => self.cdr(fields, &line.more),
             ["calls"] => self.calls(&line.more),
-            ["keys", who, keys, length] => self.keys(who, keys, length),
             ["report", who, options @ ..] => self.report(who, options),
             ["reported", who, lost] => self.reported(who, lost),
-            ["skip", count, "from", who] => {
-                let (phone, call) = self.phone(who)?;
-                let call = call
-                    .or(self.current.get(&phone).copied())
-                    .ok_or("no call to talk in")?;
-                let count: u16 = count.parse().map_err(|_| "how many?")?;
-                self.cast.phones[phone].calls[call].seq += count;
-                Ok(())
-            }
+            ["skip", count, "from", who] => self.skip(count, who),
+            ["press", who, keys, options @ ..] => self.press(who, keys, options),
+            ["keys", who, keys, options @ ..] => self.keys(who, keys, options),
+            ["fax", from, "->", to, options @ ..] => self.fax(from, to, options),
             ["idle"] => self.idle(),
             _ => Err("no line of a ladder reads so".into()),
         }
@@ -405,9 +401,19 @@ impl<S: Stage> Play<S> {
         let setup = self.cast.stage.setup();
         let text = text
             .replace("UMBRA", &setup.umbra().to_string())
+            .replace("HOME_IP", &self.cast.home(phone).ip().to_string())
             .replace("HOME", &self.cast.home(phone).to_string())
+            .replace("FOLD", "\r\n ")
             .replace("GATEWAY2", &setup.gateway(2).to_string())
+            .replace("GATEWAY_IP", &setup.gateway(1).ip().to_string())
             .replace("GATEWAY", &setup.gateway(1).to_string());
+        let names = self.cast.phones.iter().enumerate();
+        let text = names.fold(text, |text, (index, phone)| {
+            text.replace(
+                &format!("{}'S_PLACE", phone.name),
+                &self.cast.home(index).to_string(),
+            )
+        });
         self.cast.phones.iter().fold(text, |text, phone| {
             let dialog = phone.calls.iter().find_map(|call| {
                 let remote_tag = call.remote_tag.as_deref()?;
@@ -445,6 +451,9 @@ impl<S: Stage> Play<S> {
                     extra.codecs = Some(codecs.split(',').map(str::to_owned).collect());
                 }
                 Some(("way", way)) => extra.way = way.into(),
+                Some(("session", way)) => extra.session_way = Some(way.into()),
+                Some(("c", place)) => extra.place = Some(place.replace('/', " ")),
+                Some(("ptime", ms)) => extra.ptime = ms.parse().ok(),
                 Some(("port", port)) => extra.media_port = port.parse().ok(),
                 Some(("among", kind)) => extra.among = Some(kind.into()),
                 Some(("body", kind)) if body.is_empty() => {
@@ -455,6 +464,10 @@ impl<S: Stage> Play<S> {
                 Some(("totag", tag)) => extra.to_tag = Some(tag.into()),
                 Some(("reason", reason)) => extra.reason = Some(reason.into()),
                 Some(("uri", uri)) => extra.uri = Some(self.placed(phone, uri)),
+                Some(("at", at)) => {
+                    let at = self.placed(phone, at);
+                    extra.at = Some(at.parse().map_err(|_| format!("no address: {at}"))?);
+                }
                 Some(("from", from)) => extra.from = Some(format!("<{from}>")),
                 Some(("hops", hops)) => extra.max_forwards = Some(hops.into()),
                 Some(("version", version)) => extra.version = Some(version.into()),
@@ -501,7 +514,13 @@ impl<S: Stage> Play<S> {
                 call,
                 msg,
                 again,
+                to,
             } => {
+                let is_direct = !self.cast.stage.setup().has_edge;
+                if let Err(why) = self.cast.phones[phone].check(call, &msg, is_direct) {
+                    let name = &self.cast.phones[phone].name;
+                    self.cast.faults.push(format!("{name}'s {msg:?}: {why}"));
+                }
                 // A 100 is the edge's own, where there is one.
                 if msg.status() == Some(100) && self.cast.stage.setup().has_edge {
                     return;
@@ -514,6 +533,7 @@ impl<S: Stage> Play<S> {
                 let list = if again { &mut self.again } else { &mut self.new };
                 list.entry(phone).or_default().push_back(Heard {
                     call,
+                    to,
                     msg,
                     at: self.cast.stage.now(),
                     before,
@@ -620,6 +640,7 @@ impl<S: Stage> Play<S> {
                         &self.name(value),
                     )?;
                 }
+                "at" => same("it came to", &heard.to.to_string(), &self.placed(phone, value))?,
                 "uri" => same("its Request-URI", msg.uri(), &self.placed(phone, value))?,
                 "gateway" => {
                     let n = value.parse().map_err(|_| "which gateway?")?;
@@ -644,6 +665,11 @@ impl<S: Stage> Play<S> {
                 "way" => same(
                     "the direction",
                     described.as_ref().map_or("none", |s| &s.way),
+                    value,
+                )?,
+                "lines" => same(
+                    "the media lines",
+                    &described.as_ref().map_or(String::new(), |s| s.lines.join(",")),
                     value,
                 )?,
                 "other" => {
@@ -693,13 +719,16 @@ impl<S: Stage> Play<S> {
                     return Err(format!("it has {name}: {value}"));
                 }
             } else if let Some((name, value)) = wanted.split_once(':') {
-                let is = msg.get(name.trim()).unwrap_or("missing");
-                let umbra = self.cast.stage.setup().umbra().to_string();
-                let value = value.trim().replace("UMBRA", &umbra);
+                let lines: Vec<&str> = msg.all(name.trim()).collect();
+                let is = match &*lines {
+                    [] => "missing".to_owned(),
+                    lines => lines.join(", "),
+                };
+                let value = self.placed(phone, value.trim());
                 match value.strip_suffix('…') {
                     Some(start) if is.starts_with(start) => {}
                     None if value.strip_prefix('…').is_some_and(|end| is.ends_with(end)) => {}
-                    Some(_) | None => same(name, is, &value)?,
+                    Some(_) | None => same(name, &is, &value)?,
                 }
             } else if msg.get(wanted).is_none() {
                 return Err(format!("it has no {wanted}"));
@@ -726,74 +755,6 @@ impl<S: Stage> Play<S> {
             ))
         });
         left.map_or(Ok(()), Err)
-    }
-
-    fn media(&mut self, from: &str, way: &str, to: &str, options: &[&str]) -> Result<(), String> {
-        let (a, a_call) = self.phone(from)?;
-        let (b, b_call) = self.phone(to)?;
-        let call_of = |phone, call: Option<usize>| {
-            call.or(self.current.get(&phone).copied())
-                .ok_or("no call to talk in")
-        };
-        let (a_call, b_call) = (call_of(a, a_call)?, call_of(b, b_call)?);
-        let blocked = options.contains(&"blocked");
-        let ways: &[(usize, usize, usize, usize)] = match way {
-            "<->" => &[(a, a_call, b, b_call), (b, b_call, a, a_call)],
-            "->" => &[(a, a_call, b, b_call)],
-            _ => return Err("media goes -> or <->".into()),
-        };
-        let packets = 10;
-        if !self.cast.stage.is_exact() && !blocked {
-            self.warm_up(ways)?;
-        }
-        let before: Vec<usize> = ways
-            .iter()
-            .map(|w| self.cast.phones[w.2].calls[w.3].rtp.len())
-            .collect();
-        for _ in 0..packets {
-            for (phone, call, ..) in ways {
-                if !self.cast.phones[*phone].speak_on(*call) {
-                    return Err(format!(
-                        "{} knows of no media to send to",
-                        self.cast.phones[*phone].name
-                    ));
-                }
-            }
-            self.wait("20ms")?;
-        }
-        let patience = if self.cast.stage.is_exact() {
-            "100ms"
-        } else {
-            "400ms"
-        };
-        self.wait(patience)?;
-        for ((_, _, phone, call), before) in ways.iter().zip(before) {
-            let heard = self.cast.phones[*phone].calls[*call].rtp.len() - before;
-            let wanted = if blocked { 0 } else { packets };
-            if heard != wanted {
-                let name = &self.cast.phones[*phone].name;
-                return Err(format!("{name} heard {heard} packets of {packets}"));
-            }
-        }
-        Ok(())
-    }
-
-    /// On a busy machine the media threads may have their orders a moment after the ACK has left: packets
-    /// go until one arrives.
-    fn warm_up(&mut self, ways: &[(usize, usize, usize, usize)]) -> Result<(), String> {
-        for (phone, call, other, other_call) in ways {
-            let heard = |cast: &Cast<S>| cast.phones[*other].calls[*other_call].rtp.len();
-            let before = heard(&self.cast);
-            for _ in 0..100 {
-                if heard(&self.cast) > before {
-                    break;
-                }
-                self.cast.phones[*phone].speak_on(*call);
-                self.wait("20ms")?;
-            }
-        }
-        // Those that are still on their way belong to the warming up.
-        self.wait("100ms")
     }
 
     fn wait_for_cdrs(&mut self, count: usize) -> Vec<Value> {
@@ -829,88 +790,6 @@ impl<S: Stage> Play<S> {
             Ok(())
         } else {
             Err(format!("the listing says {said:?}"))
-        }
-    }
-
-    /// What a phone has heard pressed since the last such line, as events of RFC 4733: these keys and no others, each
-    /// so long.
-    fn keys(&mut self, who: &str, wanted: &str, length: &str) -> Result<(), String> {
-        let t1 = self.cast.stage.setup().t1;
-        let length = duration(length, t1).ok_or("how long?")?;
-        let wanted = if wanted == "none" { "" } else { wanted };
-        let (phone, call) = self.phone(who)?;
-        let call = call
-            .or(self.current.get(&phone).copied())
-            .ok_or("no call to hear keys in")?;
-        let before = self.keys_heard.get(&(phone, call)).copied().unwrap_or(0);
-        let patience = (length + Duration::from_millis(100)) * (wanted.len() as u32 + 1);
-        let deadline = self.cast.stage.now() + patience + Duration::from_secs(2);
-        let mut heard = Vec::new();
-        while heard.len() < before + wanted.len() && self.cast.stage.now() < deadline {
-            self.wait("50ms")?;
-            heard = self.pressed(phone, call)?;
-        }
-        // The last one's end is said three times, and nothing else follows.
-        self.wait("100ms")?;
-        heard = self.pressed(phone, call)?;
-        self.keys_heard.insert((phone, call), heard.len());
-        let heard = heard.split_off(before.min(heard.len()));
-        let letters: String = heard.iter().map(|pressed| pressed.key).collect();
-        let ticks = (length.as_millis() * 8) as u16;
-        match heard.iter().find(|pressed| pressed.ticks != ticks) {
-            _ if letters != wanted => Err(format!("{who} heard the keys {letters:?}")),
-            Some(pressed) => Err(format!("{who} heard {pressed:?}, not {ticks} ticks")),
-            None => Ok(()),
-        }
-    }
-
-    fn pressed(&self, phone: usize, call: usize) -> Result<Vec<keys::Pressed>, String> {
-        let call = &self.cast.phones[phone].calls[call];
-        let packets = call.rtp.iter().map(|(_, bytes)| bytes.as_slice());
-        keys::pressed(packets, sdp::payload(&call.said, "te").unwrap_or(101))
-    }
-
-    /// A phone sends an RTCP report.
-    fn report(&mut self, who: &str, options: &[&str]) -> Result<(), String> {
-        let (phone, call) = self.phone(who)?;
-        let call = call
-            .or(self.current.get(&phone).copied())
-            .ok_or("no call to report in")?;
-        let lost = options.iter().find_map(|o| o.strip_prefix("lost=")?.parse().ok());
-        let now = self.cast.stage.now();
-        if !self.cast.phones[phone].report(now, call, lost.unwrap_or(0)) {
-            return Err("there is nothing to report on".into());
-        }
-        self.wait("100ms")
-    }
-
-    /// What Umbra last reported of a phone's stream.
-    fn reported(&mut self, who: &str, lost: &str) -> Result<(), String> {
-        let wanted: u32 = lost
-            .strip_prefix("lost=")
-            .and_then(|lost| lost.parse().ok())
-            .ok_or("how many?")?;
-        let (phone, call) = self.phone(who)?;
-        let call = call
-            .or(self.current.get(&phone).copied())
-            .ok_or("no call was reported on")?;
-        let block = |bytes: &Vec<u8>| {
-            // A block stands behind the head of an RR, or that of an SR (RFC 3550 §6.4).
-            let at = if bytes.get(1) == Some(&200) { 28 } else { 8 };
-            (bytes.first()? & 0x1f > 0).then(|| bytes.get(at..at + 24).map(<[u8]>::to_vec))?
-        };
-        let reports = &self.cast.phones[phone].calls[call].rtcp;
-        let block = reports.iter().rev().find_map(|(_, bytes)| block(bytes));
-        let block = block.ok_or("no report speaks of its stream")?;
-        let ssrc = 0x5500_0000 + call as u32;
-        if block[..4] != ssrc.to_be_bytes() {
-            return Err(format!("the report is of another stream: {block:?}"));
-        }
-        let lost = u32::from_be_bytes([0, block[5], block[6], block[7]]);
-        if lost == wanted {
-            Ok(())
-        } else {
-            Err(format!("Umbra reports {lost} lost"))
         }
     }
 

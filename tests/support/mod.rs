@@ -5,6 +5,7 @@
 #![allow(dead_code)]
 
 pub mod cast;
+pub mod descriptions;
 pub mod keys;
 pub mod ladder;
 pub mod law;
@@ -12,6 +13,7 @@ pub mod phone;
 pub mod rel;
 pub mod sdp;
 pub mod stage;
+pub mod strict;
 pub mod text;
 pub mod wires;
 pub mod witness;

@@ -11,7 +11,10 @@ use std::time::Duration;
 use super::rel::Rel;
 use super::sdp;
 use super::stage::Packet;
+use super::strict::{Said, check_answer};
 use super::text::{Msg, host_of, listed, param, uri_in, user_of};
+
+pub mod media;
 
 /// What goes into a message beside the usual.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +27,12 @@ pub struct Extra {
     pub codecs: Option<Vec<String>>,
     /// Its direction; `sendrecv` if empty.
     pub way: String,
+    /// What it says of the direction at session level.
+    pub session_way: Option<String>,
+    /// What its `c=` says for the address.
+    pub place: Option<String>,
+    /// The packet length that it asks for, in milliseconds; 0: none. 20 if nothing is said.
+    pub ptime: Option<u16>,
     /// Further lines for it.
     pub sdp_lines: Vec<String>,
     /// Another port of ours for media.
@@ -48,6 +57,8 @@ pub struct Extra {
     pub merged: bool,
     /// The To tag of a request.
     pub to_tag: Option<String>,
+    /// Another address that a request leaves from, and is answered at.
+    pub at: Option<SocketAddr>,
     /// A provisional response is sent until its PRACK comes, with so many RSeq numbers left out before its own.
     pub reliable: Option<u32>,
 }
@@ -69,6 +80,8 @@ struct Asked {
     repeats: Repeats,
     /// Final answers, by To tag.
     finals: Vec<(String, u16)>,
+    /// What we had said of our codecs before; an offer that is refused changes nothing (RFC 3264 §4).
+    said_before: Option<Vec<String>>,
     provisional: Vec<Vec<u8>>,
     /// What acknowledges them.
     acks: Vec<(String, Vec<u8>)>,
@@ -78,6 +91,8 @@ struct Asked {
 #[derive(Debug)]
 struct Told {
     request: Msg,
+    /// What they had described before; an offer that we refuse changes nothing.
+    heard_before: Option<sdp::Heard>,
     source: SocketAddr,
     last: Option<Vec<u8>>,
     finals: Vec<Final>,
@@ -180,8 +195,12 @@ pub struct Call {
     pub rtp: Vec<(SocketAddr, Vec<u8>)>,
     /// The number of our last RTP packet.
     pub seq: u16,
+    /// How many of `rtp` have been looked at for keys.
+    pub keys_read: usize,
     /// RTCP packets that came, and when.
     pub rtcp: Vec<(Duration, Vec<u8>)>,
+    /// What messages of the other side must go by.
+    routing: Said,
     /// Reliable provisional responses.
     pub rel: Rel,
     peer: SocketAddr,
@@ -314,7 +333,9 @@ impl Phone {
             said: Vec::new(),
             rtp: Vec::new(),
             seq: 0,
+            keys_read: 0,
             rtcp: Vec::new(),
+            routing: Said::default(),
             rel: Rel::default(),
             peer,
             ours: format!("<sip:{}@{local}>", self.number),
@@ -352,13 +373,20 @@ impl Phone {
         if extra.merged {
             call.cseq -= 1;
         }
-        let via = match (method, last_invite) {
-            ("CANCEL", Some(invite)) => invite.via.clone(),
-            _ => format!(
-                "SIP/2.0/{} {};rport;branch={branch}",
-                call.transport(),
-                call.local
-            ),
+        let leaves = extra.at.unwrap_or(call.local);
+        let mut extra = extra.clone();
+        for line in &mut extra.headers {
+            *line = line.replace("BRANCH", &branch);
+        }
+        let own_via = Msg::read(format!("\r\n{}\r\n\r\n", extra.headers.join("\r\n")).as_bytes())
+            .and_then(|lines| lines.all("Via").flat_map(listed).next());
+        let via = match (method, last_invite, own_via) {
+            ("CANCEL", Some(invite), _) => invite.via.clone(),
+            (_, _, Some(via)) => {
+                extra.omit.push("Via".into());
+                via
+            }
+            (_, _, None) => format!("SIP/2.0/{} {leaves};rport;branch={branch}", call.transport()),
         };
         let (from, to) = match (method, last_invite) {
             ("CANCEL", Some(invite)) => (invite.from.clone(), invite.to.clone()),
@@ -397,10 +425,14 @@ impl Phone {
                 host_of(call.next_hop()).parse().unwrap_or(call.peer),
             ),
         };
+        let said_before = extra.codecs.is_some().then(|| call.said.clone());
         lines.extend(routes.iter().cloned());
-        let bytes = call.compose(&format!("{method} {uri} {version}"), lines, extra);
+        let bytes = call.compose(&format!("{method} {uri} {version}"), lines, &extra);
+        if let Some(said) = Msg::read(&bytes) {
+            call.routing.note(&said, None);
+        }
         let packet = Packet {
-            from: call.local,
+            from: leaves,
             to: peer,
             bytes: bytes.clone(),
         };
@@ -435,6 +467,7 @@ impl Phone {
                 Repeats::new(now, self.t1, cap)
             },
             finals: Vec::new(),
+            said_before,
             provisional: Vec::new(),
             acks: Vec::new(),
         });
@@ -536,7 +569,15 @@ impl Phone {
             call.rel.stop();
         }
         let told = &mut call.told[index];
+        if let Some(said) = Msg::read(&bytes) {
+            call.routing.note(&said, Some(&told.request));
+        }
         told.last = Some(bytes.clone());
+        if status >= 300
+            && let Some(heard) = told.heard_before.take()
+        {
+            call.heard = Some(heard);
+        }
         if status >= 200 {
             // A 2xx is repeated over TCP too (RFC 3261 §13.3.1.4), a failure isn't (§17.2.1).
             let mut repeats = if over_tcp && status >= 300 {
@@ -562,6 +603,27 @@ impl Phone {
             bytes,
         });
         Ok(())
+    }
+
+    /// Holds a message of this call against what was said before: `is_direct`, if no proxy stands between.
+    ///
+    /// # Errors
+    /// What RFC 3261 wants otherwise.
+    pub fn check(&self, at: usize, msg: &Msg, is_direct: bool) -> Result<(), String> {
+        let call = &self.calls[at];
+        if msg.status().is_none() {
+            return if is_direct {
+                call.routing.check_request(msg)
+            } else {
+                Ok(())
+            };
+        }
+        let asked = call.asked.iter().find(|asked| asked.branch == msg.branch());
+        let request = asked.filter(|asked| asked.method == msg.method());
+        match request.and_then(|asked| Msg::read(&asked.bytes)) {
+            Some(request) => check_answer(&request, msg, is_direct),
+            None => Ok(()),
+        }
     }
 
     /// Takes a datagram that came to `local`.
@@ -626,6 +688,9 @@ impl Phone {
             return Outcome::Again(at, msg);
         }
         asked.finals.push((tag.clone(), status));
+        if let Some(said) = asked.said_before.take_if(|_| status >= 300) {
+            call.said = said;
+        }
         if !is_invite {
             if let Some(heard) = sdp::read(&msg.body) {
                 call.heard = Some(heard);
@@ -675,7 +740,9 @@ impl Phone {
                     said: Vec::new(),
                     rtp: Vec::new(),
                     seq: 0,
+                    keys_read: 0,
                     rtcp: Vec::new(),
+                    routing: Said::default(),
                     rel: Rel::default(),
                     peer: from,
                     ours: msg.get("To").unwrap_or("").to_owned(),
@@ -732,6 +799,7 @@ impl Phone {
             }
             return Outcome::Again(at, msg);
         }
+        let heard_before = call.heard.clone();
         if msg.method() != "CANCEL" {
             let fault = call.rel.asked(&msg);
             self.faults
@@ -744,6 +812,7 @@ impl Phone {
         }
         call.told.push(Told {
             request: msg.clone(),
+            heard_before,
             source: from,
             last: None,
             finals: Vec::new(),
@@ -829,74 +898,6 @@ impl Phone {
             Some(format!("{}.{} {what}", self.name, at + 1))
         })
     }
-
-    /// An RTP packet from this call's media port towards what the other side described.
-    pub fn speak(&mut self, at: usize, seq: u16) -> bool {
-        let call = &self.calls[at];
-        let Some((heard, to)) = call.heard.as_ref().and_then(|h| Some((h, h.at?))) else {
-            return false;
-        };
-        let Some(payload) = heard.payloads.first() else {
-            return false;
-        };
-        let mut bytes = vec![0x80, *payload];
-        bytes.extend_from_slice(&seq.to_be_bytes());
-        bytes.extend_from_slice(&(u32::from(seq) * 160).to_be_bytes());
-        bytes.extend_from_slice(&(0x5500_0000 + at as u32).to_be_bytes());
-        bytes.extend_from_slice(&[0xD5; 160]);
-        self.out.push_back(Packet {
-            from: call.media,
-            to,
-            bytes,
-        });
-        true
-    }
-
-    /// Sends the next RTP packet of a call. Whether it knows where to.
-    pub fn speak_on(&mut self, at: usize) -> bool {
-        self.calls[at].seq += 1;
-        self.speak(at, self.calls[at].seq)
-    }
-
-    /// Sends an RTCP report in a call: so many of Umbra's packets were lost, its last report came then. Its CNAME
-    /// is nobody else's business. Whether there was anything to report on.
-    pub fn report(&mut self, now: Duration, at: usize, lost: u32) -> bool {
-        let cname = self.mint("cname");
-        let call = &self.calls[at];
-        let Some(to) = call.heard.as_ref().and_then(|h| h.at) else {
-            return false;
-        };
-        let Some((_, rtp)) = call.rtp.last() else {
-            return false;
-        };
-        let last_sr = call.rtcp.iter().rfind(|(_, bytes)| bytes.get(1) == Some(&200));
-        let (middle, delay) = last_sr.map_or((vec![0; 4], 0), |(came, bytes)| {
-            let since = now.saturating_sub(*came).as_micros();
-            (bytes[10..14].to_vec(), ((since << 16) / 1_000_000) as u32)
-        });
-        let ssrc = (0x5500_0000 + at as u32).to_be_bytes();
-        let mut bytes = vec![0x81, 200, 0, 12];
-        bytes.extend_from_slice(&ssrc);
-        bytes.extend_from_slice(&[0; 20]);
-        bytes.extend_from_slice(&rtp[8..12]);
-        bytes.extend_from_slice(&lost.to_be_bytes());
-        bytes.extend_from_slice(&[0; 8]);
-        bytes.extend_from_slice(&middle);
-        bytes.extend_from_slice(&delay.to_be_bytes());
-        let mut chunk = ssrc.to_vec();
-        chunk.extend_from_slice(&[1, cname.len() as u8]);
-        chunk.extend_from_slice(cname.as_bytes());
-        chunk.push(0);
-        chunk.resize(chunk.len().next_multiple_of(4), 0);
-        bytes.extend_from_slice(&[0x81, 202, 0, (chunk.len() / 4) as u8]);
-        bytes.extend_from_slice(&chunk);
-        self.out.push_back(Packet {
-            from: SocketAddr::new(call.media.ip(), call.media.port() + 1),
-            to: SocketAddr::new(to.ip(), to.port() + 1),
-            bytes,
-        });
-        true
-    }
 }
 
 impl Call {
@@ -951,7 +952,11 @@ impl Call {
         if !is_request {
             routes.reverse();
         }
-        if self.routes.is_empty() {
+        // Proxies that this phone stands for have taken their part of a route set off.
+        let stands_for_proxies = (self.asked.first())
+            .and_then(|invite| Msg::read(&invite.bytes))
+            .is_some_and(|invite| invite.get("Record-Route").is_some());
+        if self.routes.is_empty() && !stands_for_proxies {
             self.routes = routes;
         }
         if let Some(heard) = sdp::read(&msg.body) {
@@ -975,6 +980,9 @@ impl Call {
                     } else {
                         &extra.way
                     },
+                    session_way: extra.session_way.as_deref(),
+                    place: extra.place.as_deref(),
+                    ptime: Some(extra.ptime.unwrap_or(20)).filter(|ms| *ms > 0),
                     version: self.said_version,
                     more: &extra.sdp_lines,
                 });

@@ -17,15 +17,62 @@ const CODECS: [(&str, u8, &str); 11] = [
     ("foo", 120, "FOO/8000"),
 ];
 
+/// Media lines beside the audio that ladders can name: where the media port is to stand, and their attributes.
+/// A line named with `:0` behind it has port 0.
+const LINES: [(&str, &str); 8] = [
+    ("video", "m=video PORT RTP/AVP 96\r\na=rtpmap:96 VP8/90000\r\n"),
+    (
+        "fax",
+        "m=image PORT udptl t38\r\na=T38FaxVersion:0\r\na=T38MaxBitRate:14400\r\na=T38FaxRateManagement:transferredTCF\r\n\
+         a=T38FaxMaxBuffer:262\r\na=T38FaxMaxDatagram:90\r\na=T38FaxUdpEC:t38UDPRedundancy\r\n",
+    ),
+    (
+        "msrp",
+        "m=message PORT TCP/MSRP *\r\na=accept-types:text/plain\r\na=path:msrp://phone:7654/9di4ea;tcp\r\n",
+    ),
+    (
+        "bfcp",
+        "m=application PORT TCP/BFCP *\r\na=setup:actpass\r\na=confid:4321\r\na=floorctrl:c-s\r\n",
+    ),
+    (
+        "savp",
+        "m=audio PORT RTP/SAVP 8 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz|2^20\r\n",
+    ),
+    (
+        "savpf",
+        "m=audio PORT UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\na=mid:9\r\na=ice-ufrag:8hhY\r\n\
+         a=ice-pwd:asd88fgpdd777uzjYhagZg\r\na=fingerprint:sha-256 12:DF:3E\r\na=setup:actpass\r\na=rtcp-mux\r\n\
+         a=candidate:1 1 UDP 2130706431 PHONEIP PORT typ host\r\n",
+    ),
+    ("second", "m=audio PORT RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"),
+    ("text", "m=text PORT RTP/AVP 98\r\na=rtpmap:98 t140/1000\r\n"),
+];
+
+/// A codec of a ladder, `te` or `te:96`: its name, its payload type, its rtpmap. `None` for what is no codec.
+pub fn codec(word: &str) -> Option<(&str, u8, &'static str)> {
+    let (name, given) = word
+        .split_once(':')
+        .map_or((word, None), |(name, payload)| (name, payload.parse().ok()));
+    let (_, payload, map) = CODECS.iter().find(|(known, ..)| *known == name)?;
+    Some((name, given.unwrap_or(*payload), map))
+}
+
 /// What a phone says of its media.
 #[derive(Clone, Debug)]
 pub struct Say<'a> {
-    /// Codecs in order: `pcma`, `te:96` (another payload type).
+    /// Codecs in order: `pcma`, `te:96` (another payload type), and other media lines: `video`, `fax:0`, before or
+    /// behind the audio's; `audio:0` makes its port 0.
     pub codecs: &'a [String],
     /// Where its RTP goes.
     pub at: SocketAddr,
-    /// `sendrecv`, `sendonly`, `recvonly`, `inactive`.
+    /// `sendrecv`, `sendonly`, `recvonly`, `inactive`; `none`: nothing is said.
     pub way: &'a str,
+    /// What is said of the direction at session level.
+    pub session_way: Option<&'a str>,
+    /// What stands in `c=` for the address: `IP4 0.0.0.0`.
+    pub place: Option<&'a str>,
+    /// The packet length asked for.
+    pub ptime: Option<u16>,
     /// Counts the descriptions of a session.
     pub version: u32,
     /// Further lines, after the audio line's own.
@@ -37,32 +84,63 @@ pub fn write(say: &Say<'_>) -> Vec<u8> {
     let (ip, port) = (say.at.ip(), say.at.port());
     let mut payloads = String::new();
     let mut maps = String::new();
-    for codec in say.codecs.iter().filter(|c| *c != "video") {
-        let (name, given) = codec
-            .split_once(':')
-            .map_or((codec.as_str(), None), |(n, p)| (n, p.parse().ok()));
-        let Some((_, payload, map)) = CODECS.iter().find(|(n, ..)| *n == name) else {
-            panic!("no codec is called {name}");
+    let mut before = String::new();
+    let mut behind = String::new();
+    let mut audio = port;
+    for word in say.codecs {
+        if let Some((name, payload, map)) = codec(word) {
+            payloads += &format!(" {payload}");
+            maps += &format!("a=rtpmap:{payload} {map}\r\n");
+            if name.starts_with("te") {
+                maps += &format!("a=fmtp:{payload} 0-15\r\n");
+            }
+            continue;
+        }
+        let (name, at) = match word.strip_suffix(":0") {
+            Some(name) => (name, 0),
+            // A fax goes where the audio went; other media have ports of their own.
+            None if word == "fax" => (word.as_str(), port),
+            None => (word.as_str(), port + 2),
         };
-        let payload: u8 = given.unwrap_or(*payload);
-        payloads += &format!(" {payload}");
-        maps += &format!("a=rtpmap:{payload} {map}\r\n");
-        if name.starts_with("te") {
-            maps += &format!("a=fmtp:{payload} 0-15\r\n");
+        if name == "audio" {
+            audio = at;
+            continue;
+        }
+        let Some((_, line)) = LINES.iter().find(|(known, _)| *known == name) else {
+            panic!("no codec and no line is called {name}");
+        };
+        let line = line
+            .replace("PORT", &at.to_string())
+            .replace("PHONEIP", &ip.to_string());
+        if payloads.is_empty() {
+            before += &line;
+        } else {
+            behind += &line;
         }
     }
     let net = if ip.is_ipv6() { "IP6" } else { "IP4" };
+    let place = say.place.map_or_else(|| format!("{net} {ip}"), str::to_owned);
+    let session_way = say
+        .session_way
+        .map_or(String::new(), |way| format!("a={way}\r\n"));
+    let way = if say.way == "none" {
+        String::new()
+    } else {
+        format!("a={}\r\n", say.way)
+    };
+    let ptime = say.ptime.map_or(String::new(), |ms| format!("a=ptime:{ms}\r\n"));
     let mut text = format!(
-        "v=0\r\no=phone 7 {} IN {net} {ip}\r\ns=phone talk\r\nc=IN {net} {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP{payloads}\r\n{maps}a=ptime:20\r\na={}\r\n",
-        say.version, say.way
+        "v=0\r\no=phone 7 {} IN {net} {ip}\r\ns=phone talk\r\nc=IN {place}\r\nt=0 0\r\n{session_way}{before}",
+        say.version
     );
+    if !payloads.is_empty() {
+        text += &format!("m=audio {audio} RTP/AVP{payloads}\r\n{maps}{ptime}{way}");
+    }
     for line in say.more {
         text += line;
         text += "\r\n";
     }
-    if say.codecs.iter().any(|c| c == "video") {
-        text += &format!("m=video {} RTP/AVP 96\r\na=rtpmap:96 VP8/90000\r\n", port + 2);
-    }
+    text += &behind;
     text.into_bytes()
 }
 
@@ -92,6 +170,10 @@ pub struct Heard {
     pub origin: String,
     /// The other media lines: kind and port.
     pub others: Vec<(String, u16)>,
+    /// All media lines in order: `audio`, `video:0` for one that is refused.
+    pub lines: Vec<String>,
+    /// Where a fax goes.
+    pub fax: Option<SocketAddr>,
 }
 
 /// Reads one.
@@ -104,7 +186,10 @@ pub fn read(body: &[u8]) -> Option<Heard> {
         way: "sendrecv".into(),
         origin: String::new(),
         others: Vec::new(),
+        lines: Vec::new(),
+        fax: None,
     };
+    let mut fax = None;
     let (mut ip, mut port, mut maps, mut in_audio, mut media) = (None, None, Vec::new(), true, 0);
     for line in text.split("\r\n").filter(|l| !l.is_empty()) {
         let (kind, value) = line.split_once('=')?;
@@ -115,9 +200,19 @@ pub fn read(body: &[u8]) -> Option<Heard> {
                 media += 1;
                 let mut words = value.split(' ');
                 let (name, at) = (words.next()?, words.next()?.parse().ok()?);
-                in_audio = name == "audio" && port.is_none();
+                heard.lines.push(if at == 0 {
+                    format!("{name}:0")
+                } else {
+                    name.to_owned()
+                });
+                if name == "image" && at != 0 {
+                    fax = Some(at);
+                }
+                // The audio that lives; a refused line may come before it.
+                in_audio = name == "audio" && port.is_none_or(|port| port == 0);
                 if in_audio {
                     port = Some(at);
+                    maps.clear();
                     heard.payloads = words.skip(1).filter_map(|w| w.parse().ok()).collect();
                 } else {
                     heard.others.push((name.to_owned(), at));
@@ -134,7 +229,10 @@ pub fn read(body: &[u8]) -> Option<Heard> {
             _ => {}
         }
     }
-    heard.at = ip.zip(port).map(|(ip, port)| SocketAddr::new(ip, port));
+    heard.fax = ip.zip(fax).map(|(ip, port)| SocketAddr::new(ip, port));
+    heard.at = ip
+        .zip(port.filter(|port| *port != 0))
+        .map(|(ip, port)| SocketAddr::new(ip, port));
     heard.codecs = heard
         .payloads
         .iter()

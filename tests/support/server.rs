@@ -3,7 +3,7 @@
 #![allow(dead_code)] // each test binary uses its part
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -65,6 +65,11 @@ impl Server {
 
     /// Starts a server that listens, and speaks to its gateway, over `udp` or over `tcp` as well.
     pub fn speaking(transport: &str, setup: &Setup) -> Self {
+        Self::with_media(HOME.into(), transport, setup)
+    }
+
+    /// Starts a server whose media have that address.
+    pub fn with_media(media: IpAddr, transport: &str, setup: &Setup) -> Self {
         let dir = tempfile::tempdir().expect("a folder for the server");
         let (first, last, claims) = media_ports(setup.calls);
         let sip = free_address(HOME);
@@ -78,7 +83,7 @@ impl Server {
         };
         let (udp, tcp) = (list(&[&[sip], &*setup.also].concat()), list(&by_tcp));
         let conf = format!(
-            "trunks = \"trunks.toml\"\n[sip]\nudp = [{udp}]\ntcp = [{tcp}]\n[media]\naddress = \"{HOME}\"\nports = \"{first}-{last}\"\n\
+            "trunks = \"trunks.toml\"\n[sip]\nudp = [{udp}]\ntcp = [{tcp}]\n[media]\naddress = \"{media}\"\nports = \"{first}-{last}\"\n\
              [api]\nlisten = \"\"\n[log]\nlevel = \"{}\"\n",
             setup.log,
         );
@@ -330,16 +335,17 @@ pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 
 /// Whether somebody has a UDP socket on `address`.
 pub fn is_bound(address: SocketAddr) -> bool {
-    let SocketAddr::V4(address) = address else {
-        return false;
+    // The kernel writes addresses as words of the machine's own byte order.
+    let (table, octets) = match address.ip() {
+        IpAddr::V4(ip) => ("/proc/net/udp", ip.octets().to_vec()),
+        IpAddr::V6(ip) => ("/proc/net/udp6", ip.octets().to_vec()),
     };
-    // The kernel writes the address as a number of the machine's own byte order.
-    let wanted = format!(
-        "{:08X}:{:04X} ",
-        u32::from_ne_bytes(address.ip().octets()),
-        address.port()
-    );
-    fs::read_to_string("/proc/net/udp").is_ok_and(|table| table.contains(&wanted))
+    let words = octets.chunks_exact(4).map(|word| {
+        let word = word.try_into().expect("four octets");
+        format!("{:08X}", u32::from_ne_bytes(word))
+    });
+    let wanted = format!("{}:{:04X} ", words.collect::<String>(), address.port());
+    fs::read_to_string(table).is_ok_and(|table| table.contains(&wanted))
 }
 
 fn write(path: &Path, text: &str) {

@@ -142,9 +142,11 @@ pub fn param<'v>(value: &'v str, name: &str) -> Option<&'v str> {
 
 /// The values of a header line, split at the commas that stand in no brackets and no quotes.
 pub fn listed(line: &str) -> Vec<String> {
-    let (mut bracketed, mut quoted) = (false, false);
+    let (mut bracketed, mut quoted, mut escaped) = (false, false, false);
     let parts = line.split(|c| {
         match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
             '<' if !quoted => bracketed = true,
             '>' if !quoted => bracketed = false,
             '"' if !bracketed => quoted = !quoted,
@@ -155,8 +157,23 @@ pub fn listed(line: &str) -> Vec<String> {
     parts.map(|value| value.trim().to_owned()).collect()
 }
 
+/// A header value without the quoted name before its address.
+fn unnamed(value: &str) -> &str {
+    let Some(rest) = value.strip_prefix('"') else {
+        return value;
+    };
+    let mut escaped = false;
+    let end = rest.find(|c| {
+        let ends = c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+        ends
+    });
+    end.map_or(value, |end| &rest[end + 1..])
+}
+
 /// The URI in a header value.
 pub fn uri_in(value: &str) -> &str {
+    let value = unnamed(value);
     match (value.find('<'), value.find('>')) {
         (Some(open), Some(close)) if open < close => &value[open + 1..close],
         _ => value.split(';').next().unwrap_or(value),

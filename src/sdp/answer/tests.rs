@@ -44,7 +44,7 @@ fn settled(a: &[&str], b: &[&str]) -> (Agreed, Agreed) {
         .onward(None)
         .check(&Lines::one(), &session(b))
         .expect("an answer");
-    let (_, near) = offer.answer(&far).expect("codecs in common");
+    let (_, near) = offer.answer(&far, None).expect("codecs in common");
     (near, far)
 }
 
@@ -60,7 +60,7 @@ fn the_answer_to_the_caller_is_what_the_callee_agreed_to_in_the_callers_numbers(
         "a=ptime:30",
     ]);
     let far = terms.check(&Lines::one(), &answer).expect("codecs in common");
-    let (answer, near) = offer.answer(&far).expect("codecs in common");
+    let (answer, near) = offer.answer(&far, None).expect("codecs in common");
     assert_eq!(
         body(&written(&offer.lines, &answer)),
         [
@@ -96,7 +96,7 @@ fn lines_that_we_do_not_carry_are_refused_in_place() {
     let far = Terms::list(&CodecName::DEFAULT)
         .check(&Lines::one(), &session(&["m=audio 5000 RTP/AVP 8"]))
         .expect("an answer");
-    let (answer, _) = offer.answer(&far).expect("codecs in common");
+    let (answer, _) = offer.answer(&far, None).expect("codecs in common");
     assert_eq!(
         body(&written(&offer.lines, &answer)),
         [
@@ -201,7 +201,7 @@ fn hold_crosses_and_so_does_coming_back() {
         .check(&Lines::one(), &session(&["m=audio 5000 RTP/AVP 8", "a=recvonly"]))
         .expect("an answer");
     assert_eq!((far.way, far.wish), (SdpWay::SendOnly, SdpWay::SendRecv));
-    let (answer, near) = held.answer(&far).expect("codecs in common");
+    let (answer, near) = held.answer(&far, None).expect("codecs in common");
     assert_eq!((answer.way, near.way), (SdpWay::RecvOnly, SdpWay::RecvOnly));
     assert!(!offer(&hold).changes(&near, &far).crosses());
     let back = offer(&A);
@@ -211,7 +211,7 @@ fn hold_crosses_and_so_does_coming_back() {
         .check(&Lines::one(), &session(&["m=audio 5000 RTP/AVP 8"]))
         .expect("an answer");
     assert_eq!(
-        back.answer(&far).expect("codecs in common").1.way,
+        back.answer(&far, None).expect("codecs in common").1.way,
         SdpWay::SendRecv
     );
 }
@@ -224,11 +224,16 @@ fn a_held_party_may_refresh_in_either_writing_without_asking_the_other() {
         .onward(None)
         .check(&Lines::one(), &session(&["m=audio 4000 RTP/AVP 8", "a=recvonly"]))
         .expect("an answer");
-    let (_, far) = hold.answer(&near).expect("codecs in common");
+    let (_, far) = hold.answer(&near, None).expect("codecs in common");
     for way in ["a=sendrecv", "a=recvonly"] {
         let refresh = offer(&["m=audio 4000 RTP/AVP 8", way]);
         assert!(!refresh.changes(&near, &far).crosses(), "{way}");
-        assert_eq!(refresh.answer(&far).expect("codecs").0.way, SdpWay::SendOnly);
+        let (answer, again) = refresh.answer(&far, Some(&near)).expect("codecs");
+        assert_eq!(
+            (answer.way, again.wish),
+            (SdpWay::SendOnly, SdpWay::SendRecv),
+            "{way}"
+        );
     }
     let both_hold = offer(&["m=audio 4000 RTP/AVP 8", "a=sendonly"]);
     assert!(both_hold.changes(&near, &far).crosses());
@@ -329,7 +334,7 @@ fn rtcp_shares_the_port_of_rtp_only_where_both_sides_of_a_leg_say_so() {
     let (near, far) = settled(&mux, &plain);
     assert_eq!(rtcp(&near), (RtcpPort::Shared, Some(4000)));
     assert_eq!(rtcp(&far), (RtcpPort::Own, Some(5001)));
-    let (answer, _) = offer(&mux).answer(&far).expect("codecs in common");
+    let (answer, _) = offer(&mux).answer(&far, None).expect("codecs in common");
     assert!(written(&Lines::one(), &answer).contains("a=rtcp-mux\r\n"));
     // B says it unasked: that is no agreement.
     let (_, far) = settled(&plain, &mux);
@@ -348,4 +353,23 @@ fn rtcp_shares_the_port_of_rtp_only_where_both_sides_of_a_leg_say_so() {
 fn a_payload_type_that_looks_like_rtcp_keeps_the_ports_apart() {
     let offer = offer(&["m=audio 4000 RTP/AVP 8 72", "a=rtcp-mux"]);
     assert_eq!(offer.terms.rtcp_port, RtcpPort::Own);
+}
+
+#[test]
+fn another_packet_length_crosses_and_none_at_all_asks_for_nothing() {
+    let with = |lines: &[&str]| offer(&[&["m=audio 4000 RTP/AVP 8"], lines].concat());
+    let near = {
+        let first = with(&["a=ptime:20"]);
+        let far = first
+            .onward(None)
+            .check(&Lines::one(), &session(&["m=audio 5000 RTP/AVP 8"]))
+            .expect("an answer");
+        first.answer(&far, None).expect("codecs").1
+    };
+    let crosses = |lines: &[&str]| with(lines).changes(&near, &near).crosses();
+    assert!(!crosses(&[]) && !crosses(&["a=ptime:20"]));
+    assert!(crosses(&["a=ptime:30"]) && crosses(&["a=ptime:20", "a=maxptime:40"]));
+    let onward = with(&["a=ptime:30", "a=maxptime:60"]).onward(Some(&near));
+    let told = (onward.packing.ptime_ms, onward.packing.maxptime_ms);
+    assert_eq!(told, (Some(30), Some(60)));
 }

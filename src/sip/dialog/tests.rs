@@ -145,6 +145,14 @@ fn an_unwanted_answer_gives_enough_to_hang_up_on_it() {
 }
 
 #[test]
+fn an_unwanted_answer_is_ended_by_the_routes_that_can_be_read() {
+    let routes = "Record-Route: <sip:10.0.0.2;lr>\r\nRecord-Route: nonsense, <sip:10.0.0.1;lr>\r\n";
+    let text = answer(200, ";tag=theirs", &format!("{CONTACT}{routes}"));
+    let dialog = Dialog::unwanted(&Message::parse(text.as_bytes()).unwrap(), came(), 1).unwrap();
+    assert_eq!(bye(&dialog).1, ["<sip:10.0.0.1;lr>", "<sip:10.0.0.2;lr>"]);
+}
+
+#[test]
 fn a_strict_router_gets_the_request_uri_and_the_target_goes_last() {
     let routes = "Record-Route: <sip:10.0.0.1:5071?x=y>, <sip:10.0.0.2;lr>\r\n";
     let dialog = callee(&invite(CONTACT, routes)).unwrap();
@@ -168,8 +176,9 @@ fn a_contact_is_a_sip_uri_of_bounded_length_with_or_without_a_user() {
     for (contact, routes) in [
         ("", ""),
         ("Contact: *\r\n", ""),
-        ("Contact: <tel:+8613800000001>\r\n", ""),
+        ("Contact: <im:a@h>\r\n", ""),
         ("Contact: <sip:a@[::1>\r\n", ""),
+        ("Contact: <sip:a@h:0?x=y>\r\n", ""),
         (&*long, ""),
         (CONTACT, &*routes),
         (CONTACT, "Record-Route: nonsense\r\n"),
@@ -255,7 +264,7 @@ fn the_target_follows_the_contact_and_the_route_set_stays() {
     refresh(&mut dialog, "Contact: <sip:192.0.2.44>\r\n");
     assert_eq!(bye(&dialog), ("sip:192.0.2.44".into(), routes.clone()));
     let long = format!("Contact: <sip:{}@h>\r\n", "a".repeat(SIP_ROUTE_BYTES_MAX - 20));
-    for unusable in ["", "Contact: <tel:110>\r\n", &long] {
+    for unusable in ["", "Contact: <mailto:a@h>\r\n", &long] {
         refresh(&mut dialog, unusable);
         assert_eq!(bye(&dialog), ("sip:192.0.2.44".into(), routes.clone()));
     }
@@ -283,8 +292,33 @@ fn the_next_hop_is_the_address_that_the_uri_names_by_its_transport_or_the_dialog
         hop("sip:a@192.0.2.9;transport=tcp"),
         to(Transport::Tcp, "192.0.2.9:5060")
     );
-    assert_eq!(hop("sips:a@192.0.2.9"), to(Transport::Udp, "192.0.2.9:5060"));
+    assert_eq!(
+        hop("sip:a@pbx.example:5080;maddr=192.0.2.8"),
+        to(Transport::Udp, "192.0.2.8:5080")
+    );
     // The way it came keeps its flow.
     assert_eq!(hop("sip:a@192.0.2.7:5062"), came());
-    assert_eq!(hop("sip:a@pbx.example:5090"), came());
+    for nowhere in [
+        "sip:a@pbx.example:5090",
+        "sip:a@192.0.2.9;maddr=pbx.example",
+        "sip:a@192.0.2.9:0",
+        "sip:a@192.0.2.9;transport=sctp",
+        "sip:a@192.0.2.9:5061;transport=tls",
+        "sips:a@192.0.2.9",
+        "tel:+8613800000001",
+    ] {
+        assert_eq!(hop(nowhere), came(), "{nowhere}");
+    }
+}
+
+#[test]
+fn a_record_route_without_brackets_is_a_route_with_them() {
+    let dialog = callee(&invite(
+        CONTACT,
+        "Record-Route: sip:10.0.0.1;lr , sip:10.0.0.2\r\n",
+    ))
+    .unwrap();
+    let (uri, routes) = bye(&dialog);
+    assert_eq!(uri, "sip:a@192.0.2.9:5070");
+    assert_eq!(routes, ["<sip:10.0.0.1;lr>", "<sip:10.0.0.2>"]);
 }

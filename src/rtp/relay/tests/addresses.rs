@@ -255,3 +255,29 @@ fn each_way_is_kept_by_the_leg_that_asked_for_it() {
         assert_eq!(bench.counts(A).dropped, u64::from(!hears_a), "{way:?}");
     }
 }
+
+// RFC 3264 §8.4
+#[test]
+fn whoever_holds_without_an_address_is_heard_from_where_it_was_and_sent_nothing() {
+    let mut bench = Bench::new();
+    assert!(bench.audio(1).is_some());
+    assert_eq!(bench.towards_a(), Some(a()));
+    let held = FlowSpec {
+        remote: None,
+        remote_rtcp: None,
+        ..spec(a())
+    };
+    bench.relay.change(bench.now, A, &held);
+    assert!(bench.audio(2).is_some(), "its music goes on");
+    assert_eq!(bench.towards_a(), None);
+    assert_eq!(bench.audio_from(stranger(), 3), None);
+    assert_eq!(
+        bench.run(20_000).iter().filter(|(port, ..)| *port == A).count(),
+        0
+    );
+    let elsewhere = address("192.0.2.1:4400");
+    bench.relay.change(bench.now, A, &spec(elsewhere));
+    assert_eq!(bench.audio(4), None, "another address is another beginning");
+    assert!(bench.audio_from(elsewhere, 5).is_some());
+    assert_eq!(bench.towards_a(), Some(elsewhere));
+}

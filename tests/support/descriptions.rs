@@ -1,0 +1,60 @@
+//! What Umbra's session descriptions must keep to within a dialog (RFC 3264 §8), whoever hears them.
+
+use std::collections::HashMap;
+
+use super::sdp;
+
+/// The descriptions of one call that Umbra sent.
+#[derive(Debug, Default)]
+struct Told {
+    bodies: Vec<Vec<u8>>,
+    id: String,
+    version: u64,
+    lines: Vec<String>,
+}
+
+/// The descriptions that Umbra sent, by Call-ID.
+#[derive(Debug, Default)]
+pub struct Descriptions(HashMap<String, Told>);
+
+impl Descriptions {
+    /// Looks at a description that came. What is wrong with it, if anything.
+    pub fn look(&mut self, call_id: &str, body: &[u8]) -> Option<String> {
+        let heard = sdp::read(body)?;
+        let told = self.0.entry(call_id.to_owned()).or_default();
+        // A repetition of an older message.
+        if told.bodies.iter().any(|known| known == body) {
+            return None;
+        }
+        let mut words = heard.origin.split(' ').skip(1);
+        let id = words.next().unwrap_or("").to_owned();
+        let version = words.next().and_then(|version| version.parse().ok()).unwrap_or(0);
+        let is_first = told.bodies.is_empty();
+        let kind = |line: &str| line.split(':').next().unwrap_or("").to_owned();
+        let fault = if is_first {
+            None
+        } else if id != told.id || version <= told.version {
+            // One between may have got lost on its way.
+            Some(format!(
+                "o= was {} {} and is {id} {version}",
+                told.id, told.version
+            ))
+        } else if heard.lines.len() < told.lines.len() {
+            Some(format!(
+                "the lines were {:?} and are {:?}",
+                told.lines, heard.lines
+            ))
+        } else {
+            // A line that was refused may be used anew (RFC 3264 §8.1).
+            let moved = told.lines.iter().zip(&heard.lines);
+            let moved = moved
+                .filter(|(was, is)| !was.ends_with(":0") && kind(was) != kind(is))
+                .count()
+                > 0;
+            moved.then(|| format!("the lines were {:?} and are {:?}", told.lines, heard.lines))
+        };
+        told.bodies.push(body.to_vec());
+        (told.id, told.version, told.lines) = (id, version, heard.lines);
+        fault.map(|fault| format!("RFC 3264 §8: {fault}"))
+    }
+}
