@@ -387,6 +387,26 @@ const PAIRS: &[Pair] = &[
         r#"{"sip_status": 200, "early_media_at": "some"}"#,
     ),
     Pair::new(
+        "uac_reliable",
+        "uas_reliable",
+        r#"{"sip_status": 200, "released_by": "caller", "early_media_at": "some"}"#,
+    ),
+    Pair::new(
+        "uac_early_media",
+        "uas_reliable",
+        r#"{"sip_status": 200, "released_by": "caller", "early_media_at": "some"}"#,
+    ),
+    Pair::new(
+        "uac_reliable",
+        "uas_early_media",
+        r#"{"sip_status": 200, "released_by": "caller", "early_media_at": "some"}"#,
+    ),
+    Pair::new(
+        "uac_early_media",
+        "uas_forks",
+        r#"{"sip_status": 200, "callee_sip_status": 200, "released_by": "caller"}"#,
+    ),
+    Pair::new(
         "uac_busy",
         "uas_busy",
         r#"{"sip_status": 486, "callee_sip_status": 486, "refusal": "busy", "q850_cause": 17}"#,
