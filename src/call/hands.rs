@@ -68,6 +68,8 @@ pub enum Purpose {
     Prack,
     /// A BYE of ours.
     Bye(LegName),
+    /// An INFO of ours that tells a key.
+    Info(LegName),
     /// The BYE to a fork that lost, or anything else that nobody waits for.
     Other,
 }
@@ -76,14 +78,14 @@ impl Purpose {
     /// The leg whose peer answers it.
     pub const fn leg(self) -> Option<LegName> {
         match self {
-            Self::Invite(leg) | Self::Exchange(leg) | Self::Bye(leg) => Some(leg),
+            Self::Invite(leg) | Self::Exchange(leg) | Self::Bye(leg) | Self::Info(leg) => Some(leg),
             Self::Prack => Some(LegName::Callee),
             Self::Cancel | Self::Other => None,
         }
     }
 }
 
-const PURPOSES: [Purpose; 9] = [
+const PURPOSES: [Purpose; 11] = [
     Purpose::Invite(LegName::Caller),
     Purpose::Invite(LegName::Callee),
     Purpose::Exchange(LegName::Caller),
@@ -92,6 +94,8 @@ const PURPOSES: [Purpose; 9] = [
     Purpose::Prack,
     Purpose::Bye(LegName::Caller),
     Purpose::Bye(LegName::Callee),
+    Purpose::Info(LegName::Caller),
+    Purpose::Info(LegName::Callee),
     Purpose::Other,
 ];
 

@@ -234,6 +234,7 @@ impl Switch {
                     call.leg_over(leg);
                 }
             }
+            Purpose::Info(leg) => call.key_told(hands, now, leg, message.status().unwrap_or(0)),
             Purpose::Prack => {
                 call.note_message(
                     now.at,
@@ -549,6 +550,7 @@ impl Switch {
             | Purpose::Cancel
             | Purpose::Prack
             | Purpose::Bye(_)
+            | Purpose::Info(_)
             | Purpose::Other => {}
         }
         self.put_back(call);
@@ -614,6 +616,7 @@ impl Switch {
                     call.offer_undelivered(hands, now, leg)
                 }
                 (Purpose::Bye(leg), _) => call.leg_over(leg),
+                (Purpose::Info(leg), _) => call.key_lost(leg),
                 // No ACK for a failure: nothing is left to be done for it (RFC 3261 §17.2.1).
                 (
                     Purpose::Invite(_)
@@ -655,6 +658,9 @@ impl Switch {
             }
             Report::Dead(port) => self.with_port(port, |call, hands| {
                 call.end(hands, now, End::cut("media_timeout"));
+            }),
+            Report::Key(port, digit) => self.with_port(port, |call, hands| {
+                call.keyed(hands, now, port, digit);
             }),
             Report::Counts(port, counts) => {
                 self.with_port(port, |call, _| call.counted_so_far(port, counts));

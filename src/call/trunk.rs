@@ -121,6 +121,16 @@ pub enum Naming {
     Own,
 }
 
+/// How the peers of a trunk tell keys, and hear them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Dtmf {
+    /// As telephone-events among the audio (RFC 4733), where a description agrees on them.
+    #[default]
+    Rtp,
+    /// By INFO (RFC 6086 §2), whatever their descriptions say: the other side gets and gives events.
+    Info,
+}
+
 /// What is done with a redirection (3xx) by which a trunk's side answers an INVITE.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Redirects {
@@ -170,6 +180,8 @@ pub struct Trunk {
     pub media_nat: MediaNat,
     /// Where else its media may come from.
     pub media_from: Vec<MediaSource>,
+    /// How keys are told.
+    pub dtmf: Dtmf,
     /// P-Charging-Vector (RFC 7315 §4.6) in INVITEs of ours.
     pub charging_vector: Naming,
     /// Session-ID (RFC 7989) in every message of ours.

@@ -87,6 +87,7 @@ impl Ladder {
                 "media" => setup.media_on = value.split(',').map(str::to_owned).collect(),
                 "reliable" => setup.reliable.clone_from(value),
                 "rtcp_mux" => setup.offers_mux = value == "offer",
+                "dtmf" => setup.keys_by_info = value == "info",
                 "charging_vector" => setup.names_charging = value == "own",
                 "session_id" => setup.names_sessions = value == "own",
                 "trunk_media" => setup.media = Some(value.clone()),
