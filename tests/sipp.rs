@@ -432,6 +432,21 @@ const PAIRS: &[Pair] = &[
         r#"{"sip_status": 480, "callee_sip_status": 302, "refusal": "unreachable", "answered_at": null}"#,
     ),
     Pair::new(
+        "uac_update",
+        "uas_update",
+        r#"{"sip_status": 200, "released_by": "caller"}"#,
+    ),
+    Pair::new(
+        "uac_update_early",
+        "uas_update_early",
+        r#"{"sip_status": 200, "released_by": "caller"}"#,
+    ),
+    Pair::new(
+        "uac_glare",
+        "uas_glare",
+        r#"{"sip_status": 200, "released_by": "caller"}"#,
+    ),
+    Pair::new(
         "uac_routed",
         "uas_routed",
         r#"{"sip_status": 200, "released_by": "callee"}"#,
