@@ -459,13 +459,15 @@ const PAIRS: &[Pair] = &[
     },
 ];
 
-/// Plays every pair, or the one that `UMBRA_PAIR` names by its caller's side.
+/// Plays every pair, or those that `UMBRA_PAIR` names by one side.
 fn play_pairs(way: Way) {
     let stage = Stage::bare(way);
     let wanted = std::env::var("UMBRA_PAIR").ok();
-    let pairs = PAIRS
-        .iter()
-        .filter(|pair| wanted.as_ref().is_none_or(|name| pair.uac == name));
+    let pairs = PAIRS.iter().filter(|pair| {
+        wanted
+            .as_ref()
+            .is_none_or(|name| pair.uac == name || pair.uas == name)
+    });
     let mut made = 0;
     for (row, pair) in pairs.enumerate() {
         let x = format!("170000001{row:02}");
