@@ -354,9 +354,30 @@ impl Bridge {
         Ok(None)
     }
 
+    /// Reads a new offer within a leg that can't wait for the other one, and writes our answer to it: what that one has
+    /// settled. What it should hear of them is [`Bridge::terms_missing_at`] it.
+    ///
+    /// # Errors
+    /// [`Refused`]: 488.
+    pub fn answer_at_once(
+        &mut self,
+        hands: &mut Hands,
+        leg: LegName,
+        session: &Session,
+    ) -> Result<(), Refused> {
+        let near = self.side(leg).ok_or(Mismatch::NoAudio)?;
+        let offer = Offer::read(session, &CodecName::ALL, Some(&near.lines))?;
+        if !reaches(near.here, offer.rtp) {
+            return Err(Refused::OtherFamily);
+        }
+        let far = self.agreed(leg.other()).cloned().ok_or(Mismatch::NoAudio)?;
+        self.answer_offer(hands, leg, offer, &far)?;
+        Ok(())
+    }
+
     /// How many descriptions a leg has got from us so far, each other than the one before.
     pub fn versions(&self, leg: LegName) -> u64 {
-        self.side(leg).map_or(0, |side| u64::from(side.origin.version))
+        self.side(leg).map_or(0, |side| side.origin.version)
     }
 
     /// Writes an offer of ours to a leg that has settled something before.
@@ -381,6 +402,10 @@ impl Bridge {
         let side = self.side_mut(leg)?;
         side.owes = Owes::Nothing;
         let former = side.former.take()?;
+        if side.written.as_ref().is_some_and(|(terms, _)| *terms == *former) {
+            // A refresh: what is said next is still the same (RFC 4028 §7.4).
+            return Some(*former);
+        }
         // Without text: it is written again, under a new version, before it is said again.
         let (offered, _) = side.written.replace((*former, Box::default()))?;
         Some(offered)

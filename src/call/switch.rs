@@ -350,16 +350,17 @@ impl Switch {
                 }
                 Err(bounce) => bounce,
             },
-            // RFC 3261 §15.1.2, §9.2, RFC 3262 §3: a BYE, CANCEL or PRACK that matches nothing; RFC 6086 §4.2.2: an INFO
-            // of no call.
-            Method::Bye | Method::Cancel | Method::Ack | Method::Prack | Method::Info => Bounce::status(481),
+            // RFC 3261 §15.1.2, §9.2, RFC 3262 §3: a BYE, CANCEL or PRACK that matches nothing; RFC 6086 §4.2.2, RFC
+            // 3311 §5.2: an INFO or UPDATE of no call.
+            Method::Bye | Method::Cancel | Method::Ack | Method::Prack | Method::Info | Method::Update => {
+                Bounce::status(481)
+            }
             Method::Register
             | Method::Subscribe
             | Method::Notify
             | Method::Publish
             | Method::Refer
-            | Method::Message
-            | Method::Update => Bounce::with(405, "Allow", ALLOW.into()),
+            | Method::Message => Bounce::with(405, "Allow", ALLOW.into()),
             Method::Unknown => Bounce::with(501, "Allow", ALLOW.into()),
         };
         self.bounce(now, path, server, message, &bounce);
@@ -585,6 +586,7 @@ impl Switch {
                 CallTimer::Unpracked => call.repeat_reliable(hands, now),
                 CallTimer::Cancelled => call.give_up_callee(hands),
                 CallTimer::Left(invite) => call.give_up_left(hands, invite),
+                CallTimer::Session(leg) => call.session_due(hands, now, leg),
                 CallTimer::Counts => {
                     call.counts_timer = None;
                     call.finish_record(hands, now);

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use super::offers::Offers;
 use super::rel::Rel;
 use super::sdp;
 use super::stage::Packet;
@@ -187,6 +188,8 @@ pub struct Call {
     pub remote_tag: Option<String>,
     /// Our media.
     pub media: SocketAddr,
+    /// Where it was before.
+    pub media_before: Vec<SocketAddr>,
     /// Their last description.
     pub heard: Option<sdp::Heard>,
     /// The codecs that we said last.
@@ -203,6 +206,7 @@ pub struct Call {
     routing: Said,
     /// Reliable provisional responses.
     pub rel: Rel,
+    offers: Offers,
     peer: SocketAddr,
     ours: String,
     theirs: String,
@@ -329,6 +333,7 @@ impl Phone {
             local_tag,
             remote_tag: None,
             media,
+            media_before: Vec::new(),
             heard: None,
             said: Vec::new(),
             rtp: Vec::new(),
@@ -337,6 +342,7 @@ impl Phone {
             rtcp: Vec::new(),
             routing: Said::default(),
             rel: Rel::default(),
+            offers: Offers::default(),
             peer,
             ours: format!("<sip:{}@{local}>", self.number),
             theirs: format!("<sip:{dialled}@{peer}>"),
@@ -356,7 +362,13 @@ impl Phone {
     pub fn request(&mut self, now: Duration, at: usize, method: &str, extra: &Extra) {
         let fresh = self.mint("z9hG4bK");
         let call = &mut self.calls[at];
-        let last = call.asked.iter().rposition(|a| a.method == "INVITE");
+        let is_unacked =
+            |a: &Asked| a.acks.is_empty() && a.finals.iter().any(|(_, s)| (200..300).contains(s));
+        let invites = |a: &Asked| a.method == "INVITE";
+        let unacked = call.asked.iter().rposition(|a| invites(a) && is_unacked(a));
+        let last = unacked
+            .filter(|_| method == "ACK")
+            .or_else(|| call.asked.iter().rposition(invites));
         let last_invite = last.map(|i| &call.asked[i]);
         let cseq = match (method, last_invite) {
             ("ACK" | "CANCEL", Some(invite)) => invite.cseq,
@@ -549,7 +561,8 @@ impl Phone {
         });
         lines.push(format!("Call-ID: {}", request.call_id()));
         lines.push(format!("CSeq: {}", request.get("CSeq").unwrap_or("")));
-        if is_invite && (101..300).contains(&status) {
+        let agrees = matches!(request.method(), "UPDATE") && (200..300).contains(&status);
+        if (is_invite && (101..300).contains(&status)) || agrees {
             lines.push(call.contact());
         }
         let invite = request.cseq();
@@ -631,11 +644,16 @@ impl Phone {
         let Some(msg) = Msg::read(bytes) else {
             return Outcome::Nothing;
         };
-        if msg.status().is_some() {
+        let outcome = if msg.status().is_some() {
             self.response(msg, bytes)
         } else {
             self.requested(local, from, msg)
+        };
+        if let Outcome::New(at, msg) = &outcome {
+            let fault = self.calls[*at].offers.heard(msg);
+            self.faults.extend(fault);
         }
+        outcome
     }
 
     fn response(&mut self, msg: Msg, bytes: &[u8]) -> Outcome {
@@ -736,6 +754,7 @@ impl Phone {
                     local_tag,
                     remote_tag: None,
                     media,
+                    media_before: Vec::new(),
                     heard: None,
                     said: Vec::new(),
                     rtp: Vec::new(),
@@ -744,6 +763,7 @@ impl Phone {
                     rtcp: Vec::new(),
                     routing: Said::default(),
                     rel: Rel::default(),
+                    offers: Offers::default(),
                     peer: from,
                     ours: msg.get("To").unwrap_or("").to_owned(),
                     theirs: String::new(),
@@ -805,7 +825,7 @@ impl Phone {
             self.faults
                 .extend(fault.map(|why| format!("{} got a {}: {why}", self.name, msg.method())));
         }
-        if msg.method() == "INVITE" {
+        if matches!(msg.method(), "INVITE" | "UPDATE") {
             call.learn(&msg);
         } else if let Some(heard) = sdp::read(&msg.body) {
             call.heard = Some(heard);
@@ -966,6 +986,7 @@ impl Call {
 
     fn compose(&mut self, start: &str, lines: Vec<String>, extra: &Extra) -> Vec<u8> {
         if let Some(port) = extra.media_port {
+            self.media_before.push(self.media);
             self.media.set_port(port);
         }
         let body = match (&extra.codecs, &extra.body) {

@@ -58,6 +58,10 @@ pub struct Callee {
     pub(super) tried: usize,
     pub(super) by: By,
     pub(super) max_forwards: u8,
+    /// Our INVITE's CSeq number.
+    pub(super) cseq: u32,
+    /// The Min-SE that this gateway's 422 wanted, in seconds; 0: it wanted none.
+    pub(super) min_s: u32,
     /// Its forks beside the one whose dialog is the leg's.
     pub(super) forks: Forks,
     /// When a cancelled INVITE is given up.
@@ -161,8 +165,13 @@ impl Call {
 
     /// Takes the description in a response as the called side's answer to our offer. RFC 3261 §13.2.1 has
     /// only the first of an early dialog count; but gateways that change from a ring-back server to the
-    /// phone say so under the same tag, and whoever doesn't repeats itself: so the last one counts.
+    /// phone say so under the same tag, and whoever doesn't repeats itself: so the last one counts. But not after an
+    /// answer in a reliable response, which can't have been lost: what has been agreed on since counts (RFC 6337 §3.1).
     fn take_description(&mut self, response: &Message<'_>) -> Described {
+        let opening = self.leg_of(LegName::Callee).map(|leg| leg.opening);
+        if opening == Some(Opening::Settled) {
+            return Described::Nothing;
+        }
         let Ok(Some(session)) = inspect::offer(response) else {
             return Described::Nothing;
         };
@@ -194,7 +203,6 @@ impl Call {
         };
         callee.state = CalleeState::Answered;
         let has_dialog = callee.fork_wins(hands, self.me, &mut self.bridge, response);
-        callee.leg.opening = Opening::Settled;
         // The dialog has its own, and no other exit will be tried.
         for text in [&mut callee.local, &mut callee.remote, &mut callee.target] {
             *text = Vec::new();
@@ -219,6 +227,9 @@ impl Call {
             return;
         }
         let described = self.take_description(response);
+        if let Some(callee) = &mut self.callee {
+            callee.leg.opening = Opening::Settled;
+        }
         if described != Described::Media && self.bridge.agreed(LegName::Callee).is_none() {
             let cause = (described == Described::OtherFamily).then_some(OTHER_FAMILY);
             let end = End {
@@ -229,6 +240,7 @@ impl Call {
             return;
         }
         self.bridge.talk(hands);
+        self.session_granted(hands, now, LegName::Callee, response);
         self.answer_both(hands, now);
     }
 
@@ -260,6 +272,9 @@ impl Call {
         }
         self.record.callee_sip_status = Some(status);
         if self.recorded != Recorded::Open {
+            return;
+        }
+        if status == 422 && self.ask_for_longer(hands, now, response) {
             return;
         }
         let failure = refusal::of_callee(status, reason::read(response));

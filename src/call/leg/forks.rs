@@ -187,6 +187,7 @@ impl Callee {
                     bridge.turn_callee(None);
                 }
                 self.leg.peer = Peer::default();
+                self.leg.opening = Opening::Pending;
                 let dialog = self.dialog_of(response)?;
                 hands.dialogs.insert(dialog.id(), (me, LegName::Callee));
                 self.leg.dialog = Some(dialog);
@@ -217,6 +218,7 @@ impl Callee {
                 hands.dialogs.remove(&used.id());
                 self.forks.bury(&used, Ended::Silently);
                 self.forks.pracked = Pracked::default();
+                self.leg.opening = Opening::Pending;
             }
         }
         if let Some(at) = self.forks.place(tag) {
@@ -269,7 +271,7 @@ impl Callee {
             local: &self.local,
             remote: &self.remote,
             request_uri: &self.target,
-            cseq: 1,
+            cseq: self.cseq,
         };
         let mut dialog = Dialog::uac(&party, response, self.path)?;
         if let Some(mut session) = self.leg.session() {
