@@ -382,9 +382,39 @@ const PAIRS: &[Pair] = &[
         r#"{"sip_status": 200, "released_by": "caller"}"#,
     ),
     Pair::new(
+        "uac_refer",
+        "uas_answer",
+        r#"{"sip_status": 200, "released_by": "caller", "callee": "+8613900000002"}"#,
+    ),
+    Pair::new(
+        "uac_info",
+        "uas_answer",
+        r#"{"sip_status": 200, "released_by": "caller"}"#,
+    ),
+    Pair::new(
         "uac_early_media",
         "uas_early_media",
         r#"{"sip_status": 200, "early_media_at": "some"}"#,
+    ),
+    Pair::new(
+        "uac_reliable",
+        "uas_reliable",
+        r#"{"sip_status": 200, "released_by": "caller", "early_media_at": "some"}"#,
+    ),
+    Pair::new(
+        "uac_early_media",
+        "uas_reliable",
+        r#"{"sip_status": 200, "released_by": "caller", "early_media_at": "some"}"#,
+    ),
+    Pair::new(
+        "uac_reliable",
+        "uas_early_media",
+        r#"{"sip_status": 200, "released_by": "caller", "early_media_at": "some"}"#,
+    ),
+    Pair::new(
+        "uac_early_media",
+        "uas_forks",
+        r#"{"sip_status": 200, "callee_sip_status": 200, "released_by": "caller"}"#,
     ),
     Pair::new(
         "uac_busy",
@@ -410,6 +440,21 @@ const PAIRS: &[Pair] = &[
         "uac_redirected",
         "uas_redirect",
         r#"{"sip_status": 480, "callee_sip_status": 302, "refusal": "unreachable", "answered_at": null}"#,
+    ),
+    Pair::new(
+        "uac_update",
+        "uas_update",
+        r#"{"sip_status": 200, "released_by": "caller"}"#,
+    ),
+    Pair::new(
+        "uac_update_early",
+        "uas_update_early",
+        r#"{"sip_status": 200, "released_by": "caller"}"#,
+    ),
+    Pair::new(
+        "uac_glare",
+        "uas_glare",
+        r#"{"sip_status": 200, "released_by": "caller"}"#,
     ),
     Pair::new(
         "uac_routed",

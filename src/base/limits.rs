@@ -129,6 +129,14 @@ pub const RING_TIMEOUT_MAX: Duration = Duration::from_secs(180);
 pub const CALL_DURATION_MIN: Duration = Duration::from_secs(60);
 /// The longest maximum call duration.
 pub const CALL_DURATION_MAX: Duration = Duration::from_secs(1_440 * 60);
+/// The shortest session interval of RFC 4028, in seconds (§4, §5).
+pub const SESSION_MIN_S: u32 = 90;
+/// The session interval that is asked for: default, in seconds (RFC 4028 §4 recommends it).
+pub const SESSION_EXPIRES_S: u32 = 1_800;
+/// INVITEs that one gateway gets for one call while it wants ever longer sessions (422).
+pub const SESSION_TRIES_MAX: u32 = 4;
+/// The longest session interval and minimum that can be set, in seconds.
+pub const SESSION_MAX_S: u32 = 86_400;
 
 /// AXB pairs on one X: default.
 pub const AXB_PAIRS_PER_X: usize = 200;

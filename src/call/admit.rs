@@ -6,6 +6,7 @@ use super::cdr::{self, CallerKind, Cdr, ReleasedBy};
 use super::guard::Forbidden;
 use super::hands::{CallRef, Purpose, Token, listener, owner};
 use super::leg::caller::{Caller, InviteState, Sdp, Told};
+use super::leg::refresh::Judged;
 use super::leg::reliable::Rel;
 use super::leg::ringing::Ringing;
 use super::leg::{Echo, Leg};
@@ -14,7 +15,7 @@ use super::phase::{Call, Recorded, Wire};
 use super::port::{Event, EventKind, Heading, LegName, Note, Output, Records, TraceLine};
 use super::refusal::{self, Bounce};
 use super::switch::{Late, Switch};
-use super::trunk::{self, Naming, Reliability, Trunk};
+use super::trunk::{self, Naming, Trunk};
 use crate::base::id::Id;
 use crate::base::limits::{ICID_BYTES_MAX, RETRY_AFTER_S, STRANGER_ANSWER};
 use crate::base::number::{RealNumber, VirtualNumber};
@@ -112,17 +113,7 @@ impl Switch {
             }
         };
         let Some(record) = record else { return };
-        let mut call = self.place(
-            now,
-            record,
-            server,
-            tag,
-            path,
-            echo,
-            dialog,
-            message,
-            trunk.reliable_provisionals,
-        );
+        let mut call = self.place(now, record, server, tag, path, echo, dialog, message, trunk);
         call.callee_taken = taken;
         call.caller.leg.name_session(session);
         call.seat = seat;
@@ -369,7 +360,7 @@ impl Switch {
         echo: Echo,
         dialog: Dialog,
         message: &Message<'_>,
-        reliability: Reliability,
+        trunk: &Trunk,
     ) -> Box<Call> {
         let index = self.free.pop().unwrap_or_else(|| {
             self.calls.push(None);
@@ -388,10 +379,10 @@ impl Switch {
             .own(server, owner(me, Purpose::Invite(LegName::Caller)));
         self.hands.dialogs.insert(dialog.id(), (me, LegName::Caller));
         self.by_id.insert(record.call_id, me);
-        let mut leg = Leg::new(LegName::Caller, tag, path.listener);
+        let mut leg = Leg::new(LegName::Caller, tag, path.listener, trunk.session);
         leg.dialog = Some(dialog);
         leg.peer.hear(message);
-        let rel = Rel::of(message, leg.peer, reliability);
+        let rel = Rel::of(message, leg.peer, trunk.reliable_provisionals);
         let mut not_to_caller = Forbidden::default();
         let ours = listener(&self.config, path.listener).advertised.ip();
         not_to_caller.known(&[path.remote.ip(), ours]);
@@ -411,6 +402,7 @@ impl Switch {
                 echo,
                 cseq: message.cseq().number,
                 invite: InviteState::Pending,
+                session: Judged::default(),
                 offered: if message.body().is_empty() {
                     Sdp::Without
                 } else {

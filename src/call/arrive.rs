@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::inspect;
+use super::leg::refresh::{Judged, judged};
 use super::refusal::Bounce;
 use super::trunk::{CallerFrom, DialledFrom, Trunk};
 use crate::base::number::{NumberPlan, Tel};
@@ -30,6 +31,8 @@ pub struct Arrival {
     pub expires: Option<Duration>,
     /// The caller's session description; `None` asks us to offer.
     pub offer: Option<Session>,
+    /// What it asks for of a session timer.
+    pub session: Judged,
 }
 
 impl Arrival {
@@ -58,6 +61,10 @@ pub fn read(invite: &Message<'_>, trunk: &Trunk, plan: &NumberPlan) -> (Arrival,
     let (offer, body) = match inspect::offer(invite) {
         Ok(offer) => (offer, Ok(())),
         Err(bounce) => (None, Err(bounce)),
+    };
+    let (session, timer) = match judged(invite, trunk.session, None) {
+        Ok(session) => (session, Ok(())),
+        Err(bounce) => (Judged::default(), Err(bounce)),
     };
     // Two values, a SIP and a tel URI of one subscriber, are normal (RFC 3325 §9.1): the first that is a number counts.
     let asserted: arrayvec::ArrayVec<Tel, 4> = invite
@@ -89,12 +96,14 @@ pub fn read(invite: &Message<'_>, trunk: &Trunk, plan: &NumberPlan) -> (Arrival,
         max_forwards: max_forwards.saturating_sub(1),
         expires: invite.get(Name::Expires).map(seconds),
         offer,
+        session,
     };
     let sound = inspect::check_request(invite)
         .and(hops)
         .and(body)
         .and_then(|()| inspect::check_accept(invite))
-        .and_then(|()| inspect::check_takeover(invite));
+        .and_then(|()| inspect::check_takeover(invite))
+        .and(timer);
     (arrival, sound)
 }
 

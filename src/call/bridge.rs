@@ -402,6 +402,10 @@ impl Bridge {
         let side = self.side_mut(leg)?;
         side.owes = Owes::Nothing;
         let former = side.former.take()?;
+        if side.written.as_ref().is_some_and(|(terms, _)| *terms == *former) {
+            // A refresh: what is said next is still the same (RFC 4028 §7.4).
+            return Some(*former);
+        }
         // Without text: it is written again, under a new version, before it is said again.
         let (offered, _) = side.written.replace((*former, Box::default()))?;
         Some(offered)

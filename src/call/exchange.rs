@@ -15,6 +15,7 @@ pub mod reply;
 pub mod theirs;
 
 use super::hands::Hands;
+use super::leg::refresh::Judged;
 use super::leg::{Bye, Echo, Leg};
 use super::phase::{Call, Recorded};
 use super::port::LegName;
@@ -80,6 +81,8 @@ pub struct Asked {
     pub echo: Echo,
     /// Its CSeq number.
     pub cseq: u32,
+    /// What it asks for of a session timer.
+    pub timer: Judged,
     /// The target that it names; it counts once the request is answered with 2xx (RFC 6141 §4.3).
     pub target: Option<Box<[u8]>>,
 }

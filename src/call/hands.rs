@@ -51,6 +51,8 @@ pub enum CallTimer {
     Cancelled,
     /// The same of one whose gateway was left.
     Left(ClientId),
+    /// A leg's session has to be refreshed, or has expired.
+    Session(LegName),
     /// The media threads have not told their counts in time.
     Counts,
 }

@@ -1,6 +1,6 @@
 //! What RFC 3261 §8.2 has any request looked at for before somebody acts on it, and the description in a body.
 
-use super::leg::reliable;
+use super::leg::{reliable, session_timer};
 use super::refusal::Bounce;
 use crate::sdp::parse::{self, Session};
 use crate::sip::header::{MediaType, Name};
@@ -14,8 +14,8 @@ pub const ACCEPT: &str = "application/sdp, multipart/mixed, multipart/alternativ
 /// The one type of description.
 const SDP: &str = "application/sdp";
 
-/// Option tags that we honour in Require.
-const HONOURED: [&str; 1] = [reliable::TAG];
+/// Option tags that we honour in Require. Whether a trunk has session timers is looked at beside them.
+const HONOURED: [&str; 2] = [reliable::TAG, session_timer::TIMER];
 
 /// Option tags that we honour in Proxy-Require: what RFC 3323 asks of a proxy is less than masking does anyway.
 const HONOURED_AS_PROXY: [&str; 1] = ["privacy"];

@@ -183,6 +183,7 @@ impl Call {
             return;
         }
         self.bridge.learn_by(LegName::Caller, caller.trunk);
+        self.caller.session = arrival.session;
         self.dial(hands, now, exits, arrival.max_forwards);
     }
 
@@ -276,6 +277,7 @@ impl Call {
             record.sip_status = end.status;
             record.q850_cause = end.heard.unwrap_or(refusal::q850(reason));
         }
+        self.stop_sessions(hands);
         for name in [LegName::Caller, LegName::Callee] {
             self.drop_theirs(hands, now, name);
             self.forget_wanted(hands, name);

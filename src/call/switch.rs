@@ -586,6 +586,7 @@ impl Switch {
                 CallTimer::Unpracked => call.repeat_reliable(hands, now),
                 CallTimer::Cancelled => call.give_up_callee(hands),
                 CallTimer::Left(invite) => call.give_up_left(hands, invite),
+                CallTimer::Session(leg) => call.session_due(hands, now, leg),
                 CallTimer::Counts => {
                     call.counts_timer = None;
                     call.finish_record(hands, now);

@@ -632,6 +632,9 @@ fn every_key_of_a_trunk_is_taken_by_a_reload() {
             "charging_vector" | "session_id" => "\"own\"",
             "first_response_timeout_s" => "8",
             "redirects" => "\"follow\"",
+            "session_timer" => "\"offer\"",
+            "session_expires_s" => "900",
+            "min_se_s" => "120",
             unknown => panic!("{unknown}: give it another right value here"),
         };
         let mut trunk = trunk.clone();

@@ -8,6 +8,7 @@ use umbra::sip::path::Transport;
 
 use super::descriptions::Descriptions;
 use super::phone::{Call, Lost, Outcome, Phone};
+use super::session::Sessions;
 use super::stage::{Packet, Stage};
 use super::text::{Msg, user_of};
 use super::witness;
@@ -82,6 +83,8 @@ pub struct Cast<S> {
     said: Vec<Vec<u8>>,
     /// The description that a caller's dialog has: (Call-ID, CSeq) → body.
     described: HashMap<(String, u32), Vec<u8>>,
+    /// Who knows session timers.
+    sessions: Sessions,
     /// Every description that Umbra sent.
     descriptions: Descriptions,
     /// Lost things that wait for their turn.
@@ -111,6 +114,7 @@ impl<S: Stage> Cast<S> {
             seats: Vec::new(),
             said: Vec::new(),
             described: HashMap::new(),
+            sessions: Sessions::default(),
             descriptions: Descriptions::default(),
             waiting: std::collections::VecDeque::new(),
         }
@@ -171,6 +175,7 @@ impl<S: Stage> Cast<S> {
                     continue;
                 };
                 self.said[index].extend_from_slice(&packet.bytes);
+                self.sessions.said(&msg);
                 let mishaps = self.from.entry(index).or_default();
                 let copies = copies(mishaps);
                 let line = self.line(index, "->", &msg, copies);
@@ -335,6 +340,10 @@ impl<S: Stage> Cast<S> {
                 msg.name(),
                 msg.body.len()
             ));
+        }
+        if let Some(wrong) = self.sessions.heard(msg) {
+            self.faults
+                .push(format!("{}: {wrong}\n{:?}", msg.name(), msg.headers));
         }
         if let Some(fault) = self.descriptions.look(msg.call_id(), &msg.body) {
             self.faults.push(format!("{}: {fault}", msg.name()));

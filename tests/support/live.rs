@@ -108,7 +108,7 @@ fn write_conf(dir: &Path, setup: &Setup) {
         .map(|(ip, prefix)| format!("\"{ip}/{prefix}\""))
         .collect();
     let trunks = format!(
-        "[[trunk]]\nname = \"carrier\"\naccept_from = [{}]\ngateways = [{}]\nlarge_requests = \"{}\"\nmedia = \"{}\"\nfirst_response_timeout_s = {}\nredirects = \"{}\"\nrtcp_mux = \"{}\"\ndtmf = \"{}\"\ncharging_vector = \"{}\"\nsession_id = \"{}\"\nreliable_provisionals = \"{}\"\ndefault = true\n",
+        "[[trunk]]\nname = \"carrier\"\naccept_from = [{}]\ngateways = [{}]\nlarge_requests = \"{}\"\nmedia = \"{}\"\nfirst_response_timeout_s = {}\nredirects = \"{}\"\nrtcp_mux = \"{}\"\ndtmf = \"{}\"\nsession_timer = \"{}\"\nsession_expires_s = {}\nmin_se_s = {}\ncharging_vector = \"{}\"\nsession_id = \"{}\"\nreliable_provisionals = \"{}\"\ndefault = true\n",
         accepted.join(", "),
         gateways.join(", "),
         if setup.large == Large::Udp { "udp" } else { "tcp" },
@@ -117,6 +117,9 @@ fn write_conf(dir: &Path, setup: &Setup) {
         if setup.follows { "follow" } else { "refuse" },
         if setup.offers_mux { "offer" } else { "answer" },
         if setup.keys_by_info { "info" } else { "rtp" },
+        setup.session_timer,
+        setup.session_expires_s,
+        setup.min_se_s,
         if setup.names_charging { "own" } else { "none" },
         if setup.names_sessions { "own" } else { "none" },
         setup.reliable,

@@ -13,6 +13,7 @@ pub mod offers;
 pub mod phone;
 pub mod rel;
 pub mod sdp;
+pub mod session;
 pub mod stage;
 pub mod strict;
 pub mod text;

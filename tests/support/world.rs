@@ -21,7 +21,7 @@ use umbra::call::port::{
 use umbra::call::switch::Switch;
 use umbra::call::trunk::{
     CallerFrom, Cidr, DialledFrom, Dtmf, Gateway, LargeRequests, MayShow, Naming, Redirects, Reliability,
-    RtcpMux, Trunk,
+    RtcpMux, SessionTimer, SessionWish, Trunk,
 };
 use umbra::masking::binding::Mode;
 use umbra::masking::reason::Reason;
@@ -916,6 +916,16 @@ fn config_of(setup: &Setup) -> Config {
         charging_vector: naming(setup.names_charging),
         session_id: naming(setup.names_sessions),
         media_from: Vec::new(),
+        session: SessionWish {
+            timer: match setup.session_timer.as_str() {
+                "accept" => SessionTimer::Accept,
+                "offer" => SessionTimer::Offer,
+                "off" => SessionTimer::Off,
+                other => panic!("no session timer is {other}"),
+            },
+            interval_s: setup.session_expires_s,
+            min_s: setup.min_se_s,
+        },
     }];
     config
 }

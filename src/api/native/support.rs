@@ -249,6 +249,7 @@ fn carrier() -> Trunk {
         charging_vector: Default::default(),
         session_id: Default::default(),
         media_from: Vec::new(),
+        session: Default::default(),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::call::hands::{Hands, Purpose, owner};
 use crate::call::inspect;
 use crate::call::leg::Echo;
 use crate::call::leg::caller::Sdp;
+use crate::call::leg::refresh::{Judged, judged};
 use crate::call::phase::{Call, Recorded};
 use crate::call::port::{Heading, LegName};
 use crate::call::refusal::Bounce;
@@ -46,8 +47,11 @@ impl Call {
         let (request, carrier) = (came.request, came.carrier);
         let has_body = !request.body().is_empty();
         self.note_message(now.at, name, Heading::In, carrier.method(), None, has_body);
-        let session = match inspect::check_request(request).and_then(|()| inspect::offer(request)) {
-            Ok(session) => session,
+        let checked = inspect::check_request(request)
+            .and_then(|()| self.timer_asked(name, came))
+            .and_then(|timer| Ok((timer, inspect::offer(request)?)));
+        let (timer, session) = match checked {
+            Ok(checked) => checked,
             Err(bounce) => return self.bounce(hands, now, name, server, came, &bounce),
         };
         let holds = match session {
@@ -65,6 +69,7 @@ impl Call {
             server,
             echo,
             cseq: request.cseq().number,
+            timer,
             target: dialog::target_named_by(request).map(Box::from),
         };
         if carrier == Carrier::Invite {
@@ -83,6 +88,20 @@ impl Call {
                 self.answer_theirs(hands, now, name, asked, Sdp::Without);
             }
         }
+    }
+
+    /// What a request asks for of a session timer. Before the answer there is no session to be timed (RFC 4028 §2):
+    /// the 2xx to the INVITE will tell.
+    fn timer_asked(&self, name: LegName, came: &Came<'_, '_>) -> Result<Judged, Bounce> {
+        let (leg, is_session) = match (self.leg_of(name), came.carrier) {
+            (Some(leg), Carrier::Invite | Carrier::Update) => (leg, self.is_session(name)),
+            (Some(_), Carrier::Prack) | (None, _) => return Ok(Judged::default()),
+        };
+        let timer = judged(came.request, leg.wish, leg.clock())?;
+        Ok(Judged {
+            granted: timer.granted.filter(|_| is_session),
+            ..timer
+        })
     }
 
     /// Why a request can't be dealt with now, if it can't.

@@ -58,6 +58,10 @@ pub struct Callee {
     pub(super) tried: usize,
     pub(super) by: By,
     pub(super) max_forwards: u8,
+    /// Our INVITE's CSeq number.
+    pub(super) cseq: u32,
+    /// The Min-SE that this gateway's 422 wanted, in seconds; 0: it wanted none.
+    pub(super) min_s: u32,
     /// Its forks beside the one whose dialog is the leg's.
     pub(super) forks: Forks,
     /// When a cancelled INVITE is given up.
@@ -236,6 +240,7 @@ impl Call {
             return;
         }
         self.bridge.talk(hands);
+        self.session_granted(hands, now, LegName::Callee, response);
         self.answer_both(hands, now);
     }
 
@@ -267,6 +272,9 @@ impl Call {
         }
         self.record.callee_sip_status = Some(status);
         if self.recorded != Recorded::Open {
+            return;
+        }
+        if status == 422 && self.ask_for_longer(hands, now, response) {
             return;
         }
         let failure = refusal::of_callee(status, reason::read(response));

@@ -1,6 +1,10 @@
 //! The calling side: everything that we answer to the INVITE that began the call.
 
+use arrayvec::ArrayVec;
+
+use super::refresh::Judged;
 use super::reliable::{self, Manner, Rel, Reliable};
+use super::session_timer::in_2xx;
 use super::{Bye, Echo, Leg, Unacked};
 use crate::base::limits::RETRY_AFTER_S;
 use crate::base::time::{Instant, Now};
@@ -41,6 +45,8 @@ pub struct Caller {
     pub cseq: u32,
     /// How far it is answered.
     pub invite: InviteState,
+    /// What it asked for of a session timer.
+    pub session: Judged,
     /// Whether it made an offer.
     pub offered: Sdp,
     /// Which provisional responses it gets reliably.
@@ -155,6 +161,8 @@ impl Call {
             self.caller.cseq,
             bytes,
         );
+        let session = self.caller.session;
+        self.session_answered(hands, now, LegName::Caller, session);
         Sent::Yes
     }
 
@@ -290,20 +298,32 @@ impl Call {
         };
         let why = (status >= 300).then(|| reason::q850(self.cause_told()));
         let why = why.as_deref().unwrap_or_default();
+        let timer = in_2xx(self.caller.leg.wish, self.caller.session.granted.as_ref());
         let rseq = rseq.map(|rseq| rseq.to_string());
-        let headers: &[(&str, &str)] = match (status, &rseq) {
-            (_, Some(rseq)) => &[
-                ("Require", reliable::TAG),
-                ("RSeq", rseq),
-                ("Allow", super::ALLOW),
-            ],
-            (200..300, None) => &[("Allow", super::ALLOW)],
-            // RFC 3261 §21.5.4: without it the caller may take us for dead.
-            (503, None) => &[("Retry-After", &retry_after), ("Reason", why)],
-            // RFC 6432
-            (300.., None) => &[("Reason", why)],
-            (_, None) => &[],
-        };
+        let mut headers: ArrayVec<(&str, &str), 4> = ArrayVec::new();
+        match (status, &rseq) {
+            (_, Some(rseq)) => {
+                let lines = [
+                    ("Require", reliable::TAG),
+                    ("RSeq", rseq),
+                    ("Allow", super::ALLOW),
+                ];
+                headers.extend(lines);
+            }
+            (200..300, None) => {
+                headers.push(("Allow", super::ALLOW));
+                headers.extend(timer.iter().map(|(name, value)| (*name, value.as_str())));
+            }
+            (300.., None) => {
+                if status == 503 {
+                    // RFC 3261 §21.5.4: without it the caller may take us for dead.
+                    headers.push(("Retry-After", &retry_after));
+                }
+                // RFC 6432
+                headers.push(("Reason", why));
+            }
+            (_, None) => {}
+        }
         let sdp = match sdp {
             Sdp::With => self.bridge.description(LegName::Caller),
             Sdp::Without => None,
@@ -313,7 +333,7 @@ impl Call {
             // RFC 3261 §8.2.6.2: a 100 makes no dialog.
             to_tag: (status > 100).then_some(&self.caller.leg.local_tag[..]),
             contact: contact.as_deref(),
-            headers,
+            headers: &headers,
             body: sdp.map(|bytes| Body {
                 content_type: "application/sdp",
                 bytes,

@@ -271,7 +271,7 @@ impl Callee {
             local: &self.local,
             remote: &self.remote,
             request_uri: &self.target,
-            cseq: 1,
+            cseq: self.cseq,
         };
         let mut dialog = Dialog::uac(&party, response, self.path)?;
         if let Some(mut session) = self.leg.session() {

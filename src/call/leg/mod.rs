@@ -10,8 +10,10 @@ pub mod invite;
 pub mod left;
 pub mod peer;
 pub mod redirect;
+pub mod refresh;
 pub mod reliable;
 pub mod ringing;
+pub mod session_timer;
 
 use std::net::SocketAddr;
 
@@ -20,6 +22,7 @@ use super::config::Listener;
 use super::exchange::{Exchange, Opening, Wanted};
 use super::hands::Token;
 use super::port::LegName;
+use super::trunk::SessionWish;
 use crate::base::limits::SIP_ROUTE_BYTES_MAX;
 use crate::base::text;
 use crate::base::time::Instant;
@@ -30,6 +33,7 @@ use crate::sip::message::Message;
 use crate::sip::path::{ListenerId, Transport};
 use crate::sip::session_id::SessionId;
 use crate::sip::transaction::ServerId;
+use session_timer::Session;
 
 /// The methods that we take (RFC 3261 §20.5).
 pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO";
@@ -137,6 +141,10 @@ pub struct Leg {
     pub opening: Opening,
     /// How far its end has come.
     pub bye: Bye,
+    /// How its trunk wants sessions timed.
+    pub wish: SessionWish,
+    /// Its session timer, from when there is anything to keep of it.
+    pub timed: Option<Box<Session>>,
     /// Keys on their way to its peer.
     pub keys: Option<Box<info::Keys>>,
     /// What its messages name the session by, where its trunk wants that.
@@ -145,7 +153,7 @@ pub struct Leg {
 
 impl Leg {
     /// A leg without a dialog yet.
-    pub fn new(name: LegName, local_tag: Token, listener: ListenerId) -> Self {
+    pub fn new(name: LegName, local_tag: Token, listener: ListenerId, wish: SessionWish) -> Self {
         Self {
             name,
             local_tag,
@@ -157,6 +165,8 @@ impl Leg {
             wanted: None,
             opening: Opening::Pending,
             bye: Bye::No,
+            wish,
+            timed: None,
             keys: None,
             session: None,
         }
