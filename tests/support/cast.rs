@@ -225,7 +225,8 @@ impl<S: Stage> Cast<S> {
         let Packet { from, to, bytes } = packet;
         let media = self.phones.iter().enumerate().find_map(|(phone, p)| {
             let of = |at: SocketAddr| at == to || (at.ip() == to.ip() && at.port() + 1 == to.port());
-            p.calls.iter().position(|c| of(c.media)).map(|call| (phone, call))
+            let is_its = |c: &Call| of(c.media) || c.media_before.iter().copied().any(of);
+            p.calls.iter().position(is_its).map(|call| (phone, call))
         });
         if let Some((phone, call)) = media {
             if self.keeps {
@@ -312,7 +313,11 @@ impl<S: Stage> Cast<S> {
         // The media threads hear of a new address a moment after the phones do: until then they send where they did.
         let told = &self.phones[phone].calls[call];
         let is_late = to != told.media && told.media_before.contains(&to);
-        if is_late && !is_rtcp && !self.stage.is_exact() {
+        if is_late && !is_rtcp {
+            if self.stage.is_exact() {
+                self.faults
+                    .push(format!("{to} got media after its phone had moved"));
+            }
             return None;
         }
         if is_rtcp || to != self.phones[phone].calls[call].media {
