@@ -57,7 +57,7 @@ impl Failed {
     };
 
     /// It didn't get there: as if with 503.
-    const UNSENT: Self = Self {
+    pub(super) const UNSENT: Self = Self {
         status: 503,
         again: None,
         longer: None,
@@ -141,7 +141,7 @@ impl Call {
         };
         let crosses = ours.whose == Whose::Theirs;
         let may_be_cancelled = ours.carrier == Carrier::Invite && ours.withdrawn == Withdrawn::NoAndHeard;
-        if ours.withdrawn.is_withdrawn() {
+        if ours.withdrawn.is_withdrawn() || self.recorded != Recorded::Open {
             // RFC 3261 §9.1: without a final answer 64·T1 after the CANCEL the INVITE counts as cancelled.
             self.forget_ours(hands, name);
             self.bridge.offer_refused(name);

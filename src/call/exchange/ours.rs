@@ -11,7 +11,7 @@ use crate::call::hands::{CallTimer, Hands, Purpose, listener, owner, way};
 use crate::call::inspect;
 use crate::call::leg::caller::Sdp;
 use crate::call::leg::session_timer::in_request;
-use crate::call::leg::{ALLOW, contact};
+use crate::call::leg::{ALLOW, Leg, contact};
 use crate::call::phase::{Call, Recorded};
 use crate::call::port::{Heading, LegName};
 use crate::sip::build::Body;
@@ -177,7 +177,14 @@ impl Call {
         if answer.kind == AnswerKind::Provisional {
             return self.offer_heard(hands, now, name, answer);
         }
-        if status < 300 {
+        let theirs = response.to().tag().unwrap_or_default();
+        let is_used = |leg: &&mut Leg| {
+            leg.dialog
+                .as_ref()
+                .is_some_and(|used| used.remote_tag() == theirs)
+        };
+        let is_left = self.leg(name).filter(is_used).is_none();
+        if status < 300 && !is_left {
             if let Some(leg) = self.leg(name) {
                 leg.peer.hear(response);
                 if let Some(dialog) = leg.dialog.as_mut() {
@@ -195,7 +202,10 @@ impl Call {
         if self.recorded != Recorded::Open {
             return;
         }
-        if status < 300 {
+        if is_left {
+            // A fork that isn't in use any more: what it agrees to is nobody's.
+            self.offer_failed(hands, now, name, *ours, Failed::UNSENT);
+        } else if status < 300 {
             self.session_granted(hands, now, name, response);
             self.offer_taken(hands, now, name, &ours, response);
         } else {

@@ -166,7 +166,10 @@ impl Call {
         if name == LegName::Callee && holds == Holds::Offer && self.record.answered_at.is_none() {
             self.turn_to_fork(request.from().tag().unwrap_or_default());
         }
-        if let Some(leg) = self.leg(name) {
+        let asker = request.from().tag().unwrap_or_default();
+        if let Some(leg) = self.leg(name)
+            && leg.dialog.as_ref().is_some_and(|used| used.remote_tag() == asker)
+        {
             leg.peer.hear(request);
         }
     }
