@@ -466,6 +466,16 @@ const PAIRS: &[Pair] = &[
         "uas_routed",
         r#"{"sip_status": 200, "released_by": "callee"}"#,
     ),
+    Pair::new(
+        "uac_answered",
+        "uas_strict_router",
+        r#"{"sip_status": 200, "released_by": "caller"}"#,
+    ),
+    Pair::new(
+        "uac_answered",
+        "uas_tel_contact",
+        r#"{"sip_status": 200, "released_by": "caller"}"#,
+    ),
     Pair {
         uac: "uac_no_answer",
         uas: "uas_ring",
@@ -498,6 +508,7 @@ fn play_pairs(way: Way) {
         );
         made = records.len();
     }
+    assert!(made > 0, "no pair is called {wanted:?}");
     stage.server.prints_no_number();
 }
 
