@@ -10,11 +10,19 @@ mod stage_live;
 #[path = "edge/kamailio.rs"]
 mod kamailio;
 
+#[path = "support/server.rs"]
+mod server;
+
+#[path = "support/softphone.rs"]
+mod softphone;
+
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use kamailio::Kamailio;
+use server::{HOME, Server, free_address};
 use stage_live::Live;
 use support::ladder::{Ladder, ladders, ladders_in, play};
 use support::stage::{Setup, Stage};
@@ -115,4 +123,20 @@ fn every_ladder_of_the_edge_goes_as_written() {
         failed.len(),
         failed.join("\n\n")
     );
+}
+
+#[test]
+fn two_softphones_talk_through_the_edge() {
+    let edge = free_address(Ipv4Addr::new(127, 0, 0, 4));
+    let (a_sip, b_sip) = (free_address(HOME), free_address(HOME));
+    let setup = server::Setup {
+        gateway: edge,
+        media_nat: "strict",
+        log: "debug",
+        calls: 50,
+        also: Vec::new(),
+    };
+    let server = Server::speaking("tcp", &setup);
+    let _edge = Kamailio::start(server.folder(), edge, server.sip, &[b_sip]);
+    softphone::talk(&server, a_sip, b_sip, edge);
 }

@@ -411,6 +411,11 @@ const PAIRS: &[Pair] = &[
         "uas_redirect",
         r#"{"sip_status": 480, "callee_sip_status": 302, "refusal": "unreachable", "answered_at": null}"#,
     ),
+    Pair::new(
+        "uac_routed",
+        "uas_routed",
+        r#"{"sip_status": 200, "released_by": "callee"}"#,
+    ),
     Pair {
         uac: "uac_no_answer",
         uas: "uas_ring",

@@ -5,7 +5,8 @@ use super::bridge::Bridge;
 use super::cdr::{self, CallerKind, Cdr, ReleasedBy};
 use super::guard::Forbidden;
 use super::hands::{CallRef, Purpose, Token, listener, owner};
-use super::leg::caller::{Caller, InviteState, Told};
+use super::leg::caller::{Caller, InviteState, Sdp, Told};
+use super::leg::reliable::Rel;
 use super::leg::ringing::Ringing;
 use super::leg::{Echo, Leg};
 use super::overload::{self, Load};
@@ -13,7 +14,7 @@ use super::phase::{Call, Recorded, Wire};
 use super::port::{Event, EventKind, Heading, LegName, Note, Output, Records, TraceLine};
 use super::refusal::{self, Bounce};
 use super::switch::{Late, Switch};
-use super::trunk::{self, Naming, Trunk};
+use super::trunk::{self, Naming, Reliability, Trunk};
 use crate::base::id::Id;
 use crate::base::limits::{ICID_BYTES_MAX, RETRY_AFTER_S, STRANGER_ANSWER};
 use crate::base::number::{RealNumber, VirtualNumber};
@@ -111,7 +112,17 @@ impl Switch {
             }
         };
         let Some(record) = record else { return };
-        let mut call = self.place(now, record, server, tag, path, echo, dialog, message);
+        let mut call = self.place(
+            now,
+            record,
+            server,
+            tag,
+            path,
+            echo,
+            dialog,
+            message,
+            trunk.reliable_provisionals,
+        );
         call.callee_taken = taken;
         call.caller.leg.name_session(session);
         call.seat = seat;
@@ -358,6 +369,7 @@ impl Switch {
         echo: Echo,
         dialog: Dialog,
         message: &Message<'_>,
+        reliability: Reliability,
     ) -> Box<Call> {
         let index = self.free.pop().unwrap_or_else(|| {
             self.calls.push(None);
@@ -379,6 +391,7 @@ impl Switch {
         let mut leg = Leg::new(LegName::Caller, tag, path.listener);
         leg.dialog = Some(dialog);
         leg.peer.hear(message);
+        let rel = Rel::of(message, leg.peer, reliability);
         let mut not_to_caller = Forbidden::default();
         let ours = listener(&self.config, path.listener).advertised.ip();
         not_to_caller.known(&[path.remote.ip(), ours]);
@@ -398,6 +411,13 @@ impl Switch {
                 echo,
                 cseq: message.cseq().number,
                 invite: InviteState::Pending,
+                offered: if message.body().is_empty() {
+                    Sdp::Without
+                } else {
+                    Sdp::With
+                },
+                rel,
+                reliable: None,
                 told: Told::nothing(now.at),
             },
             callee: None,

@@ -11,7 +11,7 @@ use super::hands::{CallRef, Hands};
 use super::media::{InterfaceId, MediaPort};
 use super::phase::End;
 use super::port::{LegName, Note};
-use super::trunk::{RtcpMux, Trunk};
+use super::trunk::{Dtmf, RtcpMux, Trunk};
 use crate::base::time::Instant;
 use crate::masking::reason::Reason;
 use crate::rtp::flow::{MediaNat, MediaSource};
@@ -21,6 +21,7 @@ use crate::sdp::media::{Codec, CodecName, Origin, RtcpPort};
 use crate::sdp::parse::Session;
 
 mod flows;
+mod keys;
 
 pub use flows::Keys;
 
@@ -43,6 +44,7 @@ struct Side {
     nat: MediaNat,
     media_from: ArrayVec<MediaSource, 4>,
     mux: RtcpMux,
+    dtmf: Dtmf,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -175,6 +177,7 @@ impl Bridge {
             nat: MediaNat::default(),
             media_from: ArrayVec::new(),
             mux: RtcpMux::default(),
+            dtmf: Dtmf::default(),
         };
         let lines = offer
             .as_ref()
@@ -230,6 +233,7 @@ impl Bridge {
         if let Some(side) = self.side_mut(leg) {
             side.nat = trunk.media_nat;
             side.mux = trunk.rtcp_mux;
+            side.dtmf = trunk.dtmf;
             side.media_from = trunk.media_from.iter().copied().take(4).collect();
         }
     }
@@ -251,10 +255,11 @@ impl Bridge {
     /// The answer agrees to nothing that was offered, or is of another family.
     pub fn callee_described(&mut self, session: &Session) -> Result<(), Refused> {
         let far = self.check(LegName::Callee, session)?;
+        let known = self.with_events(LegName::Callee, &far);
         let answer = self
             .offer
             .as_ref()
-            .map(|offer| offer.answer(&far, None))
+            .map(|offer| offer.answer(&known, None))
             .transpose()?;
         let is_told = self.description(LegName::Caller).is_some();
         let near = match answer {
@@ -289,7 +294,10 @@ impl Bridge {
     /// now on. Returns what was settled with the one before.
     pub fn turn_callee(&mut self, fork: Option<Agreed>) -> Option<Agreed> {
         let near = match (&self.offer, &fork) {
-            (Some(offer), Some(far)) => offer.answer(far, None).ok().map(|(_, near)| near),
+            (Some(offer), Some(far)) => {
+                let far = self.with_events(LegName::Callee, far);
+                offer.answer(&far, None).ok().map(|(_, near)| near)
+            }
             (Some(_) | None, _) => None,
         };
         if let Some(near) = near {
@@ -344,6 +352,32 @@ impl Bridge {
         let far = far.clone();
         self.answer_offer(hands, leg, offer, &far)?;
         Ok(None)
+    }
+
+    /// Reads a new offer within a leg that can't wait for the other one, and writes our answer to it: what that one has
+    /// settled. What it should hear of them is [`Bridge::terms_missing_at`] it.
+    ///
+    /// # Errors
+    /// [`Refused`]: 488.
+    pub fn answer_at_once(
+        &mut self,
+        hands: &mut Hands,
+        leg: LegName,
+        session: &Session,
+    ) -> Result<(), Refused> {
+        let near = self.side(leg).ok_or(Mismatch::NoAudio)?;
+        let offer = Offer::read(session, &CodecName::ALL, Some(&near.lines))?;
+        if !reaches(near.here, offer.rtp) {
+            return Err(Refused::OtherFamily);
+        }
+        let far = self.agreed(leg.other()).cloned().ok_or(Mismatch::NoAudio)?;
+        self.answer_offer(hands, leg, offer, &far)?;
+        Ok(())
+    }
+
+    /// How many descriptions a leg has got from us so far, each other than the one before.
+    pub fn versions(&self, leg: LegName) -> u64 {
+        self.side(leg).map_or(0, |side| side.origin.version)
     }
 
     /// Writes an offer of ours to a leg that has settled something before.
@@ -472,7 +506,7 @@ impl Bridge {
         offer: Offer,
         far: &Agreed,
     ) -> Result<(), Mismatch> {
-        let (answer, near) = offer.answer(far, self.agreed(leg))?;
+        let (answer, near) = offer.answer(&self.with_events(leg.other(), far), self.agreed(leg))?;
         if let Some(side) = self.side_mut(leg) {
             side.lines = offer.lines;
         }
@@ -501,6 +535,7 @@ impl Bridge {
                 (None, RtcpMux::Answer) => RtcpPort::Own,
             };
         }
+        self.offer_events(leg, &mut terms);
         self.write(leg, terms);
     }
 

@@ -31,7 +31,7 @@ pub enum Carrier {
     Invite,
     /// An UPDATE (RFC 3311): before the leg is answered too.
     Update,
-    /// A PRACK (RFC 3262 §5): only before the leg is answered.
+    /// A PRACK (RFC 3262 §5): only before the leg is answered, and never ours.
     Prack,
 }
 
@@ -234,7 +234,7 @@ impl Call {
     }
 
     /// A leg by its name, to look at.
-    pub(super) fn leg_of(&self, name: LegName) -> Option<&Leg> {
+    pub fn leg_of(&self, name: LegName) -> Option<&Leg> {
         match name {
             LegName::Caller => Some(&self.caller.leg),
             LegName::Callee => self.callee.as_ref().map(|callee| &callee.leg),

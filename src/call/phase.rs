@@ -422,6 +422,7 @@ impl Call {
             self.forget_ours(hands, name);
             self.forget_wanted(hands, name);
         }
+        self.stop_repeating(hands);
         let legs = [
             Some(&mut self.caller.leg),
             self.callee.as_mut().map(|callee| &mut callee.leg),

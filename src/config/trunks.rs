@@ -9,7 +9,8 @@ use crate::base::number::Format;
 use crate::call::config::{Config, Listener, MediaConfig};
 use crate::call::media::InterfaceId;
 use crate::call::trunk::{
-    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Naming, Redirects, RtcpMux, Trunk,
+    CallerFrom, Cidr, DialledFrom, Dtmf, Gateway, LargeRequests, MayShow, Naming, Redirects, Reliability,
+    RtcpMux, Trunk,
 };
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sip::path::Transport;
@@ -19,7 +20,7 @@ const TRUNKS_MAX: usize = 256;
 /// Media networks of one trunk: what a flow's orders hold.
 const MEDIA_FROM_MAX: usize = 4;
 
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 21] = [
     "name",
     "accept_from",
     "gateways",
@@ -35,6 +36,8 @@ const KEYS: [&str; 19] = [
     "media_nat",
     "media_from",
     "rtcp_mux",
+    "dtmf",
+    "reliable_provisionals",
     "charging_vector",
     "session_id",
     "first_response_timeout_s",
@@ -56,6 +59,12 @@ const NUMBER_FORMAT: [(&str, Format); 3] = [
 const LARGE_REQUESTS: [(&str, LargeRequests); 2] = [("udp", LargeRequests::Udp), ("tcp", LargeRequests::Tcp)];
 const REDIRECTS: [(&str, Redirects); 2] = [("refuse", Redirects::Refuse), ("follow", Redirects::Follow)];
 const RTCP_MUX: [(&str, RtcpMux); 2] = [("answer", RtcpMux::Answer), ("offer", RtcpMux::Offer)];
+const DTMF: [(&str, Dtmf); 2] = [("rtp", Dtmf::Rtp), ("info", Dtmf::Info)];
+const RELIABILITY: [(&str, Reliability); 3] = [
+    ("offer", Reliability::Offer),
+    ("off", Reliability::Off),
+    ("require", Reliability::Require),
+];
 const NAMING: [(&str, Naming); 2] = [("none", Naming::None), ("own", Naming::Own)];
 const MEDIA_NAT: [(&str, MediaNat); 2] = [("strict", MediaNat::Strict), ("latch", MediaNat::Latch)];
 
@@ -105,6 +114,7 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         ),
         redirects: section.choice("redirects", &REDIRECTS, Redirects::Refuse),
         rtcp_mux: section.choice("rtcp_mux", &RTCP_MUX, RtcpMux::Answer),
+        reliable_provisionals: section.choice("reliable_provisionals", &RELIABILITY, Reliability::Offer),
         dialled_from: words(section, "dialled_from", &DIALLED_FROM, DialledFrom::Ruri),
         caller_id: if section.texts("caller_id").is_none() {
             vec![CallerFrom::Pai, CallerFrom::From]
@@ -117,6 +127,7 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         default: section.flag("default"),
         media_nat: section.choice("media_nat", &MEDIA_NAT, MediaNat::Strict),
         media_from: media_from(section),
+        dtmf: section.choice("dtmf", &DTMF, Dtmf::Rtp),
         charging_vector: section.choice("charging_vector", &NAMING, Naming::None),
         session_id: section.choice("session_id", &NAMING, Naming::None),
     };

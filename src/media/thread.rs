@@ -405,6 +405,9 @@ impl Hands {
             return;
         }
         let Some(out) = self.relay.rtp(now, port, from, packet) else {
+            while let Some((port, digit)) = self.relay.poll_heard() {
+                self.reports.push(Report::Key(MediaPort(port), digit));
+            }
             return;
         };
         if let (Some(pair), Some(bytes)) = (self.table.pair(out.port), self.buffer.get(out.bytes)) {

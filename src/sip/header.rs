@@ -445,6 +445,28 @@ impl CSeq {
     }
 }
 
+/// An RAck value (RFC 3262 §7.2): which reliable response a PRACK acknowledges.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RAck {
+    /// The response's RSeq.
+    pub rseq: u32,
+    /// The response's CSeq.
+    pub cseq: CSeq,
+}
+
+impl RAck {
+    /// Reads the value. `None`: not `rseq cseq method`, or a number that is too large.
+    pub fn parse(value: &[u8]) -> Option<Self> {
+        let value = trim(value);
+        let gap = value.iter().position(|byte| is_lws(*byte))?;
+        let (rseq, cseq) = value.split_at_checked(gap)?;
+        Some(Self {
+            rseq: decimal(rseq, u32::MAX)?,
+            cseq: CSeq::parse(cseq)?.0,
+        })
+    }
+}
+
 /// A Content-Type value (RFC 3261 §20.15).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MediaType<'a> {

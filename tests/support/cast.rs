@@ -265,6 +265,7 @@ impl<S: Stage> Cast<S> {
                 self.waiting.push_back(heard);
             }
         }
+        self.faults.append(&mut self.phones[index].faults);
         self.flush();
         cue
     }
@@ -303,6 +304,12 @@ impl<S: Stage> Cast<S> {
         let is_rtcp = bytes
             .get(1)
             .is_some_and(|kind| (64..=95).contains(&(kind & 0x7f)));
+        // The media threads hear of a new address a moment after the phones do: until then they send where they did.
+        let told = &self.phones[phone].calls[call];
+        let is_late = to != told.media && told.media_before.contains(&to);
+        if is_late && !is_rtcp && !self.stage.is_exact() {
+            return None;
+        }
         if is_rtcp || to != self.phones[phone].calls[call].media {
             self.look_for_strangers_words(phone, to, &bytes, "RTCP");
             let now = self.stage.now();
@@ -333,7 +340,10 @@ impl<S: Stage> Cast<S> {
             self.faults.push(format!("{}: {fault}", msg.name()));
         }
         // A cause is a number of our own table; a text could be anybody's (RFC 3326 §2).
-        for reason in msg.all("Reason").filter(|reason| !is_bare_cause(reason)) {
+        // An edge cancels its branches in words of its own.
+        let is_the_edges = self.stage.setup().has_edge && msg.method() == "CANCEL";
+        let reasons = msg.all("Reason").filter(|_| !is_the_edges);
+        for reason in reasons.filter(|reason| !is_bare_cause(reason)) {
             self.faults.push(format!("{}: Reason: {reason}", msg.name()));
         }
         if msg.status().is_some_and(|s| s < 300) && msg.method() == "INVITE" && !msg.body.is_empty() {
@@ -415,7 +425,10 @@ impl<S: Stage> Cast<S> {
 
     /// What some phone still waits for.
     pub fn busy(&self) -> Option<String> {
-        self.phones.iter().find_map(Phone::busy)
+        let waits = !self.waiting.is_empty();
+        waits
+            .then(|| "somebody has still to hear something".to_owned())
+            .or_else(|| self.phones.iter().find_map(Phone::busy))
     }
 }
 

@@ -108,6 +108,10 @@ pub struct Setup {
     pub media: Option<String>,
     /// Whether the trunk offers RTCP on RTP's port.
     pub offers_mux: bool,
+    /// Whether the trunk's peers tell keys by INFO.
+    pub keys_by_info: bool,
+    /// The trunk's `reliable_provisionals`.
+    pub reliable: String,
     /// Whether the trunk wants P-Charging-Vector in our INVITEs.
     pub names_charging: bool,
     /// Whether the trunk wants Session-ID in our messages.
@@ -141,6 +145,8 @@ impl Setup {
             media_on: vec!["v4".into()],
             media: None,
             offers_mux: false,
+            keys_by_info: false,
+            reliable: "offer".into(),
             names_charging: false,
             names_sessions: false,
             alarms: Vec::new(),

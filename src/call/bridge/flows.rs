@@ -73,14 +73,6 @@ impl Bridge {
         Keys::Told
     }
 
-    /// The port on which keys can be pressed for a leg's peer: it has agreed on events, and its flow runs.
-    pub fn keypad(&self, leg: LegName) -> Option<MediaPort> {
-        let side = self.side(leg)?;
-        let events = side.agreed.as_ref()?.codecs.iter();
-        let takes_events = events.into_iter().any(|pair| pair.theirs.name.is_event());
-        (side.open == Opened::Yes && takes_events).then_some(side.port)
-    }
-
     /// Which leg a port belongs to.
     pub fn leg_of(&self, port: MediaPort) -> Option<LegName> {
         let [caller, callee] = self.sides.as_ref()?;

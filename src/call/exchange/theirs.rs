@@ -159,11 +159,11 @@ impl Call {
             Err(_) => self.refuse_theirs(hands, now, name, &asked, 488),
             Ok(None) => self.answer_theirs(hands, now, name, asked, Sdp::With),
             Ok(Some(terms)) => {
-                let is_early = self.record.answered_at.is_none();
                 let refused = match self.door(other) {
                     Door::Open => None,
-                    // RFC 3311 §5.2: it can't be answered at once.
-                    Door::Busy if is_early => Some(504),
+                    Door::Busy if self.record.answered_at.is_none() => {
+                        return self.take_early_offer(hands, now, name, asked, session);
+                    }
                     // Another request is pending, though on the other leg: it may be tried again.
                     Door::Busy => Some(491),
                     Door::Shut => Some(481),
@@ -182,6 +182,27 @@ impl Call {
                 self.trying_theirs(hands, now, name);
                 self.send_offer(hands, now, other, Ask::Terms(terms), Whose::Theirs, 0);
             }
+        }
+    }
+
+    /// An offer before the answer, while the other leg can't be asked: it is answered at once (RFC 3311 §5.2) by what
+    /// that leg has settled, and that leg hears of it as soon as it can.
+    fn take_early_offer(
+        &mut self,
+        hands: &mut Hands,
+        now: Now,
+        name: LegName,
+        asked: Asked,
+        session: &Session,
+    ) {
+        self.bridge.crossing = None;
+        match self.bridge.answer_at_once(hands, name, session) {
+            Ok(()) => {
+                self.answer_theirs(hands, now, name, asked, Sdp::With);
+                self.offer_on(hands, now, name.other(), Ask::Settled);
+            }
+            // Only the other party could agree to it.
+            Err(_) => self.refuse_theirs(hands, now, name, &asked, 504),
         }
     }
 

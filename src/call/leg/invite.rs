@@ -4,11 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use arrayvec::ArrayVec;
 
+use super::reliable::TAG;
 use super::{ALLOW, contact, transport_param};
 use crate::base::number::{NumberPlan, RealNumber, Shown};
 use crate::base::text;
 use crate::call::config::Listener;
-use crate::call::trunk::{Gateway, Trunk};
+use crate::call::trunk::{Gateway, Reliability, Trunk};
 use crate::sip::build::{self, Body};
 use crate::sip::method::Method;
 use crate::sip::session_id::SessionId;
@@ -84,8 +85,17 @@ impl CalleeInvite<'_> {
         };
         let charging = self.icid.map(|icid| charging_vector(icid, us));
         let charging = charging.as_deref().map(|vector| ("P-Charging-Vector", vector));
-        let headers: ArrayVec<(&str, &str), 3> =
-            ([("Allow", ALLOW), identity].into_iter().chain(charging)).collect();
+        let (supported, required) = match self.trunk.reliable_provisionals {
+            Reliability::Offer => (Some(("Supported", TAG)), None),
+            Reliability::Require => (Some(("Supported", TAG)), Some(("Require", TAG))),
+            Reliability::Off => (None, None),
+        };
+        let headers: ArrayVec<(&str, &str), 5> = [("Allow", ALLOW), identity]
+            .into_iter()
+            .chain(charging)
+            .chain(supported)
+            .chain(required)
+            .collect();
         let mut bytes = build::request(&build::Request {
             method: Method::Invite,
             uri: &target,

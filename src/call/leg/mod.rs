@@ -10,6 +10,7 @@ pub mod invite;
 pub mod left;
 pub mod peer;
 pub mod redirect;
+pub mod reliable;
 pub mod ringing;
 
 use std::net::SocketAddr;
@@ -31,7 +32,7 @@ use crate::sip::session_id::SessionId;
 use crate::sip::transaction::ServerId;
 
 /// The methods that we take (RFC 3261 §20.5).
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO";
 
 /// The Contact that we give where we listen at `us`.
 pub fn contact(us: &Listener) -> Vec<u8> {
