@@ -536,12 +536,13 @@ impl Phone {
         let Some(index) = call.owed(method, extra.tag.is_some()) else {
             return Err(format!("{} has no request to answer with {status}", self.name));
         };
+        let is_tagged = extra.tag.as_deref() != Some("");
         let tag = match &extra.tag {
-            Some(fork) => format!("{}{fork}", call.local_tag),
+            Some(fork) if is_tagged => format!("{}{fork}", call.local_tag),
+            Some(_) => String::new(),
             None => call.local_tag.clone(),
         };
-        let is_tagged = extra.tag.as_deref() != Some("");
-        if extra.tag.is_some() && !self.minted.contains(&tag) {
+        if extra.tag.is_some() && is_tagged && !self.minted.contains(&tag) {
             self.minted.push(tag.clone());
         }
         let told = &call.told[index];
