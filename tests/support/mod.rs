@@ -9,7 +9,6 @@ pub mod descriptions;
 pub mod keys;
 pub mod ladder;
 pub mod law;
-pub mod offers;
 pub mod phone;
 pub mod rel;
 pub mod sdp;

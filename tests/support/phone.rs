@@ -8,7 +8,6 @@ use std::collections::VecDeque;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use super::offers::Offers;
 use super::rel::Rel;
 use super::sdp;
 use super::stage::Packet;
@@ -206,7 +205,6 @@ pub struct Call {
     routing: Said,
     /// Reliable provisional responses.
     pub rel: Rel,
-    offers: Offers,
     peer: SocketAddr,
     ours: String,
     theirs: String,
@@ -342,7 +340,6 @@ impl Phone {
             rtcp: Vec::new(),
             routing: Said::default(),
             rel: Rel::default(),
-            offers: Offers::default(),
             peer,
             ours: format!("<sip:{}@{local}>", self.number),
             theirs: format!("<sip:{dialled}@{peer}>"),
@@ -645,16 +642,11 @@ impl Phone {
         let Some(msg) = Msg::read(bytes) else {
             return Outcome::Nothing;
         };
-        let outcome = if msg.status().is_some() {
+        if msg.status().is_some() {
             self.response(msg, bytes)
         } else {
             self.requested(local, from, msg)
-        };
-        if let Outcome::New(at, msg) = &outcome {
-            let fault = self.calls[*at].offers.heard(msg);
-            self.faults.extend(fault);
         }
-        outcome
     }
 
     fn response(&mut self, msg: Msg, bytes: &[u8]) -> Outcome {
@@ -764,7 +756,6 @@ impl Phone {
                     rtcp: Vec::new(),
                     routing: Said::default(),
                     rel: Rel::default(),
-                    offers: Offers::default(),
                     peer: from,
                     ours: msg.get("To").unwrap_or("").to_owned(),
                     theirs: String::new(),

@@ -142,6 +142,9 @@ pub fn check_answer(request: &Msg, answer: &Msg, is_direct: bool) -> Result<(), 
     if status > 100 && answer.get("To").and_then(|to| param(to, "tag")).is_none() {
         return Err("no To tag".into());
     }
+    if request.method() == "UPDATE" && (200..300).contains(&status) && list(answer, "Contact").len() != 1 {
+        return Err("an UPDATE's answer without exactly one Contact (RFC 3311 §5.2)".into());
+    }
     if request.method() == "INVITE" && (101..300).contains(&status) {
         if list(answer, "Contact").len() != 1 {
             return Err("a dialog's answer without exactly one Contact (§12.1.1)".into());
