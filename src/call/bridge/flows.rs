@@ -10,19 +10,9 @@ use crate::call::audio::{Heard, Sends};
 use crate::call::hands::Hands;
 use crate::call::media::{MediaPort, Order};
 use crate::call::port::{LegName, Output};
-use crate::rtp::dtmf::Digit;
-use crate::rtp::flow::{self, Counts, FlowSpec, MediaNat, MediaSource, Payload, Payloads, Way};
+use crate::rtp::flow::{self, Counts, FlowSpec, MediaNat, MediaSource, Payload, Payloads, Stream, Way};
 use crate::sdp::answer::{Agreed, rows};
 use crate::sdp::media::{RtcpPort, SdpWay};
-
-/// Whether a leg's peer can be told a key.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Keys {
-    /// It is being told, as an RFC 4733 event.
-    Told,
-    /// It has agreed on no events, no media runs to it, or it holds the call.
-    Untold,
-}
 
 impl Bridge {
     /// Tells the media threads what both sides have settled.
@@ -55,22 +45,6 @@ impl Bridge {
                 .out
                 .push_back(Output::Media(Order::Join(caller.port, callee.port)));
         }
-    }
-
-    /// A leg's peer is to hear a key, as an event among its audio: on the leg's own timeline, under the number and
-    /// at the clock that the leg agreed on (RFC 4733).
-    pub fn press(&self, hands: &mut Hands, leg: LegName, digit: Digit) -> Keys {
-        let hears = |agreed: &Agreed| {
-            agreed.way.sends() && agreed.codecs.iter().any(|pair| pair.theirs.name.is_event())
-        };
-        let able = self
-            .side(leg)
-            .filter(|side| side.open == Opened::Yes && side.agreed.as_ref().is_some_and(hears));
-        let Some(side) = able else {
-            return Keys::Untold;
-        };
-        hands.out.push_back(Output::Media(Order::Digit(side.port, digit)));
-        Keys::Told
     }
 
     /// The port on which keys can be pressed for a leg's peer: it has agreed on events, and its flow runs.
@@ -120,6 +94,9 @@ impl Bridge {
     /// The name of a leg's codec, by the payload type last seen, else the one agreed on.
     pub fn codec_name(&self, leg: LegName, payload: Option<u8>) -> Option<String> {
         let agreed = self.agreed(leg)?;
+        if agreed.fax.is_some() {
+            return Some("T38".to_owned());
+        }
         let seen = agreed
             .codecs
             .iter()
@@ -165,6 +142,10 @@ fn flow_spec(
         rtcp_port: match agreed.rtcp_port {
             RtcpPort::Own => flow::RtcpPort::Own,
             RtcpPort::Shared => flow::RtcpPort::Shared,
+        },
+        stream: match agreed.fax {
+            None => Stream::Rtp,
+            Some(_) => Stream::Udptl,
         },
         payloads,
         way,
