@@ -10,11 +10,19 @@ mod stage_live;
 #[path = "edge/kamailio.rs"]
 mod kamailio;
 
+#[path = "support/server.rs"]
+mod server;
+
+#[path = "support/softphone.rs"]
+mod softphone;
+
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use kamailio::Kamailio;
+use server::{HOME, Server, free_address};
 use stage_live::Live;
 use support::ladder::{Ladder, ladders, ladders_in, play};
 use support::stage::{Setup, Stage};
@@ -36,36 +44,50 @@ const CANARIES: [&str; 6] = [
 ];
 
 /// Ladders of `scenarios` that go the same way through the edge.
-const ALSO: [&str; 30] = [
+const ALSO: [&str; 44] = [
+    "answer_lost_after_us",
+    "answer_repeated_by_b",
+    "answer_waits_for_the_prack",
     "answered_and_hung_up_by_a",
     "answered_and_hung_up_by_b",
-    "answer_repeated_by_b",
-    "answer_lost_after_us",
     "ax_calls_back_once",
     "axyb_each_dials_the_others_number",
+    "both_hold_and_a_comes_back_first",
     "busy",
     "called_by_b",
+    "caller_takes_no_description",
     "cancel_crosses_answer",
     "cancelled_after_answer",
+    "cancelled_before_the_prack",
     "cancelled_while_ringing",
-    "caller_takes_no_description",
     "early_media_then_answer",
     "ended_early_by_bye",
     "fork_answers_after_the_end",
     "fork_with_another_codec_wins",
+    "forks_ring_then_all_fail",
     "frozen_for_complaint_cuts_the_call",
     "held_and_resumed_by_a",
     "held_and_resumed_by_b",
     "held_while_the_other_hangs_up",
     "invite_repeated",
     "late_offer",
-    "rejected",
+    "offer_in_prack",
     "options_within_a_call",
+    "prack_by_b",
+    "prack_lost",
     "redirected",
     "reinvite_refused",
     "reinvites_cross",
+    "rejected",
+    "reliable_on_both_legs",
+    "reliable_to_a_ringing",
     "ringing_after_early_media",
     "two_forks_answer",
+    "two_forks_ring_reliably",
+    "update_crosses_as_update",
+    "update_early_by_a",
+    "update_early_by_b",
+    "update_in_a_fork",
     "video_declined",
 ];
 
@@ -115,4 +137,20 @@ fn every_ladder_of_the_edge_goes_as_written() {
         failed.len(),
         failed.join("\n\n")
     );
+}
+
+#[test]
+fn two_softphones_talk_through_the_edge() {
+    let edge = free_address(Ipv4Addr::new(127, 0, 0, 4));
+    let (a_sip, b_sip) = (free_address(HOME), free_address(HOME));
+    let setup = server::Setup {
+        gateway: edge,
+        media_nat: "strict",
+        log: "debug",
+        calls: 50,
+        also: Vec::new(),
+    };
+    let server = Server::speaking("tcp", &setup);
+    let _edge = Kamailio::start(server.folder(), edge, server.sip, &[b_sip]);
+    softphone::talk(&server, a_sip, b_sip, edge);
 }

@@ -40,6 +40,15 @@ impl Canaries {
         }
     }
 
+    /// The half of a session's name that the owner's messages tell (RFC 7989).
+    fn half(&self) -> &'static str {
+        if self.owner == "caller" {
+            "deadbeefdead4eefaeadbeefdeadbeef"
+        } else {
+            "feedfacefeed4acefeedfacefeedface"
+        }
+    }
+
     /// A new word, to stand in `place`.
     fn word(&mut self, place: &str) -> String {
         let n = self.all.len();
@@ -98,7 +107,7 @@ impl Canaries {
             "P-Early-Media: sendrecv;%",
             "Reason: Q.850;cause=16;text=\"% NUMBER\"",
             "Warning: 399 %.example \"% NUMBER\"",
-            "Session-ID: %;remote=%",
+            "Session-ID: HALF;remote=%",
             "In-Reply-To: %@%.example",
             "Reply-To: \"%\" <sip:%@%.example>",
             "Date: Sat, 13 Nov 2010 23:29:00 GMT;%",
@@ -143,10 +152,13 @@ impl Canaries {
             "X-%: %",
             "X-PLAIN: %",
         ];
-        lines
-            .iter()
-            .map(|line| self.put(&line.replace("NUMBER", &spaced).replace("PLAIN", number)))
-            .collect()
+        let half = self.half();
+        let written = |line: &&str| {
+            line.replace("NUMBER", &spaced)
+                .replace("PLAIN", number)
+                .replace("HALF", half)
+        };
+        lines.iter().map(|line| self.put(&written(line))).collect()
     }
 
     /// A description with words on every line that can hold one.
@@ -310,7 +322,11 @@ impl Scene {
 
     /// In AX, 1 is anyone to the binding, and the one whom A calls back.
     fn of(mode: &str, caller: usize) -> Self {
-        let mut cast = Cast::on(World::new(Setup::on(1), 3));
+        Self::on(Setup::on(1), mode, caller)
+    }
+
+    fn on(setup: Setup, mode: &str, caller: usize) -> Self {
+        let mut cast = Cast::on(World::new(setup, 3));
         cast.keeps = true;
         cast.stage.own_in(mode, X);
         let [a, b] = ["13800000001", "13900000002"];
@@ -564,6 +580,10 @@ impl Scene {
                         faults.push(format!("{place}: {word}\n{}", String::from_utf8_lossy(bytes)));
                     }
                 }
+                let half = self.words[other].half();
+                if witness::holds_word(bytes, half) {
+                    faults.push(format!("{half}\n{}", String::from_utf8_lossy(bytes)));
+                }
                 let ssrc = self.words[other].ssrc();
                 let named = bytes.windows(4).any(|w| w == ssrc || w == b"zqxj");
                 if named || witness::holds_number(bytes, number) {
@@ -583,7 +603,11 @@ impl Scene {
 }
 
 fn a_whole_call(mode: &str, caller: usize) {
-    let mut scene = Scene::of(mode, caller);
+    a_whole_call_of(Scene::of(mode, caller));
+}
+
+fn a_whole_call_of(mut scene: Scene) {
+    let caller = scene.caller;
     let callee = scene.callee;
     scene.invite();
     scene.answer(callee, 180, "INVITE", None);
@@ -643,6 +667,19 @@ fn nothing_that_a_stranger_says_of_itself_reaches_a_of_ax_nor_back() {
 #[test]
 fn nothing_that_a_of_ax_says_of_itself_reaches_whom_he_calls_back() {
     a_whole_call("ax", 0);
+}
+
+#[test]
+fn nothing_crosses_where_the_trunk_names_calls_and_tells_keys_by_info() {
+    for caller in [0, 1] {
+        let setup = Setup {
+            names_charging: true,
+            names_sessions: true,
+            keys_by_info: true,
+            ..Setup::on(1)
+        };
+        a_whole_call_of(Scene::on(setup, "axb", caller));
+    }
 }
 
 #[test]

@@ -382,9 +382,39 @@ const PAIRS: &[Pair] = &[
         r#"{"sip_status": 200, "released_by": "caller"}"#,
     ),
     Pair::new(
+        "uac_refer",
+        "uas_answer",
+        r#"{"sip_status": 200, "released_by": "caller", "callee": "+8613900000002"}"#,
+    ),
+    Pair::new(
+        "uac_info",
+        "uas_answer",
+        r#"{"sip_status": 200, "released_by": "caller"}"#,
+    ),
+    Pair::new(
         "uac_early_media",
         "uas_early_media",
         r#"{"sip_status": 200, "early_media_at": "some"}"#,
+    ),
+    Pair::new(
+        "uac_reliable",
+        "uas_reliable",
+        r#"{"sip_status": 200, "released_by": "caller", "early_media_at": "some"}"#,
+    ),
+    Pair::new(
+        "uac_early_media",
+        "uas_reliable",
+        r#"{"sip_status": 200, "released_by": "caller", "early_media_at": "some"}"#,
+    ),
+    Pair::new(
+        "uac_reliable",
+        "uas_early_media",
+        r#"{"sip_status": 200, "released_by": "caller", "early_media_at": "some"}"#,
+    ),
+    Pair::new(
+        "uac_early_media",
+        "uas_forks",
+        r#"{"sip_status": 200, "callee_sip_status": 200, "released_by": "caller"}"#,
     ),
     Pair::new(
         "uac_busy",
@@ -411,6 +441,26 @@ const PAIRS: &[Pair] = &[
         "uas_redirect",
         r#"{"sip_status": 480, "callee_sip_status": 302, "refusal": "unreachable", "answered_at": null}"#,
     ),
+    Pair::new(
+        "uac_update",
+        "uas_update",
+        r#"{"sip_status": 200, "released_by": "caller"}"#,
+    ),
+    Pair::new(
+        "uac_update_early",
+        "uas_update_early",
+        r#"{"sip_status": 200, "released_by": "caller"}"#,
+    ),
+    Pair::new(
+        "uac_glare",
+        "uas_glare",
+        r#"{"sip_status": 200, "released_by": "caller"}"#,
+    ),
+    Pair::new(
+        "uac_routed",
+        "uas_routed",
+        r#"{"sip_status": 200, "released_by": "callee"}"#,
+    ),
     Pair {
         uac: "uac_no_answer",
         uas: "uas_ring",
@@ -419,13 +469,15 @@ const PAIRS: &[Pair] = &[
     },
 ];
 
-/// Plays every pair, or the one that `UMBRA_PAIR` names by its caller's side.
+/// Plays every pair, or those that `UMBRA_PAIR` names by one side.
 fn play_pairs(way: Way) {
     let stage = Stage::bare(way);
     let wanted = std::env::var("UMBRA_PAIR").ok();
-    let pairs = PAIRS
-        .iter()
-        .filter(|pair| wanted.as_ref().is_none_or(|name| pair.uac == name));
+    let pairs = PAIRS.iter().filter(|pair| {
+        wanted
+            .as_ref()
+            .is_none_or(|name| pair.uac == name || pair.uas == name)
+    });
     let mut made = 0;
     for (row, pair) in pairs.enumerate() {
         let x = format!("170000001{row:02}");

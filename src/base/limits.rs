@@ -27,6 +27,8 @@ pub const TRANSACTIONS_MAX: usize = 200_000;
 pub const SHARD_QUEUE: usize = 8_192;
 /// Branches of one INVITE (forks answering with a To-tag of their own) that are kept.
 pub const FORKS_MAX: usize = 16;
+/// Reliable provisional responses (RFC 3262) of one fork that are acknowledged; further ones are ignored.
+pub const PRACKS_MAX: u32 = 64;
 /// The longest that a peer is told to wait with an offer of its own (RFC 3261 §14.2), and that we wait when we are
 /// told so, in seconds.
 pub const RETRY_AFTER_MAX_S: u32 = 10;
@@ -129,6 +131,14 @@ pub const RING_TIMEOUT_MAX: Duration = Duration::from_secs(180);
 pub const CALL_DURATION_MIN: Duration = Duration::from_secs(60);
 /// The longest maximum call duration.
 pub const CALL_DURATION_MAX: Duration = Duration::from_secs(1_440 * 60);
+/// The shortest session interval of RFC 4028, in seconds (§4, §5).
+pub const SESSION_MIN_S: u32 = 90;
+/// The session interval that is asked for: default, in seconds (RFC 4028 §4 recommends it).
+pub const SESSION_EXPIRES_S: u32 = 1_800;
+/// INVITEs that one gateway gets for one call while it wants ever longer sessions (422).
+pub const SESSION_TRIES_MAX: u32 = 4;
+/// The longest session interval and minimum that can be set, in seconds.
+pub const SESSION_MAX_S: u32 = 86_400;
 
 /// AXB pairs on one X: default.
 pub const AXB_PAIRS_PER_X: usize = 200;

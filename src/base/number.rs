@@ -34,7 +34,9 @@ const KIND_SHIFT: u32 = 61;
 const DIGITS_MASK: u64 = (1 << KIND_SHIFT) - 1;
 
 /// A number's digits as ASCII text, on the stack.
-pub type Digits = ArrayString<24>;
+pub type Digits = ArrayString<DIGITS_ROOM>;
+
+const DIGITS_ROOM: usize = 24;
 
 impl Tel {
     /// Packs `digits` (1–18 ASCII digits). `None` for anything else.
@@ -296,15 +298,14 @@ impl NumberPlan {
         } else {
             self.dialled_number(&digits)
         }?;
+        // What we write is digits, behind a plus or none: nothing to fold.
         let same = |format| {
-            fold(&self.write(tel, format)).ok().and_then(|(plus, d)| {
-                if plus {
-                    self.international_number(&d)
-                } else {
-                    self.dialled_number(&d)
-                }
-                .ok()
-            })
+            let written = self.write(tel, format);
+            match written.strip_prefix('+') {
+                Some(digits) => self.international_number(digits),
+                None => self.dialled_number(&written),
+            }
+            .ok()
         };
         if same(Format::National) == Some(tel) && same(Format::Plus) == Some(tel) {
             Ok(tel)
@@ -441,7 +442,6 @@ fn country_text(code: u16) -> ArrayString<4> {
 
 /// The leading `+` and the digits of a number as people write it.
 fn fold(text: &str) -> Result<(bool, Digits), NumberError> {
-    let mut digits = Digits::new();
     let unescaped;
     let text = if text.contains('%') {
         unescaped = text
@@ -457,20 +457,18 @@ fn fold(text: &str) -> Result<(bool, Digits), NumberError> {
         Some(rest) => (true, rest),
         None => (false, text),
     };
-    for c in rest.chars() {
+    // One prefix may precede the 18 digits.
+    let mut digits = arrayvec::ArrayVec::<u8, DIGITS_ROOM>::new();
+    for c in rest.bytes() {
         match c {
-            '0'..='9' => {
-                // One prefix may precede the 18 digits.
-                digits.try_push(c).map_err(|_| NumberError::TooLong)?;
-            }
-            '-' | '.' | '(' | ')' | ' ' => {}
+            b'0'..=b'9' => digits.try_push(c).map_err(|_| NumberError::TooLong)?,
+            b'-' | b'.' | b'(' | b')' | b' ' => {}
             _ => return Err(NumberError::NotANumber),
         }
     }
-    if digits.is_empty() {
-        Err(NumberError::Empty)
-    } else {
-        Ok((plus, digits))
+    match std::str::from_utf8(&digits).map(Digits::from) {
+        Ok(Ok(digits)) if !digits.is_empty() => Ok((plus, digits)),
+        _ => Err(NumberError::Empty),
     }
 }
 

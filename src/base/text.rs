@@ -6,6 +6,16 @@ use std::net::{IpAddr, SocketAddr};
 
 /// Adds a number in decimal digits.
 pub fn number(out: &mut Vec<u8>, number: u64) {
+    // Most have one, two or three digits.
+    let digit = |number: u64| b'0' + (number % 10) as u8;
+    match number {
+        0..10 => return out.push(digit(number)),
+        10..100 => return out.extend_from_slice(&[digit(number / 10), digit(number)]),
+        100..1_000 => {
+            return out.extend_from_slice(&[digit(number / 100), digit(number / 10), digit(number)]);
+        }
+        1_000.. => {}
+    }
     // 2^64 has 20 digits.
     let mut digits = [0; 20];
     let (mut rest, mut start) = (number, digits.len());
@@ -66,7 +76,21 @@ mod tests {
 
     #[test]
     fn text_is_what_fmt_writes() {
-        for n in [0, 1, 9, 10, 99, 100, 5_060, 65_535, u64::MAX] {
+        for n in [
+            0,
+            1,
+            9,
+            10,
+            99,
+            100,
+            101,
+            110,
+            999,
+            1_000,
+            5_060,
+            65_535,
+            u64::MAX,
+        ] {
             assert_eq!(written(|out| number(out, n)), format!("x{n}"));
         }
         for byte in [0, 9, 0x0a, 0x7f, 0xff] {

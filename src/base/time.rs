@@ -142,22 +142,15 @@ impl Wall {
         let s = ms_of_day / 1_000;
         // Every record has half a dozen of them: digit by digit is a tenth of the work that `write!` makes of it.
         let mut text = *b"0000-00-00T00:00:00.000Z";
-        let parts = [
-            (0..4, year),
-            (5..7, month),
-            (8..10, day),
-            (11..13, s / 3_600),
-            (14..16, s / 60 % 60),
-            (17..19, s % 60),
-            (20..23, ms_of_day % 1_000),
-        ];
-        for (place, number) in parts {
-            let mut rest = number;
-            for digit in text[place].iter_mut().rev() {
-                *digit = b'0' + (rest.rem_euclid(10)) as u8;
-                rest /= 10;
-            }
-        }
+        // Each is below 10,000 where it is written.
+        let ascii = |number: i64, unit: u16| b'0' + (number as u16 / unit % 10) as u8;
+        text[..4].copy_from_slice(&[1_000, 100, 10, 1].map(|unit| ascii(year, unit)));
+        text[5..7].copy_from_slice(&[10, 1].map(|unit| ascii(month, unit)));
+        text[8..10].copy_from_slice(&[10, 1].map(|unit| ascii(day, unit)));
+        text[11..13].copy_from_slice(&[10, 1].map(|unit| ascii(s / 3_600, unit)));
+        text[14..16].copy_from_slice(&[10, 1].map(|unit| ascii(s / 60 % 60, unit)));
+        text[17..19].copy_from_slice(&[10, 1].map(|unit| ascii(s % 60, unit)));
+        text[20..23].copy_from_slice(&[100, 10, 1].map(|unit| ascii(ms_of_day % 1_000, unit)));
         let (digits, rest) = text.split_at(4);
         let [digits, rest] = [digits, rest].map(|part| std::str::from_utf8(part).unwrap_or_default());
         let mut out = ArrayString::new();

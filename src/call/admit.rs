@@ -5,7 +5,9 @@ use super::bridge::Bridge;
 use super::cdr::{self, CallerKind, Cdr, ReleasedBy};
 use super::guard::Forbidden;
 use super::hands::{CallRef, Purpose, Token, listener, owner};
-use super::leg::caller::{Caller, InviteState, Told};
+use super::leg::caller::{Caller, InviteState, Sdp, Told};
+use super::leg::refresh::Judged;
+use super::leg::reliable::Rel;
 use super::leg::ringing::Ringing;
 use super::leg::{Echo, Leg};
 use super::overload::{self, Load};
@@ -111,7 +113,7 @@ impl Switch {
             }
         };
         let Some(record) = record else { return };
-        let mut call = self.place(now, record, server, tag, path, echo, dialog, message);
+        let mut call = self.place(now, record, server, tag, path, echo, dialog, message, trunk);
         call.callee_taken = taken;
         call.caller.leg.name_session(session);
         call.seat = seat;
@@ -358,6 +360,7 @@ impl Switch {
         echo: Echo,
         dialog: Dialog,
         message: &Message<'_>,
+        trunk: &Trunk,
     ) -> Box<Call> {
         let index = self.free.pop().unwrap_or_else(|| {
             self.calls.push(None);
@@ -376,9 +379,10 @@ impl Switch {
             .own(server, owner(me, Purpose::Invite(LegName::Caller)));
         self.hands.dialogs.insert(dialog.id(), (me, LegName::Caller));
         self.by_id.insert(record.call_id, me);
-        let mut leg = Leg::new(LegName::Caller, tag, path.listener);
+        let mut leg = Leg::new(LegName::Caller, tag, path.listener, trunk.session);
         leg.dialog = Some(dialog);
         leg.peer.hear(message);
+        let rel = Rel::of(message, leg.peer, trunk.reliable_provisionals);
         let mut not_to_caller = Forbidden::default();
         let ours = listener(&self.config, path.listener).advertised.ip();
         not_to_caller.known(&[path.remote.ip(), ours]);
@@ -398,6 +402,14 @@ impl Switch {
                 echo,
                 cseq: message.cseq().number,
                 invite: InviteState::Pending,
+                session: Judged::default(),
+                offered: if message.body().is_empty() {
+                    Sdp::Without
+                } else {
+                    Sdp::With
+                },
+                rel,
+                reliable: None,
                 told: Told::nothing(now.at),
             },
             callee: None,

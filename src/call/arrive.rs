@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::inspect;
+use super::leg::refresh::{Judged, judged};
 use super::refusal::Bounce;
 use super::trunk::{CallerFrom, DialledFrom, Trunk};
 use crate::base::number::{NumberPlan, Tel};
@@ -30,6 +31,8 @@ pub struct Arrival {
     pub expires: Option<Duration>,
     /// The caller's session description; `None` asks us to offer.
     pub offer: Option<Session>,
+    /// What it asks for of a session timer.
+    pub session: Judged,
 }
 
 impl Arrival {
@@ -59,15 +62,22 @@ pub fn read(invite: &Message<'_>, trunk: &Trunk, plan: &NumberPlan) -> (Arrival,
         Ok(offer) => (offer, Ok(())),
         Err(bounce) => (None, Err(bounce)),
     };
-    let asserted = invite
+    let (session, timer) = match judged(invite, trunk.session, None) {
+        Ok(session) => (session, Ok(())),
+        Err(bounce) => (Judged::default(), Err(bounce)),
+    };
+    // Two values, a SIP and a tel URI of one subscriber, are normal (RFC 3325 §9.1): the first that is a number counts.
+    let asserted: arrayvec::ArrayVec<Tel, 4> = invite
         .values(Name::PAssertedIdentity)
-        .filter_map(|value| number_in(value, plan));
+        .filter_map(|value| number_in(value, plan))
+        .take(4)
+        .collect();
     let preferred = invite
         .values(Name::PPreferredIdentity)
         .filter_map(|value| number_in(value, plan));
     let from = number_of_uri(invite.from().uri, plan);
     let caller = trunk.caller_id.iter().find_map(|place| match place {
-        CallerFrom::Pai => asserted_number(invite, plan),
+        CallerFrom::Pai => asserted.first().copied(),
         CallerFrom::From => from,
     });
     let arrival = Arrival {
@@ -86,12 +96,14 @@ pub fn read(invite: &Message<'_>, trunk: &Trunk, plan: &NumberPlan) -> (Arrival,
         max_forwards: max_forwards.saturating_sub(1),
         expires: invite.get(Name::Expires).map(seconds),
         offer,
+        session,
     };
     let sound = inspect::check_request(invite)
         .and(hops)
         .and(body)
         .and_then(|()| inspect::check_accept(invite))
-        .and_then(|()| inspect::check_takeover(invite));
+        .and_then(|()| inspect::check_takeover(invite))
+        .and(timer);
     (arrival, sound)
 }
 
@@ -122,14 +134,6 @@ fn seconds(value: &[u8]) -> Duration {
     let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
     let beyond = if is_number { u32::MAX } else { UNREADABLE };
     Duration::from_secs(decimal(value, u32::MAX).unwrap_or(beyond).into())
-}
-
-/// Two PAI values, a SIP and a tel URI of one subscriber, are normal (RFC 3325 §9.1): the first that is a
-/// number counts.
-fn asserted_number(invite: &Message<'_>, plan: &NumberPlan) -> Option<Tel> {
-    invite
-        .values(Name::PAssertedIdentity)
-        .find_map(|value| number_in(value, plan))
 }
 
 fn number_in(value: &[u8], plan: &NumberPlan) -> Option<Tel> {

@@ -11,7 +11,7 @@ use super::hands::{CallRef, Hands};
 use super::media::{InterfaceId, MediaPort};
 use super::phase::End;
 use super::port::{LegName, Note};
-use super::trunk::{RtcpMux, Trunk};
+use super::trunk::{Dtmf, RtcpMux, Trunk};
 use crate::base::time::Instant;
 use crate::masking::inventory::Fax;
 use crate::masking::reason::Reason;
@@ -22,6 +22,9 @@ use crate::sdp::media::{Codec, CodecName, Origin, RtcpPort};
 use crate::sdp::parse::Session;
 
 mod flows;
+
+pub use flows::Keys;
+mod keys;
 
 /// One leg's media, as its session descriptions have settled it.
 #[derive(Debug)]
@@ -42,6 +45,7 @@ struct Side {
     nat: MediaNat,
     media_from: ArrayVec<MediaSource, 4>,
     mux: RtcpMux,
+    dtmf: Dtmf,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -177,6 +181,7 @@ impl Bridge {
             nat: MediaNat::default(),
             media_from: ArrayVec::new(),
             mux: RtcpMux::default(),
+            dtmf: Dtmf::default(),
         };
         let lines = offer
             .as_ref()
@@ -232,6 +237,7 @@ impl Bridge {
         if let Some(side) = self.side_mut(leg) {
             side.nat = trunk.media_nat;
             side.mux = trunk.rtcp_mux;
+            side.dtmf = trunk.dtmf;
             side.media_from = trunk.media_from.iter().copied().take(4).collect();
         }
     }
@@ -258,10 +264,11 @@ impl Bridge {
     /// The answer agrees to nothing that was offered, or is of another family.
     pub fn callee_described(&mut self, session: &Session) -> Result<(), Refused> {
         let far = self.check(LegName::Callee, session)?;
+        let known = self.with_events(LegName::Callee, &far);
         let answer = self
             .offer
             .as_ref()
-            .map(|offer| offer.answer(&far, None))
+            .map(|offer| offer.answer(&known, None))
             .transpose()?;
         let is_told = self.description(LegName::Caller).is_some();
         let near = match answer {
@@ -296,7 +303,10 @@ impl Bridge {
     /// now on. Returns what was settled with the one before.
     pub fn turn_callee(&mut self, fork: Option<Agreed>) -> Option<Agreed> {
         let near = match (&self.offer, &fork) {
-            (Some(offer), Some(far)) => offer.answer(far, None).ok().map(|(_, near)| near),
+            (Some(offer), Some(far)) => {
+                let far = self.with_events(LegName::Callee, far);
+                offer.answer(&far, None).ok().map(|(_, near)| near)
+            }
             (Some(_) | None, _) => None,
         };
         if let Some(near) = near {
@@ -356,6 +366,32 @@ impl Bridge {
         Ok(None)
     }
 
+    /// Reads a new offer within a leg that can't wait for the other one, and writes our answer to it: what that one has
+    /// settled. What it should hear of them is [`Bridge::terms_missing_at`] it.
+    ///
+    /// # Errors
+    /// [`Refused`]: 488.
+    pub fn answer_at_once(
+        &mut self,
+        hands: &mut Hands,
+        leg: LegName,
+        session: &Session,
+    ) -> Result<(), Refused> {
+        let near = self.side(leg).ok_or(Mismatch::NoAudio)?;
+        let offer = Offer::read(session, &CodecName::ALL, Some(&near.lines))?;
+        if !reaches(near.here, offer.rtp) {
+            return Err(Refused::OtherFamily);
+        }
+        let far = self.agreed(leg.other()).cloned().ok_or(Mismatch::NoAudio)?;
+        self.answer_offer(hands, leg, offer, &far)?;
+        Ok(())
+    }
+
+    /// How many descriptions a leg has got from us so far, each other than the one before.
+    pub fn versions(&self, leg: LegName) -> u64 {
+        self.side(leg).map_or(0, |side| side.origin.version)
+    }
+
     /// Writes an offer of ours to a leg that has settled something before.
     pub fn offer_to(&mut self, leg: LegName, terms: Terms) {
         if let Some(side) = self.side_mut(leg) {
@@ -378,6 +414,10 @@ impl Bridge {
         let side = self.side_mut(leg)?;
         side.owes = Owes::Nothing;
         let former = side.former.take()?;
+        if side.written.as_ref().is_some_and(|(terms, _)| *terms == *former) {
+            // A refresh: what is said next is still the same (RFC 4028 §7.4).
+            return Some(*former);
+        }
         // Without text: it is written again, under a new version, before it is said again.
         let (offered, _) = side.written.replace((*former, Box::default()))?;
         Some(offered)
@@ -483,7 +523,7 @@ impl Bridge {
         offer: Offer,
         far: &Agreed,
     ) -> Result<(), Mismatch> {
-        let (answer, near) = offer.answer(far, self.agreed(leg))?;
+        let (answer, near) = offer.answer(&self.with_events(leg.other(), far), self.agreed(leg))?;
         if let Some(side) = self.side_mut(leg) {
             side.lines = offer.lines;
         }
@@ -512,6 +552,7 @@ impl Bridge {
                 (None, RtcpMux::Answer) => RtcpPort::Own,
             };
         }
+        self.offer_events(leg, &mut terms);
         self.write(leg, terms);
     }
 

@@ -15,6 +15,7 @@ pub mod reply;
 pub mod theirs;
 
 use super::hands::Hands;
+use super::leg::refresh::Judged;
 use super::leg::{Bye, Echo, Leg};
 use super::phase::{Call, Recorded};
 use super::port::LegName;
@@ -31,7 +32,7 @@ pub enum Carrier {
     Invite,
     /// An UPDATE (RFC 3311): before the leg is answered too.
     Update,
-    /// A PRACK (RFC 3262 §5): only before the leg is answered.
+    /// A PRACK (RFC 3262 §5): only before the leg is answered, and never ours.
     Prack,
 }
 
@@ -80,6 +81,8 @@ pub struct Asked {
     pub echo: Echo,
     /// Its CSeq number.
     pub cseq: u32,
+    /// What it asks for of a session timer.
+    pub timer: Judged,
     /// The target that it names; it counts once the request is answered with 2xx (RFC 6141 §4.3).
     pub target: Option<Box<[u8]>>,
 }
@@ -234,7 +237,7 @@ impl Call {
     }
 
     /// A leg by its name, to look at.
-    pub(super) fn leg_of(&self, name: LegName) -> Option<&Leg> {
+    pub fn leg_of(&self, name: LegName) -> Option<&Leg> {
         match name {
             LegName::Caller => Some(&self.caller.leg),
             LegName::Callee => self.callee.as_ref().map(|callee| &callee.leg),

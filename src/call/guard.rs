@@ -170,24 +170,51 @@ impl Forbidden {
         }
     }
 
-    /// One pass over the digits. A run counts with and without the separators in it; `%31` is a digit.
+    /// A run counts with and without the separators in it; `%31` is a digit.
     fn numbers_in(&self, part: &[u8]) -> bool {
         let Some(shortest) = self.numbers.iter().map(|number| number.len()).min() else {
             return false;
         };
-        let mut at = 0;
-        while let Some(offset) = part[at..].iter().position(|c| c.is_ascii_digit() || *c == b'%') {
+        // A number of n digits is at least n bytes, all of which may belong to a run: looking at every nth byte
+        // misses none, and passes over most of a message.
+        let stride = shortest.max(1);
+        let mut at = stride - 1;
+        while let Some(c) = part.get(at) {
+            if !IN_RUN[usize::from(*c)] {
+                at += stride;
+                continue;
+            }
+            let (before, behind) = part.split_at(at);
+            let start = at
+                - before
+                    .iter()
+                    .rev()
+                    .take_while(|c| IN_RUN[usize::from(**c)])
+                    .count();
+            let end = at + behind.iter().take_while(|c| IN_RUN[usize::from(**c)]).count();
+            if end - start >= stride && self.number_within(part, start, end, shortest) {
+                return true;
+            }
+            at = end + stride;
+        }
+        false
+    }
+
+    /// One pass over the digits between two places that no run crosses.
+    fn number_within(&self, part: &[u8], from: usize, to: usize, shortest: usize) -> bool {
+        let mut at = from;
+        while let Some(offset) = part[at..to].iter().position(|c| c.is_ascii_digit() || *c == b'%') {
             at += offset;
             let start = at;
             // Ports, branches and payload types by the dozen: too short for any number, however it is written.
-            if let Some((digits, end)) = plain_run(&part[start..])
+            if let Some((digits, end)) = plain_run(&part[start..to])
                 && digits < shortest
             {
                 at = start + end;
                 continue;
             }
             let (mut run, mut folded) = (Run::default(), Run::default());
-            while let Some((c, width)) = symbol(&part[at..]) {
+            while let Some((c, width)) = symbol(&part[at..to]) {
                 if c.is_ascii_digit() {
                     run.push(c);
                     folded.push(c);
@@ -243,6 +270,19 @@ impl Run {
     }
 }
 
+/// Which bytes may stand in a run: digits, separators, and what escapes of either are made of.
+const IN_RUN: [bool; 256] = {
+    let mut in_run = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let c = byte as u8;
+        // `%2D` and `%2E` are separators.
+        in_run[byte] = c.is_ascii_digit() || is_separator(c) || matches!(c, b'%' | b'D' | b'E' | b'd' | b'e');
+        byte += 1;
+    }
+    in_run
+};
+
 /// How many digits a run without escapes has, and how long it is with its separators; `None` for one with escapes.
 fn plain_run(rest: &[u8]) -> Option<(usize, usize)> {
     let mut digits = 0;
@@ -278,7 +318,7 @@ fn is_ipv4(text: &[u8]) -> bool {
     std::str::from_utf8(text).is_ok_and(|text| text.parse::<std::net::Ipv4Addr>().is_ok())
 }
 
-fn is_separator(c: u8) -> bool {
+const fn is_separator(c: u8) -> bool {
     matches!(c, b'-' | b'.' | b' ' | b'(' | b')')
 }
 

@@ -43,12 +43,16 @@ pub enum CallTimer {
     Unacked(LegName),
     /// A request of ours within a leg has got no final answer.
     Exchange(LegName),
+    /// A reliable provisional response of ours has not been acknowledged yet: send it again, or give up.
+    Unpracked,
     /// What waits to be said within a leg has waited long enough.
     Wanted(LegName),
     /// A cancelled INVITE of ours has got no final answer.
     Cancelled,
     /// The same of one whose gateway was left.
     Left(ClientId),
+    /// A leg's session has to be refreshed, or has expired.
+    Session(LegName),
     /// The media threads have not told their counts in time.
     Counts,
 }
@@ -62,8 +66,12 @@ pub enum Purpose {
     Exchange(LegName),
     /// The CANCEL of the callee's INVITE.
     Cancel,
+    /// The PRACK to a provisional response of the callee.
+    Prack,
     /// A BYE of ours.
     Bye(LegName),
+    /// An INFO of ours that tells a key.
+    Info(LegName),
     /// The BYE to a fork that lost, or anything else that nobody waits for.
     Other,
 }
@@ -72,20 +80,24 @@ impl Purpose {
     /// The leg whose peer answers it.
     pub const fn leg(self) -> Option<LegName> {
         match self {
-            Self::Invite(leg) | Self::Exchange(leg) | Self::Bye(leg) => Some(leg),
+            Self::Invite(leg) | Self::Exchange(leg) | Self::Bye(leg) | Self::Info(leg) => Some(leg),
+            Self::Prack => Some(LegName::Callee),
             Self::Cancel | Self::Other => None,
         }
     }
 }
 
-const PURPOSES: [Purpose; 8] = [
+const PURPOSES: [Purpose; 11] = [
     Purpose::Invite(LegName::Caller),
     Purpose::Invite(LegName::Callee),
     Purpose::Exchange(LegName::Caller),
     Purpose::Exchange(LegName::Callee),
     Purpose::Cancel,
+    Purpose::Prack,
     Purpose::Bye(LegName::Caller),
     Purpose::Bye(LegName::Callee),
+    Purpose::Info(LegName::Caller),
+    Purpose::Info(LegName::Callee),
     Purpose::Other,
 ];
 

@@ -1,5 +1,6 @@
 //! What RFC 3261 §8.2 has any request looked at for before somebody acts on it, and the description in a body.
 
+use super::leg::{reliable, session_timer};
 use super::refusal::Bounce;
 use crate::sdp::parse::{self, Session};
 use crate::sip::header::{MediaType, Name};
@@ -13,8 +14,8 @@ pub const ACCEPT: &str = "application/sdp, multipart/mixed, multipart/alternativ
 /// The one type of description.
 const SDP: &str = "application/sdp";
 
-/// Option tags that we honour in Require: none yet.
-const HONOURED: [&str; 0] = [];
+/// Option tags that we honour in Require. Whether a trunk has session timers is looked at beside them.
+const HONOURED: [&str; 2] = [reliable::TAG, session_timer::TIMER];
 
 /// Option tags that we honour in Proxy-Require: what RFC 3323 asks of a proxy is less than masking does anyway.
 const HONOURED_AS_PROXY: [&str; 1] = ["privacy"];
@@ -193,7 +194,7 @@ mod tests {
                 "sip:x@h",
                 "Require: 100rel, foo\r\nProxy-Require: privacy\r\nRequire: bar\r\n"
             ),
-            Err(Bounce::with(420, "Unsupported", "100rel, foo, bar".into()))
+            Err(Bounce::with(420, "Unsupported", "foo, bar".into()))
         );
         assert_eq!(check("sip:x@h", "Proxy-Require: Privacy\r\n"), Ok(()));
         assert_eq!(

@@ -182,12 +182,14 @@ fn leg(out: &mut Vec<u8>, leg: &LegMedia) {
 }
 
 /// A name with what stands before it, and its value.
-fn member<T>(out: &mut Vec<u8>, name: &[u8], value: &T, write: fn(&mut Vec<u8>, &T)) {
+#[inline]
+fn member<T>(out: &mut Vec<u8>, name: &[u8], value: &T, write: impl FnOnce(&mut Vec<u8>, &T)) {
     out.extend_from_slice(name);
     write(out, value);
 }
 
-fn option<T>(out: &mut Vec<u8>, name: &[u8], value: &Option<T>, write: fn(&mut Vec<u8>, &T)) {
+#[inline]
+fn option<T>(out: &mut Vec<u8>, name: &[u8], value: &Option<T>, write: impl FnOnce(&mut Vec<u8>, &T)) {
     out.extend_from_slice(name);
     match value {
         Some(value) => write(out, value),
@@ -216,12 +218,21 @@ fn string(out: &mut Vec<u8>, text: &String) {
     string_of(out, text);
 }
 
+/// Which bytes JSON takes as they are.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let c = byte as u8;
+        plain[byte] = c >= b' ' && c != b'"' && c != b'\\';
+        byte += 1;
+    }
+    plain
+};
+
 /// What JSON wants escaped is rare in a record (RFC 8259 §7).
 fn string_of(out: &mut Vec<u8>, text: &str) {
-    let is_plain = text
-        .bytes()
-        .fold(true, |plain, c| plain & (c >= b' ') & (c != b'"') & (c != b'\\'));
-    if is_plain {
+    if text.bytes().all(|c| PLAIN[usize::from(c)]) {
         quoted(out, text.as_bytes());
     } else {
         by_serde(out, &text);
@@ -230,6 +241,7 @@ fn string_of(out: &mut Vec<u8>, text: &str) {
 
 /// Text that needs no escapes.
 fn quoted(out: &mut Vec<u8>, text: &[u8]) {
+    out.reserve(text.len() + 2);
     out.push(b'"');
     out.extend_from_slice(text);
     out.push(b'"');

@@ -144,6 +144,8 @@ pub enum Report {
     /// Both flows of the pair that this one belongs to have been silent, RTCP too, for the time-out.
     /// Said once until packets come again.
     Dead(MediaPort),
+    /// The peer pressed a key, as an event that can't go on as packets: the other leg has agreed on none.
+    Key(MediaPort, Digit),
     /// What was counted on a flow so far.
     Counts(MediaPort, Counts),
     /// The flow has ended; these are its counts.
@@ -158,6 +160,7 @@ impl Report {
             | Self::NotBound(port)
             | Self::NotNow(port)
             | Self::Dead(port)
+            | Self::Key(port, _)
             | Self::Counts(port, _)
             | Self::Closed(port, _) => *port,
         }

@@ -184,6 +184,7 @@ impl Call {
             return;
         }
         self.bridge.learn_by(LegName::Caller, caller.trunk);
+        self.caller.session = arrival.session;
         self.dial(hands, now, exits, arrival.max_forwards);
     }
 
@@ -277,6 +278,7 @@ impl Call {
             record.sip_status = end.status;
             record.q850_cause = end.heard.unwrap_or(refusal::q850(reason));
         }
+        self.stop_sessions(hands);
         for name in [LegName::Caller, LegName::Callee] {
             self.drop_theirs(hands, now, name);
             self.forget_wanted(hands, name);
@@ -423,6 +425,7 @@ impl Call {
             self.forget_ours(hands, name);
             self.forget_wanted(hands, name);
         }
+        self.stop_repeating(hands);
         let legs = [
             Some(&mut self.caller.leg),
             self.callee.as_mut().map(|callee| &mut callee.leg),

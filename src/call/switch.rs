@@ -14,7 +14,7 @@ use super::hands::{CallRef, CallTimer, Hands, Purpose, owned};
 use super::inspect;
 use super::leg::callee::Lost;
 use super::leg::caller::InviteState;
-use super::leg::forks::decline;
+use super::leg::forks::{decline, last_cseq_of};
 use super::leg::{ALLOW, Bye};
 use super::listing::Listing;
 use super::media::{MediaPort, Report};
@@ -213,7 +213,8 @@ impl Switch {
         let Some(mut call) = self.take(me) else {
             if answer.kind == AnswerKind::Another2xx {
                 // A fork that answers after the call is over, or a 2xx whose ACK was lost.
-                decline(&mut self.hands, now, path, &self.config, message);
+                let last = last_cseq_of(message);
+                decline(&mut self.hands, now, path, &self.config, message, last);
             }
             return;
         };
@@ -233,6 +234,17 @@ impl Switch {
                     call.leg_over(leg);
                 }
             }
+            Purpose::Info(leg) => call.key_told(hands, now, leg, message.status().unwrap_or(0)),
+            Purpose::Prack => {
+                call.note_message(
+                    now.at,
+                    LegName::Callee,
+                    Heading::In,
+                    Method::Prack,
+                    message.status(),
+                    false,
+                );
+            }
             Purpose::Cancel | Purpose::Other | Purpose::Invite(LegName::Caller) => {}
         }
         self.put_back(call);
@@ -240,11 +252,11 @@ impl Switch {
 
     fn request(&mut self, now: Now, path: Path, message: &Message<'_>) {
         let in_dialog = message.to().tag().is_some();
-        let known_dialog =
-            in_dialog && Dialog::id_of(message).is_some_and(|id| self.hands.dialogs.contains_key(&id));
+        let is_of_dialog =
+            || in_dialog && Dialog::id_of(message).is_some_and(|id| self.hands.dialogs.contains_key(&id));
         // What belongs to a dialog or a transaction passes even if its trunk has left the conf.
-        if !known_dialog
-            && trunk::of_source(&self.config.trunks, path.remote.ip()).is_none()
+        if trunk::of_source(&self.config.trunks, path.remote.ip()).is_none()
+            && !is_of_dialog()
             && !self.hands.layer.knows(path, message)
         {
             return self.stranger(path, message);
@@ -338,16 +350,17 @@ impl Switch {
                 }
                 Err(bounce) => bounce,
             },
-            // RFC 3261 §15.1.2, §9.2: a BYE or CANCEL that matches nothing; RFC 6086 §4.2.2: an INFO of no call.
-            Method::Bye | Method::Cancel | Method::Ack | Method::Info => Bounce::status(481),
+            // RFC 3261 §15.1.2, §9.2, RFC 3262 §3: a BYE, CANCEL or PRACK that matches nothing; RFC 6086 §4.2.2, RFC
+            // 3311 §5.2: an INFO or UPDATE of no call.
+            Method::Bye | Method::Cancel | Method::Ack | Method::Prack | Method::Info | Method::Update => {
+                Bounce::status(481)
+            }
             Method::Register
-            | Method::Prack
             | Method::Subscribe
             | Method::Notify
             | Method::Publish
             | Method::Refer
-            | Method::Message
-            | Method::Update => Bounce::with(405, "Allow", ALLOW.into()),
+            | Method::Message => Bounce::with(405, "Allow", ALLOW.into()),
             Method::Unknown => Bounce::with(501, "Allow", ALLOW.into()),
         };
         self.bounce(now, path, server, message, &bounce);
@@ -409,6 +422,9 @@ impl Switch {
                 };
                 call.offered(&mut self.hands, now, name, server, &came);
             }
+            Method::Prack => {
+                call.pracked(&mut self.hands, now, name, server, (message, path.remote));
+            }
             Method::Update => {
                 let came = Came {
                     request: message,
@@ -428,7 +444,6 @@ impl Switch {
             Method::Ack
             | Method::Cancel
             | Method::Register
-            | Method::Prack
             | Method::Subscribe
             | Method::Notify
             | Method::Publish
@@ -458,6 +473,9 @@ impl Switch {
         call.note_message(now.at, name, Heading::In, Method::Bye, None, false);
         if name == LegName::Caller && call.caller.invite == InviteState::Pending {
             return call.caller_cancelled(hands, now, message);
+        }
+        if name == LegName::Callee && call.record.answered_at.is_none() {
+            return call.callee_left(hands, now, message);
         }
         if let Some(leg) = call.leg(name) {
             leg.bye = Bye::Done;
@@ -528,7 +546,12 @@ impl Switch {
                 call.offer_cancelled(hands, now, leg);
             }
             // Nothing of ours is a peer's request.
-            Purpose::Invite(LegName::Callee) | Purpose::Cancel | Purpose::Bye(_) | Purpose::Other => {}
+            Purpose::Invite(LegName::Callee)
+            | Purpose::Cancel
+            | Purpose::Prack
+            | Purpose::Bye(_)
+            | Purpose::Info(_)
+            | Purpose::Other => {}
         }
         self.put_back(call);
     }
@@ -560,8 +583,10 @@ impl Switch {
                 CallTimer::Exchange(leg) => call.offer_late(hands, now, leg),
                 CallTimer::Wanted(leg) => call.offer_paused(hands, now, leg),
                 CallTimer::Unacked(leg) => call.repeat_2xx(hands, now, leg),
+                CallTimer::Unpracked => call.repeat_reliable(hands, now),
                 CallTimer::Cancelled => call.give_up_callee(hands),
                 CallTimer::Left(invite) => call.give_up_left(hands, invite),
+                CallTimer::Session(leg) => call.session_due(hands, now, leg),
                 CallTimer::Counts => {
                     call.counts_timer = None;
                     call.finish_record(hands, now);
@@ -592,9 +617,14 @@ impl Switch {
                     call.offer_undelivered(hands, now, leg)
                 }
                 (Purpose::Bye(leg), _) => call.leg_over(leg),
+                (Purpose::Info(leg), _) => call.key_lost(leg),
                 // No ACK for a failure: nothing is left to be done for it (RFC 3261 §17.2.1).
                 (
-                    Purpose::Invite(_) | Purpose::Exchange(_) | Purpose::Cancel | Purpose::Other,
+                    Purpose::Invite(_)
+                    | Purpose::Exchange(_)
+                    | Purpose::Cancel
+                    | Purpose::Prack
+                    | Purpose::Other,
                     Some(_) | None,
                 ) => {}
             }
@@ -629,6 +659,9 @@ impl Switch {
             }
             Report::Dead(port) => self.with_port(port, |call, hands| {
                 call.end(hands, now, End::cut("media_timeout"));
+            }),
+            Report::Key(port, digit) => self.with_port(port, |call, hands| {
+                call.keyed(hands, now, port, digit);
             }),
             Report::Counts(port, counts) => {
                 self.with_port(port, |call, _| call.counted_so_far(port, counts));

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::media::InterfaceId;
+use crate::base::limits::{SESSION_EXPIRES_S, SESSION_MIN_S};
 use crate::base::number::Format;
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sip::path::{ListenerId, Transport};
@@ -97,6 +98,53 @@ pub enum RtcpMux {
     Offer,
 }
 
+/// Whether a trunk's legs have session timers (RFC 4028).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum SessionTimer {
+    /// Where the other side asks for one.
+    #[default]
+    Accept,
+    /// Asked for by us too.
+    Offer,
+    /// Never: we don't know the extension.
+    Off,
+}
+
+/// How a trunk wants its legs' sessions timed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SessionWish {
+    /// Whether at all.
+    pub timer: SessionTimer,
+    /// The interval that we ask for, in seconds; [`SESSION_MIN_S`] at least, and never less than `min_s`.
+    pub interval_s: u32,
+    /// The shortest interval that we take, in seconds; [`SESSION_MIN_S`] at least.
+    pub min_s: u32,
+}
+
+impl Default for SessionWish {
+    fn default() -> Self {
+        Self {
+            timer: SessionTimer::default(),
+            interval_s: SESSION_EXPIRES_S,
+            min_s: SESSION_MIN_S,
+        }
+    }
+}
+
+/// Whether provisional answers on a trunk are acknowledged (RFC 3262). A caller that insists on it is always obeyed, and
+/// whatever a called party sends so is acknowledged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Reliability {
+    /// Where the other side can: called parties are told that we can, callers that can get their session
+    /// description so.
+    #[default]
+    Offer,
+    /// Never by our own will.
+    Off,
+    /// Called parties must, and callers that can get every one so.
+    Require,
+}
+
 /// Whether a header by which others name a call, to bill or to find it, is written on a trunk's legs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Naming {
@@ -105,6 +153,16 @@ pub enum Naming {
     None,
     /// With a name of our own, made for the leg.
     Own,
+}
+
+/// How the peers of a trunk tell keys, and hear them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Dtmf {
+    /// As telephone-events among the audio (RFC 4733), where a description agrees on them.
+    #[default]
+    Rtp,
+    /// By INFO (RFC 6086 §2), whatever their descriptions say: the other side gets and gives events.
+    Info,
 }
 
 /// What is done with a redirection (3xx) by which a trunk's side answers an INVITE.
@@ -138,6 +196,8 @@ pub struct Trunk {
     pub redirects: Redirects,
     /// Whether our offers on it share RTP's port with RTCP.
     pub rtcp_mux: RtcpMux,
+    /// Whether provisional answers on it are acknowledged.
+    pub reliable_provisionals: Reliability,
     /// Where the dialled number is read, first found.
     pub dialled_from: Vec<DialledFrom>,
     /// Where the caller's number is read, first found.
@@ -154,6 +214,10 @@ pub struct Trunk {
     pub media_nat: MediaNat,
     /// Where else its media may come from.
     pub media_from: Vec<MediaSource>,
+    /// How keys are told.
+    pub dtmf: Dtmf,
+    /// How its legs' sessions are timed.
+    pub session: SessionWish,
     /// P-Charging-Vector (RFC 7315 §4.6) in INVITEs of ours.
     pub charging_vector: Naming,
     /// Session-ID (RFC 7989) in every message of ours.

@@ -48,6 +48,8 @@ fn the_shipped_files_name_every_key() {
         "strip",
         "media",
         "rtcp_mux",
+        "dtmf",
+        "reliable_provisionals",
         "charging_vector",
         "session_id",
         "redirects",
@@ -625,9 +627,14 @@ fn every_key_of_a_trunk_is_taken_by_a_reload() {
             "media" => "\"default\"",
             "large_requests" => "\"tcp\"",
             "rtcp_mux" => "\"offer\"",
+            "dtmf" => "\"info\"",
+            "reliable_provisionals" => "\"off\"",
             "charging_vector" | "session_id" => "\"own\"",
             "first_response_timeout_s" => "8",
             "redirects" => "\"follow\"",
+            "session_timer" => "\"offer\"",
+            "session_expires_s" => "900",
+            "min_se_s" => "120",
             unknown => panic!("{unknown}: give it another right value here"),
         };
         let mut trunk = trunk.clone();

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use super::reader::{Section, Source, one_of, word};
 use super::value;
-use crate::base::limits::{FIRST_RESPONSE, FIRST_RESPONSE_MAX};
+use crate::base::limits::{
+    FIRST_RESPONSE, FIRST_RESPONSE_MAX, SESSION_EXPIRES_S, SESSION_MAX_S, SESSION_MIN_S,
+};
 use crate::base::number::Format;
 use crate::call::config::{Config, Listener, MediaConfig};
 use crate::call::media::InterfaceId;
 use crate::call::trunk::{
-    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Naming, Redirects, RtcpMux, Trunk,
+    CallerFrom, Cidr, DialledFrom, Dtmf, Gateway, LargeRequests, MayShow, Naming, Redirects, Reliability,
+    RtcpMux, SessionTimer, SessionWish, Trunk,
 };
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sip::path::Transport;
@@ -19,7 +22,7 @@ const TRUNKS_MAX: usize = 256;
 /// Media networks of one trunk: what a flow's orders hold.
 const MEDIA_FROM_MAX: usize = 4;
 
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 24] = [
     "name",
     "accept_from",
     "gateways",
@@ -35,10 +38,15 @@ const KEYS: [&str; 19] = [
     "media_nat",
     "media_from",
     "rtcp_mux",
+    "dtmf",
+    "reliable_provisionals",
     "charging_vector",
     "session_id",
     "first_response_timeout_s",
     "redirects",
+    "session_timer",
+    "session_expires_s",
+    "min_se_s",
 ];
 
 const DIALLED_FROM: [(&str, DialledFrom); 4] = [
@@ -56,6 +64,17 @@ const NUMBER_FORMAT: [(&str, Format); 3] = [
 const LARGE_REQUESTS: [(&str, LargeRequests); 2] = [("udp", LargeRequests::Udp), ("tcp", LargeRequests::Tcp)];
 const REDIRECTS: [(&str, Redirects); 2] = [("refuse", Redirects::Refuse), ("follow", Redirects::Follow)];
 const RTCP_MUX: [(&str, RtcpMux); 2] = [("answer", RtcpMux::Answer), ("offer", RtcpMux::Offer)];
+const DTMF: [(&str, Dtmf); 2] = [("rtp", Dtmf::Rtp), ("info", Dtmf::Info)];
+const SESSION_TIMER: [(&str, SessionTimer); 3] = [
+    ("accept", SessionTimer::Accept),
+    ("offer", SessionTimer::Offer),
+    ("off", SessionTimer::Off),
+];
+const RELIABILITY: [(&str, Reliability); 3] = [
+    ("offer", Reliability::Offer),
+    ("off", Reliability::Off),
+    ("require", Reliability::Require),
+];
 const NAMING: [(&str, Naming); 2] = [("none", Naming::None), ("own", Naming::Own)];
 const MEDIA_NAT: [(&str, MediaNat); 2] = [("strict", MediaNat::Strict), ("latch", MediaNat::Latch)];
 
@@ -105,6 +124,7 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         ),
         redirects: section.choice("redirects", &REDIRECTS, Redirects::Refuse),
         rtcp_mux: section.choice("rtcp_mux", &RTCP_MUX, RtcpMux::Answer),
+        reliable_provisionals: section.choice("reliable_provisionals", &RELIABILITY, Reliability::Offer),
         dialled_from: words(section, "dialled_from", &DIALLED_FROM, DialledFrom::Ruri),
         caller_id: if section.texts("caller_id").is_none() {
             vec![CallerFrom::Pai, CallerFrom::From]
@@ -117,6 +137,8 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         default: section.flag("default"),
         media_nat: section.choice("media_nat", &MEDIA_NAT, MediaNat::Strict),
         media_from: media_from(section),
+        dtmf: section.choice("dtmf", &DTMF, Dtmf::Rtp),
+        session: session(section),
         charging_vector: section.choice("charging_vector", &NAMING, Naming::None),
         session_id: section.choice("session_id", &NAMING, Naming::None),
     };
@@ -394,6 +416,24 @@ fn may_show(text: &str) -> Result<MayShow, String> {
         }
         _ => Err("write \"own\", \"any\", or the first digits in E.164 without sign (\"86170\")".into()),
     }
+}
+
+/// How sessions are timed (RFC 4028): what we ask for is at least what we take.
+fn session(section: &Section<'_>) -> SessionWish {
+    let range = || SESSION_MIN_S..=SESSION_MAX_S;
+    let min_s = section.integer("min_se_s", range(), SESSION_MIN_S);
+    let wish = SessionWish {
+        timer: section.choice("session_timer", &SESSION_TIMER, SessionTimer::Accept),
+        interval_s: section.integer("session_expires_s", range(), SESSION_EXPIRES_S.max(min_s)),
+        min_s,
+    };
+    if wish.interval_s < wish.min_s {
+        section.fault(
+            "session_expires_s",
+            format!("we would ask for less than we take: write {} or more", wish.min_s),
+        );
+    }
+    wish
 }
 
 fn media_from(section: &Section<'_>) -> Vec<MediaSource> {

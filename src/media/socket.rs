@@ -9,7 +9,7 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 
 /// Sockets that are looked at after one wait.
-const EVENTS_MAX: usize = 64;
+pub const EVENTS_MAX: usize = 64;
 
 /// An RTP socket on an even port, and its RTCP socket on the next (RFC 3550 §11).
 #[derive(Debug)]
@@ -83,7 +83,8 @@ impl Poller {
             wake: Arc::new(wake),
             events: vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS_MAX],
         };
-        poller.watch(&*poller.wake, WAKE)?;
+        // Found once for each call, so that nobody has to take the count back to zero.
+        poller.watch(&*poller.wake, WAKE, libc::EPOLLIN | libc::EPOLLET)?;
         Ok(poller)
     }
 
@@ -97,7 +98,7 @@ impl Poller {
     /// # Errors
     /// What the system says: no memory, too many watches.
     pub fn add(&self, socket: &UdpSocket, name: u32) -> io::Result<()> {
-        self.watch(socket, u64::from(name))
+        self.watch(socket, u64::from(name), libc::EPOLLIN)
     }
 
     /// Waits at most `timeout` (for ever, if `None`), and calls `found` for what is ready. A socket stays ready as
@@ -124,18 +125,15 @@ impl Poller {
         for event in self.events.iter().take(n) {
             match u32::try_from(event.u64) {
                 Ok(port) => found(Ready::Port(port)),
-                Err(_) => {
-                    self.calm();
-                    found(Ready::Woken);
-                }
+                Err(_) => found(Ready::Woken),
             }
         }
         Ok(())
     }
 
-    fn watch(&self, file: &impl AsFd, name: u64) -> io::Result<()> {
+    fn watch(&self, file: &impl AsFd, name: u64, wanted: libc::c_int) -> io::Result<()> {
         let mut event = libc::epoll_event {
-            events: libc::EPOLLIN as u32,
+            events: wanted as u32,
             u64: name,
         };
         let (epoll, file) = (self.epoll.as_raw_fd(), file.as_fd().as_raw_fd());
@@ -145,20 +143,14 @@ impl Poller {
             _ => Err(io::Error::last_os_error()),
         }
     }
-
-    /// Takes the waker's count back to zero.
-    fn calm(&self) {
-        let mut count = [0_u8; 8];
-        // SAFETY: an eventfd writes exactly 8 bytes, and `count` holds 8. It doesn't block; failing, it was zero.
-        unsafe { libc::read(self.wake.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
-    }
 }
 
 impl Waker {
     /// Ends the wait that is going on, or else the next one.
     pub fn wake(&self) {
         let one = 1_u64.to_ne_bytes();
-        // SAFETY: an eventfd reads exactly 8 bytes, and `one` holds 8. It can only fail when it is full: woken.
+        // SAFETY: an eventfd reads exactly 8 bytes, and `one` holds 8. It fails only when it is full, which
+        // nobody lives to see.
         unsafe { libc::write(self.0.as_raw_fd(), one.as_ptr().cast(), one.len()) };
     }
 }

@@ -5,10 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError};
 
-use super::socket::{self, Pair, Poller, Ready, Waker};
+use super::socket::{self, EVENTS_MAX, Pair, Poller, Ready, Waker};
 use super::table::Table;
 use crate::base::chance::Chance;
 use crate::base::time::{Instant, Wall};
@@ -80,10 +81,13 @@ impl MediaThread {
                 report,
                 reports: Vec::new(),
                 buffer: Box::new([0; DATAGRAM_BYTES_MAX]),
+                leftovers: Vec::new(),
+                looked: Looked::NotEverywhere,
                 has_warned: false,
             },
             poller,
             inbox,
+            orders: Vec::new(),
             is_woken: Arc::clone(&is_woken),
         };
         let name = format!("media-{index}");
@@ -160,6 +164,8 @@ struct Worker {
     hands: Hands,
     poller: Poller,
     inbox: Receiver<Order>,
+    /// Orders that are about to be obeyed.
+    orders: Vec<Order>,
     is_woken: Arc<AtomicBool>,
 }
 
@@ -172,8 +178,19 @@ struct Hands {
     /// What is to be reported, in order.
     reports: Vec<Report>,
     buffer: Box<[u8; DATAGRAM_BYTES_MAX]>,
+    /// Where something lay when the orders that are being obeyed had come.
+    leftovers: Vec<u32>,
+    /// Whether that is all.
+    looked: Looked,
     /// Whether a port that can't be bound has been told of.
     has_warned: bool,
+}
+
+/// Whether a look for what lies in sockets had room for all of them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Looked {
+    Everywhere,
+    NotEverywhere,
 }
 
 /// Whether the thread goes on.
@@ -217,16 +234,47 @@ impl Worker {
         }
     }
 
+    /// Obeys all orders that were given.
     fn obey(&mut self, now: Instant) -> Next {
-        // Lowered before looking: an order that comes after the last look raises it again, and wakes.
-        self.is_woken.store(false, Ordering::SeqCst);
-        loop {
-            match self.inbox.try_recv() {
-                Ok(order) => self.hands.obey(now, &self.poller, order),
-                Err(TryRecvError::Empty) => return Next::GoOn,
-                Err(TryRecvError::Disconnected) => return Next::Stop,
+        let mut next = Next::GoOn;
+        let mut is_woken = true;
+        while is_woken && next == Next::GoOn {
+            is_woken = false;
+            // Lowered before looking: an order that comes after the last look raises it again, and wakes.
+            self.is_woken.store(false, Ordering::SeqCst);
+            next = loop {
+                match self.inbox.try_recv() {
+                    Ok(order) => self.orders.push(order),
+                    Err(TryRecvError::Empty) => break Next::GoOn,
+                    Err(TryRecvError::Disconnected) => break Next::Stop,
+                }
+            };
+            if self.orders.iter().any(|order| matches!(order, Order::Open(..))) {
+                is_woken = self.look_for_leftovers();
+            }
+            for order in self.orders.drain(..) {
+                self.hands.obey(now, &self.poller, order);
             }
         }
+        next
+    }
+
+    /// Finds the ports where something lies at this moment, with one look for all that are to be opened. Says whether
+    /// the waker was called meanwhile.
+    fn look_for_leftovers(&mut self) -> bool {
+        let (hands, mut is_woken) = (&mut self.hands, false);
+        hands.leftovers.clear();
+        let looked = self.poller.wait(Some(Duration::ZERO), |ready| match ready {
+            // There is room for all that one look finds.
+            Ready::Port(port) => hands.leftovers.push(port),
+            Ready::Woken => is_woken = true,
+        });
+        // Whoever doesn't know looks everywhere.
+        hands.looked = match looked {
+            Ok(()) if hands.leftovers.len() + usize::from(is_woken) < EVENTS_MAX => Looked::Everywhere,
+            Ok(()) | Err(_) => Looked::NotEverywhere,
+        };
+        is_woken
     }
 }
 
@@ -320,8 +368,11 @@ impl Hands {
             );
             return;
         };
-        // What still lies there was meant for the port's last user.
-        for socket in [&pair.rtp, &pair.rtcp] {
+        // What still lies there was meant for the port's last user. Mostly nothing does.
+        for (socket, name) in [(&pair.rtp, port.0), (&pair.rtcp, port.0 | 1)] {
+            if self.looked == Looked::Everywhere && !self.leftovers.contains(&name) {
+                continue;
+            }
             for _ in 0..LEFTOVERS_MAX {
                 if socket.recv_from(&mut self.buffer[..]).is_err() {
                     break;
@@ -354,6 +405,9 @@ impl Hands {
             return;
         }
         let Some(out) = self.relay.rtp(now, port, from, packet) else {
+            while let Some((port, digit)) = self.relay.poll_heard() {
+                self.reports.push(Report::Key(MediaPort(port), digit));
+            }
             return;
         };
         if let (Some(pair), Some(bytes)) = (self.table.pair(out.port), self.buffer.get(out.bytes)) {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::packet;
 use crate::base::limits::{DIGIT_LASTS, DIGITS_WAITING_MAX};
+use crate::base::time::Instant;
 
 /// The time between two packets of an event (RFC 4733 §2.5.1.1 lets it be the audio's packet length), and between
 /// the last packet of one and the first of the next: with the two repetitions of the end that makes 60 ms of
@@ -68,6 +69,72 @@ pub struct Digit {
     pub key: Key,
     /// How long, as far as [`DIGIT_LASTS`] allows; the nearest that it allows counts.
     pub lasts: Duration,
+}
+
+/// Reads the keys that a peer presses as events (RFC 4733), where they can't go on as packets: each once, however often
+/// its end is said. One whose end is lost counts when the next begins (§2.5.2.2).
+#[derive(Clone, Copy, Debug)]
+pub struct Listener {
+    timestamp: u32,
+    code: u8,
+    ticks: u16,
+    told: bool,
+    /// When the next key may be heard: no faster than keys can be pressed.
+    next: Instant,
+}
+
+impl Listener {
+    /// Takes in one packet's payload. The key that has come to its end with it, if one has.
+    pub fn hear(
+        heard: &mut Option<Self>,
+        now: Instant,
+        timestamp: u32,
+        clock_hz: u32,
+        payload: &[u8],
+    ) -> Option<Digit> {
+        let &[code, flags, high, low] = payload else {
+            return None;
+        };
+        Key::of_code(code)?;
+        let ticks = u16::from_be_bytes([high, low]);
+        let ends = flags & END != 0;
+        let before = heard.filter(|before| before.timestamp != timestamp);
+        if before.is_some_and(|before| (timestamp.wrapping_sub(before.timestamp) as i32) < 0) {
+            // A straggler of a key that is over.
+            return None;
+        }
+        let next = heard.map_or(Instant::default(), |before| before.next);
+        let event = match heard {
+            Some(event) if event.timestamp == timestamp => event,
+            Some(_) | None => heard.insert(Self {
+                timestamp,
+                code,
+                ticks: 0,
+                told: false,
+                next,
+            }),
+        };
+        event.ticks = event.ticks.max(ticks);
+        let unheard = before.filter(|before| !before.told);
+        let over = match unheard {
+            // The end of this one is said again.
+            Some(before) => before,
+            None if ends && !event.told => {
+                event.told = true;
+                *event
+            }
+            None => return None,
+        };
+        if now < event.next {
+            return None;
+        }
+        event.next = now + DIGIT_LASTS.0;
+        let us = packet::micros(over.ticks.into(), clock_hz);
+        Some(Digit {
+            key: Key::of_code(over.code)?,
+            lasts: Duration::from_micros(us.into()).clamp(DIGIT_LASTS.0, DIGIT_LASTS.1),
+        })
+    }
 }
 
 /// What came of a key that was to be pressed on a leg.
@@ -183,6 +250,29 @@ mod tests {
             (Key::of(b'E'), Key::of(b' '), Key::of_code(16)),
             (None, None, None)
         );
+    }
+
+    #[test]
+    fn a_pressed_key_is_heard_once_and_one_without_an_end_with_the_next() {
+        let at = |ms: u64| Instant::default() + Duration::from_millis(ms);
+        let mut heard = None;
+        let mut hear = |ms, timestamp, payload: &[u8]| {
+            Listener::hear(&mut heard, at(ms), timestamp, 8_000, payload)
+                .map(|d| (d.key.letter(), d.lasts.as_millis()))
+        };
+        assert_eq!(hear(0, 1_000, &[5, 10, 0, 160]), None);
+        assert_eq!(hear(100, 1_000, &[5, 0x8a, 3, 32]), Some((b'5', 100)));
+        assert_eq!(hear(100, 1_000, &[5, 0x8a, 3, 32]), None);
+        // The end of this one is lost.
+        assert_eq!(hear(300, 3_000, &[11, 10, 1, 64]), None);
+        assert_eq!(hear(500, 5_000, &[10, 10, 0, 160]), Some((b'#', 40)));
+        assert_eq!(hear(520, 3_000, &[11, 0x8a, 1, 64]), None, "it is over");
+        assert_eq!(hear(600, 5_000, &[10, 0x8a, 2, 128]), Some((b'*', 80)));
+        // No key, no event, and more of them than anybody can press.
+        assert_eq!(hear(700, 7_000, &[16, 0x8a, 2, 128]), None);
+        assert_eq!(hear(700, 7_000, &[1, 0x8a, 2]), None);
+        assert_eq!(hear(700, 7_000, &[1, 0x8a, 2, 128]), Some((b'1', 80)));
+        assert_eq!(hear(710, 7_100, &[2, 0x8a, 2, 128]), None);
     }
 
     #[test]

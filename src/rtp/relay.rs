@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
-use super::dtmf::{BEAT, Digit, EVENT_BYTES, Keypad, Pressed};
+use super::dtmf::{BEAT, Digit, EVENT_BYTES, Keypad, Listener, Pressed};
 use super::flow::{Counts, FlowSpec, Payload, Payloads, RtcpPort, Stream, Way};
 use super::inbound::{Inbound, RtcpSender};
 use super::outbound::Outbound;
@@ -55,6 +55,7 @@ pub struct Relay {
     timers: Timers<Due>,
     out: VecDeque<(u32, SocketAddr, Vec<u8>)>,
     dead: VecDeque<u32>,
+    heard: VecDeque<(u32, Digit)>,
 }
 
 /// What a timer is for.
@@ -96,6 +97,8 @@ struct Flow {
     said_dead: Option<Instant>,
     /// Keys that we press; absent nearly always.
     keys: Option<Box<Keys>>,
+    /// The event that its peer is sending, if the other leg has none.
+    listener: Option<Box<Option<Listener>>>,
 }
 
 /// What may come to a flow's RTP port.
@@ -160,6 +163,7 @@ impl Relay {
             timers: Timers::default(),
             out: VecDeque::new(),
             dead: VecDeque::new(),
+            heard: VecDeque::new(),
         }
     }
 
@@ -191,6 +195,7 @@ impl Relay {
             silence_timer: None,
             said_dead: None,
             keys: None,
+            listener: None,
         }));
     }
 
@@ -297,6 +302,11 @@ impl Relay {
         let agreed = payload.and_then(|payload| Some((payload, payload.other?)));
         let Some((payload, number)) = agreed else {
             flow.drop_foreign(header.payload_type);
+            if let Some(event) = payload.filter(|payload| payload.is_event) {
+                let payload = packet.get(body).unwrap_or_default();
+                let heard = flow.hear_key(now, header.timestamp, event.clock_hz, payload);
+                self.heard.extend(heard.map(|digit| (port, digit)));
+            }
             return None;
         };
         flow.count_in(now, &payload);
@@ -453,6 +463,12 @@ impl Relay {
     /// something comes again.
     pub fn poll_dead(&mut self) -> Option<u32> {
         self.dead.pop_front()
+    }
+
+    /// A key that the peer of this port pressed as an event, where the other leg has agreed on no events at that clock:
+    /// whoever asks may have another way to tell it. To be asked until `None` after every packet that goes nowhere.
+    pub fn poll_heard(&mut self) -> Option<(u32, Digit)> {
+        self.heard.pop_front()
     }
 
     /// How many flows are open.
@@ -619,6 +635,12 @@ impl Flow {
         self.drop_one();
         self.inbound.counts.foreign += 1;
         self.inbound.counts.foreign_payload = Some(payload);
+    }
+
+    #[cold]
+    fn hear_key(&mut self, now: Instant, timestamp: u32, clock_hz: u32, payload: &[u8]) -> Option<Digit> {
+        let listener = self.listener.get_or_insert_default();
+        Listener::hear(listener, now, timestamp, clock_hz, payload)
     }
 
     /// The payload type that this leg's peer takes events by, and their clock: the audio's if it has one at that

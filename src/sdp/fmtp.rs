@@ -4,6 +4,7 @@
 //! never copied. Each codec has a closed list of parameters, each parameter a form (a flag, a bounded
 //! number, a set), and what we write is made from the values that were read.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use super::media::CodecName;
@@ -13,7 +14,10 @@ const BYTES_MAX: usize = 256;
 
 /// A codec's parameters: canonical text of ours, without `a=fmtp:` and payload type.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Fmtp(Box<str>);
+pub struct Fmtp(Cow<'static, str>);
+
+/// The sixteen keys (RFC 4733 §2.4.1), which nearly everybody writes.
+const KEYS: &str = "0-15";
 
 /// The form of a parameter's value.
 #[derive(Clone, Copy)]
@@ -71,6 +75,9 @@ impl Fmtp {
     /// What is kept of a codec's parameters as another wrote them; `None` if that is nothing.
     pub fn rebuilt(codec: CodecName, text: &[u8]) -> Option<Self> {
         let out = if codec.is_event() {
+            if text == KEYS.as_bytes() {
+                return Some(Self(KEYS.into()));
+            }
             numbers(text, 255).map(|events| ranges(&events))?
         } else {
             rebuild(parameters(codec), text)
@@ -81,8 +88,7 @@ impl Fmtp {
     /// The parameters in an offer of ours.
     pub fn ours(codec: CodecName) -> Option<Self> {
         match codec {
-            // RFC 4733 §2.4.1: the sixteen keys.
-            CodecName::TelephoneEvent => Some(Self("0-15".into())),
+            CodecName::TelephoneEvent => Some(Self(KEYS.into())),
             CodecName::Opus => Some(Self("useinbandfec=1".into())),
             CodecName::Amr | CodecName::AmrWb => Some(Self("octet-align=1".into())),
             CodecName::Pcma | CodecName::Pcmu | CodecName::G722 | CodecName::G729 => None,

@@ -7,13 +7,14 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use memchr::{memchr2, memmem};
+use memchr::memmem;
 
 use super::header::{self, Name, NameAddr, Rport, Via};
 use super::lexer::{Head, Start};
 use super::message::Message;
 use super::method::{Method, reason_phrase};
 use super::path::{Path, Transport};
+use super::scan::{find, find_either};
 use super::session_id::SessionId;
 use crate::base::text;
 
@@ -51,48 +52,108 @@ pub struct Response<'r> {
 /// request that can't be read is answered as well as it can be. `source` is where it came from.
 pub fn response(request: &Head, source: SocketAddr, response: &Response) -> Vec<u8> {
     let mut out = Writer::default();
-    out.value(b"SIP/2.0 ");
-    out.number(response.status);
-    out.value(b" ");
-    out.value(reason_phrase(response.status).as_bytes());
-    out.end();
-    for (at, via) in request.values(Name::Via).enumerate() {
-        if at == 0 {
-            out.name(Name::Via.text());
-            out.answered_via(via, source);
-            out.end();
-        } else {
-            out.line(Name::Via.text(), via);
+    out.status_line(response.status);
+    out.vias(request, source);
+    if is_invite(request) && is_dialogs(response.status) {
+        out.record_routes(request);
+    }
+    let to = out.parties(request);
+    out.to_end(to, response.to_tag);
+    out.call_id_and_cseq(request);
+    if response.status == 100 {
+        out.timestamp(request);
+    }
+    out.end_of_response(response)
+}
+
+/// What every response to one request repeats of it, as it will stand there: for a request that gets several, or one
+/// that is answered later than at once.
+#[derive(Debug)]
+pub struct Repeated {
+    text: Box<[u8]>,
+    /// Where the parts end: Via, Record-Route, From with To, Call-ID with CSeq. The last one is Timestamp.
+    ends: [usize; 4],
+    to: To,
+    is_invite: bool,
+}
+
+impl Repeated {
+    /// Reads it from a request that came from `source`.
+    pub fn of(request: &Head, source: SocketAddr) -> Self {
+        let mut out = Writer::default();
+        out.vias(request, source);
+        let vias = out.0.len();
+        out.record_routes(request);
+        let routes = out.0.len();
+        let to = out.parties(request);
+        let parties = out.0.len();
+        out.call_id_and_cseq(request);
+        let ids = out.0.len();
+        out.timestamp(request);
+        Self {
+            text: out.0.into_boxed_slice(),
+            ends: [vias, routes, parties, ids],
+            to,
+            is_invite: is_invite(request),
         }
     }
-    let invite = match request.start() {
+
+    /// Bytes that it keeps.
+    pub const fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
+    /// The tag of whoever sent the request; empty if it gave none.
+    pub fn sender_tag(&self) -> &[u8] {
+        let [_, routes, parties, _] = self.ends;
+        let lines = self.text.get(routes..parties).unwrap_or_default();
+        let from = lines.strip_prefix(b"From: ").unwrap_or_default();
+        let from = memmem::find(from, b"\r\n").and_then(|end| from.get(..end));
+        let from = from.and_then(NameAddr::parse);
+        from.and_then(|from| from.tag()).unwrap_or_default()
+    }
+
+    /// The response that [`response`] writes to the request.
+    pub fn response(&self, response: &Response) -> Vec<u8> {
+        let [vias, routes, parties, ids] = self.ends;
+        let part = |from: usize, to: usize| self.text.get(from..to).unwrap_or_default();
+        let mut out = Writer::default();
+        out.status_line(response.status);
+        out.0.extend_from_slice(part(0, vias));
+        if self.is_invite && is_dialogs(response.status) {
+            out.0.extend_from_slice(part(vias, routes));
+        }
+        out.0.extend_from_slice(part(routes, parties));
+        out.to_end(self.to, response.to_tag);
+        out.0.extend_from_slice(part(parties, ids));
+        if response.status == 100 {
+            out.0.extend_from_slice(part(ids, self.text.len()));
+        }
+        out.end_of_response(response)
+    }
+}
+
+/// A request's To.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum To {
+    /// There is none.
+    Missing,
+    /// It has no tag.
+    Untagged,
+    /// It has one.
+    Tagged,
+}
+
+fn is_invite(request: &Head) -> bool {
+    match request.start() {
         Start::Request { method, .. } => *method == Method::Invite,
         Start::Response { .. } => false,
-    };
-    if invite && (101..300).contains(&response.status) {
-        for route in request.lines(Name::RecordRoute) {
-            out.line(Name::RecordRoute.text(), route);
-        }
     }
-    out.optional(Name::From.text(), request.get(Name::From));
-    if let Some(to) = request.get(Name::To) {
-        let tagged = NameAddr::parse(to).is_some_and(|to| to.tag().is_some());
-        out.name(Name::To.text());
-        out.value(to);
-        if let Some(tag) = response.to_tag.filter(|_| !tagged) {
-            out.value(b";tag=");
-            out.value(tag);
-        }
-        out.end();
-    }
-    out.optional(Name::CallId.text(), request.get(Name::CallId));
-    out.optional(Name::CSeq.text(), request.get(Name::CSeq));
-    if response.status == 100 {
-        out.optional("Timestamp", request.other("Timestamp"));
-    }
-    out.optional(Name::Contact.text(), response.contact);
-    out.headers(response.headers);
-    out.body(response.body)
+}
+
+/// Whether a response of this status to an INVITE makes a dialog (RFC 3261 §12.1).
+fn is_dialogs(status: u16) -> bool {
+    (101..300).contains(&status)
 }
 
 /// Where the responses to a request go that came by `came` (RFC 3261 §18.2.2, RFC 3581 §4): back to its
@@ -151,13 +212,13 @@ pub fn request(request: &Request) -> Vec<u8> {
     let mut out = Writer::default();
     out.start(request.method, request.uri);
     out.name(Name::Via.text());
-    out.value(b"SIP/2.0/");
-    out.value(request.transport.via_token().as_bytes());
-    out.value(b" ");
+    out.0.extend_from_slice(b"SIP/2.0/");
+    out.0.extend_from_slice(request.transport.via_token().as_bytes());
+    out.0.push(b' ');
     text::address(&mut out.0, request.sent_by);
-    out.value(b";branch=");
+    out.0.extend_from_slice(b";branch=");
     out.value(request.branch);
-    out.value(b";rport");
+    out.0.extend_from_slice(b";rport");
     out.end();
     out.max_forwards(request.max_forwards);
     for route in request.routes {
@@ -238,16 +299,19 @@ impl Writer {
     }
 
     fn start(&mut self, method: Method, uri: &[u8]) {
-        self.value(method.name().as_bytes());
-        self.value(b" ");
-        for byte in uri {
-            if byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b'"') {
-                self.0.push(*byte);
-            } else {
-                self.0.push(b'%');
-                text::hex(&mut self.0, *byte);
-            }
+        self.0.extend_from_slice(method.name().as_bytes());
+        self.0.push(b' ');
+        let is_plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b'"');
+        let mut rest = uri;
+        while let Some(at) = rest.iter().position(|byte| !is_plain(byte))
+            && let Some((plain, [odd, behind @ ..])) = rest.split_at_checked(at)
+        {
+            self.0.extend_from_slice(plain);
+            self.0.push(b'%');
+            text::hex(&mut self.0, *odd);
+            rest = behind;
         }
+        self.0.extend_from_slice(rest);
         self.0.extend_from_slice(b" SIP/2.0\r\n");
     }
 
@@ -258,7 +322,7 @@ impl Writer {
 
     /// A value, or a part of one: without line breaks, whatever it holds.
     fn value(&mut self, value: &[u8]) {
-        if memchr2(b'\r', b'\n', value).is_none() {
+        if find_either(value, b'\r', b'\n').is_none() {
             self.0.extend_from_slice(value);
             return;
         }
@@ -287,6 +351,76 @@ impl Writer {
         }
     }
 
+    fn status_line(&mut self, status: u16) {
+        self.0.extend_from_slice(b"SIP/2.0 ");
+        self.number(status);
+        self.0.push(b' ');
+        self.0.extend_from_slice(reason_phrase(status).as_bytes());
+        self.end();
+    }
+
+    /// The request's Vias, as its response carries them.
+    fn vias(&mut self, request: &Head, source: SocketAddr) {
+        for (at, via) in request.values(Name::Via).enumerate() {
+            if at == 0 {
+                self.name(Name::Via.text());
+                self.answered_via(via, source);
+                self.end();
+            } else {
+                self.line(Name::Via.text(), via);
+            }
+        }
+    }
+
+    fn record_routes(&mut self, request: &Head) {
+        for route in request.lines(Name::RecordRoute) {
+            self.line(Name::RecordRoute.text(), route);
+        }
+    }
+
+    /// From and To, whose line is left open for a tag.
+    fn parties(&mut self, request: &Head) -> To {
+        self.optional(Name::From.text(), request.get(Name::From));
+        let Some(to) = request.get(Name::To) else {
+            return To::Missing;
+        };
+        self.name(Name::To.text());
+        self.value(to);
+        if NameAddr::parse(to).is_some_and(|to| to.tag().is_some()) {
+            To::Tagged
+        } else {
+            To::Untagged
+        }
+    }
+
+    /// Closes the line of To.
+    fn to_end(&mut self, to: To, tag: Option<&[u8]>) {
+        match (to, tag) {
+            (To::Missing, _) => return,
+            (To::Untagged, Some(tag)) => {
+                self.0.extend_from_slice(b";tag=");
+                self.value(tag);
+            }
+            (To::Untagged, None) | (To::Tagged, _) => {}
+        }
+        self.end();
+    }
+
+    fn call_id_and_cseq(&mut self, request: &Head) {
+        self.optional(Name::CallId.text(), request.get(Name::CallId));
+        self.optional(Name::CSeq.text(), request.get(Name::CSeq));
+    }
+
+    fn timestamp(&mut self, request: &Head) {
+        self.optional(Name::Timestamp.text(), request.get(Name::Timestamp));
+    }
+
+    fn end_of_response(mut self, response: &Response) -> Vec<u8> {
+        self.optional(Name::Contact.text(), response.contact);
+        self.headers(response.headers);
+        self.body(response.body)
+    }
+
     fn max_forwards(&mut self, hops: u8) {
         self.name(Name::MaxForwards.text());
         self.number(hops);
@@ -296,33 +430,34 @@ impl Writer {
     fn cseq(&mut self, number: u32, method: Method) {
         self.name(Name::CSeq.text());
         self.number(number);
-        self.value(b" ");
-        self.value(method.name().as_bytes());
+        self.0.push(b' ');
+        self.0.extend_from_slice(method.name().as_bytes());
         self.end();
     }
 
     /// The topmost Via of a request, as its response carries it.
     fn answered_via(&mut self, via: &[u8], source: SocketAddr) {
-        let mut pieces = semicolons(via);
+        let mut pieces = header::pieces(via);
         self.value(pieces.next().unwrap_or_default());
         let mut asked = false;
         for piece in pieces {
-            let name = header::trim(piece.split(|byte| *byte == b'=').next().unwrap_or_default());
+            let name = find(piece, b'=').and_then(|at| piece.get(..at)).unwrap_or(piece);
+            let name = header::trim(name);
             // Both say what *we* see: what is there already is not to be believed.
             if name.eq_ignore_ascii_case(b"rport") {
                 asked = true;
             } else if !name.eq_ignore_ascii_case(b"received") {
-                self.value(b";");
+                self.0.push(b';');
                 self.value(piece);
             }
         }
         // RFC 3581 §4: with rport, received is written even if it says nothing new.
         if asked || !is_sent_by(via, source.ip()) {
-            self.value(b";received=");
+            self.0.extend_from_slice(b";received=");
             text::ip(&mut self.0, source.ip());
         }
         if asked {
-            self.value(b";rport=");
+            self.0.extend_from_slice(b";rport=");
             self.number(source.port());
         }
     }
@@ -355,23 +490,6 @@ fn is_sent_by(via: &[u8], address: IpAddr) -> bool {
     Via::parse(via)
         .and_then(|via| super::uri::Host::parse(via.host)?.ip())
         .is_some_and(|host| host == address)
-}
-
-/// The pieces between semicolons that stand outside quotes.
-fn semicolons(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let (mut quoted, mut escaped) = (false, false);
-    text.split(move |byte| {
-        if escaped {
-            escaped = false;
-            return false;
-        }
-        match byte {
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            _ => return *byte == b';' && !quoted,
-        }
-        false
-    })
 }
 
 #[cfg(test)]

@@ -203,8 +203,8 @@ impl Dialog {
 
     /// The dialog of a 2xx to an INVITE of ours that nobody waits for any more, made from the response alone:
     /// enough to ACK it and hang up (§13.2.2.4). Of a route set that can't be kept, the routes that can be read are
-    /// used.
-    pub fn unwanted(response: &Message, path: Path) -> Option<Self> {
+    /// used. `last_cseq` is the CSeq number of our last request in it.
+    pub fn unwanted(response: &Message, path: Path, last_cseq: u32) -> Option<Self> {
         let (local, remote) = (identity(response.get(Name::From)?)?, response.get(Name::To)?);
         let routes = routes_backwards(response).into_iter().filter_map(keep_route);
         let target = target_named_by(response).unwrap_or(response.to().uri);
@@ -213,7 +213,7 @@ impl Dialog {
             id: DialogId::new(response.call_id(), response.from().tag()?, remote_tag),
             local: local.into(),
             remote: identity(remote)?.into(),
-            local_cseq: response.cseq().number,
+            local_cseq: last_cseq,
             remote_cseq: None,
             target: target.into(),
             routes: routes.take(SIP_ROUTES_MAX).collect(),
@@ -277,6 +277,11 @@ impl Dialog {
         // §8.1.1.5: below 2³¹. A dialog that sent so many begins again, rather than send what nobody may
         // read.
         self.local_cseq = (self.local_cseq + 1) & 0x7fff_ffff;
+        self.local_cseq
+    }
+
+    /// The CSeq number of our last request.
+    pub const fn last_cseq(&self) -> u32 {
         self.local_cseq
     }
 

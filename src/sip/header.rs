@@ -6,9 +6,8 @@
 use std::fmt;
 use std::str::from_utf8;
 
-use memchr::{memchr, memchr2};
-
 use super::method::Method;
+use super::scan::{find, find_either};
 use super::uri;
 
 mod name;
@@ -37,7 +36,13 @@ pub fn trim(mut text: &[u8]) -> &[u8] {
 
 /// Whether the bytes are a token (RFC 3261 §25.1), which is never empty.
 pub fn is_token(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|byte| TOKEN[usize::from(*byte)])
+    !text.is_empty() && text.iter().all(|byte| is_token_byte(*byte))
+}
+
+/// Whether a token may hold the byte.
+#[inline]
+pub(super) const fn is_token_byte(byte: u8) -> bool {
+    TOKEN[byte as usize]
 }
 
 /// Which bytes a token may hold.
@@ -85,6 +90,7 @@ enum Hiding {
 
 /// The text up to the separator, and what follows it (`None`: it isn't there). An open quote or bracket hides
 /// all the rest.
+#[inline]
 fn cut(text: &[u8], separator: u8, hiding: Hiding) -> (&[u8], Option<&[u8]>) {
     let hides = |byte: u8| match hiding {
         Hiding::Quotes => byte == b'"',
@@ -92,12 +98,22 @@ fn cut(text: &[u8], separator: u8, hiding: Hiding) -> (&[u8], Option<&[u8]>) {
     };
     // Before the first that hides anything, which mostly isn't there, a separator is one.
     let first = match hiding {
-        Hiding::Quotes => memchr2(separator, b'"', text),
+        Hiding::Quotes => find_either(text, separator, b'"'),
         Hiding::Brackets => text.iter().position(|byte| *byte == separator || hides(*byte)),
     };
     let Some(first) = first else {
         return (text, None);
     };
+    if let Some((before, [found, after @ ..])) = text.split_at_checked(first)
+        && *found == separator
+    {
+        return (before, Some(after));
+    }
+    cut_behind(text, first, separator, hiding)
+}
+
+/// The same, where a quote or a bracket stands at `first`, before any separator.
+fn cut_behind(text: &[u8], first: usize, separator: u8, hiding: Hiding) -> (&[u8], Option<&[u8]>) {
     let mut quoted = false;
     let mut angle = false;
     let mut comments: u32 = 0;
@@ -143,6 +159,16 @@ pub fn split(list: &[u8]) -> impl Iterator<Item = &[u8]> {
             }
         }
         None
+    })
+}
+
+/// The pieces between semicolons that stand outside quotes, as they are.
+pub(super) fn pieces(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let (piece, after) = cut(rest?, b';', Hiding::Quotes);
+        rest = after;
+        Some(piece)
     })
 }
 
@@ -312,7 +338,7 @@ impl<'a> NameAddr<'a> {
             return Self::bracketed(Some(display), trim(rest).strip_prefix(b"<")?);
         }
         // A quote before any bracket belongs to a parameter: then there are no brackets.
-        let mark = memchr2(b'<', b'"', value);
+        let mark = find_either(value, b'<', b'"');
         if let Some((before, [b'<', rest @ ..])) = mark.and_then(|at| value.split_at_checked(at)) {
             let display = trim(before);
             return Self::bracketed((!display.is_empty()).then_some(display), rest);
@@ -327,7 +353,7 @@ impl<'a> NameAddr<'a> {
     }
 
     fn bracketed(display: Option<&'a [u8]>, rest: &'a [u8]) -> Option<Self> {
-        let close = memchr(b'>', rest)?;
+        let close = find(rest, b'>')?;
         let (uri, rest) = rest.split_at_checked(close)?;
         let params = match trim(rest.get(1..)?) {
             [] => &[],
@@ -374,11 +400,20 @@ fn quoted(text: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 fn is_uri_like(uri: &[u8]) -> bool {
-    !uri.is_empty()
-        && !uri
-            .iter()
-            .any(|byte| byte.is_ascii_control() || matches!(byte, b' ' | b'<' | b'>' | b'"'))
+    !uri.is_empty() && !uri.iter().any(|byte| NEVER_IN_URI[usize::from(*byte)])
 }
+
+/// Which bytes can't stand in a URI between its brackets, however lenient one is.
+const NEVER_IN_URI: [bool; 256] = {
+    let mut never = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let c = byte as u8;
+        never[byte] = c.is_ascii_control() || matches!(c, b' ' | b'<' | b'>' | b'"');
+        byte += 1;
+    }
+    never
+};
 
 /// A CSeq value (RFC 3261 §20.16).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -401,6 +436,28 @@ impl CSeq {
             method: Method::from_token(token),
         };
         is_token(token).then_some((cseq, token))
+    }
+}
+
+/// An RAck value (RFC 3262 §7.2): which reliable response a PRACK acknowledges.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RAck {
+    /// The response's RSeq.
+    pub rseq: u32,
+    /// The response's CSeq.
+    pub cseq: CSeq,
+}
+
+impl RAck {
+    /// Reads the value. `None`: not `rseq cseq method`, or a number that is too large.
+    pub fn parse(value: &[u8]) -> Option<Self> {
+        let value = trim(value);
+        let gap = value.iter().position(|byte| is_lws(*byte))?;
+        let (rseq, cseq) = value.split_at_checked(gap)?;
+        Some(Self {
+            rseq: decimal(rseq, u32::MAX)?,
+            cseq: CSeq::parse(cseq)?.0,
+        })
     }
 }
 

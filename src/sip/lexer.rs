@@ -7,10 +7,10 @@ use std::fmt;
 use std::ops::Range;
 
 use arrayvec::ArrayVec;
-use memchr::{memchr, memchr2, memmem};
 
-use super::header::{self, Name, is_lws, is_token, trim};
+use super::header::{self, Name, Via, is_lws, is_token, is_token_byte, trim};
 use super::method::Method;
+use super::scan::{find, find_either};
 use crate::base::limits::{SIP_HEADERS_MAX, SIP_MESSAGE_BYTES_MAX};
 
 // Offsets are 16 bits wide.
@@ -283,8 +283,31 @@ pub(super) fn lex(bytes: &[u8]) -> Result<(Head<'_>, Option<Fault>), &'static st
 
 /// The header lines behind a start line, whatever that says. `None`: the first line has no end.
 pub(super) fn headers(bytes: &[u8]) -> Option<Walk<'_>> {
-    let at = memmem::find(bytes, b"\r\n")?.saturating_add(2);
+    let at = first_line_end(bytes)?.saturating_add(2);
     Some(Walk { bytes, at })
+}
+
+/// A request's method and its topmost Via's branch, and no more than has to be read for them. `None`: it is no sound
+/// request, or it has no branch.
+pub(super) fn method_and_branch(bytes: &[u8]) -> Option<(Method, &[u8])> {
+    let Opened {
+        bytes,
+        start: Start::Request { method, .. },
+        fault: None,
+        mut walk,
+    } = open(bytes).ok()?
+    else {
+        return None;
+    };
+    loop {
+        let Step::Line { token, value } = walk.step() else {
+            return None;
+        };
+        if Name::of(bytes.get(token)?) == Name::Via {
+            let via = header::split(bytes.get(value)?).next().and_then(Via::parse)?;
+            return Some((method, via.branch?));
+        }
+    }
 }
 
 /// A message whose start line has been read.
@@ -310,7 +333,7 @@ pub(super) fn open(bytes: &[u8]) -> Result<Opened<'_>, &'static str> {
     if bytes.len() > SIP_MESSAGE_BYTES_MAX {
         return Err("too long");
     }
-    let end = memmem::find(bytes, b"\r\n").ok_or("no line")?;
+    let end = first_line_end(bytes).ok_or("no line")?;
     let (start, fault) = read_start(bytes.get(..end).unwrap_or_default())?;
     let walk = Walk {
         bytes,
@@ -324,6 +347,18 @@ pub(super) fn open(bytes: &[u8]) -> Result<Opened<'_>, &'static str> {
     })
 }
 
+/// Where the first CRLF stands.
+fn first_line_end(bytes: &[u8]) -> Option<usize> {
+    let mut from: usize = 0;
+    loop {
+        let at = from.saturating_add(find(bytes.get(from..)?, b'\r')?);
+        from = at.saturating_add(1);
+        if bytes.get(from) == Some(&b'\n') {
+            return Some(at);
+        }
+    }
+}
+
 fn read_start(line: &[u8]) -> Result<(Start<'_>, Option<Fault>), &'static str> {
     const NOT_SIP: &str = "not SIP";
     if line
@@ -334,7 +369,7 @@ fn read_start(line: &[u8]) -> Result<(Start<'_>, Option<Fault>), &'static str> {
     }
     // The URI is all between the first and the last gap, so that a faulty line still shows method and version.
     let trimmed = trim(line);
-    let first = trimmed.iter().position(|byte| *byte == b' ').ok_or(NOT_SIP)?;
+    let first = find(trimmed, b' ').ok_or(NOT_SIP)?;
     let last = trimmed.iter().rposition(|byte| *byte == b' ').ok_or(NOT_SIP)?;
     let token = trimmed.get(..first).unwrap_or_default();
     let uri = trimmed.get(first.saturating_add(1)..last).unwrap_or_default();
@@ -394,6 +429,9 @@ enum Version {
 
 /// `SIP/` and two numbers, in any case (RFC 3261 §7.1).
 fn read_version(text: &[u8]) -> Option<Version> {
+    if text == b"SIP/2.0" {
+        return Some(Version::Two);
+    }
     let (name, number) = text.split_at_checked(4)?;
     let digits = number.iter().filter(|byte| byte.is_ascii_digit()).count();
     let dots = number.iter().filter(|byte| **byte == b'.').count();
@@ -444,6 +482,37 @@ impl<'a> Walk<'a> {
 
     /// The next line. After [`Step::Body`] or [`Step::Cut`] there is none.
     pub(super) fn step(&mut self) -> Step {
+        self.plain_line().unwrap_or_else(|| self.any_line())
+    }
+
+    /// The next line, if it is one as nearly everybody writes them: a name, a colon, a value and CRLF, without a
+    /// fold. If it isn't, nothing has happened.
+    #[inline]
+    fn plain_line(&mut self) -> Option<Step> {
+        let rest = self.bytes.get(self.at..)?;
+        let token = rest.iter().position(|byte| !is_token_byte(*byte))?;
+        let (b':', value) = rest.get(token..)?.split_first()? else {
+            return None;
+        };
+        let end = find_either(value, b'\r', b'\n')?;
+        let (value, behind) = value.split_at_checked(end)?;
+        match behind {
+            [b'\r', b'\n', b' ' | b'\t', ..] => return None,
+            [b'\r', b'\n', ..] if token > 0 => {}
+            _ => return None,
+        }
+        let lead = value.iter().take_while(|byte| is_lws(**byte)).count();
+        let token = self.at..self.at.saturating_add(token);
+        let from = token.end.saturating_add(1).saturating_add(lead);
+        self.at = token.end.saturating_add(end).saturating_add(3);
+        Some(Step::Line {
+            token,
+            value: from..from.saturating_add(trim(value).len()),
+        })
+    }
+
+    /// The next line, whatever it is.
+    fn any_line(&mut self) -> Step {
         let from = self.at;
         let Some(end) = self.line_end() else {
             self.at = self.bytes.len();
@@ -456,7 +525,7 @@ impl<'a> Walk<'a> {
             return Step::Faulty("a line break that is not CRLF");
         }
         let line = self.bytes.get(from..end.at).unwrap_or_default();
-        let Some(colon) = memchr(b':', line) else {
+        let Some(colon) = find(line, b':') else {
             return Step::Faulty("a header line without a colon");
         };
         // HCOLON: blanks may stand before the colon, a fold may not.
@@ -482,7 +551,7 @@ impl<'a> Walk<'a> {
         let mut from = self.at;
         loop {
             let rest = self.bytes.get(from..)?;
-            let step = memchr2(b'\r', b'\n', rest)?;
+            let step = find_either(rest, b'\r', b'\n')?;
             let at = from.saturating_add(step);
             match rest.get(step..)? {
                 // After an empty line comes the body, whatever it begins with.

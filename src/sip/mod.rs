@@ -14,6 +14,7 @@ pub mod multipart;
 pub mod path;
 pub mod peek;
 pub mod reason;
+mod scan;
 pub mod session_id;
 pub mod transaction;
 pub mod uri;

@@ -7,6 +7,7 @@ use arrayvec::ArrayString;
 
 use super::header::{self, ascii};
 use super::path::Transport;
+use super::scan::find;
 
 /// A URI's scheme.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,17 +38,11 @@ impl<'a> Host<'a> {
             let address: Ipv6Addr = ascii(inside)?.parse().ok()?;
             return Some(Self::Ip(address.into()));
         }
-        let named = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-        if text.is_empty() || !text.iter().all(named) {
-            return None;
-        }
-        // A name's last label begins with a letter, an address's doesn't: spares names the attempt.
-        if text.first().is_some_and(u8::is_ascii_digit)
-            && let Some(Ok(address)) = ascii(text).map(str::parse::<Ipv4Addr>)
-        {
+        if let Some(address) = ipv4(text) {
             return Some(Self::Ip(address.into()));
         }
-        Some(Self::Name(text))
+        let is_name = !text.is_empty() && text.iter().all(|byte| NAMED[usize::from(*byte)]);
+        is_name.then_some(Self::Name(text))
     }
 
     /// The address, if the host is one.
@@ -67,6 +62,30 @@ impl fmt::Debug for Host<'_> {
         }
     }
 }
+
+/// Which bytes stand in no URI.
+const FORBIDDEN: [bool; 256] = {
+    let mut forbidden = [true; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let c = byte as u8;
+        forbidden[byte] = !c.is_ascii_graphic() || matches!(c, b'<' | b'>' | b'"' | b'\\');
+        byte += 1;
+    }
+    forbidden
+};
+
+/// Which bytes stand in a host's name or an IPv4 address.
+const NAMED: [bool; 256] = {
+    let mut named = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let c = byte as u8;
+        named[byte] = c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.' | b'_');
+        byte += 1;
+    }
+    named
+};
 
 /// Why a text is no URI that we read. Holds nothing of the text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -112,8 +131,7 @@ impl<'a> Uri<'a> {
     /// # Errors
     /// [`BadUri`] says which part is wrong. A scheme that we don't know is no error: [`Scheme::Other`].
     pub fn parse(text: &'a [u8]) -> Result<Self, BadUri> {
-        let forbidden = |byte: &u8| !byte.is_ascii_graphic() || matches!(byte, b'<' | b'>' | b'"' | b'\\');
-        if text.iter().any(forbidden) {
+        if text.iter().any(|byte| FORBIDDEN[usize::from(*byte)]) {
             return Err(BadUri::Character);
         }
         let (scheme, rest) = split_once(text, b':').ok_or(BadUri::Scheme)?;
@@ -137,7 +155,7 @@ impl<'a> Uri<'a> {
             Some((user, rest)) => (Some(split_once(user, b':').map_or(user, |(user, _)| user)), rest),
             None => (None, rest),
         };
-        if user.is_some_and(<[u8]>::is_empty) || rest.contains(&b'@') {
+        if user.is_some_and(<[u8]>::is_empty) || find(rest, b'@').is_some() {
             return Err(BadUri::User);
         }
         let (rest, headers) = split_once(rest, b'?').unwrap_or((rest, &[]));
@@ -217,6 +235,31 @@ impl fmt::Debug for Uri<'_> {
     }
 }
 
+/// Four numbers up to 255 without leading zeros, as [`Ipv4Addr`] reads them.
+fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
+    let mut octets = [0_u8; 4];
+    let mut rest = text;
+    for (place, octet) in octets.iter_mut().enumerate() {
+        if place > 0 {
+            rest = rest.strip_prefix(b".")?;
+        }
+        let (mut number, mut digits) = (0_u16, 0);
+        while let [digit @ b'0'..=b'9', after @ ..] = rest {
+            number = number * 10 + u16::from(digit - b'0');
+            digits += 1;
+            rest = after;
+            if digits == 3 {
+                break;
+            }
+        }
+        if digits == 0 || digits > 1 && number < if digits == 2 { 10 } else { 100 } {
+            return None;
+        }
+        *octet = u8::try_from(number).ok()?;
+    }
+    rest.is_empty().then_some(Ipv4Addr::from(octets))
+}
+
 fn read_scheme(scheme: &[u8]) -> Result<Scheme, BadUri> {
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
     if scheme.eq_ignore_ascii_case(b"sip") {
@@ -234,7 +277,7 @@ fn read_scheme(scheme: &[u8]) -> Result<Scheme, BadUri> {
 
 /// What stands before and after the first such byte.
 fn split_once(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
-    let at = text.iter().position(|found| *found == byte)?;
+    let at = find(text, byte)?;
     let (before, rest) = text.split_at_checked(at)?;
     Some((before, rest.get(1..)?))
 }
@@ -242,9 +285,9 @@ fn split_once(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
 /// Splits `host[:port]` before the colon that begins the port; an IPv6 address keeps its own within brackets.
 pub(super) fn split_host(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = if text.first() == Some(&b'[') {
-        text.iter().position(|byte| *byte == b']')?.saturating_add(1)
+        find(text, b']')?.saturating_add(1)
     } else {
-        text.iter().position(|byte| *byte == b':').unwrap_or(text.len())
+        find(text, b':').unwrap_or(text.len())
     };
     text.split_at_checked(at)
 }
@@ -343,6 +386,35 @@ mod tests {
             "sip:[fe80::1%25eth0]",
         ] {
             assert!(Uri::parse(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_ipv4_address_is_what_the_standard_library_reads() {
+        for text in [
+            "0.0.0.0",
+            "127.0.0.1",
+            "255.255.255.255",
+            "256.0.0.1",
+            "1.2.3",
+            "1.2.3.4.5",
+            "1.2.3.4.",
+            ".1.2.3",
+            "1..2.3",
+            "01.2.3.4",
+            "1.2.3.04",
+            "00.0.0.0",
+            "1.2.3.4a",
+            "",
+            "1.2.3.1000",
+            "1.2.3.-4",
+            "1.2.3. 4",
+            "99.9.99.9",
+            "1.010.1.1",
+            "1.099.1.1",
+            "1.100.1.1",
+        ] {
+            assert_eq!(ipv4(text.as_bytes()), text.parse().ok(), "{text}");
         }
     }
 

@@ -231,8 +231,7 @@ impl EventLoop {
                     .min()
                     .map(|due| (due - idle_since).max(TICK)),
             };
-            let (poller, door) = (&mut self.poller, &self.doors[self.shard.index]);
-            if poller.wait(door.waker(), wait, &mut ready).is_err() {
+            if self.poller.wait(wait, &mut ready).is_err() {
                 // The sockets are looked at in any case; the next wait may succeed.
                 std::thread::sleep(FAULT_REST);
                 ready.extend(self.own_sockets());
@@ -410,7 +409,7 @@ impl EventLoop {
     fn shed(&self, socket: &udp::Socket, shed: Shed, path: Path, bytes: &[u8]) {
         if let Some((to, answer)) = self.overloaded(shed, path, bytes) {
             // It is sent once: a request that hears nothing comes again.
-            let sent = socket.send(&[(to.remote, &answer)], || {});
+            let sent = socket.send(&[(to, answer)], || {});
             self.stats.sent.fetch_add(sent.count as u64, Ordering::Relaxed);
         }
     }
@@ -434,42 +433,39 @@ impl EventLoop {
     fn flush(&mut self, outbox: &mut Outbox) {
         let now = self.clock.now().at;
         let sockets = Arc::clone(&self.sockets);
-        let mut messages = outbox.0.drain(..).peekable();
-        while let Some((to, bytes)) = messages.next() {
+        let mut rest = outbox.0.as_mut_slice();
+        while let [(to, bytes), ..] = rest {
+            let (to, mut count) = (*to, 1);
             match sockets.get(usize::from(to.listener.0)).map(|bound| &bound.socket) {
                 None => {
                     self.stats.lost.fetch_add(1, Ordering::Relaxed);
                 }
-                Some(Socket::Tcp(_)) => self.send_by_connection(now, to, bytes),
+                Some(Socket::Tcp(_)) => self.send_by_connection(now, to, std::mem::take(bytes)),
                 Some(Socket::Udp(socket)) => {
-                    let mut run = vec![(to.remote, bytes)];
-                    while let Some((to, bytes)) = messages.next_if(|(next, _)| next.listener == to.listener) {
-                        run.push((to.remote, bytes));
-                    }
-                    self.send_datagrams(to.listener, socket, &run);
+                    let is_same = |(next, _): &&(Path, Vec<u8>)| next.listener == to.listener;
+                    count = rest.iter().take_while(is_same).count();
+                    self.send_datagrams(to.listener, socket, rest.get(..count).unwrap_or_default());
                 }
             }
+            rest = rest.get_mut(count..).unwrap_or_default();
         }
-        drop(messages);
+        outbox.0.clear();
         if self.sweep.is_some() || !self.connections.is_empty() {
             self.end_round(now);
         }
     }
 
-    fn send_datagrams(&self, listener: ListenerId, socket: &udp::Socket, run: &[(SocketAddr, Vec<u8>)]) {
-        let datagrams: Vec<(SocketAddr, &[u8])> = run
-            .iter()
-            .map(|(remote, bytes)| (*remote, bytes.as_slice()))
-            .collect();
+    fn send_datagrams(&self, listener: ListenerId, socket: &udp::Socket, datagrams: &[(Path, Vec<u8>)]) {
         let mut failed = Vec::new();
-        let sent = socket.send(&datagrams, || failed.extend(socket.undelivered()));
+        let sent = socket.send(datagrams, || failed.extend(socket.undelivered()));
         self.stats.sent.fetch_add(sent.count as u64, Ordering::Relaxed);
         self.stats
             .lost
             .fetch_add(sent.lost.len() as u64, Ordering::Relaxed);
         for (i, why) in sent.lost {
-            if let (Some((remote, _)), Some(why)) = (datagrams.get(i), why) {
-                failed.push(Undelivered { remote: *remote, why });
+            if let (Some((to, _)), Some(why)) = (datagrams.get(i), why) {
+                let remote = to.remote;
+                failed.push(Undelivered { remote, why });
             }
         }
         for Undelivered { remote, why } in failed {

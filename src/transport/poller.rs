@@ -63,6 +63,16 @@ const WAKE: u64 = u64::MAX;
 /// The bit that tells connections from listeners.
 const CONNECTION: u64 = 1 << 32;
 
+impl Interest {
+    const fn events(self) -> libc::c_int {
+        match self {
+            Self::Read => libc::EPOLLIN,
+            Self::ReadAndWrite => libc::EPOLLIN | libc::EPOLLOUT,
+            Self::Nothing => 0,
+        }
+    }
+}
+
 impl Source {
     const fn name(self) -> u64 {
         match self {
@@ -92,7 +102,9 @@ impl Poller {
             epoll,
             events: vec![libc::epoll_event { events: 0, u64: 0 }; FOUND_MAX],
         };
-        poller.control(libc::EPOLL_CTL_ADD, &waker.0, WAKE, Interest::Read)?;
+        // Found once for each call, so that nobody has to take the count back to zero.
+        let calls = libc::EPOLLIN | libc::EPOLLET;
+        poller.control(libc::EPOLL_CTL_ADD, &waker.0, WAKE, calls)?;
         Ok(poller)
     }
 
@@ -101,7 +113,7 @@ impl Poller {
     /// # Errors
     /// What the system says.
     pub fn add(&self, file: &impl AsFd, source: Source, interest: Interest) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_ADD, file, source.name(), interest)
+        self.control(libc::EPOLL_CTL_ADD, file, source.name(), interest.events())
     }
 
     /// Waits for something else at this file than before.
@@ -109,20 +121,15 @@ impl Poller {
     /// # Errors
     /// What the system says.
     pub fn change(&self, file: &impl AsFd, source: Source, interest: Interest) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_MOD, file, source.name(), interest)
+        self.control(libc::EPOLL_CTL_MOD, file, source.name(), interest.events())
     }
 
     /// Waits at most `timeout` (for ever, if `None`), and puts what was found into `ready`. The waker's call is
-    /// taken and not told: whoever was called looks at its mail anyway.
+    /// not told: whoever was called looks at its mail anyway.
     ///
     /// # Errors
     /// What the system says; an interrupted wait is no error, it finds nothing.
-    pub fn wait(
-        &mut self,
-        waker: &Waker,
-        timeout: Option<Duration>,
-        ready: &mut Vec<Ready>,
-    ) -> io::Result<()> {
+    pub fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
         ready.clear();
         // Rounded up: a wait that ends too early would only begin again.
         let timeout_ms = timeout.map_or(-1, |time| {
@@ -140,7 +147,7 @@ impl Poller {
         };
         for event in self.events.iter().take(found) {
             match event.u64 {
-                WAKE => waker.calm(),
+                WAKE => {}
                 name => ready.push(Ready {
                     source: Source::of(name),
                     errors: if event.events & libc::EPOLLERR as u32 == 0 {
@@ -154,12 +161,7 @@ impl Poller {
         Ok(())
     }
 
-    fn control(&self, what: libc::c_int, file: &impl AsFd, name: u64, interest: Interest) -> io::Result<()> {
-        let wanted = match interest {
-            Interest::Read => libc::EPOLLIN,
-            Interest::ReadAndWrite => libc::EPOLLIN | libc::EPOLLOUT,
-            Interest::Nothing => 0,
-        };
+    fn control(&self, what: libc::c_int, file: &impl AsFd, name: u64, wanted: libc::c_int) -> io::Result<()> {
         let mut event = libc::epoll_event {
             events: wanted as u32,
             u64: name,
@@ -186,16 +188,9 @@ impl Waker {
     /// Ends the wait that is going on, or else the next one.
     pub fn wake(&self) {
         let one = 1_u64.to_ne_bytes();
-        // SAFETY: an eventfd reads exactly 8 bytes, and `one` has 8. It fails only when it is at its highest
-        // count, and then the wait ends too.
+        // SAFETY: an eventfd reads exactly 8 bytes, and `one` has 8. It fails only at its highest count, which
+        // nobody lives to see.
         unsafe { libc::write(self.0.as_raw_fd(), one.as_ptr().cast(), one.len()) };
-    }
-
-    /// Takes the count back to zero.
-    fn calm(&self) {
-        let mut count = [0_u8; 8];
-        // SAFETY: an eventfd writes exactly 8 bytes, and `count` holds 8. It doesn't block; failing, it was zero.
-        unsafe { libc::read(self.0.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
     }
 }
 

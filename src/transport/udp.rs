@@ -8,6 +8,7 @@ use std::ptr;
 
 use crate::base::limits::SIP_MESSAGE_BYTES_MAX;
 use crate::call::port::Why;
+use crate::sip::path::Path;
 
 /// Datagrams that one system call moves.
 pub const BATCH: usize = 32;
@@ -186,7 +187,7 @@ impl Socket {
 
     /// Sends datagrams in their order, and says what became of each that could not be sent. `pending` is called
     /// when the system reports an error of something sent before: [`Socket::undelivered`] has it then.
-    pub fn send(&self, datagrams: &[(SocketAddr, &[u8])], mut pending: impl FnMut()) -> Sent {
+    pub fn send(&self, datagrams: &[impl Datagram], mut pending: impl FnMut()) -> Sent {
         let mut sent = Sent::default();
         let mut next = 0;
         let mut tries = 0;
@@ -221,15 +222,16 @@ impl Socket {
     }
 
     /// Sends as many of the datagrams as one call takes; at least one, or an error.
-    fn send_some(&self, datagrams: &[(SocketAddr, &[u8])]) -> io::Result<usize> {
+    fn send_some(&self, datagrams: &[impl Datagram]) -> io::Result<usize> {
         let count = datagrams.len().min(BATCH);
         let mut names = [EMPTY_NAME; BATCH];
         let mut parts: [libc::iovec; BATCH] = std::array::from_fn(|_| libc::iovec {
             iov_base: ptr::null_mut(),
             iov_len: 0,
         });
-        for (i, (to, bytes)) in datagrams.iter().take(count).enumerate() {
-            names[i] = name_of(*to);
+        for (i, datagram) in datagrams.iter().take(count).enumerate() {
+            let (to, bytes) = datagram.parts();
+            names[i] = name_of(to);
             // sendmmsg only reads what iov_base points to.
             parts[i].iov_base = bytes.as_ptr().cast_mut().cast();
             parts[i].iov_len = bytes.len();
@@ -264,6 +266,24 @@ impl Socket {
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+/// What can be sent.
+pub trait Datagram {
+    /// Where it goes, and its bytes.
+    fn parts(&self) -> (SocketAddr, &[u8]);
+}
+
+impl Datagram for (SocketAddr, &[u8]) {
+    fn parts(&self) -> (SocketAddr, &[u8]) {
+        *self
+    }
+}
+
+impl Datagram for (Path, Vec<u8>) {
+    fn parts(&self) -> (SocketAddr, &[u8]) {
+        (self.0.remote, &self.1)
     }
 }
 
@@ -436,7 +456,7 @@ mod tests {
         let mut ready = Vec::new();
         while ready.is_empty() {
             poller
-                .wait(&waker, Some(Duration::from_secs(20)), &mut ready)
+                .wait(Some(Duration::from_secs(20)), &mut ready)
                 .expect("no fault");
         }
         assert_eq!(
@@ -458,13 +478,13 @@ mod tests {
         let (gone, nobody) = bound(ip);
         drop(gone);
         assert_eq!(
-            sender.send(&[(nobody, b"lost")], || {}).count,
+            sender.send(&[(nobody, b"lost".as_slice())], || {}).count,
             1,
             "the system took it"
         );
         wait_for(&sender);
         let mut undelivered = Vec::new();
-        let sent = sender.send(&[(address, b"found")], || {
+        let sent = sender.send(&[(address, b"found".as_slice())], || {
             undelivered.extend(sender.undelivered())
         });
         assert_eq!((sent.count, sent.lost), (1, Vec::new()));
@@ -490,7 +510,7 @@ mod tests {
         let nowhere = ([127, 0, 0, 1], 0).into();
         let sent = sender.send(
             &[
-                (address, b"1"),
+                (address, b"1".as_slice()),
                 (address, &long),
                 (nowhere, b"2"),
                 (address, b"3"),

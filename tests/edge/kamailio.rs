@@ -37,7 +37,6 @@ impl Kamailio {
         let blanks = [
             ("EDGE_IP", edge.ip().to_string()),
             ("EDGE", edge.to_string()),
-            ("UMBRA_IP", umbra.ip().to_string()),
             ("UMBRA", umbra.to_string()),
             ("PHONE", first.to_string()),
             ("FORKS", forks.join(" ")),

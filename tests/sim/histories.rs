@@ -92,6 +92,7 @@ fn stage(seed: u64, chance: &mut Chance) -> Setup {
         berths: if chance.below(5) == 0 { 4 } else { 100 },
         alarms: vec!["PortsDry".into(), "PortTaken".into()],
         offers_mux: chance.below(8) == 0,
+        keys_by_info: chance.below(4) == 0,
         names_charging: chance.below(4) == 0,
         names_sessions: chance.below(4) == 0,
         ..Setup::on(Setup::LAST)

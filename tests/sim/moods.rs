@@ -441,8 +441,11 @@ impl Crowd {
             headers.push(format!("Reason: Q.850;cause={cause};text=\"{ONWARD}\""));
         }
         if (300..400).contains(&status) {
+            // A number of ours is no place to go.
+            let ours = self.cast.stage.invited.last().and_then(|i| i.shown.first());
+            let ours = ours.map_or("nobody", String::as_str);
             headers.push(format!(
-                "Contact: <sip:17000000000@192.0.2.66>;q=0.9, <sip:{ONWARD}@192.0.2.66>"
+                "Contact: <sip:{ours}@192.0.2.66>;q=0.9, <sip:{ONWARD}@192.0.2.66>"
             ));
         }
         headers
@@ -512,7 +515,7 @@ impl Crowd {
             Lost::Request(method) if method == "INVITE" || method == "BYE" => mind.state = State::Over,
             Lost::Request(_) => {}
             Lost::Ack(200..300) => self.act(Deed::HangUp(place)),
-            Lost::Ack(_) => {}
+            Lost::Ack(_) | Lost::Prack => {}
         }
     }
 
@@ -609,11 +612,19 @@ impl Crowd {
                     answer(&mut self.cast, 481, "INVITE", &none);
                 } else if mind.asking {
                     answer(&mut self.cast, 491, "INVITE", &none);
-                } else if self.chance.below(8) == 0 {
-                    answer(&mut self.cast, 488, "INVITE", &none);
                 } else {
-                    let extra = self.answer_to(place, msg);
-                    answer(&mut self.cast, 200, "INVITE", &extra);
+                    match self.chance.below(16) {
+                        0 | 1 => answer(&mut self.cast, 488, "INVITE", &none),
+                        2 => {
+                            // It was switched off and on again.
+                            mind.state = State::Over;
+                            answer(&mut self.cast, 481, "INVITE", &none);
+                        }
+                        _ => {
+                            let extra = self.answer_to(place, msg);
+                            answer(&mut self.cast, 200, "INVITE", &extra);
+                        }
+                    }
                 }
             }
             _ => answer(&mut self.cast, 501, msg.method(), &none),

@@ -8,6 +8,7 @@ use umbra::sip::path::Transport;
 
 use super::descriptions::Descriptions;
 use super::phone::{Call, Lost, Outcome, Phone};
+use super::session::Sessions;
 use super::stage::{Packet, Stage};
 use super::text::{Msg, user_of};
 use super::witness;
@@ -82,6 +83,8 @@ pub struct Cast<S> {
     said: Vec<Vec<u8>>,
     /// The description that a caller's dialog has: (Call-ID, CSeq) → body.
     described: HashMap<(String, u32), Vec<u8>>,
+    /// Who knows session timers.
+    sessions: Sessions,
     /// Every description that Umbra sent.
     descriptions: Descriptions,
     /// Lost things that wait for their turn.
@@ -111,6 +114,7 @@ impl<S: Stage> Cast<S> {
             seats: Vec::new(),
             said: Vec::new(),
             described: HashMap::new(),
+            sessions: Sessions::default(),
             descriptions: Descriptions::default(),
             waiting: std::collections::VecDeque::new(),
         }
@@ -171,6 +175,7 @@ impl<S: Stage> Cast<S> {
                     continue;
                 };
                 self.said[index].extend_from_slice(&packet.bytes);
+                self.sessions.said(&msg);
                 let mishaps = self.from.entry(index).or_default();
                 let copies = copies(mishaps);
                 let line = self.line(index, "->", &msg, copies);
@@ -265,6 +270,7 @@ impl<S: Stage> Cast<S> {
                 self.waiting.push_back(heard);
             }
         }
+        self.faults.append(&mut self.phones[index].faults);
         self.flush();
         cue
     }
@@ -303,6 +309,12 @@ impl<S: Stage> Cast<S> {
         let is_rtcp = bytes
             .get(1)
             .is_some_and(|kind| (64..=95).contains(&(kind & 0x7f)));
+        // The media threads hear of a new address a moment after the phones do: until then they send where they did.
+        let told = &self.phones[phone].calls[call];
+        let is_late = to != told.media && told.media_before.contains(&to);
+        if is_late && !is_rtcp && !self.stage.is_exact() {
+            return None;
+        }
         if is_rtcp || to != self.phones[phone].calls[call].media {
             self.look_for_strangers_words(phone, to, &bytes, "RTCP");
             let now = self.stage.now();
@@ -329,11 +341,18 @@ impl<S: Stage> Cast<S> {
                 msg.body.len()
             ));
         }
+        if let Some(wrong) = self.sessions.heard(msg) {
+            self.faults
+                .push(format!("{}: {wrong}\n{:?}", msg.name(), msg.headers));
+        }
         if let Some(fault) = self.descriptions.look(msg.call_id(), &msg.body) {
             self.faults.push(format!("{}: {fault}", msg.name()));
         }
         // A cause is a number of our own table; a text could be anybody's (RFC 3326 §2).
-        for reason in msg.all("Reason").filter(|reason| !is_bare_cause(reason)) {
+        // An edge cancels its branches in words of its own.
+        let is_the_edges = self.stage.setup().has_edge && msg.method() == "CANCEL";
+        let reasons = msg.all("Reason").filter(|_| !is_the_edges);
+        for reason in reasons.filter(|reason| !is_bare_cause(reason)) {
             self.faults.push(format!("{}: Reason: {reason}", msg.name()));
         }
         if msg.status().is_some_and(|s| s < 300) && msg.method() == "INVITE" && !msg.body.is_empty() {
@@ -415,7 +434,10 @@ impl<S: Stage> Cast<S> {
 
     /// What some phone still waits for.
     pub fn busy(&self) -> Option<String> {
-        self.phones.iter().find_map(Phone::busy)
+        let waits = !self.waiting.is_empty();
+        waits
+            .then(|| "somebody has still to hear something".to_owned())
+            .or_else(|| self.phones.iter().find_map(Phone::busy))
     }
 }
 

@@ -33,7 +33,8 @@ impl Descriptions {
         let kind = |line: &str| line.split(':').next().unwrap_or("").to_owned();
         let fault = if is_first {
             None
-        } else if id != told.id || version != told.version + 1 {
+        } else if id != told.id || version <= told.version {
+            // One between may have got lost on its way.
             Some(format!(
                 "o= was {} {} and is {id} {version}",
                 told.id, told.version

@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use super::offers::Offers;
+use super::rel::Rel;
 use super::sdp;
 use super::stage::Packet;
 use super::strict::{Said, check_answer};
@@ -58,6 +60,8 @@ pub struct Extra {
     pub to_tag: Option<String>,
     /// Another address that a request leaves from, and is answered at.
     pub at: Option<SocketAddr>,
+    /// A provisional response is sent until its PRACK comes, with so many RSeq numbers left out before its own.
+    pub reliable: Option<u32>,
 }
 
 /// A request of ours.
@@ -107,7 +111,7 @@ struct Final {
 
 /// When something is said again.
 #[derive(Clone, Debug)]
-struct Repeats {
+pub struct Repeats {
     next: Option<Duration>,
     interval: Duration,
     cap: Duration,
@@ -134,12 +138,18 @@ impl Repeats {
         }
     }
 
-    fn stop(&mut self) {
+    /// Nothing is said again.
+    pub fn stop(&mut self) {
         self.next = None;
     }
 
+    /// When it is said again.
+    pub fn next(&self) -> Option<Duration> {
+        self.next
+    }
+
     /// Whether it is time; sets the next.
-    fn due(&mut self, now: Duration) -> Due {
+    pub fn due(&mut self, now: Duration) -> Due {
         match self.next {
             Some(next) if next <= now => {
                 if now >= self.until {
@@ -155,9 +165,13 @@ impl Repeats {
     }
 }
 
-enum Due {
+/// Whether something is to be said again.
+pub enum Due {
+    /// Not yet.
     No,
+    /// Now.
     Again,
+    /// It never will: nobody answered.
     GivenUp,
 }
 
@@ -174,6 +188,8 @@ pub struct Call {
     pub remote_tag: Option<String>,
     /// Our media.
     pub media: SocketAddr,
+    /// Where it was before.
+    pub media_before: Vec<SocketAddr>,
     /// Their last description.
     pub heard: Option<sdp::Heard>,
     /// The codecs that we said last.
@@ -188,6 +204,9 @@ pub struct Call {
     pub rtcp: Vec<(Duration, Vec<u8>)>,
     /// What messages of the other side must go by.
     routing: Said,
+    /// Reliable provisional responses.
+    pub rel: Rel,
+    offers: Offers,
     peer: SocketAddr,
     ours: String,
     theirs: String,
@@ -217,6 +236,8 @@ pub enum Lost {
     Request(String),
     /// The ACK for an answer of ours.
     Ack(u16),
+    /// The PRACK for a provisional answer of ours.
+    Prack,
 }
 
 /// A phone.
@@ -228,6 +249,8 @@ pub struct Phone {
     pub number: String,
     /// Its calls, in order.
     pub calls: Vec<Call>,
+    /// What it heard that a strict phone doesn't take.
+    pub faults: Vec<String>,
     /// Every id that it made: Call-IDs, tags, branches.
     pub minted: Vec<String>,
     /// Whether it calls over TCP.
@@ -248,6 +271,7 @@ impl Phone {
             name: name.into(),
             number: number.into(),
             calls: Vec::new(),
+            faults: Vec::new(),
             minted: Vec::new(),
             speaks_tcp: false,
             t1,
@@ -309,6 +333,7 @@ impl Phone {
             local_tag,
             remote_tag: None,
             media,
+            media_before: Vec::new(),
             heard: None,
             said: Vec::new(),
             rtp: Vec::new(),
@@ -316,6 +341,8 @@ impl Phone {
             keys_read: 0,
             rtcp: Vec::new(),
             routing: Said::default(),
+            rel: Rel::default(),
+            offers: Offers::default(),
             peer,
             ours: format!("<sip:{}@{local}>", self.number),
             theirs: format!("<sip:{dialled}@{peer}>"),
@@ -335,7 +362,13 @@ impl Phone {
     pub fn request(&mut self, now: Duration, at: usize, method: &str, extra: &Extra) {
         let fresh = self.mint("z9hG4bK");
         let call = &mut self.calls[at];
-        let last = call.asked.iter().rposition(|a| a.method == "INVITE");
+        let is_unacked =
+            |a: &Asked| a.acks.is_empty() && a.finals.iter().any(|(_, s)| (200..300).contains(s));
+        let invites = |a: &Asked| a.method == "INVITE";
+        let unacked = call.asked.iter().rposition(|a| invites(a) && is_unacked(a));
+        let last = unacked
+            .filter(|_| method == "ACK")
+            .or_else(|| call.asked.iter().rposition(invites));
         let last_invite = last.map(|i| &call.asked[i]);
         let cseq = match (method, last_invite) {
             ("ACK" | "CANCEL", Some(invite)) => invite.cseq,
@@ -376,7 +409,8 @@ impl Phone {
                     Some(tag) => format!("{};tag={tag}", call.theirs),
                     None => call.theirs.clone(),
                 };
-                (format!("{ours};tag={}", call.local_tag), to)
+                let fork = extra.tag.as_deref().unwrap_or("");
+                (format!("{ours};tag={}{fork}", call.local_tag), to)
             }
         };
         let version = extra.version.as_deref().unwrap_or("SIP/2.0");
@@ -391,6 +425,9 @@ impl Phone {
         ];
         if matches!(method, "INVITE" | "UPDATE") {
             lines.push(call.contact());
+        }
+        if method == "PRACK" && !extra.headers.iter().any(|line| line.starts_with("RAck")) {
+            lines.extend(call.rel.rack());
         }
         // A CANCEL goes the way of its INVITE (RFC 3261 §9.1).
         let (routes, peer) = match (method, last_invite) {
@@ -524,11 +561,26 @@ impl Phone {
         });
         lines.push(format!("Call-ID: {}", request.call_id()));
         lines.push(format!("CSeq: {}", request.get("CSeq").unwrap_or("")));
-        if is_invite && (101..300).contains(&status) {
+        let agrees = matches!(request.method(), "UPDATE") && (200..300).contains(&status);
+        if (is_invite && (101..300).contains(&status)) || agrees {
             lines.push(call.contact());
+        }
+        let invite = request.cseq();
+        let rseq = extra.reliable.map(|skip| call.rel.next(&tag, skip));
+        if let Some(rseq) = rseq {
+            lines.push("Require: 100rel".to_owned());
+            lines.push(format!("RSeq: {rseq}"));
         }
         let (source, reason) = (told.source, extra.reason.as_deref().unwrap_or("So"));
         let bytes = call.compose(&format!("SIP/2.0 {status} {reason}"), lines, extra);
+        if let Some(rseq) = rseq {
+            // Doubling without an end (RFC 3262 §3).
+            let repeats = Repeats::new(now, t1, t1 * 64);
+            call.rel.say(&tag, (rseq, invite), &bytes, source, repeats);
+        }
+        if is_invite && status >= 200 {
+            call.rel.stop();
+        }
         let told = &mut call.told[index];
         if let Some(said) = Msg::read(&bytes) {
             call.routing.note(&said, Some(&told.request));
@@ -592,11 +644,16 @@ impl Phone {
         let Some(msg) = Msg::read(bytes) else {
             return Outcome::Nothing;
         };
-        if msg.status().is_some() {
+        let outcome = if msg.status().is_some() {
             self.response(msg, bytes)
         } else {
             self.requested(local, from, msg)
+        };
+        if let Outcome::New(at, msg) = &outcome {
+            let fault = self.calls[*at].offers.heard(msg);
+            self.faults.extend(fault);
         }
+        outcome
     }
 
     fn response(&mut self, msg: Msg, bytes: &[u8]) -> Outcome {
@@ -621,6 +678,10 @@ impl Phone {
                 asked.repeats.interval = asked.repeats.cap;
             }
             let new = !asked.provisional.iter().any(|p| p == bytes);
+            if new && is_invite {
+                let fault = call.rel.heard(&asked.bytes, &msg);
+                self.faults.extend(fault.map(str::to_owned));
+            }
             asked.provisional.push(bytes.to_vec());
             if new && is_invite && status > 100 && !tag.is_empty() {
                 call.learn(&msg);
@@ -649,8 +710,13 @@ impl Phone {
             call.said = said;
         }
         if !is_invite {
+            if let Some(heard) = sdp::read(&msg.body) {
+                call.heard = Some(heard);
+            }
             return Outcome::New(at, msg);
         }
+        let fault = call.rel.heard(&asked.bytes, &msg);
+        self.faults.extend(fault.map(str::to_owned));
         if status >= 300 {
             // RFC 3261 §17.1.1.3
             let routes: String = asked.routes.iter().map(|r| format!("{r}\r\n")).collect();
@@ -688,6 +754,7 @@ impl Phone {
                     local_tag,
                     remote_tag: None,
                     media,
+                    media_before: Vec::new(),
                     heard: None,
                     said: Vec::new(),
                     rtp: Vec::new(),
@@ -695,6 +762,8 @@ impl Phone {
                     keys_read: 0,
                     rtcp: Vec::new(),
                     routing: Said::default(),
+                    rel: Rel::default(),
+                    offers: Offers::default(),
                     peer: from,
                     ours: msg.get("To").unwrap_or("").to_owned(),
                     theirs: String::new(),
@@ -751,8 +820,15 @@ impl Phone {
             return Outcome::Again(at, msg);
         }
         let heard_before = call.heard.clone();
-        if msg.method() == "INVITE" {
+        if msg.method() != "CANCEL" {
+            let fault = call.rel.asked(&msg);
+            self.faults
+                .extend(fault.map(|why| format!("{} got a {}: {why}", self.name, msg.method())));
+        }
+        if matches!(msg.method(), "INVITE" | "UPDATE") {
             call.learn(&msg);
+        } else if let Some(heard) = sdp::read(&msg.body) {
+            call.heard = Some(heard);
         }
         call.told.push(Told {
             request: msg.clone(),
@@ -773,7 +849,7 @@ impl Phone {
                 .iter()
                 .flat_map(|t| &t.finals)
                 .filter_map(|f| f.repeats.next);
-            asked.chain(told).min()
+            asked.chain(told).chain(call.rel.timeout()).min()
         };
         self.calls.iter().filter_map(of).min()
     }
@@ -782,6 +858,13 @@ impl Phone {
     pub fn tick(&mut self, now: Duration) -> Vec<(usize, Lost)> {
         let mut lost = Vec::new();
         for (at, call) in self.calls.iter_mut().enumerate() {
+            let (due, given_up) = call.rel.tick(now);
+            self.out.extend(due.into_iter().map(|(to, bytes)| Packet {
+                from: call.local,
+                to,
+                bytes,
+            }));
+            lost.extend(given_up.then_some((at, Lost::Prack)));
             for asked in &mut call.asked {
                 match asked.repeats.due(now) {
                     Due::No => {}
@@ -830,7 +913,8 @@ impl Phone {
                 .find(|f| f.repeats.next.is_some());
             let what = asked
                 .map(|a| format!("waits for an answer to {}", a.method))
-                .or(unacked.map(|f| format!("waits for the ACK of its {}", f.status)))?;
+                .or(unacked.map(|f| format!("waits for the ACK of its {}", f.status)))
+                .or(call.rel.timeout().map(|_| "waits for a PRACK".to_owned()))?;
             Some(format!("{}.{} {what}", self.name, at + 1))
         })
     }
@@ -902,6 +986,7 @@ impl Call {
 
     fn compose(&mut self, start: &str, lines: Vec<String>, extra: &Extra) -> Vec<u8> {
         if let Some(port) = extra.media_port {
+            self.media_before.push(self.media);
             self.media.set_port(port);
         }
         let body = match (&extra.codecs, &extra.body) {

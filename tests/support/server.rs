@@ -65,6 +65,11 @@ impl Server {
 
     /// Starts a server that listens, and speaks to its gateway, over `udp` or over `tcp` as well.
     pub fn speaking(transport: &str, setup: &Setup) -> Self {
+        Self::with_media(HOME.into(), transport, setup)
+    }
+
+    /// Starts a server whose media have that address.
+    pub fn with_media(media: IpAddr, transport: &str, setup: &Setup) -> Self {
         let dir = tempfile::tempdir().expect("a folder for the server");
         let (first, last, claims) = media_ports(setup.calls);
         let sip = free_address(HOME);
@@ -78,7 +83,7 @@ impl Server {
         };
         let (udp, tcp) = (list(&[&[sip], &*setup.also].concat()), list(&by_tcp));
         let conf = format!(
-            "trunks = \"trunks.toml\"\n[sip]\nudp = [{udp}]\ntcp = [{tcp}]\n[media]\naddress = \"{HOME}\"\nports = \"{first}-{last}\"\n\
+            "trunks = \"trunks.toml\"\n[sip]\nudp = [{udp}]\ntcp = [{tcp}]\n[media]\naddress = \"{media}\"\nports = \"{first}-{last}\"\n\
              [api]\nlisten = \"\"\n[log]\nlevel = \"{}\"\n",
             setup.log,
         );

@@ -108,6 +108,16 @@ pub struct Setup {
     pub media: Option<String>,
     /// Whether the trunk offers RTCP on RTP's port.
     pub offers_mux: bool,
+    /// Whether the trunk's peers tell keys by INFO.
+    pub keys_by_info: bool,
+    /// The trunk's `session_timer`: `accept`, `offer` or `off`.
+    pub session_timer: String,
+    /// The trunk's `session_expires_s`.
+    pub session_expires_s: u32,
+    /// The trunk's `min_se_s`.
+    pub min_se_s: u32,
+    /// The trunk's `reliable_provisionals`.
+    pub reliable: String,
     /// Whether the trunk wants P-Charging-Vector in our INVITEs.
     pub names_charging: bool,
     /// Whether the trunk wants Session-ID in our messages.
@@ -141,6 +151,11 @@ impl Setup {
             media_on: vec!["v4".into()],
             media: None,
             offers_mux: false,
+            keys_by_info: false,
+            session_timer: "accept".into(),
+            session_expires_s: 1_800,
+            min_se_s: 90,
+            reliable: "offer".into(),
             names_charging: false,
             names_sessions: false,
             alarms: Vec::new(),

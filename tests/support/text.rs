@@ -15,7 +15,7 @@ pub struct Msg {
 }
 
 /// Compact forms that this reader knows.
-const COMPACT: [(&str, &str); 8] = [
+const COMPACT: [(&str, &str); 9] = [
     ("v", "Via"),
     ("f", "From"),
     ("t", "To"),
@@ -24,6 +24,7 @@ const COMPACT: [(&str, &str); 8] = [
     ("l", "Content-Length"),
     ("c", "Content-Type"),
     ("k", "Supported"),
+    ("x", "Session-Expires"),
 ];
 
 impl Msg {

@@ -20,7 +20,8 @@ use umbra::call::port::{
 };
 use umbra::call::switch::Switch;
 use umbra::call::trunk::{
-    CallerFrom, Cidr, DialledFrom, Gateway, LargeRequests, MayShow, Naming, Redirects, RtcpMux, Trunk,
+    CallerFrom, Cidr, DialledFrom, Dtmf, Gateway, LargeRequests, MayShow, Naming, Redirects, Reliability,
+    RtcpMux, SessionTimer, SessionWish, Trunk,
 };
 use umbra::masking::binding::Mode;
 use umbra::masking::reason::Reason;
@@ -650,6 +651,11 @@ impl World {
             };
             self.carry(packet, None);
         }
+        while let Some((port, digit)) = self.relay.poll_heard() {
+            let port = media::MediaPort(port);
+            let shard = self.ranges.lane_of(port, self.switches.len());
+            self.later(Duration::ZERO, What::Report(shard, Report::Key(port, digit)));
+        }
     }
 
     /// A number as people write it.
@@ -901,9 +907,25 @@ fn config_of(setup: &Setup) -> Config {
         } else {
             RtcpMux::Answer
         },
+        dtmf: if setup.keys_by_info { Dtmf::Info } else { Dtmf::Rtp },
+        reliable_provisionals: match setup.reliable.as_str() {
+            "off" => Reliability::Off,
+            "require" => Reliability::Require,
+            _ => Reliability::Offer,
+        },
         charging_vector: naming(setup.names_charging),
         session_id: naming(setup.names_sessions),
         media_from: Vec::new(),
+        session: SessionWish {
+            timer: match setup.session_timer.as_str() {
+                "accept" => SessionTimer::Accept,
+                "offer" => SessionTimer::Offer,
+                "off" => SessionTimer::Off,
+                other => panic!("no session timer is {other}"),
+            },
+            interval_s: setup.session_expires_s,
+            min_s: setup.min_se_s,
+        },
     }];
     config
 }

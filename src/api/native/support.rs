@@ -244,9 +244,12 @@ fn carrier() -> Trunk {
         first_response: crate::base::limits::FIRST_RESPONSE,
         redirects: Default::default(),
         rtcp_mux: Default::default(),
+        dtmf: Default::default(),
+        reliable_provisionals: Default::default(),
         charging_vector: Default::default(),
         session_id: Default::default(),
         media_from: Vec::new(),
+        session: Default::default(),
     }
 }
 

@@ -10,9 +10,19 @@ use crate::call::audio::{Heard, Sends};
 use crate::call::hands::Hands;
 use crate::call::media::{MediaPort, Order};
 use crate::call::port::{LegName, Output};
+use crate::rtp::dtmf::Digit;
 use crate::rtp::flow::{self, Counts, FlowSpec, MediaNat, MediaSource, Payload, Payloads, Stream, Way};
 use crate::sdp::answer::{Agreed, rows};
 use crate::sdp::media::{RtcpPort, SdpWay};
+
+/// Whether a leg's peer can be told a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Keys {
+    /// It is being told, as an RFC 4733 event.
+    Told,
+    /// It has agreed on no events, no media runs to it, or it holds the call.
+    Untold,
+}
 
 impl Bridge {
     /// Tells the media threads what both sides have settled.
@@ -47,12 +57,20 @@ impl Bridge {
         }
     }
 
-    /// The port on which keys can be pressed for a leg's peer: it has agreed on events, and its flow runs.
-    pub fn keypad(&self, leg: LegName) -> Option<MediaPort> {
-        let side = self.side(leg)?;
-        let events = side.agreed.as_ref()?.codecs.iter();
-        let takes_events = events.into_iter().any(|pair| pair.theirs.name.is_event());
-        (side.open == Opened::Yes && takes_events).then_some(side.port)
+    /// A leg's peer is to hear a key, as an event among its audio: on the leg's own timeline, under the number and
+    /// at the clock that the leg agreed on (RFC 4733).
+    pub fn press(&self, hands: &mut Hands, leg: LegName, digit: Digit) -> Keys {
+        let hears = |agreed: &Agreed| {
+            agreed.way.sends() && agreed.codecs.iter().any(|pair| pair.theirs.name.is_event())
+        };
+        let able = self
+            .side(leg)
+            .filter(|side| side.open == Opened::Yes && side.agreed.as_ref().is_some_and(hears));
+        let Some(side) = able else {
+            return Keys::Untold;
+        };
+        hands.out.push_back(Output::Media(Order::Digit(side.port, digit)));
+        Keys::Told
     }
 
     /// Which leg a port belongs to.

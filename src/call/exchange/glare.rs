@@ -10,6 +10,8 @@ use crate::base::time::Now;
 use crate::call::hands::{CallTimer, Hands};
 use crate::call::leg::caller::Sdp;
 use crate::call::leg::peer::Knows;
+use crate::call::leg::refresh::Refused;
+use crate::call::leg::session_timer::wanted_by_422;
 use crate::call::phase::{Call, End, Recorded};
 use crate::call::port::LegName;
 use crate::sip::header::Name;
@@ -23,6 +25,8 @@ pub(super) struct Failed {
     status: u16,
     /// When it may be tried again, if the peer says so.
     again: Option<Duration>,
+    /// The session that it wants at least, in seconds (RFC 4028 §6).
+    longer: Option<u32>,
     /// What the other leg's peer hears, if it was its offer that crossed.
     told: u16,
 }
@@ -35,6 +39,7 @@ impl Failed {
         Self {
             status,
             again: says.filter(|_| matches!(status, 500 | 503)),
+            longer: wanted_by_422(response).filter(|_| status == 422),
             told: match status {
                 // It will try again by itself; or by a re-INVITE, which may take its time (RFC 3311 §5.3).
                 491 | 504 => status,
@@ -47,6 +52,7 @@ impl Failed {
     const TIMEOUT: Self = Self {
         status: 408,
         again: None,
+        longer: None,
         told: 408,
     };
 
@@ -54,6 +60,7 @@ impl Failed {
     const UNSENT: Self = Self {
         status: 503,
         again: None,
+        longer: None,
         told: 500,
     };
 }
@@ -211,6 +218,11 @@ impl Call {
                 leg.peer.update = Knows::No;
             }
             return self.send_offer(hands, now, name, ask, ours.whose, ours.tries);
+        }
+        let refused = self.session_refused(hands, now, name, why.longer);
+        if refused == Refused::TooShort && is_wanted && ours.tries < OFFER_TRIES_MAX {
+            // RFC 4028 §7.3
+            return self.send_offer(hands, now, name, ask, ours.whose, ours.tries.saturating_add(1));
         }
         if ours.whose == Whose::Theirs && is_wanted {
             self.bridge.crossing = None;

@@ -1,5 +1,7 @@
 //! What we ask of a leg's peer within its leg: the other side's offer that crosses, or one of our own.
 
+use arrayvec::ArrayVec;
+
 use super::glare::Failed;
 use super::{Ask, Carrier, Exchange, Ours, Whose, Withdrawn};
 use crate::base::limits::ASKED_BY_UPDATE_WAIT_T1;
@@ -8,6 +10,7 @@ use crate::call::guard::Scope;
 use crate::call::hands::{CallTimer, Hands, Purpose, listener, owner, way};
 use crate::call::inspect;
 use crate::call::leg::caller::Sdp;
+use crate::call::leg::session_timer::in_request;
 use crate::call::leg::{ALLOW, contact};
 use crate::call::phase::{Call, Recorded};
 use crate::call::port::{Heading, LegName};
@@ -94,6 +97,7 @@ impl Call {
             return Went::Nowhere;
         };
         let contact = contact(listener(&config, leg.listener));
+        let timer = in_request(leg.wish, leg.timed());
         let Some(dialog) = leg.dialog.as_mut() else {
             return Went::Nowhere;
         };
@@ -102,7 +106,9 @@ impl Call {
             content_type: "application/sdp",
             bytes,
         });
-        let headers = [("Allow", ALLOW)];
+        let mut headers: ArrayVec<(&str, &str), 4> = ArrayVec::new();
+        headers.push(("Allow", ALLOW));
+        headers.extend(timer.iter().map(|(name, value)| (*name, value.as_str())));
         let branch = hands.branch();
         let (to, by) = way(&config, dialog);
         let bytes = dialog.request(
@@ -190,6 +196,7 @@ impl Call {
             return;
         }
         if status < 300 {
+            self.session_granted(hands, now, name, response);
             self.offer_taken(hands, now, name, &ours, response);
         } else {
             self.offer_failed(hands, now, name, *ours, Failed::by(response));

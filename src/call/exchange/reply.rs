@@ -1,11 +1,14 @@
 //! The answers to what a leg's peer asks within its leg.
 
+use arrayvec::ArrayVec;
+
 use super::theirs::Came;
 use super::{Asked, Carrier, Exchange};
 use crate::base::time::Now;
 use crate::call::guard::Scope;
 use crate::call::hands::{Hands, listener};
 use crate::call::leg::caller::Sdp;
+use crate::call::leg::session_timer::in_2xx;
 use crate::call::leg::{ALLOW, contact};
 use crate::call::phase::Call;
 use crate::call::port::{Heading, LegName};
@@ -42,6 +45,10 @@ impl Call {
         let config = self.config.clone();
         let Some(leg) = self.leg(name) else { return };
         let contact = contact(listener(&config, leg.listener));
+        let timer = in_2xx(leg.wish, asked.timer.granted.as_ref());
+        let mut headers: ArrayVec<(&str, &str), 4> = ArrayVec::new();
+        headers.push(("Allow", ALLOW));
+        headers.extend(timer.iter().map(|(name, value)| (*name, value.as_str())));
         let described = match sdp {
             Sdp::With => self.bridge.description(name),
             Sdp::Without => None,
@@ -50,7 +57,7 @@ impl Call {
             status: 200,
             to_tag: None,
             contact: Some(&contact),
-            headers: &[("Allow", ALLOW)],
+            headers: &headers,
             body: described.map(|bytes| Body {
                 content_type: "application/sdp",
                 bytes,
@@ -72,8 +79,12 @@ impl Call {
                 hands.layer.respond(now.at, asked.server, 200, bytes);
                 let method = asked.carrier.method();
                 self.note_message(now.at, name, Heading::Out, method, Some(200), sdp == Sdp::With);
-                self.offer_waiting(hands, now, name);
             }
+        }
+        self.session_answered(hands, now, name, asked.timer);
+        match asked.carrier {
+            Carrier::Invite => {}
+            Carrier::Update | Carrier::Prack => self.offer_waiting(hands, now, name),
         }
     }
 
@@ -108,7 +119,7 @@ impl Call {
         came: &Came<'_, '_>,
         bounce: &Bounce,
     ) {
-        let headers: arrayvec::ArrayVec<(&str, &str), 1> = bounce
+        let headers: ArrayVec<(&str, &str), 1> = bounce
             .header
             .iter()
             .map(|(name, value)| (*name, value.as_str()))

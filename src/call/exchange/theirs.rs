@@ -8,6 +8,7 @@ use crate::call::hands::{Hands, Purpose, owner};
 use crate::call::inspect;
 use crate::call::leg::Echo;
 use crate::call::leg::caller::Sdp;
+use crate::call::leg::refresh::{Judged, judged};
 use crate::call::phase::{Call, Recorded};
 use crate::call::port::{Heading, LegName};
 use crate::call::refusal::Bounce;
@@ -46,8 +47,11 @@ impl Call {
         let (request, carrier) = (came.request, came.carrier);
         let has_body = !request.body().is_empty();
         self.note_message(now.at, name, Heading::In, carrier.method(), None, has_body);
-        let session = match inspect::check_request(request).and_then(|()| inspect::offer(request)) {
-            Ok(session) => session,
+        let checked = inspect::check_request(request)
+            .and_then(|()| self.timer_asked(name, came))
+            .and_then(|timer| Ok((timer, inspect::offer(request)?)));
+        let (timer, session) = match checked {
+            Ok(checked) => checked,
             Err(bounce) => return self.bounce(hands, now, name, server, came, &bounce),
         };
         let holds = match session {
@@ -65,6 +69,7 @@ impl Call {
             server,
             echo,
             cseq: request.cseq().number,
+            timer,
             target: dialog::target_named_by(request).map(Box::from),
         };
         if carrier == Carrier::Invite {
@@ -83,6 +88,20 @@ impl Call {
                 self.answer_theirs(hands, now, name, asked, Sdp::Without);
             }
         }
+    }
+
+    /// What a request asks for of a session timer. Before the answer there is no session to be timed (RFC 4028 §2):
+    /// the 2xx to the INVITE will tell.
+    fn timer_asked(&self, name: LegName, came: &Came<'_, '_>) -> Result<Judged, Bounce> {
+        let (leg, is_session) = match (self.leg_of(name), came.carrier) {
+            (Some(leg), Carrier::Invite | Carrier::Update) => (leg, self.is_session(name)),
+            (Some(_), Carrier::Prack) | (None, _) => return Ok(Judged::default()),
+        };
+        let timer = judged(came.request, leg.wish, leg.clock())?;
+        Ok(Judged {
+            granted: timer.granted.filter(|_| is_session),
+            ..timer
+        })
     }
 
     /// Why a request can't be dealt with now, if it can't.
@@ -159,11 +178,11 @@ impl Call {
             Err(_) => self.refuse_theirs(hands, now, name, &asked, 488),
             Ok(None) => self.answer_theirs(hands, now, name, asked, Sdp::With),
             Ok(Some(terms)) => {
-                let is_early = self.record.answered_at.is_none();
                 let refused = match self.door(other) {
                     Door::Open => None,
-                    // RFC 3311 §5.2: it can't be answered at once.
-                    Door::Busy if is_early => Some(504),
+                    Door::Busy if self.record.answered_at.is_none() => {
+                        return self.take_early_offer(hands, now, name, asked, session);
+                    }
                     // Another request is pending, though on the other leg: it may be tried again.
                     Door::Busy => Some(491),
                     Door::Shut => Some(481),
@@ -182,6 +201,27 @@ impl Call {
                 self.trying_theirs(hands, now, name);
                 self.send_offer(hands, now, other, Ask::Terms(terms), Whose::Theirs, 0);
             }
+        }
+    }
+
+    /// An offer before the answer, while the other leg can't be asked: it is answered at once (RFC 3311 §5.2) by what
+    /// that leg has settled, and that leg hears of it as soon as it can.
+    fn take_early_offer(
+        &mut self,
+        hands: &mut Hands,
+        now: Now,
+        name: LegName,
+        asked: Asked,
+        session: &Session,
+    ) {
+        self.bridge.crossing = None;
+        match self.bridge.answer_at_once(hands, name, session) {
+            Ok(()) => {
+                self.answer_theirs(hands, now, name, asked, Sdp::With);
+                self.offer_on(hands, now, name.other(), Ask::Settled);
+            }
+            // Only the other party could agree to it.
+            Err(_) => self.refuse_theirs(hands, now, name, &asked, 504),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::dial::By;
 use super::forks::{Branch, Forks, decline};
+use super::reliable::Taken;
 use super::{Bye, Leg};
 use crate::base::time::Now;
 use crate::base::timer::TimerId;
@@ -57,6 +58,10 @@ pub struct Callee {
     pub(super) tried: usize,
     pub(super) by: By,
     pub(super) max_forwards: u8,
+    /// Our INVITE's CSeq number.
+    pub(super) cseq: u32,
+    /// The Min-SE that this gateway's 422 wanted, in seconds; 0: it wanted none.
+    pub(super) min_s: u32,
     /// Its forks beside the one whose dialog is the leg's.
     pub(super) forks: Forks,
     /// When a cancelled INVITE is given up.
@@ -101,6 +106,17 @@ impl Call {
             return;
         }
         let branch = callee.fork_of(hands, self.me, response);
+        if branch == Branch::Dead {
+            return;
+        }
+        let taken = self.acknowledge(hands, now, response);
+        if taken == Taken::Not {
+            return;
+        }
+        if let (199, Some(tag)) = (status, response.to().tag()) {
+            // RFC 6228 §6: one phone has failed, others ring on.
+            return self.fork_dies(hands, tag);
+        }
         if let Some(tag) = response.to().tag() {
             self.not_to_caller.id(tag);
         }
@@ -108,6 +124,9 @@ impl Call {
         if described == Described::Media {
             self.bridge.order_flows(hands);
             self.record.early_media_at.get_or_insert(now.wall);
+            if taken == Taken::Reliably {
+                self.offer_settled(hands, now);
+            }
         }
         if status == 180 && self.record.ringing_at.is_none() {
             self.record.ringing_at = Some(now.wall);
@@ -115,12 +134,19 @@ impl Call {
         }
         // RFC 3261 §13.2.1: the caller has one description of ours in its dialog, told with the first
         // answer that brings media and repeated with those that follow, in case that one was lost.
-        let sdp = if described == Described::Media && self.bridge.caller_offered() {
-            Sdp::With
-        } else {
-            Sdp::Without
+        let sdp = match described {
+            Described::Media => Sdp::With,
+            Described::Nothing | Described::OtherFamily => Sdp::Without,
         };
         self.progress_to_caller(hands, now, refusal::relayed_progress(status), sdp);
+    }
+
+    /// Our INVITE's offer has its answer for good in the dialog of the fork in use (RFC 3262 §5).
+    fn offer_settled(&mut self, hands: &mut Hands, now: Now) {
+        if let Some(callee) = self.callee.as_mut() {
+            callee.leg.opening = Opening::Settled;
+        }
+        self.offer_waiting(hands, now, LegName::Callee);
     }
 
     /// What a provisional response says of media. A fork that describes itself is the one in use from then on.
@@ -133,14 +159,19 @@ impl Call {
             }
             // Without a tag it makes no dialog, and still says where the ringing is to be heard.
             (Branch::Used, _) | (Branch::None, None) => self.take_description(response),
-            (Branch::Other, None) | (Branch::None, Some(_)) => Described::Nothing,
+            (Branch::Other, None) | (Branch::None, Some(_)) | (Branch::Dead, _) => Described::Nothing,
         }
     }
 
     /// Takes the description in a response as the called side's answer to our offer. RFC 3261 §13.2.1 has
     /// only the first of an early dialog count; but gateways that change from a ring-back server to the
-    /// phone say so under the same tag, and whoever doesn't repeats itself: so the last one counts.
+    /// phone say so under the same tag, and whoever doesn't repeats itself: so the last one counts. But not after an
+    /// answer in a reliable response, which can't have been lost: what has been agreed on since counts (RFC 6337 §3.1).
     fn take_description(&mut self, response: &Message<'_>) -> Described {
+        let opening = self.leg_of(LegName::Callee).map(|leg| leg.opening);
+        if opening == Some(Opening::Settled) {
+            return Described::Nothing;
+        }
         let Ok(Some(session)) = inspect::offer(response) else {
             return Described::Nothing;
         };
@@ -172,7 +203,6 @@ impl Call {
         };
         callee.state = CalleeState::Answered;
         let has_dialog = callee.fork_wins(hands, self.me, &mut self.bridge, response);
-        callee.leg.opening = Opening::Settled;
         // The dialog has its own, and no other exit will be tried.
         for text in [&mut callee.local, &mut callee.remote, &mut callee.target] {
             *text = Vec::new();
@@ -183,7 +213,7 @@ impl Call {
             callee.forget_forks(hands);
             callee.leg.bye = Bye::Done;
             let path = callee.path;
-            decline(hands, now, path, &self.config, response);
+            decline(hands, now, path, &self.config, response, response.cseq().number);
             self.end(hands, now, End::failed(Reason::Unreachable));
             return;
         }
@@ -197,6 +227,9 @@ impl Call {
             return;
         }
         let described = self.take_description(response);
+        if let Some(callee) = &mut self.callee {
+            callee.leg.opening = Opening::Settled;
+        }
         if described != Described::Media && self.bridge.agreed(LegName::Callee).is_none() {
             let cause = (described == Described::OtherFamily).then_some(OTHER_FAMILY);
             let end = End {
@@ -207,9 +240,18 @@ impl Call {
             return;
         }
         self.bridge.talk(hands);
-        if self.answer_caller(hands, now) == Sent::Yes {
-            self.answered(hands, now);
-            self.offer_waiting(hands, now, LegName::Callee);
+        self.session_granted(hands, now, LegName::Callee, response);
+        self.answer_both(hands, now);
+    }
+
+    /// The called side has answered: so the caller is answered, and the conversation begins.
+    pub(super) fn answer_both(&mut self, hands: &mut Hands, now: Now) {
+        match self.answer_caller(hands, now) {
+            Sent::Yes => {
+                self.answered(hands, now);
+                self.offer_waiting(hands, now, LegName::Callee);
+            }
+            Sent::Later | Sent::No => {}
         }
     }
 
@@ -230,6 +272,9 @@ impl Call {
         }
         self.record.callee_sip_status = Some(status);
         if self.recorded != Recorded::Open {
+            return;
+        }
+        if status == 422 && self.ask_for_longer(hands, now, response) {
             return;
         }
         let failure = refusal::of_callee(status, reason::read(response));

@@ -1,5 +1,10 @@
 //! The calling side: everything that we answer to the INVITE that began the call.
 
+use arrayvec::ArrayVec;
+
+use super::refresh::Judged;
+use super::reliable::{self, Manner, Rel, Reliable};
+use super::session_timer::in_2xx;
 use super::{Bye, Echo, Leg, Unacked};
 use crate::base::limits::RETRY_AFTER_S;
 use crate::base::time::{Instant, Now};
@@ -40,6 +45,14 @@ pub struct Caller {
     pub cseq: u32,
     /// How far it is answered.
     pub invite: InviteState,
+    /// What it asked for of a session timer.
+    pub session: Judged,
+    /// Whether it made an offer.
+    pub offered: Sdp,
+    /// Which provisional responses it gets reliably.
+    pub rel: Rel,
+    /// Those, once there are any.
+    pub reliable: Option<Box<Reliable>>,
     /// What it was told last, as long as it is answered provisionally.
     pub told: Told,
 }
@@ -71,6 +84,8 @@ impl Told {
 pub enum Sent {
     /// It did.
     Yes,
+    /// It will when the caller has acknowledged what went before.
+    Later,
     /// It didn't: there was nobody to tell, or the guard stopped it.
     No,
 }
@@ -85,12 +100,17 @@ pub enum Sdp {
 }
 
 impl Call {
-    /// Tells the caller how it goes (101–199).
+    /// Tells the caller how it goes (100–199), with our description if there is one and the caller can take it.
     pub fn progress_to_caller(&mut self, hands: &mut Hands, now: Now, status: u16, sdp: Sdp) {
         if self.caller.invite != InviteState::Pending {
             return;
         }
-        let bytes = self.caller_response(status, sdp);
+        let sdp = match self.manner(status, sdp) {
+            Manner::Plain(sdp) => sdp,
+            Manner::Reliable(sdp) => return self.progress_reliably(hands, now, status, sdp),
+            Manner::Later(sdp) => return self.progress_later(now, status, sdp),
+        };
+        let bytes = self.caller_response(status, sdp, None);
         if !self.may_send(LegName::Caller, &bytes, Scope::Ours) {
             self.guard_hit(hands, now);
             return;
@@ -111,17 +131,24 @@ impl Call {
         );
     }
 
-    /// Answers the caller: 200 with our session description, repeated until the ACK.
+    /// Answers the caller: 200 with our session description, repeated until the ACK. If the caller has still to
+    /// acknowledge a description, it is answered then, and nobody waits for it to ring any more.
     pub fn answer_caller(&mut self, hands: &mut Hands, now: Now) -> Sent {
         if self.caller.invite != InviteState::Pending {
             return Sent::No;
         }
-        let bytes = self.caller_response(200, Sdp::With);
+        if self.hold_answer() == Sent::Later {
+            self.stop_clock(hands);
+            return Sent::Later;
+        }
+        let sdp = self.answer_description();
+        let bytes = self.caller_response(200, sdp, None);
         if !self.may_send(LegName::Caller, &bytes, Scope::Ours) {
             self.guard_hit(hands, now);
             return Sent::No;
         }
         self.caller.invite = InviteState::Answered;
+        self.stop_repeating(hands);
         self.caller.leg.opening = Opening::Settled;
         self.caller.echo.forget();
         self.not_to_caller.shrink();
@@ -134,6 +161,8 @@ impl Call {
             self.caller.cseq,
             bytes,
         );
+        let session = self.caller.session;
+        self.session_answered(hands, now, LegName::Caller, session);
         Sent::Yes
     }
 
@@ -143,14 +172,15 @@ impl Call {
             return;
         }
         let mut status = status;
-        let mut bytes = self.caller_response(status, Sdp::Without);
+        let mut bytes = self.caller_response(status, Sdp::Without, None);
         if !self.may_send(LegName::Caller, &bytes, Scope::Ours) {
             // The minimal form holds the caller's own lines and nothing else.
             hands.note(crate::call::port::Note::GuardHit);
             status = 500;
-            bytes = self.caller_response(status, Sdp::Without);
+            bytes = self.caller_response(status, Sdp::Without, None);
         }
         self.caller.invite = InviteState::Refused;
+        self.stop_repeating(hands);
         self.caller.leg.bye = Bye::Done;
         hands.layer.respond(now.at, self.caller.server, status, bytes);
         self.note_message(
@@ -237,6 +267,9 @@ impl Call {
         if leg.bye == Bye::AfterAck {
             return self.hang_up(hands, now, name);
         }
+        if name == LegName::Caller {
+            self.caller.reliable = None;
+        }
         if name == LegName::Caller && self.bridge.terms_missing_at(name).is_some() {
             // The fork that won speaks another codec than the caller was told (RFC 3264 §8).
             self.offer_on(hands, now, name, Ask::Settled);
@@ -254,7 +287,8 @@ impl Call {
         self.end(hands, now, end);
     }
 
-    fn caller_response(&self, status: u16, sdp: Sdp) -> Vec<u8> {
+    /// A response to the caller's INVITE; with an RSeq it is a reliable one (RFC 3262 §3).
+    pub(super) fn caller_response(&self, status: u16, sdp: Sdp, rseq: Option<u32>) -> Vec<u8> {
         let us = listener(&self.config, self.caller.leg.listener);
         let contact = (101..300).contains(&status).then(|| super::contact(us));
         let retry_after = if status == 503 {
@@ -264,14 +298,32 @@ impl Call {
         };
         let why = (status >= 300).then(|| reason::q850(self.cause_told()));
         let why = why.as_deref().unwrap_or_default();
-        let headers: &[(&str, &str)] = match status {
-            200..300 => &[("Allow", super::ALLOW)],
-            // RFC 3261 §21.5.4: without it the caller may take us for dead.
-            503 => &[("Retry-After", &retry_after), ("Reason", why)],
-            // RFC 6432
-            300.. => &[("Reason", why)],
-            _ => &[],
-        };
+        let timer = in_2xx(self.caller.leg.wish, self.caller.session.granted.as_ref());
+        let rseq = rseq.map(|rseq| rseq.to_string());
+        let mut headers: ArrayVec<(&str, &str), 4> = ArrayVec::new();
+        match (status, &rseq) {
+            (_, Some(rseq)) => {
+                let lines = [
+                    ("Require", reliable::TAG),
+                    ("RSeq", rseq),
+                    ("Allow", super::ALLOW),
+                ];
+                headers.extend(lines);
+            }
+            (200..300, None) => {
+                headers.push(("Allow", super::ALLOW));
+                headers.extend(timer.iter().map(|(name, value)| (*name, value.as_str())));
+            }
+            (300.., None) => {
+                if status == 503 {
+                    // RFC 3261 §21.5.4: without it the caller may take us for dead.
+                    headers.push(("Retry-After", &retry_after));
+                }
+                // RFC 6432
+                headers.push(("Reason", why));
+            }
+            (_, None) => {}
+        }
         let sdp = match sdp {
             Sdp::With => self.bridge.description(LegName::Caller),
             Sdp::Without => None,
@@ -281,7 +333,7 @@ impl Call {
             // RFC 3261 §8.2.6.2: a 100 makes no dialog.
             to_tag: (status > 100).then_some(&self.caller.leg.local_tag[..]),
             contact: contact.as_deref(),
-            headers,
+            headers: &headers,
             body: sdp.map(|bytes| Body {
                 content_type: "application/sdp",
                 bytes,

@@ -4,7 +4,8 @@ use super::Leg;
 use super::callee::{Callee, CalleeState};
 use super::forks::Forks;
 use super::invite::CalleeInvite;
-use crate::base::limits::UDP_REQUEST_BYTES_MAX;
+use super::session_timer::{in_invite, wanted_by_422};
+use crate::base::limits::{SESSION_TRIES_MAX, UDP_REQUEST_BYTES_MAX};
 use crate::base::time::Now;
 use crate::call::cdr::Attempt;
 use crate::call::config::Config;
@@ -14,8 +15,9 @@ use crate::call::hands::{Hands, Purpose, Token, listener, listener_towards, owne
 use crate::call::media::InterfaceId;
 use crate::call::phase::{Call, End};
 use crate::call::port::{CallEntry, EventKind, Heading, LegName, Output};
-use crate::call::trunk::{LargeRequests, Naming};
+use crate::call::trunk::{LargeRequests, Naming, SessionTimer};
 use crate::masking::reason::Reason;
+use crate::sip::lexer::Head;
 use crate::sip::method::Method;
 use crate::sip::path::{ListenerId, Path, Transport};
 use crate::sip::session_id::SessionId;
@@ -33,6 +35,7 @@ impl Call {
             tried: 0,
             by: By::Size,
             max_forwards,
+            again: None,
         };
         self.dial_by(hands, now, way);
     }
@@ -44,6 +47,7 @@ impl Call {
             tried,
             by,
             max_forwards,
+            again,
         } = way;
         let config = self.config.clone();
         let (Some(exit), Some(plan)) = (exits.get(tried), &self.plan) else {
@@ -55,9 +59,24 @@ impl Call {
         let listener = listener_towards(&config, trunk.listener, gateway.transport, gateway.address)
             .unwrap_or(listener(&config, ListenerId(0)));
         let (called, shown) = (plan.called(), plan.shown());
-        let (call_id, tag, branch) = (hands.call_id(), hands.token(), hands.branch());
+        let is_another = again.is_none() && by == By::Size;
+        let again = again.unwrap_or_else(|| Again {
+            call_id: hands.call_id(),
+            tag: hands.token(),
+            cseq: 1,
+            min_s: 0,
+            session: (trunk.session_id == Naming::Own).then(|| SessionId::mint(&mut hands.chance)),
+        });
+        let Again {
+            call_id,
+            tag,
+            cseq,
+            min_s,
+            session,
+        } = again;
+        let branch = hands.branch();
         let icid: Option<Token> = (trunk.charging_vector == Naming::Own).then(|| hands.token());
-        let session = (trunk.session_id == Naming::Own).then(|| SessionId::mint(&mut hands.chance));
+        let timer = in_invite(trunk.session, min_s);
         let interface = callee_interface(&config, *exit);
         if let Err(refused) = self
             .bridge
@@ -82,6 +101,8 @@ impl Call {
             sdp,
             icid: icid.as_ref().map(Token::as_slice),
             session,
+            cseq,
+            timer: &timer,
         };
         let mut written = invite.write();
         let path = Path {
@@ -123,7 +144,7 @@ impl Call {
             self.guard_hit(hands, now);
             return;
         }
-        if by == By::Size {
+        if is_another {
             // Nearly always there is one.
             self.record.attempts.reserve_exact(1);
             self.record.attempts.push(Attempt {
@@ -135,7 +156,7 @@ impl Call {
         }
         self.not_to_caller.address(gateway.address.ip());
         let me = owner(self.me, Purpose::Invite(LegName::Callee));
-        let is_first = by == By::Size && self.record.attempts.len() == 1;
+        let is_first = is_another && self.record.attempts.len() == 1;
         if is_first {
             // On disk before the called party hears of it.
             hands
@@ -149,7 +170,7 @@ impl Call {
         } else {
             CalleeState::Over
         };
-        let mut leg = Leg::new(LegName::Callee, tag, listener.id);
+        let mut leg = Leg::new(LegName::Callee, tag, listener.id, trunk.session);
         leg.name_session(session);
         self.callee = Some(Callee {
             leg,
@@ -167,6 +188,8 @@ impl Call {
                 None => By::Udp,
             },
             max_forwards,
+            cseq,
+            min_s,
             forks: Forks::default(),
             give_up: None,
         });
@@ -194,6 +217,7 @@ impl Call {
             tried: next,
             by: By::Size,
             max_forwards: callee.max_forwards,
+            again: None,
         };
         self.dial_by(hands, now, way);
         true
@@ -209,6 +233,7 @@ impl Call {
             tried: callee.tried,
             by: By::Size,
             max_forwards: callee.max_forwards,
+            again: None,
         };
         self.dial_by(hands, now, way);
     }
@@ -223,6 +248,36 @@ impl Call {
             tried: callee.tried,
             by: By::Udp,
             max_forwards: callee.max_forwards,
+            again: None,
+        };
+        self.dial_by(hands, now, way);
+        true
+    }
+
+    /// The same gateway wants a longer session than we asked for: the same INVITE goes out once more and asks for that
+    /// (RFC 4028 §7.3). `false`: it can't, and the 422 is a failure like others.
+    pub(super) fn ask_for_longer(&mut self, hands: &mut Hands, now: Now, refusal: &Head<'_>) -> bool {
+        let Some(callee) = self.callee.as_ref() else {
+            return false;
+        };
+        let is_known = callee.leg.wish.timer != SessionTimer::Off && callee.cseq < SESSION_TRIES_MAX;
+        let longer = wanted_by_422(refusal).filter(|wanted| *wanted > callee.min_s);
+        let (true, Some(min_s)) = (is_known, longer) else {
+            return false;
+        };
+        let way = Way {
+            exits: callee.exits.clone(),
+            tried: callee.tried,
+            by: callee.by,
+            max_forwards: callee.max_forwards,
+            // Call-ID, From and To as before, the next CSeq.
+            again: Some(Again {
+                call_id: callee.call_id,
+                tag: callee.leg.local_tag,
+                cseq: callee.cseq + 1,
+                min_s,
+                session: callee.leg.session(),
+            }),
         };
         self.dial_by(hands, now, way);
         true
@@ -236,6 +291,17 @@ struct Way {
     tried: usize,
     by: By,
     max_forwards: u8,
+    /// What stays of the INVITE before, which the same gateway wants to have otherwise.
+    again: Option<Again>,
+}
+
+/// What an INVITE has in common with the one that it stands in for.
+struct Again {
+    call_id: Token,
+    tag: Token,
+    cseq: u32,
+    min_s: u32,
+    session: Option<SessionId>,
 }
 
 /// What decides on the transport of an INVITE to a gateway that is spoken to over UDP.

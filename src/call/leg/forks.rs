@@ -2,30 +2,58 @@
 //! own. The one that described its media last is in use, and its dialog is the leg's; the others wait beside it.
 //! One of them answers, and they are forgotten; whichever answers later is ACKed and hung up on.
 
-use super::callee::Callee;
+use super::Bye;
+use super::callee::{Callee, CalleeState};
 use super::peer::Peer;
-use crate::base::limits::FORKS_MAX;
+use super::reliable::Pracked;
+use crate::base::limits::{FORKS_MAX, PRACKS_MAX};
 use crate::base::time::Now;
 use crate::call::bridge::Bridge;
+use crate::call::cdr::ReleasedBy;
 use crate::call::config::Config;
+use crate::call::exchange::Opening;
 use crate::call::hands::{CallRef, Hands, way};
-use crate::call::phase::Call;
+use crate::call::phase::{Call, End};
 use crate::call::port::LegName;
+use crate::call::refusal;
+use crate::masking::reason::Reason;
 use crate::sdp::answer::Agreed;
 use crate::sip::dialog::{Dialog, LocalParty};
 use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::path::Path;
+use crate::sip::reason;
 use crate::sip::session_id::SessionId;
 use crate::sip::transaction::Owner;
+
+/// Forks that are over and remembered: as many as may ring, and as many that answer late.
+const PAST_MAX: usize = 2 * FORKS_MAX;
 
 /// The forks of one INVITE beside the one in use.
 #[derive(Debug, Default)]
 pub struct Forks {
     /// Early dialogs that are not in use.
     others: Vec<Fork>,
-    /// Forks that answered after another had won, and got their BYE.
-    losers: Vec<Box<[u8]>>,
+    /// What was acknowledged of the one in use.
+    pracked: Pracked,
+    /// Forks that are over.
+    past: Vec<Past>,
+}
+
+/// A fork that is over: it failed before the others (RFC 6228), or another one has won.
+#[derive(Debug)]
+struct Past {
+    tag: Box<[u8]>,
+    /// The CSeq number of our last request to it.
+    cseq: u32,
+    ended: Ended,
+}
+
+/// Whether a fork that lost, and answered after all, was hung up on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Ended {
+    Silently,
+    ByBye,
 }
 
 /// An early dialog that is not in use.
@@ -35,6 +63,8 @@ struct Fork {
     peer: Peer,
     /// What it has described, if it has.
     agreed: Option<Agreed>,
+    opening: Opening,
+    pracked: Pracked,
 }
 
 /// How a response stands to the forks that are known.
@@ -46,9 +76,26 @@ pub enum Branch {
     Other,
     /// It belongs to none that is kept: there is no tag in it, no dialog can be made of it, or there are too many.
     None,
+    /// It belongs to one that has failed: nothing more is expected of it.
+    Dead,
 }
 
 impl Forks {
+    /// A fork is over. It is remembered if it may answer yet and has to be told from new ones.
+    fn bury(&mut self, dialog: &Dialog, ended: Ended) {
+        if self.past.len() < PAST_MAX {
+            self.past.push(Past {
+                tag: dialog.remote_tag().into(),
+                cseq: dialog.last_cseq(),
+                ended,
+            });
+        }
+    }
+
+    fn past(&mut self, tag: &[u8]) -> Option<&mut Past> {
+        self.past.iter_mut().find(|past| *past.tag == *tag)
+    }
+
     fn place(&self, tag: &[u8]) -> Option<usize> {
         self.others
             .iter()
@@ -63,11 +110,16 @@ impl Callee {
         let Some(tag) = response.to().tag() else {
             return Branch::None;
         };
-        if let Some(dialog) = &self.leg.dialog {
-            if dialog.remote_tag() == tag {
-                self.leg.peer.hear(response);
-                return Branch::Used;
-            }
+        if let Some(dialog) = &self.leg.dialog
+            && dialog.remote_tag() == tag
+        {
+            self.leg.peer.hear(response);
+            return Branch::Used;
+        }
+        if self.forks.past(tag).is_some() {
+            return Branch::Dead;
+        }
+        if self.leg.dialog.is_some() {
             if let Some(fork) = self.forks.place(tag).and_then(|at| self.forks.others.get_mut(at)) {
                 fork.peer.hear(response);
                 return Branch::Other;
@@ -91,6 +143,8 @@ impl Callee {
             dialog,
             peer,
             agreed: None,
+            opening: Opening::Pending,
+            pracked: Pracked::default(),
         });
         Branch::Other
     }
@@ -104,6 +158,8 @@ impl Callee {
         let Some(used) = &mut self.leg.dialog else { return };
         std::mem::swap(used, &mut fork.dialog);
         std::mem::swap(&mut self.leg.peer, &mut fork.peer);
+        std::mem::swap(&mut self.leg.opening, &mut fork.opening);
+        std::mem::swap(&mut self.forks.pracked, &mut fork.pracked);
         fork.agreed = bridge.turn_callee(fork.agreed.take());
     }
 
@@ -120,15 +176,18 @@ impl Callee {
         self.turn_to_fork(bridge, tag);
         for fork in std::mem::take(&mut self.forks.others) {
             hands.dialogs.remove(&fork.dialog.id());
+            self.forks.bury(&fork.dialog, Ended::Silently);
         }
         match &mut self.leg.dialog {
             Some(dialog) if dialog.remote_tag() == tag => dialog.confirm(response)?,
             Some(_) | None => {
                 if let Some(before) = self.leg.dialog.take() {
                     hands.dialogs.remove(&before.id());
+                    self.forks.bury(&before, Ended::Silently);
                     bridge.turn_callee(None);
                 }
                 self.leg.peer = Peer::default();
+                self.leg.opening = Opening::Pending;
                 let dialog = self.dialog_of(response)?;
                 hands.dialogs.insert(dialog.id(), (me, LegName::Callee));
                 self.leg.dialog = Some(dialog);
@@ -136,6 +195,52 @@ impl Callee {
         }
         self.leg.peer.hear(response);
         Some(())
+    }
+
+    /// A fork has failed while others may ring on (RFC 6228): its early dialog is over. If it was in use, the last other
+    /// one that has described media is from now on, or any.
+    fn fork_dies(&mut self, hands: &mut Hands, bridge: &mut Bridge, tag: &[u8]) {
+        if self
+            .leg
+            .dialog
+            .as_ref()
+            .is_some_and(|used| used.remote_tag() == tag)
+        {
+            let others = &self.forks.others;
+            let next = others
+                .iter()
+                .rfind(|fork| fork.agreed.is_some())
+                .or(others.last());
+            if let Some(next) = next.map(|fork| Box::<[u8]>::from(fork.dialog.remote_tag())) {
+                self.turn_to_fork(bridge, &next);
+                bridge.order_flows(hands);
+            } else if let Some(used) = self.leg.dialog.take() {
+                hands.dialogs.remove(&used.id());
+                self.forks.bury(&used, Ended::Silently);
+                self.forks.pracked = Pracked::default();
+                self.leg.opening = Opening::Pending;
+            }
+        }
+        if let Some(at) = self.forks.place(tag) {
+            let fork = self.forks.others.remove(at);
+            hands.dialogs.remove(&fork.dialog.id());
+            self.forks.bury(&fork.dialog, Ended::Silently);
+        }
+    }
+
+    /// The dialog with the fork of this tag, and what was acknowledged of it.
+    pub(super) fn fork_with(&mut self, tag: &[u8]) -> Option<(&mut Dialog, &mut Pracked)> {
+        match self.forks.place(tag) {
+            Some(at) => {
+                let fork = self.forks.others.get_mut(at)?;
+                Some((&mut fork.dialog, &mut fork.pracked))
+            }
+            None => {
+                let used = self.leg.dialog.as_mut();
+                let used = used.filter(|dialog| dialog.remote_tag() == tag)?;
+                Some((used, &mut self.forks.pracked))
+            }
+        }
     }
 
     /// The INVITE failed, or is given up: its early dialogs are over (RFC 3261 §12.3).
@@ -156,10 +261,7 @@ impl Callee {
 
     /// The dialog with the fork of this tag, while it is kept.
     pub fn dialog_with(&mut self, tag: &[u8]) -> Option<&mut Dialog> {
-        match self.forks.place(tag) {
-            Some(at) => self.forks.others.get_mut(at).map(|fork| &mut fork.dialog),
-            None => (self.leg.dialog.as_mut()).filter(|dialog| dialog.remote_tag() == tag),
-        }
+        self.fork_with(tag).map(|(dialog, _)| dialog)
     }
 
     fn dialog_of(&self, response: &Message<'_>) -> Option<Dialog> {
@@ -169,7 +271,7 @@ impl Callee {
             local: &self.local,
             remote: &self.remote,
             request_uri: &self.target,
-            cseq: 1,
+            cseq: self.cseq,
         };
         let mut dialog = Dialog::uac(&party, response, self.path)?;
         if let Some(mut session) = self.leg.session() {
@@ -220,20 +322,85 @@ impl Call {
             return;
         }
         let path = callee.path;
-        let is_known = callee.forks.losers.iter().any(|known| **known == *tag);
-        if is_known {
-            // Its BYE is on the way; only the ACK was lost.
-            disown(hands, path, &self.config, response);
-        } else if callee.forks.losers.len() < FORKS_MAX {
-            callee.forks.losers.push(tag.into());
-            decline(hands, now, path, &self.config, response);
+        let invite = response.cseq().number;
+        let is_full = callee.forks.past.len() >= PAST_MAX;
+        let last = match callee.forks.past(tag) {
+            Some(past) if past.ended == Ended::ByBye => {
+                // Its BYE is on the way; only the ACK was lost.
+                disown(hands, path, &self.config, response, invite);
+                return;
+            }
+            Some(past) => {
+                past.ended = Ended::ByBye;
+                past.cseq
+            }
+            None if is_full => return,
+            None => {
+                callee.forks.past.push(Past {
+                    tag: tag.into(),
+                    cseq: invite,
+                    ended: Ended::ByBye,
+                });
+                invite
+            }
+        };
+        decline(hands, now, path, &self.config, response, last);
+    }
+
+    /// A fork of the called side has failed (RFC 6228).
+    pub(super) fn fork_dies(&mut self, hands: &mut Hands, tag: &[u8]) {
+        if let Some(callee) = self.callee.as_mut() {
+            callee.fork_dies(hands, &mut self.bridge, tag);
         }
     }
 }
 
-/// ACKs a 2xx that nobody wants any more, and hangs up on it (RFC 3261 §13.2.2.4).
-pub fn decline(hands: &mut Hands, now: Now, path: Path, config: &Config, response: &Message<'_>) {
-    if let Some(mut fork) = disown(hands, path, config, response) {
+impl Call {
+    /// The called side hangs up before the caller is answered. Before its own answer it must not (RFC 3261 §15): that
+    /// fork is over, and the call with the last one.
+    pub fn callee_left(&mut self, hands: &mut Hands, now: Now, bye: &Message<'_>) {
+        let Some(callee) = self.callee.as_mut() else {
+            return;
+        };
+        match callee.state {
+            CalleeState::Answered => callee.leg.bye = Bye::Done,
+            CalleeState::Calling
+            | CalleeState::Proceeding
+            | CalleeState::CancelWanted
+            | CalleeState::Cancelled
+            | CalleeState::Over => {
+                callee.fork_dies(hands, &mut self.bridge, bye.from().tag().unwrap_or_default());
+                if callee.leg.dialog.is_some() {
+                    return;
+                }
+            }
+        }
+        let end = End {
+            by: ReleasedBy::Callee,
+            heard: refusal::cause_of(reason::read(bye)),
+            ..End::failed(Reason::Unreachable)
+        };
+        self.end(hands, now, end);
+    }
+}
+
+/// The highest CSeq number that a fork of which nothing is kept any more can have had from us: its INVITE's and that
+/// of each PRACK. One that leaves a gap is no error (RFC 3261 §12.2.2), one that is too low is.
+pub fn last_cseq_of(response: &Message<'_>) -> u32 {
+    response.cseq().number.saturating_add(PRACKS_MAX)
+}
+
+/// ACKs a 2xx that nobody wants any more, and hangs up on it (RFC 3261 §13.2.2.4). `last_cseq` is the CSeq number of our
+/// last request to that fork.
+pub fn decline(
+    hands: &mut Hands,
+    now: Now,
+    path: Path,
+    config: &Config,
+    response: &Message<'_>,
+    last_cseq: u32,
+) {
+    if let Some(mut fork) = disown(hands, path, config, response, last_cseq) {
         let cseq = fork.next_cseq();
         let (to, by) = way(config, &fork);
         let bye = fork.request(Method::Bye, cseq, &hands.branch(), by.via(), None, &[], None, 70);
@@ -242,8 +409,14 @@ pub fn decline(hands: &mut Hands, now: Now, path: Path, config: &Config, respons
 }
 
 /// ACKs a 2xx that nobody wants any more.
-fn disown(hands: &mut Hands, path: Path, config: &Config, response: &Message<'_>) -> Option<Dialog> {
-    let fork = Dialog::unwanted(response, path)?;
+fn disown(
+    hands: &mut Hands,
+    path: Path,
+    config: &Config,
+    response: &Message<'_>,
+    last_cseq: u32,
+) -> Option<Dialog> {
+    let fork = Dialog::unwanted(response, path, last_cseq)?;
     let cseq = response.cseq().number;
     let (to, by) = way(config, &fork);
     let ack = fork.request(Method::Ack, cseq, &hands.branch(), by.via(), None, &[], None, 70);

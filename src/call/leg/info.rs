@@ -2,25 +2,37 @@
 //!
 //! Two bodies are read, both older than Info Packages and outside of them, as RFC 6086 §2 lets them go on:
 //! `application/dtmf-relay` (`Signal=5`, `Duration=160`) and `application/dtmf` (the key alone). We take no package:
-//! whoever names one is told so. The key is heard by the other party as an RFC 4733 event among its audio, if its leg
-//! has agreed on events, and else not at all. The answer is 200 even so: it says that the INFO was taken, not that
-//! anybody heard (RFC 6086 §4.2.2).
+//! whoever names one is told so. The key is heard by the other party
+//!
+//! 1. as an RFC 4733 event among its audio, if its leg has agreed on events;
+//! 2. else as an INFO of our own, if it allows INFO or its trunk tells keys so: one at a time, since a request that
+//!    overtakes the one before is refused (RFC 3261 §12.2.2);
+//! 3. else not at all. The answer is 200 even so: it says that the INFO was taken, not that anybody heard (RFC 6086
+//!    §4.2.2).
+//!
+//! A key that comes as an event and can't go on as one, because the other leg has none, goes the second way too.
 //!
 //! **What crosses.** Which key and how long: what somebody keys is his own word to the other party, as what he says
 //! is, and the same keys cross as events in audio. Nothing else of the INFO does, and keys stand in no record, trace
 //! or log.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::base::limits::{DIGITS_WAITING_MAX, INFO_BODY_BYTES_MAX, INFO_KEYS_AHEAD, RETRY_AFTER_S};
 use crate::base::time::{Instant, Now};
-use crate::call::hands::Hands;
+use crate::call::bridge;
+use crate::call::guard::Scope;
+use crate::call::hands::{Hands, Purpose, owner, way};
 use crate::call::inspect;
-use crate::call::media::Order;
-use crate::call::phase::{Call, Recorded};
-use crate::call::port::{Heading, LegName, Output};
+use crate::call::leg::Bye;
+use crate::call::leg::peer::Knows;
+use crate::call::media::MediaPort;
+use crate::call::phase::{Call, End, Recorded};
+use crate::call::port::{Heading, LegName};
 use crate::call::refusal::Bounce;
 use crate::rtp::dtmf::{Digit, Key};
+use crate::sip::build::Body;
 use crate::sip::header::{Name, decimal, trim};
 use crate::sip::message::Message;
 use crate::sip::method::Method;
@@ -43,6 +55,18 @@ pub struct Keys {
     until: Instant,
     /// How many came since the last time that none was on its way.
     count: usize,
+    /// Those that wait for an INFO of ours to be answered; no more than may wait in all.
+    waiting: VecDeque<Digit>,
+    /// Whether an INFO of ours is on its way.
+    told: Told,
+}
+
+/// Whether an INFO of ours waits for its answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Told {
+    #[default]
+    None,
+    One,
 }
 
 impl Call {
@@ -59,24 +83,123 @@ impl Call {
         }
     }
 
+    /// A leg's peer pressed a key as an event that can't go on as packets.
+    pub fn keyed(&mut self, hands: &mut Hands, now: Now, port: MediaPort, digit: Digit) {
+        if self.recorded == Recorded::Open
+            && let Some(leg) = self.bridge.leg_of(port)
+        {
+            // Nobody waits for an answer.
+            let _ = self.press(hands, now, leg.other(), digit);
+        }
+    }
+
     /// A key is to be heard by this leg's peer, if that can be. The answer to whoever pressed it: 200, or 500 with
     /// Retry-After if more keys come than can be pressed.
     fn press(&mut self, hands: &mut Hands, now: Now, name: LegName, digit: Digit) -> Bounce {
-        let (Some(port), Some(leg)) = (self.bridge.keypad(name), self.leg(name)) else {
+        let has_events = self.bridge.has_events(name);
+        let by_info = self.bridge.keys_by_info(name);
+        let is_answered = self.record.answered_at.is_some();
+        let Some(leg) = self.leg(name) else {
             return Bounce::status(200);
         };
+        let takes_info = is_answered && leg.bye == Bye::No && (by_info || leg.peer.info.is_yes());
+        if !has_events && !takes_info {
+            return Bounce::status(200);
+        }
         let keys = leg.keys.get_or_insert_default();
         if keys.until <= now.at {
             keys.count = 0;
             keys.until = now.at;
         }
-        if keys.count >= DIGITS_WAITING_MAX || keys.until > now.at + INFO_KEYS_AHEAD {
+        let waiting = keys.count.max(keys.waiting.len());
+        if waiting >= DIGITS_WAITING_MAX || keys.until > now.at + INFO_KEYS_AHEAD {
             return Bounce::with(500, "Retry-After", RETRY_AFTER_S.to_string());
         }
         keys.count += 1;
         keys.until = keys.until + digit.lasts + PAUSE;
-        hands.out.push_back(Output::Media(Order::Digit(port, digit)));
-        Bounce::status(200)
+        if !has_events {
+            keys.waiting.push_back(digit);
+            self.tell_key(hands, now, name);
+            return Bounce::status(200);
+        }
+        match self.bridge.press(hands, name, digit) {
+            bridge::Keys::Told | bridge::Keys::Untold => Bounce::status(200),
+        }
+    }
+
+    /// Sends the next key that waits as an INFO of ours, unless one is on its way.
+    fn tell_key(&mut self, hands: &mut Hands, now: Now, name: LegName) {
+        let (config, me) = (self.config.clone(), self.me);
+        if self.recorded != Recorded::Open {
+            return;
+        }
+        let Some(leg) = self.leg(name) else { return };
+        let (Some(keys), Some(dialog)) = (leg.keys.as_mut(), leg.dialog.as_mut()) else {
+            return;
+        };
+        if keys.told == Told::One {
+            return;
+        }
+        let Some(digit) = keys.waiting.pop_front() else {
+            return;
+        };
+        keys.told = Told::One;
+        let text = format!(
+            "Signal={}\r\nDuration={}\r\n",
+            char::from(digit.key.letter()),
+            digit.lasts.as_millis()
+        );
+        let body = Body {
+            content_type: RELAY,
+            bytes: text.as_bytes(),
+        };
+        let cseq = dialog.next_cseq();
+        let (to, by) = way(&config, dialog);
+        let branch = hands.branch();
+        let bytes = dialog.request(Method::Info, cseq, &branch, by.via(), None, &[], Some(body), 70);
+        if !self.may_send(name, &bytes, Scope::Ours) {
+            return self.guard_hit(hands, now);
+        }
+        self.note_message(now.at, name, Heading::Out, Method::Info, None, false);
+        let sent = hands
+            .layer
+            .request(now.at, to, owner(me, Purpose::Info(name)), bytes);
+        if sent.is_none() {
+            self.key_lost(name);
+        }
+    }
+
+    /// A leg's peer answered an INFO of ours.
+    pub fn key_told(&mut self, hands: &mut Hands, now: Now, name: LegName, status: u16) {
+        self.note_message(now.at, name, Heading::In, Method::Info, Some(status), false);
+        match status {
+            0..200 => return,
+            200..300 => {}
+            // RFC 3261 §12.2.1.2: the dialog is gone on that side.
+            481 => {
+                self.leg_over(name);
+                return self.end(hands, now, End::cut("dialog_lost"));
+            }
+            // It doesn't take them after all.
+            300.. => {
+                if let Some(leg) = self.leg(name) {
+                    leg.peer.info = Knows::No;
+                }
+                return self.key_lost(name);
+            }
+        }
+        if let Some(keys) = self.leg(name).and_then(|leg| leg.keys.as_mut()) {
+            keys.told = Told::None;
+        }
+        self.tell_key(hands, now, name);
+    }
+
+    /// An INFO of ours was never answered, or couldn't be sent: those behind it aren't sent either.
+    pub fn key_lost(&mut self, name: LegName) {
+        if let Some(keys) = self.leg(name).and_then(|leg| leg.keys.as_mut()) {
+            keys.told = Told::None;
+            keys.waiting.clear();
+        }
     }
 }
 

@@ -4,11 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use arrayvec::ArrayVec;
 
-use super::{ALLOW, contact, transport_param};
+use super::session_timer::Lines;
+use super::{ALLOW, contact, reliable, session_timer, transport_param};
 use crate::base::number::{NumberPlan, RealNumber, Shown};
 use crate::base::text;
 use crate::call::config::Listener;
-use crate::call::trunk::{Gateway, Trunk};
+use crate::call::trunk::{Gateway, Reliability, SessionTimer, Trunk};
 use crate::sip::build::{self, Body};
 use crate::sip::method::Method;
 use crate::sip::session_id::SessionId;
@@ -43,6 +44,10 @@ pub struct CalleeInvite<'a> {
     pub icid: Option<&'a [u8]>,
     /// Minted for this leg, where its trunk wants one (RFC 7989).
     pub session: Option<SessionId>,
+    /// Counts on when it is sent again with what a 422 wanted.
+    pub cseq: u32,
+    /// The session timer that we ask for.
+    pub timer: &'a Lines,
 }
 
 /// The INVITE, and the identities that its dialog goes on with.
@@ -84,8 +89,28 @@ impl CalleeInvite<'_> {
         };
         let charging = self.icid.map(|icid| charging_vector(icid, us));
         let charging = charging.as_deref().map(|vector| ("P-Charging-Vector", vector));
-        let headers: ArrayVec<(&str, &str), 3> =
-            ([("Allow", ALLOW), identity].into_iter().chain(charging)).collect();
+        let has_timer = match self.trunk.session.timer {
+            SessionTimer::Accept | SessionTimer::Offer => true,
+            SessionTimer::Off => false,
+        };
+        let supported = match (self.trunk.reliable_provisionals, has_timer) {
+            (Reliability::Offer | Reliability::Require, true) => Some("100rel, timer"),
+            (Reliability::Offer | Reliability::Require, false) => Some(reliable::TAG),
+            (Reliability::Off, true) => Some(session_timer::TIMER),
+            (Reliability::Off, false) => None,
+        };
+        let required = match self.trunk.reliable_provisionals {
+            Reliability::Require => Some(reliable::TAG),
+            Reliability::Offer | Reliability::Off => None,
+        };
+        let timer = self.timer.iter().map(|(name, value)| (*name, value.as_str()));
+        let headers: ArrayVec<(&str, &str), 7> = [("Allow", ALLOW), identity]
+            .into_iter()
+            .chain(supported.map(|tags| ("Supported", tags)))
+            .chain(required.map(|tag| ("Require", tag)))
+            .chain(timer)
+            .chain(charging)
+            .collect();
         let mut bytes = build::request(&build::Request {
             method: Method::Invite,
             uri: &target,
@@ -95,7 +120,7 @@ impl CalleeInvite<'_> {
             from: &from,
             to: &remote,
             call_id: self.call_id,
-            cseq: 1,
+            cseq: self.cseq,
             max_forwards: self.max_forwards,
             routes: &[],
             contact: Some(&contact),

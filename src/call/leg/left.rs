@@ -3,7 +3,7 @@
 
 use super::Bye;
 use super::callee::CalleeState;
-use super::forks::decline;
+use super::forks::{decline, last_cseq_of};
 use crate::base::time::Now;
 use crate::base::timer::TimerId;
 use crate::call::hands::{CallTimer, Hands};
@@ -85,7 +85,7 @@ impl Call {
                 if response.status().is_some_and(|status| status < 300)
                     && let Some(path) = path.or(self.callee.as_ref().map(|callee| callee.path))
                 {
-                    decline(hands, now, path, &self.config, response);
+                    decline(hands, now, path, &self.config, response, last_cseq_of(response));
                 }
                 self.forget_left(hands, answer.id);
             }

@@ -10,7 +10,10 @@ pub mod invite;
 pub mod left;
 pub mod peer;
 pub mod redirect;
+pub mod refresh;
+pub mod reliable;
 pub mod ringing;
+pub mod session_timer;
 
 use std::net::SocketAddr;
 
@@ -19,21 +22,21 @@ use super::config::Listener;
 use super::exchange::{Exchange, Opening, Wanted};
 use super::hands::Token;
 use super::port::LegName;
+use super::trunk::SessionWish;
 use crate::base::limits::SIP_ROUTE_BYTES_MAX;
 use crate::base::text;
 use crate::base::time::Instant;
 use crate::base::timer::TimerId;
 use crate::sip::build;
 use crate::sip::dialog::Dialog;
-use crate::sip::header::{Name, NameAddr};
-use crate::sip::lexer::Head;
 use crate::sip::message::Message;
 use crate::sip::path::{ListenerId, Transport};
 use crate::sip::session_id::SessionId;
 use crate::sip::transaction::ServerId;
+use session_timer::Session;
 
 /// The methods that we take (RFC 3261 §20.5).
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO";
 
 /// The Contact that we give where we listen at `us`.
 pub fn contact(us: &Listener) -> Vec<u8> {
@@ -57,61 +60,30 @@ const fn transport_param(transport: Transport) -> &'static [u8] {
 /// The lines of a request that every response to it has to repeat (RFC 3261 §8.2.6.2, §12.1.1), and
 /// nothing else of it: what is kept of a request that is answered later than at once.
 #[derive(Debug)]
-pub struct Echo {
-    bytes: Box<[u8]>,
-    source: SocketAddr,
-}
+pub struct Echo(Option<build::Repeated>);
 
 impl Echo {
     /// Takes the lines of `request`, which came from `source`. `None` if they are too long to keep.
     pub fn of(request: &Message<'_>, source: SocketAddr) -> Option<Self> {
-        let mut bytes = Vec::with_capacity(512);
-        bytes.extend_from_slice(request.method().name().as_bytes());
-        bytes.extend_from_slice(b" sip:us SIP/2.0\r\n");
-        let repeated = [
-            ("Via", Name::Via),
-            ("From", Name::From),
-            ("To", Name::To),
-            ("Call-ID", Name::CallId),
-            ("CSeq", Name::CSeq),
-            ("Timestamp", Name::Timestamp),
-            ("Record-Route", Name::RecordRoute),
-        ];
-        for (text, name) in repeated {
-            for value in request.lines(name) {
-                bytes.extend_from_slice(text.as_bytes());
-                bytes.extend_from_slice(b": ");
-                bytes.extend_from_slice(value);
-                bytes.extend_from_slice(b"\r\n");
-            }
-        }
-        bytes.extend_from_slice(b"\r\n");
-        (bytes.len() <= SIP_ROUTE_BYTES_MAX).then(|| Self {
-            bytes: bytes.into_boxed_slice(),
-            source,
-        })
+        let lines = build::Repeated::of(request.head(), source);
+        (lines.bytes() <= SIP_ROUTE_BYTES_MAX).then_some(Self(Some(lines)))
     }
 
     /// The request has its final answer: nothing is repeated any more.
     pub fn forget(&mut self) {
-        self.bytes = Box::default();
+        self.0 = None;
     }
 
     /// The tag of whoever sent the request; empty if it gave none.
     pub fn sender_tag(&self) -> Vec<u8> {
-        let head = Head::read(&self.bytes);
-        let from = head
-            .as_ref()
-            .and_then(|head| NameAddr::parse(head.get(Name::From)?));
-        from.and_then(|from| from.tag()).unwrap_or_default().to_vec()
+        let lines = self.0.as_ref();
+        lines.map_or_else(Vec::new, |lines| lines.sender_tag().to_vec())
     }
 
     /// A response to the request.
     pub fn response(&self, response: &build::Response<'_>) -> Vec<u8> {
-        // The lines were a readable message's own.
-        Head::read(&self.bytes).map_or_else(Vec::new, |request| {
-            build::response(&request, self.source, response)
-        })
+        let lines = self.0.as_ref();
+        lines.map_or_else(Vec::new, |lines| lines.response(response))
     }
 }
 
@@ -169,6 +141,10 @@ pub struct Leg {
     pub opening: Opening,
     /// How far its end has come.
     pub bye: Bye,
+    /// How its trunk wants sessions timed.
+    pub wish: SessionWish,
+    /// Its session timer, from when there is anything to keep of it.
+    pub timed: Option<Box<Session>>,
     /// Keys on their way to its peer.
     pub keys: Option<Box<info::Keys>>,
     /// What its messages name the session by, where its trunk wants that.
@@ -177,7 +153,7 @@ pub struct Leg {
 
 impl Leg {
     /// A leg without a dialog yet.
-    pub fn new(name: LegName, local_tag: Token, listener: ListenerId) -> Self {
+    pub fn new(name: LegName, local_tag: Token, listener: ListenerId, wish: SessionWish) -> Self {
         Self {
             name,
             local_tag,
@@ -189,6 +165,8 @@ impl Leg {
             wanted: None,
             opening: Opening::Pending,
             bye: Bye::No,
+            wish,
+            timed: None,
             keys: None,
             session: None,
         }

@@ -25,7 +25,10 @@ fn plain(status: u16) -> Response<'static> {
 
 fn respond(request_text: &str, answer: &Response) -> String {
     let request = Message::parse(request_text.as_bytes()).unwrap();
-    String::from_utf8(response(&request, source(), answer)).unwrap()
+    let bytes = response(&request, source(), answer);
+    // What is kept of a request gives the same answer.
+    assert_eq!(Repeated::of(&request, source()).response(answer), bytes);
+    String::from_utf8(bytes).unwrap()
 }
 
 #[test]

@@ -136,7 +136,7 @@ fn an_unwanted_answer_gives_enough_to_hang_up_on_it() {
         crate::sip::path::ListenerId(0),
         "127.0.0.3:5060".parse().expect("an address"),
     );
-    let mut dialog = Dialog::unwanted(&response, path).expect("a dialog");
+    let mut dialog = Dialog::unwanted(&response, path, response.cseq().number).expect("a dialog");
     assert_eq!(
         (dialog.local_tag(), dialog.remote_tag()),
         (&b"ours"[..], &b"theirs"[..])
@@ -148,7 +148,7 @@ fn an_unwanted_answer_gives_enough_to_hang_up_on_it() {
 fn an_unwanted_answer_is_ended_by_the_routes_that_can_be_read() {
     let routes = "Record-Route: <sip:10.0.0.2;lr>\r\nRecord-Route: nonsense, <sip:10.0.0.1;lr>\r\n";
     let text = answer(200, ";tag=theirs", &format!("{CONTACT}{routes}"));
-    let dialog = Dialog::unwanted(&Message::parse(text.as_bytes()).unwrap(), came()).unwrap();
+    let dialog = Dialog::unwanted(&Message::parse(text.as_bytes()).unwrap(), came(), 1).unwrap();
     assert_eq!(bye(&dialog).1, ["<sip:10.0.0.1;lr>", "<sip:10.0.0.2;lr>"]);
 }
 

@@ -10,7 +10,7 @@ macro_rules! names {
             Other,
         }
 
-        /// The full forms, sorted by length.
+        /// The full forms, sorted by length and first letter.
         const FULL: &[(&str, Name)] = &[$(($text, Name::$name),)*];
 
         impl Name {
@@ -83,9 +83,9 @@ names! {
     "Identity-Info" / b'n' IdentityInfo,
     "P-Early-Media" PEarlyMedia,
     "Proxy-Require" ProxyRequire,
-    "Reject-Contact" / b'j' RejectContact,
     "Accept-Contact" / b'a' AcceptContact,
     "Content-Length" / b'l' ContentLength,
+    "Reject-Contact" / b'j' RejectContact,
     "Remote-Party-ID" RemotePartyId,
     "Session-Expires" / b'x' SessionExpires,
     "Content-Encoding" / b'e' ContentEncoding,
@@ -104,40 +104,50 @@ names! {
 
 const LENGTH_MAX: usize = 21;
 
-/// Where in [`FULL`] the names of each length begin, so that a look-up compares a handful of candidates.
-const BY_LENGTH: [usize; LENGTH_MAX + 2] = {
-    let mut starts = [0; LENGTH_MAX + 2];
-    let mut length = 0;
-    let mut at = 0;
-    while length < starts.len() {
-        while at < FULL.len() && FULL[at].0.len() < length {
-            at += 1;
-        }
-        starts[length] = at;
-        length += 1;
+/// Where in [`FULL`] the names of each length and first letter begin: they stand together, so that a look-up
+/// compares one or two. Beside them the row of names that are too short or too long.
+const FIRST: [[u8; LETTERS]; LENGTH_MAX + 1] = {
+    let mut first = [[NONE; LETTERS]; LENGTH_MAX + 1];
+    let mut at = FULL.len();
+    while at > 0 {
+        at -= 1;
+        let text = FULL[at].0.as_bytes();
+        first[text.len()][letter(text[0])] = at as u8;
     }
-    starts
+    first
 };
+
+/// The letters, in either case; beyond them is whatever is no letter.
+const LETTERS: usize = 32;
+/// No name is so long and begins so.
+const NONE: u8 = u8::MAX;
+
+const _: () = assert!(FULL.len() < NONE as usize);
+
+/// The place of a letter in the alphabet, whatever its case. What is none may get a letter's place: the names
+/// themselves are compared.
+const fn letter(byte: u8) -> usize {
+    (byte & 0x1f) as usize
+}
 
 impl Name {
     /// The name that the token means, full or compact, in any case (RFC 3261 §7.3.1, §7.3.3).
     pub fn of(token: &[u8]) -> Self {
-        if let [letter] = token {
-            return Self::of_compact(letter.to_ascii_lowercase());
-        }
-        let length = token.len();
-        let candidates = match (BY_LENGTH.get(length), BY_LENGTH.get(length.saturating_add(1))) {
-            (Some(&from), Some(&to)) => FULL.get(from..to).unwrap_or_default(),
-            _ => &[],
+        let first = match token {
+            [] => return Self::Other,
+            [letter] => return Self::of_compact(letter.to_ascii_lowercase()),
+            [first, ..] => letter(*first),
         };
-        let Some(first) = token.first() else {
-            return Self::Other;
-        };
-        // The first letter, whatever its case, tells most candidates apart.
-        let may_be = |text: &[u8]| text.first().is_some_and(|letter| (letter ^ first) & !0x20 == 0);
+        let place = FIRST.get(token.len()).and_then(|row| row.get(first)).copied();
+        let candidates = FULL.get(usize::from(place.unwrap_or(NONE))..).unwrap_or_default();
         candidates
             .iter()
-            .find(|(text, _)| may_be(text.as_bytes()) && text.as_bytes().eq_ignore_ascii_case(token))
+            .map_while(|(text, name)| {
+                let text = text.as_bytes();
+                let is_like = text.len() == token.len() && text.first().copied().map(letter) == Some(first);
+                is_like.then_some((text, name))
+            })
+            .find(|(text, _)| *text == token || text.eq_ignore_ascii_case(token))
             .map_or(Self::Other, |(_, name)| *name)
     }
 }
@@ -153,7 +163,7 @@ mod tests {
             assert_eq!(Name::of(text.to_ascii_uppercase().as_bytes()), *name, "{text}");
             assert_eq!(name.text(), *text);
         }
-        assert!(FULL.is_sorted_by_key(|(text, _)| text.len()));
+        assert!(FULL.is_sorted_by_key(|(text, _)| (text.len(), text.to_ascii_lowercase().as_bytes()[0])));
         assert_eq!(FULL.last().map(|(text, _)| text.len()), Some(LENGTH_MAX));
         let compact = [
             (b'v', Name::Via),

@@ -150,3 +150,20 @@ fn a_media_type_is_compared_in_any_case() {
         assert_eq!(MediaType::parse(bad.as_bytes()), None, "{bad:?}");
     }
 }
+
+#[test]
+fn an_acknowledgement_names_a_response_and_its_request() {
+    let read = |value: &[u8]| RAck::parse(value).map(|it| (it.rseq, it.cseq.number, it.cseq.method));
+    assert_eq!(read(b"776656 1 INVITE"), Some((776_656, 1, Method::Invite)));
+    assert_eq!(read(b" 1 \t 2\r\n PRACK"), Some((1, 2, Method::Prack)));
+    for none in [
+        &b""[..],
+        b"1",
+        b"1 2",
+        b"x 2 INVITE",
+        b"1 x INVITE",
+        b"4294967296 1 INVITE",
+    ] {
+        assert_eq!(read(none), None);
+    }
+}

@@ -9,8 +9,7 @@ use super::slab::{self, Slab};
 use super::{Alarm, Answer, AnswerKind, ClientId, Clock, Event, Loss, Owner, Wire, client, invite_client};
 use crate::base::time::Instant;
 use crate::sip::build;
-use crate::sip::header::{Name, Via};
-use crate::sip::lexer::{Head, Start};
+use crate::sip::lexer;
 use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::path::{ListenerId, Path, Transport};
@@ -100,15 +99,11 @@ impl Clients {
         bytes: Vec<u8>,
     ) -> Option<ClientId> {
         // We have just written it ourselves: what it says is sound, only what it is has to be known.
-        let head = Head::read(&bytes)?;
-        let Start::Request { method, .. } = *head.start() else {
-            return None;
-        };
+        let (method, branch) = lexer::method_and_branch(&bytes)?;
         if method == Method::Ack {
             return None;
         }
-        let via = head.values(Name::Via).next().and_then(Via::parse)?;
-        let key = key::client_of(via.branch?, method);
+        let key = key::client_of(branch, method);
         if self.find(&key).is_some() {
             return None;
         }

@@ -12,7 +12,6 @@ const HELLO: &[u8] = b"OPTIONS sip:x@h SIP/2.0\r\nl: 0\r\n\r\n";
 
 /// One shard's connections, and a listener for them.
 struct Shard {
-    waker: Waker,
     poller: Poller,
     listener: Listener,
     connections: Connections,
@@ -27,7 +26,6 @@ impl Shard {
         let stats = Arc::new(Stats::default());
         Self {
             poller,
-            waker,
             listener: Listener::bind(SocketAddr::new(ip.parse().expect("an address"), 0)).expect("free"),
             connections: Connections::new(Arc::clone(&stats)),
             stats,
@@ -61,9 +59,7 @@ impl Shard {
     /// Waits for something to happen at connections, and looks at it; the messages that came.
     fn round(&mut self) -> Vec<(Path, Vec<u8>)> {
         let mut ready: Vec<Ready> = Vec::new();
-        self.poller
-            .wait(&self.waker, Some(PATIENCE), &mut ready)
-            .expect("no fault");
+        self.poller.wait(Some(PATIENCE), &mut ready).expect("no fault");
         assert!(!ready.is_empty(), "nothing happens");
         let mut came = Vec::new();
         for ready in ready {

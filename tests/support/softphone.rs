@@ -1,0 +1,216 @@
+//! An ordinary softphone, baresip: it hums a tone, records what it hears and prints its messages. Whoever uses this
+//! has `server` too.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+use umbra::rtp::tone::{self, SAMPLE_RATE_HZ, Tone};
+use umbra::rtp::wav;
+
+use crate::server::{A, B, Server, X, is_bound, until};
+
+/// What A hums.
+const A_HZ: u16 = 440;
+/// What B hums.
+const B_HZ: u16 = 880;
+/// How much of what is heard must be the other's tone: the beginning is silent, and the rest passed A-law.
+const CLEAR: f64 = 0.8;
+/// Bytes of a recording when its phone has heard enough: two seconds.
+const ENOUGH_BYTES: u64 = 2 * 2 * SAMPLE_RATE_HZ as u64;
+/// Where Debian's package keeps the modules, by architecture or not.
+const MODULES: [&str; 3] = [
+    "/usr/lib/baresip/modules",
+    "/usr/lib/x86_64-linux-gnu/baresip/modules",
+    "/usr/lib/aarch64-linux-gnu/baresip/modules",
+];
+
+/// One call at a time: the phones' audio ports are the same in each.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// What one phone is.
+struct Softphone<'a> {
+    /// Its folder's name.
+    name: &'a str,
+    /// Its number.
+    number: &'a str,
+    /// Where it listens.
+    sip: SocketAddr,
+    /// What it hums.
+    hz: u16,
+    /// From where it sends audio.
+    rtp_ports: &'a str,
+    /// Parameters of its account.
+    account: &'a str,
+    /// Command line.
+    arguments: &'a [&'a str],
+}
+
+/// A phone that runs; dropped, it is killed.
+struct Ringing {
+    child: Child,
+    folder: PathBuf,
+}
+
+impl Softphone<'_> {
+    /// Starts it, with a folder of its own in the server's.
+    fn start(&self, server: &Server) -> Ringing {
+        let folder = server.folder().join(self.name);
+        let recordings = folder.join("heard");
+        fs::create_dir_all(&recordings).expect("the server's folder can be written");
+        let write = |name: &str, bytes: &[u8]| {
+            fs::write(folder.join(name), bytes).expect("the phone's folder can be written");
+        };
+        let hum = Tone::new(self.hz, 10_000).samples(SAMPLE_RATE_HZ as usize * 30);
+        write("hum.wav", &wav::write(SAMPLE_RATE_HZ, &hum));
+        let modules = MODULES.iter().find(|path| Path::new(path).is_dir());
+        let (sip, ip) = (self.sip, self.sip.ip());
+        let (hum, heard) = (folder.join("hum.wav"), recordings.display());
+        let config = format!(
+            "sip_listen {sip}\nnet_interface {ip}\nrtp_ports {ports}\nrtcp_mux no\ncall_max_calls 4\n\
+             audio_source aufile,{hum}\naudio_player aubridge,nil\naudio_alert aubridge,nil\n\
+             ausrc_srate 8000\nauplay_srate 8000\nausrc_channels 1\nauplay_channels 1\n\
+             audio_buffer 20-160\njitter_buffer_delay 5-10\nsnd_path {heard}\nmodule_path {modules}\n\
+             module g711.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\n\
+             module_tmp account.so\nmodule_app menu.so\n",
+            ports = self.rtp_ports,
+            hum = hum.display(),
+            modules = modules.expect("baresip is installed (Debian's package baresip-core)"),
+        );
+        write("config", config.as_bytes());
+        let account = format!(
+            "<sip:{}@{sip}>;regint=0;audio_codecs=pcma{}\n",
+            self.number, self.account
+        );
+        write("accounts", account.as_bytes());
+        write("contacts", b"");
+        let out = fs::File::create(folder.join("out")).expect("a file for its output");
+        let child = Command::new("baresip")
+            .args([if ip.is_ipv6() { "-6" } else { "-4" }, "-v", "-s", "-f"])
+            .arg(&folder)
+            .args(self.arguments)
+            .stdin(Stdio::null())
+            .stdout(out.try_clone().expect("the same file"))
+            .stderr(out)
+            .spawn()
+            .expect("baresip is installed (Debian's package baresip-core)");
+        Ringing { child, folder }
+    }
+}
+
+impl Ringing {
+    /// The recordings of what it heard.
+    fn recordings(&self) -> Vec<PathBuf> {
+        let files = fs::read_dir(self.folder.join("heard")).expect("its recordings");
+        files
+            .map(|file| file.expect("a file").path())
+            .filter(|path| path.to_string_lossy().ends_with("-dec.wav"))
+            .collect()
+    }
+
+    /// Whether it has heard two seconds.
+    fn has_heard_enough(&self) -> bool {
+        let sizes = self.recordings().into_iter().map(fs::metadata);
+        sizes.flatten().any(|file| file.len() > ENOUGH_BYTES)
+    }
+
+    /// Ends the phone as it would be ended by hand: it hangs up first.
+    fn quit(&mut self) {
+        let pid = self.child.id().to_string();
+        let told = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(told.is_ok_and(|status| status.success()), "a child of ours");
+        until("the phone has hung up and gone", || self.is_gone());
+    }
+
+    /// What it heard, after the end of its call.
+    fn heard(&self) -> Vec<i16> {
+        let paths = self.recordings();
+        assert_eq!(paths.len(), 1, "one call, one recording:\n{}", self.said());
+        let bytes = fs::read(&paths[0]).expect("a recording");
+        let wav = wav::read(&bytes).expect("a WAV file");
+        assert_eq!(wav.rate_hz, SAMPLE_RATE_HZ);
+        wav.samples().collect()
+    }
+
+    /// Everything it printed, its SIP messages among it.
+    fn said(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.folder.join("out")).unwrap_or_default()).into_owned()
+    }
+
+    /// Whether it has ended.
+    fn is_gone(&mut self) -> bool {
+        self.child.try_wait().expect("a child of ours").is_some()
+    }
+}
+
+impl Drop for Ringing {
+    fn drop(&mut self) {
+        // Gone already, if it ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A calls X, dialling it at `home`, they hum at each other, A hangs up: each has heard the other, and neither was told
+/// more than X. The server's calls reach `b_sip`.
+pub fn talk(server: &Server, a_sip: SocketAddr, b_sip: SocketAddr, home: SocketAddr) {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    server.bind(X, A, B, "");
+    let mut b = Softphone {
+        name: "b",
+        number: B,
+        sip: b_sip,
+        hz: B_HZ,
+        rtp_ports: "31200-31398",
+        account: ";answermode=auto",
+        arguments: &[],
+    }
+    .start(server);
+    until("phone B listens", || is_bound(b_sip));
+    let dial = format!("d sip:{X}@{home}");
+    let mut a = Softphone {
+        name: "a",
+        number: A,
+        sip: a_sip,
+        hz: A_HZ,
+        rtp_ports: "31000-31198",
+        account: "",
+        arguments: &["-e", &dial],
+    }
+    .start(server);
+    until("both phones have heard enough", || {
+        a.has_heard_enough() && b.has_heard_enough()
+    });
+    a.quit();
+    let records = server.settled(1);
+    let record = &records[0];
+    assert_eq!(record["sip_status"], 200, "{}", a.said());
+    assert_eq!(record["refusal"], serde_json::Value::Null, "{record:#}");
+    until("phone B has closed its recording", || {
+        b.said().contains("terminated (duration")
+    });
+
+    for (phone, theirs, own) in [(&a, B_HZ, A_HZ), (&b, A_HZ, B_HZ)] {
+        let heard = phone.heard();
+        let share = |hz| tone::share(&heard, hz);
+        let seconds = heard.len() as f64 / f64::from(SAMPLE_RATE_HZ);
+        assert!(seconds > 1.0, "{seconds} s heard\n{}", phone.said());
+        assert!(
+            share(theirs) > CLEAR,
+            "{theirs} Hz: {}\n{}",
+            share(theirs),
+            phone.said()
+        );
+        assert!(share(own) < 0.01, "its own {own} Hz: {}", share(own));
+    }
+    let (a_said, b_said) = (a.said(), b.said());
+    assert!(b_said.contains(X), "B was shown X");
+    for (said, number, address) in [(&a_said, B, b_sip), (&b_said, A, a_sip)] {
+        assert!(!said.contains(number), "{number} in\n{said}");
+        assert!(!said.contains(&address.to_string()), "{address} in\n{said}");
+    }
+    server.prints_no_number();
+    assert!(!b.is_gone(), "phone B is there for the next call");
+}
