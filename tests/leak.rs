@@ -52,7 +52,7 @@ impl Canaries {
     /// A new word, to stand in `place`.
     fn word(&mut self, place: &str) -> String {
         let n = self.all.len();
-        let letters: String = [n / 26 % 26, n % 26]
+        let letters: String = [n / 676 % 26, n / 26 % 26, n % 26]
             .map(|d| char::from(b'a' + d as u8))
             .iter()
             .collect();

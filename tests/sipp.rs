@@ -452,6 +452,11 @@ const PAIRS: &[Pair] = &[
         r#"{"sip_status": 200, "released_by": "caller"}"#,
     ),
     Pair::new(
+        "uac_session",
+        "uas_session",
+        r#"{"sip_status": 200, "callee_sip_status": 200, "released_by": "caller"}"#,
+    ),
+    Pair::new(
         "uac_glare",
         "uas_glare",
         r#"{"sip_status": 200, "released_by": "caller"}"#,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use umbra::base::chance::Chance;
 use umbra::base::time::{Instant, Wall};
 use umbra::rtp::dtmf::{Digit, Key};
-use umbra::rtp::flow::{FlowSpec, MediaNat, Payload, Payloads, RtcpPort, Way};
+use umbra::rtp::flow::{FlowSpec, MediaNat, Payload, Payloads, RtcpPort, Stream, Way};
 use umbra::rtp::relay::Relay;
 
 const FIRST: u32 = 20_000;
@@ -104,6 +104,7 @@ fn spec(remote: SocketAddr, nat: MediaNat) -> FlowSpec {
         remote: Some(remote),
         remote_rtcp: Some(SocketAddr::new(remote.ip(), at)),
         rtcp_port,
+        stream: Stream::Rtp,
         payloads: Payloads::from_iter([
             payload(8, Some(8), false),
             payload(0, Some(0), false),

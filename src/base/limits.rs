@@ -93,6 +93,8 @@ pub const LIVE_COUNTS_FLOWS: usize = 4_000;
 pub const LISTINGS_MAX: usize = 64;
 /// How long a call's end waits for the media thread's counts.
 pub const MEDIA_COUNTS_WAIT: Duration = Duration::from_secs(2);
+/// The largest datagram of a fax (UDPTL) that is passed on: what fits everywhere without being cut up.
+pub const UDPTL_BYTES_MAX: usize = 1_400;
 /// Keys that wait to be pressed on a leg; more are not pressed.
 pub const DIGITS_WAITING_MAX: usize = 32;
 /// How long a key that we press is down: the least and the most. RFC 4733 §2.3.5 counts it in 16 bits, which are

@@ -137,6 +137,30 @@ impl Wall {
 impl Wall {
     /// The time as it is written.
     pub fn text(self) -> ArrayString<32> {
+        let (year, text) = self.digits();
+        let (digits, rest) = text.split_at(4);
+        let [digits, rest] = [digits, rest].map(|part| std::str::from_utf8(part).unwrap_or_default());
+        let mut out = ArrayString::new();
+        if (0..=9_999).contains(&year) {
+            out.push_str(digits);
+        } else {
+            // A year of 64-bit milliseconds has nine digits at the most.
+            let _ = write!(out, "{year:04}");
+        }
+        out.push_str(rest);
+        out
+    }
+
+    /// Adds the time as it is written.
+    pub fn write(self, out: &mut Vec<u8>) {
+        match self.digits() {
+            (0..=9_999, text) => out.extend_from_slice(&text),
+            _ => out.extend_from_slice(self.text().as_bytes()),
+        }
+    }
+
+    /// The year, and the time as it is written if that has four digits.
+    fn digits(self) -> (i64, [u8; 24]) {
         let (days, ms_of_day) = (self.0.div_euclid(86_400_000), self.0.rem_euclid(86_400_000));
         let (year, month, day) = civil_from_days(days);
         let s = ms_of_day / 1_000;
@@ -151,17 +175,7 @@ impl Wall {
         text[14..16].copy_from_slice(&[10, 1].map(|unit| ascii(s / 60 % 60, unit)));
         text[17..19].copy_from_slice(&[10, 1].map(|unit| ascii(s % 60, unit)));
         text[20..23].copy_from_slice(&[100, 10, 1].map(|unit| ascii(ms_of_day % 1_000, unit)));
-        let (digits, rest) = text.split_at(4);
-        let [digits, rest] = [digits, rest].map(|part| std::str::from_utf8(part).unwrap_or_default());
-        let mut out = ArrayString::new();
-        if (0..=9_999).contains(&year) {
-            out.push_str(digits);
-        } else {
-            // A year of 64-bit milliseconds has nine digits at the most.
-            let _ = write!(out, "{year:04}");
-        }
-        out.push_str(rest);
-        out
+        (year, text)
     }
 }
 
@@ -234,6 +248,12 @@ mod tests {
         for ms in [0, 951_782_400_123, 1_795_255_200_999, 4_102_444_800_000, -1] {
             let wall = Wall::from_millis(ms);
             assert_eq!(Wall::parse_rfc3339(&wall.to_string()), Some(wall), "{wall}");
+        }
+        for ms in [951_782_400_123, 253_402_300_800_000, -62_198_755_200_000] {
+            let wall = Wall::from_millis(ms);
+            let mut written = Vec::new();
+            wall.write(&mut written);
+            assert_eq!(written, wall.to_string().as_bytes());
         }
         assert_eq!(
             Wall::from_millis(253_402_300_800_000).to_string(),

@@ -13,6 +13,7 @@ use super::phase::End;
 use super::port::{LegName, Note};
 use super::trunk::{Dtmf, RtcpMux, Trunk};
 use crate::base::time::Instant;
+use crate::masking::inventory::Fax;
 use crate::masking::reason::Reason;
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sdp::answer::{Agreed, Lines, Mismatch, Offer, Terms};
@@ -21,9 +22,9 @@ use crate::sdp::media::{Codec, CodecName, Origin, RtcpPort};
 use crate::sdp::parse::Session;
 
 mod flows;
-mod keys;
 
 pub use flows::Keys;
+mod keys;
 
 /// One leg's media, as its session descriptions have settled it.
 #[derive(Debug)]
@@ -109,6 +110,8 @@ pub struct Bridge {
     /// An offer under way from one leg to the other.
     pub crossing: Option<Box<Crossing>>,
     talking: Option<Duration>,
+    /// Whether the call may turn into a fax.
+    fax: Fax,
 }
 
 impl Bridge {
@@ -122,6 +125,7 @@ impl Bridge {
             offer: None,
             crossing: None,
             talking: None,
+            fax: Fax::Refuse,
         }
     }
 
@@ -238,6 +242,11 @@ impl Bridge {
         }
     }
 
+    /// Takes over what the pool says of faxes.
+    pub fn treat_faxes(&mut self, fax: Fax) {
+        self.fax = fax;
+    }
+
     /// Our current description for a leg.
     pub fn description(&self, leg: LegName) -> Option<&[u8]> {
         self.side(leg)?.written.as_ref().map(|(_, bytes)| &**bytes)
@@ -337,7 +346,10 @@ impl Bridge {
         session: &Session,
     ) -> Result<Option<Terms>, Refused> {
         let near = self.side(leg).ok_or(Mismatch::NoAudio)?;
-        let offer = Offer::read(session, &CodecName::ALL, Some(&near.lines))?;
+        let offer = match (Offer::read(session, &CodecName::ALL, Some(&near.lines)), self.fax) {
+            (Err(Mismatch::NoAudio), Fax::Pass) => Offer::read_fax(session, &near.lines)?,
+            (read, Fax::Pass | Fax::Refuse) => read?,
+        };
         if !reaches(near.here, offer.rtp) {
             return Err(Refused::OtherFamily);
         }
@@ -419,7 +431,8 @@ impl Bridge {
         let (told, _) = self.side(leg)?.written.as_ref()?;
         let is_audio = |codec: &&Codec| !codec.name.is_event();
         let mut spoken = far.codecs.iter().map(|pair| &pair.theirs).filter(is_audio);
-        let is_told = spoken.any(|codec| told.codecs.iter().any(|known| known.packs_like(codec)));
+        let is_fax = far.fax.is_some() && told.fax.is_some();
+        let is_told = is_fax || spoken.any(|codec| told.codecs.iter().any(|known| known.packs_like(codec)));
         let is_taken = near.is_none_or(|near| {
             let mut takes = near.codecs.iter().map(|pair| &pair.theirs).filter(is_audio);
             takes.all(|codec| far.codecs.iter().any(|pair| pair.theirs.packs_like(codec)))

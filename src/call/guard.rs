@@ -78,11 +78,11 @@ impl Forbidden {
 
     /// Forbids an id of the other leg: Call-ID, tag.
     pub fn id(&mut self, id: &[u8]) {
+        let is_new = || !self.ids.iter().any(|known| **known == *id);
         // A peer that takes one of our own words, or a mere number, for its id could only ring our alarm
         // with it.
-        let is_name = id.iter().any(u8::is_ascii_alphabetic) && !holds_id(OUR_WORDS, id);
-        let is_new = || !self.ids.iter().any(|known| **known == *id);
-        if id.len() >= ID_BYTES_MIN && is_name && self.has_room() && is_new() {
+        let is_name = || id.iter().any(u8::is_ascii_alphabetic) && !holds_id(OUR_WORDS, id);
+        if id.len() >= ID_BYTES_MIN && self.has_room() && is_new() && is_name() {
             self.ids.push(id.into());
         }
     }
@@ -360,6 +360,9 @@ fn holds_id(part: &[u8], id: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
 
     fn forbidden(number: &str) -> Forbidden {
@@ -392,6 +395,25 @@ mod tests {
                 Err(Hit::Number),
                 "{text}"
             );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn looking_at_every_nth_byte_finds_what_one_pass_finds(
+            number in select(vec!["10086", "13800000001", "057187654321", "95588"]),
+            written in select(vec![
+                "10086", "1-0-0-8-6", "%31%300%386", "13800000001", "+86 138-0000-0001", "8613800000001",
+                "1%2D3%2e80%280000001", "0571.8765.4321", "95588", "955 88",
+            ]),
+            before in "[0-9aAdDeEx%+. ()@:;=<\"\r\n-]{0,30}",
+            behind in "[0-9aAdDeEx%+. ()@:;=>\"\r\n-]{0,30}",
+        ) {
+            let guard = forbidden(number);
+            let text = format!("{before}{written}{behind}");
+            let shortest = guard.numbers.iter().map(|number| number.len()).min().unwrap_or(0);
+            let by_one_pass = guard.number_within(text.as_bytes(), 0, text.len(), shortest);
+            prop_assert_eq!(guard.numbers_in(text.as_bytes()), by_one_pass, "{}", text);
         }
     }
 

@@ -206,7 +206,9 @@ fn id(out: &mut Vec<u8>, id: &Id) {
 }
 
 fn wall(out: &mut Vec<u8>, wall: &Wall) {
-    quoted(out, wall.text().as_bytes());
+    out.push(b'"');
+    wall.write(out);
+    out.push(b'"');
 }
 
 fn digits(out: &mut Vec<u8>, digits: &Digits) {

@@ -168,6 +168,7 @@ impl Call {
         self.holds_until = arrival.expires.map(|time| now.at + time);
         self.forbid(&arrival, &plan);
         let exits = failover::exits(&config.trunks, plan.shows(), plan.shown());
+        self.bridge.treat_faxes(plan.fax());
         self.plan = Some(plan);
         // An offer says which family the caller's media is of; else its signalling lets it be guessed.
         let family = arrival.media_address().unwrap_or(caller.source);

@@ -81,6 +81,7 @@ impl Kind {
                 "ring_timeout_s",
                 "calls_per_x",
                 "calls_per_caller",
+                "t38",
             ],
             Self::Number => &["x", "pool", "trunks", "city", "operator", "tags", INVENTORY],
             Self::Binding => &[

@@ -71,7 +71,7 @@ impl Mode {
 #[derive(Args, Debug)]
 #[command(group = ArgGroup::new("change").required(true).multiple(true).args([
     "name", "pairs_per_x", "relations_per_y", "city_rule", "fallback_cities", "reuse", "callback",
-    "accept_unidentified", "quarantine", "free_low", "ring_timeout", "calls_per_x", "calls_per_caller",
+    "accept_unidentified", "quarantine", "free_low", "ring_timeout", "calls_per_x", "calls_per_caller", "t38",
 ]))]
 pub struct Set {
     /// Its name or key
@@ -124,6 +124,18 @@ struct Settings {
     /// Calls of one caller among them, 1–100000; 0: any
     #[arg(long, value_name = "N")]
     calls_per_caller: Option<u64>,
+    /// What becomes of a fax that a call turns into. Passed on, it tells the other side what the machine calls itself:
+    /// mostly its real number
+    #[arg(long, value_enum)]
+    t38: Option<Fax>,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+enum Fax {
+    /// It is refused, and the call goes on as it was
+    Refuse,
+    /// It is passed on, with the number that its frames carry
+    Pass,
 }
 
 #[derive(ValueEnum, Debug, Clone, Copy)]
@@ -221,6 +233,11 @@ impl Settings {
         let calls = |limit: u64| if limit == 0 { Value::Null } else { limit.into() };
         put("calls_per_x", self.calls_per_x.map(calls));
         put("calls_per_caller", self.calls_per_caller.map(calls));
+        let fax = self.t38.map(|fax| match fax {
+            Fax::Refuse => "refuse",
+            Fax::Pass => "pass",
+        });
+        put("t38", fax.map(Into::into));
     }
 }
 
@@ -247,6 +264,7 @@ impl Pool {
                 body.extend(add.account.map(|a| ("account".to_owned(), a.into())));
                 add.settings.put(&mut body);
                 let pool = control.send(Method::POST, "/v1/pools", Some(&Value::Object(body)))?;
+                screen::say_warning(&pool);
                 if add.form.json {
                     screen::write_json(out, &pool)?;
                 } else {
@@ -272,6 +290,7 @@ impl Pool {
                 set.settings.put(&mut body);
                 let target = format!("/v1/pools/{}", escaped(&set.pool));
                 let pool = control.send(Method::PATCH, &target, Some(&Value::Object(body)))?;
+                screen::say_warning(&pool);
                 show(&pool, set.form, out)?;
             }
             Self::Usage(asked) => {
@@ -337,6 +356,7 @@ fn show(pool: &Value, form: Form, out: &mut dyn Write) -> std::io::Result<()> {
         ("free low", format!("{} %", text(pool, "free_low_percent"))),
         ("calls per x", or("calls_per_x", "any")),
         ("calls per caller", or("calls_per_caller", "any")),
+        ("t38", text(pool, "t38")),
         ("ring timeout", ring.unwrap_or_else(|| "as the conf says".into())),
         ("created", created),
     ];

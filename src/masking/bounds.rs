@@ -124,6 +124,7 @@ pub(super) fn change_pool(pool: &mut Pool, change: &PoolChange) -> Result<(), Re
         ring_timeout,
         calls_per_x,
         calls_per_caller,
+        fax,
     } = change.clone();
     pool.axb_pairs_per_x = axb_pairs_per_x.unwrap_or(pool.axb_pairs_per_x);
     pool.relations_per_y = relations_per_y.unwrap_or(pool.relations_per_y);
@@ -139,6 +140,7 @@ pub(super) fn change_pool(pool: &mut Pool, change: &PoolChange) -> Result<(), Re
     pool.ring_timeout = ring_timeout.unwrap_or(pool.ring_timeout);
     pool.calls_per_x = calls_per_x.unwrap_or(pool.calls_per_x);
     pool.calls_per_caller = calls_per_caller.unwrap_or(pool.calls_per_caller);
+    pool.fax = fax.unwrap_or(pool.fax);
     let too_many = |calls: Option<usize>| calls.is_some_and(|n| !(1..=CALLS_AT_ONCE_MAX).contains(&n));
     let cities = &pool.fallback_cities;
     let ring = RING_TIMEOUT_MIN..=RING_TIMEOUT_MAX;

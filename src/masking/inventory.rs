@@ -123,6 +123,27 @@ pub enum Reuse {
     Avoid,
 }
 
+/// What becomes of a fax that a call turns into (T.38).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Fax {
+    /// It is refused, and the call goes on as it was.
+    #[default]
+    Refuse,
+    /// It is passed on. Its frames carry what the sending machine calls itself (TSI, CSI: mostly its number), and
+    /// nobody masks that.
+    Pass,
+}
+
+impl Fax {
+    /// The name in requests and listings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Refuse => "refuse",
+            Self::Pass => "pass",
+        }
+    }
+}
+
 impl Reuse {
     /// The name in requests and listings.
     pub const fn name(self) -> &'static str {
@@ -173,6 +194,8 @@ pub struct Pool {
     pub calls_per_x: Option<usize>,
     /// Calls of one caller among them; `None`: any.
     pub calls_per_caller: Option<usize>,
+    /// What becomes of faxes.
+    pub fax: Fax,
 }
 
 impl Pool {
@@ -198,6 +221,7 @@ impl Pool {
             ring_timeout: None,
             calls_per_x: None,
             calls_per_caller: None,
+            fax: Fax::default(),
         }
     }
 

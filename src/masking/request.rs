@@ -7,7 +7,7 @@ use super::binding::{Binding, Direction, Mode, Terms};
 use super::callee::Callee;
 use super::change::Record;
 use super::inventory::{
-    Account, Callback, CityRule, Number, NumberState, Pool, Reuse, Standing, Unidentified,
+    Account, Callback, CityRule, Fax, Number, NumberState, Pool, Reuse, Standing, Unidentified,
 };
 use super::quarantine::Quarantine;
 use crate::base::id::Id;
@@ -63,6 +63,8 @@ pub struct PoolChange {
     pub calls_per_x: Option<Option<usize>>,
     /// Calls of one caller among them, 1–100,000.
     pub calls_per_caller: Option<Option<usize>>,
+    /// What becomes of faxes.
+    pub fax: Option<Fax>,
 }
 
 /// Changes to what is said of a number: `None` leaves, `Some(None)` takes away.

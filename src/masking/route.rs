@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::binding::{Binding, Ended, Party};
 use super::callee::{Callee, Taken};
-use super::inventory::{Callback, Number, NumberState, Unidentified};
+use super::inventory::{Callback, Fax, Number, NumberState, Unidentified};
 use super::mode::{self, Row};
 use super::reason::Reason;
 use super::rule::{Key, Who};
@@ -47,6 +47,7 @@ pub struct Plan {
     number: Arc<Number>,
     shows: Arc<Number>,
     callee: Option<Callee>,
+    fax: Fax,
 }
 
 impl Plan {
@@ -92,6 +93,11 @@ impl Plan {
             Shown::Real(..) | Shown::Withheld => false,
         };
         shown || self.number.x == x
+    }
+
+    /// What becomes of a fax that the call turns into, by the dialled number's pool.
+    pub const fn fax(&self) -> Fax {
+        self.fax
     }
 
     /// Which of the binding's people calls.
@@ -207,7 +213,10 @@ fn judge(table: &Table, attempt: &Attempt) -> Result<Plan, Refusal> {
         }
         let pool = table.pool(&number.pool);
         let caller = attempt.caller.map(RealNumber::new);
-        if let Some(full) = pool.and_then(|pool| table.seats.full(attempt.dialled, caller, &pool)) {
+        let full = pool
+            .as_ref()
+            .and_then(|pool| table.seats.full(attempt.dialled, caller, pool));
+        if let Some(full) = full {
             let refused = refuse(Reason::Quota, found);
             return refused.map_err(|refusal| Refusal {
                 full: Some(full),
@@ -223,6 +232,7 @@ fn judge(table: &Table, attempt: &Attempt) -> Result<Plan, Refusal> {
             number: number.clone(),
             shows,
             callee,
+            fax: pool.map_or(Fax::Refuse, |pool| pool.fax),
         })
     };
 

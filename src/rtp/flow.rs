@@ -65,6 +65,16 @@ pub enum RtcpPort {
     Shared,
 }
 
+/// What runs on a leg's port.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Stream {
+    /// RTP.
+    #[default]
+    Rtp,
+    /// The datagrams of a fax (ITU-T T.38 §9.1), passed on as they are: they have no header that could be renewed.
+    Udptl,
+}
+
 /// How a leg's media address is learnt when packets come from elsewhere than its SDP said.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum MediaNat {
@@ -93,6 +103,8 @@ pub struct FlowSpec {
     pub remote_rtcp: Option<SocketAddr>,
     /// Which port RTCP uses; if RTP's, `remote_rtcp` is `remote`.
     pub rtcp_port: RtcpPort,
+    /// What runs there.
+    pub stream: Stream,
     /// The payload types it takes.
     pub payloads: Payloads,
     /// Which way media may run.

@@ -461,6 +461,20 @@ impl Inbound {
         Some(self.timeline)
     }
 
+    /// Judges and counts a datagram that isn't RTP. Whether it is the peer's.
+    pub fn take_datagram(&mut self, now: Instant, from: SocketAddr) -> bool {
+        match self.address.admit(now, from) {
+            Sender::Stranger => {
+                self.counts.stranger(from);
+                false
+            }
+            Sender::Known | Sender::New => {
+                self.alive = now;
+                true
+            }
+        }
+    }
+
     /// The peer says that its stream is over: what comes now begins another.
     pub fn end(&mut self, now: Instant) {
         self.counts = self.counts(now);

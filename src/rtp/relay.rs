@@ -12,12 +12,13 @@ use std::time::Duration;
 use arrayvec::ArrayVec;
 
 use super::dtmf::{BEAT, Digit, EVENT_BYTES, Keypad, Listener, Pressed};
-use super::flow::{Counts, FlowSpec, Payload, Payloads, RtcpPort, Way};
+use super::flow::{Counts, FlowSpec, Payload, Payloads, RtcpPort, Stream, Way};
 use super::inbound::{Inbound, RtcpSender};
 use super::outbound::Outbound;
 use super::packet;
 use super::rtcp::{self, AboutUs, Ending, Leaves};
 use crate::base::chance::Chance;
+use crate::base::limits::UDPTL_BYTES_MAX;
 use crate::base::time::{Instant, Wall};
 use crate::base::timer::{TimerId, Timers};
 
@@ -73,6 +74,7 @@ struct Flow {
     port: u32,
     payloads: Payloads,
     way: Way,
+    takes: Takes,
     rtcp_port: RtcpPort,
     timeout: Option<Duration>,
     inbound: Inbound,
@@ -97,6 +99,34 @@ struct Flow {
     keys: Option<Box<Keys>>,
     /// The event that its peer is sending, if the other leg has none.
     listener: Option<Box<Option<Listener>>>,
+}
+
+/// What may come to a flow's RTP port.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Takes {
+    /// RTP.
+    Rtp,
+    /// RTP, and RTCP among it.
+    RtpAndRtcp,
+    /// The datagrams of a fax.
+    Udptl,
+}
+
+impl Takes {
+    const fn by(spec: &FlowSpec) -> Self {
+        match (spec.stream, spec.rtcp_port) {
+            (Stream::Udptl, _) => Self::Udptl,
+            (Stream::Rtp, RtcpPort::Shared) => Self::RtpAndRtcp,
+            (Stream::Rtp, RtcpPort::Own) => Self::Rtp,
+        }
+    }
+
+    const fn is_fax(self) -> bool {
+        match self {
+            Self::Udptl => true,
+            Self::Rtp | Self::RtpAndRtcp => false,
+        }
+    }
 }
 
 /// Keys being pressed on a flow.
@@ -150,6 +180,7 @@ impl Relay {
             port,
             payloads: spec.payloads.clone(),
             way: spec.way,
+            takes: Takes::by(spec),
             rtcp_port: spec.rtcp_port,
             timeout: spec.timeout,
             inbound: Inbound::new(now, spec),
@@ -173,7 +204,9 @@ impl Relay {
         let Some(flow) = self.flow(port) else {
             return;
         };
-        let is_other_way = flow.way != spec.way;
+        let takes = Takes::by(spec);
+        let is_other_way = flow.way != spec.way || flow.takes.is_fax() != takes.is_fax();
+        flow.takes = takes;
         flow.payloads.clone_from(&spec.payloads);
         flow.way = spec.way;
         flow.rtcp_port = spec.rtcp_port;
@@ -182,7 +215,7 @@ impl Relay {
         flow.inbound.alive = now;
         let joined = flow.joined;
         if is_other_way {
-            // What isn't relayed during a hold shan't look like loss after it.
+            // What isn't relayed during a hold, or a fax, shan't look like loss after it.
             flow.outbound.pause();
             flow.inbound.heard = now;
             if let Some(other) = joined.and_then(|port| self.flow(port)) {
@@ -224,6 +257,7 @@ impl Relay {
         }
         // RFC 3550 §6.3.7: no BYE from whom nothing was heard.
         if (flow.has_reported || flow.outbound.has_sent())
+            && !flow.takes.is_fax()
             && let Some(to) = flow.inbound.address.rtcp_to()
         {
             let ending = Ending::Bye(flow.outbound.ssrc());
@@ -242,9 +276,14 @@ impl Relay {
     #[inline]
     pub fn rtp(&mut self, now: Instant, port: u32, from: SocketAddr, packet: &mut [u8]) -> Option<Outgoing> {
         let flow = self.flow(port)?;
-        if flow.rtcp_port == RtcpPort::Shared && rtcp::is_rtcp(packet) {
-            self.rtcp(now, port, from, packet);
-            return None;
+        match flow.takes {
+            Takes::Rtp => {}
+            Takes::RtpAndRtcp if rtcp::is_rtcp(packet) => {
+                self.rtcp(now, port, from, packet);
+                return None;
+            }
+            Takes::RtpAndRtcp => {}
+            Takes::Udptl => return self.udptl(now, port, from, packet.len()),
         }
         let Some((header, body)) = packet::read(packet) else {
             flow.drop_one();
@@ -294,6 +333,31 @@ impl Relay {
             port: joined,
             to,
             bytes,
+        })
+    }
+
+    /// A datagram of a fax came: it goes on whole, if its sender is believed and the other leg is a fax too.
+    #[cold]
+    fn udptl(&mut self, now: Instant, port: u32, from: SocketAddr, length: usize) -> Option<Outgoing> {
+        let flow = self.flow(port)?;
+        let is_theirs = flow.inbound.take_datagram(now, from);
+        if !is_theirs || length > UDPTL_BYTES_MAX || !flow.way.receives() {
+            flow.drop_one();
+            return None;
+        }
+        flow.inbound.heard = now;
+        flow.inbound.counts.packets_in += 1;
+        let joined = flow.joined?;
+        let other = self.flow(joined)?;
+        if !other.way.sends() || !other.takes.is_fax() {
+            return None;
+        }
+        let to = other.inbound.address.to()?;
+        other.inbound.counts.packets_out += 1;
+        Some(Outgoing {
+            port: joined,
+            to,
+            bytes: 0..length,
         })
     }
 
@@ -535,7 +599,9 @@ impl Relay {
             return;
         };
         flow.report_timer = timer;
-        if let Some(to) = flow.inbound.address.rtcp_to() {
+        if let Some(to) = flow.inbound.address.rtcp_to()
+            && !flow.takes.is_fax()
+        {
             let ending = flow.retired.take().map_or(Ending::More, Ending::Bye);
             let bytes = flow.report(now, wall, ending);
             let from = flow.rtcp_from(port);

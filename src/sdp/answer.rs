@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use super::fax::Fax;
 use super::media::{Codec, CodecName, Media, MediaKind, Packing, Proto, RtcpPort, SdpWay, Token};
 use super::parse::Session;
 
@@ -31,6 +32,8 @@ pub struct Terms {
     pub way: SdpWay,
     /// Whether RTCP shares RTP's port: each leg's own affair.
     pub rtcp_port: RtcpPort,
+    /// The line is a fax's (T.38 over UDPTL), not audio: it has no codecs.
+    pub fax: Option<Fax>,
 }
 
 /// The media lines of one dialog. Their number and order stay for its whole life (RFC 3264 §8).
@@ -99,7 +102,7 @@ pub struct Offer {
 /// What a leg has settled: the flow is made from it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Agreed {
-    /// The codecs, best first, at least one of them audio.
+    /// The codecs, best first, at least one of them audio unless the leg is a fax.
     pub codecs: Vec<Pair>,
     /// Which way, seen from us: what our side of the leg does.
     pub way: SdpWay,
@@ -114,6 +117,8 @@ pub struct Agreed {
     pub rtcp: Option<SocketAddr>,
     /// Whether RTCP shares RTP's port, both ways.
     pub rtcp_port: RtcpPort,
+    /// The leg is a fax (T.38 over UDPTL) now, as the peer described it; then it has no codecs.
+    pub fax: Option<Fax>,
 }
 
 /// One agreed codec. The peer sends by the number in *our* description and receives by the one in *its
@@ -190,9 +195,35 @@ impl Offer {
                 packing: media.packing,
                 way: media.way,
                 rtcp_port: media.rtcp_port,
+                fax: None,
             },
             rtp: media.rtp_address(),
             rtcp: rtcp_of(media, media.rtcp_port),
+        })
+    }
+
+    /// Reads an offer that turns a call into a fax: no live audio, and a fax line. `before` are the dialog's lines.
+    ///
+    /// # Errors
+    /// [`Mismatch`] if it is none.
+    pub fn read_fax(session: &Session, before: &Lines) -> Result<Self, Mismatch> {
+        if session.media.len() < before.shapes.len() {
+            return Err(Mismatch::Lines);
+        }
+        let mut live = session.media.iter().enumerate();
+        let (index, media, fax) = live
+            .find_map(|(index, media)| Some((index, media, media.live_fax()?)))
+            .filter(|_| !session.media.iter().any(Media::is_usable))
+            .ok_or(Mismatch::NoAudio)?;
+        Ok(Self {
+            lines: Lines::of(session, index),
+            terms: Terms {
+                way: media.way,
+                fax: Some(fax),
+                ..Terms::list(&[])
+            },
+            rtp: media.rtp_address(),
+            rtcp: None,
         })
     }
 
@@ -215,6 +246,9 @@ impl Offer {
         let mut rest: Vec<&Codec> = self.terms.codecs.iter().collect();
         let mut codecs = Vec::new();
         let mut pairs = Vec::new();
+        if self.terms.fax.is_some() != far.fax.is_some() {
+            return Err(Mismatch::NoCodec);
+        }
         for wanted in far.codecs.iter().map(|pair| &pair.theirs) {
             let Some(offered) = take_like(&mut rest, wanted) else {
                 continue;
@@ -229,7 +263,9 @@ impl Offer {
                 theirs: offered.clone(),
             });
         }
-        with_audio(&codecs)?;
+        if self.terms.fax.is_none() {
+            with_audio(&codecs)?;
+        }
         let way = self.terms.way.reversed().and(far.wish);
         let terms = Terms {
             codecs,
@@ -237,6 +273,7 @@ impl Offer {
             way,
             // RFC 5761 §5.1.1: whoever offers to share is answered so.
             rtcp_port: self.terms.rtcp_port,
+            fax: far.fax,
         };
         let agreed = Agreed {
             codecs: pairs,
@@ -246,6 +283,7 @@ impl Offer {
             rtp: self.rtp,
             rtcp: self.rtcp,
             rtcp_port: self.terms.rtcp_port,
+            fax: self.terms.fax,
         };
         Ok((terms, agreed))
     }
@@ -266,7 +304,8 @@ impl Offer {
         let mut changes = Changes {
             address: self.rtp != near.rtp || self.rtcp != near.rtcp || self.terms.rtcp_port != near.rtcp_port,
             direction: self.terms.way.reversed().and(far.wish) != near.way,
-            codecs: false,
+            // Audio becomes a fax, or a fax audio again.
+            codecs: self.terms.fax.is_some() != near.fax.is_some(),
             packing: self.terms.packing.asks_more_than(near.packing),
         };
         for pair in &near.codecs {
@@ -289,6 +328,7 @@ impl Terms {
             packing: Packing::default(),
             way: SdpWay::SendRecv,
             rtcp_port: RtcpPort::Own,
+            fax: None,
         }
     }
 
@@ -298,7 +338,8 @@ impl Terms {
     /// [`Mismatch`] if it refuses the audio or agrees to nothing that was offered.
     pub fn check(&self, lines: &Lines, answer: &Session) -> Result<Agreed, Mismatch> {
         let media = answer.media.get(lines.audio()).ok_or(Mismatch::Lines)?;
-        if !media.is_usable() {
+        let fax = media.live_fax().filter(|_| self.fax.is_some());
+        if fax.is_none() && (self.fax.is_some() || !media.is_usable()) {
             return Err(Mismatch::NoAudio);
         }
         let mut rest: Vec<&Codec> = self.codecs.iter().collect();
@@ -316,7 +357,7 @@ impl Terms {
                 });
             }
         }
-        if codecs.iter().all(|pair| pair.theirs.name.is_event()) {
+        if fax.is_none() && codecs.iter().all(|pair| pair.theirs.name.is_event()) {
             return Err(Mismatch::NoCodec);
         }
         // RFC 5761 §5.1.1: shared only if both say so.
@@ -331,8 +372,9 @@ impl Terms {
             wish: media.way.or(self.way.reversed().complement()),
             packing: media.packing,
             rtp: media.rtp_address(),
-            rtcp: rtcp_of(media, rtcp_port),
+            rtcp: rtcp_of(media, rtcp_port).filter(|_| fax.is_none()),
             rtcp_port,
+            fax,
         })
     }
 }
@@ -346,6 +388,7 @@ impl Agreed {
             packing: self.packing,
             way: self.wish,
             rtcp_port: RtcpPort::Own,
+            fax: self.fax,
         }
     }
 

@@ -4,7 +4,8 @@
 use std::net::SocketAddr;
 
 use super::answer::{Lines, Terms};
-use super::media::{Origin, RtcpPort};
+use super::fax::{Correction, Fax, RateManagement};
+use super::media::{Origin, RtcpPort, SdpWay};
 use crate::base::text;
 
 /// Writes a description: our audio at `here` under `audio`'s terms in the dialog's `lines`, every other
@@ -26,7 +27,10 @@ pub fn write(origin: Origin, here: SocketAddr, lines: &Lines, audio: &Terms) -> 
         .text("\r\nt=0 0\r\n");
     for (index, shape) in lines.shapes().iter().enumerate() {
         if index == lines.audio() {
-            out.audio(here.port(), audio);
+            match &audio.fax {
+                Some(fax) => out.fax(here.port(), fax, audio.way),
+                None => out.audio(here.port(), audio),
+            }
         } else {
             out.text("m=")
                 .text(shape.kind.name())
@@ -81,6 +85,29 @@ impl Writer {
             }
         }
         self.text("a=").text(audio.way.name()).text("\r\n");
+    }
+
+    fn fax(&mut self, port: u16, fax: &Fax, way: SdpWay) {
+        self.text("m=image ").number(port).text(" udptl t38\r\n");
+        for (name, number) in [
+            ("a=T38FaxVersion:", fax.version.map(u64::from)),
+            ("a=T38MaxBitRate:", fax.bit_rate_max.map(u64::from)),
+            ("a=T38FaxMaxBuffer:", fax.buffer_max.map(u64::from)),
+            ("a=T38FaxMaxDatagram:", fax.datagram_max.map(u64::from)),
+        ] {
+            if let Some(number) = number {
+                self.text(name).number(number).text("\r\n");
+            }
+        }
+        for (name, word) in [
+            ("a=T38FaxRateManagement:", fax.rate.map(RateManagement::name)),
+            ("a=T38FaxUdpEC:", fax.correction.map(Correction::name)),
+        ] {
+            if let Some(word) = word {
+                self.text(name).text(word).text("\r\n");
+            }
+        }
+        self.text("a=").text(way.name()).text("\r\n");
     }
 
     fn text(&mut self, text: &str) -> &mut Self {

@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use arrayvec::ArrayString;
 
+use super::fax::Fax;
 use super::fmtp::Fmtp;
 
 /// A codec that we know. Others leave the description when it is read.
@@ -338,6 +339,8 @@ pub struct Media {
     pub way: SdpWay,
     /// How long packets are to be that the writer receives.
     pub packing: Packing,
+    /// What a fax line over UDPTL says; only such a line has it.
+    pub fax: Option<Fax>,
 }
 
 /// How long the packets are to be that the writer of a description receives (RFC 8866 §6.4), each 1–200 ms.
@@ -363,7 +366,12 @@ impl Media {
         self.kind == MediaKind::Audio && self.proto == Proto::RtpAvp && self.port != 0
     }
 
-    /// Where its writer wants RTP; `None` while it isn't known or wanted.
+    /// What a live fax line says.
+    pub fn live_fax(&self) -> Option<Fax> {
+        self.fax.filter(|_| self.port != 0)
+    }
+
+    /// Where its writer wants RTP (or a fax's UDPTL); `None` while it isn't known or wanted.
     pub fn rtp_address(&self) -> Option<SocketAddr> {
         let address = self.address.filter(|_| self.port != 0)?;
         Some(SocketAddr::new(address, self.port))

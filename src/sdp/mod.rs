@@ -34,6 +34,7 @@
 //! next (RFC 3264 §8).
 pub mod answer;
 pub mod build;
+pub mod fax;
 pub mod fmtp;
 pub mod media;
 pub mod parse;

@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::fax::Fax;
 use super::fmtp::{self, Fmtp};
 use super::media::{Codec, CodecName, Media, MediaKind, Origin, Packing, Proto, RtcpPort, SdpWay, Token};
 use crate::base::limits::{SDP_CODECS_MAX, SDP_MEDIA_MAX};
@@ -166,6 +167,7 @@ struct Section<'a> {
     fmtps: Vec<(u8, &'a [u8])>,
     rtcp: Option<(u16, Option<Connection>)>,
     rtcp_port: RtcpPort,
+    fax: Option<Fax>,
 }
 
 impl<'a> Section<'a> {
@@ -191,6 +193,9 @@ impl<'a> Section<'a> {
                 }
             }
         }
+        let is_fax = kind.name().eq_ignore_ascii_case("image")
+            && proto.name().eq_ignore_ascii_case("udptl")
+            && first.eq_ignore_ascii_case(b"t38");
         Some(Self {
             kind,
             port,
@@ -202,6 +207,7 @@ impl<'a> Section<'a> {
             fmtps: Vec::new(),
             rtcp: None,
             rtcp_port: RtcpPort::Own,
+            fax: is_fax.then(Fax::default),
         })
     }
 
@@ -233,7 +239,11 @@ impl<'a> Section<'a> {
                 let place = (!rest.is_empty()).then(|| read_connection(rest));
                 self.rtcp = port.filter(|port| *port != 0).map(|port| (port, place));
             }
-            _ => {}
+            _ => {
+                if let Some(fax) = &mut self.fax {
+                    fax.read(name, value);
+                }
+            }
         }
     }
 
@@ -273,6 +283,7 @@ impl<'a> Section<'a> {
             },
             codecs: self.codecs(),
             way,
+            fax: self.fax,
             packing: Packing {
                 ptime_ms: self.level.packing.ptime_ms.or(session.packing.ptime_ms),
                 maxptime_ms: self.level.packing.maxptime_ms.or(session.packing.maxptime_ms),

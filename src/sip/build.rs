@@ -58,7 +58,7 @@ pub fn response(request: &Head, source: SocketAddr, response: &Response) -> Vec<
         out.record_routes(request);
     }
     let to = out.parties(request);
-    out.to_end(to, response.to_tag);
+    out.end_of_to(to, response.to_tag);
     out.call_id_and_cseq(request);
     if response.status == 100 {
         out.timestamp(request);
@@ -124,7 +124,7 @@ impl Repeated {
             out.0.extend_from_slice(part(vias, routes));
         }
         out.0.extend_from_slice(part(routes, parties));
-        out.to_end(self.to, response.to_tag);
+        out.end_of_to(self.to, response.to_tag);
         out.0.extend_from_slice(part(parties, ids));
         if response.status == 100 {
             out.0.extend_from_slice(part(ids, self.text.len()));
@@ -394,7 +394,7 @@ impl Writer {
     }
 
     /// Closes the line of To.
-    fn to_end(&mut self, to: To, tag: Option<&[u8]>) {
+    fn end_of_to(&mut self, to: To, tag: Option<&[u8]>) {
         match (to, tag) {
             (To::Missing, _) => return,
             (To::Untagged, Some(tag)) => {

@@ -195,8 +195,8 @@ fn content_length(head: &[u8]) -> Option<usize> {
     let mut found = None;
     loop {
         match walk.step() {
-            Step::Line { token, value } => {
-                if Name::of(head.get(token)?) != Name::ContentLength {
+            Step::Line { name, value, .. } => {
+                if name != Name::ContentLength {
                     continue;
                 }
                 if found.is_some() {

@@ -244,12 +244,18 @@ impl<'a> Via<'a> {
     /// address, or an empty parameter.
     pub fn parse(value: &'a [u8]) -> Option<Self> {
         let (sent, params_text) = cut(value, b';', Hiding::Quotes);
-        let (protocol, rest) = cut(sent, b'/', Hiding::Quotes);
-        let (version, rest) = cut(rest?, b'/', Hiding::Quotes);
-        if !trim(protocol).eq_ignore_ascii_case(b"SIP") || trim(version) != b"2.0" {
-            return None;
-        }
-        let rest = trim(rest?);
+        let rest = match sent.strip_prefix(b"SIP/2.0/") {
+            Some(rest) => trim(rest),
+            // In another case, or with white space around the slashes.
+            None => {
+                let (protocol, rest) = cut(sent, b'/', Hiding::Quotes);
+                let (version, rest) = cut(rest?, b'/', Hiding::Quotes);
+                if !trim(protocol).eq_ignore_ascii_case(b"SIP") || trim(version) != b"2.0" {
+                    return None;
+                }
+                trim(rest?)
+            }
+        };
         let gap = rest.iter().position(|byte| is_lws(*byte))?;
         let (transport, sent_by) = rest.split_at_checked(gap)?;
         if !is_token(transport) {

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use arrayvec::ArrayVec;
 
-use super::header::{self, Name, Via, is_lws, is_token, is_token_byte, trim};
+use super::header::{self, Name, Via, is_lws, is_token, trim};
 use super::method::Method;
 use super::scan::{find, find_either};
 use crate::base::limits::{SIP_HEADERS_MAX, SIP_MESSAGE_BYTES_MAX};
@@ -259,9 +259,9 @@ pub(super) fn lex(bytes: &[u8]) -> Result<(Head<'_>, Option<Fault>), &'static st
     let mut seen = Names::of(&[]);
     loop {
         match walk.step() {
-            Step::Line { token, value } => {
+            Step::Line { name, token, value } => {
                 let line = Line {
-                    name: Name::of(bytes.get(token.clone()).unwrap_or_default()),
+                    name,
                     token: Span::of(&token),
                     value: Span::of(&value),
                 };
@@ -300,10 +300,10 @@ pub(super) fn method_and_branch(bytes: &[u8]) -> Option<(Method, &[u8])> {
         return None;
     };
     loop {
-        let Step::Line { token, value } = walk.step() else {
+        let Step::Line { name, value, .. } = walk.step() else {
             return None;
         };
-        if Name::of(bytes.get(token)?) == Name::Via {
+        if name == Name::Via {
             let via = header::split(bytes.get(value)?).next().and_then(Via::parse)?;
             return Some((method, via.branch?));
         }
@@ -453,6 +453,9 @@ fn is_request_uri(uri: &[u8]) -> bool {
             .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b'"'))
 }
 
+/// Names that are longer are looked for with more care: a line without a colon must not cost the whole message.
+const PLAIN_NAME_BYTES: usize = 32;
+
 /// Steps from header line to header line.
 pub(super) struct Walk<'a> {
     bytes: &'a [u8],
@@ -461,8 +464,9 @@ pub(super) struct Walk<'a> {
 
 /// What a walk meets.
 pub(super) enum Step {
-    /// A header line: the name's and the trimmed value's places.
+    /// A header line: its name, where that stands, and the trimmed value's place.
     Line {
+        name: Name,
         token: Range<usize>,
         value: Range<usize>,
     },
@@ -490,15 +494,20 @@ impl<'a> Walk<'a> {
     #[inline]
     fn plain_line(&mut self) -> Option<Step> {
         let rest = self.bytes.get(self.at..)?;
-        let token = rest.iter().position(|byte| !is_token_byte(*byte))?;
-        let (b':', value) = rest.get(token..)?.split_first()? else {
+        let near = rest.get(..PLAIN_NAME_BYTES).unwrap_or(rest);
+        let (token, value) = rest.split_at_checked(find(near, b':')?)?;
+        let value = value.get(1..)?;
+        let name = Name::of(token);
+        // Those that we know are tokens.
+        if name == Name::Other && !is_token(token) {
             return None;
-        };
+        }
+        let token = token.len();
         let end = find_either(value, b'\r', b'\n')?;
         let (value, behind) = value.split_at_checked(end)?;
         match behind {
             [b'\r', b'\n', b' ' | b'\t', ..] => return None,
-            [b'\r', b'\n', ..] if token > 0 => {}
+            [b'\r', b'\n', ..] => {}
             _ => return None,
         }
         let lead = value.iter().take_while(|byte| is_lws(**byte)).count();
@@ -506,6 +515,7 @@ impl<'a> Walk<'a> {
         let from = token.end.saturating_add(1).saturating_add(lead);
         self.at = token.end.saturating_add(end).saturating_add(3);
         Some(Step::Line {
+            name,
             token,
             value: from..from.saturating_add(trim(value).len()),
         })
@@ -540,6 +550,7 @@ impl<'a> Walk<'a> {
         let lead = value.iter().take_while(|byte| is_lws(**byte)).count();
         let value_from = from.saturating_add(colon).saturating_add(1).saturating_add(lead);
         Step::Line {
+            name: Name::of(token),
             token: from..from.saturating_add(token.len()),
             value: value_from..value_from.saturating_add(trim(value).len()),
         }

@@ -144,10 +144,9 @@ impl<'a> Part<'a> {
         let mut walk = Walk::new(bytes);
         loop {
             match walk.step() {
-                Step::Line { token, value } => {
+                Step::Line { name, token, value } => {
                     let (token, value) = (bytes.get(token).unwrap_or_default(), bytes.get(value));
                     let value = value.unwrap_or_default();
-                    let name = Name::of(token);
                     if name == Name::ContentType {
                         part.kind = part.kind.or(Some(value));
                     } else if name == Name::ContentDisposition {

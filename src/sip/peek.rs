@@ -47,9 +47,8 @@ pub fn peek(bytes: &[u8]) -> Option<Peek<'_>> {
     let mut to = None;
     while call_id.is_none() || to.is_none() {
         match walk.step() {
-            Step::Line { token, value } => {
+            Step::Line { name, value, .. } => {
                 let value = bytes.get(value)?;
-                let name = Name::of(bytes.get(token)?);
                 if name == Name::CallId {
                     call_id = call_id.or(Some(value));
                 } else if name == Name::To {

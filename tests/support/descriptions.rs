@@ -45,12 +45,13 @@ impl Descriptions {
                 told.lines, heard.lines
             ))
         } else {
-            // A line that was refused may be used anew (RFC 3264 §8.1).
-            let moved = told.lines.iter().zip(&heard.lines);
-            let moved = moved
-                .filter(|(was, is)| !was.ends_with(":0") && kind(was) != kind(is))
-                .count()
-                > 0;
+            // A line that was refused may be used anew (RFC 3264 §8.1), and audio may become a fax (§8.3.3).
+            let may_turn = |was: &str, is: &str| matches!((was, is), ("audio", "image") | ("image", "audio"));
+            let mut moved = told.lines.iter().zip(&heard.lines);
+            let moved = moved.any(|(was, is)| {
+                let (was_kind, is_kind) = (kind(was), kind(is));
+                !was.ends_with(":0") && was_kind != is_kind && !may_turn(&was_kind, &is_kind)
+            });
             moved.then(|| format!("the lines were {:?} and are {:?}", told.lines, heard.lines))
         };
         told.bodies.push(body.to_vec());

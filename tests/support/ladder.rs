@@ -8,7 +8,7 @@ use std::time::Duration;
 mod media;
 
 use serde_json::Value;
-use umbra::masking::inventory::Freeze;
+use umbra::masking::inventory::{Fax, Freeze};
 
 use super::cast::{Cast, Cue};
 use super::phone::Extra;
@@ -273,6 +273,8 @@ impl<S: Stage> Play<S> {
                 self.cast.stage.unbind(&x);
                 Ok(())
             }
+            ["faxes", "pass"] => self.order(Doing::Fax(Fax::Pass), None),
+            ["faxes", "refuse"] => self.order(Doing::Fax(Fax::Refuse), None),
             ["suspend"] => self.order(Doing::Suspend, None),
             ["resume"] => self.order(Doing::Resume, None),
             ["lock", x] => self.order(Doing::Lock, Some(x)),

@@ -446,6 +446,7 @@ impl Stage for Live {
             Doing::Thaw => format!("number unfreeze {x}"),
             Doing::Suspend => "account suspend default".to_owned(),
             Doing::Resume => "account resume default".to_owned(),
+            Doing::Fax(fax) => format!("pool set default --t38 {}", fax.name()),
         };
         self.done(&line);
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use umbra::call::config::Interface;
 use umbra::call::media::{InterfaceId, MediaPort};
-use umbra::masking::inventory::Freeze;
+use umbra::masking::inventory::{Fax, Freeze};
 use umbra::sip::path::Transport;
 
 /// One datagram.
@@ -376,6 +376,7 @@ pub enum Doing {
     Thaw,
     Suspend,
     Resume,
+    Fax(Fax),
 }
 
 /// A stage. Times are since its beginning.

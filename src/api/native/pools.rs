@@ -13,7 +13,7 @@ use super::{Desk, crossed, view};
 use crate::api::error::ApiError;
 use crate::api::fields::{Asked, Body, Fields, Named, wrong};
 use crate::masking::binding::Mode;
-use crate::masking::inventory::{Callback, CityRule, Pool, Reuse, Unidentified};
+use crate::masking::inventory::{Callback, CityRule, Fax, Pool, Reuse, Unidentified};
 use crate::masking::quarantine::Quarantine;
 use crate::masking::request::{PoolChange, Write, Written};
 
@@ -23,6 +23,9 @@ const REUSES: [(&str, Reuse); 3] = [
     ("sticky", Reuse::Sticky),
     ("avoid", Reuse::Avoid),
 ];
+const FAX_WARNING: &str = "faxes are passed on in this pool: their frames carry what the sending machine calls itself \
+    (TSI, CSI), mostly its real number, and nothing masks that";
+const FAXES: [(&str, Fax); 2] = [("refuse", Fax::Refuse), ("pass", Fax::Pass)];
 const CALLBACKS: [(&str, Callback); 2] = [("temporary", Callback::Temporary), ("refused", Callback::Refused)];
 
 /// `POST /v1/pools {name, mode, account, …}` → 201; the rest is as in [`set`].
@@ -39,7 +42,7 @@ pub(super) async fn add(
     };
     fields.done()?;
     let pool = desk.write_pool(write).await?;
-    Ok((StatusCode::CREATED, Json(view::pool(&pool))))
+    Ok((StatusCode::CREATED, Json(warned(&pool))))
 }
 
 /// `GET /v1/pools?cursor=&limit=` → `{"pools", "cursor"}`
@@ -82,8 +85,8 @@ pub(super) async fn usage(
 }
 
 /// `PATCH /v1/pools/{name or key} {name, axb_pairs_per_x, relations_per_y, city_rule, fallback_cities, reuse, callback,
-/// accept_unidentified, quarantine, free_low_percent, ring_timeout_s, calls_per_x, calls_per_caller}`: what is not
-/// named stays.
+/// accept_unidentified, quarantine, free_low_percent, ring_timeout_s, calls_per_x, calls_per_caller,
+/// t38}`: what is not named stays.
 pub(super) async fn set(
     State(desk): State<Arc<Desk>>,
     Named(pool): Named,
@@ -97,7 +100,17 @@ pub(super) async fn set(
     };
     fields.done()?;
     let pool = desk.write_pool(write).await?;
-    Ok(Json(view::pool(&pool)))
+    Ok(Json(warned(&pool)))
+}
+
+/// A pool that was written, and what its owner has to know of it.
+fn warned(pool: &Pool) -> Value {
+    let mut view = view::pool(pool);
+    match pool.fax {
+        Fax::Refuse => {}
+        Fax::Pass => view["warning"] = json!(FAX_WARNING),
+    }
+    view
 }
 
 fn settings(fields: &mut Fields) -> Result<PoolChange, ApiError> {
@@ -129,6 +142,7 @@ fn settings(fields: &mut Fields) -> Result<PoolChange, ApiError> {
         calls_per_caller: fields
             .patch("calls_per_caller", |f| calls(f, "calls_per_caller"))?
             .into_change(),
+        fax: fields.word("t38", &FAXES)?,
     })
 }
 

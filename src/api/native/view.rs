@@ -111,6 +111,7 @@ pub(super) fn pool(pool: &Pool) -> Value {
         "ring_timeout_s": pool.ring_timeout.map(|time| time.as_secs()),
         "calls_per_x": pool.calls_per_x,
         "calls_per_caller": pool.calls_per_caller,
+        "t38": pool.fax.name(),
         "created_at": made(pool.created),
     })
 }

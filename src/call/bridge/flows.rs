@@ -11,7 +11,7 @@ use crate::call::hands::Hands;
 use crate::call::media::{MediaPort, Order};
 use crate::call::port::{LegName, Output};
 use crate::rtp::dtmf::Digit;
-use crate::rtp::flow::{self, Counts, FlowSpec, MediaNat, MediaSource, Payload, Payloads, Way};
+use crate::rtp::flow::{self, Counts, FlowSpec, MediaNat, MediaSource, Payload, Payloads, Stream, Way};
 use crate::sdp::answer::{Agreed, rows};
 use crate::sdp::media::{RtcpPort, SdpWay};
 
@@ -112,6 +112,9 @@ impl Bridge {
     /// The name of a leg's codec, by the payload type last seen, else the one agreed on.
     pub fn codec_name(&self, leg: LegName, payload: Option<u8>) -> Option<String> {
         let agreed = self.agreed(leg)?;
+        if agreed.fax.is_some() {
+            return Some("T38".to_owned());
+        }
         let seen = agreed
             .codecs
             .iter()
@@ -157,6 +160,10 @@ fn flow_spec(
         rtcp_port: match agreed.rtcp_port {
             RtcpPort::Own => flow::RtcpPort::Own,
             RtcpPort::Shared => flow::RtcpPort::Shared,
+        },
+        stream: match agreed.fax {
+            None => Stream::Rtp,
+            Some(_) => Stream::Udptl,
         },
         payloads,
         way,

@@ -37,7 +37,12 @@ pub enum Refused {
 /// 400 for headers that can't be read, 422 for too short an interval, 420 where the trunk has no timers and the sender
 /// insists.
 pub fn judged(request: &Head<'_>, wish: SessionWish, runs: Option<&Clock>) -> Result<Judged, Bounce> {
-    let asked = Asked::read(request).map_err(|_| Bounce::status(400))?;
+    let asked = match Asked::read(request) {
+        Ok(asked) => asked,
+        // What a trunk doesn't know can't be wrong on it.
+        Err(_) if wish.timer == SessionTimer::Off => return Ok(Judged::default()),
+        Err(_) => return Err(Bounce::status(400)),
+    };
     let granted = match judge(wish, &asked, runs) {
         Verdict::TooShort(min_s) => return Err(Bounce::with(422, "Min-SE", min_s.to_string())),
         Verdict::NotHere => {
@@ -52,7 +57,10 @@ pub fn judged(request: &Head<'_>, wish: SessionWish, runs: Option<&Clock>) -> Re
     };
     Ok(Judged {
         granted,
-        min_s: asked.min_s.unwrap_or(0),
+        min_s: asked
+            .min_s
+            .filter(|_| wish.timer != SessionTimer::Off)
+            .unwrap_or(0),
     })
 }
 

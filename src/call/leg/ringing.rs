@@ -49,6 +49,8 @@ impl Call {
                 ..=100 => (183, Sdp::Without),
                 status => (status, self.caller.told.sdp),
             };
+            // Whatever becomes of it, the next one is a minute away.
+            self.caller.told.at = now.at;
             self.progress_to_caller(hands, now, status, sdp);
         }
         if self.recorded == Recorded::Open && self.caller.invite == InviteState::Pending {

@@ -8,7 +8,7 @@ use super::{
 use crate::base::limits::X_PER_A;
 use crate::base::number::VirtualNumber;
 use crate::masking::inventory::{
-    Account, Callback, CityRule, Freeze, Number, NumberState, Pool, Reuse, Standing, Unidentified,
+    Account, Callback, CityRule, Fax, Freeze, Number, NumberState, Pool, Reuse, Standing, Unidentified,
 };
 use crate::masking::quarantine::{Grip, Quarantine};
 
@@ -57,6 +57,10 @@ pub(super) fn put_pool(out: &mut Vec<u8>, pool: &Pool) {
     // A limit of no call at all can't be set: 0 is none.
     put_len(out, pool.calls_per_x.unwrap_or(0));
     put_len(out, pool.calls_per_caller.unwrap_or(0));
+    out.push(match pool.fax {
+        Fax::Refuse => 0,
+        Fax::Pass => 1,
+    });
 }
 
 pub(super) fn put_number(out: &mut Vec<u8>, number: &Number) {
@@ -157,8 +161,17 @@ impl Reader<'_> {
             ring_timeout: self.duration()?,
             calls_per_x: Some(self.len()?).filter(|limit| *limit > 0),
             calls_per_caller: Some(self.len()?).filter(|limit| *limit > 0),
+            fax: if self.schema < 3 { Fax::Refuse } else { self.fax()? },
             ..pool
         })
+    }
+
+    fn fax(&mut self) -> Result<Fax, BadRecord> {
+        match self.byte()? {
+            0 => Ok(Fax::Refuse),
+            1 => Ok(Fax::Pass),
+            _ => Err(BadRecord::Field("t38")),
+        }
     }
 
     fn quarantine(&mut self) -> Result<Option<Quarantine>, BadRecord> {

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::super::inventory::{Callback, CityRule, Freeze, NumberState, Reuse, Standing, Unidentified};
+use super::super::inventory::{Callback, CityRule, Fax, Freeze, NumberState, Reuse, Standing, Unidentified};
 use super::super::quarantine::{Grip, Quarantine};
 use super::*;
 use crate::base::number::Kind;
@@ -159,6 +159,7 @@ fn pool() -> impl Strategy<Value = Pool> {
         duration(),
         calls(),
         calls(),
+        prop_oneof![Just(Fax::Refuse), Just(Fax::Pass)],
     );
     let settings = (callback, unidentified, quarantine, choice, limits);
     (names, mode, any::<u32>(), wall(), settings).prop_map(
@@ -183,6 +184,7 @@ fn pool() -> impl Strategy<Value = Pool> {
                 ring_timeout: limits.3,
                 calls_per_x: limits.4,
                 calls_per_caller: limits.5,
+                fax: limits.6,
             }
         },
     )
@@ -261,12 +263,25 @@ fn a_record_of_a_newer_server_is_refused_with_a_sentence() {
     Record::Forget(Id::from_bits(1)).encode_value(&mut value);
     value[0] = SCHEMA + 1;
     let refused = Record::decode(&value).expect_err("newer");
-    assert_eq!(refused, BadRecord::NewerSchema(3));
+    assert_eq!(refused, BadRecord::NewerSchema(4));
     assert_eq!(
         refused.to_string(),
-        "the record was written by a newer server (schema 3; this one reads up to 2): upgrade first"
+        "the record was written by a newer server (schema 4; this one reads up to 3): upgrade first"
     );
-    assert_eq!(Change::decode(&value), Err(BadRecord::NewerSchema(3)));
+    assert_eq!(Change::decode(&value), Err(BadRecord::NewerSchema(4)));
+}
+
+#[test]
+fn a_pool_of_the_schema_that_knew_no_faxes_refuses_them() {
+    let pool = Pool {
+        fax: Fax::Pass,
+        ..Pool::default_pool()
+    };
+    let mut value = Vec::new();
+    Record::Pool(pool).encode_value(&mut value);
+    value.pop();
+    value[0] = 2;
+    assert_eq!(Record::decode(&value), Ok(Record::Pool(Pool::default_pool())));
 }
 
 /// What the version before wrote: a pool and a binding of schema 1, byte by byte.

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::*;
 use crate::call::media::InterfaceId;
 use crate::rtp::dtmf::{Digit, Key};
-use crate::rtp::flow::{Counts, MediaNat, Payload, RtcpPort, Way};
+use crate::rtp::flow::{Counts, MediaNat, Payload, RtcpPort, Stream, Way};
 use crate::rtp::packet;
 
 /// A thread over many ports, what it reports, and the next port to try.
@@ -106,6 +106,7 @@ fn spec(peer: &UdpSocket) -> Box<FlowSpec> {
         remote: Some(remote),
         remote_rtcp: None,
         rtcp_port: RtcpPort::Own,
+        stream: Stream::Rtp,
         payloads: [pcma].into_iter().collect(),
         way: Way::Both,
         nat: MediaNat::Strict,

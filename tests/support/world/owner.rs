@@ -7,7 +7,7 @@ use umbra::base::number::{RealNumber, Tel, VirtualNumber};
 use umbra::base::time::Wall;
 use umbra::call::port::Command;
 use umbra::masking::binding::{Direction, Mode, Rare, Terms};
-use umbra::masking::inventory::{DEFAULT_ACCOUNT, NumberState, Standing};
+use umbra::masking::inventory::{DEFAULT_ACCOUNT, DEFAULT_POOL, NumberState, Standing};
 use umbra::masking::listing::BindingFilter;
 use umbra::masking::quarantine::{Grip, Quarantine};
 use umbra::masking::request::{
@@ -225,6 +225,17 @@ impl World {
                 self.law.suspend(false);
                 return Ok(());
             }
+            Doing::Fax(fax) => {
+                let settings = PoolChange {
+                    fax: Some(fax),
+                    ..PoolChange::default()
+                };
+                return self.write(&Write::SetPool {
+                    pool: DEFAULT_POOL.into(),
+                    name: None,
+                    settings: Box::new(settings),
+                });
+            }
             Doing::Lock => NumberState::Locked,
             Doing::Unlock | Doing::Thaw => NumberState::Active,
             Doing::Freeze(cause) => NumberState::Frozen(cause),
@@ -239,7 +250,7 @@ impl World {
                 }
             }
             Doing::Lock | Doing::Unlock | Doing::Thaw => self.law.freeze(x.tel(), false),
-            Doing::Suspend | Doing::Resume => {}
+            Doing::Suspend | Doing::Resume | Doing::Fax(_) => {}
         }
         Ok(())
     }

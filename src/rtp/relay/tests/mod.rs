@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::*;
-use crate::rtp::flow::MediaNat;
+use crate::rtp::flow::{MediaNat, Stream};
 use crate::rtp::outbound::Sent;
 use crate::rtp::packet::Header;
 
 mod addresses;
 mod arbitrary;
 mod digits;
+mod fax;
 mod headers;
 mod reports;
 mod silence;
@@ -52,6 +53,7 @@ fn spec(remote: SocketAddr) -> FlowSpec {
         remote: Some(remote),
         remote_rtcp: Some(SocketAddr::new(remote.ip(), remote.port() + 1)),
         rtcp_port: RtcpPort::Own,
+        stream: Stream::Rtp,
         payloads: [
             payload(8, Some(8), 8_000, false),
             payload(101, Some(96), 8_000, true),
