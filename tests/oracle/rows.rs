@@ -180,6 +180,11 @@ const REFUSED: &[Row] = &[
     },
     Row {
         fields: &[ONLY_UMBRA],
+        why: "it takes a colon in a parameter's value for the end of the URI",
+        holds: |it| it.first_line().contains(";gr=urn:"),
+    },
+    Row {
+        fields: &[ONLY_UMBRA],
         why: "it wants SIP/2.0 in capitals",
         holds: |it| it.first_line().contains("sip/2.0"),
     },
@@ -247,6 +252,23 @@ const FIELDS: &[Row] = &[
         fields: &["from", "to", "contact"],
         why: "it reads no headers of a URI",
         holds: |it| it.line().contains('?'),
+    },
+    Row {
+        fields: &["from", "to", "contact"],
+        why: "a bracket within quotes ends a display name",
+        holds: |it| {
+            it.theirs.is_none()
+                && it
+                    .line()
+                    .split('"')
+                    .nth(1)
+                    .is_some_and(|name| name.contains(['<', '>']))
+        },
+    },
+    Row {
+        fields: &["request"],
+        why: "it takes an equals sign in a user part for the host",
+        holds: |it| it.line().split('@').next().is_some_and(|user| user.contains('=')),
     },
     Row {
         fields: &["contact"],

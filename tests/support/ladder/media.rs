@@ -46,8 +46,8 @@ impl<S: Stage> Play<S> {
             "->" => &[(a, b)],
             _ => return Err("media goes -> or <->".into()),
         };
-        if !self.cast.stage.is_exact() && !is_blocked {
-            self.warm_up(ways, codec)?;
+        if !self.cast.stage.is_exact() {
+            self.warm_up(ways, codec, is_blocked)?;
         }
         let before: Vec<usize> = ways.iter().map(|(_, to)| self.heard_by(*to)).collect();
         let mut spoken = vec![String::new(); ways.len()];
@@ -75,16 +75,24 @@ impl<S: Stage> Play<S> {
     }
 
     /// On a busy machine the media threads may have their orders a moment after the ACK has left: packets
-    /// go until one arrives.
-    fn warm_up(&mut self, ways: &[(Place, Place)], codec: Option<&str>) -> Result<(), String> {
+    /// go until one arrives, or, where they are to be blocked, until five in a row don't.
+    fn warm_up(
+        &mut self,
+        ways: &[(Place, Place)],
+        codec: Option<&str>,
+        is_blocked: bool,
+    ) -> Result<(), String> {
         for (from, to) in ways {
-            let before = self.heard_by(*to);
+            let mut in_vain = 0;
             for _ in 0..100 {
-                if self.heard_by(*to) > before {
-                    break;
-                }
+                let before = self.heard_by(*to);
                 self.cast.phones[from.0].speak_on(from.1, codec);
                 self.wait("20ms")?;
+                let arrived = self.heard_by(*to) > before;
+                in_vain = if arrived { 0 } else { in_vain + 1 };
+                if arrived != is_blocked && (arrived || in_vain == 5) {
+                    break;
+                }
             }
         }
         // Those that are still on their way belong to the warming up.
