@@ -134,6 +134,16 @@ impl Call {
         ours.timer = hands.wake(me, now.at + wait, CallTimer::Exchange(name));
     }
 
+    /// The fork of the called side that was in use has given way to another: what is under way with it comes to
+    /// nothing. It may never be answered, and what it would bring is no word of the fork in use.
+    pub(in crate::call) fn leave_exchange(&mut self, hands: &mut Hands, now: Now) {
+        match self.leg_of(LegName::Callee).map(|leg| &leg.exchange) {
+            Some(Exchange::Ours(_)) => self.offer_undelivered(hands, now, LegName::Callee),
+            Some(Exchange::Theirs(_)) => self.offer_cancelled(hands, now, LegName::Callee),
+            Some(Exchange::None) | None => {}
+        }
+    }
+
     /// Our request has no final answer after all this time.
     pub fn offer_late(&mut self, hands: &mut Hands, now: Now, name: LegName) {
         let Some(Exchange::Ours(ours)) = self.leg_of(name).map(|leg| &leg.exchange) else {

@@ -1,7 +1,7 @@
 //! The called side: the INVITE that we send, its answers, its end.
 
 use super::dial::By;
-use super::forks::{Branch, Forks, decline};
+use super::forks::{Branch, Forks, decline, last_cseq_of};
 use super::reliable::Taken;
 use super::{Bye, Leg};
 use crate::base::time::Now;
@@ -115,12 +115,12 @@ impl Call {
         }
         if let (199, Some(tag)) = (status, response.to().tag()) {
             // RFC 6228 §6: one phone has failed, others ring on.
-            return self.fork_dies(hands, tag);
+            return self.fork_dies(hands, now, tag);
         }
         if let Some(tag) = response.to().tag() {
             self.not_to_caller.id(tag);
         }
-        let described = self.fork_described(branch, response);
+        let described = self.fork_described(hands, now, branch, response);
         if described == Described::Media {
             self.bridge.order_flows(hands);
             self.record.early_media_at.get_or_insert(now.wall);
@@ -150,11 +150,18 @@ impl Call {
     }
 
     /// What a provisional response says of media. A fork that describes itself is the one in use from then on.
-    fn fork_described(&mut self, branch: Branch, response: &Message<'_>) -> Described {
+    fn fork_described(
+        &mut self,
+        hands: &mut Hands,
+        now: Now,
+        branch: Branch,
+        response: &Message<'_>,
+    ) -> Described {
         match (branch, response.to().tag()) {
             _ if response.body().is_empty() => Described::Nothing,
             (Branch::Other, Some(tag)) => {
                 self.turn_to_fork(tag);
+                self.leave_exchange(hands, now);
                 self.take_description(response)
             }
             // Without a tag it makes no dialog, and still says where the ringing is to be heard.
@@ -202,6 +209,9 @@ impl Call {
             return;
         };
         callee.state = CalleeState::Answered;
+        let winner = response.to().tag().unwrap_or_default();
+        let used = callee.leg.dialog.as_ref();
+        let has_turned = used.is_some_and(|used| used.remote_tag() != winner);
         let has_dialog = callee.fork_wins(hands, self.me, &mut self.bridge, response);
         // The dialog has its own, and no other exit will be tried.
         for text in [&mut callee.local, &mut callee.remote, &mut callee.target] {
@@ -213,7 +223,7 @@ impl Call {
             callee.forget_forks(hands);
             callee.leg.bye = Bye::Done;
             let path = callee.path;
-            decline(hands, now, path, &self.config, response, response.cseq().number);
+            decline(hands, now, path, &self.config, response, last_cseq_of(response));
             self.end(hands, now, End::failed(Reason::Unreachable));
             return;
         }
@@ -225,6 +235,9 @@ impl Call {
             // It answered while our CANCEL was on its way (RFC 3261 §9.1).
             self.hang_up(hands, now, LegName::Callee);
             return;
+        }
+        if has_turned {
+            self.leave_exchange(hands, now);
         }
         let described = self.take_description(response);
         if let Some(callee) = &mut self.callee {

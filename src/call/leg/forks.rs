@@ -348,9 +348,15 @@ impl Call {
     }
 
     /// A fork of the called side has failed (RFC 6228).
-    pub(super) fn fork_dies(&mut self, hands: &mut Hands, tag: &[u8]) {
-        if let Some(callee) = self.callee.as_mut() {
-            callee.fork_dies(hands, &mut self.bridge, tag);
+    pub(super) fn fork_dies(&mut self, hands: &mut Hands, now: Now, tag: &[u8]) {
+        let Some(callee) = self.callee.as_mut() else {
+            return;
+        };
+        let used = callee.leg.dialog.as_ref();
+        let is_used = used.is_some_and(|used| used.remote_tag() == tag);
+        callee.fork_dies(hands, &mut self.bridge, tag);
+        if is_used {
+            self.leave_exchange(hands, now);
         }
     }
 }
@@ -369,8 +375,11 @@ impl Call {
             | CalleeState::CancelWanted
             | CalleeState::Cancelled
             | CalleeState::Over => {
-                callee.fork_dies(hands, &mut self.bridge, bye.from().tag().unwrap_or_default());
-                if callee.leg.dialog.is_some() {
+                self.fork_dies(hands, now, bye.from().tag().unwrap_or_default());
+                if self
+                    .leg_of(LegName::Callee)
+                    .is_some_and(|leg| leg.dialog.is_some())
+                {
                     return;
                 }
             }
