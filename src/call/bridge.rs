@@ -61,6 +61,15 @@ enum Owes {
     Answer,
 }
 
+/// What a fork of the called side has described, and what it was asked.
+#[derive(Debug, Default)]
+pub struct Described {
+    /// What is settled with it, if anything.
+    pub agreed: Option<Agreed>,
+    /// The terms that it has from us; `None`: those of the INVITE.
+    terms: Option<Box<Terms>>,
+}
+
 /// An offer that one leg made and the other has still to agree to.
 #[derive(Debug)]
 pub struct Crossing {
@@ -107,6 +116,9 @@ pub struct Bridge {
     sides: Option<[Side; 2]>,
     /// The caller's first offer; `None` if it made none and gets ours, and once the call is answered.
     offer: Option<Box<Offer>>,
+    /// The terms of the called side's INVITE, once a fork has others: the answers of those that come are to these.
+    /// `None` again once the call is answered.
+    invited: Option<Box<Terms>>,
     /// An offer under way from one leg to the other.
     pub crossing: Option<Box<Crossing>>,
     talking: Option<Duration>,
@@ -123,6 +135,7 @@ impl Bridge {
             held: ArrayVec::new(),
             sides: None,
             offer: None,
+            invited: None,
             crossing: None,
             talking: None,
             fax: Fax::Refuse,
@@ -299,10 +312,10 @@ impl Bridge {
         Ok(())
     }
 
-    /// The called side's fork in use gives way to another: what that one has settled (`None`: nothing yet) counts from
-    /// now on. Returns what was settled with the one before.
-    pub fn turn_callee(&mut self, fork: Option<Agreed>) -> Option<Agreed> {
-        let near = match (&self.offer, &fork) {
+    /// The called side's fork in use gives way to another: what that one has settled (by default nothing yet) counts
+    /// from now on. Returns what was settled with the one before.
+    pub fn turn_callee(&mut self, fork: Described) -> Described {
+        let near = match (&self.offer, &fork.agreed) {
             (Some(offer), Some(far)) => {
                 let far = self.with_events(LegName::Callee, far);
                 offer.answer(&far, None).ok().map(|(_, near)| near)
@@ -312,8 +325,23 @@ impl Bridge {
         if let Some(near) = near {
             self.settle(LegName::Caller, near);
         }
-        let callee = self.side_mut(LegName::Callee)?;
-        std::mem::replace(&mut callee.agreed, fork)
+        let invited = self.invited.clone();
+        let Some(callee) = self.side_mut(LegName::Callee) else {
+            return Described::default();
+        };
+        let mut before = Described {
+            agreed: std::mem::replace(&mut callee.agreed, fork.agreed),
+            terms: None,
+        };
+        if let (Some(terms), Some((written, text))) = (fork.terms.or(invited), &mut callee.written)
+            && *terms != *written
+        {
+            // Without text: it is written again, under a new version, before it is said again.
+            let asked = std::mem::replace(written, *terms);
+            *text = Box::default();
+            before.terms = Some(callee.former.take().unwrap_or(Box::new(asked)));
+        }
+        before
     }
 
     /// A leg's peer answered an offer of ours that was nobody else's: in the ACK of a 2xx, or in a 2xx.
@@ -331,6 +359,7 @@ impl Bridge {
     pub fn talk(&mut self, hands: &mut Hands) {
         self.talking = Some(self.timeout);
         self.offer = None;
+        self.invited = None;
         self.order_flows(hands);
     }
 
@@ -525,7 +554,11 @@ impl Bridge {
     ) -> Result<(), Mismatch> {
         let (answer, near) = offer.answer(&self.with_events(leg.other(), far), self.agreed(leg))?;
         if let Some(side) = self.side_mut(leg) {
-            side.lines = offer.lines;
+            side.lines.clone_from(&offer.lines);
+        }
+        if leg == LegName::Caller && self.offer.is_some() {
+            // What a fork answers from now on meets this one.
+            self.offer = Some(Box::new(offer));
         }
         self.write(leg, answer);
         self.settle(leg, near);
@@ -569,7 +602,11 @@ impl Bridge {
         }
         side.origin.version += 1;
         let bytes = build::write(side.origin, here, &side.lines, &terms).into_boxed_slice();
-        side.written = Some((terms, bytes));
+        let is_later = leg == LegName::Callee && side.agreed.is_some();
+        let before = side.written.replace((terms, bytes));
+        if is_later && self.talking.is_none() && self.invited.is_none() {
+            self.invited = before.map(|(terms, _)| Box::new(terms));
+        }
     }
 
     fn side(&self, leg: LegName) -> Option<&Side> {

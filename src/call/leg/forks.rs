@@ -8,7 +8,7 @@ use super::peer::Peer;
 use super::reliable::Pracked;
 use crate::base::limits::{FORKS_MAX, PRACKS_MAX};
 use crate::base::time::Now;
-use crate::call::bridge::Bridge;
+use crate::call::bridge::{Bridge, Described};
 use crate::call::cdr::ReleasedBy;
 use crate::call::config::Config;
 use crate::call::exchange::Opening;
@@ -17,7 +17,6 @@ use crate::call::phase::{Call, End};
 use crate::call::port::LegName;
 use crate::call::refusal;
 use crate::masking::reason::Reason;
-use crate::sdp::answer::Agreed;
 use crate::sip::dialog::{Dialog, LocalParty};
 use crate::sip::message::Message;
 use crate::sip::method::Method;
@@ -62,7 +61,7 @@ struct Fork {
     dialog: Dialog,
     peer: Peer,
     /// What it has described, if it has.
-    agreed: Option<Agreed>,
+    described: Described,
     opening: Opening,
     pracked: Pracked,
 }
@@ -142,7 +141,7 @@ impl Callee {
         self.forks.others.push(Fork {
             dialog,
             peer,
-            agreed: None,
+            described: Described::default(),
             opening: Opening::Pending,
             pracked: Pracked::default(),
         });
@@ -160,7 +159,7 @@ impl Callee {
         std::mem::swap(&mut self.leg.peer, &mut fork.peer);
         std::mem::swap(&mut self.leg.opening, &mut fork.opening);
         std::mem::swap(&mut self.forks.pracked, &mut fork.pracked);
-        fork.agreed = bridge.turn_callee(fork.agreed.take());
+        fork.described = bridge.turn_callee(std::mem::take(&mut fork.described));
     }
 
     /// The 2xx of a fork: its dialog is the leg's from now on, and the other forks are forgotten (RFC 3261
@@ -184,7 +183,7 @@ impl Callee {
                 if let Some(before) = self.leg.dialog.take() {
                     hands.dialogs.remove(&before.id());
                     self.forks.bury(&before, Ended::Silently);
-                    bridge.turn_callee(None);
+                    bridge.turn_callee(Described::default());
                 }
                 self.leg.peer = Peer::default();
                 self.leg.opening = Opening::Pending;
@@ -209,7 +208,7 @@ impl Callee {
             let others = &self.forks.others;
             let next = others
                 .iter()
-                .rfind(|fork| fork.agreed.is_some())
+                .rfind(|fork| fork.described.agreed.is_some())
                 .or(others.last());
             if let Some(next) = next.map(|fork| Box::<[u8]>::from(fork.dialog.remote_tag())) {
                 self.turn_to_fork(bridge, &next);
