@@ -443,7 +443,7 @@ pub fn target_named_by<'a>(message: &Message<'a>) -> Option<&'a [u8]> {
     let text = message.contact()?.uri;
     match Uri::parse(text) {
         Ok(uri) => match uri.scheme {
-            Scheme::Sip | Scheme::Sips => reachable(text),
+            Scheme::Sip | Scheme::Sips => without_headers(text, &uri),
             // Not allowed (RFC 3261 §8.1.1.8), and sent.
             Scheme::Tel => Some(text),
             Scheme::Other => None,
@@ -458,12 +458,15 @@ pub fn target_named_by<'a>(message: &Message<'a>) -> Option<&'a [u8]> {
 fn reachable(text: &[u8]) -> Option<&[u8]> {
     let uri = Uri::parse(text).ok()?;
     match uri.scheme {
-        Scheme::Sip | Scheme::Sips => {
-            let text = text.strip_suffix(uri.headers)?;
-            Some(text.strip_suffix(b"?").unwrap_or(text))
-        }
+        Scheme::Sip | Scheme::Sips => without_headers(text, &uri),
         Scheme::Tel | Scheme::Other => None,
     }
+}
+
+/// What was read as `uri`, without the headers: a Request-URI has none (§19.1.1).
+fn without_headers<'a>(text: &'a [u8], uri: &Uri) -> Option<&'a [u8]> {
+    let text = text.strip_suffix(uri.headers)?;
+    Some(text.strip_suffix(b"?").unwrap_or(text))
 }
 
 /// The routes, if each can be read.

@@ -403,7 +403,7 @@ impl Planner<'_> {
         rests
     }
 
-    /// Bindings that gave a key up, and when; not those that handed it on to their next version.
+    /// Bindings that gave a key up, and when; not versions that handed it on to a later one of the same binding.
     fn left(&self, key: Key, but: Option<Id>, now: Wall) -> Vec<(Wall, Arc<Binding>)> {
         let rules = self.table.rules(key);
         let pending = self.keys.get(&key).into_iter().flatten();
@@ -415,8 +415,8 @@ impl Planner<'_> {
         let left = had
             .iter()
             .filter(|binding| binding.is_over(now) && Some(binding.id) != but);
-        let handed_on = |at: Wall| had.iter().any(|next| next.since == at && next.until() > at);
-        left.filter(|former| !handed_on(former.until()) && self.table.may_rest(former))
+        let handed_on = |former: &Binding| had.iter().any(|next| took_over(next, former));
+        left.filter(|former| !handed_on(former) && self.table.may_rest(former))
             .map(|former| (former.until(), former.clone()))
             .collect()
     }
@@ -576,6 +576,20 @@ struct Holder {
     live: Option<Arc<Binding>>,
     /// From when on another may have it: not before its former holders left it.
     free_from: Wall,
+}
+
+/// Whether `former` is what an update replaced, and `next` a later version of the same binding, or what a later
+/// update replaced. They bear one birthday. That `next` begins when `former` ended would tell too little: an update
+/// of nothing but terms begins anew as well, and the key that it keeps would rest from its own holder.
+fn took_over(next: &Binding, former: &Binding) -> bool {
+    let is_replaced = match former.ended {
+        Some((_, Ended::Replaced)) => true,
+        Some((_, Ended::Unbound | Ended::Expired)) | None => false,
+    };
+    is_replaced
+        && (next.x, next.created) == (former.x, former.created)
+        // A version that was over before it began took nothing.
+        && former.until() < next.until()
 }
 
 /// What an update makes of the parties.

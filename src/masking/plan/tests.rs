@@ -605,6 +605,38 @@ fn an_update_of_a_party_leaves_the_key_that_it_gives_up_and_not_the_one_that_it_
 }
 
 #[test]
+fn a_key_handed_on_by_an_update_doesnt_rest_from_its_holder_though_his_terms_change() {
+    const NUMBER: &str = "17000000011";
+    let mut world = World::new();
+    world.pool(Mode::Ax, &[NUMBER]);
+    world.table.set_quarantine(quarantine::Config {
+        axb: "1h hard".parse().expect("a quarantine"),
+        ..quarantine::Config::default()
+    });
+    for (request, again, to_b, to_c) in [
+        (axb(X, A, B), axb(X, A, C), Some(real(C)), Some(real(D))),
+        (ax(NUMBER, A), ax(NUMBER, B), None, None),
+    ] {
+        let id = world.try_bind(request).expect("free").id;
+        let of_ax = to_b.is_none();
+        let mut update = UpdateRequest::of(id);
+        (update.a, update.b) = (of_ax.then_some(real(B)), to_b);
+        world.later(1_000);
+        world.update(update.clone()).expect("the key is his");
+        world.later(1_000);
+        // Of nothing but terms: nobody's key changes hands.
+        world.update(UpdateRequest::of(id)).expect("as it is");
+        world.later(1_000);
+        (update.a, update.b) = (of_ax.then_some(real(C)), to_c);
+        update.dry_run = DryRun::Yes;
+        world.update(update).expect("the key is still his");
+        world.unbind(id);
+        world.later(1_000);
+        assert_eq!(code(world.try_bind(again)), "bound", "the same pair");
+    }
+}
+
+#[test]
 fn a_number_that_answered_anyone_rests_as_a_whole_but_not_from_its_a() {
     const NUMBER: &str = "17000000011";
     let mut world = World::new();
