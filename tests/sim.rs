@@ -25,7 +25,7 @@ use umbra::call::port::EventKind;
 use umbra::masking::reason::Reason;
 
 /// Endings that any few hundred seeds have.
-const ENDINGS: [&str; 23] = [
+const ENDINGS: [&str; 24] = [
     "AccountSuspended",
     "Busy",
     "Cancelled",
@@ -48,12 +48,18 @@ const ENDINGS: [&str; 23] = [
     "max_duration",
     "media_timeout",
     "no_ack",
+    "session_expired",
     "shutdown",
 ];
 
 /// What is wrong after all is over.
 fn faults(crowd: &mut Crowd) -> Vec<String> {
     let mut faults = std::mem::take(&mut crowd.cast.faults);
+    let weather = crowd.cast.stage.weather;
+    if weather.delay_min < weather.delay_max {
+        // One request may overtake another, which the phone then believes to be old.
+        faults.retain(|fault| !fault.contains("its CSeq isn't above"));
+    }
     faults.extend(crowd.cast.stage.faults());
     faults.extend(crowd.cast.busy());
     faults.extend(crowd.cast.stage.busy());
@@ -160,8 +166,9 @@ fn lawless(world: &World, cdr: &Cdr, verdict: &Verdict) -> Option<String> {
                 other => other,
             };
             let said = cdr.refusal.map(told_apart);
-            // Too busy to ask is said before all that only asking tells.
-            let right = said == Some(told_apart(*why)) || said == Some(Reason::Overload);
+            // Too busy to ask is said before all that only asking tells, and so is that an extension is out of reach.
+            let early = matches!(said, Some(Reason::Overload | Reason::Protocol));
+            let right = said == Some(told_apart(*why)) || early;
             (!right).then(|| format!("{id} was for nobody: {why:?}, and its record says {said:?}"))
         }
     }
