@@ -73,6 +73,8 @@ pub enum Deed {
     Order(Doing, Option<String>),
     /// Every connection of this address is reset.
     Reset(SocketAddr),
+    /// Stops waiting for an answer that was on its way on a connection that is no more.
+    Forsake(Place),
     /// Nothing moves on this address's connections, for so many milliseconds.
     Stall(SocketAddr, u32),
     /// The owner loads a changed configuration.
@@ -139,6 +141,9 @@ pub struct Mind {
     /// The session's interval that our answer will name, and who refreshes it.
     session_wish: Option<(u32, &'static str)>,
 }
+
+/// When whatever was answered on a connection that was reset won't come any more.
+const FORSAKEN_AFTER: Duration = Duration::from_secs(120);
 
 /// The RTP payload that nobody may ever hear.
 const SPRAY: u8 = 0xEE;
@@ -358,7 +363,21 @@ impl Crowd {
                 };
                 self.soon(40_000, Deed::Order(undone, x));
             }
-            Deed::Reset(at) => self.cast.stage.reset(at),
+            Deed::Reset(at) => {
+                self.cast.stage.reset(at);
+                let waits =
+                    |place: &Place| self.cast.home(place.0) == at && self.state(*place) == State::Calling;
+                let waiting: Vec<Place> = self.minds.keys().copied().filter(waits).collect();
+                for place in waiting {
+                    self.plan(now + FORSAKEN_AFTER, Deed::Forsake(place));
+                }
+            }
+            Deed::Forsake(place) => {
+                let mind = self.minds.get_mut(&place);
+                if let Some(mind) = mind.filter(|m| m.state == State::Calling) {
+                    mind.state = State::Over;
+                }
+            }
             Deed::Stall(at, ms) => self.cast.stage.stall(at, Duration::from_millis(ms.into())),
             Deed::Reload(what) => self.reload(what),
             Deed::DiskFull => {
