@@ -93,6 +93,9 @@ fn stage(seed: u64, chance: &mut Chance) -> Setup {
         alarms: vec!["PortsDry".into(), "PortTaken".into()],
         offers_mux: chance.below(8) == 0,
         keys_by_info: chance.below(4) == 0,
+        reliable: ["offer", "offer", "require", "off"][chance.below(4) as usize].into(),
+        session_timer: ["accept", "offer", "off"][chance.below(3) as usize].into(),
+        session_expires_s: 90 + chance.below(60),
         names_charging: chance.below(4) == 0,
         names_sessions: chance.below(4) == 0,
         ..Setup::on(Setup::LAST)

@@ -18,6 +18,11 @@ use crate::support::text::Msg;
 use crate::support::world::World;
 use crate::support::world::owner::Amend;
 
+#[path = "habits.rs"]
+mod habits;
+
+use habits::Habits;
+
 /// A phone's call.
 type Place = (usize, usize);
 
@@ -34,6 +39,12 @@ pub enum Deed {
     Hold(Place, &'static str),
     /// Offers nothing in an INVITE within the call.
     Probe(Place),
+    /// Acknowledges a reliable provisional response: whether that offered something, whether it described anything.
+    Acknowledge(Place, bool, bool),
+    /// Changes the session by UPDATE: the direction, if any.
+    Update(Place, Option<&'static str>),
+    /// Refreshes a session of so many seconds.
+    Refresh(Place, u32),
     /// Says something.
     Talk(Place),
     /// Hangs up.
@@ -62,6 +73,8 @@ pub enum Deed {
     Order(Doing, Option<String>),
     /// Every connection of this address is reset.
     Reset(SocketAddr),
+    /// Stops waiting for an answer that was on its way on a connection that is no more.
+    Forsake(Place),
     /// Nothing moves on this address's connections, for so many milliseconds.
     Stall(SocketAddr, u32),
     /// The owner loads a changed configuration.
@@ -118,7 +131,19 @@ pub struct Mind {
     /// Whether their INVITE within the call came without an offer, or ours did.
     empty: bool,
     leaves: bool,
+    habits: Habits,
+    /// Our INVITE had no offer.
+    late: bool,
+    /// Descriptions were exchanged reliably before the answer.
+    described: bool,
+    /// Our provisional responses are reliable.
+    rings_reliably: bool,
+    /// The session's interval that our answer will name, and who refreshes it.
+    session_wish: Option<(u32, &'static str)>,
 }
+
+/// When whatever was answered on a connection that was reset won't come any more.
+const FORSAKEN_AFTER: Duration = Duration::from_secs(120);
 
 /// The RTP payload that nobody may ever hear.
 const SPRAY: u8 = 0xEE;
@@ -253,15 +278,21 @@ impl Crowd {
         match deed {
             Deed::Call(phone, number) => {
                 let late = self.one_in(8);
-                let extra = if late {
+                let mut extra = if late {
                     Extra::default()
                 } else {
                     self.describe("sendrecv")
                 };
+                let habits = Habits::some(&mut self.chance);
+                extra.headers = self.introduction(habits);
                 let (home, umbra) = (self.cast.home(phone), self.cast.stage.setup().umbra());
                 let call = self.cast.phones[phone].ask(now, home, umbra, "INVITE", &number, &extra);
                 let place = (phone, call);
-                self.minds.insert(place, Mind::new(State::Calling));
+                let mind = Mind {
+                    late,
+                    ..Mind::new(State::Calling, habits)
+                };
+                self.minds.insert(place, mind);
                 if self.one_in(4) {
                     self.soon(15_000, Deed::Cancel(place));
                 }
@@ -279,6 +310,9 @@ impl Crowd {
                 self.ask_again(place, &extra);
             }
             Deed::Probe(place) => self.ask_again(place, &Extra::default()),
+            Deed::Acknowledge(place, offered, describes) => self.acknowledge(place, offered, describes),
+            Deed::Update(place, way) => self.update(place, way, Vec::new()),
+            Deed::Refresh(place, interval) => self.refresh(place, interval),
             Deed::Talk(place) => {
                 if self.state(place) == State::Up {
                     for seq in 0..5 {
@@ -329,7 +363,21 @@ impl Crowd {
                 };
                 self.soon(40_000, Deed::Order(undone, x));
             }
-            Deed::Reset(at) => self.cast.stage.reset(at),
+            Deed::Reset(at) => {
+                self.cast.stage.reset(at);
+                let waits =
+                    |place: &Place| self.cast.home(place.0) == at && self.state(*place) == State::Calling;
+                let waiting: Vec<Place> = self.minds.keys().copied().filter(waits).collect();
+                for place in waiting {
+                    self.plan(now + FORSAKEN_AFTER, Deed::Forsake(place));
+                }
+            }
+            Deed::Forsake(place) => {
+                let mind = self.minds.get_mut(&place);
+                if let Some(mind) = mind.filter(|m| m.state == State::Calling) {
+                    mind.state = State::Over;
+                }
+            }
             Deed::Stall(at, ms) => self.cast.stage.stall(at, Duration::from_millis(ms.into())),
             Deed::Reload(what) => self.reload(what),
             Deed::DiskFull => {
@@ -394,21 +442,21 @@ impl Crowd {
         if self.state(place) != State::Called {
             return;
         }
+        if self.waits_for_prack(place, status) {
+            return self.soon(1_000, Deed::Answer(place, status));
+        }
         let heard = self.cast.phones[place.0].calls[place.1].heard.clone();
         let described = status == 183 || (200..300).contains(&status);
-        let extra = if described && heard.is_some() {
-            let empty = Msg {
-                start: String::new(),
-                headers: Vec::new(),
-                body: Vec::new(),
-            };
-            self.answer_to(place, &empty)
+        let mut extra = if described && heard.is_some() {
+            self.answer_to(place, &Msg::default())
         } else {
             Extra {
                 headers: self.excuses(status),
                 ..Extra::default()
             }
         };
+        let whole = extra.clone();
+        self.dress(place, status, &mut extra);
         let answered = self.cast.phones[place.0].respond(now, place.1, status, Some("INVITE"), &extra);
         let Some(mind) = self.minds.get_mut(&place).filter(|_| answered.is_ok()) else {
             return;
@@ -422,7 +470,7 @@ impl Crowd {
                 // Another phone of the same person answers too.
                 let fork = Extra {
                     tag: Some("fork".into()),
-                    ..extra
+                    ..whole
                 };
                 let phone = &mut self.cast.phones[place.0];
                 phone
@@ -453,7 +501,8 @@ impl Crowd {
 
     /// What somebody does in a conversation.
     fn talk(&mut self, place: Place) {
-        if self.talkative {
+        let stays = self.minds.get(&place).is_some_and(|mind| mind.habits.stays());
+        if self.talkative || stays {
             let after = 70_000 + self.chance.below(60_000);
             let at = self.cast.stage.now() + Duration::from_millis(after.into());
             self.plan(at, Deed::HangUp(place));
@@ -472,6 +521,13 @@ impl Crowd {
         }
         if self.one_in(6) {
             self.soon(20_000, Deed::Probe(place));
+        }
+        if self.one_in(3) {
+            let ways = [None, Some("sendonly"), Some("inactive"), Some("sendrecv")];
+            for _ in 0..2 {
+                let way = ways[self.chance.below(4) as usize];
+                self.soon(20_000, Deed::Update(place, way));
+            }
         }
         for _ in 0..3 {
             self.soon(30_000, Deed::Talk(place));
@@ -513,16 +569,26 @@ impl Crowd {
                 self.act(Deed::HangUp(place));
             }
             Lost::Request(method) if method == "INVITE" || method == "BYE" => mind.state = State::Over,
+            Lost::Request(method) if method == "UPDATE" => {
+                mind.asking = false;
+                self.act(Deed::HangUp(place));
+            }
             Lost::Request(_) => {}
             Lost::Ack(200..300) => self.act(Deed::HangUp(place)),
-            Lost::Ack(_) | Lost::Prack => {}
+            Lost::Ack(_) => {}
+            // RFC 3262 §3
+            Lost::Prack => self.answer(place, 500),
         }
     }
 
     fn response(&mut self, place: Place, status: u16, msg: &Msg) {
         let now = self.cast.stage.now();
         if status < 200 {
+            self.hears_ringing(place, msg);
             return;
+        }
+        if status < 300 && matches!(msg.method(), "INVITE" | "UPDATE") {
+            self.is_granted(place, msg);
         }
         let Some(mind) = self.minds.get_mut(&place) else {
             return;
@@ -566,6 +632,13 @@ impl Crowd {
                     self.act(Deed::HangUp(place));
                 }
             }
+            ("PRACK", _) => mind.asking = false,
+            ("UPDATE", _) => {
+                mind.asking = false;
+                if matches!(status, 408 | 481) {
+                    self.act(Deed::HangUp(place));
+                }
+            }
             ("BYE", _) => mind.state = State::Over,
             _ => {}
         }
@@ -576,7 +649,7 @@ impl Crowd {
         let (phone, call) = place;
         let none = Extra::default();
         if msg.method() == "INVITE" && msg.tag("To").is_none() {
-            return self.called(place);
+            return self.called(place, msg);
         }
         let Some(mind) = self.minds.get_mut(&place) else {
             return;
@@ -621,19 +694,25 @@ impl Crowd {
                             answer(&mut self.cast, 481, "INVITE", &none);
                         }
                         _ => {
-                            let extra = self.answer_to(place, msg);
+                            let mut extra = self.answer_to(place, msg);
+                            extra.headers = self.refreshed(place, msg);
                             answer(&mut self.cast, 200, "INVITE", &extra);
                         }
                     }
                 }
             }
+            "PRACK" | "UPDATE" => self.asked_in_passing(place, msg),
             _ => answer(&mut self.cast, 501, msg.method(), &none),
         }
     }
 
     /// Somebody's phone rings: what will they do?
-    fn called(&mut self, place: Place) {
-        self.minds.insert(place, Mind::new(State::Called));
+    fn called(&mut self, place: Place, invite: &Msg) {
+        let habits = Habits::some(&mut self.chance);
+        self.minds.insert(place, Mind::new(State::Called, habits));
+        if self.meets(place, invite) {
+            return;
+        }
         if self.one_in(15) {
             // Nothing at all.
             return;
@@ -658,7 +737,7 @@ impl Crowd {
 }
 
 impl Mind {
-    fn new(state: State) -> Self {
+    fn new(state: State, habits: Habits) -> Self {
         Self {
             state,
             heard: None,
@@ -667,6 +746,11 @@ impl Mind {
             asking: false,
             empty: false,
             leaves: false,
+            habits,
+            late: false,
+            described: false,
+            rings_reliably: false,
+            session_wish: None,
         }
     }
 }

@@ -154,6 +154,11 @@ impl Rel {
         None
     }
 
+    /// Whether a response of ours waits for its PRACK.
+    pub fn waits(&self) -> bool {
+        self.said.iter().any(|s| !s.pracked && s.repeats.next().is_some())
+    }
+
     /// When something is said again.
     pub fn timeout(&self) -> Option<Duration> {
         self.said.iter().filter_map(|s| s.repeats.next()).min()

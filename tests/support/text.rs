@@ -4,7 +4,7 @@
 use std::fmt;
 
 /// A message as a phone understands it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Msg {
     /// The start line.
     pub start: String,

@@ -2,6 +2,8 @@
 //! own. The one that described its media last is in use, and its dialog is the leg's; the others wait beside it.
 //! One of them answers, and they are forgotten; whichever answers later is ACKed and hung up on.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use super::Bye;
 use super::callee::{Callee, CalleeState};
 use super::peer::Peer;
@@ -411,9 +413,21 @@ pub fn decline(
     if let Some(mut fork) = disown(hands, path, config, response, last_cseq) {
         let cseq = fork.next_cseq();
         let (to, by) = way(config, &fork);
-        let bye = fork.request(Method::Bye, cseq, &hands.branch(), by.via(), None, &[], None, 70);
+        let branch = branch_of_bye(response);
+        let bye = fork.request(Method::Bye, cseq, &branch, by.via(), None, &[], None, 70);
+        // None while the one for an earlier copy of this 2xx is there.
         hands.layer.request(now.at, to, Owner::NOBODY, bye);
     }
+}
+
+/// The branch of the BYE to a fork that nobody wants: one for all copies of its 2xx, so that they cause one BYE and not
+/// one each (RFC 3261 §8.1.1.7, §12.2.1.1).
+fn branch_of_bye(response: &Message<'_>) -> Vec<u8> {
+    let mut hasher = DefaultHasher::new();
+    response.to().tag().hash(&mut hasher);
+    let mut branch = response.via().branch.unwrap_or_default().to_vec();
+    branch.extend_from_slice(format!(".{:016x}", hasher.finish()).as_bytes());
+    branch
 }
 
 /// ACKs a 2xx that nobody wants any more.
