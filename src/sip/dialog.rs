@@ -191,6 +191,9 @@ impl Dialog {
     /// The 2xx to the INVITE of an early dialog makes it a confirmed one: target and route set are the 2xx's from now
     /// on (§13.2.2.4). `None`, and nothing changed: its Record-Route can't be read, or is more than is kept.
     pub fn confirm(&mut self, response: &Message) -> Option<()> {
+        if self.leads_as(response) {
+            return Some(());
+        }
         let (target, routes) = answered_route(response, &self.target)?;
         let target = std::mem::replace(&mut self.target, target);
         let routes = std::mem::replace(&mut self.routes, routes);
@@ -199,6 +202,14 @@ impl Dialog {
         }
         (self.target, self.routes) = (target, routes);
         None
+    }
+
+    /// Whether a response says of target and route set what is kept already, as most 2xx do after a 180.
+    fn leads_as(&self, response: &Message) -> bool {
+        let contact = response.contact();
+        let routes = self.routes.iter().rev().map(|route| &**route);
+        contact.is_none_or(|contact| contact.uri == &*self.target)
+            && response.values(Name::RecordRoute).eq(routes)
     }
 
     /// The dialog of a 2xx to an INVITE of ours that nobody waits for any more, made from the response alone:

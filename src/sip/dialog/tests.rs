@@ -312,6 +312,60 @@ fn the_next_hop_is_the_address_that_the_uri_names_by_its_transport_or_the_dialog
 }
 
 #[test]
+fn a_2xx_confirms_an_early_dialog_with_its_own_contact_and_routes() {
+    let routed = |contact: &str, routes: &str| answer(200, ";tag=theirs", &format!("{contact}{routes}"));
+    let swapped =
+        "Record-Route: <sip:10.0.0.2;lr>, <sip:10.0.0.1;lr>\r\nRecord-Route: <sip:p3.example;lr>;x=y\r\n";
+    let (here, moved) = (
+        "Contact: <sip:a@192.0.2.9:5070>\r\n",
+        "Contact: <sip:a@192.0.2.10>\r\n",
+    );
+    let early = caller(&answer(180, ";tag=theirs", &format!("{CONTACT}{ROUTES}"))).unwrap();
+    let confirmed = |text: &str| {
+        let mut dialog = early.clone();
+        dialog.confirm(&Message::parse(text.as_bytes()).unwrap()).unwrap();
+        bye(&dialog)
+    };
+    let (target, routes) = bye(&early);
+
+    for same in [
+        routed(CONTACT, ROUTES),
+        routed(here, ROUTES),
+        routed("", ROUTES),
+        routed("Contact: <mailto:a@h>\r\n", ROUTES),
+    ] {
+        assert_eq!(confirmed(&same), (target.clone(), routes.clone()), "{same}");
+    }
+    assert_eq!(
+        confirmed(&routed(moved, ROUTES)),
+        ("sip:a@192.0.2.10".to_owned(), routes.clone())
+    );
+    assert_eq!(
+        confirmed(&routed(here, swapped)),
+        (
+            target.clone(),
+            [
+                "<sip:p3.example;lr>;x=y",
+                "<sip:10.0.0.1;lr>",
+                "<sip:10.0.0.2;lr>"
+            ]
+            .map(String::from)
+            .to_vec()
+        )
+    );
+    assert_eq!(confirmed(&routed(here, "")), (target, vec![]));
+
+    let mut dialog = early.clone();
+    let broken = routed(here, "Record-Route: nonsense\r\n");
+    assert!(
+        dialog
+            .confirm(&Message::parse(broken.as_bytes()).unwrap())
+            .is_none()
+    );
+    assert_eq!(bye(&dialog), bye(&early));
+}
+
+#[test]
 fn a_record_route_without_brackets_is_a_route_with_them() {
     let dialog = callee(&invite(
         CONTACT,
