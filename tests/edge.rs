@@ -18,13 +18,13 @@ mod softphone;
 
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use kamailio::Kamailio;
 use server::{HOME, Server, free_address};
 use stage_live::Live;
 use support::ladder::{Ladder, ladders, ladders_in, play};
+use support::plays::play_side_by_side;
 use support::stage::{Setup, Stage};
 
 /// Plays at once: nearly all of their time is waiting.
@@ -119,28 +119,7 @@ fn every_ladder_of_the_edge_goes_as_written() {
         assert_eq!(also.len(), ALSO.len(), "a ladder that is named here is gone");
     }
     let plays: Vec<_> = ladders_in("edge").into_iter().chain(also).collect();
-    let queue = Mutex::new(plays.into_iter().enumerate());
-    let failed = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
-            scope.spawn(|| {
-                loop {
-                    let next = queue.lock().expect("no panic in the queue").next();
-                    let Some((index, path)) = next else { return };
-                    if let Err(why) = play_one(&path, 1 + index % 3) {
-                        failed.lock().expect("no panic in the list").push(why);
-                    }
-                }
-            });
-        }
-    });
-    let failed = failed.into_inner().expect("no panic in the list");
-    assert!(
-        failed.is_empty(),
-        "{} ladders failed\n\n{}",
-        failed.len(),
-        failed.join("\n\n")
-    );
+    play_side_by_side(plays, AT_ONCE, play_one);
 }
 
 #[test]

@@ -7,11 +7,11 @@ mod support;
 mod stage_live;
 
 use std::path::Path;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use stage_live::Live;
 use support::ladder::{Ladder, ladders, play};
+use support::plays::play_side_by_side;
 use support::stage::Setup;
 
 /// Plays at once: nearly all of their time is waiting.
@@ -35,26 +35,5 @@ fn play_one(path: &Path, shards: usize) -> Result<(), String> {
 
 #[test]
 fn every_ladder_goes_as_written_against_the_real_server() {
-    let queue = Mutex::new(ladders().into_iter().enumerate());
-    let failed = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
-            scope.spawn(|| {
-                loop {
-                    let next = queue.lock().expect("no panic in the queue").next();
-                    let Some((index, path)) = next else { return };
-                    if let Err(why) = play_one(&path, 1 + index % 3) {
-                        failed.lock().expect("no panic in the list").push(why);
-                    }
-                }
-            });
-        }
-    });
-    let failed = failed.into_inner().expect("no panic in the list");
-    assert!(
-        failed.is_empty(),
-        "{} ladders failed\n\n{}",
-        failed.len(),
-        failed.join("\n\n")
-    );
+    play_side_by_side(ladders(), AT_ONCE, play_one);
 }

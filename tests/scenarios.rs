@@ -6,6 +6,7 @@ use std::path::Path;
 mod support;
 
 use support::ladder::{Ladder, ladders, play};
+use support::plays::assert_none_failed;
 use support::stage::Setup;
 use support::world::World;
 
@@ -21,12 +22,7 @@ fn play_all(shards: usize) {
             failed.push(format!("{}: {why}", path.display()));
         }
     }
-    assert!(
-        failed.is_empty(),
-        "{} ladders failed\n\n{}",
-        failed.len(),
-        failed.join("\n\n")
-    );
+    assert_none_failed(&failed);
 }
 
 #[test]
@@ -77,7 +73,7 @@ fn at_each_step(order: &str) {
             }
         }
     }
-    assert!(failed.is_empty(), "{}", failed.join("\n\n"));
+    assert_none_failed(&failed);
 }
 
 #[test]

@@ -17,6 +17,7 @@ use crate::base::timer::Timers;
 use crate::sip::dialog::{Dialog, DialogId};
 use crate::sip::header::Name;
 use crate::sip::lexer::Head;
+use crate::sip::method::Method;
 use crate::sip::path::{ListenerId, Path, Transport};
 use crate::sip::transaction::{ClientId, Layer, Owner};
 
@@ -198,6 +199,21 @@ impl Hands {
         self.out
             .push_back(Output::Journal(CallEntry::Over(Arc::clone(&line))));
         self.out.push_back(Output::Cdr(record, line, trace));
+    }
+
+    /// A request within a dialog that holds nothing but these headers (ACK of a 2xx, BYE, PRACK), and its way.
+    pub fn bare_request(
+        &mut self,
+        config: &Config,
+        dialog: &Dialog,
+        method: Method,
+        cseq: u32,
+        headers: &[(&str, &str)],
+    ) -> (Path, Vec<u8>) {
+        let (to, by) = way(config, dialog);
+        let branch = self.branch();
+        let bytes = dialog.request(method, cseq, &branch, by.via(), None, headers, None, 70);
+        (to, bytes)
     }
 
     /// Moves what the transactions want sent behind what is already waiting to go out.

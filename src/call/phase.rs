@@ -12,7 +12,7 @@ use super::config::Config;
 use super::exchange::Exchange;
 use super::failover;
 use super::guard::{Forbidden, Scope};
-use super::hands::{CallRef, CallTimer, Hands, way};
+use super::hands::{CallRef, CallTimer, Hands};
 use super::leg::callee::{Callee, CalleeState};
 use super::leg::caller::{Caller, InviteState};
 use super::leg::dial::callee_interface;
@@ -476,18 +476,8 @@ impl Call {
             return;
         };
         let cseq = dialog.next_cseq();
-        let (to, by) = way(&config, dialog);
         let headers = [("Reason", why.as_str())];
-        let bytes = dialog.request(
-            Method::Bye,
-            cseq,
-            &hands.branch(),
-            by.via(),
-            None,
-            &headers,
-            None,
-            70,
-        );
+        let (to, bytes) = hands.bare_request(&config, dialog, Method::Bye, cseq, &headers);
         self.watch(hands, name, &bytes);
         let sent = hands.layer.request(
             now.at,

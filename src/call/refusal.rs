@@ -1,7 +1,13 @@
 //! One table: why an attempt failed → SIP status towards the caller and Q.850 cause; and what the callee's
 //! statuses and causes mean.
 
+use std::net::SocketAddr;
+
+use arrayvec::ArrayVec;
+
 use crate::masking::reason::Reason;
+use crate::sip::build::{self, Response};
+use crate::sip::lexer::Head;
 use crate::sip::reason::Reasons;
 
 /// A request that is answered at once, before anybody is looked for: the status and one header that says
@@ -18,6 +24,23 @@ impl Bounce {
     /// A bare status.
     pub const fn status(status: u16) -> Self {
         Self { status, header: None }
+    }
+
+    /// The answer to a request that came from `source`; `to_tag` where the request has none.
+    pub fn answer(&self, request: &Head<'_>, source: SocketAddr, to_tag: Option<&[u8]>) -> Vec<u8> {
+        let headers: ArrayVec<(&str, &str), 1> = self
+            .header
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        let response = Response {
+            status: self.status,
+            to_tag,
+            contact: None,
+            headers: &headers,
+            body: None,
+        };
+        build::response(request, source, &response)
     }
 
     /// A status with the header that it needs.

@@ -11,16 +11,21 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
-use super::dtmf::{BEAT, Digit, EVENT_BYTES, Keypad, Listener, Pressed};
-use super::flow::{Counts, FlowSpec, Payload, Payloads, RtcpPort, Stream, Way};
+use super::dtmf::{BEAT, Digit, Keypad, Listener, Pressed};
+use super::flow::{Counts, FlowSpec, Payloads, RtcpPort, Stream, Way};
 use super::inbound::{Inbound, RtcpSender};
 use super::outbound::Outbound;
 use super::packet;
-use super::rtcp::{self, AboutUs, Ending, Leaves};
+use super::rtcp::{self, Ending, Leaves};
 use crate::base::chance::Chance;
 use crate::base::limits::UDPTL_BYTES_MAX;
 use crate::base::time::{Instant, Wall};
 use crate::base::timer::{TimerId, Timers};
+
+mod flow;
+mod silence;
+
+use flow::round_trip_us;
 
 /// The mean time between two RTCP reports (RFC 3550 §6.2), before it is made random.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
@@ -487,86 +492,6 @@ impl Relay {
         self.flows.get_mut(index)?.as_deref_mut()
     }
 
-    /// Ends the join of this flow, on both sides.
-    fn part(&mut self, port: u32) {
-        let Some(other) = self.flow(port).and_then(|flow| flow.joined) else {
-            return;
-        };
-        for port in [port, other] {
-            self.unwatch(port);
-            if let Some(flow) = self.flow(port) {
-                flow.joined = None;
-            }
-        }
-    }
-
-    fn unwatch(&mut self, port: u32) {
-        let Some(flow) = self.flow(port) else {
-            return;
-        };
-        flow.said_dead = None;
-        if let Some(timer) = flow.silence_timer.take() {
-            self.timers.cancel(timer);
-        }
-    }
-
-    /// (Re)starts the watch over this flow and the one that it is joined with, if both have a time-out.
-    fn watch(&mut self, port: u32) {
-        let Some(other) = self.flow(port).and_then(|flow| flow.joined) else {
-            return;
-        };
-        self.unwatch(port);
-        self.unwatch(other);
-        if let Some((_, silent_at)) = self.silence(port, other) {
-            self.look_again(port, silent_at);
-        }
-    }
-
-    /// When something last came on either flow, and when both will have been silent for their time-outs.
-    fn silence(&mut self, a: u32, b: u32) -> Option<(Instant, Instant)> {
-        let mut pair = (Instant::default(), Instant::default());
-        for port in [a, b] {
-            let flow = self.flow(port)?;
-            let alive = flow.inbound.alive;
-            pair = (pair.0.max(alive), pair.1.max(alive + flow.timeout?));
-        }
-        Some(pair)
-    }
-
-    fn look(&mut self, now: Instant, port: u32) {
-        let Some(flow) = self.flow(port) else {
-            return;
-        };
-        flow.silence_timer = None;
-        let (said, joined) = (flow.said_dead, flow.joined);
-        let Some((alive, silent_at)) = joined.and_then(|other| self.silence(port, other)) else {
-            return;
-        };
-        let still_dead = said.is_some_and(|said| alive <= said);
-        let mut next = silent_at;
-        if silent_at <= now {
-            if !still_dead {
-                self.dead.push_back(port);
-            }
-            next = now + silent_at.since(alive);
-        }
-        if let Some(flow) = self.flow(port) {
-            flow.said_dead = match (silent_at <= now, still_dead) {
-                (true, true) => said,
-                (true, false) => Some(now),
-                (false, _) => None,
-            };
-        }
-        self.look_again(port, next.max(now + SILENCE_CHECK_MIN));
-    }
-
-    fn look_again(&mut self, port: u32, at: Instant) {
-        let timer = self.timers.set(at, Due::Silence(port));
-        if let Some(flow) = self.flow(port) {
-            flow.silence_timer = Some(timer);
-        }
-    }
-
     /// The next packet of an event of ours, and when the one after it is due.
     fn beat(&mut self, now: Instant, port: u32) {
         let Some(flow) = self.flow(port) else {
@@ -613,150 +538,6 @@ impl Relay {
     fn report_interval(&mut self) -> Duration {
         let per_mille = 500 + self.chance.below(1_001);
         REPORT_INTERVAL * per_mille / 1_218
-    }
-}
-
-/// A round trip of so many 1/65,536 s in microseconds; `None` if it can't be one.
-fn round_trip_us(trip: u32) -> Option<u32> {
-    let trip = trip as i32;
-    if !(-ROUND_TRIP_SLACK..=ROUND_TRIP_MAX).contains(&trip) {
-        return None;
-    }
-    u32::try_from((i64::from(trip.max(0)) * 1_000_000) >> 16).ok()
-}
-
-impl Flow {
-    fn drop_one(&mut self) {
-        self.inbound.counts.dropped += 1;
-    }
-
-    #[cold]
-    fn drop_foreign(&mut self, payload: u8) {
-        self.drop_one();
-        self.inbound.counts.foreign += 1;
-        self.inbound.counts.foreign_payload = Some(payload);
-    }
-
-    #[cold]
-    fn hear_key(&mut self, now: Instant, timestamp: u32, clock_hz: u32, payload: &[u8]) -> Option<Digit> {
-        let listener = self.listener.get_or_insert_default();
-        Listener::hear(listener, now, timestamp, clock_hz, payload)
-    }
-
-    /// The payload type that this leg's peer takes events by, and their clock: the audio's if it has one at that
-    /// clock (RFC 4733 §2.1: they share one timeline).
-    fn event(&self) -> Option<(u8, u32)> {
-        let events = || self.payloads.iter().filter(|payload| payload.is_event);
-        let audio_hz = self.audio_hz();
-        let event = events()
-            .find(|event| event.clock_hz == audio_hz)
-            .or_else(|| events().next())?;
-        Some((event.number, event.clock_hz))
-    }
-
-    /// The clock of the audio that goes to this leg's peer.
-    fn audio_hz(&self) -> u32 {
-        let agreed = self.payloads.iter().find(|payload| !payload.is_event);
-        match self.outbound.clock_hz() {
-            0 => agreed.map_or(8_000, |audio| audio.clock_hz),
-            sent => sent,
-        }
-    }
-
-    /// The next packet of an event of ours. `None`: there is none, or it can't be sent any more.
-    fn beat(&mut self, now: Instant, keys: &mut Keys) -> Option<(SocketAddr, Vec<u8>)> {
-        let (number, clock_hz) = self.event()?;
-        let to = self.inbound.address.to().filter(|_| self.way.sends())?;
-        let beat = keys.pad.beat(clock_hz)?;
-        if beat.is_first {
-            self.outbound.talk();
-            keys.timestamp = self.outbound.moment(now, self.audio_hz());
-            self.inbound.counts.digits += 1;
-        }
-        let header = self.outbound.event(now, number, beat.is_first, keys.timestamp);
-        if beat.is_last {
-            self.outbound.yield_to_peer();
-        }
-        let mut bytes = vec![0; packet::HEADER_BYTES];
-        bytes.extend_from_slice(&beat.payload);
-        let payload = packet::HEADER_BYTES..bytes.len();
-        packet::write(&header, &mut bytes, payload)?;
-        self.outbound.count(EVENT_BYTES);
-        self.inbound.counts.packets_out += 1;
-        Some((to, bytes))
-    }
-
-    fn count_in(&mut self, now: Instant, payload: &Payload) {
-        self.inbound.heard = now;
-        self.inbound.counts.packets_in += 1;
-        if !payload.is_event {
-            self.inbound.counts.payload = Some(payload.number);
-        }
-    }
-
-    fn counts(&self, now: Instant) -> Counts {
-        let Remote { before, lost } = self.remote;
-        let mut counts = self.inbound.counts(now);
-        if before > 0 || lost.is_some() {
-            let lost = u64::try_from(lost.unwrap_or(0)).unwrap_or(0);
-            counts.remote_lost = Some(before.saturating_add(lost));
-        }
-        counts
-    }
-
-    /// The peer reports on our stream.
-    fn hear_of_us(&mut self, about_us: &AboutUs) {
-        self.remote.lost = Some(about_us.lost);
-        let clock_hz = self.outbound.clock_hz();
-        if clock_hz > 0 {
-            let jitter = packet::micros(about_us.jitter, clock_hz);
-            let most = &mut self.inbound.counts.remote_jitter_us_max;
-            *most = Some(most.unwrap_or(0).max(jitter));
-        }
-    }
-
-    /// An SSRC of ours is no more: the peer is told so at once, and our losses under it are kept.
-    #[cold]
-    fn retire(&mut self, ssrc: u32, now: Instant, timers: &mut Timers<Due>) {
-        let lost = self.remote.lost.take().and_then(|lost| u64::try_from(lost).ok());
-        self.remote.before = self.remote.before.saturating_add(lost.unwrap_or(0));
-        self.srs.clear();
-        self.retired = Some(ssrc);
-        timers.cancel(self.report_timer);
-        self.report_timer = timers.set(now, Due::Report(self.port));
-    }
-
-    /// The port that RTCP leaves from, on the flow of this RTP port.
-    fn rtcp_from(&self, port: u32) -> u32 {
-        match self.rtcp_port {
-            RtcpPort::Own => port | 1,
-            RtcpPort::Shared => port,
-        }
-    }
-
-    /// Our report to this leg's peer, from our own timeline and about what we receive from it.
-    fn report(&mut self, now: Instant, wall: Wall, ending: Ending) -> Vec<u8> {
-        let ntp = rtcp::ntp(wall, now);
-        let sent = self.outbound.sent(now, self.reported).map(|sent| (ntp, sent));
-        if sent.is_some() {
-            if self.srs.is_full() {
-                self.srs.remove(0);
-            }
-            self.srs.push(rtcp::middle(ntp));
-        }
-        self.reported = now;
-        self.has_reported = true;
-        rtcp::write(&rtcp::Report {
-            ssrc: self.outbound.ssrc(),
-            cname: self.outbound.cname(),
-            sent,
-            received: self
-                .inbound
-                .reception
-                .as_mut()
-                .and_then(|reception| reception.report(now)),
-            ending,
-        })
     }
 }
 

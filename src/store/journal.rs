@@ -13,7 +13,6 @@ use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,19 +20,25 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use crossbeam_channel::{RecvTimeoutError, Sender};
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 pub use super::entry::JournalError;
 use super::entry::{
-    ANSWERED, ARRIVED, BODY_BYTES_MAX, BODY_BYTES_MIN, DIED, ENDED, FRAME_HEAD_BYTES, HEADER_BYTES, OVER,
-    Past, Segment, What, begin_frame, completed, decode_frame, end_frame, header, modified, short_frame,
+    BODY_BYTES_MIN, FRAME_HEAD_BYTES, HEADER_BYTES, Past, Segment, What, completed, decode_frame, header,
+    modified,
 };
 use super::file::{self, Draft};
 use crate::base::id::Id;
 use crate::base::limits::JOURNAL_BUFFER;
 use crate::base::time::Wall;
-use crate::call::cdr::{self, Cdr};
+use crate::call::cdr::Cdr;
 use crate::call::port::{CallEntry, Records};
+
+mod batch;
+mod copying;
+
+use batch::{Batch, Line, Placed};
+use copying::{copy_at, copy_range, free, write_call};
 
 const PREFIX: &str = "calls-";
 const SUFFIX: &str = ".log";
@@ -100,99 +105,6 @@ struct Live {
     bytes: u32,
     answered: Option<Wall>,
     died: Option<Wall>,
-}
-
-/// One entry, encoded.
-struct Line {
-    id: Id,
-    what: What,
-    frame: Vec<u8>,
-}
-
-/// Entries that are written together, encoded one after the other.
-#[derive(Default)]
-struct Batch {
-    bytes: Vec<u8>,
-    lines: SmallVec<[Placed; 8]>,
-}
-
-/// One of a batch's entries, and where its frame stands.
-struct Placed {
-    id: Id,
-    what: What,
-    place: Range<usize>,
-}
-
-impl Batch {
-    fn of(line: Line) -> Self {
-        let placed = Placed {
-            id: line.id,
-            what: line.what,
-            place: 0..line.frame.len(),
-        };
-        Self {
-            bytes: line.frame,
-            lines: smallvec![placed],
-        }
-    }
-
-    /// Whether the entry could be encoded.
-    fn add(&mut self, entry: &CallEntry) -> bool {
-        let start = self.bytes.len();
-        let (id, what) = match entry {
-            CallEntry::Arrived(line) => {
-                if !self.record(ARRIVED, line) {
-                    return false;
-                }
-                (line.call_id, What::Arrived)
-            }
-            CallEntry::Over(line) => {
-                if !self.record(OVER, line) {
-                    return false;
-                }
-                (line.call_id, What::Over)
-            }
-            CallEntry::Answered { call_id, at } => {
-                short_frame(&mut self.bytes, ANSWERED, *call_id, Some(*at));
-                (*call_id, What::Answered(*at))
-            }
-            CallEntry::Ended { call_id } => {
-                short_frame(&mut self.bytes, ENDED, *call_id, None);
-                (*call_id, What::Ended)
-            }
-        };
-        self.lines.push(Placed {
-            id,
-            what,
-            place: start..self.bytes.len(),
-        });
-        true
-    }
-
-    /// Whether the record isn't too long for a frame.
-    fn record(&mut self, kind: u8, line: &cdr::Line) -> bool {
-        if BODY_BYTES_MIN + line.json.len() > BODY_BYTES_MAX {
-            return false;
-        }
-        let start = self.bytes.len();
-        begin_frame(&mut self.bytes, kind, line.call_id);
-        self.bytes.extend_from_slice(&line.json);
-        end_frame(&mut self.bytes, start);
-        true
-    }
-
-    fn frame(&self, line: &Placed) -> &[u8] {
-        self.bytes.get(line.place.clone()).unwrap_or_default()
-    }
-
-    fn into_lines(self) -> impl Iterator<Item = Line> {
-        let Self { bytes, lines } = self;
-        lines.into_iter().map(move |line| Line {
-            id: line.id,
-            what: line.what,
-            frame: bytes.get(line.place).unwrap_or_default().to_vec(),
-        })
-    }
 }
 
 /// How the journal is doing.
@@ -668,48 +580,6 @@ impl Book {
             Records::Kept
         }
     }
-}
-
-/// Writes all that is known of an open call, its arrival's frame first; returns the bytes.
-fn write_call(out: &mut impl Write, id: Id, frame: &[u8], live: &Live) -> io::Result<u64> {
-    out.write_all(frame)?;
-    let mut bytes = frame.len() as u64;
-    for (kind, at) in [(ANSWERED, live.answered), (DIED, live.died)] {
-        if at.is_some() {
-            let mut news = Vec::new();
-            short_frame(&mut news, kind, id, at);
-            out.write_all(&news)?;
-            bytes += news.len() as u64;
-        }
-    }
-    Ok(bytes)
-}
-
-fn copy_range(from: &File, range: std::ops::Range<u64>, to: &File, path: &Path, at: u64) -> io::Result<()> {
-    let mut piece = vec![0; 1 << 16];
-    let (mut read, mut written) = (range.start, at);
-    while read < range.end {
-        let bytes = piece
-            .len()
-            .min(usize::try_from(range.end - read).unwrap_or(usize::MAX));
-        let piece = &mut piece[..bytes];
-        from.read_exact_at(piece, read)?;
-        file::write_at(to, path, piece, written)?;
-        read += bytes as u64;
-        written += bytes as u64;
-    }
-    Ok(())
-}
-
-/// The first number that no segment has.
-fn free(segments: &[(u64, PathBuf)]) -> u64 {
-    let taken = |number: &u64| segments.iter().any(|(n, _)| n == number);
-    (1..).find(|number| !taken(number)).unwrap_or_default()
-}
-
-/// Twice what is alive, at least, so that copying never eats more than writing.
-fn copy_at(segment_bytes: u64, live_bytes: u64) -> u64 {
-    segment_bytes.max(live_bytes.saturating_mul(2))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub mod keys;
 pub mod ladder;
 pub mod law;
 pub mod phone;
+pub mod plays;
 pub mod rel;
 pub mod sdp;
 pub mod session;

@@ -13,7 +13,7 @@ use crate::call::leg::{ALLOW, contact};
 use crate::call::phase::Call;
 use crate::call::port::{Heading, LegName};
 use crate::call::refusal::Bounce;
-use crate::sip::build::{self, Body, Response};
+use crate::sip::build::{Body, Response};
 use crate::sip::transaction::ServerId;
 
 impl Call {
@@ -119,19 +119,7 @@ impl Call {
         came: &Came<'_, '_>,
         bounce: &Bounce,
     ) {
-        let headers: ArrayVec<(&str, &str), 1> = bounce
-            .header
-            .iter()
-            .map(|(name, value)| (*name, value.as_str()))
-            .collect();
-        let response = Response {
-            status: bounce.status,
-            to_tag: None,
-            contact: None,
-            headers: &headers,
-            body: None,
-        };
-        let bytes = build::response(came.request.head(), came.source, &response);
+        let bytes = bounce.answer(came.request.head(), came.source, None);
         hands.layer.respond(now.at, server, bounce.status, bytes);
         let method = came.carrier.method();
         self.note_message(now.at, name, Heading::Out, method, Some(bounce.status), false);

@@ -10,7 +10,7 @@ use crate::call::bridge::{OTHER_FAMILY, Refused};
 use crate::call::cdr::ReleasedBy;
 use crate::call::exchange::Opening;
 use crate::call::failover::Exit;
-use crate::call::hands::{CallTimer, Hands, way};
+use crate::call::hands::{CallTimer, Hands};
 use crate::call::inspect;
 use crate::call::leg::caller::{Sdp, Sent};
 use crate::call::phase::{Call, End, Recorded};
@@ -376,8 +376,7 @@ impl Call {
         let config = self.config.clone();
         let Some(leg) = self.leg(name) else { return };
         let Some(dialog) = leg.dialog.as_mut() else { return };
-        let (to, by) = way(&config, dialog);
-        let ack = dialog.request(Method::Ack, cseq, &hands.branch(), by.via(), None, &[], None, 70);
+        let (to, ack) = hands.bare_request(&config, dialog, Method::Ack, cseq, &[]);
         self.watch(hands, name, &ack);
         hands.send(to, ack);
         self.note_message(now.at, name, Heading::Out, Method::Ack, None, false);

@@ -115,6 +115,11 @@ impl Call {
             self.guard_hit(hands, now);
             return;
         }
+        self.told_caller(hands, now, status, sdp, bytes);
+    }
+
+    /// Sends a provisional answer to the caller, and keeps what it says.
+    pub(super) fn told_caller(&mut self, hands: &mut Hands, now: Now, status: u16, sdp: Sdp, bytes: Vec<u8>) {
         hands.layer.respond(now.at, self.caller.server, status, bytes);
         self.caller.told = Told {
             status,

@@ -440,8 +440,7 @@ fn disown(
 ) -> Option<Dialog> {
     let fork = Dialog::unwanted(response, path, last_cseq)?;
     let cseq = response.cseq().number;
-    let (to, by) = way(config, &fork);
-    let ack = fork.request(Method::Ack, cseq, &hands.branch(), by.via(), None, &[], None, 70);
+    let (to, ack) = hands.bare_request(config, &fork, Method::Ack, cseq, &[]);
     hands.send(to, ack);
     Some(fork)
 }

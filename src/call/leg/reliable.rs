@@ -4,9 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use arrayvec::ArrayVec;
-
-use super::caller::{Caller, InviteState, Sdp, Sent, Told};
+use super::caller::{Caller, InviteState, Sdp, Sent};
 use super::peer::Peer;
 use crate::base::limits::PRACKS_MAX;
 use crate::base::text;
@@ -15,13 +13,12 @@ use crate::base::timer::TimerId;
 use crate::call::exchange::theirs::Came;
 use crate::call::exchange::{Carrier, Opening};
 use crate::call::guard::Scope;
-use crate::call::hands::{CallTimer, Hands, Purpose, owner, way};
+use crate::call::hands::{CallTimer, Hands, Purpose, owner};
 use crate::call::inspect;
 use crate::call::phase::{Call, End};
 use crate::call::port::{Heading, LegName};
 use crate::call::refusal::Bounce;
 use crate::call::trunk::Reliability;
-use crate::sip::build::{self, Response};
 use crate::sip::header::{Name, RAck, decimal};
 use crate::sip::message::Message;
 use crate::sip::method::Method;
@@ -200,21 +197,7 @@ impl Call {
             give_up: now.at + t1.saturating_mul(64),
             timer: Some(hands.wake(me, now.at + t1, CallTimer::Unpracked)),
         };
-        hands.layer.respond(now.at, self.caller.server, status, bytes);
-        let with_sdp = sdp == Sdp::With;
-        self.note_message(
-            now.at,
-            LegName::Caller,
-            Heading::Out,
-            Method::Invite,
-            Some(status),
-            with_sdp,
-        );
-        self.caller.told = Told {
-            status,
-            sdp,
-            at: now.at,
-        };
+        self.told_caller(hands, now, status, sdp, bytes);
         let reliable = self.caller.reliable.get_or_insert_with(|| {
             Box::new(Reliable {
                 rseq,
@@ -226,7 +209,7 @@ impl Call {
         });
         reliable.rseq = rseq;
         reliable.unpracked = Some(unpracked);
-        if with_sdp {
+        if sdp == Sdp::With {
             reliable.told = Sdp::With;
         }
     }
@@ -399,19 +382,7 @@ impl Call {
     ) {
         let has_body = !prack.body().is_empty();
         self.note_message(now.at, name, Heading::In, Method::Prack, None, has_body);
-        let header = bounce.header.as_ref();
-        let headers: ArrayVec<(&str, &str), 1> = header
-            .map(|(name, value)| (*name, value.as_str()))
-            .into_iter()
-            .collect();
-        let response = Response {
-            status: bounce.status,
-            to_tag: None,
-            contact: None,
-            headers: &headers,
-            body: None,
-        };
-        let bytes = build::response(prack.head(), source, &response);
+        let bytes = bounce.answer(prack.head(), source, None);
         hands.layer.respond(now.at, server, bounce.status, bytes);
         let status = Some(bounce.status);
         self.note_message(now.at, name, Heading::Out, Method::Prack, status, false);
@@ -440,18 +411,8 @@ impl Call {
         text::number(&mut rack, u64::from(response.cseq().number));
         rack.extend_from_slice(b" INVITE");
         let rack = String::from_utf8_lossy(&rack);
-        let (to, by) = way(&config, dialog);
         let headers = [(Name::RAck.text(), &*rack)];
-        let bytes = dialog.request(
-            Method::Prack,
-            cseq,
-            &hands.branch(),
-            by.via(),
-            None,
-            &headers,
-            None,
-            70,
-        );
+        let (to, bytes) = hands.bare_request(&config, dialog, Method::Prack, cseq, &headers);
         self.watch(hands, LegName::Callee, &bytes);
         // Should it get no answer, the other side gives the INVITE up itself (§3), and our ring time-out is there.
         hands.layer.request(now.at, to, owner(me, Purpose::Prack), bytes);

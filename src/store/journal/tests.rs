@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::super::entry::{ENDED, short_frame};
 use super::super::file::fault;
 use super::*;
 use crate::call::cdr::ReleasedBy;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::*;
-use crate::rtp::flow::{MediaNat, Stream};
+use crate::rtp::flow::{MediaNat, Payload, Stream};
 use crate::rtp::outbound::Sent;
 use crate::rtp::packet::Header;
 

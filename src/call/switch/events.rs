@@ -1,0 +1,206 @@
+//! What isn't a message: time, transactions that end, reports of media, orders of the owner.
+
+use super::Switch;
+use crate::base::time::Now;
+use crate::call::hands::{CallRef, CallTimer, Hands, Purpose, owned};
+use crate::call::leg::callee::Lost;
+use crate::call::media::{MediaPort, Report};
+use crate::call::overload::Door;
+use crate::call::phase::{Call, End};
+use crate::call::port::{Answer, Command, Found, LegName, Note, Output, Why};
+use crate::masking::reason::Reason;
+use crate::sip::path::Path;
+use crate::sip::transaction::{self, Loss};
+
+impl Switch {
+    pub(super) fn tick(&mut self, now: Now) {
+        self.hands.layer.tick(now.at);
+        while self.late.front().is_some_and(|late| late.at <= now.at) {
+            if let Some(late) = self.late.pop_front() {
+                self.hands
+                    .layer
+                    .respond(now.at, late.server, late.status, late.bytes);
+            }
+        }
+        self.listing_due(now);
+        while let Some((me, timer)) = self.hands.timers.pop_due(now.at) {
+            let Some(mut call) = self.take(me) else { continue };
+            let hands = &mut self.hands;
+            match timer {
+                CallTimer::Ring => {
+                    call.clock = None;
+                    call.ringing_due(hands, now);
+                }
+                CallTimer::MaxDuration => {
+                    call.clock = None;
+                    call.end(hands, now, End::cut("max_duration"));
+                }
+                CallTimer::Exchange(leg) => call.offer_late(hands, now, leg),
+                CallTimer::Wanted(leg) => call.offer_paused(hands, now, leg),
+                CallTimer::Unacked(leg) => call.repeat_2xx(hands, now, leg),
+                CallTimer::Unpracked => call.repeat_reliable(hands, now),
+                CallTimer::Cancelled => call.give_up_callee(hands),
+                CallTimer::Left(invite) => call.give_up_left(hands, invite),
+                CallTimer::Session(leg) => call.session_due(hands, now, leg),
+                CallTimer::Counts => {
+                    call.counts_timer = None;
+                    call.finish_record(hands, now);
+                }
+            }
+            self.put_back(call);
+        }
+    }
+
+    pub(super) fn transaction_events(&mut self, now: Now) {
+        while let Some(event) = self.hands.layer.poll_event() {
+            let (owner, lost) = match event {
+                transaction::Event::Timeout(id, owner) => (owner, Some((id, Lost::Timeout))),
+                transaction::Event::Failed(id, owner) => (owner, Some((id, Lost::Transport))),
+                transaction::Event::NoAck(_, owner) | transaction::Event::ServerGone(_, owner) => {
+                    (owner, None)
+                }
+            };
+            let (me, purpose) = owned(owner);
+            let Some(mut call) = self.take(me) else { continue };
+            let hands = &mut self.hands;
+            match (purpose, lost) {
+                (Purpose::Invite(LegName::Callee), Some((id, lost))) => {
+                    call.callee_lost(hands, now, id, lost)
+                }
+                (Purpose::Exchange(leg), Some((_, Lost::Timeout))) => call.offer_lost(hands, now, leg),
+                (Purpose::Exchange(leg), Some((_, Lost::Transport))) => {
+                    call.offer_undelivered(hands, now, leg)
+                }
+                (Purpose::Bye(leg), _) => call.leg_over(leg),
+                (Purpose::Info(leg), _) => call.key_lost(leg),
+                // No ACK for a failure: nothing is left to be done for it (RFC 3261 §17.2.1).
+                (
+                    Purpose::Invite(_)
+                    | Purpose::Exchange(_)
+                    | Purpose::Cancel
+                    | Purpose::Prack
+                    | Purpose::Other,
+                    Some(_) | None,
+                ) => {}
+            }
+            self.put_back(call);
+        }
+    }
+
+    pub(super) fn send_failed(&mut self, now: Now, path: Path, why: Why) {
+        match why {
+            Why::Refused | Why::Unreachable => self.hands.note(Note::SendFailed),
+            // Connections come and go: mostly nothing was to be sent.
+            Why::Closed | Why::Crossed => {}
+        }
+        let loss = match why {
+            Why::Refused | Why::Unreachable | Why::Closed => Loss::Final,
+            Why::Crossed => Loss::Crossed,
+        };
+        self.hands.layer.failed(now.at, path, loss);
+    }
+
+    pub(super) fn media(&mut self, now: Now, report: Report) {
+        match report {
+            Report::Bound(port) => self.hands.ports.bound(port),
+            Report::NotBound(port) => {
+                self.hands.note(Note::PortTaken);
+                self.hands.ports.not_bound(port);
+                self.hands.bind_ahead(now.at);
+            }
+            Report::NotNow(port) => {
+                self.hands.note(Note::FilesDry);
+                self.hands.ports.not_now(now.at, port);
+            }
+            Report::Dead(port) => self.with_port(port, |call, hands| {
+                call.end(hands, now, End::cut("media_timeout"));
+            }),
+            Report::Key(port, digit) => self.with_port(port, |call, hands| {
+                call.keyed(hands, now, port, digit);
+            }),
+            Report::Counts(port, counts) => {
+                self.with_port(port, |call, _| call.counted_so_far(port, counts));
+                self.counts_came(now);
+            }
+            Report::Closed(port, counts) => self.with_port(port, |call, hands| {
+                call.counted(hands, now, port, counts);
+            }),
+        }
+    }
+
+    fn with_port(&mut self, port: MediaPort, act: impl FnOnce(&mut Call, &mut Hands)) {
+        let Some(me) = self.hands.by_port.get(&port).copied() else {
+            return;
+        };
+        let Some(mut call) = self.take(me) else { return };
+        act(&mut call, &mut self.hands);
+        self.put_back(call);
+    }
+
+    pub(super) fn order(&mut self, now: Now, command: Command) {
+        match command {
+            Command::Calls(ask) => self.list(now, ask),
+            Command::Hangup(ask, id) => {
+                let found = match self.by_id.get(&id).copied().and_then(|me| self.take(me)) {
+                    Some(mut call) => {
+                        call.end(
+                            &mut self.hands,
+                            now,
+                            End {
+                                status: 480,
+                                ..End::cut("hangup")
+                            },
+                        );
+                        self.put_back(call);
+                        Found::Here
+                    }
+                    None => Found::Nowhere,
+                };
+                self.hands
+                    .out
+                    .push_back(Output::Answer(ask, Answer::Hangup(found)));
+            }
+            Command::Trace(ask, id) => {
+                let trace = self
+                    .by_id
+                    .get(&id)
+                    .and_then(|me| self.calls.get(me.index as usize)?.as_ref());
+                let trace = trace.map(|call| call.trace.clone());
+                self.hands
+                    .out
+                    .push_back(Output::Answer(ask, Answer::Trace(trace)));
+            }
+            Command::Drain => self.door = Door::Draining,
+            Command::Admit => self.door = Door::Open,
+            Command::EndAll => {
+                self.door = Door::Draining;
+                let end = End {
+                    status: 480,
+                    ..End::cut("shutdown")
+                };
+                self.end_where(now, end, |_| true);
+            }
+            Command::CutNumber(x) => {
+                let end = End {
+                    cause: Some("number_frozen"),
+                    ..End::failed(Reason::NumberFrozen)
+                };
+                self.end_where(now, end, |call| {
+                    call.plan.as_ref().is_some_and(|plan| plan.goes_through(x))
+                });
+            }
+            Command::Records(records) => self.records = records,
+        }
+    }
+
+    fn end_where(&mut self, now: Now, end: End, is_meant: impl Fn(&Call) -> bool) {
+        let meant = self.calls.iter().flatten().filter(|call| is_meant(call));
+        let meant: Vec<CallRef> = meant.map(|call| call.me).collect();
+        for me in meant {
+            if let Some(mut call) = self.take(me) {
+                call.end(&mut self.hands, now, end);
+                self.put_back(call);
+            }
+        }
+    }
+}

@@ -1,0 +1,406 @@
+//! SIP messages: whose they are, and which call takes them.
+
+use super::Switch;
+use crate::base::time::Now;
+use crate::call::cdr::ReleasedBy;
+use crate::call::config::Strangers;
+use crate::call::exchange::Carrier;
+use crate::call::exchange::theirs::Came;
+use crate::call::hands::{Purpose, owned};
+use crate::call::leg::caller::InviteState;
+use crate::call::leg::forks::{decline, last_cseq_of};
+use crate::call::leg::{ALLOW, Bye};
+use crate::call::overload::Door;
+use crate::call::phase::{Call, End};
+use crate::call::port::{Heading, LegName, Note};
+use crate::call::refusal::{self, Bounce};
+use crate::call::{admit, inspect, trunk};
+use crate::sip::build::{self, Response};
+use crate::sip::dialog::{Dialog, Sequence};
+use crate::sip::message::Message;
+use crate::sip::method::Method;
+use crate::sip::path::Path;
+use crate::sip::reason;
+use crate::sip::transaction::{AnswerKind, InviteState as InviteSide, Owner, Received, ServerId};
+
+impl Switch {
+    pub(super) fn packet(&mut self, now: Now, path: Path, bytes: &[u8]) {
+        let read = if path.transport.is_reliable() {
+            Message::parse_framed(bytes)
+        } else {
+            Message::parse(bytes)
+        };
+        let message = match read {
+            Ok(message) => message,
+            Err(unreadable) => {
+                self.hands.note(Note::Malformed);
+                if let (Some(status), Some(head)) = (unreadable.status, unreadable.head)
+                    && trunk::of_source(&self.config.trunks, path.remote.ip()).is_some()
+                {
+                    let to_tag = self.hands.tag_for(&head);
+                    // RFC 3261 §21.4.1 wants the fault named; our reason phrases are fixed.
+                    let warning = format!("399 umbra \"{}\"", unreadable.why);
+                    let response = Response {
+                        status,
+                        to_tag: Some(&to_tag),
+                        contact: None,
+                        headers: &[("Warning", &warning)],
+                        body: None,
+                    };
+                    let bytes = build::response(&head, path.remote, &response);
+                    self.hands.send(build::reply_path(&head, path), bytes);
+                }
+                return;
+            }
+        };
+        match message.status() {
+            Some(_) => self.response(now, path, &message),
+            None => self.request(now, path, &message),
+        }
+    }
+
+    fn response(&mut self, now: Now, path: Path, message: &Message<'_>) {
+        let Some(answer) = self.hands.layer.receive_response(now.at, message) else {
+            return;
+        };
+        let (me, purpose) = owned(answer.owner);
+        let is_final = message.status().unwrap_or(0) >= 200;
+        let Some(mut call) = self.take(me) else {
+            if answer.kind == AnswerKind::Another2xx {
+                // A fork that answers after the call is over, or a 2xx whose ACK was lost.
+                let last = last_cseq_of(message);
+                decline(&mut self.hands, now, path, &self.config, message, last);
+            }
+            return;
+        };
+        if let Some(leg) = purpose.leg() {
+            call.hear_session(leg, message.to().tag().unwrap_or_default(), message);
+        }
+        let hands = &mut self.hands;
+        match purpose {
+            Purpose::Invite(LegName::Callee) => {
+                call.hear_targets(&self.table, &answer, message);
+                call.callee_answered(hands, now, &answer, message);
+            }
+            Purpose::Exchange(leg) => call.offer_answered(hands, now, leg, &answer, message),
+            Purpose::Bye(leg) => {
+                call.note_message(now.at, leg, Heading::In, Method::Bye, message.status(), false);
+                if is_final {
+                    call.leg_over(leg);
+                }
+            }
+            Purpose::Info(leg) => call.key_told(hands, now, leg, message.status().unwrap_or(0)),
+            Purpose::Prack => {
+                call.note_message(
+                    now.at,
+                    LegName::Callee,
+                    Heading::In,
+                    Method::Prack,
+                    message.status(),
+                    false,
+                );
+            }
+            Purpose::Cancel | Purpose::Other | Purpose::Invite(LegName::Caller) => {}
+        }
+        self.put_back(call);
+    }
+
+    fn request(&mut self, now: Now, path: Path, message: &Message<'_>) {
+        let in_dialog = message.to().tag().is_some();
+        let is_of_dialog =
+            || in_dialog && Dialog::id_of(message).is_some_and(|id| self.hands.dialogs.contains_key(&id));
+        // What belongs to a dialog or a transaction passes even if its trunk has left the conf.
+        if trunk::of_source(&self.config.trunks, path.remote.ip()).is_none()
+            && !is_of_dialog()
+            && !self.hands.layer.knows(path, message)
+        {
+            return self.stranger(path, message);
+        }
+        match self.hands.layer.receive_request(now.at, path, message) {
+            Received::New(server) if in_dialog => self.in_dialog(now, path, server, message),
+            Received::New(server) => self.out_of_dialog(now, path, server, message),
+            Received::AckOf2xx => self.ack(now, message),
+            Received::Cancel { id, invite } => self.cancel(now, path, id, invite, message),
+            Received::Merged => self.stateless(path, message, &Bounce::status(482)),
+            Received::Full => {
+                self.hands.note(Note::Shed);
+                self.stateless(path, message, &admit::shed());
+            }
+            Received::Retransmission | Received::AckOfFailure(_) => {}
+        }
+    }
+
+    /// Somebody who is no trunk's: no state is made for it.
+    fn stranger(&mut self, path: Path, message: &Message<'_>) {
+        self.hands.note(Note::Stranger);
+        match (self.config.strangers, message.method()) {
+            (Strangers::Silence, _) | (Strangers::Forbid, Method::Ack) => {}
+            (
+                Strangers::Forbid,
+                Method::Invite
+                | Method::Bye
+                | Method::Cancel
+                | Method::Options
+                | Method::Register
+                | Method::Prack
+                | Method::Subscribe
+                | Method::Notify
+                | Method::Publish
+                | Method::Info
+                | Method::Refer
+                | Method::Message
+                | Method::Update
+                | Method::Unknown,
+            ) => self.stateless(path, message, &Bounce::status(403)),
+        }
+    }
+
+    fn stateless(&mut self, path: Path, message: &Message<'_>, bounce: &Bounce) {
+        if message.method() == Method::Ack {
+            return;
+        }
+        let bytes = self.bounce_bytes(path, message, bounce);
+        self.hands.send(build::reply_path(message.head(), path), bytes);
+    }
+
+    pub(in crate::call) fn bounce_bytes(
+        &mut self,
+        path: Path,
+        message: &Message<'_>,
+        bounce: &Bounce,
+    ) -> Vec<u8> {
+        let to_tag = self.hands.tag_for(message.head());
+        bounce.answer(message.head(), path.remote, Some(&to_tag))
+    }
+
+    pub(in crate::call) fn bounce(
+        &mut self,
+        now: Now,
+        path: Path,
+        server: ServerId,
+        message: &Message<'_>,
+        bounce: &Bounce,
+    ) {
+        let bytes = self.bounce_bytes(path, message, bounce);
+        self.hands.layer.respond(now.at, server, bounce.status, bytes);
+    }
+
+    fn out_of_dialog(&mut self, now: Now, path: Path, server: ServerId, message: &Message<'_>) {
+        let bounce = match message.method() {
+            Method::Invite => return self.invite(now, path, server, message),
+            Method::Options => match inspect::check_request(message) {
+                Ok(()) => {
+                    let status = match self.door {
+                        Door::Open => 200,
+                        Door::Draining => 503,
+                    };
+                    return self.options(now, path, server, message, status);
+                }
+                Err(bounce) => bounce,
+            },
+            // RFC 3261 §15.1.2, §9.2, RFC 3262 §3: a BYE, CANCEL or PRACK that matches nothing; RFC 6086 §4.2.2, RFC
+            // 3311 §5.2: an INFO or UPDATE of no call.
+            Method::Bye | Method::Cancel | Method::Ack | Method::Prack | Method::Info | Method::Update => {
+                Bounce::status(481)
+            }
+            Method::Register
+            | Method::Subscribe
+            | Method::Notify
+            | Method::Publish
+            | Method::Refer
+            | Method::Message => Bounce::with(405, "Allow", ALLOW.into()),
+            Method::Unknown => Bounce::with(501, "Allow", ALLOW.into()),
+        };
+        self.bounce(now, path, server, message, &bounce);
+    }
+
+    fn options(&mut self, now: Now, path: Path, server: ServerId, message: &Message<'_>, status: u16) {
+        let to_tag = self.hands.tag_for(message.head());
+        let headers = [("Allow", ALLOW), ("Accept", inspect::ACCEPT)];
+        let response = Response {
+            status,
+            to_tag: Some(&to_tag),
+            contact: None,
+            headers: &headers,
+            body: None,
+        };
+        let bytes = build::response(message.head(), path.remote, &response);
+        self.hands.layer.respond(now.at, server, status, bytes);
+    }
+
+    fn in_dialog(&mut self, now: Now, path: Path, server: ServerId, message: &Message<'_>) {
+        let found = Dialog::id_of(message).and_then(|id| self.hands.dialogs.get(&id).copied());
+        let Some((me, name)) = found else {
+            self.hands.note(Note::Stray);
+            return self.bounce(now, path, server, message, &Bounce::status(481));
+        };
+        let Some(mut call) = self.take(me) else {
+            return self.bounce(now, path, server, message, &Bounce::status(481));
+        };
+        let theirs = message.from().tag().unwrap_or_default();
+        if let Some(session) = call.hear_session(name, theirs, message) {
+            self.hands.layer.name_session(server, session);
+        }
+        let in_order = call
+            .dialog_with(name, theirs)
+            .map(|dialog| dialog.accept(message.cseq().number));
+        if in_order != Some(Sequence::InOrder) {
+            // RFC 3261 §12.2.2
+            self.put_back(call);
+            return self.bounce(now, path, server, message, &Bounce::status(500));
+        }
+        match message.method() {
+            Method::Bye => {
+                let response = Response {
+                    status: 200,
+                    to_tag: None,
+                    contact: None,
+                    headers: &[],
+                    body: None,
+                };
+                let bytes = build::response(message.head(), path.remote, &response);
+                self.hands.layer.respond(now.at, server, 200, bytes);
+                self.bye(now, &mut call, name, message);
+            }
+            Method::Invite => {
+                let came = Came {
+                    request: message,
+                    carrier: Carrier::Invite,
+                    source: path.remote,
+                };
+                call.offered(&mut self.hands, now, name, server, &came);
+            }
+            Method::Prack => {
+                call.pracked(&mut self.hands, now, name, server, (message, path.remote));
+            }
+            Method::Update => {
+                let came = Came {
+                    request: message,
+                    carrier: Carrier::Update,
+                    source: path.remote,
+                };
+                call.offered(&mut self.hands, now, name, server, &came);
+            }
+            Method::Options => match inspect::check_request(message) {
+                Ok(()) => self.options(now, path, server, message, 200),
+                Err(bounce) => self.bounce(now, path, server, message, &bounce),
+            },
+            Method::Info => {
+                let answer = call.informed(&mut self.hands, now, name, message);
+                self.bounce(now, path, server, message, &answer);
+            }
+            Method::Ack
+            | Method::Cancel
+            | Method::Register
+            | Method::Subscribe
+            | Method::Notify
+            | Method::Publish
+            | Method::Refer
+            | Method::Message => {
+                self.bounce(
+                    now,
+                    path,
+                    server,
+                    message,
+                    &Bounce::with(405, "Allow", ALLOW.into()),
+                );
+            }
+            Method::Unknown => self.bounce(
+                now,
+                path,
+                server,
+                message,
+                &Bounce::with(501, "Allow", ALLOW.into()),
+            ),
+        }
+        self.put_back(call);
+    }
+
+    fn bye(&mut self, now: Now, call: &mut Call, name: LegName, message: &Message<'_>) {
+        let hands = &mut self.hands;
+        call.note_message(now.at, name, Heading::In, Method::Bye, None, false);
+        if name == LegName::Caller && call.caller.invite == InviteState::Pending {
+            return call.caller_cancelled(hands, now, message);
+        }
+        if name == LegName::Callee && call.record.answered_at.is_none() {
+            return call.callee_left(hands, now, message);
+        }
+        if let Some(leg) = call.leg(name) {
+            leg.bye = Bye::Done;
+            if let Some(unacked) = leg.unacked.take() {
+                hands.timers.cancel(unacked.timer);
+            }
+        }
+        let by = match name {
+            LegName::Caller => ReleasedBy::Caller,
+            LegName::Callee => ReleasedBy::Callee,
+        };
+        let heard = refusal::cause_of(reason::read(message));
+        call.end(hands, now, End::hung_up(by, heard));
+    }
+
+    fn ack(&mut self, now: Now, message: &Message<'_>) {
+        let found = Dialog::id_of(message).and_then(|id| self.hands.dialogs.get(&id).copied());
+        let Some((me, name)) = found else { return };
+        let Some(mut call) = self.take(me) else { return };
+        let answers = !message.body().is_empty();
+        call.note_message(now.at, name, Heading::In, Method::Ack, None, answers);
+        call.ack_came(&mut self.hands, now, name, message);
+        self.put_back(call);
+    }
+
+    fn cancel(
+        &mut self,
+        now: Now,
+        path: Path,
+        id: ServerId,
+        invite: Option<(ServerId, Owner, InviteSide)>,
+        message: &Message<'_>,
+    ) {
+        let Some((_, owner, state)) = invite else {
+            return self.bounce(now, path, id, message, &Bounce::status(481));
+        };
+        let (me, purpose) = owned(owner);
+        // RFC 3261 §9.2: the same To tag as the INVITE's answers have.
+        let call = self.call(me);
+        let session = call.and_then(|call| call.caller.leg.session());
+        let tag = call.map(|call| call.caller.leg.local_tag);
+        if let Some(session) = session {
+            self.hands.layer.name_session(id, session);
+        }
+        let to_tag = tag.unwrap_or_else(|| self.hands.tag_for(message.head()));
+        let response = Response {
+            status: 200,
+            to_tag: Some(&to_tag),
+            contact: None,
+            headers: &[],
+            body: None,
+        };
+        let bytes = build::response(message.head(), path.remote, &response);
+        self.hands.layer.respond(now.at, id, 200, bytes);
+        if state == InviteSide::Answered {
+            // RFC 3261 §9.2: a CANCEL has no effect on a request that is answered.
+            return;
+        }
+        let Some(mut call) = self.take(me) else { return };
+        let hands = &mut self.hands;
+        match purpose {
+            Purpose::Invite(LegName::Caller) => {
+                call.note_message(now.at, LegName::Caller, Heading::In, Method::Cancel, None, false);
+                call.caller_cancelled(hands, now, message);
+            }
+            Purpose::Exchange(leg) => {
+                call.note_message(now.at, leg, Heading::In, Method::Cancel, None, false);
+                call.offer_cancelled(hands, now, leg);
+            }
+            // Nothing of ours is a peer's request.
+            Purpose::Invite(LegName::Callee)
+            | Purpose::Cancel
+            | Purpose::Prack
+            | Purpose::Bye(_)
+            | Purpose::Info(_)
+            | Purpose::Other => {}
+        }
+        self.put_back(call);
+    }
+}

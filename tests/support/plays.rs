@@ -1,0 +1,38 @@
+//! Many ladders, side by side or one after the other, and what is said of those that failed.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+/// Plays all of them, so many at once; the play is told its shards, one to three in turn.
+pub fn play_side_by_side(
+    ladders: Vec<PathBuf>,
+    at_once: usize,
+    play_one: impl Fn(&Path, usize) -> Result<(), String> + Sync,
+) {
+    let queue = Mutex::new(ladders.into_iter().enumerate());
+    let failed = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..at_once {
+            scope.spawn(|| {
+                loop {
+                    let next = queue.lock().expect("no panic in the queue").next();
+                    let Some((index, path)) = next else { return };
+                    if let Err(why) = play_one(&path, 1 + index % 3) {
+                        failed.lock().expect("no panic in the list").push(why);
+                    }
+                }
+            });
+        }
+    });
+    assert_none_failed(&failed.into_inner().expect("no panic in the list"));
+}
+
+/// Fails with all that is said of those that failed.
+pub fn assert_none_failed(failed: &[String]) {
+    assert!(
+        failed.is_empty(),
+        "{} ladders failed\n\n{}",
+        failed.len(),
+        failed.join("\n\n")
+    );
+}
