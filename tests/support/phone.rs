@@ -55,7 +55,7 @@ pub struct Extra {
     pub version: Option<String>,
     /// The same request once more, but by another way: the last CSeq, another branch (RFC 3261 §8.2.2.2).
     pub merged: bool,
-    /// The To tag of a request.
+    /// Another To tag.
     pub to_tag: Option<String>,
     /// Another address that a request leaves from, and is answered at.
     pub at: Option<SocketAddr>,
@@ -535,6 +535,7 @@ impl Phone {
         };
         let is_tagged = extra.tag.as_deref() != Some("");
         let tag = match &extra.tag {
+            _ if extra.to_tag.is_some() => extra.to_tag.clone().unwrap_or_default(),
             Some(fork) if is_tagged => format!("{}{fork}", call.local_tag),
             Some(_) => String::new(),
             None => call.local_tag.clone(),
@@ -552,6 +553,10 @@ impl Phone {
         }
         lines.push(format!("From: {}", request.get("From").unwrap_or("")));
         let to = request.get("To").unwrap_or("");
+        let to = match &extra.to_tag {
+            Some(_) => to.split(";tag=").next().unwrap_or(to),
+            None => to,
+        };
         lines.push(if is_tagged && status > 100 && param(to, "tag").is_none() {
             format!("To: {to};tag={tag}")
         } else {

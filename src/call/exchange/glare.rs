@@ -222,12 +222,14 @@ impl Call {
             return;
         }
         let is_answered = self.record.answered_at.is_some();
-        if ours.carrier == Carrier::Update && matches!(why.status, 405 | 501) && is_answered && is_wanted {
+        if ours.carrier == Carrier::Update && matches!(why.status, 405 | 501) {
             // It named UPDATE and doesn't know it.
             if let Some(leg) = self.leg(name) {
                 leg.peer.update = Knows::No;
             }
-            return self.send_offer(hands, now, name, ask, ours.whose, ours.tries);
+            if is_answered && is_wanted {
+                return self.send_offer(hands, now, name, ask, ours.whose, ours.tries);
+            }
         }
         let refused = self.session_refused(hands, now, name, why.longer);
         if refused == Refused::TooShort && is_wanted && ours.tries < OFFER_TRIES_MAX {

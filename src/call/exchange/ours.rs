@@ -10,11 +10,13 @@ use crate::call::guard::Scope;
 use crate::call::hands::{CallTimer, Hands, Purpose, listener, owner, way};
 use crate::call::inspect;
 use crate::call::leg::caller::Sdp;
+use crate::call::leg::forks::disown;
 use crate::call::leg::session_timer::in_request;
 use crate::call::leg::{ALLOW, Leg, contact};
 use crate::call::phase::{Call, Recorded};
 use crate::call::port::{Heading, LegName};
 use crate::sip::build::Body;
+use crate::sip::dialog::Dialog;
 use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::transaction::{Answer, AnswerKind};
@@ -194,6 +196,15 @@ impl Call {
             if answer.method == Method::Invite {
                 self.ack(hands, now, name, response.cseq().number);
             }
+        } else if status < 300
+            && answer.method == Method::Invite
+            && let Some(path) = self
+                .leg_of(name)
+                .and_then(|leg| leg.dialog.as_ref())
+                .map(Dialog::path)
+        {
+            // Under another To tag than the dialog's: no answer of its peer's, but it is repeated until it is ACKed.
+            disown(hands, path, &self.config, response, response.cseq().number);
         }
         // A 2xx that is repeated because its ACK was lost answers none but its own INVITE.
         let Some(ours) = self.take_ours(hands, name, answer.id) else {
