@@ -279,6 +279,8 @@ impl Call {
             record.q850_cause = end.heard.unwrap_or(refusal::q850(reason));
         }
         self.stop_sessions(hands);
+        // Before what a PRACK asked is refused: no held answer goes out any more.
+        self.stop_repeating(hands);
         for name in [LegName::Caller, LegName::Callee] {
             self.drop_theirs(hands, now, name);
             self.forget_wanted(hands, name);

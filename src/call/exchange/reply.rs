@@ -84,7 +84,11 @@ impl Call {
         self.session_answered(hands, now, name, asked.timer);
         match asked.carrier {
             Carrier::Invite => {}
-            Carrier::Update | Carrier::Prack => self.offer_waiting(hands, now, name),
+            Carrier::Update => self.offer_waiting(hands, now, name),
+            Carrier::Prack => {
+                self.prack_answered(hands, now);
+                self.offer_waiting(hands, now, name);
+            }
         }
     }
 
@@ -107,6 +111,9 @@ impl Call {
         hands.layer.respond(now.at, asked.server, status, bytes);
         let method = asked.carrier.method();
         self.note_message(now.at, name, Heading::Out, method, Some(status), false);
+        if asked.carrier == Carrier::Prack {
+            self.prack_answered(hands, now);
+        }
     }
 
     /// Refuses a peer's request as it comes.

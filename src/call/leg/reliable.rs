@@ -11,11 +11,11 @@ use crate::base::text;
 use crate::base::time::{Instant, Now};
 use crate::base::timer::TimerId;
 use crate::call::exchange::theirs::Came;
-use crate::call::exchange::{Carrier, Opening};
+use crate::call::exchange::{Carrier, Exchange, Opening};
 use crate::call::guard::Scope;
 use crate::call::hands::{CallTimer, Hands, Purpose, owner};
 use crate::call::inspect;
-use crate::call::phase::{Call, End};
+use crate::call::phase::{Call, End, Recorded};
 use crate::call::port::{Heading, LegName};
 use crate::call::refusal::Bounce;
 use crate::call::trunk::Reliability;
@@ -255,10 +255,36 @@ impl Call {
         unpracked.timer = Some(hands.wake(me, next, CallTimer::Unpracked));
     }
 
-    /// Whether the answer to the caller has to wait: a description in a reliable response comes first (§3).
+    /// Whether the caller's PRACK made an offer that has no answer yet, because the other leg is asked.
+    fn is_asked_by_prack(&self) -> bool {
+        match &self.caller.leg.exchange {
+            Exchange::Theirs(asked) => asked.carrier == Carrier::Prack,
+            Exchange::Ours(_) | Exchange::None => false,
+        }
+    }
+
+    /// The caller's PRACK is answered: what waited for that goes out.
+    pub fn prack_answered(&mut self, hands: &mut Hands, now: Now) {
+        let Some(reliable) = self.caller.reliable.as_mut() else {
+            return;
+        };
+        if reliable.answer == Final::Waits && reliable.unpracked.is_none() && self.recorded == Recorded::Open
+        {
+            reliable.answer = Final::Unsaid;
+            self.answer_both(hands, now);
+        }
+    }
+
+    /// Whether the answer to the caller has to wait: a description in a reliable response comes first (§3), and so
+    /// does the answer to what its PRACK offered (§5).
     pub(super) fn hold_answer(&mut self) -> Sent {
+        let is_asked = self.is_asked_by_prack();
+        let is_unpracked = |reliable: &Reliable| {
+            let unpracked = reliable.unpracked.as_ref();
+            unpracked.is_some_and(|it| it.sdp == Sdp::With)
+        };
         match self.caller.reliable.as_mut() {
-            Some(reliable) if reliable.unpracked.as_ref().is_some_and(|it| it.sdp == Sdp::With) => {
+            Some(reliable) if is_asked || is_unpracked(reliable) => {
                 reliable.answer = Final::Waits;
                 Sent::Later
             }
@@ -325,7 +351,7 @@ impl Call {
             hands.timers.cancel(timer);
         }
         let next = reliable.next.take();
-        let answer = std::mem::replace(&mut reliable.answer, Final::Unsaid);
+        let answer = reliable.answer;
         let asked = unpracked.sdp == Sdp::With && self.bridge.awaits_answer(name);
         match session {
             Some(session) if asked => {
@@ -361,7 +387,8 @@ impl Call {
             }
         }
         match (answer, next) {
-            (Final::Waits, _) => self.answer_both(hands, now),
+            (Final::Waits, _) if self.is_asked_by_prack() => {}
+            (Final::Waits, _) => self.prack_answered(hands, now),
             (Final::Unsaid, Some((status, sdp))) if self.caller.invite == InviteState::Pending => {
                 self.progress_to_caller(hands, now, status, sdp);
             }
