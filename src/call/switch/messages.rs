@@ -133,25 +133,9 @@ impl Switch {
     /// Somebody who is no trunk's: no state is made for it.
     fn stranger(&mut self, path: Path, message: &Message<'_>) {
         self.hands.note(Note::Stranger);
-        match (self.config.strangers, message.method()) {
-            (Strangers::Silence, _) | (Strangers::Forbid, Method::Ack) => {}
-            (
-                Strangers::Forbid,
-                Method::Invite
-                | Method::Bye
-                | Method::Cancel
-                | Method::Options
-                | Method::Register
-                | Method::Prack
-                | Method::Subscribe
-                | Method::Notify
-                | Method::Publish
-                | Method::Info
-                | Method::Refer
-                | Method::Message
-                | Method::Update
-                | Method::Unknown,
-            ) => self.stateless(path, message, &Bounce::status(403)),
+        match self.config.strangers {
+            Strangers::Silence => {}
+            Strangers::Forbid => self.stateless(path, message, &Bounce::status(403)),
         }
     }
 
