@@ -283,6 +283,11 @@ impl Dialog {
         }
     }
 
+    /// Our requests have had numbers up to this one.
+    pub fn go_on_after(&mut self, cseq: u32) {
+        self.local_cseq = self.local_cseq.max(cseq);
+    }
+
     /// The CSeq number of our next request; 1 for the first one of a callee.
     pub fn next_cseq(&mut self) -> u32 {
         // §8.1.1.5: below 2³¹. A dialog that sent so many begins again, rather than send what nobody may

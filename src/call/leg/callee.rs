@@ -8,7 +8,7 @@ use crate::base::time::Now;
 use crate::base::timer::TimerId;
 use crate::call::bridge::{OTHER_FAMILY, Refused};
 use crate::call::cdr::ReleasedBy;
-use crate::call::exchange::Opening;
+use crate::call::exchange::{Ask, Opening};
 use crate::call::failover::Exit;
 use crate::call::hands::{CallTimer, Hands};
 use crate::call::inspect;
@@ -262,6 +262,10 @@ impl Call {
         match self.answer_caller(hands, now) {
             Sent::Yes => {
                 self.answered(hands, now);
+                if self.bridge.versions(LegName::Caller) > 1 {
+                    // What the caller has changed since its INVITE, this fork may not have heard.
+                    self.offer_on(hands, now, LegName::Callee, Ask::Settled);
+                }
                 self.offer_waiting(hands, now, LegName::Callee);
             }
             Sent::Later | Sent::No => {}

@@ -175,6 +175,7 @@ impl Callee {
     ) -> Option<()> {
         let tag = response.to().tag().unwrap_or_default();
         self.turn_to_fork(bridge, tag);
+        let last_cseq = self.forks.past(tag).map(|past| past.cseq);
         for fork in std::mem::take(&mut self.forks.others) {
             hands.dialogs.remove(&fork.dialog.id());
             self.forks.bury(&fork.dialog, Ended::Silently);
@@ -189,7 +190,9 @@ impl Callee {
                 }
                 self.leg.peer = Peer::default();
                 self.leg.opening = Opening::Pending;
-                let dialog = self.dialog_of(response)?;
+                let mut dialog = self.dialog_of(response)?;
+                // One that was said to have failed may have had PRACKs of ours before.
+                dialog.go_on_after(last_cseq.unwrap_or_default());
                 hands.dialogs.insert(dialog.id(), (me, LegName::Callee));
                 self.leg.dialog = Some(dialog);
             }
@@ -220,6 +223,8 @@ impl Callee {
                 self.forks.bury(&used, Ended::Silently);
                 self.forks.pracked = Pracked::default();
                 self.leg.opening = Opening::Pending;
+                // What it described is nobody else's.
+                bridge.turn_callee(Described::default());
             }
         }
         if let Some(at) = self.forks.place(tag) {
@@ -431,7 +436,7 @@ fn branch_of_bye(response: &Message<'_>) -> Vec<u8> {
 }
 
 /// ACKs a 2xx that nobody wants any more.
-fn disown(
+pub fn disown(
     hands: &mut Hands,
     path: Path,
     config: &Config,
