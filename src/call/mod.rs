@@ -11,6 +11,7 @@ pub mod failover;
 pub mod guard;
 pub mod hands;
 pub mod inspect;
+pub mod kept;
 pub mod leg;
 mod line;
 mod listing;

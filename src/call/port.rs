@@ -153,6 +153,19 @@ pub enum CallEntry {
         /// When.
         at: Wall,
     },
+    /// What another process needs to go on with it: with its talk, or with its clean end while it rings. The last one
+    /// counts, and makes a [`CallEntry::Acked`] before it void.
+    Kept {
+        /// The call.
+        call_id: Id,
+        /// Its state, as [`kept`](super::kept) writes it.
+        state: Box<[u8]>,
+    },
+    /// The caller has acknowledged its answer: nothing of it has to be said again.
+    Acked {
+        /// The call.
+        call_id: Id,
+    },
     /// It is over: its record as it is to be written, word for word. An attempt that was refused has no other entry
     /// before this one; a call with media has one before it that lacks only what is still being counted. The last
     /// one counts.

@@ -4,7 +4,7 @@
 //! header  "UMBRAJNL" · version u32
 //! frame   bytes of body u32 · crc u32 · body = kind u8 · call id u128 · rest           (little-endian)
 //! kinds   1 arrived (rest: the record as JSON) · 2 answered (wall i64) · 3 ended · 4 died (wall i64)
-//!         5 over (rest: the finished record as JSON)
+//!         5 over (rest: the finished record as JSON) · 6 kept (rest: the call's state) · 7 acked
 //! ```
 
 use std::collections::{HashMap, HashSet};
@@ -29,6 +29,8 @@ pub(super) const ANSWERED: u8 = 2;
 pub(super) const ENDED: u8 = 3;
 pub(super) const DIED: u8 = 4;
 pub(super) const OVER: u8 = 5;
+pub(super) const KEPT: u8 = 6;
+pub(super) const ACKED: u8 = 7;
 /// Kind and id.
 pub(super) const BODY_BYTES_MIN: usize = 17;
 /// A record quotes pieces of one SIP message, whose escapes can take six bytes each.
@@ -44,6 +46,10 @@ pub(super) enum What {
     Died(Wall),
     /// The record is finished; it is not in the CDR files for certain before the end.
     Over,
+    /// What another process needs to go on with the call.
+    Kept,
+    /// The answer needs no repeating.
+    Acked,
 }
 
 /// The journal can't be opened; a sentence with what to do.
@@ -145,6 +151,7 @@ impl Past {
                 What::Over => drop(self.arrived.insert(id, frame.to_vec())),
                 What::Answered(at) => drop(self.answered.entry(id).or_insert(at)),
                 What::Died(at) => drop(self.died.entry(id).or_insert(at)),
+                What::Kept | What::Acked => {}
                 What::Ended => {
                     self.ended.insert(id);
                     // The frame is the big part: a long segment must not be held whole.
@@ -255,6 +262,8 @@ pub(super) fn decode_frame(bytes: &[u8]) -> Option<(Id, What, &[u8])> {
         ENDED => What::Ended,
         DIED => What::Died(wall()?),
         OVER => What::Over,
+        KEPT => What::Kept,
+        ACKED => What::Acked,
         _ => return None,
     };
     Some((Id::from_bits(u128::from_le_bytes(*id)), what, frame))

@@ -502,7 +502,9 @@ impl Book {
                 let (is_first, counts) = match line.what {
                     What::Arrived => (!known, !known),
                     What::Over => (!known, true),
-                    What::Answered(_) | What::Died(_) | What::Ended => (false, known),
+                    What::Answered(_) | What::Died(_) | What::Kept | What::Acked | What::Ended => {
+                        (false, known)
+                    }
                 };
                 if is_first {
                     arriving.push(line.id);
@@ -555,6 +557,7 @@ impl Book {
                     live.died.get_or_insert(at);
                 }
             }
+            What::Kept | What::Acked => {}
             What::Ended => {
                 self.live.remove(&line.id);
             }

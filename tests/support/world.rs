@@ -389,7 +389,12 @@ impl World {
                     let words = calls.into_iter().map(|call| call.media.audio.unwrap_or_default());
                     self.audio.extend(words);
                 }
-                Output::Journal(CallEntry::Answered { .. } | CallEntry::Ended { .. })
+                Output::Journal(
+                    CallEntry::Answered { .. }
+                    | CallEntry::Kept { .. }
+                    | CallEntry::Acked { .. }
+                    | CallEntry::Ended { .. },
+                )
                 | Output::Answer(..) => {}
                 Output::CalleeUsed(callee) => {
                     let (id, only) = (callee.binding, Some(callee));

@@ -5,10 +5,10 @@ use std::ops::Range;
 use smallvec::{SmallVec, smallvec};
 
 use crate::base::id::Id;
-use crate::call::cdr;
 use crate::call::port::CallEntry;
 use crate::store::entry::{
-    ANSWERED, ARRIVED, BODY_BYTES_MAX, BODY_BYTES_MIN, ENDED, OVER, What, begin_frame, end_frame, short_frame,
+    ACKED, ANSWERED, ARRIVED, BODY_BYTES_MAX, BODY_BYTES_MIN, ENDED, KEPT, OVER, What, begin_frame,
+    end_frame, short_frame,
 };
 
 /// One entry, encoded.
@@ -50,16 +50,26 @@ impl Batch {
         let start = self.bytes.len();
         let (id, what) = match entry {
             CallEntry::Arrived(line) => {
-                if !self.record(ARRIVED, line) {
+                if !self.long(ARRIVED, line.call_id, &line.json) {
                     return false;
                 }
                 (line.call_id, What::Arrived)
             }
             CallEntry::Over(line) => {
-                if !self.record(OVER, line) {
+                if !self.long(OVER, line.call_id, &line.json) {
                     return false;
                 }
                 (line.call_id, What::Over)
+            }
+            CallEntry::Kept { call_id, state } => {
+                if !self.long(KEPT, *call_id, state) {
+                    return false;
+                }
+                (*call_id, What::Kept)
+            }
+            CallEntry::Acked { call_id } => {
+                short_frame(&mut self.bytes, ACKED, *call_id, None);
+                (*call_id, What::Acked)
             }
             CallEntry::Answered { call_id, at } => {
                 short_frame(&mut self.bytes, ANSWERED, *call_id, Some(*at));
@@ -78,14 +88,14 @@ impl Batch {
         true
     }
 
-    /// Whether the record isn't too long for a frame.
-    fn record(&mut self, kind: u8, line: &cdr::Line) -> bool {
-        if BODY_BYTES_MIN + line.json.len() > BODY_BYTES_MAX {
+    /// Whether what the entry holds isn't too long for a frame.
+    fn long(&mut self, kind: u8, id: Id, body: &[u8]) -> bool {
+        if BODY_BYTES_MIN + body.len() > BODY_BYTES_MAX {
             return false;
         }
         let start = self.bytes.len();
-        begin_frame(&mut self.bytes, kind, line.call_id);
-        self.bytes.extend_from_slice(&line.json);
+        begin_frame(&mut self.bytes, kind, id);
+        self.bytes.extend_from_slice(body);
         end_frame(&mut self.bytes, start);
         true
     }
