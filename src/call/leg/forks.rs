@@ -266,6 +266,14 @@ impl Callee {
     }
 
     /// The dialog with the fork of this tag, while it is kept.
+    /// Whether the INVITE's offer has its answer for good in the dialog with the fork of this tag.
+    fn opening_with(&self, tag: &[u8]) -> Opening {
+        match self.forks.place(tag).and_then(|at| self.forks.others.get(at)) {
+            Some(fork) => fork.opening,
+            None => self.leg.opening,
+        }
+    }
+
     pub fn dialog_with(&mut self, tag: &[u8]) -> Option<&mut Dialog> {
         self.fork_with(tag).map(|(dialog, _)| dialog)
     }
@@ -298,6 +306,17 @@ impl Call {
     }
 
     /// Takes in what a message of a leg's peer, whose tag this is, says of the session's name (RFC 7989). The name as it
+    /// Whether the offer that began a leg has its answer, in the dialog that a peer's message with this tag belongs to.
+    pub fn opening_with(&self, name: LegName, tag: &[u8]) -> Opening {
+        match name {
+            LegName::Caller => self.caller.leg.opening,
+            LegName::Callee => self
+                .callee
+                .as_ref()
+                .map_or(Opening::Pending, |callee| callee.opening_with(tag)),
+        }
+    }
+
     /// is now, if the leg has one.
     pub fn hear_session(&mut self, name: LegName, tag: &[u8], message: &Message<'_>) -> Option<SessionId> {
         self.leg(name)?.session()?;
