@@ -247,6 +247,7 @@ fn open_disk(conf: &Conf, clock: &Clock, health: &Health) -> anyhow::Result<Disk
     let recorded = cdr_scan::recent_ids(&conf.records.dir, TAIL_IDS)
         .with_context(|| format!("the CDR files in {} can't be read", conf.records.dir.display()))?;
     let records = Arc::new(records);
+    let left = left.into_iter().map(|call| call.record).collect();
     write_left_records(left, &recorded, &records, &journal);
     Ok(Disk {
         store,
