@@ -350,7 +350,7 @@ impl Bridge {
     /// The answer agrees to nothing that was offered.
     pub fn took_offer(&mut self, hands: &mut Hands, leg: LegName, session: &Session) -> Result<(), Refused> {
         let agreed = self.check(leg, session)?;
-        self.settle(leg, agreed);
+        self.settle_answered(leg, agreed);
         self.order_flows(hands);
         Ok(())
     }
@@ -508,7 +508,7 @@ impl Bridge {
         let far = self.check(from.other(), session)?;
         // Both are settled or neither.
         offer.answer(&far, None)?;
-        self.settle(from.other(), far.clone());
+        self.settle_answered(from.other(), far.clone());
         self.answer_offer(hands, from, offer, &far)?;
         Ok(from)
     }
@@ -564,6 +564,15 @@ impl Bridge {
         self.settle(leg, near);
         self.order_flows(hands);
         Ok(())
+    }
+
+    /// Settles what a leg's peer has answered to an offer of ours. Before the call is answered, another fork may yet
+    /// meet what the caller offered: as it stands after this.
+    fn settle_answered(&mut self, leg: LegName, agreed: Agreed) {
+        if let (LegName::Caller, Some(offer)) = (leg, &mut self.offer) {
+            offer.amend(&agreed);
+        }
+        self.settle(leg, agreed);
     }
 
     fn settle(&mut self, leg: LegName, mut agreed: Agreed) {
