@@ -70,6 +70,15 @@ pub struct Described {
     terms: Option<Box<Terms>>,
 }
 
+/// How an answer of the called side stands to what the caller speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Met {
+    /// They have a codec in common.
+    Together,
+    /// It chose what the caller has given up since its INVITE.
+    Apart,
+}
+
 /// An offer that one leg made and the other has still to agree to.
 #[derive(Debug)]
 pub struct Crossing {
@@ -275,14 +284,15 @@ impl Bridge {
     ///
     /// # Errors
     /// The answer agrees to nothing that was offered, or is of another family.
-    pub fn callee_described(&mut self, session: &Session) -> Result<(), Refused> {
+    pub fn callee_described(&mut self, session: &Session) -> Result<Met, Refused> {
         let far = self.check(LegName::Callee, session)?;
         let known = self.with_events(LegName::Callee, &far);
-        let answer = self
-            .offer
-            .as_ref()
-            .map(|offer| offer.answer(&known, None))
-            .transpose()?;
+        let answer = self.offer.as_ref().map(|offer| offer.answer(&known, None));
+        let Ok(answer) = answer.transpose() else {
+            // It answers the INVITE's offer, of which the caller has taken something back by an UPDATE.
+            self.settle(LegName::Callee, far);
+            return Ok(Met::Apart);
+        };
         let is_told = self.description(LegName::Caller).is_some();
         let near = match answer {
             Some((answer, near)) => {
@@ -309,7 +319,15 @@ impl Bridge {
         if let Some(near) = near {
             self.settle(LegName::Caller, near);
         }
-        Ok(())
+        Ok(Met::Together)
+    }
+
+    /// Whether both sides have settled something, and have no codec in common.
+    pub fn are_apart(&self) -> bool {
+        match (self.agreed(LegName::Caller), self.agreed(LegName::Callee)) {
+            (Some(near), Some(far)) => !near.meets(far),
+            (Some(_) | None, _) => false,
+        }
     }
 
     /// The called side's fork in use gives way to another: what that one has settled (by default nothing yet) counts

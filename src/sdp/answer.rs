@@ -407,6 +407,14 @@ impl Agreed {
         }
     }
 
+    /// Whether the two legs' peers can hear each other: they share a codec, or a fax.
+    pub fn meets(&self, far: &Self) -> bool {
+        let is_fax = self.fax.is_some() && far.fax.is_some();
+        let audio = |pair: &&Pair| !pair.theirs.name.is_event();
+        let has = |pair: &Pair| far.codecs.iter().any(|its| its.theirs.packs_like(&pair.theirs));
+        is_fax || self.codecs.iter().filter(audio).any(has)
+    }
+
     /// The audio codec that the peer likes best, for records.
     pub fn audio(&self) -> Option<CodecName> {
         self.codecs
