@@ -81,7 +81,7 @@ impl Call {
             Some(Exchange::Theirs(_) | Exchange::Ours(_) | Exchange::None) | None => Carrier::Invite,
         };
         let at_once = *ask == Ask::Refresh || asked != Carrier::Invite;
-        if self.record.answered_at.is_none() || (takes_update && at_once) {
+        if !self.is_session(name) || (takes_update && at_once) {
             Carrier::Update
         } else {
             Carrier::Invite
@@ -222,6 +222,7 @@ impl Call {
         } else {
             self.offer_failed(hands, now, name, *ours, Failed::by(response));
         }
+        self.meet(hands, now);
     }
 
     /// The peer agreed: both sides are settled, or neither.
