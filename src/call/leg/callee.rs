@@ -1,7 +1,7 @@
 //! The called side: the INVITE that we send, its answers, its end.
 
 use super::dial::By;
-use super::forks::{Branch, Forks, decline, last_cseq_of};
+use super::forks::{Branch, Forks, Parting, decline, last_cseq_of};
 use super::reliable::Taken;
 use super::{Bye, Leg};
 use crate::base::time::Now;
@@ -226,7 +226,12 @@ impl Call {
             callee.forget_forks(hands);
             callee.leg.bye = Bye::Done;
             let path = callee.path;
-            decline(hands, now, path, &self.config, response, last_cseq_of(response));
+            let parting = Parting {
+                session: callee.leg.session(),
+                cause: refusal::q850(Reason::Unreachable),
+            };
+            let last = last_cseq_of(response);
+            decline(hands, now, path, &self.config, response, last, parting);
             self.end(hands, now, End::failed(Reason::Unreachable));
             return;
         }
