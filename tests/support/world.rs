@@ -136,7 +136,7 @@ pub struct World {
     /// Any shard: it knows every Call-ID's home.
     door: Shard,
     relay: Relay,
-    ranges: media::Ranges,
+    lanes: media::Lanes,
     bound: HashSet<media::MediaPort>,
     /// Ports that somebody else has.
     pub taken: HashSet<u16>,
@@ -196,8 +196,8 @@ impl World {
         let switches = (0..count)
             .map(|index| Switch::new(config.clone(), table.clone(), shard(index), chance.fork()))
             .collect();
-        let ranges = config.media.ranges();
-        let (media::MediaPort(first), media::MediaPort(last)) = ranges.span();
+        let lanes = config.media.lanes(count);
+        let (media::MediaPort(first), media::MediaPort(last)) = lanes.ranges().span();
         let relay = Relay::new(chance.fork(), first, last, Wall::from_millis(BEGINNING));
         let mut world = Self {
             setup,
@@ -209,7 +209,7 @@ impl World {
             switches,
             door: shard(0),
             relay,
-            ranges,
+            lanes,
             bound: HashSet::new(),
             taken: HashSet::new(),
             now: Duration::ZERO,
@@ -414,7 +414,7 @@ impl World {
         let now = self.at().at;
         let port = order.port();
         match order {
-            Order::Bind(_) if self.taken.contains(&port.number()) => {
+            Order::Bind(_) | Order::Resume(..) if self.taken.contains(&port.number()) => {
                 self.later(self.bind_delay, What::Report(shard, Report::NotBound(port)));
                 return;
             }
@@ -422,6 +422,11 @@ impl World {
                 self.bound.insert(port);
                 self.later(self.bind_delay, What::Report(shard, Report::Bound(port)));
                 return;
+            }
+            Order::Resume(_, spec) => {
+                self.bound.insert(port);
+                self.relay.resume(now, port.0, spec);
+                self.later(Duration::ZERO, What::Report(shard, Report::Bound(port)));
             }
             Order::Open(_, spec) => self.relay.open(now, port.0, spec),
             Order::Change(_, spec) => self.relay.change(now, port.0, spec),
@@ -437,12 +442,17 @@ impl World {
                 Some(counts) => {
                     self.later(Duration::ZERO, What::Report(shard, Report::Closed(port, counts)));
                 }
+                // Of a call that was to go on, on a port that somebody took: its end is answered all the same.
+                None if self.taken.contains(&port.number()) => {
+                    let counts = Default::default();
+                    self.later(Duration::ZERO, What::Report(shard, Report::Closed(port, counts)));
+                }
                 None => self
                     .faults
                     .push(format!("closed a port without a flow: {port:?}")),
             },
         }
-        if !self.bound.contains(&port) {
+        if !self.bound.contains(&port) && !self.taken.contains(&port.number()) {
             self.faults
                 .push(format!("a flow on a port that nobody bound: {port:?}"));
         }
@@ -456,7 +466,7 @@ impl World {
         }
         while let Some(port) = self.relay.poll_dead() {
             let port = media::MediaPort(port);
-            let shard = self.ranges.lane_of(port, self.switches.len());
+            let shard = self.lanes.shard_of(port);
             self.later(Duration::ZERO, What::Report(shard, Report::Dead(port)));
         }
     }
@@ -658,7 +668,7 @@ impl World {
         }
         while let Some((port, digit)) = self.relay.poll_heard() {
             let port = media::MediaPort(port);
-            let shard = self.ranges.lane_of(port, self.switches.len());
+            let shard = self.lanes.shard_of(port);
             self.later(Duration::ZERO, What::Report(shard, Report::Key(port, digit)));
         }
     }
