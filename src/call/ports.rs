@@ -180,6 +180,29 @@ impl Ports {
         Some(taken.port)
     }
 
+    /// Takes exactly these ports, for a call that goes on with them. Whether they are the shard's and free; all are taken
+    /// or none.
+    pub fn take_exact(&mut self, ports: &[MediaPort]) -> bool {
+        for (at, port) in ports.iter().enumerate() {
+            let is_binding = self.bound_of(*port).is_some();
+            let lane = self.ranges.lane_of(*port, self.threads);
+            let pool = self.pool(port.interface(), lane);
+            let place = |pool: &Pool| pool.unbound.iter().position(|unbound| unbound == port);
+            let found = pool.and_then(|pool| place(pool).and_then(|at| pool.unbound.remove(at)));
+            if found.is_none() && !is_binding {
+                for port in ports.iter().take(at) {
+                    let lane = self.ranges.lane_of(*port, self.threads);
+                    if let Some(pool) = self.pool(port.interface(), lane) {
+                        pool.unbound.push_front(*port);
+                    }
+                }
+                return false;
+            }
+        }
+        self.in_use += ports.len();
+        true
+    }
+
     /// A call gives a port back.
     pub fn give_back(&mut self, now: Instant, port: MediaPort) {
         let lane = self.ranges.lane_of(port, self.threads);

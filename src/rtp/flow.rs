@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
+use serde::{Deserialize, Serialize};
 
 use crate::base::limits::SDP_CODECS_MAX;
 
@@ -76,7 +77,7 @@ pub enum Stream {
 }
 
 /// How a leg's media address is learnt when packets come from elsewhere than its SDP said.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum MediaNat {
     /// Only the SDP's address or one of `media_from`, after silence of the known one.
     #[default]
@@ -86,7 +87,7 @@ pub enum MediaNat {
 }
 
 /// An address range from which a trunk's media may come.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct MediaSource {
     /// The network's address.
     pub network: IpAddr,
@@ -119,7 +120,7 @@ pub struct FlowSpec {
 }
 
 /// What was counted on a flow.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Counts {
     /// RTP packets taken from this leg's peer.
     pub packets_in: u64,
@@ -157,6 +158,32 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// What was counted on one leg before and after its flow began anew, as if it never had.
+    pub fn after(self, before: &Self) -> Self {
+        let later = |now: Option<u64>, then: Option<u64>| match (now, then) {
+            (Some(now), Some(then)) => Some(now.saturating_add(then)),
+            (one, other) => one.or(other),
+        };
+        Self {
+            packets_in: self.packets_in.saturating_add(before.packets_in),
+            packets_out: self.packets_out.saturating_add(before.packets_out),
+            lost: self.lost.saturating_add(before.lost),
+            dropped: self.dropped.saturating_add(before.dropped),
+            jitter_us_max: self.jitter_us_max.max(before.jitter_us_max),
+            round_trip_us: self.round_trip_us.or(before.round_trip_us),
+            remote_lost: later(self.remote_lost, before.remote_lost),
+            remote_jitter_us_max: self.remote_jitter_us_max.max(before.remote_jitter_us_max),
+            payload: self.payload.or(before.payload),
+            strangers: self.strangers.saturating_add(before.strangers),
+            stranger: self.stranger.or(before.stranger),
+            foreign: self.foreign.saturating_add(before.foreign),
+            foreign_payload: self.foreign_payload.or(before.foreign_payload),
+            digits: self.digits.saturating_add(before.digits),
+            digits_dropped: self.digits_dropped.saturating_add(before.digits_dropped),
+            quiet: self.quiet,
+        }
+    }
+
     /// Counts a packet of somebody who isn't believed.
     #[cold]
     pub(super) fn stranger(&mut self, from: SocketAddr) {
