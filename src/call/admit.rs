@@ -3,6 +3,7 @@
 use super::arrive;
 use super::bridge::Bridge;
 use super::cdr::{self, CallerKind, Cdr, ReleasedBy};
+use super::exchange::apart::Apart;
 use super::guard::Forbidden;
 use super::hands::{CallRef, Purpose, Token, listener, owner};
 use super::kept::Mark;
@@ -418,6 +419,7 @@ impl Switch {
                 rel,
                 reliable: None,
                 told: Told::nothing(now.at),
+                apart: Apart::No,
             },
             callee: None,
             left: Vec::new(),

@@ -71,6 +71,15 @@ pub struct Described {
     terms: Option<Box<Terms>>,
 }
 
+/// How an answer of the called side stands to what the caller speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Met {
+    /// They have a codec in common.
+    Together,
+    /// It chose what the caller has given up since its INVITE.
+    Apart,
+}
+
 /// An offer that one leg made and the other has still to agree to.
 #[derive(Debug)]
 pub struct Crossing {
@@ -276,14 +285,15 @@ impl Bridge {
     ///
     /// # Errors
     /// The answer agrees to nothing that was offered, or is of another family.
-    pub fn callee_described(&mut self, session: &Session) -> Result<(), Refused> {
+    pub fn callee_described(&mut self, session: &Session) -> Result<Met, Refused> {
         let far = self.check(LegName::Callee, session)?;
         let known = self.with_events(LegName::Callee, &far);
-        let answer = self
-            .offer
-            .as_ref()
-            .map(|offer| offer.answer(&known, None))
-            .transpose()?;
+        let answer = self.offer.as_ref().map(|offer| offer.answer(&known, None));
+        let Ok(answer) = answer.transpose() else {
+            // It answers the INVITE's offer, of which the caller has taken something back by an UPDATE.
+            self.settle(LegName::Callee, far);
+            return Ok(Met::Apart);
+        };
         let is_told = self.description(LegName::Caller).is_some();
         let near = match answer {
             Some((answer, near)) => {
@@ -310,7 +320,15 @@ impl Bridge {
         if let Some(near) = near {
             self.settle(LegName::Caller, near);
         }
-        Ok(())
+        Ok(Met::Together)
+    }
+
+    /// Whether both sides have settled something, and have no codec in common.
+    pub fn are_apart(&self) -> bool {
+        match (self.agreed(LegName::Caller), self.agreed(LegName::Callee)) {
+            (Some(near), Some(far)) => !near.meets(far),
+            (Some(_) | None, _) => false,
+        }
     }
 
     /// The called side's fork in use gives way to another: what that one has settled (by default nothing yet) counts
@@ -351,7 +369,7 @@ impl Bridge {
     /// The answer agrees to nothing that was offered.
     pub fn took_offer(&mut self, hands: &mut Hands, leg: LegName, session: &Session) -> Result<(), Refused> {
         let agreed = self.check(leg, session)?;
-        self.settle(leg, agreed);
+        self.settle_answered(leg, agreed);
         self.order_flows(hands);
         Ok(())
     }
@@ -509,7 +527,7 @@ impl Bridge {
         let far = self.check(from.other(), session)?;
         // Both are settled or neither.
         offer.answer(&far, None)?;
-        self.settle(from.other(), far.clone());
+        self.settle_answered(from.other(), far.clone());
         self.answer_offer(hands, from, offer, &far)?;
         Ok(from)
     }
@@ -565,6 +583,15 @@ impl Bridge {
         self.settle(leg, near);
         self.order_flows(hands);
         Ok(())
+    }
+
+    /// Settles what a leg's peer has answered to an offer of ours. Before the call is answered, another fork may yet
+    /// meet what the caller offered: as it stands after this.
+    fn settle_answered(&mut self, leg: LegName, agreed: Agreed) {
+        if let (LegName::Caller, Some(offer)) = (leg, &mut self.offer) {
+            offer.amend(&agreed);
+        }
+        self.settle(leg, agreed);
     }
 
     fn settle(&mut self, leg: LegName, mut agreed: Agreed) {

@@ -3,11 +3,12 @@
 //!
 //! One exchange at a time on a leg ([`Exchange`]). What a peer asks is dealt with in [`theirs`] and answered in
 //! [`reply`], the answer that an ACK carries is taken in [`late`]; what we ask is in [`ours`], and what becomes of it
-//! if it fails in [`glare`]. What is only that leg's own affair is answered on it. Only a change of direction or codecs
+//! if it fails in [`glare`]. Two parties that have settled no codec in common are brought together in [`apart`]. What is only that leg's own affair is answered on it. Only a change of direction or codecs
 //! crosses to the other leg, as an offer of ours.
 //!
 //! Whoever wants a peer to hear an offer, or its session refreshed, comes by one door: [`Call::offer_on`].
 
+pub mod apart;
 pub mod glare;
 pub mod late;
 pub mod ours;
@@ -227,7 +228,7 @@ impl Call {
             return Door::Shut;
         }
         let is_free = leg.unacked.is_none() && matches!(leg.exchange, Exchange::None);
-        let is_early = self.record.answered_at.is_none();
+        let is_early = !self.is_session(name);
         let takes_early = leg.dialog.is_some() && leg.opening == Opening::Settled && leg.peer.update.is_yes();
         if is_free && (takes_early || !is_early) {
             Door::Open

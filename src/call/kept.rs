@@ -19,7 +19,7 @@ mod pack;
 pub use back::{Fate, Left, Outline, outline};
 pub(super) use pack::{Mark, keep};
 
-/// The form of what is written. The first byte says it.
+/// The version of what is written: its first byte. A program reads its own and earlier ones.
 pub const VERSION: u8 = 1;
 
 /// How far our CSeq numbers are ahead after a restart (RFC 3261 §12.2.1.1 wants them higher, and no more): so many

@@ -239,6 +239,9 @@ pub const fn told_in_talk(cause: u8) -> u8 {
     }
 }
 
+/// The cause that a phone is told that answered after another one had: non-selected user clearing.
+pub const NOT_SELECTED_CAUSE: u8 = 26;
+
 /// The cause that a gateway is told whose silence made us go elsewhere: recovery on timer expiry.
 pub const SILENCE_CAUSE: u8 = 102;
 

@@ -158,25 +158,26 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// What was counted on one leg before and after its flow began anew, as if it never had.
+    /// These counts and those of the same leg's flow in a process before this one, as one flow's.
     pub fn after(self, before: &Self) -> Self {
-        let later = |now: Option<u64>, then: Option<u64>| match (now, then) {
-            (Some(now), Some(then)) => Some(now.saturating_add(then)),
+        let sum = |now: u64, before: u64| now.saturating_add(before);
+        let both = |now: Option<u64>, before: Option<u64>| match (now, before) {
+            (Some(now), Some(before)) => Some(sum(now, before)),
             (one, other) => one.or(other),
         };
         Self {
-            packets_in: self.packets_in.saturating_add(before.packets_in),
-            packets_out: self.packets_out.saturating_add(before.packets_out),
-            lost: self.lost.saturating_add(before.lost),
-            dropped: self.dropped.saturating_add(before.dropped),
+            packets_in: sum(self.packets_in, before.packets_in),
+            packets_out: sum(self.packets_out, before.packets_out),
+            lost: sum(self.lost, before.lost),
+            dropped: sum(self.dropped, before.dropped),
             jitter_us_max: self.jitter_us_max.max(before.jitter_us_max),
             round_trip_us: self.round_trip_us.or(before.round_trip_us),
-            remote_lost: later(self.remote_lost, before.remote_lost),
+            remote_lost: both(self.remote_lost, before.remote_lost),
             remote_jitter_us_max: self.remote_jitter_us_max.max(before.remote_jitter_us_max),
             payload: self.payload.or(before.payload),
-            strangers: self.strangers.saturating_add(before.strangers),
+            strangers: sum(self.strangers, before.strangers),
             stranger: self.stranger.or(before.stranger),
-            foreign: self.foreign.saturating_add(before.foreign),
+            foreign: sum(self.foreign, before.foreign),
             foreign_payload: self.foreign_payload.or(before.foreign_payload),
             digits: self.digits.saturating_add(before.digits),
             digits_dropped: self.digits_dropped.saturating_add(before.digits_dropped),
@@ -189,5 +190,40 @@ impl Counts {
     pub(super) fn stranger(&mut self, from: SocketAddr) {
         self.strangers += 1;
         self.stranger = Some(from);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_two_processes_are_one_flows() {
+        let before = Counts {
+            packets_in: 10,
+            remote_lost: Some(3),
+            jitter_us_max: 900,
+            round_trip_us: Some(50),
+            payload: Some(0),
+            ..Counts::default()
+        };
+        let since = Counts {
+            packets_in: 5,
+            remote_lost: Some(1),
+            jitter_us_max: 100,
+            payload: Some(8),
+            quiet: Duration::from_secs(2),
+            ..Counts::default()
+        };
+        let expected = Counts {
+            packets_in: 15,
+            remote_lost: Some(4),
+            jitter_us_max: 900,
+            round_trip_us: Some(50),
+            payload: Some(8),
+            quiet: Duration::from_secs(2),
+            ..Counts::default()
+        };
+        assert_eq!(since.after(&before), expected);
     }
 }

@@ -295,6 +295,21 @@ impl Offer {
         Ok((terms, agreed))
     }
 
+    /// What stands of this offer once the peer has answered one of ours: the codecs that it named at first, and where,
+    /// which way and under which numbers it wants them as it says now.
+    pub fn amend(&mut self, now: &Agreed) {
+        (self.rtp, self.rtcp) = (now.rtp, now.rtcp);
+        self.terms.rtcp_port = now.rtcp_port;
+        self.terms.packing = now.packing;
+        self.terms.way = now.wish;
+        for pair in &now.codecs {
+            let mut known = self.terms.codecs.iter_mut();
+            if let Some(codec) = known.find(|codec| codec.packs_like(&pair.theirs)) {
+                codec.clone_from(&pair.theirs);
+            }
+        }
+    }
+
     /// Which way the peer would go by itself. A party that only repeats the direction that it was put into (held, it
     /// refreshes with `recvonly`) says nothing new of its own (RFC 6337 §5.3); should it be its own wish after all,
     /// it says so when it is asked to come back.
@@ -397,6 +412,14 @@ impl Agreed {
             rtcp_port: RtcpPort::Own,
             fax: self.fax,
         }
+    }
+
+    /// Whether the two legs' peers can hear each other: they share a codec, or a fax.
+    pub fn meets(&self, far: &Self) -> bool {
+        let is_fax = self.fax.is_some() && far.fax.is_some();
+        let audio = |pair: &&Pair| !pair.theirs.name.is_event();
+        let has = |pair: &Pair| far.codecs.iter().any(|its| its.theirs.packs_like(&pair.theirs));
+        is_fax || self.codecs.iter().filter(audio).any(has)
     }
 
     /// The audio codec that the peer likes best, for records.

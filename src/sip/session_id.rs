@@ -57,15 +57,22 @@ impl SessionId {
         }
     }
 
+    /// The name that a peer's message gives back, where nothing is kept of it any more: our half, which it calls the
+    /// remote one, and its own.
+    pub fn given_back(message: &Message<'_>) -> Option<Self> {
+        let value = message.get(Name::SessionId)?;
+        let mut params = value.split(|byte| *byte == b';').skip(1).map(trim);
+        let ours = half(params.find_map(|param| param.strip_prefix(b"remote="))?)?;
+        let mut given = Self { ours, theirs: NIL };
+        given.hear(message);
+        Some(given)
+    }
+
     /// Takes in the peer's half from a message of its leg, if it tells one that can be read: its last word counts
     /// (RFC 7989 §6).
     pub fn hear(&mut self, message: &Message<'_>) {
         let value = message.get(Name::SessionId).unwrap_or_default();
-        let half = trim(value.split(|byte| *byte == b';').next().unwrap_or_default());
-        let is_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        if let Ok(half) = <[u8; HALF]>::try_from(half)
-            && half.iter().all(is_hex)
-        {
+        if let Some(half) = half(trim(value.split(|byte| *byte == b';').next().unwrap_or_default())) {
             self.theirs = half;
         }
     }
@@ -79,6 +86,14 @@ impl SessionId {
         }
         value
     }
+}
+
+/// One half as a message writes it.
+fn half(text: &[u8]) -> Option<[u8; HALF]> {
+    let is_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    <[u8; HALF]>::try_from(text)
+        .ok()
+        .filter(|half| half.iter().all(is_hex))
 }
 
 const fn hex(nibble: u8) -> u8 {
@@ -114,6 +129,28 @@ mod tests {
             let runs = ours.split(|c: char| !c.is_ascii_digit());
             assert!(runs.map(str::len).max() <= Some(4), "{ours}");
             assert!(seen.insert(ours));
+        }
+    }
+
+    #[test]
+    fn a_name_is_given_back_with_both_halves_or_not_at_all() {
+        let given = |header: &str| {
+            let text = format!(
+                "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\n\
+                 To: <sip:x@h>;tag=2\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\n{header}\r\n"
+            );
+            let id = SessionId::given_back(&Message::parse(text.as_bytes()).expect("readable"))?;
+            Some(String::from_utf8(id.value().to_vec()).expect("ASCII"))
+        };
+        let (one, two) = ("a".repeat(32), "b".repeat(32));
+        let full = format!("Session-ID: {one};x=1 ; remote={two}\r\n");
+        assert_eq!(given(&full), Some(format!("{two};remote={one}")));
+        for unread in [
+            String::new(),
+            format!("Session-ID: {one}\r\n"),
+            format!("Session-ID: {one};remote=b\r\n"),
+        ] {
+            assert_eq!(given(&unread), None, "{unread}");
         }
     }
 

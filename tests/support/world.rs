@@ -149,7 +149,7 @@ pub struct World {
     /// Any shard: it knows every Call-ID's home.
     door: Shard,
     relay: Relay,
-    ranges: media::Ranges,
+    lanes: media::Lanes,
     bound: HashSet<media::MediaPort>,
     /// Ports that somebody else has.
     pub taken: HashSet<u16>,
@@ -213,7 +213,7 @@ impl World {
         let switches = (0..count)
             .map(|index| Switch::new(config.clone(), table.clone(), shard(index), chance.fork()))
             .collect();
-        let ranges = config.media.ranges();
+        let lanes = config.media.lanes(count);
         let relay = relay_of(&config, &mut chance);
         let mut world = Self {
             setup,
@@ -225,7 +225,7 @@ impl World {
             switches,
             door: shard(0),
             relay,
-            ranges,
+            lanes,
             bound: HashSet::new(),
             taken: HashSet::new(),
             now: Duration::ZERO,
@@ -461,7 +461,7 @@ impl World {
         let now = self.at().at;
         let port = order.port();
         match order {
-            Order::Bind(_) if self.taken.contains(&port.number()) => {
+            Order::Bind(_) | Order::Resume(..) if self.taken.contains(&port.number()) => {
                 self.later(self.bind_delay, What::Report(shard, Report::NotBound(port)));
                 return;
             }
@@ -469,6 +469,11 @@ impl World {
                 self.bound.insert(port);
                 self.later(self.bind_delay, What::Report(shard, Report::Bound(port)));
                 return;
+            }
+            Order::Resume(_, spec) => {
+                self.bound.insert(port);
+                self.relay.resume(now, port.0, spec);
+                self.later(Duration::ZERO, What::Report(shard, Report::Bound(port)));
             }
             Order::Open(_, spec) => self.relay.open(now, port.0, spec),
             Order::Change(_, spec) => self.relay.change(now, port.0, spec),
@@ -484,12 +489,17 @@ impl World {
                 Some(counts) => {
                     self.later(Duration::ZERO, What::Report(shard, Report::Closed(port, counts)));
                 }
+                // Of a call that was to go on, on a port that somebody took: its end is answered all the same.
+                None if self.taken.contains(&port.number()) => {
+                    let counts = Default::default();
+                    self.later(Duration::ZERO, What::Report(shard, Report::Closed(port, counts)));
+                }
                 None => self
                     .faults
                     .push(format!("closed a port without a flow: {port:?}")),
             },
         }
-        if !self.bound.contains(&port) {
+        if !self.bound.contains(&port) && !self.taken.contains(&port.number()) {
             self.faults
                 .push(format!("a flow on a port that nobody bound: {port:?}"));
         }
@@ -503,7 +513,7 @@ impl World {
         }
         while let Some(port) = self.relay.poll_dead() {
             let port = media::MediaPort(port);
-            let shard = self.ranges.lane_of(port, self.switches.len());
+            let shard = self.lanes.shard_of(port);
             self.later(Duration::ZERO, What::Report(shard, Report::Dead(port)));
         }
     }
@@ -706,15 +716,11 @@ impl World {
         let Some(died) = self.dead.take() else { return };
         let (count, key) = (self.setup.shards, self.door.key);
         let config = Arc::new(self.config.clone());
-        for index in 0..count {
-            let shard = Shard { index, count, key };
-            let (config, table) = (config.clone(), self.table.clone());
-            self.switches
-                .push(Switch::new(config, table, shard, self.chance.fork()));
-        }
-        for (id, entry) in std::mem::take(&mut self.open) {
+        let (mut going_on, mut orders) = (Vec::new(), Vec::new());
+        self.lanes = config.media.lanes(count);
+        for (id, mut entry) in std::mem::take(&mut self.open) {
             let mut record: Cdr = serde_json::from_slice(&entry.line).expect("a record is JSON");
-            let Some(state) = entry.kept.as_deref().filter(|_| !entry.is_over) else {
+            let Some(state) = entry.kept.take().filter(|_| !entry.is_over) else {
                 if !entry.is_over {
                     record.ended_at = died;
                     record.refusal = Some(Reason::Restart);
@@ -722,7 +728,7 @@ impl World {
                 self.records.push(record);
                 continue;
             };
-            let outline = match kept::outline(state, &config.media) {
+            let outline = match kept::outline(&state, &config.media) {
                 Ok(outline) => outline,
                 Err(why) => {
                     self.faults.push(format!("{id}: {why}"));
@@ -731,19 +737,26 @@ impl World {
             };
             let [theirs, _] = &outline.call_ids;
             let shard = self.door.home_of(theirs);
-            for order in &outline.media {
-                self.obey(shard, order);
-            }
-            let entry_again = Journalled {
-                line: entry.line.clone(),
-                kept: None,
-                ..entry
-            };
-            self.open.insert(id, entry_again);
+            self.lanes.keep(shard, &outline.ports);
+            orders.extend(outline.media.into_iter().map(|order| (shard, order)));
+            going_on.push((shard, record, state, entry.acked));
+            self.open.insert(id, entry);
+        }
+        for (shard, order) in &orders {
+            self.obey(*shard, order);
+        }
+        for index in 0..count {
+            let shard = Shard { index, count, key };
+            let (config, table, lanes) = (config.clone(), self.table.clone(), self.lanes.clone());
+            let switch = Switch::with_ports(config, table, shard, lanes, self.chance.fork());
+            self.switches.push(switch);
+        }
+        for (shard, record, state, acked) in going_on {
+            let id = record.call_id;
             let left = Left {
                 record,
-                state,
-                acked: entry.acked,
+                state: &state,
+                acked,
                 died,
                 fate: Fate::GoesOn,
             };
@@ -784,7 +797,7 @@ impl World {
         }
         while let Some((port, digit)) = self.relay.poll_heard() {
             let port = media::MediaPort(port);
-            let shard = self.ranges.lane_of(port, self.switches.len());
+            let shard = self.lanes.shard_of(port);
             self.later(Duration::ZERO, What::Report(shard, Report::Key(port, digit)));
         }
     }

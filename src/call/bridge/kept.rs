@@ -10,7 +10,7 @@ use crate::base::limits::{SDP_CODECS_MAX, SDP_MEDIA_MAX};
 use crate::call::config::MediaConfig;
 use crate::call::hands::{CallRef, Hands};
 use crate::call::kept::{Unfit, form};
-use crate::call::media::{InterfaceId, MediaPort, Order};
+use crate::call::media::{MediaPort, Order};
 use crate::call::port::LegName;
 use crate::masking::inventory::Fax;
 use crate::sdp::answer::{Agreed, Terms};
@@ -23,8 +23,10 @@ impl Bridge {
     }
 
     /// A leg's side, to be written down. An offer of ours without an answer counts as refused.
-    pub(in crate::call) fn kept(&self, leg: LegName) -> Option<form::Side<'_>> {
+    pub(in crate::call) fn kept(&self, leg: LegName, media: &MediaConfig) -> Option<form::Side<'_>> {
         let side = self.side(leg)?;
+        let interface = usize::from(side.port.interface().0);
+        let bound = media.interfaces.get(interface)?.address;
         let (written, is_said) = match (&side.written, &side.former) {
             (Some((terms, _)), Some(former)) if *terms != **former => (Some(&**former), false),
             (Some((terms, text)), Some(_) | None) => (Some(terms), !text.is_empty()),
@@ -32,6 +34,7 @@ impl Bridge {
         };
         Some(form::Side {
             here: SocketAddr::new(side.here, side.port.number()),
+            bound: (bound != side.here).then_some(bound),
             lines: Cow::Borrowed(&side.lines),
             origin: side.origin,
             written: written.map(Cow::Borrowed),
@@ -56,7 +59,10 @@ impl Bridge {
         sides: [form::Side<'_>; 2],
     ) -> Result<Option<Self>, Unfit> {
         let [caller, callee] = sides;
-        let ports = [port_of(media, caller.here), port_of(media, callee.here)];
+        let ports = [&caller, &callee].map(|side| {
+            let bound = side.bound.unwrap_or(side.here.ip());
+            media.port_at(bound, side.here.port())
+        });
         let [caller, callee] = [caller, callee].map(|side| Side::of_kept(MediaPort(0), side));
         let sides = match (ports, caller?, callee?) {
             ([Some(near), Some(far)], caller, callee) => {
@@ -99,15 +105,15 @@ impl Bridge {
 
     /// The orders by which the media threads go on with a kept call.
     pub(in crate::call) fn resumes(&self) -> Vec<Order> {
-        let mut orders = Vec::with_capacity(5);
+        let mut orders = Vec::with_capacity(3);
         let Some(sides) = &self.sides else {
             return orders;
         };
         for (leg, side) in [LegName::Caller, LegName::Callee].into_iter().zip(sides) {
-            orders.push(Order::Bind(side.port));
-            if let Some(spec) = self.spec(leg) {
-                orders.push(Order::Open(side.port, Box::new(spec)));
-            }
+            orders.push(match self.spec(leg) {
+                Some(spec) => Order::Resume(side.port, Box::new(spec)),
+                None => Order::Bind(side.port),
+            });
         }
         let [caller, callee] = sides;
         if (caller.open, callee.open) == (Opened::Yes, Opened::Yes) {
@@ -159,14 +165,4 @@ impl Side {
             dtmf: kept.dtmf,
         })
     }
-}
-
-/// The port of ours that a description names so; `None`: none is.
-fn port_of(media: &MediaConfig, named: SocketAddr) -> Option<MediaPort> {
-    let ranges = media.ranges();
-    let ports = media.interfaces.iter().enumerate().filter_map(|(at, interface)| {
-        let id = InterfaceId(u8::try_from(at).ok()?);
-        (interface.advertised == named.ip()).then_some(MediaPort::new(id, named.port()))
-    });
-    ports.into_iter().find(|port| ranges.holds(*port))
 }

@@ -185,6 +185,7 @@ impl Call {
         hands.layer.end_client(client);
         if let Some(ours) = self.take_ours(hands, name, client) {
             self.offer_failed(hands, now, name, *ours, why);
+            self.meet(hands, now);
         }
     }
 
@@ -197,6 +198,7 @@ impl Call {
                 self.refuse_theirs(hands, now, name.other(), &asked, Failed::UNSENT.told);
             }
         }
+        self.meet(hands, now);
     }
 
     /// The peer refused, or can't be asked: what was settled before goes on, unless its dialog is gone.

@@ -81,7 +81,7 @@ impl Call {
             Some(Exchange::Theirs(_) | Exchange::Ours(_) | Exchange::None) | None => Carrier::Invite,
         };
         let at_once = *ask == Ask::Refresh || asked != Carrier::Invite;
-        if self.record.answered_at.is_none() || (takes_update && at_once) {
+        if !self.is_session(name) || (takes_update && at_once) {
             Carrier::Update
         } else {
             Carrier::Invite
@@ -198,13 +198,12 @@ impl Call {
             }
         } else if status < 300
             && answer.method == Method::Invite
-            && let Some(path) = self
-                .leg_of(name)
-                .and_then(|leg| leg.dialog.as_ref())
-                .map(Dialog::path)
+            && let Some(leg) = self.leg_of(name)
+            && let Some(path) = leg.dialog.as_ref().map(Dialog::path)
         {
             // Under another To tag than the dialog's: no answer of its peer's, but it is repeated until it is ACKed.
-            disown(hands, path, &self.config, response, response.cseq().number);
+            let (session, cseq) = (leg.session(), response.cseq().number);
+            disown(hands, path, &self.config, response, cseq, session);
         }
         // A 2xx that is repeated because its ACK was lost answers none but its own INVITE.
         let Some(ours) = self.take_ours(hands, name, answer.id) else {
@@ -222,6 +221,7 @@ impl Call {
         } else {
             self.offer_failed(hands, now, name, *ours, Failed::by(response));
         }
+        self.meet(hands, now);
     }
 
     /// The peer agreed: both sides are settled, or neither.

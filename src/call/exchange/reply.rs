@@ -90,6 +90,7 @@ impl Call {
                 self.offer_waiting(hands, now, name);
             }
         }
+        self.meet(hands, now);
     }
 
     /// Refuses a peer's request that was kept.

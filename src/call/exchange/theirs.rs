@@ -58,7 +58,9 @@ impl Call {
             Some(_) => Holds::Offer,
             None => Holds::Nothing,
         };
-        if let Some(bounce) = self.turned_away(hands, name, carrier, holds) {
+        let asker = request.from().tag().unwrap_or_default();
+        let opening = self.opening_with(name, asker);
+        if let Some(bounce) = self.turned_away(hands, name, opening, carrier, holds) {
             return self.bounce(hands, now, name, server, came, &bounce);
         }
         let Some(echo) = Echo::of(request, came.source) else {
@@ -104,11 +106,13 @@ impl Call {
         })
     }
 
-    /// Why a request can't be dealt with now, if it can't.
+    /// Why a request can't be dealt with now, if it can't. `opening` is its own dialog's: of several forks of the called
+    /// side, the one that asks needn't be the one in use.
     fn turned_away(
         &mut self,
         hands: &mut Hands,
         name: LegName,
+        opening: Opening,
         carrier: Carrier,
         holds: Holds,
     ) -> Option<Bounce> {
@@ -137,7 +141,7 @@ impl Call {
             (Exchange::None, ..) if is_answered && awaits_ack => ours(),
             (Exchange::None, ..) if is_answered => None,
             (Exchange::None, Carrier::Update | Carrier::Prack, Holds::Offer)
-                if leg.opening == Opening::Settled =>
+                if opening == Opening::Settled =>
             {
                 None
             }

@@ -12,6 +12,7 @@ use crate::base::time::{Now, Wall};
 use crate::call::bridge::Bridge;
 use crate::call::cdr::{Attempt, Cdr};
 use crate::call::config::{Config, MediaConfig};
+use crate::call::exchange::apart::Apart;
 use crate::call::exchange::{Ask, Exchange, Opening};
 use crate::call::guard::{Forbidden, Words};
 use crate::call::hands::{CallRef, CallTimer, Hands, Purpose, Token, owner};
@@ -65,7 +66,7 @@ pub struct Outline {
 }
 
 /// Reads of an entry what has to be known first: its media can go on before anything else does. `media` is the present
-/// configuration, in which the ports are looked for by the addresses that the call's descriptions named.
+/// configuration, in which the ports are looked for by the addresses that they were bound on.
 ///
 /// # Errors
 /// [`Unfit`]: it isn't the state of a call, or not one that we can read.
@@ -206,6 +207,7 @@ impl Switch {
                 rel: Rel::None,
                 reliable: None,
                 told: Told::nothing(now.at),
+                apart: Apart::No,
             },
             callee: Some(Callee::answered(callee_leg, path, call_id)),
             left: Vec::new(),

@@ -172,6 +172,8 @@ pub struct Forbidden<'a> {
 pub struct Side<'a> {
     /// What its descriptions name as ours.
     pub here: SocketAddr,
+    /// Where its port is bound, if that is another address.
+    pub bound: Option<IpAddr>,
     pub lines: Cow<'a, Lines>,
     pub origin: Origin,
     pub written: Option<Cow<'a, Terms>>,

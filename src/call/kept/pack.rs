@@ -194,7 +194,7 @@ fn leg<'a>(call: &'a Call, leg: &'a leg::Leg, forbidden: &'a guard::Forbidden) -
             addresses: words.addresses,
             known: Cow::Borrowed(words.known),
         },
-        side: call.bridge.kept(leg.name)?,
+        side: call.bridge.kept(leg.name, &call.config.media)?,
     })
 }
 

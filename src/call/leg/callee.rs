@@ -1,12 +1,12 @@
 //! The called side: the INVITE that we send, its answers, its end.
 
 use super::dial::By;
-use super::forks::{Branch, Forks, decline, last_cseq_of};
+use super::forks::{Branch, Forks, Parting, decline, last_cseq_of};
 use super::reliable::Taken;
 use super::{Bye, Leg};
 use crate::base::time::Now;
 use crate::base::timer::TimerId;
-use crate::call::bridge::{OTHER_FAMILY, Refused};
+use crate::call::bridge::{Met, OTHER_FAMILY, Refused};
 use crate::call::cdr::ReleasedBy;
 use crate::call::exchange::{Ask, Opening};
 use crate::call::failover::Exit;
@@ -148,9 +148,9 @@ impl Call {
         if described == Described::Media {
             self.bridge.order_flows(hands);
             self.record.early_media_at.get_or_insert(now.wall);
-            if taken == Taken::Reliably {
-                self.offer_settled(hands, now);
-            }
+        }
+        if matches!(described, Described::Media | Described::Unshared) && taken == Taken::Reliably {
+            self.offer_settled(hands, now);
         }
         if status == 180 && self.record.ringing_at.is_none() {
             self.record.ringing_at = Some(now.wall);
@@ -160,7 +160,7 @@ impl Call {
         // answer that brings media and repeated with those that follow, in case that one was lost.
         let sdp = match described {
             Described::Media => Sdp::With,
-            Described::Nothing | Described::OtherFamily => Sdp::Without,
+            Described::Nothing | Described::Unshared | Described::OtherFamily => Sdp::Without,
         };
         self.progress_to_caller(hands, now, refusal::relayed_progress(status), sdp);
     }
@@ -207,11 +207,14 @@ impl Call {
             return Described::Nothing;
         };
         match self.bridge.callee_described(&session) {
-            Ok(()) => {
+            Ok(met) => {
                 if let Some(media) = self.bridge.agreed(LegName::Callee).and_then(|agreed| agreed.rtp) {
                     self.not_to_caller.address(media.ip());
                 }
-                Described::Media
+                match met {
+                    Met::Together => Described::Media,
+                    Met::Apart => Described::Unshared,
+                }
             }
             Err(Refused::OtherFamily) => Described::OtherFamily,
             Err(Refused::Mismatch(_)) => Described::Nothing,
@@ -247,7 +250,12 @@ impl Call {
             callee.forget_forks(hands);
             callee.leg.bye = Bye::Done;
             let path = callee.path;
-            decline(hands, now, path, &self.config, response, last_cseq_of(response));
+            let parting = Parting {
+                session: callee.leg.session(),
+                cause: refusal::q850(Reason::Unreachable),
+            };
+            let last = last_cseq_of(response);
+            decline(hands, now, path, &self.config, response, last, parting);
             self.end(hands, now, End::failed(Reason::Unreachable));
             return;
         }
@@ -267,7 +275,7 @@ impl Call {
         if let Some(callee) = &mut self.callee {
             callee.leg.opening = Opening::Settled;
         }
-        if described != Described::Media && self.bridge.agreed(LegName::Callee).is_none() {
+        if self.bridge.agreed(LegName::Callee).is_none() {
             let cause = (described == Described::OtherFamily).then_some(OTHER_FAMILY);
             let end = End {
                 cause,
@@ -278,11 +286,14 @@ impl Call {
         }
         self.bridge.talk(hands);
         self.session_granted(hands, now, LegName::Callee, response);
+        if self.bridge.are_apart() {
+            return self.bring_together(hands, now);
+        }
         self.answer_both(hands, now);
     }
 
     /// The called side has answered: so the caller is answered, and the conversation begins.
-    pub(super) fn answer_both(&mut self, hands: &mut Hands, now: Now) {
+    pub(in crate::call) fn answer_both(&mut self, hands: &mut Hands, now: Now) {
         match self.answer_caller(hands, now) {
             Sent::Yes => {
                 self.answered(hands, now);
@@ -468,6 +479,8 @@ pub enum Lost {
 enum Described {
     /// Nothing that we could take.
     Nothing,
+    /// Media in a codec that the caller has given up since its INVITE.
+    Unshared,
     /// An address that our side of the leg can't send to: IPv4 here, IPv6 there, or the other way round.
     OtherFamily,
     /// Where and how it wants media.

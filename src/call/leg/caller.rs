@@ -8,6 +8,7 @@ use super::session_timer::in_2xx;
 use super::{Bye, Echo, Leg, Unacked};
 use crate::base::limits::RETRY_AFTER_S;
 use crate::base::time::{Instant, Now};
+use crate::call::exchange::apart::Apart;
 use crate::call::exchange::{Ask, Opening};
 use crate::call::guard::Scope;
 use crate::call::hands::{CallTimer, Hands, listener};
@@ -55,6 +56,8 @@ pub struct Caller {
     pub reliable: Option<Box<Reliable>>,
     /// What it was told last, as long as it is answered provisionally.
     pub told: Told,
+    /// Whether its answer waits for a codec that both parties speak.
+    pub apart: Apart,
 }
 
 /// A provisional answer that went out.
@@ -137,12 +140,13 @@ impl Call {
     }
 
     /// Answers the caller: 200 with our session description, repeated until the ACK. If the caller has still to
-    /// acknowledge a description, it is answered then, and nobody waits for it to ring any more.
+    /// acknowledge a description, or shares no codec with the called side yet, it is answered then, and nobody waits for
+    /// it to ring any more.
     pub fn answer_caller(&mut self, hands: &mut Hands, now: Now) -> Sent {
         if self.caller.invite != InviteState::Pending {
             return Sent::No;
         }
-        if self.hold_answer() == Sent::Later {
+        if self.caller.apart != Apart::No || self.hold_answer() == Sent::Later {
             self.stop_clock(hands);
             return Sent::Later;
         }
@@ -273,7 +277,7 @@ impl Call {
             return self.hang_up(hands, now, name);
         }
         if name == LegName::Caller {
-            self.caller.reliable = None;
+            reliable::forget(&mut self.caller.reliable);
         }
         if name == LegName::Caller && self.bridge.terms_missing_at(name).is_some() {
             // The fork that won speaks another codec than the caller was told (RFC 3264 §8).

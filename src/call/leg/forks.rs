@@ -15,9 +15,10 @@ use crate::call::cdr::ReleasedBy;
 use crate::call::config::Config;
 use crate::call::exchange::Opening;
 use crate::call::hands::{CallRef, Hands, way};
-use crate::call::phase::{Call, End};
+use crate::call::phase::{Call, End, Recorded};
 use crate::call::port::LegName;
 use crate::call::refusal;
+use crate::call::trunk::{self, Naming};
 use crate::masking::reason::Reason;
 use crate::sip::dialog::{Dialog, LocalParty};
 use crate::sip::message::Message;
@@ -265,6 +266,14 @@ impl Callee {
         }
     }
 
+    /// Whether the INVITE's offer has its answer for good in the dialog with the fork of this tag.
+    fn opening_with(&self, tag: &[u8]) -> Opening {
+        match self.forks.place(tag).and_then(|at| self.forks.others.get(at)) {
+            Some(fork) => fork.opening,
+            None => self.leg.opening,
+        }
+    }
+
     /// The dialog with the fork of this tag, while it is kept.
     pub fn dialog_with(&mut self, tag: &[u8]) -> Option<&mut Dialog> {
         self.fork_with(tag).map(|(dialog, _)| dialog)
@@ -297,6 +306,17 @@ impl Call {
         }
     }
 
+    /// Whether the offer that began a leg has its answer, in the dialog that a peer's message with this tag belongs to.
+    pub fn opening_with(&self, name: LegName, tag: &[u8]) -> Opening {
+        match name {
+            LegName::Caller => self.caller.leg.opening,
+            LegName::Callee => self
+                .callee
+                .as_ref()
+                .map_or(Opening::Pending, |callee| callee.opening_with(tag)),
+        }
+    }
+
     /// Takes in what a message of a leg's peer, whose tag this is, says of the session's name (RFC 7989). The name as it
     /// is now, if the leg has one.
     pub fn hear_session(&mut self, name: LegName, tag: &[u8], message: &Message<'_>) -> Option<SessionId> {
@@ -314,6 +334,7 @@ impl Call {
     /// A further 2xx: a repetition of the winner's, whose ACK was lost, or another fork's, which is ended
     /// at once (RFC 3261 §13.2.2.4).
     pub(super) fn callee_2xx_again(&mut self, hands: &mut Hands, now: Now, response: &Message<'_>) {
+        let cause = self.cause_told();
         let Some(callee) = self.callee.as_mut() else {
             return;
         };
@@ -329,18 +350,26 @@ impl Call {
         }
         let path = callee.path;
         let invite = response.cseq().number;
+        let parting = Parting {
+            session: callee.leg.session(),
+            // What the winner is told, once the call is over (RFC 3261 §9.1).
+            cause: match self.recorded {
+                Recorded::Open => refusal::NOT_SELECTED_CAUSE,
+                Recorded::Awaiting(_) | Recorded::Out => cause,
+            },
+        };
         let is_full = callee.forks.past.len() >= PAST_MAX;
         let last = match callee.forks.past(tag) {
             Some(past) if past.ended == Ended::ByBye => {
                 // Its BYE is on the way; only the ACK was lost.
-                disown(hands, path, &self.config, response, invite);
+                disown(hands, path, &self.config, response, invite, parting.session);
                 return;
             }
             Some(past) => {
                 past.ended = Ended::ByBye;
                 past.cseq
             }
-            None if is_full => return,
+            None if is_full => return dismiss(hands, path, &self.config, response, parting),
             None => {
                 callee.forks.past.push(Past {
                     tag: tag.into(),
@@ -350,7 +379,7 @@ impl Call {
                 invite
             }
         };
-        decline(hands, now, path, &self.config, response, last);
+        decline(hands, now, path, &self.config, response, last, parting);
     }
 
     /// A fork of the called side has failed (RFC 6228).
@@ -405,6 +434,27 @@ pub fn last_cseq_of(response: &Message<'_>) -> u32 {
     response.cseq().number.saturating_add(PRACKS_MAX)
 }
 
+/// What is said to a fork that nobody wants.
+#[derive(Clone, Copy, Debug)]
+pub struct Parting {
+    /// What the messages of its leg name the session by, where its trunk wants that (RFC 7989).
+    pub session: Option<SessionId>,
+    /// The Q.850 cause of its BYE (RFC 6432).
+    pub cause: u8,
+}
+
+impl Parting {
+    /// From a call that is gone: what the answer itself gives back of the session's name counts.
+    pub fn from_nobody(config: &Config, path: Path, response: &Message<'_>) -> Self {
+        let trunk = trunk::of_source(&config.trunks, path.remote.ip());
+        let is_named = trunk.is_some_and(|trunk| trunk.session_id == Naming::Own);
+        Self {
+            session: is_named.then(|| SessionId::given_back(response)).flatten(),
+            cause: refusal::NOT_SELECTED_CAUSE,
+        }
+    }
+}
+
 /// ACKs a 2xx that nobody wants any more, and hangs up on it (RFC 3261 §13.2.2.4). `last_cseq` is the CSeq number of our
 /// last request to that fork.
 pub fn decline(
@@ -414,15 +464,34 @@ pub fn decline(
     config: &Config,
     response: &Message<'_>,
     last_cseq: u32,
+    parting: Parting,
 ) {
-    if let Some(mut fork) = disown(hands, path, config, response, last_cseq) {
-        let cseq = fork.next_cseq();
-        let (to, by) = way(config, &fork);
-        let branch = branch_of_bye(response);
-        let bye = fork.request(Method::Bye, cseq, &branch, by.via(), None, &[], None, 70);
+    if let Some(mut fork) = disown(hands, path, config, response, last_cseq, parting.session) {
+        let (to, bye) = bye(config, response, &mut fork, parting.cause);
         // None while the one for an earlier copy of this 2xx is there.
         hands.layer.request(now.at, to, Owner::NOBODY, bye);
     }
+}
+
+/// The same when too many forks have answered for each to be kept: each copy of a 2xx has its own ACK and BYE, and
+/// nobody waits for the answer.
+fn dismiss(hands: &mut Hands, path: Path, config: &Config, response: &Message<'_>, parting: Parting) {
+    let last = last_cseq_of(response);
+    if let Some(mut fork) = disown(hands, path, config, response, last, parting.session) {
+        let (to, bye) = bye(config, response, &mut fork, parting.cause);
+        hands.send(to, bye);
+    }
+}
+
+/// The BYE to a fork that nobody wants, and its way.
+fn bye(config: &Config, response: &Message<'_>, fork: &mut Dialog, cause: u8) -> (Path, Vec<u8>) {
+    let cseq = fork.next_cseq();
+    let (to, by) = way(config, fork);
+    let branch = branch_of_bye(response);
+    let why = reason::q850(cause);
+    let headers = [("Reason", why.as_str())];
+    let bytes = fork.request(Method::Bye, cseq, &branch, by.via(), None, &headers, None, 70);
+    (to, bytes)
 }
 
 /// The branch of the BYE to a fork that nobody wants: one for all copies of its 2xx, so that they cause one BYE and not
@@ -435,15 +504,20 @@ fn branch_of_bye(response: &Message<'_>) -> Vec<u8> {
     branch
 }
 
-/// ACKs a 2xx that nobody wants any more.
+/// ACKs a 2xx that nobody wants any more. `session` is what its leg names the session by.
 pub fn disown(
     hands: &mut Hands,
     path: Path,
     config: &Config,
     response: &Message<'_>,
     last_cseq: u32,
+    session: Option<SessionId>,
 ) -> Option<Dialog> {
-    let fork = Dialog::unwanted(response, path, last_cseq)?;
+    let mut fork = Dialog::unwanted(response, path, last_cseq)?;
+    if let Some(mut session) = session {
+        session.hear(response);
+        fork.name_session(session);
+    }
     let cseq = response.cseq().number;
     let (to, ack) = hands.bare_request(config, &fork, Method::Ack, cseq, &[]);
     hands.send(to, ack);

@@ -3,7 +3,7 @@
 
 use super::Bye;
 use super::callee::CalleeState;
-use super::forks::{decline, last_cseq_of};
+use super::forks::{Parting, decline, last_cseq_of};
 use crate::base::time::Now;
 use crate::base::timer::TimerId;
 use crate::call::hands::{CallTimer, Hands};
@@ -15,6 +15,7 @@ use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::path::Path;
 use crate::sip::reason;
+use crate::sip::session_id::SessionId;
 use crate::sip::transaction::{Answer, AnswerKind, ClientId};
 
 /// An INVITE that was left.
@@ -22,6 +23,8 @@ use crate::sip::transaction::{Answer, AnswerKind, ClientId};
 pub struct Left {
     invite: ClientId,
     path: Path,
+    /// What its messages name the session by.
+    session: Option<SessionId>,
     /// When it is given up, once it is cancelled.
     give_up: Option<TimerId>,
 }
@@ -50,6 +53,7 @@ impl Call {
             self.left.push(Left {
                 invite,
                 path: callee.path,
+                session: callee.leg.session(),
                 give_up: None,
             });
         }
@@ -81,11 +85,18 @@ impl Call {
             }
             (AnswerKind::Provisional, _) => {}
             (AnswerKind::Final | AnswerKind::Another2xx, left) => {
+                let session = left.as_ref().and_then(|left| left.session);
                 let path = left.map(|left| left.path);
                 if response.status().is_some_and(|status| status < 300)
                     && let Some(path) = path.or(self.callee.as_ref().map(|callee| callee.path))
                 {
-                    decline(hands, now, path, &self.config, response, last_cseq_of(response));
+                    let nobody = Parting::from_nobody(&self.config, path, response);
+                    let parting = Parting {
+                        session: session.or(nobody.session),
+                        cause: refusal::SILENCE_CAUSE,
+                    };
+                    let last = last_cseq_of(response);
+                    decline(hands, now, path, &self.config, response, last, parting);
                 }
                 self.forget_left(hands, answer.id);
             }

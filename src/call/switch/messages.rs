@@ -8,7 +8,7 @@ use crate::call::exchange::Carrier;
 use crate::call::exchange::theirs::Came;
 use crate::call::hands::{Purpose, owned};
 use crate::call::leg::caller::InviteState;
-use crate::call::leg::forks::{decline, last_cseq_of};
+use crate::call::leg::forks::{Parting, decline, last_cseq_of};
 use crate::call::leg::{ALLOW, Bye};
 use crate::call::overload::Door;
 use crate::call::phase::{Call, End};
@@ -69,7 +69,8 @@ impl Switch {
             if answer.kind == AnswerKind::Another2xx {
                 // A fork that answers after the call is over, or a 2xx whose ACK was lost.
                 let last = last_cseq_of(message);
-                decline(&mut self.hands, now, path, &self.config, message, last);
+                let parting = Parting::from_nobody(&self.config, path, message);
+                decline(&mut self.hands, now, path, &self.config, message, last, parting);
             }
             return;
         };
