@@ -7,6 +7,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use arrayvec::ArrayVec;
+
 use super::packet;
 use crate::base::limits::{DIGIT_LASTS, DIGITS_WAITING_MAX};
 use crate::base::time::Instant;
@@ -137,10 +139,97 @@ impl Listener {
     }
 }
 
+/// How a key came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum By {
+    /// By signalling.
+    Message,
+    /// As an RFC 4733 event.
+    Event,
+}
+
+/// Whether a key was heard before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Again {
+    /// It is a key of its own.
+    No,
+    /// It was told the other way already.
+    Yes,
+}
+
+/// Some phones tell each key twice, by a message and as an event, so that one of them is understood (Oracle's border
+/// controllers call it dual mode). Whoever passes both on makes two keys of one.
+///
+/// Each key that came one way is set against one that came the other way, if they are the same key and no more than
+/// [`TWICE_WITHIN`] apart. Who presses a key twice tells it twice each way, or twice one way: so it stays two.
+#[derive(Debug, Default)]
+pub struct Twice {
+    /// Keys that came one way only, so far.
+    recent: ArrayVec<Told, TOLD_MAX>,
+    /// The event whose packets are coming: its stream, its timestamp.
+    event: Option<(u32, u32, Again)>,
+}
+
+/// How far apart the two tellings of one key may be: a message that was lost is sent again after half a second.
+pub const TWICE_WITHIN: Duration = Duration::from_secs(1);
+/// How many keys may wait for their other telling: nobody presses more in that time.
+const TOLD_MAX: usize = 8;
+
+#[derive(Debug)]
+struct Told {
+    key: Key,
+    by: By,
+    /// When it came; of an event, its last packet.
+    at: Instant,
+}
+
+impl Twice {
+    /// A key came this way.
+    pub fn told(&mut self, now: Instant, key: Key, by: By) -> Again {
+        self.recent.retain(|told| now < told.at + TWICE_WITHIN);
+        if let Some(other) = (self.recent.iter()).position(|told| told.key == key && told.by != by) {
+            self.recent.remove(other);
+            return Again::Yes;
+        }
+        if self.recent.is_full() {
+            self.recent.remove(0);
+        }
+        self.recent.push(Told { key, by, at: now });
+        Again::No
+    }
+
+    /// A packet of an event came.
+    pub fn heard(&mut self, now: Instant, ssrc: u32, timestamp: u32, payload: &[u8]) -> Again {
+        let Some(key) = payload.first().and_then(|code| Key::of_code(*code)) else {
+            return Again::No;
+        };
+        match self.event {
+            Some((stream, event, again)) if (stream, event) == (ssrc, timestamp) => {
+                // It lasts.
+                let mut events = self.recent.iter_mut().rev();
+                if let Some(told) = events.find(|told| told.key == key && told.by == By::Event) {
+                    told.at = now;
+                }
+                again
+            }
+            // A straggler of one that is over.
+            Some((stream, event, _)) if stream == ssrc && (timestamp.wrapping_sub(event) as i32) < 0 => {
+                Again::No
+            }
+            Some(_) | None => {
+                let again = self.told(now, key, By::Event);
+                self.event = Some((ssrc, timestamp, again));
+                again
+            }
+        }
+    }
+}
+
 /// What came of a key that was to be pressed on a leg.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Pressed {
-    /// It is sent, at once or behind those before it.
+    /// It is sent, at once or behind those before it; or it is being heard already, because the other leg's peer tells
+    /// its keys twice.
     Yes,
     /// The leg has agreed on no events, or nothing may be sent to its peer.
     NoEvents,
@@ -250,6 +339,114 @@ mod tests {
             (Key::of(b'E'), Key::of(b' '), Key::of_code(16)),
             (None, None, None)
         );
+    }
+
+    #[test]
+    fn a_key_told_both_ways_is_one_key_and_a_double_one_stays_two() {
+        let at = |ms: u64| Instant::default() + Duration::from_millis(ms);
+        let five = Key::of(b'5').expect("a key");
+        let six = Key::of(b'6').expect("a key");
+        let tell = |told: &[(u64, Key, By)]| {
+            let mut twice = Twice::default();
+            let again = |(ms, key, by): &(u64, Key, By)| twice.told(at(*ms), *key, *by) == Again::Yes;
+            told.iter().map(again).collect::<Vec<_>>()
+        };
+        use By::{Event, Message};
+        let one = [(0, five, Event), (400, five, Message)];
+        assert_eq!(tell(&one), [false, true], "the message comes after the event");
+        let one = [(0, five, Message), (400, five, Event)];
+        assert_eq!(tell(&one), [false, true], "before it");
+        let two = [(0, five, Message), (200, five, Message), (400, five, Message)];
+        assert_eq!(
+            tell(&two),
+            [false, false, false],
+            "pressed three times, told one way"
+        );
+        let two = [
+            (0, five, Event),
+            (200, five, Event),
+            (300, five, Message),
+            (310, five, Message),
+        ];
+        assert_eq!(
+            tell(&two),
+            [false, false, true, true],
+            "pressed twice, told both ways"
+        );
+        let two = [
+            (0, five, Event),
+            (10, five, Message),
+            (200, five, Message),
+            (210, five, Event),
+        ];
+        assert_eq!(tell(&two), [false, true, false, true], "in any order");
+        let two = [
+            (0, five, Event),
+            (100, six, Event),
+            (200, five, Message),
+            (210, six, Message),
+        ];
+        assert_eq!(tell(&two), [false, false, true, true], "two keys");
+        assert_eq!(
+            tell(&[(0, five, Event), (1_000, five, Message)]),
+            [false, false],
+            "too late"
+        );
+        assert_eq!(
+            tell(&[(0, five, Event), (100, six, Message)]),
+            [false, false],
+            "another key"
+        );
+    }
+
+    #[test]
+    fn an_event_is_one_telling_for_as_long_as_it_lasts() {
+        let at = |ms: u64| Instant::default() + Duration::from_millis(ms);
+        let five = Key::of(b'5').expect("a key");
+        let mut twice = Twice::default();
+        for ms in (0..3_000).step_by(20) {
+            assert_eq!(twice.heard(at(ms), 1, 7_000, &[5, 10, 0, 0]), Again::No);
+        }
+        assert_eq!(
+            twice.told(at(3_500), five, By::Message),
+            Again::Yes,
+            "told when it is let go"
+        );
+        assert_eq!(twice.told(at(3_600), five, By::Message), Again::No);
+        assert_eq!(twice.heard(at(3_700), 1, 40_000, &[5, 10, 0, 0]), Again::Yes);
+        assert_eq!(
+            twice.heard(at(3_720), 1, 40_000, &[5, 0x8A, 0, 0]),
+            Again::Yes,
+            "to its end"
+        );
+        assert_eq!(
+            twice.heard(at(3_730), 1, 7_000, &[5, 0x8A, 0, 0]),
+            Again::No,
+            "a straggler"
+        );
+        assert_eq!(
+            twice.heard(at(3_740), 1, 50_000, &[5, 10, 0, 0]),
+            Again::No,
+            "the next"
+        );
+        assert_eq!(
+            twice.heard(at(3_750), 2, 9, &[5, 10, 0, 0]),
+            Again::No,
+            "of another stream"
+        );
+        assert_eq!(twice.told(at(3_760), five, By::Message), Again::Yes);
+        assert_eq!(twice.told(at(3_770), five, By::Message), Again::Yes);
+        assert_eq!(
+            twice.told(at(3_780), five, By::Message),
+            Again::No,
+            "nothing is counted twice"
+        );
+        assert_eq!(
+            twice.heard(at(3_790), 2, 99, &[16, 10, 0, 0]),
+            Again::No,
+            "a flash is no key"
+        );
+        assert_eq!(twice.heard(at(3_790), 2, 99, &[]), Again::No);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
-use super::dtmf::{BEAT, Digit, Keypad, Listener, Pressed};
+use super::dtmf::{Again, BEAT, By, Digit, Keypad, Listener, Pressed, Twice};
 use super::flow::{Counts, FlowSpec, Payloads, RtcpPort, Stream, Way};
 use super::inbound::{Inbound, RtcpSender};
 use super::outbound::Outbound;
@@ -104,6 +104,8 @@ struct Flow {
     keys: Option<Box<Keys>>,
     /// The event that its peer is sending, if the other leg has none.
     listener: Option<Box<Option<Listener>>>,
+    /// The keys that its peer has told, by a message or as events; absent until it tells one.
+    twice: Option<Box<Twice>>,
 }
 
 /// What may come to a flow's RTP port.
@@ -201,6 +203,7 @@ impl Relay {
             said_dead: None,
             keys: None,
             listener: None,
+            twice: None,
         }));
     }
 
@@ -324,6 +327,12 @@ impl Relay {
         };
         flow.count_in(now, &payload);
         let joined = flow.joined?;
+        if payload.is_event {
+            let event = packet.get(body.clone()).unwrap_or_default();
+            if self.is_told(now, port, joined, &header, event) {
+                return None;
+            }
+        }
         let index = self.index(joined)?;
         let other = self.flows.get_mut(index)?.as_mut()?;
         if !other.way.sends() {
@@ -374,6 +383,35 @@ impl Relay {
         })
     }
 
+    /// Whether the packet of an event that came on `port` is of a key that its peer has told by a message too, and that
+    /// the peer of `joined` hears already.
+    #[cold]
+    fn is_told(
+        &mut self,
+        now: Instant,
+        port: u32,
+        joined: u32,
+        header: &packet::Header,
+        payload: &[u8],
+    ) -> bool {
+        let hears = |other: &mut Flow| other.way.sends() && other.inbound.address.to().is_some();
+        if !self.flow(joined).is_some_and(hears) {
+            return false;
+        }
+        let again = self.flow(port).map(|flow| {
+            let twice = flow.twice();
+            twice.heard(now, header.ssrc, header.timestamp, payload)
+        });
+        if again != Some(Again::Yes) {
+            return false;
+        }
+        if let Some(other) = self.flow(joined) {
+            // What isn't relayed shan't look like loss.
+            other.outbound.pause();
+        }
+        true
+    }
+
     /// A key is to be heard by the peer of `port`: an event of ours among what is relayed to it, which is silent
     /// meanwhile. Its first packet is ready at once.
     pub fn digit(&mut self, now: Instant, port: u32, digit: Digit) -> Pressed {
@@ -384,7 +422,15 @@ impl Relay {
             flow.inbound.counts.digits_dropped += 1;
             return Pressed::NoEvents;
         }
-        if let Some(keys) = &mut flow.keys {
+        let joined = flow.joined;
+        if let Some(speaker) = joined.and_then(|joined| self.flow(joined))
+            && speaker.twice().told(now, digit.key, By::Message) == Again::Yes
+        {
+            return Pressed::Yes;
+        }
+        if let Some(flow) = self.flow(port)
+            && let Some(keys) = &mut flow.keys
+        {
             if keys.pad.push(digit) {
                 return Pressed::Yes;
             }

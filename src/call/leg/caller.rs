@@ -277,7 +277,7 @@ impl Call {
             return self.hang_up(hands, now, name);
         }
         if name == LegName::Caller {
-            self.caller.reliable = None;
+            reliable::forget(&mut self.caller.reliable);
         }
         if name == LegName::Caller && self.bridge.terms_missing_at(name).is_some() {
             // The fork that won speaks another codec than the caller was told (RFC 3264 §8).

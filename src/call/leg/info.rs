@@ -11,6 +11,7 @@
 //!    §4.2.2).
 //!
 //! A key that comes as an event and can't go on as one, because the other leg has none, goes the second way too.
+//! One that a phone tells both by a message and as an event is one key ([`Twice`]).
 //!
 //! **What crosses.** Which key and how long: what somebody keys is his own word to the other party, as what he says
 //! is, and the same keys cross as events in audio. Nothing else of the INFO does, and keys stand in no record, trace
@@ -31,7 +32,7 @@ use crate::call::media::MediaPort;
 use crate::call::phase::{Call, End, Recorded};
 use crate::call::port::{Heading, LegName};
 use crate::call::refusal::Bounce;
-use crate::rtp::dtmf::{Digit, Key};
+use crate::rtp::dtmf::{Again, By, Digit, Key, Twice};
 use crate::sip::build::Body;
 use crate::sip::header::{Name, decimal, trim};
 use crate::sip::message::Message;
@@ -59,6 +60,8 @@ pub struct Keys {
     waiting: VecDeque<Digit>,
     /// Whether an INFO of ours is on its way.
     told: Told,
+    /// Those that were told lately.
+    twice: Twice,
 }
 
 /// Whether an INFO of ours waits for its answer.
@@ -77,7 +80,7 @@ impl Call {
             return Bounce::status(481);
         }
         match inspect::check_request(info).and_then(|()| key_of(info)) {
-            Ok(Some(digit)) => self.press(hands, now, name.other(), digit),
+            Ok(Some(digit)) => self.press(hands, now, name.other(), digit, By::Message),
             Ok(None) => Bounce::status(200),
             Err(bounce) => bounce,
         }
@@ -89,13 +92,13 @@ impl Call {
             && let Some(leg) = self.bridge.leg_of(port)
         {
             // Nobody waits for an answer.
-            let _ = self.press(hands, now, leg.other(), digit);
+            let _ = self.press(hands, now, leg.other(), digit, By::Event);
         }
     }
 
     /// A key is to be heard by this leg's peer, if that can be. The answer to whoever pressed it: 200, or 500 with
     /// Retry-After if more keys come than can be pressed.
-    fn press(&mut self, hands: &mut Hands, now: Now, name: LegName, digit: Digit) -> Bounce {
+    fn press(&mut self, hands: &mut Hands, now: Now, name: LegName, digit: Digit, by: By) -> Bounce {
         let has_events = self.bridge.has_events(name);
         let by_info = self.bridge.keys_by_info(name);
         let is_answered = self.record.answered_at.is_some();
@@ -107,6 +110,10 @@ impl Call {
             return Bounce::status(200);
         }
         let keys = leg.keys.get_or_insert_default();
+        // Where there are events, whoever passes them on sees both ways.
+        if !has_events && keys.twice.told(now.at, digit.key, by) == Again::Yes {
+            return Bounce::status(200);
+        }
         if keys.until <= now.at {
             keys.count = 0;
             keys.until = now.at;

@@ -104,6 +104,14 @@ pub(super) enum Manner {
     Later(Sdp),
 }
 
+/// The 2xx is ACKed: nothing is kept of what went before, but that a PRACK may come yet and has to be answered (§3).
+pub(super) fn forget(reliable: &mut Option<Box<Reliable>>) {
+    match reliable.as_mut().and_then(|reliable| reliable.unpracked.as_mut()) {
+        Some(unpracked) => unpracked.bytes = Box::default(),
+        None => *reliable = None,
+    }
+}
+
 /// What of the responses of one fork was acknowledged.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pracked {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::{Due, Flow, Keys, ROUND_TRIP_MAX, ROUND_TRIP_SLACK, Remote};
 use crate::base::time::{Instant, Wall};
 use crate::base::timer::Timers;
-use crate::rtp::dtmf::{Digit, EVENT_BYTES, Listener};
+use crate::rtp::dtmf::{Digit, EVENT_BYTES, Listener, Twice};
 use crate::rtp::flow::{Counts, Payload, RtcpPort};
 use crate::rtp::packet;
 use crate::rtp::rtcp::{self, AboutUs, Ending};
@@ -41,6 +41,11 @@ impl Flow {
     ) -> Option<Digit> {
         let listener = self.listener.get_or_insert_default();
         Listener::hear(listener, now, timestamp, clock_hz, payload)
+    }
+
+    /// The keys that its peer has told lately.
+    pub(super) fn twice(&mut self) -> &mut Twice {
+        self.twice.get_or_insert_default()
     }
 
     /// The payload type that this leg's peer takes events by, and their clock: the audio's if it has one at that
