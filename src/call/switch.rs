@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::config::Config;
 use super::hands::{CallRef, Hands};
+use super::kept;
 use super::listing::Listing;
 use super::media::Lanes;
 use super::overload::Door;
@@ -84,6 +85,7 @@ impl Switch {
             dialogs: HashMap::with_hasher(state()),
             by_port: HashMap::with_hasher(state()),
             shard,
+            ink: Vec::new(),
         };
         hands.bind_ahead(Instant::default());
         Self {
@@ -188,6 +190,7 @@ impl Switch {
         if call.recorded != Recorded::Open {
             call.seat = None;
         }
+        kept::keep(&mut call, &mut self.hands);
         if !call.is_gone() {
             let index = call.me.index as usize;
             self.calls[index] = Some(call);

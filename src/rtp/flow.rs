@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
+use serde::{Deserialize, Serialize};
 
 use crate::base::limits::SDP_CODECS_MAX;
 
@@ -76,7 +77,7 @@ pub enum Stream {
 }
 
 /// How a leg's media address is learnt when packets come from elsewhere than its SDP said.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum MediaNat {
     /// Only the SDP's address or one of `media_from`, after silence of the known one.
     #[default]
@@ -86,7 +87,7 @@ pub enum MediaNat {
 }
 
 /// An address range from which a trunk's media may come.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct MediaSource {
     /// The network's address.
     pub network: IpAddr,
@@ -119,7 +120,7 @@ pub struct FlowSpec {
 }
 
 /// What was counted on a flow.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Counts {
     /// RTP packets taken from this leg's peer.
     pub packets_in: u64,

@@ -195,9 +195,7 @@ impl Switch {
                     cause: Some("number_frozen"),
                     ..End::failed(Reason::NumberFrozen)
                 };
-                self.end_where(now, end, |call| {
-                    call.plan.as_ref().is_some_and(|plan| plan.goes_through(x))
-                });
+                self.end_where(now, end, |call| call.goes_through(x));
             }
             Command::Records(records) => self.records = records,
         }
