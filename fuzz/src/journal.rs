@@ -5,17 +5,17 @@ use std::fs;
 use umbra::store::journal::Journal;
 
 const HEAD_BYTES: usize = 12;
-/// Kinds of entries that carry a record: an arrival, and a finished one.
-const WITH_RECORD: [u8; 2] = [1, 5];
+/// Kinds of entries that carry a record: an arrival, and a finished one; of version 1, and of today's.
+const WITH_RECORD: [u8; 4] = [1, 5, 17, 21];
 
 /// The input is a segment.
 pub fn run(bytes: &[u8]) {
     let folder = super::folder();
     fs::write(folder.path().join("calls-00000000000000000001.log"), bytes).expect("written");
     match Journal::open(folder.path()) {
-        Ok((journal, drafts)) => {
+        Ok((journal, calls)) => {
             assert!(
-                drafts.len() <= whole_records(bytes),
+                calls.len() <= whole_records(bytes),
                 "a record out of a damaged entry"
             );
             assert!(journal.notes().iter().all(|note| !note.is_empty()));

@@ -6,6 +6,7 @@ use super::cdr::{self, CallerKind, Cdr, ReleasedBy};
 use super::exchange::apart::Apart;
 use super::guard::Forbidden;
 use super::hands::{CallRef, Purpose, Token, listener, owner};
+use super::kept::Mark;
 use super::leg::caller::{Caller, InviteState, Sdp, Told};
 use super::leg::refresh::Judged;
 use super::leg::reliable::Rel;
@@ -349,6 +350,22 @@ impl Switch {
         Some(cdr)
     }
 
+    /// A place for one more call.
+    pub(super) fn berth(&mut self) -> CallRef {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.calls.push(None);
+            self.generations.push(0);
+            (self.calls.len() - 1) as u32
+        });
+        let generation = &mut self.generations[index as usize];
+        *generation = (*generation + 1) & 0xFF_FFFF;
+        self.live += 1;
+        CallRef {
+            index,
+            generation: *generation,
+        }
+    }
+
     /// Makes room for a call and its caller's leg.
     #[allow(clippy::too_many_arguments)] // the one place where a call's parts come together
     fn place(
@@ -363,18 +380,7 @@ impl Switch {
         message: &Message<'_>,
         trunk: &Trunk,
     ) -> Box<Call> {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.calls.push(None);
-            self.generations.push(0);
-            (self.calls.len() - 1) as u32
-        });
-        let generation = &mut self.generations[index as usize];
-        *generation = (*generation + 1) & 0xFF_FFFF;
-        let me = CallRef {
-            index,
-            generation: *generation,
-        };
-        self.live += 1;
+        let me = self.berth();
         self.hands
             .layer
             .own(server, owner(me, Purpose::Invite(LegName::Caller)));
@@ -395,6 +401,7 @@ impl Switch {
             record,
             recorded: Recorded::Open,
             plan: None,
+            through: None,
             callee_taken: None,
             seat: None,
             caller: Caller {
@@ -424,8 +431,10 @@ impl Switch {
             clock: None,
             holds_until: None,
             counts: None,
+            counts_before: None,
             counts_timer: None,
-            talking_since: None,
+            talk: None,
+            kept: Mark::default(),
             // As many lines as a call has that was answered.
             trace: Vec::with_capacity(10),
         })

@@ -22,9 +22,10 @@ use crate::sdp::media::{Codec, CodecName, Origin, RtcpPort};
 use crate::sdp::parse::Session;
 
 mod flows;
+mod kept;
+mod keys;
 
 pub use flows::Keys;
-mod keys;
 
 /// One leg's media, as its session descriptions have settled it.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::media::{InterfaceId, Ranges};
+use super::media::{InterfaceId, Lanes, MediaPort, Ranges};
 use super::trunk::Trunk;
 use crate::base::limits;
 use crate::base::number::NumberPlan;
@@ -162,6 +162,26 @@ impl MediaConfig {
     pub fn ranges(&self) -> Ranges {
         let ranges = self.interfaces.iter().map(|i| (i.port_first, i.port_last));
         Ranges(ranges.take(limits::MEDIA_INTERFACES_MAX).collect())
+    }
+
+    /// Whose each port is, among so many shards.
+    pub fn lanes(&self, shards: usize) -> Lanes {
+        Lanes::new(self.ranges(), shards, self.threads)
+    }
+
+    /// The port of this number on the interface that is bound to this address; `None` if the conf has no such RTP port
+    /// (any more).
+    pub fn port_at(&self, address: IpAddr, number: u16) -> Option<MediaPort> {
+        let ranges = self.ranges();
+        let of_address = |id: &InterfaceId| {
+            let interface = self.interfaces.get(usize::from(id.0));
+            interface.is_some_and(|interface| interface.address == address)
+        };
+        ranges
+            .interfaces()
+            .filter(of_address)
+            .map(|interface| MediaPort::new(interface, number))
+            .find(|port| ranges.holds(*port))
     }
 }
 

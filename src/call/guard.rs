@@ -59,7 +59,43 @@ pub enum Hit {
     Id,
 }
 
+/// What [`Forbidden`] is made of, for whoever keeps it elsewhere.
+pub struct Words<'g> {
+    /// The writings of numbers.
+    pub numbers: &'g [Digits],
+    /// Ids of the other leg.
+    pub ids: Vec<&'g [u8]>,
+    /// Addresses of the other side.
+    pub addresses: Vec<IpAddr>,
+    /// Addresses that this side knows anyway.
+    pub known: &'g [IpAddr],
+}
+
 impl Forbidden {
+    /// What it is made of.
+    pub fn words(&self) -> Words<'_> {
+        Words {
+            numbers: &self.numbers,
+            ids: self.ids.iter().map(|id| &**id).collect(),
+            addresses: self.addresses.iter().map(|(address, _)| *address).collect(),
+            known: &self.known,
+        }
+    }
+
+    /// What these were the words of.
+    pub fn of_words(words: &Words<'_>) -> Self {
+        let mut made = Self {
+            numbers: words.numbers.iter().copied().take(NUMBERS_MAX).collect(),
+            ids: Vec::with_capacity(words.ids.len().min(IDS_MAX)),
+            addresses: Vec::with_capacity(words.addresses.len().min(IDS_MAX)),
+            known: Vec::with_capacity(words.known.len().min(16)),
+        };
+        made.known(words.known);
+        words.ids.iter().for_each(|id| made.id(id));
+        words.addresses.iter().for_each(|address| made.address(*address));
+        made
+    }
+
     /// Forbids a real number, in every writing that digits have.
     pub fn number(&mut self, number: RealNumber, plan: &NumberPlan) {
         for format in [Format::National, Format::E164] {

@@ -144,6 +144,8 @@ pub struct Hands {
     pub by_port: HashMap<MediaPort, CallRef, ahash::RandomState>,
     /// Which shard this is.
     pub shard: Shard,
+    /// Room to write entries for the journal in.
+    pub ink: Vec<u8>,
 }
 
 impl Hands {

@@ -1,5 +1,8 @@
 //! The words between the switch and the media threads.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use arrayvec::ArrayVec;
 
 use crate::base::limits::MEDIA_INTERFACES_MAX;
@@ -41,9 +44,9 @@ const DEAL: u16 = 4;
 pub struct Ranges(pub ArrayVec<(u16, u16), MEDIA_INTERFACES_MAX>);
 
 impl Ranges {
-    /// Which of `lanes` media threads, or of as many shards' slices, has this port. The first ports of every
+    /// Which of `lanes` media threads, or of as many shards' slices, this port is dealt to. The first ports of every
     /// interface have lane 0: so each lane has ports on each.
-    pub fn lane_of(&self, port: MediaPort, lanes: usize) -> usize {
+    fn lane_of(&self, port: MediaPort, lanes: usize) -> usize {
         let first = self
             .0
             .get(usize::from(port.interface().0))
@@ -96,6 +99,81 @@ impl Ranges {
     }
 }
 
+/// Whose each port is: which shard's and which media thread's. The same for all who ask, and for as long as the
+/// process runs.
+#[derive(Clone, Debug)]
+pub struct Lanes {
+    ranges: Ranges,
+    shards: usize,
+    threads: usize,
+    /// The ports of calls that a process before this one made under a conf that dealt them out otherwise, and who has
+    /// them now. Empty where shards, threads and ranges are what they were.
+    moved: Arc<HashMap<MediaPort, Lane>>,
+}
+
+/// Who has a port.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Lane {
+    shard: usize,
+    thread: usize,
+}
+
+impl Lanes {
+    /// All ports of these ranges, dealt out to so many shards and media threads.
+    pub fn new(ranges: Ranges, shards: usize, threads: usize) -> Self {
+        Self {
+            ranges,
+            shards: shards.max(1),
+            threads: threads.max(1),
+            moved: Arc::default(),
+        }
+    }
+
+    /// A call that goes on here has these ports. Its shard gets them, whose slice they are in otherwise, and one
+    /// thread all of them: what one flow receives the other sends. To be told before the lanes are given to anybody;
+    /// what is told stays so, also when the call is over.
+    pub fn keep(&mut self, shard: usize, ports: &[MediaPort]) {
+        let Some(first) = ports.first() else { return };
+        let lane = Lane {
+            shard,
+            thread: self.thread_of(*first),
+        };
+        for port in ports {
+            let dealt = Lane {
+                shard: self.shard_of(*port),
+                thread: self.thread_of(*port),
+            };
+            if dealt != lane && self.ranges.holds(*port) {
+                Arc::make_mut(&mut self.moved).insert(*port, lane);
+            }
+        }
+    }
+
+    /// The ranges that are dealt out.
+    pub fn ranges(&self) -> &Ranges {
+        &self.ranges
+    }
+
+    /// How many media threads there are.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// The shard whose calls use this port.
+    pub fn shard_of(&self, port: MediaPort) -> usize {
+        self.moved
+            .get(&port)
+            .map_or_else(|| self.ranges.lane_of(port, self.shards), |lane| lane.shard)
+    }
+
+    /// The media thread that has this port.
+    pub fn thread_of(&self, port: MediaPort) -> usize {
+        self.moved
+            .get(&port)
+            .map_or_else(|| self.ranges.lane_of(port, self.threads), |lane| lane.thread)
+    }
+}
+
 /// What the switch tells the media threads. Orders for one port are obeyed in the order they were given.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Order {
@@ -104,6 +182,10 @@ pub enum Order {
     Bind(MediaPort),
     /// A flow begins on a bound port.
     Open(MediaPort, Box<FlowSpec>),
+    /// A flow of a call that a process before this one made goes on: the port is bound, and the flow begins under an
+    /// SSRC of its own. Answered by [`Report::Bound`], or by [`Report::NotBound`] or [`Report::NotNow`] if somebody has
+    /// taken the port meanwhile or the system has no file for it; then there is no flow.
+    Resume(MediaPort, Box<FlowSpec>),
     /// New SDP on this leg.
     Change(MediaPort, Box<FlowSpec>),
     /// What comes in on one goes out on the other.
@@ -123,6 +205,7 @@ impl Order {
         match self {
             Self::Bind(port)
             | Self::Open(port, _)
+            | Self::Resume(port, _)
             | Self::Change(port, _)
             | Self::Join(port, _)
             | Self::Digit(port, _)

@@ -13,6 +13,7 @@ use super::exchange::Exchange;
 use super::failover;
 use super::guard::{Forbidden, Scope};
 use super::hands::{CallRef, CallTimer, Hands};
+use super::kept::Mark;
 use super::leg::callee::{Callee, CalleeState};
 use super::leg::caller::{Caller, InviteState};
 use super::leg::dial::callee_interface;
@@ -25,6 +26,7 @@ use super::port::{CallEntry, CallView, Event, EventKind, Heading, LegName, Note,
 use super::refusal;
 use super::trunk::Trunk;
 use crate::base::limits::{CALL_DURATION_MAX, MEDIA_COUNTS_WAIT, TRACE_LINES_MAX};
+use crate::base::number::{RealNumber, Shown, VirtualNumber};
 use crate::base::time::{Instant, Now};
 use crate::base::timer::TimerId;
 use crate::masking::callee::Callee as TemporaryCallee;
@@ -113,6 +115,35 @@ pub struct Wire<'a> {
     pub source: IpAddr,
 }
 
+/// A conversation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Talk {
+    /// How long it had lasted when this process came to it.
+    pub before: Duration,
+    /// When it was answered, or this process came to it.
+    pub since: Instant,
+    /// The longest that it may last.
+    pub longest: Duration,
+}
+
+impl Talk {
+    /// How long it has lasted. By the clock that nobody sets: a wall clock that is put right must not bill anybody.
+    fn lasts(&self, now: Instant) -> Duration {
+        self.before.saturating_add(now - self.since)
+    }
+}
+
+/// By which numbers of ours a call goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Through {
+    /// The one that was dialled.
+    pub x: VirtualNumber,
+    /// The one that is shown, if it is one of ours.
+    pub shown: Option<VirtualNumber>,
+    /// Who called it, if he has an identity.
+    pub calling: Option<RealNumber>,
+}
+
 /// A call.
 pub struct Call {
     /// Its place in the switch.
@@ -127,6 +158,8 @@ pub struct Call {
     pub recorded: Recorded,
     /// Who is called and what they see; `None` for a refused attempt.
     pub plan: Option<Plan>,
+    /// By which numbers of ours it goes, where there is no plan any more: another process made it.
+    pub through: Option<Through>,
     /// The temporary callee that the call took, until it is sure whether it is used up.
     pub callee_taken: Option<TemporaryCallee>,
     /// Its seat among the calls at once by its number, until it ends.
@@ -143,14 +176,18 @@ pub struct Call {
     pub ringing: Ringing,
     /// What joins the two.
     pub bridge: Bridge,
-    /// When it was answered.
-    pub talking_since: Option<Instant>,
+    /// The conversation, once it is answered.
+    pub talk: Option<Talk>,
     /// What must not go to the calling side.
     pub not_to_caller: Forbidden,
     /// What must not go to the called side.
     pub not_to_callee: Forbidden,
     /// What the legs' flows have counted, when they last said.
     pub counts: Option<Box<[Option<Counts>; 2]>>,
+    /// What they had counted before this process, as far as that is known.
+    pub counts_before: Option<Box<[Counts; 2]>>,
+    /// What the journal says of it.
+    pub kept: Mark,
     /// Ring time-out or maximum duration, whichever runs.
     pub clock: Option<TimerId>,
     /// Until when the caller's invitation holds, where it says so.
@@ -191,7 +228,7 @@ impl Call {
     /// What each side must not see of the other, from the start; each leg adds its ids as they come.
     fn forbid(&mut self, arrival: &Arrival, plan: &Plan) {
         let numbers = &self.config.numbers;
-        let consented = matches!(plan.shown(), crate::base::number::Shown::Real(..));
+        let consented = matches!(plan.shown(), Shown::Real(..));
         if !consented {
             if let Some(calling) = plan.calling() {
                 self.not_to_callee.number(calling, numbers);
@@ -243,14 +280,18 @@ impl Call {
         }));
         self.tell(hands, now, EventKind::Answered);
         self.stop_clock(hands);
-        self.talking_since = Some(now.at);
-        let most = self
+        let longest = self
             .plan
             .as_ref()
             .and_then(|plan| plan.binding().terms.rare().max_duration);
         // Nobody talks for a day: a call whose both sides are gone while it is held ends all the same.
-        let most = most.unwrap_or(CALL_DURATION_MAX);
-        self.clock = Some(hands.wake(self.me, now.at + most, CallTimer::MaxDuration));
+        let longest = longest.unwrap_or(CALL_DURATION_MAX);
+        self.talk = Some(Talk {
+            before: Duration::ZERO,
+            since: now.at,
+            longest,
+        });
+        self.clock = Some(hands.wake(self.me, now.at + longest, CallTimer::MaxDuration));
     }
 
     /// Ends the call: both legs are brought to their end, each in its own way; media stops; the record is
@@ -265,8 +306,7 @@ impl Call {
         record.released_by = end.by;
         record.end_cause = end.cause.map(str::to_owned);
         if let Some(answered_at) = record.answered_at {
-            // By the clock that nobody sets: a wall clock that is put right must not bill anybody.
-            let talked = self.talking_since.map_or(Duration::ZERO, |since| now.at - since);
+            let talked = self.talk.map_or(Duration::ZERO, |talk| talk.lasts(now.at));
             record.billable_s = talked.as_secs();
             record.ended_at = answered_at.plus(talked);
             record.sip_status = 200;
@@ -340,11 +380,44 @@ impl Call {
             LegName::Caller => &mut self.record.media.caller,
             LegName::Callee => &mut self.record.media.callee,
         };
-        media.count(&counts);
+        let before = self.counts_before.as_ref().map(|before| &before[leg.index()]);
+        media.count(&before.map_or(counts, |before| counts.after(before)));
         if let Some(codec) = self.bridge.codec_name(leg, counts.payload) {
             media.codec = Some(codec);
         }
         self.counts.get_or_insert_default()[leg.index()] = Some(counts);
+    }
+
+    /// What has been counted on both legs, in this process and before it, as far as it is known.
+    pub(super) fn counts_so_far(&self) -> Option<Box<[Counts; 2]>> {
+        let Some(counts) = &self.counts else {
+            return self.counts_before.clone();
+        };
+        let before = self.counts_before.as_deref().copied().unwrap_or_default();
+        let [[caller, callee], [near, far]] = [**counts, before.map(Some)];
+        let sum = |now: Option<Counts>, then: Option<Counts>| {
+            now.unwrap_or_default().after(&then.unwrap_or_default())
+        };
+        Some(Box::new([sum(caller, near), sum(callee, far)]))
+    }
+
+    /// By which numbers of ours the call goes.
+    pub(super) fn through(&self) -> Option<Through> {
+        let plan = self.plan.as_ref().map(|plan| Through {
+            x: plan.number().x,
+            shown: match plan.shown() {
+                Shown::Virtual(shown) => Some(shown),
+                Shown::Real(..) | Shown::Withheld => None,
+            },
+            calling: plan.calling(),
+        });
+        plan.or(self.through)
+    }
+
+    /// Whether the call goes through this number of ours: it was dialled, or it is shown.
+    pub(super) fn goes_through(&self, x: VirtualNumber) -> bool {
+        let through = self.through();
+        through.is_some_and(|through| through.x == x || through.shown == Some(x))
     }
 
     /// How the conversation's audio is, after `talked`; `None` as long as the counts aren't there.
@@ -383,6 +456,9 @@ impl Call {
         self.bridge.give_back(hands, now.at);
         if let Some(answered_at) = self.record.answered_at {
             let talked = self.record.ended_at.since(answered_at);
+            // What was heard before this process, nobody knows any more.
+            let before = self.talk.map_or(Duration::ZERO, |talk| talk.before);
+            let talked = talked.saturating_sub(before);
             self.record.media.audio = self.audio(talked).and_then(Audio::fault);
         }
         self.tell(
@@ -561,8 +637,8 @@ impl Call {
             answered_at: record.answered_at,
             media: Media {
                 audio: self
-                    .talking_since
-                    .and_then(|since| self.audio(now.at - since))
+                    .talk
+                    .and_then(|talk| self.audio(now.at - talk.since))
                     .and_then(Audio::words),
                 ..record.media.clone()
             },

@@ -7,19 +7,22 @@
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
-use super::media::{InterfaceId, MediaPort, Order, Ranges};
+use super::media::{InterfaceId, Lanes, MediaPort, Order};
 use crate::base::limits::{BIND_PAUSE, PORT_REST, PORT_REST_MIN, PORTS_AHEAD};
 use crate::base::time::Instant;
 
 /// The ports of one shard, by interface and by the media thread that has them.
 #[derive(Debug)]
 pub struct Ports {
-    ranges: Ranges,
-    threads: usize,
+    lanes: Lanes,
+    /// Which shard this is.
+    index: usize,
     /// By interface, then by thread.
     pools: Vec<Vec<Pool>>,
     binding: HashSet<MediaPort>,
     in_use: usize,
+    /// Ports in use that could not be bound again for the call that has them.
+    lost: HashSet<MediaPort>,
     /// Until when no port is asked for, because the system had nothing left for the last one.
     paused: Instant,
     /// The thread that the next call is given to, if it has the ports.
@@ -75,30 +78,30 @@ impl Pool {
 }
 
 impl Ports {
-    /// The slice of shard `index` of `count`, out of all `ranges`, which `threads` media threads share.
-    pub fn slice(ranges: Ranges, index: usize, count: usize, threads: usize) -> Self {
-        let threads = threads.max(1);
+    /// The slice of shard `index`.
+    pub fn slice(lanes: Lanes, index: usize) -> Self {
         let mut pools = Vec::new();
-        for interface in ranges.interfaces() {
-            let mut lanes: Vec<Pool> = (0..threads).map(|_| Pool::default()).collect();
-            for port in ranges.ports(interface) {
-                if ranges.lane_of(port, count) == index {
-                    lanes[ranges.lane_of(port, threads)].unbound.push_back(port);
+        for interface in lanes.ranges().interfaces() {
+            let mut of_threads: Vec<Pool> = (0..lanes.threads()).map(|_| Pool::default()).collect();
+            for port in lanes.ranges().ports(interface) {
+                if lanes.shard_of(port) == index {
+                    of_threads[lanes.thread_of(port)].unbound.push_back(port);
                 }
             }
-            let used = lanes.iter().filter(|pool| !pool.unbound.is_empty()).count();
-            for pool in &mut lanes {
+            let used = of_threads.iter().filter(|pool| !pool.unbound.is_empty()).count();
+            for pool in &mut of_threads {
                 // A call takes two.
                 pool.ahead = (2 * PORTS_AHEAD).div_ceil(used.max(1));
             }
-            pools.push(lanes);
+            pools.push(of_threads);
         }
         Self {
-            ranges,
-            threads,
+            lanes,
+            index,
             pools,
             binding: HashSet::new(),
             in_use: 0,
+            lost: HashSet::new(),
             paused: Instant::default(),
             turn: 0,
         }
@@ -149,8 +152,9 @@ impl Ports {
     pub fn take(&mut self, now: Instant, caller: InterfaceId, callee: InterfaceId) -> Option<[MediaPort; 2]> {
         // Rather a short rest than no call; but first every thread is asked for ports that have rested long.
         for rest in [PORT_REST, PORT_REST_MIN] {
-            for step in 0..self.threads {
-                let lane = (self.turn + step) % self.threads;
+            let threads = self.lanes.threads();
+            for step in 0..threads {
+                let lane = (self.turn + step) % threads;
                 let Some(first) = self.pool(caller, lane).and_then(|pool| pool.take(now, rest)) else {
                     continue;
                 };
@@ -174,19 +178,46 @@ impl Ports {
         interface: InterfaceId,
         beside: MediaPort,
     ) -> Option<MediaPort> {
-        let lane = self.ranges.lane_of(beside, self.threads);
+        let lane = self.lanes.thread_of(beside);
         let taken = self.pool(interface, lane)?.take(now, PORT_REST_MIN)?;
         self.in_use += 1;
         Some(taken.port)
     }
 
+    /// Takes exactly these ports, at a start, for a call that goes on with them: the order that resumes its flows binds
+    /// them. Whether all are the shard's and free; else none is taken.
+    pub fn take_exact(&mut self, ports: &[MediaPort]) -> bool {
+        for (taken, port) in ports.iter().enumerate() {
+            if self.withdraw(*port) {
+                continue;
+            }
+            for port in &ports[..taken] {
+                if let Some(pool) = self.pool_of(*port) {
+                    // Where it is bound already, binding it is answered at once.
+                    pool.unbound.push_front(*port);
+                }
+            }
+            return false;
+        }
+        self.in_use += ports.len();
+        true
+    }
+
+    /// A port in use could not be bound again: when it is given back, it serves nobody until it has been.
+    pub fn lost(&mut self, port: MediaPort) {
+        self.lost.insert(port);
+    }
+
     /// A call gives a port back.
     pub fn give_back(&mut self, now: Instant, port: MediaPort) {
-        let lane = self.ranges.lane_of(port, self.threads);
-        if let Some(pool) = self.pool(port.interface(), lane) {
+        let is_lost = self.lost.remove(&port);
+        let Some(pool) = self.pool_of(port) else { return };
+        if is_lost {
+            pool.unbound.push_back(port);
+        } else {
             pool.resting.push_back((now, port));
-            self.in_use -= 1;
         }
+        self.in_use -= 1;
     }
 
     /// Calls that could begin at this instant with ports that never were used, whatever interfaces they take.
@@ -204,21 +235,43 @@ impl Ports {
         self.pools.get_mut(usize::from(interface.0))?.get_mut(lane)
     }
 
+    /// The pool that a port of this shard's belongs to.
+    fn pool_of(&mut self, port: MediaPort) -> Option<&mut Pool> {
+        let is_ours = self.lanes.ranges().holds(port) && self.lanes.shard_of(port) == self.index;
+        let lane = self.lanes.thread_of(port);
+        self.pool(port.interface(), lane).filter(|_| is_ours)
+    }
+
     /// The pool of a port whose binding was asked for, and now is answered.
     fn bound_of(&mut self, port: MediaPort) -> Option<&mut Pool> {
         if !self.binding.remove(&port) {
             return None;
         }
-        let lane = self.ranges.lane_of(port, self.threads);
-        let pool = self.pool(port.interface(), lane)?;
+        let pool = self.pool_of(port)?;
         pool.binding -= 1;
         Some(pool)
+    }
+
+    /// Takes this port out of its pool. Whether it was there and had no rest to finish.
+    fn withdraw(&mut self, port: MediaPort) -> bool {
+        // One that is being bound is bound for whoever has it: the answer then finds nobody who waits.
+        if self.bound_of(port).is_some() {
+            return true;
+        }
+        let Some(pool) = self.pool_of(port) else {
+            return false;
+        };
+        [&mut pool.unbound, &mut pool.ready].into_iter().any(|ports| {
+            let at = ports.iter().position(|free| *free == port);
+            at.and_then(|at| ports.remove(at)).is_some()
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::call::media::Ranges;
 
     const ONE: InterfaceId = InterfaceId(0);
     const TWO: InterfaceId = InterfaceId(1);
@@ -227,8 +280,12 @@ mod tests {
         Ranges(list.iter().copied().collect())
     }
 
+    fn slice(ranges: Ranges, index: usize, count: usize, threads: usize) -> Ports {
+        Ports::slice(Lanes::new(ranges, count, threads), index)
+    }
+
     fn ports(last: u16) -> Ports {
-        Ports::slice(ranges(&[(20_000, last)]), 0, 1, 1)
+        slice(ranges(&[(20_000, last)]), 0, 1, 1)
     }
 
     fn bind_all(ports: &mut Ports) -> usize {
@@ -313,7 +370,7 @@ mod tests {
         let mut seen = HashSet::new();
         for index in 0..3 {
             let two = ranges(&[(20_000, 20_099), (20_000, 20_099)]);
-            for order in Ports::slice(two, index, 3, 2).bind_ahead(Instant::default()) {
+            for order in slice(two, index, 3, 2).bind_ahead(Instant::default()) {
                 assert!(seen.insert(order.port()), "{order:?} twice");
             }
         }
@@ -331,7 +388,8 @@ mod tests {
         for (shards, threads) in [(1, 1), (1, 3), (3, 2), (2, 2), (2, 3)] {
             let mut calls = 0;
             for shard in 0..shards {
-                let mut ports = Ports::slice(both.clone(), shard, shards, threads);
+                let lanes = Lanes::new(both.clone(), shards, threads);
+                let mut ports = Ports::slice(lanes.clone(), shard);
                 bind_all(&mut ports);
                 let kinds = [(ONE, TWO), (TWO, ONE), (ONE, ONE)];
                 for (caller, callee) in kinds.into_iter().cycle().take(12) {
@@ -340,8 +398,8 @@ mod tests {
                     };
                     calls += 1;
                     assert_eq!((a.interface(), b.interface()), (caller, callee));
-                    assert_eq!(both.lane_of(a, threads), both.lane_of(b, threads));
-                    assert_eq!(both.lane_of(a, shards), shard);
+                    assert_eq!(lanes.thread_of(a), lanes.thread_of(b));
+                    assert_eq!(lanes.shard_of(a), shard);
                 }
             }
             assert!(calls >= 6, "{calls} calls of {shards} shards, {threads} threads");
@@ -351,12 +409,13 @@ mod tests {
     #[test]
     fn a_leg_that_moves_to_another_interface_stays_with_its_thread_and_nothing_is_lost() {
         let both = ranges(&[(20_000, 20_031), (20_000, 20_031)]);
-        let mut ports = Ports::slice(both.clone(), 0, 1, 2);
+        let lanes = Lanes::new(both, 1, 2);
+        let mut ports = Ports::slice(lanes.clone(), 0);
         bind_all(&mut ports);
         let start = Instant::default();
         let [caller, callee] = ports.take(start, ONE, ONE).expect("bound");
         let moved = ports.take_beside(start, TWO, caller).expect("bound");
-        assert_eq!(both.lane_of(moved, 2), both.lane_of(caller, 2));
+        assert_eq!(lanes.thread_of(moved), lanes.thread_of(caller));
         ports.give_back(start, callee);
         assert_eq!(ports.in_use(), 2);
         give_back(&mut ports, start, [caller, moved]);
@@ -365,5 +424,94 @@ mod tests {
         let later = start + PORT_REST;
         let calls = std::iter::from_fn(|| ports.take(later, ONE, TWO)).count();
         assert_eq!(calls, 16);
+    }
+
+    #[test]
+    fn a_call_that_goes_on_has_its_ports_and_nobody_else_gets_them_until_they_have_rested() {
+        let mut ports = ports(20_007);
+        let start = Instant::default();
+        let orders = ports.bind_ahead(start);
+        let [being_bound, unready, bound] = [0, 1, 2].map(|at: usize| orders[at].port());
+        ports.bound(bound);
+        assert!(ports.take_exact(&[being_bound, bound]));
+        assert_eq!(ports.in_use(), 2);
+        // What was asked for before is answered after: it is the call's all the same.
+        orders.iter().for_each(|order| ports.bound(order.port()));
+        let pair = ports.take(start, ONE, ONE).expect("two are left");
+        assert!(pair.contains(&unready) && !pair.contains(&bound) && !pair.contains(&being_bound));
+        assert_eq!(ports.take(start, ONE, ONE), None);
+        give_back(&mut ports, start, [being_bound, bound]);
+        give_back(&mut ports, start, pair);
+        assert_eq!(ports.in_use(), 0);
+        let later = start + PORT_REST;
+        let calls = std::iter::from_fn(|| ports.take(later, ONE, ONE)).count();
+        assert_eq!((calls, ports.in_use()), (2, 4), "all of them serve again");
+    }
+
+    #[test]
+    fn ports_that_are_taken_or_not_ours_are_refused_and_none_is_lost_by_it() {
+        let mut ports = ports(20_007);
+        let port = |number| MediaPort::new(ONE, number);
+        assert!(ports.take_exact(&[port(20_000)]));
+        for refused in [
+            [port(20_002), port(20_000)],
+            [port(20_002), port(20_002)],
+            [port(20_002), port(20_003)],
+            [port(20_002), port(20_008)],
+            [port(20_002), MediaPort::new(TWO, 20_004)],
+        ] {
+            assert!(!ports.take_exact(&refused), "{refused:?}");
+        }
+        assert_eq!(ports.in_use(), 1);
+        assert_eq!(bind_all(&mut ports), 3);
+        let call = ports.take(Instant::default(), ONE, ONE).expect("bound");
+        give_back(&mut ports, Instant::default(), call);
+        ports.give_back(Instant::default(), port(20_000));
+        assert_eq!(ports.in_use(), 0);
+    }
+
+    #[test]
+    fn a_port_that_somebody_took_meanwhile_is_bound_anew_before_it_serves_again() {
+        let mut ports = ports(20_003);
+        let [lost, kept] = [20_000, 20_002].map(|number| MediaPort::new(ONE, number));
+        assert!(ports.take_exact(&[lost, kept]));
+        ports.lost(lost);
+        give_back(&mut ports, Instant::default(), [lost, kept]);
+        assert_eq!(ports.in_use(), 0);
+        let later = Instant::default() + PORT_REST;
+        assert_eq!(ports.take(later, ONE, ONE), None);
+        assert_eq!(ports.bind_ahead(later), [Order::Bind(lost)]);
+        ports.bound(lost);
+        assert!(ports.take(later, ONE, ONE).is_some());
+    }
+
+    #[test]
+    fn under_another_number_of_shards_or_threads_a_call_keeps_its_ports_and_they_are_dealt_out_once() {
+        let both = ranges(&[(20_000, 20_047), (30_000, 30_047)]);
+        let pair = [MediaPort::new(ONE, 20_004), MediaPort::new(TWO, 30_008)];
+        for (shards, threads) in [(1, 1), (2, 3), (3, 2), (5, 4)] {
+            for home in 0..shards {
+                let mut lanes = Lanes::new(both.clone(), shards, threads);
+                lanes.keep(home, &pair);
+                assert_eq!(lanes.thread_of(pair[0]), lanes.thread_of(pair[1]));
+                let mut seen = HashSet::new();
+                for index in 0..shards {
+                    let mut ports = Ports::slice(lanes.clone(), index);
+                    assert_eq!(ports.take_exact(&pair), index == home);
+                    for order in ports.bind_ahead(Instant::default()) {
+                        assert!(seen.insert(order.port()), "{order:?} twice");
+                    }
+                    if index == home {
+                        give_back(&mut ports, Instant::default(), pair);
+                        assert_eq!(ports.in_use(), 0);
+                        let [caller, callee] = ports
+                            .take(Instant::default() + PORT_REST, ONE, TWO)
+                            .expect("rested");
+                        assert_eq!([caller, callee], pair);
+                    }
+                }
+                assert_eq!(seen.len(), 46, "{shards} shards, {threads} threads");
+            }
+        }
     }
 }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use super::config::Config;
 use super::hands::{CallRef, Hands};
+use super::kept;
 use super::listing::Listing;
+use super::media::Lanes;
 use super::overload::Door;
 use super::phase::{Call, CalleeFate, Recorded};
 use super::port::{Input, Output, Records};
@@ -58,20 +60,32 @@ fn base_timers(config: &Config) -> BaseTimers {
 
 impl Switch {
     /// A switch without calls. `table` is shared by all shards.
-    pub fn new(config: Arc<Config>, table: Arc<Table>, shard: Shard, mut chance: Chance) -> Self {
+    pub fn new(config: Arc<Config>, table: Arc<Table>, shard: Shard, chance: Chance) -> Self {
+        let lanes = config.media.lanes(shard.count);
+        Self::with_ports(config, table, shard, lanes, chance)
+    }
+
+    /// A switch without calls, where calls that another process left go on: `lanes` says who has their ports.
+    pub fn with_ports(
+        config: Arc<Config>,
+        table: Arc<Table>,
+        shard: Shard,
+        lanes: Lanes,
+        mut chance: Chance,
+    ) -> Self {
         let seeds = [chance.bits(), chance.bits(), chance.bits(), chance.bits()];
         let state = || ahash::RandomState::with_seeds(seeds[0], seeds[1], seeds[2], seeds[3]);
         let timers = base_timers(&config);
-        let media = &config.media;
         let mut hands = Hands {
             layer: Layer::keyed(timers, seeds),
             out: Default::default(),
             timers: Timers::default(),
-            ports: Ports::slice(media.ranges(), shard.index, shard.count, media.threads),
+            ports: Ports::slice(lanes, shard.index),
             chance,
             dialogs: HashMap::with_hasher(state()),
             by_port: HashMap::with_hasher(state()),
             shard,
+            ink: Vec::new(),
         };
         hands.bind_ahead(Instant::default());
         Self {
@@ -176,6 +190,7 @@ impl Switch {
         if call.recorded != Recorded::Open {
             call.seat = None;
         }
+        kept::keep(&mut call, &mut self.hands);
         if !call.is_gone() {
             let index = call.me.index as usize;
             self.calls[index] = Some(call);

@@ -3,6 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::media::InterfaceId;
 use crate::base::limits::{SESSION_EXPIRES_S, SESSION_MIN_S};
 use crate::base::number::Format;
@@ -89,7 +91,7 @@ pub enum LargeRequests {
 }
 
 /// Whether RTCP on RTP's port (RFC 5761) is offered on a trunk; where it is offered to us, it is always taken.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum RtcpMux {
     /// Only answered.
     #[default]
@@ -99,7 +101,7 @@ pub enum RtcpMux {
 }
 
 /// Whether a trunk's legs have session timers (RFC 4028).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum SessionTimer {
     /// Where the other side asks for one.
     #[default]
@@ -111,7 +113,7 @@ pub enum SessionTimer {
 }
 
 /// How a trunk wants its legs' sessions timed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SessionWish {
     /// Whether at all.
     pub timer: SessionTimer,
@@ -156,7 +158,7 @@ pub enum Naming {
 }
 
 /// How the peers of a trunk tell keys, and hear them.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum Dtmf {
     /// As telephone-events among the audio (RFC 4733), where a description agrees on them.
     #[default]

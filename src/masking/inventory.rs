@@ -124,7 +124,7 @@ pub enum Reuse {
 }
 
 /// What becomes of a fax that a call turns into (T.38).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub enum Fax {
     /// It is refused, and the call goes on as it was.
     #[default]

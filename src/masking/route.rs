@@ -11,7 +11,7 @@ use super::rule::{Key, Who};
 use super::seats::{Full, Seat};
 use super::table::{AsOf, Table};
 use crate::base::id::Id;
-use crate::base::number::{Format, Kind, NumberPlan, RealNumber, Shown, Tel, VirtualNumber};
+use crate::base::number::{Format, Kind, NumberPlan, RealNumber, Shown, Tel};
 use crate::base::time::Wall;
 
 /// Somebody dials a number.
@@ -84,15 +84,6 @@ impl Plan {
     /// The temporary callee that the call uses up, if it goes to one.
     pub const fn callee(&self) -> Option<&Callee> {
         self.callee.as_ref()
-    }
-
-    /// Whether the call goes through this number of ours: it was dialled, or it is shown.
-    pub fn goes_through(&self, x: VirtualNumber) -> bool {
-        let shown = match self.shown {
-            Shown::Virtual(shown) => shown == x,
-            Shown::Real(..) | Shown::Withheld => false,
-        };
-        shown || self.number.x == x
     }
 
     /// What becomes of a fax that the call turns into, by the dialled number's pool.

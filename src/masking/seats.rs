@@ -80,6 +80,19 @@ impl Seats {
         Ok(seat)
     }
 
+    /// The seat of a call that had one before its process died: no limit keeps it out.
+    pub(super) fn take_again(self: &Arc<Self>, x: Tel, caller: Option<RealNumber>) -> Seat {
+        let groups = [caller.map(|caller| (x, Some(caller))), Some((x, None))];
+        for group in groups.into_iter().flatten() {
+            let mut taken = self.taken.entry(group).or_default();
+            *taken = taken.saturating_add(1);
+        }
+        Seat {
+            seats: self.clone(),
+            groups,
+        }
+    }
+
     /// Calls at this moment.
     pub(super) fn calls(&self) -> usize {
         let by_x = self.taken.iter().filter(|entry| entry.key().1.is_none());

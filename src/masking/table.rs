@@ -20,7 +20,7 @@ use super::inventory::{Account, Number, Pool, Standing};
 use super::mode;
 use super::quarantine::{self, Quarantine, Resting};
 use super::rule::{Key, Rule, Rules, Who};
-use super::seats::Seats;
+use super::seats::{Seat, Seats};
 use super::shelves::Shelves;
 use crate::base::id::Id;
 use crate::base::limits::{
@@ -200,6 +200,12 @@ impl Table {
     /// The temporary callee of a binding, if one was named and nobody has used it.
     pub fn callee(&self, id: Id) -> Option<Callee> {
         self.callees.named(id)
+    }
+
+    /// The seat of a call that goes on from a process before this one, by the number that was dialled and who called.
+    /// It had its seat already: no limit keeps it out.
+    pub fn seat_again(&self, x: VirtualNumber, caller: Option<RealNumber>) -> Seat {
+        self.seats.take_again(x.tel(), caller)
     }
 
     /// Calls that hold a [`Seat`](super::seats::Seat) at this moment, in all shards.

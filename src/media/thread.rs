@@ -36,7 +36,8 @@ pub struct Settings {
     /// The addresses of ours that its sockets are bound to, by
     /// [`InterfaceId`](crate::call::media::InterfaceId).
     pub addresses: Vec<IpAddr>,
-    /// Their ranges of ports. All threads are given the same ones: [`Ranges::lane_of`] says whose a port is.
+    /// Their ranges of ports. All threads are given the same ones:
+    /// [`Lanes`](crate::call::media::Lanes) says whose a port is.
     pub ranges: Ranges,
     /// Pairs that it binds at the most, however wide the range is: files that the system allows are needed for
     /// other things too.
@@ -288,6 +289,12 @@ impl Hands {
         match order {
             Order::Bind(port) => self.bind(poller, port),
             Order::Open(port, spec) => self.open(now, port, &spec),
+            Order::Resume(port, spec) => {
+                self.bind(poller, port);
+                if self.table.pair(port.0).is_some() {
+                    self.relay.resume(now, port.0, &spec);
+                }
+            }
             Order::Change(port, spec) => self.relay.change(now, port.0, &spec),
             Order::Join(a, b) => self.relay.join(now, a.0, b.0),
             Order::Digit(port, digit) => {

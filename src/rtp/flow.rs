@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
+use serde::{Deserialize, Serialize};
 
 use crate::base::limits::SDP_CODECS_MAX;
 
@@ -76,7 +77,7 @@ pub enum Stream {
 }
 
 /// How a leg's media address is learnt when packets come from elsewhere than its SDP said.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum MediaNat {
     /// Only the SDP's address or one of `media_from`, after silence of the known one.
     #[default]
@@ -86,7 +87,7 @@ pub enum MediaNat {
 }
 
 /// An address range from which a trunk's media may come.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct MediaSource {
     /// The network's address.
     pub network: IpAddr,
@@ -119,7 +120,7 @@ pub struct FlowSpec {
 }
 
 /// What was counted on a flow.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Counts {
     /// RTP packets taken from this leg's peer.
     pub packets_in: u64,
@@ -157,10 +158,72 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// These counts and those of the same leg's flow in a process before this one, as one flow's.
+    pub fn after(self, before: &Self) -> Self {
+        let sum = |now: u64, before: u64| now.saturating_add(before);
+        let both = |now: Option<u64>, before: Option<u64>| match (now, before) {
+            (Some(now), Some(before)) => Some(sum(now, before)),
+            (one, other) => one.or(other),
+        };
+        Self {
+            packets_in: sum(self.packets_in, before.packets_in),
+            packets_out: sum(self.packets_out, before.packets_out),
+            lost: sum(self.lost, before.lost),
+            dropped: sum(self.dropped, before.dropped),
+            jitter_us_max: self.jitter_us_max.max(before.jitter_us_max),
+            round_trip_us: self.round_trip_us.or(before.round_trip_us),
+            remote_lost: both(self.remote_lost, before.remote_lost),
+            remote_jitter_us_max: self.remote_jitter_us_max.max(before.remote_jitter_us_max),
+            payload: self.payload.or(before.payload),
+            strangers: sum(self.strangers, before.strangers),
+            stranger: self.stranger.or(before.stranger),
+            foreign: sum(self.foreign, before.foreign),
+            foreign_payload: self.foreign_payload.or(before.foreign_payload),
+            digits: self.digits.saturating_add(before.digits),
+            digits_dropped: self.digits_dropped.saturating_add(before.digits_dropped),
+            quiet: self.quiet,
+        }
+    }
+
     /// Counts a packet of somebody who isn't believed.
     #[cold]
     pub(super) fn stranger(&mut self, from: SocketAddr) {
         self.strangers += 1;
         self.stranger = Some(from);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_two_processes_are_one_flows() {
+        let before = Counts {
+            packets_in: 10,
+            remote_lost: Some(3),
+            jitter_us_max: 900,
+            round_trip_us: Some(50),
+            payload: Some(0),
+            ..Counts::default()
+        };
+        let since = Counts {
+            packets_in: 5,
+            remote_lost: Some(1),
+            jitter_us_max: 100,
+            payload: Some(8),
+            quiet: Duration::from_secs(2),
+            ..Counts::default()
+        };
+        let expected = Counts {
+            packets_in: 15,
+            remote_lost: Some(4),
+            jitter_us_max: 900,
+            round_trip_us: Some(50),
+            payload: Some(8),
+            quiet: Duration::from_secs(2),
+            ..Counts::default()
+        };
+        assert_eq!(since.after(&before), expected);
     }
 }

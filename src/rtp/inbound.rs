@@ -46,8 +46,8 @@ pub struct Address {
     believed: Option<(SocketAddr, Pin)>,
     /// Something was taken since the SDP came.
     is_settled: bool,
-    /// The last packet of the believed address, or the SDP's coming.
-    heard: Instant,
+    /// The last packet of the believed address, or the SDP's coming. `None`: longer ago than anybody is waited for.
+    heard: Option<Instant>,
     /// Who else sends, and how many in a row.
     candidate: Option<(SocketAddr, u8)>,
     /// Where the RTCP of a learnt address comes from.
@@ -89,10 +89,16 @@ impl Address {
             media_from: spec.media_from.clone(),
             believed: sdp.map(|address| (address, Pin::Sdp)),
             is_settled: false,
-            heard: now,
+            heard: Some(now),
             candidate: None,
             rtcp_learnt: None,
         }
+    }
+
+    /// The stream was running before: whoever may take over from the SDP's address needn't wait for its silence once
+    /// more, unless it is heard first.
+    pub fn resume(&mut self) {
+        self.heard = None;
     }
 
     /// New SDP.
@@ -139,7 +145,7 @@ impl Address {
             return Sender::Stranger;
         };
         if same(from, believed) {
-            self.heard = now;
+            self.heard = Some(now);
             self.is_settled = true;
             self.candidate = None;
             return Sender::Known;
@@ -159,7 +165,7 @@ impl Address {
             Some(_) | None => 1,
         };
         self.candidate = Some((from, in_a_row));
-        let is_silent = now.since(self.heard) >= LATCH_SILENCE;
+        let is_silent = self.heard.is_none_or(|heard| now.since(heard) >= LATCH_SILENCE);
         if !(may_return || (in_a_row >= LATCH_PACKETS && (first || is_silent))) {
             return Sender::Stranger;
         }
@@ -172,7 +178,7 @@ impl Address {
         };
         self.believed = Some((from, pin));
         self.is_settled = true;
-        self.heard = now;
+        self.heard = Some(now);
         self.candidate = None;
         self.rtcp_learnt = None;
         Sender::New

@@ -207,6 +207,14 @@ impl Relay {
         }));
     }
 
+    /// A flow that another process had goes on, as one that begins: under another SSRC, and on a timeline of its own.
+    pub fn resume(&mut self, now: Instant, port: u32, spec: &FlowSpec) {
+        self.open(now, port, spec);
+        if let Some(flow) = self.flow(port) {
+            flow.inbound.address.resume();
+        }
+    }
+
     /// New SDP on this leg. Another address starts learning all over; waiting for signs of life starts anew.
     pub fn change(&mut self, now: Instant, port: u32, spec: &FlowSpec) {
         let Some(flow) = self.flow(port) else {

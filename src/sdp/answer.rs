@@ -3,6 +3,8 @@
 
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::fax::Fax;
 use super::media::{Codec, CodecName, Media, MediaKind, Packing, Proto, RtcpPort, SdpWay, Token};
 use super::parse::Session;
@@ -22,7 +24,7 @@ pub enum Mismatch {
 }
 
 /// An audio line: the part of a description that is negotiated.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Terms {
     /// Codecs, best first, with the payload types of the leg that it is written to.
     pub codecs: Vec<Codec>,
@@ -37,14 +39,14 @@ pub struct Terms {
 }
 
 /// The media lines of one dialog. Their number and order stay for its whole life (RFC 3264 §8).
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Lines {
     audio: usize,
     shapes: Vec<Shape>,
 }
 
 /// What it takes to refuse a line in place: its own writer's words, told to nobody else.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Shape {
     pub(super) kind: MediaKind,
     pub(super) proto: Proto,
@@ -76,6 +78,11 @@ impl Lines {
         }
     }
 
+    /// Whether they can be the lines of a dialog, of which there are so many at the most.
+    pub fn is_sound(&self, most: usize) -> bool {
+        self.audio < self.shapes.len() && self.shapes.len() <= most
+    }
+
     /// The line that carries the audio.
     pub(super) fn audio(&self) -> usize {
         self.audio
@@ -100,7 +107,7 @@ pub struct Offer {
 }
 
 /// What a leg has settled: the flow is made from it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Agreed {
     /// The codecs, best first, at least one of them audio unless the leg is a fax.
     pub codecs: Vec<Pair>,
@@ -123,7 +130,7 @@ pub struct Agreed {
 
 /// One agreed codec. The peer sends by the number in *our* description and receives by the one in *its
 /// own*; nearly always they are one (RFC 3264 §5.1, §6.1).
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Pair {
     /// The number in our description.
     pub ours: u8,

@@ -1,5 +1,7 @@
 //! What a fax line says (ITU-T T.38 Annex D): the known parameters, each of a closed form, and nothing else.
 
+use serde::{Deserialize, Serialize};
+
 use super::fmtp;
 
 /// The fastest fax (V.34), in bit/s.
@@ -8,7 +10,7 @@ const BIT_RATE_MAX: u32 = 33_600;
 const VERSION_MAX: u32 = 4;
 
 /// The parameters of a line `m=image … udptl t38`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Fax {
     /// `T38FaxVersion`, 0–4.
     pub version: Option<u8>,
@@ -25,7 +27,7 @@ pub struct Fax {
 }
 
 /// Who checks how fast a line is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum RateManagement {
     /// Each end by itself.
     Local,
@@ -34,7 +36,7 @@ pub enum RateManagement {
 }
 
 /// How lost datagrams are made good.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Correction {
     /// Each datagram repeats those before.
     Redundancy,

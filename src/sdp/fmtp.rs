@@ -7,13 +7,16 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
+
 use super::media::CodecName;
 
 /// Parameters beyond this length are left out whole (only a strange list of events gets there).
 const BYTES_MAX: usize = 256;
 
 /// A codec's parameters: canonical text of ours, without `a=fmtp:` and payload type.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Fmtp(Cow<'static, str>);
 
 /// The sixteen keys (RFC 4733 §2.4.1), which nearly everybody writes.
@@ -68,6 +71,19 @@ const fn parameters(codec: CodecName) -> &'static [Parameter] {
         CodecName::Amr | CodecName::AmrWb => AMR,
         CodecName::G729 => G729,
         CodecName::Pcma | CodecName::Pcmu | CodecName::G722 | CodecName::TelephoneEvent => &[],
+    }
+}
+
+impl<'de> Deserialize<'de> for Fmtp {
+    /// As an [`Fmtp`] was written: of our own words, which fit on one line.
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        let is_ours = text.len() <= BYTES_MAX && text.bytes().all(|c| c.is_ascii_graphic());
+        match text.as_str() {
+            KEYS => Ok(Self(KEYS.into())),
+            _ if is_ours => Ok(Self(text.into())),
+            _ => Err(D::Error::custom("no parameters of a codec")),
+        }
     }
 }
 

@@ -6,12 +6,13 @@
 use std::net::{IpAddr, SocketAddr};
 
 use arrayvec::ArrayString;
+use serde::{Deserialize, Serialize};
 
 use super::fax::Fax;
 use super::fmtp::Fmtp;
 
 /// A codec that we know. Others leave the description when it is read.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum CodecName {
     /// G.711 A-law, static payload type 8.
     Pcma,
@@ -144,7 +145,7 @@ impl CodecName {
 }
 
 /// One codec of an audio line.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Codec {
     /// Its RTP payload type on that leg, 0–127.
     pub payload: u8,
@@ -184,7 +185,7 @@ impl Codec {
 }
 
 /// Which way media runs, seen from whoever wrote the description (RFC 8866 §6.7).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub enum SdpWay {
     /// Both ways.
     #[default]
@@ -255,7 +256,7 @@ impl SdpWay {
 }
 
 /// Which port RTCP uses.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub enum RtcpPort {
     /// One of its own: the next one, or what `a=rtcp` says (RFC 3605).
     #[default]
@@ -268,7 +269,7 @@ pub enum RtcpPort {
 pub type Token = ArrayString<24>;
 
 /// What a media line is about.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum MediaKind {
     /// Audio: what we carry.
     Audio,
@@ -287,7 +288,7 @@ impl MediaKind {
 }
 
 /// How a media line's packets travel.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Proto {
     /// Plain RTP (RFC 3551): what we carry.
     RtpAvp,
@@ -306,7 +307,7 @@ impl Proto {
 }
 
 /// `o=`: which session, and which version of its description (RFC 8866 §5.2).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Origin {
     /// The session's id.
     pub id: u64,
@@ -344,7 +345,7 @@ pub struct Media {
 }
 
 /// How long the packets are to be that the writer of a description receives (RFC 8866 §6.4), each 1–200 ms.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct Packing {
     /// `a=ptime`, in milliseconds.
     pub ptime_ms: Option<u16>,

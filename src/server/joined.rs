@@ -56,6 +56,17 @@ pub(super) struct Joined {
     pub(super) wish: Mutex<Sender<Wish>>,
 }
 
+/// Says something to the shard behind this door. A full queue means a shard that hangs: somebody should hear of it.
+pub(super) fn say_to(health: &Health, door: &Door, messages: impl IntoIterator<Item = Message>) {
+    if door.tell_all(messages).is_err() {
+        health.set(
+            "sip",
+            State::Failing,
+            "a SIP shard takes no messages: restart the server",
+        );
+    }
+}
+
 impl Joined {
     pub(super) fn tell(&self, shard: usize, command: Command) {
         self.say(shard, [Message::Order(command)]);
@@ -65,18 +76,10 @@ impl Joined {
         (0..self.doors.len()).for_each(|shard| self.tell(shard, command));
     }
 
-    /// Says something to a shard. A full queue means a shard that hangs: somebody should hear of it.
+    /// Says something to a shard.
     pub(super) fn say(&self, shard: usize, messages: impl IntoIterator<Item = Message>) {
-        if self
-            .doors
-            .get(shard)
-            .is_none_or(|door| door.tell_all(messages).is_err())
-        {
-            self.health.set(
-                "sip",
-                State::Failing,
-                "a SIP shard takes no messages: restart the server",
-            );
+        if let Some(door) = self.doors.get(shard) {
+            say_to(&self.health, door, messages);
         }
     }
 

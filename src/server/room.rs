@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use crate::api::switchboard::Switchboard;
 use crate::base::time::{Instant, Now};
 use crate::call::cdr::Line;
-use crate::call::media::{Order, Ranges};
+use crate::call::media::{Lanes, Order};
 use crate::call::port::{CallEntry, Input, Output};
 use crate::call::switch::Switch;
 use crate::masking::request::Write;
@@ -29,7 +29,7 @@ pub(super) struct Room {
     pub(super) shared: Arc<Joined>,
     pub(super) media: Arc<OnceLock<Vec<MediaThread>>>,
     /// Whose port is which.
-    pub(super) ranges: Ranges,
+    pub(super) lanes: Lanes,
     pub(super) journal: Journal,
     pub(super) records: Arc<cdr_file::Writer>,
     pub(super) traces: Arc<Traces>,
@@ -103,7 +103,7 @@ impl Room {
         let threads = self.media.get().map_or(&[][..], Vec::as_slice);
         let mut refused = false;
         for order in self.orders.drain(..) {
-            let lane = self.ranges.lane_of(order.port(), threads.len());
+            let lane = self.lanes.thread_of(order.port());
             refused |= threads.get(lane).is_some_and(|thread| thread.put(order).is_err());
         }
         threads.iter().for_each(MediaThread::wake);

@@ -19,7 +19,7 @@ use crate::base::chance::Chance;
 use crate::base::id::Id;
 use crate::base::shard::Shard;
 use crate::call::cdr::Cdr;
-use crate::call::media::Report;
+use crate::call::media::{Lanes, Report};
 use crate::call::port::CallEntry;
 use crate::call::switch::Switch;
 use crate::config::{self, Conf};
@@ -38,11 +38,11 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
 use crate::transport::clock::Clock;
 use crate::transport::event_loop::{self, EventLoop};
-use crate::transport::shard::Message;
+use crate::transport::shard::{Door, Message};
 
 use super::Running;
 use super::health::{other_files, too_few_files};
-use super::joined::{Joined, Wish};
+use super::joined::{Joined, Wish, say_to};
 use super::readings::Readings;
 use super::reload::{Front, InForce, listen};
 use super::room::Room;
@@ -118,7 +118,13 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
     ) {
         shared.health.set("file limit", State::Degraded, sentence);
     }
-    let media = start_media(&conf, started, files, &clock, &mut chance, &shared)?;
+    let lanes = conf.switch.media.lanes(count);
+    let post = Post {
+        doors: shared.doors.clone(),
+        health: shared.health.clone(),
+        lanes: lanes.clone(),
+    };
+    let media = start_media(&conf, started, files, &clock, &mut chance, &post)?;
     let traces = Arc::new(Traces::default());
     let board = {
         let shared = shared.clone();
@@ -130,11 +136,17 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
     let shards = spawn_shards(
         transport.loops,
         |shard, chance| Room {
-            switch: Switch::new(shared.config.load_full(), store.table().clone(), shard, chance),
+            switch: Switch::with_ports(
+                shared.config.load_full(),
+                store.table().clone(),
+                shard,
+                lanes.clone(),
+                chance,
+            ),
             index: shard.index,
             shared: shared.clone(),
             media: media.clone(),
-            ranges: conf.switch.media.ranges(),
+            lanes: lanes.clone(),
             journal: journal.clone(),
             records: records.clone(),
             traces: traces.clone(),
@@ -235,6 +247,7 @@ fn open_disk(conf: &Conf, clock: &Clock, health: &Health) -> anyhow::Result<Disk
     let recorded = cdr_scan::recent_ids(&conf.records.dir, TAIL_IDS)
         .with_context(|| format!("the CDR files in {} can't be read", conf.records.dir.display()))?;
     let records = Arc::new(records);
+    let left = left.into_iter().map(|call| call.record).collect();
     write_left_records(left, &recorded, &records, &journal);
     Ok(Disk {
         store,
@@ -324,14 +337,35 @@ fn owner(shared: &Arc<Joined>, records: &Arc<cdr_file::Writer>, journal: &Journa
     }
 }
 
-/// Starts the media threads. Each report goes to the shard that owns its port.
+/// Where the media threads' reports go: what comes before the shards run waits for them.
+#[derive(Clone)]
+struct Post {
+    doors: Arc<[Door]>,
+    health: Arc<Health>,
+    lanes: Lanes,
+}
+
+impl Post {
+    /// Brings each report to the shard that has its port.
+    fn bring(&self, reports: &[Report]) {
+        for (shard, door) in self.doors.iter().enumerate() {
+            let of_shard = reports
+                .iter()
+                .filter(|report| self.lanes.shard_of(report.port()) == shard);
+            say_to(&self.health, door, of_shard.map(|report| Message::Media(*report)));
+        }
+    }
+}
+
+/// Starts the media threads. Nothing but the doors of the shards is needed for them: not the store, nor the shards
+/// themselves.
 fn start_media(
     conf: &Conf,
     started: std::time::Instant,
     files: usize,
     clock: &Clock,
     chance: &mut Chance,
-    shared: &Arc<Joined>,
+    post: &Post,
 ) -> anyhow::Result<Arc<OnceLock<Vec<MediaThread>>>> {
     let media = &conf.switch.media;
     for interface in &media.interfaces {
@@ -351,15 +385,8 @@ fn start_media(
     };
     let threads = (0..media.threads)
         .map(|index| {
-            let (shared, ranges, shards) = (shared.clone(), media.ranges(), conf.shards);
-            let report = Box::new(move |reports: &[Report]| {
-                for shard in 0..shards {
-                    let of_shard = reports
-                        .iter()
-                        .filter(|report| ranges.lane_of(report.port(), shards) == shard);
-                    shared.say(shard, of_shard.map(|report| Message::Media(*report)));
-                }
-            });
+            let post = post.clone();
+            let report = Box::new(move |reports: &[Report]| post.bring(reports));
             MediaThread::start(index, settings.clone(), chance.fork(), report)
         })
         .collect::<Result<Vec<_>, _>>()

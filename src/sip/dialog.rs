@@ -98,6 +98,30 @@ pub struct LocalParty<'p> {
     pub request_uri: &'p [u8],
 }
 
+/// What a dialog is made of, for whoever keeps it elsewhere: [`Dialog::parts`], [`Dialog::of_parts`].
+pub struct Parts<'d> {
+    /// Call-ID.
+    pub call_id: &'d [u8],
+    /// The tag that we gave.
+    pub local_tag: &'d [u8],
+    /// The tag that they gave.
+    pub remote_tag: &'d [u8],
+    /// Our From value in requests, without the tag.
+    pub local: &'d [u8],
+    /// Our To value in requests, without the tag.
+    pub remote: &'d [u8],
+    /// The other side's Contact.
+    pub target: &'d [u8],
+    /// The routes, first hop first.
+    pub routes: Vec<&'d [u8]>,
+    /// The CSeq number of our last request.
+    pub local_cseq: u32,
+    /// The CSeq number of theirs, if they sent any.
+    pub remote_cseq: Option<u32>,
+    /// What our requests name the session by.
+    pub session: Option<SessionId>,
+}
+
 /// Route values, first hop first.
 type Routes = Box<[Box<[u8]>]>;
 
@@ -234,6 +258,39 @@ impl Dialog {
         dialog.fits().then_some(dialog)
     }
 
+    /// What it is made of, but for the way to go.
+    pub fn parts(&self) -> Parts<'_> {
+        Parts {
+            call_id: self.call_id(),
+            local_tag: self.local_tag(),
+            remote_tag: self.remote_tag(),
+            local: &self.local,
+            remote: &self.remote,
+            target: &self.target,
+            routes: self.routes.iter().map(|route| &**route).collect(),
+            local_cseq: self.local_cseq,
+            remote_cseq: self.remote_cseq,
+            session: self.session.as_deref().copied(),
+        }
+    }
+
+    /// The dialog that these were the parts of. `None`: they are more than is kept of any.
+    pub fn of_parts(parts: &Parts<'_>, path: Path) -> Option<Self> {
+        let dialog = Self {
+            id: DialogId::new(parts.call_id, parts.local_tag, parts.remote_tag),
+            local: parts.local.into(),
+            remote: parts.remote.into(),
+            // Below 2³¹ (§8.1.1.5).
+            local_cseq: parts.local_cseq & 0x7fff_ffff,
+            remote_cseq: parts.remote_cseq,
+            target: parts.target.into(),
+            routes: parts.routes.iter().map(|route| Box::from(*route)).collect(),
+            path,
+            session: parts.session.map(Box::new),
+        };
+        (dialog.fits() && dialog.routes.len() <= SIP_ROUTES_MAX).then_some(dialog)
+    }
+
     /// The dialog's name.
     pub fn id(&self) -> DialogId {
         self.id.clone()
@@ -299,6 +356,11 @@ impl Dialog {
     /// The CSeq number of our last request.
     pub const fn last_cseq(&self) -> u32 {
         self.local_cseq
+    }
+
+    /// The CSeq number of the other side's last request, if it sent any.
+    pub const fn last_of_theirs(&self) -> Option<u32> {
+        self.remote_cseq
     }
 
     /// Its requests carry this Session-ID from now on.

@@ -3,6 +3,8 @@
 //! The RFC wants it to go from end to end. Between two parties who must not know of each other it goes from us to
 //! each of them: each leg has a half of ours, made for it alone, and its peer's half is given back to that peer only.
 
+use serde::{Deserialize, Serialize};
+
 use super::header::{Name, trim};
 use super::message::Message;
 use crate::base::chance::Chance;
@@ -18,7 +20,7 @@ const VALUE: usize = 2 * HALF + REMOTE.len();
 const DIGITS_MAX: usize = 4;
 
 /// The two halves of one leg's name, as that leg has them.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionId {
     ours: [u8; HALF],
     theirs: [u8; HALF],

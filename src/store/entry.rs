@@ -2,10 +2,13 @@
 //!
 //! ```text
 //! header  "UMBRAJNL" · version u32
-//! frame   bytes of body u32 · crc u32 · body = kind u8 · call id u128 · rest           (little-endian)
+//! frame   bytes of body u32 · crc u32 · body = 16 + kind u8 · call id u128 · sequence u64 · rest     (little-endian)
 //! kinds   1 arrived (rest: the record as JSON) · 2 answered (wall i64) · 3 ended · 4 died (wall i64)
 //!         5 over (rest: the finished record as JSON) · 6 kept (rest: the call's state) · 7 acked
 //! ```
+//!
+//! A frame stands for itself: its sequence says what came later, in whichever segment it is found. Those of version 1
+//! had none, and only the kinds 1 to 5, without the 16.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -21,7 +24,7 @@ use crate::call::refusal;
 use crate::masking::reason::Reason;
 
 pub(super) const MAGIC: &[u8; 8] = b"UMBRAJNL";
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 pub(super) const HEADER_BYTES: usize = 12;
 pub(super) const FRAME_HEAD_BYTES: usize = 8;
 pub(super) const ARRIVED: u8 = 1;
@@ -31,8 +34,10 @@ pub(super) const DIED: u8 = 4;
 pub(super) const OVER: u8 = 5;
 pub(super) const KEPT: u8 = 6;
 pub(super) const ACKED: u8 = 7;
-/// Kind and id.
-pub(super) const BODY_BYTES_MIN: usize = 17;
+/// Says that a frame has a sequence.
+const SEQUENCED: u8 = 16;
+/// Kind, id and sequence.
+pub(super) const BODY_BYTES_MIN: usize = 25;
 /// A record quotes pieces of one SIP message, whose escapes can take six bytes each.
 pub(super) const BODY_BYTES_MAX: usize = 512 << 10;
 
@@ -74,6 +79,23 @@ pub enum JournalError {
         /// Its version.
         version: u32,
     },
+    /// A later version of the program wrote down the calls in progress.
+    #[error(
+        "{} has {calls} calls in progress as a newer umbra wrote them down (state version {version}, this program reads \
+         up to {reads}): start that umbra again, and stop it when its calls are over (umbra stop), before this one is \
+         started",
+        dir.display()
+    )]
+    NewerCalls {
+        /// The journal's folder.
+        dir: PathBuf,
+        /// How many.
+        calls: usize,
+        /// The highest version among them.
+        version: u8,
+        /// What this program reads.
+        reads: u8,
+    },
 }
 
 /// What became of a segment.
@@ -89,11 +111,36 @@ pub(super) enum Segment {
 #[derive(Default)]
 pub(super) struct Past {
     /// Each call's arrival, or its finished record, which says all that the arrival says and more.
-    pub(super) arrived: HashMap<Id, Vec<u8>>,
-    pub(super) answered: HashMap<Id, Wall>,
-    pub(super) died: HashMap<Id, Wall>,
-    pub(super) ended: HashSet<Id>,
+    records: HashMap<Id, PastRecord>,
+    answered: HashMap<Id, Wall>,
+    died: HashMap<Id, (u64, Wall)>,
+    kept: HashMap<Id, (u64, Box<[u8]>)>,
+    acked: HashMap<Id, u64>,
+    ended: HashSet<Id>,
+    /// The last sequence that was used.
+    pub(super) sequence: u64,
     pub(super) notes: Vec<String>,
+}
+
+struct PastRecord {
+    sequence: u64,
+    is_over: bool,
+    json: Box<[u8]>,
+}
+
+/// A call that didn't end, as the segments tell of it.
+pub(super) struct PastCall {
+    pub(super) id: Id,
+    /// The record as JSON.
+    pub(super) json: Box<[u8]>,
+    /// Whether the record is the finished one: nothing else is known then, because nothing else matters.
+    pub(super) is_over: bool,
+    pub(super) answered: Option<Wall>,
+    /// The last sign of life of the process that had it, if that one is dead and nobody has gone on with it.
+    pub(super) died: Option<Wall>,
+    pub(super) kept: Option<Box<[u8]>>,
+    /// Whether [`What::Acked`] came after `kept`.
+    pub(super) acked: bool,
 }
 
 impl Past {
@@ -128,7 +175,7 @@ impl Past {
         }
         let mut rest = bytes.get(HEADER_BYTES..).unwrap_or_default();
         while !rest.is_empty() {
-            let Some((id, what, frame)) = decode_frame(rest) else {
+            let Some(entry) = decode_frame(rest) else {
                 let next =
                     (1..rest.len()).find(|at| decode_frame(rest.get(*at..).unwrap_or_default()).is_some());
                 let bad = next.unwrap_or(rest.len());
@@ -146,31 +193,93 @@ impl Past {
                 rest = rest.get(bad..).unwrap_or_default();
                 continue;
             };
-            match what {
-                What::Arrived => drop(self.arrived.entry(id).or_insert_with(|| frame.to_vec())),
-                What::Over => drop(self.arrived.insert(id, frame.to_vec())),
-                What::Answered(at) => drop(self.answered.entry(id).or_insert(at)),
-                What::Died(at) => drop(self.died.entry(id).or_insert(at)),
-                What::Kept | What::Acked => {}
-                What::Ended => {
-                    self.ended.insert(id);
-                    // The frame is the big part: a long segment must not be held whole.
-                    self.arrived.remove(&id);
-                }
-            }
-            rest = rest.get(frame.len()..).unwrap_or_default();
+            self.hear(&entry);
+            rest = rest.get(entry.bytes..).unwrap_or_default();
         }
         Ok(Segment::Read)
     }
 
-    /// The calls that didn't end, each with the frame of its arrival or of its finished record.
-    pub(super) fn open_calls(&mut self) -> Vec<(Id, Vec<u8>)> {
-        let ended = &self.ended;
-        let mut calls: Vec<_> = std::mem::take(&mut self.arrived)
+    /// Takes note of an entry. They come in no order: a copy of an earlier one may stand behind a later one.
+    fn hear(&mut self, entry: &Entry<'_>) {
+        let Entry { id, sequence, .. } = *entry;
+        self.sequence = self.sequence.max(sequence);
+        if self.ended.contains(&id) {
+            return;
+        }
+        match entry.what {
+            What::Arrived | What::Over => {
+                let is_over = entry.what == What::Over;
+                let counts = self
+                    .records
+                    .get(&id)
+                    .is_none_or(|before| (before.is_over, before.sequence) <= (is_over, sequence));
+                if counts {
+                    let record = PastRecord {
+                        sequence,
+                        is_over,
+                        json: entry.rest.into(),
+                    };
+                    self.records.insert(id, record);
+                }
+            }
+            What::Answered(at) => drop(self.answered.entry(id).or_insert(at)),
+            What::Died(at) => {
+                let last = self.died.entry(id).or_insert((sequence, at));
+                if last.0 < sequence {
+                    *last = (sequence, at);
+                }
+            }
+            What::Kept => {
+                if self.kept.get(&id).is_none_or(|(before, _)| *before <= sequence) {
+                    self.kept.insert(id, (sequence, entry.rest.into()));
+                }
+            }
+            What::Acked => {
+                let last = self.acked.entry(id).or_insert(sequence);
+                *last = sequence.max(*last);
+            }
+            What::Ended => {
+                self.ended.insert(id);
+                // The big parts: a long segment must not be held whole.
+                self.records.remove(&id);
+                self.kept.remove(&id);
+            }
+        }
+    }
+
+    /// The calls that didn't end.
+    pub(super) fn open_calls(&mut self) -> Vec<PastCall> {
+        let mut calls: Vec<_> = std::mem::take(&mut self.records)
             .into_iter()
-            .filter(|(id, _)| !ended.contains(id))
+            .map(|(id, record)| {
+                let (json, is_over) = (record.json, record.is_over);
+                if is_over {
+                    return PastCall {
+                        id,
+                        json,
+                        is_over,
+                        answered: None,
+                        died: None,
+                        kept: None,
+                        acked: false,
+                    };
+                }
+                let kept = self.kept.remove(&id);
+                let kept_at = kept.as_ref().map_or(0, |(sequence, _)| *sequence);
+                let died = self.died.get(&id).copied();
+                PastCall {
+                    id,
+                    json,
+                    is_over,
+                    answered: self.answered.get(&id).copied(),
+                    // Who went on with it said so by keeping it anew.
+                    died: died.filter(|(at, _)| *at >= kept_at).map(|(_, died)| died),
+                    acked: kept.is_some() && self.acked.get(&id).is_some_and(|at| *at > kept_at),
+                    kept: kept.map(|(_, state)| state),
+                }
+            })
             .collect();
-        calls.sort_unstable_by_key(|(id, _)| *id);
+        calls.sort_unstable_by_key(|call| call.id);
         calls
     }
 }
@@ -200,9 +309,9 @@ pub(super) fn completed(mut cdr: Cdr, answered: Option<Wall>, died: Wall) -> Cdr
 }
 
 /// The frame of an entry that says no more than a kind and perhaps a time.
-pub(super) fn short_frame(out: &mut Vec<u8>, kind: u8, id: Id, at: Option<Wall>) {
+pub(super) fn short_frame(out: &mut Vec<u8>, kind: u8, id: Id, sequence: u64, at: Option<Wall>) {
     let start = out.len();
-    begin_frame(out, kind, id);
+    begin_frame(out, kind, id, sequence);
     if let Some(at) = at {
         out.extend_from_slice(&at.as_millis().to_le_bytes());
     }
@@ -226,10 +335,11 @@ pub(super) fn header() -> [u8; HEADER_BYTES] {
 }
 
 /// Begins a frame behind what is in `out` already.
-pub(super) fn begin_frame(out: &mut Vec<u8>, kind: u8, id: Id) {
+pub(super) fn begin_frame(out: &mut Vec<u8>, kind: u8, id: Id, sequence: u64) {
     out.extend_from_slice(&[0; FRAME_HEAD_BYTES]);
-    out.push(kind);
+    out.push(SEQUENCED | kind);
     out.extend_from_slice(&id.bits().to_le_bytes());
+    out.extend_from_slice(&sequence.to_le_bytes());
 }
 
 /// Fills in the head of the frame that began at `start` and ends where `out` does.
@@ -239,24 +349,43 @@ pub(super) fn end_frame(out: &mut [u8], start: usize) {
     head[4..].copy_from_slice(&crc32fast::hash(body).to_le_bytes());
 }
 
-/// The whole and undamaged frame at the start of `bytes`: its call, its meaning, and itself.
-pub(super) fn decode_frame(bytes: &[u8]) -> Option<(Id, What, &[u8])> {
+/// One entry, where it stands.
+pub(super) struct Entry<'a> {
+    pub(super) id: Id,
+    /// A higher one came later.
+    pub(super) sequence: u64,
+    pub(super) what: What,
+    /// What it holds besides: a record, a state.
+    pub(super) rest: &'a [u8],
+    /// Of the whole frame.
+    pub(super) bytes: usize,
+}
+
+/// The whole and undamaged frame at the start of `bytes`.
+pub(super) fn decode_frame(bytes: &[u8]) -> Option<Entry<'_>> {
     let body_bytes = le_u32(bytes)? as usize;
-    if !(BODY_BYTES_MIN..=BODY_BYTES_MAX).contains(&body_bytes) {
+    if body_bytes > BODY_BYTES_MAX {
         return None;
     }
-    let frame = bytes.get(..FRAME_HEAD_BYTES + body_bytes)?;
-    let (head, body) = frame.split_at_checked(FRAME_HEAD_BYTES)?;
+    let (head, body) = bytes
+        .get(..FRAME_HEAD_BYTES + body_bytes)?
+        .split_at_checked(FRAME_HEAD_BYTES)?;
     if le_u32(&head[4..])? != crc32fast::hash(body) {
         return None;
     }
     let (kind, rest) = body.split_first()?;
     let (id, rest) = rest.split_first_chunk()?;
+    let (sequence, rest) = match kind & SEQUENCED {
+        0 => (0, rest),
+        _ => rest
+            .split_first_chunk()
+            .map(|(sequence, rest)| (u64::from_le_bytes(*sequence), rest))?,
+    };
     let wall = || {
         rest.first_chunk()
             .map(|b| Wall::from_millis(i64::from_le_bytes(*b)))
     };
-    let what = match *kind {
+    let what = match kind & !SEQUENCED {
         ARRIVED => What::Arrived,
         ANSWERED => What::Answered(wall()?),
         ENDED => What::Ended,
@@ -266,5 +395,11 @@ pub(super) fn decode_frame(bytes: &[u8]) -> Option<(Id, What, &[u8])> {
         ACKED => What::Acked,
         _ => return None,
     };
-    Some((Id::from_bits(u128::from_le_bytes(*id)), what, frame))
+    Some(Entry {
+        id: Id::from_bits(u128::from_le_bytes(*id)),
+        sequence,
+        what,
+        rest,
+        bytes: FRAME_HEAD_BYTES + body_bytes,
+    })
 }

@@ -1,44 +1,43 @@
-//! The journal of calls: what makes every attempt leave its record even if the process is killed.
+//! The journal of calls: what makes every attempt leave its record even if the process is killed, and lets the next
+//! process go on with the calls that talk.
 //!
 //! Append-only segments `calls-<number>.log`, written at once by whichever thread has the entry, and synced every
 //! 100 ms by a thread of the journal's own (a killed process loses nothing; a machine that loses power loses at
 //! most that). When a segment is big, the calls that are still open are copied to a new one and the old one goes.
 //!
-//! A call's entries: its arrival as a draft of its record, its answer, its finished record, and the end, once the CDR
-//! files have that record. Ids are never used twice, so several segments are read as one heap of facts: a call that
-//! ended anywhere is done.
+//! A call's entries: its arrival as a draft of its record, its answer, its state for another process (kept anew
+//! whenever it changes), its finished record, and the end, once the CDR files have that record. Ids are never used
+//! twice and each entry has its place in one sequence, so several segments are read as one heap of facts: a call
+//! that ended anywhere is done, and of several states the last one counts, wherever it stands.
 //! Once a second the file's modification time is moved on: after a crash it is the last sign of life.
 
-use std::borrow::Cow;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
-use crossbeam_channel::{RecvTimeoutError, Sender};
-use smallvec::SmallVec;
-
 pub use super::entry::JournalError;
-use super::entry::{
-    BODY_BYTES_MIN, FRAME_HEAD_BYTES, HEADER_BYTES, Past, Segment, What, completed, decode_frame, header,
-    modified,
-};
+use super::entry::{HEADER_BYTES, Past, PastCall, Segment, completed, decode_frame, header, modified};
 use super::file::{self, Draft};
 use crate::base::id::Id;
-use crate::base::limits::JOURNAL_BUFFER;
 use crate::base::time::Wall;
 use crate::call::cdr::Cdr;
+use crate::call::kept;
 use crate::call::port::{CallEntry, Records};
+use crossbeam_channel::{RecvTimeoutError, Sender};
 
 mod batch;
+mod book;
 mod copying;
 
-use batch::{Batch, Line, Placed};
-use copying::{copy_at, copy_range, free, write_call};
+use batch::{Batch, past_frames};
+use book::{Book, Dirty, Left, Live, Stood};
+use copying::{Moved, copy_at, copy_range, free, write_call};
 
 const PREFIX: &str = "calls-";
 const SUFFIX: &str = ".log";
@@ -46,8 +45,8 @@ const SEGMENT_BYTES: u64 = 64 << 20;
 const SYNC_EVERY: Duration = Duration::from_millis(100);
 /// Ticks between two touches of the file, and between two tries of a copy that failed.
 const TICKS_PER_SECOND: u32 = 10;
-/// New calls stop here, so that those in progress still find room for their answer and end.
-const FULL_AT: usize = JOURNAL_BUFFER / 4 * 3;
+/// Lines that are written before anybody else has the book again.
+const RETRIED_AT_ONCE: usize = 256;
 
 /// The journal's handle: cheap to clone, one for every thread. The last one to go closes it.
 #[derive(Clone)]
@@ -65,46 +64,26 @@ struct Shared {
     dir: PathBuf,
     segment_bytes: u64,
     book: Mutex<Book>,
+    /// The sequence of what was known when it was opened: what comes later is higher.
+    opened: u64,
+    sequence: AtomicU64,
     /// Held as long as the journal is open.
     _lock: File,
 }
 
-/// What is written, and what waits to be.
-struct Book {
-    file: Arc<File>,
-    path: PathBuf,
-    number: u64,
-    len: u64,
-    dirty: Dirty,
-    live: HashMap<Id, Live>,
-    waiting: VecDeque<Line>,
-    dropped: u64,
-    /// The copy to a new segment begins when the segment has this many bytes.
-    copy_at: u64,
-    /// Segments whose successor isn't on the medium yet.
-    stale: Vec<PathBuf>,
-    /// The last failure, until something works again.
-    error: Option<String>,
-}
-
-/// Whether the medium has what the file has.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Dirty {
-    /// It has.
-    No,
-    /// Not yet.
-    Yes,
-    /// A sync failed: this file can't be trusted, its calls move to a new one.
-    Lost,
-}
-
-/// An open call: where its arrival stands in the segment, and what came after; or where its finished record does.
-#[derive(Clone, Copy)]
-struct Live {
-    at: u64,
-    bytes: u32,
-    answered: Option<Wall>,
-    died: Option<Wall>,
+/// A call that the process before may have left open.
+#[derive(Clone, PartialEq, Debug)]
+pub struct LeftCall {
+    /// Its record, as it is to be written if nobody goes on with the call: the finished one word for word, or the
+    /// draft completed by what is known (ended at the last sign of life, released by the server; refused with
+    /// `restart` (500) if never answered, else end cause `restart` and the seconds from the answer on).
+    pub record: Cdr,
+    /// The last sign of life of the process that had it; `None` if the call was over by then.
+    pub died: Option<Wall>,
+    /// What is needed to go on with it, as [`kept`] writes it, if it was kept.
+    pub kept: Option<Box<[u8]>>,
+    /// Whether the caller had acknowledged the answer of which `kept` tells ([`CallEntry::Acked`]).
+    pub acked: bool,
 }
 
 /// How the journal is doing.
@@ -124,17 +103,16 @@ pub struct JournalHealth {
 }
 
 impl Journal {
-    /// Opens the journal in `dir` (made if absent). Returns, besides, the records that the process before may not
-    /// have brought to the CDR files. Those of attempts that were over ([`CallEntry::Over`]) are as they were; those
-    /// of attempts that were open when it died are completed by what is known: ended at the last sign of life,
-    /// released by the server; refused with `restart` (500) if never answered, else end cause `restart` and the
-    /// seconds from the answer on. They stay here until their [`CallEntry::Ended`] is written: do that once their
-    /// record is in the CDR files (or is found there by its call id).
+    /// Opens the journal in `dir` (made if absent). Returns, besides, the calls that the process before may have
+    /// left open, by id. They stay here: whoever goes on with one writes its [`CallEntry::Kept`] anew, which makes
+    /// it a call of this process; of the others the [`CallEntry::Ended`] is written once their record is in the CDR
+    /// files (or is found there by its call id).
     ///
     /// # Errors
-    /// [`JournalError`]. Damage is none: what is whole is read, and [`Journal::notes`] says what isn't.
-    pub fn open(dir: &Path) -> Result<(Self, Vec<Cdr>), JournalError> {
-        let (shared, notes, drafts) = Shared::open(dir, SEGMENT_BYTES)?;
+    /// [`JournalError`]; one is that a newer program kept calls in a way that this one can't read: they are not to be
+    /// lost. Damage is none: what is whole is read, and [`Journal::notes`] says what isn't.
+    pub fn open(dir: &Path) -> Result<(Self, Vec<LeftCall>), JournalError> {
+        let (shared, notes, left) = Shared::open(dir, SEGMENT_BYTES)?;
         let shared = Arc::new(shared);
         let (stop, stopped) = crossbeam_channel::bounded(1);
         let worker = Arc::clone(&shared);
@@ -165,7 +143,7 @@ impl Journal {
                     thread,
                 }),
             },
-            drafts,
+            left,
         ))
     }
 
@@ -203,7 +181,7 @@ impl Journal {
         JournalHealth {
             records: book.records(),
             live: book.live.len(),
-            waiting: book.waiting.len(),
+            waiting: book.waiting(),
             dropped: book.dropped,
             error: book.error.clone(),
         }
@@ -242,7 +220,7 @@ enum Tick {
 }
 
 impl Shared {
-    fn open(dir: &Path, segment_bytes: u64) -> Result<(Self, Vec<String>, Vec<Cdr>), JournalError> {
+    fn open(dir: &Path, segment_bytes: u64) -> Result<(Self, Vec<String>, Vec<LeftCall>), JournalError> {
         let io = |error| JournalError::Io {
             path: dir.to_owned(),
             error,
@@ -263,40 +241,64 @@ impl Shared {
             }
         }
         segments = readable;
+        let calls = past.open_calls();
+        refuse_newer(dir, &calls)?;
         // The old ones go as soon as this one is there: it need not be the last.
         let last = segments.last().map_or(0, |(number, _)| *number);
         let number = last.checked_add(1).unwrap_or_else(|| free(&segments));
         let path = file::numbered_path(dir, PREFIX, number, SUFFIX);
+        // Later than all that is known, and before all that is to come; the second is for what came after a state.
+        let opened = past.sequence.saturating_add(1);
+        let after = opened.saturating_add(1);
 
-        let mut drafts = Vec::new();
-        let mut live = HashMap::new();
+        let mut left = Vec::with_capacity(calls.len());
+        let mut live = HashMap::with_capacity(calls.len());
         let begun = Draft::begin(&path).map_err(io)?;
         let mut out = BufWriter::new(begun);
         out.write_all(&header()).map_err(io)?;
         let mut len = HEADER_BYTES as u64;
-        for (id, frame) in past.open_calls() {
-            let died = past.died.get(&id).copied().unwrap_or(last_sign);
-            let answered = past.answered.get(&id).copied();
-            let json = frame.get(FRAME_HEAD_BYTES + BODY_BYTES_MIN..).unwrap_or_default();
-            let is_over = decode_frame(&frame).is_some_and(|(_, what, _)| what == What::Over);
-            match serde_json::from_slice::<Cdr>(json) {
-                Ok(record) if is_over => drafts.push(record),
-                Ok(draft) => drafts.push(completed(draft, answered, died)),
+        for mut call in calls {
+            let id = call.id;
+            if !call.is_over {
+                call.died = call.died.or(Some(last_sign));
+            }
+            let record = match serde_json::from_slice::<Cdr>(&call.json) {
+                Ok(record) => match call.died {
+                    None => record,
+                    Some(died) => completed(record, call.answered, died),
+                },
                 Err(error) => {
                     past.notes.push(format!(
                         "call {id} was open, and its entry can't be read: {error}"
                     ));
                     continue;
                 }
-            }
-            let of_call = Live {
-                at: len,
-                bytes: frame.len() as u32,
-                answered: answered.filter(|_| !is_over),
-                died: Some(died).filter(|_| !is_over),
             };
+            let frames = past_frames(&call, opened);
+            let mut of_call = Live::arrived(len, frames.arrival.len());
+            (of_call.answered, of_call.died) = (call.answered, call.died);
+            of_call.kept = frames.kept.as_ref().map(|frame| Stood {
+                at: len + frames.arrival.len() as u64,
+                bytes: frame.len() as u32,
+                sequence: opened,
+            });
+            of_call.acked = call.acked.then_some(after);
+            len += write_call(
+                &mut out,
+                id,
+                &frames.arrival,
+                frames.kept.as_deref(),
+                &of_call,
+                after,
+            )
+            .map_err(io)?;
             live.insert(id, of_call);
-            len += write_call(&mut out, id, &frame, &of_call).map_err(io)?;
+            left.push(LeftCall {
+                record,
+                died: call.died,
+                kept: call.kept,
+                acked: call.acked,
+            });
         }
         let file = out
             .into_inner()
@@ -307,29 +309,18 @@ impl Shared {
             fs::remove_file(old).map_err(io)?;
         }
         file::sync_dir(dir).map_err(io)?;
-        drafts.sort_by_key(|d| d.call_id);
-        let book = Book {
-            file: Arc::new(file),
-            path,
-            number,
-            len,
-            dirty: Dirty::No,
-            live,
-            waiting: VecDeque::new(),
-            dropped: 0,
-            copy_at: copy_at(segment_bytes, len),
-            stale: Vec::new(),
-            error: None,
-        };
+        let book = Book::new((file, path, number), len, live, copy_at(segment_bytes, len));
         Ok((
             Self {
                 dir: dir.to_owned(),
                 segment_bytes,
                 book: Mutex::new(book),
+                opened: after,
+                sequence: AtomicU64::new(after.saturating_add(1)),
                 _lock: lock,
             },
             past.notes,
-            drafts,
+            left,
         ))
     }
 
@@ -345,10 +336,15 @@ impl Shared {
 
     fn write_all(&self, entries: &[CallEntry]) {
         let mut batch = Batch::default();
-        let unwritable = entries.iter().filter(|entry| !batch.add(entry)).count();
+        // One call's entries all come from one thread: their order is their sequence's.
+        let first = self.sequence.fetch_add(entries.len() as u64, Ordering::Relaxed);
+        let numbered = (first..).zip(entries);
+        let unwritable = numbered
+            .filter(|(sequence, entry)| !batch.add(entry, *sequence))
+            .count();
         let mut book = self.book();
         book.dropped += unwritable as u64;
-        if book.waiting.is_empty() {
+        if book.waiting() == 0 {
             match book.put(&batch) {
                 Ok(()) => return,
                 Err(error) => book.error = Some(error),
@@ -379,20 +375,7 @@ impl Shared {
 
     /// Writes what waits, a few lines at a time, so that no shard waits long for the book.
     fn retry(&self) {
-        loop {
-            let mut book = self.book();
-            for _ in 0..256 {
-                let Some(line) = book.waiting.pop_front() else {
-                    return;
-                };
-                let batch = Batch::of(line);
-                if let Err(error) = book.put(&batch) {
-                    book.error = Some(error);
-                    batch.into_lines().for_each(|line| book.waiting.push_front(line));
-                    return;
-                }
-            }
-        }
+        while self.book().retry(RETRIED_AT_ONCE) == Left::Some {}
     }
 
     fn sync(&self) {
@@ -427,14 +410,26 @@ impl Shared {
         let mut moved = HashMap::with_capacity(calls.len());
         let mut lost = 0;
         for (id, live) in calls {
-            let mut frame = vec![0; live.bytes as usize];
-            old.read_exact_at(&mut frame, live.at)?;
-            if decode_frame(&frame).is_none() {
+            let read = |at: u64, bytes: u32| -> io::Result<Option<Vec<u8>>> {
+                let mut frame = vec![0; bytes as usize];
+                old.read_exact_at(&mut frame, at)?;
+                Ok(decode_frame(&frame).is_some().then_some(frame))
+            };
+            let kept = match live.kept {
+                Some(stood) => read(stood.at, stood.bytes)?,
+                None => None,
+            };
+            lost += u64::from(live.kept.is_some() && kept.is_none());
+            let Some(arrival) = read(live.at, live.bytes)? else {
                 lost += 1;
                 continue;
-            }
-            moved.insert(id, len);
-            len += write_call(&mut out, id, &frame, &live)?;
+            };
+            let place = Moved {
+                at: len,
+                kept: kept.as_ref().map(|_| len + arrival.len() as u64),
+            };
+            moved.insert(id, place);
+            len += write_call(&mut out, id, &arrival, kept.as_deref(), &live, self.opened)?;
         }
         let new = out
             .into_inner()
@@ -451,11 +446,16 @@ impl Shared {
         let mut book = self.book();
         copy_range(&old, copied..book.len, &new, &path, base + (copied - mark))?;
         book.live.retain(|id, live| {
-            let at = if live.at >= mark {
-                Some(live.at - mark + base)
-            } else {
-                moved.get(id).copied()
+            let moved = moved.get(id);
+            let now = |at: u64, copy: Option<u64>| match at.checked_sub(mark) {
+                Some(behind) => Some(base + behind),
+                None => copy,
             };
+            live.kept = live.kept.and_then(|stood| {
+                let at = now(stood.at, moved.and_then(|moved| moved.kept))?;
+                Some(Stood { at, ..stood })
+            });
+            let at = now(live.at, moved.map(|moved| moved.at));
             live.at = at.unwrap_or(live.at);
             at.is_some()
         });
@@ -489,99 +489,20 @@ impl Shared {
     }
 }
 
-impl Book {
-    /// Writes lines. Nothing has changed if that fails: the next try writes over what is there.
-    fn put(&mut self, batch: &Batch) -> Result<(), String> {
-        let mut arriving = SmallVec::<[Id; 4]>::new();
-        let news: SmallVec<[&Placed; 8]> = batch
-            .lines
-            .iter()
-            .filter(|line| {
-                // An arrival that is there already, and news of a call that is over, are left out.
-                let known = self.live.contains_key(&line.id) || arriving.contains(&line.id);
-                let (is_first, counts) = match line.what {
-                    What::Arrived => (!known, !known),
-                    What::Over => (!known, true),
-                    What::Answered(_) | What::Died(_) | What::Kept | What::Acked | What::Ended => {
-                        (false, known)
-                    }
-                };
-                if is_first {
-                    arriving.push(line.id);
-                }
-                counts
-            })
-            .collect();
-        if news.is_empty() {
-            return Ok(());
-        }
-        let frames = if news.len() == batch.lines.len() {
-            Cow::Borrowed(batch.bytes.as_slice())
-        } else {
-            Cow::Owned(news.iter().flat_map(|line| batch.frame(line)).copied().collect())
-        };
-        file::write_at(&self.file, &self.path, &frames, self.len)
-            .map_err(|error| format!("{}: {error}", self.path.display()))?;
-        for line in news {
-            self.note(line);
-        }
-        if self.dirty == Dirty::No {
-            self.dirty = Dirty::Yes;
-        }
-        if self.dirty == Dirty::Yes {
-            self.error = None;
-        }
-        Ok(())
-    }
-
-    /// Takes note of a line that is written now.
-    fn note(&mut self, line: &Placed) {
-        match line.what {
-            // A finished record takes the arrival's place: nothing that came between matters any more.
-            What::Arrived | What::Over => {
-                let live = Live {
-                    at: self.len,
-                    bytes: line.place.len() as u32,
-                    answered: None,
-                    died: None,
-                };
-                self.live.insert(line.id, live);
-            }
-            What::Answered(at) => {
-                if let Some(live) = self.live.get_mut(&line.id) {
-                    live.answered.get_or_insert(at);
-                }
-            }
-            What::Died(at) => {
-                if let Some(live) = self.live.get_mut(&line.id) {
-                    live.died.get_or_insert(at);
-                }
-            }
-            What::Kept | What::Acked => {}
-            What::Ended => {
-                self.live.remove(&line.id);
-            }
-        }
-        self.len += line.place.len() as u64;
-    }
-
-    /// Only arrivals are bounded: the switch takes none any more when this many entries wait. Each of the others
-    /// belongs to a call that is up or was, so that they are few; and without them a record would be wrong, or twice.
-    fn wait(&mut self, line: Line) {
-        if line.what == What::Arrived && self.waiting.len() >= JOURNAL_BUFFER {
-            self.dropped += 1;
-        } else {
-            self.waiting.push_back(line);
-        }
-    }
-
-    fn records(&self) -> Records {
-        // A file that can't be trusted keeps nothing either, until its calls have moved.
-        if self.waiting.len() >= FULL_AT || self.dirty == Dirty::Lost {
-            Records::Full
-        } else {
-            Records::Kept
-        }
+/// Refuses calls that a newer program kept: read as nothing they would be lost.
+fn refuse_newer(dir: &Path, calls: &[PastCall]) -> Result<(), JournalError> {
+    let versions = calls
+        .iter()
+        .filter_map(|call| call.kept.as_deref()?.first().copied());
+    let newer = versions.filter(|version| *version > kept::VERSION);
+    match newer.clone().max() {
+        None => Ok(()),
+        Some(version) => Err(JournalError::NewerCalls {
+            dir: dir.to_owned(),
+            calls: newer.count(),
+            version,
+            reads: kept::VERSION,
+        }),
     }
 }
 

@@ -149,6 +149,10 @@ impl Stage for Tapped {
         self.stage.order(doing, x);
     }
 
+    fn restart(&mut self, away: Duration) {
+        self.stage.restart(away);
+    }
+
     fn own(&mut self, x: &str) {
         self.stage.own(x);
     }

@@ -285,6 +285,16 @@ impl<S: Stage> Play<S> {
                 self.order(Doing::Freeze(*cause), Some(x))
             }
             ["thaw", x] => self.order(Doing::Thaw, Some(x)),
+            ["restart"] => {
+                self.cast.stage.restart(Duration::ZERO);
+                Ok(())
+            }
+            ["restart", away] => {
+                let t1 = self.cast.stage.setup().t1;
+                let away = duration(away, t1).ok_or("how long away?")?;
+                self.cast.stage.restart(away);
+                Ok(())
+            }
             ["drain"] => {
                 self.cast.stage.drain();
                 Ok(())

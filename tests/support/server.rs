@@ -3,6 +3,7 @@
 #![allow(dead_code)] // each test binary uses its part
 
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -51,6 +52,10 @@ pub struct Server {
     process: Child,
     dir: TempDir,
     data: PathBuf,
+    /// What keeps the disk mounted that `data` is, if it is one of its own.
+    disk: Option<Child>,
+    /// What the dynamic linker gives it first.
+    beneath: Option<PathBuf>,
     /// Where it listens for SIP.
     pub sip: SocketAddr,
     /// The media ports are ours while these are held.
@@ -97,6 +102,8 @@ impl Server {
         let mut server = Self {
             process: serve(dir.path()),
             data: dir.path().join("data"),
+            disk: None,
+            beneath: None,
             dir,
             sip,
             _claims: claims,
@@ -130,11 +137,35 @@ impl Server {
 
     /// Starts it again and waits for nothing.
     pub fn launch(&mut self) {
-        self.process = serve(self.dir.path());
+        let dir = self.dir.path();
+        let mut command = match &self.disk {
+            None => Command::new(env!("CARGO_BIN_EXE_umbra")),
+            Some(holder) => {
+                let mut command = Command::new("nsenter");
+                command
+                    .args(["--user", "--mount", "--preserve-credentials", "--target"])
+                    .arg(holder.id().to_string())
+                    .args(["sh", "-c", "cd \"$0\" && exec \"$@\""])
+                    .args([dir.as_os_str(), env!("CARGO_BIN_EXE_umbra").as_ref()]);
+                command
+            }
+        };
+        command.args(["serve", "--conf", "umbra.toml"]);
+        if let Some(library) = &self.beneath {
+            command.env("LD_PRELOAD", library);
+        }
+        self.process = spawn(command, dir);
     }
 
-    /// Starts it again with `data` on a disk of its own of that size, which is gone when the server is; returns
-    /// whether the system lets us.
+    /// Starts it again as a process to which the system's dynamic linker gives that library first, and waits for
+    /// nothing. So does every later start.
+    pub fn launch_beneath(&mut self, library: &Path) {
+        self.beneath = Some(library.to_owned());
+        self.launch();
+    }
+
+    /// Starts it again with `data` on an empty disk of its own of that size, which is gone when this is dropped;
+    /// returns whether the system lets us.
     pub fn launch_on_a_disk_of(&mut self, size: &str) -> bool {
         let namespace = ["--user", "--map-root-user", "--mount"];
         let tried = Command::new("unshare")
@@ -144,17 +175,27 @@ impl Server {
         if !tried.is_ok_and(|output| output.status.success()) {
             return false;
         }
-        let mut command = Command::new("unshare");
-        command.args(namespace).args(["sh", "-c"]).arg(format!(
-            "mount -t tmpfs -o size={size},mode=0700 none data && exec \"$0\" serve --conf umbra.toml"
+        let mut holder = Command::new("unshare");
+        holder.args(namespace).args(["sh", "-c"]).arg(format!(
+            "mount -t tmpfs -o size={size},mode=0700 none data && echo mounted && exec sleep 86400"
         ));
-        command.arg(env!("CARGO_BIN_EXE_umbra"));
-        self.process = spawn(command, self.dir.path());
+        let mut holder = holder
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it was tried just now");
+        let mut said = String::new();
+        let mut out = BufReader::new(holder.stdout.take().expect("piped"));
+        out.read_line(&mut said).expect("text");
+        assert_eq!(said, "mounted\n", "a disk could be mounted just now");
+        let pid = holder.id();
         self.data = PathBuf::from(format!(
-            "/proc/{}/root{}",
-            self.process.id(),
+            "/proc/{pid}/root{}",
             self.dir.path().join("data").display()
         ));
+        self.disk = Some(holder);
+        self.launch();
         true
     }
 
@@ -277,6 +318,10 @@ impl Drop for Server {
         // Gone already, if it crashed: then the test has failed anyway.
         let _ = self.process.kill();
         let _ = self.process.wait();
+        if let Some(mut holder) = self.disk.take() {
+            let _ = holder.kill();
+            let _ = holder.wait();
+        }
     }
 }
 

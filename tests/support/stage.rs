@@ -410,6 +410,8 @@ pub trait Stage {
     fn unbind(&mut self, x: &str);
     /// The owner does something to a number, or to the default account.
     fn order(&mut self, doing: Doing, x: Option<&str>);
+    /// The server is killed, and another process is there after so long.
+    fn restart(&mut self, away: Duration);
     /// No new calls from now on.
     fn drain(&mut self);
     /// Another conf from now on; calls in progress keep theirs. Only what a running server takes may differ.

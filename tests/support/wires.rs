@@ -121,6 +121,13 @@ impl Wires {
         }
     }
 
+    /// Closes every connection.
+    pub fn reset_all(&mut self) {
+        for wire in &mut self.0 {
+            wire.open = false;
+        }
+    }
+
     /// Closes every connection of a phone's address; which they were.
     pub fn reset(&mut self, phone: SocketAddr) -> Vec<usize> {
         let hit: Vec<usize> = (0..self.0.len())

@@ -14,6 +14,7 @@ use umbra::base::shard::Shard;
 use umbra::base::time::{Instant, Now, Wall};
 use umbra::call::cdr::{Cdr, Line};
 use umbra::call::config::{Config, Listener, SipTimers};
+use umbra::call::kept::{self, Fate, Left};
 use umbra::call::media::{self, Order, Report};
 use umbra::call::port::{
     Answer, AskId, CallEntry, Command, Event, EventKind, Input, Note, Output, Records, Why,
@@ -91,7 +92,19 @@ pub struct Invited {
     pub shown: Vec<String>,
 }
 
+/// What the journal holds of a call that isn't recorded yet.
+struct Journalled {
+    /// Its record: the draft of its arrival, or the finished one.
+    line: Vec<u8>,
+    is_over: bool,
+    answered: Option<Wall>,
+    kept: Option<Box<[u8]>>,
+    acked: bool,
+}
+
 enum What {
+    /// The process that comes after one that was killed is there.
+    Back,
     Packet(Packet, Option<(usize, Path)>),
     Report(usize, Report),
     Failed(usize, Path, Why),
@@ -136,7 +149,7 @@ pub struct World {
     /// Any shard: it knows every Call-ID's home.
     door: Shard,
     relay: Relay,
-    ranges: media::Ranges,
+    lanes: media::Lanes,
     bound: HashSet<media::MediaPort>,
     /// Ports that somebody else has.
     pub taken: HashSet<u16>,
@@ -158,6 +171,10 @@ pub struct World {
     pub records: Vec<Cdr>,
     /// When each call was first in the journal, by the order of outputs.
     pub journal: BTreeMap<Id, u64>,
+    /// The calls that the journal would leave to the next process.
+    open: BTreeMap<Id, Journalled>,
+    /// When the process was killed, while nobody is there.
+    dead: Option<Wall>,
     /// The last finished record that went to the journal.
     over: Option<Arc<Line>>,
     /// The first of such entries of a call that isn't recorded yet.
@@ -196,9 +213,8 @@ impl World {
         let switches = (0..count)
             .map(|index| Switch::new(config.clone(), table.clone(), shard(index), chance.fork()))
             .collect();
-        let ranges = config.media.ranges();
-        let (media::MediaPort(first), media::MediaPort(last)) = ranges.span();
-        let relay = Relay::new(chance.fork(), first, last, Wall::from_millis(BEGINNING));
+        let lanes = config.media.lanes(count);
+        let relay = relay_of(&config, &mut chance);
         let mut world = Self {
             setup,
             weather: Weather::FAIR,
@@ -209,7 +225,7 @@ impl World {
             switches,
             door: shard(0),
             relay,
-            ranges,
+            lanes,
             bound: HashSet::new(),
             taken: HashSet::new(),
             now: Duration::ZERO,
@@ -225,6 +241,8 @@ impl World {
             wires: Wires::default(),
             records: Vec::new(),
             journal: BTreeMap::new(),
+            open: BTreeMap::new(),
+            dead: None,
             over: None,
             over_first: BTreeMap::new(),
             invites: BTreeMap::new(),
@@ -297,8 +315,10 @@ impl World {
 
     fn give(&mut self, shard: usize, input: Input<'_>) {
         let now = self.at();
-        self.switches[shard].handle(now, input);
-        self.drain_outputs(shard);
+        if let Some(switch) = self.switches.get_mut(shard) {
+            switch.handle(now, input);
+            self.drain_outputs(shard);
+        }
     }
 
     fn drain_outputs(&mut self, shard: usize) {
@@ -371,11 +391,21 @@ impl World {
                         self.faults
                             .push(format!("{} is not in the journal as it is recorded", cdr.call_id));
                     }
+                    self.open.remove(&cdr.call_id);
                     self.records.push(*cdr);
                 }
                 Output::Journal(CallEntry::Over(line)) => {
                     let first = self.over_first.entry(line.call_id);
                     first.or_insert_with(|| Arc::clone(&line));
+                    let entry = self.open.entry(line.call_id).or_insert(Journalled {
+                        line: Vec::new(),
+                        is_over: true,
+                        answered: None,
+                        kept: None,
+                        acked: false,
+                    });
+                    entry.line.clone_from(&line.json);
+                    entry.is_over = true;
                     self.over = Some(line);
                 }
                 Output::Journal(CallEntry::Arrived(line)) => {
@@ -383,19 +413,36 @@ impl World {
                         self.faults
                             .push(format!("{} is twice in the journal", line.call_id));
                     }
+                    let entry = Journalled {
+                        line: line.json,
+                        is_over: false,
+                        answered: None,
+                        kept: None,
+                        acked: false,
+                    };
+                    self.open.insert(line.call_id, entry);
+                }
+                Output::Journal(CallEntry::Answered { call_id, at }) => {
+                    if let Some(entry) = self.open.get_mut(&call_id) {
+                        entry.answered = Some(at);
+                    }
+                }
+                Output::Journal(CallEntry::Kept { call_id, state }) => {
+                    if let Some(entry) = self.open.get_mut(&call_id) {
+                        (entry.kept, entry.acked) = (Some(state), false);
+                    }
+                }
+                Output::Journal(CallEntry::Acked { call_id }) => {
+                    if let Some(entry) = self.open.get_mut(&call_id) {
+                        entry.acked = true;
+                    }
                 }
                 Output::Answer(_, Answer::Calls(calls)) => {
                     self.audio_answers += 1;
                     let words = calls.into_iter().map(|call| call.media.audio.unwrap_or_default());
                     self.audio.extend(words);
                 }
-                Output::Journal(
-                    CallEntry::Answered { .. }
-                    | CallEntry::Kept { .. }
-                    | CallEntry::Acked { .. }
-                    | CallEntry::Ended { .. },
-                )
-                | Output::Answer(..) => {}
+                Output::Journal(CallEntry::Ended { .. }) | Output::Answer(..) => {}
                 Output::CalleeUsed(callee) => {
                     let (id, only) = (callee.binding, Some(callee));
                     must(self.write(&Write::ClearCallee { id, only }));
@@ -414,7 +461,7 @@ impl World {
         let now = self.at().at;
         let port = order.port();
         match order {
-            Order::Bind(_) if self.taken.contains(&port.number()) => {
+            Order::Bind(_) | Order::Resume(..) if self.taken.contains(&port.number()) => {
                 self.later(self.bind_delay, What::Report(shard, Report::NotBound(port)));
                 return;
             }
@@ -422,6 +469,11 @@ impl World {
                 self.bound.insert(port);
                 self.later(self.bind_delay, What::Report(shard, Report::Bound(port)));
                 return;
+            }
+            Order::Resume(_, spec) => {
+                self.bound.insert(port);
+                self.relay.resume(now, port.0, spec);
+                self.later(Duration::ZERO, What::Report(shard, Report::Bound(port)));
             }
             Order::Open(_, spec) => self.relay.open(now, port.0, spec),
             Order::Change(_, spec) => self.relay.change(now, port.0, spec),
@@ -437,12 +489,17 @@ impl World {
                 Some(counts) => {
                     self.later(Duration::ZERO, What::Report(shard, Report::Closed(port, counts)));
                 }
+                // Of a call that was to go on, on a port that somebody took: its end is answered all the same.
+                None if self.taken.contains(&port.number()) => {
+                    let counts = Default::default();
+                    self.later(Duration::ZERO, What::Report(shard, Report::Closed(port, counts)));
+                }
                 None => self
                     .faults
                     .push(format!("closed a port without a flow: {port:?}")),
             },
         }
-        if !self.bound.contains(&port) {
+        if !self.bound.contains(&port) && !self.taken.contains(&port.number()) {
             self.faults
                 .push(format!("a flow on a port that nobody bound: {port:?}"));
         }
@@ -456,7 +513,7 @@ impl World {
         }
         while let Some(port) = self.relay.poll_dead() {
             let port = media::MediaPort(port);
-            let shard = self.ranges.lane_of(port, self.switches.len());
+            let shard = self.lanes.shard_of(port);
             self.later(Duration::ZERO, What::Report(shard, Report::Dead(port)));
         }
     }
@@ -554,6 +611,9 @@ impl World {
     /// A message of a phone's that goes over TCP.
     fn stream_in(&mut self, packet: Packet) {
         let umbra = self.setup.umbra_near(packet.from);
+        if self.dead.is_some() {
+            return;
+        }
         let known = self
             .wires
             .between(packet.from, packet.to)
@@ -606,6 +666,9 @@ impl World {
 
     /// A SIP message has arrived at Umbra.
     fn hear(&mut self, path: Path, bytes: &[u8]) {
+        if self.dead.is_some() {
+            return;
+        }
         let from = path.remote;
         let call_id = peek(bytes).map(|p| p.call_id.to_vec()).unwrap_or_default();
         let shard = self.door.home_of(&call_id);
@@ -634,6 +697,82 @@ impl World {
         self.coming = None;
     }
 
+    /// The process is killed: all that it knew is gone, but for what the journal and the store hold. Whoever sends it
+    /// anything meanwhile speaks to nobody.
+    fn die(&mut self) {
+        self.dead = Some(self.at().wall);
+        self.switches.clear();
+        self.relay = relay_of(&self.config, &mut self.chance);
+        self.bound.clear();
+        self.wires.reset_all();
+        self.over_first.clear();
+        let mut left = std::mem::take(&mut self.queue).into_vec();
+        left.retain(|Reverse(item)| !matches!(item.what, What::Report(..) | What::Failed(..)));
+        self.queue = left.into();
+    }
+
+    /// The next process is there: it writes the records of the calls that are over, and goes on with the others.
+    fn come_back(&mut self) {
+        let Some(died) = self.dead.take() else { return };
+        let (count, key) = (self.setup.shards, self.door.key);
+        let config = Arc::new(self.config.clone());
+        let (mut going_on, mut orders) = (Vec::new(), Vec::new());
+        self.lanes = config.media.lanes(count);
+        for (id, mut entry) in std::mem::take(&mut self.open) {
+            let mut record: Cdr = serde_json::from_slice(&entry.line).expect("a record is JSON");
+            let Some(state) = entry.kept.take().filter(|_| !entry.is_over) else {
+                if !entry.is_over {
+                    record.ended_at = died;
+                    record.refusal = Some(Reason::Restart);
+                }
+                self.records.push(record);
+                continue;
+            };
+            let outline = match kept::outline(&state, &config.media) {
+                Ok(outline) => outline,
+                Err(why) => {
+                    self.faults.push(format!("{id}: {why}"));
+                    continue;
+                }
+            };
+            let [theirs, _] = &outline.call_ids;
+            let shard = self.door.home_of(theirs);
+            self.lanes.keep(shard, &outline.ports);
+            orders.extend(outline.media.into_iter().map(|order| (shard, order)));
+            going_on.push((shard, record, state, entry.acked));
+            self.open.insert(id, entry);
+        }
+        for (shard, order) in &orders {
+            self.obey(*shard, order);
+        }
+        for index in 0..count {
+            let shard = Shard { index, count, key };
+            let (config, table, lanes) = (config.clone(), self.table.clone(), self.lanes.clone());
+            let switch = Switch::with_ports(config, table, shard, lanes, self.chance.fork());
+            self.switches.push(switch);
+        }
+        for (shard, record, state, acked) in going_on {
+            let id = record.call_id;
+            let left = Left {
+                record,
+                state: &state,
+                acked,
+                died,
+                fate: Fate::GoesOn,
+            };
+            let now = self.at();
+            if let Err(why) = self.switches[shard].restore(now, left) {
+                self.faults.push(format!("{id}: {why}"));
+            }
+        }
+        for shard in 0..count {
+            self.drain_outputs(shard);
+        }
+        if self.records_kept == Records::Full {
+            self.command(Command::Records(Records::Full));
+        }
+    }
+
     /// A packet has arrived at Umbra.
     fn arrive(&mut self, packet: Packet) {
         let Packet { from, to, mut bytes } = packet;
@@ -658,7 +797,7 @@ impl World {
         }
         while let Some((port, digit)) = self.relay.poll_heard() {
             let port = media::MediaPort(port);
-            let shard = self.ranges.lane_of(port, self.switches.len());
+            let shard = self.lanes.shard_of(port);
             self.later(Duration::ZERO, What::Report(shard, Report::Key(port, digit)));
         }
     }
@@ -739,6 +878,7 @@ impl Stage for World {
                     continue;
                 };
                 match item.what {
+                    What::Back => self.come_back(),
                     What::Report(shard, report) => self.give(shard, Input::Media(report)),
                     What::Failed(shard, path, why) => self.give(shard, Input::Failed(path, why)),
                     What::Streamed(at, towards, bytes) => {
@@ -826,7 +966,15 @@ impl Stage for World {
         std::mem::take(&mut self.audio)
     }
 
+    fn restart(&mut self, away: Duration) {
+        self.die();
+        self.later(away, What::Back);
+    }
+
     fn busy(&mut self) -> Option<String> {
+        if self.dead.is_some() {
+            return Some("nobody is there".into());
+        }
         let flows = self.relay.flows();
         if flows > 0 {
             return Some(format!("{flows} flows"));
@@ -840,6 +988,11 @@ impl Stage for World {
     fn faults(&mut self) -> Vec<String> {
         std::mem::take(&mut self.faults)
     }
+}
+
+fn relay_of(config: &Config, chance: &mut Chance) -> Relay {
+    let (media::MediaPort(first), media::MediaPort(last)) = config.media.ranges().span();
+    Relay::new(chance.fork(), first, last, Wall::from_millis(BEGINNING))
 }
 
 fn must(done: Result<(), Refused>) {

@@ -30,11 +30,7 @@ impl Bridge {
         let Some([caller, callee]) = self.sides.as_mut() else {
             return;
         };
-        let held = [&caller.agreed, &callee.agreed]
-            .into_iter()
-            .flatten()
-            .any(|agreed| agreed.way != SdpWay::SendRecv);
-        let timeout = self.talking.filter(|_| !held);
+        let timeout = self.talking.filter(|_| !is_held(caller, callee));
         let was_open = (caller.open, callee.open);
         let mut order = |near: &mut Side, far: Option<&Agreed>| {
             let Some(agreed) = &near.agreed else { return };
@@ -55,6 +51,25 @@ impl Bridge {
                 .out
                 .push_back(Output::Media(Order::Join(caller.port, callee.port)));
         }
+    }
+
+    /// What the media threads have to know of a leg; `None` as long as it has settled nothing.
+    pub(super) fn spec(&self, leg: LegName) -> Option<FlowSpec> {
+        let [caller, callee] = self.sides.as_ref()?;
+        let (near, far) = match leg {
+            LegName::Caller => (caller, callee),
+            LegName::Callee => (callee, caller),
+        };
+        let timeout = self.talking.filter(|_| !is_held(caller, callee));
+        let agreed = near.agreed.as_ref()?;
+        let media_from = near.media_from.clone();
+        Some(flow_spec(
+            agreed,
+            far.agreed.as_ref(),
+            near.nat,
+            media_from,
+            timeout,
+        ))
     }
 
     /// A leg's peer is to hear a key, as an event among its audio: on the leg's own timeline, under the number and
@@ -123,6 +138,12 @@ impl Bridge {
             .filter(|name| !name.is_event());
         seen.or_else(|| agreed.audio()).map(|name| name.name().to_owned())
     }
+}
+
+/// Whether somebody holds the call: silence is meant.
+fn is_held(caller: &Side, callee: &Side) -> bool {
+    let agreed = [&caller.agreed, &callee.agreed].into_iter().flatten();
+    agreed.into_iter().any(|agreed| agreed.way != SdpWay::SendRecv)
 }
 
 fn flow_spec(

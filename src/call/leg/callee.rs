@@ -10,7 +10,7 @@ use crate::call::bridge::{Met, OTHER_FAMILY, Refused};
 use crate::call::cdr::ReleasedBy;
 use crate::call::exchange::{Ask, Opening};
 use crate::call::failover::Exit;
-use crate::call::hands::{CallTimer, Hands};
+use crate::call::hands::{CallTimer, Hands, Token};
 use crate::call::inspect;
 use crate::call::leg::caller::{Sdp, Sent};
 use crate::call::phase::{Call, End, Recorded};
@@ -66,6 +66,30 @@ pub struct Callee {
     pub(super) forks: Forks,
     /// When a cancelled INVITE is given up.
     pub give_up: Option<TimerId>,
+}
+
+impl Callee {
+    /// The called side of a call that is answered, whose INVITE is nobody's affair any more.
+    pub fn answered(leg: Leg, path: Path, call_id: Token) -> Self {
+        Self {
+            leg,
+            state: CalleeState::Answered,
+            invite: None,
+            call_id,
+            local: Vec::new(),
+            remote: Vec::new(),
+            target: Vec::new(),
+            path,
+            exits: Vec::new(),
+            tried: 0,
+            by: By::Udp,
+            max_forwards: 0,
+            cseq: 0,
+            min_s: 0,
+            forks: Forks::default(),
+            give_up: None,
+        }
+    }
 }
 
 impl Call {

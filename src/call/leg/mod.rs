@@ -69,6 +69,11 @@ impl Echo {
         (lines.bytes() <= SIP_ROUTE_BYTES_MAX).then_some(Self(Some(lines)))
     }
 
+    /// What is kept of a request that has its final answer.
+    pub const fn forgotten() -> Self {
+        Self(None)
+    }
+
     /// The request has its final answer: nothing is repeated any more.
     pub fn forget(&mut self) {
         self.0 = None;
@@ -177,6 +182,11 @@ impl Leg {
         if let (Some(dialog), Some(session)) = (&mut self.dialog, session) {
             dialog.name_session(session);
         }
+        self.session = session.map(Box::new);
+    }
+
+    /// The same, for a leg whose dialog has its own name already.
+    pub fn call_session(&mut self, session: Option<SessionId>) {
         self.session = session.map(Box::new);
     }
 

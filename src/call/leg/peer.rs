@@ -1,10 +1,12 @@
 //! What a leg's peer can do beyond RFC 3261, as the messages say that make or refresh its dialog.
 
+use serde::{Deserialize, Serialize};
+
 use crate::sip::header::{Name, trim};
 use crate::sip::message::Message;
 
 /// Whether a peer knows something. What it never spoke of it doesn't know.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum Knows {
     /// It said so.
     Yes,
@@ -21,7 +23,7 @@ impl Knows {
 }
 
 /// What a peer can do.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Peer {
     /// Reliable provisional responses (`100rel`, RFC 3262).
     pub rel: Knows,

@@ -4,6 +4,7 @@
 //! out. Both legs of a call have timers of their own; a refresh never crosses.
 
 use arrayvec::{ArrayString, ArrayVec};
+use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ pub enum Side {
 }
 
 /// Who of a dialog refreshes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Refresher {
     /// Umbra.
     Us,

@@ -106,11 +106,13 @@ impl Switch {
             Report::NotBound(port) => {
                 self.hands.note(Note::PortTaken);
                 self.hands.ports.not_bound(port);
+                self.lost_port(now, port);
                 self.hands.bind_ahead(now.at);
             }
             Report::NotNow(port) => {
                 self.hands.note(Note::FilesDry);
                 self.hands.ports.not_now(now.at, port);
+                self.lost_port(now, port);
             }
             Report::Dead(port) => self.with_port(port, |call, hands| {
                 call.end(hands, now, End::cut("media_timeout"));
@@ -125,6 +127,14 @@ impl Switch {
             Report::Closed(port, counts) => self.with_port(port, |call, hands| {
                 call.counted(hands, now, port, counts);
             }),
+        }
+    }
+
+    /// A call that was to go on has no media on this port, if it is a call's: the system has nothing for it.
+    fn lost_port(&mut self, now: Now, port: MediaPort) {
+        if self.hands.by_port.contains_key(&port) {
+            self.hands.ports.lost(port);
+            self.with_port(port, |call, hands| call.end(hands, now, End::cut("restart")));
         }
     }
 
@@ -185,9 +195,7 @@ impl Switch {
                     cause: Some("number_frozen"),
                     ..End::failed(Reason::NumberFrozen)
                 };
-                self.end_where(now, end, |call| {
-                    call.plan.as_ref().is_some_and(|plan| plan.goes_through(x))
-                });
+                self.end_where(now, end, |call| call.goes_through(x));
             }
             Command::Records(records) => self.records = records,
         }

@@ -61,7 +61,7 @@ impl Switch {
 
     fn response(&mut self, now: Now, path: Path, message: &Message<'_>) {
         let Some(answer) = self.hands.layer.receive_response(now.at, message) else {
-            return;
+            return self.stray_2xx(now, message);
         };
         let (me, purpose) = owned(answer.owner);
         let is_final = message.status().unwrap_or(0) >= 200;
@@ -103,6 +103,23 @@ impl Switch {
             }
             Purpose::Cancel | Purpose::Other | Purpose::Invite(LegName::Caller) => {}
         }
+        self.put_back(call);
+    }
+
+    /// A 2xx to an INVITE that is nobody's any more. If a process before this one has sent it, in a call that goes on
+    /// here, it is repeated until somebody ACKs it, and then the call is ended (RFC 3261 §13.3.1.4). What it answers came
+    /// to nothing with that process.
+    fn stray_2xx(&mut self, now: Now, message: &Message<'_>) {
+        if !matches!(message.status(), Some(200..300)) || message.method() != Method::Invite {
+            return;
+        }
+        let found = Dialog::id_of(message).and_then(|id| self.hands.dialogs.get(&id).copied());
+        let Some((me, name)) = found else { return };
+        if self.call(me).is_none_or(|call| call.through.is_none()) {
+            return;
+        }
+        let Some(mut call) = self.take(me) else { return };
+        call.ack(&mut self.hands, now, name, message.cseq().number);
         self.put_back(call);
     }
 

@@ -318,3 +318,29 @@ fn a_key_is_sent_beat_by_beat_without_any_packet_coming_in() {
     assert_eq!(markers, [true, false, false, false, false]);
     assert_eq!(bench.closed(b).digits, 1);
 }
+
+#[test]
+fn the_flows_of_a_call_that_goes_on_bind_their_ports_and_one_that_somebody_took_is_told() {
+    let bench = Bench::new(13_000);
+    let (caller, callee) = (peer(), peer());
+    // Free ports, and nothing of ours on them any more.
+    let mut former = Bench::new(13_000);
+    let [a, b, taken] = [former.bound(), former.bound(), former.bound()];
+    former.thread.stop();
+    bench.order(Order::Resume(a, spec(&caller)));
+    bench.order(Order::Resume(b, spec(&callee)));
+    bench.order(Order::Join(a, b));
+    assert_eq!(
+        [bench.report(), bench.report()],
+        [Report::Bound(a), Report::Bound(b)]
+    );
+    for seq in 700..703 {
+        send(&caller, a, seq);
+        assert_eq!(receive(&callee, b).marker, seq == 700);
+    }
+    assert_eq!(bench.closed(a).packets_in, 3);
+    let _somebody = UdpSocket::bind(("127.0.0.1", taken.number())).expect("it is free");
+    bench.order(Order::Resume(taken, spec(&caller)));
+    assert_eq!(bench.report(), Report::NotBound(taken));
+    assert_eq!(bench.closed(taken), Counts::default());
+}

@@ -71,6 +71,11 @@ impl BaseTimers {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ServerId(slab::Key);
 
+impl ServerId {
+    /// The name of a transaction that is over.
+    pub const GONE: Self = Self(slab::Key::NOWHERE);
+}
+
 /// Names a client transaction. A stale one finds nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ClientId(slab::Key);
@@ -254,6 +259,26 @@ impl Layer {
     /// late (after the final one) is dropped.
     pub fn respond(&mut self, now: Instant, id: ServerId, status: u16, bytes: Vec<u8>) {
         self.servers.respond(&mut self.wire, now, id, status, bytes);
+    }
+
+    /// By what the request of a server transaction is known, and where its answers go, for whoever goes on with it:
+    /// [`Layer::go_on_answered`].
+    pub fn known_by(&self, id: ServerId) -> Option<(&[u8], Path)> {
+        self.servers.known_by(id)
+    }
+
+    /// An INVITE that another process has answered with 2xx is known here too, for 64·T1 from now: its repetitions are
+    /// absorbed, and [`Layer::respond`] repeats the 2xx (RFC 6026 §7.1). `known_by` and `to` are what that process's
+    /// [`Layer::known_by`] said. `None` if there is such a transaction already, or no room.
+    pub fn go_on_answered(
+        &mut self,
+        now: Instant,
+        known_by: &[u8],
+        to: Path,
+        owner: Owner,
+    ) -> Option<ServerId> {
+        self.servers
+            .go_on_answered(&mut self.wire, now, known_by, to, owner)
     }
 
     /// Starts a client transaction with this request, and sends it.

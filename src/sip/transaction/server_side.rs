@@ -86,6 +86,42 @@ impl Servers {
         }
     }
 
+    pub(super) fn known_by(&self, id: ServerId) -> Option<(&[u8], Path)> {
+        let server = self.all.get(id.0)?;
+        Some((&server.key, server.to))
+    }
+
+    /// An INVITE that has its 2xx from another process.
+    pub(super) fn go_on_answered(
+        &mut self,
+        wire: &mut Wire,
+        now: Instant,
+        key: &[u8],
+        to: Path,
+        owner: Owner,
+    ) -> Option<ServerId> {
+        if self.all.len() >= self.most || self.find(key).is_some() {
+            return None;
+        }
+        let place = self.all.insert(Server {
+            key: key.into(),
+            merged: None,
+            to,
+            owner,
+            machine: Machine::Invite(invite_server::State::Accepted),
+            kept: Box::default(),
+            interval: Duration::ZERO,
+            clock: Clock::default(),
+            session: None,
+        })?;
+        self.by_key.insert(key, place);
+        let id = ServerId(place);
+        let period = wire.periods.patience();
+        let server = self.all.get_mut(place)?;
+        server.end_after(wire, now, period, id, Ring::Invite(invite_server::Event::TimerL));
+        Some(id)
+    }
+
     /// A request that is neither ACK nor CANCEL.
     pub(super) fn request(
         &mut self,

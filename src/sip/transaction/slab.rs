@@ -7,6 +7,14 @@ pub(super) struct Key {
     generation: u32,
 }
 
+impl Key {
+    /// The place of no entry.
+    pub(super) const NOWHERE: Self = Self {
+        slot: u32::MAX,
+        generation: 0,
+    };
+}
+
 /// Entries by [`Key`]. It has as many slots as it ever had entries, but an empty one is small.
 pub(super) struct Slab<T> {
     slots: Vec<(u32, Option<Box<T>>)>,

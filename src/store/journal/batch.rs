@@ -2,18 +2,19 @@
 
 use std::ops::Range;
 
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 use crate::base::id::Id;
 use crate::call::port::CallEntry;
 use crate::store::entry::{
-    ACKED, ANSWERED, ARRIVED, BODY_BYTES_MAX, BODY_BYTES_MIN, ENDED, KEPT, OVER, What, begin_frame,
-    end_frame, short_frame,
+    ACKED, ANSWERED, ARRIVED, BODY_BYTES_MAX, BODY_BYTES_MIN, ENDED, FRAME_HEAD_BYTES, KEPT, OVER, PastCall,
+    What, begin_frame, end_frame, short_frame,
 };
 
 /// One entry, encoded.
 pub(super) struct Line {
     pub(super) id: Id,
+    pub(super) sequence: u64,
     pub(super) what: What,
     pub(super) frame: Vec<u8>,
 }
@@ -28,60 +29,85 @@ pub(super) struct Batch {
 /// One of a batch's entries, and where its frame stands.
 pub(super) struct Placed {
     pub(super) id: Id,
+    pub(super) sequence: u64,
     pub(super) what: What,
     pub(super) place: Range<usize>,
 }
 
+/// The frames of a call of an earlier process.
+pub(super) struct PastFrames {
+    /// Its arrival, or its finished record.
+    pub(super) arrival: Vec<u8>,
+    /// Its state.
+    pub(super) kept: Option<Vec<u8>>,
+}
+
+/// Encodes anew what an earlier process, perhaps of an earlier version, left of a call.
+pub(super) fn past_frames(call: &PastCall, sequence: u64) -> PastFrames {
+    let frame = |kind: u8, rest: &[u8]| {
+        let mut out = Vec::with_capacity(FRAME_HEAD_BYTES + BODY_BYTES_MIN + rest.len());
+        begin_frame(&mut out, kind, call.id, sequence);
+        out.extend_from_slice(rest);
+        end_frame(&mut out, 0);
+        out
+    };
+    PastFrames {
+        arrival: frame(if call.is_over { OVER } else { ARRIVED }, &call.json),
+        kept: call.kept.as_deref().map(|state| frame(KEPT, state)),
+    }
+}
+
 impl Batch {
-    pub(super) fn of(line: Line) -> Self {
-        let placed = Placed {
+    /// Adds an entry that was encoded before.
+    pub(super) fn push(&mut self, line: Line) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&line.frame);
+        self.lines.push(Placed {
             id: line.id,
+            sequence: line.sequence,
             what: line.what,
-            place: 0..line.frame.len(),
-        };
-        Self {
-            bytes: line.frame,
-            lines: smallvec![placed],
-        }
+            place: start..self.bytes.len(),
+        });
     }
 
-    /// Whether the entry could be encoded.
-    pub(super) fn add(&mut self, entry: &CallEntry) -> bool {
+    /// Whether the entry could be encoded. `sequence` is its place among all.
+    pub(super) fn add(&mut self, entry: &CallEntry, sequence: u64) -> bool {
         let start = self.bytes.len();
         let (id, what) = match entry {
             CallEntry::Arrived(line) => {
-                if !self.long(ARRIVED, line.call_id, &line.json) {
+                if !self.long(ARRIVED, sequence, line.call_id, &line.json) {
                     return false;
                 }
                 (line.call_id, What::Arrived)
             }
             CallEntry::Over(line) => {
-                if !self.long(OVER, line.call_id, &line.json) {
+                if !self.long(OVER, sequence, line.call_id, &line.json) {
                     return false;
                 }
                 (line.call_id, What::Over)
             }
             CallEntry::Kept { call_id, state } => {
-                if !self.long(KEPT, *call_id, state) {
+                if !self.long(KEPT, sequence, *call_id, state) {
                     return false;
                 }
                 (*call_id, What::Kept)
             }
             CallEntry::Acked { call_id } => {
-                short_frame(&mut self.bytes, ACKED, *call_id, None);
+                short_frame(&mut self.bytes, ACKED, *call_id, sequence, None);
                 (*call_id, What::Acked)
             }
             CallEntry::Answered { call_id, at } => {
-                short_frame(&mut self.bytes, ANSWERED, *call_id, Some(*at));
+                short_frame(&mut self.bytes, ANSWERED, *call_id, sequence, Some(*at));
                 (*call_id, What::Answered(*at))
             }
             CallEntry::Ended { call_id } => {
-                short_frame(&mut self.bytes, ENDED, *call_id, None);
+                short_frame(&mut self.bytes, ENDED, *call_id, sequence, None);
                 (*call_id, What::Ended)
             }
         };
         self.lines.push(Placed {
             id,
+            sequence,
             what,
             place: start..self.bytes.len(),
         });
@@ -89,12 +115,12 @@ impl Batch {
     }
 
     /// Whether what the entry holds isn't too long for a frame.
-    fn long(&mut self, kind: u8, id: Id, body: &[u8]) -> bool {
+    fn long(&mut self, kind: u8, sequence: u64, id: Id, body: &[u8]) -> bool {
         if BODY_BYTES_MIN + body.len() > BODY_BYTES_MAX {
             return false;
         }
         let start = self.bytes.len();
-        begin_frame(&mut self.bytes, kind, id);
+        begin_frame(&mut self.bytes, kind, id, sequence);
         self.bytes.extend_from_slice(body);
         end_frame(&mut self.bytes, start);
         true
@@ -108,6 +134,7 @@ impl Batch {
         let Self { bytes, lines } = self;
         lines.into_iter().map(move |line| Line {
             id: line.id,
+            sequence: line.sequence,
             what: line.what,
             frame: bytes.get(line.place).unwrap_or_default().to_vec(),
         })

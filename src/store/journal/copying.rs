@@ -5,24 +5,41 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::Live;
+use super::book::Live;
 use crate::base::id::Id;
-use crate::store::entry::{ANSWERED, DIED, short_frame};
+use crate::store::entry::{ACKED, ANSWERED, DIED, short_frame};
 use crate::store::file;
 
-/// Writes all that is known of an open call, its arrival's frame first; returns the bytes.
-pub(super) fn write_call(out: &mut impl Write, id: Id, frame: &[u8], live: &Live) -> io::Result<u64> {
-    out.write_all(frame)?;
-    let mut bytes = frame.len() as u64;
+/// Where a call stands in the new segment.
+pub(super) struct Moved {
+    /// Its arrival, or its finished record.
+    pub(super) at: u64,
+    /// Its state.
+    pub(super) kept: Option<u64>,
+}
+
+/// Writes all that is known of an open call, the frame of its arrival first and that of its state next; returns the
+/// bytes. `sequence` is that of its times.
+pub(super) fn write_call(
+    out: &mut impl Write,
+    id: Id,
+    arrival: &[u8],
+    kept: Option<&[u8]>,
+    live: &Live,
+    sequence: u64,
+) -> io::Result<u64> {
+    let mut news = Vec::new();
     for (kind, at) in [(ANSWERED, live.answered), (DIED, live.died)] {
         if at.is_some() {
-            let mut news = Vec::new();
-            short_frame(&mut news, kind, id, at);
-            out.write_all(&news)?;
-            bytes += news.len() as u64;
+            short_frame(&mut news, kind, id, sequence, at);
         }
     }
-    Ok(bytes)
+    if let Some(acked) = live.acked {
+        short_frame(&mut news, ACKED, id, acked, None);
+    }
+    let parts = [arrival, kept.unwrap_or_default(), &news];
+    parts.iter().try_for_each(|part| out.write_all(part))?;
+    Ok(parts.iter().map(|part| part.len() as u64).sum())
 }
 
 pub(super) fn copy_range(

@@ -281,3 +281,55 @@ fn whoever_holds_without_an_address_is_heard_from_where_it_was_and_sent_nothing(
     assert!(bench.audio_from(elsewhere, 5).is_some());
     assert_eq!(bench.towards_a(), Some(elsewhere));
 }
+
+#[test]
+fn a_stream_that_goes_on_is_found_where_it_was_learnt_without_waiting_for_silence_again() {
+    let network = "203.0.113.0".parse().expect("an address");
+    let mut listed = spec(a());
+    listed.media_from.push(MediaSource { network, prefix: 24 });
+    let mut latch = spec(a());
+    latch.nat = MediaNat::Latch;
+    for from in [listed.clone(), latch] {
+        let mut bench = Bench::new();
+        bench.relay.resume(bench.now, A, &from);
+        bench.relay.join(bench.now, A, B);
+        for seq in 1..4 {
+            assert_eq!(bench.audio_from(stranger(), seq), None);
+        }
+        let first = bench.audio_from(stranger(), 4).expect("four in a row");
+        assert!(first.header.marker);
+        assert_eq!(bench.towards_a(), Some(stranger()));
+    }
+    // Whom the SDP names is there: nobody else gets in without its silence.
+    let mut bench = Bench::new();
+    bench.relay.resume(bench.now, A, &listed);
+    bench.relay.join(bench.now, A, B);
+    assert!(bench.audio(1).is_some());
+    for seq in 1..20 {
+        assert_eq!(bench.audio_from(stranger(), seq), None);
+    }
+}
+
+#[test]
+fn a_stream_that_goes_on_has_another_ssrc_and_its_first_packet_is_marked() {
+    let mut bench = Bench::new();
+    let before = [bench.audio(7), bench.audio(8)].map(|got| got.expect("A is known").header);
+    // As another process does it: nothing is known of the stream but what was agreed on.
+    bench.relay = Relay::new(Chance::from_number(8), 20_000, 20_009, WALL);
+    bench.relay.resume(bench.now, A, &spec(a()));
+    bench.relay.resume(bench.now, B, &spec(b()));
+    bench.relay.join(bench.now, A, B);
+    let after = [bench.audio(60), bench.audio(61)].map(|got| got.expect("A is known").header);
+    assert!(after.iter().all(|header| header.ssrc != before[0].ssrc));
+    assert_eq!(after.map(|header| header.marker), [true, false]);
+    let reports = bench.run(10_000);
+    assert!(
+        reports
+            .iter()
+            .any(|(port, to, _)| (*port, *to) == (B, rtcp_of(b())))
+    );
+}
+
+fn rtcp_of(peer: SocketAddr) -> SocketAddr {
+    SocketAddr::new(peer.ip(), peer.port() + 1)
+}

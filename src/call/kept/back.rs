@@ -1,0 +1,429 @@
+//! Reading a call's state, and going on with it.
+
+use std::time::Duration;
+
+use arrayvec::ArrayVec;
+
+use super::form::{self, Body, Moving, Say, Stage, Talking, Unacked};
+use super::{CSEQ_JUMP, Mark, Unfit, VERSION};
+use crate::base::limits::CALL_DURATION_MAX;
+use crate::base::number::{Digits, RealNumber, Tel, VirtualNumber};
+use crate::base::time::{Now, Wall};
+use crate::call::bridge::Bridge;
+use crate::call::cdr::{Attempt, Cdr};
+use crate::call::config::{Config, MediaConfig};
+use crate::call::exchange::apart::Apart;
+use crate::call::exchange::{Ask, Exchange, Opening};
+use crate::call::guard::{Forbidden, Words};
+use crate::call::hands::{CallRef, CallTimer, Hands, Purpose, Token, owner};
+use crate::call::leg::callee::Callee;
+use crate::call::leg::caller::{Caller, InviteState, Sdp, Told};
+use crate::call::leg::refresh::Judged;
+use crate::call::leg::reliable::Rel;
+use crate::call::leg::ringing::Ringing;
+use crate::call::leg::session_timer::{Clock, Session};
+use crate::call::leg::{self, Bye, Echo, Leg};
+use crate::call::media::{MediaPort, Order};
+use crate::call::phase::{Call, End, Recorded, Talk, Through};
+use crate::call::port::LegName;
+use crate::call::switch::Switch;
+use crate::sip::dialog::{Dialog, Parts};
+use crate::sip::path::{ListenerId, Path, Transport};
+use crate::sip::transaction::ServerId;
+
+/// What becomes of a call that another process has left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// It goes on, if it can.
+    GoesOn,
+    /// It has been left alone for too long: both sides are hung up on.
+    Ends,
+}
+
+/// A call that another process has left.
+pub struct Left<'a> {
+    /// Its record, as that one wrote it when it came; how it may have ended is not read.
+    pub record: Cdr,
+    /// The last [`CallEntry::Kept`](crate::call::port::CallEntry::Kept) of it.
+    pub state: &'a [u8],
+    /// Whether a [`CallEntry::Acked`](crate::call::port::CallEntry::Acked) came after that.
+    pub acked: bool,
+    /// The last sign of life of that process.
+    pub died: Wall,
+    /// What becomes of it.
+    pub fate: Fate,
+}
+
+/// What has to be known of a kept call before there is a switch that goes on with it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Outline {
+    /// The Call-IDs of its dialogs: the caller's, ours.
+    pub call_ids: [Box<[u8]>; 2],
+    /// Its media ports; none if they aren't ours any more.
+    pub ports: ArrayVec<MediaPort, 2>,
+    /// The orders by which the media threads go on with it, in order.
+    pub media: Vec<Order>,
+}
+
+/// Reads of an entry what has to be known first: its media can go on before anything else does. `media` is the present
+/// configuration, in which the ports are looked for by the addresses that they were bound on.
+///
+/// # Errors
+/// [`Unfit`]: it isn't the state of a call, or not one that we can read.
+pub fn outline(state: &[u8], media: &MediaConfig) -> Result<Outline, Unfit> {
+    let (Stage::Talking(talking), _) = read(state)?;
+    let Talking {
+        caller, callee, fax, ..
+    } = *talking;
+    let call_ids = [&caller, &callee].map(|leg| Box::from(leg.dialog.call_id.0));
+    let nobody = CallRef {
+        index: u32::MAX,
+        generation: 0,
+    };
+    let bridge = Bridge::of_kept(nobody, media, fax, [caller.side, callee.side])?;
+    Ok(Outline {
+        call_ids,
+        ports: bridge.as_ref().map(Bridge::ports).unwrap_or_default(),
+        media: bridge.as_ref().map(Bridge::resumes).unwrap_or_default(),
+    })
+}
+
+fn read(state: &[u8]) -> Result<(Stage<'_>, Moving<'_>), Unfit> {
+    let (version, rest) = state.split_first().ok_or(Unfit::Unreadable)?;
+    match *version {
+        VERSION => {}
+        newer @ (2..) => return Err(Unfit::Newer(newer)),
+        0 => return Err(Unfit::Unreadable),
+    }
+    let (stage, rest) = postcard::take_from_bytes(rest).map_err(|_| Unfit::Unreadable)?;
+    let (moving, rest) = postcard::take_from_bytes(rest).map_err(|_| Unfit::Unreadable)?;
+    if rest.is_empty() {
+        Ok((stage, moving))
+    } else {
+        Err(Unfit::Unreadable)
+    }
+}
+
+impl Switch {
+    /// Goes on with a call that another process has left. To be done before the first input; drain [`Switch::poll`]
+    /// afterwards: the call is kept anew, as one of this process. The media threads have had the orders of its
+    /// [`Outline`] by then, unless it [ends](Fate::Ends).
+    ///
+    /// Its dialogs are found, its timers run, its ports are taken, and the present configuration counts. If its ports
+    /// aren't ours any more, it ends: both sides are hung up on, and its record says `restart`, as of the last sign of
+    /// life.
+    ///
+    /// # Errors
+    /// [`Unfit`], and nothing is changed: the call's record has to be closed by whoever asked.
+    pub fn restore(&mut self, now: Now, left: Left<'_>) -> Result<(), Unfit> {
+        let Left {
+            record,
+            state,
+            acked,
+            died,
+            fate,
+        } = left;
+        let (Stage::Talking(talking), moving) = read(state)?;
+        let record = record_of(record, &talking)?;
+        let answered_at = record.answered_at.ok_or(Unfit::Unsound)?;
+        let through = through_of(talking.through)?;
+        let acked = acked.then_some([None, None]);
+        let config = self.config.clone();
+        let Moving {
+            cseqs: [near, far],
+            unacked,
+            counts,
+        } = moving;
+        let Talking {
+            caller,
+            callee,
+            fax,
+            invited,
+            longest_s,
+            ..
+        } = *talking;
+        let not_to_caller = forbidden_of(&caller.forbidden);
+        let not_to_callee = forbidden_of(&callee.forbidden);
+        let says = [caller.say, callee.say];
+        let timed = [caller.timed, callee.timed];
+        let caller_leg = leg_of(&config, LegName::Caller, &caller, near)?;
+        let callee_leg = leg_of(&config, LegName::Callee, &callee, far)?;
+        let call_id = Token::try_from(callee.dialog.call_id.0).map_err(|_| Unfit::Unsound)?;
+        let path = path(&config, callee.here, callee.transport, callee.remote);
+        let ids = [&caller_leg, &callee_leg].map(|leg| leg.dialog.as_ref().map(Dialog::id));
+        let is_here = |id| self.hands.dialogs.contains_key(id);
+        if self.by_id.contains_key(&record.call_id) || ids.iter().flatten().any(is_here) {
+            return Err(Unfit::Unsound);
+        }
+        let nobody = CallRef {
+            index: u32::MAX,
+            generation: 0,
+        };
+        let bridge = Bridge::of_kept(nobody, &config.media, fax, [caller.side, callee.side])?;
+
+        let me = self.berth();
+        let goes_on = match fate {
+            Fate::GoesOn => bridge.map(|bridge| bridge.owned_by(me)),
+            Fate::Ends => None,
+        };
+        let goes_on = goes_on.and_then(|mut bridge| bridge.hold_kept(&mut self.hands).then_some(bridge));
+        // By the wall clock: nothing else goes on between two processes.
+        let until = if goes_on.is_some() { now.wall } else { died };
+        let fate = if goes_on.is_some() {
+            Fate::GoesOn
+        } else {
+            Fate::Ends
+        };
+        let talk = Talk {
+            before: until.since(answered_at),
+            since: now.at,
+            longest: Duration::from_secs(longest_s).min(CALL_DURATION_MAX),
+        };
+        for (id, name) in ids.into_iter().zip([LegName::Caller, LegName::Callee]) {
+            self.hands.dialogs.extend(id.map(|id| (id, (me, name))));
+        }
+        self.by_id.insert(record.call_id, me);
+        let seat = self.table.seat_again(through.x, through.calling);
+        let mut call = Box::new(Call {
+            me,
+            arrived: Now {
+                at: now.at,
+                wall: record.arrived_at,
+            },
+            record,
+            recorded: Recorded::Open,
+            plan: None,
+            through: Some(through),
+            callee_taken: None,
+            seat: Some(seat),
+            caller: Caller {
+                leg: caller_leg,
+                server: ServerId::GONE,
+                echo: Echo::forgotten(),
+                cseq: invited,
+                invite: InviteState::Answered,
+                session: Judged::default(),
+                offered: Sdp::Without,
+                rel: Rel::None,
+                reliable: None,
+                told: Told::nothing(now.at),
+                apart: Apart::No,
+            },
+            callee: Some(Callee::answered(callee_leg, path, call_id)),
+            left: Vec::new(),
+            redirection: None,
+            ringing: Ringing::default(),
+            bridge: goes_on.unwrap_or_else(|| Bridge::new(me, &config)),
+            config,
+            not_to_caller,
+            not_to_callee,
+            clock: None,
+            holds_until: None,
+            counts: None,
+            counts_before: counts,
+            counts_timer: None,
+            talk: Some(talk),
+            kept: Mark::default(),
+            trace: Vec::new(),
+        });
+        match fate {
+            Fate::GoesOn => call.goes_on(&mut self.hands, now, acked.unwrap_or(unacked), timed, says),
+            Fate::Ends => call.end(&mut self.hands, now, End::cut("restart")),
+        }
+        self.put_back(call);
+        self.hands.collect_sends();
+        Ok(())
+    }
+}
+
+impl Call {
+    /// Everything that runs by time runs again, and what has still to be said is said.
+    fn goes_on(
+        &mut self,
+        hands: &mut Hands,
+        now: Now,
+        unacked: [Option<Unacked<'_>>; 2],
+        timed: [Option<form::Timed>; 2],
+        says: [Say; 2],
+    ) {
+        if let Some(talk) = &self.talk {
+            let left = talk.longest.saturating_sub(talk.before);
+            self.clock = Some(hands.wake(self.me, now.at + left, CallTimer::MaxDuration));
+        }
+        let names = [LegName::Caller, LegName::Callee];
+        for ((name, unacked), timed) in names.into_iter().zip(unacked).zip(timed) {
+            if let Some(unacked) = unacked {
+                self.repeat_again(hands, now, name, &unacked);
+            }
+            if let Some(timed) = timed {
+                self.time_again(hands, now, name, timed);
+            }
+        }
+        for (name, say) in names.into_iter().zip(says) {
+            let ask = match say {
+                Say::Nothing => None,
+                Say::Settled => Some(Ask::Settled),
+                Say::Told => self.bridge.told(name).cloned().map(Ask::Terms),
+            };
+            if let Some(ask) = ask {
+                self.offer_on(hands, now, name, ask);
+            }
+        }
+    }
+
+    /// A 2xx of ours still has no ACK (RFC 3261 §13.3.1.4): it is repeated at once, and then as ever.
+    fn repeat_again(&mut self, hands: &mut Hands, now: Now, name: LegName, unacked: &Unacked<'_>) {
+        let (config, me) = (self.config.clone(), self.me);
+        let purpose = match name {
+            LegName::Caller if self.caller.cseq == unacked.cseq => Purpose::Invite(name),
+            LegName::Caller | LegName::Callee => Purpose::Exchange(name),
+        };
+        let to = path(&config, unacked.here, unacked.transport, unacked.remote);
+        let answered = hands
+            .layer
+            .go_on_answered(now.at, unacked.known_by.0, to, owner(me, purpose));
+        let Some(server) = answered else { return };
+        let told = match unacked.body {
+            Body::Told => self.bridge.description(name).unwrap_or_default(),
+            Body::There => &[],
+        };
+        let bytes = [unacked.head.0, told].concat().into_boxed_slice();
+        let t1 = config.timers.t1;
+        let timer = hands.wake(me, now.at, CallTimer::Unacked(name));
+        let Some(leg) = self.leg(name) else { return };
+        if let Some(session) = leg.session() {
+            hands.layer.name_session(server, session);
+        }
+        leg.unacked = Some(Box::new(leg::Unacked {
+            server,
+            cseq: unacked.cseq,
+            bytes,
+            interval: t1 / 2,
+            give_up: now.at + t1.saturating_mul(64),
+            timer,
+        }));
+    }
+
+    /// A leg's session is timed from now on, as if it had been refreshed just now: nobody wrote down when it was.
+    fn time_again(&mut self, hands: &mut Hands, now: Now, name: LegName, timed: form::Timed) {
+        let me = self.me;
+        let Some(leg) = self.leg(name) else { return };
+        let clock = timed
+            .clock
+            .map(|(interval_s, refresher)| Clock::start(now.at, interval_s, refresher));
+        let wake = clock
+            .as_ref()
+            .map(|clock| hands.wake(me, clock.due(), CallTimer::Session(name)));
+        leg.timed = Some(Box::new(Session {
+            min_s: timed.min_s,
+            clock,
+            wake,
+        }));
+    }
+}
+
+fn leg_of(
+    config: &Config,
+    name: LegName,
+    kept: &form::Leg<'_>,
+    (local_cseq, remote_cseq): (u32, Option<u32>),
+) -> Result<Leg, Unfit> {
+    let path = path(config, kept.here, kept.transport, kept.remote);
+    let dialog = &kept.dialog;
+    let parts = Parts {
+        call_id: dialog.call_id.0,
+        local_tag: dialog.local_tag.0,
+        remote_tag: dialog.remote_tag.0,
+        local: dialog.local.0,
+        remote: dialog.remote.0,
+        target: dialog.target.0,
+        routes: dialog.routes.iter().map(|route| route.0).collect(),
+        local_cseq: local_cseq.saturating_add(CSEQ_JUMP),
+        remote_cseq,
+        session: dialog.session,
+    };
+    let tag = Token::try_from(parts.local_tag).map_err(|_| Unfit::Unsound)?;
+    let dialog = Dialog::of_parts(&parts, path).ok_or(Unfit::Unsound)?;
+    let mut leg = Leg::new(name, tag, path.listener, kept.wish);
+    leg.dialog = Some(dialog);
+    leg.peer = kept.peer;
+    leg.exchange = Exchange::None;
+    leg.opening = Opening::Settled;
+    leg.bye = Bye::No;
+    leg.call_session(kept.session);
+    Ok(leg)
+}
+
+/// The way of a dialog, or of an answer: by the listener at the address that it had, else by the first that fits.
+fn path(
+    config: &Config,
+    here: std::net::SocketAddr,
+    transport: Transport,
+    remote: std::net::SocketAddr,
+) -> Path {
+    let listeners = &config.listeners;
+    let same = listeners
+        .iter()
+        .find(|l| (l.address, l.transport) == (here, transport));
+    let listener = same.or_else(|| listeners.iter().find(|l| l.reaches(transport, remote)));
+    Path {
+        listener: listener.map_or(ListenerId(0), |listener| listener.id),
+        transport,
+        remote,
+        flow: None,
+    }
+}
+
+fn forbidden_of(kept: &form::Forbidden<'_>) -> Forbidden {
+    Forbidden::of_words(&Words {
+        numbers: &kept.numbers,
+        ids: kept.ids.iter().map(|id| id.0).collect(),
+        addresses: kept.addresses.clone(),
+        known: &kept.known,
+    })
+}
+
+fn through_of(kept: form::Through) -> Result<Through, Unfit> {
+    let tel = |bits: u64| Tel::from_bits(bits).ok_or(Unfit::Unsound);
+    Ok(Through {
+        x: VirtualNumber::new(tel(kept.x)?),
+        shown: kept.shown.map(tel).transpose()?.map(VirtualNumber::new),
+        calling: kept.calling.map(tel).transpose()?.map(RealNumber::new),
+    })
+}
+
+/// The record as it was when the state was written.
+fn record_of(record: Cdr, kept: &Talking<'_>) -> Result<Box<Cdr>, Unfit> {
+    let mut record = Box::new(record);
+    let digits = |text: &str| Digits::from(text).map_err(|_| Unfit::Unsound);
+    let said = &kept.record;
+    // How it ended is another matter.
+    record.refusal = None;
+    record.end_cause = None;
+    record.callee = said.callee.map(digits).transpose()?;
+    let [dialled, early_media, ringing, answered] = said.moments.map(|at| at.map(Wall::from_millis));
+    record.dialled_at = dialled;
+    record.early_media_at = early_media;
+    record.ringing_at = ringing;
+    record.answered_at = answered;
+    record.callee_sip_status = said.callee_sip_status;
+    record.attempts = said
+        .attempts
+        .iter()
+        .map(|attempt| {
+            Ok(Attempt {
+                trunk: attempt.trunk.to_owned(),
+                gateway: attempt.gateway.to_owned(),
+                callee: digits(attempt.callee)?,
+                status: attempt.status,
+            })
+        })
+        .collect::<Result<_, Unfit>>()?;
+    record.trunk_out = said.trunk_out.map(str::to_owned);
+    let ours = String::from_utf8_lossy(kept.callee.dialog.call_id.0);
+    record.sip_call_id_out = Some(ours.into_owned());
+    if let Some(icid) = said.icid_out {
+        record.charging.get_or_insert_default().icid_out = Some(icid.to_owned());
+    }
+    Ok(record)
+}

@@ -1,0 +1,215 @@
+//! How a call's state is written: structs of its own, whose fields stand one after the other without names (postcard).
+//! Whatever changes here, or in a type that stands here by itself, changes [`VERSION`](super::VERSION).
+
+use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::base::number::Digits;
+use crate::call::leg::peer::Peer;
+use crate::call::leg::session_timer::Refresher;
+use crate::call::trunk::{Dtmf, RtcpMux, SessionWish};
+use crate::masking::inventory::Fax;
+use crate::rtp::flow::{Counts, MediaNat, MediaSource};
+use crate::sdp::answer::{Agreed, Lines, Terms};
+use crate::sdp::media::Origin;
+use crate::sip::path::Transport;
+use crate::sip::session_id::SessionId;
+
+/// Bytes, written at once.
+#[derive(Clone, Copy)]
+pub struct Bytes<'a>(pub &'a [u8]);
+
+impl Serialize for Bytes<'_> {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_bytes(self.0)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Bytes<'a> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        <&[u8]>::deserialize(d).map(Self)
+    }
+}
+
+/// What has to be known of a call, by how far it is.
+#[derive(Serialize, Deserialize)]
+pub enum Stage<'a> {
+    /// It is answered.
+    #[serde(borrow)]
+    Talking(Box<Talking<'a>>),
+}
+
+/// A conversation, but for what changes by every message.
+#[derive(Serialize, Deserialize)]
+pub struct Talking<'a> {
+    #[serde(borrow)]
+    pub record: Record<'a>,
+    pub through: Through,
+    /// The longest that it may last, in seconds.
+    pub longest_s: u64,
+    pub fax: Fax,
+    /// The CSeq number of the caller's INVITE.
+    pub invited: u32,
+    #[serde(borrow)]
+    pub caller: Leg<'a>,
+    #[serde(borrow)]
+    pub callee: Leg<'a>,
+}
+
+/// What changes by every message, behind the rest: it alone is no reason to write all of it.
+#[derive(Serialize, Deserialize)]
+pub struct Moving<'a> {
+    /// The CSeq numbers of each leg's last requests: ours, theirs.
+    pub cseqs: [(u32, Option<u32>); 2],
+    /// 2xx of ours to INVITEs that aren't ACKed yet.
+    #[serde(borrow)]
+    pub unacked: [Option<Unacked<'a>>; 2],
+    /// What was counted before this process, and in it so far.
+    pub counts: Option<Box<[Counts; 2]>>,
+}
+
+/// What the record says now and didn't when the call came.
+#[derive(Serialize, Deserialize)]
+pub struct Record<'a> {
+    pub callee: Option<&'a str>,
+    /// Dialled, early media, ringing, answered: Unix milliseconds.
+    pub moments: [Option<i64>; 4],
+    pub callee_sip_status: Option<u16>,
+    #[serde(borrow)]
+    pub attempts: Vec<Attempt<'a>>,
+    pub trunk_out: Option<&'a str>,
+    pub icid_out: Option<&'a str>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct Attempt<'a> {
+    pub trunk: &'a str,
+    pub gateway: &'a str,
+    pub callee: &'a str,
+    pub status: u16,
+}
+
+/// By which numbers of ours the call goes, as their packed words.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub struct Through {
+    /// The one that was dialled.
+    pub x: u64,
+    /// The one that is shown.
+    pub shown: Option<u64>,
+    /// Who called it.
+    pub calling: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct Leg<'a> {
+    #[serde(borrow)]
+    pub dialog: Dialog<'a>,
+    /// Where its listener is bound.
+    pub here: SocketAddr,
+    pub transport: Transport,
+    pub remote: SocketAddr,
+    pub peer: Peer,
+    pub wish: SessionWish,
+    pub timed: Option<Timed>,
+    pub session: Option<SessionId>,
+    pub say: Say,
+    #[serde(borrow)]
+    pub forbidden: Forbidden<'a>,
+    #[serde(borrow)]
+    pub side: Side<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct Dialog<'a> {
+    #[serde(borrow)]
+    pub call_id: Bytes<'a>,
+    #[serde(borrow)]
+    pub local_tag: Bytes<'a>,
+    #[serde(borrow)]
+    pub remote_tag: Bytes<'a>,
+    #[serde(borrow)]
+    pub local: Bytes<'a>,
+    #[serde(borrow)]
+    pub remote: Bytes<'a>,
+    #[serde(borrow)]
+    pub target: Bytes<'a>,
+    #[serde(borrow)]
+    pub routes: Vec<Bytes<'a>>,
+    pub session: Option<SessionId>,
+}
+
+/// A leg's session timer: it starts anew.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub struct Timed {
+    pub min_s: u32,
+    pub clock: Option<(u32, Refresher)>,
+}
+
+/// What has still to be said to a leg's peer.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Say {
+    Nothing,
+    /// What the other leg has settled, if it doesn't have that already.
+    Settled,
+    /// What it was told last: it may have agreed to something else since, which came to nothing.
+    Told,
+}
+
+/// What must not go out on a leg.
+#[derive(Serialize, Deserialize)]
+pub struct Forbidden<'a> {
+    pub numbers: Cow<'a, [Digits]>,
+    #[serde(borrow)]
+    pub ids: Vec<Bytes<'a>>,
+    pub addresses: Vec<IpAddr>,
+    pub known: Cow<'a, [IpAddr]>,
+}
+
+/// One side of the bridge.
+#[derive(Serialize, Deserialize)]
+pub struct Side<'a> {
+    /// What its descriptions name as ours.
+    pub here: SocketAddr,
+    /// Where its port is bound, if that is another address.
+    pub bound: Option<IpAddr>,
+    pub lines: Cow<'a, Lines>,
+    pub origin: Origin,
+    pub written: Option<Cow<'a, Terms>>,
+    /// Whether they were said like that, and can be said again under the same version.
+    pub is_said: bool,
+    pub agreed: Option<Cow<'a, Agreed>>,
+    /// Whether its peer has still to answer them.
+    pub owes: bool,
+    pub nat: MediaNat,
+    pub media_from: Cow<'a, [MediaSource]>,
+    pub mux: RtcpMux,
+    pub dtmf: Dtmf,
+}
+
+/// A 2xx of ours without its ACK.
+#[derive(Serialize, Deserialize)]
+pub struct Unacked<'a> {
+    pub cseq: u32,
+    /// The whole message, but for its body where that is what the leg was told last.
+    #[serde(borrow)]
+    pub head: Bytes<'a>,
+    pub body: Body,
+    /// By what its INVITE is known.
+    #[serde(borrow)]
+    pub known_by: Bytes<'a>,
+    /// Where the 2xx goes.
+    pub here: SocketAddr,
+    pub transport: Transport,
+    pub remote: SocketAddr,
+}
+
+/// The body of a 2xx.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Body {
+    /// What the leg was told last, which isn't written twice.
+    Told,
+    /// It stands in the head's bytes.
+    There,
+}

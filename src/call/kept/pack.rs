@@ -1,0 +1,249 @@
+//! Writing a call's state.
+
+use std::borrow::Cow;
+
+use postcard::ser_flavors::Flavor;
+use serde::Serialize;
+
+use super::form::{
+    Attempt, Body, Bytes, Dialog, Forbidden, Leg, Moving, Record, Say, Stage, Talking, Through, Timed,
+    Unacked,
+};
+use super::{CSEQ_JUMP, VERSION};
+use crate::base::number::RealNumber;
+use crate::call::config::Config;
+use crate::call::exchange::{Ask, Exchange, Whose};
+use crate::call::guard;
+use crate::call::hands::{Hands, listener};
+use crate::call::leg;
+use crate::call::phase::{Call, Recorded};
+use crate::call::port::{CallEntry, LegName, Output};
+
+/// What the journal's last entry of a call says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mark {
+    /// A hash of all in it but [`Moving`]; 0: there is no entry.
+    settled: u64,
+    /// The CSeq numbers in it.
+    cseqs: [u32; 2],
+    /// Whether a 2xx in it has no ACK.
+    is_unacked: bool,
+}
+
+/// Bytes are put behind those that are there.
+struct Ink<'v>(&'v mut Vec<u8>);
+
+impl Flavor for Ink<'_> {
+    type Output = ();
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
+}
+
+fn write(out: &mut Vec<u8>, what: &impl Serialize) {
+    postcard::serialize_with_flavor(what, Ink(out)).expect("structs without maps, and a Vec takes any byte");
+}
+
+/// Writes an entry for the journal, if something settled in an answered call isn't in its last one yet.
+pub fn keep(call: &mut Call, hands: &mut Hands) {
+    if call.recorded != Recorded::Open || call.talk.is_none() {
+        return;
+    }
+    let mut ink = std::mem::take(&mut hands.ink);
+    ink.clear();
+    if let Some(mark) = written(call, hands, &mut ink)
+        && mark.is_news_after(&call.kept)
+    {
+        hands.out.push_back(Output::Journal(CallEntry::Kept {
+            call_id: call.record.call_id,
+            state: ink.as_slice().into(),
+        }));
+        call.kept = mark;
+    } else if call.kept.is_unacked && legs(call).iter().flatten().all(|leg| leg.unacked.is_none()) {
+        call.kept.is_unacked = false;
+        hands.out.push_back(Output::Journal(CallEntry::Acked {
+            call_id: call.record.call_id,
+        }));
+    }
+    hands.ink = ink;
+}
+
+impl Mark {
+    fn is_news_after(&self, last: &Self) -> bool {
+        let is_far = |(now, then): (&u32, &u32)| now.saturating_sub(*then) >= CSEQ_JUMP / 2;
+        self.settled != last.settled || self.cseqs.iter().zip(&last.cseqs).any(is_far)
+    }
+}
+
+fn legs(call: &Call) -> [Option<&leg::Leg>; 2] {
+    [call.leg_of(LegName::Caller), call.leg_of(LegName::Callee)]
+}
+
+/// Writes the state. `None`: a leg has no dialog, or nothing is settled.
+fn written(call: &Call, hands: &Hands, ink: &mut Vec<u8>) -> Option<Mark> {
+    ink.push(VERSION);
+    write(ink, &Stage::Talking(Box::new(talking(call)?)));
+    // Never 0, and the same for the same in this process.
+    let settled = hands.dialogs.hasher().hash_one(ink.as_slice()) | 1;
+    let moving = moving(call, hands);
+    write(ink, &moving);
+    Some(Mark {
+        settled,
+        cseqs: moving.cseqs.map(|(ours, _)| ours),
+        is_unacked: moving.unacked.iter().any(Option::is_some),
+    })
+}
+
+fn talking(call: &Call) -> Option<Talking<'_>> {
+    let [caller, callee] = legs(call);
+    Some(Talking {
+        record: record(call),
+        through: through(call)?,
+        longest_s: call.talk.as_ref()?.longest.as_secs(),
+        fax: call.bridge.fax(),
+        invited: call.caller.cseq,
+        caller: leg(call, caller?, &call.not_to_caller)?,
+        callee: leg(call, callee?, &call.not_to_callee)?,
+    })
+}
+
+fn through(call: &Call) -> Option<Through> {
+    let through = call.through()?;
+    Some(Through {
+        x: through.x.tel().bits(),
+        shown: through.shown.map(|shown| shown.tel().bits()),
+        calling: through.calling.map(RealNumber::key),
+    })
+}
+
+fn record(call: &Call) -> Record<'_> {
+    let record = &call.record;
+    let moments = [
+        record.dialled_at,
+        record.early_media_at,
+        record.ringing_at,
+        record.answered_at,
+    ];
+    Record {
+        callee: record.callee.as_deref(),
+        moments: moments.map(|at| at.map(|at| at.as_millis())),
+        callee_sip_status: record.callee_sip_status,
+        attempts: record
+            .attempts
+            .iter()
+            .map(|attempt| Attempt {
+                trunk: &attempt.trunk,
+                gateway: &attempt.gateway,
+                callee: &attempt.callee,
+                status: attempt.status,
+            })
+            .collect(),
+        trunk_out: record.trunk_out.as_deref(),
+        icid_out: record
+            .charging
+            .as_ref()
+            .and_then(|charging| charging.icid_out.as_deref()),
+    }
+}
+
+fn leg<'a>(call: &'a Call, leg: &'a leg::Leg, forbidden: &'a guard::Forbidden) -> Option<Leg<'a>> {
+    let dialog = leg.dialog.as_ref()?;
+    let parts = dialog.parts();
+    let path = dialog.path();
+    let timed = leg.timed().map(|session| Timed {
+        min_s: session.min_s,
+        clock: session
+            .clock
+            .as_ref()
+            .map(|clock| (clock.interval_s, clock.refresher)),
+    });
+    let words = forbidden.words();
+    Some(Leg {
+        dialog: Dialog {
+            call_id: Bytes(parts.call_id),
+            local_tag: Bytes(parts.local_tag),
+            remote_tag: Bytes(parts.remote_tag),
+            local: Bytes(parts.local),
+            remote: Bytes(parts.remote),
+            target: Bytes(parts.target),
+            routes: parts.routes.into_iter().map(Bytes).collect(),
+            session: parts.session,
+        },
+        here: address_of(&call.config, leg),
+        transport: path.transport,
+        remote: path.remote,
+        peer: leg.peer,
+        wish: leg.wish,
+        timed,
+        session: leg.session(),
+        say: say(leg),
+        forbidden: Forbidden {
+            numbers: Cow::Borrowed(words.numbers),
+            ids: words.ids.into_iter().map(Bytes).collect(),
+            addresses: words.addresses,
+            known: Cow::Borrowed(words.known),
+        },
+        side: call.bridge.kept(leg.name, &call.config.media)?,
+    })
+}
+
+fn address_of(config: &Config, leg: &leg::Leg) -> std::net::SocketAddr {
+    listener(config, leg.listener).address
+}
+
+/// What has to be said to a leg's peer by whoever goes on. A refresh hasn't: its session begins anew.
+fn say(leg: &leg::Leg) -> Say {
+    let ours = match &leg.exchange {
+        // Somebody else's offer, which comes to nothing.
+        Exchange::Ours(ours) if ours.whose == Whose::Theirs => return Say::Told,
+        Exchange::Ours(ours) => Some(&ours.ask),
+        Exchange::Theirs(_) | Exchange::None => None,
+    };
+    match ours.or(leg.wanted.as_ref().map(|wanted| &wanted.ask)) {
+        Some(Ask::Terms(_)) => Say::Told,
+        Some(Ask::Settled) => Say::Settled,
+        Some(Ask::Refresh) | None => Say::Nothing,
+    }
+}
+
+fn moving<'a>(call: &'a Call, hands: &'a Hands) -> Moving<'a> {
+    let cseqs = legs(call).map(|leg| {
+        let dialog = leg.and_then(|leg| leg.dialog.as_ref());
+        dialog.map_or((0, None), |dialog| (dialog.last_cseq(), dialog.last_of_theirs()))
+    });
+    Moving {
+        cseqs,
+        unacked: legs(call).map(|leg| unacked(call, hands, leg?)),
+        counts: call.counts_so_far(),
+    }
+}
+
+fn unacked<'a>(call: &'a Call, hands: &'a Hands, leg: &'a leg::Leg) -> Option<Unacked<'a>> {
+    let unacked = leg.unacked.as_ref()?;
+    let (known_by, to) = hands.layer.known_by(unacked.server)?;
+    let told = call.bridge.description(leg.name).filter(|told| !told.is_empty());
+    let (head, body) = match told.and_then(|told| unacked.bytes.strip_suffix(told)) {
+        Some(head) => (head, Body::Told),
+        None => (&*unacked.bytes, Body::There),
+    };
+    Some(Unacked {
+        cseq: unacked.cseq,
+        head: Bytes(head),
+        body,
+        known_by: Bytes(known_by),
+        here: listener(&call.config, to.listener).address,
+        transport: to.transport,
+        remote: to.remote,
+    })
+}
