@@ -67,7 +67,8 @@ fn faults(crowd: &mut Crowd) -> Vec<String> {
     let setup = crowd.cast.stage.setup();
     let may_stall = [setup.home, setup.gateway].contains(&Speaks::Tcp) || setup.home == Speaks::Tcp6;
     if may_stall || weather.delay_min < weather.delay_max {
-        // One message may overtake another, or come with its repetitions, and the phone believes it to be old.
+        // One message may overtake another, or come with its repetitions, and the phone believes it to be old. In which
+        // order they left is looked at all the same.
         faults.retain(|f| !f.contains("its CSeq isn't above") && !f.contains("RFC 3264 §8: o= was"));
     }
     faults.extend(crowd.cast.stage.faults());

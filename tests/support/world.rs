@@ -34,6 +34,7 @@ use umbra::sip::path::{ListenerId, Path, Transport};
 use umbra::sip::peek::peek;
 
 use super::law::{Law, Verdict};
+use super::sequence::Sequence;
 use super::stage::{Binding, Doing, Large, Packet, Setup, Stage};
 use super::text::{Msg, uri_in, user_of};
 use super::wires::{Towards, Wires};
@@ -198,6 +199,7 @@ pub struct World {
     pub notes: Vec<Note>,
     /// Every packet: when, from, to, what.
     pub log: Vec<(Duration, SocketAddr, SocketAddr, String)>,
+    sequence: Sequence,
     faults: Vec<String>,
     audio: Vec<String>,
     audio_answers: usize,
@@ -256,6 +258,7 @@ impl World {
             events: Vec::new(),
             notes: Vec::new(),
             log: Vec::new(),
+            sequence: Sequence::default(),
             faults: Vec::new(),
             audio: Vec::new(),
             audio_answers: 0,
@@ -329,9 +332,10 @@ impl World {
             self.serial += 1;
             match output {
                 Output::Send { to, bytes } => {
-                    if let Some(msg) =
-                        Msg::read(&bytes).filter(|m| m.method() == "INVITE" && m.status().is_none())
-                    {
+                    let msg = Msg::read(&bytes);
+                    self.faults
+                        .extend(msg.as_ref().and_then(|msg| self.sequence.leaves(msg)));
+                    if let Some(msg) = msg.filter(|m| m.method() == "INVITE" && m.status().is_none()) {
                         let serial = self.serial;
                         self.invites.entry(msg.call_id().to_owned()).or_insert(serial);
                         if msg.tag("To").is_none() {
