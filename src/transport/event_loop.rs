@@ -15,7 +15,7 @@ use super::shard::{Door, FRESH_BATCH, Left, Message, Packet, Waiting};
 use super::sort::{Shed, overloaded, sort};
 use super::tcp::{self, Accepted};
 use super::udp::{self, BATCH, Inbox, Undelivered};
-use crate::base::shard::Shard;
+use crate::base::shard::{Homes, Moved, Shard};
 use crate::base::time::{Instant, Now};
 use crate::call::config::{Config, Listener};
 use crate::call::port::{Input, Why};
@@ -91,6 +91,9 @@ impl Outbox {
 
 /// Whom a loop works for.
 pub trait Handler {
+    /// Does what comes before the first input, and puts what is to be sent into the outbox.
+    fn begin(&mut self, _: Now, _: &mut Outbox) {}
+
     /// Takes an input, and puts what is to be sent into the outbox. Returns when it wants the next
     /// [`Input::Timeout`].
     fn take(&mut self, now: Now, input: Input<'_>, outbox: &mut Outbox) -> Option<Instant>;
@@ -107,7 +110,7 @@ impl<F: FnMut(Now, Input<'_>, &mut Outbox) -> Option<Instant>> Handler for F {
 
 /// A shard's loop, ready to [`run`](EventLoop::run).
 pub struct EventLoop {
-    shard: Shard,
+    homes: Homes,
     /// All the listeners' sockets, by their ids; every shard sends on those of datagrams.
     sockets: Arc<[Bound]>,
     /// The connections of the listeners that this shard reads.
@@ -136,11 +139,17 @@ pub struct Transport {
 }
 
 /// Binds the listeners and shares them out: socket `i` is read by shard `i % count`. `key` is the node's, as
-/// the switches have it: Call-IDs that they mint hash home.
+/// the switches have it: Call-IDs that they mint hash home. `moved` are those that don't.
 ///
 /// # Errors
 /// An address that can't be had.
-pub fn open(config: &Arc<Config>, count: usize, key: [u64; 2], clock: Clock) -> Result<Transport, Error> {
+pub fn open(
+    config: &Arc<Config>,
+    count: usize,
+    key: [u64; 2],
+    moved: &Arc<Moved>,
+    clock: Clock,
+) -> Result<Transport, Error> {
     let bind = |l: &Listener| {
         Bound::new(l.transport, l.address).map_err(|source| Error::Bind {
             address: l.address,
@@ -162,7 +171,10 @@ pub fn open(config: &Arc<Config>, count: usize, key: [u64; 2], clock: Clock) -> 
             socket.watch(&poller, i).map_err(Error::System)?;
         }
         loops.push(EventLoop {
-            shard: Shard { index, count, key },
+            homes: Homes {
+                shard: Shard { index, count, key },
+                moved: Arc::clone(moved),
+            },
             sockets: Arc::clone(&sockets),
             connections: Connections::new(Arc::clone(&stats)),
             sweep: None,
@@ -198,7 +210,7 @@ enum Pace {
 impl EventLoop {
     /// Which shard this is.
     pub fn shard(&self) -> Shard {
-        self.shard
+        self.homes.shard
     }
 
     /// Where the sockets are bound, by listener.
@@ -206,13 +218,14 @@ impl EventLoop {
         self.sockets.iter().map(|bound| bound.address).collect()
     }
 
-    /// Runs until [`Message::Stop`] comes. The first input is a timeout, at once. What was put into the outbox
+    /// Runs until [`Message::Stop`] comes. The first input is a timeout, at once, behind [`Handler::begin`]. What was put into the outbox
     /// before the stop still leaves, over TCP as far as there is room.
     pub fn run(mut self, mut handler: impl Handler) {
         let mut inbox = Inbox::default();
         let mut mail = Waiting::default();
         let mut ready = Vec::new();
         let mut outbox = Outbox::default();
+        handler.begin(self.clock.now(), &mut outbox);
         let mut due = handler.take(self.clock.now(), Input::Timeout, &mut outbox);
         let mut left = Left::None;
         let mut pace = Pace::Slow;
@@ -247,7 +260,7 @@ impl EventLoop {
                     pace = Pace::Flood;
                 }
             }
-            left = self.doors[self.shard.index].take(&mut mail);
+            left = self.doors[self.homes.shard.index].take(&mut mail);
             // Read when all of it is here: what was unbound before a message came must not connect it.
             let now = self.clock.now();
             for packet in mail.outgoing.drain(..) {
@@ -274,7 +287,7 @@ impl EventLoop {
 
     /// This shard's sockets, as if each could be read.
     fn own_sockets(&self) -> impl Iterator<Item = Ready> {
-        let indices = (self.shard.index..self.sockets.len()).step_by(self.shard.count);
+        let indices = (self.homes.shard.index..self.sockets.len()).step_by(self.homes.shard.count);
         indices.map(|index| Ready {
             source: Source::Listener(index),
             errors: Errors::Some,
@@ -345,7 +358,7 @@ impl EventLoop {
             for (from, bytes) in inbox.iter() {
                 let path = Path::udp(id, from);
                 let message = (path, bytes);
-                if let Err(shed) = sort(&self.shard, &self.doors, message, fresh, |one| input(now, one)) {
+                if let Err(shed) = sort(&self.homes, &self.doors, message, fresh, |one| input(now, one)) {
                     self.shed(socket, shed, path, bytes);
                 }
             }
@@ -391,10 +404,10 @@ impl EventLoop {
         input: &mut impl FnMut(Now, Input<'_>),
     ) {
         let now = self.clock.now();
-        let (shard, doors) = (&self.shard, &self.doors);
+        let (homes, doors) = (&self.homes, &self.doors);
         let mut full = Vec::new();
         self.connections.look(&self.poller, now.at, flow, |path, bytes| {
-            if let Err(shed) = sort(shard, doors, (path, bytes), fresh, |one| input(now, one)) {
+            if let Err(shed) = sort(homes, doors, (path, bytes), fresh, |one| input(now, one)) {
                 full.push((shed, path, Box::<[u8]>::from(bytes)));
             }
         });
@@ -472,18 +485,18 @@ impl EventLoop {
             let path = Path::udp(listener, remote);
             self.tell_others(path, why);
             // Our own comes by mail too: the handler is not to be called from here.
-            self.tell(self.shard.index, path, why);
+            self.tell(self.homes.shard.index, path, why);
         }
     }
 
     /// Sends a message over TCP: by a connection of this shard's, or by way of the shard that has it.
     fn send_by_connection(&mut self, now: Instant, to: Path, bytes: Vec<u8>) {
         let index = usize::from(to.listener.0);
-        let owner = index % self.shard.count;
+        let owner = index % self.homes.shard.count;
         let Some(bound) = self.sockets.get(index) else {
             return;
         };
-        if owner == self.shard.index {
+        if owner == self.homes.shard.index {
             self.connections.send(&self.poller, now, bound.address, to, bytes);
             return;
         }
@@ -493,7 +506,7 @@ impl EventLoop {
         };
         if self.doors[owner].send_by(packet).is_err() {
             self.stats.lost.fetch_add(1, Ordering::Relaxed);
-            self.tell(self.shard.index, to, Why::Unreachable);
+            self.tell(self.homes.shard.index, to, Why::Unreachable);
         }
     }
 
@@ -514,7 +527,7 @@ impl EventLoop {
         }
         for (path, why) in self.connections.take_failed() {
             self.tell_others(path, why);
-            self.tell(self.shard.index, path, why);
+            self.tell(self.homes.shard.index, path, why);
         }
         if self.connections.is_empty() && self.paused.is_empty() {
             self.sweep = None;
@@ -523,7 +536,7 @@ impl EventLoop {
 
     /// Tells every other shard that a way failed: who sent there can't be told from what comes back.
     fn tell_others(&self, path: Path, why: Why) {
-        for index in (0..self.doors.len()).filter(|i| *i != self.shard.index) {
+        for index in (0..self.doors.len()).filter(|i| *i != self.homes.shard.index) {
             self.tell(index, path, why);
         }
     }

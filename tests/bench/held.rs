@@ -88,7 +88,7 @@ impl Line {
             send(&self.carrier, there, &call.request("BYE", 2));
         }
         for (bye, server) in once(&self.callee, &mut self.seen, calls, "BYE ") {
-            send(&self.callee, server, &with_body(&ok(&bye), ""));
+            send(&self.callee, server, &goodbye(&bye));
         }
         once(&self.carrier, &mut self.seen, calls, "SIP/2.0 200");
     }
@@ -172,7 +172,7 @@ impl Line {
     pub fn end(&self, held: &Held) {
         send(&self.carrier, self.server.sip, &held.request("BYE", 2));
         let (bye, server) = receive(&self.callee, |text| text.starts_with("BYE "));
-        send(&self.callee, server, &with_body(&ok(&bye), ""));
+        send(&self.callee, server, &goodbye(&bye));
         let id = line(&held.invite, "Call-ID:");
         receive(&self.carrier, |text| {
             text.starts_with("SIP/2.0 200") && line(text, "Call-ID:") == id && line(text, "CSeq:") == "2 BYE"
@@ -248,6 +248,11 @@ pub fn answer(invite: &str, here: SocketAddr, media: SocketAddr) -> String {
         ok(invite)
     );
     with_body(&head, &description(media))
+}
+
+/// The called party's 200 to `bye`.
+pub fn goodbye(bye: &str) -> String {
+    with_body(&ok(bye), "")
 }
 
 fn description(media: SocketAddr) -> String {

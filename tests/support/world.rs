@@ -44,6 +44,9 @@ pub mod owner;
 /// 2026-11-21T10:00:00Z
 const BEGINNING: i64 = 1_795_255_200_000;
 
+/// Calls whose process was away for longer are ended.
+const RESTORE_WITHIN: Duration = Duration::from_secs(120);
+
 /// What the network does to packets.
 #[derive(Clone, Copy, Debug)]
 pub struct Weather {
@@ -721,6 +724,11 @@ impl World {
         let (count, key) = (self.setup.shards, self.door.key);
         let config = Arc::new(self.config.clone());
         let (mut going_on, mut orders) = (Vec::new(), Vec::new());
+        let fate = if self.at().wall.since(died) > RESTORE_WITHIN {
+            Fate::Ends
+        } else {
+            Fate::GoesOn
+        };
         self.lanes = config.media.lanes(count);
         for (id, mut entry) in std::mem::take(&mut self.open) {
             let mut record: Cdr = serde_json::from_slice(&entry.line).expect("a record is JSON");
@@ -741,8 +749,10 @@ impl World {
             };
             let [theirs, _] = &outline.call_ids;
             let shard = self.door.home_of(theirs);
-            self.lanes.keep(shard, &outline.ports);
-            orders.extend(outline.media.into_iter().map(|order| (shard, order)));
+            if fate == Fate::GoesOn {
+                self.lanes.keep(shard, &outline.ports);
+                orders.extend(outline.media.into_iter().map(|order| (shard, order)));
+            }
             going_on.push((shard, record, state, entry.acked));
             self.open.insert(id, entry);
         }
@@ -762,7 +772,7 @@ impl World {
                 state: &state,
                 acked,
                 died,
-                fate: Fate::GoesOn,
+                fate,
             };
             let now = self.at();
             if let Err(why) = self.switches[shard].restore(now, left) {
@@ -972,7 +982,11 @@ impl Stage for World {
 
     fn restart(&mut self, away: Duration) {
         self.die();
-        self.later(away, What::Back);
+        if away.is_zero() {
+            self.come_back();
+        } else {
+            self.later(away, What::Back);
+        }
     }
 
     fn busy(&mut self) -> Option<String> {
@@ -1110,6 +1124,7 @@ fn was_known(first: &Arc<Line>, last: &Arc<Line>, cdr: &Cdr) -> bool {
             cdr.sip_status,
         )
     };
-    let has_media = cdr.answered_at.is_some();
+    // Who isn't gone on with has no flows that could be counted.
+    let has_media = cdr.answered_at.is_some() && cdr.end_cause.as_deref() != Some("restart");
     end(&first_cdr) == end(cdr) && (!has_media || !Arc::ptr_eq(first, last))
 }

@@ -27,6 +27,7 @@ use crate::call::media::{MediaPort, Order};
 use crate::call::phase::{Call, End, Recorded, Talk, Through};
 use crate::call::port::LegName;
 use crate::call::switch::Switch;
+use crate::masking::inventory::NumberState;
 use crate::sip::dialog::{Dialog, Parts};
 use crate::sip::path::{ListenerId, Path, Transport};
 use crate::sip::transaction::ServerId;
@@ -227,12 +228,31 @@ impl Switch {
             trace: Vec::new(),
         });
         match fate {
+            Fate::GoesOn if self.is_cut(&call) => call.end(&mut self.hands, now, End::frozen()),
             Fate::GoesOn => call.goes_on(&mut self.hands, now, acked.unwrap_or(unacked), timed, says),
             Fate::Ends => call.end(&mut self.hands, now, End::cut("restart")),
         }
         self.put_back(call);
         self.hands.collect_sends();
         Ok(())
+    }
+
+    /// Whether a number that the call goes through was frozen for good while nobody was there to cut it.
+    fn is_cut(&self, call: &Call) -> bool {
+        let Some(Through { x, shown, .. }) = call.through() else {
+            return false;
+        };
+        let is_cut = |x: VirtualNumber| {
+            let number = self.table.number(x.tel());
+            number.is_some_and(|number| match number.state {
+                NumberState::Frozen(cause) => cause.cuts_calls(),
+                NumberState::Inventory
+                | NumberState::Active
+                | NumberState::Locked
+                | NumberState::Released => false,
+            })
+        };
+        is_cut(x) || shown.is_some_and(is_cut)
     }
 }
 

@@ -30,7 +30,7 @@ fn open_with(listeners: Vec<Listener>, count: usize) -> Result<(Transport, Vec<S
         listeners,
         ..Config::on(([127, 0, 0, 1], 0).into())
     };
-    let transport = open(&Arc::new(config), count, KEY, clock)?;
+    let transport = open(&Arc::new(config), count, KEY, &Arc::default(), clock)?;
     let addresses = transport.loops[0].addresses();
     Ok((transport, addresses))
 }
@@ -301,7 +301,7 @@ fn new_requests_of_the_only_shard_wait_up_to_a_limit_and_get_503_beyond_it() {
     let path = Path::udp(ListenerId(0), friend.local_addr().expect("bound"));
     let mut fresh = VecDeque::new();
     for _ in 0..=SHARD_QUEUE {
-        let sorted = sort(&main.shard, &main.doors, (path, &request), &mut fresh, |_| {
+        let sorted = sort(&main.homes, &main.doors, (path, &request), &mut fresh, |_| {
             panic!("handed on at once")
         });
         if let Err(shed) = sorted {
@@ -315,7 +315,7 @@ fn new_requests_of_the_only_shard_wait_up_to_a_limit_and_get_503_beyond_it() {
         .expect("text")
         .replace("OPTIONS", "ACK");
     let ack = (path, ack.as_bytes());
-    let sorted = sort(&main.shard, &main.doors, ack, &mut fresh, |_| passed += 1);
+    let sorted = sort(&main.homes, &main.doors, ack, &mut fresh, |_| passed += 1);
     assert_eq!(sorted, Ok(()));
     assert_eq!((passed, fresh.len()), (1, SHARD_QUEUE));
 }
@@ -332,13 +332,13 @@ fn a_cancel_never_overtakes_its_invite_and_finds_room_when_new_requests_dont() {
     let mut fresh = VecDeque::new();
     for _ in 0..SHARD_QUEUE {
         let invite = (path, invite.as_bytes());
-        let sorted = sort(&main.shard, &main.doors, invite, &mut fresh, |_| {
+        let sorted = sort(&main.homes, &main.doors, invite, &mut fresh, |_| {
             panic!("handed on at once")
         });
         assert_eq!(sorted, Ok(()));
     }
     let cancel = (path, cancel.as_bytes());
-    let sorted = sort(&main.shard, &main.doors, cancel, &mut fresh, |_| {
+    let sorted = sort(&main.homes, &main.doors, cancel, &mut fresh, |_| {
         panic!("ahead of its INVITE")
     });
     assert_eq!(sorted, Ok(()));
