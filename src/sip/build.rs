@@ -240,6 +240,10 @@ pub fn request(request: &Request) -> Vec<u8> {
 pub(super) fn method_and_branch(written: &[u8]) -> Option<(Method, &[u8])> {
     let (start, headers) = written.split_at_checked(memmem::find(written, b"\r\n")?)?;
     let method = Method::from_token(start.get(..find(start, b' ')?)?);
+    if method == Method::Unknown {
+        // A response; or nothing that we write.
+        return None;
+    }
     // Via is the first header that we write, and its branch the first parameter.
     let via = headers.strip_prefix(b"\r\nVia: ")?;
     let via = via.get(..find(via, b'\r')?)?;
