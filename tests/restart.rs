@@ -1,5 +1,7 @@
 //! The real server is killed, or stopped, while people talk: they go on talking through the one that comes after it.
 
+#[path = "support/manager.rs"]
+mod manager;
 #[path = "support/server.rs"]
 mod server;
 #[path = "support/talk.rs"]
@@ -9,7 +11,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use server::{A, B, Server, Setup, X};
+use manager::Manager;
+use server::{A, B, Server, Setup, X, free_address};
 use talk::{Callee, Talk};
 
 fn start(callee: &Callee) -> Server {
@@ -147,6 +150,76 @@ fn a_talk_whose_ports_are_not_ours_any_more_ends_on_both_sides_with_a_record() {
     let records = server.settled(1);
     assert_eq!(records[0]["end_cause"], "restart", "{}", records[0]);
     assert_eq!(status(&server)["calls_before"], json!({"taken": 0, "ended": 1}));
+}
+
+#[test]
+fn a_server_that_hands_over_ends_at_once_and_the_next_one_goes_on_with_the_talk_and_its_counts() {
+    let callee = Callee::new();
+    let mut server = start(&callee);
+    let talk = Talk::begin(server.sip, callee, 1);
+    for _ in 0..2 {
+        let said = server.done("stop --handover");
+        assert!(said.contains("calls left to the next server: 1"), "{said}");
+        assert_eq!(server.ended().code(), Some(75), "start me again");
+        server.start_again();
+        talk.both_hear();
+        println!("silent for {:?}", talk.gap());
+    }
+    let sent = talk.sent();
+    talk.end();
+    let records = server.settled(1);
+    is_whole(&records[0]);
+    // Some were sent while nobody was there.
+    for side in ["caller", "callee"] {
+        let counted = records[0]["media"][side]["packets_in"].as_u64().expect("a count");
+        assert!(
+            counted > sent / 2,
+            "{counted} of {sent}: what was counted before is kept"
+        );
+    }
+    let refused = server.umbra(&["stop", "--handover", "--drain", "1m"]);
+    assert!(!refused.status.success());
+}
+
+#[test]
+fn sockets_that_a_manager_keeps_are_taken_back_and_what_was_sent_to_them_meanwhile_is_answered() {
+    let callee = Callee::new();
+    let mut server = start(&callee);
+    server.stop();
+    let also = free_address(server::HOME);
+    conf(&server, "[media]", &format!("[media]\n# {also}"));
+    conf(&server, "udp = [", &format!("udp = [\"{also}\", "));
+    conf(&server, "tcp = []", &format!("tcp = [\"{}\"]", server.sip));
+    let manager = Manager::new(server.folder());
+    server.adopt(manager.start(server.folder()));
+    let news = manager.await_line("READY=1", 0);
+    let name = |protocol: &str, at| format!("{protocol}-{at}").replace(':', "_");
+    let mut all = vec![
+        name("tcp", server.sip),
+        name("udp", server.sip),
+        name("udp", also),
+    ];
+    all.sort();
+    assert_eq!(manager.kept(), all);
+
+    let talk = Talk::begin(server.sip, callee, 1);
+    server.done("stop --handover");
+    assert_eq!(server.ended().code(), Some(75));
+    manager.await_line("STOPPING=1", news);
+    // Nobody is there but the socket.
+    talk.hang_up();
+    let other = std::net::TcpStream::connect(server.sip).expect("the listener is kept");
+    // An address that the conf has no more.
+    conf(&server, &format!("\"{also}\", "), "");
+    server.adopt(manager.start(server.folder()));
+    talk.hangs_up();
+    is_whole(&server.settled(1)[0]);
+    manager.await_line("READY=1", news);
+    assert_eq!(manager.kept(), [name("tcp", server.sip), name("udp", server.sip)]);
+    assert!(!server::is_bound(also), "it is closed");
+    drop(other);
+    assert!(!server.printed().contains("can't listen"), "{}", server.printed());
+    server.stop();
 }
 
 #[test]
