@@ -17,6 +17,7 @@ use super::shard::{Door, FRESH_BATCH, Left, Message, Packet, Waiting};
 use super::sort::{Shed, overloaded, sort};
 use super::tcp::{self, Accepted};
 use super::udp::{self, BATCH, Inbox, Undelivered};
+use crate::base::limits::BEGIN_WITHIN;
 use crate::base::shard::{Homes, Moved, Shard};
 use crate::base::time::{Instant, Now};
 use crate::call::config::{Config, Listener};
@@ -25,6 +26,8 @@ use crate::call::trunk;
 use crate::sip::path::{FlowHint, ListenerId, Path};
 use crate::sip::peek::PeekKind;
 
+/// How often it is looked whether packets can be taken.
+const BEGIN_LOOK: Duration = Duration::from_millis(1);
 /// The shortest wait for a timer. Timers of transactions come by the thousand, seconds after their calls: those
 /// that are due within one such time are served together.
 const TICK: Duration = Duration::from_millis(4);
@@ -95,6 +98,12 @@ impl Outbox {
 pub trait Handler {
     /// Does what comes before the first input, and puts what is to be sent into the outbox.
     fn begin(&mut self, _: Now, _: &mut Outbox) {}
+
+    /// Whether packets can be taken. While it can't, they wait where they are, for [`BEGIN_WITHIN`] at most; and once
+    /// it could, it isn't asked again.
+    fn is_ready(&self) -> bool {
+        true
+    }
 
     /// Takes an input, and puts what is to be sent into the outbox. Returns when it wants the next
     /// [`Input::Timeout`].
@@ -243,7 +252,10 @@ impl EventLoop {
         let mut ready = Vec::new();
         let mut outbox = Outbox::default();
         handler.begin(self.clock.now(), &mut outbox);
-        let mut due = handler.take(self.clock.now(), Input::Timeout, &mut outbox);
+        let (mut due, go) = self.make_ready(&mut handler, &mut outbox);
+        if go == Go::Stop {
+            return;
+        }
         let mut left = Left::None;
         let mut pace = Pace::Slow;
         loop {
@@ -283,11 +295,7 @@ impl EventLoop {
             for packet in mail.outgoing.drain(..) {
                 self.send_by_connection(now.at, packet.path, packet.bytes.into_vec());
             }
-            for message in &mail.messages {
-                if let Message::Config(config) = message {
-                    self.config = Arc::clone(config);
-                }
-            }
+            self.heed(&mail.messages);
             if open_mail(&mut mail, |one| input(now, one)) == Go::Stop {
                 handler.batch_over();
                 self.flush(&mut outbox);
@@ -298,6 +306,40 @@ impl EventLoop {
             }
             if due.is_some_and(|due| due <= now.at) {
                 due = handler.take(now, Input::Timeout, &mut outbox);
+            }
+        }
+    }
+
+    /// Waits until the handler can take packets. Only what other threads say is handed on meanwhile. Returns what a
+    /// handler's `take` does.
+    fn make_ready(&mut self, handler: &mut impl Handler, outbox: &mut Outbox) -> (Option<Instant>, Go) {
+        let mut messages = VecDeque::new();
+        let began = self.clock.now();
+        let mut due = handler.take(began, Input::Timeout, outbox);
+        loop {
+            handler.batch_over();
+            self.flush(outbox);
+            let now = self.clock.now();
+            if handler.is_ready() || now.at - began.at >= BEGIN_WITHIN {
+                return (due, Go::On);
+            }
+            std::thread::sleep(BEGIN_LOOK);
+            self.doors[self.homes.shard.index].take_messages(&mut messages);
+            self.heed(&messages);
+            let go = open_messages(&mut messages, |input| due = handler.take(now, input, outbox));
+            if go == Go::Stop {
+                handler.batch_over();
+                self.flush(outbox);
+                return (due, go);
+            }
+        }
+    }
+
+    /// What of the messages is for the loop itself.
+    fn heed(&mut self, messages: &VecDeque<Message>) {
+        for message in messages {
+            if let Message::Config(config) = message {
+                self.config = Arc::clone(config);
             }
         }
     }
@@ -566,10 +608,10 @@ impl EventLoop {
     }
 }
 
-/// Hands a batch of mail on: what other threads said, then the calls' datagrams, then some of the new requests.
-fn open_mail(mail: &mut Waiting, mut input: impl FnMut(Input<'_>)) -> Go {
+/// Hands on what other threads said.
+fn open_messages(messages: &mut VecDeque<Message>, mut input: impl FnMut(Input<'_>)) -> Go {
     let mut go = Go::On;
-    for message in mail.messages.drain(..) {
+    for message in messages.drain(..) {
         match message {
             Message::Media(report) => input(Input::Media(report)),
             Message::Order(command) => input(Input::Order(command)),
@@ -578,6 +620,12 @@ fn open_mail(mail: &mut Waiting, mut input: impl FnMut(Input<'_>)) -> Go {
             Message::Stop => go = Go::Stop,
         }
     }
+    go
+}
+
+/// Hands a batch of mail on: what other threads said, then the calls' datagrams, then some of the new requests.
+fn open_mail(mail: &mut Waiting, mut input: impl FnMut(Input<'_>)) -> Go {
+    let go = open_messages(&mut mail.messages, &mut input);
     let fresh = mail.fresh.len().min(FRESH_BATCH);
     for packet in mail.in_call.drain(..).chain(mail.fresh.drain(..fresh)) {
         input(Input::Packet {
