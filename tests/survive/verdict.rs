@@ -52,7 +52,8 @@ fn differences(record: &Value, call: &Call, said: [u64; 2]) -> Vec<String> {
     let callee = call.callee.as_ref();
     for (name, known) in [("a", &call.pair.a), ("x", &call.pair.x), ("callee", &call.pair.b)] {
         let said = record[name].as_str().unwrap_or_default();
-        if !said.ends_with(known.as_str()) && !(name == "callee" && callee.is_none()) {
+        let is_unknown = name == "callee" && callee.is_none();
+        if !is_unknown && !said.ends_with(known.as_str()) {
             differ(name, &record[name], known.clone());
         }
     }
