@@ -30,7 +30,7 @@ use flow::round_trip_us;
 /// The mean time between two RTCP reports (RFC 3550 §6.2), before it is made random.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 /// Reports, and looks for silence, are due at whole steps of this: what is due within one costs one wake-up, however
-/// many flows there are. Two hundred steps lie between the shortest interval of reports and the longest.
+/// many flows there are. Two hundred and fifty steps lie between the shortest interval of reports and the longest.
 const STEP: Duration = Duration::from_millis(20);
 /// How many of our last SRs the other side may still refer to.
 const SRS_KEPT: usize = 4;
@@ -591,10 +591,11 @@ impl Relay {
         }
     }
 
-    // RFC 3550 §6.3.1: between half and one and a half of the interval, divided by e - 3/2.
+    // RFC 3550 §6.3.1: between half and one and a half of the interval. The division by e - 3/2 there is for timers
+    // that are reconsidered when members come and go: here are always two.
     fn report_interval(&mut self) -> Duration {
         let per_mille = 500 + self.chance.below(1_001);
-        REPORT_INTERVAL * per_mille / 1_218
+        REPORT_INTERVAL * per_mille / 1_000
     }
 }
 

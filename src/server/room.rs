@@ -72,6 +72,10 @@ impl Handler for Room {
         }
     }
 
+    fn is_ready(&self) -> bool {
+        !self.switch.awaits_ports()
+    }
+
     fn take(&mut self, now: Now, input: Input<'_>, outbox: &mut Outbox) -> Option<Instant> {
         let from = match &input {
             Input::Packet { path, .. } => Some(path.remote),

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,11 +11,13 @@ use std::time::Duration;
 use super::bound::{Bound, Socket};
 use super::clock::Clock;
 use super::connections::{Connections, Peer};
+use super::handed::Handed;
 use super::poller::{Errors, Interest, Poller, Ready, Source, Waker};
 use super::shard::{Door, FRESH_BATCH, Left, Message, Packet, Waiting};
 use super::sort::{Shed, overloaded, sort};
 use super::tcp::{self, Accepted};
 use super::udp::{self, BATCH, Inbox, Undelivered};
+use crate::base::limits::BEGIN_WITHIN;
 use crate::base::shard::{Homes, Moved, Shard};
 use crate::base::time::{Instant, Now};
 use crate::call::config::{Config, Listener};
@@ -23,12 +26,14 @@ use crate::call::trunk;
 use crate::sip::path::{FlowHint, ListenerId, Path};
 use crate::sip::peek::PeekKind;
 
+/// How often it is looked whether packets can be taken.
+const BEGIN_LOOK: Duration = Duration::from_millis(1);
 /// The shortest wait for a timer. Timers of transactions come by the thousand, seconds after their calls: those
 /// that are due within one such time are served together.
 const TICK: Duration = Duration::from_millis(4);
 /// Where messages come faster than this, a loop rests so long after a batch, because a wake-up costs as much as a
 /// message: what comes meanwhile is the next batch. One that comes after a pause is taken at once.
-const GATHER: Duration = Duration::from_millis(2);
+const GATHER: Duration = Duration::from_millis(4);
 /// Batches that are read of one socket before anything else is looked at. New requests only queue up meanwhile, so
 /// that the messages of calls behind them are not lost in the system's buffer.
 const READS_MAX: usize = 8;
@@ -94,6 +99,12 @@ pub trait Handler {
     /// Does what comes before the first input, and puts what is to be sent into the outbox.
     fn begin(&mut self, _: Now, _: &mut Outbox) {}
 
+    /// Whether packets can be taken. While it can't, they wait where they are, for [`BEGIN_WITHIN`] at most; and once
+    /// it could, it isn't asked again.
+    fn is_ready(&self) -> bool {
+        true
+    }
+
     /// Takes an input, and puts what is to be sent into the outbox. Returns when it wants the next
     /// [`Input::Timeout`].
     fn take(&mut self, now: Now, input: Input<'_>, outbox: &mut Outbox) -> Option<Instant>;
@@ -136,10 +147,19 @@ pub struct Transport {
     pub doors: Arc<[Door]>,
     /// What is counted.
     pub stats: Arc<Stats>,
+    sockets: Arc<[Bound]>,
+}
+
+impl Transport {
+    /// The listeners' sockets, and the names under which they can be kept beyond the process.
+    pub fn keepable(&self) -> impl Iterator<Item = (String, BorrowedFd<'_>)> {
+        self.sockets.iter().map(Bound::keepable)
+    }
 }
 
 /// Binds the listeners and shares them out: socket `i` is read by shard `i % count`. `key` is the node's, as
-/// the switches have it: Call-IDs that they mint hash home. `moved` are those that don't.
+/// the switches have it: Call-IDs that they mint hash home. `moved` are those that don't. A socket among those `handed`
+/// over that has a listener's address is taken.
 ///
 /// # Errors
 /// An address that can't be had.
@@ -149,9 +169,10 @@ pub fn open(
     key: [u64; 2],
     moved: &Arc<Moved>,
     clock: Clock,
+    handed: &mut Handed,
 ) -> Result<Transport, Error> {
     let bind = |l: &Listener| {
-        Bound::new(l.transport, l.address).map_err(|source| Error::Bind {
+        Bound::new(l.transport, l.address, handed).map_err(|source| Error::Bind {
             address: l.address,
             key: l.transport.name(),
             source,
@@ -186,7 +207,12 @@ pub fn open(
             config: Arc::clone(config),
         });
     }
-    Ok(Transport { loops, doors, stats })
+    Ok(Transport {
+        loops,
+        doors,
+        stats,
+        sockets,
+    })
 }
 
 /// Whether the loop goes on.
@@ -226,7 +252,10 @@ impl EventLoop {
         let mut ready = Vec::new();
         let mut outbox = Outbox::default();
         handler.begin(self.clock.now(), &mut outbox);
-        let mut due = handler.take(self.clock.now(), Input::Timeout, &mut outbox);
+        let (mut due, go) = self.make_ready(&mut handler, &mut outbox);
+        if go == Go::Stop {
+            return;
+        }
         let mut left = Left::None;
         let mut pace = Pace::Slow;
         loop {
@@ -266,11 +295,7 @@ impl EventLoop {
             for packet in mail.outgoing.drain(..) {
                 self.send_by_connection(now.at, packet.path, packet.bytes.into_vec());
             }
-            for message in &mail.messages {
-                if let Message::Config(config) = message {
-                    self.config = Arc::clone(config);
-                }
-            }
+            self.heed(&mail.messages);
             if open_mail(&mut mail, |one| input(now, one)) == Go::Stop {
                 handler.batch_over();
                 self.flush(&mut outbox);
@@ -281,6 +306,40 @@ impl EventLoop {
             }
             if due.is_some_and(|due| due <= now.at) {
                 due = handler.take(now, Input::Timeout, &mut outbox);
+            }
+        }
+    }
+
+    /// Waits until the handler can take packets. Only what other threads say is handed on meanwhile. Returns what a
+    /// handler's `take` does.
+    fn make_ready(&mut self, handler: &mut impl Handler, outbox: &mut Outbox) -> (Option<Instant>, Go) {
+        let mut messages = VecDeque::new();
+        let began = self.clock.now();
+        let mut due = handler.take(began, Input::Timeout, outbox);
+        loop {
+            handler.batch_over();
+            self.flush(outbox);
+            let now = self.clock.now();
+            if handler.is_ready() || now.at - began.at >= BEGIN_WITHIN {
+                return (due, Go::On);
+            }
+            std::thread::sleep(BEGIN_LOOK);
+            self.doors[self.homes.shard.index].take_messages(&mut messages);
+            self.heed(&messages);
+            let go = open_messages(&mut messages, |input| due = handler.take(now, input, outbox));
+            if go == Go::Stop {
+                handler.batch_over();
+                self.flush(outbox);
+                return (due, go);
+            }
+        }
+    }
+
+    /// What of the messages is for the loop itself.
+    fn heed(&mut self, messages: &VecDeque<Message>) {
+        for message in messages {
+            if let Message::Config(config) = message {
+                self.config = Arc::clone(config);
             }
         }
     }
@@ -549,10 +608,10 @@ impl EventLoop {
     }
 }
 
-/// Hands a batch of mail on: what other threads said, then the calls' datagrams, then some of the new requests.
-fn open_mail(mail: &mut Waiting, mut input: impl FnMut(Input<'_>)) -> Go {
+/// Hands on what other threads said.
+fn open_messages(messages: &mut VecDeque<Message>, mut input: impl FnMut(Input<'_>)) -> Go {
     let mut go = Go::On;
-    for message in mail.messages.drain(..) {
+    for message in messages.drain(..) {
         match message {
             Message::Media(report) => input(Input::Media(report)),
             Message::Order(command) => input(Input::Order(command)),
@@ -561,6 +620,12 @@ fn open_mail(mail: &mut Waiting, mut input: impl FnMut(Input<'_>)) -> Go {
             Message::Stop => go = Go::Stop,
         }
     }
+    go
+}
+
+/// Hands a batch of mail on: what other threads said, then the calls' datagrams, then some of the new requests.
+fn open_mail(mail: &mut Waiting, mut input: impl FnMut(Input<'_>)) -> Go {
+    let go = open_messages(&mut mail.messages, &mut input);
     let fresh = mail.fresh.len().min(FRESH_BATCH);
     for packet in mail.in_call.drain(..).chain(mail.fresh.drain(..fresh)) {
         input(Input::Packet {

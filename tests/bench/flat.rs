@@ -143,7 +143,7 @@ pub fn measure(length: Length) -> Vec<Row> {
             ..Row::new(
                 "upkeep of a held call a second",
                 format!(
-                    "{rounds} × {} s without a packet, {many} held less {few}; RTCP to both sides about every 4 s",
+                    "{rounds} × {} s without a packet, {many} held less {few}; RTCP to both sides about every 5 s",
                     waves as f64 * WAVE.1
                 ),
             )

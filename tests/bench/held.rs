@@ -24,6 +24,8 @@ pub struct Line {
     pub carrier_media: UdpSocket,
     /// Likewise the callee.
     pub callee_media: UdpSocket,
+    /// Where both want RTCP: it is never looked at.
+    _reports: [UdpSocket; 2],
     made: usize,
     /// Messages of waves that came already.
     seen: HashSet<String>,
@@ -51,12 +53,15 @@ impl Line {
             also: Vec::new(),
         });
         server.bind(X, A, B, "");
+        let ((carrier_media, carrier_reports), (callee_media, callee_reports)) =
+            (media_pair(CARRIER), media_pair(CALLEE));
         Self {
             server,
             carrier: media_socket(CARRIER),
             callee,
-            carrier_media: media_socket(CARRIER),
-            callee_media: media_socket(CALLEE),
+            carrier_media,
+            callee_media,
+            _reports: [carrier_reports, callee_reports],
             made: 0,
             seen: HashSet::new(),
         }
@@ -221,6 +226,17 @@ fn socket(ip: Ipv4Addr) -> UdpSocket {
     let socket = UdpSocket::bind((ip, 0)).expect("a free port");
     socket.set_read_timeout(Some(MOMENT)).expect("no zero");
     socket
+}
+
+/// Sockets for RTP and, beside it, for RTCP: what nobody listened for would come back as an error to the server.
+fn media_pair(ip: Ipv4Addr) -> (UdpSocket, UdpSocket) {
+    loop {
+        let media = media_socket(ip);
+        let next = address(&media).port().checked_add(1);
+        if let Some(Ok(reports)) = next.map(|next| UdpSocket::bind((ip, next))) {
+            return (media, reports);
+        }
+    }
 }
 
 /// One that many packets come to.

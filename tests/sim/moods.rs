@@ -277,7 +277,7 @@ impl Crowd {
         }
         let lists = [
             "pcma,te",
-            "pcmu,pcma,te",
+            "pcmu,pcma,cn,te",
             "pcma",
             "g729,pcma,te:96",
             "opus,pcma,te",
