@@ -3,6 +3,7 @@
 use super::Switch;
 use crate::base::time::Now;
 use crate::call::hands::{CallRef, CallTimer, Hands, Purpose, owned};
+use crate::call::kept::Mark;
 use crate::call::leg::callee::Lost;
 use crate::call::media::{MediaPort, Report};
 use crate::call::overload::Door;
@@ -196,10 +197,22 @@ impl Switch {
                 };
                 self.end_where(now, end, |_| true);
             }
+            Command::KeepAll => self.keep_all(),
             Command::CutNumber(x) => {
                 self.end_where(now, End::frozen(), |call| call.goes_through(x));
             }
             Command::Records(records) => self.records = records,
+        }
+    }
+
+    /// What was counted since a call was kept, and other things that settle nothing, are kept too.
+    fn keep_all(&mut self) {
+        let all: Vec<CallRef> = self.calls.iter().flatten().map(|call| call.me).collect();
+        for me in all {
+            if let Some(mut call) = self.take(me) {
+                call.kept = Mark::default();
+                self.put_back(call);
+            }
         }
     }
 
