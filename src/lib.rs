@@ -34,6 +34,8 @@
 //!   acknowledged. sled follows behind.
 //! * **A record**: the arrival goes to [`store::journal`] before the callee's INVITE leaves; the finished CDR goes
 //!   there too when the call is over, and then to [`records`]; what those files lack is written at the next start.
+//! * **A restart**: a call's state ([`call::kept`]) goes to the journal at its answer. The process that comes next reads
+//!   it first; its media go on, then the store is opened, then each shard takes its calls over before its first input.
 //!
 //! # What keeps a number from the other side
 //!

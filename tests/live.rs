@@ -14,8 +14,8 @@ use support::ladder::{Ladder, ladders, play};
 use support::plays::play_side_by_side;
 use support::stage::Setup;
 
-/// Plays at once: nearly all of their time is waiting.
-const AT_ONCE: usize = 8;
+/// Plays at once: nearly all of their time is waiting, for T1 and its multiples.
+const AT_ONCE: usize = 16;
 
 /// T1 of these plays: 64·T1 is waited for again and again.
 const T1: Duration = Duration::from_millis(100);

@@ -87,3 +87,40 @@ fn a_call_goes_on_as_it_was_when_the_conf_is_read_anew_at_any_step() {
         "reload ring=7s gateways=1 silence=1s reliable=off redirects=refuse session_timer=off dtmf=info",
     );
 }
+
+/// Where that would be felt: who drains begins anew, and an ACK that is on its way is lost.
+const NOT_KILLED: [&str; 2] = ["drained", "reinvite_answer_lost_before_a"];
+
+/// Plays each ladder once for every scene of it that begins while A and B talk, with the server killed before.
+#[test]
+fn a_talk_goes_on_as_it_was_when_the_server_is_killed_between_two_scenes() {
+    let mut failed = Vec::new();
+    let mut played = 0;
+    for path in ladders() {
+        let text = std::fs::read_to_string(&path).expect("a ladder");
+        if text.contains("\nrestart")
+            || NOT_KILLED
+                .iter()
+                .any(|name| path.ends_with(format!("{name}.ladder")))
+        {
+            continue;
+        }
+        let lines: Vec<&str> = text.lines().collect();
+        let talk = lines.iter().position(|line| line.starts_with("A -> ACK"));
+        for at in talk.map_or(0..0, |talk| talk..lines.len()) {
+            if !lines[at].is_empty() {
+                continue;
+            }
+            let mut lines = lines.clone();
+            lines.insert(at, "restart");
+            let ladder = Ladder::read(&lines.join("\n"));
+            let setup = ladder.set_up(Setup::on(1));
+            played += 1;
+            if let Err(why) = play(&ladder, World::new(setup, 7)) {
+                failed.push(format!("{} killed before line {}: {why}", path.display(), at + 2));
+            }
+        }
+    }
+    assert!(played > 200, "{played} plays");
+    assert_none_failed(&failed);
+}

@@ -9,6 +9,7 @@ mod support;
 pub mod conf;
 pub mod datagram;
 pub mod journal;
+pub mod kept;
 pub mod log;
 pub mod media;
 pub mod sdp;
@@ -18,10 +19,11 @@ pub mod stream;
 pub type Target = fn(&[u8]);
 
 /// Every target, by its name.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("conf", conf::run),
     ("datagram", datagram::run),
     ("journal", journal::run),
+    ("kept", kept::run),
     ("log", log::run),
     ("media", media::run),
     ("sdp", sdp::run),

@@ -79,6 +79,10 @@ pub const PORT_REST: Duration = Duration::from_secs(30);
 pub const PORT_REST_MIN: Duration = Duration::from_secs(2);
 /// Calls whose RTP ports are bound ahead of need, per shard.
 pub const PORTS_AHEAD: usize = 512;
+/// Calls whose RTP ports are bound before the first packet is read, per shard: those that came while no server ran.
+pub const PORTS_TO_BEGIN: usize = 128;
+/// How long a shard waits for them at most.
+pub const BEGIN_WITHIN: Duration = Duration::from_secs(1);
 /// Addresses of ours that media runs on.
 pub const MEDIA_INTERFACES_MAX: usize = 8;
 /// How long no port is bound after the system had no file or memory left for one.

@@ -3,6 +3,7 @@
 //! Nothing here (nor on floors 1–3) can read a clock, open a socket or draw a random number of its own:
 //! time and chance are handed in.
 
+pub mod bytes;
 pub mod chance;
 pub mod histogram;
 pub mod id;

@@ -1,6 +1,8 @@
 //! Which of the SIP shards a call belongs to: decided by its Call-ID alone.
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
 
 /// One shard's place among its fellows, and the node's hash key that they share. The key is kept on disk:
 /// Call-IDs that we mint are minted until they hash home.
@@ -39,6 +41,29 @@ impl Shard {
     }
 }
 
+/// Calls that live elsewhere than their Call-ID says, by it: a process before this one had them, under another number
+/// of shards or another key. The values are the shards' indices.
+pub type Moved = HashMap<Box<[u8]>, usize>;
+
+/// Where each call lives, seen from one shard.
+#[derive(Clone, Debug)]
+pub struct Homes {
+    /// Who looks.
+    pub shard: Shard,
+    /// The exceptions. They hold as long as the process runs: a new call under an old Call-ID loses nothing by it.
+    pub moved: Arc<Moved>,
+}
+
+impl Homes {
+    /// The index of the shard that has this Call-ID's messages.
+    pub fn of(&self, call_id: &[u8]) -> usize {
+        match self.moved.get(call_id) {
+            Some(index) => *index,
+            None => self.shard.home_of(call_id),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,5 +87,24 @@ mod tests {
             calls[homes[0]] += 1;
         }
         assert!(calls.iter().all(|n| *n > 50), "{calls:?}");
+    }
+
+    #[test]
+    fn a_call_that_came_from_another_number_of_shards_has_one_home_for_all() {
+        let moved: Moved = [(Box::from(*b"call-1"), 2), (Box::from(*b"call-2"), 2)].into();
+        let moved = Arc::new(moved);
+        for index in 0..3 {
+            let shard = Shard {
+                index,
+                count: 3,
+                key: [1, 2],
+            };
+            let homes = Homes {
+                shard,
+                moved: moved.clone(),
+            };
+            assert_eq!([homes.of(b"call-1"), homes.of(b"call-2")], [2, 2]);
+            assert_eq!(homes.of(b"call-3"), shard.home_of(b"call-3"));
+        }
     }
 }

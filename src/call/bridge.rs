@@ -477,7 +477,7 @@ impl Bridge {
         let far = self.agreed(leg.other())?;
         let near = self.agreed(leg);
         let (told, _) = self.side(leg)?.written.as_ref()?;
-        let is_audio = |codec: &&Codec| !codec.name.is_event();
+        let is_audio = |codec: &&Codec| codec.name.is_audio();
         let mut spoken = far.codecs.iter().map(|pair| &pair.theirs).filter(is_audio);
         let is_fax = far.fax.is_some() && told.fax.is_some();
         let is_told = is_fax || spoken.any(|codec| told.codecs.iter().any(|known| known.packs_like(codec)));
@@ -664,12 +664,13 @@ fn ports_dry(hands: &mut Hands, now: Instant) -> End {
     End::failed(Reason::Overload)
 }
 
-/// The terms with their best audio codec only, and the events.
+/// The terms with their best audio codec only, and what goes among it.
 fn one_codec(mut terms: Terms) -> Terms {
     let mut audio = 0;
     terms.codecs.retain(|codec| {
-        audio += usize::from(!codec.name.is_event());
-        codec.name.is_event() || audio == 1
+        let is_audio = codec.name.is_audio();
+        audio += usize::from(is_audio);
+        !is_audio || audio == 1
     });
     terms
 }

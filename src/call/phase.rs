@@ -95,6 +95,14 @@ impl End {
         }
     }
 
+    /// A number that the call goes through is frozen for a cause that cuts calls.
+    pub fn frozen() -> Self {
+        Self {
+            cause: Some("number_frozen"),
+            ..Self::failed(Reason::NumberFrozen)
+        }
+    }
+
     /// We cut a conversation, or an attempt that was not answered yet.
     pub const fn cut(cause: &'static str) -> Self {
         Self {

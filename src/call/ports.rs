@@ -226,6 +226,11 @@ impl Ports {
         self.pools.iter().map(ready).min().unwrap_or(0)
     }
 
+    /// Whether ports that were asked for are not answered for yet.
+    pub fn is_binding(&self) -> bool {
+        !self.binding.is_empty()
+    }
+
     /// Ports that calls hold.
     pub fn in_use(&self) -> usize {
         self.in_use

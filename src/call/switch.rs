@@ -16,6 +16,7 @@ use super::port::{Input, Output, Records};
 use super::ports::Ports;
 use crate::base::chance::Chance;
 use crate::base::id::Id;
+use crate::base::limits::PORTS_TO_BEGIN;
 use crate::base::shard::Shard;
 use crate::base::time::{Instant, Now};
 use crate::base::timer::Timers;
@@ -156,6 +157,12 @@ impl Switch {
     /// Calls that could begin at this instant with ports that are bound and free.
     pub fn berths_ready(&self) -> usize {
         self.hands.ports.ready()
+    }
+
+    /// Whether the ports of the first calls are being bound just now: whoever calls in that moment is refused, so that
+    /// it is better to let him wait for it.
+    pub fn awaits_ports(&self) -> bool {
+        self.berths_ready() < PORTS_TO_BEGIN && self.hands.ports.is_binding()
     }
 
     /// Live calls.

@@ -62,6 +62,7 @@ impl Status {
                 name.trim_end_matches("_at").trim_end_matches("_s")
             )?;
         }
+        write_takeover(out, &status)?;
         if let Some(conf) = status.get("conf").filter(|conf| conf.is_object()) {
             write_conf(out, conf)?;
         }
@@ -77,6 +78,20 @@ impl Status {
         write!(out, "\n{table}")?;
         Ok(())
     }
+}
+
+/// Writes what became of the calls of the server before, if it left any.
+fn write_takeover(out: &mut dyn Write, status: &Value) -> anyhow::Result<()> {
+    let count = |of: &str| status["calls_before"][of].as_u64().unwrap_or_default();
+    let (taken, ended) = (count("taken"), count("ended"));
+    if taken + ended > 0 {
+        writeln!(
+            out,
+            "{:<13}{taken} of the server before went on at the start, {ended} ended",
+            "taken over"
+        )?;
+    }
+    Ok(())
 }
 
 /// Writes what conf is in force, and how its files are now.

@@ -54,7 +54,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
     let trunks = root.parsed("trunks", "trunks.toml".to_owned(), |text| {
         non_empty(text, "write the trunk file's name, or a folder of them")
     });
-    let node = root.section("node", "[node]", &["name", "drain"]);
+    let node = root.section("node", "[node]", &["name", "drain", "restore_within_s"]);
     let name = node.parsed("name", "umbra-1".to_owned(), |text| {
         plain_name(text).map(|()| text.to_owned())
     });
@@ -63,6 +63,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
             .filter(|d| d.as_secs() <= 86_400)
             .ok_or_else(|| "write a time from \"0s\" to \"1d\"".into())
     });
+    let restore_within = node.integer("restore_within_s", 0..=3_600, 120);
     let sip = root.section(
         "sip",
         "[sip]",
@@ -100,6 +101,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
             media,
         },
         drain,
+        restore_within: Duration::from_secs(restore_within.into()),
         shards: shards as usize,
         store: path(&root.section("store", "[store]", &["path"]), "path", "data"),
         records: records(&root),

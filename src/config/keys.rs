@@ -16,6 +16,7 @@ pub const KEYS: &[(&str, Takes)] = &[
     ("trunks", Takes::Reload),
     ("node.name", Takes::Reload),
     ("node.drain", Takes::Reload),
+    ("node.restore_within_s", Takes::Restart),
     ("sip.udp", Takes::Restart),
     ("sip.tcp", Takes::Restart),
     ("sip.tls", Takes::Restart),

@@ -38,6 +38,8 @@ pub struct Conf {
     pub switch: Config,
     /// How long calls in progress may go on after SIGTERM.
     pub drain: Duration,
+    /// How long calls may have been left alone by the process before, to go on in this one.
+    pub restore_within: Duration,
     /// SIP shards, each a thread.
     pub shards: usize,
     /// The store's folder.

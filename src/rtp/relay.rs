@@ -29,6 +29,9 @@ use flow::round_trip_us;
 
 /// The mean time between two RTCP reports (RFC 3550 §6.2), before it is made random.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
+/// Reports, and looks for silence, are due at whole steps of this: what is due within one costs one wake-up, however
+/// many flows there are. Two hundred and fifty steps lie between the shortest interval of reports and the longest.
+const STEP: Duration = Duration::from_millis(20);
 /// How many of our last SRs the other side may still refer to.
 const SRS_KEPT: usize = 4;
 /// A round trip longer than this, in 1/65,536 s, is a peer's mistake.
@@ -182,7 +185,7 @@ impl Relay {
         };
         self.close(now, port);
         // RFC 3550 §6.2: the first report comes after half the interval.
-        let first_report = now + self.report_interval() / 2;
+        let first_report = whole_step(now + self.report_interval() / 2);
         self.flows[index] = Some(Box::new(Flow {
             port,
             payloads: spec.payloads.clone(),
@@ -570,7 +573,7 @@ impl Relay {
     }
 
     fn report(&mut self, now: Instant, port: u32) {
-        let next = now + self.report_interval();
+        let next = whole_step(now + self.report_interval());
         let timer = self.timers.set(next, Due::Report(port));
         let wall = self.wall;
         let Some(flow) = self.flow(port) else {
@@ -588,11 +591,18 @@ impl Relay {
         }
     }
 
-    // RFC 3550 §6.3.1: between half and one and a half of the interval, divided by e - 3/2.
+    // RFC 3550 §6.3.1: between half and one and a half of the interval. The division by e - 3/2 there is for timers
+    // that are reconsidered when members come and go: here are always two.
     fn report_interval(&mut self) -> Duration {
         let per_mille = 500 + self.chance.below(1_001);
-        REPORT_INTERVAL * per_mille / 1_218
+        REPORT_INTERVAL * per_mille / 1_000
     }
+}
+
+/// This instant or the next one at which things are done together.
+fn whole_step(at: Instant) -> Instant {
+    let step = STEP.as_micros() as u64;
+    Instant::from_micros(at.as_micros().div_ceil(step).saturating_mul(step))
 }
 
 #[cfg(test)]

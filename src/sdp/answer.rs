@@ -334,6 +334,8 @@ impl Offer {
             match take_like(&mut rest, &pair.theirs) {
                 Some(codec) if codec.payload == pair.theirs.payload => {}
                 Some(_) => changes.address = true,
+                // Whoever wants no comfort noise gets none: that is no news for the other side.
+                None if pair.theirs.name == CodecName::ComfortNoise => {}
                 None => changes.codecs |= far.codecs.iter().any(|far| far.theirs.is(&pair.theirs)),
             }
         }
@@ -379,7 +381,7 @@ impl Terms {
                 });
             }
         }
-        if fax.is_none() && codecs.iter().all(|pair| pair.theirs.name.is_event()) {
+        if fax.is_none() && !codecs.iter().any(|pair| pair.theirs.name.is_audio()) {
             return Err(Mismatch::NoCodec);
         }
         // RFC 5761 §5.1.1: shared only if both say so.
@@ -417,7 +419,7 @@ impl Agreed {
     /// Whether the two legs' peers can hear each other: they share a codec, or a fax.
     pub fn meets(&self, far: &Self) -> bool {
         let is_fax = self.fax.is_some() && far.fax.is_some();
-        let audio = |pair: &&Pair| !pair.theirs.name.is_event();
+        let audio = |pair: &&Pair| pair.theirs.name.is_audio();
         let has = |pair: &Pair| far.codecs.iter().any(|its| its.theirs.packs_like(&pair.theirs));
         is_fax || self.codecs.iter().filter(audio).any(has)
     }
@@ -427,7 +429,7 @@ impl Agreed {
         self.codecs
             .iter()
             .map(|pair| pair.theirs.name)
-            .find(|name| !name.is_event())
+            .find(|name| name.is_audio())
     }
 }
 
@@ -468,7 +470,7 @@ fn rtcp_of(media: &Media, port: RtcpPort) -> Option<SocketAddr> {
 }
 
 fn with_audio(codecs: &[Codec]) -> Result<(), Mismatch> {
-    if codecs.iter().all(|codec| codec.name.is_event()) {
+    if !codecs.iter().any(|codec| codec.name.is_audio()) {
         return Err(Mismatch::NoCodec);
     }
     Ok(())

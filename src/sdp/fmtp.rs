@@ -70,7 +70,11 @@ const fn parameters(codec: CodecName) -> &'static [Parameter] {
         CodecName::Opus => OPUS,
         CodecName::Amr | CodecName::AmrWb => AMR,
         CodecName::G729 => G729,
-        CodecName::Pcma | CodecName::Pcmu | CodecName::G722 | CodecName::TelephoneEvent => &[],
+        CodecName::Pcma
+        | CodecName::Pcmu
+        | CodecName::G722
+        | CodecName::TelephoneEvent
+        | CodecName::ComfortNoise => &[],
     }
 }
 
@@ -107,7 +111,11 @@ impl Fmtp {
             CodecName::TelephoneEvent => Some(Self(KEYS.into())),
             CodecName::Opus => Some(Self("useinbandfec=1".into())),
             CodecName::Amr | CodecName::AmrWb => Some(Self("octet-align=1".into())),
-            CodecName::Pcma | CodecName::Pcmu | CodecName::G722 | CodecName::G729 => None,
+            CodecName::Pcma
+            | CodecName::Pcmu
+            | CodecName::G722
+            | CodecName::G729
+            | CodecName::ComfortNoise => None,
         }
     }
 

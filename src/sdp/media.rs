@@ -30,11 +30,13 @@ pub enum CodecName {
     AmrWb,
     /// Events among the audio: keys (RFC 4733).
     TelephoneEvent,
+    /// What silence sounds like, instead of the audio (RFC 3389), static payload type 13.
+    ComfortNoise,
 }
 
 impl CodecName {
     /// Every codec that we know.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Pcma,
         Self::Pcmu,
         Self::G722,
@@ -43,6 +45,7 @@ impl CodecName {
         Self::Amr,
         Self::AmrWb,
         Self::TelephoneEvent,
+        Self::ComfortNoise,
     ];
 
     /// What an offer of ours lists when there is no other's to go by (an INVITE without a description).
@@ -65,6 +68,7 @@ impl CodecName {
             Self::Amr => "AMR",
             Self::AmrWb => "AMR-WB",
             Self::TelephoneEvent => "telephone-event",
+            Self::ComfortNoise => "CN",
         }
     }
 
@@ -81,6 +85,7 @@ impl CodecName {
             0 => Some(Self::Pcmu),
             8 => Some(Self::Pcma),
             9 => Some(Self::G722),
+            13 => Some(Self::ComfortNoise),
             18 => Some(Self::G729),
             _ => None,
         }
@@ -97,6 +102,7 @@ impl CodecName {
             Self::Amr => 96,
             Self::AmrWb => 97,
             Self::TelephoneEvent => 101,
+            Self::ComfortNoise => 13,
         }
     }
 
@@ -104,7 +110,22 @@ impl CodecName {
     pub const fn is_event(self) -> bool {
         match self {
             Self::TelephoneEvent => true,
-            Self::Pcma | Self::Pcmu | Self::G722 | Self::G729 | Self::Opus | Self::Amr | Self::AmrWb => false,
+            Self::Pcma
+            | Self::Pcmu
+            | Self::G722
+            | Self::G729
+            | Self::Opus
+            | Self::Amr
+            | Self::AmrWb
+            | Self::ComfortNoise => false,
+        }
+    }
+
+    /// Whether two can talk by it: it is neither events nor the sound of silence.
+    pub const fn is_audio(self) -> bool {
+        match self {
+            Self::TelephoneEvent | Self::ComfortNoise => false,
+            Self::Pcma | Self::Pcmu | Self::G722 | Self::G729 | Self::Opus | Self::Amr | Self::AmrWb => true,
         }
     }
 
@@ -112,7 +133,13 @@ impl CodecName {
     pub const fn clock_hz(self) -> u32 {
         match self {
             // RFC 3551 §4.5.2: G.722's clock is written as 8,000, by an old mistake.
-            Self::Pcma | Self::Pcmu | Self::G722 | Self::G729 | Self::Amr | Self::TelephoneEvent => 8_000,
+            Self::Pcma
+            | Self::Pcmu
+            | Self::G722
+            | Self::G729
+            | Self::Amr
+            | Self::TelephoneEvent
+            | Self::ComfortNoise => 8_000,
             Self::AmrWb => 16_000,
             Self::Opus => 48_000,
         }
@@ -129,7 +156,8 @@ impl CodecName {
             | Self::G729
             | Self::Amr
             | Self::AmrWb
-            | Self::TelephoneEvent => 1,
+            | Self::TelephoneEvent
+            | Self::ComfortNoise => 1,
         }
     }
 
@@ -137,9 +165,14 @@ impl CodecName {
     pub(super) const fn runs_at(self, clock_hz: u32) -> bool {
         match self {
             Self::TelephoneEvent => matches!(clock_hz, 8_000 | 16_000 | 24_000 | 32_000 | 48_000),
-            Self::Pcma | Self::Pcmu | Self::G722 | Self::G729 | Self::Opus | Self::Amr | Self::AmrWb => {
-                clock_hz == self.clock_hz()
-            }
+            Self::Pcma
+            | Self::Pcmu
+            | Self::G722
+            | Self::G729
+            | Self::Opus
+            | Self::Amr
+            | Self::AmrWb
+            | Self::ComfortNoise => clock_hz == self.clock_hz(),
         }
     }
 }

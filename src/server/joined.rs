@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use crate::api::native::Phase;
+use crate::api::native::{Phase, Takeover};
 use crate::call::config::Config;
 use crate::call::port::{Command, Note};
 use crate::masking::table::Table;
@@ -52,6 +52,8 @@ pub(super) struct Joined {
     pub(super) refused_told: AtomicU64,
     /// Each shard's berths that are bound and free.
     pub(super) berths: Vec<AtomicUsize>,
+    /// What became of the calls of the process before, once it is known.
+    pub(super) takeover: OnceLock<Takeover>,
     pub(super) phase: Mutex<Phase>,
     pub(super) wish: Mutex<Sender<Wish>>,
 }

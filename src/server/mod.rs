@@ -7,6 +7,7 @@ mod reload;
 mod room;
 mod start;
 mod supervisor;
+mod takeover;
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;

@@ -78,6 +78,21 @@ impl Readings {
             "Calls in progress.",
             self.shared.calls(),
         );
+        let takeover = self.shared.takeover.get().copied().unwrap_or_default();
+        for (name, help, calls) in [
+            (
+                "umbra_calls_taken_over",
+                "Calls of the server before that went on at the start.",
+                takeover.taken,
+            ),
+            (
+                "umbra_calls_not_taken_over",
+                "Calls of the server before that ended at the start.",
+                takeover.ended,
+            ),
+        ] {
+            page.one(Kind::Gauge, name, help, calls);
+        }
         let report = self.shared.health.report();
         page.rows(
             Kind::Gauge,

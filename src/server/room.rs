@@ -2,11 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock};
 
+use crate::api::native::Takeover;
 use crate::api::switchboard::Switchboard;
 use crate::base::time::{Instant, Now};
 use crate::call::cdr::Line;
+use crate::call::kept;
 use crate::call::media::{Lanes, Order};
 use crate::call::port::{CallEntry, Input, Output};
 use crate::call::switch::Switch;
@@ -16,11 +19,15 @@ use crate::records::cdr_file;
 use crate::store::journal::Journal;
 use crate::store::writer::Store;
 use crate::telemetry::call_line;
-use crate::telemetry::health::State;
+use crate::telemetry::health::{Health, State};
 use crate::telemetry::traces::Traces;
 use crate::transport::event_loop::{Handler, Outbox};
 
 use super::joined::Joined;
+use super::takeover::Kept;
+
+/// Calls of the process before that are taken over before the others hear of it.
+const TAKEN_AT_ONCE: usize = 256;
 
 /// What one SIP shard's thread works with.
 pub(super) struct Room {
@@ -35,6 +42,10 @@ pub(super) struct Room {
     pub(super) traces: Arc<Traces>,
     pub(super) board: Arc<Switchboard>,
     pub(super) store: Store,
+    /// The calls of the process before that live here, until they are taken over.
+    pub(super) left: Vec<Kept>,
+    /// Who waits for that.
+    pub(super) told: Option<Sender<Takeover>>,
     /// What a batch of inputs leaves for the other threads, so that each is woken once for all of it.
     pub(super) entries: Vec<CallEntry>,
     pub(super) cdrs: Vec<Arc<Line>>,
@@ -42,6 +53,29 @@ pub(super) struct Room {
 }
 
 impl Handler for Room {
+    fn begin(&mut self, now: Now, outbox: &mut Outbox) {
+        let mut tally = Takeover::default();
+        let mut left = std::mem::take(&mut self.left).into_iter();
+        while left.len() > 0 {
+            for call in left.by_ref().take(TAKEN_AT_ONCE) {
+                if self.take_over(now, call, outbox) {
+                    tally.taken += 1;
+                } else {
+                    tally.ended += 1;
+                }
+            }
+            self.batch_over();
+        }
+        if let Some(told) = self.told.take() {
+            // Nobody listens if the start has failed.
+            let _ = told.send(tally);
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        !self.switch.awaits_ports()
+    }
+
     fn take(&mut self, now: Now, input: Input<'_>, outbox: &mut Outbox) -> Option<Instant> {
         let from = match &input {
             Input::Packet { path, .. } => Some(path.remote),
@@ -69,6 +103,28 @@ impl Handler for Room {
 }
 
 impl Room {
+    /// Goes on with a call of the process before, or ends it. Whether it goes on.
+    fn take_over(&mut self, now: Now, call: Kept, outbox: &mut Outbox) -> bool {
+        let (id, record, first) = (call.record.call_id, call.record.clone(), self.entries.len());
+        let left = kept::Left {
+            record,
+            state: &call.state,
+            acked: call.acked,
+            died: call.died,
+            fate: call.fate,
+        };
+        let outcome = self.switch.restore(now, left);
+        self.obey(outbox, None);
+        if let Err(unfit) = outcome {
+            tracing::warn!(call = %id, "the call ends with the server before: {unfit}");
+            self.orders.extend(call.ports.into_iter().map(Order::Close));
+            self.cdrs.push(Arc::new(call.record.line()));
+        }
+        let news = self.entries.get(first..).unwrap_or_default();
+        let goes_on = |entry: &CallEntry| matches!(entry, CallEntry::Kept { .. });
+        news.iter().any(goes_on)
+    }
+
     /// Carries out what the switch wants, in order; what goes to other threads is kept until the batch is
     /// over. `from` is who sent the message that made it want that.
     fn obey(&mut self, outbox: &mut Outbox, from: Option<SocketAddr>) {
@@ -101,18 +157,28 @@ impl Room {
 
     fn give_orders(&mut self) {
         let threads = self.media.get().map_or(&[][..], Vec::as_slice);
-        let mut refused = false;
-        for order in self.orders.drain(..) {
-            let lane = self.lanes.thread_of(order.port());
-            refused |= threads.get(lane).is_some_and(|thread| thread.put(order).is_err());
-        }
-        threads.iter().for_each(MediaThread::wake);
-        if refused {
-            self.shared.health.set(
-                "media",
-                State::Failing,
-                "a media thread takes no orders: restart the server",
-            );
-        }
+        give_orders(threads, &self.lanes, self.orders.drain(..), &self.shared.health);
+    }
+}
+
+/// Gives each order to the media thread that has its port, and wakes them.
+pub(super) fn give_orders(
+    threads: &[MediaThread],
+    lanes: &Lanes,
+    orders: impl IntoIterator<Item = Order>,
+    health: &Health,
+) {
+    let mut refused = false;
+    for order in orders {
+        let thread = threads.get(lanes.thread_of(order.port()));
+        refused |= thread.is_some_and(|thread| thread.put(order).is_err());
+    }
+    threads.iter().for_each(MediaThread::wake);
+    if refused {
+        health.set(
+            "media",
+            State::Failing,
+            "a media thread takes no orders: restart the server",
+        );
     }
 }

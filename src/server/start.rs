@@ -12,7 +12,7 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 
 use crate::api::idempotency::Answers;
-use crate::api::native::{self, Desk, Owner, Phase};
+use crate::api::native::{self, Desk, Owner, Phase, Takeover};
 use crate::api::socket;
 use crate::api::switchboard::Switchboard;
 use crate::base::chance::Chance;
@@ -45,8 +45,9 @@ use super::health::{other_files, too_few_files};
 use super::joined::{Joined, Wish, say_to};
 use super::readings::Readings;
 use super::reload::{Front, InForce, listen};
-use super::room::Room;
+use super::room::{self, Room};
 use super::supervisor::{self, Patience};
+use super::takeover::{Left, Terms};
 
 /// How long the first media ports may take to be bound.
 const PORTS_PATIENCE: Duration = Duration::from_secs(5);
@@ -79,15 +80,41 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
     let mut chance = seeded()?;
 
     let health = Arc::new(Health::expecting(&[]));
-    let Disk {
-        store,
-        journal,
-        records,
-    } = open_disk(&conf, &clock, &health)?;
-
+    let (journal, left) = Journal::open(&conf.store.join("journal"))?;
+    say(journal.notes());
     let count = conf.shards;
     let key = shard_key(&conf.store, &mut chance)?;
-    let transport = event_loop::open(&Arc::new(conf.switch.clone()), count, key, clock.clone())?;
+    let mut lanes = conf.switch.media.lanes(count);
+    let terms = Terms {
+        media: &conf.switch.media,
+        within: conf.restore_within,
+        shards: count,
+        key,
+        now: clock.now().wall,
+    };
+    let mut left = Left::of(left, &terms, &mut lanes);
+    let transport = event_loop::open(
+        &Arc::new(conf.switch.clone()),
+        count,
+        key,
+        &left.moved,
+        clock.clone(),
+    )?;
+    let post = Post {
+        doors: transport.doors.clone(),
+        health: health.clone(),
+        lanes: lanes.clone(),
+    };
+    // People are talking: what they say goes on before anything else is opened.
+    let media = start_media(&conf, started, files, &clock, &mut chance, &post)?;
+    let threads = media.get().map_or(&[][..], Vec::as_slice);
+    room::give_orders(threads, &lanes, left.media.drain(..), &health);
+    let media_after = started.elapsed();
+
+    let Disk { store, records } = open_disk(&conf, &clock, &health, &journal, |recorded| {
+        room::give_orders(threads, &lanes, left.leave_out(recorded), &health);
+        std::mem::take(&mut left.records)
+    })?;
     let (wish, wishes) = channel();
     store.table().set_quarantine(conf.quarantine);
     let shared = Arc::new(Joined {
@@ -107,6 +134,7 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
         beats: (0..count).map(|_| AtomicU64::new(0)).collect(),
         refused_told: AtomicU64::new(0),
         berths: (0..count).map(|_| AtomicUsize::new(0)).collect(),
+        takeover: OnceLock::new(),
         phase: Mutex::new(Phase::Serving),
         wish: Mutex::new(wish),
     });
@@ -118,13 +146,6 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
     ) {
         shared.health.set("file limit", State::Degraded, sentence);
     }
-    let lanes = conf.switch.media.lanes(count);
-    let post = Post {
-        doors: shared.doors.clone(),
-        health: shared.health.clone(),
-        lanes: lanes.clone(),
-    };
-    let media = start_media(&conf, started, files, &clock, &mut chance, &post)?;
     let traces = Arc::new(Traces::default());
     let board = {
         let shared = shared.clone();
@@ -133,6 +154,7 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
             Arc::new(move |shard, command| shared.tell(shard, command)),
         ))
     };
+    let (told, tallies) = channel();
     let shards = spawn_shards(
         transport.loops,
         |shard, chance| Room {
@@ -152,12 +174,30 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
             traces: traces.clone(),
             board: board.clone(),
             store: store.clone(),
+            left: left
+                .calls
+                .get_mut(shard.index)
+                .map(std::mem::take)
+                .unwrap_or_default(),
+            told: Some(told.clone()),
             entries: Vec::new(),
             cdrs: Vec::new(),
             orders: Vec::new(),
         },
         &mut chance,
     )?;
+
+    drop(told);
+    // A shard that dies sends none: the pulse finds out.
+    let (taken, ended) = (0, left.ended);
+    let takeover = tallies
+        .iter()
+        .fold(Takeover { taken, ended }, |all, one| Takeover {
+            taken: all.taken + one.taken,
+            ended: all.ended + one.ended,
+        });
+    tell_of(takeover, media_after, started.elapsed());
+    let _ = shared.takeover.set(takeover);
 
     // Nobody is told that we serve before the first calls have their ports.
     let patience = std::time::Instant::now() + PORTS_PATIENCE;
@@ -186,6 +226,7 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
             Box::new(move || clock.now())
         },
         answers: Arc::new(Answers::default()),
+        takeover,
     });
     let front = serve_http(&http, &conf, desk)?;
     *shared.front.lock().unwrap_or_else(PoisonError::into_inner) = Some(front);
@@ -208,16 +249,33 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
     Ok(running)
 }
 
-/// What is on the disk.
+/// What is on the disk, besides the journal.
 struct Disk {
     store: Store,
-    journal: Journal,
     records: Arc<cdr_file::Writer>,
 }
 
-/// Opens what the server before left: bindings, the journal, the record files; and writes the records that it
-/// owed.
-fn open_disk(conf: &Conf, clock: &Clock, health: &Health) -> anyhow::Result<Disk> {
+/// Says what became of the calls of the process before, and how long it took.
+fn tell_of(takeover: Takeover, media_after: Duration, all_after: Duration) {
+    let Takeover { taken, ended } = takeover;
+    if taken + ended > 0 {
+        tracing::info!(
+            "calls of the server before: {taken} go on, {ended} have ended; RTP after {} ms, SIP after {} ms",
+            media_after.as_millis(),
+            all_after.as_millis()
+        );
+    }
+}
+
+/// Opens what the server before left: bindings and the record files; and writes the records that it owed, which
+/// `owed` says when it is told what the record files have.
+fn open_disk(
+    conf: &Conf,
+    clock: &Clock,
+    health: &Health,
+    journal: &Journal,
+    owed: impl FnOnce(&HashSet<Id>) -> Vec<Cdr>,
+) -> anyhow::Result<Disk> {
     let (store, found) = Store::open(&conf.store, &writer::Settings::default(), {
         let clock = clock.clone();
         move || clock.now().wall
@@ -234,8 +292,6 @@ fn open_disk(conf: &Conf, clock: &Clock, health: &Health) -> anyhow::Result<Disk
             found.sentences.iter().for_each(|s| tracing::info!("{s}"))
         }
     }
-    let (journal, left) = Journal::open(&conf.store.join("journal"))?;
-    say(journal.notes());
     let (records, found) = cdr_file::Writer::start(conf.records.clone(), {
         let journal = journal.clone();
         move |ids| {
@@ -247,19 +303,14 @@ fn open_disk(conf: &Conf, clock: &Clock, health: &Health) -> anyhow::Result<Disk
     let recorded = cdr_scan::recent_ids(&conf.records.dir, TAIL_IDS)
         .with_context(|| format!("the CDR files in {} can't be read", conf.records.dir.display()))?;
     let records = Arc::new(records);
-    let left = left.into_iter().map(|call| call.record).collect();
-    write_left_records(left, &recorded, &records, &journal);
-    Ok(Disk {
-        store,
-        journal,
-        records,
-    })
+    write_left_records(owed(&recorded), &recorded, &records, journal);
+    Ok(Disk { store, records })
 }
 
 /// Starts each shard's loop on a thread of its own.
 fn spawn_shards(
     loops: Vec<EventLoop>,
-    room: impl Fn(Shard, Chance) -> Room,
+    mut room: impl FnMut(Shard, Chance) -> Room,
     chance: &mut Chance,
 ) -> anyhow::Result<Vec<JoinHandle<()>>> {
     let mut threads = Vec::with_capacity(loops.len());

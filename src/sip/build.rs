@@ -8,6 +8,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use memchr::memmem;
+use serde::{Deserialize, Serialize};
 
 use super::header::{self, Name, NameAddr, Rport, Via};
 use super::lexer::{Head, Start};
@@ -68,8 +69,9 @@ pub fn response(request: &Head, source: SocketAddr, response: &Response) -> Vec<
 
 /// What every response to one request repeats of it, as it will stand there: for a request that gets several, or one
 /// that is answered later than at once.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Repeated {
+    #[serde(with = "crate::base::bytes")]
     text: Box<[u8]>,
     /// Where the parts end: Via, Record-Route, From with To, Call-ID with CSeq. The last one is Timestamp.
     ends: [usize; 4],
@@ -134,7 +136,7 @@ impl Repeated {
 }
 
 /// A request's To.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 enum To {
     /// There is none.
     Missing,

@@ -15,7 +15,8 @@ use super::shard::{Door, FRESH_BATCH, Left, Message, Packet, Waiting};
 use super::sort::{Shed, overloaded, sort};
 use super::tcp::{self, Accepted};
 use super::udp::{self, BATCH, Inbox, Undelivered};
-use crate::base::shard::Shard;
+use crate::base::limits::BEGIN_WITHIN;
+use crate::base::shard::{Homes, Moved, Shard};
 use crate::base::time::{Instant, Now};
 use crate::call::config::{Config, Listener};
 use crate::call::port::{Input, Why};
@@ -23,6 +24,8 @@ use crate::call::trunk;
 use crate::sip::path::{FlowHint, ListenerId, Path};
 use crate::sip::peek::PeekKind;
 
+/// How often it is looked whether packets can be taken.
+const BEGIN_LOOK: Duration = Duration::from_millis(1);
 /// The shortest wait for a timer. Timers of transactions come by the thousand, seconds after their calls: those
 /// that are due within one such time are served together.
 const TICK: Duration = Duration::from_millis(4);
@@ -91,6 +94,15 @@ impl Outbox {
 
 /// Whom a loop works for.
 pub trait Handler {
+    /// Does what comes before the first input, and puts what is to be sent into the outbox.
+    fn begin(&mut self, _: Now, _: &mut Outbox) {}
+
+    /// Whether packets can be taken. While it can't, they wait where they are, for [`BEGIN_WITHIN`] at most; and once
+    /// it could, it isn't asked again.
+    fn is_ready(&self) -> bool {
+        true
+    }
+
     /// Takes an input, and puts what is to be sent into the outbox. Returns when it wants the next
     /// [`Input::Timeout`].
     fn take(&mut self, now: Now, input: Input<'_>, outbox: &mut Outbox) -> Option<Instant>;
@@ -107,7 +119,7 @@ impl<F: FnMut(Now, Input<'_>, &mut Outbox) -> Option<Instant>> Handler for F {
 
 /// A shard's loop, ready to [`run`](EventLoop::run).
 pub struct EventLoop {
-    shard: Shard,
+    homes: Homes,
     /// All the listeners' sockets, by their ids; every shard sends on those of datagrams.
     sockets: Arc<[Bound]>,
     /// The connections of the listeners that this shard reads.
@@ -136,11 +148,17 @@ pub struct Transport {
 }
 
 /// Binds the listeners and shares them out: socket `i` is read by shard `i % count`. `key` is the node's, as
-/// the switches have it: Call-IDs that they mint hash home.
+/// the switches have it: Call-IDs that they mint hash home. `moved` are those that don't.
 ///
 /// # Errors
 /// An address that can't be had.
-pub fn open(config: &Arc<Config>, count: usize, key: [u64; 2], clock: Clock) -> Result<Transport, Error> {
+pub fn open(
+    config: &Arc<Config>,
+    count: usize,
+    key: [u64; 2],
+    moved: &Arc<Moved>,
+    clock: Clock,
+) -> Result<Transport, Error> {
     let bind = |l: &Listener| {
         Bound::new(l.transport, l.address).map_err(|source| Error::Bind {
             address: l.address,
@@ -162,7 +180,10 @@ pub fn open(config: &Arc<Config>, count: usize, key: [u64; 2], clock: Clock) -> 
             socket.watch(&poller, i).map_err(Error::System)?;
         }
         loops.push(EventLoop {
-            shard: Shard { index, count, key },
+            homes: Homes {
+                shard: Shard { index, count, key },
+                moved: Arc::clone(moved),
+            },
             sockets: Arc::clone(&sockets),
             connections: Connections::new(Arc::clone(&stats)),
             sweep: None,
@@ -198,7 +219,7 @@ enum Pace {
 impl EventLoop {
     /// Which shard this is.
     pub fn shard(&self) -> Shard {
-        self.shard
+        self.homes.shard
     }
 
     /// Where the sockets are bound, by listener.
@@ -206,14 +227,18 @@ impl EventLoop {
         self.sockets.iter().map(|bound| bound.address).collect()
     }
 
-    /// Runs until [`Message::Stop`] comes. The first input is a timeout, at once. What was put into the outbox
+    /// Runs until [`Message::Stop`] comes. The first input is a timeout, at once, behind [`Handler::begin`]. What was put into the outbox
     /// before the stop still leaves, over TCP as far as there is room.
     pub fn run(mut self, mut handler: impl Handler) {
         let mut inbox = Inbox::default();
         let mut mail = Waiting::default();
         let mut ready = Vec::new();
         let mut outbox = Outbox::default();
-        let mut due = handler.take(self.clock.now(), Input::Timeout, &mut outbox);
+        handler.begin(self.clock.now(), &mut outbox);
+        let (mut due, go) = self.make_ready(&mut handler, &mut outbox);
+        if go == Go::Stop {
+            return;
+        }
         let mut left = Left::None;
         let mut pace = Pace::Slow;
         loop {
@@ -247,17 +272,13 @@ impl EventLoop {
                     pace = Pace::Flood;
                 }
             }
-            left = self.doors[self.shard.index].take(&mut mail);
+            left = self.doors[self.homes.shard.index].take(&mut mail);
             // Read when all of it is here: what was unbound before a message came must not connect it.
             let now = self.clock.now();
             for packet in mail.outgoing.drain(..) {
                 self.send_by_connection(now.at, packet.path, packet.bytes.into_vec());
             }
-            for message in &mail.messages {
-                if let Message::Config(config) = message {
-                    self.config = Arc::clone(config);
-                }
-            }
+            self.heed(&mail.messages);
             if open_mail(&mut mail, |one| input(now, one)) == Go::Stop {
                 handler.batch_over();
                 self.flush(&mut outbox);
@@ -272,9 +293,43 @@ impl EventLoop {
         }
     }
 
+    /// Waits until the handler can take packets. Only what other threads say is handed on meanwhile. Returns what a
+    /// handler's `take` does.
+    fn make_ready(&mut self, handler: &mut impl Handler, outbox: &mut Outbox) -> (Option<Instant>, Go) {
+        let mut messages = VecDeque::new();
+        let began = self.clock.now();
+        let mut due = handler.take(began, Input::Timeout, outbox);
+        loop {
+            handler.batch_over();
+            self.flush(outbox);
+            let now = self.clock.now();
+            if handler.is_ready() || now.at - began.at >= BEGIN_WITHIN {
+                return (due, Go::On);
+            }
+            std::thread::sleep(BEGIN_LOOK);
+            self.doors[self.homes.shard.index].take_messages(&mut messages);
+            self.heed(&messages);
+            let go = open_messages(&mut messages, |input| due = handler.take(now, input, outbox));
+            if go == Go::Stop {
+                handler.batch_over();
+                self.flush(outbox);
+                return (due, go);
+            }
+        }
+    }
+
+    /// What of the messages is for the loop itself.
+    fn heed(&mut self, messages: &VecDeque<Message>) {
+        for message in messages {
+            if let Message::Config(config) = message {
+                self.config = Arc::clone(config);
+            }
+        }
+    }
+
     /// This shard's sockets, as if each could be read.
     fn own_sockets(&self) -> impl Iterator<Item = Ready> {
-        let indices = (self.shard.index..self.sockets.len()).step_by(self.shard.count);
+        let indices = (self.homes.shard.index..self.sockets.len()).step_by(self.homes.shard.count);
         indices.map(|index| Ready {
             source: Source::Listener(index),
             errors: Errors::Some,
@@ -345,7 +400,7 @@ impl EventLoop {
             for (from, bytes) in inbox.iter() {
                 let path = Path::udp(id, from);
                 let message = (path, bytes);
-                if let Err(shed) = sort(&self.shard, &self.doors, message, fresh, |one| input(now, one)) {
+                if let Err(shed) = sort(&self.homes, &self.doors, message, fresh, |one| input(now, one)) {
                     self.shed(socket, shed, path, bytes);
                 }
             }
@@ -391,10 +446,10 @@ impl EventLoop {
         input: &mut impl FnMut(Now, Input<'_>),
     ) {
         let now = self.clock.now();
-        let (shard, doors) = (&self.shard, &self.doors);
+        let (homes, doors) = (&self.homes, &self.doors);
         let mut full = Vec::new();
         self.connections.look(&self.poller, now.at, flow, |path, bytes| {
-            if let Err(shed) = sort(shard, doors, (path, bytes), fresh, |one| input(now, one)) {
+            if let Err(shed) = sort(homes, doors, (path, bytes), fresh, |one| input(now, one)) {
                 full.push((shed, path, Box::<[u8]>::from(bytes)));
             }
         });
@@ -472,18 +527,18 @@ impl EventLoop {
             let path = Path::udp(listener, remote);
             self.tell_others(path, why);
             // Our own comes by mail too: the handler is not to be called from here.
-            self.tell(self.shard.index, path, why);
+            self.tell(self.homes.shard.index, path, why);
         }
     }
 
     /// Sends a message over TCP: by a connection of this shard's, or by way of the shard that has it.
     fn send_by_connection(&mut self, now: Instant, to: Path, bytes: Vec<u8>) {
         let index = usize::from(to.listener.0);
-        let owner = index % self.shard.count;
+        let owner = index % self.homes.shard.count;
         let Some(bound) = self.sockets.get(index) else {
             return;
         };
-        if owner == self.shard.index {
+        if owner == self.homes.shard.index {
             self.connections.send(&self.poller, now, bound.address, to, bytes);
             return;
         }
@@ -493,7 +548,7 @@ impl EventLoop {
         };
         if self.doors[owner].send_by(packet).is_err() {
             self.stats.lost.fetch_add(1, Ordering::Relaxed);
-            self.tell(self.shard.index, to, Why::Unreachable);
+            self.tell(self.homes.shard.index, to, Why::Unreachable);
         }
     }
 
@@ -514,7 +569,7 @@ impl EventLoop {
         }
         for (path, why) in self.connections.take_failed() {
             self.tell_others(path, why);
-            self.tell(self.shard.index, path, why);
+            self.tell(self.homes.shard.index, path, why);
         }
         if self.connections.is_empty() && self.paused.is_empty() {
             self.sweep = None;
@@ -523,7 +578,7 @@ impl EventLoop {
 
     /// Tells every other shard that a way failed: who sent there can't be told from what comes back.
     fn tell_others(&self, path: Path, why: Why) {
-        for index in (0..self.doors.len()).filter(|i| *i != self.shard.index) {
+        for index in (0..self.doors.len()).filter(|i| *i != self.homes.shard.index) {
             self.tell(index, path, why);
         }
     }
@@ -536,10 +591,10 @@ impl EventLoop {
     }
 }
 
-/// Hands a batch of mail on: what other threads said, then the calls' datagrams, then some of the new requests.
-fn open_mail(mail: &mut Waiting, mut input: impl FnMut(Input<'_>)) -> Go {
+/// Hands on what other threads said.
+fn open_messages(messages: &mut VecDeque<Message>, mut input: impl FnMut(Input<'_>)) -> Go {
     let mut go = Go::On;
-    for message in mail.messages.drain(..) {
+    for message in messages.drain(..) {
         match message {
             Message::Media(report) => input(Input::Media(report)),
             Message::Order(command) => input(Input::Order(command)),
@@ -548,6 +603,12 @@ fn open_mail(mail: &mut Waiting, mut input: impl FnMut(Input<'_>)) -> Go {
             Message::Stop => go = Go::Stop,
         }
     }
+    go
+}
+
+/// Hands a batch of mail on: what other threads said, then the calls' datagrams, then some of the new requests.
+fn open_mail(mail: &mut Waiting, mut input: impl FnMut(Input<'_>)) -> Go {
+    let go = open_messages(&mut mail.messages, &mut input);
     let fresh = mail.fresh.len().min(FRESH_BATCH);
     for packet in mail.in_call.drain(..).chain(mail.fresh.drain(..fresh)) {
         input(Input::Packet {

@@ -160,6 +160,11 @@ impl Door {
         }
     }
 
+    /// Takes what other threads said, and no datagram.
+    pub(super) fn take_messages(&self, messages: &mut VecDeque<Message>) {
+        messages.append(&mut self.waiting().messages);
+    }
+
     pub(super) fn waker(&self) -> &Waker {
         &self.0.waker
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::shard::{Door, Packet, fresh_room};
 use crate::base::limits::RETRY_AFTER_S;
-use crate::base::shard::Shard;
+use crate::base::shard::Homes;
 use crate::call::port::Input;
 use crate::sip::build::{self, Response};
 use crate::sip::message;
@@ -15,9 +15,9 @@ use crate::sip::peek::{PeekKind, peek};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Shed(pub(super) PeekKind);
 
-/// Finds out whose a message is, and whether it can wait: `shard` is who asks.
+/// Finds out whose a message is, and whether it can wait.
 pub(super) fn sort(
-    shard: &Shard,
+    homes: &Homes,
     doors: &[Door],
     (path, bytes): (Path, &[u8]),
     fresh: &mut VecDeque<Packet>,
@@ -27,7 +27,7 @@ pub(super) fn sort(
     if bytes.iter().all(|c| matches!(c, b'\r' | b'\n' | 0)) {
         return Ok(());
     }
-    if shard.count == 1 && is_in_call(bytes) {
+    if homes.shard.count == 1 && is_in_call(bytes) {
         input(Input::Packet { path, bytes });
         return Ok(());
     }
@@ -36,8 +36,8 @@ pub(super) fn sort(
         input(Input::Packet { path, bytes });
         return Ok(());
     };
-    let home = shard.home_of(peeked.call_id);
-    let is_ours = home == shard.index;
+    let home = homes.of(peeked.call_id);
+    let is_ours = home == homes.shard.index;
     if is_ours && peeked.kind == PeekKind::InCall {
         input(Input::Packet { path, bytes });
         return Ok(());

@@ -1,6 +1,7 @@
 //! What a held call takes in the switch alone, without ports and media: a process that holds a switch and nothing
 //! else, and plays both parties to it. Time is handed to it, so that it need not pass.
 
+use std::mem;
 use std::net::SocketAddr;
 use std::path::Path as FilePath;
 use std::process::{Command, Stdio};
@@ -11,13 +12,14 @@ use umbra::base::chance::Chance;
 use umbra::base::shard::Shard;
 use umbra::base::time::{Instant, Now, Wall};
 use umbra::call::media::{Order, Report};
-use umbra::call::port::{Input, Output};
+use umbra::call::port::{CallEntry, Input, Output};
 use umbra::call::switch::Switch;
 use umbra::config;
+use umbra::rtp::flow::Counts;
 use umbra::sip::path::{ListenerId, Path};
 use umbra::store::writer::{Settings, Store};
 
-use crate::held::{Held, answer, invite};
+use crate::held::{Held, answer, goodbye, invite};
 use crate::million::wall;
 use crate::process::pss_bytes;
 use crate::server::{CARRIER, Server};
@@ -47,26 +49,7 @@ pub fn run(arguments: &[String]) {
         panic!("a number of calls")
     };
     let calls: usize = calls.parse().expect("a number");
-    let conf = config::load(FilePath::new("umbra.toml")).expect("the server's own conf");
-    let (store, _) = Store::open(&conf.store, &Settings::default(), wall).expect("the server's own store");
-    let there = conf.switch.listeners[0].address;
-    let shard = Shard {
-        index: 0,
-        count: 1,
-        key: [1, 2],
-    };
-    let mut alone = Alone {
-        switch: Switch::new(
-            Arc::new(conf.switch),
-            store.table().clone(),
-            shard,
-            Chance::from_number(1),
-        ),
-        us: 0,
-        began: wall(),
-        there,
-    };
-    alone.drain();
+    let mut alone = Alone::new();
     // What every switch has touched after its first call is no call's own.
     alone.call(0);
     alone.pass();
@@ -80,34 +63,92 @@ pub fn run(arguments: &[String]) {
 }
 
 /// A switch, and the time it is told.
-struct Alone {
+pub struct Alone {
     switch: Switch,
     us: u64,
     /// The wall clock at the first microsecond: bindings count from when they were made.
     began: Wall,
     there: SocketAddr,
+    /// What the journal was to write since this was emptied.
+    entries: Vec<CallEntry>,
+    /// The last call that was answered.
+    held: Option<Held>,
 }
 
 impl Alone {
+    /// On the conf and the bindings in the working folder, which no server uses now.
+    pub fn new() -> Self {
+        let conf = config::load(FilePath::new("umbra.toml")).expect("the server's own conf");
+        let (store, _) =
+            Store::open(&conf.store, &Settings::default(), wall).expect("the server's own store");
+        let there = conf.switch.listeners[0].address;
+        let shard = Shard {
+            index: 0,
+            count: 1,
+            key: [1, 2],
+        };
+        let mut alone = Self {
+            switch: Switch::new(
+                Arc::new(conf.switch),
+                store.table().clone(),
+                shard,
+                Chance::from_number(1),
+            ),
+            us: 0,
+            began: wall(),
+            there,
+            entries: Vec::new(),
+            held: None,
+        };
+        alone.drain();
+        alone
+    }
+
     /// Makes a call and has it answered.
     fn call(&mut self, n: usize) {
+        self.answered(n, |_| ());
+    }
+
+    /// Makes a call, has it answered, and ended by who called; what the journal was to write of it, message by
+    /// message.
+    pub fn entries_of_a_call(&mut self, n: usize) -> Vec<Vec<CallEntry>> {
+        let mut batches = self.entries_until_answered(n);
+        let held = self.held.take().expect("it was answered just now");
+        let carrier = SocketAddr::from((CARRIER, 5_060));
+        let sent = self.give(carrier, &held.request("BYE", 2));
+        batches.push(mem::take(&mut self.entries));
+        let (gateway, bye) = first(sent, "BYE ");
+        self.give(gateway, &goodbye(&bye));
+        batches.push(mem::take(&mut self.entries));
+        self.pass();
+        batches.retain(|batch| !batch.is_empty());
+        batches
+    }
+
+    /// The same up to the answer.
+    pub fn entries_until_answered(&mut self, n: usize) -> Vec<Vec<CallEntry>> {
+        self.entries.clear();
+        let mut batches = Vec::new();
+        self.answered(n, |alone| batches.push(mem::take(&mut alone.entries)));
+        batches.retain(|batch| !batch.is_empty());
+        batches
+    }
+
+    fn answered(&mut self, n: usize, mut after: impl FnMut(&mut Self)) {
         let (carrier, media) = (
             SocketAddr::from((CARRIER, 5_060)),
             SocketAddr::from((CARRIER, 40_000)),
         );
         let invite = invite(&format!("alone-{n}"), carrier, self.there, media);
-        let (gateway, arrived) = self
-            .give(carrier, &invite)
-            .into_iter()
-            .find(|(_, text)| text.starts_with("INVITE "))
-            .expect("the called party hears of it");
-        let (_, answered) = self
-            .give(gateway, &answer(&arrived, gateway, media))
-            .into_iter()
-            .find(|(_, text)| text.starts_with("SIP/2.0 200"))
-            .expect("the carrier hears of the answer");
-        let ack = Held::of(invite, answered, self.there).request("ACK", 1);
-        self.give(carrier, &ack);
+        let (gateway, arrived) = first(self.give(carrier, &invite), "INVITE ");
+        after(self);
+        let answer = answer(&arrived, gateway, media);
+        let (_, answered) = first(self.give(gateway, &answer), "SIP/2.0 200");
+        after(self);
+        let held = Held::of(invite, answered, self.there);
+        self.give(carrier, &held.request("ACK", 1));
+        after(self);
+        self.held = Some(held);
     }
 
     /// Hands a message over; what is sent then.
@@ -120,7 +161,7 @@ impl Alone {
     }
 
     /// Lets time pass until every transaction is over.
-    fn pass(&mut self) {
+    pub fn pass(&mut self) {
         let end = self.us + LINGER.as_micros() as u64;
         while let Some(due) = self.switch.timeout().filter(|due| due.as_micros() <= end) {
             self.us = self.us.max(due.as_micros());
@@ -141,6 +182,12 @@ impl Alone {
                     let now = self.now();
                     self.switch.handle(now, Input::Media(Report::Bound(port)));
                 }
+                Output::Media(Order::Close(port)) => {
+                    let (now, counts) = (self.now(), Counts::default());
+                    self.switch
+                        .handle(now, Input::Media(Report::Closed(port, counts)));
+                }
+                Output::Journal(entry) => self.entries.push(entry),
                 _ => {}
             }
         }
@@ -154,4 +201,10 @@ impl Alone {
             wall: self.began.plus(at - Instant::default()),
         }
     }
+}
+
+/// The first of them that begins so.
+fn first(sent: Vec<(SocketAddr, String)>, start: &str) -> (SocketAddr, String) {
+    let found = sent.into_iter().find(|(_, text)| text.starts_with(start));
+    found.expect("the switch says what it must")
 }

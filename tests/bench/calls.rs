@@ -13,11 +13,11 @@ use crate::{Floor, Length, Rounds, Row};
 /// Messages of one call that a server receives or sends.
 const MESSAGES: f64 = 14.0;
 /// Microseconds that a call may cost.
-const FLOOR_US: f64 = 200.0;
+pub const FLOOR_US: f64 = 200.0;
 
 /// The row. A bare loop that does nothing but receive and send the same datagrams would need half of what it needs
-/// to relay a packet for each.
-pub fn measure(length: Length) -> Row {
+/// to relay a packet for each. Beside it the figure, in microseconds.
+pub fn measure(length: Length) -> (Row, Option<f64>) {
     let what = "CPU for a completed call";
     if Command::new("sipp")
         .arg("-v")
@@ -25,7 +25,8 @@ pub fn measure(length: Length) -> Row {
         .status()
         .is_err()
     {
-        return Row::new(what, "not measured: it needs SIPp (Debian's package sip-tester)");
+        let row = Row::new(what, "not measured: it needs SIPp (Debian's package sip-tester)");
+        return (row, None);
     }
     let gateway = free_address(CALLEE);
     let server = Server::start(&Setup {
@@ -52,7 +53,8 @@ pub fn measure(length: Length) -> Row {
         ratios.push(us / bare_us);
     }
     let (us, records) = (Rounds::of(found), server.records());
-    Row {
+    let median = us.median();
+    let row = Row {
         ours: us.show("µs"),
         bare: Rounds::of(bare).show("µs"),
         ratio: Rounds::of(ratios).show("×"),
@@ -66,7 +68,8 @@ pub fn measure(length: Length) -> Row {
                 refusals(&records),
             ),
         )
-    }
+    };
+    (row, Some(median))
 }
 
 /// Makes `count` calls; how many were completed.

@@ -24,6 +24,8 @@ pub struct Line {
     pub carrier_media: UdpSocket,
     /// Likewise the callee.
     pub callee_media: UdpSocket,
+    /// Where both want RTCP: it is never looked at.
+    _reports: [UdpSocket; 2],
     made: usize,
     /// Messages of waves that came already.
     seen: HashSet<String>,
@@ -51,12 +53,15 @@ impl Line {
             also: Vec::new(),
         });
         server.bind(X, A, B, "");
+        let ((carrier_media, carrier_reports), (callee_media, callee_reports)) =
+            (media_pair(CARRIER), media_pair(CALLEE));
         Self {
             server,
             carrier: media_socket(CARRIER),
             callee,
-            carrier_media: media_socket(CARRIER),
-            callee_media: media_socket(CALLEE),
+            carrier_media,
+            callee_media,
+            _reports: [carrier_reports, callee_reports],
             made: 0,
             seen: HashSet::new(),
         }
@@ -88,7 +93,7 @@ impl Line {
             send(&self.carrier, there, &call.request("BYE", 2));
         }
         for (bye, server) in once(&self.callee, &mut self.seen, calls, "BYE ") {
-            send(&self.callee, server, &with_body(&ok(&bye), ""));
+            send(&self.callee, server, &goodbye(&bye));
         }
         once(&self.carrier, &mut self.seen, calls, "SIP/2.0 200");
     }
@@ -172,7 +177,7 @@ impl Line {
     pub fn end(&self, held: &Held) {
         send(&self.carrier, self.server.sip, &held.request("BYE", 2));
         let (bye, server) = receive(&self.callee, |text| text.starts_with("BYE "));
-        send(&self.callee, server, &with_body(&ok(&bye), ""));
+        send(&self.callee, server, &goodbye(&bye));
         let id = line(&held.invite, "Call-ID:");
         receive(&self.carrier, |text| {
             text.starts_with("SIP/2.0 200") && line(text, "Call-ID:") == id && line(text, "CSeq:") == "2 BYE"
@@ -223,6 +228,17 @@ fn socket(ip: Ipv4Addr) -> UdpSocket {
     socket
 }
 
+/// Sockets for RTP and, beside it, for RTCP: what nobody listened for would come back as an error to the server.
+fn media_pair(ip: Ipv4Addr) -> (UdpSocket, UdpSocket) {
+    loop {
+        let media = media_socket(ip);
+        let next = address(&media).port().checked_add(1);
+        if let Some(Ok(reports)) = next.map(|next| UdpSocket::bind((ip, next))) {
+            return (media, reports);
+        }
+    }
+}
+
 /// One that many packets come to.
 pub fn media_socket(ip: Ipv4Addr) -> UdpSocket {
     let socket = socket(ip);
@@ -248,6 +264,11 @@ pub fn answer(invite: &str, here: SocketAddr, media: SocketAddr) -> String {
         ok(invite)
     );
     with_body(&head, &description(media))
+}
+
+/// The called party's 200 to `bye`.
+pub fn goodbye(bye: &str) -> String {
+    with_body(&ok(bye), "")
 }
 
 fn description(media: SocketAddr) -> String {

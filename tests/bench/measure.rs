@@ -9,6 +9,7 @@ mod calls;
 mod choose;
 mod flat;
 mod held;
+mod journal;
 mod memory;
 mod million;
 mod open;
@@ -162,6 +163,7 @@ fn main() {
     match arguments.split_first() {
         Some((first, rest)) if first == bare::RELAY => return bare::relay(rest),
         Some((first, rest)) if first == alone::SWITCH => return alone::run(rest),
+        Some((first, rest)) if first == journal::JOURNAL => return journal::run(rest),
         Some((first, rest)) if first == million::FILL => return million::fill(rest),
         Some(_) | None => {}
     }
@@ -175,7 +177,9 @@ fn main() {
         .map(String::as_str)
         .filter(|a| *a != "--smoke")
         .collect();
-    let known = ["call", "rtp", "held", "flat", "binds", "writer", "open", "choose"];
+    let known = [
+        "call", "journal", "rtp", "held", "flat", "binds", "writer", "open", "choose",
+    ];
     if let Some(strange) = named.iter().find(|name| !known.contains(name)) {
         eprintln!(
             "there is nothing to measure named {strange}: {}",
@@ -186,8 +190,14 @@ fn main() {
     let is_wanted = |name: &str| named.is_empty() || named.contains(&name);
 
     let mut rows = Vec::new();
+    let mut call_us = None;
     if is_wanted("call") {
-        rows.push(calls::measure(length));
+        let (row, us) = calls::measure(length);
+        rows.push(row);
+        call_us = us;
+    }
+    if is_wanted("journal") {
+        rows.extend(journal::measure(length, call_us));
     }
     if is_wanted("rtp") {
         rows.push(rtp::measure(length));

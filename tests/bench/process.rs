@@ -1,6 +1,7 @@
 //! What the kernel says about a process.
 
 use std::fs;
+use std::net::{IpAddr, SocketAddr};
 
 /// Seconds of processor time that a process has used so far, in user mode and in the kernel: what `utime` and `stime`
 /// of `/proc/PID/stat` add up to, to the nanosecond instead of the hundredth of a second. No thread of the server ends
@@ -12,6 +13,19 @@ pub fn cpu_seconds(pid: u32) -> f64 {
         text.split(' ').next()?.parse().ok()
     };
     threads.flatten().filter_map(run_ns).sum::<f64>() / 1e9
+}
+
+/// Packets that came to the UDP socket on this IPv4 address and found its buffer full.
+pub fn drops(at: SocketAddr) -> u64 {
+    let IpAddr::V4(ip) = at.ip() else {
+        panic!("an IPv4 address");
+    };
+    let local = format!("{:08X}:{:04X}", u32::from_ne_bytes(ip.octets()), at.port());
+    let table = fs::read_to_string("/proc/net/udp").expect("the kernel tells");
+    let mut sockets = table.lines().map(|line| line.split_whitespace());
+    sockets
+        .find_map(|mut words| (words.nth(1)? == local).then(|| words.last()?.parse().ok())?)
+        .expect("a socket of ours")
 }
 
 /// Bytes of the kernel's own memory that it can't give back: sockets, among all else on this machine.

@@ -58,7 +58,7 @@ fn session(msg: &Msg) -> Option<(u32, &str)> {
 
 impl Crowd {
     /// What an INVITE or an answer to one says of its phone.
-    fn knows(&self, place: Place) -> Vec<String> {
+    pub(super) fn knows(&self, place: Place) -> Vec<String> {
         let updates = self.minds.get(&place).is_some_and(|mind| mind.habits.updates);
         let allow = "Allow: INVITE, ACK, BYE, CANCEL, UPDATE".to_owned();
         updates.then_some(allow).into_iter().collect()
@@ -214,11 +214,24 @@ impl Crowd {
         }
     }
 
+    /// Turns the conversation into a fax (RFC 6913).
+    pub(super) fn fax(&mut self, place: Place) {
+        let extra = Extra {
+            codecs: Some(vec!["fax".to_owned()]),
+            ..Extra::default()
+        };
+        self.ask_again(place, &extra);
+    }
+
     /// Changes the session by UPDATE, or only refreshes the dialog.
     pub(super) fn update(&mut self, place: Place, way: Option<&str>, headers: Vec<String>) {
-        let now = self.cast.stage.now();
         let mut extra = way.map_or_else(Extra::default, |way| self.describe(way));
         extra.headers.extend(headers);
+        self.update_as(place, extra);
+    }
+
+    /// The same, as one of several phones would.
+    pub(super) fn update_as(&mut self, place: Place, mut extra: Extra) {
         extra.headers.extend(self.knows(place));
         let phone = &mut self.cast.phones[place.0];
         let owes = ["INVITE", "UPDATE", "PRACK"].map(|method| phone.owes(place.1, Some(method)));
@@ -228,14 +241,15 @@ impl Crowd {
         };
         let [owes_invite, owes_update, owes_prack] = owes;
         let can = match mind.state {
-            State::Called => mind.described && !waits,
+            // A fork's own description is for the fork to know.
+            State::Called => (mind.described || extra.tag.is_some()) && !waits,
             State::Calling => mind.described && !mind.cancelled && !owes_invite,
             State::Up => !mind.leaves && !owes_invite,
             State::Over => false,
         };
         if can && mind.habits.updates && !mind.asking && !owes_update && !owes_prack {
             mind.asking = true;
-            phone.request(now, place.1, "UPDATE", &extra);
+            self.say(place, "UPDATE", &extra);
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use umbra::base::chance::Chance;
 use umbra::masking::binding::Mode;
-use umbra::masking::inventory::Freeze;
+use umbra::masking::inventory::{Fax, Freeze};
 
 use crate::moods::{Crowd, Deed, Reload};
 use crate::support::cast::Cast;
@@ -328,6 +328,11 @@ impl Plot {
 
     /// What befalls the machine, its owner and the network.
     fn troubles(&mut self, gateways: u32) {
+        if self.one_in(3) {
+            // Most pools pass no faxes on.
+            let order = Deed::Order(Doing::Fax(Fax::Pass), None);
+            self.plans.push((0, order));
+        }
         if self.one_in(4) {
             let down = Deed::GatewayDown(1 + self.chance.below(gateways) as u8);
             self.plan(60_000, down);

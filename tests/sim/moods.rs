@@ -1,6 +1,6 @@
 //! People with phones: what they mean to do, and what they do when something happens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -18,9 +18,12 @@ use crate::support::text::Msg;
 use crate::support::world::World;
 use crate::support::world::owner::Amend;
 
+#[path = "forks.rs"]
+mod forks;
 #[path = "habits.rs"]
 mod habits;
 
+use forks::Fork;
 use habits::Habits;
 
 /// A phone's call.
@@ -35,6 +38,16 @@ pub enum Deed {
     Cancel(Place),
     /// Rings, answers, refuses.
     Answer(Place, u16),
+    /// A further phone of somebody who is called rings, plays something or has failed: which, and the status.
+    Ring(Place, usize, u16),
+    /// It changes what it plays.
+    Move(Place, usize),
+    /// It hangs up before anybody answered.
+    Leave(Place, usize),
+    /// It answers.
+    PickUp(Place, usize),
+    /// Sends a fax from now on, instead of talking.
+    Fax(Place),
     /// Puts the other on hold, or takes it back: the direction.
     Hold(Place, &'static str),
     /// Offers nothing in an INVITE within the call.
@@ -138,6 +151,12 @@ pub struct Mind {
     described: bool,
     /// Our provisional responses are reliable.
     rings_reliably: bool,
+    /// What the INVITE to us offered.
+    invited: Option<Msg>,
+    /// The phones that ring beside the first one.
+    forks: Vec<Fork>,
+    /// Which of them answered; the first, if none of them did.
+    fork: Option<&'static str>,
     /// The session's interval that our answer will name, and who refreshes it.
     session_wish: Option<(u32, &'static str)>,
 }
@@ -157,6 +176,8 @@ pub struct Crowd {
     chance: Chance,
     /// Whether people talk for long.
     pub talkative: bool,
+    /// Rare things that happened.
+    pub seen: BTreeSet<&'static str>,
     deeds: BTreeMap<(Duration, u64), Deed>,
     serial: u64,
 }
@@ -169,6 +190,7 @@ impl Crowd {
             minds: BTreeMap::new(),
             chance,
             talkative: false,
+            seen: BTreeSet::new(),
             deeds: BTreeMap::new(),
             serial: 0,
         }
@@ -230,7 +252,7 @@ impl Crowd {
         }
         let lists = [
             "pcma,te",
-            "pcmu,pcma,te",
+            "pcmu,pcma,cn,te",
             "pcma",
             "g729,pcma,te:96",
             "opus,pcma,te",
@@ -246,6 +268,11 @@ impl Crowd {
     /// An answer to what the other side described last; an offer if it described nothing.
     fn answer_to(&mut self, place: Place, msg: &Msg) -> Extra {
         match sdp::read(&msg.body).or_else(|| self.cast.phones[place.0].calls[place.1].heard.clone()) {
+            // A fax, whether it can be sent or not.
+            Some(heard) if heard.fax.is_some() && heard.codecs.is_empty() => Extra {
+                codecs: Some(vec!["fax".to_owned()]),
+                ..Extra::default()
+            },
             Some(heard) => {
                 let mut codecs: Vec<String> = Vec::new();
                 for (codec, payload) in heard.codecs.iter().zip(&heard.payloads) {
@@ -305,6 +332,11 @@ impl Crowd {
                 }
             }
             Deed::Answer(place, status) => self.answer(place, status),
+            Deed::Ring(place, fork, status) => self.rings(place, fork, status),
+            Deed::Move(place, fork) => self.moves(place, fork),
+            Deed::Leave(place, fork) => self.leaves(place, fork),
+            Deed::PickUp(place, fork) => self.picks_up(place, fork),
+            Deed::Fax(place) => self.fax(place),
             Deed::Hold(place, way) => {
                 let extra = self.describe(way);
                 self.ask_again(place, &extra);
@@ -324,7 +356,7 @@ impl Crowd {
                 let mind = self.minds.get_mut(&place);
                 if let Some(mind) = mind.filter(|m| m.state == State::Up && !m.leaves) {
                     mind.leaves = true;
-                    self.cast.phones[place.0].request(now, place.1, "BYE", &Extra::default());
+                    self.say(place, "BYE", &Extra::default());
                 }
             }
             Deed::GatewayDown(n) => {
@@ -427,13 +459,12 @@ impl Crowd {
     }
 
     fn ask_again(&mut self, place: Place, extra: &Extra) {
-        let now = self.cast.stage.now();
         let owes = self.cast.phones[place.0].owes(place.1, Some("INVITE"));
         let mind = self.minds.get_mut(&place);
         if let Some(mind) = mind.filter(|m| m.state == State::Up && !m.asking && !m.leaves && !owes) {
             mind.asking = true;
             mind.empty = extra.codecs.is_none();
-            self.cast.phones[place.0].request(now, place.1, "INVITE", extra);
+            self.say(place, "INVITE", extra);
         }
     }
 
@@ -447,8 +478,9 @@ impl Crowd {
         }
         let heard = self.cast.phones[place.0].calls[place.1].heard.clone();
         let described = status == 183 || (200..300).contains(&status);
+        let invited = self.minds.get(&place).and_then(|mind| mind.invited.clone());
         let mut extra = if described && heard.is_some() {
-            self.answer_to(place, &Msg::default())
+            self.answer_to(place, &invited.unwrap_or_default())
         } else {
             Extra {
                 headers: self.excuses(status),
@@ -457,6 +489,10 @@ impl Crowd {
         };
         let whole = extra.clone();
         self.dress(place, status, &mut extra);
+        if (200..300).contains(&status) {
+            let fork = self.minds.get(&place).and_then(|mind| mind.fork);
+            extra.tag = fork.map(str::to_owned);
+        }
         let answered = self.cast.phones[place.0].respond(now, place.1, status, Some("INVITE"), &extra);
         let Some(mind) = self.minds.get_mut(&place).filter(|_| answered.is_ok()) else {
             return;
@@ -467,9 +503,9 @@ impl Crowd {
         }
         if (200..300).contains(&status) {
             if self.one_in(20) {
-                // Another phone of the same person answers too.
+                // Another phone of the same person answers too, that never rang.
                 let fork = Extra {
-                    tag: Some("fork".into()),
+                    tag: Some("another".into()),
                     ..whole
                 };
                 let phone = &mut self.cast.phones[place.0];
@@ -521,6 +557,12 @@ impl Crowd {
         }
         if self.one_in(6) {
             self.soon(20_000, Deed::Probe(place));
+        }
+        if self.one_in(12) {
+            self.soon(15_000, Deed::Fax(place));
+            if self.one_in(2) {
+                self.soon(30_000, Deed::Hold(place, "sendrecv"));
+            }
         }
         if self.one_in(3) {
             let ways = [None, Some("sendonly"), Some("inactive"), Some("sendrecv")];
@@ -582,7 +624,6 @@ impl Crowd {
     }
 
     fn response(&mut self, place: Place, status: u16, msg: &Msg) {
-        let now = self.cast.stage.now();
         if status < 200 {
             self.hears_ringing(place, msg);
             return;
@@ -612,7 +653,7 @@ impl Crowd {
                 } else {
                     Extra::default()
                 };
-                self.cast.phones[place.0].request(now, place.1, "ACK", &extra);
+                self.say(place, "ACK", &extra);
                 if cancelled {
                     return self.act(Deed::HangUp(place));
                 }
@@ -622,12 +663,15 @@ impl Crowd {
                 mind.asking = false;
                 let empty = mind.empty;
                 if status < 300 {
+                    if sdp::read(&msg.body).is_some_and(|heard| heard.fax.is_some()) {
+                        self.seen.insert("a fax");
+                    }
                     let extra = if empty {
                         self.answer_to(place, msg)
                     } else {
                         Extra::default()
                     };
-                    self.cast.phones[place.0].request(now, place.1, "ACK", &extra);
+                    self.say(place, "ACK", &extra);
                 } else if matches!(status, 408 | 481) {
                     self.act(Deed::HangUp(place));
                 }
@@ -635,11 +679,12 @@ impl Crowd {
             ("PRACK", _) => mind.asking = false,
             ("UPDATE", _) => {
                 mind.asking = false;
-                if matches!(status, 408 | 481) {
+                // One of a fork that lost ends nothing.
+                if matches!(status, 408 | 481) && self.is_own(place, msg) {
                     self.act(Deed::HangUp(place));
                 }
             }
-            ("BYE", _) => mind.state = State::Over,
+            ("BYE", _) if mind.leaves => mind.state = State::Over,
             _ => {}
         }
     }
@@ -648,6 +693,7 @@ impl Crowd {
         let now = self.cast.stage.now();
         let (phone, call) = place;
         let none = Extra::default();
+        let is_own = self.is_own(place, msg);
         if msg.method() == "INVITE" && msg.tag("To").is_none() {
             return self.called(place, msg);
         }
@@ -673,10 +719,9 @@ impl Crowd {
                 }
             }
             "BYE" => {
-                // A losing fork's BYE isn't this phone's own.
-                let forks = msg.tag("To").is_some_and(|tag| tag.ends_with("fork"));
                 answer(&mut self.cast, 200, "BYE", &none);
-                if !forks {
+                // A losing fork's BYE isn't this phone's own.
+                if is_own {
                     mind.state = State::Over;
                 }
             }
@@ -688,7 +733,7 @@ impl Crowd {
                 } else {
                     match self.chance.below(16) {
                         0 | 1 => answer(&mut self.cast, 488, "INVITE", &none),
-                        2 => {
+                        2 if is_own => {
                             // It was switched off and on again.
                             mind.state = State::Over;
                             answer(&mut self.cast, 481, "INVITE", &none);
@@ -709,7 +754,11 @@ impl Crowd {
     /// Somebody's phone rings: what will they do?
     fn called(&mut self, place: Place, invite: &Msg) {
         let habits = Habits::some(&mut self.chance);
-        self.minds.insert(place, Mind::new(State::Called, habits));
+        let mind = Mind {
+            invited: sdp::read(&invite.body).is_some().then(|| invite.clone()),
+            ..Mind::new(State::Called, habits)
+        };
+        self.minds.insert(place, mind);
         if self.meets(place, invite) {
             return;
         }
@@ -722,6 +771,7 @@ impl Crowd {
             let status = refusals[self.chance.below(refusals.len() as u32) as usize];
             return self.soon(8_000, Deed::Answer(place, status));
         }
+        self.rings_elsewhere(place);
         if !self.one_in(4) {
             self.soon(400, Deed::Answer(place, 180));
         }
@@ -750,6 +800,9 @@ impl Mind {
             late: false,
             described: false,
             rings_reliably: false,
+            invited: None,
+            forks: Vec::new(),
+            fork: None,
             session_wish: None,
         }
     }

@@ -25,11 +25,17 @@ pub fn pressed<'p>(packets: impl Iterator<Item = &'p [u8]>, payload: u8) -> Resu
     let mut all = Vec::new();
     let mut event: Option<Event> = None;
     let mut last_seq: Option<u16> = None;
+    let mut last_ssrc = None;
     for packet in packets {
-        let [first, second, a, b, t0, t1, t2, t3, _, _, _, _, rest @ ..] = packet else {
+        let [first, second, a, b, t0, t1, t2, t3, s0, s1, s2, s3, rest @ ..] = packet else {
             return Err("a packet without a head".into());
         };
         let seq = u16::from_be_bytes([*a, *b]);
+        let ssrc = Some([*s0, *s1, *s2, *s3]);
+        if last_ssrc != ssrc {
+            // Another process goes on with the call: a stream of its own (RFC 3550 §8).
+            (last_ssrc, last_seq, event) = (ssrc, None, None);
+        }
         if let Some(last) = last_seq.filter(|last| last.wrapping_add(1) != seq) {
             return Err(format!("packet {seq} follows {last}"));
         }

@@ -128,6 +128,23 @@ fn write_conf(dir: &Path, setup: &Setup) {
     fs::write(dir.join("trunks.toml"), trunks).expect("the folder can be written");
 }
 
+/// Starts the server in its folder; what it prints is added to what was printed before.
+fn launch(dir: &Path) -> Child {
+    let out = File::options()
+        .create(true)
+        .append(true)
+        .open(dir.join("server.out"))
+        .expect("a file for its output");
+    Command::new(env!("CARGO_BIN_EXE_umbra"))
+        .args(["serve", "--conf", "umbra.toml"])
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .stdout(out.try_clone().expect("the same file"))
+        .stderr(out)
+        .spawn()
+        .expect("the server's binary runs")
+}
+
 impl Live {
     /// Starts a server and waits until it answers. The setup's net is chosen here.
     pub fn start(setup: Setup) -> Self {
@@ -135,15 +152,7 @@ impl Live {
         let setup = Setup { net, ..setup };
         let dir = tempfile::tempdir().expect("a folder for the server");
         write_conf(dir.path(), &setup);
-        let out = File::create(dir.path().join("server.out")).expect("a file for its output");
-        let process = Command::new(env!("CARGO_BIN_EXE_umbra"))
-            .args(["serve", "--conf", "umbra.toml"])
-            .current_dir(dir.path())
-            .stdin(Stdio::null())
-            .stdout(out.try_clone().expect("the same file"))
-            .stderr(out)
-            .spawn()
-            .expect("the server's binary runs");
+        let process = launch(dir.path());
         let (mouth, heard) = channel();
         let mut live = Self {
             setup,
@@ -158,22 +167,27 @@ impl Live {
             heard,
             _claim: claim,
         };
-        while !live.umbra("status").status.success() {
-            let gone = live.process.try_wait().expect("a child of ours");
+        live.await_answer();
+        live.begun = Instant::now();
+        live
+    }
+
+    fn await_answer(&mut self) {
+        let since = Instant::now();
+        while !self.umbra("status").status.success() {
+            let gone = self.process.try_wait().expect("a child of ours");
             assert!(
                 gone.is_none(),
                 "the server ended at its start: {}",
-                live.printed()
+                self.printed()
             );
             assert!(
-                live.begun.elapsed() < PATIENCE,
+                since.elapsed() < PATIENCE,
                 "the server doesn't answer: {}",
-                live.printed()
+                self.printed()
             );
             thread::sleep(Duration::from_millis(20));
         }
-        live.begun = Instant::now();
-        live
     }
 
     /// The play's folder: conf, data, and room for what else it needs.
@@ -451,8 +465,12 @@ impl Stage for Live {
         self.done(&line);
     }
 
-    fn restart(&mut self, _away: Duration) {
-        panic!("the real server doesn't go on with calls yet");
+    fn restart(&mut self, away: Duration) {
+        self.process.kill().expect("a child of ours");
+        self.process.wait().expect("a child of ours");
+        thread::sleep(away);
+        self.process = launch(self.dir.path());
+        self.await_answer();
     }
 
     fn drain(&mut self) {

@@ -1,5 +1,6 @@
 //! Many ladders, side by side or one after the other, and what is said of those that failed.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -17,7 +18,14 @@ pub fn play_side_by_side(
                 loop {
                     let next = queue.lock().expect("no panic in the queue").next();
                     let Some((index, path)) = next else { return };
-                    if let Err(why) = play_one(&path, 1 + index % 3) {
+                    // One that panics has failed, as others do: those behind it in the queue are played all the same.
+                    let play = AssertUnwindSafe(|| play_one(&path, 1 + index % 3));
+                    let outcome = catch_unwind(play).unwrap_or_else(|panic| {
+                        let why = panic.downcast_ref::<String>().map(String::as_str);
+                        let why = why.or(panic.downcast_ref::<&str>().copied());
+                        Err(format!("{}: panicked: {}", path.display(), why.unwrap_or("?")))
+                    });
+                    if let Err(why) = outcome {
                         failed.lock().expect("no panic in the list").push(why);
                     }
                 }

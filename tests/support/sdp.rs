@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 /// A codec that ladders can name: name, payload type, rtpmap.
-const CODECS: [(&str, u8, &str); 11] = [
+const CODECS: [(&str, u8, &str); 12] = [
     ("pcmu", 0, "PCMU/8000"),
     ("pcma", 8, "PCMA/8000"),
     ("g722", 9, "G722/8000"),
@@ -14,6 +14,7 @@ const CODECS: [(&str, u8, &str); 11] = [
     ("te16", 112, "telephone-event/16000"),
     ("te", 101, "telephone-event/8000"),
     ("te48", 110, "telephone-event/48000"),
+    ("cn", 13, "CN/8000"),
     ("foo", 120, "FOO/8000"),
 ];
 

@@ -34,6 +34,7 @@ use umbra::sip::path::{ListenerId, Path, Transport};
 use umbra::sip::peek::peek;
 
 use super::law::{Law, Verdict};
+use super::sequence::Sequence;
 use super::stage::{Binding, Doing, Large, Packet, Setup, Stage};
 use super::text::{Msg, uri_in, user_of};
 use super::wires::{Towards, Wires};
@@ -42,6 +43,9 @@ pub mod owner;
 
 /// 2026-11-21T10:00:00Z
 const BEGINNING: i64 = 1_795_255_200_000;
+
+/// Calls whose process was away for longer are ended.
+const RESTORE_WITHIN: Duration = Duration::from_secs(120);
 
 /// What the network does to packets.
 #[derive(Clone, Copy, Debug)]
@@ -195,6 +199,7 @@ pub struct World {
     pub notes: Vec<Note>,
     /// Every packet: when, from, to, what.
     pub log: Vec<(Duration, SocketAddr, SocketAddr, String)>,
+    sequence: Sequence,
     faults: Vec<String>,
     audio: Vec<String>,
     audio_answers: usize,
@@ -253,6 +258,7 @@ impl World {
             events: Vec::new(),
             notes: Vec::new(),
             log: Vec::new(),
+            sequence: Sequence::default(),
             faults: Vec::new(),
             audio: Vec::new(),
             audio_answers: 0,
@@ -326,9 +332,10 @@ impl World {
             self.serial += 1;
             match output {
                 Output::Send { to, bytes } => {
-                    if let Some(msg) =
-                        Msg::read(&bytes).filter(|m| m.method() == "INVITE" && m.status().is_none())
-                    {
+                    let msg = Msg::read(&bytes);
+                    self.faults
+                        .extend(msg.as_ref().and_then(|msg| self.sequence.leaves(msg)));
+                    if let Some(msg) = msg.filter(|m| m.method() == "INVITE" && m.status().is_none()) {
                         let serial = self.serial;
                         self.invites.entry(msg.call_id().to_owned()).or_insert(serial);
                         if msg.tag("To").is_none() {
@@ -717,6 +724,11 @@ impl World {
         let (count, key) = (self.setup.shards, self.door.key);
         let config = Arc::new(self.config.clone());
         let (mut going_on, mut orders) = (Vec::new(), Vec::new());
+        let fate = if self.at().wall.since(died) > RESTORE_WITHIN {
+            Fate::Ends
+        } else {
+            Fate::GoesOn
+        };
         self.lanes = config.media.lanes(count);
         for (id, mut entry) in std::mem::take(&mut self.open) {
             let mut record: Cdr = serde_json::from_slice(&entry.line).expect("a record is JSON");
@@ -737,8 +749,10 @@ impl World {
             };
             let [theirs, _] = &outline.call_ids;
             let shard = self.door.home_of(theirs);
-            self.lanes.keep(shard, &outline.ports);
-            orders.extend(outline.media.into_iter().map(|order| (shard, order)));
+            if fate == Fate::GoesOn {
+                self.lanes.keep(shard, &outline.ports);
+                orders.extend(outline.media.into_iter().map(|order| (shard, order)));
+            }
             going_on.push((shard, record, state, entry.acked));
             self.open.insert(id, entry);
         }
@@ -758,7 +772,7 @@ impl World {
                 state: &state,
                 acked,
                 died,
-                fate: Fate::GoesOn,
+                fate,
             };
             let now = self.at();
             if let Err(why) = self.switches[shard].restore(now, left) {
@@ -968,7 +982,11 @@ impl Stage for World {
 
     fn restart(&mut self, away: Duration) {
         self.die();
-        self.later(away, What::Back);
+        if away.is_zero() {
+            self.come_back();
+        } else {
+            self.later(away, What::Back);
+        }
     }
 
     fn busy(&mut self) -> Option<String> {
@@ -1106,6 +1124,7 @@ fn was_known(first: &Arc<Line>, last: &Arc<Line>, cdr: &Cdr) -> bool {
             cdr.sip_status,
         )
     };
-    let has_media = cdr.answered_at.is_some();
+    // Who isn't gone on with has no flows that could be counted.
+    let has_media = cdr.answered_at.is_some() && cdr.end_cause.as_deref() != Some("restart");
     end(&first_cdr) == end(cdr) && (!has_media || !Arc::ptr_eq(first, last))
 }

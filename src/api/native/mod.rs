@@ -99,6 +99,17 @@ pub struct Desk {
     pub owner: Owner,
     /// Answers that an `Idempotency-Key` can ask for again.
     pub answers: Arc<Answers>,
+    /// What became of the calls of the process before.
+    pub takeover: Takeover,
+}
+
+/// What became of the calls that the process before left in progress.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Takeover {
+    /// Calls that went on in this one.
+    pub taken: usize,
+    /// Calls that ended.
+    pub ended: usize,
 }
 
 /// What only the owner of the process can do or tell.

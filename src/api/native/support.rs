@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::{Desk, Owner, Phase, router, router_on_loopback};
+use super::{Desk, Owner, Phase, Takeover, router, router_on_loopback};
 use crate::api::socket;
 use crate::api::switchboard::Switchboard;
 use crate::base::id::Id;
@@ -198,6 +198,7 @@ fn desk(dir: &Path, asked: &Arc<Mutex<Vec<String>>>, calls: &Arc<Mutex<Vec<CallV
             readings: Box::new(|_| {}),
         },
         answers: Arc::default(),
+        takeover: Takeover::default(),
     }
 }
 

@@ -135,7 +135,7 @@ impl Bridge {
             .iter()
             .find(|pair| payload.is_some_and(|p| p == pair.theirs.payload || p == pair.ours))
             .map(|pair| pair.theirs.name)
-            .filter(|name| !name.is_event());
+            .filter(|name| name.is_audio());
         seen.or_else(|| agreed.audio()).map(|name| name.name().to_owned())
     }
 }

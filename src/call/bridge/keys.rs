@@ -25,7 +25,8 @@ impl Bridge {
             return;
         }
         let used = self.agreed(leg).map_or(&[][..], |agreed| &agreed.codecs);
-        let Some(clock_hz) = terms.codecs.first().map(|audio| audio.clock_hz) else {
+        let is_audio = |codec: &&Codec| codec.name.is_audio();
+        let Some(clock_hz) = terms.codecs.iter().find(is_audio).map(|audio| audio.clock_hz) else {
             return;
         };
         // A number keeps its meaning for as long as the dialog lives (RFC 3264 §8.3.2).
@@ -48,7 +49,7 @@ impl Bridge {
 
     /// What a leg has settled, as the other leg is to know it: with events, if its peer tells its keys by INFO.
     pub(super) fn with_events<'a>(&self, leg: LegName, agreed: &'a Agreed) -> Cow<'a, Agreed> {
-        let Some(audio) = agreed.codecs.first() else {
+        let Some(audio) = (agreed.codecs.iter()).find(|pair| pair.theirs.name.is_audio()) else {
             return Cow::Borrowed(agreed);
         };
         if !self.keys_by_info(leg) || has_events(agreed) {

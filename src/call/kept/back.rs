@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
-use super::form::{self, Body, Moving, Say, Stage, Talking, Unacked};
+use super::form::{self, Body, Bytes, Moving, Say, Stage, Stands, Talking, Unacked, Way};
 use super::{CSEQ_JUMP, Mark, Unfit, VERSION};
-use crate::base::limits::CALL_DURATION_MAX;
+use crate::base::limits::{CALL_DURATION_MAX, RETRY_AFTER_MAX_S};
 use crate::base::number::{Digits, RealNumber, Tel, VirtualNumber};
 use crate::base::time::{Now, Wall};
 use crate::call::bridge::Bridge;
 use crate::call::cdr::{Attempt, Cdr};
-use crate::call::config::{Config, MediaConfig};
+use crate::call::config::{Config, Listener, MediaConfig};
 use crate::call::exchange::apart::Apart;
 use crate::call::exchange::{Ask, Exchange, Opening};
 use crate::call::guard::{Forbidden, Words};
-use crate::call::hands::{CallRef, CallTimer, Hands, Purpose, Token, owner};
+use crate::call::hands::{CallRef, CallTimer, Hands, Purpose, Token, listener, owner};
 use crate::call::leg::callee::Callee;
 use crate::call::leg::caller::{Caller, InviteState, Sdp, Told};
 use crate::call::leg::refresh::Judged;
@@ -25,10 +25,15 @@ use crate::call::leg::session_timer::{Clock, Session};
 use crate::call::leg::{self, Bye, Echo, Leg};
 use crate::call::media::{MediaPort, Order};
 use crate::call::phase::{Call, End, Recorded, Talk, Through};
-use crate::call::port::LegName;
+use crate::call::port::{Heading, LegName};
 use crate::call::switch::Switch;
-use crate::sip::dialog::{Dialog, Parts};
-use crate::sip::path::{ListenerId, Path, Transport};
+use crate::call::trunk::SessionWish;
+use crate::masking::inventory::NumberState;
+use crate::masking::reason::Reason;
+use crate::sip::build::{self, Response};
+use crate::sip::dialog::{Dialog, DialogId, LocalParty, Parts};
+use crate::sip::method::Method;
+use crate::sip::path::{ListenerId, Path};
 use crate::sip::transaction::ServerId;
 
 /// What becomes of a call that another process has left.
@@ -71,7 +76,16 @@ pub struct Outline {
 /// # Errors
 /// [`Unfit`]: it isn't the state of a call, or not one that we can read.
 pub fn outline(state: &[u8], media: &MediaConfig) -> Result<Outline, Unfit> {
-    let (Stage::Talking(talking), _) = read(state)?;
+    let talking = match read(state)? {
+        (Stage::Talking(talking), _) => talking,
+        (Stage::Ringing(ringing), _) => {
+            return Ok(Outline {
+                call_ids: [ringing.call_id, ringing.callee.call_id].map(|id| Box::from(id.0)),
+                ports: ArrayVec::new(),
+                media: Vec::new(),
+            });
+        }
+    };
     let Talking {
         caller, callee, fax, ..
     } = *talking;
@@ -88,7 +102,7 @@ pub fn outline(state: &[u8], media: &MediaConfig) -> Result<Outline, Unfit> {
     })
 }
 
-fn read(state: &[u8]) -> Result<(Stage<'_>, Moving<'_>), Unfit> {
+fn read(state: &[u8]) -> Result<(Stage<'_>, Option<Moving<'_>>), Unfit> {
     let (version, rest) = state.split_first().ok_or(Unfit::Unreadable)?;
     match *version {
         VERSION => {}
@@ -96,7 +110,13 @@ fn read(state: &[u8]) -> Result<(Stage<'_>, Moving<'_>), Unfit> {
         0 => return Err(Unfit::Unreadable),
     }
     let (stage, rest) = postcard::take_from_bytes(rest).map_err(|_| Unfit::Unreadable)?;
-    let (moving, rest) = postcard::take_from_bytes(rest).map_err(|_| Unfit::Unreadable)?;
+    let (moving, rest) = match &stage {
+        Stage::Talking(_) => {
+            let (moving, rest) = postcard::take_from_bytes(rest).map_err(|_| Unfit::Unreadable)?;
+            (Some(moving), rest)
+        }
+        Stage::Ringing(_) => (None, rest),
+    };
     if rest.is_empty() {
         Ok((stage, moving))
     } else {
@@ -123,8 +143,12 @@ impl Switch {
             died,
             fate,
         } = left;
-        let (Stage::Talking(talking), moving) = read(state)?;
-        let record = record_of(record, &talking)?;
+        let (talking, moving) = match read(state)? {
+            (Stage::Talking(talking), Some(moving)) => (talking, moving),
+            (Stage::Talking(_), None) => return Err(Unfit::Unreadable),
+            (Stage::Ringing(ringing), _) => return self.end_ringing(now, record, &ringing),
+        };
+        let record = record_of(record, &talking.record, talking.callee.dialog.call_id)?;
         let answered_at = record.answered_at.ok_or(Unfit::Unsound)?;
         let through = through_of(talking.through)?;
         let acked = acked.then_some([None, None]);
@@ -149,12 +173,21 @@ impl Switch {
         let caller_leg = leg_of(&config, LegName::Caller, &caller, near)?;
         let callee_leg = leg_of(&config, LegName::Callee, &callee, far)?;
         let call_id = Token::try_from(callee.dialog.call_id.0).map_err(|_| Unfit::Unsound)?;
-        let path = path(&config, callee.here, callee.transport, callee.remote);
+        let path = path(&config, callee.way);
+        let asked = [caller.asked, callee.asked];
         let ids = [&caller_leg, &callee_leg].map(|leg| leg.dialog.as_ref().map(Dialog::id));
         let is_here = |id| self.hands.dialogs.contains_key(id);
         if self.by_id.contains_key(&record.call_id) || ids.iter().flatten().any(is_here) {
             return Err(Unfit::Unsound);
         }
+        let party = LocalParty {
+            call_id: &call_id,
+            local_tag: &callee_leg.local_tag.clone(),
+            local: &[],
+            remote: &[],
+            request_uri: &[],
+            cseq: 0,
+        };
         let nobody = CallRef {
             index: u32::MAX,
             generation: 0,
@@ -209,7 +242,7 @@ impl Switch {
                 told: Told::nothing(now.at),
                 apart: Apart::No,
             },
-            callee: Some(Callee::answered(callee_leg, path, call_id)),
+            callee: Some(Callee::left(callee_leg, path, &party, None)),
             left: Vec::new(),
             redirection: None,
             ringing: Ringing::default(),
@@ -227,12 +260,149 @@ impl Switch {
             trace: Vec::new(),
         });
         match fate {
+            Fate::GoesOn if self.is_cut(&call) => call.end(&mut self.hands, now, End::frozen()),
             Fate::GoesOn => call.goes_on(&mut self.hands, now, acked.unwrap_or(unacked), timed, says),
             Fate::Ends => call.end(&mut self.hands, now, End::cut("restart")),
+        }
+        for (name, asked) in [LegName::Caller, LegName::Callee].into_iter().zip(asked) {
+            if let Some(asked) = asked {
+                call.turn_away(&mut self.hands, now, name, asked);
+            }
         }
         self.put_back(call);
         self.hands.collect_sends();
         Ok(())
+    }
+
+    /// Ends a call that was not answered yet, on both sides: the called party's phone is silent again, and the caller
+    /// hears 480. That is no word of ours: a 5xx would send its carrier to the next gateway, which reaches nobody either,
+    /// because the number is ours, and may make it leave us out for a while (RFC 3263 §4.3).
+    fn end_ringing(&mut self, now: Now, record: Cdr, kept: &form::Ringing<'_>) -> Result<(), Unfit> {
+        let config = self.config.clone();
+        let callee = &kept.callee;
+        let record = record_of(record, &kept.record, callee.call_id)?;
+        let through = through_of(kept.through)?;
+        let tag = |tag: &[u8]| Token::try_from(tag).map_err(|_| Unfit::Unsound);
+        let (near_tag, far_tag) = (tag(kept.tag.0)?, tag(callee.tag.0)?);
+        tag(callee.call_id.0)?;
+        let echo = Echo::of_lines(kept.caller.lines.clone().into_owned()).ok_or(Unfit::Unsound)?;
+        let callee_path = path(&config, callee.way);
+        let dialog = match &callee.stands {
+            Stands::Pending(..) => None,
+            Stands::Answered(kept) => {
+                let dialog = Dialog::of_parts(&parts_of(kept, (callee.cseq, None)), callee_path);
+                Some(dialog.ok_or(Unfit::Unsound)?)
+            }
+        };
+        let is_here = |id: DialogId| self.hands.dialogs.contains_key(&id);
+        if self.by_id.contains_key(&record.call_id) || dialog.as_ref().map(Dialog::id).is_some_and(is_here) {
+            return Err(Unfit::Unsound);
+        }
+
+        let me = self.berth();
+        self.by_id.insert(record.call_id, me);
+        let [near_session, far_session] = kept.sessions;
+        let to = path(&config, kept.caller.way);
+        let wish = SessionWish::default();
+        let mut caller_leg = Leg::new(LegName::Caller, near_tag, to.listener, wish);
+        caller_leg.call_session(near_session);
+        let mut callee_leg = Leg::new(LegName::Callee, far_tag, callee_path.listener, wish);
+        callee_leg.call_session(far_session);
+        let (invited, answered) = (Purpose::Invite(LegName::Callee), Purpose::Invite(LegName::Caller));
+        let layer = &mut self.hands.layer;
+        let server = layer.go_on_pending(kept.caller.known_by.0, to, owner(me, answered));
+        if let (Some(server), Some(session)) = (server, near_session) {
+            layer.name_session(server, session);
+        }
+        let invite = match &callee.stands {
+            Stands::Pending(branch, way) => {
+                let (to, bytes) = invite_again(&config, callee, branch.0, *way);
+                layer.go_on(to, owner(me, invited), &bytes)
+            }
+            Stands::Answered(_) => None,
+        };
+        if let Some(dialog) = dialog {
+            self.hands.dialogs.insert(dialog.id(), (me, LegName::Callee));
+            callee_leg.dialog = Some(dialog);
+        }
+        let party = LocalParty {
+            call_id: callee.call_id.0,
+            local_tag: &far_tag,
+            local: callee.local.0,
+            remote: callee.remote.0,
+            request_uri: callee.target.0,
+            cseq: callee.cseq,
+        };
+        let mut call = Box::new(Call {
+            me,
+            arrived: Now {
+                at: now.at,
+                wall: record.arrived_at,
+            },
+            record,
+            recorded: Recorded::Open,
+            plan: None,
+            through: Some(through),
+            callee_taken: None,
+            seat: None,
+            caller: Caller {
+                leg: caller_leg,
+                server: server.unwrap_or(ServerId::GONE),
+                echo,
+                cseq: 0,
+                invite: InviteState::Pending,
+                session: Judged::default(),
+                offered: Sdp::Without,
+                rel: Rel::None,
+                reliable: None,
+                told: Told::nothing(now.at),
+                apart: Apart::No,
+            },
+            callee: Some(Callee::left(callee_leg, callee_path, &party, invite)),
+            left: Vec::new(),
+            redirection: None,
+            ringing: Ringing::default(),
+            bridge: Bridge::new(me, &config),
+            config,
+            not_to_caller: Forbidden::default(),
+            not_to_callee: Forbidden::default(),
+            clock: None,
+            holds_until: None,
+            counts: None,
+            counts_before: None,
+            counts_timer: None,
+            talk: None,
+            kept: Mark::default(),
+            trace: Vec::new(),
+        });
+        // RFC 3261 §9.1 wants something to have come back before a CANCEL, lest it overtake its INVITE. Nobody repeats
+        // that one any more: whoever hasn't got it by now never will.
+        let end = End {
+            status: 480,
+            ..End::failed(Reason::Restart)
+        };
+        call.end(&mut self.hands, now, end);
+        self.put_back(call);
+        self.hands.collect_sends();
+        Ok(())
+    }
+
+    /// Whether a number that the call goes through was frozen for good while nobody was there to cut it.
+    fn is_cut(&self, call: &Call) -> bool {
+        let Some(Through { x, shown, .. }) = call.through() else {
+            return false;
+        };
+        let is_cut = |x: VirtualNumber| {
+            let number = self.table.number(x.tel());
+            number.is_some_and(|number| match number.state {
+                NumberState::Frozen(cause) => cause.cuts_calls(),
+                NumberState::Inventory
+                | NumberState::Active
+                | NumberState::Locked
+                | NumberState::Released => false,
+            })
+        };
+        is_cut(x) || shown.is_some_and(is_cut)
     }
 }
 
@@ -278,7 +448,7 @@ impl Call {
             LegName::Caller if self.caller.cseq == unacked.cseq => Purpose::Invite(name),
             LegName::Caller | LegName::Callee => Purpose::Exchange(name),
         };
-        let to = path(&config, unacked.here, unacked.transport, unacked.remote);
+        let to = path(&config, unacked.way);
         let answered = hands
             .layer
             .go_on_answered(now.at, unacked.known_by.0, to, owner(me, purpose));
@@ -304,6 +474,30 @@ impl Call {
         }));
     }
 
+    /// A re-INVITE that waited for the other leg when its process died can't be answered any more: it may be tried again.
+    fn turn_away(&mut self, hands: &mut Hands, now: Now, name: LegName, asked: form::Asked<'_>) {
+        let to = path(&self.config, asked.way);
+        let purpose = owner(self.me, Purpose::Exchange(name));
+        let pending = hands.layer.go_on_pending(asked.known_by.0, to, purpose);
+        let (Some(server), Some(echo)) = (pending, Echo::of_lines(asked.lines.into_owned())) else {
+            return;
+        };
+        let session = self.leg_of(name).and_then(Leg::session);
+        if let Some(session) = session {
+            hands.layer.name_session(server, session);
+        }
+        let wait = hands.chance.below(RETRY_AFTER_MAX_S + 1).to_string();
+        let bytes = echo.response(&Response {
+            status: 500,
+            to_tag: None,
+            contact: None,
+            headers: &[("Retry-After", &wait)],
+            body: None,
+        });
+        hands.layer.respond(now.at, server, 500, bytes);
+        self.note_message(now.at, name, Heading::Out, Method::Invite, Some(500), false);
+    }
+
     /// A leg's session is timed from now on, as if it had been refreshed just now: nobody wrote down when it was.
     fn time_again(&mut self, hands: &mut Hands, now: Now, name: LegName, timed: form::Timed) {
         let me = self.me;
@@ -326,22 +520,10 @@ fn leg_of(
     config: &Config,
     name: LegName,
     kept: &form::Leg<'_>,
-    (local_cseq, remote_cseq): (u32, Option<u32>),
+    cseqs: (u32, Option<u32>),
 ) -> Result<Leg, Unfit> {
-    let path = path(config, kept.here, kept.transport, kept.remote);
-    let dialog = &kept.dialog;
-    let parts = Parts {
-        call_id: dialog.call_id.0,
-        local_tag: dialog.local_tag.0,
-        remote_tag: dialog.remote_tag.0,
-        local: dialog.local.0,
-        remote: dialog.remote.0,
-        target: dialog.target.0,
-        routes: dialog.routes.iter().map(|route| route.0).collect(),
-        local_cseq: local_cseq.saturating_add(CSEQ_JUMP),
-        remote_cseq,
-        session: dialog.session,
-    };
+    let path = path(config, kept.way);
+    let parts = parts_of(&kept.dialog, cseqs);
     let tag = Token::try_from(parts.local_tag).map_err(|_| Unfit::Unsound)?;
     let dialog = Dialog::of_parts(&parts, path).ok_or(Unfit::Unsound)?;
     let mut leg = Leg::new(name, tag, path.listener, kept.wish);
@@ -354,24 +536,63 @@ fn leg_of(
     Ok(leg)
 }
 
+fn parts_of<'a>(dialog: &form::Dialog<'a>, (ours, theirs): (u32, Option<u32>)) -> Parts<'a> {
+    Parts {
+        call_id: dialog.call_id.0,
+        local_tag: dialog.local_tag.0,
+        remote_tag: dialog.remote_tag.0,
+        local: dialog.local.0,
+        remote: dialog.remote.0,
+        target: dialog.target.0,
+        routes: dialog.routes.iter().map(|route| route.0).collect(),
+        local_cseq: ours.saturating_add(CSEQ_JUMP),
+        remote_cseq: theirs,
+        session: dialog.session,
+    }
+}
+
 /// The way of a dialog, or of an answer: by the listener at the address that it had, else by the first that fits.
-fn path(
-    config: &Config,
-    here: std::net::SocketAddr,
-    transport: Transport,
-    remote: std::net::SocketAddr,
-) -> Path {
-    let listeners = &config.listeners;
-    let same = listeners
-        .iter()
-        .find(|l| (l.address, l.transport) == (here, transport));
-    let listener = same.or_else(|| listeners.iter().find(|l| l.reaches(transport, remote)));
+fn path(config: &Config, way: Way) -> Path {
     Path {
-        listener: listener.map_or(ListenerId(0), |listener| listener.id),
-        transport,
-        remote,
+        listener: listener_at(config, way).id,
+        transport: way.transport,
+        remote: way.remote,
         flow: None,
     }
+}
+
+fn listener_at(config: &Config, way: Way) -> &Listener {
+    let listeners = &config.listeners;
+    let same = |l: &&Listener| (l.address, l.transport) == (way.here, way.transport);
+    let fits = |l: &&Listener| l.reaches(way.transport, way.remote);
+    let found = listeners
+        .iter()
+        .find(same)
+        .or_else(|| listeners.iter().find(fits));
+    found.unwrap_or(listener(config, ListenerId(0)))
+}
+
+/// The called party's INVITE, as far as its CANCEL and ACK repeat it, and the way that it went.
+fn invite_again(config: &Config, callee: &form::Invited<'_>, branch: &[u8], way: Way) -> (Path, Vec<u8>) {
+    let (transport, sent_by) = listener_at(config, way).via();
+    let from = [callee.local.0, b";tag=", callee.tag.0].concat();
+    let bytes = build::request(&build::Request {
+        method: Method::Invite,
+        uri: callee.target.0,
+        transport,
+        sent_by,
+        branch,
+        from: &from,
+        to: callee.remote.0,
+        call_id: callee.call_id.0,
+        cseq: callee.cseq,
+        max_forwards: 0,
+        routes: &[],
+        contact: None,
+        headers: &[],
+        body: None,
+    });
+    (path(config, way), bytes)
 }
 
 fn forbidden_of(kept: &form::Forbidden<'_>) -> Forbidden {
@@ -393,10 +614,9 @@ fn through_of(kept: form::Through) -> Result<Through, Unfit> {
 }
 
 /// The record as it was when the state was written.
-fn record_of(record: Cdr, kept: &Talking<'_>) -> Result<Box<Cdr>, Unfit> {
+fn record_of(record: Cdr, said: &form::Record<'_>, ours: Bytes<'_>) -> Result<Box<Cdr>, Unfit> {
     let mut record = Box::new(record);
     let digits = |text: &str| Digits::from(text).map_err(|_| Unfit::Unsound);
-    let said = &kept.record;
     // How it ended is another matter.
     record.refusal = None;
     record.end_cause = None;
@@ -420,7 +640,7 @@ fn record_of(record: Cdr, kept: &Talking<'_>) -> Result<Box<Cdr>, Unfit> {
         })
         .collect::<Result<_, Unfit>>()?;
     record.trunk_out = said.trunk_out.map(str::to_owned);
-    let ours = String::from_utf8_lossy(kept.callee.dialog.call_id.0);
+    let ours = String::from_utf8_lossy(ours.0);
     record.sip_call_id_out = Some(ours.into_owned());
     if let Some(icid) = said.icid_out {
         record.charging.get_or_insert_default().icid_out = Some(icid.to_owned());

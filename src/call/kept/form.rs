@@ -14,6 +14,7 @@ use crate::masking::inventory::Fax;
 use crate::rtp::flow::{Counts, MediaNat, MediaSource};
 use crate::sdp::answer::{Agreed, Lines, Terms};
 use crate::sdp::media::Origin;
+use crate::sip::build::Repeated;
 use crate::sip::path::Transport;
 use crate::sip::session_id::SessionId;
 
@@ -39,6 +40,78 @@ pub enum Stage<'a> {
     /// It is answered.
     #[serde(borrow)]
     Talking(Box<Talking<'a>>),
+    /// The called party's INVITE is out.
+    #[serde(borrow)]
+    Ringing(Box<Ringing<'a>>),
+}
+
+/// A call that waits for its answer: what it takes to end it on both sides.
+#[derive(Serialize, Deserialize)]
+pub struct Ringing<'a> {
+    #[serde(borrow)]
+    pub record: Record<'a>,
+    pub through: Through,
+    #[serde(borrow)]
+    pub call_id: Bytes<'a>,
+    #[serde(borrow)]
+    pub caller: Asked<'a>,
+    /// Our tag towards the caller.
+    #[serde(borrow)]
+    pub tag: Bytes<'a>,
+    #[serde(borrow)]
+    pub callee: Invited<'a>,
+    pub sessions: [Option<SessionId>; 2],
+}
+
+/// Somebody's INVITE without a final answer.
+#[derive(Serialize, Deserialize)]
+pub struct Asked<'a> {
+    /// By what it is known.
+    #[serde(borrow)]
+    pub known_by: Bytes<'a>,
+    /// Where its answers go.
+    pub way: Way,
+    /// What they repeat.
+    pub lines: Cow<'a, Repeated>,
+}
+
+/// The called party's INVITE.
+#[derive(Serialize, Deserialize)]
+pub struct Invited<'a> {
+    #[serde(borrow)]
+    pub call_id: Bytes<'a>,
+    #[serde(borrow)]
+    pub tag: Bytes<'a>,
+    #[serde(borrow)]
+    pub local: Bytes<'a>,
+    #[serde(borrow)]
+    pub remote: Bytes<'a>,
+    #[serde(borrow)]
+    pub target: Bytes<'a>,
+    pub cseq: u32,
+    /// The way of its dialogs.
+    pub way: Way,
+    #[serde(borrow)]
+    pub stands: Stands<'a>,
+}
+
+/// How far the called party's INVITE is.
+#[derive(Serialize, Deserialize)]
+pub enum Stands<'a> {
+    /// It waits for its answer: its branch, and the way that it went itself.
+    Pending(#[serde(borrow)] Bytes<'a>, Way),
+    /// It has a 2xx, and the caller not yet.
+    #[serde(borrow)]
+    Answered(Box<Dialog<'a>>),
+}
+
+/// The way of messages.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Way {
+    /// Where our listener is bound.
+    pub here: SocketAddr,
+    pub transport: Transport,
+    pub remote: SocketAddr,
 }
 
 /// A conversation, but for what changes by every message.
@@ -106,15 +179,15 @@ pub struct Through {
 pub struct Leg<'a> {
     #[serde(borrow)]
     pub dialog: Dialog<'a>,
-    /// Where its listener is bound.
-    pub here: SocketAddr,
-    pub transport: Transport,
-    pub remote: SocketAddr,
+    pub way: Way,
     pub peer: Peer,
     pub wish: SessionWish,
     pub timed: Option<Timed>,
     pub session: Option<SessionId>,
     pub say: Say,
+    /// Its peer's re-INVITE that waits for the other leg.
+    #[serde(borrow)]
+    pub asked: Option<Asked<'a>>,
     #[serde(borrow)]
     pub forbidden: Forbidden<'a>,
     #[serde(borrow)]
@@ -200,9 +273,7 @@ pub struct Unacked<'a> {
     #[serde(borrow)]
     pub known_by: Bytes<'a>,
     /// Where the 2xx goes.
-    pub here: SocketAddr,
-    pub transport: Transport,
-    pub remote: SocketAddr,
+    pub way: Way,
 }
 
 /// The body of a 2xx.

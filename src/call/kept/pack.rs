@@ -6,18 +6,21 @@ use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 
 use super::form::{
-    Attempt, Body, Bytes, Dialog, Forbidden, Leg, Moving, Record, Say, Stage, Talking, Through, Timed,
-    Unacked,
+    Asked, Attempt, Body, Bytes, Dialog, Forbidden, Invited, Leg, Moving, Record, Ringing, Say, Stage,
+    Stands, Talking, Through, Timed, Unacked, Way,
 };
 use super::{CSEQ_JUMP, VERSION};
 use crate::base::number::RealNumber;
 use crate::call::config::Config;
-use crate::call::exchange::{Ask, Exchange, Whose};
+use crate::call::exchange::{Ask, Carrier, Exchange, Whose};
 use crate::call::guard;
 use crate::call::hands::{Hands, listener};
-use crate::call::leg;
+use crate::call::leg::callee::CalleeState;
+use crate::call::leg::{self, Echo};
 use crate::call::phase::{Call, Recorded};
 use crate::call::port::{CallEntry, LegName, Output};
+use crate::sip::path::Path;
+use crate::sip::transaction::{ClientId, ServerId};
 
 /// What the journal's last entry of a call says.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,6 +31,8 @@ pub struct Mark {
     cseqs: [u32; 2],
     /// Whether a 2xx in it has no ACK.
     is_unacked: bool,
+    /// Of a call that rings: which INVITE of ours, and whether it is answered.
+    invite: Option<(Option<ClientId>, bool)>,
 }
 
 /// Bytes are put behind those that are there.
@@ -55,10 +60,14 @@ fn write(out: &mut Vec<u8>, what: &impl Serialize) {
     postcard::serialize_with_flavor(what, Ink(out)).expect("structs without maps, and a Vec takes any byte");
 }
 
-/// Writes an entry for the journal, if something settled in an answered call isn't in its last one yet.
+/// Writes an entry for the journal, if something settled in an answered call isn't in its last one yet, or an INVITE of
+/// ours in one that rings.
 pub fn keep(call: &mut Call, hands: &mut Hands) {
-    if call.recorded != Recorded::Open || call.talk.is_none() {
+    if call.recorded != Recorded::Open {
         return;
+    }
+    if call.talk.is_none() {
+        return keep_ringing(call, hands);
     }
     let mut ink = std::mem::take(&mut hands.ink);
     ink.clear();
@@ -79,6 +88,26 @@ pub fn keep(call: &mut Call, hands: &mut Hands) {
     hands.ink = ink;
 }
 
+fn keep_ringing(call: &mut Call, hands: &mut Hands) {
+    let Some(callee) = &call.callee else { return };
+    let now = Some((callee.invite_of(), callee.state == CalleeState::Answered));
+    if call.kept.invite == now {
+        return;
+    }
+    let mut ink = std::mem::take(&mut hands.ink);
+    ink.clear();
+    ink.push(VERSION);
+    if let Some(ringing) = ringing(call, hands) {
+        write(&mut ink, &Stage::Ringing(Box::new(ringing)));
+        hands.out.push_back(Output::Journal(CallEntry::Kept {
+            call_id: call.record.call_id,
+            state: ink.as_slice().into(),
+        }));
+        call.kept.invite = now;
+    }
+    hands.ink = ink;
+}
+
 impl Mark {
     fn is_news_after(&self, last: &Self) -> bool {
         let is_far = |(now, then): (&u32, &u32)| now.saturating_sub(*then) >= CSEQ_JUMP / 2;
@@ -93,7 +122,7 @@ fn legs(call: &Call) -> [Option<&leg::Leg>; 2] {
 /// Writes the state. `None`: a leg has no dialog, or nothing is settled.
 fn written(call: &Call, hands: &Hands, ink: &mut Vec<u8>) -> Option<Mark> {
     ink.push(VERSION);
-    write(ink, &Stage::Talking(Box::new(talking(call)?)));
+    write(ink, &Stage::Talking(Box::new(talking(call, hands)?)));
     // Never 0, and the same for the same in this process.
     let settled = hands.dialogs.hasher().hash_one(ink.as_slice()) | 1;
     let moving = moving(call, hands);
@@ -102,10 +131,11 @@ fn written(call: &Call, hands: &Hands, ink: &mut Vec<u8>) -> Option<Mark> {
         settled,
         cseqs: moving.cseqs.map(|(ours, _)| ours),
         is_unacked: moving.unacked.iter().any(Option::is_some),
+        invite: None,
     })
 }
 
-fn talking(call: &Call) -> Option<Talking<'_>> {
+fn talking<'a>(call: &'a Call, hands: &'a Hands) -> Option<Talking<'a>> {
     let [caller, callee] = legs(call);
     Some(Talking {
         record: record(call),
@@ -113,8 +143,8 @@ fn talking(call: &Call) -> Option<Talking<'_>> {
         longest_s: call.talk.as_ref()?.longest.as_secs(),
         fax: call.bridge.fax(),
         invited: call.caller.cseq,
-        caller: leg(call, caller?, &call.not_to_caller)?,
-        callee: leg(call, callee?, &call.not_to_callee)?,
+        caller: leg(call, hands, caller?, &call.not_to_caller)?,
+        callee: leg(call, hands, callee?, &call.not_to_callee)?,
     })
 }
 
@@ -157,10 +187,27 @@ fn record(call: &Call) -> Record<'_> {
     }
 }
 
-fn leg<'a>(call: &'a Call, leg: &'a leg::Leg, forbidden: &'a guard::Forbidden) -> Option<Leg<'a>> {
-    let dialog = leg.dialog.as_ref()?;
+fn dialog_of(dialog: &crate::sip::dialog::Dialog) -> Dialog<'_> {
     let parts = dialog.parts();
-    let path = dialog.path();
+    Dialog {
+        call_id: Bytes(parts.call_id),
+        local_tag: Bytes(parts.local_tag),
+        remote_tag: Bytes(parts.remote_tag),
+        local: Bytes(parts.local),
+        remote: Bytes(parts.remote),
+        target: Bytes(parts.target),
+        routes: parts.routes.into_iter().map(Bytes).collect(),
+        session: parts.session,
+    }
+}
+
+fn leg<'a>(
+    call: &'a Call,
+    hands: &'a Hands,
+    leg: &'a leg::Leg,
+    forbidden: &'a guard::Forbidden,
+) -> Option<Leg<'a>> {
+    let dialog = leg.dialog.as_ref()?;
     let timed = leg.timed().map(|session| Timed {
         min_s: session.min_s,
         clock: session
@@ -170,24 +217,19 @@ fn leg<'a>(call: &'a Call, leg: &'a leg::Leg, forbidden: &'a guard::Forbidden) -
     });
     let words = forbidden.words();
     Some(Leg {
-        dialog: Dialog {
-            call_id: Bytes(parts.call_id),
-            local_tag: Bytes(parts.local_tag),
-            remote_tag: Bytes(parts.remote_tag),
-            local: Bytes(parts.local),
-            remote: Bytes(parts.remote),
-            target: Bytes(parts.target),
-            routes: parts.routes.into_iter().map(Bytes).collect(),
-            session: parts.session,
-        },
-        here: address_of(&call.config, leg),
-        transport: path.transport,
-        remote: path.remote,
+        dialog: dialog_of(dialog),
+        way: way(&call.config, dialog.path()),
         peer: leg.peer,
         wish: leg.wish,
         timed,
         session: leg.session(),
         say: say(leg),
+        asked: match &leg.exchange {
+            Exchange::Theirs(theirs) if theirs.carrier == Carrier::Invite => {
+                asked(call, hands, theirs.server, &theirs.echo)
+            }
+            Exchange::Theirs(_) | Exchange::Ours(_) | Exchange::None => None,
+        },
         forbidden: Forbidden {
             numbers: Cow::Borrowed(words.numbers),
             ids: words.ids.into_iter().map(Bytes).collect(),
@@ -198,8 +240,53 @@ fn leg<'a>(call: &'a Call, leg: &'a leg::Leg, forbidden: &'a guard::Forbidden) -
     })
 }
 
-fn address_of(config: &Config, leg: &leg::Leg) -> std::net::SocketAddr {
-    listener(config, leg.listener).address
+fn asked<'a>(call: &Call, hands: &'a Hands, server: ServerId, echo: &'a Echo) -> Option<Asked<'a>> {
+    let (known_by, to) = hands.layer.known_by(server)?;
+    Some(Asked {
+        known_by: Bytes(known_by),
+        way: way(&call.config, to),
+        lines: Cow::Borrowed(echo.lines()?),
+    })
+}
+
+fn way(config: &Config, path: Path) -> Way {
+    Way {
+        here: listener(config, path.listener).address,
+        transport: path.transport,
+        remote: path.remote,
+    }
+}
+
+fn ringing<'a>(call: &'a Call, hands: &'a Hands) -> Option<Ringing<'a>> {
+    let (caller, callee) = (&call.caller, call.callee.as_ref()?);
+    let theirs = caller.leg.dialog.as_ref()?;
+    let stands = match (callee.invite_of(), callee.state) {
+        (_, CalleeState::Answered) => Stands::Answered(Box::new(dialog_of(callee.leg.dialog.as_ref()?))),
+        (Some(invite), CalleeState::Calling | CalleeState::Proceeding) => {
+            let (branch, to) = hands.layer.asked_by(invite)?;
+            Stands::Pending(Bytes(branch), way(&call.config, to))
+        }
+        (_, _) => return None,
+    };
+    let party = callee.party();
+    Some(Ringing {
+        record: record(call),
+        through: through(call)?,
+        call_id: Bytes(theirs.call_id()),
+        caller: asked(call, hands, caller.server, &caller.echo)?,
+        tag: Bytes(&caller.leg.local_tag),
+        callee: Invited {
+            call_id: Bytes(party.call_id),
+            tag: Bytes(party.local_tag),
+            local: Bytes(party.local),
+            remote: Bytes(party.remote),
+            target: Bytes(party.request_uri),
+            cseq: party.cseq,
+            way: way(&call.config, callee.way()),
+            stands,
+        },
+        sessions: [caller.leg.session(), callee.leg.session()],
+    })
 }
 
 /// What has to be said to a leg's peer by whoever goes on. A refresh hasn't: its session begins anew.
@@ -242,8 +329,6 @@ fn unacked<'a>(call: &'a Call, hands: &'a Hands, leg: &'a leg::Leg) -> Option<Un
         head: Bytes(head),
         body,
         known_by: Bytes(known_by),
-        here: listener(&call.config, to.listener).address,
-        transport: to.transport,
-        remote: to.remote,
+        way: way(&call.config, to),
     })
 }

@@ -17,6 +17,7 @@ use crate::call::phase::{Call, End, Recorded};
 use crate::call::port::{EventKind, Heading, LegName};
 use crate::call::refusal::{self, Elsewhere};
 use crate::masking::reason::Reason;
+use crate::sip::dialog::LocalParty;
 use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::path::Path;
@@ -69,25 +70,56 @@ pub struct Callee {
 }
 
 impl Callee {
-    /// The called side of a call that is answered, whose INVITE is nobody's affair any more.
-    pub fn answered(leg: Leg, path: Path, call_id: Token) -> Self {
+    /// The called side of a call that another process has left: answered, its INVITE nobody's affair any more, or still
+    /// open.
+    pub fn left(leg: Leg, path: Path, party: &LocalParty<'_>, invite: Option<ClientId>) -> Self {
+        let mut call_id = Token::default();
+        for (place, byte) in call_id.iter_mut().zip(party.call_id) {
+            *place = *byte;
+        }
         Self {
             leg,
-            state: CalleeState::Answered,
-            invite: None,
+            state: match invite {
+                // As if something had come back for it.
+                Some(_) => CalleeState::Proceeding,
+                None => CalleeState::Answered,
+            },
+            invite,
             call_id,
-            local: Vec::new(),
-            remote: Vec::new(),
-            target: Vec::new(),
+            local: party.local.to_vec(),
+            remote: party.remote.to_vec(),
+            target: party.request_uri.to_vec(),
             path,
             exits: Vec::new(),
             tried: 0,
             by: By::Udp,
             max_forwards: 0,
-            cseq: 0,
+            cseq: party.cseq,
             min_s: 0,
             forks: Forks::default(),
             give_up: None,
+        }
+    }
+
+    /// Its INVITE's transaction.
+    pub fn invite_of(&self) -> Option<ClientId> {
+        self.invite
+    }
+
+    /// The way of its dialogs.
+    pub fn way(&self) -> Path {
+        self.path
+    }
+
+    /// What its INVITE said of us and of whom it calls.
+    pub fn party(&self) -> LocalParty<'_> {
+        LocalParty {
+            call_id: &self.call_id,
+            local_tag: &self.leg.local_tag,
+            local: &self.local,
+            remote: &self.remote,
+            request_uri: &self.target,
+            cseq: self.cseq,
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::call::port::LegName;
 use crate::call::refusal;
 use crate::call::trunk::{self, Naming};
 use crate::masking::reason::Reason;
-use crate::sip::dialog::{Dialog, LocalParty};
+use crate::sip::dialog::Dialog;
 use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::path::Path;
@@ -280,15 +280,7 @@ impl Callee {
     }
 
     fn dialog_of(&self, response: &Message<'_>) -> Option<Dialog> {
-        let party = LocalParty {
-            call_id: &self.call_id,
-            local_tag: &self.leg.local_tag,
-            local: &self.local,
-            remote: &self.remote,
-            request_uri: &self.target,
-            cseq: self.cseq,
-        };
-        let mut dialog = Dialog::uac(&party, response, self.path)?;
+        let mut dialog = Dialog::uac(&self.party(), response, self.path)?;
         if let Some(mut session) = self.leg.session() {
             session.hear(response);
             dialog.name_session(session);

@@ -74,6 +74,16 @@ impl Echo {
         Self(None)
     }
 
+    /// The lines, while they are kept.
+    pub const fn lines(&self) -> Option<&build::Repeated> {
+        self.0.as_ref()
+    }
+
+    /// Lines that were kept elsewhere. `None` if they are too long to keep.
+    pub fn of_lines(lines: build::Repeated) -> Option<Self> {
+        (lines.bytes() <= SIP_ROUTE_BYTES_MAX).then_some(Self(Some(lines)))
+    }
+
     /// The request has its final answer: nothing is repeated any more.
     pub fn forget(&mut self) {
         self.0 = None;

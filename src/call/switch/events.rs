@@ -8,7 +8,6 @@ use crate::call::media::{MediaPort, Report};
 use crate::call::overload::Door;
 use crate::call::phase::{Call, End};
 use crate::call::port::{Answer, Command, Found, LegName, Note, Output, Why};
-use crate::masking::reason::Reason;
 use crate::sip::path::Path;
 use crate::sip::transaction::{self, Loss};
 
@@ -191,11 +190,7 @@ impl Switch {
                 self.end_where(now, end, |_| true);
             }
             Command::CutNumber(x) => {
-                let end = End {
-                    cause: Some("number_frozen"),
-                    ..End::failed(Reason::NumberFrozen)
-                };
-                self.end_where(now, end, |call| call.goes_through(x));
+                self.end_where(now, End::frozen(), |call| call.goes_through(x));
             }
             Command::Records(records) => self.records = records,
         }

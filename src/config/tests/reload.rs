@@ -69,6 +69,7 @@ fn another(key: &str) -> Option<&'static str> {
         "trunks" => Some("\"others.toml\""),
         "node.name" => Some("\"umbra-2\""),
         "node.drain" => Some("\"1m\""),
+        "node.restore_within_s" => Some("30"),
         "sip.udp" => Some("[\"127.0.0.1:5070\"]"),
         "sip.advertise" => Some("\"203.0.113.5\""),
         "sip.shards" | "media.threads" => Some("2"),

@@ -1,6 +1,6 @@
 //! Which flows are joined, and whether both have fallen silent.
 
-use super::{Due, Relay, SILENCE_CHECK_MIN};
+use super::{Due, Relay, SILENCE_CHECK_MIN, whole_step};
 use crate::base::time::Instant;
 
 impl Relay {
@@ -78,7 +78,7 @@ impl Relay {
     }
 
     fn look_again(&mut self, port: u32, at: Instant) {
-        let timer = self.timers.set(at, Due::Silence(port));
+        let timer = self.timers.set(whole_step(at), Due::Silence(port));
         if let Some(flow) = self.flow(port) {
             flow.silence_timer = Some(timer);
         }

@@ -146,6 +146,33 @@ impl Clients {
         Some(id)
     }
 
+    pub(super) fn asked_by(&self, id: ClientId) -> Option<(&[u8], Path)> {
+        let client = self.all.get(id.0)?;
+        Some((key::branch_of(&client.key)?, client.to))
+    }
+
+    /// An INVITE that another process has sent.
+    pub(super) fn go_on(&mut self, to: Path, owner: Owner, invite: &[u8]) -> Option<ClientId> {
+        let (method, branch) = lexer::method_and_branch(invite)?;
+        let key = key::client_of(branch, method);
+        if method != Method::Invite || self.find(&key).is_some() {
+            return None;
+        }
+        let place = self.all.insert(Client {
+            key: key.as_slice().into(),
+            to,
+            waits: None,
+            owner,
+            machine: Machine::Invite(invite_client::State::Proceeding),
+            kept: invite.into(),
+            interval: Duration::ZERO,
+            clock: Clock::default(),
+            tries: Tries::Once,
+        })?;
+        self.by_key.insert(&key, place);
+        Some(ClientId(place))
+    }
+
     pub(super) fn response(&mut self, wire: &mut Wire, now: Instant, response: &Message) -> Option<Answer> {
         let status = response.status()?;
         let id = self.find(&key::client(response)?)?;

@@ -81,6 +81,12 @@ pub(super) fn client_of(branch: &[u8], method: Method) -> Text {
     key.finish(Rule::Branch)
 }
 
+/// The branch in the key of a client transaction.
+pub(super) fn branch_of(key: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = key.split_first_chunk()?;
+    rest.get(..u32::from_be_bytes(*length) as usize)
+}
+
 /// What two copies of one request have in common that came by different ways (§8.2.2.2).
 /// `None` for a request inside a dialog: only one way leads there.
 pub(super) fn merged(request: &Message) -> Option<Text> {

@@ -281,6 +281,22 @@ impl Layer {
             .go_on_answered(&mut self.wire, now, known_by, to, owner)
     }
 
+    /// The same of an INVITE without a final answer: what is responded to it goes out here.
+    pub fn go_on_pending(&mut self, known_by: &[u8], to: Path, owner: Owner) -> Option<ServerId> {
+        self.servers.go_on_pending(known_by, to, owner)
+    }
+
+    /// The branch of a client transaction, and where its request went, for whoever goes on with it: [`Layer::go_on`].
+    pub fn asked_by(&self, id: ClientId) -> Option<(&[u8], Path)> {
+        self.clients.asked_by(id)
+    }
+
+    /// Goes on with an INVITE that another process has sent, as if something had come back for it: it isn't repeated, and
+    /// may be cancelled. Of `invite` what a CANCEL or ACK repeats is enough. `None`: it is no INVITE, or it is known.
+    pub fn go_on(&mut self, to: Path, owner: Owner, invite: &[u8]) -> Option<ClientId> {
+        self.clients.go_on(to, owner, invite)
+    }
+
     /// Starts a client transaction with this request, and sends it.
     ///
     /// `None`, and nothing sent, if the bytes are no request, an ACK (which has no transaction), have no

@@ -100,6 +100,19 @@ impl Servers {
         to: Path,
         owner: Owner,
     ) -> Option<ServerId> {
+        let id = self.go_on(key, to, owner, invite_server::State::Accepted)?;
+        let period = wire.periods.patience();
+        let server = self.all.get_mut(id.0)?;
+        server.end_after(wire, now, period, id, Ring::Invite(invite_server::Event::TimerL));
+        Some(id)
+    }
+
+    /// An INVITE that another process has told to wait.
+    pub(super) fn go_on_pending(&mut self, key: &[u8], to: Path, owner: Owner) -> Option<ServerId> {
+        self.go_on(key, to, owner, invite_server::State::Proceeding)
+    }
+
+    fn go_on(&mut self, key: &[u8], to: Path, owner: Owner, state: invite_server::State) -> Option<ServerId> {
         if self.all.len() >= self.most || self.find(key).is_some() {
             return None;
         }
@@ -108,18 +121,14 @@ impl Servers {
             merged: None,
             to,
             owner,
-            machine: Machine::Invite(invite_server::State::Accepted),
+            machine: Machine::Invite(state),
             kept: Box::default(),
             interval: Duration::ZERO,
             clock: Clock::default(),
             session: None,
         })?;
         self.by_key.insert(key, place);
-        let id = ServerId(place);
-        let period = wire.periods.patience();
-        let server = self.all.get_mut(place)?;
-        server.end_after(wire, now, period, id, Ring::Invite(invite_server::Event::TimerL));
-        Some(id)
+        Some(ServerId(place))
     }
 
     /// A request that is neither ACK nor CANCEL.

@@ -1,5 +1,6 @@
 //! Tests of [`event_loop`](super).
 
+use std::cell::Cell;
 use std::net::UdpSocket;
 use std::sync::mpsc;
 
@@ -30,7 +31,7 @@ fn open_with(listeners: Vec<Listener>, count: usize) -> Result<(Transport, Vec<S
         listeners,
         ..Config::on(([127, 0, 0, 1], 0).into())
     };
-    let transport = open(&Arc::new(config), count, KEY, clock)?;
+    let transport = open(&Arc::new(config), count, KEY, &Arc::default(), clock)?;
     let addresses = transport.loops[0].addresses();
     Ok((transport, addresses))
 }
@@ -301,7 +302,7 @@ fn new_requests_of_the_only_shard_wait_up_to_a_limit_and_get_503_beyond_it() {
     let path = Path::udp(ListenerId(0), friend.local_addr().expect("bound"));
     let mut fresh = VecDeque::new();
     for _ in 0..=SHARD_QUEUE {
-        let sorted = sort(&main.shard, &main.doors, (path, &request), &mut fresh, |_| {
+        let sorted = sort(&main.homes, &main.doors, (path, &request), &mut fresh, |_| {
             panic!("handed on at once")
         });
         if let Err(shed) = sorted {
@@ -315,7 +316,7 @@ fn new_requests_of_the_only_shard_wait_up_to_a_limit_and_get_503_beyond_it() {
         .expect("text")
         .replace("OPTIONS", "ACK");
     let ack = (path, ack.as_bytes());
-    let sorted = sort(&main.shard, &main.doors, ack, &mut fresh, |_| passed += 1);
+    let sorted = sort(&main.homes, &main.doors, ack, &mut fresh, |_| passed += 1);
     assert_eq!(sorted, Ok(()));
     assert_eq!((passed, fresh.len()), (1, SHARD_QUEUE));
 }
@@ -332,13 +333,13 @@ fn a_cancel_never_overtakes_its_invite_and_finds_room_when_new_requests_dont() {
     let mut fresh = VecDeque::new();
     for _ in 0..SHARD_QUEUE {
         let invite = (path, invite.as_bytes());
-        let sorted = sort(&main.shard, &main.doors, invite, &mut fresh, |_| {
+        let sorted = sort(&main.homes, &main.doors, invite, &mut fresh, |_| {
             panic!("handed on at once")
         });
         assert_eq!(sorted, Ok(()));
     }
     let cancel = (path, cancel.as_bytes());
-    let sorted = sort(&main.shard, &main.doors, cancel, &mut fresh, |_| {
+    let sorted = sort(&main.homes, &main.doors, cancel, &mut fresh, |_| {
         panic!("ahead of its INVITE")
     });
     assert_eq!(sorted, Ok(()));
@@ -540,4 +541,54 @@ fn when_the_last_connection_is_gone_nothing_is_waited_for_any_more() {
     main.sweep = Some(Instant::default());
     main.flush(&mut Outbox::default());
     assert_eq!(main.sweep, None);
+}
+
+/// Takes packets once it was told to.
+struct Shy {
+    may: bool,
+    was_asked: Cell<bool>,
+    told: mpsc::Sender<&'static str>,
+}
+
+impl Handler for Shy {
+    fn is_ready(&self) -> bool {
+        self.was_asked.set(true);
+        self.may
+    }
+
+    fn take(&mut self, _: Now, input: Input<'_>, _: &mut Outbox) -> Option<Instant> {
+        let what = match input {
+            Input::Packet { .. } if self.was_asked.get() => "packet",
+            Input::Packet { .. } => "a packet without a question",
+            Input::Order(_) => {
+                self.may = true;
+                "order"
+            }
+            Input::Timeout | Input::Failed(..) | Input::Media(_) | Input::Config(_) => return None,
+        };
+        self.told.send(what).expect("heard");
+        None
+    }
+}
+
+#[test]
+fn packets_wait_until_the_handler_is_ready_and_messages_of_other_threads_do_not() {
+    let (mut transport, addresses) = open_on(1, 1);
+    let door = transport.doors[0].clone();
+    let main = transport.loops.remove(0);
+    let friend = friend();
+    friend.send_to(b"hello", addresses[0]).expect("sent");
+    let (told, tell) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        main.run(Shy {
+            may: false,
+            was_asked: Cell::new(false),
+            told,
+        })
+    });
+    door.tell(Message::Order(Command::Drain)).expect("there is room");
+    assert_eq!(tell.recv_timeout(PATIENCE), Ok("order"));
+    assert_eq!(tell.recv_timeout(PATIENCE), Ok("packet"));
+    door.tell(Message::Stop).expect("there is room");
+    thread.join().expect("no panic");
 }

@@ -1,0 +1,126 @@
+//! The calls that the process before left in progress: which go on here and which end, and where each of them lives.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::id::Id;
+use crate::base::shard::{Moved, Shard};
+use crate::base::time::Wall;
+use crate::call::cdr::Cdr;
+use crate::call::config::MediaConfig;
+use crate::call::kept::{self, Fate};
+use crate::call::media::{Lanes, MediaPort, Order};
+use crate::store::journal::LeftCall;
+
+/// The calls that the process before left in progress.
+#[derive(Default)]
+pub(super) struct Left {
+    /// Those that each shard has to go on with, or to end: by the shard's index.
+    pub(super) calls: Vec<Vec<Kept>>,
+    /// Those that don't live where their Call-ID says.
+    pub(super) moved: Arc<Moved>,
+    /// What the media threads are told, so that RTP flows again.
+    pub(super) media: Vec<Order>,
+    /// The records of those that nobody can go on with, and of those that were over.
+    pub(super) records: Vec<Cdr>,
+    /// How many of the records are of calls that end by this.
+    pub(super) ended: usize,
+}
+
+/// A call whose state was kept.
+pub(super) struct Kept {
+    /// Its record, if it ends by this.
+    pub(super) record: Cdr,
+    pub(super) state: Box<[u8]>,
+    pub(super) acked: bool,
+    pub(super) died: Wall,
+    pub(super) fate: Fate,
+    /// The ports whose flows the media threads go on with.
+    pub(super) ports: Vec<MediaPort>,
+}
+
+/// What decides where calls live and whether they go on.
+pub(super) struct Terms<'a> {
+    pub(super) media: &'a MediaConfig,
+    /// How long they may have been left alone.
+    pub(super) within: Duration,
+    /// How many shards there are.
+    pub(super) shards: usize,
+    /// The node's key.
+    pub(super) key: [u64; 2],
+    pub(super) now: Wall,
+}
+
+impl Left {
+    /// Finds out what becomes of each call. The ports of those that go on are kept for their shards in `lanes`.
+    pub(super) fn of(left: Vec<LeftCall>, terms: &Terms<'_>, lanes: &mut Lanes) -> Self {
+        let mut all = Self {
+            calls: (0..terms.shards).map(|_| Vec::new()).collect(),
+            ..Self::default()
+        };
+        let mut moved = Moved::new();
+        let shard = Shard {
+            index: 0,
+            count: terms.shards,
+            key: terms.key,
+        };
+        for call in left {
+            let (Some(state), Some(died)) = (call.kept, call.died) else {
+                all.ended += usize::from(call.died.is_some());
+                all.records.push(call.record);
+                continue;
+            };
+            let outline = match kept::outline(&state, terms.media) {
+                Ok(outline) => outline,
+                Err(unfit) => {
+                    tracing::warn!(call = %call.record.call_id, "the call ends with the server before: {unfit}");
+                    all.ended += 1;
+                    all.records.push(call.record);
+                    continue;
+                }
+            };
+            let [caller, _] = &outline.call_ids;
+            let home = shard.home_of(caller);
+            let elsewhere = outline.call_ids.iter().filter(|id| shard.home_of(id) != home);
+            moved.extend(elsewhere.map(|id| (id.clone(), home)));
+            let fate = if terms.now.since(died) <= terms.within {
+                Fate::GoesOn
+            } else {
+                Fate::Ends
+            };
+            let mut ports = Vec::new();
+            if fate == Fate::GoesOn {
+                lanes.keep(home, &outline.ports);
+                all.media.extend(outline.media);
+                ports.extend(outline.ports);
+            }
+            if let Some(calls) = all.calls.get_mut(home) {
+                calls.push(Kept {
+                    record: call.record,
+                    state,
+                    acked: call.acked,
+                    died,
+                    fate,
+                    ports,
+                });
+            }
+        }
+        all.moved = Arc::new(moved);
+        all
+    }
+
+    /// Leaves out those whose records stand in the CDR files. That can only be after a loss of power, when those were
+    /// on the medium before the journal was. Returns what the media threads are to be told then.
+    pub(super) fn leave_out(&mut self, recorded: &HashSet<Id>) -> Vec<Order> {
+        let mut closed = Vec::new();
+        for calls in &mut self.calls {
+            let over = |call: &mut Kept| recorded.contains(&call.record.call_id);
+            for call in calls.extract_if(.., over) {
+                closed.extend(call.ports.into_iter().map(Order::Close));
+                self.records.push(call.record);
+            }
+        }
+        closed
+    }
+}

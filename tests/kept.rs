@@ -1,0 +1,170 @@
+//! The form of a call's state stays what it is: entries that were written once are understood for ever, by what is said to
+//! both parties after them. Whoever changes the form raises its version, and keeps reading this one.
+
+#[path = "../fuzz/src/kept.rs"]
+mod fuzzed;
+
+use std::path::Path;
+use std::time::Duration;
+
+use fuzzed::{after, left, switch};
+use umbra::call::kept::{self, Fate, Unfit};
+use umbra::call::media::Order;
+use umbra::call::port::{AskId, Command, Input, Output};
+
+fn state(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/kept");
+    std::fs::read(folder.join(name)).expect("an entry")
+}
+
+/// What leaves when a process goes on with this state, and then ends the call.
+fn said(state: &[u8]) -> Vec<(String, String)> {
+    let (mut switch, _) = switch();
+    let call = left(state, Fate::GoesOn);
+    let id = call.record.call_id;
+    switch.restore(after(Duration::ZERO), call).expect("readable");
+    switch.handle(after(Duration::from_millis(1)), Input::Timeout);
+    let hangup = Input::Order(Command::Hangup(AskId(1), id));
+    switch.handle(after(Duration::from_millis(2)), hangup);
+    let sent = std::iter::from_fn(|| switch.poll()).filter_map(|output| match output {
+        Output::Send { to, bytes } => Some((to.to_string(), String::from_utf8(bytes).expect("text"))),
+        _ => None,
+    });
+    sent.collect()
+}
+
+/// Whether one of the messages goes there and has all of these in it.
+fn assert_said(said: &[(String, String)], to: &str, words: &[&str]) {
+    let has_all = |text: &String| words.iter().all(|word| text.contains(word));
+    assert!(
+        said.iter().any(|(way, text)| way == to && has_all(text)),
+        "nothing to {to} with {words:?} in\n{said:#?}"
+    );
+}
+
+#[test]
+fn an_answer_without_its_ack_is_repeated_word_for_word() {
+    let said = said(&state("talking_unacked"));
+    let answer = [
+        "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 127.1.1.1:5060;branch=z9hG4bKatfehnqzaer;received=127.1.1.1;rport=5060\r\n",
+        "From: <sip:13800000001@127.1.1.1:5060>;tag=tagamkhfhgjfvn\r\n",
+        "To: <sip:17000000001@127.1.0.1:5060>;tag=HwxxDNvqJMbCfrgBJgqj\r\n",
+        "Call-ID: aipytemylfa@127.1.1.1\r\nCSeq: 1 INVITE\r\nContact: <sip:127.1.0.1:5060>\r\n",
+        " 1 IN IP4 127.1.0.1\r\ns=-\r\nc=IN IP4 127.1.0.1\r\nt=0 0\r\nm=audio 20000 RTP/AVP 8 101\r\n",
+    ];
+    assert_said(&said, "udp:127.1.1.1:5060", &answer);
+    let bye = [
+        "BYE sip:13900000002@127.1.2.1:5060 SIP/2.0\r\n",
+        "From: <sip:17000000001@127.1.0.1:5060>;tag=jNNkdjCjvdNJkHsJrvFv\r\n",
+        "To: <sip:13900000002@127.1.2.1:5060>;tag=tagbhjkbbbhkcc\r\n",
+        "Call-ID: kClDvKwNNPscmmGcBBMt\r\nCSeq: 202 BYE\r\n",
+    ];
+    assert_said(&said, "udp:127.1.2.1:5060", &bye);
+}
+
+#[test]
+fn a_call_that_rang_is_ended_on_both_sides() {
+    let said = said(&state("ringing"));
+    let refusal = [
+        "SIP/2.0 480 ",
+        "branch=z9hG4bKatfehnqzaer",
+        "To: <sip:17000000001@127.1.0.1:5060>;tag=HwxxDNvqJMbCfrgBJgqj\r\n",
+        "CSeq: 1 INVITE\r\n",
+    ];
+    assert_said(&said, "udp:127.1.1.1:5060", &refusal);
+    let cancel = [
+        "CANCEL sip:13900000002@127.1.2.1:5060 SIP/2.0\r\nVia: SIP/2.0/UDP 127.1.0.1:5060;branch=z9hG4bKrkPGdjqlBNbtkfvBggMF",
+        "From: <sip:17000000001@127.1.0.1:5060>;tag=jNNkdjCjvdNJkHsJrvFv\r\nTo: <sip:13900000002@127.1.2.1:5060>\r\n",
+        "Call-ID: kClDvKwNNPscmmGcBBMt\r\nCSeq: 1 CANCEL\r\n",
+    ];
+    assert_said(&said, "udp:127.1.2.1:5060", &cancel);
+    assert_said(
+        &self::said(&state("ringing_answered")),
+        "udp:127.1.2.1:5060",
+        &["BYE ", "CSeq: 202 BYE"],
+    );
+}
+
+#[test]
+fn routes_names_and_a_request_that_waits_are_kept() {
+    let said = said(&state("talking_by_routes"));
+    assert!(
+        said.iter().any(|(_, text)| text.contains("\r\nRoute: ")),
+        "{said:#?}"
+    );
+    let said = self::said(&state("talking_named"));
+    assert!(
+        said.iter().all(|(_, text)| text.contains("\r\nSession-ID: ")),
+        "{said:#?}"
+    );
+    let said = self::said(&state("talking_while_asked"));
+    assert_said(
+        &said,
+        "udp:127.1.1.1:5060",
+        &["SIP/2.0 500 ", "CSeq: 2 INVITE", "Retry-After: "],
+    );
+    assert_said(&said, "udp:127.1.2.1:5060", &["INVITE ", "a=sendrecv"]);
+}
+
+#[test]
+fn the_media_of_a_talk_is_known_before_there_is_a_switch() {
+    let (_, config) = switch();
+    let outline = kept::outline(&state("talking_unacked"), &config.media).expect("readable");
+    assert_eq!(*outline.call_ids[0], *b"aipytemylfa@127.1.1.1");
+    assert_eq!(*outline.call_ids[1], *b"kClDvKwNNPscmmGcBBMt");
+    let numbers: Vec<u16> = outline.ports.iter().map(|port| port.number()).collect();
+    assert_eq!(numbers, [20_000, 20_002]);
+    let [Order::Resume(near, spec), Order::Resume(far, _), Order::Join(..)] = &*outline.media else {
+        panic!("{:?}", outline.media);
+    };
+    assert_eq!((near.number(), far.number()), (20_000, 20_002));
+    assert_eq!(
+        spec.payloads.iter().map(|p| p.number).collect::<Vec<_>>(),
+        [8, 101]
+    );
+    let late = kept::outline(&state("talking_without_an_answer"), &config.media).expect("readable");
+    assert!(
+        matches!(*late.media, [Order::Bind(_), Order::Resume(..)]),
+        "{:?}",
+        late.media
+    );
+    let rings = kept::outline(&state("ringing"), &config.media).expect("readable");
+    assert!(rings.media.is_empty() && rings.ports.is_empty());
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_by_a_sentence() {
+    let (_, config) = switch();
+    let whole = state("talking_timed");
+    let read = |bytes: &[u8]| kept::outline(bytes, &config.media).map(|_| ());
+    let mut newer = whole.clone();
+    newer[0] = kept::VERSION + 1;
+    assert_eq!(read(&newer), Err(Unfit::Newer(kept::VERSION + 1)));
+    for length in 0..whole.len() {
+        assert_eq!(
+            read(&whole[..length]),
+            Err(Unfit::Unreadable),
+            "{length} bytes of it"
+        );
+    }
+    assert_eq!(
+        read(&[&*whole, &[0]].concat()),
+        Err(Unfit::Unreadable),
+        "a byte too many"
+    );
+    assert_eq!(read(&whole), Ok(()));
+}
+
+#[test]
+fn no_harm_to_a_state_leaves_anything_behind() {
+    for name in ["talking_timed", "ringing", "talking_while_asked"] {
+        let whole = state(name);
+        for at in (0..whole.len()).step_by(11) {
+            for byte in [0xff, whole[at] ^ 1] {
+                let mut harmed = whole.clone();
+                harmed[at] = byte;
+                fuzzed::run(&harmed);
+            }
+        }
+    }
+}

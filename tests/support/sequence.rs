@@ -1,0 +1,44 @@
+//! What Umbra's messages must keep to in the order in which they leave, whatever the network makes of it: CSeq numbers
+//! (RFC 3261 §12.2.1.1) and versions of descriptions (RFC 3264 §8). Phones look at that too, but may hear one message
+//! before another that left first.
+
+use std::collections::{HashMap, HashSet};
+
+use super::descriptions::Descriptions;
+use super::text::Msg;
+
+/// What has left so far.
+#[derive(Debug, Default)]
+pub struct Sequence {
+    /// The last CSeq number of each dialog, by Call-ID, our tag and theirs; without theirs: of the INVITE that began it.
+    cseqs: HashMap<(String, String, String), u32>,
+    /// The branches of requests, which repetitions have too.
+    branches: HashSet<(String, String)>,
+    descriptions: Descriptions,
+}
+
+impl Sequence {
+    /// A message leaves. What is wrong with it, if anything.
+    pub fn leaves(&mut self, msg: &Msg) -> Option<String> {
+        let described = self.descriptions.look(msg.call_id(), &msg.body);
+        described.or_else(|| self.counts(msg)).map(|why| {
+            let what = msg.status().map_or(String::new(), |status| format!("{status} "));
+            format!("Umbra sends {what}{}: {why}", msg.method())
+        })
+    }
+
+    fn counts(&mut self, msg: &Msg) -> Option<String> {
+        let (method, cseq) = (msg.method(), msg.cseq());
+        if msg.status().is_some() || matches!(method, "ACK" | "CANCEL") {
+            return None;
+        }
+        if !self.branches.insert((msg.branch().to_owned(), method.to_owned())) {
+            return None;
+        }
+        let tag = |header| msg.tag(header).unwrap_or("").to_owned();
+        let dialog = |theirs| (msg.call_id().to_owned(), tag("From"), theirs);
+        let began = self.cseqs.get(&dialog(String::new())).copied();
+        let last = self.cseqs.insert(dialog(tag("To")), cseq).max(began)?;
+        (cseq <= last).then(|| format!("CSeq {cseq} comes after {last} (RFC 3261 §12.2.1.1)"))
+    }
+}

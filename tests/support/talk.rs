@@ -1,0 +1,287 @@
+//! Two plain phones that talk through a real server: SIP over UDP, PCMA both ways every 20 ms, and when each packet
+//! was heard.
+#![allow(dead_code)] // each test binary uses its part
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::server::{A, B, CALLEE, CARRIER, PATIENCE, X};
+
+const PACE: Duration = Duration::from_millis(20);
+
+/// The called party's phone before anybody calls: where the trunk's gateway is.
+pub struct Callee {
+    sip: UdpSocket,
+}
+
+impl Callee {
+    /// A phone that waits.
+    pub fn new() -> Self {
+        let sip = UdpSocket::bind((CALLEE, 0)).expect("a port");
+        sip.set_read_timeout(Some(PATIENCE)).expect("not zero");
+        Self { sip }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.sip.local_addr().expect("bound")
+    }
+}
+
+/// A call that is up, both sides talking.
+pub struct Talk {
+    server: SocketAddr,
+    sip: UdpSocket,
+    callee: Callee,
+    id: String,
+    to_tag: String,
+    /// What the callee's phone heard of the server's INVITE: its way back, and the dialog's headers.
+    invite: String,
+    /// Where the server is to the callee's phone.
+    from: SocketAddr,
+    a: Voice,
+    b: Voice,
+}
+
+/// One side's RTP.
+struct Voice {
+    heard: Arc<Heard>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Heard {
+    packets: AtomicU64,
+    last: Mutex<Option<Instant>>,
+    /// The longest time between two packets.
+    gap: Mutex<Duration>,
+    ssrcs: Mutex<Vec<u32>>,
+}
+
+impl Talk {
+    /// A calls B through X; when this returns, both have heard each other. `n` tells calls apart.
+    pub fn begin(server: SocketAddr, callee: Callee, n: u32) -> Self {
+        let sip = UdpSocket::bind((CARRIER, 0)).expect("a port");
+        sip.set_read_timeout(Some(PATIENCE)).expect("not zero");
+        let rtp = [CARRIER, CALLEE].map(|ip| UdpSocket::bind((ip, 0)).expect("a port"));
+        let [a_rtp, b_rtp] = rtp.each_ref().map(|rtp| rtp.local_addr().expect("bound"));
+        let id = format!("talk{n}");
+        let mut talk = Self {
+            server,
+            sip,
+            callee,
+            id,
+            to_tag: String::new(),
+            invite: String::new(),
+            from: server,
+            a: Voice::silent(),
+            b: Voice::silent(),
+        };
+        talk.request("INVITE", 1, &sdp(a_rtp));
+        let (invite, from) = hear(&talk.callee.sip, "INVITE ");
+        (talk.invite, talk.from) = (invite, from);
+        talk.answer(&talk.invite, "200 OK", &sdp(b_rtp));
+        let (answer, _) = hear(&talk.sip, "SIP/2.0 200");
+        talk.to_tag = tag(&answer, "To:");
+        talk.request("ACK", 1, "");
+        hear(&talk.callee.sip, "ACK ");
+        let [a_socket, b_socket] = rtp;
+        talk.a = Voice::start(a_socket, media_of(&answer), 1 + 2 * n);
+        talk.b = Voice::start(b_socket, media_of(&talk.invite), 2 + 2 * n);
+        talk.both_hear();
+        talk
+    }
+
+    /// Waits until each side has heard some more of the other.
+    pub fn both_hear(&self) {
+        for voice in [&self.a, &self.b] {
+            let heard = || voice.heard.packets.load(Ordering::Relaxed);
+            let (before, deadline) = (heard(), Instant::now() + PATIENCE);
+            while heard() < before + 5 {
+                assert!(Instant::now() < deadline, "one side hears nothing");
+                thread::sleep(PACE);
+            }
+        }
+    }
+
+    /// The longest time that either side heard nothing, and forgets it.
+    pub fn gap(&self) -> Duration {
+        let of = |voice: &Voice| std::mem::take(&mut *voice.heard.gap.lock().expect("whole"));
+        of(&self.a).max(of(&self.b))
+    }
+
+    /// How many streams each side has heard.
+    pub fn streams(&self) -> [usize; 2] {
+        [&self.a, &self.b].map(|voice| voice.heard.ssrcs.lock().expect("whole").len())
+    }
+
+    /// A hangs up: its BYE is answered, and B hears one and answers it.
+    pub fn end(self) {
+        self.request("BYE", 2, "");
+        let (bye, _) = hear(&self.callee.sip, "BYE ");
+        self.answer(&bye, "200 OK", "");
+        hear(&self.sip, "SIP/2.0 200");
+    }
+
+    /// Both sides hear from the server that the call is over.
+    pub fn ended(self) {
+        let (bye, _) = hear(&self.callee.sip, "BYE ");
+        self.answer(&bye, "200 OK", "");
+        let (bye, from) = hear(&self.sip, "BYE ");
+        let answer = reply(&bye, self.sip.local_addr().expect("bound"), "200 OK", "");
+        self.sip.send_to(answer.as_bytes(), from).expect("sent");
+    }
+
+    fn request(&self, method: &str, cseq: u32, body: &str) {
+        let here = self.sip.local_addr().expect("bound");
+        let (server, id, to) = (self.server, &self.id, &self.to_tag);
+        let to = if to.is_empty() {
+            String::new()
+        } else {
+            format!(";tag={to}")
+        };
+        let text = format!(
+            "{method} sip:{X}@{server} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bK{id}{method};rport\r\n\
+             From: <sip:{A}@{here}>;tag=a{id}\r\nTo: <sip:{X}@{server}>{to}\r\nCall-ID: {id}\r\nCSeq: {cseq} {method}\r\n\
+             Contact: <sip:{A}@{here}>\r\nMax-Forwards: 70\r\nContent-Type: application/sdp\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        self.sip.send_to(text.as_bytes(), server).expect("sent");
+    }
+
+    /// The callee's phone answers a request.
+    fn answer(&self, request: &str, status: &str, body: &str) {
+        let text = reply(request, self.callee.address(), status, body);
+        self.callee.sip.send_to(text.as_bytes(), self.from).expect("sent");
+    }
+}
+
+impl Voice {
+    fn silent() -> Self {
+        Self {
+            heard: Arc::default(),
+            stop: Arc::default(),
+            threads: Vec::new(),
+        }
+    }
+
+    /// Talks to `there` and listens.
+    fn start(socket: UdpSocket, there: SocketAddr, ssrc: u32) -> Self {
+        socket.set_read_timeout(Some(PACE)).expect("not zero");
+        let mut voice = Self::silent();
+        let (mouth, stop) = (socket.try_clone().expect("the same"), voice.stop.clone());
+        voice.threads.push(thread::spawn(move || {
+            let mut packet = [0xD5; 172];
+            packet[..2].copy_from_slice(&[0x80, 8]);
+            packet[8..12].copy_from_slice(&ssrc.to_be_bytes());
+            for n in 0_u32.. {
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                packet[2..4].copy_from_slice(&(n as u16).to_be_bytes());
+                packet[4..8].copy_from_slice(&(n.wrapping_mul(160)).to_be_bytes());
+                // Nobody may be there just now.
+                let _ = mouth.send_to(&packet, there);
+                thread::sleep(PACE);
+            }
+        }));
+        let (heard, stop) = (voice.heard.clone(), voice.stop.clone());
+        voice.threads.push(thread::spawn(move || {
+            let mut buffer = [0; 2_048];
+            while !stop.load(Ordering::Relaxed) {
+                let Ok((len @ 12.., _)) = socket.recv_from(&mut buffer) else {
+                    continue;
+                };
+                if len == 172 {
+                    heard.hear(&buffer);
+                }
+            }
+        }));
+        voice
+    }
+}
+
+impl Heard {
+    fn hear(&self, packet: &[u8]) {
+        let now = Instant::now();
+        let before = self.last.lock().expect("whole").replace(now);
+        if let Some(before) = before {
+            let mut gap = self.gap.lock().expect("whole");
+            *gap = (*gap).max(now - before);
+        }
+        let ssrc = u32::from_be_bytes([packet[8], packet[9], packet[10], packet[11]]);
+        let mut ssrcs = self.ssrcs.lock().expect("whole");
+        if !ssrcs.contains(&ssrc) {
+            ssrcs.push(ssrc);
+        }
+        self.packets.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Voice {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn sdp(rtp: SocketAddr) -> String {
+    let (ip, port) = (rtp.ip(), rtp.port());
+    format!("v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP 8\r\n")
+}
+
+/// Where a message's description wants the audio.
+fn media_of(message: &str) -> SocketAddr {
+    let line = |start: &str| message.lines().find_map(|line| line.strip_prefix(start));
+    let ip = line("c=IN IP4 ").expect("an address").trim();
+    let port = line("m=audio ")
+        .and_then(|rest| rest.split(' ').next())
+        .expect("a port");
+    format!("{ip}:{port}").parse().expect("an address")
+}
+
+fn tag(message: &str, header: &str) -> String {
+    let line = message
+        .lines()
+        .find(|line| line.starts_with(header))
+        .expect("it is there");
+    let (_, tag) = line.split_once(";tag=").expect("it has a tag");
+    tag.split(';').next().unwrap_or_default().trim().to_owned()
+}
+
+/// The next message that begins so; others are let go.
+fn hear(socket: &UdpSocket, start: &str) -> (String, SocketAddr) {
+    let mut buffer = [0; 8_192];
+    loop {
+        let (len, from) = socket
+            .recv_from(&mut buffer)
+            .unwrap_or_else(|error| panic!("waited for {start}: {error}"));
+        let text = String::from_utf8_lossy(&buffer[..len]).into_owned();
+        if text.starts_with(start) {
+            return (text, from);
+        }
+    }
+}
+
+fn reply(request: &str, here: SocketAddr, status: &str, body: &str) -> String {
+    let lines = |names: &[&str]| -> String {
+        let named = |line: &&str| names.iter().any(|name| line.starts_with(name));
+        let lines = request.lines().filter(named);
+        lines.map(|line| format!("{line}\r\n")).collect()
+    };
+    let to = lines(&["To:"]).trim_end().to_owned();
+    let to_tag = if to.contains(";tag=") { "" } else { ";tag=b" };
+    format!(
+        "SIP/2.0 {status}\r\n{}{to}{to_tag}\r\nContact: <sip:{B}@{here}>\r\nContent-Type: application/sdp\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        lines(&["Via:", "From:", "Call-ID:", "CSeq:", "Record-Route:"]),
+        body.len()
+    )
+}
