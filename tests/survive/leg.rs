@@ -227,8 +227,8 @@ impl Leg {
     }
 
     /// Sends again what nobody has answered.
-    pub fn remind(&mut self, now: Instant) -> Deeds {
-        let (send, given_up) = self.pending.remind(now);
+    pub fn remind(&mut self, now: Instant, killed: Option<Instant>) -> Deeds {
+        let (send, given_up) = self.pending.remind(now, killed);
         let mut deeds = Deeds {
             send,
             faults: Vec::new(),
@@ -243,7 +243,7 @@ impl Leg {
     }
 
     /// A response came.
-    pub fn hear_response(&mut self, now: Instant, message: &Message) -> Deeds {
+    pub fn hear_response(&mut self, now: Instant, killed: Option<Instant>, message: &Message) -> Deeds {
         let mut deeds = Deeds::default();
         let (status, cseq, method) = (message.status(), message.cseq(), message.method());
         if method == "INVITE" && (200..300).contains(&status) {
@@ -259,7 +259,7 @@ impl Leg {
             }
             return deeds;
         }
-        let was_waited_for = self.pending.is_settled(method, cseq);
+        let since = self.pending.settle(method, cseq);
         match method {
             "INVITE" => {
                 let branch = format!("{}INVITE", self.branch(cseq));
@@ -268,7 +268,7 @@ impl Leg {
                 deeds
                     .send
                     .push(self.request("ACK", &branch, &target, &to, cseq, ""));
-                if !was_waited_for {
+                if since.is_none() {
                     // Again: the ACK was lost, or the server that had it.
                 } else if cseq == 1 {
                     self.end(status);
@@ -276,9 +276,10 @@ impl Leg {
                     deeds.fault(self, &format!("our re-INVITE got {}", message.first_line()));
                 }
             }
-            "BYE" if was_waited_for => {
-                // Both hung up at once.
-                if status == 200 || self.log.was_hung_up {
+            "BYE" if since.is_some() => {
+                // Both hung up at once; or whoever took it first was killed before he could say so, and it is over.
+                let is_known = status == 481 && since < killed;
+                if status == 200 || self.log.was_hung_up || is_known {
                     self.log.hung_up = status == 200;
                 } else {
                     deeds.fault(self, &format!("our BYE got {}", message.first_line()));
@@ -302,7 +303,7 @@ impl Leg {
             deeds.send.push(ack.clone());
             return;
         }
-        if !self.pending.is_settled("INVITE", cseq) {
+        if self.pending.settle("INVITE", cseq).is_none() {
             deeds.fault(self, &format!("an answer to nothing: {cseq} INVITE"));
             return;
         }

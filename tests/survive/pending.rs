@@ -77,12 +77,11 @@ impl Pending {
         asked.find(|asked| asked.cseq == cseq && asked.method == method)
     }
 
-    /// It has its final response; whether it was waited for.
-    pub fn is_settled(&mut self, method: &str, cseq: u32) -> bool {
-        let before = self.asked.len();
-        self.asked
-            .retain(|asked| asked.cseq != cseq || asked.method != method);
-        self.asked.len() < before
+    /// It has its final response; since when that was waited for, if it was.
+    pub fn settle(&mut self, method: &str, cseq: u32) -> Option<Instant> {
+        let is_it = |asked: &Asked| asked.cseq == cseq && asked.method == method;
+        let at = self.asked.iter().position(is_it)?;
+        Some(self.asked.remove(at).since)
     }
 
     /// Our INVITE was heard of.
@@ -115,7 +114,9 @@ impl Pending {
     }
 
     /// What is to be sent again now, and what nobody will ever answer.
-    pub fn remind(&mut self, now: Instant) -> (Vec<String>, Vec<String>) {
+    ///
+    /// A refusal that left before `killed` may never be acknowledged: whoever had it is dead, and it was over with it.
+    pub fn remind(&mut self, now: Instant, killed: Option<Instant>) -> (Vec<String>, Vec<String>) {
         let (mut send, mut given_up) = (Vec::new(), Vec::new());
         self.asked.retain_mut(|asked| {
             if now >= asked.since + asked.patience() {
@@ -132,6 +133,10 @@ impl Pending {
         });
         self.answered = self.answered.take().and_then(|mut answered| {
             if now >= answered.since + GIVE_UP {
+                let is_refusal = !answered.text.starts_with("SIP/2.0 2");
+                if is_refusal && killed.is_some_and(|killed| killed > answered.since) {
+                    return None;
+                }
                 given_up.push(format!(
                     "nobody acknowledges our answer to {} INVITE",
                     answered.cseq

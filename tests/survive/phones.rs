@@ -100,6 +100,8 @@ pub struct Book {
     pub calls: Vec<Call>,
     /// What the server did that it must not do.
     pub faults: Vec<String>,
+    /// When the server was killed last.
+    pub killed: Option<Instant>,
     server: SocketAddr,
     sockets: [UdpSocket; 2],
     audio: Arc<Audio>,
@@ -224,7 +226,7 @@ impl Book {
 
     fn hear(&mut self, side: Side, bytes: &[u8]) {
         let message = Message::read(bytes);
-        let now = Instant::now();
+        let (now, killed) = (Instant::now(), self.killed);
         let found = self.by_id.get(message.call_id()).copied();
         if let Some((number, of)) = found {
             if of != side {
@@ -234,7 +236,7 @@ impl Book {
             }
             self.with(number, side, |leg| match message.status() {
                 0 => leg.hear_request(now, &message),
-                _ => leg.hear_response(now, &message),
+                _ => leg.hear_response(now, killed, &message),
             });
             return;
         }
@@ -242,12 +244,15 @@ impl Book {
         match (message.method(), message.status(), called) {
             ("INVITE", 0, Some(number)) if side == Side::Callee => self.invite(number, &message),
             ("ACK", ..) => {}
-            (_, 0, _) => {
-                self.faults.push(format!(
-                    "{} of a call that nobody knows ({})",
-                    message.first_line(),
-                    message.call_id()
-                ));
+            (method, 0, _) => {
+                // The INVITE that it cancels may never have left.
+                if method != "CANCEL" || killed.is_none() {
+                    self.faults.push(format!(
+                        "{} of a call that nobody knows ({})",
+                        message.first_line(),
+                        message.call_id()
+                    ));
+                }
                 let reply = message.response("481 Call/Transaction Does Not Exist", "nobody", "", "");
                 let socket = &self.sockets[usize::from(side == Side::Callee)];
                 let _ = socket.send_to(reply.as_bytes(), self.server);
@@ -290,7 +295,7 @@ impl Book {
     }
 
     fn tick(&mut self) {
-        let now = Instant::now();
+        let (now, killed) = (Instant::now(), self.killed);
         while let Some(Reverse((at, number, alarm))) = self.alarms.peek().copied() {
             if at > now {
                 return;
@@ -299,7 +304,7 @@ impl Book {
             match alarm {
                 Alarm::Remind(side) => self.with(number, side, |leg| {
                     leg.alarm = None;
-                    leg.remind(now)
+                    leg.remind(now, killed)
                 }),
                 Alarm::Answer => self.with(number, Side::Callee, |leg| leg.answer(now)),
                 Alarm::Decline => self.with(number, Side::Callee, |leg| leg.decline(now)),
@@ -345,6 +350,7 @@ impl Phones {
         let book = Arc::new(Mutex::new(Book {
             calls: Vec::new(),
             faults: Vec::new(),
+            killed: None,
             server,
             sockets,
             audio,

@@ -161,6 +161,7 @@ impl Stage {
         between(&self.server);
         // Whatever is heard from now on comes from the next one.
         self.audio.killed(killed, audio::now());
+        self.phones.book().killed = Some(Instant::now());
         self.server.launch();
     }
 
