@@ -27,16 +27,6 @@ const ORDERS_MIN: usize = 1_024;
 /// Old datagrams that are thrown away before a port is used again; a socket's default buffer holds fewer.
 const LEFTOVERS_MAX: usize = 4_096;
 
-/// Packets a second from which on they are left to gather for a moment: one wait then serves many. Below, each is
-/// taken when it comes.
-const THICK_A_SECOND: u64 = 10_000;
-/// How long they gather: nothing beside the 20 ms of audio in each.
-const GATHERING: Duration = Duration::from_micros(250);
-/// How long packets are counted before they are called thick.
-const COUNTING: Duration = Duration::from_millis(5);
-/// From so many on, one wait has found enough: whoever lags behind doesn't pause.
-const ENOUGH: u32 = (EVENTS_MAX / 2) as u32;
-
 /// Takes what a media thread reports, a batch at a time; called on that thread, so it must not block.
 pub type Tell = Box<dyn Fn(&[Report]) + Send>;
 
@@ -204,38 +194,6 @@ enum Looked {
     NotEverywhere,
 }
 
-/// How thick packets come.
-struct Crowd {
-    /// Since when they are counted.
-    since: Instant,
-    packets: u32,
-    is_thick: bool,
-}
-
-impl Crowd {
-    fn new(now: Instant) -> Self {
-        Self {
-            since: now,
-            packets: 0,
-            is_thick: false,
-        }
-    }
-
-    /// One wait has found so many packets. Whether those that follow are left to gather.
-    fn gathers(&mut self, now: Instant, found: u32) -> bool {
-        self.packets = self.packets.saturating_add(found);
-        let passed = now.since(self.since);
-        if passed >= COUNTING {
-            let wanted = u128::from(THICK_A_SECOND) * passed.as_micros() / 1_000_000;
-            *self = Self {
-                is_thick: u128::from(self.packets) >= wanted,
-                ..Self::new(now)
-            };
-        }
-        self.is_thick && (1..ENOUGH).contains(&found)
-    }
-}
-
 /// Whether the thread goes on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Next {
@@ -246,21 +204,17 @@ enum Next {
 impl Worker {
     fn run(mut self) {
         let mut now = self.hands.now();
-        let mut crowd = Crowd::new(now);
         loop {
             // `now` is as old as the last batch took: less than the wait is rounded up by.
             let timeout = self.hands.relay.timeout().map(|at| at.since(now));
-            let (mut is_woken, mut packets) = (false, 0);
+            let mut is_woken = false;
             // One clock reading for what one wait finds: at most 64 packets, a fraction of a millisecond.
             let mut at = None;
             let hands = &mut self.hands;
             let waited = self.poller.wait(timeout, |ready| {
                 let now = *at.get_or_insert_with(|| hands.now());
                 match ready {
-                    Ready::Port(port) => {
-                        packets += 1;
-                        hands.packet(now, port);
-                    }
+                    Ready::Port(port) => hands.packet(now, port),
                     Ready::Woken => is_woken = true,
                 }
             });
@@ -277,9 +231,6 @@ impl Worker {
             self.hands.hand_in();
             if next == Next::Stop {
                 return;
-            }
-            if crowd.gathers(now, packets) {
-                std::thread::sleep(GATHERING);
             }
         }
     }

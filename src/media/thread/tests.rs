@@ -294,23 +294,6 @@ fn what_lies_on_a_resting_port_never_reaches_its_next_user() {
 }
 
 #[test]
-fn packets_that_come_thick_are_left_to_gather_and_those_that_lie_already_are_not() {
-    let at = |us| Instant::from_micros(us);
-    let mut crowd = Crowd::new(at(0));
-    // 5,000 a second: each is taken when it comes.
-    assert!((1..1_000).all(|n| !crowd.gathers(at(n * 200), 1)));
-    // 20,000 a second.
-    let gathered = (1..1_000)
-        .filter(|n| crowd.gathers(at(200_000 + n * 50), 1))
-        .count();
-    assert!(gathered > 800, "{gathered}");
-    assert!(!crowd.gathers(at(250_010), ENOUGH), "more may lie there");
-    assert!(!crowd.gathers(at(250_020), 0), "it was something else");
-    // After silence they are counted anew.
-    assert!(!crowd.gathers(at(900_000), 1));
-}
-
-#[test]
 fn a_key_is_sent_beat_by_beat_without_any_packet_coming_in() {
     let mut bench = Bench::new(25_000);
     let (caller, callee) = (peer(), peer());
