@@ -56,8 +56,9 @@ const CONSENTS: &[(&str, usize)] = &[];
 
 /// The files in which `unsafe` may stand: system calls on sockets, and the one that asks the C library how
 /// far local clocks are from UTC.
-const UNSAFE: [&str; 4] = [
+const UNSAFE: [&str; 5] = [
     "media/socket.rs",
+    "transport/handed.rs",
     "transport/poller.rs",
     "transport/udp.rs",
     "cli/zone.rs",

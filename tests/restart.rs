@@ -1,15 +1,19 @@
 //! The real server is killed, or stopped, while people talk: they go on talking through the one that comes after it.
 
+#[path = "support/manager.rs"]
+mod manager;
 #[path = "support/server.rs"]
 mod server;
 #[path = "support/talk.rs"]
 mod talk;
 
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use server::{A, B, Server, Setup, X};
+use manager::Manager;
+use server::{A, B, Server, Setup, X, free_address};
 use talk::{Callee, Talk};
 
 fn start(callee: &Callee) -> Server {
@@ -147,6 +151,200 @@ fn a_talk_whose_ports_are_not_ours_any_more_ends_on_both_sides_with_a_record() {
     let records = server.settled(1);
     assert_eq!(records[0]["end_cause"], "restart", "{}", records[0]);
     assert_eq!(status(&server)["calls_before"], json!({"taken": 0, "ended": 1}));
+}
+
+#[test]
+fn a_server_that_hands_over_ends_at_once_and_the_next_one_goes_on_with_the_talk_and_its_counts() {
+    let callee = Callee::new();
+    let mut server = start(&callee);
+    let talk = Talk::begin(server.sip, callee, 1);
+    for _ in 0..2 {
+        let said = server.done("stop --handover");
+        assert!(said.contains("calls left to the next server: 1"), "{said}");
+        assert_eq!(server.ended().code(), Some(75), "start me again");
+        server.start_again();
+        talk.both_hear();
+        println!("silent for {:?}", talk.gap());
+    }
+    let sent = talk.sent();
+    talk.end();
+    let records = server.settled(1);
+    is_whole(&records[0]);
+    // Some were sent while nobody was there.
+    for side in ["caller", "callee"] {
+        let counted = records[0]["media"][side]["packets_in"].as_u64().expect("a count");
+        assert!(
+            counted > sent / 2,
+            "{counted} of {sent}: what was counted before is kept"
+        );
+    }
+    let refused = server.umbra(&["stop", "--handover", "--drain", "1m"]);
+    assert!(!refused.status.success());
+}
+
+#[test]
+fn sockets_that_a_manager_keeps_are_taken_back_and_what_was_sent_to_them_meanwhile_is_answered() {
+    let callee = Callee::new();
+    let mut server = start(&callee);
+    server.stop();
+    let also = free_address(server::HOME);
+    conf(&server, "[media]", &format!("[media]\n# {also}"));
+    conf(&server, "udp = [", &format!("udp = [\"{also}\", "));
+    conf(&server, "tcp = []", &format!("tcp = [\"{}\"]", server.sip));
+    let manager = Manager::new(server.folder());
+    server.adopt(manager.start(server.folder()));
+    let news = manager.await_line("READY=1", 0);
+    let name = |protocol: &str, at| format!("{protocol}-{at}").replace(':', "_");
+    let mut all = vec![
+        name("tcp", server.sip),
+        name("udp", server.sip),
+        name("udp", also),
+    ];
+    all.sort();
+    assert_eq!(manager.kept(), all);
+
+    let talk = Talk::begin(server.sip, callee, 1);
+    server.done("stop --handover");
+    assert_eq!(server.ended().code(), Some(75));
+    manager.await_line("STOPPING=1", news);
+    // Nobody is there but the socket.
+    talk.hang_up();
+    let other = std::net::TcpStream::connect(server.sip).expect("the listener is kept");
+    // An address that the conf has no more.
+    conf(&server, &format!("\"{also}\", "), "");
+    server.adopt(manager.start(server.folder()));
+    talk.hangs_up();
+    is_whole(&server.settled(1)[0]);
+    manager.await_line("READY=1", news);
+    assert_eq!(manager.kept(), [name("tcp", server.sip), name("udp", server.sip)]);
+    assert!(!server::is_bound(also), "it is closed");
+    drop(other);
+    assert!(!server.printed().contains("can't listen"), "{}", server.printed());
+    server.stop();
+}
+
+/// Set inside of the systemd of the test below.
+const INSIDE: &str = "UMBRA_SYSTEMD_INSIDE";
+
+#[test]
+fn people_talk_on_through_restarts_crashes_and_handovers_under_a_real_systemd() {
+    let units = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| std::fs::write(units.path().join(name), text).expect("written");
+    write("default.target", "[Unit]\nDefaultDependencies=no\n");
+    write("umbra.service", &unit());
+    let this = std::env::current_exe().expect("this binary");
+    let ended = Command::new("bash")
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/systemd.sh"))
+        .arg(units.path())
+        .arg(this)
+        .args(["--exact", "the_talk_beside_a_systemd", "--nocapture"])
+        .env(INSIDE, "1")
+        .status()
+        .expect("a shell");
+    if ended.code() == Some(77) {
+        eprintln!("no systemd in namespaces of its own here: left out");
+        return;
+    }
+    assert!(ended.success(), "see above");
+}
+
+/// The unit that is shipped, for a user manager and without what only keeps the server from others' things.
+fn unit() -> String {
+    let binary = env!("CARGO_BIN_EXE_umbra");
+    let shipped = include_str!("../systemd/umbra.service");
+    let kept = [
+        "[Unit]",
+        "[Service]",
+        "StartLimit",
+        "Type=",
+        "Exec",
+        "Restart",
+        "Success",
+        "Timeout",
+        "Watchdog",
+        "NotifyAccess",
+        "FileDescriptor",
+    ];
+    let lines = shipped
+        .lines()
+        .filter(|line| kept.iter().any(|start| line.starts_with(start)));
+    let text: String = lines.map(|line| format!("{line}\n")).collect();
+    text.replace("/usr/local/bin/umbra", binary)
+        .replace("/etc/umbra/umbra.toml", "umbra.toml")
+        .replace("systemctl ", "systemctl --user ")
+        .replace("[Unit]\n", "[Unit]\nDefaultDependencies=no\n")
+        .replace("[Service]\n", "[Service]\nWorkingDirectory=/run/umbra\nStandardOutput=append:/run/umbra/server.out\nStandardError=append:/run/umbra/server.out\n")
+}
+
+fn systemctl(line: &str) -> String {
+    let output = Command::new("systemctl")
+        .arg("--user")
+        .args(line.split(' '))
+        .output();
+    let output = output.expect("systemctl runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    assert!(
+        output.status.success() || line.starts_with("is-active"),
+        "{line}: {}",
+        text(&output.stderr)
+    );
+    text(&output.stdout)
+}
+
+#[test]
+fn the_talk_beside_a_systemd() {
+    if std::env::var_os(INSIDE).is_none() {
+        return;
+    }
+    let callee = Callee::new();
+    let mut server = start(&callee);
+    server.stop();
+    std::os::unix::fs::symlink(server.folder(), "/run/umbra").expect("/run is ours");
+    systemctl("start umbra.service");
+    // systemd has the process; this only stands for it.
+    server.adopt(Command::new("sleep").arg("1000").spawn().expect("it runs"));
+    let talk = Talk::begin(server.sip, callee, 1);
+    let pid = |server: &Server| status(server)["pid"].as_u64().expect("a number");
+    let ways: [(&str, &dyn Fn(&Server)); 4] = [
+        ("systemctl restart", &|_| drop(systemctl("restart umbra.service"))),
+        ("kill -9", &|_| {
+            drop(systemctl("kill --kill-whom=main --signal=KILL umbra.service"))
+        }),
+        ("umbra stop --handover", &|server| {
+            drop(server.done("stop --handover"))
+        }),
+        ("systemctl restart", &|_| drop(systemctl("restart umbra.service"))),
+    ];
+    for (way, end) in ways {
+        let before = pid(&server);
+        end(&server);
+        server::until("the next server answers", || {
+            let output = server.umbra(&["status", "--json"]);
+            let status: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+            status["pid"].as_u64().is_some_and(|pid| pid != before)
+        });
+        talk.both_hear();
+        println!("{way}: silent for {:?}", talk.gap());
+        assert_eq!(
+            status(&server)["calls_before"],
+            json!({"taken": 1, "ended": 0}),
+            "{way}"
+        );
+        assert_eq!(
+            systemctl("show --value --property=NFileDescriptorStore umbra.service"),
+            "1"
+        );
+    }
+    talk.end();
+    is_whole(&server.settled(1)[0]);
+    server.done("stop");
+    server::until("it stays away", || {
+        systemctl("is-active umbra.service") == "inactive"
+    });
+    assert!(
+        !server::is_bound(server.sip),
+        "nothing is kept of a server that was stopped"
+    );
 }
 
 #[test]

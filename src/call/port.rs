@@ -67,6 +67,8 @@ pub enum Command {
     Admit,
     /// End every call now, with its record.
     EndAll,
+    /// Keep every call anew, as it is now: another process goes on with them at once.
+    KeepAll,
     /// End every call through this number of ours: dialled, or shown to the called party.
     CutNumber(VirtualNumber),
     /// Whether new calls can be recorded in the journal and the CDR files: while not, they get 503.

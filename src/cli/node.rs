@@ -168,16 +168,24 @@ pub struct Stop {
     /// Take no new call, and give those in progress this long to end [default: they are ended at once]
     #[arg(long, value_name = "DURATION", value_parser = when::duration)]
     drain: Option<Duration>,
+    /// End at once and leave the calls in progress to the server that is started next: people go on talking
+    #[arg(long, conflicts_with = "drain")]
+    handover: bool,
 }
 
 impl Stop {
-    /// Stops the server and waits until it is gone; with time to drain, prints how many calls are left.
+    /// Stops the server and waits until it is gone, or another is in its place; with time to drain, prints how many
+    /// calls are left.
     ///
     /// # Errors
     /// What the server says, or that it is still there long after it should have gone.
     pub fn run(self, control: &Control, out: &mut dyn Write) -> anyhow::Result<()> {
         let drain = self.drain.unwrap_or_default();
-        let order = json!({"drain_s": drain.as_secs()});
+        let order = if self.handover {
+            json!({"handover": true})
+        } else {
+            json!({"drain_s": drain.as_secs()})
+        };
         let answer = control.send(Method::POST, "/v1/stop", Some(&order))?;
         let mut say = |status: &Value, said: Option<u64>| -> anyhow::Result<Option<u64>> {
             let now = status.get("calls").and_then(Value::as_u64);
@@ -195,6 +203,7 @@ impl Stop {
         loop {
             match control.get("/v1/status", &[]) {
                 Err(Trouble::NoServer(_)) => break,
+                Ok(status) if status.get("pid") != answer.get("pid") => break,
                 Ok(status) => calls = say(&status, calls)?,
                 // Broken: it went while it answered. The next look tells.
                 Err(Trouble::Broken(..) | Trouble::Refused { .. } | Trouble::Forbidden(_)) => {}
@@ -207,7 +216,15 @@ impl Stop {
             }
             std::thread::sleep(GLANCE);
         }
-        writeln!(out, "stopped")?;
+        if self.handover {
+            writeln!(
+                out,
+                "stopped; calls left to the next server: {}",
+                calls.unwrap_or_default()
+            )?;
+        } else {
+            writeln!(out, "stopped")?;
+        }
         Ok(())
     }
 }

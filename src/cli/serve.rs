@@ -7,9 +7,14 @@ use anyhow::bail;
 use clap::Args;
 
 use crate::config::{self, Conf};
+use crate::server::Ended;
 
 /// Where the conf is unless `--conf` says otherwise.
 const CONF: &str = "conf/umbra.toml";
+
+/// The exit status of a server that handed its calls over: whoever supervises it starts the next one at once
+/// (sysexits.h: a temporary failure, try again).
+const HANDED_OVER: i32 = 75;
 
 /// What `serve` takes.
 #[derive(Args, Debug)]
@@ -20,13 +25,16 @@ pub struct Serve {
 }
 
 impl Serve {
-    /// Runs the server until it is told to stop.
+    /// Runs the server until it is told to stop. One that has handed its calls over ends the process by itself.
     ///
     /// # Errors
     /// Every fault of the conf, or what keeps the server from starting.
     pub fn run(self) -> anyhow::Result<()> {
         let (conf, reading) = read(self.conf)?;
-        crate::server::run(conf, reading)
+        match crate::server::run(conf, reading)? {
+            Ended::Stopped => Ok(()),
+            Ended::HandedOver => std::process::exit(HANDED_OVER),
+        }
     }
 }
 

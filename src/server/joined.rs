@@ -27,6 +27,8 @@ use super::supervisor;
 /// What the owner of the process can be asked for.
 pub(super) enum Wish {
     Stop(Duration),
+    /// End at once, and leave the calls to the process that comes next.
+    HandOver,
     Reload,
 }
 

@@ -19,6 +19,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::api::native::Phase;
+use crate::api::switchboard::Switchboard;
 use crate::call::port::{Command, Records};
 use crate::config::{Conf, Reading};
 use crate::media::thread::MediaThread;
@@ -48,10 +49,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 ///
 /// # Errors
 /// What keeps it from starting, in a sentence with the cure.
-pub fn run(conf: Conf, reading: Option<Reading>) -> anyhow::Result<()> {
+pub fn run(conf: Conf, reading: Option<Reading>) -> anyhow::Result<Ended> {
     let outcome = start(conf, reading).and_then(Running::wait);
     log::flush();
     outcome
+}
+
+/// How a server has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ended {
+    /// Nothing is left of it.
+    Stopped,
+    /// The calls in progress are in the journal, for the server that comes next. The process is to end now: its media
+    /// threads run until then.
+    HandedOver,
 }
 
 /// What the first signal of a kind does to calls in progress.
@@ -68,11 +79,29 @@ pub struct Running {
     wishes: Receiver<Wish>,
     shards: Vec<JoinHandle<()>>,
     media: Arc<OnceLock<Vec<MediaThread>>>,
+    board: Arc<Switchboard>,
     http: tokio::runtime::Runtime,
     records: Arc<cdr_file::Writer>,
     journal: Journal,
     store: Store,
     control: PathBuf,
+}
+
+/// What a server does that is done waiting for its calls.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Close,
+    HandOver,
+}
+
+/// What is left of a server when its records and its journal are written.
+struct Written {
+    /// Records that could not be written.
+    lost: usize,
+    /// Entries that the journal could not take.
+    unkept: usize,
+    media: Arc<OnceLock<Vec<MediaThread>>>,
+    store: Store,
 }
 
 impl Running {
@@ -81,7 +110,7 @@ impl Running {
     /// # Errors
     /// Records that could not be written, or a thread that has ended by a fault. The process is to end then, at
     /// once: whoever supervises it starts it anew, and the journal has the calls.
-    pub fn wait(self) -> anyhow::Result<()> {
+    pub fn wait(self) -> anyhow::Result<Ended> {
         let mut disk = Records::Kept;
         let mut watchdog = Watchdog::of_this_process();
         loop {
@@ -92,6 +121,7 @@ impl Running {
             }
             match self.wishes.recv_timeout(LOOK_EVERY) {
                 Ok(Wish::Stop(patience)) => return self.stop(patience),
+                Ok(Wish::HandOver) => return self.hand_over(),
                 Ok(Wish::Reload) => {
                     self.shared.reload_and_say();
                 }
@@ -112,11 +142,13 @@ impl Running {
     ///
     /// # Errors
     /// Records that could not be written.
-    pub fn stop(self, patience: Duration) -> anyhow::Result<()> {
+    pub fn stop(self, patience: Duration) -> anyhow::Result<Ended> {
         // It is the last phase: nothing refuses it.
         let _ = self.shared.admit(Phase::Stopping);
         self.say_stopping(patience);
-        self.until_idle(patience)?;
+        if self.until_idle(patience)? == Next::HandOver {
+            return self.hand_over();
+        }
         if self.shared.calls() > 0 {
             tracing::warn!(
                 "calls that are ended now, because their time is over: {}",
@@ -126,22 +158,14 @@ impl Running {
             self.until_idle(LAST_WORDS)?;
         }
         supervisor::closing();
-        (0..self.shared.doors.len()).for_each(|shard| self.shared.say(shard, [Message::Stop]));
-        for shard in self.shards {
-            // Its panic has been logged where it happened.
-            let _ = shard.join();
-        }
-        self.http.shutdown_timeout(Duration::from_millis(500));
-        drop(self.media);
-        let lost = match Arc::try_unwrap(self.records) {
-            Ok(records) => records.stop(LAST_WORDS),
-            Err(records) => records.waiting(),
-        };
-        self.journal.close();
-        let unkept = self.journal.health().waiting;
-        self.store.close();
-        // A socket that nobody listens on would only puzzle.
-        let _ = std::fs::remove_file(&self.control);
+        let Written {
+            lost,
+            unkept,
+            media,
+            store,
+        } = self.close();
+        drop(media);
+        store.close();
         if lost > 0 && unkept > 0 {
             anyhow::bail!(
                 "{lost} records could not be written, and the journal could not take {unkept} entries: records are lost"
@@ -153,12 +177,64 @@ impl Running {
             );
         }
         tracing::info!("stopped");
-        Ok(())
+        Ok(Ended::Stopped)
+    }
+
+    /// Takes nothing more and ends no call: what the server that comes next needs of them goes to the journal. People
+    /// hear each other until the process ends.
+    ///
+    /// # Errors
+    /// The journal could not take what it must have.
+    fn hand_over(self) -> anyhow::Result<Ended> {
+        let calls = self.shared.calls();
+        tracing::info!("handing over: calls in progress: {calls}");
+        supervisor::handing_over(calls);
+        // The listing has the media counted; what comes too late for it is missing in records, no more.
+        let _ = self.http.block_on(self.board.ask(Command::Calls));
+        self.shared.tell_all(Command::KeepAll);
+        let Written {
+            lost,
+            unkept,
+            media,
+            store,
+        } = self.close();
+        // What the store acknowledged is on the medium: it needs no last words, and closing it takes time.
+        std::mem::forget((media, store));
+        if unkept > 0 {
+            anyhow::bail!(
+                "the journal could not take {unkept} entries: calls that the next server should go on with are lost"
+            );
+        }
+        tracing::info!("handed over: calls {calls}, records that the next start writes {lost}");
+        Ok(Ended::HandedOver)
+    }
+
+    /// Ends the shards and the API, and writes what they left.
+    fn close(self) -> Written {
+        (0..self.shared.doors.len()).for_each(|shard| self.shared.say(shard, [Message::Stop]));
+        for shard in self.shards {
+            // Its panic has been logged where it happened.
+            let _ = shard.join();
+        }
+        self.http.shutdown_timeout(Duration::from_millis(500));
+        let lost = match Arc::try_unwrap(self.records) {
+            Ok(records) => records.stop(LAST_WORDS),
+            Err(records) => records.waiting(),
+        };
+        self.journal.close();
+        // A socket that nobody listens on would only puzzle.
+        let _ = std::fs::remove_file(&self.control);
+        Written {
+            lost,
+            unkept: self.journal.health().waiting,
+            media: self.media,
+            store: self.store,
+        }
     }
 
     /// Waits until no call is left, at most `patience`. A stop that is wished for meanwhile sets the time
     /// anew: the last wish counts.
-    fn until_idle(&self, patience: Duration) -> anyhow::Result<()> {
+    fn until_idle(&self, patience: Duration) -> anyhow::Result<Next> {
         let mut deadline = std::time::Instant::now() + patience;
         let mut watchdog = Watchdog::of_this_process();
         let mut said = std::time::Instant::now();
@@ -168,6 +244,7 @@ impl Running {
                     self.say_stopping(patience);
                     deadline = std::time::Instant::now() + patience;
                 }
+                Ok(Wish::HandOver) => return Ok(Next::HandOver),
                 Ok(Wish::Reload) => self.shared.reload_and_say(),
                 Err(_) => {
                     let disk = self.look();
@@ -180,7 +257,7 @@ impl Running {
                 supervisor::stopping(self.shared.calls());
             }
         }
-        Ok(())
+        Ok(Next::Close)
     }
 
     /// Feeds the watchdog when it is time, and gives every shard something to come to its mail for.

@@ -12,7 +12,7 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 
 use crate::api::idempotency::Answers;
-use crate::api::native::{self, Desk, Owner, Phase, Takeover};
+use crate::api::native::{self, Desk, Owner, Phase, Stop, Takeover};
 use crate::api::socket;
 use crate::api::switchboard::Switchboard;
 use crate::base::chance::Chance;
@@ -38,6 +38,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
 use crate::transport::clock::Clock;
 use crate::transport::event_loop::{self, EventLoop};
+use crate::transport::handed::Handed;
 use crate::transport::shard::{Door, Message};
 
 use super::Running;
@@ -59,6 +60,7 @@ const TAIL_IDS: usize = 200_000;
 /// # Errors
 /// What keeps it from starting, in a sentence with the cure.
 pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Running> {
+    let mut handed = Handed::take();
     // A second server in one process (tests) goes on with the first one's log.
     let log = log::start(conf.log).ok();
     tracing::info!(
@@ -99,7 +101,14 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
         key,
         &left.moved,
         clock.clone(),
+        &mut handed,
     )?;
+    handed
+        .into_names()
+        .for_each(|name| supervisor::keep_no_more(&name));
+    transport
+        .keepable()
+        .for_each(|(name, socket)| supervisor::keep(&name, socket));
     let post = Post {
         doors: transport.doors.clone(),
         health: health.clone(),
@@ -214,7 +223,7 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
     let desk = Arc::new(Desk {
         store: store.clone(),
         config: shared.config.clone(),
-        board,
+        board: board.clone(),
         cdr_dir: conf.records.dir.clone(),
         health: shared.health.clone(),
         metrics: shared.metrics.clone(),
@@ -236,6 +245,7 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
         wishes,
         shards,
         media,
+        board,
         http,
         records,
         journal,
@@ -372,7 +382,12 @@ fn owner(shared: &Arc<Joined>, records: &Arc<cdr_file::Writer>, journal: &Journa
         store: store.clone(),
     };
     Owner {
-        stop: Box::new(move |patience| stop.wish(Wish::Stop(patience))),
+        stop: Box::new(move |how| {
+            stop.wish(match how {
+                Stop::Drain(patience) => Wish::Stop(patience),
+                Stop::HandOver => Wish::HandOver,
+            });
+        }),
         admit: Box::new(move |phase| admit.admit(phase)),
         reload: Box::new(move || reload.reload()),
         conf: Box::new(move || conf.conf_state()),

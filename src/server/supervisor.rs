@@ -2,6 +2,7 @@
 //!
 //! Without systemd there is nobody to tell, and every function does nothing.
 
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -18,6 +19,33 @@ const CLOSE: Duration = Duration::from_secs(60);
 /// The server serves, and new calls are welcome.
 pub(super) fn ready() {
     tell(&[NotifyState::Ready, NotifyState::Status("serving")]);
+}
+
+/// Leaves a socket with systemd (`FileDescriptorStoreMax=`), for the process that comes after this one: what is sent
+/// to it meanwhile waits in it, and nobody else gets its port.
+pub(super) fn keep(name: &str, socket: BorrowedFd<'_>) {
+    let news = [
+        NotifyState::FdStore,
+        NotifyState::FdName(name),
+        // One that has an error of the network to tell is as good as any.
+        NotifyState::Custom("FDPOLL=0"),
+    ];
+    // Without a store there is nobody to keep it: the next process binds its own.
+    let _ = sd_notify::notify_with_fds(false, &news, &[socket]);
+}
+
+/// A socket that systemd keeps is not wanted any more.
+pub(super) fn keep_no_more(name: &str) {
+    tell(&[NotifyState::FdStoreRemove, NotifyState::FdName(name)]);
+}
+
+/// The server ends at once, and the calls in progress go on in the process that comes next.
+pub(super) fn handing_over(calls: usize) {
+    tell(&[
+        NotifyState::Stopping,
+        NotifyState::Status(&format!("handing over: {calls} calls in progress")),
+        more(EXTEND_EVERY),
+    ]);
 }
 
 /// The conf is being read again; [`ready`] ends that. systemd 253 and later wants to know since when.

@@ -2,7 +2,9 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 
+use super::handed::Handed;
 use super::poller::{Interest, Poller, Source};
 use super::{tcp, udp};
 use crate::sip::path::Transport as Protocol;
@@ -19,18 +21,41 @@ pub(super) enum Socket {
 }
 
 impl Bound {
-    pub(super) fn new(protocol: Protocol, address: SocketAddr) -> io::Result<Self> {
+    /// The socket of a listener: the one that was handed over, or else a new one.
+    pub(super) fn new(protocol: Protocol, address: SocketAddr, handed: &mut Handed) -> io::Result<Self> {
         let (address, socket) = match protocol {
             Protocol::Udp => {
-                let socket = udp::Socket::bind(address)?;
+                let socket = match handed.udp(address) {
+                    Some(socket) => udp::Socket::of(socket, address)?,
+                    None => udp::Socket::bind(address)?,
+                };
                 (socket.address()?, Socket::Udp(socket))
             }
             Protocol::Tcp | Protocol::Tls => {
-                let listener = tcp::Listener::bind(address)?;
+                let listener = match handed.tcp(address) {
+                    Some(listener) => tcp::Listener::of(listener)?,
+                    None => tcp::Listener::bind(address)?,
+                };
                 (listener.address()?, Socket::Tcp(listener))
             }
         };
         Ok(Self { address, socket })
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            Socket::Udp(socket) => socket.as_fd(),
+            Socket::Tcp(listener) => listener.as_fd(),
+        }
+    }
+
+    /// The socket, and the name under which it can be kept beyond the process.
+    pub(super) fn keepable(&self) -> (String, BorrowedFd<'_>) {
+        let protocol = match &self.socket {
+            Socket::Udp(_) => Protocol::Udp,
+            Socket::Tcp(_) => Protocol::Tcp,
+        };
+        (Handed::name(protocol, self.address), self.fd())
     }
 
     pub(super) fn watch(&self, poller: &Poller, index: usize) -> io::Result<()> {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use super::bound::{Bound, Socket};
 use super::clock::Clock;
 use super::connections::{Connections, Peer};
+use super::handed::Handed;
 use super::poller::{Errors, Interest, Poller, Ready, Source, Waker};
 use super::shard::{Door, FRESH_BATCH, Left, Message, Packet, Waiting};
 use super::sort::{Shed, overloaded, sort};
@@ -145,10 +147,19 @@ pub struct Transport {
     pub doors: Arc<[Door]>,
     /// What is counted.
     pub stats: Arc<Stats>,
+    sockets: Arc<[Bound]>,
+}
+
+impl Transport {
+    /// The listeners' sockets, and the names under which they can be kept beyond the process.
+    pub fn keepable(&self) -> impl Iterator<Item = (String, BorrowedFd<'_>)> {
+        self.sockets.iter().map(Bound::keepable)
+    }
 }
 
 /// Binds the listeners and shares them out: socket `i` is read by shard `i % count`. `key` is the node's, as
-/// the switches have it: Call-IDs that they mint hash home. `moved` are those that don't.
+/// the switches have it: Call-IDs that they mint hash home. `moved` are those that don't. A socket among those `handed`
+/// over that has a listener's address is taken.
 ///
 /// # Errors
 /// An address that can't be had.
@@ -158,9 +169,10 @@ pub fn open(
     key: [u64; 2],
     moved: &Arc<Moved>,
     clock: Clock,
+    handed: &mut Handed,
 ) -> Result<Transport, Error> {
     let bind = |l: &Listener| {
-        Bound::new(l.transport, l.address).map_err(|source| Error::Bind {
+        Bound::new(l.transport, l.address, handed).map_err(|source| Error::Bind {
             address: l.address,
             key: l.transport.name(),
             source,
@@ -195,7 +207,12 @@ pub fn open(
             config: Arc::clone(config),
         });
     }
-    Ok(Transport { loops, doors, stats })
+    Ok(Transport {
+        loops,
+        doors,
+        stats,
+        sockets,
+    })
 }
 
 /// Whether the loop goes on.

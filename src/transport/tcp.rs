@@ -47,6 +47,15 @@ impl Listener {
         Ok(Self(socket.into()))
     }
 
+    /// Takes a socket that listens already.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn of(socket: TcpListener) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self(socket))
+    }
+
     /// Where it is bound.
     ///
     /// # Errors

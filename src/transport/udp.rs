@@ -47,9 +47,16 @@ impl Socket {
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }
-        socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
-        let socket = UdpSocket::from(socket);
+        Self::of(UdpSocket::from(socket), address)
+    }
+
+    /// Takes a socket that is bound to `address` already.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn of(socket: UdpSocket, address: SocketAddr) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
         let options = socket2::SockRef::from(&socket);
         // Less room is no reason not to start.
         let _ = options.set_recv_buffer_size(SOCKET_BUFFER_BYTES);

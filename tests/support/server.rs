@@ -135,6 +135,12 @@ impl Server {
         self.await_answer();
     }
 
+    /// Goes on with a process that somebody else has started in its folder, and waits until it answers.
+    pub fn adopt(&mut self, process: Child) {
+        self.process = process;
+        self.await_answer();
+    }
+
     /// Starts it again and waits for nothing.
     pub fn launch(&mut self) {
         let dir = self.dir.path();

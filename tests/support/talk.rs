@@ -49,6 +49,7 @@ pub struct Talk {
 /// One side's RTP.
 struct Voice {
     heard: Arc<Heard>,
+    sent: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -119,9 +120,25 @@ impl Talk {
         [&self.a, &self.b].map(|voice| voice.heard.ssrcs.lock().expect("whole").len())
     }
 
+    /// How many packets the more talkative side has sent.
+    pub fn sent(&self) -> u64 {
+        let of = |voice: &Voice| voice.sent.load(Ordering::Relaxed);
+        of(&self.a).max(of(&self.b))
+    }
+
     /// A hangs up: its BYE is answered, and B hears one and answers it.
     pub fn end(self) {
+        self.hang_up();
+        self.hangs_up();
+    }
+
+    /// A says BYE, and waits for nothing.
+    pub fn hang_up(&self) {
         self.request("BYE", 2, "");
+    }
+
+    /// The rest of [`Talk::end`].
+    pub fn hangs_up(self) {
         let (bye, _) = hear(&self.callee.sip, "BYE ");
         self.answer(&bye, "200 OK", "");
         hear(&self.sip, "SIP/2.0 200");
@@ -165,6 +182,7 @@ impl Voice {
     fn silent() -> Self {
         Self {
             heard: Arc::default(),
+            sent: Arc::default(),
             stop: Arc::default(),
             threads: Vec::new(),
         }
@@ -175,6 +193,7 @@ impl Voice {
         socket.set_read_timeout(Some(PACE)).expect("not zero");
         let mut voice = Self::silent();
         let (mouth, stop) = (socket.try_clone().expect("the same"), voice.stop.clone());
+        let sent = voice.sent.clone();
         voice.threads.push(thread::spawn(move || {
             let mut packet = [0xD5; 172];
             packet[..2].copy_from_slice(&[0x80, 8]);
@@ -187,6 +206,7 @@ impl Voice {
                 packet[4..8].copy_from_slice(&(n.wrapping_mul(160)).to_be_bytes());
                 // Nobody may be there just now.
                 let _ = mouth.send_to(&packet, there);
+                sent.fetch_add(1, Ordering::Relaxed);
                 thread::sleep(PACE);
             }
         }));

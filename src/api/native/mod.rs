@@ -114,8 +114,8 @@ pub struct Takeover {
 
 /// What only the owner of the process can do or tell.
 pub struct Owner {
-    /// Takes no new call, and ends the process when the calls are over or this time is. Returns at once.
-    pub stop: Box<dyn Fn(Duration) + Send + Sync>,
+    /// Ends the process. Returns at once.
+    pub stop: Box<dyn Fn(Stop) + Send + Sync>,
     /// Reads the conf again: what came of it, or every fault, a line each; then the old conf stays.
     pub reload: Box<dyn Fn() -> Result<Reloaded, Vec<String>> + Send + Sync>,
     /// What conf is in force, and how its files are now; `None` for the built-in one. Reads the disk.
@@ -135,6 +135,15 @@ pub struct Owner {
     pub connections: Box<dyn Fn() -> u64 + Send + Sync>,
     /// Writes the metrics that are no events of calls.
     pub readings: Box<dyn Fn(&mut Page) + Send + Sync>,
+}
+
+/// How the process is to end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stop {
+    /// It takes no new call, and ends when those in progress are over or this time is.
+    Drain(Duration),
+    /// At once: the calls in progress go on in the process that comes next.
+    HandOver,
 }
 
 /// What a reload came to.

@@ -9,7 +9,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::{ConfState, Desk, OnDisk, Phase, Reloaded, view};
+use super::{ConfState, Desk, OnDisk, Phase, Reloaded, Stop, view};
 use crate::api::error::ApiError;
 use crate::api::fields::{Body, Fields, wrong};
 use crate::store::writer::WriteState;
@@ -22,18 +22,26 @@ pub(super) async fn trunks(State(desk): State<Arc<Desk>>) -> Json<Value> {
     Json(json!({"trunks": view::trunks(&desk.config.load())}))
 }
 
-/// `POST /v1/stop {drain_s}` → 202 `{"drain_s", "calls"}`. New calls are refused at once; those in progress have that long.
+/// `POST /v1/stop {drain_s}` → 202 `{"drain_s", "calls", "pid"}`. New calls are refused at once; those in progress have
+/// that long. With `handover: true` instead the process ends at once, and they go on in the one that comes next.
 pub(super) async fn stop(
     State(desk): State<Arc<Desk>>,
     Body(body): Body,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     let mut fields = Fields::of_json(&body)?;
-    let drain = fields.seconds("drain_s")?.unwrap_or_default();
+    let drain = fields.seconds("drain_s")?;
+    let hands_over = fields.truth("handover")?.unwrap_or(false);
     fields.done()?;
+    let how = match (drain, hands_over) {
+        (Some(_), true) => return Err(wrong("handover", "leave out drain_s: nothing is waited for")),
+        (None, true) => Stop::HandOver,
+        (drain, false) => Stop::Drain(drain.unwrap_or_default()),
+    };
     tracing::info!("a stop was asked for");
     let calls = (desk.owner.calls)();
-    (desk.owner.stop)(drain);
-    let answer = json!({"drain_s": drain.as_secs(), "calls": calls});
+    (desk.owner.stop)(how);
+    let drain = drain.unwrap_or_default();
+    let answer = json!({"drain_s": drain.as_secs(), "calls": calls, "pid": std::process::id()});
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }
 

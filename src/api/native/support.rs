@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::{Desk, Owner, Phase, Takeover, router, router_on_loopback};
+use super::{Desk, Owner, Phase, Stop, Takeover, router, router_on_loopback};
 use crate::api::socket;
 use crate::api::switchboard::Switchboard;
 use crate::base::id::Id;
@@ -170,7 +170,12 @@ fn desk(dir: &Path, asked: &Arc<Mutex<Vec<String>>>, calls: &Arc<Mutex<Vec<CallV
         started: now().wall,
         clock: Box::new(now),
         owner: Owner {
-            stop: Box::new(move |drain| stop(format!("{drain:?}"))),
+            stop: Box::new(move |how| {
+                stop(match how {
+                    Stop::Drain(drain) => format!("{drain:?}"),
+                    Stop::HandOver => "handover".to_owned(),
+                });
+            }),
             reload: Box::new(move || {
                 reload(String::new());
                 Ok(super::Reloaded {
@@ -218,6 +223,7 @@ fn one_shard(calls: Arc<Mutex<Vec<CallView>>>) -> Arc<Switchboard> {
                     Command::Drain
                     | Command::Admit
                     | Command::EndAll
+                    | Command::KeepAll
                     | Command::CutNumber(_)
                     | Command::Records(_) => return,
                 };

@@ -3,6 +3,7 @@
 use super::Switch;
 use crate::base::time::Now;
 use crate::call::hands::{CallRef, CallTimer, Hands, Purpose, owned};
+use crate::call::kept::Mark;
 use crate::call::leg::callee::Lost;
 use crate::call::media::{MediaPort, Report};
 use crate::call::overload::Door;
@@ -120,7 +121,14 @@ impl Switch {
                 call.keyed(hands, now, port, digit);
             }),
             Report::Counts(port, counts) => {
-                self.with_port(port, |call, _| call.counted_so_far(port, counts));
+                // Nothing of a call changes by that but its counts.
+                let call = self.hands.by_port.get(&port).and_then(|me| {
+                    let place = self.calls.get_mut(me.index as usize)?;
+                    place.as_deref_mut().filter(|call| call.me == *me)
+                });
+                if let Some(call) = call {
+                    call.counted_so_far(port, counts);
+                }
                 self.counts_came(now);
             }
             Report::Closed(port, counts) => self.with_port(port, |call, hands| {
@@ -189,10 +197,22 @@ impl Switch {
                 };
                 self.end_where(now, end, |_| true);
             }
+            Command::KeepAll => self.keep_all(),
             Command::CutNumber(x) => {
                 self.end_where(now, End::frozen(), |call| call.goes_through(x));
             }
             Command::Records(records) => self.records = records,
+        }
+    }
+
+    /// What was counted since a call was kept, and other things that settle nothing, are kept too.
+    fn keep_all(&mut self) {
+        let all: Vec<CallRef> = self.calls.iter().flatten().map(|call| call.me).collect();
+        for me in all {
+            if let Some(mut call) = self.take(me) {
+                call.kept = Mark::default();
+                self.put_back(call);
+            }
         }
     }
 

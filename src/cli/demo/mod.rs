@@ -118,7 +118,7 @@ impl Demo {
             bail!("the call did not go as it should: see above");
         }
         if self.once {
-            return running.stop(Duration::from_secs(5));
+            return running.stop(Duration::from_secs(5)).map(drop);
         }
         stay(out, server, control.path(), X)?;
         thread::spawn(move || {
@@ -133,7 +133,7 @@ impl Demo {
             }
         });
         drop(ladder);
-        running.wait()
+        running.wait().map(drop)
     }
 }
 

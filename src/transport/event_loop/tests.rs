@@ -31,7 +31,14 @@ fn open_with(listeners: Vec<Listener>, count: usize) -> Result<(Transport, Vec<S
         listeners,
         ..Config::on(([127, 0, 0, 1], 0).into())
     };
-    let transport = open(&Arc::new(config), count, KEY, &Arc::default(), clock)?;
+    let transport = open(
+        &Arc::new(config),
+        count,
+        KEY,
+        &Arc::default(),
+        clock,
+        &mut Handed::default(),
+    )?;
     let addresses = transport.loops[0].addresses();
     Ok((transport, addresses))
 }

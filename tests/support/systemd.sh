@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Runs a command beside a systemd of its own: `systemd.sh UNITS COMMAND…`. That systemd is a user manager in namespaces
+# of its own, with the units in the folder UNITS and no others. Nothing that it or the command does can be seen outside:
+# the root is read-only, /tmp, /run and /var are empty and private, the network is only loopback. Ends with 77 where the
+# system grants no such thing.
+set -u
+if [ "${INSIDE:-}" = "" ]; then
+    command -v unshare systemctl ip >/dev/null && [ -x /lib/systemd/systemd ] && [ "$(id -u)" = 0 ] || exit 77
+    # Control groups: a group of our own in each hierarchy that systemd keeps its own things in.
+    name="umbra-test-$$"
+    groups=()
+    for tree in /sys/fs/cgroup/systemd /sys/fs/cgroup/unified /sys/fs/cgroup; do
+        [ -e "$tree/cgroup.procs" ] || continue
+        mkdir "$tree/$name" 2>/dev/null || exit 77
+        groups+=("$tree/$name")
+    done
+    [ ${#groups[@]} -gt 0 ] || exit 77
+    script="$0"
+    INSIDE="${groups[*]}" bash -c '
+        for group in $INSIDE; do echo $$ > "$group/cgroup.procs" || exit 77; done
+        exec unshare --mount --pid --fork --kill-child --mount-proc --cgroup --net --ipc --uts bash "$0" "$@"
+    ' "$script" "$@"
+    outcome=$?
+    for group in "${groups[@]}"; do
+        find "$group" -depth -type d -exec rmdir {} + 2>/dev/null
+    done
+    exit $outcome
+fi
+
+# From here on inside.
+units=$(realpath "$1")
+shift
+quiet() { "$@" >/dev/null 2>&1 || exit 77; }
+mkdir -p "$units/empty"
+quiet mount --make-rprivate /
+# The units are copied before their folder, which may be in /tmp, is out of sight.
+copy=$(mktemp -d)
+quiet mount -t tmpfs tmpfs "$copy"
+quiet cp -r "$units/." "$copy"
+quiet mount -t tmpfs tmpfs /run
+mkdir -p /run/units /run/user /run/systemd/system
+quiet mount --move "$copy" /run/units
+rmdir "$copy"
+for place in /tmp /var; do quiet mount -t tmpfs tmpfs "$place"; done
+for place in / /dev; do quiet mount -o remount,bind,ro "$place"; done
+for group in $INSIDE; do quiet mount --bind "$group" "${group%/*}"; done
+# What must never be reached from here: better no test than that.
+for place in / /etc /root /home /usr "$PWD"; do
+    touch "$place/umbra-test-was-here" 2>/dev/null && { rm "$place/umbra-test-was-here"; exit 77; }
+done
+[ -z "$(ls -A /tmp)" ] || exit 77
+quiet ip link set lo up
+
+export XDG_RUNTIME_DIR=/run/user XDG_CONFIG_HOME=/run/user HOME=/run/user TMPDIR=/tmp
+export SYSTEMD_UNIT_PATH=/run/units SYSTEMD_GENERATOR_PATH=/run/units/empty
+export SYSTEMD_ENVIRONMENT_GENERATOR_PATH=/run/units/empty
+/lib/systemd/systemd --user --log-target=console >/run/systemd.log 2>&1 &
+for _ in $(seq 100); do
+    systemctl --user list-jobs >/dev/null 2>&1 && break
+    sleep 0.1
+done
+systemctl --user list-jobs >/dev/null 2>&1 || { cat /run/systemd.log >&2; exit 77; }
+"$@"
