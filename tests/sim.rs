@@ -9,20 +9,19 @@ mod support;
 mod histories;
 #[path = "sim/moods.rs"]
 mod moods;
+#[path = "sim/oracles.rs"]
+mod oracles;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use histories::{ONWARD, live};
-use moods::{Crowd, State};
-use support::law::Verdict;
-use support::stage::{Speaks, Stage};
-use support::world::{Invited, World};
+use histories::live;
+use moods::Crowd;
+use oracles::faults;
+use support::stage::Stage;
 use umbra::call::cdr::Cdr;
-use umbra::call::port::EventKind;
-use umbra::masking::reason::Reason;
 
 /// Endings that any few hundred seeds have.
 const ENDINGS: [&str; 24] = [
@@ -60,175 +59,6 @@ const RARITIES: [&str; 4] = [
     "a fork wins",
 ];
 
-/// What is wrong after all is over.
-fn faults(crowd: &mut Crowd) -> Vec<String> {
-    let mut faults = std::mem::take(&mut crowd.cast.faults);
-    let weather = crowd.cast.stage.weather;
-    let setup = crowd.cast.stage.setup();
-    let may_stall = [setup.home, setup.gateway].contains(&Speaks::Tcp) || setup.home == Speaks::Tcp6;
-    if may_stall || weather.delay_min < weather.delay_max {
-        // One message may overtake another, or come with its repetitions, and the phone believes it to be old. In which
-        // order they left is looked at all the same.
-        faults.retain(|f| !f.contains("its CSeq isn't above") && !f.contains("RFC 3264 §8: o= was"));
-    }
-    faults.extend(crowd.cast.stage.faults());
-    faults.extend(crowd.cast.busy());
-    faults.extend(crowd.cast.stage.busy());
-    for ((phone, call), mind) in &crowd.minds {
-        let never_heard = mind.state == State::Called && mind.said.is_none();
-        if mind.state != State::Over && !never_heard {
-            let name = &crowd.cast.phones[*phone].name;
-            faults.push(format!("{name}.{} is still {:?}", call + 1, mind.state));
-        }
-    }
-    let world = &crowd.cast.stage;
-    let mut records = BTreeMap::new();
-    for cdr in &world.records {
-        if records.insert(cdr.sip_call_id_in.as_str(), cdr).is_some() {
-            faults.push(format!("{} has two records", cdr.sip_call_id_in));
-        }
-        if let (Some(_), Some(out)) = (cdr.dialled_at, &cdr.sip_call_id_out) {
-            let (journal, invite) = (world.journal.get(&cdr.call_id), world.invites.get(out));
-            if journal.is_none() || invite.is_some_and(|invite| journal > Some(invite)) {
-                faults.push(format!(
-                    "{} was dialled before it was in the journal",
-                    cdr.sip_call_id_in
-                ));
-            }
-        }
-        let mut moments = world.events.iter().filter(|e| e.call_id == cdr.call_id);
-        let first = moments.next().map(|e| e.what);
-        let ends = moments
-            .filter(|e| matches!(e.what, EventKind::Ended { .. }))
-            .count();
-        if (first, ends) != (Some(EventKind::Arrived), 1) {
-            faults.push(format!(
-                "{}: its events begin with {first:?}, and {ends} end it",
-                cdr.sip_call_id_in
-            ));
-        }
-    }
-    for (id, verdict) in &world.attempts {
-        match records.get(id.as_str()) {
-            Some(cdr) => faults.extend(lawless(world, cdr, verdict)),
-            None => faults.push(format!("{id} has no record")),
-        }
-    }
-    faults.extend(betrayed(world));
-    for cdr in &world.records {
-        let talk = world.talks.get(&cdr.call_id).copied().unwrap_or_default();
-        let talked = match (talk.from, talk.until) {
-            (Some(from), Some(until)) => (until - from).as_secs(),
-            _ => 0,
-        };
-        if cdr.billable_s != talked {
-            let (id, billed) = (&cdr.sip_call_id_in, cdr.billable_s);
-            faults.push(format!("{id}: {billed} s are billed, {talked} s were talked"));
-        }
-        let moments = [
-            Some(cdr.arrived_at),
-            cdr.dialled_at,
-            cdr.answered_at,
-            Some(cdr.ended_at),
-        ];
-        if !moments.iter().flatten().is_sorted() {
-            faults.push(format!(
-                "{}: its times don't follow each other",
-                cdr.sip_call_id_in
-            ));
-        }
-    }
-    for ((phone, call), mind) in &crowd.minds {
-        let id = &crowd.cast.phones[*phone].calls[*call].id;
-        // Whoever was a stranger for a moment got a 403 of which nothing is kept; a copy of the INVITE that comes when
-        // the trunk is back is an attempt like any other.
-        if let (Some(heard), Some(cdr)) = (mind.heard.filter(|heard| *heard != 403), records.get(id.as_str()))
-            && heard != cdr.sip_status
-        {
-            faults.push(format!(
-                "the caller of {id} heard {heard}, its record says {}",
-                cdr.sip_status
-            ));
-        }
-    }
-    faults
-}
-
-/// What a record says against the law.
-fn lawless(world: &World, cdr: &Cdr, verdict: &Verdict) -> Option<String> {
-    let id = &cdr.sip_call_id_in;
-    let reached = cdr.callee.filter(|_| cdr.dialled_at.is_some());
-    match (verdict, reached) {
-        (Verdict::For { called, shown }, Some(callee)) => {
-            let saw = cdr.shown.map(|shown| world.tel(&shown));
-            let right = world.tel(&callee) == *called && saw == Some(*shown);
-            (!right).then(|| format!("{id} was for {called:?}, who sees {shown:?}: {callee}, {saw:?}"))
-        }
-        (Verdict::For { .. }, None) => {
-            let refused_by_law = cdr.refusal.filter(|reason| is_of_the_law(*reason));
-            refused_by_law.map(|reason| format!("{id} was for somebody and was refused: {reason:?}"))
-        }
-        (Verdict::Nobody(why), Some(callee)) => {
-            Some(format!("{id} was for nobody ({why:?}) and reached {callee}"))
-        }
-        (Verdict::Nobody(why), None) => {
-            let told_apart = |reason| match reason {
-                Reason::Expired => Reason::NoBinding,
-                other => other,
-            };
-            let said = cdr.refusal.map(told_apart);
-            // Too busy to ask is said before all that only asking tells, and so is that an extension is out of reach.
-            let early = matches!(said, Some(Reason::Overload | Reason::Protocol));
-            let right = said == Some(told_apart(*why)) || early;
-            (!right).then(|| format!("{id} was for nobody: {why:?}, and its record says {said:?}"))
-        }
-    }
-}
-
-fn is_of_the_law(reason: Reason) -> bool {
-    let of_the_law = [
-        Reason::AccountSuspended,
-        Reason::NumberFrozen,
-        Reason::Loop,
-        Reason::Unidentified,
-        Reason::Direction,
-        Reason::SelfCall,
-        Reason::NoCallee,
-        Reason::NoBinding,
-        Reason::Expired,
-    ];
-    of_the_law.contains(&reason)
-}
-
-/// Who was called without a right to it, or was shown what isn't his to see: by the messages themselves.
-fn betrayed(world: &World) -> Vec<String> {
-    let calls: BTreeMap<&str, &str> = world
-        .records
-        .iter()
-        .filter_map(|cdr| Some((cdr.sip_call_id_out.as_deref()?, cdr.sip_call_id_in.as_str())))
-        .collect();
-    let wrong = |invited: &&Invited| {
-        let is_right = |verdict: &Verdict| match verdict {
-            Verdict::For { called, shown } => {
-                let callee = world.tel(&invited.called);
-                // Where redirections are followed, it may be whom the called party's side named.
-                (callee == *called || world.setup().follows && callee == world.tel(ONWARD))
-                    && invited.shown.iter().all(|seen| world.tel(seen) == *shown)
-            }
-            Verdict::Nobody(_) => false,
-        };
-        match calls.get(&*invited.call_id) {
-            Some(id) => !world.attempts.get(*id).is_some_and(is_right),
-            // Each gateway is asked under an id of its own, and the record keeps the last.
-            None => !world.attempts.values().any(is_right),
-        }
-    };
-    let wrong = world.invited.iter().filter(wrong);
-    wrong
-        .map(|invited| format!("nobody had a right to {invited:?}"))
-        .collect()
-}
-
 fn history(crowd: &Crowd) -> String {
     let mut text = String::new();
     for (at, from, to, what) in &crowd.cast.stage.log {
@@ -263,7 +93,7 @@ fn whatever_people_and_networks_do_every_call_ends_and_leaves_one_record() {
     let seeds = number_from("UMBRA_SIM_SEEDS").unwrap_or(500);
     let next = AtomicU64::new(0);
     let seen = Mutex::new(BTreeSet::new());
-    let failed: Vec<(u64, String)> = std::thread::scope(|scope| {
+    let failed: Vec<(u64, Vec<String>, String)> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..std::thread::available_parallelism().map_or(1, usize::from))
             .map(|_| {
                 scope.spawn(|| {
@@ -280,7 +110,7 @@ fn whatever_people_and_networks_do_every_call_ends_and_leaves_one_record() {
                         seen.extend(crowd.seen.iter().map(|rarity| (*rarity).to_owned()));
                         drop(seen);
                         if !faults.is_empty() {
-                            failed.push((seed, format!("{}\n{}", faults.join("\n"), history(&crowd))));
+                            failed.push((seed, faults, history(&crowd)));
                         }
                     }
                 })
@@ -291,12 +121,14 @@ fn whatever_people_and_networks_do_every_call_ends_and_leaves_one_record() {
             .flat_map(|t| t.join().expect("no panic in a seed"))
             .collect()
     });
-    let numbers: Vec<u64> = failed.iter().map(|(seed, _)| *seed).collect();
-    if let Some((seed, why)) = failed.into_iter().min() {
-        panic!(
-            "{} of {seeds} seeds failed: {numbers:?}\nseed {seed}:\n{why}",
-            numbers.len()
-        );
+    let count = failed.len();
+    let firsts = failed
+        .iter()
+        .map(|(seed, faults, _)| format!("{seed}: {}", faults[0]));
+    let firsts = firsts.collect::<Vec<_>>().join("\n");
+    if let Some((seed, faults, history)) = failed.into_iter().min() {
+        let faults = faults.join("\n");
+        panic!("{count} of {seeds} seeds failed:\n{firsts}\nseed {seed}:\n{faults}\n{history}");
     }
     let seen = seen.into_inner().expect("no panic in a seed");
     let wanted = ENDINGS.into_iter().chain(RARITIES);

@@ -193,7 +193,7 @@ impl Cdr {
     /// The record as text.
     pub fn line(&self) -> Line {
         // Room for nearly every record: it grows otherwise.
-        let mut json = Vec::with_capacity(1_280);
+        let mut json = Vec::with_capacity(1_536);
         line::record(&mut json, self);
         Line {
             call_id: self.call_id,

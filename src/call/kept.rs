@@ -13,6 +13,7 @@
 //! [`CSEQ_JUMP`] in the process that goes on. The version of a description is exact: an entry with it comes before it.
 
 mod back;
+mod end;
 pub(in crate::call) mod form;
 mod pack;
 

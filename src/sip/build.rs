@@ -235,6 +235,20 @@ pub fn request(request: &Request) -> Vec<u8> {
     out.body(request.body)
 }
 
+/// The method and the branch of a request that was written here, by which its transaction is found. `None`: it was
+/// not.
+pub(super) fn method_and_branch(written: &[u8]) -> Option<(Method, &[u8])> {
+    let (start, headers) = written.split_at_checked(memmem::find(written, b"\r\n")?)?;
+    let method = Method::from_token(start.get(..find(start, b' ')?)?);
+    // Via is the first header that we write, and its branch the first parameter.
+    let via = headers.strip_prefix(b"\r\nVia: ")?;
+    let via = via.get(..find(via, b'\r')?)?;
+    let (_, params) = via.split_at_checked(find(via, b';')?)?;
+    let branch = params.strip_prefix(b";branch=")?;
+    let end = find(branch, b';').unwrap_or(branch.len());
+    Some((method, branch.get(..end)?))
+}
+
 /// Writes the ACK of a response of 300–699 to an INVITE of ours (RFC 3261 §17.1.1.3): the INVITE's
 /// Request-URI, top Via, Route, From, Call-ID and CSeq number, the response's To.
 ///

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use arrayvec::ArrayVec;
 
-use super::header::{self, Name, Via, is_lws, is_token, trim};
+use super::header::{self, Name, is_lws, is_token, trim};
 use super::method::Method;
 use super::scan::{find, find_either};
 use crate::base::limits::{SIP_HEADERS_MAX, SIP_MESSAGE_BYTES_MAX};
@@ -285,29 +285,6 @@ pub(super) fn lex(bytes: &[u8]) -> Result<(Head<'_>, Option<Fault>), &'static st
 pub(super) fn headers(bytes: &[u8]) -> Option<Walk<'_>> {
     let at = first_line_end(bytes)?.saturating_add(2);
     Some(Walk { bytes, at })
-}
-
-/// A request's method and its topmost Via's branch, and no more than has to be read for them. `None`: it is no sound
-/// request, or it has no branch.
-pub(super) fn method_and_branch(bytes: &[u8]) -> Option<(Method, &[u8])> {
-    let Opened {
-        bytes,
-        start: Start::Request { method, .. },
-        fault: None,
-        mut walk,
-    } = open(bytes).ok()?
-    else {
-        return None;
-    };
-    loop {
-        let Step::Line { name, value, .. } = walk.step() else {
-            return None;
-        };
-        if name == Name::Via {
-            let via = header::split(bytes.get(value)?).next().and_then(Via::parse)?;
-            return Some((method, via.branch?));
-        }
-    }
 }
 
 /// A message whose start line has been read.

@@ -335,7 +335,7 @@ impl Shared {
     }
 
     fn write_all(&self, entries: &[CallEntry]) {
-        let mut batch = Batch::default();
+        let mut batch = Batch::for_entries(entries);
         // One call's entries all come from one thread: their order is their sequence's.
         let first = self.sequence.fetch_add(entries.len() as u64, Ordering::Relaxed);
         let numbered = (first..).zip(entries);

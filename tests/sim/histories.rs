@@ -10,6 +10,7 @@ use crate::moods::{Crowd, Deed, Reload};
 use crate::support::cast::Cast;
 use crate::support::stage::{Binding, Doing, Large, Setup, Speaks, Stage};
 use crate::support::world::owner::Amend;
+use crate::support::world::restart::{Kill, Moment};
 use crate::support::world::{Weather, World};
 
 /// Longer than any of it can take.
@@ -72,12 +73,47 @@ pub fn live(seed: u64, mangled: u32) -> Crowd {
     for (ms, deed) in plans {
         crowd.plan(Duration::from_millis(ms.into()), deed);
     }
+    for (ms, kill) in kills(seed) {
+        crowd.plan(Duration::from_millis(ms.into()), Deed::Kill(kill));
+    }
     crowd.live(END);
     crowd
 }
 
 /// Whom calls are sent on to.
 pub const ONWARD: &str = "13311122230";
+
+/// When and how the process is killed, in every other history: by a chance of their own, so that the histories are the
+/// same but for that.
+fn kills(seed: u64) -> Vec<(u32, Kill)> {
+    let mut chance = Chance::from_number(seed ^ 0xDEAD);
+    let count = [0, 0, 0, 1, 1, 1, 2, 3][chance.below(8) as usize];
+    let some = |_| {
+        let moment = match chance.below(16) {
+            0..=4 => Moment::Idle,
+            5..=9 => Moment::Writing,
+            10..=14 => Moment::Sending,
+            _ => Moment::PowerLoss,
+        };
+        let away = match chance.below(24) {
+            0..=7 => chance.below(20),
+            8..=15 => chance.below(1_000),
+            16..=22 => chance.below(8_000),
+            _ => 120_001 + chance.below(10_000),
+        };
+        let kill = Kill {
+            moment,
+            after: chance.below(12),
+            away: Duration::from_millis(u64::from(1 + away)),
+            shards: match (seed.is_multiple_of(2), chance.below(5)) {
+                (true, 1..) | (false, 0) => 1,
+                (true, 0) | (false, 1..) => 3,
+            },
+        };
+        (chance.below(110_000), kill)
+    };
+    (0..count).map(some).collect()
+}
 
 /// Where it is played.
 fn stage(seed: u64, chance: &mut Chance) -> Setup {

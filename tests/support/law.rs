@@ -313,4 +313,11 @@ impl Law {
             named.taken = None;
         }
     }
+
+    /// Whoever had begun to use what A had named is forgotten: A may try again.
+    pub fn forgets_takers(&mut self) {
+        for named in self.promises.iter_mut().filter_map(|p| p.named.as_mut()) {
+            named.taken = None;
+        }
+    }
 }

@@ -10,7 +10,9 @@ use super::text::Msg;
 /// What has left so far.
 #[derive(Debug, Default)]
 pub struct Sequence {
-    /// The last CSeq number of each dialog, by Call-ID, our tag and theirs; without theirs: of the INVITE that began it.
+    /// The CSeq number of each INVITE that began something, by Call-ID and our tag.
+    began: HashMap<(String, String), u32>,
+    /// The last one of each dialog, by Call-ID, our tag and theirs, which may be empty.
     cseqs: HashMap<(String, String, String), u32>,
     /// The branches of requests, which repetitions have too.
     branches: HashSet<(String, String)>,
@@ -36,9 +38,14 @@ impl Sequence {
             return None;
         }
         let tag = |header| msg.tag(header).unwrap_or("").to_owned();
-        let dialog = |theirs| (msg.call_id().to_owned(), tag("From"), theirs);
-        let began = self.cseqs.get(&dialog(String::new())).copied();
-        let last = self.cseqs.insert(dialog(tag("To")), cseq).max(began)?;
+        let leg = (msg.call_id().to_owned(), tag("From"));
+        let last = if method == "INVITE" && msg.tag("To").is_none() {
+            self.began.insert(leg, cseq)?
+        } else {
+            let began = self.began.get(&leg).copied();
+            let (id, ours) = leg;
+            self.cseqs.insert((id, ours, tag("To")), cseq).max(began)?
+        };
         (cseq <= last).then(|| format!("CSeq {cseq} comes after {last} (RFC 3261 §12.2.1.1)"))
     }
 }

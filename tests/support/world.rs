@@ -1,7 +1,8 @@
 //! The whole server on virtual time: switches, the relay, a network with weather. One seed, one history.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashSet};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +11,10 @@ use serde_json::Value;
 use umbra::base::chance::Chance;
 use umbra::base::id::Id;
 use umbra::base::number::{Format, NumberPlan, Tel};
-use umbra::base::shard::Shard;
+use umbra::base::shard::{Homes, Shard};
 use umbra::base::time::{Instant, Now, Wall};
 use umbra::call::cdr::{Cdr, Line};
 use umbra::call::config::{Config, Listener, SipTimers};
-use umbra::call::kept::{self, Fate, Left};
 use umbra::call::media::{self, Order, Report};
 use umbra::call::port::{
     Answer, AskId, CallEntry, Command, Event, EventKind, Input, Note, Output, Records, Why,
@@ -25,6 +25,7 @@ use umbra::call::trunk::{
     RtcpMux, SessionTimer, SessionWish, Trunk,
 };
 use umbra::masking::binding::Mode;
+use umbra::masking::change::Change;
 use umbra::masking::reason::Reason;
 use umbra::masking::request::{Refused, Write};
 use umbra::masking::table::Table;
@@ -39,13 +40,15 @@ use super::stage::{Binding, Doing, Large, Packet, Setup, Stage};
 use super::text::{Msg, uri_in, user_of};
 use super::wires::{Towards, Wires};
 
+mod disk;
 pub mod owner;
+pub mod restart;
+
+use disk::Disk;
+use restart::{Kill, Past, Strike};
 
 /// 2026-11-21T10:00:00Z
 const BEGINNING: i64 = 1_795_255_200_000;
-
-/// Calls whose process was away for longer are ended.
-const RESTORE_WITHIN: Duration = Duration::from_secs(120);
 
 /// What the network does to packets.
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +86,8 @@ pub struct Talk {
     pub from: Option<Duration>,
     /// The end.
     pub until: Option<Duration>,
+    /// How far the wall's clock, by which another process went on counting, had been set forward between.
+    pub leap: Duration,
 }
 
 /// What an INVITE of Umbra's says.
@@ -96,19 +101,11 @@ pub struct Invited {
     pub shown: Vec<String>,
 }
 
-/// What the journal holds of a call that isn't recorded yet.
-struct Journalled {
-    /// Its record: the draft of its arrival, or the finished one.
-    line: Vec<u8>,
-    is_over: bool,
-    answered: Option<Wall>,
-    kept: Option<Box<[u8]>>,
-    acked: bool,
-}
-
 enum What {
     /// The process that comes after one that was killed is there.
     Back,
+    /// A record stands in the CDR files for certain.
+    Recorded(Id),
     Packet(Packet, Option<(usize, Path)>),
     Report(usize, Report),
     Failed(usize, Path, Why),
@@ -150,8 +147,8 @@ pub struct World {
     plan: NumberPlan,
     chance: Chance,
     switches: Vec<Switch>,
-    /// Any shard: it knows every Call-ID's home.
-    door: Shard,
+    /// As any shard sees it: every Call-ID's home.
+    homes: Homes,
     relay: Relay,
     lanes: media::Lanes,
     bound: HashSet<media::MediaPort>,
@@ -175,21 +172,29 @@ pub struct World {
     pub records: Vec<Cdr>,
     /// When each call was first in the journal, by the order of outputs.
     pub journal: BTreeMap<Id, u64>,
-    /// The calls that the journal would leave to the next process.
-    open: BTreeMap<Id, Journalled>,
+    disk: Disk,
+    /// Every change of the table, in order: what the store keeps.
+    changes: Vec<Change>,
+    /// How the process is going to end.
+    doom: Option<Kill>,
     /// When the process was killed, while nobody is there.
     dead: Option<Wall>,
-    /// The last finished record that went to the journal.
-    over: Option<Arc<Line>>,
-    /// The first of such entries of a call that isn't recorded yet.
-    over_first: BTreeMap<Id, Arc<Line>>,
+    /// What became of calls in restarts.
+    pub past: Past,
+    /// The first and the last finished record that went to the journal, of each call that isn't recorded yet.
+    over: BTreeMap<Id, [Arc<Line>; 2]>,
+    /// Records that may not be in the CDR files for certain yet.
+    unconfirmed: BTreeSet<Id>,
     /// When an INVITE with this Call-ID first left, by the order of outputs.
     pub invites: BTreeMap<String, u64>,
     /// Every INVITE outside a dialog that left.
     pub invited: Vec<Invited>,
-    /// New INVITEs from the trunk on numbers of ours that arrived at Umbra: Call-ID and what the law says.
-    pub attempts: BTreeMap<String, Verdict>,
-    /// The Call-IDs of all that arrived so, and of those for which there was no room for a record.
+    /// New INVITEs from the trunk on numbers of ours that arrived at Umbra: Call-ID and what the law says; once for each
+    /// process that heard it.
+    pub attempts: BTreeMap<String, Vec<Verdict>>,
+    /// When which of them arrived.
+    heard: Vec<(Duration, String)>,
+    /// The Call-IDs of all that arrived so at this process, and of those for which there was no room for a record.
     seen: HashSet<String>,
     /// The conversations, by call.
     pub talks: BTreeMap<Id, Talk>,
@@ -228,7 +233,10 @@ impl World {
             plan: NumberPlan::default(),
             chance,
             switches,
-            door: shard(0),
+            homes: Homes {
+                shard: shard(0),
+                moved: Arc::default(),
+            },
             relay,
             lanes,
             bound: HashSet::new(),
@@ -246,13 +254,17 @@ impl World {
             wires: Wires::default(),
             records: Vec::new(),
             journal: BTreeMap::new(),
-            open: BTreeMap::new(),
+            disk: Disk::new(),
+            changes: Vec::new(),
+            doom: None,
             dead: None,
-            over: None,
-            over_first: BTreeMap::new(),
+            past: Past::default(),
+            over: BTreeMap::new(),
+            unconfirmed: BTreeSet::new(),
             invites: BTreeMap::new(),
             invited: Vec::new(),
             attempts: BTreeMap::new(),
+            heard: Vec::new(),
             seen: HashSet::new(),
             talks: BTreeMap::new(),
             events: Vec::new(),
@@ -327,8 +339,58 @@ impl World {
         }
     }
 
+    /// Carries out what a switch wants, as the shell does: what goes to the journal stands there before anything else
+    /// happens.
     fn drain_outputs(&mut self, shard: usize) {
-        while let Some(output) = self.switches[shard].poll() {
+        let Some(switch) = self.switches.get_mut(shard) else {
+            return;
+        };
+        let (mut entries, mut outputs) = (Vec::new(), Vec::new());
+        while let Some(output) = switch.poll() {
+            match output {
+                Output::Journal(entry) => entries.push(entry),
+                other => outputs.push(other),
+            }
+        }
+        if entries.is_empty() && outputs.is_empty() {
+            return;
+        }
+        self.disk.write(self.now, &entries);
+        let strike = self.struck(&entries, &outputs);
+        entries.into_iter().for_each(|entry| self.journalled(entry));
+        match strike {
+            None => self.carry_out(shard, outputs),
+            Some(Strike { kill, sends }) => {
+                let outputs = restart::before_death(outputs, sends);
+                self.carry_out(shard, outputs);
+                self.strikes(kill);
+            }
+        }
+    }
+
+    /// Takes note of an entry that is written.
+    fn journalled(&mut self, entry: CallEntry) {
+        self.serial += 1;
+        match entry {
+            CallEntry::Over(line) => match self.over.entry(line.call_id) {
+                Entry::Vacant(none) => drop(none.insert([Arc::clone(&line), line])),
+                Entry::Occupied(mut lines) => lines.get_mut()[1] = line,
+            },
+            CallEntry::Arrived(line) => {
+                if self.journal.insert(line.call_id, self.serial).is_some() {
+                    self.faults
+                        .push(format!("{} is twice in the journal", line.call_id));
+                }
+            }
+            CallEntry::Answered { .. }
+            | CallEntry::Kept { .. }
+            | CallEntry::Acked { .. }
+            | CallEntry::Ended { .. } => {}
+        }
+    }
+
+    fn carry_out(&mut self, shard: usize, outputs: Vec<Output>) {
+        for output in outputs {
             self.serial += 1;
             match output {
                 Output::Send { to, bytes } => {
@@ -369,7 +431,7 @@ impl World {
                             self.law.used(event.call_id);
                         }
                         EventKind::Ended { refusal, .. } => {
-                            talk.until = Some(self.now);
+                            talk.until.get_or_insert(self.now);
                             match refusal {
                                 Some(Reason::Cancelled) => self.law.used(event.call_id),
                                 Some(_) | None => self.law.given_back(event.call_id),
@@ -387,69 +449,29 @@ impl World {
                 }
                 Output::Cdr(cdr, line, _) => {
                     let is_itself = serde_json::from_slice::<Cdr>(&line.json).is_ok_and(|read| read == *cdr);
-                    let first = self.over_first.remove(&cdr.call_id);
-                    if !first.as_ref().is_some_and(|first| was_known(first, &line, &cdr)) {
+                    let over = self.over.remove(&cdr.call_id);
+                    if !over
+                        .as_ref()
+                        .is_some_and(|[first, _]| was_known(first, &line, &cdr))
+                    {
                         self.faults.push(format!(
                             "how {} ended was not in the journal at once",
                             cdr.call_id
                         ));
                     }
-                    if self.over != Some(line) || !is_itself {
+                    if !over.is_some_and(|[_, last]| last == line) || !is_itself {
                         self.faults
                             .push(format!("{} is not in the journal as it is recorded", cdr.call_id));
                     }
-                    self.open.remove(&cdr.call_id);
-                    self.records.push(*cdr);
-                }
-                Output::Journal(CallEntry::Over(line)) => {
-                    let first = self.over_first.entry(line.call_id);
-                    first.or_insert_with(|| Arc::clone(&line));
-                    let entry = self.open.entry(line.call_id).or_insert(Journalled {
-                        line: Vec::new(),
-                        is_over: true,
-                        answered: None,
-                        kept: None,
-                        acked: false,
-                    });
-                    entry.line.clone_from(&line.json);
-                    entry.is_over = true;
-                    self.over = Some(line);
-                }
-                Output::Journal(CallEntry::Arrived(line)) => {
-                    if self.journal.insert(line.call_id, self.serial).is_some() {
-                        self.faults
-                            .push(format!("{} is twice in the journal", line.call_id));
-                    }
-                    let entry = Journalled {
-                        line: line.json,
-                        is_over: false,
-                        answered: None,
-                        kept: None,
-                        acked: false,
-                    };
-                    self.open.insert(line.call_id, entry);
-                }
-                Output::Journal(CallEntry::Answered { call_id, at }) => {
-                    if let Some(entry) = self.open.get_mut(&call_id) {
-                        entry.answered = Some(at);
-                    }
-                }
-                Output::Journal(CallEntry::Kept { call_id, state }) => {
-                    if let Some(entry) = self.open.get_mut(&call_id) {
-                        (entry.kept, entry.acked) = (Some(state), false);
-                    }
-                }
-                Output::Journal(CallEntry::Acked { call_id }) => {
-                    if let Some(entry) = self.open.get_mut(&call_id) {
-                        entry.acked = true;
-                    }
+                    self.record(*cdr);
                 }
                 Output::Answer(_, Answer::Calls(calls)) => {
                     self.audio_answers += 1;
                     let words = calls.into_iter().map(|call| call.media.audio.unwrap_or_default());
                     self.audio.extend(words);
                 }
-                Output::Journal(CallEntry::Ended { .. }) | Output::Answer(..) => {}
+                // It is written.
+                Output::Journal(_) | Output::Answer(..) => {}
                 Output::CalleeUsed(callee) => {
                     let (id, only) = (callee.binding, Some(callee));
                     must(self.write(&Write::ClearCallee { id, only }));
@@ -678,7 +700,7 @@ impl World {
         }
         let from = path.remote;
         let call_id = peek(bytes).map(|p| p.call_id.to_vec()).unwrap_or_default();
-        let shard = self.door.home_of(&call_id);
+        let shard = self.homes.of(&call_id);
         if let Some(msg) = Msg::read(bytes)
             && msg.method() == "INVITE"
             && msg.status().is_none()
@@ -697,94 +719,13 @@ impl World {
             let identity = msg.get("P-Asserted-Identity").or_else(|| msg.get("From"));
             let caller = identity.and_then(|id| self.plan.normalise(user_of(uri_in(id))).ok());
             let verdict = self.law.judge(dialled, caller, at);
-            self.attempts.insert(msg.call_id().to_owned(), verdict);
+            let verdicts = self.attempts.entry(msg.call_id().to_owned());
+            verdicts.or_default().push(verdict);
+            self.heard.push((self.now, msg.call_id().to_owned()));
             self.coming = Some((dialled, caller, at));
         }
         self.give(shard, Input::Packet { path, bytes });
         self.coming = None;
-    }
-
-    /// The process is killed: all that it knew is gone, but for what the journal and the store hold. Whoever sends it
-    /// anything meanwhile speaks to nobody.
-    fn die(&mut self) {
-        self.dead = Some(self.at().wall);
-        self.switches.clear();
-        self.relay = relay_of(&self.config, &mut self.chance);
-        self.bound.clear();
-        self.wires.reset_all();
-        self.over_first.clear();
-        let mut left = std::mem::take(&mut self.queue).into_vec();
-        left.retain(|Reverse(item)| !matches!(item.what, What::Report(..) | What::Failed(..)));
-        self.queue = left.into();
-    }
-
-    /// The next process is there: it writes the records of the calls that are over, and goes on with the others.
-    fn come_back(&mut self) {
-        let Some(died) = self.dead.take() else { return };
-        let (count, key) = (self.setup.shards, self.door.key);
-        let config = Arc::new(self.config.clone());
-        let (mut going_on, mut orders) = (Vec::new(), Vec::new());
-        let fate = if self.at().wall.since(died) > RESTORE_WITHIN {
-            Fate::Ends
-        } else {
-            Fate::GoesOn
-        };
-        self.lanes = config.media.lanes(count);
-        for (id, mut entry) in std::mem::take(&mut self.open) {
-            let mut record: Cdr = serde_json::from_slice(&entry.line).expect("a record is JSON");
-            let Some(state) = entry.kept.take().filter(|_| !entry.is_over) else {
-                if !entry.is_over {
-                    record.ended_at = died;
-                    record.refusal = Some(Reason::Restart);
-                }
-                self.records.push(record);
-                continue;
-            };
-            let outline = match kept::outline(&state, &config.media) {
-                Ok(outline) => outline,
-                Err(why) => {
-                    self.faults.push(format!("{id}: {why}"));
-                    continue;
-                }
-            };
-            let [theirs, _] = &outline.call_ids;
-            let shard = self.door.home_of(theirs);
-            if fate == Fate::GoesOn {
-                self.lanes.keep(shard, &outline.ports);
-                orders.extend(outline.media.into_iter().map(|order| (shard, order)));
-            }
-            going_on.push((shard, record, state, entry.acked));
-            self.open.insert(id, entry);
-        }
-        for (shard, order) in &orders {
-            self.obey(*shard, order);
-        }
-        for index in 0..count {
-            let shard = Shard { index, count, key };
-            let (config, table, lanes) = (config.clone(), self.table.clone(), self.lanes.clone());
-            let switch = Switch::with_ports(config, table, shard, lanes, self.chance.fork());
-            self.switches.push(switch);
-        }
-        for (shard, record, state, acked) in going_on {
-            let id = record.call_id;
-            let left = Left {
-                record,
-                state: &state,
-                acked,
-                died,
-                fate,
-            };
-            let now = self.at();
-            if let Err(why) = self.switches[shard].restore(now, left) {
-                self.faults.push(format!("{id}: {why}"));
-            }
-        }
-        for shard in 0..count {
-            self.drain_outputs(shard);
-        }
-        if self.records_kept == Records::Full {
-            self.command(Command::Records(Records::Full));
-        }
     }
 
     /// A packet has arrived at Umbra.
@@ -893,6 +834,10 @@ impl Stage for World {
                 };
                 match item.what {
                     What::Back => self.come_back(),
+                    What::Recorded(call_id) => {
+                        self.unconfirmed.remove(&call_id);
+                        self.disk.write(self.now, &[CallEntry::Ended { call_id }]);
+                    }
                     What::Report(shard, report) => self.give(shard, Input::Media(report)),
                     What::Failed(shard, path, why) => self.give(shard, Input::Failed(path, why)),
                     What::Streamed(at, towards, bytes) => {

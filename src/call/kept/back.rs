@@ -1,10 +1,11 @@
 //! Reading a call's state, and going on with it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
-use super::form::{self, Body, Bytes, Moving, Say, Stage, Stands, Talking, Unacked, Way};
+use super::form::{self, Body, Bytes, Moving, Say, Stage, Talking, Unacked, Way};
 use super::{CSEQ_JUMP, Mark, Unfit, VERSION};
 use crate::base::limits::{CALL_DURATION_MAX, RETRY_AFTER_MAX_S};
 use crate::base::number::{Digits, RealNumber, Tel, VirtualNumber};
@@ -27,11 +28,9 @@ use crate::call::media::{MediaPort, Order};
 use crate::call::phase::{Call, End, Recorded, Talk, Through};
 use crate::call::port::{Heading, LegName};
 use crate::call::switch::Switch;
-use crate::call::trunk::SessionWish;
 use crate::masking::inventory::NumberState;
-use crate::masking::reason::Reason;
-use crate::sip::build::{self, Response};
-use crate::sip::dialog::{Dialog, DialogId, LocalParty, Parts};
+use crate::sip::build::Response;
+use crate::sip::dialog::{Dialog, LocalParty, Parts};
 use crate::sip::method::Method;
 use crate::sip::path::{ListenerId, Path};
 use crate::sip::transaction::ServerId;
@@ -106,8 +105,8 @@ fn read(state: &[u8]) -> Result<(Stage<'_>, Option<Moving<'_>>), Unfit> {
     let (version, rest) = state.split_first().ok_or(Unfit::Unreadable)?;
     match *version {
         VERSION => {}
-        newer @ (2..) => return Err(Unfit::Newer(newer)),
-        0 => return Err(Unfit::Unreadable),
+        newer if newer > VERSION => return Err(Unfit::Newer(newer)),
+        _ => return Err(Unfit::Unreadable),
     }
     let (stage, rest) = postcard::take_from_bytes(rest).map_err(|_| Unfit::Unreadable)?;
     let (moving, rest) = match &stage {
@@ -217,48 +216,21 @@ impl Switch {
         }
         self.by_id.insert(record.call_id, me);
         let seat = self.table.seat_again(through.x, through.calling);
-        let mut call = Box::new(Call {
-            me,
-            arrived: Now {
-                at: now.at,
-                wall: record.arrived_at,
-            },
-            record,
-            recorded: Recorded::Open,
-            plan: None,
-            through: Some(through),
-            callee_taken: None,
-            seat: Some(seat),
-            caller: Caller {
-                leg: caller_leg,
-                server: ServerId::GONE,
-                echo: Echo::forgotten(),
-                cseq: invited,
-                invite: InviteState::Answered,
-                session: Judged::default(),
-                offered: Sdp::Without,
-                rel: Rel::None,
-                reliable: None,
-                told: Told::nothing(now.at),
-                apart: Apart::No,
-            },
-            callee: Some(Callee::left(callee_leg, path, &party, None)),
-            left: Vec::new(),
-            redirection: None,
-            ringing: Ringing::default(),
-            bridge: goes_on.unwrap_or_else(|| Bridge::new(me, &config)),
-            config,
-            not_to_caller,
-            not_to_callee,
-            clock: None,
-            holds_until: None,
-            counts: None,
-            counts_before: counts,
-            counts_timer: None,
-            talk: Some(talk),
-            kept: Mark::default(),
-            trace: Vec::new(),
-        });
+        let caller = caller_left(
+            now,
+            caller_leg,
+            ServerId::GONE,
+            Echo::forgotten(),
+            InviteState::Answered,
+        );
+        let callee = Callee::left(callee_leg, path, &party, None);
+        let mut call = call_left(me, now, config, record, through, caller, callee);
+        call.caller.cseq = invited;
+        call.seat = Some(seat);
+        call.bridge = goes_on.unwrap_or(call.bridge);
+        (call.not_to_caller, call.not_to_callee) = (not_to_caller, not_to_callee);
+        call.counts_before = counts;
+        call.talk = Some(talk);
         match fate {
             Fate::GoesOn if self.is_cut(&call) => call.end(&mut self.hands, now, End::frozen()),
             Fate::GoesOn => call.goes_on(&mut self.hands, now, acked.unwrap_or(unacked), timed, says),
@@ -269,119 +241,6 @@ impl Switch {
                 call.turn_away(&mut self.hands, now, name, asked);
             }
         }
-        self.put_back(call);
-        self.hands.collect_sends();
-        Ok(())
-    }
-
-    /// Ends a call that was not answered yet, on both sides: the called party's phone is silent again, and the caller
-    /// hears 480. That is no word of ours: a 5xx would send its carrier to the next gateway, which reaches nobody either,
-    /// because the number is ours, and may make it leave us out for a while (RFC 3263 §4.3).
-    fn end_ringing(&mut self, now: Now, record: Cdr, kept: &form::Ringing<'_>) -> Result<(), Unfit> {
-        let config = self.config.clone();
-        let callee = &kept.callee;
-        let record = record_of(record, &kept.record, callee.call_id)?;
-        let through = through_of(kept.through)?;
-        let tag = |tag: &[u8]| Token::try_from(tag).map_err(|_| Unfit::Unsound);
-        let (near_tag, far_tag) = (tag(kept.tag.0)?, tag(callee.tag.0)?);
-        tag(callee.call_id.0)?;
-        let echo = Echo::of_lines(kept.caller.lines.clone().into_owned()).ok_or(Unfit::Unsound)?;
-        let callee_path = path(&config, callee.way);
-        let dialog = match &callee.stands {
-            Stands::Pending(..) => None,
-            Stands::Answered(kept) => {
-                let dialog = Dialog::of_parts(&parts_of(kept, (callee.cseq, None)), callee_path);
-                Some(dialog.ok_or(Unfit::Unsound)?)
-            }
-        };
-        let is_here = |id: DialogId| self.hands.dialogs.contains_key(&id);
-        if self.by_id.contains_key(&record.call_id) || dialog.as_ref().map(Dialog::id).is_some_and(is_here) {
-            return Err(Unfit::Unsound);
-        }
-
-        let me = self.berth();
-        self.by_id.insert(record.call_id, me);
-        let [near_session, far_session] = kept.sessions;
-        let to = path(&config, kept.caller.way);
-        let wish = SessionWish::default();
-        let mut caller_leg = Leg::new(LegName::Caller, near_tag, to.listener, wish);
-        caller_leg.call_session(near_session);
-        let mut callee_leg = Leg::new(LegName::Callee, far_tag, callee_path.listener, wish);
-        callee_leg.call_session(far_session);
-        let (invited, answered) = (Purpose::Invite(LegName::Callee), Purpose::Invite(LegName::Caller));
-        let layer = &mut self.hands.layer;
-        let server = layer.go_on_pending(kept.caller.known_by.0, to, owner(me, answered));
-        if let (Some(server), Some(session)) = (server, near_session) {
-            layer.name_session(server, session);
-        }
-        let invite = match &callee.stands {
-            Stands::Pending(branch, way) => {
-                let (to, bytes) = invite_again(&config, callee, branch.0, *way);
-                layer.go_on(to, owner(me, invited), &bytes)
-            }
-            Stands::Answered(_) => None,
-        };
-        if let Some(dialog) = dialog {
-            self.hands.dialogs.insert(dialog.id(), (me, LegName::Callee));
-            callee_leg.dialog = Some(dialog);
-        }
-        let party = LocalParty {
-            call_id: callee.call_id.0,
-            local_tag: &far_tag,
-            local: callee.local.0,
-            remote: callee.remote.0,
-            request_uri: callee.target.0,
-            cseq: callee.cseq,
-        };
-        let mut call = Box::new(Call {
-            me,
-            arrived: Now {
-                at: now.at,
-                wall: record.arrived_at,
-            },
-            record,
-            recorded: Recorded::Open,
-            plan: None,
-            through: Some(through),
-            callee_taken: None,
-            seat: None,
-            caller: Caller {
-                leg: caller_leg,
-                server: server.unwrap_or(ServerId::GONE),
-                echo,
-                cseq: 0,
-                invite: InviteState::Pending,
-                session: Judged::default(),
-                offered: Sdp::Without,
-                rel: Rel::None,
-                reliable: None,
-                told: Told::nothing(now.at),
-                apart: Apart::No,
-            },
-            callee: Some(Callee::left(callee_leg, callee_path, &party, invite)),
-            left: Vec::new(),
-            redirection: None,
-            ringing: Ringing::default(),
-            bridge: Bridge::new(me, &config),
-            config,
-            not_to_caller: Forbidden::default(),
-            not_to_callee: Forbidden::default(),
-            clock: None,
-            holds_until: None,
-            counts: None,
-            counts_before: None,
-            counts_timer: None,
-            talk: None,
-            kept: Mark::default(),
-            trace: Vec::new(),
-        });
-        // RFC 3261 §9.1 wants something to have come back before a CANCEL, lest it overtake its INVITE. Nobody repeats
-        // that one any more: whoever hasn't got it by now never will.
-        let end = End {
-            status: 480,
-            ..End::failed(Reason::Restart)
-        };
-        call.end(&mut self.hands, now, end);
         self.put_back(call);
         self.hands.collect_sends();
         Ok(())
@@ -516,6 +375,65 @@ impl Call {
     }
 }
 
+/// A call that another process has left, with what every such call has.
+pub(super) fn call_left(
+    me: CallRef,
+    now: Now,
+    config: Arc<Config>,
+    record: Box<Cdr>,
+    through: Through,
+    caller: Caller,
+    callee: Callee,
+) -> Box<Call> {
+    Box::new(Call {
+        me,
+        arrived: Now {
+            at: now.at,
+            wall: record.arrived_at,
+        },
+        record,
+        recorded: Recorded::Open,
+        plan: None,
+        through: Some(through),
+        callee_taken: None,
+        seat: None,
+        caller,
+        callee: Some(callee),
+        left: Vec::new(),
+        redirection: None,
+        ringing: Ringing::default(),
+        bridge: Bridge::new(me, &config),
+        config,
+        not_to_caller: Forbidden::default(),
+        not_to_callee: Forbidden::default(),
+        clock: None,
+        holds_until: None,
+        counts: None,
+        counts_before: None,
+        counts_timer: None,
+        talk: None,
+        kept: Mark::default(),
+        trace: Vec::new(),
+    })
+}
+
+/// The calling side of such a call.
+pub(super) fn caller_left(now: Now, leg: Leg, server: ServerId, echo: Echo, invite: InviteState) -> Caller {
+    Caller {
+        leg,
+        server,
+        echo,
+        cseq: 0,
+        invite,
+        session: Judged::default(),
+        offered: Sdp::Without,
+        rel: Rel::None,
+        reliable: None,
+        told: Told::nothing(now.at),
+        apart: Apart::No,
+    }
+}
+
 fn leg_of(
     config: &Config,
     name: LegName,
@@ -536,7 +454,7 @@ fn leg_of(
     Ok(leg)
 }
 
-fn parts_of<'a>(dialog: &form::Dialog<'a>, (ours, theirs): (u32, Option<u32>)) -> Parts<'a> {
+pub(super) fn parts_of<'a>(dialog: &form::Dialog<'a>, (ours, theirs): (u32, Option<u32>)) -> Parts<'a> {
     Parts {
         call_id: dialog.call_id.0,
         local_tag: dialog.local_tag.0,
@@ -552,7 +470,7 @@ fn parts_of<'a>(dialog: &form::Dialog<'a>, (ours, theirs): (u32, Option<u32>)) -
 }
 
 /// The way of a dialog, or of an answer: by the listener at the address that it had, else by the first that fits.
-fn path(config: &Config, way: Way) -> Path {
+pub(super) fn path(config: &Config, way: Way) -> Path {
     Path {
         listener: listener_at(config, way).id,
         transport: way.transport,
@@ -561,7 +479,7 @@ fn path(config: &Config, way: Way) -> Path {
     }
 }
 
-fn listener_at(config: &Config, way: Way) -> &Listener {
+pub(super) fn listener_at(config: &Config, way: Way) -> &Listener {
     let listeners = &config.listeners;
     let same = |l: &&Listener| (l.address, l.transport) == (way.here, way.transport);
     let fits = |l: &&Listener| l.reaches(way.transport, way.remote);
@@ -570,29 +488,6 @@ fn listener_at(config: &Config, way: Way) -> &Listener {
         .find(same)
         .or_else(|| listeners.iter().find(fits));
     found.unwrap_or(listener(config, ListenerId(0)))
-}
-
-/// The called party's INVITE, as far as its CANCEL and ACK repeat it, and the way that it went.
-fn invite_again(config: &Config, callee: &form::Invited<'_>, branch: &[u8], way: Way) -> (Path, Vec<u8>) {
-    let (transport, sent_by) = listener_at(config, way).via();
-    let from = [callee.local.0, b";tag=", callee.tag.0].concat();
-    let bytes = build::request(&build::Request {
-        method: Method::Invite,
-        uri: callee.target.0,
-        transport,
-        sent_by,
-        branch,
-        from: &from,
-        to: callee.remote.0,
-        call_id: callee.call_id.0,
-        cseq: callee.cseq,
-        max_forwards: 0,
-        routes: &[],
-        contact: None,
-        headers: &[],
-        body: None,
-    });
-    (path(config, way), bytes)
 }
 
 fn forbidden_of(kept: &form::Forbidden<'_>) -> Forbidden {
@@ -604,7 +499,7 @@ fn forbidden_of(kept: &form::Forbidden<'_>) -> Forbidden {
     })
 }
 
-fn through_of(kept: form::Through) -> Result<Through, Unfit> {
+pub(super) fn through_of(kept: form::Through) -> Result<Through, Unfit> {
     let tel = |bits: u64| Tel::from_bits(bits).ok_or(Unfit::Unsound);
     Ok(Through {
         x: VirtualNumber::new(tel(kept.x)?),
@@ -614,7 +509,7 @@ fn through_of(kept: form::Through) -> Result<Through, Unfit> {
 }
 
 /// The record as it was when the state was written.
-fn record_of(record: Cdr, said: &form::Record<'_>, ours: Bytes<'_>) -> Result<Box<Cdr>, Unfit> {
+pub(super) fn record_of(record: Cdr, said: &form::Record<'_>, ours: Bytes<'_>) -> Result<Box<Cdr>, Unfit> {
     let mut record = Box::new(record);
     let digits = |text: &str| Digits::from(text).map_err(|_| Unfit::Unsound);
     // How it ended is another matter.

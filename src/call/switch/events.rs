@@ -121,7 +121,14 @@ impl Switch {
                 call.keyed(hands, now, port, digit);
             }),
             Report::Counts(port, counts) => {
-                self.with_port(port, |call, _| call.counted_so_far(port, counts));
+                // Nothing of a call changes by that but its counts.
+                let call = self.hands.by_port.get(&port).and_then(|me| {
+                    let place = self.calls.get_mut(me.index as usize)?;
+                    place.as_deref_mut().filter(|call| call.me == *me)
+                });
+                if let Some(call) = call {
+                    call.counted_so_far(port, counts);
+                }
                 self.counts_came(now);
             }
             Report::Closed(port, counts) => self.with_port(port, |call, hands| {

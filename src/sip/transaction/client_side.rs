@@ -9,7 +9,6 @@ use super::slab::{self, Slab};
 use super::{Alarm, Answer, AnswerKind, ClientId, Clock, Event, Loss, Owner, Wire, client, invite_client};
 use crate::base::time::Instant;
 use crate::sip::build;
-use crate::sip::lexer;
 use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::path::{ListenerId, Path, Transport};
@@ -99,7 +98,7 @@ impl Clients {
         bytes: Vec<u8>,
     ) -> Option<ClientId> {
         // We have just written it ourselves: what it says is sound, only what it is has to be known.
-        let (method, branch) = lexer::method_and_branch(&bytes)?;
+        let (method, branch) = build::method_and_branch(&bytes)?;
         if method == Method::Ack {
             return None;
         }

@@ -11,6 +11,9 @@ use crate::store::entry::{
     What, begin_frame, end_frame, short_frame,
 };
 
+/// A time of the wall clock, which short entries may have.
+const WALL_BYTES: usize = size_of::<i64>();
+
 /// One entry, encoded.
 pub(super) struct Line {
     pub(super) id: Id,
@@ -58,6 +61,23 @@ pub(super) fn past_frames(call: &PastCall, sequence: u64) -> PastFrames {
 }
 
 impl Batch {
+    /// A batch with room for these entries, so that it doesn't grow step by step: a shard brings a hundred at once.
+    pub(super) fn for_entries(entries: &[CallEntry]) -> Self {
+        let body = |entry: &CallEntry| match entry {
+            CallEntry::Arrived(line) => line.json.len(),
+            CallEntry::Over(line) => line.json.len(),
+            CallEntry::Kept { state, .. } => state.len(),
+            CallEntry::Acked { .. } | CallEntry::Answered { .. } | CallEntry::Ended { .. } => WALL_BYTES,
+        };
+        let bytes = entries
+            .iter()
+            .map(|entry| FRAME_HEAD_BYTES + BODY_BYTES_MIN + body(entry));
+        Self {
+            bytes: Vec::with_capacity(bytes.sum()),
+            lines: SmallVec::with_capacity(entries.len()),
+        }
+    }
+
     /// Adds an entry that was encoded before.
     pub(super) fn push(&mut self, line: Line) {
         let start = self.bytes.len();

@@ -34,6 +34,7 @@ impl World {
         let now = self.at().wall;
         let planned = self.table.plan(write, now, &mut self.chance)?;
         self.table.apply(self.table.seq() + 1, &planned.change);
+        self.changes.push(planned.change);
         Ok(())
     }
 
