@@ -153,7 +153,7 @@ impl Clients {
 
     /// An INVITE that another process has sent.
     pub(super) fn go_on(&mut self, to: Path, owner: Owner, invite: &[u8]) -> Option<ClientId> {
-        let (method, branch) = lexer::method_and_branch(invite)?;
+        let (method, branch) = build::method_and_branch(invite)?;
         let key = key::client_of(branch, method);
         if method != Method::Invite || self.find(&key).is_some() {
             return None;
