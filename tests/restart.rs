@@ -124,6 +124,19 @@ fn a_talk_that_was_left_alone_for_too_long_ends_on_both_sides_with_a_record() {
 }
 
 #[test]
+fn a_call_that_rings_is_ended_on_both_sides_by_the_next_server_with_a_record() {
+    let callee = Callee::new();
+    let mut server = start(&callee);
+    let call = Talk::ringing(server.sip, callee, 1);
+    server.kill();
+    server.start_again();
+    assert!(call.is_given_up() >= 480);
+    let records = server.settled(1);
+    assert_eq!(records[0]["refusal"], "restart", "{}", records[0]);
+    assert_eq!(status(&server)["calls_before"], json!({"taken": 0, "ended": 1}));
+}
+
+#[test]
 fn a_talk_whose_ports_are_not_ours_any_more_ends_on_both_sides_with_a_record() {
     let callee = Callee::new();
     let mut server = start(&callee);
