@@ -301,6 +301,9 @@ fn systemctl(line: &str) -> String {
     text(&output.stdout)
 }
 
+/// A way to end the server that runs.
+type Way<'a> = &'a dyn Fn(&Server);
+
 #[test]
 fn the_talk_beside_a_systemd() {
     if std::env::var_os(INSIDE).is_none() {
@@ -315,7 +318,7 @@ fn the_talk_beside_a_systemd() {
     server.adopt(Command::new("sleep").arg("1000").spawn().expect("it runs"));
     let talk = Talk::begin(server.sip, callee, 1);
     let pid = |server: &Server| status(server)["pid"].as_u64().expect("a number");
-    let ways: [(&str, &dyn Fn(&Server)); 4] = [
+    let ways: [(&str, Way); 4] = [
         ("systemctl restart", &|_| drop(systemctl("restart umbra.service"))),
         ("kill -9", &|_| {
             drop(systemctl("kill --kill-whom=main --signal=KILL umbra.service"))
