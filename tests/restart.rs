@@ -8,7 +8,6 @@ mod server;
 mod talk;
 
 use std::process::Command;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -116,13 +115,24 @@ fn a_talk_that_was_left_alone_for_too_long_ends_on_both_sides_with_a_record() {
     let talk = Talk::begin(server.sip, callee, 1);
     server.kill();
     conf(&server, "[sip]", "[node]\nrestore_within_s = 0\n[sip]");
-    // The last sign of life is at most a second old.
-    std::thread::sleep(Duration::from_millis(1_100));
     server.start_again();
     talk.ended();
     let records = server.settled(1);
     assert_eq!(records[0]["end_cause"], "restart", "{}", records[0]);
     assert_eq!(records[0]["released_by"], "server", "{}", records[0]);
+    assert_eq!(status(&server)["calls_before"], json!({"taken": 0, "ended": 1}));
+}
+
+#[test]
+fn a_call_that_rings_is_ended_on_both_sides_by_the_next_server_with_a_record() {
+    let callee = Callee::new();
+    let mut server = start(&callee);
+    let call = Talk::ringing(server.sip, callee, 1);
+    server.kill();
+    server.start_again();
+    assert!(call.is_given_up() >= 480);
+    let records = server.settled(1);
+    assert_eq!(records[0]["refusal"], "restart", "{}", records[0]);
     assert_eq!(status(&server)["calls_before"], json!({"taken": 0, "ended": 1}));
 }
 
@@ -291,6 +301,9 @@ fn systemctl(line: &str) -> String {
     text(&output.stdout)
 }
 
+/// A way to end the server that runs.
+type Way<'a> = &'a dyn Fn(&Server);
+
 #[test]
 fn the_talk_beside_a_systemd() {
     if std::env::var_os(INSIDE).is_none() {
@@ -305,7 +318,7 @@ fn the_talk_beside_a_systemd() {
     server.adopt(Command::new("sleep").arg("1000").spawn().expect("it runs"));
     let talk = Talk::begin(server.sip, callee, 1);
     let pid = |server: &Server| status(server)["pid"].as_u64().expect("a number");
-    let ways: [(&str, &dyn Fn(&Server)); 4] = [
+    let ways: [(&str, Way); 4] = [
         ("systemctl restart", &|_| drop(systemctl("restart umbra.service"))),
         ("kill -9", &|_| {
             drop(systemctl("kill --kill-whom=main --signal=KILL umbra.service"))

@@ -203,7 +203,13 @@ impl Stop {
         loop {
             match control.get("/v1/status", &[]) {
                 Err(Trouble::NoServer(_)) => break,
-                Ok(status) if status.get("pid") != answer.get("pid") => break,
+                Ok(status)
+                    if answer
+                        .get("pid")
+                        .is_some_and(|pid| status.get("pid") != Some(pid)) =>
+                {
+                    break;
+                }
                 Ok(status) => calls = say(&status, calls)?,
                 // Broken: it went while it answered. The next look tells.
                 Err(Trouble::Broken(..) | Trouble::Refused { .. } | Trouble::Forbidden(_)) => {}

@@ -64,24 +64,27 @@ struct Heard {
 }
 
 impl Talk {
-    /// A calls B through X; when this returns, both have heard each other. `n` tells calls apart.
-    pub fn begin(server: SocketAddr, callee: Callee, n: u32) -> Self {
+    fn of(server: SocketAddr, callee: Callee, n: u32) -> Self {
         let sip = UdpSocket::bind((CARRIER, 0)).expect("a port");
         sip.set_read_timeout(Some(PATIENCE)).expect("not zero");
-        let rtp = [CARRIER, CALLEE].map(|ip| UdpSocket::bind((ip, 0)).expect("a port"));
-        let [a_rtp, b_rtp] = rtp.each_ref().map(|rtp| rtp.local_addr().expect("bound"));
-        let id = format!("talk{n}");
-        let mut talk = Self {
+        Self {
             server,
             sip,
             callee,
-            id,
+            id: format!("talk{n}"),
             to_tag: String::new(),
             invite: String::new(),
             from: server,
             a: Voice::silent(),
             b: Voice::silent(),
-        };
+        }
+    }
+
+    /// A calls B through X; when this returns, both have heard each other. `n` tells calls apart.
+    pub fn begin(server: SocketAddr, callee: Callee, n: u32) -> Self {
+        let mut talk = Self::of(server, callee, n);
+        let rtp = [CARRIER, CALLEE].map(|ip| UdpSocket::bind((ip, 0)).expect("a port"));
+        let [a_rtp, b_rtp] = rtp.each_ref().map(|rtp| rtp.local_addr().expect("bound"));
         talk.request("INVITE", 1, &sdp(a_rtp));
         let (invite, from) = hear(&talk.callee.sip, "INVITE ");
         (talk.invite, talk.from) = (invite, from);
@@ -95,6 +98,32 @@ impl Talk {
         talk.b = Voice::start(b_socket, media_of(&talk.invite), 2 + 2 * n);
         talk.both_hear();
         talk
+    }
+
+    /// A calls B through X, and B's phone rings.
+    pub fn ringing(server: SocketAddr, callee: Callee, n: u32) -> Self {
+        let mut talk = Self::of(server, callee, n);
+        let ear = UdpSocket::bind((CARRIER, 0)).expect("a port");
+        talk.request("INVITE", 1, &sdp(ear.local_addr().expect("bound")));
+        (talk.invite, talk.from) = hear(&talk.callee.sip, "INVITE ");
+        talk.answer(&talk.invite, "180 Ringing", "");
+        hear(&talk.sip, "SIP/2.0 180");
+        talk
+    }
+
+    /// Both sides of a call that rang hear that it is over: B a CANCEL, A a final answer, whose status this returns.
+    pub fn is_given_up(&self) -> u16 {
+        let (cancel, _) = hear(&self.callee.sip, "CANCEL ");
+        self.answer(&cancel, "200 OK", "");
+        self.answer(&self.invite, "487 Request Terminated", "");
+        hear(&self.callee.sip, "ACK ");
+        loop {
+            let (answer, _) = hear(&self.sip, "SIP/2.0 ");
+            let status = answer.get(8..11).and_then(|digits| digits.parse().ok());
+            if let Some(status @ 300..) = status {
+                return status;
+            }
+        }
     }
 
     /// Waits until each side has heard some more of the other.
