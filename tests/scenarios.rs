@@ -98,7 +98,7 @@ fn a_talk_goes_on_as_it_was_when_the_server_is_killed_between_two_scenes() {
     let mut played = 0;
     for path in ladders() {
         let text = std::fs::read_to_string(&path).expect("a ladder");
-        if text.contains("\nrestart")
+        if ["\nrestart", "\nhandover"].iter().any(|verb| text.contains(verb))
             || NOT_KILLED
                 .iter()
                 .any(|name| path.ends_with(format!("{name}.ladder")))

@@ -153,6 +153,10 @@ impl Stage for Tapped {
         self.stage.restart(away);
     }
 
+    fn hand_over(&mut self) {
+        self.stage.hand_over();
+    }
+
     fn own(&mut self, x: &str) {
         self.stage.own(x);
     }

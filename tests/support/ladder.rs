@@ -289,6 +289,10 @@ impl<S: Stage> Play<S> {
                 self.cast.stage.restart(Duration::ZERO);
                 Ok(())
             }
+            ["handover"] => {
+                self.cast.stage.hand_over();
+                Ok(())
+            }
             ["restart", away] => {
                 let t1 = self.cast.stage.setup().t1;
                 let away = duration(away, t1).ok_or("how long away?")?;

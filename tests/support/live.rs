@@ -473,6 +473,13 @@ impl Stage for Live {
         self.await_answer();
     }
 
+    fn hand_over(&mut self) {
+        self.done("stop --handover");
+        self.process.wait().expect("a child of ours");
+        self.process = launch(self.dir.path());
+        self.await_answer();
+    }
+
     fn drain(&mut self) {
         let mut command = self.command("stop --drain 1m");
         let out = File::create(self.folder().join("stop.out")).expect("a file for its output");

@@ -412,6 +412,8 @@ pub trait Stage {
     fn order(&mut self, doing: Doing, x: Option<&str>);
     /// The server is killed, and another process is there after so long.
     fn restart(&mut self, away: Duration);
+    /// The server hands its calls over to another process, which is there at once.
+    fn hand_over(&mut self);
     /// No new calls from now on.
     fn drain(&mut self);
     /// Another conf from now on; calls in progress keep theirs. Only what a running server takes may differ.

@@ -934,6 +934,13 @@ impl Stage for World {
         }
     }
 
+    fn hand_over(&mut self) {
+        // The media are asked for their counts, and these are written down.
+        self.audio();
+        self.command(Command::KeepAll);
+        self.restart(Duration::ZERO);
+    }
+
     fn busy(&mut self) -> Option<String> {
         if self.dead.is_some() {
             return Some("nobody is there".into());
