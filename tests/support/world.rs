@@ -347,9 +347,10 @@ impl World {
         };
         let (mut entries, mut outputs) = (Vec::new(), Vec::new());
         while let Some(output) = switch.poll() {
-            match output {
-                Output::Journal(entry) => entries.push(entry),
-                other => outputs.push(other),
+            if let Output::Journal(entry) = output {
+                entries.push(entry);
+            } else {
+                outputs.push(output);
             }
         }
         if entries.is_empty() && outputs.is_empty() {

@@ -81,13 +81,11 @@ pub(super) fn before_death(outputs: Vec<Output>, sends: Option<usize>) -> Vec<Ou
         return Vec::new();
     };
     let mut outputs = outputs;
-    outputs.retain(|output| match output {
-        Output::Send { .. } => {
-            let leaves = sends > 0;
-            sends = sends.saturating_sub(1);
-            leaves
-        }
-        _ => true,
+    outputs.retain(|output| {
+        let is_message = matches!(output, Output::Send { .. });
+        let happens = !is_message || sends > 0;
+        sends -= usize::from(is_message && happens);
+        happens
     });
     outputs
 }
@@ -314,7 +312,9 @@ impl World {
     fn goes_on(&mut self, record: &Cdr, fate: Fate, died: Wall) {
         let id = record.call_id;
         self.talked(record);
-        self.law.used(id);
+        if record.answered_at.is_some() {
+            self.law.used(id);
+        }
         match fate {
             Fate::GoesOn => {}
             Fate::Ends => {
