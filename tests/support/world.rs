@@ -157,6 +157,8 @@ pub struct World {
     now: Duration,
     /// How far the wall clock was set forward.
     skew: Duration,
+    /// How far when the process was killed last.
+    skew_then: Duration,
     /// Until when most packets are lost.
     storm_until: Duration,
     config: Config,
@@ -243,6 +245,7 @@ impl World {
             taken: HashSet::new(),
             now: Duration::ZERO,
             skew: Duration::ZERO,
+            skew_then: Duration::ZERO,
             storm_until: Duration::ZERO,
             config: settings,
             records_kept: Records::Kept,
