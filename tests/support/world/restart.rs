@@ -304,8 +304,12 @@ impl World {
         if died.is_some() {
             self.talked(&record, self.skew_then);
         }
-        let [from, until] =
-            [record.answered_at, Some(record.ended_at)].map(|at| at.map(|at| self.moment_of(at)));
+        let from = record.answered_at.map(|at| self.moment_of(at));
+        // Of one that was over the last moment of that process: a record's times don't follow a clock that is set.
+        let until = match died {
+            Some(_) => Some(self.moment_of(record.ended_at)),
+            None => self.past.deaths.last().copied(),
+        };
         let talk = self.talks.entry(record.call_id).or_default();
         talk.from = talk.from.or(from);
         talk.until = talk.until.or(until);
