@@ -157,6 +157,8 @@ pub struct World {
     now: Duration,
     /// How far the wall clock was set forward.
     skew: Duration,
+    /// How far when the process was killed last.
+    skew_then: Duration,
     /// Until when most packets are lost.
     storm_until: Duration,
     config: Config,
@@ -243,6 +245,7 @@ impl World {
             taken: HashSet::new(),
             now: Duration::ZERO,
             skew: Duration::ZERO,
+            skew_then: Duration::ZERO,
             storm_until: Duration::ZERO,
             config: settings,
             records_kept: Records::Kept,
@@ -347,9 +350,10 @@ impl World {
         };
         let (mut entries, mut outputs) = (Vec::new(), Vec::new());
         while let Some(output) = switch.poll() {
-            match output {
-                Output::Journal(entry) => entries.push(entry),
-                other => outputs.push(other),
+            if let Output::Journal(entry) = output {
+                entries.push(entry);
+            } else {
+                outputs.push(output);
             }
         }
         if entries.is_empty() && outputs.is_empty() {

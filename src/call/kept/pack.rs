@@ -319,7 +319,15 @@ fn moving<'a>(call: &'a Call, hands: &'a Hands) -> Moving<'a> {
 fn unacked<'a>(call: &'a Call, hands: &'a Hands, leg: &'a leg::Leg) -> Option<Unacked<'a>> {
     let unacked = leg.unacked.as_ref()?;
     let (known_by, to) = hands.layer.known_by(unacked.server)?;
-    let told = call.bridge.description(leg.name).filter(|told| !told.is_empty());
+    // An offer in it that has no answer counts as refused, so that the state tells of the description before it.
+    let is_said = call
+        .bridge
+        .kept(leg.name, &call.config.media)
+        .is_some_and(|side| side.is_said);
+    let told = call
+        .bridge
+        .description(leg.name)
+        .filter(|told| is_said && !told.is_empty());
     let (head, body) = match told.and_then(|told| unacked.bytes.strip_suffix(told)) {
         Some(head) => (head, Body::Told),
         None => (&*unacked.bytes, Body::There),

@@ -81,13 +81,11 @@ pub(super) fn before_death(outputs: Vec<Output>, sends: Option<usize>) -> Vec<Ou
         return Vec::new();
     };
     let mut outputs = outputs;
-    outputs.retain(|output| match output {
-        Output::Send { .. } => {
-            let leaves = sends > 0;
-            sends = sends.saturating_sub(1);
-            leaves
-        }
-        _ => true,
+    outputs.retain(|output| {
+        let is_message = matches!(output, Output::Send { .. });
+        let happens = !is_message || sends > 0;
+        sends -= usize::from(is_message && happens);
+        happens
     });
     outputs
 }
@@ -166,6 +164,7 @@ impl World {
     pub(super) fn die(&mut self) {
         self.dead = Some(self.at().wall);
         self.past.deaths.push(self.now);
+        self.skew_then = self.skew;
         self.switches.clear();
         self.relay = relay_of(&self.config, &mut self.chance);
         self.bound.clear();
@@ -239,6 +238,8 @@ impl World {
             {
                 self.past.forsaken.insert(id);
             }
+            // Nobody talks yet whose phone rings.
+            let talks = !outline.ports.is_empty();
             let [theirs, _] = &outline.call_ids;
             let home = self.homes.shard.home_of(theirs);
             let elsewhere = outline.call_ids.iter();
@@ -249,13 +250,15 @@ impl World {
                 self.lanes.keep(home, &outline.ports);
                 orders.extend(outline.media.into_iter().map(|order| (home, order)));
             }
-            going_on.push((home, call, died, fate));
+            going_on.push((home, call, died, fate, talks));
         }
         self.bring_back(&orders, shard);
         self.none_is_missing(going_on.iter().map(|(_, call, ..)| call.record.call_id));
-        for (home, call, died, fate) in going_on {
+        for (home, call, died, fate, talks) in going_on {
             let (id, record) = (call.record.call_id, call.record);
-            self.goes_on(&record, fate, died);
+            if talks {
+                self.goes_on(&record, fate, died);
+            }
             let left = Left {
                 record,
                 state: call.kept.as_deref().unwrap_or_default(),
@@ -299,10 +302,14 @@ impl World {
     fn closes(&mut self, record: Cdr, died: Option<Wall>) {
         self.past.closed.insert(record.call_id);
         if died.is_some() {
-            self.talked(&record);
+            self.talked(&record, self.skew_then);
         }
-        let [from, until] =
-            [record.answered_at, Some(record.ended_at)].map(|at| at.map(|at| self.moment_of(at)));
+        let from = record.answered_at.map(|at| self.moment_of(at));
+        // Of one that was over the last moment of that process: a record's times don't follow a clock that is set.
+        let until = match died {
+            Some(_) => Some(self.moment_of(record.ended_at)),
+            None => self.past.deaths.last().copied(),
+        };
         let talk = self.talks.entry(record.call_id).or_default();
         talk.from = talk.from.or(from);
         talk.until = talk.until.or(until);
@@ -313,11 +320,11 @@ impl World {
     /// Somebody goes on with a call, or ends it.
     fn goes_on(&mut self, record: &Cdr, fate: Fate, died: Wall) {
         let id = record.call_id;
-        self.talked(record);
         self.law.used(id);
         match fate {
-            Fate::GoesOn => {}
+            Fate::GoesOn => self.talked(record, self.skew),
             Fate::Ends => {
+                self.talked(record, self.skew_then);
                 self.past.forsaken.insert(id);
                 let until = self.moment_of(died);
                 self.talks.entry(id).or_default().until = Some(until);
@@ -325,9 +332,9 @@ impl World {
         }
     }
 
-    /// A call's answer may have been written and not told any more. And if the wall's clock was set since, that is what
-    /// the next process goes by.
-    fn talked(&mut self, record: &Cdr) {
+    /// A call's answer may have been written and not told any more. And if the wall's clock was set since, by so much in
+    /// all, that is what the next process goes by.
+    fn talked(&mut self, record: &Cdr, skew: Duration) {
         let Some(answered) = record.answered_at else {
             return;
         };
@@ -335,7 +342,7 @@ impl World {
         let passed = answered.since(Wall::from_millis(BEGINNING));
         let talk = self.talks.entry(record.call_id).or_default();
         let from = *talk.from.get_or_insert(said);
-        talk.leap = (from + self.skew).saturating_sub(passed);
+        talk.leap = (from + skew).saturating_sub(passed);
     }
 
     /// Every call that talked when the process was killed has to be known to the one that came.
@@ -350,9 +357,9 @@ impl World {
         }
     }
 
-    /// When it was this time by the wall's clock, if that had always stood as it does now.
+    /// When it was this time by the wall's clock, if that had always stood as it did when the process was killed.
     fn moment_of(&self, at: Wall) -> Duration {
         let passed = at.since(Wall::from_millis(BEGINNING));
-        passed.saturating_sub(self.skew)
+        passed.saturating_sub(self.skew_then)
     }
 }
