@@ -215,15 +215,19 @@ impl Forbidden {
         // misses none, and passes over most of a message.
         let stride = shortest.max(1);
         let mut at = stride - 1;
-        while at < part.len() {
-            if !may_stand_in_run(part, at) {
+        while let Some(c) = part.get(at) {
+            if !IN_RUN[usize::from(*c)] {
                 at += stride;
                 continue;
             }
-            let start = (0..at).rev().find(|at| !may_stand_in_run(part, *at));
-            let start = start.map_or(0, |before| before + 1);
-            let end = (at..part.len()).find(|at| !may_stand_in_run(part, *at));
-            let end = end.unwrap_or(part.len());
+            let (before, behind) = part.split_at(at);
+            let start = at
+                - before
+                    .iter()
+                    .rev()
+                    .take_while(|c| IN_RUN[usize::from(**c)])
+                    .count();
+            let end = at + behind.iter().take_while(|c| IN_RUN[usize::from(**c)]).count();
             if end - start >= stride && self.number_within(part, start, end, shortest) {
                 return true;
             }
@@ -302,37 +306,17 @@ impl Run {
     }
 }
 
-/// Whether a byte may stand in a run: a digit, a separator, or what an escape of either is made of.
-fn may_stand_in_run(part: &[u8], at: usize) -> bool {
-    match part.get(at).map_or(Place::Nowhere, |c| PLACES[usize::from(*c)]) {
-        Place::Anywhere => true,
-        Place::EscapeEnd => at.checked_sub(2).and_then(|at| part.get(at)) == Some(&b'%'),
-        Place::Nowhere => false,
-    }
-}
-
-/// Where in a run a byte may stand.
-#[derive(Clone, Copy)]
-enum Place {
-    Anywhere,
-    /// `%2D` and `%2E` are separators.
-    EscapeEnd,
-    Nowhere,
-}
-
-const PLACES: [Place; 256] = {
-    let mut places = [Place::Nowhere; 256];
+/// Which bytes may stand in a run: digits, separators, and what escapes of either are made of.
+const IN_RUN: [bool; 256] = {
+    let mut in_run = [false; 256];
     let mut byte = 0;
     while byte < 256 {
         let c = byte as u8;
-        if c.is_ascii_digit() || is_separator(c) || c == b'%' {
-            places[byte] = Place::Anywhere;
-        } else if matches!(c, b'D' | b'E' | b'd' | b'e') {
-            places[byte] = Place::EscapeEnd;
-        }
+        // `%2D` and `%2E` are separators.
+        in_run[byte] = c.is_ascii_digit() || is_separator(c) || matches!(c, b'%' | b'D' | b'E' | b'd' | b'e');
         byte += 1;
     }
-    places
+    in_run
 };
 
 /// How many digits a run without escapes has, and how long it is with its separators; `None` for one with escapes.
@@ -404,13 +388,9 @@ fn is_echo(line: &[u8]) -> bool {
 
 /// Whether `id` stands in `part` as a whole word (an address must not be found inside a longer one).
 fn holds_id(part: &[u8], id: &[u8]) -> bool {
-    let Some(first) = id.first() else { return false };
-    let edge = |c: Option<&u8>| !c.is_some_and(|c| c.is_ascii_alphanumeric());
-    // An id is sought in a few messages only: to make a searcher for it takes longer than to try each place.
-    memchr::memchr_iter(*first, part).any(|at| {
-        edge(at.checked_sub(1).and_then(|i| part.get(i)))
-            && part.get(at..).is_some_and(|rest| rest.starts_with(id))
-            && edge(part.get(at + id.len()))
+    memmem::find_iter(part, id).any(|at| {
+        let edge = |c: Option<&u8>| !c.is_some_and(|c| c.is_ascii_alphanumeric());
+        edge(at.checked_sub(1).and_then(|i| part.get(i))) && edge(part.get(at + id.len()))
     })
 }
 
