@@ -5,7 +5,7 @@
 //! [`outline`] what has to be known of it before there is a switch. An entry is whole: with the entry of the call's
 //! arrival it is all that another machine would need.
 //!
-//! **What is in it** stands in [`form`]: both legs' dialogs, sides of the bridge and session timers, what the guard
+//! **What is in it** stands in `form`: both legs' dialogs, sides of the bridge and session timers, what the guard
 //! forbids, the record so far. **What isn't** is what settles itself: offers under way count as refused, and whoever
 //! made one asks again; keys on their way are lost with the audio of that moment.
 //!

@@ -208,7 +208,7 @@ impl Table {
         self.seats.take_again(x.tel(), caller)
     }
 
-    /// Calls that hold a [`Seat`](super::seats::Seat) at this moment, in all shards.
+    /// Calls that hold a [`Seat`] at this moment, in all shards.
     pub fn calls_at_once(&self) -> usize {
         self.seats.calls()
     }

@@ -34,12 +34,6 @@ pub fn faults(crowd: &mut Crowd) -> Vec<String> {
         faults.retain(|f| !f.contains("its CSeq isn't above") && !f.contains("RFC 3264 §8: o= was"));
     }
     faults.extend(crowd.cast.stage.faults());
-    if !crowd.cast.stage.past.deaths.is_empty() {
-        // The process that ends a ringing call doesn't know what PRACKs went before its BYE, which may bear the number of
-        // one: to be mended.
-        let is_bye = |f: &String| f.contains("Umbra sends BYE: CSeq") || f.contains("got a BYE: its CSeq");
-        faults.retain(|f| !is_bye(f));
-    }
     if crowd.cast.stage.past.dark {
         // The entry of what was said last may be lost: the next process says something else under the same version.
         faults.retain(|f| !f.contains("RFC 3264 §8: o= was"));

@@ -12,6 +12,7 @@ use crate::call::exchange::{Ask, Opening};
 use crate::call::failover::Exit;
 use crate::call::hands::{CallTimer, Hands, Token};
 use crate::call::inspect;
+use crate::call::kept::CSEQ_JUMP;
 use crate::call::leg::caller::{Sdp, Sent};
 use crate::call::phase::{Call, End, Recorded};
 use crate::call::port::{EventKind, Heading, LegName};
@@ -96,7 +97,7 @@ impl Callee {
             max_forwards: 0,
             cseq: party.cseq,
             min_s: 0,
-            forks: Forks::default(),
+            forks: Forks::left(party.cseq.saturating_add(CSEQ_JUMP)),
             give_up: None,
         }
     }

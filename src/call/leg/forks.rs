@@ -40,6 +40,9 @@ pub struct Forks {
     pracked: Pracked,
     /// Forks that are over.
     past: Vec<Past>,
+    /// The highest CSeq number that a fork of which nothing is known can have had from us, beyond its INVITE's: another
+    /// process may have sent it PRACKs.
+    before: u32,
 }
 
 /// A fork that is over: it failed before the others (RFC 6228), or another one has won.
@@ -83,6 +86,14 @@ pub enum Branch {
 }
 
 impl Forks {
+    /// The forks of an INVITE of another process, which may have said so much to each.
+    pub(super) fn left(before: u32) -> Self {
+        Self {
+            before,
+            ..Self::default()
+        }
+    }
+
     /// A fork is over. It is remembered if it may answer yet and has to be told from new ones.
     fn bury(&mut self, dialog: &Dialog, ended: Ended) {
         if self.past.len() < PAST_MAX {
@@ -96,6 +107,13 @@ impl Forks {
 
     fn past(&mut self, tag: &[u8]) -> Option<&mut Past> {
         self.past.iter_mut().find(|past| *past.tag == *tag)
+    }
+
+    /// The highest CSeq number that a fork which is over, or of which nothing is known, can have had from us, if that is
+    /// above its INVITE's.
+    fn last_cseq(&self, tag: &[u8]) -> u32 {
+        let past = self.past.iter().find(|past| *past.tag == *tag);
+        past.map_or(self.before, |past| past.cseq)
     }
 
     fn place(&self, tag: &[u8]) -> Option<usize> {
@@ -176,7 +194,7 @@ impl Callee {
     ) -> Option<()> {
         let tag = response.to().tag().unwrap_or_default();
         self.turn_to_fork(bridge, tag);
-        let last_cseq = self.forks.past(tag).map(|past| past.cseq);
+        let last_cseq = self.forks.last_cseq(tag);
         for fork in std::mem::take(&mut self.forks.others) {
             hands.dialogs.remove(&fork.dialog.id());
             self.forks.bury(&fork.dialog, Ended::Silently);
@@ -193,7 +211,7 @@ impl Callee {
                 self.leg.opening = Opening::Pending;
                 let mut dialog = self.dialog_of(response)?;
                 // One that was said to have failed may have had PRACKs of ours before.
-                dialog.go_on_after(last_cseq.unwrap_or_default());
+                dialog.go_on_after(last_cseq);
                 hands.dialogs.insert(dialog.id(), (me, LegName::Callee));
                 self.leg.dialog = Some(dialog);
             }
@@ -363,12 +381,13 @@ impl Call {
             }
             None if is_full => return dismiss(hands, path, &self.config, response, parting),
             None => {
+                let cseq = invite.max(callee.forks.before);
                 callee.forks.past.push(Past {
                     tag: tag.into(),
-                    cseq: invite,
+                    cseq,
                     ended: Ended::ByBye,
                 });
-                invite
+                cseq
             }
         };
         decline(hands, now, path, &self.config, response, last, parting);
