@@ -30,6 +30,8 @@ fi
 # From here on inside.
 units=$(realpath "$1")
 shift
+# What is run, and what that runs, may lie in one of the places that are about to be emptied.
+programs=$(realpath "$(dirname "$1")/..")
 quiet() { "$@" >/dev/null 2>&1 || exit 77; }
 mkdir -p "$units/empty"
 quiet mount --make-rprivate /
@@ -38,9 +40,10 @@ copy=$(mktemp -d)
 quiet mount -t tmpfs tmpfs "$copy"
 quiet cp -r "$units/." "$copy"
 quiet mount -t tmpfs tmpfs /run
-mkdir -p /run/units /run/user /run/systemd/system
+mkdir -p /run/units /run/user /run/systemd/system /run/programs
 quiet mount --move "$copy" /run/units
 rmdir "$copy"
+quiet mount --bind "$programs" /run/programs
 for place in /tmp /var; do quiet mount -t tmpfs tmpfs "$place"; done
 for place in / /dev; do quiet mount -o remount,bind,ro "$place"; done
 for group in $INSIDE; do quiet mount --bind "$group" "${group%/*}"; done
@@ -49,6 +52,12 @@ for place in / /etc /root /home /usr "$PWD"; do
     touch "$place/umbra-test-was-here" 2>/dev/null && { rm "$place/umbra-test-was-here"; exit 77; }
 done
 [ -z "$(ls -A /tmp)" ] || exit 77
+if [ ! -e "$1" ]; then
+    mkdir -p "$programs"
+    quiet mount --bind /run/programs "$programs"
+    quiet mount -o remount,bind,ro "$programs"
+fi
+quiet umount /run/programs
 quiet ip link set lo up
 
 export XDG_RUNTIME_DIR=/run/user XDG_CONFIG_HOME=/run/user HOME=/run/user TMPDIR=/tmp

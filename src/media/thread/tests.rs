@@ -334,6 +334,7 @@ fn the_flows_of_a_call_that_goes_on_bind_their_ports_and_one_that_somebody_took_
         [bench.report(), bench.report()],
         [Report::Bound(a), Report::Bound(b)]
     );
+    bench.settle(b);
     for seq in 700..703 {
         send(&caller, a, seq);
         assert_eq!(receive(&callee, b).marker, seq == 700);
