@@ -15,10 +15,11 @@
 mod back;
 mod end;
 pub(in crate::call) mod form;
+mod ink;
 mod pack;
 
 pub use back::{Fate, Left, Outline, outline};
-pub(super) use pack::{Mark, keep};
+pub(super) use pack::{Mark, is_calm, keep};
 
 /// The version of what is written: its first byte. A program reads its own and earlier ones.
 pub const VERSION: u8 = 1;
