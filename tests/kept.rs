@@ -168,3 +168,49 @@ fn no_harm_to_a_state_leaves_anything_behind() {
         }
     }
 }
+
+/// What leaves when a process finds this state of a call whose finished record, with this status, stands already.
+fn said_of_one_that_is_over(state: &[u8], status: u16) -> Vec<(String, String)> {
+    let (mut switch, _) = switch();
+    let mut call = left(state, Fate::Over);
+    call.record.sip_status = status;
+    switch.restore(after(Duration::ZERO), call).expect("readable");
+    let mut said = Vec::new();
+    while let Some(output) = switch.poll() {
+        match output {
+            Output::Send { to, bytes } => {
+                said.push((to.to_string(), String::from_utf8(bytes).expect("text")));
+            }
+            Output::Cdr(..) | Output::Journal(_) | Output::Event(_) => {
+                panic!("it is recorded twice: {output:?}")
+            }
+            Output::Media(_)
+            | Output::Told(_)
+            | Output::Answer(..)
+            | Output::Note(_)
+            | Output::CalleeUsed(_) => {}
+        }
+    }
+    said
+}
+
+#[test]
+fn both_sides_of_a_call_that_was_over_are_told_and_nothing_is_recorded_again() {
+    let said = said_of_one_that_is_over(&state("talking_unacked"), 200);
+    assert_said(
+        &said,
+        "udp:127.1.2.1:5060",
+        &["BYE sip:13900000002@127.1.2.1:5060 SIP/2.0\r\n"],
+    );
+    let said = said_of_one_that_is_over(&state("ringing"), 486);
+    assert_said(
+        &said,
+        "udp:127.1.1.1:5060",
+        &["SIP/2.0 486 ", "CSeq: 1 INVITE\r\n"],
+    );
+    assert_said(
+        &said,
+        "udp:127.1.2.1:5060",
+        &["CANCEL sip:13900000002@127.1.2.1:5060 SIP/2.0\r\n"],
+    );
+}

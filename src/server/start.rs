@@ -121,9 +121,10 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
     let media_after = started.elapsed();
 
     let Disk { store, records } = open_disk(&conf, &clock, &health, &journal, |recorded| {
-        room::give_orders(threads, &lanes, left.leave_out(recorded), &health);
+        room::give_orders(threads, &lanes, left.close(recorded), &health);
         std::mem::take(&mut left.records)
     })?;
+    journal.told(&left.unreadable);
     let (wish, wishes) = channel();
     store.table().set_quarantine(conf.quarantine);
     let shared = Arc::new(Joined {
@@ -190,6 +191,7 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
                 .unwrap_or_default(),
             told: Some(told.clone()),
             entries: Vec::new(),
+            gone: Vec::new(),
             cdrs: Vec::new(),
             orders: Vec::new(),
         },

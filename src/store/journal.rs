@@ -80,7 +80,7 @@ pub struct LeftCall {
     pub record: Cdr,
     /// The last sign of life of the process that had it; `None` if the call was over by then.
     pub died: Option<Wall>,
-    /// What is needed to go on with it, as [`kept`] writes it, if it was kept.
+    /// What is needed to go on with it, as [`kept`] writes it, if it was kept; or to tell both sides that it is over.
     pub kept: Option<Box<[u8]>>,
     /// Whether the caller had acknowledged the answer of which `kept` tells ([`CallEntry::Acked`]).
     pub acked: bool,
@@ -161,6 +161,14 @@ impl Journal {
     pub fn write_all(&self, entries: &[CallEntry]) {
         if !entries.is_empty() {
             self.inner.shared.write_all(entries);
+        }
+    }
+
+    /// Both sides of these calls know that they are over, so that their states go ([`CallEntry::Kept`]): with the records,
+    /// or as soon as these are in the CDR files.
+    pub fn told(&self, calls: &[Id]) {
+        if !calls.is_empty() {
+            self.inner.shared.told(calls);
         }
     }
 
@@ -344,13 +352,19 @@ impl Shared {
             .count();
         let mut book = self.book();
         book.dropped += unwritable as u64;
-        if book.waiting() == 0 {
-            match book.put(&batch) {
-                Ok(()) => return,
-                Err(error) => book.error = Some(error),
+        book.take(batch);
+    }
+
+    fn told(&self, calls: &[Id]) {
+        let first = self.sequence.fetch_add(calls.len() as u64, Ordering::Relaxed);
+        let mut batch = Batch::default();
+        let mut book = self.book();
+        for (sequence, id) in (first..).zip(calls) {
+            if book.told(*id) {
+                batch.end(*id, sequence);
             }
         }
-        batch.into_lines().for_each(|line| book.wait(line));
+        book.take(batch);
     }
 
     fn tick(&self, tick: Tick) {

@@ -155,6 +155,8 @@ pub struct Play<S> {
     asked_at: HashMap<usize, Duration>,
     since: Duration,
     cdrs_seen: usize,
+    /// Umbra was killed, and another process came.
+    is_another: bool,
 }
 
 /// Plays a ladder to its end.
@@ -173,6 +175,7 @@ pub fn play<S: Stage>(ladder: &Ladder, stage: S) -> Result<(), String> {
         asked_at: HashMap::new(),
         since: Duration::ZERO,
         cdrs_seen: 0,
+        is_another: false,
     };
     for line in &ladder.lines {
         let outcome = play.line(line).and_then(|()| play.unharmed());
@@ -286,16 +289,19 @@ impl<S: Stage> Play<S> {
             }
             ["thaw", x] => self.order(Doing::Thaw, Some(x)),
             ["restart"] => {
+                self.is_another = true;
                 self.cast.stage.restart(Duration::ZERO);
                 Ok(())
             }
             ["handover"] => {
+                self.is_another = true;
                 self.cast.stage.hand_over();
                 Ok(())
             }
             ["restart", away] => {
                 let t1 = self.cast.stage.setup().t1;
                 let away = duration(away, t1).ok_or("how long away?")?;
+                self.is_another = true;
                 self.cast.stage.restart(away);
                 Ok(())
             }
@@ -549,6 +555,14 @@ impl<S: Stage> Play<S> {
                 let before = self.descriptions.get(&key).cloned();
                 if !msg.body.is_empty() {
                     self.descriptions.insert(key, msg.body.clone());
+                }
+                // Another process doesn't know whether the one before heard how it ended.
+                let ends = msg.status().is_none() && matches!(msg.method(), "BYE" | "CANCEL");
+                if self.is_another && ends && !again && self.cast.phones[phone].has_left(call) {
+                    let now = self.cast.stage.now();
+                    let (method, none) = (msg.method(), Extra::default());
+                    let answered = self.cast.phones[phone].respond(now, call, 481, Some(method), &none);
+                    return answered.unwrap_or_default();
                 }
                 let list = if again { &mut self.again } else { &mut self.new };
                 list.entry(phone).or_default().push_back(Heard {

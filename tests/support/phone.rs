@@ -516,6 +516,26 @@ impl Phone {
         self.calls[at].owed(method, false).is_some()
     }
 
+    /// Whether the call is over as far as this phone knows: either side has hung up and the other has said so, it has
+    /// refused the INVITE, or said that there is no such call.
+    pub fn has_left(&self, at: usize) -> bool {
+        let call = &self.calls[at];
+        let hung_up = |asked: &Asked| asked.method == "BYE" && !asked.finals.is_empty();
+        let is_end = |told: &Told| {
+            let said = told
+                .last
+                .as_deref()
+                .and_then(Msg::read)
+                .and_then(|last| last.status());
+            match told.request.method() {
+                "BYE" => said.is_some(),
+                "INVITE" if told.request.tag("To").is_none() => said >= Some(300),
+                _ => said == Some(481),
+            }
+        };
+        call.asked.iter().any(hung_up) || call.told.iter().any(is_end)
+    }
+
     /// Answers a request of theirs: the last one of `method` that has no final answer.
     ///
     /// # Errors

@@ -474,6 +474,7 @@ impl World {
                     let words = calls.into_iter().map(|call| call.media.audio.unwrap_or_default());
                     self.audio.extend(words);
                 }
+                Output::Told(id) => self.disk.told(self.now, id),
                 // It is written.
                 Output::Journal(_) | Output::Answer(..) => {}
                 Output::CalleeUsed(callee) => {

@@ -26,7 +26,7 @@ use crate::call::leg::session_timer::{Clock, Session};
 use crate::call::leg::{self, Bye, Echo, Leg};
 use crate::call::media::{MediaPort, Order};
 use crate::call::phase::{Call, End, Recorded, Talk, Through};
-use crate::call::port::{Heading, LegName};
+use crate::call::port::{Heading, LegName, Output};
 use crate::call::switch::Switch;
 use crate::masking::inventory::NumberState;
 use crate::sip::build::Response;
@@ -42,6 +42,8 @@ pub enum Fate {
     GoesOn,
     /// It has been left alone for too long: both sides are hung up on.
     Ends,
+    /// It was over, and its record stands; but whether both sides were told, nobody knows: they are told (again).
+    Over,
 }
 
 /// A call that another process has left.
@@ -135,6 +137,25 @@ impl Switch {
     /// # Errors
     /// [`Unfit`], and nothing is changed: the call's record has to be closed by whoever asked.
     pub fn restore(&mut self, now: Now, left: Left<'_>) -> Result<(), Unfit> {
+        let fate = left.fate;
+        self.take_up(now, left)?;
+        if fate == Fate::Over {
+            // It ended in the process before, and is in its record.
+            let is_of_today = |output: &Output| match output {
+                Output::Cdr(..) | Output::Journal(_) | Output::Event(_) => false,
+                Output::Send { .. }
+                | Output::Media(_)
+                | Output::Answer(..)
+                | Output::Note(_)
+                | Output::Told(_)
+                | Output::CalleeUsed(_) => true,
+            };
+            self.hands.out.retain(is_of_today);
+        }
+        Ok(())
+    }
+
+    fn take_up(&mut self, now: Now, left: Left<'_>) -> Result<(), Unfit> {
         let Left {
             record,
             state,
@@ -145,7 +166,7 @@ impl Switch {
         let (talking, moving) = match read(state)? {
             (Stage::Talking(talking), Some(moving)) => (talking, moving),
             (Stage::Talking(_), None) => return Err(Unfit::Unreadable),
-            (Stage::Ringing(ringing), _) => return self.end_ringing(now, record, &ringing),
+            (Stage::Ringing(ringing), _) => return self.end_ringing(now, record, &ringing, fate),
         };
         let record = record_of(record, &talking.record, talking.callee.dialog.call_id)?;
         let answered_at = record.answered_at.ok_or(Unfit::Unsound)?;
@@ -196,16 +217,12 @@ impl Switch {
         let me = self.berth();
         let goes_on = match fate {
             Fate::GoesOn => bridge.map(|bridge| bridge.owned_by(me)),
-            Fate::Ends => None,
+            Fate::Ends | Fate::Over => None,
         };
         let goes_on = goes_on.and_then(|mut bridge| bridge.hold_kept(&mut self.hands).then_some(bridge));
         // By the wall clock: nothing else goes on between two processes.
         let until = if goes_on.is_some() { now.wall } else { died };
-        let fate = if goes_on.is_some() {
-            Fate::GoesOn
-        } else {
-            Fate::Ends
-        };
+        let is_taken_up = goes_on.is_some();
         let talk = Talk {
             before: until.since(answered_at),
             since: now.at,
@@ -231,10 +248,12 @@ impl Switch {
         (call.not_to_caller, call.not_to_callee) = (not_to_caller, not_to_callee);
         call.counts_before = counts;
         call.talk = Some(talk);
-        match fate {
-            Fate::GoesOn if self.is_cut(&call) => call.end(&mut self.hands, now, End::frozen()),
-            Fate::GoesOn => call.goes_on(&mut self.hands, now, acked.unwrap_or(unacked), timed, says),
-            Fate::Ends => call.end(&mut self.hands, now, End::cut("restart")),
+        if !is_taken_up {
+            call.end(&mut self.hands, now, End::cut("restart"));
+        } else if self.is_cut(&call) {
+            call.end(&mut self.hands, now, End::frozen());
+        } else {
+            call.goes_on(&mut self.hands, now, acked.unwrap_or(unacked), timed, says);
         }
         for (name, asked) in [LegName::Caller, LegName::Callee].into_iter().zip(asked) {
             if let Some(asked) = asked {
@@ -410,6 +429,7 @@ pub(super) fn call_left(
         holds_until: None,
         counts: None,
         counts_before: None,
+        is_told: false,
         counts_timer: None,
         talk: None,
         kept: Mark::default(),

@@ -1,8 +1,8 @@
 //! The clean end of a call that rang when its process died.
 
-use super::Unfit;
 use super::back::{call_left, caller_left, listener_at, parts_of, path, record_of, through_of};
 use super::form::{self, Stands, Way};
+use super::{Fate, Unfit};
 use crate::base::time::Now;
 use crate::call::cdr::Cdr;
 use crate::call::config::Config;
@@ -25,12 +25,19 @@ impl Switch {
     /// Ends a call that was not answered yet, on both sides: the called party's phone is silent again, and the caller
     /// hears 480. Not a 5xx: that would send its carrier to the next gateway, which reaches nobody either because the
     /// number is ours, and may make it leave us out for a while (RFC 3263 §4.3).
+    ///
+    /// The caller of one that is over hears what its record says.
     pub(super) fn end_ringing(
         &mut self,
         now: Now,
         record: Cdr,
         kept: &form::Ringing<'_>,
+        fate: Fate,
     ) -> Result<(), Unfit> {
+        let status = match fate {
+            Fate::Over if record.sip_status >= 300 => record.sip_status,
+            Fate::GoesOn | Fate::Ends | Fate::Over => 480,
+        };
         let config = self.config.clone();
         let callee = &kept.callee;
         let record = record_of(record, &kept.record, callee.call_id)?;
@@ -93,7 +100,7 @@ impl Switch {
         // RFC 3261 §9.1 wants something to have come back before a CANCEL, lest it overtake its INVITE. Nobody repeats
         // that one any more: whoever hasn't got it by now never will.
         let end = End {
-            status: 480,
+            status,
             ..End::failed(Reason::Restart)
         };
         call.end(&mut self.hands, now, end);
