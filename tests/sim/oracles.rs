@@ -145,9 +145,11 @@ pub fn faults(crowd: &mut Crowd) -> Vec<String> {
     }
     for ((phone, call), mind) in &crowd.minds {
         let id = &crowd.cast.phones[*phone].calls[*call].id;
-        // Whoever was a stranger for a moment got a 403 of which nothing is kept; a copy of the INVITE that comes when
-        // the trunk is back is an attempt like any other.
-        let Some(heard) = mind.heard.filter(|heard| *heard != 403) else {
+        // Whoever was a stranger for a moment got a 403 of which nothing is kept, and whoever came while no record could be
+        // kept a 503; a copy of the INVITE that comes later, or came to a process that was killed before it answered, is an
+        // attempt like any other.
+        let leaves_nothing = |heard: u16| heard == 403 || (heard == 503 && world.was_full);
+        let Some(heard) = mind.heard.filter(|heard| !leaves_nothing(*heard)) else {
             continue;
         };
         let cdrs = records.get(id.as_str()).map_or(&[][..], Vec::as_slice);

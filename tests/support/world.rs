@@ -163,6 +163,8 @@ pub struct World {
     storm_until: Duration,
     config: Config,
     records_kept: Records,
+    /// There was a time when no record could be kept.
+    pub was_full: bool,
     law: Law,
     /// The attempt that is being given to a switch: what was dialled, by whom, when.
     coming: Option<(Tel, Option<Tel>, Wall)>,
@@ -248,6 +250,7 @@ impl World {
             skew_then: Duration::ZERO,
             storm_until: Duration::ZERO,
             config: settings,
+            was_full: false,
             records_kept: Records::Kept,
             law: Law::default(),
             coming: None,
@@ -299,6 +302,7 @@ impl World {
     /// Whether records can be written from now on.
     pub fn records(&mut self, records: Records) {
         self.records_kept = records;
+        self.was_full |= records == Records::Full;
         self.command(Command::Records(records));
     }
 

@@ -35,6 +35,9 @@ use crate::sip::method::Method;
 use crate::sip::path::{ListenerId, Path};
 use crate::sip::transaction::ServerId;
 
+/// As far as time sets CSeq numbers apart: they stay far below the 2^31 of RFC 3261 §8.1.1.5.
+const TOLD_AGAIN_MAX: Duration = Duration::from_millis(1 << 24);
+
 /// What becomes of a call that another process has left.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fate {
@@ -137,7 +140,7 @@ impl Switch {
     /// # Errors
     /// [`Unfit`], and nothing is changed: the call's record has to be closed by whoever asked.
     pub fn restore(&mut self, now: Now, left: Left<'_>) -> Result<(), Unfit> {
-        let fate = left.fate;
+        let (fate, before) = (left.fate, self.hands.out.len());
         self.take_up(now, left)?;
         if fate == Fate::Over {
             // It ended in the process before, and is in its record.
@@ -150,7 +153,8 @@ impl Switch {
                 | Output::Told(_)
                 | Output::CalleeUsed(_) => true,
             };
-            self.hands.out.retain(is_of_today);
+            let news = self.hands.out.split_off(before);
+            self.hands.out.extend(news.into_iter().filter(is_of_today));
         }
         Ok(())
     }
@@ -163,10 +167,11 @@ impl Switch {
             died,
             fate,
         } = left;
+        let ahead = ahead(now, died, fate);
         let (talking, moving) = match read(state)? {
             (Stage::Talking(talking), Some(moving)) => (talking, moving),
             (Stage::Talking(_), None) => return Err(Unfit::Unreadable),
-            (Stage::Ringing(ringing), _) => return self.end_ringing(now, record, &ringing, fate),
+            (Stage::Ringing(ringing), _) => return self.end_ringing(now, record, &ringing, fate, ahead),
         };
         let record = record_of(record, &talking.record, talking.callee.dialog.call_id)?;
         let answered_at = record.answered_at.ok_or(Unfit::Unsound)?;
@@ -190,6 +195,7 @@ impl Switch {
         let not_to_callee = forbidden_of(&callee.forbidden);
         let says = [caller.say, callee.say];
         let timed = [caller.timed, callee.timed];
+        let [near, far] = [near, far].map(|(ours, theirs)| (ours.saturating_add(ahead), theirs));
         let caller_leg = leg_of(&config, LegName::Caller, &caller, near)?;
         let callee_leg = leg_of(&config, LegName::Callee, &callee, far)?;
         let call_id = Token::try_from(callee.dialog.call_id.0).map_err(|_| Unfit::Unsound)?;
@@ -240,7 +246,7 @@ impl Switch {
             Echo::forgotten(),
             InviteState::Answered,
         );
-        let callee = Callee::left(callee_leg, path, &party, None);
+        let callee = Callee::left(callee_leg, path, &party, None, ahead);
         let mut call = call_left(me, now, config, record, through, caller, callee);
         call.caller.cseq = invited;
         call.seat = Some(seat);
@@ -474,6 +480,16 @@ fn leg_of(
     Ok(leg)
 }
 
+/// By how much our CSeq numbers go on above those that were kept. Whoever tells again that a call is over may not be the
+/// first to do so, and none of them has left an entry: time sets them apart.
+fn ahead(now: Now, died: Wall, fate: Fate) -> u32 {
+    let passed = match fate {
+        Fate::GoesOn | Fate::Ends => Duration::ZERO,
+        Fate::Over => now.wall.since(died).min(TOLD_AGAIN_MAX),
+    };
+    CSEQ_JUMP.saturating_add(passed.as_millis() as u32)
+}
+
 pub(super) fn parts_of<'a>(dialog: &form::Dialog<'a>, (ours, theirs): (u32, Option<u32>)) -> Parts<'a> {
     Parts {
         call_id: dialog.call_id.0,
@@ -483,7 +499,7 @@ pub(super) fn parts_of<'a>(dialog: &form::Dialog<'a>, (ours, theirs): (u32, Opti
         remote: dialog.remote.0,
         target: dialog.target.0,
         routes: dialog.routes.iter().map(|route| route.0).collect(),
-        local_cseq: ours.saturating_add(CSEQ_JUMP),
+        local_cseq: ours,
         remote_cseq: theirs,
         session: dialog.session,
     }

@@ -33,6 +33,7 @@ impl Switch {
         record: Cdr,
         kept: &form::Ringing<'_>,
         fate: Fate,
+        ahead: u32,
     ) -> Result<(), Unfit> {
         let status = match fate {
             Fate::Over if record.sip_status >= 300 => record.sip_status,
@@ -47,10 +48,11 @@ impl Switch {
         tag(callee.call_id.0)?;
         let echo = Echo::of_lines(kept.caller.lines.clone().into_owned()).ok_or(Unfit::Unsound)?;
         let callee_path = path(&config, callee.way);
+        let counted = callee.cseq.saturating_add(ahead);
         let dialog = match &callee.stands {
             Stands::Pending(..) => None,
             Stands::Answered(kept) => {
-                let dialog = Dialog::of_parts(&parts_of(kept, (callee.cseq, None)), callee_path);
+                let dialog = Dialog::of_parts(&parts_of(kept, (counted, None)), callee_path);
                 Some(dialog.ok_or(Unfit::Unsound)?)
             }
         };
@@ -95,7 +97,7 @@ impl Switch {
         };
         let server = server.unwrap_or(ServerId::GONE);
         let caller = caller_left(now, caller_leg, server, echo, InviteState::Pending);
-        let callee = Callee::left(callee_leg, callee_path, &party, invite);
+        let callee = Callee::left(callee_leg, callee_path, &party, invite, counted);
         let mut call = call_left(me, now, config, record, through, caller, callee);
         // RFC 3261 §9.1 wants something to have come back before a CANCEL, lest it overtake its INVITE. Nobody repeats
         // that one any more: whoever hasn't got it by now never will.
