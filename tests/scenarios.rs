@@ -121,6 +121,7 @@ fn a_talk_goes_on_as_it_was_when_the_server_is_killed_between_two_scenes() {
             }
         }
     }
-    assert!(played > 200, "{played} plays");
+    let is_one = std::env::var_os("UMBRA_LADDER").is_some();
+    assert!(played > 200 || is_one, "{played} plays");
     assert_none_failed(&failed);
 }
