@@ -144,6 +144,8 @@ pub struct Play<S> {
     asked_at: HashMap<usize, Duration>,
     since: Duration,
     cdrs_seen: usize,
+    /// How often another process has come.
+    restarts: usize,
 }
 
 /// Plays a ladder to its end.
@@ -162,6 +164,7 @@ pub fn play<S: Stage>(ladder: &Ladder, stage: S) -> Result<(), String> {
         asked_at: HashMap::new(),
         since: Duration::ZERO,
         cdrs_seen: 0,
+        restarts: 0,
     };
     for line in &ladder.lines {
         let outcome = play.line(line).and_then(|()| play.unharmed());
@@ -275,16 +278,19 @@ impl<S: Stage> Play<S> {
             }
             ["thaw", x] => self.order(Doing::Thaw, Some(x)),
             ["restart"] => {
+                self.restarts += 1;
                 self.cast.stage.restart(Duration::ZERO);
                 Ok(())
             }
             ["handover"] => {
+                self.restarts += 1;
                 self.cast.stage.hand_over();
                 Ok(())
             }
             ["restart", away] => {
                 let t1 = self.cast.stage.setup().t1;
                 let away = duration(away, t1).ok_or("how long away?")?;
+                self.restarts += 1;
                 self.cast.stage.restart(away);
                 Ok(())
             }

@@ -333,6 +333,35 @@ impl Phone {
 }
 
 impl Call {
+    /// One of which nothing has been said.
+    fn new(id: String, local: SocketAddr, local_tag: String, media: SocketAddr, peer: SocketAddr) -> Self {
+        Self {
+            id,
+            local,
+            local_tag,
+            remote_tag: None,
+            media,
+            media_before: Vec::new(),
+            heard: None,
+            said: Vec::new(),
+            rtp: Vec::new(),
+            seq: 0,
+            keys_read: 0,
+            rtcp: Vec::new(),
+            routing: Said::default(),
+            rel: Rel::default(),
+            peer,
+            ours: String::new(),
+            theirs: String::new(),
+            target: String::new(),
+            routes: Vec::new(),
+            cseq: 0,
+            said_version: 0,
+            asked: Vec::new(),
+            told: Vec::new(),
+        }
+    }
+
     /// Whose address requests of ours go to: the first route's, or else the other side's (RFC 3261 §12.2.1.1).
     fn next_hop(&self) -> &str {
         self.routes.first().map_or(&self.target, |route| uri_in(route))

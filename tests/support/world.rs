@@ -1,5 +1,6 @@
 //! The whole server on virtual time: switches, the relay, a network with weather. One seed, one history.
 
+use std::cell::LazyCell;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashSet};
 use std::net::SocketAddr;
@@ -140,7 +141,10 @@ pub struct World {
     pub records: Vec<Cdr>,
     /// When each call was first in the journal, by the order of outputs.
     pub journal: BTreeMap<Id, u64>,
-    disk: Disk,
+    /// Made when something is written.
+    disk: LazyCell<Disk>,
+    /// Whether anything is.
+    is_kept: bool,
     /// Every change of the table, in order: what the store keeps.
     changes: Vec<Change>,
     /// How the process is going to end.
@@ -223,7 +227,8 @@ impl World {
             wires: Wires::default(),
             records: Vec::new(),
             journal: BTreeMap::new(),
-            disk: Disk::new(),
+            disk: LazyCell::new(Disk::new),
+            is_kept: true,
             changes: Vec::new(),
             doom: None,
             dead: None,
@@ -248,6 +253,14 @@ impl World {
             world.drain_outputs(shard);
         }
         world
+    }
+
+    /// The same without a journal, of which nobody asks for another process.
+    pub fn without_journal(self) -> Self {
+        Self {
+            is_kept: false,
+            ..self
+        }
     }
 
     /// Live calls of all shards.
@@ -396,7 +409,7 @@ impl Stage for World {
                     What::Back => self.come_back(),
                     What::Recorded(call_id) => {
                         self.unconfirmed.remove(&call_id);
-                        self.disk.write(self.now, &[CallEntry::Ended { call_id }]);
+                        self.write_down(&[CallEntry::Ended { call_id }]);
                     }
                     What::Report(shard, report) => self.give(shard, Input::Media(report)),
                     What::Failed(shard, path, why) => self.give(shard, Input::Failed(path, why)),

@@ -2,10 +2,9 @@
 
 use std::net::SocketAddr;
 
-use super::super::rel::Rel;
 use super::super::sdp;
 use super::super::stage::Packet;
-use super::super::strict::{Said, check_answer};
+use super::super::strict::check_answer;
 use super::super::text::{Msg, listed, uri_in};
 use super::{Call, Final, Outcome, Phone, Told};
 
@@ -136,29 +135,8 @@ impl Phone {
                 let local_tag = self.mint("tag");
                 let media = self.media_at(local);
                 self.calls.push(Call {
-                    id: msg.call_id().to_owned(),
-                    local,
-                    local_tag,
-                    remote_tag: None,
-                    media,
-                    media_before: Vec::new(),
-                    heard: None,
-                    said: Vec::new(),
-                    rtp: Vec::new(),
-                    seq: 0,
-                    keys_read: 0,
-                    rtcp: Vec::new(),
-                    routing: Said::default(),
-                    rel: Rel::default(),
-                    peer: from,
                     ours: msg.get("To").unwrap_or("").to_owned(),
-                    theirs: String::new(),
-                    target: String::new(),
-                    routes: Vec::new(),
-                    cseq: 0,
-                    said_version: 0,
-                    asked: Vec::new(),
-                    told: Vec::new(),
+                    ..Call::new(msg.call_id().to_owned(), local, local_tag, media, from)
                 });
                 self.calls.len() - 1
             }

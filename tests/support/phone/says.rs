@@ -3,9 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::super::rel::Rel;
 use super::super::stage::Packet;
-use super::super::strict::Said;
 use super::super::text::{Msg, host_of, listed};
 use super::{Asked, Call, Extra, Phone, Repeats};
 
@@ -24,30 +22,12 @@ impl Phone {
         let local_tag = self.mint("tag");
         let media = self.media_at(local);
         let by = if self.speaks_tcp { ";transport=tcp" } else { "" };
+        let id = format!("{id}@{}", local.ip());
         self.calls.push(Call {
-            id: format!("{id}@{}", local.ip()),
-            local,
-            local_tag,
-            remote_tag: None,
-            media,
-            media_before: Vec::new(),
-            heard: None,
-            said: Vec::new(),
-            rtp: Vec::new(),
-            seq: 0,
-            keys_read: 0,
-            rtcp: Vec::new(),
-            routing: Said::default(),
-            rel: Rel::default(),
-            peer,
             ours: format!("<sip:{}@{local}>", self.number),
             theirs: format!("<sip:{dialled}@{peer}>"),
             target: format!("sip:{dialled}@{peer}{by}"),
-            routes: Vec::new(),
-            cseq: 0,
-            said_version: 0,
-            asked: Vec::new(),
-            told: Vec::new(),
+            ..Call::new(id, local, local_tag, media, peer)
         });
         let call = self.calls.len() - 1;
         self.request(now, call, method, extra);

@@ -34,7 +34,7 @@ impl World {
         if entries.is_empty() && outputs.is_empty() {
             return;
         }
-        self.disk.write(self.now, &entries);
+        self.write_down(&entries);
         let strike = self.struck(&entries, &outputs);
         entries.into_iter().for_each(|entry| self.journalled(entry));
         match strike {
@@ -44,6 +44,13 @@ impl World {
                 self.carry_out(shard, outputs);
                 self.strikes(kill);
             }
+        }
+    }
+
+    /// What the journal is told.
+    pub(super) fn write_down(&mut self, entries: &[CallEntry]) {
+        if self.is_kept {
+            self.disk.write(self.now, entries);
         }
     }
 
