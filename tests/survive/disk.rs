@@ -90,6 +90,7 @@ fn a_torn_end_of_the_journal_costs_no_call_that_was_answered_before_it() {
         stage.hold_and_resume(&held[..2], Side::Callee);
     }
     stage.end(&held);
+    stage.blames_nobody();
 }
 
 #[test]

@@ -149,7 +149,7 @@ impl Call {
         match answer.kind {
             AnswerKind::Provisional => self.callee_progress(hands, now, status, response),
             AnswerKind::Final if status < 300 => self.callee_2xx(hands, now, response),
-            AnswerKind::Another2xx => self.callee_2xx_again(hands, now, response),
+            AnswerKind::Another2xx | AnswerKind::Same2xx => self.callee_2xx_again(hands, now, response),
             AnswerKind::Final => self.callee_failed(hands, now, response),
         }
     }

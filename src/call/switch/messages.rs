@@ -8,7 +8,7 @@ use crate::call::exchange::Carrier;
 use crate::call::exchange::theirs::Came;
 use crate::call::hands::{Purpose, owned};
 use crate::call::leg::caller::InviteState;
-use crate::call::leg::forks::{Parting, decline, last_cseq_of};
+use crate::call::leg::forks::{Parting, decline, disown, last_cseq_of};
 use crate::call::leg::{ALLOW, Bye};
 use crate::call::overload::Door;
 use crate::call::phase::{Call, End};
@@ -66,13 +66,7 @@ impl Switch {
         let (me, purpose) = owned(answer.owner);
         let is_final = message.status().unwrap_or(0) >= 200;
         let Some(mut call) = self.take(me) else {
-            if answer.kind == AnswerKind::Another2xx {
-                // A fork that answers after the call is over, or a 2xx whose ACK was lost.
-                let last = last_cseq_of(message);
-                let parting = Parting::from_nobody(&self.config, path, message);
-                decline(&mut self.hands, now, path, &self.config, message, last, parting);
-            }
-            return;
+            return self.answered_after_the_end(now, path, purpose, answer.kind, message);
         };
         if let Some(leg) = purpose.leg() {
             call.hear_session(leg, message.to().tag().unwrap_or_default(), message);
@@ -104,6 +98,46 @@ impl Switch {
             Purpose::Cancel | Purpose::Other | Purpose::Invite(LegName::Caller) => {}
         }
         self.put_back(call);
+    }
+
+    /// A 2xx to an INVITE whose call is over is ACKed. A fork that answers only now is hung up on (RFC 3261 §13.2.2.4);
+    /// the dialog of a repetition, or of an INVITE within it, has had its BYE: one more would be a request to nobody,
+    /// and under what number isn't known any more.
+    fn answered_after_the_end(
+        &mut self,
+        now: Now,
+        path: Path,
+        purpose: Purpose,
+        kind: AnswerKind,
+        message: &Message<'_>,
+    ) {
+        if !matches!(message.status(), Some(200..300)) {
+            return;
+        }
+        let (hands, config) = (&mut self.hands, &self.config);
+        let parting = Parting::from_nobody(config, path, message);
+        let last = last_cseq_of(message);
+        match (purpose, kind) {
+            (Purpose::Invite(_), AnswerKind::Final | AnswerKind::Another2xx) => {
+                decline(hands, now, path, config, message, last, parting);
+            }
+            (Purpose::Invite(_), AnswerKind::Same2xx) => {
+                disown(hands, path, config, message, last, parting.session);
+            }
+            (Purpose::Exchange(_), _) if message.method() == Method::Invite => {
+                disown(hands, path, config, message, last, parting.session);
+            }
+            (
+                Purpose::Invite(_)
+                | Purpose::Exchange(_)
+                | Purpose::Bye(_)
+                | Purpose::Info(_)
+                | Purpose::Prack
+                | Purpose::Cancel
+                | Purpose::Other,
+                _,
+            ) => {}
+        }
     }
 
     /// A 2xx to an INVITE that is nobody's any more. If a process before this one has sent it, in a call that goes on
