@@ -290,7 +290,7 @@ fn ringing<'a>(call: &'a Call, hands: &'a Hands) -> Option<Ringing<'a>> {
     })
 }
 
-/// What has to be said to a leg's peer by whoever goes on. A refresh hasn't: its session begins anew.
+/// What has to be said to a leg's peer by whoever goes on. A refresh hasn't: it is due again.
 fn say(leg: &leg::Leg) -> Say {
     let ours = match &leg.exchange {
         // Somebody else's offer, which comes to nothing.
@@ -327,7 +327,7 @@ fn expires(call: &Call, leg: &leg::Leg) -> Option<i64> {
 fn unacked<'a>(call: &'a Call, hands: &'a Hands, leg: &'a leg::Leg) -> Option<Unacked<'a>> {
     let unacked = leg.unacked.as_ref()?;
     let (known_by, to) = hands.layer.known_by(unacked.server)?;
-    // An offer in it that has no answer counts as refused, so that the state tells of the description before it.
+    // Only what the state tells of as said can be taken from there.
     let is_said = call
         .bridge
         .kept(leg.name, &call.config.media)
