@@ -136,7 +136,7 @@ pub struct Talk {
 
 impl Talk {
     /// How long it has lasted. By the clock that nobody sets: a wall clock that is put right must not bill anybody.
-    fn lasts(&self, now: Instant) -> Duration {
+    pub(super) fn lasts(&self, now: Instant) -> Duration {
         self.before.saturating_add(now - self.since)
     }
 }

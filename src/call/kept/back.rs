@@ -109,7 +109,7 @@ pub fn outline(state: &[u8], media: &MediaConfig) -> Result<Outline, Unfit> {
 fn read(state: &[u8]) -> Result<(Stage<'_>, Option<Moving<'_>>), Unfit> {
     let (version, rest) = state.split_first().ok_or(Unfit::Unreadable)?;
     match *version {
-        VERSION => {}
+        1 | VERSION => {}
         newer if newer > VERSION => return Err(Unfit::Newer(newer)),
         _ => return Err(Unfit::Unreadable),
     }
@@ -117,7 +117,11 @@ fn read(state: &[u8]) -> Result<(Stage<'_>, Option<Moving<'_>>), Unfit> {
     let (moving, rest) = match &stage {
         Stage::Talking(_) => {
             let (moving, rest) = postcard::take_from_bytes(rest).map_err(|_| Unfit::Unreadable)?;
-            (Some(moving), rest)
+            let (expire, rest) = match *version {
+                1 => ([None; 2], rest),
+                _ => postcard::take_from_bytes(rest).map_err(|_| Unfit::Unreadable)?,
+            };
+            (Some(Moving { expire, ..moving }), rest)
         }
         Stage::Ringing(_) => (None, rest),
     };
@@ -182,6 +186,7 @@ impl Switch {
             cseqs: [near, far],
             unacked,
             counts,
+            expire,
         } = moving;
         let Talking {
             caller,
@@ -194,8 +199,8 @@ impl Switch {
         let not_to_caller = forbidden_of(&caller.forbidden);
         let not_to_callee = forbidden_of(&callee.forbidden);
         let says = [caller.say, callee.say];
-        let timed = [caller.timed, callee.timed];
         let [near, far] = [near, far].map(|(ours, theirs)| (ours.saturating_add(ahead), theirs));
+        let timed = [(caller.timed, expire[0]), (callee.timed, expire[1])];
         let caller_leg = leg_of(&config, LegName::Caller, &caller, near)?;
         let callee_leg = leg_of(&config, LegName::Callee, &callee, far)?;
         let call_id = Token::try_from(callee.dialog.call_id.0).map_err(|_| Unfit::Unsound)?;
@@ -297,7 +302,7 @@ impl Call {
         hands: &mut Hands,
         now: Now,
         unacked: [Option<Unacked<'_>>; 2],
-        timed: [Option<form::Timed>; 2],
+        timed: [(Option<form::Timed>, Option<i64>); 2],
         says: [Say; 2],
     ) {
         if let Some(talk) = &self.talk {
@@ -309,8 +314,8 @@ impl Call {
             if let Some(unacked) = unacked {
                 self.repeat_again(hands, now, name, &unacked);
             }
-            if let Some(timed) = timed {
-                self.time_again(hands, now, name, timed);
+            if let (Some(timed), expires) = timed {
+                self.time_again(hands, now, name, timed, expires.map(Wall::from_millis));
             }
         }
         for (name, say) in names.into_iter().zip(says) {
@@ -382,13 +387,21 @@ impl Call {
         self.note_message(now.at, name, Heading::Out, Method::Invite, Some(500), false);
     }
 
-    /// A leg's session is timed from now on, as if it had been refreshed just now: nobody wrote down when it was.
-    fn time_again(&mut self, hands: &mut Hands, now: Now, name: LegName, timed: form::Timed) {
+    /// A leg's session goes on until it expires; if nobody wrote down when, as if it had been refreshed just now.
+    fn time_again(
+        &mut self,
+        hands: &mut Hands,
+        now: Now,
+        name: LegName,
+        timed: form::Timed,
+        expires: Option<Wall>,
+    ) {
         let me = self.me;
         let Some(leg) = self.leg(name) else { return };
+        let left = expires.map_or(Duration::MAX, |at| at.since(now.wall));
         let clock = timed
             .clock
-            .map(|(interval_s, refresher)| Clock::start(now.at, interval_s, refresher));
+            .map(|(interval_s, refresher)| Clock::go_on(now.at, interval_s, refresher, left));
         let wake = clock
             .as_ref()
             .map(|clock| hands.wake(me, clock.due(), CallTimer::Session(name)));
