@@ -80,6 +80,14 @@ pub(super) fn journal_trouble(journal: &JournalHealth) -> Option<String> {
     }
 }
 
+/// Why the calls in progress can't be left to another process now, in a sentence.
+pub(super) fn no_handover(journal: &JournalHealth) -> Option<String> {
+    let trouble = journal_trouble(journal).filter(|_| journal.waiting > 0)?;
+    Some(format!(
+        "the next server would know nothing of some calls in progress, so they are not left to it: {trouble}"
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -42,7 +42,7 @@ use crate::transport::handed::Handed;
 use crate::transport::shard::{Door, Message};
 
 use super::Running;
-use super::health::{other_files, too_few_files};
+use super::health::{no_handover, other_files, too_few_files};
 use super::joined::{Joined, Wish, say_to};
 use super::readings::Readings;
 use super::reload::{Front, InForce, listen};
@@ -376,7 +376,7 @@ fn owner(shared: &Arc<Joined>, records: &Arc<cdr_file::Writer>, journal: &Journa
         shared.clone(),
         shared.clone(),
     );
-    let connections = shared.sip.clone();
+    let (connections, kept) = (shared.sip.clone(), journal.clone());
     let readings = Readings {
         shared: shared.clone(),
         records: Arc::downgrade(records),
@@ -387,8 +387,12 @@ fn owner(shared: &Arc<Joined>, records: &Arc<cdr_file::Writer>, journal: &Journa
         stop: Box::new(move |how| {
             stop.wish(match how {
                 Stop::Drain(patience) => Wish::Stop(patience),
-                Stop::HandOver => Wish::HandOver,
+                Stop::HandOver => {
+                    no_handover(&kept.health()).map_or(Ok(()), Err)?;
+                    Wish::HandOver
+                }
             });
+            Ok(())
         }),
         admit: Box::new(move |phase| admit.admit(phase)),
         reload: Box::new(move || reload.reload()),

@@ -383,7 +383,12 @@ impl Shared {
         // Failing to show life costs a few seconds in a record after a crash, no more.
         let _ = file.set_modified(SystemTime::now());
         if copy && let Err(error) = self.copy() {
-            self.book().error = Some(error.to_string());
+            let sentence = format!(
+                "{}: the calls in progress can't be copied to a new segment: {error}{}",
+                self.dir.display(),
+                file::cure(&error)
+            );
+            self.book().error = Some(sentence);
         }
     }
 
@@ -404,7 +409,7 @@ impl Shared {
         if let Err(error) = file::sync_data(&file, &path) {
             let mut book = self.book();
             book.dirty = Dirty::Lost;
-            book.error = Some(format!("{}: {error}", path.display()));
+            book.error = Some(format!("{}: {error}{}", path.display(), file::cure(&error)));
         }
     }
 

@@ -362,6 +362,7 @@ impl<S: Stage> Play<S> {
                 "ttl" => binding.ttl = Some(time()?),
                 "max" => binding.max = Some(time()?),
                 "direction" => binding.direction = Some(value.into()),
+                "record" => binding.record = value == "yes",
                 _ => {
                     let digits = self.name(value);
                     match key.chars().next() {

@@ -129,6 +129,11 @@ impl Server {
         self.process.wait().expect("a child of ours")
     }
 
+    /// Whether it has ended by itself already.
+    pub fn has_ended(&mut self) -> bool {
+        self.process.try_wait().expect("a child of ours").is_some()
+    }
+
     /// Starts it again, on the data that it left.
     pub fn start_again(&mut self) {
         self.launch();

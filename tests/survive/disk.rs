@@ -103,6 +103,14 @@ fn a_full_disk_stops_no_call_and_the_records_come_when_there_is_room() {
     let filler = fill(&stage.server);
     make_calls(&stage, &mut chance);
     stage.hold_and_resume(&held[..4], Side::Caller);
+    // The next server would know nothing of what waits: no call is left to it, and none is ended.
+    let refused = stage.server.umbra(&["stop", "--handover"]);
+    let sentence = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success());
+    assert!(
+        sentence.contains("entries wait in memory") && sentence.contains("make room"),
+        "{sentence}"
+    );
     fs::remove_file(filler).expect("our own file");
     make_calls(&stage, &mut chance);
     stage.until_heard(audio::now());

@@ -182,7 +182,7 @@ impl Book {
             Cow::Owned(news.iter().flat_map(|line| batch.frame(line)).copied().collect())
         };
         file::write_at(&self.file, &self.path, &frames, self.len)
-            .map_err(|error| format!("{}: {error}", self.path.display()))?;
+            .map_err(|error| format!("{}: {error}{}", self.path.display(), file::cure(&error)))?;
         for line in news {
             self.note(line);
         }
