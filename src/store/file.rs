@@ -86,11 +86,22 @@ pub fn lock(dir: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// A file that is written under another name, and gets its own only when it is whole and on the medium.
+/// A file that is written under another name, and gets its own only when it is whole and on the medium. One that is
+/// given up takes no room.
 pub struct Draft {
     file: File,
-    temporary: PathBuf,
+    temporary: Temporary,
     path: PathBuf,
+}
+
+/// A name that goes when nobody wants it any more. A draft that is whole has another one by then.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // The next draft of that name replaces it, and every start removes what is left.
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 impl Draft {
@@ -109,7 +120,7 @@ impl Draft {
             .open(&temporary)?;
         Ok(Self {
             file,
-            temporary,
+            temporary: Temporary(temporary),
             path: path.to_owned(),
         })
     }
@@ -119,8 +130,8 @@ impl Draft {
     /// # Errors
     /// Whatever the system says; the old file of that name, if any, is then still whole.
     pub fn publish(self) -> io::Result<File> {
-        sync_data(&self.file, &self.temporary)?;
-        fs::rename(&self.temporary, &self.path)?;
+        sync_data(&self.file, &self.temporary.0)?;
+        fs::rename(&self.temporary.0, &self.path)?;
         sync_dir(self.path.parent().unwrap_or(Path::new(".")))?;
         Ok(self.file)
     }
@@ -138,7 +149,7 @@ pub fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 impl Write for Draft {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        fault::check(&self.temporary, fault::Call::Write, || Ok(()))?;
+        fault::check(&self.temporary.0, fault::Call::Write, || Ok(()))?;
         self.file.write(bytes)
     }
 
