@@ -5,15 +5,30 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 
+/// Whether the system said that there is no room.
+pub fn is_full(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// What an error of the disk asks of its owner at a start, to follow the system's own words.
+pub fn start_cure(error: &io::Error) -> &'static str {
+    match error.kind() {
+        full if is_full(full) => START_FULL,
+        _ => ": check the folder's owner and permissions, and the disk",
+    }
+}
+
+/// The cure of a start for which there is no room.
+pub const START_FULL: &str = ": make room on that disk and start again (the room that is kept for this, the file `reserve` in \
+                              the store's folder, was used up or never made)";
+
 /// Takes one record: its key and value. An error is a sentence, and ends the reading.
 pub type EachRecord<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), String>;
 
 /// What an error of the disk asks of its owner, to follow the system's own words: `: …` or nothing.
 pub fn cure(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            ": make room on that disk, and it goes on by itself"
-        }
+        full if is_full(full) => ": make room on that disk, and it goes on by itself",
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             ": let the server's user write there, and it goes on by itself"
         }
