@@ -30,6 +30,7 @@ use crate::records::cdr_scan;
 use crate::store::file;
 use crate::store::journal::Journal;
 use crate::store::open::DiskFound;
+use crate::store::reserve;
 use crate::store::writer::{self, Store};
 use crate::telemetry::alarm::Alarms;
 use crate::telemetry::health::{Health, State};
@@ -82,6 +83,7 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
     let mut chance = seeded()?;
 
     let health = Arc::new(Health::expecting(&[]));
+    give_reserve(&conf.store);
     let (journal, left) = Journal::open(&conf.store.join("journal"))?;
     say(journal.notes());
     let count = conf.shards;
@@ -259,6 +261,23 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
     drop(opening);
     supervisor::ready();
     Ok(running)
+}
+
+/// On a full disk: makes the room that the journal and the store need to open.
+fn give_reserve(store: &Path) {
+    match reserve::give(store) {
+        Ok(None) => {}
+        Ok(Some(bytes)) => tracing::warn!(
+            "the disk under {} is full: the {} MiB that were reserved there are given to this start; make room there",
+            store.display(),
+            bytes >> 20
+        ),
+        // Whoever finds no room then says so.
+        Err(error) => tracing::warn!(
+            "the reserve in {} could not be given to this start: {error}",
+            store.display()
+        ),
+    }
 }
 
 /// What is on the disk, besides the journal.

@@ -61,7 +61,7 @@ pub(super) enum What {
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// The file system refuses.
-    #[error("{}: {error}: check the folder's owner, permissions and free space", path.display())]
+    #[error("{}: {error}{}", path.display(), file::start_cure(error))]
     Io {
         /// The file or folder.
         path: PathBuf,

@@ -261,9 +261,13 @@ impl Shared {
 
         let mut left = Vec::with_capacity(calls.len());
         let mut live = HashMap::with_capacity(calls.len());
-        let begun = Draft::begin(&path).map_err(io)?;
+        let segment = |error| JournalError::Io {
+            path: path.clone(),
+            error,
+        };
+        let begun = Draft::begin(&path).map_err(segment)?;
         let mut out = BufWriter::new(begun);
-        out.write_all(&header()).map_err(io)?;
+        out.write_all(&header()).map_err(segment)?;
         let mut len = HEADER_BYTES as u64;
         for mut call in calls {
             let id = call.id;
@@ -299,7 +303,7 @@ impl Shared {
                 &of_call,
                 after,
             )
-            .map_err(io)?;
+            .map_err(segment)?;
             live.insert(id, of_call);
             left.push(LeftCall {
                 record,
@@ -310,9 +314,9 @@ impl Shared {
         }
         let file = out
             .into_inner()
-            .map_err(|e| io(e.into_error()))?
+            .map_err(|e| segment(e.into_error()))?
             .publish()
-            .map_err(io)?;
+            .map_err(segment)?;
         for (_, old) in &segments {
             fs::remove_file(old).map_err(io)?;
         }
