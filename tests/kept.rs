@@ -8,7 +8,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use fuzzed::{after, left, switch};
-use umbra::call::kept::{self, Fate, Unfit};
+use umbra::base::time::Instant;
+use umbra::call::kept::{self, Fate, Left, Unfit};
 use umbra::call::media::Order;
 use umbra::call::port::{AskId, Command, Input, Output};
 
@@ -107,6 +108,29 @@ fn routes_names_and_a_request_that_waits_are_kept() {
 }
 
 #[test]
+fn a_session_is_refreshed_when_it_was_due_and_one_of_the_first_form_after_half_an_interval() {
+    let refreshed = |name: &str, since: u64| {
+        let (mut switch, _) = switch();
+        let state = state(name);
+        let call = Left {
+            acked: true,
+            ..left(&state, Fate::GoesOn)
+        };
+        let mut time = Duration::from_secs(since);
+        switch.restore(after(time), call).expect("readable");
+        let is_refresh = |output| matches!(output, Output::Send { bytes, .. } if bytes.starts_with(b"INVITE ") || bytes.starts_with(b"UPDATE "));
+        while !std::iter::from_fn(|| switch.poll()).any(is_refresh) {
+            time = time.max(switch.timeout().expect("it is due") - Instant::default());
+            switch.handle(after(time), Input::Timeout);
+        }
+        time.as_secs()
+    };
+    assert_eq!(refreshed("talking_timed", 100), 100 + 300);
+    assert_eq!(refreshed("talking_timed_until", 100), 300);
+    assert_eq!(refreshed("talking_timed_until", 400), 400);
+}
+
+#[test]
 fn the_media_of_a_talk_is_known_before_there_is_a_switch() {
     let (_, config) = switch();
     let outline = kept::outline(&state("talking_unacked"), &config.media).expect("readable");
@@ -135,7 +159,7 @@ fn the_media_of_a_talk_is_known_before_there_is_a_switch() {
 #[test]
 fn what_cannot_be_read_is_refused_by_a_sentence() {
     let (_, config) = switch();
-    let whole = state("talking_timed");
+    let whole = state("talking_timed_until");
     let read = |bytes: &[u8]| kept::outline(bytes, &config.media).map(|_| ());
     let mut newer = whole.clone();
     newer[0] = kept::VERSION + 1;
@@ -157,7 +181,7 @@ fn what_cannot_be_read_is_refused_by_a_sentence() {
 
 #[test]
 fn no_harm_to_a_state_leaves_anything_behind() {
-    for name in ["talking_timed", "ringing", "talking_while_asked"] {
+    for name in ["talking_timed_until", "ringing", "talking_while_asked"] {
         let whole = state(name);
         for at in (0..whole.len()).step_by(11) {
             for byte in [0xff, whole[at] ^ 1] {
@@ -167,4 +191,50 @@ fn no_harm_to_a_state_leaves_anything_behind() {
             }
         }
     }
+}
+
+/// What leaves when a process finds this state of a call whose finished record, with this status, stands already.
+fn said_of_one_that_is_over(state: &[u8], status: u16) -> Vec<(String, String)> {
+    let (mut switch, _) = switch();
+    let mut call = left(state, Fate::Over);
+    call.record.sip_status = status;
+    switch.restore(after(Duration::ZERO), call).expect("readable");
+    let mut said = Vec::new();
+    while let Some(output) = switch.poll() {
+        match output {
+            Output::Send { to, bytes } => {
+                said.push((to.to_string(), String::from_utf8(bytes).expect("text")));
+            }
+            Output::Cdr(..) | Output::Journal(_) | Output::Event(_) => {
+                panic!("it is recorded twice: {output:?}")
+            }
+            Output::Media(_)
+            | Output::Told(_)
+            | Output::Answer(..)
+            | Output::Note(_)
+            | Output::CalleeUsed(_) => {}
+        }
+    }
+    said
+}
+
+#[test]
+fn both_sides_of_a_call_that_was_over_are_told_and_nothing_is_recorded_again() {
+    let said = said_of_one_that_is_over(&state("talking_unacked"), 200);
+    assert_said(
+        &said,
+        "udp:127.1.2.1:5060",
+        &["BYE sip:13900000002@127.1.2.1:5060 SIP/2.0\r\n"],
+    );
+    let said = said_of_one_that_is_over(&state("ringing"), 486);
+    assert_said(
+        &said,
+        "udp:127.1.1.1:5060",
+        &["SIP/2.0 486 ", "CSeq: 1 INVITE\r\n"],
+    );
+    assert_said(
+        &said,
+        "udp:127.1.2.1:5060",
+        &["CANCEL sip:13900000002@127.1.2.1:5060 SIP/2.0\r\n"],
+    );
 }

@@ -171,6 +171,7 @@ fn a_server_that_hands_over_ends_at_once_and_the_next_one_goes_on_with_the_talk_
     for _ in 0..2 {
         let said = server.done("stop --handover");
         assert!(said.contains("calls left to the next server: 1"), "{said}");
+        assert!(server.has_ended(), "what was its own can be the next one's now");
         assert_eq!(server.ended().code(), Some(75), "start me again");
         server.start_again();
         talk.both_hear();

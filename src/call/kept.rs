@@ -6,7 +6,8 @@
 //! arrival it is all that another machine would need.
 //!
 //! **What is in it** stands in `form`: both legs' dialogs, sides of the bridge and session timers, what the guard
-//! forbids, the record so far. **What isn't** is what settles itself: offers under way count as refused, and whoever
+//! forbids, the record so far. A refresh of a session is written too: RFC 4028 has the peer hang up soon after two thirds
+//! of its interval, and a process that didn't know when it began could let that go by. **What isn't** is what settles itself: offers under way count as refused, and whoever
 //! made one asks again; keys on their way are lost with the audio of that moment.
 //!
 //! **What goes on counting.** No entry is written for a request that settles nothing, so our CSeq numbers jump by
@@ -21,8 +22,9 @@ mod pack;
 pub use back::{Fate, Left, Outline, outline};
 pub(super) use pack::{Mark, is_calm, keep};
 
-/// The version of what is written: its first byte. A program reads its own and earlier ones.
-pub const VERSION: u8 = 1;
+/// The version of what is written: its first byte. A program reads its own and earlier ones. 2: it says when sessions
+/// expire.
+pub const VERSION: u8 = 2;
 
 /// How far our CSeq numbers are ahead after a restart (RFC 3261 §12.2.1.1 wants them higher, and no more): so many
 /// requests may have gone out since the entry was written, and another one is written before there are more. Four

@@ -70,8 +70,12 @@ impl Backup {
 
 /// What a backup holds, in words.
 pub(super) fn summary(holds: &Holds) -> String {
+    let count = |of: u64, one: &str, more: &str| format!("{of} {}", if of == 1 { one } else { more });
     format!(
-        "{} live bindings, {} ended ones, {} numbers, {} pools",
-        holds.bindings, holds.bindings_ended, holds.numbers, holds.pools
+        "{}, {} ended, {}, {}",
+        count(holds.bindings, "live binding", "live bindings"),
+        holds.bindings_ended,
+        count(holds.numbers, "number", "numbers"),
+        count(holds.pools, "pool", "pools")
     )
 }

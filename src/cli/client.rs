@@ -67,6 +67,13 @@ impl Control {
         &self.path
     }
 
+    /// The process that listens there; `None` if nobody does, or if it can't be seen from here.
+    pub fn process(&self) -> Option<u32> {
+        let stream = UnixStream::connect(&self.path);
+        let peer = self.runtime.block_on(stream).ok()?.peer_cred().ok()?;
+        u32::try_from(peer.pid()?).ok().filter(|pid| *pid > 0)
+    }
+
     /// Asks for what is at `path`, narrowed by `query`.
     ///
     /// # Errors

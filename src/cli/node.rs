@@ -1,6 +1,8 @@
 //! `umbra status`, `stop`, `reload`, `log`: the running server as a whole.
 
+use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
@@ -15,6 +17,8 @@ use super::when;
 
 /// How often `stop` looks whether the server is gone.
 const GLANCE: Duration = Duration::from_millis(100);
+/// The same where the next server is started by whoever waits for this: people are talking.
+const QUICK_GLANCE: Duration = Duration::from_millis(5);
 /// How long a server may take to stop once its calls are over.
 const STOP_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -186,6 +190,8 @@ impl Stop {
         } else {
             json!({"drain_s": drain.as_secs()})
         };
+        // A test's server may be part of this process.
+        let process = control.process().filter(|pid| *pid != std::process::id());
         let answer = control.send(Method::POST, "/v1/stop", Some(&order))?;
         let mut say = |status: &Value, said: Option<u64>| -> anyhow::Result<Option<u64>> {
             let now = status.get("calls").and_then(Value::as_u64);
@@ -202,7 +208,8 @@ impl Stop {
                 .min(Duration::from_secs(31_536_000));
         loop {
             match control.get("/v1/status", &[]) {
-                Err(Trouble::NoServer(_)) => break,
+                // It has its sockets and its data until the end: the next one can't have them earlier.
+                Err(Trouble::NoServer(_)) if !process.is_some_and(runs) => break,
                 Ok(status)
                     if answer
                         .get("pid")
@@ -212,7 +219,12 @@ impl Stop {
                 }
                 Ok(status) => calls = say(&status, calls)?,
                 // Broken: it went while it answered. The next look tells.
-                Err(Trouble::Broken(..) | Trouble::Refused { .. } | Trouble::Forbidden(_)) => {}
+                Err(
+                    Trouble::NoServer(_)
+                    | Trouble::Broken(..)
+                    | Trouble::Refused { .. }
+                    | Trouble::Forbidden(_),
+                ) => {}
             }
             if Instant::now() > gone_by {
                 bail!(
@@ -220,7 +232,7 @@ impl Stop {
                     control.path().display()
                 );
             }
-            std::thread::sleep(GLANCE);
+            std::thread::sleep(if self.handover { QUICK_GLANCE } else { GLANCE });
         }
         if self.handover {
             writeln!(
@@ -232,6 +244,19 @@ impl Stop {
             writeln!(out, "stopped")?;
         }
         Ok(())
+    }
+}
+
+/// Whether a process is there: not one that has ended and whose parent hasn't asked about it yet.
+fn runs(pid: u32) -> bool {
+    let process = Path::new("/proc").join(pid.to_string());
+    let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
+    // Its name stands before, in brackets, and may hold anything.
+    match stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()) {
+        None => false,
+        // Only its first thread has ended, perhaps.
+        Some('Z' | 'X') => fs::read_dir(process.join("task")).is_ok_and(|tasks| tasks.count() > 1),
+        Some(_) => true,
     }
 }
 

@@ -14,8 +14,9 @@ use crate::base::number::{RealNumber, Tel, VirtualNumber};
 use crate::base::time::Wall;
 
 /// The schema that this server writes, and the newest that it reads. Schema 1 had AXB only, and less in its
-/// pools, numbers and accounts; schema 2 said nothing of faxes. What a schema doesn't say has its default.
-pub const SCHEMA: u8 = 3;
+/// pools, numbers and accounts; schema 2 said nothing of faxes; schema 3 not what a frozen number thaws to. What a
+/// schema doesn't say has its default.
+pub const SCHEMA: u8 = 4;
 
 /// What one write does to the table: applied whole, in sequence order.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -400,6 +400,29 @@ impl NumberState {
     }
 }
 
+/// Where a number stands again when it is frozen no more: where it stood before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Thawed {
+    /// In service.
+    #[default]
+    Active,
+    /// It gets no new bindings.
+    Locked,
+    /// Not in service yet.
+    Inventory,
+}
+
+impl Thawed {
+    /// As a state.
+    pub const fn state(self) -> NumberState {
+        match self {
+            Self::Active => NumberState::Active,
+            Self::Locked => NumberState::Locked,
+            Self::Inventory => NumberState::Inventory,
+        }
+    }
+}
+
 /// One virtual number.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Number {
@@ -419,6 +442,8 @@ pub struct Number {
     pub tags: Vec<Box<str>>,
     /// Where it stands.
     pub state: NumberState,
+    /// What it thaws to, if it is frozen.
+    pub thawed: Thawed,
     /// Counts the writes to this record, from 1.
     pub version: u32,
     /// When it was added (again, if it was released in between).
@@ -433,6 +458,16 @@ impl Number {
                 true
             }
             NumberState::Released => false,
+        }
+    }
+
+    /// What it thaws to if it is frozen now, whatever for.
+    pub const fn thaws_to(&self) -> Thawed {
+        match self.state {
+            NumberState::Active | NumberState::Released => Thawed::Active,
+            NumberState::Locked => Thawed::Locked,
+            NumberState::Inventory => Thawed::Inventory,
+            NumberState::Frozen(_) => self.thawed,
         }
     }
 

@@ -111,6 +111,7 @@ impl Planner<'_> {
             Write::SetNumber { x, about } => self.set_number(*x, about),
             Write::MoveNumber { x, pool } => self.move_number(*x, pool, now),
             Write::SetNumberState { x, state } => self.set_number_state(*x, *state, now),
+            Write::ThawNumber { x } => self.thaw_number(*x, now),
             Write::ReleaseNumber { x } => self.set_number_state(*x, NumberState::Released, now),
             Write::Bind(request) => self.bind(request, now, chance),
             Write::Update(request) => self.update(request, now, chance),

@@ -309,6 +309,11 @@ pub enum Write {
         /// Where it stands from now on.
         state: NumberState,
     },
+    /// Freezes a number no more: it stands where it stood before. One that isn't frozen stays as it is.
+    ThawNumber {
+        /// The number.
+        x: VirtualNumber,
+    },
     /// Gives a number up. Only without live bindings.
     ReleaseNumber {
         /// The number.

@@ -158,14 +158,10 @@ impl Running {
             self.until_idle(LAST_WORDS)?;
         }
         supervisor::closing();
-        let Written {
-            lost,
-            unkept,
-            media,
-            store,
-        } = self.close();
-        drop(media);
-        store.close();
+        let written = self.close();
+        let (lost, unkept) = (written.lost, written.unkept);
+        drop(written.media);
+        written.store.close();
         if lost > 0 && unkept > 0 {
             anyhow::bail!(
                 "{lost} records could not be written, and the journal could not take {unkept} entries: records are lost"
@@ -192,14 +188,10 @@ impl Running {
         // The listing has the media counted; what comes too late for it is missing in records, no more.
         let _ = self.http.block_on(self.board.ask(Command::Calls));
         self.shared.tell_all(Command::KeepAll);
-        let Written {
-            lost,
-            unkept,
-            media,
-            store,
-        } = self.close();
+        let written = self.close();
+        let (lost, unkept) = (written.lost, written.unkept);
         // What the store acknowledged is on the medium: it needs no last words, and closing it takes time.
-        std::mem::forget((media, store));
+        std::mem::forget((written.media, written.store));
         if unkept > 0 {
             anyhow::bail!(
                 "the journal could not take {unkept} entries: calls that the next server should go on with are lost"
@@ -318,7 +310,9 @@ impl Running {
         set("cdr", bad(cdrs), self.records.health());
         set("journal", bad(journal.records), journal_trouble(&journal));
         set("pools", State::Degraded, low_pools(&self.store));
-        set("store", State::Degraded, trouble(&self.store));
+        let store = self.store.health();
+        set("disk", State::Degraded, store.reserve.clone());
+        set("store", State::Degraded, trouble(store));
         set("clock", State::Degraded, set_back(self.shared.clock.ahead()));
         match (cdrs, journal.records) {
             (Records::Kept, Records::Kept) => Records::Kept,

@@ -30,6 +30,7 @@ use crate::records::cdr_scan;
 use crate::store::file;
 use crate::store::journal::Journal;
 use crate::store::open::DiskFound;
+use crate::store::reserve;
 use crate::store::writer::{self, Store};
 use crate::telemetry::alarm::Alarms;
 use crate::telemetry::health::{Health, State};
@@ -42,7 +43,7 @@ use crate::transport::handed::Handed;
 use crate::transport::shard::{Door, Message};
 
 use super::Running;
-use super::health::{other_files, too_few_files};
+use super::health::{no_handover, other_files, too_few_files};
 use super::joined::{Joined, Wish, say_to};
 use super::readings::Readings;
 use super::reload::{Front, InForce, listen};
@@ -82,6 +83,7 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
     let mut chance = seeded()?;
 
     let health = Arc::new(Health::expecting(&[]));
+    give_reserve(&conf.store);
     let (journal, left) = Journal::open(&conf.store.join("journal"))?;
     say(journal.notes());
     let count = conf.shards;
@@ -121,9 +123,10 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
     let media_after = started.elapsed();
 
     let Disk { store, records } = open_disk(&conf, &clock, &health, &journal, |recorded| {
-        room::give_orders(threads, &lanes, left.leave_out(recorded), &health);
+        room::give_orders(threads, &lanes, left.close(recorded), &health);
         std::mem::take(&mut left.records)
     })?;
+    journal.told(&left.unreadable);
     let (wish, wishes) = channel();
     store.table().set_quarantine(conf.quarantine);
     let shared = Arc::new(Joined {
@@ -190,6 +193,7 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
                 .unwrap_or_default(),
             told: Some(told.clone()),
             entries: Vec::new(),
+            gone: Vec::new(),
             cdrs: Vec::new(),
             orders: Vec::new(),
         },
@@ -257,6 +261,23 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
     drop(opening);
     supervisor::ready();
     Ok(running)
+}
+
+/// On a full disk: makes the room that the journal and the store need to open.
+fn give_reserve(store: &Path) {
+    match reserve::give(store) {
+        Ok(None) => {}
+        Ok(Some(bytes)) => tracing::warn!(
+            "the disk under {} is full: the {} MiB that were reserved there are given to this start; make room there",
+            store.display(),
+            bytes >> 20
+        ),
+        // Whoever finds no room then says so.
+        Err(error) => tracing::warn!(
+            "the reserve in {} could not be given to this start: {error}",
+            store.display()
+        ),
+    }
 }
 
 /// What is on the disk, besides the journal.
@@ -374,7 +395,7 @@ fn owner(shared: &Arc<Joined>, records: &Arc<cdr_file::Writer>, journal: &Journa
         shared.clone(),
         shared.clone(),
     );
-    let connections = shared.sip.clone();
+    let (connections, kept) = (shared.sip.clone(), journal.clone());
     let readings = Readings {
         shared: shared.clone(),
         records: Arc::downgrade(records),
@@ -385,8 +406,12 @@ fn owner(shared: &Arc<Joined>, records: &Arc<cdr_file::Writer>, journal: &Journa
         stop: Box::new(move |how| {
             stop.wish(match how {
                 Stop::Drain(patience) => Wish::Stop(patience),
-                Stop::HandOver => Wish::HandOver,
+                Stop::HandOver => {
+                    no_handover(&kept.health()).map_or(Ok(()), Err)?;
+                    Wish::HandOver
+                }
             });
+            Ok(())
         }),
         admit: Box::new(move |phase| admit.admit(phase)),
         reload: Box::new(move || reload.reload()),

@@ -61,7 +61,7 @@ pub(super) enum What {
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// The file system refuses.
-    #[error("{}: {error}: check the folder's owner, permissions and free space", path.display())]
+    #[error("{}: {error}{}", path.display(), file::start_cure(error))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -253,25 +253,16 @@ impl Past {
             .into_iter()
             .map(|(id, record)| {
                 let (json, is_over) = (record.json, record.is_over);
-                if is_over {
-                    return PastCall {
-                        id,
-                        json,
-                        is_over,
-                        answered: None,
-                        died: None,
-                        kept: None,
-                        acked: false,
-                    };
-                }
                 let kept = self.kept.remove(&id);
                 let kept_at = kept.as_ref().map_or(0, |(sequence, _)| *sequence);
-                let died = self.died.get(&id).copied();
+                // What a finished record says is all that happened.
+                let died = self.died.get(&id).copied().filter(|_| !is_over);
+                let answered = self.answered.get(&id).copied().filter(|_| !is_over);
                 PastCall {
                     id,
                     json,
                     is_over,
-                    answered: self.answered.get(&id).copied(),
+                    answered,
                     // Who went on with it said so by keeping it anew.
                     died: died.filter(|(at, _)| *at >= kept_at).map(|(_, died)| died),
                     acked: kept.is_some() && self.acked.get(&id).is_some_and(|at| *at > kept_at),

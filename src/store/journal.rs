@@ -80,7 +80,7 @@ pub struct LeftCall {
     pub record: Cdr,
     /// The last sign of life of the process that had it; `None` if the call was over by then.
     pub died: Option<Wall>,
-    /// What is needed to go on with it, as [`kept`] writes it, if it was kept.
+    /// What is needed to go on with it, as [`kept`] writes it, if it was kept; or to tell both sides that it is over.
     pub kept: Option<Box<[u8]>>,
     /// Whether the caller had acknowledged the answer of which `kept` tells ([`CallEntry::Acked`]).
     pub acked: bool,
@@ -161,6 +161,14 @@ impl Journal {
     pub fn write_all(&self, entries: &[CallEntry]) {
         if !entries.is_empty() {
             self.inner.shared.write_all(entries);
+        }
+    }
+
+    /// Both sides of these calls know that they are over, so that their states go ([`CallEntry::Kept`]): with the records,
+    /// or as soon as these are in the CDR files.
+    pub fn told(&self, calls: &[Id]) {
+        if !calls.is_empty() {
+            self.inner.shared.told(calls);
         }
     }
 
@@ -253,9 +261,13 @@ impl Shared {
 
         let mut left = Vec::with_capacity(calls.len());
         let mut live = HashMap::with_capacity(calls.len());
-        let begun = Draft::begin(&path).map_err(io)?;
+        let segment = |error| JournalError::Io {
+            path: path.clone(),
+            error,
+        };
+        let begun = Draft::begin(&path).map_err(segment)?;
         let mut out = BufWriter::new(begun);
-        out.write_all(&header()).map_err(io)?;
+        out.write_all(&header()).map_err(segment)?;
         let mut len = HEADER_BYTES as u64;
         for mut call in calls {
             let id = call.id;
@@ -291,7 +303,7 @@ impl Shared {
                 &of_call,
                 after,
             )
-            .map_err(io)?;
+            .map_err(segment)?;
             live.insert(id, of_call);
             left.push(LeftCall {
                 record,
@@ -302,9 +314,9 @@ impl Shared {
         }
         let file = out
             .into_inner()
-            .map_err(|e| io(e.into_error()))?
+            .map_err(|e| segment(e.into_error()))?
             .publish()
-            .map_err(io)?;
+            .map_err(segment)?;
         for (_, old) in &segments {
             fs::remove_file(old).map_err(io)?;
         }
@@ -344,13 +356,19 @@ impl Shared {
             .count();
         let mut book = self.book();
         book.dropped += unwritable as u64;
-        if book.waiting() == 0 {
-            match book.put(&batch) {
-                Ok(()) => return,
-                Err(error) => book.error = Some(error),
+        book.take(batch);
+    }
+
+    fn told(&self, calls: &[Id]) {
+        let first = self.sequence.fetch_add(calls.len() as u64, Ordering::Relaxed);
+        let mut batch = Batch::default();
+        let mut book = self.book();
+        for (sequence, id) in (first..).zip(calls) {
+            if book.told(*id) {
+                batch.end(*id, sequence);
             }
         }
-        batch.into_lines().for_each(|line| book.wait(line));
+        book.take(batch);
     }
 
     fn tick(&self, tick: Tick) {
@@ -369,7 +387,12 @@ impl Shared {
         // Failing to show life costs a few seconds in a record after a crash, no more.
         let _ = file.set_modified(SystemTime::now());
         if copy && let Err(error) = self.copy() {
-            self.book().error = Some(error.to_string());
+            let sentence = format!(
+                "{}: the calls in progress can't be copied to a new segment: {error}{}",
+                self.dir.display(),
+                file::cure(&error)
+            );
+            self.book().error = Some(sentence);
         }
     }
 
@@ -390,7 +413,7 @@ impl Shared {
         if let Err(error) = file::sync_data(&file, &path) {
             let mut book = self.book();
             book.dirty = Dirty::Lost;
-            book.error = Some(format!("{}: {error}", path.display()));
+            book.error = Some(format!("{}: {error}{}", path.display(), file::cure(&error)));
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use super::disk::{self, Disk, DiskError, Found, Put};
-use super::file;
+use super::file::{self, START_FULL};
 use super::log::{Log, LogError, Replay};
 use super::snapshot::{self, Snapshot, SnapshotError};
 use crate::base::time::Wall;
@@ -59,7 +59,7 @@ pub enum OpenError {
     #[error("{} is in use by another umbra: stop that one first, or set [store] path to another folder", .0.display())]
     InUse(PathBuf),
     /// The file system refuses.
-    #[error("{}: {error}: check the folder's owner, permissions and free space", path.display())]
+    #[error("{}: {error}{}", path.display(), file::start_cure(error))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -73,10 +73,11 @@ pub enum OpenError {
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
     /// sled, even after it was moved aside.
-    #[error(
-        "{0}; if the disk has space and the folder's owner is right, move the folder away: it is rebuilt from the log"
-    )]
+    #[error("{0}; if the folder's owner is right, move the folder away: it is rebuilt from the log")]
     Disk(DiskError),
+    /// sled has no room.
+    #[error("{0}{START_FULL}")]
+    Full(DiskError),
     /// sled's records are from a later version.
     #[error(transparent)]
     Newer(DiskError),
@@ -88,6 +89,17 @@ pub enum OpenError {
         /// What is wrong with the log.
         log: LogError,
     },
+}
+
+impl OpenError {
+    fn of_disk(error: DiskError) -> Self {
+        match error {
+            DiskError::Full(_) => Self::Full(error),
+            DiskError::Broken(_) | DiskError::Newer { .. } | DiskError::Busy(_) | DiskError::TooLong(_) => {
+                Self::Disk(error)
+            }
+        }
+    }
 }
 
 /// Everything that a writer needs.
@@ -144,6 +156,7 @@ pub(super) fn open(path: &Path, segment_bytes: u64, now: Wall) -> Result<Opened,
         // Not broken, and not to be moved aside.
         Err(DiskError::Busy(path)) => return Err(OpenError::InUse(path)),
         Err(newer @ DiskError::Newer { .. }) => return Err(OpenError::Newer(newer)),
+        Err(full @ DiskError::Full(_)) => return Err(OpenError::Full(full)),
         Err(broken @ (DiskError::Broken(_) | DiskError::TooLong(_))) => Err(broken.to_string()),
     };
     let (
@@ -189,9 +202,9 @@ pub(super) fn open(path: &Path, segment_bytes: u64, now: Wall) -> Result<Opened,
         },
         None => OpenError::Log(log),
     })?;
-    behind.write().map_err(OpenError::Disk)?;
+    behind.write().map_err(OpenError::of_disk)?;
     if replay.records > 0 || disk.durable_seq() != disk.applied_seq() {
-        disk.flush().map_err(OpenError::Disk)?;
+        disk.flush().map_err(OpenError::of_disk)?;
     }
     report.records = records;
     report.replayed = replay.records;
@@ -323,7 +336,7 @@ fn rebuild(
         aside.display(),
         source(snapshot)
     ));
-    from_snapshot(Disk::open(path).map_err(OpenError::Disk)?, snapshot)
+    from_snapshot(Disk::open(path).map_err(OpenError::of_disk)?, snapshot)
 }
 
 /// What a missing sled is rebuilt from.
@@ -353,7 +366,7 @@ fn from_snapshot(mut disk: Disk, snapshot: Option<&Snapshot>) -> Result<Loaded, 
             })
         })?;
         behind.seq = snapshot.seq;
-        behind.write().map_err(OpenError::Disk)?;
+        behind.write().map_err(OpenError::of_disk)?;
     }
     Ok(Loaded {
         table: Arc::new(table),

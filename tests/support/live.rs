@@ -444,6 +444,9 @@ impl Stage for Live {
         if let Some(max) = binding.max {
             line += &format!(" --max-duration {}s", max.as_secs());
         }
+        if binding.record {
+            line += " --record";
+        }
         self.done(&line);
     }
 

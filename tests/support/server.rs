@@ -3,7 +3,7 @@
 #![allow(dead_code)] // each test binary uses its part
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -28,6 +28,8 @@ pub const X: &str = "17000000001";
 
 /// How long a server may take to come up, and anything else to come about.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+/// A disk on which there is room for the reserve of a start, with as much beside it, and little more.
+pub const SMALL_DISK: &str = "150m";
 /// Ports are claimed in blocks of so many.
 const BLOCK: u16 = 1_000;
 /// Where the blocks begin, and where the ports begin that the system gives out itself.
@@ -129,6 +131,11 @@ impl Server {
         self.process.wait().expect("a child of ours")
     }
 
+    /// Whether it has ended by itself already.
+    pub fn has_ended(&mut self) -> bool {
+        self.process.try_wait().expect("a child of ours").is_some()
+    }
+
     /// Starts it again, on the data that it left.
     pub fn start_again(&mut self) {
         self.launch();
@@ -208,6 +215,24 @@ impl Server {
     /// Its data, also if they lie on a disk of their own.
     pub fn data(&self) -> &Path {
         &self.data
+    }
+
+    /// Takes whatever room is left on its disk, by a file whose path is returned.
+    pub fn fill_disk(&self) -> PathBuf {
+        let path = (0..)
+            .map(|n| self.data.join(format!("filler-{n}")))
+            .find(|path| !path.exists())
+            .expect("few fillers");
+        let mut file = File::create(&path).expect("a file");
+        for size in [1 << 20, 4_096, 1] {
+            while file.write_all(&vec![0x55; size]).is_ok() {}
+        }
+        path
+    }
+
+    /// Bytes that are kept for a start on a full disk.
+    pub fn reserve(&self) -> u64 {
+        fs::metadata(self.data.join("reserve")).map_or(0, |file| file.len())
     }
 
     /// Waits until the control socket answers.

@@ -365,6 +365,8 @@ pub struct Binding {
     pub ttl: Option<Duration>,
     /// The longest call.
     pub max: Option<Duration>,
+    /// Whether recordings are asked for.
+    pub record: bool,
 }
 
 /// What the owner does to a number, or to the default account.

@@ -114,8 +114,8 @@ pub struct Takeover {
 
 /// What only the owner of the process can do or tell.
 pub struct Owner {
-    /// Ends the process. Returns at once.
-    pub stop: Box<dyn Fn(Stop) + Send + Sync>,
+    /// Ends the process; returns at once. Or says why it can't leave the calls in progress to another now.
+    pub stop: Box<dyn Fn(Stop) -> Result<(), String> + Send + Sync>,
     /// Reads the conf again: what came of it, or every fault, a line each; then the old conf stays.
     pub reload: Box<dyn Fn() -> Result<Reloaded, Vec<String>> + Send + Sync>,
     /// What conf is in force, and how its files are now; `None` for the built-in one. Reads the disk.

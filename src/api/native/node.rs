@@ -23,7 +23,8 @@ pub(super) async fn trunks(State(desk): State<Arc<Desk>>) -> Json<Value> {
 }
 
 /// `POST /v1/stop {drain_s}` → 202 `{"drain_s", "calls", "pid"}`. New calls are refused at once; those in progress have
-/// that long. With `handover: true` instead the process ends at once, and they go on in the one that comes next.
+/// that long. With `handover: true` instead the process ends at once, and they go on in the one that comes next; 503
+/// `no_handover` while the journal doesn't have all that this needs.
 pub(super) async fn stop(
     State(desk): State<Arc<Desk>>,
     Body(body): Body,
@@ -39,7 +40,7 @@ pub(super) async fn stop(
     };
     tracing::info!("a stop was asked for");
     let calls = (desk.owner.calls)();
-    (desk.owner.stop)(how);
+    (desk.owner.stop)(how).map_err(|why| ApiError::unavailable("no_handover", why))?;
     let drain = drain.unwrap_or_default();
     let answer = json!({"drain_s": drain.as_secs(), "calls": calls, "pid": std::process::id()});
     Ok((StatusCode::ACCEPTED, Json(answer)))

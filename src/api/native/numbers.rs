@@ -221,7 +221,7 @@ pub(super) async fn act(
         )),
         "unfreeze" => {
             desk.leaves(x, "locked")?;
-            state(NumberState::Active)
+            Write::ThawNumber { x }
         }
         "release" => Write::ReleaseNumber { x },
         "move" => Write::MoveNumber {

@@ -175,6 +175,7 @@ fn desk(dir: &Path, asked: &Arc<Mutex<Vec<String>>>, calls: &Arc<Mutex<Vec<CallV
                     Stop::Drain(drain) => format!("{drain:?}"),
                     Stop::HandOver => "handover".to_owned(),
                 });
+                Ok(())
             }),
             reload: Box::new(move || {
                 reload(String::new());

@@ -301,6 +301,12 @@ fn a_locked_number_takes_no_binding_and_unlocking_thaws_nothing() {
     assert_eq!(act("unlock", &Value::Null).0, 409);
     assert_eq!(act("lock", &Value::Null).0, 409);
     assert_eq!(act("unfreeze", &Value::Null).1["state"], json!("idle"));
+    // A freeze, and another for a worse cause, are no way out of a lock.
+    act("lock", &Value::Null);
+    act("freeze", &Value::Null);
+    act("freeze", &json!({"cause": "regulator"}));
+    assert_eq!(act("unfreeze", &Value::Null).1["state"], json!("locked"));
+    assert_eq!(act("unlock", &Value::Null).1["state"], json!("idle"));
     let (_, bound) = served.post("/v1/bindings", &pair(A, B));
     let (status, fault) = act("release", &Value::Null);
     assert_eq!(

@@ -22,13 +22,16 @@ impl Bridge {
         self.fax
     }
 
-    /// A leg's side, to be written down. An offer of ours without an answer counts as refused.
+    /// A leg's side, to be written down. An offer of ours without an answer counts as refused, unless it stands in a 2xx:
+    /// that is repeated until its ACK brings the answer.
     pub(in crate::call) fn kept(&self, leg: LegName, media: &MediaConfig) -> Option<form::Side<'_>> {
         let side = self.side(leg)?;
         let interface = usize::from(side.port.interface().0);
         let bound = media.interfaces.get(interface)?.address;
         let (written, is_said) = match (&side.written, &side.former) {
-            (Some((terms, _)), Some(former)) if *terms != **former => (Some(&**former), false),
+            (Some((terms, _)), Some(former)) if side.owes == Owes::Nothing && *terms != **former => {
+                (Some(&**former), false)
+            }
             (Some((terms, text)), Some(_) | None) => (Some(terms), !text.is_empty()),
             (None, _) => (None, false),
         };

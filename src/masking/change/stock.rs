@@ -8,7 +8,8 @@ use super::{
 use crate::base::limits::X_PER_A;
 use crate::base::number::VirtualNumber;
 use crate::masking::inventory::{
-    Account, Callback, CityRule, Fax, Freeze, Number, NumberState, Pool, Reuse, Standing, Unidentified,
+    Account, Callback, CityRule, Fax, Freeze, Number, NumberState, Pool, Reuse, Standing, Thawed,
+    Unidentified,
 };
 use crate::masking::quarantine::{Grip, Quarantine};
 
@@ -84,6 +85,11 @@ pub(super) fn put_number(out: &mut Vec<u8>, number: &Number) {
     put_text_option(out, number.city.as_deref());
     put_text_option(out, number.operator.as_deref());
     put_texts(out, &number.tags);
+    out.push(match number.thawed {
+        Thawed::Active => 0,
+        Thawed::Locked => 1,
+        Thawed::Inventory => 2,
+    });
 }
 
 /// Whole seconds, for times beyond the weeks that [`put_duration`] holds; `u64::MAX` for none.
@@ -218,6 +224,16 @@ impl Reader<'_> {
                 self.texts("tag")?,
             )
         };
+        let thawed = if self.schema < 4 {
+            Thawed::default()
+        } else {
+            match self.byte()? {
+                0 => Thawed::Active,
+                1 => Thawed::Locked,
+                2 => Thawed::Inventory,
+                _ => return Err(BadRecord::Field("state before")),
+            }
+        };
         Ok(Number {
             x: VirtualNumber::new(x),
             pool,
@@ -227,6 +243,7 @@ impl Reader<'_> {
             operator,
             tags,
             state,
+            thawed,
             version,
             added,
         })

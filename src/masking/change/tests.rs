@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 
-use super::super::inventory::{Callback, CityRule, Fax, Freeze, NumberState, Reuse, Standing, Unidentified};
+use super::super::inventory::{
+    Callback, CityRule, Fax, Freeze, NumberState, Reuse, Standing, Thawed, Unidentified,
+};
 use super::super::quarantine::{Grip, Quarantine};
 use super::*;
 use crate::base::number::Kind;
@@ -102,22 +104,28 @@ fn binding() -> impl Strategy<Value = Binding> {
 }
 
 fn number() -> impl Strategy<Value = Number> {
+    let frozen = (
+        prop::sample::select(
+            Freeze::NAMES
+                .map(|(_, cause)| NumberState::Frozen(cause))
+                .to_vec(),
+        ),
+        prop::sample::select(vec![Thawed::Active, Thawed::Locked, Thawed::Inventory]),
+    );
     let state = prop_oneof![
-        Just(NumberState::Active),
-        Just(NumberState::Locked),
-        Just(NumberState::Released),
-        Just(NumberState::Frozen(Freeze::Arrears)),
-        Just(NumberState::Frozen(Freeze::Complaint)),
-        Just(NumberState::Frozen(Freeze::Carrier)),
-        Just(NumberState::Frozen(Freeze::Operator)),
-        Just(NumberState::Frozen(Freeze::Regulator)),
-        Just(NumberState::Inventory),
+        frozen,
+        prop::sample::select(vec![
+            (NumberState::Active, Thawed::Active),
+            (NumberState::Locked, Thawed::Active),
+            (NumberState::Released, Thawed::Active),
+            (NumberState::Inventory, Thawed::Active),
+        ]),
     ];
     let texts = || prop::collection::vec(text(), 0..4);
     let option = || prop::option::of(text());
     let names = (text(), text(), texts(), option(), option(), texts());
     (tel(), names, state, any::<u32>(), wall()).prop_map(
-        |(x, (pool, account, trunks, city, operator, tags), state, version, added)| Number {
+        |(x, (pool, account, trunks, city, operator, tags), (state, thawed), version, added)| Number {
             x: VirtualNumber::new(x),
             pool,
             account,
@@ -126,6 +134,7 @@ fn number() -> impl Strategy<Value = Number> {
             operator,
             tags,
             state,
+            thawed,
             version,
             added,
         },
@@ -263,12 +272,12 @@ fn a_record_of_a_newer_server_is_refused_with_a_sentence() {
     Record::Forget(Id::from_bits(1)).encode_value(&mut value);
     value[0] = SCHEMA + 1;
     let refused = Record::decode(&value).expect_err("newer");
-    assert_eq!(refused, BadRecord::NewerSchema(4));
+    assert_eq!(refused, BadRecord::NewerSchema(5));
     assert_eq!(
         refused.to_string(),
-        "the record was written by a newer server (schema 4; this one reads up to 3): upgrade first"
+        "the record was written by a newer server (schema 5; this one reads up to 4): upgrade first"
     );
-    assert_eq!(Change::decode(&value), Err(BadRecord::NewerSchema(4)));
+    assert_eq!(Change::decode(&value), Err(BadRecord::NewerSchema(5)));
 }
 
 #[test]
@@ -282,6 +291,28 @@ fn a_pool_of_the_schema_that_knew_no_faxes_refuses_them() {
     value.pop();
     value[0] = 2;
     assert_eq!(Record::decode(&value), Ok(Record::Pool(Pool::default_pool())));
+}
+
+#[test]
+fn a_number_of_the_schema_that_forgot_it_thaws_to_be_in_service() {
+    let number = |thawed| Number {
+        x: VirtualNumber::new(Tel::new(Kind::E164, "8617000000001").expect("digits")),
+        pool: "FC100000000000001".into(),
+        account: "default".into(),
+        trunks: Vec::new(),
+        city: None,
+        operator: None,
+        tags: Vec::new(),
+        state: NumberState::Frozen(Freeze::Carrier),
+        thawed,
+        version: 1,
+        added: Wall::default(),
+    };
+    let mut value = Vec::new();
+    Record::Number(number(Thawed::Locked)).encode_value(&mut value);
+    value.pop();
+    value[0] = 3;
+    assert_eq!(Record::decode(&value), Ok(Record::Number(number(Thawed::Active))));
 }
 
 /// What the version before wrote: a pool and a binding of schema 1, byte by byte.
@@ -417,6 +448,7 @@ fn accounts_pools_and_numbers_of_the_first_schema_are_read_with_defaults_for_wha
         operator: None,
         tags: Vec::new(),
         state: NumberState::Frozen(Freeze::Complaint),
+        thawed: Thawed::Active,
         version: 3,
         added: at,
     };

@@ -11,7 +11,7 @@ use crate::masking::binding::Mode;
 use crate::masking::bounds::{change_account, change_number, change_pool, check_name, check_pool_name};
 use crate::masking::change::Record;
 use crate::masking::inventory::{
-    Account, DEFAULT_ACCOUNT, DEFAULT_POOL, Number, NumberState, Pool, Standing,
+    Account, DEFAULT_ACCOUNT, DEFAULT_POOL, Number, NumberState, Pool, Standing, Thawed,
 };
 use crate::masking::request::{NumberChange, PoolChange, Refused, Service, Written};
 
@@ -121,6 +121,7 @@ impl Planner<'_> {
                 Service::Now => NumberState::Active,
                 Service::Later => NumberState::Inventory,
             },
+            thawed: Thawed::default(),
             version: known.map_or(1, |released| released.version.saturating_add(1)),
             added: now,
         };
@@ -169,15 +170,30 @@ impl Planner<'_> {
         if number.state == state {
             return Ok(unchanged(Written::Number(number)));
         }
-        match state {
-            NumberState::Released => self.check_idle(x, now)?,
-            NumberState::Inventory | NumberState::Active | NumberState::Locked | NumberState::Frozen(_) => {}
-        }
+        let thawed = match state {
+            NumberState::Frozen(_) => number.thaws_to(),
+            NumberState::Released => {
+                self.check_idle(x, now)?;
+                Thawed::default()
+            }
+            NumberState::Inventory | NumberState::Active | NumberState::Locked => Thawed::default(),
+        };
         Ok(number_planned(Number {
             state,
+            thawed,
             version: number.version.saturating_add(1),
             ..(*number).clone()
         }))
+    }
+
+    pub(super) fn thaw_number(&self, x: VirtualNumber, now: Wall) -> Result<Planned, Refused> {
+        let number = self.own_number(x)?;
+        match number.state {
+            NumberState::Frozen(_) => self.set_number_state(x, number.thawed.state(), now),
+            NumberState::Inventory | NumberState::Active | NumberState::Locked | NumberState::Released => {
+                Ok(unchanged(Written::Number(number)))
+            }
+        }
     }
 
     /// No live binding stands on `x`.

@@ -199,6 +199,7 @@ fn a_hundred_thousand_bindings_are_found_listed_and_forgotten() {
                 operator: None,
                 tags: Vec::new(),
                 state: super::super::inventory::NumberState::Active,
+                thawed: super::super::inventory::Thawed::Active,
                 version: 1,
                 added: now,
             }));

@@ -28,6 +28,7 @@ fn settings() -> Settings {
     Settings {
         segment_bytes: 1_000,
         snapshot_bytes: 4_000,
+        reserve_bytes: 1 << 20,
         ..Settings::default()
     }
 }

@@ -109,7 +109,7 @@ impl World {
         self.write(&Write::Bind(BindRequest {
             x: XChoice::Given(VirtualNumber::new(x)),
             parties,
-            terms: Terms::new(direction, false, rare),
+            terms: Terms::new(direction, binding.record, rare),
             expires,
             on_conflict: OnConflict::Fail,
             dry_run: DryRun::No,
@@ -237,12 +237,16 @@ impl World {
                     settings: Box::new(settings),
                 });
             }
-            Doing::Lock => NumberState::Locked,
-            Doing::Unlock | Doing::Thaw => NumberState::Active,
-            Doing::Freeze(cause) => NumberState::Frozen(cause),
+            Doing::Lock => Some(NumberState::Locked),
+            Doing::Unlock => Some(NumberState::Active),
+            Doing::Freeze(cause) => Some(NumberState::Frozen(cause)),
+            Doing::Thaw => None,
         };
         let x = VirtualNumber::new(self.tel(x.expect("an order about a number names it")));
-        self.write(&Write::SetNumberState { x, state })?;
+        self.write(&match state {
+            Some(state) => Write::SetNumberState { x, state },
+            None => Write::ThawNumber { x },
+        })?;
         match doing {
             Doing::Freeze(cause) => {
                 self.law.freeze(x.tel(), true);
