@@ -138,8 +138,8 @@ fn what_cannot_be_read_is_refused_by_a_sentence() {
     let whole = state("talking_timed");
     let read = |bytes: &[u8]| kept::outline(bytes, &config.media).map(|_| ());
     let mut newer = whole.clone();
-    newer[0] = kept::VERSION + 1;
-    assert_eq!(read(&newer), Err(Unfit::Newer(kept::VERSION + 1)));
+    newer[0] = kept::form() + 1;
+    assert_eq!(read(&newer), Err(Unfit::Newer(kept::form() + 1)));
     for length in 0..whole.len() {
         assert_eq!(
             read(&whole[..length]),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use arrayvec::ArrayVec;
 
 use super::form::{self, Body, Bytes, Moving, Say, Stage, Talking, Unacked, Way};
-use super::{CSEQ_JUMP, Mark, Unfit, VERSION};
+use super::{CSEQ_JUMP, Mark, Unfit};
 use crate::base::limits::{CALL_DURATION_MAX, RETRY_AFTER_MAX_S};
 use crate::base::number::{Digits, RealNumber, Tel, VirtualNumber};
 use crate::base::time::{Now, Wall};
@@ -104,9 +104,10 @@ pub fn outline(state: &[u8], media: &MediaConfig) -> Result<Outline, Unfit> {
 fn read(state: &[u8]) -> Result<(Stage<'_>, Option<Moving<'_>>), Unfit> {
     let (version, rest) = state.split_first().ok_or(Unfit::Unreadable)?;
     match *version {
-        VERSION => {}
-        newer if newer > VERSION => return Err(Unfit::Newer(newer)),
-        _ => return Err(Unfit::Unreadable),
+        0 => return Err(Unfit::Unreadable),
+        newer if newer > super::form() => return Err(Unfit::Newer(newer)),
+        // There is only one so far: whoever raises it reads the first as it was.
+        1.. => {}
     }
     let (stage, rest) = postcard::take_from_bytes(rest).map_err(|_| Unfit::Unreadable)?;
     let (moving, rest) = match &stage {
