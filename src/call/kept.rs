@@ -22,9 +22,12 @@ mod pack;
 pub use back::{Fate, Left, Outline, outline};
 pub(super) use pack::{Mark, is_calm, keep};
 
-/// The version of what is written: its first byte. A program reads its own and earlier ones. 2: it says when sessions
-/// expire.
-pub const VERSION: u8 = 2;
+use crate::base::form::forms;
+
+/// The form of what is written: its first byte. A program reads its own and earlier ones.
+pub fn form() -> u8 {
+    forms().calls
+}
 
 /// How far our CSeq numbers are ahead after a restart (RFC 3261 §12.2.1.1 wants them higher, and no more): so many
 /// requests may have gone out since the entry was written, and another one is written before there are more. Four
@@ -35,7 +38,7 @@ pub const CSEQ_JUMP: u32 = 200;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Unfit {
     /// A newer Umbra wrote it.
-    #[error("a newer Umbra has written the call's state, in form {0}; this one reads form {VERSION}")]
+    #[error("a newer Umbra has written the call's state, in form {0}; this one reads up to form {form}", form = form())]
     Newer(u8),
     /// It isn't the whole of a state.
     #[error("the call's state can't be read")]

@@ -28,6 +28,7 @@ use crate::media::thread::{MediaThread, Settings};
 use crate::records::cdr_file;
 use crate::records::cdr_scan;
 use crate::store::file;
+use crate::store::form;
 use crate::store::journal::Journal;
 use crate::store::open::DiskFound;
 use crate::store::reserve;
@@ -83,6 +84,7 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
     let mut chance = seeded()?;
 
     let health = Arc::new(Health::expecting(&[]));
+    form::check(&conf.store)?;
     give_reserve(&conf.store);
     let (journal, left) = Journal::open(&conf.store.join("journal"))?;
     say(journal.notes());

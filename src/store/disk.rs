@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use super::file::{self, EachRecord, le_u32, le_u64};
 use crate::base::time::Wall;
+use crate::masking::change::BadRecord;
 
 const VERSION: u8 = 1;
 /// No record's key: those begin with a letter.
@@ -49,6 +50,14 @@ pub enum DiskError {
         path: PathBuf,
         /// The records' version.
         version: u8,
+    },
+    /// A later version of the program wrote a record, as the record itself says.
+    #[error("{}: {why}", path.display())]
+    NewerRecord {
+        /// The folder.
+        path: PathBuf,
+        /// What the record's reader said.
+        why: BadRecord,
     },
     /// Somebody has sled's file locked: a tool, or an earlier opening whose threads have not ended.
     #[error("{} is locked by another program: end that one", .0.display())]

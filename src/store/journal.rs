@@ -237,7 +237,6 @@ impl Shared {
         let lock = file::lock(dir)
             .map_err(io)?
             .ok_or_else(|| JournalError::InUse(dir.to_owned()))?;
-        file::remove_drafts(dir, PREFIX).map_err(io)?;
         let mut segments = file::numbered(dir, PREFIX, SUFFIX).map_err(io)?;
         let last_sign = segments.iter().map(|(_, path)| modified(path)).max();
         let last_sign = last_sign.unwrap_or_default();
@@ -250,7 +249,9 @@ impl Shared {
         }
         segments = readable;
         let calls = past.open_calls();
+        // Up to here nothing of what a newer program left is changed.
         refuse_newer(dir, &calls)?;
+        file::remove_drafts(dir, PREFIX).map_err(io)?;
         // The old ones go as soon as this one is there: it need not be the last.
         let last = segments.last().map_or(0, |(number, _)| *number);
         let number = last.checked_add(1).unwrap_or_else(|| free(&segments));
@@ -517,14 +518,14 @@ fn refuse_newer(dir: &Path, calls: &[PastCall]) -> Result<(), JournalError> {
     let versions = calls
         .iter()
         .filter_map(|call| call.kept.as_deref()?.first().copied());
-    let newer = versions.filter(|version| *version > kept::VERSION);
+    let newer = versions.filter(|version| *version > kept::form());
     match newer.clone().max() {
         None => Ok(()),
         Some(version) => Err(JournalError::NewerCalls {
             dir: dir.to_owned(),
             calls: newer.count(),
             version,
-            reads: kept::VERSION,
+            reads: kept::form(),
         }),
     }
 }

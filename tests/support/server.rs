@@ -56,6 +56,8 @@ pub struct Server {
     data: PathBuf,
     /// What keeps the disk mounted that `data` is, if it is one of its own.
     disk: Option<Child>,
+    /// The program that is started.
+    program: PathBuf,
     /// What the dynamic linker gives it first.
     beneath: Option<PathBuf>,
     /// Where it listens for SIP.
@@ -105,6 +107,7 @@ impl Server {
             process: serve(dir.path()),
             data: dir.path().join("data"),
             disk: None,
+            program: env!("CARGO_BIN_EXE_umbra").into(),
             beneath: None,
             dir,
             sip,
@@ -152,14 +155,14 @@ impl Server {
     pub fn launch(&mut self) {
         let dir = self.dir.path();
         let mut command = match &self.disk {
-            None => Command::new(env!("CARGO_BIN_EXE_umbra")),
+            None => Command::new(&self.program),
             Some(holder) => {
                 let mut command = Command::new("nsenter");
                 command
                     .args(["--user", "--mount", "--preserve-credentials", "--target"])
                     .arg(holder.id().to_string())
                     .args(["sh", "-c", "cd \"$0\" && exec \"$@\""])
-                    .args([dir.as_os_str(), env!("CARGO_BIN_EXE_umbra").as_ref()]);
+                    .args([dir.as_os_str(), self.program.as_os_str()]);
                 command
             }
         };
@@ -168,6 +171,11 @@ impl Server {
             command.env("LD_PRELOAD", library);
         }
         self.process = spawn(command, dir);
+    }
+
+    /// Every later start is one of this program.
+    pub fn becomes(&mut self, program: &Path) {
+        self.program = program.to_owned();
     }
 
     /// Starts it again as a process to which the system's dynamic linker gives that library first, and waits for

@@ -6,7 +6,7 @@ use std::time::Duration;
 use arrayvec::ArrayVec;
 
 use super::form::{self, Body, Bytes, Moving, Say, Stage, Talking, Unacked, Way};
-use super::{CSEQ_JUMP, Mark, Unfit, VERSION};
+use super::{CSEQ_JUMP, Mark, Unfit};
 use crate::base::limits::{CALL_DURATION_MAX, RETRY_AFTER_MAX_S};
 use crate::base::number::{Digits, RealNumber, Tel, VirtualNumber};
 use crate::base::time::{Now, Wall};
@@ -109,9 +109,9 @@ pub fn outline(state: &[u8], media: &MediaConfig) -> Result<Outline, Unfit> {
 fn read(state: &[u8]) -> Result<(Stage<'_>, Option<Moving<'_>>), Unfit> {
     let (version, rest) = state.split_first().ok_or(Unfit::Unreadable)?;
     match *version {
-        1 | VERSION => {}
-        newer if newer > VERSION => return Err(Unfit::Newer(newer)),
-        _ => return Err(Unfit::Unreadable),
+        0 => return Err(Unfit::Unreadable),
+        newer if newer > super::form() => return Err(Unfit::Newer(newer)),
+        1.. => {}
     }
     let (stage, rest) = postcard::take_from_bytes(rest).map_err(|_| Unfit::Unreadable)?;
     let (moving, rest) = match &stage {
@@ -230,7 +230,8 @@ impl Switch {
             Fate::GoesOn => bridge.map(|bridge| bridge.owned_by(me)),
             Fate::Ends | Fate::Over => None,
         };
-        let goes_on = goes_on.and_then(|mut bridge| bridge.hold_kept(&mut self.hands).then_some(bridge));
+        let hands = &mut self.hands;
+        let goes_on = goes_on.and_then(|mut bridge| bridge.hold_kept(hands, now.at).then_some(bridge));
         // By the wall clock: nothing else goes on between two processes.
         let until = if goes_on.is_some() { now.wall } else { died };
         let is_taken_up = goes_on.is_some();

@@ -1,5 +1,5 @@
 //! How a call's state is written: structs of its own, whose fields stand one after the other without names (postcard).
-//! Whatever changes here, or in a type that stands here by itself, changes [`VERSION`](super::VERSION).
+//! Whatever changes here, or in a type that stands here by itself, changes its [`form`](super::form).
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};

@@ -7,7 +7,7 @@ use super::form::{
     Stands, Talking, Through, Timed, Unacked, Way,
 };
 use super::ink::write;
-use super::{CSEQ_JUMP, VERSION};
+use super::{CSEQ_JUMP, form};
 use crate::base::number::RealNumber;
 use crate::call::config::Config;
 use crate::call::exchange::{Ask, Carrier, Exchange, Whose};
@@ -93,7 +93,7 @@ fn keep_ringing(call: &mut Call, hands: &mut Hands) {
     }
     let mut ink = std::mem::take(&mut hands.ink);
     ink.clear();
-    ink.push(VERSION);
+    ink.push(form());
     if let Some(ringing) = ringing(call, hands) {
         write(&mut ink, &Stage::Ringing(Box::new(ringing)));
         hands.out.push_back(Output::Journal(CallEntry::Kept {
@@ -123,7 +123,7 @@ fn legs(call: &Call) -> [Option<&leg::Leg>; 2] {
 
 /// Writes the state. `None`: a leg has no dialog, or nothing is settled.
 fn written(call: &Call, hands: &Hands, ink: &mut Vec<u8>) -> Option<Mark> {
-    ink.push(VERSION);
+    ink.push(form());
     write(ink, &Stage::Talking(Box::new(talking(call, hands)?)));
     let moving = moving(call, hands);
     // Never 0, and the same for the same in this process.

@@ -1,13 +1,13 @@
 //! What is kept of calls that talk, so that another process can go on with them.
 
 use super::super::super::entry::{
-    ANSWERED, ARRIVED, DIED, KEPT, MAGIC, OVER, VERSION, begin_frame, end_frame,
+    ANSWERED, ARRIVED, DIED, KEPT, MAGIC, OVER, begin_frame, end_frame, version,
 };
 use super::*;
 
 /// A state of the version that this program reads.
 fn state_of(words: &str) -> Box<[u8]> {
-    [&[kept::VERSION], words.as_bytes()].concat().into()
+    [&[kept::form()], words.as_bytes()].concat().into()
 }
 
 fn kept(n: u128, words: &str) -> CallEntry {
@@ -28,7 +28,7 @@ fn found(dir: &Path) -> (String, bool, Option<Wall>) {
     let call = left.remove(0);
     let words = call.kept.as_deref().and_then(|state| state.split_first());
     let (version, words) = words.expect("it was kept");
-    assert_eq!(*version, kept::VERSION);
+    assert_eq!(*version, kept::form());
     (String::from_utf8_lossy(words).into_owned(), call.acked, call.died)
 }
 
@@ -359,7 +359,7 @@ fn a_segment_of_version_1_is_read_and_one_of_version_3_refused() {
         assert_eq!((&over.record, over.died, notes), (&finished(2), None, vec![]));
     }
     let bytes = fs::read(last_segment(dir.path())).unwrap();
-    assert_eq!(bytes[8..12], VERSION.to_le_bytes(), "it is written anew");
+    assert_eq!(bytes[8..12], version().to_le_bytes(), "it is written anew");
 
     let newer = file::numbered_path(dir.path(), PREFIX, 99, SUFFIX);
     fs::write(&newer, segment(3, &[])).unwrap();
@@ -379,9 +379,9 @@ fn calls_that_a_newer_program_kept_refuse_the_start_until_they_are_over() {
     let dir = tempfile::tempdir().unwrap();
     let mut state = Vec::new();
     begin_frame(&mut state, KEPT, id(1), 5);
-    state.extend_from_slice(&[kept::VERSION + 1, 0, 0]);
+    state.extend_from_slice(&[kept::form() + 1, 0, 0]);
     end_frame(&mut state, 0);
-    let mut bytes = segment(VERSION, &[old_frame(ARRIVED, 1, &record(1).line().json), state]);
+    let mut bytes = segment(version(), &[old_frame(ARRIVED, 1, &record(1).line().json), state]);
     let path = file::numbered_path(dir.path(), PREFIX, 1, SUFFIX);
     fs::write(&path, &bytes).unwrap();
     for _ in 0..2 {
