@@ -36,7 +36,7 @@ mod book;
 mod copying;
 
 use batch::{Batch, past_frames};
-use book::{Book, Dirty, Left, Live, Stood};
+use book::{Book, Calls, Dirty, Left, Live, Stood};
 use copying::{Moved, copy_at, copy_range, free, write_call};
 
 const PREFIX: &str = "calls-";
@@ -261,7 +261,7 @@ impl Shared {
         let after = opened.saturating_add(1);
 
         let mut left = Vec::with_capacity(calls.len());
-        let mut live = HashMap::with_capacity(calls.len());
+        let mut live = Calls::with_capacity_and_hasher(calls.len(), Default::default());
         let segment = |error| JournalError::Io {
             path: path.clone(),
             error,

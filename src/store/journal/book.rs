@@ -19,6 +19,9 @@ use crate::store::file;
 /// New calls stop here, so that those in progress still find room for their answer and end.
 pub(super) const FULL_AT: usize = JOURNAL_BUFFER / 4 * 3;
 
+/// Something of every call, by its id: a call is looked up a dozen times on its way.
+pub(super) type Calls<T> = HashMap<Id, T, ahash::RandomState>;
+
 /// What is written, and what waits to be.
 pub(super) struct Book {
     pub(super) file: Arc<File>,
@@ -26,11 +29,11 @@ pub(super) struct Book {
     pub(super) number: u64,
     pub(super) len: u64,
     pub(super) dirty: Dirty,
-    pub(super) live: HashMap<Id, Live>,
+    pub(super) live: Calls<Live>,
     waiting: VecDeque<Line>,
     /// What waits of calls' states, the last one of each: an entry's place in the sequence stays what it is,
     /// however late it is written.
-    states: HashMap<Id, State>,
+    states: Calls<State>,
     pub(super) dropped: u64,
     /// The copy to a new segment begins when the segment has this many bytes.
     pub(super) copy_at: u64,
@@ -110,7 +113,7 @@ impl Book {
     pub(super) fn new(
         (file, path, number): (File, PathBuf, u64),
         len: u64,
-        live: HashMap<Id, Live>,
+        live: Calls<Live>,
         copy_at: u64,
     ) -> Self {
         Self {
@@ -121,7 +124,7 @@ impl Book {
             dirty: Dirty::No,
             live,
             waiting: VecDeque::new(),
-            states: HashMap::new(),
+            states: Calls::default(),
             dropped: 0,
             copy_at,
             stale: Vec::new(),
