@@ -188,6 +188,8 @@ fn a_slow_disk_stops_no_call() {
     stage.hold_and_resume(&held[..4], Side::Callee);
     stage.kill_and_start(|_| ());
     stage.until_heard(stage.audio.kills()[0].killed);
+    let longest = stage.audio.gaps().iter().map(|gap| gap.ns).max().unwrap_or(0);
+    println!("the longest silence: {} ms", longest / 1_000_000);
     stage.until_ready();
     make_calls(&stage, &mut chance);
     stage.end(&held);
