@@ -35,6 +35,7 @@ fn settings() -> Settings {
         segment_bytes: 10_000,
         snapshot_bytes: 40_000,
         follow_every: Duration::from_millis(10),
+        reserve_bytes: 1 << 20,
         ..Settings::default()
     }
 }

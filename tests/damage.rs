@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use server::{A, B, CALLEE, CARRIER, PATIENCE, Server, Setup, X, until};
+use server::{A, B, CALLEE, CARRIER, PATIENCE, SMALL_DISK, Server, Setup, X, until};
 
 fn start() -> Server {
     let server = Server::start(&Setup {
@@ -308,7 +308,7 @@ fn start_on_a_small_disk() -> Option<Server> {
     server.stop();
     fs::remove_dir_all(server.folder().join("data")).expect("the data");
     fs::create_dir(server.folder().join("data")).expect("a place for the disk");
-    if !server.launch_on_a_disk_of("24m") {
+    if !server.launch_on_a_disk_of(SMALL_DISK) {
         eprintln!("no mount namespace here: left out");
         return None;
     }
@@ -324,12 +324,7 @@ fn a_full_disk_refuses_writes_in_words_keeps_all_records_and_is_well_again_when_
     };
     bind_more(&server, 0..5);
     attempt(&server, 0);
-    // Whatever is left is taken.
-    let filler = server.data().join("filler");
-    let mut file = fs::File::create(&filler).expect("a file");
-    for size in [1 << 20, 4_096, 1] {
-        while std::io::Write::write_all(&mut file, &vec![0x55; size]).is_ok() {}
-    }
+    let filler = server.fill_disk();
 
     // The log's last page has some room yet.
     let mut bound = 6;
@@ -363,7 +358,6 @@ fn a_full_disk_refuses_writes_in_words_keeps_all_records_and_is_well_again_when_
     });
 
     fs::remove_file(&filler).expect("our own file");
-    drop(file);
     until("the records are written", || server.records().len() == 6);
     server.done(&format!("bind axb --x {X} --a 13600000099 --b 13700000099"));
     until("all is well again", || {
@@ -377,4 +371,49 @@ fn a_full_disk_refuses_writes_in_words_keeps_all_records_and_is_well_again_when_
         .map(|record| record["call_id"].to_string())
         .collect();
     assert_eq!(ids.len(), 6, "each attempt has its record once");
+}
+
+#[test]
+fn a_start_for_which_a_full_disk_has_no_reserve_says_so_breaks_nothing_and_works_when_there_is_room() {
+    let Some(mut server) = start_on_a_small_disk() else {
+        return;
+    };
+    bind_more(&server, 0..5);
+    let bound = bindings(&server);
+    until("room is kept for a start", || server.reserve() > 0);
+    // Enough for the journal, and too little for sled; then for nothing.
+    for left in [128 << 10, 0] {
+        server.kill();
+        let _ = fs::remove_file(server.data().join("reserve"));
+        let filler = server.fill_disk();
+        let size = fs::metadata(&filler).expect("our own file").len();
+        let file = fs::File::options()
+            .write(true)
+            .open(&filler)
+            .expect("our own file");
+        file.set_len(size - left).expect("a shorter file");
+        drop(file);
+        let before = server.printed().len();
+        for _ in 0..2 {
+            server.launch();
+            assert!(!server.ended().success());
+        }
+        let printed = server.printed().split_off(before);
+        for words in [
+            "No space left on device",
+            "make room on that disk and start again",
+            "`reserve`",
+        ] {
+            assert!(printed.contains(words), "{printed}");
+        }
+        fs::remove_file(&filler).expect("our own file");
+        server.start_again();
+        assert_eq!(bindings(&server), bound);
+        attempt(&server, 0);
+    }
+    let names = fs::read_dir(server.data()).expect("its folder");
+    let aside = names
+        .map(|name| name.expect("a file").file_name().to_string_lossy().into_owned())
+        .find(|name| name.contains("broken"));
+    assert_eq!(aside, None, "nothing was broken");
 }

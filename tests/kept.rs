@@ -8,8 +8,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use fuzzed::{after, left, switch};
-use umbra::call::kept::{self, Fate, Unfit};
-use umbra::call::media::Order;
+use umbra::base::id::Id;
+use umbra::base::limits::{PORTS_AHEAD, PORTS_TO_BEGIN};
+use umbra::base::time::Instant;
+use umbra::call::kept::{self, Fate, Left, Unfit};
+use umbra::call::media::{InterfaceId, MediaPort, Order, Report};
 use umbra::call::port::{AskId, Command, Input, Output};
 
 fn state(name: &str) -> Vec<u8> {
@@ -107,6 +110,29 @@ fn routes_names_and_a_request_that_waits_are_kept() {
 }
 
 #[test]
+fn a_session_is_refreshed_when_it_was_due_and_one_of_the_first_form_after_half_an_interval() {
+    let refreshed = |name: &str, since: u64| {
+        let (mut switch, _) = switch();
+        let state = state(name);
+        let call = Left {
+            acked: true,
+            ..left(&state, Fate::GoesOn)
+        };
+        let mut time = Duration::from_secs(since);
+        switch.restore(after(time), call).expect("readable");
+        let is_refresh = |output| matches!(output, Output::Send { bytes, .. } if bytes.starts_with(b"INVITE ") || bytes.starts_with(b"UPDATE "));
+        while !std::iter::from_fn(|| switch.poll()).any(is_refresh) {
+            time = time.max(switch.timeout().expect("it is due") - Instant::default());
+            switch.handle(after(time), Input::Timeout);
+        }
+        time.as_secs()
+    };
+    assert_eq!(refreshed("talking_timed", 100), 100 + 300);
+    assert_eq!(refreshed("talking_timed_until", 100), 300);
+    assert_eq!(refreshed("talking_timed_until", 400), 400);
+}
+
+#[test]
 fn the_media_of_a_talk_is_known_before_there_is_a_switch() {
     let (_, config) = switch();
     let outline = kept::outline(&state("talking_unacked"), &config.media).expect("readable");
@@ -132,14 +158,73 @@ fn the_media_of_a_talk_is_known_before_there_is_a_switch() {
     assert!(rings.media.is_empty() && rings.ports.is_empty());
 }
 
+/// Another call like that of `talking_unacked`: with ids and ports of its own.
+fn another(n: u16) -> (Vec<u8>, Id) {
+    let mut state = state("talking_unacked");
+    let mut put = |old: &[u8], new: &[u8]| {
+        assert_eq!(old.len(), new.len());
+        let mut at = 0;
+        while let Some(found) = state[at..].windows(old.len()).position(|bytes| bytes == old) {
+            state[at + found..][..new.len()].copy_from_slice(new);
+            at += found + new.len();
+        }
+        assert!(at > 0, "{old:?} stands there");
+    };
+    put(b"aipytemylfa", format!("aipytem{n:04}").as_bytes());
+    put(
+        b"kClDvKwNNPscmmGcBBMt",
+        format!("kClDvKwNNPscmmGc{n:04}").as_bytes(),
+    );
+    // A port stands behind its address, seven bits in each byte.
+    let place = |port: u16| {
+        let [low, middle, high] = [port & 127, port >> 7 & 127, port >> 14].map(|bits| bits as u8);
+        [127, 1, 0, 1, low | 128, middle | 128, high]
+    };
+    put(&place(20_000), &place(20_000 + 4 * n));
+    put(&place(20_002), &place(20_002 + 4 * n));
+    (state, Id::from_bits(u128::from(n) + 1))
+}
+
+#[test]
+fn who_goes_on_with_many_calls_has_ports_bound_for_others_before_they_come() {
+    let (mut switch, _) = switch();
+    let mut binding: Vec<MediaPort> = (0..2 * PORTS_AHEAD as u16)
+        .map(|at| MediaPort::new(InterfaceId(0), 20_000 + 2 * at))
+        .collect();
+    // Most of the ports that it has begun to bind are theirs.
+    for n in 0..500 {
+        let (state, id) = another(n);
+        let mut call = left(&state, Fate::GoesOn);
+        call.record.call_id = id;
+        switch.restore(after(Duration::ZERO), call).expect("readable");
+        while let Some(output) = switch.poll() {
+            if let Output::Media(Order::Bind(port)) = output {
+                binding.push(port);
+            }
+        }
+    }
+    assert_eq!(switch.calls(), 500);
+    assert!(switch.awaits_ports(), "who calls now is better kept waiting");
+    for port in binding {
+        let bound = Input::Media(Report::Bound(port));
+        switch.handle(after(Duration::from_millis(1)), bound);
+    }
+    assert!(!switch.awaits_ports());
+    assert!(
+        switch.berths_ready() >= PORTS_TO_BEGIN,
+        "{}",
+        switch.berths_ready()
+    );
+}
+
 #[test]
 fn what_cannot_be_read_is_refused_by_a_sentence() {
     let (_, config) = switch();
-    let whole = state("talking_timed");
+    let whole = state("talking_timed_until");
     let read = |bytes: &[u8]| kept::outline(bytes, &config.media).map(|_| ());
     let mut newer = whole.clone();
-    newer[0] = kept::VERSION + 1;
-    assert_eq!(read(&newer), Err(Unfit::Newer(kept::VERSION + 1)));
+    newer[0] = kept::form() + 1;
+    assert_eq!(read(&newer), Err(Unfit::Newer(kept::form() + 1)));
     for length in 0..whole.len() {
         assert_eq!(
             read(&whole[..length]),
@@ -157,7 +242,7 @@ fn what_cannot_be_read_is_refused_by_a_sentence() {
 
 #[test]
 fn no_harm_to_a_state_leaves_anything_behind() {
-    for name in ["talking_timed", "ringing", "talking_while_asked"] {
+    for name in ["talking_timed_until", "ringing", "talking_while_asked"] {
         let whole = state(name);
         for at in (0..whole.len()).step_by(11) {
             for byte in [0xff, whole[at] ^ 1] {
@@ -167,4 +252,50 @@ fn no_harm_to_a_state_leaves_anything_behind() {
             }
         }
     }
+}
+
+/// What leaves when a process finds this state of a call whose finished record, with this status, stands already.
+fn said_of_one_that_is_over(state: &[u8], status: u16) -> Vec<(String, String)> {
+    let (mut switch, _) = switch();
+    let mut call = left(state, Fate::Over);
+    call.record.sip_status = status;
+    switch.restore(after(Duration::ZERO), call).expect("readable");
+    let mut said = Vec::new();
+    while let Some(output) = switch.poll() {
+        match output {
+            Output::Send { to, bytes } => {
+                said.push((to.to_string(), String::from_utf8(bytes).expect("text")));
+            }
+            Output::Cdr(..) | Output::Journal(_) | Output::Event(_) => {
+                panic!("it is recorded twice: {output:?}")
+            }
+            Output::Media(_)
+            | Output::Told(_)
+            | Output::Answer(..)
+            | Output::Note(_)
+            | Output::CalleeUsed(_) => {}
+        }
+    }
+    said
+}
+
+#[test]
+fn both_sides_of_a_call_that_was_over_are_told_and_nothing_is_recorded_again() {
+    let said = said_of_one_that_is_over(&state("talking_unacked"), 200);
+    assert_said(
+        &said,
+        "udp:127.1.2.1:5060",
+        &["BYE sip:13900000002@127.1.2.1:5060 SIP/2.0\r\n"],
+    );
+    let said = said_of_one_that_is_over(&state("ringing"), 486);
+    assert_said(
+        &said,
+        "udp:127.1.1.1:5060",
+        &["SIP/2.0 486 ", "CSeq: 1 INVITE\r\n"],
+    );
+    assert_said(
+        &said,
+        "udp:127.1.2.1:5060",
+        &["CANCEL sip:13900000002@127.1.2.1:5060 SIP/2.0\r\n"],
+    );
 }

@@ -314,6 +314,9 @@ fn unit() -> String {
     text.replace("/usr/local/bin/umbra", binary)
         .replace("/etc/umbra/umbra.toml", "umbra.toml")
         .replace("systemctl ", "systemctl --user ")
+        // There is no other user here, and nothing that is only root's.
+        .replace("ExecStop=+", "ExecStop=")
+        .replace("setpriv --reuid=umbra --regid=umbra --clear-groups ", "")
         .replace("[Unit]\n", "[Unit]\nDefaultDependencies=no\n")
         .replace("[Service]\n", "[Service]\nWorkingDirectory=/run/umbra\nStandardOutput=append:/run/umbra/server.out\nStandardError=append:/run/umbra/server.out\n")
 }

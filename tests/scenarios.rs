@@ -88,8 +88,12 @@ fn a_call_goes_on_as_it_was_when_the_conf_is_read_anew_at_any_step() {
     );
 }
 
-/// Where that would be felt: who drains begins anew, and an ACK that is on its way is lost.
-const NOT_KILLED: [&str; 2] = ["drained", "reinvite_answer_lost_before_a"];
+/// Before which lines of which ladders that would be felt: who drains begins anew; what is to be lost is another message
+/// then, because the last ACK is on its way.
+const NOT_KILLED: [(&str, &str); 2] = [
+    ("drained", "drain"),
+    ("reinvite_answer_lost_before_a", "lose 1 to A"),
+];
 
 /// Plays each ladder once for every scene of it that begins while A and B talk, with the server killed before.
 #[test]
@@ -98,17 +102,16 @@ fn a_talk_goes_on_as_it_was_when_the_server_is_killed_between_two_scenes() {
     let mut played = 0;
     for path in ladders() {
         let text = std::fs::read_to_string(&path).expect("a ladder");
-        if ["\nrestart", "\nhandover"].iter().any(|verb| text.contains(verb))
-            || NOT_KILLED
-                .iter()
-                .any(|name| path.ends_with(format!("{name}.ladder")))
-        {
+        if ["\nrestart", "\nhandover"].iter().any(|verb| text.contains(verb)) {
             continue;
         }
         let lines: Vec<&str> = text.lines().collect();
         let talk = lines.iter().position(|line| line.starts_with("A -> ACK"));
         for at in talk.map_or(0..0, |talk| talk..lines.len()) {
-            if !lines[at].is_empty() {
+            let is_felt = |(name, line): &(&str, &str)| {
+                path.ends_with(format!("{name}.ladder")) && lines.get(at + 1) == Some(line)
+            };
+            if !lines[at].is_empty() || NOT_KILLED.iter().any(is_felt) {
                 continue;
             }
             let mut lines = lines.clone();
@@ -121,6 +124,7 @@ fn a_talk_goes_on_as_it_was_when_the_server_is_killed_between_two_scenes() {
             }
         }
     }
-    assert!(played > 200, "{played} plays");
+    let is_one = std::env::var_os("UMBRA_LADDER").is_some();
+    assert!(played > 200 || is_one, "{played} plays");
     assert_none_failed(&failed);
 }

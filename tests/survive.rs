@@ -145,6 +145,14 @@ fn established_calls_survive_kill_9_at_any_moment_under_churn() {
     stage.until_heard(audio::now());
     let pauses = Pauses::of(&stage.audio.gaps(), &stage.audio.kills());
     report(&size, &stage, &pauses);
+    let sum = stage.audio.sum();
+    // On a busy machine some are lost without anybody's fault.
+    assert!(
+        sum.lost * 50 <= sum.packets,
+        "{} of {} packets were lost outside the gaps",
+        sum.lost,
+        sum.packets
+    );
     drop(churning);
     stage.until_brief_are_over();
     assert!(caught > 0 || size.rounds == 0, "no kill found a call ringing");

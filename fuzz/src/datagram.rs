@@ -36,7 +36,7 @@ pub fn run(bytes: &[u8]) {
         Side::at(SocketAddr::new(setup.ip(1, 1), 5060)),
         Side::at(setup.gateway(1)),
     ];
-    let mut world = World::new(setup, 1);
+    let mut world = World::new(setup, 1).without_journal();
     world.own(X);
     world.bind(&Binding {
         x: X.into(),

@@ -57,7 +57,7 @@ pub fn left(state: &[u8], fate: Fate) -> Left<'_> {
 
 /// The input is a state.
 pub fn run(bytes: &[u8]) {
-    for fate in [Fate::GoesOn, Fate::Ends] {
+    for fate in [Fate::GoesOn, Fate::Ends, Fate::Over] {
         let (mut switch, config) = switch();
         let outline = kept::outline(bytes, &config.media);
         let call = left(bytes, fate);

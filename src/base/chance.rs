@@ -48,6 +48,11 @@ impl Chance {
         token
     }
 
+    /// Whether this may be a token of `N` letters that some stream minted.
+    pub fn is_token<const N: usize>(text: &[u8]) -> bool {
+        text.len() == N && text.iter().all(|letter| TOKEN_LETTERS.contains(letter))
+    }
+
     /// A stream of its own, seeded from this one.
     pub fn fork(&mut self) -> Self {
         let mut seed = [0; 32];

@@ -27,6 +27,8 @@ pub const TRANSACTIONS_MAX: usize = 200_000;
 pub const SHARD_QUEUE: usize = 8_192;
 /// Branches of one INVITE (forks answering with a To-tag of their own) that are kept.
 pub const FORKS_MAX: usize = 16;
+/// 2xx of one INVITE from different branches whose repetitions are told from new ones.
+pub const ANSWERS_MAX: usize = 2 * FORKS_MAX;
 /// Reliable provisional responses (RFC 3262) of one fork that are acknowledged; further ones are ignored.
 pub const PRACKS_MAX: u32 = 64;
 /// The longest that a peer is told to wait with an offer of its own (RFC 3261 §14.2), and that we wait when we are
@@ -221,5 +223,8 @@ pub const PAGE_SCAN_MAX: usize = 50_000;
 pub const CDR_BUFFER: usize = 10_000;
 /// Journal entries that wait in memory while the disk refuses them.
 pub const JOURNAL_BUFFER: usize = 40_000;
+/// Bytes of the disk that are kept for a start while the disk is full: enough for 15,000 calls in progress and a million
+/// bindings.
+pub const DISK_RESERVE_BYTES: u64 = 64 << 20;
 /// Ended calls whose trace is kept.
 pub const TRACES_KEPT: usize = 1_000;

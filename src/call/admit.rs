@@ -432,6 +432,7 @@ impl Switch {
             holds_until: None,
             counts: None,
             counts_before: None,
+            is_told: false,
             counts_timer: None,
             talk: None,
             kept: Mark::default(),

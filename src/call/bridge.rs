@@ -348,17 +348,19 @@ impl Bridge {
         let Some(callee) = self.side_mut(LegName::Callee) else {
             return Described::default();
         };
-        let mut before = Described {
+        // An offer without an answer counts for nothing.
+        let former = callee.former.take();
+        let asked = callee.written.as_ref().map(|(terms, _)| Box::new(terms.clone()));
+        let before = Described {
             agreed: std::mem::replace(&mut callee.agreed, fork.agreed),
-            terms: None,
+            terms: former.or(asked),
         };
         if let (Some(terms), Some((written, text))) = (fork.terms.or(invited), &mut callee.written)
             && *terms != *written
         {
             // Without text: it is written again, under a new version, before it is said again.
-            let asked = std::mem::replace(written, *terms);
+            *written = *terms;
             *text = Box::default();
-            before.terms = Some(callee.former.take().unwrap_or(Box::new(asked)));
         }
         before
     }

@@ -22,7 +22,15 @@ use crate::sip::path::{ListenerId, Path, Transport};
 use crate::sip::transaction::{ClientId, Layer, Owner};
 
 /// A tag, branch or Call-ID part that we mint: 100 random bits in letters.
-pub type Token = [u8; 20];
+pub type Token = [u8; TOKEN_BYTES];
+
+/// How long ids of ours are.
+const TOKEN_BYTES: usize = 20;
+
+/// Whether this may be an id of ours, of whatever process.
+pub fn is_ours(id: &[u8]) -> bool {
+    Chance::is_token::<TOKEN_BYTES>(id)
+}
 
 /// One call of a switch; stale when the call is gone, and then harmless.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

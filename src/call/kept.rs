@@ -6,7 +6,8 @@
 //! arrival it is all that another machine would need.
 //!
 //! **What is in it** stands in `form`: both legs' dialogs, sides of the bridge and session timers, what the guard
-//! forbids, the record so far. **What isn't** is what settles itself: offers under way count as refused, and whoever
+//! forbids, the record so far. A refresh of a session is written too: RFC 4028 has the peer hang up soon after two thirds
+//! of its interval, and a process that didn't know when it began could let that go by. **What isn't** is what settles itself: offers under way count as refused, and whoever
 //! made one asks again; keys on their way are lost with the audio of that moment.
 //!
 //! **What goes on counting.** No entry is written for a request that settles nothing, so our CSeq numbers jump by
@@ -20,8 +21,12 @@ mod pack;
 pub use back::{Fate, Left, Outline, outline};
 pub(super) use pack::{Mark, keep};
 
-/// The version of what is written: its first byte. A program reads its own and earlier ones.
-pub const VERSION: u8 = 1;
+use crate::base::form::forms;
+
+/// The form of what is written: its first byte. A program reads its own and earlier ones.
+pub fn form() -> u8 {
+    forms().calls
+}
 
 /// How far our CSeq numbers are ahead after a restart (RFC 3261 §12.2.1.1 wants them higher, and no more): so many
 /// requests may have gone out since the entry was written, and another one is written before there are more. Four
@@ -32,7 +37,7 @@ pub const CSEQ_JUMP: u32 = 200;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Unfit {
     /// A newer Umbra wrote it.
-    #[error("a newer Umbra has written the call's state, in form {0}; this one reads form {VERSION}")]
+    #[error("a newer Umbra has written the call's state, in form {0}; this one reads up to form {form}", form = form())]
     Newer(u8),
     /// It isn't the whole of a state.
     #[error("the call's state can't be read")]

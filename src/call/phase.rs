@@ -136,7 +136,7 @@ pub struct Talk {
 
 impl Talk {
     /// How long it has lasted. By the clock that nobody sets: a wall clock that is put right must not bill anybody.
-    fn lasts(&self, now: Instant) -> Duration {
+    pub(super) fn lasts(&self, now: Instant) -> Duration {
         self.before.saturating_add(now - self.since)
     }
 }
@@ -194,6 +194,8 @@ pub struct Call {
     pub counts: Option<Box<[Option<Counts>; 2]>>,
     /// What they had counted before this process, as far as that is known.
     pub counts_before: Option<Box<[Counts; 2]>>,
+    /// [`Output::Told`] was said.
+    pub is_told: bool,
     /// What the journal says of it.
     pub kept: Mark,
     /// Ring time-out or maximum duration, whichever runs.
@@ -482,6 +484,11 @@ impl Call {
 
     /// Whether nothing is left to do for this call.
     pub fn is_gone(&self) -> bool {
+        self.recorded == Recorded::Out && self.is_left_by_all()
+    }
+
+    /// Whether the call is over and everybody who was in it knows that.
+    pub fn is_left_by_all(&self) -> bool {
         let callee_done = self.callee.as_ref().is_none_or(|callee| match callee.state {
             CalleeState::Over => true,
             CalleeState::Answered => callee.leg.bye == Bye::Done,
@@ -501,7 +508,7 @@ impl Call {
             .into_iter()
             .flatten()
             .any(|leg| matches!(leg.exchange, Exchange::Ours(..)));
-        self.recorded == Recorded::Out && caller_done && callee_done && !asks && self.left.is_empty()
+        self.recorded != Recorded::Open && caller_done && callee_done && !asks && self.left.is_empty()
     }
 
     /// Forgets everything that the shard keeps for this call.

@@ -103,6 +103,9 @@ pub enum Output {
     Cdr(Box<Cdr>, Arc<Line>, Trace),
     /// A call's state, to be on disk before what follows.
     Journal(CallEntry),
+    /// A call of which something was [kept](CallEntry::Kept) is over, and once what came before this has left, both sides
+    /// know it: no other process has to tell them.
+    Told(Id),
     /// The answer to a [`Command`].
     Answer(AskId, Answer),
     /// Something to count, and perhaps to wake somebody for.
@@ -172,7 +175,7 @@ pub enum CallEntry {
     /// before this one; a call with media has one before it that lacks only what is still being counted. The last
     /// one counts.
     Over(Arc<Line>),
-    /// Its record is written.
+    /// Its record is written. What is kept of it stays until both sides were told that it is over ([`Output::Told`]).
     Ended {
         /// The call.
         call_id: Id,

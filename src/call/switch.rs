@@ -198,6 +198,11 @@ impl Switch {
             call.seat = None;
         }
         kept::keep(&mut call, &mut self.hands);
+        // Only of a call that was dialled anything is kept.
+        if !call.is_told && call.record.dialled_at.is_some() && call.is_left_by_all() {
+            call.is_told = true;
+            self.hands.out.push_back(Output::Told(call.record.call_id));
+        }
         if !call.is_gone() {
             let index = call.me.index as usize;
             self.calls[index] = Some(call);

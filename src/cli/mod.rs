@@ -34,10 +34,13 @@ mod zone;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use clap::{FromArgMatches, Parser, Subcommand};
 
 use client::Control;
+
+use crate::base::form::forms;
 
 /// Where the control socket is unless `--control` or `UMBRA_CONTROL` say otherwise.
 const CONTROL: &str = "data/control.sock";
@@ -53,11 +56,21 @@ Examples:
 
 Exit codes: 0 done, 1 refused or not found (the reason on standard error), 2 wrong usage.";
 
+/// What `umbra --version` says: besides, what an older program may not read.
+static VERSION_AND_FORMS: LazyLock<String> = LazyLock::new(|| {
+    let (version, forms) = (env!("CARGO_PKG_VERSION"), forms());
+    format!(
+        "{version}\nforms that it writes, and the newest that it reads: bindings {}, journal {}, calls in progress {}",
+        forms.store, forms.journal, forms.calls
+    )
+});
+
 /// Umbra: two people talk through a virtual number, and neither learns the other's real one.
 #[derive(Parser, Debug)]
 #[command(
     name = "umbra",
     version,
+    long_version = VERSION_AND_FORMS.as_str(),
     about = "A masked-number telephony server: two people talk through a virtual number, and neither learns \
              the other's real one",
     after_help = EXAMPLES,

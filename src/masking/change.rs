@@ -9,14 +9,15 @@ use std::time::Duration;
 use super::binding::{Binding, Direction, Ended, Home, Mode, Parties, Rare, Terms};
 use super::callee::Callee;
 use super::inventory::{Account, Number, Pool};
+use crate::base::form::forms;
 use crate::base::id::Id;
 use crate::base::number::{RealNumber, Tel, VirtualNumber};
 use crate::base::time::Wall;
 
-/// The schema that this server writes, and the newest that it reads. Schema 1 had AXB only, and less in its
-/// pools, numbers and accounts; schema 2 said nothing of faxes; schema 3 not what a frozen number thaws to. What a
-/// schema doesn't say has its default.
-pub const SCHEMA: u8 = 4;
+/// The schema that this server writes, and the newest that it reads. What a schema doesn't say has its default.
+pub fn schema() -> u8 {
+    forms().store
+}
 
 /// What one write does to the table: applied whole, in sequence order.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -49,7 +50,8 @@ pub enum Record {
 pub enum BadRecord {
     /// Written by a later version of this server.
     #[error(
-        "the record was written by a newer server (schema {0}; this one reads up to {SCHEMA}): upgrade first"
+        "the record was written by a newer server (schema {0}; this one reads up to {newest}): start the newer umbra that wrote it",
+        newest = schema()
     )]
     NewerSchema(u8),
     /// The bytes end inside a field.
@@ -74,7 +76,7 @@ const CALLEE_GONE: u8 = b'g';
 impl Change {
     /// Writes the change to the end of `out`.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(SCHEMA);
+        out.push(schema());
         put_len(out, self.records.len());
         for record in &self.records {
             record.put(out);
@@ -139,7 +141,7 @@ impl Record {
     /// Writes the record, with its schema, to the end of `out`: a value that [`Record::decode`] reads
     /// without its key.
     pub fn encode_value(&self, out: &mut Vec<u8>) {
-        out.push(SCHEMA);
+        out.push(schema());
         self.put(out);
     }
 
@@ -306,9 +308,9 @@ impl<'a> Reader<'a> {
     fn of(bytes: &'a [u8]) -> Result<Self, BadRecord> {
         let (schema, rest) = bytes.split_first().ok_or(BadRecord::Truncated)?;
         match *schema {
-            schema @ 1..=SCHEMA => Ok(Self { rest, schema }),
             0 => Err(BadRecord::Field("schema")),
-            newer => Err(BadRecord::NewerSchema(newer)),
+            newer if newer > self::schema() => Err(BadRecord::NewerSchema(newer)),
+            schema => Ok(Self { rest, schema }),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::call::config::Listener;
 use crate::call::port::Records;
 use crate::store::follow::DiskState;
 use crate::store::journal::JournalHealth;
-use crate::store::writer::{Store, WriteState};
+use crate::store::writer::{Store, StoreHealth, WriteState};
 
 /// How far our time may be ahead of the system's clock before it is said.
 const AHEAD_MAX: Duration = Duration::from_secs(1);
@@ -41,8 +41,7 @@ pub(super) fn set_back(ahead: Duration) -> Option<String> {
 }
 
 /// What is wrong with the store, in a sentence.
-pub(super) fn trouble(store: &Store) -> Option<String> {
-    let health = store.health();
+pub(super) fn trouble(health: StoreHealth) -> Option<String> {
     let writes = match health.writes {
         WriteState::Taken => None,
         WriteState::Refused(sentence) => Some(sentence),

@@ -310,7 +310,9 @@ impl Running {
         set("cdr", bad(cdrs), self.records.health());
         set("journal", bad(journal.records), journal_trouble(&journal));
         set("pools", State::Degraded, low_pools(&self.store));
-        set("store", State::Degraded, trouble(&self.store));
+        let store = self.store.health();
+        set("disk", State::Degraded, store.reserve.clone());
+        set("store", State::Degraded, trouble(store));
         set("clock", State::Degraded, set_back(self.shared.clock.ahead()));
         match (cdrs, journal.records) {
             (Records::Kept, Records::Kept) => Records::Kept,

@@ -7,9 +7,10 @@ use std::sync::{Arc, OnceLock};
 
 use crate::api::native::Takeover;
 use crate::api::switchboard::Switchboard;
+use crate::base::id::Id;
 use crate::base::time::{Instant, Now};
 use crate::call::cdr::Line;
-use crate::call::kept;
+use crate::call::kept::{self, Fate};
 use crate::call::media::{Lanes, Order};
 use crate::call::port::{CallEntry, Input, Output};
 use crate::call::switch::Switch;
@@ -49,6 +50,7 @@ pub(super) struct Room {
     /// What a batch of inputs leaves for the other threads, so that each is woken once for all of it.
     pub(super) entries: Vec<CallEntry>,
     pub(super) cdrs: Vec<Arc<Line>>,
+    pub(super) gone: Vec<Id>,
     pub(super) orders: Vec<Order>,
 }
 
@@ -58,9 +60,10 @@ impl Handler for Room {
         let mut left = std::mem::take(&mut self.left).into_iter();
         while left.len() > 0 {
             for call in left.by_ref().take(TAKEN_AT_ONCE) {
+                let was_over = call.fate == Fate::Over;
                 if self.take_over(now, call, outbox) {
                     tally.taken += 1;
-                } else {
+                } else if !was_over {
                     tally.ended += 1;
                 }
             }
@@ -100,6 +103,12 @@ impl Handler for Room {
         self.shared.live[self.index].store(self.switch.calls(), Ordering::Relaxed);
         self.shared.berths[self.index].store(self.switch.berths_ready(), Ordering::Relaxed);
     }
+
+    fn batch_left(&mut self) {
+        // If the process dies before this, the next one tells them again.
+        self.journal.told(&self.gone);
+        self.gone.clear();
+    }
 }
 
 impl Room {
@@ -116,9 +125,12 @@ impl Room {
         let outcome = self.switch.restore(now, left);
         self.obey(outbox, None);
         if let Err(unfit) = outcome {
-            tracing::warn!(call = %id, "the call ends with the server before: {unfit}");
-            self.orders.extend(call.ports.into_iter().map(Order::Close));
-            self.cdrs.push(Arc::new(call.record.line()));
+            self.gone.push(id);
+            if call.fate != Fate::Over {
+                tracing::warn!(call = %id, "the call ends with the server before: {unfit}");
+                self.orders.extend(call.ports.into_iter().map(Order::Close));
+                self.cdrs.push(Arc::new(call.record.line()));
+            }
         }
         let news = self.entries.get(first..).unwrap_or_default();
         let goes_on = |entry: &CallEntry| matches!(entry, CallEntry::Kept { .. });
@@ -143,6 +155,7 @@ impl Room {
                     self.cdrs.push(line);
                 }
                 Output::Journal(entry) => self.entries.push(entry),
+                Output::Told(id) => self.gone.push(id),
                 Output::Answer(id, answer) => self.board.answer(id, answer),
                 Output::Note(note) => self.shared.note(note, from),
                 Output::CalleeUsed(callee) => {

@@ -28,8 +28,10 @@ use crate::media::thread::{MediaThread, Settings};
 use crate::records::cdr_file;
 use crate::records::cdr_scan;
 use crate::store::file;
+use crate::store::form;
 use crate::store::journal::Journal;
 use crate::store::open::DiskFound;
+use crate::store::reserve;
 use crate::store::writer::{self, Store};
 use crate::telemetry::alarm::Alarms;
 use crate::telemetry::health::{Health, State};
@@ -82,6 +84,8 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
     let mut chance = seeded()?;
 
     let health = Arc::new(Health::expecting(&[]));
+    form::check(&conf.store)?;
+    give_reserve(&conf.store);
     let (journal, left) = Journal::open(&conf.store.join("journal"))?;
     say(journal.notes());
     let count = conf.shards;
@@ -120,9 +124,10 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
     let media_after = started.elapsed();
 
     let Disk { store, records } = open_disk(&conf, &clock, &health, &journal, |recorded| {
-        room::give_orders(threads, &lanes, left.leave_out(recorded), &health);
+        room::give_orders(threads, &lanes, left.close(recorded), &health);
         std::mem::take(&mut left.records)
     })?;
+    journal.told(&left.unreadable);
     let (wish, wishes) = channel();
     store.table().set_quarantine(conf.quarantine);
     let shared = Arc::new(Joined {
@@ -189,6 +194,7 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
                 .unwrap_or_default(),
             told: Some(told.clone()),
             entries: Vec::new(),
+            gone: Vec::new(),
             cdrs: Vec::new(),
             orders: Vec::new(),
         },
@@ -256,6 +262,23 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
     drop(opening);
     supervisor::ready();
     Ok(running)
+}
+
+/// On a full disk: makes the room that the journal and the store need to open.
+fn give_reserve(store: &Path) {
+    match reserve::give(store) {
+        Ok(None) => {}
+        Ok(Some(bytes)) => tracing::warn!(
+            "the disk under {} is full: the {} MiB that were reserved there are given to this start; make room there",
+            store.display(),
+            bytes >> 20
+        ),
+        // Whoever finds no room then says so.
+        Err(error) => tracing::warn!(
+            "the reserve in {} could not be given to this start: {error}",
+            store.display()
+        ),
+    }
 }
 
 /// What is on the disk, besides the journal.

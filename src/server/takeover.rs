@@ -26,6 +26,8 @@ pub(super) struct Left {
     pub(super) records: Vec<Cdr>,
     /// How many of the records are of calls that end by this.
     pub(super) ended: usize,
+    /// Those whose state is of no use: nobody can be told that they are over.
+    pub(super) unreadable: Vec<Id>,
 }
 
 /// A call whose state was kept.
@@ -66,14 +68,31 @@ impl Left {
             key: terms.key,
         };
         for call in left {
-            let (Some(state), Some(died)) = (call.kept, call.died) else {
-                all.ended += usize::from(call.died.is_some());
+            // Of one that is over both sides may still have to be told; its record is written in any case.
+            let died = match call.died {
+                Some(died) => died,
+                None => {
+                    all.records.push(call.record.clone());
+                    call.record.ended_at
+                }
+            };
+            let is_over = call.died.is_none();
+            let Some(state) = call.kept else {
+                if is_over {
+                    continue;
+                }
+                all.ended += 1;
                 all.records.push(call.record);
                 continue;
             };
             let outline = match kept::outline(&state, terms.media) {
                 Ok(outline) => outline,
+                Err(_) if is_over => {
+                    all.unreadable.push(call.record.call_id);
+                    continue;
+                }
                 Err(unfit) => {
+                    all.unreadable.push(call.record.call_id);
                     tracing::warn!(call = %call.record.call_id, "the call ends with the server before: {unfit}");
                     all.ended += 1;
                     all.records.push(call.record);
@@ -84,7 +103,9 @@ impl Left {
             let home = shard.home_of(caller);
             let elsewhere = outline.call_ids.iter().filter(|id| shard.home_of(id) != home);
             moved.extend(elsewhere.map(|id| (id.clone(), home)));
-            let fate = if terms.now.since(died) <= terms.within {
+            let fate = if is_over {
+                Fate::Over
+            } else if terms.now.since(died) <= terms.within {
                 Fate::GoesOn
             } else {
                 Fate::Ends
@@ -110,15 +131,15 @@ impl Left {
         all
     }
 
-    /// Leaves out those whose records stand in the CDR files. That can only be after a loss of power, when those were
+    /// Those whose records stand in the CDR files are over, too. That can only be after a loss of power, when those were
     /// on the medium before the journal was. Returns what the media threads are to be told then.
-    pub(super) fn leave_out(&mut self, recorded: &HashSet<Id>) -> Vec<Order> {
+    pub(super) fn close(&mut self, recorded: &HashSet<Id>) -> Vec<Order> {
         let mut closed = Vec::new();
-        for calls in &mut self.calls {
-            let over = |call: &mut Kept| recorded.contains(&call.record.call_id);
-            for call in calls.extract_if(.., over) {
-                closed.extend(call.ports.into_iter().map(Order::Close));
-                self.records.push(call.record);
+        for call in self.calls.iter_mut().flatten() {
+            if call.fate != Fate::Over && recorded.contains(&call.record.call_id) {
+                call.fate = Fate::Over;
+                closed.extend(call.ports.drain(..).map(Order::Close));
+                self.records.push(call.record.clone());
             }
         }
         closed

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use super::file::{self, EachRecord, le_u32, le_u64};
 use crate::base::time::Wall;
+use crate::masking::change::BadRecord;
 
 const VERSION: u8 = 1;
 /// No record's key: those begin with a letter.
@@ -39,6 +40,9 @@ pub enum DiskError {
     /// It won't open, won't write, or holds what it should not: rebuild it from snapshot and log.
     #[error("{0}")]
     Broken(String),
+    /// The disk has no room for it: nothing is wrong with what is there.
+    #[error("{0}")]
+    Full(String),
     /// A later version of the program wrote it.
     #[error("{} holds records of version {version}, this program reads up to {VERSION}: start the newer umbra that wrote it", path.display())]
     Newer {
@@ -46,6 +50,14 @@ pub enum DiskError {
         path: PathBuf,
         /// The records' version.
         version: u8,
+    },
+    /// A later version of the program wrote a record, as the record itself says.
+    #[error("{}: {why}", path.display())]
+    NewerRecord {
+        /// The folder.
+        path: PathBuf,
+        /// What the record's reader said.
+        why: BadRecord,
     },
     /// Somebody has sled's file locked: a tool, or an earlier opening whose threads have not ended.
     #[error("{} is locked by another program: end that one", .0.display())]
@@ -93,10 +105,11 @@ impl Disk {
     /// Opens the folder, or makes it.
     ///
     /// # Errors
-    /// [`DiskError::Broken`] for whatever sled says or panics with, [`DiskError::Newer`], [`DiskError::Busy`].
+    /// [`DiskError::Broken`] for whatever sled says or panics with but [`DiskError::Full`], [`DiskError::Newer`],
+    /// [`DiskError::Busy`].
     pub fn open(path: &Path) -> Result<Self, DiskError> {
-        let broken =
-            |why: &dyn std::fmt::Display| DiskError::Broken(format!("{} won't open: {why}", path.display()));
+        let said = |why: &dyn std::fmt::Display| format!("{} won't open: {why}", path.display());
+        let broken = |why: &dyn std::fmt::Display| DiskError::Broken(said(why));
         wait_for_lock(&path.join("db"))?;
         let opened = calmly(|| {
             let config = sled::Config::new()
@@ -109,7 +122,7 @@ impl Disk {
             let state = db.get(STATE_KEY)?;
             Ok((db, state))
         });
-        let (db, state) = opened.map_err(|why| broken(&why))?;
+        let (db, state) = opened.map_err(|why| why.error(said(&why)))?;
         let file = File::open(path.join("db")).map_err(|e| broken(&e))?;
         let (state, found) = match state {
             None if db.is_empty() => (State::default(), Found::Nothing),
@@ -200,7 +213,7 @@ impl Disk {
     /// Applies what the changes up to `seq` did, as one batch. It is durable after [`Disk::flush`].
     ///
     /// # Errors
-    /// [`DiskError::Broken`], [`DiskError::TooLong`]; nothing is applied then.
+    /// [`DiskError::Broken`], [`DiskError::Full`], [`DiskError::TooLong`]; nothing is applied then.
     pub fn apply(&mut self, seq: u64, puts: impl IntoIterator<Item = Put>) -> Result<(), DiskError> {
         // The last word on each key counts.
         let puts: BTreeMap<Vec<u8>, Option<Vec<u8>>> = puts.into_iter().collect();
@@ -210,7 +223,7 @@ impl Disk {
             if let Some(tail) = tail.as_ref().filter(|t| t.len() > TAIL_BYTES_MAX) {
                 return Err(DiskError::TooLong(tail.len()));
             }
-            let old = calmly(|| self.db.get(&key)).map_err(|why| self.broken(&why))?;
+            let old = calmly(|| self.db.get(&key)).map_err(|why| self.failed(&why))?;
             if let Some(old) = old {
                 state.count = state.count.saturating_sub(1);
                 state.sum = state
@@ -228,7 +241,7 @@ impl Disk {
             }
         }
         batch.insert(STATE_KEY, encode_state(state).to_vec());
-        calmly(|| self.db.apply_batch(batch)).map_err(|why| self.broken(&why))?;
+        calmly(|| self.db.apply_batch(batch)).map_err(|why| self.failed(&why))?;
         self.state = state;
         Ok(())
     }
@@ -236,9 +249,9 @@ impl Disk {
     /// Puts everything applied so far on the medium, and returns the last sequence number it holds durably.
     ///
     /// # Errors
-    /// [`DiskError::Broken`]; after a failed sync every later flush fails too, until the folder is opened again.
+    /// [`DiskError::Broken`], [`DiskError::Full`]; after a failed sync every later flush fails too, until the folder is opened again.
     pub fn flush(&mut self) -> Result<u64, DiskError> {
-        calmly(|| self.db.flush()).map_err(|why| self.broken(&why))?;
+        calmly(|| self.db.flush()).map_err(|why| self.failed(&why))?;
         let path = self.path.join("db");
         if let Err(error) = file::sync_data(&self.file, &path) {
             self.lost.get_or_insert_with(|| error.to_string());
@@ -273,7 +286,7 @@ impl Disk {
         std::iter::from_fn(move || {
             let row = match calmly(|| rows.next().transpose()) {
                 Ok(row) => row?,
-                Err(why) => return Some(Err(self.broken(&why))),
+                Err(why) => return Some(Err(self.failed(&why))),
             };
             Some(match decode_value(&row.0, &row.1, self.state.seq) {
                 Ok((tail, crc)) => Ok((row.0.to_vec(), tail.to_vec(), crc)),
@@ -284,6 +297,10 @@ impl Disk {
                 Err(Unreadable::Damaged) => Err(self.broken(&"a record is damaged")),
             })
         })
+    }
+
+    fn failed(&self, why: &Fault) -> DiskError {
+        why.error(format!("{}: {why}", self.path.display()))
     }
 
     fn broken(&self, why: &dyn std::fmt::Display) -> DiskError {
@@ -328,12 +345,31 @@ fn wait_for_lock(db: &Path) -> Result<(), DiskError> {
     Err(DiskError::Busy(db.to_owned()))
 }
 
-/// What sled says, or panics with, as a sentence: broken files make it do either.
-fn calmly<T>(act: impl FnOnce() -> sled::Result<T>) -> Result<T, String> {
+/// What sled says, or panics with: broken files make it do either.
+fn calmly<T>(act: impl FnOnce() -> sled::Result<T>) -> Result<T, Fault> {
     match catch_unwind(AssertUnwindSafe(act)) {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err("sled panicked: its files are damaged".into()),
+        Ok(Err(sled::Error::Io(error))) if file::is_full(error.kind()) => Err(Fault::Full(error.to_string())),
+        Ok(Err(error)) => Err(Fault::Other(error.to_string())),
+        Err(_) => Err(Fault::Other("sled panicked: its files are damaged".into())),
+    }
+}
+
+/// What sled said, as a sentence.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error("{0}")]
+    Full(String),
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Fault {
+    fn error(&self, sentence: String) -> DiskError {
+        match self {
+            Self::Full(_) => DiskError::Full(sentence),
+            Self::Other(_) => DiskError::Broken(sentence),
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::file::{self, le_u32};
+use crate::base::form::forms;
 use crate::base::id::Id;
 use crate::base::time::Wall;
 use crate::call::cdr::{Cdr, ReleasedBy};
@@ -24,7 +25,6 @@ use crate::call::refusal;
 use crate::masking::reason::Reason;
 
 pub(super) const MAGIC: &[u8; 8] = b"UMBRAJNL";
-pub(super) const VERSION: u32 = 2;
 pub(super) const HEADER_BYTES: usize = 12;
 pub(super) const FRAME_HEAD_BYTES: usize = 8;
 pub(super) const ARRIVED: u8 = 1;
@@ -61,7 +61,7 @@ pub(super) enum What {
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// The file system refuses.
-    #[error("{}: {error}: check the folder's owner, permissions and free space", path.display())]
+    #[error("{}: {error}{}", path.display(), file::start_cure(error))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -72,7 +72,7 @@ pub enum JournalError {
     #[error("{} is in use by another umbra: stop that one first, or give this one a folder of its own", .0.display())]
     InUse(PathBuf),
     /// A later version of the program wrote it.
-    #[error("{} has version {version}, this program reads up to {VERSION}: start the newer umbra that wrote it", path.display())]
+    #[error("{} has version {version}, this program reads up to {}: start the newer umbra that wrote it", path.display(), self::version())]
     Newer {
         /// The segment.
         path: PathBuf,
@@ -167,7 +167,7 @@ impl Past {
             }
         };
         let version = le_u32(bytes.get(8..).unwrap_or_default()).unwrap_or(0);
-        if bytes.starts_with(MAGIC) && version > VERSION {
+        if bytes.starts_with(MAGIC) && version > self::version() {
             return Err(JournalError::Newer {
                 path: path.to_owned(),
                 version,
@@ -253,25 +253,16 @@ impl Past {
             .into_iter()
             .map(|(id, record)| {
                 let (json, is_over) = (record.json, record.is_over);
-                if is_over {
-                    return PastCall {
-                        id,
-                        json,
-                        is_over,
-                        answered: None,
-                        died: None,
-                        kept: None,
-                        acked: false,
-                    };
-                }
                 let kept = self.kept.remove(&id);
                 let kept_at = kept.as_ref().map_or(0, |(sequence, _)| *sequence);
-                let died = self.died.get(&id).copied();
+                // What a finished record says is all that happened.
+                let died = self.died.get(&id).copied().filter(|_| !is_over);
+                let answered = self.answered.get(&id).copied().filter(|_| !is_over);
                 PastCall {
                     id,
                     json,
                     is_over,
-                    answered: self.answered.get(&id).copied(),
+                    answered,
                     // Who went on with it said so by keeping it anew.
                     died: died.filter(|(at, _)| *at >= kept_at).map(|(_, died)| died),
                     acked: kept.is_some() && self.acked.get(&id).is_some_and(|at| *at > kept_at),
@@ -327,10 +318,15 @@ pub(super) fn modified(path: &Path) -> Wall {
     Wall::default().plus(since_epoch)
 }
 
+/// The version of the segments that are written, and the newest that is read.
+pub(super) fn version() -> u32 {
+    forms().journal.into()
+}
+
 pub(super) fn header() -> [u8; HEADER_BYTES] {
     let mut bytes = [0; HEADER_BYTES];
     bytes[..8].copy_from_slice(MAGIC);
-    bytes[8..].copy_from_slice(&VERSION.to_le_bytes());
+    bytes[8..].copy_from_slice(&version().to_le_bytes());
     bytes
 }
 

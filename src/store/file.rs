@@ -5,15 +5,30 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 
+/// Whether the system said that there is no room.
+pub fn is_full(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// What an error of the disk asks of its owner at a start, to follow the system's own words.
+pub fn start_cure(error: &io::Error) -> &'static str {
+    match error.kind() {
+        full if is_full(full) => START_FULL,
+        _ => ": check the folder's owner and permissions, and the disk",
+    }
+}
+
+/// The cure of a start for which there is no room.
+pub const START_FULL: &str = ": make room on that disk and start again (the room that is kept for this, the file `reserve` in \
+                              the store's folder, was used up or never made)";
+
 /// Takes one record: its key and value. An error is a sentence, and ends the reading.
 pub type EachRecord<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), String>;
 
 /// What an error of the disk asks of its owner, to follow the system's own words: `: …` or nothing.
 pub fn cure(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            ": make room on that disk, and it goes on by itself"
-        }
+        full if is_full(full) => ": make room on that disk, and it goes on by itself",
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             ": let the server's user write there, and it goes on by itself"
         }
@@ -86,11 +101,22 @@ pub fn lock(dir: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// A file that is written under another name, and gets its own only when it is whole and on the medium.
+/// A file that is written under another name, and gets its own only when it is whole and on the medium. One that is
+/// given up takes no room.
 pub struct Draft {
     file: File,
-    temporary: PathBuf,
+    temporary: Temporary,
     path: PathBuf,
+}
+
+/// A name that goes when nobody wants it any more. A draft that is whole has another one by then.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // The next draft of that name replaces it, and every start removes what is left.
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 impl Draft {
@@ -109,7 +135,7 @@ impl Draft {
             .open(&temporary)?;
         Ok(Self {
             file,
-            temporary,
+            temporary: Temporary(temporary),
             path: path.to_owned(),
         })
     }
@@ -119,8 +145,8 @@ impl Draft {
     /// # Errors
     /// Whatever the system says; the old file of that name, if any, is then still whole.
     pub fn publish(self) -> io::Result<File> {
-        sync_data(&self.file, &self.temporary)?;
-        fs::rename(&self.temporary, &self.path)?;
+        sync_data(&self.file, &self.temporary.0)?;
+        fs::rename(&self.temporary.0, &self.path)?;
         sync_dir(self.path.parent().unwrap_or(Path::new(".")))?;
         Ok(self.file)
     }
@@ -138,7 +164,7 @@ pub fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 impl Write for Draft {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        fault::check(&self.temporary, fault::Call::Write, || Ok(()))?;
+        fault::check(&self.temporary.0, fault::Call::Write, || Ok(()))?;
         self.file.write(bytes)
     }
 

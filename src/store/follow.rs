@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, Sender, select};
 
 use super::disk::Disk;
 use super::open::{Places, put};
+use super::reserve::Reserve;
 use super::snapshot::{self, SnapshotError};
 use crate::masking::change::Change;
 
@@ -65,6 +66,7 @@ pub(super) struct Progress {
     /// Everything up to here may leave the log.
     pub(super) forgettable: AtomicU64,
     state: Mutex<(DiskState, Option<String>)>,
+    reserve: Mutex<Option<String>>,
 }
 
 impl Progress {
@@ -85,6 +87,18 @@ impl Progress {
             .clone()
     }
 
+    /// What there is to say of the reserve, while it isn't whole.
+    pub(super) fn reserve(&self) -> Option<String> {
+        self.reserve
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn set_reserve(&self, trouble: Option<String>) {
+        *self.reserve.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
     fn set_disk(&self, state: DiskState) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).0 = state;
     }
@@ -96,6 +110,7 @@ impl Progress {
 
 pub(super) struct Follower {
     places: Places,
+    reserve: Reserve,
     /// `None` while it is failed.
     disk: Option<Disk>,
     progress: Arc<Progress>,
@@ -116,6 +131,7 @@ pub(super) struct Follower {
 impl Follower {
     pub(super) fn new(
         places: Places,
+        reserve: Reserve,
         disk: Disk,
         progress: Arc<Progress>,
         changes: Receiver<Vec<Followed>>,
@@ -125,6 +141,7 @@ impl Follower {
     ) -> Self {
         let mut follower = Self {
             places,
+            reserve,
             disk: None,
             progress,
             changes,
@@ -195,6 +212,7 @@ impl Follower {
             let _ = self.snapshot();
         }
         self.answer();
+        self.progress.set_reserve(self.reserve.refill());
     }
 
     /// Gives everybody who waits for a snapshot the newest one, written now if changes came since.

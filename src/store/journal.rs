@@ -80,7 +80,7 @@ pub struct LeftCall {
     pub record: Cdr,
     /// The last sign of life of the process that had it; `None` if the call was over by then.
     pub died: Option<Wall>,
-    /// What is needed to go on with it, as [`kept`] writes it, if it was kept.
+    /// What is needed to go on with it, as [`kept`] writes it, if it was kept; or to tell both sides that it is over.
     pub kept: Option<Box<[u8]>>,
     /// Whether the caller had acknowledged the answer of which `kept` tells ([`CallEntry::Acked`]).
     pub acked: bool,
@@ -164,6 +164,14 @@ impl Journal {
         }
     }
 
+    /// Both sides of these calls know that they are over, so that their states go ([`CallEntry::Kept`]): with the records,
+    /// or as soon as these are in the CDR files.
+    pub fn told(&self, calls: &[Id]) {
+        if !calls.is_empty() {
+            self.inner.shared.told(calls);
+        }
+    }
+
     /// Whether its thread runs, until [`Journal::close`].
     pub fn is_alive(&self) -> bool {
         let thread = self.inner.thread.lock().unwrap_or_else(PoisonError::into_inner);
@@ -229,7 +237,6 @@ impl Shared {
         let lock = file::lock(dir)
             .map_err(io)?
             .ok_or_else(|| JournalError::InUse(dir.to_owned()))?;
-        file::remove_drafts(dir, PREFIX).map_err(io)?;
         let mut segments = file::numbered(dir, PREFIX, SUFFIX).map_err(io)?;
         let last_sign = segments.iter().map(|(_, path)| modified(path)).max();
         let last_sign = last_sign.unwrap_or_default();
@@ -242,7 +249,9 @@ impl Shared {
         }
         segments = readable;
         let calls = past.open_calls();
+        // Up to here nothing of what a newer program left is changed.
         refuse_newer(dir, &calls)?;
+        file::remove_drafts(dir, PREFIX).map_err(io)?;
         // The old ones go as soon as this one is there: it need not be the last.
         let last = segments.last().map_or(0, |(number, _)| *number);
         let number = last.checked_add(1).unwrap_or_else(|| free(&segments));
@@ -253,9 +262,13 @@ impl Shared {
 
         let mut left = Vec::with_capacity(calls.len());
         let mut live = HashMap::with_capacity(calls.len());
-        let begun = Draft::begin(&path).map_err(io)?;
+        let segment = |error| JournalError::Io {
+            path: path.clone(),
+            error,
+        };
+        let begun = Draft::begin(&path).map_err(segment)?;
         let mut out = BufWriter::new(begun);
-        out.write_all(&header()).map_err(io)?;
+        out.write_all(&header()).map_err(segment)?;
         let mut len = HEADER_BYTES as u64;
         for mut call in calls {
             let id = call.id;
@@ -291,7 +304,7 @@ impl Shared {
                 &of_call,
                 after,
             )
-            .map_err(io)?;
+            .map_err(segment)?;
             live.insert(id, of_call);
             left.push(LeftCall {
                 record,
@@ -302,9 +315,9 @@ impl Shared {
         }
         let file = out
             .into_inner()
-            .map_err(|e| io(e.into_error()))?
+            .map_err(|e| segment(e.into_error()))?
             .publish()
-            .map_err(io)?;
+            .map_err(segment)?;
         for (_, old) in &segments {
             fs::remove_file(old).map_err(io)?;
         }
@@ -344,13 +357,19 @@ impl Shared {
             .count();
         let mut book = self.book();
         book.dropped += unwritable as u64;
-        if book.waiting() == 0 {
-            match book.put(&batch) {
-                Ok(()) => return,
-                Err(error) => book.error = Some(error),
+        book.take(batch);
+    }
+
+    fn told(&self, calls: &[Id]) {
+        let first = self.sequence.fetch_add(calls.len() as u64, Ordering::Relaxed);
+        let mut batch = Batch::default();
+        let mut book = self.book();
+        for (sequence, id) in (first..).zip(calls) {
+            if book.told(*id) {
+                batch.end(*id, sequence);
             }
         }
-        batch.into_lines().for_each(|line| book.wait(line));
+        book.take(batch);
     }
 
     fn tick(&self, tick: Tick) {
@@ -499,14 +518,14 @@ fn refuse_newer(dir: &Path, calls: &[PastCall]) -> Result<(), JournalError> {
     let versions = calls
         .iter()
         .filter_map(|call| call.kept.as_deref()?.first().copied());
-    let newer = versions.filter(|version| *version > kept::VERSION);
+    let newer = versions.filter(|version| *version > kept::form());
     match newer.clone().max() {
         None => Ok(()),
         Some(version) => Err(JournalError::NewerCalls {
             dir: dir.to_owned(),
             calls: newer.count(),
             version,
-            reads: kept::VERSION,
+            reads: kept::form(),
         }),
     }
 }

@@ -106,7 +106,7 @@ pub struct Cut {
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The file system refuses.
-    #[error("{}: {error}: check the folder's owner, permissions and free space", path.display())]
+    #[error("{}: {error}{}", path.display(), file::start_cure(error))]
     Io {
         /// The file or folder.
         path: PathBuf,

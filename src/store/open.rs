@@ -4,16 +4,17 @@ use std::fs::{self, File};
 use std::io;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 
 use super::disk::{self, Disk, DiskError, Found, Put};
-use super::file;
+use super::file::{self, START_FULL};
+use super::form::{self, NewerForm};
 use super::log::{Log, LogError, Replay};
 use super::snapshot::{self, Snapshot, SnapshotError};
 use crate::base::time::Wall;
 use crate::masking::binding::Home;
-use crate::masking::change::{Change, Record};
+use crate::masking::change::{BadRecord, Change, Record};
 use crate::masking::table::Table;
 
 /// Records that go into sled at a time while it is rebuilt or catches up.
@@ -59,7 +60,7 @@ pub enum OpenError {
     #[error("{} is in use by another umbra: stop that one first, or set [store] path to another folder", .0.display())]
     InUse(PathBuf),
     /// The file system refuses.
-    #[error("{}: {error}: check the folder's owner, permissions and free space", path.display())]
+    #[error("{}: {error}{}", path.display(), file::start_cure(error))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -73,13 +74,17 @@ pub enum OpenError {
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
     /// sled, even after it was moved aside.
-    #[error(
-        "{0}; if the disk has space and the folder's owner is right, move the folder away: it is rebuilt from the log"
-    )]
+    #[error("{0}; if the folder's owner is right, move the folder away: it is rebuilt from the log")]
     Disk(DiskError),
+    /// sled has no room.
+    #[error("{0}{START_FULL}")]
+    Full(DiskError),
     /// sled's records are from a later version.
     #[error(transparent)]
     Newer(DiskError),
+    /// The folder says so at once.
+    #[error(transparent)]
+    NewerForm(#[from] NewerForm),
     /// sled has to be rebuilt, and what is left does not suffice.
     #[error("sled could not be used ({disk}), and without it {log}")]
     Lost {
@@ -88,6 +93,16 @@ pub enum OpenError {
         /// What is wrong with the log.
         log: LogError,
     },
+}
+
+impl OpenError {
+    fn of_disk(error: DiskError) -> Self {
+        match error {
+            DiskError::Full(_) => Self::Full(error),
+            DiskError::Newer { .. } | DiskError::NewerRecord { .. } => Self::Newer(error),
+            DiskError::Broken(_) | DiskError::Busy(_) | DiskError::TooLong(_) => Self::Disk(error),
+        }
+    }
 }
 
 /// Everything that a writer needs.
@@ -128,10 +143,12 @@ pub(super) fn open(path: &Path, segment_bytes: u64, now: Wall) -> Result<Opened,
         error,
     };
     let places = Places::under(path);
+    form::check(path)?;
     file::make_dir(path).map_err(io)?;
     let lock = file::lock(path)
         .map_err(io)?
         .ok_or_else(|| OpenError::InUse(path.to_owned()))?;
+    form::keep(path).map_err(io)?;
     let had_log = if places.log.exists() { Had::Yes } else { Had::No };
     let (snapshot, said) = snapshot::newest(&places.snapshots)?;
     let mut report = OpenReport {
@@ -143,7 +160,10 @@ pub(super) fn open(path: &Path, segment_bytes: u64, now: Wall) -> Result<Opened,
         Ok(loaded) => Ok(loaded),
         // Not broken, and not to be moved aside.
         Err(DiskError::Busy(path)) => return Err(OpenError::InUse(path)),
-        Err(newer @ DiskError::Newer { .. }) => return Err(OpenError::Newer(newer)),
+        Err(full @ DiskError::Full(_)) => return Err(OpenError::Full(full)),
+        Err(newer @ (DiskError::Newer { .. } | DiskError::NewerRecord { .. })) => {
+            return Err(OpenError::Newer(newer));
+        }
         Err(broken @ (DiskError::Broken(_) | DiskError::TooLong(_))) => Err(broken.to_string()),
     };
     let (
@@ -189,9 +209,9 @@ pub(super) fn open(path: &Path, segment_bytes: u64, now: Wall) -> Result<Opened,
         },
         None => OpenError::Log(log),
     })?;
-    behind.write().map_err(OpenError::Disk)?;
+    behind.write().map_err(OpenError::of_disk)?;
     if replay.records > 0 || disk.durable_seq() != disk.applied_seq() {
-        disk.flush().map_err(OpenError::Disk)?;
+        disk.flush().map_err(OpenError::of_disk)?;
     }
     report.records = records;
     report.replayed = replay.records;
@@ -257,7 +277,15 @@ fn load_disk(path: &Path, snapshot: Option<&Snapshot>) -> Result<Loaded, DiskErr
         )));
     }
     let table = Table::with_room(disk.count());
-    let records = fill(&table, |take| disk.load(&mut |_, value| take(value)))?;
+    let newer = OnceLock::new();
+    let filled = fill(&table, &newer, |take| disk.load(&mut |_, value| take(value)));
+    let records = match newer.into_inner() {
+        None => filled?,
+        Some(why) => {
+            let path = path.to_owned();
+            return Err(DiskError::NewerRecord { path, why });
+        }
+    };
     Ok(Loaded {
         table: Arc::new(table),
         disk,
@@ -266,9 +294,11 @@ fn load_disk(path: &Path, snapshot: Option<&Snapshot>) -> Result<Loaded, DiskErr
 }
 
 /// Fills a table with the records that `read` hands out, by their values: they are read and decoded on a thread of
-/// their own, while the table takes in those that came before.
+/// their own, while the table takes in those that came before. `newer` is what one says that a later version
+/// of this program has written.
 fn fill<E: Send>(
     table: &Table,
+    newer: &OnceLock<BadRecord>,
     read: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<(), String>) -> Result<u64, E> + Send,
 ) -> Result<u64, E> {
     let (hand_over, batches) = mpsc::sync_channel(AHEAD);
@@ -277,7 +307,12 @@ fn fill<E: Send>(
             let mut batch = Vec::with_capacity(HANDED_OVER);
             let mut home: Option<Arc<Home>> = None;
             let count = read(&mut |value| {
-                let mut record = Record::decode(value).map_err(|e| e.to_string())?;
+                let mut record = Record::decode(value).map_err(|e| {
+                    if let BadRecord::NewerSchema(_) = e {
+                        let _ = newer.set(e);
+                    }
+                    e.to_string()
+                })?;
                 if let Record::Binding(binding) = &mut record {
                     // Most stand beside another of the same pool: one copy for both.
                     match &home {
@@ -323,7 +358,7 @@ fn rebuild(
         aside.display(),
         source(snapshot)
     ));
-    from_snapshot(Disk::open(path).map_err(OpenError::Disk)?, snapshot)
+    from_snapshot(Disk::open(path).map_err(OpenError::of_disk)?, snapshot)
 }
 
 /// What a missing sled is rebuilt from.
@@ -344,7 +379,7 @@ fn from_snapshot(mut disk: Disk, snapshot: Option<&Snapshot>) -> Result<Loaded, 
             puts: Vec::new(),
             seq: 0,
         };
-        records = fill(&table, |take| {
+        records = fill(&table, &OnceLock::new(), |take| {
             snapshot.read(&mut |key, value| {
                 take(value)?;
                 behind
@@ -353,7 +388,7 @@ fn from_snapshot(mut disk: Disk, snapshot: Option<&Snapshot>) -> Result<Loaded, 
             })
         })?;
         behind.seq = snapshot.seq;
-        behind.write().map_err(OpenError::Disk)?;
+        behind.write().map_err(OpenError::of_disk)?;
     }
     Ok(Loaded {
         table: Arc::new(table),

@@ -16,10 +16,11 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 use super::follow::{Ask, DiskState, Followed, Follower, Progress, Taken};
 use super::log::{Log, SEGMENT_BYTES};
 use super::open::{self, OpenError, OpenReport, Opened, Places};
+use super::reserve::Reserve;
 use super::snapshot::SnapshotError;
 use crate::base::chance::Chance;
 use crate::base::histogram::Histogram;
-use crate::base::limits::BIND_QUEUE;
+use crate::base::limits::{BIND_QUEUE, DISK_RESERVE_BYTES};
 use crate::base::time::Wall;
 use crate::masking::change::Change;
 use crate::masking::request::{Refused, Write, Written};
@@ -50,6 +51,8 @@ pub struct Settings {
     pub follow_every: Duration,
     /// Ended bindings are kept this long.
     pub keep_ended: Duration,
+    /// Bytes of the disk that are kept for a start while it is full.
+    pub reserve_bytes: u64,
 }
 
 impl Default for Settings {
@@ -59,6 +62,7 @@ impl Default for Settings {
             snapshot_bytes: 256 << 20,
             follow_every: Duration::from_secs(1),
             keep_ended: Duration::from_secs(200 * 86_400),
+            reserve_bytes: DISK_RESERVE_BYTES,
         }
     }
 }
@@ -105,6 +109,8 @@ pub struct StoreHealth {
     pub snapshot_seq: u64,
     /// Why the last snapshot was not written, if it wasn't.
     pub snapshot_error: Option<String>,
+    /// What there is to say of the room that is kept for a start on a full disk, while it isn't whole.
+    pub reserve: Option<String>,
 }
 
 /// The store's handle: cheap to clone. The last one to go closes it.
@@ -269,6 +275,7 @@ impl Store {
             disk_seq: progress.disk_seq.load(Ordering::Acquire),
             snapshot_seq: progress.snapshot_seq.load(Ordering::Acquire),
             snapshot_error: progress.snapshot_error(),
+            reserve: progress.reserve(),
         }
     }
 
@@ -344,6 +351,7 @@ impl Parts {
         let (asks, asked) = crossbeam_channel::bounded(ASKS_MAX);
         let follower = Follower::new(
             Places::under(path),
+            Reserve::of(path, settings.reserve_bytes),
             disk,
             Arc::clone(&progress),
             changes,

@@ -111,6 +111,9 @@ pub trait Handler {
 
     /// Every input of a batch was taken. What they put into the outbox leaves when this returns.
     fn batch_over(&mut self) {}
+
+    /// What a batch put into the outbox has left.
+    fn batch_left(&mut self) {}
 }
 
 impl<F: FnMut(Now, Input<'_>, &mut Outbox) -> Option<Instant>> Handler for F {
@@ -259,8 +262,7 @@ impl EventLoop {
         let mut left = Left::None;
         let mut pace = Pace::Slow;
         loop {
-            handler.batch_over();
-            self.flush(&mut outbox);
+            self.close_batch(&mut handler, &mut outbox);
             if (left, pace) == (Left::None, Pace::Brisk) {
                 std::thread::sleep(GATHER);
             }
@@ -297,8 +299,7 @@ impl EventLoop {
             }
             self.heed(&mail.messages);
             if open_mail(&mut mail, |one| input(now, one)) == Go::Stop {
-                handler.batch_over();
-                self.flush(&mut outbox);
+                self.close_batch(&mut handler, &mut outbox);
                 return;
             }
             if !mail.fresh.is_empty() {
@@ -317,8 +318,7 @@ impl EventLoop {
         let began = self.clock.now();
         let mut due = handler.take(began, Input::Timeout, outbox);
         loop {
-            handler.batch_over();
-            self.flush(outbox);
+            self.close_batch(handler, outbox);
             let now = self.clock.now();
             if handler.is_ready() || now.at - began.at >= BEGIN_WITHIN {
                 return (due, Go::On);
@@ -328,11 +328,16 @@ impl EventLoop {
             self.heed(&messages);
             let go = open_messages(&mut messages, |input| due = handler.take(now, input, outbox));
             if go == Go::Stop {
-                handler.batch_over();
-                self.flush(outbox);
+                self.close_batch(handler, outbox);
                 return (due, go);
             }
         }
+    }
+
+    fn close_batch(&mut self, handler: &mut impl Handler, outbox: &mut Outbox) {
+        handler.batch_over();
+        self.flush(outbox);
+        handler.batch_left();
     }
 
     /// What of the messages is for the loop itself.

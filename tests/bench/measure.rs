@@ -17,6 +17,7 @@ mod process;
 mod rtp;
 #[path = "../support/server.rs"]
 mod server;
+mod start;
 mod writer;
 
 use std::fmt::Write;
@@ -178,7 +179,7 @@ fn main() {
         .filter(|a| *a != "--smoke")
         .collect();
     let known = [
-        "call", "journal", "rtp", "held", "flat", "binds", "writer", "open", "choose",
+        "call", "journal", "rtp", "held", "flat", "binds", "writer", "open", "start", "choose",
     ];
     if let Some(strange) = named.iter().find(|name| !known.contains(name)) {
         eprintln!(
@@ -216,6 +217,9 @@ fn main() {
     }
     if is_wanted("open") {
         rows.extend(open::measure(length));
+    }
+    if is_wanted("start") {
+        rows.extend(start::measure(length));
     }
     if is_wanted("choose") {
         rows.extend(choose::measure(length));

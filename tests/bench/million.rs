@@ -33,7 +33,7 @@ pub fn pair(n: u64) -> (String, String) {
 
 /// The virtual number of a block of [`PAIRS_PER_X`].
 pub fn x(block: u64) -> String {
-    format!("170{block:08}")
+    format!("171{block:08}")
 }
 
 /// Adds a block's number.

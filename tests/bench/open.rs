@@ -89,7 +89,7 @@ pub fn measure(length: Length) -> Vec<Row> {
 }
 
 /// Lets a process of its own fill the store, and kills it; returns the seconds that it took.
-fn fill(store: &Path, count: u64) -> f64 {
+pub fn fill(store: &Path, count: u64) -> f64 {
     let begun = Instant::now();
     let mut child = Command::new(std::env::current_exe().expect("a running program"))
         .arg(FILL)

@@ -19,9 +19,6 @@ use crate::support::law::Verdict;
 use crate::support::stage::{Speaks, Stage};
 use crate::support::world::{Invited, World};
 
-/// How long a BYE is repeated (RFC 3261 §17.1.2.2, timer F).
-const BYE_REPEATS: Duration = Duration::from_secs(32);
-
 /// What is wrong after all is over.
 pub fn faults(crowd: &mut Crowd) -> Vec<String> {
     let mut faults = std::mem::take(&mut crowd.cast.faults);
@@ -44,7 +41,7 @@ pub fn faults(crowd: &mut Crowd) -> Vec<String> {
     for ((phone, call), mind) in &crowd.minds {
         let never_heard = mind.state == State::Called && mind.said.is_none();
         let id = &crowd.cast.phones[*phone].calls[*call].id;
-        if mind.state != State::Over && !never_heard && !was_never_told(world, id) {
+        if mind.state != State::Over && !never_heard && !nothing_was_kept(world, id) {
             let name = &crowd.cast.phones[*phone].name;
             faults.push(format!("{name}.{} is still {:?}", call + 1, mind.state));
         }
@@ -148,9 +145,11 @@ pub fn faults(crowd: &mut Crowd) -> Vec<String> {
     }
     for ((phone, call), mind) in &crowd.minds {
         let id = &crowd.cast.phones[*phone].calls[*call].id;
-        // Whoever was a stranger for a moment got a 403 of which nothing is kept; a copy of the INVITE that comes when
-        // the trunk is back is an attempt like any other.
-        let Some(heard) = mind.heard.filter(|heard| *heard != 403) else {
+        // Whoever was a stranger for a moment got a 403 of which nothing is kept, and whoever came while no record could be
+        // kept a 503; a copy of the INVITE that comes later, or came to a process that was killed before it answered, is an
+        // attempt like any other.
+        let leaves_nothing = |heard: u16| heard == 403 || (heard == 503 && world.was_full);
+        let Some(heard) = mind.heard.filter(|heard| !leaves_nothing(*heard)) else {
             continue;
         };
         let cdrs = records.get(id.as_str()).map_or(&[][..], Vec::as_slice);
@@ -177,18 +176,17 @@ pub fn faults(crowd: &mut Crowd) -> Vec<String> {
     faults
 }
 
-/// Whether a call was over, and the process was killed before a lost BYE could be repeated: there is no entry for that in
-/// the journal, and the phone has to find out for itself.
-fn was_never_told(world: &World, id: &str) -> bool {
+/// Whether nobody can have been told: the call was never dialled, so that nothing of it was kept when the process was
+/// killed before it said so; or what was kept is gone with the power.
+fn nothing_was_kept(world: &World, id: &str) -> bool {
     let past = &world.past;
     let mut of_call = world
         .records
         .iter()
         .filter(|cdr| cdr.sip_call_id_in == id || cdr.sip_call_id_out.as_deref() == Some(id));
     of_call.any(|cdr| {
-        let until = world.talks.get(&cdr.call_id).and_then(|talk| talk.until);
-        let died = |death: &Duration| until.is_some_and(|until| (until..until + BYE_REPEATS).contains(death));
-        past.closed.contains(&cdr.call_id) || past.torn.contains(&cdr.call_id) || past.deaths.iter().any(died)
+        let never_dialled = past.closed.contains(&cdr.call_id) && cdr.dialled_at.is_none();
+        never_dialled || past.torn.contains(&cdr.call_id)
     })
 }
 

@@ -17,11 +17,16 @@ struct Event {
     ends: usize,
 }
 
-/// The keys that were pressed in these packets, whole events only.
+/// The keys that were pressed in these packets, whole events only. As often as another process may have gone on with the
+/// call, a stream of its own may go on with another number (RFC 3550 §8).
 ///
 /// # Errors
 /// What of it is against RFC 4733.
-pub fn pressed<'p>(packets: impl Iterator<Item = &'p [u8]>, payload: u8) -> Result<Vec<Pressed>, String> {
+pub fn pressed<'p>(
+    packets: impl Iterator<Item = &'p [u8]>,
+    payload: u8,
+    mut restarts: usize,
+) -> Result<Vec<Pressed>, String> {
     let mut all = Vec::new();
     let mut event: Option<Event> = None;
     let mut last_seq: Option<u16> = None;
@@ -31,10 +36,10 @@ pub fn pressed<'p>(packets: impl Iterator<Item = &'p [u8]>, payload: u8) -> Resu
             return Err("a packet without a head".into());
         };
         let seq = u16::from_be_bytes([*a, *b]);
-        let ssrc = Some([*s0, *s1, *s2, *s3]);
-        if last_ssrc != ssrc {
-            // Another process goes on with the call: a stream of its own (RFC 3550 §8).
-            (last_ssrc, last_seq, event) = (ssrc, None, None);
+        let ssrc = [*s0, *s1, *s2, *s3];
+        if last_ssrc.replace(ssrc).is_some_and(|last| last != ssrc) && restarts > 0 {
+            restarts -= 1;
+            (last_seq, event) = (None, None);
         }
         if let Some(last) = last_seq.filter(|last| last.wrapping_add(1) != seq) {
             return Err(format!("packet {seq} follows {last}"));

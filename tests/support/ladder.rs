@@ -1,20 +1,20 @@
 //! Ladders: plays written as text, one message a line. `scenarios/README.md` says how they read.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+mod hears;
 mod media;
+mod records;
+mod says;
 
-use serde_json::Value;
+use hears::Heard;
+
 use umbra::masking::inventory::{Fax, Freeze};
 
-use super::cast::{Cast, Cue};
-use super::phone::Extra;
+use super::cast::Cast;
 use super::stage::{Binding, Doing, Large, Setup, Speaks, Stage};
-use super::text::{Msg, uri_in, user_of};
-use super::{sdp, witness};
 
 /// A ladder as read from its file.
 #[derive(Debug)]
@@ -130,17 +130,6 @@ fn duration(text: &str, t1: Duration) -> Option<Duration> {
     Some(one.mul_f64(number))
 }
 
-/// Something heard that the play has not got to yet.
-struct Heard {
-    call: usize,
-    /// Where it arrived.
-    to: SocketAddr,
-    msg: Msg,
-    at: Duration,
-    /// The last description before it in the same call.
-    before: Option<Vec<u8>>,
-}
-
 /// A play of one ladder.
 pub struct Play<S> {
     /// Who plays.
@@ -155,6 +144,8 @@ pub struct Play<S> {
     asked_at: HashMap<usize, Duration>,
     since: Duration,
     cdrs_seen: usize,
+    /// How often another process has come.
+    restarts: usize,
 }
 
 /// Plays a ladder to its end.
@@ -173,6 +164,7 @@ pub fn play<S: Stage>(ladder: &Ladder, stage: S) -> Result<(), String> {
         asked_at: HashMap::new(),
         since: Duration::ZERO,
         cdrs_seen: 0,
+        restarts: 0,
     };
     for line in &ladder.lines {
         let outcome = play.line(line).and_then(|()| play.unharmed());
@@ -286,16 +278,19 @@ impl<S: Stage> Play<S> {
             }
             ["thaw", x] => self.order(Doing::Thaw, Some(x)),
             ["restart"] => {
+                self.restarts += 1;
                 self.cast.stage.restart(Duration::ZERO);
                 Ok(())
             }
             ["handover"] => {
+                self.restarts += 1;
                 self.cast.stage.hand_over();
                 Ok(())
             }
             ["restart", away] => {
                 let t1 = self.cast.stage.setup().t1;
                 let away = duration(away, t1).ok_or("how long away?")?;
+                self.restarts += 1;
                 self.cast.stage.restart(away);
                 Ok(())
             }
@@ -417,347 +412,6 @@ impl<S: Stage> Play<S> {
         Ok(())
     }
 
-    /// Words with addresses in them that differ from play to play.
-    fn placed(&self, phone: usize, text: &str) -> String {
-        let setup = self.cast.stage.setup();
-        let text = text
-            .replace("UMBRA", &setup.umbra().to_string())
-            .replace("HOME_IP", &self.cast.home(phone).ip().to_string())
-            .replace("HOME", &self.cast.home(phone).to_string())
-            .replace("FOLD", "\r\n ")
-            .replace("GATEWAY2", &setup.gateway(2).to_string())
-            .replace("GATEWAY_IP", &setup.gateway(1).ip().to_string())
-            .replace("GATEWAY", &setup.gateway(1).to_string());
-        let names = self.cast.phones.iter().enumerate();
-        let text = names.fold(text, |text, (index, phone)| {
-            text.replace(
-                &format!("{}'S_PLACE", phone.name),
-                &self.cast.home(index).to_string(),
-            )
-        });
-        self.cast.phones.iter().fold(text, |text, phone| {
-            let dialog = phone.calls.iter().find_map(|call| {
-                let remote_tag = call.remote_tag.as_deref()?;
-                Some(format!(
-                    "{};to-tag={remote_tag};from-tag={}",
-                    call.id, call.local_tag
-                ))
-            });
-            match dialog {
-                Some(dialog) => text.replace(&format!("{}'S CALL", phone.name), &dialog),
-                None => text,
-            }
-        })
-    }
-
-    fn say(&mut self, who: &str, what: &str, options: &[&str], more: &[String]) -> Result<(), String> {
-        let (phone, call) = self.phone(who)?;
-        let now = self.cast.stage.now();
-        let (umbra, home) = (self.cast.stage.setup().umbra(), self.cast.home(phone));
-        let more: Vec<String> = more.iter().map(|line| self.placed(phone, line)).collect();
-        let is_header = |l: &&String| !l.starts_with("sdp ") && !l.starts_with("body ");
-        let body: Vec<&str> = more.iter().filter_map(|l| l.strip_prefix("body ")).collect();
-        let mut extra = Extra {
-            headers: more.iter().filter(is_header).cloned().collect(),
-            sdp_lines: more
-                .iter()
-                .filter_map(|l| l.strip_prefix("sdp ").map(str::to_owned))
-                .collect(),
-            ..Extra::default()
-        };
-        let (mut target, mut method, mut again) = (None, None, false);
-        for option in options {
-            match option.split_once('=') {
-                Some(("sdp", codecs)) => {
-                    extra.codecs = Some(codecs.split(',').map(str::to_owned).collect());
-                }
-                Some(("way", way)) => extra.way = way.into(),
-                Some(("session", way)) => extra.session_way = Some(way.into()),
-                Some(("c", place)) => extra.place = Some(place.replace('/', " ")),
-                Some(("ptime", ms)) => extra.ptime = ms.parse().ok(),
-                Some(("port", port)) => extra.media_port = port.parse().ok(),
-                Some(("among", kind)) => extra.among = Some(kind.into()),
-                Some(("body", kind)) if body.is_empty() => {
-                    extra.body = Some((kind.into(), "some words".into()));
-                }
-                Some(("body", kind)) => extra.body = Some((kind.into(), body.join("\r\n"))),
-                Some(("tag", tag)) => extra.tag = Some(tag.into()),
-                Some(("totag", tag)) => extra.to_tag = Some(tag.into()),
-                Some(("reason", reason)) => extra.reason = Some(reason.into()),
-                Some(("uri", uri)) => extra.uri = Some(self.placed(phone, uri)),
-                Some(("at", at)) => {
-                    let at = self.placed(phone, at);
-                    extra.at = Some(at.parse().map_err(|_| format!("no address: {at}"))?);
-                }
-                Some(("from", from)) => extra.from = Some(format!("<{from}>")),
-                Some(("hops", hops)) => extra.max_forwards = Some(hops.into()),
-                Some(("version", version)) => extra.version = Some(version.into()),
-                Some(("omit", name)) => extra.omit.push(name.into()),
-                Some(("rel", skipped)) => extra.reliable = skipped.parse().ok(),
-                Some(_) => return Err(format!("nothing is said with {option}")),
-                None if *option == "rel" => extra.reliable = Some(0),
-                None if *option == "again" => again = true,
-                None if *option == "merged" => extra.merged = true,
-                None if what.parse::<u16>().is_ok() => method = Some(*option),
-                None => target = Some(self.name(option)),
-            }
-        }
-        let current = call.or(self.current.get(&phone).copied());
-        if let Ok(status) = what.parse::<u16>() {
-            let call = current.ok_or("no call to answer in")?;
-            if again {
-                self.cast.phones[phone].repeat_answer(call, method);
-                self.cast.flush();
-                return Ok(());
-            }
-            self.cast.phones[phone].respond(now, call, status, method, &extra)?;
-        } else if let Some(target) = target {
-            let call = self.cast.phones[phone].ask(now, home, umbra, what, &target, &extra);
-            self.current.insert(phone, call);
-            self.asked_at.insert(phone, now);
-        } else {
-            let call = current.ok_or("no call to say it in")?;
-            if again {
-                self.cast.phones[phone].repeat(call, what);
-            } else {
-                self.cast.phones[phone].request(now, call, what, &extra);
-            }
-        }
-        self.cast.flush();
-        Ok(())
-    }
-
-    /// Takes note of what happened.
-    fn note(&mut self, cue: Cue) {
-        match cue {
-            Cue::Heard {
-                phone,
-                call,
-                msg,
-                again,
-                to,
-            } => {
-                let is_direct = !self.cast.stage.setup().has_edge;
-                if let Err(why) = self.cast.phones[phone].check(call, &msg, is_direct) {
-                    let name = &self.cast.phones[phone].name;
-                    self.cast.faults.push(format!("{name}'s {msg:?}: {why}"));
-                }
-                // A 100 is the edge's own, where there is one.
-                if msg.status() == Some(100) && self.cast.stage.setup().has_edge {
-                    return;
-                }
-                let key = (phone, call);
-                let before = self.descriptions.get(&key).cloned();
-                if !msg.body.is_empty() {
-                    self.descriptions.insert(key, msg.body.clone());
-                }
-                let list = if again { &mut self.again } else { &mut self.new };
-                list.entry(phone).or_default().push_back(Heard {
-                    call,
-                    to,
-                    msg,
-                    at: self.cast.stage.now(),
-                    before,
-                });
-            }
-            Cue::Lost { .. } | Cue::Rtp { .. } => {}
-        }
-    }
-
-    fn hear(&mut self, who: &str, what: &str, options: &[&str], more: &[String]) -> Result<(), String> {
-        let (phone, call) = self.phone(who)?;
-        let t1 = self.cast.stage.setup().t1;
-        if what == "100" && self.cast.stage.setup().has_edge {
-            return Ok(());
-        }
-        let again = options.contains(&"again");
-        let option = |name: &str| {
-            options
-                .iter()
-                .find_map(|o| o.strip_prefix(name).and_then(|o| o.strip_prefix('=')))
-        };
-        let within = option("within").and_then(|d| duration(d, t1));
-        let deadline = self.since + within.unwrap_or((t1 * 8).max(Duration::from_secs(4)));
-        let heard = loop {
-            let list = if again { &mut self.again } else { &mut self.new };
-            let list = list.entry(phone).or_default();
-            let found = match call {
-                Some(call) => list.iter().position(|h| h.call == call),
-                None => (!list.is_empty()).then_some(0),
-            };
-            if let Some(heard) = found.and_then(|at| list.remove(at)) {
-                break heard;
-            }
-            match self.cast.step(deadline) {
-                Some(cue) => self.note(cue),
-                None => return Err(format!("{who} heard nothing until {deadline:?}")),
-            }
-        };
-        self.current.insert(phone, heard.call);
-        let whole = format!(
-            "{}\n{:?}\n{}",
-            heard.msg.start,
-            heard.msg.headers,
-            String::from_utf8_lossy(&heard.msg.body)
-        );
-        self.compare(phone, &heard, what, options, more)
-            .map_err(|why| format!("{why}\n  heard: {whole}"))
-    }
-
-    fn compare(
-        &mut self,
-        phone: usize,
-        heard: &Heard,
-        what: &str,
-        options: &[&str],
-        more: &[String],
-    ) -> Result<(), String> {
-        let msg = &heard.msg;
-        let t1 = self.cast.stage.setup().t1;
-        let is = match msg.status() {
-            Some(status) => status.to_string(),
-            None => msg.method().to_owned(),
-        };
-        if is != what {
-            return Err(format!("heard {} instead", msg.name()));
-        }
-        let same = |what: &str, is: &str, wanted: &str| {
-            if is == wanted {
-                Ok(())
-            } else {
-                Err(format!("{what} is {is}, not {wanted}"))
-            }
-        };
-        let described = sdp::read(&msg.body);
-        for option in options {
-            let Some((key, value)) = option.split_once('=') else {
-                match *option {
-                    "again" => {}
-                    method => same("it answers", msg.method(), method)?,
-                }
-                continue;
-            };
-            let time = || duration(value, t1).ok_or_else(|| format!("no time: {value}"));
-            match key {
-                "within" => {}
-                "after" => {
-                    let passed = heard.at.saturating_sub(self.since);
-                    if passed < time()? {
-                        return Err(format!("it came after {passed:?} already"));
-                    }
-                }
-                "from" => {
-                    let from = user_of(uri_in(msg.get("From").unwrap_or("")));
-                    same("the caller shown", from, &self.name(value))?;
-                    if let Some(pai) = msg.get("P-Asserted-Identity") {
-                        same("the asserted caller", user_of(uri_in(pai)), &self.name(value))?;
-                    }
-                }
-                "to" => {
-                    same("the number called", user_of(msg.uri()), &self.name(value))?;
-                    same(
-                        "To",
-                        user_of(uri_in(msg.get("To").unwrap_or(""))),
-                        &self.name(value),
-                    )?;
-                }
-                "at" => same("it came to", &heard.to.to_string(), &self.placed(phone, value))?,
-                "uri" => same("its Request-URI", msg.uri(), &self.placed(phone, value))?,
-                "gateway" => {
-                    let n = value.parse().map_err(|_| "which gateway?")?;
-                    let at = self.cast.stage.setup().gateway(n);
-                    same(
-                        "it came to",
-                        &self.cast.phones[phone].calls[heard.call].local.to_string(),
-                        &at.to_string(),
-                    )?;
-                }
-                "sdp" => match (value, &described) {
-                    ("none", None) => {}
-                    ("none", Some(_)) => return Err("it carries a description".into()),
-                    (_, None) => return Err("it carries no description".into()),
-                    ("same", Some(_)) => {
-                        if heard.before.as_ref() != Some(&msg.body) {
-                            return Err("its description isn't the one before".into());
-                        }
-                    }
-                    (codecs, Some(sdp)) => same("the codecs", &sdp.codecs.join(","), codecs)?,
-                },
-                "way" => same(
-                    "the direction",
-                    described.as_ref().map_or("none", |s| &s.way),
-                    value,
-                )?,
-                "lines" => same(
-                    "the media lines",
-                    &described.as_ref().map_or(String::new(), |s| s.lines.join(",")),
-                    value,
-                )?,
-                "other" => {
-                    let others = described.as_ref().map_or(&[][..], |s| &s.others);
-                    let text: Vec<String> = others
-                        .iter()
-                        .map(|(kind, port)| format!("{kind}:{port}"))
-                        .collect();
-                    same("the other media", &text.join(","), value)?;
-                }
-                "tag" => {
-                    let tag = msg.tag("To").unwrap_or("");
-                    if !tag.ends_with(value) {
-                        return Err(format!("it is for the fork {tag}"));
-                    }
-                }
-                "face" => {
-                    let after = heard.at - self.asked_at.get(&phone).copied().unwrap_or_default();
-                    let face = (witness::face(msg), after);
-                    let first = self.faces.entry(value.into()).or_insert_with(|| face.clone());
-                    same("its face", &face.0, &first.0)?;
-                    // Real time isn't exact, virtual time is.
-                    if self.cast.stage.is_exact() && face.1 != first.1 {
-                        return Err(format!(
-                            "it came after {after:?}, the first one after {:?}",
-                            first.1
-                        ));
-                    }
-                }
-                _ => return Err(format!("nothing is heard with {option}")),
-            }
-        }
-        let body = String::from_utf8_lossy(&msg.body);
-        for wanted in more {
-            let (line, is_there) = match wanted.strip_prefix('!') {
-                Some(line) => (line, false),
-                None => (wanted.as_str(), true),
-            };
-            if let Some(line) = line.strip_prefix("sdp ") {
-                if body.lines().any(|l| l == line) != is_there {
-                    return Err(format!("its description has {line}, or lacks it"));
-                }
-                continue;
-            }
-            if let Some(name) = wanted.strip_prefix('!') {
-                if let Some(value) = msg.get(name.trim()) {
-                    return Err(format!("it has {name}: {value}"));
-                }
-            } else if let Some((name, value)) = wanted.split_once(':') {
-                let lines: Vec<&str> = msg.all(name.trim()).collect();
-                let is = match &*lines {
-                    [] => "missing".to_owned(),
-                    lines => lines.join(", "),
-                };
-                let value = self.placed(phone, value.trim());
-                match value.strip_suffix('…') {
-                    Some(start) if is.starts_with(start) => {}
-                    None if value.strip_prefix('…').is_some_and(|end| is.ends_with(end)) => {}
-                    Some(_) | None => same(name, &is, &value)?,
-                }
-            } else if msg.get(wanted).is_none() {
-                return Err(format!("it has no {wanted}"));
-            }
-        }
-        Ok(())
-    }
-
     fn wait(&mut self, time: &str) -> Result<(), String> {
         let t1 = self.cast.stage.setup().t1;
         let until = self.cast.stage.now() + duration(time, t1).ok_or("how long?")?;
@@ -778,99 +432,6 @@ impl<S: Stage> Play<S> {
         left.map_or(Ok(()), Err)
     }
 
-    fn wait_for_cdrs(&mut self, count: usize) -> Vec<Value> {
-        let deadline = self.cast.stage.now() + Duration::from_secs(5);
-        loop {
-            let cdrs = self.cast.stage.cdrs();
-            let now = self.cast.stage.now();
-            if cdrs.len() >= count || now >= deadline {
-                return cdrs;
-            }
-            if let Some(cue) = self.cast.step(now + Duration::from_millis(50)) {
-                self.note(cue);
-            }
-        }
-    }
-
-    /// Words with the media addresses of phones in them: `A'S MEDIA`.
-    fn with_addresses(&self, words: &str) -> String {
-        self.cast.phones.iter().fold(words.to_owned(), |words, phone| {
-            let media = phone
-                .calls
-                .last()
-                .map_or(String::new(), |call| call.media.to_string());
-            words.replace(&format!("{}'S MEDIA", phone.name), &media)
-        })
-    }
-
-    /// What a listing says of the live calls' audio, one line a call.
-    fn calls(&mut self, more: &[String]) -> Result<(), String> {
-        let said = self.cast.stage.audio();
-        let wanted: Vec<String> = more.iter().map(|words| self.with_addresses(words)).collect();
-        if said == wanted {
-            Ok(())
-        } else {
-            Err(format!("the listing says {said:?}"))
-        }
-    }
-
-    fn cdr(&mut self, fields: &[&str], more: &[String]) -> Result<(), String> {
-        let cdrs = self.wait_for_cdrs(self.cdrs_seen + 1);
-        let Some(cdr) = cdrs.get(self.cdrs_seen) else {
-            return Err("there is no further record".into());
-        };
-        self.cdrs_seen += 1;
-        for field in fields {
-            let at_least = field.split_once('≥');
-            let (key, wanted) = at_least
-                .or_else(|| field.split_once('='))
-                .ok_or("a field is key=value or key≥number")?;
-            let key = match key {
-                "status" => "sip_status",
-                key => key,
-            };
-            let value = key
-                .split('.')
-                .fold(cdr, |value, part| match part.parse::<usize>() {
-                    Ok(index) => &value[index],
-                    Err(_) => &value[part],
-                });
-            let is = match value {
-                Value::Null => "none".to_owned(),
-                Value::String(text) => text.clone(),
-                Value::Array(list) => list.len().to_string(),
-                other => other.to_string(),
-            };
-            let wanted = self.name(wanted);
-            let number = |text: &str| text.parse::<u64>().ok();
-            let ok = at_least.is_some() && number(&is) >= number(&wanted)
-                || is == wanted
-                || (wanted == "some" && is != "none");
-            if !ok {
-                return Err(format!("{key} is {is}, not {wanted}\n  {cdr}"));
-            }
-        }
-        for words in more {
-            let wanted = self.with_addresses(words);
-            if cdr["media"]["audio"] != wanted.as_str() {
-                return Err(format!(
-                    "it says of the audio: {}\n  not {wanted}",
-                    cdr["media"]["audio"]
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    fn no_cdr(&mut self) -> Result<(), String> {
-        self.wait("100ms")?;
-        match self.cast.stage.cdrs().get(self.cdrs_seen) {
-            Some(cdr) => Err(format!("there is a record: {cdr}")),
-            None => Ok(()),
-        }
-    }
-
-    /// Lets everything run out: nobody waits for anything, nothing was heard that the ladder doesn't have,
     /// no record is left over.
     fn idle(&mut self) -> Result<(), String> {
         let t1 = self.cast.stage.setup().t1;

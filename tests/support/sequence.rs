@@ -14,8 +14,6 @@ pub struct Sequence {
     began: HashMap<(String, String), u32>,
     /// The last one of each dialog, by Call-ID, our tag and theirs, which may be empty.
     cseqs: HashMap<(String, String, String), u32>,
-    /// The dialogs that had a BYE.
-    ended: HashSet<(String, String, String)>,
     /// The branches of requests, which repetitions have too.
     branches: HashSet<(String, String)>,
     descriptions: Descriptions,
@@ -46,13 +44,7 @@ impl Sequence {
         } else {
             let began = self.began.get(&leg).copied();
             let (id, ours) = leg;
-            let dialog = (id, ours, tag("To"));
-            // Whoever answers after the end is hung up on, and nothing is kept by which to count: a second BYE ends no more
-            // than the first.
-            if method == "BYE" && !self.ended.insert(dialog.clone()) {
-                return None;
-            }
-            self.cseqs.insert(dialog, cseq).max(began)?
+            self.cseqs.insert((id, ours, tag("To")), cseq).max(began)?
         };
         (cseq <= last).then(|| format!("CSeq {cseq} comes after {last} (RFC 3261 §12.2.1.1)"))
     }

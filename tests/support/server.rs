@@ -3,7 +3,7 @@
 #![allow(dead_code)] // each test binary uses its part
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -28,6 +28,8 @@ pub const X: &str = "17000000001";
 
 /// How long a server may take to come up, and anything else to come about.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+/// A disk on which there is room for the reserve of a start, with as much beside it, and little more.
+pub const SMALL_DISK: &str = "150m";
 /// Ports are claimed in blocks of so many.
 const BLOCK: u16 = 1_000;
 /// Where the blocks begin, and where the ports begin that the system gives out itself.
@@ -54,6 +56,8 @@ pub struct Server {
     data: PathBuf,
     /// What keeps the disk mounted that `data` is, if it is one of its own.
     disk: Option<Child>,
+    /// The program that is started.
+    program: PathBuf,
     /// What the dynamic linker gives it first.
     beneath: Option<PathBuf>,
     /// Where it listens for SIP.
@@ -103,6 +107,7 @@ impl Server {
             process: serve(dir.path()),
             data: dir.path().join("data"),
             disk: None,
+            program: env!("CARGO_BIN_EXE_umbra").into(),
             beneath: None,
             dir,
             sip,
@@ -150,14 +155,14 @@ impl Server {
     pub fn launch(&mut self) {
         let dir = self.dir.path();
         let mut command = match &self.disk {
-            None => Command::new(env!("CARGO_BIN_EXE_umbra")),
+            None => Command::new(&self.program),
             Some(holder) => {
                 let mut command = Command::new("nsenter");
                 command
                     .args(["--user", "--mount", "--preserve-credentials", "--target"])
                     .arg(holder.id().to_string())
                     .args(["sh", "-c", "cd \"$0\" && exec \"$@\""])
-                    .args([dir.as_os_str(), env!("CARGO_BIN_EXE_umbra").as_ref()]);
+                    .args([dir.as_os_str(), self.program.as_os_str()]);
                 command
             }
         };
@@ -166,6 +171,11 @@ impl Server {
             command.env("LD_PRELOAD", library);
         }
         self.process = spawn(command, dir);
+    }
+
+    /// Every later start is one of this program.
+    pub fn becomes(&mut self, program: &Path) {
+        self.program = program.to_owned();
     }
 
     /// Starts it again as a process to which the system's dynamic linker gives that library first, and waits for
@@ -214,6 +224,24 @@ impl Server {
     /// Its data, also if they lie on a disk of their own.
     pub fn data(&self) -> &Path {
         &self.data
+    }
+
+    /// Takes whatever room is left on its disk, by a file whose path is returned.
+    pub fn fill_disk(&self) -> PathBuf {
+        let path = (0..)
+            .map(|n| self.data.join(format!("filler-{n}")))
+            .find(|path| !path.exists())
+            .expect("few fillers");
+        let mut file = File::create(&path).expect("a file");
+        for size in [1 << 20, 4_096, 1] {
+            while file.write_all(&vec![0x55; size]).is_ok() {}
+        }
+        path
+    }
+
+    /// Bytes that are kept for a start on a full disk.
+    pub fn reserve(&self) -> u64 {
+        fs::metadata(self.data.join("reserve")).map_or(0, |file| file.len())
     }
 
     /// Waits until the control socket answers.

@@ -37,6 +37,8 @@ struct Ear {
     from: Option<SocketAddr>,
     speaks: bool,
     said: u32,
+    /// How many of them before the last kill of its call.
+    said_before: u32,
     /// When it heard the last packet; 0 if it has heard none since it began to listen.
     last_at: Ns,
     packets: u64,
@@ -89,6 +91,15 @@ pub struct Audio {
     thread: Option<JoinHandle<()>>,
     /// Where reports (RTCP) come, which nobody reads.
     _reports: Vec<UdpSocket>,
+}
+
+/// How many packets a phone has sent in a call.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Said {
+    /// In all.
+    pub all: u64,
+    /// Since the last kill that the call lived over, or since its beginning.
+    pub since_kill: u64,
 }
 
 /// What was heard and said in all.
@@ -180,7 +191,11 @@ impl Audio {
 
     /// The server was killed then, and another process started.
     pub fn killed(&self, killed: Ns, started: Ns) {
-        self.heard().kills.push(Kill { killed, started });
+        let mut heard = self.heard();
+        for ear in heard.ears.iter_mut().flatten().filter(|ear| ear.from.is_some()) {
+            ear.said_before = ear.said;
+        }
+        heard.kills.push(Kill { killed, started });
     }
 
     /// Every kill so far.
@@ -203,10 +218,14 @@ impl Audio {
     }
 
     /// How many packets each phone of a call has sent.
-    pub fn said_by(&self, call: usize) -> [u64; 2] {
+    pub fn said_by(&self, call: usize) -> [Said; 2] {
         let heard = self.heard();
+        let said = |ear: &Ear| Said {
+            all: u64::from(ear.said),
+            since_kill: u64::from(ear.said - ear.said_before),
+        };
         let ears = heard.ears.get(call);
-        ears.map_or([0; 2], |ears| ears.each_ref().map(|ear| u64::from(ear.said)))
+        ears.map_or([Said::default(); 2], |ears| ears.each_ref().map(said))
     }
 
     /// The pauses that the kills made.
@@ -356,7 +375,13 @@ impl Heard {
             }
             ear.round = round;
         } else if ear.last_at != 0 {
-            ear.lost += u64::from(number.wrapping_sub(ear.last_heard).saturating_sub(1).min(1_000));
+            match number.checked_sub(ear.last_heard) {
+                Some(1..) => ear.lost += u64::from(number - ear.last_heard - 1),
+                Some(0) | None => self.faults.push(format!(
+                    "call {call} {side:?} hears packet {number} after {}",
+                    ear.last_heard
+                )),
+            }
             if ear.ssrc != ssrc {
                 self.faults
                     .push(format!("call {call} {side:?} hears another SSRC within a round"));

@@ -1,7 +1,6 @@
 //! Disks that fail: a journal whose end is torn, a disk that is full, one that is slow. Calls go on.
 
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
@@ -13,7 +12,7 @@ use umbra::base::chance::Chance;
 use crate::audio;
 use crate::leg::Side;
 use crate::phones::{Fate, sockets};
-use crate::server::{Server, Setup};
+use crate::server::{SMALL_DISK, Server, Setup};
 use crate::stage::{Stage, churn};
 
 /// Calls that are held, short ones a second, and for how long those are made.
@@ -21,6 +20,8 @@ const HELD: usize = 10;
 const CHURN: u32 = 10;
 const WHILE: Duration = Duration::from_secs(3);
 const FRAME: Duration = Duration::from_millis(20);
+/// The room that is kept for a start.
+const RESERVE: u64 = umbra::base::limits::DISK_RESERVE_BYTES;
 
 /// The journal's last segment.
 fn segment(server: &Server) -> PathBuf {
@@ -90,6 +91,7 @@ fn a_torn_end_of_the_journal_costs_no_call_that_was_answered_before_it() {
         stage.hold_and_resume(&held[..2], Side::Callee);
     }
     stage.end(&held);
+    stage.blames_nobody();
 }
 
 #[test]
@@ -99,7 +101,7 @@ fn a_full_disk_stops_no_call_and_the_records_come_when_there_is_room() {
     };
     let mut chance = Chance::from_number(8);
     let held = stage.establish(&stage.held, Fate::Held);
-    let filler = fill(&stage.server);
+    let filler = stage.server.fill_disk();
     make_calls(&stage, &mut chance);
     stage.hold_and_resume(&held[..4], Side::Caller);
     // The next server would know nothing of what waits: no call is left to it, and none is ended.
@@ -117,12 +119,51 @@ fn a_full_disk_stops_no_call_and_the_records_come_when_there_is_room() {
     stage.settles();
 }
 
+#[test]
+fn a_server_that_is_killed_on_a_full_disk_starts_again_and_goes_on_with_its_calls() {
+    let Some(mut stage) = on_a_small_disk() else {
+        return;
+    };
+    let mut chance = Chance::from_number(10);
+    stage.until("room is kept for a start", || stage.server.reserve() == RESERVE);
+    let held = stage.establish(&stage.held, Fate::Held);
+    let mut fillers = Vec::new();
+    // What the first start leaves of the reserve is enough for the second, though others take all that they can.
+    for side in Side::BOTH {
+        fillers.push(stage.server.fill_disk());
+        stage.kill_and_start(|_| ());
+        stage.until_heard(stage.audio.kills().last().expect("one").killed);
+        stage.until_ready();
+        stage.hold_and_resume(&held[..4], side);
+        stage.until("the owner hears of it", || {
+            let status = stage.server.done("status");
+            status.contains("a start on a full disk needs") && status.contains("make room there")
+        });
+        assert!(stage.server.reserve() < RESERVE);
+    }
+    fillers.push(stage.server.fill_disk());
+    make_calls(&stage, &mut chance);
+    stage.end(&held[..6]);
+    let made = stage.phones.book().calls.len() - 4;
+    assert!(stage.server.records().len() < made, "their records wait for room");
+    for filler in fillers {
+        fs::remove_file(filler).expect("our own file");
+    }
+    make_calls(&stage, &mut chance);
+    stage.end(&held[6..]);
+    stage.settles();
+    stage.until("all is well again", || {
+        !stage.server.done("status").contains("degraded")
+    });
+    assert_eq!(stage.server.reserve(), RESERVE);
+}
+
 /// A stage whose server's data lie on a disk of their own; `None` where the system grants none.
 fn on_a_small_disk() -> Option<Stage> {
     let (mut server, sockets) = stopped();
     fs::remove_dir_all(server.folder().join("data")).expect("the data");
     fs::create_dir(server.folder().join("data")).expect("a place for the disk");
-    if !server.launch_on_a_disk_of("24m") {
+    if !server.launch_on_a_disk_of(SMALL_DISK) {
         eprintln!("no mount namespace here: left out");
         return None;
     }
@@ -135,16 +176,6 @@ fn on_a_small_disk() -> Option<Stage> {
         CHURN as usize * 10,
         FRAME,
     ))
-}
-
-/// Takes whatever room is left.
-fn fill(server: &Server) -> PathBuf {
-    let filler = server.data().join("filler");
-    let mut file = File::create(&filler).expect("a file");
-    for size in [1 << 20, 4_096, 1] {
-        while file.write_all(&vec![0x55; size]).is_ok() {}
-    }
-    filler
 }
 
 #[test]

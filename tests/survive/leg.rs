@@ -227,8 +227,8 @@ impl Leg {
     }
 
     /// Sends again what nobody has answered.
-    pub fn remind(&mut self, now: Instant, killed: Option<Instant>) -> Deeds {
-        let (send, given_up) = self.pending.remind(now, killed);
+    pub fn remind(&mut self, now: Instant) -> Deeds {
+        let (send, given_up) = self.pending.remind(now);
         let mut deeds = Deeds {
             send,
             faults: Vec::new(),
@@ -243,7 +243,7 @@ impl Leg {
     }
 
     /// A response came.
-    pub fn hear_response(&mut self, now: Instant, killed: Option<Instant>, message: &Message) -> Deeds {
+    pub fn hear_response(&mut self, now: Instant, message: &Message) -> Deeds {
         let mut deeds = Deeds::default();
         let (status, cseq, method) = (message.status(), message.cseq(), message.method());
         if method == "INVITE" && (200..300).contains(&status) {
@@ -277,9 +277,8 @@ impl Leg {
                 }
             }
             "BYE" if since.is_some() => {
-                // Both hung up at once; or whoever took it first was killed before he could say so, and it is over.
-                let is_known = status == 481 && since < killed;
-                if status == 200 || self.log.was_hung_up || is_known {
+                // 481: both hung up at once.
+                if status == 200 || self.log.was_hung_up {
                     self.log.hung_up = status == 200;
                 } else {
                     deeds.fault(self, &format!("our BYE got {}", message.first_line()));

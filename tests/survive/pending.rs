@@ -114,9 +114,7 @@ impl Pending {
     }
 
     /// What is to be sent again now, and what nobody will ever answer.
-    ///
-    /// A refusal that left before `killed` may never be acknowledged: whoever had it is dead, and it was over with it.
-    pub fn remind(&mut self, now: Instant, killed: Option<Instant>) -> (Vec<String>, Vec<String>) {
+    pub fn remind(&mut self, now: Instant) -> (Vec<String>, Vec<String>) {
         let (mut send, mut given_up) = (Vec::new(), Vec::new());
         self.asked.retain_mut(|asked| {
             if now >= asked.since + asked.patience() {
@@ -133,10 +131,6 @@ impl Pending {
         });
         self.answered = self.answered.take().and_then(|mut answered| {
             if now >= answered.since + GIVE_UP {
-                let is_refusal = !answered.text.starts_with("SIP/2.0 2");
-                if is_refusal && killed.is_some_and(|killed| killed > answered.since) {
-                    return None;
-                }
                 given_up.push(format!(
                     "nobody acknowledges our answer to {} INVITE",
                     answered.cseq

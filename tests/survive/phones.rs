@@ -236,7 +236,7 @@ impl Book {
             }
             self.with(number, side, |leg| match message.status() {
                 0 => leg.hear_request(now, &message),
-                _ => leg.hear_response(now, killed, &message),
+                _ => leg.hear_response(now, &message),
             });
             return;
         }
@@ -295,7 +295,7 @@ impl Book {
     }
 
     fn tick(&mut self) {
-        let (now, killed) = (Instant::now(), self.killed);
+        let now = Instant::now();
         while let Some(Reverse((at, number, alarm))) = self.alarms.peek().copied() {
             if at > now {
                 return;
@@ -304,7 +304,7 @@ impl Book {
             match alarm {
                 Alarm::Remind(side) => self.with(number, side, |leg| {
                     leg.alarm = None;
-                    leg.remind(now, killed)
+                    leg.remind(now)
                 }),
                 Alarm::Answer => self.with(number, Side::Callee, |leg| leg.answer(now)),
                 Alarm::Decline => self.with(number, Side::Callee, |leg| leg.decline(now)),

@@ -6,14 +6,14 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use umbra::base::chance::Chance;
 
-use crate::audio::{self, Audio, Kill};
+use crate::audio::{self, Audio};
 use crate::leg::{Log, Phase, Side};
-use crate::phones::{Call, Fate, Pair, Phones, sockets};
+use crate::phones::{Fate, Pair, Phones, sockets};
 use crate::server::{PATIENCE, Server, Setup};
 use crate::storm::ask;
 
@@ -24,8 +24,6 @@ const PAIRS_PER_X: usize = 200;
 const BATCH: usize = 500;
 /// Calls that are begun at once before the phones look whether they are answered.
 const WAVE: usize = 20;
-/// How long a process may have taken, until it was killed, to tell one end of a call of the other's.
-const UNSAID: Duration = Duration::from_millis(500);
 /// How often something is looked at.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -232,10 +230,9 @@ impl Stage {
         let deadline = Instant::now() + PATIENCE * 3;
         loop {
             let left: Vec<String> = {
-                let kills = self.audio.kills();
                 let book = self.phones.book();
                 let open = numbers.iter().map(|number| &book.calls[*number]);
-                open.filter(|call| !call.is_over() && !is_left_unsaid(call, &kills))
+                open.filter(|call| !call.is_over())
                     .map(|call| {
                         let phases =
                             Side::BOTH.map(|side| call.leg(side).map(|leg| (leg.phase, leg.log.clone())));
@@ -348,22 +345,6 @@ impl Stage {
             faults[..faults.len().min(20)].join("\n")
         );
     }
-}
-
-/// Whether one end of the call was over just before a kill. Its record stood in the journal then, and was as it should
-/// be; but the process may have been killed before it could tell the other end, and the next one doesn't.
-fn is_left_unsaid(call: &Call, kills: &[Kill]) -> bool {
-    let ends = Side::BOTH
-        .into_iter()
-        .filter_map(|side| call.leg(side)?.log.ended);
-    ends.filter_map(|end| end.duration_since(UNIX_EPOCH).ok())
-        .any(|end| {
-            let end = end.as_nanos() as audio::Ns;
-            let moment = UNSAID.as_nanos() as audio::Ns;
-            kills
-                .iter()
-                .any(|kill| kill.killed >= end && kill.killed - end < moment)
-        })
 }
 
 /// Makes `rate` short calls a second until it is told to stop: two of three are answered.

@@ -7,6 +7,7 @@ use arrayvec::ArrayVec;
 
 use super::{Bridge, Opened, Owes, Side};
 use crate::base::limits::{SDP_CODECS_MAX, SDP_MEDIA_MAX};
+use crate::base::time::Instant;
 use crate::call::config::MediaConfig;
 use crate::call::hands::{CallRef, Hands};
 use crate::call::kept::{Unfit, form};
@@ -22,13 +23,16 @@ impl Bridge {
         self.fax
     }
 
-    /// A leg's side, to be written down. An offer of ours without an answer counts as refused.
+    /// A leg's side, to be written down. An offer of ours without an answer counts as refused, unless it stands in a 2xx:
+    /// that is repeated until its ACK brings the answer.
     pub(in crate::call) fn kept(&self, leg: LegName, media: &MediaConfig) -> Option<form::Side<'_>> {
         let side = self.side(leg)?;
         let interface = usize::from(side.port.interface().0);
         let bound = media.interfaces.get(interface)?.address;
         let (written, is_said) = match (&side.written, &side.former) {
-            (Some((terms, _)), Some(former)) if *terms != **former => (Some(&**former), false),
+            (Some((terms, _)), Some(former)) if side.owes == Owes::Nothing && *terms != **former => {
+                (Some(&**former), false)
+            }
             (Some((terms, text)), Some(_) | None) => (Some(terms), !text.is_empty()),
             (None, _) => (None, false),
         };
@@ -89,7 +93,7 @@ impl Bridge {
     }
 
     /// Takes the ports of a kept call. Whether they were free; else none is taken.
-    pub(in crate::call) fn hold_kept(&mut self, hands: &mut Hands) -> bool {
+    pub(in crate::call) fn hold_kept(&mut self, hands: &mut Hands, now: Instant) -> bool {
         let Some([caller, callee]) = &self.sides else {
             return false;
         };
@@ -97,6 +101,8 @@ impl Bridge {
         if !hands.ports.take_exact(&ports) {
             return false;
         }
+        // They may be among those that were begun to be bound for new calls: those need others.
+        hands.bind_ahead(now);
         for port in ports {
             self.hold(hands, port);
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use arrayvec::ArrayVec;
 
 use super::form::{self, Body, Bytes, Moving, Say, Stage, Talking, Unacked, Way};
-use super::{CSEQ_JUMP, Mark, Unfit, VERSION};
+use super::{CSEQ_JUMP, Mark, Unfit};
 use crate::base::limits::{CALL_DURATION_MAX, RETRY_AFTER_MAX_S};
 use crate::base::number::{Digits, RealNumber, Tel, VirtualNumber};
 use crate::base::time::{Now, Wall};
@@ -26,7 +26,7 @@ use crate::call::leg::session_timer::{Clock, Session};
 use crate::call::leg::{self, Bye, Echo, Leg};
 use crate::call::media::{MediaPort, Order};
 use crate::call::phase::{Call, End, Recorded, Talk, Through};
-use crate::call::port::{Heading, LegName};
+use crate::call::port::{Heading, LegName, Output};
 use crate::call::switch::Switch;
 use crate::masking::inventory::NumberState;
 use crate::sip::build::Response;
@@ -35,6 +35,9 @@ use crate::sip::method::Method;
 use crate::sip::path::{ListenerId, Path};
 use crate::sip::transaction::ServerId;
 
+/// As far as time sets CSeq numbers apart: they stay far below the 2^31 of RFC 3261 §8.1.1.5.
+const TOLD_AGAIN_MAX: Duration = Duration::from_millis(1 << 24);
+
 /// What becomes of a call that another process has left.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fate {
@@ -42,6 +45,8 @@ pub enum Fate {
     GoesOn,
     /// It has been left alone for too long: both sides are hung up on.
     Ends,
+    /// It was over, and its record stands; but whether both sides were told, nobody knows: they are told (again).
+    Over,
 }
 
 /// A call that another process has left.
@@ -104,15 +109,19 @@ pub fn outline(state: &[u8], media: &MediaConfig) -> Result<Outline, Unfit> {
 fn read(state: &[u8]) -> Result<(Stage<'_>, Option<Moving<'_>>), Unfit> {
     let (version, rest) = state.split_first().ok_or(Unfit::Unreadable)?;
     match *version {
-        VERSION => {}
-        newer if newer > VERSION => return Err(Unfit::Newer(newer)),
-        _ => return Err(Unfit::Unreadable),
+        0 => return Err(Unfit::Unreadable),
+        newer if newer > super::form() => return Err(Unfit::Newer(newer)),
+        1.. => {}
     }
     let (stage, rest) = postcard::take_from_bytes(rest).map_err(|_| Unfit::Unreadable)?;
     let (moving, rest) = match &stage {
         Stage::Talking(_) => {
             let (moving, rest) = postcard::take_from_bytes(rest).map_err(|_| Unfit::Unreadable)?;
-            (Some(moving), rest)
+            let (expire, rest) = match *version {
+                1 => ([None; 2], rest),
+                _ => postcard::take_from_bytes(rest).map_err(|_| Unfit::Unreadable)?,
+            };
+            (Some(Moving { expire, ..moving }), rest)
         }
         Stage::Ringing(_) => (None, rest),
     };
@@ -135,6 +144,26 @@ impl Switch {
     /// # Errors
     /// [`Unfit`], and nothing is changed: the call's record has to be closed by whoever asked.
     pub fn restore(&mut self, now: Now, left: Left<'_>) -> Result<(), Unfit> {
+        let (fate, before) = (left.fate, self.hands.out.len());
+        self.take_up(now, left)?;
+        if fate == Fate::Over {
+            // It ended in the process before, and is in its record.
+            let is_of_today = |output: &Output| match output {
+                Output::Cdr(..) | Output::Journal(_) | Output::Event(_) => false,
+                Output::Send { .. }
+                | Output::Media(_)
+                | Output::Answer(..)
+                | Output::Note(_)
+                | Output::Told(_)
+                | Output::CalleeUsed(_) => true,
+            };
+            let news = self.hands.out.split_off(before);
+            self.hands.out.extend(news.into_iter().filter(is_of_today));
+        }
+        Ok(())
+    }
+
+    fn take_up(&mut self, now: Now, left: Left<'_>) -> Result<(), Unfit> {
         let Left {
             record,
             state,
@@ -142,10 +171,11 @@ impl Switch {
             died,
             fate,
         } = left;
+        let ahead = ahead(now, died, fate);
         let (talking, moving) = match read(state)? {
             (Stage::Talking(talking), Some(moving)) => (talking, moving),
             (Stage::Talking(_), None) => return Err(Unfit::Unreadable),
-            (Stage::Ringing(ringing), _) => return self.end_ringing(now, record, &ringing),
+            (Stage::Ringing(ringing), _) => return self.end_ringing(now, record, &ringing, fate, ahead),
         };
         let record = record_of(record, &talking.record, talking.callee.dialog.call_id)?;
         let answered_at = record.answered_at.ok_or(Unfit::Unsound)?;
@@ -156,6 +186,7 @@ impl Switch {
             cseqs: [near, far],
             unacked,
             counts,
+            expire,
         } = moving;
         let Talking {
             caller,
@@ -168,7 +199,8 @@ impl Switch {
         let not_to_caller = forbidden_of(&caller.forbidden);
         let not_to_callee = forbidden_of(&callee.forbidden);
         let says = [caller.say, callee.say];
-        let timed = [caller.timed, callee.timed];
+        let [near, far] = [near, far].map(|(ours, theirs)| (ours.saturating_add(ahead), theirs));
+        let timed = [(caller.timed, expire[0]), (callee.timed, expire[1])];
         let caller_leg = leg_of(&config, LegName::Caller, &caller, near)?;
         let callee_leg = leg_of(&config, LegName::Callee, &callee, far)?;
         let call_id = Token::try_from(callee.dialog.call_id.0).map_err(|_| Unfit::Unsound)?;
@@ -196,16 +228,13 @@ impl Switch {
         let me = self.berth();
         let goes_on = match fate {
             Fate::GoesOn => bridge.map(|bridge| bridge.owned_by(me)),
-            Fate::Ends => None,
+            Fate::Ends | Fate::Over => None,
         };
-        let goes_on = goes_on.and_then(|mut bridge| bridge.hold_kept(&mut self.hands).then_some(bridge));
+        let hands = &mut self.hands;
+        let goes_on = goes_on.and_then(|mut bridge| bridge.hold_kept(hands, now.at).then_some(bridge));
         // By the wall clock: nothing else goes on between two processes.
         let until = if goes_on.is_some() { now.wall } else { died };
-        let fate = if goes_on.is_some() {
-            Fate::GoesOn
-        } else {
-            Fate::Ends
-        };
+        let is_taken_up = goes_on.is_some();
         let talk = Talk {
             before: until.since(answered_at),
             since: now.at,
@@ -223,7 +252,7 @@ impl Switch {
             Echo::forgotten(),
             InviteState::Answered,
         );
-        let callee = Callee::left(callee_leg, path, &party, None);
+        let callee = Callee::left(callee_leg, path, &party, None, ahead);
         let mut call = call_left(me, now, config, record, through, caller, callee);
         call.caller.cseq = invited;
         call.seat = Some(seat);
@@ -231,10 +260,12 @@ impl Switch {
         (call.not_to_caller, call.not_to_callee) = (not_to_caller, not_to_callee);
         call.counts_before = counts;
         call.talk = Some(talk);
-        match fate {
-            Fate::GoesOn if self.is_cut(&call) => call.end(&mut self.hands, now, End::frozen()),
-            Fate::GoesOn => call.goes_on(&mut self.hands, now, acked.unwrap_or(unacked), timed, says),
-            Fate::Ends => call.end(&mut self.hands, now, End::cut("restart")),
+        if !is_taken_up {
+            call.end(&mut self.hands, now, End::cut("restart"));
+        } else if self.is_cut(&call) {
+            call.end(&mut self.hands, now, End::frozen());
+        } else {
+            call.goes_on(&mut self.hands, now, acked.unwrap_or(unacked), timed, says);
         }
         for (name, asked) in [LegName::Caller, LegName::Callee].into_iter().zip(asked) {
             if let Some(asked) = asked {
@@ -272,7 +303,7 @@ impl Call {
         hands: &mut Hands,
         now: Now,
         unacked: [Option<Unacked<'_>>; 2],
-        timed: [Option<form::Timed>; 2],
+        timed: [(Option<form::Timed>, Option<i64>); 2],
         says: [Say; 2],
     ) {
         if let Some(talk) = &self.talk {
@@ -284,8 +315,8 @@ impl Call {
             if let Some(unacked) = unacked {
                 self.repeat_again(hands, now, name, &unacked);
             }
-            if let Some(timed) = timed {
-                self.time_again(hands, now, name, timed);
+            if let (Some(timed), expires) = timed {
+                self.time_again(hands, now, name, timed, expires.map(Wall::from_millis));
             }
         }
         for (name, say) in names.into_iter().zip(says) {
@@ -357,13 +388,21 @@ impl Call {
         self.note_message(now.at, name, Heading::Out, Method::Invite, Some(500), false);
     }
 
-    /// A leg's session is timed from now on, as if it had been refreshed just now: nobody wrote down when it was.
-    fn time_again(&mut self, hands: &mut Hands, now: Now, name: LegName, timed: form::Timed) {
+    /// A leg's session goes on until it expires; if nobody wrote down when, as if it had been refreshed just now.
+    fn time_again(
+        &mut self,
+        hands: &mut Hands,
+        now: Now,
+        name: LegName,
+        timed: form::Timed,
+        expires: Option<Wall>,
+    ) {
         let me = self.me;
         let Some(leg) = self.leg(name) else { return };
+        let left = expires.map_or(Duration::MAX, |at| at.since(now.wall));
         let clock = timed
             .clock
-            .map(|(interval_s, refresher)| Clock::start(now.at, interval_s, refresher));
+            .map(|(interval_s, refresher)| Clock::go_on(now.at, interval_s, refresher, left));
         let wake = clock
             .as_ref()
             .map(|clock| hands.wake(me, clock.due(), CallTimer::Session(name)));
@@ -410,6 +449,7 @@ pub(super) fn call_left(
         holds_until: None,
         counts: None,
         counts_before: None,
+        is_told: false,
         counts_timer: None,
         talk: None,
         kept: Mark::default(),
@@ -454,6 +494,16 @@ fn leg_of(
     Ok(leg)
 }
 
+/// By how much our CSeq numbers go on above those that were kept. Whoever tells again that a call is over may not be the
+/// first to do so, and none of them has left an entry: time sets them apart.
+fn ahead(now: Now, died: Wall, fate: Fate) -> u32 {
+    let passed = match fate {
+        Fate::GoesOn | Fate::Ends => Duration::ZERO,
+        Fate::Over => now.wall.since(died).min(TOLD_AGAIN_MAX),
+    };
+    CSEQ_JUMP.saturating_add(passed.as_millis() as u32)
+}
+
 pub(super) fn parts_of<'a>(dialog: &form::Dialog<'a>, (ours, theirs): (u32, Option<u32>)) -> Parts<'a> {
     Parts {
         call_id: dialog.call_id.0,
@@ -463,7 +513,7 @@ pub(super) fn parts_of<'a>(dialog: &form::Dialog<'a>, (ours, theirs): (u32, Opti
         remote: dialog.remote.0,
         target: dialog.target.0,
         routes: dialog.routes.iter().map(|route| route.0).collect(),
-        local_cseq: ours.saturating_add(CSEQ_JUMP),
+        local_cseq: ours,
         remote_cseq: theirs,
         session: dialog.session,
     }

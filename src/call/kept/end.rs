@@ -1,8 +1,8 @@
 //! The clean end of a call that rang when its process died.
 
-use super::Unfit;
 use super::back::{call_left, caller_left, listener_at, parts_of, path, record_of, through_of};
 use super::form::{self, Stands, Way};
+use super::{Fate, Unfit};
 use crate::base::time::Now;
 use crate::call::cdr::Cdr;
 use crate::call::config::Config;
@@ -25,12 +25,20 @@ impl Switch {
     /// Ends a call that was not answered yet, on both sides: the called party's phone is silent again, and the caller
     /// hears 480. Not a 5xx: that would send its carrier to the next gateway, which reaches nobody either because the
     /// number is ours, and may make it leave us out for a while (RFC 3263 §4.3).
+    ///
+    /// The caller of one that is over hears what its record says.
     pub(super) fn end_ringing(
         &mut self,
         now: Now,
         record: Cdr,
         kept: &form::Ringing<'_>,
+        fate: Fate,
+        ahead: u32,
     ) -> Result<(), Unfit> {
+        let status = match fate {
+            Fate::Over if record.sip_status >= 300 => record.sip_status,
+            Fate::GoesOn | Fate::Ends | Fate::Over => 480,
+        };
         let config = self.config.clone();
         let callee = &kept.callee;
         let record = record_of(record, &kept.record, callee.call_id)?;
@@ -40,10 +48,11 @@ impl Switch {
         tag(callee.call_id.0)?;
         let echo = Echo::of_lines(kept.caller.lines.clone().into_owned()).ok_or(Unfit::Unsound)?;
         let callee_path = path(&config, callee.way);
+        let counted = callee.cseq.saturating_add(ahead);
         let dialog = match &callee.stands {
             Stands::Pending(..) => None,
             Stands::Answered(kept) => {
-                let dialog = Dialog::of_parts(&parts_of(kept, (callee.cseq, None)), callee_path);
+                let dialog = Dialog::of_parts(&parts_of(kept, (counted, None)), callee_path);
                 Some(dialog.ok_or(Unfit::Unsound)?)
             }
         };
@@ -88,12 +97,12 @@ impl Switch {
         };
         let server = server.unwrap_or(ServerId::GONE);
         let caller = caller_left(now, caller_leg, server, echo, InviteState::Pending);
-        let callee = Callee::left(callee_leg, callee_path, &party, invite);
+        let callee = Callee::left(callee_leg, callee_path, &party, invite, counted);
         let mut call = call_left(me, now, config, record, through, caller, callee);
         // RFC 3261 §9.1 wants something to have come back before a CANCEL, lest it overtake its INVITE. Nobody repeats
         // that one any more: whoever hasn't got it by now never will.
         let end = End {
-            status: 480,
+            status,
             ..End::failed(Reason::Restart)
         };
         call.end(&mut self.hands, now, end);

@@ -1,5 +1,5 @@
 //! How a call's state is written: structs of its own, whose fields stand one after the other without names (postcard).
-//! Whatever changes here, or in a type that stands here by itself, changes [`VERSION`](super::VERSION).
+//! Whatever changes here, or in a type that stands here by itself, changes its [`form`](super::form).
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -141,6 +141,10 @@ pub struct Moving<'a> {
     pub unacked: [Option<Unacked<'a>>; 2],
     /// What was counted before this process, and in it so far.
     pub counts: Option<Box<[Counts; 2]>>,
+    /// When each leg's session expires, where it is timed: Unix milliseconds. They stand behind all the rest, since
+    /// [form 2](super::VERSION).
+    #[serde(skip)]
+    pub expire: [Option<i64>; 2],
 }
 
 /// What the record says now and didn't when the call came.
@@ -213,7 +217,7 @@ pub struct Dialog<'a> {
     pub session: Option<SessionId>,
 }
 
-/// A leg's session timer: it starts anew.
+/// A leg's session timer.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub struct Timed {
     pub min_s: u32,

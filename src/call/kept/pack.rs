@@ -9,7 +9,7 @@ use super::form::{
     Asked, Attempt, Body, Bytes, Dialog, Forbidden, Invited, Leg, Moving, Record, Ringing, Say, Stage,
     Stands, Talking, Through, Timed, Unacked, Way,
 };
-use super::{CSEQ_JUMP, VERSION};
+use super::{CSEQ_JUMP, form};
 use crate::base::number::RealNumber;
 use crate::call::config::Config;
 use crate::call::exchange::{Ask, Carrier, Exchange, Whose};
@@ -25,7 +25,7 @@ use crate::sip::transaction::{ClientId, ServerId};
 /// What the journal's last entry of a call says.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Mark {
-    /// A hash of all in it but [`Moving`]; 0: there is no entry.
+    /// A hash of all in it but what moves, and of when its sessions expire; 0: there is no entry.
     settled: u64,
     /// The CSeq numbers in it.
     cseqs: [u32; 2],
@@ -96,7 +96,7 @@ fn keep_ringing(call: &mut Call, hands: &mut Hands) {
     }
     let mut ink = std::mem::take(&mut hands.ink);
     ink.clear();
-    ink.push(VERSION);
+    ink.push(form());
     if let Some(ringing) = ringing(call, hands) {
         write(&mut ink, &Stage::Ringing(Box::new(ringing)));
         hands.out.push_back(Output::Journal(CallEntry::Kept {
@@ -121,12 +121,13 @@ fn legs(call: &Call) -> [Option<&leg::Leg>; 2] {
 
 /// Writes the state. `None`: a leg has no dialog, or nothing is settled.
 fn written(call: &Call, hands: &Hands, ink: &mut Vec<u8>) -> Option<Mark> {
-    ink.push(VERSION);
+    ink.push(form());
     write(ink, &Stage::Talking(Box::new(talking(call, hands)?)));
-    // Never 0, and the same for the same in this process.
-    let settled = hands.dialogs.hasher().hash_one(ink.as_slice()) | 1;
     let moving = moving(call, hands);
+    // Never 0, and the same for the same in this process.
+    let settled = hands.dialogs.hasher().hash_one((ink.as_slice(), moving.expire)) | 1;
     write(ink, &moving);
+    write(ink, &moving.expire);
     Some(Mark {
         settled,
         cseqs: moving.cseqs.map(|(ours, _)| ours),
@@ -289,7 +290,7 @@ fn ringing<'a>(call: &'a Call, hands: &'a Hands) -> Option<Ringing<'a>> {
     })
 }
 
-/// What has to be said to a leg's peer by whoever goes on. A refresh hasn't: its session begins anew.
+/// What has to be said to a leg's peer by whoever goes on. A refresh hasn't: it is due again.
 fn say(leg: &leg::Leg) -> Say {
     let ours = match &leg.exchange {
         // Somebody else's offer, which comes to nothing.
@@ -313,13 +314,20 @@ fn moving<'a>(call: &'a Call, hands: &'a Hands) -> Moving<'a> {
         cseqs,
         unacked: legs(call).map(|leg| unacked(call, hands, leg?)),
         counts: call.counts_so_far(),
+        expire: legs(call).map(|leg| expires(call, leg?)),
     }
+}
+
+/// When a leg's session expires, by the clock that the next process will have.
+fn expires(call: &Call, leg: &leg::Leg) -> Option<i64> {
+    let (clock, talk, answered_at) = (leg.clock()?, call.talk.as_ref()?, call.record.answered_at?);
+    Some(answered_at.plus(talk.lasts(clock.expires())).as_millis())
 }
 
 fn unacked<'a>(call: &'a Call, hands: &'a Hands, leg: &'a leg::Leg) -> Option<Unacked<'a>> {
     let unacked = leg.unacked.as_ref()?;
     let (known_by, to) = hands.layer.known_by(unacked.server)?;
-    // An offer in it that has no answer counts as refused, so that the state tells of the description before it.
+    // Only what the state tells of as said can be taken from there.
     let is_said = call
         .bridge
         .kept(leg.name, &call.config.media)

@@ -12,7 +12,6 @@ use crate::call::exchange::{Ask, Opening};
 use crate::call::failover::Exit;
 use crate::call::hands::{CallTimer, Hands, Token};
 use crate::call::inspect;
-use crate::call::kept::CSEQ_JUMP;
 use crate::call::leg::caller::{Sdp, Sent};
 use crate::call::phase::{Call, End, Recorded};
 use crate::call::port::{EventKind, Heading, LegName};
@@ -72,8 +71,14 @@ pub struct Callee {
 
 impl Callee {
     /// The called side of a call that another process has left: answered, its INVITE nobody's affair any more, or still
-    /// open.
-    pub fn left(leg: Leg, path: Path, party: &LocalParty<'_>, invite: Option<ClientId>) -> Self {
+    /// open. Its forks' requests are numbered from `counted` on.
+    pub fn left(
+        leg: Leg,
+        path: Path,
+        party: &LocalParty<'_>,
+        invite: Option<ClientId>,
+        counted: u32,
+    ) -> Self {
         let mut call_id = Token::default();
         for (place, byte) in call_id.iter_mut().zip(party.call_id) {
             *place = *byte;
@@ -97,7 +102,7 @@ impl Callee {
             max_forwards: 0,
             cseq: party.cseq,
             min_s: 0,
-            forks: Forks::left(party.cseq.saturating_add(CSEQ_JUMP)),
+            forks: Forks::left(counted),
             give_up: None,
         }
     }
@@ -144,7 +149,7 @@ impl Call {
         match answer.kind {
             AnswerKind::Provisional => self.callee_progress(hands, now, status, response),
             AnswerKind::Final if status < 300 => self.callee_2xx(hands, now, response),
-            AnswerKind::Another2xx => self.callee_2xx_again(hands, now, response),
+            AnswerKind::Another2xx | AnswerKind::Same2xx => self.callee_2xx_again(hands, now, response),
             AnswerKind::Final => self.callee_failed(hands, now, response),
         }
     }

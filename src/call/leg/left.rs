@@ -3,7 +3,7 @@
 
 use super::Bye;
 use super::callee::CalleeState;
-use super::forks::{Parting, decline, last_cseq_of};
+use super::forks::{Parting, decline, disown, last_cseq_of};
 use crate::base::time::Now;
 use crate::base::timer::TimerId;
 use crate::call::hands::{CallTimer, Hands};
@@ -84,7 +84,7 @@ impl Call {
                 self.note_message(now.at, LegName::Callee, Heading::Out, Method::Cancel, None, false);
             }
             (AnswerKind::Provisional, _) => {}
-            (AnswerKind::Final | AnswerKind::Another2xx, left) => {
+            (AnswerKind::Final | AnswerKind::Another2xx | AnswerKind::Same2xx, left) => {
                 let session = left.as_ref().and_then(|left| left.session);
                 let path = left.map(|left| left.path);
                 if response.status().is_some_and(|status| status < 300)
@@ -96,7 +96,15 @@ impl Call {
                         cause: refusal::SILENCE_CAUSE,
                     };
                     let last = last_cseq_of(response);
-                    decline(hands, now, path, &self.config, response, last, parting);
+                    match answer.kind {
+                        // Its BYE is on the way; only the ACK was lost.
+                        AnswerKind::Same2xx => {
+                            disown(hands, path, &self.config, response, last, parting.session);
+                        }
+                        AnswerKind::Provisional | AnswerKind::Final | AnswerKind::Another2xx => {
+                            decline(hands, now, path, &self.config, response, last, parting);
+                        }
+                    }
                 }
                 self.forget_left(hands, answer.id);
             }

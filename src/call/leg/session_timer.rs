@@ -372,19 +372,33 @@ pub enum Act {
 impl Clock {
     /// The clock from the 2xx at `now` on.
     pub fn start(now: Instant, interval_s: u32, refresher: Refresher) -> Self {
+        Self::go_on(now, interval_s, refresher, Duration::MAX)
+    }
+
+    /// The clock of a session that expires after `left`, because its 2xx came to a process before this one. Whoever
+    /// refreshes has time for it, however little is left.
+    pub fn go_on(now: Instant, interval_s: u32, refresher: Refresher, left: Duration) -> Self {
         let interval = Duration::from_secs(interval_s.into());
+        let early = EARLY_MAX.min(interval / 3);
+        let gone = interval.saturating_sub(left);
+        let lasts = (interval - gone).max(2 * early);
         let wait = match refresher {
             // RFC 4028 §7.2: when half of it is over.
-            Refresher::Us => interval / 2,
+            Refresher::Us => (interval / 2).saturating_sub(gone),
             // §10: slightly before, so that a BYE comes before somebody else's.
-            Refresher::Them => interval.saturating_sub(EARLY_MAX.min(interval / 3)),
+            Refresher::Them => lasts - early,
         };
         Self {
             interval_s,
             refresher,
-            expires: now + interval,
+            expires: now + lasts,
             due: now + wait,
         }
+    }
+
+    /// When the session expires, unless it is refreshed.
+    pub const fn expires(&self) -> Instant {
+        self.expires
     }
 
     /// When it wants to wake us.

@@ -1,14 +1,15 @@
 //! SIP messages: whose they are, and which call takes them.
 
 use super::Switch;
+use crate::base::limits::TRANSACTIONS_MAX;
 use crate::base::time::Now;
 use crate::call::cdr::ReleasedBy;
 use crate::call::config::Strangers;
 use crate::call::exchange::Carrier;
 use crate::call::exchange::theirs::Came;
-use crate::call::hands::{Purpose, owned};
+use crate::call::hands::{Purpose, is_ours, owned};
 use crate::call::leg::caller::InviteState;
-use crate::call::leg::forks::{Parting, decline, last_cseq_of};
+use crate::call::leg::forks::{Parting, decline, disown, last_cseq_of};
 use crate::call::leg::{ALLOW, Bye};
 use crate::call::overload::Door;
 use crate::call::phase::{Call, End};
@@ -61,18 +62,12 @@ impl Switch {
 
     fn response(&mut self, now: Now, path: Path, message: &Message<'_>) {
         let Some(answer) = self.hands.layer.receive_response(now.at, message) else {
-            return self.stray_2xx(now, message);
+            return self.stray_2xx(now, path, message);
         };
         let (me, purpose) = owned(answer.owner);
         let is_final = message.status().unwrap_or(0) >= 200;
         let Some(mut call) = self.take(me) else {
-            if answer.kind == AnswerKind::Another2xx {
-                // A fork that answers after the call is over, or a 2xx whose ACK was lost.
-                let last = last_cseq_of(message);
-                let parting = Parting::from_nobody(&self.config, path, message);
-                decline(&mut self.hands, now, path, &self.config, message, last, parting);
-            }
-            return;
+            return self.answered_after_the_end(now, path, purpose, answer.kind, message);
         };
         if let Some(leg) = purpose.leg() {
             call.hear_session(leg, message.to().tag().unwrap_or_default(), message);
@@ -106,15 +101,67 @@ impl Switch {
         self.put_back(call);
     }
 
+    /// A 2xx to an INVITE whose call is over is ACKed. A fork that answers only now is hung up on (RFC 3261 §13.2.2.4);
+    /// the dialog of a repetition, or of an INVITE within it, has had its BYE: one more would be a request to nobody,
+    /// and under what number isn't known any more.
+    fn answered_after_the_end(
+        &mut self,
+        now: Now,
+        path: Path,
+        purpose: Purpose,
+        kind: AnswerKind,
+        message: &Message<'_>,
+    ) {
+        if !matches!(message.status(), Some(200..300)) {
+            return;
+        }
+        let (hands, config) = (&mut self.hands, &self.config);
+        let parting = Parting::from_nobody(config, path, message);
+        let last = last_cseq_of(message);
+        match (purpose, kind) {
+            (Purpose::Invite(_), AnswerKind::Final | AnswerKind::Another2xx) => {
+                decline(hands, now, path, config, message, last, parting);
+            }
+            (Purpose::Invite(_), AnswerKind::Same2xx) => {
+                disown(hands, path, config, message, last, parting.session);
+            }
+            (Purpose::Exchange(_), _) if message.method() == Method::Invite => {
+                disown(hands, path, config, message, last, parting.session);
+            }
+            (
+                Purpose::Invite(_)
+                | Purpose::Exchange(_)
+                | Purpose::Bye(_)
+                | Purpose::Info(_)
+                | Purpose::Prack
+                | Purpose::Cancel
+                | Purpose::Other,
+                _,
+            ) => {}
+        }
+    }
+
     /// A 2xx to an INVITE that is nobody's any more. If a process before this one has sent it, in a call that goes on
     /// here, it is repeated until somebody ACKs it, and then the call is ended (RFC 3261 §13.3.1.4). What it answers came
     /// to nothing with that process.
-    fn stray_2xx(&mut self, now: Now, message: &Message<'_>) {
+    ///
+    /// If it is the answer of another phone, or of a gateway that had been left, that process would have hung up on it
+    /// (§13.2.2.4); so does this one, which knows its own kind by their ids.
+    fn stray_2xx(&mut self, now: Now, path: Path, message: &Message<'_>) {
         if !matches!(message.status(), Some(200..300)) || message.method() != Method::Invite {
             return;
         }
         let found = Dialog::id_of(message).and_then(|id| self.hands.dialogs.get(&id).copied());
-        let Some((me, name)) = found else { return };
+        let Some((me, name)) = found else {
+            let is_ours = is_ours(message.call_id()) && message.from().tag().is_some_and(is_ours);
+            let is_trunks = trunk::of_source(&self.config.trunks, path.remote.ip()).is_some();
+            if is_ours && is_trunks && self.hands.layer.len() < TRANSACTIONS_MAX {
+                let last = last_cseq_of(message);
+                let parting = Parting::from_nobody(&self.config, path, message);
+                decline(&mut self.hands, now, path, &self.config, message, last, parting);
+            }
+            return;
+        };
         if self.call(me).is_none_or(|call| call.through.is_none()) {
             return;
         }

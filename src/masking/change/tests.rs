@@ -270,12 +270,12 @@ proptest! {
 fn a_record_of_a_newer_server_is_refused_with_a_sentence() {
     let mut value = Vec::new();
     Record::Forget(Id::from_bits(1)).encode_value(&mut value);
-    value[0] = SCHEMA + 1;
+    value[0] = schema() + 1;
     let refused = Record::decode(&value).expect_err("newer");
     assert_eq!(refused, BadRecord::NewerSchema(5));
     assert_eq!(
         refused.to_string(),
-        "the record was written by a newer server (schema 5; this one reads up to 4): upgrade first"
+        "the record was written by a newer server (schema 5; this one reads up to 4): start the newer umbra that wrote it"
     );
     assert_eq!(Change::decode(&value), Err(BadRecord::NewerSchema(5)));
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::key::{self, Index, Key};
 use super::slab::{self, Slab};
 use super::{Alarm, Answer, AnswerKind, ClientId, Clock, Event, Loss, Owner, Wire, client, invite_client};
+use crate::base::limits::ANSWERS_MAX;
 use crate::base::time::Instant;
 use crate::sip::build;
 use crate::sip::message::Message;
@@ -38,6 +39,8 @@ struct Client {
     interval: Duration,
     clock: Clock,
     tries: Tries,
+    /// Whose 2xx to an INVITE have come: a hash of each one's tag.
+    accepted: Vec<u64>,
 }
 
 /// How often a request was begun to be sent over a stream.
@@ -51,6 +54,7 @@ pub(super) struct Clients {
     all: Slab<Client>,
     by_key: Index,
     waiting: Waiting,
+    hasher: ahash::RandomState,
 }
 
 /// Where messages go; the flow doesn't matter.
@@ -69,7 +73,8 @@ impl Clients {
         Self {
             all: Slab::new(),
             by_key: Index::new(hasher.clone()),
-            waiting: Waiting(HashMap::with_hasher(hasher)),
+            waiting: Waiting(HashMap::with_hasher(hasher.clone())),
+            hasher,
         }
     }
 
@@ -132,6 +137,7 @@ impl Clients {
             interval: wire.periods.t1,
             clock: Clock::default(),
             tries: Tries::Once,
+            accepted: Vec::new(),
         })?;
         self.by_key.insert(&key, place);
         self.wait(place);
@@ -168,6 +174,7 @@ impl Clients {
             interval: Duration::ZERO,
             clock: Clock::default(),
             tries: Tries::Once,
+            accepted: Vec::new(),
         })?;
         self.by_key.insert(&key, place);
         Some(ClientId(place))
@@ -314,6 +321,7 @@ impl Clients {
         response: Option<&Message>,
     ) -> Option<AnswerKind> {
         use invite_client::Act;
+        let tag_hash = response.map_or(0, |response| self.hasher.hash_one(response.to().tag()));
         let client = self.all.get_mut(id.0)?;
         let Machine::Invite(state) = &mut client.machine else {
             return None;
@@ -332,11 +340,12 @@ impl Clients {
             }
             Act::Accept => {
                 client.kept = Box::default();
+                client.accepts(tag_hash);
                 let period = wire.periods.patience();
                 client.end_after(wire, now, period, id, Ring::Invite(invite_client::Event::TimerM));
                 Some(AnswerKind::Final)
             }
-            Act::DeliverAgain => Some(AnswerKind::Another2xx),
+            Act::DeliverAgain => Some(client.accepts(tag_hash)),
             Act::Ack => {
                 let ack = response.and_then(|response| build::ack_for_failure(&client.kept, response));
                 let ack = ack.unwrap_or_default();
@@ -438,6 +447,17 @@ impl Clients {
 }
 
 impl Client {
+    /// Takes note of a 2xx to the INVITE from the branch with this tag.
+    fn accepts(&mut self, tag_hash: u64) -> AnswerKind {
+        if self.accepted.contains(&tag_hash) {
+            return AnswerKind::Same2xx;
+        }
+        if self.accepted.len() < ANSWERS_MAX {
+            self.accepted.push(tag_hash);
+        }
+        AnswerKind::Another2xx
+    }
+
     /// Stops every timer but the one that ends this state.
     fn end_after(&mut self, wire: &mut Wire, now: Instant, period: Duration, id: ClientId, ring: Ring) {
         self.clock.stop(&mut wire.timers);

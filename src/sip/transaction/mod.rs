@@ -143,9 +143,11 @@ pub enum AnswerKind {
     Provisional,
     /// The final one: 200–699. The layer has sent the ACK of 300–699 to an INVITE; that of a 2xx is the TU's.
     Final,
-    /// A further 2xx to an INVITE: the first one again, or another branch's (RFC 6026 §7.2). The TU sends its
-    /// ACK (again).
+    /// A 2xx to an INVITE of a further branch (RFC 6026 §7.2), which hasn't come before as far as that is kept. Its ACK
+    /// is the TU's.
     Another2xx,
+    /// One that has come before: its ACK was lost, and the TU sends it again (RFC 3261 §13.2.2.4).
+    Same2xx,
 }
 
 /// What has happened by itself.

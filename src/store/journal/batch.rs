@@ -90,6 +90,18 @@ impl Batch {
         });
     }
 
+    /// Adds that a call is done.
+    pub(super) fn end(&mut self, id: Id, sequence: u64) {
+        let start = self.bytes.len();
+        short_frame(&mut self.bytes, ENDED, id, sequence, None);
+        self.lines.push(Placed {
+            id,
+            sequence,
+            what: What::Ended,
+            place: start..self.bytes.len(),
+        });
+    }
+
     /// Whether the entry could be encoded. `sequence` is its place among all.
     pub(super) fn add(&mut self, entry: &CallEntry, sequence: u64) -> bool {
         let start = self.bytes.len();
@@ -121,8 +133,8 @@ impl Batch {
                 (*call_id, What::Answered(*at))
             }
             CallEntry::Ended { call_id } => {
-                short_frame(&mut self.bytes, ENDED, *call_id, sequence, None);
-                (*call_id, What::Ended)
+                self.end(*call_id, sequence);
+                return true;
             }
         };
         self.lines.push(Placed {

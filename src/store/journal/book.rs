@@ -62,6 +62,8 @@ pub(super) struct Live {
     pub(super) kept: Option<Stood>,
     /// The sequence of the acknowledgement of what is kept.
     pub(super) acked: Option<u64>,
+    /// The CDR files have its record, but both sides may have to be told yet that it is over.
+    pub(super) recorded: bool,
 }
 
 /// Where a call's state stands.
@@ -98,6 +100,7 @@ impl Live {
             died: None,
             kept: None,
             acked: None,
+            recorded: false,
         }
     }
 }
@@ -126,8 +129,19 @@ impl Book {
         }
     }
 
+    /// Writes lines, or keeps them until the disk takes them.
+    pub(super) fn take(&mut self, batch: Batch) {
+        if self.waiting() == 0 {
+            match self.put(&batch) {
+                Ok(()) => return,
+                Err(error) => self.error = Some(error),
+            }
+        }
+        batch.into_lines().for_each(|line| self.wait(line));
+    }
+
     /// Writes lines. Nothing has changed if that fails: the next try writes over what is there.
-    pub(super) fn put(&mut self, batch: &Batch) -> Result<(), String> {
+    fn put(&mut self, batch: &Batch) -> Result<(), String> {
         let mut arriving = SmallVec::<[Id; 4]>::new();
         let news: SmallVec<[&Placed; 8]> = batch
             .lines
@@ -138,9 +152,8 @@ impl Book {
                 let (is_first, counts) = match line.what {
                     What::Arrived => (!known, !known),
                     What::Over => (!known, true),
-                    What::Answered(_) | What::Died(_) | What::Kept | What::Acked | What::Ended => {
-                        (false, known)
-                    }
+                    What::Answered(_) | What::Died(_) | What::Kept | What::Acked => (false, known),
+                    What::Ended => (false, known && !self.is_kept(&line.id)),
                 };
                 if is_first {
                     arriving.push(line.id);
@@ -148,6 +161,18 @@ impl Book {
                 counts
             })
             .collect();
+        let is_recorded = |line: &&Placed| line.what == What::Ended && self.is_kept(&line.id);
+        let recorded: SmallVec<[Id; 8]> = batch
+            .lines
+            .iter()
+            .filter(is_recorded)
+            .map(|line| line.id)
+            .collect();
+        for id in recorded {
+            if let Some(live) = self.live.get_mut(&id) {
+                live.recorded = true;
+            }
+        }
         if news.is_empty() {
             return Ok(());
         }
@@ -174,8 +199,14 @@ impl Book {
     fn note(&mut self, line: &Placed) {
         let (at, bytes, sequence) = (self.len, line.place.len(), line.sequence);
         match line.what {
-            // A finished record takes the arrival's place: nothing that came between matters any more.
-            What::Arrived | What::Over => drop(self.live.insert(line.id, Live::arrived(at, bytes))),
+            What::Arrived => drop(self.live.insert(line.id, Live::arrived(at, bytes))),
+            // A finished record takes the arrival's place. What is kept stays: both sides have to be told yet.
+            What::Over => {
+                let over = Live::arrived(at, bytes);
+                let live = self.live.entry(line.id).or_insert(over);
+                let Live { kept, acked, .. } = *live;
+                *live = Live { kept, acked, ..over };
+            }
             What::Answered(at) => {
                 if let Some(live) = self.live.get_mut(&line.id) {
                     live.answered.get_or_insert(at);
@@ -213,7 +244,7 @@ impl Book {
     /// Keeps a line that the disk doesn't take. Only arrivals are bounded by a number: the switch takes none any more
     /// when this many entries wait. Each of the others belongs to a call that is up or was, so that they are few, and
     /// of a call's states only the last one waits; without them a record would be wrong, or twice, or a call lost.
-    pub(super) fn wait(&mut self, line: Line) {
+    fn wait(&mut self, line: Line) {
         match line.what {
             What::Arrived if self.waiting.len() >= JOURNAL_BUFFER => self.dropped += 1,
             What::Arrived | What::Answered(_) | What::Died(_) => self.waiting.push_back(line),
@@ -230,11 +261,23 @@ impl Book {
                     state.acked = Some(line);
                 }
             }
-            What::Over | What::Ended => {
-                self.states.remove(&line.id);
-                self.waiting.push_back(line);
-            }
+            What::Over | What::Ended => self.waiting.push_back(line),
         }
+    }
+
+    /// Both sides of a call know that it is over: nothing has to be kept of it but its record, and not even that if the
+    /// CDR files have it. Whether they do: then its end is to be written now.
+    pub(super) fn told(&mut self, id: Id) -> bool {
+        self.states.remove(&id);
+        self.live.get_mut(&id).is_some_and(|live| {
+            (live.kept, live.acked) = (None, None);
+            live.recorded
+        })
+    }
+
+    /// Whether both sides of a call may have to be told yet that it is over.
+    fn is_kept(&self, id: &Id) -> bool {
+        self.states.contains_key(id) || self.live.get(id).is_some_and(|live| live.kept.is_some())
     }
 
     /// How many lines wait.

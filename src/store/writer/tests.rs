@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
+use super::super::disk::Disk;
 use super::super::file::{self, fault};
 use super::super::open::DiskFound;
 use super::*;
 use crate::base::id::Id;
 use crate::masking::binding::Ended;
-use crate::masking::change::Record;
+use crate::masking::change::{Record, schema};
 use crate::masking::request::{BindRequest, Unbind, XChoice};
 use crate::masking::support::{A, B, C, X, axb, x};
 
@@ -28,6 +29,7 @@ fn settings() -> Settings {
     Settings {
         segment_bytes: 1_000,
         snapshot_bytes: 4_000,
+        reserve_bytes: 1 << 20,
         ..Settings::default()
     }
 }
@@ -239,6 +241,44 @@ fn a_group_that_the_disk_refuses_is_refused_as_a_whole_and_leaves_no_trace() {
         hand.die();
         assert_eq!(Hand::open(dir.path()).all(), all);
     }
+}
+
+#[test]
+fn records_of_a_newer_program_are_refused_and_their_folder_is_not_taken_for_broken() {
+    let dir = tempfile::tempdir().unwrap();
+    let (all, ..) = storied(dir.path());
+    let sled = dir.path().join("sled");
+    let change = |schema| {
+        let mut disk = Disk::open(&sled).unwrap();
+        let (key, mut value) = disk.sorted().next().unwrap().unwrap();
+        value[0] = schema;
+        disk.apply(disk.applied_seq(), [(key, Some(value))]).unwrap();
+        disk.flush().unwrap();
+    };
+    change(schema() + 1);
+    for _ in 0..2 {
+        let refused = Hand::try_open(dir.path()).map(drop).unwrap_err().to_string();
+        let words = "sled: the record was written by a newer server (schema 4; this one reads up to 3): start the newer";
+        assert!(refused.contains(words), "{refused}");
+    }
+    change(schema());
+    assert_eq!(Hand::open(dir.path()).all(), all);
+    // A newer program says so before anything is opened.
+    let form = dir.path().join("form");
+    assert_eq!(
+        fs::read_to_string(&form).unwrap(),
+        concat!("3 ", env!("CARGO_PKG_VERSION"), "\n")
+    );
+    fs::write(&form, "4 0.9.0\n").unwrap();
+    let refused = Hand::try_open(dir.path()).map(drop).unwrap_err().to_string();
+    assert!(
+        refused.contains("form says that umbra 0.9.0 has written the bindings in form 4")
+            && refused.contains("reads up to form 3: start the newer umbra again"),
+        "{refused}"
+    );
+    assert_eq!(fs::read_to_string(&form).unwrap(), "4 0.9.0\n");
+    fs::write(&form, "nonsense").unwrap();
+    assert_eq!(Hand::open(dir.path()).all(), all);
 }
 
 #[test]

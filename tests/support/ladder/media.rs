@@ -140,12 +140,12 @@ impl<S: Stage> Play<S> {
         let mut heard = Vec::new();
         while heard.len() < wanted.len() && self.cast.stage.now() < deadline {
             self.wait("50ms")?;
-            heard = self.cast.phones[phone].calls[call].keys(codec)?;
+            heard = self.cast.phones[phone].calls[call].keys(codec, self.restarts)?;
         }
         // The last one's end is said three times, and nothing else follows.
         self.wait("100ms")?;
         let call = &mut self.cast.phones[phone].calls[call];
-        let heard = call.keys(codec)?;
+        let heard = call.keys(codec, self.restarts)?;
         call.keys_read = call.rtp.len();
         let letters: String = heard.iter().map(|pressed| pressed.key).collect();
         let ticks = length.as_millis() as u16 * ticks_a_ms(codec);

@@ -102,8 +102,8 @@ impl Call {
     }
 
     /// The keys that came as events since this was last taken note of, under this phone's number for `codec` (`te`,
-    /// `te16`), each as RFC 4733 §2.5 wants it.
-    pub fn keys(&self, codec: &str) -> Result<Vec<keys::Pressed>, String> {
+    /// `te16`), each as RFC 4733 §2.5 wants it. Umbra was started again so often.
+    pub fn keys(&self, codec: &str, restarts: usize) -> Result<Vec<keys::Pressed>, String> {
         let packets = self
             .rtp
             .iter()
@@ -111,7 +111,7 @@ impl Call {
             .map(|(_, bytes)| bytes.as_slice());
         // A phone without events hears none by the usual number either.
         let number = sdp::payload(&self.said, codec).unwrap_or(101);
-        keys::pressed(packets, number)
+        keys::pressed(packets, number, restarts)
     }
 }
 

@@ -58,6 +58,17 @@ impl Disk {
         journal.write_all(entries);
     }
 
+    /// Both sides of a call know that it is over.
+    pub fn told(&mut self, now: Duration, id: Id) {
+        let before = length_of(&self.segment());
+        if let Some(journal) = &self.journal {
+            journal.told(&[id]);
+        }
+        if length_of(&self.segment()) > before {
+            self.news.push_back((now, before, vec![id]));
+        }
+    }
+
     /// Takes away some of the bytes that the last batch has written, or none.
     pub fn tear_last(&mut self, chance: &mut Chance) {
         if let Some((_, before, _)) = self.news.back() {

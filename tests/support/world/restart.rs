@@ -9,7 +9,7 @@ use umbra::base::shard::{Homes, Shard};
 use umbra::base::time::Wall;
 use umbra::call::cdr::Cdr;
 use umbra::call::kept::{self, Fate, Left};
-use umbra::call::media::Order;
+use umbra::call::media::{MediaPort, Order};
 use umbra::call::port::{CallEntry, Command, Output, Records};
 use umbra::call::switch::Switch;
 use umbra::masking::table::Table;
@@ -81,7 +81,15 @@ pub(super) fn before_death(outputs: Vec<Output>, sends: Option<usize>) -> Vec<Ou
         return Vec::new();
     };
     let mut outputs = outputs;
+    let leaving = outputs
+        .iter()
+        .filter(|output| matches!(output, Output::Send { .. }))
+        .count();
+    let all_leave = leaving <= sends;
     outputs.retain(|output| {
+        if let Output::Told(_) = output {
+            return all_leave;
+        }
         let is_message = matches!(output, Output::Send { .. });
         let happens = !is_message || sends > 0;
         sends -= usize::from(is_message && happens);
@@ -210,16 +218,19 @@ impl World {
         let (mut going_on, mut orders) = (Vec::new(), Vec::new());
         for call in left {
             let id = call.record.call_id;
-            if recorded.contains(&id) {
+            let is_recorded = recorded.contains(&id);
+            let is_over = is_recorded || call.died.is_none();
+            if is_recorded {
                 self.later(Duration::ZERO, What::Recorded(id));
-                continue;
+            } else if is_over || call.kept.is_none() {
+                self.closes(call.record.clone(), call.died);
             }
-            let (Some(state), Some(died)) = (&call.kept, call.died) else {
-                self.closes(call.record, call.died);
-                continue;
-            };
+            let Some(state) = &call.kept else { continue };
+            let died = call.died.unwrap_or(call.record.ended_at);
             // It may have been left alone by more than one process.
-            let fate = if self.at().wall.since(died) > RESTORE_WITHIN {
+            let fate = if is_over {
+                Fate::Over
+            } else if self.at().wall.since(died) > RESTORE_WITHIN {
                 Fate::Ends
             } else {
                 Fate::GoesOn
@@ -231,15 +242,12 @@ impl World {
                     continue;
                 }
             };
-            if outline
-                .ports
-                .iter()
-                .any(|port| self.taken.contains(&port.number()))
-            {
+            let is_taken = |port: &MediaPort| self.taken.contains(&port.number());
+            if fate != Fate::Over && outline.ports.iter().any(is_taken) {
                 self.past.forsaken.insert(id);
             }
             // Nobody talks yet whose phone rings.
-            let talks = !outline.ports.is_empty();
+            let talks = !outline.ports.is_empty() && fate != Fate::Over;
             let [theirs, _] = &outline.call_ids;
             let home = self.homes.shard.home_of(theirs);
             let elsewhere = outline.call_ids.iter();
@@ -329,6 +337,7 @@ impl World {
                 let until = self.moment_of(died);
                 self.talks.entry(id).or_default().until = Some(until);
             }
+            Fate::Over => {}
         }
     }
 

@@ -362,6 +362,39 @@ fn who_waits_ends_the_session_slightly_before_it_expires() {
 }
 
 #[test]
+fn who_goes_on_with_a_session_refreshes_it_when_it_was_due_or_at_once() {
+    let due = |interval: u32, left: u64| {
+        let left = Duration::from_secs(left);
+        let mut clock = Clock::go_on(at(10), interval, Refresher::Us, left);
+        let due = clock.due();
+        assert_eq!(clock.woken(), Act::Refresh);
+        assert_eq!(clock.woken(), Act::End);
+        (due, clock.due())
+    };
+    assert_eq!(due(600, 601), (at(310), at(610)));
+    assert_eq!(due(600, 600), (at(310), at(610)));
+    assert_eq!(due(600, 400), (at(110), at(410)));
+    assert_eq!(due(600, 300), (at(10), at(310)));
+    assert_eq!(due(600, 100), (at(10), at(110)));
+    assert_eq!(due(600, 0), (at(10), at(74)), "there is time for it");
+    assert_eq!(due(90, 0), (at(10), at(70)));
+}
+
+#[test]
+fn who_goes_on_with_a_session_leaves_the_peer_time_to_refresh_it() {
+    let due = |interval, left| {
+        let mut clock = Clock::go_on(at(10), interval, Refresher::Them, Duration::from_secs(left));
+        let due = clock.due();
+        assert_eq!(clock.woken(), Act::End);
+        due
+    };
+    assert_eq!(due(600, 600), at(10 + 568));
+    assert_eq!(due(600, 100), at(10 + 68));
+    assert_eq!(due(600, 0), at(10 + 32));
+    assert_eq!(due(90, 0), at(10 + 30));
+}
+
+#[test]
 fn a_refused_refresh_is_tried_again_while_there_is_time_and_not_for_ever() {
     let mut clock = Clock::start(at(0), 90, Refresher::Us);
     assert_eq!(clock.woken(), Act::Refresh);

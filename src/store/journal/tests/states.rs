@@ -1,13 +1,13 @@
 //! What is kept of calls that talk, so that another process can go on with them.
 
 use super::super::super::entry::{
-    ANSWERED, ARRIVED, DIED, KEPT, MAGIC, OVER, VERSION, begin_frame, end_frame,
+    ANSWERED, ARRIVED, DIED, KEPT, MAGIC, OVER, begin_frame, end_frame, version,
 };
 use super::*;
 
 /// A state of the version that this program reads.
 fn state_of(words: &str) -> Box<[u8]> {
-    [&[kept::VERSION], words.as_bytes()].concat().into()
+    [&[kept::form()], words.as_bytes()].concat().into()
 }
 
 fn kept(n: u128, words: &str) -> CallEntry {
@@ -28,7 +28,7 @@ fn found(dir: &Path) -> (String, bool, Option<Wall>) {
     let call = left.remove(0);
     let words = call.kept.as_deref().and_then(|state| state.split_first());
     let (version, words) = words.expect("it was kept");
-    assert_eq!(*version, kept::VERSION);
+    assert_eq!(*version, kept::form());
     (String::from_utf8_lossy(words).into_owned(), call.acked, call.died)
 }
 
@@ -118,23 +118,88 @@ fn the_last_state_counts_though_an_earlier_copy_of_it_stands_in_a_later_segment(
     assert_eq!((finished.record.billable_s, finished.died), (77, None));
 }
 
-#[test]
-fn a_call_that_is_over_keeps_no_state() {
-    let dir = tempfile::tempdir().unwrap();
-    let (journal, ..) = open(dir.path());
-    journal.write_all(&[arrived(1), answered(1, 7), kept(1, "talk"), acked(1), over(1)]);
-    journal.write_all(&[arrived(2), kept(2, "talk"), over(2), ended(2)]);
+/// The journal moves to a new segment, and to another.
+fn moves_twice(journal: &Shared) {
     for _ in 0..2 {
         journal.book().copy_at = 0;
         journal.tick(Tick::Second);
     }
+}
+
+#[test]
+fn a_call_that_is_over_keeps_its_state_until_its_record_is_in_the_cdr_files_and_both_sides_were_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, ..) = open(dir.path());
+    for n in 1..=6 {
+        journal.write_all(&[arrived(n), answered(n, 7), kept(n, "talk"), acked(n), over(n)]);
+    }
+    journal.write_all(&[ended(2), ended(4), ended(5)]);
+    journal.told(&[id(3), id(4)]);
+    journal.write(&ended(6));
+    // Whichever came first.
+    journal.told(&[id(6)]);
+    moves_twice(&journal);
+    journal.told(&[id(5), id(7)]);
     drop(journal);
     let (_, notes, left) = open(dir.path());
-    let [call] = left.as_slice() else {
-        panic!("{left:?}")
-    };
-    assert_eq!((&call.record, call.died), (&finished(1), None));
-    assert_eq!((call.kept.as_deref(), call.acked, notes), (None, false, vec![]));
+    assert!(notes.is_empty());
+    let state = state_of("talk");
+    let found: Vec<_> = left
+        .iter()
+        .map(|call| {
+            assert_eq!(call.died, None);
+            (call.record.clone(), call.kept.as_deref(), call.acked)
+        })
+        .collect();
+    let expected = [
+        (finished(1), Some(&*state), true),
+        (finished(2), Some(&*state), true),
+        (finished(3), None, false),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn of_a_call_of_an_earlier_process_both_sides_have_to_be_told_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, ..) = open(dir.path());
+    journal.write_all(&[arrived(1), kept(1, "talk"), arrived(2), kept(2, "talk"), over(2)]);
+    drop(journal);
+    let (journal, ..) = open(dir.path());
+    journal.write_all(&[over(1), ended(1), ended(2)]);
+    drop(journal);
+    let (journal, _, left) = open(dir.path());
+    assert_eq!(left.iter().filter(|call| call.kept.is_some()).count(), 2);
+    journal.told(&[id(1), id(2)]);
+    journal.write_all(&[ended(1), ended(2)]);
+    drop(journal);
+    assert!(open(dir.path()).2.is_empty());
+}
+
+#[test]
+fn of_a_call_that_ends_on_a_full_disk_both_sides_have_to_be_told_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, ..) = open(dir.path());
+    for n in 1..=4 {
+        journal.write_all(&[arrived(n), kept(n, "early")]);
+    }
+    fault::set(dir.path(), fault::Call::Write);
+    for n in 1..=4 {
+        journal.write_all(&[kept(n, "late"), over(n), ended(n)]);
+    }
+    journal.told(&[id(2)]);
+    fault::clear(dir.path());
+    journal.tick(Tick::Short);
+    journal.told(&[id(3)]);
+    assert_eq!(state(&journal), (Records::Kept, 0, 0, false));
+    drop(journal);
+    let (_, _, left) = open(dir.path());
+    let found: Vec<_> = left
+        .iter()
+        .map(|call| (call.record.call_id, call.kept.as_deref()))
+        .collect();
+    let state = state_of("late");
+    assert_eq!(found, [(id(1), Some(&*state)), (id(4), Some(&*state))]);
 }
 
 #[test]
@@ -215,8 +280,8 @@ fn states_wait_for_a_full_disk_one_for_each_call_and_are_all_there_afterwards() 
     }
     journal.write(&over(0));
     journal.write(&kept(1, "20"));
-    // The arrivals, an end, and of each call that is up one state.
-    assert_eq!(journal.book().waiting(), (calls / 2 + 1 + calls - 1) as usize);
+    // The arrivals, an end, and one state of each call.
+    assert_eq!(journal.book().waiting(), (calls / 2 + 1 + calls) as usize);
     assert_eq!(journal.book().records(), Records::Kept);
     fault::clear(dir.path());
     journal.tick(Tick::Short);
@@ -228,7 +293,6 @@ fn states_wait_for_a_full_disk_one_for_each_call_and_are_all_there_afterwards() 
     assert_eq!(left.len(), calls as usize);
     for (n, call) in left.iter().enumerate() {
         let (words, acked) = match n {
-            0 => (None, false),
             1 => (Some(state_of("20")), false),
             _ => (Some(state_of("19")), true),
         };
@@ -295,7 +359,7 @@ fn a_segment_of_version_1_is_read_and_one_of_version_3_refused() {
         assert_eq!((&over.record, over.died, notes), (&finished(2), None, vec![]));
     }
     let bytes = fs::read(last_segment(dir.path())).unwrap();
-    assert_eq!(bytes[8..12], VERSION.to_le_bytes(), "it is written anew");
+    assert_eq!(bytes[8..12], version().to_le_bytes(), "it is written anew");
 
     let newer = file::numbered_path(dir.path(), PREFIX, 99, SUFFIX);
     fs::write(&newer, segment(3, &[])).unwrap();
@@ -315,9 +379,9 @@ fn calls_that_a_newer_program_kept_refuse_the_start_until_they_are_over() {
     let dir = tempfile::tempdir().unwrap();
     let mut state = Vec::new();
     begin_frame(&mut state, KEPT, id(1), 5);
-    state.extend_from_slice(&[kept::VERSION + 1, 0, 0]);
+    state.extend_from_slice(&[kept::form() + 1, 0, 0]);
     end_frame(&mut state, 0);
-    let mut bytes = segment(VERSION, &[old_frame(ARRIVED, 1, &record(1).line().json), state]);
+    let mut bytes = segment(version(), &[old_frame(ARRIVED, 1, &record(1).line().json), state]);
     let path = file::numbered_path(dir.path(), PREFIX, 1, SUFFIX);
     fs::write(&path, &bytes).unwrap();
     for _ in 0..2 {

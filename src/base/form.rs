@@ -1,0 +1,48 @@
+//! The forms of what one program leaves for another: an upgrade reads what the program before has written, and a
+//! downgrade is refused where it couldn't. All of them stand here, and once in the binary, so that what another program
+//! would write can be tried with a copy of this one in which a number is another: see `tests/upgrade.rs`.
+
+use std::hint::black_box;
+
+/// The forms that this program writes. It reads each of them, and all earlier ones back to 1.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Forms {
+    /// By which the numbers are found in the binary.
+    mark: [u8; 21],
+    /// Of the records of the store (accounts, pools, numbers, bindings): in its log, in sled, in snapshots and backups.
+    pub store: u8,
+    /// Of the files of the journal of calls.
+    pub journal: u8,
+    /// Of the state of a call in progress, in the journal.
+    pub calls: u8,
+}
+
+/// Who raises one keeps reading those before it.
+static FORMS: Forms = Forms {
+    mark: *b"umbra writes forms:\0\0",
+    // 1 had AXB only, and less in its pools, numbers and accounts; 2 said nothing of faxes; 3 not what a frozen number
+    // thaws to.
+    store: 4,
+    // 1 had no sequences, and no states.
+    journal: 2,
+    // 1 didn't say when sessions expire.
+    calls: 2,
+};
+
+/// The forms of this program.
+pub fn forms() -> &'static Forms {
+    // Looked up where it stands: copied to where it is used, it would be in the binary many times.
+    black_box(&FORMS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_numbers_stand_behind_their_mark() {
+        assert_eq!(size_of::<Forms>(), forms().mark.len() + 3);
+        assert!(forms().mark.starts_with(b"umbra writes forms:"));
+    }
+}

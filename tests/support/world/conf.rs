@@ -1,0 +1,107 @@
+//! The configuration of the simulated server, as a play or a history sets it up.
+
+use std::net::SocketAddr;
+
+use umbra::base::number::Format;
+use umbra::call::config::{Config, Listener, SipTimers};
+use umbra::call::media;
+use umbra::call::trunk::{
+    CallerFrom, Cidr, DialledFrom, Dtmf, Gateway, LargeRequests, MayShow, Naming, Redirects, Reliability,
+    RtcpMux, SessionTimer, SessionWish, Trunk,
+};
+use umbra::masking::binding::Mode;
+use umbra::rtp::flow::MediaNat;
+use umbra::sip::path::{ListenerId, Transport};
+
+use super::super::stage::{Large, Setup};
+
+pub(super) fn mode_of(name: &str) -> Mode {
+    Mode::ALL
+        .into_iter()
+        .find(|mode| mode.name() == name)
+        .unwrap_or(Mode::Axb)
+}
+
+pub(super) fn config_of(setup: &Setup) -> Config {
+    let mut config = Config::on(setup.umbra());
+    let listener = |(at, (transport, address)): (usize, (Transport, SocketAddr))| Listener {
+        id: ListenerId(at as u8),
+        transport,
+        address,
+        advertised: address,
+    };
+    config.listeners = setup.listeners().into_iter().enumerate().map(listener).collect();
+    let net = |(network, prefix)| Cidr { network, prefix };
+    config.timers = SipTimers::around(setup.t1);
+    config.ring_timeout = setup.ring;
+    config.media.interfaces = setup.interfaces();
+    let named = |name: &Option<String>| {
+        let name = name.as_ref()?;
+        let at = config.media.interfaces.iter().position(|i| *i.name == **name);
+        Some(media::InterfaceId(at.expect("an interface of the play") as u8))
+    };
+    let trunk_media = named(&setup.media);
+    config.media.timeout = setup.media_timeout;
+    config.trunks = vec![Trunk {
+        name: "carrier".into(),
+        accept_from: setup.accepted().into_iter().map(net).collect(),
+        gateways: (1..=setup.gateways)
+            .map(|n| Gateway {
+                address: setup.gateway(n as u8),
+                transport: setup.gateway.transport(),
+            })
+            .collect(),
+        large_requests: match setup.large {
+            Large::Udp => LargeRequests::Udp,
+            Large::Heard | Large::Refused => LargeRequests::Tcp,
+        },
+        listener: None,
+        dialled_from: vec![DialledFrom::Ruri],
+        caller_id: vec![CallerFrom::Pai, CallerFrom::From],
+        strip: Vec::new(),
+        number_format: Format::National,
+        may_show: vec![MayShow::Own],
+        default: true,
+        media_nat: if setup.latch {
+            MediaNat::Latch
+        } else {
+            MediaNat::Strict
+        },
+        media: trunk_media,
+        first_response: setup.silence,
+        redirects: if setup.follows {
+            Redirects::Follow
+        } else {
+            Redirects::Refuse
+        },
+        rtcp_mux: if setup.offers_mux {
+            RtcpMux::Offer
+        } else {
+            RtcpMux::Answer
+        },
+        dtmf: if setup.keys_by_info { Dtmf::Info } else { Dtmf::Rtp },
+        reliable_provisionals: match setup.reliable.as_str() {
+            "off" => Reliability::Off,
+            "require" => Reliability::Require,
+            _ => Reliability::Offer,
+        },
+        charging_vector: naming(setup.names_charging),
+        session_id: naming(setup.names_sessions),
+        media_from: Vec::new(),
+        session: SessionWish {
+            timer: match setup.session_timer.as_str() {
+                "accept" => SessionTimer::Accept,
+                "offer" => SessionTimer::Offer,
+                "off" => SessionTimer::Off,
+                other => panic!("no session timer is {other}"),
+            },
+            interval_s: setup.session_expires_s,
+            min_s: setup.min_se_s,
+        },
+    }];
+    config
+}
+
+fn naming(is_own: bool) -> Naming {
+    if is_own { Naming::Own } else { Naming::None }
+}
