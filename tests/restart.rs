@@ -7,6 +7,7 @@ mod server;
 #[path = "support/talk.rs"]
 mod talk;
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -231,6 +232,36 @@ fn sockets_that_a_manager_keeps_are_taken_back_and_what_was_sent_to_them_meanwhi
     assert!(!server::is_bound(also), "it is closed");
     drop(other);
     assert!(!server.printed().contains("can't listen"), "{}", server.printed());
+    server.stop();
+}
+
+#[test]
+fn a_server_that_listens_on_all_addresses_from_now_on_starts_though_the_manager_kept_a_socket_on_one() {
+    let callee = Callee::new();
+    let mut server = start(&callee);
+    server.stop();
+    let wide = free_address(Ipv4Addr::UNSPECIFIED);
+    let narrow = SocketAddr::from((server::HOME, wide.port()));
+    conf(&server, "udp = [", &format!("udp = [\"{narrow}\", "));
+    let manager = Manager::new(server.folder());
+    server.adopt(manager.start(server.folder()));
+    let talk = Talk::begin(server.sip, callee, 1);
+    for (old, new) in [(narrow, wide), (wide, narrow)] {
+        server.done("stop --handover");
+        assert_eq!(server.ended().code(), Some(75));
+        conf(&server, &format!("\"{old}\""), &format!("\"{new}\""));
+        if new == wide {
+            conf(&server, "[sip]", "[sip]\nadvertise = \"127.0.0.1\"");
+        }
+        server.adopt(manager.start(server.folder()));
+        talk.both_hear();
+        let name = |at| format!("udp-{at}").replace(':', "_");
+        let mut kept = [name(server.sip), name(new)];
+        kept.sort();
+        server::until("the manager keeps what is used now", || manager.kept() == kept);
+    }
+    talk.end();
+    is_whole(&server.settled(1)[0]);
     server.stop();
 }
 

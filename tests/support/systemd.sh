@@ -9,6 +9,7 @@ if [ "${INSIDE:-}" = "" ]; then
     # Control groups: a group of our own in each hierarchy that systemd keeps its own things in.
     name="umbra-test-$$"
     groups=()
+    trap 'for group in "${groups[@]}"; do find "$group" -depth -type d -exec rmdir {} + 2>/dev/null; done' EXIT
     for tree in /sys/fs/cgroup/systemd /sys/fs/cgroup/unified /sys/fs/cgroup; do
         [ -e "$tree/cgroup.procs" ] || continue
         mkdir "$tree/$name" 2>/dev/null || exit 77
@@ -20,11 +21,7 @@ if [ "${INSIDE:-}" = "" ]; then
         for group in $INSIDE; do echo $$ > "$group/cgroup.procs" || exit 77; done
         exec unshare --mount --pid --fork --kill-child --mount-proc --cgroup --net --ipc --uts bash "$0" "$@"
     ' "$script" "$@"
-    outcome=$?
-    for group in "${groups[@]}"; do
-        find "$group" -depth -type d -exec rmdir {} + 2>/dev/null
-    done
-    exit $outcome
+    exit $?
 fi
 
 # From here on inside.
