@@ -15,7 +15,7 @@ use crate::call::guard::Scope;
 use crate::call::hands::{Hands, Purpose, Token, listener, listener_towards, owner};
 use crate::call::media::InterfaceId;
 use crate::call::phase::{Call, End};
-use crate::call::port::{CallEntry, EventKind, Heading, LegName, Output};
+use crate::call::port::{CallEntry, EventKind, Heading, LegName};
 use crate::call::trunk::{LargeRequests, Naming, SessionTimer};
 use crate::masking::reason::Reason;
 use crate::sip::lexer::Head;
@@ -160,9 +160,7 @@ impl Call {
         let is_first = is_another && self.record.attempts.len() == 1;
         if is_first {
             // On disk before the called party hears of it.
-            hands
-                .out
-                .push_back(Output::Journal(CallEntry::Arrived(self.record.line())));
+            hands.journal(|| CallEntry::Arrived(self.record.line()));
         }
         let client = hands.layer.request(now.at, first_path, me, written.bytes);
         self.note_message(now.at, LegName::Callee, Heading::Out, Method::Invite, None, true);

@@ -15,7 +15,7 @@ use crate::call::overload::Door;
 use crate::call::phase::{Call, End};
 use crate::call::port::{Heading, LegName, Note};
 use crate::call::refusal::{self, Bounce};
-use crate::call::{admit, inspect, trunk};
+use crate::call::{admit, inspect, kept, trunk};
 use crate::sip::build::{self, Response};
 use crate::sip::dialog::{Dialog, Sequence};
 use crate::sip::message::Message;
@@ -394,7 +394,11 @@ impl Switch {
         let Some(mut call) = self.take(me) else { return };
         let answers = !message.body().is_empty();
         call.note_message(now.at, name, Heading::In, Method::Ack, None, answers);
+        let was_calm = kept::is_calm(&call);
         call.ack_came(&mut self.hands, now, name, message);
+        if was_calm && kept::is_calm(&call) {
+            call.kept.stays();
+        }
         self.put_back(call);
     }
 
