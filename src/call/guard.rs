@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use memchr::memmem;
 
 use super::config::MediaConfig;
-use crate::base::number::{Digits, Format, NumberPlan, RealNumber};
+use crate::base::number::{Digits, NumberPlan, RealNumber};
 use crate::base::text;
 
 /// Ids and addresses of one side that are searched for.
@@ -98,8 +98,7 @@ impl Forbidden {
 
     /// Forbids a real number, in every writing that digits have.
     pub fn number(&mut self, number: RealNumber, plan: &NumberPlan) {
-        for format in [Format::National, Format::E164] {
-            let written = plan.write(number.reveal(), format);
+        for written in plan.unsigned(number.reveal()) {
             // Leading zeros are dialling: a run is compared without them.
             let text = written.trim_start_matches('0');
             let known = self.numbers.iter().any(|n| n.as_str() == text);

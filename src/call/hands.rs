@@ -134,6 +134,15 @@ pub fn owned(owner: Owner) -> (CallRef, Purpose) {
     )
 }
 
+/// What is said to the journal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Keeping {
+    /// All that the next process needs.
+    Calls,
+    /// Nothing: there is no next process.
+    Nothing,
+}
+
 /// The means of one shard.
 pub struct Hands {
     /// Every SIP transaction.
@@ -152,6 +161,8 @@ pub struct Hands {
     pub by_port: HashMap<MediaPort, CallRef, ahash::RandomState>,
     /// Which shard this is.
     pub shard: Shard,
+    /// What is said to the journal.
+    pub keeping: Keeping,
     /// Room to write entries for the journal in.
     pub ink: Vec<u8>,
 }
@@ -202,12 +213,19 @@ impl Hands {
         self.out.push_back(Output::Note(note));
     }
 
+    /// Says something to the journal.
+    pub fn journal(&mut self, entry: impl FnOnce() -> CallEntry) {
+        match self.keeping {
+            Keeping::Calls => self.out.push_back(Output::Journal(entry())),
+            Keeping::Nothing => {}
+        }
+    }
+
     /// An attempt is over. Its record goes to the journal first, so that it survives as it is if the process dies
     /// before the CDR files have it.
     pub fn record(&mut self, record: Box<Cdr>, trace: Trace) {
         let line = Arc::new(record.line());
-        self.out
-            .push_back(Output::Journal(CallEntry::Over(Arc::clone(&line))));
+        self.journal(|| CallEntry::Over(Arc::clone(&line)));
         self.out.push_back(Output::Cdr(record, line, trace));
     }
 

@@ -16,10 +16,11 @@
 mod back;
 mod end;
 pub(in crate::call) mod form;
+mod ink;
 mod pack;
 
 pub use back::{Fate, Left, Outline, outline};
-pub(super) use pack::{Mark, keep};
+pub(super) use pack::{Mark, is_calm, keep};
 
 use crate::base::form::forms;
 

@@ -284,10 +284,10 @@ impl Call {
     /// The conversation begins.
     pub fn answered(&mut self, hands: &mut Hands, now: Now) {
         self.record.answered_at = Some(now.wall);
-        hands.out.push_back(Output::Journal(CallEntry::Answered {
+        hands.journal(|| CallEntry::Answered {
             call_id: self.record.call_id,
             at: now.wall,
-        }));
+        });
         self.tell(hands, now, EventKind::Answered);
         self.stop_clock(hands);
         let longest = self
@@ -346,8 +346,7 @@ impl Call {
             self.finish_record(hands, now);
         } else {
             // Should the server die while the counts are awaited, the rest of the record is as it was.
-            let line = Arc::new(self.record.line());
-            hands.out.push_back(Output::Journal(CallEntry::Over(line)));
+            hands.journal(|| CallEntry::Over(Arc::new(self.record.line())));
             self.counts_timer = Some(hands.wake(self.me, now.at + MEDIA_COUNTS_WAIT, CallTimer::Counts));
         }
     }

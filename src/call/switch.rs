@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::config::Config;
-use super::hands::{CallRef, Hands};
+use super::hands::{CallRef, Hands, Keeping};
 use super::kept;
 use super::listing::Listing;
 use super::media::Lanes;
@@ -86,6 +86,7 @@ impl Switch {
             dialogs: HashMap::with_hasher(state()),
             by_port: HashMap::with_hasher(state()),
             shard,
+            keeping: Keeping::Calls,
             ink: Vec::new(),
         };
         hands.bind_ahead(Instant::default());
@@ -103,6 +104,11 @@ impl Switch {
             records: Records::Kept,
             listing: None,
         }
+    }
+
+    /// Says nothing to the journal from now on: for whoever measures what that costs.
+    pub fn keep_nothing(&mut self) {
+        self.hands.keeping = Keeping::Nothing;
     }
 
     /// Takes one input. Drain [`Switch::poll`] afterwards.

@@ -300,6 +300,7 @@ impl Server {
         let text: String = paths
             .iter()
             .map(|path| fs::read_to_string(path).expect("records are text"))
+            .inspect(|text| assert!(!text.contains('\0'), "a hole in a record file"))
             // The last line may still be written.
             .map(|text| {
                 text.rfind('\n')

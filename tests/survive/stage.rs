@@ -337,6 +337,10 @@ impl Stage {
         self.until("every call has its record", || {
             self.server.records().len() >= made
         });
+        assert!(
+            !self.server.printed().contains('\0'),
+            "a hole in what the server has printed"
+        );
         let faults = crate::verdict::faults(&self.server.records(), &self.phones.book().calls, &self.audio);
         assert!(
             faults.is_empty(),

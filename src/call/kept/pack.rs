@@ -2,19 +2,17 @@
 
 use std::borrow::Cow;
 
-use postcard::ser_flavors::Flavor;
-use serde::Serialize;
-
 use super::form::{
     Asked, Attempt, Body, Bytes, Dialog, Forbidden, Invited, Leg, Moving, Record, Ringing, Say, Stage,
     Stands, Talking, Through, Timed, Unacked, Way,
 };
+use super::ink::write;
 use super::{CSEQ_JUMP, form};
 use crate::base::number::RealNumber;
 use crate::call::config::Config;
 use crate::call::exchange::{Ask, Carrier, Exchange, Whose};
 use crate::call::guard;
-use crate::call::hands::{Hands, listener};
+use crate::call::hands::{Hands, Keeping, listener};
 use crate::call::leg::callee::CalleeState;
 use crate::call::leg::{self, Echo};
 use crate::call::phase::{Call, Recorded};
@@ -31,43 +29,27 @@ pub struct Mark {
     cseqs: [u32; 2],
     /// Whether a 2xx in it has no ACK.
     is_unacked: bool,
+    /// Whether the input that came last settled nothing, which is known without writing the state and comparing.
+    is_current: bool,
     /// Of a call that rings: which INVITE of ours, and whether it is answered.
     invite: Option<(Option<ClientId>, bool)>,
-}
-
-/// Bytes are put behind those that are there.
-struct Ink<'v>(&'v mut Vec<u8>);
-
-impl Flavor for Ink<'_> {
-    type Output = ();
-
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.0.push(byte);
-        Ok(())
-    }
-
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        self.0.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn finalize(self) -> postcard::Result<()> {
-        Ok(())
-    }
-}
-
-fn write(out: &mut Vec<u8>, what: &impl Serialize) {
-    postcard::serialize_with_flavor(what, Ink(out)).expect("structs without maps, and a Vec takes any byte");
 }
 
 /// Writes an entry for the journal, if something settled in an answered call isn't in its last one yet, or an INVITE of
 /// ours in one that rings.
 pub fn keep(call: &mut Call, hands: &mut Hands) {
-    if call.recorded != Recorded::Open {
+    if call.recorded != Recorded::Open || hands.keeping == Keeping::Nothing {
         return;
     }
     if call.talk.is_none() {
         return keep_ringing(call, hands);
+    }
+    if std::mem::take(&mut call.kept.is_current) && call.kept.settled != 0 {
+        debug_assert!(
+            written(call, hands, &mut Vec::new()).is_none_or(|mark| !mark.is_news_after(&call.kept)),
+            "an input of which it was thought that it settles nothing has settled something"
+        );
+        return keep_acked(call, hands);
     }
     let mut ink = std::mem::take(&mut hands.ink);
     ink.clear();
@@ -79,13 +61,28 @@ pub fn keep(call: &mut Call, hands: &mut Hands) {
             state: ink.as_slice().into(),
         }));
         call.kept = mark;
-    } else if call.kept.is_unacked && legs(call).iter().flatten().all(|leg| leg.unacked.is_none()) {
+    } else {
+        keep_acked(call, hands);
+    }
+    hands.ink = ink;
+}
+
+/// Writes that the answer in the last entry needs no repeating, as soon as that is so.
+fn keep_acked(call: &mut Call, hands: &mut Hands) {
+    if call.kept.is_unacked && legs(call).iter().flatten().all(|leg| leg.unacked.is_none()) {
         call.kept.is_unacked = false;
         hands.out.push_back(Output::Journal(CallEntry::Acked {
             call_id: call.record.call_id,
         }));
     }
-    hands.ink = ink;
+}
+
+/// Whether nothing is under way on either leg that a message without an offer could settle.
+pub fn is_calm(call: &Call) -> bool {
+    let is_calm = |leg: &leg::Leg| {
+        matches!(leg.exchange, Exchange::None) && leg.wanted.is_none() && !call.bridge.awaits_answer(leg.name)
+    };
+    legs(call).into_iter().flatten().all(is_calm)
 }
 
 fn keep_ringing(call: &mut Call, hands: &mut Hands) {
@@ -109,6 +106,11 @@ fn keep_ringing(call: &mut Call, hands: &mut Hands) {
 }
 
 impl Mark {
+    /// The input that comes to its end now has settled nothing.
+    pub(in crate::call) fn stays(&mut self) {
+        self.is_current = true;
+    }
+
     fn is_news_after(&self, last: &Self) -> bool {
         let is_far = |(now, then): (&u32, &u32)| now.saturating_sub(*then) >= CSEQ_JUMP / 2;
         self.settled != last.settled || self.cseqs.iter().zip(&last.cseqs).any(is_far)
@@ -132,6 +134,7 @@ fn written(call: &Call, hands: &Hands, ink: &mut Vec<u8>) -> Option<Mark> {
         settled,
         cseqs: moving.cseqs.map(|(ours, _)| ours),
         is_unacked: moving.unacked.iter().any(Option::is_some),
+        is_current: false,
         invite: None,
     })
 }

@@ -6,6 +6,7 @@ use super::forks::Forks;
 use super::invite::CalleeInvite;
 use super::session_timer::{in_invite, wanted_by_422};
 use crate::base::limits::{SESSION_TRIES_MAX, UDP_REQUEST_BYTES_MAX};
+use crate::base::text;
 use crate::base::time::Now;
 use crate::call::cdr::Attempt;
 use crate::call::config::Config;
@@ -14,7 +15,7 @@ use crate::call::guard::Scope;
 use crate::call::hands::{Hands, Purpose, Token, listener, listener_towards, owner};
 use crate::call::media::InterfaceId;
 use crate::call::phase::{Call, End};
-use crate::call::port::{CallEntry, EventKind, Heading, LegName, Output};
+use crate::call::port::{CallEntry, EventKind, Heading, LegName};
 use crate::call::trunk::{LargeRequests, Naming, SessionTimer};
 use crate::masking::reason::Reason;
 use crate::sip::lexer::Head;
@@ -149,7 +150,7 @@ impl Call {
             self.record.attempts.reserve_exact(1);
             self.record.attempts.push(Attempt {
                 trunk: trunk.name.to_string(),
-                gateway: gateway.address.to_string(),
+                gateway: text::of_address(gateway.address),
                 callee: config.numbers.record(called.reveal()),
                 status: 0,
             });
@@ -159,9 +160,7 @@ impl Call {
         let is_first = is_another && self.record.attempts.len() == 1;
         if is_first {
             // On disk before the called party hears of it.
-            hands
-                .out
-                .push_back(Output::Journal(CallEntry::Arrived(self.record.line())));
+            hands.journal(|| CallEntry::Arrived(self.record.line()));
         }
         let client = hands.layer.request(now.at, first_path, me, written.bytes);
         self.note_message(now.at, LegName::Callee, Heading::Out, Method::Invite, None, true);
