@@ -10,7 +10,7 @@ use std::time::Duration;
 use fuzzed::{after, left, switch};
 use umbra::call::kept::{self, Fate, Unfit};
 use umbra::call::media::Order;
-use umbra::call::port::{AskId, Command, Input, Output};
+use umbra::call::port::{AskId, CallEntry, Command, Input, Output};
 
 fn state(name: &str) -> Vec<u8> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/kept");
@@ -130,6 +130,27 @@ fn the_media_of_a_talk_is_known_before_there_is_a_switch() {
     );
     let rings = kept::outline(&state("ringing"), &config.media).expect("readable");
     assert!(rings.media.is_empty() && rings.ports.is_empty());
+}
+
+#[test]
+fn what_must_not_cross_is_kept_by_every_process() {
+    let (mut switch, _) = switch();
+    let state = state("talking_unacked");
+    switch
+        .restore(after(Duration::ZERO), left(&state, Fate::GoesOn))
+        .expect("readable");
+    let mut outputs = std::iter::from_fn(|| switch.poll());
+    let anew = outputs.find_map(|output| match output {
+        Output::Journal(CallEntry::Kept { state, .. }) => Some(state),
+        _ => None,
+    });
+    let anew = anew.expect("it is kept anew");
+    let count = |bytes: &[u8], word: &[u8]| bytes.windows(word.len()).filter(|part| *part == word).count();
+    for word in ["aipytemylfa@127.1.1.1", "tagamkhfhgjfvn", "tagbhjkbbbhkcc"].map(str::as_bytes) {
+        // Once as its dialog's, and once as what the other side must never see.
+        assert!(count(&state, word) > 1);
+        assert_eq!(count(&anew, word), count(&state, word));
+    }
 }
 
 #[test]
