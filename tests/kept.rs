@@ -8,8 +8,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use fuzzed::{after, left, switch};
+use umbra::base::id::Id;
+use umbra::base::limits::{PORTS_AHEAD, PORTS_TO_BEGIN};
 use umbra::call::kept::{self, Fate, Unfit};
-use umbra::call::media::Order;
+use umbra::call::media::{InterfaceId, MediaPort, Order, Report};
 use umbra::call::port::{AskId, Command, Input, Output};
 
 fn state(name: &str) -> Vec<u8> {
@@ -130,6 +132,65 @@ fn the_media_of_a_talk_is_known_before_there_is_a_switch() {
     );
     let rings = kept::outline(&state("ringing"), &config.media).expect("readable");
     assert!(rings.media.is_empty() && rings.ports.is_empty());
+}
+
+/// Another call like that of `talking_unacked`: with ids and ports of its own.
+fn another(n: u16) -> (Vec<u8>, Id) {
+    let mut state = state("talking_unacked");
+    let mut put = |old: &[u8], new: &[u8]| {
+        assert_eq!(old.len(), new.len());
+        let mut at = 0;
+        while let Some(found) = state[at..].windows(old.len()).position(|bytes| bytes == old) {
+            state[at + found..][..new.len()].copy_from_slice(new);
+            at += found + new.len();
+        }
+        assert!(at > 0, "{old:?} stands there");
+    };
+    put(b"aipytemylfa", format!("aipytem{n:04}").as_bytes());
+    put(
+        b"kClDvKwNNPscmmGcBBMt",
+        format!("kClDvKwNNPscmmGc{n:04}").as_bytes(),
+    );
+    // A port stands behind its address, seven bits in each byte.
+    let place = |port: u16| {
+        let [low, middle, high] = [port & 127, port >> 7 & 127, port >> 14].map(|bits| bits as u8);
+        [127, 1, 0, 1, low | 128, middle | 128, high]
+    };
+    put(&place(20_000), &place(20_000 + 4 * n));
+    put(&place(20_002), &place(20_002 + 4 * n));
+    (state, Id::from_bits(u128::from(n) + 1))
+}
+
+#[test]
+fn who_goes_on_with_many_calls_has_ports_bound_for_others_before_they_come() {
+    let (mut switch, _) = switch();
+    let mut binding: Vec<MediaPort> = (0..2 * PORTS_AHEAD as u16)
+        .map(|at| MediaPort::new(InterfaceId(0), 20_000 + 2 * at))
+        .collect();
+    // Most of the ports that it has begun to bind are theirs.
+    for n in 0..500 {
+        let (state, id) = another(n);
+        let mut call = left(&state, Fate::GoesOn);
+        call.record.call_id = id;
+        switch.restore(after(Duration::ZERO), call).expect("readable");
+        while let Some(output) = switch.poll() {
+            if let Output::Media(Order::Bind(port)) = output {
+                binding.push(port);
+            }
+        }
+    }
+    assert_eq!(switch.calls(), 500);
+    assert!(switch.awaits_ports(), "who calls now is better kept waiting");
+    for port in binding {
+        let bound = Input::Media(Report::Bound(port));
+        switch.handle(after(Duration::from_millis(1)), bound);
+    }
+    assert!(!switch.awaits_ports());
+    assert!(
+        switch.berths_ready() >= PORTS_TO_BEGIN,
+        "{}",
+        switch.berths_ready()
+    );
 }
 
 #[test]

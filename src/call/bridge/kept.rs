@@ -7,6 +7,7 @@ use arrayvec::ArrayVec;
 
 use super::{Bridge, Opened, Owes, Side};
 use crate::base::limits::{SDP_CODECS_MAX, SDP_MEDIA_MAX};
+use crate::base::time::Instant;
 use crate::call::config::MediaConfig;
 use crate::call::hands::{CallRef, Hands};
 use crate::call::kept::{Unfit, form};
@@ -89,7 +90,7 @@ impl Bridge {
     }
 
     /// Takes the ports of a kept call. Whether they were free; else none is taken.
-    pub(in crate::call) fn hold_kept(&mut self, hands: &mut Hands) -> bool {
+    pub(in crate::call) fn hold_kept(&mut self, hands: &mut Hands, now: Instant) -> bool {
         let Some([caller, callee]) = &self.sides else {
             return false;
         };
@@ -97,6 +98,8 @@ impl Bridge {
         if !hands.ports.take_exact(&ports) {
             return false;
         }
+        // They may be among those that were begun to be bound for new calls: those need others.
+        hands.bind_ahead(now);
         for port in ports {
             self.hold(hands, port);
         }

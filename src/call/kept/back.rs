@@ -199,7 +199,8 @@ impl Switch {
             Fate::GoesOn => bridge.map(|bridge| bridge.owned_by(me)),
             Fate::Ends => None,
         };
-        let goes_on = goes_on.and_then(|mut bridge| bridge.hold_kept(&mut self.hands).then_some(bridge));
+        let hands = &mut self.hands;
+        let goes_on = goes_on.and_then(|mut bridge| bridge.hold_kept(hands, now.at).then_some(bridge));
         // By the wall clock: nothing else goes on between two processes.
         let until = if goes_on.is_some() { now.wall } else { died };
         let fate = if goes_on.is_some() {
