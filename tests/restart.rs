@@ -237,11 +237,17 @@ fn sockets_that_a_manager_keeps_are_taken_back_and_what_was_sent_to_them_meanwhi
 const INSIDE: &str = "UMBRA_SYSTEMD_INSIDE";
 
 #[test]
-fn people_talk_on_through_restarts_crashes_and_handovers_under_a_real_systemd() {
+fn people_talk_on_through_restarts_crashes_and_handovers_under_a_real_systemd_and_the_unit_that_is_shipped() {
     let units = tempfile::tempdir().expect("a folder");
     let write = |name: &str, text: &str| std::fs::write(units.path().join(name), text).expect("written");
-    write("default.target", "[Unit]\nDefaultDependencies=no\n");
-    write("umbra.service", &unit());
+    // What every service comes after, and what ours names; nothing else is there.
+    for target in ["default", "sysinit", "basic", "shutdown"] {
+        write(&format!("{target}.target"), "[Unit]\nDefaultDependencies=no\n");
+    }
+    write("umbra.service", include_str!("../systemd/umbra.service"));
+    let output = "[Service]\nStandardOutput=append:/run/server.out\nStandardError=append:/run/server.out\n";
+    std::fs::create_dir(units.path().join("umbra.service.d")).expect("made");
+    write("umbra.service.d/output.conf", output);
     let this = std::env::current_exe().expect("this binary");
     let ended = Command::new("bash")
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/systemd.sh"))
@@ -258,42 +264,10 @@ fn people_talk_on_through_restarts_crashes_and_handovers_under_a_real_systemd() 
     assert!(ended.success(), "see above");
 }
 
-/// The unit that is shipped, for a user manager and without what only keeps the server from others' things.
-fn unit() -> String {
-    let binary = env!("CARGO_BIN_EXE_umbra");
-    let shipped = include_str!("../systemd/umbra.service");
-    let kept = [
-        "[Unit]",
-        "[Service]",
-        "StartLimit",
-        "Type=",
-        "Exec",
-        "Restart",
-        "Success",
-        "Timeout",
-        "Watchdog",
-        "NotifyAccess",
-        "FileDescriptor",
-    ];
-    let lines = shipped
-        .lines()
-        .filter(|line| kept.iter().any(|start| line.starts_with(start)));
-    let text: String = lines.map(|line| format!("{line}\n")).collect();
-    text.replace("/usr/local/bin/umbra", binary)
-        .replace("/etc/umbra/umbra.toml", "umbra.toml")
-        .replace("systemctl ", "systemctl --user ")
-        // There is no other user here, and nothing that is only root's.
-        .replace("ExecStop=+", "ExecStop=")
-        .replace("setpriv --reuid=umbra --regid=umbra --clear-groups ", "")
-        .replace("[Unit]\n", "[Unit]\nDefaultDependencies=no\n")
-        .replace("[Service]\n", "[Service]\nWorkingDirectory=/run/umbra\nStandardOutput=append:/run/umbra/server.out\nStandardError=append:/run/umbra/server.out\n")
-}
-
 fn systemctl(line: &str) -> String {
-    let output = Command::new("systemctl")
-        .arg("--user")
-        .args(line.split(' '))
-        .output();
+    // A restart that waits for calls to end would wait for those of this test.
+    let mut command = Command::new("timeout");
+    let output = command.args(["30", "systemctl"]).args(line.split(' ')).output();
     let output = output.expect("systemctl runs");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     assert!(
@@ -303,6 +277,18 @@ fn systemctl(line: &str) -> String {
     );
     text(&output.stdout)
 }
+
+/// Moves a server's folder to the places of the unit that is shipped; in the folder itself links remain.
+const MOVE: &str = "
+    mkdir -p /etc/umbra /var/lib/umbra
+    cp umbra.toml trunks.toml /etc/umbra
+    chown -R root:umbra /etc/umbra
+    cp -r data /var/lib/umbra
+    chown -R umbra:umbra /var/lib/umbra
+    rm -r data server.out
+    ln -s /var/lib/umbra/data data
+    ln -s /run/server.out server.out
+";
 
 /// A way to end the server that runs.
 type Way<'a> = &'a dyn Fn(&Server);
@@ -315,7 +301,12 @@ fn the_talk_beside_a_systemd() {
     let callee = Callee::new();
     let mut server = start(&callee);
     server.stop();
-    std::os::unix::fs::symlink(server.folder(), "/run/umbra").expect("/run is ours");
+    // Everything goes to where the unit has it, and is the server's user's.
+    let moved = Command::new("sh")
+        .args(["-ec", MOVE])
+        .current_dir(server.folder())
+        .status();
+    assert!(moved.expect("a shell").success());
     systemctl("start umbra.service");
     // systemd has the process; this only stands for it.
     server.adopt(Command::new("sleep").arg("1000").spawn().expect("it runs"));
