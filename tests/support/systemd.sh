@@ -6,7 +6,10 @@
 # loopback. Ends with 77 where the system grants no such thing.
 set -u
 if [ "${INSIDE:-}" = "" ]; then
-    command -v unshare nsenter systemctl ip >/dev/null && [ -x /lib/systemd/systemd ] && [ "$(id -u)" = 0 ] || exit 77
+    for tool in unshare nsenter systemctl ip ps setpriv /lib/systemd/systemd; do
+        command -v "$tool" >/dev/null || exit 77
+    done
+    [ "$(id -u)" = 0 ] || exit 77
     # Control groups: a group of our own in each hierarchy that systemd keeps its own things in.
     name="umbra-test-$$"
     groups=()
