@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use umbra::base::chance::Chance;
 
 use crate::audio::{self, Audio};
@@ -315,6 +315,17 @@ impl Stage {
             }
         }
         self.end(&talking);
+    }
+
+    /// The server that runs has had ports for every call, from its first moment on.
+    pub fn refuses_nobody_for_ports(&self) {
+        let status: Value = serde_json::from_str(&self.server.done("status --json")).expect("JSON");
+        let dry = status["parts"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .find(|part| part["name"] == "media ports");
+        assert!(dry.is_none(), "{dry:?}");
     }
 
     /// Nothing that a phone saw or heard was wrong.
