@@ -313,6 +313,7 @@ fn start_on_a_small_disk() -> Option<Server> {
         return None;
     }
     server.await_answer();
+    until("room is kept for a start", || server.reserve() > 0);
     server.bind(X, A, B, "");
     Some(server)
 }
@@ -380,7 +381,6 @@ fn a_start_for_which_a_full_disk_has_no_reserve_says_so_breaks_nothing_and_works
     };
     bind_more(&server, 0..5);
     let bound = bindings(&server);
-    until("room is kept for a start", || server.reserve() > 0);
     // Enough for the journal, and too little for sled; then for nothing.
     for left in [128 << 10, 0] {
         server.kill();

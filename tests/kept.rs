@@ -13,7 +13,7 @@ use umbra::base::limits::{PORTS_AHEAD, PORTS_TO_BEGIN};
 use umbra::base::time::Instant;
 use umbra::call::kept::{self, Fate, Left, Unfit};
 use umbra::call::media::{InterfaceId, MediaPort, Order, Report};
-use umbra::call::port::{AskId, Command, Input, Output};
+use umbra::call::port::{AskId, CallEntry, Command, Input, Output};
 
 fn state(name: &str) -> Vec<u8> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/kept");
@@ -215,6 +215,27 @@ fn who_goes_on_with_many_calls_has_ports_bound_for_others_before_they_come() {
         "{}",
         switch.berths_ready()
     );
+}
+
+#[test]
+fn what_must_not_cross_is_kept_by_every_process() {
+    let (mut switch, _) = switch();
+    let state = state("talking_unacked");
+    switch
+        .restore(after(Duration::ZERO), left(&state, Fate::GoesOn))
+        .expect("readable");
+    let mut outputs = std::iter::from_fn(|| switch.poll());
+    let anew = outputs.find_map(|output| match output {
+        Output::Journal(CallEntry::Kept { state, .. }) => Some(state),
+        _ => None,
+    });
+    let anew = anew.expect("it is kept anew");
+    let count = |bytes: &[u8], word: &[u8]| bytes.windows(word.len()).filter(|part| *part == word).count();
+    for word in ["aipytemylfa@127.1.1.1", "tagamkhfhgjfvn", "tagbhjkbbbhkcc"].map(str::as_bytes) {
+        // Once as its dialog's, and once as what the other side must never see.
+        assert!(count(&state, word) > 1);
+        assert_eq!(count(&anew, word), count(&state, word));
+    }
 }
 
 #[test]

@@ -7,7 +7,9 @@ mod server;
 #[path = "support/talk.rs"]
 mod talk;
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
@@ -115,6 +117,15 @@ fn a_talk_that_was_left_alone_for_too_long_ends_on_both_sides_with_a_record() {
     let talk = Talk::begin(server.sip, callee, 1);
     server.kill();
     conf(&server, "[sip]", "[node]\nrestore_within_s = 0\n[sip]");
+    // Nobody was alone for no time at all, even if the clock was set back meanwhile.
+    let later = SystemTime::now() + Duration::from_secs(3_600);
+    for entry in std::fs::read_dir(server.data().join("journal")).expect("the journal") {
+        let file = std::fs::File::options()
+            .write(true)
+            .open(entry.expect("an entry").path());
+        file.and_then(|file| file.set_modified(later))
+            .expect("our own file");
+    }
     server.start_again();
     talk.ended();
     let records = server.settled(1);
@@ -234,15 +245,51 @@ fn sockets_that_a_manager_keeps_are_taken_back_and_what_was_sent_to_them_meanwhi
     server.stop();
 }
 
+#[test]
+fn a_server_that_listens_on_all_addresses_from_now_on_starts_though_the_manager_kept_a_socket_on_one() {
+    let callee = Callee::new();
+    let mut server = start(&callee);
+    server.stop();
+    let wide = free_address(Ipv4Addr::UNSPECIFIED);
+    let narrow = SocketAddr::from((server::HOME, wide.port()));
+    conf(&server, "udp = [", &format!("udp = [\"{narrow}\", "));
+    let manager = Manager::new(server.folder());
+    server.adopt(manager.start(server.folder()));
+    let talk = Talk::begin(server.sip, callee, 1);
+    for (old, new) in [(narrow, wide), (wide, narrow)] {
+        server.done("stop --handover");
+        assert_eq!(server.ended().code(), Some(75));
+        conf(&server, &format!("\"{old}\""), &format!("\"{new}\""));
+        if new == wide {
+            conf(&server, "[sip]", "[sip]\nadvertise = \"127.0.0.1\"");
+        }
+        server.adopt(manager.start(server.folder()));
+        talk.both_hear();
+        let name = |at| format!("udp-{at}").replace(':', "_");
+        let mut kept = [name(server.sip), name(new)];
+        kept.sort();
+        server::until("the manager keeps what is used now", || manager.kept() == kept);
+    }
+    talk.end();
+    is_whole(&server.settled(1)[0]);
+    server.stop();
+}
+
 /// Set inside of the systemd of the test below.
 const INSIDE: &str = "UMBRA_SYSTEMD_INSIDE";
 
 #[test]
-fn people_talk_on_through_restarts_crashes_and_handovers_under_a_real_systemd() {
+fn people_talk_on_through_restarts_crashes_and_handovers_under_a_real_systemd_and_the_unit_that_is_shipped() {
     let units = tempfile::tempdir().expect("a folder");
     let write = |name: &str, text: &str| std::fs::write(units.path().join(name), text).expect("written");
-    write("default.target", "[Unit]\nDefaultDependencies=no\n");
-    write("umbra.service", &unit());
+    // What every service comes after, and what ours names; nothing else is there.
+    for target in ["default", "sysinit", "basic", "shutdown"] {
+        write(&format!("{target}.target"), "[Unit]\nDefaultDependencies=no\n");
+    }
+    write("umbra.service", include_str!("../systemd/umbra.service"));
+    let output = "[Service]\nStandardOutput=append:/run/server.out\nStandardError=append:/run/server.out\n";
+    std::fs::create_dir(units.path().join("umbra.service.d")).expect("made");
+    write("umbra.service.d/output.conf", output);
     let this = std::env::current_exe().expect("this binary");
     let ended = Command::new("bash")
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/systemd.sh"))
@@ -259,42 +306,10 @@ fn people_talk_on_through_restarts_crashes_and_handovers_under_a_real_systemd() 
     assert!(ended.success(), "see above");
 }
 
-/// The unit that is shipped, for a user manager and without what only keeps the server from others' things.
-fn unit() -> String {
-    let binary = env!("CARGO_BIN_EXE_umbra");
-    let shipped = include_str!("../systemd/umbra.service");
-    let kept = [
-        "[Unit]",
-        "[Service]",
-        "StartLimit",
-        "Type=",
-        "Exec",
-        "Restart",
-        "Success",
-        "Timeout",
-        "Watchdog",
-        "NotifyAccess",
-        "FileDescriptor",
-    ];
-    let lines = shipped
-        .lines()
-        .filter(|line| kept.iter().any(|start| line.starts_with(start)));
-    let text: String = lines.map(|line| format!("{line}\n")).collect();
-    text.replace("/usr/local/bin/umbra", binary)
-        .replace("/etc/umbra/umbra.toml", "umbra.toml")
-        .replace("systemctl ", "systemctl --user ")
-        // There is no other user here, and nothing that is only root's.
-        .replace("ExecStop=+", "ExecStop=")
-        .replace("setpriv --reuid=umbra --regid=umbra --clear-groups ", "")
-        .replace("[Unit]\n", "[Unit]\nDefaultDependencies=no\n")
-        .replace("[Service]\n", "[Service]\nWorkingDirectory=/run/umbra\nStandardOutput=append:/run/umbra/server.out\nStandardError=append:/run/umbra/server.out\n")
-}
-
 fn systemctl(line: &str) -> String {
-    let output = Command::new("systemctl")
-        .arg("--user")
-        .args(line.split(' '))
-        .output();
+    // A restart that waits for calls to end would wait for those of this test.
+    let mut command = Command::new("timeout");
+    let output = command.args(["30", "systemctl"]).args(line.split(' ')).output();
     let output = output.expect("systemctl runs");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     assert!(
@@ -304,6 +319,18 @@ fn systemctl(line: &str) -> String {
     );
     text(&output.stdout)
 }
+
+/// Moves a server's folder to the places of the unit that is shipped; in the folder itself links remain.
+const MOVE: &str = "
+    mkdir -p /etc/umbra /var/lib/umbra
+    cp umbra.toml trunks.toml /etc/umbra
+    chown -R root:umbra /etc/umbra
+    cp -r data /var/lib/umbra
+    chown -R umbra:umbra /var/lib/umbra
+    rm -r data server.out
+    ln -s /var/lib/umbra/data data
+    ln -s /run/server.out server.out
+";
 
 /// A way to end the server that runs.
 type Way<'a> = &'a dyn Fn(&Server);
@@ -316,7 +343,12 @@ fn the_talk_beside_a_systemd() {
     let callee = Callee::new();
     let mut server = start(&callee);
     server.stop();
-    std::os::unix::fs::symlink(server.folder(), "/run/umbra").expect("/run is ours");
+    // Everything goes to where the unit has it, and is the server's user's.
+    let moved = Command::new("sh")
+        .args(["-ec", MOVE])
+        .current_dir(server.folder())
+        .status();
+    assert!(moved.expect("a shell").success());
     systemctl("start umbra.service");
     // systemd has the process; this only stands for it.
     server.adopt(Command::new("sleep").arg("1000").spawn().expect("it runs"));

@@ -141,6 +141,7 @@ fn established_calls_survive_kill_9_at_any_moment_under_churn() {
         let others = stage.establish(&stage.held[ended.clone()], Fate::Held);
         held[ended].copy_from_slice(&others);
         stage.blames_nobody();
+        stage.refuses_nobody_for_ports();
     }
     stage.until_heard(audio::now());
     let pauses = Pauses::of(&stage.audio.gaps(), &stage.audio.kills());

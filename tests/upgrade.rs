@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 
 use server::{A, B, Server, Setup, X};
 use talk::{Callee, Talk};
+use umbra::base::form::forms;
 use umbra::call::kept::Fate;
 
 /// What stands before the numbers in a program.
@@ -219,8 +220,8 @@ fn an_older_program_refuses_a_store_of_a_newer_one_and_leaves_it_as_it_is() {
         &[Of::Store],
         &[
             "data/form says",
-            "in form 4,",
-            "reads up to form 3",
+            &format!("in form {},", forms().store + 1),
+            &format!("reads up to form {}", forms().store),
             "start the newer umbra again",
         ],
     );
@@ -232,8 +233,8 @@ fn an_older_program_refuses_a_journal_of_a_newer_one_and_leaves_it_as_it_is() {
         &[Of::Journal],
         &[
             "data/journal/calls-",
-            ".log has version 3,",
-            "reads up to 2:",
+            &format!(".log has version {},", forms().journal + 1),
+            &format!("reads up to {}:", forms().journal),
             "start the newer umbra",
         ],
     );
@@ -245,8 +246,8 @@ fn an_older_program_refuses_calls_of_a_newer_one_and_leaves_them_as_they_are() {
         &[Of::Calls],
         &[
             "data/journal has 1 calls in progress",
-            "state version 2,",
-            "reads up to 1)",
+            &format!("state version {},", forms().calls + 1),
+            &format!("reads up to {})", forms().calls),
             "start that umbra again",
         ],
     );

@@ -298,39 +298,56 @@ impl NumberPlan {
         } else {
             self.dialled_number(&digits)
         }?;
-        // What we write is digits, behind a plus or none: nothing to fold.
-        let same = |format| {
-            let written = self.write(tel, format);
-            match written.strip_prefix('+') {
-                Some(digits) => self.international_number(digits),
-                None => self.dialled_number(&written),
-            }
-            .ok()
-        };
-        if same(Format::National) == Some(tel) && same(Format::Plus) == Some(tel) {
+        if self.reads_its_own(tel) {
             Ok(tel)
         } else {
             Err(NumberError::Unplaced(self.country))
         }
     }
 
+    /// Whether a number, written as it is dialled here and with `+`, is read as itself. What we write is digits, behind
+    /// a plus or none: nothing to fold.
+    fn reads_its_own(&self, tel: Tel) -> bool {
+        let digits = tel.digits();
+        let national = match tel.kind() {
+            // One writing, whatever the format.
+            Kind::National | Kind::Short | Kind::Service => return self.dialled_number(&digits) == Ok(tel),
+            Kind::E164 => self.national_part(&digits),
+        };
+        let is_dialled_so = match national {
+            Some(national) if self.dialled_bare(national) => self.dialled_number(national) == Ok(tel),
+            Some(_) | None => self.dialled_number(&self.write(tel, Format::National)) == Ok(tel),
+        };
+        is_dialled_so && self.international_number(&digits) == Ok(tel)
+    }
+
     /// Writes a number. Numbers that exist only nationally are written as they are dialled, whatever the
     /// format.
     pub fn write(&self, tel: Tel, format: Format) -> Digits {
+        self.written(tel.kind(), tel.digits(), format)
+    }
+
+    /// The writings of a number without a sign: [`Format::National`] and [`Format::E164`].
+    pub fn unsigned(&self, tel: Tel) -> [Digits; 2] {
         let digits = tel.digits();
+        [self.written(tel.kind(), digits, Format::National), digits]
+    }
+
+    fn written(&self, kind: Kind, digits: Digits, format: Format) -> Digits {
         let mut out = Digits::new();
-        let home = self.national_part(&digits).filter(|_| tel.kind() == Kind::E164);
-        match (tel.kind(), format, home) {
-            (Kind::National | Kind::Short | Kind::Service, _, _) | (Kind::E164, Format::E164, _) => {}
-            (Kind::E164, Format::Plus, _) => out.push('+'),
-            (Kind::E164, Format::National, None) => out.push_str(self.international),
-            (Kind::E164, Format::National, Some(national)) => {
-                if !self.dialled_bare(national) {
-                    out.push_str(self.trunk);
+        match (kind, format) {
+            (Kind::National | Kind::Short | Kind::Service, _) | (Kind::E164, Format::E164) => return digits,
+            (Kind::E164, Format::Plus) => out.push('+'),
+            (Kind::E164, Format::National) => match self.national_part(&digits) {
+                None => out.push_str(self.international),
+                Some(national) => {
+                    if !self.dialled_bare(national) {
+                        out.push_str(self.trunk);
+                    }
+                    out.push_str(national);
+                    return out;
                 }
-                out.push_str(national);
-                return out;
-            }
+            },
         }
         out.push_str(&digits);
         out

@@ -37,6 +37,14 @@ pub fn hex(out: &mut Vec<u8>, byte: u8) {
     out.extend_from_slice(&[digit(byte >> 4), digit(byte)]);
 }
 
+/// An address with its port, as [`address`] adds it.
+pub fn of_address(of: SocketAddr) -> String {
+    // Room for any of IPv4.
+    let mut out = Vec::with_capacity(21);
+    address(&mut out, of);
+    String::from_utf8(out).expect("digits, letters and marks")
+}
+
 /// Adds an IP address, an IPv6 one without brackets.
 pub fn ip(out: &mut Vec<u8>, address: IpAddr) {
     match address {

@@ -129,7 +129,7 @@ impl Switch {
         );
         call.tell(&mut self.hands, now, EventKind::Arrived);
         call.not_to_callee.id(message.call_id());
-        if let Some(tag) = message.from().tag() {
+        if let Some(tag) = message.from_tag() {
             call.not_to_callee.id(tag);
         }
         call.not_to_callee.address(path.remote.ip());

@@ -594,14 +594,18 @@ impl Bridge {
             offer.amend(&agreed);
         }
         self.settle(leg, agreed);
+        if let Some(side) = self.side_mut(leg) {
+            side.former = None;
+            side.owes = Owes::Nothing;
+        }
     }
 
+    /// What a leg has settled from now on. An offer of ours to it may still be unanswered: that the other leg speaks
+    /// through another fork is no answer.
     fn settle(&mut self, leg: LegName, mut agreed: Agreed) {
         agreed.codecs.shrink_to_fit();
         if let Some(side) = self.side_mut(leg) {
             side.agreed = Some(agreed);
-            side.former = None;
-            side.owes = Owes::Nothing;
         }
     }
 

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use memchr::memmem;
 
 use super::config::MediaConfig;
-use crate::base::number::{Digits, Format, NumberPlan, RealNumber};
+use crate::base::number::{Digits, NumberPlan, RealNumber};
 use crate::base::text;
 
 /// Ids and addresses of one side that are searched for.
@@ -20,7 +20,12 @@ Accept-Encoding identity Warning umbra INFO Signal Duration application/dtmf-rel
 P-Charging-Vector icid-value icid-generated-at Session-ID remote multipart/mixed multipart/alternative multipart/related \"Anonymous\" anonymous@anonymous.invalid rport received branch z9hG4bK v=0 o=- s=- c=IN IP4 IP6 \
 t=0 0 m=audio RTP/AVP a=rtpmap a=fmtp a=ptime a=sendrecv a=sendonly a=recvonly a=inactive a=rtcp-mux PCMA/8000 PCMU/8000 \
 G722/8000 G729/8000 opus/48000/2 AMR/8000 AMR-WB/16000 telephone-event/8000 telephone-event/16000 \
-telephone-event/48000";
+telephone-event/24000 telephone-event/32000 telephone-event/48000 CN/8000 a=maxptime a=rtcp useinbandfec octet-align \
+m=image udptl t38 a=T38FaxVersion a=T38MaxBitRate a=T38FaxMaxBuffer a=T38FaxMaxDatagram a=T38FaxRateManagement localTCF \
+transferredTCF a=T38FaxUdpEC t38UDPRedundancy t38UDPFEC t38UDPNoEC Supported Require 100rel timer Session-Expires refresher=uac \
+uas Min-SE RSeq RAck Reason Q.850 cause Call/Transaction Forwarded Progress Accepted Unauthorized Forbidden Acceptable \
+Authentication Required Request-URI Unsupported Extension Interval Anonymity Disallowed Temporarily Unavailable Detected \
+Incomplete Terminated Internal Implemented Time-out Everywhere Anywhere Redirection";
 /// Shorter ids of the other side are not searched for: they would be found by accident.
 const ID_BYTES_MIN: usize = 8;
 /// Writings of numbers that one side may not see: more than a message can carry.
@@ -98,8 +103,7 @@ impl Forbidden {
 
     /// Forbids a real number, in every writing that digits have.
     pub fn number(&mut self, number: RealNumber, plan: &NumberPlan) {
-        for format in [Format::National, Format::E164] {
-            let written = plan.write(number.reveal(), format);
+        for written in plan.unsigned(number.reveal()) {
             // Leading zeros are dialling: a run is compared without them.
             let text = written.trim_start_matches('0');
             let known = self.numbers.iter().any(|n| n.as_str() == text);
@@ -400,6 +404,7 @@ mod tests {
     use proptest::sample::select;
 
     use super::*;
+    use crate::sip::method::reason_phrase;
 
     fn forbidden(number: &str) -> Forbidden {
         let plan = NumberPlan::default();
@@ -499,11 +504,30 @@ mod tests {
             b"application",
             b"17000000001",
             b"telephone-event",
+            b"refresher",
+            b"Unavailable",
+            b"Progress",
+            b"maxptime",
         ] {
             guard.id(id);
         }
-        let ours = b"Contact: <sip:17000000001@h>\r\nContent-Type: application/sdp\r\n\r\na=sendrecv\r\n";
+        let ours = b"SIP/2.0 480 Temporarily Unavailable\r\nContact: <sip:17000000001@h>\r\n\
+            Session-Expires: 90;refresher=uac\r\nContent-Type: application/sdp\r\n\r\na=sendrecv\r\na=maxptime:40\r\n";
         assert_eq!(guard.check(ours, Scope::Whole), Ok(()));
+    }
+
+    #[test]
+    fn no_word_of_a_reason_phrase_can_be_the_name_of_anything() {
+        for status in 100..700 {
+            for word in reason_phrase(status)
+                .split(' ')
+                .flat_map(|words| words.split('/'))
+            {
+                let mut guard = Forbidden::default();
+                guard.id(word.as_bytes());
+                assert!(guard.ids.is_empty(), "{word}");
+            }
+        }
     }
 
     #[test]

@@ -5,6 +5,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use memchr::memchr;
+
 use super::fax::Fax;
 use super::fmtp::{self, Fmtp};
 use super::media::{Codec, CodecName, Media, MediaKind, Origin, Packing, Proto, RtcpPort, SdpWay, Token};
@@ -52,12 +54,7 @@ pub enum BadLine {
 /// # Errors
 /// [`BadSdp`] if it isn't one, or has media lines that an answer couldn't mirror.
 pub fn parse(bytes: &[u8]) -> Result<Session, BadSdp> {
-    let lines = || {
-        bytes
-            .split(|c| *c == b'\n')
-            .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
-    };
-    if lines().next().map(<[u8]>::trim_ascii_end) != Some(b"v=0") {
+    if lines(bytes).next().map(<[u8]>::trim_ascii_end) != Some(b"v=0") {
         return Err(BadSdp {
             line: 1,
             reason: BadLine::NoVersion,
@@ -67,32 +64,32 @@ pub fn parse(bytes: &[u8]) -> Result<Session, BadSdp> {
     let mut origin = Origin::default();
     let mut session = Level::default();
     let mut sections: Vec<Section> = Vec::new();
-    for (index, line) in lines().enumerate() {
+    for (index, line) in lines(bytes).enumerate() {
         let bad = |reason| BadSdp {
             line: index + 1,
             reason,
         };
-        let Some((kind, value)) = split_once(line, b'=') else {
+        let [kind, b'=', value @ ..] = line else {
             continue;
         };
         match (kind, sections.last_mut()) {
-            (b"m", _) => {
+            (b'm', _) => {
                 if sections.len() == SDP_MEDIA_MAX {
                     return Err(bad(BadLine::TooManyMedia));
                 }
                 sections.push(Section::begin(value).ok_or_else(|| bad(BadLine::Media))?);
             }
-            (b"o", None) => origin = read_origin(value),
-            (b"c", None) => session.connection = Some(read_connection(value)),
-            (b"c", Some(section)) => {
+            (b'o', None) => origin = read_origin(value),
+            (b'c', None) => session.connection = Some(read_connection(value)),
+            (b'c', Some(section)) => {
                 // RFC 8866 §5.7 allows several for layered multicast; the first is the stream's.
                 section
                     .level
                     .connection
                     .get_or_insert_with(|| read_connection(value));
             }
-            (b"a", None) => session.attribute(value),
-            (b"a", Some(section)) => {
+            (b'a', None) => session.attribute(value),
+            (b'a', Some(section)) => {
                 section.level.attribute(value);
                 section.attribute(value);
             }
@@ -396,6 +393,25 @@ fn token(word: &[u8]) -> Option<Token> {
         return None;
     }
     Token::from(text).ok()
+}
+
+/// The lines, whichever way they end.
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(bytes);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let line = match memchr(b'\n', text).and_then(|at| text.split_at_checked(at)) {
+            Some((line, behind)) => {
+                rest = behind.get(1..);
+                line
+            }
+            None => {
+                rest = None;
+                text
+            }
+        };
+        Some(line.strip_suffix(b"\r").unwrap_or(line))
+    })
 }
 
 fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {

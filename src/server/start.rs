@@ -99,6 +99,8 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
         now: clock.now().wall,
     };
     let mut left = Left::of(left, &terms, &mut lanes);
+    let unused = handed.close_but(&conf.switch.listeners);
+    unused.iter().for_each(|name| supervisor::keep_no_more(name));
     let transport = event_loop::open(
         &Arc::new(conf.switch.clone()),
         count,
@@ -107,9 +109,6 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
         clock.clone(),
         &mut handed,
     )?;
-    handed
-        .into_names()
-        .for_each(|name| supervisor::keep_no_more(&name));
     transport
         .keepable()
         .for_each(|(name, socket)| supervisor::keep(&name, socket));

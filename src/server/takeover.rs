@@ -105,7 +105,7 @@ impl Left {
             moved.extend(elsewhere.map(|id| (id.clone(), home)));
             let fate = if is_over {
                 Fate::Over
-            } else if terms.now.since(died) <= terms.within {
+            } else if terms.now.since(died) < terms.within {
                 Fate::GoesOn
             } else {
                 Fate::Ends

@@ -163,9 +163,14 @@ fn is_dialogs(status: u16) -> bool {
 /// its flow; the address is for when that is gone, and then it is Via's port in any case: nobody listens at the
 /// other one. `maddr` is ignored: nobody is sent answers that he didn't ask for.
 pub fn reply_path(request: &Head, came: Path) -> Path {
-    let Some(via) = request.values(Name::Via).next().and_then(Via::parse) else {
-        return came;
-    };
+    match request.values(Name::Via).next().and_then(Via::parse) {
+        Some(via) => reply_path_by(&via, came),
+        None => came,
+    }
+}
+
+/// The same, where the topmost Via has been read already.
+pub(super) fn reply_path_by(via: &Via, came: Path) -> Path {
     match via.rport {
         Rport::Asked | Rport::Port(_) if !came.transport.is_reliable() => came,
         Rport::Asked | Rport::Port(_) | Rport::Absent => {

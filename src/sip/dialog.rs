@@ -163,11 +163,7 @@ impl Dialog {
     pub fn uas(invite: &Message, local_tag: &[u8], came: Path) -> Result<Self, NoDialog> {
         let routes: Vec<&[u8]> = invite.values(Name::RecordRoute).collect();
         let dialog = Self {
-            id: DialogId::new(
-                invite.call_id(),
-                local_tag,
-                invite.from().tag().unwrap_or_default(),
-            ),
+            id: DialogId::new(invite.call_id(), local_tag, invite.from_tag().unwrap_or_default()),
             local: own_identity(invite, Name::To)?,
             remote: own_identity(invite, Name::From)?,
             local_cseq: 0,
@@ -191,7 +187,7 @@ impl Dialog {
     /// or more than [`SIP_ROUTE_BYTES_MAX`] to keep. A Contact that can't be used leaves the Request-URI as
     /// the target.
     pub fn uac(local: &LocalParty, response: &Message, path: Path) -> Option<Self> {
-        let remote_tag = match (response.status()?, response.to().tag()) {
+        let remote_tag = match (response.status()?, response.to_tag()) {
             (101..300, Some(tag)) => tag,
             // An RFC 2543 callee has no tag (§12.1.2).
             (200..300, None) => &[],
@@ -243,9 +239,9 @@ impl Dialog {
         let (local, remote) = (identity(response.get(Name::From)?)?, response.get(Name::To)?);
         let routes = routes_backwards(response).into_iter().filter_map(keep_route);
         let target = target_named_by(response).unwrap_or(response.to().uri);
-        let remote_tag = response.to().tag().unwrap_or_default();
+        let remote_tag = response.to_tag().unwrap_or_default();
         let dialog = Self {
-            id: DialogId::new(response.call_id(), response.from().tag()?, remote_tag),
+            id: DialogId::new(response.call_id(), response.from_tag()?, remote_tag),
             local: local.into(),
             remote: identity(remote)?.into(),
             local_cseq: last_cseq,
@@ -300,13 +296,13 @@ impl Dialog {
     /// `None` for a request without a To tag, a response without a From tag.
     pub fn id_of(message: &Message) -> Option<DialogId> {
         let (ours, theirs) = match message.status() {
-            None => (message.to(), message.from()),
-            Some(_) => (message.from(), message.to()),
+            None => (message.to_tag(), message.from_tag()),
+            Some(_) => (message.from_tag(), message.to_tag()),
         };
         Some(DialogId::new(
             message.call_id(),
-            ours.tag()?,
-            theirs.tag().unwrap_or_default(),
+            ours?,
+            theirs.unwrap_or_default(),
         ))
     }
 
@@ -596,11 +592,14 @@ fn identity(value: &[u8]) -> Option<&[u8]> {
     Some(trim(identity.strip_suffix(b";").unwrap_or(identity)))
 }
 
-fn tagged(identity: &[u8], tag: &[u8]) -> Vec<u8> {
-    match tag {
-        [] => identity.to_vec(),
-        tag => [identity, b";tag=", tag].concat(),
+/// The value of a From or To; most need no room but their own.
+fn tagged(identity: &[u8], tag: &[u8]) -> SmallVec<[u8; 128]> {
+    let mut value = SmallVec::from_slice(identity);
+    if !tag.is_empty() {
+        value.extend_from_slice(b";tag=");
+        value.extend_from_slice(tag);
     }
+    value
 }
 
 #[cfg(test)]

@@ -99,7 +99,12 @@ fn cut(text: &[u8], separator: u8, hiding: Hiding) -> (&[u8], Option<&[u8]>) {
     // Before the first that hides anything, which mostly isn't there, a separator is one.
     let first = match hiding {
         Hiding::Quotes => find_either(text, separator, b'"'),
-        Hiding::Brackets => text.iter().position(|byte| *byte == separator || hides(*byte)),
+        // Most have none at all, hidden or not.
+        Hiding::Brackets => find(text, separator).and_then(|last| {
+            text.iter()
+                .take(last + 1)
+                .position(|byte| *byte == separator || hides(*byte))
+        }),
     };
     let Some(first) = first else {
         return (text, None);
@@ -187,8 +192,14 @@ pub fn params(text: &[u8]) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
 /// The value of the parameter of that name, in any case; a flag's is empty.
 pub(super) fn param<'a>(text: &'a [u8], name: &str) -> Option<&'a [u8]> {
     params(text)
-        .find(|(found, _)| found.eq_ignore_ascii_case(name.as_bytes()))
+        .find(|(found, _)| is_like(found, name.as_bytes()))
         .map(|(_, value)| value.unwrap_or_default())
+}
+
+/// Whether the text is that word, in any case: mostly it is written as we write it, or has another length.
+#[inline]
+fn is_like(text: &[u8], word: &[u8]) -> bool {
+    text.len() == word.len() && (text == word || text.eq_ignore_ascii_case(word))
 }
 
 /// The text without the quotes around it, if it has them. Escapes stay.
@@ -276,9 +287,9 @@ impl<'a> Via<'a> {
         for (name, value) in params(via.params) {
             if name.is_empty() {
                 return None;
-            } else if name.eq_ignore_ascii_case(b"branch") {
+            } else if is_like(name, b"branch") {
                 via.branch = via.branch.or(value);
-            } else if name.eq_ignore_ascii_case(b"rport") && via.rport == Rport::Absent {
+            } else if is_like(name, b"rport") && via.rport == Rport::Absent {
                 via.rport = value.and_then(uri::port).map_or(Rport::Asked, Rport::Port);
             }
         }
@@ -298,7 +309,7 @@ impl fmt::Debug for Via<'_> {
 }
 
 fn via_transport(token: &[u8]) -> ViaTransport {
-    if token.eq_ignore_ascii_case(b"UDP") {
+    if is_like(token, b"UDP") {
         ViaTransport::Udp
     } else if token.eq_ignore_ascii_case(b"TCP") {
         ViaTransport::Tcp
@@ -373,7 +384,15 @@ impl<'a> NameAddr<'a> {
 
     /// The tag; an empty one is none.
     pub fn tag(&self) -> Option<&'a [u8]> {
-        self.param("tag").filter(|tag| !tag.is_empty())
+        let tag = match self.params.strip_prefix(b"tag=") {
+            // As nearly everybody writes it: first, and without quotes.
+            Some(rest) if !rest.contains(&b'"') => {
+                let end = find(rest, b';').unwrap_or(rest.len());
+                rest.get(..end).map(trim)
+            }
+            Some(_) | None => self.param("tag"),
+        };
+        tag.filter(|tag| !tag.is_empty())
     }
 
     /// The header parameter of that name, in any case; a flag's value is empty.

@@ -1,4 +1,4 @@
-//! Offsets of one message's parts: one pass over the bytes, no allocation.
+//! Offsets of one message's parts: one pass over the bytes, and no allocation for a message of usual size.
 //!
 //! A line ends in CRLF and in nothing else. A lone CR or LF is a fault, not a line end: if an edge proxy in front
 //! of us and we disagreed on where a header begins, a forged identity could pass it inside another header's value.
@@ -6,7 +6,8 @@
 use std::fmt;
 use std::ops::Range;
 
-use arrayvec::ArrayVec;
+use memchr::{memchr, memchr2};
+use smallvec::SmallVec;
 
 use super::header::{self, Name, is_lws, is_token, trim};
 use super::method::Method;
@@ -51,12 +52,16 @@ impl Fault {
     }
 }
 
+/// Lines that a head has room for by itself: few messages have more. One that has finds room elsewhere, so that the
+/// others, which are handed on by value, stay small.
+const LINES_USUAL: usize = 32;
+
 /// Start line, header lines, and where the body begins.
 pub struct Head<'a> {
     /// The message from its start line on.
     bytes: &'a [u8],
     start: Start<'a>,
-    lines: ArrayVec<Line, SIP_HEADERS_MAX>,
+    lines: SmallVec<[Line; LINES_USUAL]>,
     /// The names that stand more than once.
     doubled: Names,
     body_at: usize,
@@ -212,7 +217,10 @@ impl<'a> Head<'a> {
         if seen.add(line.name) {
             self.doubled.add(line.name);
         }
-        let line = self.lines.try_push(line).err()?.element();
+        if self.lines.len() < SIP_HEADERS_MAX {
+            self.lines.push(line);
+            return None;
+        }
         let idle = self.lines.iter_mut().rev().find(|line| !REPEATED.has(line.name));
         if let Some(idle) = idle.filter(|_| REPEATED.has(line.name)) {
             *idle = line;
@@ -252,7 +260,7 @@ pub(super) fn lex(bytes: &[u8]) -> Result<(Head<'_>, Option<Fault>), &'static st
     let mut head = Head {
         bytes,
         start,
-        lines: ArrayVec::new(),
+        lines: SmallVec::new(),
         doubled: Names::of(&[]),
         body_at: bytes.len(),
     };
@@ -462,8 +470,12 @@ impl<'a> Walk<'a> {
     }
 
     /// The next line. After [`Step::Body`] or [`Step::Cut`] there is none.
+    #[inline]
     pub(super) fn step(&mut self) -> Step {
-        self.plain_line().unwrap_or_else(|| self.any_line())
+        match self.plain_line() {
+            Some(line) => line,
+            None => self.any_line(),
+        }
     }
 
     /// The next line, if it is one as nearly everybody writes them: a name, a colon, a value and CRLF, without a
@@ -471,34 +483,37 @@ impl<'a> Walk<'a> {
     #[inline]
     fn plain_line(&mut self) -> Option<Step> {
         let rest = self.bytes.get(self.at..)?;
+        // What is sought stands near, and much follows: then `memchr` looks at it all at once.
         let near = rest.get(..PLAIN_NAME_BYTES).unwrap_or(rest);
-        let (token, value) = rest.split_at_checked(find(near, b':')?)?;
-        let value = value.get(1..)?;
+        let (token, value) = rest.split_at_checked(memchr(b':', near)?)?;
         let name = Name::of(token);
         // Those that we know are tokens.
         if name == Name::Other && !is_token(token) {
             return None;
         }
-        let token = token.len();
-        let end = find_either(value, b'\r', b'\n')?;
-        let (value, behind) = value.split_at_checked(end)?;
+        let value = value.get(1..)?;
+        let (value, behind) = value.split_at_checked(memchr2(b'\r', b'\n', value)?)?;
         match behind {
             [b'\r', b'\n', b' ' | b'\t', ..] => return None,
             [b'\r', b'\n', ..] => {}
             _ => return None,
         }
-        let lead = value.iter().take_while(|byte| is_lws(**byte)).count();
-        let token = self.at..self.at.saturating_add(token);
-        let from = token.end.saturating_add(1).saturating_add(lead);
-        self.at = token.end.saturating_add(end).saturating_add(3);
+        let lead = match value {
+            [b' ', next, ..] if !is_lws(*next) => 1,
+            _ => value.iter().take_while(|byte| is_lws(**byte)).count(),
+        };
+        let token = self.at..self.at + token.len();
+        let from = token.end + 1 + lead;
+        self.at = token.end + 1 + value.len() + 2;
         Some(Step::Line {
             name,
             token,
-            value: from..from.saturating_add(trim(value).len()),
+            value: from..from + trim(value).len(),
         })
     }
 
     /// The next line, whatever it is.
+    #[cold]
     fn any_line(&mut self) -> Step {
         let from = self.at;
         let Some(end) = self.line_end() else {

@@ -21,7 +21,9 @@ pub struct Message<'a> {
 struct Parts<'a> {
     via: Via<'a>,
     from: NameAddr<'a>,
+    from_tag: Option<&'a [u8]>,
     to: NameAddr<'a>,
+    to_tag: Option<&'a [u8]>,
     call_id: &'a [u8],
     cseq: CSeq,
     max_forwards: Option<u8>,
@@ -121,9 +123,19 @@ impl<'a> Message<'a> {
         self.parts.from
     }
 
+    /// From's tag; an empty one is none.
+    pub const fn from_tag(&self) -> Option<&'a [u8]> {
+        self.parts.from_tag
+    }
+
     /// To.
     pub const fn to(&self) -> NameAddr<'a> {
         self.parts.to
+    }
+
+    /// To's tag; an empty one is none.
+    pub const fn to_tag(&self) -> Option<&'a [u8]> {
+        self.parts.to_tag
     }
 
     /// Call-ID: never empty, no white space in it.
@@ -233,7 +245,9 @@ impl<'a> Parts<'a> {
         };
         Ok(Self {
             via,
+            from_tag: from.tag(),
             from,
+            to_tag: to.tag(),
             to,
             call_id,
             cseq,

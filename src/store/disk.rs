@@ -249,7 +249,8 @@ impl Disk {
     /// Puts everything applied so far on the medium, and returns the last sequence number it holds durably.
     ///
     /// # Errors
-    /// [`DiskError::Broken`], [`DiskError::Full`]; after a failed sync every later flush fails too, until the folder is opened again.
+    /// [`DiskError::Broken`], [`DiskError::Full`]; after a failed sync every later flush fails too, until the folder is
+    /// opened again.
     pub fn flush(&mut self) -> Result<u64, DiskError> {
         calmly(|| self.db.flush()).map_err(|why| self.failed(&why))?;
         let path = self.path.join("db");

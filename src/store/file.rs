@@ -146,8 +146,18 @@ impl Draft {
     /// Whatever the system says; the old file of that name, if any, is then still whole.
     pub fn publish(self) -> io::Result<File> {
         sync_data(&self.file, &self.temporary.0)?;
+        let dir = self.path.parent().unwrap_or(Path::new(".")).to_owned();
+        let file = self.name()?;
+        sync_dir(&dir)?;
+        Ok(file)
+    }
+
+    /// The contents are complete: gives the file its name, and waits for no medium. Its owner syncs it and the folder.
+    ///
+    /// # Errors
+    /// Whatever the system says; the old file of that name, if any, is then still whole.
+    pub fn name(self) -> io::Result<File> {
         fs::rename(&self.temporary.0, &self.path)?;
-        sync_dir(self.path.parent().unwrap_or(Path::new(".")))?;
         Ok(self.file)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use super::disk::Disk;
 use super::open::{Places, put};
 use super::reserve::Reserve;
 use super::snapshot::{self, SnapshotError};
+use super::writer::Settings;
 use crate::masking::change::Change;
 
 /// Changes that may wait here for sled. Beyond it the writer waits, and callers get 429.
@@ -129,19 +131,18 @@ pub(super) struct Follower {
 }
 
 impl Follower {
+    /// The follower of the store under `path`.
     pub(super) fn new(
-        places: Places,
-        reserve: Reserve,
+        path: &Path,
+        settings: &Settings,
         disk: Disk,
         progress: Arc<Progress>,
         changes: Receiver<Vec<Followed>>,
         asks: Receiver<Ask>,
-        every: Duration,
-        snapshot_bytes: u64,
     ) -> Self {
         let mut follower = Self {
-            places,
-            reserve,
+            places: Places::under(path),
+            reserve: Reserve::of(path, settings.reserve_bytes),
             disk: None,
             progress,
             changes,
@@ -149,8 +150,8 @@ impl Follower {
             asked: Vec::new(),
             waiting: VecDeque::new(),
             applied: 0,
-            every,
-            snapshot_bytes,
+            every: settings.follow_every,
+            snapshot_bytes: settings.snapshot_bytes,
             bytes_since_snapshot: 0,
             next_try: Instant::now(),
         };

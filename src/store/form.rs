@@ -1,5 +1,5 @@
-//! The file that says in which form the store's records are: `form`, in digits, and who wrote it. It is looked at before
-//! anything else of the folder is, so that an older program leaves all of it as it is.
+//! The file that says in which form the store's records are: `form`, in digits, and the first version that wrote it. It
+//! is looked at before anything else of the folder is, so that an older program leaves all of it as it is.
 
 use std::fs;
 use std::io;
@@ -38,14 +38,18 @@ pub fn check(path: &Path) -> Result<(), NewerForm> {
     }
 }
 
-/// Says that this program writes the store's records from now on.
+/// Says that this program writes the store's records from now on. Written once for each form: a full disk stands in the
+/// way of no other start.
 pub(super) fn keep(path: &Path) -> io::Result<()> {
     let path = path.join(NAME);
-    let (form, by) = (forms().store, env!("CARGO_PKG_VERSION"));
-    if read(&path).is_some_and(|there| there == (form, by.to_owned())) {
+    let ours = forms().store;
+    if read(&path).is_some_and(|(form, _)| form == ours) {
         return Ok(());
     }
-    file::keep(&path, format!("{form} {by}\n").as_bytes())
+    file::keep(
+        &path,
+        format!("{ours} {}\n", env!("CARGO_PKG_VERSION")).as_bytes(),
+    )
 }
 
 fn read(path: &Path) -> Option<(u8, String)> {

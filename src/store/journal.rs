@@ -37,11 +37,13 @@ mod copying;
 
 use batch::{Batch, past_frames};
 use book::{Book, Calls, Dirty, Left, Live, Stood};
-use copying::{Moved, copy_at, copy_range, free, write_call};
+use copying::{copy_at, copy_range, free, write_call};
 
 const PREFIX: &str = "calls-";
 const SUFFIX: &str = ".log";
 const SEGMENT_BYTES: u64 = 64 << 20;
+/// Bytes of a new segment that are written at a time.
+const WRITE_BYTES: usize = 1 << 18;
 const SYNC_EVERY: Duration = Duration::from_millis(100);
 /// Ticks between two touches of the file, and between two tries of a copy that failed.
 const TICKS_PER_SECOND: u32 = 10;
@@ -267,7 +269,7 @@ impl Shared {
             error,
         };
         let begun = Draft::begin(&path).map_err(segment)?;
-        let mut out = BufWriter::new(begun);
+        let mut out = BufWriter::with_capacity(WRITE_BYTES, begun);
         out.write_all(&header()).map_err(segment)?;
         let mut len = HEADER_BYTES as u64;
         for mut call in calls {
@@ -290,21 +292,16 @@ impl Shared {
             let frames = past_frames(&call, opened);
             let mut of_call = Live::arrived(len, frames.arrival.len());
             (of_call.answered, of_call.died) = (call.answered, call.died);
-            of_call.kept = frames.kept.as_ref().map(|frame| Stood {
-                at: len + frames.arrival.len() as u64,
-                bytes: frame.len() as u32,
+            of_call.acked = call.acked.then_some(after);
+            let kept = frames.kept.as_deref();
+            let (moved, bytes) =
+                write_call(&mut out, len, id, &frames.arrival, kept, &of_call, after).map_err(segment)?;
+            of_call.kept = moved.kept.map(|at| Stood {
+                at,
+                bytes: kept.map_or(0, |frame| frame.len() as u32),
                 sequence: opened,
             });
-            of_call.acked = call.acked.then_some(after);
-            len += write_call(
-                &mut out,
-                id,
-                &frames.arrival,
-                frames.kept.as_deref(),
-                &of_call,
-                after,
-            )
-            .map_err(segment)?;
+            len += bytes;
             live.insert(id, of_call);
             left.push(LeftCall {
                 record,
@@ -313,16 +310,15 @@ impl Shared {
                 acked: call.acked,
             });
         }
-        let file = out
-            .into_inner()
-            .map_err(|e| segment(e.into_error()))?
-            .publish()
-            .map_err(segment)?;
-        for (_, old) in &segments {
-            fs::remove_file(old).map_err(io)?;
-        }
-        file::sync_dir(dir).map_err(io)?;
-        let book = Book::new((file, path, number), len, live, copy_at(segment_bytes, len));
+        let draft = out.into_inner().map_err(|e| segment(e.into_error()))?;
+        // People who talk wait for no medium: the old segments stay until the new one is there for certain.
+        let (file, dirty) = match segments.is_empty() {
+            true => (draft.publish().map_err(segment)?, Dirty::No),
+            false => (draft.name().map_err(segment)?, Dirty::Yes),
+        };
+        let mut book = Book::new((file, path, number), len, live, copy_at(segment_bytes, len));
+        book.dirty = dirty;
+        book.stale = segments.into_iter().map(|(_, old)| old).collect();
         Ok((
             Self {
                 dir: dir.to_owned(),
@@ -375,6 +371,10 @@ impl Shared {
     fn tick(&self, tick: Tick) {
         self.retry();
         self.sync();
+        let is_alone = self.book().stale.is_empty();
+        if !is_alone && let Err(error) = self.drop_stale() {
+            self.book().error = Some(format!("{}: {error}", self.dir.display()));
+        }
         if tick == Tick::Short {
             return;
         }
@@ -428,7 +428,7 @@ impl Shared {
         };
         calls.sort_unstable_by_key(|(_, live)| live.at);
         let path = file::numbered_path(&self.dir, PREFIX, number, SUFFIX);
-        let mut out = BufWriter::new(Draft::begin(&path)?);
+        let mut out = BufWriter::with_capacity(WRITE_BYTES, Draft::begin(&path)?);
         out.write_all(&header())?;
         let mut len = HEADER_BYTES as u64;
         let mut moved = HashMap::with_capacity(calls.len());
@@ -448,12 +448,10 @@ impl Shared {
                 lost += 1;
                 continue;
             };
-            let place = Moved {
-                at: len,
-                kept: kept.as_ref().map(|_| len + arrival.len() as u64),
-            };
+            let (place, bytes) =
+                write_call(&mut out, len, id, &arrival, kept.as_deref(), &live, self.opened)?;
             moved.insert(id, place);
-            len += write_call(&mut out, id, &arrival, kept.as_deref(), &live, self.opened)?;
+            len += bytes;
         }
         let new = out
             .into_inner()
@@ -499,13 +497,12 @@ impl Shared {
     /// Removes the old segments once the new one has all that they had.
     fn drop_stale(&self) -> io::Result<()> {
         self.sync();
-        let stale = {
-            let mut book = self.book();
-            if book.dirty == Dirty::Lost {
-                return Ok(());
-            }
-            std::mem::take(&mut book.stale)
-        };
+        if self.book().dirty == Dirty::Lost {
+            return Ok(());
+        }
+        // Its name too.
+        file::sync_dir(&self.dir)?;
+        let stale = std::mem::take(&mut self.book().stale);
         for path in &stale {
             fs::remove_file(path)?;
         }

@@ -15,8 +15,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 
 use super::follow::{Ask, DiskState, Followed, Follower, Progress, Taken};
 use super::log::{Log, SEGMENT_BYTES};
-use super::open::{self, OpenError, OpenReport, Opened, Places};
-use super::reserve::Reserve;
+use super::open::{self, OpenError, OpenReport, Opened};
 use super::snapshot::SnapshotError;
 use crate::base::chance::Chance;
 use crate::base::histogram::Histogram;
@@ -349,16 +348,7 @@ impl Parts {
         progress.snapshot_seq.store(snapshot_seq, Ordering::Release);
         let (follow, changes) = crossbeam_channel::bounded(FOLLOW_QUEUE);
         let (asks, asked) = crossbeam_channel::bounded(ASKS_MAX);
-        let follower = Follower::new(
-            Places::under(path),
-            Reserve::of(path, settings.reserve_bytes),
-            disk,
-            Arc::clone(&progress),
-            changes,
-            asked,
-            settings.follow_every,
-            settings.snapshot_bytes,
-        );
+        let follower = Follower::new(path, settings, disk, Arc::clone(&progress), changes, asked);
         let shared = Arc::new(Shared {
             waiting: AtomicUsize::new(0),
             closing: AtomicBool::new(false),

@@ -27,14 +27,14 @@ impl Bound {
             Protocol::Udp => {
                 let socket = match handed.udp(address) {
                     Some(socket) => udp::Socket::of(socket, address)?,
-                    None => udp::Socket::bind(address)?,
+                    None => handed.bind(|| udp::Socket::bind(address))?,
                 };
                 (socket.address()?, Socket::Udp(socket))
             }
             Protocol::Tcp | Protocol::Tls => {
                 let listener = match handed.tcp(address) {
                     Some(listener) => tcp::Listener::of(listener)?,
-                    None => tcp::Listener::bind(address)?,
+                    None => handed.bind(|| tcp::Listener::bind(address))?,
                 };
                 (listener.address()?, Socket::Tcp(listener))
             }

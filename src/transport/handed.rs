@@ -4,14 +4,24 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{FromRawFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use socket2::{SockRef, Type};
 
+use crate::call::config::Listener;
 use crate::sip::path::Transport;
+
+/// How long a manager may take to close what it is told not to keep any more, and how often it is looked.
+const LETS_GO: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(2);
 
 /// The sockets that the service manager has handed to this process, and their names.
 #[derive(Debug, Default)]
-pub struct Handed(Vec<(String, OwnedFd)>);
+pub struct Handed {
+    sockets: Vec<(String, OwnedFd)>,
+    /// When some of them were closed, if some were.
+    closed: Option<Instant>,
+}
 
 impl Handed {
     /// Takes what the environment names (`LISTEN_FDS`). To be called before the process has other threads; later it
@@ -26,7 +36,38 @@ impl Handed {
             let fd = unsafe { OwnedFd::from_raw_fd(fd) };
             (name, fd)
         };
-        Self(fds.map(own).collect())
+        Self {
+            sockets: fds.map(own).collect(),
+            closed: None,
+        }
+    }
+
+    /// Closes those that none of the listeners has any use for, and returns their names: the manager is to close them,
+    /// too. To be done before anything is bound, because a socket on one address keeps another from being on all.
+    pub fn close_but(&mut self, listeners: &[Listener]) -> Vec<String> {
+        let used: Vec<_> = listeners
+            .iter()
+            .filter_map(|listener| self.fitting(kind(listener.transport), listener.address))
+            .collect();
+        let unused = std::mem::replace(&mut self.sockets, used);
+        self.closed = (!unused.is_empty()).then(Instant::now);
+        unused.into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// Binds a socket. While one that was closed here may still be open in the manager, it is tried again.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn bind<S>(&self, bind: impl Fn() -> io::Result<S>) -> io::Result<S> {
+        let may_be_open = || self.closed.is_some_and(|closed| closed.elapsed() < LETS_GO);
+        loop {
+            match bind() {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && may_be_open() => {
+                    std::thread::sleep(LOOK);
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
     /// The name under which a listener's socket is kept.
@@ -37,16 +78,18 @@ impl Handed {
 
     /// The datagram socket that is bound to this address, if there is one.
     pub(super) fn udp(&mut self, address: SocketAddr) -> Option<UdpSocket> {
-        self.fitting(Type::DGRAM, address).map(UdpSocket::from)
+        let (_, fd) = self.fitting(Type::DGRAM, address)?;
+        Some(fd.into())
     }
 
     /// The listening stream socket that is bound to this address, if there is one.
     pub(super) fn tcp(&mut self, address: SocketAddr) -> Option<TcpListener> {
-        self.fitting(Type::STREAM, address).map(TcpListener::from)
+        let (_, fd) = self.fitting(Type::STREAM, address)?;
+        Some(fd.into())
     }
 
-    fn fitting(&mut self, kind: Type, address: SocketAddr) -> Option<OwnedFd> {
-        let at = self.0.iter().position(|(_, fd)| {
+    fn fitting(&mut self, kind: Type, address: SocketAddr) -> Option<(String, OwnedFd)> {
+        let at = self.sockets.iter().position(|(_, fd)| {
             let socket = SockRef::from(fd);
             let is_kind = || -> io::Result<bool> {
                 let listens = kind == Type::DGRAM || socket.is_listener()?;
@@ -55,41 +98,78 @@ impl Handed {
             let bound = socket.local_addr().ok().and_then(|at| at.as_socket());
             bound == Some(address) && is_kind().unwrap_or(false)
         })?;
-        Some(self.0.swap_remove(at).1)
+        Some(self.sockets.swap_remove(at))
     }
+}
 
-    /// The names of those that nobody wanted: they are closed by this.
-    pub fn into_names(self) -> impl Iterator<Item = String> {
-        self.0.into_iter().map(|(name, _)| name)
+fn kind(transport: Transport) -> Type {
+    match transport {
+        Transport::Udp => Type::DGRAM,
+        Transport::Tcp | Transport::Tls => Type::STREAM,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sip::path::ListenerId;
 
     #[test]
-    fn a_socket_is_found_by_its_kind_and_address_and_the_others_are_named() {
+    fn sockets_are_found_by_kind_and_address_and_those_of_no_listener_are_closed() {
         let udp = UdpSocket::bind("127.0.0.1:0").expect("a port");
         let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
         let other = UdpSocket::bind("127.0.0.1:0").expect("a port");
         let stream = std::net::TcpStream::connect(tcp.local_addr().expect("bound")).expect("it listens");
-        let [u, t] = [udp.local_addr(), tcp.local_addr()].map(|at| at.expect("bound"));
+        let [u, t, o] = [udp.local_addr(), tcp.local_addr(), other.local_addr()].map(|at| at.expect("bound"));
         let s = stream.local_addr().expect("bound");
-        let mut handed = Handed(vec![
+        let sockets = vec![
             ("a".to_owned(), stream.into()),
             ("b".to_owned(), other.into()),
             ("c".to_owned(), tcp.into()),
             ("d".to_owned(), udp.into()),
+        ];
+        let mut handed = Handed {
+            sockets,
+            closed: None,
+        };
+        let listener = |id, transport, address| Listener {
+            id: ListenerId(id),
+            transport,
+            address,
+            advertised: address,
+        };
+        let wide = SocketAddr::from(([0, 0, 0, 0], o.port()));
+        // A connection is no listener, and who listens on all addresses has no use for one of them.
+        let closed = handed.close_but(&[
+            listener(0, Transport::Udp, u),
+            listener(1, Transport::Tcp, t),
+            listener(2, Transport::Tcp, s),
+            listener(3, Transport::Udp, wide),
         ]);
-        assert!(handed.tcp(s).is_none(), "a connection is no listener");
-        assert!(handed.udp(t).is_none() || t.port() == u.port());
+        assert_eq!(closed, ["a", "b"]);
+        UdpSocket::bind(wide).expect("nobody is in its way");
+        assert!(handed.udp(wide).is_none());
         assert_eq!(handed.udp(u).map(|found| found.local_addr().ok()), Some(Some(u)));
         assert_eq!(handed.tcp(t).map(|found| found.local_addr().ok()), Some(Some(t)));
         assert!(handed.udp(u).is_none());
-        let mut names: Vec<String> = handed.into_names().collect();
-        names.sort();
-        assert_eq!(names, ["a", "b"]);
+    }
+
+    #[test]
+    fn an_address_is_tried_again_only_while_the_manager_may_have_a_socket_that_was_closed() {
+        let tries = std::cell::Cell::new(0);
+        let taken_at_first = || {
+            tries.set(tries.get() + 1);
+            match tries.get() {
+                1 | 2 => Err(io::ErrorKind::AddrInUse.into()),
+                tries => Ok(tries),
+            }
+        };
+        let mut handed = Handed::default();
+        assert!(handed.bind(taken_at_first).is_err());
+        handed.closed = Some(Instant::now());
+        assert_eq!(handed.bind(taken_at_first).ok(), Some(3));
+        let denied = || Err::<(), _>(io::ErrorKind::PermissionDenied.into());
+        assert!(handed.bind(denied).is_err());
     }
 
     #[test]

@@ -183,8 +183,6 @@ pub struct Crowd {
     pub seen: BTreeSet<&'static str>,
     /// BYEs that were answered with an error: when, with which, whose.
     pub turned_away: Vec<(Duration, u16, Place)>,
-    /// How often the process was killed, as far as those who wait know.
-    deaths: usize,
     deeds: BTreeMap<(Duration, u64), Deed>,
     serial: u64,
 }
@@ -199,7 +197,6 @@ impl Crowd {
             talkative: false,
             seen: BTreeSet::new(),
             turned_away: Vec::new(),
-            deaths: 0,
             deeds: BTreeMap::new(),
             serial: 0,
         }
@@ -224,7 +221,6 @@ impl Crowd {
     /// Lets everybody live until nothing is planned and nothing happens, or until `end`.
     pub fn live(&mut self, end: Duration) {
         loop {
-            self.mourns();
             let next = self.deeds.keys().next().map(|(at, _)| *at);
             let now = self.cast.stage.now();
             if next.is_none() && self.cast.busy().is_none() && self.cast.stage.busy().is_none() || now >= end
@@ -241,21 +237,6 @@ impl Crowd {
                     }
                 }
             }
-        }
-    }
-
-    /// Nobody tells those who wait for an answer that nobody is left to give one.
-    fn mourns(&mut self) {
-        let deaths = self.cast.stage.past.deaths.len();
-        if deaths == self.deaths {
-            return;
-        }
-        self.deaths = deaths;
-        let at = self.cast.stage.now() + FORSAKEN_AFTER;
-        let waits = |place: &Place| self.state(*place) == State::Calling;
-        let waiting: Vec<Place> = self.minds.keys().copied().filter(waits).collect();
-        for place in waiting {
-            self.plan(at, Deed::Forsake(place));
         }
     }
 

@@ -198,11 +198,12 @@ impl Server {
         }
         let mut holder = Command::new("unshare");
         holder.args(namespace).args(["sh", "-c"]).arg(format!(
-            "mount -t tmpfs -o size={size},mode=0700 none data && echo mounted && exec sleep 86400"
+            "mount -t tmpfs -o size={size},mode=0700 none data && echo mounted && exec cat >&2"
         ));
+        // It reads until this process, its only writer, is gone, however that ends.
         let mut holder = holder
             .current_dir(self.dir.path())
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .expect("it was tried just now");
@@ -299,6 +300,7 @@ impl Server {
         let text: String = paths
             .iter()
             .map(|path| fs::read_to_string(path).expect("records are text"))
+            .inspect(|text| assert!(!text.contains('\0'), "a hole in a record file"))
             // The last line may still be written.
             .map(|text| {
                 text.rfind('\n')

@@ -12,7 +12,7 @@ use umbra::base::chance::Chance;
 use crate::audio;
 use crate::leg::Side;
 use crate::phones::{Fate, sockets};
-use crate::server::{SMALL_DISK, Server, Setup};
+use crate::server::{SMALL_DISK, Server, Setup, until};
 use crate::stage::{Stage, churn};
 
 /// Calls that are held, short ones a second, and for how long those are made.
@@ -125,7 +125,6 @@ fn a_server_that_is_killed_on_a_full_disk_starts_again_and_goes_on_with_its_call
         return;
     };
     let mut chance = Chance::from_number(10);
-    stage.until("room is kept for a start", || stage.server.reserve() == RESERVE);
     let held = stage.establish(&stage.held, Fate::Held);
     let mut fillers = Vec::new();
     // What the first start leaves of the reserve is enough for the second, though others take all that they can.
@@ -168,6 +167,7 @@ fn on_a_small_disk() -> Option<Stage> {
         return None;
     }
     server.await_answer();
+    until("room is kept for a start", || server.reserve() == RESERVE);
     Some(Stage::around(
         server,
         sockets,
@@ -197,6 +197,8 @@ fn a_slow_disk_stops_no_call() {
     stage.hold_and_resume(&held[..4], Side::Callee);
     stage.kill_and_start(|_| ());
     stage.until_heard(stage.audio.kills()[0].killed);
+    let longest = stage.audio.gaps().iter().map(|gap| gap.ns).max().unwrap_or(0);
+    println!("the longest silence: {} ms", longest / 1_000_000);
     stage.until_ready();
     make_calls(&stage, &mut chance);
     stage.end(&held);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use umbra::base::chance::Chance;
 
 use crate::audio::{self, Audio};
@@ -317,6 +317,17 @@ impl Stage {
         self.end(&talking);
     }
 
+    /// The server that runs has had ports for every call, from its first moment on.
+    pub fn refuses_nobody_for_ports(&self) {
+        let status: Value = serde_json::from_str(&self.server.done("status --json")).expect("JSON");
+        let dry = status["parts"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .find(|part| part["name"] == "media ports");
+        assert!(dry.is_none(), "{dry:?}");
+    }
+
     /// Nothing that a phone saw or heard was wrong.
     pub fn blames_nobody(&self) {
         let mut faults = self.phones.book().faults.clone();
@@ -337,6 +348,10 @@ impl Stage {
         self.until("every call has its record", || {
             self.server.records().len() >= made
         });
+        assert!(
+            !self.server.printed().contains('\0'),
+            "a hole in what the server has printed"
+        );
         let faults = crate::verdict::faults(&self.server.records(), &self.phones.book().calls, &self.audio);
         assert!(
             faults.is_empty(),

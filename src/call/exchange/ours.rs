@@ -179,7 +179,7 @@ impl Call {
         if answer.kind == AnswerKind::Provisional {
             return self.offer_heard(hands, now, name, answer);
         }
-        let theirs = response.to().tag().unwrap_or_default();
+        let theirs = response.to_tag().unwrap_or_default();
         let is_used = |leg: &&mut Leg| {
             leg.dialog
                 .as_ref()

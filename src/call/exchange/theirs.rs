@@ -58,7 +58,7 @@ impl Call {
             Some(_) => Holds::Offer,
             None => Holds::Nothing,
         };
-        let asker = request.from().tag().unwrap_or_default();
+        let asker = request.from_tag().unwrap_or_default();
         let opening = self.opening_with(name, asker);
         if let Some(bounce) = self.turned_away(hands, name, opening, carrier, holds) {
             return self.bounce(hands, now, name, server, came, &bounce);
@@ -168,9 +168,9 @@ impl Call {
     /// the one in use.
     fn turn_to_asker(&mut self, name: LegName, request: &Message<'_>, holds: Holds) {
         if name == LegName::Callee && holds == Holds::Offer && self.record.answered_at.is_none() {
-            self.turn_to_fork(request.from().tag().unwrap_or_default());
+            self.turn_to_fork(request.from_tag().unwrap_or_default());
         }
-        let asker = request.from().tag().unwrap_or_default();
+        let asker = request.from_tag().unwrap_or_default();
         if let Some(leg) = self.leg(name)
             && leg.dialog.as_ref().is_some_and(|used| used.remote_tag() == asker)
         {

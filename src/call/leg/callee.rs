@@ -175,11 +175,11 @@ impl Call {
         if taken == Taken::Not {
             return;
         }
-        if let (199, Some(tag)) = (status, response.to().tag()) {
+        if let (199, Some(tag)) = (status, response.to_tag()) {
             // RFC 6228 §6: one phone has failed, others ring on.
             return self.fork_dies(hands, now, tag);
         }
-        if let Some(tag) = response.to().tag() {
+        if let Some(tag) = response.to_tag() {
             self.not_to_caller.id(tag);
         }
         let described = self.fork_described(hands, now, branch, response);
@@ -219,7 +219,7 @@ impl Call {
         branch: Branch,
         response: &Message<'_>,
     ) -> Described {
-        match (branch, response.to().tag()) {
+        match (branch, response.to_tag()) {
             _ if response.body().is_empty() => Described::Nothing,
             (Branch::Other, Some(tag)) => {
                 self.turn_to_fork(tag);
@@ -274,7 +274,7 @@ impl Call {
             return;
         };
         callee.state = CalleeState::Answered;
-        let winner = response.to().tag().unwrap_or_default();
+        let winner = response.to_tag().unwrap_or_default();
         let used = callee.leg.dialog.as_ref();
         let has_turned = used.is_some_and(|used| used.remote_tag() != winner);
         let has_dialog = callee.fork_wins(hands, self.me, &mut self.bridge, response);
@@ -297,7 +297,7 @@ impl Call {
             self.end(hands, now, End::failed(Reason::Unreachable));
             return;
         }
-        if let Some(tag) = response.to().tag() {
+        if let Some(tag) = response.to_tag() {
             self.not_to_caller.id(tag);
         }
         self.ack(hands, now, LegName::Callee, response.cseq().number);

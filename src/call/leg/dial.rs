@@ -6,6 +6,7 @@ use super::forks::Forks;
 use super::invite::CalleeInvite;
 use super::session_timer::{in_invite, wanted_by_422};
 use crate::base::limits::{SESSION_TRIES_MAX, UDP_REQUEST_BYTES_MAX};
+use crate::base::text;
 use crate::base::time::Now;
 use crate::call::cdr::Attempt;
 use crate::call::config::Config;
@@ -149,7 +150,7 @@ impl Call {
             self.record.attempts.reserve_exact(1);
             self.record.attempts.push(Attempt {
                 trunk: trunk.name.to_string(),
-                gateway: gateway.address.to_string(),
+                gateway: text::of_address(gateway.address),
                 callee: config.numbers.record(called.reveal()),
                 status: 0,
             });

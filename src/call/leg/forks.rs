@@ -127,7 +127,7 @@ impl Callee {
     /// The fork that a provisional response comes from; a new one becomes known, and the first is in use. What its
     /// phone can do is read.
     pub(super) fn fork_of(&mut self, hands: &mut Hands, me: CallRef, response: &Message<'_>) -> Branch {
-        let Some(tag) = response.to().tag() else {
+        let Some(tag) = response.to_tag() else {
             return Branch::None;
         };
         if let Some(dialog) = &self.leg.dialog
@@ -192,7 +192,7 @@ impl Callee {
         bridge: &mut Bridge,
         response: &Message<'_>,
     ) -> Option<()> {
-        let tag = response.to().tag().unwrap_or_default();
+        let tag = response.to_tag().unwrap_or_default();
         self.turn_to_fork(bridge, tag);
         let last_cseq = self.forks.last_cseq(tag);
         for fork in std::mem::take(&mut self.forks.others) {
@@ -348,7 +348,7 @@ impl Call {
         let Some(callee) = self.callee.as_mut() else {
             return;
         };
-        let tag = response.to().tag().unwrap_or_default();
+        let tag = response.to_tag().unwrap_or_default();
         if callee
             .leg
             .dialog
@@ -421,7 +421,7 @@ impl Call {
             | CalleeState::CancelWanted
             | CalleeState::Cancelled
             | CalleeState::Over => {
-                self.fork_dies(hands, now, bye.from().tag().unwrap_or_default());
+                self.fork_dies(hands, now, bye.from_tag().unwrap_or_default());
                 if self
                     .leg_of(LegName::Callee)
                     .is_some_and(|leg| leg.dialog.is_some())
@@ -509,7 +509,7 @@ fn bye(config: &Config, response: &Message<'_>, fork: &mut Dialog, cause: u8) ->
 /// one each (RFC 3261 §8.1.1.7, §12.2.1.1).
 fn branch_of_bye(response: &Message<'_>) -> Vec<u8> {
     let mut hasher = DefaultHasher::new();
-    response.to().tag().hash(&mut hasher);
+    response.to_tag().hash(&mut hasher);
     let mut branch = response.via().branch.unwrap_or_default().to_vec();
     branch.extend_from_slice(format!(".{:016x}", hasher.finish()).as_bytes());
     branch

@@ -426,7 +426,7 @@ impl Call {
     /// Acknowledges a provisional response of the called side, if it wants that (§4).
     pub(super) fn acknowledge(&mut self, hands: &mut Hands, now: Now, response: &Message<'_>) -> Taken {
         let rseq = response.get(Name::RSeq).and_then(|rseq| decimal(rseq, u32::MAX));
-        let (Some(rseq), Some(tag)) = (rseq, response.to().tag()) else {
+        let (Some(rseq), Some(tag)) = (rseq, response.to_tag()) else {
             return Taken::Plainly;
         };
         if !asks_for(response) {

@@ -70,7 +70,7 @@ impl Switch {
             return self.answered_after_the_end(now, path, purpose, answer.kind, message);
         };
         if let Some(leg) = purpose.leg() {
-            call.hear_session(leg, message.to().tag().unwrap_or_default(), message);
+            call.hear_session(leg, message.to_tag().unwrap_or_default(), message);
         }
         let hands = &mut self.hands;
         match purpose {
@@ -171,7 +171,7 @@ impl Switch {
     }
 
     fn request(&mut self, now: Now, path: Path, message: &Message<'_>) {
-        let in_dialog = message.to().tag().is_some();
+        let in_dialog = message.to_tag().is_some();
         let is_of_dialog =
             || in_dialog && Dialog::id_of(message).is_some_and(|id| self.hands.dialogs.contains_key(&id));
         // What belongs to a dialog or a transaction passes even if its trunk has left the conf.
@@ -286,7 +286,7 @@ impl Switch {
         let Some(mut call) = self.take(me) else {
             return self.bounce(now, path, server, message, &Bounce::status(481));
         };
-        let theirs = message.from().tag().unwrap_or_default();
+        let theirs = message.from_tag().unwrap_or_default();
         if let Some(session) = call.hear_session(name, theirs, message) {
             self.hands.layer.name_session(server, session);
         }

@@ -140,6 +140,11 @@ impl Name {
         };
         let place = FIRST.get(token.len()).and_then(|row| row.get(first)).copied();
         let candidates = FULL.get(usize::from(place.unwrap_or(NONE))..).unwrap_or_default();
+        if let [(text, name), ..] = candidates
+            && text.as_bytes() == token
+        {
+            return *name;
+        }
         candidates
             .iter()
             .map_while(|(text, name)| {

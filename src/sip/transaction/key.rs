@@ -5,6 +5,8 @@
 //! costs a look, and confuses nothing.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use smallvec::SmallVec;
 
@@ -61,7 +63,7 @@ pub(super) fn server(request: &Message, sought: Sought) -> (Rule, Text) {
     key.part_without_blanks(request.values(Name::Via).next().unwrap_or_default());
     key.part(request.request_uri());
     key.part(request.call_id());
-    key.part(request.from().tag().unwrap_or_default());
+    key.part(request.from_tag().unwrap_or_default());
     key.number(request.cseq().number);
     key.part(method);
     (Rule::Headers, key.finish(Rule::Headers))
@@ -90,11 +92,11 @@ pub(super) fn branch_of(key: &[u8]) -> Option<&[u8]> {
 /// What two copies of one request have in common that came by different ways (§8.2.2.2).
 /// `None` for a request inside a dialog: only one way leads there.
 pub(super) fn merged(request: &Message) -> Option<Text> {
-    if request.to().tag().is_some() {
+    if request.to_tag().is_some() {
         return None;
     }
     let mut key = Parts::default();
-    key.part(request.from().tag()?);
+    key.part(request.from_tag()?);
     key.part(request.call_id());
     key.number(request.cseq().number);
     key.part(token(request));
@@ -157,14 +159,17 @@ const ROOM_KEPT: usize = 256;
 /// Finds slab keys by the hash of a [`Key`].
 pub(super) struct Index {
     hasher: ahash::RandomState,
-    /// Nearly always one; more when hashes collide.
-    places: HashMap<u64, SmallVec<[slab::Key; 2]>, ahash::RandomState>,
+    /// The place of each hash: small, because tens of thousands are looked up in no order.
+    places: HashMap<u64, slab::Key, BuildHasherDefault<AsItIs>>,
+    /// Places whose hash another has already.
+    more: Vec<(u64, slab::Key)>,
 }
 
 impl Index {
     pub(super) fn new(hasher: ahash::RandomState) -> Self {
         Self {
-            places: HashMap::with_hasher(hasher.clone()),
+            places: HashMap::default(),
+            more: Vec::new(),
             hasher,
         }
     }
@@ -172,30 +177,45 @@ impl Index {
     /// Whether nothing can be found.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.places.is_empty() && self.more.is_empty()
     }
 
     /// The place for which `is` says that its key is this one.
     pub(super) fn find(&self, key: &[u8], is: impl Fn(slab::Key) -> bool) -> Option<slab::Key> {
-        let places = self.places.get(&self.hasher.hash_one(key))?;
-        places.iter().copied().find(|place| is(*place))
+        let hash = self.hasher.hash_one(key);
+        let first = self.places.get(&hash).copied()?;
+        if is(first) {
+            return Some(first);
+        }
+        let more = self.more.iter().filter(|(other, _)| *other == hash);
+        more.map(|(_, place)| *place).find(|place| is(*place))
     }
 
     pub(super) fn insert(&mut self, key: &[u8], place: slab::Key) {
-        self.places
-            .entry(self.hasher.hash_one(key))
-            .or_default()
-            .push(place);
+        let hash = self.hasher.hash_one(key);
+        match self.places.entry(hash) {
+            Entry::Vacant(entry) => {
+                entry.insert(place);
+            }
+            Entry::Occupied(_) => self.more.push((hash, place)),
+        }
     }
 
     pub(super) fn remove(&mut self, key: &[u8], place: slab::Key) {
         let hash = self.hasher.hash_one(key);
-        if let Some(places) = self.places.get_mut(&hash) {
-            places.retain(|other| *other != place);
-            if places.is_empty() {
-                self.places.remove(&hash);
-                self.shrink();
+        let next = self.more.iter().position(|(other, _)| *other == hash);
+        if self.places.get(&hash) == Some(&place) {
+            match next.map(|next| self.more.swap_remove(next)) {
+                Some((_, next)) => {
+                    self.places.insert(hash, next);
+                }
+                None => {
+                    self.places.remove(&hash);
+                    self.shrink();
+                }
             }
+        } else {
+            self.more.retain(|other| *other != (hash, place));
         }
     }
 
@@ -205,6 +225,26 @@ impl Index {
         if room > ROOM_KEPT && len < room / 8 {
             self.places.shrink_to((len * 2).max(ROOM_KEPT));
         }
+    }
+}
+
+/// Takes what is a keyed hash already for its hash.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
     }
 }
 

@@ -154,7 +154,7 @@ impl Servers {
             Machine::Other(server::State::Trying)
         };
         // The last eighth is kept for what belongs to calls.
-        let room = match request.to().tag() {
+        let room = match request.to_tag() {
             Some(_) => self.most,
             None => self.most - self.most / 8,
         };
@@ -224,7 +224,7 @@ impl Servers {
         // RFC 2543's branches say nothing: the ACK's To tag has to be the response's (§17.2.3).
         if rule == Rule::Headers
             && let Ok(response) = Message::parse(&server.kept)
-            && response.to().tag() != ack.to().tag()
+            && response.to_tag() != ack.to_tag()
         {
             return Received::AckOf2xx;
         }
@@ -325,7 +325,7 @@ impl Servers {
         let place = self.all.insert(Server {
             key: key.into(),
             merged: merged.map(Key::from),
-            to: build::reply_path(request, came),
+            to: build::reply_path_by(&request.via(), came),
             owner: Owner::NOBODY,
             machine,
             kept: Box::default(),

@@ -18,16 +18,17 @@ pub(super) struct Moved {
     pub(super) kept: Option<u64>,
 }
 
-/// Writes all that is known of an open call, the frame of its arrival first and that of its state next; returns the
-/// bytes. `sequence` is that of its times.
+/// Writes all that is known of an open call at `at`; returns where its frames stand, and the bytes. `sequence` is that
+/// of its times. Its state comes last: if the end is lost, what stands elsewhere of the state is still acknowledged.
 pub(super) fn write_call(
     out: &mut impl Write,
+    at: u64,
     id: Id,
     arrival: &[u8],
     kept: Option<&[u8]>,
     live: &Live,
     sequence: u64,
-) -> io::Result<u64> {
+) -> io::Result<(Moved, u64)> {
     let mut news = Vec::new();
     for (kind, at) in [(ANSWERED, live.answered), (DIED, live.died)] {
         if at.is_some() {
@@ -37,9 +38,14 @@ pub(super) fn write_call(
     if let Some(acked) = live.acked {
         short_frame(&mut news, ACKED, id, acked, None);
     }
-    let parts = [arrival, kept.unwrap_or_default(), &news];
+    let parts = [arrival, &news, kept.unwrap_or_default()];
     parts.iter().try_for_each(|part| out.write_all(part))?;
-    Ok(parts.iter().map(|part| part.len() as u64).sum())
+    let before_state = at + (arrival.len() + news.len()) as u64;
+    let moved = Moved {
+        at,
+        kept: kept.map(|_| before_state),
+    };
+    Ok((moved, parts.iter().map(|part| part.len() as u64).sum()))
 }
 
 pub(super) fn copy_range(

@@ -70,7 +70,14 @@ fn over(n: u128) -> CallEntry {
 }
 
 /// A journal whose ticks the test gives.
+/// A journal that has been open for a moment: what was there before is gone.
 fn open(dir: &Path) -> (Shared, Vec<String>, Vec<LeftCall>) {
+    let opened = just_open(dir);
+    opened.0.tick(Tick::Short);
+    opened
+}
+
+fn just_open(dir: &Path) -> (Shared, Vec<String>, Vec<LeftCall>) {
     Shared::open(dir, 20_000).unwrap()
 }
 

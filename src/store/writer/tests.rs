@@ -258,8 +258,12 @@ fn records_of_a_newer_program_are_refused_and_their_folder_is_not_taken_for_brok
     change(schema() + 1);
     for _ in 0..2 {
         let refused = Hand::try_open(dir.path()).map(drop).unwrap_err().to_string();
-        let words = "sled: the record was written by a newer server (schema 4; this one reads up to 3): start the newer";
-        assert!(refused.contains(words), "{refused}");
+        let words = format!(
+            "sled: the record was written by a newer server (schema {}; this one reads up to {}): start the newer",
+            schema() + 1,
+            schema()
+        );
+        assert!(refused.contains(&words), "{refused}");
     }
     change(schema());
     assert_eq!(Hand::open(dir.path()).all(), all);
@@ -267,16 +271,18 @@ fn records_of_a_newer_program_are_refused_and_their_folder_is_not_taken_for_brok
     let form = dir.path().join("form");
     assert_eq!(
         fs::read_to_string(&form).unwrap(),
-        concat!("3 ", env!("CARGO_PKG_VERSION"), "\n")
+        format!("{} {}\n", schema(), env!("CARGO_PKG_VERSION"))
     );
-    fs::write(&form, "4 0.9.0\n").unwrap();
+    let said = format!("{} 0.9.0\n", schema() + 1);
+    fs::write(&form, &said).unwrap();
     let refused = Hand::try_open(dir.path()).map(drop).unwrap_err().to_string();
-    assert!(
-        refused.contains("form says that umbra 0.9.0 has written the bindings in form 4")
-            && refused.contains("reads up to form 3: start the newer umbra again"),
-        "{refused}"
+    let newer = format!(
+        "form says that umbra 0.9.0 has written the bindings in form {}",
+        schema() + 1
     );
-    assert_eq!(fs::read_to_string(&form).unwrap(), "4 0.9.0\n");
+    let reads = format!("reads up to form {}: start the newer umbra again", schema());
+    assert!(refused.contains(&newer) && refused.contains(&reads), "{refused}");
+    assert_eq!(fs::read_to_string(&form).unwrap(), said);
     fs::write(&form, "nonsense").unwrap();
     assert_eq!(Hand::open(dir.path()).all(), all);
 }

@@ -47,7 +47,7 @@ impl<S: Stage> Play<S> {
                 }
                 // Another process doesn't know whether the one before heard how it ended.
                 let ends = msg.status().is_none() && matches!(msg.method(), "BYE" | "CANCEL");
-                if self.restarts > 0 && ends && !again && self.cast.phones[phone].has_left(call) {
+                if self.restarts > 0 && ends && !again && self.cast.phones[phone].has_left(call, &msg) {
                     let now = self.cast.stage.now();
                     let (method, none) = (msg.method(), Extra::default());
                     let answered = self.cast.phones[phone].respond(now, call, 481, Some(method), &none);

@@ -29,11 +29,14 @@ impl Phone {
         self.calls[at].owed(method, false).is_some()
     }
 
-    /// Whether the call is over as far as this phone knows: either side has hung up and the other has said so, it has
-    /// refused the INVITE, or said that there is no such call.
-    pub fn has_left(&self, at: usize) -> bool {
+    /// Whether what this request ends is over as far as this phone knows: either side has hung up and the other has said
+    /// so, the phone has refused the INVITE, or said that there is no such dialog.
+    pub fn has_left(&self, at: usize, request: &Msg) -> bool {
         let call = &self.calls[at];
-        let hung_up = |asked: &Asked| asked.method == "BYE" && !asked.finals.is_empty();
+        let tag = request.tag("To");
+        let hung_up = |asked: &Asked| {
+            asked.method == "BYE" && !asked.finals.is_empty() && param(&asked.from, "tag") == tag
+        };
         let is_end = |told: &Told| {
             let said = told
                 .last
@@ -41,8 +44,9 @@ impl Phone {
                 .and_then(Msg::read)
                 .and_then(|last| last.status());
             match told.request.method() {
-                "BYE" => said.is_some(),
                 "INVITE" if told.request.tag("To").is_none() => said >= Some(300),
+                _ if told.request.tag("To") != tag => false,
+                "BYE" => said.is_some(),
                 _ => said == Some(481),
             }
         };

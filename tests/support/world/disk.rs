@@ -114,12 +114,12 @@ impl Disk {
         (left, notes)
     }
 
-    /// The one segment: simulated histories are too short for more.
+    /// The last segment. There may be the one before it too, until the last one is on the medium.
     fn segment(&self) -> PathBuf {
         let entries = fs::read_dir(self.dir.path()).expect("the folder");
-        let mut paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
         let is_segment = |path: &PathBuf| path.extension().is_some_and(|end| end == "log");
-        paths.find(is_segment).expect("a segment")
+        paths.filter(is_segment).max().expect("a segment")
     }
 }
 
