@@ -11,10 +11,12 @@ use std::time::Duration;
 use umbra::base::chance::Chance;
 use umbra::base::shard::Shard;
 use umbra::base::time::{Instant, Now, Wall};
+use umbra::call::config::Config;
 use umbra::call::media::{Order, Report};
 use umbra::call::port::{CallEntry, Input, Output};
 use umbra::call::switch::Switch;
 use umbra::config;
+use umbra::masking::table::Table;
 use umbra::rtp::flow::Counts;
 use umbra::sip::path::{ListenerId, Path};
 use umbra::store::writer::{Settings, Store};
@@ -65,6 +67,8 @@ pub fn run(arguments: &[String]) {
 /// A switch, and the time it is told.
 pub struct Alone {
     switch: Switch,
+    config: Arc<Config>,
+    table: Arc<Table>,
     us: u64,
     /// The wall clock at the first microsecond: bindings count from when they were made.
     began: Wall,
@@ -81,7 +85,23 @@ impl Alone {
         let conf = config::load(FilePath::new("umbra.toml")).expect("the server's own conf");
         let (store, _) =
             Store::open(&conf.store, &Settings::default(), wall).expect("the server's own store");
-        let there = conf.switch.listeners[0].address;
+        Self::with(Arc::new(conf.switch), store.table().clone())
+    }
+
+    /// Another one on the same conf and bindings.
+    pub fn another(&self) -> Self {
+        Self::with(Arc::clone(&self.config), Arc::clone(&self.table))
+    }
+
+    /// The same, and it says nothing to the journal.
+    pub fn without_journal(&self) -> Self {
+        let mut other = self.another();
+        other.switch.keep_nothing();
+        other
+    }
+
+    fn with(config: Arc<Config>, table: Arc<Table>) -> Self {
+        let there = config.listeners[0].address;
         let shard = Shard {
             index: 0,
             count: 1,
@@ -89,11 +109,13 @@ impl Alone {
         };
         let mut alone = Self {
             switch: Switch::new(
-                Arc::new(conf.switch),
-                store.table().clone(),
+                Arc::clone(&config),
+                Arc::clone(&table),
                 shard,
                 Chance::from_number(1),
             ),
+            config,
+            table,
             us: 0,
             began: wall(),
             there,

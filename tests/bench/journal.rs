@@ -1,8 +1,11 @@
 //! What the journal of calls costs: processor time and bytes for a call, how many calls a second it takes while it
-//! syncs and compacts, how long it keeps a SIP thread waiting, and what is left of a held call after compaction. A
-//! process of its own writes what a switch really says of real calls.
+//! syncs and compacts, whether it keeps up with a thousand and how long a SIP thread waits for it then, and what is left
+//! of a held call after compaction. A process of its own writes what a switch really says of real calls.
+//!
+//! The processor time is that of the whole process, switch and journal, against the same calls through a switch that
+//! says nothing to a journal, in turns: what the entries cost to make, to write and to sync is in it.
 
-use std::collections::BTreeSet;
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
@@ -23,6 +26,10 @@ use crate::{Floor, Length, Rounds, Row};
 pub const JOURNAL: &str = "--journal-alone";
 /// The part of a call's processor time that its journal may take.
 const SHARE: f64 = 0.05;
+/// Calls a second at which it is weighed: those of the row that tells a call's own processor time.
+const WEIGHED_AT: f64 = 500.0;
+/// What a SIP thread gathers under load is one batch for the journal.
+const GATHER: Duration = Duration::from_millis(4);
 /// Calls a second that it must keep up with.
 const RATE: f64 = 1_000.0;
 /// Records of the CDR files that reach the disk together, about.
@@ -42,10 +49,10 @@ pub fn measure(length: Length, call_us: Option<f64>) -> Vec<Row> {
     server.bind(X, A, B, "");
     server.stop();
     let sizes = [
-        length.choose(200, 10_000).to_string(),
+        length.choose(200, 2_000).to_string(),
         length.choose(100, 2_000).to_string(),
-        length.choose(1, 5).to_string(),
-        length.choose(1, 10).to_string(),
+        length.choose(1, 7).to_string(),
+        length.choose(1, 30).to_string(),
     ];
     let output = Command::new(std::env::current_exe().expect("a running program"))
         .arg(JOURNAL)
@@ -78,7 +85,7 @@ pub fn measure(length: Length, call_us: Option<f64>) -> Vec<Row> {
             ..Row::new(
                 "CPU of the journal for a call",
                 format!(
-                    "{rounds} × {calls} calls, {held} others held; {:.1} % of {whole:.0} µs: {whose}; bare: the same bytes by as many writes, a sync every 100 ms",
+                    "with it less without it, {rounds} × {calls} calls in turns at {WEIGHED_AT:.0}/s, {held} others held; {:.1} % of {whole:.0} µs: {whose}; bare: the same bytes by as many writes, a sync every 100 ms",
                     us.median() / whole * 100.0
                 ),
             )
@@ -88,7 +95,7 @@ pub fn measure(length: Length, call_us: Option<f64>) -> Vec<Row> {
             ..Row::new(
                 "bytes of the journal for a call",
                 format!(
-                    "answered and ended: {:.0} writes; {:.0} B of them for going on with it",
+                    "answered and ended: {:.2} writes; {:.0} B of them for going on with it",
                     one("writes "),
                     one("kept ")
                 ),
@@ -107,14 +114,26 @@ pub fn measure(length: Length, call_us: Option<f64>) -> Vec<Row> {
             )
         },
         Row {
+            ours: format!("{:.0} /s", one("paced ")),
+            floor: Some(Floor::at_least(RATE, "/s", one("paced ").round())),
+            ..Row::new(
+                "calls a second into the journal, sustained",
+                format!(
+                    "{seconds} s beside {held} held calls; {:.0} ms behind at the most, {:.0} entries in the queue at the most",
+                    one("late "),
+                    one("queue ")
+                ),
+            )
+        },
+        Row {
             ours: format!("{:.0} µs", one("wait99 ")),
             ..Row::new(
                 "wait of a SIP thread for the journal, p99",
                 format!(
-                    "{RATE:.0} calls/s for {seconds} s; median {:.0} µs, longest {:.0} µs, {:.0} calls/s done",
+                    "a batch of {:.0} calls' entries, meanwhile; median {:.0} µs, longest {:.0} µs",
+                    RATE * GATHER.as_secs_f64(),
                     one("wait50 "),
                     one("wait100 "),
-                    one("paced ")
                 ),
             )
         },
@@ -128,24 +147,26 @@ pub fn measure(length: Length, call_us: Option<f64>) -> Vec<Row> {
     ]
 }
 
-/// Writes so many calls beside so many held ones, so many times, and then at a pace for so many seconds; prints what
-/// was measured.
+/// Makes so many calls beside so many held ones, so many times, and then writes them at a pace for so many seconds;
+/// prints what was measured.
 pub fn run(arguments: &[String]) {
     let numbers: Vec<usize> = arguments.iter().map(|a| a.parse().expect("a number")).collect();
     let [calls, held, rounds, seconds] = *numbers else {
         panic!("calls, held calls, rounds, seconds")
     };
-    let mut alone = Alone::new();
-    let held: Vec<Vec<Vec<CallEntry>>> = (0..held).map(|n| alone.entries_until_answered(n)).collect();
-    alone.pass();
-    let ended: Vec<Vec<Vec<CallEntry>>> = (0..calls)
-        .map(|n| alone.entries_of_a_call(held.len() + n))
-        .collect();
+    let mut holds = Alone::new();
+    let held: Vec<Vec<Vec<CallEntry>>> = (0..held).map(|n| holds.entries_until_answered(n)).collect();
+    // Calls last long here, because time is handed over in big pieces: two switches without held ones compare.
+    let (mut alone, mut silent) = (holds.another(), holds.without_journal());
+    drop(holds);
     let folder = tempfile::tempdir_in(".").expect("the server's folder can be written");
     let dir = folder.path().join("journal");
     let (journal, _) = Journal::open(&dir).expect("a new journal");
     held.iter().flatten().for_each(|batch| journal.write_all(batch));
 
+    let mut numbers = held.len()..;
+    let mut make = |alone: &mut Alone| alone.entries_of_a_call(numbers.next().unwrap_or_default());
+    let ended: Vec<Vec<Vec<CallEntry>>> = (0..calls).map(|_| make(&mut alone)).collect();
     let (bytes, writes) = size(&folder.path().join("size"), &ended);
     print("bytes", &[bytes]);
     print("writes", &[writes]);
@@ -153,20 +174,24 @@ pub fn run(arguments: &[String]) {
 
     let (mut us, mut bare, mut ratios, mut rates) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let first = segment(&dir);
+    // What every call touches for the first time is no call's own.
+    weigh(calls.min(500), || make(&mut silent), None);
+    weigh(calls.min(500), || make(&mut alone), Some(&journal));
     for _ in 0..rounds {
-        let (begun, cpu) = (Instant::now(), cpu_seconds(std::process::id()));
+        let without = weigh(calls, || make(&mut silent), None);
+        let with = weigh(calls, || make(&mut alone), Some(&journal));
+        let of_bare = bare_us(&folder.path().join("bare"), bytes, writes, calls);
+        us.push(with - without);
+        bare.push(of_bare);
+        ratios.push((with - without) / of_bare);
+        let begun = Instant::now();
         for calls in ended.chunks(GROUP) {
             calls.iter().flatten().for_each(|batch| journal.write_all(batch));
-            journal.write_all(&closed(calls));
+            let ids: Vec<Id> = calls.iter().filter_map(|call| id_of(call)).collect();
+            journal.told(&ids);
+            journal.write_all(&closed(ids.into_iter()));
         }
         rates.push(calls as f64 / begun.elapsed().as_secs_f64());
-        // What it still syncs and copies belongs to these calls.
-        thread::sleep(SYNC * 2);
-        let used = (cpu_seconds(std::process::id()) - cpu) * 1e6 / calls as f64;
-        let of_bare = bare_us(&folder.path().join("bare"), bytes, writes, calls);
-        us.push(used);
-        bare.push(of_bare);
-        ratios.push(used / of_bare);
     }
     print("us", &us);
     print("bare", &bare);
@@ -183,26 +208,121 @@ pub fn run(arguments: &[String]) {
     print("compact", &[folder_bytes(&dir) / held.len() as f64]);
 }
 
+/// Microseconds of this process's processor time for a call, where calls come as they do to a SIP thread: what is said
+/// of several within one [`GATHER`], each at another point, is one batch.
+fn weigh(calls: usize, mut make: impl FnMut() -> Vec<Vec<CallEntry>>, journal: Option<&Journal>) -> f64 {
+    let (begun, cpu) = (Instant::now(), cpu_seconds(std::process::id()));
+    let mut pipe = Pipe::default();
+    let mut write = |what: Say<'_>| {
+        if let Some(journal) = journal {
+            say(journal, what);
+        }
+    };
+    for tick in 1..=ticks(calls, WEIGHED_AT) {
+        let fresh = (0..per_tick(WEIGHED_AT)).map(|_| make()).collect();
+        pipe.tick(fresh, &mut write);
+        thread::sleep((begun + GATHER * tick).saturating_duration_since(Instant::now()));
+    }
+    pipe.empty(&mut write);
+    // What it still syncs belongs to these calls.
+    thread::sleep(SYNC * 2);
+    let calls = ticks(calls, WEIGHED_AT) * per_tick(WEIGHED_AT);
+    (cpu_seconds(std::process::id()) - cpu) * 1e6 / f64::from(calls)
+}
+
+/// Calls that begin within one [`GATHER`] at this rate.
+fn per_tick(rate: f64) -> u32 {
+    (rate * GATHER.as_secs_f64()) as u32
+}
+
+/// How many times [`GATHER`] so many calls take at this rate.
+fn ticks(calls: usize, rate: f64) -> u32 {
+    (calls as u32).div_ceil(per_tick(rate))
+}
+
+/// What is said to the journal.
+enum Say<'a> {
+    Entries(&'a [CallEntry]),
+    /// Both sides of these calls know that they are over.
+    Told(&'a [Id]),
+}
+
+fn say(journal: &Journal, say: Say<'_>) {
+    match say {
+        Say::Entries(entries) => journal.write_all(entries),
+        Say::Told(calls) => journal.told(calls),
+    }
+}
+
+/// Calls that are being written, one batch of each at a time.
+#[derive(Default)]
+struct Pipe {
+    calls: VecDeque<(Id, std::vec::IntoIter<Vec<CallEntry>>)>,
+    /// Those whose records are in the CDR files next.
+    over: Vec<Id>,
+    ticks: u32,
+}
+
+impl Pipe {
+    /// Says the next batch of every call, and from time to time that their records are in the CDR files.
+    fn tick(&mut self, fresh: Vec<Vec<Vec<CallEntry>>>, say: &mut impl FnMut(Say<'_>)) {
+        let fresh = fresh
+            .into_iter()
+            .filter_map(|call| Some((id_of(&call)?, call.into_iter())));
+        self.calls.extend(fresh);
+        let batches = self.calls.iter_mut().filter_map(|(_, call)| call.next());
+        let batch: Vec<CallEntry> = batches.flatten().collect();
+        say(Say::Entries(&batch));
+        let done = self.calls.iter().filter(|(_, call)| call.len() == 0);
+        let done: Vec<Id> = done.map(|(id, _)| *id).collect();
+        say(Say::Told(&done));
+        self.calls.retain(|(_, call)| call.len() > 0);
+        self.over.extend(done);
+        self.ticks += 1;
+        if self
+            .ticks
+            .is_multiple_of((SYNC.as_millis() / GATHER.as_millis()) as u32)
+        {
+            self.close(say);
+        }
+    }
+
+    /// Says all that is left.
+    fn empty(&mut self, say: &mut impl FnMut(Say<'_>)) {
+        while !self.calls.is_empty() {
+            self.tick(Vec::new(), say);
+        }
+        self.close(say);
+    }
+
+    fn close(&mut self, say: &mut impl FnMut(Say<'_>)) {
+        if !self.over.is_empty() {
+            say(Say::Entries(&closed(self.over.drain(..))));
+        }
+    }
+}
+
+/// Whose entries they are.
+fn id_of(call: &[Vec<CallEntry>]) -> Option<Id> {
+    let id = |entry: &CallEntry| match entry {
+        CallEntry::Arrived(line) => line.call_id,
+        CallEntry::Over(line) => line.call_id,
+        CallEntry::Answered { call_id, .. }
+        | CallEntry::Kept { call_id, .. }
+        | CallEntry::Acked { call_id }
+        | CallEntry::Ended { call_id } => *call_id,
+    };
+    call.iter().flatten().next().map(id)
+}
+
 fn print(name: &str, values: &[f64]) {
     let values: Vec<String> = values.iter().map(f64::to_string).collect();
     println!("{name} {}", values.join(" "));
 }
 
 /// That their records are in the CDR files.
-fn closed(calls: &[Vec<Vec<CallEntry>>]) -> Vec<CallEntry> {
-    let over = calls.iter().flatten().flatten().filter_map(|entry| match entry {
-        CallEntry::Over(line) => Some(line.call_id),
-        CallEntry::Arrived(_)
-        | CallEntry::Answered { .. }
-        | CallEntry::Kept { .. }
-        | CallEntry::Acked { .. }
-        | CallEntry::Ended { .. } => None,
-    });
-    // A record may have come twice: with and without what was counted.
-    let ids: BTreeSet<Id> = over.collect();
-    ids.into_iter()
-        .map(|call_id| CallEntry::Ended { call_id })
-        .collect()
+fn closed(calls: impl Iterator<Item = Id>) -> Vec<CallEntry> {
+    calls.map(|call_id| CallEntry::Ended { call_id }).collect()
 }
 
 /// Bytes and writes of one call.
@@ -210,14 +330,15 @@ fn size(dir: &Path, calls: &[Vec<Vec<CallEntry>>]) -> (f64, f64) {
     let (journal, _) = Journal::open(dir).expect("a new journal");
     let empty = folder_bytes(dir);
     let mut writes = 0;
-    for calls in calls.chunks(GROUP) {
-        for batch in calls.iter().flatten() {
-            journal.write_all(batch);
-            writes += 1;
-        }
-        journal.write_all(&closed(calls));
-        writes += 1;
+    let mut write = |what: Say<'_>| {
+        writes += u32::from(matches!(&what, Say::Entries(_)));
+        say(&journal, what);
+    };
+    let mut pipe = Pipe::default();
+    for fresh in calls.chunks(per_tick(WEIGHED_AT) as usize) {
+        pipe.tick(fresh.to_vec(), &mut write);
     }
+    pipe.empty(&mut write);
     journal.close();
     let count = calls.len() as f64;
     ((folder_bytes(dir) - empty) / count, f64::from(writes) / count)
@@ -241,43 +362,61 @@ fn kept_bytes(calls: &[Vec<Vec<CallEntry>>]) -> f64 {
 fn bare_us(path: &Path, bytes: f64, writes: f64, calls: usize) -> f64 {
     let mut file = File::create(path).expect("the folder can be written");
     let piece = vec![0x55; (bytes / writes) as usize];
-    let (cpu, mut synced) = (cpu_seconds(std::process::id()), Instant::now());
-    for _ in 0..(calls as f64 * writes) as usize {
+    let mut synced = Instant::now();
+    // To be woken as often is nothing of what it costs.
+    let idle = paced(writes, calls, || ());
+    let used = paced(writes, calls, || {
         file.write_all(&piece).expect("the disk has room");
         if synced.elapsed() > SYNC {
             file.sync_data().expect("the disk obeys");
             synced = Instant::now();
         }
-    }
-    file.sync_data().expect("the disk obeys");
-    let used = cpu_seconds(std::process::id()) - cpu;
+    });
     fs::remove_file(path).expect("our own file");
-    used * 1e6 / calls as f64
+    used - idle
 }
 
-/// Writes calls at the rate that must be kept up with, and how long each write took.
+/// Microseconds of processor time for a call, of which each is so many acts.
+fn paced(acts: f64, calls: usize, mut act: impl FnMut()) -> f64 {
+    let (begun, cpu) = (Instant::now(), cpu_seconds(std::process::id()));
+    let pause = Duration::from_secs_f64(1.0 / (WEIGHED_AT * acts));
+    for n in 1..=(calls as f64 * acts) as u32 {
+        act();
+        thread::sleep((begun + pause * n).saturating_duration_since(Instant::now()));
+    }
+    (cpu_seconds(std::process::id()) - cpu) * 1e6 / calls as f64
+}
+
+/// Writes calls at the rate that must be kept up with: the rate, how long each write took, and how many entries waited
+/// at the most.
 fn pace(journal: &Journal, ended: &[Vec<Vec<CallEntry>>], seconds: usize) {
-    let mut waits = Vec::new();
+    let (mut waits, mut queue, mut latest) = (Vec::new(), 0, Duration::ZERO);
     let begun = Instant::now();
-    let total = (RATE as usize * seconds).div_ceil(GROUP);
-    for (n, calls) in ended.chunks(GROUP).cycle().take(total).enumerate() {
-        let mut write = |batch: &[CallEntry]| {
+    let mut pipe = Pipe::default();
+    let mut calls = ended.iter().cloned().cycle();
+    let total = ticks(RATE as usize * seconds, RATE);
+    for tick in 1..=total {
+        let fresh = calls.by_ref().take(per_tick(RATE) as usize).collect();
+        pipe.tick(fresh, &mut |what| {
             let before = Instant::now();
-            journal.write_all(batch);
+            say(journal, what);
             waits.push(before.elapsed().as_secs_f64() * 1e6);
-        };
-        calls.iter().flatten().for_each(|batch| write(batch));
-        write(&closed(calls));
-        let due = begun + Duration::from_secs_f64((n + 1) as f64 * GROUP as f64 / RATE);
-        thread::sleep(due.saturating_duration_since(Instant::now()));
+        });
+        queue = queue.max(journal.health().waiting);
+        let (due, now) = (begun + GATHER * tick, Instant::now());
+        latest = latest.max(now.saturating_duration_since(due));
+        thread::sleep(due.saturating_duration_since(now));
     }
     let took = begun.elapsed().as_secs_f64();
+    pipe.empty(&mut |what| say(journal, what));
     waits.sort_by(f64::total_cmp);
     let part = |part: f64| waits[((waits.len() - 1) as f64 * part) as usize];
     print("wait50", &[part(0.5)]);
     print("wait99", &[part(0.99)]);
     print("wait100", &[part(1.0)]);
-    print("paced", &[(total * GROUP) as f64 / took]);
+    print("queue", &[queue as f64]);
+    print("late", &[latest.as_secs_f64() * 1e3]);
+    print("paced", &[f64::from(total * per_tick(RATE)) / took]);
 }
 
 /// The number of the last segment.
