@@ -37,6 +37,8 @@ pub struct Switch {
     pub(super) live: usize,
     pub(super) by_id: HashMap<Id, CallRef, ahash::RandomState>,
     pub(super) late: VecDeque<Late>,
+    /// Calls whose caller may not know yet that he was refused: he hasn't acknowledged it.
+    unheard: HashMap<CallRef, Id, ahash::RandomState>,
     pub(super) door: Door,
     pub(super) records: Records,
     /// A listing of the calls that waits for their counts.
@@ -100,6 +102,7 @@ impl Switch {
             live: 0,
             by_id: HashMap::with_hasher(state()),
             late: VecDeque::new(),
+            unheard: HashMap::with_hasher(state()),
             door: Door::Open,
             records: Records::Kept,
             listing: None,
@@ -158,6 +161,7 @@ impl Switch {
             && self.by_id.is_empty()
             && self.hands.by_port.is_empty()
             && self.late.is_empty()
+            && self.unheard.is_empty()
     }
 
     /// Calls that could begin at this instant with ports that are bound and free.
@@ -169,6 +173,13 @@ impl Switch {
     /// it is better to let him wait for it.
     pub fn awaits_ports(&self) -> bool {
         self.berths_ready() < PORTS_TO_BEGIN && self.hands.ports.is_binding()
+    }
+
+    /// The caller of a call has acknowledged that it was refused, or never will.
+    fn refusal_heard(&mut self, me: CallRef) {
+        if let Some(id) = self.unheard.remove(&me) {
+            self.hands.out.push_back(Output::Told(id));
+        }
     }
 
     /// Live calls.
@@ -207,7 +218,12 @@ impl Switch {
         // Only of a call that was dialled anything is kept.
         if !call.is_told && call.record.dialled_at.is_some() && call.is_left_by_all() {
             call.is_told = true;
-            self.hands.out.push_back(Output::Told(call.record.call_id));
+            let id = call.record.call_id;
+            if self.hands.layer.awaits_ack(call.caller.server) {
+                self.unheard.insert(call.me, id);
+            } else {
+                self.hands.out.push_back(Output::Told(id));
+            }
         }
         if !call.is_gone() {
             let index = call.me.index as usize;

@@ -445,6 +445,10 @@ pub fn last_cseq_of(response: &Message<'_>) -> u32 {
     response.cseq().number.saturating_add(PRACKS_MAX)
 }
 
+/// The same of one to which a process before this one may have said that the call is over, under a number of its own
+/// ([`kept`](crate::call::kept)): that goes to 2^24 and a little.
+pub const LAST_CSEQ_OF_STRAYS: u32 = 1 << 25;
+
 /// What is said to a fork that nobody wants.
 #[derive(Clone, Copy, Debug)]
 pub struct Parting {
@@ -505,14 +509,16 @@ fn bye(config: &Config, response: &Message<'_>, fork: &mut Dialog, cause: u8) ->
     (to, bytes)
 }
 
-/// The branch of the BYE to a fork that nobody wants: one for all copies of its 2xx, so that they cause one BYE and not
-/// one each (RFC 3261 §8.1.1.7, §12.2.1.1).
+/// The branch of the BYE to a fork that nobody wants: one for all that it says, so that every 2xx of it and every copy
+/// cause one BYE and not one each (RFC 3261 §8.1.1.7, §12.2.1.1).
 fn branch_of_bye(response: &Message<'_>) -> Vec<u8> {
-    let mut hasher = DefaultHasher::new();
-    response.to_tag().hash(&mut hasher);
-    let mut branch = response.via().branch.unwrap_or_default().to_vec();
-    branch.extend_from_slice(format!(".{:016x}", hasher.finish()).as_bytes());
-    branch
+    let (id, from, to) = (response.call_id(), response.from_tag(), response.to_tag());
+    let hash = |salt: u8| {
+        let mut hasher = DefaultHasher::new();
+        (salt, id, from, to).hash(&mut hasher);
+        hasher.finish()
+    };
+    format!("z9hG4bK{:016x}{:016x}", hash(0), hash(1)).into_bytes()
 }
 
 /// ACKs a 2xx that nobody wants any more. `session` is what its leg names the session by.

@@ -61,6 +61,7 @@ impl Switch {
                 }
             };
             let (me, purpose) = owned(owner);
+            self.refusal_heard(me);
             let Some(mut call) = self.take(me) else { continue };
             let hands = &mut self.hands;
             match (purpose, lost) {

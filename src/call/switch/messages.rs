@@ -9,7 +9,7 @@ use crate::call::exchange::Carrier;
 use crate::call::exchange::theirs::Came;
 use crate::call::hands::{Purpose, is_ours, owned};
 use crate::call::leg::caller::InviteState;
-use crate::call::leg::forks::{Parting, decline, disown, last_cseq_of};
+use crate::call::leg::forks::{LAST_CSEQ_OF_STRAYS, Parting, decline, disown, last_cseq_of};
 use crate::call::leg::{ALLOW, Bye};
 use crate::call::overload::Door;
 use crate::call::phase::{Call, End};
@@ -156,7 +156,7 @@ impl Switch {
             let is_ours = is_ours(message.call_id()) && message.from().tag().is_some_and(is_ours);
             let is_trunks = trunk::of_source(&self.config.trunks, path.remote.ip()).is_some();
             if is_ours && is_trunks && self.hands.layer.len() < TRANSACTIONS_MAX {
-                let last = last_cseq_of(message);
+                let last = LAST_CSEQ_OF_STRAYS.max(last_cseq_of(message));
                 let parting = Parting::from_nobody(&self.config, path, message);
                 decline(&mut self.hands, now, path, &self.config, message, last, parting);
             }
@@ -191,7 +191,8 @@ impl Switch {
                 self.hands.note(Note::Shed);
                 self.stateless(path, message, &admit::shed());
             }
-            Received::Retransmission | Received::AckOfFailure(_) => {}
+            Received::AckOfFailure(owner) => self.refusal_heard(owned(owner).0),
+            Received::Retransmission => {}
         }
     }
 

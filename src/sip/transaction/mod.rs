@@ -263,6 +263,12 @@ impl Layer {
         self.servers.respond(&mut self.wire, now, id, status, bytes);
     }
 
+    /// Whether a failure response to an INVITE has no ACK yet. [`Received::AckOfFailure`] or [`Event::NoAck`] tells when
+    /// that changes.
+    pub fn awaits_ack(&self, id: ServerId) -> bool {
+        self.servers.awaits_ack(id)
+    }
+
     /// By what the request of a server transaction is known, and where its answers go, for whoever goes on with it:
     /// [`Layer::go_on_answered`].
     pub fn known_by(&self, id: ServerId) -> Option<(&[u8], Path)> {

@@ -245,6 +245,12 @@ impl Servers {
         }
     }
 
+    pub(super) fn awaits_ack(&self, id: ServerId) -> bool {
+        let server = self.all.get(id.0);
+        server
+            .is_some_and(|server| matches!(server.machine, Machine::Invite(invite_server::State::Completed)))
+    }
+
     pub(super) fn respond(
         &mut self,
         wire: &mut Wire,
