@@ -183,11 +183,14 @@ fn nothing_was_kept(world: &World, id: &str) -> bool {
     let mut of_call = world
         .records
         .iter()
-        .filter(|cdr| cdr.sip_call_id_in == id || cdr.sip_call_id_out.as_deref() == Some(id));
-    of_call.any(|cdr| {
-        let never_dialled = past.closed.contains(&cdr.call_id) && cdr.dialled_at.is_none();
-        never_dialled || past.torn.contains(&cdr.call_id)
-    })
+        .filter(|cdr| cdr.sip_call_id_in == id || cdr.sip_call_id_out.as_deref() == Some(id))
+        .peekable();
+    let is_lost = past.dark && past.unheard.contains(id) && of_call.peek().is_none();
+    is_lost
+        || of_call.any(|cdr| {
+            let never_dialled = past.closed.contains(&cdr.call_id) && cdr.dialled_at.is_none();
+            never_dialled || past.torn.contains(&cdr.call_id)
+        })
 }
 
 /// What a record says against the law.
