@@ -135,6 +135,33 @@ fn a_talk_that_was_left_alone_for_too_long_ends_on_both_sides_with_a_record() {
 }
 
 #[test]
+fn calls_that_cost_server_after_server_its_life_are_given_up_and_have_their_records() {
+    let callee = Callee::new();
+    let mut server = start(&callee);
+    let talk = Talk::begin(server.sip, callee, 1);
+    let tries = server.data().join("takeover");
+    // A start that succeeds ends the count.
+    server.kill();
+    std::fs::write(&tries, "4\n").expect("our own folder");
+    server.start_again();
+    assert_eq!(status(&server)["calls_before"], json!({"taken": 1, "ended": 0}));
+    assert!(!tries.exists());
+    server.kill();
+    std::fs::write(&tries, "5\n").expect("our own folder");
+    server.start_again();
+    let records = server.settled(1);
+    assert_eq!(records[0]["end_cause"], "restart", "{}", records[0]);
+    assert_eq!(status(&server)["calls_before"], json!({"taken": 0, "ended": 1}));
+    assert!(!tries.exists());
+    // Nothing of it is left for the one after.
+    server.kill();
+    server.start_again();
+    assert_eq!(status(&server)["calls_before"], json!({"taken": 0, "ended": 0}));
+    assert_eq!(server.settled(1).len(), 1);
+    drop(talk);
+}
+
+#[test]
 fn a_call_that_rings_is_ended_on_both_sides_by_the_next_server_with_a_record() {
     let callee = Callee::new();
     let mut server = start(&callee);

@@ -223,6 +223,8 @@ pub const PAGE_SCAN_MAX: usize = 50_000;
 pub const CDR_BUFFER: usize = 10_000;
 /// Journal entries that wait in memory while the disk refuses them.
 pub const JOURNAL_BUFFER: usize = 40_000;
+/// Servers in a row that may end while they take over the calls of the one before, until nobody tries any more.
+pub const TAKEOVER_TRIES: u32 = 5;
 /// Bytes of the disk that are kept for a start while the disk is full: enough for 20,000 calls in progress and a million
 /// bindings.
 pub const DISK_RESERVE_BYTES: u64 = 64 << 20;

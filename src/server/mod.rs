@@ -8,6 +8,7 @@ mod room;
 mod start;
 mod supervisor;
 mod takeover;
+mod tries;
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;

@@ -51,6 +51,7 @@ use super::reload::{Front, InForce, listen};
 use super::room::{self, Room};
 use super::supervisor::{self, Patience};
 use super::takeover::{Left, Terms};
+use super::tries::Try;
 
 /// How long the first media ports may take to be bound.
 const PORTS_PATIENCE: Duration = Duration::from_secs(5);
@@ -98,7 +99,15 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
         key,
         now: clock.now().wall,
     };
-    let mut left = Left::of(left, &terms, &mut lanes);
+    let one = left
+        .iter()
+        .any(|call| call.kept.is_some())
+        .then(|| Try::begin(&conf.store));
+    let mut left = if one.as_ref().is_some_and(Try::is_hopeless) {
+        Left::given_up(left)
+    } else {
+        Left::of(left, &terms, &mut lanes)
+    };
     let unused = handed.close_but(&conf.switch.listeners);
     unused.iter().for_each(|name| supervisor::keep_no_more(name));
     let transport = event_loop::open(
@@ -203,6 +212,12 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
 
     drop(told);
     // A shard that dies sends none: the pulse finds out.
+    let tallies: Vec<Takeover> = tallies.iter().collect();
+    match one {
+        Some(one) if tallies.len() < count => one.failed(),
+        Some(one) => one.succeeded(),
+        None => {}
+    }
     let (taken, ended) = (0, left.ended);
     let takeover = tallies
         .iter()

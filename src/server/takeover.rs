@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::id::Id;
+use crate::base::limits::TAKEOVER_TRIES;
 use crate::base::shard::{Moved, Shard};
 use crate::base::time::Wall;
 use crate::call::cdr::Cdr;
@@ -26,7 +27,7 @@ pub(super) struct Left {
     pub(super) records: Vec<Cdr>,
     /// How many of the records are of calls that end by this.
     pub(super) ended: usize,
-    /// Those whose state is of no use: nobody can be told that they are over.
+    /// Those whose state is of no use, or worse: nobody is told that they are over.
     pub(super) unreadable: Vec<Id>,
 }
 
@@ -129,6 +130,23 @@ impl Left {
         }
         all.moved = Arc::new(moved);
         all
+    }
+
+    /// Nobody goes on with any of them: whoever tried has died of it.
+    pub(super) fn given_up(left: Vec<LeftCall>) -> Self {
+        let kept = left.iter().filter(|call| call.kept.is_some());
+        let unreadable: Vec<Id> = kept.map(|call| call.record.call_id).collect();
+        tracing::error!(
+            "{TAKEOVER_TRIES} servers have ended while they took over the calls of the one before: {} calls are given up, \
+             and their records written: please report this, with the log of those servers",
+            unreadable.len()
+        );
+        Self {
+            ended: left.iter().filter(|call| call.died.is_some()).count(),
+            records: left.into_iter().map(|call| call.record).collect(),
+            unreadable,
+            ..Self::default()
+        }
     }
 
     /// Those whose records stand in the CDR files are over, too. That can only be after a loss of power, when those were

@@ -4,7 +4,7 @@
 //! with anything: the journal copies the calls in progress to a segment of its own (2.7 kB each, measured), sled ends
 //! the segment of its file that it finds (512 KiB) and writes its list of pages anew (3 bytes a binding). So a start on a full disk gives the
 //! reserve away before all else ([`give`]), and the thread behind the writer takes it back when there is room
-//! ([`Reserve::refill`]). It takes no more than half of the room that there is: on a disk that stays full the other
+//! (`refill`). It takes no more than half of the room that there is: on a disk that stays full the other
 //! half is for the journal and the records of the calls that go on.
 
 use std::fs::{self, File};

@@ -1,5 +1,5 @@
 //! How a call's state is written: structs of its own, whose fields stand one after the other without names (postcard).
-//! Whatever changes here, or in a type that stands here by itself, changes its [`form`](super::form).
+//! Whatever changes here, or in a type that stands here by itself, changes its [`form`](super::form()).
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -142,7 +142,7 @@ pub struct Moving<'a> {
     /// What was counted before this process, and in it so far.
     pub counts: Option<Box<[Counts; 2]>>,
     /// When each leg's session expires, where it is timed: Unix milliseconds. They stand behind all the rest, since
-    /// [form 2](super::VERSION).
+    /// [form 2](super::form()).
     #[serde(skip)]
     pub expire: [Option<i64>; 2],
 }
