@@ -2,7 +2,7 @@
 //! generator at one rate.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,8 @@ const BARE_CALLS: usize = 50;
 const FRAME: Duration = Duration::from_millis(20);
 /// The generator wakes so often within them.
 const SLOTS: usize = 20;
+/// The frame with which the next round begins: a stream that jumped back would lose a packet by that (RFC 3550 §A.1).
+static NEXT_FRAME: AtomicU32 = AtomicU32::new(0);
 
 /// What one round found.
 struct Round {
@@ -111,9 +113,10 @@ fn round(ends: [&UdpSocket; 2], ports: &[(SocketAddr, SocketAddr)], pid: u32, se
             scope.spawn(|| count(socket, &stop, &came));
         }
         let begun = Instant::now();
+        let first = NEXT_FRAME.load(Ordering::Relaxed);
         let mut tick = 0_u32;
         while begun.elapsed().as_secs_f64() < seconds {
-            let frame = tick / SLOTS as u32;
+            let frame = first + tick / SLOTS as u32;
             for (stream, (caller, callee)) in ports
                 .iter()
                 .enumerate()
@@ -129,6 +132,7 @@ fn round(ends: [&UdpSocket; 2], ports: &[(SocketAddr, SocketAddr)], pid: u32, se
             let next = begun + FRAME * tick / SLOTS as u32;
             thread::sleep(next.saturating_duration_since(Instant::now()));
         }
+        NEXT_FRAME.store(first + tick / SLOTS as u32 + 1, Ordering::Relaxed);
         // The last ones are still under way.
         pause(0.2);
         stop.store(true, Ordering::Relaxed);

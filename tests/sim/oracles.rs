@@ -64,8 +64,8 @@ pub fn faults(crowd: &mut Crowd) -> Vec<String> {
                 ));
             }
         }
-        let mut moments = world.events.iter().filter(|e| e.call_id == cdr.call_id);
-        let first = moments.next().map(|e| e.what);
+        let moments = world.events.iter().filter(|e| e.call_id == cdr.call_id);
+        let first = moments.clone().next().map(|e| e.what);
         let ends = moments
             .filter(|e| matches!(e.what, EventKind::Ended { .. }))
             .count();
