@@ -10,18 +10,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use server::{A, B, CALLEE, CARRIER, PATIENCE, SMALL_DISK, Server, Setup, X, until};
+use server::{A, B, CALLEE, CARRIER, PATIENCE, SMALL_DISK, Server, X, until};
 
 fn start() -> Server {
-    let server = Server::start(&Setup {
-        gateway: SocketAddr::from((CALLEE, 9)),
-        media_nat: "strict",
-        log: "info",
-        calls: 50,
-        also: Vec::new(),
-    });
-    server.bind(X, A, B, "");
-    server
+    Server::with_a_pair(SocketAddr::from((CALLEE, 9)))
 }
 
 /// How many bindings are live.

@@ -14,19 +14,11 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use manager::Manager;
-use server::{A, B, Server, Setup, X, free_address};
+use server::{Server, free_address};
 use talk::{Callee, Talk};
 
 fn start(callee: &Callee) -> Server {
-    let server = Server::start(&Setup {
-        gateway: callee.address(),
-        media_nat: "strict",
-        log: "info",
-        calls: 50,
-        also: Vec::new(),
-    });
-    server.bind(X, A, B, "");
-    server
+    Server::with_a_pair(callee.address())
 }
 
 /// Changes a line of the conf.

@@ -21,7 +21,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use server::{A, B, Server, Setup, X};
+use server::{A, B, Server, X};
 use talk::{Callee, Talk};
 use umbra::base::form::forms;
 use umbra::call::kept::Fate;
@@ -76,15 +76,7 @@ fn later(folder: &Path, versions: u8, changed: &[Of]) -> PathBuf {
 }
 
 fn start(callee: &Callee) -> Server {
-    let server = Server::start(&Setup {
-        gateway: callee.address(),
-        media_nat: "strict",
-        log: "info",
-        calls: 50,
-        also: Vec::new(),
-    });
-    server.bind(X, A, B, "");
-    server
+    Server::with_a_pair(callee.address())
 }
 
 fn calls_before(server: &Server) -> Value {

@@ -182,6 +182,20 @@ pub enum CallEntry {
     },
 }
 
+impl CallEntry {
+    /// The call.
+    pub fn call_id(&self) -> Id {
+        match self {
+            Self::Arrived(line) => line.call_id,
+            Self::Over(line) => line.call_id,
+            Self::Answered { call_id, .. }
+            | Self::Kept { call_id, .. }
+            | Self::Acked { call_id }
+            | Self::Ended { call_id } => *call_id,
+        }
+    }
+}
+
 /// An answer to a [`Command`].
 #[derive(Clone, PartialEq, Debug)]
 pub enum Answer {

@@ -99,11 +99,8 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
         key,
         now: clock.now().wall,
     };
-    let one = left
-        .iter()
-        .any(|call| call.kept.is_some())
-        .then(|| Try::begin(&conf.store));
-    let mut left = if one.as_ref().is_some_and(Try::is_hopeless) {
+    let attempt = Try::begin(&conf.store);
+    let mut left = if attempt.is_hopeless() {
         Left::given_up(left)
     } else {
         Left::of(left, &terms, &mut lanes)
@@ -213,10 +210,10 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
     drop(told);
     // A shard that dies sends none: the pulse finds out.
     let tallies: Vec<Takeover> = tallies.iter().collect();
-    match one {
-        Some(one) if tallies.len() < count => one.failed(),
-        Some(one) => one.succeeded(),
-        None => {}
+    if tallies.len() < count {
+        attempt.failed();
+    } else {
+        attempt.succeeded();
     }
     let (taken, ended) = (0, left.ended);
     let takeover = tallies

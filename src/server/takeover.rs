@@ -136,11 +136,13 @@ impl Left {
     pub(super) fn given_up(left: Vec<LeftCall>) -> Self {
         let kept = left.iter().filter(|call| call.kept.is_some());
         let unreadable: Vec<Id> = kept.map(|call| call.record.call_id).collect();
-        tracing::error!(
-            "{TAKEOVER_TRIES} servers have ended while they took over the calls of the one before: {} calls are given up, \
-             and their records written: please report this, with the log of those servers",
-            unreadable.len()
-        );
+        if !unreadable.is_empty() {
+            tracing::error!(
+                "{TAKEOVER_TRIES} servers have ended while they took over the calls of the one before: {} calls are given up, \
+                 and their records written: please report this, with the log of those servers",
+                unreadable.len()
+            );
+        }
         Self {
             ended: left.iter().filter(|call| call.died.is_some()).count(),
             records: left.into_iter().map(|call| call.record).collect(),

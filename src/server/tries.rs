@@ -71,21 +71,21 @@ mod tests {
     fn tries_that_come_to_a_bad_end_are_counted_until_one_succeeds() {
         let data = tempfile::tempdir().unwrap();
         for before in 0..TAKEOVER_TRIES {
-            let one = Try::begin(data.path());
-            assert!(!one.is_hopeless(), "after {before}");
+            let attempt = Try::begin(data.path());
+            assert!(!attempt.is_hopeless(), "after {before}");
             // Refused for another reason in between.
             drop(Try::begin(data.path()));
             match before % 3 {
-                0 => one.failed(),
+                0 => attempt.failed(),
                 1 => drop(
                     thread::spawn(move || {
-                        let _one = one;
+                        let _attempt = attempt;
                         panic!("it dies")
                     })
                     .join(),
                 ),
                 // Killed.
-                _ => std::mem::forget(one),
+                _ => std::mem::forget(attempt),
             }
         }
         let last = Try::begin(data.path());

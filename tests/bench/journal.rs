@@ -304,15 +304,7 @@ impl Pipe {
 
 /// Whose entries they are.
 fn id_of(call: &[Vec<CallEntry>]) -> Option<Id> {
-    let id = |entry: &CallEntry| match entry {
-        CallEntry::Arrived(line) => line.call_id,
-        CallEntry::Over(line) => line.call_id,
-        CallEntry::Answered { call_id, .. }
-        | CallEntry::Kept { call_id, .. }
-        | CallEntry::Acked { call_id }
-        | CallEntry::Ended { call_id } => *call_id,
-    };
-    call.iter().flatten().next().map(id)
+    call.iter().flatten().next().map(CallEntry::call_id)
 }
 
 fn print(name: &str, values: &[f64]) {

@@ -72,6 +72,19 @@ impl Server {
         Self::speaking("udp", setup)
     }
 
+    /// Starts one on which A and B are bound through X; calls go to `gateway`.
+    pub fn with_a_pair(gateway: SocketAddr) -> Self {
+        let server = Self::start(&Setup {
+            gateway,
+            media_nat: "strict",
+            log: "info",
+            calls: 50,
+            also: Vec::new(),
+        });
+        server.bind(X, A, B, "");
+        server
+    }
+
     /// Starts a server that listens, and speaks to its gateway, over `udp` or over `tcp` as well.
     pub fn speaking(transport: &str, setup: &Setup) -> Self {
         Self::with_media(HOME.into(), transport, setup)

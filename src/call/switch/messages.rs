@@ -153,7 +153,7 @@ impl Switch {
         }
         let found = Dialog::id_of(message).and_then(|id| self.hands.dialogs.get(&id).copied());
         let Some((me, name)) = found else {
-            let is_ours = is_ours(message.call_id()) && message.from().tag().is_some_and(is_ours);
+            let is_ours = is_ours(message.call_id()) && message.from_tag().is_some_and(is_ours);
             let is_trunks = trunk::of_source(&self.config.trunks, path.remote.ip()).is_some();
             if is_ours && is_trunks && self.hands.layer.len() < TRANSACTIONS_MAX {
                 let last = LAST_CSEQ_OF_STRAYS.max(last_cseq_of(message));

@@ -321,7 +321,7 @@ impl Clients {
         response: Option<&Message>,
     ) -> Option<AnswerKind> {
         use invite_client::Act;
-        let tag_hash = response.map_or(0, |response| self.hasher.hash_one(response.to().tag()));
+        let tag_hash = response.map_or(0, |response| self.hasher.hash_one(response.to_tag()));
         let client = self.all.get_mut(id.0)?;
         let Machine::Invite(state) = &mut client.machine else {
             return None;

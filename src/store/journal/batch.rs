@@ -104,36 +104,36 @@ impl Batch {
 
     /// Whether the entry could be encoded. `sequence` is its place among all.
     pub(super) fn add(&mut self, entry: &CallEntry, sequence: u64) -> bool {
-        let start = self.bytes.len();
-        let (id, what) = match entry {
+        let (start, id) = (self.bytes.len(), entry.call_id());
+        let what = match entry {
             CallEntry::Arrived(line) => {
-                if !self.long(ARRIVED, sequence, line.call_id, &line.json) {
+                if !self.long(ARRIVED, sequence, id, &line.json) {
                     return false;
                 }
-                (line.call_id, What::Arrived)
+                What::Arrived
             }
             CallEntry::Over(line) => {
-                if !self.long(OVER, sequence, line.call_id, &line.json) {
+                if !self.long(OVER, sequence, id, &line.json) {
                     return false;
                 }
-                (line.call_id, What::Over)
+                What::Over
             }
-            CallEntry::Kept { call_id, state } => {
-                if !self.long(KEPT, sequence, *call_id, state) {
+            CallEntry::Kept { state, .. } => {
+                if !self.long(KEPT, sequence, id, state) {
                     return false;
                 }
-                (*call_id, What::Kept)
+                What::Kept
             }
-            CallEntry::Acked { call_id } => {
-                short_frame(&mut self.bytes, ACKED, *call_id, sequence, None);
-                (*call_id, What::Acked)
+            CallEntry::Acked { .. } => {
+                short_frame(&mut self.bytes, ACKED, id, sequence, None);
+                What::Acked
             }
-            CallEntry::Answered { call_id, at } => {
-                short_frame(&mut self.bytes, ANSWERED, *call_id, sequence, Some(*at));
-                (*call_id, What::Answered(*at))
+            CallEntry::Answered { at, .. } => {
+                short_frame(&mut self.bytes, ANSWERED, id, sequence, Some(*at));
+                What::Answered(*at)
             }
-            CallEntry::Ended { call_id } => {
-                self.end(*call_id, sequence);
+            CallEntry::Ended { .. } => {
+                self.end(id, sequence);
                 return true;
             }
         };

@@ -53,7 +53,7 @@ impl Disk {
         while self.news.front().is_some_and(is_old) {
             self.news.pop_front();
         }
-        let ids = entries.iter().map(id_of).collect();
+        let ids = entries.iter().map(CallEntry::call_id).collect();
         self.news.push_back((now, length_of(&self.segment()), ids));
         journal.write_all(entries);
     }
@@ -125,15 +125,4 @@ impl Disk {
 
 fn length_of(path: &Path) -> u64 {
     fs::metadata(path).expect("the segment").len()
-}
-
-fn id_of(entry: &CallEntry) -> Id {
-    match entry {
-        CallEntry::Arrived(line) => line.call_id,
-        CallEntry::Over(line) => line.call_id,
-        CallEntry::Answered { call_id, .. }
-        | CallEntry::Kept { call_id, .. }
-        | CallEntry::Acked { call_id }
-        | CallEntry::Ended { call_id } => *call_id,
-    }
 }
