@@ -62,6 +62,8 @@ pub enum CallTimer {
     Left(ClientId),
     /// A leg's session has to be refreshed, or has expired.
     Session(LegName),
+    /// A leg's peer is to be asked whether it is still there.
+    Probe(LegName),
     /// The media threads have not told their counts in time.
     Counts,
 }
@@ -81,6 +83,8 @@ pub enum Purpose {
     Bye(LegName),
     /// An INFO of ours that tells a key.
     Info(LegName),
+    /// An OPTIONS of ours that asks whether a leg's peer is still there.
+    Probe(LegName),
     /// The BYE to a fork that lost, or anything else that nobody waits for.
     Other,
 }
@@ -89,14 +93,16 @@ impl Purpose {
     /// The leg whose peer answers it.
     pub const fn leg(self) -> Option<LegName> {
         match self {
-            Self::Invite(leg) | Self::Exchange(leg) | Self::Bye(leg) | Self::Info(leg) => Some(leg),
+            Self::Invite(leg) | Self::Exchange(leg) | Self::Bye(leg) | Self::Info(leg) | Self::Probe(leg) => {
+                Some(leg)
+            },
             Self::Prack => Some(LegName::Callee),
             Self::Cancel | Self::Other => None,
         }
     }
 }
 
-const PURPOSES: [Purpose; 11] = [
+const PURPOSES: [Purpose; 13] = [
     Purpose::Invite(LegName::Caller),
     Purpose::Invite(LegName::Callee),
     Purpose::Exchange(LegName::Caller),
@@ -107,6 +113,8 @@ const PURPOSES: [Purpose; 11] = [
     Purpose::Bye(LegName::Callee),
     Purpose::Info(LegName::Caller),
     Purpose::Info(LegName::Callee),
+    Purpose::Probe(LegName::Caller),
+    Purpose::Probe(LegName::Callee),
     Purpose::Other,
 ];
 

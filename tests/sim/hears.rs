@@ -186,6 +186,10 @@ impl Crowd {
                     }
                 }
             }
+            "OPTIONS" => {
+                let status = if mind.state == State::Up { 200 } else { 481 };
+                answer(&mut self.cast, status, "OPTIONS", &none);
+            }
             "PRACK" | "UPDATE" => self.asked_in_passing(place, msg),
             _ => answer(&mut self.cast, 501, msg.method(), &none),
         }

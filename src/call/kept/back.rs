@@ -319,6 +319,7 @@ impl Call {
                 self.time_again(hands, now, name, timed, expires.map(Wall::from_millis));
             }
         }
+        self.probe_soon(hands, now);
         for (name, say) in names.into_iter().zip(says) {
             let ask = match say {
                 Say::Nothing => None,

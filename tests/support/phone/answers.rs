@@ -29,6 +29,13 @@ impl Phone {
         self.calls[at].owed(method, false).is_some()
     }
 
+    /// Whether this phone has hung up, heard or not.
+    pub fn has_hung_up(&self, at: usize, request: &Msg) -> bool {
+        let tag = request.tag("To");
+        let hung_up = |asked: &Asked| asked.method == "BYE" && param(&asked.from, "tag") == tag;
+        self.calls[at].asked.iter().any(hung_up)
+    }
+
     /// Whether what this request ends is over as far as this phone knows: either side has hung up and the other has said
     /// so, the phone has refused the INVITE, or said that there is no such dialog.
     pub fn has_left(&self, at: usize, request: &Msg) -> bool {
