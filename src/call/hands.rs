@@ -95,7 +95,7 @@ impl Purpose {
         match self {
             Self::Invite(leg) | Self::Exchange(leg) | Self::Bye(leg) | Self::Info(leg) | Self::Probe(leg) => {
                 Some(leg)
-            },
+            }
             Self::Prack => Some(LegName::Callee),
             Self::Cancel | Self::Other => None,
         }

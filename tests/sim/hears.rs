@@ -121,7 +121,7 @@ impl Crowd {
             }
             ("BYE", _) if mind.leaves => {
                 mind.state = State::Over;
-                if status >= 300 && mind.forks.is_empty() {
+                if status >= 300 && mind.forks.is_empty() && !mind.has_rival {
                     self.turned_away.push((now, status, place));
                 }
             }

@@ -29,6 +29,13 @@ impl Phone {
         self.calls[at].owed(method, false).is_some()
     }
 
+    /// Whether a response answers a request that this phone has said more than once: it may be as old as the first copy.
+    pub fn may_be_old(&self, response: &Msg) -> bool {
+        let mut asked = self.calls.iter().flat_map(|call| &call.asked);
+        response.status().is_some()
+            && asked.any(|asked| asked.branch == response.branch() && asked.repeats.was_repeated())
+    }
+
     /// Whether this phone has hung up, heard or not.
     pub fn has_hung_up(&self, at: usize, request: &Msg) -> bool {
         let tag = request.tag("To");
