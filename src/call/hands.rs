@@ -3,10 +3,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hasher};
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use super::cdr::Cdr;
 use super::config::{Config, Listener};
+use super::draft::Draft;
 use super::media::MediaPort;
 use super::port::{CallEntry, LegName, Note, Output, Trace};
 use super::ports::Ports;
@@ -221,10 +221,10 @@ impl Hands {
         self.out.push_back(Output::Note(note));
     }
 
-    /// Says something to the journal.
-    pub fn journal(&mut self, entry: impl FnOnce() -> CallEntry) {
+    /// Says something to the journal, for which there is room to write in.
+    pub fn journal(&mut self, entry: impl FnOnce(&mut Vec<u8>) -> CallEntry) {
         match self.keeping {
-            Keeping::Calls => self.out.push_back(Output::Journal(entry())),
+            Keeping::Calls => self.out.push_back(Output::Journal(entry(&mut self.ink))),
             Keeping::Nothing => {}
         }
     }
@@ -232,9 +232,20 @@ impl Hands {
     /// An attempt is over. Its record goes to the journal first, so that it survives as it is if the process dies
     /// before the CDR files have it.
     pub fn record(&mut self, record: Box<Cdr>, trace: Trace) {
-        let line = Arc::new(record.line());
-        self.journal(|| CallEntry::Over(Arc::clone(&line)));
+        self.journal_end(&record);
+        let line = record.line();
         self.out.push_back(Output::Cdr(record, line, trace));
+    }
+
+    /// Says to the journal that an attempt is over, and all that it has to know of that.
+    pub fn journal_end(&mut self, record: &Cdr) {
+        self.journal(|ink| {
+            // An attempt's arrival is said when the first gateway is tried.
+            CallEntry::Over(match record.attempts.is_empty() {
+                true => Draft::whole(record, ink),
+                false => Draft::end(record, ink),
+            })
+        });
     }
 
     /// A request within a dialog that holds nothing but these headers (ACK of a 2xx, BYE, PRACK), and its way.
