@@ -431,7 +431,7 @@ pub(super) fn call_left(
             at: now.at,
             wall: record.arrived_at,
         },
-        record,
+        record: record.into(),
         recorded: Recorded::Open,
         plan: None,
         through: Some(through),
