@@ -581,6 +581,7 @@ pub(super) fn record_of(record: Cdr, said: &form::Record<'_>, ours: Bytes<'_>) -
                 gateway: attempt.gateway.to_owned(),
                 callee: digits(attempt.callee)?,
                 status: attempt.status,
+                challenge: None,
             })
         })
         .collect::<Result<_, Unfit>>()?;
