@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use self::secret::Credentials;
 use super::media::InterfaceId;
 use crate::base::limits::{SESSION_EXPIRES_S, SESSION_MIN_S};
 use crate::base::number::Format;
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sip::path::{ListenerId, Transport};
+
+pub mod secret;
 
 /// A range of addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -188,6 +191,8 @@ pub struct Trunk {
     pub gateways: Vec<Gateway>,
     /// How large requests go to those of them that are spoken to over UDP.
     pub large_requests: LargeRequests,
+    /// What its gateways know us by; `None`: they ask for no password.
+    pub credentials: Option<Credentials>,
     /// The listener that it uses; `None` is the first that fits.
     pub listener: Option<ListenerId>,
     /// The media interface of its legs; `None` is the first that fits.

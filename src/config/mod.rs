@@ -20,6 +20,7 @@ mod listeners;
 mod media;
 mod reader;
 mod reading;
+mod secrets;
 mod trunks;
 mod value;
 

@@ -2,6 +2,7 @@ use super::*;
 use crate::telemetry::log;
 
 mod reload;
+mod secrets;
 
 /// The conf that these texts are.
 fn from_texts(name: &str, text: &str, trunks_name: &str, trunks_text: &str) -> Result<Conf, Faults> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::reader::{Section, Source, one_of, word};
-use super::value;
+use super::{secrets, value};
 use crate::base::limits::{
     FIRST_RESPONSE, FIRST_RESPONSE_MAX, SESSION_EXPIRES_S, SESSION_MAX_S, SESSION_MIN_S,
 };
@@ -22,10 +22,11 @@ const TRUNKS_MAX: usize = 256;
 /// Media networks of one trunk: what a flow's orders hold.
 const MEDIA_FROM_MAX: usize = 4;
 
-const KEYS: [&str; 24] = [
+const KEYS: [&str; 25] = [
     "name",
     "accept_from",
     "gateways",
+    "credentials",
     "large_requests",
     "listen",
     "media",
@@ -110,6 +111,7 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         name: name(section, others),
         accept_from: accept_from(section, others),
         gateways: gateways(section, listeners),
+        credentials: secrets::credentials(section),
         large_requests: section.choice("large_requests", &LARGE_REQUESTS, LargeRequests::Udp),
         listener: None,
         media: interface(section, media),

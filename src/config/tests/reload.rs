@@ -162,6 +162,7 @@ fn every_key_of_a_trunk_is_taken_by_a_reload() {
             "name" => "\"another\"",
             "accept_from" => "[\"127.0.0.0/24\"]",
             "gateways" => "[\"sip:127.0.0.4:5060\"]",
+            "credentials" => "{ realm = \"r\", user = \"u\", password = \"p\" }",
             "listen" => "\"127.0.0.1:5060\"",
             "dialled_from" => "[\"to\"]",
             "caller_id" => "[\"from\"]",
