@@ -119,7 +119,9 @@ impl Call {
             transport: gateway.transport,
             remote: gateway.address,
             flow: None,
+            party: None,
         };
+        let path = trunk.way(path);
         let large = match (by, gateway.transport, trunk.large_requests) {
             (By::Size, Transport::Udp, LargeRequests::Tcp) if written.bytes.len() > UDP_REQUEST_BYTES_MAX => {
                 listener_towards(&config, Some(listener.id), Transport::Tcp, gateway.address)
