@@ -1,13 +1,16 @@
 //! Trunks: whose wire a message came by, how that side writes numbers, where calls through it go.
 
+pub mod number_format;
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use number_format::NumberFormat;
+
 use super::media::InterfaceId;
 use crate::base::limits::{SESSION_EXPIRES_S, SESSION_MIN_S};
-use crate::base::number::Format;
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sip::path::{ListenerId, Transport};
 
@@ -204,10 +207,8 @@ pub struct Trunk {
     pub dialled_from: Vec<DialledFrom>,
     /// Where the caller's number is read, first found.
     pub caller_id: Vec<CallerFrom>,
-    /// Dial prefixes to take off a dialled number (`17951`, `#31#`), longest first.
-    pub strip: Vec<Box<str>>,
-    /// How numbers are written towards it.
-    pub number_format: Format,
+    /// How numbers are written on its wire, both ways.
+    pub numbers: NumberFormat,
     /// Which numbers it lets us show.
     pub may_show: Vec<MayShow>,
     /// Whether numbers that name no trunk belong to it.

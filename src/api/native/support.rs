@@ -16,7 +16,7 @@ use super::{Desk, Owner, Phase, Stop, Takeover, router, router_on_loopback};
 use crate::api::socket;
 use crate::api::switchboard::Switchboard;
 use crate::base::id::Id;
-use crate::base::number::{Digits, Format};
+use crate::base::number::Digits;
 use crate::base::time::{Instant, Now, Wall};
 use crate::call::cdr::{CallerKind, Cdr, Media, Recording, ReleasedBy, SCHEMA};
 use crate::call::config::Config;
@@ -243,8 +243,7 @@ fn carrier() -> Trunk {
         listener: None,
         dialled_from: Vec::new(),
         caller_id: Vec::new(),
-        strip: Vec::new(),
-        number_format: Format::National,
+        numbers: Default::default(),
         may_show: Vec::new(),
         default: true,
         media_nat: MediaNat::default(),
