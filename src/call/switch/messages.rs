@@ -76,7 +76,7 @@ impl Switch {
         match purpose {
             Purpose::Invite(LegName::Callee) => {
                 call.hear_targets(&self.table, &answer, message);
-                call.callee_answered(hands, now, &answer, message);
+                call.callee_answered(hands, now, path.remote.ip(), &answer, message);
             }
             Purpose::Exchange(leg) => call.offer_answered(hands, now, leg, &answer, message),
             Purpose::Bye(leg) => {
