@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use umbra::base::number::Format;
 use umbra::call::config::{Config, Listener, SipTimers};
 use umbra::call::media;
+use umbra::call::trunk::secret::{Credentials, Secret};
 use umbra::call::trunk::{
     CallerFrom, Cidr, DialledFrom, Dtmf, Gateway, LargeRequests, MayShow, Naming, Redirects, Reliability,
     RtcpMux, SessionTimer, SessionWish, Trunk,
@@ -13,6 +14,7 @@ use umbra::masking::binding::Mode;
 use umbra::rtp::flow::MediaNat;
 use umbra::sip::path::{ListenerId, Transport};
 
+use super::super::secret;
 use super::super::stage::{Large, Setup};
 
 pub(super) fn mode_of(name: &str) -> Mode {
@@ -51,6 +53,11 @@ pub(super) fn config_of(setup: &Setup) -> Config {
                 transport: setup.gateway.transport(),
             })
             .collect(),
+        credentials: setup.has_credentials.then(|| Credentials {
+            realm: secret::REALM.into(),
+            user: secret::USER.into(),
+            secret: Secret::of_password(secret::USER, secret::REALM, secret::PASSWORD),
+        }),
         large_requests: match setup.large {
             Large::Udp => LargeRequests::Udp,
             Large::Heard | Large::Refused => LargeRequests::Tcp,
@@ -87,6 +94,7 @@ pub(super) fn config_of(setup: &Setup) -> Config {
         },
         charging_vector: naming(setup.names_charging),
         session_id: naming(setup.names_sessions),
+        tls: Default::default(),
         media_from: Vec::new(),
         session: SessionWish {
             timer: match setup.session_timer.as_str() {
