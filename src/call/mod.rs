@@ -8,6 +8,7 @@ pub mod cdr;
 pub mod config;
 pub mod exchange;
 pub mod failover;
+mod gate;
 pub mod guard;
 pub mod hands;
 pub mod inspect;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use self::secret::Credentials;
+use self::secret::{Credentials, Demand};
 use super::media::InterfaceId;
 use crate::base::limits::{SESSION_EXPIRES_S, SESSION_MIN_S};
 use crate::base::number::Format;
@@ -187,6 +187,8 @@ pub struct Trunk {
     pub name: Box<str>,
     /// Who may send us calls on it; the longest prefix over all trunks wins.
     pub accept_from: Vec<Cidr>,
+    /// What whoever sends us calls on it has to prove; `None`: the address is enough.
+    pub auth: Option<Demand>,
     /// Where calls through it go, in order.
     pub gateways: Vec<Gateway>,
     /// How large requests go to those of them that are spoken to over UDP.

@@ -124,6 +124,8 @@ pub struct Setup {
     pub names_sessions: bool,
     /// Whether the trunk has credentials for its gateways (`support/secret.rs`).
     pub has_credentials: bool,
+    /// How the trunk asks callers for a password (`support/secret.rs`): `401` or `407`, and by `-` the only hash.
+    pub auth: Option<String>,
     /// Alarms that belong to the play.
     pub alarms: Vec<String>,
     /// Whether a carrier's edge proxy stands between the phones and Umbra: it speaks TCP with Umbra, which knows
@@ -161,6 +163,7 @@ impl Setup {
             names_charging: false,
             names_sessions: false,
             has_credentials: false,
+            auth: None,
             alarms: Vec::new(),
             has_edge: false,
             canaries: Vec::new(),

@@ -239,6 +239,7 @@ fn carrier() -> Trunk {
         name: "carrier".into(),
         accept_from: Vec::new(),
         gateways: Vec::new(),
+        auth: None,
         credentials: None,
         large_requests: LargeRequests::default(),
         listener: None,
