@@ -8,6 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::line;
+use super::port::LegName;
 use crate::base::id::Id;
 use crate::base::number::Digits;
 use crate::base::time::Wall;
@@ -238,9 +239,17 @@ impl Cdr {
             json,
         }
     }
+
+    /// The trunk of a leg; none of a called party's before its INVITE.
+    pub fn trunk_of(&self, leg: LegName) -> Option<&str> {
+        match leg {
+            LegName::Caller => Some(&self.trunk_in),
+            LegName::Callee => self.trunk_out.as_deref(),
+        }
+    }
 }
 
-/// A record as text, written once for the journal and the CDR files.
+/// A record as text, as the CDR files have it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Line {
     /// The attempt's id.

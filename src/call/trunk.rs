@@ -13,6 +13,10 @@ use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sip::path::{ListenerId, Transport};
 
 pub mod secret;
+pub mod tls;
+
+use tls::Tls;
+pub use tls::{of_path, towards};
 
 /// A range of addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -231,9 +235,21 @@ pub struct Trunk {
     pub charging_vector: Naming,
     /// Session-ID (RFC 7989) in every message of ours.
     pub session_id: Naming,
+    /// What it wants of TLS.
+    pub tls: Tls,
 }
 
-/// The trunk whose wire an address is: the longest prefix wins.
+impl Trunk {
+    /// Whether it takes calls from this address. One that asks for names of certificates takes them from anywhere,
+    /// unless it says more.
+    pub fn takes_from(&self, source: IpAddr) -> bool {
+        let is_anywhere = self.accept_from.is_empty() && !self.tls.client_names.is_empty();
+        is_anywhere || self.accept_from.iter().any(|network| network.holds(source))
+    }
+}
+
+/// The trunk whose wire an address is: the longest prefix wins. Those that ask for names of certificates are no
+/// address's.
 pub fn of_source(trunks: &[Trunk], source: IpAddr) -> Option<&Trunk> {
     let widths = |t: &Trunk| {
         t.accept_from
@@ -244,7 +260,42 @@ pub fn of_source(trunks: &[Trunk], source: IpAddr) -> Option<&Trunk> {
     };
     trunks
         .iter()
+        .filter(|t| t.tls.client_names.is_empty())
         .filter_map(|t| widths(t).map(|w| (w, t)))
         .max_by_key(|(width, _)| *width)
         .map(|(_, t)| t)
+}
+
+#[cfg(test)]
+impl Trunk {
+    /// A trunk that nobody calls on and that leads nowhere.
+    pub(crate) fn bare(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            accept_from: Vec::new(),
+            gateways: Vec::new(),
+            auth: None,
+            credentials: None,
+            large_requests: LargeRequests::default(),
+            listener: None,
+            dialled_from: Vec::new(),
+            caller_id: Vec::new(),
+            strip: Vec::new(),
+            number_format: Format::National,
+            may_show: Vec::new(),
+            default: false,
+            media_nat: MediaNat::default(),
+            media: None,
+            first_response: crate::base::limits::FIRST_RESPONSE,
+            redirects: Redirects::default(),
+            rtcp_mux: RtcpMux::default(),
+            dtmf: Dtmf::default(),
+            reliable_provisionals: Reliability::default(),
+            charging_vector: Naming::default(),
+            session_id: Naming::default(),
+            media_from: Vec::new(),
+            session: SessionWish::default(),
+            tls: Tls::default(),
+        }
+    }
 }

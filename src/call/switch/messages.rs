@@ -40,7 +40,7 @@ impl Switch {
             Err(unreadable) => {
                 self.hands.note(Note::Malformed);
                 if let (Some(status), Some(head)) = (unreadable.status, unreadable.head)
-                    && trunk::of_source(&self.config.trunks, path.remote.ip()).is_some()
+                    && trunk::of_path(&self.config.trunks, path).is_some()
                 {
                     let to_tag = self.hands.tag_for(&head);
                     // RFC 3261 §21.4.1 wants the fault named; our reason phrases are fixed.
@@ -89,6 +89,7 @@ impl Switch {
                     call.leg_over(leg);
                 }
             }
+            Purpose::Probe(leg) => call.probed(hands, now, leg, message.status().unwrap_or(0)),
             Purpose::Info(leg) => call.key_told(hands, now, leg, message.status().unwrap_or(0)),
             Purpose::Prack => {
                 call.note_message(
@@ -138,6 +139,7 @@ impl Switch {
                 | Purpose::Bye(_)
                 | Purpose::Info(_)
                 | Purpose::Prack
+                | Purpose::Probe(_)
                 | Purpose::Cancel
                 | Purpose::Other,
                 _,
@@ -158,7 +160,7 @@ impl Switch {
         let found = Dialog::id_of(message).and_then(|id| self.hands.dialogs.get(&id).copied());
         let Some((me, name)) = found else {
             let is_ours = is_ours(message.call_id()) && message.from_tag().is_some_and(is_ours);
-            let is_trunks = trunk::of_source(&self.config.trunks, path.remote.ip()).is_some();
+            let is_trunks = trunk::of_path(&self.config.trunks, path).is_some();
             if is_ours && is_trunks && self.hands.layer.len() < TRANSACTIONS_MAX {
                 let last = LAST_CSEQ_OF_STRAYS.max(last_cseq_of(message));
                 let parting = Parting::from_nobody(&self.config, path, message);
@@ -180,7 +182,7 @@ impl Switch {
             || in_dialog && Dialog::id_of(message).is_some_and(|id| self.hands.dialogs.contains_key(&id));
         // What belongs to a dialog or a transaction passes even if its trunk has left the conf.
         let is_known = || is_of_dialog() || self.hands.layer.knows(path, message);
-        let trunk = trunk::of_source(&self.config.trunks, path.remote.ip());
+        let trunk = trunk::of_path(&self.config.trunks, path);
         if trunk.is_none_or(|trunk| trunk.auth.is_some())
             && !is_known()
             && !self.may_begin(now, path, message)
@@ -206,7 +208,7 @@ impl Switch {
     /// kept of it.
     fn may_begin(&mut self, now: Now, path: Path, message: &Message<'_>) -> bool {
         let config = self.config.clone();
-        match trunk::of_source(&config.trunks, path.remote.ip()) {
+        match trunk::of_path(&config.trunks, path) {
             Some(Trunk { auth: None, .. }) => true,
             Some(Trunk {
                 auth: Some(demand), ..
@@ -536,6 +538,7 @@ impl Switch {
             | Purpose::Prack
             | Purpose::Bye(_)
             | Purpose::Info(_)
+            | Purpose::Probe(_)
             | Purpose::Other => {}
         }
         self.put_back(call);

@@ -110,6 +110,7 @@ pub(super) fn config_of(setup: &Setup) -> Config {
         },
         charging_vector: naming(setup.names_charging),
         session_id: naming(setup.names_sessions),
+        tls: Default::default(),
         media_from: Vec::new(),
         session: SessionWish {
             timer: match setup.session_timer.as_str() {
