@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use self::tls::{of_path, towards};
 
 use self::number_format::NumberFormat;
-use self::secret::Credentials;
+use self::secret::{Credentials, Demand};
 use self::tls::Tls;
 use super::media::InterfaceId;
 use crate::base::limits::{SESSION_EXPIRES_S, SESSION_MIN_S};
@@ -192,6 +192,8 @@ pub struct Trunk {
     pub name: Box<str>,
     /// Who may send us calls on it; the longest prefix over all trunks wins.
     pub accept_from: Vec<Cidr>,
+    /// What whoever sends us calls on it has to prove; `None`: the address is enough.
+    pub auth: Option<Demand>,
     /// Where calls through it go, in order.
     pub gateways: Vec<Gateway>,
     /// How large requests go to those of them that are spoken to over UDP.
@@ -271,6 +273,7 @@ impl Trunk {
             name: name.into(),
             accept_from: Vec::new(),
             gateways: Vec::new(),
+            auth: None,
             credentials: None,
             large_requests: LargeRequests::default(),
             listener: None,
