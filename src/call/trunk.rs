@@ -1,5 +1,6 @@
 //! Trunks: whose wire a message came by, how that side writes numbers, where calls through it go.
 
+pub mod codecs;
 pub mod number_format;
 
 use std::net::{IpAddr, SocketAddr};
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use codecs::Codecs;
 use number_format::NumberFormat;
 
 use super::media::InterfaceId;
@@ -217,6 +219,8 @@ pub struct Trunk {
     pub media_nat: MediaNat,
     /// Where else its media may come from.
     pub media_from: Vec<MediaSource>,
+    /// The codecs that its descriptions may name.
+    pub codecs: Codecs,
     /// How keys are told.
     pub dtmf: Dtmf,
     /// How its legs' sessions are timed.

@@ -206,7 +206,10 @@ fn the_server_is_asked_for_its_state_its_log_level_and_a_reload() {
         tried.contains("in, dialled: 008613800000001\n  = +8613800000001\n"),
         "{tried}"
     );
-    assert!(tried.ends_with("number_format national 13800000001\n  = 13800000001\n"), "{tried}");
+    assert!(
+        tried.ends_with("number_format national 13800000001\n  = 13800000001\n"),
+        "{tried}"
+    );
     assert_eq!(served.asked.lock().unwrap()[..], ["log debug", "reload "]);
     let (status, _) = served.post("/v1/stop", &serde_json::json!({"drain_s": 600}));
     assert_eq!(

@@ -54,6 +54,7 @@ fn the_shipped_files_name_every_key() {
         "rules_out",
         "media",
         "rtcp_mux",
+        "codecs",
         "dtmf",
         "reliable_provisionals",
         "charging_vector",
@@ -355,6 +356,11 @@ fn every_fault_of_a_trunk_file_names_line_text_and_cure() {
             trunk("a", "rules_in = [{ match = '^0', of = \"called\" }]"),
             "t.toml:4: of = \"called\": write \"both\", \"dialled\" or \"caller\"\n\
              t.toml:4: { match = '^0', of = \"called\" }: a rule has match and replace, and may say of = \"both\", \"dialled\" or \"caller\"",
+        ),
+        (
+            trunk("a", "codecs = [\"pcma\", \"PCMA\", \"telephone-event\"]"),
+            "t.toml:4: \"PCMA\": named twice: take one away\n\
+             t.toml:4: \"telephone-event\": write PCMA, PCMU, G722, G729, opus, AMR, AMR-WB; telephone-event and comfort noise pass in any case",
         ),
         (trunk("a", "prefix_out = \"+9\""), "t.toml:4: prefix_out = \"+9\": write 1 to 8 digits (\"9\"), or nothing"),
         (trunk("a", "default = \"yes\""), "t.toml:4: default = \"yes\": write true or false, without quotes"),

@@ -251,6 +251,7 @@ fn carrier() -> Trunk {
         first_response: crate::base::limits::FIRST_RESPONSE,
         redirects: Default::default(),
         rtcp_mux: Default::default(),
+        codecs: Default::default(),
         dtmf: Default::default(),
         reliable_provisionals: Default::default(),
         charging_vector: Default::default(),

@@ -178,6 +178,7 @@ fn every_key_of_a_trunk_is_taken_by_a_reload() {
             "media" => "\"default\"",
             "large_requests" => "\"tcp\"",
             "rtcp_mux" => "\"offer\"",
+            "codecs" => "[\"PCMA\"]",
             "dtmf" => "\"info\"",
             "reliable_provisionals" => "\"off\"",
             "charging_vector" | "session_id" => "\"own\"",
