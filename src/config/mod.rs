@@ -12,6 +12,7 @@ use crate::call::config::Config;
 use crate::masking::quarantine;
 use crate::records::cdr_file;
 use crate::telemetry::log;
+use crate::transport;
 
 mod fault;
 mod file;
@@ -20,6 +21,8 @@ mod listeners;
 mod media;
 mod reader;
 mod reading;
+mod secrets;
+mod tls;
 mod trunks;
 mod value;
 
@@ -46,6 +49,8 @@ pub struct Conf {
     pub store: PathBuf,
     /// CDR files.
     pub records: cdr_file::Config,
+    /// Certificates of the listeners over TLS.
+    pub tls: transport::tls::Config,
     /// Where the API is.
     pub api: Api,
     /// The log.

@@ -126,6 +126,8 @@ pub struct Setup {
     pub trunk: Vec<String>,
     /// The conf of a second trunk, by which those who call come in; none: all are the one trunk's.
     pub home_trunk: Vec<String>,
+    /// Whether the trunk has credentials for its gateways (`support/secret.rs`).
+    pub has_credentials: bool,
     /// Alarms that belong to the play.
     pub alarms: Vec<String>,
     /// Whether a carrier's edge proxy stands between the phones and Umbra: it speaks TCP with Umbra, which knows
@@ -164,6 +166,7 @@ impl Setup {
             names_sessions: false,
             trunk: Vec::new(),
             home_trunk: Vec::new(),
+            has_credentials: false,
             alarms: Vec::new(),
             has_edge: false,
             canaries: Vec::new(),

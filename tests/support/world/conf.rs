@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use umbra::call::config::{Config, Listener, SipTimers};
 use umbra::call::media;
+use umbra::call::trunk::secret::{Credentials, Secret};
 use umbra::call::trunk::{
     Cidr, Dtmf, Gateway, LargeRequests, Naming, Redirects, Reliability, RtcpMux, SessionTimer, SessionWish,
     Trunk,
@@ -14,6 +15,7 @@ use umbra::masking::binding::Mode;
 use umbra::rtp::flow::MediaNat;
 use umbra::sip::path::{ListenerId, Transport};
 
+use super::super::secret;
 use super::super::stage::{Large, Setup};
 
 pub(super) fn mode_of(name: &str) -> Mode {
@@ -55,6 +57,11 @@ pub(super) fn config_of(setup: &Setup) -> Config {
                 transport: setup.gateway.transport(),
             })
             .collect(),
+        credentials: setup.has_credentials.then(|| Credentials {
+            realm: secret::REALM.into(),
+            user: secret::USER.into(),
+            secret: Secret::of_password(secret::USER, secret::REALM, secret::PASSWORD),
+        }),
         large_requests: match setup.large {
             Large::Udp => LargeRequests::Udp,
             Large::Heard | Large::Refused => LargeRequests::Tcp,
