@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use self::codecs::Codecs;
 use self::number_format::NumberFormat;
 use self::secret::Credentials;
+use self::showing::Showing;
 use super::media::InterfaceId;
 use crate::base::limits::{SESSION_EXPIRES_S, SESSION_MIN_S};
 use crate::rtp::flow::{MediaNat, MediaSource};
@@ -16,6 +17,7 @@ use crate::sip::path::{ListenerId, Transport};
 pub mod codecs;
 pub mod number_format;
 pub mod secret;
+pub mod showing;
 pub mod tls;
 
 use tls::Tls;
@@ -218,6 +220,8 @@ pub struct Trunk {
     pub caller_id: Vec<CallerFrom>,
     /// How numbers are written on its wire, both ways.
     pub numbers: NumberFormat,
+    /// How the number that we show is written.
+    pub showing: Showing,
     /// Which numbers it lets us show.
     pub may_show: Vec<MayShow>,
     /// Whether numbers that name no trunk belong to it.
@@ -281,6 +285,7 @@ impl Trunk {
             dialled_from: Vec::new(),
             caller_id: Vec::new(),
             numbers: NumberFormat::default(),
+            showing: Showing::default(),
             may_show: Vec::new(),
             default: false,
             media_nat: MediaNat::default(),

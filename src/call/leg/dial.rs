@@ -165,6 +165,9 @@ impl Call {
         self.record.sip_call_id_out = Some(String::from_utf8_lossy(&call_id).into_owned());
         self.not_to_callee
             .known(&[gateway.address.ip(), listener.advertised.ip()]);
+        if let Ok(domain) = trunk.showing.domain.parse() {
+            self.not_to_callee.known(&[domain]);
+        }
         self.not_to_callee.known_media(&config.media);
         if !self.may_send(LegName::Callee, &written.bytes, Scope::Whole) {
             self.guard_hit(hands, now);
