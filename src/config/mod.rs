@@ -12,7 +12,9 @@ use crate::call::config::Config;
 use crate::masking::quarantine;
 use crate::records::cdr_file;
 use crate::telemetry::log;
+use crate::transport;
 
+mod certificates;
 mod fault;
 mod file;
 mod keys;
@@ -20,6 +22,8 @@ mod listeners;
 mod media;
 mod reader;
 mod reading;
+mod secrets;
+mod tls;
 mod trunks;
 mod value;
 
@@ -46,6 +50,8 @@ pub struct Conf {
     pub store: PathBuf,
     /// CDR files.
     pub records: cdr_file::Config,
+    /// Certificates of the listeners over TLS.
+    pub tls: transport::tls::Config,
     /// Where the API is.
     pub api: Api,
     /// The log.

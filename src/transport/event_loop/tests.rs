@@ -38,6 +38,7 @@ fn open_with(listeners: Vec<Listener>, count: usize) -> Result<(Transport, Vec<S
         &Arc::default(),
         clock,
         &mut Handed::default(),
+        &Arc::default(),
     )?;
     let addresses = transport.loops[0].addresses();
     Ok((transport, addresses))
@@ -439,6 +440,7 @@ fn by_tcp(remote: SocketAddr) -> Path {
         transport: Protocol::Tcp,
         remote,
         flow: None,
+        party: None,
     }
 }
 

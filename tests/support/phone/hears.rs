@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::super::sdp;
+use super::super::secret;
 use super::super::stage::Packet;
 use super::super::strict::check_answer;
 use super::super::text::{Msg, listed, uri_in};
@@ -16,6 +17,7 @@ impl Phone {
     pub fn check(&self, at: usize, msg: &Msg, is_direct: bool) -> Result<(), String> {
         let call = &self.calls[at];
         if msg.status().is_none() {
+            secret::check(msg)?;
             return if is_direct {
                 call.routing.check_request(msg)
             } else {
@@ -46,8 +48,11 @@ impl Phone {
         let Some(at) = self.calls.iter().position(|c| c.id == msg.call_id()) else {
             return Outcome::Nothing;
         };
-        let call = &mut self.calls[at];
         let status = msg.status().unwrap_or(0);
+        if matches!(status, 401 | 407) {
+            self.challenge = Some((msg.clone(), 0));
+        }
+        let call = &mut self.calls[at];
         let tag = msg.tag("To").unwrap_or("").to_owned();
         let known = call
             .asked
