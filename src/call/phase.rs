@@ -222,6 +222,11 @@ impl Call {
         let faces = Faces {
             caller: config.media.towards(caller.trunk.media, family),
             callee: exits.first().map(|exit| callee_interface(&config, *exit)),
+            codecs: [
+                Some(caller.trunk),
+                exits.first().map(|exit| &config.trunks[exit.trunk]),
+            ]
+            .map(|trunk| trunk.map_or_else(Default::default, |trunk| trunk.codecs.clone())),
         };
         if let Err(refused) = self
             .bridge

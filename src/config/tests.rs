@@ -49,8 +49,18 @@ fn the_shipped_files_name_every_key() {
     assert_eq!(load(&dir), Ok(Conf::embedded()));
     for key in [
         "strip",
+        "rules_in",
+        "number_format_in",
+        "prefix_out",
+        "rules_out",
         "media",
         "rtcp_mux",
+        "codecs",
+        "show_in",
+        "from_user",
+        "from_domain",
+        "user_phone",
+        "privacy",
         "dtmf",
         "reliable_provisionals",
         "charging_vector",
@@ -366,6 +376,33 @@ fn every_fault_of_a_trunk_file_names_line_text_and_cure() {
             trunk("a", "may_show = [\"+86170\"]"),
             "t.toml:4: \"+86170\": write \"own\", \"any\", or the first digits in E.164 without sign (\"86170\")",
         ),
+        (
+            trunk("a", "rules_in = [{ match = '^(0', replace = '' }]\nrules_out = [{ match = '^(0)', replace = '$2' }]"),
+            "t.toml:4: match = '^(0': no regular expression: unclosed group\n\
+             t.toml:5: replace = '$2': the expression has no group 2: count its brackets, or write ${1} where a digit or letter follows",
+        ),
+        (
+            trunk("a", "rules_in = [\"^0\"]\nrules_out = \"^0\""),
+            "t.toml:4: \"^0\": write rules as { match = '^00(\\d+)$', replace = '+$1' }\n\
+             t.toml:5: rules_out = \"^0\": write a list of rules, in brackets: rules_out = [{ match = '…', replace = '…' }]",
+        ),
+        (
+            trunk("a", "rules_in = [{ match = '^0', of = \"called\" }]"),
+            "t.toml:4: of = \"called\": write \"both\", \"dialled\" or \"caller\"\n\
+             t.toml:4: { match = '^0', of = \"called\" }: a rule has match and replace, and may say of = \"both\", \"dialled\" or \"caller\"",
+        ),
+        (
+            trunk("a", "codecs = [\"pcma\", \"PCMA\", \"telephone-event\"]"),
+            "t.toml:4: \"PCMA\": named twice: take one away\n\
+             t.toml:4: \"telephone-event\": write PCMA, PCMU, G722, G729, opus, AMR, AMR-WB; telephone-event and comfort noise pass in any case",
+        ),
+        (
+            trunk("a", "from_user = \"alice\"\nfrom_domain = \"sip:x\"\nprivacy = [\"none\"]"),
+            "t.toml:4: from_user = \"alice\": From holds the shown number: write show_in = \"pai\", or leave this out\n\
+             t.toml:5: from_domain = \"sip:x\": write a host as the carrier wants to see it: \"sip.example.net\", or nothing\n\
+             t.toml:6: \"none\": write \"id\", \"user\", \"header\", \"session\", \"critical\"",
+        ),
+        (trunk("a", "prefix_out = \"+9\""), "t.toml:4: prefix_out = \"+9\": write 1 to 8 digits (\"9\"), or nothing"),
         (trunk("a", "default = \"yes\""), "t.toml:4: default = \"yes\": write true or false, without quotes"),
         (
             trunk("a", "media_from = [\"1.0.0.0/8\", \"2.0.0.0/8\", \"3.0.0.0/8\", \"4.0.0.0/8\", \"5.0.0.0/8\"]"),
@@ -462,7 +499,7 @@ fn what_is_allowed_and_probably_not_meant_is_said_with_its_line() {
             "",
             "[[trunk]]\nname = \"a\"\ndefault = true\naccept_from = [\"0.0.0.0/0\"]".to_owned(),
             "t.toml:1: [[trunk]]: trunk a has no gateways: no call leaves on it\n\
-             t.toml:4: accept_from = [\"0.0.0.0/0\"]: trunk a accepts calls from the whole world: name the carrier's networks",
+             t.toml:4: accept_from = [\"0.0.0.0/0\"]: trunk a accepts calls from the whole world: name the carrier's networks, or ask for a password (auth)",
         ),
         (
             "",

@@ -1,5 +1,7 @@
 //! The trunk files: `[[trunk]]` tables, and what must hold between them.
 
+mod numbers;
+
 use std::time::Duration;
 
 use super::reader::{Section, Source, one_of, word};
@@ -7,14 +9,15 @@ use super::{secrets, value};
 use crate::base::limits::{
     FIRST_RESPONSE, FIRST_RESPONSE_MAX, SESSION_EXPIRES_S, SESSION_MAX_S, SESSION_MIN_S,
 };
-use crate::base::number::Format;
 use crate::call::config::{Config, Listener, MediaConfig};
 use crate::call::media::InterfaceId;
+use crate::call::trunk::codecs::Codecs;
 use crate::call::trunk::{
     CallerFrom, Cidr, DialledFrom, Dtmf, Gateway, LargeRequests, MayShow, Naming, Redirects, Reliability,
     RtcpMux, SessionTimer, SessionWish, Trunk,
 };
 use crate::rtp::flow::{MediaNat, MediaSource};
+use crate::sdp::media::CodecName;
 use crate::sip::path::Transport;
 
 /// Trunks of one conf.
@@ -25,6 +28,10 @@ const MEDIA_FROM_MAX: usize = 4;
 const KEYS: &[&str] = &[
     "name",
     "accept_from",
+    "auth",
+    "auth_realm",
+    "auth_status",
+    "auth_algorithms",
     "gateways",
     "credentials",
     "large_requests",
@@ -33,12 +40,22 @@ const KEYS: &[&str] = &[
     "dialled_from",
     "caller_id",
     "strip",
+    "rules_in",
+    "number_format_in",
     "number_format",
+    "prefix_out",
+    "rules_out",
+    "show_in",
+    "from_user",
+    "from_domain",
+    "user_phone",
+    "privacy",
     "may_show",
     "default",
     "media_nat",
     "media_from",
     "rtcp_mux",
+    "codecs",
     "dtmf",
     "reliable_provisionals",
     "charging_vector",
@@ -62,11 +79,6 @@ const DIALLED_FROM: [(&str, DialledFrom); 4] = [
     ("diversion", DialledFrom::Diversion),
 ];
 const CALLER_ID: [(&str, CallerFrom); 2] = [("pai", CallerFrom::Pai), ("from", CallerFrom::From)];
-const NUMBER_FORMAT: [(&str, Format); 3] = [
-    ("national", Format::National),
-    ("e164", Format::E164),
-    ("plus", Format::Plus),
-];
 const LARGE_REQUESTS: [(&str, LargeRequests); 2] = [("udp", LargeRequests::Udp), ("tcp", LargeRequests::Tcp)];
 const REDIRECTS: [(&str, Redirects); 2] = [("refuse", Redirects::Refuse), ("follow", Redirects::Follow)];
 const RTCP_MUX: [(&str, RtcpMux); 2] = [("answer", RtcpMux::Answer), ("offer", RtcpMux::Offer)];
@@ -115,6 +127,7 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
     let trunk = Trunk {
         name: name(section, others),
         accept_from: accept_from(section, others),
+        auth: secrets::demand(section),
         gateways: gateways(section, listeners),
         credentials: secrets::credentials(section),
         large_requests: section.choice("large_requests", &LARGE_REQUESTS, LargeRequests::Udp),
@@ -138,12 +151,13 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         } else {
             words(section, "caller_id", &CALLER_ID, CallerFrom::Pai)
         },
-        strip: strip(section),
-        number_format: section.choice("number_format", &NUMBER_FORMAT, Format::National),
+        numbers: numbers::read(section),
+        showing: numbers::showing(section),
         may_show: section.list("may_show", vec![MayShow::Own], may_show),
         default: section.flag("default"),
         media_nat: section.choice("media_nat", &MEDIA_NAT, MediaNat::Strict),
         media_from: media_from(section),
+        codecs: codecs(section),
         dtmf: section.choice("dtmf", &DTMF, Dtmf::Rtp),
         session: session(section),
         charging_vector: section.choice("charging_vector", &NAMING, Naming::None),
@@ -181,10 +195,10 @@ fn doubts(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, tr
             format!("trunk {name} accepts from nowhere: no call comes in on it"),
         );
     }
-    if trunk.accept_from.iter().any(|c| c.prefix == 0) && by_address {
+    if trunk.auth.is_none() && trunk.accept_from.iter().any(|c| c.prefix == 0) && by_address {
         section.warn(
             "accept_from",
-            format!("trunk {name} accepts calls from the whole world: name the carrier's networks"),
+            format!("trunk {name} accepts calls from the whole world: name the carrier's networks, or ask for a password (auth)"),
         );
     }
     for (family, is_of) in [("IPv4", true), ("IPv6", false)] {
@@ -404,18 +418,6 @@ fn words<T: Copy + PartialEq>(section: &Section<'_>, key: &str, words: &[(&str, 
     read
 }
 
-fn strip(section: &Section<'_>) -> Vec<Box<str>> {
-    let mut prefixes = section.list("strip", Vec::new(), |text| {
-        let plain = text.bytes().all(|c| c.is_ascii_digit() || c == b'#' || c == b'*');
-        if text.is_empty() || text.len() > 8 || !plain {
-            return Err("write a dial prefix of 1 to 8 digits, # or *: \"17951\"".into());
-        }
-        Ok(Box::<str>::from(text))
-    });
-    prefixes.sort_by_key(|p| std::cmp::Reverse(p.len()));
-    prefixes
-}
-
 fn may_show(text: &str) -> Result<MayShow, String> {
     match text {
         "own" => Ok(MayShow::Own),
@@ -446,6 +448,26 @@ fn session(section: &Section<'_>) -> SessionWish {
         );
     }
     wish
+}
+
+/// The audio codecs, best first.
+fn codecs(section: &Section<'_>) -> Codecs {
+    let mut codecs = Codecs::default();
+    section.list("codecs", Vec::new(), |text| {
+        let audio = || CodecName::ALL.into_iter().filter(|name| name.is_audio());
+        let Some(name) = audio().find(|name| name.name().eq_ignore_ascii_case(text)) else {
+            let names: Vec<&str> = audio().map(CodecName::name).collect();
+            return Err(format!(
+                "write {}; telephone-event and comfort noise pass in any case",
+                names.join(", ")
+            ));
+        };
+        if !codecs.add(name) {
+            return Err("named twice: take one away".into());
+        }
+        Ok(())
+    });
+    codecs
 }
 
 fn media_from(section: &Section<'_>) -> Vec<MediaSource> {
