@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use self::register::Register;
 use self::secret::{Credentials, Demand};
 use super::media::InterfaceId;
 use crate::base::limits::{SESSION_EXPIRES_S, SESSION_MIN_S};
@@ -12,6 +13,7 @@ use crate::base::number::Format;
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sip::path::{ListenerId, Transport};
 
+pub mod register;
 pub mod secret;
 pub mod tls;
 
@@ -199,6 +201,8 @@ pub struct Trunk {
     pub large_requests: LargeRequests,
     /// What its gateways know us by; `None`: they ask for no password.
     pub credentials: Option<Credentials>,
+    /// How we register with its first gateway; `None`: not at all.
+    pub register: Option<Register>,
     /// The listener that it uses; `None` is the first that fits.
     pub listener: Option<ListenerId>,
     /// The media interface of its legs; `None` is the first that fits.
@@ -276,6 +280,7 @@ impl Trunk {
             gateways: Vec::new(),
             auth: None,
             credentials: None,
+            register: None,
             large_requests: LargeRequests::default(),
             listener: None,
             dialled_from: Vec::new(),
