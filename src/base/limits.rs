@@ -6,6 +6,17 @@ use std::time::Duration;
 /// Digits of a number.
 pub const NUMBER_DIGITS_MAX: usize = 18;
 
+/// Bytes of a number as it is written towards a trunk, a sign and a prefix among them.
+pub const WRITTEN_NUMBER_BYTES_MAX: usize = 24;
+/// Rules of one trunk that change numbers, each way.
+pub const NUMBER_RULES_MAX: usize = 32;
+/// Bytes of such a rule's expression, and of its replacement.
+pub const NUMBER_RULE_MATCH_BYTES_MAX: usize = 128;
+/// Bytes of memory that such an expression may take, compiled.
+pub const NUMBER_RULE_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a number that comes in, and of what a rule makes of it.
+pub const NUMBER_RULE_TEXT_BYTES_MAX: usize = 160;
+
 /// Header fields of one SIP message; a request with more is answered 513.
 pub const SIP_HEADERS_MAX: usize = 128;
 /// Bytes of one SIP message.
@@ -84,6 +95,18 @@ pub const TCP_PER_STRANGER_MAX: usize = 4;
 pub const TCP_QUEUE_BYTES_MAX: usize = 1 << 20;
 /// How long a TCP connection of ours may take to come about.
 pub const TCP_CONNECT_MAX: Duration = Duration::from_secs(4);
+/// TLS handshakes at once, over all shards; whoever begins one more is refused.
+pub const TLS_HANDSHAKES_MAX: usize = 128;
+/// How many of them may be with addresses that are no trunk's.
+pub const TLS_STRANGERS_HANDSHAKES_MAX: usize = TLS_HANDSHAKES_MAX / 2;
+/// TLS handshakes that addresses of no trunk may begin in a second, of each shard: each costs about a millisecond.
+pub const TLS_STRANGERS_PER_SECOND: usize = 64;
+/// How long a TLS handshake may take; then the connection is closed.
+pub const TLS_HANDSHAKE_MAX: Duration = Duration::from_secs(5);
+/// Bytes of one TLS connection that are enciphered before the other side takes them.
+pub const TLS_BUFFER_BYTES_MAX: usize = 64 << 10;
+/// How long before its end a certificate of ours is told of.
+pub const TLS_ENDS_SOON: Duration = Duration::from_secs(14 * 86_400);
 /// How long a message may take from its first byte to its last over TCP; then the connection is closed.
 pub const TCP_MESSAGE_MAX: Duration = Duration::from_secs(10);
 /// How long the other side of a TCP connection may take nothing of what is written; then it is closed.

@@ -89,6 +89,23 @@ impl<'t> Source<'t> {
         self.at(&span, cure)
     }
 
+    /// A fault of a trunk's key, where it stands, or of the whole trunk if it doesn't. `None`: the trunk isn't in this file.
+    pub(super) fn fault_of_trunk(&self, name: &str, key: &str, cure: &str) -> Option<Fault> {
+        let (root, _) = DeTable::parse_recoverable(self.text);
+        let DeValue::Array(trunks) = root.get_ref().get("trunk")?.get_ref() else {
+            return None;
+        };
+        let is_it = |table: &&Spanned<DeValue<'_>>| {
+            let table = table.get_ref().as_table();
+            let named = table.and_then(|table| table.get("name")?.get_ref().as_str());
+            named == Some(name)
+        };
+        let trunk = trunks.iter().find(is_it)?;
+        let entry = trunk.get_ref().as_table()?.get_key_value(key);
+        let span = entry.map_or(trunk.span(), |(key, value)| entry_span(key, value));
+        Some(self.at(&span, cure))
+    }
+
     fn at(&self, span: &Range<usize>, cure: impl Into<String>) -> Fault {
         let line = (!span.is_empty()).then(|| {
             let before = self.text.get(..span.start).unwrap_or("");
@@ -226,26 +243,34 @@ impl<'a> Section<'a> {
     /// The tables of `[[key]]`.
     pub(super) fn sections(&self, key: &str, known: &[&str]) -> Vec<Section<'a>> {
         let name = format!("[[{key}]]");
+        let each = format!("write tables, each under a line {name}");
+        let whole = format!("write the line {name}, with two brackets on each side");
+        self.tables(key, &name, known, (&each, &whole))
+    }
+
+    /// The tables in the list `key`, known to the reader of a fault by `name`; the cures are said of an item that is no
+    /// table, and of what is no list.
+    pub(super) fn tables(
+        &self,
+        key: &str,
+        name: &str,
+        known: &[&str],
+        (each, whole): (&str, &str),
+    ) -> Vec<Section<'a>> {
         match self.entry(key) {
             None => Vec::new(),
             Some((_, DeValue::Array(array))) => array
                 .iter()
                 .filter_map(|item| match item.get_ref() {
-                    DeValue::Table(table) => {
-                        Some(Section::new(self.source, table, item.span(), &name, known))
-                    }
+                    DeValue::Table(table) => Some(Section::new(self.source, table, item.span(), name, known)),
                     _ => {
-                        self.source
-                            .fault(&item.span(), format!("write tables, each under a line {name}"));
+                        self.source.fault(&item.span(), each);
                         None
                     }
                 })
                 .collect(),
             Some((span, _)) => {
-                self.source.fault(
-                    &span,
-                    format!("write the line {name}, with two brackets on each side"),
-                );
+                self.source.fault(&span, whole);
                 Vec::new()
             }
         }

@@ -1,16 +1,17 @@
 //! The configuration of the simulated server, as a play or a history sets it up.
 
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 
-use umbra::base::number::Format;
 use umbra::call::config::{Config, Listener, SipTimers};
 use umbra::call::media;
 use umbra::call::trunk::register::Register;
 use umbra::call::trunk::secret::{Credentials, Demand, Secret, User};
 use umbra::call::trunk::{
-    CallerFrom, Cidr, DialledFrom, Dtmf, Gateway, LargeRequests, MayShow, Naming, Redirects, Reliability,
-    RtcpMux, SessionTimer, SessionWish, Trunk,
+    Cidr, Dtmf, Gateway, LargeRequests, Naming, Redirects, Reliability, RtcpMux, SessionTimer, SessionWish,
+    Trunk,
 };
+use umbra::config::{Conf, Reading};
 use umbra::masking::binding::Mode;
 use umbra::rtp::flow::MediaNat;
 use umbra::sip::digest::{Algorithm, Asker};
@@ -44,6 +45,9 @@ pub(super) fn config_of(setup: &Setup) -> Config {
         let at = config.media.interfaces.iter().position(|i| *i.name == **name);
         Some(media::InterfaceId(at.expect("an interface of the play") as u8))
     };
+    let further = further_trunks(setup);
+    let mut further = further.into_iter();
+    let read = further.next().expect("the trunk itself");
     let trunk_media = named(&setup.media);
     config.media.timeout = setup.media_timeout;
     config.trunks = vec![Trunk {
@@ -86,11 +90,6 @@ pub(super) fn config_of(setup: &Setup) -> Config {
             Large::Heard | Large::Refused => LargeRequests::Tcp,
         },
         listener: None,
-        dialled_from: vec![DialledFrom::Ruri],
-        caller_id: vec![CallerFrom::Pai, CallerFrom::From],
-        strip: Vec::new(),
-        number_format: Format::National,
-        may_show: vec![MayShow::Own],
         default: true,
         media_nat: if setup.latch {
             MediaNat::Latch
@@ -117,8 +116,6 @@ pub(super) fn config_of(setup: &Setup) -> Config {
         },
         charging_vector: naming(setup.names_charging),
         session_id: naming(setup.names_sessions),
-        tls: Default::default(),
-        media_from: Vec::new(),
         session: SessionWish {
             timer: match setup.session_timer.as_str() {
                 "accept" => SessionTimer::Accept,
@@ -129,8 +126,23 @@ pub(super) fn config_of(setup: &Setup) -> Config {
             interval_s: setup.session_expires_s,
             min_s: setup.min_se_s,
         },
+        ..read
     }];
+    config.trunks.extend(further);
     config
+}
+
+/// The trunks as the conf reads them: the first has a play's own lines, and else what is usual.
+fn further_trunks(setup: &Setup) -> Vec<Trunk> {
+    static USUAL: OnceLock<Vec<Trunk>> = OnceLock::new();
+    if setup.trunk.is_empty() && setup.home_trunk.is_empty() {
+        return USUAL.get_or_init(|| Conf::embedded().switch.trunks).clone();
+    }
+    let (gateway, further) = (setup.gateway(1), setup.further_conf());
+    let text = format!("[[trunk]]\nname = \"carrier\"\ngateways = [\"sip:{gateway}\"]\n{further}");
+    let main = "[sip]\nudp = [\"127.0.0.1:5060\", \"[::1]:5060\"]\n";
+    let reading = Reading::of_texts("umbra.toml", main, "trunks.toml", &text);
+    reading.conf().expect("a right conf").switch.trunks
 }
 
 fn naming(is_own: bool) -> Naming {
