@@ -109,11 +109,12 @@ fn write_conf(dir: &Path, setup: &Setup) {
         .map(|(ip, prefix)| format!("\"{ip}/{prefix}\""))
         .collect();
     let trunks = format!(
-        "[[trunk]]\nname = \"carrier\"\naccept_from = [{}]\ngateways = [{}]\n{}credentials = {}\nlarge_requests = \"{}\"\nmedia = \"{}\"\nfirst_response_timeout_s = {}\nredirects = \"{}\"\nrtcp_mux = \"{}\"\ndtmf = \"{}\"\nsession_timer = \"{}\"\nsession_expires_s = {}\nmin_se_s = {}\ncharging_vector = \"{}\"\nsession_id = \"{}\"\nreliable_provisionals = \"{}\"\ndefault = true\n{}",
+        "[[trunk]]\nname = \"carrier\"\naccept_from = [{}]\ngateways = [{}]\n{}credentials = {}\nregister = {}\nlarge_requests = \"{}\"\nmedia = \"{}\"\nfirst_response_timeout_s = {}\nredirects = \"{}\"\nrtcp_mux = \"{}\"\ndtmf = \"{}\"\nsession_timer = \"{}\"\nsession_expires_s = {}\nmin_se_s = {}\ncharging_vector = \"{}\"\nsession_id = \"{}\"\nreliable_provisionals = \"{}\"\ndefault = true\n{}",
         accepted.join(", "),
         gateways.join(", "),
         auth(setup),
         credentials(setup),
+        register(setup),
         if setup.large == Large::Udp { "udp" } else { "tcp" },
         setup.media.as_deref().unwrap_or(""),
         setup.silence.as_secs(),
@@ -146,6 +147,16 @@ fn auth(setup: &Setup) -> String {
     format!(
         "auth = [{{ user = {user:?}, password = {password:?} }}]\nauth_realm = {realm:?}\nauth_status = {status}\n{hash}"
     )
+}
+
+/// What the conf says of how gateways are to know us.
+fn register(setup: &Setup) -> String {
+    setup.register.map_or("{}".to_owned(), |expires_s| {
+        let (user, domain) = (secret::USER, secret::REALM);
+        format!(
+            "{{ user = {user:?}, domain = {domain:?}, contact_user = \"17000000001\", expires_s = {expires_s} }}"
+        )
+    })
 }
 
 /// What the conf says of the password that gateways ask for.
