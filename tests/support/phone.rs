@@ -13,6 +13,7 @@ use super::sdp;
 use super::stage::Packet;
 use super::strict::Said;
 use super::text::{Msg, uri_in, user_of};
+use umbra::sip::path::Transport;
 
 mod answers;
 mod hears;
@@ -192,8 +193,8 @@ pub struct Phone {
     pub faults: Vec<String>,
     /// Every id that it made: Call-IDs, tags, branches.
     pub minted: Vec<String>,
-    /// Whether it calls over TCP.
-    pub speaks_tcp: bool,
+    /// What it calls over.
+    pub speaks: Transport,
     t1: Duration,
     out: VecDeque<Packet>,
     serial: u32,
@@ -212,7 +213,7 @@ impl Phone {
             calls: Vec::new(),
             faults: Vec::new(),
             minted: Vec::new(),
-            speaks_tcp: false,
+            speaks: Transport::Udp,
             t1,
             out: VecDeque::new(),
             serial: 0,
@@ -371,6 +372,8 @@ impl Call {
     fn transport(&self) -> &'static str {
         if self.next_hop().contains(";transport=tcp") {
             "TCP"
+        } else if self.next_hop().contains(";transport=tls") {
+            "TLS"
         } else {
             "UDP"
         }
@@ -379,6 +382,7 @@ impl Call {
     fn contact(&self) -> String {
         let by = match self.transport() {
             "TCP" => ";transport=tcp",
+            "TLS" => ";transport=tls",
             _ => "",
         };
         format!(
