@@ -8,7 +8,6 @@ use umbra::call::media::{self, Order, Report};
 use umbra::call::port::{Answer, CallEntry, EventKind, Output};
 use umbra::masking::reason::Reason;
 use umbra::masking::request::Write;
-use umbra::sip::path::Transport;
 
 use super::super::stage::Packet;
 use super::super::text::{Msg, uri_in, user_of};
@@ -93,7 +92,7 @@ impl World {
                             });
                         }
                     }
-                    if to.transport == Transport::Tcp {
+                    if to.transport.is_reliable() {
                         self.stream_out(to, bytes);
                         continue;
                     }
