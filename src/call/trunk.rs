@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use self::codecs::Codecs;
+use self::limits::Limits;
 use self::number_format::NumberFormat;
 use self::secret::Credentials;
 use self::showing::Showing;
@@ -15,6 +16,7 @@ use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sip::path::{ListenerId, Transport};
 
 pub mod codecs;
+pub mod limits;
 pub mod number_format;
 pub mod secret;
 pub mod showing;
@@ -230,6 +232,8 @@ pub struct Trunk {
     pub media_nat: MediaNat,
     /// Where else its media may come from.
     pub media_from: Vec<MediaSource>,
+    /// How many calls it takes and gives.
+    pub limits: Limits,
     /// The codecs that its descriptions may name.
     pub codecs: Codecs,
     /// How keys are told.
@@ -293,6 +297,7 @@ impl Trunk {
             first_response: crate::base::limits::FIRST_RESPONSE,
             redirects: Redirects::default(),
             rtcp_mux: RtcpMux::default(),
+            limits: Limits::default(),
             codecs: Codecs::default(),
             dtmf: Dtmf::default(),
             reliable_provisionals: Reliability::default(),

@@ -55,6 +55,8 @@ fn the_shipped_files_name_every_key() {
         "rules_out",
         "media",
         "rtcp_mux",
+        "calls_per_s",
+        "calls_at_once",
         "codecs",
         "show_in",
         "from_user",

@@ -7,11 +7,13 @@ use std::time::Duration;
 use super::reader::{Section, Source, one_of, word};
 use super::{secrets, value};
 use crate::base::limits::{
-    FIRST_RESPONSE, FIRST_RESPONSE_MAX, SESSION_EXPIRES_S, SESSION_MAX_S, SESSION_MIN_S,
+    FIRST_RESPONSE, FIRST_RESPONSE_MAX, SESSION_EXPIRES_S, SESSION_MAX_S, SESSION_MIN_S, TRUNK_CALLS_MAX,
+    TRUNK_CALLS_PER_S_MAX,
 };
 use crate::call::config::{Config, Listener, MediaConfig};
 use crate::call::media::InterfaceId;
 use crate::call::trunk::codecs::Codecs;
+use crate::call::trunk::limits::{Limit, Limits};
 use crate::call::trunk::{
     CallerFrom, Cidr, DialledFrom, Dtmf, Gateway, LargeRequests, MayShow, Naming, Redirects, Reliability,
     RtcpMux, SessionTimer, SessionWish, Trunk,
@@ -51,6 +53,8 @@ const KEYS: &[&str] = &[
     "media_nat",
     "media_from",
     "rtcp_mux",
+    "calls_per_s",
+    "calls_at_once",
     "codecs",
     "dtmf",
     "reliable_provisionals",
@@ -152,6 +156,7 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         default: section.flag("default"),
         media_nat: section.choice("media_nat", &MEDIA_NAT, MediaNat::Strict),
         media_from: media_from(section),
+        limits: limits(section),
         codecs: codecs(section),
         dtmf: section.choice("dtmf", &DTMF, Dtmf::Rtp),
         session: session(section),
@@ -443,6 +448,21 @@ fn session(section: &Section<'_>) -> SessionWish {
         );
     }
     wish
+}
+
+/// How many calls it takes and gives.
+fn limits(section: &Section<'_>) -> Limits {
+    let each = |key, max| {
+        let ways = section.section(key, &format!("{key} = {{ in = 0, out = 0 }}"), &["in", "out"]);
+        [ways.integer("in", 0..=max, 0), ways.integer("out", 0..=max, 0)]
+    };
+    let per_s = each("calls_per_s", TRUNK_CALLS_PER_S_MAX);
+    let at_once = each("calls_at_once", TRUNK_CALLS_MAX);
+    let [inward, outward] = [0, 1].map(|way: usize| Limit {
+        per_s: per_s[way],
+        at_once: at_once[way],
+    });
+    Limits::new(inward, outward)
 }
 
 /// The audio codecs, best first.

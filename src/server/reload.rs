@@ -158,7 +158,9 @@ impl Joined {
 
     /// Lets every room have its part of a conf that is in force from now on.
     fn take(&self, conf: &Conf) {
-        let config = Arc::new(conf.switch.clone());
+        let mut config = conf.switch.clone();
+        config.go_on_from(&self.config.load());
+        let config = Arc::new(config);
         self.config.store(config.clone());
         self.table.set_quarantine(conf.quarantine);
         if let Some(log) = &self.log {
