@@ -181,6 +181,16 @@ pub enum Dtmf {
     Info,
 }
 
+/// What becomes of what a trunk's side lets be heard before it answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum EarlyMedia {
+    /// The caller hears it.
+    #[default]
+    Relay,
+    /// It stays where it is: the caller hears that it rings, and plays its own tone.
+    Block,
+}
+
 /// What is done with a redirection (3xx) by which a trunk's side answers an INVITE.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Redirects {
@@ -236,6 +246,8 @@ pub struct Trunk {
     pub limits: Limits,
     /// The codecs that its descriptions may name.
     pub codecs: Codecs,
+    /// What becomes of media before the answer.
+    pub early_media: EarlyMedia,
     /// How keys are told.
     pub dtmf: Dtmf,
     /// How its legs' sessions are timed.
@@ -299,6 +311,7 @@ impl Trunk {
             rtcp_mux: RtcpMux::default(),
             limits: Limits::default(),
             codecs: Codecs::default(),
+            early_media: EarlyMedia::default(),
             dtmf: Dtmf::default(),
             reliable_provisionals: Reliability::default(),
             charging_vector: Naming::default(),

@@ -58,6 +58,7 @@ fn the_shipped_files_name_every_key() {
         "calls_per_s",
         "calls_at_once",
         "codecs",
+        "early_media",
         "show_in",
         "from_user",
         "from_domain",

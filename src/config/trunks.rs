@@ -15,8 +15,8 @@ use crate::call::media::InterfaceId;
 use crate::call::trunk::codecs::Codecs;
 use crate::call::trunk::limits::{Limit, Limits};
 use crate::call::trunk::{
-    CallerFrom, Cidr, DialledFrom, Dtmf, Gateway, LargeRequests, MayShow, Naming, Redirects, Reliability,
-    RtcpMux, SessionTimer, SessionWish, Trunk,
+    CallerFrom, Cidr, DialledFrom, Dtmf, EarlyMedia, Gateway, LargeRequests, MayShow, Naming, Redirects,
+    Reliability, RtcpMux, SessionTimer, SessionWish, Trunk,
 };
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sdp::media::CodecName;
@@ -56,6 +56,7 @@ const KEYS: &[&str] = &[
     "calls_per_s",
     "calls_at_once",
     "codecs",
+    "early_media",
     "dtmf",
     "reliable_provisionals",
     "charging_vector",
@@ -82,6 +83,7 @@ const CALLER_ID: [(&str, CallerFrom); 2] = [("pai", CallerFrom::Pai), ("from", C
 const LARGE_REQUESTS: [(&str, LargeRequests); 2] = [("udp", LargeRequests::Udp), ("tcp", LargeRequests::Tcp)];
 const REDIRECTS: [(&str, Redirects); 2] = [("refuse", Redirects::Refuse), ("follow", Redirects::Follow)];
 const RTCP_MUX: [(&str, RtcpMux); 2] = [("answer", RtcpMux::Answer), ("offer", RtcpMux::Offer)];
+const EARLY_MEDIA: [(&str, EarlyMedia); 2] = [("relay", EarlyMedia::Relay), ("block", EarlyMedia::Block)];
 const DTMF: [(&str, Dtmf); 2] = [("rtp", Dtmf::Rtp), ("info", Dtmf::Info)];
 const SESSION_TIMER: [(&str, SessionTimer); 3] = [
     ("accept", SessionTimer::Accept),
@@ -158,6 +160,7 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         media_from: media_from(section),
         limits: limits(section),
         codecs: codecs(section),
+        early_media: section.choice("early_media", &EARLY_MEDIA, EarlyMedia::Relay),
         dtmf: section.choice("dtmf", &DTMF, Dtmf::Rtp),
         session: session(section),
         charging_vector: section.choice("charging_vector", &NAMING, Naming::None),
