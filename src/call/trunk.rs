@@ -1,20 +1,5 @@
 //! Trunks: whose wire a message came by, how that side writes numbers, where calls through it go.
 
-use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
-
-use serde::{Deserialize, Serialize};
-
-use self::codecs::Codecs;
-use self::limits::Limits;
-use self::number_format::NumberFormat;
-use self::secret::Credentials;
-use self::showing::Showing;
-use super::media::InterfaceId;
-use crate::base::limits::{SESSION_EXPIRES_S, SESSION_MIN_S};
-use crate::rtp::flow::{MediaNat, MediaSource};
-use crate::sip::path::{ListenerId, Transport};
-
 pub mod codecs;
 pub mod limits;
 pub mod number_format;
@@ -22,8 +7,23 @@ pub mod secret;
 pub mod showing;
 pub mod tls;
 
-use tls::Tls;
-pub use tls::{of_path, towards};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::tls::{of_path, towards};
+
+use self::codecs::Codecs;
+use self::limits::Limits;
+use self::number_format::NumberFormat;
+use self::secret::{Credentials, Demand};
+use self::showing::Showing;
+use self::tls::Tls;
+use super::media::InterfaceId;
+use crate::base::limits::{SESSION_EXPIRES_S, SESSION_MIN_S};
+use crate::rtp::flow::{MediaNat, MediaSource};
+use crate::sip::path::{ListenerId, Transport};
 
 /// A range of addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -208,6 +208,8 @@ pub struct Trunk {
     pub name: Box<str>,
     /// Who may send us calls on it; the longest prefix over all trunks wins.
     pub accept_from: Vec<Cidr>,
+    /// What whoever sends us calls on it has to prove; `None`: the address is enough.
+    pub auth: Option<Demand>,
     /// Where calls through it go, in order.
     pub gateways: Vec<Gateway>,
     /// How large requests go to those of them that are spoken to over UDP.
@@ -295,6 +297,7 @@ impl Trunk {
             name: name.into(),
             accept_from: Vec::new(),
             gateways: Vec::new(),
+            auth: None,
             credentials: None,
             large_requests: LargeRequests::default(),
             listener: None,

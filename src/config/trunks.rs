@@ -30,6 +30,10 @@ const MEDIA_FROM_MAX: usize = 4;
 const KEYS: &[&str] = &[
     "name",
     "accept_from",
+    "auth",
+    "auth_realm",
+    "auth_status",
+    "auth_algorithms",
     "gateways",
     "credentials",
     "large_requests",
@@ -129,6 +133,7 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
     let trunk = Trunk {
         name: name(section, others),
         accept_from: accept_from(section, others),
+        auth: secrets::demand(section),
         gateways: gateways(section, listeners),
         credentials: secrets::credentials(section),
         large_requests: section.choice("large_requests", &LARGE_REQUESTS, LargeRequests::Udp),
@@ -198,10 +203,10 @@ fn doubts(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, tr
             format!("trunk {name} accepts from nowhere: no call comes in on it"),
         );
     }
-    if trunk.accept_from.iter().any(|c| c.prefix == 0) && by_address {
+    if trunk.auth.is_none() && trunk.accept_from.iter().any(|c| c.prefix == 0) && by_address {
         section.warn(
             "accept_from",
-            format!("trunk {name} accepts calls from the whole world: name the carrier's networks"),
+            format!("trunk {name} accepts calls from the whole world: name the carrier's networks, or ask for a password (auth)"),
         );
     }
     for (family, is_of) in [("IPv4", true), ("IPv6", false)] {

@@ -122,12 +122,14 @@ pub struct Setup {
     pub names_charging: bool,
     /// Whether the trunk wants Session-ID in our messages.
     pub names_sessions: bool,
+    /// Whether the trunk has credentials for its gateways (`support/secret.rs`).
+    pub has_credentials: bool,
     /// Further lines of the trunk's conf.
     pub trunk: Vec<String>,
     /// The conf of a second trunk, by which those who call come in; none: all are the one trunk's.
     pub home_trunk: Vec<String>,
-    /// Whether the trunk has credentials for its gateways (`support/secret.rs`).
-    pub has_credentials: bool,
+    /// How the trunk asks callers for a password (`support/secret.rs`): `401` or `407`, and by `-` the only hash.
+    pub auth: Option<String>,
     /// Alarms that belong to the play.
     pub alarms: Vec<String>,
     /// Whether a carrier's edge proxy stands between the phones and Umbra: it speaks TCP with Umbra, which knows
@@ -164,9 +166,10 @@ impl Setup {
             reliable: "offer".into(),
             names_charging: false,
             names_sessions: false,
+            has_credentials: false,
             trunk: Vec::new(),
             home_trunk: Vec::new(),
-            has_credentials: false,
+            auth: None,
             alarms: Vec::new(),
             has_edge: false,
             canaries: Vec::new(),
