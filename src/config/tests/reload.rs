@@ -192,6 +192,8 @@ fn every_key_of_a_trunk_is_taken_by_a_reload() {
             "from_domain" => "\"sip.example.net\"",
             "user_phone" => "true",
             "privacy" => "[\"user\", \"id\"]",
+            "calls_per_s" | "calls_at_once" => "{ in = 5, out = 0 }",
+            "early_media" => "\"block\"",
             "codecs" => "[\"PCMA\"]",
             "dtmf" => "\"info\"",
             "reliable_provisionals" => "\"off\"",
