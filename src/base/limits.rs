@@ -17,6 +17,11 @@ pub const NUMBER_RULE_BYTES_MAX: usize = 64 << 10;
 /// Bytes of a number that comes in, and of what a rule makes of it.
 pub const NUMBER_RULE_TEXT_BYTES_MAX: usize = 160;
 
+/// Calls a second that a trunk may be limited to, each way.
+pub const TRUNK_CALLS_PER_S_MAX: u32 = 10_000;
+/// Calls at once that a trunk may be limited to, each way.
+pub const TRUNK_CALLS_MAX: u32 = 1_000_000;
+
 /// Header fields of one SIP message; a request with more is answered 513.
 pub const SIP_HEADERS_MAX: usize = 128;
 /// Bytes of one SIP message.

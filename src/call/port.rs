@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::cdr::{Cdr, Challenged, Line, Media};
+use super::cdr::{Challenged, Line, Media, SharedCdr};
 use super::config::Config;
 use super::draft::Draft;
 use super::media::{Order, Report};
@@ -101,7 +101,7 @@ pub enum Output {
     /// Something happened to a call.
     Event(Event),
     /// An attempt is over: its record, which stands in the journal by now, the same as text, and the messages it took.
-    Cdr(Box<Cdr>, Line, Trace),
+    Cdr(SharedCdr, Line, Trace),
     /// A call's state, to be on disk before what follows.
     Journal(CallEntry),
     /// A call of which something was [kept](CallEntry::Kept) is over, and once what came before this has left, both sides

@@ -231,6 +231,7 @@ impl Switch {
         }
         if call.recorded != Recorded::Open {
             call.seat = None;
+            call.passes = [None, None];
         }
         kept::keep(&mut call, &mut self.hands);
         // Only of a call that was dialled anything is kept.

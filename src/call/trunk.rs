@@ -1,8 +1,11 @@
 //! Trunks: whose wire a message came by, how that side writes numbers, where calls through it go.
 
+pub mod codecs;
+pub mod limits;
 pub mod number_format;
 pub mod register;
 pub mod secret;
+pub mod showing;
 pub mod tls;
 
 use std::net::{IpAddr, SocketAddr};
@@ -12,9 +15,12 @@ use serde::{Deserialize, Serialize};
 
 pub use self::tls::{of_path, towards};
 
+use self::codecs::Codecs;
+use self::limits::Limits;
 use self::number_format::NumberFormat;
 use self::register::Register;
 use self::secret::{Credentials, Demand};
+use self::showing::Showing;
 use self::tls::Tls;
 use super::media::InterfaceId;
 use crate::base::limits::{SESSION_EXPIRES_S, SESSION_MIN_S};
@@ -177,6 +183,16 @@ pub enum Dtmf {
     Info,
 }
 
+/// What becomes of what a trunk's side lets be heard before it answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum EarlyMedia {
+    /// The caller hears it.
+    #[default]
+    Relay,
+    /// It stays where it is: the caller hears that it rings, and plays its own tone.
+    Block,
+}
+
 /// What is done with a redirection (3xx) by which a trunk's side answers an INVITE.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Redirects {
@@ -222,6 +238,8 @@ pub struct Trunk {
     pub caller_id: Vec<CallerFrom>,
     /// How numbers are written on its wire, both ways.
     pub numbers: NumberFormat,
+    /// How the number that we show is written.
+    pub showing: Showing,
     /// Which numbers it lets us show.
     pub may_show: Vec<MayShow>,
     /// Whether numbers that name no trunk belong to it.
@@ -230,6 +248,12 @@ pub struct Trunk {
     pub media_nat: MediaNat,
     /// Where else its media may come from.
     pub media_from: Vec<MediaSource>,
+    /// How many calls it takes and gives.
+    pub limits: Limits,
+    /// The codecs that its descriptions may name.
+    pub codecs: Codecs,
+    /// What becomes of media before the answer.
+    pub early_media: EarlyMedia,
     /// How keys are told.
     pub dtmf: Dtmf,
     /// How its legs' sessions are timed.
@@ -285,6 +309,7 @@ impl Trunk {
             dialled_from: Vec::new(),
             caller_id: Vec::new(),
             numbers: NumberFormat::default(),
+            showing: Showing::default(),
             may_show: Vec::new(),
             default: false,
             media_nat: MediaNat::default(),
@@ -292,6 +317,9 @@ impl Trunk {
             first_response: crate::base::limits::FIRST_RESPONSE,
             redirects: Redirects::default(),
             rtcp_mux: RtcpMux::default(),
+            limits: Limits::default(),
+            codecs: Codecs::default(),
+            early_media: EarlyMedia::default(),
             dtmf: Dtmf::default(),
             reliable_provisionals: Reliability::default(),
             charging_vector: Naming::default(),

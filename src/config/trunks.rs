@@ -7,15 +7,19 @@ use std::time::Duration;
 use super::reader::{Section, Source, one_of, word};
 use super::{register, secrets, value};
 use crate::base::limits::{
-    FIRST_RESPONSE, FIRST_RESPONSE_MAX, SESSION_EXPIRES_S, SESSION_MAX_S, SESSION_MIN_S,
+    FIRST_RESPONSE, FIRST_RESPONSE_MAX, SESSION_EXPIRES_S, SESSION_MAX_S, SESSION_MIN_S, TRUNK_CALLS_MAX,
+    TRUNK_CALLS_PER_S_MAX,
 };
 use crate::call::config::{Config, Listener, MediaConfig};
 use crate::call::media::InterfaceId;
+use crate::call::trunk::codecs::Codecs;
+use crate::call::trunk::limits::{Limit, Limits};
 use crate::call::trunk::{
-    CallerFrom, Cidr, DialledFrom, Dtmf, Gateway, LargeRequests, MayShow, Naming, Redirects, Reliability,
-    RtcpMux, SessionTimer, SessionWish, Trunk,
+    CallerFrom, Cidr, DialledFrom, Dtmf, EarlyMedia, Gateway, LargeRequests, MayShow, Naming, Redirects,
+    Reliability, RtcpMux, SessionTimer, SessionWish, Trunk,
 };
 use crate::rtp::flow::{MediaNat, MediaSource};
+use crate::sdp::media::CodecName;
 use crate::sip::path::Transport;
 
 /// Trunks of one conf.
@@ -44,11 +48,20 @@ const KEYS: &[&str] = &[
     "number_format",
     "prefix_out",
     "rules_out",
+    "show_in",
+    "from_user",
+    "from_domain",
+    "user_phone",
+    "privacy",
     "may_show",
     "default",
     "media_nat",
     "media_from",
     "rtcp_mux",
+    "calls_per_s",
+    "calls_at_once",
+    "codecs",
+    "early_media",
     "dtmf",
     "reliable_provisionals",
     "charging_vector",
@@ -75,6 +88,7 @@ const CALLER_ID: [(&str, CallerFrom); 2] = [("pai", CallerFrom::Pai), ("from", C
 const LARGE_REQUESTS: [(&str, LargeRequests); 2] = [("udp", LargeRequests::Udp), ("tcp", LargeRequests::Tcp)];
 const REDIRECTS: [(&str, Redirects); 2] = [("refuse", Redirects::Refuse), ("follow", Redirects::Follow)];
 const RTCP_MUX: [(&str, RtcpMux); 2] = [("answer", RtcpMux::Answer), ("offer", RtcpMux::Offer)];
+const EARLY_MEDIA: [(&str, EarlyMedia); 2] = [("relay", EarlyMedia::Relay), ("block", EarlyMedia::Block)];
 const DTMF: [(&str, Dtmf); 2] = [("rtp", Dtmf::Rtp), ("info", Dtmf::Info)];
 const SESSION_TIMER: [(&str, SessionTimer); 3] = [
     ("accept", SessionTimer::Accept),
@@ -146,10 +160,14 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
             words(section, "caller_id", &CALLER_ID, CallerFrom::Pai)
         },
         numbers: numbers::read(section),
+        showing: numbers::showing(section),
         may_show: section.list("may_show", vec![MayShow::Own], may_show),
         default: section.flag("default"),
         media_nat: section.choice("media_nat", &MEDIA_NAT, MediaNat::Strict),
         media_from: media_from(section),
+        limits: limits(section),
+        codecs: codecs(section),
+        early_media: section.choice("early_media", &EARLY_MEDIA, EarlyMedia::Relay),
         dtmf: section.choice("dtmf", &DTMF, Dtmf::Rtp),
         session: session(section),
         charging_vector: section.choice("charging_vector", &NAMING, Naming::None),
@@ -445,6 +463,41 @@ fn session(section: &Section<'_>) -> SessionWish {
         );
     }
     wish
+}
+
+/// How many calls it takes and gives.
+fn limits(section: &Section<'_>) -> Limits {
+    let each = |key, max| {
+        let ways = section.section(key, &format!("{key} = {{ in = 0, out = 0 }}"), &["in", "out"]);
+        [ways.integer("in", 0..=max, 0), ways.integer("out", 0..=max, 0)]
+    };
+    let per_s = each("calls_per_s", TRUNK_CALLS_PER_S_MAX);
+    let at_once = each("calls_at_once", TRUNK_CALLS_MAX);
+    let [inward, outward] = [0, 1].map(|way: usize| Limit {
+        per_s: per_s[way],
+        at_once: at_once[way],
+    });
+    Limits::new(inward, outward)
+}
+
+/// The audio codecs, best first.
+fn codecs(section: &Section<'_>) -> Codecs {
+    let mut codecs = Codecs::default();
+    section.list("codecs", Vec::new(), |text| {
+        let audio = || CodecName::ALL.into_iter().filter(|name| name.is_audio());
+        let Some(name) = audio().find(|name| name.name().eq_ignore_ascii_case(text)) else {
+            let names: Vec<&str> = audio().map(CodecName::name).collect();
+            return Err(format!(
+                "write {}; telephone-event and comfort noise pass in any case",
+                names.join(", ")
+            ));
+        };
+        if !codecs.add(name) {
+            return Err("named twice: take one away".into());
+        }
+        Ok(())
+    });
+    codecs
 }
 
 fn media_from(section: &Section<'_>) -> Vec<MediaSource> {

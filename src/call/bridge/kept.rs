@@ -13,6 +13,8 @@ use crate::call::hands::{CallRef, Hands};
 use crate::call::kept::{Unfit, form};
 use crate::call::media::{MediaPort, Order};
 use crate::call::port::LegName;
+use crate::call::trunk::EarlyMedia;
+use crate::call::trunk::codecs::Codecs;
 use crate::masking::inventory::Fax;
 use crate::sdp::answer::{Agreed, Terms};
 use crate::sdp::build;
@@ -84,7 +86,16 @@ impl Bridge {
             crossing: None,
             talking: Some(media.timeout),
             fax,
+            // It is answered.
+            early: EarlyMedia::Relay,
         }))
+    }
+
+    /// Takes over which codecs the trunk of a leg has now.
+    pub(in crate::call) fn limit(&mut self, leg: LegName, codecs: &Codecs) {
+        if let Some(side) = self.side_mut(leg) {
+            side.codecs.clone_from(codecs);
+        }
     }
 
     /// Whose it is.
@@ -169,6 +180,8 @@ impl Side {
             media_from: kept.media_from.iter().copied().take(4).collect(),
             mux: kept.mux,
             dtmf: kept.dtmf,
+            // Its trunk's, as the conf has it by now.
+            codecs: Codecs::default(),
         })
     }
 }

@@ -236,6 +236,14 @@ impl Switch {
         // By the wall clock: nothing else goes on between two processes.
         let until = if goes_on.is_some() { now.wall } else { died };
         let is_taken_up = goes_on.is_some();
+        let goes_on = goes_on.map(|mut bridge| {
+            let trunks = [Some(record.trunk_in.as_str()), record.trunk_out.as_deref()];
+            for (leg, name) in [LegName::Caller, LegName::Callee].into_iter().zip(trunks) {
+                let trunk = config.trunks.iter().find(|trunk| Some(&*trunk.name) == name);
+                trunk.inspect(|trunk| bridge.limit(leg, &trunk.codecs));
+            }
+            bridge
+        });
         let talk = Talk {
             before: until.since(answered_at),
             since: now.at,
@@ -257,6 +265,18 @@ impl Switch {
         let mut call = call_left(me, now, config, record, through, caller, callee);
         call.caller.cseq = invited;
         call.seat = Some(seat);
+        let trunks = [
+            Some(call.record.trunk_in.as_str()),
+            call.record.trunk_out.as_deref(),
+        ];
+        call.passes = [(Heading::In, trunks[0]), (Heading::Out, trunks[1])].map(|(way, name)| {
+            let trunk = call
+                .config
+                .trunks
+                .iter()
+                .find(|trunk| Some(&*trunk.name) == name)?;
+            Some(trunk.limits.enter_again(way))
+        });
         call.bridge = goes_on.unwrap_or(call.bridge);
         (call.not_to_caller, call.not_to_callee) = (not_to_caller, not_to_callee);
         call.counts_before = counts;
@@ -432,12 +452,13 @@ pub(super) fn call_left(
             at: now.at,
             wall: record.arrived_at,
         },
-        record,
+        record: record.into(),
         recorded: Recorded::Open,
         plan: None,
         through: Some(through),
         callee_taken: None,
         seat: None,
+        passes: [None, None],
         caller,
         callee: Some(callee),
         left: Vec::new(),
