@@ -10,6 +10,7 @@ use super::config::{Config, Listener};
 use super::media::MediaPort;
 use super::port::{CallEntry, LegName, Note, Output, Trace};
 use super::ports::Ports;
+use super::reach::Reach;
 use crate::base::chance::Chance;
 use crate::base::shard::Shard;
 use crate::base::time::Instant;
@@ -159,6 +160,8 @@ pub struct Hands {
     pub dialogs: HashMap<DialogId, (CallRef, LegName), ahash::RandomState>,
     /// Which call has an RTP port.
     pub by_port: HashMap<MediaPort, CallRef, ahash::RandomState>,
+    /// Which gateways can be used; all shards share it.
+    pub reach: Arc<Reach>,
     /// Which shard this is.
     pub shard: Shard,
     /// What is said to the journal.

@@ -20,6 +20,8 @@ pub mod overload;
 pub mod phase;
 pub mod port;
 pub mod ports;
+pub mod reach;
 pub mod refusal;
+pub mod routes;
 pub mod switch;
 pub mod trunk;

@@ -14,6 +14,7 @@ use super::overload::Door;
 use super::phase::{Call, CalleeFate, Recorded};
 use super::port::{Input, Output, Records};
 use super::ports::Ports;
+use super::reach::Reach;
 use crate::base::chance::Chance;
 use crate::base::id::Id;
 use crate::base::limits::PORTS_TO_BEGIN;
@@ -87,6 +88,7 @@ impl Switch {
             chance,
             dialogs: HashMap::with_hasher(state()),
             by_port: HashMap::with_hasher(state()),
+            reach: Arc::default(),
             shard,
             keeping: Keeping::Calls,
             ink: Vec::new(),
@@ -109,6 +111,12 @@ impl Switch {
         }
     }
 
+    /// The same, sharing with others what is known of gateways.
+    pub fn sharing(mut self, reach: Arc<Reach>) -> Self {
+        self.hands.reach = reach;
+        self
+    }
+
     /// Says nothing to the journal from now on: for whoever measures what that costs.
     pub fn keep_nothing(&mut self) {
         self.hands.keeping = Keeping::Nothing;
@@ -124,6 +132,7 @@ impl Switch {
             Input::Order(command) => self.order(now, command),
             Input::Config(config) => {
                 self.hands.layer.set_timers(base_timers(&config));
+                self.hands.reach.follow(&config);
                 self.config = config;
             }
         }

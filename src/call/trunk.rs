@@ -1,10 +1,15 @@
 //! Trunks: whose wire a message came by, how that side writes numbers, where calls through it go.
 
+pub mod probe;
+pub mod rank;
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use self::probe::Probe;
+use self::rank::Rank;
 use super::media::InterfaceId;
 use crate::base::limits::{SESSION_EXPIRES_S, SESSION_MIN_S};
 use crate::base::number::Format;
@@ -77,6 +82,15 @@ pub struct Gateway {
     pub address: SocketAddr,
     /// How it is spoken to.
     pub transport: Transport,
+    /// When its turn comes.
+    pub rank: Rank,
+}
+
+impl Gateway {
+    /// Its name, by which admins and metrics know it: the URI that the conf has.
+    pub fn name(&self) -> String {
+        format!("sip:{};transport={}", self.address, self.transport.name())
+    }
 }
 
 /// How requests over [`UDP_REQUEST_BYTES_MAX`](crate::base::limits::UDP_REQUEST_BYTES_MAX) go to a gateway that is
@@ -184,7 +198,7 @@ pub struct Trunk {
     pub name: Box<str>,
     /// Who may send us calls on it; the longest prefix over all trunks wins.
     pub accept_from: Vec<Cidr>,
-    /// Where calls through it go, in order.
+    /// Where calls through it go; their ranks say in which order.
     pub gateways: Vec<Gateway>,
     /// How large requests go to those of them that are spoken to over UDP.
     pub large_requests: LargeRequests,
@@ -194,6 +208,11 @@ pub struct Trunk {
     pub media: Option<InterfaceId>,
     /// How long a gateway of its may say nothing at all to an INVITE before the next one is tried.
     pub first_response: Duration,
+    /// How long one may say no more than 100 before the next one is tried; the called party's ring time-out if that is
+    /// shorter.
+    pub progress: Duration,
+    /// How its gateways are probed.
+    pub probe: Probe,
     /// What becomes of a call that its side redirects.
     pub redirects: Redirects,
     /// Whether our offers on it share RTP's port with RTCP.

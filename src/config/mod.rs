@@ -18,8 +18,10 @@ mod file;
 mod keys;
 mod listeners;
 mod media;
+mod ranks;
 mod reader;
 mod reading;
+mod routes;
 mod trunks;
 mod value;
 

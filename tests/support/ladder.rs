@@ -90,6 +90,8 @@ impl Ladder {
                 "min_se" => setup.min_se_s = value.parse().expect(value),
                 "charging_vector" => setup.names_charging = value == "own",
                 "session_id" => setup.names_sessions = value == "own",
+                "trunks" => setup.trunks = value.split(',').map(str::to_owned).collect(),
+                "route" => setup.route = value.split(',').map(str::to_owned).collect(),
                 "trunk_media" => setup.media = Some(value.clone()),
                 key => setup.set(key, value),
             }
@@ -106,6 +108,11 @@ impl Setup {
             "gateways" => self.gateways = value.parse().expect(value),
             "ring" => self.ring = duration(value, self.t1).expect(value),
             "silence" => self.silence = duration(value, self.t1).expect(value),
+            "progress" => self.progress = duration(value, self.t1).expect(value),
+            "probe" => self.probe.every = duration(value, self.t1),
+            "probe_timeout" => self.probe.timeout = duration(value, self.t1).expect(value),
+            "down_after" => self.probe.down_after = value.parse().expect(value),
+            "up_after" => self.probe.up_after = value.parse().expect(value),
             "reliable" => value.clone_into(&mut self.reliable),
             "session_timer" => value.clone_into(&mut self.session_timer),
             "dtmf" => self.keys_by_info = value == "info",
@@ -298,6 +305,14 @@ impl<S: Stage> Play<S> {
                 self.cast.stage.drain();
                 Ok(())
             }
+            ["block", what @ ..] => {
+                self.cast.stage.block(what);
+                Ok(())
+            }
+            ["unblock", what @ ..] => {
+                self.cast.stage.unblock(what);
+                Ok(())
+            }
             ["reload", settings @ ..] => {
                 let pairs: Option<Vec<_>> = settings.iter().map(|word| word.split_once('=')).collect();
                 let mut setup = self.cast.stage.setup().clone();
@@ -311,6 +326,12 @@ impl<S: Stage> Play<S> {
                 let n = n.parse().map_err(|_| "which gateway?")?;
                 let at = self.cast.stage.setup().gateway(n);
                 self.cast.shut(at);
+                Ok(())
+            }
+            ["gateway", n, "up"] => {
+                let n = n.parse().map_err(|_| "which gateway?")?;
+                let at = self.cast.stage.setup().gateway(n);
+                self.cast.stage.open(at);
                 Ok(())
             }
             ["cdr", "none"] => self.no_cdr(),

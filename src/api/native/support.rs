@@ -250,6 +250,8 @@ fn carrier() -> Trunk {
         media_nat: MediaNat::default(),
         media: None,
         first_response: crate::base::limits::FIRST_RESPONSE,
+        progress: crate::base::limits::PROGRESS_TIMEOUT,
+        probe: Default::default(),
         redirects: Default::default(),
         rtcp_mux: Default::default(),
         dtmf: Default::default(),

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use umbra::base::number::Format;
 use umbra::call::config::{Config, Listener, SipTimers};
 use umbra::call::media;
+use umbra::call::routes::{Match, Pattern, Route};
+use umbra::call::trunk::rank::Rank;
 use umbra::call::trunk::{
     CallerFrom, Cidr, DialledFrom, Dtmf, Gateway, LargeRequests, MayShow, Naming, Redirects, Reliability,
     RtcpMux, SessionTimer, SessionWish, Trunk,
@@ -42,13 +44,17 @@ pub(super) fn config_of(setup: &Setup) -> Config {
     };
     let trunk_media = named(&setup.media);
     config.media.timeout = setup.media_timeout;
-    config.trunks = vec![Trunk {
+    let carrier = Trunk {
         name: "carrier".into(),
         accept_from: setup.accepted().into_iter().map(net).collect(),
         gateways: (1..=setup.gateways)
             .map(|n| Gateway {
                 address: setup.gateway(n as u8),
                 transport: setup.gateway.transport(),
+                rank: Rank {
+                    priority: n as u16,
+                    weight: 1,
+                },
             })
             .collect(),
         large_requests: match setup.large {
@@ -69,6 +75,8 @@ pub(super) fn config_of(setup: &Setup) -> Config {
         },
         media: trunk_media,
         first_response: setup.silence,
+        progress: setup.progress,
+        probe: setup.probe,
         redirects: if setup.follows {
             Redirects::Follow
         } else {
@@ -98,8 +106,48 @@ pub(super) fn config_of(setup: &Setup) -> Config {
             interval_s: setup.session_expires_s,
             min_s: setup.min_se_s,
         },
-    }];
+    };
+    config.trunks = vec![carrier];
+    own_trunks(&mut config, setup);
     config
+}
+
+/// Gives each gateway a trunk of its own, if the setup says so, and the route.
+fn own_trunks(config: &mut Config, setup: &Setup) {
+    if setup.trunks.is_empty() {
+        return;
+    }
+    let carrier = config.trunks.remove(0);
+    let trunks = setup.trunks.iter().zip(&carrier.gateways).enumerate();
+    config.trunks = trunks
+        .map(|(n, (name, gateway))| Trunk {
+            name: name.as_str().into(),
+            gateways: vec![gateway.clone()],
+            accept_from: if n == 0 {
+                carrier.accept_from.clone()
+            } else {
+                Vec::new()
+            },
+            may_show: vec![if n == 0 { MayShow::Own } else { MayShow::Any }],
+            default: n == 0,
+            ..carrier.clone()
+        })
+        .collect();
+    if setup.route.is_empty() {
+        return;
+    }
+    let place = |name: &String| setup.trunks.iter().position(|trunk| trunk == name);
+    let ranked = setup.route.iter().zip(1..).map(|(name, priority)| {
+        let rank = Rank { priority, weight: 1 };
+        (rank, place(name).expect("a trunk of the play"))
+    });
+    config.routes = vec![Route {
+        of: Match {
+            callee: Some(Pattern::Prefix("86139".into())),
+            ..Match::default()
+        },
+        trunks: ranked.collect(),
+    }];
 }
 
 fn naming(is_own: bool) -> Naming {
