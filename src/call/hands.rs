@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hasher};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::cdr::Cdr;
 use super::config::{Config, Listener};
@@ -86,6 +87,8 @@ pub enum Purpose {
     Info(LegName),
     /// An OPTIONS of ours that asks whether a leg's peer is still there.
     Probe(LegName),
+    /// A question to a gateway, which is no call's.
+    Gateway,
     /// The BYE to a fork that lost, or anything else that nobody waits for.
     Other,
 }
@@ -98,12 +101,12 @@ impl Purpose {
                 Some(leg)
             }
             Self::Prack => Some(LegName::Callee),
-            Self::Cancel | Self::Other => None,
+            Self::Cancel | Self::Gateway | Self::Other => None,
         }
     }
 }
 
-const PURPOSES: [Purpose; 13] = [
+const PURPOSES: [Purpose; 14] = [
     Purpose::Invite(LegName::Caller),
     Purpose::Invite(LegName::Callee),
     Purpose::Exchange(LegName::Caller),
@@ -116,6 +119,7 @@ const PURPOSES: [Purpose; 13] = [
     Purpose::Info(LegName::Callee),
     Purpose::Probe(LegName::Caller),
     Purpose::Probe(LegName::Callee),
+    Purpose::Gateway,
     Purpose::Other,
 ];
 

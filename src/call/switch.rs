@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
+use self::probes::Probes;
 use super::config::Config;
 use super::hands::{CallRef, Hands, Keeping};
 use super::kept;
@@ -26,6 +27,7 @@ use crate::sip::transaction::{BaseTimers, Layer, ServerId};
 
 mod events;
 mod messages;
+mod probes;
 
 /// One shard's switch: the whole server, to the simulator.
 pub struct Switch {
@@ -44,6 +46,8 @@ pub struct Switch {
     pub(super) records: Records,
     /// A listing of the calls that waits for their counts.
     pub(super) listing: Option<Listing>,
+    /// The gateways that are asked whether they are there.
+    probes: Probes,
 }
 
 /// The answer to somebody who is no live party: it waits for its fixed offset from arrival.
@@ -94,7 +98,7 @@ impl Switch {
             ink: Vec::new(),
         };
         hands.bind_ahead(Instant::default());
-        Self {
+        let mut switch = Self {
             config,
             table,
             hands,
@@ -108,7 +112,10 @@ impl Switch {
             door: Door::Open,
             records: Records::Kept,
             listing: None,
-        }
+            probes: Probes::default(),
+        };
+        switch.plan_probes(Instant::default());
+        switch
     }
 
     /// The same, sharing with others what is known of gateways.
@@ -134,6 +141,7 @@ impl Switch {
                 self.hands.layer.set_timers(base_timers(&config));
                 self.hands.reach.follow(&config);
                 self.config = config;
+                self.plan_probes(now.at);
             }
         }
         self.transaction_events(now);
@@ -154,6 +162,7 @@ impl Switch {
             self.hands.layer.timeout(),
             late,
             listing,
+            self.probes.timeout(),
         ]
         .into_iter()
         .flatten()

@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use crate::api::native::{Phase, Takeover};
 use crate::call::config::Config;
 use crate::call::port::{Command, Note};
+use crate::call::reach::Reach;
 use crate::masking::table::Table;
 use crate::records::cdr_file;
 use crate::telemetry::alarm::Alarms;
@@ -21,6 +22,7 @@ use crate::transport::clock::Clock;
 use crate::transport::event_loop::Stats;
 use crate::transport::shard::{Door, Message};
 
+use super::gateways::Told;
 use super::reload::{Front, InForce};
 use super::supervisor;
 
@@ -40,6 +42,10 @@ pub(super) struct Joined {
     pub(super) records: Weak<cdr_file::Writer>,
     pub(super) config: Arc<ArcSwap<Config>>,
     pub(super) table: Arc<Table>,
+    /// Which gateways can be used.
+    pub(super) reach: Arc<Reach>,
+    /// What was told of that.
+    pub(super) gateways: Mutex<Told>,
     pub(super) log: Option<Log>,
     pub(super) health: Arc<Health>,
     pub(super) alarms: Alarms,

@@ -328,6 +328,16 @@ impl<S: Stage> Play<S> {
                 self.cast.shut(at);
                 Ok(())
             }
+            ["gateway", n, "says", said] => {
+                let n = n.parse().map_err(|_| "which gateway?")?;
+                let at = self.cast.stage.setup().gateway(n);
+                let said = match *said {
+                    "nothing" => None,
+                    status => Some(status.parse().map_err(|_| "a status, or nothing")?),
+                };
+                self.cast.alive.insert(at, said);
+                Ok(())
+            }
             ["gateway", n, "up"] => {
                 let n = n.parse().map_err(|_| "which gateway?")?;
                 let at = self.cast.stage.setup().gateway(n);

@@ -15,7 +15,7 @@ use crate::call::overload::Door;
 use crate::call::phase::{Call, End};
 use crate::call::port::{Heading, LegName, Note};
 use crate::call::refusal::{self, Bounce};
-use crate::call::{admit, inspect, kept, trunk};
+use crate::call::{admit, inspect, kept, leg, trunk};
 use crate::sip::build::{self, Response};
 use crate::sip::dialog::{Dialog, Sequence};
 use crate::sip::message::Message;
@@ -66,6 +66,9 @@ impl Switch {
         };
         let (me, purpose) = owned(answer.owner);
         let is_final = message.status().unwrap_or(0) >= 200;
+        if purpose == Purpose::Gateway {
+            return self.probe_answered(now, me, message.status().unwrap_or(0));
+        }
         let Some(mut call) = self.take(me) else {
             return self.answered_after_the_end(now, path, purpose, answer.kind, message);
         };
@@ -97,7 +100,7 @@ impl Switch {
                     false,
                 );
             }
-            Purpose::Cancel | Purpose::Other | Purpose::Invite(LegName::Caller) => {}
+            Purpose::Cancel | Purpose::Gateway | Purpose::Other | Purpose::Invite(LegName::Caller) => {}
         }
         self.put_back(call);
     }
@@ -137,6 +140,7 @@ impl Switch {
                 | Purpose::Prack
                 | Purpose::Probe(_)
                 | Purpose::Cancel
+                | Purpose::Gateway
                 | Purpose::Other,
                 _,
             ) => {}
@@ -266,9 +270,18 @@ impl Switch {
         self.bounce(now, path, server, message, &bounce);
     }
 
+    /// What we can do (RFC 3261 §11.2): as an INVITE from there would find it.
     fn options(&mut self, now: Now, path: Path, server: ServerId, message: &Message<'_>, status: u16) {
         let to_tag = self.hands.tag_for(message.head());
-        let headers = [("Allow", ALLOW), ("Accept", inspect::ACCEPT)];
+        let trunk = trunk::of_source(&self.config.trunks, path.remote.ip());
+        let supported = trunk.and_then(leg::supported).unwrap_or_default();
+        let headers = [
+            ("Allow", ALLOW),
+            ("Accept", inspect::ACCEPT),
+            ("Accept-Encoding", "identity"),
+            ("Accept-Language", "en"),
+            ("Supported", supported),
+        ];
         let response = Response {
             status,
             to_tag: Some(&to_tag),
@@ -456,6 +469,7 @@ impl Switch {
             | Purpose::Bye(_)
             | Purpose::Info(_)
             | Purpose::Probe(_)
+            | Purpose::Gateway
             | Purpose::Other => {}
         }
         self.put_back(call);
