@@ -1,18 +1,25 @@
 //! Trunks: whose wire a message came by, how that side writes numbers, where calls through it go.
 
+pub mod number_format;
 pub mod probe;
 pub mod rank;
+pub mod secret;
+pub mod tls;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::tls::{of_path, towards};
+
+use self::number_format::NumberFormat;
 use self::probe::Probe;
 use self::rank::Rank;
+use self::secret::Credentials;
+use self::tls::Tls;
 use super::media::InterfaceId;
 use crate::base::limits::{SESSION_EXPIRES_S, SESSION_MIN_S};
-use crate::base::number::Format;
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sip::path::{ListenerId, Transport};
 
@@ -202,6 +209,8 @@ pub struct Trunk {
     pub gateways: Vec<Gateway>,
     /// How large requests go to those of them that are spoken to over UDP.
     pub large_requests: LargeRequests,
+    /// What its gateways know us by; `None`: they ask for no password.
+    pub credentials: Option<Credentials>,
     /// The listener that it uses; `None` is the first that fits.
     pub listener: Option<ListenerId>,
     /// The media interface of its legs; `None` is the first that fits.
@@ -223,10 +232,8 @@ pub struct Trunk {
     pub dialled_from: Vec<DialledFrom>,
     /// Where the caller's number is read, first found.
     pub caller_id: Vec<CallerFrom>,
-    /// Dial prefixes to take off a dialled number (`17951`, `#31#`), longest first.
-    pub strip: Vec<Box<str>>,
-    /// How numbers are written towards it.
-    pub number_format: Format,
+    /// How numbers are written on its wire, both ways.
+    pub numbers: NumberFormat,
     /// Which numbers it lets us show.
     pub may_show: Vec<MayShow>,
     /// Whether numbers that name no trunk belong to it.
@@ -243,9 +250,21 @@ pub struct Trunk {
     pub charging_vector: Naming,
     /// Session-ID (RFC 7989) in every message of ours.
     pub session_id: Naming,
+    /// What it wants of TLS.
+    pub tls: Tls,
 }
 
-/// The trunk whose wire an address is: the longest prefix wins.
+impl Trunk {
+    /// Whether it takes calls from this address. One that asks for names of certificates takes them from anywhere,
+    /// unless it says more.
+    pub fn takes_from(&self, source: IpAddr) -> bool {
+        let is_anywhere = self.accept_from.is_empty() && !self.tls.client_names.is_empty();
+        is_anywhere || self.accept_from.iter().any(|network| network.holds(source))
+    }
+}
+
+/// The trunk whose wire an address is: the longest prefix wins. Those that ask for names of certificates are no
+/// address's.
 pub fn of_source(trunks: &[Trunk], source: IpAddr) -> Option<&Trunk> {
     let widths = |t: &Trunk| {
         t.accept_from
@@ -256,7 +275,42 @@ pub fn of_source(trunks: &[Trunk], source: IpAddr) -> Option<&Trunk> {
     };
     trunks
         .iter()
+        .filter(|t| t.tls.client_names.is_empty())
         .filter_map(|t| widths(t).map(|w| (w, t)))
         .max_by_key(|(width, _)| *width)
         .map(|(_, t)| t)
+}
+
+#[cfg(test)]
+impl Trunk {
+    /// A trunk that nobody calls on and that leads nowhere.
+    pub(crate) fn bare(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            accept_from: Vec::new(),
+            gateways: Vec::new(),
+            credentials: None,
+            large_requests: LargeRequests::default(),
+            listener: None,
+            dialled_from: Vec::new(),
+            caller_id: Vec::new(),
+            numbers: NumberFormat::default(),
+            may_show: Vec::new(),
+            default: false,
+            media_nat: MediaNat::default(),
+            media: None,
+            first_response: crate::base::limits::FIRST_RESPONSE,
+            progress: crate::base::limits::PROGRESS_TIMEOUT,
+            probe: Probe::default(),
+            redirects: Redirects::default(),
+            rtcp_mux: RtcpMux::default(),
+            dtmf: Dtmf::default(),
+            reliable_provisionals: Reliability::default(),
+            charging_vector: Naming::default(),
+            session_id: Naming::default(),
+            media_from: Vec::new(),
+            session: SessionWish::default(),
+            tls: Tls::default(),
+        }
+    }
 }

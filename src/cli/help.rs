@@ -98,6 +98,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("trunk block", "umbra trunk block carrier 192.0.2.1:5060"),
     ("trunk unblock", "umbra trunk unblock carrier"),
     ("trunk probe", "umbra trunk probe carrier"),
+    ("trunk try", "umbra trunk try carrier 008613800000001"),
     ("import", "umbra import bindings.csv"),
     ("export", "umbra export > bindings.csv"),
     ("restore", "umbra restore /var/backups/umbra-today"),

@@ -12,6 +12,7 @@ use crate::call::config::Config;
 use crate::masking::quarantine;
 use crate::records::cdr_file;
 use crate::telemetry::log;
+use crate::transport;
 
 mod fault;
 mod file;
@@ -22,6 +23,8 @@ mod ranks;
 mod reader;
 mod reading;
 mod routes;
+mod secrets;
+mod tls;
 mod trunks;
 mod value;
 
@@ -48,6 +51,8 @@ pub struct Conf {
     pub store: PathBuf,
     /// CDR files.
     pub records: cdr_file::Config,
+    /// Certificates of the listeners over TLS.
+    pub tls: transport::tls::Config,
     /// Where the API is.
     pub api: Api,
     /// The log.

@@ -1,6 +1,7 @@
 //! The conf files as they were read, and what a running server takes of them when they are read again.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
@@ -16,10 +17,17 @@ use crate::call::trunk::rank::Rank;
 const FILES_MAX: usize = 256;
 
 /// A conf file: its name, as faults show it, and its text.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Text {
     pub(super) name: String,
     pub(super) text: String,
+}
+
+impl fmt::Debug for Text {
+    /// Its name only: there may be passwords in the text.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Text({})", self.name)
+    }
 }
 
 /// The conf files as they were read.
@@ -106,7 +114,7 @@ impl Reading {
     }
 
     /// Files that are on no disk.
-    pub(super) fn of_texts(name: &str, text: &str, trunks_name: &str, trunks_text: &str) -> Self {
+    pub fn of_texts(name: &str, text: &str, trunks_name: &str, trunks_text: &str) -> Self {
         let of = |name: &str, text: &str| Text {
             name: name.to_owned(),
             text: text.to_owned(),

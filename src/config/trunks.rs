@@ -1,18 +1,19 @@
 //! The trunk files: `[[trunk]]` tables, and what must hold between them.
 
+mod numbers;
+
 use std::time::Duration;
 
 use toml::de::DeTable;
 
 use super::ranks;
 use super::reader::{Section, Source, one_of, word};
-use super::value;
+use super::{secrets, value};
 use crate::base::limits::{
     FIRST_RESPONSE, FIRST_RESPONSE_MAX, PROBE_DOWN_AFTER, PROBE_EVERY, PROBE_EVERY_MAX, PROBE_THRESHOLD_MAX,
     PROBE_TIMEOUT, PROBE_TIMEOUT_MAX, PROBE_UP_AFTER, PROGRESS_TIMEOUT, SESSION_EXPIRES_S, SESSION_MAX_S,
     SESSION_MIN_S,
 };
-use crate::base::number::Format;
 use crate::call::config::{Config, Listener, MediaConfig};
 use crate::call::media::InterfaceId;
 use crate::call::trunk::probe::Probe;
@@ -32,13 +33,18 @@ const KEYS: &[&str] = &[
     "name",
     "accept_from",
     "gateways",
+    "credentials",
     "large_requests",
     "listen",
     "media",
     "dialled_from",
     "caller_id",
     "strip",
+    "rules_in",
+    "number_format_in",
     "number_format",
+    "prefix_out",
+    "rules_out",
     "may_show",
     "default",
     "media_nat",
@@ -55,6 +61,11 @@ const KEYS: &[&str] = &[
     "session_timer",
     "session_expires_s",
     "min_se_s",
+    "client_names",
+    "tls_name",
+    "tls_ca",
+    "tls_cert",
+    "tls_key",
 ];
 
 const DIALLED_FROM: [(&str, DialledFrom); 4] = [
@@ -64,11 +75,6 @@ const DIALLED_FROM: [(&str, DialledFrom); 4] = [
     ("diversion", DialledFrom::Diversion),
 ];
 const CALLER_ID: [(&str, CallerFrom); 2] = [("pai", CallerFrom::Pai), ("from", CallerFrom::From)];
-const NUMBER_FORMAT: [(&str, Format); 3] = [
-    ("national", Format::National),
-    ("e164", Format::E164),
-    ("plus", Format::Plus),
-];
 const LARGE_REQUESTS: [(&str, LargeRequests); 2] = [("udp", LargeRequests::Udp), ("tcp", LargeRequests::Tcp)];
 const REDIRECTS: [(&str, Redirects); 2] = [("refuse", Redirects::Refuse), ("follow", Redirects::Follow)];
 const RTCP_MUX: [(&str, RtcpMux); 2] = [("answer", RtcpMux::Answer), ("offer", RtcpMux::Offer)];
@@ -118,6 +124,7 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         name: name(section, others),
         accept_from: accept_from(section, others),
         gateways: gateways(section, listeners),
+        credentials: secrets::credentials(section),
         large_requests: section.choice("large_requests", &LARGE_REQUESTS, LargeRequests::Udp),
         listener: None,
         media: interface(section, media),
@@ -141,8 +148,7 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         } else {
             words(section, "caller_id", &CALLER_ID, CallerFrom::Pai)
         },
-        strip: strip(section),
-        number_format: section.choice("number_format", &NUMBER_FORMAT, Format::National),
+        numbers: numbers::read(section),
         may_show: section.list("may_show", vec![MayShow::Own], may_show),
         default: section.flag("default"),
         media_nat: section.choice("media_nat", &MEDIA_NAT, MediaNat::Strict),
@@ -151,11 +157,12 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         session: session(section),
         charging_vector: section.choice("charging_vector", &NAMING, Naming::None),
         session_id: section.choice("session_id", &NAMING, Naming::None),
+        tls: super::tls::of_trunk(section, listeners, others),
     };
-    if trunk.accept_from.is_empty() && trunk.gateways.is_empty() {
+    if trunk.accept_from.is_empty() && trunk.tls.client_names.is_empty() && trunk.gateways.is_empty() {
         section.fault(
             "name",
-            "the trunk neither takes calls nor makes any: give it accept_from, gateways or both",
+            "the trunk neither takes calls nor makes any: give it accept_from, client_names or gateways",
         );
     }
     if trunk.default && others.iter().any(|t| t.default) {
@@ -176,13 +183,14 @@ fn doubts(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, tr
             format!("trunk {name} has no gateways: no call leaves on it"),
         );
     }
-    if trunk.accept_from.is_empty() {
+    let by_address = trunk.tls.client_names.is_empty();
+    if trunk.accept_from.is_empty() && by_address {
         section.warn(
             "accept_from",
             format!("trunk {name} accepts from nowhere: no call comes in on it"),
         );
     }
-    if trunk.accept_from.iter().any(|c| c.prefix == 0) {
+    if trunk.accept_from.iter().any(|c| c.prefix == 0) && by_address {
         section.warn(
             "accept_from",
             format!("trunk {name} accepts calls from the whole world: name the carrier's networks"),
@@ -257,12 +265,15 @@ fn name(section: &Section<'_>, others: &[Trunk]) -> Box<str> {
 
 fn accept_from(section: &Section<'_>, others: &[Trunk]) -> Vec<Cidr> {
     let mut own = Vec::new();
+    // Certificates tell trunks apart too.
+    let by_address = section.texts("client_names").is_none_or(|names| names.is_empty());
     section.list("accept_from", Vec::new(), |text| {
         let cidr = value::cidr(text)?;
         if own.contains(&cidr) {
             return Err("the network is named twice: take one away".into());
         }
-        if let Some(other) = others.iter().find(|t| t.accept_from.contains(&cidr)) {
+        let is_taken = |t: &&Trunk| t.tls.client_names.is_empty() && t.accept_from.contains(&cidr);
+        if let Some(other) = others.iter().filter(|_| by_address).find(is_taken) {
             return Err(format!(
                 "trunk {} accepts the same network: make one prefix longer, so that it is clear whose call it is",
                 other.name
@@ -375,7 +386,7 @@ fn listener(
         section.fault_at(
             &at.span,
             format!(
-                "write one of our addresses, as sip.udp or sip.tcp has it ({}), or nothing",
+                "write one of our addresses, as sip.udp, sip.tcp or sip.tls has it ({}), or nothing",
                 known.join(", ")
             ),
         );
@@ -443,18 +454,6 @@ fn words<T: Copy + PartialEq>(section: &Section<'_>, key: &str, words: &[(&str, 
         section.fault(key, format!("the list is empty: write {}", one_of(words)));
     }
     read
-}
-
-fn strip(section: &Section<'_>) -> Vec<Box<str>> {
-    let mut prefixes = section.list("strip", Vec::new(), |text| {
-        let plain = text.bytes().all(|c| c.is_ascii_digit() || c == b'#' || c == b'*');
-        if text.is_empty() || text.len() > 8 || !plain {
-            return Err("write a dial prefix of 1 to 8 digits, # or *: \"17951\"".into());
-        }
-        Ok(Box::<str>::from(text))
-    });
-    prefixes.sort_by_key(|p| std::cmp::Reverse(p.len()));
-    prefixes
 }
 
 fn may_show(text: &str) -> Result<MayShow, String> {

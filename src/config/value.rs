@@ -116,24 +116,28 @@ pub(super) fn cidr(text: &str) -> Result<Cidr, String> {
     Ok(Cidr { network, prefix })
 }
 
-/// `sip:IP[:PORT][;transport=udp | tcp]`; IPv6 in brackets.
+/// `sip:IP[:PORT][;transport=udp | tcp | tls]` or `sips:IP[:PORT]`, which is the same as `transport=tls`; IPv6 in brackets.
 pub(super) fn gateway(text: &str) -> Result<Gateway, String> {
     let form = "write \"sip:127.0.0.3:5060;transport=udp\"";
-    if text.starts_with("sips:") {
-        return Err("SIP over TLS is not available in this version; write a sip: gateway".into());
-    }
-    let rest = text.strip_prefix("sip:").ok_or(form)?;
+    let (rest, is_secure) = match text.strip_prefix("sips:") {
+        Some(rest) => (rest, true),
+        None => (text.strip_prefix("sip:").ok_or(form)?, false),
+    };
     let (host_port, parameters) = match rest.split_once(';') {
         Some((host_port, parameters)) => (host_port, Some(parameters)),
         None => (rest, None),
     };
-    let transport = match parameters {
-        None | Some("transport=udp") => Transport::Udp,
-        Some("transport=tcp") => Transport::Tcp,
-        Some("transport=tls") => {
-            return Err("SIP over TLS is not available in this version; write transport=udp or tcp".into());
+    let transport = match (parameters, is_secure) {
+        (None | Some("transport=udp"), false) => Transport::Udp,
+        (Some("transport=tcp"), false) => Transport::Tcp,
+        // RFC 3261 §26.2.2: sips over TCP is TLS.
+        (Some("transport=tls"), _) | (None | Some("transport=tcp"), true) => Transport::Tls,
+        (Some("transport=udp"), true) => {
+            return Err(
+                "sips: is spoken over TLS, never over UDP: write \"sip:127.0.0.3:5061;transport=tls\"".into(),
+            );
         }
-        Some(_) => return Err(format!("unknown parameters: {form}")),
+        (Some(_), _) => return Err(format!("unknown parameters: {form}")),
     };
     if host_port.contains('@') {
         return Err(format!("a gateway has no user part: {form}"));

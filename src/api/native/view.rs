@@ -260,14 +260,19 @@ fn trunk(trunk: &Trunk) -> Value {
         "name": trunk.name,
         "accept_from": accept_from,
         "gateways": gateways,
-        "number_format": match trunk.number_format {
-            Format::National => "national",
-            Format::E164 => "e164",
-            Format::Plus => "plus",
-        },
+        "number_format": format(trunk.numbers.format),
         "may_show": may_show,
         "default": trunk.default,
     })
+}
+
+/// How numbers are written towards a trunk, as the conf says it.
+pub(super) const fn format(format: Format) -> &'static str {
+    match format {
+        Format::National => "national",
+        Format::E164 => "e164",
+        Format::Plus => "plus",
+    }
 }
 
 /// A dialled number as a sentence names it.

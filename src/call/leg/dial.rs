@@ -2,8 +2,9 @@
 
 use super::Leg;
 use super::callee::{Callee, CalleeState};
+use super::challenge::Given;
 use super::forks::Forks;
-use super::invite::CalleeInvite;
+use super::invite::{CalleeInvite, Numbers};
 use super::session_timer::{in_invite, wanted_by_422};
 use crate::base::limits::{SESSION_TRIES_MAX, UDP_REQUEST_BYTES_MAX};
 use crate::base::text;
@@ -59,11 +60,29 @@ impl Call {
             return;
         };
         let trunk = &config.trunks[exit.trunk];
+        let (called, shown) = (plan.called(), plan.shown());
+        let Ok(numbers) = Numbers::written(called, shown, trunk, &config.numbers) else {
+            // Another trunk may have other rules; nobody is called by what is no number.
+            if tried + 1 < exits.len() {
+                let way = Way {
+                    exits,
+                    tried: tried + 1,
+                    by: By::Size,
+                    max_forwards,
+                    again: None,
+                };
+                return self.dial_by(hands, now, way);
+            }
+            let end = End {
+                cause: Some("number_format"),
+                ..End::failed(Reason::TrunkDown)
+            };
+            return self.end(hands, now, end);
+        };
         let gateway = &trunk.gateways[exit.gateway];
         // That one reaches every gateway is checked when the conf is read.
         let listener = listener_towards(&config, trunk.listener, gateway.transport, gateway.address)
             .unwrap_or(listener(&config, ListenerId(0)));
-        let (called, shown) = (plan.called(), plan.shown());
         let is_another = again.is_none() && by == By::Size;
         let again = again.unwrap_or_else(|| Again {
             call_id: hands.call_id(),
@@ -71,6 +90,7 @@ impl Call {
             cseq: 1,
             min_s: 0,
             session: (trunk.session_id == Naming::Own).then(|| SessionId::mint(&mut hands.chance)),
+            given: None,
         });
         let Again {
             call_id,
@@ -78,6 +98,7 @@ impl Call {
             cseq,
             min_s,
             session,
+            mut given,
         } = again;
         let branch = hands.branch();
         let icid: Option<Token> = (trunk.charging_vector == Naming::Own).then(|| hands.token());
@@ -92,13 +113,11 @@ impl Call {
         }
         let sdp = self.bridge.description(LegName::Callee).unwrap_or_default();
         let mut invite = CalleeInvite {
-            called,
-            shown,
+            numbers: &numbers,
             trunk,
             gateway,
             listener,
             via: listener,
-            plan: &config.numbers,
             call_id: &call_id,
             from_tag: &tag,
             branch: &branch,
@@ -108,6 +127,10 @@ impl Call {
             session,
             cseq,
             timer: &timer,
+            proof: given
+                .as_mut()
+                .zip(trunk.credentials.as_ref())
+                .map(|(given, credentials)| given.prove(credentials, &mut hands.chance)),
         };
         let mut written = invite.write();
         let path = Path {
@@ -115,7 +138,9 @@ impl Call {
             transport: gateway.transport,
             remote: gateway.address,
             flow: None,
+            party: None,
         };
+        let path = trunk.way(path);
         let large = match (by, gateway.transport, trunk.large_requests) {
             (By::Size, Transport::Udp, LargeRequests::Tcp) if written.bytes.len() > UDP_REQUEST_BYTES_MAX => {
                 listener_towards(&config, Some(listener.id), Transport::Tcp, gateway.address)
@@ -157,6 +182,7 @@ impl Call {
                 gateway: text::of_address(gateway.address),
                 callee: config.numbers.record(called.reveal()),
                 status: 0,
+                challenge: None,
             });
         }
         self.not_to_caller.address(gateway.address.ip());
@@ -193,6 +219,7 @@ impl Call {
             max_forwards,
             cseq,
             min_s,
+            given,
             forks: Forks::default(),
             give_up: None,
         });
@@ -269,27 +296,38 @@ impl Call {
         let Some(callee) = self.callee.as_ref() else {
             return false;
         };
-        let is_known = callee.leg.wish.timer != SessionTimer::Off && callee.cseq < SESSION_TRIES_MAX;
+        let tries = callee.cseq - Given::answers(callee.given.as_ref());
+        let is_known = callee.leg.wish.timer != SessionTimer::Off && tries < SESSION_TRIES_MAX;
         let longer = wanted_by_422(refusal).filter(|wanted| *wanted > callee.min_s);
         let (true, Some(min_s)) = (is_known, longer) else {
             return false;
+        };
+        let given = callee.given.clone();
+        self.dial_same(hands, now, min_s, given);
+        true
+    }
+
+    /// The same INVITE goes to the same gateway once more, with what that has asked for: Call-ID, From and To as before,
+    /// the next CSeq (RFC 4028 §7.3, RFC 3261 §22.2).
+    pub(super) fn dial_same(&mut self, hands: &mut Hands, now: Now, min_s: u32, given: Option<Given>) {
+        let Some(callee) = self.callee.as_ref() else {
+            return;
         };
         let way = Way {
             exits: callee.exits.clone(),
             tried: callee.tried,
             by: callee.by,
             max_forwards: callee.max_forwards,
-            // Call-ID, From and To as before, the next CSeq.
             again: Some(Again {
                 call_id: callee.call_id,
                 tag: callee.leg.local_tag,
                 cseq: callee.cseq + 1,
                 min_s,
                 session: callee.leg.session(),
+                given,
             }),
         };
         self.dial_by(hands, now, way);
-        true
     }
 }
 
@@ -311,6 +349,8 @@ struct Again {
     cseq: u32,
     min_s: u32,
     session: Option<SessionId>,
+    /// The challenge that it answers.
+    given: Option<Given>,
 }
 
 /// What decides on the transport of an INVITE to a gateway that is spoken to over UDP.

@@ -4,11 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 
 use arrayvec::ArrayVec;
 
+use super::challenge::Proof;
 use super::session_timer::Lines;
 use super::{ALLOW, contact, reliable, supported, transport_param};
 use crate::base::number::{NumberPlan, RealNumber, Shown};
 use crate::base::text;
 use crate::call::config::Listener;
+use crate::call::trunk::number_format::{Unfit, Which, Wire};
 use crate::call::trunk::{Gateway, Reliability, Trunk};
 use crate::sip::build::{self, Body};
 use crate::sip::method::Method;
@@ -16,11 +18,9 @@ use crate::sip::session_id::SessionId;
 
 /// Everything that a called party's INVITE is made of.
 pub struct CalleeInvite<'a> {
-    /// Whom it calls: the Request-URI and To.
-    pub called: RealNumber,
-    /// Whom it shows: From and P-Asserted-Identity.
-    pub shown: Shown,
-    /// How numbers are written towards this trunk.
+    /// Whom it calls, and whom it shows.
+    pub numbers: &'a Numbers,
+    /// By which trunk.
     pub trunk: &'a Trunk,
     /// Where it goes.
     pub gateway: &'a Gateway,
@@ -28,8 +28,6 @@ pub struct CalleeInvite<'a> {
     pub listener: &'a Listener,
     /// Which of our addresses it leaves from itself: Via.
     pub via: &'a Listener,
-    /// How the country dials.
-    pub plan: &'a NumberPlan,
     /// Minted for this leg.
     pub call_id: &'a [u8],
     /// Minted for this leg.
@@ -48,6 +46,40 @@ pub struct CalleeInvite<'a> {
     pub cseq: u32,
     /// The session timer that we ask for.
     pub timer: &'a Lines,
+    /// The proof that we know the password that this gateway has asked for.
+    pub proof: Option<Proof<'a>>,
+}
+
+/// The numbers of a called party's INVITE, as its trunk wants them written.
+pub struct Numbers {
+    /// Whom it calls: the Request-URI and To.
+    called: Wire,
+    /// Whom it shows: From and P-Asserted-Identity. `None`: nobody (RFC 3323).
+    shown: Option<Wire>,
+}
+
+impl Numbers {
+    /// Writes them for `trunk`.
+    ///
+    /// # Errors
+    /// [`Unfit`]: the trunk's rules leave no number of one of them.
+    pub fn written(
+        called: RealNumber,
+        shown: Shown,
+        trunk: &Trunk,
+        plan: &NumberPlan,
+    ) -> Result<Self, Unfit> {
+        let write = |which, tel| trunk.numbers.write(which, tel, plan, &mut |_, _| ());
+        let shown = match shown {
+            Shown::Virtual(x) => Some(x.tel()),
+            Shown::Real(number, _) => Some(number.reveal()),
+            Shown::Withheld => None,
+        };
+        Ok(Self {
+            called: write(Which::Called, called.reveal())?,
+            shown: shown.map(|shown| write(Which::Calling, shown)).transpose()?,
+        })
+    }
 }
 
 /// The INVITE, and the identities that its dialog goes on with.
@@ -65,25 +97,20 @@ pub struct Written {
 impl CalleeInvite<'_> {
     /// Writes it.
     pub fn write(&self) -> Written {
-        let called = self.plan.write(self.called.reveal(), self.trunk.number_format);
+        let Numbers { called, shown } = self.numbers;
         let us = self.listener.advertised;
-        let shown = match self.shown {
-            Shown::Virtual(x) => Some(self.plan.write(x.tel(), self.trunk.number_format)),
-            Shown::Real(number, _) => Some(self.plan.write(number.reveal(), self.trunk.number_format)),
-            Shown::Withheld => None,
-        };
-        let local = match &shown {
+        let local = match shown {
             Some(number) => [b"<", &*sip_uri(number, us), b">"].concat(),
             // RFC 3323 §4.1.1.3
             None => b"\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_vec(),
         };
-        let mut target = sip_uri(&called, self.gateway.address);
+        let mut target = sip_uri(called, self.gateway.address);
         let remote = [b"<", &*target, b">"].concat();
         // RFC 3261 §19.1.1: the transport may stand in the Request-URI, and not in To.
         target.extend_from_slice(transport_param(self.gateway.transport));
         let from = [&*local, b";tag=", self.from_tag].concat();
         let contact = contact(self.listener);
-        let identity = match &shown {
+        let identity = match shown {
             Some(_) => ("P-Asserted-Identity", &*String::from_utf8_lossy(&local)),
             None => ("Privacy", "id"),
         };
@@ -95,12 +122,18 @@ impl CalleeInvite<'_> {
             Reliability::Offer | Reliability::Off => None,
         };
         let timer = self.timer.iter().map(|(name, value)| (*name, value.as_str()));
-        let headers: ArrayVec<(&str, &str), 7> = [("Allow", ALLOW), identity]
+        let proof = self
+            .proof
+            .as_ref()
+            .and_then(|proof| proof.header(Method::Invite, &target));
+        let proof = proof.as_ref().map(|(name, value)| (*name, value.as_str()));
+        let headers: ArrayVec<(&str, &str), 8> = [("Allow", ALLOW), identity]
             .into_iter()
             .chain(supported.map(|tags| ("Supported", tags)))
             .chain(required.map(|tag| ("Require", tag)))
             .chain(timer)
             .chain(charging)
+            .chain(proof)
             .collect();
         let mut bytes = build::request(&build::Request {
             method: Method::Invite,

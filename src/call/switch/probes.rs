@@ -263,12 +263,13 @@ impl Switch {
             headers: &[("Accept", inspect::ACCEPT)],
             body: None,
         });
-        let path = Path {
+        let path = trunk.way(Path {
             listener: us.id,
             transport: gateway.transport,
             remote: gateway.address,
             flow: None,
-        };
+            party: None,
+        });
         hands
             .layer
             .request(now.at, path, owner(me, Purpose::Gateway), bytes)
