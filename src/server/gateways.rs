@@ -190,8 +190,8 @@ impl Joined {
         );
         page.rows(
             Kind::Gauge,
-            "umbra_gateway_round_trip_microseconds",
-            "How long the answer to a gateway's last probe took, if it had one.",
+            "umbra_gateway_round_trip_us",
+            "Microseconds that the answer to a gateway's last probe took, if it had one.",
             round_trips,
         );
     }

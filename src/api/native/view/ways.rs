@@ -229,7 +229,11 @@ pub(in crate::api::native) fn sentences(survey: &Survey<'_>, config: &Config, sh
             "Where that fails, by"
         };
         let mut sentence = format!("{begins} {gateway} of trunk {trunk}, {why}");
-        if let Some(share) = share(config, *exit) {
+        let used = survey
+            .ways
+            .iter()
+            .filter(|way| is_open(way) || (none_is_open && is_usable(way)));
+        if let Some(share) = share(config, *exit, used.map(|(exit, ..)| *exit)) {
             sentence.push_str(&share);
         }
         if let Some(trouble) = trouble {
@@ -251,19 +255,16 @@ pub(in crate::api::native) fn sentences(survey: &Survey<'_>, config: &Config, sh
     said
 }
 
-/// How often a gateway comes first among those of its priority, where it shares it.
-fn share(config: &Config, exit: Exit) -> Option<String> {
+/// How often a gateway comes first among those of its trunk and priority that are used, where it shares that with others.
+fn share(config: &Config, exit: Exit, used: impl Iterator<Item = Exit>) -> Option<String> {
     let gateways = &config.trunks.get(exit.trunk)?.gateways;
     let own = gateways.get(exit.gateway)?.rank;
-    let equals = gateways
-        .iter()
-        .filter(|gateway| gateway.rank.priority == own.priority);
-    let weights: Vec<u32> = equals.map(|gateway| gateway.rank.weight.into()).collect();
-    (weights.len() > 1).then(|| {
-        format!(
-            " (first in {} of {} calls)",
-            own.weight,
-            weights.iter().sum::<u32>()
-        )
-    })
+    let of_trunk = used.filter(|other| other.trunk == exit.trunk);
+    let ranks = of_trunk.filter_map(|other| Some(gateways.get(other.gateway)?.rank));
+    let weights: Vec<u32> = ranks
+        .filter(|rank| rank.priority == own.priority)
+        .map(|rank| rank.weight.into())
+        .collect();
+    let sum: u32 = weights.iter().sum();
+    (weights.len() > 1).then(|| format!(" (first in {} of {sum} calls)", own.weight))
 }
