@@ -1,9 +1,11 @@
 //! Trunks: whose wire a message came by, how that side writes numbers, where calls through it go.
 
+pub mod codecs;
 pub mod number_format;
 pub mod probe;
 pub mod rank;
 pub mod secret;
+pub mod showing;
 pub mod tls;
 
 use std::net::{IpAddr, SocketAddr};
@@ -13,10 +15,12 @@ use serde::{Deserialize, Serialize};
 
 pub use self::tls::{of_path, towards};
 
+use self::codecs::Codecs;
 use self::number_format::NumberFormat;
 use self::probe::Probe;
 use self::rank::Rank;
-use self::secret::Credentials;
+use self::secret::{Credentials, Demand};
+use self::showing::Showing;
 use self::tls::Tls;
 use super::media::InterfaceId;
 use crate::base::limits::{SESSION_EXPIRES_S, SESSION_MIN_S};
@@ -205,6 +209,8 @@ pub struct Trunk {
     pub name: Box<str>,
     /// Who may send us calls on it; the longest prefix over all trunks wins.
     pub accept_from: Vec<Cidr>,
+    /// What whoever sends us calls on it has to prove; `None`: the address is enough.
+    pub auth: Option<Demand>,
     /// Where calls through it go; their ranks say in which order.
     pub gateways: Vec<Gateway>,
     /// How large requests go to those of them that are spoken to over UDP.
@@ -234,6 +240,8 @@ pub struct Trunk {
     pub caller_id: Vec<CallerFrom>,
     /// How numbers are written on its wire, both ways.
     pub numbers: NumberFormat,
+    /// How the number that we show is written.
+    pub showing: Showing,
     /// Which numbers it lets us show.
     pub may_show: Vec<MayShow>,
     /// Whether numbers that name no trunk belong to it.
@@ -242,6 +250,8 @@ pub struct Trunk {
     pub media_nat: MediaNat,
     /// Where else its media may come from.
     pub media_from: Vec<MediaSource>,
+    /// The codecs that its descriptions may name.
+    pub codecs: Codecs,
     /// How keys are told.
     pub dtmf: Dtmf,
     /// How its legs' sessions are timed.
@@ -289,12 +299,14 @@ impl Trunk {
             name: name.into(),
             accept_from: Vec::new(),
             gateways: Vec::new(),
+            auth: None,
             credentials: None,
             large_requests: LargeRequests::default(),
             listener: None,
             dialled_from: Vec::new(),
             caller_id: Vec::new(),
             numbers: NumberFormat::default(),
+            showing: Showing::default(),
             may_show: Vec::new(),
             default: false,
             media_nat: MediaNat::default(),
@@ -304,6 +316,7 @@ impl Trunk {
             probe: Probe::default(),
             redirects: Redirects::default(),
             rtcp_mux: RtcpMux::default(),
+            codecs: Codecs::default(),
             dtmf: Dtmf::default(),
             reliable_provisionals: Reliability::default(),
             charging_vector: Naming::default(),

@@ -21,6 +21,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::transport::clock::Clock;
 use crate::transport::event_loop::Stats;
 use crate::transport::shard::{Door, Message};
+use crate::transport::tls::Terms;
 
 use super::gateways::Told;
 use super::reload::{Front, InForce};
@@ -41,6 +42,10 @@ pub(super) struct Joined {
     pub(super) front: Mutex<Option<Front>>,
     pub(super) records: Weak<cdr_file::Writer>,
     pub(super) config: Arc<ArcSwap<Config>>,
+    /// The certificates in force.
+    pub(super) terms: ArcSwap<Terms>,
+    /// What was said of them and of gateways over TLS, by the names of the parts.
+    pub(super) said_of_tls: Mutex<Vec<String>>,
     pub(super) table: Arc<Table>,
     /// Which gateways can be used.
     pub(super) reach: Arc<Reach>,

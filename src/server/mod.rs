@@ -1,5 +1,6 @@
 //! The only place where the rooms are joined: it starts them, passes between them, and stops them in order.
 
+mod certificates;
 mod gateways;
 mod health;
 mod joined;
@@ -298,6 +299,7 @@ impl Running {
     fn look(&self) -> Records {
         self.shared.tell_refused();
         self.shared.tell_gateways();
+        self.shared.look_at_tls();
         self.shared.alarms.look(self.shared.clock.now().wall);
         let health = &self.shared.health;
         let set = |part, state, trouble: Option<String>| match trouble {

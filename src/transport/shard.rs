@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::poller::Waker;
+use super::tls::Terms;
 use crate::base::limits::SHARD_QUEUE;
 use crate::call::config::Config;
 use crate::call::media::Report;
@@ -32,6 +33,8 @@ pub enum Message {
     Order(Command),
     /// A new conf.
     Config(Arc<Config>),
+    /// New terms of TLS.
+    Tls(Arc<Terms>),
     /// Something sent this way, by whichever shard, could not be delivered.
     Failed(Path, Why),
     /// End the loop, behind everything that was said before.
@@ -118,9 +121,11 @@ impl Door {
                 let most = match message {
                     // However much waits, the end is heard.
                     Message::Stop => usize::MAX,
-                    Message::Media(_) | Message::Order(_) | Message::Config(_) | Message::Failed(..) => {
-                        MESSAGES
-                    }
+                    Message::Media(_)
+                    | Message::Order(_)
+                    | Message::Config(_)
+                    | Message::Tls(_)
+                    | Message::Failed(..) => MESSAGES,
                 };
                 push(&mut waiting.messages, message, most)
             })

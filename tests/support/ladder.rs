@@ -108,6 +108,7 @@ impl Ladder {
                 "trunks" => setup.trunks = value.split(',').map(str::to_owned).collect(),
                 "route" => setup.route = value.split(',').map(str::to_owned).collect(),
                 "credentials" => setup.has_credentials = value == "own",
+                "auth" => setup.auth = Some(value.clone()),
                 "trunk_media" => setup.media = Some(value.clone()),
                 key => setup.set(key, value),
             }
