@@ -24,6 +24,7 @@ pub mod port;
 pub mod ports;
 pub mod reach;
 pub mod refusal;
+mod registrar;
 pub mod routes;
 pub mod switch;
 pub mod trunk;

@@ -212,6 +212,7 @@ fn list(form: Form, control: &Control, out: &mut dyn Write) -> anyhow::Result<()
         "NUMBERS AS",
         "MAY SHOW",
         "DEFAULT",
+        "REGISTERED",
     ]);
     for trunk in trunks {
         table.row([
@@ -222,6 +223,7 @@ fn list(form: Form, control: &Control, out: &mut dyn Write) -> anyhow::Result<()
             text(trunk, "number_format"),
             screen::list(trunk, "may_show"),
             text(trunk, "default"),
+            registered(trunk),
         ]);
     }
     write!(out, "{table}")?;
@@ -273,4 +275,17 @@ impl Try {
         }
         Ok(())
     }
+}
+
+/// How we are registered with its gateway; nothing, if it wants none.
+fn registered(trunk: &Value) -> String {
+    let registration = trunk.get("registration").unwrap_or(&Value::Null);
+    let more = match registration.get("state").and_then(Value::as_str) {
+        Some("registered") => return format!("until {}", text(registration, "until")),
+        Some("failed") => text(registration, "why"),
+        Some("taken_back") => "no new calls are wanted".to_owned(),
+        Some(_) => "not yet".to_owned(),
+        None => return "-".to_owned(),
+    };
+    format!("no: {more}")
 }

@@ -23,6 +23,7 @@ mod media;
 mod ranks;
 mod reader;
 mod reading;
+mod register;
 mod routes;
 mod secrets;
 mod tls;

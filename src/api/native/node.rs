@@ -174,6 +174,7 @@ pub(super) async fn readyz(State(desk): State<Arc<Desk>>) -> (StatusCode, Json<V
 pub(super) async fn metrics(State(desk): State<Arc<Desk>>) -> Response {
     let mut page = Page::default();
     desk.metrics.write(&mut page);
+    desk.metrics.registrations.write((desk.clock)().wall, &mut page);
     (desk.owner.readings)(&mut page);
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], page.finish()).into_response()

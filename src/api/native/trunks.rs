@@ -24,7 +24,7 @@ const SLACK: Duration = Duration::from_secs(1);
 pub(super) async fn list(State(desk): State<Arc<Desk>>) -> Json<Value> {
     let (config, now) = (desk.config.load(), (desk.clock)());
     Json(json!({
-        "trunks": view::trunks(&config, &desk.reach, now.at),
+        "trunks": view::trunks(&config, &desk.metrics.registrations, &desk.reach, now.at),
         "routes": view::routes(&config),
     }))
 }

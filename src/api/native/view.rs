@@ -10,6 +10,7 @@ pub(super) use self::ways::{probed, routes, sentences, survey};
 use crate::base::number::{Format, NumberPlan, RealNumber, Tel};
 use crate::base::time::{Instant, Wall};
 use crate::call::config::Config;
+use crate::call::port::Registered;
 use crate::call::port::{CallView, Heading, LegName, TraceLine};
 use crate::call::reach::Reach;
 use crate::call::trunk::{Gateway, MayShow, Trunk};
@@ -18,6 +19,7 @@ use crate::masking::callee::Callee;
 use crate::masking::inventory::{Account, Number, NumberState, Pool, Standing, Unidentified};
 use crate::masking::route::{Explanation, Verdict};
 use crate::masking::shelf::Usage;
+use crate::telemetry::registrations::{Registrations, why_text};
 
 /// A binding.
 pub(super) fn binding(binding: &Binding, pool: Option<&Pool>, plan: &NumberPlan, now: Wall) -> Value {
@@ -228,10 +230,15 @@ fn trace_line(line: &TraceLine, start: Instant) -> Value {
     })
 }
 
-/// The trunks of a conf, and how their gateways stand at this moment.
-pub(super) fn trunks(config: &Config, reach: &Reach, at: Instant) -> Vec<Value> {
+/// The trunks of a conf, and how they stand at this moment.
+pub(super) fn trunks(
+    config: &Config,
+    registrations: &Registrations,
+    reach: &Reach,
+    at: Instant,
+) -> Vec<Value> {
     let trunks = config.trunks.iter().map(|of| {
-        let mut view = trunk(of);
+        let mut view = trunk(of, registrations);
         if let (Some(view), Value::Object(more)) = (view.as_object_mut(), ways::of_trunk(of, reach, at)) {
             view.extend(more);
         }
@@ -240,7 +247,22 @@ pub(super) fn trunks(config: &Config, reach: &Reach, at: Instant) -> Vec<Value> 
     trunks.collect()
 }
 
-fn trunk(trunk: &Trunk) -> Value {
+/// How we are registered with a trunk's gateway; null if it wants none.
+fn registration(trunk: &Trunk, registrations: &Registrations) -> Value {
+    if trunk.register.is_none() {
+        return Value::Null;
+    }
+    match registrations.of(&trunk.name) {
+        Some(Registered::Until(until)) => json!({"state": "registered", "until": until.to_string()}),
+        Some(Registered::Failed(why, again)) => {
+            json!({"state": "failed", "why": why_text(why), "again_at": again.to_string()})
+        }
+        Some(Registered::TakenBack) => json!({"state": "taken_back"}),
+        Some(Registered::Never) | None => json!({"state": "registering"}),
+    }
+}
+
+fn trunk(trunk: &Trunk, registrations: &Registrations) -> Value {
     let accept_from: Vec<String> = trunk
         .accept_from
         .iter()
@@ -263,6 +285,7 @@ fn trunk(trunk: &Trunk) -> Value {
         "number_format": format(trunk.numbers.format),
         "may_show": may_show,
         "default": trunk.default,
+        "registration": registration(trunk, registrations),
     })
 }
 

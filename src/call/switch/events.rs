@@ -25,6 +25,7 @@ impl Switch {
         }
         self.listing_due(now);
         self.probes_due(now);
+        self.registrar.tick(now, &mut self.hands);
         while let Some((me, timer)) = self.hands.timers.pop_due(now.at) {
             let Some(mut call) = self.take(me) else { continue };
             let hands = &mut self.hands;
@@ -63,6 +64,9 @@ impl Switch {
                     (owner, None)
                 }
             };
+            if lost.is_some() && self.registrar.lost(now, &mut self.hands, owner) {
+                continue;
+            }
             let (me, purpose) = owned(owner);
             if purpose == Purpose::Gateway {
                 if let Some((_, lost)) = lost {
@@ -204,10 +208,17 @@ impl Switch {
                     .push_back(Output::Answer(ask, Answer::Trace(trace)));
             }
             Command::Probe(ask, exit) => self.probe_wanted(now, ask, exit),
-            Command::Drain => self.door = Door::Draining,
-            Command::Admit => self.door = Door::Open,
+            Command::Drain => {
+                self.door = Door::Draining;
+                self.registrar.drain(now, &mut self.hands);
+            }
+            Command::Admit => {
+                self.door = Door::Open;
+                self.registrar.admit(now, &mut self.hands);
+            }
             Command::EndAll => {
                 self.door = Door::Draining;
+                self.registrar.drain(now, &mut self.hands);
                 let end = End {
                     status: 480,
                     ..End::cut("shutdown")
