@@ -50,6 +50,11 @@ impl Way {
         }
     }
 
+    /// As a gateway's URI has it.
+    fn name(self) -> &'static str {
+        if self.is_tcp() { "tcp" } else { "udp" }
+    }
+
     fn is_tcp(self) -> bool {
         self.options().1 == "t1"
     }
@@ -609,6 +614,61 @@ fn a_redirection_is_followed_by_our_own_gateway_where_the_trunk_says_so() {
         assert_eq!(statuses, [302, 200], "{record:#}");
         assert_eq!(tries[1]["callee"], "+8613700000003", "{record:#}");
     }
+}
+
+/// Every call is refused by a gateway that has more to do than it can, and goes by the next one.
+fn next_gateway(way: Way) {
+    let stage = Stage::speaking(way, "");
+    let first = way.address(CALLEE);
+    let trunks = stage.server.folder().join("trunks.toml");
+    let conf = fs::read_to_string(&trunks).expect("the server's conf");
+    let conf = conf.replace(
+        "gateways = [",
+        &format!("gateways = [\"sip:{first};transport={}\", ", way.name()),
+    );
+    fs::write(&trunks, conf).expect("the folder can be written");
+    stage.server.done("reload");
+    let mut overloaded = stage.sipp("uas_overloaded", CALLEE, first, 3);
+    overloaded.command.args(["-t", way.options().1]);
+    overloaded.start();
+    until("SIPp listens", || {
+        if way.is_tcp() {
+            is_listening(first)
+        } else {
+            is_bound(first)
+        }
+    });
+    stage.play(&Calls::few("uac_answered", "uas_answer"));
+    let outcome = overloaded.outcome();
+    assert!(outcome.is_well, "the first gateway: {}", outcome.said);
+    assert_eq!((outcome.successful, outcome.failed), (3, 0));
+    let records = stage.left(
+        3,
+        &json!({"sip_status": 200, "callee_sip_status": 200, "shown": X}),
+    );
+    for record in &records {
+        let tries = record["attempts"].as_array().expect("a list");
+        let tries: Vec<_> = tries
+            .iter()
+            .map(|one| (&one["gateway"], &one["status"]))
+            .collect();
+        let wanted = [
+            (json!(first.to_string()), json!(503)),
+            (json!(stage.gateway.to_string()), json!(200)),
+        ];
+        let wanted: Vec<_> = wanted.iter().map(|(gateway, status)| (gateway, status)).collect();
+        assert_eq!(tries, wanted, "{record:#}");
+    }
+}
+
+#[test]
+fn the_next_gateway_has_the_calls_of_an_overloaded_one_over_udp() {
+    next_gateway(Way::Udp);
+}
+
+#[test]
+fn the_next_gateway_has_the_calls_of_an_overloaded_one_over_tcp() {
+    next_gateway(Way::Tcp);
 }
 
 #[test]

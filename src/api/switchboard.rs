@@ -66,6 +66,26 @@ impl Switchboard {
             .unwrap_or(Err(Silent))
     }
 
+    /// Asks the first shard, and waits so long for it.
+    ///
+    /// # Errors
+    /// [`Silent`] if it doesn't answer within that time.
+    pub async fn ask_first(
+        &self,
+        patience: Duration,
+        command: impl FnOnce(AskId) -> Command,
+    ) -> Result<Answer, Silent> {
+        let id = AskId(self.serial.fetch_add(1, Ordering::Relaxed));
+        let (sender, receiver) = oneshot::channel();
+        self.lock().insert(id, sender);
+        let _ask = Ask { board: self, id };
+        (self.deliver)(0, command(id));
+        match tokio::time::timeout(patience, receiver).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) | Err(_) => Err(Silent),
+        }
+    }
+
     /// Sends every shard a command that has no answer.
     pub fn tell(&self, command: Command) {
         for shard in 0..self.shards {

@@ -187,6 +187,35 @@ pub const PROGRESS_EVERY: Duration = Duration::from_secs(60);
 pub const FIRST_RESPONSE: Duration = Duration::from_secs(5);
 /// The longest that can be set: RFC 3261's timer B.
 pub const FIRST_RESPONSE_MAX: Duration = Duration::from_secs(32);
+/// How long a gateway may say no more than that it has the INVITE (100): default, which is never less than the called
+/// party may ring.
+pub const PROGRESS_TIMEOUT: Duration = RING_TIMEOUT_MAX;
+/// How long a gateway that answers 503 with Retry-After is spared at the most.
+pub const GATEWAY_REST_MAX: Duration = Duration::from_secs(60);
+/// How often a gateway is probed, where probes are turned on without saying how often.
+pub const PROBE_EVERY: Duration = Duration::from_secs(30);
+/// The longest interval between probes.
+pub const PROBE_EVERY_MAX: Duration = Duration::from_secs(3_600);
+/// How long the answer to a probe may take: default. The longest is RFC 3261's timer F.
+pub const PROBE_TIMEOUT: Duration = Duration::from_secs(4);
+/// The longest that can be set.
+pub const PROBE_TIMEOUT_MAX: Duration = Duration::from_secs(32);
+/// Probes in a row that fail before a gateway is down: default.
+pub const PROBE_DOWN_AFTER: u32 = 3;
+/// Probes in a row that are answered before it is up again: default.
+pub const PROBE_UP_AFTER: u32 = 2;
+/// The most of either that can be set.
+pub const PROBE_THRESHOLD_MAX: u32 = 100;
+/// Admins that wait for the outcome of one gateway's probe at once; the next hears of no room.
+pub const PROBE_ASKERS_MAX: usize = 16;
+/// The highest priority number and weight of a gateway, or of a trunk in a route.
+pub const RANK_MAX: u32 = 1_000;
+/// `[[route]]` tables of one conf.
+pub const ROUTES_MAX: usize = 1_024;
+/// Trunks that one route names.
+pub const ROUTE_TRUNKS_MAX: usize = 16;
+/// Trunks and gateways that admins have blocked at once.
+pub const BLOCKS_MAX: usize = 1_024;
 /// Contacts of one 3xx that are read.
 pub const REDIRECT_CONTACTS_MAX: usize = 8;
 /// Numbers that one call is sent on to at the most.

@@ -137,6 +137,11 @@ impl RealNumber {
     pub fn is(self, tel: Tel) -> bool {
         self.0 == tel
     }
+
+    /// Whether it begins with these digits: in E.164, a national one as it is dialled nationally.
+    pub fn starts_with(self, digits: &str) -> bool {
+        self.0.digits().starts_with(digits)
+    }
 }
 
 impl fmt::Debug for RealNumber {

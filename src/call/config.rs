@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::media::{InterfaceId, Lanes, MediaPort, Ranges};
+use super::routes::Route;
 use super::trunk::Trunk;
 use crate::base::limits;
 use crate::base::number::NumberPlan;
@@ -57,6 +58,8 @@ pub struct Config {
     pub strangers: Strangers,
     /// The trunks.
     pub trunks: Vec<Trunk>,
+    /// Which of them calls leave by, where more is said of it than whose number they show.
+    pub routes: Vec<Route>,
     /// RFC 3261's T1, T2 and T4.
     pub timers: SipTimers,
     /// How long a called party rings when its binding doesn't say.
@@ -208,6 +211,7 @@ impl Config {
             }],
             strangers: Strangers::default(),
             trunks: Vec::new(),
+            routes: Vec::new(),
             timers: SipTimers::default(),
             ring_timeout: limits::RING_TIMEOUT,
             calls_max: limits::CALLS_MAX,

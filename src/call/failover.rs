@@ -1,8 +1,16 @@
 //! Which gateways a call may leave by, in order, and when the next one is tried.
 
+use super::config::Config;
+use super::reach::{Reach, Standing};
+use super::routes::{self, Leaving, Route};
+use super::trunk::rank::{Draw, Rank, in_turn};
 use super::trunk::{MayShow, Trunk};
+use crate::base::chance::Chance;
 use crate::base::number::{Shown, VirtualNumber};
+use crate::base::time::Instant;
 use crate::masking::inventory::Number;
+use crate::masking::reason::Reason;
+use crate::masking::route::Plan;
 
 /// Gateways that one call tries at the most.
 const TRIES_MAX: usize = 8;
@@ -16,19 +24,127 @@ pub struct Exit {
     pub gateway: usize,
 }
 
-/// The exits of a call that shows `shown`, a number of ours: first the trunks that own it, then those that
-/// let others' numbers be shown. Empty: no trunk may show it.
-pub fn exits(trunks: &[Trunk], number: &Number, shown: Shown) -> Vec<Exit> {
-    let of = |wanted: &dyn Fn(&Trunk) -> bool| -> Vec<usize> {
-        (0..trunks.len()).filter(|i| wanted(&trunks[*i])).collect()
+/// By what right a trunk is used for a call.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Right {
+    /// The number shown is its own.
+    Owns,
+    /// A route names it, and it may show the number.
+    Routed,
+    /// It may show the number.
+    MayShow,
+}
+
+/// The exits of a call, in the order in which they are tried: gateways that are open, or, where none is, those that rest or
+/// are down.
+///
+/// # Errors
+/// Why there is none: no trunk with a gateway may show the number, or all that may are blocked.
+pub fn exits(
+    config: &Config,
+    reach: &Reach,
+    chance: &mut Chance,
+    at: Instant,
+    plan: &Plan,
+) -> Result<Vec<Exit>, Reason> {
+    let (ways, _) = ways(config, plan, &mut Draw::Chance(chance));
+    if ways.is_empty() {
+        return Err(Reason::TrunkMayNotShow);
+    }
+    let (mut open, mut doubtful) = (Vec::new(), Vec::new());
+    for (exit, _) in ways {
+        if open.len() == TRIES_MAX {
+            break;
+        }
+        match reach.standing(&config.trunks[exit.trunk], exit.gateway, at) {
+            Standing::Open => open.push(exit),
+            Standing::Rests(_) | Standing::Down => doubtful.push(exit),
+            Standing::Blocked => {}
+        }
+    }
+    if open.is_empty() {
+        doubtful.truncate(TRIES_MAX);
+        open = doubtful;
+    }
+    if open.is_empty() {
+        return Err(Reason::TrunkDown);
+    }
+    Ok(open)
+}
+
+/// All ways that a call may leave by, as somebody wants to see them: nothing is drawn.
+#[derive(Debug)]
+pub struct Survey<'c> {
+    /// The route that the call takes, if one is for it.
+    pub route: Option<&'c Route>,
+    /// The gateways in order, by what right, and how each stands.
+    pub ways: Vec<(Exit, Right, Standing)>,
+    /// Trunks with gateways that may not show the number.
+    pub barred: Vec<usize>,
+}
+
+/// Looks at all ways of such a call.
+pub fn survey<'c>(config: &'c Config, reach: &Reach, at: Instant, plan: &Plan) -> Survey<'c> {
+    let (ways, route) = ways(config, plan, &mut Draw::Nobody);
+    let trunks = &config.trunks;
+    let barred = (0..trunks.len()).filter(|index| {
+        let is_used = ways.iter().any(|(exit, _)| exit.trunk == *index);
+        !is_used && !trunks[*index].gateways.is_empty()
+    });
+    Survey {
+        route,
+        barred: barred.collect(),
+        ways: ways
+            .iter()
+            .map(|(exit, right)| {
+                let standing = reach.standing(&trunks[exit.trunk], exit.gateway, at);
+                (*exit, *right, standing)
+            })
+            .collect(),
+    }
+}
+
+/// Every gateway that a call may leave by, in order: those of the trunks that own the number it shows, then of those that
+/// its route names, then of the others that let the number be shown. What the route says of trunks that own the number
+/// orders them.
+fn ways<'c>(config: &'c Config, plan: &Plan, draw: &mut Draw<'_>) -> (Vec<(Exit, Right)>, Option<&'c Route>) {
+    let trunks = &config.trunks;
+    let (number, shown) = (plan.shows(), plan.shown());
+    let route = match config.routes.as_slice() {
+        [] => None,
+        routes => routes::route_of(routes, Leaving::of(plan)),
     };
-    let own = of(&|t| owns(t, number));
-    let guests = of(&|t| !owns(t, number) && lets_show(t, shown));
-    own.into_iter()
-        .chain(guests)
-        .flat_map(|trunk| (0..trunks[trunk].gateways.len()).map(move |gateway| Exit { trunk, gateway }))
-        .take(TRIES_MAX)
-        .collect()
+    let mut routed = route.map_or(Vec::new(), |route| route.trunks.clone());
+    in_turn(&mut routed, draw);
+    let place = |trunk: usize| routed.iter().position(|(_, routed)| *routed == trunk);
+    let right = |index: usize| {
+        let trunk = &trunks[index];
+        if owns(trunk, number) {
+            Some(Right::Owns)
+        } else if !lets_show(trunk, shown) {
+            None
+        } else if place(index).is_some() {
+            Some(Right::Routed)
+        } else {
+            Some(Right::MayShow)
+        }
+    };
+    let all = (0..trunks.len()).filter_map(|index| Some((right(index)?, index)));
+    let mut all: Vec<(Right, usize)> = all.collect();
+    // Who isn't in the route comes behind whoever is; else they stand as in the conf.
+    all.sort_by_key(|(right, index)| (*right, place(*index).unwrap_or(usize::MAX)));
+    let mut ways = Vec::new();
+    for (right, trunk) in all {
+        let ranks = trunks[trunk].gateways.iter().enumerate();
+        let mut gateways: Vec<(Rank, usize)> = ranks.map(|(at, gateway)| (gateway.rank, at)).collect();
+        in_turn(&mut gateways, draw);
+        let exits = gateways.iter().map(|(_, gateway)| Exit {
+            trunk,
+            gateway: *gateway,
+        });
+        ways.extend(exits.map(|exit| (exit, right)));
+    }
+    (ways, route)
 }
 
 fn owns(trunk: &Trunk, number: &Number) -> bool {

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hasher};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::cdr::{Cdr, SharedCdr};
 use super::config::{Config, Listener};
@@ -10,6 +11,7 @@ use super::draft::Draft;
 use super::media::MediaPort;
 use super::port::{CallEntry, LegName, Note, Output, Trace};
 use super::ports::Ports;
+use super::reach::Reach;
 use crate::base::chance::Chance;
 use crate::base::shard::Shard;
 use crate::base::time::Instant;
@@ -85,6 +87,8 @@ pub enum Purpose {
     Info(LegName),
     /// An OPTIONS of ours that asks whether a leg's peer is still there.
     Probe(LegName),
+    /// A question to a gateway, which is no call's.
+    Gateway,
     /// The BYE to a fork that lost, or anything else that nobody waits for.
     Other,
 }
@@ -97,12 +101,12 @@ impl Purpose {
                 Some(leg)
             }
             Self::Prack => Some(LegName::Callee),
-            Self::Cancel | Self::Other => None,
+            Self::Cancel | Self::Gateway | Self::Other => None,
         }
     }
 }
 
-const PURPOSES: [Purpose; 13] = [
+const PURPOSES: [Purpose; 14] = [
     Purpose::Invite(LegName::Caller),
     Purpose::Invite(LegName::Callee),
     Purpose::Exchange(LegName::Caller),
@@ -115,6 +119,7 @@ const PURPOSES: [Purpose; 13] = [
     Purpose::Info(LegName::Callee),
     Purpose::Probe(LegName::Caller),
     Purpose::Probe(LegName::Callee),
+    Purpose::Gateway,
     Purpose::Other,
 ];
 
@@ -167,6 +172,8 @@ pub struct Hands {
     pub dialogs: HashMap<DialogId, (CallRef, LegName), ahash::RandomState>,
     /// Which call has an RTP port.
     pub by_port: HashMap<MediaPort, CallRef, ahash::RandomState>,
+    /// Which gateways can be used; all shards share it.
+    pub reach: Arc<Reach>,
     /// Which shard this is.
     pub shard: Shard,
     /// What is said to the journal.

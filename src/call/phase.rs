@@ -217,19 +217,17 @@ impl Call {
         let config = self.config.clone();
         self.holds_until = arrival.expires.map(|time| now.at + time);
         self.forbid(&arrival, &plan);
-        let exits = failover::exits(&config.trunks, plan.shows(), plan.shown());
+        let exits = failover::exits(&config, &hands.reach, &mut hands.chance, now.at, &plan);
         self.bridge.treat_faxes(plan.fax());
         self.plan = Some(plan);
         // An offer says which family the caller's media is of; else its signalling lets it be guessed.
         let family = arrival.media_address().unwrap_or(caller.source);
+        let first = exits.as_ref().ok().and_then(|exits| exits.first()).copied();
         let faces = Faces {
             caller: config.media.towards(caller.trunk.media, family),
-            callee: exits.first().map(|exit| callee_interface(&config, *exit)),
-            codecs: [
-                Some(caller.trunk),
-                exits.first().map(|exit| &config.trunks[exit.trunk]),
-            ]
-            .map(|trunk| trunk.map_or_else(Default::default, |trunk| trunk.codecs.clone())),
+            callee: first.map(|exit| callee_interface(&config, exit)),
+            codecs: [Some(caller.trunk), first.map(|exit| &config.trunks[exit.trunk])]
+                .map(|trunk| trunk.map_or_else(Default::default, |trunk| trunk.codecs.clone())),
         };
         if let Err(refused) = self
             .bridge

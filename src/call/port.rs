@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::cdr::{Challenged, Line, Media, SharedCdr};
 use super::config::Config;
 use super::draft::Draft;
+use super::failover::Exit;
 use super::media::{Order, Report};
+use super::reach::Outcome;
 use crate::base::id::Id;
 use crate::base::number::{Digits, VirtualNumber};
 use crate::base::time::{Instant, Wall};
@@ -62,6 +64,8 @@ pub enum Command {
     Hangup(AskId, Id),
     /// Show a live call's messages.
     Trace(AskId, Id),
+    /// Ask a gateway, by its place in the conf, whether it is there. Only the first shard does.
+    Probe(AskId, Exit),
     /// Take no new call; those in progress go on.
     Drain,
     /// Take new calls again.
@@ -242,6 +246,19 @@ pub enum Answer {
     Hangup(Found),
     /// The call's messages so far, if it is here.
     Trace(Option<Trace>),
+    /// What came of a probe; nothing if none was sent: the conf has changed meanwhile, or too many wait for it.
+    Probed(Option<Probed>),
+}
+
+/// What came of a probe.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Probed {
+    /// The trunk's name.
+    pub trunk: Box<str>,
+    /// The gateway's.
+    pub gateway: Box<str>,
+    /// What it said.
+    pub outcome: Outcome,
 }
 
 /// Whether a call of that id lives in this shard.

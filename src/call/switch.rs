@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
+use self::probes::Probes;
 use super::config::Config;
 use super::gate::Gate;
 use super::hands::{CallRef, Hands, Keeping};
@@ -15,6 +16,7 @@ use super::overload::Door;
 use super::phase::{Call, CalleeFate, Recorded};
 use super::port::{Input, Output, Records};
 use super::ports::Ports;
+use super::reach::Reach;
 use super::registrar::Registrar;
 use crate::base::chance::Chance;
 use crate::base::id::Id;
@@ -27,6 +29,7 @@ use crate::sip::transaction::{BaseTimers, Layer, ServerId};
 
 mod events;
 mod messages;
+mod probes;
 
 /// One shard's switch: the whole server, to the simulator.
 pub struct Switch {
@@ -49,6 +52,8 @@ pub struct Switch {
     pub(super) records: Records,
     /// A listing of the calls that waits for their counts.
     pub(super) listing: Option<Listing>,
+    /// The gateways that are asked whether they are there.
+    probes: Probes,
 }
 
 /// The answer to somebody who is no live party: it waits for its fixed offset from arrival.
@@ -94,6 +99,7 @@ impl Switch {
             chance,
             dialogs: HashMap::with_hasher(state()),
             by_port: HashMap::with_hasher(state()),
+            reach: Arc::default(),
             shard,
             keeping: Keeping::Calls,
             ink: Vec::new(),
@@ -101,7 +107,7 @@ impl Switch {
         hands.bind_ahead(Instant::default());
         let mut registrar = Registrar::default();
         registrar.configure(Instant::default(), &mut hands, &config);
-        Self {
+        let mut switch = Self {
             config,
             table,
             hands,
@@ -117,7 +123,16 @@ impl Switch {
             registrar,
             records: Records::Kept,
             listing: None,
-        }
+            probes: Probes::default(),
+        };
+        switch.plan_probes(Instant::default());
+        switch
+    }
+
+    /// The same, sharing with others what is known of gateways.
+    pub fn sharing(mut self, reach: Arc<Reach>) -> Self {
+        self.hands.reach = reach;
+        self
     }
 
     /// Says nothing to the journal from now on: for whoever measures what that costs.
@@ -135,8 +150,10 @@ impl Switch {
             Input::Order(command) => self.order(now, command),
             Input::Config(config) => {
                 self.hands.layer.set_timers(base_timers(&config));
+                self.hands.reach.follow(&config);
                 self.registrar.configure(now.at, &mut self.hands, &config);
                 self.config = config;
+                self.plan_probes(now.at);
             }
         }
         self.transaction_events(now);
@@ -158,6 +175,7 @@ impl Switch {
             self.registrar.timeout(),
             late,
             listing,
+            self.probes.timeout(),
         ]
         .into_iter()
         .flatten()

@@ -3,6 +3,8 @@
 pub mod codecs;
 pub mod limits;
 pub mod number_format;
+pub mod probe;
+pub mod rank;
 pub mod register;
 pub mod secret;
 pub mod showing;
@@ -18,6 +20,8 @@ pub use self::tls::{of_path, towards};
 use self::codecs::Codecs;
 use self::limits::Limits;
 use self::number_format::NumberFormat;
+use self::probe::Probe;
+use self::rank::Rank;
 use self::register::Register;
 use self::secret::{Credentials, Demand};
 use self::showing::Showing;
@@ -93,6 +97,15 @@ pub struct Gateway {
     pub address: SocketAddr,
     /// How it is spoken to.
     pub transport: Transport,
+    /// When its turn comes.
+    pub rank: Rank,
+}
+
+impl Gateway {
+    /// Its name, by which admins and metrics know it: the URI that the conf has.
+    pub fn name(&self) -> String {
+        format!("sip:{};transport={}", self.address, self.transport.name())
+    }
 }
 
 /// How requests over [`UDP_REQUEST_BYTES_MAX`](crate::base::limits::UDP_REQUEST_BYTES_MAX) go to a gateway that is
@@ -212,7 +225,7 @@ pub struct Trunk {
     pub accept_from: Vec<Cidr>,
     /// What whoever sends us calls on it has to prove; `None`: the address is enough.
     pub auth: Option<Demand>,
-    /// Where calls through it go, in order.
+    /// Where calls through it go; their ranks say in which order.
     pub gateways: Vec<Gateway>,
     /// How large requests go to those of them that are spoken to over UDP.
     pub large_requests: LargeRequests,
@@ -226,6 +239,11 @@ pub struct Trunk {
     pub media: Option<InterfaceId>,
     /// How long a gateway of its may say nothing at all to an INVITE before the next one is tried.
     pub first_response: Duration,
+    /// How long one may say no more than 100 before the next one is tried; the called party's ring time-out if that is
+    /// shorter.
+    pub progress: Duration,
+    /// How its gateways are probed.
+    pub probe: Probe,
     /// What becomes of a call that its side redirects.
     pub redirects: Redirects,
     /// Whether our offers on it share RTP's port with RTCP.
@@ -315,6 +333,8 @@ impl Trunk {
             media_nat: MediaNat::default(),
             media: None,
             first_response: crate::base::limits::FIRST_RESPONSE,
+            progress: crate::base::limits::PROGRESS_TIMEOUT,
+            probe: Probe::default(),
             redirects: Redirects::default(),
             rtcp_mux: RtcpMux::default(),
             limits: Limits::default(),

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use hyper::Method;
 use serde_json::{Value, json};
@@ -19,8 +19,43 @@ use crate::api::native::trunk_try::tried;
 pub enum Trunk {
     /// List the trunks as the running server has them
     List(Form),
+    /// Show how each gateway stands: up, down, resting or blocked, and its last probe
+    Status(Status),
+    /// Let no new call leave by a trunk, or by one gateway of it, restarts included; calls in progress go on
+    Block(Named),
+    /// Let calls leave by it again
+    Unblock(Named),
+    /// Ask a trunk's gateways now, by OPTIONS, and print what they answer and how long it took
+    Probe(Probe),
     /// Show, step by step, how a number is read and written on a trunk; no call is made
     Try(Try),
+}
+
+/// What `status` takes.
+#[derive(Args, Debug)]
+pub struct Status {
+    /// One trunk only
+    name: Option<String>,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// A trunk, or a gateway of it.
+#[derive(Args, Debug)]
+pub struct Named {
+    /// The trunk's name
+    name: String,
+    /// One gateway only: its URI, or its host:port
+    gateway: Option<String>,
+}
+
+/// What `probe` takes.
+#[derive(Args, Debug)]
+pub struct Probe {
+    #[command(flatten)]
+    whom: Named,
+    #[command(flatten)]
+    form: Form,
 }
 
 /// What `try` takes.
@@ -44,42 +79,161 @@ impl Trunk {
     /// # Errors
     /// What the server says, or the conf's faults.
     pub fn run(self, control: &Control, out: &mut dyn Write) -> anyhow::Result<()> {
-        let form = match self {
-            Self::List(form) => form,
-            Self::Try(wish) => return wish.run(control, out),
-        };
+        match self {
+            Self::List(form) => list(form, control, out),
+            Self::Status(status) => status.run(control, out),
+            Self::Block(whom) => {
+                whom.order("block", control)?;
+                let also = whom.gateway.iter().map(|gateway| format!(" {gateway}"));
+                let also: String = also.collect();
+                let name = &whom.name;
+                writeln!(
+                    out,
+                    "no new call leaves by {name}{also}; calls in progress go on. It stays so, restarts included, until: \
+                     umbra trunk unblock {name}{also}"
+                )?;
+                Ok(())
+            }
+            Self::Unblock(whom) => {
+                whom.order("unblock", control)?;
+                writeln!(out, "calls leave by {} again", whom.words())?;
+                Ok(())
+            }
+            Self::Probe(probe) => probe.run(control, out),
+            Self::Try(wish) => wish.run(control, out),
+        }
+    }
+}
+
+impl Named {
+    fn order(&self, what: &str, control: &Control) -> anyhow::Result<Value> {
+        let path = format!("/v1/trunks/{}/{what}", escaped(&self.name));
+        let answer = control.send(Method::POST, &path, Some(&json!({"gateway": self.gateway})))?;
+        screen::say_warning(&answer);
+        Ok(answer)
+    }
+
+    fn words(&self) -> String {
+        match &self.gateway {
+            Some(gateway) => format!("{} {gateway}", self.name),
+            None => self.name.clone(),
+        }
+    }
+}
+
+impl Probe {
+    /// Prints what each gateway said. One that is not alive makes the exit code 1.
+    fn run(self, control: &Control, out: &mut dyn Write) -> anyhow::Result<()> {
+        let answer = self.whom.order("probe", control)?;
+        let probes = rows(&answer, "probes");
+        if self.form.json {
+            screen::write_json_rows(out, probes)?;
+        } else {
+            let mut table = Table::new(&["GATEWAY", "ANSWER", "ROUND TRIP MS"]);
+            for probe in probes {
+                table.row([
+                    text(probe, "gateway"),
+                    text(probe, "answer"),
+                    text(probe, "round_trip_ms"),
+                ]);
+            }
+            write!(out, "{table}")?;
+        }
+        let is_dead = |probe: &&Value| probe.get("alive") != Some(&Value::Bool(true));
+        match probes.iter().filter(is_dead).count() {
+            0 => Ok(()),
+            dead => bail!("{dead} of {} gateways can't be used", probes.len()),
+        }
+    }
+}
+
+impl Status {
+    fn run(self, control: &Control, out: &mut dyn Write) -> anyhow::Result<()> {
         let page = control.get("/v1/trunks", &[])?;
-        let trunks = page
-            .get("trunks")
-            .and_then(Value::as_array)
-            .map_or(&[][..], Vec::as_slice);
-        if form.json {
-            screen::write_json_rows(out, trunks)?;
+        let is_meant = |trunk: &&Value| self.name.as_ref().is_none_or(|name| text(trunk, "name") == *name);
+        let trunks: Vec<&Value> = rows(&page, "trunks").iter().filter(is_meant).collect();
+        if let (Some(name), []) = (&self.name, trunks.as_slice()) {
+            bail!("the conf has no trunk {name}");
+        }
+        if self.form.json {
+            let trunks: Vec<Value> = trunks.into_iter().cloned().collect();
+            screen::write_json_rows(out, &trunks)?;
             return Ok(());
         }
         let mut table = Table::new(&[
-            "NAME",
-            "ACCEPTS FROM",
-            "GATEWAYS",
-            "NUMBERS AS",
-            "MAY SHOW",
-            "DEFAULT",
-            "REGISTERED",
+            "TRUNK",
+            "GATEWAY",
+            "PRIORITY",
+            "WEIGHT",
+            "STATE",
+            "SINCE",
+            "LAST PROBE",
+            "MS",
+            "ANSWERED",
+            "FAILED",
         ]);
         for trunk in trunks {
-            table.row([
-                text(trunk, "name"),
-                screen::list(trunk, "accept_from"),
-                screen::list(trunk, "gateways"),
-                text(trunk, "number_format"),
-                screen::list(trunk, "may_show"),
-                text(trunk, "default"),
-                registered(trunk),
-            ]);
+            for way in rows(trunk, "ways") {
+                let since = match text(way, "rests_s") {
+                    rests if rests.is_empty() => screen::time(way, "since"),
+                    rests => format!("{rests} s left"),
+                };
+                table.row([
+                    text(trunk, "name"),
+                    text(way, "gateway"),
+                    text(way, "priority"),
+                    text(way, "weight"),
+                    text(way, "state"),
+                    since,
+                    text(way, "last_probe"),
+                    text(way, "round_trip_ms"),
+                    text(way, "probes_answered"),
+                    text(way, "probes_failed"),
+                ]);
+            }
         }
         write!(out, "{table}")?;
         Ok(())
     }
+}
+
+fn list(form: Form, control: &Control, out: &mut dyn Write) -> anyhow::Result<()> {
+    let page = control.get("/v1/trunks", &[])?;
+    let trunks = rows(&page, "trunks");
+    if form.json {
+        screen::write_json_rows(out, trunks)?;
+        return Ok(());
+    }
+    let mut table = Table::new(&[
+        "NAME",
+        "STATE",
+        "ACCEPTS FROM",
+        "GATEWAYS",
+        "NUMBERS AS",
+        "MAY SHOW",
+        "DEFAULT",
+        "REGISTERED",
+    ]);
+    for trunk in trunks {
+        table.row([
+            text(trunk, "name"),
+            text(trunk, "state"),
+            screen::list(trunk, "accept_from"),
+            screen::list(trunk, "gateways"),
+            text(trunk, "number_format"),
+            screen::list(trunk, "may_show"),
+            text(trunk, "default"),
+            registered(trunk),
+        ]);
+    }
+    write!(out, "{table}")?;
+    Ok(())
+}
+
+fn rows<'v>(page: &'v Value, name: &str) -> &'v [Value] {
+    page.get(name)
+        .and_then(Value::as_array)
+        .map_or(&[][..], Vec::as_slice)
 }
 
 impl Try {

@@ -100,6 +100,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
             ),
             strangers: sip.choice("strangers", &STRANGERS, Strangers::Forbid),
             trunks: Vec::new(),
+            routes: Vec::new(),
             timers: SipTimers::around(Duration::from_millis(u64::from(t1))),
             ring_timeout: Duration::from_secs(u64::from(limits.integer(
                 "ring_timeout_s",

@@ -107,16 +107,24 @@ impl<'t> Source<'t> {
     }
 
     fn at(&self, span: &Range<usize>, cure: impl Into<String>) -> Fault {
-        let line = (!span.is_empty()).then(|| {
-            let before = self.text.get(..span.start).unwrap_or("");
-            before.bytes().filter(|c| *c == b'\n').count() + 1
-        });
+        let line = (!span.is_empty()).then(|| self.line(span));
         Fault {
             file: self.name.clone(),
             line,
             text: shorten(self.shown(span)),
             cure: cure.into(),
         }
+    }
+
+    /// Where a span stands: `trunks.toml:12`.
+    pub(super) fn place(&self, span: &Range<usize>) -> String {
+        format!("{}:{}", self.name, self.line(span))
+    }
+
+    /// The line of a span, from 1.
+    fn line(&self, span: &Range<usize>) -> usize {
+        let before = self.text.get(..span.start).unwrap_or("");
+        before.bytes().filter(|c| *c == b'\n').count() + 1
     }
 
     /// The text at a span, as a fault may show it: where passwords stand, only the key before the first value.
@@ -411,6 +419,52 @@ impl<'a> Section<'a> {
                 }
             })
             .collect()
+    }
+
+    /// A list of texts, or of tables with such a text under `main` and more under the `known` keys: each item's text, and
+    /// its table, which is empty where there is none.
+    pub(super) fn items(&self, key: &str, main: &str, known: &[&str]) -> Vec<(At<&'a str>, Section<'a>)> {
+        let Some((span, value)) = self.entry(key) else {
+            return Vec::new();
+        };
+        let DeValue::Array(array) = value else {
+            let written = self.source.raw_value(value, &span);
+            self.source
+                .fault(&span, format!("write a list, in brackets: {key} = [{written}]"));
+            return Vec::new();
+        };
+        let item = |item: &'a Spanned<DeValue<'a>>| match item.get_ref() {
+            DeValue::String(text) => {
+                let at = At {
+                    value: text.as_ref(),
+                    span: item.span(),
+                };
+                Some((at, self.nothing()))
+            }
+            DeValue::Table(table) => {
+                let own = Section::new(
+                    self.source,
+                    table,
+                    item.span(),
+                    &format!("{key} = [{{ … }}]"),
+                    known,
+                );
+                let text = own.text(main);
+                if text.is_none() && !own.has(main) {
+                    self.source.fault(
+                        &item.span(),
+                        format!("it has no {main}: write {{ {main} = \"…\" }}"),
+                    );
+                }
+                Some((text?, own))
+            }
+            _ => {
+                let cure = format!("write texts in quotes, or tables: {{ {main} = \"…\", weight = 2 }}");
+                self.source.fault(&item.span(), cure);
+                None
+            }
+        };
+        array.iter().filter_map(item).collect()
     }
 
     /// A key whose feature this version hasn't: only its neutral value (as TOML) is taken.

@@ -8,7 +8,10 @@ use toml::{Table, Value};
 
 use super::keys::{Takes, takes};
 use super::reader::Source;
-use super::{Conf, Fault, Faults, file, trunks};
+use super::{Conf, Fault, Faults, file, routes, trunks};
+use crate::call::config::Config;
+use crate::call::routes::Match;
+use crate::call::trunk::rank::Rank;
 
 /// Trunk files of one folder.
 const FILES_MAX: usize = 256;
@@ -135,9 +138,13 @@ impl Reading {
         let (mut conf, _) = file::read(&source);
         let mut found = source.into_findings();
         found.faults.extend(self.unread.iter().cloned());
-        for text in &self.trunks {
-            let source = Source::new(&text.name, &text.text);
-            trunks::read(&source, &mut conf.switch);
+        let sources = self.trunks.iter().map(|file| Source::new(&file.name, &file.text));
+        let sources: Vec<Source<'_>> = sources.collect();
+        for source in &sources {
+            trunks::read(source, &mut conf.switch);
+        }
+        routes::read(&sources, &mut conf.switch);
+        for source in sources {
             found.extend(source.into_findings());
         }
         let whole = |cure: &str| Fault {
@@ -317,8 +324,18 @@ fn put(table: &mut Table, key: &str, value: Option<Value>) {
     }
 }
 
-/// The trunks that came, went or changed, each in words.
+/// The routes of a conf, with their trunks by their names: a place says nothing beside another conf.
+fn by_names(config: &Config) -> Vec<(&Match, Vec<(Rank, &str)>)> {
+    let routes = config.routes.iter();
+    let named = |(rank, trunk): &(Rank, usize)| Some((*rank, &*config.trunks.get(*trunk)?.name));
+    routes
+        .map(|route| (&route.of, route.trunks.iter().filter_map(named).collect()))
+        .collect()
+}
+
+/// The trunks that came, went or changed, each in words; and whether the routes did.
 fn changed_trunks(old: &Conf, new: &Conf) -> Vec<String> {
+    let (routes_before, routes) = (by_names(&old.switch), by_names(&new.switch));
     let (old, new) = (&old.switch.trunks, &new.switch.trunks);
     let mut said: Vec<String> = new
         .iter()
@@ -330,6 +347,9 @@ fn changed_trunks(old: &Conf, new: &Conf) -> Vec<String> {
         .collect();
     let gone = old.iter().filter(|t| new.iter().all(|n| n.name != t.name));
     said.extend(gone.map(|trunk| format!("trunk {} (gone)", trunk.name)));
+    if routes_before != routes {
+        said.push("routes".to_owned());
+    }
     said
 }
 

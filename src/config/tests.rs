@@ -70,6 +70,8 @@ fn the_shipped_files_name_every_key() {
         "session_id",
         "redirects",
         "first_response_timeout_s",
+        "progress_timeout_s",
+        "probe",
         "media_nat",
         "media_from",
         "may_show",
@@ -577,4 +579,85 @@ fn several_media_addresses_wait_for_a_restart_with_the_trunks_that_name_them() {
     assert_eq!(reload.taken, ["limits.ring_timeout_s"]);
     assert_eq!(reload.conf.switch.media, Conf::embedded().switch.media);
     assert_eq!(old.reload(&new("")).expect("right").waiting, media);
+}
+
+#[test]
+fn gateways_and_routes_are_read_in_order_and_weight() {
+    let trunks = "[[route]]\ncallee = \"852*\"\ntrunks = [{ name = \"b\", weight = 3 }, { name = \"a\", priority = 1 }]\n\
+        [[trunk]]\nname = \"a\"\ndefault = true\ngateways = [\"sip:127.0.0.3\", { uri = \"sip:127.0.0.4\", weight = 5 }, \
+        { uri = \"sip:127.0.0.5\", priority = 2 }, \"sip:127.0.0.6\"]\nprobe = {}\n\
+        [[trunk]]\nname = \"b\"\ngateways = [\"sip:127.0.0.7\"]\n\
+        [[route]]\nshown = \"17000000001\"\naccount = \"gold\"\ntrunks = [\"a\", \"b\"]\n";
+    let conf = from_texts("u.toml", "", "t.toml", trunks).unwrap_or_else(|faults| panic!("{faults}"));
+    let ranks = |trunk: usize| -> Vec<(u16, u16)> {
+        let gateways = conf.switch.trunks[trunk].gateways.iter();
+        gateways.map(|g| (g.rank.priority, g.rank.weight)).collect()
+    };
+    assert_eq!(ranks(0), [(1, 1), (2, 5), (2, 1), (3, 1)]);
+    assert_eq!(conf.switch.trunks[0].probe.every, Some(Duration::from_secs(30)));
+    assert_eq!(conf.switch.trunks[1].probe.every, None);
+    let routes: Vec<Vec<(u16, u16, usize)>> = conf
+        .switch
+        .routes
+        .iter()
+        .map(|route| {
+            let trunks = route.trunks.iter();
+            trunks
+                .map(|(rank, at)| (rank.priority, rank.weight, *at))
+                .collect()
+        })
+        .collect();
+    assert_eq!(routes, [vec![(1, 3, 1), (1, 1, 0)], vec![(1, 1, 0), (2, 1, 1)]]);
+}
+
+#[test]
+fn faults_of_routes_and_ranks_name_their_lines() {
+    let start = "[[trunk]]\nname = \"a\"\ndefault = true\ngateways = [\"sip:127.0.0.3\"]\n\
+        [[trunk]]\nname = \"in\"\naccept_from = [\"127.0.0.0/8\"]\n";
+    for (text, wanted) in [
+        (
+            "[[route]]\ncallee = \"852*\"\ntrunks = [\"a\"]\n[[route]]\ncallee = \"+852*\"\ntrunks = [\"a\"]\n",
+            "t.toml:11: [[route]]: the route at t.toml:8 is for the same calls: join their trunks in one of them",
+        ),
+        (
+            "[[route]]\ncallee = \"852\"\n",
+            "t.toml:8: [[route]]: the route leads nowhere: write trunks = [\"carrier\"]",
+        ),
+        (
+            "[[route]]\ntrunks = [\"c\"]\n",
+            "t.toml:9: \"c\": no trunk has this name",
+        ),
+        (
+            "[[route]]\ntrunks = [\"in\"]\n",
+            "t.toml:9: \"in\": this trunk has no gateways: no call leaves on it",
+        ),
+        (
+            "[[route]]\ntrunks = [\"a\", \"a\"]\n",
+            "t.toml:9: \"a\": the trunk is named twice: take one away",
+        ),
+        (
+            "[[route]]\ncallee = \"0139*\"\ntrunks = [\"a\"]\n",
+            "t.toml:9: callee = \"0139*\": no number in E.164 begins with 0: write the country's code first (\"86170*\")",
+        ),
+        (
+            "[[route]]\ntrunk = [\"a\"]\ntrunks = [\"a\"]\n",
+            "t.toml:9: trunk = [\"a\"]: no such key in [[route]]; did you mean trunks?",
+        ),
+        (
+            "[[trunk]]\nname = \"b\"\ngateways = [{ uri = \"sip:127.0.0.4\", priority = 2 }, { uri = \"sip:127.0.0.5\", priority = 1 }]\n",
+            "t.toml:10: priority = 1: write them in the order of their priorities: 2 stands before it",
+        ),
+        (
+            "[[trunk]]\nname = \"b\"\ngateways = [{ weight = 2 }]\n",
+            "t.toml:10: { weight = 2 }: it has no uri: write { uri = \"…\" }",
+        ),
+        (
+            "[[trunk]]\nname = \"b\"\ngateways = [\"sip:127.0.0.4\"]\nprobe = { every_s = 2, timeout_s = 3 }\n",
+            "t.toml:11: every_s = 2: one probe would begin before the last one is over: write 3 or more",
+        ),
+    ] {
+        let faults = from_texts("u.toml", "", "t.toml", &format!("{start}{text}")).expect_err(text);
+        let lines: Vec<String> = faults.0.iter().map(ToString::to_string).collect();
+        assert!(lines.contains(&wanted.to_owned()), "{lines:#?}");
+    }
 }

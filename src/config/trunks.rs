@@ -4,16 +4,21 @@ mod numbers;
 
 use std::time::Duration;
 
+use toml::de::DeTable;
+
+use super::ranks;
 use super::reader::{Section, Source, one_of, word};
 use super::{register, secrets, value};
 use crate::base::limits::{
-    FIRST_RESPONSE, FIRST_RESPONSE_MAX, SESSION_EXPIRES_S, SESSION_MAX_S, SESSION_MIN_S, TRUNK_CALLS_MAX,
-    TRUNK_CALLS_PER_S_MAX,
+    FIRST_RESPONSE, FIRST_RESPONSE_MAX, PROBE_DOWN_AFTER, PROBE_EVERY, PROBE_EVERY_MAX, PROBE_THRESHOLD_MAX,
+    PROBE_TIMEOUT, PROBE_TIMEOUT_MAX, PROBE_UP_AFTER, PROGRESS_TIMEOUT, SESSION_EXPIRES_S, SESSION_MAX_S,
+    SESSION_MIN_S, TRUNK_CALLS_MAX, TRUNK_CALLS_PER_S_MAX,
 };
 use crate::call::config::{Config, Listener, MediaConfig};
 use crate::call::media::InterfaceId;
 use crate::call::trunk::codecs::Codecs;
 use crate::call::trunk::limits::{Limit, Limits};
+use crate::call::trunk::probe::Probe;
 use crate::call::trunk::{
     CallerFrom, Cidr, DialledFrom, Dtmf, EarlyMedia, Gateway, LargeRequests, MayShow, Naming, Redirects,
     Reliability, RtcpMux, SessionTimer, SessionWish, Trunk,
@@ -67,6 +72,8 @@ const KEYS: &[&str] = &[
     "charging_vector",
     "session_id",
     "first_response_timeout_s",
+    "progress_timeout_s",
+    "probe",
     "redirects",
     "session_timer",
     "session_expires_s",
@@ -112,13 +119,7 @@ pub(super) fn read(source: &Source<'_>, config: &mut Config) {
         ..
     } = config;
     let table = source.parse();
-    let root = Section::new(
-        source,
-        table.get_ref(),
-        0..0,
-        "a trunk file (its keys stand under a line [[trunk]])",
-        &["trunk"],
-    );
+    let root = root(source, table.get_ref());
     for section in root.sections("trunk", KEYS) {
         if trunks.len() == TRUNKS_MAX {
             section.fault_at(&section.span, format!("too many trunks: at most {TRUNKS_MAX}"));
@@ -127,6 +128,12 @@ pub(super) fn read(source: &Source<'_>, config: &mut Config) {
         let trunk = one(&section, listeners, media, trunks);
         trunks.push(trunk);
     }
+}
+
+/// The top of a trunk file.
+pub(super) fn root<'a>(source: &'a Source<'a>, table: &'a DeTable<'a>) -> Section<'a> {
+    let name = "a trunk file (its keys stand under lines [[trunk]] and [[route]])";
+    Section::new(source, table, 0..0, name, &["trunk", "route"])
 }
 
 /// Reads one trunk. One that has faults is returned as well, so that later ones are checked against it.
@@ -150,6 +157,8 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
                 )
                 .into(),
         ),
+        progress: progress(section),
+        probe: probe(section),
         redirects: section.choice("redirects", &REDIRECTS, Redirects::Refuse),
         rtcp_mux: section.choice("rtcp_mux", &RTCP_MUX, RtcpMux::Answer),
         reliable_provisionals: section.choice("reliable_provisionals", &RELIABILITY, Reliability::Offer),
@@ -306,7 +315,7 @@ fn accept_from(section: &Section<'_>, others: &[Trunk]) -> Vec<Cidr> {
 
 fn gateways(section: &Section<'_>, listeners: &[Listener]) -> Vec<Gateway> {
     let mut own: Vec<Gateway> = Vec::new();
-    section.list("gateways", Vec::new(), |text| {
+    let ranked = ranks::read(section, "gateways", "uri", |text| {
         let gateway = value::gateway(text)?;
         if let Some(l) = listeners
             .iter()
@@ -322,7 +331,50 @@ fn gateways(section: &Section<'_>, listeners: &[Listener]) -> Vec<Gateway> {
         }
         own.push(gateway.clone());
         Ok(gateway)
-    })
+    });
+    let gateway = |(rank, gateway)| Gateway { rank, ..gateway };
+    ranked.into_iter().map(gateway).collect()
+}
+
+/// How long a gateway may say no more than 100.
+fn progress(section: &Section<'_>) -> Duration {
+    let most = PROGRESS_TIMEOUT.as_secs() as u32;
+    Duration::from_secs(section.integer("progress_timeout_s", 1..=most, most).into())
+}
+
+/// How gateways are probed.
+fn probe(section: &Section<'_>) -> Probe {
+    let own = section.section(
+        "probe",
+        "probe = { … }",
+        &["every_s", "timeout_s", "down_after", "up_after"],
+    );
+    let seconds = |time: Duration| time.as_secs() as u32;
+    let usual = if section.has("probe") {
+        seconds(PROBE_EVERY)
+    } else {
+        0
+    };
+    let every = own.integer("every_s", 0..=seconds(PROBE_EVERY_MAX), usual);
+    let timeout = own.integer(
+        "timeout_s",
+        1..=seconds(PROBE_TIMEOUT_MAX),
+        seconds(PROBE_TIMEOUT),
+    );
+    let threshold = |key: &str, usual: u32| own.integer(key, 1..=PROBE_THRESHOLD_MAX, usual);
+    let probe = Probe {
+        every: (every > 0).then(|| Duration::from_secs(every.into())),
+        timeout: Duration::from_secs(timeout.into()),
+        down_after: threshold("down_after", PROBE_DOWN_AFTER),
+        up_after: threshold("up_after", PROBE_UP_AFTER),
+    };
+    if probe.every.is_some_and(|every| every < probe.timeout) {
+        own.fault(
+            "every_s",
+            format!("one probe would begin before the last one is over: write {timeout} or more"),
+        );
+    }
+    probe
 }
 
 fn listener(

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use crate::call::trunk::rank::Rank;
 use crate::call::trunk::{Cidr, Gateway};
 use crate::sip::path::Transport;
 
@@ -165,7 +166,11 @@ pub(super) fn gateway(text: &str) -> Result<Gateway, String> {
     if address.port() == 0 || address.ip().is_unspecified() || address.ip().is_multicast() {
         return Err(format!("nobody can be called at this address: {form}"));
     }
-    Ok(Gateway { address, transport })
+    Ok(Gateway {
+        address,
+        transport,
+        rank: Rank::default(),
+    })
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use crate::api::native::{Phase, Takeover};
 use crate::call::config::Config;
 use crate::call::port::{Command, Note, Registration};
+use crate::call::reach::Reach;
 use crate::masking::table::Table;
 use crate::records::cdr_file;
 use crate::telemetry::alarm::Alarms;
@@ -22,6 +23,7 @@ use crate::transport::event_loop::Stats;
 use crate::transport::shard::{Door, Message};
 use crate::transport::tls::Terms;
 
+use super::gateways::Told;
 use super::reload::{Front, InForce};
 use super::supervisor;
 
@@ -45,6 +47,10 @@ pub(super) struct Joined {
     /// What was said of them and of gateways over TLS, by the names of the parts.
     pub(super) said_of_tls: Mutex<Vec<String>>,
     pub(super) table: Arc<Table>,
+    /// Which gateways can be used.
+    pub(super) reach: Arc<Reach>,
+    /// What was told of that.
+    pub(super) gateways: Mutex<Told>,
     pub(super) log: Option<Log>,
     pub(super) health: Arc<Health>,
     pub(super) alarms: Alarms,

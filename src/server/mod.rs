@@ -1,6 +1,7 @@
 //! The only place where the rooms are joined: it starts them, passes between them, and stops them in order.
 
 mod certificates;
+mod gateways;
 mod health;
 mod joined;
 mod readings;
@@ -307,6 +308,7 @@ impl Running {
     /// Looks at the disk and the gauges; says whether records can be kept.
     fn look(&self) -> Records {
         self.shared.tell_refused();
+        self.shared.tell_gateways();
         self.shared.look_at_tls();
         self.shared.alarms.look(self.shared.clock.now().wall);
         let health = &self.shared.health;

@@ -25,6 +25,7 @@ impl Readings {
     pub(super) fn write(&self, page: &mut Page) {
         self.server(page);
         self.disk(page);
+        self.shared.write_gateways(page);
         let sip = &self.shared.sip;
         for (name, help, count) in [
             ("umbra_sip_in", "SIP messages received.", &sip.received),

@@ -21,6 +21,7 @@ use crate::base::shard::Shard;
 use crate::call::cdr::Cdr;
 use crate::call::media::{Lanes, Report};
 use crate::call::port::CallEntry;
+use crate::call::reach::Reach;
 use crate::call::switch::Switch;
 use crate::config::{self, Conf};
 use crate::media::socket::raise_file_limit;
@@ -46,6 +47,7 @@ use crate::transport::tls;
 
 use super::Running;
 use super::certificates::told;
+use super::gateways;
 use super::health::{no_handover, other_files, too_few_files};
 use super::joined::{Joined, Wish, say_to};
 use super::readings::Readings;
@@ -149,6 +151,8 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
     store.table().set_quarantine(conf.quarantine);
     let shared = Arc::new(Joined {
         table: store.table().clone(),
+        reach: Arc::new(Reach::with(gateways::blocked(&conf.store))),
+        gateways: Mutex::default(),
         config: Arc::new(ArcSwap::from_pointee(conf.switch.clone())),
         terms: ArcSwap::from(certificates),
         said_of_tls: Mutex::default(),
@@ -197,7 +201,8 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
                 shard,
                 lanes.clone(),
                 chance,
-            ),
+            )
+            .sharing(shared.reach.clone()),
             index: shard.index,
             shared: shared.clone(),
             media: media.clone(),
@@ -260,7 +265,8 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
         metrics: shared.metrics.clone(),
         traces,
         started: clock.now().wall,
-        owner: owner(&shared, &records, &journal, &store),
+        reach: shared.reach.clone(),
+        owner: owner(&shared, &records, &journal, &store, &conf.store),
         clock: {
             let clock = clock.clone();
             Box::new(move || clock.now())
@@ -412,7 +418,13 @@ fn announce(conf: &Conf) {
     );
 }
 
-fn owner(shared: &Arc<Joined>, records: &Arc<cdr_file::Writer>, journal: &Journal, store: &Store) -> Owner {
+fn owner(
+    shared: &Arc<Joined>,
+    records: &Arc<cdr_file::Writer>,
+    journal: &Journal,
+    store: &Store,
+    folder: &Path,
+) -> Owner {
     let (stop, admit, reload, conf, level, phase, calls) = (
         shared.clone(),
         shared.clone(),
@@ -429,7 +441,9 @@ fn owner(shared: &Arc<Joined>, records: &Arc<cdr_file::Writer>, journal: &Journa
         journal: journal.clone(),
         store: store.clone(),
     };
+    let keeper = gateways::Keeper::new(folder, shared.reach.clone());
     Owner {
+        keep_blocks: Box::new(move || keeper.keep()),
         stop: Box::new(move |how| {
             stop.wish(match how {
                 Stop::Drain(patience) => Wish::Stop(patience),

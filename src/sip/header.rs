@@ -524,6 +524,16 @@ impl<'a> MediaType<'a> {
     }
 }
 
+/// The seconds that a Retry-After says (RFC 3261 §20.33), whatever comment and parameters follow. `None`: it doesn't
+/// begin with digits. A number that is too large is the largest.
+pub fn retry_after(value: &[u8]) -> Option<u32> {
+    let value = trim(value);
+    let digits = value.iter().take_while(|byte| byte.is_ascii_digit());
+    let add = |sum: u32, digit: &u8| sum.saturating_mul(10).saturating_add(u32::from(digit - b'0'));
+    let first = value.first()?;
+    first.is_ascii_digit().then(|| digits.fold(0, add))
+}
+
 /// The bytes as text, if they are ASCII.
 pub(super) fn ascii(text: &[u8]) -> Option<&str> {
     text.is_ascii().then(|| from_utf8(text).ok()).flatten()

@@ -170,6 +170,14 @@ impl Stage for Tapped {
         self.stage.drain();
     }
 
+    fn block(&mut self, what: &[&str]) {
+        self.stage.block(what);
+    }
+
+    fn unblock(&mut self, what: &[&str]) {
+        self.stage.unblock(what);
+    }
+
     fn set_up_anew(&mut self, setup: Setup) {
         self.stage.set_up_anew(setup);
     }

@@ -77,6 +77,8 @@ pub struct Cast<S> {
     homes: Vec<SocketAddr>,
     /// Gateways' addresses that are one phone's alone.
     seats: Vec<(SocketAddr, usize)>,
+    /// What gateways say to whoever asks whether they are there; `None`: nothing. One that isn't here says 200.
+    pub alive: HashMap<SocketAddr, Option<u16>>,
     /// Everything that a phone said: its own words may come back to it.
     said: Vec<Vec<u8>>,
     /// The description that a caller's dialog has: (Call-ID, CSeq) → body.
@@ -110,6 +112,7 @@ impl<S: Stage> Cast<S> {
             open: gateways.into_iter().collect(),
             homes: Vec::new(),
             seats: Vec::new(),
+            alive: HashMap::new(),
             said: Vec::new(),
             described: HashMap::new(),
             sessions: Sessions::default(),
@@ -233,6 +236,19 @@ impl<S: Stage> Cast<S> {
             return self.heard_media(phone, call, from, to, bytes);
         }
         let msg = Msg::read(&bytes);
+        if let Some(probe) = msg.as_ref().filter(|msg| is_probe(msg)) {
+            let said = self.alive.get(&to).copied().unwrap_or(Some(200));
+            self.transcript.push(format!(
+                "{:>10.3} gateway {to} <- OPTIONS, says {said:?}",
+                self.stage.now().as_secs_f64() * 1e3
+            ));
+            if let Some(status) = said {
+                let bytes = answer_to(probe, status).into_bytes();
+                let (from, to) = (to, from);
+                self.stage.send(Packet { from, to, bytes });
+            }
+            return None;
+        }
         let owner = msg.as_ref().and_then(|msg| self.owner(msg, to));
         let (Some(msg), Some(index)) = (msg, owner) else {
             let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -466,4 +482,22 @@ fn copies(mishaps: &mut Mishaps) -> u32 {
 fn is_bare_cause(reason: &str) -> bool {
     let cause = reason.strip_prefix("Q.850;cause=").and_then(|c| c.parse().ok());
     cause.is_some_and(|cause: u8| (1..=127).contains(&cause) && reason == format!("Q.850;cause={cause}"))
+}
+
+/// Whether somebody asks a gateway if it is there: a request outside any dialog that is for nobody.
+fn is_probe(msg: &Msg) -> bool {
+    msg.status().is_none() && msg.method() == "OPTIONS" && msg.tag("To").is_none() && !msg.uri().contains('@')
+}
+
+/// A gateway's answer to such a request.
+fn answer_to(probe: &Msg, status: u16) -> String {
+    let copied = ["Via", "From", "Call-ID", "CSeq"].map(|name| {
+        let value = probe.get(name).unwrap_or_default();
+        format!("{name}: {value}\r\n")
+    });
+    let to = probe.get("To").unwrap_or_default();
+    format!(
+        "SIP/2.0 {status} Said\r\n{}To: {to};tag=gateway\r\nContent-Length: 0\r\n\r\n",
+        copied.concat()
+    )
 }

@@ -105,6 +105,8 @@ impl Ladder {
                 "min_se" => setup.min_se_s = value.parse().expect(value),
                 "charging_vector" => setup.names_charging = value == "own",
                 "session_id" => setup.names_sessions = value == "own",
+                "trunks" => setup.trunks = value.split(',').map(str::to_owned).collect(),
+                "route" => setup.route = value.split(',').map(str::to_owned).collect(),
                 "auth" => setup.auth = Some(value.clone()),
                 "trunk_media" => setup.media = Some(value.clone()),
                 key => setup.set(key, value),
@@ -122,6 +124,11 @@ impl Setup {
             "gateways" => self.gateways = value.parse().expect(value),
             "ring" => self.ring = duration(value, self.t1).expect(value),
             "silence" => self.silence = duration(value, self.t1).expect(value),
+            "progress" => self.progress = duration(value, self.t1).expect(value),
+            "probe" => self.probe.every = duration(value, self.t1),
+            "probe_timeout" => self.probe.timeout = duration(value, self.t1).expect(value),
+            "down_after" => self.probe.down_after = value.parse().expect(value),
+            "up_after" => self.probe.up_after = value.parse().expect(value),
             "register" => self.register = value.parse().ok(),
             "credentials" => self.has_credentials = value == "own",
             "reliable" => value.clone_into(&mut self.reliable),
@@ -316,6 +323,14 @@ impl<S: Stage> Play<S> {
                 self.cast.stage.drain();
                 Ok(())
             }
+            ["block", what @ ..] => {
+                self.cast.stage.block(what);
+                Ok(())
+            }
+            ["unblock", what @ ..] => {
+                self.cast.stage.unblock(what);
+                Ok(())
+            }
             ["reload", settings @ ..] => {
                 let pairs: Option<Vec<_>> = settings.iter().map(|word| word.split_once('=')).collect();
                 let mut setup = self.cast.stage.setup().clone();
@@ -329,6 +344,22 @@ impl<S: Stage> Play<S> {
                 let n = n.parse().map_err(|_| "which gateway?")?;
                 let at = self.cast.stage.setup().gateway(n);
                 self.cast.shut(at);
+                Ok(())
+            }
+            ["gateway", n, "says", said] => {
+                let n = n.parse().map_err(|_| "which gateway?")?;
+                let at = self.cast.stage.setup().gateway(n);
+                let said = match *said {
+                    "nothing" => None,
+                    status => Some(status.parse().map_err(|_| "a status, or nothing")?),
+                };
+                self.cast.alive.insert(at, said);
+                Ok(())
+            }
+            ["gateway", n, "up"] => {
+                let n = n.parse().map_err(|_| "which gateway?")?;
+                let at = self.cast.stage.setup().gateway(n);
+                self.cast.stage.open(at);
                 Ok(())
             }
             ["cdr", "none"] => self.no_cdr(),

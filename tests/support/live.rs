@@ -113,23 +113,24 @@ fn write_conf(dir: &Path, setup: &Setup) {
         setup.media_timeout.as_secs(),
         setup.ring.as_secs(),
     );
-    let quoted = setup.gateway_uris().into_iter().map(|uri| format!("\"{uri}\""));
-    let gateways: Vec<String> = quoted.collect();
     let accepted: Vec<String> = setup
         .accepted()
         .iter()
         .map(|(ip, prefix)| format!("\"{ip}/{prefix}\""))
         .collect();
-    let trunks = format!(
-        "[[trunk]]\nname = \"carrier\"\naccept_from = [{}]\ngateways = [{}]\n{}credentials = {}\nregister = {}\nlarge_requests = \"{}\"\nmedia = \"{}\"\nfirst_response_timeout_s = {}\nredirects = \"{}\"\nrtcp_mux = \"{}\"\ndtmf = \"{}\"\nsession_timer = \"{}\"\nsession_expires_s = {}\nmin_se_s = {}\ncharging_vector = \"{}\"\nsession_id = \"{}\"\nreliable_provisionals = \"{}\"\ndefault = true\n{}{}",
-        accepted.join(", "),
-        gateways.join(", "),
+    let rest = format!(
+        "{}credentials = {}\nregister = {}\nlarge_requests = \"{}\"\nmedia = \"{}\"\nfirst_response_timeout_s = {}\nprogress_timeout_s = {}\nprobe = {{ every_s = {}, timeout_s = {}, down_after = {}, up_after = {} }}\nredirects = \"{}\"\nrtcp_mux = \"{}\"\ndtmf = \"{}\"\nsession_timer = \"{}\"\nsession_expires_s = {}\nmin_se_s = {}\ncharging_vector = \"{}\"\nsession_id = \"{}\"\nreliable_provisionals = \"{}\"\n{}{}",
         auth(setup),
         credentials(setup),
         register(setup),
         if setup.large == Large::Udp { "udp" } else { "tcp" },
         setup.media.as_deref().unwrap_or(""),
         setup.silence.as_secs(),
+        setup.progress.as_secs(),
+        setup.probe.every.map_or(0, |every| every.as_secs()),
+        setup.probe.timeout.as_secs(),
+        setup.probe.down_after,
+        setup.probe.up_after,
         if setup.follows { "follow" } else { "refuse" },
         if setup.offers_mux { "offer" } else { "answer" },
         if setup.keys_by_info { "info" } else { "rtp" },
@@ -142,6 +143,36 @@ fn write_conf(dir: &Path, setup: &Setup) {
         setup.further_conf(),
         names(setup),
     );
+    let quoted = |texts: &[String]| {
+        let texts: Vec<String> = texts.iter().map(|text| format!("\"{text}\"")).collect();
+        texts.join(", ")
+    };
+    let accept_from = accepted.join(", ");
+    let gateways = setup.gateway_uris();
+    let mut trunks = if setup.trunks.is_empty() {
+        format!(
+            "[[trunk]]\nname = \"carrier\"\naccept_from = [{accept_from}]\ngateways = [{}]\ndefault = true\n{rest}",
+            quoted(&gateways)
+        )
+    } else {
+        let one = |(n, gateway): (usize, &String)| {
+            let name = setup.trunk_of(n);
+            let (accepts, shows) = if n == 0 {
+                (&*accept_from, "own")
+            } else {
+                ("", "any")
+            };
+            format!(
+                "[[trunk]]\nname = \"{name}\"\naccept_from = [{accepts}]\ngateways = [\"{gateway}\"]\nmay_show = [\"{shows}\"]\ndefault = {}\n{rest}",
+                n == 0
+            )
+        };
+        gateways.iter().enumerate().map(one).collect()
+    };
+    if !setup.route.is_empty() {
+        let named = quoted(&setup.route);
+        trunks.push_str(&format!("[[route]]\ncallee = \"86139*\"\ntrunks = [{named}]\n"));
+    }
     fs::write(dir.join("umbra.toml"), conf).expect("the folder can be written");
     fs::write(dir.join("trunks.toml"), trunks).expect("the folder can be written");
 }
@@ -354,6 +385,17 @@ impl Live {
     }
 }
 
+/// The names of a trunk and a gateway of it, which these words name.
+fn named(setup: &Setup, what: &[&str]) -> String {
+    match what {
+        [trunk, n] => {
+            let n: usize = n.parse().expect("a gateway's number");
+            format!("{trunk} {}", setup.gateway_uris()[n - 1])
+        }
+        trunk => trunk.join(" "),
+    }
+}
+
 /// Reads a connection on a thread of its own until it ends.
 fn read_line(lines: &Lines, told: &Sender<Packet>, ends: (SocketAddr, SocketAddr), line: Line) {
     let (at, from) = ends;
@@ -555,6 +597,14 @@ impl Stage for Live {
         self.process.wait().expect("a child of ours");
         self.process = launch(self.dir.path());
         self.await_answer();
+    }
+
+    fn block(&mut self, what: &[&str]) {
+        self.done(&format!("trunk block {}", named(&self.setup, what)));
+    }
+
+    fn unblock(&mut self, what: &[&str]) {
+        self.done(&format!("trunk unblock {}", named(&self.setup, what)));
     }
 
     fn drain(&mut self) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use umbra::call::config::Interface;
 use umbra::call::media::{InterfaceId, MediaPort};
+use umbra::call::trunk::probe::Probe;
 use umbra::masking::inventory::{Fax, Freeze};
 use umbra::sip::path::Transport;
 
@@ -96,6 +97,15 @@ pub struct Setup {
     pub large: Large,
     /// How long a gateway may say nothing.
     pub silence: Duration,
+    /// How long one may say no more than 100.
+    pub progress: Duration,
+    /// How gateways are probed.
+    pub probe: Probe,
+    /// Whose the gateways are, in order, if each is a trunk's of its own: the first one's numbers are dialled, and the
+    /// others may show them.
+    pub trunks: Vec<String>,
+    /// The trunks that the one route names.
+    pub route: Vec<String>,
     /// Whether redirections are followed.
     pub follows: bool,
     /// Ring time-out.
@@ -157,6 +167,10 @@ impl Setup {
             gateway: Speaks::Udp,
             large: Large::Udp,
             silence: Duration::from_secs(5),
+            progress: Duration::from_secs(180),
+            probe: Probe::default(),
+            trunks: Vec::new(),
+            route: Vec::new(),
             follows: false,
             ring: Duration::from_secs(60),
             media_timeout: Duration::from_secs(60),
@@ -202,7 +216,12 @@ impl Setup {
         SocketAddr::new(self.ip(3, 1), 5060)
     }
 
-    /// Where calls through the trunk go, as its conf writes them.
+    /// The name of the trunk whose gateway number `n`, from 0, is.
+    pub fn trunk_of(&self, n: usize) -> &str {
+        self.trunks.get(n).map_or("carrier", String::as_str)
+    }
+
+    /// Where calls through the trunks go, as their conf writes them.
     pub fn gateway_uris(&self) -> Vec<String> {
         if self.has_edge {
             return vec![format!("sip:{};transport=tcp", self.edge())];
@@ -464,6 +483,10 @@ pub trait Stage {
     fn hand_over(&mut self);
     /// No new calls from now on.
     fn drain(&mut self);
+    /// Lets no new call leave by what these words name: a trunk, and perhaps a gateway's number behind it.
+    fn block(&mut self, what: &[&str]);
+    /// Lets calls leave by it again.
+    fn unblock(&mut self, what: &[&str]);
     /// Another conf from now on; calls in progress keep theirs. Only what a running server takes may differ.
     fn set_up_anew(&mut self, setup: Setup);
     /// Every call's record so far, in order.

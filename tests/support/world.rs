@@ -18,6 +18,7 @@ use umbra::call::config::Config;
 use umbra::call::draft::Draft;
 use umbra::call::media::{self, Report};
 use umbra::call::port::{AskId, CallEntry, Command, Event, Input, Note, Records, Why};
+use umbra::call::reach::{Block, Reach};
 use umbra::call::switch::Switch;
 use umbra::masking::binding::Mode;
 use umbra::masking::change::Change;
@@ -112,6 +113,8 @@ pub struct World {
     /// How long the media threads take to bind a port.
     pub bind_delay: Duration,
     table: Arc<Table>,
+    /// What the shards know of the gateways.
+    reach: Arc<Reach>,
     plan: NumberPlan,
     chance: Chance,
     switches: Vec<Switch>,
@@ -197,8 +200,11 @@ impl World {
         let key = [chance.bits(), chance.bits()];
         let count = setup.shards;
         let shard = |index| Shard { index, count, key };
+        let reach = Arc::new(Reach::default());
         let switches = (0..count)
-            .map(|index| Switch::new(config.clone(), table.clone(), shard(index), chance.fork()))
+            .map(|index| {
+                Switch::new(config.clone(), table.clone(), shard(index), chance.fork()).sharing(reach.clone())
+            })
             .collect();
         let lanes = config.media.lanes(count);
         let relay = relay_of(&config, &mut chance);
@@ -207,6 +213,7 @@ impl World {
             weather: Weather::FAIR,
             bind_delay: Duration::ZERO,
             table,
+            reach,
             plan: NumberPlan::default(),
             chance,
             switches,
@@ -336,6 +343,15 @@ impl World {
             serial: self.serial,
             what,
         }));
+    }
+
+    /// The names of a trunk and a gateway of it, which these words name.
+    fn named(&self, what: &[&str]) -> (Box<str>, Option<Box<str>>) {
+        let gateway = what.get(1).map(|n| {
+            let n: usize = n.parse().expect("a gateway's number");
+            self.setup.gateway_uris()[n - 1].as_str().into()
+        });
+        ((*what.first().expect("a trunk")).into(), gateway)
     }
 
     /// A number as people write it.
@@ -479,6 +495,21 @@ impl Stage for World {
 
     fn drain(&mut self) {
         self.command(Command::Drain);
+    }
+
+    fn block(&mut self, what: &[&str]) {
+        let (trunk, gateway) = self.named(what);
+        let block = Block {
+            trunk,
+            gateway,
+            since: self.at().wall,
+        };
+        self.reach.block(block).expect("there is room");
+    }
+
+    fn unblock(&mut self, what: &[&str]) {
+        let (trunk, gateway) = self.named(what);
+        assert!(self.reach.unblock(&trunk, gateway.as_deref()), "it is blocked");
     }
 
     fn set_up_anew(&mut self, setup: Setup) {

@@ -24,7 +24,7 @@ pub(super) async fn list(
     for answer in desk.board.ask(Command::Calls).await.map_err(silent)? {
         match answer {
             Answer::Calls(more) => calls.extend(more),
-            Answer::Hangup(_) | Answer::Trace(_) => return Err(crossed()),
+            Answer::Hangup(_) | Answer::Trace(_) | Answer::Probed(_) => return Err(crossed()),
         }
     }
     calls.sort_by_key(|call| (call.arrived_at, call.call_id));
@@ -48,7 +48,7 @@ pub(super) async fn hangup(
         match answer {
             Answer::Hangup(Found::Here) => found = Found::Here,
             Answer::Hangup(Found::Nowhere) => {}
-            Answer::Calls(_) | Answer::Trace(_) => return Err(crossed()),
+            Answer::Calls(_) | Answer::Trace(_) | Answer::Probed(_) => return Err(crossed()),
         }
     }
     match found {
@@ -75,7 +75,7 @@ pub(super) async fn trace(State(desk): State<Arc<Desk>>, Named(id): Named) -> Re
         match answer {
             Answer::Trace(Some(lines)) => return Ok(traced(call_id, &lines, true)),
             Answer::Trace(None) => {}
-            Answer::Calls(_) | Answer::Hangup(_) => return Err(crossed()),
+            Answer::Calls(_) | Answer::Hangup(_) | Answer::Probed(_) => return Err(crossed()),
         }
     }
     match desk.traces.of(call_id) {
@@ -94,10 +94,12 @@ fn no_call(id: Id) -> ApiError {
     ApiError::not_found(format!("there is no call {id} in progress"))
 }
 
-fn silent(silent: Silent) -> ApiError {
+/// A shard doesn't answer.
+pub(super) fn silent(silent: Silent) -> ApiError {
     ApiError::unavailable("no_answer", silent.to_string())
 }
 
-fn crossed() -> ApiError {
+/// A shard answered another question.
+pub(super) fn crossed() -> ApiError {
     ApiError::ours("a shard answered another question than the one it was asked")
 }

@@ -15,7 +15,7 @@
 //! | `/v1/pools`, `/v1/pools/{name or key}`, `GET /v1/pools/{name or key}/usage` | pools |
 //! | `/v1/numbers`, `/v1/numbers/{x}`, `POST /v1/numbers/{x}/lock` … | virtual numbers |
 //! | `POST /v1/numbers:batch` | up to 1,000, each with its own result |
-//! | `GET /v1/trunks` | trunks |
+//! | `GET /v1/trunks`, `POST /v1/trunks/{name}/block`, `unblock`, `probe` | trunks and routes |
 //! | `POST /v1/trunks/{name}/try` | how a number is read and written on a trunk, step by step |
 //! | `GET /v1/status`, `POST /v1/stop`, `POST`, `DELETE /v1/drain`, `POST /v1/reload`, `PUT /v1/log` | the server |
 //! | `GET /v1/backup` | a snapshot of all bindings, numbers and pools, as one file |
@@ -46,6 +46,7 @@ pub(crate) mod support;
 #[cfg(test)]
 mod tests;
 pub(crate) mod trunk_try;
+mod trunks;
 mod view;
 
 use std::net::IpAddr;
@@ -70,6 +71,7 @@ use super::switchboard::Switchboard;
 use crate::base::id::Id;
 use crate::base::time::{Now, Wall};
 use crate::call::config::Config;
+use crate::call::reach::Reach;
 use crate::masking::request::{Write, Written};
 use crate::store::writer::Store;
 use crate::telemetry::health::Health;
@@ -97,6 +99,8 @@ pub struct Desk {
     pub started: Wall,
     /// Reads the clocks.
     pub clock: Box<dyn Fn() -> Now + Send + Sync>,
+    /// Which gateways can be used.
+    pub reach: Arc<Reach>,
     /// What only the owner of the process can do.
     pub owner: Owner,
     /// Answers that an `Idempotency-Key` can ask for again.
@@ -127,6 +131,8 @@ pub struct Owner {
     /// # Errors
     /// The phase that the server is in, if that is its last.
     pub admit: Box<dyn Fn(Phase) -> Result<(), Phase> + Send + Sync>,
+    /// Writes down what is blocked, for the next start. Or says why it can't.
+    pub keep_blocks: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
     /// Sets how much is logged.
     pub log_level: Box<dyn Fn(Level) + Send + Sync>,
     /// Whether new calls are taken.
@@ -241,8 +247,9 @@ pub fn router(desk: Arc<Desk>) -> Router {
         .route("/v1/numbers:batch", post(numbers::add_all))
         .route("/v1/numbers/{x}", get(numbers::show).patch(numbers::set))
         .route("/v1/numbers/{x}/{what}", post(numbers::act))
-        .route("/v1/trunks", get(node::trunks))
+        .route("/v1/trunks", get(trunks::list))
         .route("/v1/trunks/{name}/try", post(trunk_try::try_number))
+        .route("/v1/trunks/{name}/{what}", post(trunks::act))
         .route("/v1/status", get(node::status))
         .route("/v1/stop", post(node::stop))
         .route("/v1/drain", post(node::drain).delete(node::undrain))

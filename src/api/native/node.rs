@@ -1,4 +1,4 @@
-//! The server as a whole: `/v1/status`, `/v1/stop`, `/v1/reload`, `/v1/log`, `/v1/trunks`, and what
+//! The server as a whole: `/v1/status`, `/v1/stop`, `/v1/reload`, `/v1/log`, and what
 //! monitors ask: `/healthz`, `/readyz`, `/metrics`.
 
 use std::sync::Arc;
@@ -9,18 +9,13 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::{ConfState, Desk, OnDisk, Phase, Reloaded, Stop, view};
+use super::{ConfState, Desk, OnDisk, Phase, Reloaded, Stop};
 use crate::api::error::ApiError;
 use crate::api::fields::{Body, Fields, wrong};
 use crate::store::writer::WriteState;
 use crate::telemetry::health::State as Worst;
 use crate::telemetry::log::Level;
 use crate::telemetry::metrics::Page;
-
-/// `GET /v1/trunks` → `{"trunks"}`, as the running server has them.
-pub(super) async fn trunks(State(desk): State<Arc<Desk>>) -> Json<Value> {
-    Json(json!({"trunks": view::trunks(&desk.config.load(), &desk.metrics.registrations)}))
-}
 
 /// `POST /v1/stop {drain_s}` → 202 `{"drain_s", "calls", "pid"}`. New calls are refused at once; those in progress have
 /// that long. With `handover: true` instead the process ends at once, and they go on in the one that comes next; 503

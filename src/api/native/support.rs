@@ -168,7 +168,9 @@ fn desk(dir: &Path, asked: &Arc<Mutex<Vec<String>>>, calls: &Arc<Mutex<Vec<CallV
         metrics: Arc::default(),
         started: now().wall,
         clock: Box::new(now),
+        reach: Arc::default(),
         owner: Owner {
+            keep_blocks: Box::new(|| Err("the disk is full".into())),
             stop: Box::new(move |how| {
                 stop(match how {
                     Stop::Drain(drain) => format!("{drain:?}"),
@@ -220,6 +222,7 @@ fn one_shard(calls: Arc<Mutex<Vec<CallView>>>) -> Arc<Switchboard> {
                     Command::Hangup(ask, id) if has(id) => (ask, Answer::Hangup(Found::Here)),
                     Command::Hangup(ask, _) => (ask, Answer::Hangup(Found::Nowhere)),
                     Command::Trace(ask, id) => (ask, Answer::Trace(has(id).then(Vec::new))),
+                    Command::Probe(ask, _) => (ask, Answer::Probed(None)),
                     Command::Drain
                     | Command::Admit
                     | Command::EndAll
@@ -236,6 +239,11 @@ fn one_shard(calls: Arc<Mutex<Vec<CallView>>>) -> Arc<Switchboard> {
 fn carrier() -> Trunk {
     Trunk {
         default: true,
+        gateways: vec![crate::call::trunk::Gateway {
+            address: ([127, 0, 0, 3], 5_060).into(),
+            transport: crate::sip::path::Transport::Udp,
+            rank: Default::default(),
+        }],
         ..Trunk::bare("carrier")
     }
 }

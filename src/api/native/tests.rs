@@ -597,3 +597,44 @@ fn a_suspended_account_is_asked_and_not_served() {
     assert_eq!(fault["code"], json!("expiry_too_late"));
     assert_eq!(served.post("/v1/accounts/nobody/suspend", &Value::Null).0, 404);
 }
+
+#[test]
+fn a_trunk_is_blocked_whole_or_by_the_gateway_and_a_route_says_so() {
+    const GATEWAY: &str = "sip:127.0.0.3:5060;transport=udp";
+    let served = with_x();
+    assert_eq!(served.post("/v1/bindings", &pair(A, B)).0, 201);
+    let leaves = || served.post("/v1/route", &json!({"x": X, "caller": A})).1;
+    let way =
+        |state: &str| json!([{"trunk": "carrier", "gateway": GATEWAY, "right": "owns", "state": state}]);
+    assert_eq!(leaves()["leaves_by"], way("open"));
+    let (status, blocked) = served.post("/v1/trunks/carrier/block", &json!({"gateway": "127.0.0.3:5060"}));
+    assert_eq!((status, &blocked["gateway"]), (200, &json!(GATEWAY)), "{blocked}");
+    // It holds, and the admin hears that it won't after a restart.
+    assert!(
+        blocked["warning"].as_str().unwrap().contains("the disk is full"),
+        "{blocked}"
+    );
+    let told = leaves();
+    assert_eq!(told["leaves_by"], way("blocked"));
+    let last = told["sentences"].as_array().unwrap().last().unwrap();
+    assert_eq!(last, "Every way is blocked: the call fails with 500.");
+    let trunk = || served.get("/v1/trunks").1["trunks"][0].clone();
+    assert_eq!(
+        (&trunk()["state"], &trunk()["ways"][0]["state"]),
+        (&json!("blocked"), &json!("blocked"))
+    );
+    assert_eq!(served.post("/v1/trunks/carrier/unblock", &json!({})).0, 200);
+    assert_eq!(trunk()["state"], "unprobed");
+    assert_eq!(served.post("/v1/trunks/carrier/unblock", &json!({})).0, 404);
+    for (path, body, status) in [
+        ("nobody/block", json!({}), 404),
+        ("carrier/block", json!({"gateway": "127.0.0.9"}), 404),
+        ("carrier/block", json!({"gate": "127.0.0.3"}), 400),
+        ("carrier/paint", json!({}), 404),
+        // The shard of this test sends none.
+        ("carrier/probe", json!({}), 429),
+    ] {
+        let (found, fault) = served.post(&format!("/v1/trunks/{path}"), &body);
+        assert_eq!(found, status, "{path} {body}: {fault}");
+    }
+}

@@ -1,14 +1,19 @@
 //! Our records as JSON. The only place of the API where real numbers are revealed: whoever may ask here
 //! bound them.
 
+mod ways;
+
 use serde_json::{Value, json};
+
+pub(super) use self::ways::{probed, routes, sentences, survey};
 
 use crate::base::number::{Format, NumberPlan, RealNumber, Tel};
 use crate::base::time::{Instant, Wall};
 use crate::call::config::Config;
 use crate::call::port::Registered;
 use crate::call::port::{CallView, Heading, LegName, TraceLine};
-use crate::call::trunk::{MayShow, Trunk};
+use crate::call::reach::Reach;
+use crate::call::trunk::{Gateway, MayShow, Trunk};
 use crate::masking::binding::{Binding, Ended};
 use crate::masking::callee::Callee;
 use crate::masking::inventory::{Account, Number, NumberState, Pool, Standing, Unidentified};
@@ -225,10 +230,21 @@ fn trace_line(line: &TraceLine, start: Instant) -> Value {
     })
 }
 
-/// The trunks of a conf.
-pub(super) fn trunks(config: &Config, registrations: &Registrations) -> Vec<Value> {
-    let view = |one| trunk(one, registrations);
-    config.trunks.iter().map(view).collect()
+/// The trunks of a conf, and how they stand at this moment.
+pub(super) fn trunks(
+    config: &Config,
+    registrations: &Registrations,
+    reach: &Reach,
+    at: Instant,
+) -> Vec<Value> {
+    let trunks = config.trunks.iter().map(|of| {
+        let mut view = trunk(of, registrations);
+        if let (Some(view), Value::Object(more)) = (view.as_object_mut(), ways::of_trunk(of, reach, at)) {
+            view.extend(more);
+        }
+        view
+    });
+    trunks.collect()
 }
 
 /// How we are registered with a trunk's gateway; null if it wants none.
@@ -252,17 +268,7 @@ fn trunk(trunk: &Trunk, registrations: &Registrations) -> Value {
         .iter()
         .map(|cidr| format!("{}/{}", cidr.network, cidr.prefix))
         .collect();
-    let gateways: Vec<String> = trunk
-        .gateways
-        .iter()
-        .map(|g| {
-            format!(
-                "sip:{};transport={}",
-                g.address,
-                g.transport.via_token().to_ascii_lowercase()
-            )
-        })
-        .collect();
+    let gateways: Vec<String> = trunk.gateways.iter().map(Gateway::name).collect();
     let may_show: Vec<&str> = trunk
         .may_show
         .iter()

@@ -14,7 +14,7 @@ use crate::call::leg::refresh::Refused;
 use crate::call::leg::session_timer::wanted_by_422;
 use crate::call::phase::{Call, End, Recorded};
 use crate::call::port::LegName;
-use crate::sip::header::Name;
+use crate::sip::header::{Name, retry_after};
 use crate::sip::message::Message;
 use crate::sip::transaction::{Answer, ClientId};
 
@@ -65,11 +65,10 @@ impl Failed {
     };
 }
 
-/// The number that a Retry-After begins with.
+/// What a Retry-After says, as long as we wait for anybody.
 fn seconds(value: &[u8]) -> Option<Duration> {
-    let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let number: u32 = std::str::from_utf8(value.get(..digits)?).ok()?.parse().ok()?;
-    Some(Duration::from_secs(number.min(RETRY_AFTER_MAX_S).into()))
+    let seconds = retry_after(value)?;
+    Some(Duration::from_secs(seconds.min(RETRY_AFTER_MAX_S).into()))
 }
 
 /// How long to wait after 491, in steps of 10 ms (RFC 3261 §14.1): who made the Call-ID waits longer.

@@ -1,11 +1,13 @@
 //! The called side: the INVITE that we send, its answers, its end.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::challenge::Given;
 use super::dial::By;
 use super::forks::{Branch, Forks, Parting, decline, last_cseq_of};
 use super::reliable::Taken;
+use super::ringing::Progress;
 use super::{Bye, Leg};
 use crate::base::time::Now;
 use crate::base::timer::TimerId;
@@ -22,6 +24,7 @@ use crate::call::refusal::{self, Elsewhere};
 use crate::call::trunk::EarlyMedia;
 use crate::masking::reason::Reason;
 use crate::sip::dialog::LocalParty;
+use crate::sip::header::{Name, retry_after};
 use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::path::Path;
@@ -181,6 +184,10 @@ impl Call {
         if status == 100 {
             return;
         }
+        self.ringing.progress = Progress::Some;
+        let Some(callee) = self.callee.as_mut() else {
+            return;
+        };
         let branch = callee.fork_of(hands, self.me, response);
         if branch == Branch::Dead {
             return;
@@ -380,6 +387,9 @@ impl Call {
             attempt.status = status;
         }
         self.record.callee_sip_status = Some(status);
+        if status == 503 {
+            self.spare_gateway(hands, now, response);
+        }
         if self.recorded != Recorded::Open {
             return;
         }
@@ -411,6 +421,21 @@ impl Call {
             ..End::failed(failure.reason)
         };
         self.end(hands, now, end);
+    }
+
+    /// A gateway has more to do than it can: it is spared for as long as it says (RFC 3261 §21.5.4), if it does.
+    fn spare_gateway(&self, hands: &mut Hands, now: Now, response: &Message<'_>) {
+        let wait = response.get(Name::RetryAfter).and_then(retry_after);
+        let wait = wait.map(|seconds| Duration::from_secs(seconds.into()));
+        let exit = self
+            .callee
+            .as_ref()
+            .and_then(|callee| callee.exits.get(callee.tried));
+        if let (Some(wait), Some(exit)) = (wait, exit)
+            && let Some(trunk) = self.config.trunks.get(exit.trunk)
+        {
+            hands.reach.rest(trunk, exit.gateway, now.at, wait);
+        }
     }
 
     /// The callee's INVITE got no answer at all, or couldn't be sent.

@@ -26,12 +26,15 @@ use crate::sip::path::{ListenerId, Path, Transport};
 use crate::sip::session_id::SessionId;
 
 impl Call {
-    /// Calls the other party by the first of these exits.
-    pub fn dial(&mut self, hands: &mut Hands, now: Now, exits: Vec<Exit>, max_forwards: u8) {
-        if exits.is_empty() {
-            self.end(hands, now, End::failed(Reason::TrunkMayNotShow));
-            return;
-        }
+    /// Calls the other party by the first of these exits, or fails for want of one.
+    pub fn dial(&mut self, hands: &mut Hands, now: Now, exits: Result<Vec<Exit>, Reason>, max_forwards: u8) {
+        let exits = match exits {
+            Ok(exits) => exits,
+            Err(none) => {
+                self.end(hands, now, End::failed(none));
+                return;
+            }
+        };
         self.record.dialled_at = Some(now.wall);
         let way = Way {
             exits,
@@ -247,6 +250,12 @@ impl Call {
         if is_first {
             self.tell(hands, now, EventKind::Dialled);
         }
+    }
+
+    /// Whether something is left to try behind the gateway that has the call now.
+    pub(super) fn has_another_way(&self) -> bool {
+        let mut callee = self.callee.iter();
+        callee.any(|callee| callee.tried + 1 < callee.exits.len()) || self.has_another_target()
     }
 
     /// Dials the next exit, if there is one.

@@ -6,13 +6,13 @@ use arrayvec::ArrayVec;
 
 use super::challenge::Proof;
 use super::session_timer::Lines;
-use super::{ALLOW, contact, reliable, session_timer, transport_param};
+use super::{ALLOW, contact, reliable, supported, transport_param};
 use crate::base::number::{NumberPlan, RealNumber, Shown};
 use crate::base::text;
 use crate::call::config::Listener;
 use crate::call::trunk::number_format::{Unfit, Which, Wire};
 use crate::call::trunk::showing::{ShowIn, UserParam};
-use crate::call::trunk::{Gateway, Reliability, SessionTimer, Trunk};
+use crate::call::trunk::{Gateway, Reliability, Trunk};
 use crate::sip::build::{self, Body};
 use crate::sip::method::Method;
 use crate::sip::session_id::SessionId;
@@ -137,16 +137,7 @@ impl CalleeInvite<'_> {
         };
         let charging = self.icid.map(|icid| charging_vector(icid, us));
         let charging = charging.as_deref().map(|vector| ("P-Charging-Vector", vector));
-        let has_timer = match self.trunk.session.timer {
-            SessionTimer::Accept | SessionTimer::Offer => true,
-            SessionTimer::Off => false,
-        };
-        let supported = match (self.trunk.reliable_provisionals, has_timer) {
-            (Reliability::Offer | Reliability::Require, true) => Some("100rel, timer"),
-            (Reliability::Offer | Reliability::Require, false) => Some(reliable::TAG),
-            (Reliability::Off, true) => Some(session_timer::TIMER),
-            (Reliability::Off, false) => None,
-        };
+        let supported = supported(self.trunk);
         let required = match self.trunk.reliable_provisionals {
             Reliability::Require => Some(reliable::TAG),
             Reliability::Offer | Reliability::Off => None,
@@ -255,6 +246,7 @@ mod tests {
         let gateway = Gateway {
             address: them,
             transport: Transport::Udp,
+            rank: Default::default(),
         };
         for (show_in, privacy, line) in [
             (ShowIn::Both, "id", Some("Privacy: id")),

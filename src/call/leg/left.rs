@@ -1,5 +1,5 @@
-//! INVITEs of ours whose gateway said nothing for so long that the call went on without it. Whatever it says later
-//! is answered as a fork that lost: RFC 3261 §9.1, §13.2.2.4.
+//! INVITEs of ours whose gateway said nothing, or nothing but 100, for so long that the call went on without it.
+//! Whatever it says later is answered as a fork that lost: RFC 3261 §9.1, §13.2.2.4.
 
 use super::Bye;
 use super::callee::CalleeState;
@@ -40,25 +40,38 @@ impl Left {
 }
 
 impl Call {
-    /// The gateway has been silent for too long: the next one is tried, or the call fails as if this one had
-    /// answered 408 (RFC 3261 §8.1.3.1).
-    pub(super) fn leave_silent_gateway(&mut self, hands: &mut Hands, now: Now) {
+    /// The gateway has been silent, or without progress, for too long: the next one is tried, or the call fails as if
+    /// this one had answered 408 (RFC 3261 §8.1.3.1).
+    pub(super) fn leave_gateway(&mut self, hands: &mut Hands, now: Now) {
+        let (me, wait) = (self.me, self.config.timers.t1.saturating_mul(64));
         let Some(callee) = self.callee.as_mut() else {
             return;
         };
+        let mut is_cancelled = false;
         if let Some(invite) = callee.invite.take() {
-            // Nothing may be cancelled before something came back (RFC 3261 §9.1); nor is anything repeated for a
-            // gateway that would then ring the called party a second time.
-            hands.layer.rest(invite);
+            let give_up = if callee.state == CalleeState::Calling {
+                // Nothing may be cancelled before something came back (RFC 3261 §9.1); nor is anything repeated for a
+                // gateway that would then ring the called party a second time.
+                hands.layer.rest(invite);
+                None
+            } else {
+                is_cancelled = true;
+                let why = reason::q850(refusal::SILENCE_CAUSE);
+                hands.layer.cancel(now.at, invite, &[("Reason", &why)]);
+                Some(hands.wake(me, now.at + wait, CallTimer::Left(invite)))
+            };
             self.left.push(Left {
                 invite,
                 path: callee.path,
                 session: callee.leg.session(),
-                give_up: None,
+                give_up,
             });
         }
         callee.state = CalleeState::Over;
         callee.leg.bye = Bye::Done;
+        if is_cancelled {
+            self.note_message(now.at, LegName::Callee, Heading::Out, Method::Cancel, None, false);
+        }
         if !self.go_on(hands, now) {
             self.end(hands, now, End::failed(Reason::TrunkDown));
         }

@@ -24,7 +24,7 @@ use super::config::Listener;
 use super::exchange::{Exchange, Opening, Wanted};
 use super::hands::Token;
 use super::port::LegName;
-use super::trunk::SessionWish;
+use super::trunk::{Reliability, SessionTimer, SessionWish, Trunk};
 use crate::base::limits::SIP_ROUTE_BYTES_MAX;
 use crate::base::text;
 use crate::base::time::Instant;
@@ -39,6 +39,20 @@ use session_timer::Session;
 
 /// The methods that we take (RFC 3261 §20.5).
 pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO";
+
+/// The extensions that we know on a trunk, as Supported has them (RFC 3261 §20.37).
+pub fn supported(trunk: &Trunk) -> Option<&'static str> {
+    let has_timer = match trunk.session.timer {
+        SessionTimer::Accept | SessionTimer::Offer => true,
+        SessionTimer::Off => false,
+    };
+    match (trunk.reliable_provisionals, has_timer) {
+        (Reliability::Offer | Reliability::Require, true) => Some("100rel, timer"),
+        (Reliability::Offer | Reliability::Require, false) => Some(reliable::TAG),
+        (Reliability::Off, true) => Some(session_timer::TIMER),
+        (Reliability::Off, false) => None,
+    }
+}
 
 /// The Contact that we give where we listen at `us`.
 pub fn contact(us: &Listener) -> Vec<u8> {
@@ -60,7 +74,7 @@ pub fn contact_of(us: &Listener, user: Option<&str>) -> Vec<u8> {
 }
 
 /// What a URI says of a transport: nothing, if it is UDP (RFC 3263 §4.1).
-const fn transport_param(transport: Transport) -> &'static [u8] {
+pub const fn transport_param(transport: Transport) -> &'static [u8] {
     match transport {
         Transport::Udp => b"",
         Transport::Tcp => b";transport=tcp",

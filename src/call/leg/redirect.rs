@@ -97,6 +97,12 @@ impl Call {
         true
     }
 
+    /// Whether the call was sent on to a number that was not called yet.
+    pub(super) fn has_another_target(&self) -> bool {
+        let onward = self.redirection.as_ref();
+        onward.is_some_and(|onward| !onward.next.is_empty())
+    }
+
     fn trunk_follows(&self) -> bool {
         self.trunk_out().is_some_and(|trunk| match trunk.redirects {
             Redirects::Refuse => false,

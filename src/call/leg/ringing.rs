@@ -16,6 +16,20 @@ pub struct Ringing {
     until: Instant,
     /// When a gateway that hasn't said anything is left.
     silence: Instant,
+    /// When one is left that has said no more than 100.
+    trying: Instant,
+    /// Whether anybody has said more.
+    pub(super) progress: Progress,
+}
+
+/// How far a gateway has come with the call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Progress {
+    /// It has the INVITE, at the most (100).
+    #[default]
+    None,
+    /// It has found somebody, or says that it is looking (101-199).
+    Some,
 }
 
 impl Call {
@@ -30,17 +44,24 @@ impl Call {
         self.ringing = Ringing {
             until: self.holds_until.map_or(end, |holds| holds.min(end)),
             silence: now.at + trunk.first_response,
+            trying: now.at + trunk.progress,
+            progress: Progress::None,
         };
         self.wake_while_ringing(hands);
     }
 
     /// Something is due while the callee's INVITE is open.
     pub fn ringing_due(&mut self, hands: &mut Hands, now: Now) {
+        let holds = self.holds_until.is_none_or(|end| now.at < end);
+        let is_late = now.at >= self.ringing.until.min(self.ringing.trying);
+        if holds && is_late && self.is_without_progress() && self.has_another_way() {
+            return self.leave_gateway(hands, now);
+        }
         if now.at >= self.ringing.until {
             return self.not_answered(hands, now);
         }
         if self.is_silent() && now.at >= self.ringing.silence {
-            return self.leave_silent_gateway(hands, now);
+            return self.leave_gateway(hands, now);
         }
         if now.at >= self.progress_due() {
             // RFC 3261 §13.3.1.1: proxies on the caller's side give up what is silent for three minutes (timer C,
@@ -65,6 +86,15 @@ impl Call {
             .is_some_and(|callee| callee.state == CalleeState::Calling)
     }
 
+    /// Whether the gateway has said no more than that it has the INVITE.
+    fn is_without_progress(&self) -> bool {
+        let is_open = self
+            .callee
+            .as_ref()
+            .is_some_and(|callee| matches!(callee.state, CalleeState::Calling | CalleeState::Proceeding));
+        is_open && self.ringing.progress == Progress::None && !self.has_rung()
+    }
+
     fn progress_due(&self) -> Instant {
         self.caller.told.at + PROGRESS_EVERY
     }
@@ -75,6 +105,9 @@ impl Call {
         let mut due = self.ringing.until.min(self.progress_due());
         if self.is_silent() {
             due = due.min(self.ringing.silence);
+        }
+        if self.is_without_progress() && self.has_another_way() {
+            due = due.min(self.ringing.trying);
         }
         self.clock = Some(hands.wake(self.me, due, CallTimer::Ring));
     }

@@ -9,6 +9,7 @@ use crate::call::media::{MediaPort, Report};
 use crate::call::overload::Door;
 use crate::call::phase::{Call, End};
 use crate::call::port::{Answer, Command, Found, LegName, Note, Output, Why};
+use crate::call::reach::Outcome;
 use crate::sip::path::Path;
 use crate::sip::transaction::{self, Loss};
 
@@ -23,6 +24,7 @@ impl Switch {
             }
         }
         self.listing_due(now);
+        self.probes_due(now);
         self.registrar.tick(now, &mut self.hands);
         while let Some((me, timer)) = self.hands.timers.pop_due(now.at) {
             let Some(mut call) = self.take(me) else { continue };
@@ -66,6 +68,16 @@ impl Switch {
                 continue;
             }
             let (me, purpose) = owned(owner);
+            if purpose == Purpose::Gateway {
+                if let Some((_, lost)) = lost {
+                    let outcome = match lost {
+                        Lost::Timeout => Outcome::Timeout,
+                        Lost::Transport => Outcome::Undelivered,
+                    };
+                    self.probe_lost(now, me, outcome);
+                }
+                continue;
+            }
             self.refusal_heard(me);
             let Some(mut call) = self.take(me) else { continue };
             let hands = &mut self.hands;
@@ -86,6 +98,7 @@ impl Switch {
                     | Purpose::Cancel
                     | Purpose::Prack
                     | Purpose::Probe(_)
+                    | Purpose::Gateway
                     | Purpose::Other,
                     Some(_) | None,
                 ) => {}
@@ -194,6 +207,7 @@ impl Switch {
                     .out
                     .push_back(Output::Answer(ask, Answer::Trace(trace)));
             }
+            Command::Probe(ask, exit) => self.probe_wanted(now, ask, exit),
             Command::Drain => {
                 self.door = Door::Draining;
                 self.registrar.drain(now, &mut self.hands);

@@ -18,7 +18,7 @@ use crate::call::port::{Heading, LegName, Note};
 use crate::call::refusal::{self, Bounce};
 use crate::call::trunk::Trunk;
 use crate::call::trunk::secret::Demand;
-use crate::call::{admit, inspect, kept, trunk};
+use crate::call::{admit, inspect, kept, leg, trunk};
 use crate::sip::build::{self, Response};
 use crate::sip::dialog::{Dialog, Sequence};
 use crate::sip::digest::Freshness;
@@ -77,6 +77,9 @@ impl Switch {
         }
         let (me, purpose) = owned(answer.owner);
         let is_final = message.status().unwrap_or(0) >= 200;
+        if purpose == Purpose::Gateway {
+            return self.probe_answered(now, me, message.status().unwrap_or(0));
+        }
         let Some(mut call) = self.take(me) else {
             return self.answered_after_the_end(now, path, purpose, answer.kind, message);
         };
@@ -108,7 +111,7 @@ impl Switch {
                     false,
                 );
             }
-            Purpose::Cancel | Purpose::Other | Purpose::Invite(LegName::Caller) => {}
+            Purpose::Cancel | Purpose::Gateway | Purpose::Other | Purpose::Invite(LegName::Caller) => {}
         }
         self.put_back(call);
     }
@@ -148,6 +151,7 @@ impl Switch {
                 | Purpose::Prack
                 | Purpose::Probe(_)
                 | Purpose::Cancel
+                | Purpose::Gateway
                 | Purpose::Other,
                 _,
             ) => {}
@@ -356,9 +360,18 @@ impl Switch {
         self.bounce(now, path, server, message, &bounce);
     }
 
+    /// What we can do (RFC 3261 §11.2): as an INVITE from there would find it.
     fn options(&mut self, now: Now, path: Path, server: ServerId, message: &Message<'_>, status: u16) {
         let to_tag = self.hands.tag_for(message.head());
-        let headers = [("Allow", ALLOW), ("Accept", inspect::ACCEPT)];
+        let trunk = trunk::of_path(&self.config.trunks, path);
+        let supported = trunk.and_then(leg::supported).unwrap_or_default();
+        let headers = [
+            ("Allow", ALLOW),
+            ("Accept", inspect::ACCEPT),
+            ("Accept-Encoding", "identity"),
+            ("Accept-Language", "en"),
+            ("Supported", supported),
+        ];
         let response = Response {
             status,
             to_tag: Some(&to_tag),
@@ -546,6 +559,7 @@ impl Switch {
             | Purpose::Bye(_)
             | Purpose::Info(_)
             | Purpose::Probe(_)
+            | Purpose::Gateway
             | Purpose::Other => {}
         }
         self.put_back(call);

@@ -301,6 +301,7 @@ mod tests {
         let gateway = |address| Gateway {
             address,
             transport: Transport::Udp,
+            rank: Default::default(),
         };
         let there = UdpSocket::bind("127.0.0.1:0").expect("a port");
         let address = there.local_addr().expect("bound");

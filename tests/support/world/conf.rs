@@ -5,11 +5,13 @@ use std::sync::OnceLock;
 
 use umbra::call::config::{Config, Listener, SipTimers};
 use umbra::call::media;
+use umbra::call::routes::{Match, Pattern, Route};
+use umbra::call::trunk::rank::Rank;
 use umbra::call::trunk::register::Register;
 use umbra::call::trunk::secret::{Credentials, Demand, Secret, User};
 use umbra::call::trunk::{
-    Cidr, Dtmf, Gateway, LargeRequests, Naming, Redirects, Reliability, RtcpMux, SessionTimer, SessionWish,
-    Trunk,
+    Cidr, Dtmf, Gateway, LargeRequests, MayShow, Naming, Redirects, Reliability, RtcpMux, SessionTimer,
+    SessionWish, Trunk,
 };
 use umbra::config::{Conf, Reading};
 use umbra::masking::binding::Mode;
@@ -50,13 +52,17 @@ pub(super) fn config_of(setup: &Setup) -> Config {
     let read = further.next().expect("the trunk itself");
     let trunk_media = named(&setup.media);
     config.media.timeout = setup.media_timeout;
-    config.trunks = vec![Trunk {
+    let carrier = Trunk {
         name: "carrier".into(),
         accept_from: setup.accepted().into_iter().map(net).collect(),
         gateways: (1..=setup.gateways)
             .map(|n| Gateway {
                 address: setup.gateway(n as u8),
                 transport: setup.gateway.transport(),
+                rank: Rank {
+                    priority: n as u16,
+                    weight: 1,
+                },
             })
             .collect(),
         auth: setup.auth.as_ref().map(|how| Demand {
@@ -98,6 +104,8 @@ pub(super) fn config_of(setup: &Setup) -> Config {
         },
         media: trunk_media,
         first_response: setup.silence,
+        progress: setup.progress,
+        probe: setup.probe,
         redirects: if setup.follows {
             Redirects::Follow
         } else {
@@ -127,9 +135,49 @@ pub(super) fn config_of(setup: &Setup) -> Config {
             min_s: setup.min_se_s,
         },
         ..read
-    }];
+    };
+    config.trunks = vec![carrier];
+    own_trunks(&mut config, setup);
     config.trunks.extend(further);
     config
+}
+
+/// Gives each gateway a trunk of its own, if the setup says so, and the route.
+fn own_trunks(config: &mut Config, setup: &Setup) {
+    if setup.trunks.is_empty() {
+        return;
+    }
+    let carrier = config.trunks.remove(0);
+    let trunks = setup.trunks.iter().zip(&carrier.gateways).enumerate();
+    config.trunks = trunks
+        .map(|(n, (name, gateway))| Trunk {
+            name: name.as_str().into(),
+            gateways: vec![gateway.clone()],
+            accept_from: if n == 0 {
+                carrier.accept_from.clone()
+            } else {
+                Vec::new()
+            },
+            may_show: vec![if n == 0 { MayShow::Own } else { MayShow::Any }],
+            default: n == 0,
+            ..carrier.clone()
+        })
+        .collect();
+    if setup.route.is_empty() {
+        return;
+    }
+    let place = |name: &String| setup.trunks.iter().position(|trunk| trunk == name);
+    let ranked = setup.route.iter().zip(1..).map(|(name, priority)| {
+        let rank = Rank { priority, weight: 1 };
+        (rank, place(name).expect("a trunk of the play"))
+    });
+    config.routes = vec![Route {
+        of: Match {
+            callee: Some(Pattern::Prefix("86139".into())),
+            ..Match::default()
+        },
+        trunks: ranked.collect(),
+    }];
 }
 
 /// The trunks as the conf reads them: the first has a play's own lines, and else what is usual.

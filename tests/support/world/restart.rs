@@ -11,6 +11,7 @@ use umbra::call::cdr::Cdr;
 use umbra::call::kept::{self, Fate, Left};
 use umbra::call::media::{MediaPort, Order};
 use umbra::call::port::{CallEntry, Command, Output, Records};
+use umbra::call::reach::Reach;
 use umbra::call::switch::Switch;
 use umbra::masking::table::Table;
 
@@ -293,9 +294,11 @@ impl World {
             self.obey(*home, order);
         }
         let config = Arc::new(self.config.clone());
+        self.reach = Arc::new(Reach::with(self.reach.blocks()));
         for index in 0..self.setup.shards {
             let (config, table, lanes) = (config.clone(), self.table.clone(), self.lanes.clone());
             let switch = Switch::with_ports(config, table, shard(index), lanes, self.chance.fork());
+            let switch = switch.sharing(self.reach.clone());
             self.switches.push(switch);
         }
     }

@@ -334,6 +334,7 @@ fn leading(name: Option<&str>, ca: Option<PathBuf>, address: SocketAddr) -> Trun
     trunk.gateways = vec![Gateway {
         address,
         transport: Transport::Tls,
+        rank: Default::default(),
     }];
     trunk.tls.name = name.map(Into::into);
     trunk.tls.ca = ca;
