@@ -2,6 +2,7 @@
 
 pub mod codecs;
 pub mod limits;
+pub mod nat;
 pub mod number_format;
 pub mod secret;
 pub mod showing;
@@ -16,6 +17,7 @@ pub use self::tls::{of_path, towards};
 
 use self::codecs::Codecs;
 use self::limits::Limits;
+use self::nat::SignallingNat;
 use self::number_format::NumberFormat;
 use self::secret::{Credentials, Demand};
 use self::showing::Showing;
@@ -244,6 +246,8 @@ pub struct Trunk {
     pub media_nat: MediaNat,
     /// Where else its media may come from.
     pub media_from: Vec<MediaSource>,
+    /// Whether what its side says of its own address is believed.
+    pub signalling_nat: SignallingNat,
     /// How many calls it takes and gives.
     pub limits: Limits,
     /// The codecs that its descriptions may name.
@@ -312,6 +316,7 @@ impl Trunk {
             first_response: crate::base::limits::FIRST_RESPONSE,
             redirects: Redirects::default(),
             rtcp_mux: RtcpMux::default(),
+            signalling_nat: SignallingNat::default(),
             limits: Limits::default(),
             codecs: Codecs::default(),
             early_media: EarlyMedia::default(),
