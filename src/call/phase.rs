@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::arrive::Arrival;
 use super::audio::{self, Audio};
 use super::bridge::{Bridge, Faces};
-use super::cdr::{Cdr, Media, ReleasedBy};
+use super::cdr::{Media, ReleasedBy, SharedCdr};
 use super::config::Config;
 use super::exchange::Exchange;
 use super::failover;
@@ -162,7 +162,7 @@ pub struct Call {
     /// When it arrived.
     pub arrived: Now,
     /// Its record, as far as it goes.
-    pub record: Box<Cdr>,
+    pub record: SharedCdr,
     /// How far the record has come.
     pub recorded: Recorded,
     /// Who is called and what they see; `None` for a refused attempt.

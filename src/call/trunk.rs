@@ -4,6 +4,7 @@ pub mod codecs;
 pub mod limits;
 pub mod nat;
 pub mod number_format;
+pub mod register;
 pub mod secret;
 pub mod showing;
 pub mod tls;
@@ -19,6 +20,7 @@ use self::codecs::Codecs;
 use self::limits::Limits;
 use self::nat::SignallingNat;
 use self::number_format::NumberFormat;
+use self::register::Register;
 use self::secret::{Credentials, Demand};
 use self::showing::Showing;
 use self::tls::Tls;
@@ -218,6 +220,8 @@ pub struct Trunk {
     pub large_requests: LargeRequests,
     /// What its gateways know us by; `None`: they ask for no password.
     pub credentials: Option<Credentials>,
+    /// How we register with its first gateway; `None`: not at all.
+    pub register: Option<Register>,
     /// The listener that it uses; `None` is the first that fits.
     pub listener: Option<ListenerId>,
     /// The media interface of its legs; `None` is the first that fits.
@@ -303,6 +307,7 @@ impl Trunk {
             gateways: Vec::new(),
             auth: None,
             credentials: None,
+            register: None,
             large_requests: LargeRequests::default(),
             listener: None,
             dialled_from: Vec::new(),

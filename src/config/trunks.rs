@@ -5,7 +5,7 @@ mod numbers;
 use std::time::Duration;
 
 use super::reader::{Section, Source, one_of, word};
-use super::{secrets, value};
+use super::{register, secrets, value};
 use crate::base::limits::{
     FIRST_RESPONSE, FIRST_RESPONSE_MAX, SESSION_EXPIRES_S, SESSION_MAX_S, SESSION_MIN_S, TRUNK_CALLS_MAX,
     TRUNK_CALLS_PER_S_MAX,
@@ -37,6 +37,7 @@ const KEYS: &[&str] = &[
     "auth_algorithms",
     "gateways",
     "credentials",
+    "register",
     "large_requests",
     "listen",
     "media",
@@ -143,6 +144,7 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         auth: secrets::demand(section),
         gateways: gateways(section, listeners),
         credentials: secrets::credentials(section),
+        register: None,
         large_requests: section.choice("large_requests", &LARGE_REQUESTS, LargeRequests::Udp),
         listener: None,
         media: interface(section, media),
@@ -191,8 +193,13 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
     }
     by_tcp_if_large(section, listeners, &trunk);
     let listener = listener(section, listeners, &trunk);
+    let register = register::read(section, &trunk);
     doubts(section, listeners, media, &trunk);
-    Trunk { listener, ..trunk }
+    Trunk {
+        listener,
+        register,
+        ..trunk
+    }
 }
 
 /// What is allowed and probably not meant.

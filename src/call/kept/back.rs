@@ -154,6 +154,7 @@ impl Switch {
                 | Output::Media(_)
                 | Output::Answer(..)
                 | Output::Note(_)
+                | Output::Registration(_)
                 | Output::Told(_)
                 | Output::CalleeUsed(_) => true,
             };
@@ -451,7 +452,7 @@ pub(super) fn call_left(
             at: now.at,
             wall: record.arrived_at,
         },
-        record,
+        record: record.into(),
         recorded: Recorded::Open,
         plan: None,
         through: Some(through),
