@@ -12,6 +12,7 @@ use super::media::MediaPort;
 use super::port::{CallEntry, LegName, Note, Output, Trace};
 use super::ports::Ports;
 use super::reach::Reach;
+use super::trunk::nat;
 use crate::base::chance::Chance;
 use crate::base::shard::Shard;
 use crate::base::time::Instant;
@@ -319,9 +320,10 @@ pub fn listener_towards(
 }
 
 /// The way that a dialog's requests go, and which of our listeners they leave by. Where none of ours reaches, by
-/// its transport or its family, what the other side names, they go the way that the dialog came.
+/// its transport or its family, what the other side names, or where its trunk doesn't believe it, they go the way that the
+/// dialog came.
 pub fn way<'c>(config: &'c Config, dialog: &Dialog) -> (Path, &'c Listener) {
-    let hop = dialog.next_hop();
+    let hop = nat::goes_to(&config.trunks, dialog.path(), dialog.next_hop());
     match listener_towards(config, Some(hop.listener), hop.transport, hop.remote) {
         Some(listener) => {
             let path = Path {

@@ -2,6 +2,7 @@
 
 pub mod codecs;
 pub mod limits;
+pub mod nat;
 pub mod number_format;
 pub mod probe;
 pub mod rank;
@@ -19,6 +20,7 @@ pub use self::tls::{of_path, towards};
 
 use self::codecs::Codecs;
 use self::limits::Limits;
+use self::nat::SignallingNat;
 use self::number_format::NumberFormat;
 use self::probe::Probe;
 use self::rank::Rank;
@@ -266,6 +268,8 @@ pub struct Trunk {
     pub media_nat: MediaNat,
     /// Where else its media may come from.
     pub media_from: Vec<MediaSource>,
+    /// Whether what its side says of its own address is believed.
+    pub signalling_nat: SignallingNat,
     /// How many calls it takes and gives.
     pub limits: Limits,
     /// The codecs that its descriptions may name.
@@ -337,6 +341,7 @@ impl Trunk {
             probe: Probe::default(),
             redirects: Redirects::default(),
             rtcp_mux: RtcpMux::default(),
+            signalling_nat: SignallingNat::default(),
             limits: Limits::default(),
             codecs: Codecs::default(),
             early_media: EarlyMedia::default(),

@@ -44,6 +44,17 @@ fn the_shipped_file_says_what_an_empty_one_means() {
 }
 
 #[test]
+fn the_examples_of_carriers_are_right() {
+    let main = "[sip]\nudp = [\"127.0.0.1:5060\"]\ntls = [\"127.0.0.1:5061\"]\ntls_cert = \"a.pem\"\n\
+                tls_key = \"a.key\"\ntls_client_ca = \"ca.pem\"\n";
+    // No environment has the password here.
+    let carriers = include_str!("../../conf/examples/carriers.toml").replace("password_env", "password");
+    let conf = from_texts("u.toml", main, "carriers.toml", &carriers).expect("they are right");
+    let names: Vec<&str> = conf.switch.trunks.iter().map(|trunk| &*trunk.name).collect();
+    assert_eq!(names, ["sbc", "account", "secure"]);
+}
+
+#[test]
 fn the_shipped_files_name_every_key() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf/umbra.toml");
     assert_eq!(load(&dir), Ok(Conf::embedded()));
@@ -58,6 +69,7 @@ fn the_shipped_files_name_every_key() {
         "calls_per_s",
         "calls_at_once",
         "codecs",
+        "signalling_nat",
         "early_media",
         "show_in",
         "from_user",

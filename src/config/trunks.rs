@@ -18,6 +18,7 @@ use crate::call::config::{Config, Listener, MediaConfig};
 use crate::call::media::InterfaceId;
 use crate::call::trunk::codecs::Codecs;
 use crate::call::trunk::limits::{Limit, Limits};
+use crate::call::trunk::nat::SignallingNat;
 use crate::call::trunk::probe::Probe;
 use crate::call::trunk::{
     CallerFrom, Cidr, DialledFrom, Dtmf, EarlyMedia, Gateway, LargeRequests, MayShow, Naming, Redirects,
@@ -60,6 +61,7 @@ const KEYS: &[&str] = &[
     "privacy",
     "may_show",
     "default",
+    "signalling_nat",
     "media_nat",
     "media_from",
     "rtcp_mux",
@@ -108,6 +110,11 @@ const RELIABILITY: [(&str, Reliability); 3] = [
     ("require", Reliability::Require),
 ];
 const NAMING: [(&str, Naming); 2] = [("none", Naming::None), ("own", Naming::Own)];
+const SIGNALLING_NAT: [(&str, SignallingNat); 3] = [
+    ("contact", SignallingNat::Contact),
+    ("private", SignallingNat::Private),
+    ("source", SignallingNat::Source),
+];
 const MEDIA_NAT: [(&str, MediaNat); 2] = [("strict", MediaNat::Strict), ("latch", MediaNat::Latch)];
 
 /// Reads one trunk file, after those in `trunks` (which it is checked against).
@@ -172,6 +179,7 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         showing: numbers::showing(section),
         may_show: section.list("may_show", vec![MayShow::Own], may_show),
         default: section.flag("default"),
+        signalling_nat: section.choice("signalling_nat", &SIGNALLING_NAT, SignallingNat::Contact),
         media_nat: section.choice("media_nat", &MEDIA_NAT, MediaNat::Strict),
         media_from: media_from(section),
         limits: limits(section),

@@ -194,6 +194,7 @@ fn every_key_of_a_trunk_is_taken_by_a_reload() {
             "privacy" => "[\"user\", \"id\"]",
             "calls_per_s" | "calls_at_once" => "{ in = 5, out = 0 }",
             "early_media" => "\"block\"",
+            "signalling_nat" => "\"private\"",
             "codecs" => "[\"PCMA\"]",
             "dtmf" => "\"info\"",
             "reliable_provisionals" => "\"off\"",
