@@ -34,6 +34,18 @@ pub const SIP_ROUTES_MAX: usize = 32;
 pub const CHALLENGE_BYTES_MAX: usize = 2_048;
 /// Bytes of a password, a user's name or a realm.
 pub const SECRET_BYTES_MAX: usize = 256;
+/// How long a nonce of ours can be used.
+pub const NONCE_LIFE: Duration = Duration::from_secs(300);
+/// Nonces of one shard whose uses are counted; the longest given go first, and are then too old.
+pub const NONCES_MAX: usize = 16_384;
+/// Wrong credentials from one address, in [`GUESSES_WITHIN`], after which none of it are looked at any more.
+pub const GUESSES_MAX: u32 = 20;
+/// How long wrong credentials are counted together.
+pub const GUESSES_WITHIN: Duration = Duration::from_secs(60);
+/// Addresses of one shard whose wrong credentials are counted apart; all others share one count.
+pub const GUESSERS_MAX: usize = 4_096;
+/// Users of one trunk.
+pub const TRUNK_USERS_MAX: usize = 256;
 /// Calls of one shard at once; the next is answered 503.
 pub const CALLS_MAX: usize = 50_000;
 /// Server transactions of one shard that belong to no call; beyond it requests are answered statelessly.

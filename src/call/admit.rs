@@ -221,7 +221,7 @@ impl Switch {
             refusal: Some(reason),
         }));
         let trace = vec![line(Heading::In, None), line(Heading::Out, Some(status))];
-        self.hands.record(record, trace);
+        self.hands.record(record.into(), trace);
     }
 
     /// The record as it would be if nothing else ever happened.
@@ -398,7 +398,7 @@ impl Switch {
             me,
             config: self.config.clone(),
             arrived: now,
-            record,
+            record: record.into(),
             recorded: Recorded::Open,
             plan: None,
             through: None,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::arrive::Arrival;
 use super::audio::{self, Audio};
 use super::bridge::{Bridge, Faces};
-use super::cdr::{Cdr, Media, ReleasedBy};
+use super::cdr::{Media, ReleasedBy, SharedCdr};
 use super::config::Config;
 use super::exchange::Exchange;
 use super::failover;
@@ -161,7 +161,7 @@ pub struct Call {
     /// When it arrived.
     pub arrived: Now,
     /// Its record, as far as it goes.
-    pub record: Box<Cdr>,
+    pub record: SharedCdr,
     /// How far the record has come.
     pub recorded: Recorded,
     /// Who is called and what they see; `None` for a refused attempt.
@@ -222,6 +222,11 @@ impl Call {
         let faces = Faces {
             caller: config.media.towards(caller.trunk.media, family),
             callee: exits.first().map(|exit| callee_interface(&config, *exit)),
+            codecs: [
+                Some(caller.trunk),
+                exits.first().map(|exit| &config.trunks[exit.trunk]),
+            ]
+            .map(|trunk| trunk.map_or_else(Default::default, |trunk| trunk.codecs.clone())),
         };
         if let Err(refused) = self
             .bridge

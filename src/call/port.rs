@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::cdr::{Cdr, Line, Media};
+use super::cdr::{Line, Media, SharedCdr};
 use super::config::Config;
 use super::draft::Draft;
 use super::media::{Order, Report};
@@ -101,7 +101,7 @@ pub enum Output {
     /// Something happened to a call.
     Event(Event),
     /// An attempt is over: its record, which stands in the journal by now, the same as text, and the messages it took.
-    Cdr(Box<Cdr>, Line, Trace),
+    Cdr(SharedCdr, Line, Trace),
     /// A call's state, to be on disk before what follows.
     Journal(CallEntry),
     /// A call of which something was [kept](CallEntry::Kept) is over, and once what came before this has left, both sides
@@ -304,6 +304,10 @@ pub enum Note {
     Stray,
     /// A request from an address that is no trunk's.
     Stranger,
+    /// A request with wrong credentials, on a trunk that asks for some.
+    WrongPassword,
+    /// Credentials that weren't looked at, because their source had given wrong ones too often.
+    Guessing,
     /// A new call refused for load.
     Shed,
     /// Alarm: the egress guard stopped a message that would have shown what it must not.
@@ -327,7 +331,13 @@ impl Note {
             Self::GuardHit | Self::PortsDry | Self::PortTaken | Self::FilesDry | Self::ConnectionsFull => {
                 true
             }
-            Self::Malformed | Self::Stray | Self::Stranger | Self::Shed | Self::SendFailed => false,
+            Self::Malformed
+            | Self::Stray
+            | Self::Stranger
+            | Self::WrongPassword
+            | Self::Guessing
+            | Self::Shed
+            | Self::SendFailed => false,
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Trunks: whose wire a message came by, how that side writes numbers, where calls through it go.
 
+pub mod codecs;
 pub mod number_format;
 pub mod secret;
+pub mod showing;
 pub mod tls;
 
 use std::net::{IpAddr, SocketAddr};
@@ -11,8 +13,10 @@ use serde::{Deserialize, Serialize};
 
 pub use self::tls::{of_path, towards};
 
+use self::codecs::Codecs;
 use self::number_format::NumberFormat;
-use self::secret::Credentials;
+use self::secret::{Credentials, Demand};
+use self::showing::Showing;
 use self::tls::Tls;
 use super::media::InterfaceId;
 use crate::base::limits::{SESSION_EXPIRES_S, SESSION_MIN_S};
@@ -192,6 +196,8 @@ pub struct Trunk {
     pub name: Box<str>,
     /// Who may send us calls on it; the longest prefix over all trunks wins.
     pub accept_from: Vec<Cidr>,
+    /// What whoever sends us calls on it has to prove; `None`: the address is enough.
+    pub auth: Option<Demand>,
     /// Where calls through it go, in order.
     pub gateways: Vec<Gateway>,
     /// How large requests go to those of them that are spoken to over UDP.
@@ -216,6 +222,8 @@ pub struct Trunk {
     pub caller_id: Vec<CallerFrom>,
     /// How numbers are written on its wire, both ways.
     pub numbers: NumberFormat,
+    /// How the number that we show is written.
+    pub showing: Showing,
     /// Which numbers it lets us show.
     pub may_show: Vec<MayShow>,
     /// Whether numbers that name no trunk belong to it.
@@ -224,6 +232,8 @@ pub struct Trunk {
     pub media_nat: MediaNat,
     /// Where else its media may come from.
     pub media_from: Vec<MediaSource>,
+    /// The codecs that its descriptions may name.
+    pub codecs: Codecs,
     /// How keys are told.
     pub dtmf: Dtmf,
     /// How its legs' sessions are timed.
@@ -271,12 +281,14 @@ impl Trunk {
             name: name.into(),
             accept_from: Vec::new(),
             gateways: Vec::new(),
+            auth: None,
             credentials: None,
             large_requests: LargeRequests::default(),
             listener: None,
             dialled_from: Vec::new(),
             caller_id: Vec::new(),
             numbers: NumberFormat::default(),
+            showing: Showing::default(),
             may_show: Vec::new(),
             default: false,
             media_nat: MediaNat::default(),
@@ -284,6 +296,7 @@ impl Trunk {
             first_response: crate::base::limits::FIRST_RESPONSE,
             redirects: Redirects::default(),
             rtcp_mux: RtcpMux::default(),
+            codecs: Codecs::default(),
             dtmf: Dtmf::default(),
             reliable_provisionals: Reliability::default(),
             charging_vector: Naming::default(),

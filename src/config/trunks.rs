@@ -11,11 +11,13 @@ use crate::base::limits::{
 };
 use crate::call::config::{Config, Listener, MediaConfig};
 use crate::call::media::InterfaceId;
+use crate::call::trunk::codecs::Codecs;
 use crate::call::trunk::{
     CallerFrom, Cidr, DialledFrom, Dtmf, Gateway, LargeRequests, MayShow, Naming, Redirects, Reliability,
     RtcpMux, SessionTimer, SessionWish, Trunk,
 };
 use crate::rtp::flow::{MediaNat, MediaSource};
+use crate::sdp::media::CodecName;
 use crate::sip::path::Transport;
 
 /// Trunks of one conf.
@@ -26,6 +28,10 @@ const MEDIA_FROM_MAX: usize = 4;
 const KEYS: &[&str] = &[
     "name",
     "accept_from",
+    "auth",
+    "auth_realm",
+    "auth_status",
+    "auth_algorithms",
     "gateways",
     "credentials",
     "large_requests",
@@ -39,11 +45,17 @@ const KEYS: &[&str] = &[
     "number_format",
     "prefix_out",
     "rules_out",
+    "show_in",
+    "from_user",
+    "from_domain",
+    "user_phone",
+    "privacy",
     "may_show",
     "default",
     "media_nat",
     "media_from",
     "rtcp_mux",
+    "codecs",
     "dtmf",
     "reliable_provisionals",
     "charging_vector",
@@ -115,6 +127,7 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
     let trunk = Trunk {
         name: name(section, others),
         accept_from: accept_from(section, others),
+        auth: secrets::demand(section),
         gateways: gateways(section, listeners),
         credentials: secrets::credentials(section),
         large_requests: section.choice("large_requests", &LARGE_REQUESTS, LargeRequests::Udp),
@@ -139,10 +152,12 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
             words(section, "caller_id", &CALLER_ID, CallerFrom::Pai)
         },
         numbers: numbers::read(section),
+        showing: numbers::showing(section),
         may_show: section.list("may_show", vec![MayShow::Own], may_show),
         default: section.flag("default"),
         media_nat: section.choice("media_nat", &MEDIA_NAT, MediaNat::Strict),
         media_from: media_from(section),
+        codecs: codecs(section),
         dtmf: section.choice("dtmf", &DTMF, Dtmf::Rtp),
         session: session(section),
         charging_vector: section.choice("charging_vector", &NAMING, Naming::None),
@@ -180,10 +195,10 @@ fn doubts(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, tr
             format!("trunk {name} accepts from nowhere: no call comes in on it"),
         );
     }
-    if trunk.accept_from.iter().any(|c| c.prefix == 0) && by_address {
+    if trunk.auth.is_none() && trunk.accept_from.iter().any(|c| c.prefix == 0) && by_address {
         section.warn(
             "accept_from",
-            format!("trunk {name} accepts calls from the whole world: name the carrier's networks"),
+            format!("trunk {name} accepts calls from the whole world: name the carrier's networks, or ask for a password (auth)"),
         );
     }
     for (family, is_of) in [("IPv4", true), ("IPv6", false)] {
@@ -433,6 +448,26 @@ fn session(section: &Section<'_>) -> SessionWish {
         );
     }
     wish
+}
+
+/// The audio codecs, best first.
+fn codecs(section: &Section<'_>) -> Codecs {
+    let mut codecs = Codecs::default();
+    section.list("codecs", Vec::new(), |text| {
+        let audio = || CodecName::ALL.into_iter().filter(|name| name.is_audio());
+        let Some(name) = audio().find(|name| name.name().eq_ignore_ascii_case(text)) else {
+            let names: Vec<&str> = audio().map(CodecName::name).collect();
+            return Err(format!(
+                "write {}; telephone-event and comfort noise pass in any case",
+                names.join(", ")
+            ));
+        };
+        if !codecs.add(name) {
+            return Err("named twice: take one away".into());
+        }
+        Ok(())
+    });
+    codecs
 }
 
 fn media_from(section: &Section<'_>) -> Vec<MediaSource> {

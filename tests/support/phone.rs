@@ -67,6 +67,8 @@ pub struct Extra {
     pub to_tag: Option<String>,
     /// Another address that a message leaves from, and a request is answered at.
     pub at: Option<SocketAddr>,
+    /// User and password that answer the last challenge, and the count of its nonce's uses, if it isn't the next.
+    pub proof: Option<(String, String, Option<u32>)>,
     /// A provisional response is sent until its PRACK comes, with so many RSeq numbers left out before its own.
     pub reliable: Option<u32>,
 }
@@ -195,6 +197,8 @@ pub struct Phone {
     pub minted: Vec<String>,
     /// What it calls over.
     pub speaks: Transport,
+    /// The last question for a password, and how often its nonce was used.
+    challenge: Option<(Msg, u32)>,
     t1: Duration,
     out: VecDeque<Packet>,
     serial: u32,
@@ -214,6 +218,7 @@ impl Phone {
             faults: Vec::new(),
             minted: Vec::new(),
             speaks: Transport::Udp,
+            challenge: None,
             t1,
             out: VecDeque::new(),
             serial: 0,

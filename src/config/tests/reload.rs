@@ -166,6 +166,8 @@ fn every_key_of_a_trunk_is_taken_by_a_reload() {
             "name" => "\"another\"",
             "accept_from" => "[\"127.0.0.0/24\"]",
             "gateways" => "[\"sip:127.0.0.4:5060\"]",
+            "auth" => "[{ user = \"u\", password = \"p\" }]",
+            "auth_realm" | "auth_status" | "auth_algorithms" => continue, // they say how `auth` asks
             "credentials" => "{ realm = \"r\", user = \"u\", password = \"p\" }",
             "listen" => "\"127.0.0.1:5060\"",
             "dialled_from" => "[\"to\"]",
@@ -183,6 +185,13 @@ fn every_key_of_a_trunk_is_taken_by_a_reload() {
             "media" => "\"default\"",
             "large_requests" => "\"tcp\"",
             "rtcp_mux" => "\"offer\"",
+            // The one needs the other: `from_user` is changed in the test of faults.
+            "from_user" => continue,
+            "show_in" => "\"from\"",
+            "from_domain" => "\"sip.example.net\"",
+            "user_phone" => "true",
+            "privacy" => "[\"user\", \"id\"]",
+            "codecs" => "[\"PCMA\"]",
             "dtmf" => "\"info\"",
             "reliable_provisionals" => "\"off\"",
             "charging_vector" | "session_id" => "\"own\"",

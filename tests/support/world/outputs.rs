@@ -141,11 +141,11 @@ impl World {
                         self.faults
                             .push(format!("how {id} ended was not in the journal at once"));
                     }
-                    if over.last() != Some(&cdr) || !is_itself {
+                    if over.last() != Some(&*cdr) || !is_itself {
                         self.faults
                             .push(format!("{id} is not in the journal as it is recorded"));
                     }
-                    self.record(*cdr);
+                    self.record(Cdr::clone(&cdr));
                 }
                 Output::Answer(_, Answer::Calls(calls)) => {
                     self.audio_answers += 1;
