@@ -23,5 +23,6 @@ pub mod phase;
 pub mod port;
 pub mod ports;
 pub mod refusal;
+mod registrar;
 pub mod switch;
 pub mod trunk;

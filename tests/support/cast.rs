@@ -291,6 +291,8 @@ impl<S: Stage> Cast<S> {
             // However the trunk writes it.
             .or_else(|| self.phones.iter().position(|p| user.ends_with(&p.number)))
             .or_else(|| self.homes.iter().position(|home| *home == to))
+            // The last phone plays the registrar.
+            .or_else(|| (msg.method() == "REGISTER").then(|| self.phones.len().checked_sub(1))?)
     }
 
     fn heard_media(

@@ -121,11 +121,12 @@ fn write_conf(dir: &Path, setup: &Setup) {
         .map(|(ip, prefix)| format!("\"{ip}/{prefix}\""))
         .collect();
     let trunks = format!(
-        "[[trunk]]\nname = \"carrier\"\naccept_from = [{}]\ngateways = [{}]\n{}credentials = {}\nlarge_requests = \"{}\"\nmedia = \"{}\"\nfirst_response_timeout_s = {}\nredirects = \"{}\"\nrtcp_mux = \"{}\"\ndtmf = \"{}\"\nsession_timer = \"{}\"\nsession_expires_s = {}\nmin_se_s = {}\ncharging_vector = \"{}\"\nsession_id = \"{}\"\nreliable_provisionals = \"{}\"\ndefault = true\n{}{}",
+        "[[trunk]]\nname = \"carrier\"\naccept_from = [{}]\ngateways = [{}]\n{}credentials = {}\nregister = {}\nlarge_requests = \"{}\"\nmedia = \"{}\"\nfirst_response_timeout_s = {}\nredirects = \"{}\"\nrtcp_mux = \"{}\"\ndtmf = \"{}\"\nsession_timer = \"{}\"\nsession_expires_s = {}\nmin_se_s = {}\ncharging_vector = \"{}\"\nsession_id = \"{}\"\nreliable_provisionals = \"{}\"\ndefault = true\n{}{}",
         accepted.join(", "),
         gateways.join(", "),
         auth(setup),
         credentials(setup),
+        register(setup),
         if setup.large == Large::Udp { "udp" } else { "tcp" },
         setup.media.as_deref().unwrap_or(""),
         setup.silence.as_secs(),
@@ -145,19 +146,6 @@ fn write_conf(dir: &Path, setup: &Setup) {
     fs::write(dir.join("trunks.toml"), trunks).expect("the folder can be written");
 }
 
-/// What the conf says of certificates: without one nobody calls where callers speak TLS.
-fn names(setup: &Setup) -> String {
-    let callers = match setup.home {
-        Speaks::Tls => format!("client_names = [\"{}\"]\n", line::PHONES),
-        Speaks::Udp | Speaks::Tcp | Speaks::Udp6 | Speaks::Tcp6 => String::new(),
-    };
-    if setup.has_tls() {
-        format!("{callers}tls_name = \"{}\"\ntls_ca = \"ca.pem\"\n", line::PHONES)
-    } else {
-        callers
-    }
-}
-
 /// What the conf says of the password that callers are asked for.
 fn auth(setup: &Setup) -> String {
     let Some(how) = &setup.auth else {
@@ -172,6 +160,29 @@ fn auth(setup: &Setup) -> String {
     format!(
         "auth = [{{ user = {user:?}, password = {password:?} }}]\nauth_realm = {realm:?}\nauth_status = {status}\n{hash}"
     )
+}
+
+/// What the conf says of how gateways are to know us.
+fn register(setup: &Setup) -> String {
+    setup.register.map_or("{}".to_owned(), |expires_s| {
+        let (user, domain) = (secret::USER, secret::REALM);
+        format!(
+            "{{ user = {user:?}, domain = {domain:?}, contact_user = \"17000000001\", expires_s = {expires_s} }}"
+        )
+    })
+}
+
+/// What the conf says of certificates: without one nobody calls where callers speak TLS.
+fn names(setup: &Setup) -> String {
+    let callers = match setup.home {
+        Speaks::Tls => format!("client_names = [\"{}\"]\n", line::PHONES),
+        Speaks::Udp | Speaks::Tcp | Speaks::Udp6 | Speaks::Tcp6 => String::new(),
+    };
+    if setup.has_tls() {
+        format!("{callers}tls_name = \"{}\"\ntls_ca = \"ca.pem\"\n", line::PHONES)
+    } else {
+        callers
+    }
 }
 
 /// What the conf says of the password that gateways ask for.

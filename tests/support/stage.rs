@@ -134,6 +134,8 @@ pub struct Setup {
     pub home_trunk: Vec<String>,
     /// How the trunk asks callers for a password (`support/secret.rs`): `401` or `407`, and by `-` the only hash.
     pub auth: Option<String>,
+    /// For how long Umbra asks its first gateway to be registered, in seconds, as its first X.
+    pub register: Option<u32>,
     /// Alarms that belong to the play.
     pub alarms: Vec<String>,
     /// Whether a carrier's edge proxy stands between the phones and Umbra: it speaks TCP with Umbra, which knows
@@ -174,6 +176,7 @@ impl Setup {
             trunk: Vec::new(),
             home_trunk: Vec::new(),
             auth: None,
+            register: None,
             alarms: Vec::new(),
             has_edge: false,
             canaries: Vec::new(),
