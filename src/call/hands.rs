@@ -10,6 +10,7 @@ use super::config::{Config, Listener};
 use super::media::MediaPort;
 use super::port::{CallEntry, LegName, Note, Output, Trace};
 use super::ports::Ports;
+use super::targets::Resolved;
 use crate::base::chance::Chance;
 use crate::base::shard::Shard;
 use crate::base::time::Instant;
@@ -159,6 +160,8 @@ pub struct Hands {
     pub dialogs: HashMap<DialogId, (CallRef, LegName), ahash::RandomState>,
     /// Which call has an RTP port.
     pub by_port: HashMap<MediaPort, CallRef, ahash::RandomState>,
+    /// What the names of gateways resolve to at present.
+    pub resolved: Arc<Resolved>,
     /// Which shard this is.
     pub shard: Shard,
     /// What is said to the journal.
@@ -280,8 +283,18 @@ pub fn listener_towards(
     transport: Transport,
     remote: SocketAddr,
 ) -> Option<&Listener> {
-    let fitting = || config.listeners.iter().filter(|l| l.reaches(transport, remote));
-    let wanted = wanted.map(|id| listener(config, id));
+    listener_among(&config.listeners, wanted, transport, remote)
+}
+
+/// The same among these listeners.
+pub fn listener_among(
+    listeners: &[Listener],
+    wanted: Option<ListenerId>,
+    transport: Transport,
+    remote: SocketAddr,
+) -> Option<&Listener> {
+    let fitting = || listeners.iter().filter(|l| l.reaches(transport, remote));
+    let wanted = wanted.and_then(|id| listeners.iter().find(|l| l.id == id).or(listeners.first()));
     wanted
         .and_then(|wanted| {
             let same = |l: &&Listener| l.address == wanted.address;

@@ -22,4 +22,5 @@ pub mod port;
 pub mod ports;
 pub mod refusal;
 pub mod switch;
+pub mod targets;
 pub mod trunk;

@@ -214,14 +214,20 @@ impl Call {
         let config = self.config.clone();
         self.holds_until = arrival.expires.map(|time| now.at + time);
         self.forbid(&arrival, &plan);
-        let exits = failover::exits(&config.trunks, plan.shows(), plan.shown());
+        let exits = failover::exits(
+            &config,
+            &hands.resolved,
+            &mut hands.chance,
+            plan.shows(),
+            plan.shown(),
+        );
         self.bridge.treat_faxes(plan.fax());
         self.plan = Some(plan);
         // An offer says which family the caller's media is of; else its signalling lets it be guessed.
         let family = arrival.media_address().unwrap_or(caller.source);
         let faces = Faces {
             caller: config.media.towards(caller.trunk.media, family),
-            callee: exits.first().map(|exit| callee_interface(&config, *exit)),
+            callee: exits.iter().find_map(|exit| callee_interface(&config, *exit)),
         };
         if let Err(refused) = self
             .bridge

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::cdr::{Cdr, Line, Media};
 use super::config::Config;
 use super::media::{Order, Report};
+use super::targets::Resolved;
 use crate::base::id::Id;
 use crate::base::number::{Digits, VirtualNumber};
 use crate::base::time::{Instant, Wall};
@@ -50,6 +51,8 @@ pub enum Input<'a> {
     Order(Command),
     /// A new configuration: calls in progress keep the one they started with.
     Config(Arc<Config>),
+    /// The names of gateways resolve to this from now on: calls in progress keep the addresses that they began with.
+    Resolved(Arc<Resolved>),
 }
 
 /// What an admin or the owner of the process can ask of a switch.

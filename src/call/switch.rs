@@ -87,6 +87,7 @@ impl Switch {
             chance,
             dialogs: HashMap::with_hasher(state()),
             by_port: HashMap::with_hasher(state()),
+            resolved: Arc::default(),
             shard,
             keeping: Keeping::Calls,
             ink: Vec::new(),
@@ -126,6 +127,7 @@ impl Switch {
                 self.hands.layer.set_timers(base_timers(&config));
                 self.config = config;
             }
+            Input::Resolved(resolved) => self.hands.resolved = resolved,
         }
         self.transaction_events(now);
         self.hands.collect_sends();

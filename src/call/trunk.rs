@@ -1,15 +1,16 @@
 //! Trunks: whose wire a message came by, how that side writes numbers, where calls through it go.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::media::InterfaceId;
+use super::targets::{Place, Resolved};
 use crate::base::limits::{SESSION_EXPIRES_S, SESSION_MIN_S};
 use crate::base::number::Format;
 use crate::rtp::flow::{MediaNat, MediaSource};
-use crate::sip::path::{ListenerId, Transport};
+use crate::sip::path::ListenerId;
 
 /// A range of addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -59,6 +60,16 @@ pub enum CallerFrom {
     From,
 }
 
+/// Whether a trunk's gateways may send us calls, from whichever addresses they have at present.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum GatewaysCall {
+    /// Only from addresses that stand in `accept_from` themselves.
+    #[default]
+    No,
+    /// They may: an address of theirs counts like one that is named, unless another trunk names it.
+    Yes,
+}
+
 /// Which numbers a trunk lets us show.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum MayShow {
@@ -73,10 +84,8 @@ pub enum MayShow {
 /// Where calls through a trunk go.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Gateway {
-    /// Its address.
-    pub address: SocketAddr,
-    /// How it is spoken to.
-    pub transport: Transport,
+    /// Where it is, and how it is spoken to.
+    pub place: Place,
 }
 
 /// How requests over [`UDP_REQUEST_BYTES_MAX`](crate::base::limits::UDP_REQUEST_BYTES_MAX) go to a gateway that is
@@ -184,6 +193,8 @@ pub struct Trunk {
     pub name: Box<str>,
     /// Who may send us calls on it; the longest prefix over all trunks wins.
     pub accept_from: Vec<Cidr>,
+    /// Whether its gateways may as well.
+    pub gateways_call: GatewaysCall,
     /// Where calls through it go, in order.
     pub gateways: Vec<Gateway>,
     /// How large requests go to those of them that are spoken to over UDP.
@@ -226,18 +237,33 @@ pub struct Trunk {
     pub session_id: Naming,
 }
 
-/// The trunk whose wire an address is: the longest prefix wins.
-pub fn of_source(trunks: &[Trunk], source: IpAddr) -> Option<&Trunk> {
-    let widths = |t: &Trunk| {
-        t.accept_from
-            .iter()
-            .filter(|c| c.holds(source))
-            .map(|c| c.prefix)
-            .max()
+/// The trunk whose wire an address is: the longest prefix wins, then who names it, then who stands first.
+pub fn of_source<'t>(trunks: &'t [Trunk], resolved: &Resolved, source: IpAddr) -> Option<&'t Trunk> {
+    let named = |trunk: &Trunk| {
+        let prefixes = trunk.accept_from.iter().filter(|c| c.holds(source));
+        prefixes.map(|c| (c.prefix, Claim::Named)).max()
     };
-    trunks
+    let width = if source.is_ipv4() { 32 } else { 128 };
+    let as_gateway = |trunk: &Trunk| match trunk.gateways_call {
+        GatewaysCall::No => None,
+        GatewaysCall::Yes => {
+            let is_there = trunk.gateways.iter().any(|g| resolved.is_at(g, source));
+            is_there.then_some((width, Claim::Gateway))
+        }
+    };
+    let claims = trunks
         .iter()
-        .filter_map(|t| widths(t).map(|w| (w, t)))
-        .max_by_key(|(width, _)| *width)
-        .map(|(_, t)| t)
+        .filter_map(|trunk| named(trunk).max(as_gateway(trunk)).map(|claim| (claim, trunk)));
+    // Of equals the first.
+    claims
+        .rev()
+        .max_by_key(|(claim, _)| *claim)
+        .map(|(_, trunk)| trunk)
+}
+
+/// By what an address is a trunk's.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Claim {
+    Gateway,
+    Named,
 }

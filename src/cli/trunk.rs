@@ -51,6 +51,24 @@ impl Trunk {
             ]);
         }
         write!(out, "{table}")?;
+        let mut names = Table::new(&["NAME", "IS AT", "AGE", "TROUBLE"]);
+        let mut seen = Vec::new();
+        for trunk in trunks {
+            let own = trunk.get("names").and_then(Value::as_array);
+            for name in own.into_iter().flatten() {
+                let called = text(name, "name");
+                if seen.contains(&called) {
+                    continue;
+                }
+                let age = name.get("answered_s_ago").and_then(Value::as_u64);
+                let age = age.map_or("-".into(), |s| format!("{s} s"));
+                names.row([called.clone(), text(name, "at"), age, text(name, "error")]);
+                seen.push(called);
+            }
+        }
+        if !seen.is_empty() {
+            write!(out, "\n{names}")?;
+        }
         Ok(())
     }
 }

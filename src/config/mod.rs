@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use crate::call::config::Config;
 use crate::masking::quarantine;
+use crate::names;
 use crate::records::cdr_file;
 use crate::telemetry::log;
 
 mod fault;
 mod file;
+mod gateway;
 mod keys;
 mod listeners;
 mod media;
@@ -44,6 +46,8 @@ pub struct Conf {
     pub shards: usize,
     /// The store's folder.
     pub store: PathBuf,
+    /// How the names of gateways are looked up.
+    pub dns: names::Config,
     /// CDR files.
     pub records: cdr_file::Config,
     /// Where the API is.

@@ -3,20 +3,23 @@
 use std::time::Duration;
 
 use super::reader::{Section, Source, one_of, word};
-use super::value;
+use super::{gateway, value};
 use crate::base::limits::{
     FIRST_RESPONSE, FIRST_RESPONSE_MAX, SESSION_EXPIRES_S, SESSION_MAX_S, SESSION_MIN_S,
 };
 use crate::base::number::Format;
 use crate::call::config::{Config, Listener, MediaConfig};
 use crate::call::media::InterfaceId;
+use crate::call::targets::{Name, Place, Scheme, Target};
 use crate::call::trunk::{
-    CallerFrom, Cidr, DialledFrom, Dtmf, Gateway, LargeRequests, MayShow, Naming, Redirects, Reliability,
-    RtcpMux, SessionTimer, SessionWish, Trunk,
+    CallerFrom, Cidr, DialledFrom, Dtmf, Gateway, GatewaysCall, LargeRequests, MayShow, Naming, Redirects,
+    Reliability, RtcpMux, SessionTimer, SessionWish, Trunk,
 };
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sip::path::Transport;
 
+/// What `accept_from` says of the trunk's own gateways, wherever they are.
+const GATEWAYS: &str = "gateways";
 /// Trunks of one conf.
 const TRUNKS_MAX: usize = 256;
 /// Media networks of one trunk: what a flow's orders hold.
@@ -106,9 +109,11 @@ pub(super) fn read(source: &Source<'_>, config: &mut Config) {
 
 /// Reads one trunk. One that has faults is returned as well, so that later ones are checked against it.
 fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, others: &[Trunk]) -> Trunk {
+    let (accept_from, gateways_call) = accept_from(section, others);
     let trunk = Trunk {
         name: name(section, others),
-        accept_from: accept_from(section, others),
+        accept_from,
+        gateways_call,
         gateways: gateways(section, listeners),
         large_requests: section.choice("large_requests", &LARGE_REQUESTS, LargeRequests::Udp),
         listener: None,
@@ -148,6 +153,12 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
             "the trunk neither takes calls nor makes any: give it accept_from, gateways or both",
         );
     }
+    if trunk.gateways_call == GatewaysCall::Yes && trunk.gateways.is_empty() {
+        section.fault(
+            "accept_from",
+            "the trunk has no gateways that could call: name them, or take \"gateways\" away",
+        );
+    }
     if trunk.default && others.iter().any(|t| t.default) {
         section.fault("default", "another trunk is the default already: only one can be");
     }
@@ -166,7 +177,7 @@ fn doubts(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, tr
             format!("trunk {name} has no gateways: no call leaves on it"),
         );
     }
-    if trunk.accept_from.is_empty() {
+    if trunk.accept_from.is_empty() && trunk.gateways_call == GatewaysCall::No {
         section.warn(
             "accept_from",
             format!("trunk {name} accepts from nowhere: no call comes in on it"),
@@ -189,7 +200,10 @@ fn doubts(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, tr
             );
         }
     }
-    let peers = trunk.gateways.iter().map(|gateway| gateway.address.ip());
+    let peers = trunk.gateways.iter().filter_map(|gateway| match &gateway.place {
+        Place::At(target) => Some(target.address.ip()),
+        Place::Named(_) => None,
+    });
     let mut peers = peers.chain(trunk.accept_from.iter().map(|c| c.network));
     if trunk.media.is_none()
         && let Some(peer) = peers.find(|peer| media.towards(None, *peer).is_none())
@@ -245,9 +259,14 @@ fn name(section: &Section<'_>, others: &[Trunk]) -> Box<str> {
     at.value.into()
 }
 
-fn accept_from(section: &Section<'_>, others: &[Trunk]) -> Vec<Cidr> {
-    let mut own = Vec::new();
+fn accept_from(section: &Section<'_>, others: &[Trunk]) -> (Vec<Cidr>, GatewaysCall) {
+    let mut own: Vec<Cidr> = Vec::new();
+    let mut gateways_call = GatewaysCall::No;
     section.list("accept_from", Vec::new(), |text| {
+        if text == GATEWAYS {
+            gateways_call = GatewaysCall::Yes;
+            return Ok(());
+        }
         let cidr = value::cidr(text)?;
         if own.contains(&cidr) {
             return Err("the network is named twice: take one away".into());
@@ -259,18 +278,20 @@ fn accept_from(section: &Section<'_>, others: &[Trunk]) -> Vec<Cidr> {
             ));
         }
         own.push(cidr);
-        Ok(cidr)
-    })
+        Ok(())
+    });
+    (own, gateways_call)
 }
 
 fn gateways(section: &Section<'_>, listeners: &[Listener]) -> Vec<Gateway> {
     let mut own: Vec<Gateway> = Vec::new();
     section.list("gateways", Vec::new(), |text| {
-        let gateway = value::gateway(text)?;
-        if let Some(l) = listeners
-            .iter()
-            .find(|l| l.address == gateway.address || l.advertised == gateway.address)
-        {
+        let gateway = gateway::read(text)?;
+        let address = match &gateway.place {
+            Place::At(target) => Some(target.address),
+            Place::Named(_) => None,
+        };
+        if let Some(l) = listeners.iter().find(|l| address.is_some_and(|a| l.is_at(a))) {
             let key = l.transport.name();
             return Err(format!(
                 "this is our own address (sip.{key}): calls would come back to us"
@@ -291,7 +312,7 @@ fn listener(
 ) -> Option<crate::sip::path::ListenerId> {
     // A gateway that none of these reaches.
     let missed = |from: &[&Listener]| {
-        let reached = |g: &Gateway| from.iter().any(|l| l.reaches(g.transport, g.address));
+        let reached = |g: &Gateway| from.iter().any(|l| may_reach(l, g, None));
         trunk.gateways.iter().find(|g| !reached(g))
     };
     let Some(at) = section.text("listen").filter(|at| !at.value.is_empty()) else {
@@ -299,12 +320,17 @@ fn listener(
         if let Some(gateway) = missed(&all).filter(|_| !listeners.is_empty()) {
             section.fault(
                 "gateways",
-                format!(
-                    "no address of sip.{} reaches {}, which is {}: add one, or change the gateways",
-                    gateway.transport.name(),
-                    gateway.address,
-                    if gateway.address.is_ipv4() { "IPv4" } else { "IPv6" }
-                ),
+                match &gateway.place {
+                    Place::At(Target { transport, address }) => format!(
+                        "no address of sip.{} reaches {address}, which is {}: add one, or change the gateways",
+                        transport.name(),
+                        if address.is_ipv4() { "IPv4" } else { "IPv6" }
+                    ),
+                    Place::Named(name) => format!(
+                        "no address of ours is spoken from as {name} wants it: add one to sip.{}, or change the gateways",
+                        wanted(name).map_or("udp", Transport::name)
+                    ),
+                },
             );
         }
         return None;
@@ -332,18 +358,36 @@ fn listener(
         section.fault_at(
             &at.span,
             format!(
-                "this address can't reach sip:{};transport={}: its family or its transport is another",
-                gateway.address,
-                gateway.transport.name()
+                "this address can't reach {}: its family or its transport is another",
+                gateway.place
             ),
         );
     }
     Some(listener.id)
 }
 
+/// The transport that a name is spoken to by, where that is no affair of DNS.
+fn wanted(name: &Name) -> Option<Transport> {
+    match name.scheme {
+        Scheme::Sip => name.transport,
+        Scheme::Sips => Some(Transport::Tls),
+    }
+}
+
+/// Whether a gateway can be reached from a listener, as far as that can be said before its name is looked up; by
+/// another transport than its own, if that is said.
+fn may_reach(listener: &Listener, gateway: &Gateway, by: Option<Transport>) -> bool {
+    match &gateway.place {
+        Place::At(target) => listener.reaches(by.unwrap_or(target.transport), target.address),
+        Place::Named(name) => by
+            .or(wanted(name))
+            .is_none_or(|transport| listener.transport == transport),
+    }
+}
+
 /// `large_requests = "tcp"` needs a listener to speak it from.
 fn by_tcp_if_large(section: &Section<'_>, listeners: &[Listener], trunk: &Trunk) {
-    let is_reached = |g: &Gateway| listeners.iter().any(|l| l.reaches(Transport::Tcp, g.address));
+    let is_reached = |g: &Gateway| listeners.iter().any(|l| may_reach(l, g, Some(Transport::Tcp)));
     if trunk.large_requests == LargeRequests::Tcp
         && !listeners.is_empty()
         && let Some(gateway) = trunk.gateways.iter().find(|g| !is_reached(g))
@@ -352,7 +396,7 @@ fn by_tcp_if_large(section: &Section<'_>, listeners: &[Listener], trunk: &Trunk)
             "large_requests",
             format!(
                 "no address of sip.tcp reaches {}: add one, or write \"udp\"",
-                gateway.address
+                gateway.place.host_port()
             ),
         );
     }

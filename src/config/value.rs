@@ -1,10 +1,9 @@
 //! Values as people write them: durations, addresses, port ranges, networks, gateways.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use crate::call::trunk::{Cidr, Gateway};
-use crate::sip::path::Transport;
+use crate::call::trunk::Cidr;
 
 /// A duration as people write it: `90s`, `10m`, `1h`, `7d`. `None` for anything else.
 pub fn duration(text: &str) -> Option<Duration> {
@@ -113,55 +112,6 @@ pub(super) fn cidr(text: &str) -> Result<Cidr, String> {
         ));
     }
     Ok(Cidr { network, prefix })
-}
-
-/// `sip:IP[:PORT][;transport=udp | tcp]`; IPv6 in brackets.
-pub(super) fn gateway(text: &str) -> Result<Gateway, String> {
-    let form = "write \"sip:127.0.0.3:5060;transport=udp\"";
-    if text.starts_with("sips:") {
-        return Err("SIP over TLS is not available in this version; write a sip: gateway".into());
-    }
-    let rest = text.strip_prefix("sip:").ok_or(form)?;
-    let (host_port, parameters) = match rest.split_once(';') {
-        Some((host_port, parameters)) => (host_port, Some(parameters)),
-        None => (rest, None),
-    };
-    let transport = match parameters {
-        None | Some("transport=udp") => Transport::Udp,
-        Some("transport=tcp") => Transport::Tcp,
-        Some("transport=tls") => {
-            return Err("SIP over TLS is not available in this version; write transport=udp or tcp".into());
-        }
-        Some(_) => return Err(format!("unknown parameters: {form}")),
-    };
-    if host_port.contains('@') {
-        return Err(format!("a gateway has no user part: {form}"));
-    }
-    let address = host_port
-        .parse::<SocketAddr>()
-        .or_else(|_| {
-            let host = host_port
-                .strip_prefix('[')
-                .and_then(|host| host.strip_suffix(']'));
-            let ip = match host {
-                Some(v6) => v6.parse::<Ipv6Addr>().map(IpAddr::from),
-                None => host_port.parse::<Ipv4Addr>().map(IpAddr::from),
-            };
-            ip.map(|ip| SocketAddr::new(ip, transport.default_port()))
-        })
-        .map_err(|_| match host_port.rsplit_once(':') {
-            _ if host_port.parse::<Ipv6Addr>().is_ok() => {
-                "write an IPv6 address in brackets: \"sip:[2001:db8::3]:5060\"".into()
-            }
-            Some((host, _)) if host.parse::<IpAddr>().is_ok() => format!("the port is 1 to 65535: {form}"),
-            Some(_) | None => {
-                format!("names are looked up in a later version; here a gateway is an IP address: {form}")
-            }
-        })?;
-    if address.port() == 0 || address.ip().is_unspecified() || address.ip().is_multicast() {
-        return Err(format!("nobody can be called at this address: {form}"));
-    }
-    Ok(Gateway { address, transport })
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use crate::api::switchboard::Switchboard;
 use crate::call::port::{Command, Records};
 use crate::config::{Conf, Reading};
 use crate::media::thread::MediaThread;
+use crate::names::keeper::Names;
 use crate::records::cdr_file;
 use crate::store::journal::Journal;
 use crate::store::writer::Store;
@@ -85,6 +86,7 @@ pub struct Running {
     records: Arc<cdr_file::Writer>,
     journal: Journal,
     store: Store,
+    names: Names,
     control: PathBuf,
 }
 
@@ -275,6 +277,8 @@ impl Running {
             "a thread of the store"
         } else if self.records.is_dead() {
             "the CDR files' thread"
+        } else if !self.names.is_alive() {
+            "the thread for DNS"
         } else {
             return Ok(());
         };
@@ -314,6 +318,7 @@ impl Running {
         let store = self.store.health();
         set("disk", State::Degraded, store.reserve.clone());
         set("store", State::Degraded, trouble(store));
+        set("dns", State::Degraded, health::unresolved(&self.names));
         set("clock", State::Degraded, set_back(self.shared.clock.ahead()));
         match (cdrs, journal.records) {
             (Records::Kept, Records::Kept) => Records::Kept,

@@ -7,8 +7,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::api::native::{self, ConfState, Desk, OnDisk, Reloaded};
+use crate::base::limits::DNS_PATIENCE;
 use crate::base::time::Wall;
 use crate::config::{Conf, Faults, Reading};
+use crate::names::Wanted;
 use crate::transport::shard::Message;
 
 use super::joined::Joined;
@@ -132,7 +134,7 @@ impl Joined {
                 })?;
             }
         }
-        self.take(&reload.conf);
+        self.take(&reload.conf, &in_force.conf);
         for what in &reload.taken {
             tracing::info!("taken from the conf: {what}");
         }
@@ -157,7 +159,14 @@ impl Joined {
     }
 
     /// Lets every room have its part of a conf that is in force from now on.
-    fn take(&self, conf: &Conf) {
+    fn take(&self, conf: &Conf, before: &Conf) {
+        // Calls don't wait for the names that are new, and those that go are needed until the conf has gone.
+        let wanted = Wanted::of(&conf.switch, &conf.dns);
+        let kept = wanted.names.clone();
+        if !wanted.names.is_empty() || before.dns != conf.dns {
+            self.names.want(wanted);
+            self.names.wait(DNS_PATIENCE);
+        }
         let config = Arc::new(conf.switch.clone());
         self.config.store(config.clone());
         self.table.set_quarantine(conf.quarantine);
@@ -168,6 +177,7 @@ impl Joined {
             records.set(conf.records.rotate, conf.records.keep_days);
         }
         (0..self.doors.len()).for_each(|shard| self.say(shard, [Message::Config(config.clone())]));
+        self.names.keep_only(kept);
     }
 
     /// How long calls in progress may go on after SIGTERM.

@@ -22,6 +22,7 @@ use crate::base::shard::{Homes, Moved, Shard};
 use crate::base::time::{Instant, Now};
 use crate::call::config::{Config, Listener};
 use crate::call::port::{Input, Why};
+use crate::call::targets::Resolved;
 use crate::call::trunk;
 use crate::sip::path::{FlowHint, ListenerId, Path};
 use crate::sip::peek::PeekKind;
@@ -141,6 +142,8 @@ pub struct EventLoop {
     stats: Arc<Stats>,
     /// Whose connections are no strangers'.
     config: Arc<Config>,
+    /// What the names of gateways resolve to at present.
+    resolved: Arc<Resolved>,
 }
 
 /// The shards' loops, not running yet, and what other threads need of them.
@@ -209,6 +212,7 @@ pub fn open(
             clock: clock.clone(),
             stats: Arc::clone(&stats),
             config: Arc::clone(config),
+            resolved: Arc::default(),
         });
     }
     Ok(Transport {
@@ -344,6 +348,9 @@ impl EventLoop {
     /// What of the messages is for the loop itself.
     fn heed(&mut self, messages: &VecDeque<Message>) {
         for message in messages {
+            if let Message::Resolved(resolved) = message {
+                self.resolved = Arc::clone(resolved);
+            }
             if let Message::Config(config) = message {
                 self.config = Arc::clone(config);
             }
@@ -441,7 +448,7 @@ impl EventLoop {
         for _ in 0..ACCEPTS_MAX {
             match listener.accept() {
                 Accepted::One(stream, from) => {
-                    let peer = match trunk::of_source(&self.config.trunks, from.ip()) {
+                    let peer = match trunk::of_source(&self.config.trunks, &self.resolved, from.ip()) {
                         Some(_) => Peer::Trunk,
                         None => Peer::Stranger,
                     };
@@ -622,6 +629,7 @@ fn open_messages(messages: &mut VecDeque<Message>, mut input: impl FnMut(Input<'
             Message::Media(report) => input(Input::Media(report)),
             Message::Order(command) => input(Input::Order(command)),
             Message::Config(config) => input(Input::Config(config)),
+            Message::Resolved(resolved) => input(Input::Resolved(resolved)),
             Message::Failed(path, why) => input(Input::Failed(path, why)),
             Message::Stop => go = Go::Stop,
         }

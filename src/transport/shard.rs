@@ -8,6 +8,7 @@ use crate::base::limits::SHARD_QUEUE;
 use crate::call::config::Config;
 use crate::call::media::Report;
 use crate::call::port::{Command, Why};
+use crate::call::targets::Resolved;
 use crate::sip::path::Path;
 use crate::sip::peek::PeekKind;
 
@@ -32,6 +33,8 @@ pub enum Message {
     Order(Command),
     /// A new conf.
     Config(Arc<Config>),
+    /// What the names of gateways resolve to from now on.
+    Resolved(Arc<Resolved>),
     /// Something sent this way, by whichever shard, could not be delivered.
     Failed(Path, Why),
     /// End the loop, behind everything that was said before.
@@ -118,9 +121,11 @@ impl Door {
                 let most = match message {
                     // However much waits, the end is heard.
                     Message::Stop => usize::MAX,
-                    Message::Media(_) | Message::Order(_) | Message::Config(_) | Message::Failed(..) => {
-                        MESSAGES
-                    }
+                    Message::Media(_)
+                    | Message::Order(_)
+                    | Message::Config(_)
+                    | Message::Resolved(_)
+                    | Message::Failed(..) => MESSAGES,
                 };
                 push(&mut waiting.messages, message, most)
             })

@@ -17,9 +17,10 @@ use crate::telemetry::health::State as Worst;
 use crate::telemetry::log::Level;
 use crate::telemetry::metrics::Page;
 
-/// `GET /v1/trunks` → `{"trunks"}`, as the running server has them.
+/// `GET /v1/trunks` → `{"trunks"}`, as the running server has them; each with the `names` among its gateways, and where
+/// they are at present.
 pub(super) async fn trunks(State(desk): State<Arc<Desk>>) -> Json<Value> {
-    Json(json!({"trunks": view::trunks(&desk.config.load())}))
+    Json(json!({"trunks": view::trunks(&desk.config.load(), &(desk.owner.names)())}))
 }
 
 /// `POST /v1/stop {drain_s}` → 202 `{"drain_s", "calls", "pid"}`. New calls are refused at once; those in progress have

@@ -198,6 +198,7 @@ fn desk(dir: &Path, asked: &Arc<Mutex<Vec<String>>>, calls: &Arc<Mutex<Vec<CallV
                 Ok(())
             }),
             log_level: Box::new(move |l| level(l.name().into())),
+            names: Box::new(Vec::new),
             phase: Box::new(|| Phase::Serving),
             calls: Box::new(move || live.lock().unwrap().len()),
             connections: Box::new(|| 0),
@@ -238,6 +239,7 @@ fn carrier() -> Trunk {
     Trunk {
         name: "carrier".into(),
         accept_from: Vec::new(),
+        gateways_call: Default::default(),
         gateways: Vec::new(),
         large_requests: LargeRequests::default(),
         listener: None,

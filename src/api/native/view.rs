@@ -7,12 +7,14 @@ use crate::base::number::{Format, NumberPlan, RealNumber, Tel};
 use crate::base::time::{Instant, Wall};
 use crate::call::config::Config;
 use crate::call::port::{CallView, Heading, LegName, TraceLine};
-use crate::call::trunk::{MayShow, Trunk};
+use crate::call::targets::{Place, Server};
+use crate::call::trunk::{GatewaysCall, MayShow, Trunk};
 use crate::masking::binding::{Binding, Ended};
 use crate::masking::callee::Callee;
 use crate::masking::inventory::{Account, Number, NumberState, Pool, Standing, Unidentified};
 use crate::masking::route::{Explanation, Verdict};
 use crate::masking::shelf::Usage;
+use crate::names::keeper::Status;
 
 /// A binding.
 pub(super) fn binding(binding: &Binding, pool: Option<&Pool>, plan: &NumberPlan, now: Wall) -> Value {
@@ -224,26 +226,27 @@ fn trace_line(line: &TraceLine, start: Instant) -> Value {
 }
 
 /// The trunks of a conf.
-pub(super) fn trunks(config: &Config) -> Vec<Value> {
-    config.trunks.iter().map(trunk).collect()
+pub(super) fn trunks(config: &Config, names: &[Status]) -> Vec<Value> {
+    config.trunks.iter().map(|of| trunk(of, names)).collect()
 }
 
-fn trunk(trunk: &Trunk) -> Value {
-    let accept_from: Vec<String> = trunk
-        .accept_from
-        .iter()
-        .map(|cidr| format!("{}/{}", cidr.network, cidr.prefix))
-        .collect();
+fn trunk(trunk: &Trunk, names: &[Status]) -> Value {
+    let gateways_call = match trunk.gateways_call {
+        GatewaysCall::Yes => Some("gateways".to_owned()),
+        GatewaysCall::No => None,
+    };
+    let networks = trunk.accept_from.iter();
+    let networks = networks.map(|cidr| format!("{}/{}", cidr.network, cidr.prefix));
+    let accept_from: Vec<String> = gateways_call.into_iter().chain(networks).collect();
+    let of_trunk = |status: &&Status| {
+        let is_it = |place: &Place| matches!(place, Place::Named(name) if *name == status.name);
+        trunk.gateways.iter().any(|gateway| is_it(&gateway.place))
+    };
+    let names: Vec<Value> = names.iter().filter(of_trunk).map(name).collect();
     let gateways: Vec<String> = trunk
         .gateways
         .iter()
-        .map(|g| {
-            format!(
-                "sip:{};transport={}",
-                g.address,
-                g.transport.via_token().to_ascii_lowercase()
-            )
-        })
+        .map(|gateway| gateway.place.to_string())
         .collect();
     let may_show: Vec<&str> = trunk
         .may_show
@@ -258,6 +261,7 @@ fn trunk(trunk: &Trunk) -> Value {
         "name": trunk.name,
         "accept_from": accept_from,
         "gateways": gateways,
+        "names": names,
         "number_format": match trunk.number_format {
             Format::National => "national",
             Format::E164 => "e164",
@@ -265,6 +269,25 @@ fn trunk(trunk: &Trunk) -> Value {
         },
         "may_show": may_show,
         "default": trunk.default,
+    })
+}
+
+/// Where a gateway's name is at present.
+fn name(status: &Status) -> Value {
+    let server = |server: &Server| {
+        json!({
+            "tier": server.tier,
+            "weight": server.weight,
+            "transport": server.transport.name(),
+            "addresses": server.addresses,
+        })
+    };
+    json!({
+        "name": status.name.to_string(),
+        "servers": status.servers.iter().map(server).collect::<Vec<_>>(),
+        "at": status.at(),
+        "answered_s_ago": status.answered.map(|at| at.elapsed().as_secs()),
+        "error": status.error,
     })
 }
 

@@ -30,15 +30,38 @@ impl Call {
             self.end(hands, now, End::failed(Reason::TrunkMayNotShow));
             return;
         }
+        let Some(tried) = self.found(&exits, 0) else {
+            self.end(hands, now, End::failed(Reason::TrunkDown));
+            return;
+        };
         self.record.dialled_at = Some(now.wall);
         let way = Way {
             exits,
-            tried: 0,
+            tried,
             by: By::Size,
             max_forwards,
             again: None,
         };
         self.dial_by(hands, now, way);
+    }
+
+    /// The first of these exits, from one on, that has an address. Those before it whose names resolve to nothing
+    /// are noted in the record: by their names, and without a status.
+    fn found(&mut self, exits: &[Exit], from: usize) -> Option<usize> {
+        let config = self.config.clone();
+        for (at, exit) in exits.iter().enumerate().skip(from) {
+            let (None, Some(plan)) = (exit.target, &self.plan) else {
+                return Some(at);
+            };
+            let trunk = &config.trunks[exit.trunk];
+            self.record.attempts.push(Attempt {
+                trunk: trunk.name.to_string(),
+                gateway: trunk.gateways[exit.gateway].place.host_port(),
+                callee: config.numbers.record(plan.called().reveal()),
+                status: 0,
+            });
+        }
+        None
     }
 
     /// Sends the callee's INVITE by one of the exits: a leg of its own, with ids of its own.
@@ -54,10 +77,11 @@ impl Call {
         let (Some(exit), Some(plan)) = (exits.get(tried), &self.plan) else {
             return;
         };
+        let Some(target) = exit.target else { return };
         let trunk = &config.trunks[exit.trunk];
         let gateway = &trunk.gateways[exit.gateway];
         // That one reaches every gateway is checked when the conf is read.
-        let listener = listener_towards(&config, trunk.listener, gateway.transport, gateway.address)
+        let listener = listener_towards(&config, trunk.listener, target.transport, target.address)
             .unwrap_or(listener(&config, ListenerId(0)));
         let (called, shown) = (plan.called(), plan.shown());
         let is_another = again.is_none() && by == By::Size;
@@ -78,7 +102,7 @@ impl Call {
         let branch = hands.branch();
         let icid: Option<Token> = (trunk.charging_vector == Naming::Own).then(|| hands.token());
         let timer = in_invite(trunk.session, min_s);
-        let interface = callee_interface(&config, *exit);
+        let interface = callee_interface(&config, *exit).unwrap_or_default();
         if let Err(refused) = self
             .bridge
             .face_callee(hands, now.at, trunk, interface, &config.media)
@@ -91,7 +115,8 @@ impl Call {
             called,
             shown,
             trunk,
-            gateway,
+            place: &gateway.place,
+            target,
             listener,
             via: listener,
             plan: &config.numbers,
@@ -108,13 +133,13 @@ impl Call {
         let mut written = invite.write();
         let path = Path {
             listener: listener.id,
-            transport: gateway.transport,
-            remote: gateway.address,
+            transport: target.transport,
+            remote: target.address,
             flow: None,
         };
-        let large = match (by, gateway.transport, trunk.large_requests) {
+        let large = match (by, target.transport, trunk.large_requests) {
             (By::Size, Transport::Udp, LargeRequests::Tcp) if written.bytes.len() > UDP_REQUEST_BYTES_MAX => {
-                listener_towards(&config, Some(listener.id), Transport::Tcp, gateway.address)
+                listener_towards(&config, Some(listener.id), Transport::Tcp, target.address)
             }
             (By::Size | By::Udp, ..) => None,
         };
@@ -139,7 +164,7 @@ impl Call {
         self.record.trunk_out = Some(trunk.name.to_string());
         self.record.sip_call_id_out = Some(String::from_utf8_lossy(&call_id).into_owned());
         self.not_to_callee
-            .known(&[gateway.address.ip(), listener.advertised.ip()]);
+            .known(&[target.address.ip(), listener.advertised.ip()]);
         self.not_to_callee.known_media(&config.media);
         if !self.may_send(LegName::Callee, &written.bytes, Scope::Whole) {
             self.guard_hit(hands, now);
@@ -150,14 +175,14 @@ impl Call {
             self.record.attempts.reserve_exact(1);
             self.record.attempts.push(Attempt {
                 trunk: trunk.name.to_string(),
-                gateway: text::of_address(gateway.address),
+                gateway: text::of_address(target.address),
                 callee: config.numbers.record(called.reveal()),
                 status: 0,
             });
         }
-        self.not_to_caller.address(gateway.address.ip());
+        self.not_to_caller.address(target.address.ip());
         let me = owner(self.me, Purpose::Invite(LegName::Callee));
-        let is_first = is_another && self.record.attempts.len() == 1;
+        let is_first = self.callee.is_none();
         if is_first {
             // On disk before the called party hears of it.
             hands.journal(|| CallEntry::Arrived(self.record.line()));
@@ -207,15 +232,15 @@ impl Call {
         let Some(callee) = self.callee.as_ref() else {
             return false;
         };
-        let next = callee.tried + 1;
-        if next >= callee.exits.len() {
+        let (exits, max_forwards, next) = (callee.exits.clone(), callee.max_forwards, callee.tried + 1);
+        let Some(tried) = self.found(&exits, next) else {
             return false;
-        }
+        };
         let way = Way {
-            exits: callee.exits.clone(),
-            tried: next,
+            exits,
+            tried,
             by: By::Size,
-            max_forwards: callee.max_forwards,
+            max_forwards,
             again: None,
         };
         self.dial_by(hands, now, way);
@@ -313,9 +338,9 @@ pub(super) enum By {
 }
 
 /// The media interface towards an exit: its trunk's, else the first of its gateway's address family; where there
-/// is none of that family, the first: who has both families may still be reached.
-pub fn callee_interface(config: &Config, exit: Exit) -> InterfaceId {
+/// is none of that family, the first: who has both families may still be reached. `None` for an exit without an address.
+pub fn callee_interface(config: &Config, exit: Exit) -> Option<InterfaceId> {
     let trunk = &config.trunks[exit.trunk];
-    let gateway = trunk.gateways[exit.gateway].address.ip();
-    config.media.towards(trunk.media, gateway).unwrap_or_default()
+    let gateway = exit.target?.address.ip();
+    Some(config.media.towards(trunk.media, gateway).unwrap_or_default())
 }

@@ -18,6 +18,7 @@ use crate::call::hands::{CallRef, Hands, way};
 use crate::call::phase::{Call, End, Recorded};
 use crate::call::port::LegName;
 use crate::call::refusal;
+use crate::call::targets::Resolved;
 use crate::call::trunk::{self, Naming};
 use crate::masking::reason::Reason;
 use crate::sip::dialog::Dialog;
@@ -460,8 +461,8 @@ pub struct Parting {
 
 impl Parting {
     /// From a call that is gone: what the answer itself gives back of the session's name counts.
-    pub fn from_nobody(config: &Config, path: Path, response: &Message<'_>) -> Self {
-        let trunk = trunk::of_source(&config.trunks, path.remote.ip());
+    pub fn from_nobody(config: &Config, resolved: &Resolved, path: Path, response: &Message<'_>) -> Self {
+        let trunk = trunk::of_source(&config.trunks, resolved, path.remote.ip());
         let is_named = trunk.is_some_and(|trunk| trunk.session_id == Naming::Own);
         Self {
             session: is_named.then(|| SessionId::given_back(response)).flatten(),

@@ -9,7 +9,8 @@ use super::{ALLOW, contact, reliable, session_timer, transport_param};
 use crate::base::number::{NumberPlan, RealNumber, Shown};
 use crate::base::text;
 use crate::call::config::Listener;
-use crate::call::trunk::{Gateway, Reliability, SessionTimer, Trunk};
+use crate::call::targets::{Place, Target};
+use crate::call::trunk::{Reliability, SessionTimer, Trunk};
 use crate::sip::build::{self, Body};
 use crate::sip::method::Method;
 use crate::sip::session_id::SessionId;
@@ -22,8 +23,10 @@ pub struct CalleeInvite<'a> {
     pub shown: Shown,
     /// How numbers are written towards this trunk.
     pub trunk: &'a Trunk,
+    /// Whom it addresses: the gateway, as the conf has it.
+    pub place: &'a Place,
     /// Where it goes.
-    pub gateway: &'a Gateway,
+    pub target: Target,
     /// Which of our addresses its dialog uses: From and Contact.
     pub listener: &'a Listener,
     /// Which of our addresses it leaves from itself: Via.
@@ -73,14 +76,18 @@ impl CalleeInvite<'_> {
             Shown::Withheld => None,
         };
         let local = match &shown {
-            Some(number) => [b"<", &*sip_uri(number, us), b">"].concat(),
+            Some(number) => [b"<", &*sip_uri(number, &text::of_address(us)), b">"].concat(),
             // RFC 3323 §4.1.1.3
             None => b"\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_vec(),
         };
-        let mut target = sip_uri(&called, self.gateway.address);
+        let mut target = sip_uri(&called, &self.place.host_port());
         let remote = [b"<", &*target, b">"].concat();
         // RFC 3261 §19.1.1: the transport may stand in the Request-URI, and not in To.
-        target.extend_from_slice(transport_param(self.gateway.transport));
+        target.extend_from_slice(match self.place {
+            Place::At(target) => transport_param(target.transport),
+            // What the conf doesn't say is DNS's affair.
+            Place::Named(name) => name.transport.map_or(&b""[..], transport_param),
+        });
         let from = [&*local, b";tag=", self.from_tag].concat();
         let contact = contact(self.listener);
         let identity = match &shown {
@@ -152,11 +159,11 @@ fn charging_vector(icid: &[u8], us: SocketAddr) -> String {
     }
 }
 
-fn sip_uri(number: &str, host: SocketAddr) -> Vec<u8> {
+fn sip_uri(number: &str, host_port: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(48);
     out.extend_from_slice(b"sip:");
     out.extend_from_slice(number.as_bytes());
     out.push(b'@');
-    text::address(&mut out, host);
+    out.extend_from_slice(host_port.as_bytes());
     out
 }

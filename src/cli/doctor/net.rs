@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::{Finding, Server};
 use crate::base::limits::SIP_MESSAGE_BYTES_MAX;
 use crate::call::config::{Interface, Listener};
-use crate::call::trunk::Gateway;
+use crate::call::targets::{Place, Target};
 use crate::config::Conf;
 use crate::media::socket::Pair;
 use crate::sip::build::{self, Request};
@@ -149,19 +149,19 @@ fn overlap(range: &str, reserved: &str, first: u16, last: u16) -> bool {
 
 /// Asks every gateway whether it is there.
 pub(super) fn trunks(conf: &Conf) -> Vec<Finding> {
-    let mut asked: Vec<(&str, &Gateway, Option<&Listener>)> = Vec::new();
+    let mut asked: Vec<(&str, Target, Option<&Listener>)> = Vec::new();
     for trunk in &conf.switch.trunks {
         for gateway in &trunk.gateways {
-            let fits = |l: &&Listener| l.address.is_ipv4() == gateway.address.is_ipv4();
+            let target = match &gateway.place {
+                Place::At(target) => *target,
+                Place::Named(_) => continue,
+            };
+            let fits = |l: &&Listener| l.address.is_ipv4() == target.address.is_ipv4();
             let listeners = &conf.switch.listeners;
             let named = trunk
                 .listener
                 .and_then(|id| listeners.iter().find(|l| l.id == id));
-            asked.push((
-                &trunk.name,
-                gateway,
-                named.or_else(|| listeners.iter().find(fits)),
-            ));
+            asked.push((&trunk.name, target, named.or_else(|| listeners.iter().find(fits))));
         }
     }
     let mut findings = Vec::with_capacity(asked.len());
@@ -169,7 +169,7 @@ pub(super) fn trunks(conf: &Conf) -> Vec<Finding> {
         std::thread::scope(|scope| {
             let threads: Vec<_> = group
                 .iter()
-                .map(|(trunk, gateway, listener)| scope.spawn(|| ask(trunk, gateway, *listener)))
+                .map(|(trunk, target, listener)| scope.spawn(|| ask(trunk, *target, *listener)))
                 .collect();
             findings.extend(threads.into_iter().filter_map(|thread| thread.join().ok()));
         });
@@ -177,19 +177,19 @@ pub(super) fn trunks(conf: &Conf) -> Vec<Finding> {
     findings
 }
 
-fn ask(trunk: &str, gateway: &Gateway, listener: Option<&Listener>) -> Finding {
+fn ask(trunk: &str, target: Target, listener: Option<&Listener>) -> Finding {
     let from = listener.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |l| l.address.ip());
     let begun = Instant::now();
-    let answer = match gateway.transport {
-        Transport::Udp => by_udp(from, gateway.address),
-        Transport::Tcp => by_tcp(gateway.address),
+    let answer = match target.transport {
+        Transport::Udp => by_udp(from, target.address),
+        Transport::Tcp => by_tcp(target.address),
         // A handshake needs certificates, which are the server's.
         Transport::Tls => {
-            TcpStream::connect_timeout(&gateway.address, PATIENCE).map(|_| "a connection".to_owned())
+            TcpStream::connect_timeout(&target.address, PATIENCE).map(|_| "a connection".to_owned())
         }
     };
-    let name = gateway.transport.via_token();
-    let what = format!("{trunk}: {name} {}", gateway.address);
+    let name = target.transport.via_token();
+    let what = format!("{trunk}: {name} {}", target.address);
     match answer {
         Ok(answer) => {
             let found = format!("{what} answers {answer} after {} ms", begun.elapsed().as_millis());
@@ -283,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_gateway_that_answers_is_told_from_one_that_is_silent_and_one_that_is_not_there() {
-        let gateway = |address| Gateway {
+        let gateway = |address| Target {
             address,
             transport: Transport::Udp,
         };
@@ -296,7 +296,7 @@ mod tests {
             there.send_to(b"SIP/2.0 200 OK\r\n\r\n", from).expect("answered");
             text
         });
-        let found = ask("carrier", &gateway(address), None);
+        let found = ask("carrier", gateway(address), None);
         assert!(
             found.grade == Grade::Ok && found.found.contains("answers 200 OK after"),
             "{found}"
@@ -311,10 +311,10 @@ mod tests {
             .expect("a port")
             .local_addr()
             .expect("bound");
-        assert_eq!(ask("carrier", &gateway(gone), None).grade, Grade::Fail);
+        assert_eq!(ask("carrier", gateway(gone), None).grade, Grade::Fail);
 
         let silent = UdpSocket::bind("127.0.0.1:0").expect("a port");
-        let found = ask("carrier", &gateway(silent.local_addr().expect("bound")), None);
+        let found = ask("carrier", gateway(silent.local_addr().expect("bound")), None);
         assert_eq!(found.grade, Grade::Warn, "{found}");
     }
 

@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use umbra::base::number::Format;
 use umbra::call::config::{Config, Listener, SipTimers};
 use umbra::call::media;
+use umbra::call::targets::{Place, Target};
 use umbra::call::trunk::{
-    CallerFrom, Cidr, DialledFrom, Dtmf, Gateway, LargeRequests, MayShow, Naming, Redirects, Reliability,
-    RtcpMux, SessionTimer, SessionWish, Trunk,
+    CallerFrom, Cidr, DialledFrom, Dtmf, Gateway, GatewaysCall, LargeRequests, MayShow, Naming, Redirects,
+    Reliability, RtcpMux, SessionTimer, SessionWish, Trunk,
 };
 use umbra::masking::binding::Mode;
 use umbra::rtp::flow::MediaNat;
@@ -45,10 +46,13 @@ pub(super) fn config_of(setup: &Setup) -> Config {
     config.trunks = vec![Trunk {
         name: "carrier".into(),
         accept_from: setup.accepted().into_iter().map(net).collect(),
+        gateways_call: GatewaysCall::No,
         gateways: (1..=setup.gateways)
             .map(|n| Gateway {
-                address: setup.gateway(n as u8),
-                transport: setup.gateway.transport(),
+                place: Place::At(Target {
+                    address: setup.gateway(n as u8),
+                    transport: setup.gateway.transport(),
+                }),
             })
             .collect(),
         large_requests: match setup.large {
