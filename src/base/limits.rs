@@ -97,6 +97,11 @@ pub const LIVE_COUNTS_WAIT: Duration = Duration::from_millis(250);
 pub const LIVE_COUNTS_FLOWS: usize = 4_000;
 /// Listings that may wait for counts at once; a further one is answered with what is known.
 pub const LISTINGS_MAX: usize = 64;
+/// How long after it took a call over a process asks whether its parties are still there, and how far such questions are
+/// spread.
+pub const PROBE_AFTER: Duration = Duration::from_secs(5);
+/// See [`PROBE_AFTER`].
+pub const PROBE_SPREAD: Duration = Duration::from_secs(10);
 /// How long a call's end waits for the media thread's counts.
 pub const MEDIA_COUNTS_WAIT: Duration = Duration::from_secs(2);
 /// The largest datagram of a fax (UDPTL) that is passed on: what fits everywhere without being cut up.

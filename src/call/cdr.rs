@@ -202,7 +202,7 @@ impl Cdr {
     }
 }
 
-/// A record as text, written once for the journal and the CDR files.
+/// A record as text, as the CDR files have it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Line {
     /// The attempt's id.

@@ -3,10 +3,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hasher};
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use super::cdr::Cdr;
 use super::config::{Config, Listener};
+use super::draft::Draft;
 use super::media::MediaPort;
 use super::port::{CallEntry, LegName, Note, Output, Trace};
 use super::ports::Ports;
@@ -63,6 +63,8 @@ pub enum CallTimer {
     Left(ClientId),
     /// A leg's session has to be refreshed, or has expired.
     Session(LegName),
+    /// A leg's peer is to be asked whether it is still there.
+    Probe(LegName),
     /// The media threads have not told their counts in time.
     Counts,
 }
@@ -82,6 +84,8 @@ pub enum Purpose {
     Bye(LegName),
     /// An INFO of ours that tells a key.
     Info(LegName),
+    /// An OPTIONS of ours that asks whether a leg's peer is still there.
+    Probe(LegName),
     /// The BYE to a fork that lost, or anything else that nobody waits for.
     Other,
 }
@@ -90,14 +94,16 @@ impl Purpose {
     /// The leg whose peer answers it.
     pub const fn leg(self) -> Option<LegName> {
         match self {
-            Self::Invite(leg) | Self::Exchange(leg) | Self::Bye(leg) | Self::Info(leg) => Some(leg),
+            Self::Invite(leg) | Self::Exchange(leg) | Self::Bye(leg) | Self::Info(leg) | Self::Probe(leg) => {
+                Some(leg)
+            }
             Self::Prack => Some(LegName::Callee),
             Self::Cancel | Self::Other => None,
         }
     }
 }
 
-const PURPOSES: [Purpose; 11] = [
+const PURPOSES: [Purpose; 13] = [
     Purpose::Invite(LegName::Caller),
     Purpose::Invite(LegName::Callee),
     Purpose::Exchange(LegName::Caller),
@@ -108,6 +114,8 @@ const PURPOSES: [Purpose; 11] = [
     Purpose::Bye(LegName::Callee),
     Purpose::Info(LegName::Caller),
     Purpose::Info(LegName::Callee),
+    Purpose::Probe(LegName::Caller),
+    Purpose::Probe(LegName::Callee),
     Purpose::Other,
 ];
 
@@ -216,10 +224,10 @@ impl Hands {
         self.out.push_back(Output::Note(note));
     }
 
-    /// Says something to the journal.
-    pub fn journal(&mut self, entry: impl FnOnce() -> CallEntry) {
+    /// Says something to the journal, for which there is room to write in.
+    pub fn journal(&mut self, entry: impl FnOnce(&mut Vec<u8>) -> CallEntry) {
         match self.keeping {
-            Keeping::Calls => self.out.push_back(Output::Journal(entry())),
+            Keeping::Calls => self.out.push_back(Output::Journal(entry(&mut self.ink))),
             Keeping::Nothing => {}
         }
     }
@@ -227,9 +235,20 @@ impl Hands {
     /// An attempt is over. Its record goes to the journal first, so that it survives as it is if the process dies
     /// before the CDR files have it.
     pub fn record(&mut self, record: Box<Cdr>, trace: Trace) {
-        let line = Arc::new(record.line());
-        self.journal(|| CallEntry::Over(Arc::clone(&line)));
+        self.journal_end(&record);
+        let line = record.line();
         self.out.push_back(Output::Cdr(record, line, trace));
+    }
+
+    /// Says to the journal that an attempt is over, and all that it has to know of that.
+    pub fn journal_end(&mut self, record: &Cdr) {
+        self.journal(|ink| {
+            // An attempt's arrival is said when the first gateway is tried.
+            CallEntry::Over(match record.attempts.is_empty() {
+                true => Draft::whole(record, ink),
+                false => Draft::end(record, ink),
+            })
+        });
     }
 
     /// A request within a dialog that holds nothing but these headers (ACK of a 2xx, BYE, PRACK), and its way.

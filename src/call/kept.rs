@@ -16,7 +16,7 @@
 mod back;
 mod end;
 pub(in crate::call) mod form;
-mod ink;
+pub(in crate::call) mod ink;
 mod pack;
 
 pub use back::{Fate, Left, Outline, outline};

@@ -1,5 +1,4 @@
-//! A record as JSON, written by hand: the same text that serde makes of it, for a fraction of the work. Every call has
-//! two of them, its draft at arrival and its record at the end.
+//! A record as JSON, written by hand: the same text that serde makes of it, for a fraction of the work.
 
 use serde::Serialize;
 
@@ -272,14 +271,14 @@ fn by_serde<T: Serialize>(out: &mut Vec<u8>, value: &T) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::base::chance::Chance;
     use crate::call::cdr::SCHEMA;
     use crate::masking::reason::Reason;
 
     /// A record in which every option has what `some` makes of it.
-    fn record_with(words: Option<&str>, figure: f64) -> Cdr {
+    pub(in crate::call) fn record_with(words: Option<&str>, figure: f64) -> Cdr {
         let at = Wall::from_millis(1_790_000_000_123);
         let text = || words.map(str::to_owned);
         let number = || words.map(|_| Digits::from("+8613800000001").expect("short"));

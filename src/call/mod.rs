@@ -6,6 +6,7 @@ pub mod audio;
 pub mod bridge;
 pub mod cdr;
 pub mod config;
+pub mod draft;
 pub mod exchange;
 pub mod failover;
 pub mod guard;

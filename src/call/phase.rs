@@ -290,7 +290,7 @@ impl Call {
     /// The conversation begins.
     pub fn answered(&mut self, hands: &mut Hands, now: Now) {
         self.record.answered_at = Some(now.wall);
-        hands.journal(|| CallEntry::Answered {
+        hands.journal(|_| CallEntry::Answered {
             call_id: self.record.call_id,
             at: now.wall,
         });
@@ -352,7 +352,7 @@ impl Call {
             self.finish_record(hands, now);
         } else {
             // Should the server die while the counts are awaited, the rest of the record is as it was.
-            hands.journal(|| CallEntry::Over(Arc::new(self.record.line())));
+            hands.journal_end(&self.record);
             self.counts_timer = Some(hands.wake(self.me, now.at + MEDIA_COUNTS_WAIT, CallTimer::Counts));
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::cdr::{Cdr, Line, Media};
 use super::config::Config;
+use super::draft::Draft;
 use super::media::{Order, Report};
 use super::targets::Resolved;
 use crate::base::id::Id;
@@ -102,8 +103,8 @@ pub enum Output {
     Media(Order),
     /// Something happened to a call.
     Event(Event),
-    /// An attempt is over: its record, the same as text, which stands in the journal by now, and the messages it took.
-    Cdr(Box<Cdr>, Arc<Line>, Trace),
+    /// An attempt is over: its record, which stands in the journal by now, the same as text, and the messages it took.
+    Cdr(Box<Cdr>, Line, Trace),
     /// A call's state, to be on disk before what follows.
     Journal(CallEntry),
     /// A call of which something was [kept](CallEntry::Kept) is over, and once what came before this has left, both sides
@@ -153,7 +154,7 @@ pub enum EventKind {
 #[derive(Clone, PartialEq, Debug)]
 pub enum CallEntry {
     /// An attempt arrived and was judged. Holds its record as it would be if nothing else ever happened.
-    Arrived(Line),
+    Arrived(Draft),
     /// It was answered.
     Answered {
         /// The call.
@@ -174,10 +175,10 @@ pub enum CallEntry {
         /// The call.
         call_id: Id,
     },
-    /// It is over: its record as it is to be written, word for word. An attempt that was refused has no other entry
-    /// before this one; a call with media has one before it that lacks only what is still being counted. The last
-    /// one counts.
-    Over(Arc<Line>),
+    /// It is over: its record as it is to be written, word for word. Of an attempt that was refused it is the only entry,
+    /// and holds all of it; behind an arrival it says [how it ended](Draft::end). A call with media has one before it
+    /// that lacks only what is still being counted. The last one counts.
+    Over(Draft),
     /// Its record is written. What is kept of it stays until both sides were told that it is over ([`Output::Told`]).
     Ended {
         /// The call.
@@ -189,8 +190,7 @@ impl CallEntry {
     /// The call.
     pub fn call_id(&self) -> Id {
         match self {
-            Self::Arrived(line) => line.call_id,
-            Self::Over(line) => line.call_id,
+            Self::Arrived(draft) | Self::Over(draft) => draft.call_id,
             Self::Answered { call_id, .. }
             | Self::Kept { call_id, .. }
             | Self::Acked { call_id }

@@ -79,7 +79,7 @@ struct Shared {
 
 #[derive(Default)]
 struct Queue {
-    lines: VecDeque<Arc<Line>>,
+    lines: VecDeque<Line>,
     /// The thread wants to be woken when so many records wait.
     wake_at: usize,
     stop: Stop,
@@ -130,12 +130,12 @@ impl Writer {
     }
 
     /// Hands over a record. Doesn't wait.
-    pub fn write(&self, line: Arc<Line>) {
+    pub fn write(&self, line: Line) {
         self.write_all([line]);
     }
 
     /// Hands over records. Doesn't wait.
-    pub fn write_all(&self, lines: impl IntoIterator<Item = Arc<Line>>) {
+    pub fn write_all(&self, lines: impl IntoIterator<Item = Line>) {
         let mut queue = lock(&self.shared.queue);
         let before = queue.lines.len();
         queue.lines.extend(lines);
@@ -275,7 +275,7 @@ fn run(shared: &Shared, mut files: Files, mut written: impl FnMut(&[Id])) {
 }
 
 /// Waits for records, for `patience` at most, and takes a group of them.
-fn next_group(shared: &Shared, patience: Duration) -> (Stop, VecDeque<Arc<Line>>) {
+fn next_group(shared: &Shared, patience: Duration) -> (Stop, VecDeque<Line>) {
     let mut queue = wait_for(shared, 1, patience);
     let size = queue.lines.len().min(GROUP_MAX);
     let group = queue.lines.drain(..size).collect();

@@ -344,7 +344,7 @@ fn another_rotation_and_another_keeping_take_effect_while_the_thread_waits() {
         let _ = tell.send(());
     })
     .expect("the folder is free");
-    writer.write(Arc::new(cdr(7, wall_now()).line()));
+    writer.write(cdr(7, wall_now()).line());
     told.recv().expect("written");
     assert_eq!(names(dir.path()).len(), 3);
     writer.set(Duration::ZERO, 1);
@@ -374,7 +374,7 @@ fn the_thread_writes_everything_says_what_is_written_and_closes_at_the_end() {
         .map(|n| {
             let cdr = cdr(n, START);
             let id = cdr.call_id;
-            writer.write(Arc::new(cdr.line()));
+            writer.write(cdr.line());
             id
         })
         .collect();
@@ -402,7 +402,7 @@ fn a_full_buffer_is_said_and_nothing_is_dropped() {
     // The first group may have left the buffer already.
     let count = limits::CDR_BUFFER + GROUP_MAX;
     for n in 0..count {
-        writer.write(Arc::new(cdr(n as u64, START).line()));
+        writer.write(cdr(n as u64, START).line());
     }
     assert_eq!(writer.state(), Records::Full);
     assert!(writer.health().is_some_and(|h| h.contains("too slow")));
@@ -548,9 +548,7 @@ fn the_rest_between_groups_ends_early_with_a_full_group_and_with_a_stop() {
         trouble: Mutex::default(),
     };
     for n in 0..2 {
-        lock(&shared.queue)
-            .lines
-            .push_back(Arc::new(cdr(n, START).line()));
+        lock(&shared.queue).lines.push_back(cdr(n, START).line());
     }
     assert_eq!(wait_for(&shared, 2, HOUR).lines.len(), 2);
     assert_eq!(wait_for(&shared, 3, Duration::ZERO).wake_at, 3);

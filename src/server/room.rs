@@ -49,7 +49,7 @@ pub(super) struct Room {
     pub(super) told: Option<Sender<Takeover>>,
     /// What a batch of inputs leaves for the other threads, so that each is woken once for all of it.
     pub(super) entries: Vec<CallEntry>,
-    pub(super) cdrs: Vec<Arc<Line>>,
+    pub(super) cdrs: Vec<Line>,
     pub(super) gone: Vec<Id>,
     pub(super) orders: Vec<Order>,
 }
@@ -134,7 +134,7 @@ impl Room {
             if call.fate != Fate::Over {
                 tracing::warn!(call = %id, "the call ends with the server before: {unfit}");
                 self.orders.extend(call.ports.into_iter().map(Order::Close));
-                self.cdrs.push(Arc::new(call.record.line()));
+                self.cdrs.push(call.record.line());
             }
         }
         let news = self.entries.get(first..).unwrap_or_default();

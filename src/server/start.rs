@@ -557,7 +557,7 @@ fn write_left_records(
             missing.len()
         );
     }
-    records.write_all(missing.into_iter().map(|cdr| Arc::new(cdr.line())));
+    records.write_all(missing.into_iter().map(|cdr| cdr.line()));
 }
 
 /// The key by which Call-IDs are spread over the shards: kept, so that a restart spreads them alike.

@@ -1,10 +1,11 @@
 //! Floor 1, the language of signalling (RFC 3261): bytes to meaning, meaning to bytes, transactions, dialogs.
 //!
-//! [`message::Message`] reads (no allocation, nothing copied), [`build`] is the only writer,
+//! [`message::Message`] reads (no allocation, nothing copied), [`build`] is the only writer, [`digest`] knows passwords' sums,
 //! [`transaction::Layer`] keeps the four machines of §17, [`dialog`] keeps what §12 asks for.
 
 pub mod build;
 pub mod dialog;
+pub mod digest;
 pub mod framer;
 pub mod header;
 pub mod lexer;

@@ -3,8 +3,9 @@
 //! ```text
 //! header  "UMBRAJNL" · version u32
 //! frame   bytes of body u32 · crc u32 · body = 16 + kind u8 · call id u128 · sequence u64 · rest     (little-endian)
-//! kinds   1 arrived (rest: the record as JSON) · 2 answered (wall i64) · 3 ended · 4 died (wall i64)
-//!         5 over (rest: the finished record as JSON) · 6 kept (rest: the call's state) · 7 acked
+//! kinds   2 answered (wall i64) · 3 ended · 4 died (wall i64) · 6 kept (rest: the call's state) · 7 acked
+//!         8 arrived (rest: the record as a draft) · 9 over (rest: the finished record as a draft, or how it ended)
+//!         1 arrived, 5 over (rest: the record as JSON): up to version 2
 //! ```
 //!
 //! A frame stands for itself: its sequence says what came later, in whichever segment it is found. Those of version 1
@@ -21,19 +22,22 @@ use crate::base::form::forms;
 use crate::base::id::Id;
 use crate::base::time::Wall;
 use crate::call::cdr::{Cdr, ReleasedBy};
+use crate::call::draft;
 use crate::call::refusal;
 use crate::masking::reason::Reason;
 
 pub(super) const MAGIC: &[u8; 8] = b"UMBRAJNL";
 pub(super) const HEADER_BYTES: usize = 12;
 pub(super) const FRAME_HEAD_BYTES: usize = 8;
-pub(super) const ARRIVED: u8 = 1;
+pub(super) const ARRIVED_AS_TEXT: u8 = 1;
 pub(super) const ANSWERED: u8 = 2;
 pub(super) const ENDED: u8 = 3;
 pub(super) const DIED: u8 = 4;
-pub(super) const OVER: u8 = 5;
+pub(super) const OVER_AS_TEXT: u8 = 5;
 pub(super) const KEPT: u8 = 6;
 pub(super) const ACKED: u8 = 7;
+pub(super) const ARRIVED: u8 = 8;
+pub(super) const OVER: u8 = 9;
 /// Says that a frame has a sequence.
 const SEQUENCED: u8 = 16;
 /// Kind, id and sequence.
@@ -41,16 +45,25 @@ pub(super) const BODY_BYTES_MIN: usize = 25;
 /// A record quotes pieces of one SIP message, whose escapes can take six bytes each.
 pub(super) const BODY_BYTES_MAX: usize = 512 << 10;
 
+/// How a record is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Record {
+    /// As JSON.
+    Text,
+    /// As a [draft].
+    Draft,
+}
+
 /// What an entry says.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum What {
-    Arrived,
+    Arrived(Record),
     Answered(Wall),
     Ended,
     /// The process that had the call is gone; its last sign of life.
     Died(Wall),
     /// The record is finished; it is not in the CDR files for certain before the end.
-    Over,
+    Over(Record),
     /// What another process needs to go on with the call.
     Kept,
     /// The answer needs no repeating.
@@ -110,8 +123,8 @@ pub(super) enum Segment {
 /// Everything that the segments say.
 #[derive(Default)]
 pub(super) struct Past {
-    /// Each call's arrival, or its finished record, which says all that the arrival says and more.
-    records: HashMap<Id, PastRecord>,
+    arrived: HashMap<Id, PastRecord>,
+    over: HashMap<Id, PastRecord>,
     answered: HashMap<Id, Wall>,
     died: HashMap<Id, (u64, Wall)>,
     kept: HashMap<Id, (u64, Box<[u8]>)>,
@@ -124,15 +137,15 @@ pub(super) struct Past {
 
 struct PastRecord {
     sequence: u64,
-    is_over: bool,
-    json: Box<[u8]>,
+    written: Record,
+    bytes: Box<[u8]>,
 }
 
 /// A call that didn't end, as the segments tell of it.
 pub(super) struct PastCall {
     pub(super) id: Id,
-    /// The record as JSON.
-    pub(super) json: Box<[u8]>,
+    /// The record, as it was when the call came or as it is to be written.
+    pub(super) record: Cdr,
     /// Whether the record is the finished one: nothing else is known then, because nothing else matters.
     pub(super) is_over: bool,
     pub(super) answered: Option<Wall>,
@@ -207,21 +220,8 @@ impl Past {
             return;
         }
         match entry.what {
-            What::Arrived | What::Over => {
-                let is_over = entry.what == What::Over;
-                let counts = self
-                    .records
-                    .get(&id)
-                    .is_none_or(|before| (before.is_over, before.sequence) <= (is_over, sequence));
-                if counts {
-                    let record = PastRecord {
-                        sequence,
-                        is_over,
-                        json: entry.rest.into(),
-                    };
-                    self.records.insert(id, record);
-                }
-            }
+            What::Arrived(written) => keep_last(&mut self.arrived, entry, written),
+            What::Over(written) => keep_last(&mut self.over, entry, written),
             What::Answered(at) => drop(self.answered.entry(id).or_insert(at)),
             What::Died(at) => {
                 let last = self.died.entry(id).or_insert((sequence, at));
@@ -241,7 +241,8 @@ impl Past {
             What::Ended => {
                 self.ended.insert(id);
                 // The big parts: a long segment must not be held whole.
-                self.records.remove(&id);
+                self.arrived.remove(&id);
+                self.over.remove(&id);
                 self.kept.remove(&id);
             }
         }
@@ -249,29 +250,75 @@ impl Past {
 
     /// The calls that didn't end.
     pub(super) fn open_calls(&mut self) -> Vec<PastCall> {
-        let mut calls: Vec<_> = std::mem::take(&mut self.records)
+        let arrived = std::mem::take(&mut self.arrived);
+        let mut over = std::mem::take(&mut self.over);
+        let mut records: Vec<_> = arrived
             .into_iter()
-            .map(|(id, record)| {
-                let (json, is_over) = (record.json, record.is_over);
+            .map(|(id, arrived)| (id, Some(arrived), over.remove(&id)))
+            .collect();
+        // Attempts that were refused have no arrival.
+        records.extend(over.into_iter().map(|(id, over)| (id, None, Some(over))));
+        records.sort_unstable_by_key(|(id, ..)| *id);
+        records
+            .into_iter()
+            .filter_map(|(id, arrived, over)| {
+                let is_over = over.is_some();
+                let record = match record_of(id, arrived, over) {
+                    Ok(record) => record,
+                    Err(error) => {
+                        self.notes.push(format!(
+                            "call {id} was open, and its entry can't be read: {error}"
+                        ));
+                        return None;
+                    }
+                };
                 let kept = self.kept.remove(&id);
                 let kept_at = kept.as_ref().map_or(0, |(sequence, _)| *sequence);
                 // What a finished record says is all that happened.
                 let died = self.died.get(&id).copied().filter(|_| !is_over);
                 let answered = self.answered.get(&id).copied().filter(|_| !is_over);
-                PastCall {
+                Some(PastCall {
                     id,
-                    json,
+                    record,
                     is_over,
                     answered,
                     // Who went on with it said so by keeping it anew.
                     died: died.filter(|(at, _)| *at >= kept_at).map(|(_, died)| died),
                     acked: kept.is_some() && self.acked.get(&id).is_some_and(|at| *at > kept_at),
                     kept: kept.map(|(_, state)| state),
-                }
+                })
             })
-            .collect();
-        calls.sort_unstable_by_key(|call| call.id);
-        calls
+            .collect()
+    }
+}
+
+/// Takes note of a call's record. The last one counts.
+fn keep_last(records: &mut HashMap<Id, PastRecord>, entry: &Entry<'_>, written: Record) {
+    let Entry { id, sequence, .. } = *entry;
+    if records.get(&id).is_none_or(|before| before.sequence <= sequence) {
+        let bytes = entry.rest.into();
+        let record = PastRecord {
+            sequence,
+            written,
+            bytes,
+        };
+        records.insert(id, record);
+    }
+}
+
+/// A call's record, from its arrival and its end.
+fn record_of(id: Id, arrived: Option<PastRecord>, over: Option<PastRecord>) -> Result<Cdr, String> {
+    let read = |past: PastRecord, arrival: Option<Cdr>| match past.written {
+        Record::Text => serde_json::from_slice(&past.bytes).map_err(|error| error.to_string()),
+        Record::Draft => draft::record(id, &past.bytes, arrival).map_err(|error| error.to_string()),
+    };
+    match (arrived.map(|past| read(past, None)).transpose(), over) {
+        (Ok(arrival), Some(over)) => read(over, arrival),
+        // Of an attempt that was refused the end says it all.
+        (Err(_), Some(over)) => read(over, None),
+        (Ok(Some(arrival)), None) => Ok(arrival),
+        (Ok(None), None) => Err("there is none".to_owned()),
+        (Err(error), None) => Err(error),
     }
 }
 
@@ -382,11 +429,13 @@ pub(super) fn decode_frame(bytes: &[u8]) -> Option<Entry<'_>> {
             .map(|b| Wall::from_millis(i64::from_le_bytes(*b)))
     };
     let what = match kind & !SEQUENCED {
-        ARRIVED => What::Arrived,
+        ARRIVED_AS_TEXT => What::Arrived(Record::Text),
+        ARRIVED => What::Arrived(Record::Draft),
         ANSWERED => What::Answered(wall()?),
         ENDED => What::Ended,
         DIED => What::Died(wall()?),
-        OVER => What::Over,
+        OVER_AS_TEXT => What::Over(Record::Text),
+        OVER => What::Over(Record::Draft),
         KEPT => What::Kept,
         ACKED => What::Acked,
         _ => return None,

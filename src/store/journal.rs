@@ -35,7 +35,7 @@ mod batch;
 mod book;
 mod copying;
 
-use batch::{Batch, past_frames};
+use batch::{Batch, Frames, past_frames};
 use book::{Book, Calls, Dirty, Left, Live, Stood};
 use copying::{copy_at, copy_range, free, write_call};
 
@@ -277,34 +277,23 @@ impl Shared {
             if !call.is_over {
                 call.died = call.died.or(Some(last_sign));
             }
-            let record = match serde_json::from_slice::<Cdr>(&call.json) {
-                Ok(record) => match call.died {
-                    None => record,
-                    Some(died) => completed(record, call.answered, died),
-                },
-                Err(error) => {
-                    past.notes.push(format!(
-                        "call {id} was open, and its entry can't be read: {error}"
-                    ));
-                    continue;
-                }
-            };
             let frames = past_frames(&call, opened);
             let mut of_call = Live::arrived(len, frames.arrival.len());
             (of_call.answered, of_call.died) = (call.answered, call.died);
             of_call.acked = call.acked.then_some(after);
-            let kept = frames.kept.as_deref();
-            let (moved, bytes) =
-                write_call(&mut out, len, id, &frames.arrival, kept, &of_call, after).map_err(segment)?;
+            let (moved, bytes) = write_call(&mut out, len, id, &frames, &of_call, after).map_err(segment)?;
             of_call.kept = moved.kept.map(|at| Stood {
                 at,
-                bytes: kept.map_or(0, |frame| frame.len() as u32),
+                bytes: frames.kept.as_ref().map_or(0, |frame| frame.len() as u32),
                 sequence: opened,
             });
             len += bytes;
             live.insert(id, of_call);
             left.push(LeftCall {
-                record,
+                record: match call.died {
+                    None => call.record,
+                    Some(died) => completed(call.record, call.answered, died),
+                },
                 died: call.died,
                 kept: call.kept,
                 acked: call.acked,
@@ -439,17 +428,19 @@ impl Shared {
                 old.read_exact_at(&mut frame, at)?;
                 Ok(decode_frame(&frame).is_some().then_some(frame))
             };
-            let kept = match live.kept {
-                Some(stood) => read(stood.at, stood.bytes)?,
-                None => None,
+            let stood = |stood: Option<Stood>| match stood {
+                Some(stood) => read(stood.at, stood.bytes),
+                None => Ok(None),
             };
+            let (over, kept) = (stood(live.over)?, stood(live.kept)?);
             lost += u64::from(live.kept.is_some() && kept.is_none());
+            lost += u64::from(live.over.is_some() && over.is_none());
             let Some(arrival) = read(live.at, live.bytes)? else {
                 lost += 1;
                 continue;
             };
-            let (place, bytes) =
-                write_call(&mut out, len, id, &arrival, kept.as_deref(), &live, self.opened)?;
+            let frames = Frames { arrival, over, kept };
+            let (place, bytes) = write_call(&mut out, len, id, &frames, &live, self.opened)?;
             moved.insert(id, place);
             len += bytes;
         }
@@ -473,10 +464,13 @@ impl Shared {
                 Some(behind) => Some(base + behind),
                 None => copy,
             };
-            live.kept = live.kept.and_then(|stood| {
-                let at = now(stood.at, moved.and_then(|moved| moved.kept))?;
+            let stood = |stood: Option<Stood>, copy: Option<u64>| {
+                let stood = stood?;
+                let at = now(stood.at, copy)?;
                 Some(Stood { at, ..stood })
-            });
+            };
+            live.over = stood(live.over, moved.and_then(|moved| moved.over));
+            live.kept = stood(live.kept, moved.and_then(|moved| moved.kept));
             let at = now(live.at, moved.map(|moved| moved.at));
             live.at = at.unwrap_or(live.at);
             at.is_some()

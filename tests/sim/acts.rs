@@ -217,6 +217,9 @@ impl Crowd {
         }
         if (200..300).contains(&status) {
             if self.one_in(20) {
+                if let Some(mind) = self.minds.get_mut(&place) {
+                    mind.has_rival = true;
+                }
                 // Another phone of the same person answers too, that never rang.
                 let fork = Extra {
                     tag: Some("another".into()),

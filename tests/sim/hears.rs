@@ -121,7 +121,7 @@ impl Crowd {
             }
             ("BYE", _) if mind.leaves => {
                 mind.state = State::Over;
-                if status >= 300 && mind.forks.is_empty() {
+                if status >= 300 && mind.forks.is_empty() && !mind.has_rival {
                     self.turned_away.push((now, status, place));
                 }
             }
@@ -185,6 +185,10 @@ impl Crowd {
                         }
                     }
                 }
+            }
+            "OPTIONS" => {
+                let status = if mind.state == State::Up { 200 } else { 481 };
+                answer(&mut self.cast, status, "OPTIONS", &none);
             }
             "PRACK" | "UPDATE" => self.asked_in_passing(place, msg),
             _ => answer(&mut self.cast, 501, msg.method(), &none),

@@ -160,6 +160,8 @@ pub struct Mind {
     forks: Vec<Fork>,
     /// Which of them answered; the first, if none of them did.
     fork: Option<&'static str>,
+    /// Another phone, which never rang, answered too: either may be the one that is hung up on.
+    has_rival: bool,
     /// The session's interval that our answer will name, and who refreshes it.
     session_wish: Option<(u32, &'static str)>,
 }
@@ -324,6 +326,7 @@ impl Mind {
             invited: None,
             forks: Vec::new(),
             fork: None,
+            has_rival: false,
             session_wish: None,
         }
     }

@@ -166,7 +166,8 @@ pub fn faults(crowd: &mut Crowd) -> Vec<String> {
         let is_of = |cdr: &&Cdr| cdr.sip_call_id_in == *id || cdr.sip_call_id_out.as_ref() == Some(id);
         let talk = |cdr: &Cdr| world.talks.get(&cdr.call_id).copied().unwrap_or_default();
         let goes_on =
-            |cdr: &&Cdr| talk(cdr).from.is_some() && talk(cdr).until.is_none_or(|until| until > *at);
+            // A BYE that overtakes its own phone's answer belongs to no dialog yet.
+            |cdr: &&Cdr| talk(cdr).from.is_some_and(|from| from <= *at) && talk(cdr).until.is_none_or(|until| until > *at);
         let alive = world.records.iter().filter(is_of).find(goes_on);
         let is_later = past.deaths.first().is_some_and(|death| death < at);
         if is_later && alive.is_some_and(|cdr| !is_torn(cdr)) {

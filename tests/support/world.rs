@@ -13,8 +13,9 @@ use umbra::base::id::Id;
 use umbra::base::number::{NumberPlan, Tel};
 use umbra::base::shard::{Homes, Shard};
 use umbra::base::time::{Instant, Now, Wall};
-use umbra::call::cdr::{Cdr, Line};
+use umbra::call::cdr::Cdr;
 use umbra::call::config::Config;
+use umbra::call::draft::Draft;
 use umbra::call::media::{self, Report};
 use umbra::call::port::{AskId, CallEntry, Command, Event, Input, Note, Records, Why};
 use umbra::call::switch::Switch;
@@ -155,8 +156,10 @@ pub struct World {
     dead: Option<Wall>,
     /// What became of calls in restarts.
     pub past: Past,
-    /// The first and the last finished record that went to the journal, of each call that isn't recorded yet.
-    over: BTreeMap<Id, [Arc<Line>; 2]>,
+    /// What the journal was told of the end of each call that isn't recorded yet.
+    over: BTreeMap<Id, Vec<Draft>>,
+    /// What it was told of each when it came.
+    arrivals: BTreeMap<Id, Draft>,
     /// Records that may not be in the CDR files for certain yet.
     unconfirmed: BTreeSet<Id>,
     /// When an INVITE with this Call-ID first left, by the order of outputs.
@@ -237,6 +240,7 @@ impl World {
             dead: None,
             past: Past::default(),
             over: BTreeMap::new(),
+            arrivals: BTreeMap::new(),
             unconfirmed: BTreeSet::new(),
             invites: BTreeMap::new(),
             invited: Vec::new(),

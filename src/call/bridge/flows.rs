@@ -53,6 +53,13 @@ impl Bridge {
         }
     }
 
+    /// Whether somebody holds the call: then silence is meant, and no time-out of media watches over it.
+    pub fn is_held(&self) -> bool {
+        self.sides
+            .as_ref()
+            .is_some_and(|[caller, callee]| is_held(caller, callee))
+    }
+
     /// What the media threads have to know of a leg; `None` as long as it has settled nothing.
     pub(super) fn spec(&self, leg: LegName) -> Option<FlowSpec> {
         let [caller, callee] = self.sides.as_ref()?;

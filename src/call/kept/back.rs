@@ -11,7 +11,7 @@ use crate::base::limits::{CALL_DURATION_MAX, RETRY_AFTER_MAX_S};
 use crate::base::number::{Digits, RealNumber, Tel, VirtualNumber};
 use crate::base::time::{Now, Wall};
 use crate::call::bridge::Bridge;
-use crate::call::cdr::{Attempt, Cdr};
+use crate::call::cdr::Cdr;
 use crate::call::config::{Config, Listener, MediaConfig};
 use crate::call::exchange::apart::Apart;
 use crate::call::exchange::{Ask, Exchange, Opening};
@@ -319,6 +319,7 @@ impl Call {
                 self.time_again(hands, now, name, timed, expires.map(Wall::from_millis));
             }
         }
+        self.probe_soon(hands, now);
         for (name, say) in names.into_iter().zip(says) {
             let ask = match say {
                 Say::Nothing => None,
@@ -575,15 +576,9 @@ pub(super) fn record_of(record: Cdr, said: &form::Record<'_>, ours: Bytes<'_>) -
     record.attempts = said
         .attempts
         .iter()
-        .map(|attempt| {
-            Ok(Attempt {
-                trunk: attempt.trunk.to_owned(),
-                gateway: attempt.gateway.to_owned(),
-                callee: digits(attempt.callee)?,
-                status: attempt.status,
-            })
-        })
-        .collect::<Result<_, Unfit>>()?;
+        .map(form::Attempt::read)
+        .collect::<Option<_>>()
+        .ok_or(Unfit::Unsound)?;
     record.trunk_out = said.trunk_out.map(str::to_owned);
     let ours = String::from_utf8_lossy(ours.0);
     record.sip_call_id_out = Some(ours.into_owned());

@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::base::number::Digits;
+use crate::call::cdr;
 use crate::call::leg::peer::Peer;
 use crate::call::leg::session_timer::Refresher;
 use crate::call::trunk::{Dtmf, RtcpMux, SessionWish};
@@ -166,6 +167,34 @@ pub struct Attempt<'a> {
     pub gateway: &'a str,
     pub callee: &'a str,
     pub status: u16,
+}
+
+impl<'a> Attempt<'a> {
+    /// What is written of it.
+    pub fn of(attempt: &'a cdr::Attempt) -> Self {
+        let cdr::Attempt {
+            trunk,
+            gateway,
+            callee,
+            status,
+        } = attempt;
+        Self {
+            trunk,
+            gateway,
+            callee,
+            status: *status,
+        }
+    }
+
+    /// What was written of it; `None`: no number is that long.
+    pub fn read(&self) -> Option<cdr::Attempt> {
+        Some(cdr::Attempt {
+            trunk: self.trunk.to_owned(),
+            gateway: self.gateway.to_owned(),
+            callee: Digits::from(self.callee).ok()?,
+            status: self.status,
+        })
+    }
 }
 
 /// By which numbers of ours the call goes, as their packed words.

@@ -10,7 +10,7 @@ use serde::ser::{
 };
 
 /// Adds what postcard would make of it.
-pub(super) fn write(out: &mut Vec<u8>, what: &impl Serialize) {
+pub(in crate::call) fn write(out: &mut Vec<u8>, what: &impl Serialize) {
     match what.serialize(&mut Ink(out)) {
         Ok(()) => {}
         Err(never) => match never {},

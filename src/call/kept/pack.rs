@@ -173,16 +173,7 @@ fn record(call: &Call) -> Record<'_> {
         callee: record.callee.as_deref(),
         moments: moments.map(|at| at.map(|at| at.as_millis())),
         callee_sip_status: record.callee_sip_status,
-        attempts: record
-            .attempts
-            .iter()
-            .map(|attempt| Attempt {
-                trunk: &attempt.trunk,
-                gateway: &attempt.gateway,
-                callee: &attempt.callee,
-                status: attempt.status,
-            })
-            .collect(),
+        attempts: record.attempts.iter().map(Attempt::of).collect(),
         trunk_out: record.trunk_out.as_deref(),
         icid_out: record
             .charging

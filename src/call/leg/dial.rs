@@ -10,6 +10,7 @@ use crate::base::text;
 use crate::base::time::Now;
 use crate::call::cdr::Attempt;
 use crate::call::config::Config;
+use crate::call::draft::Draft;
 use crate::call::failover::Exit;
 use crate::call::guard::Scope;
 use crate::call::hands::{Hands, Purpose, Token, listener, listener_towards, owner};
@@ -185,7 +186,7 @@ impl Call {
         let is_first = self.callee.is_none();
         if is_first {
             // On disk before the called party hears of it.
-            hands.journal(|| CallEntry::Arrived(self.record.line()));
+            hands.journal(|ink| CallEntry::Arrived(Draft::whole(&self.record, ink)));
         }
         let client = hands.layer.request(now.at, first_path, me, written.bytes);
         self.note_message(now.at, LegName::Callee, Heading::Out, Method::Invite, None, true);

@@ -9,6 +9,7 @@ pub mod info;
 pub mod invite;
 pub mod left;
 pub mod peer;
+pub mod probe;
 pub mod redirect;
 pub mod refresh;
 pub mod reliable;

@@ -42,6 +42,7 @@ impl Switch {
                 CallTimer::Cancelled => call.give_up_callee(hands),
                 CallTimer::Left(invite) => call.give_up_left(hands, invite),
                 CallTimer::Session(leg) => call.session_due(hands, now, leg),
+                CallTimer::Probe(leg) => call.probe_due(hands, now, leg),
                 CallTimer::Counts => {
                     call.counts_timer = None;
                     call.finish_record(hands, now);
@@ -80,6 +81,7 @@ impl Switch {
                     | Purpose::Exchange(_)
                     | Purpose::Cancel
                     | Purpose::Prack
+                    | Purpose::Probe(_)
                     | Purpose::Other,
                     Some(_) | None,
                 ) => {}

@@ -85,6 +85,7 @@ impl Switch {
                     call.leg_over(leg);
                 }
             }
+            Purpose::Probe(leg) => call.probed(hands, now, leg, message.status().unwrap_or(0)),
             Purpose::Info(leg) => call.key_told(hands, now, leg, message.status().unwrap_or(0)),
             Purpose::Prack => {
                 call.note_message(
@@ -134,6 +135,7 @@ impl Switch {
                 | Purpose::Bye(_)
                 | Purpose::Info(_)
                 | Purpose::Prack
+                | Purpose::Probe(_)
                 | Purpose::Cancel
                 | Purpose::Other,
                 _,
@@ -454,6 +456,7 @@ impl Switch {
             | Purpose::Prack
             | Purpose::Bye(_)
             | Purpose::Info(_)
+            | Purpose::Probe(_)
             | Purpose::Other => {}
         }
         self.put_back(call);

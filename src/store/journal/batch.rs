@@ -5,10 +5,11 @@ use std::ops::Range;
 use smallvec::SmallVec;
 
 use crate::base::id::Id;
+use crate::call::draft::Draft;
 use crate::call::port::CallEntry;
 use crate::store::entry::{
     ACKED, ANSWERED, ARRIVED, BODY_BYTES_MAX, BODY_BYTES_MIN, ENDED, FRAME_HEAD_BYTES, KEPT, OVER, PastCall,
-    What, begin_frame, end_frame, short_frame,
+    Record, What, begin_frame, end_frame, short_frame,
 };
 
 /// A time of the wall clock, which short entries may have.
@@ -37,16 +38,18 @@ pub(super) struct Placed {
     pub(super) place: Range<usize>,
 }
 
-/// The frames of a call of an earlier process.
-pub(super) struct PastFrames {
+/// The frames of a call that move to another segment.
+pub(super) struct Frames {
     /// Its arrival, or its finished record.
     pub(super) arrival: Vec<u8>,
+    /// How it ended, as told behind its arrival.
+    pub(super) over: Option<Vec<u8>>,
     /// Its state.
     pub(super) kept: Option<Vec<u8>>,
 }
 
 /// Encodes anew what an earlier process, perhaps of an earlier version, left of a call.
-pub(super) fn past_frames(call: &PastCall, sequence: u64) -> PastFrames {
+pub(super) fn past_frames(call: &PastCall, sequence: u64) -> Frames {
     let frame = |kind: u8, rest: &[u8]| {
         let mut out = Vec::with_capacity(FRAME_HEAD_BYTES + BODY_BYTES_MIN + rest.len());
         begin_frame(&mut out, kind, call.id, sequence);
@@ -54,8 +57,10 @@ pub(super) fn past_frames(call: &PastCall, sequence: u64) -> PastFrames {
         end_frame(&mut out, 0);
         out
     };
-    PastFrames {
-        arrival: frame(if call.is_over { OVER } else { ARRIVED }, &call.json),
+    let record = Draft::whole(&call.record, &mut Vec::new());
+    Frames {
+        arrival: frame(if call.is_over { OVER } else { ARRIVED }, &record.bytes),
+        over: None,
         kept: call.kept.as_deref().map(|state| frame(KEPT, state)),
     }
 }
@@ -64,8 +69,7 @@ impl Batch {
     /// A batch with room for these entries, so that it doesn't grow step by step: a shard brings a hundred at once.
     pub(super) fn for_entries(entries: &[CallEntry]) -> Self {
         let body = |entry: &CallEntry| match entry {
-            CallEntry::Arrived(line) => line.json.len(),
-            CallEntry::Over(line) => line.json.len(),
+            CallEntry::Arrived(draft) | CallEntry::Over(draft) => draft.bytes.len(),
             CallEntry::Kept { state, .. } => state.len(),
             CallEntry::Acked { .. } | CallEntry::Answered { .. } | CallEntry::Ended { .. } => WALL_BYTES,
         };
@@ -106,17 +110,17 @@ impl Batch {
     pub(super) fn add(&mut self, entry: &CallEntry, sequence: u64) -> bool {
         let (start, id) = (self.bytes.len(), entry.call_id());
         let what = match entry {
-            CallEntry::Arrived(line) => {
-                if !self.long(ARRIVED, sequence, id, &line.json) {
+            CallEntry::Arrived(draft) => {
+                if !self.long(ARRIVED, sequence, id, &draft.bytes) {
                     return false;
                 }
-                What::Arrived
+                What::Arrived(Record::Draft)
             }
-            CallEntry::Over(line) => {
-                if !self.long(OVER, sequence, id, &line.json) {
+            CallEntry::Over(draft) => {
+                if !self.long(OVER, sequence, id, &draft.bytes) {
                     return false;
                 }
-                What::Over
+                What::Over(Record::Draft)
             }
             CallEntry::Kept { state, .. } => {
                 if !self.long(KEPT, sequence, id, state) {

@@ -1,6 +1,7 @@
 //! What is written, and what waits to be.
 
 use std::borrow::Cow;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::path::PathBuf;
@@ -54,7 +55,8 @@ pub(super) enum Dirty {
     Lost,
 }
 
-/// An open call: where its arrival stands in the segment, and what came after; or where its finished record does.
+/// An open call: where its arrival stands in the segment, and what came after; or, of an attempt that was refused, where
+/// its finished record does.
 #[derive(Clone, Copy)]
 pub(super) struct Live {
     pub(super) at: u64,
@@ -62,6 +64,7 @@ pub(super) struct Live {
     pub(super) answered: Option<Wall>,
     /// The last sign of life of the process before, until this one has gone on with the call.
     pub(super) died: Option<Wall>,
+    pub(super) over: Option<Stood>,
     pub(super) kept: Option<Stood>,
     /// The sequence of the acknowledgement of what is kept.
     pub(super) acked: Option<u64>,
@@ -69,7 +72,7 @@ pub(super) struct Live {
     pub(super) recorded: bool,
 }
 
-/// Where a call's state stands.
+/// Where a call's state stands, or how it ended.
 #[derive(Clone, Copy)]
 pub(super) struct Stood {
     pub(super) at: u64,
@@ -101,6 +104,7 @@ impl Live {
             bytes: bytes as u32,
             answered: None,
             died: None,
+            over: None,
             kept: None,
             acked: None,
             recorded: false,
@@ -153,8 +157,8 @@ impl Book {
                 // An arrival that is there already, and news of a call that is over, are left out.
                 let known = self.live.contains_key(&line.id) || arriving.contains(&line.id);
                 let (is_first, counts) = match line.what {
-                    What::Arrived => (!known, !known),
-                    What::Over => (!known, true),
+                    What::Arrived(_) => (!known, !known),
+                    What::Over(_) => (!known, true),
                     What::Answered(_) | What::Died(_) | What::Kept | What::Acked => (false, known),
                     What::Ended => (false, known && !self.is_kept(&line.id)),
                 };
@@ -202,14 +206,17 @@ impl Book {
     fn note(&mut self, line: &Placed) {
         let (at, bytes, sequence) = (self.len, line.place.len(), line.sequence);
         match line.what {
-            What::Arrived => drop(self.live.insert(line.id, Live::arrived(at, bytes))),
-            // A finished record takes the arrival's place. What is kept stays: both sides have to be told yet.
-            What::Over => {
-                let over = Live::arrived(at, bytes);
-                let live = self.live.entry(line.id).or_insert(over);
-                let Live { kept, acked, .. } = *live;
-                *live = Live { kept, acked, ..over };
-            }
+            What::Arrived(_) => drop(self.live.insert(line.id, Live::arrived(at, bytes))),
+            // How a call ended is told behind its arrival. What is kept stays: both sides have to be told yet.
+            What::Over(_) => match self.live.entry(line.id) {
+                Entry::Vacant(none) => drop(none.insert(Live::arrived(at, bytes))),
+                Entry::Occupied(mut live) => {
+                    let live = live.get_mut();
+                    let bytes = bytes as u32;
+                    live.over = Some(Stood { at, bytes, sequence });
+                    (live.answered, live.died) = (None, None);
+                }
+            },
             What::Answered(at) => {
                 if let Some(live) = self.live.get_mut(&line.id) {
                     live.answered.get_or_insert(at);
@@ -249,8 +256,8 @@ impl Book {
     /// of a call's states only the last one waits; without them a record would be wrong, or twice, or a call lost.
     fn wait(&mut self, line: Line) {
         match line.what {
-            What::Arrived if self.waiting.len() >= JOURNAL_BUFFER => self.dropped += 1,
-            What::Arrived | What::Answered(_) | What::Died(_) => self.waiting.push_back(line),
+            What::Arrived(_) if self.waiting.len() >= JOURNAL_BUFFER => self.dropped += 1,
+            What::Arrived(_) | What::Answered(_) | What::Died(_) => self.waiting.push_back(line),
             What::Kept => {
                 let state = self.states.entry(line.id).or_default();
                 if is_newer(&line, state.kept.as_ref()) {
@@ -264,7 +271,7 @@ impl Book {
                     state.acked = Some(line);
                 }
             }
-            What::Over | What::Ended => self.waiting.push_back(line),
+            What::Over(_) | What::Ended => self.waiting.push_back(line),
         }
     }
 

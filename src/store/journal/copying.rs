@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use super::batch::Frames;
 use super::book::Live;
 use crate::base::id::Id;
 use crate::store::entry::{ACKED, ANSWERED, DIED, short_frame};
@@ -14,6 +15,8 @@ use crate::store::file;
 pub(super) struct Moved {
     /// Its arrival, or its finished record.
     pub(super) at: u64,
+    /// How it ended.
+    pub(super) over: Option<u64>,
     /// Its state.
     pub(super) kept: Option<u64>,
 }
@@ -24,8 +27,7 @@ pub(super) fn write_call(
     out: &mut impl Write,
     at: u64,
     id: Id,
-    arrival: &[u8],
-    kept: Option<&[u8]>,
+    frames: &Frames,
     live: &Live,
     sequence: u64,
 ) -> io::Result<(Moved, u64)> {
@@ -38,13 +40,21 @@ pub(super) fn write_call(
     if let Some(acked) = live.acked {
         short_frame(&mut news, ACKED, id, acked, None);
     }
-    let parts = [arrival, &news, kept.unwrap_or_default()];
-    parts.iter().try_for_each(|part| out.write_all(part))?;
-    let before_state = at + (arrival.len() + news.len()) as u64;
+    let Frames { arrival, over, kept } = frames;
+    let bytes_of = |frame: &Option<Vec<u8>>| frame.as_deref().map_or(0, <[u8]>::len);
+    let before_state = at + (arrival.len() + bytes_of(over) + news.len()) as u64;
     let moved = Moved {
         at,
-        kept: kept.map(|_| before_state),
+        over: over.as_ref().map(|_| at + arrival.len() as u64),
+        kept: kept.as_ref().map(|_| before_state),
     };
+    let parts = [
+        arrival,
+        over.as_deref().unwrap_or_default(),
+        &news,
+        kept.as_deref().unwrap_or_default(),
+    ];
+    parts.iter().try_for_each(|part| out.write_all(part))?;
     Ok((moved, parts.iter().map(|part| part.len() as u64).sum()))
 }
 

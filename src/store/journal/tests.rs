@@ -8,6 +8,7 @@ use super::book::FULL_AT;
 use super::*;
 use crate::base::limits::JOURNAL_BUFFER;
 use crate::call::cdr::ReleasedBy;
+use crate::call::draft::Draft;
 use crate::masking::reason::Reason;
 
 mod states;
@@ -39,7 +40,7 @@ fn record(n: u128) -> Cdr {
 }
 
 fn arrived(n: u128) -> CallEntry {
-    CallEntry::Arrived(record(n).line())
+    CallEntry::Arrived(Draft::whole(&record(n), &mut Vec::new()))
 }
 
 fn answered(n: u128, s: i64) -> CallEntry {
@@ -65,8 +66,14 @@ fn finished(n: u128) -> Cdr {
     cdr
 }
 
+/// How a call that had arrived ended.
 fn over(n: u128) -> CallEntry {
-    CallEntry::Over(Arc::new(finished(n).line()))
+    CallEntry::Over(Draft::end(&finished(n), &mut Vec::new()))
+}
+
+/// All there is of an attempt that was refused.
+fn refused(n: u128) -> CallEntry {
+    CallEntry::Over(Draft::whole(&finished(n), &mut Vec::new()))
 }
 
 /// A journal whose ticks the test gives.
@@ -161,7 +168,7 @@ fn a_finished_record_comes_back_as_it_was_until_it_is_said_to_be_written() {
     // One that was a call, one that was refused and has no other entry, one in the same breath with its arrival.
     journal.write(&arrived(1));
     journal.write(&answered(1, 7));
-    journal.write_all(&[over(1), over(2)]);
+    journal.write_all(&[over(1), refused(2)]);
     journal.write_all(&[arrived(3), answered(3, 7), over(3)]);
     journal.write_all(&[arrived(4), over(4), ended(4)]);
     assert_eq!(journal.book().live.len(), 3);

@@ -45,12 +45,19 @@ impl<S: Stage> Play<S> {
                 if !msg.body.is_empty() {
                     self.descriptions.insert(key, msg.body.clone());
                 }
-                // Another process doesn't know whether the one before heard how it ended.
-                let ends = msg.status().is_none() && matches!(msg.method(), "BYE" | "CANCEL");
-                if self.restarts > 0 && ends && !again && self.cast.phones[phone].has_left(call, &msg) {
+                // Another process doesn't know whether the one before heard how it ended, and asks who is left.
+                let asked = &self.cast.phones[phone];
+                let status = match msg.method() {
+                    "BYE" | "CANCEL" if asked.has_left(call, &msg) => Some(481),
+                    "OPTIONS" if asked.has_left(call, &msg) || asked.has_hung_up(call, &msg) => Some(481),
+                    "OPTIONS" => Some(200),
+                    _ => None,
+                };
+                let status = status.filter(|_| self.restarts > 0 && !again && msg.status().is_none());
+                if let Some(status) = status {
                     let now = self.cast.stage.now();
                     let (method, none) = (msg.method(), Extra::default());
-                    let answered = self.cast.phones[phone].respond(now, call, 481, Some(method), &none);
+                    let answered = self.cast.phones[phone].respond(now, call, status, Some(method), &none);
                     return answered.unwrap_or_default();
                 }
                 let list = if again { &mut self.again } else { &mut self.new };

@@ -29,6 +29,20 @@ impl Phone {
         self.calls[at].owed(method, false).is_some()
     }
 
+    /// Whether a response answers a request that this phone has said more than once: it may be as old as the first copy.
+    pub fn may_be_old(&self, response: &Msg) -> bool {
+        let mut asked = self.calls.iter().flat_map(|call| &call.asked);
+        response.status().is_some()
+            && asked.any(|asked| asked.branch == response.branch() && asked.repeats.was_repeated())
+    }
+
+    /// Whether this phone has hung up, heard or not.
+    pub fn has_hung_up(&self, at: usize, request: &Msg) -> bool {
+        let tag = request.tag("To");
+        let hung_up = |asked: &Asked| asked.method == "BYE" && param(&asked.from, "tag") == tag;
+        self.calls[at].asked.iter().any(hung_up)
+    }
+
     /// Whether what this request ends is over as far as this phone knows: either side has hung up and the other has said
     /// so, the phone has refused the INVITE, or said that there is no such dialog.
     pub fn has_left(&self, at: usize, request: &Msg) -> bool {

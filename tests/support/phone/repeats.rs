@@ -9,6 +9,7 @@ pub struct Repeats {
     pub(super) interval: Duration,
     pub(super) cap: Duration,
     until: Duration,
+    was_repeated: bool,
 }
 
 impl Repeats {
@@ -18,6 +19,7 @@ impl Repeats {
             interval: t1,
             cap,
             until: now + t1 * 64,
+            was_repeated: false,
         }
     }
 
@@ -28,12 +30,18 @@ impl Repeats {
             interval: t1,
             cap: t1,
             until: now + t1 * 64,
+            was_repeated: false,
         }
     }
 
     /// Nothing is said again.
     pub fn stop(&mut self) {
         self.next = None;
+    }
+
+    /// Whether it was said more than once.
+    pub fn was_repeated(&self) -> bool {
+        self.was_repeated
     }
 
     /// When it is said again.
@@ -49,6 +57,7 @@ impl Repeats {
                     self.next = None;
                     return Due::GivenUp;
                 }
+                self.was_repeated = true;
                 self.interval = (self.interval * 2).min(self.cap);
                 self.next = Some((next + self.interval).min(self.until));
                 Due::Again

@@ -1,10 +1,9 @@
 //! What the switches and the relay of the simulated server want is carried out, as the shell does, and looked at.
 
-use std::collections::btree_map::Entry;
-use std::sync::Arc;
 use std::time::Duration;
 
-use umbra::call::cdr::{Cdr, Line};
+use umbra::call::cdr::Cdr;
+use umbra::call::draft::{self, Draft};
 use umbra::call::media::{self, Order, Report};
 use umbra::call::port::{Answer, CallEntry, EventKind, Output};
 use umbra::masking::reason::Reason;
@@ -58,15 +57,13 @@ impl World {
     fn journalled(&mut self, entry: CallEntry) {
         self.serial += 1;
         match entry {
-            CallEntry::Over(line) => match self.over.entry(line.call_id) {
-                Entry::Vacant(none) => drop(none.insert([Arc::clone(&line), line])),
-                Entry::Occupied(mut lines) => lines.get_mut()[1] = line,
-            },
-            CallEntry::Arrived(line) => {
-                if self.journal.insert(line.call_id, self.serial).is_some() {
-                    self.faults
-                        .push(format!("{} is twice in the journal", line.call_id));
+            CallEntry::Over(draft) => self.over.entry(draft.call_id).or_default().push(draft),
+            CallEntry::Arrived(draft) => {
+                let id = draft.call_id;
+                if self.journal.insert(id, self.serial).is_some() {
+                    self.faults.push(format!("{id} is twice in the journal"));
                 }
+                self.arrivals.insert(id, draft);
             }
             CallEntry::Answered { .. }
             | CallEntry::Kept { .. }
@@ -134,20 +131,20 @@ impl World {
                     self.events.push(event);
                 }
                 Output::Cdr(cdr, line, _) => {
+                    let id = cdr.call_id;
                     let is_itself = serde_json::from_slice::<Cdr>(&line.json).is_ok_and(|read| read == *cdr);
-                    let over = self.over.remove(&cdr.call_id);
-                    if !over
-                        .as_ref()
-                        .is_some_and(|[first, _]| was_known(first, &line, &cdr))
-                    {
-                        self.faults.push(format!(
-                            "how {} ended was not in the journal at once",
-                            cdr.call_id
-                        ));
-                    }
-                    if !over.is_some_and(|[_, last]| last == line) || !is_itself {
+                    let arrival = self.arrivals.get(&id);
+                    let arrival = arrival.and_then(|draft| draft::record(id, &draft.bytes, None).ok());
+                    let over = self.over.remove(&id).unwrap_or_default();
+                    let read = |draft: &Draft| draft::record(id, &draft.bytes, arrival.clone()).ok();
+                    let over: Vec<Cdr> = over.iter().filter_map(read).collect();
+                    if !was_known(&over, &cdr) {
                         self.faults
-                            .push(format!("{} is not in the journal as it is recorded", cdr.call_id));
+                            .push(format!("how {id} ended was not in the journal at once"));
+                    }
+                    if over.last() != Some(&cdr) || !is_itself {
+                        self.faults
+                            .push(format!("{id} is not in the journal as it is recorded"));
                     }
                     self.record(*cdr);
                 }
@@ -236,10 +233,7 @@ impl World {
 }
 
 /// Whether the journal knew how a call ended before its media was counted: what it then said is what is recorded.
-fn was_known(first: &Arc<Line>, last: &Arc<Line>, cdr: &Cdr) -> bool {
-    let Ok(first_cdr) = serde_json::from_slice::<Cdr>(&first.json) else {
-        return false;
-    };
+fn was_known(said: &[Cdr], cdr: &Cdr) -> bool {
     let end = |cdr: &Cdr| {
         (
             cdr.ended_at,
@@ -251,5 +245,5 @@ fn was_known(first: &Arc<Line>, last: &Arc<Line>, cdr: &Cdr) -> bool {
     };
     // Who isn't gone on with has no flows that could be counted.
     let has_media = cdr.answered_at.is_some() && cdr.end_cause.as_deref() != Some("restart");
-    end(&first_cdr) == end(cdr) && (!has_media || !Arc::ptr_eq(first, last))
+    said.first().is_some_and(|first| end(first) == end(cdr)) && (!has_media || said.len() > 1)
 }

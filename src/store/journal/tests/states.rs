@@ -1,7 +1,7 @@
 //! What is kept of calls that talk, so that another process can go on with them.
 
 use super::super::super::entry::{
-    ANSWERED, ARRIVED, DIED, KEPT, MAGIC, OVER, begin_frame, end_frame, version,
+    ANSWERED, ARRIVED_AS_TEXT, DIED, KEPT, MAGIC, OVER_AS_TEXT, begin_frame, end_frame, version,
 };
 use super::*;
 
@@ -88,19 +88,17 @@ fn the_last_state_counts_and_an_acknowledgement_before_it_does_not() {
 fn the_last_state_counts_though_an_earlier_copy_of_it_stands_in_a_later_segment() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, ..) = open(dir.path());
-    journal.write_all(&[arrived(1), kept(1, "early"), over(2)]);
+    journal.write_all(&[arrived(1), kept(1, "early"), arrived(2), over(2)]);
     let old = last_segment(dir.path());
     let copied = fs::read(&old).unwrap();
     // Written while the copy was made, and not copied when the process was killed.
     let late = finished(2);
     journal.write_all(&[kept(1, "late"), acked(1)]);
-    journal.write(&CallEntry::Over(Arc::new(
-        Cdr {
-            billable_s: 77,
-            ..late.clone()
-        }
-        .line(),
-    )));
+    let late_end = Cdr {
+        billable_s: 77,
+        ..late.clone()
+    };
+    journal.write(&CallEntry::Over(Draft::end(&late_end, &mut Vec::new())));
     let last = fs::read(&old).unwrap();
     drop(journal);
     fs::remove_file(&old).unwrap();
@@ -377,15 +375,15 @@ fn states_that_come_while_a_segment_is_copied_are_all_there() {
 }
 
 #[test]
-fn a_segment_of_version_1_is_read_and_one_of_version_3_refused() {
+fn a_segment_of_version_1_is_read_and_one_of_version_4_refused() {
     let dir = tempfile::tempdir().unwrap();
     let frames = [
-        old_frame(ARRIVED, 1, &record(1).line().json),
+        old_frame(ARRIVED_AS_TEXT, 1, &record(1).line().json),
         old_frame(ANSWERED, 1, &wall(7).as_millis().to_le_bytes()),
         old_frame(DIED, 1, &wall(20).as_millis().to_le_bytes()),
-        old_frame(ARRIVED, 2, &record(2).line().json),
-        old_frame(OVER, 2, &finished(2).line().json),
-        old_frame(ARRIVED, 3, &record(3).line().json),
+        old_frame(ARRIVED_AS_TEXT, 2, &record(2).line().json),
+        old_frame(OVER_AS_TEXT, 2, &finished(2).line().json),
+        old_frame(ARRIVED_AS_TEXT, 3, &record(3).line().json),
         old_frame(ENDED, 3, &[]),
     ];
     let path = file::numbered_path(dir.path(), PREFIX, 1, SUFFIX);
@@ -402,13 +400,13 @@ fn a_segment_of_version_1_is_read_and_one_of_version_3_refused() {
     assert_eq!(bytes[8..12], version().to_le_bytes(), "it is written anew");
 
     let newer = file::numbered_path(dir.path(), PREFIX, 99, SUFFIX);
-    fs::write(&newer, segment(3, &[])).unwrap();
+    fs::write(&newer, segment(4, &[])).unwrap();
     let refused = Shared::open(dir.path(), 20_000)
         .map(drop)
         .unwrap_err()
         .to_string();
     assert!(
-        refused.contains("has version 3, this program reads up to 2: start the newer umbra that wrote it"),
+        refused.contains("has version 4, this program reads up to 3: start the newer umbra that wrote it"),
         "{refused}"
     );
     assert!(newer.exists(), "nothing was touched");
@@ -421,7 +419,10 @@ fn calls_that_a_newer_program_kept_refuse_the_start_until_they_are_over() {
     begin_frame(&mut state, KEPT, id(1), 5);
     state.extend_from_slice(&[kept::form() + 1, 0, 0]);
     end_frame(&mut state, 0);
-    let mut bytes = segment(version(), &[old_frame(ARRIVED, 1, &record(1).line().json), state]);
+    let mut bytes = segment(
+        version(),
+        &[old_frame(ARRIVED_AS_TEXT, 1, &record(1).line().json), state],
+    );
     let path = file::numbered_path(dir.path(), PREFIX, 1, SUFFIX);
     fs::write(&path, &bytes).unwrap();
     for _ in 0..2 {

@@ -1,0 +1,507 @@
+//! A record as the journal has it: fields one after the other without names (postcard), a quarter of the bytes and a
+//! fifth of the work of its text. An attempt's [`Draft::whole`] is written when it comes, and how it ended as a
+//! [`Draft::end`], which says only what can have changed since. Both together are the record, to the last letter.
+//!
+//! Whatever changes here changes the journal's [form](crate::base::form::Forms::journal), which is a draft's first byte.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::cdr::{self, CallerKind, Cdr, Charging, Media, Recording, ReleasedBy};
+use super::kept::form::Attempt;
+use super::kept::ink::write;
+use crate::base::form::forms;
+use crate::base::id::Id;
+use crate::base::number::Digits;
+use crate::base::time::Wall;
+use crate::masking::reason::Reason;
+
+/// The first form of the journal that has drafts; before it records were text there.
+const FIRST_FORM: u8 = 3;
+
+/// A record, or how one ended.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// The attempt's id.
+    pub call_id: Id,
+    /// What is said of it.
+    pub bytes: Box<[u8]>,
+}
+
+// It holds real numbers, and a debug print ends in a log.
+impl fmt::Debug for Draft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Draft({}, {} bytes)", self.call_id, self.bytes.len())
+    }
+}
+
+/// It isn't a draft, or one of a newer program.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("what the journal has of the record can't be read")]
+pub struct Unread;
+
+impl Draft {
+    /// All of a record. `ink` is room to write in.
+    pub fn whole(record: &Cdr, ink: &mut Vec<u8>) -> Self {
+        Self::of(record.call_id, &Said::Whole(Box::new(whole(record))), ink)
+    }
+
+    /// What a record says that can be another than when the attempt came. `ink` is room to write in.
+    pub fn end(record: &Cdr, ink: &mut Vec<u8>) -> Self {
+        Self::of(record.call_id, &Said::End(Box::new(course(record))), ink)
+    }
+
+    fn of(call_id: Id, said: &Said<'_>, ink: &mut Vec<u8>) -> Self {
+        ink.clear();
+        ink.push(forms().journal);
+        write(ink, said);
+        Self {
+            call_id,
+            bytes: ink.as_slice().into(),
+        }
+    }
+}
+
+/// The record that is written in `bytes`; `arrival` is what is known of the attempt from before, on which an
+/// [end](Draft::end) is told.
+///
+/// # Errors
+/// [`Unread`]; an end without an arrival can't be either.
+pub fn record(call_id: Id, bytes: &[u8], arrival: Option<Cdr>) -> Result<Cdr, Unread> {
+    let (form, rest) = bytes.split_first().ok_or(Unread)?;
+    if !(FIRST_FORM..=forms().journal).contains(form) {
+        return Err(Unread);
+    }
+    match postcard::from_bytes(rest).map_err(|_| Unread)? {
+        Said::Whole(whole) => whole.record(call_id),
+        Said::End(course) => course.of(arrival.ok_or(Unread)?),
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+enum Said<'a> {
+    #[serde(borrow)]
+    Whole(Box<Whole<'a>>),
+    #[serde(borrow)]
+    End(Box<Course<'a>>),
+}
+
+/// What stays as it was when the attempt came, and the rest.
+#[derive(Serialize, Deserialize)]
+struct Whole<'a> {
+    schema: u32,
+    node: &'a str,
+    binding: Option<[u8; 16]>,
+    account: &'a str,
+    pool: Option<&'a str>,
+    mode: Option<&'a str>,
+    caller_kind: CallerKind,
+    direction: Option<&'a str>,
+    a: Option<&'a str>,
+    x: Option<&'a str>,
+    y: Option<&'a str>,
+    peer: Option<&'a str>,
+    extension: Option<&'a str>,
+    group: Option<[u8; 16]>,
+    caller: Option<&'a str>,
+    dialled: &'a str,
+    shown: Option<&'a str>,
+    arrived_at: i64,
+    recording: Option<[u8; 16]>,
+    recording_state: &'a str,
+    recording_reason: &'a str,
+    sip_call_id_in: &'a str,
+    trunk_in: &'a str,
+    order_id: Option<&'a str>,
+    user_data: Option<&'a str>,
+    #[serde(borrow)]
+    course: Course<'a>,
+}
+
+/// What becomes of an attempt.
+#[derive(Serialize, Deserialize)]
+struct Course<'a> {
+    callee: Option<&'a str>,
+    dialled_at: Option<i64>,
+    early_media_at: Option<i64>,
+    ringing_at: Option<i64>,
+    answered_at: Option<i64>,
+    ended_at: i64,
+    released_by: ReleasedBy,
+    sip_status: u16,
+    callee_sip_status: Option<u16>,
+    q850_cause: u8,
+    /// The word by which records name it: there are more of them as time goes on.
+    #[serde(borrow)]
+    refusal: Option<Cow<'a, str>>,
+    billable_s: u64,
+    #[serde(borrow)]
+    attempts: Vec<Attempt<'a>>,
+    #[serde(borrow)]
+    calling: LegMedia<'a>,
+    #[serde(borrow)]
+    called: LegMedia<'a>,
+    audio: Option<&'a str>,
+    sip_call_id_out: Option<&'a str>,
+    trunk_out: Option<&'a str>,
+    end_cause: Option<&'a str>,
+    charging: Option<(Option<&'a str>, Option<&'a str>)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LegMedia<'a> {
+    codec: Option<&'a str>,
+    packets_in: u64,
+    packets_out: u64,
+    lost: u64,
+    jitter_ms_max: f64,
+    dropped: u64,
+    remote_lost: Option<u64>,
+    remote_jitter_ms_max: Option<f64>,
+    round_trip_ms: Option<f64>,
+}
+
+/// The parts are taken apart by name, so that a field that nobody writes doesn't compile.
+fn whole(record: &Cdr) -> Whole<'_> {
+    let Cdr {
+        schema,
+        node,
+        call_id: _,
+        binding_id,
+        account,
+        pool,
+        mode,
+        caller_kind,
+        direction,
+        a,
+        x,
+        y,
+        peer,
+        extension,
+        group_id,
+        caller,
+        dialled,
+        callee: _,
+        shown,
+        arrived_at,
+        dialled_at: _,
+        early_media_at: _,
+        ringing_at: _,
+        answered_at: _,
+        ended_at: _,
+        released_by: _,
+        sip_status: _,
+        callee_sip_status: _,
+        q850_cause: _,
+        refusal: _,
+        billable_s: _,
+        attempts: _,
+        recording:
+            Recording {
+                id: recording,
+                state: recording_state,
+                reason: recording_reason,
+            },
+        media: _,
+        sip_call_id_in,
+        sip_call_id_out: _,
+        trunk_in,
+        trunk_out: _,
+        order_id,
+        user_data,
+        end_cause: _,
+        charging: _,
+    } = record;
+    Whole {
+        schema: *schema,
+        node,
+        binding: binding_id.map(bytes_of),
+        account,
+        pool: pool.as_deref(),
+        mode: mode.as_deref(),
+        caller_kind: *caller_kind,
+        direction: direction.as_deref(),
+        a: a.as_deref(),
+        x: x.as_deref(),
+        y: y.as_deref(),
+        peer: peer.as_deref(),
+        extension: extension.as_deref(),
+        group: group_id.map(bytes_of),
+        caller: caller.as_deref(),
+        dialled,
+        shown: shown.as_deref(),
+        arrived_at: arrived_at.as_millis(),
+        recording: recording.map(bytes_of),
+        recording_state,
+        recording_reason,
+        sip_call_id_in,
+        trunk_in,
+        order_id: order_id.as_deref(),
+        user_data: user_data.as_deref(),
+        course: course(record),
+    }
+}
+
+fn course(record: &Cdr) -> Course<'_> {
+    let millis = |at: Option<Wall>| at.map(Wall::as_millis);
+    let Media {
+        caller,
+        callee,
+        audio,
+    } = &record.media;
+    Course {
+        callee: record.callee.as_deref(),
+        dialled_at: millis(record.dialled_at),
+        early_media_at: millis(record.early_media_at),
+        ringing_at: millis(record.ringing_at),
+        answered_at: millis(record.answered_at),
+        ended_at: record.ended_at.as_millis(),
+        released_by: record.released_by,
+        sip_status: record.sip_status,
+        callee_sip_status: record.callee_sip_status,
+        q850_cause: record.q850_cause,
+        refusal: record.refusal.and_then(word).map(Cow::Owned),
+        billable_s: record.billable_s,
+        attempts: record.attempts.iter().map(Attempt::of).collect(),
+        calling: leg(caller),
+        called: leg(callee),
+        audio: audio.as_deref(),
+        sip_call_id_out: record.sip_call_id_out.as_deref(),
+        trunk_out: record.trunk_out.as_deref(),
+        end_cause: record.end_cause.as_deref(),
+        charging: record.charging.as_deref().map(|charging| {
+            let Charging { icid_in, icid_out } = charging;
+            (icid_in.as_deref(), icid_out.as_deref())
+        }),
+    }
+}
+
+fn leg(media: &cdr::LegMedia) -> LegMedia<'_> {
+    let cdr::LegMedia {
+        codec,
+        packets_in,
+        packets_out,
+        lost,
+        jitter_ms_max,
+        dropped,
+        remote_lost,
+        remote_jitter_ms_max,
+        round_trip_ms,
+    } = media;
+    LegMedia {
+        codec: codec.as_deref(),
+        packets_in: *packets_in,
+        packets_out: *packets_out,
+        lost: *lost,
+        jitter_ms_max: *jitter_ms_max,
+        dropped: *dropped,
+        remote_lost: *remote_lost,
+        remote_jitter_ms_max: *remote_jitter_ms_max,
+        round_trip_ms: *round_trip_ms,
+    }
+}
+
+fn bytes_of(id: Id) -> [u8; 16] {
+    id.bits().to_le_bytes()
+}
+
+/// As records have it: a word of JSON.
+fn word(reason: Reason) -> Option<String> {
+    serde_json::to_string(&reason).ok()
+}
+
+fn text(text: Option<&str>) -> Option<String> {
+    text.map(str::to_owned)
+}
+
+fn digits(text: &str) -> Result<Digits, Unread> {
+    Digits::from(text).map_err(|_| Unread)
+}
+
+fn some_digits(text: Option<&str>) -> Result<Option<Digits>, Unread> {
+    text.map(digits).transpose()
+}
+
+impl Whole<'_> {
+    fn record(self, call_id: Id) -> Result<Cdr, Unread> {
+        let id = |bytes: Option<[u8; 16]>| bytes.map(u128::from_le_bytes).map(Id::from_bits);
+        let arrived_at = Wall::from_millis(self.arrived_at);
+        let record = Cdr {
+            schema: self.schema,
+            node: self.node.to_owned(),
+            call_id,
+            binding_id: id(self.binding),
+            account: self.account.to_owned(),
+            pool: text(self.pool),
+            mode: text(self.mode),
+            caller_kind: self.caller_kind,
+            direction: text(self.direction),
+            a: some_digits(self.a)?,
+            x: some_digits(self.x)?,
+            y: some_digits(self.y)?,
+            peer: some_digits(self.peer)?,
+            extension: text(self.extension),
+            group_id: id(self.group),
+            caller: some_digits(self.caller)?,
+            dialled: digits(self.dialled)?,
+            callee: None,
+            shown: some_digits(self.shown)?,
+            arrived_at,
+            dialled_at: None,
+            early_media_at: None,
+            ringing_at: None,
+            answered_at: None,
+            ended_at: arrived_at,
+            released_by: ReleasedBy::Server,
+            sip_status: 0,
+            callee_sip_status: None,
+            q850_cause: 0,
+            refusal: None,
+            billable_s: 0,
+            attempts: Vec::new(),
+            recording: Recording {
+                id: id(self.recording),
+                state: self.recording_state.to_owned(),
+                reason: self.recording_reason.to_owned(),
+            },
+            media: Media::default(),
+            sip_call_id_in: self.sip_call_id_in.to_owned(),
+            sip_call_id_out: None,
+            trunk_in: self.trunk_in.to_owned(),
+            trunk_out: None,
+            order_id: text(self.order_id),
+            user_data: text(self.user_data),
+            end_cause: None,
+            charging: None,
+        };
+        self.course.of(record)
+    }
+}
+
+impl Course<'_> {
+    /// The record with this course.
+    fn of(self, record: Cdr) -> Result<Cdr, Unread> {
+        let wall = |at: Option<i64>| at.map(Wall::from_millis);
+        let reason = |word: Cow<'_, str>| serde_json::from_str(&word).map_err(|_| Unread);
+        Ok(Cdr {
+            callee: some_digits(self.callee)?,
+            dialled_at: wall(self.dialled_at),
+            early_media_at: wall(self.early_media_at),
+            ringing_at: wall(self.ringing_at),
+            answered_at: wall(self.answered_at),
+            ended_at: Wall::from_millis(self.ended_at),
+            released_by: self.released_by,
+            sip_status: self.sip_status,
+            callee_sip_status: self.callee_sip_status,
+            q850_cause: self.q850_cause,
+            refusal: self.refusal.map(reason).transpose()?,
+            billable_s: self.billable_s,
+            attempts: self
+                .attempts
+                .iter()
+                .map(Attempt::read)
+                .collect::<Option<_>>()
+                .ok_or(Unread)?,
+            media: Media {
+                caller: self.calling.counted(),
+                callee: self.called.counted(),
+                audio: text(self.audio),
+            },
+            sip_call_id_out: text(self.sip_call_id_out),
+            trunk_out: text(self.trunk_out),
+            end_cause: text(self.end_cause),
+            charging: self.charging.map(|(icid_in, icid_out)| {
+                Box::new(Charging {
+                    icid_in: text(icid_in),
+                    icid_out: text(icid_out),
+                })
+            }),
+            ..record
+        })
+    }
+}
+
+impl LegMedia<'_> {
+    fn counted(self) -> cdr::LegMedia {
+        cdr::LegMedia {
+            codec: text(self.codec),
+            packets_in: self.packets_in,
+            packets_out: self.packets_out,
+            lost: self.lost,
+            jitter_ms_max: self.jitter_ms_max,
+            dropped: self.dropped,
+            remote_lost: self.remote_lost,
+            remote_jitter_ms_max: self.remote_jitter_ms_max,
+            round_trip_ms: self.round_trip_ms,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::line::tests::record_with;
+
+    const FIGURES: [f64; 3] = [0.0, 20.1, 1e30];
+
+    /// What the journal has said of a record, and what is read of it.
+    fn read(arrived: &Cdr, ended: &Cdr) -> Cdr {
+        let ink = &mut vec![0x55; 9];
+        let (arrival, end) = (Draft::whole(arrived, ink), Draft::end(ended, ink));
+        let arrival = record(arrived.call_id, &arrival.bytes, None).expect("readable");
+        assert_eq!(arrival, *arrived);
+        record(ended.call_id, &end.bytes, Some(arrival)).expect("readable")
+    }
+
+    #[test]
+    fn an_arrival_and_its_end_are_the_whole_record() {
+        let words = [None, Some(""), Some("carrier"), Some("李雷 \u{1f600}\n")];
+        for (came, figure) in words.into_iter().zip([0.0].into_iter().cycle()) {
+            for (went, then) in words.into_iter().zip(FIGURES.into_iter().cycle()) {
+                let (arrived, other) = (record_with(came, figure), record_with(went, then));
+                let ended = Cdr {
+                    callee: other.callee,
+                    dialled_at: other.dialled_at,
+                    early_media_at: other.early_media_at,
+                    ringing_at: other.ringing_at,
+                    answered_at: other.answered_at,
+                    ended_at: Wall::from_millis(1_790_000_000_999),
+                    released_by: ReleasedBy::Callee,
+                    sip_status: 200,
+                    callee_sip_status: other.callee_sip_status,
+                    q850_cause: 16,
+                    refusal: other.refusal,
+                    billable_s: 78,
+                    attempts: other.attempts,
+                    media: other.media,
+                    sip_call_id_out: other.sip_call_id_out,
+                    trunk_out: other.trunk_out,
+                    end_cause: other.end_cause,
+                    charging: other.charging,
+                    ..arrived.clone()
+                };
+                assert_eq!(read(&arrived, &ended), ended);
+            }
+        }
+    }
+
+    #[test]
+    fn an_end_is_small_and_tells_nothing_without_its_arrival() {
+        let record_of = record_with(Some("carrier"), 1.0);
+        let ink = &mut Vec::new();
+        let (whole, end) = (Draft::whole(&record_of, ink), Draft::end(&record_of, ink));
+        let text = record_of.line().json;
+        assert!(whole.bytes.len() * 2 < text.len() && end.bytes.len() < whole.bytes.len());
+        assert_eq!(record(end.call_id, &end.bytes, None), Err(Unread));
+        // Nobody's: cut short at any byte, of an earlier form or of a later one.
+        for cut in 0..whole.bytes.len() {
+            assert_eq!(record(whole.call_id, &whole.bytes[..cut], None), Err(Unread));
+        }
+        for form in [0, FIRST_FORM - 1, forms().journal + 1] {
+            let other = [&[form], &whole.bytes[1..]].concat();
+            assert_eq!(record(whole.call_id, &other, None), Err(Unread));
+        }
+    }
+}
