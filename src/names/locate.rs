@@ -276,4 +276,3 @@ fn host_of(name: &DnsName) -> Option<String> {
     let is_plain = |c: u8| c.is_ascii_alphanumeric() || b"-_.".contains(&c);
     (!host.is_empty() && host.bytes().all(is_plain)).then(|| host.to_owned())
 }
-

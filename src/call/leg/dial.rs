@@ -17,7 +17,7 @@ use crate::call::hands::{Hands, Purpose, Token, listener, listener_towards, owne
 use crate::call::media::InterfaceId;
 use crate::call::phase::{Call, End};
 use crate::call::port::{CallEntry, EventKind, Heading, LegName};
-use crate::call::trunk::{LargeRequests, Naming, SessionTimer};
+use crate::call::trunk::{LargeRequests, Naming, SessionTimer, Trunk};
 use crate::masking::reason::Reason;
 use crate::sip::lexer::Head;
 use crate::sip::method::Method;
@@ -51,18 +51,26 @@ impl Call {
     fn found(&mut self, exits: &[Exit], from: usize) -> Option<usize> {
         let config = self.config.clone();
         for (at, exit) in exits.iter().enumerate().skip(from) {
-            let (None, Some(plan)) = (exit.target, &self.plan) else {
+            if exit.target.is_some() {
                 return Some(at);
-            };
+            }
             let trunk = &config.trunks[exit.trunk];
-            self.record.attempts.push(Attempt {
-                trunk: trunk.name.to_string(),
-                gateway: trunk.gateways[exit.gateway].place.host_port(),
-                callee: config.numbers.record(plan.called().reveal()),
-                status: 0,
-            });
+            self.note_attempt(trunk, trunk.gateways[exit.gateway].place.host_port());
         }
         None
+    }
+
+    /// Notes in the record that a gateway is tried.
+    fn note_attempt(&mut self, trunk: &Trunk, gateway: String) {
+        let Some(plan) = &self.plan else { return };
+        // Nearly always there is one.
+        self.record.attempts.reserve_exact(1);
+        self.record.attempts.push(Attempt {
+            trunk: trunk.name.to_string(),
+            gateway,
+            callee: self.config.numbers.record(plan.called().reveal()),
+            status: 0,
+        });
     }
 
     /// Sends the callee's INVITE by one of the exits: a leg of its own, with ids of its own.
@@ -172,14 +180,7 @@ impl Call {
             return;
         }
         if is_another {
-            // Nearly always there is one.
-            self.record.attempts.reserve_exact(1);
-            self.record.attempts.push(Attempt {
-                trunk: trunk.name.to_string(),
-                gateway: text::of_address(target.address),
-                callee: config.numbers.record(called.reveal()),
-                status: 0,
-            });
+            self.note_attempt(trunk, text::of_address(target.address));
         }
         self.not_to_caller.address(target.address.ip());
         let me = owner(self.me, Purpose::Invite(LegName::Callee));
