@@ -104,6 +104,7 @@ impl Setup {
     fn set(&mut self, key: &str, value: &str) {
         match key {
             "gateways" => self.gateways = value.parse().expect(value),
+            "names" => self.names = Some(value.to_owned()),
             "ring" => self.ring = duration(value, self.t1).expect(value),
             "silence" => self.silence = duration(value, self.t1).expect(value),
             "reliable" => value.clone_into(&mut self.reliable),

@@ -6,17 +6,22 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use super::{Finding, Server};
+use crate::base::chance::Chance;
 use crate::base::limits::SIP_MESSAGE_BYTES_MAX;
 use crate::call::config::{Interface, Listener};
-use crate::call::targets::{Place, Target};
+use crate::call::targets::{Name, Place, Server as Behind, Target};
 use crate::config::Conf;
 use crate::media::socket::Pair;
+use crate::names::Wanted;
+use crate::names::keeper::{Names, Status};
 use crate::sip::build::{self, Request};
 use crate::sip::method::Method;
 use crate::sip::path::Transport;
 
 /// How long a gateway may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long their names may take to be looked up: a server that doesn't answer is asked again.
+const NAMES_PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is asked over UDP meanwhile.
 const REPEAT: Duration = Duration::from_millis(500);
 /// Gateways that are asked at once.
@@ -150,21 +155,28 @@ fn overlap(range: &str, reserved: &str, first: u16, last: u16) -> bool {
 /// Asks every gateway whether it is there.
 pub(super) fn trunks(conf: &Conf) -> Vec<Finding> {
     let mut asked: Vec<(&str, Target, Option<&Listener>)> = Vec::new();
+    let mut findings = Vec::new();
+    let names = look_up(conf);
     for trunk in &conf.switch.trunks {
         for gateway in &trunk.gateways {
-            let target = match &gateway.place {
-                Place::At(target) => *target,
-                Place::Named(_) => continue,
+            let targets = match &gateway.place {
+                Place::At(target) => vec![*target],
+                Place::Named(name) => {
+                    let status = names.iter().find(|status| status.name == *name);
+                    findings.push(of_name(&trunk.name, name, status));
+                    status.map_or(Vec::new(), |status| targets(&status.servers))
+                }
             };
-            let fits = |l: &&Listener| l.address.is_ipv4() == target.address.is_ipv4();
             let listeners = &conf.switch.listeners;
             let named = trunk
                 .listener
                 .and_then(|id| listeners.iter().find(|l| l.id == id));
-            asked.push((&trunk.name, target, named.or_else(|| listeners.iter().find(fits))));
+            for target in targets {
+                let fits = |l: &&Listener| l.address.is_ipv4() == target.address.is_ipv4();
+                asked.push((&trunk.name, target, named.or_else(|| listeners.iter().find(fits))));
+            }
         }
     }
-    let mut findings = Vec::with_capacity(asked.len());
     for group in asked.chunks(AT_ONCE) {
         std::thread::scope(|scope| {
             let threads: Vec<_> = group
@@ -175,6 +187,52 @@ pub(super) fn trunks(conf: &Conf) -> Vec<Finding> {
         });
     }
     findings
+}
+
+/// Looks the names of gateways up, as the server would.
+fn look_up(conf: &Conf) -> Vec<Status> {
+    let wanted = Wanted::of(&conf.switch, &conf.dns);
+    if wanted.names.is_empty() {
+        return Vec::new();
+    }
+    // Nothing is chosen here: chance only spreads the times of further look-ups.
+    let Ok(names) = Names::start(Chance::from_number(0), drop) else {
+        return Vec::new();
+    };
+    names.want(wanted);
+    names.wait(NAMES_PATIENCE);
+    names.status()
+}
+
+/// What there is to say of a gateway's name.
+fn of_name(trunk: &str, name: &Name, status: Option<&Status>) -> Finding {
+    let trouble = status.and_then(|status| status.error.as_deref());
+    let cure = "look what DNS says (dig NAPTR NAME, dig SRV _sip._udp.NAME, dig A NAME), and name the servers to ask \
+                in [dns] if they aren't those of /etc/resolv.conf";
+    match (status.and_then(Status::at), trouble) {
+        (Some(at), None) => Finding::ok("trunk", format!("{trunk}: {name} is {at}")),
+        (Some(at), Some(trouble)) => Finding::warn(
+            "trunk",
+            format!("{trunk}: {name} is {at}, but not all was said ({trouble})"),
+            cure,
+        ),
+        (None, trouble) => {
+            let trouble = trouble.unwrap_or("no answer in time");
+            Finding::fail("trunk", format!("{trunk}: {name} is nowhere ({trouble})"), cure)
+        }
+    }
+}
+
+fn targets(servers: &[Behind]) -> Vec<Target> {
+    let of_server = |server: &Behind| {
+        let transport = server.transport;
+        let target = move |address: &SocketAddr| Target {
+            transport,
+            address: *address,
+        };
+        server.addresses.iter().map(target).collect::<Vec<_>>()
+    };
+    servers.iter().flat_map(of_server).collect()
 }
 
 fn ask(trunk: &str, target: Target, listener: Option<&Listener>) -> Finding {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use umbra::base::number::Format;
 use umbra::call::config::{Config, Listener, SipTimers};
 use umbra::call::media;
-use umbra::call::targets::{Place, Target};
+use umbra::call::targets::{Name, Place, Resolved, Scheme, Server, Target};
 use umbra::call::trunk::{
     CallerFrom, Cidr, DialledFrom, Dtmf, Gateway, GatewaysCall, LargeRequests, MayShow, Naming, Redirects,
     Reliability, RtcpMux, SessionTimer, SessionWish, Trunk,
@@ -47,14 +47,7 @@ pub(super) fn config_of(setup: &Setup) -> Config {
         name: "carrier".into(),
         accept_from: setup.accepted().into_iter().map(net).collect(),
         gateways_call: GatewaysCall::No,
-        gateways: (1..=setup.gateways)
-            .map(|n| Gateway {
-                place: Place::At(Target {
-                    address: setup.gateway(n as u8),
-                    transport: setup.gateway.transport(),
-                }),
-            })
-            .collect(),
+        gateways: gateways(setup),
         large_requests: match setup.large {
             Large::Udp => LargeRequests::Udp,
             Large::Heard | Large::Refused => LargeRequests::Tcp,
@@ -104,6 +97,43 @@ pub(super) fn config_of(setup: &Setup) -> Config {
         },
     }];
     config
+}
+
+fn gateways(setup: &Setup) -> Vec<Gateway> {
+    if setup.names.is_some() {
+        let place = Place::Named(name());
+        return vec![Gateway { place }];
+    }
+    let at = |n| Gateway {
+        place: Place::At(Target {
+            address: setup.gateway(n as u8),
+            transport: setup.gateway.transport(),
+        }),
+    };
+    (1..=setup.gateways).map(at).collect()
+}
+
+/// The name of the trunk's only gateway, where it has one.
+fn name() -> Name {
+    Name {
+        scheme: Scheme::Sip,
+        host: "sbc.carrier.example".into(),
+        port: None,
+        transport: None,
+    }
+}
+
+/// What that name resolves to.
+pub(super) fn resolved_of(setup: &Setup) -> Resolved {
+    let places = setup.names.as_deref().filter(|places| *places != "nowhere");
+    let places = places.into_iter().flat_map(|places| places.split(','));
+    let server = |(tier, place): (u16, &str)| Server {
+        tier,
+        weight: 0,
+        transport: setup.gateway.transport(),
+        addresses: vec![setup.gateway(place.parse().expect("a gateway's place"))],
+    };
+    Resolved::new([(name(), (0..).zip(places).map(server).collect())])
 }
 
 fn naming(is_own: bool) -> Naming {
