@@ -19,6 +19,10 @@ pub const SIP_BODY_DEPTH_MAX: usize = 4;
 pub const SIP_ROUTE_BYTES_MAX: usize = 4_096;
 /// Record-Route values of one dialog that are kept.
 pub const SIP_ROUTES_MAX: usize = 32;
+/// Bytes of a challenge (realm, nonce and opaque together) that is answered.
+pub const CHALLENGE_BYTES_MAX: usize = 2_048;
+/// Bytes of a password, a user's name or a realm.
+pub const SECRET_BYTES_MAX: usize = 256;
 /// Calls of one shard at once; the next is answered 503.
 pub const CALLS_MAX: usize = 50_000;
 /// Server transactions of one shard that belong to no call; beyond it requests are answered statelessly.

@@ -39,7 +39,7 @@ impl Switch {
     /// An INVITE outside any dialog: somebody calls.
     pub(super) fn invite(&mut self, now: Now, path: Path, server: ServerId, message: &Message<'_>) {
         let config = self.config.clone();
-        let Some(trunk) = trunk::of_source(&config.trunks, &self.hands.resolved, path.remote.ip()) else {
+        let Some(trunk) = trunk::of_path(&config.trunks, &self.hands.resolved, path) else {
             return self.bounce(now, path, server, message, &Bounce::status(403));
         };
         let session = (trunk.session_id == Naming::Own).then(|| {
@@ -100,7 +100,7 @@ impl Switch {
         let tag = self.hands.token();
         let kept = Echo::of(message, path.remote)
             .ok_or(NoDialog::TooLong)
-            .and_then(|echo| Ok((echo, Dialog::uas(message, &tag, path)?)));
+            .and_then(|echo| Ok((echo, Dialog::uas(message, &tag, trunk.way(path))?)));
         let (echo, dialog) = match kept {
             Ok(kept) => kept,
             Err(why) => {

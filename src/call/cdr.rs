@@ -8,6 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::line;
+use super::port::LegName;
 use crate::base::id::Id;
 use crate::base::number::Digits;
 use crate::base::time::Wall;
@@ -56,6 +57,44 @@ pub struct Attempt {
     pub callee: Digits,
     /// Its final status; 0 if none came.
     pub status: u16,
+    /// What became of its question for a password, if it asked. A restart in the middle of the call forgets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub challenge: Option<Challenged>,
+}
+
+/// What became of a gateway's question for a password (401, 407).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Challenged {
+    /// Our credentials were given; the attempt's status says what for.
+    Answered,
+    /// They were given, and it asked once more: there they are wrong.
+    WrongPassword,
+    /// The trunk has none.
+    NoCredentials,
+    /// It asked for another realm than the trunk's `credentials.realm`.
+    OtherRealm,
+    /// It asked for no Digest, or by an algorithm or qop that we don't know or have no hash for.
+    Unknown,
+    /// It wasn't the gateway that asked: the answer came from another address.
+    OtherSource,
+    /// It asked after the called party rang.
+    TooLate,
+}
+
+impl Challenged {
+    /// As records name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::WrongPassword => "wrong_password",
+            Self::NoCredentials => "no_credentials",
+            Self::OtherRealm => "other_realm",
+            Self::Unknown => "unknown",
+            Self::OtherSource => "other_source",
+            Self::TooLate => "too_late",
+        }
+    }
 }
 
 /// What one leg's media was.
@@ -198,6 +237,14 @@ impl Cdr {
         Line {
             call_id: self.call_id,
             json,
+        }
+    }
+
+    /// The trunk of a leg; none of a called party's before its INVITE.
+    pub fn trunk_of(&self, leg: LegName) -> Option<&str> {
+        match leg {
+            LegName::Caller => Some(&self.trunk_in),
+            LegName::Callee => self.trunk_out.as_deref(),
         }
     }
 }

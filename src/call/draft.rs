@@ -9,7 +9,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::cdr::{self, CallerKind, Cdr, Charging, Media, Recording, ReleasedBy};
+use super::cdr::{self, CallerKind, Cdr, Challenged, Charging, Media, Recording, ReleasedBy};
 use super::kept::form::Attempt;
 use super::kept::ink::write;
 use crate::base::form::forms;
@@ -138,7 +138,7 @@ struct Course<'a> {
     refusal: Option<Cow<'a, str>>,
     billable_s: u64,
     #[serde(borrow)]
-    attempts: Vec<Attempt<'a>>,
+    attempts: Vec<Try<'a>>,
     #[serde(borrow)]
     calling: LegMedia<'a>,
     #[serde(borrow)]
@@ -148,6 +148,29 @@ struct Course<'a> {
     trunk_out: Option<&'a str>,
     end_cause: Option<&'a str>,
     charging: Option<(Option<&'a str>, Option<&'a str>)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Try<'a> {
+    #[serde(borrow)]
+    attempt: Attempt<'a>,
+    challenge: Option<Challenged>,
+}
+
+impl<'a> Try<'a> {
+    fn of(attempt: &'a cdr::Attempt) -> Self {
+        Self {
+            attempt: Attempt::of(attempt),
+            challenge: attempt.challenge,
+        }
+    }
+
+    fn read(&self) -> Option<cdr::Attempt> {
+        Some(cdr::Attempt {
+            challenge: self.challenge,
+            ..self.attempt.read()?
+        })
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -264,7 +287,7 @@ fn course(record: &Cdr) -> Course<'_> {
         q850_cause: record.q850_cause,
         refusal: record.refusal.and_then(word).map(Cow::Owned),
         billable_s: record.billable_s,
-        attempts: record.attempts.iter().map(Attempt::of).collect(),
+        attempts: record.attempts.iter().map(Try::of).collect(),
         calling: leg(caller),
         called: leg(callee),
         audio: audio.as_deref(),
@@ -401,7 +424,7 @@ impl Course<'_> {
             attempts: self
                 .attempts
                 .iter()
-                .map(Attempt::read)
+                .map(Try::read)
                 .collect::<Option<_>>()
                 .ok_or(Unread)?,
             media: Media {

@@ -124,11 +124,17 @@ fn attempt(out: &mut Vec<u8>, attempt: &Attempt) {
         gateway,
         callee,
         status,
+        challenge,
     } = attempt;
     member(out, b"{\"trunk\":", trunk, string);
     member(out, b",\"gateway\":", gateway, string);
     member(out, b",\"callee\":", callee, digits);
     member(out, b",\"status\":", &u64::from(*status), number);
+    if let Some(challenge) = challenge {
+        member(out, b",\"challenge\":", challenge, |out, challenge| {
+            string_of(out, challenge.name());
+        });
+    }
     out.push(b'}');
 }
 
@@ -274,7 +280,7 @@ fn by_serde<T: Serialize>(out: &mut Vec<u8>, value: &T) {
 pub(super) mod tests {
     use super::*;
     use crate::base::chance::Chance;
-    use crate::call::cdr::SCHEMA;
+    use crate::call::cdr::{Challenged, SCHEMA};
     use crate::masking::reason::Reason;
 
     /// A record in which every option has what `some` makes of it.
@@ -302,6 +308,7 @@ pub(super) mod tests {
             gateway: "127.0.0.3:5060".into(),
             callee: Digits::from("+8613900000002").expect("short"),
             status: 200,
+            challenge: words.map(|_| Challenged::OtherRealm),
         };
         Cdr {
             schema: SCHEMA,

@@ -141,6 +141,17 @@ impl Resolved {
         self.names.get(name).map_or(&[], Vec::as_slice)
     }
 
+    /// Whether a gateway is to be spoken to here, and so, at present.
+    pub fn is_target(&self, gateway: &Gateway, target: Target) -> bool {
+        match &gateway.place {
+            Place::At(at) => *at == target,
+            Place::Named(name) => {
+                let mut servers = self.servers(name).iter();
+                servers.any(|s| s.transport == target.transport && s.addresses.contains(&target.address))
+            }
+        }
+    }
+
     /// Whether a gateway has this address at present.
     pub fn is_at(&self, gateway: &Gateway, address: IpAddr) -> bool {
         match &gateway.place {

@@ -5,12 +5,19 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use self::secret::Credentials;
 use super::media::InterfaceId;
 use super::targets::{Place, Resolved};
 use crate::base::limits::{SESSION_EXPIRES_S, SESSION_MIN_S};
 use crate::base::number::Format;
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sip::path::ListenerId;
+
+pub mod secret;
+pub mod tls;
+
+use tls::Tls;
+pub use tls::{of_path, towards};
 
 /// A range of addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -199,6 +206,8 @@ pub struct Trunk {
     pub gateways: Vec<Gateway>,
     /// How large requests go to those of them that are spoken to over UDP.
     pub large_requests: LargeRequests,
+    /// What its gateways know us by; `None`: they ask for no password.
+    pub credentials: Option<Credentials>,
     /// The listener that it uses; `None` is the first that fits.
     pub listener: Option<ListenerId>,
     /// The media interface of its legs; `None` is the first that fits.
@@ -235,9 +244,21 @@ pub struct Trunk {
     pub charging_vector: Naming,
     /// Session-ID (RFC 7989) in every message of ours.
     pub session_id: Naming,
+    /// What it wants of TLS.
+    pub tls: Tls,
 }
 
-/// The trunk whose wire an address is: the longest prefix wins, then who names it, then who stands first.
+impl Trunk {
+    /// Whether it takes calls from this address. One that asks for names of certificates takes them from anywhere,
+    /// unless it says more.
+    pub fn takes_from(&self, source: IpAddr) -> bool {
+        let is_anywhere = self.accept_from.is_empty() && !self.tls.client_names.is_empty();
+        is_anywhere || self.accept_from.iter().any(|network| network.holds(source))
+    }
+}
+
+/// The trunk whose wire an address is: the longest prefix wins, then who names it, then who stands first. Those that ask for names of
+/// certificates are no address's.
 pub fn of_source<'t>(trunks: &'t [Trunk], resolved: &Resolved, source: IpAddr) -> Option<&'t Trunk> {
     let named = |trunk: &Trunk| {
         let prefixes = trunk.accept_from.iter().filter(|c| c.holds(source));
@@ -253,6 +274,7 @@ pub fn of_source<'t>(trunks: &'t [Trunk], resolved: &Resolved, source: IpAddr) -
     };
     let claims = trunks
         .iter()
+        .filter(|trunk| trunk.tls.client_names.is_empty())
         .filter_map(|trunk| named(trunk).max(as_gateway(trunk)).map(|claim| (claim, trunk)));
     // Of equals the first.
     claims
@@ -266,4 +288,38 @@ pub fn of_source<'t>(trunks: &'t [Trunk], resolved: &Resolved, source: IpAddr) -
 enum Claim {
     Gateway,
     Named,
+}
+
+#[cfg(test)]
+impl Trunk {
+    /// A trunk that nobody calls on and that leads nowhere.
+    pub(crate) fn bare(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            accept_from: Vec::new(),
+            gateways_call: GatewaysCall::No,
+            gateways: Vec::new(),
+            credentials: None,
+            large_requests: LargeRequests::default(),
+            listener: None,
+            dialled_from: Vec::new(),
+            caller_id: Vec::new(),
+            strip: Vec::new(),
+            number_format: Format::National,
+            may_show: Vec::new(),
+            default: false,
+            media_nat: MediaNat::default(),
+            media: None,
+            first_response: crate::base::limits::FIRST_RESPONSE,
+            redirects: Redirects::default(),
+            rtcp_mux: RtcpMux::default(),
+            dtmf: Dtmf::default(),
+            reliable_provisionals: Reliability::default(),
+            charging_vector: Naming::default(),
+            session_id: Naming::default(),
+            media_from: Vec::new(),
+            session: SessionWish::default(),
+            tls: Tls::default(),
+        }
+    }
 }

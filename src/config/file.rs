@@ -71,9 +71,19 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
     let sip = root.section(
         "sip",
         "[sip]",
-        &["udp", "tcp", "tls", "advertise", "shards", "t1_ms", "strangers"],
+        &[
+            "udp",
+            "tcp",
+            "tls",
+            "tls_cert",
+            "tls_key",
+            "tls_client_ca",
+            "advertise",
+            "shards",
+            "t1_ms",
+            "strangers",
+        ],
     );
-    sip.neutral("tls", "[]", "SIP over TLS is");
     let listeners = super::listeners::read(&sip);
     let shards = sip.integer("shards", 1..=THREADS_MAX, 1);
     let t1 = sip.integer("t1_ms", 100..=2_000, 500);
@@ -110,6 +120,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
         store: path(&root.section("store", "[store]", &["path"]), "path", "data"),
         dns: dns(&root),
         records: records(&root),
+        tls: super::tls::of_listeners(&sip),
         api: api(&root),
         log: log(&root),
         quarantine: quarantine(&root),

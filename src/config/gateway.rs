@@ -1,5 +1,5 @@
-//! Gateways as people write them: `sip:HOST[:PORT][;transport=udp | tcp]`. A host is an IP address, an IPv6 one in
-//! brackets, or a name.
+//! Gateways as people write them: `sip:HOST[:PORT][;transport=udp | tcp | tls]`, or `sips:HOST[:PORT]`. A host is an IP
+//! address, an IPv6 one in brackets, or a name.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -13,9 +13,7 @@ const FORM: &str = "write \"sip:127.0.0.3:5060;transport=udp\" or \"sip:sbc.carr
 pub(super) fn read(text: &str) -> Result<Gateway, String> {
     let (scheme, rest) = match text.split_once(':') {
         Some(("sip", rest)) => (Scheme::Sip, rest),
-        Some(("sips", _)) => {
-            return Err("SIP over TLS is not available in this version; write a sip: gateway".into());
-        }
+        Some(("sips", rest)) => (Scheme::Sips, rest),
         Some(_) | None => return Err(FORM.into()),
     };
     let (host_port, parameters) = match rest.split_once(';') {
@@ -26,11 +24,14 @@ pub(super) fn read(text: &str) -> Result<Gateway, String> {
         None => None,
         Some("transport=udp") => Some(Transport::Udp),
         Some("transport=tcp") => Some(Transport::Tcp),
-        Some("transport=tls") => {
-            return Err("SIP over TLS is not available in this version; write transport=udp or tcp".into());
-        }
+        Some("transport=tls") => Some(Transport::Tls),
         Some(_) => return Err(format!("unknown parameters: {FORM}")),
     };
+    if (scheme, transport) == (Scheme::Sips, Some(Transport::Udp)) {
+        return Err(
+            "sips: is spoken over TLS, never over UDP: write \"sip:127.0.0.3:5061;transport=tls\"".into(),
+        );
+    }
     if host_port.contains('@') {
         return Err(format!("a gateway has no user part: {FORM}"));
     }
@@ -40,11 +41,11 @@ pub(super) fn read(text: &str) -> Result<Gateway, String> {
             if ip.is_unspecified() || ip.is_multicast() {
                 return Err(format!("nobody can be called at this address: {FORM}"));
             }
-            // RFC 3263 §4.1: an address without a transport is spoken to over UDP.
-            let transport = transport.unwrap_or(match scheme {
-                Scheme::Sip => Transport::Udp,
+            // RFC 3263 §4.1; RFC 3261 §26.2.2: sips over TCP is TLS.
+            let transport = match scheme {
+                Scheme::Sip => transport.unwrap_or(Transport::Udp),
                 Scheme::Sips => Transport::Tls,
-            });
+            };
             let address = SocketAddr::new(ip, port.unwrap_or(transport.default_port()));
             Place::At(Target { transport, address })
         }
@@ -123,6 +124,9 @@ mod tests {
             ("sip:sbc.carrier.example", "sip:sbc.carrier.example"),
             ("sip:SBC.Carrier.example.", "sip:sbc.carrier.example"),
             ("sip:sbc:5070", "sip:sbc:5070"),
+            ("sip:127.0.0.3;transport=tls", "sip:127.0.0.3:5061;transport=tls"),
+            ("sips:127.0.0.3;transport=tcp", "sip:127.0.0.3:5061;transport=tls"),
+            ("sips:sbc.carrier.example", "sips:sbc.carrier.example"),
             (
                 "sip:sbc-1.carrier.example;transport=tcp",
                 "sip:sbc-1.carrier.example;transport=tcp",
@@ -140,6 +144,7 @@ mod tests {
             "sip:",
             "tel:1",
             "sip:127.0.0.3:0",
+            "sips:sbc.example;transport=udp",
             "sip:127.0.0.3:99999",
             "sip:127.0.0.3:",
             "sip:10.0.0.300",

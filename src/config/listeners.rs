@@ -1,4 +1,4 @@
-//! Where the server listens for SIP: `sip.udp`, `sip.tcp`, and what it says of itself, `sip.advertise`.
+//! Where the server listens for SIP: `sip.udp`, `sip.tcp`, `sip.tls`, and what it says of itself, `sip.advertise`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -22,7 +22,14 @@ pub(super) fn read(sip: &Section<'_>) -> Vec<Listener> {
     let default = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 5_060))];
     let udp = addresses(sip, "udp", default, 0);
     let tcp = addresses(sip, "tcp", Vec::new(), udp.len());
-    if udp.is_empty() && tcp.is_empty() && sip.texts("udp").is_some_and(|t| t.is_empty()) {
+    let tls = addresses(sip, "tls", Vec::new(), udp.len() + tcp.len());
+    if let Some(taken) = tls.iter().find(|address| tcp.contains(address)) {
+        sip.fault(
+            "tls",
+            format!("sip.tcp has {taken} already: write another port, 5061 mostly"),
+        );
+    }
+    if udp.is_empty() && tcp.is_empty() && tls.is_empty() && sip.texts("udp").is_some_and(|t| t.is_empty()) {
         sip.fault("udp", "the server would hear nobody: write one address at least");
     }
     let of = |transport| move |address| (transport, address);
@@ -30,6 +37,7 @@ pub(super) fn read(sip: &Section<'_>) -> Vec<Listener> {
         .into_iter()
         .map(of(Transport::Udp))
         .chain(tcp.into_iter().map(of(Transport::Tcp)))
+        .chain(tls.into_iter().map(of(Transport::Tls)))
         .collect();
     let advertised = advertise(sip, &all);
     let of_family = |address: SocketAddr| {
@@ -77,7 +85,7 @@ fn addresses(sip: &Section<'_>, key: &str, default: Vec<SocketAddr>, others: usi
         }
         if seen.len() + others == LISTENERS_MAX {
             return Err(format!(
-                "at most {LISTENERS_MAX} addresses, those of udp and tcp together"
+                "at most {LISTENERS_MAX} addresses, those of udp, tcp and tls together"
             ));
         }
         seen.push(address);
@@ -114,7 +122,7 @@ fn advertised(text: &str, listeners: &[(Transport, SocketAddr)]) -> Result<Adver
         return Err("we listen on no address of this family: take it away, or listen on one".into());
     };
     if port.is_some() && of_family.any(|(_, other)| other.port() != first.port()) {
-        return Err("sip.udp and sip.tcp have several ports: leave the port out, each keeps its own".into());
+        return Err("our addresses have several ports: leave the port out, each keeps its own".into());
     }
     if port.is_some()
         && listeners

@@ -13,6 +13,7 @@ use crate::masking::quarantine;
 use crate::names;
 use crate::records::cdr_file;
 use crate::telemetry::log;
+use crate::transport;
 
 mod fault;
 mod file;
@@ -22,6 +23,8 @@ mod listeners;
 mod media;
 mod reader;
 mod reading;
+mod secrets;
+mod tls;
 mod trunks;
 mod value;
 
@@ -50,6 +53,8 @@ pub struct Conf {
     pub dns: names::Config,
     /// CDR files.
     pub records: cdr_file::Config,
+    /// Certificates of the listeners over TLS.
+    pub tls: transport::tls::Config,
     /// Where the API is.
     pub api: Api,
     /// The log.

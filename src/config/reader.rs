@@ -11,11 +11,16 @@ use super::fault::Fault;
 /// Bytes of offending text that a fault shows.
 const SHOWN_BYTES_MAX: usize = 80;
 
+/// A line with one of these words may hold a password, even where it is no TOML.
+const SECRET_WORDS: [&str; 5] = ["password", "ha1", "auth", "credentials", "secret"];
+
 /// One conf file's text, and the faults found in it.
 pub(super) struct Source<'t> {
     name: String,
     text: &'t str,
     found: RefCell<Found>,
+    /// Where passwords stand, or should.
+    hidden: RefCell<Vec<Range<usize>>>,
 }
 
 /// What was found in a file: what is wrong, and what is allowed and probably not meant.
@@ -39,6 +44,7 @@ impl<'t> Source<'t> {
             name: name.to_owned(),
             text,
             found: RefCell::default(),
+            hidden: RefCell::default(),
         }
     }
 
@@ -91,8 +97,25 @@ impl<'t> Source<'t> {
         Fault {
             file: self.name.clone(),
             line,
-            text: shorten(self.raw(span)),
+            text: shorten(self.shown(span)),
             cure: cure.into(),
+        }
+    }
+
+    /// The text at a span, as a fault may show it: where passwords stand, only the key before the first value.
+    fn shown(&self, span: &Range<usize>) -> &'t str {
+        let raw = self.raw(span);
+        let overlaps = |hidden: &Range<usize>| hidden.start < span.end && span.start < hidden.end;
+        let names_one = SECRET_WORDS.iter().any(|word| raw.contains(word));
+        if !names_one && !self.hidden.borrow().iter().any(overlaps) {
+            return raw;
+        }
+        let is_of_key = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ' ');
+        let (key, _) = raw.split_once('=').unwrap_or_default();
+        if key.chars().all(is_of_key) {
+            key.trim()
+        } else {
+            ""
         }
     }
 
@@ -385,6 +408,23 @@ impl<'a> Section<'a> {
                 ),
             );
         }
+    }
+
+    /// No fault shows what stands there: it may be a password.
+    pub(super) fn hide(&self, key: &str) {
+        if let Some((span, value)) = self.entry(key) {
+            let mut hidden = self.source.hidden.borrow_mut();
+            // Of an array under headers the span is the first header's: each of its tables is hidden.
+            if let DeValue::Array(items) = value {
+                hidden.extend(items.iter().map(Spanned::span));
+            }
+            hidden.push(span);
+        }
+    }
+
+    /// Whether no key is there.
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.is_none_or(|table| table.is_empty())
     }
 
     /// Whether the key is there.

@@ -1,6 +1,7 @@
 //! The conf files as they were read, and what a running server takes of them when they are read again.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
@@ -13,10 +14,17 @@ use super::{Conf, Fault, Faults, file, trunks};
 const FILES_MAX: usize = 256;
 
 /// A conf file: its name, as faults show it, and its text.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Text {
     pub(super) name: String,
     pub(super) text: String,
+}
+
+impl fmt::Debug for Text {
+    /// Its name only: there may be passwords in the text.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Text({})", self.name)
+    }
 }
 
 /// The conf files as they were read.

@@ -2,6 +2,7 @@ use super::*;
 use crate::telemetry::log;
 
 mod reload;
+mod secrets;
 
 /// The conf that these texts are.
 fn from_texts(name: &str, text: &str, trunks_name: &str, trunks_text: &str) -> Result<Conf, Faults> {
@@ -85,7 +86,7 @@ fn every_fault_of_the_main_file_names_line_text_and_cure() {
         ),
         (
             "[sip]\nzzz = 1",
-            "u.toml:2: zzz = 1: no such key in [sip]; it has udp, tcp, tls, advertise, shards, t1_ms, strangers",
+            "u.toml:2: zzz = 1: no such key in [sip]; it has udp, tcp, tls, tls_cert, tls_key, tls_client_ca, advertise, shards, t1_ms, strangers",
         ),
         (
             "[limit]\ncalls = 1",
@@ -112,8 +113,16 @@ fn every_fault_of_the_main_file_names_line_text_and_cure() {
             "u.toml:2: udp = []: the server would hear nobody: write one address at least",
         ),
         (
-            "[sip]\ntls = [\"127.0.0.1:5061\"]",
-            "u.toml:2: tls = [\"127.0.0.1:5061\"]: SIP over TLS is not available in this version; leave the key out, or write tls = []",
+            "[sip]\ntcp = [\"127.0.0.1:5061\"]\ntls = [\"127.0.0.1:5061\"]",
+            "u.toml:3: tls = [\"127.0.0.1:5061\"]: sip.tcp has 127.0.0.1:5061 already: write another port, 5061 mostly",
+        ),
+        (
+            "[sip]\ntls_cert = \"a.pem\"",
+            "u.toml:2: tls_cert = \"a.pem\": a certificate is of no use without its key: write tls_key",
+        ),
+        (
+            "[sip]\ntls_key = \"a.key\"",
+            "u.toml:2: tls_key = \"a.key\": a key is of no use without its certificate: write tls_cert",
         ),
         (
             "[sip]\ntcp = [\"[::]:5060\"]",
@@ -129,7 +138,7 @@ fn every_fault_of_the_main_file_names_line_text_and_cure() {
         ),
         (
             "[sip]\nudp = [\"0.0.0.0:5060\"]\ntcp = [\"0.0.0.0:5070\"]\nadvertise = \"203.0.113.5:5060\"",
-            "u.toml:4: advertise = \"203.0.113.5:5060\": sip.udp and sip.tcp have several ports: leave the port out, each keeps its own",
+            "u.toml:4: advertise = \"203.0.113.5:5060\": our addresses have several ports: leave the port out, each keeps its own",
         ),
         (
             "[sip]\nudp = [\"[fe80::1%2]:5060\"]",
@@ -266,7 +275,7 @@ fn every_fault_of_a_trunk_file_names_line_text_and_cure() {
         ),
         (
             "[[trunk]]\nname = \"a\"".into(),
-            "t.toml:2: name = \"a\": the trunk neither takes calls nor makes any: give it accept_from, gateways or both",
+            "t.toml:2: name = \"a\": the trunk neither takes calls nor makes any: give it accept_from, client_names or gateways",
         ),
         (
             "[[trunk]]\ngateways = [\"sip:127.0.0.3\"]".into(),
@@ -306,7 +315,27 @@ fn every_fault_of_a_trunk_file_names_line_text_and_cure() {
         ),
         (
             "[[trunk]]\nname = \"a\"\ngateways = [\"sip:10.0.0.1;transport=tls\"]\naccept_from = [\"10.0.0.1\"]".into(),
-            "t.toml:3: \"sip:10.0.0.1;transport=tls\": SIP over TLS is not available in this version; write transport=udp or tcp",
+            "t.toml:3: gateways = [\"sip:10.0.0.1;transport=tls\"]: no address of sip.tls reaches 10.0.0.1:5061, which is IPv4: add one, or change the gateways",
+        ),
+        (
+            "[[trunk]]\nname = \"a\"\ngateways = [\"sips:10.0.0.1:5063;transport=tcp\"]\naccept_from = [\"10.0.0.1\"]".into(),
+            "t.toml:3: gateways = [\"sips:10.0.0.1:5063;transport=tcp\"]: no address of sip.tls reaches 10.0.0.1:5063, which is IPv4: add one, or change the gateways",
+        ),
+        (
+            "[[trunk]]\nname = \"a\"\ngateways = [\"sips:10.0.0.1;transport=udp\"]\naccept_from = [\"10.0.0.1\"]".into(),
+            "t.toml:3: \"sips:10.0.0.1;transport=udp\": sips: is spoken over TLS, never over UDP: write \"sip:127.0.0.3:5061;transport=tls\"",
+        ),
+        (
+            trunk("a", "client_names = [\"sbc.example\"]"),
+            "t.toml:4: client_names = [\"sbc.example\"]: nobody shows a certificate where we don't listen over TLS: write an address in sip.tls",
+        ),
+        (
+            trunk("a", "tls_name = \"*.example\""),
+            "t.toml:4: tls_name = \"*.example\": a star stands for nobody (RFC 5922 §7.2): write the whole name",
+        ),
+        (
+            trunk("a", "tls_cert = \"a.pem\""),
+            "t.toml:4: tls_cert = \"a.pem\": a certificate is of no use without its key: write tls_key",
         ),
         (
             "[[trunk]]\nname = \"a\"\ngateways = [\"sip:10.0.0.1;transport=tcp\"]\naccept_from = [\"10.0.0.1\"]".into(),
@@ -330,7 +359,7 @@ fn every_fault_of_a_trunk_file_names_line_text_and_cure() {
         ),
         (
             trunk("a", "listen = \"127.0.0.9:5060\""),
-            "t.toml:4: listen = \"127.0.0.9:5060\": write one of our addresses, as sip.udp or sip.tcp has it (\"127.0.0.1:5060\"), or nothing",
+            "t.toml:4: listen = \"127.0.0.9:5060\": write one of our addresses, as sip.udp, sip.tcp or sip.tls has it (\"127.0.0.1:5060\"), or nothing",
         ),
         (
             trunk("a", "media = \"outside\""),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::reader::{Section, Source, one_of, word};
-use super::{gateway, value};
+use super::{gateway, secrets, value};
 use crate::base::limits::{
     FIRST_RESPONSE, FIRST_RESPONSE_MAX, SESSION_EXPIRES_S, SESSION_MAX_S, SESSION_MIN_S,
 };
@@ -25,10 +25,11 @@ const TRUNKS_MAX: usize = 256;
 /// Media networks of one trunk: what a flow's orders hold.
 const MEDIA_FROM_MAX: usize = 4;
 
-const KEYS: [&str; 24] = [
+const KEYS: &[&str] = &[
     "name",
     "accept_from",
     "gateways",
+    "credentials",
     "large_requests",
     "listen",
     "media",
@@ -50,6 +51,11 @@ const KEYS: [&str; 24] = [
     "session_timer",
     "session_expires_s",
     "min_se_s",
+    "client_names",
+    "tls_name",
+    "tls_ca",
+    "tls_cert",
+    "tls_key",
 ];
 
 const DIALLED_FROM: [(&str, DialledFrom); 4] = [
@@ -97,7 +103,7 @@ pub(super) fn read(source: &Source<'_>, config: &mut Config) {
         "a trunk file (its keys stand under a line [[trunk]])",
         &["trunk"],
     );
-    for section in root.sections("trunk", &KEYS) {
+    for section in root.sections("trunk", KEYS) {
         if trunks.len() == TRUNKS_MAX {
             section.fault_at(&section.span, format!("too many trunks: at most {TRUNKS_MAX}"));
             return;
@@ -115,6 +121,7 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         accept_from,
         gateways_call,
         gateways: gateways(section, listeners),
+        credentials: secrets::credentials(section),
         large_requests: section.choice("large_requests", &LARGE_REQUESTS, LargeRequests::Udp),
         listener: None,
         media: interface(section, media),
@@ -146,11 +153,12 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         session: session(section),
         charging_vector: section.choice("charging_vector", &NAMING, Naming::None),
         session_id: section.choice("session_id", &NAMING, Naming::None),
+        tls: super::tls::of_trunk(section, listeners, others),
     };
-    if trunk.accept_from.is_empty() && trunk.gateways.is_empty() {
+    if trunk.accept_from.is_empty() && trunk.tls.client_names.is_empty() && trunk.gateways.is_empty() {
         section.fault(
             "name",
-            "the trunk neither takes calls nor makes any: give it accept_from, gateways or both",
+            "the trunk neither takes calls nor makes any: give it accept_from, client_names or gateways",
         );
     }
     if trunk.gateways_call == GatewaysCall::Yes && trunk.gateways.is_empty() {
@@ -177,13 +185,14 @@ fn doubts(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, tr
             format!("trunk {name} has no gateways: no call leaves on it"),
         );
     }
-    if trunk.accept_from.is_empty() && trunk.gateways_call == GatewaysCall::No {
+    let by_address = trunk.tls.client_names.is_empty() && trunk.gateways_call == GatewaysCall::No;
+    if trunk.accept_from.is_empty() && by_address {
         section.warn(
             "accept_from",
             format!("trunk {name} accepts from nowhere: no call comes in on it"),
         );
     }
-    if trunk.accept_from.iter().any(|c| c.prefix == 0) {
+    if trunk.accept_from.iter().any(|c| c.prefix == 0) && by_address {
         section.warn(
             "accept_from",
             format!("trunk {name} accepts calls from the whole world: name the carrier's networks"),
@@ -262,6 +271,8 @@ fn name(section: &Section<'_>, others: &[Trunk]) -> Box<str> {
 fn accept_from(section: &Section<'_>, others: &[Trunk]) -> (Vec<Cidr>, GatewaysCall) {
     let mut own: Vec<Cidr> = Vec::new();
     let mut gateways_call = GatewaysCall::No;
+    // Certificates tell trunks apart too.
+    let by_address = section.texts("client_names").is_none_or(|names| names.is_empty());
     section.list("accept_from", Vec::new(), |text| {
         if text == GATEWAYS {
             gateways_call = GatewaysCall::Yes;
@@ -271,7 +282,8 @@ fn accept_from(section: &Section<'_>, others: &[Trunk]) -> (Vec<Cidr>, GatewaysC
         if own.contains(&cidr) {
             return Err("the network is named twice: take one away".into());
         }
-        if let Some(other) = others.iter().find(|t| t.accept_from.contains(&cidr)) {
+        let is_taken = |t: &&Trunk| t.tls.client_names.is_empty() && t.accept_from.contains(&cidr);
+        if let Some(other) = others.iter().filter(|_| by_address).find(is_taken) {
             return Err(format!(
                 "trunk {} accepts the same network: make one prefix longer, so that it is clear whose call it is",
                 other.name
@@ -348,7 +360,7 @@ fn listener(
         section.fault_at(
             &at.span,
             format!(
-                "write one of our addresses, as sip.udp or sip.tcp has it ({}), or nothing",
+                "write one of our addresses, as sip.udp, sip.tcp or sip.tls has it ({}), or nothing",
                 known.join(", ")
             ),
         );

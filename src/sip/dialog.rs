@@ -429,8 +429,9 @@ impl Dialog {
     /// where it has one: RFC 3261 §19.1.1); by the transport that its URI names, or else the dialog's, since many
     /// who speak TCP leave the parameter out.
     ///
-    /// A host name is not looked up, and nobody is looked for behind `tel:`, `sips:` or a transport that we don't
-    /// speak: then the request goes the way the dialog came.
+    /// A host name is not looked up, and nobody is looked for behind `tel:` or a transport that we don't
+    /// speak: then the request goes the way the dialog came. So it does if the dialog is over TLS and the URI names
+    /// another transport: what began in secret isn't told in the open.
     ///
     /// The listener is the dialog's: whether it reaches there by that transport is for whoever has the others.
     pub fn next_hop(&self) -> Path {
@@ -445,6 +446,7 @@ impl Dialog {
             transport,
             remote,
             flow: self.path.flow.filter(|_| same),
+            party: self.path.party,
         }
     }
 
@@ -499,8 +501,9 @@ fn routes_backwards<'a>(response: &Message<'a>) -> Vec<&'a [u8]> {
 /// open.
 fn address_of(uri: &Uri, else_by: Transport) -> Option<(Transport, SocketAddr)> {
     let transport = match (uri.transport(), uri.param("transport")) {
-        (Some(named @ (Transport::Udp | Transport::Tcp)), _) => named,
-        (Some(Transport::Tls), _) | (None, Some(_)) => return None,
+        (Some(Transport::Udp | Transport::Tcp), _) if else_by == Transport::Tls => return None,
+        (Some(named), _) => named,
+        (None, Some(_)) => return None,
         (None, None) => else_by,
     };
     let ip = match uri.param("maddr").and_then(Host::parse) {

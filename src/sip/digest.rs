@@ -15,6 +15,7 @@ use subtle::{Choice, ConstantTimeEq};
 
 use super::header::{Name, is_token, trim};
 use super::lexer::Head;
+use crate::base::limits::CHALLENGE_BYTES_MAX;
 
 /// A hash as lower-case hexadecimal digits: 32 of MD5, 64 of the others.
 pub type HashText = ArrayString<64>;
@@ -318,6 +319,50 @@ impl<'a> Challenge<'a> {
             },
             qop,
         })
+    }
+}
+
+/// A challenge that is kept, for requests that follow.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Kept {
+    /// Realm, nonce and opaque as written, one after the other.
+    text: Box<[u8]>,
+    /// Where realm and nonce end.
+    ends: [usize; 2],
+    has_opaque: bool,
+    algorithm: Algorithm,
+    freshness: Freshness,
+    qop: Qop,
+}
+
+impl Kept {
+    /// Keeps it. `None`: it is too long ([`CHALLENGE_BYTES_MAX`]).
+    pub fn of(challenge: &Challenge<'_>) -> Option<Self> {
+        let (realm, nonce) = (challenge.realm.0, challenge.nonce.0);
+        let opaque = challenge.opaque.unwrap_or_default().0;
+        let text = [realm, nonce, opaque].concat();
+        (text.len() <= CHALLENGE_BYTES_MAX).then(|| Self {
+            ends: [realm.len(), realm.len() + nonce.len()],
+            has_opaque: challenge.opaque.is_some(),
+            algorithm: challenge.algorithm,
+            freshness: challenge.freshness,
+            qop: challenge.qop,
+            text: text.into_boxed_slice(),
+        })
+    }
+
+    /// The challenge.
+    pub fn challenge(&self) -> Challenge<'_> {
+        let [realm, nonce] = self.ends;
+        let part = |from: usize, to: usize| Text(self.text.get(from..to).unwrap_or_default());
+        Challenge {
+            realm: part(0, realm),
+            nonce: part(realm, nonce),
+            opaque: self.has_opaque.then(|| part(nonce, self.text.len())),
+            algorithm: self.algorithm,
+            freshness: self.freshness,
+            qop: self.qop,
+        }
     }
 }
 

@@ -60,6 +60,19 @@ pub struct ListenerId(pub u8);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct FlowHint(pub u32);
 
+/// A trunk that the other side of a TLS connection is, or has to be: a key made of its name, which means the same trunk
+/// under a later conf.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Party(u64);
+
+impl Party {
+    /// The party of the trunk of this name (FNV-1a, 64 bits: who writes the conf has no wish to make two names meet).
+    pub fn named(trunk: &str) -> Self {
+        let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        Self(trunk.bytes().fold(0xcbf2_9ce4_8422_2325, step))
+    }
+}
+
 /// The way of one message.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Path {
@@ -71,6 +84,8 @@ pub struct Path {
     pub remote: SocketAddr,
     /// The connection it came by, if any.
     pub flow: Option<FlowHint>,
+    /// Over TLS, whom the other side's certificate has to name, or has named already. `None`: the address decides.
+    pub party: Option<Party>,
 }
 
 impl Path {
@@ -81,6 +96,7 @@ impl Path {
             transport: Transport::Udp,
             remote,
             flow: None,
+            party: None,
         }
     }
 }

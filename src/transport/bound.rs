@@ -31,7 +31,8 @@ impl Bound {
                 };
                 (socket.address()?, Socket::Udp(socket))
             }
-            Protocol::Tcp | Protocol::Tls => {
+            Protocol::Tls => return Err(io::ErrorKind::Unsupported.into()),
+            Protocol::Tcp => {
                 let listener = match handed.tcp(address) {
                     Some(listener) => tcp::Listener::of(listener)?,
                     None => handed.bind(|| tcp::Listener::bind(address))?,

@@ -457,6 +457,7 @@ impl Connection {
             transport: Transport::Tcp,
             remote: self.remote,
             flow: Some(flow),
+            party: None,
         }
     }
 

@@ -14,4 +14,5 @@ pub mod poller;
 pub mod shard;
 mod sort;
 pub mod tcp;
+pub mod tls;
 pub mod udp;

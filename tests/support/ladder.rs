@@ -90,6 +90,7 @@ impl Ladder {
                 "min_se" => setup.min_se_s = value.parse().expect(value),
                 "charging_vector" => setup.names_charging = value == "own",
                 "session_id" => setup.names_sessions = value == "own",
+                "credentials" => setup.has_credentials = value == "own",
                 "trunk_media" => setup.media = Some(value.clone()),
                 key => setup.set(key, value),
             }

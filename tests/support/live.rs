@@ -17,6 +17,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use umbra::sip::path::Transport;
 
+use crate::support::secret;
 use crate::support::stage::{Binding, Doing, Large, Packet, Setup, Stage};
 use crate::support::text::Msg;
 
@@ -108,9 +109,10 @@ fn write_conf(dir: &Path, setup: &Setup) {
         .map(|(ip, prefix)| format!("\"{ip}/{prefix}\""))
         .collect();
     let trunks = format!(
-        "[[trunk]]\nname = \"carrier\"\naccept_from = [{}]\ngateways = [{}]\nlarge_requests = \"{}\"\nmedia = \"{}\"\nfirst_response_timeout_s = {}\nredirects = \"{}\"\nrtcp_mux = \"{}\"\ndtmf = \"{}\"\nsession_timer = \"{}\"\nsession_expires_s = {}\nmin_se_s = {}\ncharging_vector = \"{}\"\nsession_id = \"{}\"\nreliable_provisionals = \"{}\"\ndefault = true\n",
+        "[[trunk]]\nname = \"carrier\"\naccept_from = [{}]\ngateways = [{}]\ncredentials = {}\nlarge_requests = \"{}\"\nmedia = \"{}\"\nfirst_response_timeout_s = {}\nredirects = \"{}\"\nrtcp_mux = \"{}\"\ndtmf = \"{}\"\nsession_timer = \"{}\"\nsession_expires_s = {}\nmin_se_s = {}\ncharging_vector = \"{}\"\nsession_id = \"{}\"\nreliable_provisionals = \"{}\"\ndefault = true\n",
         accepted.join(", "),
         gateways.join(", "),
+        credentials(setup),
         if setup.large == Large::Udp { "udp" } else { "tcp" },
         setup.media.as_deref().unwrap_or(""),
         setup.silence.as_secs(),
@@ -126,6 +128,16 @@ fn write_conf(dir: &Path, setup: &Setup) {
     );
     fs::write(dir.join("umbra.toml"), conf).expect("the folder can be written");
     fs::write(dir.join("trunks.toml"), trunks).expect("the folder can be written");
+}
+
+/// What the conf says of the password that gateways ask for.
+fn credentials(setup: &Setup) -> String {
+    if setup.has_credentials {
+        let (realm, user, password) = (secret::REALM, secret::USER, secret::PASSWORD);
+        format!("{{ realm = {realm:?}, user = {user:?}, password = {password:?} }}")
+    } else {
+        "{}".to_owned()
+    }
 }
 
 /// Starts the server in its folder; what it prints is added to what was printed before.

@@ -13,6 +13,7 @@ pub mod phone;
 pub mod plays;
 pub mod rel;
 pub mod sdp;
+pub mod secret;
 pub mod sequence;
 pub mod session;
 pub mod stage;

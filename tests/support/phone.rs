@@ -64,7 +64,7 @@ pub struct Extra {
     pub merged: bool,
     /// Another To tag.
     pub to_tag: Option<String>,
-    /// Another address that a request leaves from, and is answered at.
+    /// Another address that a message leaves from, and a request is answered at.
     pub at: Option<SocketAddr>,
     /// A provisional response is sent until its PRACK comes, with so many RSeq numbers left out before its own.
     pub reliable: Option<u32>,

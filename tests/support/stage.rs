@@ -125,6 +125,8 @@ pub struct Setup {
     pub names_charging: bool,
     /// Whether the trunk wants Session-ID in our messages.
     pub names_sessions: bool,
+    /// Whether the trunk has credentials for its gateways (`support/secret.rs`).
+    pub has_credentials: bool,
     /// Alarms that belong to the play.
     pub alarms: Vec<String>,
     /// Whether a carrier's edge proxy stands between the phones and Umbra: it speaks TCP with Umbra, which knows
@@ -162,6 +164,7 @@ impl Setup {
             reliable: "offer".into(),
             names_charging: false,
             names_sessions: false,
+            has_credentials: false,
             alarms: Vec::new(),
             has_edge: false,
             canaries: Vec::new(),

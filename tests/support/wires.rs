@@ -95,6 +95,7 @@ impl Wires {
             transport: Transport::Tcp,
             remote: wire.theirs,
             flow: Some(FlowHint(at as u32)),
+            party: None,
         }
     }
 

@@ -16,13 +16,12 @@ use super::{Desk, Owner, Phase, Stop, Takeover, router, router_on_loopback};
 use crate::api::socket;
 use crate::api::switchboard::Switchboard;
 use crate::base::id::Id;
-use crate::base::number::{Digits, Format};
+use crate::base::number::Digits;
 use crate::base::time::{Instant, Now, Wall};
 use crate::call::cdr::{CallerKind, Cdr, Media, Recording, ReleasedBy, SCHEMA};
 use crate::call::config::Config;
 use crate::call::port::{Answer, CallView, Command, Found};
-use crate::call::trunk::{LargeRequests, Trunk};
-use crate::rtp::flow::MediaNat;
+use crate::call::trunk::Trunk;
 use crate::store::writer::{Settings, Store};
 
 /// An API that runs until it is dropped.
@@ -237,29 +236,8 @@ fn one_shard(calls: Arc<Mutex<Vec<CallView>>>) -> Arc<Switchboard> {
 
 fn carrier() -> Trunk {
     Trunk {
-        name: "carrier".into(),
-        accept_from: Vec::new(),
-        gateways_call: Default::default(),
-        gateways: Vec::new(),
-        large_requests: LargeRequests::default(),
-        listener: None,
-        dialled_from: Vec::new(),
-        caller_id: Vec::new(),
-        strip: Vec::new(),
-        number_format: Format::National,
-        may_show: Vec::new(),
         default: true,
-        media_nat: MediaNat::default(),
-        media: None,
-        first_response: crate::base::limits::FIRST_RESPONSE,
-        redirects: Default::default(),
-        rtcp_mux: Default::default(),
-        dtmf: Default::default(),
-        reliable_provisionals: Default::default(),
-        charging_vector: Default::default(),
-        session_id: Default::default(),
-        media_from: Vec::new(),
-        session: Default::default(),
+        ..Trunk::bare("carrier")
     }
 }
 

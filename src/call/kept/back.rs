@@ -32,7 +32,7 @@ use crate::masking::inventory::NumberState;
 use crate::sip::build::Response;
 use crate::sip::dialog::{Dialog, LocalParty, Parts};
 use crate::sip::method::Method;
-use crate::sip::path::{ListenerId, Path};
+use crate::sip::path::{ListenerId, Party, Path, Transport};
 use crate::sip::transaction::ServerId;
 
 /// As far as time sets CSeq numbers apart: they stay far below the 2^31 of RFC 3261 §8.1.1.5.
@@ -201,10 +201,10 @@ impl Switch {
         let says = [caller.say, callee.say];
         let [near, far] = [near, far].map(|(ours, theirs)| (ours.saturating_add(ahead), theirs));
         let timed = [(caller.timed, expire[0]), (callee.timed, expire[1])];
-        let caller_leg = leg_of(&config, LegName::Caller, &caller, near)?;
-        let callee_leg = leg_of(&config, LegName::Callee, &callee, far)?;
+        let caller_leg = leg_of(&config, LegName::Caller, &caller, near, &record)?;
+        let callee_leg = leg_of(&config, LegName::Callee, &callee, far, &record)?;
         let call_id = Token::try_from(callee.dialog.call_id.0).map_err(|_| Unfit::Unsound)?;
-        let path = path(&config, callee.way);
+        let path = path(&config, callee.way, record.trunk_of(LegName::Callee));
         let asked = [caller.asked, callee.asked];
         let ids = [&caller_leg, &callee_leg].map(|leg| leg.dialog.as_ref().map(Dialog::id));
         let is_here = |id| self.hands.dialogs.contains_key(id);
@@ -339,7 +339,7 @@ impl Call {
             LegName::Caller if self.caller.cseq == unacked.cseq => Purpose::Invite(name),
             LegName::Caller | LegName::Callee => Purpose::Exchange(name),
         };
-        let to = path(&config, unacked.way);
+        let to = path(&config, unacked.way, self.record.trunk_of(name));
         let answered = hands
             .layer
             .go_on_answered(now.at, unacked.known_by.0, to, owner(me, purpose));
@@ -367,7 +367,7 @@ impl Call {
 
     /// A re-INVITE that waited for the other leg when its process died can't be answered any more: it may be tried again.
     fn turn_away(&mut self, hands: &mut Hands, now: Now, name: LegName, asked: form::Asked<'_>) {
-        let to = path(&self.config, asked.way);
+        let to = path(&self.config, asked.way, self.record.trunk_of(name));
         let purpose = owner(self.me, Purpose::Exchange(name));
         let pending = hands.layer.go_on_pending(asked.known_by.0, to, purpose);
         let (Some(server), Some(echo)) = (pending, Echo::of_lines(asked.lines.into_owned())) else {
@@ -480,8 +480,9 @@ fn leg_of(
     name: LegName,
     kept: &form::Leg<'_>,
     cseqs: (u32, Option<u32>),
+    record: &Cdr,
 ) -> Result<Leg, Unfit> {
-    let path = path(config, kept.way);
+    let path = path(config, kept.way, record.trunk_of(name));
     let parts = parts_of(&kept.dialog, cseqs);
     let tag = Token::try_from(parts.local_tag).map_err(|_| Unfit::Unsound)?;
     let dialog = Dialog::of_parts(&parts, path).ok_or(Unfit::Unsound)?;
@@ -520,13 +521,18 @@ pub(super) fn parts_of<'a>(dialog: &form::Dialog<'a>, (ours, theirs): (u32, Opti
     }
 }
 
-/// The way of a dialog, or of an answer: by the listener at the address that it had, else by the first that fits.
-pub(super) fn path(config: &Config, way: Way) -> Path {
+/// The way of a dialog, or of an answer: by the listener at the address that it had, else by the first that fits; over
+/// TLS to this trunk and nobody else.
+pub(super) fn path(config: &Config, way: Way, trunk: Option<&str>) -> Path {
     Path {
         listener: listener_at(config, way).id,
         transport: way.transport,
         remote: way.remote,
         flow: None,
+        party: match way.transport {
+            Transport::Udp | Transport::Tcp => None,
+            Transport::Tls => trunk.map(Party::named),
+        },
     }
 }
 

@@ -47,7 +47,7 @@ impl Switch {
         let (near_tag, far_tag) = (tag(kept.tag.0)?, tag(callee.tag.0)?);
         tag(callee.call_id.0)?;
         let echo = Echo::of_lines(kept.caller.lines.clone().into_owned()).ok_or(Unfit::Unsound)?;
-        let callee_path = path(&config, callee.way);
+        let callee_path = path(&config, callee.way, record.trunk_of(LegName::Callee));
         let counted = callee.cseq.saturating_add(ahead);
         let dialog = match &callee.stands {
             Stands::Pending(..) => None,
@@ -64,7 +64,7 @@ impl Switch {
         let me = self.berth();
         self.by_id.insert(record.call_id, me);
         let [near_session, far_session] = kept.sessions;
-        let to = path(&config, kept.caller.way);
+        let to = path(&config, kept.caller.way, record.trunk_of(LegName::Caller));
         let wish = SessionWish::default();
         let mut caller_leg = Leg::new(LegName::Caller, near_tag, to.listener, wish);
         caller_leg.call_session(near_session);
@@ -79,6 +79,10 @@ impl Switch {
         let invite = match &callee.stands {
             Stands::Pending(branch, way) => {
                 let (to, bytes) = invite_again(&config, callee, branch.0, *way);
+                let to = Path {
+                    party: callee_path.party,
+                    ..to
+                };
                 layer.go_on(to, owner(me, invited), &bytes)
             }
             Stands::Answered(_) => None,
@@ -132,5 +136,5 @@ fn invite_again(config: &Config, callee: &form::Invited<'_>, branch: &[u8], way:
         headers: &[],
         body: None,
     });
-    (path(config, way), bytes)
+    (path(config, way, None), bytes)
 }

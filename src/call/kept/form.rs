@@ -177,6 +177,7 @@ impl<'a> Attempt<'a> {
             gateway,
             callee,
             status,
+            challenge: _,
         } = attempt;
         Self {
             trunk,
@@ -193,6 +194,7 @@ impl<'a> Attempt<'a> {
             gateway: self.gateway.to_owned(),
             callee: Digits::from(self.callee).ok()?,
             status: self.status,
+            challenge: None,
         })
     }
 }

@@ -1,5 +1,8 @@
 //! The called side: the INVITE that we send, its answers, its end.
 
+use std::net::IpAddr;
+
+use super::challenge::Given;
 use super::dial::By;
 use super::forks::{Branch, Forks, Parting, decline, last_cseq_of};
 use super::reliable::Taken;
@@ -63,6 +66,8 @@ pub struct Callee {
     pub(super) cseq: u32,
     /// The Min-SE that this gateway's 422 wanted, in seconds; 0: it wanted none.
     pub(super) min_s: u32,
+    /// The challenge that our INVITE answers.
+    pub(super) given: Option<Given>,
     /// Its forks beside the one whose dialog is the leg's.
     pub(super) forks: Forks,
     /// When a cancelled INVITE is given up.
@@ -102,6 +107,7 @@ impl Callee {
             max_forwards: 0,
             cseq: party.cseq,
             min_s: 0,
+            given: None,
             forks: Forks::left(counted),
             give_up: None,
         }
@@ -131,8 +137,15 @@ impl Callee {
 }
 
 impl Call {
-    /// An answer to the callee's INVITE.
-    pub fn callee_answered(&mut self, hands: &mut Hands, now: Now, answer: &Answer, response: &Message<'_>) {
+    /// An answer to the callee's INVITE, which came from `source`.
+    pub fn callee_answered(
+        &mut self,
+        hands: &mut Hands,
+        now: Now,
+        source: IpAddr,
+        answer: &Answer,
+        response: &Message<'_>,
+    ) {
         let status = response.status().unwrap_or(0);
         let has_body = !response.body().is_empty();
         self.note_message(
@@ -150,7 +163,7 @@ impl Call {
             AnswerKind::Provisional => self.callee_progress(hands, now, status, response),
             AnswerKind::Final if status < 300 => self.callee_2xx(hands, now, response),
             AnswerKind::Another2xx | AnswerKind::Same2xx => self.callee_2xx_again(hands, now, response),
-            AnswerKind::Final => self.callee_failed(hands, now, response),
+            AnswerKind::Final => self.callee_failed(hands, now, source, response),
         }
     }
 
@@ -346,7 +359,7 @@ impl Call {
     }
 
     /// The called side, or the gateway before it, refused.
-    fn callee_failed(&mut self, hands: &mut Hands, now: Now, response: &Message<'_>) {
+    fn callee_failed(&mut self, hands: &mut Hands, now: Now, source: IpAddr, response: &Message<'_>) {
         let status = response.status().unwrap_or(0);
         let Some(callee) = self.callee.as_mut() else {
             return;
@@ -365,6 +378,9 @@ impl Call {
             return;
         }
         if status == 422 && self.ask_for_longer(hands, now, response) {
+            return;
+        }
+        if self.answer_challenge(hands, now, source, response) {
             return;
         }
         let failure = refusal::of_callee(status, reason::read(response));

@@ -2,6 +2,7 @@
 
 use super::Leg;
 use super::callee::{Callee, CalleeState};
+use super::challenge::Given;
 use super::forks::Forks;
 use super::invite::CalleeInvite;
 use super::session_timer::{in_invite, wanted_by_422};
@@ -31,7 +32,7 @@ impl Call {
             self.end(hands, now, End::failed(Reason::TrunkMayNotShow));
             return;
         }
-        let Some(tried) = self.found(&exits, 0) else {
+        let Some(tried) = self.found(hands, &exits, 0) else {
             self.end(hands, now, End::failed(Reason::TrunkDown));
             return;
         };
@@ -48,20 +49,20 @@ impl Call {
 
     /// The first of these exits, from one on, that has an address. Those before it whose names resolve to nothing
     /// are noted in the record: by their names, and without a status.
-    fn found(&mut self, exits: &[Exit], from: usize) -> Option<usize> {
+    fn found(&mut self, hands: &mut Hands, exits: &[Exit], from: usize) -> Option<usize> {
         let config = self.config.clone();
         for (at, exit) in exits.iter().enumerate().skip(from) {
             if exit.target.is_some() {
                 return Some(at);
             }
             let trunk = &config.trunks[exit.trunk];
-            self.note_attempt(trunk, trunk.gateways[exit.gateway].place.host_port());
+            self.note_attempt(hands, trunk, trunk.gateways[exit.gateway].place.host_port());
         }
         None
     }
 
-    /// Notes in the record that a gateway is tried.
-    fn note_attempt(&mut self, trunk: &Trunk, gateway: String) {
+    /// Notes in the record that a gateway is tried; the first time it goes on disk, before the called party hears of it.
+    fn note_attempt(&mut self, hands: &mut Hands, trunk: &Trunk, gateway: String) {
         let Some(plan) = &self.plan else { return };
         // Nearly always there is one.
         self.record.attempts.reserve_exact(1);
@@ -70,7 +71,11 @@ impl Call {
             gateway,
             callee: self.config.numbers.record(plan.called().reveal()),
             status: 0,
+            challenge: None,
         });
+        if self.record.attempts.len() == 1 {
+            hands.journal(|ink| CallEntry::Arrived(Draft::whole(&self.record, ink)));
+        }
     }
 
     /// Sends the callee's INVITE by one of the exits: a leg of its own, with ids of its own.
@@ -100,6 +105,7 @@ impl Call {
             cseq: 1,
             min_s: 0,
             session: (trunk.session_id == Naming::Own).then(|| SessionId::mint(&mut hands.chance)),
+            given: None,
         });
         let Again {
             call_id,
@@ -107,6 +113,7 @@ impl Call {
             cseq,
             min_s,
             session,
+            mut given,
         } = again;
         let branch = hands.branch();
         let icid: Option<Token> = (trunk.charging_vector == Naming::Own).then(|| hands.token());
@@ -138,6 +145,10 @@ impl Call {
             session,
             cseq,
             timer: &timer,
+            proof: given
+                .as_mut()
+                .zip(trunk.credentials.as_ref())
+                .map(|(given, credentials)| given.prove(credentials, &mut hands.chance)),
         };
         let mut written = invite.write();
         let path = Path {
@@ -145,7 +156,9 @@ impl Call {
             transport: target.transport,
             remote: target.address,
             flow: None,
+            party: None,
         };
+        let path = trunk.way(path);
         let large = match (by, target.transport, trunk.large_requests) {
             (By::Size, Transport::Udp, LargeRequests::Tcp) if written.bytes.len() > UDP_REQUEST_BYTES_MAX => {
                 listener_towards(&config, Some(listener.id), Transport::Tcp, target.address)
@@ -180,15 +193,11 @@ impl Call {
             return;
         }
         if is_another {
-            self.note_attempt(trunk, text::of_address(target.address));
+            self.note_attempt(hands, trunk, text::of_address(target.address));
         }
         self.not_to_caller.address(target.address.ip());
         let me = owner(self.me, Purpose::Invite(LegName::Callee));
         let is_first = self.callee.is_none();
-        if is_first {
-            // On disk before the called party hears of it.
-            hands.journal(|ink| CallEntry::Arrived(Draft::whole(&self.record, ink)));
-        }
         let client = hands.layer.request(now.at, first_path, me, written.bytes);
         self.note_message(now.at, LegName::Callee, Heading::Out, Method::Invite, None, true);
         let state = if client.is_some() {
@@ -216,6 +225,7 @@ impl Call {
             max_forwards,
             cseq,
             min_s,
+            given,
             forks: Forks::default(),
             give_up: None,
         });
@@ -235,7 +245,7 @@ impl Call {
             return false;
         };
         let (exits, max_forwards, next) = (callee.exits.clone(), callee.max_forwards, callee.tried + 1);
-        let Some(tried) = self.found(&exits, next) else {
+        let Some(tried) = self.found(hands, &exits, next) else {
             return false;
         };
         let way = Way {
@@ -286,27 +296,38 @@ impl Call {
         let Some(callee) = self.callee.as_ref() else {
             return false;
         };
-        let is_known = callee.leg.wish.timer != SessionTimer::Off && callee.cseq < SESSION_TRIES_MAX;
+        let tries = callee.cseq - Given::answers(callee.given.as_ref());
+        let is_known = callee.leg.wish.timer != SessionTimer::Off && tries < SESSION_TRIES_MAX;
         let longer = wanted_by_422(refusal).filter(|wanted| *wanted > callee.min_s);
         let (true, Some(min_s)) = (is_known, longer) else {
             return false;
+        };
+        let given = callee.given.clone();
+        self.dial_same(hands, now, min_s, given);
+        true
+    }
+
+    /// The same INVITE goes to the same gateway once more, with what that has asked for: Call-ID, From and To as before,
+    /// the next CSeq (RFC 4028 §7.3, RFC 3261 §22.2).
+    pub(super) fn dial_same(&mut self, hands: &mut Hands, now: Now, min_s: u32, given: Option<Given>) {
+        let Some(callee) = self.callee.as_ref() else {
+            return;
         };
         let way = Way {
             exits: callee.exits.clone(),
             tried: callee.tried,
             by: callee.by,
             max_forwards: callee.max_forwards,
-            // Call-ID, From and To as before, the next CSeq.
             again: Some(Again {
                 call_id: callee.call_id,
                 tag: callee.leg.local_tag,
                 cseq: callee.cseq + 1,
                 min_s,
                 session: callee.leg.session(),
+                given,
             }),
         };
         self.dial_by(hands, now, way);
-        true
     }
 }
 
@@ -328,6 +349,8 @@ struct Again {
     cseq: u32,
     min_s: u32,
     session: Option<SessionId>,
+    /// The challenge that it answers.
+    given: Option<Given>,
 }
 
 /// What decides on the transport of an INVITE to a gateway that is spoken to over UDP.

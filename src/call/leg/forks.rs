@@ -462,7 +462,7 @@ pub struct Parting {
 impl Parting {
     /// From a call that is gone: what the answer itself gives back of the session's name counts.
     pub fn from_nobody(config: &Config, resolved: &Resolved, path: Path, response: &Message<'_>) -> Self {
-        let trunk = trunk::of_source(&config.trunks, resolved, path.remote.ip());
+        let trunk = trunk::of_path(&config.trunks, resolved, path);
         let is_named = trunk.is_some_and(|trunk| trunk.session_id == Naming::Own);
         Self {
             session: is_named.then(|| SessionId::given_back(response)).flatten(),

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use arrayvec::ArrayVec;
 
+use super::challenge::Proof;
 use super::session_timer::Lines;
 use super::{ALLOW, contact, reliable, session_timer, transport_param};
 use crate::base::number::{NumberPlan, RealNumber, Shown};
@@ -51,6 +52,8 @@ pub struct CalleeInvite<'a> {
     pub cseq: u32,
     /// The session timer that we ask for.
     pub timer: &'a Lines,
+    /// The proof that we know the password that this gateway has asked for.
+    pub proof: Option<Proof<'a>>,
 }
 
 /// The INVITE, and the identities that its dialog goes on with.
@@ -111,12 +114,18 @@ impl CalleeInvite<'_> {
             Reliability::Offer | Reliability::Off => None,
         };
         let timer = self.timer.iter().map(|(name, value)| (*name, value.as_str()));
-        let headers: ArrayVec<(&str, &str), 7> = [("Allow", ALLOW), identity]
+        let proof = self
+            .proof
+            .as_ref()
+            .and_then(|proof| proof.header(Method::Invite, &target));
+        let proof = proof.as_ref().map(|(name, value)| (*name, value.as_str()));
+        let headers: ArrayVec<(&str, &str), 8> = [("Allow", ALLOW), identity]
             .into_iter()
             .chain(supported.map(|tags| ("Supported", tags)))
             .chain(required.map(|tag| ("Require", tag)))
             .chain(timer)
             .chain(charging)
+            .chain(proof)
             .collect();
         let mut bytes = build::request(&build::Request {
             method: Method::Invite,

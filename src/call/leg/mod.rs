@@ -3,6 +3,7 @@
 
 pub mod callee;
 pub mod caller;
+pub mod challenge;
 pub mod dial;
 pub mod forks;
 pub mod info;

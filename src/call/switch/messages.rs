@@ -36,7 +36,7 @@ impl Switch {
             Err(unreadable) => {
                 self.hands.note(Note::Malformed);
                 if let (Some(status), Some(head)) = (unreadable.status, unreadable.head)
-                    && trunk::of_source(&self.config.trunks, &self.hands.resolved, path.remote.ip()).is_some()
+                    && trunk::of_path(&self.config.trunks, &self.hands.resolved, path).is_some()
                 {
                     let to_tag = self.hands.tag_for(&head);
                     // RFC 3261 §21.4.1 wants the fault named; our reason phrases are fixed.
@@ -76,7 +76,7 @@ impl Switch {
         match purpose {
             Purpose::Invite(LegName::Callee) => {
                 call.hear_targets(&self.table, &answer, message);
-                call.callee_answered(hands, now, &answer, message);
+                call.callee_answered(hands, now, path.remote.ip(), &answer, message);
             }
             Purpose::Exchange(leg) => call.offer_answered(hands, now, leg, &answer, message),
             Purpose::Bye(leg) => {
@@ -156,8 +156,7 @@ impl Switch {
         let found = Dialog::id_of(message).and_then(|id| self.hands.dialogs.get(&id).copied());
         let Some((me, name)) = found else {
             let is_ours = is_ours(message.call_id()) && message.from_tag().is_some_and(is_ours);
-            let is_trunks =
-                trunk::of_source(&self.config.trunks, &self.hands.resolved, path.remote.ip()).is_some();
+            let is_trunks = trunk::of_path(&self.config.trunks, &self.hands.resolved, path).is_some();
             if is_ours && is_trunks && self.hands.layer.len() < TRANSACTIONS_MAX {
                 let last = LAST_CSEQ_OF_STRAYS.max(last_cseq_of(message));
                 let parting = Parting::from_nobody(&self.config, &self.hands.resolved, path, message);
@@ -178,7 +177,7 @@ impl Switch {
         let is_of_dialog =
             || in_dialog && Dialog::id_of(message).is_some_and(|id| self.hands.dialogs.contains_key(&id));
         // What belongs to a dialog or a transaction passes even if its trunk has left the conf.
-        if trunk::of_source(&self.config.trunks, &self.hands.resolved, path.remote.ip()).is_none()
+        if trunk::of_path(&self.config.trunks, &self.hands.resolved, path).is_none()
             && !is_of_dialog()
             && !self.hands.layer.knows(path, message)
         {

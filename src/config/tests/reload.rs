@@ -95,7 +95,11 @@ fn another(key: &str) -> Option<&'static str> {
         "log.level" => Some("\"debug\""),
         "log.format" => Some("\"json\""),
         "sip.tcp" => Some("[\"127.0.0.1:5060\"]"),
-        "sip.tls" | "api.aliyun.listen" | "api.huawei.listen" => None,
+        "sip.tls" => Some("[\"127.0.0.1:5061\"]"),
+        "sip.tls_client_ca" => Some("\"ca.pem\""),
+        // One is nothing without the other: a test of their own changes both.
+        "sip.tls_cert" | "sip.tls_key" => None,
+        "api.aliyun.listen" | "api.huawei.listen" => None,
         unknown => panic!("{unknown}: give it another right value here"),
     }
 }
@@ -153,8 +157,8 @@ fn every_key_of_the_main_file_is_taken_by_a_reload_or_named_as_waiting_for_a_res
 
 #[test]
 fn every_key_of_a_trunk_is_taken_by_a_reload() {
-    // Some of them need an address of TCP.
-    let main = with("sip.tcp", "[\"127.0.0.1:5060\"]");
+    // Some of them need an address of TCP or TLS.
+    let main = with("sip.tcp", "[\"127.0.0.1:5060\"]").replace("tls = []", "tls = [\"127.0.0.1:5061\"]");
     let old = Reading::of_texts("conf/umbra.toml", &main, "conf/trunks.toml", SHIPPED_TRUNKS);
     let shipped: toml::Table = SHIPPED_TRUNKS.parse().expect("TOML");
     let trunk = shipped["trunk"][0].as_table().expect("a trunk");
@@ -163,6 +167,7 @@ fn every_key_of_a_trunk_is_taken_by_a_reload() {
             "name" => "\"another\"",
             "accept_from" => "[\"127.0.0.0/24\"]",
             "gateways" => "[\"sip:127.0.0.4:5060\"]",
+            "credentials" => "{ realm = \"r\", user = \"u\", password = \"p\" }",
             "listen" => "\"127.0.0.1:5060\"",
             "dialled_from" => "[\"to\"]",
             "caller_id" => "[\"from\"]",
@@ -183,11 +188,19 @@ fn every_key_of_a_trunk_is_taken_by_a_reload() {
             "session_timer" => "\"offer\"",
             "session_expires_s" => "900",
             "min_se_s" => "120",
+            "client_names" => "[\"sbc1.carrier.example\"]",
+            "tls_name" => "\"sip.carrier.example\"",
+            "tls_ca" | "tls_cert" | "tls_key" => "\"tls/carrier.pem\"",
             unknown => panic!("{unknown}: give it another right value here"),
         };
         let mut trunk = trunk.clone();
         let value: toml::Table = format!("v = {value}").parse().expect("TOML");
         trunk.insert(key.clone(), value["v"].clone());
+        if let "tls_cert" | "tls_key" = key.as_str() {
+            // One is nothing without the other.
+            let other = if key == "tls_key" { "tls_cert" } else { "tls_key" };
+            trunk.insert(other.to_owned(), value["v"].clone());
+        }
         let file = toml::Table::from_iter([("trunk".to_owned(), toml::Value::Array(vec![trunk.into()]))]);
         let new = Reading::of_texts("conf/umbra.toml", &main, "conf/trunks.toml", &file.to_string());
         let wanted = new.conf().unwrap_or_else(|faults| panic!("{key}: {faults}"));
@@ -205,6 +218,17 @@ fn every_key_of_a_trunk_is_taken_by_a_reload() {
         };
         assert_eq!(reload.taken, said, "{key}");
     }
+}
+
+#[test]
+fn a_reload_takes_another_certificate_with_its_key() {
+    let text = SHIPPED
+        .replace("tls_cert = \"\"", "tls_cert = \"a.pem\"")
+        .replace("tls_key = \"\"", "tls_key = \"a.key\"");
+    let new = Reading::of_texts("conf/umbra.toml", &text, "conf/trunks.toml", SHIPPED_TRUNKS);
+    let reload = Reading::shipped().reload(&new).expect("it is right");
+    assert_eq!(reload.taken, ["sip.tls_cert", "sip.tls_key"]);
+    assert_eq!(reload.conf, new.conf().expect("it is right"));
 }
 
 #[test]

@@ -134,6 +134,7 @@ fn the_way_back_is_the_source_port_if_asked_and_else_the_via_s() {
     let stream = Path {
         transport: Transport::Tls,
         flow: Some(FlowHint(4)),
+        party: None,
         ..came
     };
     let expected = Path {

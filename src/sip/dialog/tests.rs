@@ -1,10 +1,11 @@
 use super::*;
 use crate::sip::header::Name;
-use crate::sip::path::{FlowHint, ListenerId, Transport};
+use crate::sip::path::{FlowHint, ListenerId, Party, Transport};
 
 fn came() -> Path {
     Path {
         flow: Some(FlowHint(1)),
+        party: None,
         ..Path::udp(ListenerId(3), "192.0.2.7:5062".parse().unwrap())
     }
 }
@@ -282,6 +283,7 @@ fn the_next_hop_is_the_address_that_the_uri_names_by_its_transport_or_the_dialog
         transport,
         remote: remote.parse().unwrap(),
         flow: None,
+        party: None,
     };
     assert_eq!(hop("sip:a@192.0.2.9"), to(Transport::Udp, "192.0.2.9:5060"));
     assert_eq!(
@@ -303,11 +305,41 @@ fn the_next_hop_is_the_address_that_the_uri_names_by_its_transport_or_the_dialog
         "sip:a@192.0.2.9;maddr=pbx.example",
         "sip:a@192.0.2.9:0",
         "sip:a@192.0.2.9;transport=sctp",
-        "sip:a@192.0.2.9:5061;transport=tls",
-        "sips:a@192.0.2.9",
         "tel:+8613800000001",
     ] {
         assert_eq!(hop(nowhere), came(), "{nowhere}");
+    }
+    for secure in ["sip:a@192.0.2.9:5061;transport=tls", "sips:a@192.0.2.9"] {
+        assert_eq!(hop(secure), to(Transport::Tls, "192.0.2.9:5061"), "{secure}");
+    }
+}
+
+#[test]
+fn a_dialog_over_tls_never_leaves_it() {
+    let came = Path {
+        transport: Transport::Tls,
+        party: Some(Party::named("carrier")),
+        ..came()
+    };
+    let hop = |uri: &str| {
+        let text = invite(&format!("Contact: <{uri}>\r\n"), "");
+        let message = Message::parse(text.as_bytes()).unwrap();
+        Dialog::uas(&message, b"ours", came).unwrap().next_hop()
+    };
+    for open in ["sip:a@192.0.2.9;transport=udp", "sip:a@192.0.2.9;transport=tcp"] {
+        assert_eq!(hop(open), came, "{open}");
+    }
+    for same in [
+        "sip:a@192.0.2.9",
+        "sip:a@192.0.2.9;transport=tls",
+        "sips:a@192.0.2.9",
+    ] {
+        let there = Path {
+            remote: "192.0.2.9:5061".parse().unwrap(),
+            flow: None,
+            ..came
+        };
+        assert_eq!(hop(same), there, "{same}");
     }
 }
 

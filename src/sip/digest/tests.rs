@@ -319,3 +319,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_challenge_that_is_kept_is_the_same_and_none_is_kept_that_is_too_long() {
+    let long = "x".repeat(CHALLENGE_BYTES_MAX);
+    for (line, is_kept) in [
+        ("Digest realm=\"a\", nonce=\"1\"".to_owned(), true),
+        (
+            "Digest realm=\"a\", nonce=\"1\", opaque=\"\", stale=true, qop=\"auth\"".to_owned(),
+            true,
+        ),
+        (format!("Digest realm=\"a\", nonce=\"{long}\""), false),
+    ] {
+        let bytes = challenged(&[&line]);
+        let head = Head::read(&bytes).expect("a head");
+        let challenge = Challenge::strongest(&head, Asker::Server, |_| true).expect("one");
+        let kept = Kept::of(&challenge);
+        assert_eq!(kept.is_some(), is_kept);
+        assert!(kept.is_none_or(|kept| kept.challenge() == challenge));
+    }
+}

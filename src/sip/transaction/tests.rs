@@ -22,6 +22,7 @@ fn peer(transport: Transport) -> Path {
         transport,
         remote: "192.0.2.7:5060".parse().unwrap(),
         flow: None,
+        party: None,
     }
 }
 

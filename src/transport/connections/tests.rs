@@ -120,6 +120,7 @@ fn to(remote: SocketAddr) -> Path {
         transport: Transport::Tcp,
         remote,
         flow: None,
+        party: None,
     }
 }
 
@@ -283,6 +284,7 @@ fn a_request_to_the_address_of_a_connection_that_is_being_ended_gets_a_new_one()
     let address = friend.local_addr().expect("bound");
     let by_flow = Path {
         flow: Some(FlowHint(0)),
+        party: None,
         ..to(address)
     };
     for way in [to(address), by_flow] {

@@ -439,6 +439,7 @@ fn by_tcp(remote: SocketAddr) -> Path {
         transport: Protocol::Tcp,
         remote,
         flow: None,
+        party: None,
     }
 }
 

@@ -163,7 +163,7 @@ impl Phone {
                 acked: !is_invite,
             });
         }
-        let from = call.local;
+        let from = extra.at.unwrap_or(call.local);
         self.out.push_back(Packet {
             from,
             to: source,

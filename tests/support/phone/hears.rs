@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::super::sdp;
+use super::super::secret;
 use super::super::stage::Packet;
 use super::super::strict::check_answer;
 use super::super::text::{Msg, listed, uri_in};
@@ -16,6 +17,7 @@ impl Phone {
     pub fn check(&self, at: usize, msg: &Msg, is_direct: bool) -> Result<(), String> {
         let call = &self.calls[at];
         if msg.status().is_none() {
+            secret::check(msg)?;
             return if is_direct {
                 call.routing.check_request(msg)
             } else {

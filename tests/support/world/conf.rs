@@ -6,6 +6,7 @@ use umbra::base::number::Format;
 use umbra::call::config::{Config, Listener, SipTimers};
 use umbra::call::media;
 use umbra::call::targets::{Name, Place, Resolved, Scheme, Server, Target};
+use umbra::call::trunk::secret::{Credentials, Secret};
 use umbra::call::trunk::{
     CallerFrom, Cidr, DialledFrom, Dtmf, Gateway, GatewaysCall, LargeRequests, MayShow, Naming, Redirects,
     Reliability, RtcpMux, SessionTimer, SessionWish, Trunk,
@@ -14,6 +15,7 @@ use umbra::masking::binding::Mode;
 use umbra::rtp::flow::MediaNat;
 use umbra::sip::path::{ListenerId, Transport};
 
+use super::super::secret;
 use super::super::stage::{Large, Setup};
 
 pub(super) fn mode_of(name: &str) -> Mode {
@@ -48,6 +50,11 @@ pub(super) fn config_of(setup: &Setup) -> Config {
         accept_from: setup.accepted().into_iter().map(net).collect(),
         gateways_call: GatewaysCall::No,
         gateways: gateways(setup),
+        credentials: setup.has_credentials.then(|| Credentials {
+            realm: secret::REALM.into(),
+            user: secret::USER.into(),
+            secret: Secret::of_password(secret::USER, secret::REALM, secret::PASSWORD),
+        }),
         large_requests: match setup.large {
             Large::Udp => LargeRequests::Udp,
             Large::Heard | Large::Refused => LargeRequests::Tcp,
@@ -84,6 +91,7 @@ pub(super) fn config_of(setup: &Setup) -> Config {
         },
         charging_vector: naming(setup.names_charging),
         session_id: naming(setup.names_sessions),
+        tls: Default::default(),
         media_from: Vec::new(),
         session: SessionWish {
             timer: match setup.session_timer.as_str() {

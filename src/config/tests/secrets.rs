@@ -1,0 +1,62 @@
+//! Passwords in trunk files.
+
+use super::*;
+use crate::sip::digest::Algorithm;
+
+fn read(trunk: &str) -> Findings {
+    let text = format!("[[trunk]]\nname = \"b\"\ngateways = [\"sip:127.0.0.3\"]\n{trunk}\n");
+    Reading::of_texts("u.toml", SHIPPED, "t.toml", &text).check()
+}
+
+#[test]
+fn a_password_is_taken_as_it_stands_from_a_file_from_the_environment_or_as_hashes() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "Circle Of Life\n").expect("written");
+    let of_file = format!("password_file = {:?}", file.path());
+    // The environment of a test is what cargo gives.
+    let of_env = "password_env = \"CARGO_PKG_NAME\"";
+    let taken = |password: &str| {
+        let found = read(&format!(
+            "credentials = {{ realm = \"testrealm@host.com\", user = \"Mufasa\", {password} }}"
+        ));
+        let conf = found.conf.unwrap_or_else(|| panic!("{}", found.faults));
+        conf.switch.trunks[0].credentials.clone().expect("credentials")
+    };
+    let plain = taken("password = \"Circle Of Life\"");
+    assert_eq!(taken(&of_file), plain);
+    assert_ne!(taken(of_env), plain);
+    let hashed = taken("ha1_md5 = \"939e7578ed9e3c518a452acee763bce9\"");
+    assert_eq!(
+        hashed.secret.ha1(Algorithm::Md5),
+        plain.secret.ha1(Algorithm::Md5)
+    );
+    assert!(hashed.secret.ha1(Algorithm::Sha256).is_none());
+    assert!(!format!("{plain:?}").contains("939e"));
+}
+
+#[test]
+fn no_fault_of_a_trunk_file_shows_a_password() {
+    for wrong in [
+        "credentials = { realm = \"r\", user = \"u\", pasword = \"hunter2\" }",
+        "credentials = { realm = \"r\", user = 7, password = \"hunter2\" }",
+        "credentials = { user = \"u\", password = \"hunter2\" }",
+        "credentials = { realm = \"r\", user = \"u\", password = \"hunter2\", password_env = \"hunter2\" }",
+        "credentials = { realm = \"r\", user = \"u\", password_env = \"hunter2\" }",
+        "credentials = { realm = \"r\", user = \"u\", password_file = \"hunter2\" }",
+        "credentials = { realm = \"r\", user = \"u\", ha1_md5 = \"hunter2\" }",
+        "credentials = { realm = \"r\", user = \"u\", password = \"\" }",
+        "credentials = \"hunter2\"",
+        "credentials = [\"hunter2\"]",
+        "credential = { password = \"hunter2\" }",
+        "credentials = { realm = \"r\", user = \"u\", password = \"hunter2\"",
+        "[trunk.credentials]\nrealm = \"r\"\nuser = \"u\"\nsecret = \"hunter2\"",
+        "[trunk.credentials]\nrealm = \"r\"\nuser = \"u\"\npassword = \"hunter2",
+    ] {
+        let found = read(wrong);
+        assert!(found.conf.is_none(), "{wrong}");
+        let shown = format!("{} {:?} {}", found.faults, found.faults, found.warnings);
+        assert!(!shown.contains("hunter2"), "{wrong}: {shown}");
+    }
+    let reading = Reading::of_texts("u.toml", SHIPPED, "t.toml", "# hunter2");
+    assert!(!format!("{reading:?}").contains("hunter2"));
+}
