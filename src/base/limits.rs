@@ -5,6 +5,17 @@ use std::time::Duration;
 /// Digits of a number.
 pub const NUMBER_DIGITS_MAX: usize = 18;
 
+/// Bytes of a number as it is written towards a trunk, a sign and a prefix among them.
+pub const WRITTEN_NUMBER_BYTES_MAX: usize = 24;
+/// Rules of one trunk that change numbers, each way.
+pub const NUMBER_RULES_MAX: usize = 32;
+/// Bytes of such a rule's expression, and of its replacement.
+pub const NUMBER_RULE_MATCH_BYTES_MAX: usize = 128;
+/// Bytes of memory that such an expression may take, compiled.
+pub const NUMBER_RULE_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a number that comes in, and of what a rule makes of it.
+pub const NUMBER_RULE_TEXT_BYTES_MAX: usize = 160;
+
 /// Header fields of one SIP message; a request with more is answered 513.
 pub const SIP_HEADERS_MAX: usize = 128;
 /// Bytes of one SIP message.

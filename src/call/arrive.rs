@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::inspect;
 use super::leg::refresh::{Judged, judged};
 use super::refusal::Bounce;
+use super::trunk::number_format::Which;
 use super::trunk::{CallerFrom, DialledFrom, Trunk};
+use crate::base::limits::NUMBER_RULE_TEXT_BYTES_MAX;
 use crate::base::number::{NumberPlan, Tel};
 use crate::sdp::parse::Session;
 use crate::sip::header::{Name, NameAddr, decimal};
@@ -44,7 +46,7 @@ impl Arrival {
 }
 
 /// Room for two unescaped texts, and what stands between them.
-type Subscriber = arrayvec::ArrayString<160>;
+type Subscriber = arrayvec::ArrayString<NUMBER_RULE_TEXT_BYTES_MAX>;
 
 /// Hops that a request without Max-Forwards gets (RFC 3261 §8.1.1.6).
 const MAX_FORWARDS: u8 = 70;
@@ -69,13 +71,13 @@ pub fn read(invite: &Message<'_>, trunk: &Trunk, plan: &NumberPlan) -> (Arrival,
     // Two values, a SIP and a tel URI of one subscriber, are normal (RFC 3325 §9.1): the first that is a number counts.
     let asserted: arrayvec::ArrayVec<Tel, 4> = invite
         .values(Name::PAssertedIdentity)
-        .filter_map(|value| number_in(value, plan))
+        .filter_map(|value| caller_in(value, trunk, plan))
         .take(4)
         .collect();
     let preferred = invite
         .values(Name::PPreferredIdentity)
-        .filter_map(|value| number_in(value, plan));
-    let from = number_of_uri(invite.from().uri, plan);
+        .filter_map(|value| caller_in(value, trunk, plan));
+    let from = number_of_uri(invite.from().uri, Which::Calling, trunk, plan);
     let caller = trunk.caller_id.iter().find_map(|place| match place {
         CallerFrom::Pai => asserted.first().copied(),
         CallerFrom::From => from,
@@ -86,7 +88,7 @@ pub fn read(invite: &Message<'_>, trunk: &Trunk, plan: &NumberPlan) -> (Arrival,
         diverting: invite
             .values(Name::Diversion)
             .next()
-            .and_then(|value| number_in(value, plan)),
+            .and_then(|value| caller_in(value, trunk, plan)),
         identities: from
             .into_iter()
             .chain(asserted)
@@ -115,15 +117,7 @@ fn dialled(invite: &Message<'_>, trunk: &Trunk, plan: &NumberPlan) -> Option<Tel
             DialledFrom::PCalledPartyId => NameAddr::parse(invite.values(Name::PCalledPartyId).next()?)?.uri,
             DialledFrom::Diversion => NameAddr::parse(invite.values(Name::Diversion).next()?)?.uri,
         };
-        let user = subscriber(&Uri::parse(uri).ok()?)?;
-        let mut number = user.as_str();
-        for prefix in &trunk.strip {
-            if let Some(rest) = number.strip_prefix(&**prefix) {
-                number = rest;
-                break;
-            }
-        }
-        plan.normalise(number).ok()
+        number_of_uri(uri, Which::Called, trunk, plan)
     })
 }
 
@@ -136,13 +130,14 @@ fn seconds(value: &[u8]) -> Duration {
     Duration::from_secs(decimal(value, u32::MAX).unwrap_or(beyond).into())
 }
 
-fn number_in(value: &[u8], plan: &NumberPlan) -> Option<Tel> {
-    number_of_uri(NameAddr::parse(value)?.uri, plan)
+fn caller_in(value: &[u8], trunk: &Trunk, plan: &NumberPlan) -> Option<Tel> {
+    number_of_uri(NameAddr::parse(value)?.uri, Which::Calling, trunk, plan)
 }
 
-/// The number of a URI that names a subscriber, whatever its host.
-pub(super) fn number_of_uri(uri: &[u8], plan: &NumberPlan) -> Option<Tel> {
-    plan.normalise(&subscriber(&Uri::parse(uri).ok()?)?).ok()
+/// The number of a URI that names a subscriber, whatever its host, as it is written on this trunk's wire.
+pub(super) fn number_of_uri(uri: &[u8], which: Which, trunk: &Trunk, plan: &NumberPlan) -> Option<Tel> {
+    let text = subscriber(&Uri::parse(uri).ok()?)?;
+    trunk.numbers.read(which, &text, plan, &mut |_, _| ()).ok()
 }
 
 /// The number of a URI and the country that it is to be read in, as [`NumberPlan::normalise`] takes them, whatever
@@ -167,10 +162,13 @@ fn subscriber(uri: &Uri<'_>) -> Option<Subscriber> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::call::trunk::number_format::NumberFormat;
 
     fn number(uri: &str) -> Option<String> {
         let plan = NumberPlan::default();
-        number_of_uri(uri.as_bytes(), &plan).map(|tel| plan.record(tel).to_string())
+        let text = subscriber(&Uri::parse(uri.as_bytes()).ok()?)?;
+        let read = NumberFormat::default().read(Which::Calling, &text, &plan, &mut |_, _| ());
+        read.ok().map(|tel| plan.record(tel).to_string())
     }
 
     #[test]

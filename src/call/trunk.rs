@@ -1,23 +1,24 @@
 //! Trunks: whose wire a message came by, how that side writes numbers, where calls through it go.
 
+pub mod number_format;
+pub mod secret;
+pub mod tls;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::tls::{of_path, towards};
+
+use self::number_format::NumberFormat;
 use self::secret::Credentials;
+use self::tls::Tls;
 use super::media::InterfaceId;
 use super::targets::{Place, Resolved};
 use crate::base::limits::{SESSION_EXPIRES_S, SESSION_MIN_S};
-use crate::base::number::Format;
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sip::path::ListenerId;
-
-pub mod secret;
-pub mod tls;
-
-use tls::Tls;
-pub use tls::{of_path, towards};
 
 /// A range of addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -224,10 +225,8 @@ pub struct Trunk {
     pub dialled_from: Vec<DialledFrom>,
     /// Where the caller's number is read, first found.
     pub caller_id: Vec<CallerFrom>,
-    /// Dial prefixes to take off a dialled number (`17951`, `#31#`), longest first.
-    pub strip: Vec<Box<str>>,
-    /// How numbers are written towards it.
-    pub number_format: Format,
+    /// How numbers are written on its wire, both ways.
+    pub numbers: NumberFormat,
     /// Which numbers it lets us show.
     pub may_show: Vec<MayShow>,
     /// Whether numbers that name no trunk belong to it.
@@ -304,8 +303,7 @@ impl Trunk {
             listener: None,
             dialled_from: Vec::new(),
             caller_id: Vec::new(),
-            strip: Vec::new(),
-            number_format: Format::National,
+            numbers: NumberFormat::default(),
             may_show: Vec::new(),
             default: false,
             media_nat: MediaNat::default(),

@@ -94,6 +94,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("trace", "umbra trace 01ARZ3NDEKTSV4RRFFQ69G5FAV"),
     ("cdr", "umbra cdr --since 1h --x 17000000001"),
     ("trunk list", "umbra trunk list"),
+    ("trunk try", "umbra trunk try carrier 008613800000001"),
     ("import", "umbra import bindings.csv"),
     ("export", "umbra export > bindings.csv"),
     ("restore", "umbra restore /var/backups/umbra-today"),

@@ -201,6 +201,15 @@ fn the_server_is_asked_for_its_state_its_log_level_and_a_reload() {
         "reloaded\ntakes effect: log.level, trunk carrier\nwaits for a restart: store.path\n"
     );
     assert!(done(&served, "trunk list").contains("carrier"));
+    let tried = done(&served, "trunk try carrier 008613800000001");
+    assert!(
+        tried.contains("in, dialled: 008613800000001\n  = +8613800000001\n"),
+        "{tried}"
+    );
+    assert!(
+        tried.ends_with("number_format national 13800000001\n  = 13800000001\n"),
+        "{tried}"
+    );
     assert_eq!(served.asked.lock().unwrap()[..], ["log debug", "reload "]);
     let (status, _) = served.post("/v1/stop", &serde_json::json!({"drain_s": 600}));
     assert_eq!(

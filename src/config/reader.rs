@@ -226,26 +226,34 @@ impl<'a> Section<'a> {
     /// The tables of `[[key]]`.
     pub(super) fn sections(&self, key: &str, known: &[&str]) -> Vec<Section<'a>> {
         let name = format!("[[{key}]]");
+        let each = format!("write tables, each under a line {name}");
+        let whole = format!("write the line {name}, with two brackets on each side");
+        self.tables(key, &name, known, (&each, &whole))
+    }
+
+    /// The tables in the list `key`, known to the reader of a fault by `name`; the cures are said of an item that is no
+    /// table, and of what is no list.
+    pub(super) fn tables(
+        &self,
+        key: &str,
+        name: &str,
+        known: &[&str],
+        (each, whole): (&str, &str),
+    ) -> Vec<Section<'a>> {
         match self.entry(key) {
             None => Vec::new(),
             Some((_, DeValue::Array(array))) => array
                 .iter()
                 .filter_map(|item| match item.get_ref() {
-                    DeValue::Table(table) => {
-                        Some(Section::new(self.source, table, item.span(), &name, known))
-                    }
+                    DeValue::Table(table) => Some(Section::new(self.source, table, item.span(), name, known)),
                     _ => {
-                        self.source
-                            .fault(&item.span(), format!("write tables, each under a line {name}"));
+                        self.source.fault(&item.span(), each);
                         None
                     }
                 })
                 .collect(),
             Some((span, _)) => {
-                self.source.fault(
-                    &span,
-                    format!("write the line {name}, with two brackets on each side"),
-                );
+                self.source.fault(&span, whole);
                 Vec::new()
             }
         }

@@ -111,7 +111,7 @@ impl Reading {
     }
 
     /// Files that are on no disk.
-    pub(super) fn of_texts(name: &str, text: &str, trunks_name: &str, trunks_text: &str) -> Self {
+    pub fn of_texts(name: &str, text: &str, trunks_name: &str, trunks_text: &str) -> Self {
         let of = |name: &str, text: &str| Text {
             name: name.to_owned(),
             text: text.to_owned(),

@@ -49,6 +49,10 @@ fn the_shipped_files_name_every_key() {
     assert_eq!(load(&dir), Ok(Conf::embedded()));
     for key in [
         "strip",
+        "rules_in",
+        "number_format_in",
+        "prefix_out",
+        "rules_out",
         "media",
         "rtcp_mux",
         "dtmf",
@@ -374,6 +378,22 @@ fn every_fault_of_a_trunk_file_names_line_text_and_cure() {
             trunk("a", "may_show = [\"+86170\"]"),
             "t.toml:4: \"+86170\": write \"own\", \"any\", or the first digits in E.164 without sign (\"86170\")",
         ),
+        (
+            trunk("a", "rules_in = [{ match = '^(0', replace = '' }]\nrules_out = [{ match = '^(0)', replace = '$2' }]"),
+            "t.toml:4: match = '^(0': no regular expression: unclosed group\n\
+             t.toml:5: replace = '$2': the expression has no group 2: count its brackets, or write ${1} where a digit or letter follows",
+        ),
+        (
+            trunk("a", "rules_in = [\"^0\"]\nrules_out = \"^0\""),
+            "t.toml:4: \"^0\": write rules as { match = '^00(\\d+)$', replace = '+$1' }\n\
+             t.toml:5: rules_out = \"^0\": write a list of rules, in brackets: rules_out = [{ match = '…', replace = '…' }]",
+        ),
+        (
+            trunk("a", "rules_in = [{ match = '^0', of = \"called\" }]"),
+            "t.toml:4: of = \"called\": write \"both\", \"dialled\" or \"caller\"\n\
+             t.toml:4: { match = '^0', of = \"called\" }: a rule has match and replace, and may say of = \"both\", \"dialled\" or \"caller\"",
+        ),
+        (trunk("a", "prefix_out = \"+9\""), "t.toml:4: prefix_out = \"+9\": write 1 to 8 digits (\"9\"), or nothing"),
         (trunk("a", "default = \"yes\""), "t.toml:4: default = \"yes\": write true or false, without quotes"),
         (
             trunk("a", "media_from = [\"1.0.0.0/8\", \"2.0.0.0/8\", \"3.0.0.0/8\", \"4.0.0.0/8\", \"5.0.0.0/8\"]"),

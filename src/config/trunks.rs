@@ -1,5 +1,7 @@
 //! The trunk files: `[[trunk]]` tables, and what must hold between them.
 
+mod numbers;
+
 use std::time::Duration;
 
 use super::reader::{Section, Source, one_of, word};
@@ -7,7 +9,6 @@ use super::{gateway, secrets, value};
 use crate::base::limits::{
     FIRST_RESPONSE, FIRST_RESPONSE_MAX, SESSION_EXPIRES_S, SESSION_MAX_S, SESSION_MIN_S,
 };
-use crate::base::number::Format;
 use crate::call::config::{Config, Listener, MediaConfig};
 use crate::call::media::InterfaceId;
 use crate::call::targets::{Name, Place, Scheme, Target};
@@ -36,7 +37,11 @@ const KEYS: &[&str] = &[
     "dialled_from",
     "caller_id",
     "strip",
+    "rules_in",
+    "number_format_in",
     "number_format",
+    "prefix_out",
+    "rules_out",
     "may_show",
     "default",
     "media_nat",
@@ -65,11 +70,6 @@ const DIALLED_FROM: [(&str, DialledFrom); 4] = [
     ("diversion", DialledFrom::Diversion),
 ];
 const CALLER_ID: [(&str, CallerFrom); 2] = [("pai", CallerFrom::Pai), ("from", CallerFrom::From)];
-const NUMBER_FORMAT: [(&str, Format); 3] = [
-    ("national", Format::National),
-    ("e164", Format::E164),
-    ("plus", Format::Plus),
-];
 const LARGE_REQUESTS: [(&str, LargeRequests); 2] = [("udp", LargeRequests::Udp), ("tcp", LargeRequests::Tcp)];
 const REDIRECTS: [(&str, Redirects); 2] = [("refuse", Redirects::Refuse), ("follow", Redirects::Follow)];
 const RTCP_MUX: [(&str, RtcpMux); 2] = [("answer", RtcpMux::Answer), ("offer", RtcpMux::Offer)];
@@ -143,8 +143,7 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         } else {
             words(section, "caller_id", &CALLER_ID, CallerFrom::Pai)
         },
-        strip: strip(section),
-        number_format: section.choice("number_format", &NUMBER_FORMAT, Format::National),
+        numbers: numbers::read(section),
         may_show: section.list("may_show", vec![MayShow::Own], may_show),
         default: section.flag("default"),
         media_nat: section.choice("media_nat", &MEDIA_NAT, MediaNat::Strict),
@@ -446,18 +445,6 @@ fn words<T: Copy + PartialEq>(section: &Section<'_>, key: &str, words: &[(&str, 
         section.fault(key, format!("the list is empty: write {}", one_of(words)));
     }
     read
-}
-
-fn strip(section: &Section<'_>) -> Vec<Box<str>> {
-    let mut prefixes = section.list("strip", Vec::new(), |text| {
-        let plain = text.bytes().all(|c| c.is_ascii_digit() || c == b'#' || c == b'*');
-        if text.is_empty() || text.len() > 8 || !plain {
-            return Err("write a dial prefix of 1 to 8 digits, # or *: \"17951\"".into());
-        }
-        Ok(Box::<str>::from(text))
-    });
-    prefixes.sort_by_key(|p| std::cmp::Reverse(p.len()));
-    prefixes
 }
 
 fn may_show(text: &str) -> Result<MayShow, String> {

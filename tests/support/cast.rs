@@ -290,6 +290,8 @@ impl<S: Stage> Cast<S> {
         (alone.map(|(_, phone)| *phone))
             .or_else(|| known.next().map(|(phone, _)| phone))
             .or_else(|| self.phones.iter().position(|p| p.number == user))
+            // However the trunk writes it.
+            .or_else(|| self.phones.iter().position(|p| user.ends_with(&p.number)))
             .or_else(|| self.homes.iter().position(|home| *home == to))
     }
 

@@ -21,6 +21,9 @@ use super::stage::{Binding, Doing, Large, Setup, Speaks, Stage};
 pub struct Ladder {
     /// What `setup` lines ask for.
     pub setup: Vec<(String, String)>,
+    /// Lines of conf for the trunk, and for one of the callers' own.
+    pub trunk: Vec<String>,
+    pub home: Vec<String>,
     /// Why it is only for the simulator, if it is.
     pub simulated_only: Option<String>,
     lines: Vec<Line>,
@@ -39,6 +42,8 @@ impl Ladder {
     pub fn read(text: &str) -> Self {
         let mut ladder = Self {
             setup: Vec::new(),
+            trunk: Vec::new(),
+            home: Vec::new(),
             simulated_only: None,
             lines: Vec::new(),
         };
@@ -55,6 +60,14 @@ impl Ladder {
             }
             if let Some(why) = line.strip_prefix("only simulated:") {
                 ladder.simulated_only = Some(why.trim().to_owned());
+                continue;
+            }
+            if let Some(conf) = line.strip_prefix("trunk ") {
+                ladder.trunk.push(conf.to_owned());
+                continue;
+            }
+            if let Some(conf) = line.strip_prefix("home ") {
+                ladder.home.push(conf.to_owned());
                 continue;
             }
             let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
@@ -76,6 +89,8 @@ impl Ladder {
 
     /// The setup that it wants, on this net.
     pub fn set_up(&self, mut setup: Setup) -> Setup {
+        setup.trunk.clone_from(&self.trunk);
+        setup.home_trunk.clone_from(&self.home);
         for (key, value) in &self.setup {
             match key.as_str() {
                 "home" => setup.home = Speaks::named(value),

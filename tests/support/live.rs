@@ -109,7 +109,7 @@ fn write_conf(dir: &Path, setup: &Setup) {
         .map(|(ip, prefix)| format!("\"{ip}/{prefix}\""))
         .collect();
     let trunks = format!(
-        "[[trunk]]\nname = \"carrier\"\naccept_from = [{}]\ngateways = [{}]\ncredentials = {}\nlarge_requests = \"{}\"\nmedia = \"{}\"\nfirst_response_timeout_s = {}\nredirects = \"{}\"\nrtcp_mux = \"{}\"\ndtmf = \"{}\"\nsession_timer = \"{}\"\nsession_expires_s = {}\nmin_se_s = {}\ncharging_vector = \"{}\"\nsession_id = \"{}\"\nreliable_provisionals = \"{}\"\ndefault = true\n",
+        "[[trunk]]\nname = \"carrier\"\naccept_from = [{}]\ngateways = [{}]\ncredentials = {}\nlarge_requests = \"{}\"\nmedia = \"{}\"\nfirst_response_timeout_s = {}\nredirects = \"{}\"\nrtcp_mux = \"{}\"\ndtmf = \"{}\"\nsession_timer = \"{}\"\nsession_expires_s = {}\nmin_se_s = {}\ncharging_vector = \"{}\"\nsession_id = \"{}\"\nreliable_provisionals = \"{}\"\ndefault = true\n{}",
         accepted.join(", "),
         gateways.join(", "),
         credentials(setup),
@@ -125,6 +125,7 @@ fn write_conf(dir: &Path, setup: &Setup) {
         if setup.names_charging { "own" } else { "none" },
         if setup.names_sessions { "own" } else { "none" },
         setup.reliable,
+        setup.further_conf(),
     );
     fs::write(dir.join("umbra.toml"), conf).expect("the folder can be written");
     fs::write(dir.join("trunks.toml"), trunks).expect("the folder can be written");

@@ -127,6 +127,10 @@ pub struct Setup {
     pub names_sessions: bool,
     /// Whether the trunk has credentials for its gateways (`support/secret.rs`).
     pub has_credentials: bool,
+    /// Further lines of the trunk's conf.
+    pub trunk: Vec<String>,
+    /// The conf of a second trunk, by which those who call come in; none: all are the one trunk's.
+    pub home_trunk: Vec<String>,
     /// Alarms that belong to the play.
     pub alarms: Vec<String>,
     /// Whether a carrier's edge proxy stands between the phones and Umbra: it speaks TCP with Umbra, which knows
@@ -165,6 +169,8 @@ impl Setup {
             names_charging: false,
             names_sessions: false,
             has_credentials: false,
+            trunk: Vec::new(),
+            home_trunk: Vec::new(),
             alarms: Vec::new(),
             has_edge: false,
             canaries: Vec::new(),
@@ -285,11 +291,24 @@ impl Setup {
         if self.has_edge {
             return vec![(self.edge().ip(), 32)];
         }
-        let mut all = vec![(self.ip(1, 0), 24), (self.ip(2, 0), 24)];
+        let mut all = vec![(self.ip(2, 0), 24)];
+        if self.home_trunk.is_empty() {
+            all.push((self.ip(1, 0), 24));
+        }
         if self.home.is_v6() || self.gateway.is_v6() {
             all.push((Ipv6Addr::LOCALHOST.into(), 128));
         }
         all
+    }
+
+    /// The rest of the trunk file: what a play says of the trunk in the conf's own words, and the callers' own trunk.
+    pub fn further_conf(&self) -> String {
+        let mut conf = self.trunk.join("\n");
+        if !self.home_trunk.is_empty() {
+            let (network, own) = (self.ip(1, 0), self.home_trunk.join("\n"));
+            conf += &format!("\n[[trunk]]\nname = \"home\"\naccept_from = [\"{network}/24\"]\n{own}");
+        }
+        conf + "\n"
     }
 
     /// Umbra's media addresses. Each play has ports of its own on `::1`, which all of them share.

@@ -16,6 +16,7 @@
 //! | `/v1/numbers`, `/v1/numbers/{x}`, `POST /v1/numbers/{x}/lock` … | virtual numbers |
 //! | `POST /v1/numbers:batch` | up to 1,000, each with its own result |
 //! | `GET /v1/trunks` | trunks |
+//! | `POST /v1/trunks/{name}/try` | how a number is read and written on a trunk, step by step |
 //! | `GET /v1/status`, `POST /v1/stop`, `POST`, `DELETE /v1/drain`, `POST /v1/reload`, `PUT /v1/log` | the server |
 //! | `GET /v1/backup` | a snapshot of all bindings, numbers and pools, as one file |
 //! | `GET /healthz`, `/readyz`, `/metrics` | for monitors |
@@ -44,6 +45,7 @@ mod route;
 pub(crate) mod support;
 #[cfg(test)]
 mod tests;
+pub(crate) mod trunk_try;
 mod view;
 
 use std::net::IpAddr;
@@ -243,6 +245,7 @@ pub fn router(desk: Arc<Desk>) -> Router {
         .route("/v1/numbers/{x}", get(numbers::show).patch(numbers::set))
         .route("/v1/numbers/{x}/{what}", post(numbers::act))
         .route("/v1/trunks", get(node::trunks))
+        .route("/v1/trunks/{name}/try", post(trunk_try::try_number))
         .route("/v1/status", get(node::status))
         .route("/v1/stop", post(node::stop))
         .route("/v1/drain", post(node::drain).delete(node::undrain))

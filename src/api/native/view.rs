@@ -262,11 +262,7 @@ fn trunk(trunk: &Trunk, names: &[Status]) -> Value {
         "accept_from": accept_from,
         "gateways": gateways,
         "names": names,
-        "number_format": match trunk.number_format {
-            Format::National => "national",
-            Format::E164 => "e164",
-            Format::Plus => "plus",
-        },
+        "number_format": format(trunk.numbers.format),
         "may_show": may_show,
         "default": trunk.default,
     })
@@ -289,6 +285,15 @@ fn name(status: &Status) -> Value {
         "answered_s_ago": status.answered.map(|at| at.elapsed().as_secs()),
         "error": status.error,
     })
+}
+
+/// How numbers are written towards a trunk, as the conf says it.
+pub(super) const fn format(format: Format) -> &'static str {
+    match format {
+        Format::National => "national",
+        Format::E164 => "e164",
+        Format::Plus => "plus",
+    }
 }
 
 /// A dialled number as a sentence names it.

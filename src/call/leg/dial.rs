@@ -4,7 +4,7 @@ use super::Leg;
 use super::callee::{Callee, CalleeState};
 use super::challenge::Given;
 use super::forks::Forks;
-use super::invite::CalleeInvite;
+use super::invite::{CalleeInvite, Numbers};
 use super::session_timer::{in_invite, wanted_by_422};
 use crate::base::limits::{SESSION_TRIES_MAX, UDP_REQUEST_BYTES_MAX};
 use crate::base::text;
@@ -93,11 +93,29 @@ impl Call {
         };
         let Some(target) = exit.target else { return };
         let trunk = &config.trunks[exit.trunk];
+        let (called, shown) = (plan.called(), plan.shown());
+        let Ok(numbers) = Numbers::written(called, shown, trunk, &config.numbers) else {
+            // Another trunk may have other rules; nobody is called by what is no number.
+            if tried + 1 < exits.len() {
+                let way = Way {
+                    exits,
+                    tried: tried + 1,
+                    by: By::Size,
+                    max_forwards,
+                    again: None,
+                };
+                return self.dial_by(hands, now, way);
+            }
+            let end = End {
+                cause: Some("number_format"),
+                ..End::failed(Reason::TrunkDown)
+            };
+            return self.end(hands, now, end);
+        };
         let gateway = &trunk.gateways[exit.gateway];
         // That one reaches every gateway is checked when the conf is read.
         let listener = listener_towards(&config, trunk.listener, target.transport, target.address)
             .unwrap_or(listener(&config, ListenerId(0)));
-        let (called, shown) = (plan.called(), plan.shown());
         let is_another = again.is_none() && by == By::Size;
         let again = again.unwrap_or_else(|| Again {
             call_id: hands.call_id(),
@@ -128,14 +146,11 @@ impl Call {
         }
         let sdp = self.bridge.description(LegName::Callee).unwrap_or_default();
         let mut invite = CalleeInvite {
-            called,
-            shown,
+            numbers: &numbers,
             trunk,
             place: &gateway.place,
-            target,
             listener,
             via: listener,
-            plan: &config.numbers,
             call_id: &call_id,
             from_tag: &tag,
             branch: &branch,

@@ -10,7 +10,8 @@ use super::{ALLOW, contact, reliable, session_timer, transport_param};
 use crate::base::number::{NumberPlan, RealNumber, Shown};
 use crate::base::text;
 use crate::call::config::Listener;
-use crate::call::targets::{Place, Target};
+use crate::call::targets::Place;
+use crate::call::trunk::number_format::{Unfit, Which, Wire};
 use crate::call::trunk::{Reliability, SessionTimer, Trunk};
 use crate::sip::build::{self, Body};
 use crate::sip::method::Method;
@@ -18,22 +19,16 @@ use crate::sip::session_id::SessionId;
 
 /// Everything that a called party's INVITE is made of.
 pub struct CalleeInvite<'a> {
-    /// Whom it calls: the Request-URI and To.
-    pub called: RealNumber,
-    /// Whom it shows: From and P-Asserted-Identity.
-    pub shown: Shown,
-    /// How numbers are written towards this trunk.
+    /// Whom it calls, and whom it shows.
+    pub numbers: &'a Numbers,
+    /// By which trunk.
     pub trunk: &'a Trunk,
     /// Whom it addresses: the gateway, as the conf has it.
     pub place: &'a Place,
-    /// Where it goes.
-    pub target: Target,
     /// Which of our addresses its dialog uses: From and Contact.
     pub listener: &'a Listener,
     /// Which of our addresses it leaves from itself: Via.
     pub via: &'a Listener,
-    /// How the country dials.
-    pub plan: &'a NumberPlan,
     /// Minted for this leg.
     pub call_id: &'a [u8],
     /// Minted for this leg.
@@ -56,6 +51,38 @@ pub struct CalleeInvite<'a> {
     pub proof: Option<Proof<'a>>,
 }
 
+/// The numbers of a called party's INVITE, as its trunk wants them written.
+pub struct Numbers {
+    /// Whom it calls: the Request-URI and To.
+    called: Wire,
+    /// Whom it shows: From and P-Asserted-Identity. `None`: nobody (RFC 3323).
+    shown: Option<Wire>,
+}
+
+impl Numbers {
+    /// Writes them for `trunk`.
+    ///
+    /// # Errors
+    /// [`Unfit`]: the trunk's rules leave no number of one of them.
+    pub fn written(
+        called: RealNumber,
+        shown: Shown,
+        trunk: &Trunk,
+        plan: &NumberPlan,
+    ) -> Result<Self, Unfit> {
+        let write = |which, tel| trunk.numbers.write(which, tel, plan, &mut |_, _| ());
+        let shown = match shown {
+            Shown::Virtual(x) => Some(x.tel()),
+            Shown::Real(number, _) => Some(number.reveal()),
+            Shown::Withheld => None,
+        };
+        Ok(Self {
+            called: write(Which::Called, called.reveal())?,
+            shown: shown.map(|shown| write(Which::Calling, shown)).transpose()?,
+        })
+    }
+}
+
 /// The INVITE, and the identities that its dialog goes on with.
 pub struct Written {
     /// The whole message.
@@ -71,19 +98,14 @@ pub struct Written {
 impl CalleeInvite<'_> {
     /// Writes it.
     pub fn write(&self) -> Written {
-        let called = self.plan.write(self.called.reveal(), self.trunk.number_format);
+        let Numbers { called, shown } = self.numbers;
         let us = self.listener.advertised;
-        let shown = match self.shown {
-            Shown::Virtual(x) => Some(self.plan.write(x.tel(), self.trunk.number_format)),
-            Shown::Real(number, _) => Some(self.plan.write(number.reveal(), self.trunk.number_format)),
-            Shown::Withheld => None,
-        };
-        let local = match &shown {
+        let local = match shown {
             Some(number) => [b"<", &*sip_uri(number, &text::of_address(us)), b">"].concat(),
             // RFC 3323 §4.1.1.3
             None => b"\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_vec(),
         };
-        let mut target = sip_uri(&called, &self.place.host_port());
+        let mut target = sip_uri(called, &self.place.host_port());
         let remote = [b"<", &*target, b">"].concat();
         // RFC 3261 §19.1.1: the transport may stand in the Request-URI, and not in To.
         target.extend_from_slice(match self.place {
@@ -93,7 +115,7 @@ impl CalleeInvite<'_> {
         });
         let from = [&*local, b";tag=", self.from_tag].concat();
         let contact = contact(self.listener);
-        let identity = match &shown {
+        let identity = match shown {
             Some(_) => ("P-Asserted-Identity", &*String::from_utf8_lossy(&local)),
             None => ("Privacy", "id"),
         };

@@ -15,7 +15,8 @@ use crate::call::guard::Scope;
 use crate::call::hands::Hands;
 use crate::call::phase::{Call, Recorded};
 use crate::call::port::LegName;
-use crate::call::trunk::Redirects;
+use crate::call::trunk::number_format::Which;
+use crate::call::trunk::{Redirects, Trunk};
 use crate::masking::route::{self, Plan};
 use crate::masking::table::Table;
 use crate::sip::header::{Name, NameAddr};
@@ -43,12 +44,13 @@ impl Call {
         let Some(plan) = self.plan.as_ref().filter(|_| follows) else {
             return;
         };
+        let Some(trunk) = self.trunk_out() else { return };
         let mut targets: ArrayVec<(u16, Tel), REDIRECT_CONTACTS_MAX> = response
             .values(Name::Contact)
             .take(REDIRECT_CONTACTS_MAX)
             .filter_map(NameAddr::parse)
             .filter_map(|contact| {
-                let number = arrive::number_of_uri(contact.uri, &self.config.numbers)?;
+                let number = arrive::number_of_uri(contact.uri, Which::Called, trunk, &self.config.numbers)?;
                 Some((preference(contact.param("q")), number))
             })
             .collect();
@@ -96,14 +98,17 @@ impl Call {
     }
 
     fn trunk_follows(&self) -> bool {
-        let trunk = self
-            .callee
-            .as_ref()
-            .and_then(|callee| callee.exits.get(callee.tried));
-        trunk.is_some_and(|exit| match self.config.trunks[exit.trunk].redirects {
+        self.trunk_out().is_some_and(|trunk| match trunk.redirects {
             Redirects::Refuse => false,
             Redirects::Follow => true,
         })
+    }
+
+    /// The trunk that the called party is called by.
+    fn trunk_out(&self) -> Option<&Trunk> {
+        let callee = self.callee.as_ref()?;
+        let exit = callee.exits.get(callee.tried)?;
+        self.config.trunks.get(exit.trunk)
     }
 }
 

@@ -1,16 +1,17 @@
 //! The configuration of the simulated server, as a play or a history sets it up.
 
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 
-use umbra::base::number::Format;
 use umbra::call::config::{Config, Listener, SipTimers};
 use umbra::call::media;
 use umbra::call::targets::{Name, Place, Resolved, Scheme, Server, Target};
 use umbra::call::trunk::secret::{Credentials, Secret};
 use umbra::call::trunk::{
-    CallerFrom, Cidr, DialledFrom, Dtmf, Gateway, GatewaysCall, LargeRequests, MayShow, Naming, Redirects,
-    Reliability, RtcpMux, SessionTimer, SessionWish, Trunk,
+    Cidr, Dtmf, Gateway, GatewaysCall, LargeRequests, Naming, Redirects, Reliability, RtcpMux, SessionTimer,
+    SessionWish, Trunk,
 };
+use umbra::config::{Conf, Reading};
 use umbra::masking::binding::Mode;
 use umbra::rtp::flow::MediaNat;
 use umbra::sip::path::{ListenerId, Transport};
@@ -43,6 +44,9 @@ pub(super) fn config_of(setup: &Setup) -> Config {
         let at = config.media.interfaces.iter().position(|i| *i.name == **name);
         Some(media::InterfaceId(at.expect("an interface of the play") as u8))
     };
+    let further = further_trunks(setup);
+    let mut further = further.into_iter();
+    let read = further.next().expect("the trunk itself");
     let trunk_media = named(&setup.media);
     config.media.timeout = setup.media_timeout;
     config.trunks = vec![Trunk {
@@ -60,11 +64,6 @@ pub(super) fn config_of(setup: &Setup) -> Config {
             Large::Heard | Large::Refused => LargeRequests::Tcp,
         },
         listener: None,
-        dialled_from: vec![DialledFrom::Ruri],
-        caller_id: vec![CallerFrom::Pai, CallerFrom::From],
-        strip: Vec::new(),
-        number_format: Format::National,
-        may_show: vec![MayShow::Own],
         default: true,
         media_nat: if setup.latch {
             MediaNat::Latch
@@ -91,8 +90,6 @@ pub(super) fn config_of(setup: &Setup) -> Config {
         },
         charging_vector: naming(setup.names_charging),
         session_id: naming(setup.names_sessions),
-        tls: Default::default(),
-        media_from: Vec::new(),
         session: SessionWish {
             timer: match setup.session_timer.as_str() {
                 "accept" => SessionTimer::Accept,
@@ -103,7 +100,9 @@ pub(super) fn config_of(setup: &Setup) -> Config {
             interval_s: setup.session_expires_s,
             min_s: setup.min_se_s,
         },
+        ..read
     }];
+    config.trunks.extend(further);
     config
 }
 
@@ -142,6 +141,19 @@ pub(super) fn resolved_of(setup: &Setup) -> Resolved {
         addresses: vec![setup.gateway(place.parse().expect("a gateway's place"))],
     };
     Resolved::new([(name(), (0..).zip(places).map(server).collect())])
+}
+
+/// The trunks as the conf reads them: the first has a play's own lines, and else what is usual.
+fn further_trunks(setup: &Setup) -> Vec<Trunk> {
+    static USUAL: OnceLock<Vec<Trunk>> = OnceLock::new();
+    if setup.trunk.is_empty() && setup.home_trunk.is_empty() {
+        return USUAL.get_or_init(|| Conf::embedded().switch.trunks).clone();
+    }
+    let (gateway, further) = (setup.gateway(1), setup.further_conf());
+    let text = format!("[[trunk]]\nname = \"carrier\"\ngateways = [\"sip:{gateway}\"]\n{further}");
+    let main = "[sip]\nudp = [\"127.0.0.1:5060\", \"[::1]:5060\"]\n";
+    let reading = Reading::of_texts("umbra.toml", main, "trunks.toml", &text);
+    reading.conf().expect("a right conf").switch.trunks
 }
 
 fn naming(is_own: bool) -> Naming {
