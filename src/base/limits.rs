@@ -34,6 +34,18 @@ pub const SIP_ROUTES_MAX: usize = 32;
 pub const CHALLENGE_BYTES_MAX: usize = 2_048;
 /// Bytes of a password, a user's name or a realm.
 pub const SECRET_BYTES_MAX: usize = 256;
+/// How long a nonce of ours can be used.
+pub const NONCE_LIFE: Duration = Duration::from_secs(300);
+/// Nonces of one shard whose uses are counted; the longest given go first, and are then too old.
+pub const NONCES_MAX: usize = 16_384;
+/// Wrong credentials from one address, in [`GUESSES_WITHIN`], after which none of it are looked at any more.
+pub const GUESSES_MAX: u32 = 20;
+/// How long wrong credentials are counted together.
+pub const GUESSES_WITHIN: Duration = Duration::from_secs(60);
+/// Addresses of one shard whose wrong credentials are counted apart; all others share one count.
+pub const GUESSERS_MAX: usize = 4_096;
+/// Users of one trunk.
+pub const TRUNK_USERS_MAX: usize = 256;
 /// Calls of one shard at once; the next is answered 503.
 pub const CALLS_MAX: usize = 50_000;
 /// Server transactions of one shard that belong to no call; beyond it requests are answered statelessly.
@@ -68,6 +80,18 @@ pub const TCP_PER_STRANGER_MAX: usize = 4;
 pub const TCP_QUEUE_BYTES_MAX: usize = 1 << 20;
 /// How long a TCP connection of ours may take to come about.
 pub const TCP_CONNECT_MAX: Duration = Duration::from_secs(4);
+/// TLS handshakes at once, over all shards; whoever begins one more is refused.
+pub const TLS_HANDSHAKES_MAX: usize = 128;
+/// How many of them may be with addresses that are no trunk's.
+pub const TLS_STRANGERS_HANDSHAKES_MAX: usize = TLS_HANDSHAKES_MAX / 2;
+/// TLS handshakes that addresses of no trunk may begin in a second, of each shard: each costs about a millisecond.
+pub const TLS_STRANGERS_PER_SECOND: usize = 64;
+/// How long a TLS handshake may take; then the connection is closed.
+pub const TLS_HANDSHAKE_MAX: Duration = Duration::from_secs(5);
+/// Bytes of one TLS connection that are enciphered before the other side takes them.
+pub const TLS_BUFFER_BYTES_MAX: usize = 64 << 10;
+/// How long before its end a certificate of ours is told of.
+pub const TLS_ENDS_SOON: Duration = Duration::from_secs(14 * 86_400);
 /// How long a message may take from its first byte to its last over TCP; then the connection is closed.
 pub const TCP_MESSAGE_MAX: Duration = Duration::from_secs(10);
 /// How long the other side of a TCP connection may take nothing of what is written; then it is closed.

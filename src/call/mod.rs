@@ -9,6 +9,7 @@ pub mod config;
 pub mod draft;
 pub mod exchange;
 pub mod failover;
+mod gate;
 pub mod guard;
 pub mod hands;
 pub mod inspect;

@@ -307,6 +307,10 @@ pub enum Note {
     Stray,
     /// A request from an address that is no trunk's.
     Stranger,
+    /// A request with wrong credentials, on a trunk that asks for some.
+    WrongPassword,
+    /// Credentials that weren't looked at, because their source had given wrong ones too often.
+    Guessing,
     /// A new call refused for load.
     Shed,
     /// Alarm: the egress guard stopped a message that would have shown what it must not.
@@ -330,7 +334,13 @@ impl Note {
             Self::GuardHit | Self::PortsDry | Self::PortTaken | Self::FilesDry | Self::ConnectionsFull => {
                 true
             }
-            Self::Malformed | Self::Stray | Self::Stranger | Self::Shed | Self::SendFailed => false,
+            Self::Malformed
+            | Self::Stray
+            | Self::Stranger
+            | Self::WrongPassword
+            | Self::Guessing
+            | Self::Shed
+            | Self::SendFailed => false,
         }
     }
 }

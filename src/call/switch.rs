@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::config::Config;
+use super::gate::Gate;
 use super::hands::{CallRef, Hands, Keeping};
 use super::kept;
 use super::listing::Listing;
@@ -40,6 +41,8 @@ pub struct Switch {
     /// Calls whose caller may not know yet that he was refused: he hasn't acknowledged it.
     unheard: HashMap<CallRef, Id, ahash::RandomState>,
     pub(super) door: Door,
+    /// Where trunks ask for passwords.
+    gate: Gate,
     pub(super) records: Records,
     /// A listing of the calls that waits for their counts.
     pub(super) listing: Option<Listing>,
@@ -79,6 +82,7 @@ impl Switch {
         let seeds = [chance.bits(), chance.bits(), chance.bits(), chance.bits()];
         let state = || ahash::RandomState::with_seeds(seeds[0], seeds[1], seeds[2], seeds[3]);
         let timers = base_timers(&config);
+        let gate = Gate::new(&mut chance.fork());
         let mut hands = Hands {
             layer: Layer::keyed(timers, seeds),
             out: Default::default(),
@@ -105,6 +109,7 @@ impl Switch {
             late: VecDeque::new(),
             unheard: HashMap::with_hasher(state()),
             door: Door::Open,
+            gate,
             records: Records::Kept,
             listing: None,
         }

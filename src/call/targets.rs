@@ -59,6 +59,14 @@ impl Name {
             None => self.host.to_string(),
         }
     }
+
+    /// The transport, where that is no affair of DNS.
+    pub fn wants(&self) -> Option<Transport> {
+        match self.scheme {
+            Scheme::Sip => self.transport,
+            Scheme::Sips => Some(Transport::Tls),
+        }
+    }
 }
 
 impl fmt::Display for Name {
@@ -86,6 +94,14 @@ pub enum Place {
 }
 
 impl Place {
+    /// The transport that it is spoken to by, where the conf says so.
+    pub fn wants(&self) -> Option<Transport> {
+        match self {
+            Self::At(target) => Some(target.transport),
+            Self::Named(name) => name.wants(),
+        }
+    }
+
     /// The host and its port, as URIs have it: of a name only what is written.
     pub fn host_port(&self) -> String {
         match self {

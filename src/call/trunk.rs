@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use self::tls::{of_path, towards};
 
 use self::number_format::NumberFormat;
-use self::secret::Credentials;
+use self::secret::{Credentials, Demand};
 use self::tls::Tls;
 use super::media::InterfaceId;
 use super::targets::{Place, Resolved};
@@ -203,6 +203,8 @@ pub struct Trunk {
     pub accept_from: Vec<Cidr>,
     /// Whether its gateways may as well.
     pub gateways_call: GatewaysCall,
+    /// What whoever sends us calls on it has to prove; `None`: the address is enough.
+    pub auth: Option<Demand>,
     /// Where calls through it go, in order.
     pub gateways: Vec<Gateway>,
     /// How large requests go to those of them that are spoken to over UDP.
@@ -298,6 +300,7 @@ impl Trunk {
             accept_from: Vec::new(),
             gateways_call: GatewaysCall::No,
             gateways: Vec::new(),
+            auth: None,
             credentials: None,
             large_requests: LargeRequests::default(),
             listener: None,

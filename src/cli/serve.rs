@@ -62,7 +62,7 @@ impl Check {
             return Ok(());
         };
         let found = match config::Reading::of(&path) {
-            Ok(reading) => reading.check(),
+            Ok(reading) => reading.check_with_certificates().0,
             Err(faults) => config::Findings {
                 conf: None,
                 faults,

@@ -15,6 +15,7 @@ use crate::records::cdr_file;
 use crate::telemetry::log;
 use crate::transport;
 
+mod certificates;
 mod fault;
 mod file;
 mod gateway;

@@ -89,6 +89,23 @@ impl<'t> Source<'t> {
         self.at(&span, cure)
     }
 
+    /// A fault of a trunk's key, where it stands, or of the whole trunk if it doesn't. `None`: the trunk isn't in this file.
+    pub(super) fn fault_of_trunk(&self, name: &str, key: &str, cure: &str) -> Option<Fault> {
+        let (root, _) = DeTable::parse_recoverable(self.text);
+        let DeValue::Array(trunks) = root.get_ref().get("trunk")?.get_ref() else {
+            return None;
+        };
+        let is_it = |table: &&Spanned<DeValue<'_>>| {
+            let table = table.get_ref().as_table();
+            let named = table.and_then(|table| table.get("name")?.get_ref().as_str());
+            named == Some(name)
+        };
+        let trunk = trunks.iter().find(is_it)?;
+        let entry = trunk.get_ref().as_table()?.get_key_value(key);
+        let span = entry.map_or(trunk.span(), |(key, value)| entry_span(key, value));
+        Some(self.at(&span, cure))
+    }
+
     fn at(&self, span: &Range<usize>, cure: impl Into<String>) -> Fault {
         let line = (!span.is_empty()).then(|| {
             let before = self.text.get(..span.start).unwrap_or("");

@@ -1,10 +1,10 @@
 //! Passwords in trunk files: written there, in a file of their own, or in the environment. Nothing of them is shown by a
 //! fault, and only their hashes are kept.
 
-use super::reader::Section;
-use crate::base::limits::SECRET_BYTES_MAX;
-use crate::call::trunk::secret::{Credentials, Secret};
-use crate::sip::digest::{Algorithm, Ha1};
+use super::reader::{Section, one_of, word};
+use crate::base::limits::{SECRET_BYTES_MAX, TRUNK_USERS_MAX};
+use crate::call::trunk::secret::{Credentials, Demand, Secret, User};
+use crate::sip::digest::{Algorithm, Asker, Ha1};
 
 /// Where a user's password stands: exactly one of them, or the hashes.
 const PASSWORDS: [&str; 3] = ["password", "password_file", "password_env"];
@@ -121,4 +121,111 @@ fn password(section: &Section<'_>, key: &str) -> Option<String> {
             None
         }
     }
+}
+
+/// Keys of one user in `auth`.
+const USER: [&str; 7] = [
+    "user",
+    PASSWORDS[0],
+    PASSWORDS[1],
+    PASSWORDS[2],
+    HASHES[0].0,
+    HASHES[1].0,
+    HASHES[2].0,
+];
+const ALGORITHMS: [(&str, Algorithm); 3] = [
+    ("md5", Algorithm::Md5),
+    ("sha-256", Algorithm::Sha256),
+    ("sha-512-256", Algorithm::Sha512_256),
+];
+
+/// `auth = [{…}]` and the keys beside it: what callers on a trunk have to prove. An empty list is nothing.
+pub(super) fn demand(trunk: &Section<'_>) -> Option<Demand> {
+    trunk.hide("auth");
+    let realm = trunk.parsed("auth_realm", "umbra".to_owned(), |text| {
+        let is_plain =
+            !text.is_empty() && text.len() <= SECRET_BYTES_MAX && !text.chars().any(char::is_control);
+        is_plain
+            .then(|| text.to_owned())
+            .ok_or_else(|| "write the name of the realm: \"umbra.example\"".to_owned())
+    });
+    let asker = match trunk.integer("auth_status", 401..=407, 401) {
+        401 => Asker::Server,
+        407 => Asker::Proxy,
+        _ => {
+            trunk.fault("auth_status", "write 401 or 407");
+            Asker::Server
+        }
+    };
+    let users = users(trunk, &realm);
+    let has_hash = |algorithm: &Algorithm| users.iter().all(|user| user.secret.ha1(*algorithm).is_some());
+    let named = algorithms(trunk);
+    if users.is_empty() {
+        return None;
+    }
+    let algorithms = match named {
+        Some(named) => {
+            if let Some(lacking) = named.iter().find(|algorithm| !has_hash(algorithm)) {
+                trunk.fault(
+                    "auth_algorithms",
+                    format!(
+                        "a user of auth has no {} hash: write it, or leave it out here",
+                        lacking.name()
+                    ),
+                );
+            }
+            named
+        }
+        None => {
+            let usual = [Algorithm::Sha256, Algorithm::Md5, Algorithm::Sha512_256];
+            usual.into_iter().filter(has_hash).take(2).collect()
+        }
+    };
+    if algorithms.is_empty() {
+        trunk.fault(
+            "auth",
+            "its users have no kind of hash in common: write their passwords, or the same kind for all",
+        );
+        return None;
+    }
+    Some(Demand {
+        realm: realm.into(),
+        asker,
+        algorithms,
+        users,
+    })
+}
+
+fn users(trunk: &Section<'_>, realm: &str) -> Vec<User> {
+    let mut users: Vec<User> = Vec::new();
+    for section in trunk.sections("auth", &USER) {
+        let name = named(&section, "user", "under which calls come in: user = \"pbx\"");
+        let secret = secret(&section, name.as_deref(), Some(realm));
+        if users.iter().any(|user| Some(&user.name) == name.as_ref()) {
+            section.fault("user", "another user of the trunk has this name");
+        }
+        if users.len() == TRUNK_USERS_MAX {
+            trunk.fault("auth", format!("too many users: at most {TRUNK_USERS_MAX}"));
+            break;
+        }
+        if let (Some(name), Some(secret)) = (name, secret) {
+            users.push(User { name, secret });
+        }
+    }
+    users
+}
+
+/// The hashes that are asked for, in order, if the conf names them.
+fn algorithms(trunk: &Section<'_>) -> Option<Vec<Algorithm>> {
+    trunk.texts("auth_algorithms")?;
+    let mut seen = Vec::new();
+    let read = trunk.list("auth_algorithms", Vec::new(), |text| {
+        let algorithm = word(text, &ALGORITHMS).ok_or_else(|| format!("write {}", one_of(&ALGORITHMS)))?;
+        if seen.contains(&algorithm) {
+            return Err("named twice: take one away".into());
+        }
+        seen.push(algorithm);
+        Ok(algorithm)
+    });
+    (!read.is_empty()).then_some(read)
 }

@@ -490,7 +490,7 @@ fn what_is_allowed_and_probably_not_meant_is_said_with_its_line() {
             "",
             "[[trunk]]\nname = \"a\"\ndefault = true\naccept_from = [\"0.0.0.0/0\"]".to_owned(),
             "t.toml:1: [[trunk]]: trunk a has no gateways: no call leaves on it\n\
-             t.toml:4: accept_from = [\"0.0.0.0/0\"]: trunk a accepts calls from the whole world: name the carrier's networks",
+             t.toml:4: accept_from = [\"0.0.0.0/0\"]: trunk a accepts calls from the whole world: name the carrier's networks, or ask for a password (auth)",
         ),
         (
             "",

@@ -11,7 +11,7 @@ use crate::base::limits::{
 };
 use crate::call::config::{Config, Listener, MediaConfig};
 use crate::call::media::InterfaceId;
-use crate::call::targets::{Name, Place, Scheme, Target};
+use crate::call::targets::{Place, Target};
 use crate::call::trunk::{
     CallerFrom, Cidr, DialledFrom, Dtmf, Gateway, GatewaysCall, LargeRequests, MayShow, Naming, Redirects,
     Reliability, RtcpMux, SessionTimer, SessionWish, Trunk,
@@ -29,6 +29,10 @@ const MEDIA_FROM_MAX: usize = 4;
 const KEYS: &[&str] = &[
     "name",
     "accept_from",
+    "auth",
+    "auth_realm",
+    "auth_status",
+    "auth_algorithms",
     "gateways",
     "credentials",
     "large_requests",
@@ -120,6 +124,7 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         name: name(section, others),
         accept_from,
         gateways_call,
+        auth: secrets::demand(section),
         gateways: gateways(section, listeners),
         credentials: secrets::credentials(section),
         large_requests: section.choice("large_requests", &LARGE_REQUESTS, LargeRequests::Udp),
@@ -191,10 +196,10 @@ fn doubts(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, tr
             format!("trunk {name} accepts from nowhere: no call comes in on it"),
         );
     }
-    if trunk.accept_from.iter().any(|c| c.prefix == 0) && by_address {
+    if trunk.auth.is_none() && trunk.accept_from.iter().any(|c| c.prefix == 0) && by_address {
         section.warn(
             "accept_from",
-            format!("trunk {name} accepts calls from the whole world: name the carrier's networks"),
+            format!("trunk {name} accepts calls from the whole world: name the carrier's networks, or ask for a password (auth)"),
         );
     }
     for (family, is_of) in [("IPv4", true), ("IPv6", false)] {
@@ -339,7 +344,7 @@ fn listener(
                     ),
                     Place::Named(name) => format!(
                         "no address of ours is spoken from as {name} wants it: add one to sip.{}, or change the gateways",
-                        wanted(name).map_or("udp", Transport::name)
+                        name.wants().map_or("udp", Transport::name)
                     ),
                 },
             );
@@ -377,21 +382,13 @@ fn listener(
     Some(listener.id)
 }
 
-/// The transport that a name is spoken to by, where that is no affair of DNS.
-fn wanted(name: &Name) -> Option<Transport> {
-    match name.scheme {
-        Scheme::Sip => name.transport,
-        Scheme::Sips => Some(Transport::Tls),
-    }
-}
-
 /// Whether a gateway can be reached from a listener, as far as that can be said before its name is looked up; by
 /// another transport than its own, if that is said.
 fn may_reach(listener: &Listener, gateway: &Gateway, by: Option<Transport>) -> bool {
     match &gateway.place {
         Place::At(target) => listener.reaches(by.unwrap_or(target.transport), target.address),
         Place::Named(name) => by
-            .or(wanted(name))
+            .or(name.wants())
             .is_none_or(|transport| listener.transport == transport),
     }
 }

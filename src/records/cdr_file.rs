@@ -24,8 +24,8 @@ use crate::call::port::Records;
 /// Records that are written with one fsync.
 const GROUP_MAX: usize = 1_024;
 /// How long the disk rests after a group, so that a busy server's records share an fsync. A record that comes
-/// after a pause is written at once; those that wait are in the journal until they are written.
-const REST: Duration = Duration::from_millis(100);
+/// after a pause is written at once; those that wait are in the journal until they are written, and synced there.
+const REST: Duration = Duration::from_millis(400);
 /// How long the disk rests after it refused.
 const RETRY: Duration = Duration::from_secs(1);
 /// How often old files are looked for, at least.

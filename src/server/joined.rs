@@ -21,6 +21,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::transport::clock::Clock;
 use crate::transport::event_loop::Stats;
 use crate::transport::shard::{Door, Message};
+use crate::transport::tls::Terms;
 
 use super::reload::{Front, InForce};
 use super::supervisor;
@@ -40,6 +41,10 @@ pub(super) struct Joined {
     pub(super) front: Mutex<Option<Front>>,
     pub(super) records: Weak<cdr_file::Writer>,
     pub(super) config: Arc<ArcSwap<Config>>,
+    /// The certificates in force.
+    pub(super) terms: ArcSwap<Terms>,
+    /// What was said of them and of gateways over TLS, by the names of the parts.
+    pub(super) said_of_tls: Mutex<Vec<String>>,
     pub(super) table: Arc<Table>,
     pub(super) log: Option<Log>,
     pub(super) health: Arc<Health>,

@@ -1,5 +1,6 @@
 //! The only place where the rooms are joined: it starts them, passes between them, and stops them in order.
 
+mod certificates;
 mod health;
 mod joined;
 mod readings;
@@ -300,6 +301,7 @@ impl Running {
     /// Looks at the disk and the gauges; says whether records can be kept.
     fn look(&self) -> Records {
         self.shared.tell_refused();
+        self.shared.look_at_tls();
         self.shared.alarms.look(self.shared.clock.now().wall);
         let health = &self.shared.health;
         let set = |part, state, trouble: Option<String>| match trouble {

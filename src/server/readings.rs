@@ -50,6 +50,7 @@ impl Readings {
             "TCP connections that are open.",
             sip.connections.load(Ordering::Relaxed),
         );
+        self.shared.write_tls(page);
         let ready = |shard: usize| {
             self.shared
                 .berths

@@ -12,7 +12,9 @@ use crate::base::time::Wall;
 use crate::config::{Conf, Faults, Reading};
 use crate::names::Wanted;
 use crate::transport::shard::Message;
+use crate::transport::tls::{Shown, Terms};
 
+use super::certificates;
 use super::joined::Joined;
 use super::supervisor;
 
@@ -113,6 +115,7 @@ impl Joined {
         let new = Reading::of(files.read.path()).map_err(lines)?;
         let reload = files.in_force.reload(&new).map_err(lines)?;
         // What may fail comes first.
+        let terms = new.certificates(&reload.conf).map_err(lines)?;
         let moves = reload.conf.api.listen != in_force.conf.api.listen;
         let listener = match reload.conf.api.listen.filter(|_| moves) {
             None => None,
@@ -134,8 +137,10 @@ impl Joined {
                 })?;
             }
         }
-        self.take(&reload.conf, &in_force.conf);
-        for what in &reload.taken {
+        let mut taken = reload.taken;
+        taken.extend(self.new_certificates(&terms));
+        self.take(&reload.conf, &in_force.conf, terms);
+        for what in &taken {
             tracing::info!("taken from the conf: {what}");
         }
         for key in &reload.waiting {
@@ -153,13 +158,25 @@ impl Joined {
             }),
         };
         Ok(Reloaded {
-            taken: reload.taken,
+            taken,
             waiting: reload.waiting,
         })
     }
 
+    /// The certificates that are others than those in force, in words.
+    fn new_certificates(&self, terms: &Terms) -> Vec<String> {
+        let before = self.terms.load();
+        let is_new = |shown: &&Shown| !before.shown().contains(shown);
+        terms
+            .shown()
+            .iter()
+            .filter(is_new)
+            .map(certificates::told)
+            .collect()
+    }
+
     /// Lets every room have its part of a conf that is in force from now on.
-    fn take(&self, conf: &Conf, before: &Conf) {
+    fn take(&self, conf: &Conf, before: &Conf, terms: Terms) {
         // Calls don't wait for the names that are new, and those that go are needed until the conf has gone.
         let wanted = Wanted::of(&conf.switch, &conf.dns);
         let kept = wanted.names.clone();
@@ -167,6 +184,8 @@ impl Joined {
             self.names.want(wanted);
             self.names.wait(DNS_PATIENCE);
         }
+        let terms = Arc::new(terms);
+        self.terms.store(terms.clone());
         let config = Arc::new(conf.switch.clone());
         self.config.store(config.clone());
         self.table.set_quarantine(conf.quarantine);
@@ -176,7 +195,12 @@ impl Joined {
         if let Some(records) = self.records.upgrade() {
             records.set(conf.records.rotate, conf.records.keep_days);
         }
-        (0..self.doors.len()).for_each(|shard| self.say(shard, [Message::Config(config.clone())]));
+        (0..self.doors.len()).for_each(|shard| {
+            self.say(
+                shard,
+                [Message::Tls(terms.clone()), Message::Config(config.clone())],
+            );
+        });
         self.names.keep_only(kept);
     }
 

@@ -46,8 +46,10 @@ use crate::transport::clock::Clock;
 use crate::transport::event_loop::{self, EventLoop};
 use crate::transport::handed::Handed;
 use crate::transport::shard::{Door, Message};
+use crate::transport::tls;
 
 use super::Running;
+use super::certificates::told;
 use super::health::{no_handover, other_files, too_few_files};
 use super::joined::{Joined, Wish, say_to};
 use super::readings::Readings;
@@ -82,6 +84,14 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
                 .to_string()),
         conf.store.display()
     );
+    // Before anything is touched: without them nothing else would be of use.
+    let certificates = Arc::new(match &reading {
+        Some(reading) => reading.certificates(&conf)?,
+        None => tls::Terms::default(),
+    });
+    for shown in certificates.shown() {
+        tracing::info!("{}", told(shown));
+    }
     let opening = Patience::begin();
     let files = file_limit();
     let started = std::time::Instant::now();
@@ -118,6 +128,7 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
         &left.moved,
         clock.clone(),
         &mut handed,
+        &certificates,
     )?;
     transport
         .keepable()
@@ -146,6 +157,8 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
     let shared = Arc::new(Joined {
         table: store.table().clone(),
         config: Arc::new(ArcSwap::from_pointee(conf.switch.clone())),
+        terms: ArcSwap::from(certificates),
+        said_of_tls: Mutex::default(),
         conf: Mutex::new(InForce::at_start(conf.clone(), reading, clock.now().wall)),
         front: Mutex::default(),
         records: Arc::downgrade(&records),

@@ -422,7 +422,7 @@ impl<'a> Credentials<'a> {
     pub fn of_request(request: &Head<'a>, asker: Asker, realm: &str) -> Option<Self> {
         request
             .lines(asker.credentials())
-            .flat_map(|line| Sets::of(line))
+            .flat_map(Sets::of)
             .filter_map(|fields| Self::of(&fields))
             .find(|found| *found.realm.plain() == *realm.as_bytes())
     }

@@ -65,6 +65,8 @@ impl Alarms {
         let what = match note {
             Note::Stranger => "a request came from an address that no trunk accepts from",
             Note::Malformed => "a message came that can't be read",
+            Note::WrongPassword => "a request came with wrong credentials",
+            Note::Guessing => "credentials were not looked at, after too many wrong ones of the same source",
             Note::GuardHit
             | Note::PortsDry
             | Note::PortTaken
@@ -139,7 +141,13 @@ const fn words(note: Note) -> Option<(&'static str, &'static str, &'static str)>
             "TCP connections with trunks that were refused for their number",
             "see who holds them (ss -tn), and ask the carrier for fewer",
         )),
-        Note::Malformed | Note::Stray | Note::Stranger | Note::Shed | Note::SendFailed => None,
+        Note::Malformed
+        | Note::Stray
+        | Note::Stranger
+        | Note::WrongPassword
+        | Note::Guessing
+        | Note::Shed
+        | Note::SendFailed => None,
     }
 }
 

@@ -15,10 +15,12 @@ use crate::masking::reason::Reason;
 pub use page::{Kind, Page, Row};
 
 /// Every note, in the order of its discriminant.
-const NOTES: [Note; 10] = [
+const NOTES: [Note; 12] = [
     Note::Malformed,
     Note::Stray,
     Note::Stranger,
+    Note::WrongPassword,
+    Note::Guessing,
     Note::Shed,
     Note::GuardHit,
     Note::PortsDry,
@@ -291,6 +293,8 @@ pub fn note_name(note: Note) -> &'static str {
         Note::Malformed => "malformed",
         Note::Stray => "stray",
         Note::Stranger => "stranger",
+        Note::WrongPassword => "wrong_password",
+        Note::Guessing => "guessing",
         Note::Shed => "shed",
         Note::GuardHit => "guard_hit",
         Note::PortsDry => "ports_dry",

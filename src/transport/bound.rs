@@ -12,6 +12,7 @@ use crate::sip::path::Transport as Protocol;
 /// A listener's socket, and where it is bound.
 pub(super) struct Bound {
     pub(super) address: SocketAddr,
+    pub(super) protocol: Protocol,
     pub(super) socket: Socket,
 }
 
@@ -31,8 +32,7 @@ impl Bound {
                 };
                 (socket.address()?, Socket::Udp(socket))
             }
-            Protocol::Tls => return Err(io::ErrorKind::Unsupported.into()),
-            Protocol::Tcp => {
+            Protocol::Tcp | Protocol::Tls => {
                 let listener = match handed.tcp(address) {
                     Some(listener) => tcp::Listener::of(listener)?,
                     None => handed.bind(|| tcp::Listener::bind(address))?,
@@ -40,7 +40,11 @@ impl Bound {
                 (listener.address()?, Socket::Tcp(listener))
             }
         };
-        Ok(Self { address, socket })
+        Ok(Self {
+            address,
+            protocol,
+            socket,
+        })
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
@@ -52,11 +56,7 @@ impl Bound {
 
     /// The socket, and the name under which it can be kept beyond the process.
     pub(super) fn keepable(&self) -> (String, BorrowedFd<'_>) {
-        let protocol = match &self.socket {
-            Socket::Udp(_) => Protocol::Udp,
-            Socket::Tcp(_) => Protocol::Tcp,
-        };
-        (Handed::name(protocol, self.address), self.fd())
+        (Handed::name(self.protocol, self.address), self.fd())
     }
 
     pub(super) fn watch(&self, poller: &Poller, index: usize) -> io::Result<()> {

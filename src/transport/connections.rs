@@ -1,10 +1,10 @@
-//! The TCP connections of one shard: opened, read, written, reused and closed.
+//! The TCP and TLS connections of one shard: opened, read, written, reused and closed.
 //!
 //! Those of a listener belong to the shard that reads the listener. What fails is told by
 //! [`Connections::take_failed`]; a connection that is gone is opened again by the next message.
 
 use std::collections::{HashMap, VecDeque};
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,14 +12,18 @@ use std::sync::atomic::Ordering;
 use super::event_loop::Stats;
 use super::poller::{Interest, Poller, Source};
 use super::tcp;
+use super::tls::{self, Shaken, Terms};
+use super::wire::Wire;
 use crate::base::limits::{
     TCP_ACCEPTED_MAX, TCP_CONNECT_MAX, TCP_CONNECTIONS_MAX, TCP_IDLE_MAX, TCP_IDLE_STRANGER_MAX, TCP_LINGER,
     TCP_MESSAGE_MAX, TCP_PER_STRANGER_MAX, TCP_PER_TRUNK_SOURCE_MAX, TCP_QUEUE_BYTES_MAX, TCP_STALL_MAX,
+    TLS_HANDSHAKE_MAX, TLS_HANDSHAKES_MAX, TLS_STRANGERS_HANDSHAKES_MAX, TLS_STRANGERS_PER_SECOND,
 };
 use crate::base::time::Instant;
 use crate::call::port::Why;
+use crate::call::trunk::Trunk;
 use crate::sip::framer::{Frame, Framer, PONG};
-use crate::sip::path::{FlowHint, ListenerId, Path, Transport};
+use crate::sip::path::{FlowHint, ListenerId, Party, Path, Transport};
 
 /// Bytes that one call reads.
 const READ_BYTES: usize = 32_768;
@@ -33,7 +37,7 @@ const RESPONSE: &[u8] = b"SIP/2.0 ";
 /// Whom a connection is with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Peer {
-    /// An address that a trunk accepts from, or one that we connected to.
+    /// An address that a trunk accepts from, or one that we connected to, or who has shown a trunk's certificate.
     Trunk,
     /// Anybody else.
     Stranger,
@@ -42,16 +46,21 @@ pub enum Peer {
 enum Stage {
     /// Asked for at this time.
     Connecting(Instant),
+    /// In the handshake of TLS, since this time.
+    Securing(Instant),
     Open,
     /// Nothing that comes is heard any more, since this time.
     Closing(Instant),
 }
 
 struct Connection {
-    stream: TcpStream,
+    wire: Wire,
     listener: ListenerId,
     remote: SocketAddr,
     peer: Peer,
+    /// The trunk that the other side has shown to be.
+    party: Option<Party>,
+    opened: Opened,
     stage: Stage,
     framer: Framer,
     /// What waits to be written, and how many bytes of the first of it are written already.
@@ -67,6 +76,16 @@ struct Connection {
     /// Since when the other side takes nothing.
     stalled: Option<Instant>,
 }
+
+/// Who has opened a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Opened {
+    ByUs,
+    ByThem,
+}
+
+/// The connection that a message to an address goes by: over TLS only one with the trunk that is meant.
+type Known = (ListenerId, SocketAddr, Option<Party>);
 
 /// Whether a message ever came by a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,8 +105,7 @@ enum End {
 /// One shard's connections.
 pub struct Connections {
     all: HashMap<FlowHint, Connection, ahash::RandomState>,
-    /// The connection that a message to an address goes by.
-    by_remote: HashMap<(ListenerId, SocketAddr), FlowHint, ahash::RandomState>,
+    by_remote: HashMap<Known, FlowHint, ahash::RandomState>,
     /// How many come from an address.
     sources: HashMap<IpAddr, usize, ahash::RandomState>,
     next: u32,
@@ -97,11 +115,14 @@ pub struct Connections {
     /// What is read into; empty until the first time.
     buffer: Box<[u8]>,
     stats: Arc<Stats>,
+    tls: Arc<Terms>,
+    /// Strangers that began a handshake since the last sweep.
+    strangers: usize,
 }
 
 impl Connections {
     /// None yet.
-    pub fn new(stats: Arc<Stats>) -> Self {
+    pub fn new(stats: Arc<Stats>, tls: Arc<Terms>) -> Self {
         Self {
             all: HashMap::default(),
             by_remote: HashMap::default(),
@@ -111,6 +132,8 @@ impl Connections {
             failed: Vec::new(),
             buffer: Box::default(),
             stats,
+            tls,
+            strangers: 0,
         }
     }
 
@@ -119,12 +142,30 @@ impl Connections {
         self.all.is_empty() && self.failed.is_empty()
     }
 
-    /// Takes a connection that `listener` accepted, or closes it if there are too many.
+    /// Connections that begin from now on are on these terms of TLS.
+    pub fn set_terms(&mut self, tls: Arc<Terms>) {
+        self.tls = tls;
+    }
+
+    /// Other trunks are in the conf: whose the certificates are is judged anew.
+    pub fn set_trunks(&mut self, trunks: &[Trunk]) {
+        let accepted = |one: &Connection| {
+            matches!(one.stage, Stage::Open)
+                && one.opened == Opened::ByThem
+                && one.wire.transport() == Transport::Tls
+        };
+        let secure = self.all.iter().filter(|(_, one)| accepted(one));
+        for flow in secure.map(|(flow, _)| *flow).collect::<Vec<_>>() {
+            self.name(flow, trunks);
+        }
+    }
+
+    /// Takes a connection that `listener` accepted, over TCP or TLS, or closes it if there are too many.
     pub fn accepted(
         &mut self,
         poller: &Poller,
         now: Instant,
-        listener: ListenerId,
+        (listener, transport): (ListenerId, Transport),
         (stream, from): (TcpStream, SocketAddr),
         peer: Peer,
     ) {
@@ -133,14 +174,45 @@ impl Connections {
             Peer::Stranger => TCP_PER_STRANGER_MAX,
         };
         let of_source = self.sources.get(&from.ip()).copied().unwrap_or(0);
-        let is_full = of_source >= most || !self.makes_room(TCP_ACCEPTED_MAX, peer);
+        let is_full = of_source >= most
+            || (transport == Transport::Tls && !self.may_shake(peer))
+            || !self.makes_room(TCP_ACCEPTED_MAX, peer);
+        let taken = |all: &mut Self| -> io::Result<FlowHint> {
+            let (session, stage) = match transport {
+                Transport::Tls => (Some(all.tls.accept()?), Stage::Securing(now)),
+                Transport::Udp | Transport::Tcp => (None, Stage::Open),
+            };
+            let wire = Wire::new(stream, session);
+            all.add(
+                poller,
+                now,
+                (listener, from, None),
+                wire,
+                (peer, Opened::ByThem),
+                stage,
+            )
+        };
         // One that the system has no memory to watch is closed too.
-        if is_full
-            || self
-                .add(poller, now, listener, (stream, from), peer, Stage::Open)
-                .is_err()
-        {
+        if is_full || taken(self).is_err() {
             self.refuse(peer);
+        }
+    }
+
+    /// Whether one more handshake may begin.
+    fn may_shake(&mut self, peer: Peer) -> bool {
+        let most = match peer {
+            Peer::Trunk => TLS_HANDSHAKES_MAX,
+            Peer::Stranger => TLS_STRANGERS_HANDSHAKES_MAX,
+        };
+        if self.stats.handshakes.load(Ordering::Relaxed) >= most as u64 {
+            return false;
+        }
+        match peer {
+            Peer::Trunk => true,
+            Peer::Stranger => {
+                self.strangers += 1;
+                self.strangers <= TLS_STRANGERS_PER_SECOND
+            }
         }
     }
 
@@ -181,7 +253,7 @@ impl Connections {
             })
         });
         // RFC 3261 §18.2.2: a response whose connection is gone goes to the address that its path names.
-        let known = named.or_else(|| self.by_remote.get(&(to.listener, to.remote)).copied());
+        let known = named.or_else(|| self.by_remote.get(&(to.listener, to.remote, to.party)).copied());
         let flow = match known {
             Some(flow) => flow,
             None => match self.open(poller, now, listening, to) {
@@ -219,20 +291,41 @@ impl Connections {
 
     /// Something happened at a connection: it came about, bytes came, there is room to write, or it ended. Hands
     /// each message that came to `sink`, and the last bytes of a stream that can't be followed.
-    pub fn look(&mut self, poller: &Poller, now: Instant, flow: FlowHint, sink: impl FnMut(Path, &[u8])) {
+    /// `trunks` know the certificates of those who call.
+    pub fn look(
+        &mut self,
+        poller: &Poller,
+        now: Instant,
+        flow: FlowHint,
+        trunks: &[Trunk],
+        sink: impl FnMut(Path, &[u8]),
+    ) {
         let Some(connection) = self.all.get_mut(&flow) else {
             return;
         };
         if let Stage::Connecting(_) = connection.stage {
-            // One that is neither there nor lost yet has no peer.
-            match (connection.stream.take_error(), connection.stream.peer_addr()) {
-                (Ok(None), Ok(_)) => {
-                    connection.stage = Stage::Open;
+            match connection.wire.connected() {
+                Ok(Some(())) => {
                     connection.active = now;
+                    connection.stage = match connection.wire.transport() {
+                        Transport::Tls => {
+                            self.stats.handshakes.fetch_add(1, Ordering::Relaxed);
+                            Stage::Securing(now)
+                        }
+                        Transport::Udp | Transport::Tcp => Stage::Open,
+                    };
                 }
-                (Ok(None), Err(_)) => return,
-                (Ok(Some(error)), _) | (Err(error), _) => {
-                    return self.end(flow, End::Failed(why(&error)));
+                Ok(None) => return,
+                Err(error) => return self.end(flow, End::Failed(why(&error))),
+            }
+        }
+        if let Stage::Securing(_) = connection.stage {
+            match connection.wire.shake() {
+                Ok(Shaken::Done) => self.secured(now, flow, trunks),
+                Ok(Shaken::NotYet) => return self.write_one(poller, now, flow),
+                Err(error) => {
+                    self.not_secured(flow, &error);
+                    return self.end(flow, End::Failed(Why::Unreachable));
                 }
             }
         }
@@ -242,8 +335,61 @@ impl Connections {
         self.write_one(poller, now, flow);
     }
 
+    /// The handshake is done.
+    fn secured(&mut self, now: Instant, flow: FlowHint, trunks: &[Trunk]) {
+        let Some(connection) = self.all.get_mut(&flow) else {
+            return;
+        };
+        connection.stage = Stage::Open;
+        connection.active = now;
+        self.stats.handshakes.fetch_sub(1, Ordering::Relaxed);
+        self.stats.handshakes_done.fetch_add(1, Ordering::Relaxed);
+        match (connection.opened, connection.party) {
+            (Opened::ByUs, Some(party)) => self.stats.troubles.set(party, None),
+            (Opened::ByUs, None) => {}
+            (Opened::ByThem, _) => self.name(flow, trunks),
+        }
+    }
+
+    /// The handshake has failed.
+    fn not_secured(&mut self, flow: FlowHint, error: &io::Error) {
+        self.stats.handshakes_failed.fetch_add(1, Ordering::Relaxed);
+        if let Some(connection) = self.all.get(&flow)
+            && let (Opened::ByUs, Some(party)) = (connection.opened, connection.party)
+        {
+            let sentence = format!("{}: {}", connection.remote, tls::trouble(error));
+            self.stats.troubles.set(party, Some(sentence));
+        }
+    }
+
+    /// Finds out which trunk's the certificate is that somebody has shown who connected.
+    fn name(&mut self, flow: FlowHint, trunks: &[Trunk]) {
+        let Some(connection) = self.all.get_mut(&flow) else {
+            return;
+        };
+        let names = connection.wire.names();
+        let is_named = |trunk: &&Trunk| names.iter().any(|name| trunk.is_named(name));
+        let party = trunks.iter().find(is_named).map(Trunk::party);
+        if party == connection.party {
+            return;
+        }
+        let (before, after) = (
+            connection.known(),
+            (connection.listener, connection.remote, party),
+        );
+        connection.party = party;
+        if party.is_some() {
+            connection.peer = Peer::Trunk;
+        }
+        if self.by_remote.get(&before) == Some(&flow) {
+            self.by_remote.remove(&before);
+        }
+        self.by_remote.entry(after).or_insert(flow);
+    }
+
     /// Closes the connections whose time is over. To be called about once a second.
     pub fn sweep(&mut self, now: Instant) {
+        self.strangers = 0;
         let over: Vec<(FlowHint, End)> = self
             .all
             .iter()
@@ -271,20 +417,25 @@ impl Connections {
             self.refuse(Peer::Trunk);
             return Err(Why::Unreachable);
         }
-        let stream = tcp::connect(listening, to.remote).map_err(|error| why(&error))?;
-        let stage = Stage::Connecting(now);
-        let whom = (stream, to.remote);
-        self.add(poller, now, to.listener, whom, Peer::Trunk, stage)
-            .map_err(|error| why(&error))
+        let begin = |all: &mut Self| -> io::Result<FlowHint> {
+            let session = match to.transport {
+                Transport::Tls => Some(all.tls.connect(to.party, to.remote.ip())?),
+                Transport::Udp | Transport::Tcp => None,
+            };
+            let wire = Wire::new(tcp::connect(listening, to.remote)?, session);
+            let (known, stage) = ((to.listener, to.remote, to.party), Stage::Connecting(now));
+            all.add(poller, now, known, wire, (Peer::Trunk, Opened::ByUs), stage)
+        };
+        begin(self).map_err(|error| why(&error))
     }
 
     fn add(
         &mut self,
         poller: &Poller,
         now: Instant,
-        listener: ListenerId,
-        (stream, remote): (TcpStream, SocketAddr),
-        peer: Peer,
+        (listener, remote, party): Known,
+        wire: Wire,
+        (peer, opened): (Peer, Opened),
         stage: Stage,
     ) -> io::Result<FlowHint> {
         // Four thousand million later one that is still open may have the name.
@@ -295,17 +446,22 @@ impl Connections {
         self.next = self.next.wrapping_add(1);
         let interest = match stage {
             Stage::Connecting(_) => Interest::ReadAndWrite,
-            Stage::Open | Stage::Closing(_) => Interest::Read,
+            Stage::Securing(_) | Stage::Open | Stage::Closing(_) => Interest::Read,
         };
-        poller.add(&stream, Source::Connection(flow), interest)?;
-        self.by_remote.entry((listener, remote)).or_insert(flow);
+        poller.add(&wire, Source::Connection(flow), interest)?;
+        if let Stage::Securing(_) = stage {
+            self.stats.handshakes.fetch_add(1, Ordering::Relaxed);
+        }
+        self.by_remote.entry((listener, remote, party)).or_insert(flow);
         *self.sources.entry(remote.ip()).or_default() += 1;
         self.stats.connections.fetch_add(1, Ordering::Relaxed);
         let connection = Connection {
-            stream,
+            wire,
             listener,
             remote,
             peer,
+            party,
+            opened,
             stage,
             framer: Framer::default(),
             queue: VecDeque::new(),
@@ -329,9 +485,9 @@ impl Connections {
         let Some(connection) = self.all.get_mut(&flow) else {
             return Ok(());
         };
-        let path = connection.path(flow);
+        let (path, known) = (connection.path(flow), connection.known());
         for _ in 0..READS_MAX {
-            let length = match connection.stream.read(&mut self.buffer) {
+            let length = match connection.wire.read(&mut self.buffer) {
                 Ok(0) => return Err(End::Failed(Why::Closed)),
                 Ok(length) => length,
                 Err(error) => match error.kind() {
@@ -366,9 +522,9 @@ impl Connections {
                         self.stats.received.fetch_add(1, Ordering::Relaxed);
                         connection.unfinished = None;
                         connection.stage = Stage::Closing(now);
-                        if self.by_remote.get(&(path.listener, path.remote)) == Some(&flow) {
+                        if self.by_remote.get(&known) == Some(&flow) {
                             // Only the answer still goes by it.
-                            self.by_remote.remove(&(path.listener, path.remote));
+                            self.by_remote.remove(&known);
                         }
                         sink(path, bytes);
                         break;
@@ -381,7 +537,8 @@ impl Connections {
                 // What had begun was the half of a keep-alive.
                 connection.unfinished = None;
             }
-            if length < READ_BYTES {
+            // Under TLS a short read says nothing of what waits.
+            if length < READ_BYTES && path.transport != Transport::Tls {
                 return Ok(());
             }
         }
@@ -396,13 +553,13 @@ impl Connections {
             return;
         }
         let outcome = connection.write(now, &self.stats).and_then(|()| {
-            let interest = if connection.queue.is_empty() {
+            let interest = if connection.is_written() {
                 Interest::Read
             } else {
                 Interest::ReadAndWrite
             };
             if interest != connection.interest {
-                poller.change(&connection.stream, Source::Connection(flow), interest)?;
+                poller.change(&connection.wire, Source::Connection(flow), interest)?;
                 connection.interest = interest;
             }
             Ok(())
@@ -414,10 +571,17 @@ impl Connections {
 
     /// Closes a connection.
     fn end(&mut self, flow: FlowHint, end: End) {
-        let Some(connection) = self.all.remove(&flow) else {
+        let Some(mut connection) = self.all.remove(&flow) else {
             return;
         };
-        let (key, ip) = ((connection.listener, connection.remote), connection.remote.ip());
+        match connection.stage {
+            Stage::Connecting(_) => {}
+            Stage::Securing(_) => {
+                self.stats.handshakes.fetch_sub(1, Ordering::Relaxed);
+            }
+            Stage::Open | Stage::Closing(_) => connection.wire.close(),
+        }
+        let (key, ip) = (connection.known(), connection.remote.ip());
         if self.by_remote.get(&key) == Some(&flow) {
             self.by_remote.remove(&key);
         }
@@ -454,23 +618,39 @@ impl Connection {
     fn path(&self, flow: FlowHint) -> Path {
         Path {
             listener: self.listener,
-            transport: Transport::Tcp,
+            transport: self.wire.transport(),
             remote: self.remote,
             flow: Some(flow),
-            party: None,
+            party: self.party,
         }
+    }
+
+    fn known(&self) -> Known {
+        (self.listener, self.remote, self.party)
+    }
+
+    /// Whether nothing waits to be written.
+    fn is_written(&self) -> bool {
+        let is_queued = match self.stage {
+            // It waits for the handshake.
+            Stage::Securing(_) => false,
+            Stage::Connecting(_) | Stage::Open | Stage::Closing(_) => !self.queue.is_empty(),
+        };
+        !is_queued && !self.wire.wants_write()
     }
 
     /// Writes what waits, as far as there is room.
     fn write(&mut self, now: Instant, stats: &Stats) -> io::Result<()> {
-        while !self.queue.is_empty() {
-            let mut parts = [IoSlice::new(&[]); WRITE_PARTS];
-            for (at, (part, message)) in parts.iter_mut().zip(&self.queue).enumerate() {
-                let from = if at == 0 { self.written } else { 0 };
-                *part = IoSlice::new(message.get(from..).unwrap_or_default());
-            }
-            let count = self.queue.len().min(WRITE_PARTS);
-            match self.stream.write_vectored(parts.get(..count).unwrap_or_default()) {
+        loop {
+            let outcome = match self.wire.flush() {
+                Ok(()) if self.is_written() => {
+                    self.stalled = None;
+                    return Ok(());
+                }
+                Ok(()) => self.take_up(),
+                Err(error) => Err(error),
+            };
+            match outcome {
                 Ok(length) => self.wrote(now, length, stats),
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => {
@@ -482,7 +662,17 @@ impl Connection {
                 },
             }
         }
-        Ok(())
+    }
+
+    /// Gives what waits to the wire, as far as that takes it.
+    fn take_up(&mut self) -> io::Result<usize> {
+        let mut parts = [IoSlice::new(&[]); WRITE_PARTS];
+        for (at, (part, message)) in parts.iter_mut().zip(&self.queue).enumerate() {
+            let from = if at == 0 { self.written } else { 0 };
+            *part = IoSlice::new(message.get(from..).unwrap_or_default());
+        }
+        let count = self.queue.len().min(WRITE_PARTS);
+        self.wire.write(parts.get(..count).unwrap_or_default())
     }
 
     fn wrote(&mut self, now: Instant, length: usize, stats: &Stats) {
@@ -509,7 +699,10 @@ impl Connection {
             Stage::Connecting(since) if now - since >= TCP_CONNECT_MAX => {
                 return Some(End::Failed(Why::Unreachable));
             }
-            Stage::Connecting(_) => return None,
+            Stage::Securing(since) if now - since >= TLS_HANDSHAKE_MAX => {
+                return Some(End::Failed(Why::Unreachable));
+            }
+            Stage::Connecting(_) | Stage::Securing(_) => return None,
             Stage::Closing(since) if now - since >= TCP_LINGER => return Some(End::Failed(Why::Closed)),
             Stage::Closing(_) | Stage::Open => {}
         }

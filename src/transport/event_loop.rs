@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,15 +16,16 @@ use super::poller::{Errors, Interest, Poller, Ready, Source, Waker};
 use super::shard::{Door, FRESH_BATCH, Left, Message, Packet, Waiting};
 use super::sort::{Shed, overloaded, sort};
 use super::tcp::{self, Accepted};
+use super::tls::{Terms, Troubles};
 use super::udp::{self, BATCH, Inbox, Undelivered};
 use crate::base::limits::BEGIN_WITHIN;
 use crate::base::shard::{Homes, Moved, Shard};
 use crate::base::time::{Instant, Now};
-use crate::call::config::{Config, Listener};
+use crate::call::config::{Config, Listener, Strangers};
 use crate::call::port::{Input, Why};
 use crate::call::targets::Resolved;
-use crate::call::trunk;
-use crate::sip::path::{FlowHint, ListenerId, Path};
+use crate::call::trunk::{self, Cidr, Trunk};
+use crate::sip::path::{FlowHint, ListenerId, Path, Transport as Protocol};
 use crate::sip::peek::PeekKind;
 
 /// How often it is looked whether packets can be taken.
@@ -58,8 +59,16 @@ pub struct Stats {
     pub shed: AtomicU64,
     /// Messages that could not be sent, or not handed to their shard.
     pub lost: AtomicU64,
-    /// TCP connections that are open now.
+    /// TCP connections that are open now, those under TLS too.
     pub connections: AtomicU64,
+    /// TLS handshakes under way.
+    pub handshakes: AtomicU64,
+    /// TLS handshakes that were done.
+    pub handshakes_done: AtomicU64,
+    /// TLS handshakes that failed: no TLS, a certificate that is refused.
+    pub handshakes_failed: AtomicU64,
+    /// What keeps us from trunks' gateways over TLS.
+    pub troubles: Troubles,
     /// TCP connections that were refused because there were too many.
     pub refused: AtomicU64,
     /// Those of them that were with a trunk.
@@ -69,12 +78,12 @@ pub struct Stats {
 /// Why the server can't listen.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An address of `sip.udp` or `sip.tcp`.
+    /// An address of `sip.udp`, `sip.tcp` or `sip.tls`.
     #[error("can't listen on {address}: choose another in sip.{key}, or stop who has it")]
     Bind {
         /// The address.
         address: SocketAddr,
-        /// Whose address it is: `udp` or `tcp`.
+        /// Whose address it is: `udp`, `tcp` or `tls`.
         key: &'static str,
         /// What the system says.
         #[source]
@@ -166,7 +175,7 @@ impl Transport {
 
 /// Binds the listeners and shares them out: socket `i` is read by shard `i % count`. `key` is the node's, as
 /// the switches have it: Call-IDs that they mint hash home. `moved` are those that don't. A socket among those `handed`
-/// over that has a listener's address is taken.
+/// over that has a listener's address is taken. Connections over TLS begin on the terms of `tls`.
 ///
 /// # Errors
 /// An address that can't be had.
@@ -177,6 +186,7 @@ pub fn open(
     moved: &Arc<Moved>,
     clock: Clock,
     handed: &mut Handed,
+    tls: &Arc<Terms>,
 ) -> Result<Transport, Error> {
     let bind = |l: &Listener| {
         Bound::new(l.transport, l.address, handed).map_err(|source| Error::Bind {
@@ -204,7 +214,7 @@ pub fn open(
                 moved: Arc::clone(moved),
             },
             sockets: Arc::clone(&sockets),
-            connections: Connections::new(Arc::clone(&stats)),
+            connections: Connections::new(Arc::clone(&stats), Arc::clone(tls)),
             sweep: None,
             paused: Vec::new(),
             doors: Arc::clone(&doors),
@@ -348,11 +358,14 @@ impl EventLoop {
     /// What of the messages is for the loop itself.
     fn heed(&mut self, messages: &VecDeque<Message>) {
         for message in messages {
-            if let Message::Resolved(resolved) = message {
-                self.resolved = Arc::clone(resolved);
-            }
-            if let Message::Config(config) = message {
-                self.config = Arc::clone(config);
+            match message {
+                Message::Config(config) => {
+                    self.config = Arc::clone(config);
+                    self.connections.set_trunks(&config.trunks);
+                }
+                Message::Resolved(resolved) => self.resolved = Arc::clone(resolved),
+                Message::Tls(terms) => self.connections.set_terms(Arc::clone(terms)),
+                Message::Media(_) | Message::Order(_) | Message::Failed(..) | Message::Stop => {}
             }
         }
     }
@@ -393,7 +406,7 @@ impl EventLoop {
                 self.read(ListenerId(id), socket, inbox, fresh, input)
             }
             Socket::Tcp(listener) => {
-                self.accept(index, ListenerId(id), listener);
+                self.accept(index, (ListenerId(id), bound.protocol), listener);
                 0
             }
         }
@@ -442,18 +455,21 @@ impl EventLoop {
     }
 
     /// Takes the connections that wait.
-    fn accept(&mut self, index: usize, id: ListenerId, listener: &tcp::Listener) {
+    fn accept(&mut self, index: usize, id: (ListenerId, Protocol), listener: &tcp::Listener) {
         let now = self.clock.now().at;
         self.sweep.get_or_insert(now + SWEEP);
         for _ in 0..ACCEPTS_MAX {
             match listener.accept() {
                 Accepted::One(stream, from) => {
-                    let peer = match trunk::of_source(&self.config.trunks, &self.resolved, from.ip()) {
-                        Some(_) => Peer::Trunk,
-                        None => Peer::Stranger,
+                    let peer = if self.is_trunks(id.1, from.ip()) {
+                        Peer::Trunk
+                    } else {
+                        Peer::Stranger
                     };
-                    self.connections
-                        .accepted(&self.poller, now, id, (stream, from), peer);
+                    if peer == Peer::Trunk || self.hears_strangers(id.1) {
+                        self.connections
+                            .accepted(&self.poller, now, id, (stream, from), peer);
+                    }
                 }
                 Accepted::None => return,
                 Accepted::NotNow => {
@@ -468,6 +484,30 @@ impl EventLoop {
         }
     }
 
+    /// Whether an address is a trunk's, or of a trunk that looks at names too.
+    fn is_trunks(&self, by: Protocol, source: IpAddr) -> bool {
+        let trunks = &self.config.trunks;
+        let holds = |network: &Cidr| network.prefix > 0 && network.holds(source);
+        let may_show =
+            |trunk: &Trunk| !trunk.tls.client_names.is_empty() && trunk.accept_from.iter().any(holds);
+        trunk::of_source(trunks, &self.resolved, source).is_some()
+            || (by == Protocol::Tls && trunks.iter().any(may_show))
+    }
+
+    /// Whether it is of any use to listen to an address of no trunk. Over TLS it may show a certificate; where none of the
+    /// trunks knows any, and strangers hear nothing, it isn't worth a handshake.
+    fn hears_strangers(&self, by: Protocol) -> bool {
+        let config = &self.config;
+        let is_silent = config.strangers == Strangers::Silence;
+        let knows_names = || {
+            config
+                .trunks
+                .iter()
+                .any(|trunk| !trunk.tls.client_names.is_empty())
+        };
+        by != Protocol::Tls || !is_silent || knows_names()
+    }
+
     /// Something happened at a connection.
     fn look_at_connection(
         &mut self,
@@ -478,11 +518,13 @@ impl EventLoop {
         let now = self.clock.now();
         let (homes, doors) = (&self.homes, &self.doors);
         let mut full = Vec::new();
-        self.connections.look(&self.poller, now.at, flow, |path, bytes| {
-            if let Err(shed) = sort(homes, doors, (path, bytes), fresh, |one| input(now, one)) {
-                full.push((shed, path, Box::<[u8]>::from(bytes)));
-            }
-        });
+        let trunks = &self.config.trunks;
+        self.connections
+            .look(&self.poller, now.at, flow, trunks, |path, bytes| {
+                if let Err(shed) = sort(homes, doors, (path, bytes), fresh, |one| input(now, one)) {
+                    full.push((shed, path, Box::<[u8]>::from(bytes)));
+                }
+            });
         for (shed, path, bytes) in full {
             if let Some((to, answer)) = self.overloaded(shed, path, &bytes) {
                 self.send_by_connection(now.at, to, answer);
@@ -561,8 +603,11 @@ impl EventLoop {
         }
     }
 
-    /// Sends a message over TCP: by a connection of this shard's, or by way of the shard that has it.
-    fn send_by_connection(&mut self, now: Instant, to: Path, bytes: Vec<u8>) {
+    /// Sends a message over TCP or TLS: by a connection of this shard's, or by way of the shard that has it.
+    fn send_by_connection(&mut self, now: Instant, mut to: Path, bytes: Vec<u8>) {
+        if to.transport == Protocol::Tls && to.party.is_none() {
+            to.party = trunk::towards(&self.config.trunks, &self.resolved, to).map(Trunk::party);
+        }
         let index = usize::from(to.listener.0);
         let owner = index % self.homes.shard.count;
         let Some(bound) = self.sockets.get(index) else {
@@ -631,6 +676,8 @@ fn open_messages(messages: &mut VecDeque<Message>, mut input: impl FnMut(Input<'
             Message::Config(config) => input(Input::Config(config)),
             Message::Resolved(resolved) => input(Input::Resolved(resolved)),
             Message::Failed(path, why) => input(Input::Failed(path, why)),
+            // The loop's own.
+            Message::Tls(_) => {}
             Message::Stop => go = Go::Stop,
         }
     }

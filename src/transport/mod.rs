@@ -1,4 +1,4 @@
-//! Floor 4, transport: the sockets of signalling (UDP and TCP) and the loop of each shard's thread.
+//! Floor 4, transport: the sockets of signalling (UDP, TCP and TLS) and the loop of each shard's thread.
 //!
 //! Every socket is read by one shard's thread, which looks at the envelope ([`peek`](crate::sip::peek)) and
 //! gives the message to the shard whose Call-ID it is: itself, directly, or another by its [`shard::Door`].
@@ -16,3 +16,4 @@ mod sort;
 pub mod tcp;
 pub mod tls;
 pub mod udp;
+mod wire;

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::poller::Waker;
+use super::tls::Terms;
 use crate::base::limits::SHARD_QUEUE;
 use crate::call::config::Config;
 use crate::call::media::Report;
@@ -35,6 +36,8 @@ pub enum Message {
     Config(Arc<Config>),
     /// What the names of gateways resolve to from now on.
     Resolved(Arc<Resolved>),
+    /// New terms of TLS.
+    Tls(Arc<Terms>),
     /// Something sent this way, by whichever shard, could not be delivered.
     Failed(Path, Why),
     /// End the loop, behind everything that was said before.
@@ -125,6 +128,7 @@ impl Door {
                     | Message::Order(_)
                     | Message::Config(_)
                     | Message::Resolved(_)
+                    | Message::Tls(_)
                     | Message::Failed(..) => MESSAGES,
                 };
                 push(&mut waiting.messages, message, most)

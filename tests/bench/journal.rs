@@ -3,8 +3,13 @@
 //! of a held call after compaction. A process of its own writes what a switch really says of real calls.
 //!
 //! The processor time is that of the whole process, switch and journal, against the same calls through a switch that
-//! says nothing to a journal, in turns: what the entries cost to make, to write and to sync is in it.
+//! says nothing to a journal: what the entries cost to make, to write and to sync is in it. Each round is a second
+//! without, two with and another one without, so that a machine that grows faster or slower meanwhile changes nothing.
+//!
+//! Its part is told twice: of a call of which nothing but signalling is counted, and of one with audio, which is what
+//! people have who hold an answered call.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::Write;
@@ -24,8 +29,11 @@ use crate::{Floor, Length, Rounds, Row};
 
 /// The argument by which this program becomes the journal's writer.
 pub const JOURNAL: &str = "--journal-alone";
-/// The part of a call's processor time that its journal may take.
-const SHARE: f64 = 0.05;
+/// The part of a call's processor time that its journal may take, in per cent.
+const SHARE: f64 = 5.0;
+/// Seconds of audio of a call that is talked in, both ways, and the packets of that.
+const TALK_S: f64 = 30.0;
+const TALK_PACKETS: f64 = TALK_S * 100.0;
 /// Calls a second at which it is weighed: those of the row that tells a call's own processor time.
 const WEIGHED_AT: f64 = 500.0;
 /// What a SIP thread gathers under load is one batch for the journal.
@@ -37,8 +45,9 @@ const GROUP: usize = 16;
 /// The journal's own pace of syncs.
 const SYNC: Duration = Duration::from_millis(100);
 
-/// The rows. A call's own processor time is `call_us`, if it was measured just now; else what it may be.
-pub fn measure(length: Length, call_us: Option<f64>) -> Vec<Row> {
+/// The rows. A call's own processor time is `call_us`, if it was measured just now; else what it may be. A relayed packet's
+/// is `packet_us`.
+pub fn measure(length: Length, call_us: Option<f64>, packet_us: Option<f64>) -> Vec<Row> {
     let mut server = Server::start(&Setup {
         gateway: free_address(CALLEE),
         media_nat: "strict",
@@ -51,7 +60,7 @@ pub fn measure(length: Length, call_us: Option<f64>) -> Vec<Row> {
     let sizes = [
         length.choose(200, 2_000).to_string(),
         length.choose(100, 2_000).to_string(),
-        length.choose(1, 7).to_string(),
+        length.choose(1, 15).to_string(),
         length.choose(1, 30).to_string(),
     ];
     let output = Command::new(std::env::current_exe().expect("a running program"))
@@ -74,22 +83,49 @@ pub fn measure(length: Length, call_us: Option<f64>) -> Vec<Row> {
         Some(us) => (us, "a call's, measured just now"),
         None => (crate::calls::FLOOR_US, "what a call may cost"),
     };
-    let [calls, held, rounds, seconds] = &sizes;
+    let [_, held, rounds, seconds] = &sizes;
+    let part = |name: &str, of: f64, how: String| {
+        let part = us.median() / of * 100.0;
+        Row {
+            ours: format!("{part:.2} %"),
+            floor: Some(Floor::at_most(SHARE, "%", part)),
+            profile: Some("perf record -e cpu-clock -g -- tests/bench/run journal"),
+            ..Row::new(name, how)
+        }
+    };
+    let with_audio = match packet_us {
+        Some(packet_us) => {
+            let of = whole + TALK_PACKETS * packet_us;
+            let how = format!(
+                "of {:.1} ms: {whole:.0} µs and {TALK_PACKETS} relayed packets of {packet_us:.2} µs, measured just now",
+                of / 1e3
+            );
+            part("the journal's part of a call with 30 s of audio", of, how)
+        }
+        None => Row::new(
+            "the journal's part of a call with 30 s of audio",
+            "not measured: it needs `call rtp journal` in one run",
+        ),
+    };
     vec![
         Row {
             ours: us.show("µs"),
             bare: Rounds::of(of("bare ")).show("µs"),
             ratio: Rounds::of(of("ratio ")).show("×"),
-            floor: Some(Floor::at_most((whole * SHARE).round(), "µs", us.median())),
-            profile: Some("perf record -e cpu-clock -g -- tests/bench/run journal"),
             ..Row::new(
                 "CPU of the journal for a call",
                 format!(
-                    "with it less without it, {rounds} × {calls} calls in turns at {WEIGHED_AT:.0}/s, {held} others held; {:.1} % of {whole:.0} µs: {whose}; bare: the same bytes by as many writes, a sync every 100 ms",
-                    us.median() / whole * 100.0
+                    "with it less without it, {rounds} rounds of 2 × {} calls each at {WEIGHED_AT:.0}/s, {held} others held; bare: the same bytes by as many writes, a sync every 100 ms",
+                    turn(length.choose(200, 2_000)),
                 ),
             )
         },
+        part(
+            "the journal's part of a call without audio",
+            whole,
+            format!("of {whole:.0} µs: {whose}"),
+        ),
+        with_audio,
         Row {
             ours: format!("{:.0} B", one("bytes ")),
             ..Row::new(
@@ -164,8 +200,11 @@ pub fn run(arguments: &[String]) {
     let (journal, _) = Journal::open(&dir).expect("a new journal");
     held.iter().flatten().for_each(|batch| journal.write_all(batch));
 
-    let mut numbers = held.len()..;
-    let mut make = |alone: &mut Alone| alone.entries_of_a_call(numbers.next().unwrap_or_default());
+    let number = Cell::new(held.len());
+    let make = |alone: &mut Alone| {
+        number.set(number.get() + 1);
+        alone.entries_of_a_call(number.get())
+    };
     let ended: Vec<Vec<Vec<CallEntry>>> = (0..calls).map(|_| make(&mut alone)).collect();
     let (bytes, writes) = size(&folder.path().join("size"), &ended);
     print("bytes", &[bytes]);
@@ -175,15 +214,25 @@ pub fn run(arguments: &[String]) {
     let (mut us, mut bare, mut ratios, mut rates) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let first = segment(&dir);
     // What every call touches for the first time is no call's own.
-    weigh(calls.min(500), || make(&mut silent), None);
-    weigh(calls.min(500), || make(&mut alone), Some(&journal));
+    let mut unsaid = || {
+        make(&mut silent);
+        nothing_like(&ended[0])
+    };
+    weigh(turn(calls), &mut unsaid, None);
+    weigh(turn(calls), || make(&mut alone), Some(&journal));
     for _ in 0..rounds {
-        let without = weigh(calls, || make(&mut silent), None);
-        let with = weigh(calls, || make(&mut alone), Some(&journal));
-        let of_bare = bare_us(&folder.path().join("bare"), bytes, writes, calls);
-        us.push(with - without);
+        let calls = turn(calls);
+        let mut without = weigh(calls, &mut unsaid, None);
+        let mut with = weigh(calls, || make(&mut alone), Some(&journal));
+        with += weigh(calls, || make(&mut alone), Some(&journal));
+        without += weigh(calls, &mut unsaid, None);
+        let (of_ours, of_bare) = (
+            (with - without) / 2.0,
+            bare_us(&folder.path().join("bare"), bytes, writes, calls),
+        );
+        us.push(of_ours);
         bare.push(of_bare);
-        ratios.push((with - without) / of_bare);
+        ratios.push(of_ours / of_bare);
         let begun = Instant::now();
         for calls in ended.chunks(GROUP) {
             calls.iter().flatten().for_each(|batch| journal.write_all(batch));
@@ -228,6 +277,20 @@ fn weigh(calls: usize, mut make: impl FnMut() -> Vec<Vec<CallEntry>>, journal: O
     thread::sleep(SYNC * 2);
     let calls = ticks(calls, WEIGHED_AT) * per_tick(WEIGHED_AT);
     (cpu_seconds(std::process::id()) - cpu) * 1e6 / f64::from(calls)
+}
+
+/// Entries that say nothing, as many as these: what it takes to hand them about here is no cost of the journal.
+fn nothing_like(call: &[Vec<CallEntry>]) -> Vec<Vec<CallEntry>> {
+    let nothing = |entry: &CallEntry| CallEntry::Acked {
+        call_id: entry.call_id(),
+    };
+    let batch = |batch: &Vec<CallEntry>| batch.iter().map(nothing).collect();
+    call.iter().map(batch).collect()
+}
+
+/// Calls of one turn, where so many are made for the other figures.
+fn turn(calls: usize) -> usize {
+    calls.min(500)
 }
 
 /// Calls that begin within one [`GATHER`] at this rate.

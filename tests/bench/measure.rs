@@ -197,11 +197,14 @@ fn main() {
         rows.push(row);
         call_us = us;
     }
-    if is_wanted("journal") {
-        rows.extend(journal::measure(length, call_us));
-    }
+    let mut packet_us = None;
     if is_wanted("rtp") {
-        rows.push(rtp::measure(length));
+        let (row, us) = rtp::measure(length);
+        rows.push(row);
+        packet_us = Some(us);
+    }
+    if is_wanted("journal") {
+        rows.extend(journal::measure(length, call_us, packet_us));
     }
     if is_wanted("held") {
         rows.extend(memory::measure(length));

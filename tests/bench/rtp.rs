@@ -31,8 +31,8 @@ struct Round {
     lost: f64,
 }
 
-/// The row.
-pub fn measure(length: Length) -> Row {
+/// The row, and beside it the figure in microseconds.
+pub fn measure(length: Length) -> (Row, f64) {
     let calls = length.choose(50, CALLS);
     let mut line = Line::new(calls as u16 + 100);
     let held: Vec<Held> = (0..calls).map(|_| line.call()).collect();
@@ -62,8 +62,10 @@ pub fn measure(length: Length) -> Row {
             .collect(),
     );
     let us = |rounds: Vec<Round>| Rounds::of(rounds.into_iter().map(|round| round.us_a_packet).collect());
-    Row {
-        ours: us(found).show("µs"),
+    let found = us(found);
+    let median = found.median();
+    let row = Row {
+        ours: found.show("µs"),
         bare: us(bare).show("µs"),
         ratio: ratio.show("×"),
         floor: Some(Floor::at_most(FLOOR, "×", ratio.median())),
@@ -78,7 +80,8 @@ pub fn measure(length: Length) -> Row {
                 bare_lost * 100.0,
             ),
         )
-    }
+    };
+    (row, median)
 }
 
 /// Microseconds of processor time that a bare relay of so few calls needs for a packet.

@@ -106,6 +106,7 @@ impl Ladder {
                 "charging_vector" => setup.names_charging = value == "own",
                 "session_id" => setup.names_sessions = value == "own",
                 "credentials" => setup.has_credentials = value == "own",
+                "auth" => setup.auth = Some(value.clone()),
                 "trunk_media" => setup.media = Some(value.clone()),
                 key => setup.set(key, value),
             }

@@ -109,9 +109,10 @@ fn write_conf(dir: &Path, setup: &Setup) {
         .map(|(ip, prefix)| format!("\"{ip}/{prefix}\""))
         .collect();
     let trunks = format!(
-        "[[trunk]]\nname = \"carrier\"\naccept_from = [{}]\ngateways = [{}]\ncredentials = {}\nlarge_requests = \"{}\"\nmedia = \"{}\"\nfirst_response_timeout_s = {}\nredirects = \"{}\"\nrtcp_mux = \"{}\"\ndtmf = \"{}\"\nsession_timer = \"{}\"\nsession_expires_s = {}\nmin_se_s = {}\ncharging_vector = \"{}\"\nsession_id = \"{}\"\nreliable_provisionals = \"{}\"\ndefault = true\n{}",
+        "[[trunk]]\nname = \"carrier\"\naccept_from = [{}]\ngateways = [{}]\n{}credentials = {}\nlarge_requests = \"{}\"\nmedia = \"{}\"\nfirst_response_timeout_s = {}\nredirects = \"{}\"\nrtcp_mux = \"{}\"\ndtmf = \"{}\"\nsession_timer = \"{}\"\nsession_expires_s = {}\nmin_se_s = {}\ncharging_vector = \"{}\"\nsession_id = \"{}\"\nreliable_provisionals = \"{}\"\ndefault = true\n{}",
         accepted.join(", "),
         gateways.join(", "),
+        auth(setup),
         credentials(setup),
         if setup.large == Large::Udp { "udp" } else { "tcp" },
         setup.media.as_deref().unwrap_or(""),
@@ -129,6 +130,22 @@ fn write_conf(dir: &Path, setup: &Setup) {
     );
     fs::write(dir.join("umbra.toml"), conf).expect("the folder can be written");
     fs::write(dir.join("trunks.toml"), trunks).expect("the folder can be written");
+}
+
+/// What the conf says of the password that callers are asked for.
+fn auth(setup: &Setup) -> String {
+    let Some(how) = &setup.auth else {
+        return String::new();
+    };
+    let (status, hash) = how.split_once('-').unwrap_or((how, ""));
+    let (realm, user, password) = (secret::OUR_REALM, secret::THEIR_USER, secret::THEIR_PASSWORD);
+    let hash = match hash {
+        "" => String::new(),
+        hash => format!("auth_algorithms = [{:?}]\n", hash.to_lowercase()),
+    };
+    format!(
+        "auth = [{{ user = {user:?}, password = {password:?} }}]\nauth_realm = {realm:?}\nauth_status = {status}\n{hash}"
+    )
 }
 
 /// What the conf says of the password that gateways ask for.

@@ -66,6 +66,8 @@ pub struct Extra {
     pub to_tag: Option<String>,
     /// Another address that a message leaves from, and a request is answered at.
     pub at: Option<SocketAddr>,
+    /// User and password that answer the last challenge, and the count of its nonce's uses, if it isn't the next.
+    pub proof: Option<(String, String, Option<u32>)>,
     /// A provisional response is sent until its PRACK comes, with so many RSeq numbers left out before its own.
     pub reliable: Option<u32>,
 }
@@ -194,6 +196,8 @@ pub struct Phone {
     pub minted: Vec<String>,
     /// Whether it calls over TCP.
     pub speaks_tcp: bool,
+    /// The last question for a password, and how often its nonce was used.
+    challenge: Option<(Msg, u32)>,
     t1: Duration,
     out: VecDeque<Packet>,
     serial: u32,
@@ -213,6 +217,7 @@ impl Phone {
             faults: Vec::new(),
             minted: Vec::new(),
             speaks_tcp: false,
+            challenge: None,
             t1,
             out: VecDeque::new(),
             serial: 0,

@@ -131,6 +131,8 @@ pub struct Setup {
     pub trunk: Vec<String>,
     /// The conf of a second trunk, by which those who call come in; none: all are the one trunk's.
     pub home_trunk: Vec<String>,
+    /// How the trunk asks callers for a password (`support/secret.rs`): `401` or `407`, and by `-` the only hash.
+    pub auth: Option<String>,
     /// Alarms that belong to the play.
     pub alarms: Vec<String>,
     /// Whether a carrier's edge proxy stands between the phones and Umbra: it speaks TCP with Umbra, which knows
@@ -171,6 +173,7 @@ impl Setup {
             has_credentials: false,
             trunk: Vec::new(),
             home_trunk: Vec::new(),
+            auth: None,
             alarms: Vec::new(),
             has_edge: false,
             canaries: Vec::new(),

@@ -7,6 +7,7 @@ use crate::call::cdr::ReleasedBy;
 use crate::call::config::Strangers;
 use crate::call::exchange::Carrier;
 use crate::call::exchange::theirs::Came;
+use crate::call::gate::Judged;
 use crate::call::hands::{Purpose, is_ours, owned};
 use crate::call::leg::caller::InviteState;
 use crate::call::leg::forks::{LAST_CSEQ_OF_STRAYS, Parting, decline, disown, last_cseq_of};
@@ -15,9 +16,12 @@ use crate::call::overload::Door;
 use crate::call::phase::{Call, End};
 use crate::call::port::{Heading, LegName, Note};
 use crate::call::refusal::{self, Bounce};
+use crate::call::trunk::Trunk;
+use crate::call::trunk::secret::Demand;
 use crate::call::{admit, inspect, kept, trunk};
 use crate::sip::build::{self, Response};
 use crate::sip::dialog::{Dialog, Sequence};
+use crate::sip::digest::Freshness;
 use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::path::Path;
@@ -177,11 +181,13 @@ impl Switch {
         let is_of_dialog =
             || in_dialog && Dialog::id_of(message).is_some_and(|id| self.hands.dialogs.contains_key(&id));
         // What belongs to a dialog or a transaction passes even if its trunk has left the conf.
-        if trunk::of_path(&self.config.trunks, &self.hands.resolved, path).is_none()
-            && !is_of_dialog()
-            && !self.hands.layer.knows(path, message)
+        let is_known = || is_of_dialog() || self.hands.layer.knows(path, message);
+        let trunk = trunk::of_path(&self.config.trunks, &self.hands.resolved, path);
+        if trunk.is_none_or(|trunk| trunk.auth.is_some())
+            && !is_known()
+            && !self.may_begin(now, path, message)
         {
-            return self.stranger(path, message);
+            return;
         }
         match self.hands.layer.receive_request(now.at, path, message) {
             Received::New(server) if in_dialog => self.in_dialog(now, path, server, message),
@@ -196,6 +202,83 @@ impl Switch {
             Received::AckOfFailure(owner) => self.refusal_heard(owned(owner).0),
             Received::Retransmission => {}
         }
+    }
+
+    /// Whether a request that belongs to nothing here is taken from where it comes. If not, it is answered, and nothing is
+    /// kept of it.
+    fn may_begin(&mut self, now: Now, path: Path, message: &Message<'_>) -> bool {
+        let config = self.config.clone();
+        match trunk::of_path(&config.trunks, &self.hands.resolved, path) {
+            Some(Trunk { auth: None, .. }) => true,
+            Some(Trunk {
+                auth: Some(demand), ..
+            }) => self.passes_gate(now, path, demand, message),
+            None => {
+                self.stranger(path, message);
+                false
+            }
+        }
+    }
+
+    /// The same on a trunk that asks for a password.
+    fn passes_gate(&mut self, now: Now, path: Path, demand: &Demand, message: &Message<'_>) -> bool {
+        let is_stray = message.to_tag().is_some();
+        match message.method() {
+            // RFC 3261 §22.1: neither can be asked for a password. An ACK is most often that of such a question.
+            Method::Ack => return false,
+            Method::Cancel => {
+                self.stateless(path, message, &Bounce::status(481));
+                return false;
+            }
+            _ if is_stray => {
+                self.hands.note(Note::Stray);
+                self.stateless(path, message, &Bounce::status(481));
+                return false;
+            }
+            Method::Invite
+            | Method::Bye
+            | Method::Options
+            | Method::Register
+            | Method::Prack
+            | Method::Subscribe
+            | Method::Notify
+            | Method::Publish
+            | Method::Info
+            | Method::Refer
+            | Method::Message
+            | Method::Update
+            | Method::Unknown => {}
+        }
+        let source = path.remote.ip();
+        let freshness = match self.gate.judge(now.at, source, demand, message) {
+            Judged::Passed => return true,
+            Judged::Asked(freshness) => freshness,
+            Judged::Wrong => {
+                self.hands.note(Note::WrongPassword);
+                Freshness::First
+            }
+            Judged::Shut => {
+                self.hands.note(Note::Guessing);
+                self.stateless(path, message, &Bounce::status(403));
+                return false;
+            }
+        };
+        let hands = &mut self.hands;
+        let challenges = self
+            .gate
+            .challenge(now.at, source, demand, freshness, &mut hands.chance);
+        let headers: Vec<(&str, &str)> = challenges.iter().map(|(name, value)| (*name, &**value)).collect();
+        let to_tag = hands.tag_for(message.head());
+        let response = Response {
+            status: demand.asker.status(),
+            to_tag: Some(&to_tag),
+            contact: None,
+            headers: &headers,
+            body: None,
+        };
+        let bytes = build::response(message.head(), path.remote, &response);
+        hands.send(build::reply_path(message.head(), path), bytes);
+        false
     }
 
     /// Somebody who is no trunk's: no state is made for it.

@@ -3,6 +3,7 @@
 
 mod host;
 mod net;
+mod tls;
 
 use std::fmt;
 use std::io::Write;
@@ -17,6 +18,7 @@ use super::client::{Control, Trouble};
 use super::screen::{self, text};
 use super::serve;
 use crate::config::{Conf, Reading};
+use crate::transport::tls::Terms;
 
 /// What `doctor` takes.
 #[derive(Args, Debug)]
@@ -108,7 +110,7 @@ impl Doctor {
     /// # Errors
     /// That something fails.
     pub fn run(self, control: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
-        let (conf, mut findings) = conf(serve::path(self.conf));
+        let (conf, terms, mut findings) = conf(serve::path(self.conf));
         let socket = match &conf {
             // Nobody named a socket: the conf knows it.
             Some(conf) if control == Path::new(super::CONTROL) => conf.api.control.clone(),
@@ -121,7 +123,8 @@ impl Doctor {
             findings.extend(host::files(conf, &server));
             findings.extend(host::buffers());
             findings.extend(host::disk(conf, &server));
-            findings.extend(net::trunks(conf));
+            findings.extend(tls::certificates(&terms));
+            findings.extend(net::trunks(conf, &terms));
         }
         findings.extend(host::clock());
         print(out, &findings, self.json)?;
@@ -146,19 +149,20 @@ fn print(out: &mut dyn Write, findings: &[Finding], json: bool) -> anyhow::Resul
 }
 
 /// What the conf says, and everything that is wrong with it.
-fn conf(path: Option<PathBuf>) -> (Option<Conf>, Vec<Finding>) {
+fn conf(path: Option<PathBuf>) -> (Option<Conf>, Terms, Vec<Finding>) {
+    let none = Terms::default();
     let Some(path) = path else {
         let found = "there is no conf/umbra.toml: the built-in conf is looked at";
-        return (Some(Conf::embedded()), vec![Finding::ok("conf", found)]);
+        return (Some(Conf::embedded()), none, vec![Finding::ok("conf", found)]);
     };
     let reading = match Reading::of(&path) {
         Ok(reading) => reading,
         Err(faults) => {
             let cure = "name the conf with --conf PATH";
-            return (None, vec![Finding::fail("conf", faults.to_string(), cure)]);
+            return (None, none, vec![Finding::fail("conf", faults.to_string(), cure)]);
         }
     };
-    let found = reading.check();
+    let (found, terms) = reading.check_with_certificates();
     let mut findings: Vec<Finding> = found
         .faults
         .0
@@ -175,7 +179,7 @@ fn conf(path: Option<PathBuf>) -> (Option<Conf>, Vec<Finding>) {
     if findings.is_empty() {
         findings.push(Finding::ok("conf", format!("{} is right", path.display())));
     }
-    (found.conf, findings)
+    (found.conf, terms, findings)
 }
 
 /// Asks the server how it is.

@@ -16,7 +16,8 @@ use crate::names::Wanted;
 use crate::names::keeper::{Names, Status};
 use crate::sip::build::{self, Request};
 use crate::sip::method::Method;
-use crate::sip::path::Transport;
+use crate::sip::path::{Party, Transport};
+use crate::transport::tls::{self, Terms};
 
 /// How long a gateway may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -153,7 +154,7 @@ fn overlap(range: &str, reserved: &str, first: u16, last: u16) -> bool {
 }
 
 /// Asks every gateway whether it is there.
-pub(super) fn trunks(conf: &Conf) -> Vec<Finding> {
+pub(super) fn trunks(conf: &Conf, terms: &Terms) -> Vec<Finding> {
     let mut asked: Vec<(&str, Target, Option<&Listener>)> = Vec::new();
     let mut findings = Vec::new();
     let names = look_up(conf);
@@ -181,7 +182,7 @@ pub(super) fn trunks(conf: &Conf) -> Vec<Finding> {
         std::thread::scope(|scope| {
             let threads: Vec<_> = group
                 .iter()
-                .map(|(trunk, target, listener)| scope.spawn(|| ask(trunk, *target, *listener)))
+                .map(|(trunk, target, listener)| scope.spawn(|| ask(trunk, *target, *listener, terms)))
                 .collect();
             findings.extend(threads.into_iter().filter_map(|thread| thread.join().ok()));
         });
@@ -235,16 +236,13 @@ fn targets(servers: &[Behind]) -> Vec<Target> {
     servers.iter().flat_map(of_server).collect()
 }
 
-fn ask(trunk: &str, target: Target, listener: Option<&Listener>) -> Finding {
+fn ask(trunk: &str, target: Target, listener: Option<&Listener>, terms: &Terms) -> Finding {
     let from = listener.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |l| l.address.ip());
     let begun = Instant::now();
     let answer = match target.transport {
         Transport::Udp => by_udp(from, target.address),
         Transport::Tcp => by_tcp(target.address),
-        // A handshake needs certificates, which are the server's.
-        Transport::Tls => {
-            TcpStream::connect_timeout(&target.address, PATIENCE).map(|_| "a connection".to_owned())
-        }
+        Transport::Tls => by_tls(target.address, Party::named(trunk), terms),
     };
     let name = target.transport.via_token();
     let what = format!("{trunk}: {name} {}", target.address);
@@ -259,6 +257,11 @@ fn ask(trunk: &str, target: Target, listener: Option<&Listener>) -> Finding {
                         OPTIONS from this address (it is asked from a port that is not the server's)";
             Finding::warn("trunk", found, cure)
         }
+        Err(error) if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => Finding::fail(
+            "trunk",
+            format!("{what} and we don't agree"),
+            tls::trouble(&error),
+        ),
         Err(error) => {
             let cure =
                 "see that the gateway listens there, and that a route leads to it (ip route get ADDRESS)";
@@ -290,7 +293,19 @@ fn by_tcp(gateway: SocketAddr) -> io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&gateway, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let request = options(Transport::Tcp, stream.local_addr()?, gateway);
-    stream.write_all(&request)?;
+    asked(&mut stream, &request)
+}
+
+/// As the server connects there, with its certificates.
+fn by_tls(gateway: SocketAddr, party: Party, terms: &Terms) -> io::Result<String> {
+    let stream = TcpStream::connect_timeout(&gateway, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let request = options(Transport::Tls, stream.local_addr()?, gateway);
+    asked(&mut terms.speak(party, stream)?, &request)
+}
+
+fn asked(stream: &mut (impl Read + Write), request: &[u8]) -> io::Result<String> {
+    stream.write_all(request)?;
     let mut answer = [0; 1_024];
     match stream.read(&mut answer)? {
         0 => Err(io::ErrorKind::ConnectionReset.into()),
@@ -354,7 +369,7 @@ mod tests {
             there.send_to(b"SIP/2.0 200 OK\r\n\r\n", from).expect("answered");
             text
         });
-        let found = ask("carrier", gateway(address), None);
+        let found = ask("carrier", gateway(address), None, &Terms::default());
         assert!(
             found.grade == Grade::Ok && found.found.contains("answers 200 OK after"),
             "{found}"
@@ -369,10 +384,18 @@ mod tests {
             .expect("a port")
             .local_addr()
             .expect("bound");
-        assert_eq!(ask("carrier", gateway(gone), None).grade, Grade::Fail);
+        assert_eq!(
+            ask("carrier", gateway(gone), None, &Terms::default()).grade,
+            Grade::Fail
+        );
 
         let silent = UdpSocket::bind("127.0.0.1:0").expect("a port");
-        let found = ask("carrier", gateway(silent.local_addr().expect("bound")), None);
+        let found = ask(
+            "carrier",
+            gateway(silent.local_addr().expect("bound")),
+            None,
+            &Terms::default(),
+        );
         assert_eq!(found.grade, Grade::Warn, "{found}");
     }
 

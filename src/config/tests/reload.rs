@@ -167,6 +167,8 @@ fn every_key_of_a_trunk_is_taken_by_a_reload() {
             "name" => "\"another\"",
             "accept_from" => "[\"127.0.0.0/24\"]",
             "gateways" => "[\"sip:127.0.0.4:5060\"]",
+            "auth" => "[{ user = \"u\", password = \"p\" }]",
+            "auth_realm" | "auth_status" | "auth_algorithms" => continue, // they say how `auth` asks
             "credentials" => "{ realm = \"r\", user = \"u\", password = \"p\" }",
             "listen" => "\"127.0.0.1:5060\"",
             "dialled_from" => "[\"to\"]",

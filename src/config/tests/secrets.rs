@@ -60,3 +60,32 @@ fn no_fault_of_a_trunk_file_shows_a_password() {
     let reading = Reading::of_texts("u.toml", SHIPPED, "t.toml", "# hunter2");
     assert!(!format!("{reading:?}").contains("hunter2"));
 }
+
+#[test]
+fn users_of_a_trunk_are_asked_for_the_hashes_that_all_of_them_have() {
+    let demand = |lines: &str| {
+        let found = read(lines);
+        let conf = found.conf.unwrap_or_else(|| panic!("{}", found.faults));
+        conf.switch.trunks[0].auth.clone()
+    };
+    let md5 = "ha1_md5 = \"939e7578ed9e3c518a452acee763bce9\"";
+    assert_eq!(demand("auth = []"), None);
+    let both = demand("auth = [{ user = \"a\", password = \"p\" }]").expect("users");
+    assert_eq!(both.algorithms, [Algorithm::Sha256, Algorithm::Md5]);
+    let old = demand(&format!(
+        "auth = [{{ user = \"a\", password = \"p\" }}, {{ user = \"b\", {md5} }}]"
+    ));
+    assert_eq!(old.expect("users").algorithms, [Algorithm::Md5]);
+    let named = demand("auth = [{ user = \"a\", password = \"p\" }]\nauth_algorithms = [\"sha-512-256\"]");
+    assert_eq!(named.expect("users").algorithms, [Algorithm::Sha512_256]);
+    for wrong in [
+        format!("auth = [{{ user = \"b\", {md5} }}]\nauth_algorithms = [\"sha-256\"]"),
+        "auth = [{ user = \"b\" }]".into(),
+        "auth = [{ user = \"b\", password = \"p\" }, { user = \"b\", password = \"q\" }]".into(),
+        "auth_status = 403".into(),
+        "auth_algorithms = [\"sha1\"]".into(),
+        "auth_realm = \"\"".into(),
+    ] {
+        assert!(read(&wrong).conf.is_none(), "{wrong}");
+    }
+}

@@ -1,11 +1,14 @@
 //! Tests of [`connections`](super) over loopback: real sockets, and a time that is only told.
 
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::Duration;
 
 use super::*;
 use crate::transport::poller::{Ready, Waker};
 use crate::transport::tcp::{Accepted, Listener};
+
+mod secure;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const HELLO: &[u8] = b"OPTIONS sip:x@h SIP/2.0\r\nl: 0\r\n\r\n";
@@ -16,6 +19,8 @@ struct Shard {
     listener: Listener,
     connections: Connections,
     stats: Arc<Stats>,
+    transport: Transport,
+    trunks: Vec<Trunk>,
     now: Instant,
 }
 
@@ -27,8 +32,10 @@ impl Shard {
         Self {
             poller,
             listener: Listener::bind(SocketAddr::new(ip.parse().expect("an address"), 0)).expect("free"),
-            connections: Connections::new(Arc::clone(&stats)),
+            connections: Connections::new(Arc::clone(&stats), Arc::default()),
             stats,
+            transport: Transport::Tcp,
+            trunks: Vec::new(),
             now: Instant::from_micros(1_000_000),
         }
     }
@@ -48,8 +55,9 @@ impl Shard {
         match self.listener.accept() {
             Accepted::One(stream, from) => {
                 let Self { poller, now, .. } = self;
+                let listener = (ListenerId(0), self.transport);
                 self.connections
-                    .accepted(poller, *now, ListenerId(0), (stream, from), peer);
+                    .accepted(poller, *now, listener, (stream, from), peer);
             }
             other => panic!("{other:?}"),
         }
@@ -65,7 +73,7 @@ impl Shard {
         for ready in ready {
             if let Source::Connection(flow) = ready.source {
                 self.connections
-                    .look(&self.poller, self.now, flow, |path, bytes| {
+                    .look(&self.poller, self.now, flow, &self.trunks, |path, bytes| {
                         came.push((path, bytes.to_vec()));
                     });
             }

@@ -38,6 +38,7 @@ fn open_with(listeners: Vec<Listener>, count: usize) -> Result<(Transport, Vec<S
         &Arc::default(),
         clock,
         &mut Handed::default(),
+        &Arc::default(),
     )?;
     let addresses = transport.loops[0].addresses();
     Ok((transport, addresses))

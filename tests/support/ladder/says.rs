@@ -1,6 +1,7 @@
 //! The lines of a ladder by which somebody says something.
 
 use super::super::phone::Extra;
+use super::super::secret;
 use super::{Play, Stage};
 
 impl<S: Stage> Play<S> {
@@ -81,6 +82,15 @@ impl<S: Stage> Play<S> {
                 Some(("at", at)) => {
                     let at = self.placed(phone, at);
                     extra.at = Some(at.parse().map_err(|_| format!("no address: {at}"))?);
+                }
+                Some(("proof", proof)) => {
+                    let mut words = proof.split(':').map(str::to_owned);
+                    let user = words.next().unwrap_or_default();
+                    let password = match words.next().as_deref() {
+                        None | Some("right") => secret::THEIR_PASSWORD.to_owned(),
+                        Some(other) => other.to_owned(),
+                    };
+                    extra.proof = Some((user, password, words.next().and_then(|nc| nc.parse().ok())));
                 }
                 Some(("from", from)) => extra.from = Some(format!("<{from}>")),
                 Some(("hops", hops)) => extra.max_forwards = Some(hops.into()),

@@ -48,8 +48,11 @@ impl Phone {
         let Some(at) = self.calls.iter().position(|c| c.id == msg.call_id()) else {
             return Outcome::Nothing;
         };
-        let call = &mut self.calls[at];
         let status = msg.status().unwrap_or(0);
+        if matches!(status, 401 | 407) {
+            self.challenge = Some((msg.clone(), 0));
+        }
+        let call = &mut self.calls[at];
         let tag = msg.tag("To").unwrap_or("").to_owned();
         let known = call
             .asked

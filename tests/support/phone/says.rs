@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::super::secret;
 use super::super::stage::Packet;
 use super::super::text::{Msg, host_of, listed};
 use super::{Asked, Call, Extra, Phone, Repeats};
@@ -65,6 +66,12 @@ impl Phone {
         let mut extra = extra.clone();
         for line in &mut extra.headers {
             *line = line.replace("BRANCH", &branch);
+        }
+        if let Some((user, password, nc)) = &extra.proof {
+            let (challenge, uses) = self.challenge.as_mut().expect("a challenge that was heard");
+            *uses = nc.unwrap_or(*uses + 1);
+            let line = secret::prove(challenge, method, &uri, user, password, *uses);
+            extra.headers.extend(line);
         }
         let own_via = Msg::read(format!("\r\n{}\r\n\r\n", extra.headers.join("\r\n")).as_bytes())
             .and_then(|lines| lines.all("Via").flat_map(listed).next());

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use umbra::call::config::{Config, Listener, SipTimers};
 use umbra::call::media;
 use umbra::call::targets::{Name, Place, Resolved, Scheme, Server, Target};
-use umbra::call::trunk::secret::{Credentials, Secret};
+use umbra::call::trunk::secret::{Credentials, Demand, Secret, User};
 use umbra::call::trunk::{
     Cidr, Dtmf, Gateway, GatewaysCall, LargeRequests, Naming, Redirects, Reliability, RtcpMux, SessionTimer,
     SessionWish, Trunk,
@@ -14,6 +14,7 @@ use umbra::call::trunk::{
 use umbra::config::{Conf, Reading};
 use umbra::masking::binding::Mode;
 use umbra::rtp::flow::MediaNat;
+use umbra::sip::digest::{Algorithm, Asker};
 use umbra::sip::path::{ListenerId, Transport};
 
 use super::super::secret;
@@ -54,6 +55,21 @@ pub(super) fn config_of(setup: &Setup) -> Config {
         accept_from: setup.accepted().into_iter().map(net).collect(),
         gateways_call: GatewaysCall::No,
         gateways: gateways(setup),
+        auth: setup.auth.as_ref().map(|how| Demand {
+            realm: secret::OUR_REALM.into(),
+            asker: match how.split('-').next() {
+                Some("407") => Asker::Proxy,
+                _ => Asker::Server,
+            },
+            algorithms: match how.split_once('-') {
+                Some((_, name)) => vec![Algorithm::of(name.as_bytes()).expect(how)],
+                None => vec![Algorithm::Sha256, Algorithm::Md5],
+            },
+            users: vec![User {
+                name: secret::THEIR_USER.into(),
+                secret: Secret::of_password(secret::THEIR_USER, secret::OUR_REALM, secret::THEIR_PASSWORD),
+            }],
+        }),
         credentials: setup.has_credentials.then(|| Credentials {
             realm: secret::REALM.into(),
             user: secret::USER.into(),
