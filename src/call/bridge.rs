@@ -11,6 +11,7 @@ use super::hands::{CallRef, Hands};
 use super::media::{InterfaceId, MediaPort};
 use super::phase::End;
 use super::port::{LegName, Note};
+use super::trunk::codecs::Codecs;
 use super::trunk::{Dtmf, RtcpMux, Trunk};
 use crate::base::time::Instant;
 use crate::masking::inventory::Fax;
@@ -47,6 +48,7 @@ struct Side {
     media_from: ArrayVec<MediaSource, 4>,
     mux: RtcpMux,
     dtmf: Dtmf,
+    codecs: Codecs,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -108,12 +110,14 @@ impl From<Mismatch> for Refused {
 }
 
 /// Where the legs of a new call have their media.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Faces {
     /// Towards the caller; `None`: we have no address of its family.
     pub caller: Option<InterfaceId>,
     /// Towards the called side; `None`: not known, as the caller's.
     pub callee: Option<InterfaceId>,
+    /// The codecs of the trunks of both.
+    pub codecs: [Codecs; 2],
 }
 
 /// What joins the two legs.
@@ -164,14 +168,11 @@ impl Bridge {
         faces: Faces,
         media: &MediaConfig,
     ) -> Result<(), End> {
+        let [near_codecs, far_codecs] = faces.codecs;
         let offer = offer
-            .map(|session| Offer::read(&session, &CodecName::ALL, None))
+            .map(|session| Offer::read(&session, &near_codecs.known(), None))
             .transpose()
             .map_err(|_| End::failed(Reason::Media))?;
-        let terms = match &offer {
-            Some(offer) => offer.onward(None),
-            None => Terms::list(&CodecName::DEFAULT),
-        };
         let caller = faces.caller.ok_or(other_family())?;
         let callee = faces.callee.unwrap_or(caller);
         let (Some(near), Some(far)) = (media.advertised(caller), media.advertised(callee)) else {
@@ -187,7 +188,7 @@ impl Bridge {
         for port in ports {
             self.hold(hands, port);
         }
-        let mut side = |port, here, lines| Side {
+        let mut side = |port, here, lines, codecs| Side {
             port,
             here,
             lines,
@@ -205,22 +206,36 @@ impl Bridge {
             media_from: ArrayVec::new(),
             mux: RtcpMux::default(),
             dtmf: Dtmf::default(),
+            codecs,
         };
         let lines = offer
             .as_ref()
             .map_or_else(Lines::one, |offer| offer.lines.clone());
         let [caller, callee] = ports;
-        self.sides = Some([side(caller, near, lines), side(callee, far, Lines::one())]);
+        self.sides = Some([
+            side(caller, near, lines, near_codecs),
+            side(callee, far, Lines::one(), far_codecs),
+        ]);
         self.offer = offer.map(Box::new);
+        let terms = self.first_terms();
         self.write_offer(LegName::Callee, terms);
         Ok(())
+    }
+
+    /// What the called side is offered first: the caller's offer, or what its trunk and the caller's have in common.
+    fn first_terms(&self) -> Terms {
+        match (&self.offer, &self.sides) {
+            (Some(offer), _) => offer.onward(None),
+            (None, Some([caller, callee])) => Terms::list(&callee.codecs.unasked(&caller.codecs)),
+            (None, None) => Terms::list(&CodecName::DEFAULT),
+        }
     }
 
     /// The called side is to be called by this trunk and interface: our offer to it follows, from a port there.
     /// Only while no media runs on that side.
     ///
     /// # Errors
-    /// [`Reason::Overload`] when no port is left there.
+    /// [`Reason::Overload`] when no port is left there, [`Reason::Media`] where the trunk has no codec of the offer's.
     pub fn face_callee(
         &mut self,
         hands: &mut Hands,
@@ -229,11 +244,21 @@ impl Bridge {
         interface: InterfaceId,
         media: &MediaConfig,
     ) -> Result<(), End> {
+        let is_other = self
+            .side(LegName::Callee)
+            .is_some_and(|side| side.codecs != trunk.codecs);
         self.learn_by(LegName::Callee, trunk);
+        let first = is_other.then(|| self.first_terms());
         let Some([caller, callee]) = &mut self.sides else {
             return Ok(());
         };
-        let written = callee.written.as_ref().map(|(terms, _)| terms.clone());
+        let written = first.or_else(|| callee.written.as_ref().map(|(terms, _)| terms.clone()));
+        if written
+            .as_ref()
+            .is_some_and(|terms| !callee.codecs.leave_audio(&terms.codecs))
+        {
+            return Err(End::failed(Reason::Media));
+        }
         if callee.port.interface() == interface || callee.open == Opened::Yes {
             if let Some(terms) = written {
                 self.write_offer(LegName::Callee, terms);
@@ -261,6 +286,7 @@ impl Bridge {
             side.nat = trunk.media_nat;
             side.mux = trunk.rtcp_mux;
             side.dtmf = trunk.dtmf;
+            side.codecs.clone_from(&trunk.codecs);
             side.media_from = trunk.media_from.iter().copied().take(4).collect();
         }
     }
@@ -396,7 +422,10 @@ impl Bridge {
         session: &Session,
     ) -> Result<Option<Terms>, Refused> {
         let near = self.side(leg).ok_or(Mismatch::NoAudio)?;
-        let offer = match (Offer::read(session, &CodecName::ALL, Some(&near.lines)), self.fax) {
+        let offer = match (
+            Offer::read(session, &near.codecs.known(), Some(&near.lines)),
+            self.fax,
+        ) {
             (Err(Mismatch::NoAudio), Fax::Pass) => Offer::read_fax(session, &near.lines)?,
             (read, Fax::Pass | Fax::Refuse) => read?,
         };
@@ -408,6 +437,10 @@ impl Bridge {
         };
         if offer.changes(agreed, far).crosses() {
             let terms = offer.onward(Some(far));
+            let takes = |side: &Side| terms.fax.is_some() || side.codecs.leave_audio(&terms.codecs);
+            if !self.side(leg.other()).is_some_and(takes) {
+                return Err(Mismatch::NoCodec.into());
+            }
             self.crossing = Some(Box::new(Crossing { from: leg, offer }));
             return Ok(Some(terms));
         }
@@ -428,7 +461,7 @@ impl Bridge {
         session: &Session,
     ) -> Result<(), Refused> {
         let near = self.side(leg).ok_or(Mismatch::NoAudio)?;
-        let offer = Offer::read(session, &CodecName::ALL, Some(&near.lines))?;
+        let offer = Offer::read(session, &near.codecs.known(), Some(&near.lines))?;
         if !reaches(near.here, offer.rtp) {
             return Err(Refused::OtherFamily);
         }
@@ -613,6 +646,7 @@ impl Bridge {
     /// said again in each offer; at first as the trunk wants it.
     fn write_offer(&mut self, leg: LegName, mut terms: Terms) {
         if let Some(side) = self.side(leg) {
+            side.codecs.narrow(&mut terms.codecs);
             terms.rtcp_port = match (&side.agreed, side.mux) {
                 (Some(agreed), _) => agreed.rtcp_port,
                 (None, RtcpMux::Offer) => RtcpPort::Shared,

@@ -17,7 +17,7 @@ const IDS_MAX: usize = 16;
 const OUR_WORDS: &[u8] = b"INVITE ACK BYE CANCEL OPTIONS SIP/2.0/UDP SIP/2.0/TCP transport=tcp Via Max-Forwards Route Record-Route From To Call-ID \
 CSeq Contact Allow P-Asserted-Identity Privacy Content-Type Content-Length application/sdp Retry-After Unsupported \
 Accept-Encoding identity Warning umbra INFO Signal Duration application/dtmf-relay application/dtmf Recv-Info \
-P-Charging-Vector icid-value icid-generated-at Session-ID remote multipart/mixed multipart/alternative multipart/related \"Anonymous\" anonymous@anonymous.invalid rport received branch z9hG4bK v=0 o=- s=- c=IN IP4 IP6 \
+user=phone P-Charging-Vector icid-value icid-generated-at Session-ID remote multipart/mixed multipart/alternative multipart/related \"Anonymous\" anonymous@anonymous.invalid rport received branch z9hG4bK v=0 o=- s=- c=IN IP4 IP6 \
 t=0 0 m=audio RTP/AVP a=rtpmap a=fmtp a=ptime a=sendrecv a=sendonly a=recvonly a=inactive a=rtcp-mux PCMA/8000 PCMU/8000 \
 G722/8000 G729/8000 opus/48000/2 AMR/8000 AMR-WB/16000 telephone-event/8000 telephone-event/16000 \
 telephone-event/24000 telephone-event/32000 telephone-event/48000 CN/8000 a=maxptime a=rtcp useinbandfec octet-align \

@@ -225,9 +225,12 @@ impl Call {
         self.plan = Some(plan);
         // An offer says which family the caller's media is of; else its signalling lets it be guessed.
         let family = arrival.media_address().unwrap_or(caller.source);
+        let first = exits.iter().find(|exit| exit.target.is_some());
         let faces = Faces {
             caller: config.media.towards(caller.trunk.media, family),
-            callee: exits.iter().find_map(|exit| callee_interface(&config, *exit)),
+            callee: first.and_then(|exit| callee_interface(&config, *exit)),
+            codecs: [Some(caller.trunk), first.map(|exit| &config.trunks[exit.trunk])]
+                .map(|trunk| trunk.map_or_else(Default::default, |trunk| trunk.codecs.clone())),
         };
         if let Err(refused) = self
             .bridge

@@ -1,7 +1,9 @@
 //! Trunks: whose wire a message came by, how that side writes numbers, where calls through it go.
 
+pub mod codecs;
 pub mod number_format;
 pub mod secret;
+pub mod showing;
 pub mod tls;
 
 use std::net::IpAddr;
@@ -11,8 +13,10 @@ use serde::{Deserialize, Serialize};
 
 pub use self::tls::{of_path, towards};
 
+use self::codecs::Codecs;
 use self::number_format::NumberFormat;
 use self::secret::{Credentials, Demand};
+use self::showing::Showing;
 use self::tls::Tls;
 use super::media::InterfaceId;
 use super::targets::{Place, Resolved};
@@ -229,6 +233,8 @@ pub struct Trunk {
     pub caller_id: Vec<CallerFrom>,
     /// How numbers are written on its wire, both ways.
     pub numbers: NumberFormat,
+    /// How the number that we show is written.
+    pub showing: Showing,
     /// Which numbers it lets us show.
     pub may_show: Vec<MayShow>,
     /// Whether numbers that name no trunk belong to it.
@@ -237,6 +243,8 @@ pub struct Trunk {
     pub media_nat: MediaNat,
     /// Where else its media may come from.
     pub media_from: Vec<MediaSource>,
+    /// The codecs that its descriptions may name.
+    pub codecs: Codecs,
     /// How keys are told.
     pub dtmf: Dtmf,
     /// How its legs' sessions are timed.
@@ -307,6 +315,7 @@ impl Trunk {
             dialled_from: Vec::new(),
             caller_id: Vec::new(),
             numbers: NumberFormat::default(),
+            showing: Showing::default(),
             may_show: Vec::new(),
             default: false,
             media_nat: MediaNat::default(),
@@ -314,6 +323,7 @@ impl Trunk {
             first_response: crate::base::limits::FIRST_RESPONSE,
             redirects: Redirects::default(),
             rtcp_mux: RtcpMux::default(),
+            codecs: Codecs::default(),
             dtmf: Dtmf::default(),
             reliable_provisionals: Reliability::default(),
             charging_vector: Naming::default(),

@@ -55,6 +55,12 @@ fn the_shipped_files_name_every_key() {
         "rules_out",
         "media",
         "rtcp_mux",
+        "codecs",
+        "show_in",
+        "from_user",
+        "from_domain",
+        "user_phone",
+        "privacy",
         "dtmf",
         "reliable_provisionals",
         "charging_vector",
@@ -392,6 +398,17 @@ fn every_fault_of_a_trunk_file_names_line_text_and_cure() {
             trunk("a", "rules_in = [{ match = '^0', of = \"called\" }]"),
             "t.toml:4: of = \"called\": write \"both\", \"dialled\" or \"caller\"\n\
              t.toml:4: { match = '^0', of = \"called\" }: a rule has match and replace, and may say of = \"both\", \"dialled\" or \"caller\"",
+        ),
+        (
+            trunk("a", "codecs = [\"pcma\", \"PCMA\", \"telephone-event\"]"),
+            "t.toml:4: \"PCMA\": named twice: take one away\n\
+             t.toml:4: \"telephone-event\": write PCMA, PCMU, G722, G729, opus, AMR, AMR-WB; telephone-event and comfort noise pass in any case",
+        ),
+        (
+            trunk("a", "from_user = \"alice\"\nfrom_domain = \"sip:x\"\nprivacy = [\"none\"]"),
+            "t.toml:4: from_user = \"alice\": From holds the shown number: write show_in = \"pai\", or leave this out\n\
+             t.toml:5: from_domain = \"sip:x\": write a host as the carrier wants to see it: \"sip.example.net\", or nothing\n\
+             t.toml:6: \"none\": write \"id\", \"user\", \"header\", \"session\", \"critical\"",
         ),
         (trunk("a", "prefix_out = \"+9\""), "t.toml:4: prefix_out = \"+9\": write 1 to 8 digits (\"9\"), or nothing"),
         (trunk("a", "default = \"yes\""), "t.toml:4: default = \"yes\": write true or false, without quotes"),

@@ -12,11 +12,13 @@ use crate::base::limits::{
 use crate::call::config::{Config, Listener, MediaConfig};
 use crate::call::media::InterfaceId;
 use crate::call::targets::{Place, Target};
+use crate::call::trunk::codecs::Codecs;
 use crate::call::trunk::{
     CallerFrom, Cidr, DialledFrom, Dtmf, Gateway, GatewaysCall, LargeRequests, MayShow, Naming, Redirects,
     Reliability, RtcpMux, SessionTimer, SessionWish, Trunk,
 };
 use crate::rtp::flow::{MediaNat, MediaSource};
+use crate::sdp::media::CodecName;
 use crate::sip::path::Transport;
 
 /// What `accept_from` says of the trunk's own gateways, wherever they are.
@@ -46,11 +48,17 @@ const KEYS: &[&str] = &[
     "number_format",
     "prefix_out",
     "rules_out",
+    "show_in",
+    "from_user",
+    "from_domain",
+    "user_phone",
+    "privacy",
     "may_show",
     "default",
     "media_nat",
     "media_from",
     "rtcp_mux",
+    "codecs",
     "dtmf",
     "reliable_provisionals",
     "charging_vector",
@@ -149,10 +157,12 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
             words(section, "caller_id", &CALLER_ID, CallerFrom::Pai)
         },
         numbers: numbers::read(section),
+        showing: numbers::showing(section),
         may_show: section.list("may_show", vec![MayShow::Own], may_show),
         default: section.flag("default"),
         media_nat: section.choice("media_nat", &MEDIA_NAT, MediaNat::Strict),
         media_from: media_from(section),
+        codecs: codecs(section),
         dtmf: section.choice("dtmf", &DTMF, Dtmf::Rtp),
         session: session(section),
         charging_vector: section.choice("charging_vector", &NAMING, Naming::None),
@@ -474,6 +484,26 @@ fn session(section: &Section<'_>) -> SessionWish {
         );
     }
     wish
+}
+
+/// The audio codecs, best first.
+fn codecs(section: &Section<'_>) -> Codecs {
+    let mut codecs = Codecs::default();
+    section.list("codecs", Vec::new(), |text| {
+        let audio = || CodecName::ALL.into_iter().filter(|name| name.is_audio());
+        let Some(name) = audio().find(|name| name.name().eq_ignore_ascii_case(text)) else {
+            let names: Vec<&str> = audio().map(CodecName::name).collect();
+            return Err(format!(
+                "write {}; telephone-event and comfort noise pass in any case",
+                names.join(", ")
+            ));
+        };
+        if !codecs.add(name) {
+            return Err("named twice: take one away".into());
+        }
+        Ok(())
+    });
+    codecs
 }
 
 fn media_from(section: &Section<'_>) -> Vec<MediaSource> {

@@ -13,6 +13,7 @@ use crate::call::hands::{CallRef, Hands};
 use crate::call::kept::{Unfit, form};
 use crate::call::media::{MediaPort, Order};
 use crate::call::port::LegName;
+use crate::call::trunk::codecs::Codecs;
 use crate::masking::inventory::Fax;
 use crate::sdp::answer::{Agreed, Terms};
 use crate::sdp::build;
@@ -85,6 +86,13 @@ impl Bridge {
             talking: Some(media.timeout),
             fax,
         }))
+    }
+
+    /// Takes over which codecs the trunk of a leg has now.
+    pub(in crate::call) fn limit(&mut self, leg: LegName, codecs: &Codecs) {
+        if let Some(side) = self.side_mut(leg) {
+            side.codecs.clone_from(codecs);
+        }
     }
 
     /// Whose it is.
@@ -169,6 +177,8 @@ impl Side {
             media_from: kept.media_from.iter().copied().take(4).collect(),
             mux: kept.mux,
             dtmf: kept.dtmf,
+            // Its trunk's, as the conf has it by now.
+            codecs: Codecs::default(),
         })
     }
 }

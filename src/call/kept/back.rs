@@ -235,6 +235,14 @@ impl Switch {
         // By the wall clock: nothing else goes on between two processes.
         let until = if goes_on.is_some() { now.wall } else { died };
         let is_taken_up = goes_on.is_some();
+        let goes_on = goes_on.map(|mut bridge| {
+            let trunks = [Some(record.trunk_in.as_str()), record.trunk_out.as_deref()];
+            for (leg, name) in [LegName::Caller, LegName::Callee].into_iter().zip(trunks) {
+                let trunk = config.trunks.iter().find(|trunk| Some(&*trunk.name) == name);
+                trunk.inspect(|trunk| bridge.limit(leg, &trunk.codecs));
+            }
+            bridge
+        });
         let talk = Talk {
             before: until.since(answered_at),
             since: now.at,

@@ -97,13 +97,7 @@ impl Call {
         let Ok(numbers) = Numbers::written(called, shown, trunk, &config.numbers) else {
             // Another trunk may have other rules; nobody is called by what is no number.
             if tried + 1 < exits.len() {
-                let way = Way {
-                    exits,
-                    tried: tried + 1,
-                    by: By::Size,
-                    max_forwards,
-                    again: None,
-                };
+                let way = Way::next(exits, tried, max_forwards);
                 return self.dial_by(hands, now, way);
             }
             let end = End {
@@ -141,6 +135,11 @@ impl Call {
             .bridge
             .face_callee(hands, now.at, trunk, interface, &config.media)
         {
+            // Another trunk may have the codecs that this one lacks.
+            if refused.refusal == Some(Reason::Media) && tried + 1 < exits.len() {
+                let way = Way::next(exits, tried, max_forwards);
+                return self.dial_by(hands, now, way);
+            }
             self.end(hands, now, refused);
             return;
         }
@@ -202,6 +201,9 @@ impl Call {
         self.record.sip_call_id_out = Some(String::from_utf8_lossy(&call_id).into_owned());
         self.not_to_callee
             .known(&[target.address.ip(), listener.advertised.ip()]);
+        if let Ok(domain) = trunk.showing.domain.parse() {
+            self.not_to_callee.known(&[domain]);
+        }
         self.not_to_callee.known_media(&config.media);
         if !self.may_send(LegName::Callee, &written.bytes, Scope::Whole) {
             self.guard_hit(hands, now);
@@ -355,6 +357,19 @@ struct Way {
     max_forwards: u8,
     /// What stays of the INVITE before, which the same gateway wants to have otherwise.
     again: Option<Again>,
+}
+
+impl Way {
+    /// The exit behind the one that was tried.
+    fn next(exits: Vec<Exit>, tried: usize, max_forwards: u8) -> Self {
+        Self {
+            exits,
+            tried: tried + 1,
+            by: By::Size,
+            max_forwards,
+            again: None,
+        }
+    }
 }
 
 /// What an INVITE has in common with the one that it stands in for.

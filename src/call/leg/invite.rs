@@ -12,6 +12,7 @@ use crate::base::text;
 use crate::call::config::Listener;
 use crate::call::targets::Place;
 use crate::call::trunk::number_format::{Unfit, Which, Wire};
+use crate::call::trunk::showing::{ShowIn, UserParam};
 use crate::call::trunk::{Reliability, SessionTimer, Trunk};
 use crate::sip::build::{self, Body};
 use crate::sip::method::Method;
@@ -100,12 +101,28 @@ impl CalleeInvite<'_> {
     pub fn write(&self) -> Written {
         let Numbers { called, shown } = self.numbers;
         let us = self.listener.advertised;
-        let local = match shown {
-            Some(number) => [b"<", &*sip_uri(number, &text::of_address(us)), b">"].concat(),
+        let showing = &self.trunk.showing;
+        let parameter: &[u8] = match showing.user {
+            UserParam::None => b"",
+            UserParam::Phone => b";user=phone",
+        };
+        let identity = shown.as_ref().map(|number| {
+            let uri = uri_of_ours(number, &showing.domain, us);
+            [b"<", &*uri, parameter, b">"].concat()
+        });
+        let local = match (&identity, showing.show_in) {
+            (Some(identity), ShowIn::Both | ShowIn::From) => identity.clone(),
+            (Some(_), ShowIn::Pai) => {
+                let uri = uri_of_ours(&showing.from_user, &showing.domain, us);
+                [b"<", &*uri, b">"].concat()
+            }
             // RFC 3323 §4.1.1.3
-            None => b"\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_vec(),
+            (None, ShowIn::Both | ShowIn::From | ShowIn::Pai) => {
+                b"\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_vec()
+            }
         };
         let mut target = sip_uri(called, &self.place.host_port());
+        target.extend_from_slice(parameter);
         let remote = [b"<", &*target, b">"].concat();
         // RFC 3261 §19.1.1: the transport may stand in the Request-URI, and not in To.
         target.extend_from_slice(match self.place {
@@ -115,9 +132,13 @@ impl CalleeInvite<'_> {
         });
         let from = [&*local, b";tag=", self.from_tag].concat();
         let contact = contact(self.listener);
-        let identity = match shown {
-            Some(_) => ("P-Asserted-Identity", &*String::from_utf8_lossy(&local)),
-            None => ("Privacy", "id"),
+        let identity = identity.map(|identity| String::from_utf8_lossy(&identity).into_owned());
+        let identity = match (&identity, showing.show_in) {
+            (Some(identity), ShowIn::Both | ShowIn::Pai) => Some(("P-Asserted-Identity", identity.as_str())),
+            (Some(_), ShowIn::From) => None,
+            (None, ShowIn::Both | ShowIn::From | ShowIn::Pai) => {
+                Some(("Privacy", &*showing.privacy)).filter(|(_, value)| !value.is_empty())
+            }
         };
         let charging = self.icid.map(|icid| charging_vector(icid, us));
         let charging = charging.as_deref().map(|vector| ("P-Charging-Vector", vector));
@@ -141,8 +162,9 @@ impl CalleeInvite<'_> {
             .as_ref()
             .and_then(|proof| proof.header(Method::Invite, &target));
         let proof = proof.as_ref().map(|(name, value)| (*name, value.as_str()));
-        let headers: ArrayVec<(&str, &str), 8> = [("Allow", ALLOW), identity]
+        let headers: ArrayVec<(&str, &str), 8> = [("Allow", ALLOW)]
             .into_iter()
+            .chain(identity)
             .chain(supported.map(|tags| ("Supported", tags)))
             .chain(required.map(|tag| ("Require", tag)))
             .chain(timer)
@@ -190,6 +212,22 @@ fn charging_vector(icid: &[u8], us: SocketAddr) -> String {
     }
 }
 
+/// The URI of an identity of ours: at the trunk's domain, or at our own address; without a user where that is empty.
+fn uri_of_ours(user: &str, domain: &str, us: SocketAddr) -> Vec<u8> {
+    let mut out = Vec::with_capacity(48);
+    out.extend_from_slice(b"sip:");
+    out.extend_from_slice(user.as_bytes());
+    if !user.is_empty() {
+        out.push(b'@');
+    }
+    if domain.is_empty() {
+        text::address(&mut out, us);
+    } else {
+        out.extend_from_slice(domain.as_bytes());
+    }
+    out
+}
+
 fn sip_uri(number: &str, host_port: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(48);
     out.extend_from_slice(b"sip:");
@@ -197,4 +235,72 @@ fn sip_uri(number: &str, host_port: &str) -> Vec<u8> {
     out.push(b'@');
     out.extend_from_slice(host_port.as_bytes());
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::targets::Target;
+    use crate::call::trunk::showing::Showing;
+    use crate::sip::path::{ListenerId, Transport};
+
+    #[test]
+    fn who_shows_nobody_is_anonymous_and_asks_for_privacy() {
+        let plan = NumberPlan::default();
+        let called = RealNumber::new(plan.normalise("13900000002").unwrap());
+        let (us, them) = (
+            "192.0.2.1:5060".parse().unwrap(),
+            "192.0.2.9:5060".parse().unwrap(),
+        );
+        let listener = Listener {
+            id: ListenerId(0),
+            transport: Transport::Udp,
+            address: us,
+            advertised: us,
+        };
+        let place = Place::At(Target {
+            address: them,
+            transport: Transport::Udp,
+        });
+        for (show_in, privacy, line) in [
+            (ShowIn::Both, "id", Some("Privacy: id")),
+            (ShowIn::From, "user;id", Some("Privacy: user;id")),
+            (ShowIn::Pai, "", None),
+        ] {
+            let trunk = Trunk {
+                showing: Showing {
+                    show_in,
+                    domain: "sip.example.net".into(),
+                    privacy: privacy.into(),
+                    ..Showing::default()
+                },
+                ..Trunk::bare("carrier")
+            };
+            let numbers = Numbers::written(called, Shown::Withheld, &trunk, &plan).unwrap();
+            let written = CalleeInvite {
+                numbers: &numbers,
+                trunk: &trunk,
+                place: &place,
+                listener: &listener,
+                via: &listener,
+                call_id: b"c",
+                from_tag: b"t",
+                branch: b"z9hG4bKb",
+                max_forwards: 70,
+                sdp: b"",
+                icid: None,
+                session: None,
+                cseq: 1,
+                timer: &Lines::new(),
+                proof: None,
+            }
+            .write();
+            let text = String::from_utf8(written.bytes).unwrap();
+            let from = "From: \"Anonymous\" <sip:anonymous@anonymous.invalid>;tag=t\r\n";
+            assert!(text.contains(from), "{text}");
+            let found = text.lines().find(|line| line.starts_with("Privacy"));
+            assert_eq!(found, line, "{show_in:?}");
+            assert!(!text.contains("P-Asserted-Identity"), "{text}");
+        }
+    }
 }

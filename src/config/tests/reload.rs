@@ -186,6 +186,13 @@ fn every_key_of_a_trunk_is_taken_by_a_reload() {
             "media" => "\"default\"",
             "large_requests" => "\"tcp\"",
             "rtcp_mux" => "\"offer\"",
+            // The one needs the other: `from_user` is changed in the test of faults.
+            "from_user" => continue,
+            "show_in" => "\"from\"",
+            "from_domain" => "\"sip.example.net\"",
+            "user_phone" => "true",
+            "privacy" => "[\"user\", \"id\"]",
+            "codecs" => "[\"PCMA\"]",
             "dtmf" => "\"info\"",
             "reliable_provisionals" => "\"off\"",
             "charging_vector" | "session_id" => "\"own\"",

@@ -3,6 +3,7 @@
 use crate::base::limits::NUMBER_RULES_MAX;
 use crate::base::number::Format;
 use crate::call::trunk::number_format::{NumberFormat, ReadAs, Rule, RuleError, Which};
+use crate::call::trunk::showing::{ShowIn, Showing, UserParam};
 use crate::config::reader::{Section, one_of};
 
 const FORMAT: [(&str, Format); 3] = [
@@ -22,6 +23,14 @@ const OF_OUT: [(&str, Option<Which>); 3] = [
     ("shown", Some(Which::Calling)),
 ];
 
+const SHOW_IN: [(&str, ShowIn); 3] = [
+    ("both", ShowIn::Both),
+    ("from", ShowIn::From),
+    ("pai", ShowIn::Pai),
+];
+
+/// Bytes of From's user, or host.
+const FROM_BYTES_MAX: usize = 64;
 /// Digits before a called number.
 const PREFIX_MAX: usize = 8;
 
@@ -52,6 +61,61 @@ fn strip(section: &Section<'_>) -> Vec<Box<str>> {
     });
     prefixes.sort_by_key(|p| std::cmp::Reverse(p.len()));
     prefixes
+}
+
+/// Reads what a trunk says of the number that we show.
+pub(super) fn showing(section: &Section<'_>) -> Showing {
+    let showing = Showing {
+        show_in: section.choice("show_in", &SHOW_IN, ShowIn::Both),
+        from_user: section.parsed("from_user", "".into(), |text| {
+            let plain = |c: u8| c.is_ascii_alphanumeric() || b"-_.+".contains(&c);
+            if text.len() > FROM_BYTES_MAX || !text.bytes().all(plain) {
+                return Err(format!(
+                    "write the user of a SIP URI: at most {FROM_BYTES_MAX} letters, digits, - _ . or +"
+                ));
+            }
+            Ok(text.into())
+        }),
+        domain: section.parsed("from_domain", "".into(), |text| {
+            let plain = |c: u8| c.is_ascii_alphanumeric() || b"-.".contains(&c);
+            if text.len() > FROM_BYTES_MAX || !text.bytes().all(plain) {
+                return Err(
+                    "write a host as the carrier wants to see it: \"sip.example.net\", or nothing".into(),
+                );
+            }
+            Ok(text.into())
+        }),
+        user: if section.flag("user_phone") {
+            UserParam::Phone
+        } else {
+            UserParam::None
+        },
+        privacy: privacy(section),
+    };
+    if !showing.from_user.is_empty() && showing.show_in != ShowIn::Pai {
+        section.fault(
+            "from_user",
+            "From holds the shown number: write show_in = \"pai\", or leave this out",
+        );
+    }
+    showing
+}
+
+/// The words of Privacy where no number is shown (RFC 3323 §4.2, RFC 3325 §9.3).
+fn privacy(section: &Section<'_>) -> Box<str> {
+    let mut words: Vec<&str> = Vec::new();
+    let known = ["id", "user", "header", "session", "critical"];
+    let read = section.list("privacy", vec!["id"], |text| {
+        let word = known.into_iter().find(|word| *word == text);
+        let word =
+            word.ok_or_else(|| format!("write {}", known.map(|word| format!("{word:?}")).join(", ")))?;
+        if words.contains(&word) {
+            return Err("named twice: take one away".into());
+        }
+        words.push(word);
+        Ok(word)
+    });
+    read.join(";").into()
 }
 
 /// The rules of one direction, in order.
