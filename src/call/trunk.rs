@@ -260,26 +260,36 @@ pub struct Trunk {
 impl Trunk {
     /// Whether it takes calls from this address. One that asks for names of certificates takes them from anywhere,
     /// unless it says more.
-    pub fn takes_from(&self, source: IpAddr) -> bool {
-        let is_anywhere = self.accept_from.is_empty() && !self.tls.client_names.is_empty();
-        is_anywhere || self.accept_from.iter().any(|network| network.holds(source))
+    pub fn takes_from(&self, resolved: &Resolved, source: IpAddr) -> bool {
+        let says_more = !self.accept_from.is_empty() || self.gateways_call == GatewaysCall::Yes;
+        let is_anywhere = !says_more && !self.tls.client_names.is_empty();
+        is_anywhere
+            || self.accept_from.iter().any(|network| network.holds(source))
+            || self.gateways_may_call_from(resolved, source)
+    }
+
+    fn gateways_may_call_from(&self, resolved: &Resolved, source: IpAddr) -> bool {
+        match self.gateways_call {
+            GatewaysCall::No => false,
+            GatewaysCall::Yes => self
+                .gateways
+                .iter()
+                .any(|gateway| resolved.is_at(gateway, source)),
+        }
     }
 }
 
-/// The trunk whose wire an address is: the longest prefix wins, then who names it, then who stands first. Those that ask for names of
-/// certificates are no address's.
+/// The trunk whose wire an address is: the longest prefix wins, then who names it, then who stands first. Those that ask
+/// for names of certificates are no address's.
 pub fn of_source<'t>(trunks: &'t [Trunk], resolved: &Resolved, source: IpAddr) -> Option<&'t Trunk> {
     let named = |trunk: &Trunk| {
         let prefixes = trunk.accept_from.iter().filter(|c| c.holds(source));
         prefixes.map(|c| (c.prefix, Claim::Named)).max()
     };
     let width = if source.is_ipv4() { 32 } else { 128 };
-    let as_gateway = |trunk: &Trunk| match trunk.gateways_call {
-        GatewaysCall::No => None,
-        GatewaysCall::Yes => {
-            let is_there = trunk.gateways.iter().any(|g| resolved.is_at(g, source));
-            is_there.then_some((width, Claim::Gateway))
-        }
+    let as_gateway = |trunk: &Trunk| {
+        let may_call = trunk.gateways_may_call_from(resolved, source);
+        may_call.then_some((width, Claim::Gateway))
     };
     let claims = trunks
         .iter()

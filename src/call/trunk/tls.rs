@@ -59,7 +59,9 @@ impl Trunk {
 pub fn of_path<'t>(trunks: &'t [Trunk], resolved: &Resolved, path: Path) -> Option<&'t Trunk> {
     let named = path.party.and_then(|party| {
         let is_it = |trunk: &&Trunk| {
-            !trunk.tls.client_names.is_empty() && trunk.party() == party && trunk.takes_from(path.remote.ip())
+            !trunk.tls.client_names.is_empty()
+                && trunk.party() == party
+                && trunk.takes_from(resolved, path.remote.ip())
         };
         trunks.iter().find(is_it)
     });
@@ -89,7 +91,8 @@ pub fn towards<'t>(trunks: &'t [Trunk], resolved: &Resolved, path: Path) -> Opti
 mod tests {
     use super::*;
     use crate::call::config::Config;
-    use crate::call::trunk::Cidr;
+    use crate::call::targets::Place;
+    use crate::call::trunk::{Cidr, Gateway, GatewaysCall};
     use crate::sip::path::{FlowHint, ListenerId};
 
     fn trunk(name: &str, accepts: &[(&str, u8)], names: &[&str]) -> Trunk {
@@ -120,6 +123,16 @@ mod tests {
                 trunk("narrow", &[("192.0.2.0", 24)], &["sbc2.carrier.example"]),
                 trunk("plain", &[("198.51.100.0", 24)], &[]),
                 trunk("anywhere", &[], &["sbc3.carrier.example"]),
+                Trunk {
+                    gateways: vec![Gateway {
+                        place: Place::At(Target {
+                            transport: Transport::Tls,
+                            address: "192.0.2.50:5061".parse().expect("an address"),
+                        }),
+                    }],
+                    gateways_call: GatewaysCall::Yes,
+                    ..trunk("gateways", &[], &["sbc4.carrier.example"])
+                },
             ],
             ..Config::on("127.0.0.1:5060".parse().expect("an address"))
         };
@@ -151,6 +164,12 @@ mod tests {
             found("203.0.113.9", Some("plain")),
             None,
             "a trunk without names is nobody's by name"
+        );
+        assert_eq!(found("192.0.2.50", Some("gateways")), Some("gateways"));
+        assert_eq!(
+            found("203.0.113.9", Some("gateways")),
+            None,
+            "none of its gateways"
         );
         assert!(config.trunks[0].is_named("SBC1.carrier.example"));
         assert!(!config.trunks[0].is_named("sbc1.carrier.example.evil.example"));
