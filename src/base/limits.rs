@@ -1,5 +1,6 @@
 //! Every limit of the server, by name. Where a conf key exists, this is its default or its bound.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Digits of a number.
@@ -15,6 +16,11 @@ pub const NUMBER_RULE_MATCH_BYTES_MAX: usize = 128;
 pub const NUMBER_RULE_BYTES_MAX: usize = 64 << 10;
 /// Bytes of a number that comes in, and of what a rule makes of it.
 pub const NUMBER_RULE_TEXT_BYTES_MAX: usize = 160;
+
+/// Calls a second that a trunk may be limited to, each way.
+pub const TRUNK_CALLS_PER_S_MAX: u32 = 10_000;
+/// Calls at once that a trunk may be limited to, each way.
+pub const TRUNK_CALLS_MAX: u32 = 1_000_000;
 
 /// Header fields of one SIP message; a request with more is answered 513.
 pub const SIP_HEADERS_MAX: usize = 128;
@@ -32,6 +38,20 @@ pub const SIP_ROUTE_BYTES_MAX: usize = 4_096;
 pub const SIP_ROUTES_MAX: usize = 32;
 /// Bytes of a challenge (realm, nonce and opaque together) that is answered.
 pub const CHALLENGE_BYTES_MAX: usize = 2_048;
+/// How long a registration of ours may last, in seconds.
+pub const REGISTER_EXPIRES: RangeInclusive<u32> = 10..=86_400;
+/// How long one is asked for: default, in seconds.
+pub const REGISTER_EXPIRES_S: u32 = 3_600;
+/// The pause after a registration that failed; it doubles from one failure to the next.
+pub const REGISTER_PAUSE: Duration = Duration::from_secs(10);
+/// The longest of these pauses.
+pub const REGISTER_PAUSE_MAX: Duration = Duration::from_secs(600);
+/// The longest pause that a registrar can ask for (Retry-After).
+pub const REGISTER_RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
+/// REGISTERs in a row that answer what the one before met: a challenge, one for a stale nonce, a longer time.
+pub const REGISTER_TRIES_MAX: u32 = 5;
+/// How long a server that stops waits for its registrations to be taken back.
+pub const REGISTER_LEAVE: Duration = Duration::from_secs(3);
 /// Bytes of a password, a user's name or a realm.
 pub const SECRET_BYTES_MAX: usize = 256;
 /// How long a nonce of ours can be used.

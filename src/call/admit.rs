@@ -54,12 +54,20 @@ impl Switch {
             calls: self.live,
             calls_max: config.calls_max,
         };
-        let admitted = overload::admit(load);
+        let mut admitted = overload::admit(load);
         if admitted.is_err() && self.records == Records::Full {
             // Without room for a record there is no attempt: every attempt has one.
             self.hands.note(Note::Shed);
             return self.bounce(now, path, server, message, &shed());
         }
+        let pass = match admitted.is_ok().then(|| trunk.limits.enter(Heading::In, now.at)) {
+            Some(Err(_)) => {
+                admitted = Err(Reason::Overload);
+                None
+            }
+            Some(Ok(pass)) => Some(pass),
+            None => None,
+        };
         let (arrival, sound) = arrive::read(message, trunk, &config.numbers);
         let Some(dialled) = arrival.dialled else {
             return match sound {
@@ -119,6 +127,7 @@ impl Switch {
         call.callee_taken = taken;
         call.caller.leg.name_session(session);
         call.seat = seat;
+        call.passes = [pass, None];
         call.note_message(
             now.at,
             LegName::Caller,
@@ -221,7 +230,7 @@ impl Switch {
             refusal: Some(reason),
         }));
         let trace = vec![line(Heading::In, None), line(Heading::Out, Some(status))];
-        self.hands.record(record, trace);
+        self.hands.record(record.into(), trace);
     }
 
     /// The record as it would be if nothing else ever happened.
@@ -398,12 +407,13 @@ impl Switch {
             me,
             config: self.config.clone(),
             arrived: now,
-            record,
+            record: record.into(),
             recorded: Recorded::Open,
             plan: None,
             through: None,
             callee_taken: None,
             seat: None,
+            passes: [None, None],
             caller: Caller {
                 leg,
                 server,

@@ -12,7 +12,7 @@ use super::media::{InterfaceId, MediaPort};
 use super::phase::End;
 use super::port::{LegName, Note};
 use super::trunk::codecs::Codecs;
-use super::trunk::{Dtmf, RtcpMux, Trunk};
+use super::trunk::{Dtmf, EarlyMedia, RtcpMux, Trunk};
 use crate::base::time::Instant;
 use crate::masking::inventory::Fax;
 use crate::masking::reason::Reason;
@@ -138,6 +138,8 @@ pub struct Bridge {
     talking: Option<Duration>,
     /// Whether the call may turn into a fax.
     fax: Fax,
+    /// What the called side's trunk says of media before the answer.
+    early: EarlyMedia,
 }
 
 impl Bridge {
@@ -153,6 +155,7 @@ impl Bridge {
             crossing: None,
             talking: None,
             fax: Fax::Refuse,
+            early: EarlyMedia::default(),
         }
     }
 
@@ -248,6 +251,7 @@ impl Bridge {
             .side(LegName::Callee)
             .is_some_and(|side| side.codecs != trunk.codecs);
         self.learn_by(LegName::Callee, trunk);
+        self.early = trunk.early_media;
         let first = is_other.then(|| self.first_terms());
         let Some([caller, callee]) = &mut self.sides else {
             return Ok(());
@@ -294,6 +298,11 @@ impl Bridge {
     /// Takes over what the pool says of faxes.
     pub fn treat_faxes(&mut self, fax: Fax) {
         self.fax = fax;
+    }
+
+    /// What becomes of the called side's media before it answers.
+    pub const fn early(&self) -> EarlyMedia {
+        self.early
     }
 
     /// Our current description for a leg.

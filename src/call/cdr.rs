@@ -4,6 +4,8 @@
 //! dialled nationally. The field names are an interface: `umbra cdr`, the files and the API show them.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -246,6 +248,31 @@ impl Cdr {
             LegName::Caller => Some(&self.trunk_in),
             LegName::Callee => self.trunk_out.as_deref(),
         }
+    }
+}
+
+/// A call's record. The call writes to it, and at the end hands it out without a copy of its twenty texts; what is written
+/// later stays the call's own.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SharedCdr(Arc<Cdr>);
+
+impl From<Box<Cdr>> for SharedCdr {
+    fn from(record: Box<Cdr>) -> Self {
+        Self(Arc::from(record))
+    }
+}
+
+impl Deref for SharedCdr {
+    type Target = Cdr;
+
+    fn deref(&self) -> &Cdr {
+        &self.0
+    }
+}
+
+impl DerefMut for SharedCdr {
+    fn deref_mut(&mut self) -> &mut Cdr {
+        Arc::make_mut(&mut self.0)
     }
 }
 

@@ -191,6 +191,15 @@ impl MediaConfig {
 }
 
 impl Config {
+    /// Goes on with what the trunks of the conf before have counted, wherever one has the same name.
+    pub fn go_on_from(&mut self, before: &Self) {
+        for trunk in &mut self.trunks {
+            if let Some(before) = before.trunks.iter().find(|before| before.name == trunk.name) {
+                trunk.limits.go_on_from(&before.limits);
+            }
+        }
+    }
+
     /// A configuration with every default, listening on one UDP address: the start for tests.
     pub fn on(address: SocketAddr) -> Self {
         Self {

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::cdr::Cdr;
+use super::cdr::{Cdr, SharedCdr};
 use super::config::{Config, Listener};
 use super::draft::Draft;
 use super::media::MediaPort;
@@ -235,7 +235,7 @@ impl Hands {
 
     /// An attempt is over. Its record goes to the journal first, so that it survives as it is if the process dies
     /// before the CDR files have it.
-    pub fn record(&mut self, record: Box<Cdr>, trace: Trace) {
+    pub fn record(&mut self, record: SharedCdr, trace: Trace) {
         self.journal_end(&record);
         let line = record.line();
         self.out.push_back(Output::Cdr(record, line, trace));

@@ -23,6 +23,7 @@ pub mod phase;
 pub mod port;
 pub mod ports;
 pub mod refusal;
+mod registrar;
 pub mod switch;
 pub mod targets;
 pub mod trunk;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::arrive::Arrival;
 use super::audio::{self, Audio};
 use super::bridge::{Bridge, Faces};
-use super::cdr::{Cdr, Media, ReleasedBy};
+use super::cdr::{Media, ReleasedBy, SharedCdr};
 use super::config::Config;
 use super::exchange::Exchange;
 use super::failover;
@@ -29,6 +29,7 @@ use crate::base::limits::{CALL_DURATION_MAX, MEDIA_COUNTS_WAIT, TRACE_LINES_MAX}
 use crate::base::number::{RealNumber, Shown, VirtualNumber};
 use crate::base::time::{Instant, Now};
 use crate::base::timer::TimerId;
+use crate::call::trunk::limits::Pass;
 use crate::masking::callee::Callee as TemporaryCallee;
 use crate::masking::reason::Reason;
 use crate::masking::route::Plan;
@@ -161,7 +162,7 @@ pub struct Call {
     /// When it arrived.
     pub arrived: Now,
     /// Its record, as far as it goes.
-    pub record: Box<Cdr>,
+    pub record: SharedCdr,
     /// How far the record has come.
     pub recorded: Recorded,
     /// Who is called and what they see; `None` for a refused attempt.
@@ -172,6 +173,8 @@ pub struct Call {
     pub callee_taken: Option<TemporaryCallee>,
     /// Its seat among the calls at once by its number, until it ends.
     pub seat: Option<Seat>,
+    /// The same among the calls of the trunk that it came by, and of the one that it leaves by.
+    pub passes: [Option<Pass>; 2],
     /// The calling side.
     pub caller: Caller,
     /// The called side, once it was called.

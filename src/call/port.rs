@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::cdr::{Cdr, Line, Media};
+use super::cdr::{Challenged, Line, Media, SharedCdr};
 use super::config::Config;
 use super::draft::Draft;
 use super::media::{Order, Report};
@@ -104,7 +104,7 @@ pub enum Output {
     /// Something happened to a call.
     Event(Event),
     /// An attempt is over: its record, which stands in the journal by now, the same as text, and the messages it took.
-    Cdr(Box<Cdr>, Line, Trace),
+    Cdr(SharedCdr, Line, Trace),
     /// A call's state, to be on disk before what follows.
     Journal(CallEntry),
     /// A call of which something was [kept](CallEntry::Kept) is over, and once what came before this has left, both sides
@@ -112,11 +112,48 @@ pub enum Output {
     Told(Id),
     /// The answer to a [`Command`].
     Answer(AskId, Answer),
+    /// How a registration of ours is now.
+    Registration(Registration),
     /// Something to count, and perhaps to wake somebody for.
     Note(Note),
     /// A temporary callee was used: to be taken away on disk too. If that can't be done, it is over by itself
     /// soon.
     CalleeUsed(Callee),
+}
+
+/// How our registration with a trunk's gateway is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Registration {
+    /// The trunk's name.
+    pub trunk: Box<str>,
+    /// How it is.
+    pub state: Registered,
+}
+
+/// How a registration is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Registered {
+    /// The gateway knows us until then; before, it is refreshed.
+    Until(Wall),
+    /// It failed, and is tried again then.
+    Failed(Unregistered, Wall),
+    /// It was taken back: no new calls are wanted.
+    TakenBack,
+    /// The trunk wants none any more.
+    Never,
+}
+
+/// Why a registration failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unregistered {
+    /// The gateway said nothing, or can't be reached.
+    Silent,
+    /// It refused with this status.
+    Status(u16),
+    /// It asked for a password, and wasn't given one that it takes.
+    Challenge(Challenged),
+    /// It accepted, and keeps nothing.
+    NotGranted,
 }
 
 /// What happened to a call.

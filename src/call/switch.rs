@@ -15,6 +15,7 @@ use super::overload::Door;
 use super::phase::{Call, CalleeFate, Recorded};
 use super::port::{Input, Output, Records};
 use super::ports::Ports;
+use super::registrar::Registrar;
 use crate::base::chance::Chance;
 use crate::base::id::Id;
 use crate::base::limits::PORTS_TO_BEGIN;
@@ -43,6 +44,8 @@ pub struct Switch {
     pub(super) door: Door,
     /// Where trunks ask for passwords.
     gate: Gate,
+    /// Our registrations with trunks.
+    registrar: Registrar,
     pub(super) records: Records,
     /// A listing of the calls that waits for their counts.
     pub(super) listing: Option<Listing>,
@@ -97,6 +100,8 @@ impl Switch {
             ink: Vec::new(),
         };
         hands.bind_ahead(Instant::default());
+        let mut registrar = Registrar::default();
+        registrar.configure(Instant::default(), &mut hands, &config);
         Self {
             config,
             table,
@@ -110,6 +115,7 @@ impl Switch {
             unheard: HashMap::with_hasher(state()),
             door: Door::Open,
             gate,
+            registrar,
             records: Records::Kept,
             listing: None,
         }
@@ -130,9 +136,14 @@ impl Switch {
             Input::Order(command) => self.order(now, command),
             Input::Config(config) => {
                 self.hands.layer.set_timers(base_timers(&config));
+                self.registrar.configure(now.at, &mut self.hands, &config);
                 self.config = config;
             }
-            Input::Resolved(resolved) => self.hands.resolved = resolved,
+            Input::Resolved(resolved) => {
+                self.hands.resolved = resolved;
+                let config = self.config.clone();
+                self.registrar.configure(now.at, &mut self.hands, &config);
+            }
         }
         self.transaction_events(now);
         self.hands.collect_sends();
@@ -150,6 +161,7 @@ impl Switch {
         [
             self.hands.timers.next(),
             self.hands.layer.timeout(),
+            self.registrar.timeout(),
             late,
             listing,
         ]
@@ -189,6 +201,11 @@ impl Switch {
         }
     }
 
+    /// Registrations of ours that gateways know of, or are just being told.
+    pub fn registrations(&self) -> usize {
+        self.registrar.held()
+    }
+
     /// Live calls.
     pub fn calls(&self) -> usize {
         self.live
@@ -220,6 +237,7 @@ impl Switch {
         }
         if call.recorded != Recorded::Open {
             call.seat = None;
+            call.passes = [None, None];
         }
         kept::keep(&mut call, &mut self.hands);
         // Only of a call that was dialled anything is kept.

@@ -1,7 +1,9 @@
 //! Trunks: whose wire a message came by, how that side writes numbers, where calls through it go.
 
 pub mod codecs;
+pub mod limits;
 pub mod number_format;
+pub mod register;
 pub mod secret;
 pub mod showing;
 pub mod tls;
@@ -14,7 +16,9 @@ use serde::{Deserialize, Serialize};
 pub use self::tls::{of_path, towards};
 
 use self::codecs::Codecs;
+use self::limits::Limits;
 use self::number_format::NumberFormat;
+use self::register::Register;
 use self::secret::{Credentials, Demand};
 use self::showing::Showing;
 use self::tls::Tls;
@@ -188,6 +192,16 @@ pub enum Dtmf {
     Info,
 }
 
+/// What becomes of what a trunk's side lets be heard before it answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum EarlyMedia {
+    /// The caller hears it.
+    #[default]
+    Relay,
+    /// It stays where it is: the caller hears that it rings, and plays its own tone.
+    Block,
+}
+
 /// What is done with a redirection (3xx) by which a trunk's side answers an INVITE.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Redirects {
@@ -215,6 +229,8 @@ pub struct Trunk {
     pub large_requests: LargeRequests,
     /// What its gateways know us by; `None`: they ask for no password.
     pub credentials: Option<Credentials>,
+    /// How we register with its first gateway; `None`: not at all.
+    pub register: Option<Register>,
     /// The listener that it uses; `None` is the first that fits.
     pub listener: Option<ListenerId>,
     /// The media interface of its legs; `None` is the first that fits.
@@ -243,8 +259,12 @@ pub struct Trunk {
     pub media_nat: MediaNat,
     /// Where else its media may come from.
     pub media_from: Vec<MediaSource>,
+    /// How many calls it takes and gives.
+    pub limits: Limits,
     /// The codecs that its descriptions may name.
     pub codecs: Codecs,
+    /// What becomes of media before the answer.
+    pub early_media: EarlyMedia,
     /// How keys are told.
     pub dtmf: Dtmf,
     /// How its legs' sessions are timed.
@@ -320,6 +340,7 @@ impl Trunk {
             gateways: Vec::new(),
             auth: None,
             credentials: None,
+            register: None,
             large_requests: LargeRequests::default(),
             listener: None,
             dialled_from: Vec::new(),
@@ -333,7 +354,9 @@ impl Trunk {
             first_response: crate::base::limits::FIRST_RESPONSE,
             redirects: Redirects::default(),
             rtcp_mux: RtcpMux::default(),
+            limits: Limits::default(),
             codecs: Codecs::default(),
+            early_media: EarlyMedia::default(),
             dtmf: Dtmf::default(),
             reliable_provisionals: Reliability::default(),
             charging_vector: Naming::default(),

@@ -64,6 +64,7 @@ impl Trunk {
             "NUMBERS AS",
             "MAY SHOW",
             "DEFAULT",
+            "REGISTERED",
         ]);
         for trunk in trunks {
             table.row([
@@ -73,6 +74,7 @@ impl Trunk {
                 text(trunk, "number_format"),
                 screen::list(trunk, "may_show"),
                 text(trunk, "default"),
+                registered(trunk),
             ]);
         }
         write!(out, "{table}")?;
@@ -137,4 +139,17 @@ impl Try {
         }
         Ok(())
     }
+}
+
+/// How we are registered with its gateway; nothing, if it wants none.
+fn registered(trunk: &Value) -> String {
+    let registration = trunk.get("registration").unwrap_or(&Value::Null);
+    let more = match registration.get("state").and_then(Value::as_str) {
+        Some("registered") => return format!("until {}", text(registration, "until")),
+        Some("failed") => text(registration, "why"),
+        Some("taken_back") => "no new calls are wanted".to_owned(),
+        Some(_) => "not yet".to_owned(),
+        None => return "-".to_owned(),
+    };
+    format!("no: {more}")
 }

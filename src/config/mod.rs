@@ -24,6 +24,7 @@ mod listeners;
 mod media;
 mod reader;
 mod reading;
+mod register;
 mod secrets;
 mod tls;
 mod trunks;

@@ -5,17 +5,19 @@ mod numbers;
 use std::time::Duration;
 
 use super::reader::{Section, Source, one_of, word};
-use super::{gateway, secrets, value};
+use super::{gateway, register, secrets, value};
 use crate::base::limits::{
-    FIRST_RESPONSE, FIRST_RESPONSE_MAX, SESSION_EXPIRES_S, SESSION_MAX_S, SESSION_MIN_S,
+    FIRST_RESPONSE, FIRST_RESPONSE_MAX, SESSION_EXPIRES_S, SESSION_MAX_S, SESSION_MIN_S, TRUNK_CALLS_MAX,
+    TRUNK_CALLS_PER_S_MAX,
 };
 use crate::call::config::{Config, Listener, MediaConfig};
 use crate::call::media::InterfaceId;
 use crate::call::targets::{Place, Target};
 use crate::call::trunk::codecs::Codecs;
+use crate::call::trunk::limits::{Limit, Limits};
 use crate::call::trunk::{
-    CallerFrom, Cidr, DialledFrom, Dtmf, Gateway, GatewaysCall, LargeRequests, MayShow, Naming, Redirects,
-    Reliability, RtcpMux, SessionTimer, SessionWish, Trunk,
+    CallerFrom, Cidr, DialledFrom, Dtmf, EarlyMedia, Gateway, GatewaysCall, LargeRequests, MayShow, Naming,
+    Redirects, Reliability, RtcpMux, SessionTimer, SessionWish, Trunk,
 };
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sdp::media::CodecName;
@@ -37,6 +39,7 @@ const KEYS: &[&str] = &[
     "auth_algorithms",
     "gateways",
     "credentials",
+    "register",
     "large_requests",
     "listen",
     "media",
@@ -58,7 +61,10 @@ const KEYS: &[&str] = &[
     "media_nat",
     "media_from",
     "rtcp_mux",
+    "calls_per_s",
+    "calls_at_once",
     "codecs",
+    "early_media",
     "dtmf",
     "reliable_provisionals",
     "charging_vector",
@@ -85,6 +91,7 @@ const CALLER_ID: [(&str, CallerFrom); 2] = [("pai", CallerFrom::Pai), ("from", C
 const LARGE_REQUESTS: [(&str, LargeRequests); 2] = [("udp", LargeRequests::Udp), ("tcp", LargeRequests::Tcp)];
 const REDIRECTS: [(&str, Redirects); 2] = [("refuse", Redirects::Refuse), ("follow", Redirects::Follow)];
 const RTCP_MUX: [(&str, RtcpMux); 2] = [("answer", RtcpMux::Answer), ("offer", RtcpMux::Offer)];
+const EARLY_MEDIA: [(&str, EarlyMedia); 2] = [("relay", EarlyMedia::Relay), ("block", EarlyMedia::Block)];
 const DTMF: [(&str, Dtmf); 2] = [("rtp", Dtmf::Rtp), ("info", Dtmf::Info)];
 const SESSION_TIMER: [(&str, SessionTimer); 3] = [
     ("accept", SessionTimer::Accept),
@@ -135,6 +142,7 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         auth: secrets::demand(section),
         gateways: gateways(section, listeners),
         credentials: secrets::credentials(section),
+        register: None,
         large_requests: section.choice("large_requests", &LARGE_REQUESTS, LargeRequests::Udp),
         listener: None,
         media: interface(section, media),
@@ -162,7 +170,9 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         default: section.flag("default"),
         media_nat: section.choice("media_nat", &MEDIA_NAT, MediaNat::Strict),
         media_from: media_from(section),
+        limits: limits(section),
         codecs: codecs(section),
+        early_media: section.choice("early_media", &EARLY_MEDIA, EarlyMedia::Relay),
         dtmf: section.choice("dtmf", &DTMF, Dtmf::Rtp),
         session: session(section),
         charging_vector: section.choice("charging_vector", &NAMING, Naming::None),
@@ -186,8 +196,13 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
     }
     by_tcp_if_large(section, listeners, &trunk);
     let listener = listener(section, listeners, &trunk);
+    let register = register::read(section, &trunk);
     doubts(section, listeners, media, &trunk);
-    Trunk { listener, ..trunk }
+    Trunk {
+        listener,
+        register,
+        ..trunk
+    }
 }
 
 /// What is allowed and probably not meant.
@@ -484,6 +499,21 @@ fn session(section: &Section<'_>) -> SessionWish {
         );
     }
     wish
+}
+
+/// How many calls it takes and gives.
+fn limits(section: &Section<'_>) -> Limits {
+    let each = |key, max| {
+        let ways = section.section(key, &format!("{key} = {{ in = 0, out = 0 }}"), &["in", "out"]);
+        [ways.integer("in", 0..=max, 0), ways.integer("out", 0..=max, 0)]
+    };
+    let per_s = each("calls_per_s", TRUNK_CALLS_PER_S_MAX);
+    let at_once = each("calls_at_once", TRUNK_CALLS_MAX);
+    let [inward, outward] = [0, 1].map(|way: usize| Limit {
+        per_s: per_s[way],
+        at_once: at_once[way],
+    });
+    Limits::new(inward, outward)
 }
 
 /// The audio codecs, best first.

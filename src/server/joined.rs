@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 
 use crate::api::native::{Phase, Takeover};
 use crate::call::config::Config;
-use crate::call::port::{Command, Note};
+use crate::call::port::{Command, Note, Registration};
 use crate::masking::table::Table;
 use crate::names::keeper::Names;
 use crate::records::cdr_file;
@@ -58,6 +58,8 @@ pub(super) struct Joined {
     pub(super) live: Vec<AtomicUsize>,
     /// How often each shard came to its mail.
     pub(super) beats: Vec<AtomicU64>,
+    /// Registrations that gateways know of.
+    pub(super) registrations: AtomicUsize,
     /// Refused connections with trunks that were told.
     pub(super) refused_told: AtomicU64,
     /// Each shard's berths that are bound and free.
@@ -112,6 +114,11 @@ impl Joined {
         for _ in 0..refused.saturating_sub(told).min(1_000) {
             self.note(Note::ConnectionsFull, None);
         }
+    }
+
+    /// Takes news of a registration in.
+    pub(super) fn registered(&self, news: &Registration) {
+        self.metrics.registrations.take(news, &self.health);
     }
 
     pub(super) fn note(&self, note: Note, from: Option<SocketAddr>) {

@@ -22,6 +22,7 @@ use anyhow::Context;
 
 use crate::api::native::Phase;
 use crate::api::switchboard::Switchboard;
+use crate::base::limits::REGISTER_LEAVE;
 use crate::call::port::{Command, Records};
 use crate::config::{Conf, Reading};
 use crate::media::thread::MediaThread;
@@ -161,6 +162,7 @@ impl Running {
             self.shared.tell_all(Command::EndAll);
             self.until_idle(LAST_WORDS)?;
         }
+        self.until_unregistered();
         supervisor::closing();
         let written = self.close();
         let (lost, unkept) = (written.lost, written.unkept);
@@ -254,6 +256,14 @@ impl Running {
             }
         }
         Ok(Next::Close)
+    }
+
+    /// Waits until gateways have taken back what they know of us, so that no call is sent to where nobody is.
+    fn until_unregistered(&self) {
+        let since = std::time::Instant::now();
+        while self.shared.registrations.load(Ordering::Relaxed) > 0 && since.elapsed() < REGISTER_LEAVE {
+            std::thread::sleep(GLANCE);
+        }
     }
 
     /// Feeds the watchdog when it is time, and gives every shard something to come to its mail for.

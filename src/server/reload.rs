@@ -186,7 +186,9 @@ impl Joined {
         }
         let terms = Arc::new(terms);
         self.terms.store(terms.clone());
-        let config = Arc::new(conf.switch.clone());
+        let mut config = conf.switch.clone();
+        config.go_on_from(&self.config.load());
+        let config = Arc::new(config);
         self.config.store(config.clone());
         self.table.set_quarantine(conf.quarantine);
         if let Some(log) = &self.log {

@@ -106,6 +106,10 @@ impl Handler for Room {
         }
         self.shared.beats[self.index].fetch_add(1, Ordering::Relaxed);
         self.shared.live[self.index].store(self.switch.calls(), Ordering::Relaxed);
+        if self.index == 0 {
+            let held = self.switch.registrations();
+            self.shared.registrations.store(held, Ordering::Relaxed);
+        }
         self.shared.berths[self.index].store(self.switch.berths_ready(), Ordering::Relaxed);
     }
 
@@ -162,6 +166,7 @@ impl Room {
                 Output::Journal(entry) => self.entries.push(entry),
                 Output::Told(id) => self.gone.push(id),
                 Output::Answer(id, answer) => self.board.answer(id, answer),
+                Output::Registration(registration) => self.shared.registered(&registration),
                 Output::Note(note) => self.shared.note(note, from),
                 Output::CalleeUsed(callee) => {
                     let (id, only) = (callee.binding, Some(callee));

@@ -171,6 +171,7 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
         sip: transport.stats,
         names: names.clone(),
         live: (0..count).map(|_| AtomicUsize::new(0)).collect(),
+        registrations: AtomicUsize::new(0),
         beats: (0..count).map(|_| AtomicU64::new(0)).collect(),
         refused_told: AtomicU64::new(0),
         berths: (0..count).map(|_| AtomicUsize::new(0)).collect(),

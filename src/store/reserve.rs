@@ -1,7 +1,7 @@
 //! Room on the disk that is kept for a start: the file `reserve` in the store's folder.
 //!
 //! A server that is killed while its disk is full must be able to start again, and a start writes before it goes on
-//! with anything: the journal copies the calls in progress to a segment of its own (2.7 kB each, measured), sled ends
+//! with anything: the journal copies the calls in progress to a segment of its own (1.7 kB each, measured), sled ends
 //! the segment of its file that it finds (512 KiB) and writes its list of pages anew (3 bytes a binding). So a start on a
 //! full disk gives the reserve away before all else ([`give`]), and the thread behind the writer takes it back when there
 //! is room (`refill`). It takes no more than half of the room that there is: on a disk that stays full the other half is

@@ -12,6 +12,7 @@ use crate::call::cdr::Cdr;
 use crate::call::port::{Event, EventKind, Note};
 use crate::masking::reason::Reason;
 
+use super::registrations::Registrations;
 pub use page::{Kind, Page, Row};
 
 /// Every note, in the order of its discriminant.
@@ -88,6 +89,8 @@ pub struct Metrics {
     packets_out: AtomicU64,
     packets_lost: AtomicU64,
     trunks: Mutex<BTreeMap<Box<str>, TrunkCounts>>,
+    /// How our registrations with trunks are.
+    pub registrations: Registrations,
 }
 
 /// What is counted of a trunk.

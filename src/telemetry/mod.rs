@@ -5,4 +5,5 @@ pub mod call_line;
 pub mod health;
 pub mod log;
 pub mod metrics;
+pub mod registrations;
 pub mod traces;

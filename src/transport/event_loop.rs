@@ -36,7 +36,7 @@ const TICK: Duration = Duration::from_millis(4);
 /// Where messages come faster than this, a loop rests so long after a batch, because a wake-up costs as much as a
 /// message, and a message that comes alone finds nothing of the switch in the processor's caches: what comes meanwhile is
 /// the next batch. One that comes after a pause is taken at once.
-const GATHER: Duration = Duration::from_millis(8);
+const GATHER: Duration = Duration::from_millis(12);
 /// Batches that are read of one socket before anything else is looked at. New requests only queue up meanwhile, so
 /// that the messages of calls behind them are not lost in the system's buffer.
 const READS_MAX: usize = 8;

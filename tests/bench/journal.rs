@@ -37,7 +37,7 @@ const TALK_PACKETS: f64 = TALK_S * 100.0;
 /// Calls a second at which it is weighed: those of the row that tells a call's own processor time.
 const WEIGHED_AT: f64 = 500.0;
 /// What a SIP thread gathers under load is one batch for the journal.
-const GATHER: Duration = Duration::from_millis(8);
+const GATHER: Duration = Duration::from_millis(12);
 /// Calls a second that it must keep up with.
 const RATE: f64 = 1_000.0;
 /// Records of the CDR files that reach the disk together, about.

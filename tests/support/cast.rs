@@ -4,8 +4,6 @@ use std::collections::{HashMap, HashSet};
 use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use umbra::sip::path::Transport;
-
 use super::descriptions::Descriptions;
 use super::phone::{Call, Lost, Outcome, Phone};
 use super::session::Sessions;
@@ -131,7 +129,7 @@ impl<S: Stage> Cast<S> {
             setup.t1,
             (u64::from(setup.net) << 16) | (index as u64 + 1),
         );
-        phone.speaks_tcp = setup.home.transport() == Transport::Tcp;
+        phone.speaks = setup.home.transport();
         self.phones.push(phone);
         self.homes.push(home);
         self.said.push(Vec::new());
@@ -293,6 +291,8 @@ impl<S: Stage> Cast<S> {
             // However the trunk writes it.
             .or_else(|| self.phones.iter().position(|p| user.ends_with(&p.number)))
             .or_else(|| self.homes.iter().position(|home| *home == to))
+            // The last phone plays the registrar.
+            .or_else(|| (msg.method() == "REGISTER").then(|| self.phones.len().checked_sub(1))?)
     }
 
     fn heard_media(

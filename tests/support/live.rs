@@ -3,8 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -18,8 +17,13 @@ use tempfile::TempDir;
 use umbra::sip::path::Transport;
 
 use crate::support::secret;
-use crate::support::stage::{Binding, Doing, Large, Packet, Setup, Stage};
+use crate::support::stage::{Binding, Doing, Large, Packet, Setup, Speaks, Stage};
 use crate::support::text::Msg;
+
+#[path = "line.rs"]
+mod line;
+
+use line::{Line, Terms};
 
 /// How long a server may take to come up.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -27,8 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How often a socket looks whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// The TCP connections: each by the address that its phone goes by, and the other end.
-type Lines = Arc<Mutex<HashMap<(SocketAddr, SocketAddr), TcpStream>>>;
+/// The connections over TCP and TLS: each by the address that its phone goes by, and the other end.
+type Lines = Arc<Mutex<HashMap<(SocketAddr, SocketAddr), Line>>>;
 
 /// Bytes that are written to a connection at once: few, so that the server gets its messages in pieces.
 const PIECE: usize = 97;
@@ -52,6 +56,8 @@ pub struct Live {
     /// Those that listen for connections.
     doors: HashMap<SocketAddr, (Arc<AtomicBool>, JoinHandle<()>)>,
     lines: Lines,
+    /// The phones' certificates.
+    terms: Option<Arc<Terms>>,
     mouth: Sender<Packet>,
     heard: Receiver<Packet>,
     /// Holds the net against other plays.
@@ -93,9 +99,15 @@ fn write_conf(dir: &Path, setup: &Setup) {
         })
         .collect();
     let conf = format!(
-        "trunks = \"trunks.toml\"\n[sip]\nudp = [{}]\ntcp = [{}]\nshards = {}\nt1_ms = {}\n[media]\ntimeout_s = {}\n{interfaces}[limits]\nring_timeout_s = {}\n[api]\nlisten = \"\"\n[log]\nlevel = \"debug\"\n",
+        "trunks = \"trunks.toml\"\n[sip]\nudp = [{}]\ntcp = [{}]\ntls = [{}]\n{}shards = {}\nt1_ms = {}\n[media]\ntimeout_s = {}\n{interfaces}[limits]\nring_timeout_s = {}\n[api]\nlisten = \"\"\n[log]\nlevel = \"debug\"\n",
         listening(Transport::Udp),
         listening(Transport::Tcp),
+        listening(Transport::Tls),
+        if setup.has_tls() {
+            "tls_cert = \"umbra.pem\"\ntls_key = \"umbra.key\"\ntls_client_ca = \"ca.pem\"\n"
+        } else {
+            ""
+        },
         setup.shards,
         setup.t1.as_millis(),
         setup.media_timeout.as_secs(),
@@ -109,11 +121,12 @@ fn write_conf(dir: &Path, setup: &Setup) {
         .map(|(ip, prefix)| format!("\"{ip}/{prefix}\""))
         .collect();
     let trunks = format!(
-        "[[trunk]]\nname = \"carrier\"\naccept_from = [{}]\ngateways = [{}]\n{}credentials = {}\nlarge_requests = \"{}\"\nmedia = \"{}\"\nfirst_response_timeout_s = {}\nredirects = \"{}\"\nrtcp_mux = \"{}\"\ndtmf = \"{}\"\nsession_timer = \"{}\"\nsession_expires_s = {}\nmin_se_s = {}\ncharging_vector = \"{}\"\nsession_id = \"{}\"\nreliable_provisionals = \"{}\"\ndefault = true\n{}",
+        "[[trunk]]\nname = \"carrier\"\naccept_from = [{}]\ngateways = [{}]\n{}credentials = {}\nregister = {}\nlarge_requests = \"{}\"\nmedia = \"{}\"\nfirst_response_timeout_s = {}\nredirects = \"{}\"\nrtcp_mux = \"{}\"\ndtmf = \"{}\"\nsession_timer = \"{}\"\nsession_expires_s = {}\nmin_se_s = {}\ncharging_vector = \"{}\"\nsession_id = \"{}\"\nreliable_provisionals = \"{}\"\ndefault = true\n{}{}",
         accepted.join(", "),
         gateways.join(", "),
         auth(setup),
         credentials(setup),
+        register(setup),
         if setup.large == Large::Udp { "udp" } else { "tcp" },
         setup.media.as_deref().unwrap_or(""),
         setup.silence.as_secs(),
@@ -127,6 +140,7 @@ fn write_conf(dir: &Path, setup: &Setup) {
         if setup.names_sessions { "own" } else { "none" },
         setup.reliable,
         setup.further_conf(),
+        names(setup),
     );
     fs::write(dir.join("umbra.toml"), conf).expect("the folder can be written");
     fs::write(dir.join("trunks.toml"), trunks).expect("the folder can be written");
@@ -146,6 +160,29 @@ fn auth(setup: &Setup) -> String {
     format!(
         "auth = [{{ user = {user:?}, password = {password:?} }}]\nauth_realm = {realm:?}\nauth_status = {status}\n{hash}"
     )
+}
+
+/// What the conf says of how gateways are to know us.
+fn register(setup: &Setup) -> String {
+    setup.register.map_or("{}".to_owned(), |expires_s| {
+        let (user, domain) = (secret::USER, secret::REALM);
+        format!(
+            "{{ user = {user:?}, domain = {domain:?}, contact_user = \"17000000001\", expires_s = {expires_s} }}"
+        )
+    })
+}
+
+/// What the conf says of certificates: without one nobody calls where callers speak TLS.
+fn names(setup: &Setup) -> String {
+    let callers = match setup.home {
+        Speaks::Tls => format!("client_names = [\"{}\"]\n", line::PHONES),
+        Speaks::Udp | Speaks::Tcp | Speaks::Udp6 | Speaks::Tcp6 => String::new(),
+    };
+    if setup.has_tls() {
+        format!("{callers}tls_name = \"{}\"\ntls_ca = \"ca.pem\"\n", line::PHONES)
+    } else {
+        callers
+    }
 }
 
 /// What the conf says of the password that gateways ask for.
@@ -182,6 +219,7 @@ impl Live {
         let setup = Setup { net, ..setup };
         let dir = tempfile::tempdir().expect("a folder for the server");
         write_conf(dir.path(), &setup);
+        let terms = setup.has_tls().then(|| Arc::new(Terms::made_in(dir.path())));
         let process = launch(dir.path());
         let (mouth, heard) = channel();
         let mut live = Self {
@@ -193,6 +231,7 @@ impl Live {
             ears: HashMap::new(),
             doors: HashMap::new(),
             lines: Lines::default(),
+            terms,
             mouth,
             heard,
             _claim: claim,
@@ -252,12 +291,18 @@ impl Live {
         listener.set_nonblocking(true).expect("a socket");
         let wanted = Arc::new(AtomicBool::new(true));
         let (still, lines, told) = (wanted.clone(), self.lines.clone(), self.mouth.clone());
+        let is_secure = self.setup.stream_at(at) == Transport::Tls;
+        let terms = self.terms.clone().filter(|_| is_secure);
         let door = thread::spawn(move || {
             while still.load(Ordering::Relaxed) {
                 match listener.accept() {
                     Ok((stream, from)) => {
                         stream.set_nonblocking(false).expect("a socket");
-                        read_line(&lines, &told, (at, from), stream);
+                        let line = match &terms {
+                            Some(terms) => Line::called(stream, terms),
+                            None => Line::open(stream),
+                        };
+                        read_line(&lines, &told, (at, from), line);
                     }
                     Err(_) => thread::sleep(Duration::from_millis(1)),
                 }
@@ -271,11 +316,10 @@ impl Live {
         let umbra = self.setup.umbra_near(packet.from);
         let known = |to| {
             let lines = self.lines.lock().expect("no panic");
-            let stream = lines.get(&(packet.from, to))?;
-            Some(stream.try_clone().expect("the same connection"))
+            lines.get(&(packet.from, to)).cloned()
         };
-        let mut stream = match known(packet.to).or_else(|| known(umbra)) {
-            Some(stream) => stream,
+        let line = match known(packet.to).or_else(|| known(umbra)) {
+            Some(line) => line,
             None => {
                 let socket =
                     socket2::Socket::new(socket2::Domain::for_address(umbra), socket2::Type::STREAM, None)
@@ -284,15 +328,19 @@ impl Live {
                 socket.bind(&home.into()).expect("a phone's address");
                 socket.connect(&umbra.into()).expect("the server listens on TCP");
                 let stream = TcpStream::from(socket);
-                let again = stream.try_clone().expect("the same connection");
-                read_line(&self.lines, &self.mouth, (packet.from, umbra), stream);
-                again
+                stream.set_nodelay(true).expect("a socket");
+                let is_secure = self.setup.stream_at(packet.from) == Transport::Tls;
+                let line = match self.terms.as_ref().filter(|_| is_secure) {
+                    Some(terms) => Line::calling(stream, terms),
+                    None => Line::open(stream),
+                };
+                read_line(&self.lines, &self.mouth, (packet.from, umbra), line.clone());
+                line
             }
         };
-        stream.set_nodelay(true).expect("a socket");
         for piece in packet.bytes.chunks(PIECE) {
             // What can't be sent is lost with its connection.
-            if stream.write_all(piece).is_err() {
+            if line.write(piece).is_err() {
                 return;
             }
         }
@@ -307,10 +355,9 @@ impl Live {
 }
 
 /// Reads a connection on a thread of its own until it ends.
-fn read_line(lines: &Lines, told: &Sender<Packet>, ends: (SocketAddr, SocketAddr), stream: TcpStream) {
+fn read_line(lines: &Lines, told: &Sender<Packet>, ends: (SocketAddr, SocketAddr), line: Line) {
     let (at, from) = ends;
-    let mut ear = stream.try_clone().expect("the same connection");
-    lines.lock().expect("no panic").insert(ends, stream);
+    lines.lock().expect("no panic").insert(ends, line.clone());
     let (lines, told) = (lines.clone(), told.clone());
     thread::spawn(move || {
         let (mut held, mut buffer) = (Vec::new(), vec![0; 65_536]);
@@ -321,13 +368,13 @@ fn read_line(lines: &Lines, told: &Sender<Packet>, ends: (SocketAddr, SocketAddr
                     return;
                 }
             }
-            match ear.read(&mut buffer) {
+            match line.read(&mut buffer) {
                 Ok(length) if length > 0 => held.extend_from_slice(&buffer[..length]),
                 Ok(_) | Err(_) => break,
             }
         }
         let mut lines = lines.lock().expect("no panic");
-        let is_this = |line: &TcpStream| line.local_addr().ok() == ear.local_addr().ok();
+        let is_this = |other: &Line| other.address() == line.address();
         if lines.get(&ends).is_some_and(is_this) {
             lines.remove(&ends);
         }
@@ -411,12 +458,9 @@ impl Stage for Live {
 
     fn reset(&mut self, at: SocketAddr) {
         let mut lines = self.lines.lock().expect("no panic");
-        lines.retain(|(phone, _), stream| {
+        lines.retain(|(phone, _), line| {
             if *phone == at {
-                let socket = socket2::SockRef::from(&*stream);
-                socket.set_linger(Some(Duration::ZERO)).expect("a socket");
-                // The thread that reads it holds it too: it ends, and then it is closed.
-                stream.shutdown(Shutdown::Read).unwrap_or(());
+                line.reset();
             }
             *phone != at
         });

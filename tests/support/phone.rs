@@ -13,6 +13,7 @@ use super::sdp;
 use super::stage::Packet;
 use super::strict::Said;
 use super::text::{Msg, uri_in, user_of};
+use umbra::sip::path::Transport;
 
 mod answers;
 mod hears;
@@ -194,8 +195,8 @@ pub struct Phone {
     pub faults: Vec<String>,
     /// Every id that it made: Call-IDs, tags, branches.
     pub minted: Vec<String>,
-    /// Whether it calls over TCP.
-    pub speaks_tcp: bool,
+    /// What it calls over.
+    pub speaks: Transport,
     /// The last question for a password, and how often its nonce was used.
     challenge: Option<(Msg, u32)>,
     t1: Duration,
@@ -216,7 +217,7 @@ impl Phone {
             calls: Vec::new(),
             faults: Vec::new(),
             minted: Vec::new(),
-            speaks_tcp: false,
+            speaks: Transport::Udp,
             challenge: None,
             t1,
             out: VecDeque::new(),
@@ -376,6 +377,8 @@ impl Call {
     fn transport(&self) -> &'static str {
         if self.next_hop().contains(";transport=tcp") {
             "TCP"
+        } else if self.next_hop().contains(";transport=tls") {
+            "TLS"
         } else {
             "UDP"
         }
@@ -384,6 +387,7 @@ impl Call {
     fn contact(&self) -> String {
         let by = match self.transport() {
             "TCP" => ";transport=tcp",
+            "TLS" => ";transport=tls",
             _ => "",
         };
         format!(

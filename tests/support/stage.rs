@@ -27,6 +27,8 @@ pub enum Speaks {
     Udp,
     /// TCP over IPv4.
     Tcp,
+    /// TLS over IPv4.
+    Tls,
     /// UDP over IPv6.
     Udp6,
     /// TCP over IPv6.
@@ -34,11 +36,12 @@ pub enum Speaks {
 }
 
 impl Speaks {
-    /// `udp`, `tcp`, `udp6`, `tcp6`.
+    /// `udp`, `tcp`, `tls`, `udp6`, `tcp6`.
     pub fn named(name: &str) -> Self {
         match name {
             "udp" => Self::Udp,
             "tcp" => Self::Tcp,
+            "tls" => Self::Tls,
             "udp6" => Self::Udp6,
             "tcp6" => Self::Tcp6,
             other => panic!("nobody speaks {other}"),
@@ -50,13 +53,14 @@ impl Speaks {
         match self {
             Self::Udp | Self::Udp6 => Transport::Udp,
             Self::Tcp | Self::Tcp6 => Transport::Tcp,
+            Self::Tls => Transport::Tls,
         }
     }
 
     /// Whether it is over IPv6.
     pub fn is_v6(self) -> bool {
         match self {
-            Self::Udp | Self::Tcp => false,
+            Self::Udp | Self::Tcp | Self::Tls => false,
             Self::Udp6 | Self::Tcp6 => true,
         }
     }
@@ -133,6 +137,8 @@ pub struct Setup {
     pub home_trunk: Vec<String>,
     /// How the trunk asks callers for a password (`support/secret.rs`): `401` or `407`, and by `-` the only hash.
     pub auth: Option<String>,
+    /// For how long Umbra asks its first gateway to be registered, in seconds, as its first X.
+    pub register: Option<u32>,
     /// Alarms that belong to the play.
     pub alarms: Vec<String>,
     /// Whether a carrier's edge proxy stands between the phones and Umbra: it speaks TCP with Umbra, which knows
@@ -174,6 +180,7 @@ impl Setup {
             trunk: Vec::new(),
             home_trunk: Vec::new(),
             auth: None,
+            register: None,
             alarms: Vec::new(),
             has_edge: false,
             canaries: Vec::new(),
@@ -254,7 +261,7 @@ impl Setup {
     /// Where Umbra listens, in the order of its conf: UDP first.
     pub fn listeners(&self) -> Vec<(Transport, SocketAddr)> {
         let mut all = vec![(Transport::Udp, self.umbra_for(Speaks::Udp))];
-        let sides = [Speaks::Udp6, Speaks::Tcp, Speaks::Tcp6];
+        let sides = [Speaks::Udp6, Speaks::Tcp, Speaks::Tcp6, Speaks::Tls];
         let wanted = |speaks: &Speaks| {
             let by_tcp = *speaks == Speaks::Tcp && (self.large != Large::Udp || self.has_edge);
             [self.home, self.gateway].contains(speaks) || by_tcp
@@ -278,13 +285,27 @@ impl Setup {
         })
     }
 
-    /// Whether whoever listens at this SIP address listens on TCP as well.
+    /// Whether anybody speaks TLS.
+    pub fn has_tls(&self) -> bool {
+        [self.home, self.gateway].contains(&Speaks::Tls)
+    }
+
+    /// What the connections of whoever listens at this SIP address are.
+    pub fn stream_at(&self, at: SocketAddr) -> Transport {
+        let is_gateway = (1..=self.gateways).any(|n| self.gateway(n as u8) == at);
+        match if is_gateway { self.gateway } else { self.home } {
+            Speaks::Tls => Transport::Tls,
+            Speaks::Udp | Speaks::Tcp | Speaks::Udp6 | Speaks::Tcp6 => Transport::Tcp,
+        }
+    }
+
+    /// Whether whoever listens at this SIP address listens on TCP, or TLS, as well.
     pub fn hears_tcp(&self, at: SocketAddr) -> bool {
         let is_gateway = (1..=self.gateways).any(|n| self.gateway(n as u8) == at);
         let is_home = at.port() == 5060 || at.is_ipv6();
         match (is_gateway, is_home) {
-            (true, _) => self.gateway.transport() == Transport::Tcp || self.large == Large::Heard,
-            (false, true) => self.home.transport() == Transport::Tcp && at.port() != 5_059,
+            (true, _) => self.gateway.transport().is_reliable() || self.large == Large::Heard,
+            (false, true) => self.home.transport().is_reliable() && at.port() != 5_059,
             (false, false) => false,
         }
     }

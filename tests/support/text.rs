@@ -53,9 +53,10 @@ impl Msg {
         })
     }
 
-    /// Whether it travels over TCP: what its topmost Via says.
+    /// Whether it travels over TCP or TLS: what its topmost Via says.
     pub fn is_over_tcp(&self) -> bool {
-        self.get("Via").is_some_and(|via| via.starts_with("SIP/2.0/TCP"))
+        let starts = |via: &str| via.starts_with("SIP/2.0/TCP") || via.starts_with("SIP/2.0/TLS");
+        self.get("Via").is_some_and(starts)
     }
 
     /// The first value of a header.

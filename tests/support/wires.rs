@@ -14,6 +14,9 @@ pub enum Towards {
     Phone,
 }
 
+/// Umbra's listener, and what it listens by.
+type By = (ListenerId, Transport);
+
 /// One connection.
 #[derive(Clone, Debug)]
 pub struct Wire {
@@ -25,6 +28,8 @@ pub struct Wire {
     pub phone: SocketAddr,
     /// Umbra's listener.
     pub listener: ListenerId,
+    /// TCP or TLS.
+    pub transport: Transport,
     open: bool,
     /// When the last bytes arrive that are on their way to Umbra, and to the phone.
     last: [Duration; 2],
@@ -36,20 +41,30 @@ pub struct Wires(Vec<Wire>);
 
 impl Wires {
     /// A connection that a phone at `phone` opened to a listener of Umbra's.
-    pub fn opened_by_phone(&mut self, listener: ListenerId, umbra: SocketAddr, phone: SocketAddr) -> usize {
+    pub fn opened_by_phone(
+        &mut self,
+        (listener, transport): By,
+        umbra: SocketAddr,
+        phone: SocketAddr,
+    ) -> usize {
         let theirs = SocketAddr::new(phone.ip(), 50_000 + self.0.len() as u16);
-        self.add(listener, umbra, theirs, phone)
+        self.add((listener, transport), umbra, theirs, phone)
     }
 
     /// A connection that Umbra opened from where it listens.
-    pub fn opened_by_umbra(&mut self, listener: ListenerId, umbra: SocketAddr, phone: SocketAddr) -> usize {
+    pub fn opened_by_umbra(
+        &mut self,
+        (listener, transport): By,
+        umbra: SocketAddr,
+        phone: SocketAddr,
+    ) -> usize {
         let from = SocketAddr::new(umbra.ip(), 40_000 + self.0.len() as u16);
-        self.add(listener, from, phone, phone)
+        self.add((listener, transport), from, phone, phone)
     }
 
     fn add(
         &mut self,
-        listener: ListenerId,
+        (listener, transport): By,
         umbra: SocketAddr,
         theirs: SocketAddr,
         phone: SocketAddr,
@@ -59,6 +74,7 @@ impl Wires {
             theirs,
             phone,
             listener,
+            transport,
             open: true,
             last: [Duration::ZERO; 2],
         });
@@ -92,7 +108,7 @@ impl Wires {
         let wire = &self.0[at];
         Path {
             listener: wire.listener,
-            transport: Transport::Tcp,
+            transport: wire.transport,
             remote: wire.theirs,
             flow: Some(FlowHint(at as u32)),
             party: None,

@@ -20,7 +20,8 @@ use crate::telemetry::metrics::Page;
 /// `GET /v1/trunks` → `{"trunks"}`, as the running server has them; each with the `names` among its gateways, and where
 /// they are at present.
 pub(super) async fn trunks(State(desk): State<Arc<Desk>>) -> Json<Value> {
-    Json(json!({"trunks": view::trunks(&desk.config.load(), &(desk.owner.names)())}))
+    let (config, names) = (desk.config.load(), (desk.owner.names)());
+    Json(json!({"trunks": view::trunks(&config, &desk.metrics.registrations, &names)}))
 }
 
 /// `POST /v1/stop {drain_s}` → 202 `{"drain_s", "calls", "pid"}`. New calls are refused at once; those in progress have
@@ -180,6 +181,7 @@ pub(super) async fn readyz(State(desk): State<Arc<Desk>>) -> (StatusCode, Json<V
 pub(super) async fn metrics(State(desk): State<Arc<Desk>>) -> Response {
     let mut page = Page::default();
     desk.metrics.write(&mut page);
+    desk.metrics.registrations.write((desk.clock)().wall, &mut page);
     (desk.owner.readings)(&mut page);
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], page.finish()).into_response()

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::base::number::{Format, NumberPlan, RealNumber, Tel};
 use crate::base::time::{Instant, Wall};
 use crate::call::config::Config;
+use crate::call::port::Registered;
 use crate::call::port::{CallView, Heading, LegName, TraceLine};
 use crate::call::targets::{Place, Server};
 use crate::call::trunk::{GatewaysCall, MayShow, Trunk};
@@ -15,6 +16,7 @@ use crate::masking::inventory::{Account, Number, NumberState, Pool, Standing, Un
 use crate::masking::route::{Explanation, Verdict};
 use crate::masking::shelf::Usage;
 use crate::names::keeper::Status;
+use crate::telemetry::registrations::{Registrations, why_text};
 
 /// A binding.
 pub(super) fn binding(binding: &Binding, pool: Option<&Pool>, plan: &NumberPlan, now: Wall) -> Value {
@@ -226,11 +228,27 @@ fn trace_line(line: &TraceLine, start: Instant) -> Value {
 }
 
 /// The trunks of a conf.
-pub(super) fn trunks(config: &Config, names: &[Status]) -> Vec<Value> {
-    config.trunks.iter().map(|of| trunk(of, names)).collect()
+pub(super) fn trunks(config: &Config, registrations: &Registrations, names: &[Status]) -> Vec<Value> {
+    let view = |one| trunk(one, registrations, names);
+    config.trunks.iter().map(view).collect()
 }
 
-fn trunk(trunk: &Trunk, names: &[Status]) -> Value {
+/// How we are registered with a trunk's gateway; null if it wants none.
+fn registration(trunk: &Trunk, registrations: &Registrations) -> Value {
+    if trunk.register.is_none() {
+        return Value::Null;
+    }
+    match registrations.of(&trunk.name) {
+        Some(Registered::Until(until)) => json!({"state": "registered", "until": until.to_string()}),
+        Some(Registered::Failed(why, again)) => {
+            json!({"state": "failed", "why": why_text(why), "again_at": again.to_string()})
+        }
+        Some(Registered::TakenBack) => json!({"state": "taken_back"}),
+        Some(Registered::Never) | None => json!({"state": "registering"}),
+    }
+}
+
+fn trunk(trunk: &Trunk, registrations: &Registrations, names: &[Status]) -> Value {
     let gateways_call = match trunk.gateways_call {
         GatewaysCall::Yes => Some("gateways".to_owned()),
         GatewaysCall::No => None,
@@ -265,6 +283,7 @@ fn trunk(trunk: &Trunk, names: &[Status]) -> Value {
         "number_format": format(trunk.numbers.format),
         "may_show": may_show,
         "default": trunk.default,
+        "registration": registration(trunk, registrations),
     })
 }
 

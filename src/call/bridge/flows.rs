@@ -10,6 +10,7 @@ use crate::call::audio::{Heard, Sends};
 use crate::call::hands::Hands;
 use crate::call::media::{MediaPort, Order};
 use crate::call::port::{LegName, Output};
+use crate::call::trunk::EarlyMedia;
 use crate::rtp::dtmf::Digit;
 use crate::rtp::flow::{self, Counts, FlowSpec, MediaNat, MediaSource, Payload, Payloads, Stream, Way};
 use crate::sdp::answer::{Agreed, rows};
@@ -25,8 +26,12 @@ pub enum Keys {
 }
 
 impl Bridge {
-    /// Tells the media threads what both sides have settled.
+    /// Tells the media threads what both sides have settled; before the answer only if the called side may be heard.
     pub fn order_flows(&mut self, hands: &mut Hands) {
+        match self.early {
+            EarlyMedia::Block if self.talking.is_none() => return,
+            EarlyMedia::Block | EarlyMedia::Relay => {}
+        }
         let Some([caller, callee]) = self.sides.as_mut() else {
             return;
         };

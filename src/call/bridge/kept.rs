@@ -13,6 +13,7 @@ use crate::call::hands::{CallRef, Hands};
 use crate::call::kept::{Unfit, form};
 use crate::call::media::{MediaPort, Order};
 use crate::call::port::LegName;
+use crate::call::trunk::EarlyMedia;
 use crate::call::trunk::codecs::Codecs;
 use crate::masking::inventory::Fax;
 use crate::sdp::answer::{Agreed, Terms};
@@ -85,6 +86,8 @@ impl Bridge {
             crossing: None,
             talking: Some(media.timeout),
             fax,
+            // It is answered.
+            early: EarlyMedia::Relay,
         }))
     }
 

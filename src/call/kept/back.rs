@@ -154,6 +154,7 @@ impl Switch {
                 | Output::Media(_)
                 | Output::Answer(..)
                 | Output::Note(_)
+                | Output::Registration(_)
                 | Output::Told(_)
                 | Output::CalleeUsed(_) => true,
             };
@@ -264,6 +265,18 @@ impl Switch {
         let mut call = call_left(me, now, config, record, through, caller, callee);
         call.caller.cseq = invited;
         call.seat = Some(seat);
+        let trunks = [
+            Some(call.record.trunk_in.as_str()),
+            call.record.trunk_out.as_deref(),
+        ];
+        call.passes = [(Heading::In, trunks[0]), (Heading::Out, trunks[1])].map(|(way, name)| {
+            let trunk = call
+                .config
+                .trunks
+                .iter()
+                .find(|trunk| Some(&*trunk.name) == name)?;
+            Some(trunk.limits.enter_again(way))
+        });
         call.bridge = goes_on.unwrap_or(call.bridge);
         (call.not_to_caller, call.not_to_callee) = (not_to_caller, not_to_callee);
         call.counts_before = counts;
@@ -439,12 +452,13 @@ pub(super) fn call_left(
             at: now.at,
             wall: record.arrived_at,
         },
-        record,
+        record: record.into(),
         recorded: Recorded::Open,
         plan: None,
         through: Some(through),
         callee_taken: None,
         seat: None,
+        passes: [None, None],
         caller,
         callee: Some(callee),
         left: Vec::new(),

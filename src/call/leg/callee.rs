@@ -19,6 +19,7 @@ use crate::call::leg::caller::{Sdp, Sent};
 use crate::call::phase::{Call, End, Recorded};
 use crate::call::port::{EventKind, Heading, LegName};
 use crate::call::refusal::{self, Elsewhere};
+use crate::call::trunk::EarlyMedia;
 use crate::masking::reason::Reason;
 use crate::sip::dialog::LocalParty;
 use crate::sip::message::Message;
@@ -196,13 +197,16 @@ impl Call {
             self.not_to_caller.id(tag);
         }
         let described = self.fork_described(hands, now, branch, response);
-        if described == Described::Media {
+        let is_kept_away = described == Described::Media && self.bridge.early() == EarlyMedia::Block;
+        if described == Described::Media && !is_kept_away {
             self.bridge.order_flows(hands);
             self.record.early_media_at.get_or_insert(now.wall);
         }
         if matches!(described, Described::Media | Described::Unshared) && taken == Taken::Reliably {
             self.offer_settled(hands, now);
         }
+        // What the caller isn't to hear stands for a phone that rings.
+        let status = if is_kept_away { 180 } else { status };
         if status == 180 && self.record.ringing_at.is_none() {
             self.record.ringing_at = Some(now.wall);
             self.tell(hands, now, EventKind::Ringing);
@@ -210,8 +214,10 @@ impl Call {
         // RFC 3261 §13.2.1: the caller has one description of ours in its dialog, told with the first
         // answer that brings media and repeated with those that follow, in case that one was lost.
         let sdp = match described {
-            Described::Media => Sdp::With,
-            Described::Nothing | Described::Unshared | Described::OtherFamily => Sdp::Without,
+            Described::Media if !is_kept_away => Sdp::With,
+            Described::Media | Described::Nothing | Described::Unshared | Described::OtherFamily => {
+                Sdp::Without
+            }
         };
         self.progress_to_caller(hands, now, refusal::relayed_progress(status), sdp);
     }

@@ -106,11 +106,28 @@ impl Call {
             };
             return self.end(hands, now, end);
         };
+        let is_another = again.is_none() && by == By::Size;
+        if is_another {
+            self.passes[1] = None;
+            match trunk.limits.enter(Heading::Out, now.at) {
+                Ok(pass) => self.passes[1] = Some(pass),
+                Err(_) if tried + 1 < exits.len() => {
+                    let way = Way::next(exits, tried, max_forwards);
+                    return self.dial_by(hands, now, way);
+                }
+                Err(over) => {
+                    let end = End {
+                        cause: Some(over.name()),
+                        ..End::failed(Reason::TrunkDown)
+                    };
+                    return self.end(hands, now, end);
+                }
+            }
+        }
         let gateway = &trunk.gateways[exit.gateway];
         // That one reaches every gateway is checked when the conf is read.
         let listener = listener_towards(&config, trunk.listener, target.transport, target.address)
             .unwrap_or(listener(&config, ListenerId(0)));
-        let is_another = again.is_none() && by == By::Size;
         let again = again.unwrap_or_else(|| Again {
             call_id: hands.call_id(),
             tag: hands.token(),

@@ -42,8 +42,17 @@ pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO"
 
 /// The Contact that we give where we listen at `us`.
 pub fn contact(us: &Listener) -> Vec<u8> {
+    contact_of(us, None)
+}
+
+/// The same for this user of ours.
+pub fn contact_of(us: &Listener, user: Option<&str>) -> Vec<u8> {
     let mut out = Vec::with_capacity(48);
     out.extend_from_slice(b"<sip:");
+    if let Some(user) = user {
+        out.extend_from_slice(user.as_bytes());
+        out.push(b'@');
+    }
     text::address(&mut out, us.advertised);
     out.extend_from_slice(transport_param(us.transport));
     out.push(b'>');

@@ -23,6 +23,7 @@ impl Switch {
             }
         }
         self.listing_due(now);
+        self.registrar.tick(now, &mut self.hands);
         while let Some((me, timer)) = self.hands.timers.pop_due(now.at) {
             let Some(mut call) = self.take(me) else { continue };
             let hands = &mut self.hands;
@@ -61,6 +62,9 @@ impl Switch {
                     (owner, None)
                 }
             };
+            if lost.is_some() && self.registrar.lost(now, &mut self.hands, owner) {
+                continue;
+            }
             let (me, purpose) = owned(owner);
             self.refusal_heard(me);
             let Some(mut call) = self.take(me) else { continue };
@@ -190,10 +194,17 @@ impl Switch {
                     .out
                     .push_back(Output::Answer(ask, Answer::Trace(trace)));
             }
-            Command::Drain => self.door = Door::Draining,
-            Command::Admit => self.door = Door::Open,
+            Command::Drain => {
+                self.door = Door::Draining;
+                self.registrar.drain(now, &mut self.hands);
+            }
+            Command::Admit => {
+                self.door = Door::Open;
+                self.registrar.admit(now, &mut self.hands);
+            }
             Command::EndAll => {
                 self.door = Door::Draining;
+                self.registrar.drain(now, &mut self.hands);
                 let end = End {
                     status: 480,
                     ..End::cut("shutdown")

@@ -68,6 +68,13 @@ impl Switch {
         let Some(answer) = self.hands.layer.receive_response(now.at, message) else {
             return self.stray_2xx(now, path, message);
         };
+        let source = path.remote.ip();
+        if self
+            .registrar
+            .answered(now, &mut self.hands, answer.owner, source, message)
+        {
+            return;
+        }
         let (me, purpose) = owned(answer.owner);
         let is_final = message.status().unwrap_or(0) >= 200;
         let Some(mut call) = self.take(me) else {

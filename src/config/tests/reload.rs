@@ -169,6 +169,7 @@ fn every_key_of_a_trunk_is_taken_by_a_reload() {
             "gateways" => "[\"sip:127.0.0.4:5060\"]",
             "auth" => "[{ user = \"u\", password = \"p\" }]",
             "auth_realm" | "auth_status" | "auth_algorithms" => continue, // they say how `auth` asks
+            "register" => "{ user = \"umbra\" }",
             "credentials" => "{ realm = \"r\", user = \"u\", password = \"p\" }",
             "listen" => "\"127.0.0.1:5060\"",
             "dialled_from" => "[\"to\"]",
@@ -192,6 +193,8 @@ fn every_key_of_a_trunk_is_taken_by_a_reload() {
             "from_domain" => "\"sip.example.net\"",
             "user_phone" => "true",
             "privacy" => "[\"user\", \"id\"]",
+            "calls_per_s" | "calls_at_once" => "{ in = 5, out = 0 }",
+            "early_media" => "\"block\"",
             "codecs" => "[\"PCMA\"]",
             "dtmf" => "\"info\"",
             "reliable_provisionals" => "\"off\"",

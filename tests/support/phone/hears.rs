@@ -136,7 +136,7 @@ impl Phone {
     fn requested(&mut self, local: SocketAddr, from: SocketAddr, msg: Msg) -> Outcome {
         let at = match self.calls.iter().position(|c| c.id == msg.call_id()) {
             Some(at) => at,
-            None if msg.method() == "INVITE" && msg.tag("To").is_none() => {
+            None if matches!(msg.method(), "INVITE" | "REGISTER") && msg.tag("To").is_none() => {
                 let local_tag = self.mint("tag");
                 let media = self.media_at(local);
                 self.calls.push(Call {

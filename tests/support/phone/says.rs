@@ -7,6 +7,7 @@ use super::super::secret;
 use super::super::stage::Packet;
 use super::super::text::{Msg, host_of, listed};
 use super::{Asked, Call, Extra, Phone, Repeats};
+use umbra::sip::path::Transport;
 
 impl Phone {
     /// Sends a request to `dialled` outside any dialog, from `local`, through `peer`: an INVITE begins a call.
@@ -22,7 +23,11 @@ impl Phone {
         let id = self.mint("");
         let local_tag = self.mint("tag");
         let media = self.media_at(local);
-        let by = if self.speaks_tcp { ";transport=tcp" } else { "" };
+        let by = match self.speaks {
+            Transport::Udp => "",
+            Transport::Tcp => ";transport=tcp",
+            Transport::Tls => ";transport=tls",
+        };
         let id = format!("{id}@{}", local.ip());
         self.calls.push(Call {
             ours: format!("<sip:{}@{local}>", self.number),
@@ -144,7 +149,7 @@ impl Phone {
         } else {
             self.t1 * 8
         };
-        let via_tcp = via.starts_with("SIP/2.0/TCP");
+        let via_tcp = !via.starts_with("SIP/2.0/UDP");
         call.asked.push(Asked {
             method: method.into(),
             branch,

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use umbra::call::config::{Config, Listener, SipTimers};
 use umbra::call::media;
 use umbra::call::targets::{Name, Place, Resolved, Scheme, Server, Target};
+use umbra::call::trunk::register::Register;
 use umbra::call::trunk::secret::{Credentials, Demand, Secret, User};
 use umbra::call::trunk::{
     Cidr, Dtmf, Gateway, GatewaysCall, LargeRequests, Naming, Redirects, Reliability, RtcpMux, SessionTimer,
@@ -69,6 +70,12 @@ pub(super) fn config_of(setup: &Setup) -> Config {
                 name: secret::THEIR_USER.into(),
                 secret: Secret::of_password(secret::THEIR_USER, secret::OUR_REALM, secret::THEIR_PASSWORD),
             }],
+        }),
+        register: setup.register.map(|expires_s| Register {
+            user: secret::USER.into(),
+            domain: Some(secret::REALM.into()),
+            contact_user: "17000000001".into(),
+            expires_s,
         }),
         credentials: setup.has_credentials.then(|| Credentials {
             realm: secret::REALM.into(),

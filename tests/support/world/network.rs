@@ -116,7 +116,8 @@ impl World {
             Some(at) => at,
             None if is_heard => {
                 let (_, umbra) = self.setup.listeners()[usize::from(to.listener.0)];
-                self.wires.opened_by_umbra(to.listener, umbra, to.remote)
+                self.wires
+                    .opened_by_umbra((to.listener, to.transport), umbra, to.remote)
             }
             None => return self.tell_failed(to, Why::Refused),
         };
@@ -134,9 +135,10 @@ impl World {
             .between(packet.from, packet.to)
             .or_else(|| self.wires.between(packet.from, umbra));
         let at = known.or_else(|| {
-            let listener = self.setup.listener(Transport::Tcp, umbra)?;
+            let stream = self.setup.stream_at(packet.from);
+            let listener = self.setup.listener(stream, umbra)?;
             let listener = ListenerId(listener as u8);
-            Some(self.wires.opened_by_phone(listener, umbra, packet.from))
+            Some(self.wires.opened_by_phone((listener, stream), umbra, packet.from))
         });
         match at {
             Some(at) => self.stream(at, Towards::Umbra, packet.bytes),

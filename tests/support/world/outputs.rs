@@ -8,7 +8,6 @@ use umbra::call::media::{self, Order, Report};
 use umbra::call::port::{Answer, CallEntry, EventKind, Output};
 use umbra::masking::reason::Reason;
 use umbra::masking::request::Write;
-use umbra::sip::path::Transport;
 
 use super::super::stage::Packet;
 use super::super::text::{Msg, uri_in, user_of};
@@ -93,7 +92,7 @@ impl World {
                             });
                         }
                     }
-                    if to.transport == Transport::Tcp {
+                    if to.transport.is_reliable() {
                         self.stream_out(to, bytes);
                         continue;
                     }
@@ -142,11 +141,11 @@ impl World {
                         self.faults
                             .push(format!("how {id} ended was not in the journal at once"));
                     }
-                    if over.last() != Some(&cdr) || !is_itself {
+                    if over.last() != Some(&*cdr) || !is_itself {
                         self.faults
                             .push(format!("{id} is not in the journal as it is recorded"));
                     }
-                    self.record(*cdr);
+                    self.record(Cdr::clone(&cdr));
                 }
                 Output::Answer(_, Answer::Calls(calls)) => {
                     self.audio_answers += 1;
@@ -155,7 +154,7 @@ impl World {
                 }
                 Output::Told(id) => self.disk.told(self.now, id),
                 // It is written.
-                Output::Journal(_) | Output::Answer(..) => {}
+                Output::Journal(_) | Output::Answer(..) | Output::Registration(_) => {}
                 Output::CalleeUsed(callee) => {
                     let (id, only) = (callee.binding, Some(callee));
                     must(self.write(&Write::ClearCallee { id, only }));

@@ -1,0 +1,555 @@
+//! We register with the gateways of trunks that want it (RFC 3261 §10.2), so that they know where to send us calls.
+//!
+//! One shard does it for all. A registration goes on by itself: it is refreshed in time, tried again after longer and
+//! longer waits when it fails, and taken back when no new calls are wanted any more. Its question for a password is
+//! answered as an INVITE's is ([`challenge`](super::leg::challenge)).
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::config::{Config, Listener};
+use super::hands::{Hands, Token, listener_towards};
+use super::leg::challenge::Given;
+use super::leg::contact_of;
+use super::port::{Output, Registered, Registration, Unregistered};
+use super::targets::{self, Resolved, Target};
+use super::trunk::Trunk;
+use super::trunk::register::Register;
+use super::trunk::secret::Credentials;
+use crate::base::chance::Chance;
+use crate::base::limits::{
+    REGISTER_EXPIRES, REGISTER_PAUSE, REGISTER_PAUSE_MAX, REGISTER_RETRY_AFTER_MAX, REGISTER_TRIES_MAX,
+};
+use crate::base::time::{Instant, Now};
+use crate::base::timer::{TimerId, Timers};
+use crate::sip::build;
+use crate::sip::digest::Asker;
+use crate::sip::header::{Name, NameAddr, decimal};
+use crate::sip::lexer::Head;
+use crate::sip::message::Message;
+use crate::sip::method::Method;
+use crate::sip::path::{Path, Transport};
+use crate::sip::transaction::Owner;
+
+/// The first byte of the owner words of our transactions. Those of calls begin with a small one.
+const OURS: u64 = 0xA0;
+
+/// What a registration is made of: while it is the same, so is the registration.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Line {
+    trunk: Box<str>,
+    register: Register,
+    credentials: Option<Credentials>,
+    listener: Listener,
+    transport: Transport,
+    registrar: SocketAddr,
+    /// The gateway's host and port, as the conf has them.
+    host: String,
+}
+
+impl Line {
+    /// A trunk's, if it wants one and we can reach its first gateway. Of several addresses that this has by its name, the one
+    /// that we are registered at stays while it is among them.
+    fn of(config: &Config, resolved: &Resolved, trunk: &Trunk, present: Option<Target>) -> Option<Self> {
+        let register = trunk.register.as_ref()?;
+        let gateway = trunk.gateways.first()?;
+        let present = present.filter(|target| resolved.is_target(gateway, *target));
+        let first = || targets::first(gateway, &config.listeners, trunk.listener, resolved);
+        let Target {
+            transport,
+            address: registrar,
+        } = present.or_else(first)?;
+        Some(Self {
+            trunk: trunk.name.clone(),
+            register: register.clone(),
+            credentials: trunk.credentials.clone(),
+            listener: listener_towards(config, trunk.listener, transport, registrar)?.clone(),
+            transport,
+            registrar,
+            host: gateway.place.host_port(),
+        })
+    }
+
+    /// Whether it is the same registration, perhaps otherwise asked for: the gateway would know them by one name.
+    fn is_of(&self, other: &Self) -> bool {
+        let names = |line: &Self| {
+            let Register {
+                user,
+                domain,
+                contact_user,
+                expires_s: _,
+            } = line.register.clone();
+            (
+                line.trunk.clone(),
+                line.registrar,
+                line.transport,
+                user,
+                domain,
+                contact_user,
+            )
+        };
+        names(self) == names(other) && self.listener == other.listener
+    }
+
+    const fn path(&self) -> Path {
+        Path {
+            listener: self.listener.id,
+            transport: self.transport,
+            remote: self.registrar,
+            flow: None,
+            party: None,
+        }
+    }
+
+    /// The URI of what is registered, and without its user that of whoever registers it.
+    fn uri(&self, user: Option<&str>) -> Vec<u8> {
+        let mut uri = b"sip:".to_vec();
+        if let Some(user) = user {
+            uri.extend_from_slice(user.as_bytes());
+            uri.push(b'@');
+        }
+        match &self.register.domain {
+            Some(domain) => uri.extend_from_slice(domain.as_bytes()),
+            None => uri.extend_from_slice(self.host.as_bytes()),
+        }
+        uri
+    }
+}
+
+/// What a REGISTER that is out is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Out {
+    /// To be registered, or to stay so.
+    Renew,
+    /// To take it back.
+    Remove,
+}
+
+/// Whether a trunk of the conf stands behind a registration.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Wanted {
+    Yes,
+    /// It is taken back and forgotten.
+    No,
+}
+
+/// One registration.
+struct Entry {
+    line: Line,
+    call_id: Token,
+    tag: Token,
+    cseq: u32,
+    wanted: Wanted,
+    /// The REGISTER that is out, if one is.
+    out: Option<Out>,
+    /// When the next is due, while it is wanted.
+    due: Instant,
+    /// What it says has changed since the one that is out was sent.
+    is_outdated: bool,
+    /// Until when the gateway knows us; in the past when nothing came of refreshing it.
+    until: Option<Instant>,
+    /// What the gateway grants at the least, in seconds.
+    min_expires_s: u32,
+    /// REGISTERs in a row that answered something (a challenge, a 423).
+    tries: u32,
+    /// The challenge that the one that is out answers.
+    given: Option<Given>,
+    failures: u32,
+    timer: Option<TimerId>,
+}
+
+/// Whether new calls are wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Calls {
+    #[default]
+    Wanted,
+    Unwanted,
+}
+
+/// Every registration of ours.
+#[derive(Default)]
+pub struct Registrar {
+    /// By its number, which doesn't come again while anything could still mean it.
+    entries: Vec<(u32, Entry)>,
+    next: u32,
+    timers: Timers<u32>,
+    calls: Calls,
+}
+
+/// The number of the registration that a transaction is of.
+fn owned(owner: Owner) -> Option<u32> {
+    (owner.0 >> 56 == OURS).then_some(owner.0 as u32)
+}
+
+impl Registrar {
+    /// When [`Registrar::tick`] has something to do.
+    pub fn timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Registrations that gateways know of, or are just being told.
+    pub fn held(&self) -> usize {
+        let is_held = |(_, entry): &&(u32, Entry)| entry.until.is_some() || entry.out.is_some();
+        self.entries.iter().filter(is_held).count()
+    }
+
+    /// Takes a conf, or what names resolve to: registrations that it has as before go on, others are taken back, new ones begin at `at`.
+    pub fn configure(&mut self, at: Instant, hands: &mut Hands, config: &Config) {
+        // The answers of a Call-ID come to the shard that it hashes to, so one shard can have them all.
+        if hands.shard.index != 0 {
+            return;
+        }
+        let mut lines: Vec<Line> = config
+            .trunks
+            .iter()
+            .filter_map(|trunk| {
+                let is_its = |(_, entry): &&(u32, Entry)| {
+                    entry.wanted == Wanted::Yes && entry.line.trunk == trunk.name
+                };
+                let present = self.entries.iter().find(is_its).map(|(_, entry)| Target {
+                    transport: entry.line.transport,
+                    address: entry.line.registrar,
+                });
+                Line::of(config, &hands.resolved, trunk, present)
+            })
+            .collect();
+        for (_, entry) in self.entries.iter_mut().filter(|(_, e)| e.wanted == Wanted::Yes) {
+            match lines.iter().position(|line| line.is_of(&entry.line)) {
+                Some(place) => {
+                    let line = lines.swap_remove(place);
+                    if line != entry.line {
+                        entry.line = line;
+                        entry.due = at;
+                        entry.is_outdated = entry.out.is_some();
+                        entry.failures = 0;
+                    }
+                }
+                None => entry.wanted = Wanted::No,
+            }
+        }
+        for line in lines {
+            let entry = Entry {
+                line,
+                call_id: hands.call_id(),
+                tag: hands.token(),
+                cseq: 0,
+                wanted: Wanted::Yes,
+                out: None,
+                due: at,
+                is_outdated: false,
+                until: None,
+                min_expires_s: 0,
+                tries: 0,
+                given: None,
+                failures: 0,
+                timer: None,
+            };
+            self.entries.push((self.next, entry));
+            self.next = self.next.wrapping_add(1);
+        }
+        self.settle_all(at, hands);
+    }
+
+    /// No new calls are wanted: every registration is taken back.
+    pub fn drain(&mut self, now: Now, hands: &mut Hands) {
+        if self.calls == Calls::Wanted {
+            self.calls = Calls::Unwanted;
+            let idle = |entry: &&(u32, Entry)| entry.1.until.is_none() && entry.1.out.is_none();
+            for (_, entry) in self.entries.iter().filter(idle) {
+                entry.tell(hands, Registered::TakenBack);
+            }
+        }
+        self.settle_all(now.at, hands);
+    }
+
+    /// New calls are wanted again.
+    pub fn admit(&mut self, now: Now, hands: &mut Hands) {
+        if self.calls == Calls::Unwanted {
+            self.calls = Calls::Wanted;
+            for (_, entry) in &mut self.entries {
+                entry.due = now.at;
+            }
+        }
+        self.settle_all(now.at, hands);
+    }
+
+    /// Sends what is due.
+    pub fn tick(&mut self, now: Now, hands: &mut Hands) {
+        while let Some(number) = self.timers.pop_due(now.at) {
+            let calls = self.calls;
+            let Some(entry) = self.entry(number) else { continue };
+            entry.timer = None;
+            entry.tries = 0;
+            entry.given = None;
+            let out = if calls == Calls::Wanted && entry.wanted == Wanted::Yes {
+                Out::Renew
+            } else {
+                Out::Remove
+            };
+            entry.send(now, hands, number, out);
+            self.settle(now.at, hands, number);
+        }
+    }
+
+    /// Takes a response, which came from `source`. `false`: it is to no REGISTER of ours.
+    pub fn answered(
+        &mut self,
+        now: Now,
+        hands: &mut Hands,
+        owner: Owner,
+        source: IpAddr,
+        response: &Message<'_>,
+    ) -> bool {
+        let Some(number) = owned(owner) else { return false };
+        if let Some(entry) = self.entry(number)
+            && response.status() >= Some(200)
+        {
+            entry.answered(now, hands, number, source, response);
+            self.settle(now.at, hands, number);
+        }
+        true
+    }
+
+    /// A request got no answer. `false`: it was no REGISTER of ours.
+    pub fn lost(&mut self, now: Now, hands: &mut Hands, owner: Owner) -> bool {
+        let Some(number) = owned(owner) else { return false };
+        if let Some(entry) = self.entry(number) {
+            entry.failed(now, hands, Unregistered::Silent, Duration::ZERO);
+            self.settle(now.at, hands, number);
+        }
+        true
+    }
+
+    fn settle_all(&mut self, at: Instant, hands: &mut Hands) {
+        let numbers: Vec<u32> = self.entries.iter().map(|(number, _)| *number).collect();
+        for number in numbers {
+            self.settle(at, hands, number);
+        }
+    }
+
+    /// Sets the timer to when a registration has something to send, and forgets it if that is never.
+    fn settle(&mut self, at: Instant, hands: &mut Hands, number: u32) {
+        let calls = self.calls;
+        let Some(entry) = self.entry(number) else { return };
+        let is_wanted = calls == Calls::Wanted && entry.wanted == Wanted::Yes;
+        let due = match (entry.out, is_wanted) {
+            (Some(_), _) => None,
+            (None, true) => Some(entry.due),
+            (None, false) => entry.until.map(|_| at),
+        };
+        let is_over = entry.out.is_none() && due.is_none();
+        let (wanted, trunk) = (entry.wanted, entry.line.trunk.clone());
+        if let Some(timer) = entry.timer.take() {
+            self.timers.cancel(timer);
+        }
+        let timer = due.map(|due| self.timers.set(due, number));
+        if let Some(entry) = self.entry(number) {
+            entry.timer = timer;
+        }
+        if is_over && wanted == Wanted::No {
+            self.entries.retain(|(other, _)| *other != number);
+            // Another may have taken its place.
+            if !self.entries.iter().any(|(_, other)| other.line.trunk == trunk) {
+                let state = Registered::Never;
+                hands
+                    .out
+                    .push_back(Output::Registration(Registration { trunk, state }));
+            }
+        }
+    }
+
+    fn entry(&mut self, number: u32) -> Option<&mut Entry> {
+        let mut entries = self.entries.iter_mut();
+        entries
+            .find(|(other, _)| *other == number)
+            .map(|(_, entry)| entry)
+    }
+}
+
+impl Entry {
+    /// Sends a REGISTER (RFC 3261 §10.2).
+    fn send(&mut self, now: Now, hands: &mut Hands, number: u32, out: Out) {
+        self.cseq += 1;
+        self.is_outdated = false;
+        let Line {
+            register,
+            credentials,
+            listener,
+            transport,
+            ..
+        } = &self.line;
+        let expires_s = match out {
+            Out::Renew => register.expires_s.max(self.min_expires_s),
+            Out::Remove => 0,
+        };
+        let (uri, own) = (self.line.uri(None), self.line.uri(Some(&register.user)));
+        let to = [b"<", &*own, b">"].concat();
+        let from = [&*to, b";tag=", &self.tag].concat();
+        let expires = expires_s.to_string();
+        let proof = self.given.as_mut().zip(credentials.as_ref());
+        let proof = proof.map(|(given, credentials)| given.prove(credentials, &mut hands.chance));
+        let proof = proof.and_then(|proof| proof.header(Method::Register, &uri));
+        let headers: Vec<(&str, &str)> = [(Name::Expires.text(), expires.as_str())]
+            .into_iter()
+            .chain(proof.as_ref().map(|(name, value)| (*name, value.as_str())))
+            .collect();
+        let bytes = build::request(&build::Request {
+            method: Method::Register,
+            uri: &uri,
+            transport: *transport,
+            sent_by: listener.advertised,
+            branch: &hands.branch(),
+            from: &from,
+            to: &to,
+            call_id: &self.call_id,
+            cseq: self.cseq,
+            max_forwards: 70,
+            routes: &[],
+            contact: Some(&contact_of(listener, Some(&register.contact_user))),
+            headers: &headers,
+            body: None,
+        });
+        let owner = Owner(OURS << 56 | u64::from(number));
+        self.out = Some(out);
+        let sent = hands.layer.request(now.at, self.line.path(), owner, bytes);
+        if sent.is_none() {
+            self.failed(now, hands, Unregistered::Silent, Duration::ZERO);
+        }
+    }
+
+    fn answered(&mut self, now: Now, hands: &mut Hands, number: u32, source: IpAddr, response: &Message<'_>) {
+        let (Some(out), Some(status)) = (self.out, response.status()) else {
+            return;
+        };
+        if matches!(status, 200..300) {
+            return self.done(now, hands, out, response);
+        }
+        self.tries += 1;
+        let may_try = self.tries < REGISTER_TRIES_MAX;
+        if let Some(asker) = Asker::of_status(status) {
+            let credentials = self.line.credentials.as_ref();
+            let ways = (source, self.line.registrar.ip());
+            return match Given::to(credentials, self.given.as_ref(), ways, asker, response) {
+                Ok(given) if may_try => {
+                    self.given = Some(given);
+                    self.send(now, hands, number, out);
+                }
+                Ok(_) => self.failed(now, hands, Unregistered::Status(status), Duration::ZERO),
+                Err(why) => self.failed(now, hands, Unregistered::Challenge(why), Duration::ZERO),
+            };
+        }
+        let longer = (status == 423).then(|| response.other("Min-Expires")).flatten();
+        let longer = longer.and_then(|min| decimal(min, *REGISTER_EXPIRES.end()));
+        match longer {
+            // RFC 3261 §10.2.8
+            Some(min) if may_try && min > self.min_expires_s && out == Out::Renew => {
+                self.min_expires_s = min;
+                self.send(now, hands, number, out);
+            }
+            Some(_) | None => {
+                let wait = retry_after(response);
+                self.failed(now, hands, Unregistered::Status(status), wait);
+            }
+        }
+    }
+
+    fn done(&mut self, now: Now, hands: &mut Hands, out: Out, response: &Head<'_>) {
+        self.out = None;
+        let state = match out {
+            Out::Remove => {
+                self.until = None;
+                Registered::TakenBack
+            }
+            Out::Renew => {
+                let granted_s = self.granted(response);
+                if granted_s == 0 {
+                    return self.failed(now, hands, Unregistered::NotGranted, Duration::ZERO);
+                }
+                let granted = Duration::from_secs(granted_s.into());
+                self.failures = 0;
+                self.until = Some(now.at + granted);
+                self.due = now.at + refresh_after(granted, &mut hands.chance);
+                Registered::Until(now.wall.plus(granted))
+            }
+        };
+        if self.is_outdated {
+            self.due = now.at;
+        }
+        self.tell(hands, state);
+    }
+
+    /// How long the gateway knows us now, in seconds (RFC 3261 §10.2.4): what it says of our Contact, or of the only one
+    /// if it writes ours otherwise, else what it says of all, else what we have asked for.
+    fn granted(&self, response: &Head<'_>) -> u32 {
+        let asked = self.line.register.expires_s.max(self.min_expires_s);
+        let ours = contact_of(&self.line.listener, Some(&self.line.register.contact_user));
+        let plain = |uri: &[u8]| {
+            let uri = uri.split(|byte| *byte == b';').next().unwrap_or_default();
+            uri.to_ascii_lowercase()
+        };
+        let ours = NameAddr::parse(&ours).map(|ours| plain(ours.uri));
+        let all: Vec<NameAddr<'_>> = response
+            .values(Name::Contact)
+            .filter_map(NameAddr::parse)
+            .collect();
+        let found = all.iter().find(|contact| Some(plain(contact.uri)) == ours);
+        let found = match &all[..] {
+            [only] => Some(only),
+            _ => found,
+        };
+        let max = *REGISTER_EXPIRES.end();
+        let seconds = |text: &[u8]| decimal(text, u32::MAX).map(|seconds| seconds.min(max));
+        found
+            .and_then(|contact| contact.param("expires"))
+            .and_then(seconds)
+            .or_else(|| response.get(Name::Expires).and_then(seconds))
+            .unwrap_or(asked)
+    }
+
+    /// The REGISTER that is out came to nothing. The next goes out after a pause, and `wait` at the least.
+    fn failed(&mut self, now: Now, hands: &mut Hands, why: Unregistered, wait: Duration) {
+        let out = self.out.take();
+        self.until = self.until.filter(|until| *until > now.at);
+        if out == Some(Out::Remove) {
+            // It ends by itself; there is nobody to be told again.
+            self.until = None;
+        }
+        self.failures = self.failures.saturating_add(1);
+        let pause = pause(self.failures, &mut hands.chance).max(wait);
+        self.due = if self.is_outdated { now.at } else { now.at + pause };
+        let state = Registered::Failed(why, now.wall.plus(self.due - now.at));
+        self.tell(hands, state);
+    }
+
+    fn tell(&self, hands: &mut Hands, state: Registered) {
+        if self.wanted == Wanted::Yes {
+            let trunk = self.line.trunk.clone();
+            hands
+                .out
+                .push_back(Output::Registration(Registration { trunk, state }));
+        }
+    }
+}
+
+/// When a registration is refreshed: between 65 and 75 hundredths of its time, so that there is time to try again, and
+/// many servers don't come at once.
+fn refresh_after(granted: Duration, chance: &mut Chance) -> Duration {
+    granted * (650 + chance.below(101)) / 1_000
+}
+
+/// The pause after so many failures: doubling, and between half and all of it, so that many don't come at once
+/// (as RFC 5626 §4.5 has it for flows).
+fn pause(failures: u32, chance: &mut Chance) -> Duration {
+    let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
+    let whole = REGISTER_PAUSE.saturating_mul(doubled).min(REGISTER_PAUSE_MAX);
+    whole * (500 + chance.below(501)) / 1_000
+}
+
+/// What a refusal says of when to come again (RFC 3261 §20.33).
+fn retry_after(response: &Head<'_>) -> Duration {
+    let value = response.get(Name::RetryAfter).unwrap_or_default();
+    let end = value.iter().position(|byte| !byte.is_ascii_digit());
+    let digits = value.get(..end.unwrap_or(value.len())).unwrap_or_default();
+    let seconds = decimal(digits, u32::MAX).unwrap_or(0);
+    Duration::from_secs(seconds.into()).min(REGISTER_RETRY_AFTER_MAX)
+}

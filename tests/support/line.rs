@@ -1,0 +1,162 @@
+//! A stream between a phone and the real server, in the open or under TLS, for one thread that reads and others that write.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection};
+
+/// The domains of the server's and of the phones' certificates.
+pub const SERVER: &str = "umbra.example";
+pub const PHONES: &str = "sbc1.carrier.example";
+
+/// A stream. Clones are the same one.
+#[derive(Clone)]
+pub struct Line {
+    stream: Arc<TcpStream>,
+    session: Option<Arc<Mutex<Connection>>>,
+}
+
+impl Line {
+    pub fn open(stream: TcpStream) -> Self {
+        let (stream, session) = (Arc::new(stream), None);
+        Self { stream, session }
+    }
+
+    /// Over TLS, begun by the phone. Both sides show certificates.
+    pub fn calling(stream: TcpStream, terms: &Terms) -> Self {
+        let name = ServerName::try_from(SERVER).expect("a name");
+        let session = ClientConnection::new(terms.client.clone(), name).expect("begun");
+        Self::secure(stream, session.into())
+    }
+
+    /// Over TLS, begun by the server.
+    pub fn called(stream: TcpStream, terms: &Terms) -> Self {
+        let session = ServerConnection::new(terms.server.clone()).expect("begun");
+        Self::secure(stream, session.into())
+    }
+
+    fn secure(stream: TcpStream, session: Connection) -> Self {
+        let line = Self {
+            stream: Arc::new(stream),
+            session: Some(Arc::new(Mutex::new(session))),
+        };
+        // The first word of whoever calls.
+        let _ = line.write(&[]);
+        line
+    }
+
+    pub fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut stream = &*self.stream;
+        let Some(session) = &self.session else {
+            return stream.write_all(bytes);
+        };
+        let mut session = session.lock().expect("no panic");
+        session.writer().write_all(bytes)?;
+        while session.wants_write() {
+            session.write_tls(&mut stream)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for bytes; 0 is the end.
+    pub fn read(&self, into: &mut [u8]) -> io::Result<usize> {
+        let mut stream = &*self.stream;
+        let Some(session) = &self.session else {
+            return stream.read(into);
+        };
+        let mut wire = vec![0; 16_384];
+        loop {
+            match session.lock().expect("no panic").reader().read(into) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                outcome => return outcome,
+            }
+            let length = stream.read(&mut wire)?;
+            let mut session = session.lock().expect("no panic");
+            let mut came = &wire[..length];
+            loop {
+                session.read_tls(&mut came)?;
+                session.process_new_packets().map_err(io::Error::other)?;
+                if came.is_empty() {
+                    break;
+                }
+            }
+            while session.wants_write() {
+                session.write_tls(&mut stream)?;
+            }
+        }
+    }
+
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.stream.local_addr().ok()
+    }
+
+    /// Ends it without a word: the thread that reads it holds it too, and lets go.
+    pub fn reset(&self) {
+        let socket = socket2::SockRef::from(&*self.stream);
+        socket.set_linger(Some(Duration::ZERO)).expect("a socket");
+        self.stream.shutdown(Shutdown::Read).unwrap_or(());
+    }
+}
+
+/// What the phones show and believe.
+pub struct Terms {
+    client: Arc<ClientConfig>,
+    server: Arc<ServerConfig>,
+}
+
+impl Terms {
+    /// Makes an authority, and certificates for both sides, in this folder: `ca.pem`, `umbra.pem` and `umbra.key`.
+    pub fn made_in(folder: &Path) -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        let authority = CertifiedIssuer::self_signed(params, key).expect("an authority");
+        let sign = |name: &str| {
+            let key = KeyPair::generate().expect("a key");
+            let params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+            let certificate = params.signed_by(&key, &authority).expect("signed");
+            (certificate.pem(), key.serialize_pem())
+        };
+        let write = |name: &str, text: &str| fs::write(folder.join(name), text).expect("written");
+        let (chain, key) = sign(SERVER);
+        write("ca.pem", &authority.pem());
+        write("umbra.pem", &chain);
+        write("umbra.key", &key);
+        let (chain, key) = sign(PHONES);
+        let pair = || {
+            let chain = vec![CertificateDer::from_pem_slice(chain.as_bytes()).expect("PEM")];
+            (chain, PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("PEM"))
+        };
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.der().clone()).expect("an authority");
+        let roots = Arc::new(roots);
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let (chain, key) = pair();
+        let client = ClientConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .expect("known")
+            .with_root_certificates(roots.clone())
+            .with_client_auth_cert(chain, key)
+            .expect("a pair");
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider.clone());
+        let (chain, key) = pair();
+        let server = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("known")
+            .with_client_cert_verifier(verifier.build().expect("an authority"))
+            .with_single_cert(chain, key)
+            .expect("a pair");
+        Self {
+            client: Arc::new(client),
+            server: Arc::new(server),
+        }
+    }
+}
