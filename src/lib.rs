@@ -6,8 +6,8 @@
 //! ```text
 //!  6  main  cli  server  config            the owner: wires, starts, reloads, stops
 //!  5  api                                  the front desk: parse, authorise, translate
-//!  4  transport  media  store  records  telemetry
-//!                                          the hands: sockets, RTP threads, disk, CDR files, metrics and logs
+//!  4  transport  media  store  records  telemetry  names
+//!                                          the hands: sockets, RTP threads, disk, CDR files, metrics and logs, DNS
 //!  ─────────────────────── below this line: pure, deterministic, simulated ───────────────────────
 //!  3  call                                 the switch: calls, legs, trunks, the bridge between two legs
 //!  2  masking                              the law: bindings, rules, the live table, route()
@@ -29,6 +29,8 @@
 //!   allow-list spelt as fields → [`call::guard`] reads it once more → out.
 //! * **An RTP packet**: [`media`] → [`rtp::relay`]: in on one leg's flow, out on the other's with our own SSRC,
 //!   sequence and time. No lock, hash, allocation or log line on that way.
+//! * **A gateway's name**: [`names`] looks it up in the background and hands the switch a table whenever it changes;
+//!   a call chooses in it as it begins ([`call::targets`]).
 //! * **A binding**: [`api`] → [`masking::request`] → [`store::writer`], the one writer → write-ahead log, one
 //!   fdatasync for all that wait → [`masking::table`] → the reply. Durable before visible, visible before
 //!   acknowledged. sled follows behind.
@@ -53,6 +55,7 @@ pub mod cli;
 pub mod config;
 pub mod masking;
 pub mod media;
+pub mod names;
 pub mod records;
 pub mod rtp;
 pub mod sdp;

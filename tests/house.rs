@@ -23,7 +23,7 @@ const FLOORS: [&[&str]; 7] = [
     &["sip", "sdp", "rtp"],
     &["masking", "account"],
     &["call"],
-    &["transport", "media", "store", "records", "telemetry"],
+    &["transport", "media", "store", "records", "telemetry", "names"],
     &["api", "console"],
     &["cli", "server", "config"],
 ];

@@ -234,6 +234,34 @@ pub const CALL_DURATION_MAX: Duration = Duration::from_secs(1_440 * 60);
 pub const SESSION_MIN_S: u32 = 90;
 /// The session interval that is asked for: default, in seconds (RFC 4028 §4 recommends it).
 pub const SESSION_EXPIRES_S: u32 = 1_800;
+/// How long what DNS says of a gateway's name is taken for true, at least and at the most.
+pub const DNS_TTL_MIN: Duration = Duration::from_secs(2);
+/// See [`DNS_TTL_MIN`].
+pub const DNS_TTL_MAX: Duration = Duration::from_secs(3_600);
+/// How long it is taken for true that a name isn't there, where DNS doesn't say how long.
+pub const DNS_NEGATIVE_TTL: Duration = Duration::from_secs(30);
+/// The same at the most, whatever DNS says.
+pub const DNS_NEGATIVE_TTL_MAX: Duration = Duration::from_secs(60);
+/// How long the last answer counts while DNS gives none (RFC 8767 §5 has a day to three).
+pub const DNS_STALE_MAX: Duration = Duration::from_secs(86_400);
+/// The wait before a look-up that failed is tried again: it doubles from this...
+pub const DNS_RETRY: Duration = Duration::from_secs(2);
+/// ... to this.
+pub const DNS_RETRY_MAX: Duration = Duration::from_secs(60);
+/// How long one question to DNS is waited for, over all its servers.
+pub const DNS_ANSWER_WAIT: Duration = Duration::from_secs(5);
+/// How long a start and a reload wait for the first answers.
+pub const DNS_PATIENCE: Duration = Duration::from_secs(3);
+/// Names that are looked up at once.
+pub const DNS_LOOKUPS_AT_ONCE: usize = 16;
+/// Records of one answer that are read.
+pub const DNS_RECORDS_MAX: usize = 32;
+/// Servers that one name may have.
+pub const DNS_SERVERS_MAX: usize = 32;
+/// DNS servers that the conf may name.
+pub const DNS_ASKED_MAX: usize = 8;
+/// Addresses of one gateway that one call tries.
+pub const TARGETS_TRIED_MAX: usize = 4;
 /// INVITEs that one gateway gets for one call while it wants ever longer sessions (422).
 pub const SESSION_TRIES_MAX: u32 = 4;
 /// The longest session interval and minimum that can be set, in seconds.

@@ -39,7 +39,7 @@ impl Switch {
     /// An INVITE outside any dialog: somebody calls.
     pub(super) fn invite(&mut self, now: Now, path: Path, server: ServerId, message: &Message<'_>) {
         let config = self.config.clone();
-        let Some(trunk) = trunk::of_path(&config.trunks, path) else {
+        let Some(trunk) = trunk::of_path(&config.trunks, &self.hands.resolved, path) else {
             return self.bounce(now, path, server, message, &Bounce::status(403));
         };
         let session = (trunk.session_id == Naming::Own).then(|| {

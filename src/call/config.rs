@@ -29,6 +29,11 @@ impl Listener {
         self.transport == transport && self.address.is_ipv4() == remote.is_ipv4()
     }
 
+    /// Whether this is the listener's own address, as we or others know it.
+    pub fn is_at(&self, address: SocketAddr) -> bool {
+        self.address == address || self.advertised == address
+    }
+
     /// How requests of ours travel that leave here, and what their Via says of us.
     pub const fn via(&self) -> (Transport, SocketAddr) {
         (self.transport, self.advertised)

@@ -3,6 +3,7 @@
 use super::config::Config;
 use super::reach::{Reach, Standing};
 use super::routes::{self, Leaving, Route};
+use super::targets::{self, Resolved, Target};
 use super::trunk::rank::{Draw, Rank, in_turn};
 use super::trunk::{MayShow, Trunk};
 use crate::base::chance::Chance;
@@ -15,13 +16,24 @@ use crate::masking::route::Plan;
 /// Gateways that one call tries at the most.
 const TRIES_MAX: usize = 8;
 
-/// A gateway of a trunk, by their places in the configuration.
+/// A gateway of a trunk, by their places in the configuration, and one of its addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Exit {
     /// The trunk's index.
     pub trunk: usize,
     /// The gateway's index in it.
     pub gateway: usize,
+}
+
+/// An address of a gateway that a call tries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Try {
+    /// The trunk's index.
+    pub trunk: usize,
+    /// The gateway's index in it.
+    pub gateway: usize,
+    /// Where it is; `None`: its name resolves to nothing that we reach.
+    pub target: Option<Target>,
 }
 
 /// By what right a trunk is used for a call.
@@ -43,10 +55,11 @@ pub enum Right {
 pub fn exits(
     config: &Config,
     reach: &Reach,
+    resolved: &Resolved,
     chance: &mut Chance,
     at: Instant,
     plan: &Plan,
-) -> Result<Vec<Exit>, Reason> {
+) -> Result<Vec<Try>, Reason> {
     let (ways, _) = ways(config, plan, &mut Draw::Chance(chance));
     if ways.is_empty() {
         return Err(Reason::TrunkMayNotShow);
@@ -63,13 +76,43 @@ pub fn exits(
         }
     }
     if open.is_empty() {
-        doubtful.truncate(TRIES_MAX);
         open = doubtful;
     }
     if open.is_empty() {
         return Err(Reason::TrunkDown);
     }
-    Ok(open)
+    let mut tries = Vec::new();
+    for exit in open {
+        if tries.len() >= TRIES_MAX {
+            break;
+        }
+        tries.extend(tries_of(config, resolved, chance, exit));
+    }
+    tries.truncate(TRIES_MAX);
+    Ok(tries)
+}
+
+/// The addresses of an exit, in the order in which one call tries them; of one whose name resolves to nothing it is one try
+/// without an address.
+fn tries_of(config: &Config, resolved: &Resolved, chance: &mut Chance, exit: Exit) -> Vec<Try> {
+    let Exit { trunk, gateway } = exit;
+    let of = &config.trunks[trunk];
+    let targets = targets::of_gateway(
+        &of.gateways[gateway],
+        &config.listeners,
+        of.listener,
+        resolved,
+        chance,
+    );
+    let one = |target| Try {
+        trunk,
+        gateway,
+        target,
+    };
+    if targets.is_empty() {
+        return vec![one(None)];
+    }
+    targets.into_iter().map(|target| one(Some(target))).collect()
 }
 
 /// All ways that a call may leave by, as somebody wants to see them: nothing is drawn.

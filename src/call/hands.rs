@@ -12,6 +12,7 @@ use super::media::MediaPort;
 use super::port::{CallEntry, LegName, Note, Output, Trace};
 use super::ports::Ports;
 use super::reach::Reach;
+use super::targets::Resolved;
 use super::trunk::nat;
 use crate::base::chance::Chance;
 use crate::base::shard::Shard;
@@ -175,6 +176,8 @@ pub struct Hands {
     pub by_port: HashMap<MediaPort, CallRef, ahash::RandomState>,
     /// Which gateways can be used; all shards share it.
     pub reach: Arc<Reach>,
+    /// What the names of gateways resolve to at present.
+    pub resolved: Arc<Resolved>,
     /// Which shard this is.
     pub shard: Shard,
     /// What is said to the journal.
@@ -256,6 +259,24 @@ impl Hands {
         });
     }
 
+    /// The way that a dialog's requests go, and which of our listeners they leave by. Where none of ours reaches, by
+    /// its transport or its family, what the other side names, or where its trunk doesn't believe it, they go the way that the
+    /// dialog came.
+    pub fn way<'c>(&self, config: &'c Config, dialog: &Dialog) -> (Path, &'c Listener) {
+        let hop = nat::goes_to(&config.trunks, &self.resolved, dialog.path(), dialog.next_hop());
+        match listener_towards(config, Some(hop.listener), hop.transport, hop.remote) {
+            Some(listener) => {
+                let path = Path {
+                    listener: listener.id,
+                    flow: hop.flow.filter(|_| listener.id == hop.listener),
+                    ..hop
+                };
+                (path, listener)
+            }
+            None => (dialog.path(), listener(config, dialog.path().listener)),
+        }
+    }
+
     /// A request within a dialog that holds nothing but these headers (ACK of a 2xx, BYE, PRACK), and its way.
     pub fn bare_request(
         &mut self,
@@ -265,7 +286,7 @@ impl Hands {
         cseq: u32,
         headers: &[(&str, &str)],
     ) -> (Path, Vec<u8>) {
-        let (to, by) = way(config, dialog);
+        let (to, by) = self.way(config, dialog);
         let branch = self.branch();
         let bytes = dialog.request(method, cseq, &branch, by.via(), None, headers, None, 70);
         (to, bytes)
@@ -307,8 +328,18 @@ pub fn listener_towards(
     transport: Transport,
     remote: SocketAddr,
 ) -> Option<&Listener> {
-    let fitting = || config.listeners.iter().filter(|l| l.reaches(transport, remote));
-    let wanted = wanted.map(|id| listener(config, id));
+    listener_among(&config.listeners, wanted, transport, remote)
+}
+
+/// The same among these listeners.
+pub fn listener_among(
+    listeners: &[Listener],
+    wanted: Option<ListenerId>,
+    transport: Transport,
+    remote: SocketAddr,
+) -> Option<&Listener> {
+    let fitting = || listeners.iter().filter(|l| l.reaches(transport, remote));
+    let wanted = wanted.and_then(|id| listeners.iter().find(|l| l.id == id).or(listeners.first()));
     wanted
         .and_then(|wanted| {
             let same = |l: &&Listener| l.address == wanted.address;
@@ -317,24 +348,6 @@ pub fn listener_towards(
                 .or_else(|| fitting().find(same))
         })
         .or_else(|| fitting().next())
-}
-
-/// The way that a dialog's requests go, and which of our listeners they leave by. Where none of ours reaches, by
-/// its transport or its family, what the other side names, or where its trunk doesn't believe it, they go the way that the
-/// dialog came.
-pub fn way<'c>(config: &'c Config, dialog: &Dialog) -> (Path, &'c Listener) {
-    let hop = nat::goes_to(&config.trunks, dialog.path(), dialog.next_hop());
-    match listener_towards(config, Some(hop.listener), hop.transport, hop.remote) {
-        Some(listener) => {
-            let path = Path {
-                listener: listener.id,
-                flow: hop.flow.filter(|_| listener.id == hop.listener),
-                ..hop
-            };
-            (path, listener)
-        }
-        None => (dialog.path(), listener(config, dialog.path().listener)),
-    }
 }
 
 #[cfg(test)]

@@ -27,4 +27,5 @@ pub mod refusal;
 mod registrar;
 pub mod routes;
 pub mod switch;
+pub mod targets;
 pub mod trunk;

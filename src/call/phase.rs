@@ -217,15 +217,23 @@ impl Call {
         let config = self.config.clone();
         self.holds_until = arrival.expires.map(|time| now.at + time);
         self.forbid(&arrival, &plan);
-        let exits = failover::exits(&config, &hands.reach, &mut hands.chance, now.at, &plan);
+        let exits = failover::exits(
+            &config,
+            &hands.reach,
+            &hands.resolved,
+            &mut hands.chance,
+            now.at,
+            &plan,
+        );
         self.bridge.treat_faxes(plan.fax());
         self.plan = Some(plan);
         // An offer says which family the caller's media is of; else its signalling lets it be guessed.
         let family = arrival.media_address().unwrap_or(caller.source);
-        let first = exits.as_ref().ok().and_then(|exits| exits.first()).copied();
+        let mut tries = exits.iter().flatten();
+        let first = tries.find(|exit| exit.target.is_some()).copied();
         let faces = Faces {
             caller: config.media.towards(caller.trunk.media, family),
-            callee: first.map(|exit| callee_interface(&config, exit)),
+            callee: first.and_then(|exit| callee_interface(&config, exit)),
             codecs: [Some(caller.trunk), first.map(|exit| &config.trunks[exit.trunk])]
                 .map(|trunk| trunk.map_or_else(Default::default, |trunk| trunk.codecs.clone())),
         };

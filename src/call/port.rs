@@ -8,6 +8,7 @@ use super::draft::Draft;
 use super::failover::Exit;
 use super::media::{Order, Report};
 use super::reach::Outcome;
+use super::targets::Resolved;
 use crate::base::id::Id;
 use crate::base::number::{Digits, VirtualNumber};
 use crate::base::time::{Instant, Wall};
@@ -53,6 +54,8 @@ pub enum Input<'a> {
     Order(Command),
     /// A new configuration: calls in progress keep the one they started with.
     Config(Arc<Config>),
+    /// The names of gateways resolve to this from now on: calls in progress keep the addresses that they began with.
+    Resolved(Arc<Resolved>),
 }
 
 /// What an admin or the owner of the process can ask of a switch.

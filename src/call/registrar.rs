@@ -12,6 +12,7 @@ use super::hands::{Hands, Token, listener_towards};
 use super::leg::challenge::Given;
 use super::leg::contact_of;
 use super::port::{Output, Registered, Registration, Unregistered};
+use super::targets::{self, Resolved, Target};
 use super::trunk::Trunk;
 use super::trunk::register::Register;
 use super::trunk::secret::Credentials;
@@ -19,7 +20,6 @@ use crate::base::chance::Chance;
 use crate::base::limits::{
     REGISTER_EXPIRES, REGISTER_PAUSE, REGISTER_PAUSE_MAX, REGISTER_RETRY_AFTER_MAX, REGISTER_TRIES_MAX,
 };
-use crate::base::text;
 use crate::base::time::{Instant, Now};
 use crate::base::timer::{TimerId, Timers};
 use crate::sip::build;
@@ -43,14 +43,22 @@ struct Line {
     listener: Listener,
     transport: Transport,
     registrar: SocketAddr,
+    /// The gateway's host and port, as the conf has them.
+    host: String,
 }
 
 impl Line {
-    /// A trunk's, if it wants one and we can reach its first gateway.
-    fn of(config: &Config, trunk: &Trunk) -> Option<Self> {
+    /// A trunk's, if it wants one and we can reach its first gateway. Of several addresses that this has by its name, the one
+    /// that we are registered at stays while it is among them.
+    fn of(config: &Config, resolved: &Resolved, trunk: &Trunk, present: Option<Target>) -> Option<Self> {
         let register = trunk.register.as_ref()?;
         let gateway = trunk.gateways.first()?;
-        let (transport, registrar) = (gateway.transport, gateway.address);
+        let present = present.filter(|target| resolved.is_target(gateway, *target));
+        let first = || targets::first(gateway, &config.listeners, trunk.listener, resolved);
+        let Target {
+            transport,
+            address: registrar,
+        } = present.or_else(first)?;
         Some(Self {
             trunk: trunk.name.clone(),
             register: register.clone(),
@@ -58,6 +66,7 @@ impl Line {
             listener: listener_towards(config, trunk.listener, transport, registrar)?.clone(),
             transport,
             registrar,
+            host: gateway.place.host_port(),
         })
     }
 
@@ -101,7 +110,7 @@ impl Line {
         }
         match &self.register.domain {
             Some(domain) => uri.extend_from_slice(domain.as_bytes()),
-            None => text::address(&mut uri, self.registrar),
+            None => uri.extend_from_slice(self.host.as_bytes()),
         }
         uri
     }
@@ -184,7 +193,7 @@ impl Registrar {
         self.entries.iter().filter(is_held).count()
     }
 
-    /// Takes a conf: registrations that it has as before go on, others are taken back, new ones begin at `at`.
+    /// Takes a conf, or what names resolve to: registrations that it has as before go on, others are taken back, new ones begin at `at`.
     pub fn configure(&mut self, at: Instant, hands: &mut Hands, config: &Config) {
         // The answers of a Call-ID come to the shard that it hashes to, so one shard can have them all.
         if hands.shard.index != 0 {
@@ -193,7 +202,16 @@ impl Registrar {
         let mut lines: Vec<Line> = config
             .trunks
             .iter()
-            .filter_map(|trunk| Line::of(config, trunk))
+            .filter_map(|trunk| {
+                let is_its = |(_, entry): &&(u32, Entry)| {
+                    entry.wanted == Wanted::Yes && entry.line.trunk == trunk.name
+                };
+                let present = self.entries.iter().find(is_its).map(|(_, entry)| Target {
+                    transport: entry.line.transport,
+                    address: entry.line.registrar,
+                });
+                Line::of(config, &hands.resolved, trunk, present)
+            })
             .collect();
         for (_, entry) in &mut self.entries {
             match lines.iter().position(|line| line.is_of(&entry.line)) {

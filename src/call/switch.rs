@@ -100,6 +100,7 @@ impl Switch {
             dialogs: HashMap::with_hasher(state()),
             by_port: HashMap::with_hasher(state()),
             reach: Arc::default(),
+            resolved: Arc::default(),
             shard,
             keeping: Keeping::Calls,
             ink: Vec::new(),
@@ -154,6 +155,11 @@ impl Switch {
                 self.registrar.configure(now.at, &mut self.hands, &config);
                 self.config = config;
                 self.plan_probes(now.at);
+            }
+            Input::Resolved(resolved) => {
+                self.hands.resolved = resolved;
+                let config = self.config.clone();
+                self.registrar.configure(now.at, &mut self.hands, &config);
             }
         }
         self.transaction_events(now);

@@ -11,7 +11,7 @@ pub mod secret;
 pub mod showing;
 pub mod tls;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -29,9 +29,10 @@ use self::secret::{Credentials, Demand};
 use self::showing::Showing;
 use self::tls::Tls;
 use super::media::InterfaceId;
+use super::targets::{Place, Resolved};
 use crate::base::limits::{SESSION_EXPIRES_S, SESSION_MIN_S};
 use crate::rtp::flow::{MediaNat, MediaSource};
-use crate::sip::path::{ListenerId, Transport};
+use crate::sip::path::ListenerId;
 
 /// A range of addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -81,6 +82,16 @@ pub enum CallerFrom {
     From,
 }
 
+/// Whether a trunk's gateways may send us calls, from whichever addresses they have at present.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum GatewaysCall {
+    /// Only from addresses that stand in `accept_from` themselves.
+    #[default]
+    No,
+    /// They may: an address of theirs counts like one that is named, unless another trunk names it.
+    Yes,
+}
+
 /// Which numbers a trunk lets us show.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum MayShow {
@@ -95,10 +106,8 @@ pub enum MayShow {
 /// Where calls through a trunk go.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Gateway {
-    /// Its address.
-    pub address: SocketAddr,
-    /// How it is spoken to.
-    pub transport: Transport,
+    /// Where it is, and how it is spoken to.
+    pub place: Place,
     /// When its turn comes.
     pub rank: Rank,
 }
@@ -106,7 +115,7 @@ pub struct Gateway {
 impl Gateway {
     /// Its name, by which admins and metrics know it: the URI that the conf has.
     pub fn name(&self) -> String {
-        format!("sip:{};transport={}", self.address, self.transport.name())
+        self.place.to_string()
     }
 }
 
@@ -225,6 +234,8 @@ pub struct Trunk {
     pub name: Box<str>,
     /// Who may send us calls on it; the longest prefix over all trunks wins.
     pub accept_from: Vec<Cidr>,
+    /// Whether its gateways may as well.
+    pub gateways_call: GatewaysCall,
     /// What whoever sends us calls on it has to prove; `None`: the address is enough.
     pub auth: Option<Demand>,
     /// Where calls through it go; their ranks say in which order.
@@ -291,28 +302,53 @@ pub struct Trunk {
 impl Trunk {
     /// Whether it takes calls from this address. One that asks for names of certificates takes them from anywhere,
     /// unless it says more.
-    pub fn takes_from(&self, source: IpAddr) -> bool {
-        let is_anywhere = self.accept_from.is_empty() && !self.tls.client_names.is_empty();
-        is_anywhere || self.accept_from.iter().any(|network| network.holds(source))
+    pub fn takes_from(&self, resolved: &Resolved, source: IpAddr) -> bool {
+        let says_more = !self.accept_from.is_empty() || self.gateways_call == GatewaysCall::Yes;
+        let is_anywhere = !says_more && !self.tls.client_names.is_empty();
+        is_anywhere
+            || self.accept_from.iter().any(|network| network.holds(source))
+            || self.gateways_may_call_from(resolved, source)
+    }
+
+    fn gateways_may_call_from(&self, resolved: &Resolved, source: IpAddr) -> bool {
+        match self.gateways_call {
+            GatewaysCall::No => false,
+            GatewaysCall::Yes => self
+                .gateways
+                .iter()
+                .any(|gateway| resolved.is_at(gateway, source)),
+        }
     }
 }
 
-/// The trunk whose wire an address is: the longest prefix wins. Those that ask for names of certificates are no
-/// address's.
-pub fn of_source(trunks: &[Trunk], source: IpAddr) -> Option<&Trunk> {
-    let widths = |t: &Trunk| {
-        t.accept_from
-            .iter()
-            .filter(|c| c.holds(source))
-            .map(|c| c.prefix)
-            .max()
+/// The trunk whose wire an address is: the longest prefix wins, then who names it, then who stands first. Those that ask
+/// for names of certificates are no address's.
+pub fn of_source<'t>(trunks: &'t [Trunk], resolved: &Resolved, source: IpAddr) -> Option<&'t Trunk> {
+    let named = |trunk: &Trunk| {
+        let prefixes = trunk.accept_from.iter().filter(|c| c.holds(source));
+        prefixes.map(|c| (c.prefix, Claim::Named)).max()
     };
-    trunks
+    let width = if source.is_ipv4() { 32 } else { 128 };
+    let as_gateway = |trunk: &Trunk| {
+        let may_call = trunk.gateways_may_call_from(resolved, source);
+        may_call.then_some((width, Claim::Gateway))
+    };
+    let claims = trunks
         .iter()
-        .filter(|t| t.tls.client_names.is_empty())
-        .filter_map(|t| widths(t).map(|w| (w, t)))
-        .max_by_key(|(width, _)| *width)
-        .map(|(_, t)| t)
+        .filter(|trunk| trunk.tls.client_names.is_empty())
+        .filter_map(|trunk| named(trunk).max(as_gateway(trunk)).map(|claim| (claim, trunk)));
+    // Of equals the first.
+    claims
+        .rev()
+        .max_by_key(|(claim, _)| *claim)
+        .map(|(_, trunk)| trunk)
+}
+
+/// By what an address is a trunk's.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Claim {
+    Gateway,
+    Named,
 }
 
 #[cfg(test)]
@@ -322,6 +358,7 @@ impl Trunk {
         Self {
             name: name.into(),
             accept_from: Vec::new(),
+            gateways_call: GatewaysCall::No,
             gateways: Vec::new(),
             auth: None,
             credentials: None,

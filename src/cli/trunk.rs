@@ -227,6 +227,29 @@ fn list(form: Form, control: &Control, out: &mut dyn Write) -> anyhow::Result<()
         ]);
     }
     write!(out, "{table}")?;
+    write_names(out, trunks)
+}
+
+/// The names among gateways, and where they are at present; nothing where there are none.
+fn write_names(out: &mut dyn Write, trunks: &[Value]) -> anyhow::Result<()> {
+    let mut names = Table::new(&["NAME", "IS AT", "AGE", "TROUBLE"]);
+    let mut seen = Vec::new();
+    for trunk in trunks {
+        let own = trunk.get("names").and_then(Value::as_array);
+        for name in own.into_iter().flatten() {
+            let called = text(name, "name");
+            if seen.contains(&called) {
+                continue;
+            }
+            let age = name.get("answered_s_ago").and_then(Value::as_u64);
+            let age = age.map_or("-".into(), |s| format!("{s} s"));
+            names.row([called.clone(), text(name, "at"), age, text(name, "error")]);
+            seen.push(called);
+        }
+    }
+    if !seen.is_empty() {
+        write!(out, "\n{names}")?;
+    }
     Ok(())
 }
 

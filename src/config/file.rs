@@ -1,6 +1,6 @@
 //! The main conf file: its tables and keys, their defaults and ranges, and what must hold between them.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,11 +10,14 @@ use crate::base::limits;
 use crate::base::number::NumberPlan;
 use crate::call::config::{Config, SipTimers, Strangers};
 use crate::masking::quarantine;
+use crate::names;
 use crate::records::cdr_file;
 use crate::telemetry::log;
 
 /// Threads of one kind.
 pub(super) const THREADS_MAX: u32 = 64;
+/// Where DNS is asked if no port is written (RFC 1035 §4.2).
+const DNS_PORT: u16 = 53;
 /// Bytes of a socket's path (`sun_path` in unix(7), less its end).
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 
@@ -41,6 +44,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
             "node",
             "sip",
             "media",
+            "dns",
             "numbers",
             "store",
             "records",
@@ -115,6 +119,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
         restore_within: Duration::from_secs(restore_within.into()),
         shards: shards as usize,
         store: path(&root.section("store", "[store]", &["path"]), "path", "data"),
+        dns: dns(&root),
         records: records(&root),
         tls: super::tls::of_listeners(&sip),
         api: api(&root),
@@ -143,6 +148,32 @@ fn too_few_ports(limits: &Section<'_>, conf: &Conf) {
             ),
         );
     }
+}
+
+fn dns(root: &Section<'_>) -> names::Config {
+    let section = root.section("dns", "[dns]", &["servers"]);
+    let form =
+        "write the address of a DNS server: \"192.0.2.53\", \"192.0.2.53:53\" or \"[2001:db8::53]:53\"";
+    let mut servers: Vec<SocketAddr> = Vec::new();
+    section.list("servers", Vec::new(), |text| {
+        let by_ip = || text.parse().map(|ip: IpAddr| SocketAddr::new(ip, DNS_PORT));
+        let server: SocketAddr = text.parse().or_else(|_| by_ip()).map_err(|_| form.to_owned())?;
+        if server.port() == 0 || server.ip().is_unspecified() || server.ip().is_multicast() {
+            return Err(form.to_owned());
+        }
+        if servers.contains(&server) {
+            return Err("the server is named twice: take one away".into());
+        }
+        if servers.len() == limits::DNS_ASKED_MAX {
+            return Err(format!(
+                "at most {} servers: take some away",
+                limits::DNS_ASKED_MAX
+            ));
+        }
+        servers.push(server);
+        Ok(())
+    });
+    names::Config { servers }
 }
 
 fn records(root: &Section<'_>) -> cdr_file::Config {

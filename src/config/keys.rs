@@ -33,6 +33,7 @@ pub const KEYS: &[(&str, Takes)] = &[
     ("media.interface", Takes::Restart),
     ("media.threads", Takes::Restart),
     ("media.timeout_s", Takes::Reload),
+    ("dns.servers", Takes::Reload),
     // Numbers are kept in the form that the country gave them.
     ("numbers.country", Takes::Restart),
     ("store.path", Takes::Restart),

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::call::config::Config;
 use crate::masking::quarantine;
+use crate::names;
 use crate::records::cdr_file;
 use crate::telemetry::log;
 use crate::transport;
@@ -17,6 +18,7 @@ use crate::transport;
 mod certificates;
 mod fault;
 mod file;
+mod gateway;
 mod keys;
 mod listeners;
 mod media;
@@ -51,6 +53,8 @@ pub struct Conf {
     pub shards: usize,
     /// The store's folder.
     pub store: PathBuf,
+    /// How the names of gateways are looked up.
+    pub dns: names::Config,
     /// CDR files.
     pub records: cdr_file::Config,
     /// Certificates of the listeners over TLS.

@@ -325,12 +325,20 @@ fn every_fault_of_a_trunk_file_names_line_text_and_cure() {
             "t.toml:4: \"10.0.0.1/8\": the address has bits beyond the prefix: write \"10.0.0.0/8\" or \"10.0.0.1\"",
         ),
         (
-            "[[trunk]]\nname = \"a\"\ngateways = [\"sip:sbc.example.com\"]\naccept_from = [\"10.0.0.1\"]".into(),
-            "t.toml:3: \"sip:sbc.example.com\": names are looked up in a later version; here a gateway is an IP address: write \"sip:127.0.0.3:5060;transport=udp\"",
+            "[[trunk]]\nname = \"a\"\ngateways = [\"sip:10.0.0.300\"]\naccept_from = [\"10.0.0.1\"]".into(),
+            "t.toml:3: \"sip:10.0.0.300\": this is no address, and no name ends in a number: write \"sip:127.0.0.3:5060;transport=udp\" or \"sip:sbc.carrier.example\"",
+        ),
+        (
+            "[[trunk]]\nname = \"a\"\ngateways = [\"sip:sbc.example.com;transport=tcp\"]\naccept_from = [\"10.0.0.1\"]".into(),
+            "t.toml:3: gateways = [\"sip:sbc.example.com;transport=tcp\"]: no address of ours is spoken from as sip:sbc.example.com;transport=tcp wants it: add one to sip.tcp, or change the gateways",
+        ),
+        (
+            "[[trunk]]\nname = \"a\"\naccept_from = [\"gateways\", \"10.0.0.1\"]".into(),
+            "t.toml:3: accept_from = [\"gateways\", \"10.0.0.1\"]: the trunk has no gateways that could call: name them, or take \"gateways\" away",
         ),
         (
             "[[trunk]]\nname = \"a\"\ngateways = [\"sip:127.0.0.3:99999\"]\naccept_from = [\"10.0.0.1\"]".into(),
-            "t.toml:3: \"sip:127.0.0.3:99999\": the port is 1 to 65535: write \"sip:127.0.0.3:5060;transport=udp\"",
+            "t.toml:3: \"sip:127.0.0.3:99999\": the port is 1 to 65535: write \"sip:127.0.0.3:5060;transport=udp\" or \"sip:sbc.carrier.example\"",
         ),
         (
             "[[trunk]]\nname = \"a\"\ngateways = [\"sip:10.0.0.1;transport=tls\"]\naccept_from = [\"10.0.0.1\"]".into(),
@@ -672,4 +680,50 @@ fn faults_of_routes_and_ranks_name_their_lines() {
         let lines: Vec<String> = faults.0.iter().map(ToString::to_string).collect();
         assert!(lines.contains(&wanted.to_owned()), "{lines:#?}");
     }
+}
+
+#[test]
+fn an_address_of_a_gateway_is_its_trunks_unless_another_names_it() {
+    use crate::call::targets::{Place, Resolved, Server};
+    use crate::call::trunk::of_source;
+    use crate::sip::path::Transport;
+
+    let gateways = "gateways = [\"sip:sbc.example.com\", \"sip:10.0.0.9\"]";
+    let trunks = format!(
+        "[[trunk]]\nname = \"wide\"\naccept_from = [\"10.0.0.0/8\"]\n\
+         [[trunk]]\nname = \"named\"\naccept_from = [\"gateways\"]\n{gateways}\n\
+         [[trunk]]\nname = \"same\"\naccept_from = [\"10.0.0.3\", \"gateways\"]\n{gateways}\n\
+         [[trunk]]\nname = \"deaf\"\n{gateways}\n"
+    );
+    let trunks = from_texts("u.toml", SHIPPED, "t.toml", &trunks)
+        .expect("it is right")
+        .switch
+        .trunks;
+    let Place::Named(name) = &trunks[1].gateways[0].place else {
+        panic!("it is a name");
+    };
+    let server = Server {
+        tier: 0,
+        weight: 0,
+        transport: Transport::Udp,
+        addresses: vec![([10, 0, 0, 2], 5_070).into(), ([10, 0, 0, 3], 5_060).into()],
+    };
+    let resolved = Resolved::new([(name.clone(), vec![server])]);
+    let of = |resolved: &Resolved, source: [u8; 4]| {
+        of_source(&trunks, resolved, source.into()).map(|trunk| trunk.name.to_string())
+    };
+    assert_eq!(of(&resolved, [10, 0, 0, 1]).as_deref(), Some("wide"));
+    assert_eq!(
+        of(&resolved, [10, 0, 0, 2]).as_deref(),
+        Some("named"),
+        "the first of two"
+    );
+    assert_eq!(
+        of(&resolved, [10, 0, 0, 3]).as_deref(),
+        Some("same"),
+        "it says so itself"
+    );
+    assert_eq!(of(&resolved, [10, 0, 0, 9]).as_deref(), Some("named"));
+    assert_eq!(of(&Resolved::default(), [10, 0, 0, 2]).as_deref(), Some("wide"));
+    assert_eq!(of(&resolved, [192, 0, 2, 1]), None);
 }

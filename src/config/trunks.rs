@@ -8,7 +8,7 @@ use toml::de::DeTable;
 
 use super::ranks;
 use super::reader::{Section, Source, one_of, word};
-use super::{register, secrets, value};
+use super::{gateway, register, secrets, value};
 use crate::base::limits::{
     FIRST_RESPONSE, FIRST_RESPONSE_MAX, PROBE_DOWN_AFTER, PROBE_EVERY, PROBE_EVERY_MAX, PROBE_THRESHOLD_MAX,
     PROBE_TIMEOUT, PROBE_TIMEOUT_MAX, PROBE_UP_AFTER, PROGRESS_TIMEOUT, SESSION_EXPIRES_S, SESSION_MAX_S,
@@ -16,18 +16,21 @@ use crate::base::limits::{
 };
 use crate::call::config::{Config, Listener, MediaConfig};
 use crate::call::media::InterfaceId;
+use crate::call::targets::{Place, Target};
 use crate::call::trunk::codecs::Codecs;
 use crate::call::trunk::limits::{Limit, Limits};
 use crate::call::trunk::nat::SignallingNat;
 use crate::call::trunk::probe::Probe;
 use crate::call::trunk::{
-    CallerFrom, Cidr, DialledFrom, Dtmf, EarlyMedia, Gateway, LargeRequests, MayShow, Naming, Redirects,
-    Reliability, RtcpMux, SessionTimer, SessionWish, Trunk,
+    CallerFrom, Cidr, DialledFrom, Dtmf, EarlyMedia, Gateway, GatewaysCall, LargeRequests, MayShow, Naming,
+    Redirects, Reliability, RtcpMux, SessionTimer, SessionWish, Trunk,
 };
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sdp::media::CodecName;
 use crate::sip::path::Transport;
 
+/// What `accept_from` says of the trunk's own gateways, wherever they are.
+const GATEWAYS: &str = "gateways";
 /// Trunks of one conf.
 const TRUNKS_MAX: usize = 256;
 /// Media networks of one trunk: what a flow's orders hold.
@@ -145,9 +148,11 @@ pub(super) fn root<'a>(source: &'a Source<'a>, table: &'a DeTable<'a>) -> Sectio
 
 /// Reads one trunk. One that has faults is returned as well, so that later ones are checked against it.
 fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, others: &[Trunk]) -> Trunk {
+    let (accept_from, gateways_call) = accept_from(section, others);
     let trunk = Trunk {
         name: name(section, others),
-        accept_from: accept_from(section, others),
+        accept_from,
+        gateways_call,
         auth: secrets::demand(section),
         gateways: gateways(section, listeners),
         credentials: secrets::credentials(section),
@@ -197,6 +202,12 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
             "the trunk neither takes calls nor makes any: give it accept_from, client_names or gateways",
         );
     }
+    if trunk.gateways_call == GatewaysCall::Yes && trunk.gateways.is_empty() {
+        section.fault(
+            "accept_from",
+            "the trunk has no gateways that could call: name them, or take \"gateways\" away",
+        );
+    }
     if trunk.default && others.iter().any(|t| t.default) {
         section.fault("default", "another trunk is the default already: only one can be");
     }
@@ -220,7 +231,7 @@ fn doubts(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, tr
             format!("trunk {name} has no gateways: no call leaves on it"),
         );
     }
-    let by_address = trunk.tls.client_names.is_empty();
+    let by_address = trunk.tls.client_names.is_empty() && trunk.gateways_call == GatewaysCall::No;
     if trunk.accept_from.is_empty() && by_address {
         section.warn(
             "accept_from",
@@ -244,7 +255,10 @@ fn doubts(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, tr
             );
         }
     }
-    let peers = trunk.gateways.iter().map(|gateway| gateway.address.ip());
+    let peers = trunk.gateways.iter().filter_map(|gateway| match &gateway.place {
+        Place::At(target) => Some(target.address.ip()),
+        Place::Named(_) => None,
+    });
     let mut peers = peers.chain(trunk.accept_from.iter().map(|c| c.network));
     if trunk.media.is_none()
         && let Some(peer) = peers.find(|peer| media.towards(None, *peer).is_none())
@@ -300,11 +314,16 @@ fn name(section: &Section<'_>, others: &[Trunk]) -> Box<str> {
     at.value.into()
 }
 
-fn accept_from(section: &Section<'_>, others: &[Trunk]) -> Vec<Cidr> {
-    let mut own = Vec::new();
+fn accept_from(section: &Section<'_>, others: &[Trunk]) -> (Vec<Cidr>, GatewaysCall) {
+    let mut own: Vec<Cidr> = Vec::new();
+    let mut gateways_call = GatewaysCall::No;
     // Certificates tell trunks apart too.
     let by_address = section.texts("client_names").is_none_or(|names| names.is_empty());
     section.list("accept_from", Vec::new(), |text| {
+        if text == GATEWAYS {
+            gateways_call = GatewaysCall::Yes;
+            return Ok(());
+        }
         let cidr = value::cidr(text)?;
         if own.contains(&cidr) {
             return Err("the network is named twice: take one away".into());
@@ -317,18 +336,20 @@ fn accept_from(section: &Section<'_>, others: &[Trunk]) -> Vec<Cidr> {
             ));
         }
         own.push(cidr);
-        Ok(cidr)
-    })
+        Ok(())
+    });
+    (own, gateways_call)
 }
 
 fn gateways(section: &Section<'_>, listeners: &[Listener]) -> Vec<Gateway> {
     let mut own: Vec<Gateway> = Vec::new();
     let ranked = ranks::read(section, "gateways", "uri", |text| {
-        let gateway = value::gateway(text)?;
-        if let Some(l) = listeners
-            .iter()
-            .find(|l| l.address == gateway.address || l.advertised == gateway.address)
-        {
+        let gateway = gateway::read(text)?;
+        let address = match &gateway.place {
+            Place::At(target) => Some(target.address),
+            Place::Named(_) => None,
+        };
+        if let Some(l) = listeners.iter().find(|l| address.is_some_and(|a| l.is_at(a))) {
             let key = l.transport.name();
             return Err(format!(
                 "this is our own address (sip.{key}): calls would come back to us"
@@ -392,7 +413,7 @@ fn listener(
 ) -> Option<crate::sip::path::ListenerId> {
     // A gateway that none of these reaches.
     let missed = |from: &[&Listener]| {
-        let reached = |g: &Gateway| from.iter().any(|l| l.reaches(g.transport, g.address));
+        let reached = |g: &Gateway| from.iter().any(|l| may_reach(l, g, None));
         trunk.gateways.iter().find(|g| !reached(g))
     };
     let Some(at) = section.text("listen").filter(|at| !at.value.is_empty()) else {
@@ -400,12 +421,17 @@ fn listener(
         if let Some(gateway) = missed(&all).filter(|_| !listeners.is_empty()) {
             section.fault(
                 "gateways",
-                format!(
-                    "no address of sip.{} reaches {}, which is {}: add one, or change the gateways",
-                    gateway.transport.name(),
-                    gateway.address,
-                    if gateway.address.is_ipv4() { "IPv4" } else { "IPv6" }
-                ),
+                match &gateway.place {
+                    Place::At(Target { transport, address }) => format!(
+                        "no address of sip.{} reaches {address}, which is {}: add one, or change the gateways",
+                        transport.name(),
+                        if address.is_ipv4() { "IPv4" } else { "IPv6" }
+                    ),
+                    Place::Named(name) => format!(
+                        "no address of ours is spoken from as {name} wants it: add one to sip.{}, or change the gateways",
+                        name.wants().map_or("udp", Transport::name)
+                    ),
+                },
             );
         }
         return None;
@@ -433,18 +459,28 @@ fn listener(
         section.fault_at(
             &at.span,
             format!(
-                "this address can't reach sip:{};transport={}: its family or its transport is another",
-                gateway.address,
-                gateway.transport.name()
+                "this address can't reach {}: its family or its transport is another",
+                gateway.place
             ),
         );
     }
     Some(listener.id)
 }
 
+/// Whether a gateway can be reached from a listener, as far as that can be said before its name is looked up; by
+/// another transport than its own, if that is said.
+fn may_reach(listener: &Listener, gateway: &Gateway, by: Option<Transport>) -> bool {
+    match &gateway.place {
+        Place::At(target) => listener.reaches(by.unwrap_or(target.transport), target.address),
+        Place::Named(name) => by
+            .or(name.wants())
+            .is_none_or(|transport| listener.transport == transport),
+    }
+}
+
 /// `large_requests = "tcp"` needs a listener to speak it from.
 fn by_tcp_if_large(section: &Section<'_>, listeners: &[Listener], trunk: &Trunk) {
-    let is_reached = |g: &Gateway| listeners.iter().any(|l| l.reaches(Transport::Tcp, g.address));
+    let is_reached = |g: &Gateway| listeners.iter().any(|l| may_reach(l, g, Some(Transport::Tcp)));
     if trunk.large_requests == LargeRequests::Tcp
         && !listeners.is_empty()
         && let Some(gateway) = trunk.gateways.iter().find(|g| !is_reached(g))
@@ -453,7 +489,7 @@ fn by_tcp_if_large(section: &Section<'_>, listeners: &[Listener], trunk: &Trunk)
             "large_requests",
             format!(
                 "no address of sip.tcp reaches {}: add one, or write \"udp\"",
-                gateway.address
+                gateway.place.host_port()
             ),
         );
     }

@@ -1,11 +1,9 @@
 //! Values as people write them: durations, addresses, port ranges, networks, gateways.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use crate::call::trunk::rank::Rank;
-use crate::call::trunk::{Cidr, Gateway};
-use crate::sip::path::Transport;
+use crate::call::trunk::Cidr;
 
 /// A duration as people write it: `90s`, `10m`, `1h`, `7d`. `None` for anything else.
 pub fn duration(text: &str) -> Option<Duration> {
@@ -114,63 +112,6 @@ pub(super) fn cidr(text: &str) -> Result<Cidr, String> {
         ));
     }
     Ok(Cidr { network, prefix })
-}
-
-/// `sip:IP[:PORT][;transport=udp | tcp | tls]` or `sips:IP[:PORT]`, which is the same as `transport=tls`; IPv6 in brackets.
-pub(super) fn gateway(text: &str) -> Result<Gateway, String> {
-    let form = "write \"sip:127.0.0.3:5060;transport=udp\"";
-    let (rest, is_secure) = match text.strip_prefix("sips:") {
-        Some(rest) => (rest, true),
-        None => (text.strip_prefix("sip:").ok_or(form)?, false),
-    };
-    let (host_port, parameters) = match rest.split_once(';') {
-        Some((host_port, parameters)) => (host_port, Some(parameters)),
-        None => (rest, None),
-    };
-    let transport = match (parameters, is_secure) {
-        (None | Some("transport=udp"), false) => Transport::Udp,
-        (Some("transport=tcp"), false) => Transport::Tcp,
-        // RFC 3261 §26.2.2: sips over TCP is TLS.
-        (Some("transport=tls"), _) | (None | Some("transport=tcp"), true) => Transport::Tls,
-        (Some("transport=udp"), true) => {
-            return Err(
-                "sips: is spoken over TLS, never over UDP: write \"sip:127.0.0.3:5061;transport=tls\"".into(),
-            );
-        }
-        (Some(_), _) => return Err(format!("unknown parameters: {form}")),
-    };
-    if host_port.contains('@') {
-        return Err(format!("a gateway has no user part: {form}"));
-    }
-    let address = host_port
-        .parse::<SocketAddr>()
-        .or_else(|_| {
-            let host = host_port
-                .strip_prefix('[')
-                .and_then(|host| host.strip_suffix(']'));
-            let ip = match host {
-                Some(v6) => v6.parse::<Ipv6Addr>().map(IpAddr::from),
-                None => host_port.parse::<Ipv4Addr>().map(IpAddr::from),
-            };
-            ip.map(|ip| SocketAddr::new(ip, transport.default_port()))
-        })
-        .map_err(|_| match host_port.rsplit_once(':') {
-            _ if host_port.parse::<Ipv6Addr>().is_ok() => {
-                "write an IPv6 address in brackets: \"sip:[2001:db8::3]:5060\"".into()
-            }
-            Some((host, _)) if host.parse::<IpAddr>().is_ok() => format!("the port is 1 to 65535: {form}"),
-            Some(_) | None => {
-                format!("names are looked up in a later version; here a gateway is an IP address: {form}")
-            }
-        })?;
-    if address.port() == 0 || address.ip().is_unspecified() || address.ip().is_multicast() {
-        return Err(format!("nobody can be called at this address: {form}"));
-    }
-    Ok(Gateway {
-        address,
-        transport,
-        rank: Rank::default(),
-    })
 }
 
 #[cfg(test)]

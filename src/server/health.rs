@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::base::limits::{OTHER_FILES, TCP_CONNECTIONS_MAX};
 use crate::call::config::Listener;
 use crate::call::port::Records;
+use crate::names::keeper::Names;
 use crate::store::follow::DiskState;
 use crate::store::journal::JournalHealth;
 use crate::store::writer::{Store, StoreHealth, WriteState};
@@ -52,6 +53,23 @@ pub(super) fn trouble(health: StoreHealth) -> Option<String> {
         DiskState::Failing(sentence) | DiskState::Left(sentence) => Some(sentence),
     };
     writes.or(disk).or(health.snapshot_error)
+}
+
+/// Which names of gateways DNS says nothing about, in a sentence.
+pub(super) fn unresolved(names: &Names) -> Option<String> {
+    let trouble: Vec<String> = names
+        .status()
+        .iter()
+        .filter_map(|status| {
+            let error = status.error.as_ref()?;
+            let counts = match status.servers.as_slice() {
+                [] => "no call can go there",
+                [..] => "its last answer counts",
+            };
+            Some(format!("{}: {counts} ({error})", status.name))
+        })
+        .collect();
+    (!trouble.is_empty()).then(|| trouble.join("; "))
 }
 
 /// Which pools run out of numbers, in a sentence.

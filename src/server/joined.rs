@@ -13,6 +13,7 @@ use crate::call::config::Config;
 use crate::call::port::{Command, Note, Registration};
 use crate::call::reach::Reach;
 use crate::masking::table::Table;
+use crate::names::keeper::Names;
 use crate::records::cdr_file;
 use crate::telemetry::alarm::Alarms;
 use crate::telemetry::health::{Health, State};
@@ -58,6 +59,8 @@ pub(super) struct Joined {
     pub(super) metrics: Arc<Metrics>,
     pub(super) doors: Arc<[Door]>,
     pub(super) sip: Arc<Stats>,
+    /// The names of gateways.
+    pub(super) names: Names,
     pub(super) live: Vec<AtomicUsize>,
     /// How often each shard came to its mail.
     pub(super) beats: Vec<AtomicU64>,

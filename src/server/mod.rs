@@ -27,6 +27,7 @@ use crate::base::limits::REGISTER_LEAVE;
 use crate::call::port::{Command, Records};
 use crate::config::{Conf, Reading};
 use crate::media::thread::MediaThread;
+use crate::names::keeper::Names;
 use crate::records::cdr_file;
 use crate::store::journal::Journal;
 use crate::store::writer::Store;
@@ -88,6 +89,7 @@ pub struct Running {
     records: Arc<cdr_file::Writer>,
     journal: Journal,
     store: Store,
+    names: Names,
     control: PathBuf,
 }
 
@@ -287,6 +289,8 @@ impl Running {
             "a thread of the store"
         } else if self.records.is_dead() {
             "the CDR files' thread"
+        } else if !self.names.is_alive() {
+            "the thread for DNS"
         } else {
             return Ok(());
         };
@@ -328,6 +332,7 @@ impl Running {
         let store = self.store.health();
         set("disk", State::Degraded, store.reserve.clone());
         set("store", State::Degraded, trouble(store));
+        set("dns", State::Degraded, health::unresolved(&self.names));
         set("clock", State::Degraded, set_back(self.shared.clock.ahead()));
         match (cdrs, journal.records) {
             (Records::Kept, Records::Kept) => Records::Kept,

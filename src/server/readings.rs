@@ -24,6 +24,7 @@ impl Readings {
     /// Writes what they show now.
     pub(super) fn write(&self, page: &mut Page) {
         self.server(page);
+        self.names(page);
         self.disk(page);
         self.shared.write_gateways(page);
         let sip = &self.shared.sip;
@@ -63,6 +64,45 @@ impl Readings {
             "umbra_media_berths_ready",
             "Calls whose media ports are bound and free, by shard.",
             shards.map(|shard| (vec![("shard", shard.to_string())], ready(shard) as u64)),
+        );
+    }
+
+    fn names(&self, page: &mut Page) {
+        let (asked, failed) = self.shared.names.counts();
+        for (name, help, count) in [
+            ("umbra_dns_questions", "Questions to DNS.", asked),
+            (
+                "umbra_dns_failures",
+                "Questions to DNS that got no answer, or none that can be used.",
+                failed,
+            ),
+        ] {
+            page.one(Kind::Counter, name, help, count);
+        }
+        let status = self.shared.names.status();
+        page.rows(
+            Kind::Gauge,
+            "umbra_gateway_name_addresses",
+            "Addresses that a gateway's name has at present.",
+            status.iter().map(|status| {
+                let addresses = status
+                    .servers
+                    .iter()
+                    .map(|server| server.addresses.len())
+                    .sum::<usize>();
+                (vec![("name", status.name.to_string())], addresses as u64)
+            }),
+        );
+        page.rows(
+            Kind::Gauge,
+            "umbra_gateway_name_failing",
+            "1 while what is known of a gateway's name isn't fresh, or is nothing.",
+            status.iter().map(|status| {
+                (
+                    vec![("name", status.name.to_string())],
+                    u64::from(status.error.is_some()),
+                )
+            }),
         );
     }
 

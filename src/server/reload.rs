@@ -7,8 +7,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::api::native::{self, ConfState, Desk, OnDisk, Reloaded};
+use crate::base::limits::DNS_PATIENCE;
 use crate::base::time::Wall;
 use crate::config::{Conf, Faults, Reading};
+use crate::names::Wanted;
 use crate::transport::shard::Message;
 use crate::transport::tls::{Shown, Terms};
 
@@ -137,7 +139,7 @@ impl Joined {
         }
         let mut taken = reload.taken;
         taken.extend(self.new_certificates(&terms));
-        self.take(&reload.conf, terms);
+        self.take(&reload.conf, &in_force.conf, terms);
         for what in &taken {
             tracing::info!("taken from the conf: {what}");
         }
@@ -174,7 +176,14 @@ impl Joined {
     }
 
     /// Lets every room have its part of a conf that is in force from now on.
-    fn take(&self, conf: &Conf, terms: Terms) {
+    fn take(&self, conf: &Conf, before: &Conf, terms: Terms) {
+        // Calls don't wait for the names that are new, and those that go are needed until the conf has gone.
+        let wanted = Wanted::of(&conf.switch, &conf.dns);
+        let kept = wanted.names.clone();
+        if !wanted.names.is_empty() || before.dns != conf.dns {
+            self.names.want(wanted);
+            self.names.wait(DNS_PATIENCE);
+        }
         let terms = Arc::new(terms);
         self.terms.store(terms.clone());
         let mut config = conf.switch.clone();
@@ -194,6 +203,7 @@ impl Joined {
                 [Message::Tls(terms.clone()), Message::Config(config.clone())],
             );
         });
+        self.names.keep_only(kept);
     }
 
     /// How long calls in progress may go on after SIGTERM.

@@ -82,7 +82,12 @@ impl Handler for Room {
     fn take(&mut self, now: Now, input: Input<'_>, outbox: &mut Outbox) -> Option<Instant> {
         let from = match &input {
             Input::Packet { path, .. } => Some(path.remote),
-            Input::Failed(..) | Input::Timeout | Input::Media(_) | Input::Order(_) | Input::Config(_) => None,
+            Input::Failed(..)
+            | Input::Timeout
+            | Input::Media(_)
+            | Input::Order(_)
+            | Input::Config(_)
+            | Input::Resolved(_) => None,
         };
         self.switch.handle(now, input);
         self.obey(outbox, from);

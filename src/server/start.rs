@@ -17,15 +17,19 @@ use crate::api::socket;
 use crate::api::switchboard::Switchboard;
 use crate::base::chance::Chance;
 use crate::base::id::Id;
+use crate::base::limits::DNS_PATIENCE;
 use crate::base::shard::Shard;
 use crate::call::cdr::Cdr;
 use crate::call::media::{Lanes, Report};
 use crate::call::port::CallEntry;
 use crate::call::reach::Reach;
 use crate::call::switch::Switch;
+use crate::call::targets::Resolved;
 use crate::config::{self, Conf};
 use crate::media::socket::raise_file_limit;
 use crate::media::thread::{MediaThread, Settings};
+use crate::names::Wanted;
+use crate::names::keeper::Names;
 use crate::records::cdr_file;
 use crate::records::cdr_scan;
 use crate::store::file;
@@ -131,6 +135,9 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
     transport
         .keepable()
         .for_each(|(name, socket)| supervisor::keep(&name, socket));
+    let names = start_names(&health, &transport.doors, &mut chance)?;
+    let wanted = Wanted::of(&conf.switch, &conf.dns);
+    names.want(wanted);
     let post = Post {
         doors: transport.doors.clone(),
         health: health.clone(),
@@ -166,6 +173,7 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
         metrics: Arc::new(Metrics::default()),
         doors: transport.doors,
         sip: transport.stats,
+        names: names.clone(),
         live: (0..count).map(|_| AtomicUsize::new(0)).collect(),
         registrations: AtomicUsize::new(0),
         beats: (0..count).map(|_| AtomicU64::new(0)).collect(),
@@ -244,7 +252,8 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
     tell_of(takeover, media_after, started.elapsed());
     let _ = shared.takeover.set(takeover);
 
-    // Nobody is told that we serve before the first calls have their ports.
+    // Nobody is told that we serve before the first calls have their ports, and know where to go.
+    names.wait(DNS_PATIENCE);
     let patience = std::time::Instant::now() + PORTS_PATIENCE;
     while !shared.has_berths() && std::time::Instant::now() < patience {
         thread::sleep(Duration::from_millis(1));
@@ -287,6 +296,7 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
         records,
         journal,
         store,
+        names,
     };
     running.watch_signals()?;
     running.look();
@@ -425,7 +435,8 @@ fn owner(
     store: &Store,
     folder: &Path,
 ) -> Owner {
-    let (stop, admit, reload, conf, level, phase, calls) = (
+    let (stop, admit, reload, conf, level, names, phase, calls) = (
+        shared.clone(),
         shared.clone(),
         shared.clone(),
         shared.clone(),
@@ -462,6 +473,7 @@ fn owner(
                 log.set_level(wanted);
             }
         }),
+        names: Box::new(move || names.names.status()),
         phase: Box::new(move || phase.phase()),
         calls: Box::new(move || calls.calls()),
         connections: Box::new(move || connections.connections.load(Ordering::Relaxed)),
@@ -487,6 +499,16 @@ impl Post {
             say_to(&self.health, door, of_shard.map(|report| Message::Media(*report)));
         }
     }
+}
+
+/// Starts the thread that keeps the names of gateways; what it finds waits for the shards.
+fn start_names(health: &Arc<Health>, doors: &Arc<[Door]>, chance: &mut Chance) -> anyhow::Result<Names> {
+    let (health, doors) = (health.clone(), doors.clone());
+    let tell = move |resolved: Arc<Resolved>| {
+        let say = |door| say_to(&health, door, [Message::Resolved(resolved.clone())]);
+        doors.iter().for_each(say);
+    };
+    Names::start(chance.fork(), tell).context("no thread for DNS")
 }
 
 /// Starts the media threads. Nothing but the doors of the shards is needed for them: not the store, nor the shards

@@ -26,6 +26,7 @@ use crate::base::shard::{Homes, Moved, Shard};
 use crate::base::time::{Instant, Now};
 use crate::call::config::{Config, Listener, Strangers};
 use crate::call::port::{Input, Why};
+use crate::call::targets::Resolved;
 use crate::call::trunk::{self, Cidr, Trunk};
 use crate::sip::path::{FlowHint, ListenerId, Path, Transport as Protocol};
 use crate::sip::peek::PeekKind;
@@ -149,6 +150,8 @@ pub struct EventLoop {
     stats: Arc<Stats>,
     /// Whose connections are no strangers'.
     config: Arc<Config>,
+    /// What the names of gateways resolve to at present.
+    resolved: Arc<Resolved>,
 }
 
 /// The shards' loops, not running yet, and what other threads need of them.
@@ -218,6 +221,7 @@ pub fn open(
             clock: clock.clone(),
             stats: Arc::clone(&stats),
             config: Arc::clone(config),
+            resolved: Arc::default(),
         });
     }
     Ok(Transport {
@@ -358,6 +362,7 @@ impl EventLoop {
                     self.config = Arc::clone(config);
                     self.connections.set_trunks(&config.trunks);
                 }
+                Message::Resolved(resolved) => self.resolved = Arc::clone(resolved),
                 Message::Tls(terms) => self.connections.set_terms(Arc::clone(terms)),
                 Message::Media(_) | Message::Order(_) | Message::Failed(..) | Message::Stop => {}
             }
@@ -484,7 +489,8 @@ impl EventLoop {
         let holds = |network: &Cidr| network.prefix > 0 && network.holds(source);
         let may_show =
             |trunk: &Trunk| !trunk.tls.client_names.is_empty() && trunk.accept_from.iter().any(holds);
-        trunk::of_source(trunks, source).is_some() || (by == Protocol::Tls && trunks.iter().any(may_show))
+        trunk::of_source(trunks, &self.resolved, source).is_some()
+            || (by == Protocol::Tls && trunks.iter().any(may_show))
     }
 
     /// Whether it is of any use to listen to an address of no trunk. Over TLS it may show a certificate; where none of the
@@ -599,7 +605,7 @@ impl EventLoop {
     /// Sends a message over TCP or TLS: by a connection of this shard's, or by way of the shard that has it.
     fn send_by_connection(&mut self, now: Instant, mut to: Path, bytes: Vec<u8>) {
         if to.transport == Protocol::Tls && to.party.is_none() {
-            to.party = trunk::towards(&self.config.trunks, to).map(Trunk::party);
+            to.party = trunk::towards(&self.config.trunks, &self.resolved, to).map(Trunk::party);
         }
         let index = usize::from(to.listener.0);
         let owner = index % self.homes.shard.count;
@@ -667,6 +673,7 @@ fn open_messages(messages: &mut VecDeque<Message>, mut input: impl FnMut(Input<'
             Message::Media(report) => input(Input::Media(report)),
             Message::Order(command) => input(Input::Order(command)),
             Message::Config(config) => input(Input::Config(config)),
+            Message::Resolved(resolved) => input(Input::Resolved(resolved)),
             Message::Failed(path, why) => input(Input::Failed(path, why)),
             // The loop's own.
             Message::Tls(_) => {}

@@ -9,6 +9,7 @@ use crate::base::limits::SHARD_QUEUE;
 use crate::call::config::Config;
 use crate::call::media::Report;
 use crate::call::port::{Command, Why};
+use crate::call::targets::Resolved;
 use crate::sip::path::Path;
 use crate::sip::peek::PeekKind;
 
@@ -33,6 +34,8 @@ pub enum Message {
     Order(Command),
     /// A new conf.
     Config(Arc<Config>),
+    /// What the names of gateways resolve to from now on.
+    Resolved(Arc<Resolved>),
     /// New terms of TLS.
     Tls(Arc<Terms>),
     /// Something sent this way, by whichever shard, could not be delivered.
@@ -124,6 +127,7 @@ impl Door {
                     Message::Media(_)
                     | Message::Order(_)
                     | Message::Config(_)
+                    | Message::Resolved(_)
                     | Message::Tls(_)
                     | Message::Failed(..) => MESSAGES,
                 };

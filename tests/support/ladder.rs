@@ -122,6 +122,7 @@ impl Setup {
     fn set(&mut self, key: &str, value: &str) {
         match key {
             "gateways" => self.gateways = value.parse().expect(value),
+            "names" => self.names = Some(value.to_owned()),
             "ring" => self.ring = duration(value, self.t1).expect(value),
             "silence" => self.silence = duration(value, self.t1).expect(value),
             "progress" => self.progress = duration(value, self.t1).expect(value),

@@ -89,6 +89,9 @@ pub struct Setup {
     pub t1: Duration,
     /// Gateways of the one trunk.
     pub gateways: usize,
+    /// The trunk's only gateway is a name: its servers, as places of gateways in the order in which they are tried
+    /// (`2,1`); `nowhere`: it resolves to nothing.
+    pub names: Option<String>,
     /// What those who call speak.
     pub home: Speaks,
     /// What the gateways speak.
@@ -163,6 +166,7 @@ impl Setup {
             shards: 1,
             t1: Duration::from_millis(500),
             gateways: 1,
+            names: None,
             home: Speaks::Udp,
             gateway: Speaks::Udp,
             large: Large::Udp,

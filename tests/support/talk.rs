@@ -25,6 +25,13 @@ impl Callee {
         Self { sip }
     }
 
+    /// The same at this address, where no other is any more.
+    pub fn at(address: SocketAddr) -> Self {
+        let sip = UdpSocket::bind(address).expect("it is free");
+        sip.set_read_timeout(Some(PATIENCE)).expect("not zero");
+        Self { sip }
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.sip.local_addr().expect("bound")
@@ -111,12 +118,25 @@ impl Talk {
         talk
     }
 
+    /// A calls and is refused: the status.
+    pub fn refused(server: SocketAddr, n: u32) -> u16 {
+        let talk = Self::of(server, Callee::new(), n);
+        let ear = UdpSocket::bind((CARRIER, 0)).expect("a port");
+        talk.request("INVITE", 1, &sdp(ear.local_addr().expect("bound")));
+        talk.final_status()
+    }
+
     /// Both sides of a call that rang hear that it is over: B a CANCEL, A a final answer, whose status this returns.
     pub fn is_given_up(&self) -> u16 {
         let (cancel, _) = hear(&self.callee.sip, "CANCEL ");
         self.answer(&cancel, "200 OK", "");
         self.answer(&self.invite, "487 Request Terminated", "");
         hear(&self.callee.sip, "ACK ");
+        self.final_status()
+    }
+
+    /// What A is told at last that isn't an answer.
+    fn final_status(&self) -> u16 {
         loop {
             let (answer, _) = hear(&self.sip, "SIP/2.0 ");
             let status = answer.get(8..11).and_then(|digits| digits.parse().ok());

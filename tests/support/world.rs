@@ -40,7 +40,7 @@ mod outputs;
 pub mod owner;
 pub mod restart;
 
-use conf::{config_of, mode_of};
+use conf::{config_of, mode_of, resolved_of};
 use disk::Disk;
 pub use network::Weather;
 use restart::{Kill, Past};
@@ -266,6 +266,7 @@ impl World {
         for shard in 0..count {
             world.drain_outputs(shard);
         }
+        world.tell_names();
         world
     }
 
@@ -317,6 +318,16 @@ impl World {
         let config = Arc::new(self.config.clone());
         for shard in 0..self.switches.len() {
             self.give(shard, Input::Config(config.clone()));
+        }
+    }
+
+    /// Tells every shard what the name of the trunk's gateway resolves to, if it is one.
+    fn tell_names(&mut self) {
+        if self.setup.names.is_some() {
+            let resolved = Arc::new(resolved_of(&self.setup));
+            for shard in 0..self.switches.len() {
+                self.give(shard, Input::Resolved(resolved.clone()));
+            }
         }
     }
 
@@ -515,6 +526,7 @@ impl Stage for World {
     fn set_up_anew(&mut self, setup: Setup) {
         let config = config_of(&setup);
         self.setup = setup;
+        self.tell_names();
         self.reload(|c| *c = config);
     }
 

@@ -73,6 +73,7 @@ use crate::base::time::{Now, Wall};
 use crate::call::config::Config;
 use crate::call::reach::Reach;
 use crate::masking::request::{Write, Written};
+use crate::names::keeper::Status;
 use crate::store::writer::Store;
 use crate::telemetry::health::Health;
 use crate::telemetry::log::Level;
@@ -135,6 +136,8 @@ pub struct Owner {
     pub keep_blocks: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
     /// Sets how much is logged.
     pub log_level: Box<dyn Fn(Level) + Send + Sync>,
+    /// What is known of the names of gateways.
+    pub names: Box<dyn Fn() -> Vec<Status> + Send + Sync>,
     /// Whether new calls are taken.
     pub phase: Box<dyn Fn() -> Phase + Send + Sync>,
     /// How many calls are in progress.

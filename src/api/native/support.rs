@@ -199,6 +199,7 @@ fn desk(dir: &Path, asked: &Arc<Mutex<Vec<String>>>, calls: &Arc<Mutex<Vec<CallV
                 Ok(())
             }),
             log_level: Box::new(move |l| level(l.name().into())),
+            names: Box::new(Vec::new),
             phase: Box::new(|| Phase::Serving),
             calls: Box::new(move || live.lock().unwrap().len()),
             connections: Box::new(|| 0),
@@ -240,8 +241,10 @@ fn carrier() -> Trunk {
     Trunk {
         default: true,
         gateways: vec![crate::call::trunk::Gateway {
-            address: ([127, 0, 0, 3], 5_060).into(),
-            transport: crate::sip::path::Transport::Udp,
+            place: crate::call::targets::Place::At(crate::call::targets::Target {
+                transport: crate::sip::path::Transport::Udp,
+                address: ([127, 0, 0, 3], 5_060).into(),
+            }),
             rank: Default::default(),
         }],
         ..Trunk::bare("carrier")

@@ -20,11 +20,12 @@ use crate::call::trunk::{Gateway, Trunk};
 /// How much longer than its time-out a probe's outcome may take to be told.
 const SLACK: Duration = Duration::from_secs(1);
 
-/// `GET /v1/trunks` → `{"trunks", "routes"}`.
+/// `GET /v1/trunks` → `{"trunks", "routes"}`, as the running server has them; each trunk with the `names` among its gateways,
+/// and where they are at present.
 pub(super) async fn list(State(desk): State<Arc<Desk>>) -> Json<Value> {
-    let (config, now) = (desk.config.load(), (desk.clock)());
+    let (config, names, now) = (desk.config.load(), (desk.owner.names)(), (desk.clock)());
     Json(json!({
-        "trunks": view::trunks(&config, &desk.metrics.registrations, &desk.reach, now.at),
+        "trunks": view::trunks(&config, &desk.metrics.registrations, &names, &desk.reach, now.at),
         "routes": view::routes(&config),
     }))
 }

@@ -13,12 +13,14 @@ use crate::call::config::Config;
 use crate::call::port::Registered;
 use crate::call::port::{CallView, Heading, LegName, TraceLine};
 use crate::call::reach::Reach;
-use crate::call::trunk::{Gateway, MayShow, Trunk};
+use crate::call::targets::{Place, Server};
+use crate::call::trunk::{Gateway, GatewaysCall, MayShow, Trunk};
 use crate::masking::binding::{Binding, Ended};
 use crate::masking::callee::Callee;
 use crate::masking::inventory::{Account, Number, NumberState, Pool, Standing, Unidentified};
 use crate::masking::route::{Explanation, Verdict};
 use crate::masking::shelf::Usage;
+use crate::names::keeper::Status;
 use crate::telemetry::registrations::{Registrations, why_text};
 
 /// A binding.
@@ -234,11 +236,12 @@ fn trace_line(line: &TraceLine, start: Instant) -> Value {
 pub(super) fn trunks(
     config: &Config,
     registrations: &Registrations,
+    names: &[Status],
     reach: &Reach,
     at: Instant,
 ) -> Vec<Value> {
     let trunks = config.trunks.iter().map(|of| {
-        let mut view = trunk(of, registrations);
+        let mut view = trunk(of, registrations, names);
         if let (Some(view), Value::Object(more)) = (view.as_object_mut(), ways::of_trunk(of, reach, at)) {
             view.extend(more);
         }
@@ -262,12 +265,19 @@ fn registration(trunk: &Trunk, registrations: &Registrations) -> Value {
     }
 }
 
-fn trunk(trunk: &Trunk, registrations: &Registrations) -> Value {
-    let accept_from: Vec<String> = trunk
-        .accept_from
-        .iter()
-        .map(|cidr| format!("{}/{}", cidr.network, cidr.prefix))
-        .collect();
+fn trunk(trunk: &Trunk, registrations: &Registrations, names: &[Status]) -> Value {
+    let gateways_call = match trunk.gateways_call {
+        GatewaysCall::Yes => Some("gateways".to_owned()),
+        GatewaysCall::No => None,
+    };
+    let networks = trunk.accept_from.iter();
+    let networks = networks.map(|cidr| format!("{}/{}", cidr.network, cidr.prefix));
+    let accept_from: Vec<String> = gateways_call.into_iter().chain(networks).collect();
+    let of_trunk = |status: &&Status| {
+        let is_it = |place: &Place| matches!(place, Place::Named(name) if *name == status.name);
+        trunk.gateways.iter().any(|gateway| is_it(&gateway.place))
+    };
+    let names: Vec<Value> = names.iter().filter(of_trunk).map(name).collect();
     let gateways: Vec<String> = trunk.gateways.iter().map(Gateway::name).collect();
     let may_show: Vec<&str> = trunk
         .may_show
@@ -282,10 +292,30 @@ fn trunk(trunk: &Trunk, registrations: &Registrations) -> Value {
         "name": trunk.name,
         "accept_from": accept_from,
         "gateways": gateways,
+        "names": names,
         "number_format": format(trunk.numbers.format),
         "may_show": may_show,
         "default": trunk.default,
         "registration": registration(trunk, registrations),
+    })
+}
+
+/// Where a gateway's name is at present.
+fn name(status: &Status) -> Value {
+    let server = |server: &Server| {
+        json!({
+            "tier": server.tier,
+            "weight": server.weight,
+            "transport": server.transport.name(),
+            "addresses": server.addresses,
+        })
+    };
+    json!({
+        "name": status.name.to_string(),
+        "servers": status.servers.iter().map(server).collect::<Vec<_>>(),
+        "at": status.at(),
+        "answered_s_ago": status.answered.map(|at| at.elapsed().as_secs()),
+        "error": status.error,
     })
 }
 

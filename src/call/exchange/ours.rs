@@ -7,7 +7,7 @@ use super::{Ask, Carrier, Exchange, Ours, Whose, Withdrawn};
 use crate::base::limits::ASKED_BY_UPDATE_WAIT_T1;
 use crate::base::time::Now;
 use crate::call::guard::Scope;
-use crate::call::hands::{CallTimer, Hands, Purpose, listener, owner, way};
+use crate::call::hands::{CallTimer, Hands, Purpose, listener, owner};
 use crate::call::inspect;
 use crate::call::leg::caller::Sdp;
 use crate::call::leg::forks::disown;
@@ -112,7 +112,7 @@ impl Call {
         headers.push(("Allow", ALLOW));
         headers.extend(timer.iter().map(|(name, value)| (*name, value.as_str())));
         let branch = hands.branch();
-        let (to, by) = way(&config, dialog);
+        let (to, by) = hands.way(&config, dialog);
         let bytes = dialog.request(
             carrier.method(),
             cseq,

@@ -14,7 +14,7 @@ use crate::base::timer::TimerId;
 use crate::call::bridge::{Met, OTHER_FAMILY, Refused};
 use crate::call::cdr::ReleasedBy;
 use crate::call::exchange::{Ask, Opening};
-use crate::call::failover::Exit;
+use crate::call::failover::Try;
 use crate::call::hands::{CallTimer, Hands, Token};
 use crate::call::inspect;
 use crate::call::leg::caller::{Sdp, Sent};
@@ -62,7 +62,7 @@ pub struct Callee {
     pub(super) remote: Vec<u8>,
     pub(super) target: Vec<u8>,
     pub(super) path: Path,
-    pub(super) exits: Vec<Exit>,
+    pub(super) exits: Vec<Try>,
     pub(super) tried: usize,
     pub(super) by: By,
     pub(super) max_forwards: u8,

@@ -12,13 +12,13 @@ use crate::base::time::Now;
 use crate::call::cdr::Attempt;
 use crate::call::config::Config;
 use crate::call::draft::Draft;
-use crate::call::failover::Exit;
+use crate::call::failover::Try;
 use crate::call::guard::Scope;
 use crate::call::hands::{Hands, Purpose, Token, listener, listener_towards, owner};
 use crate::call::media::InterfaceId;
 use crate::call::phase::{Call, End};
 use crate::call::port::{CallEntry, EventKind, Heading, LegName};
-use crate::call::trunk::{LargeRequests, Naming, SessionTimer};
+use crate::call::trunk::{LargeRequests, Naming, SessionTimer, Trunk};
 use crate::masking::reason::Reason;
 use crate::sip::lexer::Head;
 use crate::sip::method::Method;
@@ -27,7 +27,7 @@ use crate::sip::session_id::SessionId;
 
 impl Call {
     /// Calls the other party by the first of these exits, or fails for want of one.
-    pub fn dial(&mut self, hands: &mut Hands, now: Now, exits: Result<Vec<Exit>, Reason>, max_forwards: u8) {
+    pub fn dial(&mut self, hands: &mut Hands, now: Now, exits: Result<Vec<Try>, Reason>, max_forwards: u8) {
         let exits = match exits {
             Ok(exits) => exits,
             Err(none) => {
@@ -35,15 +35,63 @@ impl Call {
                 return;
             }
         };
-        self.record.dialled_at = Some(now.wall);
+        self.dial_from(hands, now, exits, 0, max_forwards, End::failed(Reason::TrunkDown));
+    }
+
+    /// Calls by the first of these exits, from one on, that has an address. Without one the call ends so.
+    fn dial_from(
+        &mut self,
+        hands: &mut Hands,
+        now: Now,
+        exits: Vec<Try>,
+        from: usize,
+        max_forwards: u8,
+        otherwise: End,
+    ) {
+        let Some(tried) = self.found(hands, &exits, from) else {
+            self.end(hands, now, otherwise);
+            return;
+        };
+        self.record.dialled_at.get_or_insert(now.wall);
         let way = Way {
             exits,
-            tried: 0,
+            tried,
             by: By::Size,
             max_forwards,
             again: None,
         };
         self.dial_by(hands, now, way);
+    }
+
+    /// The first of these exits, from one on, that has an address. Those before it whose names resolve to nothing
+    /// are noted in the record: by their names, and without a status.
+    fn found(&mut self, hands: &mut Hands, exits: &[Try], from: usize) -> Option<usize> {
+        let config = self.config.clone();
+        for (at, exit) in exits.iter().enumerate().skip(from) {
+            if exit.target.is_some() {
+                return Some(at);
+            }
+            let trunk = &config.trunks[exit.trunk];
+            self.note_attempt(hands, trunk, trunk.gateways[exit.gateway].place.host_port());
+        }
+        None
+    }
+
+    /// Notes in the record that a gateway is tried; the first time it goes on disk, before the called party hears of it.
+    fn note_attempt(&mut self, hands: &mut Hands, trunk: &Trunk, gateway: String) {
+        let Some(plan) = &self.plan else { return };
+        // Nearly always there is one.
+        self.record.attempts.reserve_exact(1);
+        self.record.attempts.push(Attempt {
+            trunk: trunk.name.to_string(),
+            gateway,
+            callee: self.config.numbers.record(plan.called().reveal()),
+            status: 0,
+            challenge: None,
+        });
+        if self.record.attempts.len() == 1 {
+            hands.journal(|ink| CallEntry::Arrived(Draft::whole(&self.record, ink)));
+        }
     }
 
     /// Sends the callee's INVITE by one of the exits: a leg of its own, with ids of its own.
@@ -59,41 +107,34 @@ impl Call {
         let (Some(exit), Some(plan)) = (exits.get(tried), &self.plan) else {
             return;
         };
+        let Some(target) = exit.target else { return };
         let trunk = &config.trunks[exit.trunk];
         let (called, shown) = (plan.called(), plan.shown());
         let Ok(numbers) = Numbers::written(called, shown, trunk, &config.numbers) else {
             // Another trunk may have other rules; nobody is called by what is no number.
-            if tried + 1 < exits.len() {
-                let way = Way::next(exits, tried, max_forwards);
-                return self.dial_by(hands, now, way);
-            }
             let end = End {
                 cause: Some("number_format"),
                 ..End::failed(Reason::TrunkDown)
             };
-            return self.end(hands, now, end);
+            return self.dial_from(hands, now, exits, tried + 1, max_forwards, end);
         };
         let is_another = again.is_none() && by == By::Size;
         if is_another {
             self.passes[1] = None;
             match trunk.limits.enter(Heading::Out, now.at) {
                 Ok(pass) => self.passes[1] = Some(pass),
-                Err(_) if tried + 1 < exits.len() => {
-                    let way = Way::next(exits, tried, max_forwards);
-                    return self.dial_by(hands, now, way);
-                }
                 Err(over) => {
                     let end = End {
                         cause: Some(over.name()),
                         ..End::failed(Reason::TrunkDown)
                     };
-                    return self.end(hands, now, end);
+                    return self.dial_from(hands, now, exits, tried + 1, max_forwards, end);
                 }
             }
         }
         let gateway = &trunk.gateways[exit.gateway];
         // That one reaches every gateway is checked when the conf is read.
-        let listener = listener_towards(&config, trunk.listener, gateway.transport, gateway.address)
+        let listener = listener_towards(&config, trunk.listener, target.transport, target.address)
             .unwrap_or(listener(&config, ListenerId(0)));
         let again = again.unwrap_or_else(|| Again {
             call_id: hands.call_id(),
@@ -114,15 +155,14 @@ impl Call {
         let branch = hands.branch();
         let icid: Option<Token> = (trunk.charging_vector == Naming::Own).then(|| hands.token());
         let timer = in_invite(trunk.session, min_s);
-        let interface = callee_interface(&config, *exit);
+        let interface = callee_interface(&config, *exit).unwrap_or_default();
         if let Err(refused) = self
             .bridge
             .face_callee(hands, now.at, trunk, interface, &config.media)
         {
             // Another trunk may have the codecs that this one lacks.
-            if refused.refusal == Some(Reason::Media) && tried + 1 < exits.len() {
-                let way = Way::next(exits, tried, max_forwards);
-                return self.dial_by(hands, now, way);
+            if refused.refusal == Some(Reason::Media) {
+                return self.dial_from(hands, now, exits, tried + 1, max_forwards, refused);
             }
             self.end(hands, now, refused);
             return;
@@ -131,7 +171,7 @@ impl Call {
         let mut invite = CalleeInvite {
             numbers: &numbers,
             trunk,
-            gateway,
+            place: &gateway.place,
             listener,
             via: listener,
             call_id: &call_id,
@@ -151,15 +191,15 @@ impl Call {
         let mut written = invite.write();
         let path = Path {
             listener: listener.id,
-            transport: gateway.transport,
-            remote: gateway.address,
+            transport: target.transport,
+            remote: target.address,
             flow: None,
             party: None,
         };
         let path = trunk.way(path);
-        let large = match (by, gateway.transport, trunk.large_requests) {
+        let large = match (by, target.transport, trunk.large_requests) {
             (By::Size, Transport::Udp, LargeRequests::Tcp) if written.bytes.len() > UDP_REQUEST_BYTES_MAX => {
-                listener_towards(&config, Some(listener.id), Transport::Tcp, gateway.address)
+                listener_towards(&config, Some(listener.id), Transport::Tcp, target.address)
             }
             (By::Size | By::Udp, ..) => None,
         };
@@ -184,7 +224,7 @@ impl Call {
         self.record.trunk_out = Some(trunk.name.to_string());
         self.record.sip_call_id_out = Some(String::from_utf8_lossy(&call_id).into_owned());
         self.not_to_callee
-            .known(&[gateway.address.ip(), listener.advertised.ip()]);
+            .known(&[target.address.ip(), listener.advertised.ip()]);
         if let Ok(domain) = trunk.showing.domain.parse() {
             self.not_to_callee.known(&[domain]);
         }
@@ -194,23 +234,11 @@ impl Call {
             return;
         }
         if is_another {
-            // Nearly always there is one.
-            self.record.attempts.reserve_exact(1);
-            self.record.attempts.push(Attempt {
-                trunk: trunk.name.to_string(),
-                gateway: text::of_address(gateway.address),
-                callee: config.numbers.record(called.reveal()),
-                status: 0,
-                challenge: None,
-            });
+            self.note_attempt(hands, trunk, text::of_address(target.address));
         }
-        self.not_to_caller.address(gateway.address.ip());
+        self.not_to_caller.address(target.address.ip());
         let me = owner(self.me, Purpose::Invite(LegName::Callee));
-        let is_first = is_another && self.record.attempts.len() == 1;
-        if is_first {
-            // On disk before the called party hears of it.
-            hands.journal(|ink| CallEntry::Arrived(Draft::whole(&self.record, ink)));
-        }
+        let is_first = self.callee.is_none();
         let client = hands.layer.request(now.at, first_path, me, written.bytes);
         self.note_message(now.at, LegName::Callee, Heading::Out, Method::Invite, None, true);
         let state = if client.is_some() {
@@ -255,7 +283,11 @@ impl Call {
     /// Whether something is left to try behind the gateway that has the call now.
     pub(super) fn has_another_way(&self) -> bool {
         let mut callee = self.callee.iter();
-        callee.any(|callee| callee.tried + 1 < callee.exits.len()) || self.has_another_target()
+        let is_left = |callee: &Callee| {
+            let mut left = callee.exits.iter().skip(callee.tried + 1);
+            left.any(|exit| exit.target.is_some())
+        };
+        callee.any(is_left) || self.has_another_target()
     }
 
     /// Dials the next exit, if there is one.
@@ -263,15 +295,15 @@ impl Call {
         let Some(callee) = self.callee.as_ref() else {
             return false;
         };
-        let next = callee.tried + 1;
-        if next >= callee.exits.len() {
+        let (exits, max_forwards, next) = (callee.exits.clone(), callee.max_forwards, callee.tried + 1);
+        let Some(tried) = self.found(hands, &exits, next) else {
             return false;
-        }
+        };
         let way = Way {
-            exits: callee.exits.clone(),
-            tried: next,
+            exits,
+            tried,
             by: By::Size,
-            max_forwards: callee.max_forwards,
+            max_forwards,
             again: None,
         };
         self.dial_by(hands, now, way);
@@ -352,26 +384,13 @@ impl Call {
 
 /// How the callee is dialled.
 struct Way {
-    exits: Vec<Exit>,
+    exits: Vec<Try>,
     /// Which of them.
     tried: usize,
     by: By,
     max_forwards: u8,
     /// What stays of the INVITE before, which the same gateway wants to have otherwise.
     again: Option<Again>,
-}
-
-impl Way {
-    /// The exit behind the one that was tried.
-    fn next(exits: Vec<Exit>, tried: usize, max_forwards: u8) -> Self {
-        Self {
-            exits,
-            tried: tried + 1,
-            by: By::Size,
-            max_forwards,
-            again: None,
-        }
-    }
 }
 
 /// What an INVITE has in common with the one that it stands in for.
@@ -395,9 +414,9 @@ pub(super) enum By {
 }
 
 /// The media interface towards an exit: its trunk's, else the first of its gateway's address family; where there
-/// is none of that family, the first: who has both families may still be reached.
-pub fn callee_interface(config: &Config, exit: Exit) -> InterfaceId {
+/// is none of that family, the first: who has both families may still be reached. `None` for an exit without an address.
+pub fn callee_interface(config: &Config, exit: Try) -> Option<InterfaceId> {
     let trunk = &config.trunks[exit.trunk];
-    let gateway = trunk.gateways[exit.gateway].address.ip();
-    config.media.towards(trunk.media, gateway).unwrap_or_default()
+    let gateway = exit.target?.address.ip();
+    Some(config.media.towards(trunk.media, gateway).unwrap_or_default())
 }

@@ -14,10 +14,11 @@ use crate::call::bridge::{Bridge, Described};
 use crate::call::cdr::ReleasedBy;
 use crate::call::config::Config;
 use crate::call::exchange::Opening;
-use crate::call::hands::{CallRef, Hands, way};
+use crate::call::hands::{CallRef, Hands};
 use crate::call::phase::{Call, End, Recorded};
 use crate::call::port::LegName;
 use crate::call::refusal;
+use crate::call::targets::Resolved;
 use crate::call::trunk::{self, Naming};
 use crate::masking::reason::Reason;
 use crate::sip::dialog::Dialog;
@@ -460,8 +461,8 @@ pub struct Parting {
 
 impl Parting {
     /// From a call that is gone: what the answer itself gives back of the session's name counts.
-    pub fn from_nobody(config: &Config, path: Path, response: &Message<'_>) -> Self {
-        let trunk = trunk::of_path(&config.trunks, path);
+    pub fn from_nobody(config: &Config, resolved: &Resolved, path: Path, response: &Message<'_>) -> Self {
+        let trunk = trunk::of_path(&config.trunks, resolved, path);
         let is_named = trunk.is_some_and(|trunk| trunk.session_id == Naming::Own);
         Self {
             session: is_named.then(|| SessionId::given_back(response)).flatten(),
@@ -482,7 +483,7 @@ pub fn decline(
     parting: Parting,
 ) {
     if let Some(mut fork) = disown(hands, path, config, response, last_cseq, parting.session) {
-        let (to, bye) = bye(config, response, &mut fork, parting.cause);
+        let (to, bye) = bye(hands, config, response, &mut fork, parting.cause);
         // None while the one for an earlier copy of this 2xx is there.
         hands.layer.request(now.at, to, Owner::NOBODY, bye);
     }
@@ -493,15 +494,21 @@ pub fn decline(
 fn dismiss(hands: &mut Hands, path: Path, config: &Config, response: &Message<'_>, parting: Parting) {
     let last = last_cseq_of(response);
     if let Some(mut fork) = disown(hands, path, config, response, last, parting.session) {
-        let (to, bye) = bye(config, response, &mut fork, parting.cause);
+        let (to, bye) = bye(hands, config, response, &mut fork, parting.cause);
         hands.send(to, bye);
     }
 }
 
 /// The BYE to a fork that nobody wants, and its way.
-fn bye(config: &Config, response: &Message<'_>, fork: &mut Dialog, cause: u8) -> (Path, Vec<u8>) {
+fn bye(
+    hands: &Hands,
+    config: &Config,
+    response: &Message<'_>,
+    fork: &mut Dialog,
+    cause: u8,
+) -> (Path, Vec<u8>) {
     let cseq = fork.next_cseq();
-    let (to, by) = way(config, fork);
+    let (to, by) = hands.way(config, fork);
     let branch = branch_of_bye(response);
     let why = reason::q850(cause);
     let headers = [("Reason", why.as_str())];

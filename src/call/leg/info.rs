@@ -24,7 +24,7 @@ use crate::base::limits::{DIGITS_WAITING_MAX, INFO_BODY_BYTES_MAX, INFO_KEYS_AHE
 use crate::base::time::{Instant, Now};
 use crate::call::bridge;
 use crate::call::guard::Scope;
-use crate::call::hands::{Hands, Purpose, owner, way};
+use crate::call::hands::{Hands, Purpose, owner};
 use crate::call::inspect;
 use crate::call::leg::Bye;
 use crate::call::leg::peer::Knows;
@@ -161,7 +161,7 @@ impl Call {
             bytes: text.as_bytes(),
         };
         let cseq = dialog.next_cseq();
-        let (to, by) = way(&config, dialog);
+        let (to, by) = hands.way(&config, dialog);
         let branch = hands.branch();
         let bytes = dialog.request(Method::Info, cseq, &branch, by.via(), None, &[], Some(body), 70);
         if !self.may_send(name, &bytes, Scope::Ours) {

@@ -10,9 +10,10 @@ use super::{ALLOW, contact, reliable, supported, transport_param};
 use crate::base::number::{NumberPlan, RealNumber, Shown};
 use crate::base::text;
 use crate::call::config::Listener;
+use crate::call::targets::Place;
 use crate::call::trunk::number_format::{Unfit, Which, Wire};
 use crate::call::trunk::showing::{ShowIn, UserParam};
-use crate::call::trunk::{Gateway, Reliability, Trunk};
+use crate::call::trunk::{Reliability, Trunk};
 use crate::sip::build::{self, Body};
 use crate::sip::method::Method;
 use crate::sip::session_id::SessionId;
@@ -23,8 +24,8 @@ pub struct CalleeInvite<'a> {
     pub numbers: &'a Numbers,
     /// By which trunk.
     pub trunk: &'a Trunk,
-    /// Where it goes.
-    pub gateway: &'a Gateway,
+    /// Whom it addresses: the gateway, as the conf has it.
+    pub place: &'a Place,
     /// Which of our addresses its dialog uses: From and Contact.
     pub listener: &'a Listener,
     /// Which of our addresses it leaves from itself: Via.
@@ -120,11 +121,15 @@ impl CalleeInvite<'_> {
                 b"\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_vec()
             }
         };
-        let mut target = sip_uri(called, self.gateway.address);
+        let mut target = sip_uri(called, &self.place.host_port());
         target.extend_from_slice(parameter);
         let remote = [b"<", &*target, b">"].concat();
         // RFC 3261 §19.1.1: the transport may stand in the Request-URI, and not in To.
-        target.extend_from_slice(transport_param(self.gateway.transport));
+        target.extend_from_slice(match self.place {
+            Place::At(target) => transport_param(target.transport),
+            // What the conf doesn't say is DNS's affair.
+            Place::Named(name) => name.transport.map_or(&b""[..], transport_param),
+        });
         let from = [&*local, b";tag=", self.from_tag].concat();
         let contact = contact(self.listener);
         let identity = identity.map(|identity| String::from_utf8_lossy(&identity).into_owned());
@@ -214,18 +219,19 @@ fn uri_of_ours(user: &str, domain: &str, us: SocketAddr) -> Vec<u8> {
     out
 }
 
-fn sip_uri(number: &str, host: SocketAddr) -> Vec<u8> {
+fn sip_uri(number: &str, host_port: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(48);
     out.extend_from_slice(b"sip:");
     out.extend_from_slice(number.as_bytes());
     out.push(b'@');
-    text::address(&mut out, host);
+    out.extend_from_slice(host_port.as_bytes());
     out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::call::targets::Target;
     use crate::call::trunk::showing::Showing;
     use crate::sip::path::{ListenerId, Transport};
 
@@ -243,11 +249,10 @@ mod tests {
             address: us,
             advertised: us,
         };
-        let gateway = Gateway {
+        let place = Place::At(Target {
             address: them,
             transport: Transport::Udp,
-            rank: Default::default(),
-        };
+        });
         for (show_in, privacy, line) in [
             (ShowIn::Both, "id", Some("Privacy: id")),
             (ShowIn::From, "user;id", Some("Privacy: user;id")),
@@ -266,7 +271,7 @@ mod tests {
             let written = CalleeInvite {
                 numbers: &numbers,
                 trunk: &trunk,
-                gateway: &gateway,
+                place: &place,
                 listener: &listener,
                 via: &listener,
                 call_id: b"c",

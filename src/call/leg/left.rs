@@ -103,7 +103,7 @@ impl Call {
                 if response.status().is_some_and(|status| status < 300)
                     && let Some(path) = path.or(self.callee.as_ref().map(|callee| callee.path))
                 {
-                    let nobody = Parting::from_nobody(&self.config, path, response);
+                    let nobody = Parting::from_nobody(&self.config, &hands.resolved, path, response);
                     let parting = Parting {
                         session: session.or(nobody.session),
                         cause: refusal::SILENCE_CAUSE,

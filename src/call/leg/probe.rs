@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::base::limits::{PROBE_AFTER, PROBE_SPREAD};
 use crate::base::time::Now;
 use crate::call::guard::Scope;
-use crate::call::hands::{CallTimer, Hands, Purpose, owner, way};
+use crate::call::hands::{CallTimer, Hands, Purpose, owner};
 use crate::call::inspect;
 use crate::call::phase::{Call, End, Recorded};
 use crate::call::port::{Heading, LegName};
@@ -39,7 +39,7 @@ impl Call {
             return;
         };
         let cseq = dialog.next_cseq();
-        let (to, by) = way(&config, dialog);
+        let (to, by) = hands.way(&config, dialog);
         let branch = hands.branch();
         let headers = [("Accept", inspect::ACCEPT)];
         let bytes = dialog.request(Method::Options, cseq, &branch, by.via(), None, &headers, None, 70);

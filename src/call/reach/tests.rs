@@ -1,4 +1,5 @@
 use super::*;
+use crate::call::targets::{Place, Target};
 use crate::call::trunk::Gateway;
 use crate::call::trunk::probe::Probe;
 use crate::call::trunk::rank::Rank;
@@ -11,8 +12,10 @@ fn config() -> Config {
     let trunk = &mut config.trunks[0];
     trunk.gateways = [3, 4]
         .map(|host| Gateway {
-            address: ([127, 0, 0, host], 5_060).into(),
-            transport: Transport::Udp,
+            place: Place::At(Target {
+                transport: Transport::Udp,
+                address: ([127, 0, 0, host], 5_060).into(),
+            }),
             rank: Rank::default(),
         })
         .into();

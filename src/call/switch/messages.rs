@@ -40,7 +40,7 @@ impl Switch {
             Err(unreadable) => {
                 self.hands.note(Note::Malformed);
                 if let (Some(status), Some(head)) = (unreadable.status, unreadable.head)
-                    && trunk::of_path(&self.config.trunks, path).is_some()
+                    && trunk::of_path(&self.config.trunks, &self.hands.resolved, path).is_some()
                 {
                     let to_tag = self.hands.tag_for(&head);
                     // RFC 3261 §21.4.1 wants the fault named; our reason phrases are fixed.
@@ -131,7 +131,7 @@ impl Switch {
             return;
         }
         let (hands, config) = (&mut self.hands, &self.config);
-        let parting = Parting::from_nobody(config, path, message);
+        let parting = Parting::from_nobody(config, &hands.resolved, path, message);
         let last = last_cseq_of(message);
         match (purpose, kind) {
             (Purpose::Invite(_), AnswerKind::Final | AnswerKind::Another2xx) => {
@@ -171,10 +171,10 @@ impl Switch {
         let found = Dialog::id_of(message).and_then(|id| self.hands.dialogs.get(&id).copied());
         let Some((me, name)) = found else {
             let is_ours = is_ours(message.call_id()) && message.from_tag().is_some_and(is_ours);
-            let is_trunks = trunk::of_path(&self.config.trunks, path).is_some();
+            let is_trunks = trunk::of_path(&self.config.trunks, &self.hands.resolved, path).is_some();
             if is_ours && is_trunks && self.hands.layer.len() < TRANSACTIONS_MAX {
                 let last = LAST_CSEQ_OF_STRAYS.max(last_cseq_of(message));
-                let parting = Parting::from_nobody(&self.config, path, message);
+                let parting = Parting::from_nobody(&self.config, &self.hands.resolved, path, message);
                 decline(&mut self.hands, now, path, &self.config, message, last, parting);
             }
             return;
@@ -193,7 +193,7 @@ impl Switch {
             || in_dialog && Dialog::id_of(message).is_some_and(|id| self.hands.dialogs.contains_key(&id));
         // What belongs to a dialog or a transaction passes even if its trunk has left the conf.
         let is_known = || is_of_dialog() || self.hands.layer.knows(path, message);
-        let trunk = trunk::of_path(&self.config.trunks, path);
+        let trunk = trunk::of_path(&self.config.trunks, &self.hands.resolved, path);
         if trunk.is_none_or(|trunk| trunk.auth.is_some())
             && !is_known()
             && !self.may_begin(now, path, message)
@@ -219,7 +219,7 @@ impl Switch {
     /// kept of it.
     fn may_begin(&mut self, now: Now, path: Path, message: &Message<'_>) -> bool {
         let config = self.config.clone();
-        match trunk::of_path(&config.trunks, path) {
+        match trunk::of_path(&config.trunks, &self.hands.resolved, path) {
             Some(Trunk { auth: None, .. }) => true,
             Some(Trunk {
                 auth: Some(demand), ..
@@ -363,7 +363,7 @@ impl Switch {
     /// What we can do (RFC 3261 §11.2): as an INVITE from there would find it.
     fn options(&mut self, now: Now, path: Path, server: ServerId, message: &Message<'_>, status: u16) {
         let to_tag = self.hands.tag_for(message.head());
-        let trunk = trunk::of_path(&self.config.trunks, path);
+        let trunk = trunk::of_path(&self.config.trunks, &self.hands.resolved, path);
         let supported = trunk.and_then(leg::supported).unwrap_or_default();
         let headers = [
             ("Allow", ALLOW),

@@ -18,6 +18,7 @@ use crate::call::inspect;
 use crate::call::leg;
 use crate::call::port::{Answer, AskId, Output, Probed};
 use crate::call::reach::Outcome;
+use crate::call::targets;
 use crate::sip::build::{self, Request};
 use crate::sip::method::Method;
 use crate::sip::path::Path;
@@ -234,12 +235,13 @@ impl Switch {
         let exit = self.probes.spots.get(place)?.exit;
         let trunk = config.trunks.get(exit.trunk)?;
         let gateway = trunk.gateways.get(exit.gateway)?;
-        let us = listener_towards(config, trunk.listener, gateway.transport, gateway.address)?;
+        let target = targets::first(gateway, &config.listeners, trunk.listener, &self.hands.resolved)?;
+        let us = listener_towards(config, trunk.listener, target.transport, target.address)?;
         let (transport, sent_by) = us.via();
         let hands = &mut self.hands;
         let (tag, call_id, branch) = (hands.token(), hands.call_id(), hands.branch());
-        let host = [b"sip:".as_slice(), text::of_address(gateway.address).as_bytes()].concat();
-        let uri = [&*host, leg::transport_param(gateway.transport)].concat();
+        let host = [b"sip:".as_slice(), gateway.place.host_port().as_bytes()].concat();
+        let uri = [&*host, leg::transport_param(target.transport)].concat();
         let own = [
             b"<sip:".as_slice(),
             text::of_address(sent_by).as_bytes(),
@@ -265,8 +267,8 @@ impl Switch {
         });
         let path = trunk.way(Path {
             listener: us.id,
-            transport: gateway.transport,
-            remote: gateway.address,
+            transport: target.transport,
+            remote: target.address,
             flow: None,
             party: None,
         });

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::{Trunk, of_path};
+use crate::call::targets::{Resolved, Target};
 use crate::sip::path::Path;
 
 /// Where the requests of a dialog go whose other side gave a Contact or a route.
@@ -29,12 +30,19 @@ impl SignallingNat {
 }
 
 /// Where a request goes of a dialog that came by `came` and whose other side named `said`.
-pub fn goes_to(trunks: &[Trunk], came: Path, said: Path) -> Path {
+pub fn goes_to(trunks: &[Trunk], resolved: &Resolved, came: Path, said: Path) -> Path {
     let is_its = |trunk: &&Trunk| {
+        let from = Target {
+            transport: came.transport,
+            address: came.remote,
+        };
         let mut gateways = trunk.gateways.iter();
-        gateways.any(|gateway| gateway.address == came.remote)
+        gateways.any(|gateway| resolved.is_target(gateway, from))
     };
-    let trunk = trunks.iter().find(is_its).or_else(|| of_path(trunks, came));
+    let trunk = trunks
+        .iter()
+        .find(is_its)
+        .or_else(|| of_path(trunks, resolved, came));
     match trunk {
         Some(trunk) if trunk.signalling_nat.goes_back(said.remote.ip(), came.remote.ip()) => came,
         Some(_) | None => said,
@@ -59,6 +67,7 @@ fn is_private(address: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::call::targets::Place;
     use crate::call::trunk::rank::Rank;
     use crate::call::trunk::{Cidr, Gateway};
     use crate::sip::path::{ListenerId, Transport};
@@ -82,8 +91,10 @@ mod tests {
                 prefix: 24,
             }],
             gateways: vec![Gateway {
-                address: "198.51.100.7:5060".parse().unwrap(),
-                transport: Transport::Udp,
+                place: Place::At(Target {
+                    transport: Transport::Udp,
+                    address: "198.51.100.7:5060".parse().unwrap(),
+                }),
                 rank: Rank {
                     priority: 1,
                     weight: 1,
@@ -91,7 +102,12 @@ mod tests {
             }],
             ..Trunk::bare("carrier")
         };
-        let goes = |nat, came, said| goes_to(&[trunk(nat)], path(came), path(said)).remote.to_string();
+        let goes = |nat, came, said| {
+            let none = Resolved::default();
+            goes_to(&[trunk(nat)], &none, path(came), path(said))
+                .remote
+                .to_string()
+        };
         let (outside, inside, public) = ("203.0.113.9:40000", "10.1.2.3:5060", "203.0.113.10:5060");
         assert_eq!(goes(SignallingNat::Contact, outside, inside), inside);
         assert_eq!(goes(SignallingNat::Private, outside, inside), outside);

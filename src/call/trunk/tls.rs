@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Trunk, of_source};
+use crate::call::targets::{Resolved, Target};
 use crate::sip::path::{Party, Path, Transport};
 
 /// What a trunk says of TLS.
@@ -55,36 +56,43 @@ impl Trunk {
 
 /// The trunk whose wire a message came by: the one that the certificate over TLS named, if its addresses allow it, else that of
 /// the address. A trunk that asks for names has nothing that comes without.
-pub fn of_path(trunks: &[Trunk], path: Path) -> Option<&Trunk> {
+pub fn of_path<'t>(trunks: &'t [Trunk], resolved: &Resolved, path: Path) -> Option<&'t Trunk> {
     let named = path.party.and_then(|party| {
         let is_it = |trunk: &&Trunk| {
-            !trunk.tls.client_names.is_empty() && trunk.party() == party && trunk.takes_from(path.remote.ip())
+            !trunk.tls.client_names.is_empty()
+                && trunk.party() == party
+                && trunk.takes_from(resolved, path.remote.ip())
         };
         trunks.iter().find(is_it)
     });
-    named.or_else(|| of_source(trunks, path.remote.ip()))
+    named.or_else(|| of_source(trunks, resolved, path.remote.ip()))
 }
 
 /// The trunk with whose terms a TLS connection of ours that goes this way is opened: the one that it names, that of a gateway at
 /// this address, or that of the address.
-pub fn towards(trunks: &[Trunk], path: Path) -> Option<&Trunk> {
+pub fn towards<'t>(trunks: &'t [Trunk], resolved: &Resolved, path: Path) -> Option<&'t Trunk> {
     let named = path
         .party
         .and_then(|party| trunks.iter().find(|trunk| trunk.party() == party));
+    let over_tls = Target {
+        transport: Transport::Tls,
+        address: path.remote,
+    };
     let is_gateway = |trunk: &&Trunk| {
         let mut gateways = trunk.gateways.iter();
-        gateways.any(|gateway| gateway.transport == Transport::Tls && gateway.address == path.remote)
+        gateways.any(|gateway| resolved.is_target(gateway, over_tls))
     };
     named
         .or_else(|| trunks.iter().find(is_gateway))
-        .or_else(|| of_source(trunks, path.remote.ip()))
+        .or_else(|| of_source(trunks, resolved, path.remote.ip()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::call::config::Config;
-    use crate::call::trunk::Cidr;
+    use crate::call::targets::Place;
+    use crate::call::trunk::{Cidr, Gateway, GatewaysCall};
     use crate::sip::path::{FlowHint, ListenerId};
 
     fn trunk(name: &str, accepts: &[(&str, u8)], names: &[&str]) -> Trunk {
@@ -115,11 +123,27 @@ mod tests {
                 trunk("narrow", &[("192.0.2.0", 24)], &["sbc2.carrier.example"]),
                 trunk("plain", &[("198.51.100.0", 24)], &[]),
                 trunk("anywhere", &[], &["sbc3.carrier.example"]),
+                Trunk {
+                    gateways: vec![Gateway {
+                        place: Place::At(Target {
+                            transport: Transport::Tls,
+                            address: "192.0.2.50:5061".parse().expect("an address"),
+                        }),
+                        rank: Default::default(),
+                    }],
+                    gateways_call: GatewaysCall::Yes,
+                    ..trunk("gateways", &[], &["sbc4.carrier.example"])
+                },
             ],
             ..Config::on("127.0.0.1:5060".parse().expect("an address"))
         };
         let found = |ip: &str, name: Option<&str>| {
-            of_path(&config.trunks, at(ip, name.map(Party::named))).map(|trunk| &*trunk.name)
+            of_path(
+                &config.trunks,
+                &Resolved::default(),
+                at(ip, name.map(Party::named)),
+            )
+            .map(|trunk| &*trunk.name)
         };
         assert_eq!(found("203.0.113.9", Some("named")), Some("named"));
         assert_eq!(
@@ -141,6 +165,12 @@ mod tests {
             found("203.0.113.9", Some("plain")),
             None,
             "a trunk without names is nobody's by name"
+        );
+        assert_eq!(found("192.0.2.50", Some("gateways")), Some("gateways"));
+        assert_eq!(
+            found("203.0.113.9", Some("gateways")),
+            None,
+            "none of its gateways"
         );
         assert!(config.trunks[0].is_named("SBC1.carrier.example"));
         assert!(!config.trunks[0].is_named("sbc1.carrier.example.evil.example"));

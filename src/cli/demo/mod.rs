@@ -18,9 +18,11 @@ use phone::{Phone, Seen, Way};
 
 use super::client::Control;
 use crate::base::chance::Chance;
+use crate::call::targets::{Place, Target};
 use crate::config::Conf;
 use crate::rtp::tone;
 use crate::server;
+use crate::sip::path::Transport;
 
 /// The virtual number of the demo.
 const X: &str = "17000000001";
@@ -186,7 +188,10 @@ fn conf(folder: &Folder, phone_b: SocketAddr) -> anyhow::Result<Conf> {
         .iter_mut()
         .flat_map(|trunk| &mut trunk.gateways)
     {
-        gateway.address = phone_b;
+        gateway.place = Place::At(Target {
+            transport: Transport::Udp,
+            address: phone_b,
+        });
     }
     conf.log.level = crate::telemetry::log::Level::Warn;
     Ok(conf)

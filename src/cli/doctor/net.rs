@@ -6,11 +6,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use super::{Finding, Server};
+use crate::base::chance::Chance;
 use crate::base::limits::SIP_MESSAGE_BYTES_MAX;
 use crate::call::config::{Interface, Listener};
-use crate::call::trunk::Gateway;
+use crate::call::targets::{Name, Place, Server as Behind, Target};
 use crate::config::Conf;
 use crate::media::socket::Pair;
+use crate::names::Wanted;
+use crate::names::keeper::{Names, Status};
 use crate::sip::build::{self, Request};
 use crate::sip::method::Method;
 use crate::sip::path::{Party, Transport};
@@ -18,6 +21,8 @@ use crate::transport::tls::{self, Terms};
 
 /// How long a gateway may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long their names may take to be looked up: a server that doesn't answer is asked again.
+const NAMES_PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is asked over UDP meanwhile.
 const REPEAT: Duration = Duration::from_millis(500);
 /// Gateways that are asked at once.
@@ -150,27 +155,34 @@ fn overlap(range: &str, reserved: &str, first: u16, last: u16) -> bool {
 
 /// Asks every gateway whether it is there.
 pub(super) fn trunks(conf: &Conf, terms: &Terms) -> Vec<Finding> {
-    let mut asked: Vec<(&str, &Gateway, Option<&Listener>)> = Vec::new();
+    let mut asked: Vec<(&str, Target, Option<&Listener>)> = Vec::new();
+    let mut findings = Vec::new();
+    let names = look_up(conf);
     for trunk in &conf.switch.trunks {
         for gateway in &trunk.gateways {
-            let fits = |l: &&Listener| l.address.is_ipv4() == gateway.address.is_ipv4();
+            let targets = match &gateway.place {
+                Place::At(target) => vec![*target],
+                Place::Named(name) => {
+                    let status = names.iter().find(|status| status.name == *name);
+                    findings.push(of_name(&trunk.name, name, status));
+                    status.map_or(Vec::new(), |status| targets(&status.servers))
+                }
+            };
             let listeners = &conf.switch.listeners;
             let named = trunk
                 .listener
                 .and_then(|id| listeners.iter().find(|l| l.id == id));
-            asked.push((
-                &trunk.name,
-                gateway,
-                named.or_else(|| listeners.iter().find(fits)),
-            ));
+            for target in targets {
+                let fits = |l: &&Listener| l.address.is_ipv4() == target.address.is_ipv4();
+                asked.push((&trunk.name, target, named.or_else(|| listeners.iter().find(fits))));
+            }
         }
     }
-    let mut findings = Vec::with_capacity(asked.len());
     for group in asked.chunks(AT_ONCE) {
         std::thread::scope(|scope| {
             let threads: Vec<_> = group
                 .iter()
-                .map(|(trunk, gateway, listener)| scope.spawn(|| ask(trunk, gateway, *listener, terms)))
+                .map(|(trunk, target, listener)| scope.spawn(|| ask(trunk, *target, *listener, terms)))
                 .collect();
             findings.extend(threads.into_iter().filter_map(|thread| thread.join().ok()));
         });
@@ -178,16 +190,62 @@ pub(super) fn trunks(conf: &Conf, terms: &Terms) -> Vec<Finding> {
     findings
 }
 
-fn ask(trunk: &str, gateway: &Gateway, listener: Option<&Listener>, terms: &Terms) -> Finding {
+/// Looks the names of gateways up, as the server would.
+fn look_up(conf: &Conf) -> Vec<Status> {
+    let wanted = Wanted::of(&conf.switch, &conf.dns);
+    if wanted.names.is_empty() {
+        return Vec::new();
+    }
+    // Nothing is chosen here: chance only spreads the times of further look-ups.
+    let Ok(names) = Names::start(Chance::from_number(0), drop) else {
+        return Vec::new();
+    };
+    names.want(wanted);
+    names.wait(NAMES_PATIENCE);
+    names.status()
+}
+
+/// What there is to say of a gateway's name.
+fn of_name(trunk: &str, name: &Name, status: Option<&Status>) -> Finding {
+    let trouble = status.and_then(|status| status.error.as_deref());
+    let cure = "look what DNS says (dig NAPTR NAME, dig SRV _sip._udp.NAME, dig A NAME), and name the servers to ask \
+                in [dns] if they aren't those of /etc/resolv.conf";
+    match (status.and_then(Status::at), trouble) {
+        (Some(at), None) => Finding::ok("trunk", format!("{trunk}: {name} is {at}")),
+        (Some(at), Some(trouble)) => Finding::warn(
+            "trunk",
+            format!("{trunk}: {name} is {at}, but not all was said ({trouble})"),
+            cure,
+        ),
+        (None, trouble) => {
+            let trouble = trouble.unwrap_or("no answer in time");
+            Finding::fail("trunk", format!("{trunk}: {name} is nowhere ({trouble})"), cure)
+        }
+    }
+}
+
+fn targets(servers: &[Behind]) -> Vec<Target> {
+    let of_server = |server: &Behind| {
+        let transport = server.transport;
+        let target = move |address: &SocketAddr| Target {
+            transport,
+            address: *address,
+        };
+        server.addresses.iter().map(target).collect::<Vec<_>>()
+    };
+    servers.iter().flat_map(of_server).collect()
+}
+
+fn ask(trunk: &str, target: Target, listener: Option<&Listener>, terms: &Terms) -> Finding {
     let from = listener.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |l| l.address.ip());
     let begun = Instant::now();
-    let answer = match gateway.transport {
-        Transport::Udp => by_udp(from, gateway.address),
-        Transport::Tcp => by_tcp(gateway.address),
-        Transport::Tls => by_tls(gateway.address, Party::named(trunk), terms),
+    let answer = match target.transport {
+        Transport::Udp => by_udp(from, target.address),
+        Transport::Tcp => by_tcp(target.address),
+        Transport::Tls => by_tls(target.address, Party::named(trunk), terms),
     };
-    let name = gateway.transport.via_token();
-    let what = format!("{trunk}: {name} {}", gateway.address);
+    let name = target.transport.via_token();
+    let what = format!("{trunk}: {name} {}", target.address);
     match answer {
         Ok(answer) => {
             let found = format!("{what} answers {answer} after {} ms", begun.elapsed().as_millis());
@@ -298,10 +356,9 @@ mod tests {
 
     #[test]
     fn a_gateway_that_answers_is_told_from_one_that_is_silent_and_one_that_is_not_there() {
-        let gateway = |address| Gateway {
+        let gateway = |address| Target {
             address,
             transport: Transport::Udp,
-            rank: Default::default(),
         };
         let there = UdpSocket::bind("127.0.0.1:0").expect("a port");
         let address = there.local_addr().expect("bound");
@@ -312,7 +369,7 @@ mod tests {
             there.send_to(b"SIP/2.0 200 OK\r\n\r\n", from).expect("answered");
             text
         });
-        let found = ask("carrier", &gateway(address), None, &Terms::default());
+        let found = ask("carrier", gateway(address), None, &Terms::default());
         assert!(
             found.grade == Grade::Ok && found.found.contains("answers 200 OK after"),
             "{found}"
@@ -328,14 +385,14 @@ mod tests {
             .local_addr()
             .expect("bound");
         assert_eq!(
-            ask("carrier", &gateway(gone), None, &Terms::default()).grade,
+            ask("carrier", gateway(gone), None, &Terms::default()).grade,
             Grade::Fail
         );
 
         let silent = UdpSocket::bind("127.0.0.1:0").expect("a port");
         let found = ask(
             "carrier",
-            &gateway(silent.local_addr().expect("bound")),
+            gateway(silent.local_addr().expect("bound")),
             None,
             &Terms::default(),
         );

@@ -79,6 +79,7 @@ fn another(key: &str) -> Option<&'static str> {
         "media.advertise" => Some("\"203.0.113.6\""),
         "media.ports" => Some("\"20000-20999\""),
         "media.timeout_s" => Some("30"),
+        "dns.servers" => Some("[\"127.0.0.1:5353\"]"),
         "numbers.country" => Some("\"49\""),
         "store.path" => Some("\"elsewhere\""),
         "records.cdr_dir" => Some("\"elsewhere/cdr\""),

@@ -573,7 +573,9 @@ impl Handler for Shy {
                 self.may = true;
                 "order"
             }
-            Input::Timeout | Input::Failed(..) | Input::Media(_) | Input::Config(_) => return None,
+            Input::Timeout | Input::Failed(..) | Input::Media(_) | Input::Config(_) | Input::Resolved(_) => {
+                return None;
+            }
         };
         self.told.send(what).expect("heard");
         None

@@ -20,6 +20,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Stream
 
 use crate::base::time::Wall;
 use crate::call::config::Listener;
+use crate::call::targets::Place;
 use crate::call::trunk::Trunk;
 use crate::call::trunk::tls::CertificateFiles;
 use crate::sip::path::{Party, Transport};
@@ -249,7 +250,10 @@ impl Terms {
                     .to_owned()
             }),
         };
-        let leads_there = trunk.gateways.iter().any(|g| g.transport == Transport::Tls);
+        let leads_there = trunk
+            .gateways
+            .iter()
+            .any(|g| g.place.wants() == Some(Transport::Tls));
         let (roots, pinned) = match known {
             Ok(known) => known,
             // Nobody is called there.
@@ -302,7 +306,11 @@ fn names(trunk: &Trunk) -> Vec<ServerName<'static>> {
     let named = |name: &str| ServerName::try_from(name.to_owned()).ok();
     let own = trunk.tls.name.as_deref().and_then(named);
     let gateways = trunk.gateways.iter().filter(|_| trunk.tls.name.is_none());
-    let gateways = gateways.map(|gateway| ServerName::IpAddress(gateway.address.ip().into()));
+    // Of a name its own counts, not that of the server that DNS says it has (RFC 5922 §4).
+    let gateways = gateways.filter_map(|gateway| match &gateway.place {
+        Place::At(target) => Some(ServerName::IpAddress(target.address.ip().into())),
+        Place::Named(name) => named(&name.host),
+    });
     let callers = trunk.tls.client_names.iter().filter_map(|name| named(name));
     own.into_iter().chain(gateways).chain(callers).collect()
 }

@@ -6,12 +6,13 @@ use std::sync::OnceLock;
 use umbra::call::config::{Config, Listener, SipTimers};
 use umbra::call::media;
 use umbra::call::routes::{Match, Pattern, Route};
+use umbra::call::targets::{Name, Place, Resolved, Scheme, Server, Target};
 use umbra::call::trunk::rank::Rank;
 use umbra::call::trunk::register::Register;
 use umbra::call::trunk::secret::{Credentials, Demand, Secret, User};
 use umbra::call::trunk::{
-    Cidr, Dtmf, Gateway, LargeRequests, MayShow, Naming, Redirects, Reliability, RtcpMux, SessionTimer,
-    SessionWish, Trunk,
+    Cidr, Dtmf, Gateway, GatewaysCall, LargeRequests, MayShow, Naming, Redirects, Reliability, RtcpMux,
+    SessionTimer, SessionWish, Trunk,
 };
 use umbra::config::{Conf, Reading};
 use umbra::masking::binding::Mode;
@@ -55,16 +56,8 @@ pub(super) fn config_of(setup: &Setup) -> Config {
     let carrier = Trunk {
         name: "carrier".into(),
         accept_from: setup.accepted().into_iter().map(net).collect(),
-        gateways: (1..=setup.gateways)
-            .map(|n| Gateway {
-                address: setup.gateway(n as u8),
-                transport: setup.gateway.transport(),
-                rank: Rank {
-                    priority: n as u16,
-                    weight: 1,
-                },
-            })
-            .collect(),
+        gateways_call: GatewaysCall::No,
+        gateways: gateways(setup),
         auth: setup.auth.as_ref().map(|how| Demand {
             realm: secret::OUR_REALM.into(),
             asker: match how.split('-').next() {
@@ -178,6 +171,48 @@ fn own_trunks(config: &mut Config, setup: &Setup) {
         },
         trunks: ranked.collect(),
     }];
+}
+
+fn gateways(setup: &Setup) -> Vec<Gateway> {
+    if setup.names.is_some() {
+        let place = Place::Named(name());
+        let rank = Rank::default();
+        return vec![Gateway { place, rank }];
+    }
+    let at = |n| Gateway {
+        place: Place::At(Target {
+            address: setup.gateway(n as u8),
+            transport: setup.gateway.transport(),
+        }),
+        rank: Rank {
+            priority: n as u16,
+            weight: 1,
+        },
+    };
+    (1..=setup.gateways).map(at).collect()
+}
+
+/// The name of the trunk's only gateway, where it has one.
+fn name() -> Name {
+    Name {
+        scheme: Scheme::Sip,
+        host: "sbc.carrier.example".into(),
+        port: None,
+        transport: None,
+    }
+}
+
+/// What that name resolves to.
+pub(super) fn resolved_of(setup: &Setup) -> Resolved {
+    let places = setup.names.as_deref().filter(|places| *places != "nowhere");
+    let places = places.into_iter().flat_map(|places| places.split(','));
+    let server = |(tier, place): (u16, &str)| Server {
+        tier,
+        weight: 0,
+        transport: setup.gateway.transport(),
+        addresses: vec![setup.gateway(place.parse().expect("a gateway's place"))],
+    };
+    Resolved::new([(name(), (0..).zip(places).map(server).collect())])
 }
 
 /// The trunks as the conf reads them: the first has a play's own lines, and else what is usual.

@@ -283,6 +283,7 @@ impl World {
         for index in 0..count {
             self.drain_outputs(index);
         }
+        self.tell_names();
         if self.records_kept == Records::Full {
             self.command(Command::Records(Records::Full));
         }

@@ -10,6 +10,7 @@ use rustls::{SupportedProtocolVersion, version};
 
 use super::*;
 use crate::call::config::Listener as Listening;
+use crate::call::targets::{Place, Target};
 use crate::call::trunk::Gateway;
 use crate::call::trunk::tls::CertificateFiles;
 use crate::transport::tls::Config;
@@ -332,8 +333,10 @@ fn gateway_with(
 fn leading(name: Option<&str>, ca: Option<PathBuf>, address: SocketAddr) -> Trunk {
     let mut trunk = Trunk::bare("carrier");
     trunk.gateways = vec![Gateway {
-        address,
-        transport: Transport::Tls,
+        place: Place::At(Target {
+            address,
+            transport: Transport::Tls,
+        }),
         rank: Default::default(),
     }];
     trunk.tls.name = name.map(Into::into);
