@@ -532,6 +532,37 @@ fn every_pair_over_ipv6() {
     play_pairs(Way::Udp6);
 }
 
+/// The trunk asks callers for a password, and its gateway asks us.
+fn play_passwords(way: Way) {
+    let stage = Stage::speaking(way, "");
+    let trunks = stage.server.folder().join("trunks.toml");
+    let before = fs::read_to_string(&trunks).expect("the conf is there");
+    let asked = "auth = [{ user = \"pbx\", password = \"hush\" }]\nauth_algorithms = [\"md5\"]\n\
+                 credentials = { realm = \"carrier.example\", user = \"umbra\", password = \"sesame\" }\n";
+    fs::write(&trunks, before + asked).expect("the folder can be written");
+    stage.server.done("reload");
+    stage.play(&Calls::few("uac_password", "uas_password"));
+    let records = stage.left(3, &json!({"sip_status": 200, "released_by": "caller"}));
+    for record in records {
+        assert_eq!(record["attempts"][0]["challenge"], "answered", "{record:#}");
+    }
+}
+
+#[test]
+fn both_sides_prove_passwords_over_udp() {
+    play_passwords(Way::Udp);
+}
+
+#[test]
+fn both_sides_prove_passwords_over_tcp() {
+    play_passwords(Way::Tcp);
+}
+
+#[test]
+fn both_sides_prove_passwords_over_ipv6() {
+    play_passwords(Way::Udp6);
+}
+
 #[test]
 fn a_calls_b_and_b_sees_x_alone() {
     let stage = Stage::new("");

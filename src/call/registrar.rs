@@ -195,11 +195,13 @@ impl Registrar {
             .iter()
             .filter_map(|trunk| Line::of(config, trunk))
             .collect();
-        for (_, entry) in self.entries.iter_mut().filter(|(_, e)| e.wanted == Wanted::Yes) {
+        for (_, entry) in &mut self.entries {
             match lines.iter().position(|line| line.is_of(&entry.line)) {
                 Some(place) => {
                     let line = lines.swap_remove(place);
-                    if line != entry.line {
+                    // One that is being taken back, and is wanted again, begins anew.
+                    if line != entry.line || entry.wanted == Wanted::No {
+                        entry.wanted = Wanted::Yes;
                         entry.line = line;
                         entry.due = at;
                         entry.is_outdated = entry.out.is_some();
@@ -495,6 +497,7 @@ impl Entry {
         if out == Some(Out::Remove) {
             // It ends by itself; there is nobody to be told again.
             self.until = None;
+            return self.tell(hands, Registered::TakenBack);
         }
         self.failures = self.failures.saturating_add(1);
         let pause = pause(self.failures, &mut hands.chance).max(wait);
@@ -534,4 +537,64 @@ fn retry_after(response: &Head<'_>) -> Duration {
     let digits = value.get(..end.unwrap_or(value.len())).unwrap_or_default();
     let seconds = decimal(digits, u32::MAX).unwrap_or(0);
     Duration::from_secs(seconds.into()).min(REGISTER_RETRY_AFTER_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_differ() {
+        let mut chance = Chance::from_number(7);
+        for failures in 1..40 {
+            let whole = REGISTER_PAUSE
+                .saturating_mul(1 << (failures - 1).min(10))
+                .min(REGISTER_PAUSE_MAX);
+            let some: Vec<Duration> = (0..20).map(|_| pause(failures, &mut chance)).collect();
+            assert!(
+                some.iter().all(|pause| (whole / 2..=whole).contains(pause)),
+                "{failures}"
+            );
+            assert!(some.iter().any(|pause| *pause != some[0]), "{failures}");
+        }
+        assert!(pause(u32::MAX, &mut chance) <= REGISTER_PAUSE_MAX);
+    }
+
+    #[test]
+    fn a_registration_is_refreshed_while_there_is_time_to_try_again() {
+        let mut chance = Chance::from_number(7);
+        for granted_s in [1, 60, 86_400] {
+            let granted = Duration::from_secs(granted_s);
+            for _ in 0..50 {
+                let after = refresh_after(granted, &mut chance);
+                assert!(
+                    after >= granted * 65 / 100 && after <= granted * 75 / 100,
+                    "{granted_s}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_when_to_come_again_in_seconds_and_nothing_else_counts() {
+        for (line, wait_s) in [
+            ("Retry-After: 120", 120),
+            ("Retry-After: 18000;duration=3600", 3_600),
+            ("Retry-After: 5 (I'm in a meeting)", 5),
+            ("Retry-After: soon", 0),
+            ("Retry-After: 99999999999", 0),
+            ("X: 1", 0),
+        ] {
+            let bytes = format!("SIP/2.0 503 Busy\r\n{line}\r\n\r\n");
+            let head = Head::read(bytes.as_bytes()).expect("a head");
+            assert_eq!(retry_after(&head), Duration::from_secs(wait_s), "{line}");
+        }
+    }
+
+    #[test]
+    fn an_owner_word_of_ours_is_no_calls_and_nobodys() {
+        assert_eq!(owned(Owner(OURS << 56 | 7)), Some(7));
+        assert_eq!(owned(Owner::NOBODY), None);
+        assert_eq!(owned(Owner(7)), None);
+    }
 }

@@ -1,5 +1,7 @@
 //! One SIP shard's thread: wait, read, hand to the switch, send.
 
+mod pace;
+
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -8,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use self::pace::{GATHER, Pace};
 use super::bound::{Bound, Socket};
 use super::clock::Clock;
 use super::connections::{Connections, Peer};
@@ -32,10 +35,6 @@ const BEGIN_LOOK: Duration = Duration::from_millis(1);
 /// The shortest wait for a timer. Timers of transactions come by the thousand, seconds after their calls: those
 /// that are due within one such time are served together.
 const TICK: Duration = Duration::from_millis(4);
-/// Where messages come faster than this, a loop rests so long after a batch, because a wake-up costs as much as a
-/// message, and a message that comes alone finds nothing of the switch in the processor's caches: what comes meanwhile is
-/// the next batch. One that comes after a pause is taken at once.
-const GATHER: Duration = Duration::from_millis(12);
 /// Batches that are read of one socket before anything else is looked at. New requests only queue up meanwhile, so
 /// that the messages of calls behind them are not lost in the system's buffer.
 const READS_MAX: usize = 8;
@@ -236,14 +235,12 @@ enum Go {
     Stop,
 }
 
-/// How fast work comes in.
+/// Whether a socket's buffer runs over if the loop rests.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Pace {
-    /// There are pauses of more than [`GATHER`].
-    Slow,
-    /// There are none.
-    Brisk,
-    /// More came at once than one system call moves: it must not wait, or the socket's buffer runs over.
+enum Tide {
+    /// It doesn't.
+    Calm,
+    /// More came at once than one system call moves.
     Flood,
 }
 
@@ -271,10 +268,11 @@ impl EventLoop {
             return;
         }
         let mut left = Left::None;
-        let mut pace = Pace::Slow;
+        let mut pace = Pace::since(self.clock.now().at);
+        let mut tide = Tide::Calm;
         loop {
             self.close_batch(&mut handler, &mut outbox);
-            if (left, pace) == (Left::None, Pace::Brisk) {
+            if (left, tide) == (Left::None, Tide::Calm) && pace.is_brisk() {
                 std::thread::sleep(GATHER);
             }
             let idle_since = self.clock.now().at;
@@ -291,18 +289,19 @@ impl EventLoop {
                 std::thread::sleep(FAULT_REST);
                 ready.extend(self.own_sockets());
             }
-            pace = if self.clock.now().at - idle_since < GATHER {
-                Pace::Brisk
-            } else {
-                Pace::Slow
-            };
+            let woken = self.clock.now().at;
             let mut input = |now, input: Input<'_>| due = handler.take(now, input, &mut outbox);
+            let mut came = 0;
+            tide = Tide::Calm;
             for ready in &ready {
-                if self.look(*ready, &mut inbox, &mut mail.fresh, &mut input) >= BATCH {
-                    pace = Pace::Flood;
+                let count = self.look(*ready, &mut inbox, &mut mail.fresh, &mut input);
+                if count >= BATCH {
+                    tide = Tide::Flood;
                 }
+                came += count;
             }
             left = self.doors[self.homes.shard.index].take(&mut mail);
+            pace.came(woken, came + mail.messages.len());
             // Read when all of it is here: what was unbound before a message came must not connect it.
             let now = self.clock.now();
             for packet in mail.outgoing.drain(..) {
@@ -374,7 +373,7 @@ impl EventLoop {
         })
     }
 
-    /// Looks at what a wait found. Returns how many datagrams there were.
+    /// Looks at what a wait found. Returns how many datagrams there were; what a connection brought counts as one.
     fn look(
         &mut self,
         ready: Ready,
@@ -386,7 +385,7 @@ impl EventLoop {
             Source::Listener(index) => index,
             Source::Connection(flow) => {
                 self.look_at_connection(flow, fresh, input);
-                return 0;
+                return 1;
             }
         };
         let sockets = Arc::clone(&self.sockets);

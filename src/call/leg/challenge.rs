@@ -1,7 +1,7 @@
 //! A gateway asks us for a password (RFC 3261 §22.2, §22.3).
 //!
 //! It is answered only where it can't be a trick (CVE-2021-41158): in the answer to a request of ours that begins
-//! something (INVITE of a call, REGISTER, OPTIONS), which came from where that request went, for the realm that the conf
+//! something (the INVITE of a call, a REGISTER), which came from where that request went, for the realm that the conf
 //! gives the trunk, and once for each nonce. A challenge to anything else, within a call above all, is a failure like
 //! others; nothing there can reach a password.
 

@@ -46,8 +46,8 @@ impl Secret {
     }
 }
 
-/// What a trunk's gateways know us by. It answers challenges of this realm only, to INVITEs that begin a call, REGISTER
-/// and OPTIONS of ours, and goes to nobody but the gateway that was asked (CVE-2021-41158).
+/// What a trunk's gateways know us by. It answers challenges of this realm only, to INVITEs that begin a call and
+/// REGISTERs of ours, and goes to nobody but the gateway that was asked (CVE-2021-41158).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Credentials {
     /// The realm that the carrier has told us.

@@ -55,7 +55,7 @@ impl Trunk {
 
 /// The trunk whose wire a message came by: the one that the certificate over TLS named, if its addresses allow it, else that of
 /// the address. A trunk that asks for names has nothing that comes without.
-pub fn of_path<'t>(trunks: &'t [Trunk], path: Path) -> Option<&'t Trunk> {
+pub fn of_path(trunks: &[Trunk], path: Path) -> Option<&Trunk> {
     let named = path.party.and_then(|party| {
         let is_it = |trunk: &&Trunk| {
             !trunk.tls.client_names.is_empty() && trunk.party() == party && trunk.takes_from(path.remote.ip())
@@ -67,7 +67,7 @@ pub fn of_path<'t>(trunks: &'t [Trunk], path: Path) -> Option<&'t Trunk> {
 
 /// The trunk with whose terms a TLS connection of ours that goes this way is opened: the one that it names, that of a gateway at
 /// this address, or that of the address.
-pub fn towards<'t>(trunks: &'t [Trunk], path: Path) -> Option<&'t Trunk> {
+pub fn towards(trunks: &[Trunk], path: Path) -> Option<&Trunk> {
     let named = path
         .party
         .and_then(|party| trunks.iter().find(|trunk| trunk.party() == party));
