@@ -222,32 +222,43 @@ pub fn of_gateway(
     targets
 }
 
-/// The first address of a gateway, without any choice by chance: the same while DNS says the same. `None` as in
+/// Every address of a gateway, without any choice by chance: in the same order while DNS says the same. Empty as in
 /// [`of_gateway`].
+pub fn all(
+    gateway: &Gateway,
+    listeners: &[Listener],
+    wanted: Option<ListenerId>,
+    resolved: &Resolved,
+) -> Vec<Target> {
+    let name = match &gateway.place {
+        Place::At(target) => return vec![*target],
+        Place::Named(name) => name,
+    };
+    let mut servers: Vec<&Server> = resolved.servers(name).iter().collect();
+    servers.sort_by_key(|server| server.tier);
+    let targets = servers.into_iter().flat_map(|server| {
+        let target = |address: &SocketAddr| Target {
+            transport: server.transport,
+            address: *address,
+        };
+        server.addresses.iter().map(target)
+    });
+    let is_reached = |target: &Target| {
+        let (transport, address) = (target.transport, target.address);
+        let is_ours = listeners.iter().any(|l| l.is_at(address));
+        !is_ours && listener_among(listeners, wanted, transport, address).is_some()
+    };
+    targets.filter(is_reached).collect()
+}
+
+/// The first of [`all`].
 pub fn first(
     gateway: &Gateway,
     listeners: &[Listener],
     wanted: Option<ListenerId>,
     resolved: &Resolved,
 ) -> Option<Target> {
-    let name = match &gateway.place {
-        Place::At(target) => return Some(*target),
-        Place::Named(name) => name,
-    };
-    let mut servers: Vec<&Server> = resolved.servers(name).iter().collect();
-    servers.sort_by_key(|server| server.tier);
-    let of_server = |server: &&Server| {
-        let transport = server.transport;
-        let address = server.addresses.iter().find(|address| {
-            let is_ours = listeners.iter().any(|l| l.is_at(**address));
-            !is_ours && listener_among(listeners, wanted, transport, **address).is_some()
-        });
-        address.map(|address| Target {
-            transport,
-            address: *address,
-        })
-    };
-    servers.iter().find_map(of_server)
+    all(gateway, listeners, wanted, resolved).first().copied()
 }
 
 /// Takes the next server out of those left, as RFC 2782 has it: the lowest tier first, and in a tier each as often as

@@ -105,6 +105,7 @@ impl Ladder {
                 "min_se" => setup.min_se_s = value.parse().expect(value),
                 "charging_vector" => setup.names_charging = value == "own",
                 "session_id" => setup.names_sessions = value == "own",
+                "beside" => setup.beside = Some(value.parse().expect(value)),
                 "trunks" => setup.trunks = value.split(',').map(str::to_owned).collect(),
                 "route" => setup.route = value.split(',').map(str::to_owned).collect(),
                 "auth" => setup.auth = Some(value.clone()),

@@ -92,6 +92,8 @@ pub struct Setup {
     /// The trunk's only gateway is a name: its servers, as places of gateways in the order in which they are tried
     /// (`2,1`); `nowhere`: it resolves to nothing.
     pub names: Option<String>,
+    /// The gateway that the trunk has by its address, behind the one that is a name.
+    pub beside: Option<u8>,
     /// What those who call speak.
     pub home: Speaks,
     /// What the gateways speak.
@@ -167,6 +169,7 @@ impl Setup {
             t1: Duration::from_millis(500),
             gateways: 1,
             names: None,
+            beside: None,
             home: Speaks::Udp,
             gateway: Speaks::Udp,
             large: Large::Udp,

@@ -18,7 +18,7 @@ use crate::call::inspect;
 use crate::call::leg;
 use crate::call::port::{Answer, AskId, Output, Probed};
 use crate::call::reach::Outcome;
-use crate::call::targets;
+use crate::call::targets::{self, Target};
 use crate::sip::build::{self, Request};
 use crate::sip::method::Method;
 use crate::sip::path::Path;
@@ -44,6 +44,8 @@ struct Spot {
     gateway: Box<str>,
     /// When it is asked next.
     due: Option<Instant>,
+    /// Which of its addresses is asked: after each that gave no good answer, the next one.
+    turn: usize,
     open: Option<Open>,
     /// Who waits for the outcome.
     askers: ArrayVec<AskId, PROBE_ASKERS_MAX>,
@@ -101,6 +103,7 @@ impl Switch {
                         trunk: of.name.clone(),
                         gateway: name,
                         due: None,
+                        turn: 0,
                         open: None,
                         askers: ArrayVec::new(),
                     },
@@ -213,7 +216,11 @@ impl Switch {
             index: place as u32,
             generation: serial,
         };
-        let client = self.send_probe(now, &config, place, me);
+        let Some(target) = self.asked_at(&config, place) else {
+            // Its name resolves to nothing that we reach.
+            return self.probe_over(now, place, Outcome::Undelivered);
+        };
+        let client = self.send_probe(now, &config, place, target, me);
         let Some(spot) = self.probes.spots.get_mut(place) else {
             return;
         };
@@ -231,11 +238,27 @@ impl Switch {
         }
     }
 
-    fn send_probe(&mut self, now: Now, config: &Config, place: usize, me: CallRef) -> Option<ClientId> {
+    /// Where a gateway is asked now.
+    fn asked_at(&self, config: &Config, place: usize) -> Option<Target> {
+        let spot = self.probes.spots.get(place)?;
+        let trunk = config.trunks.get(spot.exit.trunk)?;
+        let gateway = trunk.gateways.get(spot.exit.gateway)?;
+        let all = targets::all(gateway, &config.listeners, trunk.listener, &self.hands.resolved);
+        let place = spot.turn.checked_rem(all.len())?;
+        all.get(place).copied()
+    }
+
+    fn send_probe(
+        &mut self,
+        now: Now,
+        config: &Config,
+        place: usize,
+        target: Target,
+        me: CallRef,
+    ) -> Option<ClientId> {
         let exit = self.probes.spots.get(place)?.exit;
         let trunk = config.trunks.get(exit.trunk)?;
         let gateway = trunk.gateways.get(exit.gateway)?;
-        let target = targets::first(gateway, &config.listeners, trunk.listener, &self.hands.resolved)?;
         let us = listener_towards(config, trunk.listener, target.transport, target.address)?;
         let (transport, sent_by) = us.via();
         let hands = &mut self.hands;
@@ -282,6 +305,9 @@ impl Switch {
             return;
         };
         spot.open = None;
+        if !outcome.is_good() {
+            spot.turn = spot.turn.wrapping_add(1);
+        }
         if let Some(trunk) = self.config.trunks.get(spot.exit.trunk) {
             self.hands.reach.probed(trunk, spot.exit.gateway, now, outcome);
         }

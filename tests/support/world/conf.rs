@@ -174,25 +174,27 @@ fn own_trunks(config: &mut Config, setup: &Setup) {
 }
 
 fn gateways(setup: &Setup) -> Vec<Gateway> {
-    if setup.names.is_some() {
-        let place = Place::Named(name());
-        let rank = Rank::default();
-        return vec![Gateway { place, rank }];
-    }
-    let at = |n| Gateway {
+    let at = |n: u8| Gateway {
         place: Place::At(Target {
-            address: setup.gateway(n as u8),
+            address: setup.gateway(n),
             transport: setup.gateway.transport(),
         }),
         rank: Rank {
-            priority: n as u16,
+            priority: n.into(),
             weight: 1,
         },
     };
-    (1..=setup.gateways).map(at).collect()
+    if setup.names.is_some() {
+        let named = Gateway {
+            place: Place::Named(name()),
+            rank: Rank::default(),
+        };
+        return [named].into_iter().chain(setup.beside.map(at)).collect();
+    }
+    (1..=setup.gateways as u8).map(at).collect()
 }
 
-/// The name of the trunk's only gateway, where it has one.
+/// The name of the trunk's first gateway, where it has one.
 fn name() -> Name {
     Name {
         scheme: Scheme::Sip,
