@@ -75,18 +75,29 @@ pub fn exits(
             Standing::Blocked => {}
         }
     }
-    if open.is_empty() {
-        open = doubtful;
-    }
-    if open.is_empty() {
+    if open.is_empty() && doubtful.is_empty() {
         return Err(Reason::TrunkDown);
     }
-    let mut tries = Vec::new();
+    let (mut tries, mut spared) = (Vec::new(), Vec::new());
     for exit in open {
         if tries.len() >= TRIES_MAX {
             break;
         }
-        tries.extend(tries_of(config, resolved, chance, exit));
+        let of = &config.trunks[exit.trunk];
+        let is_spared = |exit: &Try| {
+            let spared = |target: Target| reach.is_spared(of, exit.gateway, target.address, at);
+            exit.target.is_some_and(spared)
+        };
+        let all = tries_of(config, resolved, chance, exit);
+        let (resting, fresh): (Vec<Try>, Vec<Try>) = all.into_iter().partition(is_spared);
+        tries.extend(fresh);
+        spared.extend(resting);
+    }
+    // A name that resolves to nothing is no way out; what rests or is down may be one.
+    if !tries.iter().any(|exit: &Try| exit.target.is_some()) {
+        let doubtful = doubtful.into_iter();
+        tries.extend(spared);
+        tries.extend(doubtful.flat_map(|exit| tries_of(config, resolved, chance, exit)));
     }
     tries.truncate(TRIES_MAX);
     Ok(tries)

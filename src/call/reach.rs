@@ -2,6 +2,7 @@
 //! one of them probes, any may hear a 503, and the owner of the process blocks.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -53,6 +54,8 @@ pub struct Known {
     pub blocked: Option<Wall>,
     /// Until when it asked to be spared.
     pub rests: Option<Instant>,
+    /// Which of its servers asked to be spared until when, while it has others.
+    pub spared: BTreeMap<SocketAddr, Instant>,
     /// Since when it is down.
     pub down: Option<Wall>,
     /// The last probe, and when its outcome was known.
@@ -151,6 +154,43 @@ impl Reach {
         });
     }
 
+    /// One of the servers of a gateway answered 503 with Retry-After, and others are left: it alone is spared.
+    pub fn spare(&self, trunk: &Trunk, gateway: usize, server: SocketAddr, now: Instant, wait: Duration) {
+        if wait.is_zero() {
+            return;
+        }
+        let until = now + wait.min(GATEWAY_REST_MAX);
+        self.change(|trunks| {
+            if let Some(known) = known_of(trunks, trunk, gateway) {
+                known.spared.retain(|_, until| *until > now);
+                known.spared.insert(server, until);
+            }
+        });
+    }
+
+    /// Whether a server of a gateway is spared at this moment.
+    pub fn is_spared(&self, trunk: &Trunk, gateway: usize, server: SocketAddr, at: Instant) -> bool {
+        if !self.is_troubled.load(Ordering::Relaxed) {
+            return false;
+        }
+        let mut trunks = self.lock();
+        let name = trunk.gateways.get(gateway).map(super::trunk::Gateway::name);
+        let of = trunks.get_mut(&trunk.name);
+        let Some(known) = of
+            .zip(name)
+            .and_then(|(of, name)| of.gateways.get_mut(name.as_str()))
+        else {
+            return false;
+        };
+        let before = known.spared.len();
+        known.spared.retain(|_, until| *until > at);
+        let (is_spared, is_news) = (known.spared.contains_key(&server), known.spared.len() < before);
+        if is_news {
+            self.settle(&trunks);
+        }
+        is_spared
+    }
+
     /// A probe of a gateway has come to this.
     pub fn probed(&self, trunk: &Trunk, gateway: usize, now: Now, outcome: Outcome) {
         self.change(|trunks| {
@@ -228,6 +268,11 @@ impl Reach {
                         *known = Known {
                             blocked: known.blocked,
                             rests: known.rests.filter(|_| is_there),
+                            spared: if is_there {
+                                std::mem::take(&mut known.spared)
+                            } else {
+                                BTreeMap::new()
+                            },
                             ..Known::default()
                         };
                     }
@@ -247,8 +292,10 @@ impl Reach {
 
     /// Something has changed.
     fn settle(&self, trunks: &Trunks) {
-        let is_open =
-            |known: &Known| known.blocked.is_none() && known.down.is_none() && known.rests.is_none();
+        let is_open = |known: &Known| {
+            let stands = known.blocked.is_none() && known.down.is_none();
+            stands && known.rests.is_none() && known.spared.is_empty()
+        };
         let is_troubled = trunks
             .values()
             .any(|of| of.blocked.is_some() || !of.gateways.values().all(is_open));

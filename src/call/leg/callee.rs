@@ -21,6 +21,7 @@ use crate::call::leg::caller::{Sdp, Sent};
 use crate::call::phase::{Call, End, Recorded};
 use crate::call::port::{EventKind, Heading, LegName};
 use crate::call::refusal::{self, Elsewhere};
+use crate::call::targets::{self, Target};
 use crate::call::trunk::EarlyMedia;
 use crate::masking::reason::Reason;
 use crate::sip::dialog::LocalParty;
@@ -431,10 +432,25 @@ impl Call {
             .callee
             .as_ref()
             .and_then(|callee| callee.exits.get(callee.tried));
-        if let (Some(wait), Some(exit)) = (wait, exit)
-            && let Some(trunk) = self.config.trunks.get(exit.trunk)
-        {
-            hands.reach.rest(trunk, exit.gateway, now.at, wait);
+        let (Some(wait), Some(exit)) = (wait, exit) else {
+            return;
+        };
+        let Some(trunk) = self.config.trunks.get(exit.trunk) else {
+            return;
+        };
+        let (gateway, at) = (exit.gateway, now.at);
+        let all = trunk.gateways.get(gateway).map(|gateway| {
+            let (listeners, wanted) = (&self.config.listeners, trunk.listener);
+            targets::all(gateway, listeners, wanted, &hands.resolved)
+        });
+        let is_left = |other: &Target| {
+            let is_spared = || hands.reach.is_spared(trunk, gateway, other.address, at);
+            Some(*other) != exit.target && !is_spared()
+        };
+        // Of several servers behind a name one speaks for itself only; the last one for all of them.
+        match exit.target.filter(|_| all.iter().flatten().any(is_left)) {
+            Some(server) => hands.reach.spare(trunk, gateway, server.address, at, wait),
+            None => hands.reach.rest(trunk, gateway, at, wait),
         }
     }
 

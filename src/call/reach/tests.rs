@@ -90,6 +90,25 @@ fn a_gateway_rests_as_long_as_it_asked_and_no_longer_than_one_may() {
 }
 
 #[test]
+fn a_server_that_asked_to_be_spared_is_by_itself_and_what_is_over_is_forgotten() {
+    let config = config();
+    let (trunk, reach) = (&config.trunks[0], Reach::default());
+    let servers: [SocketAddr; 2] = [7, 8].map(|host| ([127, 0, 0, host], 5_060).into());
+    let spared = |seconds: u64| servers.map(|server| reach.is_spared(trunk, 0, server, at(seconds).at));
+    reach.spare(trunk, 0, servers[0], at(10).at, Duration::ZERO);
+    assert_eq!(spared(10), [false, false]);
+    reach.spare(trunk, 0, servers[0], at(10).at, Duration::from_secs(5));
+    reach.follow(&config);
+    assert_eq!(spared(14), [true, false]);
+    assert_eq!(reach.standing(trunk, 0, at(14).at), Standing::Open);
+    assert!(!reach.is_spared(trunk, 1, servers[0], at(14).at));
+    // The one that nobody asks about is forgotten as well.
+    reach.spare(trunk, 0, servers[1], at(14).at, Duration::from_secs(1));
+    assert!(!reach.is_spared(trunk, 0, servers[1], at(15).at));
+    assert!(!reach.is_troubled.load(Ordering::Relaxed), "it is forgotten");
+}
+
+#[test]
 fn what_is_blocked_stays_so_whatever_else_happens_until_it_is_unblocked() {
     let config = config();
     let (trunk, reach) = (&config.trunks[0], Reach::default());

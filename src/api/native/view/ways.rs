@@ -55,6 +55,7 @@ fn way(trunk: &Trunk, gateway: usize, of: &OfTrunk, reach: &Reach, at: Instant) 
     let Known {
         blocked,
         rests,
+        spared,
         down,
         last,
         answered,
@@ -69,6 +70,10 @@ fn way(trunk: &Trunk, gateway: usize, of: &OfTrunk, reach: &Reach, at: Instant) 
     let rests = rests
         .filter(|until| *until > at)
         .map(|until| (until - at).as_secs() + 1);
+    let spared = spared.into_iter().filter(|(_, until)| *until > at);
+    let spared: Vec<Value> = spared
+        .map(|(server, until)| json!({"server": server, "rests_s": (until - at).as_secs() + 1}))
+        .collect();
     let view = json!({
         "gateway": name,
         "priority": rank.priority,
@@ -76,6 +81,7 @@ fn way(trunk: &Trunk, gateway: usize, of: &OfTrunk, reach: &Reach, at: Instant) 
         "state": state,
         "since": since.and_then(super::time),
         "rests_s": rests,
+        "servers_resting": spared,
         "last_probe": last.map(|(outcome, _)| outcome_words(outcome)),
         "last_probe_at": last.and_then(|(_, at)| super::time(at)),
         "round_trip_ms": last.and_then(|(outcome, _)| round_trip_ms(outcome)),
