@@ -138,7 +138,8 @@ fn meant<'t>(trunk: &'t Trunk, named: Option<&str>) -> Result<Vec<(usize, &'t Ga
     };
     let is_named = |gateway: &Gateway| {
         let name = gateway.name();
-        let host = name.strip_prefix("sip:").and_then(|rest| rest.split(';').next());
+        let place = name.split_once(':').map(|(_, place)| place);
+        let host = place.and_then(|place| place.split(';').next());
         name == named || host == Some(named)
     };
     let found: Vec<_> = all.filter(|(_, gateway)| is_named(gateway)).collect();
@@ -152,5 +153,38 @@ fn meant<'t>(trunk: &'t Trunk, named: Option<&str>) -> Result<Vec<(usize, &'t Ga
             "gateway",
             "several gateways of the trunk are there: name one by its URI, as umbra trunk status lists it",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::targets::{Name, Place, Scheme};
+    use crate::call::trunk::rank::Rank;
+    use crate::config::Conf;
+
+    #[test]
+    fn a_gateway_is_meant_by_its_uri_or_its_host_whatever_its_scheme() {
+        let mut trunk = Conf::embedded().switch.trunks[0].clone();
+        let named = |scheme, host: &str| Gateway {
+            place: Place::Named(Name {
+                scheme,
+                host: host.into(),
+                port: None,
+                transport: None,
+            }),
+            rank: Rank::default(),
+        };
+        trunk.gateways = vec![named(Scheme::Sip, "a.example"), named(Scheme::Sips, "b.example")];
+        for (text, place) in [
+            ("sip:a.example", 0),
+            ("a.example", 0),
+            ("sips:b.example", 1),
+            ("b.example", 1),
+        ] {
+            let found = meant(&trunk, Some(text)).expect(text);
+            assert_eq!(found.first().map(|(at, _)| *at), Some(place), "{text}");
+        }
+        assert!(meant(&trunk, Some("example")).is_err());
     }
 }
