@@ -60,13 +60,13 @@ impl Switch {
             self.hands.note(Note::Shed);
             return self.bounce(now, path, server, message, &shed());
         }
-        let pass = match admitted.is_ok().then(|| trunk.limits.enter(Heading::In, now.at)) {
-            Some(Err(_)) => {
+        let (pass, over) = match admitted.is_ok().then(|| trunk.limits.enter(Heading::In, now.at)) {
+            Some(Err(over)) => {
                 admitted = Err(Reason::Overload);
-                None
+                (None, Some(over))
             }
-            Some(Ok(pass)) => Some(pass),
-            None => None,
+            Some(Ok(pass)) => (Some(pass), None),
+            None => (None, None),
         };
         let (arrival, sound) = arrive::read(message, trunk, &config.numbers);
         let Some(dialled) = arrival.dialled else {
@@ -86,7 +86,10 @@ impl Switch {
         if admitted.is_ok() && sound.is_ok() {
             (decision, seat) = route::claim(&self.table, decision);
         }
-        let record = self.draft(now, trunk, message, &attempt, &decision);
+        let mut record = self.draft(now, trunk, message, &attempt, &decision);
+        if let (Some(record), Err(_)) = (&mut record, admitted) {
+            record.end_cause = over.map(|over| over.name().to_owned());
+        }
         if let Err(bounce) = sound {
             return self.refuse_with(now, path, server, message, record, Reason::Protocol, &bounce);
         }
@@ -202,7 +205,7 @@ impl Switch {
         }
         let Some(mut record) = record else { return };
         record.refusal = Some(reason);
-        if reason != Reason::Quota {
+        if !matches!(reason, Reason::Quota | Reason::Overload) {
             // The limit was not what kept it out.
             record.end_cause = None;
         }

@@ -322,6 +322,7 @@ impl Bridge {
     /// The answer agrees to nothing that was offered, or is of another family.
     pub fn callee_described(&mut self, session: &Session) -> Result<Met, Refused> {
         let far = self.check(LegName::Callee, session)?;
+        self.forget_untold();
         let known = self.with_events(LegName::Callee, &far);
         let answer = self.offer.as_ref().map(|offer| offer.answer(&known, None));
         let Ok(answer) = answer.transpose() else {
@@ -356,6 +357,16 @@ impl Bridge {
             self.settle(LegName::Caller, near);
         }
         Ok(Met::Together)
+    }
+
+    /// What was written for the caller of media that were kept from it, it has not seen: it is told what comes of the last
+    /// description, as its first one.
+    fn forget_untold(&mut self) {
+        let is_untold = self.early == EarlyMedia::Block && self.talking.is_none();
+        if let Some(caller) = self.side_mut(LegName::Caller).filter(|_| is_untold) {
+            caller.written = None;
+            caller.origin.version = 0;
+        }
     }
 
     /// Whether both sides have settled something, and have no codec in common.

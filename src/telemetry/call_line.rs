@@ -60,13 +60,13 @@ fn add(line: &mut String, words: std::fmt::Arguments<'_>) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::call::cdr::Attempt;
     use crate::masking::reason::Reason;
     use serde_json::json;
 
-    fn cdr() -> Cdr {
+    pub(in crate::telemetry) fn cdr() -> Cdr {
         let at = "2026-11-21T10:00:00.000Z";
         serde_json::from_value(json!({
             "schema": 1, "node": "umbra-1", "call_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "binding_id": null,

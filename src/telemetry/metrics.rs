@@ -1,10 +1,12 @@
-//! Metrics: what is counted of calls, written as OpenMetrics text. No label holds a number or an address.
+//! Metrics: what is counted of calls, written as OpenMetrics text. No label holds a number or an address: what became of
+//! the calls to one X, its record says.
 
 mod page;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::base::histogram::Histogram;
 use crate::base::time::Wall;
@@ -100,6 +102,35 @@ struct TrunkCounts {
     calls: u64,
     /// INVITEs that left by it, by their final status's class; 0: none came.
     attempts: [u64; 7],
+    /// Of calls that came in by it.
+    inward: Course,
+    /// Of calls that left by it.
+    outward: Course,
+}
+
+/// What became of a trunk's calls one way: with their number, what ASR, ACD and PDD are made of.
+#[derive(Default)]
+struct Course {
+    answered: u64,
+    /// From answer to end.
+    talked: Duration,
+    /// Those of which the called side said something: ringing, early media, an answer.
+    rang: u64,
+    /// How long that took, post-dial delay.
+    delayed: Duration,
+}
+
+impl Course {
+    fn count(&mut self, cdr: &Cdr, delay: Option<Duration>) {
+        if let Some(answered) = cdr.answered_at {
+            self.answered += 1;
+            self.talked = self.talked.saturating_add(cdr.ended_at.since(answered));
+        }
+        if let Some(delay) = delay {
+            self.rang += 1;
+            self.delayed = self.delayed.saturating_add(delay);
+        }
+    }
 }
 
 impl Metrics {
@@ -138,10 +169,21 @@ impl Metrics {
         if let Some(time) = since(cdr.dialled_at, cdr.arrived_at) {
             self.dialling.add(time);
         }
-        self.of_trunk(&cdr.trunk_in, |trunk| trunk.calls += 1);
         let first = [cdr.ringing_at, cdr.early_media_at, cdr.answered_at];
-        if let Some(time) = since(first.into_iter().flatten().min(), cdr.arrived_at) {
+        let first = first.into_iter().flatten().min();
+        let delay = since(first, cdr.arrived_at);
+        if let Some(time) = delay {
             self.setup.add(time);
+        }
+        self.of_trunk(&cdr.trunk_in, |trunk| {
+            trunk.calls += 1;
+            trunk.inward.count(cdr, delay);
+        });
+        if let Some(name) = &cdr.trunk_out {
+            // Of several attempts nobody can say which one the delay is to be laid to.
+            let dialled = cdr.dialled_at.filter(|_| cdr.attempts.len() == 1);
+            let delay = dialled.and_then(|dialled| since(first, dialled));
+            self.of_trunk(name, |trunk| trunk.outward.count(cdr, delay));
         }
         if let Some(answered) = cdr.answered_at {
             self.conversation.add(cdr.ended_at.since(answered));
@@ -281,6 +323,38 @@ impl Metrics {
             "INVITEs that left by a trunk, by the class of the final status.",
             attempts,
         );
+        type Reads = fn(&Course) -> u64;
+        let read: [(&str, &str, Reads); 4] = [
+            (
+                "umbra_trunk_answered",
+                "Answered calls of a trunk that are over, by the way they went (in, out).",
+                |course| course.answered,
+            ),
+            (
+                "umbra_trunk_talk_seconds",
+                "How long they lasted from the answer on.",
+                |course| course.talked.as_secs(),
+            ),
+            (
+                "umbra_trunk_rang",
+                "Calls of a trunk whose called side rang, sent media or answered; those that left by several gateways in turn count in only.",
+                |course| course.rang,
+            ),
+            (
+                "umbra_trunk_post_dial_delay_seconds",
+                "How long that took from the INVITE on.",
+                |course| course.delayed.as_secs(),
+            ),
+        ];
+        for (name, help, read) in read {
+            let rows = trunks.iter().flat_map(|(name, trunk)| {
+                [("in", &trunk.inward), ("out", &trunk.outward)].map(|(way, course)| {
+                    let labels = vec![("trunk", name.to_string()), ("way", way.to_owned())];
+                    (labels, read(course))
+                })
+            });
+            page.rows(Kind::Counter, name, help, rows);
+        }
     }
 }
 
@@ -361,6 +435,37 @@ mod tests {
                 format!("{:?}", reason_name(*reason)),
                 "as records write it"
             );
+        }
+    }
+
+    #[test]
+    fn a_trunks_calls_are_counted_both_ways_and_a_delay_where_one_gateway_had_it() {
+        let metrics = Metrics::default();
+        let at = |ms| Some(Wall::from_millis(ms));
+        let mut cdr = crate::telemetry::call_line::tests::cdr();
+        (cdr.trunk_in, cdr.trunk_out) = ("home".into(), Some("carrier".into()));
+        cdr.arrived_at = Wall::from_millis(0);
+        (cdr.dialled_at, cdr.early_media_at) = (at(1_000), None);
+        (cdr.ringing_at, cdr.answered_at) = (at(4_000), at(9_000));
+        cdr.ended_at = Wall::from_millis(69_000);
+        metrics.over(&cdr);
+        cdr.attempts.extend(cdr.attempts.clone());
+        (cdr.answered_at, cdr.ended_at) = (None, Wall::from_millis(9_000));
+        metrics.over(&cdr);
+        let mut page = Page::default();
+        metrics.write(&mut page);
+        let text = page.finish();
+        for wanted in [
+            "umbra_trunk_answered_total{trunk=\"home\",way=\"in\"} 1\n",
+            "umbra_trunk_answered_total{trunk=\"carrier\",way=\"out\"} 1\n",
+            "umbra_trunk_answered_total{trunk=\"home\",way=\"out\"} 0\n",
+            "umbra_trunk_talk_seconds_total{trunk=\"carrier\",way=\"out\"} 60\n",
+            "umbra_trunk_rang_total{trunk=\"home\",way=\"in\"} 2\n",
+            "umbra_trunk_rang_total{trunk=\"carrier\",way=\"out\"} 1\n",
+            "umbra_trunk_post_dial_delay_seconds_total{trunk=\"home\",way=\"in\"} 8\n",
+            "umbra_trunk_post_dial_delay_seconds_total{trunk=\"carrier\",way=\"out\"} 3\n",
+        ] {
+            assert!(text.contains(wanted), "{wanted}{text}");
         }
     }
 

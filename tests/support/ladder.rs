@@ -137,6 +137,10 @@ impl Setup {
             "session_timer" => value.clone_into(&mut self.session_timer),
             "dtmf" => self.keys_by_info = value == "info",
             "redirects" => self.follows = value == "follow",
+            "codecs" => {
+                let names: Vec<_> = value.split(',').map(|name| format!("{name:?}")).collect();
+                self.trunk.push(format!("codecs = [{}]", names.join(", ")));
+            }
             "media_timeout" => self.media_timeout = duration(value, self.t1).expect(value),
             other => panic!("no setup is called {other}"),
         }

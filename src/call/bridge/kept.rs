@@ -91,9 +91,12 @@ impl Bridge {
         }))
     }
 
-    /// Takes over which codecs the trunk of a leg has now.
+    /// Takes over which codecs the trunk of a leg has now, unless the leg speaks one that it has given up meanwhile: a
+    /// call goes on as it began, and its refreshes must name what is spoken.
     pub(in crate::call) fn limit(&mut self, leg: LegName, codecs: &Codecs) {
-        if let Some(side) = self.side_mut(leg) {
+        let Some(side) = self.side_mut(leg) else { return };
+        let spoken = side.agreed.iter().flat_map(|agreed| &agreed.codecs);
+        if spoken.map(|pair| pair.theirs.name).all(|name| codecs.takes(name)) {
             side.codecs.clone_from(codecs);
         }
     }

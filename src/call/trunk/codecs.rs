@@ -61,7 +61,8 @@ impl Codecs {
         all
     }
 
-    fn takes(&self, name: CodecName) -> bool {
+    /// Whether its descriptions may name it.
+    pub fn takes(&self, name: CodecName) -> bool {
         self.0.is_empty() || !name.is_audio() || self.0.contains(&name)
     }
 }
