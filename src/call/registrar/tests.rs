@@ -118,12 +118,13 @@ fn sent(switch: &mut Switch, at: Instant) -> Vec<Path> {
         wall: Wall::default(),
     };
     switch.handle(now, Input::Timeout);
-    let outputs = std::iter::from_fn(|| switch.poll());
-    let ways = outputs.filter_map(|output| match output {
-        Output::Send { to, .. } => Some(to),
-        _ => None,
-    });
-    ways.collect()
+    let mut ways = Vec::new();
+    while let Some(output) = switch.poll() {
+        if let Output::Send { to, .. } = output {
+            ways.push(to);
+        }
+    }
+    ways
 }
 
 #[test]
