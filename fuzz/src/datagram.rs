@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::support::stage::{Binding, Packet, Setup, Stage};
 use super::support::world::World;
 use umbra::call::port::Command;
+use umbra::sip::digest::{Asker, Challenge};
 use umbra::sip::header::Name;
 use umbra::sip::message::Message;
 use umbra::sip::method::Method;
@@ -24,9 +25,16 @@ const LONG: Duration = Duration::from_secs(200);
 
 /// Every piece is a datagram of the caller's side; one that begins with `@` is of the called side. `$V`, `$F`, `$T`,
 /// `$I` and `$C` in it stand for Via, From, To, Call-ID and CSeq number of the last request that this side got, `$t`
-/// for the To tag of the last response.
+/// for the To tag of the last response, and `$N` for its nonce. Whoever calls is asked for a password if the input begins with
+/// `?`; the called side is given ours if it asks.
 pub fn run(bytes: &[u8]) {
+    let (auth, bytes) = match bytes.strip_prefix(b"?") {
+        Some(rest) => (Some("401".to_owned()), rest),
+        None => (None, bytes),
+    };
     let setup = Setup {
+        auth,
+        has_credentials: true,
         ring: Duration::from_secs(20),
         alarms: vec!["PortsDry".into()],
         ..Setup::on(1)
@@ -87,6 +95,7 @@ struct Side {
     call_id: Vec<u8>,
     cseq: Vec<u8>,
     tag: Vec<u8>,
+    nonce: Vec<u8>,
 }
 
 impl Side {
@@ -100,6 +109,7 @@ impl Side {
             call_id: Vec::new(),
             cseq: Vec::new(),
             tag: Vec::new(),
+            nonce: Vec::new(),
         }
     }
 
@@ -113,6 +123,7 @@ impl Side {
                 (b'$', Some(b'I')) => Some(&self.call_id),
                 (b'$', Some(b'C')) => Some(&self.cseq),
                 (b'$', Some(b't')) => Some(&self.tag),
+                (b'$', Some(b'N')) => Some(&self.nonce),
                 _ => None,
             };
             match known {
@@ -152,6 +163,9 @@ impl Side {
             Some(_) => {
                 if let Some(tag) = message.to().tag() {
                     self.tag = tag.to_vec();
+                }
+                if let Some(asked) = Challenge::strongest(message.head(), Asker::Server, |_| true) {
+                    self.nonce = asked.nonce.raw().to_vec();
                 }
             }
             None if message.method() == Method::Ack => {}

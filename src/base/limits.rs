@@ -50,6 +50,10 @@ pub const REGISTER_PAUSE_MAX: Duration = Duration::from_secs(600);
 pub const REGISTER_RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 /// REGISTERs in a row that answer what the one before met: a challenge, one for a stale nonce, a longer time.
 pub const REGISTER_TRIES_MAX: u32 = 5;
+/// REGISTERs that go out at one moment, of those that are due; and the rest before the next of them.
+pub const REGISTERS_AT_ONCE: usize = 16;
+/// See [`REGISTERS_AT_ONCE`].
+pub const REGISTERS_APART: Duration = Duration::from_millis(20);
 /// How long a server that stops waits for its registrations to be taken back.
 pub const REGISTER_LEAVE: Duration = Duration::from_secs(3);
 /// Bytes of a password, a user's name or a realm.

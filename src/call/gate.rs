@@ -148,6 +148,11 @@ impl Gate {
             return Judged::Asked(Freshness::First);
         };
         let source = network(source);
+        // RFC 7616 §3.3. Without one of our nonces nothing is looked at: nobody learns anything of a password, and whoever only
+        // writes another's address, to which our nonces go, can't have him shut out.
+        let Some(made) = self.fresh(now, source, demand, &given) else {
+            return Judged::Asked(Freshness::Stale);
+        };
         if self.guesses.is_shut(now, source) {
             return Judged::Shut;
         }
@@ -155,26 +160,25 @@ impl Gate {
             self.guesses.count(now, source);
             return Judged::Wrong;
         }
-        // RFC 7616 §3.3: only who knows the password is told that it was the nonce.
-        if self.take(now, source, demand, &given) {
+        if self.take(now, made, &given) {
             Judged::Passed
         } else {
             Judged::Asked(Freshness::Stale)
         }
     }
 
-    /// Takes in one use of a nonce. `false`: it isn't ours or is too old, or that use has come before.
-    fn take(&mut self, now: Instant, source: IpAddr, demand: &Demand, given: &Credentials<'_>) -> bool {
-        let Some(made) = self.made(&given.nonce.plain(), source, demand) else {
-            return false;
-        };
+    /// The nonce that credentials were made with, if it is one of ours and can still be used.
+    fn fresh(&self, now: Instant, source: IpAddr, demand: &Demand, given: &Credentials<'_>) -> Option<Made> {
+        let made = self.made(&given.nonce.plain(), source, demand)?;
         let is_old = now - made.at > NONCE_LIFE || self.forgotten.is_some_and(|last| made <= last);
+        (!is_old).then_some(made)
+    }
+
+    /// Takes in one use of a nonce. `false`: that use has come before, or might have.
+    fn take(&mut self, now: Instant, made: Made, given: &Credentials<'_>) -> bool {
         let Some(Protection::Auth { count, .. }) = given.protection else {
             return false;
         };
-        if is_old {
-            return false;
-        }
         if let Some(uses) = self.used.get_mut(&made) {
             return uses.take(count);
         }

@@ -19,6 +19,7 @@ use super::trunk::secret::Credentials;
 use crate::base::chance::Chance;
 use crate::base::limits::{
     REGISTER_EXPIRES, REGISTER_PAUSE, REGISTER_PAUSE_MAX, REGISTER_RETRY_AFTER_MAX, REGISTER_TRIES_MAX,
+    REGISTERS_APART, REGISTERS_AT_ONCE,
 };
 use crate::base::time::{Instant, Now};
 use crate::base::timer::{TimerId, Timers};
@@ -28,7 +29,7 @@ use crate::sip::header::{Name, NameAddr, decimal};
 use crate::sip::lexer::Head;
 use crate::sip::message::Message;
 use crate::sip::method::Method;
-use crate::sip::path::{Path, Transport};
+use crate::sip::path::{Party, Path, Transport};
 use crate::sip::transaction::Owner;
 
 /// The first byte of the owner words of our transactions. Those of calls begin with a small one.
@@ -43,6 +44,8 @@ struct Line {
     listener: Listener,
     transport: Transport,
     registrar: SocketAddr,
+    /// Over TLS, whose terms its connection is opened on: two trunks may have the same gateway.
+    party: Option<Party>,
     /// The gateway's host and port, as the conf has them.
     host: String,
 }
@@ -59,11 +62,17 @@ impl Line {
             transport,
             address: registrar,
         } = present.or_else(first)?;
+        let listener = listener_towards(config, trunk.listener, transport, registrar)?.clone();
+        let way = trunk.way(Path {
+            transport,
+            ..Path::udp(listener.id, registrar)
+        });
         Some(Self {
             trunk: trunk.name.clone(),
             register: register.clone(),
             credentials: trunk.credentials.clone(),
-            listener: listener_towards(config, trunk.listener, transport, registrar)?.clone(),
+            listener,
+            party: way.party,
             transport,
             registrar,
             host: gateway.place.host_port(),
@@ -91,13 +100,24 @@ impl Line {
         names(self) == names(other) && self.listener == other.listener
     }
 
+    /// What the gateway is told: the address, and where it is reached.
+    fn binding(&self) -> (Vec<u8>, Vec<u8>) {
+        let Register {
+            user, contact_user, ..
+        } = &self.register;
+        (
+            self.uri(Some(user)),
+            contact_of(&self.listener, Some(contact_user)),
+        )
+    }
+
     const fn path(&self) -> Path {
         Path {
             listener: self.listener.id,
             transport: self.transport,
             remote: self.registrar,
             flow: None,
-            party: None,
+            party: self.party,
         }
     }
 
@@ -131,6 +151,9 @@ enum Wanted {
     Yes,
     /// It is taken back and forgotten.
     No,
+    /// It is forgotten as it is: another stands for the same address and Contact, which servers that have their records in
+    /// common would take back with it.
+    Replaced,
 }
 
 /// One registration.
@@ -173,6 +196,8 @@ pub struct Registrar {
     entries: Vec<(u32, Entry)>,
     next: u32,
     timers: Timers<u32>,
+    /// When the next may go out, after many at once.
+    rests_until: Instant,
     calls: Calls,
 }
 
@@ -184,7 +209,7 @@ fn owned(owner: Owner) -> Option<u32> {
 impl Registrar {
     /// When [`Registrar::tick`] has something to do.
     pub fn timeout(&self) -> Option<Instant> {
-        self.timers.next()
+        self.timers.next().map(|at| at.max(self.rests_until))
     }
 
     /// Registrations that gateways know of, or are just being told.
@@ -213,12 +238,13 @@ impl Registrar {
                 Line::of(config, &hands.resolved, trunk, present)
             })
             .collect();
+        let bindings: Vec<_> = lines.iter().map(Line::binding).collect();
         for (_, entry) in &mut self.entries {
             match lines.iter().position(|line| line.is_of(&entry.line)) {
                 Some(place) => {
                     let line = lines.swap_remove(place);
                     // One that is being taken back, and is wanted again, begins anew.
-                    if line != entry.line || entry.wanted == Wanted::No {
+                    if line != entry.line || entry.wanted != Wanted::Yes {
                         entry.wanted = Wanted::Yes;
                         entry.line = line;
                         entry.due = at;
@@ -226,6 +252,7 @@ impl Registrar {
                         entry.failures = 0;
                     }
                 }
+                None if bindings.contains(&entry.line.binding()) => entry.wanted = Wanted::Replaced,
                 None => entry.wanted = Wanted::No,
             }
         }
@@ -275,9 +302,15 @@ impl Registrar {
         self.settle_all(now.at, hands);
     }
 
-    /// Sends what is due.
+    /// Sends what is due: of many, as after a start, some now and the others a little later.
     pub fn tick(&mut self, now: Now, hands: &mut Hands) {
-        while let Some(number) = self.timers.pop_due(now.at) {
+        if now.at < self.rests_until {
+            return;
+        }
+        for _ in 0..REGISTERS_AT_ONCE {
+            let Some(number) = self.timers.pop_due(now.at) else {
+                return;
+            };
             let calls = self.calls;
             let Some(entry) = self.entry(number) else { continue };
             entry.timer = None;
@@ -291,6 +324,7 @@ impl Registrar {
             entry.send(now, hands, number, out);
             self.settle(now.at, hands, number);
         }
+        self.rests_until = now.at + REGISTERS_APART;
     }
 
     /// Takes a response, which came from `source`. `false`: it is to no REGISTER of ours.
@@ -306,7 +340,10 @@ impl Registrar {
         if let Some(entry) = self.entry(number)
             && response.status() >= Some(200)
         {
-            entry.answered(now, hands, number, source, response);
+            match entry.wanted {
+                Wanted::Yes | Wanted::No => entry.answered(now, hands, number, source, response),
+                Wanted::Replaced => entry.out = None,
+            }
             self.settle(now.at, hands, number);
         }
         true
@@ -337,7 +374,10 @@ impl Registrar {
         let due = match (entry.out, is_wanted) {
             (Some(_), _) => None,
             (None, true) => Some(entry.due),
-            (None, false) => entry.until.map(|_| at),
+            (None, false) => entry
+                .until
+                .filter(|_| entry.wanted != Wanted::Replaced)
+                .map(|_| at),
         };
         let is_over = entry.out.is_none() && due.is_none();
         let (wanted, trunk) = (entry.wanted, entry.line.trunk.clone());
@@ -348,7 +388,7 @@ impl Registrar {
         if let Some(entry) = self.entry(number) {
             entry.timer = timer;
         }
-        if is_over && wanted == Wanted::No {
+        if is_over && wanted != Wanted::Yes {
             self.entries.retain(|(other, _)| *other != number);
             // Another may have taken its place.
             if !self.entries.iter().any(|(_, other)| other.line.trunk == trunk) {
@@ -558,61 +598,4 @@ fn retry_after(response: &Head<'_>) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_double_up_to_the_longest_and_differ() {
-        let mut chance = Chance::from_number(7);
-        for failures in 1..40 {
-            let whole = REGISTER_PAUSE
-                .saturating_mul(1 << (failures - 1).min(10))
-                .min(REGISTER_PAUSE_MAX);
-            let some: Vec<Duration> = (0..20).map(|_| pause(failures, &mut chance)).collect();
-            assert!(
-                some.iter().all(|pause| (whole / 2..=whole).contains(pause)),
-                "{failures}"
-            );
-            assert!(some.iter().any(|pause| *pause != some[0]), "{failures}");
-        }
-        assert!(pause(u32::MAX, &mut chance) <= REGISTER_PAUSE_MAX);
-    }
-
-    #[test]
-    fn a_registration_is_refreshed_while_there_is_time_to_try_again() {
-        let mut chance = Chance::from_number(7);
-        for granted_s in [1, 60, 86_400] {
-            let granted = Duration::from_secs(granted_s);
-            for _ in 0..50 {
-                let after = refresh_after(granted, &mut chance);
-                assert!(
-                    after >= granted * 65 / 100 && after <= granted * 75 / 100,
-                    "{granted_s}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn a_refusal_says_when_to_come_again_in_seconds_and_nothing_else_counts() {
-        for (line, wait_s) in [
-            ("Retry-After: 120", 120),
-            ("Retry-After: 18000;duration=3600", 3_600),
-            ("Retry-After: 5 (I'm in a meeting)", 5),
-            ("Retry-After: soon", 0),
-            ("Retry-After: 99999999999", 0),
-            ("X: 1", 0),
-        ] {
-            let bytes = format!("SIP/2.0 503 Busy\r\n{line}\r\n\r\n");
-            let head = Head::read(bytes.as_bytes()).expect("a head");
-            assert_eq!(retry_after(&head), Duration::from_secs(wait_s), "{line}");
-        }
-    }
-
-    #[test]
-    fn an_owner_word_of_ours_is_no_calls_and_nobodys() {
-        assert_eq!(owned(Owner(OURS << 56 | 7)), Some(7));
-        assert_eq!(owned(Owner::NOBODY), None);
-        assert_eq!(owned(Owner(7)), None);
-    }
-}
+mod tests;

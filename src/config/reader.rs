@@ -11,8 +11,8 @@ use super::fault::Fault;
 /// Bytes of offending text that a fault shows.
 const SHOWN_BYTES_MAX: usize = 80;
 
-/// A line with one of these words may hold a password, even where it is no TOML.
-const SECRET_WORDS: [&str; 5] = ["password", "ha1", "auth", "credentials", "secret"];
+/// A line with one of these in it, in any case, may hold a password, even where it is no TOML or a key is misspelt.
+const SECRET_WORDS: [&str; 6] = ["pas", "pwd", "ha1", "auth", "cred", "secret"];
 
 /// One conf file's text, and the faults found in it.
 pub(super) struct Source<'t> {
@@ -54,6 +54,11 @@ impl<'t> Source<'t> {
         for error in errors {
             let span = error.span().unwrap_or(0..0);
             let (start, end) = (self.line_start(span.start), self.line_end(span.start));
+            // A line without a key may go on with the value of the one before, and that be a password.
+            let before = self.raw(&(0..start)).lines().rfind(|line| line.contains('='));
+            if !self.raw(&(start..end)).contains('=') && before.is_some_and(may_be_secret) {
+                self.hidden.borrow_mut().push(start..end);
+            }
             self.fault(&(start..end), format!("not TOML: {}", error.message().trim()));
         }
         table
@@ -131,8 +136,7 @@ impl<'t> Source<'t> {
     fn shown(&self, span: &Range<usize>) -> &'t str {
         let raw = self.raw(span);
         let overlaps = |hidden: &Range<usize>| hidden.start < span.end && span.start < hidden.end;
-        let names_one = SECRET_WORDS.iter().any(|word| raw.contains(word));
-        if !names_one && !self.hidden.borrow().iter().any(overlaps) {
+        if !may_be_secret(raw) && !self.hidden.borrow().iter().any(overlaps) {
             return raw;
         }
         let is_of_key = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ' ');
@@ -182,6 +186,12 @@ impl<'t> Source<'t> {
             .and_then(|t| t.find('\n'))
             .map_or(self.text.len(), |i| at + i)
     }
+}
+
+/// Whether a password may stand in the text.
+fn may_be_secret(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    SECRET_WORDS.iter().any(|word| lower.contains(word))
 }
 
 /// The first line of a text, cut to what a fault shows.

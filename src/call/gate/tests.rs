@@ -115,10 +115,26 @@ fn whoever_knows_the_password_comes_in_once_for_each_count() {
 fn a_wrong_password_and_an_unknown_user_are_answered_alike_and_learn_nothing_of_nonces() {
     let mut stand = Stand::new();
     let nonce = stand.nonce(HOME);
-    for nonce in [&*nonce, "no nonce of ours"] {
-        assert_eq!(stand.try_with(HOME, "two", "wrong", nonce, 1), Judged::Wrong);
-        assert_eq!(stand.try_with(HOME, "nobody", "secret", nonce, 1), Judged::Wrong);
+    for (nonce, judged) in [(&*nonce, Judged::Wrong), ("no nonce of ours", STALE)] {
+        assert_eq!(stand.try_with(HOME, "two", "wrong", nonce, 1), judged);
+        assert_eq!(stand.try_with(HOME, "nobody", "secret", nonce, 1), judged);
     }
+    // Nor does an old one tell a right password from a wrong one.
+    stand.now = stand.now + NONCE_LIFE + std::time::Duration::from_micros(1);
+    for password in ["secret", "wrong"] {
+        assert_eq!(stand.try_with(HOME, "two", password, &nonce, 1), STALE);
+    }
+}
+
+#[test]
+fn nobody_is_shut_out_by_guesses_that_others_send_in_his_name() {
+    let mut stand = Stand::new();
+    // Who only writes the address of another never sees our question to it.
+    for _ in 0..=GUESSES_MAX {
+        assert_eq!(stand.try_with(HOME, "one", "guess", "no nonce of ours", 1), STALE);
+    }
+    let nonce = stand.nonce(HOME);
+    assert_eq!(stand.try_with(HOME, "one", "secret", &nonce, 1), Judged::Passed);
 }
 
 #[test]
@@ -202,14 +218,16 @@ fn guessers_without_number_share_one_count() {
     let mut stand = Stand::new();
     for n in 0..GUESSERS_MAX as u32 + GUESSES_MAX {
         let source = IpAddr::V4((0x0a00_0000 + n).into());
+        let nonce = stand.nonce(source);
         assert_eq!(
-            stand.try_with(source, "one", "guess", "x", 1),
+            stand.try_with(source, "one", "guess", &nonce, 1),
             Judged::Wrong,
             "{n}"
         );
     }
     assert_eq!(stand.gate.guesses.by.len(), GUESSERS_MAX);
-    assert_eq!(stand.try_with(HOME, "one", "secret", "x", 1), Judged::Shut);
+    let nonce = stand.nonce(HOME);
+    assert_eq!(stand.try_with(HOME, "one", "secret", &nonce, 1), Judged::Shut);
     // One network of IPv6 is one source.
     let (one, two) = (
         "2001:db8::1".parse().expect("v6"),

@@ -246,6 +246,11 @@ impl Switch {
                 self.stateless(path, message, &Bounce::status(481));
                 return false;
             }
+            // Who only probes us has no password for that: a question would be a sign of life.
+            Method::Options if self.door == Door::Draining => {
+                self.stateless(path, message, &Bounce::status(503));
+                return false;
+            }
             Method::Invite
             | Method::Bye
             | Method::Options

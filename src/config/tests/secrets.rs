@@ -51,6 +51,18 @@ fn no_fault_of_a_trunk_file_shows_a_password() {
         "credentials = { realm = \"r\", user = \"u\", password = \"hunter2\"",
         "[trunk.credentials]\nrealm = \"r\"\nuser = \"u\"\nsecret = \"hunter2\"",
         "[trunk.credentials]\nrealm = \"r\"\nuser = \"u\"\npassword = \"hunter2",
+        "[trunk.credentials]\nrealm = \"r\"\nuser = \"u\"\npassword = hunter2",
+        "credentials = { realm = \"r\", user = \"u\", password = hunter2 }",
+        "auth = [\n{ user = \"u\", password = hunter2 }]",
+        "auth = [\n{ user = \"u\", password =\n hunter2 }]",
+        "[trunk.credentials]\npassword = \"\"\"a\nhunter2",
+        "[trunk.credentials]\npassword = \"a\\qhunter2\"",
+        "[trunk.credentials]\npassword = \"a\"hunter2\"",
+        "[trunk.credentials]\npassword = \"a\"\npassword = \"hunter2\"",
+        "pasword = \"hunter2\"",
+        "Passwd = \"hunter2\"",
+        "pwd = \"hunter2\"",
+        "HA1 = \"hunter2\"",
     ] {
         let found = read(wrong);
         assert!(found.conf.is_none(), "{wrong}");
