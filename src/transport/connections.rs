@@ -8,6 +8,7 @@ use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::event_loop::Stats;
 use super::poller::{Interest, Poller, Source};
@@ -116,8 +117,8 @@ pub struct Connections {
     buffer: Box<[u8]>,
     stats: Arc<Stats>,
     tls: Arc<Terms>,
-    /// Strangers that began a handshake since the last sweep.
-    strangers: usize,
+    /// Strangers that began a handshake in the second that began then.
+    strangers: (Instant, usize),
 }
 
 impl Connections {
@@ -133,7 +134,7 @@ impl Connections {
             buffer: Box::default(),
             stats,
             tls,
-            strangers: 0,
+            strangers: (Instant::default(), 0),
         }
     }
 
@@ -175,7 +176,7 @@ impl Connections {
         };
         let of_source = self.sources.get(&from.ip()).copied().unwrap_or(0);
         let is_full = of_source >= most
-            || (transport == Transport::Tls && !self.may_shake(peer))
+            || (transport == Transport::Tls && !self.may_shake(now, peer))
             || !self.makes_room(TCP_ACCEPTED_MAX, peer);
         let taken = |all: &mut Self| -> io::Result<FlowHint> {
             let (session, stage) = match transport {
@@ -199,7 +200,7 @@ impl Connections {
     }
 
     /// Whether one more handshake may begin.
-    fn may_shake(&mut self, peer: Peer) -> bool {
+    fn may_shake(&mut self, now: Instant, peer: Peer) -> bool {
         let most = match peer {
             Peer::Trunk => TLS_HANDSHAKES_MAX,
             Peer::Stranger => TLS_STRANGERS_HANDSHAKES_MAX,
@@ -210,8 +211,12 @@ impl Connections {
         match peer {
             Peer::Trunk => true,
             Peer::Stranger => {
-                self.strangers += 1;
-                self.strangers <= TLS_STRANGERS_PER_SECOND
+                // Not by the sweep: there is none while no connection is open.
+                if now - self.strangers.0 >= Duration::from_secs(1) {
+                    self.strangers = (now, 0);
+                }
+                self.strangers.1 += 1;
+                self.strangers.1 <= TLS_STRANGERS_PER_SECOND
             }
         }
     }
@@ -389,7 +394,6 @@ impl Connections {
 
     /// Closes the connections whose time is over. To be called about once a second.
     pub fn sweep(&mut self, now: Instant) {
-        self.strangers = 0;
         let over: Vec<(FlowHint, End)> = self
             .all
             .iter()
