@@ -400,6 +400,9 @@ impl Connections {
             .filter_map(|(flow, connection)| Some((*flow, connection.over(now)?)))
             .collect();
         for (flow, end) in over {
+            if self.all.get(&flow).is_some_and(Connection::is_securing) {
+                self.not_secured(flow, &io::ErrorKind::TimedOut.into());
+            }
             self.end(flow, end);
         }
     }
@@ -497,7 +500,15 @@ impl Connections {
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return Ok(()),
                     io::ErrorKind::Interrupted => continue,
-                    _ => return Err(End::Failed(why(&error))),
+                    kind => {
+                        // In TLS 1.3 a gateway judges our certificate when the handshake is over for us.
+                        let is_judged =
+                            (connection.opened, connection.served) == (Opened::ByUs, Served::NotYet);
+                        if is_judged && kind == io::ErrorKind::InvalidData {
+                            self.not_secured(flow, &error);
+                        }
+                        return Err(End::Failed(why(&error)));
+                    }
                 },
             };
             connection.active = now;
@@ -631,6 +642,10 @@ impl Connection {
 
     fn known(&self) -> Known {
         (self.listener, self.remote, self.party)
+    }
+
+    const fn is_securing(&self) -> bool {
+        matches!(self.stage, Stage::Securing(_))
     }
 
     /// Whether nothing waits to be written.

@@ -302,11 +302,19 @@ fn gateway_with(
     files: &CertificateFiles,
     asks: Option<&File>,
 ) -> (SocketAddr, std::thread::JoinHandle<Option<Served>>) {
+    gateway_of(files, asks, BOTH)
+}
+
+fn gateway_of(
+    files: &CertificateFiles,
+    asks: Option<&File>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> (SocketAddr, std::thread::JoinHandle<Option<Served>>) {
     let (listener, address) = gateway();
     let (chain, key) = chain_and_key(files);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .expect("known");
     let builder = match asks {
         None => builder.with_no_client_auth(),
@@ -419,6 +427,45 @@ fn a_gateway_that_is_not_whom_we_mean_gets_nothing_and_the_cure_is_told() {
         let said = shard.stats.troubles.of(Party::named("carrier")).expect("told");
         assert!(said.contains(cure), "{said}");
     }
+}
+
+#[test]
+fn a_gateway_that_wants_a_certificate_of_ours_is_told_of_in_both_versions() {
+    let authority = Authority::new();
+    let strange = Authority::new();
+    let named = authority.sign("named", &[dns("sip.carrier.example")]);
+    for version in [&version::TLS12, &version::TLS13] {
+        // It believes another authority than the one that signed ours.
+        let (address, thread) = gateway_of(&named, Some(&strange.ca()), &[version]);
+        let name = Some("sip.carrier.example");
+        let mut shard = secure(&authority, vec![leading(name, Some(authority.ca()), address)]);
+        shard.send(there(address), HELLO);
+        while shard.open() > 0 {
+            assert_eq!(shard.round(), []);
+        }
+        assert!(thread.join().expect("no panic").is_none());
+        let said = shard.stats.troubles.of(Party::named("carrier")).expect("told");
+        assert!(said.contains("another certificate of ours"), "{said}");
+        assert_eq!(shard.stats.handshakes_failed.load(Ordering::Relaxed), 1);
+    }
+}
+
+#[test]
+fn a_gateway_that_never_says_a_word_of_tls_is_told_of() {
+    let authority = Authority::new();
+    let (silent, address) = gateway();
+    let mut shard = secure(&authority, vec![leading(None, Some(authority.ca()), address)]);
+    shard.send(there(address), HELLO);
+    let _open = silent.accept().expect("we come");
+    while shard.stats.handshakes.load(Ordering::Relaxed) == 0 {
+        assert_eq!(shard.round(), []);
+    }
+    shard.later(TLS_HANDSHAKE_MAX);
+    assert_eq!(shard.failed(), [(address, Why::Unreachable)]);
+    let said = shard.stats.troubles.of(Party::named("carrier")).expect("told");
+    assert!(said.contains("says nothing"), "{said}");
+    assert_eq!(shard.stats.handshakes_failed.load(Ordering::Relaxed), 1);
+    assert_eq!(shard.stats.handshakes.load(Ordering::Relaxed), 0);
 }
 
 #[test]
