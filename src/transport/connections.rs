@@ -22,7 +22,9 @@ use crate::base::limits::{
 };
 use crate::base::time::Instant;
 use crate::call::port::Why;
+use crate::call::targets::Resolved;
 use crate::call::trunk::Trunk;
+use crate::call::trunk::tls::of_names;
 use crate::sip::framer::{Frame, Framer, PONG};
 use crate::sip::path::{FlowHint, ListenerId, Party, Path, Transport};
 
@@ -88,6 +90,9 @@ enum Opened {
 /// The connection that a message to an address goes by: over TLS only one with the trunk that is meant.
 type Known = (ListenerId, SocketAddr, Option<Party>);
 
+/// The trunks of the conf, and where the names of their gateways lead.
+pub type AllTrunks<'t> = (&'t [Trunk], &'t Resolved);
+
 /// Whether a message ever came by a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Served {
@@ -148,8 +153,8 @@ impl Connections {
         self.tls = tls;
     }
 
-    /// Other trunks are in the conf: whose the certificates are is judged anew.
-    pub fn set_trunks(&mut self, trunks: &[Trunk]) {
+    /// Other trunks are in the conf, or their gateways are elsewhere: whose the certificates are is judged anew.
+    pub fn set_trunks(&mut self, trunks: AllTrunks<'_>) {
         let accepted = |one: &Connection| {
             matches!(one.stage, Stage::Open)
                 && one.opened == Opened::ByThem
@@ -302,7 +307,7 @@ impl Connections {
         poller: &Poller,
         now: Instant,
         flow: FlowHint,
-        trunks: &[Trunk],
+        trunks: AllTrunks<'_>,
         sink: impl FnMut(Path, &[u8]),
     ) {
         let Some(connection) = self.all.get_mut(&flow) else {
@@ -341,7 +346,7 @@ impl Connections {
     }
 
     /// The handshake is done.
-    fn secured(&mut self, now: Instant, flow: FlowHint, trunks: &[Trunk]) {
+    fn secured(&mut self, now: Instant, flow: FlowHint, trunks: AllTrunks<'_>) {
         let Some(connection) = self.all.get_mut(&flow) else {
             return;
         };
@@ -368,13 +373,12 @@ impl Connections {
     }
 
     /// Finds out which trunk's the certificate is that somebody has shown who connected.
-    fn name(&mut self, flow: FlowHint, trunks: &[Trunk]) {
+    fn name(&mut self, flow: FlowHint, (trunks, resolved): AllTrunks<'_>) {
         let Some(connection) = self.all.get_mut(&flow) else {
             return;
         };
         let names = connection.wire.names();
-        let is_named = |trunk: &&Trunk| names.iter().any(|name| trunk.is_named(name));
-        let party = trunks.iter().find(is_named).map(Trunk::party);
+        let party = of_names(trunks, resolved, &names, connection.remote.ip()).map(Trunk::party);
         if party == connection.party {
             return;
         }

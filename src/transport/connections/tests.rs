@@ -69,10 +69,11 @@ impl Shard {
         self.poller.wait(Some(PATIENCE), &mut ready).expect("no fault");
         assert!(!ready.is_empty(), "nothing happens");
         let mut came = Vec::new();
+        let trunks = (self.trunks.as_slice(), &Resolved::default());
         for ready in ready {
             if let Source::Connection(flow) = ready.source {
                 self.connections
-                    .look(&self.poller, self.now, flow, &self.trunks, |path, bytes| {
+                    .look(&self.poller, self.now, flow, trunks, |path, bytes| {
                         came.push((path, bytes.to_vec()));
                     });
             }

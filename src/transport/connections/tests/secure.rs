@@ -11,8 +11,8 @@ use rustls::{SupportedProtocolVersion, version};
 use super::*;
 use crate::call::config::Listener as Listening;
 use crate::call::targets::{Place, Target};
-use crate::call::trunk::Gateway;
 use crate::call::trunk::tls::CertificateFiles;
+use crate::call::trunk::{Cidr, Gateway};
 use crate::transport::tls::Config;
 
 const NOW: &str = "sbc.umbra.example";
@@ -231,7 +231,9 @@ fn another_conf_judges_the_certificates_of_open_connections_anew() {
     });
     assert_eq!(shard.hear(1)[0].0.party, Some(Party::named("carrier")));
     shard.trunks = vec![Trunk::bare("carrier")];
-    shard.connections.set_trunks(&shard.trunks);
+    shard
+        .connections
+        .set_trunks((&shard.trunks, &Resolved::default()));
     // Another certificate for those who come from now on changes nothing for this one.
     let trunks = shard.trunks.clone();
     shard.connections.set_terms(terms(&authority, &trunks));
@@ -466,6 +468,30 @@ fn a_gateway_that_never_says_a_word_of_tls_is_told_of() {
     assert!(said.contains("says nothing"), "{said}");
     assert_eq!(shard.stats.handshakes_failed.load(Ordering::Relaxed), 1);
     assert_eq!(shard.stats.handshakes.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_certificate_with_the_names_of_two_trunks_is_the_one_s_from_where_it_comes() {
+    let authority = Authority::new();
+    let mut far = carrier();
+    far.name = "far".into();
+    far.accept_from = vec![Cidr {
+        network: [192, 0, 2, 0].into(),
+        prefix: 24,
+    }];
+    let mut near = carrier();
+    near.name = "near".into();
+    near.tls.client_names = vec!["sbc2.carrier.example".into()];
+    let mut shard = secure(&authority, vec![far, near]);
+    let own = authority.sign("client", &[dns(CARRIER), dns("sbc2.carrier.example")]);
+    let friend = call(
+        &mut shard,
+        client(&authority, Some(&own), BOTH),
+        0,
+        Peer::Stranger,
+    );
+    assert_eq!(shard.hear(1)[0].0.party, Some(Party::named("near")));
+    friend.join().expect("no panic").expect("let in");
 }
 
 #[test]
