@@ -15,6 +15,7 @@ use super::poller::{Interest, Poller, Source};
 use super::tcp;
 use super::tls::{self, Shaken, Terms};
 use super::wire::Wire;
+use crate::base::dscp::Dscp;
 use crate::base::limits::{
     TCP_ACCEPTED_MAX, TCP_CONNECT_MAX, TCP_CONNECTIONS_MAX, TCP_IDLE_MAX, TCP_IDLE_STRANGER_MAX, TCP_LINGER,
     TCP_MESSAGE_MAX, TCP_PER_STRANGER_MAX, TCP_PER_TRUNK_SOURCE_MAX, TCP_QUEUE_BYTES_MAX, TCP_STALL_MAX,
@@ -122,13 +123,14 @@ pub struct Connections {
     buffer: Box<[u8]>,
     stats: Arc<Stats>,
     tls: Arc<Terms>,
+    dscp: Dscp,
     /// Strangers that began a handshake in the second that began then.
     strangers: (Instant, usize),
 }
 
 impl Connections {
-    /// None yet.
-    pub fn new(stats: Arc<Stats>, tls: Arc<Terms>) -> Self {
+    /// None yet. The packets of those that we open are as urgent as `dscp` says.
+    pub fn new(stats: Arc<Stats>, tls: Arc<Terms>, dscp: Dscp) -> Self {
         Self {
             all: HashMap::default(),
             by_remote: HashMap::default(),
@@ -139,6 +141,7 @@ impl Connections {
             buffer: Box::default(),
             stats,
             tls,
+            dscp,
             strangers: (Instant::default(), 0),
         }
     }
@@ -433,7 +436,7 @@ impl Connections {
                 Transport::Tls => Some(all.tls.connect(to.party, to.remote.ip())?),
                 Transport::Udp | Transport::Tcp => None,
             };
-            let wire = Wire::new(tcp::connect(listening, to.remote)?, session);
+            let wire = Wire::new(tcp::connect(listening, to.remote, all.dscp)?, session);
             let (known, stage) = ((to.listener, to.remote, to.party), Stage::Connecting(now));
             all.add(poller, now, known, wire, (Peer::Trunk, Opened::ByUs), stage)
         };

@@ -188,7 +188,7 @@ pub fn open(
     tls: &Arc<Terms>,
 ) -> Result<Transport, Error> {
     let bind = |l: &Listener| {
-        Bound::new(l.transport, l.address, handed).map_err(|source| Error::Bind {
+        Bound::new(l.transport, l.address, config.dscp, handed).map_err(|source| Error::Bind {
             address: l.address,
             key: l.transport.name(),
             source,
@@ -213,7 +213,7 @@ pub fn open(
                 moved: Arc::clone(moved),
             },
             sockets: Arc::clone(&sockets),
-            connections: Connections::new(Arc::clone(&stats), Arc::clone(tls)),
+            connections: Connections::new(Arc::clone(&stats), Arc::clone(tls), config.dscp),
             sweep: None,
             paused: Vec::new(),
             doors: Arc::clone(&doors),
