@@ -40,10 +40,12 @@ fn bind(address: IpAddr, port: u16, dscp: Dscp) -> io::Result<UdpSocket> {
     if at.is_ipv6() {
         // `[::]` is no IPv4 address too: another interface has those.
         socket.set_only_v6(true)?;
-        socket.set_tclass_v6(dscp.byte())?;
-    } else {
-        socket.set_tos_v4(dscp.byte())?;
     }
+    // Packets that aren't urgent arrive too.
+    let _ = match at {
+        SocketAddr::V4(_) => socket.set_tos_v4(dscp.byte()),
+        SocketAddr::V6(_) => socket.set_tclass_v6(dscp.byte()),
+    };
     socket.set_nonblocking(true)?;
     socket.bind(&at.into())?;
     Ok(socket.into())

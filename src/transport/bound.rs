@@ -51,7 +51,7 @@ impl Bound {
             protocol,
             socket,
         };
-        tcp::mark(&bound.fd(), address, dscp)?;
+        tcp::mark(&bound.fd(), address, dscp);
         Ok(bound)
     }
 

@@ -95,7 +95,7 @@ impl AsFd for Listener {
 pub fn connect(listening: SocketAddr, to: SocketAddr, dscp: Dscp) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
-    mark(&socket, to, dscp)?;
+    mark(&socket, to, dscp);
     if !listening.ip().is_unspecified() {
         socket.bind(&SocketAddr::new(listening.ip(), 0).into())?;
     }
@@ -110,15 +110,13 @@ pub fn connect(listening: SocketAddr, to: SocketAddr, dscp: Dscp) -> io::Result<
 }
 
 /// From now on the socket's packets are so urgent, those of the connections that it accepts too. `address` is one of its family.
-///
-/// # Errors
-/// What the system says.
-pub(super) fn mark(socket: &impl AsFd, address: SocketAddr, dscp: Dscp) -> io::Result<()> {
+pub(super) fn mark(socket: &impl AsFd, address: SocketAddr, dscp: Dscp) {
     let socket = SockRef::from(socket);
-    match address {
+    // Packets that aren't urgent arrive too.
+    let _ = match address {
         SocketAddr::V4(_) => socket.set_tos_v4(dscp.byte()),
         SocketAddr::V6(_) => socket.set_tclass_v6(dscp.byte()),
-    }
+    };
 }
 
 fn set_up(stream: &TcpStream) -> io::Result<()> {

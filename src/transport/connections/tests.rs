@@ -473,7 +473,7 @@ fn connections_go_over_ipv6_too() {
 fn the_packets_of_connections_either_way_are_as_urgent_as_the_conf_says() {
     for ip in ["127.0.0.1", "::1"] {
         let mut shard = Shard::on(ip);
-        tcp::mark(&shard.listener, shard.address(), Dscp::SIGNALLING).expect("a socket");
+        tcp::mark(&shard.listener, shard.address(), Dscp::SIGNALLING);
         let _friend = shard.connected(Peer::Trunk);
         let (listener, there) = {
             let listener = TcpListener::bind((ip, 0)).expect("loopback is free");
