@@ -5,6 +5,7 @@
 
 pub mod bytes;
 pub mod chance;
+pub mod dscp;
 pub mod form;
 pub mod histogram;
 pub mod id;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::media::{InterfaceId, Lanes, MediaPort, Ranges};
 use super::routes::Route;
 use super::trunk::Trunk;
+use crate::base::dscp::Dscp;
 use crate::base::limits;
 use crate::base::number::NumberPlan;
 use crate::sip::path::{ListenerId, Transport};
@@ -59,6 +60,8 @@ pub struct Config {
     pub numbers: NumberPlan,
     /// Our listening addresses.
     pub listeners: Vec<Listener>,
+    /// How urgent our SIP is.
+    pub dscp: Dscp,
     /// What strangers get.
     pub strangers: Strangers,
     /// The trunks.
@@ -109,6 +112,8 @@ pub struct MediaConfig {
     /// Our media addresses, one at least and [`limits::MEDIA_INTERFACES_MAX`] at the most: [`InterfaceId`] is the
     /// place here.
     pub interfaces: Vec<Interface>,
+    /// How urgent our RTP and RTCP are.
+    pub dscp: Dscp,
     /// Media threads.
     pub threads: usize,
     /// Both sides silent for this long ends the call.
@@ -214,6 +219,7 @@ impl Config {
                 address,
                 advertised: address,
             }],
+            dscp: Dscp::SIGNALLING,
             strangers: Strangers::default(),
             trunks: Vec::new(),
             routes: Vec::new(),
@@ -228,6 +234,7 @@ impl Config {
                     port_first: 20_000,
                     port_last: 29_999,
                 }],
+                dscp: Dscp::VOICE,
                 threads: 1,
                 timeout: Duration::from_secs(60),
             },

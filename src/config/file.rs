@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::reader::{Section, Source};
 use super::{Api, Conf, media, plain_name, value};
+use crate::base::dscp::Dscp;
 use crate::base::limits;
 use crate::base::number::NumberPlan;
 use crate::call::config::{Config, SipTimers, Strangers};
@@ -79,6 +80,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
             "tls_key",
             "tls_client_ca",
             "advertise",
+            "dscp",
             "shards",
             "t1_ms",
             "strangers",
@@ -102,6 +104,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
                         .ok_or_else(|| "write a country code of 1 to 3 digits, without +: \"86\"".into())
                 },
             ),
+            dscp: sip.dscp(Dscp::SIGNALLING),
             strangers: sip.choice("strangers", &STRANGERS, Strangers::Forbid),
             trunks: Vec::new(),
             routes: Vec::new(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::file::THREADS_MAX;
 use super::reader::Section;
 use super::value;
+use crate::base::dscp::Dscp;
 use crate::base::limits::MEDIA_INTERFACES_MAX;
 use crate::call::config::{Interface, Listener, MediaConfig};
 
@@ -20,6 +21,7 @@ pub(super) fn read(root: &Section<'_>, listeners: &[Listener], shards: u32) -> M
         "address",
         "advertise",
         "ports",
+        "dscp",
         "threads",
         "timeout_s",
         "interface",
@@ -55,6 +57,7 @@ pub(super) fn read(root: &Section<'_>, listeners: &[Listener], shards: u32) -> M
     }
     MediaConfig {
         interfaces,
+        dscp: media.dscp(Dscp::VOICE),
         threads: media.integer("threads", 1..=THREADS_MAX, 1) as usize,
         timeout: Duration::from_secs(u64::from(media.integer("timeout_s", 5..=3_600, 60))),
     }

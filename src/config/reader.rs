@@ -7,6 +7,7 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::fault::Fault;
+use crate::base::dscp::Dscp;
 
 /// Bytes of offending text that a fault shows.
 const SHOWN_BYTES_MAX: usize = 80;
@@ -343,6 +344,12 @@ impl<'a> Section<'a> {
         self.parsed(key, default, |text| {
             word(text, words).ok_or_else(|| format!("write {}", one_of(words)))
         })
+    }
+
+    /// The key `dscp`.
+    pub(super) fn dscp(&self, default: Dscp) -> Dscp {
+        let number = self.integer("dscp", 0..=u32::from(Dscp::MAX), default.byte() >> 2);
+        u8::try_from(number).map_or(default, Dscp::of)
     }
 
     /// A whole number within `range`.

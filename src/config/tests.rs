@@ -113,7 +113,7 @@ fn every_fault_of_the_main_file_names_line_text_and_cure() {
         ),
         (
             "[sip]\nzzz = 1",
-            "u.toml:2: zzz = 1: no such key in [sip]; it has udp, tcp, tls, tls_cert, tls_key, tls_client_ca, advertise, shards, t1_ms, strangers",
+            "u.toml:2: zzz = 1: no such key in [sip]; it has udp, tcp, tls, tls_cert, tls_key, tls_client_ca, advertise, dscp, shards, t1_ms, strangers",
         ),
         (
             "[limit]\ncalls = 1",

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
+use crate::base::dscp::Dscp;
+
 /// Sockets that are looked at after one wait.
 pub const EVENTS_MAX: usize = 64;
 
@@ -21,24 +23,29 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Binds both, never blocking in use, or neither.
+    /// Binds both, never blocking in use, or neither; their packets are as urgent as `dscp` says.
     ///
     /// # Errors
     /// What `bind` says: mostly that somebody has one of the ports, or that we have too many files open.
-    pub fn bind(address: IpAddr, port: u16) -> io::Result<Self> {
+    pub fn bind(address: IpAddr, port: u16, dscp: Dscp) -> io::Result<Self> {
         let next = port.checked_add(1).ok_or(io::ErrorKind::InvalidInput)?;
-        let (rtp, rtcp) = (bind(address, port)?, bind(address, next)?);
+        let (rtp, rtcp) = (bind(address, port, dscp)?, bind(address, next, dscp)?);
         Ok(Self { rtp, rtcp })
     }
 }
 
-fn bind(address: IpAddr, port: u16) -> io::Result<UdpSocket> {
+fn bind(address: IpAddr, port: u16, dscp: Dscp) -> io::Result<UdpSocket> {
     let at = SocketAddr::new(address, port);
     let socket = Socket::new(Domain::for_address(at), Type::DGRAM, None)?;
     if at.is_ipv6() {
         // `[::]` is no IPv4 address too: another interface has those.
         socket.set_only_v6(true)?;
     }
+    // Packets that aren't urgent arrive too.
+    let _ = match at {
+        SocketAddr::V4(_) => socket.set_tos_v4(dscp.byte()),
+        SocketAddr::V6(_) => socket.set_tclass_v6(dscp.byte()),
+    };
     socket.set_nonblocking(true)?;
     socket.bind(&at.into())?;
     Ok(socket.into())
@@ -236,5 +243,29 @@ mod tests {
             socket.recv_from(&mut [0; 9]).expect("one is there");
         }
         assert_eq!(ready(&mut poller), []);
+    }
+
+    #[test]
+    fn the_packets_of_a_pair_are_as_urgent_as_the_conf_says() {
+        for (ip, dscp) in [
+            ("127.0.0.1", Dscp::VOICE),
+            ("::1", Dscp::VOICE),
+            ("127.0.0.1", Dscp::of(0)),
+        ] {
+            let address: IpAddr = ip.parse().expect("an address");
+            let pair = (21_000..21_400)
+                .step_by(2)
+                .find_map(|port| Pair::bind(address, port, dscp).ok())
+                .expect("a pair is free");
+            for socket in [&pair.rtp, &pair.rtcp] {
+                let socket = socket2::SockRef::from(socket);
+                let byte = if address.is_ipv4() {
+                    socket.tos_v4()
+                } else {
+                    socket.tclass_v6()
+                };
+                assert_eq!(byte.expect("an option"), dscp.byte(), "{ip}");
+            }
+        }
     }
 }

@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError};
 use super::socket::{self, EVENTS_MAX, Pair, Poller, Ready, Waker};
 use super::table::Table;
 use crate::base::chance::Chance;
+use crate::base::dscp::Dscp;
 use crate::base::time::{Instant, Wall};
 use crate::call::media::{MediaPort, Order, Ranges, Report};
 use crate::rtp::dtmf::Pressed;
@@ -36,6 +37,8 @@ pub struct Settings {
     /// The addresses of ours that its sockets are bound to, by
     /// [`InterfaceId`](crate::call::media::InterfaceId).
     pub addresses: Vec<IpAddr>,
+    /// How urgent the packets of all of them are.
+    pub dscp: Dscp,
     /// Their ranges of ports. All threads are given the same ones:
     /// [`Lanes`](crate::call::media::Lanes) says whose a port is.
     pub ranges: Ranges,
@@ -340,7 +343,7 @@ impl Hands {
         let Some(address) = self.settings.addresses.get(interface).copied() else {
             return Report::NotBound(port);
         };
-        let bound = Pair::bind(address, number).and_then(|pair| {
+        let bound = Pair::bind(address, number, self.settings.dscp).and_then(|pair| {
             poller.add(&pair.rtp, name)?;
             poller.add(&pair.rtcp, name | 1)?;
             Ok(pair)

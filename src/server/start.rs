@@ -532,6 +532,7 @@ fn start_media(
     }
     let settings = Settings {
         addresses: media.interfaces.iter().map(|i| i.address).collect(),
+        dscp: media.dscp,
         ranges: media.ranges(),
         pairs_max: files.saturating_sub(other_files(&conf.switch.listeners)) / 2 / media.threads.max(1),
         started,

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use super::handed::Handed;
 use super::poller::{Interest, Poller, Source};
 use super::{tcp, udp};
+use crate::base::dscp::Dscp;
 use crate::sip::path::Transport as Protocol;
 
 /// A listener's socket, and where it is bound.
@@ -23,7 +24,12 @@ pub(super) enum Socket {
 
 impl Bound {
     /// The socket of a listener: the one that was handed over, or else a new one.
-    pub(super) fn new(protocol: Protocol, address: SocketAddr, handed: &mut Handed) -> io::Result<Self> {
+    pub(super) fn new(
+        protocol: Protocol,
+        address: SocketAddr,
+        dscp: Dscp,
+        handed: &mut Handed,
+    ) -> io::Result<Self> {
         let (address, socket) = match protocol {
             Protocol::Udp => {
                 let socket = match handed.udp(address) {
@@ -40,11 +46,13 @@ impl Bound {
                 (listener.address()?, Socket::Tcp(listener))
             }
         };
-        Ok(Self {
+        let bound = Self {
             address,
             protocol,
             socket,
-        })
+        };
+        tcp::mark(&bound.fd(), address, dscp);
+        Ok(bound)
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
@@ -64,6 +72,32 @@ impl Bound {
         match &self.socket {
             Socket::Udp(socket) => poller.add(socket, source, Interest::Read),
             Socket::Tcp(listener) => poller.add(listener, source, Interest::Read),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_packets_of_a_listener_are_as_urgent_as_the_conf_says() {
+        for (protocol, address, dscp) in [
+            (Protocol::Udp, "127.0.0.1:0", Dscp::SIGNALLING),
+            (Protocol::Udp, "[::1]:0", Dscp::SIGNALLING),
+            (Protocol::Udp, "127.0.0.1:0", Dscp::of(0)),
+            (Protocol::Tls, "127.0.0.1:0", Dscp::SIGNALLING),
+        ] {
+            let at: SocketAddr = address.parse().expect("an address");
+            let bound = Bound::new(protocol, at, dscp, &mut Handed::default()).expect("loopback is free");
+            let fd = bound.fd();
+            let socket = socket2::SockRef::from(&fd);
+            let byte = if at.is_ipv4() {
+                socket.tos_v4()
+            } else {
+                socket.tclass_v6()
+            };
+            assert_eq!(byte.expect("an option"), dscp.byte(), "{protocol:?} {address}");
         }
     }
 }

@@ -8,12 +8,14 @@ use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::event_loop::Stats;
 use super::poller::{Interest, Poller, Source};
 use super::tcp;
 use super::tls::{self, Shaken, Terms};
 use super::wire::Wire;
+use crate::base::dscp::Dscp;
 use crate::base::limits::{
     TCP_ACCEPTED_MAX, TCP_CONNECT_MAX, TCP_CONNECTIONS_MAX, TCP_IDLE_MAX, TCP_IDLE_STRANGER_MAX, TCP_LINGER,
     TCP_MESSAGE_MAX, TCP_PER_STRANGER_MAX, TCP_PER_TRUNK_SOURCE_MAX, TCP_QUEUE_BYTES_MAX, TCP_STALL_MAX,
@@ -21,7 +23,9 @@ use crate::base::limits::{
 };
 use crate::base::time::Instant;
 use crate::call::port::Why;
+use crate::call::targets::Resolved;
 use crate::call::trunk::Trunk;
+use crate::call::trunk::tls::of_names;
 use crate::sip::framer::{Frame, Framer, PONG};
 use crate::sip::path::{FlowHint, ListenerId, Party, Path, Transport};
 
@@ -87,6 +91,9 @@ enum Opened {
 /// The connection that a message to an address goes by: over TLS only one with the trunk that is meant.
 type Known = (ListenerId, SocketAddr, Option<Party>);
 
+/// The trunks of the conf, and where the names of their gateways lead.
+pub type AllTrunks<'t> = (&'t [Trunk], &'t Resolved);
+
 /// Whether a message ever came by a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Served {
@@ -116,13 +123,14 @@ pub struct Connections {
     buffer: Box<[u8]>,
     stats: Arc<Stats>,
     tls: Arc<Terms>,
-    /// Strangers that began a handshake since the last sweep.
-    strangers: usize,
+    dscp: Dscp,
+    /// Strangers that began a handshake in the second that began then.
+    strangers: (Instant, usize),
 }
 
 impl Connections {
-    /// None yet.
-    pub fn new(stats: Arc<Stats>, tls: Arc<Terms>) -> Self {
+    /// None yet. The packets of those that we open are as urgent as `dscp` says.
+    pub fn new(stats: Arc<Stats>, tls: Arc<Terms>, dscp: Dscp) -> Self {
         Self {
             all: HashMap::default(),
             by_remote: HashMap::default(),
@@ -133,7 +141,8 @@ impl Connections {
             buffer: Box::default(),
             stats,
             tls,
-            strangers: 0,
+            dscp,
+            strangers: (Instant::default(), 0),
         }
     }
 
@@ -147,8 +156,8 @@ impl Connections {
         self.tls = tls;
     }
 
-    /// Other trunks are in the conf: whose the certificates are is judged anew.
-    pub fn set_trunks(&mut self, trunks: &[Trunk]) {
+    /// Other trunks are in the conf, or their gateways are elsewhere: whose the certificates are is judged anew.
+    pub fn set_trunks(&mut self, trunks: AllTrunks<'_>) {
         let accepted = |one: &Connection| {
             matches!(one.stage, Stage::Open)
                 && one.opened == Opened::ByThem
@@ -175,7 +184,7 @@ impl Connections {
         };
         let of_source = self.sources.get(&from.ip()).copied().unwrap_or(0);
         let is_full = of_source >= most
-            || (transport == Transport::Tls && !self.may_shake(peer))
+            || (transport == Transport::Tls && !self.may_shake(now, peer))
             || !self.makes_room(TCP_ACCEPTED_MAX, peer);
         let taken = |all: &mut Self| -> io::Result<FlowHint> {
             let (session, stage) = match transport {
@@ -199,7 +208,7 @@ impl Connections {
     }
 
     /// Whether one more handshake may begin.
-    fn may_shake(&mut self, peer: Peer) -> bool {
+    fn may_shake(&mut self, now: Instant, peer: Peer) -> bool {
         let most = match peer {
             Peer::Trunk => TLS_HANDSHAKES_MAX,
             Peer::Stranger => TLS_STRANGERS_HANDSHAKES_MAX,
@@ -210,8 +219,12 @@ impl Connections {
         match peer {
             Peer::Trunk => true,
             Peer::Stranger => {
-                self.strangers += 1;
-                self.strangers <= TLS_STRANGERS_PER_SECOND
+                // Not by the sweep: there is none while no connection is open.
+                if now - self.strangers.0 >= Duration::from_secs(1) {
+                    self.strangers = (now, 0);
+                }
+                self.strangers.1 += 1;
+                self.strangers.1 <= TLS_STRANGERS_PER_SECOND
             }
         }
     }
@@ -297,7 +310,7 @@ impl Connections {
         poller: &Poller,
         now: Instant,
         flow: FlowHint,
-        trunks: &[Trunk],
+        trunks: AllTrunks<'_>,
         sink: impl FnMut(Path, &[u8]),
     ) {
         let Some(connection) = self.all.get_mut(&flow) else {
@@ -336,7 +349,7 @@ impl Connections {
     }
 
     /// The handshake is done.
-    fn secured(&mut self, now: Instant, flow: FlowHint, trunks: &[Trunk]) {
+    fn secured(&mut self, now: Instant, flow: FlowHint, trunks: AllTrunks<'_>) {
         let Some(connection) = self.all.get_mut(&flow) else {
             return;
         };
@@ -363,13 +376,12 @@ impl Connections {
     }
 
     /// Finds out which trunk's the certificate is that somebody has shown who connected.
-    fn name(&mut self, flow: FlowHint, trunks: &[Trunk]) {
+    fn name(&mut self, flow: FlowHint, (trunks, resolved): AllTrunks<'_>) {
         let Some(connection) = self.all.get_mut(&flow) else {
             return;
         };
         let names = connection.wire.names();
-        let is_named = |trunk: &&Trunk| names.iter().any(|name| trunk.is_named(name));
-        let party = trunks.iter().find(is_named).map(Trunk::party);
+        let party = of_names(trunks, resolved, &names, connection.remote.ip()).map(Trunk::party);
         if party == connection.party {
             return;
         }
@@ -389,13 +401,15 @@ impl Connections {
 
     /// Closes the connections whose time is over. To be called about once a second.
     pub fn sweep(&mut self, now: Instant) {
-        self.strangers = 0;
         let over: Vec<(FlowHint, End)> = self
             .all
             .iter()
             .filter_map(|(flow, connection)| Some((*flow, connection.over(now)?)))
             .collect();
         for (flow, end) in over {
+            if self.all.get(&flow).is_some_and(Connection::is_securing) {
+                self.not_secured(flow, &io::ErrorKind::TimedOut.into());
+            }
             self.end(flow, end);
         }
     }
@@ -422,7 +436,7 @@ impl Connections {
                 Transport::Tls => Some(all.tls.connect(to.party, to.remote.ip())?),
                 Transport::Udp | Transport::Tcp => None,
             };
-            let wire = Wire::new(tcp::connect(listening, to.remote)?, session);
+            let wire = Wire::new(tcp::connect(listening, to.remote, all.dscp)?, session);
             let (known, stage) = ((to.listener, to.remote, to.party), Stage::Connecting(now));
             all.add(poller, now, known, wire, (Peer::Trunk, Opened::ByUs), stage)
         };
@@ -493,7 +507,15 @@ impl Connections {
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return Ok(()),
                     io::ErrorKind::Interrupted => continue,
-                    _ => return Err(End::Failed(why(&error))),
+                    kind => {
+                        // In TLS 1.3 a gateway judges our certificate when the handshake is over for us.
+                        let is_judged =
+                            (connection.opened, connection.served) == (Opened::ByUs, Served::NotYet);
+                        if is_judged && kind == io::ErrorKind::InvalidData {
+                            self.not_secured(flow, &error);
+                        }
+                        return Err(End::Failed(why(&error)));
+                    }
                 },
             };
             connection.active = now;
@@ -627,6 +649,10 @@ impl Connection {
 
     fn known(&self) -> Known {
         (self.listener, self.remote, self.party)
+    }
+
+    const fn is_securing(&self) -> bool {
+        matches!(self.stage, Stage::Securing(_))
     }
 
     /// Whether nothing waits to be written.

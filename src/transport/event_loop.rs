@@ -188,7 +188,7 @@ pub fn open(
     tls: &Arc<Terms>,
 ) -> Result<Transport, Error> {
     let bind = |l: &Listener| {
-        Bound::new(l.transport, l.address, handed).map_err(|source| Error::Bind {
+        Bound::new(l.transport, l.address, config.dscp, handed).map_err(|source| Error::Bind {
             address: l.address,
             key: l.transport.name(),
             source,
@@ -213,7 +213,7 @@ pub fn open(
                 moved: Arc::clone(moved),
             },
             sockets: Arc::clone(&sockets),
-            connections: Connections::new(Arc::clone(&stats), Arc::clone(tls)),
+            connections: Connections::new(Arc::clone(&stats), Arc::clone(tls), config.dscp),
             sweep: None,
             paused: Vec::new(),
             doors: Arc::clone(&doors),
@@ -360,9 +360,12 @@ impl EventLoop {
             match message {
                 Message::Config(config) => {
                     self.config = Arc::clone(config);
-                    self.connections.set_trunks(&config.trunks);
+                    self.connections.set_trunks((&config.trunks, &self.resolved));
                 }
-                Message::Resolved(resolved) => self.resolved = Arc::clone(resolved),
+                Message::Resolved(resolved) => {
+                    self.resolved = Arc::clone(resolved);
+                    self.connections.set_trunks((&self.config.trunks, resolved));
+                }
                 Message::Tls(terms) => self.connections.set_terms(Arc::clone(terms)),
                 Message::Media(_) | Message::Order(_) | Message::Failed(..) | Message::Stop => {}
             }
@@ -517,7 +520,7 @@ impl EventLoop {
         let now = self.clock.now();
         let (homes, doors) = (&self.homes, &self.doors);
         let mut full = Vec::new();
-        let trunks = &self.config.trunks;
+        let trunks = (self.config.trunks.as_slice(), &*self.resolved);
         self.connections
             .look(&self.poller, now.at, flow, trunks, |path, bytes| {
                 if let Err(shed) = sort(homes, doors, (path, bytes), fresh, |one| input(now, one)) {

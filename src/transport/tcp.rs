@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
+use crate::base::dscp::Dscp;
 use crate::base::limits::TCP_STALL_MAX;
 
 /// Connections that may wait for being accepted.
@@ -91,9 +92,10 @@ impl AsFd for Listener {
 ///
 /// # Errors
 /// What the system says at once: no way there, no file, no port left.
-pub fn connect(listening: SocketAddr, to: SocketAddr) -> io::Result<TcpStream> {
+pub fn connect(listening: SocketAddr, to: SocketAddr, dscp: Dscp) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
+    mark(&socket, to, dscp);
     if !listening.ip().is_unspecified() {
         socket.bind(&SocketAddr::new(listening.ip(), 0).into())?;
     }
@@ -105,6 +107,16 @@ pub fn connect(listening: SocketAddr, to: SocketAddr) -> io::Result<TcpStream> {
     let stream = socket.into();
     set_up(&stream)?;
     Ok(stream)
+}
+
+/// From now on the socket's packets are so urgent, those of the connections that it accepts too. `address` is one of its family.
+pub(super) fn mark(socket: &impl AsFd, address: SocketAddr, dscp: Dscp) {
+    let socket = SockRef::from(socket);
+    // Packets that aren't urgent arrive too.
+    let _ = match address {
+        SocketAddr::V4(_) => socket.set_tos_v4(dscp.byte()),
+        SocketAddr::V6(_) => socket.set_tclass_v6(dscp.byte()),
+    };
 }
 
 fn set_up(stream: &TcpStream) -> io::Result<()> {

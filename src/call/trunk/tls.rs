@@ -1,5 +1,6 @@
 //! SIP over TLS, as a trunk wants it (RFC 3261 §26, RFC 5922): whom its certificates name, and what ours are.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::{Trunk, of_source};
@@ -52,6 +53,22 @@ impl Trunk {
         let mut names = self.tls.client_names.iter();
         names.any(|wanted| wanted.eq_ignore_ascii_case(name))
     }
+}
+
+/// The trunk for which a certificate with these names speaks that is shown from this address. Where several trunks have one of
+/// its names, as those of one carrier may, it is the first that takes calls from there; where none does, the first.
+pub fn of_names<'t>(
+    trunks: &'t [Trunk],
+    resolved: &Resolved,
+    names: &[String],
+    source: IpAddr,
+) -> Option<&'t Trunk> {
+    let is_named = |trunk: &&Trunk| names.iter().any(|name| trunk.is_named(name));
+    let mut named = trunks.iter().filter(is_named);
+    named
+        .clone()
+        .find(|trunk| trunk.takes_from(resolved, source))
+        .or_else(|| named.next())
 }
 
 /// The trunk whose wire a message came by: the one that the certificate over TLS named, if its addresses allow it, else that of

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::{Finding, Server};
 use crate::base::chance::Chance;
+use crate::base::dscp::Dscp;
 use crate::base::limits::SIP_MESSAGE_BYTES_MAX;
 use crate::call::config::{Interface, Listener};
 use crate::call::targets::{Name, Place, Server as Behind, Target};
@@ -94,7 +95,7 @@ fn media_ports(media: &Interface) -> Finding {
     let (mut pairs, mut taken) = (0_usize, Vec::new());
     for port in (first..=last).step_by(2) {
         pairs += 1;
-        if Pair::bind(media.address, port).is_err() {
+        if Pair::bind(media.address, port, Dscp::VOICE).is_err() {
             taken.push(port);
         }
     }

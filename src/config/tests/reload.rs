@@ -71,6 +71,7 @@ fn another(key: &str) -> Option<&'static str> {
         "node.drain" => Some("\"1m\""),
         "node.restore_within_s" => Some("30"),
         "sip.udp" => Some("[\"127.0.0.1:5070\"]"),
+        "sip.dscp" | "media.dscp" => Some("0"),
         "sip.advertise" => Some("\"203.0.113.5\""),
         "sip.shards" | "media.threads" => Some("2"),
         "sip.t1_ms" => Some("400"),

@@ -22,6 +22,7 @@ impl Bench {
     fn with(first: u16, (sender, reports): (Sender<Report>, Receiver<Report>)) -> Self {
         let settings = Settings {
             addresses: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+            dscp: Dscp::VOICE,
             ranges: Ranges([(first, first + 1_999); 2].into_iter().collect()),
             pairs_max: 20,
             started: std::time::Instant::now(),

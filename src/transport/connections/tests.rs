@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::time::Duration;
 
 use super::*;
 use crate::transport::poller::{Ready, Waker};
@@ -32,7 +31,7 @@ impl Shard {
         Self {
             poller,
             listener: Listener::bind(SocketAddr::new(ip.parse().expect("an address"), 0)).expect("free"),
-            connections: Connections::new(Arc::clone(&stats), Arc::default()),
+            connections: Connections::new(Arc::clone(&stats), Arc::default(), Dscp::SIGNALLING),
             stats,
             transport: Transport::Tcp,
             trunks: Vec::new(),
@@ -70,10 +69,11 @@ impl Shard {
         self.poller.wait(Some(PATIENCE), &mut ready).expect("no fault");
         assert!(!ready.is_empty(), "nothing happens");
         let mut came = Vec::new();
+        let trunks = (self.trunks.as_slice(), &Resolved::default());
         for ready in ready {
             if let Source::Connection(flow) = ready.source {
                 self.connections
-                    .look(&self.poller, self.now, flow, &self.trunks, |path, bytes| {
+                    .look(&self.poller, self.now, flow, trunks, |path, bytes| {
                         came.push((path, bytes.to_vec()));
                     });
             }
@@ -467,4 +467,30 @@ fn connections_go_over_ipv6_too() {
     assert!(path.remote.is_ipv6());
     shard.send(path, b"answer");
     assert_eq!(read(&mut friend, 6), b"answer");
+}
+
+#[test]
+fn the_packets_of_connections_either_way_are_as_urgent_as_the_conf_says() {
+    for ip in ["127.0.0.1", "::1"] {
+        let mut shard = Shard::on(ip);
+        tcp::mark(&shard.listener, shard.address(), Dscp::SIGNALLING);
+        let _friend = shard.connected(Peer::Trunk);
+        let (listener, there) = {
+            let listener = TcpListener::bind((ip, 0)).expect("loopback is free");
+            let address = listener.local_addr().expect("bound");
+            (listener, address)
+        };
+        shard.send(to(there), HELLO);
+        let _taken = listener.accept().expect("we come");
+        assert_eq!(shard.open(), 2);
+        for connection in shard.connections.all.values() {
+            let socket = socket2::SockRef::from(&connection.wire);
+            let byte = if there.is_ipv4() {
+                socket.tos_v4()
+            } else {
+                socket.tclass_v6()
+            };
+            assert_eq!(byte.expect("an option"), 0x60, "{ip} {:?}", connection.opened);
+        }
+    }
 }

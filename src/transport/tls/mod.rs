@@ -350,6 +350,9 @@ pub fn trouble(error: &io::Error) -> String {
         None if error.kind() == io::ErrorKind::UnexpectedEof => {
             "it hung up in the handshake: it may not speak TLS there, or not want us".to_owned()
         }
+        None if error.kind() == io::ErrorKind::TimedOut => {
+            "it says nothing in the handshake: look at the gateway's port and transport".to_owned()
+        }
         None => format!("the connection broke in the handshake: {error}"),
     }
 }

@@ -11,8 +11,8 @@ use rustls::{SupportedProtocolVersion, version};
 use super::*;
 use crate::call::config::Listener as Listening;
 use crate::call::targets::{Place, Target};
-use crate::call::trunk::Gateway;
 use crate::call::trunk::tls::CertificateFiles;
+use crate::call::trunk::{Cidr, Gateway};
 use crate::transport::tls::Config;
 
 const NOW: &str = "sbc.umbra.example";
@@ -231,7 +231,9 @@ fn another_conf_judges_the_certificates_of_open_connections_anew() {
     });
     assert_eq!(shard.hear(1)[0].0.party, Some(Party::named("carrier")));
     shard.trunks = vec![Trunk::bare("carrier")];
-    shard.connections.set_trunks(&shard.trunks);
+    shard
+        .connections
+        .set_trunks((&shard.trunks, &Resolved::default()));
     // Another certificate for those who come from now on changes nothing for this one.
     let trunks = shard.trunks.clone();
     shard.connections.set_terms(terms(&authority, &trunks));
@@ -288,7 +290,8 @@ fn strangers_begin_so_many_handshakes_in_a_second() {
     }
     let mut refused = shard.connected(Peer::Stranger);
     assert_eq!(refused.read(&mut [0; 1]).expect("closed"), 0);
-    shard.later(Duration::from_secs(1));
+    // Nobody sweeps while no connection is open.
+    shard.now = shard.now + Duration::from_secs(1);
     let _taken = shard.connected(Peer::Stranger);
     assert_eq!(shard.open(), 1);
 }
@@ -301,11 +304,19 @@ fn gateway_with(
     files: &CertificateFiles,
     asks: Option<&File>,
 ) -> (SocketAddr, std::thread::JoinHandle<Option<Served>>) {
+    gateway_of(files, asks, BOTH)
+}
+
+fn gateway_of(
+    files: &CertificateFiles,
+    asks: Option<&File>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> (SocketAddr, std::thread::JoinHandle<Option<Served>>) {
     let (listener, address) = gateway();
     let (chain, key) = chain_and_key(files);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .expect("known");
     let builder = match asks {
         None => builder.with_no_client_auth(),
@@ -418,6 +429,69 @@ fn a_gateway_that_is_not_whom_we_mean_gets_nothing_and_the_cure_is_told() {
         let said = shard.stats.troubles.of(Party::named("carrier")).expect("told");
         assert!(said.contains(cure), "{said}");
     }
+}
+
+#[test]
+fn a_gateway_that_wants_a_certificate_of_ours_is_told_of_in_both_versions() {
+    let authority = Authority::new();
+    let strange = Authority::new();
+    let named = authority.sign("named", &[dns("sip.carrier.example")]);
+    for version in [&version::TLS12, &version::TLS13] {
+        // It believes another authority than the one that signed ours.
+        let (address, thread) = gateway_of(&named, Some(&strange.ca()), &[version]);
+        let name = Some("sip.carrier.example");
+        let mut shard = secure(&authority, vec![leading(name, Some(authority.ca()), address)]);
+        shard.send(there(address), HELLO);
+        while shard.open() > 0 {
+            assert_eq!(shard.round(), []);
+        }
+        assert!(thread.join().expect("no panic").is_none());
+        let said = shard.stats.troubles.of(Party::named("carrier")).expect("told");
+        assert!(said.contains("another certificate of ours"), "{said}");
+        assert_eq!(shard.stats.handshakes_failed.load(Ordering::Relaxed), 1);
+    }
+}
+
+#[test]
+fn a_gateway_that_never_says_a_word_of_tls_is_told_of() {
+    let authority = Authority::new();
+    let (silent, address) = gateway();
+    let mut shard = secure(&authority, vec![leading(None, Some(authority.ca()), address)]);
+    shard.send(there(address), HELLO);
+    let _open = silent.accept().expect("we come");
+    while shard.stats.handshakes.load(Ordering::Relaxed) == 0 {
+        assert_eq!(shard.round(), []);
+    }
+    shard.later(TLS_HANDSHAKE_MAX);
+    assert_eq!(shard.failed(), [(address, Why::Unreachable)]);
+    let said = shard.stats.troubles.of(Party::named("carrier")).expect("told");
+    assert!(said.contains("says nothing"), "{said}");
+    assert_eq!(shard.stats.handshakes_failed.load(Ordering::Relaxed), 1);
+    assert_eq!(shard.stats.handshakes.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_certificate_with_the_names_of_two_trunks_is_the_one_s_from_where_it_comes() {
+    let authority = Authority::new();
+    let mut far = carrier();
+    far.name = "far".into();
+    far.accept_from = vec![Cidr {
+        network: [192, 0, 2, 0].into(),
+        prefix: 24,
+    }];
+    let mut near = carrier();
+    near.name = "near".into();
+    near.tls.client_names = vec!["sbc2.carrier.example".into()];
+    let mut shard = secure(&authority, vec![far, near]);
+    let own = authority.sign("client", &[dns(CARRIER), dns("sbc2.carrier.example")]);
+    let friend = call(
+        &mut shard,
+        client(&authority, Some(&own), BOTH),
+        0,
+        Peer::Stranger,
+    );
+    assert_eq!(shard.hear(1)[0].0.party, Some(Party::named("near")));
+    friend.join().expect("no panic").expect("let in");
 }
 
 #[test]
