@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::base::dscp::Dscp;
 use crate::base::number::NumberPlan;
 use crate::base::shard::Shard;
 use crate::base::time::Wall;
@@ -105,7 +106,9 @@ fn switch(trunks: usize, gateway: Target) -> Switch {
             interfaces: Vec::new(),
             threads: 1,
             timeout: Duration::from_secs(60),
+            dscp: Dscp::VOICE,
         },
+        dscp: Dscp::SIGNALLING,
     };
     let chance = Chance::from_number(7);
     Switch::new(config.into(), Arc::new(Table::new()), Shard::ALONE, chance)
