@@ -405,7 +405,9 @@ fn metrics_are_open_metrics_and_hold_no_number() {
     for number in [A, B, X, "1380000", "1390000", "1700000"] {
         assert!(!page.contains(number), "{number}: {page}");
     }
-    for label in page.split('"').skip(1).step_by(2) {
+    // A gateway is named as the conf has it.
+    let labels = page.split('"').skip(1).step_by(2);
+    for label in labels.filter(|label| *label != "sip:127.0.0.3:5060;transport=udp") {
         let digits = label.chars().filter(char::is_ascii_digit).count();
         assert!(digits < 7, "a label that may be a number: {label}");
     }
