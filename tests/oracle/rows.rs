@@ -273,7 +273,7 @@ const FIELDS: &[Row] = &[
     Row {
         fields: &["contact"],
         why: "it reads no list of Contacts",
-        holds: |it| it.theirs.is_none() && it.line().contains(">, <"),
+        holds: |it| it.theirs.is_none() && it.line().contains(", <"),
     },
     Row {
         fields: &["contact"],
