@@ -19,12 +19,13 @@ use crate::masking::reason::Reason;
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sdp::answer::{Agreed, Lines, Mismatch, Offer, Terms};
 use crate::sdp::build;
-use crate::sdp::media::{Codec, CodecName, Origin, RtcpPort};
+use crate::sdp::media::{CodecName, Origin, RtcpPort};
 use crate::sdp::parse::Session;
 
 mod flows;
 mod kept;
 mod keys;
+mod offers;
 
 pub use flows::Keys;
 
@@ -488,80 +489,6 @@ impl Bridge {
         let far = self.agreed(leg.other()).cloned().ok_or(Mismatch::NoAudio)?;
         self.answer_offer(hands, leg, offer, &far)?;
         Ok(())
-    }
-
-    /// How many descriptions a leg has got from us so far, each other than the one before.
-    pub fn versions(&self, leg: LegName) -> u64 {
-        self.side(leg).map_or(0, |side| side.origin.version)
-    }
-
-    /// Writes an offer of ours to a leg that has settled something before.
-    pub fn offer_to(&mut self, leg: LegName, terms: Terms) {
-        if let Some(side) = self.side_mut(leg) {
-            let former = side.written.as_ref().map(|(terms, _)| Box::new(terms.clone()));
-            side.former = former;
-        }
-        self.write_offer(leg, terms);
-    }
-
-    /// Writes what was last written to a leg as an offer once more.
-    pub fn offer_again(&mut self, leg: LegName) {
-        if let Some((terms, _)) = self.side(leg).and_then(|side| side.written.as_ref()) {
-            self.offer_to(leg, terms.clone());
-        }
-    }
-
-    /// Our offer to a leg came to nothing: what was settled before goes on (RFC 3261 §14.1). Returns what was
-    /// offered. The version goes on too: whoever refused has seen it (RFC 3264 §8).
-    pub fn offer_refused(&mut self, leg: LegName) -> Option<Terms> {
-        let side = self.side_mut(leg)?;
-        side.owes = Owes::Nothing;
-        let former = side.former.take()?;
-        if side.written.as_ref().is_some_and(|(terms, _)| *terms == *former) {
-            // A refresh: what is said next is still the same (RFC 4028 §7.4).
-            return Some(*former);
-        }
-        // Without text: it is written again, under a new version, before it is said again.
-        let (offered, _) = side.written.replace((*former, Box::default()))?;
-        Some(offered)
-    }
-
-    /// What a leg has still to be offered, so that it has what the other one has settled: another codec, because
-    /// the other may not send what it takes, or another direction. `None`: nothing.
-    pub fn terms_missing_at(&self, leg: LegName) -> Option<Terms> {
-        let far = self.agreed(leg.other())?;
-        let near = self.agreed(leg);
-        let (told, _) = self.side(leg)?.written.as_ref()?;
-        let is_audio = |codec: &&Codec| codec.name.is_audio();
-        let mut spoken = far.codecs.iter().map(|pair| &pair.theirs).filter(is_audio);
-        let is_fax = far.fax.is_some() && told.fax.is_some();
-        let is_told = is_fax || spoken.any(|codec| told.codecs.iter().any(|known| known.packs_like(codec)));
-        let is_taken = near.is_none_or(|near| {
-            let mut takes = near.codecs.iter().map(|pair| &pair.theirs).filter(is_audio);
-            takes.all(|codec| far.codecs.iter().any(|pair| pair.theirs.packs_like(codec)))
-        });
-        let runs = near.is_none_or(|near| far.wish.and(near.wish.reversed()) == near.way);
-        (!(is_told && is_taken && runs)).then(|| far.onward(near))
-    }
-
-    /// Writes an offer to a leg that asked for one: what the other leg has settled.
-    pub fn offer_anew(&mut self, leg: LegName) {
-        if let Some(terms) = self.agreed(leg.other()).map(|far| far.onward(self.agreed(leg))) {
-            self.offer_to(leg, terms);
-            if let Some(side) = self.side_mut(leg) {
-                side.owes = Owes::Answer;
-            }
-        }
-    }
-
-    /// The terms that we last wrote to a leg.
-    pub fn told(&self, leg: LegName) -> Option<&Terms> {
-        self.side(leg)?.written.as_ref().map(|(terms, _)| terms)
-    }
-
-    /// Whether a leg's ACK has to carry the answer to an offer of ours.
-    pub fn awaits_answer(&self, leg: LegName) -> bool {
-        self.side(leg).is_some_and(|side| side.owes == Owes::Answer)
     }
 
     /// Whether the caller's INVITE made an offer: only then may a provisional answer describe media

@@ -3,38 +3,37 @@
 //! Those of a listener belong to the shard that reads the listener. What fails is told by
 //! [`Connections::take_failed`]; a connection that is gone is opened again by the next message.
 
+mod one;
+mod securing;
+
 use std::collections::{HashMap, VecDeque};
-use std::io::{self, IoSlice};
+use std::io::{self};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
+use self::one::{Connection, End, Known, Opened, Served, Stage};
 use super::event_loop::Stats;
 use super::poller::{Interest, Poller, Source};
 use super::tcp;
-use super::tls::{self, Shaken, Terms};
+use super::tls::{Shaken, Terms};
 use super::wire::Wire;
 use crate::base::dscp::Dscp;
 use crate::base::limits::{
-    TCP_ACCEPTED_MAX, TCP_CONNECT_MAX, TCP_CONNECTIONS_MAX, TCP_IDLE_MAX, TCP_IDLE_STRANGER_MAX, TCP_LINGER,
-    TCP_MESSAGE_MAX, TCP_PER_STRANGER_MAX, TCP_PER_TRUNK_SOURCE_MAX, TCP_QUEUE_BYTES_MAX, TCP_STALL_MAX,
-    TLS_HANDSHAKE_MAX, TLS_HANDSHAKES_MAX, TLS_STRANGERS_HANDSHAKES_MAX, TLS_STRANGERS_PER_SECOND,
+    TCP_ACCEPTED_MAX, TCP_CONNECTIONS_MAX, TCP_PER_STRANGER_MAX, TCP_PER_TRUNK_SOURCE_MAX,
+    TCP_QUEUE_BYTES_MAX,
 };
 use crate::base::time::Instant;
 use crate::call::port::Why;
 use crate::call::targets::Resolved;
 use crate::call::trunk::Trunk;
-use crate::call::trunk::tls::of_names;
 use crate::sip::framer::{Frame, Framer, PONG};
-use crate::sip::path::{FlowHint, ListenerId, Party, Path, Transport};
+use crate::sip::path::{FlowHint, ListenerId, Path, Transport};
 
 /// Bytes that one call reads.
 const READ_BYTES: usize = 32_768;
 /// Reads of one connection before anything else is looked at.
 const READS_MAX: usize = 4;
-/// Messages that one call writes.
-const WRITE_PARTS: usize = 32;
 /// What responses begin with, and requests don't.
 const RESPONSE: &[u8] = b"SIP/2.0 ";
 
@@ -47,67 +46,8 @@ pub enum Peer {
     Stranger,
 }
 
-enum Stage {
-    /// Asked for at this time.
-    Connecting(Instant),
-    /// In the handshake of TLS, since this time.
-    Securing(Instant),
-    Open,
-    /// Nothing that comes is heard any more, since this time.
-    Closing(Instant),
-}
-
-struct Connection {
-    wire: Wire,
-    listener: ListenerId,
-    remote: SocketAddr,
-    peer: Peer,
-    /// The trunk that the other side has shown to be.
-    party: Option<Party>,
-    opened: Opened,
-    stage: Stage,
-    framer: Framer,
-    /// What waits to be written, and how many bytes of the first of it are written already.
-    queue: VecDeque<Vec<u8>>,
-    written: usize,
-    queued_bytes: usize,
-    interest: Interest,
-    /// When bytes went either way last.
-    active: Instant,
-    served: Served,
-    /// Since when a message is unfinished.
-    unfinished: Option<Instant>,
-    /// Since when the other side takes nothing.
-    stalled: Option<Instant>,
-}
-
-/// Who has opened a connection.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Opened {
-    ByUs,
-    ByThem,
-}
-
-/// The connection that a message to an address goes by: over TLS only one with the trunk that is meant.
-type Known = (ListenerId, SocketAddr, Option<Party>);
-
 /// The trunks of the conf, and where the names of their gateways lead.
 pub type AllTrunks<'t> = (&'t [Trunk], &'t Resolved);
-
-/// Whether a message ever came by a connection.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Served {
-    NotYet,
-    Yes,
-}
-
-/// Why a connection ends.
-enum End {
-    /// Nothing was waited for.
-    Quiet,
-    /// What waits for an answer over it will get none.
-    Failed(Why),
-}
 
 /// One shard's connections.
 pub struct Connections {
@@ -204,28 +144,6 @@ impl Connections {
         // One that the system has no memory to watch is closed too.
         if is_full || taken(self).is_err() {
             self.refuse(peer);
-        }
-    }
-
-    /// Whether one more handshake may begin.
-    fn may_shake(&mut self, now: Instant, peer: Peer) -> bool {
-        let most = match peer {
-            Peer::Trunk => TLS_HANDSHAKES_MAX,
-            Peer::Stranger => TLS_STRANGERS_HANDSHAKES_MAX,
-        };
-        if self.stats.handshakes.load(Ordering::Relaxed) >= most as u64 {
-            return false;
-        }
-        match peer {
-            Peer::Trunk => true,
-            Peer::Stranger => {
-                // Not by the sweep: there is none while no connection is open.
-                if now - self.strangers.0 >= Duration::from_secs(1) {
-                    self.strangers = (now, 0);
-                }
-                self.strangers.1 += 1;
-                self.strangers.1 <= TLS_STRANGERS_PER_SECOND
-            }
         }
     }
 
@@ -346,57 +264,6 @@ impl Connections {
             return self.end(flow, end);
         }
         self.write_one(poller, now, flow);
-    }
-
-    /// The handshake is done.
-    fn secured(&mut self, now: Instant, flow: FlowHint, trunks: AllTrunks<'_>) {
-        let Some(connection) = self.all.get_mut(&flow) else {
-            return;
-        };
-        connection.stage = Stage::Open;
-        connection.active = now;
-        self.stats.handshakes.fetch_sub(1, Ordering::Relaxed);
-        self.stats.handshakes_done.fetch_add(1, Ordering::Relaxed);
-        match (connection.opened, connection.party) {
-            (Opened::ByUs, Some(party)) => self.stats.troubles.set(party, None),
-            (Opened::ByUs, None) => {}
-            (Opened::ByThem, _) => self.name(flow, trunks),
-        }
-    }
-
-    /// The handshake has failed.
-    fn not_secured(&mut self, flow: FlowHint, error: &io::Error) {
-        self.stats.handshakes_failed.fetch_add(1, Ordering::Relaxed);
-        if let Some(connection) = self.all.get(&flow)
-            && let (Opened::ByUs, Some(party)) = (connection.opened, connection.party)
-        {
-            let sentence = format!("{}: {}", connection.remote, tls::trouble(error));
-            self.stats.troubles.set(party, Some(sentence));
-        }
-    }
-
-    /// Finds out which trunk's the certificate is that somebody has shown who connected.
-    fn name(&mut self, flow: FlowHint, (trunks, resolved): AllTrunks<'_>) {
-        let Some(connection) = self.all.get_mut(&flow) else {
-            return;
-        };
-        let names = connection.wire.names();
-        let party = of_names(trunks, resolved, &names, connection.remote.ip()).map(Trunk::party);
-        if party == connection.party {
-            return;
-        }
-        let (before, after) = (
-            connection.known(),
-            (connection.listener, connection.remote, party),
-        );
-        connection.party = party;
-        if party.is_some() {
-            connection.peer = Peer::Trunk;
-        }
-        if self.by_remote.get(&before) == Some(&flow) {
-            self.by_remote.remove(&before);
-        }
-        self.by_remote.entry(after).or_insert(flow);
     }
 
     /// Closes the connections whose time is over. To be called about once a second.
@@ -633,115 +500,6 @@ impl Connections {
             .filter(|(_, connection)| connection.peer == Peer::Stranger)
             .min_by_key(|(_, connection)| connection.active)
             .map(|(flow, _)| *flow)
-    }
-}
-
-impl Connection {
-    fn path(&self, flow: FlowHint) -> Path {
-        Path {
-            listener: self.listener,
-            transport: self.wire.transport(),
-            remote: self.remote,
-            flow: Some(flow),
-            party: self.party,
-        }
-    }
-
-    fn known(&self) -> Known {
-        (self.listener, self.remote, self.party)
-    }
-
-    const fn is_securing(&self) -> bool {
-        matches!(self.stage, Stage::Securing(_))
-    }
-
-    /// Whether nothing waits to be written.
-    fn is_written(&self) -> bool {
-        let is_queued = match self.stage {
-            // It waits for the handshake.
-            Stage::Securing(_) => false,
-            Stage::Connecting(_) | Stage::Open | Stage::Closing(_) => !self.queue.is_empty(),
-        };
-        !is_queued && !self.wire.wants_write()
-    }
-
-    /// Writes what waits, as far as there is room.
-    fn write(&mut self, now: Instant, stats: &Stats) -> io::Result<()> {
-        loop {
-            let outcome = match self.wire.flush() {
-                Ok(()) if self.is_written() => {
-                    self.stalled = None;
-                    return Ok(());
-                }
-                Ok(()) => self.take_up(),
-                Err(error) => Err(error),
-            };
-            match outcome {
-                Ok(length) => self.wrote(now, length, stats),
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => {
-                        self.stalled.get_or_insert(now);
-                        return Ok(());
-                    }
-                    io::ErrorKind::Interrupted => {}
-                    _ => return Err(error),
-                },
-            }
-        }
-    }
-
-    /// Gives what waits to the wire, as far as that takes it.
-    fn take_up(&mut self) -> io::Result<usize> {
-        let mut parts = [IoSlice::new(&[]); WRITE_PARTS];
-        for (at, (part, message)) in parts.iter_mut().zip(&self.queue).enumerate() {
-            let from = if at == 0 { self.written } else { 0 };
-            *part = IoSlice::new(message.get(from..).unwrap_or_default());
-        }
-        let count = self.queue.len().min(WRITE_PARTS);
-        self.wire.write(parts.get(..count).unwrap_or_default())
-    }
-
-    fn wrote(&mut self, now: Instant, length: usize, stats: &Stats) {
-        self.active = now;
-        self.stalled = None;
-        self.queued_bytes = self.queued_bytes.saturating_sub(length);
-        self.written += length;
-        while let Some(first) = self.queue.front()
-            && first.len() <= self.written
-        {
-            self.written -= first.len();
-            self.queue.pop_front();
-            stats.sent.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Whether its time is over, and how it ends then.
-    fn over(&self, now: Instant) -> Option<End> {
-        let idle = match self.peer {
-            Peer::Trunk => TCP_IDLE_MAX,
-            Peer::Stranger => TCP_IDLE_STRANGER_MAX,
-        };
-        match self.stage {
-            Stage::Connecting(since) if now - since >= TCP_CONNECT_MAX => {
-                return Some(End::Failed(Why::Unreachable));
-            }
-            Stage::Securing(since) if now - since >= TLS_HANDSHAKE_MAX => {
-                return Some(End::Failed(Why::Unreachable));
-            }
-            Stage::Connecting(_) | Stage::Securing(_) => return None,
-            Stage::Closing(since) if now - since >= TCP_LINGER => return Some(End::Failed(Why::Closed)),
-            Stage::Closing(_) | Stage::Open => {}
-        }
-        if self.stalled.is_some_and(|since| now - since >= TCP_STALL_MAX) {
-            return Some(End::Failed(Why::Unreachable));
-        }
-        if self
-            .unfinished
-            .is_some_and(|since| now - since >= TCP_MESSAGE_MAX)
-        {
-            return Some(End::Failed(Why::Closed));
-        }
-        (self.queue.is_empty() && now - self.active >= idle).then_some(End::Quiet)
     }
 }
 

@@ -2,8 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::time::Duration;
 
 use super::*;
+use crate::base::limits::{
+    TCP_CONNECT_MAX, TCP_IDLE_MAX, TCP_IDLE_STRANGER_MAX, TCP_LINGER, TCP_MESSAGE_MAX, TCP_STALL_MAX,
+};
 use crate::transport::poller::{Ready, Waker};
 use crate::transport::tcp::{Accepted, Listener};
 

@@ -4,8 +4,10 @@ use std::cell::Cell;
 use std::net::UdpSocket;
 use std::sync::mpsc;
 
+use super::super::handed::Handed;
 use super::*;
 use crate::base::limits::SHARD_QUEUE;
+use crate::call::config::Listener;
 use crate::call::port::Command;
 use crate::sip::path::Transport as Protocol;
 use crate::sip::peek::peek;

@@ -9,10 +9,12 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Server
 use rustls::{SupportedProtocolVersion, version};
 
 use super::*;
+use crate::base::limits::{TLS_HANDSHAKE_MAX, TLS_STRANGERS_HANDSHAKES_MAX, TLS_STRANGERS_PER_SECOND};
 use crate::call::config::Listener as Listening;
 use crate::call::targets::{Place, Target};
 use crate::call::trunk::tls::CertificateFiles;
 use crate::call::trunk::{Cidr, Gateway};
+use crate::sip::path::Party;
 use crate::transport::tls::Config;
 
 const NOW: &str = "sbc.umbra.example";
