@@ -81,8 +81,8 @@ impl<S: Stage> Play<S> {
         more: &[String],
     ) -> Result<(), String> {
         let (phone, call) = self.phone(who)?;
-        let t1 = self.cast.stage.setup().t1;
-        if what == "100" && self.cast.stage.setup().has_edge {
+        let (t1, has_edge) = (self.cast.stage.setup().t1, self.cast.stage.setup().has_edge);
+        if what == "100" && has_edge {
             return Ok(());
         }
         let again = options.contains(&"again");
@@ -96,10 +96,11 @@ impl<S: Stage> Play<S> {
         let heard = loop {
             let list = if again { &mut self.again } else { &mut self.new };
             let list = list.entry(phone).or_default();
-            let found = match call {
-                Some(call) => list.iter().position(|h| h.call == call),
-                None => (!list.is_empty()).then_some(0),
-            };
+            // An edge answers a CANCEL by itself, and a final answer to the INVITE may overtake that (RFC 3261 §16.10).
+            let is_the_edges = what == "200" && options.contains(&"CANCEL") && has_edge;
+            let found = list.iter().position(|h| {
+                call.is_none_or(|call| h.call == call) && (!is_the_edges || h.msg.method() == "CANCEL")
+            });
             if let Some(heard) = found.and_then(|at| list.remove(at)) {
                 break heard;
             }
