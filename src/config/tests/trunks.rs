@@ -67,7 +67,7 @@ fn every_fault_of_a_trunk_file_names_line_text_and_cure() {
         ),
         (
             trunk("a", "srtp = \"required\""),
-            "t.toml:4: srtp = \"required\": SRTP's keys stand in SDP, which everybody on the way to sip:127.0.0.3 could read: speak TLS with it (;transport=tls), or, if something else keeps that way secret (a VPN, IPsec), write srtp_keys_in_clear = true",
+            "t.toml:4: srtp = \"required\": SRTP's keys stand in SDP, which everybody on the way to sip:127.0.0.3:5060;transport=udp could read: speak TLS with it (;transport=tls), or, if something else keeps that way secret (a VPN, IPsec), write srtp_keys_in_clear = true",
         ),
         (
             "[[trunk]]\nname = \"a\"\naccept_from = [\"10.0.0.1\"]\nsrtp = \"optional\"".into(),
