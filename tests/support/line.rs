@@ -7,15 +7,16 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection};
 
-/// The domains of the server's and of the phones' certificates.
-pub const SERVER: &str = "umbra.example";
-pub const PHONES: &str = "sbc1.carrier.example";
+#[path = "certificates.rs"]
+mod certificates;
+
+use certificates::Authority;
+pub use certificates::{PHONES, SERVER};
 
 /// A stream. Clones are the same one.
 #[derive(Clone)]
@@ -113,30 +114,20 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// Makes an authority, and certificates for both sides, in this folder: `ca.pem`, `umbra.pem` and `umbra.key`.
+    /// Makes an authority, and certificates for both sides, in this folder ([`Authority::write`]).
     pub fn made_in(folder: &Path) -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().expect("a key");
-        let authority = CertifiedIssuer::self_signed(params, key).expect("an authority");
-        let sign = |name: &str| {
-            let key = KeyPair::generate().expect("a key");
-            let params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
-            let certificate = params.signed_by(&key, &authority).expect("signed");
-            (certificate.pem(), key.serialize_pem())
-        };
-        let write = |name: &str, text: &str| fs::write(folder.join(name), text).expect("written");
-        let (chain, key) = sign(SERVER);
-        write("ca.pem", &authority.pem());
-        write("umbra.pem", &chain);
-        write("umbra.key", &key);
-        let (chain, key) = sign(PHONES);
+        let authority = Authority::new();
+        authority.write(folder);
         let pair = || {
-            let chain = vec![CertificateDer::from_pem_slice(chain.as_bytes()).expect("PEM")];
-            (chain, PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("PEM"))
+            let read = |name: &str| fs::read(folder.join(name)).expect("written");
+            let chain = vec![CertificateDer::from_pem_slice(&read("phones.pem")).expect("PEM")];
+            (
+                chain,
+                PrivateKeyDer::from_pem_slice(&read("phones.key")).expect("PEM"),
+            )
         };
         let mut roots = RootCertStore::empty();
-        roots.add(authority.der().clone()).expect("an authority");
+        roots.add(authority.der()).expect("an authority");
         let roots = Arc::new(roots);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let (chain, key) = pair();
