@@ -191,6 +191,7 @@ impl Joined {
         let config = Arc::new(config);
         self.config.store(config.clone());
         self.table.set_quarantine(conf.quarantine);
+        self.metrics.count_numbers(conf.metrics_numbers);
         if let Some(log) = &self.log {
             log.set(conf.log);
         }
