@@ -5,7 +5,6 @@ use std::fs;
 use std::path::Path;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use rustls::pki_types::CertificateDer;
 
 /// The domain of the server's certificate.
 pub const SERVER: &str = "umbra.example";
@@ -22,11 +21,6 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
         Self(CertifiedIssuer::self_signed(params, key).expect("an authority"))
-    }
-
-    /// Its own certificate.
-    pub fn der(&self) -> CertificateDer<'static> {
-        self.0.der().clone()
     }
 
     /// Writes its own certificate, and one for each side: `ca.pem`, `umbra.pem`, `umbra.key`, `phones.pem` and

@@ -1,4 +1,5 @@
 //! A stream between a phone and the real server, in the open or under TLS, for one thread that reads and others that write.
+#![allow(dead_code)] // each test binary uses its part
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -13,6 +14,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection};
 
 #[path = "certificates.rs"]
+#[allow(clippy::duplicate_mod)] // a test binary may have the other stage too
 mod certificates;
 
 use certificates::Authority;
@@ -95,6 +97,12 @@ impl Line {
         }
     }
 
+    /// The certificate that the server has shown, once anything was read.
+    pub fn certificate(&self) -> Option<CertificateDer<'static>> {
+        let session = self.session.as_ref()?.lock().expect("no panic");
+        Some(session.peer_certificates()?.first()?.clone().into_owned())
+    }
+
     pub fn address(&self) -> Option<SocketAddr> {
         self.stream.local_addr().ok()
     }
@@ -116,18 +124,23 @@ pub struct Terms {
 impl Terms {
     /// Makes an authority, and certificates for both sides, in this folder ([`Authority::write`]).
     pub fn made_in(folder: &Path) -> Self {
-        let authority = Authority::new();
-        authority.write(folder);
+        Authority::new().write(folder);
+        Self::read_from(folder, "phones")
+    }
+
+    /// Those who show `STEM.pem` of this folder and believe in its `ca.pem`.
+    pub fn read_from(folder: &Path, stem: &str) -> Self {
+        let read = |name: &str| fs::read(folder.join(name)).expect("written");
+        let certificate = |name: &str| CertificateDer::from_pem_slice(&read(name)).expect("PEM");
         let pair = || {
-            let read = |name: &str| fs::read(folder.join(name)).expect("written");
-            let chain = vec![CertificateDer::from_pem_slice(&read("phones.pem")).expect("PEM")];
+            let key = read(&format!("{stem}.key"));
             (
-                chain,
-                PrivateKeyDer::from_pem_slice(&read("phones.key")).expect("PEM"),
+                vec![certificate(&format!("{stem}.pem"))],
+                PrivateKeyDer::from_pem_slice(&key).expect("PEM"),
             )
         };
         let mut roots = RootCertStore::empty();
-        roots.add(authority.der()).expect("an authority");
+        roots.add(certificate("ca.pem")).expect("an authority");
         let roots = Arc::new(roots);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let (chain, key) = pair();

@@ -14,6 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 #[path = "certificates.rs"]
+#[allow(clippy::duplicate_mod)] // a test binary may have the other stage too
 pub mod certificates;
 
 use certificates::{Authority, PHONES};
@@ -65,6 +66,8 @@ pub struct Server {
     program: PathBuf,
     /// What the dynamic linker gives it first.
     beneath: Option<PathBuf>,
+    /// Who signed its certificate, if it has one.
+    pub authority: Authority,
     /// Where it listens for SIP.
     pub sip: SocketAddr,
     /// The media ports are ours while these are held.
@@ -109,9 +112,10 @@ impl Server {
             "tcp" => [&[sip], &*setup.also].concat(),
             _ => setup.also.clone(),
         };
+        let authority = Authority::new();
         let (tls, certificates) = match transport {
             "tls" => {
-                Authority::new().write(dir.path());
+                authority.write(dir.path());
                 let tls = format!(
                     "tls = [\"{sip}\"]\ntls_cert = \"umbra.pem\"\ntls_key = \"umbra.key\"\ntls_client_ca = \"ca.pem\"\n"
                 );
@@ -141,6 +145,7 @@ impl Server {
             program: env!("CARGO_BIN_EXE_umbra").into(),
             beneath: None,
             dir,
+            authority,
             sip,
             _claims: claims,
         };

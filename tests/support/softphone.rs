@@ -1,5 +1,6 @@
 //! An ordinary softphone, baresip: it hums a tone, records what it hears and prints its messages. Whoever uses this
 //! has `server` too.
+#![allow(dead_code)] // each test binary uses its part
 
 use std::fs;
 use std::net::SocketAddr;
