@@ -37,6 +37,7 @@ use crate::masking::route::Plan;
 use crate::masking::seats::Seat;
 use crate::rtp::flow::Counts;
 use crate::sip::method::Method;
+use crate::sip::path::Party;
 use crate::sip::reason;
 
 /// How far the record has come.
@@ -577,11 +578,17 @@ impl Call {
         }
     }
 
+    /// The trunk of a leg.
+    pub fn party_of(&self, name: LegName) -> Option<Party> {
+        self.record.trunk_of(name).map(Party::named)
+    }
+
     /// Sends BYE on a leg that has a dialog, now or as soon as its 2xx is ACKed (RFC 3261 §15).
     pub fn hang_up(&mut self, hands: &mut Hands, now: Now, name: LegName) {
         let config = self.config.clone();
         let me = self.me;
         let why = reason::q850(self.cause_told());
+        let trunk = self.party_of(name);
         let Some(leg) = self.leg(name) else { return };
         match leg.bye {
             Bye::No | Bye::AfterAck => {}
@@ -597,7 +604,7 @@ impl Call {
         };
         let cseq = dialog.next_cseq();
         let headers = [("Reason", why.as_str())];
-        let (to, bytes) = hands.bare_request(&config, dialog, Method::Bye, cseq, &headers);
+        let (to, bytes) = hands.bare_request(&config, (dialog, trunk), Method::Bye, cseq, &headers);
         self.watch(hands, name, &bytes);
         let sent = hands.layer.request(
             now.at,

@@ -515,10 +515,10 @@ impl Call {
 
     /// ACKs a 2xx to an INVITE of ours.
     pub fn ack(&mut self, hands: &mut Hands, now: Now, name: LegName, cseq: u32) {
-        let config = self.config.clone();
+        let (config, trunk) = (self.config.clone(), self.party_of(name));
         let Some(leg) = self.leg(name) else { return };
         let Some(dialog) = leg.dialog.as_mut() else { return };
-        let (to, ack) = hands.bare_request(&config, dialog, Method::Ack, cseq, &[]);
+        let (to, ack) = hands.bare_request(&config, (dialog, trunk), Method::Ack, cseq, &[]);
         self.watch(hands, name, &ack);
         hands.send(to, ack);
         self.note_message(now.at, name, Heading::Out, Method::Ack, None, false);
