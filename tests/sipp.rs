@@ -541,6 +541,11 @@ const PAIRS: &[Pair] = &[
         r#"{"sip_status": 486, "callee_sip_status": 486, "refusal": "busy", "q850_cause": 17}"#,
     ),
     Pair::new(
+        "uac_emergency",
+        "uas_emergency",
+        r#"{"sip_status": 486, "mode": "emergency", "dialled": "110", "x": null, "shown": "+8613800000001"}"#,
+    ),
+    Pair::new(
         "uac_cancelled",
         "uas_ring",
         r#"{"sip_status": 487, "refusal": "cancelled", "released_by": "caller", "answered_at": null}"#,
@@ -620,11 +625,12 @@ fn play_pairs(way: Way) {
         stage.play(&Calls { x: &x, ..calls });
         let records = stage.server.settled(made + calls.count);
         let fields: Value = serde_json::from_str(pair.left).expect("a row's fields are JSON");
-        alike(&records[made..], &fields);
-        alike(
-            &records[made..],
-            &json!({"x": x, "shown": x, "caller": format!("+86{A}")}),
-        );
+        // What a row says itself counts before what is usual.
+        let mut wanted = json!({"x": x, "shown": x, "caller": format!("+86{A}")});
+        for (name, value) in fields.as_object().expect("fields") {
+            wanted[name] = value.clone();
+        }
+        alike(&records[made..], &wanted);
         made = records.len();
     }
     assert!(made > 0, "no pair is called {wanted:?}");

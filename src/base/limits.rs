@@ -355,3 +355,8 @@ pub const TAKEOVER_TRIES: u32 = 5;
 pub const DISK_RESERVE_BYTES: u64 = 64 << 20;
 /// Ended calls whose trace is kept.
 pub const TRACES_KEPT: usize = 1_000;
+
+/// Digits of an emergency number.
+pub const EMERGENCY_DIGITS_MAX: usize = 6;
+/// Emergency numbers of a server: its country's, and those that the conf adds.
+pub const EMERGENCY_NUMBERS_MAX: usize = 64;

@@ -45,6 +45,8 @@ pub enum Right {
     Routed,
     /// It may show the number.
     MayShow,
+    /// It takes emergency calls.
+    Emergency,
 }
 
 /// The exits of a call, in the order in which they are tried: gateways that are open, or, where none is, those that rest or
@@ -118,6 +120,36 @@ fn tries(
     Some(tries)
 }
 
+/// The exits of an emergency call: every gateway of its trunk. Those that are open come first; but what rests, is down or
+/// is blocked is tried too, before nobody is reached.
+pub fn exits_of(
+    config: &Config,
+    reach: &Reach,
+    resolved: &Resolved,
+    chance: &mut Chance,
+    at: Instant,
+    trunk: usize,
+) -> Vec<Try> {
+    let Some(of) = config.trunks.get(trunk) else {
+        return Vec::new();
+    };
+    let ranks = of.gateways.iter().enumerate();
+    let mut gateways: Vec<(Rank, usize)> = ranks.map(|(at, gateway)| (gateway.rank, at)).collect();
+    in_turn(&mut gateways, &mut Draw::Chance(chance));
+    gateways.sort_by_key(|(_, gateway)| match reach.standing(of, *gateway, at) {
+        Standing::Open => 0,
+        Standing::Rests(_) => 1,
+        Standing::Down => 2,
+        Standing::Blocked => 3,
+    });
+    let mut tries: Vec<Try> = gateways
+        .into_iter()
+        .flat_map(|(_, gateway)| tries_of(config, resolved, chance, Exit { trunk, gateway }))
+        .collect();
+    tries.truncate(TRIES_MAX);
+    tries
+}
+
 /// The addresses of an exit, in the order in which one call tries them; of one whose name resolves to nothing it is one try
 /// without an address.
 fn tries_of(config: &Config, resolved: &Resolved, chance: &mut Chance, exit: Exit) -> Vec<Try> {
@@ -170,6 +202,23 @@ pub fn survey<'c>(config: &'c Config, reach: &Reach, at: Instant, plan: &Plan) -
                 (*exit, *right, standing)
             })
             .collect(),
+    }
+}
+
+/// Looks at all ways of an emergency call by this trunk.
+pub fn survey_of<'c>(config: &'c Config, reach: &Reach, at: Instant, trunk: usize) -> Survey<'c> {
+    let of = config.trunks.get(trunk);
+    let gateways = of.iter().flat_map(|of| {
+        let gateways = 0..of.gateways.len();
+        gateways.map(move |gateway| {
+            let standing = reach.standing(of, gateway, at);
+            (Exit { trunk, gateway }, Right::Emergency, standing)
+        })
+    });
+    Survey {
+        route: None,
+        ways: gateways.collect(),
+        barred: Vec::new(),
     }
 }
 

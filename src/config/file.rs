@@ -47,6 +47,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
             "media",
             "dns",
             "numbers",
+            "emergency",
             "store",
             "records",
             "recordings",
@@ -108,6 +109,8 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
             dscp: sip.dscp(Dscp::SIGNALLING),
             strangers: sip.choice("strangers", &STRANGERS, Strangers::Forbid),
             trunks: Vec::new(),
+            // It names one of them.
+            emergency: None,
             routes: Vec::new(),
             timers: SipTimers::around(Duration::from_millis(u64::from(t1))),
             ring_timeout: Duration::from_secs(u64::from(limits.integer(

@@ -38,6 +38,9 @@ pub const KEYS: &[(&str, Takes)] = &[
     ("dns.servers", Takes::Reload),
     // Numbers are kept in the form that the country gave them.
     ("numbers.country", Takes::Restart),
+    ("emergency.country", Takes::Reload),
+    ("emergency.trunk", Takes::Reload),
+    ("emergency.also", Takes::Reload),
     ("store.path", Takes::Restart),
     ("records.cdr_dir", Takes::Restart),
     ("records.rotate", Takes::Reload),

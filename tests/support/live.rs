@@ -113,6 +113,15 @@ fn write_conf(dir: &Path, setup: &Setup) {
         setup.media_timeout.as_secs(),
         setup.ring.as_secs(),
     );
+    let emergency = setup.emergency.as_ref().map(|[country, trunk, also]| {
+        let also = if also.is_empty() {
+            String::new()
+        } else {
+            format!("{also:?}")
+        };
+        format!("[emergency]\ncountry = {country:?}\ntrunk = {trunk:?}\nalso = [{also}]\n")
+    });
+    let conf = conf + emergency.as_deref().unwrap_or_default();
     let accepted: Vec<String> = setup
         .accepted()
         .iter()

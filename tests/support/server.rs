@@ -128,7 +128,7 @@ impl Server {
         let (udp, tcp) = (list(&[&[sip], &*setup.also].concat()), list(&by_tcp));
         let conf = format!(
             "trunks = \"trunks.toml\"\n[sip]\nudp = [{udp}]\ntcp = [{tcp}]\n{tls}[media]\naddress = \"{media}\"\nports = \"{first}-{last}\"\n\
-             [api]\nlisten = \"\"\n[log]\nlevel = \"{}\"\n",
+             [emergency]\ncountry = \"CN\"\ntrunk = \"carrier\"\n[api]\nlisten = \"\"\n[log]\nlevel = \"{}\"\n",
             setup.log,
         );
         let trunks = format!(
