@@ -348,6 +348,10 @@ pub const PAGE_SCAN_MAX: usize = 50_000;
 pub const CDR_BUFFER: usize = 10_000;
 /// Journal entries that wait in memory while the disk refuses them.
 pub const JOURNAL_BUFFER: usize = 40_000;
+/// How old an attempt is when the journal no longer has to be told all of its record at its end: what it was told when the
+/// attempt came is on the medium by then (it is synced every 100 ms, which takes a slow disk longer), while power that
+/// fails before may leave the later page and not the earlier one.
+pub const JOURNAL_KNOWS_AFTER: Duration = Duration::from_secs(2);
 /// Servers in a row that may end while they take over the calls of the one before, until nobody tries any more.
 pub const TAKEOVER_TRIES: u32 = 5;
 /// Bytes of the disk that are kept for a start while the disk is full: enough for 20,000 calls in progress and a million

@@ -250,13 +250,7 @@ impl Hands {
 
     /// Says to the journal that an attempt is over, and all that it has to know of that.
     pub fn journal_end(&mut self, record: &Cdr) {
-        self.journal(|ink| {
-            // An attempt's arrival is said when the first gateway is tried.
-            CallEntry::Over(match record.attempts.is_empty() {
-                true => Draft::whole(record, ink),
-                false => Draft::end(record, ink),
-            })
-        });
+        self.journal(|ink| CallEntry::Over(Draft::over(record, ink)));
     }
 
     /// The way that a dialog's requests go, and which of our listeners they leave by. Where none of ours reaches, by
