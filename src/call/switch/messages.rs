@@ -315,7 +315,10 @@ impl Switch {
     /// Somebody who is no trunk's: no state is made for it.
     fn stranger(&mut self, now: Now, path: Path, message: &Message<'_>) {
         self.hands.note(Note::Stranger);
-        self.hands.offended(now.at, path.remote.ip(), &self.config);
+        // An ACK is most often that of what we have answered.
+        if message.method() != Method::Ack {
+            self.hands.offended(now.at, path.remote.ip(), &self.config);
+        }
         match self.config.strangers {
             Strangers::Silence => {}
             Strangers::Forbid => self.stateless(path, message, &Bounce::status(403)),
