@@ -66,34 +66,42 @@ pub fn exits(
     if ways.is_empty() {
         return Err(Reason::TrunkMayNotShow);
     }
-    let (mut open, mut doubtful) = (Vec::new(), Vec::new());
-    for (exit, _) in ways {
-        if open.len() == TRIES_MAX {
+    let exits = ways.into_iter().map(|(exit, _)| exit);
+    tries(config, reach, resolved, chance, at, exits).ok_or(Reason::TrunkDown)
+}
+
+/// What of these exits is tried; `None`: every one is blocked.
+fn tries(
+    config: &Config,
+    reach: &Reach,
+    resolved: &Resolved,
+    chance: &mut Chance,
+    at: Instant,
+    exits: impl Iterator<Item = Exit>,
+) -> Option<Vec<Try>> {
+    let (mut tries, mut spared, mut doubtful) = (Vec::new(), Vec::new(), Vec::new());
+    for exit in exits {
+        if tries.iter().filter(|exit: &&Try| exit.target.is_some()).count() >= TRIES_MAX {
             break;
         }
-        match reach.standing(&config.trunks[exit.trunk], exit.gateway, at) {
-            Standing::Open => open.push(exit),
+        let of = &config.trunks[exit.trunk];
+        match reach.standing(of, exit.gateway, at) {
+            Standing::Open => {
+                let is_spared = |exit: &Try| {
+                    let spared = |target: Target| reach.is_spared(of, exit.gateway, target.address, at);
+                    exit.target.is_some_and(spared)
+                };
+                let all = tries_of(config, resolved, chance, exit);
+                let (resting, fresh): (Vec<Try>, Vec<Try>) = all.into_iter().partition(is_spared);
+                tries.extend(fresh);
+                spared.extend(resting);
+            }
             Standing::Rests(_) | Standing::Down => doubtful.push(exit),
             Standing::Blocked => {}
         }
     }
-    if open.is_empty() && doubtful.is_empty() {
-        return Err(Reason::TrunkDown);
-    }
-    let (mut tries, mut spared) = (Vec::new(), Vec::new());
-    for exit in open {
-        if tries.len() >= TRIES_MAX {
-            break;
-        }
-        let of = &config.trunks[exit.trunk];
-        let is_spared = |exit: &Try| {
-            let spared = |target: Target| reach.is_spared(of, exit.gateway, target.address, at);
-            exit.target.is_some_and(spared)
-        };
-        let all = tries_of(config, resolved, chance, exit);
-        let (resting, fresh): (Vec<Try>, Vec<Try>) = all.into_iter().partition(is_spared);
-        tries.extend(fresh);
-        spared.extend(resting);
+    if tries.is_empty() && spared.is_empty() && doubtful.is_empty() {
+        return None;
     }
     // A name that resolves to nothing is no way out; what rests or is down may be one.
     if !tries.iter().any(|exit: &Try| exit.target.is_some()) {
@@ -101,8 +109,15 @@ pub fn exits(
         tries.extend(spared);
         tries.extend(doubtful.flat_map(|exit| tries_of(config, resolved, chance, exit)));
     }
-    tries.truncate(TRIES_MAX);
-    Ok(tries)
+    // Names that are nowhere take no other's turn; they are told in the record, as many of them.
+    let mut left = [TRIES_MAX; 2];
+    tries.retain(|exit| {
+        let left = &mut left[usize::from(exit.target.is_some())];
+        let is_in = *left > 0;
+        *left = left.saturating_sub(1);
+        is_in
+    });
+    Some(tries)
 }
 
 /// The exits of an emergency call: every gateway of its trunk. Those that are open come first; but what rests, is down or
@@ -266,4 +281,51 @@ fn lets_show(trunk: &Trunk, shown: Shown) -> bool {
         (MayShow::Prefix(prefix), Shown::Virtual(x)) => prefix_of(x, prefix),
         (MayShow::Prefix(_), Shown::Real(..) | Shown::Withheld) => false,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::targets::{Name, Place, Scheme};
+    use crate::call::trunk::{Gateway, Trunk};
+    use crate::sip::path::Transport;
+
+    #[test]
+    fn names_that_are_nowhere_take_no_address_its_turn() {
+        let place = |n: usize| match n {
+            0..9 => Place::Named(Name {
+                scheme: Scheme::Sip,
+                host: format!("sbc{n}.carrier.example").into(),
+                port: None,
+                transport: None,
+            }),
+            _ => Place::At(Target {
+                transport: Transport::Udp,
+                address: ([192, 0, 2, n as u8], 5060).into(),
+            }),
+        };
+        let gateway = |n| Gateway {
+            place: place(n),
+            rank: Default::default(),
+        };
+        let mut config = Config::on(([127, 0, 0, 1], 0).into());
+        config.trunks = vec![Trunk {
+            gateways: (0..20).map(gateway).collect(),
+            ..Trunk::bare("carrier")
+        }];
+        let tried = |count: usize| {
+            let exits = (0..count).map(|gateway| Exit { trunk: 0, gateway });
+            let (reach, resolved, mut chance) =
+                (Reach::default(), Resolved::default(), Chance::from_number(1));
+            let tries = tries(&config, &reach, &resolved, &mut chance, Instant::default(), exits);
+            let (found, nowhere): (Vec<Try>, Vec<Try>) = tries
+                .expect("none is blocked")
+                .into_iter()
+                .partition(|one| one.target.is_some());
+            let gateways = |tries: Vec<Try>| tries.into_iter().map(|one| one.gateway).collect::<Vec<_>>();
+            (gateways(found), nowhere.len())
+        };
+        assert_eq!(tried(10), (vec![9], TRIES_MAX));
+        assert_eq!(tried(20), ((9..17).collect(), TRIES_MAX));
+    }
 }

@@ -240,6 +240,24 @@ impl<S: Stage> Cast<S> {
         }
         let msg = Msg::read(&bytes);
         if let Some(probe) = msg.as_ref().filter(|msg| is_probe(msg)) {
+            let (head, probe_of) = (
+                String::from_utf8_lossy(&bytes).into_owned(),
+                self.stage.setup().probe,
+            );
+            if probe_of.every.is_none() || probe.get("Content-Length") != Some("0") {
+                self.faults
+                    .push(format!("gateway {to} is probed, and shouldn't be so: {head}"));
+            }
+            if let Some(canary) = self
+                .stage
+                .setup()
+                .canaries
+                .iter()
+                .find(|canary| head.contains(&**canary))
+            {
+                self.faults
+                    .push(format!("gateway {to}'s probe holds {canary}: {head}"));
+            }
             let said = self.alive.get(&to).copied().unwrap_or(Some(200));
             self.transcript.push(format!(
                 "{:>10.3} gateway {to} <- OPTIONS, says {said:?}",

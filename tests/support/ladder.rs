@@ -183,6 +183,8 @@ pub struct Play<S> {
     /// The call that unlabelled lines mean.
     current: HashMap<usize, usize>,
     descriptions: HashMap<(usize, usize), Vec<u8>>,
+    /// After which restart each was asked last whether it is there.
+    asked: HashMap<(usize, usize), usize>,
     faces: HashMap<String, (String, Duration)>,
     asked_at: HashMap<usize, Duration>,
     since: Duration,
@@ -203,6 +205,7 @@ pub fn play<S: Stage>(ladder: &Ladder, stage: S) -> Result<(), String> {
         again: HashMap::new(),
         current: HashMap::new(),
         descriptions: HashMap::new(),
+        asked: HashMap::new(),
         faces: HashMap::new(),
         asked_at: HashMap::new(),
         since: Duration::ZERO,
