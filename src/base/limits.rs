@@ -360,6 +360,22 @@ pub const DISK_RESERVE_BYTES: u64 = 64 << 20;
 /// Ended calls whose trace is kept.
 pub const TRACES_KEPT: usize = 1_000;
 
+/// How long a source's offences are counted together towards a ban.
+pub const OFFENCES_WITHIN: Duration = Duration::from_secs(60);
+/// The longest ban that the conf may ask for, of those that come by themselves.
+pub const BAN_MAX: Duration = Duration::from_secs(7 * 86_400);
+/// Sources whose offences and bans are remembered; those that are over soonest go first.
+pub const OFFENDERS_MAX: usize = 8_192;
+/// Bans by hand.
+pub const BANS_BY_HAND_MAX: usize = 1_024;
+/// How long a source isn't banned that has shown that it is one of us.
+pub const PROVEN_FOR: Duration = Duration::from_secs(86_400);
+/// How many such sources are remembered.
+pub const PROVEN_MAX: usize = 16_384;
+/// A network with a shorter prefix is nobody's own, where its trunk asks for a password or a certificate besides.
+pub const WIDE_V4: u8 = 24;
+/// The same of IPv6.
+pub const WIDE_V6: u8 = 48;
 /// Digits of an emergency number.
 pub const EMERGENCY_DIGITS_MAX: usize = 6;
 /// Emergency numbers of a server: its country's, and those that the conf adds.

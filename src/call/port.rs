@@ -376,6 +376,8 @@ pub enum Note {
     PortTaken,
     /// Alarm: the system has no open file or memory left for a media port.
     FilesDry,
+    /// A source is banned for what it sent.
+    Banned,
     /// Somebody called an emergency number.
     Emergency,
     /// A message could not be sent.
@@ -397,6 +399,7 @@ impl Note {
             | Self::WrongPassword
             | Self::Guessing
             | Self::Shed
+            | Self::Banned
             | Self::Emergency
             | Self::SendFailed => false,
         }
