@@ -402,7 +402,9 @@ impl Call {
         }
         let failure = refusal::of_callee(status, reason::read(response));
         if !self.has_rung() {
-            if failure.elsewhere == Elsewhere::Try && self.try_next(hands, now) {
+            // Whatever one gateway has against a call for help, another may not have.
+            let is_help = self.warrant.as_ref().is_some_and(|right| right.plan().is_none());
+            if (failure.elsewhere == Elsewhere::Try || is_help) && self.try_next(hands, now) {
                 return;
             }
             // RFC 3261 §21.6: a 6xx speaks for every place of that party.
