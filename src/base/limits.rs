@@ -355,3 +355,14 @@ pub const TAKEOVER_TRIES: u32 = 5;
 pub const DISK_RESERVE_BYTES: u64 = 64 << 20;
 /// Ended calls whose trace is kept.
 pub const TRACES_KEPT: usize = 1_000;
+
+/// Bytes of SIP messages that wait for being copied to a capture server; what comes beyond is dropped.
+pub const HEP_QUEUE_BYTES: usize = 8 << 20;
+/// The same in batches of messages, and news of calls.
+pub const HEP_QUEUE_NEWS: usize = 65_536;
+/// Bytes of the key that a capture server lets us in by.
+pub const HEP_PASSWORD_BYTES_MAX: usize = 128;
+/// Legs whose calls are known to whoever copies messages to a capture server; of more each stands for itself.
+pub const HEP_LEGS_MAX: usize = 200_000;
+/// Bytes of such a leg's Call-ID.
+pub const HEP_CALL_ID_BYTES_MAX: usize = 256;

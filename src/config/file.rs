@@ -53,6 +53,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
             "quarantine",
             "limits",
             "api",
+            "hep",
             "log",
         ],
     );
@@ -92,6 +93,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
 
     let media = media::read(&root, &listeners, shards);
     let limits = root.section("limits", "[limits]", &["calls", "ring_timeout_s"]);
+    let hep = super::hep::read(&root);
     let default_calls = u32::try_from(limits::CALLS_MAX).unwrap_or(u32::MAX);
     let conf = Conf {
         switch: Config {
@@ -114,6 +116,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
                 seconds(limits::RING_TIMEOUT_MIN)..=seconds(limits::RING_TIMEOUT_MAX),
                 seconds(limits::RING_TIMEOUT),
             ))),
+            tells_legs: hep.is_some(),
             calls_max: limits.integer("calls", 1..=default_calls, default_calls) as usize,
             listeners,
             media,
@@ -126,6 +129,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
         records: records(&root),
         tls: super::tls::of_listeners(&sip),
         api: api(&root),
+        hep,
         log: log(&root),
         quarantine: quarantine(&root),
     };

@@ -12,13 +12,14 @@ use crate::call::config::Config;
 use crate::masking::quarantine;
 use crate::names;
 use crate::records::cdr_file;
-use crate::telemetry::log;
+use crate::telemetry::{hep as copies, log};
 use crate::transport;
 
 mod certificates;
 mod fault;
 mod file;
 mod gateway;
+mod hep;
 mod keys;
 mod listeners;
 mod media;
@@ -61,6 +62,8 @@ pub struct Conf {
     pub tls: transport::tls::Config,
     /// Where the API is.
     pub api: Api,
+    /// Where copies of SIP messages go; `None`: nowhere.
+    pub hep: Option<copies::Config>,
     /// The log.
     pub log: log::Config,
     /// How long keys rest in pools that don't say.

@@ -52,6 +52,7 @@ impl Readings {
             sip.connections.load(Ordering::Relaxed),
         );
         self.shared.write_tls(page);
+        self.shared.write_export(page);
         let ready = |shard: usize| {
             self.shared
                 .berths

@@ -93,6 +93,10 @@ fn another(key: &str) -> Option<&'static str> {
         "limits.ring_timeout_s" => Some("30"),
         "api.control" => Some("\"elsewhere/control.sock\""),
         "api.listen" => Some("\"127.0.0.1:8081\""),
+        "hep.server" => Some("\"127.0.0.1:9060\""),
+        // Without a server they change nothing: a test of their own has one.
+        "hep.transport" | "hep.capture_id" | "hep.password" | "hep.password_file" | "hep.password_env"
+        | "hep.numbers" => None,
         "log.level" => Some("\"debug\""),
         "log.format" => Some("\"json\""),
         "sip.tcp" => Some("[\"127.0.0.1:5060\"]"),

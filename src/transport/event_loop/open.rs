@@ -103,6 +103,7 @@ pub fn open(
             stats: Arc::clone(&stats),
             config: Arc::clone(config),
             resolved: Arc::default(),
+            watch: None,
         });
     }
     Ok(Transport {
