@@ -380,3 +380,13 @@ pub const WIDE_V6: u8 = 48;
 pub const EMERGENCY_DIGITS_MAX: usize = 6;
 /// Emergency numbers of a server: its country's, and those that the conf adds.
 pub const EMERGENCY_NUMBERS_MAX: usize = 64;
+/// Bytes of SIP messages that wait for being copied to a capture server; what comes beyond is dropped.
+pub const HEP_QUEUE_BYTES: usize = 8 << 20;
+/// The same in batches of messages, and news of calls.
+pub const HEP_QUEUE_NEWS: usize = 65_536;
+/// Bytes of the key that a capture server lets us in by.
+pub const HEP_PASSWORD_BYTES_MAX: usize = 128;
+/// Legs whose calls are known to whoever copies messages to a capture server; of more each stands for itself.
+pub const HEP_LEGS_MAX: usize = 200_000;
+/// Bytes of such a leg's Call-ID.
+pub const HEP_CALL_ID_BYTES_MAX: usize = 256;

@@ -78,6 +78,8 @@ pub struct Config {
     pub timers: SipTimers,
     /// How long a called party rings when its binding doesn't say.
     pub ring_timeout: Duration,
+    /// Whether it is told which legs are one call ([`Output::Legs`](super::port::Output::Legs)).
+    pub tells_legs: bool,
     /// Live calls of one shard; the next gets 503.
     pub calls_max: usize,
     /// Media.
@@ -233,6 +235,7 @@ impl Config {
             routes: Vec::new(),
             timers: SipTimers::default(),
             ring_timeout: limits::RING_TIMEOUT,
+            tells_legs: false,
             calls_max: limits::CALLS_MAX,
             media: MediaConfig {
                 interfaces: vec![Interface {

@@ -69,6 +69,7 @@ impl Readings {
             sip.connections.load(Ordering::Relaxed),
         );
         self.shared.write_tls(page);
+        self.shared.write_export(page);
         let ready = |shard: usize| {
             self.shared
                 .berths

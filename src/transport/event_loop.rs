@@ -21,6 +21,7 @@ use super::sort::{Shed, overloaded, sort};
 use super::tcp::{self, Accepted};
 use super::tls::Troubles;
 use super::udp::{self, BATCH, Inbox, Undelivered};
+use super::watch::Watch;
 use crate::base::limits::BEGIN_WITHIN;
 use crate::base::shard::{Homes, Shard};
 use crate::base::time::{Instant, Now};
@@ -31,6 +32,7 @@ use crate::call::targets::Resolved;
 use crate::call::trunk::{self, Cidr, Trunk};
 use crate::sip::path::{FlowHint, ListenerId, Path, Transport as Protocol};
 use crate::sip::peek::PeekKind;
+use crate::sip::seen::Onlooker;
 
 /// How often it is looked whether packets can be taken.
 const BEGIN_LOOK: Duration = Duration::from_millis(1);
@@ -136,6 +138,8 @@ pub struct EventLoop {
     config: Arc<Config>,
     /// What the names of gateways resolve to at present.
     resolved: Arc<Resolved>,
+    /// Who is told of every datagram, if somebody is. Of what goes by connections they tell themselves.
+    watch: Option<Watch>,
 }
 
 /// Whether the loop goes on.
@@ -158,6 +162,13 @@ impl EventLoop {
     /// Which shard this is.
     pub fn shard(&self) -> Shard {
         self.homes.shard
+    }
+
+    /// From now on this one is told of every message that comes and goes, or nobody.
+    pub fn set_onlooker(&mut self, onlooker: Option<&Arc<dyn Onlooker>>) {
+        let watch = |onlooker: &_| Watch::new(Arc::clone(onlooker), self.clock.clone());
+        self.connections.set_watch(onlooker.map(watch));
+        self.watch = onlooker.map(watch);
     }
 
     /// Where the sockets are bound, by listener.
@@ -258,6 +269,10 @@ impl EventLoop {
         handler.batch_over();
         self.flush(outbox);
         handler.batch_left();
+        if let Some(watch) = &self.watch {
+            watch.tell();
+            self.connections.tell_watch();
+        }
     }
 
     /// What of the messages is for the loop itself.
@@ -276,6 +291,7 @@ impl EventLoop {
                     self.connections.set_resolved(Arc::clone(resolved));
                 }
                 Message::Tls(terms) => self.connections.set_terms(Arc::clone(terms)),
+                Message::Onlooker(onlooker) => self.set_onlooker(onlooker.as_ref()),
                 Message::Media(_) | Message::Order(_) | Message::Failed(..) | Message::Stop => {}
             }
         }
@@ -356,6 +372,9 @@ impl EventLoop {
                     continue;
                 }
                 let path = Path::udp(id, from);
+                if let Some(watch) = &self.watch {
+                    watch.saw(Protocol::Udp, from, self.shown_address(id), bytes);
+                }
                 let message = (path, bytes);
                 if let Err(shed) = sort(&self.homes, &self.doors, message, fresh, |one| input(now, one)) {
                     self.shed(socket, shed, path, bytes);
@@ -468,8 +487,10 @@ impl EventLoop {
     fn shed(&self, socket: &udp::Socket, shed: Shed, path: Path, bytes: &[u8]) {
         if let Some((to, answer)) = self.overloaded(shed, path, bytes) {
             // It is sent once: a request that hears nothing comes again.
-            let sent = socket.send(&[(to, answer)], || {});
+            let answer = [(to, answer)];
+            let sent = socket.send(&answer, || {});
             self.stats.sent.fetch_add(sent.count as u64, Ordering::Relaxed);
+            self.show_sent(to.listener, &answer, &sent.lost);
         }
     }
 
@@ -527,6 +548,7 @@ impl EventLoop {
         self.stats
             .lost
             .fetch_add(sent.lost.len() as u64, Ordering::Relaxed);
+        self.show_sent(listener, datagrams, &sent.lost);
         for (i, why) in sent.lost {
             if let (Some((to, _)), Some(why)) = (datagrams.get(i), why) {
                 let remote = to.remote;
@@ -538,6 +560,31 @@ impl EventLoop {
             self.tell_others(path, why);
             // Our own comes by mail too: the handler is not to be called from here.
             self.tell(self.homes.shard.index, path, why);
+        }
+    }
+
+    /// Tells who looks on of datagrams that left; `lost` says which didn't.
+    fn show_sent(&self, listener: ListenerId, datagrams: &[(Path, Vec<u8>)], lost: &[(usize, Option<Why>)]) {
+        let Some(watch) = &self.watch else { return };
+        let from = self.shown_address(listener);
+        for (i, (to, bytes)) in datagrams.iter().enumerate() {
+            if !lost.iter().any(|(lost, _)| *lost == i) {
+                watch.saw(Protocol::Udp, from, to.remote, bytes);
+            }
+        }
+    }
+
+    /// The address of a listener, as who looks on is told it: one that is bound to every address of the machine has the
+    /// one that others reach it at.
+    fn shown_address(&self, id: ListenerId) -> SocketAddr {
+        let index = usize::from(id.0);
+        let bound = self.sockets.get(index).map(|bound| bound.address);
+        match (bound, self.config.listeners.get(index)) {
+            (Some(bound), Some(listener)) if bound.ip().is_unspecified() => {
+                SocketAddr::new(listener.advertised.ip(), bound.port())
+            }
+            (Some(bound), _) => bound,
+            (None, _) => SocketAddr::from(([0; 4], 0)),
         }
     }
 
@@ -617,7 +664,7 @@ fn open_messages(messages: &mut VecDeque<Message>, mut input: impl FnMut(Input<'
             Message::Resolved(resolved) => input(Input::Resolved(resolved)),
             Message::Failed(path, why) => input(Input::Failed(path, why)),
             // The loop's own.
-            Message::Tls(_) => {}
+            Message::Tls(_) | Message::Onlooker(_) => {}
             Message::Stop => go = Go::Stop,
         }
     }
