@@ -136,6 +136,10 @@ pub const STRANGER_ANSWER: Duration = Duration::from_millis(20);
 pub const SDP_CODECS_MAX: usize = 16;
 /// Media lines of one session description.
 pub const SDP_MEDIA_MAX: usize = 16;
+/// Keys (`a=crypto`) of one media line that are kept: of those that we could use, the first.
+pub const SDP_CRYPTO_MAX: usize = 8;
+/// SSRCs that one process uses with one key of ours (RFC 3711) at the most: none is used twice.
+pub const SRTP_SSRCS: u32 = 1 << 16;
 
 /// How long an RTP port rests before another call gets it, while there are enough of them.
 pub const PORT_REST: Duration = Duration::from_secs(30);

@@ -163,9 +163,9 @@ impl Call {
         let icid: Option<Token> = (trunk.charging_vector == Naming::Own).then(|| hands.token());
         let timer = in_invite(trunk.session, min_s);
         let interface = callee_interface(&config, *exit).unwrap_or_default();
-        if let Err(refused) = self
-            .bridge
-            .face_callee(hands, now.at, trunk, interface, &config.media)
+        if let Err(refused) =
+            self.bridge
+                .face_callee(hands, now.at, trunk, target.transport, interface, &config.media)
         {
             // Another trunk may have the codecs that this one lacks.
             if refused.refusal == Some(Reason::Media) {
