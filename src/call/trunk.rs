@@ -4,6 +4,7 @@ pub mod codecs;
 pub mod limits;
 pub mod nat;
 pub mod number_format;
+pub mod overload;
 pub mod probe;
 pub mod rank;
 pub mod register;
@@ -22,6 +23,7 @@ use self::codecs::Codecs;
 use self::limits::Limits;
 use self::nat::SignallingNat;
 use self::number_format::NumberFormat;
+use self::overload::Overload;
 use self::probe::Probe;
 use self::rank::Rank;
 use self::register::Register;
@@ -283,6 +285,8 @@ pub struct Trunk {
     pub signalling_nat: SignallingNat,
     /// How many calls it takes and gives.
     pub limits: Limits,
+    /// How hard it presses, and how hard we may press on its gateways.
+    pub overload: Overload,
     /// The codecs that its descriptions may name.
     pub codecs: Codecs,
     /// What becomes of media before the answer.
@@ -380,6 +384,7 @@ impl Trunk {
             rtcp_mux: RtcpMux::default(),
             signalling_nat: SignallingNat::default(),
             limits: Limits::default(),
+            overload: Overload::default(),
             codecs: Codecs::default(),
             early_media: EarlyMedia::default(),
             dtmf: Dtmf::default(),
