@@ -172,7 +172,7 @@ fn with_wish(response: &[u8], wanted: impl FnOnce() -> Option<Feedback>) -> Opti
         out.extend_from_slice(piece);
     }
     let validity = validity.as_millis();
-    let wish = format!(";oc={loss_percent};oc-algo=\"loss\";oc-validity={validity};oc-seq={seq}");
+    let wish = format!(";oc-seq={seq};oc={loss_percent};oc-algo=\"loss\";oc-validity={validity}");
     out.extend_from_slice(wish.as_bytes());
     out.extend_from_slice(rest);
     Some(out)
@@ -236,7 +236,7 @@ mod tests {
         assert_eq!(
             String::from_utf8(answering(offered.clone(), wanted)).unwrap(),
             String::from_utf8(response(
-                "branch=z9hG4bKa;rport=5;oc=7;oc-algo=\"loss\";oc-validity=1000;oc-seq=1.50000"
+                "branch=z9hG4bKa;rport=5;oc-seq=1.50000;oc=7;oc-algo=\"loss\";oc-validity=1000"
             ))
             .unwrap()
         );

@@ -13,10 +13,12 @@ mod journal;
 mod memory;
 mod million;
 mod open;
+mod overload;
 mod process;
 mod rtp;
 #[path = "../support/server.rs"]
 mod server;
+mod small;
 mod start;
 mod writer;
 
@@ -179,7 +181,7 @@ fn main() {
         .filter(|a| *a != "--smoke")
         .collect();
     let known = [
-        "call", "journal", "rtp", "held", "flat", "binds", "writer", "open", "start", "choose",
+        "call", "journal", "rtp", "held", "flat", "binds", "writer", "open", "start", "choose", "overload",
     ];
     if let Some(strange) = named.iter().find(|name| !known.contains(name)) {
         eprintln!(
@@ -226,6 +228,9 @@ fn main() {
     }
     if is_wanted("choose") {
         rows.extend(choose::measure(length));
+    }
+    if is_wanted("overload") {
+        rows.extend(overload::measure(length));
     }
     print!("{}", table(&rows));
     for row in &rows {
