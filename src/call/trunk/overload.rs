@@ -149,6 +149,7 @@ impl Overload {
             // Mostly of a time when nothing came.
             0.0
         };
+        let since = window.since;
         *window = Window {
             since: now.at,
             taken,
@@ -162,7 +163,8 @@ impl Overload {
         } else if is_busy {
             before
         } else {
-            1.0 - (1.0 - before) * GROWTH
+            let windows = (now.at - since).as_secs_f64() / LOAD_WINDOW.as_secs_f64();
+            1.0 - (1.0 - before) * GROWTH.powf(windows)
         };
         let times = (took + refused) / took.max(1.0);
         shared
