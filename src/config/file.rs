@@ -57,6 +57,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
             "limits",
             "api",
             "metrics",
+            "hep",
             "log",
         ],
     );
@@ -96,6 +97,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
 
     let media = media::read(&root, &listeners, shards);
     let limits = root.section("limits", "[limits]", &["calls", "ring_timeout_s"]);
+    let hep = super::hep::read(&root);
     let default_calls = u32::try_from(limits::CALLS_MAX).unwrap_or(u32::MAX);
     let conf = Conf {
         switch: Config {
@@ -121,6 +123,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
                 seconds(limits::RING_TIMEOUT_MIN)..=seconds(limits::RING_TIMEOUT_MAX),
                 seconds(limits::RING_TIMEOUT),
             ))),
+            tells_legs: hep.is_some(),
             calls_max: limits.integer("calls", 1..=default_calls, default_calls) as usize,
             listeners,
             media,
@@ -138,6 +141,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
             0..=100_000,
             0,
         ),
+        hep,
         log: log(&root),
         quarantine: quarantine(&root),
     };

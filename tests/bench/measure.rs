@@ -13,10 +13,12 @@ mod journal;
 mod memory;
 mod million;
 mod open;
+mod overload;
 mod process;
 mod rtp;
 #[path = "../support/server.rs"]
 mod server;
+mod small;
 mod srtp;
 mod start;
 mod writer;
@@ -181,6 +183,7 @@ fn main() {
         .collect();
     let known = [
         "call", "journal", "rtp", "srtp", "held", "flat", "binds", "writer", "open", "start", "choose",
+        "overload",
     ];
     if let Some(strange) = named.iter().find(|name| !known.contains(name)) {
         eprintln!(
@@ -230,6 +233,9 @@ fn main() {
     }
     if is_wanted("choose") {
         rows.extend(choose::measure(length));
+    }
+    if is_wanted("overload") {
+        rows.extend(overload::measure(length));
     }
     print!("{}", table(&rows));
     for row in &rows {

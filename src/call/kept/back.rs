@@ -159,6 +159,7 @@ impl Switch {
                 | Output::Media(_)
                 | Output::Answer(..)
                 | Output::Note(_)
+                | Output::Legs(_)
                 | Output::Registration(_)
                 | Output::Told(_)
                 | Output::CalleeUsed(_) => true,

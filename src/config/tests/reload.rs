@@ -97,6 +97,10 @@ fn another(key: &str) -> Option<&'static str> {
         "api.control" => Some("\"elsewhere/control.sock\""),
         "api.listen" => Some("\"127.0.0.1:8081\""),
         "metrics.numbers" => Some("1000"),
+        "hep.server" => Some("\"127.0.0.1:9060\""),
+        // Without a server they change nothing: a test of their own has one.
+        "hep.transport" | "hep.capture_id" | "hep.password" | "hep.password_file" | "hep.password_env"
+        | "hep.numbers" => None,
         "log.level" => Some("\"debug\""),
         "log.format" => Some("\"json\""),
         "sip.tcp" => Some("[\"127.0.0.1:5060\"]"),
@@ -201,6 +205,7 @@ fn every_key_of_a_trunk_is_taken_by_a_reload() {
             "user_phone" => "true",
             "privacy" => "[\"user\", \"id\"]",
             "calls_per_s" | "calls_at_once" => "{ in = 5, out = 0 }",
+            "overload_control" => "true",
             "early_media" => "\"block\"",
             "signalling_nat" => "\"private\"",
             "codecs" => "[\"PCMA\"]",

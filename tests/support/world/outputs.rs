@@ -154,7 +154,7 @@ impl World {
                 }
                 Output::Told(id) => self.disk.told(self.now, id),
                 // It is written.
-                Output::Journal(_) | Output::Answer(..) | Output::Registration(_) => {}
+                Output::Journal(_) | Output::Answer(..) | Output::Registration(_) | Output::Legs(_) => {}
                 Output::CalleeUsed(callee) => {
                     let (id, only) = (callee.binding, Some(callee));
                     must(self.write(&Write::ClearCallee { id, only }));
