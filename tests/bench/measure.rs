@@ -20,6 +20,7 @@ mod rtp;
 mod server;
 mod small;
 mod start;
+mod strangers;
 mod writer;
 
 use std::fmt::Write;
@@ -181,7 +182,18 @@ fn main() {
         .filter(|a| *a != "--smoke")
         .collect();
     let known = [
-        "call", "journal", "rtp", "held", "flat", "binds", "writer", "open", "start", "choose", "overload",
+        "call",
+        "journal",
+        "rtp",
+        "held",
+        "flat",
+        "binds",
+        "writer",
+        "open",
+        "start",
+        "choose",
+        "overload",
+        "strangers",
     ];
     if let Some(strange) = named.iter().find(|name| !known.contains(name)) {
         eprintln!(
@@ -231,6 +243,9 @@ fn main() {
     }
     if is_wanted("overload") {
         rows.extend(overload::measure(length));
+    }
+    if is_wanted("strangers") {
+        rows.extend(strangers::measure(length));
     }
     print!("{}", table(&rows));
     for row in &rows {
