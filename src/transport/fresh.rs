@@ -14,7 +14,7 @@ use crate::call::overload::{self, draw};
 use crate::call::targets::Resolved;
 use crate::call::trunk::{self, Trunk};
 use crate::sip::build::{self, Response};
-use crate::sip::message;
+use crate::sip::message::Message;
 use crate::sip::overload::answering;
 use crate::sip::path::{Party, Path};
 
@@ -98,27 +98,34 @@ impl Fresh {
         std::mem::take(&mut self.lost)
     }
 
-    /// Answers what was refused; how many of them were. Nothing is kept of them, and strangers hear nothing.
-    pub(super) fn answer_refused(&mut self, now: Now, mut send: impl FnMut(Path, Vec<u8>)) -> u64 {
-        let mut answered = 0;
+    /// Answers what was refused; how many of them were, and those that repeat something that was taken: they are none of
+    /// them. Nothing is kept of the others, and strangers hear nothing.
+    pub(super) fn answer_refused(
+        &mut self,
+        now: Now,
+        knows: impl Fn(Path, &Message<'_>) -> bool,
+        mut send: impl FnMut(Path, Vec<u8>),
+    ) -> (u64, Vec<Packet>) {
+        let (mut answered, mut known) = (0, Vec::new());
         for packet in self.refused.drain(..) {
-            let trunk = trunk::of_path(&self.config.trunks, &self.resolved, packet.path);
-            let Some(trunk) = trunk else {
+            let Packet { path, bytes } = &packet;
+            let trunk = trunk::of_path(&self.config.trunks, &self.resolved, *path);
+            let (Some(trunk), Ok(request)) = (trunk, Message::parse(bytes)) else {
                 self.lost += 1;
                 continue;
             };
-            trunk.overload.count(now, Verdict::Shed);
-            match overloaded(&self.shard, trunk, packet.path, &packet.bytes) {
-                Some((to, answer)) => {
-                    send(to, answer);
-                    answered += 1;
-                }
-                None => self.lost += 1,
+            if knows(*path, &request) {
+                known.push(packet);
+                continue;
             }
+            trunk.overload.count(now, Verdict::Shed);
+            let answer = overloaded(&self.shard, trunk, *path, &request);
+            send(build::reply_path(request.head(), *path), answer);
+            answered += 1;
         }
         // What one flood needed is not held for ever.
         self.refused.shrink_to(SHARD_QUEUE / 8);
-        answered
+        (answered, known)
     }
 
     fn whose(&mut self, path: Path) -> Whose {
@@ -151,15 +158,13 @@ fn octets(address: IpAddr) -> [u8; 16] {
     }
 }
 
-/// The stateless 503 (RFC 3261 §8.2.7) of a request, and the way it goes. It is the same for every repetition of the
-/// request while the load is.
-fn overloaded(shard: &Shard, trunk: &Trunk, path: Path, bytes: &[u8]) -> Option<(Path, Vec<u8>)> {
-    let request = message::Message::parse(bytes).ok()?;
+/// The stateless 503 (RFC 3261 §8.2.7) of a request. It is the same for every repetition of it while the load is.
+fn overloaded(shard: &Shard, trunk: &Trunk, path: Path, request: &Message<'_>) -> Vec<u8> {
     let mut tag = [0; 16 + SHED_TAG.len()];
     let (start, rest) = tag.split_at_mut(SHED_TAG.len());
     start.copy_from_slice(SHED_TAG);
-    rest.copy_from_slice(&Chance::from_number(draw(shard, &request)).token::<16>());
-    let wait = overload::wait_s(shard, Some(trunk), 1, &request).map(|seconds| seconds.to_string());
+    rest.copy_from_slice(&Chance::from_number(draw(shard, request)).token::<16>());
+    let wait = overload::wait_s(shard, Some(trunk), 1, request).map(|seconds| seconds.to_string());
     let header = wait.as_ref().map(|wait| ("Retry-After", wait.as_str()));
     let response = Response {
         status: 503,
@@ -169,6 +174,5 @@ fn overloaded(shard: &Shard, trunk: &Trunk, path: Path, bytes: &[u8]) -> Option<
         body: None,
     };
     let answer = build::response(request.head(), path.remote, &response);
-    let answer = answering(answer, || Some(trunk.overload.wanted()));
-    Some((build::reply_path(request.head(), path), answer))
+    answering(answer, || Some(trunk.overload.wanted()))
 }

@@ -395,8 +395,12 @@ fn new_calls_of_the_only_shard_wait_up_to_a_limit_and_get_503_beyond_it() {
         sorted(&main, &mut fresh, path, &[invite.as_bytes()]);
     }
     let mut answers = Vec::new();
-    let answered = fresh.answer_refused(Now::default(), |to, bytes| answers.push((to, text(bytes))));
-    assert_eq!((answered, answers.len()), (1, 1));
+    let (answered, known) = fresh.answer_refused(
+        Now::default(),
+        |_, _| false,
+        |to, bytes| answers.push((to, text(bytes))),
+    );
+    assert_eq!((answered, answers.len(), known.len()), (1, 1, 0));
     let (to, answer) = answers.remove(0);
     assert_eq!(to, path);
     assert!(answer.starts_with("SIP/2.0 503 "), "{answer}");
@@ -440,9 +444,16 @@ fn a_call_that_waits_too_long_is_refused_and_an_options_is_not() {
     let late = Instant::default() + Duration::from_secs(1);
     let next = fresh.next(late).expect("the probe");
     assert!(next.bytes.starts_with(b"OPTIONS"));
-    assert_eq!(fresh.answer_refused(Now::default(), |_, _| {}), 1);
+    let (answered, _) = fresh.answer_refused(Now::default(), |_, _| false, |_, _| {});
+    assert_eq!(answered, 1);
     let counts = main.config.trunks[0].overload.counts();
     assert_eq!((counts.taken, counts.shed), (0, 1));
+
+    // A repetition of one that was taken goes to whoever took it.
+    sorted(&main, &mut fresh, path, &[invite.as_bytes()]);
+    assert!(fresh.next(late).is_none());
+    let (answered, known) = fresh.answer_refused(Now::default(), |_, _| true, |_, _| {});
+    assert_eq!((answered, known.len()), (0, 1));
 }
 
 #[test]
