@@ -221,6 +221,7 @@ impl Switch {
         let wire = Wire {
             trunk,
             source: path.remote.ip(),
+            transport: path.transport,
         };
         call.connect(&mut self.hands, now, arrival, right, &wire);
         self.put_back(call);

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::bans::Terms;
 use super::emergency::Emergency;
 use super::media::{InterfaceId, Lanes, MediaPort, Ranges};
 use super::routes::Route;
@@ -65,6 +66,8 @@ pub struct Config {
     pub dscp: Dscp,
     /// What strangers get.
     pub strangers: Strangers,
+    /// Who is kept out for what he sends.
+    pub bans: Terms,
     /// The trunks.
     pub trunks: Vec<Trunk>,
     /// Emergency calls; `None`: their numbers are no numbers of ours, and refused like others.
@@ -75,6 +78,8 @@ pub struct Config {
     pub timers: SipTimers,
     /// How long a called party rings when its binding doesn't say.
     pub ring_timeout: Duration,
+    /// Whether it is told which legs are one call ([`Output::Legs`](super::port::Output::Legs)).
+    pub tells_legs: bool,
     /// Live calls of one shard; the next gets 503.
     pub calls_max: usize,
     /// Media.
@@ -224,11 +229,13 @@ impl Config {
             }],
             dscp: Dscp::SIGNALLING,
             strangers: Strangers::default(),
+            bans: Terms::default(),
             trunks: Vec::new(),
             emergency: None,
             routes: Vec::new(),
             timers: SipTimers::default(),
             ring_timeout: limits::RING_TIMEOUT,
+            tells_legs: false,
             calls_max: limits::CALLS_MAX,
             media: MediaConfig {
                 interfaces: vec![Interface {

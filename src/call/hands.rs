@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hasher};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use super::bans::Bans;
 use super::cdr::{Cdr, SharedCdr};
 use super::config::{Config, Listener};
 use super::draft::Draft;
@@ -174,6 +175,8 @@ pub struct Hands {
     pub dialogs: HashMap<DialogId, (CallRef, LegName), ahash::RandomState>,
     /// Which call has an RTP port.
     pub by_port: HashMap<MediaPort, CallRef, ahash::RandomState>,
+    /// Who is kept out; all shards share it.
+    pub bans: Arc<Bans>,
     /// Which gateways can be used; all shards share it.
     pub reach: Arc<Reach>,
     /// What the names of gateways resolve to at present.
@@ -230,6 +233,13 @@ impl Hands {
     /// Counts something.
     pub fn note(&mut self, note: Note) {
         self.out.push_back(Output::Note(note));
+    }
+
+    /// A source has sent what nobody may: it may be banned for that.
+    pub fn offended(&mut self, now: Instant, source: IpAddr, config: &Config) {
+        if self.bans.offended(now, source, config, &self.resolved).is_some() {
+            self.note(Note::Banned);
+        }
     }
 
     /// Says something to the journal, for which there is room to write in.

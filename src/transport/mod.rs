@@ -16,4 +16,5 @@ mod sort;
 pub mod tcp;
 pub mod tls;
 pub mod udp;
+mod watch;
 mod wire;

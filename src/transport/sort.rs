@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::shard::{Door, Packet, fresh_room};
+use super::watch::is_keep_alive;
 use crate::base::limits::RETRY_AFTER_S;
 use crate::base::shard::Homes;
 use crate::call::port::Input;
@@ -23,8 +24,7 @@ pub(super) fn sort(
     fresh: &mut VecDeque<Packet>,
     input: impl FnOnce(Input<'_>),
 ) -> Result<(), Shed> {
-    // RFC 5626 §3.5.1: a keep-alive holds nothing but line ends.
-    if bytes.iter().all(|c| matches!(c, b'\r' | b'\n' | 0)) {
+    if is_keep_alive(bytes) {
         return Ok(());
     }
     if homes.shard.count == 1 && is_in_call(bytes) {

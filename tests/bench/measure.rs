@@ -17,6 +17,7 @@ mod process;
 mod rtp;
 #[path = "../support/server.rs"]
 mod server;
+mod srtp;
 mod start;
 mod writer;
 
@@ -179,7 +180,7 @@ fn main() {
         .filter(|a| *a != "--smoke")
         .collect();
     let known = [
-        "call", "journal", "rtp", "held", "flat", "binds", "writer", "open", "start", "choose",
+        "call", "journal", "rtp", "srtp", "held", "flat", "binds", "writer", "open", "start", "choose",
     ];
     if let Some(strange) = named.iter().find(|name| !known.contains(name)) {
         eprintln!(
@@ -202,6 +203,9 @@ fn main() {
         let (row, us) = rtp::measure(length);
         rows.push(row);
         packet_us = Some(us);
+    }
+    if is_wanted("srtp") {
+        rows.extend(srtp::measure(length));
     }
     if is_wanted("journal") {
         rows.extend(journal::measure(length, call_us, packet_us));

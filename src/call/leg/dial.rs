@@ -17,7 +17,7 @@ use crate::call::guard::Scope;
 use crate::call::hands::{Hands, Purpose, Token, listener, listener_towards, owner};
 use crate::call::media::InterfaceId;
 use crate::call::phase::{Call, End};
-use crate::call::port::{CallEntry, EventKind, Heading, LegName};
+use crate::call::port::{CallEntry, EventKind, Heading, LegName, Legs, Output};
 use crate::call::trunk::{LargeRequests, Naming, SessionTimer, Trunk};
 use crate::masking::reason::Reason;
 use crate::sip::lexer::Head;
@@ -163,9 +163,9 @@ impl Call {
         let icid: Option<Token> = (trunk.charging_vector == Naming::Own).then(|| hands.token());
         let timer = in_invite(trunk.session, min_s);
         let interface = callee_interface(&config, *exit).unwrap_or_default();
-        if let Err(refused) = self
-            .bridge
-            .face_callee(hands, now.at, trunk, interface, &config.media)
+        if let Err(refused) =
+            self.bridge
+                .face_callee(hands, now.at, trunk, target.transport, interface, &config.media)
         {
             // Another trunk may have the codecs that this one lacks.
             if refused.refusal == Some(Reason::Media) {
@@ -249,6 +249,13 @@ impl Call {
             self.note_attempt(hands, trunk, text::of_address(target.address));
         }
         self.not_to_caller.address(target.address.ip());
+        if let (true, Some(lines)) = (config.tells_legs, self.caller.echo.lines()) {
+            hands.out.push_back(Output::Legs(Box::new(Legs {
+                call_id: self.record.call_id,
+                caller: lines.call_id().into(),
+                callee: call_id[..].into(),
+            })));
+        }
         let me = owner(self.me, Purpose::Invite(LegName::Callee));
         let is_first = self.callee.is_none();
         let client = hands.layer.request(now.at, first_path, me, written.bytes);
