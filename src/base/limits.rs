@@ -366,3 +366,8 @@ pub const HEP_PASSWORD_BYTES_MAX: usize = 128;
 pub const HEP_LEGS_MAX: usize = 200_000;
 /// Bytes of such a leg's Call-ID.
 pub const HEP_CALL_ID_BYTES_MAX: usize = 256;
+
+/// Digits of an emergency number.
+pub const EMERGENCY_DIGITS_MAX: usize = 6;
+/// Emergency numbers of a server: its country's, and those that the conf adds.
+pub const EMERGENCY_NUMBERS_MAX: usize = 64;

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::emergency::Emergency;
 use super::media::{InterfaceId, Lanes, MediaPort, Ranges};
 use super::routes::Route;
 use super::trunk::Trunk;
@@ -66,6 +67,8 @@ pub struct Config {
     pub strangers: Strangers,
     /// The trunks.
     pub trunks: Vec<Trunk>,
+    /// Emergency calls; `None`: their numbers are no numbers of ours, and refused like others.
+    pub emergency: Option<Emergency>,
     /// Which of them calls leave by, where more is said of it than whose number they show.
     pub routes: Vec<Route>,
     /// RFC 3261's T1, T2 and T4.
@@ -224,6 +227,7 @@ impl Config {
             dscp: Dscp::SIGNALLING,
             strangers: Strangers::default(),
             trunks: Vec::new(),
+            emergency: None,
             routes: Vec::new(),
             timers: SipTimers::default(),
             ring_timeout: limits::RING_TIMEOUT,

@@ -22,7 +22,7 @@ use crate::sip::dialog::{Dialog, DialogId};
 use crate::sip::header::Name;
 use crate::sip::lexer::Head;
 use crate::sip::method::Method;
-use crate::sip::path::{ListenerId, Path, Transport};
+use crate::sip::path::{ListenerId, Party, Path, Transport};
 use crate::sip::transaction::{ClientId, Layer, Owner};
 
 /// A tag, branch or Call-ID part that we mint: 100 random bits in letters.
@@ -261,9 +261,10 @@ impl Hands {
 
     /// The way that a dialog's requests go, and which of our listeners they leave by. Where none of ours reaches, by
     /// its transport or its family, what the other side names, or where its trunk doesn't believe it, they go the way that the
-    /// dialog came.
-    pub fn way<'c>(&self, config: &'c Config, dialog: &Dialog) -> (Path, &'c Listener) {
-        let hop = nat::goes_to(&config.trunks, &self.resolved, dialog.path(), dialog.next_hop());
+    /// dialog came. `trunk` is the dialog's.
+    pub fn way<'c>(&self, config: &'c Config, dialog: &Dialog, trunk: Option<Party>) -> (Path, &'c Listener) {
+        let came = (trunk, dialog.path());
+        let hop = nat::goes_to(&config.trunks, &self.resolved, came, dialog.next_hop());
         match listener_towards(config, Some(hop.listener), hop.transport, hop.remote) {
             Some(listener) => {
                 let path = Path {
@@ -281,12 +282,12 @@ impl Hands {
     pub fn bare_request(
         &mut self,
         config: &Config,
-        dialog: &Dialog,
+        (dialog, trunk): (&Dialog, Option<Party>),
         method: Method,
         cseq: u32,
         headers: &[(&str, &str)],
     ) -> (Path, Vec<u8>) {
-        let (to, by) = self.way(config, dialog);
+        let (to, by) = self.way(config, dialog, trunk);
         let branch = self.branch();
         let bytes = dialog.request(method, cseq, &branch, by.via(), None, headers, None, 70);
         (to, bytes)

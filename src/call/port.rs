@@ -397,6 +397,8 @@ pub enum Note {
     PortTaken,
     /// Alarm: the system has no open file or memory left for a media port.
     FilesDry,
+    /// Somebody called an emergency number.
+    Emergency,
     /// A message could not be sent.
     SendFailed,
     /// Alarm: a TCP connection from a trunk's address, or to one, was refused, because there are too many.
@@ -416,6 +418,7 @@ impl Note {
             | Self::WrongPassword
             | Self::Guessing
             | Self::Shed
+            | Self::Emergency
             | Self::SendFailed => false,
         }
     }

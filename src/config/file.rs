@@ -47,6 +47,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
             "media",
             "dns",
             "numbers",
+            "emergency",
             "store",
             "records",
             "recordings",
@@ -54,6 +55,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
             "limits",
             "api",
             "hep",
+            "metrics",
             "log",
         ],
     );
@@ -109,6 +111,8 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
             dscp: sip.dscp(Dscp::SIGNALLING),
             strangers: sip.choice("strangers", &STRANGERS, Strangers::Forbid),
             trunks: Vec::new(),
+            // It names one of them.
+            emergency: None,
             routes: Vec::new(),
             timers: SipTimers::around(Duration::from_millis(u64::from(t1))),
             ring_timeout: Duration::from_secs(u64::from(limits.integer(
@@ -130,6 +134,11 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
         tls: super::tls::of_listeners(&sip),
         api: api(&root),
         hep,
+        metrics_numbers: root.section("metrics", "[metrics]", &["numbers"]).integer(
+            "numbers",
+            0..=100_000,
+            0,
+        ),
         log: log(&root),
         quarantine: quarantine(&root),
     };

@@ -38,6 +38,9 @@ pub const KEYS: &[(&str, Takes)] = &[
     ("dns.servers", Takes::Reload),
     // Numbers are kept in the form that the country gave them.
     ("numbers.country", Takes::Restart),
+    ("emergency.country", Takes::Reload),
+    ("emergency.trunk", Takes::Reload),
+    ("emergency.also", Takes::Reload),
     ("store.path", Takes::Restart),
     ("records.cdr_dir", Takes::Restart),
     ("records.rotate", Takes::Reload),
@@ -60,6 +63,7 @@ pub const KEYS: &[(&str, Takes)] = &[
     ("hep.password_file", Takes::Reload),
     ("hep.password_env", Takes::Reload),
     ("hep.numbers", Takes::Reload),
+    ("metrics.numbers", Takes::Reload),
     ("log.level", Takes::Reload),
     ("log.format", Takes::Reload),
 ];

@@ -16,6 +16,7 @@ use crate::telemetry::{hep as copies, log};
 use crate::transport;
 
 mod certificates;
+mod emergency;
 mod fault;
 mod file;
 mod gateway;
@@ -64,6 +65,8 @@ pub struct Conf {
     pub api: Api,
     /// Where copies of SIP messages go; `None`: nowhere.
     pub hep: Option<copies::Config>,
+    /// How many virtual numbers are counted apart.
+    pub metrics_numbers: u32,
     /// The log.
     pub log: log::Config,
     /// How long keys rest in pools that don't say.

@@ -135,6 +135,8 @@ impl Joined {
         self.metrics.note(note);
         if note.is_alarm() {
             self.alarms.note(note, self.clock.now().wall);
+        } else if note == Note::Emergency {
+            tracing::warn!("somebody calls an emergency number");
         } else {
             tracing::debug!(?from, "{note:?}");
         }

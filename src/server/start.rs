@@ -20,6 +20,7 @@ use crate::base::id::Id;
 use crate::base::limits::DNS_PATIENCE;
 use crate::base::shard::Shard;
 use crate::call::cdr::Cdr;
+use crate::call::emergency;
 use crate::call::media::{Lanes, Report};
 use crate::call::port::CallEntry;
 use crate::call::reach::Reach;
@@ -91,6 +92,7 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
         Some(reading) => reading.certificates(&conf)?,
         None => tls::Terms::default(),
     });
+    tracing::info!("{}", emergency::told(&conf.switch));
     for shown in certificates.shown() {
         tracing::info!("{}", told(shown));
     }
@@ -170,7 +172,7 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
         alarms: Alarms::new(health.clone()),
         clock: clock.clone(),
         health,
-        metrics: Arc::new(Metrics::default()),
+        metrics: Arc::new(Metrics::counting(conf.metrics_numbers)),
         doors: transport.doors,
         sip: transport.stats,
         names: names.clone(),

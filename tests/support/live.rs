@@ -119,6 +119,15 @@ fn write_conf(dir: &Path, setup: &Setup, capture: &Capture) {
         setup.ring.as_secs(),
         capture.conf(),
     );
+    let emergency = setup.emergency.as_ref().map(|[country, trunk, also]| {
+        let also = if also.is_empty() {
+            String::new()
+        } else {
+            format!("{also:?}")
+        };
+        format!("[emergency]\ncountry = {country:?}\ntrunk = {trunk:?}\nalso = [{also}]\n")
+    });
+    let conf = conf + emergency.as_deref().unwrap_or_default();
     let accepted: Vec<String> = setup
         .accepted()
         .iter()

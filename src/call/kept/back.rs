@@ -455,7 +455,7 @@ pub(super) fn call_left(
         },
         record: record.into(),
         recorded: Recorded::Open,
-        plan: None,
+        warrant: None,
         through: Some(through),
         callee_taken: None,
         seat: None,

@@ -97,6 +97,7 @@ fn switch(trunks: usize, gateway: Target) -> Switch {
             advertised: address,
         }],
         strangers: Strangers::Forbid,
+        emergency: None,
         trunks: (0..trunks).map(trunk).collect(),
         routes: Vec::new(),
         timers: SipTimers::default(),
