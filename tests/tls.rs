@@ -89,6 +89,12 @@ impl Phone {
         }
     }
 
+    /// Bytes of SIP that came before the other side hung up.
+    fn comes(&mut self) -> usize {
+        let mut buffer = [0; 4_096];
+        self.line.read(&mut buffer).unwrap_or(0)
+    }
+
     /// A request of A's; `to_tag` within a call.
     fn ask(&self, server: &Server, method: &str, cseq: u32, to_tag: &str, body: &str) {
         let here = self.line.address().expect("connected");
@@ -169,7 +175,7 @@ fn a_call_goes_on_while_certificates_are_read_again_and_who_comes_later_sees_the
 
     server.authority.sign(server.folder(), "umbra", &[SERVER]);
     let said = server.done("reload");
-    assert!(said.contains("tls"), "{said}");
+    assert!(said.contains("certificate umbra.pem"), "{said}");
     let mut later = Phone::calling(&server, &terms);
     later.ask(&server, "OPTIONS", 1, "", "");
     later.hear("SIP/2.0 200");
@@ -186,4 +192,66 @@ fn a_call_goes_on_while_certificates_are_read_again_and_who_comes_later_sees_the
     let record = server.settled(1).remove(0);
     assert_eq!(record["sip_status"], 200, "{record:#}");
     assert_eq!(record["released_by"], "caller", "{record:#}");
+}
+
+/// Has the trunk of this conf, and a DNS server to ask.
+fn rewrite(server: &Server, dns: SocketAddr, trunk: &str) {
+    let conf = server.folder().join("umbra.toml");
+    let text = fs::read_to_string(&conf).expect("the conf");
+    fs::write(&conf, format!("{text}[dns]\nservers = [\"{dns}\"]\n")).expect("our own folder");
+    let trunk = format!(
+        "[[trunk]]\nname = \"carrier\"\naccept_from = [\"127.0.0.0/8\"]\ndefault = true\n\
+         client_names = [\"{PHONES}\"]\ntls_ca = \"ca.pem\"\n{trunk}"
+    );
+    fs::write(server.folder().join("trunks.toml"), trunk).expect("our own folder");
+    server.done("reload");
+}
+
+#[test]
+fn of_a_name_s_servers_a_call_takes_the_one_whose_certificate_is_for_that_name() {
+    let (server, right) = stage();
+    let wrong = TcpListener::bind((CALLEE, 0)).expect("a port");
+    let [wrong_at, right_at] = [&wrong, &right].map(|listener| listener.local_addr().expect("bound"));
+    let records = format!(
+        "@ NAPTR 10 10 \"s\" \"SIPS+D2T\" \"\" _sips._tcp\n_sips._tcp SRV 0 0 {} one\n_sips._tcp SRV 1 0 {} two\n\
+         one A {CALLEE}\ntwo A {CALLEE}",
+        wrong_at.port(),
+        right_at.port(),
+    );
+    let Some(zone) = Zone::start(&records) else { return };
+    rewrite(&server, zone.address, "gateways = [\"sips:carrier.test\"]\n");
+    // RFC 5922 §4: the name that was asked for counts, not the host that DNS made of it.
+    server
+        .authority
+        .sign(server.folder(), "host", &["one.carrier.test"]);
+    server
+        .authority
+        .sign(server.folder(), "domain", &["carrier.test"]);
+    let terms = |stem| Terms::read_from(server.folder(), stem);
+    let (theirs, host, domain) = (terms("phones"), terms("host"), terms("domain"));
+    let mut a = Phone::calling(&server, &theirs);
+    a.ask(&server, "INVITE", 1, "", &sdp(CARRIER));
+    a.hear("SIP/2.0 100");
+    let mut refused = Phone::called(&wrong, &host);
+    assert_eq!(refused.comes(), 0, "it is told nothing");
+    let mut b = Phone::called(&right, &domain);
+    let invite = b.hear("INVITE ");
+    assert!(
+        invite.starts_with(&format!("INVITE sip:{B}@carrier.test")),
+        "{invite}"
+    );
+    b.answer(&invite, "486 Busy Here", right_at, "");
+    b.hear("ACK ");
+    let tag = tag_of(&a.hear("SIP/2.0 486"));
+    a.ask(&server, "ACK", 1, &tag, "");
+    let record = server.settled(1).remove(0);
+    let tries = record["attempts"].as_array().expect("a list");
+    let tries: Vec<_> = tries
+        .iter()
+        .map(|one| (one["gateway"].clone(), one["status"].clone()))
+        .collect();
+    let wanted = [(wrong_at.to_string(), 0), (right_at.to_string(), 486)];
+    let wanted = wanted.map(|(gateway, status)| (gateway.into(), status.into()));
+    assert_eq!(tries, wanted, "{record:#}");
+    server.prints_no_number();
 }

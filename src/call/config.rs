@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::bans::Terms;
 use super::emergency::Emergency;
 use super::media::{InterfaceId, Lanes, MediaPort, Ranges};
 use super::routes::Route;
@@ -65,6 +66,8 @@ pub struct Config {
     pub dscp: Dscp,
     /// What strangers get.
     pub strangers: Strangers,
+    /// Who is kept out for what he sends.
+    pub bans: Terms,
     /// The trunks.
     pub trunks: Vec<Trunk>,
     /// Emergency calls; `None`: their numbers are no numbers of ours, and refused like others.
@@ -226,6 +229,7 @@ impl Config {
             }],
             dscp: Dscp::SIGNALLING,
             strangers: Strangers::default(),
+            bans: Terms::default(),
             trunks: Vec::new(),
             emergency: None,
             routes: Vec::new(),

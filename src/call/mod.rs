@@ -3,6 +3,7 @@
 mod admit;
 pub mod arrive;
 pub mod audio;
+pub mod bans;
 pub mod bridge;
 pub mod cdr;
 pub mod config;

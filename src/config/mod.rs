@@ -63,10 +63,10 @@ pub struct Conf {
     pub tls: transport::tls::Config,
     /// Where the API is.
     pub api: Api,
-    /// Where copies of SIP messages go; `None`: nowhere.
-    pub hep: Option<copies::Config>,
     /// How many virtual numbers are counted apart.
     pub metrics_numbers: u32,
+    /// Where copies of SIP messages go; `None`: nowhere.
+    pub hep: Option<copies::Config>,
     /// The log.
     pub log: log::Config,
     /// How long keys rest in pools that don't say.

@@ -175,6 +175,7 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
         metrics: Arc::new(Metrics::counting(conf.metrics_numbers)),
         doors: transport.doors,
         sip: transport.stats,
+        bans: transport.bans,
         names: names.clone(),
         hep: ArcSwapOption::default(),
         hep_stats: Arc::default(),
@@ -219,7 +220,8 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
                 lanes.clone(),
                 chance,
             )
-            .sharing(shared.reach.clone()),
+            .sharing(shared.reach.clone())
+            .barring(shared.bans.clone()),
             index: shard.index,
             shared: shared.clone(),
             media: media.clone(),
@@ -284,6 +286,7 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
         traces,
         started: clock.now().wall,
         reach: shared.reach.clone(),
+        bans: shared.bans.clone(),
         owner: owner(&shared, &records, &journal, &store, &conf.store),
         clock: {
             let clock = clock.clone();

@@ -74,6 +74,7 @@ impl Alarms {
             | Note::ConnectionsFull
             | Note::Stray
             | Note::Shed
+            | Note::Banned
             | Note::Emergency
             | Note::SendFailed => return None,
         };
@@ -148,6 +149,7 @@ const fn words(note: Note) -> Option<(&'static str, &'static str, &'static str)>
         | Note::WrongPassword
         | Note::Guessing
         | Note::Shed
+        | Note::Banned
         | Note::Emergency
         | Note::SendFailed => None,
     }

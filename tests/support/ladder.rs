@@ -123,6 +123,11 @@ impl Setup {
     fn set(&mut self, key: &str, value: &str) {
         match key {
             "gateways" => self.gateways = value.parse().expect(value),
+            "bans" => {
+                let (after, first) = value.split_once(':').expect(value);
+                let first = duration(first, self.t1).expect(value);
+                self.bans = Some((after.parse().expect(value), first));
+            }
             "emergency" => {
                 let mut words = value.split(':').map(str::to_owned);
                 let country = words.next().expect("a country");

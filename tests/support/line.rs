@@ -1,5 +1,5 @@
 //! A stream between a phone and the real server, in the open or under TLS, for one thread that reads and others that write.
-#![allow(dead_code)] // each test binary uses its part
+#![allow(dead_code, unused_imports)] // each test binary uses its part
 
 use std::fs;
 use std::io::{self, Read, Write};

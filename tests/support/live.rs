@@ -127,7 +127,11 @@ fn write_conf(dir: &Path, setup: &Setup, capture: &Capture) {
         };
         format!("[emergency]\ncountry = {country:?}\ntrunk = {trunk:?}\nalso = [{also}]\n")
     });
-    let conf = conf + emergency.as_deref().unwrap_or_default();
+    let bans = setup.bans.map(|(after, first)| {
+        let first = first.as_secs();
+        format!("[bans]\nafter = {after}\nfirst = \"{first}s\"\n")
+    });
+    let conf = conf + bans.as_deref().unwrap_or_default() + emergency.as_deref().unwrap_or_default();
     let accepted: Vec<String> = setup
         .accepted()
         .iter()

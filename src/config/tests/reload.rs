@@ -86,6 +86,9 @@ fn another(key: &str) -> Option<&'static str> {
         "records.cdr_dir" => Some("\"elsewhere/cdr\""),
         "records.rotate" => Some("\"2h\""),
         "records.keep_days" => Some("30"),
+        "bans.after" => Some("0"),
+        "bans.first" => Some("\"30s\""),
+        "bans.longest" => Some("\"1h\""),
         "limits.calls" => Some("2000"),
         "quarantine.axb" => Some("\"1h hard\""),
         "quarantine.number" => Some("\"1h soft\""),
@@ -93,11 +96,11 @@ fn another(key: &str) -> Option<&'static str> {
         "limits.ring_timeout_s" => Some("30"),
         "api.control" => Some("\"elsewhere/control.sock\""),
         "api.listen" => Some("\"127.0.0.1:8081\""),
+        "metrics.numbers" => Some("1000"),
         "hep.server" => Some("\"127.0.0.1:9060\""),
         // Without a server they change nothing: a test of their own has one.
         "hep.transport" | "hep.capture_id" | "hep.password" | "hep.password_file" | "hep.password_env"
         | "hep.numbers" => None,
-        "metrics.numbers" => Some("1000"),
         "log.level" => Some("\"debug\""),
         "log.format" => Some("\"json\""),
         "sip.tcp" => Some("[\"127.0.0.1:5060\"]"),

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 
+use umbra::call::bans::Terms;
 use umbra::call::config::{Config, Listener, SipTimers};
 use umbra::call::emergency::{Emergency, Number, Table};
 use umbra::call::media;
@@ -133,6 +134,13 @@ pub(super) fn config_of(setup: &Setup) -> Config {
     config.trunks = vec![carrier];
     own_trunks(&mut config, setup);
     config.trunks.extend(further);
+    if let Some((after, first)) = setup.bans {
+        config.bans = Terms {
+            after,
+            first,
+            ..Terms::default()
+        };
+    }
     config.emergency = setup.emergency.as_ref().map(|[country, trunk, also]| {
         let mut table = Table::of_country(country).expect("a country");
         Number::named(also)
