@@ -56,6 +56,10 @@ pub const REGISTERS_AT_ONCE: usize = 16;
 pub const REGISTERS_APART: Duration = Duration::from_millis(20);
 /// How long a server that stops waits for its registrations to be taken back.
 pub const REGISTER_LEAVE: Duration = Duration::from_secs(3);
+/// Bytes of a file of the conf.
+pub const CONF_BYTES_MAX: u64 = 4 << 20;
+/// Bytes of a file of certificates, or of a key.
+pub const PEM_BYTES_MAX: u64 = 4 << 20;
 /// Bytes of a password, a user's name or a realm.
 pub const SECRET_BYTES_MAX: usize = 256;
 /// How long a nonce of ours can be used.

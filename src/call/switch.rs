@@ -27,7 +27,9 @@ use crate::base::shard::Shard;
 use crate::base::time::{Instant, Now};
 use crate::base::timer::Timers;
 use crate::masking::table::Table;
+use crate::sip::message::Message;
 use crate::sip::overload::answering;
+use crate::sip::path::Path;
 use crate::sip::transaction::{BaseTimers, Layer, ServerId};
 
 mod events;
@@ -220,6 +222,11 @@ impl Switch {
             && self.hands.by_port.is_empty()
             && self.late.is_empty()
             && self.unheard.is_empty()
+    }
+
+    /// Whether a request is a repetition of one that was taken.
+    pub fn knows(&self, path: Path, request: &Message<'_>) -> bool {
+        self.hands.layer.knows(path, request)
     }
 
     /// Calls that could begin at this instant with ports that are bound and free.

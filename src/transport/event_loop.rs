@@ -33,6 +33,7 @@ use crate::call::config::{Config, Strangers};
 use crate::call::port::{Input, Why};
 use crate::call::targets::Resolved;
 use crate::call::trunk::{self, Cidr, Trunk};
+use crate::sip;
 use crate::sip::path::{FlowHint, ListenerId, Path, Transport as Protocol};
 use crate::sip::seen::Onlooker;
 
@@ -106,6 +107,11 @@ pub trait Handler {
     /// Takes an input, and puts what is to be sent into the outbox. Returns when it wants the next
     /// [`Input::Timeout`].
     fn take(&mut self, now: Now, input: Input<'_>, outbox: &mut Outbox) -> Option<Instant>;
+
+    /// Whether a request is a repetition of one that was taken: it is not refused for load.
+    fn knows(&self, _: Path, _: &sip::message::Message<'_>) -> bool {
+        false
+    }
 
     /// Every input of a batch was taken. What they put into the outbox leaves when this returns.
     fn batch_over(&mut self) {}
@@ -258,7 +264,15 @@ impl EventLoop {
                 let bytes = &bytes;
                 input(now, Input::Packet { path, bytes });
             }
-            let shed = fresh.answer_refused(now, |to, answer| outbox.send(to, answer));
+            let (shed, known) = fresh.answer_refused(
+                now,
+                |path, request| handler.knows(path, request),
+                |to, answer| outbox.send(to, answer),
+            );
+            for Packet { path, bytes } in known {
+                let bytes = &bytes;
+                due = handler.take(now, Input::Packet { path, bytes }, &mut outbox);
+            }
             self.stats.shed.fetch_add(shed, Ordering::Relaxed);
             self.stats.lost.fetch_add(fresh.take_lost(), Ordering::Relaxed);
             if !fresh.is_empty() {

@@ -8,13 +8,15 @@ use crate::base::chance::Chance;
 use crate::base::limits::SHARD_QUEUE;
 use crate::base::shard::Shard;
 use crate::base::time::{Instant, Now};
+use crate::call::arrive;
 use crate::call::config::Config;
 use crate::call::overload::lines::{Lines, Out, Priority, Verdict, Whose};
 use crate::call::overload::{self, draw};
 use crate::call::targets::Resolved;
 use crate::call::trunk::{self, Trunk};
 use crate::sip::build::{self, Response};
-use crate::sip::message;
+use crate::sip::message::Message;
+use crate::sip::method::Method;
 use crate::sip::overload::answering;
 use crate::sip::path::{Party, Path};
 
@@ -61,12 +63,34 @@ impl Fresh {
     /// One waits from now on, which came at `came`.
     pub(super) fn wait(&mut self, came: Instant, packet: Packet) {
         let whose = self.whose(packet.path);
-        let priority = Priority::of(&packet.bytes);
+        let priority = match Priority::of(&packet.bytes) {
+            Priority::Emergency if !self.is_for_help(&packet) => Priority::Call,
+            priority => priority,
+        };
         match self.lines.push(came, whose, priority, packet) {
             Ok(()) => {}
+            Err(Out::Shed(packet)) if self.is_for_help(&packet) => {
+                let whose = self.whose(packet.path);
+                if self.lines.push(came, whose, Priority::Emergency, packet).is_err() {
+                    self.lost += 1;
+                }
+            }
             Err(Out::Shed(packet)) => self.refuse(packet),
             Err(Out::Lost(_)) => self.lost += 1,
         }
+    }
+
+    /// Whether it is an emergency call, in whatever way its trunk writes the number.
+    fn is_for_help(&self, packet: &Packet) -> bool {
+        let Some(of) = &self.config.emergency else {
+            return false;
+        };
+        let trunk = trunk::of_path(&self.config.trunks, &self.resolved, packet.path);
+        let (Some(trunk), Ok(request)) = (trunk, Message::parse(&packet.bytes)) else {
+            return false;
+        };
+        request.method() == Method::Invite
+            && arrive::emergency(&request, trunk, &self.config.numbers, &of.table).is_some()
     }
 
     /// One has no room where it was to go.
@@ -84,6 +108,7 @@ impl Fresh {
         loop {
             match self.lines.pop(now)? {
                 (packet, Verdict::Taken) => return Some(packet),
+                (packet, Verdict::Shed) if self.is_for_help(&packet) => return Some(packet),
                 (packet, Verdict::Shed) => self.refused.push(packet),
             }
         }
@@ -98,27 +123,34 @@ impl Fresh {
         std::mem::take(&mut self.lost)
     }
 
-    /// Answers what was refused; how many of them were. Nothing is kept of them, and strangers hear nothing.
-    pub(super) fn answer_refused(&mut self, now: Now, mut send: impl FnMut(Path, Vec<u8>)) -> u64 {
-        let mut answered = 0;
+    /// Answers what was refused; how many of them were, and those that repeat something that was taken: they are none of
+    /// them. Nothing is kept of the others, and strangers hear nothing.
+    pub(super) fn answer_refused(
+        &mut self,
+        now: Now,
+        knows: impl Fn(Path, &Message<'_>) -> bool,
+        mut send: impl FnMut(Path, Vec<u8>),
+    ) -> (u64, Vec<Packet>) {
+        let (mut answered, mut known) = (0, Vec::new());
         for packet in self.refused.drain(..) {
-            let trunk = trunk::of_path(&self.config.trunks, &self.resolved, packet.path);
-            let Some(trunk) = trunk else {
+            let Packet { path, bytes } = &packet;
+            let trunk = trunk::of_path(&self.config.trunks, &self.resolved, *path);
+            let (Some(trunk), Ok(request)) = (trunk, Message::parse(bytes)) else {
                 self.lost += 1;
                 continue;
             };
-            trunk.overload.count(now, Verdict::Shed);
-            match overloaded(&self.shard, trunk, packet.path, &packet.bytes) {
-                Some((to, answer)) => {
-                    send(to, answer);
-                    answered += 1;
-                }
-                None => self.lost += 1,
+            if knows(*path, &request) {
+                known.push(packet);
+                continue;
             }
+            trunk.overload.count(now, Verdict::Shed);
+            let answer = overloaded(&self.shard, trunk, *path, &request);
+            send(build::reply_path(request.head(), *path), answer);
+            answered += 1;
         }
         // What one flood needed is not held for ever.
         self.refused.shrink_to(SHARD_QUEUE / 8);
-        answered
+        (answered, known)
     }
 
     fn whose(&mut self, path: Path) -> Whose {
@@ -151,15 +183,13 @@ fn octets(address: IpAddr) -> [u8; 16] {
     }
 }
 
-/// The stateless 503 (RFC 3261 §8.2.7) of a request, and the way it goes. It is the same for every repetition of the
-/// request while the load is.
-fn overloaded(shard: &Shard, trunk: &Trunk, path: Path, bytes: &[u8]) -> Option<(Path, Vec<u8>)> {
-    let request = message::Message::parse(bytes).ok()?;
+/// The stateless 503 (RFC 3261 §8.2.7) of a request. It is the same for every repetition of it while the load is.
+fn overloaded(shard: &Shard, trunk: &Trunk, path: Path, request: &Message<'_>) -> Vec<u8> {
     let mut tag = [0; 16 + SHED_TAG.len()];
     let (start, rest) = tag.split_at_mut(SHED_TAG.len());
     start.copy_from_slice(SHED_TAG);
-    rest.copy_from_slice(&Chance::from_number(draw(shard, &request)).token::<16>());
-    let wait = overload::wait_s(shard, Some(trunk), 1, &request).map(|seconds| seconds.to_string());
+    rest.copy_from_slice(&Chance::from_number(draw(shard, request)).token::<16>());
+    let wait = overload::wait_s(shard, Some(trunk), 1, request).map(|seconds| seconds.to_string());
     let header = wait.as_ref().map(|wait| ("Retry-After", wait.as_str()));
     let response = Response {
         status: 503,
@@ -169,6 +199,5 @@ fn overloaded(shard: &Shard, trunk: &Trunk, path: Path, bytes: &[u8]) -> Option<
         body: None,
     };
     let answer = build::response(request.head(), path.remote, &response);
-    let answer = answering(answer, || Some(trunk.overload.wanted()));
-    Some((build::reply_path(request.head(), path), answer))
+    answering(answer, || Some(trunk.overload.wanted()))
 }

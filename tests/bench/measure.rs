@@ -21,6 +21,7 @@ mod server;
 mod small;
 mod srtp;
 mod start;
+mod strangers;
 mod writer;
 
 use std::fmt::Write;
@@ -182,8 +183,19 @@ fn main() {
         .filter(|a| *a != "--smoke")
         .collect();
     let known = [
-        "call", "journal", "rtp", "srtp", "held", "flat", "binds", "writer", "open", "start", "choose",
+        "call",
+        "journal",
+        "rtp",
+        "srtp",
+        "held",
+        "flat",
+        "binds",
+        "writer",
+        "open",
+        "start",
+        "choose",
         "overload",
+        "strangers",
     ];
     if let Some(strange) = named.iter().find(|name| !known.contains(name)) {
         eprintln!(
@@ -236,6 +248,9 @@ fn main() {
     }
     if is_wanted("overload") {
         rows.extend(overload::measure(length));
+    }
+    if is_wanted("strangers") {
+        rows.extend(strangers::measure(length));
     }
     print!("{}", table(&rows));
     for row in &rows {

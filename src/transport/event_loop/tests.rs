@@ -8,6 +8,7 @@ use super::super::handed::Handed;
 use super::*;
 use crate::base::limits::SHARD_QUEUE;
 use crate::call::config::Listener;
+use crate::call::emergency::{Emergency, Table};
 use crate::call::port::Command;
 use crate::call::trunk::secret::Demand;
 use crate::sip::digest::{Algorithm, Asker};
@@ -395,8 +396,12 @@ fn new_calls_of_the_only_shard_wait_up_to_a_limit_and_get_503_beyond_it() {
         sorted(&main, &mut fresh, path, &[invite.as_bytes()]);
     }
     let mut answers = Vec::new();
-    let answered = fresh.answer_refused(Now::default(), |to, bytes| answers.push((to, text(bytes))));
-    assert_eq!((answered, answers.len()), (1, 1));
+    let (answered, known) = fresh.answer_refused(
+        Now::default(),
+        |_, _| false,
+        |to, bytes| answers.push((to, text(bytes))),
+    );
+    assert_eq!((answered, answers.len(), known.len()), (1, 1, 0));
     let (to, answer) = answers.remove(0);
     assert_eq!(to, path);
     assert!(answer.starts_with("SIP/2.0 503 "), "{answer}");
@@ -440,9 +445,57 @@ fn a_call_that_waits_too_long_is_refused_and_an_options_is_not() {
     let late = Instant::default() + Duration::from_secs(1);
     let next = fresh.next(late).expect("the probe");
     assert!(next.bytes.starts_with(b"OPTIONS"));
-    assert_eq!(fresh.answer_refused(Now::default(), |_, _| {}), 1);
+    let (answered, _) = fresh.answer_refused(Now::default(), |_, _| false, |_, _| {});
+    assert_eq!(answered, 1);
     let counts = main.config.trunks[0].overload.counts();
     assert_eq!((counts.taken, counts.shed), (0, 1));
+
+    // A repetition of one that was taken goes to whoever took it.
+    sorted(&main, &mut fresh, path, &[invite.as_bytes()]);
+    assert!(fresh.next(late).is_none());
+    let (answered, known) = fresh.answer_refused(Now::default(), |_, _| true, |_, _| {});
+    assert_eq!((answered, known.len()), (0, 1));
+}
+
+#[test]
+fn an_emergency_call_is_not_refused_for_load_however_its_trunk_writes_the_number() {
+    let (mut transport, _) = open_on(1, 1);
+    let main = &mut transport.loops[0];
+    let mut config = (*main.config).clone();
+    config.emergency = Some(Emergency {
+        table: Table::of_country("CN").expect("it is in the list"),
+        trunk: 0,
+    });
+    main.config = Arc::new(config);
+    let late = Instant::default() + Duration::from_secs(1);
+    let path = Path::udp(ListenerId(0), friend().local_addr().expect("bound"));
+    let call = |user: &str| {
+        let to = format!("INVITE sip:{user}@");
+        text(options("call-1"))
+            .replace("CSeq: 1 OPTIONS", "CSeq: 1 INVITE")
+            .replace("OPTIONS sip:x@", &to)
+    };
+    for (user, is_taken) in [
+        ("110", true),
+        ("+86110", true),
+        ("12395", true),
+        ("911", false),
+        ("17000000001", false),
+    ] {
+        let mut fresh = fresh_of(main);
+        sorted(main, &mut fresh, path, &[call(user).as_bytes()]);
+        assert_eq!(fresh.next(late).is_some(), is_taken, "{user}");
+        // So it is where there is no room.
+        let mut fresh = fresh_of(main);
+        for _ in 0..SHARD_QUEUE {
+            sorted(main, &mut fresh, path, &[call("17000000009").as_bytes()]);
+        }
+        sorted(main, &mut fresh, path, &[call(user).as_bytes()]);
+        let waiting = std::iter::from_fn(|| fresh.next(Instant::default()));
+        let wanted = format!("sip:{user}@");
+        let has_it = |packet: &Packet| text(packet.bytes.to_vec()).contains(&wanted);
+        assert_eq!(waiting.filter(has_it).count() == 1, is_taken, "{user}");
+    }
 }
 
 #[test]
