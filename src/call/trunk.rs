@@ -4,6 +4,7 @@ pub mod codecs;
 pub mod limits;
 pub mod nat;
 pub mod number_format;
+pub mod overload;
 pub mod probe;
 pub mod rank;
 pub mod register;
@@ -23,6 +24,7 @@ use self::codecs::Codecs;
 use self::limits::Limits;
 use self::nat::SignallingNat;
 use self::number_format::NumberFormat;
+use self::overload::Overload;
 use self::probe::Probe;
 use self::rank::Rank;
 use self::register::Register;
@@ -287,6 +289,8 @@ pub struct Trunk {
     pub signalling_nat: SignallingNat,
     /// How many calls it takes and gives.
     pub limits: Limits,
+    /// How hard it presses, and how hard we may press on its gateways.
+    pub overload: Overload,
     /// The codecs that its descriptions may name.
     pub codecs: Codecs,
     /// What becomes of media before the answer.
@@ -385,6 +389,7 @@ impl Trunk {
             srtp: Srtp::default(),
             signalling_nat: SignallingNat::default(),
             limits: Limits::default(),
+            overload: Overload::default(),
             codecs: Codecs::default(),
             early_media: EarlyMedia::default(),
             dtmf: Dtmf::default(),

@@ -21,6 +21,7 @@ use crate::call::targets::{Place, Target};
 use crate::call::trunk::codecs::Codecs;
 use crate::call::trunk::limits::{Limit, Limits};
 use crate::call::trunk::nat::SignallingNat;
+use crate::call::trunk::overload::{Offer, Overload};
 use crate::call::trunk::probe::Probe;
 use crate::call::trunk::{
     CallerFrom, Cidr, DialledFrom, Dtmf, EarlyMedia, Gateway, GatewaysCall, LargeRequests, MayShow, Naming,
@@ -74,6 +75,7 @@ const KEYS: &[&str] = &[
     "srtp_keys_in_clear",
     "calls_per_s",
     "calls_at_once",
+    "overload_control",
     "codecs",
     "early_media",
     "dtmf",
@@ -193,6 +195,11 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         media_nat: section.choice("media_nat", &MEDIA_NAT, MediaNat::Strict),
         media_from: media_from(section),
         limits: limits(section),
+        overload: Overload::offering(if section.flag("overload_control") {
+            Offer::Yes
+        } else {
+            Offer::No
+        }),
         codecs: codecs(section),
         early_media: section.choice("early_media", &EARLY_MEDIA, EarlyMedia::Relay),
         dtmf: section.choice("dtmf", &DTMF, Dtmf::Rtp),

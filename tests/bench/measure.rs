@@ -13,12 +13,15 @@ mod journal;
 mod memory;
 mod million;
 mod open;
+mod overload;
 mod process;
 mod rtp;
 #[path = "../support/server.rs"]
 mod server;
+mod small;
 mod srtp;
 mod start;
+mod strangers;
 mod writer;
 
 use std::fmt::Write;
@@ -180,7 +183,19 @@ fn main() {
         .filter(|a| *a != "--smoke")
         .collect();
     let known = [
-        "call", "journal", "rtp", "srtp", "held", "flat", "binds", "writer", "open", "start", "choose",
+        "call",
+        "journal",
+        "rtp",
+        "srtp",
+        "held",
+        "flat",
+        "binds",
+        "writer",
+        "open",
+        "start",
+        "choose",
+        "overload",
+        "strangers",
     ];
     if let Some(strange) = named.iter().find(|name| !known.contains(name)) {
         eprintln!(
@@ -230,6 +245,12 @@ fn main() {
     }
     if is_wanted("choose") {
         rows.extend(choose::measure(length));
+    }
+    if is_wanted("overload") {
+        rows.extend(overload::measure(length));
+    }
+    if is_wanted("strangers") {
+        rows.extend(strangers::measure(length));
     }
     print!("{}", table(&rows));
     for row in &rows {

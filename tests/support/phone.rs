@@ -59,6 +59,8 @@ pub struct Extra {
     pub tag: Option<String>,
     /// Another reason phrase.
     pub reason: Option<String>,
+    /// What an answer says of overload control where the request offers it: Via's parameters.
+    pub oc: Option<String>,
     /// Another Request-URI.
     pub uri: Option<String>,
     /// Another From value, without tag.

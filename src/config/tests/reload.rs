@@ -205,6 +205,7 @@ fn every_key_of_a_trunk_is_taken_by_a_reload() {
             "user_phone" => "true",
             "privacy" => "[\"user\", \"id\"]",
             "calls_per_s" | "calls_at_once" => "{ in = 5, out = 0 }",
+            "overload_control" => "true",
             "early_media" => "\"block\"",
             "signalling_nat" => "\"private\"",
             "codecs" => "[\"PCMA\"]",

@@ -80,6 +80,16 @@ impl<S: Stage> Play<S> {
                 Some(("body", kind)) => extra.body = Some((kind.into(), body.join("\r\n"))),
                 Some(("tag", tag)) => extra.tag = Some(tag.into()),
                 Some(("totag", tag)) => extra.to_tag = Some(tag.into()),
+                Some(("oc", wish)) => {
+                    let mut parts = wish.split(':');
+                    let mut part = || parts.next().unwrap_or_default();
+                    extra.oc = Some(format!(
+                        ";oc={};oc-algo=\"loss\";oc-validity={};oc-seq={}",
+                        part(),
+                        part(),
+                        part()
+                    ));
+                }
                 Some(("reason", reason)) => extra.reason = Some(reason.into()),
                 Some(("uri", uri)) => extra.uri = Some(self.placed(phone, uri)),
                 Some(("at", at)) => {
