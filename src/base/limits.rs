@@ -54,6 +54,10 @@ pub const REGISTER_TRIES_MAX: u32 = 5;
 pub const REGISTERS_AT_ONCE: usize = 16;
 /// See [`REGISTERS_AT_ONCE`].
 pub const REGISTERS_APART: Duration = Duration::from_millis(20);
+/// The least time between a registration and its refresh, however little was granted.
+pub const REGISTER_REFRESH_MIN: Duration = Duration::from_secs(2);
+/// Servers of a trunk's gateways that a registration tries before it pauses.
+pub const REGISTRARS_TRIED_MAX: usize = 16;
 /// How long a server that stops waits for its registrations to be taken back.
 pub const REGISTER_LEAVE: Duration = Duration::from_secs(3);
 /// Bytes of a file of the conf.

@@ -36,7 +36,7 @@ fn pauses_double_up_to_the_longest_and_differ() {
 #[test]
 fn a_registration_is_refreshed_while_there_is_time_to_try_again() {
     let mut chance = Chance::from_number(7);
-    for granted_s in [1, 60, 86_400] {
+    for granted_s in [60, 86_400] {
         let granted = Duration::from_secs(granted_s);
         for _ in 0..50 {
             let after = refresh_after(granted, &mut chance);
@@ -45,6 +45,15 @@ fn a_registration_is_refreshed_while_there_is_time_to_try_again() {
                 "{granted_s}"
             );
         }
+    }
+}
+
+#[test]
+fn who_grants_a_second_is_not_asked_every_second() {
+    let mut chance = Chance::from_number(7);
+    for granted_s in [1, 2] {
+        let after = refresh_after(Duration::from_secs(granted_s), &mut chance);
+        assert_eq!(after, REGISTER_REFRESH_MIN, "{granted_s} s");
     }
 }
 
