@@ -104,6 +104,8 @@ pub struct Offer {
     pub rtp: Option<SocketAddr>,
     /// Where the peer wants RTCP.
     pub rtcp: Option<SocketAddr>,
+    /// Where it wants RTCP if that doesn't share RTP's port.
+    apart: Option<SocketAddr>,
 }
 
 /// What a leg has settled: the flow is made from it.
@@ -206,7 +208,15 @@ impl Offer {
             },
             rtp: media.rtp_address(),
             rtcp: rtcp_of(media, media.rtcp_port),
+            apart: media.rtcp_address(),
         })
+    }
+
+    /// RTCP has a port of its own, even if the peer would have it on RTP's: our answer doesn't agree to that (RFC 5761
+    /// §5.1.1).
+    pub fn keep_rtcp_apart(&mut self) {
+        self.terms.rtcp_port = RtcpPort::Own;
+        self.rtcp = self.apart;
     }
 
     /// Reads an offer that turns a call into a fax: no live audio, and a fax line. `before` are the dialog's lines.
@@ -231,6 +241,7 @@ impl Offer {
             },
             rtp: media.rtp_address(),
             rtcp: None,
+            apart: None,
         })
     }
 
