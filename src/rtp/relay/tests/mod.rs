@@ -15,6 +15,7 @@ mod fax;
 mod headers;
 mod reports;
 mod silence;
+mod sounds;
 
 const A: u32 = 20_000;
 const B: u32 = 20_002;
