@@ -53,6 +53,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
             "quarantine",
             "limits",
             "api",
+            "metrics",
             "log",
         ],
     );
@@ -126,6 +127,11 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
         records: records(&root),
         tls: super::tls::of_listeners(&sip),
         api: api(&root),
+        metrics_numbers: root.section("metrics", "[metrics]", &["numbers"]).integer(
+            "numbers",
+            0..=100_000,
+            0,
+        ),
         log: log(&root),
         quarantine: quarantine(&root),
     };

@@ -53,6 +53,7 @@ pub const KEYS: &[(&str, Takes)] = &[
     ("api.listen", Takes::Reload),
     ("api.aliyun.listen", Takes::Restart),
     ("api.huawei.listen", Takes::Restart),
+    ("metrics.numbers", Takes::Reload),
     ("log.level", Takes::Reload),
     ("log.format", Takes::Reload),
 ];

@@ -61,6 +61,8 @@ pub struct Conf {
     pub tls: transport::tls::Config,
     /// Where the API is.
     pub api: Api,
+    /// How many virtual numbers are counted apart.
+    pub metrics_numbers: u32,
     /// The log.
     pub log: log::Config,
     /// How long keys rest in pools that don't say.

@@ -186,11 +186,13 @@ impl Joined {
         }
         let terms = Arc::new(terms);
         self.terms.store(terms.clone());
+        self.sip.troubles.forget();
         let mut config = conf.switch.clone();
         config.go_on_from(&self.config.load());
         let config = Arc::new(config);
         self.config.store(config.clone());
         self.table.set_quarantine(conf.quarantine);
+        self.metrics.count_numbers(conf.metrics_numbers);
         if let Some(log) = &self.log {
             log.set(conf.log);
         }

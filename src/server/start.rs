@@ -170,7 +170,7 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
         alarms: Alarms::new(health.clone()),
         clock: clock.clone(),
         health,
-        metrics: Arc::new(Metrics::default()),
+        metrics: Arc::new(Metrics::counting(conf.metrics_numbers)),
         doors: transport.doors,
         sip: transport.stats,
         names: names.clone(),

@@ -1,12 +1,12 @@
-//! Metrics: what is counted of calls, written as OpenMetrics text. No label holds a number or an address: what became of
-//! the calls to one X, its record says.
+//! Metrics: what is counted of calls, written as OpenMetrics text. No label holds a party's number or an address, and
+//! a virtual one only where the conf asks for it.
 
+mod course;
 mod page;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::base::histogram::Histogram;
 use crate::base::time::Wall;
@@ -14,6 +14,7 @@ use crate::call::cdr::Cdr;
 use crate::call::port::{Event, EventKind, Note};
 use crate::masking::reason::Reason;
 
+use self::course::{Course, Numbers};
 use super::registrations::Registrations;
 pub use page::{Kind, Page, Row};
 
@@ -91,6 +92,7 @@ pub struct Metrics {
     packets_out: AtomicU64,
     packets_lost: AtomicU64,
     trunks: Mutex<BTreeMap<Box<str>, TrunkCounts>>,
+    numbers: Mutex<Numbers>,
     /// How our registrations with trunks are.
     pub registrations: Registrations,
 }
@@ -108,32 +110,14 @@ struct TrunkCounts {
     outward: Course,
 }
 
-/// What became of a trunk's calls one way: with their number, what ASR, ACD and PDD are made of.
-#[derive(Default)]
-struct Course {
-    answered: u64,
-    /// From answer to end.
-    talked: Duration,
-    /// Those of which the called side said something: ringing, early media, an answer.
-    rang: u64,
-    /// How long that took, post-dial delay.
-    delayed: Duration,
-}
-
-impl Course {
-    fn count(&mut self, cdr: &Cdr, delay: Option<Duration>) {
-        if let Some(answered) = cdr.answered_at {
-            self.answered += 1;
-            self.talked = self.talked.saturating_add(cdr.ended_at.since(answered));
-        }
-        if let Some(delay) = delay {
-            self.rang += 1;
-            self.delayed = self.delayed.saturating_add(delay);
-        }
-    }
-}
-
 impl Metrics {
+    /// Counts the calls of so many virtual numbers apart, as [`count_numbers`](Self::count_numbers) says.
+    pub fn counting(numbers: u32) -> Self {
+        let metrics = Self::default();
+        metrics.count_numbers(numbers);
+        metrics
+    }
+
     /// Counts a note.
     pub fn note(&self, note: Note) {
         add(&self.notes, note as usize);
@@ -163,6 +147,15 @@ impl Metrics {
         }
     }
 
+    /// Counts the calls of so many virtual numbers apart from now on, those that are called first; 0: of none.
+    pub fn count_numbers(&self, max: u32) {
+        self.numbers().set_max(usize::try_from(max).unwrap_or(usize::MAX));
+    }
+
+    fn numbers(&self) -> MutexGuard<'_, Numbers> {
+        self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A call or an attempt is over.
     pub fn over(&self, cdr: &Cdr) {
         let since = |later: Option<Wall>, from: Wall| later.map(|at| at.since(from));
@@ -175,6 +168,7 @@ impl Metrics {
         if let Some(time) = delay {
             self.setup.add(time);
         }
+        self.numbers().count(cdr, delay);
         self.of_trunk(&cdr.trunk_in, |trunk| {
             trunk.calls += 1;
             trunk.inward.count(cdr, delay);
@@ -290,6 +284,7 @@ impl Metrics {
             page.one(Kind::Counter, name, help, read(cell));
         }
         self.write_trunks(page);
+        self.numbers().write(page);
     }
 
     fn write_trunks(&self, page: &mut Page) {
@@ -467,6 +462,52 @@ mod tests {
         ] {
             assert!(text.contains(wanted), "{wanted}{text}");
         }
+    }
+
+    #[test]
+    fn as_many_virtual_numbers_are_counted_as_the_conf_says_and_none_that_isnt_ours() {
+        let metrics = Metrics::default();
+        let page = |metrics: &Metrics| {
+            let mut page = Page::default();
+            metrics.write(&mut page);
+            page.finish()
+        };
+        let mut cdr = crate::telemetry::call_line::tests::cdr();
+        let at = |ms| Some(Wall::from_millis(ms));
+        (cdr.arrived_at, cdr.ringing_at) = (Wall::from_millis(0), at(4_000));
+        (cdr.early_media_at, cdr.answered_at) = (None, at(9_000));
+        cdr.ended_at = Wall::from_millis(69_000);
+        let dial = |cdr: &mut Cdr, number: &str| cdr.dialled = number.try_into().expect("short");
+        dial(&mut cdr, "17000000001");
+        metrics.over(&cdr);
+        assert!(!page(&metrics).contains("umbra_number_"));
+
+        metrics.count_numbers(1);
+        metrics.over(&cdr);
+        cdr.refusal = Some(Reason::NotOurs);
+        dial(&mut cdr, "13800000001");
+        metrics.over(&cdr);
+        (cdr.refusal, cdr.answered_at) = (Some(Reason::NoAnswer), None);
+        dial(&mut cdr, "17000000001");
+        metrics.over(&cdr);
+        dial(&mut cdr, "17000000002");
+        metrics.over(&cdr);
+        let text = page(&metrics);
+        for wanted in [
+            "umbra_number_calls_ended_total{number=\"17000000001\"} 2\n",
+            "umbra_number_answered_total{number=\"17000000001\"} 1\n",
+            "umbra_number_talk_seconds_total{number=\"17000000001\"} 60\n",
+            "umbra_number_rang_total{number=\"17000000001\"} 2\n",
+            "umbra_number_post_dial_delay_seconds_total{number=\"17000000001\"} 8\n",
+        ] {
+            assert!(text.contains(wanted), "{wanted}{text}");
+        }
+        assert!(
+            !text.contains("13800000001") && !text.contains("17000000002"),
+            "{text}"
+        );
+        metrics.count_numbers(0);
+        assert!(!page(&metrics).contains("umbra_number_"));
     }
 
     #[test]

@@ -63,6 +63,7 @@ pub struct Connections {
     buffer: Box<[u8]>,
     stats: Arc<Stats>,
     tls: Arc<Terms>,
+    resolved: Arc<Resolved>,
     dscp: Dscp,
     /// Strangers that began a handshake in the second that began then.
     strangers: (Instant, usize),
@@ -81,6 +82,7 @@ impl Connections {
             buffer: Box::default(),
             stats,
             tls,
+            resolved: Arc::default(),
             dscp,
             strangers: (Instant::default(), 0),
         }
@@ -94,6 +96,16 @@ impl Connections {
     /// Connections that begin from now on are on these terms of TLS.
     pub fn set_terms(&mut self, tls: Arc<Terms>) {
         self.tls = tls;
+    }
+
+    /// Where the gateways are from now on.
+    pub fn set_resolved(&mut self, resolved: Arc<Resolved>) {
+        self.resolved = resolved;
+    }
+
+    /// Whether a connection is there.
+    pub fn has(&self, flow: Option<FlowHint>) -> bool {
+        flow.is_some_and(|flow| self.all.contains_key(&flow))
     }
 
     /// Other trunks are in the conf, or their gateways are elsewhere: whose the certificates are is judged anew.
@@ -300,7 +312,7 @@ impl Connections {
         }
         let begin = |all: &mut Self| -> io::Result<FlowHint> {
             let session = match to.transport {
-                Transport::Tls => Some(all.tls.connect(to.party, to.remote.ip())?),
+                Transport::Tls => Some(all.tls.connect(to.party, to.remote, &all.resolved)?),
                 Transport::Udp | Transport::Tcp => None,
             };
             let wire = Wire::new(tcp::connect(listening, to.remote, all.dscp)?, session);

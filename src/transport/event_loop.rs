@@ -268,6 +268,7 @@ impl EventLoop {
                 Message::Resolved(resolved) => {
                     self.resolved = Arc::clone(resolved);
                     self.connections.set_trunks((&self.config.trunks, resolved));
+                    self.connections.set_resolved(Arc::clone(resolved));
                 }
                 Message::Tls(terms) => self.connections.set_terms(Arc::clone(terms)),
                 Message::Media(_) | Message::Order(_) | Message::Failed(..) | Message::Stop => {}
@@ -366,12 +367,9 @@ impl EventLoop {
         for _ in 0..ACCEPTS_MAX {
             match listener.accept() {
                 Accepted::One(stream, from) => {
-                    let peer = if self.is_trunks(id.1, from.ip()) {
-                        Peer::Trunk
-                    } else {
-                        Peer::Stranger
-                    };
-                    if peer == Peer::Trunk || self.hears_strangers(id.1) {
+                    let peer = self.who_is_it(id.1, from.ip());
+                    if peer != Some(Peer::Stranger) || self.hears_strangers(id.1) {
+                        let peer = peer.unwrap_or(Peer::Stranger);
                         self.connections
                             .accepted(&self.poller, now, id, (stream, from), peer);
                     }
@@ -389,14 +387,22 @@ impl EventLoop {
         }
     }
 
-    /// Whether an address is a trunk's, or of a trunk that looks at names too.
-    fn is_trunks(&self, by: Protocol, source: IpAddr) -> bool {
+    /// Who may be at an address: a trunk, a stranger, or `None`, somebody who is let in as a stranger and heard, because
+    /// he has yet to prove that he is a trunk that calls from anywhere.
+    fn who_is_it(&self, by: Protocol, source: IpAddr) -> Option<Peer> {
         let trunks = &self.config.trunks;
         let holds = |network: &Cidr| network.prefix > 0 && network.holds(source);
-        let may_show =
-            |trunk: &Trunk| !trunk.tls.client_names.is_empty() && trunk.accept_from.iter().any(holds);
-        trunk::of_source(trunks, &self.resolved, source).is_some()
-            || (by == Protocol::Tls && trunks.iter().any(may_show))
+        let is_named = |trunk: &Trunk| trunk.accept_from.iter().any(holds);
+        let may_show = |trunk: &Trunk| !trunk.tls.client_names.is_empty() && is_named(trunk);
+        if by == Protocol::Tls && trunks.iter().any(may_show) {
+            return Some(Peer::Trunk);
+        }
+        let Some(trunk) = trunk::of_source(trunks, &self.resolved, source) else {
+            return Some(Peer::Stranger);
+        };
+        let proves_nothing = trunk.auth.is_none();
+        let is_gateway = || trunk.gateways.iter().any(|g| self.resolved.is_at(g, source));
+        (proves_nothing || is_named(trunk) || is_gateway()).then_some(Peer::Trunk)
     }
 
     /// Whether it is of any use to listen to an address of no trunk. Over TLS it may show a certificate; where none of the
@@ -510,11 +516,13 @@ impl EventLoop {
 
     /// Sends a message over TCP or TLS: by a connection of this shard's, or by way of the shard that has it.
     fn send_by_connection(&mut self, now: Instant, mut to: Path, bytes: Vec<u8>) {
-        if to.transport == Protocol::Tls && to.party.is_none() {
-            to.party = trunk::towards(&self.config.trunks, &self.resolved, to).map(Trunk::party);
-        }
         let index = usize::from(to.listener.0);
         let owner = index % self.homes.shard.count;
+        // By a connection that is there it goes whosever it is.
+        let is_there = || owner == self.homes.shard.index && self.connections.has(to.flow);
+        if to.transport == Protocol::Tls && to.party.is_none() && !is_there() {
+            to.party = trunk::towards(&self.config.trunks, &self.resolved, to).map(Trunk::party);
+        }
         let Some(bound) = self.sockets.get(index) else {
             return;
         };

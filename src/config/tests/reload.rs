@@ -93,6 +93,7 @@ fn another(key: &str) -> Option<&'static str> {
         "limits.ring_timeout_s" => Some("30"),
         "api.control" => Some("\"elsewhere/control.sock\""),
         "api.listen" => Some("\"127.0.0.1:8081\""),
+        "metrics.numbers" => Some("1000"),
         "log.level" => Some("\"debug\""),
         "log.format" => Some("\"json\""),
         "sip.tcp" => Some("[\"127.0.0.1:5060\"]"),

@@ -1,10 +1,11 @@
 //! The writing of metrics: OpenMetrics text, one family after another.
 //!
-//! No label holds a number: what others have named (trunks, pools) passes [`scrub`] like a line of the log.
+//! No label holds a party's number: what others have named (trunks, pools) passes [`scrub`] like a line of the log.
 
 use std::fmt::{Display, Write};
 
 use crate::base::histogram::{BOUNDS_US, Histogram};
+use crate::base::number::Digits;
 use crate::base::redact::scrub;
 
 /// How a family's values are to be understood.
@@ -44,6 +45,21 @@ impl Page {
         for (labels, value) in rows {
             let labels = labels_of(&labels);
             self.put(format_args!("{name}{end}{{{labels}}} {value}\n"));
+        }
+    }
+
+    /// A family of one sample for each virtual number: the only label that holds one.
+    pub(super) fn of_numbers<'a>(
+        &mut self,
+        kind: Kind,
+        name: &str,
+        help: &str,
+        rows: impl Iterator<Item = (&'a Digits, u64)>,
+    ) {
+        self.family(kind, name, help);
+        let end = end_of(kind);
+        for (number, value) in rows {
+            self.put(format_args!("{name}{end}{{number=\"{number}\"}} {value}\n"));
         }
     }
 

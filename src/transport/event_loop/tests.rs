@@ -9,6 +9,8 @@ use super::*;
 use crate::base::limits::SHARD_QUEUE;
 use crate::call::config::Listener;
 use crate::call::port::Command;
+use crate::call::trunk::secret::Demand;
+use crate::sip::digest::{Algorithm, Asker};
 use crate::sip::path::Transport as Protocol;
 use crate::sip::peek::peek;
 
@@ -49,6 +51,42 @@ fn open_with(listeners: Vec<Listener>, count: usize) -> Result<(Transport, Vec<S
 /// A closure for a handler, with the lifetimes of one.
 fn by<F: FnMut(Now, Input<'_>, &mut Outbox) -> Option<Instant>>(take: F) -> F {
     take
+}
+
+#[test]
+fn whoever_may_call_from_anywhere_with_a_password_is_let_in_as_a_stranger_until_he_is_asked_something() {
+    let (mut transport, _) = open_on(1, 1);
+    let one = &mut transport.loops[0];
+    let net = |(address, prefix): (&str, u8)| Cidr {
+        network: address.parse().expect("an address"),
+        prefix,
+    };
+    let with = |accept_from: &[(&str, u8)], auth: bool| {
+        let mut trunk = Trunk::bare("road");
+        trunk.accept_from = accept_from.iter().map(|one| net(*one)).collect();
+        trunk.auth = auth.then(|| Demand {
+            realm: "umbra.example".into(),
+            asker: Asker::Server,
+            algorithms: vec![Algorithm::Sha256],
+            users: Vec::new(),
+        });
+        trunk
+    };
+    let source = "192.0.2.9".parse().expect("an address");
+    for (accept_from, auth, wanted) in [
+        (&[("0.0.0.0", 0)][..], true, None),
+        (&[("0.0.0.0", 0)], false, Some(Peer::Trunk)),
+        (&[("0.0.0.0", 0), ("192.0.2.0", 24)], true, Some(Peer::Trunk)),
+        (&[("192.0.2.0", 24)], true, Some(Peer::Trunk)),
+        (&[("198.51.100.0", 24)], true, Some(Peer::Stranger)),
+    ] {
+        let mut config = (*one.config).clone();
+        config.trunks = vec![with(accept_from, auth)];
+        one.config = Arc::new(config);
+        for by in [Protocol::Tcp, Protocol::Tls] {
+            assert_eq!(one.who_is_it(by, source), wanted, "{accept_from:?} {auth}");
+        }
+    }
 }
 
 fn friend() -> UdpSocket {
