@@ -1,5 +1,6 @@
 //! A new call comes in: whether it is taken, whom it reaches, and its record from the first moment.
 
+use super::announce::{Parting, Refused, Says};
 use super::arrive;
 use super::bridge::Bridge;
 use super::cdr::{self, CallerKind, Cdr, ReleasedBy};
@@ -13,7 +14,7 @@ use super::leg::reliable::Rel;
 use super::leg::ringing::Ringing;
 use super::leg::{Echo, Leg};
 use super::overload::{self, Load};
-use super::phase::{Call, Recorded, Wire};
+use super::phase::{Call, End, Leaves, Recorded, Wire};
 use super::port::{Event, EventKind, Heading, LegName, Note, Output, Records, TraceLine};
 use super::refusal::{self, Bounce};
 use super::switch::{Late, Switch};
@@ -27,6 +28,7 @@ use crate::masking::binding::{Mode, Party};
 use crate::masking::inventory::Class;
 use crate::masking::reason::Reason;
 use crate::masking::route::{self, Attempt, Decision, Plan};
+use crate::masking::seats::Full;
 use crate::sip::dialog::{Dialog, NoDialog};
 use crate::sip::header::{Name, params};
 use crate::sip::message::Message;
@@ -96,7 +98,36 @@ impl Switch {
         let plan = match (admitted, decision) {
             (Ok(()), Decision::Connect(plan)) => plan,
             (Ok(()), Decision::Refuse(refusal)) => {
-                return self.refuse(now, path, server, message, record, refusal.reason);
+                let reason = refusal.reason;
+                let Some(offer) = arrival.offer.filter(|_| self.says(trunk, reason) == Says::Sound) else {
+                    return self.refuse(now, path, server, message, record, reason);
+                };
+                let cause = refusal.full.filter(|_| reason == Reason::Quota);
+                let (record, leaves) = match record {
+                    Some(record) => (record, Leaves::Record),
+                    None => {
+                        let refused = Decision::Refuse(refusal);
+                        let record = self.draft_of(now, trunk, message, &attempt, &refused);
+                        (record, Leaves::Nothing)
+                    }
+                };
+                let refused = Refused {
+                    message,
+                    server,
+                    path,
+                    offer,
+                    session,
+                    pass,
+                    end: End {
+                        cause: cause.map(Full::name),
+                        ..End::failed(reason)
+                    },
+                };
+                if let Err(record) = self.refuse_aloud(now, trunk, (record, leaves), refused) {
+                    let record = Some(record).filter(|_| leaves == Leaves::Record);
+                    self.refuse(now, path, server, message, record, reason);
+                }
+                return;
             }
             // What stands above overload in the order of judgement is said first.
             (Err(load), Decision::Refuse(refusal)) if refusal.reason < load => {
@@ -245,6 +276,22 @@ impl Switch {
         attempt: &Attempt,
         decision: &Decision,
     ) -> Option<Box<Cdr>> {
+        let is_ours = match decision {
+            Decision::Connect(_) => true,
+            Decision::Refuse(refusal) => refusal.number.is_some(),
+        };
+        is_ours.then(|| self.draft_of(now, trunk, message, attempt, decision))
+    }
+
+    /// The same also of an attempt that named no number of ours, of which nothing is written down.
+    fn draft_of(
+        &mut self,
+        now: Now,
+        trunk: &Trunk,
+        message: &Message<'_>,
+        attempt: &Attempt,
+        decision: &Decision,
+    ) -> Box<Cdr> {
         let numbers = &self.config.numbers;
         let full = match decision {
             Decision::Connect(_) => None,
@@ -264,8 +311,7 @@ impl Switch {
                 None,
             ),
         };
-        let number = number?;
-        let x = numbers.virtual_text(number.x);
+        let x = number.as_ref().map(|number| numbers.virtual_text(number.x));
         let real = |number: RealNumber| numbers.record(number.reveal());
         let caller_kind = match party {
             Some(Party::A) => CallerKind::A,
@@ -278,19 +324,21 @@ impl Switch {
             node: self.config.node.clone(),
             call_id: Id::mint(now.wall, &mut self.hands.chance),
             binding_id: None,
-            account: number.account.to_string(),
-            pool: Some(number.pool.to_string()),
+            account: number
+                .as_ref()
+                .map_or_else(String::new, |number| number.account.to_string()),
+            pool: number.as_ref().map(|number| number.pool.to_string()),
             mode: None,
             caller_kind,
             direction: None,
             a: None,
-            x: Some(x),
+            x,
             y: None,
             peer: None,
             extension: None,
             group_id: None,
             caller: attempt.caller.map(|tel| numbers.record(tel)),
-            dialled: x,
+            dialled: x.unwrap_or_else(|| numbers.record(attempt.dialled)),
             callee: plan.map(|plan| real(plan.called())),
             shown: plan.and_then(|plan| match plan.shown() {
                 crate::base::number::Shown::Virtual(x) => Some(numbers.virtual_text(x)),
@@ -332,6 +380,7 @@ impl Switch {
                     }))
                 })
                 .flatten(),
+            announcement: None,
         });
         if let Some(binding) = binding {
             cdr.binding_id = Some(binding.id);
@@ -359,7 +408,7 @@ impl Switch {
                 };
             }
         }
-        Some(cdr)
+        cdr
     }
 
     /// A place for one more call.
@@ -380,7 +429,7 @@ impl Switch {
 
     /// Makes room for a call and its caller's leg.
     #[allow(clippy::too_many_arguments)] // the one place where a call's parts come together
-    fn place(
+    pub(super) fn place(
         &mut self,
         now: Now,
         record: Box<Cdr>,
@@ -412,6 +461,8 @@ impl Switch {
             arrived: now,
             record: record.into(),
             recorded: Recorded::Open,
+            leaves: Leaves::Record,
+            parting: Parting::No,
             plan: None,
             through: None,
             callee_taken: None,
@@ -433,6 +484,7 @@ impl Switch {
                 reliable: None,
                 told: Told::nothing(now.at),
                 apart: Apart::No,
+                refusals: trunk.refusals,
             },
             callee: None,
             left: Vec::new(),

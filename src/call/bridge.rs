@@ -16,6 +16,7 @@ use super::trunk::{Dtmf, EarlyMedia, RtcpMux, Trunk};
 use crate::base::time::Instant;
 use crate::masking::inventory::Fax;
 use crate::masking::reason::Reason;
+use crate::rtp::clip::Play;
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sdp::answer::{Agreed, Lines, Mismatch, Offer, Terms};
 use crate::sdp::build;
@@ -26,8 +27,12 @@ mod flows;
 mod kept;
 mod keys;
 mod offers;
+mod sound;
 
 pub use flows::Keys;
+pub use sound::Sounds;
+
+use sound::Voiced;
 
 /// One leg's media, as its session descriptions have settled it.
 #[derive(Debug)]
@@ -141,6 +146,10 @@ pub struct Bridge {
     fax: Fax,
     /// What the called side's trunk says of media before the answer.
     early: EarlyMedia,
+    /// The sound of ours that the caller hears.
+    playing: Option<Box<Play>>,
+    /// Whether it ever had one for such a sound.
+    voiced: Voiced,
 }
 
 impl Bridge {
@@ -157,6 +166,8 @@ impl Bridge {
             talking: None,
             fax: Fax::Refuse,
             early: EarlyMedia::default(),
+            playing: None,
+            voiced: Voiced::No,
         }
     }
 
@@ -363,10 +374,16 @@ impl Bridge {
     /// What was written for the caller of media that were kept from it, it has not seen: it is told what comes of the last
     /// description, as its first one.
     fn forget_untold(&mut self) {
-        let is_untold = self.early == EarlyMedia::Block && self.talking.is_none();
-        if let Some(caller) = self.side_mut(LegName::Caller).filter(|_| is_untold) {
-            caller.written = None;
-            caller.origin.version = 0;
+        if self.is_untold() {
+            self.unwrite(LegName::Caller);
+        }
+    }
+
+    /// What is written for a leg it has not seen, and never will.
+    fn unwrite(&mut self, leg: LegName) {
+        if let Some(side) = self.side_mut(leg) {
+            side.written = None;
+            side.origin.version = 0;
         }
     }
 
@@ -428,6 +445,7 @@ impl Bridge {
         self.talking = Some(self.timeout);
         self.offer = None;
         self.invited = None;
+        self.hush(hands);
         self.order_flows(hands);
     }
 
@@ -454,6 +472,10 @@ impl Bridge {
             return Err(Refused::OtherFamily);
         }
         let (Some(agreed), Some(far)) = (self.agreed(leg), self.agreed(leg.other())) else {
+            if leg == LegName::Caller && self.sounds() == Sounds::Yes {
+                self.revoice(hands, offer)?;
+                return Ok(None);
+            }
             return Err(Mismatch::NoAudio.into());
         };
         if offer.changes(agreed, far).crosses() {

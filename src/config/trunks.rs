@@ -21,6 +21,7 @@ use crate::call::trunk::codecs::Codecs;
 use crate::call::trunk::limits::{Limit, Limits};
 use crate::call::trunk::nat::SignallingNat;
 use crate::call::trunk::probe::Probe;
+use crate::call::trunk::refusals::Refusals;
 use crate::call::trunk::{
     CallerFrom, Cidr, DialledFrom, Dtmf, EarlyMedia, Gateway, GatewaysCall, LargeRequests, MayShow, Naming,
     Redirects, Reliability, RtcpMux, SessionTimer, SessionWish, Trunk,
@@ -72,6 +73,7 @@ const KEYS: &[&str] = &[
     "calls_at_once",
     "codecs",
     "early_media",
+    "refusals",
     "dtmf",
     "reliable_provisionals",
     "charging_vector",
@@ -100,7 +102,12 @@ const CALLER_ID: [(&str, CallerFrom); 2] = [("pai", CallerFrom::Pai), ("from", C
 const LARGE_REQUESTS: [(&str, LargeRequests); 2] = [("udp", LargeRequests::Udp), ("tcp", LargeRequests::Tcp)];
 const REDIRECTS: [(&str, Redirects); 2] = [("refuse", Redirects::Refuse), ("follow", Redirects::Follow)];
 const RTCP_MUX: [(&str, RtcpMux); 2] = [("answer", RtcpMux::Answer), ("offer", RtcpMux::Offer)];
-const EARLY_MEDIA: [(&str, EarlyMedia); 2] = [("relay", EarlyMedia::Relay), ("block", EarlyMedia::Block)];
+const EARLY_MEDIA: [(&str, EarlyMedia); 3] = [
+    ("relay", EarlyMedia::Relay),
+    ("ringback", EarlyMedia::Ringback),
+    ("block", EarlyMedia::Block),
+];
+const REFUSALS: [(&str, Refusals); 2] = [("status", Refusals::Status), ("tone", Refusals::Tone)];
 const DTMF: [(&str, Dtmf); 2] = [("rtp", Dtmf::Rtp), ("info", Dtmf::Info)];
 const SESSION_TIMER: [(&str, SessionTimer); 3] = [
     ("accept", SessionTimer::Accept),
@@ -190,6 +197,7 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         limits: limits(section),
         codecs: codecs(section),
         early_media: section.choice("early_media", &EARLY_MEDIA, EarlyMedia::Relay),
+        refusals: section.choice("refusals", &REFUSALS, Refusals::Status),
         dtmf: section.choice("dtmf", &DTMF, Dtmf::Rtp),
         session: session(section),
         charging_vector: section.choice("charging_vector", &NAMING, Naming::None),

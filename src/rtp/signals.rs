@@ -1,10 +1,10 @@
 //! The tones by which telephony tells how a call goes, as each country has them (ITU-T E.180 and its Supplement 2).
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
 
 use super::clip::{Clip, FRAME_SAMPLES, Repeats};
 use super::tone::{SAMPLE_RATE_HZ, Tone};
+use crate::base::limits::REFUSAL_TONE;
 
 /// How loud a tone is: -10 dBm0, the middle of what E.180 §10 allows. The peak of a sine at 0 dBm0 is 22,824.
 const PEAK: u16 = 7_218;
@@ -27,6 +27,18 @@ pub enum Country {
     HongKong,
     /// Taiwan.
     Taiwan,
+}
+
+impl Signal {
+    /// As records name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ringback => "ringback",
+            Self::Busy => "busy",
+            Self::Congestion => "congestion",
+            Self::Unobtainable => "unobtainable",
+        }
+    }
 }
 
 impl Country {
@@ -153,13 +165,23 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Those of `country`: the ringback tone for as long as it takes, the others for about `told`, to the end of the
-    /// last round that has begun by then.
-    pub fn of(country: Country, told: Duration) -> Self {
+    /// Those of `country`: the ringback tone for as long as it takes, the others for [`REFUSAL_TONE`], to the end of the
+    /// last round that has begun by then. Made once.
+    pub fn of(country: Country) -> Arc<Self> {
+        static MADE: [OnceLock<Arc<Signals>>; Country::ALL.len()] =
+            [const { OnceLock::new() }; Country::ALL.len()];
+        let place = Country::ALL.iter().position(|(_, other)| *other == country);
+        match place.and_then(|place| MADE.get(place)) {
+            Some(made) => made.get_or_init(|| Arc::new(Self::make(country))).clone(),
+            None => Arc::new(Self::make(country)),
+        }
+    }
+
+    fn make(country: Country) -> Self {
         let ringback = samples(country, Signal::Ringback);
         let telling = |signal| {
             let round = samples(country, signal);
-            let wanted = told.as_millis() as usize * (SAMPLE_RATE_HZ as usize / 1_000);
+            let wanted = REFUSAL_TONE.as_millis() as usize * (SAMPLE_RATE_HZ as usize / 1_000);
             let rounds = wanted.div_ceil(round.len().max(1)).max(1);
             Arc::new(Clip::new(&round.repeat(rounds), Repeats::Once))
         };
@@ -203,7 +225,7 @@ mod tests {
     #[test]
     fn every_signal_is_heard_as_its_table_says() {
         for (name, country) in Country::ALL {
-            let signals = Signals::of(country, Duration::from_secs(3));
+            let signals = Signals::of(country);
             for signal in SIGNALS {
                 let heard = decoded(signals.clip(signal));
                 let mut rest = &heard[..];
@@ -235,15 +257,14 @@ mod tests {
     #[test]
     fn a_ringback_tone_goes_on_and_the_others_have_an_end() {
         for (name, country) in Country::ALL {
-            let told = Duration::from_secs(3);
-            let signals = Signals::of(country, told);
+            let signals = Signals::of(country);
             assert!(signals.clip(Signal::Ringback).frame(Law::A, u64::MAX).is_some());
             for signal in [Signal::Busy, Signal::Congestion, Signal::Unobtainable] {
                 let clip = signals.clip(signal);
                 assert_eq!(clip.frame(Law::Mu, clip.frames()), None);
                 let lasts = clip.lasts();
                 assert!(
-                    lasts >= told && lasts < told + Duration::from_secs(4),
+                    lasts >= REFUSAL_TONE && lasts < REFUSAL_TONE.saturating_mul(2),
                     "{name} {lasts:?}"
                 );
             }

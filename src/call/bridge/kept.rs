@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use arrayvec::ArrayVec;
 
-use super::{Bridge, Opened, Owes, Side};
+use super::{Bridge, Opened, Owes, Side, Voiced};
 use crate::base::limits::{SDP_CODECS_MAX, SDP_MEDIA_MAX};
 use crate::base::time::Instant;
 use crate::call::config::MediaConfig;
@@ -88,6 +88,8 @@ impl Bridge {
             fax,
             // It is answered.
             early: EarlyMedia::Relay,
+            playing: None,
+            voiced: Voiced::No,
         }))
     }
 

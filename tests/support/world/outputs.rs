@@ -253,6 +253,10 @@ fn was_known(said: &[Cdr], cdr: &Cdr) -> bool {
             cdr.sip_status,
         )
     };
+    if cdr.announcement.is_some() {
+        // Why is known at once, and how the caller left when it has.
+        return said.first().is_some_and(|first| first.refusal == cdr.refusal);
+    }
     // Who isn't gone on with has no flows that could be counted.
     let has_media = cdr.answered_at.is_some() && cdr.end_cause.as_deref() != Some("restart");
     said.first().is_some_and(|first| end(first) == end(cdr)) && (!has_media || said.len() > 1)
