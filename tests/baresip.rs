@@ -9,7 +9,7 @@ mod softphone;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use server::{CALLEE, CARRIER, HOME, Server, Setup, free_address};
-use softphone::talk;
+use softphone::{Over, talk};
 
 /// Two phones on these addresses talk through a server.
 fn talk_on(media_nat: &'static str, a_ip: Ipv4Addr, b_ip: Ipv4Addr) {
@@ -21,7 +21,7 @@ fn talk_on(media_nat: &'static str, a_ip: Ipv4Addr, b_ip: Ipv4Addr) {
         calls: 50,
         also: Vec::new(),
     });
-    talk(&server, a_sip, b_sip, server.sip);
+    talk(&server, Over::Udp, a_sip, b_sip, server.sip);
 }
 
 #[test]
@@ -50,5 +50,24 @@ fn two_phones_hear_each_other_over_ipv6() {
         also: vec![home],
     };
     let server = Server::with_media(IpAddr::V6(Ipv6Addr::LOCALHOST), "udp", &setup);
-    talk(&server, a_sip, b_sip, home);
+    talk(&server, Over::Udp, a_sip, b_sip, home);
+}
+
+#[test]
+fn two_phones_that_show_certificates_hear_each_other_over_tls() {
+    // A phone has TLS at the port behind the one that it is told.
+    let free = |ip| {
+        let lower = free_address(ip);
+        SocketAddr::new(lower.ip(), lower.port() + 1)
+    };
+    let (a_sip, b_sip) = (free(HOME), free(HOME));
+    let setup = Setup {
+        gateway: b_sip,
+        media_nat: "strict",
+        log: "debug",
+        calls: 50,
+        also: Vec::new(),
+    };
+    let server = Server::speaking("tls", &setup);
+    talk(&server, Over::Tls, a_sip, b_sip, server.sip);
 }

@@ -135,5 +135,5 @@ fn two_softphones_talk_through_the_edge() {
     };
     let server = Server::speaking("tcp", &setup);
     let _edge = Kamailio::start(server.folder(), edge, server.sip, &[b_sip]);
-    softphone::talk(&server, a_sip, b_sip, edge);
+    softphone::talk(&server, softphone::Over::Udp, a_sip, b_sip, edge);
 }

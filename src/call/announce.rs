@@ -4,6 +4,7 @@
 //! caller gives up. How many do so at once is limited; whoever comes then hears nothing, as do those who made no offer or
 //! speak no law that we encode.
 
+use super::admit::Came;
 use super::bridge::{Faces, Sounds};
 use super::cdr::Cdr;
 use super::hands::{CallTimer, Hands};
@@ -17,16 +18,14 @@ use super::trunk::Trunk;
 use super::trunk::codecs::Codecs;
 use super::trunk::limits::Pass;
 use super::trunk::refusals::Refusals;
+use super::warrant::Warrant;
 use crate::base::limits::STRANGER_ANSWER;
 use crate::base::time::Now;
 use crate::masking::reason::Reason;
+use crate::masking::route::Attempt;
 use crate::sdp::parse::Session;
 use crate::sip::dialog::Dialog;
-use crate::sip::message::Message;
 use crate::sip::method::Method;
-use crate::sip::path::Path;
-use crate::sip::session_id::SessionId;
-use crate::sip::transaction::ServerId;
 
 /// How far a caller whose attempt has failed is told so.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,15 +49,11 @@ pub enum Says {
 }
 
 /// An attempt that was refused when it came.
-pub(super) struct Refused<'m, 'b> {
-    /// The caller's INVITE, its transaction and its way.
-    pub message: &'m Message<'b>,
-    pub server: ServerId,
-    pub path: Path,
-    /// What it offers.
+pub(super) struct Refused {
+    /// Its record; `None` if it named no number of ours.
+    pub record: Option<Box<Cdr>>,
+    /// What the caller offers.
     pub offer: Session,
-    /// What its leg names the session by.
-    pub session: Option<SessionId>,
     /// Its place among the trunk's calls at once.
     pub pass: Option<Pass>,
     /// Why, and what the record says beside it.
@@ -77,31 +72,32 @@ impl Switch {
 
     /// Refuses an attempt with a sound, or just the status if that can't be heard. Whoever is no live party hears the
     /// same, at the same offset from arrival, whatever the reason.
-    ///
-    /// # Errors
-    /// The record, if the INVITE isn't one that a dialog could be made of.
-    pub(super) fn refuse_aloud(
-        &mut self,
-        now: Now,
-        trunk: &Trunk,
-        (record, leaves): (Box<Cdr>, Leaves),
-        refused: Refused<'_, '_>,
-    ) -> Result<(), Box<Cdr>> {
-        let Refused {
-            message,
-            server,
+    pub(super) fn refuse_aloud(&mut self, now: Now, came: Came<'_>, attempt: &Attempt, refused: Refused) {
+        let Came {
             path,
-            ..
-        } = refused;
+            server,
+            message,
+            trunk,
+            session,
+        } = came;
         let tag = self.hands.token();
         let echo = Echo::of(message, path.remote);
         let dialog = Dialog::uas(message, &tag, trunk.way(path)).ok();
         let (Some(echo), Some(dialog)) = (echo, dialog) else {
-            return Err(record);
+            let reason = refused.end.refusal.unwrap_or(Reason::Internal);
+            return self.refuse(now, path, server, message, refused.record, reason);
+        };
+        let (record, leaves) = match refused.record {
+            Some(record) => (record, Leaves::Record),
+            None => {
+                let dialled = self.config.numbers.record(attempt.dialled);
+                let record = self.blank(now, trunk, message, dialled, attempt.caller);
+                (record, Leaves::Nothing)
+            }
         };
         let mut call = self.place(now, record, server, tag, path, echo, dialog, message, trunk);
         call.leaves = leaves;
-        call.caller.leg.name_session(refused.session);
+        call.caller.leg.name_session(session);
         call.passes = [refused.pass, None];
         call.note_message(now.at, LegName::Caller, Heading::In, Method::Invite, None, true);
         call.tell(&mut self.hands, now, EventKind::Arrived);
@@ -114,7 +110,6 @@ impl Switch {
         };
         call.refused(&mut self.hands, now, refused.offer, &wire, refused.end);
         self.put_back(call);
-        Ok(())
     }
 }
 
@@ -146,7 +141,10 @@ impl Call {
     /// The attempt has ended so: the caller hears a sound first, if it can and may.
     pub(super) fn announce(&mut self, hands: &mut Hands, now: Now, end: &End) -> Says {
         let signal = end.refusal.and_then(refusal::signal);
+        // Who calls for help is told at once, so that whoever sent the call here can try elsewhere.
+        let is_masked = !matches!(self.warrant, Some(Warrant::Emergency(_)));
         let is_wanted = self.caller.refusals == Refusals::Tone
+            && is_masked
             && self.caller.invite == InviteState::Pending
             && hands.announcing < self.config.announcements_max;
         let Some(signal) = signal.filter(|_| is_wanted) else {

@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::bans::Terms;
+use super::emergency::Emergency;
 use super::media::{InterfaceId, Lanes, MediaPort, Ranges};
 use super::routes::Route;
 use super::trunk::Trunk;
@@ -66,8 +68,12 @@ pub struct Config {
     pub dscp: Dscp,
     /// What strangers get.
     pub strangers: Strangers,
+    /// Who is kept out for what he sends.
+    pub bans: Terms,
     /// The trunks.
     pub trunks: Vec<Trunk>,
+    /// Emergency calls; `None`: their numbers are no numbers of ours, and refused like others.
+    pub emergency: Option<Emergency>,
     /// Which of them calls leave by, where more is said of it than whose number they show.
     pub routes: Vec<Route>,
     /// RFC 3261's T1, T2 and T4.
@@ -227,7 +233,9 @@ impl Config {
             }],
             dscp: Dscp::SIGNALLING,
             strangers: Strangers::default(),
+            bans: Terms::default(),
             trunks: Vec::new(),
+            emergency: None,
             routes: Vec::new(),
             timers: SipTimers::default(),
             ring_timeout: limits::RING_TIMEOUT,

@@ -217,8 +217,9 @@ pub enum CallEntry {
         call_id: Id,
     },
     /// It is over: its record as it is to be written, word for word. Of an attempt that was refused it is the only entry,
-    /// and holds all of it; behind an arrival it says [how it ended](Draft::end). A call with media has one before it
-    /// that lacks only what is still being counted. The last one counts.
+    /// and holds all of it; behind an arrival that is on the medium by then
+    /// ([`JOURNAL_KNOWS_AFTER`](crate::base::limits::JOURNAL_KNOWS_AFTER)) it says [how it ended](Draft::end). A call with
+    /// media has one before it that lacks only what is still being counted. The last one counts.
     Over(Draft),
     /// Its record is written. What is kept of it stays until both sides were told that it is over ([`Output::Told`]).
     Ended {
@@ -375,6 +376,10 @@ pub enum Note {
     PortTaken,
     /// Alarm: the system has no open file or memory left for a media port.
     FilesDry,
+    /// A source is banned for what it sent.
+    Banned,
+    /// Somebody called an emergency number.
+    Emergency,
     /// A message could not be sent.
     SendFailed,
     /// Alarm: a TCP connection from a trunk's address, or to one, was refused, because there are too many.
@@ -394,6 +399,8 @@ impl Note {
             | Self::WrongPassword
             | Self::Guessing
             | Self::Shed
+            | Self::Banned
+            | Self::Emergency
             | Self::SendFailed => false,
         }
     }

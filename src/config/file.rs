@@ -9,6 +9,7 @@ use super::{Api, Conf, media, plain_name, value};
 use crate::base::dscp::Dscp;
 use crate::base::limits;
 use crate::base::number::NumberPlan;
+use crate::call::bans::Terms;
 use crate::call::config::{Config, SipTimers, Strangers};
 use crate::masking::quarantine;
 use crate::names;
@@ -47,10 +48,12 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
             "media",
             "dns",
             "numbers",
+            "emergency",
             "store",
             "records",
             "recordings",
             "quarantine",
+            "bans",
             "limits",
             "api",
             "metrics",
@@ -112,6 +115,9 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
             dscp: sip.dscp(Dscp::SIGNALLING),
             strangers: sip.choice("strangers", &STRANGERS, Strangers::Forbid),
             trunks: Vec::new(),
+            bans: bans(&root),
+            // It names one of them.
+            emergency: None,
             routes: Vec::new(),
             timers: SipTimers::around(Duration::from_millis(u64::from(t1))),
             ring_timeout: Duration::from_secs(u64::from(limits.integer(
@@ -255,6 +261,30 @@ fn later_versions(root: &Section<'_>) {
     let recordings = root.section("recordings", "[recordings]", &["dir", "keep_days"]);
     recordings.neutral("dir", "\"data/recordings\"", "recording is");
     recordings.neutral("keep_days", "30", "recording is");
+}
+
+fn bans(root: &Section<'_>) -> Terms {
+    let section = root.section("bans", "[bans]", &["after", "first", "longest"]);
+    let default = Terms::default();
+    let time = |key, default| {
+        section.parsed(key, default, |text| {
+            value::duration(text)
+                .filter(|d| (Duration::from_secs(1)..=limits::BAN_MAX).contains(d))
+                .ok_or_else(|| "write a time from \"1s\" to \"7d\"".into())
+        })
+    };
+    let terms = Terms {
+        after: section.integer("after", 0..=10_000, default.after),
+        first: time("first", default.first),
+        longest: time("longest", default.longest),
+    };
+    if terms.first > terms.longest {
+        section.fault(
+            "first",
+            "no ban lasts longer than bans.longest: write a shorter time",
+        );
+    }
+    terms
 }
 
 fn quarantine(root: &Section<'_>) -> quarantine::Config {

@@ -16,6 +16,7 @@ use crate::telemetry::log;
 use crate::transport;
 
 mod certificates;
+mod emergency;
 mod fault;
 mod file;
 mod gateway;

@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 use super::keys::{Takes, takes};
 use super::reader::Source;
-use super::{Conf, Fault, Faults, file, routes, trunks};
+use super::{Conf, Fault, Faults, emergency, file, routes, trunks};
 use crate::call::config::Config;
 use crate::call::routes::Match;
 use crate::call::trunk::rank::Rank;
@@ -136,14 +136,15 @@ impl Reading {
     pub fn check(&self) -> Findings {
         let source = Source::new(&self.main.name, &self.main.text);
         let (mut conf, _) = file::read(&source);
-        let mut found = source.into_findings();
-        found.faults.extend(self.unread.iter().cloned());
         let sources = self.trunks.iter().map(|file| Source::new(&file.name, &file.text));
         let sources: Vec<Source<'_>> = sources.collect();
         for source in &sources {
             trunks::read(source, &mut conf.switch);
         }
         routes::read(&sources, &mut conf.switch);
+        emergency::read(&source, &mut conf.switch);
+        let mut found = source.into_findings();
+        found.faults.extend(self.unread.iter().cloned());
         for source in sources {
             found.extend(source.into_findings());
         }

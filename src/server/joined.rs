@@ -9,6 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use crate::api::native::{Phase, Takeover};
+use crate::call::bans::Bans;
 use crate::call::config::Config;
 use crate::call::port::{Command, Note, Registration};
 use crate::call::reach::Reach;
@@ -50,6 +51,8 @@ pub(super) struct Joined {
     pub(super) table: Arc<Table>,
     /// Which gateways can be used.
     pub(super) reach: Arc<Reach>,
+    /// Who is kept out.
+    pub(super) bans: Arc<Bans>,
     /// What was told of that.
     pub(super) gateways: Mutex<Told>,
     pub(super) log: Option<Log>,
@@ -131,6 +134,13 @@ impl Joined {
         self.metrics.note(note);
         if note.is_alarm() {
             self.alarms.note(note, self.clock.now().wall);
+        } else if note == Note::Emergency {
+            tracing::warn!("somebody calls an emergency number");
+        } else if let (Note::Banned, Some(from)) = (note, from) {
+            let at = from.ip();
+            tracing::warn!(
+                "nothing of {at} is read for a while: it keeps sending what no trunk sends (umbra ban list)"
+            );
         } else {
             tracing::debug!(?from, "{note:?}");
         }

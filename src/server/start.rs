@@ -20,6 +20,7 @@ use crate::base::id::Id;
 use crate::base::limits::DNS_PATIENCE;
 use crate::base::shard::Shard;
 use crate::call::cdr::Cdr;
+use crate::call::emergency;
 use crate::call::media::{Lanes, Report};
 use crate::call::port::CallEntry;
 use crate::call::reach::Reach;
@@ -91,6 +92,7 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
         Some(reading) => reading.certificates(&conf)?,
         None => tls::Terms::default(),
     });
+    tracing::info!("{}", emergency::told(&conf.switch));
     for shown in certificates.shown() {
         tracing::info!("{}", told(shown));
     }
@@ -173,6 +175,7 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
         metrics: Arc::new(Metrics::counting(conf.metrics_numbers)),
         doors: transport.doors,
         sip: transport.stats,
+        bans: transport.bans,
         names: names.clone(),
         live: (0..count).map(|_| AtomicUsize::new(0)).collect(),
         registrations: AtomicUsize::new(0),
@@ -210,7 +213,8 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
                 lanes.clone(),
                 chance,
             )
-            .sharing(shared.reach.clone()),
+            .sharing(shared.reach.clone())
+            .barring(shared.bans.clone()),
             index: shard.index,
             shared: shared.clone(),
             media: media.clone(),
@@ -275,6 +279,7 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
         traces,
         started: clock.now().wall,
         reach: shared.reach.clone(),
+        bans: shared.bans.clone(),
         owner: owner(&shared, &records, &journal, &store, &conf.store),
         clock: {
             let clock = clock.clone();

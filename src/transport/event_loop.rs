@@ -24,6 +24,7 @@ use super::udp::{self, BATCH, Inbox, Undelivered};
 use crate::base::limits::BEGIN_WITHIN;
 use crate::base::shard::{Homes, Shard};
 use crate::base::time::{Instant, Now};
+use crate::call::bans::Bans;
 use crate::call::config::{Config, Strangers};
 use crate::call::port::{Input, Why};
 use crate::call::targets::Resolved;
@@ -129,6 +130,8 @@ pub struct EventLoop {
     poller: Poller,
     clock: Clock,
     stats: Arc<Stats>,
+    /// Whose messages are not read.
+    bans: Arc<Bans>,
     /// Whose connections are no strangers'.
     config: Arc<Config>,
     /// What the names of gateways resolve to at present.
@@ -264,10 +267,12 @@ impl EventLoop {
                 Message::Config(config) => {
                     self.config = Arc::clone(config);
                     self.connections.set_trunks((&config.trunks, &self.resolved));
+                    self.bans.follow(config, &self.resolved);
                 }
                 Message::Resolved(resolved) => {
                     self.resolved = Arc::clone(resolved);
                     self.connections.set_trunks((&self.config.trunks, resolved));
+                    self.bans.follow(&self.config, resolved);
                     self.connections.set_resolved(Arc::clone(resolved));
                 }
                 Message::Tls(terms) => self.connections.set_terms(Arc::clone(terms)),
@@ -347,6 +352,9 @@ impl EventLoop {
                 .received
                 .fetch_add(inbox.len() as u64, Ordering::Relaxed);
             for (from, bytes) in inbox.iter() {
+                if self.bans.keeps_out(now.at, from.ip()) {
+                    continue;
+                }
                 let path = Path::udp(id, from);
                 let message = (path, bytes);
                 if let Err(shed) = sort(&self.homes, &self.doors, message, fresh, |one| input(now, one)) {
@@ -366,6 +374,7 @@ impl EventLoop {
         self.sweep.get_or_insert(now + SWEEP);
         for _ in 0..ACCEPTS_MAX {
             match listener.accept() {
+                Accepted::One(_, from) if self.is_banned(now, id.1, from.ip()) => {}
                 Accepted::One(stream, from) => {
                     let peer = self.who_is_it(id.1, from.ip());
                     if peer != Some(Peer::Stranger) || self.hears_strangers(id.1) {
@@ -385,6 +394,15 @@ impl EventLoop {
                 }
             }
         }
+    }
+
+    /// Whether nothing is heard of an address. Over TLS it may belong to somebody who is known by his certificate.
+    fn is_banned(&self, now: Instant, by: Protocol, source: IpAddr) -> bool {
+        let knows_names = || {
+            let mut trunks = self.config.trunks.iter();
+            trunks.any(|trunk| !trunk.tls.client_names.is_empty())
+        };
+        (by != Protocol::Tls || !knows_names()) && self.bans.keeps_out(now, source)
     }
 
     /// Who may be at an address: a trunk, a stranger, or `None`, somebody who is let in as a stranger and heard, because
@@ -427,11 +445,14 @@ impl EventLoop {
         input: &mut impl FnMut(Now, Input<'_>),
     ) {
         let now = self.clock.now();
-        let (homes, doors) = (&self.homes, &self.doors);
+        let (homes, doors, bans) = (&self.homes, &self.doors, &self.bans);
         let mut full = Vec::new();
         let trunks = (self.config.trunks.as_slice(), &*self.resolved);
         self.connections
             .look(&self.poller, now.at, flow, trunks, |path, bytes| {
+                if path.party.is_none() && bans.keeps_out(now.at, path.remote.ip()) {
+                    return;
+                }
                 if let Err(shed) = sort(homes, doors, (path, bytes), fresh, |one| input(now, one)) {
                     full.push((shed, path, Box::<[u8]>::from(bytes)));
                 }
@@ -470,6 +491,12 @@ impl EventLoop {
     /// Sends what is in the outbox, in order; as many as possible with one call.
     fn flush(&mut self, outbox: &mut Outbox) {
         let now = self.clock.now().at;
+        for (to, bytes) in &outbox.0 {
+            // Who is asked something himself is no stranger.
+            if !bytes.starts_with(b"SIP/2.0 ") {
+                self.bans.asked(to.remote.ip());
+            }
+        }
         let sockets = Arc::clone(&self.sockets);
         let mut rest = outbox.0.as_mut_slice();
         while let [(to, bytes), ..] = rest {

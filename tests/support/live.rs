@@ -115,6 +115,19 @@ fn write_conf(dir: &Path, setup: &Setup) {
         setup.ring.as_secs(),
         setup.announcements,
     );
+    let emergency = setup.emergency.as_ref().map(|[country, trunk, also]| {
+        let also = if also.is_empty() {
+            String::new()
+        } else {
+            format!("{also:?}")
+        };
+        format!("[emergency]\ncountry = {country:?}\ntrunk = {trunk:?}\nalso = [{also}]\n")
+    });
+    let bans = setup.bans.map(|(after, first)| {
+        let first = first.as_secs();
+        format!("[bans]\nafter = {after}\nfirst = \"{first}s\"\n")
+    });
+    let conf = conf + bans.as_deref().unwrap_or_default() + emergency.as_deref().unwrap_or_default();
     let accepted: Vec<String> = setup
         .accepted()
         .iter()

@@ -458,7 +458,7 @@ pub(super) fn call_left(
         recorded: Recorded::Open,
         leaves: Leaves::Record,
         parting: Parting::No,
-        plan: None,
+        warrant: None,
         through: Some(through),
         callee_taken: None,
         seat: None,

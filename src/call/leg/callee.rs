@@ -419,7 +419,9 @@ impl Call {
         }
         let failure = refusal::of_callee(status, reason::read(response));
         if !self.has_rung() {
-            if failure.elsewhere == Elsewhere::Try && self.try_next(hands, now) {
+            // Whatever one gateway has against a call for help, another may not have.
+            let is_help = self.warrant.as_ref().is_some_and(|right| right.plan().is_none());
+            if (failure.elsewhere == Elsewhere::Try || is_help) && self.try_next(hands, now) {
                 return;
             }
             // RFC 3261 §21.6: a 6xx speaks for every place of that party.
@@ -530,10 +532,10 @@ impl Call {
 
     /// ACKs a 2xx to an INVITE of ours.
     pub fn ack(&mut self, hands: &mut Hands, now: Now, name: LegName, cseq: u32) {
-        let config = self.config.clone();
+        let (config, trunk) = (self.config.clone(), self.party_of(name));
         let Some(leg) = self.leg(name) else { return };
         let Some(dialog) = leg.dialog.as_mut() else { return };
-        let (to, ack) = hands.bare_request(&config, dialog, Method::Ack, cseq, &[]);
+        let (to, ack) = hands.bare_request(&config, (dialog, trunk), Method::Ack, cseq, &[]);
         self.watch(hands, name, &ack);
         hands.send(to, ack);
         self.note_message(now.at, name, Heading::Out, Method::Ack, None, false);

@@ -79,13 +79,13 @@ impl Call {
 
     /// Notes in the record that a gateway is tried; the first time it goes on disk, before the called party hears of it.
     fn note_attempt(&mut self, hands: &mut Hands, trunk: &Trunk, gateway: String) {
-        let Some(plan) = &self.plan else { return };
+        let Some(right) = &self.warrant else { return };
         // Nearly always there is one.
         self.record.attempts.reserve_exact(1);
         self.record.attempts.push(Attempt {
             trunk: trunk.name.to_string(),
             gateway,
-            callee: self.config.numbers.record(plan.called().reveal()),
+            callee: self.config.numbers.record(right.called().reveal()),
             status: 0,
             challenge: None,
         });
@@ -104,12 +104,13 @@ impl Call {
             again,
         } = way;
         let config = self.config.clone();
-        let (Some(exit), Some(plan)) = (exits.get(tried), &self.plan) else {
+        let (Some(exit), Some(right)) = (exits.get(tried), &self.warrant) else {
             return;
         };
         let Some(target) = exit.target else { return };
         let trunk = &config.trunks[exit.trunk];
-        let (called, shown) = (plan.called(), plan.shown());
+        let (called, shown) = (right.called(), right.shown());
+        let is_masked = right.plan().is_some();
         let Ok(numbers) = Numbers::written(called, shown, trunk, &config.numbers) else {
             // Another trunk may have other rules; nobody is called by what is no number.
             let end = End {
@@ -121,7 +122,13 @@ impl Call {
         let is_another = again.is_none() && by == By::Size;
         if is_another {
             self.passes[1] = None;
-            match trunk.limits.enter(Heading::Out, now.at) {
+            let entered = if is_masked {
+                trunk.limits.enter(Heading::Out, now.at)
+            } else {
+                // Nobody who needs help waits for others.
+                Ok(trunk.limits.enter_again(Heading::Out))
+            };
+            match entered {
                 Ok(pass) => self.passes[1] = Some(pass),
                 Err(over) => {
                     let end = End {

@@ -98,6 +98,8 @@ fn switch(trunks: usize, gateway: Target) -> Switch {
             advertised: address,
         }],
         strangers: Strangers::Forbid,
+        bans: Default::default(),
+        emergency: None,
         trunks: (0..trunks).map(trunk).collect(),
         routes: Vec::new(),
         timers: SipTimers::default(),

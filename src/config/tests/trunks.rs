@@ -141,6 +141,10 @@ fn every_fault_of_a_trunk_file_names_line_text_and_cure() {
              t.toml:6: \"none\": write \"id\", \"user\", \"header\", \"session\", \"critical\"",
         ),
         (trunk("a", "prefix_out = \"+9\""), "t.toml:4: prefix_out = \"+9\": write 1 to 8 digits (\"9\"), or nothing"),
+        (
+            trunk("a", "number_format = \"plus\"\nprefix_out = \"9\""),
+            "t.toml:5: prefix_out = \"9\": nothing can stand before the sign of number_format = \"plus\": write number_format = \"e164\", or take the prefix away",
+        ),
         (trunk("a", "default = \"yes\""), "t.toml:4: default = \"yes\": write true or false, without quotes"),
         (
             trunk("a", "media_from = [\"1.0.0.0/8\", \"2.0.0.0/8\", \"3.0.0.0/8\", \"4.0.0.0/8\", \"5.0.0.0/8\"]"),

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::ServerName;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
@@ -63,6 +64,8 @@ pub struct Shown {
     pub names: Vec<String>,
     /// When it ends; `None` if it doesn't say.
     pub ends_at: Option<Wall>,
+    /// The certificates themselves, ours first: a new one may say of itself what the old one said.
+    pub chain: Vec<CertificateDer<'static>>,
 }
 
 /// Everything that connections over TLS need, read from its files.
@@ -245,6 +248,7 @@ impl Terms {
                     file: files.chain.clone(),
                     names: own.names.clone(),
                     ends_at: own.ends_at,
+                    chain: own.certified.cert.clone(),
                 });
                 Some(own)
             }

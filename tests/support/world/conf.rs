@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 
+use umbra::call::bans::Terms;
 use umbra::call::config::{Config, Listener, SipTimers};
+use umbra::call::emergency::{Emergency, Number, Table};
 use umbra::call::media;
 use umbra::call::routes::{Match, Pattern, Route};
 use umbra::call::targets::{Name, Place, Resolved, Scheme, Server, Target};
@@ -136,6 +138,22 @@ pub(super) fn config_of(setup: &Setup) -> Config {
     config.trunks = vec![carrier];
     own_trunks(&mut config, setup);
     config.trunks.extend(further);
+    if let Some((after, first)) = setup.bans {
+        config.bans = Terms {
+            after,
+            first,
+            ..Terms::default()
+        };
+    }
+    config.emergency = setup.emergency.as_ref().map(|[country, trunk, also]| {
+        let mut table = Table::of_country(country).expect("a country");
+        Number::named(also)
+            .into_iter()
+            .for_each(|also| assert!(table.add(also)));
+        let trunk = config.trunks.iter().position(|known| *known.name == **trunk);
+        let trunk = trunk.expect("a trunk of the play");
+        Emergency { table, trunk }
+    });
     config
 }
 
