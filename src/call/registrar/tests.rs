@@ -14,6 +14,7 @@ use crate::call::targets::Place;
 use crate::call::trunk::Gateway;
 use crate::call::trunk::rank::Rank;
 use crate::masking::table::Table;
+use crate::rtp::signals::{Country, Signals};
 use crate::sip::path::{ListenerId, Party};
 
 #[test]
@@ -114,11 +115,13 @@ fn switch(trunks: usize, gateway: Target) -> Switch {
         ring_timeout: Duration::from_secs(60),
         tells_legs: false,
         calls_max: 1,
+        announcements_max: 1,
         media: MediaConfig {
             interfaces: Vec::new(),
             threads: 1,
             timeout: Duration::from_secs(60),
             dscp: Dscp::VOICE,
+            signals: Signals::of(Country::default()),
         },
         dscp: Dscp::SIGNALLING,
     };
