@@ -139,6 +139,10 @@ pub const TLS_ENDS_SOON: Duration = Duration::from_secs(14 * 86_400);
 pub const TCP_MESSAGE_MAX: Duration = Duration::from_secs(10);
 /// How long the other side of a TCP connection may take nothing of what is written; then it is closed.
 pub const TCP_STALL_MAX: Duration = Duration::from_secs(10);
+/// How long the other side of a connection may take for the answer to a keep-alive of ours (RFC 5626 §4.4.1).
+pub const PONG_MAX: Duration = Duration::from_secs(10);
+/// How often there may be such keep-alives, in seconds.
+pub const KEEPALIVE_S: RangeInclusive<u32> = 10..=3_600;
 /// How long a TCP connection with a trunk's address may be silent; then it is closed. The next message opens it
 /// again.
 pub const TCP_IDLE_MAX: Duration = Duration::from_secs(600);

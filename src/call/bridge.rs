@@ -321,6 +321,9 @@ impl Bridge {
             side.codecs.clone_from(&trunk.codecs);
             side.media_from = trunk.media_from.iter().copied().take(4).collect();
         }
+        if let (LegName::Caller, RtcpMux::Off, Some(offer)) = (leg, trunk.rtcp_mux, &mut self.offer) {
+            offer.keep_rtcp_apart();
+        }
     }
 
     /// Takes over what the pool says of faxes.
@@ -474,7 +477,7 @@ impl Bridge {
         session: &Session,
     ) -> Result<Option<Terms>, Refused> {
         let near = self.side(leg).ok_or(Mismatch::NoAudio)?;
-        let offer = match (
+        let mut offer = match (
             Offer::read(
                 session,
                 &near.codecs.known(),
@@ -486,6 +489,9 @@ impl Bridge {
             (Err(Mismatch::NoAudio), Fax::Pass) => Offer::read_fax(session, near.protection(), &near.lines)?,
             (read, Fax::Pass | Fax::Refuse) => read?,
         };
+        if near.mux == RtcpMux::Off {
+            offer.keep_rtcp_apart();
+        }
         if !reaches(near.here, offer.rtp) {
             return Err(Refused::OtherFamily);
         }
@@ -521,12 +527,15 @@ impl Bridge {
         session: &Session,
     ) -> Result<(), Refused> {
         let near = self.side(leg).ok_or(Mismatch::NoAudio)?;
-        let offer = Offer::read(
+        let mut offer = Offer::read(
             session,
             &near.codecs.known(),
             near.protection(),
             Some(&near.lines),
         )?;
+        if near.mux == RtcpMux::Off {
+            offer.keep_rtcp_apart();
+        }
         if !reaches(near.here, offer.rtp) {
             return Err(Refused::OtherFamily);
         }
@@ -642,7 +651,7 @@ impl Bridge {
             terms.rtcp_port = match (&side.agreed, side.mux) {
                 (Some(agreed), _) => agreed.rtcp_port,
                 (None, RtcpMux::Offer) => RtcpPort::Shared,
-                (None, RtcpMux::Answer) => RtcpPort::Own,
+                (None, RtcpMux::Answer | RtcpMux::Off) => RtcpPort::Own,
             };
         }
         self.offer_events(leg, &mut terms);

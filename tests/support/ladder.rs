@@ -100,7 +100,7 @@ impl Ladder {
                 "alarm" => setup.alarms.push(value.clone()),
                 "calls" => setup.berths = value.parse().expect(value),
                 "media" => setup.media_on = value.split(',').map(str::to_owned).collect(),
-                "rtcp_mux" => setup.offers_mux = value == "offer",
+                "rtcp_mux" => setup.rtcp_mux.clone_from(value),
                 "session_expires" => setup.session_expires_s = value.parse().expect(value),
                 "min_se" => setup.min_se_s = value.parse().expect(value),
                 "charging_vector" => setup.names_charging = value == "own",

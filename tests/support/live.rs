@@ -151,7 +151,7 @@ fn write_conf(dir: &Path, setup: &Setup, capture: &Capture) {
         setup.probe.down_after,
         setup.probe.up_after,
         if setup.follows { "follow" } else { "refuse" },
-        if setup.offers_mux { "offer" } else { "answer" },
+        setup.rtcp_mux,
         if setup.keys_by_info { "info" } else { "rtp" },
         setup.session_timer,
         setup.session_expires_s,
