@@ -17,6 +17,7 @@ use crate::base::keying::Suites;
 use crate::base::time::Instant;
 use crate::masking::inventory::Fax;
 use crate::masking::reason::Reason;
+use crate::rtp::clip::Play;
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sdp::answer::{Agreed, Lines, Mismatch, Offer, Terms};
 use crate::sdp::build;
@@ -31,12 +32,16 @@ mod kept;
 mod keys;
 mod offers;
 mod secure;
+mod sound;
 
 pub(in crate::call) use secure::Ssrcs;
 
 pub use flows::Keys;
 pub use forks::{Described, Met};
+pub use sound::Sounds;
+
 use secure::Secret;
+use sound::Voiced;
 
 /// One leg's media, as its session descriptions have settled it.
 #[derive(Debug)]
@@ -136,6 +141,10 @@ pub struct Bridge {
     fax: Fax,
     /// What the called side's trunk says of media before the answer.
     early: EarlyMedia,
+    /// The sound of ours that the caller hears.
+    playing: Option<Box<Play>>,
+    /// Whether it ever had one for such a sound.
+    voiced: Voiced,
 }
 
 impl Bridge {
@@ -152,6 +161,8 @@ impl Bridge {
             talking: None,
             fax: Fax::Refuse,
             early: EarlyMedia::default(),
+            playing: None,
+            voiced: Voiced::No,
         }
     }
 
@@ -303,6 +314,9 @@ impl Bridge {
             side.codecs.clone_from(&trunk.codecs);
             side.media_from = trunk.media_from.iter().copied().take(4).collect();
         }
+        if let (LegName::Caller, RtcpMux::Off, Some(offer)) = (leg, trunk.rtcp_mux, &mut self.offer) {
+            offer.keep_rtcp_apart();
+        }
     }
 
     /// Takes over what the pool says of faxes.
@@ -341,6 +355,7 @@ impl Bridge {
         self.talking = Some(self.timeout);
         self.offer = None;
         self.invited = None;
+        self.hush(hands);
         self.order_flows(hands);
     }
 
@@ -356,7 +371,7 @@ impl Bridge {
         session: &Session,
     ) -> Result<Option<Terms>, Refused> {
         let near = self.side(leg).ok_or(Mismatch::NoAudio)?;
-        let offer = match (
+        let mut offer = match (
             Offer::read(
                 session,
                 &near.codecs.known(),
@@ -368,10 +383,17 @@ impl Bridge {
             (Err(Mismatch::NoAudio), Fax::Pass) => Offer::read_fax(session, near.protection(), &near.lines)?,
             (read, Fax::Pass | Fax::Refuse) => read?,
         };
+        if near.mux == RtcpMux::Off {
+            offer.keep_rtcp_apart();
+        }
         if !reaches(near.here, offer.rtp) {
             return Err(Refused::OtherFamily);
         }
         let (Some(agreed), Some(far)) = (self.agreed(leg), self.agreed(leg.other())) else {
+            if leg == LegName::Caller && self.sounds() == Sounds::Yes {
+                self.revoice(hands, offer)?;
+                return Ok(None);
+            }
             return Err(Mismatch::NoAudio.into());
         };
         if offer.changes(agreed, far).crosses() {
@@ -403,12 +425,15 @@ impl Bridge {
         session: &Session,
     ) -> Result<(), Refused> {
         let near = self.side(leg).ok_or(Mismatch::NoAudio)?;
-        let offer = Offer::read(
+        let mut offer = Offer::read(
             session,
             &near.codecs.known(),
             near.protection(),
             Some(&near.lines),
         )?;
+        if near.mux == RtcpMux::Off {
+            offer.keep_rtcp_apart();
+        }
         if !reaches(near.here, offer.rtp) {
             return Err(Refused::OtherFamily);
         }
@@ -524,7 +549,7 @@ impl Bridge {
             terms.rtcp_port = match (&side.agreed, side.mux) {
                 (Some(agreed), _) => agreed.rtcp_port,
                 (None, RtcpMux::Offer) => RtcpPort::Shared,
-                (None, RtcpMux::Answer) => RtcpPort::Own,
+                (None, RtcpMux::Answer | RtcpMux::Off) => RtcpPort::Own,
             };
         }
         self.offer_events(leg, &mut terms);

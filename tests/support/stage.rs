@@ -121,6 +121,10 @@ pub struct Setup {
     pub ring: Duration,
     /// Media time-out.
     pub media_timeout: Duration,
+    /// Whose tones are heard.
+    pub tones: String,
+    /// How many refused callers may hear one at once.
+    pub announcements: usize,
     /// Calls that the media ports suffice for.
     pub berths: u16,
     /// Whether the trunk lets media addresses be latched on.
@@ -129,8 +133,8 @@ pub struct Setup {
     pub media_on: Vec<String>,
     /// The one that the trunk names.
     pub media: Option<String>,
-    /// Whether the trunk offers RTCP on RTP's port.
-    pub offers_mux: bool,
+    /// The trunk's `rtcp_mux`: `answer`, `offer` or `off`.
+    pub rtcp_mux: String,
     /// Whether the trunk's peers tell keys by INFO.
     pub keys_by_info: bool,
     /// The trunk's `session_timer`: `accept`, `offer` or `off`.
@@ -187,11 +191,13 @@ impl Setup {
             follows: false,
             ring: Duration::from_secs(60),
             media_timeout: Duration::from_secs(60),
+            tones: "CN".into(),
+            announcements: 500,
             berths: 100,
             latch: false,
             media_on: vec!["v4".into()],
             media: None,
-            offers_mux: false,
+            rtcp_mux: "answer".to_owned(),
             keys_by_info: false,
             session_timer: "accept".into(),
             session_expires_s: 1_800,

@@ -2,7 +2,6 @@
 
 use super::{Bridge, Owes, Refused};
 use crate::call::port::LegName;
-use crate::call::trunk::EarlyMedia;
 use crate::sdp::answer::{Agreed, Terms};
 use crate::sdp::crypto::Line;
 use crate::sdp::parse::Session;
@@ -78,10 +77,16 @@ impl Bridge {
     /// What was written for the caller of media that were kept from it, it has not seen: it is told what comes of the last
     /// description, as its first one.
     fn forget_untold(&mut self) {
-        let is_untold = self.early == EarlyMedia::Block && self.talking.is_none();
-        if let Some(caller) = self.side_mut(LegName::Caller).filter(|_| is_untold) {
-            caller.written = None;
-            caller.origin.version = 0;
+        if self.is_untold() {
+            self.unwrite(LegName::Caller);
+        }
+    }
+
+    /// What is written for a leg it has not seen, and never will.
+    pub(super) fn unwrite(&mut self, leg: LegName) {
+        if let Some(side) = self.side_mut(leg) {
+            side.written = None;
+            side.origin.version = 0;
         }
     }
 

@@ -19,6 +19,7 @@ use umbra::call::trunk::{
 use umbra::config::{Conf, Reading};
 use umbra::masking::binding::Mode;
 use umbra::rtp::flow::MediaNat;
+use umbra::rtp::signals::{Country, Signals};
 use umbra::sip::digest::{Algorithm, Asker};
 use umbra::sip::path::{ListenerId, Transport};
 
@@ -55,6 +56,9 @@ pub(super) fn config_of(setup: &Setup) -> Config {
     let read = further.next().expect("the trunk itself");
     let trunk_media = named(&setup.media);
     config.media.timeout = setup.media_timeout;
+    config.announcements_max = setup.announcements;
+    let country = Country::ALL.iter().find(|(name, _)| *name == setup.tones);
+    config.media.signals = Signals::of(country.expect("a country with tones").1);
     let carrier = Trunk {
         name: "carrier".into(),
         accept_from: setup.accepted().into_iter().map(net).collect(),
@@ -106,10 +110,10 @@ pub(super) fn config_of(setup: &Setup) -> Config {
         } else {
             Redirects::Refuse
         },
-        rtcp_mux: if setup.offers_mux {
-            RtcpMux::Offer
-        } else {
-            RtcpMux::Answer
+        rtcp_mux: match setup.rtcp_mux.as_str() {
+            "offer" => RtcpMux::Offer,
+            "off" => RtcpMux::Off,
+            _ => RtcpMux::Answer,
         },
         dtmf: if setup.keys_by_info { Dtmf::Info } else { Dtmf::Rtp },
         reliable_provisionals: match setup.reliable.as_str() {
