@@ -212,6 +212,7 @@ impl Config {
         for trunk in &mut self.trunks {
             if let Some(before) = before.trunks.iter().find(|before| before.name == trunk.name) {
                 trunk.limits.go_on_from(&before.limits);
+                trunk.overload.go_on_from(&before.overload);
             }
         }
     }

@@ -1,7 +1,10 @@
 //! Passwords in trunk files: written there, in a file of their own, or in the environment. Nothing of them is shown by a
 //! fault, and only their hashes are kept.
 
+use std::path::Path;
+
 use super::reader::{Section, one_of, word};
+use super::reading::small_file;
 use crate::base::limits::{SECRET_BYTES_MAX, TRUNK_USERS_MAX};
 use crate::call::trunk::secret::{Credentials, Demand, Secret, User};
 use crate::sip::digest::{Algorithm, Asker, Ha1};
@@ -111,7 +114,8 @@ pub(super) fn optional(section: &Section<'_>) -> Option<String> {
 fn password(section: &Section<'_>, key: &str) -> Option<String> {
     let at = section.text(key)?;
     let found = match key {
-        "password_file" => std::fs::read_to_string(at.value)
+        // With the end of its line.
+        "password_file" => small_file(Path::new(at.value), SECRET_BYTES_MAX as u64 + 2)
             .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
             .map_err(|error| format!("the file can't be read: {error}")),
         "password_env" => std::env::var(at.value)

@@ -335,6 +335,11 @@ impl Running {
         set("disk", State::Degraded, store.reserve.clone());
         set("store", State::Degraded, trouble(store));
         set("dns", State::Degraded, health::unresolved(&self.names));
+        set(
+            "load",
+            State::Degraded,
+            health::pressed(&self.shared.config.load()),
+        );
         set("clock", State::Degraded, set_back(self.shared.clock.ahead()));
         match (cdrs, journal.records) {
             (Records::Kept, Records::Kept) => Records::Kept,

@@ -17,6 +17,8 @@ use crate::call::switch::Switch;
 use crate::masking::request::Write;
 use crate::media::thread::MediaThread;
 use crate::records::cdr_file;
+use crate::sip::message::Message;
+use crate::sip::path::Path;
 use crate::store::journal::Journal;
 use crate::store::writer::Store;
 use crate::telemetry::call_line;
@@ -92,6 +94,10 @@ impl Handler for Room {
         self.switch.handle(now, input);
         self.obey(outbox, from);
         self.switch.timeout()
+    }
+
+    fn knows(&self, path: Path, request: &Message<'_>) -> bool {
+        self.switch.knows(path, request)
     }
 
     fn batch_over(&mut self) {

@@ -9,6 +9,7 @@ mod bound;
 pub mod clock;
 pub mod connections;
 pub mod event_loop;
+mod fresh;
 pub mod handed;
 pub mod poller;
 pub mod shard;

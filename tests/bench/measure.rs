@@ -13,11 +13,15 @@ mod journal;
 mod memory;
 mod million;
 mod open;
+mod overload;
 mod process;
 mod rtp;
 #[path = "../support/server.rs"]
 mod server;
+mod small;
+mod srtp;
 mod start;
+mod strangers;
 mod writer;
 
 use std::fmt::Write;
@@ -179,7 +183,19 @@ fn main() {
         .filter(|a| *a != "--smoke")
         .collect();
     let known = [
-        "call", "journal", "rtp", "held", "flat", "binds", "writer", "open", "start", "choose",
+        "call",
+        "journal",
+        "rtp",
+        "srtp",
+        "held",
+        "flat",
+        "binds",
+        "writer",
+        "open",
+        "start",
+        "choose",
+        "overload",
+        "strangers",
     ];
     if let Some(strange) = named.iter().find(|name| !known.contains(name)) {
         eprintln!(
@@ -202,6 +218,9 @@ fn main() {
         let (row, us) = rtp::measure(length);
         rows.push(row);
         packet_us = Some(us);
+    }
+    if is_wanted("srtp") {
+        rows.extend(srtp::measure(length));
     }
     if is_wanted("journal") {
         rows.extend(journal::measure(length, call_us, packet_us));
@@ -226,6 +245,12 @@ fn main() {
     }
     if is_wanted("choose") {
         rows.extend(choose::measure(length));
+    }
+    if is_wanted("overload") {
+        rows.extend(overload::measure(length));
+    }
+    if is_wanted("strangers") {
+        rows.extend(strangers::measure(length));
     }
     print!("{}", table(&rows));
     for row in &rows {

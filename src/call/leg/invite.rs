@@ -12,10 +12,12 @@ use crate::base::text;
 use crate::call::config::Listener;
 use crate::call::targets::Place;
 use crate::call::trunk::number_format::{Unfit, Which, Wire};
+use crate::call::trunk::overload::Offer;
 use crate::call::trunk::showing::{ShowIn, UserParam};
 use crate::call::trunk::{Reliability, Trunk};
 use crate::sip::build::{self, Body};
 use crate::sip::method::Method;
+use crate::sip::overload;
 use crate::sip::session_id::SessionId;
 
 /// Everything that a called party's INVITE is made of.
@@ -94,6 +96,8 @@ pub struct Written {
     pub remote: Vec<u8>,
     /// The Request-URI.
     pub target: Vec<u8>,
+    /// The header by which it proves that we know a password.
+    pub proof: Option<(&'static str, String)>,
 }
 
 impl CalleeInvite<'_> {
@@ -152,7 +156,7 @@ impl CalleeInvite<'_> {
             .proof
             .as_ref()
             .and_then(|proof| proof.header(Method::Invite, &target));
-        let proof = proof.as_ref().map(|(name, value)| (*name, value.as_str()));
+        let proved = proof.as_ref().map(|(name, value)| (*name, value.as_str()));
         let headers: ArrayVec<(&str, &str), 8> = [("Allow", ALLOW)]
             .into_iter()
             .chain(identity)
@@ -160,7 +164,7 @@ impl CalleeInvite<'_> {
             .chain(required.map(|tag| ("Require", tag)))
             .chain(timer)
             .chain(charging)
-            .chain(proof)
+            .chain(proved)
             .collect();
         let mut bytes = build::request(&build::Request {
             method: Method::Invite,
@@ -182,6 +186,10 @@ impl CalleeInvite<'_> {
             }),
         });
         drop(headers);
+        match self.trunk.overload.offer {
+            Offer::No => {}
+            Offer::Yes => bytes = overload::offering(bytes),
+        }
         if let Some(session) = &self.session {
             bytes = build::with_session(&bytes, session);
         }
@@ -190,6 +198,7 @@ impl CalleeInvite<'_> {
             local,
             remote,
             target,
+            proof,
         }
     }
 }

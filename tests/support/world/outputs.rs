@@ -223,6 +223,14 @@ impl World {
             let from = self.setup.media_address(media::MediaPort(port));
             self.carry(Packet { from, to, bytes }, None);
         }
+        while let Some((port, rollovers)) = self.relay.poll_rolled() {
+            let port = media::MediaPort(port);
+            let shard = self.lanes.shard_of(port);
+            self.later(
+                Duration::ZERO,
+                What::Report(shard, Report::RolledOver(port, rollovers)),
+            );
+        }
         while let Some(port) = self.relay.poll_dead() {
             let port = media::MediaPort(port);
             let shard = self.lanes.shard_of(port);
