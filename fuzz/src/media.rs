@@ -2,12 +2,15 @@
 //! negotiated, and everything ends.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use umbra::base::chance::Chance;
 use umbra::base::time::{Instant, Wall};
+use umbra::rtp::clip::{Clip, Play, Repeats};
 use umbra::rtp::dtmf::{Digit, Key};
 use umbra::rtp::flow::{FlowSpec, MediaNat, Payload, Payloads, RtcpPort, Stream, Way};
+use umbra::rtp::g711::Law;
 use umbra::rtp::relay::Relay;
 use umbra::rtp::srtp::RTP_GROWTH_MAX;
 
@@ -59,6 +62,18 @@ pub fn run(bytes: &[u8]) {
                     relay.digit(now(at), port, Digit { key, lasts });
                 }
             }
+            _ if packet.first().is_some_and(|byte| byte % 5 == 3) => {
+                let law = if length.is_multiple_of(2) { Law::A } else { Law::Mu };
+                let repeats = if length.is_multiple_of(3) {
+                    Repeats::Once
+                } else {
+                    Repeats::Forever
+                };
+                let clip = Arc::new(Clip::new(&vec![1_000; length * 16], repeats));
+                let number = law.payload();
+                relay.play(now(at), port, &Play { clip, law, number });
+            }
+            _ if packet.first().is_some_and(|byte| byte % 5 == 2) => relay.hush(port),
             _ => {
                 let nat = if packet.first().is_some_and(|byte| byte % 2 == 0) {
                     MediaNat::Latch
@@ -70,6 +85,8 @@ pub fn run(bytes: &[u8]) {
         }
         settle(&mut relay, now(at));
     }
+    relay.hush(FIRST);
+    relay.hush(FIRST + 2);
     at += 3_600_000_000;
     settle(&mut relay, now(at));
     for port in [FIRST, FIRST + 2] {
@@ -83,6 +100,13 @@ pub fn run(bytes: &[u8]) {
 /// Does what is due, and takes what comes of it.
 fn settle(relay: &mut Relay, now: Instant) {
     relay.tick(now);
+    let mut said = 0;
+    relay.speak(now, |port, _, packet| {
+        said += 1;
+        assert!((FIRST..FIRST + 4).contains(&port) && packet.len() == 172);
+        assert!(packet[0] == 0x80 && [0, 8].contains(&(packet[1] & 0x7f)));
+    });
+    assert!(said <= 12, "what is late is left out");
     while let Some((port, _, report)) = relay.poll_out() {
         assert!((FIRST..FIRST + 4).contains(&port));
         assert!(report.len() % 4 == 0 && report[0] >> 6 == 2, "RTCP, or an event");

@@ -24,8 +24,8 @@ static FORMS: Forms = Forms {
     // 1 had AXB only, and less in its pools, numbers and accounts; 2 said nothing of faxes; 3 not what a frozen number
     // thaws to.
     store: 4,
-    // 1 had no sequences, and no states; 2 had records as text.
-    journal: 3,
+    // 1 had no sequences, and no states; 2 had records as text; 3 said nothing of announcements.
+    journal: 4,
     // 1 didn't say when sessions expire; 2 not what secures the audio.
     calls: 3,
 };

@@ -54,6 +54,10 @@ pub const REGISTER_TRIES_MAX: u32 = 5;
 pub const REGISTERS_AT_ONCE: usize = 16;
 /// See [`REGISTERS_AT_ONCE`].
 pub const REGISTERS_APART: Duration = Duration::from_millis(20);
+/// The least time between a registration and its refresh, however little was granted.
+pub const REGISTER_REFRESH_MIN: Duration = Duration::from_secs(2);
+/// Servers of a trunk's gateways that a registration tries before it pauses.
+pub const REGISTRARS_TRIED_MAX: usize = 16;
 /// How long a server that stops waits for its registrations to be taken back.
 pub const REGISTER_LEAVE: Duration = Duration::from_secs(3);
 /// Bytes of a file of the conf.
@@ -194,6 +198,14 @@ pub const PROBE_SPREAD: Duration = Duration::from_secs(10);
 pub const MEDIA_COUNTS_WAIT: Duration = Duration::from_secs(2);
 /// The largest datagram of a fax (UDPTL) that is passed on: what fits everywhere without being cut up.
 pub const UDPTL_BYTES_MAX: usize = 1_400;
+/// How long a refused caller hears a tone, to the end of its last round.
+pub const REFUSAL_TONE: Duration = Duration::from_secs(3);
+/// Refused callers who hear a tone at once, of each shard: default.
+pub const ANNOUNCEMENTS: usize = 500;
+/// The same: the most that can be set.
+pub const ANNOUNCEMENTS_MAX: u32 = 10_000;
+/// Frames of a sound of ours that a media thread sends at once when it comes late; what is older is left out.
+pub const FRAMES_LATE_MAX: u32 = 5;
 /// Keys that wait to be pressed on a leg; more are not pressed.
 pub const DIGITS_WAITING_MAX: usize = 32;
 /// How long a key that we press is down: the least and the most. RFC 4733 §2.3.5 counts it in 16 bits, which are

@@ -1,5 +1,6 @@
 //! A new call comes in: whether it is taken, whom it reaches, and its record from the first moment.
 
+use super::announce::{Parting, Refused, Says};
 use super::arrive::{self, Arrival, Wanted};
 use super::bridge::Bridge;
 use super::cdr::{self, CallerKind, Cdr, ReleasedBy};
@@ -14,7 +15,7 @@ use super::leg::ringing::Ringing;
 use super::leg::{Echo, Leg};
 use super::overload::lines::Verdict;
 use super::overload::{self, Load};
-use super::phase::{Call, Recorded, Wire};
+use super::phase::{Call, End, Leaves, Recorded, Wire};
 use super::port::{Event, EventKind, Heading, LegName, Note, Output, Records, TraceLine};
 use super::refusal::{self, Bounce};
 use super::switch::{Late, Switch};
@@ -31,7 +32,7 @@ use crate::masking::callee::Callee as TemporaryCallee;
 use crate::masking::inventory::{Class, DEFAULT_ACCOUNT};
 use crate::masking::reason::Reason;
 use crate::masking::route::{self, Attempt, Decision, Plan};
-use crate::masking::seats::Seat;
+use crate::masking::seats::{Full, Seat};
 use crate::sip::dialog::{Dialog, NoDialog};
 use crate::sip::header::{Name, params};
 use crate::sip::lexer::Head;
@@ -144,7 +145,20 @@ impl Switch {
         let plan = match (admitted, decision) {
             (Ok(()), Decision::Connect(plan)) => plan,
             (Ok(()), Decision::Refuse(refusal)) => {
-                return self.refuse(now, path, server, message, record, refusal.reason);
+                let reason = refusal.reason;
+                let Some(offer) = arrival.offer.filter(|_| self.says(trunk, reason) == Says::Sound) else {
+                    return self.refuse(now, path, server, message, record, reason);
+                };
+                let refused = Refused {
+                    record,
+                    offer,
+                    pass,
+                    end: End {
+                        cause: refusal.full.filter(|_| reason == Reason::Quota).map(Full::name),
+                        ..End::failed(reason)
+                    },
+                };
+                return self.refuse_aloud(now, came, &attempt, refused);
             }
             // What stands above overload in the order of judgement is said first.
             (Err(load), Decision::Refuse(refusal)) if refusal.reason < load => {
@@ -472,6 +486,7 @@ impl Switch {
                     }))
                 })
                 .flatten(),
+            announcement: None,
         })
     }
 
@@ -493,7 +508,7 @@ impl Switch {
 
     /// Makes room for a call and its caller's leg.
     #[allow(clippy::too_many_arguments)] // the one place where a call's parts come together
-    fn place(
+    pub(super) fn place(
         &mut self,
         now: Now,
         record: Box<Cdr>,
@@ -525,6 +540,8 @@ impl Switch {
             arrived: now,
             record: record.into(),
             recorded: Recorded::Open,
+            leaves: Leaves::Record,
+            parting: Parting::No,
             warrant: None,
             through: None,
             callee_taken: None,
@@ -546,6 +563,7 @@ impl Switch {
                 reliable: None,
                 told: Told::nothing(now.at),
                 apart: Apart::No,
+                refusals: trunk.refusals,
             },
             callee: None,
             left: Vec::new(),

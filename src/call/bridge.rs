@@ -17,6 +17,7 @@ use crate::base::keying::Suites;
 use crate::base::time::Instant;
 use crate::masking::inventory::Fax;
 use crate::masking::reason::Reason;
+use crate::rtp::clip::Play;
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sdp::answer::{Agreed, Lines, Mismatch, Offer, Terms};
 use crate::sdp::build;
@@ -30,11 +31,15 @@ mod kept;
 mod keys;
 mod offers;
 mod secure;
+mod sound;
 
 pub(in crate::call) use secure::Ssrcs;
 
 pub use flows::Keys;
+pub use sound::Sounds;
+
 use secure::Secret;
+use sound::Voiced;
 
 /// One leg's media, as its session descriptions have settled it.
 #[derive(Debug)]
@@ -154,6 +159,10 @@ pub struct Bridge {
     fax: Fax,
     /// What the called side's trunk says of media before the answer.
     early: EarlyMedia,
+    /// The sound of ours that the caller hears.
+    playing: Option<Box<Play>>,
+    /// Whether it ever had one for such a sound.
+    voiced: Voiced,
 }
 
 impl Bridge {
@@ -170,6 +179,8 @@ impl Bridge {
             talking: None,
             fax: Fax::Refuse,
             early: EarlyMedia::default(),
+            playing: None,
+            voiced: Voiced::No,
         }
     }
 
@@ -396,10 +407,16 @@ impl Bridge {
     /// What was written for the caller of media that were kept from it, it has not seen: it is told what comes of the last
     /// description, as its first one.
     fn forget_untold(&mut self) {
-        let is_untold = self.early == EarlyMedia::Block && self.talking.is_none();
-        if let Some(caller) = self.side_mut(LegName::Caller).filter(|_| is_untold) {
-            caller.written = None;
-            caller.origin.version = 0;
+        if self.is_untold() {
+            self.unwrite(LegName::Caller);
+        }
+    }
+
+    /// What is written for a leg it has not seen, and never will.
+    fn unwrite(&mut self, leg: LegName) {
+        if let Some(side) = self.side_mut(leg) {
+            side.written = None;
+            side.origin.version = 0;
         }
     }
 
@@ -462,6 +479,7 @@ impl Bridge {
         self.talking = Some(self.timeout);
         self.offer = None;
         self.invited = None;
+        self.hush(hands);
         self.order_flows(hands);
     }
 
@@ -496,6 +514,10 @@ impl Bridge {
             return Err(Refused::OtherFamily);
         }
         let (Some(agreed), Some(far)) = (self.agreed(leg), self.agreed(leg.other())) else {
+            if leg == LegName::Caller && self.sounds() == Sounds::Yes {
+                self.revoice(hands, offer)?;
+                return Ok(None);
+            }
             return Err(Mismatch::NoAudio.into());
         };
         if offer.changes(agreed, far).crosses() {

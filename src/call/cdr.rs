@@ -228,6 +228,9 @@ pub struct Cdr {
     pub end_cause: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub charging: Option<Box<Charging>>,
+    /// Which sound told the caller that nobody is reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announcement: Option<String>,
 }
 
 impl Cdr {

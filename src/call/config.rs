@@ -1,6 +1,7 @@
 //! The switch's configuration, checked and ready to use.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::bans::Terms;
@@ -11,6 +12,7 @@ use super::trunk::Trunk;
 use crate::base::dscp::Dscp;
 use crate::base::limits;
 use crate::base::number::NumberPlan;
+use crate::rtp::signals::{Country, Signals};
 use crate::sip::path::{ListenerId, Transport};
 
 /// One of our listening addresses.
@@ -82,6 +84,8 @@ pub struct Config {
     pub tells_legs: bool,
     /// Live calls of one shard; the next gets 503.
     pub calls_max: usize,
+    /// Refused callers of one shard who hear a tone at once; the next gets its status alone.
+    pub announcements_max: usize,
     /// Media.
     pub media: MediaConfig,
 }
@@ -126,6 +130,8 @@ pub struct MediaConfig {
     pub threads: usize,
     /// Both sides silent for this long ends the call.
     pub timeout: Duration,
+    /// The tones that callers hear of us.
+    pub signals: Arc<Signals>,
 }
 
 /// One of our media addresses.
@@ -238,6 +244,7 @@ impl Config {
             ring_timeout: limits::RING_TIMEOUT,
             tells_legs: false,
             calls_max: limits::CALLS_MAX,
+            announcements_max: limits::ANNOUNCEMENTS,
             media: MediaConfig {
                 interfaces: vec![Interface {
                     name: "default".into(),
@@ -249,6 +256,7 @@ impl Config {
                 dscp: Dscp::VOICE,
                 threads: 1,
                 timeout: Duration::from_secs(60),
+                signals: Signals::of(Country::default()),
             },
         }
     }

@@ -22,6 +22,8 @@ use crate::masking::reason::Reason;
 
 /// The first form of the journal that has drafts; before it records were text there.
 const FIRST_FORM: u8 = 3;
+/// The last one in which they say nothing of announcements.
+const FORM_WITHOUT_ANNOUNCEMENTS: u8 = 3;
 
 /// A record, or how one ended.
 #[derive(Clone, PartialEq, Eq)]
@@ -47,7 +49,7 @@ pub struct Unread;
 impl Draft {
     /// All of a record. `ink` is room to write in.
     pub fn whole(record: &Cdr, ink: &mut Vec<u8>) -> Self {
-        Self::of(record.call_id, &Said::Whole(Box::new(whole(record))), ink)
+        Self::of(record, &Said::Whole(Box::new(whole(record))), ink)
     }
 
     /// What is written of an attempt that is over: [how it ended](Draft::end) where the medium has had time to take what
@@ -65,15 +67,17 @@ impl Draft {
 
     /// What a record says that can be another than when the attempt came. `ink` is room to write in.
     pub fn end(record: &Cdr, ink: &mut Vec<u8>) -> Self {
-        Self::of(record.call_id, &Said::End(Box::new(course(record))), ink)
+        Self::of(record, &Said::End(Box::new(course(record))), ink)
     }
 
-    fn of(call_id: Id, said: &Said<'_>, ink: &mut Vec<u8>) -> Self {
+    fn of(record: &Cdr, said: &Said<'_>, ink: &mut Vec<u8>) -> Self {
         ink.clear();
         ink.push(forms().journal);
         write(ink, said);
+        // Behind all else, so that what stood there before is read as it was.
+        write(ink, &record.announcement.as_deref());
         Self {
-            call_id,
+            call_id: record.call_id,
             bytes: ink.as_slice().into(),
         }
     }
@@ -89,10 +93,19 @@ pub fn record(call_id: Id, bytes: &[u8], arrival: Option<Cdr>) -> Result<Cdr, Un
     if !(FIRST_FORM..=forms().journal).contains(form) {
         return Err(Unread);
     }
-    match postcard::from_bytes(rest).map_err(|_| Unread)? {
-        Said::Whole(whole) => whole.record(call_id),
-        Said::End(course) => course.of(arrival.ok_or(Unread)?),
-    }
+    let (said, rest) = postcard::take_from_bytes(rest).map_err(|_| Unread)?;
+    let record = match said {
+        Said::Whole(whole) => whole.record(call_id)?,
+        Said::End(course) => course.of(arrival.ok_or(Unread)?)?,
+    };
+    let announcement = match *form {
+        ..=FORM_WITHOUT_ANNOUNCEMENTS => None,
+        _ => postcard::from_bytes(rest).map_err(|_| Unread)?,
+    };
+    Ok(Cdr {
+        announcement,
+        ..record
+    })
 }
 
 #[derive(Serialize, Deserialize)]
@@ -251,6 +264,7 @@ fn whole(record: &Cdr) -> Whole<'_> {
         user_data,
         end_cause: _,
         charging: _,
+        announcement: _,
     } = record;
     Whole {
         schema: *schema,
@@ -413,6 +427,7 @@ impl Whole<'_> {
             user_data: text(self.user_data),
             end_cause: None,
             charging: None,
+            announcement: None,
         };
         self.course.of(record)
     }

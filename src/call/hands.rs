@@ -71,6 +71,8 @@ pub enum CallTimer {
     Probe(LegName),
     /// The media threads have not told their counts in time.
     Counts,
+    /// A caller whose attempt has failed is to be told so.
+    Parting,
 }
 
 /// What a transaction of a call is for.
@@ -185,6 +187,8 @@ pub struct Hands {
     pub shard: Shard,
     /// What is said to the journal.
     pub keeping: Keeping,
+    /// How many refused callers hear why at present.
+    pub announcing: usize,
     /// Room to write entries for the journal in.
     pub ink: Vec<u8>,
 }

@@ -53,6 +53,7 @@ pub(super) fn record(out: &mut Vec<u8>, cdr: &Cdr) {
         user_data,
         end_cause,
         charging,
+        announcement,
     } = cdr;
     member(out, b"{\"schema\":", &u64::from(*schema), number);
     member(out, b",\"node\":", node, string);
@@ -114,6 +115,9 @@ pub(super) fn record(out: &mut Vec<u8>, cdr: &Cdr) {
         option(out, b",\"charging\":{\"icid_in\":", icid_in, string);
         option(out, b",\"icid_out\":", icid_out, string);
         out.push(b'}');
+    }
+    if announcement.is_some() {
+        option(out, b",\"announcement\":", announcement, string);
     }
     out.push(b'}');
 }
@@ -366,6 +370,7 @@ pub(super) mod tests {
                     icid_out: None,
                 })
             }),
+            announcement: text(),
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 
 use crate::base::limits::MEDIA_INTERFACES_MAX;
+use crate::rtp::clip::Play;
 use crate::rtp::dtmf::Digit;
 use crate::rtp::flow::{Counts, FlowSpec};
 
@@ -193,6 +194,11 @@ pub enum Order {
     /// A key is to be heard by this leg's peer: an RFC 4733 event of ours, under the number and clock that the leg
     /// has agreed on. Without effect, and counted, where it has agreed on none or nothing may be sent to it.
     Digit(MediaPort, Digit),
+    /// This leg's peer hears a sound of ours from now on, in place of the other leg's peer, on the stream that it hears
+    /// already. Until [`Order::Hush`], or the sound's end.
+    Play(MediaPort, Box<Play>),
+    /// What is played on this leg ends, if anything is.
+    Hush(MediaPort),
     /// How is it going? Answered by [`Report::Counts`].
     Count(MediaPort),
     /// The flow ends; the port stays bound, and silent. Answered by [`Report::Closed`].
@@ -209,6 +215,8 @@ impl Order {
             | Self::Change(port, _)
             | Self::Join(port, _)
             | Self::Digit(port, _)
+            | Self::Play(port, _)
+            | Self::Hush(port)
             | Self::Count(port)
             | Self::Close(port) => *port,
         }

@@ -1,6 +1,7 @@
 //! Floor 3, the switch: calls, legs, trunks. Pure: [`port::Input`] goes in, [`port::Output`] comes out.
 
 mod admit;
+pub mod announce;
 pub mod arrive;
 pub mod audio;
 pub mod bans;

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::announce::{Parting, Says};
 use super::arrive::Arrival;
 use super::audio::{self, Audio};
 use super::bridge::{Bridge, Faces};
@@ -58,6 +59,15 @@ pub enum CalleeFate {
     Used,
     /// Another call may have it.
     GivenBack,
+}
+
+/// What is written down of an attempt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Leaves {
+    /// Its record, events, and what the journal has to know.
+    Record,
+    /// Nothing: it named no number of ours.
+    Nothing,
 }
 
 /// Why and by whom a call ends.
@@ -169,6 +179,10 @@ pub struct Call {
     pub record: SharedCdr,
     /// How far the record has come.
     pub recorded: Recorded,
+    /// Whether there will be one.
+    pub leaves: Leaves,
+    /// Whether the attempt has failed, and its caller is still being told.
+    pub parting: Parting,
     /// Who is called and what they see; `None` for a refused attempt.
     pub warrant: Option<Warrant>,
     /// By which numbers of ours it goes, where there is no right to call any more: another process had it.
@@ -350,6 +364,8 @@ impl Call {
             return;
         }
         self.stop_clock(hands);
+        let parted = self.parted(hands, &end);
+        let end = parted.unwrap_or(end);
         let record = &mut self.record;
         record.ended_at = now.wall;
         record.released_by = end.by;
@@ -366,6 +382,9 @@ impl Call {
             record.refusal = Some(reason);
             record.sip_status = end.status;
             record.q850_cause = end.heard.unwrap_or(refusal::q850(reason));
+        }
+        if parted.is_none() && self.announce(hands, now, &end) == Says::Sound {
+            return;
         }
         self.stop_sessions(hands);
         // Before what a PRACK asked is refused: no held answer goes out any more.
@@ -385,7 +404,7 @@ impl Call {
             self.finish_record(hands, now);
         } else {
             // Should the server die while the counts are awaited, the rest of the record is as it was.
-            hands.journal_end(&self.record);
+            self.journal_end(hands);
             self.counts_timer = Some(hands.wake(self.me, now.at + MEDIA_COUNTS_WAIT, CallTimer::Counts));
         }
     }
@@ -510,7 +529,18 @@ impl Call {
                 refusal: self.record.refusal,
             },
         );
-        hands.record(self.record.clone(), self.trace.clone());
+        match self.leaves {
+            Leaves::Record => hands.record(self.record.clone(), self.trace.clone()),
+            Leaves::Nothing => {}
+        }
+    }
+
+    /// Says to the journal how the attempt has ended, as far as that is known.
+    pub(super) fn journal_end(&self, hands: &mut Hands) {
+        match self.leaves {
+            Leaves::Record => hands.journal_end(&self.record),
+            Leaves::Nothing => {}
+        }
     }
 
     /// Whether nothing is left to do for this call.
@@ -652,6 +682,10 @@ impl Call {
 
     /// Tells the world what happened.
     pub fn tell(&self, hands: &mut Hands, now: Now, what: EventKind) {
+        match self.leaves {
+            Leaves::Record => {}
+            Leaves::Nothing => return,
+        }
         hands.out.push_back(Output::Event(Event {
             call_id: self.record.call_id,
             at: now.wall,
@@ -662,7 +696,7 @@ impl Call {
     /// The call as a listing shows it.
     pub fn view(&self, now: Now) -> CallView {
         let record = &self.record;
-        let phase = if self.recorded != Recorded::Open {
+        let phase = if self.is_over() {
             "ending"
         } else if record.answered_at.is_some() {
             "answered"

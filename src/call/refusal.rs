@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use arrayvec::ArrayVec;
 
 use crate::masking::reason::Reason;
+use crate::rtp::signals::Signal;
 use crate::sip::build::{self, Response};
 use crate::sip::lexer::Head;
 use crate::sip::reason::Reasons;
@@ -92,6 +93,38 @@ pub fn is_one_face(reason: Reason) -> bool {
         | Reason::Protocol
         | Reason::Internal
         | Reason::Restart => false,
+    }
+}
+
+/// What a caller hears for this reason where refusals are told by a tone (ITU-T E.180 §4); `None`: nothing, because there
+/// is no time or no way for it.
+pub fn signal(reason: Reason) -> Option<Signal> {
+    match reason {
+        Reason::NotOurs
+        | Reason::AccountSuspended
+        | Reason::NumberFrozen
+        | Reason::Unidentified
+        | Reason::Blocked
+        | Reason::Frequency
+        | Reason::Direction
+        | Reason::SelfCall
+        | Reason::NoCallee
+        | Reason::Expired
+        | Reason::NoBinding
+        | Reason::Unreachable
+        | Reason::Unallocated
+        | Reason::TrunkMayNotShow => Some(Signal::Unobtainable),
+        Reason::Busy | Reason::NoAnswer | Reason::Rejected => Some(Signal::Busy),
+        Reason::Quota | Reason::TrunkDown | Reason::CustomerServer | Reason::Internal => {
+            Some(Signal::Congestion)
+        }
+        Reason::Overload
+        | Reason::Loop
+        | Reason::Media
+        | Reason::Cut
+        | Reason::Cancelled
+        | Reason::Protocol
+        | Reason::Restart => None,
     }
 }
 

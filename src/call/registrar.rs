@@ -18,8 +18,8 @@ use super::trunk::register::Register;
 use super::trunk::secret::Credentials;
 use crate::base::chance::Chance;
 use crate::base::limits::{
-    REGISTER_EXPIRES, REGISTER_PAUSE, REGISTER_PAUSE_MAX, REGISTER_RETRY_AFTER_MAX, REGISTER_TRIES_MAX,
-    REGISTERS_APART, REGISTERS_AT_ONCE,
+    REGISTER_EXPIRES, REGISTER_PAUSE, REGISTER_PAUSE_MAX, REGISTER_REFRESH_MIN, REGISTER_RETRY_AFTER_MAX,
+    REGISTER_TRIES_MAX, REGISTERS_APART, REGISTERS_AT_ONCE, REGISTRARS_TRIED_MAX,
 };
 use crate::base::time::{Instant, Now};
 use crate::base::timer::{TimerId, Timers};
@@ -41,6 +41,12 @@ struct Line {
     trunk: Box<str>,
     register: Register,
     credentials: Option<Credentials>,
+    at: Server,
+}
+
+/// Where a registration may be kept: an address of one of the trunk's gateways.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Server {
     listener: Listener,
     transport: Transport,
     registrar: SocketAddr,
@@ -50,33 +56,65 @@ struct Line {
     host: String,
 }
 
+impl Server {
+    /// Those of a trunk that we can reach, in the order in which they are asked: its gateways as the conf has them, each
+    /// with its servers as DNS has them.
+    fn all(config: &Config, resolved: &Resolved, trunk: &Trunk) -> Vec<Self> {
+        let of = |gateway| {
+            let all = targets::all(gateway, &config.listeners, trunk.listener, resolved);
+            all.into_iter().map(move |target| (gateway, target))
+        };
+        let reached = trunk
+            .gateways
+            .iter()
+            .flat_map(of)
+            .filter_map(|(gateway, target)| {
+                let Target {
+                    transport,
+                    address: registrar,
+                } = target;
+                let listener = listener_towards(config, trunk.listener, transport, registrar)?.clone();
+                let way = trunk.way(Path {
+                    transport,
+                    ..Path::udp(listener.id, registrar)
+                });
+                Some(Self {
+                    listener,
+                    party: way.party,
+                    transport,
+                    registrar,
+                    host: gateway.place.host_port(),
+                })
+            });
+        reached.take(REGISTRARS_TRIED_MAX).collect()
+    }
+
+    /// Whether it is the same host and port, spoken to in the same way.
+    fn is_of(&self, other: &Self) -> bool {
+        let place = |server: &Self| (server.registrar, server.transport);
+        place(self) == place(other) && self.listener == other.listener
+    }
+}
+
 impl Line {
-    /// A trunk's, if it wants one and we can reach its first gateway. Of several addresses that this has by its name, the one
-    /// that we are registered at stays while it is among them.
-    fn of(config: &Config, resolved: &Resolved, trunk: &Trunk, present: Option<Target>) -> Option<Self> {
+    /// A trunk's, if it wants one and we can reach one of its gateways, and all that it may be kept at. The one that we are
+    /// registered at stays while it is among them.
+    fn of(
+        config: &Config,
+        resolved: &Resolved,
+        trunk: &Trunk,
+        present: Option<&Server>,
+    ) -> Option<(Self, Vec<Server>)> {
         let register = trunk.register.as_ref()?;
-        let gateway = trunk.gateways.first()?;
-        let present = present.filter(|target| resolved.is_target(gateway, *target));
-        let first = || targets::first(gateway, &config.listeners, trunk.listener, resolved);
-        let Target {
-            transport,
-            address: registrar,
-        } = present.or_else(first)?;
-        let listener = listener_towards(config, trunk.listener, transport, registrar)?.clone();
-        let way = trunk.way(Path {
-            transport,
-            ..Path::udp(listener.id, registrar)
-        });
-        Some(Self {
+        let servers = Server::all(config, resolved, trunk);
+        let place = present.and_then(|present| servers.iter().position(|server| server.is_of(present)));
+        let line = Self {
             trunk: trunk.name.clone(),
             register: register.clone(),
             credentials: trunk.credentials.clone(),
-            listener,
-            party: way.party,
-            transport,
-            registrar,
-            host: gateway.place.host_port(),
-        })
+            at: servers.get(place.unwrap_or(0))?.clone(),
+        };
+        Some((line, servers))
     }
 
     /// Whether it is the same registration, perhaps otherwise asked for: the gateway would know them by one name.
@@ -88,16 +126,9 @@ impl Line {
                 contact_user,
                 expires_s: _,
             } = line.register.clone();
-            (
-                line.trunk.clone(),
-                line.registrar,
-                line.transport,
-                user,
-                domain,
-                contact_user,
-            )
+            (line.trunk.clone(), user, domain, contact_user)
         };
-        names(self) == names(other) && self.listener == other.listener
+        names(self) == names(other) && self.at.is_of(&other.at)
     }
 
     /// What the gateway is told: the address, and where it is reached.
@@ -107,17 +138,17 @@ impl Line {
         } = &self.register;
         (
             self.uri(Some(user)),
-            contact_of(&self.listener, Some(contact_user)),
+            contact_of(&self.at.listener, Some(contact_user)),
         )
     }
 
     const fn path(&self) -> Path {
         Path {
-            listener: self.listener.id,
-            transport: self.transport,
-            remote: self.registrar,
+            listener: self.at.listener.id,
+            transport: self.at.transport,
+            remote: self.at.registrar,
             flow: None,
-            party: self.party,
+            party: self.at.party,
         }
     }
 
@@ -130,7 +161,7 @@ impl Line {
         }
         match &self.register.domain {
             Some(domain) => uri.extend_from_slice(domain.as_bytes()),
-            None => uri.extend_from_slice(self.host.as_bytes()),
+            None => uri.extend_from_slice(self.at.host.as_bytes()),
         }
         uri
     }
@@ -159,6 +190,10 @@ enum Wanted {
 /// One registration.
 struct Entry {
     line: Line,
+    /// All that it may be kept at, in the order in which they are asked.
+    servers: Vec<Server>,
+    /// How many of them have failed since one has answered, or since the last pause.
+    passed: usize,
     call_id: Token,
     tag: Token,
     cseq: u32,
@@ -224,25 +259,23 @@ impl Registrar {
         if hands.shard.index != 0 {
             return;
         }
-        let mut lines: Vec<Line> = config
+        let mut lines: Vec<(Line, Vec<Server>)> = config
             .trunks
             .iter()
             .filter_map(|trunk| {
                 let is_its = |(_, entry): &&(u32, Entry)| {
                     entry.wanted == Wanted::Yes && entry.line.trunk == trunk.name
                 };
-                let present = self.entries.iter().find(is_its).map(|(_, entry)| Target {
-                    transport: entry.line.transport,
-                    address: entry.line.registrar,
-                });
+                let present = self.entries.iter().find(is_its).map(|(_, entry)| &entry.line.at);
                 Line::of(config, &hands.resolved, trunk, present)
             })
             .collect();
-        let bindings: Vec<_> = lines.iter().map(Line::binding).collect();
+        let bindings: Vec<_> = lines.iter().map(|(line, _)| line.binding()).collect();
         for (_, entry) in &mut self.entries {
-            match lines.iter().position(|line| line.is_of(&entry.line)) {
+            match lines.iter().position(|(line, _)| line.is_of(&entry.line)) {
                 Some(place) => {
-                    let line = lines.swap_remove(place);
+                    let (line, servers) = lines.swap_remove(place);
+                    entry.servers = servers;
                     // One that is being taken back, and is wanted again, begins anew.
                     if line != entry.line || entry.wanted != Wanted::Yes {
                         entry.wanted = Wanted::Yes;
@@ -256,9 +289,11 @@ impl Registrar {
                 None => entry.wanted = Wanted::No,
             }
         }
-        for line in lines {
+        for (line, servers) in lines {
             let entry = Entry {
                 line,
+                servers,
+                passed: 0,
                 call_id: hands.call_id(),
                 tag: hands.token(),
                 cseq: 0,
@@ -416,8 +451,9 @@ impl Entry {
         let Line {
             register,
             credentials,
-            listener,
-            transport,
+            at: Server {
+                listener, transport, ..
+            },
             ..
         } = &self.line;
         let expires_s = match out {
@@ -470,7 +506,7 @@ impl Entry {
         let may_try = self.tries < REGISTER_TRIES_MAX;
         if let Some(asker) = Asker::of_status(status) {
             let credentials = self.line.credentials.as_ref();
-            let ways = (source, self.line.registrar.ip());
+            let ways = (source, self.line.at.registrar.ip());
             return match Given::to(credentials, self.given.as_ref(), ways, asker, response) {
                 Ok(given) if may_try => {
                     self.given = Some(given);
@@ -508,7 +544,7 @@ impl Entry {
                     return self.failed(now, hands, Unregistered::NotGranted, Duration::ZERO);
                 }
                 let granted = Duration::from_secs(granted_s.into());
-                self.failures = 0;
+                (self.failures, self.passed) = (0, 0);
                 self.until = Some(now.at + granted);
                 self.due = now.at + refresh_after(granted, &mut hands.chance);
                 Registered::Until(now.wall.plus(granted))
@@ -524,7 +560,7 @@ impl Entry {
     /// if it writes ours otherwise, else what it says of all, else what we have asked for.
     fn granted(&self, response: &Head<'_>) -> u32 {
         let asked = self.line.register.expires_s.max(self.min_expires_s);
-        let ours = contact_of(&self.line.listener, Some(&self.line.register.contact_user));
+        let ours = contact_of(&self.line.at.listener, Some(&self.line.register.contact_user));
         let plain = |uri: &[u8]| {
             let uri = uri.split(|byte| *byte == b';').next().unwrap_or_default();
             uri.to_ascii_lowercase()
@@ -548,7 +584,8 @@ impl Entry {
             .unwrap_or(asked)
     }
 
-    /// The REGISTER that is out came to nothing. The next goes out after a pause, and `wait` at the least.
+    /// The REGISTER that is out came to nothing. The next goes to another server at once, where that may help, or out after
+    /// a pause, and `wait` at the least.
     fn failed(&mut self, now: Now, hands: &mut Hands, why: Unregistered, wait: Duration) {
         let out = self.out.take();
         self.until = self.until.filter(|until| *until > now.at);
@@ -557,11 +594,40 @@ impl Entry {
             self.until = None;
             return self.tell(hands, Registered::TakenBack);
         }
-        self.failures = self.failures.saturating_add(1);
-        let pause = pause(self.failures, &mut hands.chance).max(wait);
+        let pause = if self.passes_on(&why) {
+            Duration::ZERO
+        } else {
+            self.failures = self.failures.saturating_add(1);
+            pause(self.failures, &mut hands.chance).max(wait)
+        };
         self.due = if self.is_outdated { now.at } else { now.at + pause };
         let state = Registered::Failed(why, now.wall.plus(self.due - now.at));
         self.tell(hands, state);
+    }
+
+    /// Whether there is a server that hasn't failed yet, where this one has no time or says nothing (RFC 3263 §4.3): that is
+    /// asked next. Behind the last one the first has its turn again, after a pause.
+    fn passes_on(&mut self, why: &Unregistered) -> bool {
+        let may_help = match why {
+            Unregistered::Silent => true,
+            Unregistered::Status(status) => matches!(status, 408 | 503),
+            Unregistered::Challenge(_) | Unregistered::NotGranted => false,
+        };
+        if !may_help {
+            return false;
+        }
+        let place = self.servers.iter().position(|server| server.is_of(&self.line.at));
+        let next = place.map_or(0, |place| place + 1);
+        let Some(server) = self.servers.get(next).or(self.servers.first()) else {
+            return false;
+        };
+        self.line.at = server.clone();
+        self.passed += 1;
+        let is_left = self.passed < self.servers.len();
+        if !is_left {
+            self.passed = 0;
+        }
+        is_left
     }
 
     fn tell(&self, hands: &mut Hands, state: Registered) {
@@ -575,9 +641,9 @@ impl Entry {
 }
 
 /// When a registration is refreshed: between 65 and 75 hundredths of its time, so that there is time to try again, and
-/// many servers don't come at once.
+/// many servers don't come at once. Who grants less than a few seconds isn't asked any oftener for that.
 fn refresh_after(granted: Duration, chance: &mut Chance) -> Duration {
-    granted * (650 + chance.below(101)) / 1_000
+    (granted * (650 + chance.below(101)) / 1_000).max(REGISTER_REFRESH_MIN)
 }
 
 /// The pause after so many failures: doubling, and between half and all of it, so that many don't come at once

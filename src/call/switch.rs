@@ -109,6 +109,7 @@ impl Switch {
             resolved: Arc::default(),
             shard,
             keeping: Keeping::Calls,
+            announcing: 0,
             ink: Vec::new(),
         };
         hands.bind_ahead(Instant::default());

@@ -7,6 +7,7 @@ pub mod number_format;
 pub mod overload;
 pub mod probe;
 pub mod rank;
+pub mod refusals;
 pub mod register;
 pub mod secret;
 pub mod showing;
@@ -27,6 +28,7 @@ use self::number_format::NumberFormat;
 use self::overload::Overload;
 use self::probe::Probe;
 use self::rank::Rank;
+use self::refusals::Refusals;
 use self::register::Register;
 use self::secret::{Credentials, Demand};
 use self::showing::Showing;
@@ -219,6 +221,8 @@ pub enum EarlyMedia {
     /// The caller hears it.
     #[default]
     Relay,
+    /// It stays where it is: the caller hears that it rings, by a tone of ours if it speaks a law that we encode.
+    Ringback,
     /// It stays where it is: the caller hears that it rings, and plays its own tone.
     Block,
 }
@@ -301,6 +305,8 @@ pub struct Trunk {
     pub codecs: Codecs,
     /// What becomes of media before the answer.
     pub early_media: EarlyMedia,
+    /// What its callers hear when nobody is reached.
+    pub refusals: Refusals,
     /// How keys are told.
     pub dtmf: Dtmf,
     /// How its legs' sessions are timed.
@@ -400,6 +406,7 @@ impl Trunk {
             overload: Overload::default(),
             codecs: Codecs::default(),
             early_media: EarlyMedia::default(),
+            refusals: Refusals::default(),
             dtmf: Dtmf::default(),
             reliable_provisionals: Reliability::default(),
             charging_vector: Naming::default(),

@@ -96,7 +96,11 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
     let t1 = sip.integer("t1_ms", 100..=2_000, 500);
 
     let media = media::read(&root, &listeners, shards);
-    let limits = root.section("limits", "[limits]", &["calls", "ring_timeout_s"]);
+    let limits = root.section(
+        "limits",
+        "[limits]",
+        &["calls", "ring_timeout_s", "announcements"],
+    );
     let hep = super::hep::read(&root);
     let default_calls = u32::try_from(limits::CALLS_MAX).unwrap_or(u32::MAX);
     let conf = Conf {
@@ -125,6 +129,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
             ))),
             tells_legs: hep.is_some(),
             calls_max: limits.integer("calls", 1..=default_calls, default_calls) as usize,
+            announcements_max: announcements(&limits),
             listeners,
             media,
         },
@@ -150,6 +155,12 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
         too_few_ports(&limits, &conf);
     }
     (conf, trunks)
+}
+
+/// How many refused callers hear a tone at once.
+fn announcements(limits: &Section<'_>) -> usize {
+    let default = u32::try_from(limits::ANNOUNCEMENTS).unwrap_or(u32::MAX);
+    limits.integer("announcements", 0..=limits::ANNOUNCEMENTS_MAX, default) as usize
 }
 
 /// Warns of a number of calls that somebody chose and that there are no media ports for.

@@ -35,6 +35,7 @@ pub const KEYS: &[(&str, Takes)] = &[
     ("media.interface", Takes::Restart),
     ("media.threads", Takes::Restart),
     ("media.timeout_s", Takes::Reload),
+    ("media.tones", Takes::Reload),
     ("dns.servers", Takes::Reload),
     // Numbers are kept in the form that the country gave them.
     ("numbers.country", Takes::Restart),
@@ -55,6 +56,7 @@ pub const KEYS: &[(&str, Takes)] = &[
     ("bans.longest", Takes::Reload),
     ("limits.calls", Takes::Reload),
     ("limits.ring_timeout_s", Takes::Reload),
+    ("limits.announcements", Takes::Reload),
     ("api.control", Takes::Restart),
     ("api.listen", Takes::Reload),
     ("api.aliyun.listen", Takes::Restart),

@@ -9,6 +9,7 @@ use super::value;
 use crate::base::dscp::Dscp;
 use crate::base::limits::MEDIA_INTERFACES_MAX;
 use crate::call::config::{Interface, Listener, MediaConfig};
+use crate::rtp::signals::{Country, Signals};
 
 /// The keys of an interface.
 const INTERFACE_KEYS: [&str; 4] = ["name", "address", "advertise", "ports"];
@@ -24,6 +25,7 @@ pub(super) fn read(root: &Section<'_>, listeners: &[Listener], shards: u32) -> M
         "dscp",
         "threads",
         "timeout_s",
+        "tones",
         "interface",
     ];
     let media = root.section("media", "[media]", &keys);
@@ -60,6 +62,7 @@ pub(super) fn read(root: &Section<'_>, listeners: &[Listener], shards: u32) -> M
         dscp: media.dscp(Dscp::VOICE),
         threads: media.integer("threads", 1..=THREADS_MAX, 1) as usize,
         timeout: Duration::from_secs(u64::from(media.integer("timeout_s", 5..=3_600, 60))),
+        signals: Signals::of(media.choice("tones", &Country::ALL, Country::default())),
     }
 }
 

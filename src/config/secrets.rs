@@ -157,7 +157,7 @@ const ALGORITHMS: [(&str, Algorithm); 3] = [
 /// `auth = [{…}]` and the keys beside it: what callers on a trunk have to prove. An empty list is nothing.
 pub(super) fn demand(trunk: &Section<'_>) -> Option<Demand> {
     trunk.hide("auth");
-    let realm = trunk.parsed("auth_realm", "umbra".to_owned(), |text| {
+    let realm = trunk.parsed("auth_realm", "sip".to_owned(), |text| {
         let is_plain =
             !text.is_empty() && text.len() <= SECRET_BYTES_MAX && !text.chars().any(char::is_control);
         is_plain

@@ -73,6 +73,7 @@ fn the_shipped_files_name_every_key() {
         "codecs",
         "signalling_nat",
         "early_media",
+        "refusals",
         "show_in",
         "from_user",
         "from_domain",

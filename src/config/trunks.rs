@@ -25,6 +25,7 @@ use crate::call::trunk::limits::{Limit, Limits};
 use crate::call::trunk::nat::SignallingNat;
 use crate::call::trunk::overload::{Offer, Overload};
 use crate::call::trunk::probe::Probe;
+use crate::call::trunk::refusals::Refusals;
 use crate::call::trunk::{
     CallerFrom, Cidr, DialledFrom, Dtmf, EarlyMedia, Gateway, GatewaysCall, LargeRequests, MayShow, Naming,
     Redirects, Reliability, RtcpMux, SessionTimer, SessionWish, Trunk,
@@ -84,6 +85,7 @@ const KEYS: &[&str] = &[
     "overload_control",
     "codecs",
     "early_media",
+    "refusals",
     "dtmf",
     "reliable_provisionals",
     "charging_vector",
@@ -118,7 +120,12 @@ const RTCP_MUX: [(&str, RtcpMux); 3] = [
     ("offer", RtcpMux::Offer),
     ("off", RtcpMux::Off),
 ];
-const EARLY_MEDIA: [(&str, EarlyMedia); 2] = [("relay", EarlyMedia::Relay), ("block", EarlyMedia::Block)];
+const EARLY_MEDIA: [(&str, EarlyMedia); 3] = [
+    ("relay", EarlyMedia::Relay),
+    ("ringback", EarlyMedia::Ringback),
+    ("block", EarlyMedia::Block),
+];
+const REFUSALS: [(&str, Refusals); 2] = [("status", Refusals::Status), ("tone", Refusals::Tone)];
 const DTMF: [(&str, Dtmf); 2] = [("rtp", Dtmf::Rtp), ("info", Dtmf::Info)];
 const SESSION_TIMER: [(&str, SessionTimer); 3] = [
     ("accept", SessionTimer::Accept),
@@ -216,6 +223,7 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         }),
         codecs: codecs(section),
         early_media: section.choice("early_media", &EARLY_MEDIA, EarlyMedia::Relay),
+        refusals: section.choice("refusals", &REFUSALS, Refusals::Status),
         dtmf: section.choice("dtmf", &DTMF, Dtmf::Rtp),
         session: session(section),
         charging_vector: section.choice("charging_vector", &NAMING, Naming::None),

@@ -229,6 +229,7 @@ impl Worker {
             let next = if is_woken { self.obey(now) } else { Next::GoOn };
             if self.hands.relay.timeout().is_some_and(|at| at <= now) {
                 self.hands.relay.tick(now);
+                self.hands.speak(now);
                 self.hands.flush();
             }
             self.hands.hand_in();
@@ -309,6 +310,8 @@ impl Hands {
                 }
                 self.flush();
             }
+            Order::Play(port, play) => self.relay.play(now, port.0, &play),
+            Order::Hush(port) => self.relay.hush(port.0),
             Order::Count(port) => {
                 // Answered even if there is no flow any more: somebody waits for it.
                 let counts = self.relay.counts(now, port.0).unwrap_or_default();
@@ -421,6 +424,17 @@ impl Hands {
             // Full or refused: a packet is lost, as packets are.
             let _ = pair.rtp.send_to(bytes, out.to);
         }
+    }
+
+    /// Sends what is due of the sounds that are played.
+    fn speak(&mut self, now: Instant) {
+        let table = &self.table;
+        self.relay.speak(now, |port, to, packet| {
+            if let Some(pair) = table.pair(port) {
+                // Full or refused: a packet is lost, as packets are.
+                let _ = pair.rtp.send_to(packet, to);
+            }
+        });
     }
 
     /// Sends what the relay holds, and takes down what it has to report.

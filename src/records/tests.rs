@@ -67,6 +67,7 @@ fn cdr(n: u64, ended_at: Wall) -> Cdr {
         user_data: None,
         end_cause: None,
         charging: None,
+        announcement: None,
     }
 }
 

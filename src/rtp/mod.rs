@@ -2,6 +2,7 @@
 //!
 //! Pure: packets, ports and time are handed in. The simulator and the media threads run the same [`relay`].
 
+pub mod clip;
 pub mod dtmf;
 pub mod flow;
 pub mod g711;
@@ -10,6 +11,7 @@ pub mod outbound;
 pub mod packet;
 pub mod relay;
 pub mod rtcp;
+pub mod signals;
 pub mod srtp;
 pub mod tone;
 pub mod wav;

@@ -37,7 +37,7 @@ pub struct Outbound {
     newest: Option<Newest>,
     packets: u32,
     octets: u32,
-    /// Whether it is ours alone now: events that we make are on it, and nothing is relayed.
+    /// Whether it is ours alone now: what we make is on it, and nothing is relayed.
     talks: Talks,
 }
 
@@ -121,7 +121,7 @@ impl Outbound {
         self.timeline = None;
     }
 
-    /// Nothing is relayed until [`Outbound::yield_to_peer`]: an event of ours begins.
+    /// Nothing is relayed until [`Outbound::yield_to_peer`]: an event or a sound of ours begins.
     pub fn talk(&mut self) {
         self.talks = Talks::Us;
         self.timeline = None;
@@ -153,9 +153,35 @@ impl Outbound {
         header
     }
 
+    /// The header of a packet of ours that is due at `due`; others of ours were due in whole steps of its clock before.
+    pub fn speak(
+        &mut self,
+        due: Instant,
+        chance: &mut Chance,
+        payload_type: u8,
+        marker: bool,
+        clock_hz: u32,
+    ) -> Header {
+        if self.clock_hz != 0 && self.clock_hz != clock_hz {
+            // RFC 7160 §4.1: another clock rate is another SSRC.
+            self.renew(chance);
+        }
+        self.clock_hz = clock_hz;
+        let (seq, timestamp) = self.next(due, clock_hz);
+        let header = Header {
+            marker,
+            payload_type,
+            seq,
+            timestamp,
+            ssrc: self.ssrc,
+        };
+        self.remember(due, &header);
+        header
+    }
+
     /// The header under which an incoming packet leaves. `timeline` names what its numbers belong to,
     /// `clock_hz` is the clock of its payload; `None` for an event, which runs at the audio's. `None`: it doesn't
-    /// leave, an event of ours is under way.
+    /// leave, an event or a sound of ours is under way.
     pub fn carry(
         &mut self,
         now: Instant,

@@ -1,8 +1,8 @@
 //! The relay: what comes in on one leg's port goes out on the other leg's, renumbered and under our own name.
 //!
 //! Pure: the simulator and the media threads run the same one. It is told what arrived and what the time is;
-//! it answers where a packet goes, and holds what we say ourselves ([`Relay::poll_out`]) and silence ([`Relay::poll_dead`])
-//! until they are asked for. A packet costs no lock, hash, allocation or log.
+//! it answers where a packet goes, says the frames of sounds that are due ([`Relay::speak`]), and holds what else we say
+//! ourselves ([`Relay::poll_out`]) and silence ([`Relay::poll_dead`]) until they are asked for. A packet costs no lock, hash, allocation or log.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -23,10 +23,12 @@ use crate::base::time::{Instant, Wall};
 use crate::base::timer::{TimerId, Timers};
 
 mod flow;
+mod player;
 mod secure;
 mod silence;
 
 use flow::round_trip_us;
+use player::{Playing, Rounds};
 use secure::Crypt;
 
 /// The mean time between two RTCP reports (RFC 3550 §6.2), before it is made random.
@@ -63,6 +65,7 @@ pub struct Relay {
     /// The wall clock at instant zero: sender reports carry it.
     wall: Wall,
     timers: Timers<Due>,
+    rounds: Rounds,
     out: VecDeque<(u32, SocketAddr, Vec<u8>)>,
     dead: VecDeque<u32>,
     heard: VecDeque<(u32, Digit)>,
@@ -108,6 +111,8 @@ struct Flow {
     said_dead: Option<Instant>,
     /// Keys that we press; absent nearly always.
     keys: Option<Box<Keys>>,
+    /// The sound that its peer hears of us.
+    playing: Option<Box<Playing>>,
     /// The event that its peer is sending, if the other leg has none.
     listener: Option<Box<Option<Listener>>>,
     /// The keys that its peer has told, by a message or as events; absent until it tells one.
@@ -176,6 +181,7 @@ impl Relay {
             flows: std::iter::repeat_with(|| None).take(pairs).collect(),
             wall,
             timers: Timers::default(),
+            rounds: Rounds::default(),
             out: VecDeque::new(),
             dead: VecDeque::new(),
             heard: VecDeque::new(),
@@ -211,6 +217,7 @@ impl Relay {
             silence_timer: None,
             said_dead: None,
             keys: None,
+            playing: None,
             listener: None,
             twice: None,
             crypt: None,
@@ -284,6 +291,9 @@ impl Relay {
         let index = self.index(port)?;
         let mut flow = self.flows.get_mut(index)?.take()?;
         self.timers.cancel(flow.report_timer);
+        if let Some(playing) = flow.playing.take() {
+            self.rounds.leave(playing.slot(), port);
+        }
         if let Some(keys) = flow.keys.take() {
             self.timers.cancel(keys.timer);
         }
@@ -556,9 +566,9 @@ impl Relay {
         }
     }
 
-    /// When [`Relay::tick`] has something to do.
+    /// When [`Relay::tick`] or [`Relay::speak`] has something to do.
     pub fn timeout(&self) -> Option<Instant> {
-        self.timers.next()
+        self.timers.next().into_iter().chain(self.rounds.next()).min()
     }
 
     /// A packet of our own, RTCP or an event: the port that it leaves from, where to, and its bytes.
@@ -610,7 +620,7 @@ impl Relay {
             return;
         };
         let Some((to, bytes)) = flow.beat(now, &mut keys) else {
-            flow.outbound.yield_to_peer();
+            flow.yield_to_peer();
             flow.inbound.counts.digits_dropped += keys.pad.left() as u32;
             return;
         };

@@ -105,10 +105,10 @@ pub struct Offer {
     pub rtp: Option<SocketAddr>,
     /// Where the peer wants RTCP.
     pub rtcp: Option<SocketAddr>,
-    /// Where it wants RTCP if that doesn't share RTP's port.
-    apart: Option<SocketAddr>,
     /// How its audio would be secured; `None`: not at all.
     pub secured: Option<Box<Secured>>,
+    /// Where it wants RTCP if that doesn't share RTP's port.
+    apart: Option<SocketAddr>,
 }
 
 /// What a leg has settled: the flow is made from it.
@@ -221,8 +221,8 @@ impl Offer {
             },
             rtp: media.rtp_address(),
             rtcp: rtcp_of(media, media.rtcp_port),
-            apart: media.rtcp_address(),
             secured,
+            apart: media.rtcp_address(),
         })
     }
 
@@ -258,8 +258,8 @@ impl Offer {
             },
             rtp: media.rtp_address(),
             rtcp: None,
-            apart: None,
             secured: None,
+            apart: None,
         })
     }
 

@@ -98,6 +98,7 @@ impl Ladder {
                 "large" if value == "tcp" => setup.large = Large::Heard,
                 "large" if value == "refused" => setup.large = Large::Refused,
                 "alarm" => setup.alarms.push(value.clone()),
+                "shards" => setup.shards = value.parse().expect(value),
                 "calls" => setup.berths = value.parse().expect(value),
                 "media" => setup.media_on = value.split(',').map(str::to_owned).collect(),
                 "rtcp_mux" => setup.rtcp_mux.clone_from(value),
@@ -153,6 +154,8 @@ impl Setup {
                 let names: Vec<_> = value.split(',').map(|name| format!("{name:?}")).collect();
                 self.trunk.push(format!("codecs = [{}]", names.join(", ")));
             }
+            "announcements" => self.announcements = value.parse().expect(value),
+            "tones" => value.clone_into(&mut self.tones),
             "media_timeout" => self.media_timeout = duration(value, self.t1).expect(value),
             other => panic!("no setup is called {other}"),
         }
@@ -406,6 +409,11 @@ impl<S: Stage> Play<S> {
             ["press", who, keys, options @ ..] => self.press(who, keys, options),
             ["keys", who, keys, options @ ..] => self.keys(who, keys, options),
             ["fax", from, "->", to, options @ ..] => self.fax(from, to, options),
+            ["tone", who, "none"] => self.no_tone(who),
+            ["tone", who, hz, cadence, time] => self.tone(who, hz, cadence, time, None),
+            ["tone", who, hz, cadence, time, "against", other] => {
+                self.tone(who, hz, cadence, time, Some(other))
+            }
             ["idle"] => self.idle(),
             _ => Err("no line of a ladder reads so".into()),
         }

@@ -104,7 +104,7 @@ fn write_conf(dir: &Path, setup: &Setup, capture: &Capture) {
         })
         .collect();
     let conf = format!(
-        "trunks = \"trunks.toml\"\n[sip]\nudp = [{}]\ntcp = [{}]\ntls = [{}]\n{}shards = {}\nt1_ms = {}\n[media]\ntimeout_s = {}\n{interfaces}[limits]\nring_timeout_s = {}\n[api]\nlisten = \"\"\n[log]\nlevel = \"debug\"\n{}",
+        "trunks = \"trunks.toml\"\n[sip]\nudp = [{}]\ntcp = [{}]\ntls = [{}]\n{}shards = {}\nt1_ms = {}\n[media]\ntimeout_s = {}\ntones = \"{}\"\n{interfaces}[limits]\nring_timeout_s = {}\nannouncements = {}\n[api]\nlisten = \"\"\n[log]\nlevel = \"debug\"\n{}",
         listening(Transport::Udp),
         listening(Transport::Tcp),
         listening(Transport::Tls),
@@ -116,7 +116,9 @@ fn write_conf(dir: &Path, setup: &Setup, capture: &Capture) {
         setup.shards,
         setup.t1.as_millis(),
         setup.media_timeout.as_secs(),
+        setup.tones,
         setup.ring.as_secs(),
+        setup.announcements,
         capture.conf(),
     );
     let emergency = setup.emergency.as_ref().map(|[country, trunk, also]| {

@@ -19,6 +19,7 @@ pub mod session;
 pub mod stage;
 pub mod strict;
 pub mod text;
+pub mod tone;
 pub mod wires;
 pub mod witness;
 pub mod world;

@@ -155,6 +155,8 @@ pub struct Call {
     pub seq: u16,
     /// How many of `rtp` have been looked at for keys.
     pub keys_read: usize,
+    /// How many have been looked at for tones.
+    pub tones_read: usize,
     /// RTCP packets that came, and when.
     pub rtcp: Vec<(Duration, Vec<u8>)>,
     /// What messages of the other side must go by.
@@ -367,6 +369,7 @@ impl Call {
             rtp: Vec::new(),
             seq: 0,
             keys_read: 0,
+            tones_read: 0,
             rtcp: Vec::new(),
             routing: Said::default(),
             rel: Rel::default(),

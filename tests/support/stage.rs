@@ -121,6 +121,10 @@ pub struct Setup {
     pub ring: Duration,
     /// Media time-out.
     pub media_timeout: Duration,
+    /// Whose tones are heard.
+    pub tones: String,
+    /// How many refused callers may hear one at once.
+    pub announcements: usize,
     /// Calls that the media ports suffice for.
     pub berths: u16,
     /// Whether the trunk lets media addresses be latched on.
@@ -187,6 +191,8 @@ impl Setup {
             follows: false,
             ring: Duration::from_secs(60),
             media_timeout: Duration::from_secs(60),
+            tones: "CN".into(),
+            announcements: 500,
             berths: 100,
             latch: false,
             media_on: vec!["v4".into()],

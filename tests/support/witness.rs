@@ -57,7 +57,14 @@ pub fn face(msg: &Msg) -> String {
             face += value;
         }
     }
-    face + "\n\n" + &String::from_utf8_lossy(&msg.body)
+    // Of a description its own id and its port.
+    let body = String::from_utf8_lossy(&msg.body);
+    let lines = body.lines().map(|line| match line.split_once(' ') {
+        Some(("m=audio", rest)) => rest.split_once(' ').map_or(rest, |(_, codecs)| codecs),
+        Some(("o=-", _)) => "o=",
+        Some(_) | None => line,
+    });
+    face + "\n\n" + &lines.collect::<Vec<_>>().join("\n")
 }
 
 #[test]

@@ -319,5 +319,6 @@ pub(crate) fn cdr(n: u64) -> Cdr {
         user_data: None,
         end_cause: None,
         charging: None,
+        announcement: None,
     }
 }

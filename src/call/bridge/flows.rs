@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
-use super::{Bridge, Opened, Side};
+use super::{Bridge, Opened, Side, Sounds};
 use crate::base::limits::SDP_CODECS_MAX;
 use crate::call::audio::{Heard, Sends};
 use crate::call::hands::Hands;
@@ -29,8 +29,9 @@ impl Bridge {
     /// Tells the media threads what both sides have settled; before the answer only if the called side may be heard.
     pub fn order_flows(&mut self, hands: &mut Hands) {
         match self.early {
-            EarlyMedia::Block if self.talking.is_none() => return,
-            EarlyMedia::Block | EarlyMedia::Relay => {}
+            EarlyMedia::Relay if self.sounds() == Sounds::No => {}
+            EarlyMedia::Relay | EarlyMedia::Ringback | EarlyMedia::Block if self.talking.is_some() => {}
+            EarlyMedia::Relay | EarlyMedia::Ringback | EarlyMedia::Block => return self.order_sound(hands),
         }
         let Some([caller, callee]) = self.sides.as_mut() else {
             return;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use arrayvec::ArrayVec;
 
 use super::secure::Secret;
-use super::{Bridge, Opened, Owes, Side};
+use super::{Bridge, Opened, Owes, Side, Voiced};
 use crate::base::limits::{SDP_CODECS_MAX, SDP_MEDIA_MAX};
 use crate::base::time::Instant;
 use crate::call::config::MediaConfig;
@@ -92,6 +92,8 @@ impl Bridge {
             fax,
             // It is answered.
             early: EarlyMedia::Relay,
+            playing: None,
+            voiced: Voiced::No,
         }))
     }
 

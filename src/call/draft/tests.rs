@@ -41,6 +41,7 @@ fn an_arrival_and_its_end_are_the_whole_record() {
                 trunk_out: other.trunk_out,
                 end_cause: other.end_cause,
                 charging: other.charging,
+                announcement: other.announcement,
                 ..arrived.clone()
             };
             assert_eq!(read(&arrived, &ended), ended);

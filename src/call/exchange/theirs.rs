@@ -116,7 +116,7 @@ impl Call {
         carrier: Carrier,
         holds: Holds,
     ) -> Option<Bounce> {
-        if self.recorded != Recorded::Open {
+        if self.recorded != Recorded::Open || (name == LegName::Callee && self.is_over()) {
             // RFC 5407 §3.2.2: the dialog is at its end.
             return Some(Bounce::status(481));
         }

@@ -10,6 +10,7 @@ use super::{CSEQ_JUMP, Mark, Unfit};
 use crate::base::limits::{CALL_DURATION_MAX, RETRY_AFTER_MAX_S};
 use crate::base::number::{Digits, RealNumber, Tel, VirtualNumber};
 use crate::base::time::{Now, Wall};
+use crate::call::announce::Parting;
 use crate::call::bridge::Bridge;
 use crate::call::cdr::Cdr;
 use crate::call::config::{Config, Listener, MediaConfig};
@@ -25,9 +26,10 @@ use crate::call::leg::ringing::Ringing;
 use crate::call::leg::session_timer::{Clock, Session};
 use crate::call::leg::{self, Bye, Echo, Leg};
 use crate::call::media::{MediaPort, Order};
-use crate::call::phase::{Call, End, Recorded, Talk, Through};
+use crate::call::phase::{Call, End, Leaves, Recorded, Talk, Through};
 use crate::call::port::{Heading, LegName, Output};
 use crate::call::switch::Switch;
+use crate::call::trunk::refusals::Refusals;
 use crate::masking::inventory::NumberState;
 use crate::sip::build::Response;
 use crate::sip::dialog::{Dialog, LocalParty, Parts};
@@ -464,6 +466,8 @@ pub(super) fn call_left(
         },
         record: record.into(),
         recorded: Recorded::Open,
+        leaves: Leaves::Record,
+        parting: Parting::No,
         warrant: None,
         through: Some(through),
         callee_taken: None,
@@ -504,6 +508,7 @@ pub(super) fn caller_left(now: Now, leg: Leg, server: ServerId, echo: Echo, invi
         reliable: None,
         told: Told::nothing(now.at),
         apart: Apart::No,
+        refusals: Refusals::Status,
     }
 }
 

@@ -11,19 +11,20 @@ use super::ringing::Progress;
 use super::{Bye, Leg};
 use crate::base::time::Now;
 use crate::base::timer::TimerId;
-use crate::call::bridge::{Met, OTHER_FAMILY, Refused};
+use crate::call::bridge::{Met, OTHER_FAMILY, Refused, Sounds};
 use crate::call::cdr::ReleasedBy;
 use crate::call::exchange::{Ask, Opening};
 use crate::call::failover::Try;
 use crate::call::hands::{CallTimer, Hands, Token};
 use crate::call::inspect;
 use crate::call::leg::caller::{Sdp, Sent};
-use crate::call::phase::{Call, End, Recorded};
+use crate::call::phase::{Call, End};
 use crate::call::port::{EventKind, Heading, LegName};
 use crate::call::refusal::{self, Elsewhere};
 use crate::call::targets::{self, Target};
 use crate::call::trunk::EarlyMedia;
 use crate::masking::reason::Reason;
+use crate::rtp::signals::Signal;
 use crate::sip::dialog::LocalParty;
 use crate::sip::header::{Name, retry_after};
 use crate::sip::message::Message;
@@ -208,7 +209,7 @@ impl Call {
             self.not_to_caller.id(tag);
         }
         let described = self.fork_described(hands, now, branch, response);
-        let is_kept_away = described == Described::Media && self.bridge.early() == EarlyMedia::Block;
+        let is_kept_away = described == Described::Media && self.bridge.early() != EarlyMedia::Relay;
         if described == Described::Media && !is_kept_away {
             self.bridge.order_flows(hands);
             self.record.early_media_at.get_or_insert(now.wall);
@@ -230,7 +231,23 @@ impl Call {
                 Sdp::Without
             }
         };
+        if self.is_heard_ringing(hands, status) == Sounds::Yes {
+            return self.progress_to_caller(hands, now, 183, Sdp::With);
+        }
         self.progress_to_caller(hands, now, refusal::relayed_progress(status), sdp);
+    }
+
+    /// Whether the caller is to know what this status says by a tone of ours. It never stands beside a 180, at which phones
+    /// play a tone of their own, whatever they hear (RFC 3960 §3.2).
+    fn is_heard_ringing(&mut self, hands: &mut Hands, status: u16) -> Sounds {
+        match (self.bridge.early(), self.bridge.sounds(), status) {
+            (EarlyMedia::Ringback, Sounds::No, 180) => {
+                let tone = self.config.media.signals.clip(Signal::Ringback);
+                self.bridge.sound(hands, tone)
+            }
+            (EarlyMedia::Ringback, Sounds::Yes, 180 | 183) => Sounds::Yes,
+            (EarlyMedia::Relay | EarlyMedia::Ringback | EarlyMedia::Block, ..) => Sounds::No,
+        }
     }
 
     /// Our INVITE's offer has its answer for good in the dialog of the fork in use (RFC 3262 §5).
@@ -331,7 +348,7 @@ impl Call {
             self.not_to_caller.id(tag);
         }
         self.ack(hands, now, LegName::Callee, response.cseq().number);
-        if self.recorded != Recorded::Open {
+        if self.is_over() {
             // It answered while our CANCEL was on its way (RFC 3261 §9.1).
             self.hang_up(hands, now, LegName::Callee);
             return;
@@ -394,7 +411,7 @@ impl Call {
         if status == 503 {
             self.spare_gateway(hands, now, response);
         }
-        if self.recorded != Recorded::Open {
+        if self.is_over() {
             return;
         }
         if status == 422 && self.ask_for_longer(hands, now, response) {
@@ -473,7 +490,7 @@ impl Call {
         callee.state = CalleeState::Over;
         callee.leg.bye = Bye::Done;
         callee.forget_forks(hands);
-        let is_wanted = self.recorded == Recorded::Open;
+        let is_wanted = !self.is_over();
         if is_wanted && !self.has_rung() && lost == Lost::Transport && self.try_by_udp(hands, now) {
             return;
         }

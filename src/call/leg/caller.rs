@@ -16,6 +16,7 @@ use crate::call::overload::retry_after_s;
 use crate::call::phase::{Call, End};
 use crate::call::port::{Heading, LegName};
 use crate::call::refusal;
+use crate::call::trunk::refusals::Refusals;
 use crate::masking::reason::Reason;
 use crate::sip::build::{Body, Response};
 use crate::sip::message::Message;
@@ -59,6 +60,8 @@ pub struct Caller {
     pub told: Told,
     /// Whether its answer waits for a codec that both parties speak.
     pub apart: Apart,
+    /// What it hears when nobody is reached.
+    pub refusals: Refusals,
 }
 
 /// A provisional answer that went out.

@@ -431,6 +431,9 @@ impl Call {
                 }
             }
         }
+        if self.is_over() {
+            return;
+        }
         let end = End {
             by: ReleasedBy::Callee,
             heard: refusal::cause_of(reason::read(bye)),

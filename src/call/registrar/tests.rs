@@ -14,6 +14,7 @@ use crate::call::targets::Place;
 use crate::call::trunk::Gateway;
 use crate::call::trunk::rank::Rank;
 use crate::masking::table::Table;
+use crate::rtp::signals::{Country, Signals};
 use crate::sip::path::{ListenerId, Party};
 
 #[test]
@@ -36,7 +37,7 @@ fn pauses_double_up_to_the_longest_and_differ() {
 #[test]
 fn a_registration_is_refreshed_while_there_is_time_to_try_again() {
     let mut chance = Chance::from_number(7);
-    for granted_s in [1, 60, 86_400] {
+    for granted_s in [60, 86_400] {
         let granted = Duration::from_secs(granted_s);
         for _ in 0..50 {
             let after = refresh_after(granted, &mut chance);
@@ -45,6 +46,15 @@ fn a_registration_is_refreshed_while_there_is_time_to_try_again() {
                 "{granted_s}"
             );
         }
+    }
+}
+
+#[test]
+fn who_grants_a_second_is_not_asked_every_second() {
+    let mut chance = Chance::from_number(7);
+    for granted_s in [1, 2] {
+        let after = refresh_after(Duration::from_secs(granted_s), &mut chance);
+        assert_eq!(after, REGISTER_REFRESH_MIN, "{granted_s} s");
     }
 }
 
@@ -105,11 +115,13 @@ fn switch(trunks: usize, gateway: Target) -> Switch {
         ring_timeout: Duration::from_secs(60),
         tells_legs: false,
         calls_max: 1,
+        announcements_max: 1,
         media: MediaConfig {
             interfaces: Vec::new(),
             threads: 1,
             timeout: Duration::from_secs(60),
             dscp: Dscp::VOICE,
+            signals: Signals::of(Country::default()),
         },
         dscp: Dscp::SIGNALLING,
     };

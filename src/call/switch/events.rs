@@ -46,6 +46,10 @@ impl Switch {
                 CallTimer::Left(invite) => call.give_up_left(hands, invite),
                 CallTimer::Session(leg) => call.session_due(hands, now, leg),
                 CallTimer::Probe(leg) => call.probe_due(hands, now, leg),
+                CallTimer::Parting => {
+                    call.clock = None;
+                    call.part(hands, now);
+                }
                 CallTimer::Counts => {
                     call.counts_timer = None;
                     call.finish_record(hands, now);

@@ -3,8 +3,10 @@ use std::time::Duration;
 
 use super::*;
 use crate::call::media::InterfaceId;
+use crate::rtp::clip::{Clip, Play, Repeats};
 use crate::rtp::dtmf::{Digit, Key};
 use crate::rtp::flow::{Counts, MediaNat, Payload, RtcpPort, Stream, Way};
+use crate::rtp::g711::Law;
 use crate::rtp::packet;
 
 /// A thread over many ports, what it reports, and the next port to try.
@@ -346,4 +348,44 @@ fn the_flows_of_a_call_that_goes_on_bind_their_ports_and_one_that_somebody_took_
     bench.order(Order::Resume(taken, spec(&caller)));
     assert_eq!(bench.report(), Report::NotBound(taken));
     assert_eq!(bench.closed(taken), Counts::default());
+}
+
+#[test]
+fn a_sound_is_sent_frame_by_frame_on_the_stream_that_the_peer_hears_already() {
+    let mut bench = Bench::new(25_000);
+    let (caller, callee) = (peer(), peer());
+    let (a, b) = (bench.bound(), bench.bound());
+    bench.order(Order::Open(a, spec(&caller)));
+    bench.order(Order::Open(b, spec(&callee)));
+    bench.order(Order::Join(a, b));
+    bench.settle(b);
+    send(&callee, b, 3);
+    let relayed = receive(&caller, a);
+    let play = Play {
+        clip: Arc::new(Clip::new(&[1_000; 160], Repeats::Forever)),
+        law: Law::A,
+        number: 8,
+    };
+    bench.order(Order::Play(a, Box::new(play)));
+    let mut last = relayed;
+    for n in 0..10 {
+        let heard = receive(&caller, a);
+        assert_eq!((heard.ssrc, heard.marker), (last.ssrc, n == 0));
+        assert_eq!(heard.seq, last.seq.wrapping_add(1));
+        if n > 0 {
+            // However late the thread was.
+            assert_eq!(heard.timestamp.wrapping_sub(last.timestamp) % 160, 0);
+        }
+        last = heard;
+    }
+    bench.order(Order::Hush(a));
+    bench.settle(a);
+    // What was sent before.
+    caller.set_nonblocking(true).expect("it can be");
+    while caller.recv(&mut [0; 200]).is_ok() {}
+    caller.set_nonblocking(false).expect("it can be");
+    send(&callee, b, 4);
+    let again = receive(&caller, a);
+    assert!(again.marker && again.ssrc == last.ssrc);
+    assert!(bench.closed(a).packets_out >= 12);
 }

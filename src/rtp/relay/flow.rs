@@ -80,7 +80,7 @@ impl Flow {
         }
         let header = self.outbound.event(now, number, beat.is_first, keys.timestamp);
         if beat.is_last {
-            self.outbound.yield_to_peer();
+            self.yield_to_peer();
         }
         let mut bytes = vec![0; packet::HEADER_BYTES];
         bytes.extend_from_slice(&beat.payload);
@@ -89,6 +89,13 @@ impl Flow {
         self.outbound.count(EVENT_BYTES);
         self.inbound.counts.packets_out += 1;
         Some((to, bytes))
+    }
+
+    /// An event or a sound of ours is over: the peer of the other leg is heard, if it isn't the other one's turn.
+    pub(super) fn yield_to_peer(&mut self) {
+        if self.playing.is_none() {
+            self.outbound.yield_to_peer();
+        }
     }
 
     pub(super) fn count_in(&mut self, now: Instant, payload: &Payload) {

@@ -19,6 +19,7 @@ use umbra::call::trunk::{
 use umbra::config::{Conf, Reading};
 use umbra::masking::binding::Mode;
 use umbra::rtp::flow::MediaNat;
+use umbra::rtp::signals::{Country, Signals};
 use umbra::sip::digest::{Algorithm, Asker};
 use umbra::sip::path::{ListenerId, Transport};
 
@@ -55,6 +56,9 @@ pub(super) fn config_of(setup: &Setup) -> Config {
     let read = further.next().expect("the trunk itself");
     let trunk_media = named(&setup.media);
     config.media.timeout = setup.media_timeout;
+    config.announcements_max = setup.announcements;
+    let country = Country::ALL.iter().find(|(name, _)| *name == setup.tones);
+    config.media.signals = Signals::of(country.expect("a country with tones").1);
     let carrier = Trunk {
         name: "carrier".into(),
         accept_from: setup.accepted().into_iter().map(net).collect(),

@@ -193,6 +193,8 @@ impl World {
             Order::Digit(_, digit) => {
                 self.relay.digit(now, port.0, *digit);
             }
+            Order::Play(_, play) => self.relay.play(now, port.0, play),
+            Order::Hush(_) => self.relay.hush(port.0),
             Order::Count(_) => {
                 let counts = self.relay.counts(now, port.0).unwrap_or_default();
                 self.later(Duration::ZERO, What::Report(shard, Report::Counts(port, counts)));
@@ -219,6 +221,15 @@ impl World {
     }
 
     pub(super) fn relay_sends(&mut self) {
+        let (mut said, setup) = (Vec::new(), &self.setup);
+        self.relay.speak(self.at().at, |port, to, bytes| {
+            let from = setup.media_address(media::MediaPort(port));
+            let bytes = bytes.to_vec();
+            said.push(Packet { from, to, bytes });
+        });
+        for packet in said {
+            self.carry(packet, None);
+        }
         while let Some((port, to, bytes)) = self.relay.poll_out() {
             let from = self.setup.media_address(media::MediaPort(port));
             self.carry(Packet { from, to, bytes }, None);
@@ -250,6 +261,10 @@ fn was_known(said: &[Cdr], cdr: &Cdr) -> bool {
             cdr.sip_status,
         )
     };
+    if cdr.announcement.is_some() {
+        // Why is known at once, and how the caller left when it has.
+        return said.first().is_some_and(|first| first.refusal == cdr.refusal);
+    }
     // Who isn't gone on with has no flows that could be counted.
     let has_media = cdr.answered_at.is_some() && cdr.end_cause.as_deref() != Some("restart");
     said.first().is_some_and(|first| end(first) == end(cdr)) && (!has_media || said.len() > 1)

@@ -17,6 +17,7 @@ mod headers;
 mod reports;
 mod secure;
 mod silence;
+mod sounds;
 
 const A: u32 = 20_000;
 const B: u32 = 20_002;
