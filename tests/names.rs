@@ -10,6 +10,7 @@ mod zone;
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -323,6 +324,73 @@ fn garbage_and_silence_are_failures_and_one_name_does_not_hold_up_the_others() {
     let end = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     end.send_to(b"end", address).expect("sent");
     answering.join().expect("it ended");
+}
+
+/// The kind of record that a question asks for (RFC 1035 §4.1.2).
+fn kind_asked(question: &[u8]) -> u16 {
+    let mut at = 12;
+    while question[at] > 0 {
+        at += usize::from(question[at]) + 1;
+    }
+    u16::from_be_bytes([question[at + 1], question[at + 2]])
+}
+
+#[test]
+fn the_host_of_a_domain_is_no_server_of_its_calls_until_dns_says_that_it_has_no_others() {
+    const SRV: u16 = 33;
+    let Some(zone) = Zone::start("@ A 127.0.1.1") else {
+        return;
+    };
+    // Between us and the real one: while it is told to, questions for SRV fail.
+    let between = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let (address, real) = (between.local_addr().expect("bound"), zone.address);
+    let fails = Arc::new(AtomicBool::new(true));
+    let is_failing = fails.clone();
+    let passing = thread::spawn(move || {
+        let beyond = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        for socket in [&between, &beyond] {
+            socket.set_read_timeout(Some(PATIENCE)).expect("not zero");
+        }
+        let mut bytes = [0; 1_500];
+        while let Ok((length, from)) = between.recv_from(&mut bytes) {
+            if &bytes[..length] == b"end" {
+                return;
+            }
+            let answer = if kind_asked(&bytes) == SRV && is_failing.load(Ordering::SeqCst) {
+                bytes[2] |= 0x80;
+                bytes[3] = 2;
+                bytes[..length].to_vec()
+            } else {
+                beyond.send_to(&bytes[..length], real).expect("sent");
+                let (length, _) = beyond.recv_from(&mut bytes).expect("answered");
+                bytes[..length].to_vec()
+            };
+            let _ = between.send_to(&answer, from);
+        }
+    });
+    let (names, _told) = names();
+    let now = || {
+        (
+            shown(&names.status()[0].servers),
+            names.status()[0].error.is_some(),
+        )
+    };
+    let ask = || {
+        names.want(wanted(address, &["sip:carrier.test"], &[Transport::Udp]));
+        names.wait(PATIENCE);
+    };
+    ask();
+    assert_eq!(now(), (vec![], true));
+    fails.store(false, Ordering::SeqCst);
+    until("there are no SRV records", || !now().1);
+    assert_eq!(now().0, ["0/0 udp 127.0.1.1:5060"]);
+    // Once that was said, it counts while nobody says anything else.
+    fails.store(true, Ordering::SeqCst);
+    until("it fails again", || now().1);
+    assert_eq!(now().0, ["0/0 udp 127.0.1.1:5060"]);
+    let end = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    end.send_to(b"end", address).expect("sent");
+    passing.join().expect("it ended");
 }
 
 /// A server on which A and B are bound through X, whose trunk has these gateways.

@@ -5,7 +5,7 @@
 mod server;
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
+use std::fs::{self, File};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -17,7 +17,10 @@ use serde_json::{Value, json};
 use umbra::rtp::g711::Law;
 use umbra::rtp::tone::Tone;
 
-use server::{A, B, CALLEE, CARRIER, PATIENCE, Server, Setup, X, free_address, is_bound, until};
+use server::certificates::SERVER;
+use server::{
+    A, B, CALLEE, CARRIER, PATIENCE, Server, Setup, X, free_address, is_bound, is_listening, until,
+};
 
 /// The number by which B is the protected one: calls of A through it come from the other party.
 const X_OF_B: &str = "17000000002";
@@ -36,6 +39,8 @@ enum Way {
     Tcp,
     /// TCP, a connection for each call.
     TcpEach,
+    /// TLS, one connection for all calls; both sides show certificates. SIPp speaks TCP to a [`Wrapper`].
+    Tls,
     /// UDP over IPv6; the media are IPv4.
     Udp6,
 }
@@ -45,24 +50,24 @@ impl Way {
     fn options(self) -> (&'static str, &'static str) {
         match self {
             Self::Udp | Self::Udp6 => ("u1", "u1"),
-            Self::Tcp => ("t1", "t1"),
+            Self::Tcp | Self::Tls => ("t1", "t1"),
             Self::TcpEach => ("tn", "t1"),
         }
     }
 
     /// As a gateway's URI has it.
     fn name(self) -> &'static str {
-        if self.is_tcp() { "tcp" } else { "udp" }
-    }
-
-    fn is_tcp(self) -> bool {
-        self.options().1 == "t1"
+        match self {
+            Self::Udp | Self::Udp6 => "udp",
+            Self::Tcp | Self::TcpEach => "tcp",
+            Self::Tls => "tls",
+        }
     }
 
     /// An address of that side which was free a moment ago.
     fn address(self, side: Ipv4Addr) -> SocketAddr {
         match self {
-            Self::Udp | Self::Tcp | Self::TcpEach => free_address(side),
+            Self::Udp | Self::Tcp | Self::TcpEach | Self::Tls => free_address(side),
             Self::Udp6 => {
                 let socket = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).expect("a free port");
                 socket.local_addr().expect("bound")
@@ -70,10 +75,14 @@ impl Way {
         }
     }
 
-    /// A scenario as this way needs it: over IPv6 everybody is on `::1`, and only numbers can be told apart.
-    fn scenario(self, text: &str) -> String {
+    /// A scenario as this way needs it: over IPv6 everybody is on `::1`, and only numbers can be told apart. Over TLS it
+    /// tells of the wrapper, which is at `public`, and not of SIPp.
+    fn scenario(self, text: &str, public: SocketAddr) -> String {
         match self {
             Self::Udp | Self::Tcp | Self::TcpEach => text.to_owned(),
+            Self::Tls => text
+                .replace("[transport]", "TLS")
+                .replace("[local_port]", &public.port().to_string()),
             Self::Udp6 => [("sip:", ":"), ("@", "")]
                 .iter()
                 .fold(text.to_owned(), |text, (before, after)| {
@@ -143,7 +152,7 @@ impl Stage {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let gateway = way.address(CALLEE);
         let also = match way {
-            Way::Udp | Way::Tcp | Way::TcpEach => None,
+            Way::Udp | Way::Tcp | Way::TcpEach | Way::Tls => None,
             Way::Udp6 => Some(way.address(CALLEE)),
         };
         let setup = Setup {
@@ -153,45 +162,92 @@ impl Stage {
             calls: 500,
             also: also.into_iter().collect(),
         };
-        let server = Server::speaking(if way.is_tcp() { "tcp" } else { "udp" }, &setup);
-        Self {
+        let server = Server::speaking(way.name(), &setup);
+        let stage = Self {
             home: also.unwrap_or(server.sip),
             server,
             gateway,
             way,
             _turn: turn,
+        };
+        if way == Way::Tls {
+            // Nobody takes connections for a SIPp that calls.
+            stage.trunk_says("signalling_nat = \"source\"\n");
         }
+        stage
     }
 
-    /// A SIPp that plays a scenario as this stage's way needs it.
-    fn sipp(&self, scenario: &str, side: Ipv4Addr, address: SocketAddr, count: usize) -> Sipp {
+    /// Adds lines to the trunk's conf, which the server takes.
+    fn trunk_says(&self, lines: &str) {
+        let path = self.server.folder().join("trunks.toml");
+        let conf = fs::read_to_string(&path).expect("the server's conf");
+        fs::write(&path, conf + lines).expect("the folder can be written");
+        self.server.done("reload");
+    }
+
+    /// A SIPp that plays a scenario as this stage's way needs it, and what it says of its transport: `address` is where
+    /// the server finds it.
+    fn sipp(&self, scenario: &str, side: Side, address: SocketAddr, count: usize) -> Sipp {
         let file = format!("scenarios/sipp/{scenario}.xml");
         let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(&file));
         let text = text.unwrap_or_else(|_| panic!("{file} is there"));
-        let path = self.server.folder().join(format!("{scenario}.xml"));
-        fs::write(&path, self.way.scenario(&text)).expect("the folder can be written");
-        Sipp::new(self.server.folder(), scenario, side, address, count)
+        let folder = self.server.folder();
+        let path = folder.join(format!("{scenario}.xml"));
+        fs::write(&path, self.way.scenario(&text, address)).expect("the folder can be written");
+        let is_wrapped = self.way == Way::Tls;
+        let (own, wrapper) = match side {
+            Side::Called if is_wrapped => {
+                let own = free_address(CALLEE);
+                (own, Some(Wrapper::of_called(folder, address, own)))
+            }
+            Side::Calling if is_wrapped => {
+                let door = free_address(CARRIER);
+                (address, Some(Wrapper::of_calling(folder, door, self.home)))
+            }
+            Side::Called | Side::Calling => (address, None),
+        };
+        let media = match side {
+            Side::Calling => CARRIER,
+            Side::Called => CALLEE,
+        };
+        let mut sipp = Sipp::new(folder, scenario, media, own, count);
+        let (calls_by, hears_by) = self.way.options();
+        match side {
+            Side::Calling => {
+                sipp.command.args(["-t", calls_by, "-max_socket", "1000"]);
+                if let Some(wrapper) = &wrapper {
+                    sipp.command.args(["-rsa", &wrapper.door.to_string()]);
+                }
+            }
+            Side::Called => {
+                sipp.command.args(["-t", hears_by]);
+            }
+        }
+        sipp.wrapper = wrapper;
+        sipp
+    }
+
+    /// Starts a called side, and waits until it listens.
+    fn hears(&self, sipp: &mut Sipp) {
+        sipp.start();
+        let own = sipp.address;
+        until("SIPp listens", || match self.way {
+            Way::Udp | Way::Udp6 => is_bound(own),
+            Way::Tcp | Way::TcpEach | Way::Tls => is_listening(own),
+        });
     }
 
     /// Makes the calls; both sides must find every one of them as it should be.
     fn play(&self, calls: &Calls<'_>) {
-        let (calls_by, hears_by) = self.way.options();
         let uas = calls.uas.map(|scenario| {
-            let mut uas = self.sipp(scenario, CALLEE, self.gateway, calls.count * calls.legs);
-            uas.command.args(["-t", hears_by]);
-            uas.start();
-            until("SIPp listens", || {
-                if self.way.is_tcp() {
-                    is_listening(self.gateway)
-                } else {
-                    is_bound(self.gateway)
-                }
-            });
+            let count = calls.count * calls.legs;
+            let mut uas = self.sipp(scenario, Side::Called, self.gateway, count);
+            self.hears(&mut uas);
             uas
         });
-        let mut uac = self.sipp(calls.uac, CARRIER, self.way.address(CARRIER), calls.count);
+        let at = self.way.address(CARRIER);
+        let mut uac = self.sipp(calls.uac, Side::Calling, at, calls.count);
         uac.command.args(["-s", calls.x]).arg(self.home.to_string());
-        uac.command.args(["-t", calls_by, "-max_socket", "1000"]);
         uac.command
             .args(["-r", &calls.rate.to_string(), "-d", &calls.talk_ms.to_string()]);
         uac.start();
@@ -237,21 +293,74 @@ fn alike(records: &[Value], fields: &Value) {
     }
 }
 
-/// Whether somebody listens there for connections.
-fn is_listening(at: SocketAddr) -> bool {
-    const LISTEN: &str = "0A";
-    let port = format!(":{:04X}", at.port());
-    let table = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
-    table.lines().any(|line| {
-        let mut fields = line.split_whitespace().skip(1);
-        let is_port = fields.next().is_some_and(|local| local.ends_with(&port));
-        is_port && fields.nth(1) == Some(LISTEN)
-    })
+/// Which side of a call a SIPp is.
+#[derive(Clone, Copy)]
+enum Side {
+    Calling,
+    Called,
+}
+
+/// TLS for a SIPp, which has none in Debian: an stunnel between it and the server. Both sides show certificates, and it
+/// believes only in the server's. Dropped, it is killed.
+struct Wrapper {
+    child: Child,
+    /// Where it takes connections.
+    door: SocketAddr,
+    /// The file of what it prints.
+    said: PathBuf,
+}
+
+impl Wrapper {
+    /// Takes TCP at `door` and passes it on to the server at `home` over TLS.
+    fn of_calling(folder: &Path, door: SocketAddr, home: SocketAddr) -> Self {
+        let passes = format!(
+            "client = yes\nlocal = {}\nconnect = {home}\nsni = {SERVER}\ncheckHost = {SERVER}\n",
+            door.ip()
+        );
+        Self::start(folder, door, &passes)
+    }
+
+    /// Takes TLS at `door` from the server and passes it on to a SIPp over TCP.
+    fn of_called(folder: &Path, door: SocketAddr, sipp: SocketAddr) -> Self {
+        Self::start(folder, door, &format!("connect = {sipp}\ncheckHost = {SERVER}\n"))
+    }
+
+    fn start(folder: &Path, door: SocketAddr, passes: &str) -> Self {
+        let conf = folder.join(format!("stunnel-{}.conf", door.port()));
+        let text = format!(
+            "foreground = yes\ndebug = notice\npid =\n[sipp]\naccept = {door}\n{passes}\
+             cert = phones.pem\nkey = phones.key\nCAfile = ca.pem\nverifyChain = yes\nTIMEOUTclose = 0\n"
+        );
+        fs::write(&conf, text).expect("the folder can be written");
+        let said = conf.with_extension("said");
+        let out = File::create(&said).expect("the folder can be written");
+        let child = Command::new("stunnel4")
+            .current_dir(folder)
+            .arg(&conf)
+            .stdin(Stdio::null())
+            .stdout(out.try_clone().expect("the same file"))
+            .stderr(out)
+            .spawn()
+            .expect("stunnel is installed (Debian's package stunnel4)");
+        until("stunnel listens", || is_listening(door));
+        Self { child, door, said }
+    }
+}
+
+impl Drop for Wrapper {
+    fn drop(&mut self) {
+        // It ends by itself only where it couldn't start.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// One SIPp.
 struct Sipp {
     command: Command,
+    /// Where it listens.
+    address: SocketAddr,
+    wrapper: Option<Wrapper>,
     child: Option<Child>,
     statistics: PathBuf,
     errors: PathBuf,
@@ -287,6 +396,8 @@ impl Sipp {
             .stderr(Stdio::null());
         Self {
             command,
+            address,
+            wrapper: None,
             child: None,
             statistics,
             errors,
@@ -313,7 +424,10 @@ impl Sipp {
         };
         let last = last_row(&self.statistics);
         let number = |name: &str| last.get(name).and_then(|n| n.parse().ok()).unwrap_or(0);
-        let errors = fs::read_to_string(&self.errors).unwrap_or_default();
+        let mut errors = fs::read_to_string(&self.errors).unwrap_or_default();
+        if let Some(wrapper) = &self.wrapper {
+            errors += &fs::read_to_string(&wrapper.said).unwrap_or_default();
+        }
         Outcome {
             is_well: status.is_some_and(|status| status.success()),
             successful: number("SuccessfulCall(C)"),
@@ -369,7 +483,7 @@ impl Pair {
     }
 }
 
-/// Played over UDP, over TCP and over IPv6. The caller is A, dials a number of the row's own and is shown that.
+/// Played over UDP, TCP, TLS and IPv6. The caller is A, dials a number of the row's own and is shown that.
 const PAIRS: &[Pair] = &[
     Pair::new(
         "uac_answered",
@@ -425,6 +539,11 @@ const PAIRS: &[Pair] = &[
         "uac_busy",
         "uas_busy",
         r#"{"sip_status": 486, "callee_sip_status": 486, "refusal": "busy", "q850_cause": 17}"#,
+    ),
+    Pair::new(
+        "uac_emergency",
+        "uas_emergency",
+        r#"{"sip_status": 486, "mode": "emergency", "dialled": "110", "x": null, "shown": "+8613800000001"}"#,
     ),
     Pair::new(
         "uac_cancelled",
@@ -506,11 +625,12 @@ fn play_pairs(way: Way) {
         stage.play(&Calls { x: &x, ..calls });
         let records = stage.server.settled(made + calls.count);
         let fields: Value = serde_json::from_str(pair.left).expect("a row's fields are JSON");
-        alike(&records[made..], &fields);
-        alike(
-            &records[made..],
-            &json!({"x": x, "shown": x, "caller": format!("+86{A}")}),
-        );
+        // What a row says itself counts before what is usual.
+        let mut wanted = json!({"x": x, "shown": x, "caller": format!("+86{A}")});
+        for (name, value) in fields.as_object().expect("fields") {
+            wanted[name] = value.clone();
+        }
+        alike(&records[made..], &wanted);
         made = records.len();
     }
     assert!(made > 0, "no pair is called {wanted:?}");
@@ -528,6 +648,11 @@ fn every_pair_over_one_tcp_connection() {
 }
 
 #[test]
+fn every_pair_over_tls() {
+    play_pairs(Way::Tls);
+}
+
+#[test]
 fn every_pair_over_ipv6() {
     play_pairs(Way::Udp6);
 }
@@ -535,12 +660,9 @@ fn every_pair_over_ipv6() {
 /// The trunk asks callers for a password, and its gateway asks us.
 fn play_passwords(way: Way) {
     let stage = Stage::speaking(way, "");
-    let trunks = stage.server.folder().join("trunks.toml");
-    let before = fs::read_to_string(&trunks).expect("the conf is there");
     let asked = "auth = [{ user = \"pbx\", password = \"hush\" }]\nauth_algorithms = [\"md5\"]\n\
                  credentials = { realm = \"carrier.example\", user = \"umbra\", password = \"sesame\" }\n";
-    fs::write(&trunks, before + asked).expect("the folder can be written");
-    stage.server.done("reload");
+    stage.trunk_says(asked);
     stage.play(&Calls::few("uac_password", "uas_password"));
     let records = stage.left(3, &json!({"sip_status": 200, "released_by": "caller"}));
     for record in records {
@@ -556,6 +678,11 @@ fn both_sides_prove_passwords_over_udp() {
 #[test]
 fn both_sides_prove_passwords_over_tcp() {
     play_passwords(Way::Tcp);
+}
+
+#[test]
+fn both_sides_prove_passwords_over_tls() {
+    play_passwords(Way::Tls);
 }
 
 #[test]
@@ -596,10 +723,7 @@ fn b_calls_a_and_a_sees_x_alone() {
 #[test]
 fn a_redirection_is_followed_by_our_own_gateway_where_the_trunk_says_so() {
     let stage = Stage::new("");
-    let trunks = stage.server.folder().join("trunks.toml");
-    let conf = fs::read_to_string(&trunks).expect("the server's conf");
-    fs::write(&trunks, format!("{conf}redirects = \"follow\"\n")).expect("the folder can be written");
-    stage.server.done("reload");
+    stage.trunk_says("redirects = \"follow\"\n");
     stage.play(&Calls {
         legs: 2,
         ..Calls::few("uac_answered", "uas_redirect")
@@ -628,16 +752,8 @@ fn next_gateway(way: Way) {
     );
     fs::write(&trunks, conf).expect("the folder can be written");
     stage.server.done("reload");
-    let mut overloaded = stage.sipp("uas_overloaded", CALLEE, first, 3);
-    overloaded.command.args(["-t", way.options().1]);
-    overloaded.start();
-    until("SIPp listens", || {
-        if way.is_tcp() {
-            is_listening(first)
-        } else {
-            is_bound(first)
-        }
-    });
+    let mut overloaded = stage.sipp("uas_overloaded", Side::Called, first, 3);
+    stage.hears(&mut overloaded);
     stage.play(&Calls::few("uac_answered", "uas_answer"));
     let outcome = overloaded.outcome();
     assert!(outcome.is_well, "the first gateway: {}", outcome.said);
@@ -669,6 +785,11 @@ fn the_next_gateway_has_the_calls_of_an_overloaded_one_over_udp() {
 #[test]
 fn the_next_gateway_has_the_calls_of_an_overloaded_one_over_tcp() {
     next_gateway(Way::Tcp);
+}
+
+#[test]
+fn the_next_gateway_has_the_calls_of_an_overloaded_one_over_tls() {
+    next_gateway(Way::Tls);
 }
 
 #[test]

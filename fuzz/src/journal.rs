@@ -5,8 +5,8 @@ use std::fs;
 use umbra::store::journal::Journal;
 
 const HEAD_BYTES: usize = 12;
-/// Kinds of entries that carry a record: an arrival, and a finished one; of version 1, and of today's.
-const WITH_RECORD: [u8; 4] = [1, 5, 17, 21];
+/// Kinds of entries that carry a record: an arrival, and a finished one; of version 1, of version 2, and of today's.
+const WITH_RECORD: [u8; 6] = [1, 5, 17, 21, 24, 25];
 
 /// The input is a segment.
 pub fn run(bytes: &[u8]) {

@@ -56,6 +56,10 @@ pub const REGISTERS_AT_ONCE: usize = 16;
 pub const REGISTERS_APART: Duration = Duration::from_millis(20);
 /// How long a server that stops waits for its registrations to be taken back.
 pub const REGISTER_LEAVE: Duration = Duration::from_secs(3);
+/// Bytes of a file of the conf.
+pub const CONF_BYTES_MAX: u64 = 4 << 20;
+/// Bytes of a file of certificates, or of a key.
+pub const PEM_BYTES_MAX: u64 = 4 << 20;
 /// Bytes of a password, a user's name or a realm.
 pub const SECRET_BYTES_MAX: usize = 256;
 /// How long a nonce of ours can be used.
@@ -149,6 +153,10 @@ pub const STRANGER_ANSWER: Duration = Duration::from_millis(20);
 pub const SDP_CODECS_MAX: usize = 16;
 /// Media lines of one session description.
 pub const SDP_MEDIA_MAX: usize = 16;
+/// Keys (`a=crypto`) of one media line that are kept: of those that we could use, the first.
+pub const SDP_CRYPTO_MAX: usize = 8;
+/// SSRCs that one process uses with one key of ours (RFC 3711) at the most: none is used twice.
+pub const SRTP_SSRCS: u32 = 1 << 16;
 
 /// How long an RTP port rests before another call gets it, while there are enough of them.
 pub const PORT_REST: Duration = Duration::from_secs(30);
@@ -361,6 +369,10 @@ pub const PAGE_SCAN_MAX: usize = 50_000;
 pub const CDR_BUFFER: usize = 10_000;
 /// Journal entries that wait in memory while the disk refuses them.
 pub const JOURNAL_BUFFER: usize = 40_000;
+/// How old an attempt is when the journal no longer has to be told all of its record at its end: what it was told when the
+/// attempt came is on the medium by then (it is synced every 100 ms, which takes a slow disk longer), while power that
+/// fails before may leave the later page and not the earlier one.
+pub const JOURNAL_KNOWS_AFTER: Duration = Duration::from_secs(2);
 /// Servers in a row that may end while they take over the calls of the one before, until nobody tries any more.
 pub const TAKEOVER_TRIES: u32 = 5;
 /// Bytes of the disk that are kept for a start while the disk is full: enough for 20,000 calls in progress and a million
@@ -368,3 +380,34 @@ pub const TAKEOVER_TRIES: u32 = 5;
 pub const DISK_RESERVE_BYTES: u64 = 64 << 20;
 /// Ended calls whose trace is kept.
 pub const TRACES_KEPT: usize = 1_000;
+
+/// How long a source's offences are counted together towards a ban.
+pub const OFFENCES_WITHIN: Duration = Duration::from_secs(60);
+/// The longest ban that the conf may ask for, of those that come by themselves.
+pub const BAN_MAX: Duration = Duration::from_secs(7 * 86_400);
+/// Sources whose offences and bans are remembered; those that are over soonest go first.
+pub const OFFENDERS_MAX: usize = 8_192;
+/// Bans by hand.
+pub const BANS_BY_HAND_MAX: usize = 1_024;
+/// How long a source isn't banned that has shown that it is one of us.
+pub const PROVEN_FOR: Duration = Duration::from_secs(86_400);
+/// How many such sources are remembered.
+pub const PROVEN_MAX: usize = 16_384;
+/// A network with a shorter prefix is nobody's own, where its trunk asks for a password or a certificate besides.
+pub const WIDE_V4: u8 = 24;
+/// The same of IPv6.
+pub const WIDE_V6: u8 = 48;
+/// Digits of an emergency number.
+pub const EMERGENCY_DIGITS_MAX: usize = 6;
+/// Emergency numbers of a server: its country's, and those that the conf adds.
+pub const EMERGENCY_NUMBERS_MAX: usize = 64;
+/// Bytes of SIP messages that wait for being copied to a capture server; what comes beyond is dropped.
+pub const HEP_QUEUE_BYTES: usize = 8 << 20;
+/// The same in batches of messages, and news of calls.
+pub const HEP_QUEUE_NEWS: usize = 65_536;
+/// Bytes of the key that a capture server lets us in by.
+pub const HEP_PASSWORD_BYTES_MAX: usize = 128;
+/// Legs whose calls are known to whoever copies messages to a capture server; of more each stands for itself.
+pub const HEP_LEGS_MAX: usize = 200_000;
+/// Bytes of such a leg's Call-ID.
+pub const HEP_CALL_ID_BYTES_MAX: usize = 256;

@@ -173,13 +173,19 @@ impl fmt::Debug for VirtualNumber {
 }
 
 /// Proof that a binding's terms allow one party's real number to be shown to the other. Minted by
-/// [`Consent::recorded`] alone, whose callers `tests/house.rs` keeps to the binding's terms.
+/// [`Consent::recorded`] and [`Consent::of_emergency`] alone, whose callers `tests/house.rs` keeps to the binding's terms
+/// and to emergency calls.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Consent(());
 
 impl Consent {
     /// The consent that a binding's audited terms carry for one direction.
     pub const fn recorded() -> Self {
+        Self(())
+    }
+
+    /// What the law puts in a consent's place where somebody calls for help: those who answer must know who calls.
+    pub const fn of_emergency() -> Self {
         Self(())
     }
 }
@@ -189,7 +195,7 @@ impl Consent {
 pub enum Shown {
     /// A number of ours.
     Virtual(VirtualNumber),
-    /// The caller's own number, by consent.
+    /// The caller's own number, by consent, or to an emergency service.
     Real(RealNumber, Consent),
     /// No number at all (RFC 3323 anonymous).
     Withheld,

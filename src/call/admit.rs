@@ -1,6 +1,6 @@
 //! A new call comes in: whether it is taken, whom it reaches, and its record from the first moment.
 
-use super::arrive;
+use super::arrive::{self, Arrival, Wanted};
 use super::bridge::Bridge;
 use super::cdr::{self, CallerKind, Cdr, ReleasedBy};
 use super::exchange::apart::Apart;
@@ -18,16 +18,20 @@ use super::phase::{Call, Recorded, Wire};
 use super::port::{Event, EventKind, Heading, LegName, Note, Output, Records, TraceLine};
 use super::refusal::{self, Bounce};
 use super::switch::{Late, Switch};
+use super::trunk::limits::Pass;
 use super::trunk::{self, Naming, Trunk};
+use super::warrant::Warrant;
 use crate::base::id::Id;
 use crate::base::limits::{ICID_BYTES_MAX, RETRY_AFTER_S, STRANGER_ANSWER};
-use crate::base::number::{RealNumber, VirtualNumber};
+use crate::base::number::{Digits, RealNumber, Tel, VirtualNumber};
 use crate::base::redact;
 use crate::base::time::Now;
 use crate::masking::binding::{Mode, Party};
-use crate::masking::inventory::Class;
+use crate::masking::callee::Callee as TemporaryCallee;
+use crate::masking::inventory::{Class, DEFAULT_ACCOUNT};
 use crate::masking::reason::Reason;
 use crate::masking::route::{self, Attempt, Decision, Plan};
+use crate::masking::seats::Seat;
 use crate::sip::dialog::{Dialog, NoDialog};
 use crate::sip::header::{Name, params};
 use crate::sip::lexer::Head;
@@ -36,6 +40,27 @@ use crate::sip::method::Method;
 use crate::sip::path::Path;
 use crate::sip::session_id::SessionId;
 use crate::sip::transaction::ServerId;
+
+/// An INVITE outside any dialog, and whose wire it came by.
+pub(super) struct Came<'a> {
+    pub(super) path: Path,
+    pub(super) server: ServerId,
+    pub(super) message: &'a Message<'a>,
+    pub(super) trunk: &'a Trunk,
+    /// The Session-ID of its dialog, where the trunk wants one.
+    pub(super) session: Option<SessionId>,
+}
+
+/// What a call has taken, and gives back.
+#[derive(Default)]
+pub(super) struct Places {
+    /// The temporary callee.
+    pub(super) taken: Option<TemporaryCallee>,
+    /// Its seat among the calls by its number.
+    pub(super) seat: Option<Seat>,
+    /// The same among the calls of the trunk that it came by.
+    pub(super) pass: Option<Pass>,
+}
 
 impl Switch {
     /// An INVITE outside any dialog: somebody calls.
@@ -50,6 +75,19 @@ impl Switch {
             self.hands.layer.name_session(server, session);
             session
         });
+        let came = Came {
+            path,
+            server,
+            message,
+            trunk,
+            session,
+        };
+        // Before anything that could keep it out.
+        if let Some(of) = &config.emergency
+            && let Some(number) = arrive::emergency(message, trunk, &config.numbers, &of.table)
+        {
+            return self.emergency(now, came, of, number);
+        }
         let mut admitted = overload::admit(self.load());
         if admitted.is_err() && self.records == Records::Full {
             // Without room for a record there is no attempt: every attempt has one.
@@ -72,7 +110,7 @@ impl Switch {
             Verdict::Shed
         };
         trunk.overload.count(now, verdict);
-        let (arrival, sound) = arrive::read(message, trunk, &config.numbers);
+        let (arrival, sound) = arrive::read(message, trunk, &config.numbers, Wanted::Somebody);
         let Some(dialled) = arrival.dialled else {
             return match sound {
                 Ok(()) => self.refuse(now, path, server, message, None, Reason::NotOurs),
@@ -86,6 +124,12 @@ impl Switch {
             arrived: now.wall,
         };
         let mut decision = route::route(&self.table, &attempt);
+        if let (Decision::Connect(plan), Some(of)) = (&decision, &config.emergency)
+            && let Some(number) = of.table.number_of(plan.called())
+        {
+            // Somebody was bound to it: nobody gets there in another's name.
+            return self.emergency(now, came, of, number);
+        }
         let mut seat = None;
         if admitted.is_ok() && sound.is_ok() {
             (decision, seat) = route::claim(&self.table, decision);
@@ -112,6 +156,28 @@ impl Switch {
             }
         };
         let taken = plan.callee().copied();
+        let Some(record) = record else { return };
+        let places = Places { taken, seat, pass };
+        self.begin(now, came, record, arrival, Warrant::Masked(plan), places);
+    }
+
+    /// A call goes its way: it gets its place, and the other party is called.
+    pub(super) fn begin(
+        &mut self,
+        now: Now,
+        came: Came<'_>,
+        record: Box<Cdr>,
+        arrival: Arrival,
+        right: Warrant,
+        places: Places,
+    ) {
+        let Came {
+            path,
+            server,
+            message,
+            trunk,
+            session,
+        } = came;
         let tag = self.hands.token();
         let kept = Echo::of(message, path.remote)
             .ok_or(NoDialog::TooLong)
@@ -119,22 +185,22 @@ impl Switch {
         let (echo, dialog) = match kept {
             Ok(kept) => kept,
             Err(why) => {
-                if let Some(callee) = &taken {
+                if let Some(callee) = &places.taken {
                     self.table.give_back(callee);
                 }
                 let bounce = Bounce::status(match why {
                     NoDialog::Malformed => 400,
                     NoDialog::TooLong => 513,
                 });
+                let record = Some(record);
                 return self.refuse_with(now, path, server, message, record, Reason::Protocol, &bounce);
             }
         };
-        let Some(record) = record else { return };
         let mut call = self.place(now, record, server, tag, path, echo, dialog, message, trunk);
-        call.callee_taken = taken;
+        call.callee_taken = places.taken;
         call.caller.leg.name_session(session);
-        call.seat = seat;
-        call.passes = [pass, None];
+        call.seat = places.seat;
+        call.passes = [places.pass, None];
         call.note_message(
             now.at,
             LegName::Caller,
@@ -159,8 +225,9 @@ impl Switch {
         let wire = Wire {
             trunk,
             source: path.remote.ip(),
+            transport: path.transport,
         };
-        call.connect(&mut self.hands, now, arrival, plan, &wire);
+        call.connect(&mut self.hands, now, arrival, right, &wire);
         self.put_back(call);
     }
 
@@ -189,7 +256,7 @@ impl Switch {
 
     /// Refuses an attempt: its record goes out, if it was one on a number of ours, and the answer. Whoever
     /// is no live party hears the same, at the same offset from arrival, whatever the reason.
-    fn refuse(
+    pub(super) fn refuse(
         &mut self,
         now: Now,
         path: Path,
@@ -208,7 +275,7 @@ impl Switch {
     }
 
     #[allow(clippy::too_many_arguments)] // what `refuse` takes, and the answer
-    fn refuse_with(
+    pub(super) fn refuse_with(
         &mut self,
         now: Now,
         path: Path,
@@ -272,7 +339,7 @@ impl Switch {
         attempt: &Attempt,
         decision: &Decision,
     ) -> Option<Box<Cdr>> {
-        let numbers = &self.config.numbers;
+        let numbers = self.config.numbers;
         let full = match decision {
             Decision::Connect(_) => None,
             Decision::Refuse(refusal) => refusal.full,
@@ -300,66 +367,18 @@ impl Switch {
             Some(Party::N) => CallerKind::N,
             None => CallerKind::Stranger,
         };
-        let mut cdr = Box::new(Cdr {
-            schema: cdr::SCHEMA,
-            node: self.config.node.clone(),
-            call_id: Id::mint(now.wall, &mut self.hands.chance),
-            binding_id: None,
-            account: number.account.to_string(),
-            pool: Some(number.pool.to_string()),
-            mode: None,
-            caller_kind,
-            direction: None,
-            a: None,
-            x: Some(x),
-            y: None,
-            peer: None,
-            extension: None,
-            group_id: None,
-            caller: attempt.caller.map(|tel| numbers.record(tel)),
-            dialled: x,
-            callee: plan.map(|plan| real(plan.called())),
-            shown: plan.and_then(|plan| match plan.shown() {
-                crate::base::number::Shown::Virtual(x) => Some(numbers.virtual_text(x)),
-                crate::base::number::Shown::Real(number, _) => Some(real(number)),
-                crate::base::number::Shown::Withheld => None,
-            }),
-            arrived_at: now.wall,
-            dialled_at: None,
-            early_media_at: None,
-            ringing_at: None,
-            answered_at: None,
-            ended_at: now.wall,
-            released_by: ReleasedBy::Server,
-            sip_status: refusal::status(Reason::Restart),
-            callee_sip_status: None,
-            q850_cause: refusal::q850(Reason::Restart),
-            refusal: None,
-            billable_s: 0,
-            attempts: Vec::new(),
-            recording: cdr::Recording {
-                id: None,
-                state: "none".into(),
-                reason: "not asked".into(),
-            },
-            media: cdr::Media::default(),
-            sip_call_id_in: redact::scrub(&String::from_utf8_lossy(message.call_id())).into_owned(),
-            sip_call_id_out: None,
-            trunk_in: trunk.name.to_string(),
-            trunk_out: None,
-            order_id: None,
-            user_data: None,
-            end_cause: full.map(|full| full.name().to_owned()),
-            charging: (trunk.charging_vector == Naming::Own)
-                .then(|| {
-                    let icid_in = Some(charged_by(message)?);
-                    Some(Box::new(cdr::Charging {
-                        icid_in,
-                        icid_out: None,
-                    }))
-                })
-                .flatten(),
+        let mut cdr = self.blank(now, trunk, message, x, attempt.caller);
+        cdr.account = number.account.to_string();
+        cdr.pool = Some(number.pool.to_string());
+        cdr.caller_kind = caller_kind;
+        cdr.x = Some(x);
+        cdr.callee = plan.map(|plan| real(plan.called()));
+        cdr.shown = plan.and_then(|plan| match plan.shown() {
+            crate::base::number::Shown::Virtual(x) => Some(numbers.virtual_text(x)),
+            crate::base::number::Shown::Real(number, _) => Some(real(number)),
+            crate::base::number::Shown::Withheld => None,
         });
+        cdr.end_cause = full.map(|full| full.name().to_owned());
         if let Some(binding) = binding {
             cdr.binding_id = Some(binding.id);
             let parties = &binding.parties;
@@ -387,6 +406,73 @@ impl Switch {
             }
         }
         Some(cdr)
+    }
+
+    /// The record of an attempt of which nothing is known but who dialled what.
+    pub(super) fn blank(
+        &mut self,
+        now: Now,
+        trunk: &Trunk,
+        message: &Message<'_>,
+        dialled: Digits,
+        caller: Option<Tel>,
+    ) -> Box<Cdr> {
+        Box::new(Cdr {
+            schema: cdr::SCHEMA,
+            node: self.config.node.clone(),
+            call_id: Id::mint(now.wall, &mut self.hands.chance),
+            binding_id: None,
+            account: DEFAULT_ACCOUNT.to_owned(),
+            pool: None,
+            mode: None,
+            caller_kind: CallerKind::Stranger,
+            direction: None,
+            a: None,
+            x: None,
+            y: None,
+            peer: None,
+            extension: None,
+            group_id: None,
+            caller: caller.map(|tel| self.config.numbers.record(tel)),
+            dialled,
+            callee: None,
+            shown: None,
+            arrived_at: now.wall,
+            dialled_at: None,
+            early_media_at: None,
+            ringing_at: None,
+            answered_at: None,
+            ended_at: now.wall,
+            released_by: ReleasedBy::Server,
+            sip_status: refusal::status(Reason::Restart),
+            callee_sip_status: None,
+            q850_cause: refusal::q850(Reason::Restart),
+            refusal: None,
+            billable_s: 0,
+            attempts: Vec::new(),
+            recording: cdr::Recording {
+                id: None,
+                state: "none".into(),
+                reason: "not asked".into(),
+            },
+            media: cdr::Media::default(),
+            sip_call_id_in: redact::scrub(&String::from_utf8_lossy(message.call_id())).into_owned(),
+            sip_call_id_out: None,
+            trunk_in: trunk.name.to_string(),
+            trunk_out: None,
+            order_id: None,
+            user_data: None,
+            end_cause: None,
+            charging: (trunk.charging_vector == Naming::Own)
+                .then(|| {
+                    let icid_in = Some(charged_by(message)?);
+                    Some(Box::new(cdr::Charging {
+                        icid_in,
+                        icid_out: None,
+                    }))
+                })
+                .flatten(),
+        })
     }
 
     /// A place for one more call.
@@ -439,7 +525,7 @@ impl Switch {
             arrived: now,
             record: record.into(),
             recorded: Recorded::Open,
-            plan: None,
+            warrant: None,
             through: None,
             callee_taken: None,
             seat: None,

@@ -4,13 +4,14 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::emergency::{Number, Table};
 use super::inspect;
 use super::leg::refresh::{Judged, judged};
 use super::refusal::Bounce;
-use super::trunk::number_format::Which;
+use super::trunk::number_format::{Step, Which};
 use super::trunk::{CallerFrom, DialledFrom, Trunk};
 use crate::base::limits::NUMBER_RULE_TEXT_BYTES_MAX;
-use crate::base::number::{NumberPlan, Tel};
+use crate::base::number::{NumberPlan, RealNumber, Tel};
 use crate::sdp::parse::Session;
 use crate::sip::header::{Name, NameAddr, decimal};
 use crate::sip::message::Message;
@@ -45,6 +46,15 @@ impl Arrival {
     }
 }
 
+/// What an INVITE wants.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wanted {
+    /// Somebody who has a number.
+    Somebody,
+    /// An emergency service: by its number, or by a URN, which is no address of anybody (RFC 5031).
+    Help,
+}
+
 /// Room for two unescaped texts, and what stands between them.
 type Subscriber = arrayvec::ArrayString<NUMBER_RULE_TEXT_BYTES_MAX>;
 
@@ -53,7 +63,12 @@ const MAX_FORWARDS: u8 = 70;
 
 /// Reads an INVITE that came on `trunk`; beside it what RFC 3261 §8.2 wants refused before anybody is
 /// looked for, if there is something.
-pub fn read(invite: &Message<'_>, trunk: &Trunk, plan: &NumberPlan) -> (Arrival, Result<(), Bounce>) {
+pub fn read(
+    invite: &Message<'_>,
+    trunk: &Trunk,
+    plan: &NumberPlan,
+    wanted: Wanted,
+) -> (Arrival, Result<(), Bounce>) {
     let max_forwards = invite.max_forwards().unwrap_or(MAX_FORWARDS);
     let hops = if max_forwards == 0 {
         Err(Bounce::status(483))
@@ -100,7 +115,11 @@ pub fn read(invite: &Message<'_>, trunk: &Trunk, plan: &NumberPlan) -> (Arrival,
         offer,
         session,
     };
-    let sound = inspect::check_request(invite)
+    let request = match wanted {
+        Wanted::Somebody => inspect::check_request(invite),
+        Wanted::Help => inspect::check_extensions(invite),
+    };
+    let sound = request
         .and(hops)
         .and(body)
         .and_then(|()| inspect::check_accept(invite))
@@ -109,16 +128,45 @@ pub fn read(invite: &Message<'_>, trunk: &Trunk, plan: &NumberPlan) -> (Arrival,
     (arrival, sound)
 }
 
-fn dialled(invite: &Message<'_>, trunk: &Trunk, plan: &NumberPlan) -> Option<Tel> {
-    trunk.dialled_from.iter().find_map(|place| {
-        let uri = match place {
-            DialledFrom::Ruri => invite.request_uri(),
-            DialledFrom::To => invite.to().uri,
-            DialledFrom::PCalledPartyId => NameAddr::parse(invite.values(Name::PCalledPartyId).next()?)?.uri,
-            DialledFrom::Diversion => NameAddr::parse(invite.values(Name::Diversion).next()?)?.uri,
+/// The emergency number that an INVITE calls, if it is one: as it came, and as each step of the trunk's own reading
+/// leaves it, so that whatever is dialled before a number on its wire hides none.
+pub fn emergency<'t>(
+    invite: &Message<'_>,
+    trunk: &Trunk,
+    plan: &NumberPlan,
+    table: &'t Table,
+) -> Option<&'t Number> {
+    let service = std::str::from_utf8(invite.request_uri()).ok();
+    if let Some(number) = service.and_then(|uri| table.of_service(uri)) {
+        return Some(number);
+    }
+    let places = trunk.dialled_from.iter();
+    let uris = places.filter_map(|place| uri_at(*place, invite));
+    [invite.request_uri()].into_iter().chain(uris).find_map(|uri| {
+        let text = subscriber(&Uri::parse(uri).ok()?)?;
+        let context = text.find(';').and_then(|at| text.get(at..)).unwrap_or_default();
+        let mut found = table.is(&text);
+        let mut step = |_: Step<'_>, left: &str| {
+            found = found.or_else(|| table.is(&[left, context].concat()));
         };
-        number_of_uri(uri, Which::Called, trunk, plan)
+        let read = trunk.numbers.read(Which::Called, &text, plan, &mut step);
+        found.or_else(|| table.number_of(RealNumber::new(read.ok()?)))
     })
+}
+
+fn uri_at<'m>(place: DialledFrom, invite: &Message<'m>) -> Option<&'m [u8]> {
+    let value = match place {
+        DialledFrom::Ruri => return Some(invite.request_uri()),
+        DialledFrom::To => return Some(invite.to().uri),
+        DialledFrom::PCalledPartyId => invite.values(Name::PCalledPartyId).next()?,
+        DialledFrom::Diversion => invite.values(Name::Diversion).next()?,
+    };
+    Some(NameAddr::parse(value)?.uri)
+}
+
+fn dialled(invite: &Message<'_>, trunk: &Trunk, plan: &NumberPlan) -> Option<Tel> {
+    let mut places = trunk.dialled_from.iter();
+    places.find_map(|place| number_of_uri(uri_at(*place, invite)?, Which::Called, trunk, plan))
 }
 
 /// A value of seconds. What can't be read counts as an hour (RFC 3261 §20.19), what is beyond all numbers as the

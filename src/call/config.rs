@@ -3,6 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::bans::Terms;
+use super::emergency::Emergency;
 use super::media::{InterfaceId, Lanes, MediaPort, Ranges};
 use super::routes::Route;
 use super::trunk::Trunk;
@@ -64,14 +66,20 @@ pub struct Config {
     pub dscp: Dscp,
     /// What strangers get.
     pub strangers: Strangers,
+    /// Who is kept out for what he sends.
+    pub bans: Terms,
     /// The trunks.
     pub trunks: Vec<Trunk>,
+    /// Emergency calls; `None`: their numbers are no numbers of ours, and refused like others.
+    pub emergency: Option<Emergency>,
     /// Which of them calls leave by, where more is said of it than whose number they show.
     pub routes: Vec<Route>,
     /// RFC 3261's T1, T2 and T4.
     pub timers: SipTimers,
     /// How long a called party rings when its binding doesn't say.
     pub ring_timeout: Duration,
+    /// Whether it is told which legs are one call ([`Output::Legs`](super::port::Output::Legs)).
+    pub tells_legs: bool,
     /// Live calls of one shard; the next gets 503.
     pub calls_max: usize,
     /// Media.
@@ -222,10 +230,13 @@ impl Config {
             }],
             dscp: Dscp::SIGNALLING,
             strangers: Strangers::default(),
+            bans: Terms::default(),
             trunks: Vec::new(),
+            emergency: None,
             routes: Vec::new(),
             timers: SipTimers::default(),
             ring_timeout: limits::RING_TIMEOUT,
+            tells_legs: false,
             calls_max: limits::CALLS_MAX,
             media: MediaConfig {
                 interfaces: vec![Interface {

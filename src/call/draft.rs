@@ -1,6 +1,7 @@
 //! A record as the journal has it: fields one after the other without names (postcard), a quarter of the bytes and a
 //! fifth of the work of its text. An attempt's [`Draft::whole`] is written when it comes, and how it ended as a
-//! [`Draft::end`], which says only what can have changed since. Both together are the record, to the last letter.
+//! [`Draft::end`], which says only what can have changed since. Both together are the record, to the last letter. Of an
+//! attempt that was short the end is all of it once more: power may fail before what came first is on the medium.
 //!
 //! Whatever changes here changes the journal's [form](crate::base::form::Forms::journal), which is a draft's first byte.
 
@@ -14,6 +15,7 @@ use super::kept::form::Attempt;
 use super::kept::ink::write;
 use crate::base::form::forms;
 use crate::base::id::Id;
+use crate::base::limits::JOURNAL_KNOWS_AFTER;
 use crate::base::number::Digits;
 use crate::base::time::Wall;
 use crate::masking::reason::Reason;
@@ -46,6 +48,19 @@ impl Draft {
     /// All of a record. `ink` is room to write in.
     pub fn whole(record: &Cdr, ink: &mut Vec<u8>) -> Self {
         Self::of(record.call_id, &Said::Whole(Box::new(whole(record))), ink)
+    }
+
+    /// What is written of an attempt that is over: [how it ended](Draft::end) where the medium has had time to take what
+    /// was said when it came, else [all of it](Draft::whole). `ink` is room to write in.
+    pub fn over(record: &Cdr, ink: &mut Vec<u8>) -> Self {
+        // An attempt's arrival is said when the first gateway is tried.
+        let has_arrived = !record.attempts.is_empty();
+        let lasted = record.ended_at.since(record.arrived_at);
+        if has_arrived && lasted >= JOURNAL_KNOWS_AFTER {
+            Self::end(record, ink)
+        } else {
+            Self::whole(record, ink)
+        }
     }
 
     /// What a record says that can be another than when the attempt came. `ink` is room to write in.

@@ -45,6 +45,8 @@ pub enum Right {
     Routed,
     /// It may show the number.
     MayShow,
+    /// It takes emergency calls.
+    Emergency,
 }
 
 /// The exits of a call, in the order in which they are tried: gateways that are open, or, where none is, those that rest or
@@ -64,34 +66,42 @@ pub fn exits(
     if ways.is_empty() {
         return Err(Reason::TrunkMayNotShow);
     }
-    let (mut open, mut doubtful) = (Vec::new(), Vec::new());
-    for (exit, _) in ways {
-        if open.len() == TRIES_MAX {
+    let exits = ways.into_iter().map(|(exit, _)| exit);
+    tries(config, reach, resolved, chance, at, exits).ok_or(Reason::TrunkDown)
+}
+
+/// What of these exits is tried; `None`: every one is blocked.
+fn tries(
+    config: &Config,
+    reach: &Reach,
+    resolved: &Resolved,
+    chance: &mut Chance,
+    at: Instant,
+    exits: impl Iterator<Item = Exit>,
+) -> Option<Vec<Try>> {
+    let (mut tries, mut spared, mut doubtful) = (Vec::new(), Vec::new(), Vec::new());
+    for exit in exits {
+        if tries.iter().filter(|exit: &&Try| exit.target.is_some()).count() >= TRIES_MAX {
             break;
         }
-        match reach.standing(&config.trunks[exit.trunk], exit.gateway, at) {
-            Standing::Open => open.push(exit),
+        let of = &config.trunks[exit.trunk];
+        match reach.standing(of, exit.gateway, at) {
+            Standing::Open => {
+                let is_spared = |exit: &Try| {
+                    let spared = |target: Target| reach.is_spared(of, exit.gateway, target.address, at);
+                    exit.target.is_some_and(spared)
+                };
+                let all = tries_of(config, resolved, chance, exit);
+                let (resting, fresh): (Vec<Try>, Vec<Try>) = all.into_iter().partition(is_spared);
+                tries.extend(fresh);
+                spared.extend(resting);
+            }
             Standing::Rests(_) | Standing::Down => doubtful.push(exit),
             Standing::Blocked => {}
         }
     }
-    if open.is_empty() && doubtful.is_empty() {
-        return Err(Reason::TrunkDown);
-    }
-    let (mut tries, mut spared) = (Vec::new(), Vec::new());
-    for exit in open {
-        if tries.len() >= TRIES_MAX {
-            break;
-        }
-        let of = &config.trunks[exit.trunk];
-        let is_spared = |exit: &Try| {
-            let spared = |target: Target| reach.is_spared(of, exit.gateway, target.address, at);
-            exit.target.is_some_and(spared)
-        };
-        let all = tries_of(config, resolved, chance, exit);
-        let (resting, fresh): (Vec<Try>, Vec<Try>) = all.into_iter().partition(is_spared);
-        tries.extend(fresh);
-        spared.extend(resting);
+    if tries.is_empty() && spared.is_empty() && doubtful.is_empty() {
+        return None;
     }
     // A name that resolves to nothing is no way out; what rests or is down may be one.
     if !tries.iter().any(|exit: &Try| exit.target.is_some()) {
@@ -99,8 +109,45 @@ pub fn exits(
         tries.extend(spared);
         tries.extend(doubtful.flat_map(|exit| tries_of(config, resolved, chance, exit)));
     }
+    // Names that are nowhere take no other's turn; they are told in the record, as many of them.
+    let mut left = [TRIES_MAX; 2];
+    tries.retain(|exit| {
+        let left = &mut left[usize::from(exit.target.is_some())];
+        let is_in = *left > 0;
+        *left = left.saturating_sub(1);
+        is_in
+    });
+    Some(tries)
+}
+
+/// The exits of an emergency call: every gateway of its trunk. Those that are open come first; but what rests, is down or
+/// is blocked is tried too, before nobody is reached.
+pub fn exits_of(
+    config: &Config,
+    reach: &Reach,
+    resolved: &Resolved,
+    chance: &mut Chance,
+    at: Instant,
+    trunk: usize,
+) -> Vec<Try> {
+    let Some(of) = config.trunks.get(trunk) else {
+        return Vec::new();
+    };
+    let ranks = of.gateways.iter().enumerate();
+    let mut gateways: Vec<(Rank, usize)> = ranks.map(|(at, gateway)| (gateway.rank, at)).collect();
+    in_turn(&mut gateways, &mut Draw::Chance(chance));
+    gateways.sort_by_key(|(_, gateway)| match reach.standing(of, *gateway, at) {
+        Standing::Open => 0,
+        Standing::Rests(_) => 1,
+        Standing::Down => 2,
+        Standing::Blocked => 3,
+    });
+    let mut tries: Vec<Try> = gateways
+        .into_iter()
+        .flat_map(|(_, gateway)| tries_of(config, resolved, chance, Exit { trunk, gateway }))
+        .collect();
     tries.truncate(TRIES_MAX);
-    Ok(tries)
+    tries
 }
 
 /// The addresses of an exit, in the order in which one call tries them; of one whose name resolves to nothing it is one try
@@ -155,6 +202,23 @@ pub fn survey<'c>(config: &'c Config, reach: &Reach, at: Instant, plan: &Plan) -
                 (*exit, *right, standing)
             })
             .collect(),
+    }
+}
+
+/// Looks at all ways of an emergency call by this trunk.
+pub fn survey_of<'c>(config: &'c Config, reach: &Reach, at: Instant, trunk: usize) -> Survey<'c> {
+    let of = config.trunks.get(trunk);
+    let gateways = of.iter().flat_map(|of| {
+        let gateways = 0..of.gateways.len();
+        gateways.map(move |gateway| {
+            let standing = reach.standing(of, gateway, at);
+            (Exit { trunk, gateway }, Right::Emergency, standing)
+        })
+    });
+    Survey {
+        route: None,
+        ways: gateways.collect(),
+        barred: Vec::new(),
     }
 }
 
@@ -217,4 +281,51 @@ fn lets_show(trunk: &Trunk, shown: Shown) -> bool {
         (MayShow::Prefix(prefix), Shown::Virtual(x)) => prefix_of(x, prefix),
         (MayShow::Prefix(_), Shown::Real(..) | Shown::Withheld) => false,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::targets::{Name, Place, Scheme};
+    use crate::call::trunk::{Gateway, Trunk};
+    use crate::sip::path::Transport;
+
+    #[test]
+    fn names_that_are_nowhere_take_no_address_its_turn() {
+        let place = |n: usize| match n {
+            0..9 => Place::Named(Name {
+                scheme: Scheme::Sip,
+                host: format!("sbc{n}.carrier.example").into(),
+                port: None,
+                transport: None,
+            }),
+            _ => Place::At(Target {
+                transport: Transport::Udp,
+                address: ([192, 0, 2, n as u8], 5060).into(),
+            }),
+        };
+        let gateway = |n| Gateway {
+            place: place(n),
+            rank: Default::default(),
+        };
+        let mut config = Config::on(([127, 0, 0, 1], 0).into());
+        config.trunks = vec![Trunk {
+            gateways: (0..20).map(gateway).collect(),
+            ..Trunk::bare("carrier")
+        }];
+        let tried = |count: usize| {
+            let exits = (0..count).map(|gateway| Exit { trunk: 0, gateway });
+            let (reach, resolved, mut chance) =
+                (Reach::default(), Resolved::default(), Chance::from_number(1));
+            let tries = tries(&config, &reach, &resolved, &mut chance, Instant::default(), exits);
+            let (found, nowhere): (Vec<Try>, Vec<Try>) = tries
+                .expect("none is blocked")
+                .into_iter()
+                .partition(|one| one.target.is_some());
+            let gateways = |tries: Vec<Try>| tries.into_iter().map(|one| one.gateway).collect::<Vec<_>>();
+            (gateways(found), nowhere.len())
+        };
+        assert_eq!(tried(10), (vec![9], TRIES_MAX));
+        assert_eq!(tried(20), ((9..17).collect(), TRIES_MAX));
+    }
 }

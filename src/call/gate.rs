@@ -12,6 +12,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
+use super::bans::network;
 use super::trunk::secret::Demand;
 use crate::base::chance::Chance;
 use crate::base::limits::{GUESSERS_MAX, GUESSES_MAX, GUESSES_WITHIN, NONCE_LIFE, NONCES_MAX};
@@ -267,17 +268,6 @@ impl Gate {
             (demand.asker.challenge().text(), ask.write())
         };
         demand.algorithms.iter().copied().map(challenge).collect()
-    }
-}
-
-/// By what a source is known: its address, and of IPv6 the network that one customer has.
-fn network(source: IpAddr) -> IpAddr {
-    match source {
-        IpAddr::V4(_) => source,
-        IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
-            Some(ip) => ip.into(),
-            None => IpAddr::V6((u128::from(ip) >> 64 << 64).into()),
-        },
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hasher};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use super::bans::Bans;
 use super::cdr::{Cdr, SharedCdr};
 use super::config::{Config, Listener};
 use super::draft::Draft;
@@ -22,7 +23,7 @@ use crate::sip::dialog::{Dialog, DialogId};
 use crate::sip::header::Name;
 use crate::sip::lexer::Head;
 use crate::sip::method::Method;
-use crate::sip::path::{ListenerId, Path, Transport};
+use crate::sip::path::{ListenerId, Party, Path, Transport};
 use crate::sip::transaction::{ClientId, Layer, Owner};
 
 /// A tag, branch or Call-ID part that we mint: 100 random bits in letters.
@@ -174,6 +175,8 @@ pub struct Hands {
     pub dialogs: HashMap<DialogId, (CallRef, LegName), ahash::RandomState>,
     /// Which call has an RTP port.
     pub by_port: HashMap<MediaPort, CallRef, ahash::RandomState>,
+    /// Who is kept out; all shards share it.
+    pub bans: Arc<Bans>,
     /// Which gateways can be used; all shards share it.
     pub reach: Arc<Reach>,
     /// What the names of gateways resolve to at present.
@@ -232,6 +235,13 @@ impl Hands {
         self.out.push_back(Output::Note(note));
     }
 
+    /// A source has sent what nobody may: it may be banned for that.
+    pub fn offended(&mut self, now: Instant, source: IpAddr, config: &Config) {
+        if self.bans.offended(now, source, config, &self.resolved).is_some() {
+            self.note(Note::Banned);
+        }
+    }
+
     /// Says something to the journal, for which there is room to write in.
     pub fn journal(&mut self, entry: impl FnOnce(&mut Vec<u8>) -> CallEntry) {
         match self.keeping {
@@ -250,20 +260,15 @@ impl Hands {
 
     /// Says to the journal that an attempt is over, and all that it has to know of that.
     pub fn journal_end(&mut self, record: &Cdr) {
-        self.journal(|ink| {
-            // An attempt's arrival is said when the first gateway is tried.
-            CallEntry::Over(match record.attempts.is_empty() {
-                true => Draft::whole(record, ink),
-                false => Draft::end(record, ink),
-            })
-        });
+        self.journal(|ink| CallEntry::Over(Draft::over(record, ink)));
     }
 
     /// The way that a dialog's requests go, and which of our listeners they leave by. Where none of ours reaches, by
     /// its transport or its family, what the other side names, or where its trunk doesn't believe it, they go the way that the
-    /// dialog came.
-    pub fn way<'c>(&self, config: &'c Config, dialog: &Dialog) -> (Path, &'c Listener) {
-        let hop = nat::goes_to(&config.trunks, &self.resolved, dialog.path(), dialog.next_hop());
+    /// dialog came. `trunk` is the dialog's.
+    pub fn way<'c>(&self, config: &'c Config, dialog: &Dialog, trunk: Option<Party>) -> (Path, &'c Listener) {
+        let came = (trunk, dialog.path());
+        let hop = nat::goes_to(&config.trunks, &self.resolved, came, dialog.next_hop());
         match listener_towards(config, Some(hop.listener), hop.transport, hop.remote) {
             Some(listener) => {
                 let path = Path {
@@ -281,12 +286,12 @@ impl Hands {
     pub fn bare_request(
         &mut self,
         config: &Config,
-        dialog: &Dialog,
+        (dialog, trunk): (&Dialog, Option<Party>),
         method: Method,
         cseq: u32,
         headers: &[(&str, &str)],
     ) -> (Path, Vec<u8>) {
-        let (to, by) = self.way(config, dialog);
+        let (to, by) = self.way(config, dialog, trunk);
         let branch = self.branch();
         let bytes = dialog.request(method, cseq, &branch, by.via(), None, headers, None, 70);
         (to, bytes)

@@ -37,6 +37,14 @@ pub fn check_request(request: &Message<'_>) -> Result<(), Bounce> {
         Ok(Scheme::Other) => return Err(Bounce::status(416)),
         Err(_) => return Err(Bounce::status(400)),
     }
+    check_extensions(request)
+}
+
+/// The same but for the scheme: whom it names has been found already.
+///
+/// # Errors
+/// 420 for extensions that we don't know.
+pub fn check_extensions(request: &Message<'_>) -> Result<(), Bounce> {
     let unknown = |name, honoured: &'static [&str]| {
         request.values(name).filter(move |tag| {
             !honoured

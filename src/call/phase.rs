@@ -25,6 +25,7 @@ use super::media::{MediaPort, Order};
 use super::port::{CallEntry, CallView, Event, EventKind, Heading, LegName, Note, Output, Trace, TraceLine};
 use super::refusal;
 use super::trunk::Trunk;
+use super::warrant::Warrant;
 use crate::base::limits::{CALL_DURATION_MAX, MEDIA_COUNTS_WAIT, TRACE_LINES_MAX};
 use crate::base::number::{RealNumber, Shown, VirtualNumber};
 use crate::base::time::{Instant, Now};
@@ -36,6 +37,7 @@ use crate::masking::route::Plan;
 use crate::masking::seats::Seat;
 use crate::rtp::flow::Counts;
 use crate::sip::method::Method;
+use crate::sip::path::{Party, Transport};
 use crate::sip::reason;
 
 /// How far the record has come.
@@ -122,6 +124,8 @@ pub struct Wire<'a> {
     pub trunk: &'a Trunk,
     /// Who sent the INVITE.
     pub source: IpAddr,
+    /// By what it came.
+    pub transport: Transport,
 }
 
 /// A conversation.
@@ -166,8 +170,8 @@ pub struct Call {
     /// How far the record has come.
     pub recorded: Recorded,
     /// Who is called and what they see; `None` for a refused attempt.
-    pub plan: Option<Plan>,
-    /// By which numbers of ours it goes, where there is no plan any more: another process made it.
+    pub warrant: Option<Warrant>,
+    /// By which numbers of ours it goes, where there is no right to call any more: another process had it.
     pub through: Option<Through>,
     /// The temporary callee that the call took, until it is sure whether it is used up.
     pub callee_taken: Option<TemporaryCallee>,
@@ -213,20 +217,40 @@ pub struct Call {
 
 impl Call {
     /// Begins to call the other party: media ports, journal, the callee's INVITE.
-    pub fn connect(&mut self, hands: &mut Hands, now: Now, arrival: Arrival, plan: Plan, caller: &Wire<'_>) {
+    pub fn connect(
+        &mut self,
+        hands: &mut Hands,
+        now: Now,
+        arrival: Arrival,
+        right: Warrant,
+        caller: &Wire<'_>,
+    ) {
         let config = self.config.clone();
         self.holds_until = arrival.expires.map(|time| now.at + time);
-        self.forbid(&arrival, &plan);
-        let exits = failover::exits(
-            &config,
-            &hands.reach,
-            &hands.resolved,
-            &mut hands.chance,
-            now.at,
-            &plan,
-        );
-        self.bridge.treat_faxes(plan.fax());
-        self.plan = Some(plan);
+        let exits = match &right {
+            Warrant::Masked(plan) => {
+                self.forbid(&arrival, plan);
+                failover::exits(
+                    &config,
+                    &hands.reach,
+                    &hands.resolved,
+                    &mut hands.chance,
+                    now.at,
+                    plan,
+                )
+            }
+            // Neither side is a secret to the other: the caller dialled the number, and it must see his.
+            Warrant::Emergency(help) => Ok(failover::exits_of(
+                &config,
+                &hands.reach,
+                &hands.resolved,
+                &mut hands.chance,
+                now.at,
+                help.trunk(),
+            )),
+        };
+        self.bridge.treat_faxes(right.fax());
+        self.warrant = Some(right);
         // An offer says which family the caller's media is of; else its signalling lets it be guessed.
         let family = arrival.media_address().unwrap_or(caller.source);
         let mut tries = exits.iter().flatten();
@@ -236,6 +260,7 @@ impl Call {
             callee: first.and_then(|exit| callee_interface(&config, exit)),
             codecs: [Some(caller.trunk), first.map(|exit| &config.trunks[exit.trunk])]
                 .map(|trunk| trunk.map_or_else(Default::default, |trunk| trunk.codecs.clone())),
+            security: caller.trunk.srtp.over(caller.transport),
         };
         if let Err(refused) = self
             .bridge
@@ -305,9 +330,9 @@ impl Call {
         self.tell(hands, now, EventKind::Answered);
         self.stop_clock(hands);
         let longest = self
-            .plan
+            .warrant
             .as_ref()
-            .and_then(|plan| plan.binding().terms.rare().max_duration);
+            .and_then(|right| right.terms()?.rare().max_duration);
         // Nobody talks for a day: a call whose both sides are gone while it is held ends all the same.
         let longest = longest.unwrap_or(CALL_DURATION_MAX);
         self.talk = Some(Talk {
@@ -426,15 +451,8 @@ impl Call {
 
     /// By which numbers of ours the call goes.
     pub(super) fn through(&self) -> Option<Through> {
-        let plan = self.plan.as_ref().map(|plan| Through {
-            x: plan.number().x,
-            shown: match plan.shown() {
-                Shown::Virtual(shown) => Some(shown),
-                Shown::Real(..) | Shown::Withheld => None,
-            },
-            calling: plan.calling(),
-        });
-        plan.or(self.through)
+        let right = self.warrant.as_ref().map(Warrant::through);
+        right.or(self.through)
     }
 
     /// Whether the call goes through this number of ours: it was dialled, or it is shown.
@@ -563,11 +581,17 @@ impl Call {
         }
     }
 
+    /// The trunk of a leg.
+    pub fn party_of(&self, name: LegName) -> Option<Party> {
+        self.record.trunk_of(name).map(Party::named)
+    }
+
     /// Sends BYE on a leg that has a dialog, now or as soon as its 2xx is ACKed (RFC 3261 §15).
     pub fn hang_up(&mut self, hands: &mut Hands, now: Now, name: LegName) {
         let config = self.config.clone();
         let me = self.me;
         let why = reason::q850(self.cause_told());
+        let trunk = self.party_of(name);
         let Some(leg) = self.leg(name) else { return };
         match leg.bye {
             Bye::No | Bye::AfterAck => {}
@@ -583,7 +607,7 @@ impl Call {
         };
         let cseq = dialog.next_cseq();
         let headers = [("Reason", why.as_str())];
-        let (to, bytes) = hands.bare_request(&config, dialog, Method::Bye, cseq, &headers);
+        let (to, bytes) = hands.bare_request(&config, (dialog, trunk), Method::Bye, cseq, &headers);
         self.watch(hands, name, &bytes);
         let sent = hands.layer.request(
             now.at,

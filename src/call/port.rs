@@ -1,5 +1,6 @@
 //! The switch's door: everything that goes in, everything that comes out.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::cdr::{Challenged, Line, Media, SharedCdr};
@@ -120,9 +121,30 @@ pub enum Output {
     Registration(Registration),
     /// Something to count, and perhaps to wake somebody for.
     Note(Note),
+    /// An INVITE of a call is about to leave towards the called side: by which legs it is
+    /// known, if the conf wants to know.
+    Legs(Box<Legs>),
     /// A temporary callee was used: to be taken away on disk too. If that can't be done, it is over by itself
     /// soon.
     CalleeUsed(Callee),
+}
+
+/// The two legs of a call.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Legs {
+    /// The call.
+    pub call_id: Id,
+    /// The Call-ID of the caller's INVITE.
+    pub caller: Box<[u8]>,
+    /// Our own towards the called side.
+    pub callee: Box<[u8]>,
+}
+
+impl fmt::Debug for Legs {
+    /// A peer's Call-ID may hold anything.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Legs({:?})", self.call_id)
+    }
 }
 
 /// How our registration with a trunk's gateway is.
@@ -217,8 +239,9 @@ pub enum CallEntry {
         call_id: Id,
     },
     /// It is over: its record as it is to be written, word for word. Of an attempt that was refused it is the only entry,
-    /// and holds all of it; behind an arrival it says [how it ended](Draft::end). A call with media has one before it
-    /// that lacks only what is still being counted. The last one counts.
+    /// and holds all of it; behind an arrival that is on the medium by then
+    /// ([`JOURNAL_KNOWS_AFTER`](crate::base::limits::JOURNAL_KNOWS_AFTER)) it says [how it ended](Draft::end). A call with
+    /// media has one before it that lacks only what is still being counted. The last one counts.
     Over(Draft),
     /// Its record is written. What is kept of it stays until both sides were told that it is over ([`Output::Told`]).
     Ended {
@@ -375,6 +398,10 @@ pub enum Note {
     PortTaken,
     /// Alarm: the system has no open file or memory left for a media port.
     FilesDry,
+    /// A source is banned for what it sent.
+    Banned,
+    /// Somebody called an emergency number.
+    Emergency,
     /// A message could not be sent.
     SendFailed,
     /// Alarm: a TCP connection from a trunk's address, or to one, was refused, because there are too many.
@@ -394,6 +421,8 @@ impl Note {
             | Self::WrongPassword
             | Self::Guessing
             | Self::Shed
+            | Self::Banned
+            | Self::Emergency
             | Self::SendFailed => false,
         }
     }

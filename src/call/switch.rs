@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use self::probes::Probes;
+use super::bans::Bans;
 use super::config::Config;
 use super::gate::Gate;
 use super::hands::{CallRef, Hands, Keeping};
@@ -103,6 +104,7 @@ impl Switch {
             chance,
             dialogs: HashMap::with_hasher(state()),
             by_port: HashMap::with_hasher(state()),
+            bans: Arc::default(),
             reach: Arc::default(),
             resolved: Arc::default(),
             shard,
@@ -137,6 +139,12 @@ impl Switch {
     /// The same, sharing with others what is known of gateways.
     pub fn sharing(mut self, reach: Arc<Reach>) -> Self {
         self.hands.reach = reach;
+        self
+    }
+
+    /// The same, sharing with others who is banned.
+    pub fn barring(mut self, bans: Arc<Bans>) -> Self {
+        self.hands.bans = bans;
         self
     }
 

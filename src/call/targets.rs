@@ -170,11 +170,16 @@ impl Resolved {
 
     /// Whether a gateway has this address at present.
     pub fn is_at(&self, gateway: &Gateway, address: IpAddr) -> bool {
+        self.any_at(gateway, |at| at == address)
+    }
+
+    /// Whether a gateway has such an address at present.
+    pub fn any_at(&self, gateway: &Gateway, is_it: impl Fn(IpAddr) -> bool) -> bool {
         match &gateway.place {
-            Place::At(target) => target.address.ip() == address,
+            Place::At(target) => is_it(target.address.ip()),
             Place::Named(name) => {
                 let mut all = self.servers(name).iter().flat_map(|server| &server.addresses);
-                all.any(|server| server.ip() == address)
+                all.any(|server| is_it(server.ip()))
             }
         }
     }

@@ -10,6 +10,7 @@ pub mod rank;
 pub mod register;
 pub mod secret;
 pub mod showing;
+pub mod srtp;
 pub mod tls;
 
 use std::net::IpAddr;
@@ -29,6 +30,7 @@ use self::rank::Rank;
 use self::register::Register;
 use self::secret::{Credentials, Demand};
 use self::showing::Showing;
+use self::srtp::Srtp;
 use self::tls::Tls;
 use super::media::InterfaceId;
 use super::targets::{Place, Resolved};
@@ -281,6 +283,8 @@ pub struct Trunk {
     pub media_nat: MediaNat,
     /// Where else its media may come from.
     pub media_from: Vec<MediaSource>,
+    /// Whether its audio is secured.
+    pub srtp: Srtp,
     /// Whether what its side says of its own address is believed.
     pub signalling_nat: SignallingNat,
     /// How many calls it takes and gives.
@@ -382,6 +386,7 @@ impl Trunk {
             probe: Probe::default(),
             redirects: Redirects::default(),
             rtcp_mux: RtcpMux::default(),
+            srtp: Srtp::default(),
             signalling_nat: SignallingNat::default(),
             limits: Limits::default(),
             overload: Overload::default(),

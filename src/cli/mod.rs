@@ -6,6 +6,7 @@
 
 mod account;
 mod backup;
+mod ban;
 mod binding;
 mod call;
 mod callee;
@@ -138,6 +139,9 @@ enum Command {
     Trace(call::Trace),
     /// List call records
     Cdr(cdr::Cdr),
+    /// Sources that are kept out for what they send
+    #[command(subcommand)]
+    Ban(ban::Ban),
     /// Trunks
     #[command(subcommand)]
     Trunk(trunk::Trunk),
@@ -198,6 +202,7 @@ fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<()> {
         Command::Hangup(hangup) => hangup.run(&control()?, out),
         Command::Trace(trace) => trace.run(&control()?, out),
         Command::Cdr(cdr) => cdr.run(&control()?, out),
+        Command::Ban(ban) => ban.run(&control()?, out),
         Command::Trunk(trunk) => trunk.run(&control()?, out),
         Command::Import(import) => import.run(&control()?, out),
         Command::Export(export) => export.run(&control()?, out),

@@ -9,6 +9,7 @@ use super::{Api, Conf, media, plain_name, value};
 use crate::base::dscp::Dscp;
 use crate::base::limits;
 use crate::base::number::NumberPlan;
+use crate::call::bans::Terms;
 use crate::call::config::{Config, SipTimers, Strangers};
 use crate::masking::quarantine;
 use crate::names;
@@ -47,13 +48,16 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
             "media",
             "dns",
             "numbers",
+            "emergency",
             "store",
             "records",
             "recordings",
             "quarantine",
+            "bans",
             "limits",
             "api",
             "metrics",
+            "hep",
             "log",
         ],
     );
@@ -93,6 +97,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
 
     let media = media::read(&root, &listeners, shards);
     let limits = root.section("limits", "[limits]", &["calls", "ring_timeout_s"]);
+    let hep = super::hep::read(&root);
     let default_calls = u32::try_from(limits::CALLS_MAX).unwrap_or(u32::MAX);
     let conf = Conf {
         switch: Config {
@@ -108,6 +113,9 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
             dscp: sip.dscp(Dscp::SIGNALLING),
             strangers: sip.choice("strangers", &STRANGERS, Strangers::Forbid),
             trunks: Vec::new(),
+            bans: bans(&root),
+            // It names one of them.
+            emergency: None,
             routes: Vec::new(),
             timers: SipTimers::around(Duration::from_millis(u64::from(t1))),
             ring_timeout: Duration::from_secs(u64::from(limits.integer(
@@ -115,6 +123,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
                 seconds(limits::RING_TIMEOUT_MIN)..=seconds(limits::RING_TIMEOUT_MAX),
                 seconds(limits::RING_TIMEOUT),
             ))),
+            tells_legs: hep.is_some(),
             calls_max: limits.integer("calls", 1..=default_calls, default_calls) as usize,
             listeners,
             media,
@@ -132,6 +141,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
             0..=100_000,
             0,
         ),
+        hep,
         log: log(&root),
         quarantine: quarantine(&root),
     };
@@ -244,6 +254,30 @@ fn later_versions(root: &Section<'_>) {
     let recordings = root.section("recordings", "[recordings]", &["dir", "keep_days"]);
     recordings.neutral("dir", "\"data/recordings\"", "recording is");
     recordings.neutral("keep_days", "30", "recording is");
+}
+
+fn bans(root: &Section<'_>) -> Terms {
+    let section = root.section("bans", "[bans]", &["after", "first", "longest"]);
+    let default = Terms::default();
+    let time = |key, default| {
+        section.parsed(key, default, |text| {
+            value::duration(text)
+                .filter(|d| (Duration::from_secs(1)..=limits::BAN_MAX).contains(d))
+                .ok_or_else(|| "write a time from \"1s\" to \"7d\"".into())
+        })
+    };
+    let terms = Terms {
+        after: section.integer("after", 0..=10_000, default.after),
+        first: time("first", default.first),
+        longest: time("longest", default.longest),
+    };
+    if terms.first > terms.longest {
+        section.fault(
+            "first",
+            "no ban lasts longer than bans.longest: write a shorter time",
+        );
+    }
+    terms
 }
 
 fn quarantine(root: &Section<'_>) -> quarantine::Config {

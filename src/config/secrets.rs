@@ -1,7 +1,10 @@
 //! Passwords in trunk files: written there, in a file of their own, or in the environment. Nothing of them is shown by a
 //! fault, and only their hashes are kept.
 
+use std::path::Path;
+
 use super::reader::{Section, one_of, word};
+use super::reading::small_file;
 use crate::base::limits::{SECRET_BYTES_MAX, TRUNK_USERS_MAX};
 use crate::call::trunk::secret::{Credentials, Demand, Secret, User};
 use crate::sip::digest::{Algorithm, Asker, Ha1};
@@ -96,11 +99,23 @@ pub(super) fn secret(section: &Section<'_>, user: Option<&str>, realm: Option<&s
     Some(Secret::of_password(user?, realm?, &password))
 }
 
+/// A password that needn't be there: what one of `password`, `password_file` and `password_env` says; "" is none.
+pub(super) fn optional(section: &Section<'_>) -> Option<String> {
+    let is_said = |key: &&str| section.text(key).is_some_and(|at| !at.value.is_empty());
+    let mut said = PASSWORDS.iter().filter(|key| is_said(key));
+    let key = said.next()?;
+    if let Some(another) = said.next() {
+        section.fault(another, format!("write {key} or {another}, not both"));
+    }
+    password(section, key)
+}
+
 /// The password that one of the keys names; whatever is wrong with it is said without it.
 fn password(section: &Section<'_>, key: &str) -> Option<String> {
     let at = section.text(key)?;
     let found = match key {
-        "password_file" => std::fs::read_to_string(at.value)
+        // With the end of its line.
+        "password_file" => small_file(Path::new(at.value), SECRET_BYTES_MAX as u64 + 2)
             .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
             .map_err(|error| format!("the file can't be read: {error}")),
         "password_env" => std::env::var(at.value)

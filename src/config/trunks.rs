@@ -1,6 +1,7 @@
 //! The trunk files: `[[trunk]]` tables, and what must hold between them.
 
 mod numbers;
+mod srtp;
 
 use std::time::Duration;
 
@@ -69,6 +70,9 @@ const KEYS: &[&str] = &[
     "media_nat",
     "media_from",
     "rtcp_mux",
+    "srtp",
+    "srtp_suites",
+    "srtp_keys_in_clear",
     "calls_per_s",
     "calls_at_once",
     "overload_control",
@@ -175,6 +179,7 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         probe: probe(section),
         redirects: section.choice("redirects", &REDIRECTS, Redirects::Refuse),
         rtcp_mux: section.choice("rtcp_mux", &RTCP_MUX, RtcpMux::Answer),
+        srtp: srtp::read(section),
         reliable_provisionals: section.choice("reliable_provisionals", &RELIABILITY, Reliability::Offer),
         dialled_from: words(section, "dialled_from", &DIALLED_FROM, DialledFrom::Ruri),
         caller_id: if section.texts("caller_id").is_none() {
@@ -219,6 +224,7 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         section.fault("default", "another trunk is the default already: only one can be");
     }
     by_tcp_if_large(section, listeners, &trunk);
+    srtp::keys_stay_secret(section, listeners, &trunk);
     let listener = listener(section, listeners, &trunk);
     let register = register::read(section, &trunk);
     doubts(section, listeners, media, &trunk);

@@ -169,29 +169,30 @@ impl Notes {
         }
     }
 
-    /// Takes an answer down. What counts now: none where there is none, or where nobody ever said.
-    pub(super) fn take(&mut self, host: &str, kind: RecordType, answer: Answer) -> Vec<RData> {
+    /// Takes an answer down. What counts now: no records where there are none, `None` where nobody ever said.
+    pub(super) fn take(&mut self, host: &str, kind: RecordType, answer: Answer) -> Option<Vec<RData>> {
         let least = |all: Option<Duration>, one: Duration| Some(all.map_or(one, |all| all.min(one)));
         let key = (host.to_owned(), kind);
         match answer {
             Answer::Records(records, ttl) => {
                 self.ttl = least(self.ttl, ttl);
                 self.memory.0.insert(key, (records.clone(), self.now));
-                records
+                Some(records)
             }
             // RFC 8767 §4: that is an answer, and what was known is over.
             Answer::Absent(ttl) => {
                 self.absent_ttl = least(self.absent_ttl, ttl);
-                Vec::new()
+                self.memory.0.insert(key, (Vec::new(), self.now));
+                Some(Vec::new())
             }
             Answer::Failed(why) => {
                 self.error = Some(format!("{kind} {host}: {why}"));
                 match self.before.0.remove(&key) {
                     Some((records, at)) if self.now.duration_since(at) < DNS_STALE_MAX => {
                         self.memory.0.insert(key, (records.clone(), at));
-                        records
+                        Some(records)
                     }
-                    Some(_) | None => Vec::new(),
+                    Some(_) | None => None,
                 }
             }
         }
@@ -217,16 +218,16 @@ mod tests {
         let day = Duration::from_secs(60);
         let mut notes = Notes::new(Memory::default(), begin);
         let answer = Answer::Records(records(), day);
-        assert_eq!(notes.take("a.example", RecordType::A, answer), records());
+        assert_eq!(notes.take("a.example", RecordType::A, answer), Some(records()));
         assert_eq!((notes.ttl, notes.error.as_ref()), (Some(day), None));
 
         let soon = begin + DNS_STALE_MAX - Duration::from_secs(1);
         let mut notes = Notes::new(notes.memory, soon);
-        assert_eq!(notes.take("a.example", RecordType::A, failed()), records());
+        assert_eq!(notes.take("a.example", RecordType::A, failed()), Some(records()));
         assert!(notes.error.is_some());
         // It is as old as it is, however often it was used.
         let mut notes = Notes::new(notes.memory, begin + DNS_STALE_MAX);
-        assert!(notes.take("a.example", RecordType::A, failed()).is_empty());
+        assert_eq!(notes.take("a.example", RecordType::A, failed()), None);
     }
 
     #[test]
@@ -240,10 +241,12 @@ mod tests {
         );
         let mut notes = Notes::new(notes.memory, begin);
         let gone = Answer::Absent(Duration::from_secs(3));
-        assert!(notes.take("a.example", RecordType::A, gone).is_empty());
+        assert_eq!(notes.take("a.example", RecordType::A, gone), Some(Vec::new()));
         assert_eq!(notes.absent_ttl, Some(Duration::from_secs(3)));
+        // It counts like any other while nobody answers.
         let mut notes = Notes::new(notes.memory, begin);
-        assert!(notes.take("a.example", RecordType::A, failed()).is_empty());
+        assert_eq!(notes.take("a.example", RecordType::A, failed()), Some(Vec::new()));
+        assert_eq!(notes.take("b.example", RecordType::A, failed()), None);
     }
 
     #[test]

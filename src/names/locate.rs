@@ -119,7 +119,9 @@ fn srv_name(transport: Transport, host: &str) -> String {
 /// The services of a name: by NAPTR, else each that we speak (RFC 3263 §4.1).
 async fn services(dns: &Dns, name: &Name, reach: &Reach, notes: &mut Notes) -> Vec<Service> {
     let answer = dns.ask(&name.host, RecordType::NAPTR).await;
-    let records = notes.take(&name.host, RecordType::NAPTR, answer);
+    let records = notes
+        .take(&name.host, RecordType::NAPTR, answer)
+        .unwrap_or_default();
     let services: Vec<Service> = records
         .iter()
         .filter_map(|data| match data {
@@ -161,7 +163,8 @@ fn service(naptr: &NAPTR, scheme: Scheme) -> Option<Service> {
     })
 }
 
-/// The servers of services; the host itself where none of them has SRV records (RFC 3263 §4.2).
+/// The servers of services; the host itself where DNS says that none of them has SRV records (RFC 3263 §4.2). Where it
+/// doesn't say, the host may be a web server that has no business with anybody's calls.
 async fn servers(
     dns: &Dns,
     name: &Name,
@@ -174,9 +177,11 @@ async fn servers(
         .map(|service| (service.srv.clone(), RecordType::SRV));
     let answers = ask_all(dns, asked.collect()).await;
     let mut lines = Vec::new();
-    let mut has_srv = false;
+    let (mut has_srv, mut is_unsaid) = (false, false);
     for (service, answer) in services.iter().zip(answers) {
-        for data in notes.take(&service.srv, RecordType::SRV, answer) {
+        let said = notes.take(&service.srv, RecordType::SRV, answer);
+        is_unsaid |= said.is_none();
+        for data in said.unwrap_or_default() {
             let RData::SRV(srv) = data else { continue };
             has_srv = true;
             // RFC 2782: a target that is the root says that the service isn't there.
@@ -193,7 +198,7 @@ async fn servers(
             });
         }
     }
-    if !has_srv {
+    if !has_srv && !is_unsaid {
         let settled = match services.as_slice() {
             [only] => Some(only.transport),
             _ => None,
@@ -219,7 +224,7 @@ async fn addresses(dns: &Dns, lines: Vec<Line>, reach: &Reach, notes: &mut Notes
     let answers = ask_all(dns, asked.clone()).await;
     let mut found: Vec<(String, IpAddr)> = Vec::new();
     for ((host, kind), answer) in asked.into_iter().zip(answers) {
-        let records = notes.take(&host, kind, answer);
+        let records = notes.take(&host, kind, answer).unwrap_or_default();
         let addresses = records.iter().filter_map(RData::ip_addr);
         let can_be_called = |ip: &IpAddr| !ip.is_unspecified() && !ip.is_multicast();
         found.extend(addresses.filter(can_be_called).map(|ip| (host.clone(), ip)));

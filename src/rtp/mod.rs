@@ -10,5 +10,6 @@ pub mod outbound;
 pub mod packet;
 pub mod relay;
 pub mod rtcp;
+pub mod srtp;
 pub mod tone;
 pub mod wav;

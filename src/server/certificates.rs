@@ -148,6 +148,7 @@ mod tests {
                 file: "tls/umbra.pem".into(),
                 names: vec!["sbc.example".into()],
                 ends_at: Some(now.plus(Duration::from_secs(days * 86_400))),
+                chain: Vec::new(),
             };
             state_of(&shown, now)
         };

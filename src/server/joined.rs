@@ -6,9 +6,10 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::api::native::{Phase, Takeover};
+use crate::call::bans::Bans;
 use crate::call::config::Config;
 use crate::call::port::{Command, Note, Registration};
 use crate::call::reach::Reach;
@@ -17,6 +18,7 @@ use crate::names::keeper::Names;
 use crate::records::cdr_file;
 use crate::telemetry::alarm::Alarms;
 use crate::telemetry::health::{Health, State};
+use crate::telemetry::hep;
 use crate::telemetry::log::Log;
 use crate::telemetry::metrics::Metrics;
 use crate::transport::clock::Clock;
@@ -50,6 +52,8 @@ pub(super) struct Joined {
     pub(super) table: Arc<Table>,
     /// Which gateways can be used.
     pub(super) reach: Arc<Reach>,
+    /// Who is kept out.
+    pub(super) bans: Arc<Bans>,
     /// What was told of that.
     pub(super) gateways: Mutex<Told>,
     pub(super) log: Option<Log>,
@@ -61,6 +65,9 @@ pub(super) struct Joined {
     pub(super) sip: Arc<Stats>,
     /// The names of gateways.
     pub(super) names: Names,
+    /// Who copies messages to a capture server, if the conf names one.
+    pub(super) hep: ArcSwapOption<hep::Exporter>,
+    pub(super) hep_stats: Arc<hep::Stats>,
     pub(super) live: Vec<AtomicUsize>,
     /// How often each shard came to its mail.
     pub(super) beats: Vec<AtomicU64>,
@@ -131,6 +138,13 @@ impl Joined {
         self.metrics.note(note);
         if note.is_alarm() {
             self.alarms.note(note, self.clock.now().wall);
+        } else if note == Note::Emergency {
+            tracing::warn!("somebody calls an emergency number");
+        } else if let (Note::Banned, Some(from)) = (note, from) {
+            let at = from.ip();
+            tracing::warn!(
+                "nothing of {at} is read for a while: it keeps sending what no trunk sends (umbra ban list)"
+            );
         } else {
             tracing::debug!(?from, "{note:?}");
         }

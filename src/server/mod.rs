@@ -1,6 +1,7 @@
 //! The only place where the rooms are joined: it starts them, passes between them, and stops them in order.
 
 mod certificates;
+mod export;
 mod gateways;
 mod health;
 mod joined;
@@ -215,6 +216,7 @@ impl Running {
             // Its panic has been logged where it happened.
             let _ = shard.join();
         }
+        self.shared.export_no_more();
         self.http.shutdown_timeout(Duration::from_millis(500));
         let lost = match Arc::try_unwrap(self.records) {
             Ok(records) => records.stop(LAST_WORDS),

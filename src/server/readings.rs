@@ -45,6 +45,23 @@ impl Readings {
         ] {
             page.one(Kind::Counter, name, help, count.load(Ordering::Relaxed));
         }
+        let (begun, dropped) = self.shared.bans.counts();
+        for (name, help, count) in [
+            (
+                "umbra_bans_begun",
+                "Bans of sources, by themselves or by hand.",
+                begun,
+            ),
+            (
+                "umbra_banned_dropped",
+                "SIP messages and connections of banned sources, not read.",
+                dropped,
+            ),
+        ] {
+            page.one(Kind::Counter, name, help, count);
+        }
+        let banned = self.shared.bans.list(self.shared.clock.now().at).len() as u64;
+        page.one(Kind::Gauge, "umbra_bans", "Sources that are banned now.", banned);
         page.one(
             Kind::Gauge,
             "umbra_tcp_connections",
@@ -59,6 +76,7 @@ impl Readings {
         );
         self.load(page);
         self.shared.write_tls(page);
+        self.shared.write_export(page);
         let ready = |shard: usize| {
             self.shared
                 .berths

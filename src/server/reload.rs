@@ -186,6 +186,7 @@ impl Joined {
         }
         let terms = Arc::new(terms);
         self.terms.store(terms.clone());
+        self.sip.troubles.forget();
         let mut config = conf.switch.clone();
         config.go_on_from(&self.config.load());
         let config = Arc::new(config);
@@ -204,6 +205,9 @@ impl Joined {
                 [Message::Tls(terms.clone()), Message::Config(config.clone())],
             );
         });
+        if conf.hep != before.hep {
+            self.export_anew(conf.hep.as_ref());
+        }
         self.names.keep_only(kept);
     }
 

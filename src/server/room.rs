@@ -137,6 +137,10 @@ impl Room {
             died: call.died,
             fate: call.fate,
         };
+        if let Some(hep) = &*self.shared.hep.load() {
+            let [caller, callee] = call.call_ids;
+            hep.leg(id, caller, callee);
+        }
         let outcome = self.switch.restore(now, left);
         self.obey(outbox, None);
         if let Err(unfit) = outcome {
@@ -166,6 +170,9 @@ impl Room {
                 Output::Cdr(cdr, line, trace) => {
                     tracing::info!(call = %cdr.call_id, "{}", call_line::ended(&cdr));
                     self.shared.metrics.over(&cdr);
+                    if let Some(hep) = &*self.shared.hep.load() {
+                        hep.over(cdr.call_id);
+                    }
                     self.traces.keep(cdr.call_id, trace);
                     self.cdrs.push(line);
                 }
@@ -174,6 +181,11 @@ impl Room {
                 Output::Answer(id, answer) => self.board.answer(id, answer),
                 Output::Registration(registration) => self.shared.registered(&registration),
                 Output::Note(note) => self.shared.note(note, from),
+                Output::Legs(legs) => {
+                    if let Some(hep) = &*self.shared.hep.load() {
+                        hep.leg(legs.call_id, legs.caller, legs.callee);
+                    }
+                }
                 Output::CalleeUsed(callee) => {
                     let (id, only) = (callee.binding, Some(callee));
                     let write = Write::ClearCallee { id, only };

@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::Context;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::api::idempotency::Answers;
 use crate::api::native::{self, Desk, Owner, Phase, Stop, Takeover};
@@ -20,6 +20,7 @@ use crate::base::id::Id;
 use crate::base::limits::DNS_PATIENCE;
 use crate::base::shard::Shard;
 use crate::call::cdr::Cdr;
+use crate::call::emergency;
 use crate::call::media::{Lanes, Report};
 use crate::call::port::CallEntry;
 use crate::call::reach::Reach;
@@ -91,6 +92,7 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
         Some(reading) => reading.certificates(&conf)?,
         None => tls::Terms::default(),
     });
+    tracing::info!("{}", emergency::told(&conf.switch));
     for shown in certificates.shown() {
         tracing::info!("{}", told(shown));
     }
@@ -123,7 +125,7 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
     };
     let unused = handed.close_but(&conf.switch.listeners);
     unused.iter().for_each(|name| supervisor::keep_no_more(name));
-    let transport = event_loop::open(
+    let mut transport = event_loop::open(
         &Arc::new(conf.switch.clone()),
         count,
         key,
@@ -173,7 +175,10 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
         metrics: Arc::new(Metrics::counting(conf.metrics_numbers)),
         doors: transport.doors,
         sip: transport.stats,
+        bans: transport.bans,
         names: names.clone(),
+        hep: ArcSwapOption::default(),
+        hep_stats: Arc::default(),
         live: (0..count).map(|_| AtomicUsize::new(0)).collect(),
         registrations: AtomicUsize::new(0),
         beats: (0..count).map(|_| AtomicU64::new(0)).collect(),
@@ -190,6 +195,11 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
         other_files(&conf.switch.listeners),
     ) {
         shared.health.set("file limit", State::Degraded, sentence);
+    }
+    // Before they run: the first thing that they do may be to go on with calls.
+    let onlooker = shared.export(conf.hep.as_ref())?;
+    for event_loop in &mut transport.loops {
+        event_loop.set_onlooker(onlooker.as_ref());
     }
     let traces = Arc::new(Traces::default());
     let board = {
@@ -210,7 +220,8 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
                 lanes.clone(),
                 chance,
             )
-            .sharing(shared.reach.clone()),
+            .sharing(shared.reach.clone())
+            .barring(shared.bans.clone()),
             index: shard.index,
             shared: shared.clone(),
             media: media.clone(),
@@ -275,6 +286,7 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
         traces,
         started: clock.now().wall,
         reach: shared.reach.clone(),
+        bans: shared.bans.clone(),
         owner: owner(&shared, &records, &journal, &store, &conf.store),
         clock: {
             let clock = clock.clone();

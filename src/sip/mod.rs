@@ -17,6 +17,8 @@ pub mod path;
 pub mod peek;
 pub mod reason;
 mod scan;
+pub mod seen;
 pub mod session_id;
 pub mod transaction;
 pub mod uri;
+pub mod veil;

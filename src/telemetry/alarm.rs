@@ -74,6 +74,8 @@ impl Alarms {
             | Note::ConnectionsFull
             | Note::Stray
             | Note::Shed
+            | Note::Banned
+            | Note::Emergency
             | Note::SendFailed => return None,
         };
         let mut hints = self.hints.lock().unwrap_or_else(PoisonError::into_inner);
@@ -147,6 +149,8 @@ const fn words(note: Note) -> Option<(&'static str, &'static str, &'static str)>
         | Note::WrongPassword
         | Note::Guessing
         | Note::Shed
+        | Note::Banned
+        | Note::Emergency
         | Note::SendFailed => None,
     }
 }

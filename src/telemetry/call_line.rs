@@ -10,6 +10,7 @@ use crate::telemetry::metrics::reason_name;
 
 /// What became of the call, in one line.
 pub fn ended(cdr: &Cdr) -> String {
+    let is_emergency = cdr.mode.as_deref() == Some("emergency");
     let mut line = match (cdr.answered_at, cdr.refusal) {
         (Some(_), _) => format!("call ended: {} s, released by ", cdr.billable_s),
         (None, Some(reason)) => format!("call refused: {}, by ", reason_name(reason)),
@@ -24,8 +25,23 @@ pub fn ended(cdr: &Cdr) -> String {
         add(&mut line, format_args!(" ({cause})"));
     }
     add(&mut line, format_args!(", {} to the caller", cdr.sip_status));
-    let dialled = cdr.dialled.to_string();
-    add(&mut line, format_args!("; x {}", Masked(&dialled)));
+    if is_emergency {
+        // The number is everybody's; who was in need is nobody's business here.
+        add(
+            &mut line,
+            format_args!("; emergency number {}, called by ", cdr.dialled),
+        );
+        match &cdr.caller {
+            Some(caller) => add(
+                &mut line,
+                format_args!("{}", Masked(caller.trim_start_matches('+'))),
+            ),
+            None => line.push_str("nobody known"),
+        }
+    } else {
+        let dialled = cdr.dialled.to_string();
+        add(&mut line, format_args!("; x {}", Masked(&dialled)));
+    }
     add(&mut line, format_args!(", trunk {}", cdr.trunk_in));
     for attempt in &cdr.attempts {
         let status = match attempt.status {
@@ -94,6 +110,22 @@ pub(super) mod tests {
             "call ended: 12 s, released by server (hangup), 200 to the caller; x 170****0001, \
              trunk carrier -> other 127.0.0.3:5060 (200)"
         );
+    }
+
+    #[test]
+    fn an_emergency_calls_line_names_the_number_and_hides_who_called_it() {
+        let mut call = Cdr {
+            mode: Some("emergency".into()),
+            dialled: crate::base::number::Digits::from("110").unwrap(),
+            end_cause: None,
+            ..cdr()
+        };
+        let line =
+            "call ended: 12 s, released by server, 200 to the caller; emergency number 110, called by ";
+        let rest = ", trunk carrier -> other 127.0.0.3:5060 (200)";
+        assert_eq!(ended(&call), format!("{line}138****0001{rest}"));
+        call.caller = None;
+        assert_eq!(ended(&call), format!("{line}nobody known{rest}"));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::registrations::Registrations;
 pub use page::{Kind, Page, Row};
 
 /// Every note, in the order of its discriminant.
-const NOTES: [Note; 12] = [
+const NOTES: [Note; 14] = [
     Note::Malformed,
     Note::Stray,
     Note::Stranger,
@@ -30,6 +30,8 @@ const NOTES: [Note; 12] = [
     Note::PortsDry,
     Note::PortTaken,
     Note::FilesDry,
+    Note::Banned,
+    Note::Emergency,
     Note::SendFailed,
     Note::ConnectionsFull,
 ];
@@ -373,6 +375,8 @@ pub fn note_name(note: Note) -> &'static str {
         Note::PortTaken => "port_taken",
         Note::FilesDry => "files_dry",
         Note::ConnectionsFull => "connections_full",
+        Note::Banned => "banned",
+        Note::Emergency => "emergency",
         Note::SendFailed => "send_failed",
     }
 }

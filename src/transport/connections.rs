@@ -17,6 +17,7 @@ use super::event_loop::Stats;
 use super::poller::{Interest, Poller, Source};
 use super::tcp;
 use super::tls::{Shaken, Terms};
+use super::watch::Watch;
 use super::wire::Wire;
 use crate::base::dscp::Dscp;
 use crate::base::limits::{
@@ -63,9 +64,12 @@ pub struct Connections {
     buffer: Box<[u8]>,
     stats: Arc<Stats>,
     tls: Arc<Terms>,
+    resolved: Arc<Resolved>,
     dscp: Dscp,
     /// Strangers that began a handshake in the second that began then.
     strangers: (Instant, usize),
+    /// Who is told of every message, if somebody is.
+    watch: Option<Watch>,
 }
 
 impl Connections {
@@ -81,8 +85,10 @@ impl Connections {
             buffer: Box::default(),
             stats,
             tls,
+            resolved: Arc::default(),
             dscp,
             strangers: (Instant::default(), 0),
+            watch: None,
         }
     }
 
@@ -91,9 +97,31 @@ impl Connections {
         self.all.is_empty() && self.failed.is_empty()
     }
 
+    /// From now on somebody else is told of every message, or nobody.
+    pub(super) fn set_watch(&mut self, watch: Option<Watch>) {
+        self.watch = watch;
+    }
+
+    /// Tells who looks on of what was gathered.
+    pub(super) fn tell_watch(&self) {
+        if let Some(watch) = &self.watch {
+            watch.tell();
+        }
+    }
+
     /// Connections that begin from now on are on these terms of TLS.
     pub fn set_terms(&mut self, tls: Arc<Terms>) {
         self.tls = tls;
+    }
+
+    /// Where the gateways are from now on.
+    pub fn set_resolved(&mut self, resolved: Arc<Resolved>) {
+        self.resolved = resolved;
+    }
+
+    /// Whether a connection is there.
+    pub fn has(&self, flow: Option<FlowHint>) -> bool {
+        flow.is_some_and(|flow| self.all.contains_key(&flow))
     }
 
     /// Other trunks are in the conf, or their gateways are elsewhere: whose the certificates are is judged anew.
@@ -300,7 +328,7 @@ impl Connections {
         }
         let begin = |all: &mut Self| -> io::Result<FlowHint> {
             let session = match to.transport {
-                Transport::Tls => Some(all.tls.connect(to.party, to.remote.ip())?),
+                Transport::Tls => Some(all.tls.connect(to.party, to.remote, &all.resolved)?),
                 Transport::Udp | Transport::Tcp => None,
             };
             let wire = Wire::new(tcp::connect(listening, to.remote, all.dscp)?, session);
@@ -329,6 +357,7 @@ impl Connections {
             Stage::Connecting(_) => Interest::ReadAndWrite,
             Stage::Securing(_) | Stage::Open | Stage::Closing(_) => Interest::Read,
         };
+        let local = wire.local_address()?;
         poller.add(&wire, Source::Connection(flow), interest)?;
         if let Stage::Securing(_) = stage {
             self.stats.handshakes.fetch_add(1, Ordering::Relaxed);
@@ -339,6 +368,7 @@ impl Connections {
         let connection = Connection {
             wire,
             listener,
+            local,
             remote,
             peer,
             party,
@@ -396,6 +426,9 @@ impl Connections {
                 match frame {
                     Frame::Message(bytes) => {
                         self.stats.received.fetch_add(1, Ordering::Relaxed);
+                        if let Some(watch) = &self.watch {
+                            watch.saw(path.transport, path.remote, connection.local, bytes);
+                        }
                         connection.unfinished = None;
                         connection.served = Served::Yes;
                         sink(path, bytes);
@@ -441,18 +474,20 @@ impl Connections {
         if let Stage::Connecting(_) = connection.stage {
             return;
         }
-        let outcome = connection.write(now, &self.stats).and_then(|()| {
-            let interest = if connection.is_written() {
-                Interest::Read
-            } else {
-                Interest::ReadAndWrite
-            };
-            if interest != connection.interest {
-                poller.change(&connection.wire, Source::Connection(flow), interest)?;
-                connection.interest = interest;
-            }
-            Ok(())
-        });
+        let outcome = connection
+            .write(now, &self.stats, self.watch.as_ref())
+            .and_then(|()| {
+                let interest = if connection.is_written() {
+                    Interest::Read
+                } else {
+                    Interest::ReadAndWrite
+                };
+                if interest != connection.interest {
+                    poller.change(&connection.wire, Source::Connection(flow), interest)?;
+                    connection.interest = interest;
+                }
+                Ok(())
+            });
         if let Err(error) = outcome {
             self.end(flow, End::Failed(why(&error)));
         }

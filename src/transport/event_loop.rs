@@ -24,15 +24,18 @@ use super::sort::sort;
 use super::tcp::{self, Accepted};
 use super::tls::Troubles;
 use super::udp::{self, BATCH, Inbox, Undelivered};
+use super::watch::Watch;
 use crate::base::limits::{BEGIN_WITHIN, LOAD_WINDOW};
 use crate::base::shard::{Homes, Shard};
 use crate::base::time::{Instant, Now};
+use crate::call::bans::Bans;
 use crate::call::config::{Config, Strangers};
 use crate::call::port::{Input, Why};
 use crate::call::targets::Resolved;
 use crate::call::trunk::{self, Cidr, Trunk};
 use crate::sip;
 use crate::sip::path::{FlowHint, ListenerId, Path, Transport as Protocol};
+use crate::sip::seen::Onlooker;
 
 /// How often it is looked whether packets can be taken.
 const BEGIN_LOOK: Duration = Duration::from_millis(1);
@@ -139,10 +142,14 @@ pub struct EventLoop {
     poller: Poller,
     clock: Clock,
     stats: Arc<Stats>,
+    /// Whose messages are not read.
+    bans: Arc<Bans>,
     /// Whose connections are no strangers'.
     config: Arc<Config>,
     /// What the names of gateways resolve to at present.
     resolved: Arc<Resolved>,
+    /// Who is told of every datagram, if somebody is. Of what goes by connections they tell themselves.
+    watch: Option<Watch>,
 }
 
 /// Whether the loop goes on.
@@ -165,6 +172,13 @@ impl EventLoop {
     /// Which shard this is.
     pub fn shard(&self) -> Shard {
         self.homes.shard
+    }
+
+    /// From now on this one is told of every message that comes and goes, or nobody.
+    pub fn set_onlooker(&mut self, onlooker: Option<&Arc<dyn Onlooker>>) {
+        let watch = |onlooker: &_| Watch::new(Arc::clone(onlooker), self.clock.clone());
+        self.connections.set_watch(onlooker.map(watch));
+        self.watch = onlooker.map(watch);
     }
 
     /// Where the sockets are bound, by listener.
@@ -302,6 +316,10 @@ impl EventLoop {
         handler.batch_over();
         self.flush(outbox);
         handler.batch_left();
+        if let Some(watch) = &self.watch {
+            watch.tell();
+            self.connections.tell_watch();
+        }
     }
 
     /// What of the messages is for the loop itself.
@@ -312,14 +330,18 @@ impl EventLoop {
                 Message::Config(config) => {
                     self.config = Arc::clone(config);
                     self.connections.set_trunks((&config.trunks, &self.resolved));
+                    self.bans.follow(config, &self.resolved);
                     is_new = true;
                 }
                 Message::Resolved(resolved) => {
                     self.resolved = Arc::clone(resolved);
                     self.connections.set_trunks((&self.config.trunks, resolved));
+                    self.bans.follow(&self.config, resolved);
+                    self.connections.set_resolved(Arc::clone(resolved));
                     is_new = true;
                 }
                 Message::Tls(terms) => self.connections.set_terms(Arc::clone(terms)),
+                Message::Onlooker(onlooker) => self.set_onlooker(onlooker.as_ref()),
                 Message::Media(_) | Message::Order(_) | Message::Failed(..) | Message::Stop => {}
             }
         }
@@ -412,7 +434,13 @@ impl EventLoop {
                 .received
                 .fetch_add(inbox.len() as u64, Ordering::Relaxed);
             for (from, bytes) in inbox.iter() {
+                if self.bans.keeps_out(now.at, from.ip()) {
+                    continue;
+                }
                 let path = Path::udp(id, from);
+                if let Some(watch) = &self.watch {
+                    watch.saw(Protocol::Udp, from, self.shown_address(id), bytes);
+                }
                 let message = (path, bytes);
                 sort(&self.homes, &self.doors, now, message, fresh, |one| {
                     input(now, one)
@@ -431,13 +459,11 @@ impl EventLoop {
         self.sweep.get_or_insert(now + SWEEP);
         for _ in 0..ACCEPTS_MAX {
             match listener.accept() {
+                Accepted::One(_, from) if self.is_banned(now, id.1, from.ip()) => {}
                 Accepted::One(stream, from) => {
-                    let peer = if self.is_trunks(id.1, from.ip()) {
-                        Peer::Trunk
-                    } else {
-                        Peer::Stranger
-                    };
-                    if peer == Peer::Trunk || self.hears_strangers(id.1) {
+                    let peer = self.who_is_it(id.1, from.ip());
+                    if peer != Some(Peer::Stranger) || self.hears_strangers(id.1) {
+                        let peer = peer.unwrap_or(Peer::Stranger);
                         self.connections
                             .accepted(&self.poller, now, id, (stream, from), peer);
                     }
@@ -455,14 +481,31 @@ impl EventLoop {
         }
     }
 
-    /// Whether an address is a trunk's, or of a trunk that looks at names too.
-    fn is_trunks(&self, by: Protocol, source: IpAddr) -> bool {
+    /// Whether nothing is heard of an address. Over TLS it may belong to somebody who is known by his certificate.
+    fn is_banned(&self, now: Instant, by: Protocol, source: IpAddr) -> bool {
+        let knows_names = || {
+            let mut trunks = self.config.trunks.iter();
+            trunks.any(|trunk| !trunk.tls.client_names.is_empty())
+        };
+        (by != Protocol::Tls || !knows_names()) && self.bans.keeps_out(now, source)
+    }
+
+    /// Who may be at an address: a trunk, a stranger, or `None`, somebody who is let in as a stranger and heard, because
+    /// he has yet to prove that he is a trunk that calls from anywhere.
+    fn who_is_it(&self, by: Protocol, source: IpAddr) -> Option<Peer> {
         let trunks = &self.config.trunks;
         let holds = |network: &Cidr| network.prefix > 0 && network.holds(source);
-        let may_show =
-            |trunk: &Trunk| !trunk.tls.client_names.is_empty() && trunk.accept_from.iter().any(holds);
-        trunk::of_source(trunks, &self.resolved, source).is_some()
-            || (by == Protocol::Tls && trunks.iter().any(may_show))
+        let is_named = |trunk: &Trunk| trunk.accept_from.iter().any(holds);
+        let may_show = |trunk: &Trunk| !trunk.tls.client_names.is_empty() && is_named(trunk);
+        if by == Protocol::Tls && trunks.iter().any(may_show) {
+            return Some(Peer::Trunk);
+        }
+        let Some(trunk) = trunk::of_source(trunks, &self.resolved, source) else {
+            return Some(Peer::Stranger);
+        };
+        let proves_nothing = trunk.auth.is_none();
+        let is_gateway = || trunk.gateways.iter().any(|g| self.resolved.is_at(g, source));
+        (proves_nothing || is_named(trunk) || is_gateway()).then_some(Peer::Trunk)
     }
 
     /// Whether it is of any use to listen to an address of no trunk. Over TLS it may show a certificate; where none of the
@@ -487,10 +530,13 @@ impl EventLoop {
         input: &mut impl FnMut(Now, Input<'_>),
     ) {
         let now = self.clock.now();
-        let (homes, doors) = (&self.homes, &self.doors);
+        let (homes, doors, bans) = (&self.homes, &self.doors, &self.bans);
         let trunks = (self.config.trunks.as_slice(), &*self.resolved);
         self.connections
             .look(&self.poller, now.at, flow, trunks, |path, bytes| {
+                if path.party.is_none() && bans.keeps_out(now.at, path.remote.ip()) {
+                    return;
+                }
                 sort(homes, doors, now, (path, bytes), fresh, |one| input(now, one));
             });
     }
@@ -498,6 +544,12 @@ impl EventLoop {
     /// Sends what is in the outbox, in order; as many as possible with one call.
     fn flush(&mut self, outbox: &mut Outbox) {
         let now = self.clock.now().at;
+        for (to, bytes) in &outbox.0 {
+            // Who is asked something himself is no stranger.
+            if !bytes.starts_with(b"SIP/2.0 ") {
+                self.bans.asked(to.remote.ip());
+            }
+        }
         let sockets = Arc::clone(&self.sockets);
         let mut rest = outbox.0.as_mut_slice();
         while let [(to, bytes), ..] = rest {
@@ -528,6 +580,7 @@ impl EventLoop {
         self.stats
             .lost
             .fetch_add(sent.lost.len() as u64, Ordering::Relaxed);
+        self.show_sent(listener, datagrams, &sent.lost);
         for (i, why) in sent.lost {
             if let (Some((to, _)), Some(why)) = (datagrams.get(i), why) {
                 let remote = to.remote;
@@ -542,13 +595,40 @@ impl EventLoop {
         }
     }
 
+    /// Tells who looks on of datagrams that left; `lost` says which didn't.
+    fn show_sent(&self, listener: ListenerId, datagrams: &[(Path, Vec<u8>)], lost: &[(usize, Option<Why>)]) {
+        let Some(watch) = &self.watch else { return };
+        let from = self.shown_address(listener);
+        for (i, (to, bytes)) in datagrams.iter().enumerate() {
+            if !lost.iter().any(|(lost, _)| *lost == i) {
+                watch.saw(Protocol::Udp, from, to.remote, bytes);
+            }
+        }
+    }
+
+    /// The address of a listener, as who looks on is told it: one that is bound to every address of the machine has the
+    /// one that others reach it at.
+    fn shown_address(&self, id: ListenerId) -> SocketAddr {
+        let index = usize::from(id.0);
+        let bound = self.sockets.get(index).map(|bound| bound.address);
+        match (bound, self.config.listeners.get(index)) {
+            (Some(bound), Some(listener)) if bound.ip().is_unspecified() => {
+                SocketAddr::new(listener.advertised.ip(), bound.port())
+            }
+            (Some(bound), _) => bound,
+            (None, _) => SocketAddr::from(([0; 4], 0)),
+        }
+    }
+
     /// Sends a message over TCP or TLS: by a connection of this shard's, or by way of the shard that has it.
     fn send_by_connection(&mut self, now: Instant, mut to: Path, bytes: Vec<u8>) {
-        if to.transport == Protocol::Tls && to.party.is_none() {
-            to.party = trunk::towards(&self.config.trunks, &self.resolved, to).map(Trunk::party);
-        }
         let index = usize::from(to.listener.0);
         let owner = index % self.homes.shard.count;
+        // By a connection that is there it goes whosever it is.
+        let is_there = || owner == self.homes.shard.index && self.connections.has(to.flow);
+        if to.transport == Protocol::Tls && to.party.is_none() && !is_there() {
+            to.party = trunk::towards(&self.config.trunks, &self.resolved, to).map(Trunk::party);
+        }
         let Some(bound) = self.sockets.get(index) else {
             return;
         };
@@ -616,7 +696,7 @@ fn open_messages(messages: &mut VecDeque<Message>, mut input: impl FnMut(Input<'
             Message::Resolved(resolved) => input(Input::Resolved(resolved)),
             Message::Failed(path, why) => input(Input::Failed(path, why)),
             // The loop's own.
-            Message::Tls(_) => {}
+            Message::Tls(_) | Message::Onlooker(_) => {}
             Message::Stop => go = Go::Stop,
         }
     }

@@ -10,6 +10,7 @@ use crate::base::chance::Chance;
 use crate::base::limits::SHARD_QUEUE;
 use crate::base::shard::Shard;
 use crate::base::time::{Instant, Now};
+use crate::call::arrive;
 use crate::call::config::Config;
 use crate::call::overload::lines::{Lines, Out, Priority, Verdict, Whose};
 use crate::call::overload::{self, draw};
@@ -17,6 +18,7 @@ use crate::call::targets::Resolved;
 use crate::call::trunk::{self, Trunk};
 use crate::sip::build::{self, Response};
 use crate::sip::message::Message;
+use crate::sip::method::Method;
 use crate::sip::overload::answering;
 use crate::sip::path::{Party, Path};
 
@@ -66,12 +68,34 @@ impl Fresh {
     /// One waits from now on, which came at `came`.
     pub(super) fn wait(&mut self, came: Instant, packet: Packet) {
         let whose = self.whose(packet.path);
-        let priority = Priority::of(&packet.bytes);
+        let priority = match Priority::of(&packet.bytes) {
+            Priority::Emergency if !self.is_for_help(&packet) => Priority::Call,
+            priority => priority,
+        };
         match self.lines.push(came, whose, priority, packet) {
             Ok(()) => {}
+            Err(Out::Shed(packet)) if self.is_for_help(&packet) => {
+                let whose = self.whose(packet.path);
+                if self.lines.push(came, whose, Priority::Emergency, packet).is_err() {
+                    self.lost += 1;
+                }
+            }
             Err(Out::Shed(packet)) => self.refuse(packet),
             Err(Out::Lost(_)) => self.lost += 1,
         }
+    }
+
+    /// Whether it is an emergency call, in whatever way its trunk writes the number.
+    fn is_for_help(&self, packet: &Packet) -> bool {
+        let Some(of) = &self.config.emergency else {
+            return false;
+        };
+        let trunk = trunk::of_path(&self.config.trunks, &self.resolved, packet.path);
+        let (Some(trunk), Ok(request)) = (trunk, Message::parse(&packet.bytes)) else {
+            return false;
+        };
+        request.method() == Method::Invite
+            && arrive::emergency(&request, trunk, &self.config.numbers, &of.table).is_some()
     }
 
     /// One has no room where it was to go.
@@ -89,6 +113,7 @@ impl Fresh {
         loop {
             match self.lines.pop(now)? {
                 (packet, Verdict::Taken) => return Some(packet),
+                (packet, Verdict::Shed) if self.is_for_help(&packet) => return Some(packet),
                 (packet, Verdict::Shed) => self.refused.push(packet),
             }
         }

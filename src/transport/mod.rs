@@ -17,4 +17,5 @@ mod sort;
 pub mod tcp;
 pub mod tls;
 pub mod udp;
+mod watch;
 mod wire;

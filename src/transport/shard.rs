@@ -13,6 +13,7 @@ use crate::call::port::{Command, Why};
 use crate::call::targets::Resolved;
 use crate::sip::path::Path;
 use crate::sip::peek::PeekKind;
+use crate::sip::seen::Onlooker;
 
 /// Messages of calls that wait for a shard, or for the shard that has their connection. They are never answered 503: beyond this, which is four times what
 /// new requests get, they are lost as on any network, and come again.
@@ -39,6 +40,8 @@ pub enum Message {
     Resolved(Arc<Resolved>),
     /// New terms of TLS.
     Tls(Arc<Terms>),
+    /// Who looks on from now on.
+    Onlooker(Option<Arc<dyn Onlooker>>),
     /// Something sent this way, by whichever shard, could not be delivered.
     Failed(Path, Why),
     /// End the loop, behind everything that was said before.
@@ -131,6 +134,7 @@ impl Door {
                     | Message::Config(_)
                     | Message::Resolved(_)
                     | Message::Tls(_)
+                    | Message::Onlooker(_)
                     | Message::Failed(..) => MESSAGES,
                 };
                 push(&mut waiting.messages, message, most)

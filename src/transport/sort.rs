@@ -2,6 +2,7 @@
 
 use super::fresh::{Fresh, SHED_TO};
 use super::shard::{Door, Packet};
+use super::watch::is_keep_alive;
 use crate::base::shard::Homes;
 use crate::base::time::Now;
 use crate::call::port::Input;
@@ -17,11 +18,7 @@ pub(super) fn sort(
     fresh: &mut Fresh,
     input: impl FnOnce(Input<'_>),
 ) {
-    // RFC 5626 §3.5.1: a keep-alive holds nothing but line ends.
-    if bytes.iter().all(|c| matches!(c, b'\r' | b'\n' | 0)) {
-        return;
-    }
-    if is_of_refusal(bytes) {
+    if is_keep_alive(bytes) || is_of_refusal(bytes) {
         return;
     }
     if homes.shard.count == 1 && is_in_call(bytes) {

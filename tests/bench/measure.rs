@@ -19,6 +19,7 @@ mod rtp;
 #[path = "../support/server.rs"]
 mod server;
 mod small;
+mod srtp;
 mod start;
 mod strangers;
 mod writer;
@@ -185,6 +186,7 @@ fn main() {
         "call",
         "journal",
         "rtp",
+        "srtp",
         "held",
         "flat",
         "binds",
@@ -216,6 +218,9 @@ fn main() {
         let (row, us) = rtp::measure(length);
         rows.push(row);
         packet_us = Some(us);
+    }
+    if is_wanted("srtp") {
+        rows.extend(srtp::measure(length));
     }
     if is_wanted("journal") {
         rows.extend(journal::measure(length, call_us, packet_us));

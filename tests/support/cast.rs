@@ -5,6 +5,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::descriptions::Descriptions;
+use super::phone::secure::NOT_AUTHENTIC;
 use super::phone::{Call, Lost, Outcome, Phone};
 use super::session::Sessions;
 use super::stage::{Packet, Stage};
@@ -79,6 +80,8 @@ pub struct Cast<S> {
     seats: Vec<(SocketAddr, usize)>,
     /// What gateways say to whoever asks whether they are there; `None`: nothing. One that isn't here says 200.
     pub alive: HashMap<SocketAddr, Option<u16>>,
+    /// Who takes emergency calls: they may know who calls.
+    pub helpers: HashSet<usize>,
     /// Everything that a phone said: its own words may come back to it.
     said: Vec<Vec<u8>>,
     /// The description that a caller's dialog has: (Call-ID, CSeq) → body.
@@ -113,6 +116,7 @@ impl<S: Stage> Cast<S> {
             homes: Vec::new(),
             seats: Vec::new(),
             alive: HashMap::new(),
+            helpers: HashSet::new(),
             said: Vec::new(),
             described: HashMap::new(),
             sessions: Sessions::default(),
@@ -237,6 +241,24 @@ impl<S: Stage> Cast<S> {
         }
         let msg = Msg::read(&bytes);
         if let Some(probe) = msg.as_ref().filter(|msg| is_probe(msg)) {
+            let (head, probe_of) = (
+                String::from_utf8_lossy(&bytes).into_owned(),
+                self.stage.setup().probe,
+            );
+            if probe_of.every.is_none() || probe.get("Content-Length") != Some("0") {
+                self.faults
+                    .push(format!("gateway {to} is probed, and shouldn't be so: {head}"));
+            }
+            if let Some(canary) = self
+                .stage
+                .setup()
+                .canaries
+                .iter()
+                .find(|canary| head.contains(&**canary))
+            {
+                self.faults
+                    .push(format!("gateway {to}'s probe holds {canary}: {head}"));
+            }
             let said = self.alive.get(&to).copied().unwrap_or(Some(200));
             self.transcript.push(format!(
                 "{:>10.3} gateway {to} <- OPTIONS, says {said:?}",
@@ -338,6 +360,16 @@ impl<S: Stage> Cast<S> {
             }
             return None;
         }
+        let bytes = match self.phones[phone].calls[call].opened(bytes) {
+            Ok(bytes) => bytes,
+            Err(why) => {
+                // The media threads hear of new keys a moment after the phones do, too.
+                if self.stage.is_exact() || why != NOT_AUTHENTIC {
+                    self.faults.push(format!("media for {to}: {why}"));
+                }
+                return None;
+            }
+        };
         if is_rtcp || to != self.phones[phone].calls[call].media {
             self.look_for_strangers_words(phone, to, &bytes, "RTCP");
             let now = self.stage.now();
@@ -424,7 +456,7 @@ impl<S: Stage> Cast<S> {
             let word = words.iter().find(|word| witness::holds_word(bytes, word));
             let number = Some(&phone.number)
                 // Two phones may have one number.
-                .filter(|n| **n != self.phones[index].number)
+                .filter(|n| **n != self.phones[index].number && !self.helpers.contains(&index))
                 .filter(|n| witness::holds_number(bytes, n) && !witness::holds_number(&self.said[index], n));
             if let Some(leak) = word.or(number) {
                 self.faults.push(format!(

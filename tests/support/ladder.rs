@@ -123,6 +123,18 @@ impl Setup {
     fn set(&mut self, key: &str, value: &str) {
         match key {
             "gateways" => self.gateways = value.parse().expect(value),
+            "bans" => {
+                let (after, first) = value.split_once(':').expect(value);
+                let first = duration(first, self.t1).expect(value);
+                self.bans = Some((after.parse().expect(value), first));
+            }
+            "emergency" => {
+                let mut words = value.split(':').map(str::to_owned);
+                let country = words.next().expect("a country");
+                let trunk = words.next().filter(|trunk| !trunk.is_empty());
+                let trunk = trunk.unwrap_or_else(|| "carrier".to_owned());
+                self.emergency = Some([country, trunk, words.next().unwrap_or_default()]);
+            }
             "names" => self.names = Some(value.to_owned()),
             "ring" => self.ring = duration(value, self.t1).expect(value),
             "silence" => self.silence = duration(value, self.t1).expect(value),
@@ -171,6 +183,8 @@ pub struct Play<S> {
     /// The call that unlabelled lines mean.
     current: HashMap<usize, usize>,
     descriptions: HashMap<(usize, usize), Vec<u8>>,
+    /// After which restart each was asked last whether it is there.
+    asked: HashMap<(usize, usize), usize>,
     faces: HashMap<String, (String, Duration)>,
     asked_at: HashMap<usize, Duration>,
     since: Duration,
@@ -191,6 +205,7 @@ pub fn play<S: Stage>(ladder: &Ladder, stage: S) -> Result<(), String> {
         again: HashMap::new(),
         current: HashMap::new(),
         descriptions: HashMap::new(),
+        asked: HashMap::new(),
         faces: HashMap::new(),
         asked_at: HashMap::new(),
         since: Duration::ZERO,
@@ -223,6 +238,14 @@ impl<S: Stage> Play<S> {
         }
     }
 
+    /// Another process goes on.
+    fn another_process(&mut self) {
+        self.restarts += 1;
+        for call in self.cast.phones.iter_mut().flat_map(|phone| &mut phone.calls) {
+            call.crypt.restarts = self.restarts;
+        }
+    }
+
     fn line(&mut self, line: &Line) -> Result<(), String> {
         let words: Vec<&str> = line.words.iter().map(String::as_str).collect();
         match words.as_slice() {
@@ -244,6 +267,12 @@ impl<S: Stage> Play<S> {
             }
             ["nobody", name, digits] => {
                 self.names.insert((*name).into(), (*digits).into());
+                Ok(())
+            }
+            ["help", name, digits] => {
+                self.names.insert((*name).into(), (*digits).into());
+                let helper = self.cast.join(name, digits, false);
+                self.cast.helpers.insert(helper);
                 Ok(())
             }
             ["person", name, digits] => self.person(name, digits, false),
@@ -309,19 +338,19 @@ impl<S: Stage> Play<S> {
             }
             ["thaw", x] => self.order(Doing::Thaw, Some(x)),
             ["restart"] => {
-                self.restarts += 1;
+                self.another_process();
                 self.cast.stage.restart(Duration::ZERO);
                 Ok(())
             }
             ["handover"] => {
-                self.restarts += 1;
+                self.another_process();
                 self.cast.stage.hand_over();
                 Ok(())
             }
             ["restart", away] => {
                 let t1 = self.cast.stage.setup().t1;
                 let away = duration(away, t1).ok_or("how long away?")?;
-                self.restarts += 1;
+                self.another_process();
                 self.cast.stage.restart(away);
                 Ok(())
             }

@@ -1,4 +1,5 @@
 //! A stream between a phone and the real server, in the open or under TLS, for one thread that reads and others that write.
+#![allow(dead_code, unused_imports)] // each test binary uses its part
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -7,15 +8,17 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection};
 
-/// The domains of the server's and of the phones' certificates.
-pub const SERVER: &str = "umbra.example";
-pub const PHONES: &str = "sbc1.carrier.example";
+#[path = "certificates.rs"]
+#[allow(clippy::duplicate_mod)] // a test binary may have the other stage too
+mod certificates;
+
+use certificates::Authority;
+pub use certificates::{PHONES, SERVER};
 
 /// A stream. Clones are the same one.
 #[derive(Clone)]
@@ -94,6 +97,12 @@ impl Line {
         }
     }
 
+    /// The certificate that the server has shown, once anything was read.
+    pub fn certificate(&self) -> Option<CertificateDer<'static>> {
+        let session = self.session.as_ref()?.lock().expect("no panic");
+        Some(session.peer_certificates()?.first()?.clone().into_owned())
+    }
+
     pub fn address(&self) -> Option<SocketAddr> {
         self.stream.local_addr().ok()
     }
@@ -113,30 +122,25 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// Makes an authority, and certificates for both sides, in this folder: `ca.pem`, `umbra.pem` and `umbra.key`.
+    /// Makes an authority, and certificates for both sides, in this folder ([`Authority::write`]).
     pub fn made_in(folder: &Path) -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().expect("a key");
-        let authority = CertifiedIssuer::self_signed(params, key).expect("an authority");
-        let sign = |name: &str| {
-            let key = KeyPair::generate().expect("a key");
-            let params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
-            let certificate = params.signed_by(&key, &authority).expect("signed");
-            (certificate.pem(), key.serialize_pem())
-        };
-        let write = |name: &str, text: &str| fs::write(folder.join(name), text).expect("written");
-        let (chain, key) = sign(SERVER);
-        write("ca.pem", &authority.pem());
-        write("umbra.pem", &chain);
-        write("umbra.key", &key);
-        let (chain, key) = sign(PHONES);
+        Authority::new().write(folder);
+        Self::read_from(folder, "phones")
+    }
+
+    /// Those who show `STEM.pem` of this folder and believe in its `ca.pem`.
+    pub fn read_from(folder: &Path, stem: &str) -> Self {
+        let read = |name: &str| fs::read(folder.join(name)).expect("written");
+        let certificate = |name: &str| CertificateDer::from_pem_slice(&read(name)).expect("PEM");
         let pair = || {
-            let chain = vec![CertificateDer::from_pem_slice(chain.as_bytes()).expect("PEM")];
-            (chain, PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("PEM"))
+            let key = read(&format!("{stem}.key"));
+            (
+                vec![certificate(&format!("{stem}.pem"))],
+                PrivateKeyDer::from_pem_slice(&key).expect("PEM"),
+            )
         };
         let mut roots = RootCertStore::empty();
-        roots.add(authority.der().clone()).expect("an authority");
+        roots.add(certificate("ca.pem")).expect("an authority");
         let roots = Arc::new(roots);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let (chain, key) = pair();

@@ -13,6 +13,12 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+#[path = "certificates.rs"]
+#[allow(clippy::duplicate_mod)] // a test binary may have the other stage too
+pub mod certificates;
+
+use certificates::{Authority, PHONES};
+
 /// Where the server listens.
 pub const HOME: Ipv4Addr = Ipv4Addr::LOCALHOST;
 /// Where the carrier's side of the tests is.
@@ -60,6 +66,8 @@ pub struct Server {
     program: PathBuf,
     /// What the dynamic linker gives it first.
     beneath: Option<PathBuf>,
+    /// Who signed its certificate, if it has one.
+    pub authority: Authority,
     /// Where it listens for SIP.
     pub sip: SocketAddr,
     /// The media ports are ours while these are held.
@@ -85,13 +93,19 @@ impl Server {
         server
     }
 
-    /// Starts a server that listens, and speaks to its gateway, over `udp` or over `tcp` as well.
+    /// Starts a server that listens, and speaks to its gateway, over `udp`, over `tcp` as well, or over `tls`
+    /// besides: then both sides show certificates, those of [`Authority::write`] in its folder.
     pub fn speaking(transport: &str, setup: &Setup) -> Self {
         Self::with_media(HOME.into(), transport, setup)
     }
 
     /// Starts a server whose media have that address.
     pub fn with_media(media: IpAddr, transport: &str, setup: &Setup) -> Self {
+        Self::with_trunk(media, transport, setup, "")
+    }
+
+    /// Starts a server whose trunk has these lines too.
+    pub fn with_trunk(media: IpAddr, transport: &str, setup: &Setup, lines: &str) -> Self {
         let dir = tempfile::tempdir().expect("a folder for the server");
         let (first, last, claims) = media_ports(setup.calls);
         let sip = free_address(HOME);
@@ -103,15 +117,28 @@ impl Server {
             "tcp" => [&[sip], &*setup.also].concat(),
             _ => setup.also.clone(),
         };
+        let authority = Authority::new();
+        let (tls, certificates) = match transport {
+            "tls" => {
+                authority.write(dir.path());
+                let tls = format!(
+                    "tls = [\"{sip}\"]\ntls_cert = \"umbra.pem\"\ntls_key = \"umbra.key\"\ntls_client_ca = \"ca.pem\"\n"
+                );
+                let of_gateways =
+                    format!("client_names = [\"{PHONES}\"]\ntls_name = \"{PHONES}\"\ntls_ca = \"ca.pem\"\n");
+                (tls, of_gateways)
+            }
+            _ => (String::new(), String::new()),
+        };
         let (udp, tcp) = (list(&[&[sip], &*setup.also].concat()), list(&by_tcp));
         let conf = format!(
-            "trunks = \"trunks.toml\"\n[sip]\nudp = [{udp}]\ntcp = [{tcp}]\n[media]\naddress = \"{media}\"\nports = \"{first}-{last}\"\n\
-             [api]\nlisten = \"\"\n[log]\nlevel = \"{}\"\n",
+            "trunks = \"trunks.toml\"\n[sip]\nudp = [{udp}]\ntcp = [{tcp}]\n{tls}[media]\naddress = \"{media}\"\nports = \"{first}-{last}\"\n\
+             [emergency]\ncountry = \"CN\"\ntrunk = \"carrier\"\n[api]\nlisten = \"\"\n[log]\nlevel = \"{}\"\n",
             setup.log,
         );
         let trunks = format!(
             "[[trunk]]\nname = \"carrier\"\naccept_from = [\"127.0.0.0/8\", \"::1/128\"]\n\
-             gateways = [\"sip:{};transport={transport}\"]\nmedia_nat = \"{}\"\ndefault = true\n",
+             gateways = [\"sip:{};transport={transport}\"]\nmedia_nat = \"{}\"\n{certificates}default = true\n{lines}",
             setup.gateway, setup.media_nat,
         );
         write(&dir.path().join("umbra.toml"), &conf);
@@ -123,6 +150,7 @@ impl Server {
             program: env!("CARGO_BIN_EXE_umbra").into(),
             beneath: None,
             dir,
+            authority,
             sip,
             _claims: claims,
         };
@@ -351,6 +379,7 @@ impl Server {
 
     /// The real numbers of the tests are nowhere in what the server printed.
     pub fn prints_no_number(&self) {
+        assert!(!self.printed().contains("inline:"), "a key stands in the log");
         let printed = self.printed();
         for number in [A, B] {
             assert!(
@@ -445,6 +474,18 @@ pub fn is_bound(address: SocketAddr) -> bool {
     });
     let wanted = format!("{}:{:04X} ", words.collect::<String>(), address.port());
     fs::read_to_string(table).is_ok_and(|table| table.contains(&wanted))
+}
+
+/// Whether somebody listens there for connections.
+pub fn is_listening(at: SocketAddr) -> bool {
+    const LISTEN: &str = "0A";
+    let port = format!(":{:04X}", at.port());
+    let table = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    table.lines().any(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        let is_port = fields.next().is_some_and(|local| local.ends_with(&port));
+        is_port && fields.nth(1) == Some(LISTEN)
+    })
 }
 
 fn write(path: &Path, text: &str) {

@@ -1,5 +1,6 @@
 //! An ordinary softphone, baresip: it hums a tone, records what it hears and prints its messages. Whoever uses this
 //! has `server` too.
+#![allow(dead_code)] // each test binary uses its part
 
 use std::fs;
 use std::net::SocketAddr;
@@ -10,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use umbra::rtp::tone::{self, SAMPLE_RATE_HZ, Tone};
 use umbra::rtp::wav;
 
-use crate::server::{A, B, Server, X, is_bound, until};
+use crate::server::{A, B, Server, X, is_bound, is_listening, until};
 
 /// What A hums.
 const A_HZ: u16 = 440;
@@ -30,6 +31,15 @@ const MODULES: [&str; 3] = [
 /// One call at a time: the phones' audio ports are the same in each.
 static TURN: Mutex<()> = Mutex::new(());
 
+/// What the phones speak.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// UDP.
+    Udp,
+    /// TLS: they show the certificate `phones.pem` of the server's folder. They believe whatever the server shows.
+    Tls,
+}
+
 /// What one phone is.
 struct Softphone<'a> {
     /// Its folder's name.
@@ -38,12 +48,16 @@ struct Softphone<'a> {
     number: &'a str,
     /// Where it listens.
     sip: SocketAddr,
+    /// What it speaks.
+    over: Over,
     /// What it hums.
     hz: u16,
     /// From where it sends audio.
     rtp_ports: &'a str,
     /// Parameters of its account.
     account: &'a str,
+    /// How its audio is secured, as baresip's accounts say it: `srtp-mand`; nothing: it isn't.
+    secure: &'a str,
     /// Command line.
     arguments: &'a [&'a str],
 }
@@ -67,21 +81,35 @@ impl Softphone<'_> {
         write("hum.wav", &wav::write(SAMPLE_RATE_HZ, &hum));
         let modules = MODULES.iter().find(|path| Path::new(path).is_dir());
         let (sip, ip) = (self.sip, self.sip.ip());
+        let (listen, certificate, transport) = match self.over {
+            Over::Udp => (sip, String::new(), ""),
+            Over::Tls => {
+                let read = |name: &str| fs::read(server.folder().join(name)).expect("certificates are there");
+                write("pair.pem", &[read("phones.pem"), read("phones.key")].concat());
+                let line = format!("sip_certificate {}\n", folder.join("pair.pem").display());
+                // It has TLS at the next port.
+                (SocketAddr::new(ip, sip.port() - 1), line, ";transport=tls")
+            }
+        };
         let (hum, heard) = (folder.join("hum.wav"), recordings.display());
         let config = format!(
-            "sip_listen {sip}\nnet_interface {ip}\nrtp_ports {ports}\nrtcp_mux no\ncall_max_calls 4\n\
+            "sip_listen {listen}\n{certificate}net_interface {ip}\nrtp_ports {ports}\nrtcp_mux no\ncall_max_calls 4\n\
              audio_source aufile,{hum}\naudio_player aubridge,nil\naudio_alert aubridge,nil\n\
              ausrc_srate 8000\nauplay_srate 8000\nausrc_channels 1\nauplay_channels 1\n\
              audio_buffer 20-160\njitter_buffer_delay 5-10\nsnd_path {heard}\nmodule_path {modules}\n\
-             module g711.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\n\
+             module g711.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\nmodule srtp.so\n\
              module_tmp account.so\nmodule_app menu.so\n",
             ports = self.rtp_ports,
             hum = hum.display(),
             modules = modules.expect("baresip is installed (Debian's package baresip-core)"),
         );
         write("config", config.as_bytes());
+        let secure = match self.secure {
+            "" => String::new(),
+            how => format!(";mediaenc={how}"),
+        };
         let account = format!(
-            "<sip:{}@{sip}>;regint=0;audio_codecs=pcma{}\n",
+            "<sip:{}@{sip}{transport}>;regint=0;audio_codecs=pcma{}{secure}\n",
             self.number, self.account
         );
         write("accounts", account.as_bytes());
@@ -155,28 +183,48 @@ impl Drop for Ringing {
 
 /// A calls X, dialling it at `home`, they hum at each other, A hangs up: each has heard the other, and neither was told
 /// more than X. The server's calls reach `b_sip`.
-pub fn talk(server: &Server, a_sip: SocketAddr, b_sip: SocketAddr, home: SocketAddr) {
+pub fn talk(server: &Server, over: Over, a_sip: SocketAddr, b_sip: SocketAddr, home: SocketAddr) {
+    talk_secured(server, over, [a_sip, b_sip], home, [("", None); 2]);
+}
+
+/// The same, where A's and B's phones have their audio secured as baresip's accounts say it, and each says of itself that
+/// it is, by this suite, or that it isn't.
+pub fn talk_secured(
+    server: &Server,
+    over: Over,
+    [a_sip, b_sip]: [SocketAddr; 2],
+    home: SocketAddr,
+    [(a_secure, a_suite), (b_secure, b_suite)]: [(&str, Option<&str>); 2],
+) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     server.bind(X, A, B, "");
     let mut b = Softphone {
         name: "b",
         number: B,
         sip: b_sip,
+        over,
         hz: B_HZ,
         rtp_ports: "31200-31398",
         account: ";answermode=auto",
+        secure: b_secure,
         arguments: &[],
     }
     .start(server);
-    until("phone B listens", || is_bound(b_sip));
-    let dial = format!("d sip:{X}@{home}");
+    let (transport, listens): (_, fn(SocketAddr) -> bool) = match over {
+        Over::Udp => ("", is_bound),
+        Over::Tls => (";transport=tls", is_listening),
+    };
+    until("phone B listens", || listens(b_sip));
+    let dial = format!("d sip:{X}@{home}{transport}");
     let mut a = Softphone {
         name: "a",
         number: A,
         sip: a_sip,
+        over,
         hz: A_HZ,
         rtp_ports: "31000-31198",
         account: "",
+        secure: a_secure,
         arguments: &["-e", &dial],
     }
     .start(server);
@@ -210,6 +258,16 @@ pub fn talk(server: &Server, a_sip: SocketAddr, b_sip: SocketAddr, home: SocketA
     for (said, number, address) in [(&a_said, B, b_sip), (&b_said, A, a_sip)] {
         assert!(!said.contains(number), "{number} in\n{said}");
         assert!(!said.contains(&address.to_string()), "{address} in\n{said}");
+    }
+    for (said, other, suite) in [(&a_said, &b_said, a_suite), (&b_said, &a_said, b_suite)] {
+        let enabled = "SRTP is Enabled (cryptosuite=";
+        let by = said.split(enabled).nth(1).and_then(|rest| rest.split(')').next());
+        assert_eq!(by, suite, "{said}");
+        assert!(!said.contains("failed to decrypt"), "{said}");
+        for key in said.split("inline:").skip(1) {
+            let key = key.split_whitespace().next().unwrap_or_default();
+            assert!(!other.contains(key), "a key has crossed:\n{other}");
+        }
     }
     server.prints_no_number();
     assert!(!b.is_gone(), "phone B is there for the next call");

@@ -109,6 +109,10 @@ pub struct Setup {
     /// Whose the gateways are, in order, if each is a trunk's of its own: the first one's numbers are dialled, and the
     /// others may show them.
     pub trunks: Vec<String>,
+    /// After how many bad messages their source is banned, and for how long first.
+    pub bans: Option<(u32, Duration)>,
+    /// Whose emergency numbers are known, the trunk that their calls leave by, and further ones.
+    pub emergency: Option<[String; 3]>,
     /// The trunks that the one route names.
     pub route: Vec<String>,
     /// Whether redirections are followed.
@@ -177,6 +181,8 @@ impl Setup {
             progress: Duration::from_secs(180),
             probe: Probe::default(),
             trunks: Vec::new(),
+            bans: None,
+            emergency: None,
             route: Vec::new(),
             follows: false,
             ring: Duration::from_secs(60),

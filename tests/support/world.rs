@@ -13,6 +13,7 @@ use umbra::base::id::Id;
 use umbra::base::number::{NumberPlan, Tel};
 use umbra::base::shard::{Homes, Shard};
 use umbra::base::time::{Instant, Now, Wall};
+use umbra::call::bans::Bans;
 use umbra::call::cdr::Cdr;
 use umbra::call::config::Config;
 use umbra::call::draft::Draft;
@@ -201,9 +202,12 @@ impl World {
         let count = setup.shards;
         let shard = |index| Shard { index, count, key };
         let reach = Arc::new(Reach::default());
+        let bans = Arc::new(Bans::default());
         let switches = (0..count)
             .map(|index| {
-                Switch::new(config.clone(), table.clone(), shard(index), chance.fork()).sharing(reach.clone())
+                Switch::new(config.clone(), table.clone(), shard(index), chance.fork())
+                    .sharing(reach.clone())
+                    .barring(bans.clone())
             })
             .collect();
         let lanes = config.media.lanes(count);

@@ -16,6 +16,7 @@
 //! | `/v1/numbers`, `/v1/numbers/{x}`, `POST /v1/numbers/{x}/lock` … | virtual numbers |
 //! | `POST /v1/numbers:batch` | up to 1,000, each with its own result |
 //! | `GET /v1/trunks`, `POST /v1/trunks/{name}/block`, `unblock`, `probe` | trunks and routes |
+//! | `GET`, `POST /v1/bans`, `DELETE /v1/bans/{address}` | who is kept out |
 //! | `POST /v1/trunks/{name}/try` | how a number is read and written on a trunk, step by step |
 //! | `GET /v1/status`, `POST /v1/stop`, `POST`, `DELETE /v1/drain`, `POST /v1/reload`, `PUT /v1/log` | the server |
 //! | `GET /v1/backup` | a snapshot of all bindings, numbers and pools, as one file |
@@ -31,6 +32,7 @@
 
 mod accounts;
 mod backup;
+mod bans;
 mod bindings;
 mod bulk;
 mod callee;
@@ -70,6 +72,7 @@ use super::idempotency::Answers;
 use super::switchboard::Switchboard;
 use crate::base::id::Id;
 use crate::base::time::{Now, Wall};
+use crate::call::bans::Bans;
 use crate::call::config::Config;
 use crate::call::reach::Reach;
 use crate::masking::request::{Write, Written};
@@ -102,6 +105,8 @@ pub struct Desk {
     pub clock: Box<dyn Fn() -> Now + Send + Sync>,
     /// Which gateways can be used.
     pub reach: Arc<Reach>,
+    /// Who is kept out.
+    pub bans: Arc<Bans>,
     /// What only the owner of the process can do.
     pub owner: Owner,
     /// Answers that an `Idempotency-Key` can ask for again.
@@ -253,6 +258,8 @@ pub fn router(desk: Arc<Desk>) -> Router {
         .route("/v1/trunks", get(trunks::list))
         .route("/v1/trunks/{name}/try", post(trunk_try::try_number))
         .route("/v1/trunks/{name}/{what}", post(trunks::act))
+        .route("/v1/bans", get(bans::list).post(bans::add))
+        .route("/v1/bans/{address}", delete(bans::remove))
         .route("/v1/status", get(node::status))
         .route("/v1/stop", post(node::stop))
         .route("/v1/drain", post(node::drain).delete(node::undrain))

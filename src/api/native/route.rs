@@ -9,13 +9,28 @@ use serde_json::{Value, json};
 use super::{Desk, view};
 use crate::api::error::ApiError;
 use crate::api::fields::{Body, Fields};
+use crate::base::number::Digits;
+use crate::call::config::Config;
+use crate::call::emergency::{Emergency, Number};
 use crate::call::failover;
 use crate::masking::route::{Attempt, Audience, Decision, Verdict, explain, route as decide};
 
 /// `POST /v1/route {x, caller}` → what would become of such a call now, and why, in sentences; with the gateways that it would
 /// leave by, in order (`leaves_by`). A caller that is `null` is one without usable identity. No call is made.
 pub(super) async fn route(State(desk): State<Arc<Desk>>, Body(body): Body) -> Result<Json<Value>, ApiError> {
-    let plan = desk.config.load().numbers;
+    let config = desk.config.load();
+    let plan = config.numbers;
+    // As it is dialled: not every country's are numbers in the form of others.
+    if let Some(of) = &config.emergency
+        && let Some(x) = Fields::of_json(&body)?.text("x")?
+        && let Some(number) = of.table.is(&x)
+    {
+        let mut fields = Fields::of_json(&body)?;
+        fields.text("x")?;
+        let caller = fields.number("caller", &plan)?.map(|caller| plan.record(caller));
+        fields.done()?;
+        return Ok(Json(help(&desk, &config, of, number, caller)));
+    }
     let mut fields = Fields::of_json(&body)?;
     let attempt = Attempt {
         diverting: None,
@@ -30,7 +45,12 @@ pub(super) async fn route(State(desk): State<Arc<Desk>>, Body(body): Body) -> Re
     if let (Decision::Connect(plan), Verdict::Connect { shown, .. }) =
         (decide(table, &attempt), &explanation.verdict)
     {
-        let config = desk.config.load();
+        if let Some(of) = &config.emergency
+            && let Some(number) = of.table.number_of(plan.called())
+        {
+            let caller = attempt.caller.map(|caller| config.numbers.record(caller));
+            return Ok(Json(help(&desk, &config, of, number, caller)));
+        }
         let survey = failover::survey(&config, &desk.reach, (desk.clock)().at, &plan);
         let shown = shown.as_deref().unwrap_or("no number");
         explanation
@@ -41,4 +61,28 @@ pub(super) async fn route(State(desk): State<Arc<Desk>>, Body(body): Body) -> Re
     let mut view = view::explanation(&explanation);
     view["leaves_by"] = json!(leaves);
     Ok(Json(view))
+}
+
+/// What becomes of a call to an emergency number.
+fn help(desk: &Desk, config: &Config, of: &Emergency, number: &Number, caller: Option<Digits>) -> Value {
+    let survey = failover::survey_of(config, &desk.reach, (desk.clock)().at, of.trunk);
+    let mut sentences = vec![format!(
+        "{} is an emergency number ({}): it is called whatever stands in the way of other calls.",
+        number.digits, of.table.country
+    )];
+    sentences.push(match &caller {
+        Some(caller) => format!("It sees the caller's own number, {caller}, also if he hides it."),
+        None => "It sees no number: nobody knows who calls.".to_owned(),
+    });
+    sentences.extend(view::sentences(&survey, config, ""));
+    json!({
+        "decision": "emergency",
+        "called": number.digits.as_str(),
+        "shown": caller.as_deref(),
+        "caller_kind": null,
+        "binding": null,
+        "reason": null,
+        "sentences": sentences,
+        "leaves_by": view::survey(&survey, config),
+    })
 }

@@ -169,6 +169,7 @@ fn desk(dir: &Path, asked: &Arc<Mutex<Vec<String>>>, calls: &Arc<Mutex<Vec<CallV
         started: now().wall,
         clock: Box::new(now),
         reach: Arc::default(),
+        bans: Arc::default(),
         owner: Owner {
             keep_blocks: Box::new(|| Err("the disk is full".into())),
             stop: Box::new(move |how| {

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::support::Served;
+use crate::call::reach::Block;
 use crate::telemetry::health::State;
 
 const X: &str = "17000000001";
@@ -626,6 +627,19 @@ fn a_trunk_is_blocked_whole_or_by_the_gateway_and_a_route_says_so() {
     assert_eq!(served.post("/v1/trunks/carrier/unblock", &json!({})).0, 200);
     assert_eq!(trunk()["state"], "unprobed");
     assert_eq!(served.post("/v1/trunks/carrier/unblock", &json!({})).0, 404);
+    // A gateway that the conf has no more can be unblocked by the name that it had, and nothing else is.
+    let gone = "sip:sbc.carrier.example;transport=tls";
+    for gateway in [gone, GATEWAY] {
+        let block = Block {
+            trunk: "carrier".into(),
+            gateway: Some(gateway.into()),
+            since: served.desk.now(),
+        };
+        served.desk.reach.block(block).expect("there is room");
+    }
+    let unblock = || served.post("/v1/trunks/carrier/unblock", &json!({"gateway": gone}));
+    assert_eq!((unblock().0, unblock().0), (200, 404));
+    assert_eq!(leaves()["leaves_by"], way("blocked"));
     for (path, body, status) in [
         ("nobody/block", json!({}), 404),
         ("carrier/block", json!({"gateway": "127.0.0.9"}), 404),

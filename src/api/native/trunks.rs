@@ -50,6 +50,10 @@ pub(super) async fn act(
         }
         return Err(ApiError::not_found("the conf has no trunk of that name"));
     };
+    // So can a gateway of it, by the name that it had.
+    if what == "unblock" && gateway.is_some() && desk.reach.unblock(&name, gateway.as_deref()) {
+        return Ok(changed(&desk, &name, gateway.as_deref(), "unblocked").await);
+    }
     let gateways = meant(trunk, gateway.as_deref())?;
     let one = gateway.and_then(|_| gateways.first().map(|(_, gateway)| gateway.name()));
     match what.as_str() {

@@ -1,5 +1,7 @@
 //! Tests of [`draft`](super).
 
+use std::time::Duration;
+
 use super::*;
 use crate::call::line::tests::record_with;
 
@@ -98,4 +100,24 @@ fn a_draft_of_the_third_form_is_read() {
     let arrival = record(came.call_id, &bytes(WHOLE), None).expect("readable");
     assert_eq!(arrival, came);
     assert_eq!(record(came.call_id, &bytes(END), Some(arrival)), Ok(ended));
+}
+
+#[test]
+fn a_short_attempt_s_end_stands_alone_and_a_long_one_s_is_told_behind_its_arrival() {
+    let ink = &mut Vec::new();
+    let mut record = record_with(Some("carrier"), 1.5);
+    for (lasted_ms, is_alone) in [(0, true), (1_999, true), (2_000, false), (60_000, false)] {
+        record.ended_at = record.arrived_at.plus(Duration::from_millis(lasted_ms));
+        let over = Draft::over(&record, ink);
+        let alone = super::record(over.call_id, &over.bytes, None);
+        assert_eq!(alone.ok(), is_alone.then(|| record.clone()), "{lasted_ms} ms");
+    }
+    record.attempts.clear();
+    let over = Draft::over(&record, ink);
+    let alone = super::record(over.call_id, &over.bytes, None);
+    assert_eq!(
+        alone.ok(),
+        Some(record),
+        "no gateway was tried, so nothing was said before"
+    );
 }

@@ -90,6 +90,7 @@ impl Call {
 
     fn send_within(&mut self, hands: &mut Hands, now: Now, name: LegName, asks: Asks, sdp: Sdp) -> Went {
         let (config, me) = (self.config.clone(), self.me);
+        let trunk = self.party_of(name);
         let carrier = asks.carrier;
         let described = match sdp {
             Sdp::With => self.bridge.description(name).map(<[u8]>::to_vec),
@@ -112,7 +113,7 @@ impl Call {
         headers.push(("Allow", ALLOW));
         headers.extend(timer.iter().map(|(name, value)| (*name, value.as_str())));
         let branch = hands.branch();
-        let (to, by) = hands.way(&config, dialog);
+        let (to, by) = hands.way(&config, dialog, trunk);
         let bytes = dialog.request(
             carrier.method(),
             cseq,

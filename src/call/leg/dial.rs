@@ -17,7 +17,7 @@ use crate::call::guard::Scope;
 use crate::call::hands::{Hands, Purpose, Token, listener, listener_towards, owner};
 use crate::call::media::InterfaceId;
 use crate::call::phase::{Call, End};
-use crate::call::port::{CallEntry, EventKind, Heading, LegName};
+use crate::call::port::{CallEntry, EventKind, Heading, LegName, Legs, Output};
 use crate::call::trunk::{LargeRequests, Naming, SessionTimer, Trunk};
 use crate::masking::reason::Reason;
 use crate::sip::lexer::Head;
@@ -80,13 +80,13 @@ impl Call {
 
     /// Notes in the record that a gateway is tried; the first time it goes on disk, before the called party hears of it.
     fn note_attempt(&mut self, hands: &mut Hands, trunk: &Trunk, gateway: String) {
-        let Some(plan) = &self.plan else { return };
+        let Some(right) = &self.warrant else { return };
         // Nearly always there is one.
         self.record.attempts.reserve_exact(1);
         self.record.attempts.push(Attempt {
             trunk: trunk.name.to_string(),
             gateway,
-            callee: self.config.numbers.record(plan.called().reveal()),
+            callee: self.config.numbers.record(right.called().reveal()),
             status: 0,
             challenge: None,
         });
@@ -105,12 +105,13 @@ impl Call {
             again,
         } = way;
         let config = self.config.clone();
-        let (Some(exit), Some(plan)) = (exits.get(tried), &self.plan) else {
+        let (Some(exit), Some(right)) = (exits.get(tried), &self.warrant) else {
             return;
         };
         let Some(target) = exit.target else { return };
         let trunk = &config.trunks[exit.trunk];
-        let (called, shown) = (plan.called(), plan.shown());
+        let (called, shown) = (right.called(), right.shown());
+        let is_masked = right.plan().is_some();
         let Ok(numbers) = Numbers::written(called, shown, trunk, &config.numbers) else {
             // Another trunk may have other rules; nobody is called by what is no number.
             let end = End {
@@ -122,14 +123,20 @@ impl Call {
         let is_another = again.is_none() && by == By::Size;
         if is_another {
             self.passes[1] = None;
-            if trunk.overload.spares(now.at, target.address, &mut hands.chance) {
+            if is_masked && trunk.overload.spares(now.at, target.address, &mut hands.chance) {
                 let end = End {
                     cause: Some("gateway_overload"),
                     ..End::failed(Reason::TrunkDown)
                 };
                 return self.dial_from(hands, now, exits, tried + 1, max_forwards, end);
             }
-            match trunk.limits.enter(Heading::Out, now.at) {
+            let entered = if is_masked {
+                trunk.limits.enter(Heading::Out, now.at)
+            } else {
+                // Nobody who needs help waits for others.
+                Ok(trunk.limits.enter_again(Heading::Out))
+            };
+            match entered {
                 Ok(pass) => self.passes[1] = Some(pass),
                 Err(over) => {
                     let end = End {
@@ -164,9 +171,9 @@ impl Call {
         let icid: Option<Token> = (trunk.charging_vector == Naming::Own).then(|| hands.token());
         let timer = in_invite(trunk.session, min_s);
         let interface = callee_interface(&config, *exit).unwrap_or_default();
-        if let Err(refused) = self
-            .bridge
-            .face_callee(hands, now.at, trunk, interface, &config.media)
+        if let Err(refused) =
+            self.bridge
+                .face_callee(hands, now.at, trunk, target.transport, interface, &config.media)
         {
             // Another trunk may have the codecs that this one lacks.
             if refused.refusal == Some(Reason::Media) {
@@ -237,6 +244,11 @@ impl Call {
             self.not_to_callee.known(&[domain]);
         }
         self.not_to_callee.known_media(&config.media);
+        let (place, showing) = (gateway.place.host_port(), &trunk.showing);
+        let credentials = trunk.credentials.as_ref();
+        let (realm, user) = credentials.map_or(("", ""), |known| (&*known.realm, &*known.user));
+        let names = [&*place, &*showing.domain, &*showing.from_user, realm, user];
+        self.not_to_callee.ours(&names);
         if !self.may_send(LegName::Callee, &written.bytes, Scope::Whole) {
             self.guard_hit(hands, now);
             return;
@@ -245,6 +257,13 @@ impl Call {
             self.note_attempt(hands, trunk, text::of_address(target.address));
         }
         self.not_to_caller.address(target.address.ip());
+        if let (true, Some(lines)) = (config.tells_legs, self.caller.echo.lines()) {
+            hands.out.push_back(Output::Legs(Box::new(Legs {
+                call_id: self.record.call_id,
+                caller: lines.call_id().into(),
+                callee: call_id[..].into(),
+            })));
+        }
         let me = owner(self.me, Purpose::Invite(LegName::Callee));
         let is_first = self.callee.is_none();
         let client = hands.layer.request(now.at, first_path, me, written.bytes);
@@ -275,6 +294,7 @@ impl Call {
             cseq,
             min_s,
             given,
+            proof: written.proof.map(Box::new),
             forks: Forks::default(),
             give_up: None,
         });

@@ -508,7 +508,7 @@ fn bye(
     cause: u8,
 ) -> (Path, Vec<u8>) {
     let cseq = fork.next_cseq();
-    let (to, by) = hands.way(config, fork);
+    let (to, by) = hands.way(config, fork, None);
     let branch = branch_of_bye(response);
     let why = reason::q850(cause);
     let headers = [("Reason", why.as_str())];
@@ -543,7 +543,7 @@ pub fn disown(
         fork.name_session(session);
     }
     let cseq = response.cseq().number;
-    let (to, ack) = hands.bare_request(config, &fork, Method::Ack, cseq, &[]);
+    let (to, ack) = hands.bare_request(config, (&fork, None), Method::Ack, cseq, &[]);
     hands.send(to, ack);
     Some(fork)
 }

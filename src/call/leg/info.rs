@@ -140,6 +140,7 @@ impl Call {
         if self.recorded != Recorded::Open {
             return;
         }
+        let trunk = self.party_of(name);
         let Some(leg) = self.leg(name) else { return };
         let (Some(keys), Some(dialog)) = (leg.keys.as_mut(), leg.dialog.as_mut()) else {
             return;
@@ -161,7 +162,7 @@ impl Call {
             bytes: text.as_bytes(),
         };
         let cseq = dialog.next_cseq();
-        let (to, by) = hands.way(&config, dialog);
+        let (to, by) = hands.way(&config, dialog, trunk);
         let branch = hands.branch();
         let bytes = dialog.request(Method::Info, cseq, &branch, by.via(), None, &[], Some(body), 70);
         if !self.may_send(name, &bytes, Scope::Ours) {

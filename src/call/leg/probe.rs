@@ -35,11 +35,12 @@ impl Call {
         if self.recorded != Recorded::Open {
             return;
         }
+        let trunk = self.party_of(name);
         let Some(dialog) = self.leg(name).and_then(|leg| leg.dialog.as_mut()) else {
             return;
         };
         let cseq = dialog.next_cseq();
-        let (to, by) = hands.way(&config, dialog);
+        let (to, by) = hands.way(&config, dialog, trunk);
         let branch = hands.branch();
         let headers = [("Accept", inspect::ACCEPT)];
         let bytes = dialog.request(Method::Options, cseq, &branch, by.via(), None, &headers, None, 70);

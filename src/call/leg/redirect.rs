@@ -17,6 +17,7 @@ use crate::call::phase::{Call, Recorded};
 use crate::call::port::LegName;
 use crate::call::trunk::number_format::Which;
 use crate::call::trunk::{Redirects, Trunk};
+use crate::call::warrant::Warrant;
 use crate::masking::route::{self, Plan};
 use crate::masking::table::Table;
 use crate::sip::header::{Name, NameAddr};
@@ -41,7 +42,7 @@ impl Call {
             Some(300..=302) => self.trunk_follows() && !self.has_rung() && self.recorded == Recorded::Open,
             _ => false,
         };
-        let Some(plan) = self.plan.as_ref().filter(|_| follows) else {
+        let Some(plan) = self.warrant.as_ref().and_then(Warrant::plan).filter(|_| follows) else {
             return;
         };
         let Some(trunk) = self.trunk_out() else { return };
@@ -89,7 +90,7 @@ impl Call {
         else {
             return false;
         };
-        if let Some(before) = self.plan.replace(plan) {
+        if let Some(before) = self.warrant.replace(Warrant::Masked(plan)) {
             // Who is called instead has no more right to the number of who was.
             self.not_to_callee.number(before.called(), &self.config.numbers);
         }

@@ -433,6 +433,7 @@ impl Call {
             return Taken::Plainly;
         }
         let (config, me) = (self.config.clone(), self.me);
+        let trunk = self.party_of(LegName::Callee);
         let Some((dialog, pracked)) = self.callee.as_mut().and_then(|callee| callee.fork_with(tag)) else {
             return Taken::Not;
         };
@@ -447,7 +448,7 @@ impl Call {
         rack.extend_from_slice(b" INVITE");
         let rack = String::from_utf8_lossy(&rack);
         let headers = [(Name::RAck.text(), &*rack)];
-        let (to, bytes) = hands.bare_request(&config, dialog, Method::Prack, cseq, &headers);
+        let (to, bytes) = hands.bare_request(&config, (dialog, trunk), Method::Prack, cseq, &headers);
         self.watch(hands, LegName::Callee, &bytes);
         // Should it get no answer, the other side gives the INVITE up itself (§3), and our ring time-out is there.
         hands.layer.request(now.at, to, owner(me, Purpose::Prack), bytes);

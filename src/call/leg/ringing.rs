@@ -36,9 +36,9 @@ impl Call {
     /// The called party has this long from now to pick up, and the gateway to say something at all.
     pub(super) fn start_ringing(&mut self, hands: &mut Hands, now: Now, trunk: &Trunk) {
         let wanted = self
-            .plan
+            .warrant
             .as_ref()
-            .and_then(|plan| plan.binding().terms.rare().ring_timeout);
+            .and_then(|right| right.terms()?.rare().ring_timeout);
         let ring = wanted.unwrap_or(self.config.ring_timeout);
         let end = now.at + ring;
         self.ringing = Ringing {

@@ -97,10 +97,13 @@ fn switch(trunks: usize, gateway: Target) -> Switch {
             advertised: address,
         }],
         strangers: Strangers::Forbid,
+        bans: Default::default(),
+        emergency: None,
         trunks: (0..trunks).map(trunk).collect(),
         routes: Vec::new(),
         timers: SipTimers::default(),
         ring_timeout: Duration::from_secs(60),
+        tells_legs: false,
         calls_max: 1,
         media: MediaConfig {
             interfaces: Vec::new(),

@@ -30,6 +30,11 @@ use crate::sip::transaction::{AnswerKind, InviteState as InviteSide, Owner, Rece
 
 impl Switch {
     pub(super) fn packet(&mut self, now: Now, path: Path, bytes: &[u8]) {
+        let source = path.remote.ip();
+        // It may have waited for its turn meanwhile. Who has shown a certificate is known by more than his address.
+        if path.party.is_none() && self.hands.bans.keeps_out(now.at, source) {
+            return;
+        }
         let read = if path.transport.is_reliable() {
             Message::parse_framed(bytes)
         } else {
@@ -39,9 +44,10 @@ impl Switch {
             Ok(message) => message,
             Err(unreadable) => {
                 self.hands.note(Note::Malformed);
-                if let (Some(status), Some(head)) = (unreadable.status, unreadable.head)
-                    && trunk::of_path(&self.config.trunks, &self.hands.resolved, path).is_some()
-                {
+                let trunk = trunk::of_path(&self.config.trunks, &self.hands.resolved, path);
+                if trunk.is_none() {
+                    self.hands.offended(now.at, source, &self.config);
+                } else if let (Some(status), Some(head)) = (unreadable.status, unreadable.head) {
                     let to_tag = self.hands.tag_for(&head);
                     // RFC 3261 §21.4.1 wants the fault named; our reason phrases are fixed.
                     let warning = format!("399 umbra \"{}\"", unreadable.why);
@@ -195,6 +201,10 @@ impl Switch {
         // What belongs to a dialog or a transaction passes even if its trunk has left the conf.
         let is_known = || is_of_dialog() || self.hands.layer.knows(path, message);
         let trunk = trunk::of_path(&self.config.trunks, &self.hands.resolved, path);
+        if trunk.is_none() && is_of_dialog() {
+            // Nobody can guess its ids.
+            self.hands.bans.proven(now.at, path.remote.ip());
+        }
         if trunk.is_none_or(|trunk| trunk.auth.is_some())
             && !is_known()
             && !self.may_begin(now, path, message)
@@ -227,7 +237,7 @@ impl Switch {
                 auth: Some(demand), ..
             }) => self.passes_gate(now, path, demand, message),
             None => {
-                self.stranger(path, message);
+                self.stranger(now, path, message);
                 false
             }
         }
@@ -269,14 +279,19 @@ impl Switch {
         }
         let source = path.remote.ip();
         let freshness = match self.gate.judge(now.at, source, demand, message) {
-            Judged::Passed => return true,
+            Judged::Passed => {
+                self.hands.bans.proven(now.at, source);
+                return true;
+            }
             Judged::Asked(freshness) => freshness,
             Judged::Wrong => {
                 self.hands.note(Note::WrongPassword);
+                self.hands.offended(now.at, source, &self.config);
                 Freshness::First
             }
             Judged::Shut => {
                 self.hands.note(Note::Guessing);
+                self.hands.offended(now.at, source, &self.config);
                 self.stateless(path, message, &Bounce::status(403));
                 return false;
             }
@@ -300,8 +315,12 @@ impl Switch {
     }
 
     /// Somebody who is no trunk's: no state is made for it.
-    fn stranger(&mut self, path: Path, message: &Message<'_>) {
+    fn stranger(&mut self, now: Now, path: Path, message: &Message<'_>) {
         self.hands.note(Note::Stranger);
+        // An ACK is most often that of what we have answered.
+        if message.method() != Method::Ack {
+            self.hands.offended(now.at, path.remote.ip(), &self.config);
+        }
         match self.config.strangers {
             Strangers::Silence => {}
             Strangers::Forbid => self.stateless(path, message, &Bounce::status(403)),

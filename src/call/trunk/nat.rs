@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{Trunk, of_path};
 use crate::call::targets::{Resolved, Target};
-use crate::sip::path::Path;
+use crate::sip::path::{Party, Path};
 
 /// Where the requests of a dialog go whose other side gave a Contact or a route.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -29,8 +29,14 @@ impl SignallingNat {
     }
 }
 
-/// Where a request goes of a dialog that came by `came` and whose other side named `said`.
-pub fn goes_to(trunks: &[Trunk], resolved: &Resolved, came: Path, said: Path) -> Path {
+/// Where a request goes of a dialog that came by `came` and whose other side named `said`. It is that of the trunk that is
+/// named; where nobody knows any more, or the trunk is gone, that of the one that looks like it.
+pub fn goes_to(
+    trunks: &[Trunk],
+    resolved: &Resolved,
+    (named, came): (Option<Party>, Path),
+    said: Path,
+) -> Path {
     let is_its = |trunk: &&Trunk| {
         let from = Target {
             transport: came.transport,
@@ -41,7 +47,8 @@ pub fn goes_to(trunks: &[Trunk], resolved: &Resolved, came: Path, said: Path) ->
     };
     let trunk = trunks
         .iter()
-        .find(is_its)
+        .find(|trunk| named == Some(trunk.party()))
+        .or_else(|| trunks.iter().find(is_its))
         .or_else(|| of_path(trunks, resolved, came));
     match trunk {
         Some(trunk) if trunk.signalling_nat.goes_back(said.remote.ip(), came.remote.ip()) => came,
@@ -71,6 +78,41 @@ mod tests {
     use crate::call::trunk::rank::Rank;
     use crate::call::trunk::{Cidr, Gateway};
     use crate::sip::path::{ListenerId, Transport};
+
+    #[test]
+    fn of_two_trunks_at_one_gateway_the_dialogs_own_counts_and_so_it_does_when_the_name_has_moved() {
+        let gateway = Gateway {
+            place: Place::At(Target {
+                transport: Transport::Udp,
+                address: "198.51.100.7:5060".parse().unwrap(),
+            }),
+            rank: Rank {
+                priority: 1,
+                weight: 1,
+            },
+        };
+        let trunk = |name, signalling_nat, gateways| Trunk {
+            signalling_nat,
+            gateways,
+            ..Trunk::bare(name)
+        };
+        let trunks = [
+            trunk("one", SignallingNat::Contact, vec![gateway.clone()]),
+            trunk("two", SignallingNat::Private, vec![gateway]),
+            trunk("moved", SignallingNat::Private, Vec::new()),
+        ];
+        let (came, inside) = (path("198.51.100.7:5060"), path("10.1.2.3:5060"));
+        let goes = |name: Option<&str>| {
+            let none = Resolved::default();
+            goes_to(&trunks, &none, (name.map(Party::named), came), inside)
+        };
+        assert_eq!(goes(Some("one")), inside);
+        assert_eq!(goes(Some("two")), came);
+        assert_eq!(goes(Some("moved")), came);
+        // It has gone from the conf, or nobody knows: the first that looks like it.
+        assert_eq!(goes(Some("gone")), inside);
+        assert_eq!(goes(None), inside);
+    }
 
     fn path(remote: &str) -> Path {
         Path {
@@ -104,7 +146,7 @@ mod tests {
         };
         let goes = |nat, came, said| {
             let none = Resolved::default();
-            goes_to(&[trunk(nat)], &none, path(came), path(said))
+            goes_to(&[trunk(nat)], &none, (None, path(came)), path(said))
                 .remote
                 .to_string()
         };

@@ -156,7 +156,7 @@ fn overlap(range: &str, reserved: &str, first: u16, last: u16) -> bool {
 
 /// Asks every gateway whether it is there.
 pub(super) fn trunks(conf: &Conf, terms: &Terms) -> Vec<Finding> {
-    let mut asked: Vec<(&str, Target, Option<&Listener>)> = Vec::new();
+    let mut asked: Vec<((&str, &Place), Target, Option<&Listener>)> = Vec::new();
     let mut findings = Vec::new();
     let names = look_up(conf);
     for trunk in &conf.switch.trunks {
@@ -175,7 +175,11 @@ pub(super) fn trunks(conf: &Conf, terms: &Terms) -> Vec<Finding> {
                 .and_then(|id| listeners.iter().find(|l| l.id == id));
             for target in targets {
                 let fits = |l: &&Listener| l.address.is_ipv4() == target.address.is_ipv4();
-                asked.push((&trunk.name, target, named.or_else(|| listeners.iter().find(fits))));
+                asked.push((
+                    (&trunk.name, &gateway.place),
+                    target,
+                    named.or_else(|| listeners.iter().find(fits)),
+                ));
             }
         }
     }
@@ -183,7 +187,9 @@ pub(super) fn trunks(conf: &Conf, terms: &Terms) -> Vec<Finding> {
         std::thread::scope(|scope| {
             let threads: Vec<_> = group
                 .iter()
-                .map(|(trunk, target, listener)| scope.spawn(|| ask(trunk, *target, *listener, terms)))
+                .map(|((trunk, place), target, listener)| {
+                    scope.spawn(|| ask((trunk, place), *target, *listener, terms))
+                })
                 .collect();
             findings.extend(threads.into_iter().filter_map(|thread| thread.join().ok()));
         });
@@ -237,13 +243,18 @@ fn targets(servers: &[Behind]) -> Vec<Target> {
     servers.iter().flat_map(of_server).collect()
 }
 
-fn ask(trunk: &str, target: Target, listener: Option<&Listener>, terms: &Terms) -> Finding {
+fn ask(
+    (trunk, place): (&str, &Place),
+    target: Target,
+    listener: Option<&Listener>,
+    terms: &Terms,
+) -> Finding {
     let from = listener.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |l| l.address.ip());
     let begun = Instant::now();
     let answer = match target.transport {
         Transport::Udp => by_udp(from, target.address),
         Transport::Tcp => by_tcp(target.address),
-        Transport::Tls => by_tls(target.address, Party::named(trunk), terms),
+        Transport::Tls => by_tls(target.address, (Party::named(trunk), place), terms),
     };
     let name = target.transport.via_token();
     let what = format!("{trunk}: {name} {}", target.address);
@@ -298,11 +309,11 @@ fn by_tcp(gateway: SocketAddr) -> io::Result<String> {
 }
 
 /// As the server connects there, with its certificates.
-fn by_tls(gateway: SocketAddr, party: Party, terms: &Terms) -> io::Result<String> {
+fn by_tls(gateway: SocketAddr, (party, place): (Party, &Place), terms: &Terms) -> io::Result<String> {
     let stream = TcpStream::connect_timeout(&gateway, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let request = options(Transport::Tls, stream.local_addr()?, gateway);
-    asked(&mut terms.speak(party, stream)?, &request)
+    asked(&mut terms.speak(party, place, stream)?, &request)
 }
 
 fn asked(stream: &mut (impl Read + Write), request: &[u8]) -> io::Result<String> {
@@ -361,6 +372,7 @@ mod tests {
             address,
             transport: Transport::Udp,
         };
+        let asked = |target| ask(("carrier", &Place::At(target)), target, None, &Terms::default());
         let there = UdpSocket::bind("127.0.0.1:0").expect("a port");
         let address = there.local_addr().expect("bound");
         let answering = std::thread::spawn(move || {
@@ -370,7 +382,7 @@ mod tests {
             there.send_to(b"SIP/2.0 200 OK\r\n\r\n", from).expect("answered");
             text
         });
-        let found = ask("carrier", gateway(address), None, &Terms::default());
+        let found = asked(gateway(address));
         assert!(
             found.grade == Grade::Ok && found.found.contains("answers 200 OK after"),
             "{found}"
@@ -385,18 +397,10 @@ mod tests {
             .expect("a port")
             .local_addr()
             .expect("bound");
-        assert_eq!(
-            ask("carrier", gateway(gone), None, &Terms::default()).grade,
-            Grade::Fail
-        );
+        assert_eq!(asked(gateway(gone)).grade, Grade::Fail);
 
         let silent = UdpSocket::bind("127.0.0.1:0").expect("a port");
-        let found = ask(
-            "carrier",
-            gateway(silent.local_addr().expect("bound")),
-            None,
-            &Terms::default(),
-        );
+        let found = asked(gateway(silent.local_addr().expect("bound")));
         assert_eq!(found.grade, Grade::Warn, "{found}");
     }
 

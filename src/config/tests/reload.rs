@@ -86,6 +86,9 @@ fn another(key: &str) -> Option<&'static str> {
         "records.cdr_dir" => Some("\"elsewhere/cdr\""),
         "records.rotate" => Some("\"2h\""),
         "records.keep_days" => Some("30"),
+        "bans.after" => Some("0"),
+        "bans.first" => Some("\"30s\""),
+        "bans.longest" => Some("\"1h\""),
         "limits.calls" => Some("2000"),
         "quarantine.axb" => Some("\"1h hard\""),
         "quarantine.number" => Some("\"1h soft\""),
@@ -94,6 +97,10 @@ fn another(key: &str) -> Option<&'static str> {
         "api.control" => Some("\"elsewhere/control.sock\""),
         "api.listen" => Some("\"127.0.0.1:8081\""),
         "metrics.numbers" => Some("1000"),
+        "hep.server" => Some("\"127.0.0.1:9060\""),
+        // Without a server they change nothing: a test of their own has one.
+        "hep.transport" | "hep.capture_id" | "hep.password" | "hep.password_file" | "hep.password_env"
+        | "hep.numbers" => None,
         "log.level" => Some("\"debug\""),
         "log.format" => Some("\"json\""),
         "sip.tcp" => Some("[\"127.0.0.1:5060\"]"),
@@ -101,6 +108,8 @@ fn another(key: &str) -> Option<&'static str> {
         "sip.tls_client_ca" => Some("\"ca.pem\""),
         // One is nothing without the other: a test of their own changes both.
         "sip.tls_cert" | "sip.tls_key" => None,
+        // One is nothing without the other: likewise.
+        "emergency.country" | "emergency.trunk" | "emergency.also" => None,
         "api.aliyun.listen" | "api.huawei.listen" => None,
         unknown => panic!("{unknown}: give it another right value here"),
     }
@@ -201,6 +210,9 @@ fn every_key_of_a_trunk_is_taken_by_a_reload() {
             "signalling_nat" => "\"private\"",
             "codecs" => "[\"PCMA\"]",
             "dtmf" => "\"info\"",
+            "srtp" => "\"required\"",
+            "srtp_suites" => "[\"AEAD_AES_256_GCM\"]",
+            "srtp_keys_in_clear" => "true",
             "reliable_provisionals" => "\"off\"",
             "charging_vector" | "session_id" => "\"own\"",
             "first_response_timeout_s" => "8",
@@ -222,6 +234,10 @@ fn every_key_of_a_trunk_is_taken_by_a_reload() {
             // One is nothing without the other.
             let other = if key == "tls_key" { "tls_cert" } else { "tls_key" };
             trunk.insert(other.to_owned(), value["v"].clone());
+        }
+        if key == "srtp" {
+            // Its gateway is spoken to over UDP.
+            trunk.insert("srtp_keys_in_clear".to_owned(), true.into());
         }
         let file = toml::Table::from_iter([("trunk".to_owned(), toml::Value::Array(vec![trunk.into()]))]);
         let new = Reading::of_texts("conf/umbra.toml", &main, "conf/trunks.toml", &file.to_string());
@@ -251,6 +267,64 @@ fn a_reload_takes_another_certificate_with_its_key() {
     let reload = Reading::shipped().reload(&new).expect("it is right");
     assert_eq!(reload.taken, ["sip.tls_cert", "sip.tls_key"]);
     assert_eq!(reload.conf, new.conf().expect("it is right"));
+}
+
+#[test]
+fn a_reload_takes_emergency_numbers_with_their_trunk() {
+    let text = SHIPPED
+        .replace("country = \"\"", "country = \"CN\"")
+        .replace("trunk = \"\"", "trunk = \"carrier\"")
+        .replace("also = []", "also = [\"999\"]");
+    let new = Reading::of_texts("conf/umbra.toml", &text, "conf/trunks.toml", SHIPPED_TRUNKS);
+    let reload = Reading::shipped().reload(&new).expect("it is right");
+    assert_eq!(
+        reload.taken,
+        ["emergency.also", "emergency.country", "emergency.trunk"]
+    );
+    assert_eq!(reload.conf, new.conf().expect("it is right"));
+    let emergency = reload.conf.switch.emergency.expect("it is on");
+    assert_eq!((emergency.table.country, emergency.trunk), ("CN", 0));
+    assert!(emergency.table.is("110").is_some() && emergency.table.is("999").is_some());
+}
+
+#[test]
+fn emergency_calls_without_a_way_out_are_faults_with_a_cure() {
+    let faults = |lines: &str| {
+        let text = format!("[emergency]\n{lines}");
+        let faults = Reading::of_texts("u.toml", &text, "t.toml", SHIPPED_TRUNKS).conf();
+        let faults = faults.expect_err(lines).0.into_iter();
+        faults
+            .map(|fault| (fault.line.unwrap_or(0), fault.cure))
+            .collect::<Vec<_>>()
+    };
+    for (lines, line, cure) in [
+        (
+            "country = \"XX\"\ntrunk = \"carrier\"\n",
+            2,
+            "two capital letters: AE, AR",
+        ),
+        ("country = \"CN\"\n", 2, "a way out"),
+        (
+            "country = \"CN\"\ntrunk = \"nobody\"\n",
+            3,
+            "no trunk has this name",
+        ),
+        ("trunk = \"carrier\"\n", 2, "nothing without a country"),
+        ("also = [\"999\"]\n", 2, "nothing without a country"),
+        (
+            "country = \"CN\"\ntrunk = \"carrier\"\nalso = [\"1\"]\n",
+            4,
+            "2 to 6 digits",
+        ),
+        ("county = \"CN\"\n", 2, "country"),
+    ] {
+        let found = faults(lines);
+        assert_eq!(found.len(), 1, "{lines}: {found:?}");
+        assert!(
+            found[0].0 == line && found[0].1.contains(cure),
+            "{lines}: {found:?}"
+        );
+    }
 }
 
 #[test]

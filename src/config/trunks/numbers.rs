@@ -36,7 +36,7 @@ const PREFIX_MAX: usize = 8;
 
 /// Reads what a trunk says of numbers.
 pub(super) fn read(section: &Section<'_>) -> NumberFormat {
-    NumberFormat {
+    let format = NumberFormat {
         strip: strip(section),
         rules_in: rules(section, "rules_in", &OF_IN),
         read_as: section.choice("number_format_in", &READ_AS, ReadAs::Dialled),
@@ -48,7 +48,15 @@ pub(super) fn read(section: &Section<'_>) -> NumberFormat {
             Ok(text.into())
         }),
         rules_out: rules(section, "rules_out", &OF_OUT),
+    };
+    // Rules may take it away again.
+    if format.format == Format::Plus && !format.prefix.is_empty() && format.rules_out.is_empty() {
+        section.fault(
+            "prefix_out",
+            "nothing can stand before the sign of number_format = \"plus\": write number_format = \"e164\", or take the prefix away",
+        );
     }
+    format
 }
 
 fn strip(section: &Section<'_>) -> Vec<Box<str>> {

@@ -228,6 +228,11 @@ impl Clients {
     pub(super) fn failed(&mut self, wire: &mut Wire, now: Instant, path: Path, loss: Loss) {
         let hit = self.waiting.0.get(&destination(path)).cloned();
         for id in hit.unwrap_or_default().into_iter().map(ClientId) {
+            // Over TLS two trunks at one address have connections of their own.
+            let parties = |client: &Client| client.to.party.zip(path.party);
+            if (self.all.get(id.0).and_then(parties)).is_some_and(|(waits, failed)| waits != failed) {
+                continue;
+            }
             if let Some(client) = self.all.get_mut(id.0)
                 && (loss, client.tries) == (Loss::Crossed, Tries::Once)
             {

@@ -6,8 +6,9 @@ use super::super::entry::{ENDED, short_frame};
 use super::super::file::fault;
 use super::book::FULL_AT;
 use super::*;
-use crate::base::limits::JOURNAL_BUFFER;
-use crate::call::cdr::ReleasedBy;
+use crate::base::limits::{JOURNAL_BUFFER, JOURNAL_KNOWS_AFTER};
+use crate::base::number::Digits;
+use crate::call::cdr::{Attempt, ReleasedBy};
 use crate::call::draft::Draft;
 use crate::masking::reason::Reason;
 
@@ -64,6 +65,17 @@ fn finished(n: u128) -> Cdr {
     cdr.sip_status = 200;
     cdr.q850_cause = 16;
     cdr
+}
+
+/// The one gateway that was tried.
+fn tried() -> Vec<Attempt> {
+    vec![Attempt {
+        trunk: "carrier".into(),
+        gateway: "127.0.0.3:5060".into(),
+        callee: Digits::from("+8613900000002").unwrap(),
+        status: 200,
+        challenge: None,
+    }]
 }
 
 /// How a call that had arrived ended.
@@ -259,6 +271,33 @@ fn damage_in_the_middle_loses_that_entry_and_is_told() {
         notes[0].contains(&format!("at byte {second}")) && notes[0].contains("check the disk"),
         "{notes:?}"
     );
+}
+
+#[test]
+fn a_page_that_power_took_from_before_the_end_of_a_short_call_takes_no_record() {
+    const PAGE: usize = 4_096;
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, ..) = open(dir.path());
+    journal.write(&arrived(1));
+    let arrivals = journal.book().len as usize;
+    (2..)
+        .map(arrived)
+        .take_while(|_| (journal.book().len as usize) < PAGE)
+        .for_each(|entry| journal.write(&entry));
+    let mut short = finished(1);
+    short.attempts = tried();
+    short.ended_at = short
+        .arrived_at
+        .plus(JOURNAL_KNOWS_AFTER - Duration::from_millis(1));
+    journal.write(&CallEntry::Over(Draft::over(&short, &mut Vec::new())));
+    drop(journal);
+    let mut bytes = fs::read(last_segment(dir.path())).unwrap();
+    bytes[HEADER_BYTES..arrivals].fill(0);
+    fs::write(last_segment(dir.path()), bytes).unwrap();
+    let (_, notes, drafts) = open(dir.path());
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    let found = drafts.iter().find(|call| call.record.call_id == id(1));
+    assert_eq!(found.map(|call| &call.record), Some(&short));
 }
 
 #[test]

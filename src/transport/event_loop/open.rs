@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::{EventLoop, Stats};
 use crate::base::shard::{Homes, Moved, Shard};
+use crate::call::bans::Bans;
 use crate::call::config::{Config, Listener};
 use crate::transport::bound::Bound;
 use crate::transport::clock::Clock;
@@ -43,6 +44,8 @@ pub struct Transport {
     pub doors: Arc<[Door]>,
     /// What is counted.
     pub stats: Arc<Stats>,
+    /// Whose messages are not read.
+    pub bans: Arc<Bans>,
     sockets: Arc<[Bound]>,
 }
 
@@ -82,6 +85,7 @@ pub fn open(
         .collect::<io::Result<Arc<[Door]>>>()
         .map_err(Error::System)?;
     let stats = Arc::new(Stats::default());
+    let bans: Arc<Bans> = Arc::default();
     let mut loops = Vec::with_capacity(count);
     for (index, door) in doors.iter().enumerate() {
         let poller = Poller::new(door.waker()).map_err(Error::System)?;
@@ -101,14 +105,17 @@ pub fn open(
             poller,
             clock: clock.clone(),
             stats: Arc::clone(&stats),
+            bans: Arc::clone(&bans),
             config: Arc::clone(config),
             resolved: Arc::default(),
+            watch: None,
         });
     }
     Ok(Transport {
         loops,
         doors,
         stats,
+        bans,
         sockets,
     })
 }

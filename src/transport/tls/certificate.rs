@@ -97,24 +97,10 @@ fn time(field: Field<'_>) -> Option<Wall> {
         GENERAL_TIME => (text.get(..2)?, text.get(2..)?),
         _ => return None,
     };
-    let number = |at: usize| rest.get(at..at + 2)?.parse::<i64>().ok();
-    let year = century.parse::<i64>().ok()?.checked_mul(100)? + number(0)?;
-    let (month, day) = (number(2)?, number(4)?);
-    let (hour, minute, second) = (number(6)?, number(8)?, number(10)?);
-    if rest.get(12..)? != "Z" || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    let days = days_since_1970(year, month, day);
-    let seconds = ((days * 24 + hour) * 60 + minute) * 60 + second;
-    Some(Wall::from_millis(seconds.checked_mul(1_000)?))
-}
-
-/// Days of the Gregorian calendar, whose years begin in March here, so that the odd day is a year's last.
-fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+    let two = |at: usize| rest.get(at..at + 2);
+    let date = format!("{century}{}-{}-{}", two(0)?, two(2)?, two(4)?);
+    let time = format!("{}:{}:{}", two(6)?, two(8)?, two(10)?);
+    (rest.get(12..)? == "Z").then(|| Wall::parse_rfc3339(&format!("{date}T{time}Z")))?
 }
 
 /// One value of DER.

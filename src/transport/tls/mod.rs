@@ -7,12 +7,13 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::net::{IpAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::ServerName;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
@@ -20,9 +21,9 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Stream
 
 use crate::base::time::Wall;
 use crate::call::config::Listener;
-use crate::call::targets::Place;
-use crate::call::trunk::Trunk;
+use crate::call::targets::{Place, Resolved, Target};
 use crate::call::trunk::tls::CertificateFiles;
+use crate::call::trunk::{Gateway, Trunk};
 use crate::sip::path::{Party, Transport};
 
 mod certificate;
@@ -63,6 +64,8 @@ pub struct Shown {
     pub names: Vec<String>,
     /// When it ends; `None` if it doesn't say.
     pub ends_at: Option<Wall>,
+    /// The certificates themselves, ours first: a new one may say of itself what the old one said.
+    pub chain: Vec<CertificateDer<'static>>,
 }
 
 /// Everything that connections over TLS need, read from its files.
@@ -77,8 +80,24 @@ pub struct Terms {
 #[derive(Debug)]
 struct Client {
     config: Arc<ClientConfig>,
-    /// The name that is asked for; `None`: the address.
+    /// The name that all of them are asked for.
     name: Option<ServerName<'static>>,
+    /// Without it each is asked for its own.
+    gateways: Vec<Gateway>,
+}
+
+impl Client {
+    /// The name to ask the gateway for that `is_it`, which is at `address`.
+    fn name(&self, address: IpAddr, is_it: impl Fn(&Gateway) -> bool) -> ServerName<'static> {
+        let own = || {
+            self.gateways
+                .iter()
+                .filter(|gateway| is_it(gateway))
+                .find_map(name_of)
+        };
+        let name = self.name.clone().or_else(own);
+        name.unwrap_or(ServerName::IpAddress(address.into()))
+    }
 }
 
 /// What keeps us from trunks' gateways, by trunk, in a sentence each. As many as there are trunks at the most.
@@ -97,6 +116,11 @@ impl Troubles {
             Some(sentence) => self.all().insert(party, sentence),
             None => self.all().remove(&party),
         };
+    }
+
+    /// Other terms are in force: what is still wrong says so again at the next try.
+    pub fn forget(&self) {
+        self.all().clear();
     }
 
     fn all(&self) -> std::sync::MutexGuard<'_, BTreeMap<Party, String>> {
@@ -172,9 +196,19 @@ impl Terms {
     }
 
     /// A connection with somebody whom we connect to at this address, and who is to be this trunk's.
-    pub(super) fn connect(&self, party: Option<Party>, address: IpAddr) -> io::Result<Session> {
-        let (config, name) = self.client(party, address)?;
-        Session::connect(config, name)
+    pub(super) fn connect(
+        &self,
+        party: Option<Party>,
+        address: SocketAddr,
+        resolved: &Resolved,
+    ) -> io::Result<Session> {
+        let target = Target {
+            transport: Transport::Tls,
+            address,
+        };
+        let client = self.client(party)?;
+        let name = client.name(address.ip(), |gateway| resolved.is_target(gateway, target));
+        Session::connect(&client.config, name)
     }
 
     /// A connection that waits for its bytes, with a gateway of a trunk: for those who only ask whether it is there.
@@ -184,26 +218,19 @@ impl Terms {
     pub fn speak(
         &self,
         party: Party,
+        place: &Place,
         stream: TcpStream,
     ) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
-        let (config, name) = self.client(Some(party), stream.peer_addr()?.ip())?;
-        let connection = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
+        let client = self.client(Some(party))?;
+        let name = client.name(stream.peer_addr()?.ip(), |gateway| gateway.place == *place);
+        let connection = ClientConnection::new(Arc::clone(&client.config), name).map_err(io::Error::other)?;
         Ok(StreamOwned::new(connection, stream))
     }
 
-    /// The terms of a trunk, and the name to ask for.
-    fn client(
-        &self,
-        party: Option<Party>,
-        address: IpAddr,
-    ) -> io::Result<(&Arc<ClientConfig>, ServerName<'static>)> {
+    /// The terms of a trunk.
+    fn client(&self, party: Option<Party>) -> io::Result<&Client> {
         let client = party.and_then(|party| self.clients.get(&party));
-        let client = client.ok_or(io::ErrorKind::Unsupported)?;
-        let name = client.name.clone();
-        Ok((
-            &client.config,
-            name.unwrap_or(ServerName::IpAddress(address.into())),
-        ))
+        client.ok_or(io::ErrorKind::Unsupported.into())
     }
 
     fn own(
@@ -221,6 +248,7 @@ impl Terms {
                     file: files.chain.clone(),
                     names: own.names.clone(),
                     ends_at: own.ends_at,
+                    chain: own.certified.cert.clone(),
                 });
                 Some(own)
             }
@@ -289,12 +317,10 @@ impl Terms {
             None => builder.with_no_client_auth(),
         };
         config.resumption = Resumption::disabled();
-        let name = names(trunk)
-            .into_iter()
-            .find(|name| matches!(name, ServerName::DnsName(_)));
         let client = Client {
             config: Arc::new(config),
-            name,
+            name: trunk.tls.name.as_deref().and_then(named),
+            gateways: trunk.gateways.clone(),
         };
         self.clients.insert(trunk.party(), client);
     }
@@ -303,16 +329,25 @@ impl Terms {
 /// Whom the certificates of a trunk's gateways may name: `tls_name`, or else the gateways as the conf writes them; and those
 /// by whose names it calls us.
 fn names(trunk: &Trunk) -> Vec<ServerName<'static>> {
-    let named = |name: &str| ServerName::try_from(name.to_owned()).ok();
     let own = trunk.tls.name.as_deref().and_then(named);
     let gateways = trunk.gateways.iter().filter(|_| trunk.tls.name.is_none());
-    // Of a name its own counts, not that of the server that DNS says it has (RFC 5922 §4).
-    let gateways = gateways.filter_map(|gateway| match &gateway.place {
+    let callers = trunk.tls.client_names.iter().filter_map(|name| named(name));
+    own.into_iter()
+        .chain(gateways.filter_map(name_of))
+        .chain(callers)
+        .collect()
+}
+
+fn named(name: &str) -> Option<ServerName<'static>> {
+    ServerName::try_from(name.to_owned()).ok()
+}
+
+/// A gateway's name: of one that has a name that, not the one of the server that DNS says it has (RFC 5922 §4).
+fn name_of(gateway: &Gateway) -> Option<ServerName<'static>> {
+    match &gateway.place {
         Place::At(target) => Some(ServerName::IpAddress(target.address.ip().into())),
         Place::Named(name) => named(&name.host),
-    });
-    let callers = trunk.tls.client_names.iter().filter_map(|name| named(name));
-    own.into_iter().chain(gateways).chain(callers).collect()
+    }
 }
 
 fn server(

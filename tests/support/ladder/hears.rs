@@ -54,6 +54,9 @@ impl<S: Stage> Play<S> {
                     _ => None,
                 };
                 let status = status.filter(|_| self.restarts > 0 && !again && msg.status().is_none());
+                if status.is_some() && msg.method() == "OPTIONS" {
+                    self.check_question(key);
+                }
                 if let Some(status) = status {
                     let now = self.cast.stage.now();
                     let (method, none) = (msg.method(), Extra::default());
@@ -70,6 +73,22 @@ impl<S: Stage> Play<S> {
                 });
             }
             Cue::Lost { .. } | Cue::Rtp { .. } => {}
+        }
+    }
+
+    /// Another process asks only about a call that is silent because it is held, and once.
+    fn check_question(&mut self, key: (usize, usize)) {
+        let is_held = |body: &Vec<u8>| sdp::read(body).is_some_and(|heard| heard.way != "sendrecv");
+        let name = self.cast.phones[key.0].name.clone();
+        if !self.descriptions.values().any(is_held) {
+            self.cast.faults.push(format!(
+                "{name} is asked whether it is there, in a call that isn't held"
+            ));
+        }
+        if self.asked.insert(key, self.restarts) == Some(self.restarts) {
+            self.cast
+                .faults
+                .push(format!("{name} is asked twice whether it is there"));
         }
     }
 
@@ -204,6 +223,11 @@ impl<S: Stage> Play<S> {
                     described.as_ref().map_or("none", |s| &s.way),
                     value,
                 )?,
+                "srtp" => {
+                    let words = described.as_ref().map_or(String::new(), |s| s.secure.words());
+                    let wanted = if value == "none" { "avp:" } else { value };
+                    same("its security", &words, wanted)?;
+                }
                 "lines" => same(
                     "the media lines",
                     &described.as_ref().map_or(String::new(), |s| s.lines.join(",")),

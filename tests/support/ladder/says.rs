@@ -68,6 +68,8 @@ impl<S: Stage> Play<S> {
                 Some(("way", way)) => extra.way = way.into(),
                 Some(("session", way)) => extra.session_way = Some(way.into()),
                 Some(("c", place)) => extra.place = Some(place.replace('/', " ")),
+                Some(("srtp", words)) => extra.srtp = Some(words.into()),
+                Some(("key", number)) => extra.key = number.parse().ok(),
                 Some(("ptime", ms)) => extra.ptime = ms.parse().ok(),
                 Some(("port", port)) => extra.media_port = port.parse().ok(),
                 Some(("among", kind)) => extra.among = Some(kind.into()),

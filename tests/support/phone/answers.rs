@@ -167,6 +167,8 @@ impl Phone {
             });
         }
         let from = extra.at.unwrap_or(call.local);
+        self.minted
+            .extend(call.secure.keys.iter().map(|(.., key)| key.clone()));
         self.out.push_back(Packet {
             from,
             to: source,

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 
+use umbra::call::bans::Terms;
 use umbra::call::config::{Config, Listener, SipTimers};
+use umbra::call::emergency::{Emergency, Number, Table};
 use umbra::call::media;
 use umbra::call::routes::{Match, Pattern, Route};
 use umbra::call::targets::{Name, Place, Resolved, Scheme, Server, Target};
@@ -132,6 +134,22 @@ pub(super) fn config_of(setup: &Setup) -> Config {
     config.trunks = vec![carrier];
     own_trunks(&mut config, setup);
     config.trunks.extend(further);
+    if let Some((after, first)) = setup.bans {
+        config.bans = Terms {
+            after,
+            first,
+            ..Terms::default()
+        };
+    }
+    config.emergency = setup.emergency.as_ref().map(|[country, trunk, also]| {
+        let mut table = Table::of_country(country).expect("a country");
+        Number::named(also)
+            .into_iter()
+            .for_each(|also| assert!(table.add(also)));
+        let trunk = config.trunks.iter().position(|known| *known.name == **trunk);
+        let trunk = trunk.expect("a trunk of the play");
+        Emergency { table, trunk }
+    });
     config
 }
 
@@ -224,8 +242,11 @@ fn further_trunks(setup: &Setup) -> Vec<Trunk> {
         return USUAL.get_or_init(|| Conf::embedded().switch.trunks).clone();
     }
     let (gateway, further) = (setup.gateway(1), setup.further_conf());
-    let text = format!("[[trunk]]\nname = \"carrier\"\ngateways = [\"sip:{gateway}\"]\n{further}");
-    let main = "[sip]\nudp = [\"127.0.0.1:5060\", \"[::1]:5060\"]\n";
+    let by = setup.gateway.transport().name();
+    let text =
+        format!("[[trunk]]\nname = \"carrier\"\ngateways = [\"sip:{gateway};transport={by}\"]\n{further}");
+    let main = "[sip]\nudp = [\"127.0.0.1:5060\", \"[::1]:5060\"]\ntcp = [\"127.0.0.1:5060\", \"[::1]:5060\"]\n\
+                tls = [\"127.0.0.1:5061\"]\ntls_cert = \"umbra.pem\"\ntls_key = \"umbra.key\"\n";
     let reading = Reading::of_texts("umbra.toml", main, "trunks.toml", &text);
     reading.conf().expect("a right conf").switch.trunks
 }

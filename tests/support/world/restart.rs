@@ -7,6 +7,7 @@ use std::time::Duration;
 use umbra::base::id::Id;
 use umbra::base::shard::{Homes, Shard};
 use umbra::base::time::Wall;
+use umbra::call::bans::Bans;
 use umbra::call::cdr::Cdr;
 use umbra::call::kept::{self, Fate, Left};
 use umbra::call::media::{MediaPort, Order};
@@ -296,10 +297,11 @@ impl World {
         }
         let config = Arc::new(self.config.clone());
         self.reach = Arc::new(Reach::with(self.reach.blocks()));
+        let bans = Arc::new(Bans::default());
         for index in 0..self.setup.shards {
             let (config, table, lanes) = (config.clone(), self.table.clone(), self.lanes.clone());
             let switch = Switch::with_ports(config, table, shard(index), lanes, self.chance.fork());
-            let switch = switch.sharing(self.reach.clone());
+            let switch = switch.sharing(self.reach.clone()).barring(bans.clone());
             self.switches.push(switch);
         }
     }

@@ -177,6 +177,7 @@ pub(in crate::api::native) fn survey(survey: &Survey<'_>, config: &Config) -> Ve
                 Right::Owns => "owns",
                 Right::Routed => "route",
                 Right::MayShow => "may_show",
+                Right::Emergency => "emergency",
             },
             "state": match standing {
                 Standing::Open => "open",
@@ -204,7 +205,10 @@ pub(in crate::api::native) fn sentences(survey: &Survey<'_>, config: &Config, sh
         ));
     }
     let is_open = |(_, _, standing): &(Exit, Right, Standing)| *standing == Standing::Open;
-    let is_usable = |(_, _, standing): &(Exit, Right, Standing)| *standing != Standing::Blocked;
+    // Who calls for help is put through by what others may not use.
+    let is_usable = |(_, right, standing): &(Exit, Right, Standing)| {
+        *standing != Standing::Blocked || *right == Right::Emergency
+    };
     let none_is_open = !survey.ways.iter().any(is_open);
     let mut first = true;
     for way in &survey.ways {
@@ -216,6 +220,7 @@ pub(in crate::api::native) fn sentences(survey: &Survey<'_>, config: &Config, sh
             Right::Owns => format!("which owns {shown}"),
             Right::Routed => format!("which the route names and which may show {shown}"),
             Right::MayShow => format!("which may show {shown}"),
+            Right::Emergency => "which takes emergency calls".to_owned(),
         };
         let trouble = match standing {
             Standing::Open => None,

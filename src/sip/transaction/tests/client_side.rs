@@ -1,6 +1,7 @@
 //! Requests of ours: when they are sent again, slowed down, cancelled and given up.
 
 use super::*;
+use crate::sip::path::Party;
 
 #[test]
 fn an_unanswered_invite_is_resent_with_doubling_intervals_until_timer_b() {
@@ -279,6 +280,30 @@ fn a_transport_failure_ends_what_waits_on_that_path_and_nothing_else() {
     );
     assert_eq!(bench.layer.len(), 3);
     bench.layer.end_client(ringing);
+    bench.assert_ends_empty();
+}
+
+#[test]
+fn a_transport_failure_over_tls_ends_nothing_of_another_trunk_at_the_same_address() {
+    let mut bench = Bench::new();
+    let of = |name| Path {
+        party: Some(Party::named(name)),
+        ..peer(Transport::Tls)
+    };
+    let mut invite = |branch, to| {
+        let bytes = ours("INVITE", branch).into_bytes();
+        bench.layer.request(ms(0), to, Owner(7), bytes).unwrap()
+    };
+    let mine = invite("z9hG4bKa", of("mine"));
+    let other = invite("z9hG4bKb", of("other"));
+    // Whose it is turns out with the connection: its failure is this one's too.
+    let nobody_s = invite("z9hG4bKc", peer(Transport::Tls));
+    bench.layer.failed(ms(0), of("mine"), Loss::Final);
+    assert_eq!(
+        bench.events(),
+        [mine, nobody_s].map(|id| Event::Failed(id, Owner(7)))
+    );
+    bench.layer.end_client(other);
     bench.assert_ends_empty();
 }
 

@@ -11,7 +11,7 @@ use rustls::{SupportedProtocolVersion, version};
 use super::*;
 use crate::base::limits::{TLS_HANDSHAKE_MAX, TLS_STRANGERS_HANDSHAKES_MAX, TLS_STRANGERS_PER_SECOND};
 use crate::call::config::Listener as Listening;
-use crate::call::targets::{Place, Target};
+use crate::call::targets::{Name, Place, Scheme, Server, Target};
 use crate::call::trunk::tls::CertificateFiles;
 use crate::call::trunk::{Cidr, Gateway};
 use crate::sip::path::Party;
@@ -494,6 +494,45 @@ fn a_certificate_with_the_names_of_two_trunks_is_the_one_s_from_where_it_comes()
     );
     assert_eq!(shard.hear(1)[0].0.party, Some(Party::named("near")));
     friend.join().expect("no panic").expect("let in");
+}
+
+#[test]
+fn each_gateway_of_a_trunk_is_asked_for_its_own_name_unless_the_conf_has_one_for_all() {
+    let authority = Authority::new();
+    for (tls_name, asked) in [
+        (None, "sbc2.carrier.example"),
+        (Some("all.carrier.example"), "all.carrier.example"),
+    ] {
+        let own = authority.sign("gateway", &[dns(asked)]);
+        let (address, thread) = gateway_with(&own, None);
+        let named = |host: &str| Name {
+            host: host.into(),
+            port: None,
+            transport: Some(Transport::Tls),
+            scheme: Scheme::Sip,
+        };
+        let mut trunk = leading(tls_name, Some(authority.ca()), address);
+        let gateways = ["sbc1.carrier.example", "sbc2.carrier.example"];
+        trunk.gateways = gateways
+            .map(|host| Gateway {
+                place: Place::Named(named(host)),
+                rank: Default::default(),
+            })
+            .into();
+        let mut shard = secure(&authority, vec![trunk]);
+        let server = Server {
+            tier: 0,
+            weight: 0,
+            transport: Transport::Tls,
+            addresses: vec![address],
+        };
+        let resolved = Resolved::new([(named("sbc2.carrier.example"), vec![server])]);
+        shard.connections.set_resolved(Arc::new(resolved));
+        shard.send(there(address), HELLO);
+        assert_eq!(shard.hear(1)[0].1, HELLO);
+        let stream = thread.join().expect("no panic").expect("it has answered");
+        assert_eq!(stream.conn.server_name(), Some(asked));
+    }
 }
 
 #[test]
