@@ -16,11 +16,11 @@ mod server;
 #[path = "support/softphone.rs"]
 mod softphone;
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
-use kamailio::Kamailio;
+use kamailio::{Kamailio, Says};
 use server::{HOME, Server, free_address};
 use stage_live::Live;
 use support::ladder::{Ladder, ladders, ladders_in, play};
@@ -136,4 +136,75 @@ fn two_softphones_talk_through_the_edge() {
     let server = Server::speaking("tcp", &setup);
     let _edge = Kamailio::start(server.folder(), edge, server.sip, &[b_sip]);
     softphone::talk(&server, softphone::Over::Udp, a_sip, b_sip, edge);
+}
+
+#[test]
+fn what_is_copied_to_a_capture_server_is_read_by_kamailio() {
+    let ladders = ladders();
+    let path = ladders
+        .iter()
+        .find(|path| path.ends_with("answered_and_hung_up_by_a.ladder"));
+    let ladder = Ladder::read(&std::fs::read_to_string(path.expect("it is there")).expect("readable"));
+    let live = Live::start(ladder.set_up(Setup {
+        t1: T1,
+        ..Setup::on(0)
+    }));
+    let copies = live.copies();
+    play(&ladder, live).expect("it goes as written");
+    let packets: Vec<Vec<u8>> = copies
+        .lock()
+        .expect("no panic")
+        .iter()
+        .map(|copy| copy.packet.clone())
+        .collect();
+    let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder for it"));
+    let at = [(); 2].map(|()| free_address(HOME));
+    let [mut parser, mut chunks] = [0, 1].map(|i| {
+        let says = [Says::Messages, Says::Chunks][i];
+        Kamailio::capturing(folders[i].path(), at[i], says)
+    });
+    let socket = UdpSocket::bind((HOME, 0)).expect("loopback is free");
+    for (to, reader, word) in [(at[0], &mut parser, "CAPTURED "), (at[1], &mut chunks, "CHUNKS ")] {
+        // Until it reads: what comes before is lost.
+        reader.until("it reads", |printed| {
+            socket.send_to(&packets[0], to).expect("sent");
+            printed.contains(word)
+        });
+        packets[1..].iter().for_each(|packet| {
+            socket.send_to(packet, to).expect("sent");
+        });
+        let last = packets.len() - 1;
+        reader.until("it reads all", |printed| printed.matches(word).count() > last);
+    }
+    let (read, found) = (parser.printed(), chunks.printed());
+    let lines = |text: &str, word: &str| -> Vec<String> {
+        let of = text.lines().filter_map(|line| line.split_once(word));
+        of.map(|(_, line)| line.to_owned()).collect()
+    };
+    let messages = lines(&read, "CAPTURED ");
+    for wanted in [
+        "INVITE 0",
+        "INVITE 180",
+        "INVITE 200",
+        "ACK 0",
+        "BYE 0",
+        "BYE 200",
+    ] {
+        let of = messages
+            .iter()
+            .filter(|line| line.contains(&format!(" {wanted} ")));
+        assert!(of.count() >= 2, "{wanted} of both legs in\n{read}");
+    }
+    let masked = |user: &str| user.contains("****") || user == "<null>";
+    for line in &messages {
+        let words: Vec<&str> = line.split(' ').collect();
+        assert!(masked(words[3]) && masked(words[4]), "{line}");
+    }
+    let chunks = lines(&found, "CHUNKS ");
+    let common: std::collections::BTreeSet<&str> = chunks
+        .iter()
+        .filter_map(|line| line.split(' ').next_back())
+        .collect();
+    assert_eq!(common.len(), 1, "both legs have one correlation id:\n{found}");
+    assert!(chunks.iter().all(|line| line.starts_with("3 127.")), "{found}");
 }

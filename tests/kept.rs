@@ -294,6 +294,7 @@ fn said_of_one_that_is_over(state: &[u8], status: u16) -> Vec<(String, String)> 
             | Output::Told(_)
             | Output::Answer(..)
             | Output::Note(_)
+            | Output::Legs(_)
             | Output::Registration(_)
             | Output::CalleeUsed(_) => {}
         }

@@ -13,13 +13,14 @@ pub mod kept;
 pub mod log;
 pub mod media;
 pub mod sdp;
+pub mod srtp;
 pub mod stream;
 
 /// Takes any bytes; panics when something is wrong.
 pub type Target = fn(&[u8]);
 
 /// Every target, by its name.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("conf", conf::run),
     ("datagram", datagram::run),
     ("journal", journal::run),
@@ -27,6 +28,7 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("log", log::run),
     ("media", media::run),
     ("sdp", sdp::run),
+    ("srtp", srtp::run),
     ("stream", stream::run),
 ];
 

@@ -12,6 +12,7 @@ use umbra::rtp::dtmf::{Digit, Key};
 use umbra::rtp::flow::{FlowSpec, MediaNat, Payload, Payloads, RtcpPort, Stream, Way};
 use umbra::rtp::g711::Law;
 use umbra::rtp::relay::Relay;
+use umbra::rtp::srtp::RTP_GROWTH_MAX;
 
 const FIRST: u32 = 20_000;
 const PEERS: [&str; 3] = ["192.0.2.10:4000", "192.0.2.20:5000", "203.0.113.9:6000"];
@@ -45,15 +46,16 @@ pub fn run(bytes: &[u8]) {
         at += u64::from(order >> 5) * 20_000;
         match order & 3 {
             0 | 1 => {
-                let mut packet = packet.to_vec();
-                if let Some(out) = relay.rtp(now(at), port, from, &mut packet) {
-                    let sent = &packet[out.bytes];
+                let (mut buffer, length) = (packet.to_vec(), packet.len());
+                buffer.resize(length + RTP_GROWTH_MAX, 0);
+                if let Some(out) = relay.rtp(now(at), port, from, &mut buffer, length) {
+                    let sent = &buffer[out.bytes];
                     assert!(out.port != port && peers.contains(&out.to));
                     assert_eq!(sent[0], 0x80, "no padding, extension or CSRC goes through");
                     assert!([0, 8, 101].contains(&(sent[1] & 0x7f)), "what was negotiated");
                 }
             }
-            2 => relay.rtcp(now(at), port, from, packet),
+            2 => relay.rtcp(now(at), port, from, &mut packet.to_vec()),
             _ if packet.first().is_some_and(|byte| byte % 5 == 4) => {
                 let lasts = Duration::from_millis(length as u64);
                 for key in packet.iter().filter_map(|letter| Key::of(*letter)) {
@@ -139,5 +141,6 @@ fn spec(remote: SocketAddr, nat: MediaNat) -> FlowSpec {
         nat,
         media_from: Default::default(),
         timeout: Some(Duration::from_secs(60)),
+        security: None,
     }
 }

@@ -26,8 +26,8 @@ static FORMS: Forms = Forms {
     store: 4,
     // 1 had no sequences, and no states; 2 had records as text; 3 said nothing of announcements.
     journal: 4,
-    // 1 didn't say when sessions expire.
-    calls: 2,
+    // 1 didn't say when sessions expire; 2 not what secures the audio.
+    calls: 3,
 };
 
 /// The forms of this program.

@@ -42,6 +42,11 @@ impl Id {
         (self.high as u128) << 64 | self.low as u128
     }
 
+    /// A number drawn when it was minted.
+    pub const fn lot(self) -> u64 {
+        self.low
+    }
+
     /// The id as it is written: 26 characters of ASCII.
     pub fn letters(self) -> [u8; 26] {
         let mut text = [0; 26];

@@ -74,8 +74,19 @@ pub const TRUNK_USERS_MAX: usize = 256;
 pub const CALLS_MAX: usize = 50_000;
 /// Server transactions of one shard that belong to no call; beyond it requests are answered statelessly.
 pub const TRANSACTIONS_MAX: usize = 200_000;
-/// Messages that wait for a shard; a new request beyond it is answered 503.
+/// New requests that wait for a shard; beyond it, those of whoever has most of them waiting are answered 503.
 pub const SHARD_QUEUE: usize = 8_192;
+/// New requests from addresses of no trunk that wait for a shard; beyond it they are lost.
+pub const STRANGERS_QUEUE: usize = 256;
+/// How long a new INVITE may wait where it comes behind others all the time. Far less than T1 (500 ms): its sender doesn't
+/// repeat it meanwhile.
+pub const QUEUE_AGE_MAX: Duration = Duration::from_millis(40);
+/// How long others have to have waited before it all the time, so that it is more than a burst.
+pub const QUEUE_STANDS: Duration = Duration::from_millis(250);
+/// Addresses of one trunk's gateways whose wishes for fewer calls (RFC 7339) are kept; those of others are not heeded.
+pub const THROTTLES_MAX: usize = 64;
+/// Over how long it is counted what of a trunk's new calls is taken and what is not.
+pub const LOAD_WINDOW: Duration = Duration::from_millis(500);
 /// Branches of one INVITE (forks answering with a To-tag of their own) that are kept.
 pub const FORKS_MAX: usize = 16;
 /// 2xx of one INVITE from different branches whose repetitions are told from new ones.
@@ -127,8 +138,10 @@ pub const TCP_IDLE_MAX: Duration = Duration::from_secs(600);
 pub const TCP_IDLE_STRANGER_MAX: Duration = Duration::from_secs(30);
 /// How long a TCP connection stays open after bytes that can't be followed, so that the answer is read.
 pub const TCP_LINGER: Duration = Duration::from_secs(1);
-/// Seconds that a refused call is told to wait.
+/// Seconds that a refused call is told to wait where nothing says how long it takes.
 pub const RETRY_AFTER_S: u32 = 5;
+/// Seconds that a call is told to wait which was refused for load, before chance is added: up to as much again.
+pub const RETRY_AFTER_LOAD_S: RangeInclusive<u32> = 1..=30;
 /// When a caller who is no live party is answered, counted from arrival: the same for every reason.
 pub const STRANGER_ANSWER: Duration = Duration::from_millis(20);
 
@@ -136,6 +149,10 @@ pub const STRANGER_ANSWER: Duration = Duration::from_millis(20);
 pub const SDP_CODECS_MAX: usize = 16;
 /// Media lines of one session description.
 pub const SDP_MEDIA_MAX: usize = 16;
+/// Keys (`a=crypto`) of one media line that are kept: of those that we could use, the first.
+pub const SDP_CRYPTO_MAX: usize = 8;
+/// SSRCs that one process uses with one key of ours (RFC 3711) at the most: none is used twice.
+pub const SRTP_SSRCS: u32 = 1 << 16;
 
 /// How long an RTP port rests before another call gets it, while there are enough of them.
 pub const PORT_REST: Duration = Duration::from_secs(30);
@@ -388,3 +405,13 @@ pub const WIDE_V6: u8 = 48;
 pub const EMERGENCY_DIGITS_MAX: usize = 6;
 /// Emergency numbers of a server: its country's, and those that the conf adds.
 pub const EMERGENCY_NUMBERS_MAX: usize = 64;
+/// Bytes of SIP messages that wait for being copied to a capture server; what comes beyond is dropped.
+pub const HEP_QUEUE_BYTES: usize = 8 << 20;
+/// The same in batches of messages, and news of calls.
+pub const HEP_QUEUE_NEWS: usize = 65_536;
+/// Bytes of the key that a capture server lets us in by.
+pub const HEP_PASSWORD_BYTES_MAX: usize = 128;
+/// Legs whose calls are known to whoever copies messages to a capture server; of more each stands for itself.
+pub const HEP_LEGS_MAX: usize = 200_000;
+/// Bytes of such a leg's Call-ID.
+pub const HEP_CALL_ID_BYTES_MAX: usize = 256;

@@ -9,6 +9,7 @@ pub mod dscp;
 pub mod form;
 pub mod histogram;
 pub mod id;
+pub mod keying;
 pub mod limits;
 pub mod number;
 pub mod redact;

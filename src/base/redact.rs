@@ -79,7 +79,7 @@ pub fn scrub(text: &str) -> Cow<'_, str> {
 
 /// The length of the id, time or address that the text begins with.
 fn harmless(text: &[u8]) -> Option<usize> {
-    let len = id(text).or_else(|| time(text)).or_else(|| ipv4(text))?;
+    let len = id(text).or_else(|| time(text)).or_else(|| quad(text))?;
     // `10.0.0.1234` and a longer token are something else.
     text.get(len)
         .is_none_or(|next| !next.is_ascii_alphanumeric())
@@ -127,8 +127,17 @@ fn time(text: &[u8]) -> Option<usize> {
     Some(end)
 }
 
+/// The length of the IPv4 address that the text begins with, with its port or prefix; `None` if it is something else, or
+/// a part of it.
+pub fn ipv4(text: &[u8]) -> Option<usize> {
+    let len = quad(text)?;
+    text.get(len)
+        .is_none_or(|next| !next.is_ascii_alphanumeric())
+        .then_some(len)
+}
+
 /// `10.0.0.1`, `10.0.0.1:5060`, `10.0.0.0/8`: four octets without leading zeros.
-fn ipv4(text: &[u8]) -> Option<usize> {
+fn quad(text: &[u8]) -> Option<usize> {
     let run = |from: usize, more: &[u8]| {
         text.get(from..)
             .unwrap_or(&[])

@@ -35,6 +35,18 @@ impl Shard {
         (hasher.finish() % self.count as u64) as usize
     }
 
+    /// A number that these bytes alone decide, the same in every shard: nobody else can foretell it.
+    pub fn draw(&self, parts: &[&[u8]]) -> u64 {
+        let [one, two] = self.key;
+        let state = ahash::RandomState::with_seeds(!one, two, one, two.rotate_left(32));
+        let mut hasher = state.build_hasher();
+        for part in parts {
+            hasher.write(part);
+            hasher.write_u8(0);
+        }
+        hasher.finish()
+    }
+
     /// Whether this shard has this Call-ID's messages.
     pub fn is_home(&self, call_id: &[u8]) -> bool {
         self.home_of(call_id) == self.index

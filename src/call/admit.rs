@@ -13,6 +13,7 @@ use super::leg::refresh::Judged;
 use super::leg::reliable::Rel;
 use super::leg::ringing::Ringing;
 use super::leg::{Echo, Leg};
+use super::overload::lines::Verdict;
 use super::overload::{self, Load};
 use super::phase::{Call, End, Leaves, Recorded, Wire};
 use super::port::{Event, EventKind, Heading, LegName, Note, Output, Records, TraceLine};
@@ -34,6 +35,7 @@ use crate::masking::route::{self, Attempt, Decision, Plan};
 use crate::masking::seats::{Full, Seat};
 use crate::sip::dialog::{Dialog, NoDialog};
 use crate::sip::header::{Name, params};
+use crate::sip::lexer::Head;
 use crate::sip::message::Message;
 use crate::sip::method::Method;
 use crate::sip::path::Path;
@@ -87,17 +89,13 @@ impl Switch {
         {
             return self.emergency(now, came, of, number);
         }
-        let load = Load {
-            door: self.door,
-            records: self.records,
-            calls: self.live,
-            calls_max: config.calls_max,
-        };
-        let mut admitted = overload::admit(load);
+        let mut admitted = overload::admit(self.load());
         if admitted.is_err() && self.records == Records::Full {
             // Without room for a record there is no attempt: every attempt has one.
             self.hands.note(Note::Shed);
-            return self.bounce(now, path, server, message, &shed());
+            trunk.overload.count(now, Verdict::Shed);
+            let bounce = self.shed(path, message);
+            return self.bounce(now, path, server, message, &bounce);
         }
         let (pass, over) = match admitted.is_ok().then(|| trunk.limits.enter(Heading::In, now.at)) {
             Some(Err(over)) => {
@@ -107,6 +105,12 @@ impl Switch {
             Some(Ok(pass)) => (Some(pass), None),
             None => (None, None),
         };
+        let verdict = if admitted.is_ok() {
+            Verdict::Taken
+        } else {
+            Verdict::Shed
+        };
+        trunk.overload.count(now, verdict);
         let (arrival, sound) = arrive::read(message, trunk, &config.numbers, Wanted::Somebody);
         let Some(dialled) = arrival.dialled else {
             return match sound {
@@ -235,9 +239,33 @@ impl Switch {
         let wire = Wire {
             trunk,
             source: path.remote.ip(),
+            transport: path.transport,
         };
         call.connect(&mut self.hands, now, arrival, right, &wire);
         self.put_back(call);
+    }
+
+    fn load(&self) -> Load {
+        Load {
+            door: self.door,
+            records: self.records,
+            calls: self.live,
+            calls_max: self.config.calls_max,
+        }
+    }
+
+    /// What a new request gets when there is more to do than can be done.
+    pub(super) fn shed(&self, path: Path, request: &Head<'_>) -> Bounce {
+        let trunk = trunk::of_path(&self.config.trunks, &self.hands.resolved, path);
+        // What keeps out everybody is not over in a second.
+        let least = match overload::admit(self.load()) {
+            Ok(()) => 1,
+            Err(_) => RETRY_AFTER_S,
+        };
+        match overload::wait_s(&self.hands.shard, trunk, least, request) {
+            Some(seconds) => Bounce::with(503, "Retry-After", seconds.to_string()),
+            None => Bounce::status(503),
+        }
     }
 
     /// Refuses an attempt: its record goes out, if it was one on a number of ours, and the answer. Whoever
@@ -253,7 +281,7 @@ impl Switch {
     ) {
         let status = refusal::status(reason);
         let bounce = if status == 503 {
-            shed()
+            self.shed(path, message)
         } else {
             Bounce::status(status)
         };
@@ -575,9 +603,4 @@ const fn direction(mode: Mode, caller: Party) -> &'static str {
         (Mode::Ax, Party::A) => "a_to_n",
         (Mode::Ax, Party::B | Party::N) => "n_to_a",
     }
-}
-
-/// What a new call gets when there is more to do than can be done.
-pub(super) fn shed() -> Bounce {
-    Bounce::with(503, "Retry-After", RETRY_AFTER_S.to_string())
 }

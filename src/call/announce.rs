@@ -107,6 +107,7 @@ impl Switch {
         let wire = Wire {
             trunk,
             source: path.remote.ip(),
+            transport: path.transport,
         };
         call.refused(&mut self.hands, now, refused.offer, &wire, refused.end);
         self.put_back(call);
@@ -123,6 +124,7 @@ impl Call {
             caller: config.media.towards(caller.trunk.media, family),
             callee: None,
             codecs: [caller.trunk.codecs.clone(), Codecs::default()],
+            security: caller.trunk.srtp.over(caller.transport),
         };
         // Without ports or a codec nothing is heard, and the reason stays what it is.
         let _ = self

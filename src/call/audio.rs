@@ -107,6 +107,9 @@ fn silence(talked: Duration, side: LegName, heard: &Heard) -> Option<Silence> {
             .then(|| Silence::Stopped(format!("the {who}'s packets stopped after {after} s")));
     }
     let words = match (counts.stranger, counts.foreign_payload) {
+        _ if counts.forged > 0 => {
+            format!("packets came that don't authenticate by the key that the {who}'s SDP named")
+        }
         (_, Some(payload)) => {
             format!(
                 "the {who}'s packets have payload type {payload}, which was not agreed on with both sides"
@@ -191,6 +194,10 @@ mod tests {
             foreign_payload: Some(3),
             ..Counts::default()
         });
+        let forged = never(Counts {
+            forged: 9,
+            ..Counts::default()
+        });
         let nowhere = Heard {
             named: None,
             ..nothing
@@ -245,6 +252,15 @@ mod tests {
                 fault(
                     "only the caller was heard: the callee's packets have payload type 3, which was not agreed on with \
                      both sides",
+                ),
+            ),
+            (
+                46,
+                near,
+                forged,
+                fault(
+                    "only the caller was heard: packets came that don't authenticate by the key that the callee's SDP \
+                     named",
                 ),
             ),
             (46, near, stopped(9), Audio::Both),

@@ -13,6 +13,7 @@ use super::phase::End;
 use super::port::{LegName, Note};
 use super::trunk::codecs::Codecs;
 use super::trunk::{Dtmf, EarlyMedia, RtcpMux, Trunk};
+use crate::base::keying::Suites;
 use crate::base::time::Instant;
 use crate::masking::inventory::Fax;
 use crate::masking::reason::Reason;
@@ -20,18 +21,24 @@ use crate::rtp::clip::Play;
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sdp::answer::{Agreed, Lines, Mismatch, Offer, Terms};
 use crate::sdp::build;
+use crate::sdp::crypto::{Line, Mode, Protection};
 use crate::sdp::media::{CodecName, Origin, RtcpPort};
 use crate::sdp::parse::Session;
+use crate::sip::path::Transport;
 
 mod flows;
 mod kept;
 mod keys;
 mod offers;
+mod secure;
 mod sound;
+
+pub(in crate::call) use secure::Ssrcs;
 
 pub use flows::Keys;
 pub use sound::Sounds;
 
+use secure::Secret;
 use sound::Voiced;
 
 /// One leg's media, as its session descriptions have settled it.
@@ -55,6 +62,8 @@ struct Side {
     mux: RtcpMux,
     dtmf: Dtmf,
     codecs: Codecs,
+    /// What secures it; `None`: nothing does.
+    secret: Option<Box<Secret>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,6 +86,8 @@ pub struct Described {
     pub agreed: Option<Agreed>,
     /// The terms that it has from us; `None`: those of the INVITE.
     terms: Option<Box<Terms>>,
+    /// What they say of security; `None`: what the INVITE says.
+    line: Option<Box<Line>>,
 }
 
 /// How an answer of the called side stands to what the caller speaks.
@@ -124,6 +135,8 @@ pub struct Faces {
     pub callee: Option<InterfaceId>,
     /// The codecs of the trunks of both.
     pub codecs: [Codecs; 2],
+    /// How the caller's media is to be secured.
+    pub security: (Mode, Suites),
 }
 
 /// What joins the two legs.
@@ -184,8 +197,11 @@ impl Bridge {
         media: &MediaConfig,
     ) -> Result<(), End> {
         let [near_codecs, far_codecs] = faces.codecs;
+        let secret = Secret::draw(faces.security, &mut hands.chance);
+        let off = Protection::OFF;
+        let ours = secret.as_ref().map_or(&off, |secret| secret.protection());
         let offer = offer
-            .map(|session| Offer::read(&session, &near_codecs.known(), None))
+            .map(|session| Offer::read(&session, &near_codecs.known(), ours, None))
             .transpose()
             .map_err(|_| End::failed(Reason::Media))?;
         let caller = faces.caller.ok_or(other_family())?;
@@ -203,7 +219,7 @@ impl Bridge {
         for port in ports {
             self.hold(hands, port);
         }
-        let mut side = |port, here, lines, codecs| Side {
+        let mut side = |port, here, lines, codecs, secret| Side {
             port,
             here,
             lines,
@@ -222,14 +238,16 @@ impl Bridge {
             mux: RtcpMux::default(),
             dtmf: Dtmf::default(),
             codecs,
+            secret,
         };
         let lines = offer
             .as_ref()
             .map_or_else(Lines::one, |offer| offer.lines.clone());
         let [caller, callee] = ports;
         self.sides = Some([
-            side(caller, near, lines, near_codecs),
-            side(callee, far, Lines::one(), far_codecs),
+            side(caller, near, lines, near_codecs, secret),
+            // Its trunk says more when it is called.
+            side(callee, far, Lines::one(), far_codecs, None),
         ]);
         self.offer = offer.map(Box::new);
         let terms = self.first_terms();
@@ -247,18 +265,27 @@ impl Bridge {
     }
 
     /// The called side is to be called by this trunk and interface: our offer to it follows, from a port there.
-    /// Only while no media runs on that side.
+    /// Only while no media runs on that side. `by` is how its INVITE goes: who is called anew, gets new keys.
     ///
     /// # Errors
-    /// [`Reason::Overload`] when no port is left there, [`Reason::Media`] where the trunk has no codec of the offer's.
+    /// [`Reason::Overload`] when no port is left there, [`Reason::Media`] where the trunk has no codec of the offer's, or
+    /// must be secured where no key may be named.
     pub fn face_callee(
         &mut self,
         hands: &mut Hands,
         now: Instant,
         trunk: &Trunk,
+        by: Transport,
         interface: InterfaceId,
         media: &MediaConfig,
     ) -> Result<(), End> {
+        let (mode, suites) = trunk.srtp.over(by);
+        if mode == Mode::Required && suites.is_empty() {
+            return Err(End::failed(Reason::Media));
+        }
+        if let Some(callee) = self.side_mut(LegName::Callee) {
+            callee.secret = Secret::draw((mode, suites), &mut hands.chance);
+        }
         let is_other = self
             .side(LegName::Callee)
             .is_some_and(|side| side.codecs != trunk.codecs);
@@ -346,6 +373,9 @@ impl Bridge {
         let near = match answer {
             Some((answer, near)) => {
                 if !is_told {
+                    if let Some(caller) = self.side_mut(LegName::Caller) {
+                        caller.answer_line(&near);
+                    }
                     self.write(LegName::Caller, answer);
                 }
                 Some(near)
@@ -418,6 +448,7 @@ impl Bridge {
         let before = Described {
             agreed: std::mem::replace(&mut callee.agreed, fork.agreed),
             terms: former.or(asked),
+            line: callee.turn_line(fork.line),
         };
         if let (Some(terms), Some((written, text))) = (fork.terms.or(invited), &mut callee.written)
             && *terms != *written
@@ -462,10 +493,15 @@ impl Bridge {
     ) -> Result<Option<Terms>, Refused> {
         let near = self.side(leg).ok_or(Mismatch::NoAudio)?;
         let offer = match (
-            Offer::read(session, &near.codecs.known(), Some(&near.lines)),
+            Offer::read(
+                session,
+                &near.codecs.known(),
+                near.protection(),
+                Some(&near.lines),
+            ),
             self.fax,
         ) {
-            (Err(Mismatch::NoAudio), Fax::Pass) => Offer::read_fax(session, &near.lines)?,
+            (Err(Mismatch::NoAudio), Fax::Pass) => Offer::read_fax(session, near.protection(), &near.lines)?,
             (read, Fax::Pass | Fax::Refuse) => read?,
         };
         if !reaches(near.here, offer.rtp) {
@@ -480,7 +516,10 @@ impl Bridge {
         };
         if offer.changes(agreed, far).crosses() {
             let terms = offer.onward(Some(far));
-            let takes = |side: &Side| terms.fax.is_some() || side.codecs.leave_audio(&terms.codecs);
+            let takes = |side: &Side| match terms.fax {
+                Some(_) => side.may_be_plain(),
+                None => side.codecs.leave_audio(&terms.codecs),
+            };
             if !self.side(leg.other()).is_some_and(takes) {
                 return Err(Mismatch::NoCodec.into());
             }
@@ -504,7 +543,12 @@ impl Bridge {
         session: &Session,
     ) -> Result<(), Refused> {
         let near = self.side(leg).ok_or(Mismatch::NoAudio)?;
-        let offer = Offer::read(session, &near.codecs.known(), Some(&near.lines))?;
+        let offer = Offer::read(
+            session,
+            &near.codecs.known(),
+            near.protection(),
+            Some(&near.lines),
+        )?;
         if !reaches(near.here, offer.rtp) {
             return Err(Refused::OtherFamily);
         }
@@ -560,7 +604,7 @@ impl Bridge {
     fn check(&self, leg: LegName, session: &Session) -> Result<Agreed, Refused> {
         let side = self.side(leg).ok_or(Mismatch::NoAudio)?;
         let (terms, _) = side.written.as_ref().ok_or(Mismatch::NoAudio)?;
-        let agreed = terms.check(&side.lines, session)?;
+        let agreed = terms.check(&side.lines, side.line(), side.protection().mode, session)?;
         if reaches(side.here, agreed.rtp) {
             Ok(agreed)
         } else {
@@ -578,6 +622,7 @@ impl Bridge {
         let (answer, near) = offer.answer(&self.with_events(leg.other(), far), self.agreed(leg))?;
         if let Some(side) = self.side_mut(leg) {
             side.lines.clone_from(&offer.lines);
+            side.answer_line(&near);
         }
         if leg == LegName::Caller && self.offer.is_some() {
             // What a fork answers from now on meets this one.
@@ -632,13 +677,13 @@ impl Bridge {
         let Some(side) = self.side_mut(leg) else { return };
         let here = SocketAddr::new(side.here, side.port.number());
         if let Some((last, bytes)) = &side.written {
-            let same = build::write(side.origin, here, &side.lines, &terms);
+            let same = build::write(side.origin, here, &side.lines, &terms, side.line());
             if *last == terms && **bytes == *same {
                 return;
             }
         }
         side.origin.version += 1;
-        let bytes = build::write(side.origin, here, &side.lines, &terms).into_boxed_slice();
+        let bytes = build::write(side.origin, here, &side.lines, &terms, side.line()).into_boxed_slice();
         let is_later = leg == LegName::Callee && side.agreed.is_some();
         let before = side.written.replace((terms, bytes));
         if is_later && self.talking.is_none() && self.invited.is_none() {

@@ -80,6 +80,8 @@ pub struct Config {
     pub timers: SipTimers,
     /// How long a called party rings when its binding doesn't say.
     pub ring_timeout: Duration,
+    /// Whether it is told which legs are one call ([`Output::Legs`](super::port::Output::Legs)).
+    pub tells_legs: bool,
     /// Live calls of one shard; the next gets 503.
     pub calls_max: usize,
     /// Refused callers of one shard who hear a tone at once; the next gets its status alone.
@@ -216,6 +218,7 @@ impl Config {
         for trunk in &mut self.trunks {
             if let Some(before) = before.trunks.iter().find(|before| before.name == trunk.name) {
                 trunk.limits.go_on_from(&before.limits);
+                trunk.overload.go_on_from(&before.overload);
             }
         }
     }
@@ -239,6 +242,7 @@ impl Config {
             routes: Vec::new(),
             timers: SipTimers::default(),
             ring_timeout: limits::RING_TIMEOUT,
+            tells_legs: false,
             calls_max: limits::CALLS_MAX,
             announcements_max: limits::ANNOUNCEMENTS,
             media: MediaConfig {

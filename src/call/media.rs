@@ -237,6 +237,9 @@ pub enum Report {
     Dead(MediaPort),
     /// The peer pressed a key, as an event that can't go on as packets: the other leg has agreed on none.
     Key(MediaPort, Digit),
+    /// The sequence numbers of the peer on a secured flow have rolled over so often: whoever goes on with it after us
+    /// has to know (RFC 3711 §3.3.1).
+    RolledOver(MediaPort, u32),
     /// What was counted on a flow so far.
     Counts(MediaPort, Counts),
     /// The flow has ended; these are its counts.
@@ -252,6 +255,7 @@ impl Report {
             | Self::NotNow(port)
             | Self::Dead(port)
             | Self::Key(port, _)
+            | Self::RolledOver(port, _)
             | Self::Counts(port, _)
             | Self::Closed(port, _) => *port,
         }

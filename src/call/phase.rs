@@ -38,7 +38,7 @@ use crate::masking::route::Plan;
 use crate::masking::seats::Seat;
 use crate::rtp::flow::Counts;
 use crate::sip::method::Method;
-use crate::sip::path::Party;
+use crate::sip::path::{Party, Transport};
 use crate::sip::reason;
 
 /// How far the record has come.
@@ -134,6 +134,8 @@ pub struct Wire<'a> {
     pub trunk: &'a Trunk,
     /// Who sent the INVITE.
     pub source: IpAddr,
+    /// By what it came.
+    pub transport: Transport,
 }
 
 /// A conversation.
@@ -272,6 +274,7 @@ impl Call {
             callee: first.and_then(|exit| callee_interface(&config, exit)),
             codecs: [Some(caller.trunk), first.map(|exit| &config.trunks[exit.trunk])]
                 .map(|trunk| trunk.map_or_else(Default::default, |trunk| trunk.codecs.clone())),
+            security: caller.trunk.srtp.over(caller.transport),
         };
         if let Err(refused) = self
             .bridge

@@ -1,5 +1,6 @@
 //! The switch's door: everything that goes in, everything that comes out.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::cdr::{Challenged, Line, Media, SharedCdr};
@@ -120,9 +121,30 @@ pub enum Output {
     Registration(Registration),
     /// Something to count, and perhaps to wake somebody for.
     Note(Note),
+    /// An INVITE of a call is about to leave towards the called side: by which legs it is
+    /// known, if the conf wants to know.
+    Legs(Box<Legs>),
     /// A temporary callee was used: to be taken away on disk too. If that can't be done, it is over by itself
     /// soon.
     CalleeUsed(Callee),
+}
+
+/// The two legs of a call.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Legs {
+    /// The call.
+    pub call_id: Id,
+    /// The Call-ID of the caller's INVITE.
+    pub caller: Box<[u8]>,
+    /// Our own towards the called side.
+    pub callee: Box<[u8]>,
+}
+
+impl fmt::Debug for Legs {
+    /// A peer's Call-ID may hold anything.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Legs({:?})", self.call_id)
+    }
 }
 
 /// How our registration with a trunk's gateway is.

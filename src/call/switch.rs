@@ -19,6 +19,7 @@ use super::port::{Input, Output, Records};
 use super::ports::Ports;
 use super::reach::Reach;
 use super::registrar::Registrar;
+use super::trunk;
 use crate::base::chance::Chance;
 use crate::base::id::Id;
 use crate::base::limits::PORTS_TO_BEGIN;
@@ -26,6 +27,9 @@ use crate::base::shard::Shard;
 use crate::base::time::{Instant, Now};
 use crate::base::timer::Timers;
 use crate::masking::table::Table;
+use crate::sip::message::Message;
+use crate::sip::overload::answering;
+use crate::sip::path::Path;
 use crate::sip::transaction::{BaseTimers, Layer, ServerId};
 
 mod events;
@@ -177,7 +181,18 @@ impl Switch {
 
     /// The next output, in order; `None` when all are out.
     pub fn poll(&mut self) -> Option<Output> {
-        self.hands.out.pop_front()
+        let output = self.hands.out.pop_front()?;
+        let Output::Send { to, bytes } = output else {
+            return Some(output);
+        };
+        let wanted = || {
+            let trunk = trunk::of_path(&self.config.trunks, &self.hands.resolved, to)?;
+            Some(trunk.overload.wanted())
+        };
+        Some(Output::Send {
+            to,
+            bytes: answering(bytes, wanted),
+        })
     }
 
     /// When [`Input::Timeout`] is due.
@@ -208,6 +223,11 @@ impl Switch {
             && self.hands.by_port.is_empty()
             && self.late.is_empty()
             && self.unheard.is_empty()
+    }
+
+    /// Whether a request is a repetition of one that was taken.
+    pub fn knows(&self, path: Path, request: &Message<'_>) -> bool {
+        self.hands.layer.knows(path, request)
     }
 
     /// Calls that could begin at this instant with ports that are bound and free.

@@ -4,12 +4,14 @@ pub mod codecs;
 pub mod limits;
 pub mod nat;
 pub mod number_format;
+pub mod overload;
 pub mod probe;
 pub mod rank;
 pub mod refusals;
 pub mod register;
 pub mod secret;
 pub mod showing;
+pub mod srtp;
 pub mod tls;
 
 use std::net::IpAddr;
@@ -23,12 +25,14 @@ use self::codecs::Codecs;
 use self::limits::Limits;
 use self::nat::SignallingNat;
 use self::number_format::NumberFormat;
+use self::overload::Overload;
 use self::probe::Probe;
 use self::rank::Rank;
 use self::refusals::Refusals;
 use self::register::Register;
 use self::secret::{Credentials, Demand};
 use self::showing::Showing;
+use self::srtp::Srtp;
 use self::tls::Tls;
 use super::media::InterfaceId;
 use super::targets::{Place, Resolved};
@@ -283,10 +287,14 @@ pub struct Trunk {
     pub media_nat: MediaNat,
     /// Where else its media may come from.
     pub media_from: Vec<MediaSource>,
+    /// Whether its audio is secured.
+    pub srtp: Srtp,
     /// Whether what its side says of its own address is believed.
     pub signalling_nat: SignallingNat,
     /// How many calls it takes and gives.
     pub limits: Limits,
+    /// How hard it presses, and how hard we may press on its gateways.
+    pub overload: Overload,
     /// The codecs that its descriptions may name.
     pub codecs: Codecs,
     /// What becomes of media before the answer.
@@ -384,8 +392,10 @@ impl Trunk {
             probe: Probe::default(),
             redirects: Redirects::default(),
             rtcp_mux: RtcpMux::default(),
+            srtp: Srtp::default(),
             signalling_nat: SignallingNat::default(),
             limits: Limits::default(),
+            overload: Overload::default(),
             codecs: Codecs::default(),
             early_media: EarlyMedia::default(),
             refusals: Refusals::default(),

@@ -57,6 +57,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
             "limits",
             "api",
             "metrics",
+            "hep",
             "log",
         ],
     );
@@ -100,6 +101,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
         "[limits]",
         &["calls", "ring_timeout_s", "announcements"],
     );
+    let hep = super::hep::read(&root);
     let default_calls = u32::try_from(limits::CALLS_MAX).unwrap_or(u32::MAX);
     let conf = Conf {
         switch: Config {
@@ -125,6 +127,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
                 seconds(limits::RING_TIMEOUT_MIN)..=seconds(limits::RING_TIMEOUT_MAX),
                 seconds(limits::RING_TIMEOUT),
             ))),
+            tells_legs: hep.is_some(),
             calls_max: limits.integer("calls", 1..=default_calls, default_calls) as usize,
             announcements_max: announcements(&limits),
             listeners,
@@ -143,6 +146,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
             0..=100_000,
             0,
         ),
+        hep,
         log: log(&root),
         quarantine: quarantine(&root),
     };

@@ -62,6 +62,13 @@ pub const KEYS: &[(&str, Takes)] = &[
     ("api.aliyun.listen", Takes::Restart),
     ("api.huawei.listen", Takes::Restart),
     ("metrics.numbers", Takes::Reload),
+    ("hep.server", Takes::Reload),
+    ("hep.transport", Takes::Reload),
+    ("hep.capture_id", Takes::Reload),
+    ("hep.password", Takes::Reload),
+    ("hep.password_file", Takes::Reload),
+    ("hep.password_env", Takes::Reload),
+    ("hep.numbers", Takes::Reload),
     ("log.level", Takes::Reload),
     ("log.format", Takes::Reload),
 ];

@@ -12,7 +12,7 @@ use crate::call::config::Config;
 use crate::masking::quarantine;
 use crate::names;
 use crate::records::cdr_file;
-use crate::telemetry::log;
+use crate::telemetry::{hep as copies, log};
 use crate::transport;
 
 mod certificates;
@@ -20,6 +20,7 @@ mod emergency;
 mod fault;
 mod file;
 mod gateway;
+mod hep;
 mod keys;
 mod listeners;
 mod media;
@@ -64,6 +65,8 @@ pub struct Conf {
     pub api: Api,
     /// How many virtual numbers are counted apart.
     pub metrics_numbers: u32,
+    /// Where copies of SIP messages go; `None`: nowhere.
+    pub hep: Option<copies::Config>,
     /// The log.
     pub log: log::Config,
     /// How long keys rest in pools that don't say.

@@ -96,6 +96,17 @@ pub(super) fn secret(section: &Section<'_>, user: Option<&str>, realm: Option<&s
     Some(Secret::of_password(user?, realm?, &password))
 }
 
+/// A password that needn't be there: what one of `password`, `password_file` and `password_env` says; "" is none.
+pub(super) fn optional(section: &Section<'_>) -> Option<String> {
+    let is_said = |key: &&str| section.text(key).is_some_and(|at| !at.value.is_empty());
+    let mut said = PASSWORDS.iter().filter(|key| is_said(key));
+    let key = said.next()?;
+    if let Some(another) = said.next() {
+        section.fault(another, format!("write {key} or {another}, not both"));
+    }
+    password(section, key)
+}
+
 /// The password that one of the keys names; whatever is wrong with it is said without it.
 fn password(section: &Section<'_>, key: &str) -> Option<String> {
     let at = section.text(key)?;

@@ -1,6 +1,7 @@
 use super::*;
 use crate::telemetry::log;
 
+mod hep;
 mod reload;
 mod secrets;
 mod trunks;

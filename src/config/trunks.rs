@@ -1,6 +1,7 @@
 //! The trunk files: `[[trunk]]` tables, and what must hold between them.
 
 mod numbers;
+mod srtp;
 
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use crate::call::targets::{Place, Target};
 use crate::call::trunk::codecs::Codecs;
 use crate::call::trunk::limits::{Limit, Limits};
 use crate::call::trunk::nat::SignallingNat;
+use crate::call::trunk::overload::{Offer, Overload};
 use crate::call::trunk::probe::Probe;
 use crate::call::trunk::refusals::Refusals;
 use crate::call::trunk::{
@@ -69,8 +71,12 @@ const KEYS: &[&str] = &[
     "media_nat",
     "media_from",
     "rtcp_mux",
+    "srtp",
+    "srtp_suites",
+    "srtp_keys_in_clear",
     "calls_per_s",
     "calls_at_once",
+    "overload_control",
     "codecs",
     "early_media",
     "refusals",
@@ -180,6 +186,7 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         probe: probe(section),
         redirects: section.choice("redirects", &REDIRECTS, Redirects::Refuse),
         rtcp_mux: section.choice("rtcp_mux", &RTCP_MUX, RtcpMux::Answer),
+        srtp: srtp::read(section),
         reliable_provisionals: section.choice("reliable_provisionals", &RELIABILITY, Reliability::Offer),
         dialled_from: words(section, "dialled_from", &DIALLED_FROM, DialledFrom::Ruri),
         caller_id: if section.texts("caller_id").is_none() {
@@ -195,6 +202,11 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         media_nat: section.choice("media_nat", &MEDIA_NAT, MediaNat::Strict),
         media_from: media_from(section),
         limits: limits(section),
+        overload: Overload::offering(if section.flag("overload_control") {
+            Offer::Yes
+        } else {
+            Offer::No
+        }),
         codecs: codecs(section),
         early_media: section.choice("early_media", &EARLY_MEDIA, EarlyMedia::Relay),
         refusals: section.choice("refusals", &REFUSALS, Refusals::Status),
@@ -220,6 +232,7 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
         section.fault("default", "another trunk is the default already: only one can be");
     }
     by_tcp_if_large(section, listeners, &trunk);
+    srtp::keys_stay_secret(section, listeners, &trunk);
     let listener = listener(section, listeners, &trunk);
     let register = register::read(section, &trunk);
     doubts(section, listeners, media, &trunk);

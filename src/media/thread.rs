@@ -406,18 +406,15 @@ impl Hands {
         let Ok((length, from)) = socket.recv_from(&mut self.buffer[..]) else {
             return;
         };
-        let Some(packet) = self
-            .buffer
-            .get_mut(..length)
-            .filter(|_| length < DATAGRAM_BYTES_MAX)
-        else {
+        if length >= DATAGRAM_BYTES_MAX {
             return;
-        };
+        }
         if !is_rtp {
+            let packet = self.buffer.get_mut(..length).unwrap_or_default();
             self.relay.rtcp(now, port & !1, from, packet);
             return;
         }
-        let Some(out) = self.relay.rtp(now, port, from, packet) else {
+        let Some(out) = self.relay.rtp(now, port, from, &mut self.buffer[..], length) else {
             while let Some((port, digit)) = self.relay.poll_heard() {
                 self.reports.push(Report::Key(MediaPort(port), digit));
             }
@@ -444,6 +441,9 @@ impl Hands {
     fn flush(&mut self) {
         while let Some((port, to, bytes)) = self.relay.poll_out() {
             self.send_own(port, to, &bytes);
+        }
+        while let Some((port, rollovers)) = self.relay.poll_rolled() {
+            self.reports.push(Report::RolledOver(MediaPort(port), rollovers));
         }
         while let Some(port) = self.relay.poll_dead() {
             self.reports.push(Report::Dead(MediaPort(port)));

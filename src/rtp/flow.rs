@@ -6,6 +6,7 @@ use std::time::Duration;
 use arrayvec::ArrayVec;
 use serde::{Deserialize, Serialize};
 
+use crate::base::keying::Keying;
 use crate::base::limits::SDP_CODECS_MAX;
 
 /// One payload type of a leg, and what it is.
@@ -95,6 +96,21 @@ pub struct MediaSource {
     pub prefix: u8,
 }
 
+/// How a leg's packets are secured (RFC 3711).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Security {
+    /// What we seal with.
+    pub ours: Keying,
+    /// What its peer seals with.
+    pub theirs: Keying,
+    /// The first of the [`SRTP_SSRCS`](crate::base::limits::SRTP_SSRCS) SSRCs that we may seal with; `None`: nothing is
+    /// sent yet. Looked at when the leg begins to be secured: it goes on with its own then.
+    pub ssrc: Option<u32>,
+    /// How often the sequence numbers of its peer's stream had rolled over, as far as another process knew. Looked at
+    /// when its key is new.
+    pub rollovers: u32,
+}
+
 /// What one leg negotiated: everything that its flow has to know. Given at the start and at each new SDP.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FlowSpec {
@@ -117,6 +133,8 @@ pub struct FlowSpec {
     /// After how long without RTP and RTCP on *both* joined flows they are reported dead; `None` while
     /// anybody is on hold.
     pub timeout: Option<Duration>,
+    /// How its packets are secured; `None`: they aren't.
+    pub security: Option<Box<Security>>,
 }
 
 /// What was counted on a flow.
@@ -149,6 +167,10 @@ pub struct Counts {
     pub foreign: u64,
     /// See `foreign`.
     pub foreign_payload: Option<u8>,
+    /// Packets dropped because they don't authenticate by the leg's key, or came before (RFC 3711 §3.3). Not kept for
+    /// another process.
+    #[serde(skip)]
+    pub forged: u64,
     /// Keys that we pressed on this leg, as events of our own.
     pub digits: u32,
     /// Keys that were to be pressed and weren't: the leg has no events, is held, or too many waited.
@@ -179,6 +201,7 @@ impl Counts {
             stranger: self.stranger.or(before.stranger),
             foreign: sum(self.foreign, before.foreign),
             foreign_payload: self.foreign_payload.or(before.foreign_payload),
+            forged: sum(self.forged, before.forged),
             digits: self.digits.saturating_add(before.digits),
             digits_dropped: self.digits_dropped.saturating_add(before.digits_dropped),
             quiet: self.quiet,

@@ -12,5 +12,6 @@ pub mod packet;
 pub mod relay;
 pub mod rtcp;
 pub mod signals;
+pub mod srtp;
 pub mod tone;
 pub mod wav;

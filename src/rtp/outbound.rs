@@ -5,6 +5,7 @@
 
 use super::packet::{self, Header};
 use crate::base::chance::Chance;
+use crate::base::limits::SRTP_SSRCS;
 use crate::base::time::Instant;
 
 /// Letters of a CNAME: 96 random bits' worth and more (RFC 7022 §4.2), and no digit.
@@ -22,6 +23,8 @@ struct Newest {
 #[derive(Debug)]
 pub struct Outbound {
     ssrc: u32,
+    /// Which SSRCs it may have, if that matters.
+    series: Option<Series>,
     cname: [u8; CNAME_LETTERS],
     /// The audio's; zero until the first audio packet.
     clock_hz: u32,
@@ -36,6 +39,13 @@ pub struct Outbound {
     octets: u32,
     /// Whether it is ours alone now: what we make is on it, and nothing is relayed.
     talks: Talks,
+}
+
+/// SSRCs one after the other: a key is used with each once (RFC 3711 §9.1).
+#[derive(Clone, Copy, Debug)]
+struct Series {
+    first: u32,
+    used: u32,
 }
 
 /// Who is heard on a leg.
@@ -63,6 +73,7 @@ impl Outbound {
     pub fn new(chance: &mut Chance) -> Self {
         let mut new = Self {
             ssrc: 0,
+            series: None,
             cname: chance.token(),
             clock_hz: 0,
             first_seq: 0,
@@ -77,6 +88,17 @@ impl Outbound {
         };
         new.renew(chance);
         new
+    }
+
+    /// It begins anew, under an SSRC of those from `first` on that it hasn't had, and has no other any more. `None`:
+    /// there is none left.
+    pub fn number(&mut self, chance: &mut Chance, first: u32) -> Option<()> {
+        self.series = self
+            .series
+            .filter(|series| series.first == first)
+            .or(Some(Series { first, used: 0 }));
+        self.timeline = None;
+        self.renew(chance)
     }
 
     /// Our SSRC towards this leg.
@@ -132,6 +154,7 @@ impl Outbound {
     }
 
     /// The header of a packet of ours that is due at `due`; others of ours were due in whole steps of its clock before.
+    /// `None`: there is no SSRC for that clock.
     pub fn speak(
         &mut self,
         due: Instant,
@@ -139,10 +162,10 @@ impl Outbound {
         payload_type: u8,
         marker: bool,
         clock_hz: u32,
-    ) -> Header {
+    ) -> Option<Header> {
         if self.clock_hz != 0 && self.clock_hz != clock_hz {
             // RFC 7160 §4.1: another clock rate is another SSRC.
-            self.renew(chance);
+            self.renew(chance)?;
         }
         self.clock_hz = clock_hz;
         let (seq, timestamp) = self.next(due, clock_hz);
@@ -154,7 +177,7 @@ impl Outbound {
             ssrc: self.ssrc,
         };
         self.remember(due, &header);
-        header
+        Some(header)
     }
 
     /// The header under which an incoming packet leaves. `timeline` names what its numbers belong to,
@@ -179,7 +202,7 @@ impl Outbound {
             }
             if is_other_clock {
                 // RFC 7160 §4.1: another clock rate is another SSRC.
-                self.renew(chance);
+                self.renew(chance)?;
             }
             let (seq, timestamp) = self.next(now, clock_hz);
             self.seq_offset = seq.wrapping_sub(incoming.seq);
@@ -254,15 +277,24 @@ impl Outbound {
         }
     }
 
-    fn renew(&mut self, chance: &mut Chance) {
+    /// `None`, and nothing has changed: there is no SSRC left.
+    fn renew(&mut self, chance: &mut Chance) -> Option<()> {
         let (bits, more) = (chance.bits(), chance.bits());
-        self.ssrc = bits as u32;
+        self.ssrc = match &mut self.series {
+            None => bits as u32,
+            Some(series) => {
+                let used = Some(series.used).filter(|used| *used < SRTP_SSRCS)?;
+                series.used += 1;
+                series.first.wrapping_add(used)
+            }
+        };
         self.first_timestamp = (bits >> 32) as u32;
         // RFC 3550 §5.1: a random beginning; kept low as RFC 3711 §3.3.1 advises.
         self.first_seq = (more & 0x7fff) as u16;
         self.newest = None;
         self.packets = 0;
         self.octets = 0;
+        Some(())
     }
 }
 

@@ -24,10 +24,12 @@ use crate::base::timer::{TimerId, Timers};
 
 mod flow;
 mod player;
+mod secure;
 mod silence;
 
 use flow::round_trip_us;
 use player::{Playing, Rounds};
+use secure::Crypt;
 
 /// The mean time between two RTCP reports (RFC 3550 §6.2), before it is made random.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
@@ -67,6 +69,7 @@ pub struct Relay {
     out: VecDeque<(u32, SocketAddr, Vec<u8>)>,
     dead: VecDeque<u32>,
     heard: VecDeque<(u32, Digit)>,
+    rolled: VecDeque<(u32, u32)>,
 }
 
 /// What a timer is for.
@@ -114,6 +117,8 @@ struct Flow {
     listener: Option<Box<Option<Listener>>>,
     /// The keys that its peer has told, by a message or as events; absent until it tells one.
     twice: Option<Box<Twice>>,
+    /// What secures it; absent if nothing does.
+    crypt: Option<Box<Crypt>>,
 }
 
 /// What may come to a flow's RTP port.
@@ -180,6 +185,7 @@ impl Relay {
             out: VecDeque::new(),
             dead: VecDeque::new(),
             heard: VecDeque::new(),
+            rolled: VecDeque::new(),
         }
     }
 
@@ -192,7 +198,7 @@ impl Relay {
         self.close(now, port);
         // RFC 3550 §6.2: the first report comes after half the interval.
         let first_report = whole_step(now + self.report_interval() / 2);
-        self.flows[index] = Some(Box::new(Flow {
+        let mut flow = Box::new(Flow {
             port,
             payloads: spec.payloads.clone(),
             way: spec.way,
@@ -214,7 +220,10 @@ impl Relay {
             playing: None,
             listener: None,
             twice: None,
-        }));
+            crypt: None,
+        });
+        flow.secure(&mut self.chance, spec.security.as_deref());
+        self.flows[index] = Some(flow);
     }
 
     /// A flow that another process had goes on, as one that begins: under another SSRC, and on a timeline of its own.
@@ -227,9 +236,13 @@ impl Relay {
 
     /// New SDP on this leg. Another address starts learning all over; waiting for signs of life starts anew.
     pub fn change(&mut self, now: Instant, port: u32, spec: &FlowSpec) {
-        let Some(flow) = self.flow(port) else {
+        let flow = self.index(port).and_then(|index| self.flows.get_mut(index));
+        let Some(flow) = flow.and_then(Option::as_deref_mut) else {
             return;
         };
+        if let Some(before) = flow.secure(&mut self.chance, spec.security.as_deref()) {
+            flow.retire(before, now, &mut self.timers);
+        }
         let takes = Takes::by(spec);
         let is_other_way = flow.way != spec.way || flow.takes.is_fax() != takes.is_fax();
         flow.takes = takes;
@@ -291,7 +304,9 @@ impl Relay {
         {
             let ending = Ending::Bye(flow.outbound.ssrc());
             let bytes = flow.report(now, self.wall, ending);
-            self.out.push_back((flow.rtcp_from(port), to, bytes));
+            let from = flow.rtcp_from(port);
+            self.out
+                .extend(flow.sealed_report(bytes).map(|bytes| (from, to, bytes)));
         }
         Some(flow.counts(now))
     }
@@ -301,10 +316,20 @@ impl Relay {
         self.flow(port).map(|flow| flow.counts(now))
     }
 
-    /// An RTP packet came from `from` on `port`. Where it goes on, if it does; `packet` then holds it.
+    /// An RTP packet came from `from` on `port`: the first `length` bytes of `buffer`. Where it goes on, if it does;
+    /// `buffer` then holds it. One that goes on secured needs [`RTP_GROWTH_MAX`](super::srtp::RTP_GROWTH_MAX) bytes
+    /// more than it came with.
     #[inline]
-    pub fn rtp(&mut self, now: Instant, port: u32, from: SocketAddr, packet: &mut [u8]) -> Option<Outgoing> {
+    pub fn rtp(
+        &mut self,
+        now: Instant,
+        port: u32,
+        from: SocketAddr,
+        buffer: &mut [u8],
+        length: usize,
+    ) -> Option<Outgoing> {
         let flow = self.flow(port)?;
+        let mut packet = buffer.get_mut(..length)?;
         match flow.takes {
             Takes::Rtp => {}
             Takes::RtpAndRtcp if rtcp::is_rtcp(packet) => {
@@ -313,6 +338,14 @@ impl Relay {
             }
             Takes::RtpAndRtcp => {}
             Takes::Udptl => return self.udptl(now, port, from, packet.len()),
+        }
+        if let Some(crypt) = &mut flow.crypt {
+            // Before anything is believed of it, its sender's address too.
+            let Some(length) = crypt.open.rtp(packet) else {
+                flow.drop_forged();
+                return None;
+            };
+            packet = packet.get_mut(..length)?;
         }
         let Some((header, body)) = packet::read(packet) else {
             flow.drop_one();
@@ -361,8 +394,12 @@ impl Relay {
             other.retire(before, now, &mut self.timers);
         }
         header.payload_type = number;
-        let bytes = packet::write(&header, packet, body)?;
-        other.outbound.count(bytes.len() - packet::HEADER_BYTES);
+        let mut bytes = packet::write(&header, packet, body)?;
+        let octets = bytes.len() - packet::HEADER_BYTES;
+        if let Some(crypt) = &mut other.crypt {
+            bytes = crypt.seal.as_mut()?.rtp(buffer, bytes)?;
+        }
+        other.outbound.count(octets);
         other.inbound.counts.packets_out += 1;
         Some(Outgoing {
             port: joined,
@@ -469,11 +506,20 @@ impl Relay {
 
     /// An RTCP packet came from `from` to the RTCP port of `port`. It ends here: it says that the peer lives, when
     /// it last reported, and how far away it is.
-    pub fn rtcp(&mut self, now: Instant, port: u32, from: SocketAddr, packet: &[u8]) {
+    pub fn rtcp(&mut self, now: Instant, port: u32, from: SocketAddr, packet: &mut [u8]) {
         let wall = self.wall;
         let Some(flow) = self.flow(port) else {
             return;
         };
+        let mut length = packet.len();
+        if let Some(crypt) = &mut flow.crypt {
+            let Some(opened) = crypt.open.rtcp(packet) else {
+                flow.inbound.counts.forged += 1;
+                return;
+            };
+            length = opened;
+        }
+        let packet = packet.get(..length).unwrap_or_default();
         let Some(heard) = rtcp::read(packet, flow.outbound.ssrc()) else {
             return;
         };
@@ -543,6 +589,12 @@ impl Relay {
         self.heard.pop_front()
     }
 
+    /// The port of a secured flow whose peer's sequence numbers have rolled over, and how often by now: whoever goes on
+    /// with it has to know. To be asked until `None` after every tick.
+    pub fn poll_rolled(&mut self) -> Option<(u32, u32)> {
+        self.rolled.pop_front()
+    }
+
     /// How many flows are open.
     pub fn flows(&self) -> usize {
         self.flows.iter().flatten().count()
@@ -576,9 +628,10 @@ impl Relay {
         let next = keys.due + BEAT;
         keys.due = if next < now { now + BEAT } else { next };
         keys.timer = self.timers.set(keys.due, Due::Beat(port));
-        self.out.push_back((port, to, bytes));
         if let Some(flow) = self.flow(port) {
             flow.keys = Some(keys);
+            let bytes = flow.sealed(bytes);
+            self.out.extend(bytes.map(|bytes| (port, to, bytes)));
         }
     }
 
@@ -591,14 +644,17 @@ impl Relay {
             return;
         };
         flow.report_timer = timer;
+        let rolled = flow.untold_rollovers();
         if let Some(to) = flow.inbound.address.rtcp_to()
             && !flow.takes.is_fax()
         {
             let ending = flow.retired.take().map_or(Ending::More, Ending::Bye);
             let bytes = flow.report(now, wall, ending);
             let from = flow.rtcp_from(port);
-            self.out.push_back((from, to, bytes));
+            let bytes = flow.sealed_report(bytes);
+            self.out.extend(bytes.map(|bytes| (from, to, bytes)));
         }
+        self.rolled.extend(rolled.map(|rollovers| (port, rollovers)));
     }
 
     // RFC 3550 §6.3.1: between half and one and a half of the interval. The division by e - 3/2 there is for timers

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::crypto::{Line, Mode, Protection, Secured};
 use super::fax::Fax;
 use super::media::{Codec, CodecName, Media, MediaKind, Packing, Proto, RtcpPort, SdpWay, Token};
 use super::parse::Session;
@@ -12,8 +13,8 @@ use super::parse::Session;
 /// Why a description can't be agreed with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Mismatch {
-    /// It has no live audio line over plain RTP, or none where ours is.
-    #[error("there is no audio over RTP/AVP")]
+    /// It has no live audio line that the leg can carry, plain or secured as its trunk says, or none where ours is.
+    #[error("there is no audio that could be carried")]
     NoAudio,
     /// It has audio, but no codec that both sides know.
     #[error("there is no codec in common")]
@@ -104,6 +105,8 @@ pub struct Offer {
     pub rtp: Option<SocketAddr>,
     /// Where the peer wants RTCP.
     pub rtcp: Option<SocketAddr>,
+    /// How its audio would be secured; `None`: not at all.
+    pub secured: Option<Box<Secured>>,
 }
 
 /// What a leg has settled: the flow is made from it.
@@ -126,6 +129,9 @@ pub struct Agreed {
     pub rtcp_port: RtcpPort,
     /// The leg is a fax (T.38 over UDPTL) now, as the peer described it; then it has no codecs.
     pub fax: Option<Fax>,
+    /// How its audio is secured; `None`: not at all. Whoever writes the rest down writes this behind it.
+    #[serde(skip)]
+    pub secured: Option<Box<Secured>>,
 }
 
 /// One agreed codec. The peer sends by the number in *our* description and receives by the one in *its
@@ -154,7 +160,7 @@ pub struct Row {
 /// What a new offer changes. None of them: it only refreshes the session. Several may hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Changes {
-    /// Where, or under which payload numbers, the peer wants its media: the leg's own affair.
+    /// Where, under which payload numbers or by which key, the peer wants its media: the leg's own affair.
     pub address: bool,
     /// Which way media can run between the two parties.
     pub direction: bool,
@@ -172,22 +178,29 @@ impl Changes {
 }
 
 impl Offer {
-    /// Reads an offer, in which only `known` codecs are seen. `before` are the dialog's lines if it had any.
+    /// Reads an offer, in which only `known` codecs are seen, and of which only what `ours` can secure, or may leave
+    /// plain, is taken. `before` are the dialog's lines if it had any.
     ///
     /// # Errors
     /// [`Mismatch`] if it can't be accepted: 488 (RFC 3261 §13.3.1.3).
-    pub fn read(session: &Session, known: &[CodecName], before: Option<&Lines>) -> Result<Self, Mismatch> {
+    pub fn read(
+        session: &Session,
+        known: &[CodecName],
+        ours: &Protection,
+        before: Option<&Lines>,
+    ) -> Result<Self, Mismatch> {
         if before.is_some_and(|before| session.media.len() < before.shapes.len()) {
             return Err(Mismatch::Lines);
         }
         // The line that carried the audio goes on; else the first that we can carry.
-        let usable = |index: usize| session.media.get(index).filter(|media| media.is_usable());
-        let index = before
-            .map(Lines::audio)
-            .filter(|index| usable(*index).is_some())
-            .or_else(|| session.media.iter().position(Media::is_usable))
+        let usable = |index: usize| {
+            let media = session.media.get(index)?;
+            Some((index, media, ours.take(media)?))
+        };
+        let (index, media, secured) = before
+            .and_then(|before| usable(before.audio()))
+            .or_else(|| (0..session.media.len()).find_map(usable))
             .ok_or(Mismatch::NoAudio)?;
-        let media = usable(index).ok_or(Mismatch::NoAudio)?;
         let codecs: Vec<Codec> = media
             .codecs
             .iter()
@@ -206,21 +219,25 @@ impl Offer {
             },
             rtp: media.rtp_address(),
             rtcp: rtcp_of(media, media.rtcp_port),
+            secured,
         })
     }
 
-    /// Reads an offer that turns a call into a fax: no live audio, and a fax line. `before` are the dialog's lines.
+    /// Reads an offer that turns a call into a fax: no audio that `ours` could carry, and a fax line, which can't be
+    /// secured. `before` are the dialog's lines.
     ///
     /// # Errors
     /// [`Mismatch`] if it is none.
-    pub fn read_fax(session: &Session, before: &Lines) -> Result<Self, Mismatch> {
+    pub fn read_fax(session: &Session, ours: &Protection, before: &Lines) -> Result<Self, Mismatch> {
         if session.media.len() < before.shapes.len() {
             return Err(Mismatch::Lines);
         }
         let mut live = session.media.iter().enumerate();
         let (index, media, fax) = live
             .find_map(|(index, media)| Some((index, media, media.live_fax()?)))
-            .filter(|_| !session.media.iter().any(Media::is_usable))
+            .filter(|_| {
+                ours.mode != Mode::Required && !session.media.iter().any(|media| ours.take(media).is_some())
+            })
             .ok_or(Mismatch::NoAudio)?;
         Ok(Self {
             lines: Lines::of(session, index),
@@ -231,6 +248,7 @@ impl Offer {
             },
             rtp: media.rtp_address(),
             rtcp: None,
+            secured: None,
         })
     }
 
@@ -291,6 +309,7 @@ impl Offer {
             rtcp: self.rtcp,
             rtcp_port: self.terms.rtcp_port,
             fax: self.terms.fax,
+            secured: self.secured.clone(),
         };
         Ok((terms, agreed))
     }
@@ -299,6 +318,7 @@ impl Offer {
     /// which way and under which numbers it wants them as it says now.
     pub fn amend(&mut self, now: &Agreed) {
         (self.rtp, self.rtcp) = (now.rtp, now.rtcp);
+        self.secured.clone_from(&now.secured);
         self.terms.rtcp_port = now.rtcp_port;
         self.terms.packing = now.packing;
         self.terms.way = now.wish;
@@ -324,7 +344,10 @@ impl Offer {
     pub fn changes(&self, near: &Agreed, far: &Agreed) -> Changes {
         let mut rest: Vec<&Codec> = self.terms.codecs.iter().collect();
         let mut changes = Changes {
-            address: self.rtp != near.rtp || self.rtcp != near.rtcp || self.terms.rtcp_port != near.rtcp_port,
+            address: self.rtp != near.rtp
+                || self.rtcp != near.rtcp
+                || self.terms.rtcp_port != near.rtcp_port
+                || self.secured != near.secured,
             direction: self.terms.way.reversed().and(far.wish) != near.way,
             // Audio becomes a fax, or a fax audio again.
             codecs: self.terms.fax.is_some() != near.fax.is_some(),
@@ -356,16 +379,27 @@ impl Terms {
         }
     }
 
-    /// Holds the peer's answer against this offer of ours, which was written with `lines`.
+    /// Holds the peer's answer against this offer of ours, which was written with `lines` and `line` on a leg where
+    /// audio is secured by `mode`.
     ///
     /// # Errors
     /// [`Mismatch`] if it refuses the audio or agrees to nothing that was offered.
-    pub fn check(&self, lines: &Lines, answer: &Session) -> Result<Agreed, Mismatch> {
+    pub fn check(
+        &self,
+        lines: &Lines,
+        line: &Line,
+        mode: Mode,
+        answer: &Session,
+    ) -> Result<Agreed, Mismatch> {
         let media = answer.media.get(lines.audio()).ok_or(Mismatch::Lines)?;
         let fax = media.live_fax().filter(|_| self.fax.is_some());
-        if fax.is_none() && (self.fax.is_some() || !media.is_usable()) {
+        if fax.is_none() && self.fax.is_some() {
             return Err(Mismatch::NoAudio);
         }
+        let secured = match fax {
+            Some(_) => None,
+            None => line.check(mode, media).ok_or(Mismatch::NoAudio)?,
+        };
         let mut rest: Vec<&Codec> = self.codecs.iter().collect();
         let mut codecs = Vec::new();
         for theirs in &media.codecs {
@@ -399,6 +433,7 @@ impl Terms {
             rtcp: rtcp_of(media, rtcp_port).filter(|_| fax.is_none()),
             rtcp_port,
             fax,
+            secured,
         })
     }
 }

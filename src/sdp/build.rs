@@ -4,14 +4,15 @@
 use std::net::SocketAddr;
 
 use super::answer::{Lines, Terms};
+use super::crypto::{self, Line, Profile};
 use super::fax::{Correction, Fax, RateManagement};
 use super::media::{Origin, RtcpPort, SdpWay};
 use crate::base::text;
 
 /// Writes a description: our audio at `here` under `audio`'s terms in the dialog's `lines`, every other
-/// line refused in place (RFC 3264 §6). `here.port()` is our RTP port; RTCP is the next one, as everybody
+/// line refused in place (RFC 3264 §6). `line` is how that audio is secured. `here.port()` is our RTP port; RTCP is the next one, as everybody
 /// expects, or the same. `origin.id` stays for a dialog's life; `origin.version` goes up when the rest changes.
-pub fn write(origin: Origin, here: SocketAddr, lines: &Lines, audio: &Terms) -> Vec<u8> {
+pub fn write(origin: Origin, here: SocketAddr, lines: &Lines, audio: &Terms, line: &Line) -> Vec<u8> {
     let mut net = Vec::with_capacity(48);
     net.extend_from_slice(if here.is_ipv4() { b"IN IP4 " } else { b"IN IP6 " });
     text::ip(&mut net, here.ip());
@@ -29,7 +30,7 @@ pub fn write(origin: Origin, here: SocketAddr, lines: &Lines, audio: &Terms) -> 
         if index == lines.audio() {
             match &audio.fax {
                 Some(fax) => out.fax(here.port(), fax, audio.way),
-                None => out.audio(here.port(), audio),
+                None => out.audio(here.port(), audio, line),
             }
         } else {
             out.text("m=")
@@ -46,8 +47,11 @@ pub fn write(origin: Origin, here: SocketAddr, lines: &Lines, audio: &Terms) -> 
 struct Writer(Vec<u8>);
 
 impl Writer {
-    fn audio(&mut self, port: u16, audio: &Terms) {
-        self.text("m=audio ").number(port).text(" RTP/AVP");
+    fn audio(&mut self, port: u16, audio: &Terms, line: &Line) {
+        self.text("m=audio ").number(port).text(match line.profile {
+            Profile::Avp => " RTP/AVP",
+            Profile::Savp => " RTP/SAVP",
+        });
         for codec in &audio.codecs {
             self.text(" ").number(codec.payload);
         }
@@ -77,6 +81,11 @@ impl Writer {
             if let Some(ms) = ms {
                 self.text(name).number(ms).text("\r\n");
             }
+        }
+        for one in &line.cryptos {
+            self.text("a=crypto:");
+            crypto::write(&mut self.0, one);
+            self.text("\r\n");
         }
         match audio.rtcp_port {
             RtcpPort::Own => {}
@@ -129,6 +138,7 @@ impl Writer {
 mod tests {
     use super::*;
     use crate::sdp::answer::Offer;
+    use crate::sdp::crypto::Protection;
     use crate::sdp::media::CodecName;
     use crate::sdp::parse::parse;
 
@@ -140,7 +150,7 @@ mod tests {
     fn an_offer_of_ours_is_written_in_full() {
         let origin = Origin { id: 42, version: 3 };
         let terms = Terms::list(&[CodecName::Pcma, CodecName::Opus, CodecName::TelephoneEvent]);
-        let text = write(origin, at("192.0.2.1:20000"), &Lines::one(), &terms);
+        let text = write(origin, at("192.0.2.1:20000"), &Lines::one(), &terms, &Line::PLAIN);
         assert_eq!(
             String::from_utf8_lossy(&text),
             "v=0\r\no=- 42 3 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
@@ -157,9 +167,10 @@ mod tests {
         terms.packing.ptime_ms = Some(20);
         terms.packing.maxptime_ms = Some(60);
         for here in ["192.0.2.1:20000", "[2001:db8::9]:20002"] {
-            let session = parse(&write(origin, at(here), &Lines::one(), &terms)).expect("our own writing");
+            let session = parse(&write(origin, at(here), &Lines::one(), &terms, &Line::PLAIN));
+            let session = session.expect("our own writing");
             assert_eq!(session.origin, origin);
-            let offer = Offer::read(&session, &CodecName::ALL, None).expect("usable");
+            let offer = Offer::read(&session, &CodecName::ALL, &Protection::OFF, None).expect("usable");
             assert_eq!(offer.terms, terms);
             assert_eq!(offer.rtp, Some(at(here)));
         }

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use arrayvec::ArrayString;
 use serde::{Deserialize, Serialize};
 
+use super::crypto::Crypto;
 use super::fax::Fax;
 use super::fmtp::Fmtp;
 
@@ -323,10 +324,12 @@ impl MediaKind {
 /// How a media line's packets travel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Proto {
-    /// Plain RTP (RFC 3551): what we carry.
+    /// RTP (RFC 3551): what we carry.
     RtpAvp,
-    /// Anything else (`RTP/SAVP`, `udptl`): refused in place.
+    /// Anything else (`RTP/SAVPF`, `udptl`): refused in place.
     Other(Token),
+    /// Secured RTP (RFC 3711): what we carry where the leg's trunk says so.
+    RtpSavp,
 }
 
 impl Proto {
@@ -335,6 +338,7 @@ impl Proto {
         match self {
             Self::RtpAvp => "RTP/AVP",
             Self::Other(token) => token,
+            Self::RtpSavp => "RTP/SAVP",
         }
     }
 }
@@ -375,6 +379,9 @@ pub struct Media {
     pub packing: Packing,
     /// What a fax line over UDPTL says; only such a line has it.
     pub fax: Option<Fax>,
+    /// The keys that it names, as far as we could use them, in its writer's order. Only of audio lines; at most
+    /// [`SDP_CRYPTO_MAX`](crate::base::limits::SDP_CRYPTO_MAX).
+    pub cryptos: Vec<Crypto>,
 }
 
 /// How long the packets are to be that the writer of a description receives (RFC 8866 §6.4), each 1–200 ms.
@@ -395,11 +402,6 @@ impl Packing {
 }
 
 impl Media {
-    /// Whether this is a line that we can carry: live audio over plain RTP.
-    pub fn is_usable(&self) -> bool {
-        self.kind == MediaKind::Audio && self.proto == Proto::RtpAvp && self.port != 0
-    }
-
     /// What a live fax line says.
     pub fn live_fax(&self) -> Option<Fax> {
         self.fax.filter(|_| self.port != 0)

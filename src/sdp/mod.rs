@@ -10,9 +10,9 @@
 //! [`Agreed`](answer::Agreed). The two legs are joined by codec, never by number.
 //!
 //! ```text
-//! A calls with an offer      offer = Offer::read(&parse(body)?, codecs, None)?           Err → 488
+//! A calls with an offer      offer = Offer::read(&parse(body)?, codecs, &ours, None)?           Err → 488
 //! B is offered it            terms = offer.onward(None)
-//!                            build::write(origin, here, &Lines::one(), &terms)           A's numbers are kept
+//!                            build::write(origin, here, &Lines::one(), &terms, &line)           A's numbers are kept
 //! B answers (each fork)      b = terms.check(&Lines::one(), &parse(body)?)?              Err → end B, A gets 488
 //! A is answered              (answer, a) = offer.answer(&b, None)?
 //!                            build::write(origin, here, &offer.lines, &answer)
@@ -22,7 +22,7 @@
 //! A calls without            terms = Terms::list(&CodecName::DEFAULT) → B; b = terms.check(…)
 //!                            offer to A: terms_a = b.onward(None), Lines::one(); A's ACK: a = terms_a.check(…)
 //!
-//! a leg offers again         offer = Offer::read(&parse(body)?, codecs, Some(&its_lines))?
+//! a leg offers again         offer = Offer::read(&parse(body)?, codecs, &ours, Some(&its_lines))?
 //!                            offer.changes(&near, &far): if it .crosses(), offer.onward(Some(&far)) goes to the
 //!                            other leg (its own Lines), whose check() is the new far; either way
 //!                            (answer, near) = offer.answer(&far, Some(&near))? is our answer
@@ -30,10 +30,14 @@
 //!                            b2.onward(Some(&a)), A's own Lines
 //! ```
 //!
+//! What secures a leg's media ([`crypto`]) is that leg's own affair, as its numbers are: an `Offer` and an `Agreed` have
+//! it, `Terms` have not, so no key crosses.
+//!
 //! A description that is sent again within its dialog unchanged keeps its version; a changed one gets the
 //! next (RFC 3264 §8).
 pub mod answer;
 pub mod build;
+pub mod crypto;
 pub mod fax;
 pub mod fmtp;
 pub mod media;

@@ -7,10 +7,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use memchr::memchr;
 
+use super::crypto::{self, Crypto};
 use super::fax::Fax;
 use super::fmtp::{self, Fmtp};
 use super::media::{Codec, CodecName, Media, MediaKind, Origin, Packing, Proto, RtcpPort, SdpWay, Token};
-use crate::base::limits::{SDP_CODECS_MAX, SDP_MEDIA_MAX};
+use crate::base::limits::{SDP_CODECS_MAX, SDP_CRYPTO_MAX, SDP_MEDIA_MAX};
 
 /// The longest packet that anybody may ask for.
 const PTIME_MS_MAX: u32 = 200;
@@ -157,7 +158,7 @@ struct Section<'a> {
     proto: Proto,
     fmt: Token,
     level: Level,
-    /// The line's payload types, in order, each once. Only of audio over plain RTP.
+    /// The line's payload types, in order, each once. Only of audio over RTP.
     payloads: Vec<u8>,
     /// The codecs of `a=rtpmap` lines, `None` for one that we don't know.
     maps: Vec<(u8, Option<Codec>)>,
@@ -165,6 +166,7 @@ struct Section<'a> {
     rtcp: Option<(u16, Option<Connection>)>,
     rtcp_port: RtcpPort,
     fax: Option<Fax>,
+    cryptos: Vec<Crypto>,
 }
 
 impl<'a> Section<'a> {
@@ -179,11 +181,12 @@ impl<'a> Section<'a> {
         let port = fmtp::number(port).and_then(|port| u16::try_from(port).ok())?;
         let proto = match words.next()? {
             word if word.eq_ignore_ascii_case(b"RTP/AVP") => Proto::RtpAvp,
+            word if word.eq_ignore_ascii_case(b"RTP/SAVP") => Proto::RtpSavp,
             word => Proto::Other(token(word)?),
         };
         let first = words.clone().next()?;
         let mut payloads = Vec::new();
-        if kind == MediaKind::Audio && proto == Proto::RtpAvp {
+        if kind == MediaKind::Audio && matches!(proto, Proto::RtpAvp | Proto::RtpSavp) {
             for payload in words.filter_map(payload_type) {
                 if !payloads.contains(&payload) {
                     payloads.push(payload);
@@ -205,6 +208,7 @@ impl<'a> Section<'a> {
             rtcp: None,
             rtcp_port: RtcpPort::Own,
             fax: is_fax.then(Fax::default),
+            cryptos: Vec::new(),
         })
     }
 
@@ -235,6 +239,15 @@ impl<'a> Section<'a> {
                 let port = fmtp::number(port).and_then(|port| u16::try_from(port).ok());
                 let place = (!rest.is_empty()).then(|| read_connection(rest));
                 self.rtcp = port.filter(|port| *port != 0).map(|port| (port, place));
+            }
+            b"crypto" if self.kind == MediaKind::Audio => {
+                // RFC 4568 §4.1: a tag is a line's own; of two lines with one, the first counts.
+                if self.cryptos.len() < SDP_CRYPTO_MAX
+                    && let Some(crypto) = crypto::read(value)
+                    && self.cryptos.iter().all(|known| known.tag != crypto.tag)
+                {
+                    self.cryptos.push(crypto);
+                }
             }
             _ => {
                 if let Some(fax) = &mut self.fax {
@@ -281,6 +294,7 @@ impl<'a> Section<'a> {
             codecs: self.codecs(),
             way,
             fax: self.fax,
+            cryptos: self.cryptos,
             packing: Packing {
                 ptime_ms: self.level.packing.ptime_ms.or(session.packing.ptime_ms),
                 maxptime_ms: self.level.packing.maxptime_ms.or(session.packing.maxptime_ms),
@@ -510,7 +524,6 @@ mod tests {
         assert_eq!(audio.rtp_address(), "192.0.2.7:49170".parse().ok());
         assert_eq!(audio.rtcp_address(), "192.0.2.8:53020".parse().ok());
         assert_eq!((audio.way, audio.packing.ptime_ms), (SdpWay::SendOnly, Some(20)));
-        assert!(!video.is_usable());
         assert_eq!(
             (video.kind.name(), video.proto.name(), &*video.fmt),
             ("video", "RTP/AVP", "31")
@@ -534,7 +547,7 @@ mod tests {
         for zero in ["IP4 0.0.0.0", "IP6 ::"] {
             let media = audio(&format!("m=audio 4000 RTP/AVP 8\nc=IN {zero}\n"));
             assert_eq!((media.address, media.way), (None, SdpWay::SendOnly));
-            assert!(media.is_usable());
+            assert_eq!(media.port, 4_000);
         }
         let media = audio("m=audio 4000 RTP/AVP 8\nc=IN IP4 0.0.0.0\na=recvonly\n");
         assert_eq!(media.way, SdpWay::Inactive);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::base::limits::{OTHER_FILES, TCP_CONNECTIONS_MAX};
-use crate::call::config::Listener;
+use crate::call::config::{Config, Listener};
 use crate::call::port::Records;
 use crate::names::keeper::Names;
 use crate::store::follow::DiskState;
@@ -72,6 +72,19 @@ pub(super) fn unresolved(names: &Names) -> Option<String> {
     (!trouble.is_empty()).then(|| trouble.join("; "))
 }
 
+/// Which trunks bring more calls than can be taken, in a sentence.
+pub(super) fn pressed(config: &Config) -> Option<String> {
+    let trunks = config.trunks.iter();
+    let pressed: Vec<String> = trunks
+        .map(|trunk| (&trunk.name, trunk.overload.counts().loss_percent))
+        .filter(|(_, loss)| *loss > 0)
+        .map(|(name, loss)| format!("{name} by {loss} of a hundred"))
+        .collect();
+    let names = pressed.join(", ");
+    (!pressed.is_empty())
+        .then(|| format!("more calls come than are taken, and are refused with 503: {names}"))
+}
+
 /// Which pools run out of numbers, in a sentence.
 pub(super) fn low_pools(store: &Store) -> Option<String> {
     let low = store.table().low_pools();
@@ -108,6 +121,9 @@ pub(super) fn no_handover(journal: &JournalHealth) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::time::{Instant, Now, Wall};
+    use crate::call::overload::lines::Verdict;
+    use crate::call::trunk::Trunk;
 
     #[test]
     fn a_limit_of_open_files_below_the_ports_is_said_with_both_numbers() {
@@ -117,6 +133,25 @@ mod tests {
             sentence.contains("1024 files") && sentence.contains("10512"),
             "{sentence}"
         );
+    }
+
+    #[test]
+    fn a_trunk_that_brings_more_than_is_taken_is_named() {
+        let config = Config {
+            trunks: vec![Trunk::bare("calm"), Trunk::bare("flood")],
+            ..Config::on(([127, 0, 0, 1], 5_060).into())
+        };
+        assert_eq!(pressed(&config), None);
+        let at = |ms| Now {
+            at: Instant::default() + Duration::from_millis(ms),
+            wall: Wall::default(),
+        };
+        for verdict in [Verdict::Taken, Verdict::Shed, Verdict::Shed, Verdict::Shed] {
+            config.trunks[1].overload.count(at(0), verdict);
+        }
+        config.trunks[1].overload.turn(at(500));
+        let sentence = pressed(&config).unwrap();
+        assert!(sentence.ends_with("503: flood by 75 of a hundred"), "{sentence}");
     }
 
     #[test]

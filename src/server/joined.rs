@@ -6,7 +6,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::api::native::{Phase, Takeover};
 use crate::call::bans::Bans;
@@ -18,6 +18,7 @@ use crate::names::keeper::Names;
 use crate::records::cdr_file;
 use crate::telemetry::alarm::Alarms;
 use crate::telemetry::health::{Health, State};
+use crate::telemetry::hep;
 use crate::telemetry::log::Log;
 use crate::telemetry::metrics::Metrics;
 use crate::transport::clock::Clock;
@@ -64,6 +65,9 @@ pub(super) struct Joined {
     pub(super) sip: Arc<Stats>,
     /// The names of gateways.
     pub(super) names: Names,
+    /// Who copies messages to a capture server, if the conf names one.
+    pub(super) hep: ArcSwapOption<hep::Exporter>,
+    pub(super) hep_stats: Arc<hep::Stats>,
     pub(super) live: Vec<AtomicUsize>,
     /// How often each shard came to its mail.
     pub(super) beats: Vec<AtomicU64>,

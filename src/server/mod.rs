@@ -1,6 +1,7 @@
 //! The only place where the rooms are joined: it starts them, passes between them, and stops them in order.
 
 mod certificates;
+mod export;
 mod gateways;
 mod health;
 mod joined;
@@ -215,6 +216,7 @@ impl Running {
             // Its panic has been logged where it happened.
             let _ = shard.join();
         }
+        self.shared.export_no_more();
         self.http.shutdown_timeout(Duration::from_millis(500));
         let lost = match Arc::try_unwrap(self.records) {
             Ok(records) => records.stop(LAST_WORDS),
@@ -333,6 +335,11 @@ impl Running {
         set("disk", State::Degraded, store.reserve.clone());
         set("store", State::Degraded, trouble(store));
         set("dns", State::Degraded, health::unresolved(&self.names));
+        set(
+            "load",
+            State::Degraded,
+            health::pressed(&self.shared.config.load()),
+        );
         set("clock", State::Degraded, set_back(self.shared.clock.ahead()));
         match (cdrs, journal.records) {
             (Records::Kept, Records::Kept) => Records::Kept,

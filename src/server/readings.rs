@@ -68,7 +68,15 @@ impl Readings {
             "TCP connections that are open.",
             sip.connections.load(Ordering::Relaxed),
         );
+        page.one(
+            Kind::Counter,
+            "umbra_sip_busy_seconds",
+            "For how long the SIP threads were busy, all together.",
+            sip.busy_us.load(Ordering::Relaxed) as f64 / 1e6,
+        );
+        self.load(page);
         self.shared.write_tls(page);
+        self.shared.write_export(page);
         let ready = |shard: usize| {
             self.shared
                 .berths
@@ -81,6 +89,38 @@ impl Readings {
             "umbra_media_berths_ready",
             "Calls whose media ports are bound and free, by shard.",
             shards.map(|shard| (vec![("shard", shard.to_string())], ready(shard) as u64)),
+        );
+    }
+
+    /// How hard trunks press, and how hard we may press on their gateways.
+    fn load(&self, page: &mut Page) {
+        let config = self.shared.config.load();
+        let trunks = || {
+            let trunks = config.trunks.iter();
+            trunks.map(|trunk| (trunk.name.to_string(), trunk.overload.counts()))
+        };
+        page.rows(
+            Kind::Counter,
+            "umbra_trunk_calls_offered",
+            "New calls that came by a trunk: taken, or refused for load (503).",
+            trunks().flat_map(|(trunk, counts)| {
+                [("taken", counts.taken), ("shed", counts.shed)].map(|(outcome, count)| {
+                    let outcome = ("outcome", outcome.to_owned());
+                    (vec![("trunk", trunk.clone()), outcome], count)
+                })
+            }),
+        );
+        page.rows(
+            Kind::Counter,
+            "umbra_trunk_calls_spared",
+            "Calls kept from a trunk's gateways that wanted fewer (RFC 7339).",
+            trunks().map(|(trunk, counts)| (vec![("trunk", trunk)], counts.spared)),
+        );
+        page.rows(
+            Kind::Gauge,
+            "umbra_trunk_loss_wanted_percent",
+            "Of a hundred new calls that a trunk's side would send, so many are not wanted just now.",
+            trunks().map(|(trunk, counts)| (vec![("trunk", trunk)], u64::from(counts.loss_percent))),
         );
     }
 

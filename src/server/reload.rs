@@ -205,6 +205,9 @@ impl Joined {
                 [Message::Tls(terms.clone()), Message::Config(config.clone())],
             );
         });
+        if conf.hep != before.hep {
+            self.export_anew(conf.hep.as_ref());
+        }
         self.names.keep_only(kept);
     }
 

@@ -17,6 +17,8 @@ use crate::call::switch::Switch;
 use crate::masking::request::Write;
 use crate::media::thread::MediaThread;
 use crate::records::cdr_file;
+use crate::sip::message::Message;
+use crate::sip::path::Path;
 use crate::store::journal::Journal;
 use crate::store::writer::Store;
 use crate::telemetry::call_line;
@@ -94,6 +96,10 @@ impl Handler for Room {
         self.switch.timeout()
     }
 
+    fn knows(&self, path: Path, request: &Message<'_>) -> bool {
+        self.switch.knows(path, request)
+    }
+
     fn batch_over(&mut self) {
         // An arrival stands in the journal before its INVITE leaves, and before its record can end it there.
         self.journal.write_all(&self.entries);
@@ -131,6 +137,10 @@ impl Room {
             died: call.died,
             fate: call.fate,
         };
+        if let Some(hep) = &*self.shared.hep.load() {
+            let [caller, callee] = call.call_ids;
+            hep.leg(id, caller, callee);
+        }
         let outcome = self.switch.restore(now, left);
         self.obey(outbox, None);
         if let Err(unfit) = outcome {
@@ -160,6 +170,9 @@ impl Room {
                 Output::Cdr(cdr, line, trace) => {
                     tracing::info!(call = %cdr.call_id, "{}", call_line::ended(&cdr));
                     self.shared.metrics.over(&cdr);
+                    if let Some(hep) = &*self.shared.hep.load() {
+                        hep.over(cdr.call_id);
+                    }
                     self.traces.keep(cdr.call_id, trace);
                     self.cdrs.push(line);
                 }
@@ -168,6 +181,11 @@ impl Room {
                 Output::Answer(id, answer) => self.board.answer(id, answer),
                 Output::Registration(registration) => self.shared.registered(&registration),
                 Output::Note(note) => self.shared.note(note, from),
+                Output::Legs(legs) => {
+                    if let Some(hep) = &*self.shared.hep.load() {
+                        hep.leg(legs.call_id, legs.caller, legs.callee);
+                    }
+                }
                 Output::CalleeUsed(callee) => {
                     let (id, only) = (callee.binding, Some(callee));
                     let write = Write::ClearCallee { id, only };

@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::Context;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::api::idempotency::Answers;
 use crate::api::native::{self, Desk, Owner, Phase, Stop, Takeover};
@@ -125,7 +125,7 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
     };
     let unused = handed.close_but(&conf.switch.listeners);
     unused.iter().for_each(|name| supervisor::keep_no_more(name));
-    let transport = event_loop::open(
+    let mut transport = event_loop::open(
         &Arc::new(conf.switch.clone()),
         count,
         key,
@@ -177,6 +177,8 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
         sip: transport.stats,
         bans: transport.bans,
         names: names.clone(),
+        hep: ArcSwapOption::default(),
+        hep_stats: Arc::default(),
         live: (0..count).map(|_| AtomicUsize::new(0)).collect(),
         registrations: AtomicUsize::new(0),
         beats: (0..count).map(|_| AtomicU64::new(0)).collect(),
@@ -193,6 +195,11 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
         other_files(&conf.switch.listeners),
     ) {
         shared.health.set("file limit", State::Degraded, sentence);
+    }
+    // Before they run: the first thing that they do may be to go on with calls.
+    let onlooker = shared.export(conf.hep.as_ref())?;
+    for event_loop in &mut transport.loops {
+        event_loop.set_onlooker(onlooker.as_ref());
     }
     let traces = Arc::new(Traces::default());
     let board = {

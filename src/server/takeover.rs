@@ -36,6 +36,8 @@ pub(super) struct Kept {
     /// Its record, if it ends by this.
     pub(super) record: Cdr,
     pub(super) state: Box<[u8]>,
+    /// The Call-IDs of its legs: the caller's, ours.
+    pub(super) call_ids: [Box<[u8]>; 2],
     pub(super) acked: bool,
     pub(super) died: Wall,
     pub(super) fate: Fate,
@@ -121,6 +123,7 @@ impl Left {
                 calls.push(Kept {
                     record: call.record,
                     state,
+                    call_ids: outline.call_ids,
                     acked: call.acked,
                     died,
                     fate,

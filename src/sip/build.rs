@@ -115,6 +115,15 @@ impl Repeated {
         from.and_then(|from| from.tag()).unwrap_or_default()
     }
 
+    /// The request's Call-ID; empty if it had none.
+    pub fn call_id(&self) -> &[u8] {
+        let [_, _, parties, ids] = self.ends;
+        let lines = self.text.get(parties..ids).unwrap_or_default();
+        let id = lines.strip_prefix(b"Call-ID: ").unwrap_or_default();
+        let id = memmem::find(id, b"\r\n").and_then(|end| id.get(..end));
+        id.unwrap_or_default()
+    }
+
     /// The response that [`response`] writes to the request.
     pub fn response(&self, response: &Response) -> Vec<u8> {
         let [vias, routes, parties, ids] = self.ends;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Whether the system said that there is no room.
@@ -132,6 +132,8 @@ impl Draft {
             .write(true)
             .create(true)
             .truncate(true)
+            // Numbers stand in them, and in the journal what calls in progress are secured by.
+            .mode(0o600)
             .open(&temporary)?;
         Ok(Self {
             file,

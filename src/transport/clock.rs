@@ -33,6 +33,14 @@ impl Clock {
         self.read(system_us, self.elapsed_us())
     }
 
+    /// Our wall time, to the microsecond, counted from 1970.
+    pub fn since_1970(&self) -> Duration {
+        let now = self.now();
+        let zero = self.zero_us.load(Ordering::Acquire);
+        let us = zero.saturating_add(as_i64(now.at.as_micros()));
+        Duration::from_micros(u64::try_from(us).unwrap_or_default())
+    }
+
     /// From now on it shows nothing earlier than this, a stamp that was given out already.
     pub fn not_before(&self, stamp: Wall) {
         let us = stamp.as_millis().saturating_mul(1_000);

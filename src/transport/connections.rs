@@ -17,6 +17,7 @@ use super::event_loop::Stats;
 use super::poller::{Interest, Poller, Source};
 use super::tcp;
 use super::tls::{Shaken, Terms};
+use super::watch::Watch;
 use super::wire::Wire;
 use crate::base::dscp::Dscp;
 use crate::base::limits::{
@@ -67,6 +68,8 @@ pub struct Connections {
     dscp: Dscp,
     /// Strangers that began a handshake in the second that began then.
     strangers: (Instant, usize),
+    /// Who is told of every message, if somebody is.
+    watch: Option<Watch>,
 }
 
 impl Connections {
@@ -85,12 +88,25 @@ impl Connections {
             resolved: Arc::default(),
             dscp,
             strangers: (Instant::default(), 0),
+            watch: None,
         }
     }
 
     /// Whether there is none, nor anything to tell.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty() && self.failed.is_empty()
+    }
+
+    /// From now on somebody else is told of every message, or nobody.
+    pub(super) fn set_watch(&mut self, watch: Option<Watch>) {
+        self.watch = watch;
+    }
+
+    /// Tells who looks on of what was gathered.
+    pub(super) fn tell_watch(&self) {
+        if let Some(watch) = &self.watch {
+            watch.tell();
+        }
     }
 
     /// Connections that begin from now on are on these terms of TLS.
@@ -341,6 +357,7 @@ impl Connections {
             Stage::Connecting(_) => Interest::ReadAndWrite,
             Stage::Securing(_) | Stage::Open | Stage::Closing(_) => Interest::Read,
         };
+        let local = wire.local_address()?;
         poller.add(&wire, Source::Connection(flow), interest)?;
         if let Stage::Securing(_) = stage {
             self.stats.handshakes.fetch_add(1, Ordering::Relaxed);
@@ -351,6 +368,7 @@ impl Connections {
         let connection = Connection {
             wire,
             listener,
+            local,
             remote,
             peer,
             party,
@@ -408,6 +426,9 @@ impl Connections {
                 match frame {
                     Frame::Message(bytes) => {
                         self.stats.received.fetch_add(1, Ordering::Relaxed);
+                        if let Some(watch) = &self.watch {
+                            watch.saw(path.transport, path.remote, connection.local, bytes);
+                        }
                         connection.unfinished = None;
                         connection.served = Served::Yes;
                         sink(path, bytes);
@@ -453,18 +474,20 @@ impl Connections {
         if let Stage::Connecting(_) = connection.stage {
             return;
         }
-        let outcome = connection.write(now, &self.stats).and_then(|()| {
-            let interest = if connection.is_written() {
-                Interest::Read
-            } else {
-                Interest::ReadAndWrite
-            };
-            if interest != connection.interest {
-                poller.change(&connection.wire, Source::Connection(flow), interest)?;
-                connection.interest = interest;
-            }
-            Ok(())
-        });
+        let outcome = connection
+            .write(now, &self.stats, self.watch.as_ref())
+            .and_then(|()| {
+                let interest = if connection.is_written() {
+                    Interest::Read
+                } else {
+                    Interest::ReadAndWrite
+                };
+                if interest != connection.interest {
+                    poller.change(&connection.wire, Source::Connection(flow), interest)?;
+                    connection.interest = interest;
+                }
+                Ok(())
+            });
         if let Err(error) = outcome {
             self.end(flow, End::Failed(why(&error)));
         }

@@ -1,5 +1,6 @@
 //! One SIP shard's thread: wait, read, hand to the switch, send.
 
+mod busy;
 mod open;
 mod pace;
 
@@ -11,17 +12,20 @@ use std::time::Duration;
 
 pub use self::open::{Error, Transport, open};
 
+use self::busy::Busy;
 use self::pace::{GATHER, Pace};
 use super::bound::{Bound, Socket};
 use super::clock::Clock;
 use super::connections::{Connections, Peer};
+use super::fresh::Fresh;
 use super::poller::{Errors, Interest, Poller, Ready, Source};
 use super::shard::{Door, FRESH_BATCH, Left, Message, Packet, Waiting};
-use super::sort::{Shed, overloaded, sort};
+use super::sort::sort;
 use super::tcp::{self, Accepted};
 use super::tls::Troubles;
 use super::udp::{self, BATCH, Inbox, Undelivered};
-use crate::base::limits::BEGIN_WITHIN;
+use super::watch::Watch;
+use crate::base::limits::{BEGIN_WITHIN, LOAD_WINDOW};
 use crate::base::shard::{Homes, Shard};
 use crate::base::time::{Instant, Now};
 use crate::call::bans::Bans;
@@ -29,8 +33,9 @@ use crate::call::config::{Config, Strangers};
 use crate::call::port::{Input, Why};
 use crate::call::targets::Resolved;
 use crate::call::trunk::{self, Cidr, Trunk};
+use crate::sip;
 use crate::sip::path::{FlowHint, ListenerId, Path, Transport as Protocol};
-use crate::sip::peek::PeekKind;
+use crate::sip::seen::Onlooker;
 
 /// How often it is looked whether packets can be taken.
 const BEGIN_LOOK: Duration = Duration::from_millis(1);
@@ -57,8 +62,10 @@ pub struct Stats {
     pub sent: AtomicU64,
     /// New requests answered 503 because their shard had too much to do.
     pub shed: AtomicU64,
-    /// Messages that could not be sent, or not handed to their shard.
+    /// Messages that could not be sent, or not handed to their shard; new requests of strangers for which there was no time.
     pub lost: AtomicU64,
+    /// For how long the shards were busy, in microseconds, all together.
+    pub busy_us: AtomicU64,
     /// TCP connections that are open now, those under TLS too.
     pub connections: AtomicU64,
     /// TLS handshakes under way.
@@ -101,6 +108,11 @@ pub trait Handler {
     /// [`Input::Timeout`].
     fn take(&mut self, now: Now, input: Input<'_>, outbox: &mut Outbox) -> Option<Instant>;
 
+    /// Whether a request is a repetition of one that was taken: it is not refused for load.
+    fn knows(&self, _: Path, _: &sip::message::Message<'_>) -> bool {
+        false
+    }
+
     /// Every input of a batch was taken. What they put into the outbox leaves when this returns.
     fn batch_over(&mut self) {}
 
@@ -136,6 +148,8 @@ pub struct EventLoop {
     config: Arc<Config>,
     /// What the names of gateways resolve to at present.
     resolved: Arc<Resolved>,
+    /// Who is told of every datagram, if somebody is. Of what goes by connections they tell themselves.
+    watch: Option<Watch>,
 }
 
 /// Whether the loop goes on.
@@ -160,6 +174,13 @@ impl EventLoop {
         self.homes.shard
     }
 
+    /// From now on this one is told of every message that comes and goes, or nobody.
+    pub fn set_onlooker(&mut self, onlooker: Option<&Arc<dyn Onlooker>>) {
+        let watch = |onlooker: &_| Watch::new(Arc::clone(onlooker), self.clock.clone());
+        self.connections.set_watch(onlooker.map(watch));
+        self.watch = onlooker.map(watch);
+    }
+
     /// Where the sockets are bound, by listener.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.sockets.iter().map(|bound| bound.address).collect()
@@ -170,22 +191,30 @@ impl EventLoop {
     pub fn run(mut self, mut handler: impl Handler) {
         let mut inbox = Inbox::default();
         let mut mail = Waiting::default();
+        let mut fresh = Fresh::new(
+            self.homes.shard,
+            Arc::clone(&self.config),
+            Arc::clone(&self.resolved),
+        );
         let mut ready = Vec::new();
         let mut outbox = Outbox::default();
         handler.begin(self.clock.now(), &mut outbox);
-        let (mut due, go) = self.make_ready(&mut handler, &mut outbox);
+        let (mut due, go) = self.make_ready(&mut handler, &mut outbox, &mut fresh);
         if go == Go::Stop {
             return;
         }
         let mut left = Left::None;
-        let mut pace = Pace::since(self.clock.now().at);
+        let began = self.clock.now().at;
+        let (mut pace, mut busy) = (Pace::since(began), Busy::since(began));
         let mut tide = Tide::Calm;
         loop {
             self.close_batch(&mut handler, &mut outbox);
+            let rests_since = self.clock.now().at;
+            let mut idle_since = rests_since;
             if (left, tide) == (Left::None, Tide::Calm) && pace.is_brisk() {
                 std::thread::sleep(GATHER);
+                idle_since = self.clock.now().at;
             }
-            let idle_since = self.clock.now().at;
             let wait = match left {
                 Left::Some => Some(Duration::ZERO),
                 Left::None => [due, self.sweep]
@@ -199,12 +228,15 @@ impl EventLoop {
                 std::thread::sleep(FAULT_REST);
                 ready.extend(self.own_sockets());
             }
-            let woken = self.clock.now().at;
+            let woken = self.clock.now();
+            busy.rested(woken.at - rests_since);
+            self.weigh(woken, &mut busy);
+            let woken = woken.at;
             let mut input = |now, input: Input<'_>| due = handler.take(now, input, &mut outbox);
             let mut came = 0;
             tide = Tide::Calm;
             for ready in &ready {
-                let count = self.look(*ready, &mut inbox, &mut mail.fresh, &mut input);
+                let count = self.look(*ready, &mut inbox, &mut fresh, &mut input);
                 if count >= BATCH {
                     tide = Tide::Flood;
                 }
@@ -217,12 +249,33 @@ impl EventLoop {
             for packet in mail.outgoing.drain(..) {
                 self.send_by_connection(now.at, packet.path, packet.bytes.into_vec());
             }
-            self.heed(&mail.messages);
+            self.heed(now.at, &mail.messages, &mut fresh);
             if open_mail(&mut mail, |one| input(now, one)) == Go::Stop {
                 self.close_batch(&mut handler, &mut outbox);
                 return;
             }
-            if !mail.fresh.is_empty() {
+            for (came, packet) in mail.fresh.drain(..) {
+                fresh.wait(came, packet);
+            }
+            for _ in 0..FRESH_BATCH {
+                let Some(Packet { path, bytes }) = fresh.next(now.at) else {
+                    break;
+                };
+                let bytes = &bytes;
+                input(now, Input::Packet { path, bytes });
+            }
+            let (shed, known) = fresh.answer_refused(
+                now,
+                |path, request| handler.knows(path, request),
+                |to, answer| outbox.send(to, answer),
+            );
+            for Packet { path, bytes } in known {
+                let bytes = &bytes;
+                due = handler.take(now, Input::Packet { path, bytes }, &mut outbox);
+            }
+            self.stats.shed.fetch_add(shed, Ordering::Relaxed);
+            self.stats.lost.fetch_add(fresh.take_lost(), Ordering::Relaxed);
+            if !fresh.is_empty() {
                 left = Left::Some;
             }
             if due.is_some_and(|due| due <= now.at) {
@@ -233,7 +286,12 @@ impl EventLoop {
 
     /// Waits until the handler can take packets. Only what other threads say is handed on meanwhile. Returns what a
     /// handler's `take` does.
-    fn make_ready(&mut self, handler: &mut impl Handler, outbox: &mut Outbox) -> (Option<Instant>, Go) {
+    fn make_ready(
+        &mut self,
+        handler: &mut impl Handler,
+        outbox: &mut Outbox,
+        fresh: &mut Fresh,
+    ) -> (Option<Instant>, Go) {
         let mut messages = VecDeque::new();
         let began = self.clock.now();
         let mut due = handler.take(began, Input::Timeout, outbox);
@@ -245,7 +303,7 @@ impl EventLoop {
             }
             std::thread::sleep(BEGIN_LOOK);
             self.doors[self.homes.shard.index].take_messages(&mut messages);
-            self.heed(&messages);
+            self.heed(now.at, &messages, fresh);
             let go = open_messages(&mut messages, |input| due = handler.take(now, input, outbox));
             if go == Go::Stop {
                 self.close_batch(handler, outbox);
@@ -258,26 +316,50 @@ impl EventLoop {
         handler.batch_over();
         self.flush(outbox);
         handler.batch_left();
+        if let Some(watch) = &self.watch {
+            watch.tell();
+            self.connections.tell_watch();
+        }
     }
 
     /// What of the messages is for the loop itself.
-    fn heed(&mut self, messages: &VecDeque<Message>) {
+    fn heed(&mut self, now: Instant, messages: &VecDeque<Message>, fresh: &mut Fresh) {
+        let mut is_new = false;
         for message in messages {
             match message {
                 Message::Config(config) => {
                     self.config = Arc::clone(config);
                     self.connections.set_trunks((&config.trunks, &self.resolved));
                     self.bans.follow(config, &self.resolved);
+                    is_new = true;
                 }
                 Message::Resolved(resolved) => {
                     self.resolved = Arc::clone(resolved);
                     self.connections.set_trunks((&self.config.trunks, resolved));
                     self.bans.follow(&self.config, resolved);
                     self.connections.set_resolved(Arc::clone(resolved));
+                    is_new = true;
                 }
                 Message::Tls(terms) => self.connections.set_terms(Arc::clone(terms)),
+                Message::Onlooker(onlooker) => self.set_onlooker(onlooker.as_ref()),
                 Message::Media(_) | Message::Order(_) | Message::Failed(..) | Message::Stop => {}
             }
+        }
+        if is_new {
+            fresh.follow(now, &self.config, &self.resolved);
+        }
+    }
+
+    /// Tells the trunks how busy this shard was, once a window.
+    fn weigh(&self, now: Now, busy: &mut Busy) {
+        let Some((share, busy_for)) = busy.take(now.at, LOAD_WINDOW) else {
+            return;
+        };
+        let us = u64::try_from(busy_for.as_micros()).unwrap_or(u64::MAX);
+        self.stats.busy_us.fetch_add(us, Ordering::Relaxed);
+        for trunk in &self.config.trunks {
+            trunk.overload.is_busy_for(share);
+            trunk.overload.turn(now);
         }
     }
 
@@ -295,7 +377,7 @@ impl EventLoop {
         &mut self,
         ready: Ready,
         inbox: &mut Inbox,
-        fresh: &mut VecDeque<Packet>,
+        fresh: &mut Fresh,
         input: &mut impl FnMut(Now, Input<'_>),
     ) -> usize {
         let index = match ready.source {
@@ -339,7 +421,7 @@ impl EventLoop {
         id: ListenerId,
         socket: &udp::Socket,
         inbox: &mut Inbox,
-        fresh: &mut VecDeque<Packet>,
+        fresh: &mut Fresh,
         input: &mut impl FnMut(Now, Input<'_>),
     ) -> usize {
         let mut count = 0;
@@ -356,10 +438,13 @@ impl EventLoop {
                     continue;
                 }
                 let path = Path::udp(id, from);
-                let message = (path, bytes);
-                if let Err(shed) = sort(&self.homes, &self.doors, message, fresh, |one| input(now, one)) {
-                    self.shed(socket, shed, path, bytes);
+                if let Some(watch) = &self.watch {
+                    watch.saw(Protocol::Udp, from, self.shown_address(id), bytes);
                 }
+                let message = (path, bytes);
+                sort(&self.homes, &self.doors, now, message, fresh, |one| {
+                    input(now, one)
+                });
             }
             if inbox.len() < BATCH {
                 break;
@@ -441,51 +526,19 @@ impl EventLoop {
     fn look_at_connection(
         &mut self,
         flow: FlowHint,
-        fresh: &mut VecDeque<Packet>,
+        fresh: &mut Fresh,
         input: &mut impl FnMut(Now, Input<'_>),
     ) {
         let now = self.clock.now();
         let (homes, doors, bans) = (&self.homes, &self.doors, &self.bans);
-        let mut full = Vec::new();
         let trunks = (self.config.trunks.as_slice(), &*self.resolved);
         self.connections
             .look(&self.poller, now.at, flow, trunks, |path, bytes| {
                 if path.party.is_none() && bans.keeps_out(now.at, path.remote.ip()) {
                     return;
                 }
-                if let Err(shed) = sort(homes, doors, (path, bytes), fresh, |one| input(now, one)) {
-                    full.push((shed, path, Box::<[u8]>::from(bytes)));
-                }
+                sort(homes, doors, now, (path, bytes), fresh, |one| input(now, one));
             });
-        for (shed, path, bytes) in full {
-            if let Some((to, answer)) = self.overloaded(shed, path, &bytes) {
-                self.send_by_connection(now.at, to, answer);
-            }
-        }
-    }
-
-    /// Answers a new request that came by UDP and whose shard has too much to do, without keeping anything of it.
-    fn shed(&self, socket: &udp::Socket, shed: Shed, path: Path, bytes: &[u8]) {
-        if let Some((to, answer)) = self.overloaded(shed, path, bytes) {
-            // It is sent once: a request that hears nothing comes again.
-            let sent = socket.send(&[(to, answer)], || {});
-            self.stats.sent.fetch_add(sent.count as u64, Ordering::Relaxed);
-        }
-    }
-
-    /// What a message that found no room is answered, and the way the answer goes.
-    fn overloaded(&self, shed: Shed, path: Path, bytes: &[u8]) -> Option<(Path, Vec<u8>)> {
-        let answer = match shed.0 {
-            // Its sender repeats it.
-            PeekKind::InCall | PeekKind::Cancel => None,
-            PeekKind::NewRequest => overloaded(path, bytes),
-        };
-        let counted = match answer {
-            Some(_) => &self.stats.shed,
-            None => &self.stats.lost,
-        };
-        counted.fetch_add(1, Ordering::Relaxed);
-        answer
     }
 
     /// Sends what is in the outbox, in order; as many as possible with one call.
@@ -527,6 +580,7 @@ impl EventLoop {
         self.stats
             .lost
             .fetch_add(sent.lost.len() as u64, Ordering::Relaxed);
+        self.show_sent(listener, datagrams, &sent.lost);
         for (i, why) in sent.lost {
             if let (Some((to, _)), Some(why)) = (datagrams.get(i), why) {
                 let remote = to.remote;
@@ -538,6 +592,31 @@ impl EventLoop {
             self.tell_others(path, why);
             // Our own comes by mail too: the handler is not to be called from here.
             self.tell(self.homes.shard.index, path, why);
+        }
+    }
+
+    /// Tells who looks on of datagrams that left; `lost` says which didn't.
+    fn show_sent(&self, listener: ListenerId, datagrams: &[(Path, Vec<u8>)], lost: &[(usize, Option<Why>)]) {
+        let Some(watch) = &self.watch else { return };
+        let from = self.shown_address(listener);
+        for (i, (to, bytes)) in datagrams.iter().enumerate() {
+            if !lost.iter().any(|(lost, _)| *lost == i) {
+                watch.saw(Protocol::Udp, from, to.remote, bytes);
+            }
+        }
+    }
+
+    /// The address of a listener, as who looks on is told it: one that is bound to every address of the machine has the
+    /// one that others reach it at.
+    fn shown_address(&self, id: ListenerId) -> SocketAddr {
+        let index = usize::from(id.0);
+        let bound = self.sockets.get(index).map(|bound| bound.address);
+        match (bound, self.config.listeners.get(index)) {
+            (Some(bound), Some(listener)) if bound.ip().is_unspecified() => {
+                SocketAddr::new(listener.advertised.ip(), bound.port())
+            }
+            (Some(bound), _) => bound,
+            (None, _) => SocketAddr::from(([0; 4], 0)),
         }
     }
 
@@ -617,18 +696,17 @@ fn open_messages(messages: &mut VecDeque<Message>, mut input: impl FnMut(Input<'
             Message::Resolved(resolved) => input(Input::Resolved(resolved)),
             Message::Failed(path, why) => input(Input::Failed(path, why)),
             // The loop's own.
-            Message::Tls(_) => {}
+            Message::Tls(_) | Message::Onlooker(_) => {}
             Message::Stop => go = Go::Stop,
         }
     }
     go
 }
 
-/// Hands a batch of mail on: what other threads said, then the calls' datagrams, then some of the new requests.
+/// Hands a batch of mail on: what other threads said, then the calls' datagrams.
 fn open_mail(mail: &mut Waiting, mut input: impl FnMut(Input<'_>)) -> Go {
     let go = open_messages(&mut mail.messages, &mut input);
-    let fresh = mail.fresh.len().min(FRESH_BATCH);
-    for packet in mail.in_call.drain(..).chain(mail.fresh.drain(..fresh)) {
+    for packet in mail.in_call.drain(..) {
         input(Input::Packet {
             path: packet.path,
             bytes: &packet.bytes,

@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::poller::Waker;
 use super::tls::Terms;
 use crate::base::limits::SHARD_QUEUE;
+use crate::base::time::Instant;
 use crate::call::config::Config;
 use crate::call::media::Report;
 use crate::call::port::{Command, Why};
 use crate::call::targets::Resolved;
 use crate::sip::path::Path;
 use crate::sip::peek::PeekKind;
+use crate::sip::seen::Onlooker;
 
 /// Messages of calls that wait for a shard, or for the shard that has their connection. They are never answered 503: beyond this, which is four times what
 /// new requests get, they are lost as on any network, and come again.
@@ -21,7 +23,7 @@ const MESSAGES: usize = 131_072;
 /// Messages of calls that a shard takes in at once.
 const IN_CALL_BATCH: usize = 256;
 /// New requests that a shard takes in at once, behind the messages of calls.
-pub(super) const FRESH_BATCH: usize = 64;
+pub(super) const FRESH_BATCH: usize = 16;
 /// Reports and commands that a shard takes in at once.
 const MESSAGE_BATCH: usize = 1_024;
 
@@ -38,6 +40,8 @@ pub enum Message {
     Resolved(Arc<Resolved>),
     /// New terms of TLS.
     Tls(Arc<Terms>),
+    /// Who looks on from now on.
+    Onlooker(Option<Arc<dyn Onlooker>>),
     /// Something sent this way, by whichever shard, could not be delivered.
     Failed(Path, Why),
     /// End the loop, behind everything that was said before.
@@ -50,9 +54,9 @@ pub(super) struct Packet {
     pub(super) bytes: Box<[u8]>,
 }
 
-/// How many new requests may wait before one of this kind finds no room. A CANCEL waits with them, so that it
-/// doesn't overtake its INVITE, and finds room when they don't any more.
-pub(super) const fn fresh_room(kind: PeekKind) -> usize {
+/// How many new requests may wait before the door before one of this kind finds no room. A CANCEL waits with them, so that
+/// it doesn't overtake its INVITE, and finds room when they don't any more.
+const fn fresh_room(kind: PeekKind) -> usize {
     match kind {
         PeekKind::NewRequest => SHARD_QUEUE,
         PeekKind::Cancel | PeekKind::InCall => 2 * SHARD_QUEUE,
@@ -77,7 +81,8 @@ struct Mail {
 pub(super) struct Waiting {
     pub(super) messages: VecDeque<Message>,
     pub(super) in_call: VecDeque<Packet>,
-    pub(super) fresh: VecDeque<Packet>,
+    /// With the time at which each came.
+    pub(super) fresh: VecDeque<(Instant, Packet)>,
     /// What other shards send over connections of this one.
     pub(super) outgoing: VecDeque<Packet>,
 }
@@ -129,6 +134,7 @@ impl Door {
                     | Message::Config(_)
                     | Message::Resolved(_)
                     | Message::Tls(_)
+                    | Message::Onlooker(_)
                     | Message::Failed(..) => MESSAGES,
                 };
                 push(&mut waiting.messages, message, most)
@@ -136,12 +142,30 @@ impl Door {
         })
     }
 
-    /// Hands a datagram to its shard.
-    pub(super) fn hand_over(&self, packet: Packet, kind: PeekKind) -> Result<(), Full> {
-        self.put(|waiting| match kind {
-            PeekKind::InCall => push(&mut waiting.in_call, packet, IN_CALL_QUEUE),
-            PeekKind::NewRequest | PeekKind::Cancel => push(&mut waiting.fresh, packet, fresh_room(kind)),
-        })
+    /// Hands a datagram to its shard, which came at `came`.
+    ///
+    /// # Errors
+    /// It has no room there.
+    pub(super) fn hand_over(&self, packet: Packet, kind: PeekKind, came: Instant) -> Result<(), Packet> {
+        let mut packet = Some(packet);
+        let put = self.put(|waiting| {
+            let has_room = match kind {
+                PeekKind::InCall => waiting.in_call.len() < IN_CALL_QUEUE,
+                PeekKind::NewRequest | PeekKind::Cancel => waiting.fresh.len() < fresh_room(kind),
+            };
+            let Some(packet) = packet.take_if(|_| has_room) else {
+                return Err(Full);
+            };
+            match kind {
+                PeekKind::InCall => waiting.in_call.push_back(packet),
+                PeekKind::NewRequest | PeekKind::Cancel => waiting.fresh.push_back((came, packet)),
+            }
+            Ok(())
+        });
+        match (put, packet) {
+            (Err(Full), Some(packet)) => Err(packet),
+            (Ok(()) | Err(Full), _) => Ok(()),
+        }
     }
 
     /// Hands a message to the shard that has its connection, to be sent there.
@@ -149,7 +173,7 @@ impl Door {
         self.put(|waiting| push(&mut waiting.outgoing, packet, IN_CALL_QUEUE))
     }
 
-    /// Takes a batch: messages and calls' datagrams before new requests.
+    /// Takes a batch of messages and calls' datagrams, and all new requests.
     pub(super) fn take(&self, batch: &mut Waiting) -> Left {
         fn take<T>(from: &mut VecDeque<T>, to: &mut VecDeque<T>, most: usize) {
             to.extend(from.drain(..from.len().min(most)));
@@ -158,10 +182,8 @@ impl Door {
         take(&mut waiting.messages, &mut batch.messages, MESSAGE_BATCH);
         take(&mut waiting.in_call, &mut batch.in_call, IN_CALL_BATCH);
         take(&mut waiting.outgoing, &mut batch.outgoing, usize::MAX);
-        // New requests of its own wait there already.
-        if batch.fresh.len() < SHARD_QUEUE {
-            take(&mut waiting.fresh, &mut batch.fresh, FRESH_BATCH);
-        }
+        // They wait in their lines from here on.
+        take(&mut waiting.fresh, &mut batch.fresh, usize::MAX);
         if waiting.is_empty() {
             Left::None
         } else {
@@ -227,19 +249,17 @@ mod tests {
     #[test]
     fn new_requests_have_their_limit_and_calls_and_messages_pass_them() {
         let door = Door::new(Waker::new().expect("a waker"));
+        let hand_over = |kind| door.hand_over(packet(), kind, Instant::default());
         for _ in 0..SHARD_QUEUE {
-            door.hand_over(packet(), PeekKind::NewRequest)
-                .expect("there is room");
+            assert!(hand_over(PeekKind::NewRequest).is_ok(), "there is room");
         }
-        assert_eq!(door.hand_over(packet(), PeekKind::NewRequest), Err(Full));
-        assert_eq!(door.hand_over(packet(), PeekKind::InCall), Ok(()));
+        assert!(hand_over(PeekKind::NewRequest).is_err());
+        assert!(hand_over(PeekKind::InCall).is_ok());
         assert_eq!(door.tell(Message::Order(Command::Drain)), Ok(()));
 
         let mut batch = Waiting::default();
-        assert_eq!(door.take(&mut batch), Left::Some);
+        assert_eq!(door.take(&mut batch), Left::None);
         assert_eq!((batch.messages.len(), batch.in_call.len()), (1, 1));
-        assert_eq!(batch.fresh.len(), FRESH_BATCH);
-        while door.take(&mut batch) == Left::Some {}
         assert_eq!(batch.fresh.len(), SHARD_QUEUE);
     }
 }

@@ -1,7 +1,7 @@
 //! A stream's bytes, in the open or under TLS.
 
 use std::io::{self, IoSlice, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::tls::{Session, Shaken};
@@ -34,6 +34,11 @@ impl Wire {
             // One that is neither there nor lost yet has no peer.
             (None, Err(_)) => Ok(None),
         }
+    }
+
+    /// Our side of it.
+    pub(super) fn local_address(&self) -> io::Result<SocketAddr> {
+        self.stream.local_addr()
     }
 
     /// Goes on with the handshake, if there is one.

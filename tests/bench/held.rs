@@ -18,8 +18,10 @@ const ATTEMPTS: usize = 100;
 pub struct Line {
     /// The server.
     pub server: Server,
-    carrier: UdpSocket,
-    callee: UdpSocket,
+    /// Who calls.
+    pub carrier: UdpSocket,
+    /// Who is called.
+    pub callee: UdpSocket,
     /// Where the carrier wants audio of every call, and sends it from.
     pub carrier_media: UdpSocket,
     /// Likewise the callee.

@@ -13,11 +13,16 @@ mod journal;
 mod memory;
 mod million;
 mod open;
+mod overload;
 mod process;
 mod rtp;
 #[path = "../support/server.rs"]
 mod server;
+mod small;
+mod srtp;
 mod start;
+mod strangers;
+mod tones;
 mod writer;
 
 use std::fmt::Write;
@@ -179,7 +184,20 @@ fn main() {
         .filter(|a| *a != "--smoke")
         .collect();
     let known = [
-        "call", "journal", "rtp", "held", "flat", "binds", "writer", "open", "start", "choose",
+        "call",
+        "journal",
+        "rtp",
+        "srtp",
+        "tones",
+        "held",
+        "flat",
+        "binds",
+        "writer",
+        "open",
+        "start",
+        "choose",
+        "overload",
+        "strangers",
     ];
     if let Some(strange) = named.iter().find(|name| !known.contains(name)) {
         eprintln!(
@@ -202,6 +220,12 @@ fn main() {
         let (row, us) = rtp::measure(length);
         rows.push(row);
         packet_us = Some(us);
+    }
+    if is_wanted("srtp") {
+        rows.extend(srtp::measure(length));
+    }
+    if is_wanted("tones") {
+        rows.push(tones::measure(length));
     }
     if is_wanted("journal") {
         rows.extend(journal::measure(length, call_us, packet_us));
@@ -226,6 +250,12 @@ fn main() {
     }
     if is_wanted("choose") {
         rows.extend(choose::measure(length));
+    }
+    if is_wanted("overload") {
+        rows.extend(overload::measure(length));
+    }
+    if is_wanted("strangers") {
+        rows.extend(strangers::measure(length));
     }
     print!("{}", table(&rows));
     for row in &rows {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,18 +17,29 @@ const MODULES: [&str; 3] = [
 ];
 /// The conf, with its blanks.
 const CONF: &str = include_str!("kamailio.cfg");
+/// The conf of one that only reads copies, with its blanks.
+const CAPTURE: &str = include_str!("capture.cfg");
+
+/// What one that reads copies says of them.
+#[derive(Clone, Copy)]
+pub enum Says {
+    /// What it understood of their messages.
+    Messages,
+    /// What stands in their chunks.
+    Chunks,
+}
 
 /// A running edge; dropped, it is ended.
 pub struct Kamailio {
     child: Child,
+    /// The file of what it prints.
+    out: PathBuf,
 }
 
 impl Kamailio {
     /// Starts it at `edge`, between the Umbra at `umbra` and the phones of whatever number is called; waits until
     /// it listens. `folder` is for its conf and what it prints.
     pub fn start(folder: &Path, edge: SocketAddr, umbra: SocketAddr, phones: &[SocketAddr]) -> Self {
-        let modules = MODULES.iter().find(|path| Path::new(path).is_dir());
-        let modules = modules.expect("Kamailio is installed (Debian's package kamailio)");
         let (first, others) = phones.split_first().expect("somebody is called");
         let forks: Vec<String> = others
             .iter()
@@ -40,17 +51,55 @@ impl Kamailio {
             ("UMBRA", umbra.to_string()),
             ("PHONE", first.to_string()),
             ("FORKS", forks.join(" ")),
-            ("MODULES", (*modules).to_owned()),
         ];
-        let conf = CONF.lines().filter(|line| !line.starts_with("# "));
-        let conf = blanks
-            .iter()
-            .fold(conf.collect::<Vec<_>>().join("\n"), |conf, (blank, text)| {
-                conf.replace(blank, text)
-            });
+        let mut edge_process = Self::run(folder, CONF, &blanks);
+        edge_process.until("the edge listens", |_| std::net::TcpStream::connect(edge).is_ok());
+        edge_process
+    }
+
+    /// Starts one at `at` that reads copies of messages (HEP), and prints what it found. `folder` is for its conf.
+    pub fn capturing(folder: &Path, at: SocketAddr, says: Says) -> Self {
+        let hook = match says {
+            Says::Messages => "0",
+            Says::Chunks => "1",
+        };
+        let blanks = [
+            ("AT", at.to_string()),
+            ("FOLDER", folder.display().to_string()),
+            ("HOOK", hook.to_owned()),
+        ];
+        Self::run(folder, CAPTURE, &blanks)
+    }
+
+    /// Waits until this is so of what it has printed.
+    pub fn until(&mut self, what: &str, so: impl Fn(&str) -> bool) {
+        let begun = Instant::now();
+        while !so(&self.printed()) {
+            let gone = self.child.try_wait().expect("a child of ours");
+            assert!(gone.is_none(), "Kamailio ended: {}", self.printed());
+            assert!(begun.elapsed() < PATIENCE, "{what}: not so: {}", self.printed());
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// What it has printed.
+    pub fn printed(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.out).unwrap_or_default()).into_owned()
+    }
+
+    fn run(folder: &Path, conf: &str, blanks: &[(&str, String)]) -> Self {
+        let modules = MODULES.iter().find(|path| Path::new(path).is_dir());
+        let modules = modules.expect("Kamailio is installed (Debian's package kamailio)");
+        let modules = [("MODULES", (*modules).to_owned())];
+        let blanks = blanks.iter().chain(&modules);
+        let conf = conf.lines().filter(|line| !line.starts_with("# "));
+        let conf = blanks.fold(conf.collect::<Vec<_>>().join("\n"), |conf, (blank, text)| {
+            conf.replace(blank, text)
+        });
         let path = folder.join("kamailio.cfg");
         fs::write(&path, conf).expect("the folder can be written");
-        let out = File::create(folder.join("kamailio.out")).expect("a file for its output");
+        let printed = folder.join("kamailio.out");
+        let out = File::create(&printed).expect("a file for its output");
         let child = Command::new("kamailio")
             .args(["-DD", "-E", "-m", "16", "-M", "4", "-f"])
             .arg(&path)
@@ -61,20 +110,7 @@ impl Kamailio {
             .stderr(out)
             .spawn()
             .expect("Kamailio is installed (Debian's package kamailio)");
-        let mut edge_process = Self { child };
-        let begun = Instant::now();
-        while std::net::TcpStream::connect(edge).is_err() {
-            let printed = || fs::read_to_string(folder.join("kamailio.out")).unwrap_or_default();
-            let gone = edge_process.child.try_wait().expect("a child of ours");
-            assert!(gone.is_none(), "the edge ended at its start: {}", printed());
-            assert!(
-                begun.elapsed() < PATIENCE,
-                "the edge doesn't listen: {}",
-                printed()
-            );
-            thread::sleep(Duration::from_millis(20));
-        }
-        edge_process
+        Self { child, out: printed }
     }
 }
 

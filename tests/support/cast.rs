@@ -5,6 +5,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::descriptions::Descriptions;
+use super::phone::secure::NOT_AUTHENTIC;
 use super::phone::{Call, Lost, Outcome, Phone};
 use super::session::Sessions;
 use super::stage::{Packet, Stage};
@@ -359,6 +360,16 @@ impl<S: Stage> Cast<S> {
             }
             return None;
         }
+        let bytes = match self.phones[phone].calls[call].opened(bytes) {
+            Ok(bytes) => bytes,
+            Err(why) => {
+                // The media threads hear of new keys a moment after the phones do, too.
+                if self.stage.is_exact() || why != NOT_AUTHENTIC {
+                    self.faults.push(format!("media for {to}: {why}"));
+                }
+                return None;
+            }
+        };
         if is_rtcp || to != self.phones[phone].calls[call].media {
             self.look_for_strangers_words(phone, to, &bytes, "RTCP");
             let now = self.stage.now();

@@ -241,6 +241,14 @@ impl<S: Stage> Play<S> {
         }
     }
 
+    /// Another process goes on.
+    fn another_process(&mut self) {
+        self.restarts += 1;
+        for call in self.cast.phones.iter_mut().flat_map(|phone| &mut phone.calls) {
+            call.crypt.restarts = self.restarts;
+        }
+    }
+
     fn line(&mut self, line: &Line) -> Result<(), String> {
         let words: Vec<&str> = line.words.iter().map(String::as_str).collect();
         match words.as_slice() {
@@ -333,19 +341,19 @@ impl<S: Stage> Play<S> {
             }
             ["thaw", x] => self.order(Doing::Thaw, Some(x)),
             ["restart"] => {
-                self.restarts += 1;
+                self.another_process();
                 self.cast.stage.restart(Duration::ZERO);
                 Ok(())
             }
             ["handover"] => {
-                self.restarts += 1;
+                self.another_process();
                 self.cast.stage.hand_over();
                 Ok(())
             }
             ["restart", away] => {
                 let t1 = self.cast.stage.setup().t1;
                 let away = duration(away, t1).ok_or("how long away?")?;
-                self.restarts += 1;
+                self.another_process();
                 self.cast.stage.restart(away);
                 Ok(())
             }

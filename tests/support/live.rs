@@ -20,9 +20,12 @@ use crate::support::secret;
 use crate::support::stage::{Binding, Doing, Large, Packet, Setup, Speaks, Stage};
 use crate::support::text::Msg;
 
+#[path = "hep.rs"]
+mod hep;
 #[path = "line.rs"]
 mod line;
 
+use hep::Capture;
 use line::{Line, Terms};
 
 /// How long a server may take to come up.
@@ -60,6 +63,8 @@ pub struct Live {
     terms: Option<Arc<Terms>>,
     mouth: Sender<Packet>,
     heard: Receiver<Packet>,
+    /// Where copies of all messages go: no number may be in them.
+    capture: Capture,
     /// Holds the net against other plays.
     _claim: UdpSocket,
 }
@@ -82,7 +87,7 @@ fn claim() -> (u8, UdpSocket) {
 }
 
 /// Writes the server's conf as the setup has it.
-fn write_conf(dir: &Path, setup: &Setup) {
+fn write_conf(dir: &Path, setup: &Setup, capture: &Capture) {
     let listening = |transport| {
         let of = setup.listeners().into_iter().filter(|(t, _)| *t == transport);
         let all: Vec<String> = of.map(|(_, at)| format!("\"{at}\"")).collect();
@@ -99,7 +104,7 @@ fn write_conf(dir: &Path, setup: &Setup) {
         })
         .collect();
     let conf = format!(
-        "trunks = \"trunks.toml\"\n[sip]\nudp = [{}]\ntcp = [{}]\ntls = [{}]\n{}shards = {}\nt1_ms = {}\n[media]\ntimeout_s = {}\ntones = \"{}\"\n{interfaces}[limits]\nring_timeout_s = {}\nannouncements = {}\n[api]\nlisten = \"\"\n[log]\nlevel = \"debug\"\n",
+        "trunks = \"trunks.toml\"\n[sip]\nudp = [{}]\ntcp = [{}]\ntls = [{}]\n{}shards = {}\nt1_ms = {}\n[media]\ntimeout_s = {}\ntones = \"{}\"\n{interfaces}[limits]\nring_timeout_s = {}\nannouncements = {}\n[api]\nlisten = \"\"\n[log]\nlevel = \"debug\"\n{}",
         listening(Transport::Udp),
         listening(Transport::Tcp),
         listening(Transport::Tls),
@@ -114,6 +119,7 @@ fn write_conf(dir: &Path, setup: &Setup) {
         setup.tones,
         setup.ring.as_secs(),
         setup.announcements,
+        capture.conf(),
     );
     let emergency = setup.emergency.as_ref().map(|[country, trunk, also]| {
         let also = if also.is_empty() {
@@ -264,7 +270,8 @@ impl Live {
         let (net, claim) = claim();
         let setup = Setup { net, ..setup };
         let dir = tempfile::tempdir().expect("a folder for the server");
-        write_conf(dir.path(), &setup);
+        let capture = Capture::start();
+        write_conf(dir.path(), &setup, &capture);
         let terms = setup.has_tls().then(|| Arc::new(Terms::made_in(dir.path())));
         let process = launch(dir.path());
         let (mouth, heard) = channel();
@@ -280,6 +287,7 @@ impl Live {
             terms,
             mouth,
             heard,
+            capture,
             _claim: claim,
         };
         live.await_answer();
@@ -308,6 +316,12 @@ impl Live {
     /// The play's folder: conf, data, and room for what else it needs.
     pub fn folder(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// What is copied to the play's capture server, as it comes.
+    #[allow(dead_code)] // for who looks at it afterwards
+    pub fn copies(&self) -> Arc<Mutex<Vec<hep::Copy>>> {
+        Arc::clone(&self.capture.copies)
     }
 
     /// What the server has printed.
@@ -524,6 +538,7 @@ impl Stage for Live {
     }
 
     fn send(&mut self, packet: Packet) {
+        self.capture.said(&packet.bytes);
         if Msg::read(&packet.bytes).is_some_and(|msg| msg.is_over_tcp()) {
             return self.say_on_a_line(packet);
         }
@@ -536,7 +551,9 @@ impl Stage for Live {
     fn receive(&mut self, until: Duration) -> Option<Packet> {
         let wait = until.saturating_sub(self.begun.elapsed());
         // The other end is here too: an error is the time-out.
-        self.heard.recv_timeout(wait).ok()
+        let packet = self.heard.recv_timeout(wait).ok()?;
+        self.capture.heard(packet.from, packet.to, &packet.bytes);
+        Some(packet)
     }
 
     fn own(&mut self, x: &str) {
@@ -602,6 +619,7 @@ impl Stage for Live {
     fn restart(&mut self, away: Duration) {
         self.process.kill().expect("a child of ours");
         self.process.wait().expect("a child of ours");
+        self.capture.forget();
         thread::sleep(away);
         self.process = launch(self.dir.path());
         self.await_answer();
@@ -635,7 +653,7 @@ impl Stage for Live {
     }
 
     fn set_up_anew(&mut self, setup: Setup) {
-        write_conf(self.folder(), &setup);
+        write_conf(self.folder(), &setup, &self.capture);
         self.setup = setup;
         self.done("reload");
     }
@@ -682,7 +700,8 @@ impl Stage for Live {
     fn faults(&mut self) -> Vec<String> {
         let printed = self.printed();
         let bad = |line: &&str| line.contains("panicked") || line.contains(" ERROR ");
-        printed.lines().filter(bad).map(str::to_owned).collect()
+        let printed = printed.lines().filter(bad).map(str::to_owned);
+        printed.chain(self.capture.faults()).collect()
     }
 }
 

@@ -20,9 +20,11 @@ mod hears;
 pub mod media;
 mod repeats;
 mod says;
+pub mod secure;
 mod words;
 
 pub use repeats::{Due, Repeats};
+use secure::{Crypt, Secure};
 
 /// What goes into a message beside the usual.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +43,10 @@ pub struct Extra {
     pub place: Option<String>,
     /// The packet length that it asks for, in milliseconds; 0: none. 20 if nothing is said.
     pub ptime: Option<u16>,
+    /// How its audio is secured: `savp:cm,gcm`, `avp:cm`; nothing: not at all.
+    pub srtp: Option<String>,
+    /// Which of its own keys it names: another number, other keys. The first if nothing is said.
+    pub key: Option<u32>,
     /// Further lines for it.
     pub sdp_lines: Vec<String>,
     /// Another port of ours for media.
@@ -53,6 +59,8 @@ pub struct Extra {
     pub tag: Option<String>,
     /// Another reason phrase.
     pub reason: Option<String>,
+    /// What an answer says of overload control where the request offers it: Via's parameters.
+    pub oc: Option<String>,
     /// Another Request-URI.
     pub uri: Option<String>,
     /// Another From value, without tag.
@@ -91,7 +99,7 @@ struct Asked {
     /// Final answers, by To tag.
     finals: Vec<(String, u16)>,
     /// What we had said of our codecs before; an offer that is refused changes nothing (RFC 3264 §4).
-    said_before: Option<Vec<String>>,
+    said_before: Option<(Vec<String>, Secure)>,
     provisional: Vec<Vec<u8>>,
     /// What acknowledges them.
     acks: Vec<(String, Vec<u8>)>,
@@ -137,7 +145,11 @@ pub struct Call {
     pub heard: Option<sdp::Heard>,
     /// The codecs that we said last.
     pub said: Vec<String>,
-    /// RTP packets that came, and from where.
+    /// What we said of security last.
+    pub secure: Secure,
+    /// What secures our media.
+    pub crypt: Crypt,
+    /// RTP packets that came, and from where; opened, where they were sealed.
     pub rtp: Vec<(SocketAddr, Vec<u8>)>,
     /// The number of our last RTP packet.
     pub seq: u16,
@@ -352,6 +364,8 @@ impl Call {
             media_before: Vec::new(),
             heard: None,
             said: Vec::new(),
+            secure: Secure::default(),
+            crypt: Crypt::default(),
             rtp: Vec::new(),
             seq: 0,
             keys_read: 0,

@@ -2,6 +2,10 @@
 
 use std::net::SocketAddr;
 
+use umbra::base::keying::Suite;
+
+use super::phone::secure::Secure;
+
 /// A codec that ladders can name: name, payload type, rtpmap.
 const CODECS: [(&str, u8, &str); 12] = [
     ("pcmu", 0, "PCMU/8000"),
@@ -76,6 +80,8 @@ pub struct Say<'a> {
     pub ptime: Option<u16>,
     /// Counts the descriptions of a session.
     pub version: u32,
+    /// How it is secured.
+    pub secure: &'a Secure,
     /// Further lines, after the audio line's own.
     pub more: &'a [String],
 }
@@ -135,7 +141,11 @@ pub fn write(say: &Say<'_>) -> Vec<u8> {
         say.version
     );
     if !payloads.is_empty() {
-        text += &format!("m=audio {audio} RTP/AVP{payloads}\r\n{maps}{ptime}{way}");
+        let profile = if say.secure.savp { "RTP/SAVP" } else { "RTP/AVP" };
+        text += &format!("m=audio {audio} {profile}{payloads}\r\n{maps}{ptime}{way}");
+        for (tag, suite, key) in &say.secure.keys {
+            text += &format!("a=crypto:{tag} {} inline:{key}\r\n", suite.name());
+        }
     }
     for line in say.more {
         text += line;
@@ -175,6 +185,8 @@ pub struct Heard {
     pub lines: Vec<String>,
     /// Where a fax goes.
     pub fax: Option<SocketAddr>,
+    /// How the audio is secured.
+    pub secure: Secure,
 }
 
 /// Reads one.
@@ -189,6 +201,7 @@ pub fn read(body: &[u8]) -> Option<Heard> {
         others: Vec::new(),
         lines: Vec::new(),
         fax: None,
+        secure: Secure::default(),
     };
     let mut fax = None;
     let (mut ip, mut port, mut maps, mut in_audio, mut media) = (None, None, Vec::new(), true, 0);
@@ -214,6 +227,10 @@ pub fn read(body: &[u8]) -> Option<Heard> {
                 if in_audio {
                     port = Some(at);
                     maps.clear();
+                    heard.secure = Secure {
+                        savp: value.contains(" RTP/SAVP "),
+                        keys: Vec::new(),
+                    };
                     heard.payloads = words.skip(1).filter_map(|w| w.parse().ok()).collect();
                 } else {
                     heard.others.push((name.to_owned(), at));
@@ -223,6 +240,11 @@ pub fn read(body: &[u8]) -> Option<Heard> {
                 if let Some(map) = value.strip_prefix("rtpmap:") {
                     let (payload, name) = map.split_once(' ')?;
                     maps.push((payload.parse::<u8>().ok()?, name.to_owned()));
+                } else if let Some(crypto) = value.strip_prefix("crypto:") {
+                    let mut words = crypto.split(' ');
+                    let (tag, suite) = (words.next()?.parse().ok()?, Suite::of(words.next()?.as_bytes())?);
+                    let key = words.next()?.strip_prefix("inline:")?;
+                    heard.secure.keys.push((tag, suite, key.to_owned()));
                 } else if matches!(value, "sendrecv" | "sendonly" | "recvonly" | "inactive") {
                     value.clone_into(&mut heard.way);
                 }

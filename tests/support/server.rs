@@ -101,6 +101,11 @@ impl Server {
 
     /// Starts a server whose media have that address.
     pub fn with_media(media: IpAddr, transport: &str, setup: &Setup) -> Self {
+        Self::with_trunk(media, transport, setup, "")
+    }
+
+    /// Starts a server whose trunk has these lines too.
+    pub fn with_trunk(media: IpAddr, transport: &str, setup: &Setup, lines: &str) -> Self {
         let dir = tempfile::tempdir().expect("a folder for the server");
         let (first, last, claims) = media_ports(setup.calls);
         let sip = free_address(HOME);
@@ -133,7 +138,7 @@ impl Server {
         );
         let trunks = format!(
             "[[trunk]]\nname = \"carrier\"\naccept_from = [\"127.0.0.0/8\", \"::1/128\"]\n\
-             gateways = [\"sip:{};transport={transport}\"]\nmedia_nat = \"{}\"\n{certificates}default = true\n",
+             gateways = [\"sip:{};transport={transport}\"]\nmedia_nat = \"{}\"\n{certificates}default = true\n{lines}",
             setup.gateway, setup.media_nat,
         );
         write(&dir.path().join("umbra.toml"), &conf);
@@ -374,6 +379,7 @@ impl Server {
 
     /// The real numbers of the tests are nowhere in what the server printed.
     pub fn prints_no_number(&self) {
+        assert!(!self.printed().contains("inline:"), "a key stands in the log");
         let printed = self.printed();
         for number in [A, B] {
             assert!(

@@ -56,6 +56,8 @@ struct Softphone<'a> {
     rtp_ports: &'a str,
     /// Parameters of its account.
     account: &'a str,
+    /// How its audio is secured, as baresip's accounts say it: `srtp-mand`; nothing: it isn't.
+    secure: &'a str,
     /// Command line.
     arguments: &'a [&'a str],
 }
@@ -95,15 +97,19 @@ impl Softphone<'_> {
              audio_source aufile,{hum}\naudio_player aubridge,nil\naudio_alert aubridge,nil\n\
              ausrc_srate 8000\nauplay_srate 8000\nausrc_channels 1\nauplay_channels 1\n\
              audio_buffer 20-160\njitter_buffer_delay 5-10\nsnd_path {heard}\nmodule_path {modules}\n\
-             module g711.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\n\
+             module g711.so\nmodule aufile.so\nmodule aubridge.so\nmodule sndfile.so\nmodule srtp.so\n\
              module_tmp account.so\nmodule_app menu.so\n",
             ports = self.rtp_ports,
             hum = hum.display(),
             modules = modules.expect("baresip is installed (Debian's package baresip-core)"),
         );
         write("config", config.as_bytes());
+        let secure = match self.secure {
+            "" => String::new(),
+            how => format!(";mediaenc={how}"),
+        };
         let account = format!(
-            "<sip:{}@{sip}{transport}>;regint=0;audio_codecs=pcma{}\n",
+            "<sip:{}@{sip}{transport}>;regint=0;audio_codecs=pcma{}{secure}\n",
             self.number, self.account
         );
         write("accounts", account.as_bytes());
@@ -178,6 +184,18 @@ impl Drop for Ringing {
 /// A calls X, dialling it at `home`, they hum at each other, A hangs up: each has heard the other, and neither was told
 /// more than X. The server's calls reach `b_sip`.
 pub fn talk(server: &Server, over: Over, a_sip: SocketAddr, b_sip: SocketAddr, home: SocketAddr) {
+    talk_secured(server, over, [a_sip, b_sip], home, [("", None), ("", None)]);
+}
+
+/// The same, where A's and B's phones have their audio secured as baresip's accounts say it, and each says of itself that
+/// it is, by this suite, or that it isn't.
+pub fn talk_secured(
+    server: &Server,
+    over: Over,
+    [a_sip, b_sip]: [SocketAddr; 2],
+    home: SocketAddr,
+    [(a_secure, a_suite), (b_secure, b_suite)]: [(&str, Option<&str>); 2],
+) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     server.bind(X, A, B, "");
     let mut b = Softphone {
@@ -188,6 +206,7 @@ pub fn talk(server: &Server, over: Over, a_sip: SocketAddr, b_sip: SocketAddr, h
         hz: B_HZ,
         rtp_ports: "31200-31398",
         account: ";answermode=auto",
+        secure: b_secure,
         arguments: &[],
     }
     .start(server);
@@ -205,6 +224,7 @@ pub fn talk(server: &Server, over: Over, a_sip: SocketAddr, b_sip: SocketAddr, h
         hz: A_HZ,
         rtp_ports: "31000-31198",
         account: "",
+        secure: a_secure,
         arguments: &["-e", &dial],
     }
     .start(server);
@@ -238,6 +258,16 @@ pub fn talk(server: &Server, over: Over, a_sip: SocketAddr, b_sip: SocketAddr, h
     for (said, number, address) in [(&a_said, B, b_sip), (&b_said, A, a_sip)] {
         assert!(!said.contains(number), "{number} in\n{said}");
         assert!(!said.contains(&address.to_string()), "{address} in\n{said}");
+    }
+    for (said, other, suite) in [(&a_said, &b_said, a_suite), (&b_said, &a_said, b_suite)] {
+        let enabled = "SRTP is Enabled (cryptosuite=";
+        let by = said.split(enabled).nth(1).and_then(|rest| rest.split(')').next());
+        assert_eq!(by, suite, "{said}");
+        assert!(!said.contains("failed to decrypt"), "{said}");
+        for key in said.split("inline:").skip(1) {
+            let key = key.split_whitespace().next().unwrap_or_default();
+            assert!(!other.contains(key), "a key has crossed:\n{other}");
+        }
     }
     server.prints_no_number();
     assert!(!b.is_gone(), "phone B is there for the next call");

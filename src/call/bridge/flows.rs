@@ -12,7 +12,7 @@ use crate::call::media::{MediaPort, Order};
 use crate::call::port::{LegName, Output};
 use crate::call::trunk::EarlyMedia;
 use crate::rtp::dtmf::Digit;
-use crate::rtp::flow::{self, Counts, FlowSpec, MediaNat, MediaSource, Payload, Payloads, Stream, Way};
+use crate::rtp::flow::{self, Counts, FlowSpec, Payload, Payloads, Stream, Way};
 use crate::sdp::answer::{Agreed, rows};
 use crate::sdp::media::{RtcpPort, SdpWay};
 
@@ -40,7 +40,7 @@ impl Bridge {
         let was_open = (caller.open, callee.open);
         let mut order = |near: &mut Side, far: Option<&Agreed>| {
             let Some(agreed) = &near.agreed else { return };
-            let spec = Box::new(flow_spec(agreed, far, near.nat, near.media_from.clone(), timeout));
+            let spec = Box::new(flow_spec(near, agreed, far, timeout));
             let order = match near.open {
                 Opened::No => Order::Open(near.port, spec),
                 Opened::Yes => Order::Change(near.port, spec),
@@ -75,14 +75,7 @@ impl Bridge {
         };
         let timeout = self.talking.filter(|_| !is_held(caller, callee));
         let agreed = near.agreed.as_ref()?;
-        let media_from = near.media_from.clone();
-        Some(flow_spec(
-            agreed,
-            far.agreed.as_ref(),
-            near.nat,
-            media_from,
-            timeout,
-        ))
+        Some(flow_spec(near, agreed, far.agreed.as_ref(), timeout))
     }
 
     /// A leg's peer is to hear a key, as an event among its audio: on the leg's own timeline, under the number and
@@ -159,13 +152,7 @@ fn is_held(caller: &Side, callee: &Side) -> bool {
     agreed.into_iter().any(|agreed| agreed.way != SdpWay::SendRecv)
 }
 
-fn flow_spec(
-    agreed: &Agreed,
-    far: Option<&Agreed>,
-    nat: MediaNat,
-    media_from: ArrayVec<MediaSource, 4>,
-    timeout: Option<Duration>,
-) -> FlowSpec {
+fn flow_spec(near: &Side, agreed: &Agreed, far: Option<&Agreed>, timeout: Option<Duration>) -> FlowSpec {
     let payloads: Payloads = match far {
         Some(far) => rows(agreed, far)
             .into_iter()
@@ -201,8 +188,9 @@ fn flow_spec(
         },
         payloads,
         way,
-        nat,
-        media_from,
+        nat: near.nat,
+        media_from: near.media_from.clone(),
         timeout,
+        security: near.security(),
     }
 }

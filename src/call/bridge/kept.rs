@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use arrayvec::ArrayVec;
 
+use super::secure::Secret;
 use super::{Bridge, Opened, Owes, Side, Voiced};
 use crate::base::limits::{SDP_CODECS_MAX, SDP_MEDIA_MAX};
 use crate::base::time::Instant;
@@ -18,6 +19,7 @@ use crate::call::trunk::codecs::Codecs;
 use crate::masking::inventory::Fax;
 use crate::sdp::answer::{Agreed, Terms};
 use crate::sdp::build;
+use crate::sdp::crypto::Line;
 
 impl Bridge {
     /// What the pool said of faxes.
@@ -51,6 +53,8 @@ impl Bridge {
             media_from: Cow::Borrowed(&side.media_from),
             mux: side.mux,
             dtmf: side.dtmf,
+            // It is written behind the rest.
+            secret: None,
         })
     }
 
@@ -153,7 +157,18 @@ impl Bridge {
 impl Side {
     fn of_kept(port: MediaPort, kept: form::Side<'_>) -> Result<Self, Unfit> {
         let written = kept.written.map(Cow::into_owned);
-        let agreed = kept.agreed.map(Cow::into_owned);
+        let mut agreed = kept.agreed.map(Cow::into_owned);
+        let mut secret = None;
+        if let Some(mut kept) = kept.secret {
+            let secured = kept.secured.take().map(|secured| Box::new(secured.into_owned()));
+            if !secured.iter().all(|secured| secured.is_sound()) {
+                return Err(Unfit::Unsound);
+            }
+            if let Some(agreed) = &mut agreed {
+                agreed.secured = secured;
+            }
+            secret = Some(Secret::of_kept(kept).ok_or(Unfit::Unsound)?);
+        }
         let terms_fit = |terms: &Terms| terms.codecs.len() <= SDP_CODECS_MAX + 1;
         let agreed_fits = |agreed: &Agreed| agreed.codecs.len() <= SDP_CODECS_MAX + 1;
         if !kept.lines.is_sound(SDP_MEDIA_MAX)
@@ -163,9 +178,11 @@ impl Side {
             return Err(Unfit::Unsound);
         }
         let lines = kept.lines.into_owned();
+        let plain = Line::PLAIN;
+        let line = secret.as_deref().map_or(&plain, Secret::line);
         let written = written.map(|terms| {
             let text = match kept.is_said {
-                true => build::write(kept.origin, kept.here, &lines, &terms).into_boxed_slice(),
+                true => build::write(kept.origin, kept.here, &lines, &terms, line).into_boxed_slice(),
                 // It is written again, under a new version, before it is said again.
                 false => Box::default(),
             };
@@ -187,6 +204,7 @@ impl Side {
             dtmf: kept.dtmf,
             // Its trunk's, as the conf has it by now.
             codecs: Codecs::default(),
+            secret,
         })
     }
 }

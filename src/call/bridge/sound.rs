@@ -138,6 +138,9 @@ impl Bridge {
         let likely = self.told(LegName::Callee).map_or(&[][..], |terms| &terms.codecs);
         let (answer, near) = spoken(offer, likely).filter(|(_, near)| hears(near))?;
         self.unwrite(LegName::Caller);
+        if let Some(caller) = self.side_mut(LegName::Caller) {
+            caller.answer_line(&near);
+        }
         self.write(LegName::Caller, answer);
         self.settle(LegName::Caller, near);
         self.voice()
@@ -153,6 +156,7 @@ impl Bridge {
         let (answer, near) = spoken(&offer, likely).ok_or(Mismatch::NoCodec)?;
         if let Some(side) = self.side_mut(LegName::Caller) {
             side.lines.clone_from(&offer.lines);
+            side.answer_line(&near);
         }
         self.offer = Some(Box::new(offer));
         self.write(LegName::Caller, answer);
@@ -186,6 +190,7 @@ fn spoken(offer: &Offer, likely: &[Codec]) -> Option<(Terms, Agreed)> {
         rtcp: None,
         rtcp_port: RtcpPort::Own,
         fax: None,
+        secured: None,
     };
     offer.answer(&ours, None).ok()
 }

@@ -115,9 +115,14 @@ fn read(state: &[u8]) -> Result<(Stage<'_>, Option<Moving<'_>>), Unfit> {
         newer if newer > super::form() => return Err(Unfit::Newer(newer)),
         1.. => {}
     }
-    let (stage, rest) = postcard::take_from_bytes(rest).map_err(|_| Unfit::Unreadable)?;
-    let (moving, rest) = match &stage {
-        Stage::Talking(_) => {
+    let (mut stage, rest) = postcard::take_from_bytes(rest).map_err(|_| Unfit::Unreadable)?;
+    let (moving, rest) = match &mut stage {
+        Stage::Talking(talking) => {
+            let (secrets, rest) = match *version {
+                1 | 2 => ([None, None], rest),
+                _ => postcard::take_from_bytes(rest).map_err(|_| Unfit::Unreadable)?,
+            };
+            [talking.caller.side.secret, talking.callee.side.secret] = secrets;
             let (moving, rest) = postcard::take_from_bytes(rest).map_err(|_| Unfit::Unreadable)?;
             let (expire, rest) = match *version {
                 1 => ([None; 2], rest),
@@ -156,6 +161,7 @@ impl Switch {
                 | Output::Media(_)
                 | Output::Answer(..)
                 | Output::Note(_)
+                | Output::Legs(_)
                 | Output::Registration(_)
                 | Output::Told(_)
                 | Output::CalleeUsed(_) => true,
@@ -234,7 +240,10 @@ impl Switch {
             Fate::Ends | Fate::Over => None,
         };
         let hands = &mut self.hands;
-        let goes_on = goes_on.and_then(|mut bridge| bridge.hold_kept(hands, now.at).then_some(bridge));
+        let goes_on = goes_on.and_then(|mut bridge| {
+            let is_whole = bridge.renew_ssrcs(&mut hands.chance) && bridge.hold_kept(hands, now.at);
+            is_whole.then_some(bridge)
+        });
         // By the wall clock: nothing else goes on between two processes.
         let until = if goes_on.is_some() { now.wall } else { died };
         let is_taken_up = goes_on.is_some();
@@ -342,6 +351,7 @@ impl Call {
                 self.time_again(hands, now, name, timed, expires.map(Wall::from_millis));
             }
         }
+        self.bridge.order_seals(hands);
         self.probe_soon(hands, now);
         for (name, say) in names.into_iter().zip(says) {
             let ask = match say {

@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::base::number::Digits;
+use crate::call::bridge::Ssrcs;
 use crate::call::cdr;
 use crate::call::leg::peer::Peer;
 use crate::call::leg::session_timer::Refresher;
@@ -14,6 +15,7 @@ use crate::call::trunk::{Dtmf, RtcpMux, SessionWish};
 use crate::masking::inventory::Fax;
 use crate::rtp::flow::{Counts, MediaNat, MediaSource};
 use crate::sdp::answer::{Agreed, Lines, Terms};
+use crate::sdp::crypto::{Line, Protection, Secured};
 use crate::sdp::media::Origin;
 use crate::sip::build::Repeated;
 use crate::sip::path::Transport;
@@ -294,6 +296,22 @@ pub struct Side<'a> {
     pub media_from: Cow<'a, [MediaSource]>,
     pub mux: RtcpMux,
     pub dtmf: Dtmf,
+    /// What secures it. It stands behind all of the stage, since [form 3](super::form()).
+    #[serde(skip)]
+    pub secret: Option<Secret<'a>>,
+}
+
+/// What secures a side's audio: the only place outside of its descriptions where keys are written.
+#[derive(Serialize, Deserialize)]
+pub struct Secret<'a> {
+    pub protection: Cow<'a, Protection>,
+    /// What our last description said.
+    pub line: Cow<'a, Line>,
+    pub ssrcs: Ssrcs,
+    /// How often the peer's sequence numbers have rolled over.
+    pub rollovers: u32,
+    /// What is agreed.
+    pub secured: Option<Cow<'a, Secured>>,
 }
 
 /// A 2xx of ours without its ACK.

@@ -125,6 +125,10 @@ fn legs(call: &Call) -> [Option<&leg::Leg>; 2] {
 fn written(call: &Call, hands: &Hands, ink: &mut Vec<u8>) -> Option<Mark> {
     ink.push(form());
     write(ink, &Stage::Talking(Box::new(talking(call, hands)?)));
+    write(
+        ink,
+        &[LegName::Caller, LegName::Callee].map(|leg| call.bridge.kept_secret(leg)),
+    );
     let moving = moving(call, hands);
     // Never 0, and the same for the same in this process.
     let settled = hands.dialogs.hasher().hash_one((ink.as_slice(), moving.expire)) | 1;

@@ -12,6 +12,7 @@ use crate::call::exchange::apart::Apart;
 use crate::call::exchange::{Ask, Opening};
 use crate::call::guard::Scope;
 use crate::call::hands::{CallTimer, Hands, listener};
+use crate::call::overload::retry_after_s;
 use crate::call::phase::{Call, End};
 use crate::call::port::{Heading, LegName};
 use crate::call::refusal;
@@ -304,7 +305,7 @@ impl Call {
         let us = listener(&self.config, self.caller.leg.listener);
         let contact = (101..300).contains(&status).then(|| super::contact(us));
         let retry_after = if status == 503 {
-            RETRY_AFTER_S.to_string()
+            retry_after_s(RETRY_AFTER_S, self.record.call_id.lot()).to_string()
         } else {
             String::new()
         };

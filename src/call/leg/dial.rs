@@ -8,7 +8,7 @@ use super::invite::{CalleeInvite, Numbers};
 use super::session_timer::{in_invite, wanted_by_422};
 use crate::base::limits::{SESSION_TRIES_MAX, UDP_REQUEST_BYTES_MAX};
 use crate::base::text;
-use crate::base::time::Now;
+use crate::base::time::{Instant, Now};
 use crate::call::cdr::Attempt;
 use crate::call::config::Config;
 use crate::call::draft::Draft;
@@ -17,11 +17,12 @@ use crate::call::guard::Scope;
 use crate::call::hands::{Hands, Purpose, Token, listener, listener_towards, owner};
 use crate::call::media::InterfaceId;
 use crate::call::phase::{Call, End};
-use crate::call::port::{CallEntry, EventKind, Heading, LegName};
+use crate::call::port::{CallEntry, EventKind, Heading, LegName, Legs, Output};
 use crate::call::trunk::{LargeRequests, Naming, SessionTimer, Trunk};
 use crate::masking::reason::Reason;
 use crate::sip::lexer::Head;
 use crate::sip::method::Method;
+use crate::sip::overload::{self, Control};
 use crate::sip::path::{ListenerId, Path, Transport};
 use crate::sip::session_id::SessionId;
 
@@ -122,6 +123,13 @@ impl Call {
         let is_another = again.is_none() && by == By::Size;
         if is_another {
             self.passes[1] = None;
+            if is_masked && trunk.overload.spares(now.at, target.address, &mut hands.chance) {
+                let end = End {
+                    cause: Some("gateway_overload"),
+                    ..End::failed(Reason::TrunkDown)
+                };
+                return self.dial_from(hands, now, exits, tried + 1, max_forwards, end);
+            }
             let entered = if is_masked {
                 trunk.limits.enter(Heading::Out, now.at)
             } else {
@@ -163,9 +171,9 @@ impl Call {
         let icid: Option<Token> = (trunk.charging_vector == Naming::Own).then(|| hands.token());
         let timer = in_invite(trunk.session, min_s);
         let interface = callee_interface(&config, *exit).unwrap_or_default();
-        if let Err(refused) = self
-            .bridge
-            .face_callee(hands, now.at, trunk, interface, &config.media)
+        if let Err(refused) =
+            self.bridge
+                .face_callee(hands, now.at, trunk, target.transport, interface, &config.media)
         {
             // Another trunk may have the codecs that this one lacks.
             if refused.refusal == Some(Reason::Media) {
@@ -244,6 +252,13 @@ impl Call {
             self.note_attempt(hands, trunk, text::of_address(target.address));
         }
         self.not_to_caller.address(target.address.ip());
+        if let (true, Some(lines)) = (config.tells_legs, self.caller.echo.lines()) {
+            hands.out.push_back(Output::Legs(Box::new(Legs {
+                call_id: self.record.call_id,
+                caller: lines.call_id().into(),
+                callee: call_id[..].into(),
+            })));
+        }
         let me = owner(self.me, Purpose::Invite(LegName::Callee));
         let is_first = self.callee.is_none();
         let client = hands.layer.request(now.at, first_path, me, written.bytes);
@@ -284,6 +299,16 @@ impl Call {
         self.start_ringing(hands, now, trunk);
         if is_first {
             self.tell(hands, now, EventKind::Dialled);
+        }
+    }
+
+    /// What the gateway that has the call says of the calls that it wants (RFC 7339 §5.3).
+    pub fn hear_overload(&self, now: Instant, answer: &Head<'_>) {
+        let Some(callee) = &self.callee else { return };
+        let exit = callee.exits.get(callee.tried);
+        let trunk = exit.and_then(|exit| self.config.trunks.get(exit.trunk));
+        if let (Some(trunk), Some(Control::Wanted(wanted))) = (trunk, overload::read(answer)) {
+            trunk.overload.hear(now, callee.path.remote, wanted);
         }
     }
 

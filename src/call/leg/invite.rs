@@ -12,10 +12,12 @@ use crate::base::text;
 use crate::call::config::Listener;
 use crate::call::targets::Place;
 use crate::call::trunk::number_format::{Unfit, Which, Wire};
+use crate::call::trunk::overload::Offer;
 use crate::call::trunk::showing::{ShowIn, UserParam};
 use crate::call::trunk::{Reliability, Trunk};
 use crate::sip::build::{self, Body};
 use crate::sip::method::Method;
+use crate::sip::overload;
 use crate::sip::session_id::SessionId;
 
 /// Everything that a called party's INVITE is made of.
@@ -182,6 +184,10 @@ impl CalleeInvite<'_> {
             }),
         });
         drop(headers);
+        match self.trunk.overload.offer {
+            Offer::No => {}
+            Offer::Yes => bytes = overload::offering(bytes),
+        }
         if let Some(session) = &self.session {
             bytes = build::with_session(&bytes, session);
         }

@@ -104,6 +104,7 @@ fn switch(trunks: usize, gateway: Target) -> Switch {
         routes: Vec::new(),
         timers: SipTimers::default(),
         ring_timeout: Duration::from_secs(60),
+        tells_legs: false,
         calls_max: 1,
         announcements_max: 1,
         media: MediaConfig {

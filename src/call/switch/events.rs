@@ -144,6 +144,9 @@ impl Switch {
             Report::Key(port, digit) => self.with_port(port, |call, hands| {
                 call.keyed(hands, now, port, digit);
             }),
+            Report::RolledOver(port, rollovers) => self.with_port(port, |call, _| {
+                call.bridge.rolled_over(port, rollovers);
+            }),
             Report::Counts(port, counts) => {
                 // Nothing of a call changes by that but its counts.
                 let call = self.hands.by_port.get(&port).and_then(|me| {

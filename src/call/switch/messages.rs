@@ -18,7 +18,7 @@ use crate::call::port::{Heading, LegName, Note};
 use crate::call::refusal::{self, Bounce};
 use crate::call::trunk::Trunk;
 use crate::call::trunk::secret::Demand;
-use crate::call::{admit, inspect, kept, leg, trunk};
+use crate::call::{inspect, kept, leg, trunk};
 use crate::sip::build::{self, Response};
 use crate::sip::dialog::{Dialog, Sequence};
 use crate::sip::digest::Freshness;
@@ -95,6 +95,7 @@ impl Switch {
         let hands = &mut self.hands;
         match purpose {
             Purpose::Invite(LegName::Callee) => {
+                call.hear_overload(now.at, message);
                 call.hear_targets(&self.table, &answer, message);
                 call.callee_answered(hands, now, path.remote.ip(), &answer, message);
             }
@@ -218,7 +219,8 @@ impl Switch {
             Received::Merged => self.stateless(path, message, &Bounce::status(482)),
             Received::Full => {
                 self.hands.note(Note::Shed);
-                self.stateless(path, message, &admit::shed());
+                let bounce = self.shed(path, message);
+                self.stateless(path, message, &bounce);
             }
             Received::AckOfFailure(owner) => self.refusal_heard(owned(owner).0),
             Received::Retransmission => {}

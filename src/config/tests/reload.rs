@@ -99,6 +99,10 @@ fn another(key: &str) -> Option<&'static str> {
         "api.control" => Some("\"elsewhere/control.sock\""),
         "api.listen" => Some("\"127.0.0.1:8081\""),
         "metrics.numbers" => Some("1000"),
+        "hep.server" => Some("\"127.0.0.1:9060\""),
+        // Without a server they change nothing: a test of their own has one.
+        "hep.transport" | "hep.capture_id" | "hep.password" | "hep.password_file" | "hep.password_env"
+        | "hep.numbers" => None,
         "log.level" => Some("\"debug\""),
         "log.format" => Some("\"json\""),
         "sip.tcp" => Some("[\"127.0.0.1:5060\"]"),
@@ -203,11 +207,15 @@ fn every_key_of_a_trunk_is_taken_by_a_reload() {
             "user_phone" => "true",
             "privacy" => "[\"user\", \"id\"]",
             "calls_per_s" | "calls_at_once" => "{ in = 5, out = 0 }",
+            "overload_control" => "true",
             "early_media" => "\"ringback\"",
             "refusals" => "\"tone\"",
             "signalling_nat" => "\"private\"",
             "codecs" => "[\"PCMA\"]",
             "dtmf" => "\"info\"",
+            "srtp" => "\"required\"",
+            "srtp_suites" => "[\"AEAD_AES_256_GCM\"]",
+            "srtp_keys_in_clear" => "true",
             "reliable_provisionals" => "\"off\"",
             "charging_vector" | "session_id" => "\"own\"",
             "first_response_timeout_s" => "8",
@@ -229,6 +237,10 @@ fn every_key_of_a_trunk_is_taken_by_a_reload() {
             // One is nothing without the other.
             let other = if key == "tls_key" { "tls_cert" } else { "tls_key" };
             trunk.insert(other.to_owned(), value["v"].clone());
+        }
+        if key == "srtp" {
+            // Its gateway is spoken to over UDP.
+            trunk.insert("srtp_keys_in_clear".to_owned(), true.into());
         }
         let file = toml::Table::from_iter([("trunk".to_owned(), toml::Value::Array(vec![trunk.into()]))]);
         let new = Reading::of_texts("conf/umbra.toml", &main, "conf/trunks.toml", &file.to_string());

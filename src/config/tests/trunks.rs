@@ -66,6 +66,22 @@ fn every_fault_of_a_trunk_file_names_line_text_and_cure() {
             "t.toml:3: \"sips:10.0.0.1;transport=udp\": sips: is spoken over TLS, never over UDP: write \"sip:127.0.0.3:5061;transport=tls\"",
         ),
         (
+            trunk("a", "srtp = \"required\""),
+            "t.toml:4: srtp = \"required\": SRTP's keys stand in SDP, which everybody on the way to sip:127.0.0.3:5060;transport=udp could read: speak TLS with it (;transport=tls), or, if something else keeps that way secret (a VPN, IPsec), write srtp_keys_in_clear = true",
+        ),
+        (
+            "[[trunk]]\nname = \"a\"\naccept_from = [\"10.0.0.1\"]\nsrtp = \"optional\"".into(),
+            "t.toml:4: srtp = \"optional\": SRTP's keys stand in SDP, which everybody on its way could read, and no call can come to us over TLS: give sip.tls an address, or, if something else keeps that way secret (a VPN, IPsec), write srtp_keys_in_clear = true",
+        ),
+        (
+            trunk("a", "srtp_suites = [\"AES_CM_128_HMAC_SHA1_32\"]"),
+            "t.toml:4: write AES_CM_128_HMAC_SHA1_80 or AEAD_AES_256_GCM",
+        ),
+        (
+            trunk("a", "srtp_suites = []"),
+            "t.toml:4: srtp_suites = []: the list is empty: name one, or write srtp = \"off\"",
+        ),
+        (
             trunk("a", "client_names = [\"sbc.example\"]"),
             "t.toml:4: client_names = [\"sbc.example\"]: nobody shows a certificate where we don't listen over TLS: write an address in sip.tls",
         ),

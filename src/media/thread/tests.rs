@@ -115,6 +115,7 @@ fn spec(peer: &UdpSocket) -> Box<FlowSpec> {
         nat: MediaNat::Strict,
         media_from: Default::default(),
         timeout: None,
+        security: None,
     })
 }
 

@@ -10,12 +10,19 @@ fn session(lines: &[&str]) -> Session {
 }
 
 fn offer(lines: &[&str]) -> Offer {
-    Offer::read(&session(lines), &CodecName::ALL, None).expect("a usable offer")
+    Offer::read(&session(lines), &CodecName::ALL, &Protection::OFF, None).expect("a usable offer")
 }
 
 fn written(lines: &Lines, terms: &Terms) -> String {
     let here = "198.51.100.9:20000".parse().expect("an address");
-    String::from_utf8(build::write(Origin { id: 7, version: 1 }, here, lines, terms)).expect("UTF-8")
+    String::from_utf8(build::write(
+        Origin { id: 7, version: 1 },
+        here,
+        lines,
+        terms,
+        &Line::PLAIN,
+    ))
+    .expect("UTF-8")
 }
 
 fn body(text: &str) -> Vec<&str> {
@@ -42,7 +49,7 @@ fn settled(a: &[&str], b: &[&str]) -> (Agreed, Agreed) {
     let offer = offer(a);
     let far = offer
         .onward(None)
-        .check(&Lines::one(), &session(b))
+        .check(&Lines::one(), &Line::PLAIN, Mode::Off, &session(b))
         .expect("an answer");
     let (_, near) = offer.answer(&far, None).expect("codecs in common");
     (near, far)
@@ -59,7 +66,9 @@ fn the_answer_to_the_caller_is_what_the_callee_agreed_to_in_the_callers_numbers(
         "a=fmtp:99 0-11",
         "a=ptime:30",
     ]);
-    let far = terms.check(&Lines::one(), &answer).expect("codecs in common");
+    let far = terms
+        .check(&Lines::one(), &Line::PLAIN, Mode::Off, &answer)
+        .expect("codecs in common");
     let (answer, near) = offer.answer(&far, None).expect("codecs in common");
     assert_eq!(
         body(&written(&offer.lines, &answer)),
@@ -94,7 +103,12 @@ fn lines_that_we_do_not_carry_are_refused_in_place() {
         "m=image 6002 udptl t38",
     ]);
     let far = Terms::list(&CodecName::DEFAULT)
-        .check(&Lines::one(), &session(&["m=audio 5000 RTP/AVP 8"]))
+        .check(
+            &Lines::one(),
+            &Line::PLAIN,
+            Mode::Off,
+            &session(&["m=audio 5000 RTP/AVP 8"]),
+        )
         .expect("an answer");
     let (answer, _) = offer.answer(&far, None).expect("codecs in common");
     assert_eq!(
@@ -114,7 +128,11 @@ fn lines_that_we_do_not_carry_are_refused_in_place() {
 #[test]
 fn an_answer_that_agrees_to_nothing_offered_is_a_mismatch() {
     let terms = offer(&A).onward(None);
-    let check = |lines: &[&str]| terms.check(&Lines::one(), &session(lines)).map(|_| ());
+    let check = |lines: &[&str]| {
+        terms
+            .check(&Lines::one(), &Line::PLAIN, Mode::Off, &session(lines))
+            .map(|_| ())
+    };
     assert_eq!(check(&["m=audio 5000 RTP/AVP 18"]), Err(Mismatch::NoCodec));
     assert_eq!(
         check(&["m=audio 5000 RTP/AVP 101", "a=rtpmap:101 telephone-event/8000"]),
@@ -128,7 +146,8 @@ fn an_answer_that_agrees_to_nothing_offered_is_a_mismatch() {
 
 #[test]
 fn an_offer_without_plain_audio_or_without_a_known_codec_is_a_mismatch() {
-    let read = |lines: &[&str]| Offer::read(&session(lines), &CodecName::ALL, None).map(|_| ());
+    let read =
+        |lines: &[&str]| Offer::read(&session(lines), &CodecName::ALL, &Protection::OFF, None).map(|_| ());
     assert_eq!(read(&["m=video 6000 RTP/AVP 31"]), Err(Mismatch::NoAudio));
     assert_eq!(read(&["m=audio 0 RTP/AVP 8"]), Err(Mismatch::NoAudio));
     assert_eq!(read(&[]), Err(Mismatch::NoAudio));
@@ -136,14 +155,20 @@ fn an_offer_without_plain_audio_or_without_a_known_codec_is_a_mismatch() {
         read(&["m=audio 4000 RTP/AVP 3 101", "a=rtpmap:101 telephone-event/8000"]),
         Err(Mismatch::NoCodec)
     );
-    let only_pcmu = Offer::read(&session(&["m=audio 4000 RTP/AVP 8"]), &[CodecName::Pcmu], None);
+    let only_pcmu = Offer::read(
+        &session(&["m=audio 4000 RTP/AVP 8"]),
+        &[CodecName::Pcmu],
+        &Protection::OFF,
+        None,
+    );
     assert_eq!(only_pcmu, Err(Mismatch::NoCodec));
 }
 
 #[test]
 fn a_dialog_never_loses_a_media_line() {
     let before = offer(&["m=audio 4000 RTP/AVP 8", "m=video 6000 RTP/AVP 31"]).lines;
-    let again = |lines: &[&str]| Offer::read(&session(lines), &CodecName::ALL, Some(&before));
+    let again =
+        |lines: &[&str]| Offer::read(&session(lines), &CodecName::ALL, &Protection::OFF, Some(&before));
     assert_eq!(again(&["m=audio 4000 RTP/AVP 8"]), Err(Mismatch::Lines));
     assert!(
         again(&[
@@ -159,7 +184,8 @@ fn a_dialog_never_loses_a_media_line() {
 fn the_audio_stays_on_its_line_while_that_lives() {
     let before = offer(&["m=audio 0 RTP/AVP 8", "m=audio 4000 RTP/AVP 8"]).lines;
     let again = |lines: &[&str]| {
-        Offer::read(&session(lines), &CodecName::ALL, Some(&before)).map(|offer| offer.lines.audio())
+        Offer::read(&session(lines), &CodecName::ALL, &Protection::OFF, Some(&before))
+            .map(|offer| offer.lines.audio())
     };
     assert_eq!(
         again(&["m=audio 4002 RTP/AVP 8", "m=audio 4000 RTP/AVP 8"]),
@@ -198,7 +224,12 @@ fn hold_crosses_and_so_does_coming_back() {
     let terms = held.onward(Some(&far));
     assert_eq!(terms.way, SdpWay::SendOnly);
     let far = terms
-        .check(&Lines::one(), &session(&["m=audio 5000 RTP/AVP 8", "a=recvonly"]))
+        .check(
+            &Lines::one(),
+            &Line::PLAIN,
+            Mode::Off,
+            &session(&["m=audio 5000 RTP/AVP 8", "a=recvonly"]),
+        )
         .expect("an answer");
     assert_eq!((far.way, far.wish), (SdpWay::SendOnly, SdpWay::SendRecv));
     let (answer, near) = held.answer(&far, None).expect("codecs in common");
@@ -208,7 +239,12 @@ fn hold_crosses_and_so_does_coming_back() {
     assert!(back.changes(&near, &far).direction);
     let far = back
         .onward(Some(&far))
-        .check(&Lines::one(), &session(&["m=audio 5000 RTP/AVP 8"]))
+        .check(
+            &Lines::one(),
+            &Line::PLAIN,
+            Mode::Off,
+            &session(&["m=audio 5000 RTP/AVP 8"]),
+        )
         .expect("an answer");
     assert_eq!(
         back.answer(&far, None).expect("codecs in common").1.way,
@@ -222,7 +258,12 @@ fn a_held_party_may_refresh_in_either_writing_without_asking_the_other() {
     let hold = offer(&["m=audio 5000 RTP/AVP 8", "a=sendonly"]);
     let near = hold
         .onward(None)
-        .check(&Lines::one(), &session(&["m=audio 4000 RTP/AVP 8", "a=recvonly"]))
+        .check(
+            &Lines::one(),
+            &Line::PLAIN,
+            Mode::Off,
+            &session(&["m=audio 4000 RTP/AVP 8", "a=recvonly"]),
+        )
         .expect("an answer");
     let (_, far) = hold.answer(&near, None).expect("codecs in common");
     for way in ["a=sendrecv", "a=recvonly"] {
@@ -246,6 +287,8 @@ fn a_late_offer_is_narrowed_to_what_the_callee_took() {
     let far = terms
         .check(
             &Lines::one(),
+            &Line::PLAIN,
+            Mode::Off,
             &session(&[
                 "m=audio 5000 RTP/AVP 0 101",
                 "a=rtpmap:101 telephone-event/8000",
@@ -344,7 +387,11 @@ fn rtcp_shares_the_port_of_rtp_only_where_both_sides_of_a_leg_say_so() {
         rtcp_port: RtcpPort::Shared,
         ..Terms::list(&[CodecName::Pcma])
     };
-    let check = |lines: &[&str]| terms.check(&Lines::one(), &session(lines)).expect("an answer");
+    let check = |lines: &[&str]| {
+        terms
+            .check(&Lines::one(), &Line::PLAIN, Mode::Off, &session(lines))
+            .expect("an answer")
+    };
     assert_eq!(rtcp(&check(&mux)), (RtcpPort::Shared, Some(4000)));
     assert_eq!(rtcp(&check(&plain)), (RtcpPort::Own, Some(5001)));
 }
@@ -362,7 +409,12 @@ fn another_packet_length_crosses_and_none_at_all_asks_for_nothing() {
         let first = with(&["a=ptime:20"]);
         let far = first
             .onward(None)
-            .check(&Lines::one(), &session(&["m=audio 5000 RTP/AVP 8"]))
+            .check(
+                &Lines::one(),
+                &Line::PLAIN,
+                Mode::Off,
+                &session(&["m=audio 5000 RTP/AVP 8"]),
+            )
             .expect("an answer");
         first.answer(&far, None).expect("codecs").1
     };

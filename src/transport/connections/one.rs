@@ -16,6 +16,7 @@ use crate::sip::framer::Framer;
 use crate::sip::path::{FlowHint, ListenerId, Party, Path};
 use crate::transport::event_loop::Stats;
 use crate::transport::poller::Interest;
+use crate::transport::watch::Watch;
 use crate::transport::wire::Wire;
 
 /// Messages that one call writes.
@@ -36,6 +37,7 @@ pub(super) enum Stage {
 pub(super) struct Connection {
     pub(super) wire: Wire,
     pub(super) listener: ListenerId,
+    pub(super) local: SocketAddr,
     pub(super) remote: SocketAddr,
     pub(super) peer: Peer,
     /// The trunk that the other side has shown to be.
@@ -111,8 +113,8 @@ impl Connection {
         !is_queued && !self.wire.wants_write()
     }
 
-    /// Writes what waits, as far as there is room.
-    pub(super) fn write(&mut self, now: Instant, stats: &Stats) -> io::Result<()> {
+    /// Writes what waits, as far as there is room, and tells who looks on of what has left.
+    pub(super) fn write(&mut self, now: Instant, stats: &Stats, watch: Option<&Watch>) -> io::Result<()> {
         loop {
             let outcome = match self.wire.flush() {
                 Ok(()) if self.is_written() => {
@@ -123,7 +125,7 @@ impl Connection {
                 Err(error) => Err(error),
             };
             match outcome {
-                Ok(length) => self.wrote(now, length, stats),
+                Ok(length) => self.wrote(now, length, stats, watch),
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => {
                         self.stalled.get_or_insert(now);
@@ -147,7 +149,7 @@ impl Connection {
         self.wire.write(parts.get(..count).unwrap_or_default())
     }
 
-    pub(super) fn wrote(&mut self, now: Instant, length: usize, stats: &Stats) {
+    pub(super) fn wrote(&mut self, now: Instant, length: usize, stats: &Stats, watch: Option<&Watch>) {
         self.active = now;
         self.stalled = None;
         self.queued_bytes = self.queued_bytes.saturating_sub(length);
@@ -156,6 +158,9 @@ impl Connection {
             && first.len() <= self.written
         {
             self.written -= first.len();
+            if let Some(watch) = watch {
+                watch.saw(self.wire.transport(), self.local, self.remote, first);
+            }
             self.queue.pop_front();
             stats.sent.fetch_add(1, Ordering::Relaxed);
         }

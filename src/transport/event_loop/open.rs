@@ -108,6 +108,7 @@ pub fn open(
             bans: Arc::clone(&bans),
             config: Arc::clone(config),
             resolved: Arc::default(),
+            watch: None,
         });
     }
     Ok(Transport {

@@ -12,7 +12,7 @@ use crate::call::port::Command;
 use crate::call::trunk::secret::Demand;
 use crate::sip::digest::{Algorithm, Asker};
 use crate::sip::path::Transport as Protocol;
-use crate::sip::peek::peek;
+use crate::sip::peek::{PeekKind, peek};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const KEY: [u64; 2] = [7, 9];
@@ -31,8 +31,18 @@ fn open_on(count: usize, sockets: u8) -> (Transport, Vec<SocketAddr>) {
 
 fn open_with(listeners: Vec<Listener>, count: usize) -> Result<(Transport, Vec<SocketAddr>), Error> {
     let clock = Clock::since(std::time::Instant::now());
+    let carrier = Trunk {
+        accept_from: vec![Cidr {
+            network: IpAddr::from([127, 0, 0, 1]),
+            prefix: 32,
+        }],
+        ..Trunk::bare("carrier")
+    };
+    // Whoever connects is a stranger in these tests, whoever sends datagrams is not.
+    let is_udp = listeners.iter().all(|one| one.transport == Protocol::Udp);
     let config = Config {
         listeners,
+        trunks: is_udp.then_some(carrier).into_iter().collect(),
         ..Config::on(([127, 0, 0, 1], 0).into())
     };
     let transport = open(
@@ -102,6 +112,10 @@ fn options(call_id: &str) -> Vec<u8> {
          CSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
     )
     .into_bytes()
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).expect("text")
 }
 
 fn receive(socket: &UdpSocket) -> Vec<u8> {
@@ -274,14 +288,13 @@ fn a_new_request_for_a_shard_with_a_full_queue_gets_503_and_a_calls_message_pass
         .expect("some hash there");
     let request = options(&call_id);
     let path = Path::udp(ListenerId(0), ([127, 0, 0, 1], 9).into());
+    let waiting = || Packet {
+        path,
+        bytes: request.clone().into(),
+    };
     for _ in 0..SHARD_QUEUE {
-        let packet = Packet {
-            path,
-            bytes: request.clone().into(),
-        };
-        transport.doors[1]
-            .hand_over(packet, PeekKind::NewRequest)
-            .expect("there is room");
+        let handed = transport.doors[1].hand_over(waiting(), PeekKind::NewRequest, Instant::default());
+        assert!(handed.is_ok(), "there is room");
     }
     let thread = std::thread::spawn(move || main.run(by(|_, _, _| None)));
     let friend = friend();
@@ -292,10 +305,22 @@ fn a_new_request_for_a_shard_with_a_full_queue_gets_503_and_a_calls_message_pass
     friend.send_to(&request, addresses[0]).expect("sent");
     let answer = String::from_utf8(receive(&friend)).expect("text");
     assert!(answer.starts_with("SIP/2.0 503 "), "{answer}");
-    assert!(answer.contains("\r\nRetry-After: 5\r\n"), "{answer}");
+    let told = ["1", "2"].map(|wait| format!("\r\nRetry-After: {wait}\r\n"));
+    assert!(told.iter().any(|told| answer.contains(told)), "{answer}");
+    friend.send_to(&request, addresses[0]).expect("sent");
+    let again = String::from_utf8(receive(&friend)).expect("text");
+    assert_eq!(again, answer, "the same for every repetition");
+    // A stranger's is not answered: it is the second of the two that the trunk's answer follows.
+    let stranger = UdpSocket::bind("127.0.0.2:0").expect("loopback is free");
+    stranger.send_to(&request, addresses[0]).expect("sent");
+    friend.send_to(&request, addresses[0]).expect("sent");
+    receive(&friend);
+    stranger.set_nonblocking(true).expect("a socket");
+    assert!(stranger.recv(&mut [0; 1_500]).is_err());
     transport.doors[0].tell(Message::Stop).expect("there is room");
     thread.join().expect("no panic");
-    assert_eq!(transport.stats.shed.load(Ordering::Relaxed), 1);
+    assert_eq!(transport.stats.shed.load(Ordering::Relaxed), 3);
+    assert_eq!(transport.stats.lost.load(Ordering::Relaxed), 1);
 
     let mut mail = Waiting::default();
     transport.doors[1].take(&mut mail);
@@ -341,57 +366,115 @@ fn a_calls_message_behind_a_flood_of_new_requests_passes_them() {
     assert!(before <= FRESH_BATCH, "behind {before} new requests");
 }
 
-#[test]
-fn new_requests_of_the_only_shard_wait_up_to_a_limit_and_get_503_beyond_it() {
-    let (mut transport, _) = open_on(1, 1);
-    let main = transport.loops.remove(0);
-    let friend = friend();
-    let request = options("call-1");
-    let path = Path::udp(ListenerId(0), friend.local_addr().expect("bound"));
-    let mut fresh = VecDeque::new();
-    for _ in 0..=SHARD_QUEUE {
-        let sorted = sort(&main.homes, &main.doors, (path, &request), &mut fresh, |_| {
+/// What waits for the loop, as it would be handed on now; nothing of it is handed on at once.
+fn sorted(main: &EventLoop, fresh: &mut Fresh, path: Path, messages: &[&[u8]]) {
+    for message in messages {
+        let message = (path, *message);
+        sort(&main.homes, &main.doors, Now::default(), message, fresh, |_| {
             panic!("handed on at once")
         });
-        if let Err(shed) = sorted {
-            assert!(main.overloaded(shed, path, &request).is_some());
-        }
     }
-    assert_eq!(fresh.len(), SHARD_QUEUE);
-    assert_eq!(transport.stats.shed.load(Ordering::Relaxed), 1);
-    let mut passed = 0;
-    let ack = String::from_utf8(request)
-        .expect("text")
-        .replace("OPTIONS", "ACK");
-    let ack = (path, ack.as_bytes());
-    let sorted = sort(&main.homes, &main.doors, ack, &mut fresh, |_| passed += 1);
-    assert_eq!(sorted, Ok(()));
-    assert_eq!((passed, fresh.len()), (1, SHARD_QUEUE));
+}
+
+fn fresh_of(main: &EventLoop) -> Fresh {
+    Fresh::new(
+        main.homes.shard,
+        Arc::clone(&main.config),
+        Arc::clone(&main.resolved),
+    )
 }
 
 #[test]
-fn a_cancel_never_overtakes_its_invite_and_finds_room_when_new_requests_dont() {
+fn new_calls_of_the_only_shard_wait_up_to_a_limit_and_get_503_beyond_it() {
     let (mut transport, _) = open_on(1, 1);
     let main = transport.loops.remove(0);
+    let mut fresh = fresh_of(&main);
     let path = Path::udp(ListenerId(0), friend().local_addr().expect("bound"));
-    let invite = String::from_utf8(options("call-1"))
-        .expect("text")
-        .replace("OPTIONS", "INVITE");
-    let cancel = invite.replace("INVITE", "CANCEL");
-    let mut fresh = VecDeque::new();
-    for _ in 0..SHARD_QUEUE {
-        let invite = (path, invite.as_bytes());
-        let sorted = sort(&main.homes, &main.doors, invite, &mut fresh, |_| {
-            panic!("handed on at once")
-        });
-        assert_eq!(sorted, Ok(()));
+    let invite = text(options("call-1")).replace("OPTIONS", "INVITE");
+    for _ in 0..=SHARD_QUEUE {
+        sorted(&main, &mut fresh, path, &[invite.as_bytes()]);
     }
-    let cancel = (path, cancel.as_bytes());
-    let sorted = sort(&main.homes, &main.doors, cancel, &mut fresh, |_| {
-        panic!("ahead of its INVITE")
-    });
-    assert_eq!(sorted, Ok(()));
-    assert!(fresh.back().is_some_and(|last| last.bytes.starts_with(b"CANCEL")));
+    let mut answers = Vec::new();
+    let (answered, known) = fresh.answer_refused(
+        Now::default(),
+        |_, _| false,
+        |to, bytes| answers.push((to, text(bytes))),
+    );
+    assert_eq!((answered, answers.len(), known.len()), (1, 1, 0));
+    let (to, answer) = answers.remove(0);
+    assert_eq!(to, path);
+    assert!(answer.starts_with("SIP/2.0 503 "), "{answer}");
+    let waiting = std::iter::from_fn(|| fresh.next(Instant::default()));
+    assert_eq!(waiting.count(), SHARD_QUEUE);
+
+    // The ACK of what was refused is nobody's; that of a call is handed on at once.
+    let to = answer.lines().find(|line| line.starts_with("To: ")).expect("To");
+    let ack = |to: &str| {
+        text(options("call-1"))
+            .replace("OPTIONS", "ACK")
+            .replace("To: <sip:x@127.0.0.1>", to)
+    };
+    sorted(&main, &mut fresh, path, &[ack(to).as_bytes()]);
+    let mut passed = 0;
+    let message = ack("To: <sip:x@127.0.0.1>;tag=t");
+    let message = (path, message.as_bytes());
+    sort(
+        &main.homes,
+        &main.doors,
+        Now::default(),
+        message,
+        &mut fresh,
+        |_| {
+            passed += 1;
+        },
+    );
+    assert_eq!(passed, 1);
+    assert!(fresh.is_empty());
+}
+
+#[test]
+fn a_call_that_waits_too_long_is_refused_and_an_options_is_not() {
+    let (mut transport, _) = open_on(1, 1);
+    let main = transport.loops.remove(0);
+    let mut fresh = fresh_of(&main);
+    let path = Path::udp(ListenerId(0), friend().local_addr().expect("bound"));
+    let probe = options("call-1");
+    let invite = text(probe.clone()).replace("OPTIONS", "INVITE");
+    sorted(&main, &mut fresh, path, &[invite.as_bytes(), &probe]);
+    let late = Instant::default() + Duration::from_secs(1);
+    let next = fresh.next(late).expect("the probe");
+    assert!(next.bytes.starts_with(b"OPTIONS"));
+    let (answered, _) = fresh.answer_refused(Now::default(), |_, _| false, |_, _| {});
+    assert_eq!(answered, 1);
+    let counts = main.config.trunks[0].overload.counts();
+    assert_eq!((counts.taken, counts.shed), (0, 1));
+
+    // A repetition of one that was taken goes to whoever took it.
+    sorted(&main, &mut fresh, path, &[invite.as_bytes()]);
+    assert!(fresh.next(late).is_none());
+    let (answered, known) = fresh.answer_refused(Now::default(), |_, _| true, |_, _| {});
+    assert_eq!((answered, known.len()), (0, 1));
+}
+
+#[test]
+fn a_cancel_never_overtakes_its_invite_and_finds_room_when_new_calls_dont() {
+    let (mut transport, _) = open_on(1, 1);
+    let main = transport.loops.remove(0);
+    let mut fresh = fresh_of(&main);
+    let path = Path::udp(ListenerId(0), friend().local_addr().expect("bound"));
+    let invite = text(options("call-1")).replace("OPTIONS", "INVITE");
+    let cancel = invite.replace("INVITE", "CANCEL");
+    for _ in 0..SHARD_QUEUE {
+        sorted(&main, &mut fresh, path, &[invite.as_bytes()]);
+    }
+    sorted(&main, &mut fresh, path, &[cancel.as_bytes()]);
+    let waiting: Vec<Packet> = std::iter::from_fn(|| fresh.next(Instant::default())).collect();
+    assert_eq!(waiting.len(), SHARD_QUEUE + 1);
+    assert!(
+        waiting
+            .last()
+            .is_some_and(|last| last.bytes.starts_with(b"CANCEL"))
+    );
 }
 
 #[test]
@@ -577,7 +660,7 @@ fn when_the_last_connection_is_gone_nothing_is_waited_for_any_more() {
     let (mut transport, addresses) = open_with(vec![tcp_listener(0)], 1).expect("loopback is free");
     let mut main = transport.loops.remove(0);
     drop(std::net::TcpStream::connect(addresses[0]).expect("it listens"));
-    let (mut inbox, mut fresh, mut ready) = (Inbox::default(), VecDeque::new(), Vec::new());
+    let (mut inbox, mut fresh, mut ready) = (Inbox::default(), fresh_of(&main), Vec::new());
     let mut accepted = false;
     while !accepted || !main.connections.is_empty() {
         main.poller.wait(Some(PATIENCE), &mut ready).expect("no fault");

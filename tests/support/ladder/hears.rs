@@ -223,6 +223,11 @@ impl<S: Stage> Play<S> {
                     described.as_ref().map_or("none", |s| &s.way),
                     value,
                 )?,
+                "srtp" => {
+                    let words = described.as_ref().map_or(String::new(), |s| s.secure.words());
+                    let wanted = if value == "none" { "avp:" } else { value };
+                    same("its security", &words, wanted)?;
+                }
                 "lines" => same(
                     "the media lines",
                     &described.as_ref().map_or(String::new(), |s| s.lines.join(",")),

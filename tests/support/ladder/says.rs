@@ -68,6 +68,8 @@ impl<S: Stage> Play<S> {
                 Some(("way", way)) => extra.way = way.into(),
                 Some(("session", way)) => extra.session_way = Some(way.into()),
                 Some(("c", place)) => extra.place = Some(place.replace('/', " ")),
+                Some(("srtp", words)) => extra.srtp = Some(words.into()),
+                Some(("key", number)) => extra.key = number.parse().ok(),
                 Some(("ptime", ms)) => extra.ptime = ms.parse().ok(),
                 Some(("port", port)) => extra.media_port = port.parse().ok(),
                 Some(("among", kind)) => extra.among = Some(kind.into()),
@@ -77,6 +79,16 @@ impl<S: Stage> Play<S> {
                 Some(("body", kind)) => extra.body = Some((kind.into(), body.join("\r\n"))),
                 Some(("tag", tag)) => extra.tag = Some(tag.into()),
                 Some(("totag", tag)) => extra.to_tag = Some(tag.into()),
+                Some(("oc", wish)) => {
+                    let mut parts = wish.split(':');
+                    let mut part = || parts.next().unwrap_or_default();
+                    extra.oc = Some(format!(
+                        ";oc={};oc-algo=\"loss\";oc-validity={};oc-seq={}",
+                        part(),
+                        part(),
+                        part()
+                    ));
+                }
                 Some(("reason", reason)) => extra.reason = Some(reason.into()),
                 Some(("uri", uri)) => extra.uri = Some(self.placed(phone, uri)),
                 Some(("at", at)) => {

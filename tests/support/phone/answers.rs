@@ -99,6 +99,9 @@ impl Phone {
         let is_invite = request.method() == "INVITE";
         let over_tcp = request.is_over_tcp();
         let mut lines: Vec<String> = request.all("Via").map(|via| format!("Via: {via}")).collect();
+        if let (Some(wish), Some(via)) = (&extra.oc, lines.first_mut()) {
+            *via = via.replace(";oc;oc-algo=\"loss\"", wish);
+        }
         if is_invite && (101..300).contains(&status) {
             lines.extend(request.all("Record-Route").map(|r| format!("Record-Route: {r}")));
         }
@@ -164,6 +167,8 @@ impl Phone {
             });
         }
         let from = extra.at.unwrap_or(call.local);
+        self.minted
+            .extend(call.secure.keys.iter().map(|(.., key)| key.clone()));
         self.out.push_back(Packet {
             from,
             to: source,

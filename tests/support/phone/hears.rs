@@ -97,8 +97,8 @@ impl Phone {
             return Outcome::Again(at, msg);
         }
         asked.finals.push((tag.clone(), status));
-        if let Some(said) = asked.said_before.take_if(|_| status >= 300) {
-            call.said = said;
+        if let Some(before) = asked.said_before.take_if(|_| status >= 300) {
+            (call.said, call.secure) = before;
         }
         if !is_invite {
             if let Some(heard) = sdp::read(&msg.body) {

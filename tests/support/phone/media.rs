@@ -12,6 +12,9 @@ const KEYS: &[u8] = b"0123456789*#ABCD";
 /// How long a key is down by its packets, in milliseconds: one each 20 ms, and the end twice again.
 const KEY_MS: [u16; 6] = [20, 40, 60, 80, 80, 80];
 
+/// What phones say: silence in A-law.
+const SOUND: [u8; 160] = [0xD5; 160];
+
 /// Ticks in a millisecond of a codec's clock.
 pub fn ticks_a_ms(codec: &str) -> u16 {
     match codec {
@@ -86,6 +89,9 @@ impl Call {
                 let is = name.unwrap_or("nothing of its own");
                 return Err(format!("{codec} came as {}, which is {is}", rtp.payload_type));
             }
+            if rtp.payload != SOUND {
+                return Err(format!("{rtp:?} isn't what was spoken"));
+            }
             if let Some(last) = &last
                 && (rtp.ssrc, rtp.seq, rtp.timestamp)
                     != (
@@ -120,14 +126,13 @@ impl Phone {
     /// best.
     pub fn speak(&mut self, at: usize, seq: u16) -> bool {
         let timestamp = u32::from(seq) * 160;
-        self.say_rtp(at, None, seq, timestamp, false, &[0xD5; 160])
-            .is_some()
+        self.say_rtp(at, None, seq, timestamp, false, &SOUND).is_some()
     }
 
     /// Sends the next RTP packet of a call, of this codec. The codec; `None` if it knows nowhere to send it to.
     pub fn speak_on(&mut self, at: usize, codec: Option<&str>) -> Option<String> {
         let seq = self.next_seq(at);
-        self.say_rtp(at, codec, seq, u32::from(seq) * 160, false, &[0xD5; 160])
+        self.say_rtp(at, codec, seq, u32::from(seq) * 160, false, &SOUND)
     }
 
     /// The packets of a key pressed by hand, to be sent one each 20 ms: an event of 80 ms, under the number of
@@ -185,10 +190,11 @@ impl Phone {
         bytes.extend_from_slice(&timestamp.to_be_bytes());
         bytes.extend_from_slice(&(0x5500_0000 + at as u32).to_be_bytes());
         bytes.extend_from_slice(payload);
+        let call = &mut self.calls[at];
         self.out.push_back(Packet {
             from: call.media,
             to,
-            bytes,
+            bytes: call.sealed(bytes),
         });
         Some(name)
     }
@@ -225,6 +231,8 @@ impl Phone {
         chunk.resize(chunk.len().next_multiple_of(4), 0);
         bytes.extend_from_slice(&[0x81, 202, 0, (chunk.len() / 4) as u8]);
         bytes.extend_from_slice(&chunk);
+        let call = &mut self.calls[at];
+        let bytes = call.sealed(bytes);
         self.out.push_back(Packet {
             from: SocketAddr::new(call.media.ip(), call.media.port() + 1),
             to: SocketAddr::new(to.ip(), to.port() + 1),

@@ -125,12 +125,17 @@ impl Phone {
                 host_of(call.next_hop()).parse().unwrap_or(call.peer),
             ),
         };
-        let said_before = extra.codecs.is_some().then(|| call.said.clone());
+        let said_before = extra
+            .codecs
+            .is_some()
+            .then(|| (call.said.clone(), call.secure.clone()));
         lines.extend(routes.iter().cloned());
         let bytes = call.compose(&format!("{method} {uri} {version}"), lines, &extra);
         if let Some(said) = Msg::read(&bytes) {
             call.routing.note(&said, None);
         }
+        let keys = call.secure.keys.iter().map(|(.., key)| key);
+        self.minted.extend(keys.cloned());
         let packet = Packet {
             from: leaves,
             to: peer,

@@ -1,7 +1,9 @@
 //! A message as it is written down.
 
 use super::super::sdp;
+use super::secure::{SUITES, Secure, own_key};
 use super::{Call, Extra};
+use umbra::base::keying::Suite;
 
 impl Call {
     pub(super) fn compose(&mut self, start: &str, lines: Vec<String>, extra: &Extra) -> Vec<u8> {
@@ -13,6 +15,7 @@ impl Call {
             (Some(codecs), _) => {
                 self.said_version += 1;
                 self.said.clone_from(codecs);
+                self.secure = self.security(start.starts_with("SIP/2.0"), extra);
                 let bytes = sdp::write(&sdp::Say {
                     codecs,
                     at: self.media,
@@ -25,6 +28,7 @@ impl Call {
                     place: extra.place.as_deref(),
                     ptime: Some(extra.ptime.unwrap_or(20)).filter(|ms| *ms > 0),
                     version: self.said_version,
+                    secure: &self.secure,
                     more: &extra.sdp_lines,
                 });
                 Some(match &extra.among {
@@ -52,6 +56,44 @@ impl Call {
         }
         text += "Content-Length: 0\r\n\r\n";
         text.into_bytes()
+    }
+}
+
+impl Call {
+    /// What a description says of security, by keys of this call's own.
+    fn security(&self, is_answer: bool, extra: &Extra) -> Secure {
+        let Some((profile, suites)) = extra.srtp.as_deref().and_then(|words| words.split_once(':')) else {
+            return Secure::default();
+        };
+        let theirs = self.heard.iter().flat_map(|heard| &heard.secure.keys);
+        let tag_of = |suite: Suite, place: u32| {
+            let mut theirs = theirs.clone().filter(|(_, known, _)| *known == suite);
+            theirs
+                .next()
+                .filter(|_| is_answer)
+                .map_or(place, |(tag, ..)| *tag)
+        };
+        let named = |word: &str| {
+            SUITES
+                .iter()
+                .find(|(name, _)| *name == word)
+                .map(|(_, suite)| *suite)
+        };
+        let suites = suites
+            .split(',')
+            .map(|word| named(word).expect("a suite of the ladder's"));
+        let key = |(suite, place)| {
+            let key = own_key(
+                &format!("{}{}", self.id, self.local_tag),
+                suite,
+                extra.key.unwrap_or(1),
+            );
+            (tag_of(suite, place), suite, key)
+        };
+        Secure {
+            savp: profile == "savp",
+            keys: suites.zip(1..).map(key).collect(),
+        }
     }
 }
 

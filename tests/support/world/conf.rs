@@ -246,8 +246,11 @@ fn further_trunks(setup: &Setup) -> Vec<Trunk> {
         return USUAL.get_or_init(|| Conf::embedded().switch.trunks).clone();
     }
     let (gateway, further) = (setup.gateway(1), setup.further_conf());
-    let text = format!("[[trunk]]\nname = \"carrier\"\ngateways = [\"sip:{gateway}\"]\n{further}");
-    let main = "[sip]\nudp = [\"127.0.0.1:5060\", \"[::1]:5060\"]\n";
+    let by = setup.gateway.transport().name();
+    let text =
+        format!("[[trunk]]\nname = \"carrier\"\ngateways = [\"sip:{gateway};transport={by}\"]\n{further}");
+    let main = "[sip]\nudp = [\"127.0.0.1:5060\", \"[::1]:5060\"]\ntcp = [\"127.0.0.1:5060\", \"[::1]:5060\"]\n\
+                tls = [\"127.0.0.1:5061\"]\ntls_cert = \"umbra.pem\"\ntls_key = \"umbra.key\"\n";
     let reading = Reading::of_texts("umbra.toml", main, "trunks.toml", &text);
     reading.conf().expect("a right conf").switch.trunks
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use umbra::call::media::{self, Report};
 use umbra::call::port::{Input, Records, Why};
+use umbra::rtp::srtp::RTP_GROWTH_MAX;
 use umbra::sip::path::{ListenerId, Path, Transport};
 use umbra::sip::peek::peek;
 
@@ -227,10 +228,12 @@ impl World {
             return;
         };
         if to.port() % 2 == 1 {
-            self.relay.rtcp(now, port.0, from, &bytes);
+            self.relay.rtcp(now, port.0, from, &mut bytes);
             return;
         }
-        if let Some(out) = self.relay.rtp(now, port.0, from, &mut bytes) {
+        let length = bytes.len();
+        bytes.resize(length + RTP_GROWTH_MAX, 0);
+        if let Some(out) = self.relay.rtp(now, port.0, from, &mut bytes, length) {
             let packet = Packet {
                 from: self.setup.media_address(media::MediaPort(out.port)),
                 to: out.to,

@@ -154,7 +154,7 @@ impl World {
                 }
                 Output::Told(id) => self.disk.told(self.now, id),
                 // It is written.
-                Output::Journal(_) | Output::Answer(..) | Output::Registration(_) => {}
+                Output::Journal(_) | Output::Answer(..) | Output::Registration(_) | Output::Legs(_) => {}
                 Output::CalleeUsed(callee) => {
                     let (id, only) = (callee.binding, Some(callee));
                     must(self.write(&Write::ClearCallee { id, only }));
@@ -233,6 +233,14 @@ impl World {
         while let Some((port, to, bytes)) = self.relay.poll_out() {
             let from = self.setup.media_address(media::MediaPort(port));
             self.carry(Packet { from, to, bytes }, None);
+        }
+        while let Some((port, rollovers)) = self.relay.poll_rolled() {
+            let port = media::MediaPort(port);
+            let shard = self.lanes.shard_of(port);
+            self.later(
+                Duration::ZERO,
+                What::Report(shard, Report::RolledOver(port, rollovers)),
+            );
         }
         while let Some(port) = self.relay.poll_dead() {
             let port = media::MediaPort(port);

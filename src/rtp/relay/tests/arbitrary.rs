@@ -37,7 +37,7 @@ proptest! {
                 prop_assert!(latch || from == sdp);
                 prop_assert!(got.bytes.len() <= bytes.len());
             }
-            bench.relay.rtcp(bench.now, port, from, &bytes);
+            bench.relay.rtcp(bench.now, port, from, &mut bytes.clone());
             for (port, to, _) in bench.run(0) {
                 let host = if port == A { a().ip() } else { b().ip() };
                 prop_assert!(latch || to.ip() == host);

@@ -17,7 +17,7 @@ const DATAGRAM: [u8; 9] = [0x80, 0x08, 6, 0xc0, 1, 0x80, 0, 0, 0xff];
 impl Bench {
     fn datagram(&mut self, from: SocketAddr, bytes: &[u8]) -> Option<(u32, SocketAddr, Vec<u8>)> {
         let mut buffer = bytes.to_vec();
-        let out = self.relay.rtp(self.now, A, from, &mut buffer)?;
+        let out = self.relay.rtp(self.now, A, from, &mut buffer, bytes.len())?;
         Some((out.port, out.to, buffer[out.bytes].to_vec()))
     }
 }

@@ -142,11 +142,13 @@ fn nothing_that_leaves_names_the_other_side() {
         left.extend(bench.answer(seq).map(|got| got.bytes));
         if seq % 50 == 0 {
             let report = peer_report(SSRC_A, 0, "+8613800000001@canary", None);
-            bench.relay.rtcp(bench.now, A, address("192.0.2.1:4001"), &report);
+            bench
+                .relay
+                .rtcp(bench.now, A, address("192.0.2.1:4001"), &mut report.clone());
             let report = peer_report(SSRC_B, 0, "canary-of-b", None);
             bench
                 .relay
-                .rtcp(bench.now, B, address("198.51.100.2:6001"), &report);
+                .rtcp(bench.now, B, address("198.51.100.2:6001"), &mut report.clone());
         }
         left.extend(
             bench

@@ -7,6 +7,7 @@ use super::*;
 use crate::rtp::flow::{MediaNat, Payload, Stream};
 use crate::rtp::outbound::Sent;
 use crate::rtp::packet::Header;
+use crate::rtp::srtp::RTP_GROWTH_MAX;
 
 mod addresses;
 mod arbitrary;
@@ -14,6 +15,7 @@ mod digits;
 mod fax;
 mod headers;
 mod reports;
+mod secure;
 mod silence;
 mod sounds;
 
@@ -67,6 +69,7 @@ fn spec(remote: SocketAddr) -> FlowSpec {
         nat: MediaNat::Strict,
         media_from: ArrayVec::new(),
         timeout: None,
+        security: None,
     }
 }
 
@@ -107,7 +110,9 @@ impl Bench {
     /// Raw bytes arrive; what leaves.
     fn raw(&mut self, port: u32, from: SocketAddr, bytes: &[u8]) -> Option<Got> {
         let mut buffer = bytes.to_vec();
-        let out = self.relay.rtp(self.now, port, from, &mut buffer)?;
+        let length = buffer.len();
+        buffer.resize(length + RTP_GROWTH_MAX, 0);
+        let out = self.relay.rtp(self.now, port, from, &mut buffer, length)?;
         let bytes = buffer[out.bytes].to_vec();
         let (header, payload) = packet::read(&bytes).expect("what leaves is RTP");
         Some(Got {

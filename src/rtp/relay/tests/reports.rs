@@ -77,10 +77,12 @@ fn a_receiver_report_tells_the_loss_and_answers_only_the_peers_own_sr() {
         bench.audio(seq);
     }
     let report = peer_report(SSRC_A, 0x1111_2222_3333_4444, "a", None);
-    bench.relay.rtcp(bench.now, A, address("192.0.2.1:4001"), &report);
+    bench
+        .relay
+        .rtcp(bench.now, A, address("192.0.2.1:4001"), &mut report.clone());
     // Somebody else's SR, from an address that isn't believed.
     let report = peer_report(SSRC_A, 0x5555_6666_7777_8888, "x", None);
-    bench.relay.rtcp(bench.now, A, stranger(), &report);
+    bench.relay.rtcp(bench.now, A, stranger(), &mut report.clone());
     let reports = bench.run(10_000);
     let (_, to, bytes) = reports
         .iter()
@@ -112,11 +114,11 @@ fn the_round_trip_is_measured_by_our_own_reports_only() {
     bench.wait(250);
     let from = address("198.51.100.2:6001");
     let made_up = peer_report(SSRC_B, 0, "b", Some((ours, last_sr ^ 1, 0)));
-    bench.relay.rtcp(bench.now, B, from, &made_up);
+    bench.relay.rtcp(bench.now, B, from, &mut made_up.clone());
     let real = peer_report(SSRC_B, 0, "b", Some((ours, last_sr, (200 << 16) / 1_000)));
-    bench.relay.rtcp(bench.now, B, from, &real);
+    bench.relay.rtcp(bench.now, B, from, &mut real.clone());
     let later = peer_report(SSRC_B, 0, "b", Some((ours, last_sr ^ 2, 0)));
-    bench.relay.rtcp(bench.now, B, from, &later);
+    bench.relay.rtcp(bench.now, B, from, &mut later.clone());
     let trip = bench.counts(B).round_trip_us.expect("measured");
     assert!((49_000..=51_100).contains(&trip), "{trip}");
 }
@@ -158,7 +160,7 @@ fn a_learnt_address_gets_rtcp_once_rtcp_came_from_it() {
     let rtcp = address("203.0.113.66:9999");
     bench
         .relay
-        .rtcp(bench.now, A, rtcp, &peer_report(SSRC_A, 0, "a", None));
+        .rtcp(bench.now, A, rtcp, &mut peer_report(SSRC_A, 0, "a", None));
     let reports = to_a(bench.run(30_000));
     assert!(!reports.is_empty() && reports.iter().all(|to| *to == rtcp));
 }
@@ -252,10 +254,10 @@ fn the_loss_that_a_peer_reports_of_our_stream_is_counted_over_all_our_ssrcs() {
         Some(None)
     );
     let first = bench.audio(2).expect("relayed").header.ssrc;
-    bench.relay.rtcp(bench.now, B, from, &about_us(first, 7, 80));
+    bench.relay.rtcp(bench.now, B, from, &mut about_us(first, 7, 80));
     bench
         .relay
-        .rtcp(bench.now, B, from, &about_us(first ^ 1, 90, 9_000));
+        .rtcp(bench.now, B, from, &mut about_us(first ^ 1, 90, 9_000));
     let counts = bench.relay.counts(bench.now, B).expect("a flow");
     assert_eq!(counts.remote_lost, Some(7));
     assert_eq!(counts.remote_jitter_us_max, Some(10_000));
@@ -266,7 +268,7 @@ fn the_loss_that_a_peer_reports_of_our_stream_is_counted_over_all_our_ssrcs() {
     };
     let second = bench.send(A, a(), &wide).expect("relayed").header.ssrc;
     assert_ne!(first, second);
-    bench.relay.rtcp(bench.now, B, from, &about_us(second, 2, 0));
+    bench.relay.rtcp(bench.now, B, from, &mut about_us(second, 2, 0));
     assert_eq!(
         bench.relay.counts(bench.now, B).and_then(|c| c.remote_lost),
         Some(9)
@@ -274,7 +276,7 @@ fn the_loss_that_a_peer_reports_of_our_stream_is_counted_over_all_our_ssrcs() {
     // Packets that came twice make it negative, which is no loss.
     bench
         .relay
-        .rtcp(bench.now, B, from, &about_us(second, 0xff_fffe, 0));
+        .rtcp(bench.now, B, from, &mut about_us(second, 0xff_fffe, 0));
     assert_eq!(
         bench.relay.counts(bench.now, B).and_then(|c| c.remote_lost),
         Some(7)
@@ -312,7 +314,9 @@ fn a_stream_that_said_bye_is_not_reported_on_and_nothing_of_it_crosses() {
     bye.extend([0x81, 203, 0, 3]);
     bye.extend(SSRC_A.to_be_bytes());
     bye.extend(b"\x07goodbye");
-    bench.relay.rtcp(bench.now, A, address("192.0.2.1:4001"), &bye);
+    bench
+        .relay
+        .rtcp(bench.now, A, address("192.0.2.1:4001"), &mut bye.clone());
     let reports = bench.run(10_000);
     for (port, _, bytes) in &reports {
         assert!(!bytes.windows(7).any(|w| w == b"goodbye"));

@@ -34,18 +34,18 @@ fn one_living_side_keeps_the_pair_alive_be_it_by_rtcp_and_a_stranger_does_not() 
         let report = peer_report(SSRC_B, 0, "b", None);
         bench
             .relay
-            .rtcp(bench.now, B, address("198.51.100.2:6001"), &report);
+            .rtcp(bench.now, B, address("198.51.100.2:6001"), &mut report.clone());
         assert_eq!(bench.relay.poll_dead(), None);
     }
     for seq in 0..4 {
         bench.run(20_000);
         bench.audio_from(stranger(), seq);
         let report = peer_report(SSRC_B, 0, "b", None);
-        bench.relay.rtcp(bench.now, B, stranger(), &report);
+        bench.relay.rtcp(bench.now, B, stranger(), &mut report.clone());
         // Another of its host's streams, for all we know.
         bench
             .relay
-            .rtcp(bench.now, B, address("198.51.100.2:7777"), &report);
+            .rtcp(bench.now, B, address("198.51.100.2:7777"), &mut report.clone());
     }
     assert!(bench.relay.poll_dead().is_some());
 }
@@ -83,7 +83,7 @@ fn ports_out_of_the_range_are_nobodys() {
     for port in [0, 19_998, 20_001, 20_010, u32::MAX] {
         bench.relay.open(bench.now, port, &spec(a()));
         assert_eq!(bench.send(port, a(), &audio(1, 1)), None, "{port}");
-        bench.relay.rtcp(bench.now, port, a(), &[]);
+        bench.relay.rtcp(bench.now, port, a(), &mut []);
         assert_eq!(bench.relay.close(bench.now, port), None);
     }
     assert_eq!(bench.relay.flows(), 2);

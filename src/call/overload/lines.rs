@@ -1,0 +1,286 @@
+//! Where new requests wait until a shard has time for them: a line for each trunk, and in it one for each of so many parts
+//! of its addresses. They are served in turn, so that whoever sends more than its share waits behind its own.
+//!
+//! A new call that waited longer than [`QUEUE_AGE_MAX`] is refused, if its line has stood for [`QUEUE_STANDS`]: a burst
+//! passes, and what can't be served is refused while its sender still waits for a first answer. The oldest is served
+//! first: with so short a wait no caller has given up, an INVITE is not repeated, and nothing overtakes.
+
+use std::collections::VecDeque;
+
+use crate::base::limits::{QUEUE_AGE_MAX, QUEUE_STANDS, SHARD_QUEUE, STRANGERS_QUEUE};
+use crate::base::time::Instant;
+
+/// Parts into which the addresses of one trunk fall.
+const SOURCES: usize = 16;
+
+/// Whose a new request is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Whose {
+    /// The trunk's at this place in the conf, from an address of this hash.
+    Trunk(usize, u64),
+    /// Nobody's.
+    Stranger,
+}
+
+/// What may become of a request that waits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Priority {
+    /// An emergency call (a number of three digits at the most, or RFC 5031's `urn:service:sos`): served before the others
+    /// of its trunk, however long they wait. What a message says of its own priority (Resource-Priority) isn't believed.
+    Emergency,
+    /// It has to be served sooner or later: a CANCEL, which follows its INVITE, or an OPTIONS, whose sender would take us
+    /// for dead.
+    Served,
+    /// A call: it is refused where it waits too long.
+    Call,
+}
+
+impl Priority {
+    /// Of a new request, by its first line.
+    pub fn of(request: &[u8]) -> Self {
+        let line = request.trim_ascii_start();
+        let Some(uri) = line.strip_prefix(b"INVITE ") else {
+            return Self::Served;
+        };
+        let uri = uri.trim_ascii_start();
+        let is = |scheme: &[u8]| {
+            uri.get(..scheme.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+        };
+        let user = [b"sip:".as_slice(), b"sips:", b"tel:"]
+            .into_iter()
+            .find(|scheme| is(scheme))
+            .and_then(|scheme| uri.get(scheme.len()..))
+            .unwrap_or_default();
+        let digits = user.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let ends = user
+            .get(digits)
+            .is_none_or(|byte| matches!(byte, b'@' | b';' | b' '));
+        if is(b"urn:service:sos") || ((1..=3).contains(&digits) && ends) {
+            Self::Emergency
+        } else {
+            Self::Call
+        }
+    }
+}
+
+/// What becomes of one that waited.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// It is served.
+    Taken,
+    /// It is refused: it waited too long, or those before it left no room.
+    Shed,
+}
+
+/// Something that waits.
+struct Waiting<T> {
+    item: T,
+    came: Instant,
+    priority: Priority,
+}
+
+/// What waits of some addresses of a trunk.
+struct Source<T> {
+    waiting: VecDeque<Waiting<T>>,
+    /// When nothing waited, last.
+    calm_at: Instant,
+}
+
+impl<T> Default for Source<T> {
+    fn default() -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            calm_at: Instant::default(),
+        }
+    }
+}
+
+impl<T> Source<T> {
+    fn pop(&mut self, now: Instant) -> Option<(T, Verdict)> {
+        let first = self.waiting.pop_front()?;
+        let stands = now - self.calm_at > QUEUE_STANDS;
+        if self.waiting.is_empty() {
+            self.calm_at = now;
+        }
+        let is_late = stands && now - first.came > QUEUE_AGE_MAX;
+        let verdict = match first.priority {
+            Priority::Call if is_late => Verdict::Shed,
+            Priority::Emergency | Priority::Served | Priority::Call => Verdict::Taken,
+        };
+        Some((first.item, verdict))
+    }
+}
+
+/// What waits of a trunk.
+struct Line<T> {
+    first: VecDeque<T>,
+    sources: [Source<T>; SOURCES],
+    /// Whose turn it is.
+    turn: usize,
+    len: usize,
+}
+
+impl<T> Default for Line<T> {
+    fn default() -> Self {
+        Self {
+            first: VecDeque::new(),
+            sources: std::array::from_fn(|_| Source::default()),
+            turn: 0,
+            len: 0,
+        }
+    }
+}
+
+impl<T> Line<T> {
+    fn push(&mut self, now: Instant, source: u64, waiting: Waiting<T>) {
+        self.len += 1;
+        if waiting.priority == Priority::Emergency {
+            self.first.push_back(waiting.item);
+            return;
+        }
+        let source = &mut self.sources[(source % SOURCES as u64) as usize];
+        if source.waiting.is_empty() {
+            source.calm_at = now;
+        }
+        source.waiting.push_back(waiting);
+    }
+
+    fn pop(&mut self, now: Instant) -> Option<(T, Verdict)> {
+        if self.len == 0 {
+            return None;
+        }
+        self.len -= 1;
+        if let Some(item) = self.first.pop_front() {
+            return Some((item, Verdict::Taken));
+        }
+        for _ in 0..SOURCES {
+            let turn = self.turn;
+            self.turn = (turn + 1) % SOURCES;
+            if let Some(popped) = self.sources[turn].pop(now) {
+                return Some(popped);
+            }
+        }
+        None
+    }
+
+    /// Takes away the newest call of the addresses that have most waiting.
+    fn shed_newest(&mut self) -> Option<T> {
+        let longest = self
+            .sources
+            .iter_mut()
+            .max_by_key(|source| source.waiting.len())?;
+        let is_call = |waiting: &Waiting<T>| waiting.priority == Priority::Call;
+        let newest = longest.waiting.iter().rposition(is_call)?;
+        self.len -= 1;
+        longest.waiting.remove(newest).map(|waiting| waiting.item)
+    }
+}
+
+/// The lines of one shard.
+pub struct Lines<T> {
+    /// By the trunks' places in the conf.
+    trunks: Vec<Line<T>>,
+    strangers: VecDeque<T>,
+    /// Whose turn it is.
+    turn: usize,
+    /// How many wait in `trunks`.
+    len: usize,
+}
+
+impl<T> Default for Lines<T> {
+    fn default() -> Self {
+        Self {
+            trunks: Vec::new(),
+            strangers: VecDeque::new(),
+            turn: 0,
+            len: 0,
+        }
+    }
+}
+
+/// What has to go because there is no room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Out<T> {
+    /// It is answered 503.
+    Shed(T),
+    /// It hears nothing: it is a stranger's, or something that comes again.
+    Lost(T),
+}
+
+impl<T> Lines<T> {
+    /// Puts one in its line, which came at `came`.
+    ///
+    /// # Errors
+    /// What has no room: of the line in which most wait, the newest call.
+    pub fn push(&mut self, came: Instant, whose: Whose, priority: Priority, item: T) -> Result<(), Out<T>> {
+        let Whose::Trunk(trunk, source) = whose else {
+            if self.strangers.len() >= STRANGERS_QUEUE {
+                return Err(Out::Lost(item));
+            }
+            self.strangers.push_back(item);
+            return Ok(());
+        };
+        if self.len >= 2 * SHARD_QUEUE {
+            return Err(Out::Lost(item));
+        }
+        if trunk >= self.trunks.len() {
+            self.trunks.resize_with(trunk + 1, Line::default);
+        }
+        let is_full = self.len >= SHARD_QUEUE && priority == Priority::Call;
+        self.len += 1;
+        let waiting = Waiting { item, came, priority };
+        self.trunks[trunk].push(came, source, waiting);
+        if !is_full {
+            return Ok(());
+        }
+        let longest = self.trunks.iter_mut().max_by_key(|line| line.len);
+        match longest.and_then(Line::shed_newest) {
+            Some(item) => {
+                self.len -= 1;
+                Err(Out::Shed(item))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The next one in turn, and what becomes of it. Strangers come when nobody else waits.
+    pub fn pop(&mut self, now: Instant) -> Option<(T, Verdict)> {
+        if self.len == 0 {
+            return Some((self.strangers.pop_front()?, Verdict::Taken));
+        }
+        for _ in 0..self.trunks.len() {
+            let turn = self.turn;
+            self.turn = (turn + 1) % self.trunks.len();
+            if let Some(popped) = self.trunks[turn].pop(now) {
+                self.len -= 1;
+                return Some(popped);
+            }
+        }
+        None
+    }
+
+    /// Whether nobody waits.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0 && self.strangers.is_empty()
+    }
+
+    /// Everybody goes to the line where `whose` puts them: the conf has changed. Whoever waited begins to wait anew.
+    pub fn sort_anew(&mut self, now: Instant, whose: impl Fn(&T) -> Whose) {
+        let before = std::mem::take(self);
+        let lines = before.trunks.into_iter();
+        let of_line = |line: Line<T>| {
+            let first = line.first.into_iter().map(|item| (item, Priority::Emergency));
+            let others = line.sources.into_iter().flat_map(|source| source.waiting);
+            first.chain(others.map(|waiting| (waiting.item, waiting.priority)))
+        };
+        let strangers = before.strangers.into_iter().map(|item| (item, Priority::Call));
+        for (item, priority) in lines.flat_map(of_line).chain(strangers) {
+            // There was room for as many before.
+            let _ = self.push(now, whose(&item), priority, item);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
