@@ -184,6 +184,7 @@ fn spec(remote: SocketAddr) -> FlowSpec {
         nat: MediaNat::Strict,
         media_from: Default::default(),
         timeout: None,
+        security: None,
     }
 }
 
