@@ -406,6 +406,7 @@ impl<S: Stage> Play<S> {
             ["report", who, options @ ..] => self.report(who, options),
             ["reported", who, lost] => self.reported(who, lost),
             ["skip", count, "from", who] => self.skip(count, who),
+            ["hum", who] => self.hum(who),
             ["press", who, keys, options @ ..] => self.press(who, keys, options),
             ["keys", who, keys, options @ ..] => self.keys(who, keys, options),
             ["fax", from, "->", to, options @ ..] => self.fax(from, to, options),
