@@ -56,6 +56,15 @@ fn two_phones_hear_each_other_over_ipv6() {
 
 #[test]
 fn two_phones_that_show_certificates_hear_each_other_over_tls() {
+    talk_over_tls("", [("", None); 2]);
+}
+
+#[test]
+fn two_phones_hear_each_other_where_keys_are_told_over_tls() {
+    talk_over_tls("srtp = \"required\"\n", [("srtp-mand", CM); 2]);
+}
+
+fn talk_over_tls(lines: &str, phones: [(&str, Option<&str>); 2]) {
     // A phone has TLS at the port behind the one that it is told.
     let free = |ip| {
         let lower = free_address(ip);
@@ -69,8 +78,8 @@ fn two_phones_that_show_certificates_hear_each_other_over_tls() {
         calls: 50,
         also: Vec::new(),
     };
-    let server = Server::speaking("tls", &setup);
-    talk(&server, Over::Tls, a_sip, b_sip, server.sip);
+    let server = Server::with_trunk(HOME.into(), "tls", &setup, lines);
+    talk_secured(&server, Over::Tls, [a_sip, b_sip], server.sip, phones);
 }
 
 /// Two phones talk whose trunk has these lines, each secured or not; what each says of it.

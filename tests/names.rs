@@ -513,9 +513,16 @@ fn a_name_that_is_nowhere_is_noted_and_the_next_gateway_is_tried() {
         "{record}"
     );
 
+    let said = server.done("route 17000000001 13800000001");
+    let nowhere = "Not by sip:nowhere.carrier.test:5070 of trunk carrier: its name resolves to nothing";
+    assert!(said.contains(nowhere), "{said}");
+    assert!(said.contains(&format!("It leaves by sip:{address};")), "{said}");
+
     // Without another gateway there is no way.
     rewrite(&server, zone.address, &["sip:nowhere.carrier.test:5070"], ANYBODY);
     server.done("reload");
+    let said = server.done("route 17000000001 13800000001");
+    assert!(said.contains("the call fails with 500"), "{said}");
     assert_eq!(Talk::refused(server.sip, 3), 500);
     let record = server.settled(3).remove(2);
     assert_eq!(record["refusal"], "trunk_down", "{record}");

@@ -52,7 +52,7 @@ fn frames(stream: &[u8], first: usize, step: usize) -> Vec<Cut> {
         while let Some(frame) = framer.next() {
             cuts.push(match frame {
                 Frame::Message(bytes) => Cut::Message(bytes.to_vec()),
-                Frame::Ping => Cut::Ping,
+                Frame::Ping | Frame::Pong => Cut::Ping,
                 Frame::Broken(head) => Cut::Broken(head.to_vec()),
             });
         }

@@ -54,8 +54,16 @@ pub const REGISTER_TRIES_MAX: u32 = 5;
 pub const REGISTERS_AT_ONCE: usize = 16;
 /// See [`REGISTERS_AT_ONCE`].
 pub const REGISTERS_APART: Duration = Duration::from_millis(20);
+/// The least time between a registration and its refresh, however little was granted.
+pub const REGISTER_REFRESH_MIN: Duration = Duration::from_secs(2);
+/// Servers of a trunk's gateways that a registration tries before it pauses.
+pub const REGISTRARS_TRIED_MAX: usize = 16;
 /// How long a server that stops waits for its registrations to be taken back.
 pub const REGISTER_LEAVE: Duration = Duration::from_secs(3);
+/// Bytes of a file of the conf.
+pub const CONF_BYTES_MAX: u64 = 4 << 20;
+/// Bytes of a file of certificates, or of a key.
+pub const PEM_BYTES_MAX: u64 = 4 << 20;
 /// Bytes of a password, a user's name or a realm.
 pub const SECRET_BYTES_MAX: usize = 256;
 /// How long a nonce of ours can be used.
@@ -131,6 +139,10 @@ pub const TLS_ENDS_SOON: Duration = Duration::from_secs(14 * 86_400);
 pub const TCP_MESSAGE_MAX: Duration = Duration::from_secs(10);
 /// How long the other side of a TCP connection may take nothing of what is written; then it is closed.
 pub const TCP_STALL_MAX: Duration = Duration::from_secs(10);
+/// How long the other side of a connection may take for the answer to a keep-alive of ours (RFC 5626 §4.4.1).
+pub const PONG_MAX: Duration = Duration::from_secs(10);
+/// How often there may be such keep-alives, in seconds.
+pub const KEEPALIVE_S: RangeInclusive<u32> = 10..=3_600;
 /// How long a TCP connection with a trunk's address may be silent; then it is closed. The next message opens it
 /// again.
 pub const TCP_IDLE_MAX: Duration = Duration::from_secs(600);

@@ -21,12 +21,13 @@ use crate::rtp::clip::Play;
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sdp::answer::{Agreed, Lines, Mismatch, Offer, Terms};
 use crate::sdp::build;
-use crate::sdp::crypto::{Line, Mode, Protection};
+use crate::sdp::crypto::{Mode, Protection};
 use crate::sdp::media::{CodecName, Origin, RtcpPort};
 use crate::sdp::parse::Session;
 use crate::sip::path::Transport;
 
 mod flows;
+mod forks;
 mod kept;
 mod keys;
 mod offers;
@@ -36,6 +37,7 @@ mod sound;
 pub(in crate::call) use secure::Ssrcs;
 
 pub use flows::Keys;
+pub use forks::{Described, Met};
 pub use sound::Sounds;
 
 use secure::Secret;
@@ -77,26 +79,6 @@ enum Opened {
 enum Owes {
     Nothing,
     Answer,
-}
-
-/// What a fork of the called side has described, and what it was asked.
-#[derive(Debug, Default)]
-pub struct Described {
-    /// What is settled with it, if anything.
-    pub agreed: Option<Agreed>,
-    /// The terms that it has from us; `None`: those of the INVITE.
-    terms: Option<Box<Terms>>,
-    /// What they say of security; `None`: what the INVITE says.
-    line: Option<Box<Line>>,
-}
-
-/// How an answer of the called side stands to what the caller speaks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Met {
-    /// They have a codec in common.
-    Together,
-    /// It chose what the caller has given up since its INVITE.
-    Apart,
 }
 
 /// An offer that one leg made and the other has still to agree to.
@@ -332,6 +314,9 @@ impl Bridge {
             side.codecs.clone_from(&trunk.codecs);
             side.media_from = trunk.media_from.iter().copied().take(4).collect();
         }
+        if let (LegName::Caller, RtcpMux::Off, Some(offer)) = (leg, trunk.rtcp_mux, &mut self.offer) {
+            offer.keep_rtcp_apart();
+        }
     }
 
     /// Takes over what the pool says of faxes.
@@ -352,112 +337,6 @@ impl Bridge {
     /// What a leg has settled.
     pub fn agreed(&self, leg: LegName) -> Option<&Agreed> {
         self.side(leg)?.agreed.as_ref()
-    }
-
-    /// The called side answered our offer: media can run as soon as [`Bridge::order_flows`] or [`Bridge::talk`] says
-    /// so. The first answer settles the caller's one description; a later fork's only moves the called side's flow.
-    ///
-    /// # Errors
-    /// The answer agrees to nothing that was offered, or is of another family.
-    pub fn callee_described(&mut self, session: &Session) -> Result<Met, Refused> {
-        let far = self.check(LegName::Callee, session)?;
-        self.forget_untold();
-        let known = self.with_events(LegName::Callee, &far);
-        let answer = self.offer.as_ref().map(|offer| offer.answer(&known, None));
-        let Ok(answer) = answer.transpose() else {
-            // It answers the INVITE's offer, of which the caller has taken something back by an UPDATE.
-            self.settle(LegName::Callee, far);
-            return Ok(Met::Apart);
-        };
-        let is_told = self.description(LegName::Caller).is_some();
-        let near = match answer {
-            Some((answer, near)) => {
-                if !is_told {
-                    if let Some(caller) = self.side_mut(LegName::Caller) {
-                        caller.answer_line(&near);
-                    }
-                    self.write(LegName::Caller, answer);
-                }
-                Some(near)
-            }
-            None => {
-                if !is_told {
-                    // One codec, so that the caller's ACK can't choose another than the called side speaks.
-                    self.write_offer(LegName::Caller, one_codec(far.onward(None)));
-                }
-                None
-            }
-        };
-        if near.is_none()
-            && let Some(caller) = self.side_mut(LegName::Caller)
-            && caller.agreed.is_none()
-        {
-            caller.owes = Owes::Answer;
-        }
-        self.settle(LegName::Callee, far);
-        if let Some(near) = near {
-            self.settle(LegName::Caller, near);
-        }
-        Ok(Met::Together)
-    }
-
-    /// What was written for the caller of media that were kept from it, it has not seen: it is told what comes of the last
-    /// description, as its first one.
-    fn forget_untold(&mut self) {
-        if self.is_untold() {
-            self.unwrite(LegName::Caller);
-        }
-    }
-
-    /// What is written for a leg it has not seen, and never will.
-    fn unwrite(&mut self, leg: LegName) {
-        if let Some(side) = self.side_mut(leg) {
-            side.written = None;
-            side.origin.version = 0;
-        }
-    }
-
-    /// Whether both sides have settled something, and have no codec in common.
-    pub fn are_apart(&self) -> bool {
-        match (self.agreed(LegName::Caller), self.agreed(LegName::Callee)) {
-            (Some(near), Some(far)) => !near.meets(far),
-            (Some(_) | None, _) => false,
-        }
-    }
-
-    /// The called side's fork in use gives way to another: what that one has settled (by default nothing yet) counts
-    /// from now on. Returns what was settled with the one before.
-    pub fn turn_callee(&mut self, fork: Described) -> Described {
-        let near = match (&self.offer, &fork.agreed) {
-            (Some(offer), Some(far)) => {
-                let far = self.with_events(LegName::Callee, far);
-                offer.answer(&far, None).ok().map(|(_, near)| near)
-            }
-            (Some(_) | None, _) => None,
-        };
-        if let Some(near) = near {
-            self.settle(LegName::Caller, near);
-        }
-        let invited = self.invited.clone();
-        let Some(callee) = self.side_mut(LegName::Callee) else {
-            return Described::default();
-        };
-        // An offer without an answer counts for nothing.
-        let former = callee.former.take();
-        let asked = callee.written.as_ref().map(|(terms, _)| Box::new(terms.clone()));
-        let before = Described {
-            agreed: std::mem::replace(&mut callee.agreed, fork.agreed),
-            terms: former.or(asked),
-            line: callee.turn_line(fork.line),
-        };
-        if let (Some(terms), Some((written, text))) = (fork.terms.or(invited), &mut callee.written)
-            && *terms != *written
-        {
-            // Without text: it is written again, under a new version, before it is said again.
-            *written = *terms;
-            *text = Box::default();
-        }
-        before
     }
 
     /// A leg's peer answered an offer of ours that was nobody else's: in the ACK of a 2xx, or in a 2xx.
@@ -492,7 +371,7 @@ impl Bridge {
         session: &Session,
     ) -> Result<Option<Terms>, Refused> {
         let near = self.side(leg).ok_or(Mismatch::NoAudio)?;
-        let offer = match (
+        let mut offer = match (
             Offer::read(
                 session,
                 &near.codecs.known(),
@@ -504,6 +383,9 @@ impl Bridge {
             (Err(Mismatch::NoAudio), Fax::Pass) => Offer::read_fax(session, near.protection(), &near.lines)?,
             (read, Fax::Pass | Fax::Refuse) => read?,
         };
+        if near.mux == RtcpMux::Off {
+            offer.keep_rtcp_apart();
+        }
         if !reaches(near.here, offer.rtp) {
             return Err(Refused::OtherFamily);
         }
@@ -543,12 +425,15 @@ impl Bridge {
         session: &Session,
     ) -> Result<(), Refused> {
         let near = self.side(leg).ok_or(Mismatch::NoAudio)?;
-        let offer = Offer::read(
+        let mut offer = Offer::read(
             session,
             &near.codecs.known(),
             near.protection(),
             Some(&near.lines),
         )?;
+        if near.mux == RtcpMux::Off {
+            offer.keep_rtcp_apart();
+        }
         if !reaches(near.here, offer.rtp) {
             return Err(Refused::OtherFamily);
         }
@@ -664,7 +549,7 @@ impl Bridge {
             terms.rtcp_port = match (&side.agreed, side.mux) {
                 (Some(agreed), _) => agreed.rtcp_port,
                 (None, RtcpMux::Offer) => RtcpPort::Shared,
-                (None, RtcpMux::Answer) => RtcpPort::Own,
+                (None, RtcpMux::Answer | RtcpMux::Off) => RtcpPort::Own,
             };
         }
         self.offer_events(leg, &mut terms);
@@ -716,15 +601,4 @@ fn ports_dry(hands: &mut Hands, now: Instant) -> End {
     hands.note(Note::PortsDry);
     hands.bind_ahead(now);
     End::failed(Reason::Overload)
-}
-
-/// The terms with their best audio codec only, and what goes among it.
-fn one_codec(mut terms: Terms) -> Terms {
-    let mut audio = 0;
-    terms.codecs.retain(|codec| {
-        let is_audio = codec.name.is_audio();
-        audio += usize::from(is_audio);
-        !is_audio || audio == 1
-    });
-    terms
 }

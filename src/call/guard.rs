@@ -25,7 +25,8 @@ m=image udptl t38 a=T38FaxVersion a=T38MaxBitRate a=T38FaxMaxBuffer a=T38FaxMaxD
 transferredTCF a=T38FaxUdpEC t38UDPRedundancy t38UDPFEC t38UDPNoEC Supported Require 100rel timer Session-Expires refresher=uac \
 uas Min-SE RSeq RAck Reason Q.850 cause Call/Transaction Forwarded Progress Accepted Unauthorized Forbidden Acceptable \
 Authentication Required Request-URI Unsupported Extension Interval Anonymity Disallowed Temporarily Unavailable Detected \
-Incomplete Terminated Internal Implemented Time-out Everywhere Anywhere Redirection";
+Incomplete Terminated Internal Implemented Time-out Everywhere Anywhere Redirection SIP/2.0/TLS transport=tls Authorization \
+Proxy-Authorization Digest username realm nonce uri response algorithm SHA-256 SHA-512-256 opaque cnonce qop=auth nc=00000001 nc=00000002";
 /// Shorter ids of the other side are not searched for: they would be found by accident.
 const ID_BYTES_MIN: usize = 8;
 /// Writings of numbers that one side may not see: more than a message can carry.
@@ -163,6 +164,13 @@ impl Forbidden {
                 self.known.push(*address);
             }
         }
+    }
+
+    /// Words of the conf that our messages to this side hold anyway: an id of the other side that is one of them tells
+    /// nothing, and could only ring our alarm.
+    pub fn ours(&mut self, words: &[&str]) {
+        self.ids
+            .retain(|id| !words.iter().any(|word| holds_id(word.as_bytes(), id)));
     }
 
     /// Our own media addresses, which any description of ours may name.
@@ -549,6 +557,22 @@ mod tests {
             Ok(()),
             "both sides are there"
         );
+    }
+
+    #[test]
+    fn an_id_that_is_a_word_of_ours_is_none() {
+        let mut guard = Forbidden::default();
+        for word in ["Proxy-Authorization", "username", "algorithm", "SHA-512-256"] {
+            guard.id(word.as_bytes());
+        }
+        assert!(guard.ids.is_empty(), "what a proof is made of");
+        guard.id(b"sip.carrier.example");
+        guard.id(b"somebody@carrier.example");
+        guard.ours(&["sip.carrier.example:5070", "umbra"]);
+        let to = b"To: <sip:1@sip.carrier.example:5070>\r\n";
+        assert_eq!(guard.check(to, Scope::Whole), Ok(()), "the gateway's own name");
+        let other = b"X: somebody@carrier.example\r\n";
+        assert_eq!(guard.check(other, Scope::Whole), Err(Hit::Id));
     }
 
     #[test]

@@ -4,23 +4,18 @@
 //! longer waits when it fails, and taken back when no new calls are wanted any more. Its question for a password is
 //! answered as an INVITE's is ([`challenge`](super::leg::challenge)).
 
-use std::net::{IpAddr, SocketAddr};
+mod line;
+mod pauses;
+
+use std::net::IpAddr;
 use std::time::Duration;
 
-use super::config::{Config, Listener};
-use super::hands::{Hands, Token, listener_towards};
+use super::config::Config;
+use super::hands::{Hands, Token};
 use super::leg::challenge::Given;
 use super::leg::contact_of;
 use super::port::{Output, Registered, Registration, Unregistered};
-use super::targets::{self, Resolved, Target};
-use super::trunk::Trunk;
-use super::trunk::register::Register;
-use super::trunk::secret::Credentials;
-use crate::base::chance::Chance;
-use crate::base::limits::{
-    REGISTER_EXPIRES, REGISTER_PAUSE, REGISTER_PAUSE_MAX, REGISTER_RETRY_AFTER_MAX, REGISTER_TRIES_MAX,
-    REGISTERS_APART, REGISTERS_AT_ONCE,
-};
+use crate::base::limits::{REGISTER_EXPIRES, REGISTER_TRIES_MAX, REGISTERS_APART, REGISTERS_AT_ONCE};
 use crate::base::time::{Instant, Now};
 use crate::base::timer::{TimerId, Timers};
 use crate::sip::build;
@@ -29,112 +24,13 @@ use crate::sip::header::{Name, NameAddr, decimal};
 use crate::sip::lexer::Head;
 use crate::sip::message::Message;
 use crate::sip::method::Method;
-use crate::sip::path::{Party, Path, Transport};
 use crate::sip::transaction::Owner;
+
+use line::{Line, Server};
+use pauses::{pause, refresh_after, retry_after};
 
 /// The first byte of the owner words of our transactions. Those of calls begin with a small one.
 const OURS: u64 = 0xA0;
-
-/// What a registration is made of: while it is the same, so is the registration.
-#[derive(Clone, PartialEq, Eq, Debug)]
-struct Line {
-    trunk: Box<str>,
-    register: Register,
-    credentials: Option<Credentials>,
-    listener: Listener,
-    transport: Transport,
-    registrar: SocketAddr,
-    /// Over TLS, whose terms its connection is opened on: two trunks may have the same gateway.
-    party: Option<Party>,
-    /// The gateway's host and port, as the conf has them.
-    host: String,
-}
-
-impl Line {
-    /// A trunk's, if it wants one and we can reach its first gateway. Of several addresses that this has by its name, the one
-    /// that we are registered at stays while it is among them.
-    fn of(config: &Config, resolved: &Resolved, trunk: &Trunk, present: Option<Target>) -> Option<Self> {
-        let register = trunk.register.as_ref()?;
-        let gateway = trunk.gateways.first()?;
-        let present = present.filter(|target| resolved.is_target(gateway, *target));
-        let first = || targets::first(gateway, &config.listeners, trunk.listener, resolved);
-        let Target {
-            transport,
-            address: registrar,
-        } = present.or_else(first)?;
-        let listener = listener_towards(config, trunk.listener, transport, registrar)?.clone();
-        let way = trunk.way(Path {
-            transport,
-            ..Path::udp(listener.id, registrar)
-        });
-        Some(Self {
-            trunk: trunk.name.clone(),
-            register: register.clone(),
-            credentials: trunk.credentials.clone(),
-            listener,
-            party: way.party,
-            transport,
-            registrar,
-            host: gateway.place.host_port(),
-        })
-    }
-
-    /// Whether it is the same registration, perhaps otherwise asked for: the gateway would know them by one name.
-    fn is_of(&self, other: &Self) -> bool {
-        let names = |line: &Self| {
-            let Register {
-                user,
-                domain,
-                contact_user,
-                expires_s: _,
-            } = line.register.clone();
-            (
-                line.trunk.clone(),
-                line.registrar,
-                line.transport,
-                user,
-                domain,
-                contact_user,
-            )
-        };
-        names(self) == names(other) && self.listener == other.listener
-    }
-
-    /// What the gateway is told: the address, and where it is reached.
-    fn binding(&self) -> (Vec<u8>, Vec<u8>) {
-        let Register {
-            user, contact_user, ..
-        } = &self.register;
-        (
-            self.uri(Some(user)),
-            contact_of(&self.listener, Some(contact_user)),
-        )
-    }
-
-    const fn path(&self) -> Path {
-        Path {
-            listener: self.listener.id,
-            transport: self.transport,
-            remote: self.registrar,
-            flow: None,
-            party: self.party,
-        }
-    }
-
-    /// The URI of what is registered, and without its user that of whoever registers it.
-    fn uri(&self, user: Option<&str>) -> Vec<u8> {
-        let mut uri = b"sip:".to_vec();
-        if let Some(user) = user {
-            uri.extend_from_slice(user.as_bytes());
-            uri.push(b'@');
-        }
-        match &self.register.domain {
-            Some(domain) => uri.extend_from_slice(domain.as_bytes()),
-            None => uri.extend_from_slice(self.host.as_bytes()),
-        }
-        uri
-    }
-}
 
 /// What a REGISTER that is out is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -159,6 +55,10 @@ enum Wanted {
 /// One registration.
 struct Entry {
     line: Line,
+    /// All that it may be kept at, in the order in which they are asked.
+    servers: Vec<Server>,
+    /// How many of them have failed since one has answered, or since the last pause.
+    passed: usize,
     call_id: Token,
     tag: Token,
     cseq: u32,
@@ -224,25 +124,23 @@ impl Registrar {
         if hands.shard.index != 0 {
             return;
         }
-        let mut lines: Vec<Line> = config
+        let mut lines: Vec<(Line, Vec<Server>)> = config
             .trunks
             .iter()
             .filter_map(|trunk| {
                 let is_its = |(_, entry): &&(u32, Entry)| {
                     entry.wanted == Wanted::Yes && entry.line.trunk == trunk.name
                 };
-                let present = self.entries.iter().find(is_its).map(|(_, entry)| Target {
-                    transport: entry.line.transport,
-                    address: entry.line.registrar,
-                });
+                let present = self.entries.iter().find(is_its).map(|(_, entry)| &entry.line.at);
                 Line::of(config, &hands.resolved, trunk, present)
             })
             .collect();
-        let bindings: Vec<_> = lines.iter().map(Line::binding).collect();
+        let bindings: Vec<_> = lines.iter().map(|(line, _)| line.binding()).collect();
         for (_, entry) in &mut self.entries {
-            match lines.iter().position(|line| line.is_of(&entry.line)) {
+            match lines.iter().position(|(line, _)| line.is_of(&entry.line)) {
                 Some(place) => {
-                    let line = lines.swap_remove(place);
+                    let (line, servers) = lines.swap_remove(place);
+                    entry.servers = servers;
                     // One that is being taken back, and is wanted again, begins anew.
                     if line != entry.line || entry.wanted != Wanted::Yes {
                         entry.wanted = Wanted::Yes;
@@ -256,9 +154,11 @@ impl Registrar {
                 None => entry.wanted = Wanted::No,
             }
         }
-        for line in lines {
+        for (line, servers) in lines {
             let entry = Entry {
                 line,
+                servers,
+                passed: 0,
                 call_id: hands.call_id(),
                 tag: hands.token(),
                 cseq: 0,
@@ -416,8 +316,9 @@ impl Entry {
         let Line {
             register,
             credentials,
-            listener,
-            transport,
+            at: Server {
+                listener, transport, ..
+            },
             ..
         } = &self.line;
         let expires_s = match out {
@@ -470,7 +371,7 @@ impl Entry {
         let may_try = self.tries < REGISTER_TRIES_MAX;
         if let Some(asker) = Asker::of_status(status) {
             let credentials = self.line.credentials.as_ref();
-            let ways = (source, self.line.registrar.ip());
+            let ways = (source, self.line.at.registrar.ip());
             return match Given::to(credentials, self.given.as_ref(), ways, asker, response) {
                 Ok(given) if may_try => {
                     self.given = Some(given);
@@ -508,7 +409,7 @@ impl Entry {
                     return self.failed(now, hands, Unregistered::NotGranted, Duration::ZERO);
                 }
                 let granted = Duration::from_secs(granted_s.into());
-                self.failures = 0;
+                (self.failures, self.passed) = (0, 0);
                 self.until = Some(now.at + granted);
                 self.due = now.at + refresh_after(granted, &mut hands.chance);
                 Registered::Until(now.wall.plus(granted))
@@ -524,7 +425,7 @@ impl Entry {
     /// if it writes ours otherwise, else what it says of all, else what we have asked for.
     fn granted(&self, response: &Head<'_>) -> u32 {
         let asked = self.line.register.expires_s.max(self.min_expires_s);
-        let ours = contact_of(&self.line.listener, Some(&self.line.register.contact_user));
+        let ours = contact_of(&self.line.at.listener, Some(&self.line.register.contact_user));
         let plain = |uri: &[u8]| {
             let uri = uri.split(|byte| *byte == b';').next().unwrap_or_default();
             uri.to_ascii_lowercase()
@@ -548,7 +449,8 @@ impl Entry {
             .unwrap_or(asked)
     }
 
-    /// The REGISTER that is out came to nothing. The next goes out after a pause, and `wait` at the least.
+    /// The REGISTER that is out came to nothing. The next goes to another server at once, where that may help, or out after
+    /// a pause, and `wait` at the least.
     fn failed(&mut self, now: Now, hands: &mut Hands, why: Unregistered, wait: Duration) {
         let out = self.out.take();
         self.until = self.until.filter(|until| *until > now.at);
@@ -557,11 +459,40 @@ impl Entry {
             self.until = None;
             return self.tell(hands, Registered::TakenBack);
         }
-        self.failures = self.failures.saturating_add(1);
-        let pause = pause(self.failures, &mut hands.chance).max(wait);
+        let pause = if self.passes_on(&why) {
+            Duration::ZERO
+        } else {
+            self.failures = self.failures.saturating_add(1);
+            pause(self.failures, &mut hands.chance).max(wait)
+        };
         self.due = if self.is_outdated { now.at } else { now.at + pause };
         let state = Registered::Failed(why, now.wall.plus(self.due - now.at));
         self.tell(hands, state);
+    }
+
+    /// Whether there is a server that hasn't failed yet, where this one has no time or says nothing (RFC 3263 §4.3): that is
+    /// asked next. Behind the last one the first has its turn again, after a pause.
+    fn passes_on(&mut self, why: &Unregistered) -> bool {
+        let may_help = match why {
+            Unregistered::Silent => true,
+            Unregistered::Status(status) => matches!(status, 408 | 503),
+            Unregistered::Challenge(_) | Unregistered::NotGranted => false,
+        };
+        if !may_help {
+            return false;
+        }
+        let place = self.servers.iter().position(|server| server.is_of(&self.line.at));
+        let next = place.map_or(0, |place| place + 1);
+        let Some(server) = self.servers.get(next).or(self.servers.first()) else {
+            return false;
+        };
+        self.line.at = server.clone();
+        self.passed += 1;
+        let is_left = self.passed < self.servers.len();
+        if !is_left {
+            self.passed = 0;
+        }
+        is_left
     }
 
     fn tell(&self, hands: &mut Hands, state: Registered) {
@@ -572,29 +503,6 @@ impl Entry {
                 .push_back(Output::Registration(Registration { trunk, state }));
         }
     }
-}
-
-/// When a registration is refreshed: between 65 and 75 hundredths of its time, so that there is time to try again, and
-/// many servers don't come at once.
-fn refresh_after(granted: Duration, chance: &mut Chance) -> Duration {
-    granted * (650 + chance.below(101)) / 1_000
-}
-
-/// The pause after so many failures: doubling, and between half and all of it, so that many don't come at once
-/// (as RFC 5626 §4.5 has it for flows).
-fn pause(failures: u32, chance: &mut Chance) -> Duration {
-    let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
-    let whole = REGISTER_PAUSE.saturating_mul(doubled).min(REGISTER_PAUSE_MAX);
-    whole * (500 + chance.below(501)) / 1_000
-}
-
-/// What a refusal says of when to come again (RFC 3261 §20.33).
-fn retry_after(response: &Head<'_>) -> Duration {
-    let value = response.get(Name::RetryAfter).unwrap_or_default();
-    let end = value.iter().position(|byte| !byte.is_ascii_digit());
-    let digits = value.get(..end.unwrap_or(value.len())).unwrap_or_default();
-    let seconds = decimal(digits, u32::MAX).unwrap_or(0);
-    Duration::from_secs(seconds.into()).min(REGISTER_RETRY_AFTER_MAX)
 }
 
 #[cfg(test)]

@@ -136,14 +136,16 @@ pub enum LargeRequests {
     Tcp,
 }
 
-/// Whether RTCP on RTP's port (RFC 5761) is offered on a trunk; where it is offered to us, it is always taken.
+/// What becomes of RTCP on RTP's port (RFC 5761) on a trunk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum RtcpMux {
-    /// Only answered.
+    /// Taken where it is offered to us.
     #[default]
     Answer,
-    /// Offered too.
+    /// Offered by us too.
     Offer,
+    /// Neither offered nor taken: RTCP has a port of its own.
+    Off,
 }
 
 /// Whether a trunk's legs have session timers (RFC 4028).
@@ -263,11 +265,15 @@ pub struct Trunk {
     /// How long one may say no more than 100 before the next one is tried; the called party's ring time-out if that is
     /// shorter.
     pub progress: Duration,
+    /// How long a party that it leads to may ring at the most, whatever its binding says; `None`: as long as that does.
+    pub ring_timeout: Option<Duration>,
+    /// How often a connection of ours to a gateway of its is kept alive; `None`: never.
+    pub keepalive: Option<Duration>,
     /// How its gateways are probed.
     pub probe: Probe,
     /// What becomes of a call that its side redirects.
     pub redirects: Redirects,
-    /// Whether our offers on it share RTP's port with RTCP.
+    /// Whether RTCP may share RTP's port.
     pub rtcp_mux: RtcpMux,
     /// Whether provisional answers on it are acknowledged.
     pub reliable_provisionals: Reliability,
@@ -389,6 +395,8 @@ impl Trunk {
             media: None,
             first_response: crate::base::limits::FIRST_RESPONSE,
             progress: crate::base::limits::PROGRESS_TIMEOUT,
+            ring_timeout: None,
+            keepalive: None,
             probe: Probe::default(),
             redirects: Redirects::default(),
             rtcp_mux: RtcpMux::default(),

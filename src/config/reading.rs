@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
@@ -9,6 +10,7 @@ use toml::{Table, Value};
 use super::keys::{Takes, takes};
 use super::reader::Source;
 use super::{Conf, Fault, Faults, emergency, file, routes, trunks};
+use crate::base::limits::CONF_BYTES_MAX;
 use crate::call::config::Config;
 use crate::call::routes::Match;
 use crate::call::trunk::rank::Rank;
@@ -253,7 +255,7 @@ impl Reading {
 impl Text {
     fn of(path: &Path) -> Result<Self, Fault> {
         let name = path.display().to_string();
-        match std::fs::read_to_string(path) {
+        match small_file(path, CONF_BYTES_MAX) {
             Ok(text) => Ok(Self { name, text }),
             Err(error) => Err(unreadable(path, &error)),
         }
@@ -352,6 +354,26 @@ fn changed_trunks(old: &Conf, new: &Conf) -> Vec<String> {
         said.push("routes".to_owned());
     }
     said
+}
+
+/// The text of a file that the conf is, or names.
+///
+/// # Errors
+/// It can't be read, is no file, no text, or has more than `most` bytes.
+pub(super) fn small_file(path: &Path, most: u64) -> std::io::Result<String> {
+    let refused = |why: String| std::io::Error::new(std::io::ErrorKind::InvalidData, why);
+    // Of a pipe nobody knows when something comes, and of a device where it ends.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(refused("it is no file".to_owned()));
+    }
+    let mut text = String::new();
+    let read = std::fs::File::open(path)?
+        .take(most + 1)
+        .read_to_string(&mut text)?;
+    if read as u64 > most {
+        return Err(refused(format!("it has more than {most} bytes")));
+    }
+    Ok(text)
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Fault {

@@ -1,7 +1,10 @@
 //! Passwords in trunk files: written there, in a file of their own, or in the environment. Nothing of them is shown by a
 //! fault, and only their hashes are kept.
 
+use std::path::Path;
+
 use super::reader::{Section, one_of, word};
+use super::reading::small_file;
 use crate::base::limits::{SECRET_BYTES_MAX, TRUNK_USERS_MAX};
 use crate::call::trunk::secret::{Credentials, Demand, Secret, User};
 use crate::sip::digest::{Algorithm, Asker, Ha1};
@@ -111,7 +114,8 @@ pub(super) fn optional(section: &Section<'_>) -> Option<String> {
 fn password(section: &Section<'_>, key: &str) -> Option<String> {
     let at = section.text(key)?;
     let found = match key {
-        "password_file" => std::fs::read_to_string(at.value)
+        // With the end of its line.
+        "password_file" => small_file(Path::new(at.value), SECRET_BYTES_MAX as u64 + 2)
             .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
             .map_err(|error| format!("the file can't be read: {error}")),
         "password_env" => std::env::var(at.value)
@@ -153,7 +157,7 @@ const ALGORITHMS: [(&str, Algorithm); 3] = [
 /// `auth = [{…}]` and the keys beside it: what callers on a trunk have to prove. An empty list is nothing.
 pub(super) fn demand(trunk: &Section<'_>) -> Option<Demand> {
     trunk.hide("auth");
-    let realm = trunk.parsed("auth_realm", "umbra".to_owned(), |text| {
+    let realm = trunk.parsed("auth_realm", "sip".to_owned(), |text| {
         let is_plain =
             !text.is_empty() && text.len() <= SECRET_BYTES_MAX && !text.chars().any(char::is_control);
         is_plain

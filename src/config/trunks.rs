@@ -3,6 +3,7 @@
 mod numbers;
 mod srtp;
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use toml::de::DeTable;
@@ -11,9 +12,10 @@ use super::ranks;
 use super::reader::{Section, Source, one_of, word};
 use super::{gateway, register, secrets, value};
 use crate::base::limits::{
-    FIRST_RESPONSE, FIRST_RESPONSE_MAX, PROBE_DOWN_AFTER, PROBE_EVERY, PROBE_EVERY_MAX, PROBE_THRESHOLD_MAX,
-    PROBE_TIMEOUT, PROBE_TIMEOUT_MAX, PROBE_UP_AFTER, PROGRESS_TIMEOUT, SESSION_EXPIRES_S, SESSION_MAX_S,
-    SESSION_MIN_S, TRUNK_CALLS_MAX, TRUNK_CALLS_PER_S_MAX,
+    FIRST_RESPONSE, FIRST_RESPONSE_MAX, KEEPALIVE_S, PROBE_DOWN_AFTER, PROBE_EVERY, PROBE_EVERY_MAX,
+    PROBE_THRESHOLD_MAX, PROBE_TIMEOUT, PROBE_TIMEOUT_MAX, PROBE_UP_AFTER, PROGRESS_TIMEOUT,
+    RING_TIMEOUT_MAX, RING_TIMEOUT_MIN, SESSION_EXPIRES_S, SESSION_MAX_S, SESSION_MIN_S, TRUNK_CALLS_MAX,
+    TRUNK_CALLS_PER_S_MAX,
 };
 use crate::call::config::{Config, Listener, MediaConfig};
 use crate::call::media::InterfaceId;
@@ -38,6 +40,10 @@ const GATEWAYS: &str = "gateways";
 const TRUNKS_MAX: usize = 256;
 /// Media networks of one trunk: what a flow's orders hold.
 const MEDIA_FROM_MAX: usize = 4;
+
+/// How long a trunk may let its parties ring, in seconds.
+const RING_TIMEOUT_S: RangeInclusive<u32> =
+    RING_TIMEOUT_MIN.as_secs() as u32..=RING_TIMEOUT_MAX.as_secs() as u32;
 
 const KEYS: &[&str] = &[
     "name",
@@ -86,6 +92,8 @@ const KEYS: &[&str] = &[
     "session_id",
     "first_response_timeout_s",
     "progress_timeout_s",
+    "ring_timeout_s",
+    "keepalive_s",
     "probe",
     "redirects",
     "session_timer",
@@ -107,7 +115,11 @@ const DIALLED_FROM: [(&str, DialledFrom); 4] = [
 const CALLER_ID: [(&str, CallerFrom); 2] = [("pai", CallerFrom::Pai), ("from", CallerFrom::From)];
 const LARGE_REQUESTS: [(&str, LargeRequests); 2] = [("udp", LargeRequests::Udp), ("tcp", LargeRequests::Tcp)];
 const REDIRECTS: [(&str, Redirects); 2] = [("refuse", Redirects::Refuse), ("follow", Redirects::Follow)];
-const RTCP_MUX: [(&str, RtcpMux); 2] = [("answer", RtcpMux::Answer), ("offer", RtcpMux::Offer)];
+const RTCP_MUX: [(&str, RtcpMux); 3] = [
+    ("answer", RtcpMux::Answer),
+    ("offer", RtcpMux::Offer),
+    ("off", RtcpMux::Off),
+];
 const EARLY_MEDIA: [(&str, EarlyMedia); 3] = [
     ("relay", EarlyMedia::Relay),
     ("ringback", EarlyMedia::Ringback),
@@ -183,6 +195,8 @@ fn one(section: &Section<'_>, listeners: &[Listener], media: &MediaConfig, other
                 .into(),
         ),
         progress: progress(section),
+        ring_timeout: from(section, "ring_timeout_s", RING_TIMEOUT_S),
+        keepalive: from(section, "keepalive_s", KEEPALIVE_S),
         probe: probe(section),
         redirects: section.choice("redirects", &REDIRECTS, Redirects::Refuse),
         rtcp_mux: section.choice("rtcp_mux", &RTCP_MUX, RtcpMux::Answer),
@@ -390,6 +404,15 @@ fn gateways(section: &Section<'_>, listeners: &[Listener]) -> Vec<Gateway> {
 fn progress(section: &Section<'_>) -> Duration {
     let most = PROGRESS_TIMEOUT.as_secs() as u32;
     Duration::from_secs(section.integer("progress_timeout_s", 1..=most, most).into())
+}
+
+/// A time in seconds within a range; 0 is none.
+fn from(section: &Section<'_>, key: &str, range: RangeInclusive<u32>) -> Option<Duration> {
+    let seconds = section.integer(key, 0..=*range.end(), 0);
+    if seconds > 0 && !range.contains(&seconds) {
+        section.fault(key, format!("write {} to {}, or 0", range.start(), range.end()));
+    }
+    (seconds > 0).then(|| Duration::from_secs(seconds.into()))
 }
 
 /// How gateways are probed.

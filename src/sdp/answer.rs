@@ -107,6 +107,8 @@ pub struct Offer {
     pub rtcp: Option<SocketAddr>,
     /// How its audio would be secured; `None`: not at all.
     pub secured: Option<Box<Secured>>,
+    /// Where it wants RTCP if that doesn't share RTP's port.
+    apart: Option<SocketAddr>,
 }
 
 /// What a leg has settled: the flow is made from it.
@@ -220,7 +222,15 @@ impl Offer {
             rtp: media.rtp_address(),
             rtcp: rtcp_of(media, media.rtcp_port),
             secured,
+            apart: media.rtcp_address(),
         })
+    }
+
+    /// RTCP has a port of its own, even if the peer would have it on RTP's: our answer doesn't agree to that (RFC 5761
+    /// §5.1.1).
+    pub fn keep_rtcp_apart(&mut self) {
+        self.terms.rtcp_port = RtcpPort::Own;
+        self.rtcp = self.apart;
     }
 
     /// Reads an offer that turns a call into a fax: no audio that `ours` could carry, and a fax line, which can't be
@@ -249,6 +259,7 @@ impl Offer {
             rtp: media.rtp_address(),
             rtcp: None,
             secured: None,
+            apart: None,
         })
     }
 

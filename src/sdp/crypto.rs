@@ -45,7 +45,7 @@ pub enum Mode {
 
 /// What we bring to a leg's descriptions: whether its media is to be secured, and a key of ours for each suite that may
 /// be used, the best first. Without a key nothing can be secured.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Protection {
     /// Whether it is to be secured.
     pub mode: Mode,
@@ -54,17 +54,16 @@ pub struct Protection {
 }
 
 /// The protocol in an audio line.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Profile {
     /// `RTP/AVP`: plain, or secured all the same where both sides name a key (RFC 8643).
-    #[default]
     Avp,
     /// `RTP/SAVP`: secured.
     Savp,
 }
 
 /// What our audio line says of its security.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Line {
     /// Its protocol.
     pub profile: Profile,
@@ -164,7 +163,8 @@ impl Line {
         }
     }
 
-    /// How an answered line is secured, to an offer of ours that said this, on a leg where audio is secured by `mode`. `None`: it is no answer that we can use.
+    /// How an answered line is secured, to an offer of ours that said this, on a leg where audio is secured by `mode`.
+    /// `None`: it is no answer that we can use. `Some(None)`: plainly.
     pub(super) fn check(&self, mode: Mode, media: &Media) -> Option<Option<Box<Secured>>> {
         if media.kind != MediaKind::Audio || media.port == 0 {
             return None;

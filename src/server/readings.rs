@@ -42,6 +42,11 @@ impl Readings {
                 "TCP connections refused because there were too many.",
                 &sip.refused,
             ),
+            (
+                "umbra_tcp_dead",
+                "TCP connections to gateways that were closed because a keep-alive got no answer.",
+                &sip.dead,
+            ),
         ] {
             page.one(Kind::Counter, name, help, count.load(Ordering::Relaxed));
         }

@@ -26,6 +26,8 @@ pub enum Frame<'a> {
     Message(&'a [u8]),
     /// A double CRLF between messages: answer it with [`PONG`].
     Ping,
+    /// The answer to a ping of ours: a single CRLF, where one is [awaited](Framer::await_pong).
+    Pong,
     /// The stream can't be followed beyond this point. The bytes are the header section, or as much of it as
     /// came: enough to answer a request 400. No frame comes after it.
     Broken(&'a [u8]),
@@ -41,6 +43,15 @@ pub struct Framer {
     /// Where the next frame begins.
     from: usize,
     progress: Progress,
+    pong: Pong,
+}
+
+/// Whether a single CRLF is the answer to a ping of ours, or the half of one of theirs.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Pong {
+    #[default]
+    NotAwaited,
+    Awaited,
 }
 
 /// How far the frame at `from` has been read.
@@ -63,6 +74,7 @@ enum Progress {
 enum Look {
     More,
     Ping,
+    Pong,
     Message(usize),
     Broken(usize),
 }
@@ -93,6 +105,7 @@ impl Framer {
                 None
             }
             Look::Ping => Some(Frame::Ping),
+            Look::Pong => Some(Frame::Pong),
             Look::Message(length) => {
                 let from = self.skip(length);
                 self.bytes.get(from..self.from).map(Frame::Message)
@@ -103,6 +116,16 @@ impl Framer {
                 self.bytes.get(from..self.from).map(Frame::Broken)
             }
         }
+    }
+
+    /// We have sent a ping: the next single CRLF between messages answers it.
+    pub fn await_pong(&mut self) {
+        self.pong = Pong::Awaited;
+    }
+
+    /// No answer is awaited any more.
+    pub fn await_no_pong(&mut self) {
+        self.pong = Pong::NotAwaited;
     }
 
     /// Whether a message has begun and not ended.
@@ -129,6 +152,16 @@ impl Framer {
             match self.progress {
                 Progress::Between | Progress::AfterCrlf => match self.rest() {
                     [] | [b'\r'] => return Look::More,
+                    // A ping of theirs comes whole, as a rule.
+                    [b'\r', b'\n', after @ ..]
+                        if self.progress == Progress::Between
+                            && self.pong == Pong::Awaited
+                            && !after.starts_with(b"\r") =>
+                    {
+                        self.skip(2);
+                        self.pong = Pong::NotAwaited;
+                        return Look::Pong;
+                    }
                     [b'\r', b'\n', ..] => {
                         self.skip(2);
                         if self.progress == Progress::AfterCrlf {
@@ -224,6 +257,7 @@ mod tests {
     enum Cut {
         Message(String),
         Ping,
+        Pong,
         Broken(String),
     }
 
@@ -236,9 +270,37 @@ mod tests {
             to.push(match frame {
                 Frame::Message(bytes) => Cut::Message(text(bytes)),
                 Frame::Ping => Cut::Ping,
+                Frame::Pong => Cut::Pong,
                 Frame::Broken(bytes) => Cut::Broken(text(bytes)),
             });
         }
+    }
+
+    #[test]
+    fn a_single_crlf_is_a_pong_once_where_one_is_awaited() {
+        let hello = "OPTIONS sip:x@h SIP/2.0\r\nl: 0\r\n\r\n";
+        let message = || Cut::Message(hello.to_owned());
+        let cut = |pieces: &[&str]| {
+            let (mut framer, mut found) = (Framer::default(), Vec::new());
+            framer.await_pong();
+            for piece in pieces {
+                framer.push(piece.as_bytes());
+                drain(&mut framer, &mut found);
+            }
+            found
+        };
+        let (pong, ping) = ("\r\n", "\r\n\r\n");
+        assert_eq!(cut(&[pong]), [Cut::Pong]);
+        assert_eq!(cut(&["\r", "\n"]), [Cut::Pong]);
+        assert_eq!(cut(&[pong, hello]), [Cut::Pong, message()]);
+        assert_eq!(cut(&[&[pong, hello].concat()]), [Cut::Pong, message()]);
+        assert_eq!(cut(&[hello, pong, ping]), [message(), Cut::Pong, Cut::Ping]);
+        assert_eq!(
+            cut(&[ping, pong]),
+            [Cut::Ping, Cut::Pong],
+            "a ping of theirs is no answer"
+        );
+        assert_eq!(cut(&[pong, pong, hello]), [Cut::Pong, message()]);
     }
 
     /// The frames of a stream that comes in pieces of such lengths, and then all at once.

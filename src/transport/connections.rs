@@ -3,6 +3,7 @@
 //! Those of a listener belong to the shard that reads the listener. What fails is told by
 //! [`Connections::take_failed`]; a connection that is gone is opened again by the next message.
 
+mod alive;
 mod one;
 mod securing;
 
@@ -12,6 +13,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use self::alive::{Alive, Due, PING};
 use self::one::{Connection, End, Known, Opened, Served, Stage};
 use super::event_loop::Stats;
 use super::poller::{Interest, Poller, Source};
@@ -27,7 +29,7 @@ use crate::base::limits::{
 use crate::base::time::Instant;
 use crate::call::port::Why;
 use crate::call::targets::Resolved;
-use crate::call::trunk::Trunk;
+use crate::call::trunk::{self, Trunk};
 use crate::sip::framer::{Frame, Framer, PONG};
 use crate::sip::path::{FlowHint, ListenerId, Path, Transport};
 
@@ -124,8 +126,9 @@ impl Connections {
         flow.is_some_and(|flow| self.all.contains_key(&flow))
     }
 
-    /// Other trunks are in the conf, or their gateways are elsewhere: whose the certificates are is judged anew.
+    /// Other trunks are in the conf, or their gateways are elsewhere: whose the connections are is judged anew.
     pub fn set_trunks(&mut self, trunks: AllTrunks<'_>) {
+        self.all.values_mut().for_each(|one| one.alive.forget());
         let accepted = |one: &Connection| {
             matches!(one.stage, Stage::Open)
                 && one.opened == Opened::ByThem
@@ -294,8 +297,10 @@ impl Connections {
         self.write_one(poller, now, flow);
     }
 
-    /// Closes the connections whose time is over. To be called about once a second.
-    pub fn sweep(&mut self, now: Instant) {
+    /// Closes the connections whose time is over, and keeps those alive that are ours to gateways of `trunks` that want
+    /// that. To be called about once a second, before [`Connections::write`].
+    pub fn sweep(&mut self, now: Instant, trunks: AllTrunks<'_>) {
+        self.keep_alive(now, trunks);
         let over: Vec<(FlowHint, End)> = self
             .all
             .iter()
@@ -306,6 +311,38 @@ impl Connections {
                 self.not_secured(flow, &io::ErrorKind::TimedOut.into());
             }
             self.end(flow, end);
+        }
+    }
+
+    fn keep_alive(&mut self, now: Instant, (trunks, resolved): AllTrunks<'_>) {
+        let mut dead = Vec::new();
+        let ours = |one: &Connection| one.opened == Opened::ByUs && matches!(one.stage, Stage::Open);
+        for (flow, one) in self.all.iter_mut().filter(|(_, one)| ours(one)) {
+            if one.alive.is_unknown() {
+                let trunk = trunk::towards(trunks, resolved, one.path(*flow));
+                one.alive
+                    .learn(now, *flow, trunk.and_then(|trunk| trunk.keepalive));
+            }
+            match one.alive.due(now, *flow) {
+                Due::Nothing => {}
+                Due::Dead => dead.push(*flow),
+                Due::Ping => {
+                    if one.queue.is_empty() {
+                        self.unwritten.push(*flow);
+                    }
+                    one.queued_bytes += PING.len();
+                    one.queue.push_back(PING.to_vec());
+                }
+            }
+            if one.alive.is_awaited() {
+                one.framer.await_pong();
+            } else {
+                one.framer.await_no_pong();
+            }
+        }
+        for flow in dead {
+            self.stats.dead.fetch_add(1, Ordering::Relaxed);
+            self.end(flow, End::Failed(Why::Unreachable));
         }
     }
 
@@ -383,6 +420,7 @@ impl Connections {
             served: Served::NotYet,
             unfinished: None,
             stalled: None,
+            alive: Alive::default(),
         };
         self.all.insert(flow, connection);
         Ok(flow)
@@ -440,6 +478,7 @@ impl Connections {
                             connection.queued_bytes += PONG.len();
                         }
                     }
+                    Frame::Pong => connection.alive.answered(),
                     Frame::Broken(bytes) => {
                         self.stats.received.fetch_add(1, Ordering::Relaxed);
                         connection.unfinished = None;

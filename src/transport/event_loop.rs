@@ -18,7 +18,7 @@ use super::bound::{Bound, Socket};
 use super::clock::Clock;
 use super::connections::{Connections, Peer};
 use super::fresh::Fresh;
-use super::poller::{Errors, Interest, Poller, Ready, Source};
+use super::poller::{Errors, Interest, Poller, Ready, Source, give_way};
 use super::shard::{Door, FRESH_BATCH, Left, Message, Packet, Waiting};
 use super::sort::sort;
 use super::tcp::{self, Accepted};
@@ -68,6 +68,8 @@ pub struct Stats {
     pub busy_us: AtomicU64,
     /// TCP connections that are open now, those under TLS too.
     pub connections: AtomicU64,
+    /// Connections of ours that were closed because a keep-alive got no answer.
+    pub dead: AtomicU64,
     /// TLS handshakes under way.
     pub handshakes: AtomicU64,
     /// TLS handshakes that were done.
@@ -189,6 +191,7 @@ impl EventLoop {
     /// Runs until [`Message::Stop`] comes. The first input is a timeout, at once, behind [`Handler::begin`]. What was put into the outbox
     /// before the stop still leaves, over TCP as far as there is room.
     pub fn run(mut self, mut handler: impl Handler) {
+        give_way();
         let mut inbox = Inbox::default();
         let mut mail = Waiting::default();
         let mut fresh = Fresh::new(
@@ -648,9 +651,12 @@ impl EventLoop {
 
     /// What there is to do for connections once a round: writes, ends, and those whose time is over.
     fn end_round(&mut self, now: Instant) {
+        let is_due = self.sweep.is_none_or(|due| due <= now);
+        if is_due {
+            self.connections.sweep(now, (&self.config.trunks, &self.resolved));
+        }
         self.connections.write(&self.poller, now);
-        if self.sweep.is_none_or(|due| due <= now) {
-            self.connections.sweep(now);
+        if is_due {
             for index in std::mem::take(&mut self.paused) {
                 if let Some(Socket::Tcp(listener)) = self.sockets.get(index).map(|bound| &bound.socket) {
                     // It was watched before: only what for changes.

@@ -3,11 +3,14 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use memchr::memmem;
+
 use super::shard::Packet;
 use crate::base::chance::Chance;
 use crate::base::limits::SHARD_QUEUE;
 use crate::base::shard::Shard;
 use crate::base::time::{Instant, Now};
+use crate::call::arrive;
 use crate::call::config::Config;
 use crate::call::overload::lines::{Lines, Out, Priority, Verdict, Whose};
 use crate::call::overload::{self, draw};
@@ -15,12 +18,16 @@ use crate::call::targets::Resolved;
 use crate::call::trunk::{self, Trunk};
 use crate::sip::build::{self, Response};
 use crate::sip::message::Message;
+use crate::sip::method::Method;
 use crate::sip::overload::answering;
 use crate::sip::path::{Party, Path};
 
 /// How the To-tag of every answer begins that is given here. No tag that we mint elsewhere holds a hyphen.
 pub(super) const SHED_TO: &[u8] = b";tag=shed-";
 const SHED_TAG: &[u8] = SHED_TO.split_at(5).1;
+
+/// The length of an answer that is given here is a multiple of this.
+const ROUND_BYTES: usize = 64;
 
 /// A shard's new requests.
 pub(super) struct Fresh {
@@ -61,12 +68,34 @@ impl Fresh {
     /// One waits from now on, which came at `came`.
     pub(super) fn wait(&mut self, came: Instant, packet: Packet) {
         let whose = self.whose(packet.path);
-        let priority = Priority::of(&packet.bytes);
+        let priority = match Priority::of(&packet.bytes) {
+            Priority::Emergency if !self.is_for_help(&packet) => Priority::Call,
+            priority => priority,
+        };
         match self.lines.push(came, whose, priority, packet) {
             Ok(()) => {}
+            Err(Out::Shed(packet)) if self.is_for_help(&packet) => {
+                let whose = self.whose(packet.path);
+                if self.lines.push(came, whose, Priority::Emergency, packet).is_err() {
+                    self.lost += 1;
+                }
+            }
             Err(Out::Shed(packet)) => self.refuse(packet),
             Err(Out::Lost(_)) => self.lost += 1,
         }
+    }
+
+    /// Whether it is an emergency call, in whatever way its trunk writes the number.
+    fn is_for_help(&self, packet: &Packet) -> bool {
+        let Some(of) = &self.config.emergency else {
+            return false;
+        };
+        let trunk = trunk::of_path(&self.config.trunks, &self.resolved, packet.path);
+        let (Some(trunk), Ok(request)) = (trunk, Message::parse(&packet.bytes)) else {
+            return false;
+        };
+        request.method() == Method::Invite
+            && arrive::emergency(&request, trunk, &self.config.numbers, &of.table).is_some()
     }
 
     /// One has no room where it was to go.
@@ -84,6 +113,7 @@ impl Fresh {
         loop {
             match self.lines.pop(now)? {
                 (packet, Verdict::Taken) => return Some(packet),
+                (packet, Verdict::Shed) if self.is_for_help(&packet) => return Some(packet),
                 (packet, Verdict::Shed) => self.refused.push(packet),
             }
         }
@@ -160,10 +190,10 @@ fn octets(address: IpAddr) -> [u8; 16] {
 
 /// The stateless 503 (RFC 3261 §8.2.7) of a request. It is the same for every repetition of it while the load is.
 fn overloaded(shard: &Shard, trunk: &Trunk, path: Path, request: &Message<'_>) -> Vec<u8> {
-    let mut tag = [0; 16 + SHED_TAG.len()];
+    let mut tag = [0; 12 + SHED_TAG.len()];
     let (start, rest) = tag.split_at_mut(SHED_TAG.len());
     start.copy_from_slice(SHED_TAG);
-    rest.copy_from_slice(&Chance::from_number(draw(shard, request)).token::<16>());
+    rest.copy_from_slice(&Chance::token_of(draw(shard, request)));
     let wait = overload::wait_s(shard, Some(trunk), 1, request).map(|seconds| seconds.to_string());
     let header = wait.as_ref().map(|wait| ("Retry-After", wait.as_str()));
     let response = Response {
@@ -174,5 +204,15 @@ fn overloaded(shard: &Shard, trunk: &Trunk, path: Path, request: &Message<'_>) -
         body: None,
     };
     let answer = build::response(request.head(), path.remote, &response);
-    answering(answer, || Some(trunk.overload.wanted()))
+    of_one_length(answering(answer, || Some(trunk.overload.wanted())))
+}
+
+/// The answer with a tag so much longer that its length is a round one: those of one length leave together.
+fn of_one_length(mut answer: Vec<u8>) -> Vec<u8> {
+    let missing = answer.len().next_multiple_of(ROUND_BYTES) - answer.len();
+    if let Some(at) = memmem::find(&answer, SHED_TO) {
+        let at = at + SHED_TO.len();
+        answer.splice(at..at, std::iter::repeat_n(b'b', missing));
+    }
+    answer
 }

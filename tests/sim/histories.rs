@@ -127,7 +127,12 @@ fn stage(seed: u64, chance: &mut Chance) -> Setup {
         follows: chance.below(3) == 0,
         berths: if chance.below(5) == 0 { 4 } else { 100 },
         alarms: vec!["PortsDry".into(), "PortTaken".into()],
-        offers_mux: chance.below(8) == 0,
+        rtcp_mux: match chance.below(8) {
+            0 => "offer",
+            1 => "off",
+            _ => "answer",
+        }
+        .to_owned(),
         keys_by_info: chance.below(4) == 0,
         reliable: ["offer", "offer", "require", "off"][chance.below(4) as usize].into(),
         session_timer: ["accept", "offer", "off"][chance.below(3) as usize].into(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::descriptions::Descriptions;
 use super::phone::secure::NOT_AUTHENTIC;
 use super::phone::{Call, Lost, Outcome, Phone};
+use super::sdp;
 use super::session::Sessions;
 use super::stage::{Packet, Stage};
 use super::text::{Msg, user_of};
@@ -67,6 +68,8 @@ pub struct Cast<S> {
     pub from: HashMap<usize, Mishaps>,
     /// What the witness found.
     pub faults: Vec<String>,
+    /// SRTP keys of Umbra's, and the Call-ID of the leg that each was told on.
+    keys_told: HashMap<String, String>,
     /// Whether every datagram that reaches a phone is kept.
     pub keeps: bool,
     /// Those kept: which phone's, and its bytes.
@@ -109,6 +112,7 @@ impl<S: Stage> Cast<S> {
             to: HashMap::new(),
             from: HashMap::new(),
             faults: Vec::new(),
+            keys_told: HashMap::new(),
             keeps: false,
             kept: Vec::new(),
             transcript: Vec::new(),
@@ -387,6 +391,18 @@ impl<S: Stage> Cast<S> {
 
     /// The witness looks at a message before its phone does.
     fn look(&mut self, index: usize, to: SocketAddr, bytes: &[u8], msg: &Msg) {
+        // Each leg's own: whoever else has heard it could listen to the other.
+        for (.., key) in sdp::read(&msg.body).into_iter().flat_map(|sdp| sdp.secure.keys) {
+            let leg = self
+                .keys_told
+                .entry(key)
+                .or_insert_with(|| msg.call_id().to_owned());
+            if leg != msg.call_id() {
+                let name = &self.phones[index].name;
+                self.faults
+                    .push(format!("{name} was told a key of another leg: {}", msg.name()));
+            }
+        }
         self.look_for_strangers_words(index, to, bytes, &msg.name());
         let length = msg.get("Content-Length").and_then(|l| l.parse().ok());
         if length != Some(msg.body.len()) {

@@ -153,7 +153,7 @@ fn write_conf(dir: &Path, setup: &Setup, capture: &Capture) {
         setup.probe.down_after,
         setup.probe.up_after,
         if setup.follows { "follow" } else { "refuse" },
-        if setup.offers_mux { "offer" } else { "answer" },
+        setup.rtcp_mux,
         if setup.keys_by_info { "info" } else { "rtp" },
         setup.session_timer,
         setup.session_expires_s,
@@ -161,7 +161,8 @@ fn write_conf(dir: &Path, setup: &Setup, capture: &Capture) {
         if setup.names_charging { "own" } else { "none" },
         if setup.names_sessions { "own" } else { "none" },
         setup.reliable,
-        setup.further_conf(),
+        // The callers' own trunk stands last, if there is one.
+        further_conf(setup),
         names(setup),
     );
     let quoted = |texts: &[String]| {
@@ -224,16 +225,31 @@ fn register(setup: &Setup) -> String {
     })
 }
 
+/// The lines of the play's own.
+fn further_conf(setup: &Setup) -> String {
+    let own = setup.further_conf();
+    if setup.home_trunk.is_empty() {
+        own
+    } else {
+        gateways_name(setup) + &own
+    }
+}
+
 /// What the conf says of certificates: without one nobody calls where callers speak TLS.
 fn names(setup: &Setup) -> String {
     let callers = match setup.home {
         Speaks::Tls => format!("client_names = [\"{}\"]\n", line::PHONES),
         Speaks::Udp | Speaks::Tcp | Speaks::Udp6 | Speaks::Tcp6 => String::new(),
     };
+    callers + &gateways_name(setup)
+}
+
+/// What the conf says of the other side's certificates.
+fn gateways_name(setup: &Setup) -> String {
     if setup.has_tls() {
-        format!("{callers}tls_name = \"{}\"\ntls_ca = \"ca.pem\"\n", line::PHONES)
+        format!("tls_name = \"{}\"\ntls_ca = \"ca.pem\"\n", line::PHONES)
     } else {
-        callers
+        String::new()
     }
 }
 

@@ -76,17 +76,35 @@ fn response(
     }
 }
 
+/// The credentials of a request.
+fn given(msg: &Msg) -> Vec<&str> {
+    ["Authorization", "Proxy-Authorization"]
+        .into_iter()
+        .flat_map(|name| msg.all(name))
+        .collect()
+}
+
+/// Holds the credentials of an ACK against those of the INVITE that came here (RFC 3261 §13.2.2.4).
+///
+/// # Errors
+/// Credentials that this phone hasn't had.
+pub fn check_ack(ack: &Msg, invite: Option<&Msg>) -> Result<(), String> {
+    let (theirs, before) = (given(ack), invite.map(given).unwrap_or_default());
+    if theirs.is_empty() || theirs == before {
+        Ok(())
+    } else {
+        Err(format!("an ACK with {theirs:?} for an INVITE with {before:?}"))
+    }
+}
+
 /// Holds what a request of Umbra's proves against what it may prove to whom.
 ///
 /// # Errors
 /// Credentials where none belong, or that are wrong.
 pub fn check(msg: &Msg) -> Result<(), String> {
-    let given: Vec<&str> = ["Authorization", "Proxy-Authorization"]
-        .into_iter()
-        .flat_map(|name| msg.all(name))
-        .collect();
-    let [given] = given[..] else {
-        return match given.len() {
+    let all = given(msg);
+    let [given] = all[..] else {
+        return match all.len() {
             0 => Ok(()),
             many => Err(format!("{many} sets of credentials")),
         };

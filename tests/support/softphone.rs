@@ -184,7 +184,7 @@ impl Drop for Ringing {
 /// A calls X, dialling it at `home`, they hum at each other, A hangs up: each has heard the other, and neither was told
 /// more than X. The server's calls reach `b_sip`.
 pub fn talk(server: &Server, over: Over, a_sip: SocketAddr, b_sip: SocketAddr, home: SocketAddr) {
-    talk_secured(server, over, [a_sip, b_sip], home, [("", None), ("", None)]);
+    talk_secured(server, over, [a_sip, b_sip], home, [("", None); 2]);
 }
 
 /// The same, where A's and B's phones have their audio secured as baresip's accounts say it, and each says of itself that

@@ -133,8 +133,8 @@ pub struct Setup {
     pub media_on: Vec<String>,
     /// The one that the trunk names.
     pub media: Option<String>,
-    /// Whether the trunk offers RTCP on RTP's port.
-    pub offers_mux: bool,
+    /// The trunk's `rtcp_mux`: `answer`, `offer` or `off`.
+    pub rtcp_mux: String,
     /// Whether the trunk's peers tell keys by INFO.
     pub keys_by_info: bool,
     /// The trunk's `session_timer`: `accept`, `offer` or `off`.
@@ -197,7 +197,7 @@ impl Setup {
             latch: false,
             media_on: vec!["v4".into()],
             media: None,
-            offers_mux: false,
+            rtcp_mux: "answer".to_owned(),
             keys_by_info: false,
             session_timer: "accept".into(),
             session_expires_s: 1_800,

@@ -52,11 +52,12 @@ pub(super) async fn route(State(desk): State<Arc<Desk>>, Body(body): Body) -> Re
             return Ok(Json(help(&desk, &config, of, number, caller)));
         }
         let survey = failover::survey(&config, &desk.reach, (desk.clock)().at, &plan);
+        let names = (desk.owner.names)();
         let shown = shown.as_deref().unwrap_or("no number");
         explanation
             .sentences
-            .extend(view::sentences(&survey, &config, shown));
-        leaves = Some(view::survey(&survey, &config));
+            .extend(view::sentences(&survey, &config, &names, shown));
+        leaves = Some(view::survey(&survey, &config, &names));
     }
     let mut view = view::explanation(&explanation);
     view["leaves_by"] = json!(leaves);
@@ -65,6 +66,7 @@ pub(super) async fn route(State(desk): State<Arc<Desk>>, Body(body): Body) -> Re
 
 /// What becomes of a call to an emergency number.
 fn help(desk: &Desk, config: &Config, of: &Emergency, number: &Number, caller: Option<Digits>) -> Value {
+    let names = (desk.owner.names)();
     let survey = failover::survey_of(config, &desk.reach, (desk.clock)().at, of.trunk);
     let mut sentences = vec![format!(
         "{} is an emergency number ({}): it is called whatever stands in the way of other calls.",
@@ -74,7 +76,7 @@ fn help(desk: &Desk, config: &Config, of: &Emergency, number: &Number, caller: O
         Some(caller) => format!("It sees the caller's own number, {caller}, also if he hides it."),
         None => "It sees no number: nobody knows who calls.".to_owned(),
     });
-    sentences.extend(view::sentences(&survey, config, ""));
+    sentences.extend(view::sentences(&survey, config, &names, ""));
     json!({
         "decision": "emergency",
         "called": number.digits.as_str(),
@@ -83,6 +85,6 @@ fn help(desk: &Desk, config: &Config, of: &Emergency, number: &Number, caller: O
         "binding": null,
         "reason": null,
         "sentences": sentences,
-        "leaves_by": view::survey(&survey, config),
+        "leaves_by": view::survey(&survey, config, &names),
     })
 }

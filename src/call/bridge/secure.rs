@@ -5,8 +5,8 @@
 //! how far the index had come nobody knows. A new key would need a re-INVITE, and silence until it is answered, for
 //! every call at once, and some peers refuse it. So it is the SSRC that is new, by which a peer tells streams apart in
 //! any case. Each process takes one that lies behind all that the key was used with before ([`Ssrcs`]), by a step that
-//! is drawn: so one that died before it could write its own down has had another than the one after it. It is written
-//! down before the media threads are told of it, and nothing is sealed until they are.
+//! is drawn: so one that died before it could write its own down has had another than the one after it, but once in
+//! 2^26 times. The journal is told of it before the media threads are, and nothing is sealed until they know.
 
 use serde::{Deserialize, Serialize};
 

@@ -74,6 +74,8 @@ pub struct Callee {
     pub(super) min_s: u32,
     /// The challenge that our INVITE answers.
     pub(super) given: Option<Given>,
+    /// The header by which our INVITE proves that we know a password; another process doesn't go on with it.
+    pub(super) proof: Option<Box<(&'static str, String)>>,
     /// Its forks beside the one whose dialog is the leg's.
     pub(super) forks: Forks,
     /// When a cancelled INVITE is given up.
@@ -114,6 +116,7 @@ impl Callee {
             cseq: party.cseq,
             min_s: 0,
             given: None,
+            proof: None,
             forks: Forks::left(counted),
             give_up: None,
         }
@@ -533,12 +536,38 @@ impl Call {
     /// ACKs a 2xx to an INVITE of ours.
     pub fn ack(&mut self, hands: &mut Hands, now: Now, name: LegName, cseq: u32) {
         let (config, trunk) = (self.config.clone(), self.party_of(name));
+        let proof = self.proof_of(name, cseq);
         let Some(leg) = self.leg(name) else { return };
         let Some(dialog) = leg.dialog.as_mut() else { return };
-        let (to, ack) = hands.bare_request(&config, (dialog, trunk), Method::Ack, cseq, &[]);
+        let (to, by) = hands.way(&config, dialog, trunk);
+        // RFC 3261 §13.2.2.4: the ACK has its INVITE's credentials. They go to nobody who hasn't had them.
+        let is_told = |(path, _): &(Path, _)| {
+            let place = |path: &Path| (path.remote.ip(), path.transport, path.party);
+            place(path) == place(&to)
+        };
+        let proof = proof.filter(is_told).map(|(_, header)| header);
+        let headers = proof.as_deref().map(|(name, value)| (*name, value.as_str()));
+        let (branch, via) = (hands.branch(), by.via());
+        let ack = dialog.request(
+            Method::Ack,
+            cseq,
+            &branch,
+            via,
+            None,
+            headers.as_slice(),
+            None,
+            70,
+        );
         self.watch(hands, name, &ack);
         hands.send(to, ack);
         self.note_message(now.at, name, Heading::Out, Method::Ack, None, false);
+    }
+
+    /// The header by which the INVITE with this number proved that we know a password, and the way that this went.
+    fn proof_of(&self, name: LegName, cseq: u32) -> Option<(Path, Box<(&'static str, String)>)> {
+        let callee = self.callee.as_ref()?;
+        let is_its = name == LegName::Callee && callee.cseq == cseq;
+        Some((callee.path, callee.proof.clone().filter(|_| is_its)?))
     }
 
     /// Brings the called side to its end, from wherever it is.

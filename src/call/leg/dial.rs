@@ -244,6 +244,11 @@ impl Call {
             self.not_to_callee.known(&[domain]);
         }
         self.not_to_callee.known_media(&config.media);
+        let (place, showing) = (gateway.place.host_port(), &trunk.showing);
+        let credentials = trunk.credentials.as_ref();
+        let (realm, user) = credentials.map_or(("", ""), |known| (&*known.realm, &*known.user));
+        let names = [&*place, &*showing.domain, &*showing.from_user, realm, user];
+        self.not_to_callee.ours(&names);
         if !self.may_send(LegName::Callee, &written.bytes, Scope::Whole) {
             self.guard_hit(hands, now);
             return;
@@ -289,6 +294,7 @@ impl Call {
             cseq,
             min_s,
             given,
+            proof: written.proof.map(Box::new),
             forks: Forks::default(),
             give_up: None,
         });

@@ -96,6 +96,8 @@ pub struct Written {
     pub remote: Vec<u8>,
     /// The Request-URI.
     pub target: Vec<u8>,
+    /// The header by which it proves that we know a password.
+    pub proof: Option<(&'static str, String)>,
 }
 
 impl CalleeInvite<'_> {
@@ -154,7 +156,7 @@ impl CalleeInvite<'_> {
             .proof
             .as_ref()
             .and_then(|proof| proof.header(Method::Invite, &target));
-        let proof = proof.as_ref().map(|(name, value)| (*name, value.as_str()));
+        let proved = proof.as_ref().map(|(name, value)| (*name, value.as_str()));
         let headers: ArrayVec<(&str, &str), 8> = [("Allow", ALLOW)]
             .into_iter()
             .chain(identity)
@@ -162,7 +164,7 @@ impl CalleeInvite<'_> {
             .chain(required.map(|tag| ("Require", tag)))
             .chain(timer)
             .chain(charging)
-            .chain(proof)
+            .chain(proved)
             .collect();
         let mut bytes = build::request(&build::Request {
             method: Method::Invite,
@@ -196,6 +198,7 @@ impl CalleeInvite<'_> {
             local,
             remote,
             target,
+            proof,
         }
     }
 }

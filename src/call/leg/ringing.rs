@@ -40,6 +40,7 @@ impl Call {
             .as_ref()
             .and_then(|right| right.terms()?.rare().ring_timeout);
         let ring = wanted.unwrap_or(self.config.ring_timeout);
+        let ring = trunk.ring_timeout.map_or(ring, |most| most.min(ring));
         let end = now.at + ring;
         self.ringing = Ringing {
             until: self.holds_until.map_or(end, |holds| holds.min(end)),

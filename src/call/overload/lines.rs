@@ -25,8 +25,9 @@ pub enum Whose {
 /// What may become of a request that waits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Priority {
-    /// An emergency call (a number of three digits at the most, or RFC 5031's `urn:service:sos`): served before the others
-    /// of its trunk, however long they wait. What a message says of its own priority (Resource-Priority) isn't believed.
+    /// An emergency call (of [`Priority::of`] what may be one: a number of three digits at the most, or RFC 5031's
+    /// `urn:service:sos`): served before the others of its trunk, however long they wait. What a message says of its own
+    /// priority (Resource-Priority) isn't believed.
     Emergency,
     /// It has to be served sooner or later: a CANCEL, which follows its INVITE, or an OPTIONS, whose sender would take us
     /// for dead.

@@ -2,20 +2,27 @@
 
 use std::sync::Arc;
 
+use std::net::SocketAddr;
+
 use super::*;
+use crate::base::chance::Chance;
 use crate::base::dscp::Dscp;
+use crate::base::limits::{REGISTER_PAUSE, REGISTER_PAUSE_MAX, REGISTER_REFRESH_MIN};
 use crate::base::number::NumberPlan;
 use crate::base::shard::Shard;
 use crate::base::time::Wall;
+use crate::call::config::Listener;
 use crate::call::config::{MediaConfig, SipTimers, Strangers};
 use crate::call::port::Input;
 use crate::call::switch::Switch;
-use crate::call::targets::Place;
+use crate::call::targets::{Place, Target};
 use crate::call::trunk::Gateway;
+use crate::call::trunk::Trunk;
 use crate::call::trunk::rank::Rank;
+use crate::call::trunk::register::Register;
 use crate::masking::table::Table;
 use crate::rtp::signals::{Country, Signals};
-use crate::sip::path::{ListenerId, Party};
+use crate::sip::path::{ListenerId, Party, Path, Transport};
 
 #[test]
 fn pauses_double_up_to_the_longest_and_differ() {
@@ -37,7 +44,7 @@ fn pauses_double_up_to_the_longest_and_differ() {
 #[test]
 fn a_registration_is_refreshed_while_there_is_time_to_try_again() {
     let mut chance = Chance::from_number(7);
-    for granted_s in [1, 60, 86_400] {
+    for granted_s in [60, 86_400] {
         let granted = Duration::from_secs(granted_s);
         for _ in 0..50 {
             let after = refresh_after(granted, &mut chance);
@@ -46,6 +53,15 @@ fn a_registration_is_refreshed_while_there_is_time_to_try_again() {
                 "{granted_s}"
             );
         }
+    }
+}
+
+#[test]
+fn who_grants_a_second_is_not_asked_every_second() {
+    let mut chance = Chance::from_number(7);
+    for granted_s in [1, 2] {
+        let after = refresh_after(Duration::from_secs(granted_s), &mut chance);
+        assert_eq!(after, REGISTER_REFRESH_MIN, "{granted_s} s");
     }
 }
 

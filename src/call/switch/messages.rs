@@ -263,10 +263,14 @@ impl Switch {
                 self.stateless(path, message, &Bounce::status(503));
                 return false;
             }
+            // Nobody registers here, with a password or without one: to ask would only let passwords be tried.
+            Method::Register => {
+                self.stateless(path, message, &Bounce::with(405, "Allow", ALLOW.into()));
+                return false;
+            }
             Method::Invite
             | Method::Bye
             | Method::Options
-            | Method::Register
             | Method::Prack
             | Method::Subscribe
             | Method::Notify

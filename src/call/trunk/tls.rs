@@ -85,19 +85,19 @@ pub fn of_path<'t>(trunks: &'t [Trunk], resolved: &Resolved, path: Path) -> Opti
     named.or_else(|| of_source(trunks, resolved, path.remote.ip()))
 }
 
-/// The trunk with whose terms a TLS connection of ours that goes this way is opened: the one that it names, that of a gateway at
+/// The trunk with whose terms a connection of ours that goes this way is opened: the one that it names, that of a gateway at
 /// this address, or that of the address.
 pub fn towards<'t>(trunks: &'t [Trunk], resolved: &Resolved, path: Path) -> Option<&'t Trunk> {
     let named = path
         .party
         .and_then(|party| trunks.iter().find(|trunk| trunk.party() == party));
-    let over_tls = Target {
-        transport: Transport::Tls,
+    let there = Target {
+        transport: path.transport,
         address: path.remote,
     };
     let is_gateway = |trunk: &&Trunk| {
         let mut gateways = trunk.gateways.iter();
-        gateways.any(|gateway| resolved.is_target(gateway, over_tls))
+        gateways.any(|gateway| resolved.is_target(gateway, there))
     };
     named
         .or_else(|| trunks.iter().find(is_gateway))

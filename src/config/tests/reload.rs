@@ -220,6 +220,8 @@ fn every_key_of_a_trunk_is_taken_by_a_reload() {
             "charging_vector" | "session_id" => "\"own\"",
             "first_response_timeout_s" => "8",
             "progress_timeout_s" => "20",
+            "ring_timeout_s" => "20",
+            "keepalive_s" => "30",
             "probe" => "{ every_s = 30 }",
             "redirects" => "\"follow\"",
             "session_timer" => "\"offer\"",

@@ -35,6 +35,24 @@ fn a_password_is_taken_as_it_stands_from_a_file_from_the_environment_or_as_hashe
 }
 
 #[test]
+fn a_password_file_that_is_none_or_too_long_is_refused_unread() {
+    let long = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(long.path(), "hunter2".repeat(1 << 20)).expect("written");
+    let folder = tempfile::tempdir().expect("a folder");
+    for (path, why) in [
+        (long.path(), "it has more than 258 bytes"),
+        (folder.path(), "it is no file"),
+        (std::path::Path::new("/dev/zero"), "it is no file"),
+    ] {
+        let found = read(&format!(
+            "credentials = {{ realm = \"r\", user = \"u\", password_file = {path:?} }}"
+        ));
+        let faults = found.faults.to_string();
+        assert!(faults.contains(why) && !faults.contains("hunter2"), "{faults}");
+    }
+}
+
+#[test]
 fn no_fault_of_a_trunk_file_shows_a_password() {
     for wrong in [
         "credentials = { realm = \"r\", user = \"u\", pasword = \"hunter2\" }",

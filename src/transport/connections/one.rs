@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 
 use super::Peer;
+use super::alive::Alive;
 use crate::base::limits::{
     TCP_CONNECT_MAX, TCP_IDLE_MAX, TCP_IDLE_STRANGER_MAX, TCP_LINGER, TCP_MESSAGE_MAX, TCP_STALL_MAX,
     TLS_HANDSHAKE_MAX,
@@ -16,7 +17,7 @@ use crate::sip::framer::Framer;
 use crate::sip::path::{FlowHint, ListenerId, Party, Path};
 use crate::transport::event_loop::Stats;
 use crate::transport::poller::Interest;
-use crate::transport::watch::Watch;
+use crate::transport::watch::{Watch, is_keep_alive};
 use crate::transport::wire::Wire;
 
 /// Messages that one call writes.
@@ -57,6 +58,8 @@ pub(super) struct Connection {
     pub(super) unfinished: Option<Instant>,
     /// Since when the other side takes nothing.
     pub(super) stalled: Option<Instant>,
+    /// Pings of ours.
+    pub(super) alive: Alive,
 }
 
 /// Who has opened a connection.
@@ -158,11 +161,13 @@ impl Connection {
             && first.len() <= self.written
         {
             self.written -= first.len();
-            if let Some(watch) = watch {
-                watch.saw(self.wire.transport(), self.local, self.remote, first);
+            if !is_keep_alive(first) {
+                stats.sent.fetch_add(1, Ordering::Relaxed);
+                if let Some(watch) = watch {
+                    watch.saw(self.wire.transport(), self.local, self.remote, first);
+                }
             }
             self.queue.pop_front();
-            stats.sent.fetch_add(1, Ordering::Relaxed);
         }
     }
 

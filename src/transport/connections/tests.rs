@@ -11,6 +11,7 @@ use crate::base::limits::{
 use crate::transport::poller::{Ready, Waker};
 use crate::transport::tcp::{Accepted, Listener};
 
+mod alive;
 mod secure;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -103,7 +104,9 @@ impl Shard {
 
     fn later(&mut self, time: Duration) {
         self.now = self.now + time;
-        self.connections.sweep(self.now);
+        let trunks = (self.trunks.as_slice(), &Resolved::default());
+        self.connections.sweep(self.now, trunks);
+        self.connections.write(&self.poller, self.now);
     }
 
     fn open(&self) -> u64 {

@@ -8,6 +8,7 @@ use super::super::handed::Handed;
 use super::*;
 use crate::base::limits::SHARD_QUEUE;
 use crate::call::config::Listener;
+use crate::call::emergency::{Emergency, Table};
 use crate::call::port::Command;
 use crate::call::trunk::secret::Demand;
 use crate::sip::digest::{Algorithm, Asker};
@@ -454,6 +455,47 @@ fn a_call_that_waits_too_long_is_refused_and_an_options_is_not() {
     assert!(fresh.next(late).is_none());
     let (answered, known) = fresh.answer_refused(Now::default(), |_, _| true, |_, _| {});
     assert_eq!((answered, known.len()), (0, 1));
+}
+
+#[test]
+fn an_emergency_call_is_not_refused_for_load_however_its_trunk_writes_the_number() {
+    let (mut transport, _) = open_on(1, 1);
+    let main = &mut transport.loops[0];
+    let mut config = (*main.config).clone();
+    config.emergency = Some(Emergency {
+        table: Table::of_country("CN").expect("it is in the list"),
+        trunk: 0,
+    });
+    main.config = Arc::new(config);
+    let late = Instant::default() + Duration::from_secs(1);
+    let path = Path::udp(ListenerId(0), friend().local_addr().expect("bound"));
+    let call = |user: &str| {
+        let to = format!("INVITE sip:{user}@");
+        text(options("call-1"))
+            .replace("CSeq: 1 OPTIONS", "CSeq: 1 INVITE")
+            .replace("OPTIONS sip:x@", &to)
+    };
+    for (user, is_taken) in [
+        ("110", true),
+        ("+86110", true),
+        ("12395", true),
+        ("911", false),
+        ("17000000001", false),
+    ] {
+        let mut fresh = fresh_of(main);
+        sorted(main, &mut fresh, path, &[call(user).as_bytes()]);
+        assert_eq!(fresh.next(late).is_some(), is_taken, "{user}");
+        // So it is where there is no room.
+        let mut fresh = fresh_of(main);
+        for _ in 0..SHARD_QUEUE {
+            sorted(main, &mut fresh, path, &[call("17000000009").as_bytes()]);
+        }
+        sorted(main, &mut fresh, path, &[call(user).as_bytes()]);
+        let waiting = std::iter::from_fn(|| fresh.next(Instant::default()));
+        let wanted = format!("sip:{user}@");
+        let has_it = |packet: &Packet| text(packet.bytes.to_vec()).contains(&wanted);
+        assert_eq!(waiting.filter(has_it).count() == 1, is_taken, "{user}");
+    }
 }
 
 #[test]

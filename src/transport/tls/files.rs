@@ -1,6 +1,7 @@
 //! Certificates and keys from their files, and what is wrong with those, with the cure.
 
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
 use super::certificate;
+use crate::base::limits::PEM_BYTES_MAX;
 use crate::base::time::Wall;
 use crate::call::trunk::tls::CertificateFiles;
 
@@ -40,7 +42,8 @@ pub(super) enum Which {
 /// Reads a certificate of ours.
 pub(super) fn own(files: &CertificateFiles, provider: &CryptoProvider) -> Result<Own, (Which, String)> {
     let chain = certificates(&files.chain).map_err(|cure| (Which::Chain, cure))?;
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| {
+    let key = pem_of(&files.key).and_then(|pem| PrivateKeyDer::from_pem_slice(&pem));
+    let key = key.map_err(|error| {
         let none =
             "holds no private key: name the file that has \"-----BEGIN PRIVATE KEY-----\", not encrypted";
         (Which::Key, unreadable(&files.key, &error, none))
@@ -102,12 +105,28 @@ pub(super) fn system_authorities() -> Option<Authorities> {
 /// The certificates of a file, in order; one at least.
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let none = "holds no certificate: name the file that has \"-----BEGIN CERTIFICATE-----\"";
-    let read = || -> Result<Vec<_>, pem::Error> { CertificateDer::pem_file_iter(file)?.collect() };
+    let read = || -> Result<Vec<_>, pem::Error> { CertificateDer::pem_slice_iter(&pem_of(file)?).collect() };
     let all = read().map_err(|error| unreadable(file, &error, none))?;
     if all.is_empty() {
         return Err(format!("{} {none}", file.display()));
     }
     Ok(all)
+}
+
+/// What a file has, if it is a file and no bigger than one of certificates is.
+fn pem_of(file: &Path) -> Result<Vec<u8>, pem::Error> {
+    let refused = |why: String| pem::Error::Io(io::Error::new(io::ErrorKind::InvalidData, why));
+    // Of a pipe nobody knows when something comes, and of a device where it ends.
+    if !fs::metadata(file).map_err(pem::Error::Io)?.is_file() {
+        return Err(refused("it is no file".to_owned()));
+    }
+    let mut bytes = Vec::new();
+    let open = File::open(file).map_err(pem::Error::Io)?;
+    let read = open.take(PEM_BYTES_MAX + 1).read_to_end(&mut bytes);
+    if read.map_err(pem::Error::Io)? as u64 > PEM_BYTES_MAX {
+        return Err(refused(format!("it has more than {PEM_BYTES_MAX} bytes")));
+    }
+    Ok(bytes)
 }
 
 fn unreadable(file: &Path, error: &pem::Error, none: &str) -> String {

@@ -105,8 +105,20 @@ impl<S: Stage> Play<S> {
     pub(super) fn skip(&mut self, count: &str, who: &str) -> Result<(), String> {
         let (phone, call) = self.place(who)?;
         let count: u16 = count.parse().map_err(|_| "how many?")?;
-        self.cast.phones[phone].calls[call].seq += count;
+        let seq = &mut self.cast.phones[phone].calls[call].seq;
+        *seq = seq.wrapping_add(count);
         Ok(())
+    }
+
+    /// Ten packets go out, whoever hears them.
+    pub(super) fn hum(&mut self, who: &str) -> Result<(), String> {
+        let (phone, call) = self.place(who)?;
+        for _ in 0..PACKETS {
+            let said = self.cast.phones[phone].speak_on(call, None);
+            said.ok_or_else(|| format!("{who} knows of no media to send to"))?;
+            self.wait("20ms")?;
+        }
+        self.patience()
     }
 
     /// Keys pressed by hand: RFC 4733 events under the number that the other side wants.

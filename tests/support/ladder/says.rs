@@ -13,6 +13,7 @@ impl<S: Stage> Play<S> {
             .replace("HOME_IP", &self.cast.home(phone).ip().to_string())
             .replace("HOME", &self.cast.home(phone).to_string())
             .replace("FOLD", "\r\n ")
+            .replace("GATEWAY3", &setup.gateway(3).to_string())
             .replace("GATEWAY2", &setup.gateway(2).to_string())
             .replace("GATEWAY_IP", &setup.gateway(1).ip().to_string())
             .replace("GATEWAY", &setup.gateway(1).to_string());

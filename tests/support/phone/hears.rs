@@ -17,7 +17,16 @@ impl Phone {
     pub fn check(&self, at: usize, msg: &Msg, is_direct: bool) -> Result<(), String> {
         let call = &self.calls[at];
         if msg.status().is_none() {
-            secret::check(msg)?;
+            if msg.method() == "ACK" {
+                let is_its = |told: &&Told| {
+                    let invite = &told.request;
+                    invite.method() == "INVITE" && invite.cseq() == msg.cseq()
+                };
+                let invite = call.told.iter().find(is_its);
+                secret::check_ack(msg, invite.map(|told| &told.request))?;
+            } else {
+                secret::check(msg)?;
+            }
             return if is_direct {
                 call.routing.check_request(msg)
             } else {

@@ -169,7 +169,7 @@ impl Phone {
 
     fn next_seq(&mut self, at: usize) -> u16 {
         let seq = &mut self.calls[at].seq;
-        *seq += 1;
+        *seq = seq.wrapping_add(1);
         *seq
     }
 

@@ -110,10 +110,10 @@ pub(super) fn config_of(setup: &Setup) -> Config {
         } else {
             Redirects::Refuse
         },
-        rtcp_mux: if setup.offers_mux {
-            RtcpMux::Offer
-        } else {
-            RtcpMux::Answer
+        rtcp_mux: match setup.rtcp_mux.as_str() {
+            "offer" => RtcpMux::Offer,
+            "off" => RtcpMux::Off,
+            _ => RtcpMux::Answer,
         },
         dtmf: if setup.keys_by_info { Dtmf::Info } else { Dtmf::Rtp },
         reliable_provisionals: match setup.reliable.as_str() {

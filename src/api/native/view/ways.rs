@@ -8,8 +8,10 @@ use crate::call::failover::{Exit, Right, Survey};
 use crate::call::port::Probed;
 use crate::call::reach::{Known, OfTrunk, Outcome, Reach, Standing};
 use crate::call::routes::{Match, Pattern};
+use crate::call::targets::Place;
 use crate::call::trunk::Trunk;
 use crate::call::trunk::rank::Rank;
+use crate::names::keeper::Status;
 
 /// How a trunk's gateways stand: a word for the whole, and each.
 pub(super) fn of_trunk(trunk: &Trunk, reach: &Reach, at: Instant) -> Value {
@@ -167,7 +169,7 @@ fn matched(of: &Match, config: &Config) -> String {
 }
 
 /// The gateways that a call would leave by, in order.
-pub(in crate::api::native) fn survey(survey: &Survey<'_>, config: &Config) -> Vec<Value> {
+pub(in crate::api::native) fn survey(survey: &Survey<'_>, config: &Config, names: &[Status]) -> Vec<Value> {
     let ways = survey.ways.iter().filter_map(|(exit, right, standing)| {
         let (trunk, gateway) = named(config, *exit)?;
         Some(json!({
@@ -180,6 +182,7 @@ pub(in crate::api::native) fn survey(survey: &Survey<'_>, config: &Config) -> Ve
                 Right::Emergency => "emergency",
             },
             "state": match standing {
+                Standing::Open if is_nowhere(config, names, *exit) => "nowhere",
                 Standing::Open => "open",
                 Standing::Rests(_) => "resting",
                 Standing::Down => "down",
@@ -190,13 +193,32 @@ pub(in crate::api::native) fn survey(survey: &Survey<'_>, config: &Config) -> Ve
     ways.collect()
 }
 
+/// Whether a gateway's name resolves to nothing at present: no call leaves by it.
+fn is_nowhere(config: &Config, names: &[Status], exit: Exit) -> bool {
+    let trunk = config.trunks.get(exit.trunk);
+    let place = trunk.and_then(|trunk| Some(&trunk.gateways.get(exit.gateway)?.place));
+    match place {
+        Some(Place::Named(name)) => {
+            let mut of_name = names.iter().filter(|status| status.name == *name);
+            of_name.any(|status| status.servers.is_empty())
+        }
+        Some(Place::At(_)) | None => false,
+    }
+}
+
 fn named(config: &Config, exit: Exit) -> Option<(&str, String)> {
     let trunk = config.trunks.get(exit.trunk)?;
     Some((&trunk.name, trunk.gateways.get(exit.gateway)?.name()))
 }
 
 /// The same in sentences: what is used, and why the others are not. `shown` is the number that the called party sees.
-pub(in crate::api::native) fn sentences(survey: &Survey<'_>, config: &Config, shown: &str) -> Vec<String> {
+pub(in crate::api::native) fn sentences(
+    survey: &Survey<'_>,
+    config: &Config,
+    names: &[Status],
+    shown: &str,
+) -> Vec<String> {
+    let is_there = |exit: &Exit| !is_nowhere(config, names, *exit);
     let mut said = Vec::new();
     if let Some(route) = survey.route {
         said.push(format!(
@@ -204,10 +226,11 @@ pub(in crate::api::native) fn sentences(survey: &Survey<'_>, config: &Config, sh
             matched(&route.of, config)
         ));
     }
-    let is_open = |(_, _, standing): &(Exit, Right, Standing)| *standing == Standing::Open;
+    let is_open =
+        |(exit, _, standing): &(Exit, Right, Standing)| *standing == Standing::Open && is_there(exit);
     // Who calls for help is put through by what others may not use.
-    let is_usable = |(_, right, standing): &(Exit, Right, Standing)| {
-        *standing != Standing::Blocked || *right == Right::Emergency
+    let is_usable = |(exit, right, standing): &(Exit, Right, Standing)| {
+        (*standing != Standing::Blocked || *right == Right::Emergency) && is_there(exit)
     };
     let none_is_open = !survey.ways.iter().any(is_open);
     let mut first = true;
@@ -223,6 +246,9 @@ pub(in crate::api::native) fn sentences(survey: &Survey<'_>, config: &Config, sh
             Right::Emergency => "which takes emergency calls".to_owned(),
         };
         let trouble = match standing {
+            Standing::Open if !is_there(exit) => {
+                Some("its name resolves to nothing now (umbra trunk list says why)")
+            }
             Standing::Open => None,
             Standing::Rests(_) => Some("it asked to be spared (503 with Retry-After)"),
             Standing::Down => Some("its probes are not answered"),
@@ -261,7 +287,12 @@ pub(in crate::api::native) fn sentences(survey: &Survey<'_>, config: &Config, sh
     if survey.ways.is_empty() {
         said.push(format!("No trunk may show {shown}: the call fails with 403."));
     } else if first {
-        said.push("Every way is blocked: the call fails with 500.".to_owned());
+        let is_blocked = |(.., standing): &(Exit, Right, Standing)| *standing == Standing::Blocked;
+        let why = match survey.ways.iter().all(is_blocked) {
+            true => "Every way is blocked",
+            false => "No gateway is left that can be reached",
+        };
+        said.push(format!("{why}: the call fails with 500."));
     }
     said
 }

@@ -74,7 +74,7 @@ impl Bench {
         self.relay.counts(self.now, port).expect("a flow is there")
     }
 
-    fn from_b(&mut self, seq: u16) -> Option<Got> {
+    fn spoken_by_b(&mut self, seq: u16) -> Option<Got> {
         self.wait(20);
         self.send(B, b(), &audio(SSRC_B, seq))
     }
@@ -88,7 +88,7 @@ fn what_a_seals_comes_to_b_in_the_clear_and_the_other_way_round() {
         let got = bench.raw(A, a(), &phone.sealed(seq)).expect("it authenticates");
         assert_eq!((got.port, got.to), (B, b()));
         assert_eq!(got.payload, plain[12..], "B reads it");
-        let got = bench.from_b(seq).expect("plain");
+        let got = bench.spoken_by_b(seq).expect("plain");
         assert_eq!((got.port, got.to), (A, a()));
         assert_ne!(
             got.payload[..got.payload.len() - 10],
@@ -154,7 +154,7 @@ fn what_does_not_authenticate_is_counted_and_changes_nothing() {
         (attempts, attempts, 0)
     );
     assert_eq!(counts.packets_in, 0);
-    let to_a = bench.from_b(1).expect("plain");
+    let to_a = bench.spoken_by_b(1).expect("plain");
     assert_eq!(to_a.to, a(), "nobody was latched on");
     assert!(bench.raw(A, a(), &first).is_some(), "A's own still opens");
     assert_eq!(bench.raw(A, a(), &first), None, "but not twice");
@@ -171,26 +171,26 @@ fn who_authenticates_is_latched_on_as_ever() {
     for seq in 0..u16::from(LATCH_PACKETS) {
         bench.raw(A, stranger(), &phone.sealed(seq));
     }
-    assert_eq!(bench.from_b(1).expect("plain").to, stranger());
+    assert_eq!(bench.spoken_by_b(1).expect("plain").to, stranger());
 }
 
 #[test]
 fn a_packet_that_comes_twice_from_the_plain_side_goes_out_once() {
     let mut bench = Bench::half_secured();
-    assert!(bench.from_b(1).is_some());
-    assert!(bench.from_b(2).is_some());
+    assert!(bench.spoken_by_b(1).is_some());
+    assert!(bench.spoken_by_b(2).is_some());
     // The same number with other words: the same keystream would give both away.
     let mut other = rtp(&audio(SSRC_B, 2));
     other[12..].fill(0x55);
     assert_eq!(bench.raw(B, b(), &other), None);
-    assert!(bench.from_b(3).is_some());
+    assert!(bench.spoken_by_b(3).is_some());
 }
 
 #[test]
 fn reports_are_sealed_both_ways() {
     let (mut bench, mut phone) = (Bench::half_secured(), Phone::new());
     for seq in 0..10 {
-        bench.from_b(seq);
+        bench.spoken_by_b(seq);
         bench.raw(A, a(), &phone.sealed(seq));
     }
     let reports = bench.run(10_000);
@@ -217,7 +217,7 @@ fn reports_are_sealed_both_ways() {
 fn keys_that_we_press_are_sealed() {
     let (mut bench, mut phone) = (Bench::half_secured(), Phone::new());
     for seq in 0..3 {
-        phone.hears(bench.from_b(seq)).expect("A reads it");
+        phone.hears(bench.spoken_by_b(seq)).expect("A reads it");
     }
     let five = Digit {
         key: crate::rtp::dtmf::Key::of(b'5').expect("a key"),
@@ -242,7 +242,7 @@ fn a_new_key_of_the_peers_counts_at_once_and_the_same_ones_go_on() {
     // A refresh of the session opens nothing twice.
     bench.relay.change(bench.now, A, &secured(a(), &security()));
     bench.raw(A, a(), &phone.sealed(2)).expect("still by key 2");
-    let before = phone.hears(bench.from_b(1)).expect("by key 1");
+    let before = phone.hears(bench.spoken_by_b(1)).expect("by key 1");
     let renewed = Security {
         theirs: key(5),
         ..security()
@@ -251,7 +251,7 @@ fn a_new_key_of_the_peers_counts_at_once_and_the_same_ones_go_on() {
     assert_eq!(bench.raw(A, a(), &old), None, "by the key that is no more");
     let mut anew = Phone::with(&key(5), &key(1));
     bench.raw(A, a(), &anew.sealed(3)).expect("by key 5");
-    let after = phone.hears(bench.from_b(2)).expect("ours is the same");
+    let after = phone.hears(bench.spoken_by_b(2)).expect("ours is the same");
     assert_eq!(after.0.ssrc, before.0.ssrc);
     assert_eq!(after.0.seq, before.0.seq.wrapping_add(1));
 }
@@ -259,14 +259,14 @@ fn a_new_key_of_the_peers_counts_at_once_and_the_same_ones_go_on() {
 #[test]
 fn a_leg_that_was_plain_for_a_while_comes_back_under_another_ssrc() {
     let (mut bench, mut phone) = (Bench::half_secured(), Phone::new());
-    let (first, _) = phone.hears(bench.from_b(1)).expect("sealed");
+    let (first, _) = phone.hears(bench.spoken_by_b(1)).expect("sealed");
     bench.relay.change(bench.now, A, &spec(a()));
     assert_eq!(
-        bench.from_b(2).expect("plain").payload,
+        bench.spoken_by_b(2).expect("plain").payload,
         rtp(&audio(SSRC_B, 2))[12..]
     );
     bench.relay.change(bench.now, A, &secured(a(), &security()));
-    let (again, _) = phone.hears(bench.from_b(3)).expect("sealed");
+    let (again, _) = phone.hears(bench.spoken_by_b(3)).expect("sealed");
     assert_eq!((first.ssrc, again.ssrc), (FIRST, FIRST + 1));
 }
 
@@ -313,7 +313,7 @@ fn who_goes_on_after_a_restart_hears_at_once_and_sends_nothing_before_it_has_an_
     after.relay.resume(after.now, A, &secured(a(), &kept));
     after.relay.join(after.now, A, B);
     assert!(after.raw(A, a(), &phone.sealed(4_464)).is_some(), "A is heard");
-    assert_eq!(after.from_b(1), None, "nothing is sealed yet");
+    assert_eq!(after.spoken_by_b(1), None, "nothing is sealed yet");
     assert_eq!(
         after.run(10_000).iter().filter(|(port, ..)| *port == A).count(),
         0
@@ -323,6 +323,6 @@ fn who_goes_on_after_a_restart_hears_at_once_and_sends_nothing_before_it_has_an_
         ..kept
     };
     after.relay.change(after.now, A, &secured(a(), &now));
-    let (header, _) = phone.hears(after.from_b(2)).expect("sealed");
+    let (header, _) = phone.hears(after.spoken_by_b(2)).expect("sealed");
     assert_eq!(header.ssrc, FIRST + SRTP_SSRCS);
 }
