@@ -226,7 +226,12 @@ impl Flow {
         let number = playing.play.number;
         match self.pack(due, chance, number, marker, buffer) {
             Some(bytes) => Said::Packet(to, bytes),
-            None => Said::Nothing,
+            None => {
+                if let Some(playing) = &mut self.playing {
+                    playing.pause = Pause::Yes;
+                }
+                Said::Nothing
+            }
         }
     }
 
