@@ -48,6 +48,16 @@ impl Chance {
         token
     }
 
+    /// The token of twelve letters that these bits name.
+    pub const fn token_of(bits: u64) -> [u8; 12] {
+        let (mut token, mut at) = ([0; 12], 0);
+        while at < 12 {
+            token[at] = TOKEN_LETTERS[(bits >> (5 * at) & 31) as usize];
+            at += 1;
+        }
+        token
+    }
+
     /// Whether this may be a token of `N` letters that some stream minted.
     pub fn is_token<const N: usize>(text: &[u8]) -> bool {
         text.len() == N && text.iter().all(|letter| TOKEN_LETTERS.contains(letter))

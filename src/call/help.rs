@@ -1,7 +1,7 @@
 //! A call for help comes in: it goes its way whatever stands in the way of others.
 //!
-//! No binding is asked, no limit, no load and no door. Who draws it out is known by his trunk, as with every call, and has
-//! proved his password where that trunk asks for one.
+//! No binding, limit, load or door is asked. That it comes by a trunk's wire, and with the password that the trunk asks for,
+//! has been seen before, as with every call. What bounds it is what no call can do without: ports and transactions.
 
 use super::admit::{Came, Places};
 use super::arrive::{self, Wanted};

@@ -4,23 +4,18 @@
 //! longer waits when it fails, and taken back when no new calls are wanted any more. Its question for a password is
 //! answered as an INVITE's is ([`challenge`](super::leg::challenge)).
 
-use std::net::{IpAddr, SocketAddr};
+mod line;
+mod pauses;
+
+use std::net::IpAddr;
 use std::time::Duration;
 
-use super::config::{Config, Listener};
-use super::hands::{Hands, Token, listener_towards};
+use super::config::Config;
+use super::hands::{Hands, Token};
 use super::leg::challenge::Given;
 use super::leg::contact_of;
 use super::port::{Output, Registered, Registration, Unregistered};
-use super::targets::{self, Resolved, Target};
-use super::trunk::Trunk;
-use super::trunk::register::Register;
-use super::trunk::secret::Credentials;
-use crate::base::chance::Chance;
-use crate::base::limits::{
-    REGISTER_EXPIRES, REGISTER_PAUSE, REGISTER_PAUSE_MAX, REGISTER_REFRESH_MIN, REGISTER_RETRY_AFTER_MAX,
-    REGISTER_TRIES_MAX, REGISTERS_APART, REGISTERS_AT_ONCE, REGISTRARS_TRIED_MAX,
-};
+use crate::base::limits::{REGISTER_EXPIRES, REGISTER_TRIES_MAX, REGISTERS_APART, REGISTERS_AT_ONCE};
 use crate::base::time::{Instant, Now};
 use crate::base::timer::{TimerId, Timers};
 use crate::sip::build;
@@ -29,143 +24,13 @@ use crate::sip::header::{Name, NameAddr, decimal};
 use crate::sip::lexer::Head;
 use crate::sip::message::Message;
 use crate::sip::method::Method;
-use crate::sip::path::{Party, Path, Transport};
 use crate::sip::transaction::Owner;
+
+use line::{Line, Server};
+use pauses::{pause, refresh_after, retry_after};
 
 /// The first byte of the owner words of our transactions. Those of calls begin with a small one.
 const OURS: u64 = 0xA0;
-
-/// What a registration is made of: while it is the same, so is the registration.
-#[derive(Clone, PartialEq, Eq, Debug)]
-struct Line {
-    trunk: Box<str>,
-    register: Register,
-    credentials: Option<Credentials>,
-    at: Server,
-}
-
-/// Where a registration may be kept: an address of one of the trunk's gateways.
-#[derive(Clone, PartialEq, Eq, Debug)]
-struct Server {
-    listener: Listener,
-    transport: Transport,
-    registrar: SocketAddr,
-    /// Over TLS, whose terms its connection is opened on: two trunks may have the same gateway.
-    party: Option<Party>,
-    /// The gateway's host and port, as the conf has them.
-    host: String,
-}
-
-impl Server {
-    /// Those of a trunk that we can reach, in the order in which they are asked: its gateways as the conf has them, each
-    /// with its servers as DNS has them.
-    fn all(config: &Config, resolved: &Resolved, trunk: &Trunk) -> Vec<Self> {
-        let of = |gateway| {
-            let all = targets::all(gateway, &config.listeners, trunk.listener, resolved);
-            all.into_iter().map(move |target| (gateway, target))
-        };
-        let reached = trunk
-            .gateways
-            .iter()
-            .flat_map(of)
-            .filter_map(|(gateway, target)| {
-                let Target {
-                    transport,
-                    address: registrar,
-                } = target;
-                let listener = listener_towards(config, trunk.listener, transport, registrar)?.clone();
-                let way = trunk.way(Path {
-                    transport,
-                    ..Path::udp(listener.id, registrar)
-                });
-                Some(Self {
-                    listener,
-                    party: way.party,
-                    transport,
-                    registrar,
-                    host: gateway.place.host_port(),
-                })
-            });
-        reached.take(REGISTRARS_TRIED_MAX).collect()
-    }
-
-    /// Whether it is the same host and port, spoken to in the same way.
-    fn is_of(&self, other: &Self) -> bool {
-        let place = |server: &Self| (server.registrar, server.transport);
-        place(self) == place(other) && self.listener == other.listener
-    }
-}
-
-impl Line {
-    /// A trunk's, if it wants one and we can reach one of its gateways, and all that it may be kept at. The one that we are
-    /// registered at stays while it is among them.
-    fn of(
-        config: &Config,
-        resolved: &Resolved,
-        trunk: &Trunk,
-        present: Option<&Server>,
-    ) -> Option<(Self, Vec<Server>)> {
-        let register = trunk.register.as_ref()?;
-        let servers = Server::all(config, resolved, trunk);
-        let place = present.and_then(|present| servers.iter().position(|server| server.is_of(present)));
-        let line = Self {
-            trunk: trunk.name.clone(),
-            register: register.clone(),
-            credentials: trunk.credentials.clone(),
-            at: servers.get(place.unwrap_or(0))?.clone(),
-        };
-        Some((line, servers))
-    }
-
-    /// Whether it is the same registration, perhaps otherwise asked for: the gateway would know them by one name.
-    fn is_of(&self, other: &Self) -> bool {
-        let names = |line: &Self| {
-            let Register {
-                user,
-                domain,
-                contact_user,
-                expires_s: _,
-            } = line.register.clone();
-            (line.trunk.clone(), user, domain, contact_user)
-        };
-        names(self) == names(other) && self.at.is_of(&other.at)
-    }
-
-    /// What the gateway is told: the address, and where it is reached.
-    fn binding(&self) -> (Vec<u8>, Vec<u8>) {
-        let Register {
-            user, contact_user, ..
-        } = &self.register;
-        (
-            self.uri(Some(user)),
-            contact_of(&self.at.listener, Some(contact_user)),
-        )
-    }
-
-    const fn path(&self) -> Path {
-        Path {
-            listener: self.at.listener.id,
-            transport: self.at.transport,
-            remote: self.at.registrar,
-            flow: None,
-            party: self.at.party,
-        }
-    }
-
-    /// The URI of what is registered, and without its user that of whoever registers it.
-    fn uri(&self, user: Option<&str>) -> Vec<u8> {
-        let mut uri = b"sip:".to_vec();
-        if let Some(user) = user {
-            uri.extend_from_slice(user.as_bytes());
-            uri.push(b'@');
-        }
-        match &self.register.domain {
-            Some(domain) => uri.extend_from_slice(domain.as_bytes()),
-            None => uri.extend_from_slice(self.at.host.as_bytes()),
-        }
-        uri
-    }
-}
 
 /// What a REGISTER that is out is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -638,29 +503,6 @@ impl Entry {
                 .push_back(Output::Registration(Registration { trunk, state }));
         }
     }
-}
-
-/// When a registration is refreshed: between 65 and 75 hundredths of its time, so that there is time to try again, and
-/// many servers don't come at once. Who grants less than a few seconds isn't asked any oftener for that.
-fn refresh_after(granted: Duration, chance: &mut Chance) -> Duration {
-    (granted * (650 + chance.below(101)) / 1_000).max(REGISTER_REFRESH_MIN)
-}
-
-/// The pause after so many failures: doubling, and between half and all of it, so that many don't come at once
-/// (as RFC 5626 §4.5 has it for flows).
-fn pause(failures: u32, chance: &mut Chance) -> Duration {
-    let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
-    let whole = REGISTER_PAUSE.saturating_mul(doubled).min(REGISTER_PAUSE_MAX);
-    whole * (500 + chance.below(501)) / 1_000
-}
-
-/// What a refusal says of when to come again (RFC 3261 §20.33).
-fn retry_after(response: &Head<'_>) -> Duration {
-    let value = response.get(Name::RetryAfter).unwrap_or_default();
-    let end = value.iter().position(|byte| !byte.is_ascii_digit());
-    let digits = value.get(..end.unwrap_or(value.len())).unwrap_or_default();
-    let seconds = decimal(digits, u32::MAX).unwrap_or(0);
-    Duration::from_secs(seconds.into()).min(REGISTER_RETRY_AFTER_MAX)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::client::Control;
 use super::csv_file::{self, KIND, Kind};
@@ -131,21 +131,31 @@ fn rows(control: &Control, out: &mut dyn Write) -> anyhow::Result<u64> {
                 if kind == Kind::State && !STATES.contains(&state.as_str()) {
                     return Ok(());
                 }
-                bar.inc(1);
-                count += 1;
-                let cells = columns.iter().map(|column| match *column {
-                    KIND => kind.name().to_owned(),
-                    column if kind.columns().contains(&column) => csv_file::cell(view, column),
-                    _ => String::new(),
-                });
-                file.write_record(cells)?;
-                Ok(())
+                let mut write = |view: &Value| {
+                    bar.inc(1);
+                    count += 1;
+                    let cells = columns.iter().map(|column| match *column {
+                        KIND => kind.name().to_owned(),
+                        column if kind.columns().contains(&column) => csv_file::cell(view, column),
+                        _ => String::new(),
+                    });
+                    file.write_record(cells)
+                };
+                if kind == Kind::State && csv_file::cell(view, "thaws_to") == "locked" {
+                    write(&locked(view))?;
+                }
+                Ok(write(view)?)
             })?;
         }
     }
     file.flush()?;
     bar.finish_and_clear();
     Ok(count)
+}
+
+/// A frozen number as it was before, and will be again: locked.
+fn locked(view: &Value) -> Value {
+    json!({"x": view.get("x"), "state": "locked"})
 }
 
 /// Hands out every row of a listing, a page at a time.

@@ -361,8 +361,8 @@ impl Work<'_> {
         Ok(Outcome::Made)
     }
 
-    /// Locks or freezes a number, or suspends an account, that is in service. What isn't is not put back into
-    /// service by a file.
+    /// Locks or freezes a number, or suspends an account, that is in service, or freezes a number that is locked. What
+    /// isn't in service is not put back into it by a file.
     fn state(&self, fields: &Map<String, Value>) -> Result<Outcome, Trouble> {
         let (x, name, state) = (text(fields, "x"), text(fields, "name"), text(fields, "state"));
         let (what, target) = match (x, name) {
@@ -389,8 +389,13 @@ impl Work<'_> {
         if differing(&there, fields).is_none() {
             return Ok(Outcome::There);
         }
+        // It will be locked again.
+        if state == "locked" && csv_file::cell(&there, "thaws_to") == state {
+            return Ok(Outcome::There);
+        }
         let is_in_service = match csv_file::cell(&there, "state").as_str() {
             "idle" | "bound" => name.is_empty(),
+            "locked" => state == "frozen",
             "active" => !name.is_empty(),
             _ => false,
         };

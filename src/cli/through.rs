@@ -351,6 +351,8 @@ fn an_export_into_an_empty_server_and_out_again_is_the_same_file() {
     }
     done(&one, "number lock 17000000001");
     done(&one, "number freeze 17000000002 --cause complaint");
+    done(&one, "number lock 17000000003");
+    done(&one, "number freeze 17000000003 --cause carrier");
     done(&one, "account suspend acme");
     let first = done(&one, "export");
     assert!(first.lines().count() > 400, "{}", first.lines().count());
@@ -368,7 +370,7 @@ fn an_export_into_an_empty_server_and_out_again_is_the_same_file() {
         ("/v1/accounts/acme", "suspended"),
         ("/v1/numbers/17000000001", "locked"),
         ("/v1/numbers/17000000002", "frozen"),
-        ("/v1/numbers/17000000003", "bound"),
+        ("/v1/numbers/17000000003", "frozen"),
         ("/v1/numbers/17000000006", "inventory"),
         ("/v1/numbers/17000000007", "idle"),
     ] {
@@ -382,6 +384,8 @@ fn an_export_into_an_empty_server_and_out_again_is_the_same_file() {
         "{said}"
     );
     assert_eq!(two.desk.store.table().seq(), seq);
+    // Frozen while it was locked, it is locked again.
+    assert_eq!(two.get("/v1/numbers/17000000003").1["thaws_to"], "locked");
 
     let place = two.dir().join("out.csv");
     let said = done(&two, &format!("export {}", place.display()));
@@ -557,7 +561,7 @@ fn a_state_row_takes_out_of_service_and_never_puts_back() {
          state,17000000002,,locked,\n\
          state,,acme,suspended,\n\
          state,,other,suspended,\n\
-         state,17000000002,,frozen,complaint\n\
+         state,17000000001,,locked,\n\
          state,17000000003,,suspended,\n\
          state,,acme,frozen,\n\
          state,,other,active,\n\
@@ -617,7 +621,7 @@ fn every_field_of_a_listing_is_a_column_of_the_export_or_follows_from_others() {
             "/v1/numbers",
             "numbers",
             &[Kind::Number, Kind::State],
-            &["pool_key", "account", "class", "bindings", "added_at"],
+            &["pool_key", "account", "class", "bindings", "added_at", "thaws_to"],
         ),
         (
             "/v1/bindings",

@@ -140,11 +140,6 @@ impl Joined {
             self.alarms.note(note, self.clock.now().wall);
         } else if note == Note::Emergency {
             tracing::warn!("somebody calls an emergency number");
-        } else if let (Note::Banned, Some(from)) = (note, from) {
-            let at = from.ip();
-            tracing::warn!(
-                "nothing of {at} is read for a while: it keeps sending what no trunk sends (umbra ban list)"
-            );
         } else {
             tracing::debug!(?from, "{note:?}");
         }

@@ -68,8 +68,17 @@ impl fmt::Display for Seq {
 pub fn read(message: &Head<'_>) -> Option<Control> {
     let via = message.values(Name::Via).next()?;
     // Nearly none has it.
-    memmem::find(via, b"oc")?;
+    if !may_have(via) {
+        return None;
+    }
     of_params(Via::parse(via)?.params)
+}
+
+/// Whether a Via may have a parameter `oc`.
+fn may_have(via: &[u8]) -> bool {
+    let params = memchr::memchr_iter(b';', via).filter_map(|at| via.get(at + 1..));
+    let mut names = params.map(<[u8]>::trim_ascii_start);
+    names.any(|name| name.get(..2).is_some_and(|name| name.eq_ignore_ascii_case(b"oc")))
 }
 
 fn of_params(params: &[u8]) -> Option<Control> {
@@ -141,13 +150,16 @@ pub fn answering(response: Vec<u8>, wanted: impl FnOnce() -> Option<Feedback>) -
 
 /// `None`: nobody has offered, or nothing is wanted.
 fn with_wish(response: &[u8], wanted: impl FnOnce() -> Option<Feedback>) -> Option<Vec<u8>> {
-    let status_line = memmem::find(response, b"\r\n")? + 2;
-    let (start, rest) = response.split_at_checked(status_line)?;
-    if !start.starts_with(b"SIP/2.0 ") {
+    if !response.starts_with(b"SIP/2.0 ") {
         return None;
     }
-    let (via, rest) = rest.split_at_checked(memmem::find(rest, b"\r\n")?)?;
-    memmem::find(via, b"oc")?;
+    // We end lines by CRLF.
+    let status_line = memchr::memchr(b'\n', response)? + 1;
+    let (start, rest) = response.split_at_checked(status_line)?;
+    let (via, rest) = rest.split_at_checked(memchr::memchr(b'\r', rest)?)?;
+    if !may_have(via) {
+        return None;
+    }
     let value = via.strip_prefix(b"Via: ")?;
     if of_params(Via::parse(value)?.params) != Some(Control::Offered) {
         return None;

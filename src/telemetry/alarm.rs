@@ -66,6 +66,9 @@ impl Alarms {
             Note::Stranger => "a request came from an address that no trunk accepts from",
             Note::Malformed => "a message came that can't be read",
             Note::WrongPassword => "a request came with wrong credentials",
+            Note::Banned => {
+                "nothing of an address is read for a while, for it keeps sending what no trunk sends (umbra ban list)"
+            }
             Note::Guessing => "credentials were not looked at, after too many wrong ones of the same source",
             Note::GuardHit
             | Note::PortsDry
@@ -74,7 +77,6 @@ impl Alarms {
             | Note::ConnectionsFull
             | Note::Stray
             | Note::Shed
-            | Note::Banned
             | Note::Emergency
             | Note::SendFailed => return None,
         };

@@ -18,7 +18,7 @@ use super::bound::{Bound, Socket};
 use super::clock::Clock;
 use super::connections::{Connections, Peer};
 use super::fresh::Fresh;
-use super::poller::{Errors, Interest, Poller, Ready, Source};
+use super::poller::{Errors, Interest, Poller, Ready, Source, give_way};
 use super::shard::{Door, FRESH_BATCH, Left, Message, Packet, Waiting};
 use super::sort::sort;
 use super::tcp::{self, Accepted};
@@ -191,6 +191,7 @@ impl EventLoop {
     /// Runs until [`Message::Stop`] comes. The first input is a timeout, at once, behind [`Handler::begin`]. What was put into the outbox
     /// before the stop still leaves, over TCP as far as there is room.
     pub fn run(mut self, mut handler: impl Handler) {
+        give_way();
         let mut inbox = Inbox::default();
         let mut mail = Waiting::default();
         let mut fresh = Fresh::new(

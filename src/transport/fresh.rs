@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use memchr::memmem;
+
 use super::shard::Packet;
 use crate::base::chance::Chance;
 use crate::base::limits::SHARD_QUEUE;
@@ -23,6 +25,9 @@ use crate::sip::path::{Party, Path};
 /// How the To-tag of every answer begins that is given here. No tag that we mint elsewhere holds a hyphen.
 pub(super) const SHED_TO: &[u8] = b";tag=shed-";
 const SHED_TAG: &[u8] = SHED_TO.split_at(5).1;
+
+/// The length of an answer that is given here is a multiple of this.
+const ROUND_BYTES: usize = 64;
 
 /// A shard's new requests.
 pub(super) struct Fresh {
@@ -185,10 +190,10 @@ fn octets(address: IpAddr) -> [u8; 16] {
 
 /// The stateless 503 (RFC 3261 §8.2.7) of a request. It is the same for every repetition of it while the load is.
 fn overloaded(shard: &Shard, trunk: &Trunk, path: Path, request: &Message<'_>) -> Vec<u8> {
-    let mut tag = [0; 16 + SHED_TAG.len()];
+    let mut tag = [0; 12 + SHED_TAG.len()];
     let (start, rest) = tag.split_at_mut(SHED_TAG.len());
     start.copy_from_slice(SHED_TAG);
-    rest.copy_from_slice(&Chance::from_number(draw(shard, request)).token::<16>());
+    rest.copy_from_slice(&Chance::token_of(draw(shard, request)));
     let wait = overload::wait_s(shard, Some(trunk), 1, request).map(|seconds| seconds.to_string());
     let header = wait.as_ref().map(|wait| ("Retry-After", wait.as_str()));
     let response = Response {
@@ -199,5 +204,15 @@ fn overloaded(shard: &Shard, trunk: &Trunk, path: Path, request: &Message<'_>) -
         body: None,
     };
     let answer = build::response(request.head(), path.remote, &response);
-    answering(answer, || Some(trunk.overload.wanted()))
+    of_one_length(answering(answer, || Some(trunk.overload.wanted())))
+}
+
+/// The answer with a tag so much longer that its length is a round one: those of one length leave together.
+fn of_one_length(mut answer: Vec<u8>) -> Vec<u8> {
+    let missing = answer.len().next_multiple_of(ROUND_BYTES) - answer.len();
+    if let Some(at) = memmem::find(&answer, SHED_TO) {
+        let at = at + SHED_TO.len();
+        answer.splice(at..at, std::iter::repeat_n(b'b', missing));
+    }
+    answer
 }

@@ -1,7 +1,5 @@
 //! Whose a received message is.
 
-use memchr::memmem;
-
 use super::fresh::{Fresh, SHED_TO};
 use super::shard::{Door, Packet};
 use super::watch::is_keep_alive;
@@ -60,5 +58,6 @@ fn is_in_call(bytes: &[u8]) -> bool {
 
 /// Whether it is the ACK of a 503 that nothing was kept of: there is one for each.
 fn is_of_refusal(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"ACK ") && memmem::find(bytes, SHED_TO).is_some()
+    let has_tag = || memchr::memchr_iter(b';', bytes).any(|at| bytes[at..].starts_with(SHED_TO));
+    bytes.starts_with(b"ACK ") && has_tag()
 }

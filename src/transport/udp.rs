@@ -5,6 +5,7 @@ use std::mem;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::base::limits::SIP_MESSAGE_BYTES_MAX;
 use crate::call::port::Why;
@@ -19,9 +20,15 @@ const SEND_PATIENCE_MS: i32 = 20;
 /// Errors in a row that a send may meet without being at fault.
 const ERRORS_OF_OTHERS_MAX: usize = 4;
 
-/// One listening socket.
+/// Bytes of a datagram that may leave together with others: all of them fit into one packet of any network.
+const TOGETHER_BYTES_MAX: usize = 1_200;
+/// Bytes that leave together at the most (an IP packet's, and some room for headers).
+const TOGETHER_ALL_BYTES_MAX: usize = 60_000;
+
+/// One listening socket, and whether the system takes several datagrams as one (UDP_SEGMENT): they have one destination and one
+/// length, as answers have by which a flood is refused, and go through its stack once.
 #[derive(Debug)]
-pub struct Socket(UdpSocket);
+pub struct Socket(UdpSocket, AtomicBool);
 
 /// What happened to something that was sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,7 +84,7 @@ impl Socket {
             )
         };
         if outcome == 0 {
-            Ok(Self(socket))
+            Ok(Self(socket, AtomicBool::new(true)))
         } else {
             Err(io::Error::last_os_error())
         }
@@ -230,32 +237,72 @@ impl Socket {
 
     /// Sends as many of the datagrams as one call takes; at least one, or an error.
     fn send_some(&self, datagrams: &[impl Datagram]) -> io::Result<usize> {
-        let count = datagrams.len().min(BATCH);
+        let datagrams = datagrams.get(..BATCH).unwrap_or(datagrams);
         let mut names = [EMPTY_NAME; BATCH];
         let mut parts: [libc::iovec; BATCH] = std::array::from_fn(|_| libc::iovec {
             iov_base: ptr::null_mut(),
             iov_len: 0,
         });
-        for (i, datagram) in datagrams.iter().take(count).enumerate() {
+        // Each holds one cmsghdr with one u16, aligned to a word.
+        let mut controls = [[0_u64; CONTROL_WORDS]; BATCH];
+        // How many datagrams each header holds.
+        let mut counts = [0; BATCH];
+        let joins = self.1.load(Ordering::Relaxed);
+        let (mut used, mut last) = (0, None);
+        for (i, datagram) in datagrams.iter().enumerate() {
             let (to, bytes) = datagram.parts();
-            names[i] = name_of(to);
             // sendmmsg only reads what iov_base points to.
             parts[i].iov_base = bytes.as_ptr().cast_mut().cast();
             parts[i].iov_len = bytes.len();
+            let fits = |count: usize| {
+                let len = bytes.len();
+                (1..=TOGETHER_BYTES_MAX).contains(&len) && len * (count + 1) <= TOGETHER_ALL_BYTES_MAX
+            };
+            if joins && used > 0 && last == Some((to, bytes.len())) && fits(counts[used - 1]) {
+                counts[used - 1] += 1;
+                continue;
+            }
+            last = Some((to, bytes.len()));
+            names[used] = name_of(to);
+            counts[used] = 1;
+            used += 1;
         }
-        let mut headers: [libc::mmsghdr; BATCH] =
-            std::array::from_fn(|i| header(&mut names[i], &mut parts[i]));
-        // SAFETY: the first `count` headers point to names and parts that were filled above and live during the
-        // call; the parts point to the caller's slices with their lengths, and are only read.
+        let mut first = 0;
+        let mut headers: [libc::mmsghdr; BATCH] = std::array::from_fn(|i| {
+            let place = first.min(BATCH - 1);
+            let mut made = header(&mut names[i], &mut parts[place]);
+            if counts[i] > 1 {
+                made.msg_hdr.msg_iovlen = counts[i] as _;
+                together(&mut made.msg_hdr, &mut controls[i], parts[place].iov_len);
+            }
+            first += counts[i];
+            made
+        });
+        // SAFETY: the first `used` headers point to names, controls and parts that were filled above and live during the
+        // call, each to parts of its own and to as many as it says; the parts point to the caller's slices with their
+        // lengths, and are only read.
         let outcome = unsafe {
             libc::sendmmsg(
                 self.0.as_raw_fd(),
                 headers.as_mut_ptr(),
-                count as libc::c_uint,
+                used as libc::c_uint,
                 libc::MSG_DONTWAIT as _,
             )
         };
-        usize::try_from(outcome).map_err(|_| io::Error::last_os_error())
+        let Ok(sent) = usize::try_from(outcome) else {
+            let error = io::Error::last_os_error();
+            let is_refused = matches!(
+                error.raw_os_error(),
+                Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE | libc::EOPNOTSUPP)
+            );
+            if counts[0] > 1 && is_refused {
+                // This system, or this network, takes them only one by one.
+                self.1.store(false, Ordering::Relaxed);
+                return self.send_some(datagrams);
+            }
+            return Err(error);
+        };
+        Ok(counts.iter().take(sent).sum())
     }
 
     /// Waits a little until the socket's buffer has room.
@@ -382,6 +429,31 @@ fn header(name: &mut Name, part: &mut libc::iovec) -> libc::mmsghdr {
     header
 }
 
+/// Room for one cmsghdr with one u16.
+const CONTROL_WORDS: usize = 3;
+
+// SAFETY: it only computes.
+const _: () = assert!(unsafe { libc::CMSG_SPACE(2) } as usize <= CONTROL_WORDS * mem::size_of::<u64>());
+
+/// Says that the parts of a message are datagrams of this length each.
+fn together(message: &mut libc::msghdr, control: &mut [u64; CONTROL_WORDS], len: usize) {
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = mem::size_of_val(control) as _;
+    // SAFETY: the control holds one whole header and its data, as is asserted above, and is aligned to a word; the length
+    // that is left to the message is that of what was written.
+    unsafe {
+        let item = libc::CMSG_FIRSTHDR(message);
+        if item.is_null() {
+            return;
+        }
+        (*item).cmsg_level = libc::SOL_UDP;
+        (*item).cmsg_type = libc::UDP_SEGMENT;
+        (*item).cmsg_len = libc::CMSG_LEN(2) as _;
+        ptr::write_unaligned(libc::CMSG_DATA(item).cast::<u16>(), len as u16);
+        message.msg_controllen = libc::CMSG_SPACE(2) as _;
+    }
+}
+
 fn address_of(name: &Name) -> Option<SocketAddr> {
     let port = u16::from_be(name.sin6_port);
     match libc::c_int::from(name.sin6_family) {
@@ -470,6 +542,44 @@ mod tests {
             ready.iter().map(|r| r.source).collect::<Vec<_>>(),
             [Source::Listener(3)]
         );
+    }
+
+    #[test]
+    fn datagrams_that_leave_together_come_one_by_one_and_in_order() {
+        for ip in ["127.0.0.1", "::1"] {
+            let (sender, _) = bound(ip);
+            let ((there, address), (other, another)) = (bound(ip), bound(ip));
+            // Equal ones, some that differ in length or place, and more than one packet holds.
+            let all: Vec<(SocketAddr, Vec<u8>)> = (0..150_u8)
+                .map(|n| match n {
+                    40..43 => (address, vec![n; 50]),
+                    43 => (another, vec![n; 50]),
+                    44 => (address, Vec::new()),
+                    45 => (address, vec![n; 1_201]),
+                    46 => (address, vec![n; 1_201]),
+                    _ => (address, vec![n; 1_000]),
+                })
+                .collect();
+            let datagrams: Vec<(SocketAddr, &[u8])> = all.iter().map(|(to, bytes)| (*to, &**bytes)).collect();
+            let (mut sent, mut got) = (0, Vec::new());
+            // In parts that the smallest of systems' buffers holds.
+            for part in datagrams.chunks(75) {
+                sent += sender.send(part, || {}).count;
+                let mut inbox = Inbox::default();
+                let wanted = part.iter().filter(|(to, _)| *to == address).count();
+                let before = got.len();
+                while got.len() - before < wanted {
+                    wait_for(&there);
+                    there.receive(&mut inbox);
+                    got.extend(inbox.iter().map(|(_, bytes)| bytes.to_vec()));
+                }
+            }
+            assert_eq!(sent, all.len());
+            let wanted = all.iter().filter(|(to, _)| *to == address);
+            assert!(got.iter().eq(wanted.map(|(_, bytes)| bytes)));
+            wait_for(&other);
+            assert!(sender.1.load(Ordering::Relaxed), "loopback takes several as one");
+        }
     }
 
     #[test]

@@ -359,7 +359,8 @@ fn line<'t>(text: &'t str, name: &str) -> &'t str {
     found.unwrap_or_default().trim()
 }
 
-fn audio_port(text: &str) -> u16 {
+/// The port of audio in a message with a description.
+pub fn audio_port(text: &str) -> u16 {
     let rest = line(text, "m=audio ");
     rest.split(' ')
         .next()

@@ -8,20 +8,20 @@ use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::held::{Held, Line, address, answer, goodbye, invite, pause};
+use crate::held::{Held, Line, address, answer, audio_port, goodbye, invite, pause};
 use crate::process::cpu_seconds;
 use crate::small::{Share, pin};
 use crate::{Floor, Length, Row, short};
 
 /// Hundredths of a processor that the server gets, so that neither the generator nor the files that a process may open are
 /// what holds it.
-const PERCENT: u32 = 20;
+const PERCENT: u32 = 25;
 /// Calls that stay up meanwhile, with audio both ways.
 const TALKS: usize = 30;
 /// A packet of each comes so often.
 const FRAME: Duration = Duration::from_millis(20);
-/// How long a call lasts.
-const TALK: Duration = Duration::from_millis(100);
+/// How long a call lasts, with audio both ways.
+const TALK: Duration = Duration::from_millis(200);
 /// RFC 3261's T1; a request comes again after that, and after twice and four times that; then it is given up.
 const T1: Duration = Duration::from_millis(500);
 const TRIES: u32 = 4;
@@ -170,12 +170,21 @@ enum State {
     Leaving(String, Instant),
 }
 
+/// Who speaks.
+#[derive(Clone, Copy)]
+enum Side {
+    Caller,
+    Callee,
+}
+
 /// Something that is due.
 enum Due {
     /// A request comes again, if it has no answer: how often it came.
     Again(u64, u32),
     /// A call ends.
     Bye(u64),
+    /// One side of a call speaks to this port of the server's; how often it has.
+    Frame(Side, SocketAddr, u32),
 }
 
 /// Plays everybody who calls and is called.
@@ -184,7 +193,7 @@ struct Generator<'l> {
     held: &'l [Held],
     calls: HashMap<u64, State>,
     /// What is due, by how long it waits: each queue is in order.
-    due: [VecDeque<(Instant, Due)>; 4],
+    due: [VecDeque<(Instant, Due)>; 5],
     next: u64,
     frame: u32,
     began: Instant,
@@ -302,6 +311,8 @@ impl<'l> Generator<'l> {
                     let held = Held::of(invite, text.to_owned(), line.server.sip);
                     self.say(&held.request("ACK", 1));
                     self.due[0].push_back((Instant::now() + TALK, Due::Bye(id)));
+                    let port = SocketAddr::new(line.server.sip.ip(), audio_port(text));
+                    self.due[4].push_back((Instant::now() + FRAME, Due::Frame(Side::Caller, port, 0)));
                     State::Talking(held.request("BYE", 2))
                 }
                 (State::Calling(invite) | State::Proceeding(invite), _) => {
@@ -351,6 +362,8 @@ impl<'l> Generator<'l> {
                     .map(|head| format!("{head}Content-Length: 0\r\n\r\n"))
                     .unwrap_or_default());
                 say(&ok);
+                let port = SocketAddr::new(line.server.sip.ip(), audio_port(text));
+                self.due[4].push_back((Instant::now() + FRAME * 2, Due::Frame(Side::Callee, port, 0)));
             } else if text.starts_with("BYE ") {
                 say(&goodbye(text));
             }
@@ -361,7 +374,7 @@ impl<'l> Generator<'l> {
         let now = Instant::now();
         for queue in 0..self.due.len() {
             while self.due[queue].front().is_some_and(|(due, _)| *due <= now) {
-                let Some((_, due)) = self.due[queue].pop_front() else {
+                let Some((due_at, due)) = self.due[queue].pop_front() else {
                     break;
                 };
                 match due {
@@ -373,6 +386,18 @@ impl<'l> Generator<'l> {
                         }
                     }
                     Due::Again(id, tries) => self.again(now, id, tries),
+                    Due::Frame(side, port, frame) => {
+                        let packet = packet(frame, u32::from(port.port()), Duration::ZERO, Kind::Passing);
+                        let socket = match side {
+                            Side::Caller => &self.line.carrier_media,
+                            Side::Callee => &self.line.callee_media,
+                        };
+                        let _ = socket.send_to(&packet, port);
+                        if FRAME * (frame + 2) < TALK {
+                            let next = Due::Frame(side, port, frame + 1);
+                            self.due[4].push_back((due_at + FRAME, next));
+                        }
+                    }
                 }
             }
         }
@@ -401,7 +426,7 @@ impl<'l> Generator<'l> {
         }
         self.frame += 1;
         for (stream, call) in self.held.iter().enumerate() {
-            let packet = packet(self.frame, stream as u32, self.began.elapsed());
+            let packet = packet(self.frame, stream as u32, self.began.elapsed(), Kind::Held);
             for (socket, port) in [
                 (&self.line.carrier_media, call.caller_port),
                 (&self.line.callee_media, call.callee_port),
@@ -445,6 +470,18 @@ fn each(socket: &UdpSocket, mut read: impl FnMut(&str, SocketAddr)) -> usize {
     READ_AT_ONCE
 }
 
+/// Whose audio it is.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// Of a call that stays up.
+    Held,
+    /// Of one of those that come and go.
+    Passing,
+}
+
+/// The first byte behind the time in a packet of a call that stays up.
+const HELD: u8 = 0xA5;
+
 /// Which call of ours a message is of.
 fn id_of(text: &str) -> Option<u64> {
     let rest = text.split_once("\r\nCall-ID: o")?.1;
@@ -452,19 +489,23 @@ fn id_of(text: &str) -> Option<u64> {
 }
 
 /// A packet of PCMA that says in its payload when it was sent.
-fn packet(frame: u32, stream: u32, at: Duration) -> [u8; 172] {
+fn packet(frame: u32, stream: u32, at: Duration, kind: Kind) -> [u8; 172] {
     let mut packet = [0xD5; 172];
     packet[..2].copy_from_slice(&[0x80, 8]);
     packet[2..4].copy_from_slice(&(frame as u16).to_be_bytes());
     packet[4..8].copy_from_slice(&frame.wrapping_mul(160).to_be_bytes());
     packet[8..12].copy_from_slice(&(stream + 1).to_be_bytes());
     packet[12..20].copy_from_slice(&(at.as_nanos() as u64).to_be_bytes());
+    packet[20] = match kind {
+        Kind::Held => HELD,
+        Kind::Passing => 0,
+    };
     packet
 }
 
 fn sent_at(packet: &[u8]) -> Option<Duration> {
     let bytes = packet.get(12..20)?;
-    (packet.len() == 172)
+    (packet.len() == 172 && packet[20] == HELD)
         .then(|| Duration::from_nanos(u64::from_be_bytes(bytes.try_into().unwrap_or_default())))
 }
 

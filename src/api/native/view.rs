@@ -17,7 +17,7 @@ use crate::call::targets::{Place, Server};
 use crate::call::trunk::{Gateway, GatewaysCall, MayShow, Trunk};
 use crate::masking::binding::{Binding, Ended};
 use crate::masking::callee::Callee;
-use crate::masking::inventory::{Account, Number, NumberState, Pool, Standing, Unidentified};
+use crate::masking::inventory::{Account, Number, NumberState, Pool, Standing, Thawed, Unidentified};
 use crate::masking::route::{Explanation, Verdict};
 use crate::masking::shelf::Usage;
 use crate::names::keeper::Status;
@@ -150,6 +150,11 @@ pub(super) fn number(number: &Number, pool: Option<&Pool>, bindings: usize, plan
         NumberState::Frozen(cause) => (number.state.name(), Some(cause.name())),
         NumberState::Inventory | NumberState::Locked | NumberState::Released => (number.state.name(), None),
     };
+    let thaws_to = cause.map(|_| match number.thawed {
+        Thawed::Active => "active",
+        Thawed::Locked => "locked",
+        Thawed::Inventory => "inventory",
+    });
     json!({
         "x": plan.virtual_text(number.x).as_str(),
         "pool": pool.map(|p| &p.name),
@@ -162,6 +167,7 @@ pub(super) fn number(number: &Number, pool: Option<&Pool>, bindings: usize, plan
         "tags": number.tags,
         "state": state,
         "cause": cause,
+        "thaws_to": thaws_to,
         "bindings": bindings,
         "added_at": time(number.added),
     })

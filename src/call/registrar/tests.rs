@@ -2,20 +2,27 @@
 
 use std::sync::Arc;
 
+use std::net::SocketAddr;
+
 use super::*;
+use crate::base::chance::Chance;
 use crate::base::dscp::Dscp;
+use crate::base::limits::{REGISTER_PAUSE, REGISTER_PAUSE_MAX, REGISTER_REFRESH_MIN};
 use crate::base::number::NumberPlan;
 use crate::base::shard::Shard;
 use crate::base::time::Wall;
+use crate::call::config::Listener;
 use crate::call::config::{MediaConfig, SipTimers, Strangers};
 use crate::call::port::Input;
 use crate::call::switch::Switch;
-use crate::call::targets::Place;
+use crate::call::targets::{Place, Target};
 use crate::call::trunk::Gateway;
+use crate::call::trunk::Trunk;
 use crate::call::trunk::rank::Rank;
+use crate::call::trunk::register::Register;
 use crate::masking::table::Table;
 use crate::rtp::signals::{Country, Signals};
-use crate::sip::path::{ListenerId, Party};
+use crate::sip::path::{ListenerId, Party, Path, Transport};
 
 #[test]
 fn pauses_double_up_to_the_longest_and_differ() {
