@@ -11,6 +11,7 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 
 use line::{Line, Terms};
+use rcgen::ExtendedKeyUsagePurpose;
 use server::certificates::{PHONES, SERVER};
 use server::{A, B, CALLEE, CARRIER, PATIENCE, Server, Setup, X, until};
 use socket2::{Domain, Socket, Type};
@@ -176,10 +177,12 @@ fn a_call_goes_on_while_certificates_are_read_again_and_who_comes_later_sees_the
     server.authority.sign(server.folder(), "umbra", &[SERVER]);
     let said = server.done("reload");
     assert!(said.contains("certificate umbra.pem"), "{said}");
-    let mut later = Phone::calling(&server, &terms);
-    later.ask(&server, "OPTIONS", 1, "", "");
-    later.hear("SIP/2.0 200");
-    assert_ne!(later.line.certificate(), Some(before), "the new one is shown");
+    until("who connects now sees the new one", || {
+        let mut later = Phone::calling(&server, &terms);
+        later.ask(&server, "OPTIONS", 1, "", "");
+        later.hear("SIP/2.0 200");
+        later.line.certificate().is_some_and(|shown| shown != before)
+    });
 
     // The old connections carry the call to its end: a request that only its own leg answers, and the end.
     a.ask(&server, "INVITE", 2, &tag, &sdp(CARRIER));
@@ -254,4 +257,23 @@ fn of_a_name_s_servers_a_call_takes_the_one_whose_certificate_is_for_that_name()
     let wanted = wanted.map(|(gateway, status)| (gateway.into(), status.into()));
     assert_eq!(tries, wanted, "{record:#}");
     server.prints_no_number();
+}
+
+#[test]
+fn a_certificate_that_is_for_servers_alone_is_no_caller_s() {
+    let (server, _listener) = stage();
+    let (serves, calls) = (
+        ExtendedKeyUsagePurpose::ServerAuth,
+        ExtendedKeyUsagePurpose::ClientAuth,
+    );
+    let folder = server.folder();
+    let sign = |stem, uses: &[_]| server.authority.sign_for(folder, stem, &[PHONES], uses);
+    sign("both", &[serves.clone(), calls]);
+    sign("serves", &[serves]);
+    let mut a = Phone::calling(&server, &Terms::read_from(folder, "both"));
+    a.ask(&server, "OPTIONS", 1, "", "");
+    a.hear("SIP/2.0 200");
+    let mut a = Phone::calling(&server, &Terms::read_from(folder, "serves"));
+    a.ask(&server, "OPTIONS", 1, "", "");
+    assert_eq!(a.comes(), 0, "it is hung up on");
 }

@@ -4,7 +4,9 @@
 use std::fs;
 use std::path::Path;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+};
 
 /// The domain of the server's certificate.
 pub const SERVER: &str = "umbra.example";
@@ -33,11 +35,17 @@ impl Authority {
 
     /// Signs a new certificate for these names and addresses; writes it and its key, as `STEM.pem` and `STEM.key`.
     pub fn sign(&self, folder: &Path, stem: &str, names: &[&str]) {
+        self.sign_for(folder, stem, names, &[]);
+    }
+
+    /// The same for these uses alone (RFC 5280 §4.2.1.12); without any, for all.
+    pub fn sign_for(&self, folder: &Path, stem: &str, names: &[&str], uses: &[ExtendedKeyUsagePurpose]) {
         let key = KeyPair::generate().expect("a key");
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).expect("names");
         // Without a name of its own it would look as if it had signed itself.
         params.distinguished_name.push(DnType::CommonName, stem);
+        params.extended_key_usages = uses.to_vec();
         let chain = params.signed_by(&key, &self.0).expect("signed").pem();
         fs::write(folder.join(format!("{stem}.pem")), chain).expect("the folder can be written");
         fs::write(folder.join(format!("{stem}.key")), key.serialize_pem())
