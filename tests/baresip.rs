@@ -9,7 +9,8 @@ mod softphone;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use server::{CALLEE, CARRIER, HOME, Server, Setup, free_address};
-use softphone::{Over, talk, talk_secured};
+use softphone::{Over, ring, talk, talk_secured};
+use umbra::rtp::tone::share;
 
 /// Two phones on these addresses talk through a server.
 fn talk_on(media_nat: &'static str, a_ip: Ipv4Addr, b_ip: Ipv4Addr) {
@@ -112,4 +113,55 @@ fn two_phones_hear_each_other_where_both_legs_are_secured() {
     // baresip offers counter mode alone, and takes the other where it is offered first.
     let lines = "srtp = \"required\"\nsrtp_suites = [\"AEAD_AES_256_GCM\", \"AES_CM_128_HMAC_SHA1_80\"]";
     talk_securely(lines, [("srtp-mand", CM), ("srtp-mand", GCM)]);
+}
+
+#[test]
+fn a_phone_hears_our_ringback_tone_while_the_other_one_rings() {
+    let (a_sip, b_sip) = (free_address(HOME), free_address(HOME));
+    let setup = Setup {
+        gateway: b_sip,
+        media_nat: "strict",
+        log: "debug",
+        calls: 50,
+        also: Vec::new(),
+    };
+    let media = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let server = Server::with_trunk(media, "udp", &setup, "early_media = \"ringback\"\n");
+    let heard = ring(&server, a_sip, b_sip, server.sip, 7);
+    // Pieces of 50 ms: silent, or the tone and nothing else.
+    let sounds: Vec<bool> = heard
+        .chunks_exact(400)
+        .map(|piece| {
+            let is_loud = piece.iter().any(|sample| sample.abs() > 1_000);
+            assert!(
+                !is_loud || share(piece, 450) > 0.5,
+                "450 Hz: {}",
+                share(piece, 450)
+            );
+            is_loud
+        })
+        .collect();
+    let mut beats: Vec<(bool, usize)> = Vec::new();
+    for sound in sounds {
+        match beats.last_mut() {
+            Some((last, length)) if *last == sound => *length += 1,
+            Some(_) | None => beats.push((sound, 1)),
+        }
+    }
+    // 1 s on, 4 s off, and on again; a phone's buffer may give or take some.
+    let first = beats
+        .iter()
+        .position(|(is_on, _)| *is_on)
+        .expect("a tone is heard");
+    let [(_, on), (_, off), (again, _), ..] = beats[first..] else {
+        panic!("{beats:?}");
+    };
+    assert!(
+        (18..=22).contains(&on) && (76..=84).contains(&off) && again,
+        "{beats:?}"
+    );
+    let records = server.settled(1);
+    assert_eq!(records[0]["refusal"], "cancelled", "{:#}", records[0]);
+    assert_eq!(records[0]["billable_s"], 0);
+    server.prints_no_number();
 }

@@ -872,3 +872,28 @@ fn two_hundred_calls_with_a_connection_each_leave_two_hundred_records() {
     });
     stage.left(200, &json!({"sip_status": 200, "refusal": null}));
 }
+
+#[test]
+fn callers_hear_a_ringback_tone_of_ours_and_why_nobody_is_reached() {
+    for way in [Way::Udp, Way::Tcp, Way::Tls] {
+        let stage = Stage::speaking(way, "");
+        stage.trunk_says("early_media = \"ringback\"\nrefusals = \"tone\"\n");
+        // The called side sends no media, and rings without a description.
+        stage.play(&Calls::few("uac_early_media", "uas_answer"));
+        let answered = serde_json::json!({"sip_status": 200, "ringing_at": "some", "early_media_at": null});
+        stage.left(3, &answered);
+        stage.play(&Calls::few("uac_early_media_busy", "uas_busy"));
+        let records = stage.server.settled(6);
+        let busy = serde_json::json!({"sip_status": 486, "refusal": "busy", "announcement": "busy", "billable_s": 0});
+        let refused: Vec<Value> = records
+            .into_iter()
+            .filter(|record| record["sip_status"] != 200)
+            .collect();
+        assert_eq!(refused.len(), 3);
+        alike(&refused, &busy);
+        for record in &refused {
+            let heard = record["media"]["caller"]["packets_out"].as_u64();
+            assert!(heard.is_some_and(|heard| heard > 100), "{record:#}");
+        }
+    }
+}

@@ -154,6 +154,7 @@ impl Outbound {
     }
 
     /// The header of a packet of ours that is due at `due`; others of ours were due in whole steps of its clock before.
+    /// `None`: there is no SSRC for that clock.
     pub fn speak(
         &mut self,
         due: Instant,
@@ -161,10 +162,10 @@ impl Outbound {
         payload_type: u8,
         marker: bool,
         clock_hz: u32,
-    ) -> Header {
+    ) -> Option<Header> {
         if self.clock_hz != 0 && self.clock_hz != clock_hz {
             // RFC 7160 §4.1: another clock rate is another SSRC.
-            self.renew(chance);
+            self.renew(chance)?;
         }
         self.clock_hz = clock_hz;
         let (seq, timestamp) = self.next(due, clock_hz);
@@ -176,7 +177,7 @@ impl Outbound {
             ssrc: self.ssrc,
         };
         self.remember(due, &header);
-        header
+        Some(header)
     }
 
     /// The header under which an incoming packet leaves. `timeline` names what its numbers belong to,

@@ -139,7 +139,8 @@ impl Veil {
         if self.numbers == Numbers::Masked && CODED.contains(&line.name) {
             return;
         }
-        pen.plain(line.token);
+        // Even a name may be one that somebody made of a number.
+        pen.digits(line.token, LONG);
         pen.plain(b": ");
         let value = unfolded(line.value);
         if line.name == Name::CallId {
@@ -184,7 +185,7 @@ impl Veil {
 fn write_start(pen: &mut Pen, start: &Start<'_>) {
     match start {
         Start::Request { token, uri, .. } => {
-            pen.plain(token);
+            pen.digits(token, LONG);
             pen.plain(b" ");
             pen.line(uri, LONG);
             pen.plain(b" SIP/2.0\r\n");

@@ -22,6 +22,7 @@ mod small;
 mod srtp;
 mod start;
 mod strangers;
+mod tones;
 mod writer;
 
 use std::fmt::Write;
@@ -187,6 +188,7 @@ fn main() {
         "journal",
         "rtp",
         "srtp",
+        "tones",
         "held",
         "flat",
         "binds",
@@ -221,6 +223,9 @@ fn main() {
     }
     if is_wanted("srtp") {
         rows.extend(srtp::measure(length));
+    }
+    if is_wanted("tones") {
+        rows.push(tones::measure(length));
     }
     if is_wanted("journal") {
         rows.extend(journal::measure(length, call_us, packet_us));

@@ -27,8 +27,10 @@ const T1: Duration = Duration::from_millis(500);
 const TRIES: u32 = 4;
 /// A packet that needs longer is heard as a gap by a phone with a buffer of three frames.
 const LATE: Duration = Duration::from_millis(60);
-/// The curve, in parts of what the server can take.
-const PARTS: [f64; 9] = [0.5, 0.75, 0.9, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0];
+/// The curve, in parts of about what the server can take, but for its end.
+const PARTS: [f64; 8] = [0.5, 0.75, 0.9, 1.0, 1.25, 1.5, 2.0, 3.0];
+/// Its end, in times of the most that it took.
+const TIMES: f64 = 5.0;
 /// Calls that begin between two looks at what comes back.
 const AT_ONCE: u64 = 8;
 /// Messages that are read of one socket before another is looked at.
@@ -93,10 +95,13 @@ pub fn measure(length: Length) -> Vec<Row> {
     generator.calm();
     let can = generator.step(guess * 3.0, seconds).completed.max(1.0);
     generator.calm();
-    let parts: &[f64] = length.choose(&[0.9, 1.5, 5.0], &PARTS);
-    let mut steps = Vec::new();
-    for part in parts {
-        let step = generator.step(can * part, seconds);
+    let parts: &[f64] = length.choose(&[0.9, 1.5], &PARTS);
+    let mut steps: Vec<Step> = Vec::new();
+    for part in parts.iter().map(Some).chain([None]) {
+        // The last is so many times the most that was found.
+        let most = steps.iter().map(|step| step.completed).fold(0.0, f64::max);
+        let per_s = part.map_or(most * TIMES, |part| can * part);
+        let step = generator.step(per_s, seconds);
         eprintln!(
             "offered {:.0}/s: completed {:.0}/s, refused {:.0}/s, failed {}, BYE {:.1} ms ({:.1} of a hundred's slowest), audio lost {} late {} of {}, CPU {:.0} %",
             step.offered,

@@ -15,6 +15,18 @@ pub fn cpu_seconds(pid: u32) -> f64 {
     threads.flatten().filter_map(run_ns).sum::<f64>() / 1e9
 }
 
+/// The same of a thread of this process, by its name.
+pub fn thread_cpu_seconds(name: &str) -> f64 {
+    let threads = fs::read_dir("/proc/self/task").expect("a running process");
+    let run_ns = |thread: fs::DirEntry| -> Option<f64> {
+        let comm = fs::read_to_string(thread.path().join("comm")).ok()?;
+        let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        let run_ns = text.split(' ').next()?.parse().ok()?;
+        (comm.trim() == name).then_some(run_ns)
+    };
+    threads.flatten().filter_map(run_ns).sum::<f64>() / 1e9
+}
+
 /// Packets that came to the UDP socket on this IPv4 address and found its buffer full.
 pub fn drops(at: SocketAddr) -> u64 {
     let IpAddr::V4(ip) = at.ip() else {

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::text::Msg;
-use crate::support::witness::holds_number;
+use crate::support::witness::{holds_number, numbers_in};
 
 /// How long a copy may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -139,22 +139,6 @@ fn face(msg: &Msg) -> String {
         method => method,
     };
     format!("{kind} {method}")
-}
-
-/// The numbers that stand as users of URIs, in the form in which they are dialled nationally.
-fn numbers_in(message: &[u8]) -> Vec<String> {
-    let text = String::from_utf8_lossy(message).to_lowercase();
-    let schemes = ["sip:", "sips:", "tel:"];
-    let users = schemes.iter().flat_map(|scheme| text.split(scheme).skip(1));
-    users
-        .filter_map(|rest| {
-            let user = rest.split(['@', ';', '>', '\r', ' ']).next()?;
-            let digits: String = user.chars().filter(char::is_ascii_digit).collect();
-            let is_number =
-                digits.len() >= 10 && user.chars().all(|c| c.is_ascii_digit() || "+-.() ".contains(c));
-            is_number.then(|| digits[digits.len().saturating_sub(11)..].to_owned())
-        })
-        .collect()
 }
 
 /// Takes a packet apart by its own reading of the specification.

@@ -272,3 +272,51 @@ pub fn talk_secured(
     server.prints_no_number();
     assert!(!b.is_gone(), "phone B is there for the next call");
 }
+
+/// A calls X, dialling it at `home`, and gives up after a while; B's phone rings all the time. What A has heard meanwhile, at
+/// 8 kHz, for `seconds` at least.
+pub fn ring(
+    server: &Server,
+    a_sip: SocketAddr,
+    b_sip: SocketAddr,
+    home: SocketAddr,
+    seconds: u64,
+) -> Vec<i16> {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    server.bind(X, A, B, "");
+    let b = Softphone {
+        name: "b",
+        number: B,
+        sip: b_sip,
+        over: Over::Udp,
+        hz: B_HZ,
+        rtp_ports: "31200-31398",
+        account: "",
+        secure: "",
+        arguments: &[],
+    }
+    .start(server);
+    until("phone B listens", || is_bound(b_sip));
+    let dial = format!("d sip:{X}@{home}");
+    let mut a = Softphone {
+        name: "a",
+        number: A,
+        sip: a_sip,
+        over: Over::Udp,
+        hz: A_HZ,
+        rtp_ports: "31000-31198",
+        account: "",
+        secure: "",
+        arguments: &["-e", &dial],
+    }
+    .start(server);
+    let enough = seconds * 2 * u64::from(SAMPLE_RATE_HZ);
+    until("phone A has heard enough", || {
+        let sizes = a.recordings().into_iter().map(fs::metadata);
+        sizes.flatten().any(|file| file.len() > enough)
+    });
+    a.quit();
+    assert!(b.said().contains("180 Ringing"), "{}", b.said());
+    assert!(!a.said().contains("180 Ringing"), "{}", a.said());
+    a.heard()
+}

@@ -54,7 +54,7 @@ pub fn decoded<'p>(
             }
             let ahead = now.timestamp.wrapping_sub(before.timestamp) as usize;
             if !all.is_empty() {
-                let is_whole = ahead % FRAME == 0 && ahead < 400 * FRAME;
+                let is_whole = ahead.is_multiple_of(FRAME) && ahead < 400 * FRAME;
                 match (ahead == FRAME, now.marker) {
                     (true, false) => {}
                     // It was lost where the phone moved.

@@ -1,5 +1,7 @@
 //! Looks for what a phone must never see, in its own way: not the server's guard.
 
+use umbra::sip::veil::{Numbers, Veil};
+
 use super::text::Msg;
 
 /// Digits as they stand, with what people put between them folded away and escapes undone.
@@ -22,6 +24,30 @@ fn folded_digits(bytes: &[u8]) -> Vec<u8> {
         at += 1;
     }
     out
+}
+
+/// The numbers that stand as users of URIs, in the form in which they are dialled nationally.
+pub fn numbers_in(message: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(message).to_lowercase();
+    let schemes = ["sip:", "sips:", "tel:"];
+    let users = schemes.iter().flat_map(|scheme| text.split(scheme).skip(1));
+    users
+        .filter_map(|rest| {
+            let user = rest.split(['@', ';', '>', '\r', ' ']).next()?;
+            let digits: String = user.chars().filter(char::is_ascii_digit).collect();
+            let is_number =
+                digits.len() >= 10 && user.chars().all(|c| c.is_ascii_digit() || "+-.() ".contains(c));
+            is_number.then(|| digits[digits.len().saturating_sub(11)..].to_owned())
+        })
+        .collect()
+}
+
+/// What is shown of a message to a capture server, if a number that stands in it can be read there.
+pub fn unveiled(message: &[u8]) -> Option<String> {
+    let shown = Veil::new(Numbers::Masked, [7; 32]).message(message)?;
+    let holds = |number: &String| holds_number(&shown, number);
+    let found = numbers_in(message).iter().any(holds);
+    found.then(|| String::from_utf8_lossy(&shown).into_owned())
 }
 
 /// Whether a number's digits stand in `bytes` in any writing.

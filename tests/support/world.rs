@@ -33,6 +33,7 @@ use super::sequence::Sequence;
 use super::stage::{Binding, Doing, Packet, Setup, Stage};
 use super::text::Msg;
 use super::wires::{Towards, Wires};
+use super::witness;
 
 mod conf;
 mod disk;
@@ -401,6 +402,10 @@ impl Stage for World {
     }
 
     fn send(&mut self, packet: Packet) {
+        if let Some(shown) = witness::unveiled(&packet.bytes) {
+            self.faults
+                .push(format!("a capture server would be shown a number:\n{shown}"));
+        }
         if Msg::read(&packet.bytes).is_some_and(|msg| msg.is_over_tcp()) {
             self.stream_in(packet);
         } else {

@@ -138,8 +138,8 @@ impl Bridge {
         let likely = self.told(LegName::Callee).map_or(&[][..], |terms| &terms.codecs);
         let (answer, near) = spoken(offer, likely).filter(|(_, near)| hears(near))?;
         self.unwrite(LegName::Caller);
-        if let Some(side) = self.side_mut(LegName::Caller) {
-            side.answer_line(&near);
+        if let Some(caller) = self.side_mut(LegName::Caller) {
+            caller.answer_line(&near);
         }
         self.write(LegName::Caller, answer);
         self.settle(LegName::Caller, near);

@@ -277,7 +277,7 @@ impl<T> Lines<T> {
         };
         let strangers = before.strangers.into_iter().map(|item| (item, Priority::Call));
         for (item, priority) in lines.flat_map(of_line).chain(strangers) {
-            // There was room for as many before.
+            // There was room for as many before, but for those who are strangers now, and hear nothing.
             let _ = self.push(now, whose(&item), priority, item);
         }
     }

@@ -4,6 +4,7 @@
 //! two hundred wake-ups a second and no timer each, nobody's clock drifts, and no round holds up what is relayed for long.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::time::Duration;
 
 use super::{Flow, Relay};
@@ -20,8 +21,8 @@ const ROUNDS: usize = 4;
 const APART_US: u64 = FRAME.as_micros() as u64 / ROUNDS as u64;
 /// Bytes of the packet of a frame.
 const PACKET_BYTES: usize = packet::HEADER_BYTES + FRAME_SAMPLES;
-/// The same with all that may be behind it where it is sealed.
-const BUFFER_BYTES: usize = PACKET_BYTES + RTP_GROWTH_MAX;
+/// The same, with room for what secures it.
+type Buffer = [u8; PACKET_BYTES + RTP_GROWTH_MAX];
 
 /// Which flows are due when.
 #[derive(Debug, Default)]
@@ -132,7 +133,7 @@ impl Relay {
 
     /// Says what is due of every sound: the port that each packet leaves from, where to, and its bytes.
     pub fn speak(&mut self, now: Instant, mut send: impl FnMut(u32, SocketAddr, &[u8])) {
-        let mut buffer = [0; BUFFER_BYTES];
+        let mut buffer = [0; PACKET_BYTES + RTP_GROWTH_MAX];
         for slot in 0..ROUNDS {
             let Some(round) = self.rounds.0.get_mut(slot) else {
                 continue;
@@ -145,12 +146,12 @@ impl Relay {
             while due <= now && !ports.is_empty() {
                 ports.retain(|port| {
                     let said = self.say(due, *port, &mut buffer);
-                    if let Some(Some((to, length))) = said
-                        && let Some(bytes) = buffer.get(..length)
+                    if let Said::Packet(to, bytes) = &said
+                        && let Some(packet) = buffer.get(bytes.clone())
                     {
-                        send(*port, to, bytes);
+                        send(*port, *to, packet);
                     }
-                    said.is_some()
+                    said != Said::Over
                 });
                 due = due + FRAME;
             }
@@ -160,19 +161,15 @@ impl Relay {
         }
     }
 
-    /// Writes the packet that a flow's peer hears at `due`, and says where it goes and how long it is; `Some(None)`: none
-    /// does this time, `None`: the sound is over.
-    fn say(
-        &mut self,
-        due: Instant,
-        port: u32,
-        buffer: &mut [u8; BUFFER_BYTES],
-    ) -> Option<Option<(SocketAddr, usize)>> {
-        let index = self.index(port)?;
-        let flow = self.flows.get_mut(index)?.as_deref_mut()?;
+    /// Writes what a flow's peer hears at `due`.
+    fn say(&mut self, due: Instant, port: u32, buffer: &mut Buffer) -> Said {
+        let flow = self.index(port).and_then(|index| self.flows.get_mut(index));
+        let Some(flow) = flow.and_then(Option::as_deref_mut) else {
+            return Said::Over;
+        };
         let before = flow.outbound.ssrc();
         let said = flow.say(due, &mut self.chance, buffer);
-        if said.is_none() {
+        if said == Said::Over {
             flow.playing = None;
             if flow.keys.is_none() {
                 flow.outbound.yield_to_peer();
@@ -185,51 +182,76 @@ impl Relay {
     }
 }
 
+/// What a flow's peer hears at one moment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Said {
+    /// This part of the buffer.
+    Packet(SocketAddr, Range<usize>),
+    /// Nothing this time.
+    Nothing,
+    /// Nothing any more.
+    Over,
+}
+
 impl Flow {
-    fn say(
-        &mut self,
-        due: Instant,
-        chance: &mut Chance,
-        buffer: &mut [u8; BUFFER_BYTES],
-    ) -> Option<Option<(SocketAddr, usize)>> {
-        let playing = self.playing.as_deref_mut()?;
+    fn say(&mut self, due: Instant, chance: &mut Chance, buffer: &mut Buffer) -> Said {
+        let Some(playing) = self.playing.as_deref_mut() else {
+            return Said::Over;
+        };
         if due < playing.due {
             // It came to a round that is late.
-            return Some(None);
+            return Said::Nothing;
         }
         let left_out = steps(due.since(playing.due));
         if left_out > 0 {
             playing.frames += left_out;
             playing.pause = Pause::Yes;
         }
-        let frame = playing.play.clip.frame(playing.play.law, playing.frames)?;
+        let Some(frame) = playing.play.clip.frame(playing.play.law, playing.frames) else {
+            return Said::Over;
+        };
         playing.frames += 1;
         playing.due = due + FRAME;
         let to = self.inbound.address.to();
         // A key of ours is heard alone.
         let Some(to) = to.filter(|_| self.way.sends() && self.keys.is_none()) else {
             playing.pause = Pause::Yes;
-            return Some(None);
+            return Said::Nothing;
         };
-        buffer[packet::HEADER_BYTES..PACKET_BYTES].copy_from_slice(frame);
+        if let Some(payload) = buffer.get_mut(packet::HEADER_BYTES..PACKET_BYTES) {
+            payload.copy_from_slice(frame);
+        }
         let marker = playing.pause == Pause::Yes;
         playing.pause = Pause::No;
-        let header = self
-            .outbound
-            .speak(due, chance, playing.play.number, marker, CLOCK_HZ);
-        packet::write(&header, buffer, packet::HEADER_BYTES..PACKET_BYTES);
-        let mut length = PACKET_BYTES;
+        let number = playing.play.number;
+        match self.pack(due, chance, number, marker, buffer) {
+            Some(bytes) => Said::Packet(to, bytes),
+            None => {
+                if let Some(playing) = &mut self.playing {
+                    playing.pause = Pause::Yes;
+                }
+                Said::Nothing
+            }
+        }
+    }
+
+    /// Writes the head of a frame that lies in the buffer, and secures it where the flow is secured. `None`: it can't be.
+    fn pack(
+        &mut self,
+        due: Instant,
+        chance: &mut Chance,
+        number: u8,
+        marker: bool,
+        buffer: &mut Buffer,
+    ) -> Option<Range<usize>> {
+        let header = self.outbound.speak(due, chance, number, marker, CLOCK_HZ)?;
+        let mut bytes = packet::write(&header, buffer, packet::HEADER_BYTES..PACKET_BYTES)?;
         if let Some(crypt) = &mut self.crypt {
-            let sealed = crypt.seal.as_mut();
-            let Some(place) = sealed.and_then(|seal| seal.rtp(buffer, 0..PACKET_BYTES)) else {
-                playing.pause = Pause::Yes;
-                return Some(None);
-            };
-            length = place.end;
+            bytes = crypt.seal.as_mut()?.rtp(buffer, bytes)?;
         }
         self.outbound.count(FRAME_SAMPLES);
         self.inbound.counts.packets_out += 1;
-        Some(Some((to, length)))
+        Some(bytes)
     }
 }
 

@@ -11,6 +11,7 @@ use umbra::masking::request::Write;
 
 use super::super::stage::Packet;
 use super::super::text::{Msg, uri_in, user_of};
+use super::super::witness;
 use super::restart::{self, Strike};
 use super::{Invited, What, World, must};
 
@@ -76,6 +77,10 @@ impl World {
             self.serial += 1;
             match output {
                 Output::Send { to, bytes } => {
+                    if let Some(shown) = witness::unveiled(&bytes) {
+                        self.faults
+                            .push(format!("a capture server would be shown a number:\n{shown}"));
+                    }
                     let msg = Msg::read(&bytes);
                     self.faults
                         .extend(msg.as_ref().and_then(|msg| self.sequence.leaves(msg)));
