@@ -231,6 +231,8 @@ pub const FIRST_RESPONSE_MAX: Duration = Duration::from_secs(32);
 /// How long a gateway may say no more than that it has the INVITE (100): default, which is never less than the called
 /// party may ring.
 pub const PROGRESS_TIMEOUT: Duration = RING_TIMEOUT_MAX;
+/// How long a gateway's wish for fewer calls (RFC 7339) holds at the most, without being said again.
+pub const THROTTLE_MAX: Duration = Duration::from_secs(60);
 /// How long a gateway that answers 503 with Retry-After is spared at the most.
 pub const GATEWAY_REST_MAX: Duration = Duration::from_secs(60);
 /// How often a gateway is probed, where probes are turned on without saying how often.
@@ -267,6 +269,8 @@ pub const RING_TIMEOUT: Duration = Duration::from_secs(60);
 pub const RING_TIMEOUT_MIN: Duration = Duration::from_secs(5);
 /// The longest ring time-out.
 pub const RING_TIMEOUT_MAX: Duration = Duration::from_secs(180);
+/// How long an emergency service may ring, or let its callers wait: who needs help hangs up himself.
+pub const RING_FOR_HELP: Duration = Duration::from_secs(600);
 /// The shortest maximum call duration.
 pub const CALL_DURATION_MIN: Duration = Duration::from_secs(60);
 /// The longest maximum call duration.

@@ -142,8 +142,17 @@ pub fn emergency<'t>(
     }
     let places = trunk.dialled_from.iter();
     let uris = places.filter_map(|place| uri_at(*place, invite));
+    // What we have registered as stands in every call's Request-URI: nobody dialled it.
+    let is_ours = |user: &str| {
+        let register = trunk.register.as_ref();
+        register.is_some_and(|as_whom| *as_whom.contact_user == *user)
+            && !trunk.dialled_from.contains(&DialledFrom::Ruri)
+    };
     [invite.request_uri()].into_iter().chain(uris).find_map(|uri| {
         let text = subscriber(&Uri::parse(uri).ok()?)?;
+        if is_ours(&text) {
+            return None;
+        }
         let context = text.find(';').and_then(|at| text.get(at..)).unwrap_or_default();
         let mut found = table.is(&text);
         let mut step = |_: Step<'_>, left: &str| {

@@ -246,6 +246,12 @@ impl Bridge {
         }
     }
 
+    /// The caller hears whatever the called side lets be heard before it answers, whatever its trunk's setting: somebody may
+    /// be told to stay on the line.
+    pub fn relay_early(&mut self) {
+        self.early = EarlyMedia::Relay;
+    }
+
     /// The called side is to be called by this trunk and interface: our offer to it follows, from a port there.
     /// Only while no media runs on that side. `by` is how its INVITE goes: who is called anew, gets new keys.
     ///

@@ -26,7 +26,8 @@ transferredTCF a=T38FaxUdpEC t38UDPRedundancy t38UDPFEC t38UDPNoEC Supported Req
 uas Min-SE RSeq RAck Reason Q.850 cause Call/Transaction Forwarded Progress Accepted Unauthorized Forbidden Acceptable \
 Authentication Required Request-URI Unsupported Extension Interval Anonymity Disallowed Temporarily Unavailable Detected \
 Incomplete Terminated Internal Implemented Time-out Everywhere Anywhere Redirection SIP/2.0/TLS transport=tls Authorization \
-Proxy-Authorization Digest username realm nonce uri response algorithm SHA-256 SHA-512-256 opaque cnonce qop=auth nc=00000001 nc=00000002";
+Proxy-Authorization Digest username realm nonce uri response algorithm SHA-256 SHA-512-256 opaque cnonce qop=auth nc=00000001 nc=00000002 \
+RTP/SAVP a=crypto AES_CM_128_HMAC_SHA1_80 AEAD_AES_256_GCM";
 /// Shorter ids of the other side are not searched for: they would be found by accident.
 const ID_BYTES_MIN: usize = 8;
 /// Writings of numbers that one side may not see: more than a message can carry.
@@ -562,10 +563,19 @@ mod tests {
     #[test]
     fn an_id_that_is_a_word_of_ours_is_none() {
         let mut guard = Forbidden::default();
-        for word in ["Proxy-Authorization", "username", "algorithm", "SHA-512-256"] {
+        for word in [
+            "Proxy-Authorization",
+            "username",
+            "SHA-512-256",
+            "AES_CM_128_HMAC_SHA1_80",
+            "RTP/SAVP",
+        ] {
             guard.id(word.as_bytes());
         }
-        assert!(guard.ids.is_empty(), "what a proof is made of");
+        assert!(
+            guard.ids.is_empty(),
+            "what a proof, or a line of keys, is made of"
+        );
         guard.id(b"sip.carrier.example");
         guard.id(b"somebody@carrier.example");
         guard.ours(&["sip.carrier.example:5070", "umbra"]);

@@ -144,6 +144,9 @@ impl Room {
         let outcome = self.switch.restore(now, left);
         self.obey(outbox, None);
         if let Err(unfit) = outcome {
+            if let Some(hep) = &*self.shared.hep.load() {
+                hep.over(id);
+            }
             self.gone.push(id);
             if call.fate != Fate::Over {
                 tracing::warn!(call = %id, "the call ends with the server before: {unfit}");

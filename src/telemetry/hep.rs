@@ -97,6 +97,8 @@ struct Queue {
     news: VecDeque<News>,
     /// What the messages among them take.
     bytes: usize,
+    /// Whether the end of a call was dropped.
+    has_lost_an_end: bool,
     is_closed: bool,
     is_done: bool,
 }
@@ -175,6 +177,9 @@ impl Exporter {
             News::Leg { .. } | News::Over(_) => 0,
         };
         if queue.bytes.saturating_add(room) > HEP_QUEUE_BYTES || queue.news.len() >= HEP_QUEUE_NEWS {
+            if let News::Over(_) = news {
+                queue.has_lost_an_end = true;
+            }
             drop(queue);
             if let News::Seen(seen) = news {
                 self.stats.dropped.fetch_add(seen.len() as u64, Ordering::Relaxed);
@@ -215,6 +220,7 @@ fn run(shared: &Shared, sender: &mut Sender) {
         }
         let news = std::mem::take(&mut queue.news);
         queue.bytes = 0;
+        let has_lost_an_end = std::mem::take(&mut queue.has_lost_an_end);
         let is_closed = queue.is_closed;
         if news.is_empty() {
             queue.is_done = true;
@@ -229,6 +235,10 @@ fn run(shared: &Shared, sender: &mut Sender) {
                 News::Leg { call, caller, callee } => sender.calls.leg(call, caller, callee),
                 News::Over(call) => sender.calls.over(call),
             }
+        }
+        if has_lost_an_end {
+            // Whose calls are over isn't known any more: those that go on stand for themselves.
+            sender.calls = calls::Calls::default();
         }
         if !is_closed {
             thread::sleep(GATHER);

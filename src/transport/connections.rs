@@ -454,6 +454,7 @@ impl Connections {
                 },
             };
             connection.active = now;
+            connection.alive.heard();
             if let Stage::Closing(_) = connection.stage {
                 continue;
             }

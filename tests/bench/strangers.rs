@@ -30,20 +30,28 @@ pub fn measure(length: Length) -> Vec<Row> {
     let conf = server.folder().join("trunks.toml");
     let text = fs::read_to_string(&conf).expect("the server's conf");
     fs::write(&conf, text.replace("127.0.0.0/8", "127.0.0.2/31")).expect("our own folder");
-    server.done("reload");
+    let banning = |after: u32| {
+        let conf = server.folder().join("umbra.toml");
+        let text = fs::read_to_string(&conf).expect("the server's conf");
+        let own = text.split("[bans]").next().unwrap_or_default();
+        fs::write(&conf, format!("{own}[bans]\nafter = {after}\n")).expect("our own folder");
+        server.done("reload");
+    };
     let socket = UdpSocket::bind((STRANGER, 0)).expect("loopback is free");
     let here = address(&socket);
     let call = invite("stranger", here, server.sip, SocketAddr::new(here.ip(), 40_000));
     let bare_packet = BarePacket::new();
     let (rounds, seconds) = (length.choose(1, 5), length.choose(0.5, 3.0));
     let kinds = [
-        ("INVITE", call.clone()),
-        ("OPTIONS", call.replace("INVITE", "OPTIONS")),
-        ("REGISTER", call.replace("INVITE", "REGISTER")),
-        ("garbage", "\u{7}\u{1}no SIP at all; ".repeat(30)),
+        ("INVITE", 0, call.clone()),
+        ("OPTIONS", 0, call.replace("INVITE", "OPTIONS")),
+        ("REGISTER", 0, call.replace("INVITE", "REGISTER")),
+        ("garbage", 0, "\u{7}\u{1}no SIP at all; ".repeat(30)),
+        ("any, once banned", 20, call),
     ];
     let mut rows = Vec::new();
-    for (kind, message) in kinds {
+    for (kind, after, message) in kinds {
+        banning(after);
         let (mut found, mut bare, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
         let full = drops(server.sip);
         for _ in 0..rounds {

@@ -37,7 +37,8 @@ pub fn numbers_in(message: &[u8]) -> Vec<String> {
             let digits: String = user.chars().filter(char::is_ascii_digit).collect();
             let is_number =
                 digits.len() >= 10 && user.chars().all(|c| c.is_ascii_digit() || "+-.() ".contains(c));
-            is_number.then(|| digits[digits.len().saturating_sub(11)..].to_owned())
+            let national = digits[digits.len().saturating_sub(11)..].trim_start_matches('0');
+            (is_number && national.len() >= 7).then(|| national.to_owned())
         })
         .collect()
 }

@@ -542,7 +542,7 @@ impl Call {
         let (to, by) = hands.way(&config, dialog, trunk);
         // RFC 3261 §13.2.2.4: the ACK has its INVITE's credentials. They go to nobody who hasn't had them.
         let is_told = |(path, _): &(Path, _)| {
-            let place = |path: &Path| (path.remote.ip(), path.transport, path.party);
+            let place = |path: &Path| (path.remote, path.transport, path.party);
             place(path) == place(&to)
         };
         let proof = proof.filter(is_told).map(|(_, header)| header);

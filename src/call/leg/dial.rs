@@ -7,6 +7,7 @@ use super::forks::Forks;
 use super::invite::{CalleeInvite, Numbers};
 use super::session_timer::{in_invite, wanted_by_422};
 use crate::base::limits::{SESSION_TRIES_MAX, UDP_REQUEST_BYTES_MAX};
+use crate::base::number::Shown;
 use crate::base::text;
 use crate::base::time::{Instant, Now};
 use crate::call::cdr::Attempt;
@@ -25,6 +26,7 @@ use crate::sip::method::Method;
 use crate::sip::overload::{self, Control};
 use crate::sip::path::{ListenerId, Path, Transport};
 use crate::sip::session_id::SessionId;
+use crate::sip::transaction::ClientId;
 
 impl Call {
     /// Calls the other party by the first of these exits, or fails for want of one.
@@ -112,7 +114,13 @@ impl Call {
         let trunk = &config.trunks[exit.trunk];
         let (called, shown) = (right.called(), right.shown());
         let is_masked = right.plan().is_some();
-        let Ok(numbers) = Numbers::written(called, shown, trunk, &config.numbers) else {
+        let as_shown = |shown| Numbers::written(called, shown, trunk, &config.numbers);
+        // Help is called without a number, where rules for ours don't fit it, rather than not at all.
+        let numbers = match as_shown(shown) {
+            Err(_) if !is_masked => as_shown(Shown::Withheld),
+            numbers => numbers,
+        };
+        let Ok(numbers) = numbers else {
             // Another trunk may have other rules; nobody is called by what is no number.
             let end = End {
                 cause: Some("number_format"),
@@ -181,6 +189,9 @@ impl Call {
             }
             self.end(hands, now, refused);
             return;
+        }
+        if !is_masked {
+            self.bridge.relay_early();
         }
         let sdp = self.bridge.description(LegName::Callee).unwrap_or_default();
         let mut invite = CalleeInvite {
@@ -309,8 +320,11 @@ impl Call {
     }
 
     /// What the gateway that has the call says of the calls that it wants (RFC 7339 §5.3).
-    pub fn hear_overload(&self, now: Instant, answer: &Head<'_>) {
-        let Some(callee) = &self.callee else { return };
+    /// One that was left for it has nothing to say any more.
+    pub fn hear_overload(&self, now: Instant, invite: ClientId, answer: &Head<'_>) {
+        let Some(callee) = self.callee.as_ref().filter(|_| self.is_present(invite)) else {
+            return;
+        };
         let exit = callee.exits.get(callee.tried);
         let trunk = exit.and_then(|exit| self.config.trunks.get(exit.trunk));
         if let (Some(trunk), Some(Control::Wanted(wanted))) = (trunk, overload::read(answer)) {

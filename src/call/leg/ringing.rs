@@ -3,7 +3,7 @@
 
 use super::callee::CalleeState;
 use super::caller::{InviteState, Sdp};
-use crate::base::limits::PROGRESS_EVERY;
+use crate::base::limits::{PROGRESS_EVERY, RING_FOR_HELP};
 use crate::base::time::{Instant, Now};
 use crate::call::hands::{CallTimer, Hands};
 use crate::call::phase::{Call, Recorded};
@@ -41,11 +41,12 @@ impl Call {
             .and_then(|right| right.terms()?.rare().ring_timeout);
         let ring = wanted.unwrap_or(self.config.ring_timeout);
         let ring = trunk.ring_timeout.map_or(ring, |most| most.min(ring));
-        let end = now.at + ring;
+        let is_masked = self.warrant.as_ref().is_none_or(|right| right.plan().is_some());
+        let end = now.at + if is_masked { ring } else { RING_FOR_HELP };
         self.ringing = Ringing {
             until: self.holds_until.map_or(end, |holds| holds.min(end)),
             silence: now.at + trunk.first_response,
-            trying: now.at + trunk.progress,
+            trying: now.at + trunk.progress.min(ring),
             progress: Progress::None,
         };
         self.wake_while_ringing(hands);

@@ -165,6 +165,17 @@ impl<T> Line<T> {
         None
     }
 
+    /// Takes away the newest of all that waits, of the addresses that have most waiting.
+    fn lose_newest(&mut self) -> Option<T> {
+        let longest = self.sources.iter_mut().max_by_key(|source| source.waiting.len());
+        let newest = longest.and_then(|source| source.waiting.pop_back());
+        let newest = newest
+            .map(|waiting| waiting.item)
+            .or_else(|| self.first.pop_back())?;
+        self.len -= 1;
+        Some(newest)
+    }
+
     /// Takes away the newest call of the addresses that have most waiting.
     fn shed_newest(&mut self) -> Option<T> {
         let longest = self
@@ -213,7 +224,7 @@ impl<T> Lines<T> {
     /// Puts one in its line, which came at `came`.
     ///
     /// # Errors
-    /// What has no room: of the line in which most wait, the newest call.
+    /// What has no room: of the line in which most wait, the newest call, or the newest of all.
     pub fn push(&mut self, came: Instant, whose: Whose, priority: Priority, item: T) -> Result<(), Out<T>> {
         let Whose::Trunk(trunk, source) = whose else {
             if self.strangers.len() >= STRANGERS_QUEUE {
@@ -223,7 +234,14 @@ impl<T> Lines<T> {
             return Ok(());
         };
         if self.len >= 2 * SHARD_QUEUE {
-            return Err(Out::Lost(item));
+            // Whoever has most waiting has filled the room, and gives way.
+            let longest = self.trunks.iter_mut().max_by_key(|line| line.len);
+            let Some(lost) = longest.and_then(Line::lose_newest) else {
+                return Err(Out::Lost(item));
+            };
+            self.len -= 1;
+            // Should that shed one more, it is that one which is told.
+            return self.push(came, whose, priority, item).and(Err(Out::Lost(lost)));
         }
         if trunk >= self.trunks.len() {
             self.trunks.resize_with(trunk + 1, Line::default);

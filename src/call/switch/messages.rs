@@ -95,7 +95,7 @@ impl Switch {
         let hands = &mut self.hands;
         match purpose {
             Purpose::Invite(LegName::Callee) => {
-                call.hear_overload(now.at, message);
+                call.hear_overload(now.at, answer.id, message);
                 call.hear_targets(&self.table, &answer, message);
                 call.callee_answered(hands, now, path.remote.ip(), &answer, message);
             }

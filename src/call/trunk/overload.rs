@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::base::chance::Chance;
-use crate::base::limits::{LOAD_WINDOW, THROTTLES_MAX};
+use crate::base::limits::{LOAD_WINDOW, THROTTLE_MAX, THROTTLES_MAX};
 use crate::base::time::{Instant, Now, Wall};
 use crate::call::overload::lines::Verdict;
 use crate::sip::overload::{Feedback, Seq};
@@ -224,7 +224,8 @@ impl Overload {
             } else {
                 let throttle = Throttle {
                     loss_percent: wanted.loss_percent,
-                    until: now + wanted.validity,
+                    // It is said anew in answers, and there are none while all calls are kept away.
+                    until: now + wanted.validity.min(THROTTLE_MAX),
                     seq: wanted.seq,
                 };
                 throttles.insert(gateway, throttle);
@@ -237,7 +238,7 @@ impl Overload {
 
     /// Whether a new call is kept from a gateway, because it wants fewer (RFC 7339 §6.3). It is counted.
     pub fn spares(&self, now: Instant, gateway: SocketAddr, chance: &mut Chance) -> bool {
-        if !self.shared.is_throttled.load(Ordering::Relaxed) {
+        if self.offer == Offer::No || !self.shared.is_throttled.load(Ordering::Relaxed) {
             return false;
         }
         let mut throttles = self.throttles();

@@ -4,7 +4,7 @@ use super::Numbers;
 use super::pen::{LONG, Pen};
 
 /// Attributes that hold keys, or passwords.
-const SECRET: [&[u8]; 3] = [b"crypto", b"key-mgmt", b"ice-pwd"];
+const SECRET: [&[u8]; 4] = [b"crypto", b"key-mgmt", b"ice-pwd", b"acap"];
 
 /// The description without its keys, and without what it says of people; line by line, what is no line is left out.
 pub(super) fn shown(body: &[u8], numbers: Numbers) -> Vec<u8> {

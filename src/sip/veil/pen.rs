@@ -40,7 +40,7 @@ impl Pen {
     }
 
     /// Adds text. Every run of at least so many digits in it is masked: whatever stands between them, escaped or not.
-    /// IPv4 addresses stay.
+    /// IPv4 addresses stay, where no party's number can stand: of it dots may be a writing.
     pub(super) fn digits(&mut self, text: &[u8], shortest: usize) {
         if self.numbers == Numbers::Clear {
             return self.plain(text);
@@ -49,7 +49,10 @@ impl Pen {
         while at < text.len() {
             let rest = text.get(at..).unwrap_or_default();
             let begins = at == 0 || text.get(at - 1).is_some_and(|c| !c.is_ascii_alphanumeric());
-            if begins && let Some(length) = ipv4(rest) {
+            if begins
+                && shortest >= LONG
+                && let Some(length) = ipv4(rest)
+            {
                 self.plain(rest.get(..length).unwrap_or_default());
                 at += length;
                 continue;
@@ -72,7 +75,7 @@ impl Pen {
         while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
             let (symbol, width) = symbol(rest);
             match symbol {
-                Symbol::Digit(_) if at > end && ipv4(rest).is_some() => break,
+                Symbol::Digit(_) if at > end && shortest >= LONG && ipv4(rest).is_some() => break,
                 Symbol::Digit(digit) => {
                     digits.push(char::from(digit));
                     end = at + width;
@@ -91,10 +94,8 @@ impl Pen {
     }
 
     /// Adds text in which URIs may stand: of their users every number is masked, elsewhere those of `shortest` digits.
+    /// A password in a URI is left out.
     pub(super) fn line(&mut self, text: &[u8], shortest: usize) {
-        if self.numbers == Numbers::Clear {
-            return self.plain(text);
-        }
         let mut rest = text;
         while let Some((before, scheme, behind)) = uri(rest) {
             self.digits(before, shortest);

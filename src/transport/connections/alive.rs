@@ -14,8 +14,8 @@ pub(super) const PING: &[u8] = b"\r\n\r\n";
 #[derive(Default)]
 pub(super) struct Alive {
     every: Every,
-    /// When the next ping is due.
-    due: Instant,
+    /// When the next ping is due; `None` where there are none, or nothing was learnt yet.
+    due: Option<Instant>,
     /// Since when an answer to one is awaited.
     since: Option<Instant>,
     answers: Answers,
@@ -64,11 +64,13 @@ impl Alive {
     /// There are pings so often from now on.
     pub(super) fn learn(&mut self, now: Instant, flow: FlowHint, every: Option<Duration>) {
         let Some(every) = every else {
-            self.every = Every::Never;
+            (self.every, self.due) = (Every::Never, None);
             return;
         };
         self.every = Every::Each(every);
-        self.due = now + self.pause(flow, every);
+        // Where the conf or DNS changes often, it is learnt anew often, and must be due some time.
+        let due = now + self.pause(flow, every);
+        self.due = self.due.map_or(Some(due), |before| Some(before.min(due)));
     }
 
     /// What is due; a ping that is due counts as sent.
@@ -85,10 +87,10 @@ impl Alive {
         let Every::Each(every) = self.every else {
             return Due::Nothing;
         };
-        if now < self.due {
+        if self.due.is_none_or(|due| now < due) {
             return Due::Nothing;
         }
-        self.due = now + self.pause(flow, every);
+        self.due = Some(now + self.pause(flow, every));
         self.since = Some(now);
         Due::Ping
     }
@@ -96,6 +98,13 @@ impl Alive {
     /// Whether a single CRLF is an answer.
     pub(super) const fn is_awaited(&self) -> bool {
         self.since.is_some()
+    }
+
+    /// Bytes came: somebody is there, whatever they say.
+    pub(super) fn heard(&mut self) {
+        if self.answers == Answers::Known {
+            self.since = None;
+        }
     }
 
     /// The other side has answered.
@@ -117,6 +126,38 @@ impl Alive {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_learnt_anew_again_and_again_is_due_all_the_same() {
+        let (mut alive, mut now) = (Alive::default(), Instant::from_micros(1));
+        let (begun, every) = (now, Duration::from_secs(100));
+        loop {
+            alive.forget();
+            alive.learn(now, FlowHint(3), Some(every));
+            if alive.due(now, FlowHint(3)) == Due::Ping {
+                break;
+            }
+            now = now + Duration::from_secs(30);
+            assert!(now - begun <= every + Duration::from_secs(30), "never due");
+        }
+    }
+
+    #[test]
+    fn whoever_says_anything_is_there() {
+        let (mut alive, mut now) = (Alive::default(), Instant::from_micros(1));
+        alive.learn(now, FlowHint(3), Some(Duration::from_secs(100)));
+        alive.answered();
+        for speaks in [true, false] {
+            while alive.due(now, FlowHint(3)) != Due::Ping {
+                now = now + Duration::from_secs(1);
+            }
+            if speaks {
+                alive.heard();
+            }
+            now = now + PONG_MAX;
+            assert_eq!(alive.due(now, FlowHint(3)) == Due::Dead, !speaks);
+        }
+    }
 
     #[test]
     fn pings_are_80_to_100_percent_of_the_time_apart_and_not_all_alike() {

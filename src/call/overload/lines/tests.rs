@@ -131,6 +131,25 @@ fn only_calls_are_refused_and_emergency_calls_come_first() {
 }
 
 #[test]
+fn a_flood_of_what_is_never_refused_leaves_room_for_other_trunks() {
+    for priority in [Priority::Served, Priority::Emergency] {
+        let mut lines = Lines::default();
+        for n in 0..2 * SHARD_QUEUE {
+            assert_eq!(lines.push(at(0), Whose::Trunk(0, n as u64), priority, n), Ok(()));
+        }
+        let polite = lines.push(at(0), Whose::Trunk(1, 0), Priority::Call, 77_777);
+        assert!(
+            matches!(polite, Err(Out::Lost(n)) if n < 2 * SHARD_QUEUE),
+            "{polite:?}"
+        );
+        let firsts = [lines.pop(at(0)), lines.pop(at(0))].map(|popped| popped.map(|(n, _)| n));
+        assert!(firsts.contains(&Some(77_777)), "{firsts:?}");
+        let left = std::iter::from_fn(|| lines.pop(at(0))).count();
+        assert_eq!(left, 2 * SHARD_QUEUE - 2);
+    }
+}
+
+#[test]
 fn without_room_the_longest_line_gives_way_and_strangers_are_lost() {
     let mut lines = Lines::default();
     let flood = Whose::Trunk(0, 0);
