@@ -671,6 +671,24 @@ fn play_passwords(way: Way) {
 }
 
 #[test]
+fn numbers_from_and_codecs_are_read_and_written_as_the_trunk_says() {
+    for way in [Way::Udp, Way::Tcp, Way::Tls, Way::Udp6] {
+        let stage = Stage::speaking(way, "");
+        stage.trunk_says(
+            "strip = [\"17951\"]\nnumber_format = \"e164\"\nprefix_out = \"9\"\nuser_phone = true\n\
+             show_in = \"pai\"\nfrom_user = \"pbx\"\nfrom_domain = \"sip.carrier.example\"\ncodecs = [\"PCMU\"]\n",
+        );
+        let dialled = format!("17951{X}");
+        let calls = Calls::few("uac_busy", "uas_numbers");
+        stage.play(&Calls { x: &dialled, ..calls });
+        stage.left(
+            3,
+            &json!({"sip_status": 486, "dialled": X, "callee": format!("+86{B}")}),
+        );
+    }
+}
+
+#[test]
 fn both_sides_prove_passwords_over_udp() {
     play_passwords(Way::Udp);
 }
