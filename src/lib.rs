@@ -6,8 +6,9 @@
 //! ```text
 //!  6  main  cli  server  config            the owner: wires, starts, reloads, stops
 //!  5  api                                  the front desk: parse, authorise, translate
-//!  4  transport  media  store  records  telemetry  names
-//!                                          the hands: sockets, RTP threads, disk, CDR files, metrics and logs, DNS
+//!  4  transport  media  store  records  telemetry  names  customer
+//!                                          the hands: sockets, RTP threads, disk, CDR files, metrics and logs, DNS,
+//!                                          customers' servers
 //!  ─────────────────────── below this line: pure, deterministic, simulated ───────────────────────
 //!  3  call                                 the switch: calls, legs, trunks, the bridge between two legs
 //!  2  masking                              the law: bindings, rules, the live table, route()
@@ -53,6 +54,7 @@ pub mod base;
 pub mod call;
 pub mod cli;
 pub mod config;
+pub mod customer;
 pub mod masking;
 pub mod media;
 pub mod names;

@@ -12,15 +12,23 @@ use server::{CALLEE, CARRIER, HOME, Server, Setup, free_address};
 use softphone::{Over, ring, talk, talk_secured};
 use umbra::rtp::tone::share;
 
+/// A server whose trunk leads to a phone here.
+fn set_up(gateway: SocketAddr) -> Setup {
+    Setup {
+        gateway,
+        media_nat: "strict",
+        log: "debug",
+        calls: 50,
+        also: Vec::new(),
+    }
+}
+
 /// Two phones on these addresses talk through a server.
 fn talk_on(media_nat: &'static str, a_ip: Ipv4Addr, b_ip: Ipv4Addr) {
     let (a_sip, b_sip) = (free_address(a_ip), free_address(b_ip));
     let server = Server::start(&Setup {
-        gateway: b_sip,
         media_nat,
-        log: "debug",
-        calls: 50,
-        also: Vec::new(),
+        ..set_up(b_sip)
     });
     talk(&server, Over::Udp, a_sip, b_sip, server.sip);
 }
@@ -44,11 +52,8 @@ fn two_phones_hear_each_other_over_ipv6() {
     };
     let (a_sip, b_sip, home) = (free(), free(), free());
     let setup = Setup {
-        gateway: b_sip,
-        media_nat: "strict",
-        log: "debug",
-        calls: 50,
         also: vec![home],
+        ..set_up(b_sip)
     };
     let server = Server::with_media(IpAddr::V6(Ipv6Addr::LOCALHOST), "udp", &setup);
     talk(&server, Over::Udp, a_sip, b_sip, home);
@@ -71,13 +76,7 @@ fn talk_over_tls(lines: &str, phones: [(&str, Option<&str>); 2]) {
         SocketAddr::new(lower.ip(), lower.port() + 1)
     };
     let (a_sip, b_sip) = (free(HOME), free(HOME));
-    let setup = Setup {
-        gateway: b_sip,
-        media_nat: "strict",
-        log: "debug",
-        calls: 50,
-        also: Vec::new(),
-    };
+    let setup = set_up(b_sip);
     let server = Server::with_trunk(HOME.into(), "tls", &setup, lines);
     talk_secured(&server, Over::Tls, [a_sip, b_sip], server.sip, phones);
 }
@@ -85,13 +84,7 @@ fn talk_over_tls(lines: &str, phones: [(&str, Option<&str>); 2]) {
 /// Two phones talk whose trunk has these lines, each secured or not; what each says of it.
 fn talk_securely(lines: &str, phones: [(&str, Option<&str>); 2]) {
     let (a_sip, b_sip) = (free_address(HOME), free_address(HOME));
-    let setup = Setup {
-        gateway: b_sip,
-        media_nat: "strict",
-        log: "debug",
-        calls: 50,
-        also: Vec::new(),
-    };
+    let setup = set_up(b_sip);
     // The phones speak UDP with it, on this machine.
     let lines = format!("srtp_keys_in_clear = true\n{lines}\n");
     let server = Server::with_trunk(HOME.into(), "udp", &setup, &lines);
@@ -118,13 +111,7 @@ fn two_phones_hear_each_other_where_both_legs_are_secured() {
 #[test]
 fn a_phone_hears_our_ringback_tone_while_the_other_one_rings() {
     let (a_sip, b_sip) = (free_address(HOME), free_address(HOME));
-    let setup = Setup {
-        gateway: b_sip,
-        media_nat: "strict",
-        log: "debug",
-        calls: 50,
-        also: Vec::new(),
-    };
+    let setup = set_up(b_sip);
     let media = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let server = Server::with_trunk(media, "udp", &setup, "early_media = \"ringback\"\n");
     let heard = ring(&server, a_sip, b_sip, server.sip, 7);

@@ -88,7 +88,13 @@ fn bindings(store: &Store) -> BTreeMap<u64, (Id, bool)> {
         | Record::Number(_)
         | Record::Forget(_)
         | Record::Callee(_)
-        | Record::CalleeGone(_) => None,
+        | Record::CalleeGone(_)
+        | Record::Group(_)
+        | Record::GroupGone(_)
+        | Record::Member(_)
+        | Record::MemberGone(..)
+        | Record::Last(_)
+        | Record::LastGone(_) => None,
     };
     store.table().records().filter_map(of).collect()
 }

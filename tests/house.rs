@@ -23,7 +23,15 @@ const FLOORS: [&[&str]; 7] = [
     &["sip", "sdp", "rtp"],
     &["masking", "account"],
     &["call"],
-    &["transport", "media", "store", "records", "telemetry", "names"],
+    &[
+        "transport",
+        "media",
+        "store",
+        "records",
+        "telemetry",
+        "names",
+        "customer",
+    ],
     &["api", "console"],
     &["cli", "server", "config"],
 ];
@@ -40,14 +48,17 @@ const RENAMED: &str = "import law: name the room that you use, not the whole cra
 
 /// Where a real number leaves its wrapping (`.reveal()`), and how often. Each is a decision.
 const REVEALS: &[(&str, usize)] = &[
-    ("api/native/view.rs", 1),   // to whoever may read bindings and records
-    ("call/guard.rs", 1),        // to know what may not leave
-    ("call/leg/dial.rs", 1),     // the attempt's line in the record
-    ("call/leg/invite.rs", 2),   // the called party's own address; a caller shown by consent
-    ("call/admit.rs", 1),        // the record
-    ("masking/mode.rs", 1),      // the keys of a binding's rules
-    ("masking/plan/bind.rs", 1), // is a party one of our own numbers?
-    ("masking/route.rs", 3),     // is the called one ours? an explanation for the operator
+    ("api/native/view.rs", 1),       // to whoever may read bindings and records
+    ("call/guard.rs", 1),            // to know what may not leave
+    ("call/leg/dial.rs", 1),         // the attempt's line in the record
+    ("call/leg/turns.rs", 1),        // who rings now, in the record
+    ("call/leg/invite.rs", 2),       // the called party's own address; a caller shown by consent
+    ("call/ask.rs", 1),              // what a customer's server is told, as its pool says
+    ("call/noted.rs", 1),            // the record
+    ("masking/mode.rs", 2),          // the keys of a binding's rules; what stands for a 400 number
+    ("masking/plan/bind.rs", 1),     // is a party one of our own numbers?
+    ("masking/route.rs", 1),         // is the called one ours?
+    ("masking/route/explain.rs", 3), // an explanation for the operator
 ];
 
 /// Where consent to show a real number is minted (`Consent::recorded`, `Consent::of_emergency`), and how often: only

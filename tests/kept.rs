@@ -291,6 +291,7 @@ fn said_of_one_that_is_over(state: &[u8], status: u16) -> Vec<(String, String)> 
                 panic!("it is recorded twice: {output:?}")
             }
             Output::Media(_)
+            | Output::Ask(..)
             | Output::Told(_)
             | Output::Answer(..)
             | Output::Note(_)

@@ -1,77 +1,29 @@
-//! Relaying a packet allocates nothing, plain or secured.
+//! Relaying a packet allocates nothing, plain or secured, and neither does listening to it.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "support/counting.rs"]
+mod counting;
+#[path = "support/pcma.rs"]
+mod pcma;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use counting::allocations;
+use pcma::{BYTES, audio, spec};
 use umbra::base::chance::Chance;
 use umbra::base::keying::{Keying, Suite};
 use umbra::base::time::{Instant, Wall};
-use umbra::rtp::flow::{FlowSpec, MediaNat, Payload, RtcpPort, Security, Stream, Way};
-use umbra::rtp::packet::{self, Header};
+use umbra::rtp::clip::Coding;
+use umbra::rtp::dtmf::Key;
+use umbra::rtp::ear::Listening;
+use umbra::rtp::flow::Security;
+use umbra::rtp::g711::Law;
+use umbra::rtp::relay::Keyed;
 use umbra::rtp::relay::Relay;
 use umbra::rtp::srtp::{RTP_GROWTH_MAX, Seal};
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: every call goes to the system's allocator unchanged; counting touches no memory that it handed out.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promises are the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the pointer came from `alloc`, so from the system's allocator.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
+use umbra::rtp::tone::Tone;
 
 const PORTS: [u32; 2] = [20_000, 20_002];
-const BYTES: usize = packet::HEADER_BYTES + 160;
-
-fn audio(seq: u16, ssrc: u32) -> [u8; 2_048] {
-    let mut bytes = [0xd5; 2_048];
-    let header = Header {
-        marker: false,
-        payload_type: 8,
-        seq,
-        timestamp: u32::from(seq) * 160,
-        ssrc,
-    };
-    packet::write(&header, &mut bytes, packet::HEADER_BYTES..BYTES).expect("room for a header");
-    bytes
-}
-
-fn spec(remote: SocketAddr, security: Option<Security>) -> FlowSpec {
-    let pcma = Payload {
-        number: 8,
-        other: Some(8),
-        clock_hz: 8_000,
-        is_event: false,
-    };
-    FlowSpec {
-        remote: Some(remote),
-        remote_rtcp: None,
-        rtcp_port: RtcpPort::Own,
-        stream: Stream::Rtp,
-        payloads: [pcma].into_iter().collect(),
-        way: Way::Both,
-        nat: MediaNat::Strict,
-        media_from: Default::default(),
-        timeout: None,
-        security: security.map(Box::new),
-    }
-}
 
 /// Two hundred packets each way between a leg that is secured so and a plain one.
 fn relays(suite: Option<Suite>) {
@@ -94,7 +46,7 @@ fn relays(suite: Option<Suite>) {
     for seq in 0..200 {
         let now = start + Duration::from_millis(u64::from(seq) * 20);
         let (mut caller, mut callee) = (audio(seq, 7), audio(seq, 9));
-        let before = ALLOCATIONS.get();
+        let before = allocations();
         let length = match &mut seal {
             Some(seal) => seal.rtp(&mut caller, 0..BYTES).expect("each once").end,
             None => BYTES,
@@ -110,17 +62,70 @@ fn relays(suite: Option<Suite>) {
                     .is_none()
             );
         }
-        assert_eq!(ALLOCATIONS.get() - before, 0, "{suite:?}, packet {seq}");
+        assert_eq!(allocations() - before, 0, "{suite:?}, packet {seq}");
     }
 }
 
 #[test]
 fn a_relayed_packet_allocates_nothing() {
-    let before = ALLOCATIONS.get();
+    let before = allocations();
     drop(std::hint::black_box(Box::new(1)));
-    assert!(ALLOCATIONS.get() > before, "it would be seen");
+    assert!(allocations() > before, "it would be seen");
     relays(None);
     for suite in Suite::ALL {
         relays(Some(suite));
+    }
+}
+
+/// Two hundred packets of a leg that is listened to, on which a key sounds again and again.
+fn listens(coding: Coding) {
+    let peer: SocketAddr = "192.0.2.1:4000".parse().expect("an address");
+    let mut relay = Relay::new(
+        Chance::from_number(1),
+        PORTS[0],
+        PORTS[1] + 1,
+        Wall::from_millis(0),
+    );
+    let start = Instant::from_micros(1_000_000);
+    let mut spec = spec(peer, None);
+    for payload in &mut spec.payloads {
+        payload.coding = Some(coding);
+    }
+    relay.open(start, PORTS[0], &spec);
+    relay.listen(PORTS[0], Listening::Yes);
+    let (mut row, mut column) = (Tone::new(770, 6_000), Tone::new(1_336, 6_000));
+    let (mut keys, mut before) = (0, 0);
+    for seq in 0..200 {
+        let now = start + Duration::from_millis(u64::from(seq) * 20);
+        let mut packet = audio(seq, 7);
+        if seq % 10 < 5 {
+            let pair = row.samples(160).into_iter().zip(column.samples(160));
+            for (code, (row, column)) in packet[12..BYTES].iter_mut().zip(pair) {
+                *code = Law::A.encode(row + column);
+            }
+        }
+        // What reads G.722 is made once.
+        if seq > 0 {
+            before = allocations();
+        }
+        assert!(relay.rtp(now, PORTS[0], peer, &mut packet, BYTES).is_none());
+        while let Some((_, keyed)) = relay.poll_heard() {
+            keys += usize::from(matches!(keyed, Keyed::ToUs(heard) if Some(heard.key) == Key::of(b'5')));
+        }
+        if seq > 0 {
+            assert_eq!(allocations() - before, 0, "{coding:?}, packet {seq}");
+        }
+    }
+    match coding {
+        Coding::A => assert_eq!(keys, 40, "pressed and let go"),
+        // The codes mean something else there.
+        Coding::Mu | Coding::G722 => {}
+    }
+}
+
+#[test]
+fn a_packet_that_is_listened_to_allocates_nothing() {
+    for coding in [Coding::A, Coding::Mu, Coding::G722] {
+        listens(coding);
     }
 }

@@ -10,6 +10,7 @@ pub mod conf;
 pub mod datagram;
 pub mod journal;
 pub mod kept;
+pub mod keys;
 pub mod log;
 pub mod media;
 pub mod sdp;
@@ -20,11 +21,12 @@ pub mod stream;
 pub type Target = fn(&[u8]);
 
 /// Every target, by its name.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("conf", conf::run),
     ("datagram", datagram::run),
     ("journal", journal::run),
     ("kept", kept::run),
+    ("keys", keys::run),
     ("log", log::run),
     ("media", media::run),
     ("sdp", sdp::run),

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use umbra::base::chance::Chance;
 use umbra::base::time::{Instant, Wall};
-use umbra::rtp::clip::{Clip, Play, Repeats};
+use umbra::rtp::clip::{Clip, Coding, Play, Repeats};
 use umbra::rtp::dtmf::{Digit, Key};
 use umbra::rtp::flow::{FlowSpec, MediaNat, Payload, Payloads, RtcpPort, Stream, Way};
-use umbra::rtp::g711::Law;
 use umbra::rtp::relay::Relay;
 use umbra::rtp::srtp::RTP_GROWTH_MAX;
 
 const FIRST: u32 = 20_000;
+const CODINGS: [Coding; 3] = [Coding::A, Coding::Mu, Coding::G722];
 const PEERS: [&str; 3] = ["192.0.2.10:4000", "192.0.2.20:5000", "203.0.113.9:6000"];
 
 /// The input is a script: an order, a length, so many bytes; again and again.
@@ -63,15 +63,19 @@ pub fn run(bytes: &[u8]) {
                 }
             }
             _ if packet.first().is_some_and(|byte| byte % 5 == 3) => {
-                let law = if length.is_multiple_of(2) { Law::A } else { Law::Mu };
+                let coding = if length.is_multiple_of(2) {
+                    Coding::A
+                } else {
+                    Coding::Mu
+                };
                 let repeats = if length.is_multiple_of(3) {
                     Repeats::Once
                 } else {
                     Repeats::Forever
                 };
                 let clip = Arc::new(Clip::new(&vec![1_000; length * 16], repeats));
-                let number = law.payload();
-                relay.play(now(at), port, &Play { clip, law, number });
+                let number = coding.payload();
+                relay.play(now(at), port, &Play::new(clip, coding, number));
             }
             _ if packet.first().is_some_and(|byte| byte % 5 == 2) => relay.hush(port),
             _ => {
@@ -119,6 +123,7 @@ fn spec(remote: SocketAddr, nat: MediaNat) -> FlowSpec {
         number,
         other,
         clock_hz: 8_000,
+        coding: CODINGS.into_iter().find(|coding| coding.payload() == number),
         is_event,
     };
     // Those that are latched on share RTP's port with RTCP.

@@ -74,8 +74,8 @@ fn by_mode(near: &[u8], far: &[u8], mode: Mode) {
         caller.media.len(),
         "an answer mirrors the lines"
     );
-    drop(umbra::sdp::answer::rows(&near_agreed, &agreed));
-    drop(umbra::sdp::answer::rows(&agreed, &near_agreed));
+    drop(umbra::sdp::answer::rows(&near_agreed, Some(&agreed)));
+    drop(umbra::sdp::answer::rows(&agreed, Some(&near_agreed)));
     if let Ok(again) = Offer::read(&callee, &CodecName::DEFAULT, &to_callee, Some(&lines)) {
         let changes = again.changes(&agreed, &near_agreed);
         drop((changes.crosses(), again.onward(Some(&near_agreed))));

@@ -198,8 +198,24 @@ pub const PROBE_SPREAD: Duration = Duration::from_secs(10);
 pub const MEDIA_COUNTS_WAIT: Duration = Duration::from_secs(2);
 /// The largest datagram of a fax (UDPTL) that is passed on: what fits everywhere without being cut up.
 pub const UDPTL_BYTES_MAX: usize = 1_400;
+/// What is left of the longest duration when its last minute is announced.
+pub const LAST_MINUTE: Duration = Duration::from_secs(60);
+/// The longest that somebody is told something while the other party waits; a longer prompt is cut.
+pub const CUE_LASTS_MAX: Duration = Duration::from_secs(30);
 /// How long a refused caller hears a tone, to the end of its last round.
 pub const REFUSAL_TONE: Duration = Duration::from_secs(3);
+/// Bytes of a prompt's file: five minutes as studios have them.
+pub const PROMPT_BYTES_MAX: usize = 64 << 20;
+/// How long a prompt may last.
+pub const PROMPT_TIME_MAX: Duration = Duration::from_secs(300);
+/// Samples a second of a prompt's file: the fewest and the most.
+pub const PROMPT_RATES_HZ: (u32, u32) = (8_000, 192_000);
+/// Files that are looked at in the folder of prompts.
+pub const PROMPTS_MAX: usize = 10_000;
+/// How long the prompts of the folder may last together: each second takes 24 kB of memory.
+pub const PROMPTS_TIME_MAX: Duration = Duration::from_secs(3_600);
+/// Letters of a prompt's name.
+pub const PROMPT_NAME_MAX: usize = 32;
 /// Refused callers who hear a tone at once, of each shard: default.
 pub const ANNOUNCEMENTS: usize = 500;
 /// The same: the most that can be set.
@@ -208,6 +224,29 @@ pub const ANNOUNCEMENTS_MAX: u32 = 10_000;
 pub const FRAMES_LATE_MAX: u32 = 5;
 /// Keys that wait to be pressed on a leg; more are not pressed.
 pub const DIGITS_WAITING_MAX: usize = 32;
+/// How long a caller who is asked for digits may take to the first key, counted from the end of the prompt.
+pub const COLLECT_FIRST_KEY: Duration = Duration::from_secs(5);
+/// How long he may take to the next one, before what he has keyed is all.
+pub const COLLECT_KEY_GAP: Duration = Duration::from_secs(3);
+/// How often he may answer.
+pub const COLLECT_TRIES: u8 = 3;
+/// How long all of it may take.
+pub const COLLECT_LONGEST: Duration = Duration::from_secs(60);
+/// Wrong entries of one caller within [`EXTENSION_GUESSES_WITHIN`], behind whatever number: none of his is right any more.
+pub const EXTENSION_GUESSES_OF_CALLER: u32 = 10;
+/// The same behind one number, whoever calls.
+pub const EXTENSION_GUESSES_OF_X: u32 = 100;
+/// The while within which wrong entries are counted, and no more are judged once there were too many.
+pub const EXTENSION_GUESSES_WITHIN: Duration = Duration::from_secs(600);
+/// Callers, and numbers, whose wrong entries are counted at once.
+pub const EXTENSION_GUESSERS_MAX: usize = 100_000;
+/// Keys that are heard at once; more that come at once aren't counted. What the network held up for a moment comes so.
+pub const KEYS_AT_ONCE_MAX: u32 = 16;
+/// Audio that is listened to ahead of the time that it takes to be said: what the network held up comes at once. More is
+/// not looked at, so that nobody has more of it looked at than he can say.
+pub const AUDIO_AHEAD_MAX: Duration = Duration::from_secs(1);
+/// Keys that a leg's peer keyed to us and nobody has taken; more are not kept.
+pub const KEYS_KEPT_MAX: usize = 32;
 /// How long a key that we press is down: the least and the most. RFC 4733 §2.3.5 counts it in 16 bits, which are
 /// 1.3 s at Opus's clock.
 pub const DIGIT_LASTS: (Duration, Duration) = (Duration::from_millis(40), Duration::from_secs(1));
@@ -350,6 +389,36 @@ pub const NUMBER_BATCH_MAX: usize = 1_000;
 pub const RELATIONS_PER_Y: usize = 1_000;
 /// Relations in which one Y stands for somebody: the most that can be set.
 pub const RELATIONS_PER_Y_MAX: usize = 5_000;
+/// Members of one group.
+pub const GROUP_MEMBERS_MAX: usize = 10_000;
+/// Members that one request names.
+pub const GROUP_BATCH_MAX: usize = 200;
+/// Groups of one pool.
+pub const GROUPS_PER_POOL_MAX: usize = 2_000;
+/// Groups that one number is a member of at a time: a call may ask about each of them.
+pub const GROUPS_PER_MEMBER_MAX: usize = 2_000;
+/// Times for which it is kept that one number was a member of one group, for attempts that arrived before a change.
+pub const MEMBERSHIP_VERSIONS_KEPT: usize = 8;
+/// People on the list of one work number.
+pub const RING_LIST_MAX: usize = 10;
+/// How long each of those whom a work number calls one after the other rings.
+pub const RING_EACH: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(20);
+/// How long they ring if nothing is said.
+pub const RING_EACH_DEFAULT: Duration = Duration::from_secs(15);
+/// Digits of an extension: the most.
+pub const EXTENSION_DIGITS_MAX: u8 = 4;
+/// Digits of an extension: a pool's default.
+pub const EXTENSION_DIGITS: u8 = 4;
+/// Digits that a caller may key in as one answer.
+pub const KEYED_DIGITS_MAX: usize = 8;
+/// Extensions behind one X: default. More are possible; people mistype more often where many are taken.
+pub const EXTENSIONS_PER_X: usize = 200;
+/// Extensions behind one X: the most that can be set. All zeros is never one.
+pub const EXTENSIONS_PER_X_MAX: usize = 9_999;
+/// How long the last caller of an X is kept, for A to call back: a pool's default.
+pub const LAST_CALLER_KEPT: Duration = Duration::from_secs(168 * 3_600);
+/// The same: the longest that can be set.
+pub const LAST_CALLER_KEPT_MAX: Duration = Duration::from_secs(30 * 86_400);
 /// A binding's expiry lies at least this far ahead.
 pub const EXPIRY_MIN: Duration = Duration::from_secs(60);
 /// Ended bindings of one pool whose keys rest: default.
@@ -431,3 +500,37 @@ pub const HEP_PASSWORD_BYTES_MAX: usize = 128;
 pub const HEP_LEGS_MAX: usize = 200_000;
 /// Bytes of such a leg's Call-ID.
 pub const HEP_CALL_ID_BYTES_MAX: usize = 256;
+
+/// Bytes of the URL of a customer's server.
+pub const URL_BYTES_MAX: usize = 1_024;
+/// Bytes of the secret that signs what a customer's server is asked: at least so many.
+pub const ASK_SECRET_BYTES_MIN: usize = 16;
+/// And at most so many.
+pub const ASK_SECRET_BYTES_MAX: usize = 256;
+/// How long a call waits for what the customer's server answers, all tries together.
+pub const ASK_WAIT: Duration = Duration::from_secs(2);
+/// Bytes of a customer's server's answer; a longer one is none.
+pub const ASK_ANSWER_BYTES_MAX: usize = 16 << 10;
+/// Bytes of the head of that answer.
+pub const ASK_HEAD_BYTES_MAX: usize = 16 << 10;
+/// How long one try to connect to a customer's server may take.
+pub const ASK_CONNECT_WAIT: Duration = Duration::from_millis(700);
+/// Questions to customers' servers that are under way at once, those that wait for their turn included; what comes beyond
+/// has no answer.
+pub const ASKS_MAX: usize = 4_096;
+/// Questions that one server is asked at once, unless the conf says otherwise.
+pub const ASKS_PER_SERVER: usize = 32;
+/// And at most, whatever the conf says.
+pub const ASKS_PER_SERVER_MAX: usize = 1_024;
+/// Questions that wait until one server has answered others.
+pub const ASKS_WAITING_PER_SERVER_MAX: usize = 512;
+/// Customers' servers of which something is remembered.
+pub const ASK_SERVERS_MAX: usize = 4_096;
+/// Connections to one of them that are kept open for the next question.
+pub const ASK_IDLE_MAX: usize = 16;
+/// And how long: shorter than servers are wont to, so that a question doesn't meet the end of its connection.
+pub const ASK_IDLE_TIME: Duration = Duration::from_secs(4);
+/// Failures of a server in a row after which it is left alone.
+pub const ASK_FAILURES_MAX: u32 = 5;
+/// And how long it is, until one question tries it again.
+pub const ASK_OPEN_TIME: Duration = Duration::from_secs(5);

@@ -2,8 +2,10 @@
 
 use super::announce::{Parting, Refused, Says};
 use super::arrive::{self, Arrival, Wanted};
+use super::ask::Silence;
 use super::bridge::Bridge;
 use super::cdr::{self, CallerKind, Cdr, ReleasedBy};
+use super::cue::Cue;
 use super::exchange::apart::Apart;
 use super::guard::Forbidden;
 use super::hands::{CallRef, Purpose, Token, listener, owner};
@@ -13,6 +15,7 @@ use super::leg::refresh::Judged;
 use super::leg::reliable::Rel;
 use super::leg::ringing::Ringing;
 use super::leg::{Echo, Leg};
+use super::noted;
 use super::overload::lines::Verdict;
 use super::overload::{self, Load};
 use super::phase::{Call, End, Leaves, Recorded, Wire};
@@ -24,14 +27,15 @@ use super::trunk::{self, Naming, Trunk};
 use super::warrant::Warrant;
 use crate::base::id::Id;
 use crate::base::limits::{ICID_BYTES_MAX, RETRY_AFTER_S, STRANGER_ANSWER};
-use crate::base::number::{Digits, RealNumber, Tel, VirtualNumber};
+use crate::base::number::{Digits, Tel};
 use crate::base::redact;
 use crate::base::time::Now;
 use crate::masking::binding::{Mode, Party};
 use crate::masking::callee::Callee as TemporaryCallee;
-use crate::masking::inventory::{Class, DEFAULT_ACCOUNT};
+use crate::masking::inventory::DEFAULT_ACCOUNT;
+use crate::masking::keyed::Keyed;
 use crate::masking::reason::Reason;
-use crate::masking::route::{self, Attempt, Decision, Plan};
+use crate::masking::route::{self, Attempt, Decision, Refusal};
 use crate::masking::seats::{Full, Seat};
 use crate::sip::dialog::{Dialog, NoDialog};
 use crate::sip::header::{Name, params};
@@ -50,6 +54,17 @@ pub(super) struct Came<'a> {
     pub(super) trunk: &'a Trunk,
     /// The Session-ID of its dialog, where the trunk wants one.
     pub(super) session: Option<SessionId>,
+}
+
+impl<'a> Came<'a> {
+    /// Whose wire it came by.
+    pub(super) const fn wire(&self) -> Wire<'a> {
+        Wire {
+            trunk: self.trunk,
+            source: self.path.remote.ip(),
+            transport: self.path.transport,
+        }
+    }
 }
 
 /// What a call has taken, and gives back.
@@ -123,6 +138,7 @@ impl Switch {
             dialled,
             caller: arrival.caller,
             arrived: now.wall,
+            digits: Keyed::Nothing,
         };
         let mut decision = route::route(&self.table, &attempt);
         if let (Decision::Connect(plan), Some(of)) = (&decision, &config.emergency)
@@ -133,7 +149,7 @@ impl Switch {
         }
         let mut seat = None;
         if admitted.is_ok() && sound.is_ok() {
-            (decision, seat) = route::claim(&self.table, decision);
+            (decision, seat) = route::claim(&self.table, decision, None);
         }
         let mut record = self.draft(now, trunk, message, &attempt, &decision);
         if let (Some(record), Err(_)) = (&mut record, admitted) {
@@ -144,6 +160,24 @@ impl Switch {
         }
         let plan = match (admitted, decision) {
             (Ok(()), Decision::Connect(plan)) => plan,
+            (Ok(()), Decision::Collect(collect)) => {
+                let Some(record) = record else { return };
+                let places = Places {
+                    taken: None,
+                    seat,
+                    pass,
+                };
+                return self.ask(now, came, record, arrival, (attempt, collect), places);
+            }
+            (Ok(()), Decision::Ask(question)) => {
+                let Some(record) = record else { return };
+                let places = Places {
+                    taken: None,
+                    seat,
+                    pass,
+                };
+                return self.inquire(now, came, record, arrival, question, places);
+            }
             (Ok(()), Decision::Refuse(refusal)) => {
                 let reason = refusal.reason;
                 let Some(offer) = arrival.offer.filter(|_| self.says(trunk, reason) == Says::Sound) else {
@@ -154,7 +188,7 @@ impl Switch {
                     offer,
                     pass,
                     end: End {
-                        cause: refusal.full.filter(|_| reason == Reason::Quota).map(Full::name),
+                        cause: cause_of(&refusal),
                         ..End::failed(reason)
                     },
                 };
@@ -164,7 +198,10 @@ impl Switch {
             (Err(load), Decision::Refuse(refusal)) if refusal.reason < load => {
                 return self.refuse(now, path, server, message, record, refusal.reason);
             }
-            (Err(load), Decision::Connect(_) | Decision::Refuse(_)) => {
+            (
+                Err(load),
+                Decision::Connect(_) | Decision::Collect(_) | Decision::Ask(_) | Decision::Refuse(_),
+            ) => {
                 self.hands.note(Note::Shed);
                 return self.refuse(now, path, server, message, record, load);
             }
@@ -185,6 +222,23 @@ impl Switch {
         right: Warrant,
         places: Places,
     ) {
+        let wire = came.wire();
+        if let Some(mut call) = self.admit(now, came, record, &arrival, places) {
+            call.connect(&mut self.hands, now, arrival, right, &wire);
+            self.put_back(call);
+        }
+    }
+
+    /// A call gets its place, and its caller hears that it has come. `None`: its caller's leg can't be made, and it is
+    /// refused.
+    pub(super) fn admit(
+        &mut self,
+        now: Now,
+        came: Came<'_>,
+        record: Box<Cdr>,
+        arrival: &Arrival,
+        places: Places,
+    ) -> Option<Box<Call>> {
         let Came {
             path,
             server,
@@ -207,7 +261,8 @@ impl Switch {
                     NoDialog::TooLong => 513,
                 });
                 let record = Some(record);
-                return self.refuse_with(now, path, server, message, record, Reason::Protocol, &bounce);
+                self.refuse_with(now, path, server, message, record, Reason::Protocol, &bounce);
+                return None;
             }
         };
         let mut call = self.place(now, record, server, tag, path, echo, dialog, message, trunk);
@@ -236,13 +291,7 @@ impl Switch {
         // RFC 3261 §8.2.6.1: 100 at once, so that the INVITE isn't repeated meanwhile.
         call.progress_to_caller(&mut self.hands, now, 100, super::leg::caller::Sdp::Without);
         self.hands.collect_sends();
-        let wire = Wire {
-            trunk,
-            source: path.remote.ip(),
-            transport: path.transport,
-        };
-        call.connect(&mut self.hands, now, arrival, right, &wire);
-        self.put_back(call);
+        Some(call)
     }
 
     fn load(&self) -> Load {
@@ -313,7 +362,7 @@ impl Switch {
         }
         let Some(mut record) = record else { return };
         record.refusal = Some(reason);
-        if !matches!(reason, Reason::Quota | Reason::Overload) {
+        if !matches!(reason, Reason::Quota | Reason::Overload | Reason::CustomerServer) {
             // The limit was not what kept it out.
             record.end_cause = None;
         }
@@ -353,73 +402,59 @@ impl Switch {
         attempt: &Attempt,
         decision: &Decision,
     ) -> Option<Box<Cdr>> {
+        let number = match decision {
+            Decision::Connect(plan) => plan.number(),
+            Decision::Collect(collect) => collect.number(),
+            Decision::Ask(question) => question.number(),
+            Decision::Refuse(refusal) => refusal.number.as_ref()?,
+        };
+        let x = self.config.numbers.virtual_text(number.x);
+        let mut cdr = self.blank(now, trunk, message, x, attempt.caller);
+        self.identify(&mut cdr, decision);
+        Some(cdr)
+    }
+
+    /// What a decision says of an attempt's parties, in its record.
+    pub(super) fn identify(&self, cdr: &mut Cdr, decision: &Decision) {
         let numbers = self.config.numbers;
-        let full = match decision {
-            Decision::Connect(_) => None,
-            Decision::Refuse(refusal) => refusal.full,
+        let (number, party) = match decision {
+            Decision::Connect(plan) => (Some(plan.number().clone()), Some(plan.caller())),
+            Decision::Collect(collect) => {
+                let party = collect.found().map(|(_, party)| *party);
+                (Some(collect.number().clone()), party)
+            }
+            Decision::Ask(question) => (Some(question.number().clone()), Some(Party::N)),
+            Decision::Refuse(refusal) => (refusal.number.clone(), refusal.caller),
         };
-        let (binding, number, party, plan): (_, _, _, Option<&Plan>) = match decision {
-            Decision::Connect(plan) => (
-                Some(plan.binding().clone()),
-                Some(plan.number().clone()),
-                Some(plan.caller()),
-                Some(plan),
-            ),
-            Decision::Refuse(refusal) => (
-                refusal.binding.clone(),
-                refusal.number.clone(),
-                refusal.caller,
-                None,
-            ),
-        };
-        let number = number?;
+        let Some(number) = number else { return };
         let x = numbers.virtual_text(number.x);
-        let real = |number: RealNumber| numbers.record(number.reveal());
         let caller_kind = match party {
             Some(Party::A) => CallerKind::A,
             Some(Party::B) => CallerKind::B,
             Some(Party::N) => CallerKind::N,
+            Some(Party::Member) => CallerKind::Member,
             None => CallerKind::Stranger,
         };
-        let mut cdr = self.blank(now, trunk, message, x, attempt.caller);
         cdr.account = number.account.to_string();
         cdr.pool = Some(number.pool.to_string());
         cdr.caller_kind = caller_kind;
         cdr.x = Some(x);
-        cdr.callee = plan.map(|plan| real(plan.called()));
-        cdr.shown = plan.and_then(|plan| match plan.shown() {
-            crate::base::number::Shown::Virtual(x) => Some(numbers.virtual_text(x)),
-            crate::base::number::Shown::Real(number, _) => Some(real(number)),
-            crate::base::number::Shown::Withheld => None,
-        });
-        cdr.end_cause = full.map(|full| full.name().to_owned());
-        if let Some(binding) = binding {
-            cdr.binding_id = Some(binding.id);
-            let parties = &binding.parties;
-            cdr.mode = Some(binding.mode().name().to_owned());
-            cdr.direction = party.map(|party| direction(binding.mode(), party).to_owned());
-            cdr.a = Some(real(parties.a()));
-            cdr.x = Some(numbers.virtual_text(binding.x));
-            cdr.y = parties.y().map(|y| numbers.virtual_text(y));
-            // Where anyone may call, the other side is whoever it is this time.
-            cdr.peer = match (parties.b(), party) {
-                (Some(b), _) => Some(real(b)),
-                (None, Some(Party::A)) => cdr.callee,
-                (None, Some(Party::B | Party::N) | None) => cdr.caller,
-            };
-            let rare = binding.terms.rare();
-            cdr.order_id = rare.order_id.as_deref().map(str::to_owned);
-            cdr.user_data = rare.user_data.as_deref().map(str::to_owned);
-            if binding.terms.record {
-                let is_95 = |x: VirtualNumber| Class::of(x.tel()) == Class::Service95;
-                cdr.recording.reason = if is_95(binding.x) || parties.y().is_some_and(is_95) {
-                    "class_95".into()
-                } else {
-                    "not available".into()
-                };
+        (cdr.callee, cdr.shown, cdr.end_cause) = (None, None, None);
+        match decision {
+            Decision::Connect(plan) => noted::plan(cdr, plan, &numbers),
+            Decision::Collect(collect) => {
+                if let Some((binding, party)) = collect.found() {
+                    noted::binding(cdr, binding, Some(*party), &numbers);
+                }
+            }
+            Decision::Ask(_) => noted::way(cdr, Mode::X, party),
+            Decision::Refuse(refusal) => {
+                cdr.end_cause = cause_of(refusal).map(str::to_owned);
+                if let Some(binding) = &refusal.binding {
+                    noted::binding(cdr, binding, party, &numbers);
+                }
             }
         }
-        Some(cdr)
     }
 
     /// The record of an attempt of which nothing is known but who dialled what.
@@ -487,6 +522,7 @@ impl Switch {
                 })
                 .flatten(),
             announcement: None,
+            collected: None,
         })
     }
 
@@ -534,14 +570,19 @@ impl Switch {
         let ours = listener(&self.config, path.listener).advertised.ip();
         not_to_caller.known(&[path.remote.ip(), ours]);
         not_to_caller.known_media(&self.config.media);
+        let speaks = self.table.language(record.pool.as_deref(), &record.account);
         Box::new(Call {
             me,
             config: self.config.clone(),
             arrived: now,
             record: record.into(),
+            speaks,
             recorded: Recorded::Open,
             leaves: Leaves::Record,
             parting: Parting::No,
+            words: None,
+            cue: Cue::default(),
+            asking: None,
             warrant: None,
             through: None,
             callee_taken: None,
@@ -580,10 +621,19 @@ impl Switch {
             counts_timer: None,
             talk: None,
             kept: Mark::default(),
+            ivr: None,
             // As many lines as a call has that was answered.
             trace: Vec::with_capacity(10),
         })
     }
+}
+
+/// What the record says beside the reason of an attempt that is refused as it comes.
+fn cause_of(refusal: &Refusal) -> Option<&'static str> {
+    if refusal.reason == Reason::CustomerServer {
+        return Some(Silence::NotSet.name());
+    }
+    refusal.full.map(Full::name)
 }
 
 /// The name by which the caller's carrier bills its leg, as far as a record keeps it.
@@ -593,14 +643,4 @@ fn charged_by(invite: &Message<'_>) -> Option<String> {
     let icid = icid?.get(..ICID_BYTES_MAX).or(icid)?;
     let text = String::from_utf8_lossy(icid);
     Some(redact::scrub(&text).into_owned())
-}
-
-/// Which way a call of `caller` goes, as records name it.
-const fn direction(mode: Mode, caller: Party) -> &'static str {
-    match (mode, caller) {
-        (Mode::Axb | Mode::Axyb, Party::A) => "a_to_b",
-        (Mode::Axb | Mode::Axyb, Party::B | Party::N) => "b_to_a",
-        (Mode::Ax, Party::A) => "a_to_n",
-        (Mode::Ax, Party::B | Party::N) => "n_to_a",
-    }
 }

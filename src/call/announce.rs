@@ -4,14 +4,18 @@
 //! caller gives up. How many do so at once is limited; whoever comes then hears nothing, as do those who made no offer or
 //! speak no law that we encode.
 
+use std::sync::Arc;
+
 use super::admit::Came;
 use super::bridge::{Faces, Sounds};
 use super::cdr::Cdr;
+use super::config::Config;
 use super::hands::{CallTimer, Hands};
-use super::leg::Echo;
 use super::leg::caller::{InviteState, Sdp};
+use super::leg::{Bye, Echo};
 use super::phase::{Call, End, Leaves, Recorded, Wire};
 use super::port::{EventKind, Heading, LegName};
+use super::prompts::{Home, PromptName};
 use super::refusal;
 use super::switch::Switch;
 use super::trunk::Trunk;
@@ -23,6 +27,7 @@ use crate::base::limits::STRANGER_ANSWER;
 use crate::base::time::Now;
 use crate::masking::reason::Reason;
 use crate::masking::route::Attempt;
+use crate::rtp::clip::{Clip, Repeats};
 use crate::sdp::parse::Session;
 use crate::sip::dialog::Dialog;
 use crate::sip::method::Method;
@@ -60,14 +65,23 @@ pub(super) struct Refused {
     pub end: End,
 }
 
+impl Hands {
+    /// Whether callers of this trunk hear why they were refused, if it was for this reason.
+    pub(super) fn says(&self, config: &Config, trunk: &Trunk, reason: Reason) -> Says {
+        let has_room = self.announcing < config.announcements_max;
+        match (trunk.refusals, refusal::signal(reason)) {
+            (Refusals::Tone | Refusals::Prompt, Some(_)) if has_room => Says::Sound,
+            // Where that is the pool's wish, the tone is what the caller is called back by.
+            (Refusals::Status, Some(_)) if has_room && reason == Reason::CallbackTone => Says::Sound,
+            (Refusals::Tone | Refusals::Prompt | Refusals::Status, _) => Says::Status,
+        }
+    }
+}
+
 impl Switch {
     /// Whether callers of this trunk hear why they were refused, if it was for this reason.
     pub(super) fn says(&self, trunk: &Trunk, reason: Reason) -> Says {
-        let has_room = self.hands.announcing < self.config.announcements_max;
-        match (trunk.refusals, refusal::signal(reason)) {
-            (Refusals::Tone, Some(_)) if has_room => Says::Sound,
-            (Refusals::Tone | Refusals::Status, _) => Says::Status,
-        }
+        self.hands.says(&self.config, trunk, reason)
     }
 
     /// Refuses an attempt with a sound, or just the status if that can't be heard. Whoever is no live party hears the
@@ -115,8 +129,15 @@ impl Switch {
 }
 
 impl Call {
-    /// The attempt was refused when it came.
-    fn refused(&mut self, hands: &mut Hands, now: Now, offer: Session, caller: &Wire<'_>, end: End) {
+    /// The attempt was refused when it came, or before anybody was called.
+    pub(super) fn refused(
+        &mut self,
+        hands: &mut Hands,
+        now: Now,
+        offer: Session,
+        caller: &Wire<'_>,
+        end: End,
+    ) {
         let config = self.config.clone();
         let family = offer.media.iter().find_map(|media| media.address);
         let family = family.unwrap_or(caller.source);
@@ -145,20 +166,31 @@ impl Call {
         let signal = end.refusal.and_then(refusal::signal);
         // Who calls for help is told at once, so that whoever sent the call here can try elsewhere.
         let is_masked = !matches!(self.warrant, Some(Warrant::Emergency(_)));
-        let is_wanted = self.caller.refusals == Refusals::Tone
-            && is_masked
-            && self.caller.invite == InviteState::Pending
-            && hands.announcing < self.config.announcements_max;
+        let is_wanted = match self.caller.invite {
+            InviteState::Pending => match self.caller.refusals {
+                Refusals::Tone | Refusals::Prompt => true,
+                Refusals::Status => end.refusal == Some(Reason::CallbackTone),
+            },
+            // No status can tell him any more.
+            InviteState::Answered => self.has_answered_alone() && self.caller.leg.bye == Bye::No,
+            InviteState::Refused => false,
+        };
+        let is_wanted = is_wanted && is_masked && hands.announcing < self.config.announcements_max;
         let Some(signal) = signal.filter(|_| is_wanted) else {
             return Says::Status;
         };
-        let clip = self.config.media.signals.clip(signal).clone();
-        if self.bridge.sound(hands, &clip) == Sounds::No {
+        let words = self.words.take();
+        let words = words.or_else(|| self.sentence_of(end.refusal?));
+        let (clip, name) = words.unwrap_or_else(|| {
+            let clip = self.config.media.signals.clip(signal).clone();
+            (clip, signal.name().into())
+        });
+        if self.bridge.sound(hands, &clip, Repeats::Once) == Sounds::No {
             return Says::Status;
         }
         hands.announcing += 1;
         self.parting = Parting::Sounds(*end);
-        self.record.announcement = Some(signal.name().to_owned());
+        self.record.announcement = Some(name.into());
         self.passes[1] = None;
         self.drop_theirs(hands, now, LegName::Callee);
         self.forget_wanted(hands, LegName::Callee);
@@ -170,6 +202,24 @@ impl Call {
             self.progress_to_caller(hands, now, 183, Sdp::With);
         }
         Says::Sound
+    }
+
+    /// The sentence that says why, where that is how the trunk's callers are told. Of what strangers must not be able to tell
+    /// apart nobody's own wording is heard: it would say whose number it is.
+    fn sentence_of(&self, reason: Reason) -> Option<(Arc<Clip>, Box<str>)> {
+        match (self.caller.refusals, reason) {
+            (Refusals::Prompt, Reason::CallbackTone) | (Refusals::Status | Refusals::Tone, _) => None,
+            (Refusals::Prompt, _) => {
+                let name = PromptName::of(reason)?;
+                let home = if refusal::is_one_face(reason) {
+                    Home::default()
+                } else {
+                    self.home()
+                };
+                let clip = self.config.prompts.clip(home, name)?;
+                Some((clip, name.name().into()))
+            }
+        }
     }
 
     /// Whether nothing that the called side says makes a difference any more.

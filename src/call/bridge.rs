@@ -8,9 +8,9 @@ use arrayvec::ArrayVec;
 
 use super::config::{Config, MediaConfig};
 use super::hands::{CallRef, Hands};
-use super::media::{InterfaceId, MediaPort};
+use super::media::{InterfaceId, MediaPort, Order};
 use super::phase::End;
-use super::port::{LegName, Note};
+use super::port::{LegName, Note, Output};
 use super::trunk::codecs::Codecs;
 use super::trunk::{Dtmf, EarlyMedia, RtcpMux, Trunk};
 use crate::base::keying::Suites;
@@ -18,6 +18,7 @@ use crate::base::time::Instant;
 use crate::masking::inventory::Fax;
 use crate::masking::reason::Reason;
 use crate::rtp::clip::Play;
+use crate::rtp::ear::Listening;
 use crate::rtp::flow::{MediaNat, MediaSource};
 use crate::sdp::answer::{Agreed, Lines, Mismatch, Offer, Terms};
 use crate::sdp::build;
@@ -58,6 +59,8 @@ struct Side {
     agreed: Option<Agreed>,
     /// Whether the media threads have a flow for it.
     open: Opened,
+    /// Whether its peer is listened to.
+    listening: Listening,
     owes: Owes,
     nat: MediaNat,
     media_from: ArrayVec<MediaSource, 4>,
@@ -70,6 +73,13 @@ struct Side {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Opened {
+    No,
+    Yes,
+}
+
+/// Whether what comes in on one leg goes out on the other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Joined {
     No,
     Yes,
 }
@@ -141,8 +151,10 @@ pub struct Bridge {
     fax: Fax,
     /// What the called side's trunk says of media before the answer.
     early: EarlyMedia,
-    /// The sound of ours that the caller hears.
-    playing: Option<Box<Play>>,
+    /// Whether the two flows are: what comes in on one goes out on the other.
+    joined: Joined,
+    /// The sounds of ours that the two hear.
+    playing: [Option<Box<Play>>; 2],
     /// Whether it ever had one for such a sound.
     voiced: Voiced,
 }
@@ -161,7 +173,8 @@ impl Bridge {
             talking: None,
             fax: Fax::Refuse,
             early: EarlyMedia::default(),
-            playing: None,
+            joined: Joined::No,
+            playing: [None, None],
             voiced: Voiced::No,
         }
     }
@@ -214,6 +227,7 @@ impl Bridge {
             former: None,
             agreed: None,
             open: Opened::No,
+            listening: Listening::No,
             owes: Owes::Nothing,
             nat: MediaNat::default(),
             media_from: ArrayVec::new(),
@@ -241,15 +255,25 @@ impl Bridge {
     fn first_terms(&self) -> Terms {
         match (&self.offer, &self.sides) {
             (Some(offer), _) => offer.onward(None),
+            (
+                None,
+                Some(
+                    [
+                        Side {
+                            agreed: Some(near), ..
+                        },
+                        _,
+                    ],
+                ),
+            ) => near.onward(None),
             (None, Some([caller, callee])) => Terms::list(&callee.codecs.unasked(&caller.codecs)),
             (None, None) => Terms::list(&CodecName::DEFAULT),
         }
     }
 
-    /// The caller hears whatever the called side lets be heard before it answers, whatever its trunk's setting: somebody may
-    /// be told to stay on the line.
-    pub fn relay_early(&mut self) {
-        self.early = EarlyMedia::Relay;
+    /// What becomes of the called side's media before it answers, whatever its trunk's setting.
+    pub fn treat_early(&mut self, early: EarlyMedia) {
+        self.early = early;
     }
 
     /// The called side is to be called by this trunk and interface: our offer to it follows, from a port there.
@@ -311,6 +335,37 @@ impl Bridge {
         Ok(())
     }
 
+    /// Somebody else is called in place of the called side: nothing that was settled with it counts for him, and no packet
+    /// of its media or to it is his.
+    ///
+    /// # Errors
+    /// [`Reason::Overload`] when no port is left in place of the one that it knows.
+    pub fn leave_callee(&mut self, hands: &mut Hands, now: Instant) -> Result<(), End> {
+        let Some([caller, callee]) = &mut self.sides else {
+            return Ok(());
+        };
+        if callee.open == Opened::Yes {
+            let Some(port) = hands.ports.take_beside(now, callee.port.interface(), caller.port) else {
+                return Err(ports_dry(hands, now));
+            };
+            let old = std::mem::replace(&mut callee.port, port);
+            callee.open = Opened::No;
+            self.joined = Joined::No;
+            hands.out.push_back(Output::Media(Order::Close(old)));
+            self.release(hands, now, old);
+            self.hold(hands, port);
+            hands.bind_ahead(now);
+        }
+        self.crossing = None;
+        let _ = self.turn_callee(Described::default());
+        self.invited = None;
+        if let Some(callee) = self.side_mut(LegName::Callee) {
+            callee.lines = Lines::one();
+            callee.owes = Owes::Nothing;
+        }
+        Ok(())
+    }
+
     /// Takes over how the trunk of a leg wants media addresses learnt, and RTCP offered.
     pub fn learn_by(&mut self, leg: LegName, trunk: &Trunk) {
         if let Some(side) = self.side_mut(leg) {
@@ -361,7 +416,8 @@ impl Bridge {
         self.talking = Some(self.timeout);
         self.offer = None;
         self.invited = None;
-        self.hush(hands);
+        self.hush(hands, LegName::Caller);
+        self.hush(hands, LegName::Callee);
         self.order_flows(hands);
     }
 

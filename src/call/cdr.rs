@@ -14,6 +14,7 @@ use super::port::LegName;
 use crate::base::id::Id;
 use crate::base::number::Digits;
 use crate::base::time::Wall;
+use crate::masking::group::GroupId;
 use crate::masking::reason::Reason;
 use crate::rtp::flow::Counts;
 
@@ -163,6 +164,47 @@ pub struct Charging {
     pub icid_out: Option<String>,
 }
 
+/// What became of asking the caller for digits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Collected {
+    /// When his leg was answered for that; `None`: he was asked in early media.
+    #[serde(with = "wall_option")]
+    pub answered_at: Option<Wall>,
+    /// How often he answered, or let the time for it go by.
+    pub tries: u8,
+    /// What came of it.
+    pub result: Outcome,
+}
+
+/// What came of asking a caller for digits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// He was being asked when the call ended.
+    Open,
+    /// He keyed nothing that could be an answer.
+    None,
+    /// What he keyed named nobody.
+    Wrong,
+    /// He, or others behind this number, had guessed too often.
+    LockedOut,
+    /// He named somebody.
+    Named,
+}
+
+impl Outcome {
+    /// As records name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::None => "none",
+            Self::Wrong => "wrong",
+            Self::LockedOut => "locked_out",
+            Self::Named => "named",
+        }
+    }
+}
+
 /// What became of the recording, and why.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Recording {
@@ -192,7 +234,7 @@ pub struct Cdr {
     pub y: Option<Digits>,
     pub peer: Option<Digits>,
     pub extension: Option<String>,
-    pub group_id: Option<Id>,
+    pub group_id: Option<GroupId>,
     pub caller: Option<Digits>,
     pub dialled: Digits,
     pub callee: Option<Digits>,
@@ -231,6 +273,9 @@ pub struct Cdr {
     /// Which sound told the caller that nobody is reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub announcement: Option<String>,
+    /// What became of asking the caller for digits, if he was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collected: Option<Box<Collected>>,
 }
 
 impl Cdr {

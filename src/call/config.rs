@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::bans::Terms;
 use super::emergency::Emergency;
 use super::media::{InterfaceId, Lanes, MediaPort, Ranges};
+use super::prompts::Prompts;
 use super::routes::Route;
 use super::trunk::Trunk;
 use crate::base::dscp::Dscp;
@@ -88,6 +89,8 @@ pub struct Config {
     pub announcements_max: usize,
     /// Media.
     pub media: MediaConfig,
+    /// What callers are told in words.
+    pub prompts: Arc<Prompts>,
 }
 
 /// RFC 3261's base timers (§17.1.1.1, Table 4).
@@ -258,6 +261,7 @@ impl Config {
                 timeout: Duration::from_secs(60),
                 signals: Signals::of(Country::default()),
             },
+            prompts: Arc::default(),
         }
     }
 }

@@ -10,7 +10,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::cdr::{self, CallerKind, Cdr, Challenged, Charging, Media, Recording, ReleasedBy};
+use super::cdr::{
+    self, CallerKind, Cdr, Challenged, Charging, Collected, Media, Outcome, Recording, ReleasedBy,
+};
 use super::kept::form::Attempt;
 use super::kept::ink::write;
 use crate::base::form::forms;
@@ -18,12 +20,25 @@ use crate::base::id::Id;
 use crate::base::limits::JOURNAL_KNOWS_AFTER;
 use crate::base::number::Digits;
 use crate::base::time::Wall;
+use crate::masking::group::GroupId;
 use crate::masking::reason::Reason;
 
 /// The first form of the journal that has drafts; before it records were text there.
 const FIRST_FORM: u8 = 3;
 /// The last one in which they say nothing of announcements.
 const FORM_WITHOUT_ANNOUNCEMENTS: u8 = 3;
+
+/// The last one in which they say nothing of digits that a caller was asked for.
+const FORM_WITHOUT_DIGITS: u8 = 4;
+
+/// When the caller was answered for being asked, how often he tried, and what came of it.
+type Asked = (Option<i64>, u8, Outcome);
+
+fn collected_of(record: &Cdr) -> Option<Asked> {
+    let collected = record.collected.as_ref()?;
+    let answered_at = collected.answered_at.map(Wall::as_millis);
+    Some((answered_at, collected.tries, collected.result))
+}
 
 /// A record, or how one ended.
 #[derive(Clone, PartialEq, Eq)]
@@ -76,6 +91,7 @@ impl Draft {
         write(ink, said);
         // Behind all else, so that what stood there before is read as it was.
         write(ink, &record.announcement.as_deref());
+        write(ink, &collected_of(record));
         Self {
             call_id: record.call_id,
             bytes: ink.as_slice().into(),
@@ -98,12 +114,23 @@ pub fn record(call_id: Id, bytes: &[u8], arrival: Option<Cdr>) -> Result<Cdr, Un
         Said::Whole(whole) => whole.record(call_id)?,
         Said::End(course) => course.of(arrival.ok_or(Unread)?)?,
     };
-    let announcement = match *form {
-        ..=FORM_WITHOUT_ANNOUNCEMENTS => None,
+    let (announcement, rest) = match *form {
+        ..=FORM_WITHOUT_ANNOUNCEMENTS => (None, rest),
+        _ => postcard::take_from_bytes(rest).map_err(|_| Unread)?,
+    };
+    let collected: Option<Asked> = match *form {
+        ..=FORM_WITHOUT_DIGITS => None,
         _ => postcard::from_bytes(rest).map_err(|_| Unread)?,
     };
     Ok(Cdr {
         announcement,
+        collected: collected.map(|(at, tries, result)| {
+            Box::new(Collected {
+                answered_at: at.map(Wall::from_millis),
+                tries,
+                result,
+            })
+        }),
         ..record
     })
 }
@@ -265,6 +292,7 @@ fn whole(record: &Cdr) -> Whole<'_> {
         end_cause: _,
         charging: _,
         announcement: _,
+        collected: _,
     } = record;
     Whole {
         schema: *schema,
@@ -280,7 +308,7 @@ fn whole(record: &Cdr) -> Whole<'_> {
         y: y.as_deref(),
         peer: peer.as_deref(),
         extension: extension.as_deref(),
-        group: group_id.map(bytes_of),
+        group: group_id.map(|id| u128::from(id.bits()).to_le_bytes()),
         caller: caller.as_deref(),
         dialled,
         shown: shown.as_deref(),
@@ -395,7 +423,10 @@ impl Whole<'_> {
             y: some_digits(self.y)?,
             peer: some_digits(self.peer)?,
             extension: text(self.extension),
-            group_id: id(self.group),
+            group_id: self.group.and_then(|group| {
+                let bits = u64::try_from(u128::from_le_bytes(group)).ok()?;
+                GroupId::from_bits(bits)
+            }),
             caller: some_digits(self.caller)?,
             dialled: digits(self.dialled)?,
             callee: None,
@@ -428,6 +459,7 @@ impl Whole<'_> {
             end_cause: None,
             charging: None,
             announcement: None,
+            collected: None,
         };
         self.course.of(record)
     }

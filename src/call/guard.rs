@@ -8,11 +8,12 @@ use std::net::IpAddr;
 use memchr::memmem;
 
 use super::config::MediaConfig;
+use crate::base::limits::RING_LIST_MAX;
 use crate::base::number::{Digits, NumberPlan, RealNumber};
 use crate::base::text;
 
-/// Ids and addresses of one side that are searched for.
-const IDS_MAX: usize = 16;
+/// Ids and addresses of one side that are searched for: each who rings has a Call-ID, a tag and an address.
+const IDS_MAX: usize = 16 + 3 * RING_LIST_MAX;
 /// What we write ourselves in every message, and what an id therefore can't be told from.
 const OUR_WORDS: &[u8] = b"INVITE ACK BYE CANCEL OPTIONS SIP/2.0/UDP SIP/2.0/TCP transport=tcp Via Max-Forwards Route Record-Route From To Call-ID \
 CSeq Contact Allow P-Asserted-Identity Privacy Content-Type Content-Length application/sdp Retry-After Unsupported \
@@ -31,7 +32,7 @@ RTP/SAVP a=crypto AES_CM_128_HMAC_SHA1_80 AEAD_AES_256_GCM";
 /// Shorter ids of the other side are not searched for: they would be found by accident.
 const ID_BYTES_MIN: usize = 8;
 /// Writings of numbers that one side may not see: more than a message can carry.
-const NUMBERS_MAX: usize = 16;
+const NUMBERS_MAX: usize = 16 + 2 * RING_LIST_MAX;
 /// Numbers shorter than this are looked for only where a number can stand.
 const LONG_NUMBER_DIGITS: usize = 7;
 

@@ -9,6 +9,7 @@ use super::bans::Bans;
 use super::cdr::{Cdr, SharedCdr};
 use super::config::{Config, Listener};
 use super::draft::Draft;
+use super::ivr::lockout::Lockout;
 use super::media::MediaPort;
 use super::port::{CallEntry, LegName, Note, Output, Trace};
 use super::ports::Ports;
@@ -53,6 +54,10 @@ pub enum CallTimer {
     Ring,
     /// The call has lasted as long as its binding allows.
     MaxDuration,
+    /// A minute is left of that.
+    LastMinute,
+    /// What is said to a party beside the other one is over.
+    Cue,
     /// A 2xx of ours has not been ACKed yet: send it again, or give up.
     Unacked(LegName),
     /// A request of ours within a leg has got no final answer.
@@ -73,6 +78,10 @@ pub enum CallTimer {
     Counts,
     /// A caller whose attempt has failed is to be told so.
     Parting,
+    /// The customer's server has not answered in time.
+    Asked,
+    /// A caller who is asked for digits has heard a prompt, or has keyed nothing for a while.
+    Collect,
 }
 
 /// What a transaction of a call is for.
@@ -179,6 +188,8 @@ pub struct Hands {
     pub by_port: HashMap<MediaPort, CallRef, ahash::RandomState>,
     /// Who is kept out; all shards share it.
     pub bans: Arc<Bans>,
+    /// Who guesses extensions; all shards share it.
+    pub lockout: Arc<Lockout>,
     /// Which gateways can be used; all shards share it.
     pub reach: Arc<Reach>,
     /// What the names of gateways resolve to at present.

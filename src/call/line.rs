@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::cdr::{Attempt, CallerKind, Cdr, Charging, LegMedia, Media, Recording, ReleasedBy};
+use super::cdr::{Attempt, CallerKind, Cdr, Charging, Collected, LegMedia, Media, Recording, ReleasedBy};
 use crate::base::id::Id;
 use crate::base::number::Digits;
 use crate::base::text;
@@ -54,6 +54,7 @@ pub(super) fn record(out: &mut Vec<u8>, cdr: &Cdr) {
         end_cause,
         charging,
         announcement,
+        collected,
     } = cdr;
     member(out, b"{\"schema\":", &u64::from(*schema), number);
     member(out, b",\"node\":", node, string);
@@ -69,7 +70,7 @@ pub(super) fn record(out: &mut Vec<u8>, cdr: &Cdr) {
     option(out, b",\"y\":", y, digits);
     option(out, b",\"peer\":", peer, digits);
     option(out, b",\"extension\":", extension, string);
-    option(out, b",\"group_id\":", group_id, id);
+    option(out, b",\"group_id\":", group_id, by_serde);
     option(out, b",\"caller\":", caller, digits);
     member(out, b",\"dialled\":", dialled, digits);
     option(out, b",\"callee\":", callee, digits);
@@ -118,6 +119,17 @@ pub(super) fn record(out: &mut Vec<u8>, cdr: &Cdr) {
     }
     if announcement.is_some() {
         option(out, b",\"announcement\":", announcement, string);
+    }
+    if let Some(collected) = collected {
+        let Collected {
+            answered_at,
+            tries,
+            result,
+        } = &**collected;
+        option(out, b",\"collected\":{\"answered_at\":", answered_at, wall);
+        member(out, b",\"tries\":", &u64::from(*tries), number);
+        member(out, b",\"result\":", result, by_serde);
+        out.push(b'}');
     }
     out.push(b'}');
 }
@@ -284,7 +296,7 @@ fn by_serde<T: Serialize>(out: &mut Vec<u8>, value: &T) {
 pub(super) mod tests {
     use super::*;
     use crate::base::chance::Chance;
-    use crate::call::cdr::{Challenged, SCHEMA};
+    use crate::call::cdr::{Challenged, Outcome, SCHEMA};
     use crate::masking::reason::Reason;
 
     /// A record in which every option has what `some` makes of it.
@@ -329,7 +341,7 @@ pub(super) mod tests {
             y: number(),
             peer: number(),
             extension: text(),
-            group_id: some_id(),
+            group_id: some_id().and_then(|id| crate::masking::group::GroupId::from_bits(id.lot())),
             caller: number(),
             dialled: Digits::from("17000000001").expect("short"),
             callee: number(),
@@ -371,6 +383,13 @@ pub(super) mod tests {
                 })
             }),
             announcement: text(),
+            collected: words.map(|_| {
+                Box::new(Collected {
+                    answered_at: time(),
+                    tries: 3,
+                    result: Outcome::LockedOut,
+                })
+            }),
         }
     }
 

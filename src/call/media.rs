@@ -8,7 +8,9 @@ use arrayvec::ArrayVec;
 use crate::base::limits::MEDIA_INTERFACES_MAX;
 use crate::rtp::clip::Play;
 use crate::rtp::dtmf::Digit;
+use crate::rtp::ear::{Heard, Listening};
 use crate::rtp::flow::{Counts, FlowSpec};
+use crate::rtp::relay::Keyed;
 
 /// Which of our media addresses: its place in [`MediaConfig`](super::config::MediaConfig).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -199,6 +201,9 @@ pub enum Order {
     Play(MediaPort, Box<Play>),
     /// What is played on this leg ends, if anything is.
     Hush(MediaPort),
+    /// Whether keys that this leg's peer presses are for us, from now on and until the flow ends: then each is told by
+    /// [`Report::Heard`], whether it comes as an event or as tones.
+    Listen(MediaPort, Listening),
     /// How is it going? Answered by [`Report::Counts`].
     Count(MediaPort),
     /// The flow ends; the port stays bound, and silent. Answered by [`Report::Closed`].
@@ -217,6 +222,7 @@ impl Order {
             | Self::Digit(port, _)
             | Self::Play(port, _)
             | Self::Hush(port)
+            | Self::Listen(port, _)
             | Self::Count(port)
             | Self::Close(port) => *port,
         }
@@ -237,6 +243,8 @@ pub enum Report {
     Dead(MediaPort),
     /// The peer pressed a key, as an event that can't go on as packets: the other leg has agreed on none.
     Key(MediaPort, Digit),
+    /// The peer keyed something to us, who listen.
+    Heard(MediaPort, Heard),
     /// The sequence numbers of the peer on a secured flow have rolled over so often: whoever goes on with it after us
     /// has to know (RFC 3711 §3.3.1).
     RolledOver(MediaPort, u32),
@@ -247,6 +255,14 @@ pub enum Report {
 }
 
 impl Report {
+    /// The report of a key that was heard on a port.
+    pub const fn of_key(port: MediaPort, keyed: Keyed) -> Self {
+        match keyed {
+            Keyed::Across(digit) => Self::Key(port, digit),
+            Keyed::ToUs(heard) => Self::Heard(port, heard),
+        }
+    }
+
     /// The port that the report is about.
     pub fn port(&self) -> MediaPort {
         match self {
@@ -255,6 +271,7 @@ impl Report {
             | Self::NotNow(port)
             | Self::Dead(port)
             | Self::Key(port, _)
+            | Self::Heard(port, _)
             | Self::RolledOver(port, _)
             | Self::Counts(port, _)
             | Self::Closed(port, _) => *port,

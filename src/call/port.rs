@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::ask::{Advice, Inquiry};
 use super::cdr::{Challenged, Line, Media, SharedCdr};
 use super::config::Config;
 use super::draft::Draft;
@@ -51,6 +52,8 @@ pub enum Input<'a> {
     Timeout,
     /// The media threads report.
     Media(Report),
+    /// What came of a question to a customer's server ([`Output::Ask`]). Too late, or twice, it counts for nothing.
+    Advice(AskId, Advice),
     /// An admin or the owner of the process wants something.
     Order(Command),
     /// A new configuration: calls in progress keep the one they started with.
@@ -115,6 +118,8 @@ pub enum Output {
     /// A call of which something was [kept](CallEntry::Kept) is over, and once what came before this has left, both sides
     /// know it: no other process has to tell them.
     Told(Id),
+    /// Ask a customer's server: what comes of it is an [`Input::Advice`] of the same id, to the same shard.
+    Ask(AskId, Box<Inquiry>),
     /// The answer to a [`Command`].
     Answer(AskId, Answer),
     /// How a registration of ours is now.
@@ -204,6 +209,8 @@ pub enum EventKind {
     Ringing,
     /// It answered.
     Answered,
+    /// The caller was asked for digits, and this came of it.
+    Digits(super::cdr::Outcome),
     /// It is over.
     Ended {
         /// The final status that the caller got.

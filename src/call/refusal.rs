@@ -78,6 +78,7 @@ pub fn is_one_face(reason: Reason) -> bool {
         | Reason::Direction
         | Reason::SelfCall
         | Reason::NoCallee
+        | Reason::CallbackTone
         | Reason::Quota
         | Reason::Media
         | Reason::Busy
@@ -114,7 +115,7 @@ pub fn signal(reason: Reason) -> Option<Signal> {
         | Reason::Unreachable
         | Reason::Unallocated
         | Reason::TrunkMayNotShow => Some(Signal::Unobtainable),
-        Reason::Busy | Reason::NoAnswer | Reason::Rejected => Some(Signal::Busy),
+        Reason::CallbackTone | Reason::Busy | Reason::NoAnswer | Reason::Rejected => Some(Signal::Busy),
         Reason::Quota | Reason::TrunkDown | Reason::CustomerServer | Reason::Internal => {
             Some(Signal::Congestion)
         }
@@ -142,6 +143,7 @@ fn row(reason: Reason) -> (u16, u8) {
         Reason::Direction => (403, 21),
         Reason::SelfCall => (403, 21),
         Reason::NoCallee => (480, 20),
+        Reason::CallbackTone => (480, 20),
         Reason::Expired => (404, 1),
         Reason::NoBinding => (404, 1),
         Reason::Quota => (403, 21),

@@ -10,6 +10,7 @@ use super::bans::Bans;
 use super::config::Config;
 use super::gate::Gate;
 use super::hands::{CallRef, Hands, Keeping};
+use super::ivr::lockout::Lockout;
 use super::kept;
 use super::listing::Listing;
 use super::media::Lanes;
@@ -105,6 +106,7 @@ impl Switch {
             dialogs: HashMap::with_hasher(state()),
             by_port: HashMap::with_hasher(state()),
             bans: Arc::default(),
+            lockout: Arc::default(),
             reach: Arc::default(),
             resolved: Arc::default(),
             shard,
@@ -149,6 +151,12 @@ impl Switch {
         self
     }
 
+    /// The same, sharing with others who guesses extensions.
+    pub fn locking(mut self, lockout: Arc<Lockout>) -> Self {
+        self.hands.lockout = lockout;
+        self
+    }
+
     /// Says nothing to the journal from now on: for whoever measures what that costs.
     pub fn keep_nothing(&mut self) {
         self.hands.keeping = Keeping::Nothing;
@@ -161,6 +169,7 @@ impl Switch {
             Input::Failed(path, why) => self.send_failed(now, path, why),
             Input::Timeout => self.tick(now),
             Input::Media(report) => self.media(now, report),
+            Input::Advice(id, advice) => self.advised(now, id, advice),
             Input::Order(command) => self.order(now, command),
             Input::Config(config) => {
                 self.hands.layer.set_timers(base_timers(&config));
@@ -263,7 +272,7 @@ impl Switch {
         place.as_deref().filter(|call| call.me == me)
     }
 
-    fn take(&mut self, me: CallRef) -> Option<Box<Call>> {
+    pub(super) fn take(&mut self, me: CallRef) -> Option<Box<Call>> {
         let place = self.calls.get_mut(me.index as usize)?;
         if place.as_ref()?.me != me {
             None
@@ -288,7 +297,11 @@ impl Switch {
         }
         kept::keep(&mut call, &mut self.hands);
         // Only of a call that was dialled anything is kept.
-        if !call.is_told && call.record.dialled_at.is_some() && call.is_left_by_all() {
+        let is_kept = call.record.dialled_at.is_some()
+            || call.ivr.is_some()
+            || call.through.is_some()
+            || call.kept.is_of_one_alone();
+        if !call.is_told && is_kept && call.is_left_by_all() {
             call.is_told = true;
             let id = call.record.call_id;
             if self.hands.layer.awaits_ack(call.caller.server) {

@@ -12,6 +12,7 @@ use super::client::{Control, escaped};
 use super::screen::{self, Form, Listing, text};
 use super::table::{Align, Table};
 use super::when;
+use crate::base::language::{Language, NoLanguage};
 
 /// What can be done with accounts.
 #[derive(Subcommand, Debug)]
@@ -47,7 +48,7 @@ pub struct One {
 
 /// What `account set` takes.
 #[derive(Args, Debug)]
-#[command(group = ArgGroup::new("change").required(true).multiple(true).args(["x_per_a", "expiry_max"]))]
+#[command(group = ArgGroup::new("change").required(true).multiple(true).args(["x_per_a", "expiry_max", "language"]))]
 pub struct Set {
     /// Its name
     name: String,
@@ -57,6 +58,21 @@ pub struct Set {
     /// Its bindings must end at most this far ahead; 0: they needn't
     #[arg(long, value_name = "TIME", value_parser = expiry)]
     expiry_max: Option<Duration>,
+    /// What callers are told in, such as en; "server" for what the server speaks
+    #[arg(long, value_name = "LANGUAGE", value_parser = |text: &str| spoken(text, "server"))]
+    language: Option<Spoken>,
+}
+
+/// A language, or what another speaks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spoken(pub(super) Option<Language>);
+
+/// A language, or `as_other`.
+pub(super) fn spoken(text: &str, as_other: &str) -> Result<Spoken, NoLanguage> {
+    if text == as_other {
+        return Ok(Spoken(None));
+    }
+    text.parse().map(|language| Spoken(Some(language)))
 }
 
 fn expiry(time: &str) -> Result<Duration, String> {
@@ -98,6 +114,10 @@ impl Account {
                     let seconds = Some(time.as_secs()).filter(|s| *s > 0);
                     ("expiry_max_s".to_owned(), json!(seconds))
                 }));
+                body.extend(
+                    set.language
+                        .map(|spoken| ("language".to_owned(), json!(spoken.0))),
+                );
                 let target = format!("/v1/accounts/{}", escaped(&set.name));
                 let account = control.send(Method::PATCH, &target, Some(&Value::Object(body)))?;
                 write_line(&account, out)?;
@@ -123,7 +143,8 @@ fn list(accounts: &[Value], form: Form, out: &mut dyn Write) -> std::io::Result<
     if form.json {
         return screen::write_json_rows(out, accounts);
     }
-    let mut table = Table::new(&["NAME", "STATE", "X/A", "EXPIRY MAX", "CREATED"]).align("X/A", Align::Right);
+    let mut table =
+        Table::new(&["NAME", "STATE", "X/A", "EXPIRY MAX", "LANGUAGE", "CREATED"]).align("X/A", Align::Right);
     for account in accounts {
         let expiry = account.get("expiry_max_s").and_then(Value::as_u64);
         table.row([
@@ -131,6 +152,7 @@ fn list(accounts: &[Value], form: Form, out: &mut dyn Write) -> std::io::Result<
             text(account, "state"),
             text(account, "x_per_a"),
             expiry.map_or_else(|| "none".into(), |s| when::show_duration(Duration::from_secs(s))),
+            text(account, "language"),
             screen::time(account, "created_at"),
         ]);
     }

@@ -1,5 +1,7 @@
 //! `umbra bind`, `update`, `unbind`, `bindings`.
 
+mod grouped;
+
 use std::io::Write;
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use hyper::Method;
 use serde_json::{Map, Value};
 
 use super::client::{self, Control, escaped};
+use super::cues::Cues;
 use super::screen::{self, Form, Listing, text};
 use super::table::Table;
 use super::when;
@@ -24,6 +27,25 @@ pub enum Bind {
     Ax(Ax),
     /// A reaches B by dialling Y, B reaches A by dialling X
     Axyb(Axyb),
+    #[command(flatten)]
+    Grouped(grouped::Grouped),
+    /// Anyone reaches A by dialling X and keying A's extension; many share X
+    Axe(Axe),
+    /// Anyone reaches A by dialling X; A reaches by it whom the pool's callback says
+    Axn(Ax),
+    /// The same on a 95 number, which never records
+    #[command(name = "95axn")]
+    Axn95(Ax),
+}
+
+/// What `bind axe` takes.
+#[derive(Args, Debug)]
+pub struct Axe {
+    #[command(flatten)]
+    common: Common,
+    /// The extension, of as many digits as the pool says; without it one is chosen
+    #[arg(long, value_name = "E", value_parser = NonEmptyStringValueParser::new())]
+    extension: Option<String>,
 }
 
 /// What `bind axb` takes.
@@ -122,6 +144,11 @@ struct Terms {
     /// Your own words, echoed in records (256 bytes)
     #[arg(long, value_name = "S")]
     user_data: Option<String>,
+    /// Whom A reaches by dialling his own X, where the pool's callback is preset
+    #[arg(long, value_name = "NUMBER", value_parser = NonEmptyStringValueParser::new())]
+    callback: Option<String>,
+    #[command(flatten)]
+    cues: Cues,
 }
 
 #[derive(ValueEnum, Debug, Clone, Copy)]
@@ -178,6 +205,8 @@ impl Terms {
         put(body, "ring_timeout_s", self.ring_timeout.map(|d| d.as_secs()));
         put(body, "order_id", self.order_id.as_deref());
         put(body, "user_data", self.user_data.as_deref());
+        put(body, "callback", self.callback.as_deref());
+        self.cues.put(body);
     }
 }
 
@@ -197,16 +226,22 @@ impl Bind {
             Self::Axb(Axb { common, .. }) => ("axb", common),
             Self::Ax(Ax { common }) => ("ax", common),
             Self::Axyb(Axyb { common, .. }) => ("axyb", common),
+            Self::Grouped(grouped) => return grouped.run(control, out),
+            Self::Axe(Axe { common, .. }) => ("axe", common),
+            Self::Axn(Ax { common }) => ("axn", common),
+            Self::Axn95(Ax { common }) => ("95axn", common),
         };
         let mut body = common.body(mode);
         match &self {
             Self::Axb(axb) => put(&mut body, "b", Some(axb.b.as_str())),
-            Self::Ax(_) => {}
+            Self::Ax(_) | Self::Axn(_) | Self::Axn95(_) => {}
+            Self::Axe(axe) => put(&mut body, "extension", axe.extension.as_deref()),
             Self::Axyb(axyb) => {
                 put(&mut body, "b", Some(axyb.b.as_str()));
                 put(&mut body, "y", axyb.y.as_deref());
                 put(&mut body, "y_pool", axyb.y_pool.as_deref());
             }
+            Self::Grouped(_) => {}
         }
         let bound = control.send(Method::POST, "/v1/bindings", Some(&Value::Object(body)))?;
         if common.form.json {
@@ -216,9 +251,13 @@ impl Bind {
                 "" => String::new(),
                 y => format!(" and Y {y}"),
             };
+            let extension = match text(&bound, "extension").as_str() {
+                "" => String::new(),
+                e => format!(" and extension {e}"),
+            };
             writeln!(
                 out,
-                "it could be bound with X {}{y}; nothing was bound",
+                "it could be bound with X {}{y}{extension}; nothing was bound",
                 text(&bound, "x")
             )?;
         } else {
@@ -257,9 +296,10 @@ fn one_line(binding: &Value) -> String {
     };
     let (as_it_is, masked) = (|text: &str| text.to_owned(), |text: &str| screen::masked(text));
     format!(
-        "{}{}{}{}{}  {}  {until}",
+        "{}{}{}{}{}{}  {}  {until}",
         text(binding, "id"),
         part("x", &as_it_is),
+        part("extension", &as_it_is),
         part("a", &masked),
         part("y", &as_it_is),
         part("b", &masked),
@@ -271,7 +311,9 @@ fn one_line(binding: &Value) -> String {
 #[derive(Args, Debug)]
 #[command(group = ArgGroup::new("change").required(true).multiple(true).args([
     "mode", "a", "b", "ttl", "until", "never", "direction", "max_duration", "ring_timeout", "order_id", "user_data",
-    "record", "no_record",
+    "callback",
+    "record", "no_record", "last_minute", "early_media", "waiting_caller", "waiting_callee", "whisper", "record_tone",
+    "group", "ring", "no_ring", "display",
 ]))]
 pub struct Update {
     /// The binding's id
@@ -292,6 +334,8 @@ pub struct Update {
     never: bool,
     #[command(flatten)]
     terms: Terms,
+    #[command(flatten)]
+    grouped: grouped::Change,
     /// Ask for recordings (this version makes none, and the call records say so)
     #[arg(long, conflicts_with = "no_record")]
     record: bool,
@@ -328,6 +372,7 @@ impl Update {
             body.insert("expires_at".into(), Value::Null);
         }
         self.terms.put(&mut body);
+        self.grouped.put(&mut body);
         put(
             &mut body,
             "record",
@@ -423,6 +468,7 @@ impl Bindings {
             "ID",
             "MODE",
             "X",
+            "EXT",
             "A",
             "Y",
             "B",
@@ -432,12 +478,13 @@ impl Bindings {
             "STATE",
             "ORDER",
         ])
-        .spare(&["Y", "B", "ORDER"]);
+        .spare(&["EXT", "Y", "B", "ORDER"]);
         for row in &found.rows {
             table.row([
                 text(row, "id"),
                 text(row, "mode"),
                 text(row, "x"),
+                text(row, "extension"),
                 listing.real(row, "a"),
                 text(row, "y"),
                 listing.real(row, "b"),

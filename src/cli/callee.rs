@@ -17,9 +17,12 @@ use super::when;
 #[derive(Args, Debug)]
 #[command(group = ArgGroup::new("what").required(true).args(["to", "clear"]))]
 pub struct Callee {
-    /// The virtual number of an AX binding
+    /// The virtual number of a binding that calls back, or a work number
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     x: String,
+    /// Who has an extension behind X, where many do
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    a: Option<String>,
     /// Whom A reaches by dialling X next
     #[arg(long, value_name = "B", value_parser = NonEmptyStringValueParser::new())]
     to: Option<String>,
@@ -40,17 +43,20 @@ impl Callee {
     /// What the server says; that nothing is bound to X.
     pub fn run(self, control: &Control, out: &mut dyn Write) -> anyhow::Result<()> {
         let x = &self.x;
-        let on_x = client::target("/v1/bindings", &[("x", x.clone()), ("state", "live".into())]);
+        let mut query = vec![("x", x.clone()), ("state", "live".into())];
+        query.extend(self.a.clone().map(|a| ("a", a)));
+        let on_x = client::target("/v1/bindings", &query);
         let found = control.send(Method::GET, &on_x, None)?;
         let bindings = found.get("bindings").and_then(Value::as_array);
         let binding = bindings
             .and_then(|bindings| bindings.first())
             .with_context(|| format!("nothing is bound to {x}"))?;
-        if text(binding, "mode") != "ax" {
-            bail!(
-                "{x} carries {} bindings: only ax has a callee to name",
-                text(binding, "mode")
-            );
+        // On a work number the first is the employee's, and the others are his customers'.
+        match text(binding, "mode").as_str() {
+            "ax" | "axn" | "95axn" | "axg" | "gxb" | "gxyb" | "xb" => {}
+            "axe" if self.a.is_some() => {}
+            "axe" => bail!("many are behind {x}: say by --a who reaches his callee by it"),
+            mode => bail!("{x} carries {mode} bindings, which have no callee to name"),
         }
         let target = format!("/v1/bindings/{}/callee", escaped(&text(binding, "id")));
         let callee = match &self.to {

@@ -87,6 +87,15 @@ impl Control {
     /// # Errors
     /// [`Trouble`]
     pub fn send(&self, method: Method, target: &str, body: Option<&Value>) -> Result<Value, Trouble> {
+        let body = body.map(|b| Bytes::from(b.to_string())).unwrap_or_default();
+        self.send_bytes(method, target, body)
+    }
+
+    /// Sends a request with whatever body.
+    ///
+    /// # Errors
+    /// [`Trouble`]
+    pub fn send_bytes(&self, method: Method, target: &str, body: Bytes) -> Result<Value, Trouble> {
         let answer = async {
             tokio::time::timeout(PATIENCE, async {
                 let response = self.exchange(method, target, body).await?;
@@ -117,7 +126,8 @@ impl Control {
     ) -> anyhow::Result<()> {
         let slow = |_| self.broken("it took too long");
         self.runtime.block_on(async {
-            let begun = tokio::time::timeout(DOWNLOAD_PATIENCE, self.exchange(Method::GET, path, None));
+            let begun =
+                tokio::time::timeout(DOWNLOAD_PATIENCE, self.exchange(Method::GET, path, Bytes::new()));
             let mut response = begun.await.map_err(slow)??;
             if !response.status().is_success() {
                 let (status, bytes) = self.whole(response).await?;
@@ -147,7 +157,7 @@ impl Control {
         &self,
         method: Method,
         target: &str,
-        body: Option<&Value>,
+        body: Bytes,
     ) -> Result<Response<Incoming>, Trouble> {
         let stream = UnixStream::connect(&self.path)
             .await
@@ -160,13 +170,12 @@ impl Control {
         // The connection's own fate shows in the answer; nothing else is to be learnt from it. It ends when its
         // one answer is read, because nobody can send on it any more.
         tokio::spawn(async move { drop(connection.await) });
-        let bytes = body.map(|b| Bytes::from(b.to_string())).unwrap_or_default();
         let request = Request::builder()
             .method(method)
             .uri(target)
             .header("host", "umbra")
             .header("content-type", "application/json")
-            .body(Full::new(bytes))
+            .body(Full::new(body))
             .map_err(|e| self.broken(&e.to_string()))?;
         sender.send_request(request).await.map_err(broken)
     }

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `account` | what `POST` and `PATCH /v1/accounts` take |
 //! | `pool` | what `POST /v1/pools` takes |
+//! | `group` | `name`, `pool`, `numbers` (200 of its members at the most: more in further rows), and `default` |
 //! | `number` | what `POST /v1/numbers` takes |
 //! | `binding` | what `POST /v1/bindings:import` takes: what binds, and `id` and `created_at` |
 //! | `state` | a number's `x`, `state` (`locked`, `frozen`) and `cause`, or an account's `name` and `state` (`suspended`): after the bindings, which these don't take |
@@ -18,7 +19,7 @@ pub const KIND: &str = "kind";
 /// The column of a file of rejected rows that says why: an import passes it over.
 pub const REJECTED: &str = "rejected";
 /// Columns that hold a list.
-const LISTS: [&str; 3] = ["trunks", "tags", "fallback_cities"];
+const LISTS: [&str; 5] = ["trunks", "tags", "fallback_cities", "numbers", "ring"];
 const BETWEEN: char = ';';
 /// The customer's own words: spaces around them are theirs.
 const VERBATIM: [&str; 2] = ["order_id", "user_data"];
@@ -34,6 +35,8 @@ pub enum Kind {
     Pool,
     /// A number.
     Number,
+    /// Members of a group.
+    Group,
     /// A binding.
     Binding,
     /// Where a number or an account stands that is not in service.
@@ -42,10 +45,11 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of an export.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Account,
         Self::Pool,
         Self::Number,
+        Self::Group,
         Self::Binding,
         Self::State,
     ];
@@ -56,6 +60,7 @@ impl Kind {
             Self::Account => "account",
             Self::Pool => "pool",
             Self::Number => "number",
+            Self::Group => "group",
             Self::Binding => "binding",
             Self::State => "state",
         }
@@ -64,7 +69,7 @@ impl Kind {
     /// The columns of such a row.
     pub const fn columns(self) -> &'static [&'static str] {
         match self {
-            Self::Account => &["name", "x_per_a", "expiry_max_s"],
+            Self::Account => &["name", "x_per_a", "expiry_max_s", "language"],
             Self::Pool => &[
                 "name",
                 "mode",
@@ -82,8 +87,17 @@ impl Kind {
                 "calls_per_x",
                 "calls_per_caller",
                 "t38",
+                "language",
+                "extension_width",
+                "extensions_per_x",
+                "collect",
+                "owner_dials",
+                "last_kept_s",
+                "ask_url",
+                "ask_numbers",
             ],
             Self::Number => &["x", "pool", "trunks", "city", "operator", "tags", INVENTORY],
+            Self::Group => &["name", "pool", "numbers", "default"],
             Self::Binding => &[
                 "id",
                 "mode",
@@ -91,6 +105,12 @@ impl Kind {
                 "y",
                 "a",
                 "b",
+                "group",
+                "ring",
+                "ring_order",
+                "ring_each_s",
+                "display",
+                "extension",
                 "direction",
                 "created_at",
                 "expires_at",
@@ -99,6 +119,13 @@ impl Kind {
                 "record",
                 "order_id",
                 "user_data",
+                "callback",
+                "last_minute",
+                "early_media",
+                "waiting_caller",
+                "waiting_callee",
+                "whisper",
+                "record_tone",
             ],
             Self::State => &["x", "name", "state", "cause"],
         }
@@ -118,6 +145,7 @@ pub fn columns() -> Vec<&'static str> {
         Kind::Binding,
         Kind::Pool,
         Kind::Number,
+        Kind::Group,
         Kind::State,
         Kind::Account,
     ] {

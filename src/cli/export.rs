@@ -1,5 +1,6 @@
 //! `umbra export`
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 use super::client::Control;
 use super::csv_file::{self, KIND, Kind};
 use super::progress::{self, Unit};
-use crate::base::limits::PAGE_MAX;
+use crate::base::limits::{GROUP_BATCH_MAX, PAGE_MAX};
 
 const ABOUT: &str = "\
 Write accounts, pools, numbers and live bindings as CSV, for `umbra import`. Into an empty server they come back the same: \
@@ -109,6 +110,7 @@ const fn listings(kind: Kind) -> &'static [Listing] {
         Kind::Account => &[ACCOUNTS],
         Kind::Pool => &[("/v1/pools", "pools", &[])],
         Kind::Number => &[NUMBERS],
+        Kind::Group => &[("/v1/groups", "groups", &[])],
         Kind::Binding => &[("/v1/bindings", "bindings", &[("state", "live")])],
         Kind::State => &[NUMBERS, ACCOUNTS],
     }
@@ -124,6 +126,7 @@ fn rows(control: &Control, out: &mut dyn Write) -> anyhow::Result<u64> {
     let mut file = csv::Writer::from_writer(out);
     file.write_record(&columns)?;
     let mut count = 0;
+    let mut groups: HashMap<String, String> = HashMap::new();
     for kind in Kind::ALL {
         for (path, name, query) in listings(kind) {
             pages(control, path, name, query, &mut |view| {
@@ -131,16 +134,29 @@ fn rows(control: &Control, out: &mut dyn Write) -> anyhow::Result<u64> {
                 if kind == Kind::State && !STATES.contains(&state.as_str()) {
                     return Ok(());
                 }
+                if kind == Kind::Group {
+                    let (pool, name) = (csv_file::cell(view, "pool"), name_of(view));
+                    groups.insert(csv_file::cell(view, "id"), format!("{pool}/{name}"));
+                }
                 let mut write = |view: &Value| {
                     bar.inc(1);
                     count += 1;
                     let cells = columns.iter().map(|column| match *column {
                         KIND => kind.name().to_owned(),
+                        // By its pool and name it is found again, whatever its id is there.
+                        "group" => {
+                            let id = csv_file::cell(view, column);
+                            let named = groups.get(&id).cloned();
+                            named.unwrap_or_else(|| csv_file::cell(view, "group_name"))
+                        }
                         column if kind.columns().contains(&column) => csv_file::cell(view, column),
                         _ => String::new(),
                     });
                     file.write_record(cells)
                 };
+                if kind == Kind::Group {
+                    return members(control, view, &mut |row| Ok(write(row)?));
+                }
                 if kind == Kind::State && csv_file::cell(view, "thaws_to") == "locked" {
                     write(&locked(view))?;
                 }
@@ -151,6 +167,39 @@ fn rows(control: &Control, out: &mut dyn Write) -> anyhow::Result<u64> {
     file.flush()?;
     bar.finish_and_clear();
     Ok(count)
+}
+
+/// A group's name. One that was named by its id, as groups without a name were once, has another id elsewhere.
+fn name_of(group: &Value) -> String {
+    let (id, name) = (csv_file::cell(group, "id"), csv_file::cell(group, "name"));
+    if name == id { format!("g{id}") } else { name }
+}
+
+/// A group as rows of as many members as one request names; one row if it has none.
+fn members(
+    control: &Control,
+    group: &Value,
+    each: &mut dyn FnMut(&Value) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let path = format!("/v1/groups/{}/members", csv_file::cell(group, "id"));
+    let mut numbers = Vec::new();
+    pages(control, &path, "members", &[], &mut |member| {
+        numbers.extend(member.get("number").cloned());
+        Ok(())
+    })?;
+    let row = |numbers: &[Value], default: Option<&Value>| json!({"name": name_of(group), "pool": group.get("pool"), "numbers": numbers, "default": default});
+    // Whoever is the default is a member by the last row.
+    let default = group.get("default");
+    let rows: Vec<&[Value]> = numbers.chunks(GROUP_BATCH_MAX).collect();
+    match rows.split_last() {
+        None => each(&row(&[], None)),
+        Some((last, first)) => {
+            for numbers in first {
+                each(&row(numbers, None))?;
+            }
+            each(&row(last, default))
+        }
+    }
 }
 
 /// A frozen number as it was before, and will be again: locked.

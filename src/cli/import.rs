@@ -202,6 +202,7 @@ impl Work<'_> {
             Kind::Account => self.account(fields),
             Kind::Pool => self.pool(fields),
             Kind::Number => self.number(fields),
+            Kind::Group => self.group(fields),
             Kind::Binding | Kind::State => self.state(&fields),
         };
         match outcome {
@@ -237,9 +238,8 @@ impl Work<'_> {
         let kind = cells.iter().find(|(name, _)| *name == KIND);
         let kind = match kind.map_or("", |(_, word)| word.trim()) {
             "" => Kind::Binding,
-            word => {
-                Kind::named(word).ok_or("its kind is none: write account, pool, number, binding or state")?
-            }
+            word => Kind::named(word)
+                .ok_or("its kind is none: write account, pool, number, group, binding or state")?,
         };
         Ok((kind, csv_file::fields(cells.into_iter())))
     }
@@ -333,6 +333,48 @@ impl Work<'_> {
         self.control
             .send(Method::PATCH, &target, Some(&Value::Object(settings)))?;
         Ok(Outcome::Made)
+    }
+
+    /// Makes a group, or takes the row's numbers into the one that is there.
+    fn group(&self, mut fields: Map<String, Value>) -> Result<Outcome, Trouble> {
+        let name = text(&fields, "name").to_owned();
+        // Another pool may have a group of that name.
+        let target = match text(&fields, "pool") {
+            "" => format!("/v1/groups/{}", escaped(&name)),
+            pool => format!("/v1/groups/{}", escaped(&format!("{pool}/{name}"))),
+        };
+        let default = fields.remove("default");
+        let numbers = fields.get("numbers").cloned();
+        let there = self.known(&target, &name)?;
+        let is_new = there.is_none();
+        let mut now = match (there, numbers) {
+            (None, _) => {
+                let body = Value::Object(fields);
+                Some(self.control.send(Method::POST, "/v1/groups", Some(&body))?)
+            }
+            (Some(there), Some(numbers)) => {
+                let body = json!({"numbers": numbers});
+                let members = format!("{target}/members");
+                let joined = self.control.send(Method::POST, &members, Some(&body))?;
+                let grew = joined.get("members") != there.get("members");
+                grew.then_some(joined)
+            }
+            (Some(_), None) => None,
+        };
+        if let Some(default) = default {
+            let there = match &now {
+                Some(there) => there.clone(),
+                None => self.control.get(&target, &[])?,
+            };
+            if there.get("default") != Some(&default) {
+                let body = json!({"default": default});
+                now = Some(self.control.send(Method::PATCH, &target, Some(&body))?);
+            }
+        }
+        Ok(match (is_new, now) {
+            (true, _) | (false, Some(_)) => Outcome::Made,
+            (false, None) => Outcome::There,
+        })
     }
 
     /// What has that name there; nothing has none.

@@ -13,9 +13,11 @@ mod callee;
 mod cdr;
 mod client;
 mod csv_file;
+mod cues;
 mod demo;
 mod doctor;
 mod export;
+mod group;
 mod help;
 mod import;
 mod ladder;
@@ -23,6 +25,7 @@ mod node;
 mod number;
 mod pool;
 mod progress;
+mod prompt;
 mod restore;
 mod route;
 mod screen;
@@ -118,6 +121,9 @@ enum Command {
     /// Virtual numbers
     #[command(subcommand)]
     Number(number::Number),
+    /// Groups of numbers that share a binding
+    #[command(subcommand)]
+    Group(group::Group),
     /// Bind real numbers through a virtual one
     #[command(subcommand)]
     Bind(binding::Bind),
@@ -142,6 +148,9 @@ enum Command {
     /// Sources that are kept out for what they send
     #[command(subcommand)]
     Ban(ban::Ban),
+    /// What callers are told in words
+    #[command(subcommand)]
+    Prompt(prompt::Prompt),
     /// Trunks
     #[command(subcommand)]
     Trunk(trunk::Trunk),
@@ -191,6 +200,7 @@ fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<()> {
         Command::Log(log) => log.run(&control()?, out),
         Command::Account(account) => account.run(&control()?, out),
         Command::Pool(pool) => pool.run(&control()?, out),
+        Command::Group(group) => group.run(&control()?, out),
         Command::Number(number) => number.run(&control()?, out),
         Command::Bind(bind) => bind.run(&control()?, out),
         Command::Update(update) => update.run(&control()?, out),
@@ -203,6 +213,7 @@ fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<()> {
         Command::Trace(trace) => trace.run(&control()?, out),
         Command::Cdr(cdr) => cdr.run(&control()?, out),
         Command::Ban(ban) => ban.run(&control()?, out),
+        Command::Prompt(prompt) => prompt.run(&control()?, out),
         Command::Trunk(trunk) => trunk.run(&control()?, out),
         Command::Import(import) => import.run(&control()?, out),
         Command::Export(export) => export.run(&control()?, out),
@@ -319,6 +330,13 @@ mod tests {
             "umbra bind axyb --pool crowd --a 13800000001 --y-pool crowd --b 13900000002",
             "umbra callee --x 17000000001 --to 13900000002 --ttl 5m",
             "umbra callee --x 17000000001 --clear",
+            "umbra callee --x 17000000001 --a 13800000001 --to 13900000002",
+            "umbra bind axe --x 17000000001 --a 13800000001 --extension 0012",
+            "umbra bind axe --pool crowd --a 13800000001",
+            "umbra bind axn --x 17000000001 --a 13800000001 --callback 13900000002",
+            "umbra bind 95axn --x 95001 --a 13800000001 --record",
+            "umbra route 17000000001 13800000001 --digits 0012",
+            "umbra pool set crowd --width 3 --collect early --owner-dials ask --callback last --last-kept 2d",
             "umbra update 01J --mode axb --b 13900000002",
             "umbra update 01J --b 13900000003 --until 2026-12-31 --no-record",
             "umbra unbind 01J",

@@ -280,6 +280,10 @@ impl Reload {
         if !waiting.is_empty() {
             writeln!(out, "waits for a restart: {waiting}")?;
         }
+        let bad = answer.get("bad_prompts").and_then(Value::as_array);
+        for line in bad.into_iter().flatten().filter_map(Value::as_str) {
+            writeln!(out, "not heard: {line}")?;
+        }
         Ok(())
     }
 }

@@ -1,13 +1,16 @@
 //! `umbra pool`
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use hyper::Method;
 use serde_json::{Map, Value, json};
 
+use super::account::{Spoken, spoken};
 use super::client::{Control, escaped};
 use super::screen::{self, Form, Listing, text};
 use super::table::{Align, Table};
@@ -55,6 +58,26 @@ enum Mode {
     Ax,
     /// A reaches B by dialling Y, B reaches A by dialling X
     Axyb,
+    /// The members of a group reach A by dialling X
+    Axg,
+    /// The members of a group reach B by dialling X
+    Gxb,
+    /// The members of a group reach B by dialling Y, B reaches one of them by dialling X
+    Gxyb,
+    /// Work numbers: customers reach an employee by dialling X
+    Xb,
+    /// Anyone reaches by X the number behind it
+    #[value(name = "400")]
+    Inbound,
+    /// Anyone reaches A by dialling X and keying A's extension
+    Axe,
+    /// Anyone reaches A by dialling X; A reaches by it whom the callback says
+    Axn,
+    /// The same on 95 numbers
+    #[value(name = "95axn")]
+    Axn95,
+    /// The customer's server says whom a caller of X reaches: see --ask-url
+    X,
 }
 
 impl Mode {
@@ -63,6 +86,15 @@ impl Mode {
             Self::Axb => "axb",
             Self::Ax => "ax",
             Self::Axyb => "axyb",
+            Self::Axg => "axg",
+            Self::Gxb => "gxb",
+            Self::Gxyb => "gxyb",
+            Self::Xb => "xb",
+            Self::Inbound => "400",
+            Self::Axe => "axe",
+            Self::Axn => "axn",
+            Self::Axn95 => "95axn",
+            Self::X => "x",
         }
     }
 }
@@ -72,6 +104,9 @@ impl Mode {
 #[command(group = ArgGroup::new("change").required(true).multiple(true).args([
     "name", "pairs_per_x", "relations_per_y", "city_rule", "fallback_cities", "reuse", "callback",
     "accept_unidentified", "quarantine", "free_low", "ring_timeout", "calls_per_x", "calls_per_caller", "t38",
+    "language",
+    "width", "extensions_per_x", "collect", "owner_dials", "last_kept",
+    "ask_url", "ask_secret_file", "ask_secret_env", "ask_numbers",
 ]))]
 pub struct Set {
     /// Its name or key
@@ -128,6 +163,63 @@ struct Settings {
     /// mostly its real number
     #[arg(long, value_enum)]
     t38: Option<Fax>,
+    /// What callers are told in, such as en; "account" for what the account speaks
+    #[arg(long, value_name = "LANGUAGE", value_parser = |text: &str| spoken(text, "account"))]
+    language: Option<Spoken>,
+    /// Digits of an AXE extension, 1–4; not while extensions are bound
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=4))]
+    width: Option<u64>,
+    /// AXE extensions behind one number, 1–9999
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=9_999))]
+    extensions_per_x: Option<u64>,
+    /// Whether callers are asked for keys on an answered call, or in early media
+    #[arg(long, value_enum)]
+    collect: Option<Collect>,
+    /// What an owner of an AXE extension gets by dialling X
+    #[arg(long, value_enum)]
+    owner_dials: Option<OwnerDials>,
+    /// How long the last caller of X is kept for A to call back, 1s to 30d
+    #[arg(long, value_name = "TIME", value_parser = when::duration)]
+    last_kept: Option<Duration>,
+    /// The customer's server that is asked whom a caller reaches, in a pool of mode x: an http or https URL; "none": nobody
+    /// is asked any more
+    #[arg(long, value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
+    ask_url: Option<String>,
+    /// The file of the secret that signs what it is asked, 16 to 256 bytes; it is never shown again
+    #[arg(long, value_name = "FILE", conflicts_with = "ask_secret_env")]
+    ask_secret_file: Option<PathBuf>,
+    /// Or the variable of the environment that holds it
+    #[arg(long, value_name = "NAME")]
+    ask_secret_env: Option<String>,
+    /// How that server is told who calls
+    #[arg(long, value_enum)]
+    ask_numbers: Option<NumbersTold>,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy)]
+enum Collect {
+    /// On an answered call
+    Answer,
+    /// In early media
+    Early,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy)]
+enum OwnerDials {
+    /// His callback
+    Callback,
+    /// The question, as everybody; # is his callback
+    Ask,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy)]
+enum NumbersTold {
+    /// Not at all
+    None,
+    /// As 138****0001
+    Masked,
+    /// In full, which is the usual
+    Full,
 }
 
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,6 +252,12 @@ enum Reuse {
 enum Callback {
     /// To the callee that was set just before
     Temporary,
+    /// To who called A last by X
+    Last,
+    /// To the number that the binding names (--callback)
+    Preset,
+    /// A hears a tone
+    Tone,
     /// It is refused
     Refused,
 }
@@ -195,7 +293,7 @@ fn yes_or_no(word: &str) -> Result<bool, String> {
 }
 
 impl Settings {
-    fn put(self, body: &mut Map<String, Value>) {
+    fn put(self, body: &mut Map<String, Value>) -> anyhow::Result<()> {
         let mut put = |name: &str, value: Option<Value>| {
             body.extend(value.map(|value| (name.to_owned(), value)));
         };
@@ -216,6 +314,9 @@ impl Settings {
         put("reuse", reuse.map(Into::into));
         let callback = self.callback.map(|callback| match callback {
             Callback::Temporary => "temporary",
+            Callback::Last => "last",
+            Callback::Preset => "preset",
+            Callback::Tone => "tone",
             Callback::Refused => "refused",
         });
         put("callback", callback.map(Into::into));
@@ -238,6 +339,41 @@ impl Settings {
             Fax::Pass => "pass",
         });
         put("t38", fax.map(Into::into));
+        put("language", self.language.map(|spoken| json!(spoken.0)));
+        put("extension_width", self.width.map(Into::into));
+        put("extensions_per_x", self.extensions_per_x.map(Into::into));
+        let collect = self.collect.map(|collect| match collect {
+            Collect::Answer => "answer",
+            Collect::Early => "early",
+        });
+        put("collect", collect.map(Into::into));
+        let owner_dials = self.owner_dials.map(|dials| match dials {
+            OwnerDials::Callback => "callback",
+            OwnerDials::Ask => "ask",
+        });
+        put("owner_dials", owner_dials.map(Into::into));
+        put("last_kept_s", self.last_kept.map(|time| time.as_secs().into()));
+        let url = self.ask_url.map(|url| match url.as_str() {
+            "none" => Value::Null,
+            url => url.into(),
+        });
+        put("ask_url", url);
+        let secret = match (self.ask_secret_file, self.ask_secret_env) {
+            (Some(file), _) => {
+                let text = std::fs::read_to_string(&file).with_context(|| format!("{}", file.display()))?;
+                Some(text.trim_end_matches(['\r', '\n']).to_owned())
+            }
+            (None, Some(name)) => Some(std::env::var(&name).with_context(|| format!("the variable {name}"))?),
+            (None, None) => None,
+        };
+        put("ask_secret", secret.map(Into::into));
+        let numbers = self.ask_numbers.map(|numbers| match numbers {
+            NumbersTold::None => "none",
+            NumbersTold::Masked => "masked",
+            NumbersTold::Full => "full",
+        });
+        put("ask_numbers", numbers.map(Into::into));
+        Ok(())
     }
 }
 
@@ -262,7 +398,7 @@ impl Pool {
                 body.insert("name".into(), add.name.into());
                 body.insert("mode".into(), add.mode.name().into());
                 body.extend(add.account.map(|a| ("account".to_owned(), a.into())));
-                add.settings.put(&mut body);
+                add.settings.put(&mut body)?;
                 let pool = control.send(Method::POST, "/v1/pools", Some(&Value::Object(body)))?;
                 screen::say_warning(&pool);
                 if add.form.json {
@@ -287,7 +423,7 @@ impl Pool {
             Self::Set(set) => {
                 let mut body = Map::new();
                 body.extend(set.name.map(|name| ("name".to_owned(), name.into())));
-                set.settings.put(&mut body);
+                set.settings.put(&mut body)?;
                 let target = format!("/v1/pools/{}", escaped(&set.pool));
                 let pool = control.send(Method::PATCH, &target, Some(&Value::Object(body)))?;
                 screen::say_warning(&pool);
@@ -332,6 +468,8 @@ fn show(pool: &Value, form: Form, out: &mut dyn Write) -> std::io::Result<()> {
     };
     let ring = pool.get("ring_timeout_s").and_then(Value::as_u64);
     let ring = ring.map(|s| when::show_duration(Duration::from_secs(s)));
+    let kept = pool.get("last_kept_s").and_then(Value::as_u64);
+    let kept = kept.map(|s| when::show_duration(Duration::from_secs(s)));
     let cities = match screen::list(pool, "fallback_cities") {
         none if none.is_empty() => "none".to_owned(),
         cities => cities,
@@ -357,10 +495,26 @@ fn show(pool: &Value, form: Form, out: &mut dyn Write) -> std::io::Result<()> {
         ("calls per x", or("calls_per_x", "any")),
         ("calls per caller", or("calls_per_caller", "any")),
         ("t38", text(pool, "t38")),
+        ("language", or("language", "as its account speaks")),
+        ("extension width", text(pool, "extension_width")),
+        ("extensions per x", text(pool, "extensions_per_x")),
+        ("collect", text(pool, "collect")),
+        ("owner dials", text(pool, "owner_dials")),
+        ("last kept", kept.unwrap_or_default()),
         ("ring timeout", ring.unwrap_or_else(|| "as the conf says".into())),
         ("created", created),
     ];
-    for (name, value) in lines {
+    let secret = match pool.get("ask_secret_set").and_then(Value::as_bool) {
+        Some(true) => "set",
+        Some(false) | None => "none",
+    };
+    let asks = [
+        ("asks", or("ask_url", "nobody")),
+        ("secret", secret.to_owned()),
+        ("tells numbers", text(pool, "ask_numbers")),
+    ];
+    let asks = asks.into_iter().filter(|_| text(pool, "mode") == "x");
+    for (name, value) in lines.into_iter().chain(asks) {
         writeln!(out, "{name:<20} {value}")?;
     }
     Ok(())

@@ -282,7 +282,7 @@ impl Plan {
     }
 }
 
-/// Hands out the records that bindings rest on: accounts, then pools, then numbers.
+/// Hands out the records that bindings rest on: accounts, then pools, numbers, groups and their members.
 fn each_base(backup: &Backup, each: &mut dyn FnMut(&[u8]) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let mut by_rank: HashMap<u8, Vec<Vec<u8>>> = HashMap::new();
     backup.snapshot.read(&mut |_, value| {
@@ -290,17 +290,26 @@ fn each_base(backup: &Backup, each: &mut dyn FnMut(&[u8]) -> anyhow::Result<()>)
             Record::Account(_) => 0,
             Record::Pool(_) => 1,
             Record::Number(number) if number.is_ours() => 2,
-            // Whom an A of AX reaches next is said for an hour at most: no backup brings it back.
+            Record::Group(group) if group.ended.is_none() => 3,
+            Record::Member(member) if member.is_open() => 4,
+            // Whom an A reaches next is said for an hour at most, and who called him last was forgotten with what ended
+            // since: no backup brings either back.
             Record::Number(_)
             | Record::Binding(_)
             | Record::Forget(_)
             | Record::Callee(_)
-            | Record::CalleeGone(_) => return Ok(()),
+            | Record::CalleeGone(_)
+            | Record::Group(_)
+            | Record::GroupGone(_)
+            | Record::Member(_)
+            | Record::MemberGone(..)
+            | Record::Last(_)
+            | Record::LastGone(_) => return Ok(()),
         };
         by_rank.entry(rank).or_default().push(value.to_vec());
         Ok(())
     })?;
-    for rank in 0..3 {
+    for rank in 0..5 {
         for record in by_rank.get(&rank).into_iter().flatten() {
             each(record)?;
         }

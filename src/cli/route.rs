@@ -16,6 +16,12 @@ pub struct Route {
     x: String,
     /// Who dials it
     caller: String,
+    /// What the caller keys in if he is asked: an extension, or # alone
+    #[arg(long, value_name = "E")]
+    digits: Option<String>,
+    /// Ask the customer's server too, where one is asked (mode x): it is a real question, and no call
+    #[arg(long)]
+    ask: bool,
     #[command(flatten)]
     form: Form,
 }
@@ -27,7 +33,7 @@ impl Route {
     /// # Errors
     /// What the server says.
     pub fn run(self, control: &Control, out: &mut dyn Write) -> anyhow::Result<()> {
-        let body = json!({"x": self.x, "caller": self.caller});
+        let body = json!({"x": self.x, "caller": self.caller, "digits": self.digits, "ask": self.ask});
         let decision = control.send(Method::POST, "/v1/route", Some(&body))?;
         if self.form.json {
             screen::write_json(out, &decision)?;

@@ -10,6 +10,8 @@ use super::{Cli, run};
 use crate::api::native::support::{Served, cdr, live_call};
 use crate::base::id::Id;
 
+mod groups;
+
 /// What the command prints, or its sentence of refusal.
 fn umbra(served: &Served, line: &str) -> Result<String, String> {
     let control = served.socket().to_str().unwrap();
@@ -105,6 +107,61 @@ fn a_pools_key_is_printed_and_serves_as_its_name() {
     );
     let fault = umbra(&served, "bind axb --pool none --a 13800000001 --b 13900000002").unwrap_err();
     assert_eq!(fault, "there is no pool none");
+}
+
+#[test]
+fn a_prompt_is_listed_heard_put_and_removed() {
+    let served = Served::start();
+    done(&served, "pool add crowd");
+    let list = done(&served, "prompt list --language en");
+    let busy = list.lines().find(|line| line.starts_with("busy ")).unwrap();
+    assert!(
+        busy.contains(" shipped ") && busy.contains("The person you have called is busy."),
+        "{busy}"
+    );
+    assert!(list.ends_with("not heard: data/prompts/zh/wait.wav: it is no WAV file\n"));
+    assert_eq!(done(&served, "prompt list --pool crowd").lines().count(), 2);
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("busy.wav");
+    let shown = file.display();
+    done(
+        &served,
+        &format!("prompt play busy --language en --output {shown}"),
+    );
+    let bytes = std::fs::read(&file).unwrap();
+    let wav = crate::rtp::wav::read(&bytes).unwrap();
+    assert!(wav.rate_hz == 8_000 && wav.samples().len() > 8_000);
+
+    let line = done(
+        &served,
+        &format!("prompt add busy {shown} --language en --pool crowd"),
+    );
+    assert!(
+        line.starts_with("busy en (pool crowd): ") && line.contains("read as 8 kHz, mono, 16-bit PCM"),
+        "{line}"
+    );
+    assert_eq!(done(&served, "prompt remove busy"), "busy is removed\n");
+    assert!(umbra(&served, "prompt remove wait").is_err());
+    for (line, said) in [
+        (
+            format!("prompt add busy {shown} --pool none"),
+            "there is no pool none",
+        ),
+        (
+            format!("prompt add busy {shown} --account none"),
+            "there is no account none",
+        ),
+        (format!("prompt add No/Name {shown}"), "small letters"),
+        ("prompt play no_such".to_owned(), "there is no such prompt"),
+        (
+            "prompt add busy Cargo.toml".to_owned(),
+            "it is no WAV file: convert it (sox FILE -r 16000 -c 1 NAME.wav)",
+        ),
+    ] {
+        let fault = umbra(&served, &line).unwrap_err();
+        assert!(fault.contains(said), "{line}: {fault}");
+    }
 }
 
 #[test]
@@ -292,7 +349,10 @@ fn made(served: &Served, path: &str, body: Value) {
 fn furnish(served: &Served) {
     use serde_json::json;
     done(served, "account add acme");
-    done(served, "account set acme --x-per-a 7 --expiry-max 30d");
+    done(
+        served,
+        "account set acme --x-per-a 7 --expiry-max 30d --language en",
+    );
     done(served, "account add idle");
     done(served, "pool add crowd");
     made(
@@ -301,7 +361,7 @@ fn furnish(served: &Served) {
         json!({
             "name": "others", "mode": "ax", "account": "acme", "city_rule": "strict", "reuse": "sticky",
             "fallback_cities": ["北京", "a;b"], "callback": "refused", "accept_unidentified": true,
-            "quarantine": "24h soft", "free_low_percent": 35, "ring_timeout_s": 45,
+            "quarantine": "24h soft", "free_low_percent": 35, "ring_timeout_s": 45, "language": "zh-hk",
         }),
     );
     made(
@@ -342,6 +402,11 @@ fn an_export_into_an_empty_server_and_out_again_is_the_same_file() {
                 1 + n / 800,
             ),
             2 => (r#","ttl_s":86400,"ring_timeout_s":20"#, 1 + n / 800),
+            3 if n % 8 == 3 => (
+                r#","last_minute":"both","early_media":"keep","waiting_caller":"wait","waiting_callee":"soon",
+                "whisper":"your courier","record":true,"record_tone":"callee""#,
+                1 + n / 800,
+            ),
             _ => ("", 1 + n / 800),
         };
         let body = format!(r#"{{"mode":"axb","x":"1700000000{x}","a":"138{n:08}","b":"139{n:08}"{terms}}}"#);
@@ -615,7 +680,7 @@ fn every_field_of_a_listing_is_a_column_of_the_export_or_follows_from_others() {
             "/v1/pools",
             "pools",
             &[Kind::Pool][..],
-            &["key", "created_at"][..],
+            &["key", "created_at", "ask_secret_set"][..],
         ),
         (
             "/v1/numbers",
@@ -633,6 +698,7 @@ fn every_field_of_a_listing_is_a_column_of_the_export_or_follows_from_others() {
                 "account",
                 "pool",
                 "pool_key",
+                "group_name",
                 "updated_at",
                 "ended_at",
             ],

@@ -2,15 +2,24 @@
 
 use super::reader::Source;
 use super::{Conf, Fault, Faults, Findings, Reading};
+use crate::media::prompts;
 use crate::transport::tls::{self, Terms};
 
 impl Reading {
-    /// Checks what was read, and the certificates and keys that it names, which come beside it.
+    /// Checks what was read, the prompts, and the certificates and keys that it names, which come beside it. A prompt that
+    /// can't be heard is no fault: another is heard instead.
     pub fn check_with_certificates(&self) -> (Findings, Terms) {
         let mut found = self.check();
         let read = found.conf.as_ref().map(|conf| self.certificates(conf));
         match read {
-            Some(Ok(terms)) => (found, terms),
+            Some(Ok(terms)) => {
+                let prompts = found
+                    .conf
+                    .iter()
+                    .flat_map(|conf| prompts::read(&conf.prompts).bad);
+                found.warnings.0.extend(prompts.map(Fault::of_prompt));
+                (found, terms)
+            }
             Some(Err(faults)) => {
                 found.conf = None;
                 found.faults = faults;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::media::prompts::BadFile;
+
 /// One fault of a conf file. Prints as `conf/trunks.toml:12: the offending text: what to do instead`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fault {
@@ -13,6 +15,18 @@ pub struct Fault {
     pub text: String,
     /// What is wrong, and the cure.
     pub cure: String,
+}
+
+impl Fault {
+    /// A prompt's file that can't be heard.
+    pub(super) fn of_prompt(bad: BadFile) -> Self {
+        Self {
+            file: bad.path.display().to_string(),
+            line: None,
+            text: String::new(),
+            cure: bad.why,
+        }
+    }
 }
 
 impl fmt::Display for Fault {

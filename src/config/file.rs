@@ -2,16 +2,19 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::reader::{Section, Source};
 use super::{Api, Conf, media, plain_name, value};
 use crate::base::dscp::Dscp;
+use crate::base::language::{Language, NoLanguage};
 use crate::base::limits;
 use crate::base::number::NumberPlan;
 use crate::call::bans::Terms;
 use crate::call::config::{Config, SipTimers, Strangers};
 use crate::masking::quarantine;
+use crate::media::prompts;
 use crate::names;
 use crate::records::cdr_file;
 use crate::telemetry::log;
@@ -46,6 +49,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
             "node",
             "sip",
             "media",
+            "prompts",
             "dns",
             "numbers",
             "emergency",
@@ -57,6 +61,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
             "limits",
             "api",
             "metrics",
+            "ask",
             "hep",
             "log",
         ],
@@ -130,6 +135,8 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
             tells_legs: hep.is_some(),
             calls_max: limits.integer("calls", 1..=default_calls, default_calls) as usize,
             announcements_max: announcements(&limits),
+            // They are read behind the conf.
+            prompts: Arc::default(),
             listeners,
             media,
         },
@@ -139,6 +146,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
         store: path(&root.section("store", "[store]", &["path"]), "path", "data"),
         dns: dns(&root),
         records: records(&root),
+        prompts: prompts(&root),
         tls: super::tls::of_listeners(&sip),
         api: api(&root),
         metrics_numbers: root.section("metrics", "[metrics]", &["numbers"]).integer(
@@ -146,6 +154,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
             0..=100_000,
             0,
         ),
+        ask: super::ask::read(&root),
         hep,
         log: log(&root),
         quarantine: quarantine(&root),
@@ -155,6 +164,17 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
         too_few_ports(&limits, &conf);
     }
     (conf, trunks)
+}
+
+/// Where prompts come from.
+fn prompts(root: &Section<'_>) -> prompts::Config {
+    let section = root.section("prompts", "[prompts]", &["dir", "language"]);
+    prompts::Config {
+        dir: path(&section, "dir", "data/prompts"),
+        language: section.parsed("language", Language::default(), |text| {
+            text.parse().map_err(|no: NoLanguage| no.to_string())
+        }),
+    }
 }
 
 /// How many refused callers hear a tone at once.
@@ -292,7 +312,11 @@ fn bans(root: &Section<'_>) -> Terms {
 }
 
 fn quarantine(root: &Section<'_>) -> quarantine::Config {
-    let section = root.section("quarantine", "[quarantine]", &["axb", "number", "limit"]);
+    let section = root.section(
+        "quarantine",
+        "[quarantine]",
+        &["axb", "number", "extension", "limit"],
+    );
     let default = quarantine::Config::default();
     let read = |key, default| {
         section.parsed(key, default, |text| {
@@ -303,6 +327,7 @@ fn quarantine(root: &Section<'_>) -> quarantine::Config {
     quarantine::Config {
         axb: read("axb", default.axb),
         number: read("number", default.number),
+        extension: read("extension", default.extension),
         limit: section.integer(
             "limit",
             0..=limits::QUARANTINE_LIMIT_MAX,

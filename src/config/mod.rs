@@ -9,12 +9,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::call::config::Config;
+use crate::customer;
 use crate::masking::quarantine;
+use crate::media::prompts;
 use crate::names;
 use crate::records::cdr_file;
 use crate::telemetry::{hep as copies, log};
 use crate::transport;
 
+mod ask;
 mod certificates;
 mod emergency;
 mod fault;
@@ -59,12 +62,16 @@ pub struct Conf {
     pub dns: names::Config,
     /// CDR files.
     pub records: cdr_file::Config,
+    /// Where prompts come from.
+    pub prompts: prompts::Config,
     /// Certificates of the listeners over TLS.
     pub tls: transport::tls::Config,
     /// Where the API is.
     pub api: Api,
     /// How many virtual numbers are counted apart.
     pub metrics_numbers: u32,
+    /// How customers' servers are asked.
+    pub ask: customer::Config,
     /// Where copies of SIP messages go; `None`: nowhere.
     pub hep: Option<copies::Config>,
     /// The log.

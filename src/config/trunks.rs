@@ -125,7 +125,11 @@ const EARLY_MEDIA: [(&str, EarlyMedia); 3] = [
     ("ringback", EarlyMedia::Ringback),
     ("block", EarlyMedia::Block),
 ];
-const REFUSALS: [(&str, Refusals); 2] = [("status", Refusals::Status), ("tone", Refusals::Tone)];
+const REFUSALS: [(&str, Refusals); 3] = [
+    ("status", Refusals::Status),
+    ("tone", Refusals::Tone),
+    ("prompt", Refusals::Prompt),
+];
 const DTMF: [(&str, Dtmf); 2] = [("rtp", Dtmf::Rtp), ("info", Dtmf::Info)];
 const SESSION_TIMER: [(&str, SessionTimer); 3] = [
     ("accept", SessionTimer::Accept),

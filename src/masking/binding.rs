@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::cues::Cues;
+use super::group::GroupId;
+use super::keyed::Extension;
+use super::turns::Ring;
 use crate::base::id::Id;
 use crate::base::number::{RealNumber, VirtualNumber};
 use crate::base::time::Wall;
@@ -19,11 +23,43 @@ pub enum Mode {
     Ax,
     /// (Y, A) → B shown X; (X, B) → A shown Y; A dialling X or B dialling Y calls himself.
     Axyb,
+    /// (X, anyone) → whom the customer's server names, shown X. A pool's mode: nothing is bound on its numbers.
+    X,
+    /// (X, member of G) → A shown X; (X, A) → a member, by the callback mode; anyone else refused.
+    Axg,
+    /// (X, member of G) → B shown X; (X, B) → a member, by the callback mode or the group's default.
+    Gxb,
+    /// (Y, member of G) → B shown X; (X, B) → a member, likewise, shown Y.
+    Gxyb,
+    /// (X, customer) → employee B shown X; (X, B) → the customer whom he was paired with last.
+    Xb,
+    /// (X, anyone) → X's base number.
+    Inbound,
+    /// (X, anyone) → asked for an extension E; (X + E) → its A shown X; (X, A) → by the callback mode.
+    Axe,
+    /// (X, anyone but A) → A shown X; (X, A) → by the callback mode.
+    Axn,
+    /// The same on a 95 number, which never records.
+    #[serde(rename = "95axn")]
+    Axn95,
 }
 
 impl Mode {
     /// Every mode.
-    pub const ALL: [Self; 3] = [Self::Axb, Self::Ax, Self::Axyb];
+    pub const ALL: [Self; 12] = [
+        Self::Axb,
+        Self::Ax,
+        Self::Axyb,
+        Self::Axe,
+        Self::Axn,
+        Self::Axn95,
+        Self::X,
+        Self::Axg,
+        Self::Gxb,
+        Self::Gxyb,
+        Self::Xb,
+        Self::Inbound,
+    ];
 
     /// The name in records, conf and CLI.
     pub const fn name(self) -> &'static str {
@@ -31,11 +67,21 @@ impl Mode {
             Self::Axb => "axb",
             Self::Ax => "ax",
             Self::Axyb => "axyb",
+            Self::X => "x",
+            Self::Axg => "axg",
+            Self::Gxb => "gxb",
+            Self::Gxyb => "gxyb",
+            Self::Xb => "xb",
+            Self::Inbound => "400",
+            Self::Axe => "axe",
+            Self::Axn => "axn",
+            Self::Axn95 => "95axn",
         }
     }
 }
 
-/// Which way a binding may be called. Where anyone may call (AX), they stand where B does.
+/// Which way a binding may be called. Where anyone may call (AX), they stand where B does; members of a group stand where
+/// the letter of their mode does.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub enum Direction {
     /// Both ways.
@@ -51,13 +97,11 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// Whether `caller` may call.
-    pub const fn allows(self, caller: Party) -> bool {
-        match (self, caller) {
-            (Self::Both, Party::A | Party::B | Party::N)
-            | (Self::AToB, Party::A)
-            | (Self::BToA, Party::B | Party::N) => true,
-            (Self::AToB, Party::B | Party::N) | (Self::BToA, Party::A) => false,
+    /// Whether somebody of this side may call.
+    pub const fn allows(self, side: Side) -> bool {
+        match (self, side) {
+            (Self::Both, Side::A | Side::B) | (Self::AToB, Side::A) | (Self::BToA, Side::B) => true,
+            (Self::AToB, Side::B) | (Self::BToA, Side::A) => false,
         }
     }
 
@@ -81,6 +125,8 @@ pub enum Party {
     B,
     /// Anyone else, where anyone may call.
     N,
+    /// A member of its group.
+    Member,
 }
 
 impl Party {
@@ -90,8 +136,18 @@ impl Party {
             Self::A => "a",
             Self::B => "b",
             Self::N => "n",
+            Self::Member => "member",
         }
     }
+}
+
+/// Which of a binding's two sides somebody stands on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Side {
+    /// The one that X stands for, towards the other.
+    A,
+    /// The other one.
+    B,
 }
 
 /// Whom a binding joins, by its mode.
@@ -118,6 +174,63 @@ pub enum Parties {
         /// The known other party.
         b: RealNumber,
     },
+    /// A and the members of a group, through X.
+    Axg {
+        /// The protected subscriber.
+        a: RealNumber,
+        /// Who may call him.
+        group: GroupId,
+    },
+    /// The members of a group and B, through X.
+    Gxb {
+        /// Who may call B.
+        group: GroupId,
+        /// The known other party.
+        b: RealNumber,
+    },
+    /// The members of a group, for whom X stands, and B, for whom Y stands.
+    Gxyb {
+        /// Who may call B.
+        group: GroupId,
+        /// The virtual number that they dial, and that stands for B.
+        y: VirtualNumber,
+        /// The known other party.
+        b: RealNumber,
+    },
+    /// An employee, whose work number X is.
+    Xb {
+        /// The employee.
+        b: RealNumber,
+    },
+    /// A customer, paired with the employee whose work number X is.
+    Paired {
+        /// The customer.
+        a: RealNumber,
+        /// The employee.
+        b: RealNumber,
+    },
+    /// Whoever calls X, and the number behind it.
+    Inbound {
+        /// The number behind it.
+        base: RealNumber,
+    },
+    /// A and whoever keys his extension behind X, which many share.
+    Axe {
+        /// The protected subscriber.
+        a: RealNumber,
+        /// His extension.
+        e: Extension,
+    },
+    /// A and whoever calls X.
+    Axn {
+        /// The protected subscriber.
+        a: RealNumber,
+    },
+    /// A and whoever calls X, a 95 number.
+    Axn95 {
+        /// The protected subscriber.
+        a: RealNumber,
+    },
 }
 
 impl Parties {
@@ -127,38 +240,163 @@ impl Parties {
             Self::Axb { .. } => Mode::Axb,
             Self::Ax { .. } => Mode::Ax,
             Self::Axyb { .. } => Mode::Axyb,
+            Self::Axg { .. } => Mode::Axg,
+            Self::Gxb { .. } => Mode::Gxb,
+            Self::Gxyb { .. } => Mode::Gxyb,
+            Self::Xb { .. } | Self::Paired { .. } => Mode::Xb,
+            Self::Inbound { .. } => Mode::Inbound,
+            Self::Axe { .. } => Mode::Axe,
+            Self::Axn { .. } => Mode::Axn,
+            Self::Axn95 { .. } => Mode::Axn95,
         }
     }
 
-    /// The protected subscriber.
-    pub const fn a(&self) -> RealNumber {
+    /// The protected subscriber, where it is one person: not a group, and not the customers of a work number.
+    pub const fn a(&self) -> Option<RealNumber> {
         match self {
-            Self::Axb { a, .. } | Self::Ax { a } | Self::Axyb { a, .. } => *a,
+            Self::Axb { a, .. }
+            | Self::Ax { a }
+            | Self::Axyb { a, .. }
+            | Self::Axe { a, .. }
+            | Self::Axn { a }
+            | Self::Axn95 { a }
+            | Self::Axg { a, .. }
+            | Self::Paired { a, .. }
+            | Self::Inbound { base: a } => Some(*a),
+            Self::Gxb { .. } | Self::Gxyb { .. } | Self::Xb { .. } => None,
+        }
+    }
+
+    /// The one person who is always there: A, or B of those who have no A.
+    pub const fn first(&self) -> RealNumber {
+        match self {
+            Self::Axb { a, .. }
+            | Self::Ax { a }
+            | Self::Axyb { a, .. }
+            | Self::Axe { a, .. }
+            | Self::Axn { a }
+            | Self::Axn95 { a }
+            | Self::Axg { a, .. }
+            | Self::Paired { a, .. }
+            | Self::Inbound { base: a } => *a,
+            Self::Gxb { b, .. } | Self::Gxyb { b, .. } | Self::Xb { b } => *b,
+        }
+    }
+
+    /// The person whom the whole number stands for, where it is one's alone.
+    pub const fn behind(&self) -> RealNumber {
+        match self {
+            Self::Paired { b, .. } => *b,
+            Self::Axb { .. }
+            | Self::Ax { .. }
+            | Self::Axyb { .. }
+            | Self::Axe { .. }
+            | Self::Axn { .. }
+            | Self::Axn95 { .. }
+            | Self::Axg { .. }
+            | Self::Gxb { .. }
+            | Self::Gxyb { .. }
+            | Self::Xb { .. }
+            | Self::Inbound { .. } => self.first(),
+        }
+    }
+
+    /// The group, in modes that have one.
+    pub const fn group(&self) -> Option<GroupId> {
+        match self {
+            Self::Axg { group, .. } | Self::Gxb { group, .. } | Self::Gxyb { group, .. } => Some(*group),
+            Self::Axb { .. }
+            | Self::Ax { .. }
+            | Self::Axyb { .. }
+            | Self::Axe { .. }
+            | Self::Axn { .. }
+            | Self::Axn95 { .. }
+            | Self::Xb { .. }
+            | Self::Paired { .. }
+            | Self::Inbound { .. } => None,
+        }
+    }
+
+    /// On which side somebody stands. Members do where the letter of their mode does.
+    pub const fn side(&self, party: Party) -> Side {
+        match (self, party) {
+            (_, Party::A) | (Self::Gxb { .. } | Self::Gxyb { .. }, Party::Member) => Side::A,
+            (_, Party::B | Party::N)
+            | (
+                Self::Axb { .. }
+                | Self::Ax { .. }
+                | Self::Axyb { .. }
+                | Self::Axe { .. }
+                | Self::Axn { .. }
+                | Self::Axn95 { .. }
+                | Self::Axg { .. }
+                | Self::Xb { .. }
+                | Self::Paired { .. }
+                | Self::Inbound { .. },
+                Party::Member,
+            ) => Side::B,
         }
     }
 
     /// The known other party, in modes that have one.
     pub const fn b(&self) -> Option<RealNumber> {
         match self {
-            Self::Axb { b, .. } | Self::Axyb { b, .. } => Some(*b),
-            Self::Ax { .. } => None,
+            Self::Axb { b, .. }
+            | Self::Axyb { b, .. }
+            | Self::Gxb { b, .. }
+            | Self::Gxyb { b, .. }
+            | Self::Xb { b }
+            | Self::Paired { b, .. } => Some(*b),
+            Self::Ax { .. }
+            | Self::Axe { .. }
+            | Self::Axn { .. }
+            | Self::Axn95 { .. }
+            | Self::Axg { .. }
+            | Self::Inbound { .. } => None,
         }
     }
 
     /// The virtual number that stands for B, in modes that have one.
     pub const fn y(&self) -> Option<VirtualNumber> {
         match self {
-            Self::Axyb { y, .. } => Some(*y),
-            Self::Axb { .. } | Self::Ax { .. } => None,
+            Self::Axyb { y, .. } | Self::Gxyb { y, .. } => Some(*y),
+            Self::Axb { .. }
+            | Self::Ax { .. }
+            | Self::Axe { .. }
+            | Self::Axn { .. }
+            | Self::Axn95 { .. }
+            | Self::Axg { .. }
+            | Self::Gxb { .. }
+            | Self::Xb { .. }
+            | Self::Paired { .. }
+            | Self::Inbound { .. } => None,
+        }
+    }
+
+    /// The extension behind X, in the mode that has one.
+    pub const fn extension(&self) -> Option<Extension> {
+        match self {
+            Self::Axe { e, .. } => Some(*e),
+            Self::Axb { .. }
+            | Self::Ax { .. }
+            | Self::Axyb { .. }
+            | Self::Axn { .. }
+            | Self::Axn95 { .. }
+            | Self::Axg { .. }
+            | Self::Gxb { .. }
+            | Self::Gxyb { .. }
+            | Self::Xb { .. }
+            | Self::Paired { .. }
+            | Self::Inbound { .. } => None,
         }
     }
 
     /// The number of one of them, if it is known.
     pub const fn number_of(&self, party: Party) -> Option<RealNumber> {
         match party {
-            Party::A => Some(self.a()),
+            Party::A => self.a(),
             Party::B => self.b(),
-            Party::N => None,
+            Party::N | Party::Member => None,
         }
     }
 }
@@ -184,6 +422,14 @@ pub struct Rare {
     pub order_id: Option<Box<str>>,
     /// The customer's own words, echoed in records; at most 256 bytes.
     pub user_data: Option<Box<str>>,
+    /// Who else rings, one after the other, when the employee of a work number is called.
+    pub ring: Option<Box<Ring>>,
+    /// What the party behind a 400 number sees; its base number if `None`.
+    pub display: Option<VirtualNumber>,
+    /// What is heard of its calls beside the parties themselves.
+    pub cues: Option<Box<Cues>>,
+    /// Whom A reaches by dialling his own X, where the pool's callback mode is `preset`.
+    pub callback: Option<RealNumber>,
 }
 
 impl Rare {
@@ -192,6 +438,10 @@ impl Rare {
         ring_timeout: None,
         order_id: None,
         user_data: None,
+        ring: None,
+        display: None,
+        cues: None,
+        callback: None,
     };
 }
 
@@ -203,6 +453,12 @@ impl Terms {
             record,
             rare: (rare != Rare::NONE).then(|| Box::new(rare)),
         }
+    }
+
+    /// What is heard of its calls beside the parties themselves.
+    pub fn cues(&self) -> &Cues {
+        const NONE: &Cues = &Cues::NONE;
+        self.rare().cues.as_deref().unwrap_or(NONE)
     }
 
     /// The terms that few bindings have.

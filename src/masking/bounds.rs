@@ -1,15 +1,21 @@
 //! What a request's fields may hold, and what a number or a pool admits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::ask::Server;
 use super::binding::{Mode, Parties, Rare, Terms};
 use super::inventory::{Account, Class, Number, NumberState, Pool};
+use super::mode::displayed;
 use super::quarantine::LONGEST;
-use super::request::{Field, NumberChange, PoolChange, Refused, TermsChange};
+use super::request::{AskChange, Field, NumberChange, PoolChange, Refused, TermsChange};
+use crate::base::language::Language;
 use crate::base::limits::{
-    AXB_PAIRS_PER_X_MAX, CALL_DURATION_MAX, CALL_DURATION_MIN, CALLS_AT_ONCE_MAX, EXPIRY_MIN,
-    FALLBACK_CITIES_MAX, NAME_BYTES_MAX, ORDER_ID_BYTES_MAX, RELATIONS_PER_Y_MAX, RING_TIMEOUT_MAX,
-    RING_TIMEOUT_MIN, TAGS_PER_NUMBER_MAX, TRUNKS_PER_NUMBER_MAX, USER_DATA_BYTES_MAX, X_PER_A_MAX,
+    ASK_SECRET_BYTES_MAX, ASK_SECRET_BYTES_MIN, AXB_PAIRS_PER_X_MAX, CALL_DURATION_MAX, CALL_DURATION_MIN,
+    CALLS_AT_ONCE_MAX, EXPIRY_MIN, EXTENSION_DIGITS_MAX, EXTENSIONS_PER_X_MAX, FALLBACK_CITIES_MAX,
+    LAST_CALLER_KEPT_MAX, NAME_BYTES_MAX, ORDER_ID_BYTES_MAX, RELATIONS_PER_Y_MAX, RING_EACH, RING_LIST_MAX,
+    RING_TIMEOUT_MAX, RING_TIMEOUT_MIN, TAGS_PER_NUMBER_MAX, TRUNKS_PER_NUMBER_MAX, USER_DATA_BYTES_MAX,
+    X_PER_A_MAX,
 };
 use crate::base::number::VirtualNumber;
 use crate::base::time::Wall;
@@ -97,6 +103,7 @@ pub(super) fn change_account(
     account: &mut Account,
     x_per_a: Option<usize>,
     expiry_max: Option<Option<Duration>>,
+    language: Option<Option<Language>>,
 ) -> Result<(), Refused> {
     if x_per_a.is_some_and(|n| !(1..=X_PER_A_MAX).contains(&n)) {
         return Err(Refused::BoundsOf(Field::XPerA));
@@ -106,6 +113,7 @@ pub(super) fn change_account(
     }
     account.x_per_a = x_per_a.unwrap_or(account.x_per_a);
     account.expiry_max = expiry_max.unwrap_or(account.expiry_max);
+    account.language = language.unwrap_or(account.language);
     Ok(())
 }
 
@@ -125,6 +133,13 @@ pub(super) fn change_pool(pool: &mut Pool, change: &PoolChange) -> Result<(), Re
         calls_per_x,
         calls_per_caller,
         fax,
+        ask,
+        extension_width,
+        extensions_per_x,
+        collect,
+        owner_dials,
+        last_kept,
+        language,
     } = change.clone();
     pool.axb_pairs_per_x = axb_pairs_per_x.unwrap_or(pool.axb_pairs_per_x);
     pool.relations_per_y = relations_per_y.unwrap_or(pool.relations_per_y);
@@ -141,6 +156,13 @@ pub(super) fn change_pool(pool: &mut Pool, change: &PoolChange) -> Result<(), Re
     pool.calls_per_x = calls_per_x.unwrap_or(pool.calls_per_x);
     pool.calls_per_caller = calls_per_caller.unwrap_or(pool.calls_per_caller);
     pool.fax = fax.unwrap_or(pool.fax);
+    change_ask(pool, ask)?;
+    pool.extension_width = extension_width.unwrap_or(pool.extension_width);
+    pool.extensions_per_x = extensions_per_x.unwrap_or(pool.extensions_per_x);
+    pool.collect = collect.unwrap_or(pool.collect);
+    pool.owner_dials = owner_dials.unwrap_or(pool.owner_dials);
+    pool.last_kept = last_kept.unwrap_or(pool.last_kept);
+    pool.language = language.unwrap_or(pool.language);
     let too_many = |calls: Option<usize>| calls.is_some_and(|n| !(1..=CALLS_AT_ONCE_MAX).contains(&n));
     let cities = &pool.fallback_cities;
     let ring = RING_TIMEOUT_MIN..=RING_TIMEOUT_MAX;
@@ -163,10 +185,51 @@ pub(super) fn change_pool(pool: &mut Pool, change: &PoolChange) -> Result<(), Re
         Field::FreeLow
     } else if pool.ring_timeout.is_some_and(|time| !ring.contains(&time)) {
         Field::RingTimeout
+    } else if !(1..=EXTENSION_DIGITS_MAX).contains(&pool.extension_width) {
+        Field::ExtensionWidth
+    } else if !(1..=EXTENSIONS_PER_X_MAX).contains(&pool.extensions_per_x) {
+        Field::ExtensionsPerX
+    } else if !(Duration::from_secs(1)..=LAST_CALLER_KEPT_MAX).contains(&pool.last_kept) {
+        Field::LastKept
     } else {
         return Ok(());
     };
     Err(Refused::BoundsOf(field))
+}
+
+/// Applies what is said of a pool's server.
+fn change_ask(pool: &mut Pool, change: AskChange) -> Result<(), Refused> {
+    if change == AskChange::default() {
+        return Ok(());
+    }
+    if pool.mode != Mode::X {
+        return Err(Refused::BoundsOf(Field::AskUrl));
+    }
+    let AskChange { url, secret, numbers } = change;
+    let bytes = ASK_SECRET_BYTES_MIN..=ASK_SECRET_BYTES_MAX;
+    if secret
+        .as_ref()
+        .is_some_and(|secret| !bytes.contains(&secret.text().len()))
+    {
+        return Err(Refused::BoundsOf(Field::AskSecret));
+    }
+    let before = pool.ask.take();
+    let before = before.as_deref();
+    let Some(url) = url.unwrap_or_else(|| before.map(|server| server.url.clone())) else {
+        // Without a server there is nobody to tell a secret, or numbers.
+        return match (secret, numbers) {
+            (None, None) => Ok(()),
+            (Some(_), _) | (_, Some(_)) => Err(Refused::BoundsOf(Field::AskUrl)),
+        };
+    };
+    pool.ask = Some(Arc::new(Server {
+        url,
+        secret: secret.or_else(|| before.and_then(|server| server.secret.clone())),
+        numbers: numbers
+            .or_else(|| before.map(|server| server.numbers))
+            .unwrap_or_default(),
+    }));
+    Ok(())
 }
 
 /// Applies what is said of a number.
@@ -211,9 +274,52 @@ pub(super) fn check_terms(terms: &Terms) -> Result<(), Refused> {
     } else if longer(&rare.user_data, USER_DATA_BYTES_MAX) {
         Field::UserData
     } else {
-        return Ok(());
+        return rare.cues.as_ref().map_or(Ok(()), |cues| cues.check());
     };
     Err(Refused::BoundsOf(field))
+}
+
+/// Terms that only one mode has: who else rings for an employee, and what is shown behind a 400 number.
+pub(super) fn check_terms_of(parties: &Parties, terms: &Terms) -> Result<(), Refused> {
+    let rare = terms.rare();
+    let mode = parties.mode();
+    let (is_work, is_inbound) = match parties {
+        Parties::Xb { .. } => (true, false),
+        Parties::Inbound { .. } => (false, true),
+        Parties::Axb { .. }
+        | Parties::Ax { .. }
+        | Parties::Axyb { .. }
+        | Parties::Axe { .. }
+        | Parties::Axn { .. }
+        | Parties::Axn95 { .. }
+        | Parties::Axg { .. }
+        | Parties::Gxb { .. }
+        | Parties::Gxyb { .. }
+        | Parties::Paired { .. } => (false, false),
+    };
+    if let Some(ring) = &rare.ring {
+        let field = Field::Ring;
+        if !is_work {
+            return Err(Refused::NotOfMode { field, mode });
+        }
+        let once = |number| ring.list.iter().filter(|other| *other == number).count() == 1;
+        let is_right =
+            !ring.list.is_empty() && ring.list.len() <= RING_LIST_MAX && ring.list.iter().all(once);
+        if !is_right || !RING_EACH.contains(&ring.each) {
+            return Err(Refused::BoundsOf(field));
+        }
+    }
+    if rare.display.is_some() && !is_inbound {
+        let field = Field::Display;
+        return Err(Refused::NotOfMode { field, mode });
+    }
+    if let Parties::Inbound { base } = parties {
+        let shown = displayed(rare, *base);
+        if Class::of(shown.tel()).may_be_shown(mode).is_err() {
+            return Err(Refused::BoundsOf(Field::Display));
+        }
+    }
+    Ok(())
 }
 
 /// Applies what an update says of the terms.
@@ -225,6 +331,10 @@ pub(super) fn change_terms(terms: &mut Terms, change: &TermsChange) {
         record,
         order_id,
         user_data,
+        ring,
+        display,
+        cues,
+        callback,
     } = change.clone();
     let old = terms.rare().clone();
     let rare = Rare {
@@ -232,6 +342,10 @@ pub(super) fn change_terms(terms: &mut Terms, change: &TermsChange) {
         ring_timeout: ring_timeout.unwrap_or(old.ring_timeout),
         order_id: order_id.unwrap_or(old.order_id),
         user_data: user_data.unwrap_or(old.user_data),
+        ring: ring.map_or(old.ring, |ring| ring.map(Box::new)),
+        display: display.unwrap_or(old.display),
+        cues: cues.after(old.cues.as_deref()),
+        callback: callback.unwrap_or(old.callback),
     };
     *terms = Terms::new(
         direction.unwrap_or(terms.direction),

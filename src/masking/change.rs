@@ -1,6 +1,8 @@
 //! The change: what the log keeps, what the table applies. Whole records with their versions, written by
 //! hand: a schema byte, then fixed little-endian fields and length-prefixed text.
 
+mod cues;
+mod groups;
 mod stock;
 
 use std::sync::Arc;
@@ -8,7 +10,10 @@ use std::time::Duration;
 
 use super::binding::{Binding, Direction, Ended, Home, Mode, Parties, Rare, Terms};
 use super::callee::Callee;
+use super::group::{Group, GroupId, Membership};
 use super::inventory::{Account, Number, Pool};
+use super::keyed::Extension;
+use super::last::Last;
 use crate::base::form::forms;
 use crate::base::id::Id;
 use crate::base::number::{RealNumber, Tel, VirtualNumber};
@@ -43,6 +48,18 @@ pub enum Record {
     Callee(Callee),
     /// The binding has no temporary callee any more: used, cleared, or its time is over.
     CalleeGone(Id),
+    /// A group, without its members.
+    Group(Group),
+    /// A removed group that is kept no longer.
+    GroupGone(GroupId),
+    /// A member of a group, live or former.
+    Member(Membership),
+    /// A former member that is kept no longer.
+    MemberGone(GroupId, RealNumber),
+    /// Who called last by a binding.
+    Last(Last),
+    /// Nobody is to be called back by the binding any more: it ended, joins others, or the time is over.
+    LastGone(Id),
 }
 
 /// Bytes that are no record of ours.
@@ -72,6 +89,12 @@ const BINDING: u8 = b'b';
 const FORGET: u8 = b'f';
 const CALLEE: u8 = b'c';
 const CALLEE_GONE: u8 = b'g';
+const GROUP: u8 = b'G';
+const GROUP_GONE: u8 = b'H';
+const MEMBER: u8 = b'q';
+const MEMBER_GONE: u8 = b'Q';
+const LAST: u8 = b'l';
+const LAST_GONE: u8 = b'm';
 
 impl Change {
     /// Writes the change to the end of `out`.
@@ -126,6 +149,19 @@ impl Record {
                 key.push(CALLEE);
                 key.extend_from_slice(&id.bits().to_be_bytes());
             }
+            Self::Group(Group { id, .. }) | Self::GroupGone(id) => {
+                key.push(GROUP);
+                key.extend_from_slice(&id.bits().to_be_bytes());
+            }
+            Self::Member(Membership { group, number, .. }) | Self::MemberGone(group, number) => {
+                key.push(MEMBER);
+                key.extend_from_slice(&group.bits().to_be_bytes());
+                key.extend_from_slice(&number.key().to_be_bytes());
+            }
+            Self::Last(Last { binding: id, .. }) | Self::LastGone(id) => {
+                key.push(LAST);
+                key.extend_from_slice(&id.bits().to_be_bytes());
+            }
         }
         key
     }
@@ -133,8 +169,19 @@ impl Record {
     /// Whether the disk store removes the key rather than setting it.
     pub const fn is_removal(&self) -> bool {
         match self {
-            Self::Account(_) | Self::Pool(_) | Self::Number(_) | Self::Binding(_) | Self::Callee(_) => false,
-            Self::Forget(_) | Self::CalleeGone(_) => true,
+            Self::Account(_)
+            | Self::Pool(_)
+            | Self::Number(_)
+            | Self::Binding(_)
+            | Self::Callee(_)
+            | Self::Group(_)
+            | Self::Member(_)
+            | Self::Last(_) => false,
+            Self::Forget(_)
+            | Self::CalleeGone(_)
+            | Self::GroupGone(_)
+            | Self::MemberGone(..)
+            | Self::LastGone(_) => true,
         }
     }
 
@@ -190,6 +237,34 @@ impl Record {
                 out.push(CALLEE_GONE);
                 out.extend_from_slice(&id.bits().to_le_bytes());
             }
+            Self::Group(group) => {
+                out.push(GROUP);
+                groups::put_group(out, group);
+            }
+            Self::GroupGone(id) => {
+                out.push(GROUP_GONE);
+                out.extend_from_slice(&id.bits().to_le_bytes());
+            }
+            Self::Member(member) => {
+                out.push(MEMBER);
+                groups::put_member(out, member);
+            }
+            Self::MemberGone(group, number) => {
+                out.push(MEMBER_GONE);
+                out.extend_from_slice(&group.bits().to_le_bytes());
+                out.extend_from_slice(&number.key().to_le_bytes());
+            }
+            Self::Last(last) => {
+                out.push(LAST);
+                out.extend_from_slice(&last.binding.bits().to_le_bytes());
+                out.extend_from_slice(&last.caller.key().to_le_bytes());
+                put_wall(out, last.at);
+                put_wall(out, last.until);
+            }
+            Self::LastGone(id) => {
+                out.push(LAST_GONE);
+                out.extend_from_slice(&id.bits().to_le_bytes());
+            }
         }
     }
 
@@ -208,6 +283,17 @@ impl Record {
                 until: from.wall()?,
             }),
             CALLEE_GONE => Self::CalleeGone(from.id()?),
+            GROUP => Self::Group(from.group()?),
+            GROUP_GONE => Self::GroupGone(from.group_id()?),
+            MEMBER => Self::Member(from.member()?),
+            MEMBER_GONE => Self::MemberGone(from.group_id()?, from.real("member")?),
+            LAST => Self::Last(Last {
+                binding: from.id()?,
+                caller: from.real("caller")?,
+                at: from.wall()?,
+                until: from.wall()?,
+            }),
+            LAST_GONE => Self::LastGone(from.id()?),
             _ => return Err(BadRecord::Field("kind")),
         })
     }
@@ -222,8 +308,16 @@ fn put_binding(out: &mut Vec<u8>, binding: &Binding) {
     out.extend_from_slice(&binding.x.tel().bits().to_le_bytes());
     let numbers = match binding.parties {
         Parties::Axb { a, b } => [Some(a.key()), None, Some(b.key())],
-        Parties::Ax { a } => [Some(a.key()), None, None],
+        Parties::Ax { a } | Parties::Axn { a } | Parties::Axn95 { a } => [Some(a.key()), None, None],
         Parties::Axyb { a, y, b } => [Some(a.key()), Some(y.tel().bits()), Some(b.key())],
+        Parties::Axg { a, group } => [Some(a.key()), Some(group.bits()), None],
+        Parties::Gxb { group, b } => [Some(group.bits()), None, Some(b.key())],
+        Parties::Gxyb { group, y, b } => [Some(group.bits()), Some(y.tel().bits()), Some(b.key())],
+        // Nobody's number is 0: a work number has no customer of its own.
+        Parties::Xb { b } => [Some(0), None, Some(b.key())],
+        Parties::Paired { a, b } => [Some(a.key()), None, Some(b.key())],
+        Parties::Inbound { base } => [Some(base.key()), None, None],
+        Parties::Axe { a, e } => [Some(a.key()), Some(e.bits().into()), None],
     };
     for number in numbers.into_iter().flatten() {
         out.extend_from_slice(&number.to_le_bytes());
@@ -241,6 +335,8 @@ fn put_binding(out: &mut Vec<u8>, binding: &Binding) {
     out.push(u8::from(terms.record));
     put_text_option(out, rare.order_id.as_deref());
     put_text_option(out, rare.user_data.as_deref());
+    groups::put_terms(out, rare);
+    put_callback(out, rare.callback);
     put_wall(out, binding.created);
     put_wall(out, binding.since);
     put_wall(out, binding.expires);
@@ -255,6 +351,12 @@ fn put_binding(out: &mut Vec<u8>, binding: &Binding) {
             put_wall(out, at);
         }
     }
+    cues::put(out, rare.cues.as_deref());
+}
+
+/// Zero is none: no number packs to it.
+fn put_callback(out: &mut Vec<u8>, callback: Option<RealNumber>) {
+    out.extend_from_slice(&callback.map_or(0, RealNumber::key).to_le_bytes());
 }
 
 fn put_len(out: &mut Vec<u8>, len: usize) {
@@ -295,6 +397,15 @@ fn put_mode(out: &mut Vec<u8>, mode: Mode) {
         Mode::Axb => 1,
         Mode::Ax => 2,
         Mode::Axyb => 3,
+        Mode::X => 20,
+        Mode::Axg => 10,
+        Mode::Gxb => 11,
+        Mode::Gxyb => 12,
+        Mode::Xb => 13,
+        Mode::Inbound => 14,
+        Mode::Axe => 4,
+        Mode::Axn => 5,
+        Mode::Axn95 => 6,
     });
 }
 
@@ -399,7 +510,32 @@ impl<'a> Reader<'a> {
             1 => Ok(Mode::Axb),
             2 if self.schema >= 2 => Ok(Mode::Ax),
             3 if self.schema >= 2 => Ok(Mode::Axyb),
+            20 if self.schema >= 5 => Ok(Mode::X),
+            10 if self.schema >= 5 => Ok(Mode::Axg),
+            11 if self.schema >= 5 => Ok(Mode::Gxb),
+            12 if self.schema >= 5 => Ok(Mode::Gxyb),
+            13 if self.schema >= 5 => Ok(Mode::Xb),
+            14 if self.schema >= 5 => Ok(Mode::Inbound),
+            4 if self.schema >= 5 => Ok(Mode::Axe),
+            5 if self.schema >= 5 => Ok(Mode::Axn),
+            6 if self.schema >= 5 => Ok(Mode::Axn95),
             _ => Err(BadRecord::Field("mode")),
+        }
+    }
+
+    fn extension(&mut self) -> Result<Extension, BadRecord> {
+        let bits = u64::from_le_bytes(self.array()?);
+        let bits = u16::try_from(bits).ok().and_then(Extension::from_bits);
+        bits.ok_or(BadRecord::Field("extension"))
+    }
+
+    fn callback(&mut self) -> Result<Option<RealNumber>, BadRecord> {
+        match u64::from_le_bytes(self.array()?) {
+            0 => Ok(None),
+            bits => {
+                let tel = Tel::from_bits(bits).ok_or(BadRecord::Field("callback"))?;
+                Ok(Some(RealNumber::new(tel)))
+            }
         }
     }
 
@@ -425,6 +561,37 @@ impl<'a> Reader<'a> {
                 y: VirtualNumber::new(self.tel("y")?),
                 b: self.real("b")?,
             },
+            // Nothing is ever bound in it.
+            Mode::X => return Err(BadRecord::Field("mode")),
+            Mode::Axg => Parties::Axg {
+                a: self.real("a")?,
+                group: self.group_id()?,
+            },
+            Mode::Gxb => Parties::Gxb {
+                group: self.group_id()?,
+                b: self.real("b")?,
+            },
+            Mode::Gxyb => Parties::Gxyb {
+                group: self.group_id()?,
+                y: VirtualNumber::new(self.tel("y")?),
+                b: self.real("b")?,
+            },
+            Mode::Xb => match self.number_option("a")? {
+                None => Parties::Xb { b: self.real("b")? },
+                Some(a) => Parties::Paired {
+                    a: RealNumber::new(a),
+                    b: self.real("b")?,
+                },
+            },
+            Mode::Inbound => Parties::Inbound {
+                base: self.real("base")?,
+            },
+            Mode::Axe => Parties::Axe {
+                a: self.real("a")?,
+                e: self.extension()?,
+            },
+            Mode::Axn => Parties::Axn { a: self.real("a")? },
+            Mode::Axn95 => Parties::Axn95 { a: self.real("a")? },
         };
         let direction = match self.byte()? {
             0 => Direction::Both,
@@ -434,12 +601,28 @@ impl<'a> Reader<'a> {
         };
         let (max_duration, ring_timeout) = (self.duration()?, self.duration()?);
         let record = self.flag("record")?;
-        let rare = Rare {
+        let mut rare = Rare {
             max_duration,
             ring_timeout,
             order_id: self.text_option("order id")?,
             user_data: self.text_option("user data")?,
+            ..Rare::default()
         };
+        self.group_terms(&mut rare)?;
+        if self.schema >= 5 {
+            rare.callback = self.callback()?;
+        }
+        let (created, since, expires) = (self.wall()?, self.wall()?, self.wall()?);
+        let ended = match self.byte()? {
+            0 => None,
+            1 => Some((self.wall()?, Ended::Unbound)),
+            2 => Some((self.wall()?, Ended::Expired)),
+            3 => Some((self.wall()?, Ended::Replaced)),
+            _ => return Err(BadRecord::Field("end")),
+        };
+        if self.schema >= 5 {
+            rare.cues = self.cues()?;
+        }
         Ok(Binding {
             id,
             version,
@@ -447,16 +630,10 @@ impl<'a> Reader<'a> {
             x,
             parties,
             terms: Terms::new(direction, record, rare),
-            created: self.wall()?,
-            since: self.wall()?,
-            expires: self.wall()?,
-            ended: match self.byte()? {
-                0 => None,
-                1 => Some((self.wall()?, Ended::Unbound)),
-                2 => Some((self.wall()?, Ended::Expired)),
-                3 => Some((self.wall()?, Ended::Replaced)),
-                _ => return Err(BadRecord::Field("end")),
-            },
+            created,
+            since,
+            expires,
+            ended,
         })
     }
 }

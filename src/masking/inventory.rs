@@ -1,12 +1,19 @@
 //! What there is to bind on: accounts, their pools, the pools' numbers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::ask::Server;
 use super::binding::{Mode, Terms};
+use super::collect::Collecting;
 use super::quarantine::Quarantine;
-use crate::base::limits::{AXB_PAIRS_PER_X, POOL_FREE_LOW_PERCENT, RELATIONS_PER_Y, X_PER_A};
+use crate::base::language::Language;
+use crate::base::limits::{
+    AXB_PAIRS_PER_X, EXTENSION_DIGITS, EXTENSIONS_PER_X, LAST_CALLER_KEPT, POOL_FREE_LOW_PERCENT,
+    RELATIONS_PER_Y, X_PER_A,
+};
 use crate::base::number::{Kind, Tel, VirtualNumber};
 use crate::base::time::Wall;
 
@@ -43,6 +50,8 @@ pub struct Account {
     pub x_per_a: usize,
     /// Its bindings have an expiry, at most this far ahead; `None`: any, or none.
     pub expiry_max: Option<Duration>,
+    /// What prompts are spoken in; the server's language if `None`.
+    pub language: Option<Language>,
 }
 
 impl Account {
@@ -55,6 +64,7 @@ impl Account {
             created: Wall::from_millis(0),
             x_per_a: X_PER_A,
             expiry_max: None,
+            language: None,
         }
     }
 }
@@ -66,6 +76,12 @@ pub enum Callback {
     /// Whom the customer's program named just before.
     #[default]
     Temporary,
+    /// Who called A last by X.
+    Last,
+    /// The number that the binding names.
+    Preset,
+    /// Nobody; he hears a tone.
+    Tone,
     /// Nobody.
     Refused,
 }
@@ -75,7 +91,30 @@ impl Callback {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Temporary => "temporary",
+            Self::Last => "last",
+            Self::Preset => "preset",
+            Self::Tone => "tone",
             Self::Refused => "refused",
+        }
+    }
+}
+
+/// What A, who owns an extension behind X, gets by dialling X.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OwnerDials {
+    /// His callback.
+    #[default]
+    Callback,
+    /// The question for an extension, as everybody; `#` is his callback.
+    Ask,
+}
+
+impl OwnerDials {
+    /// The word in requests and listings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Callback => "callback",
+            Self::Ask => "ask",
         }
     }
 }
@@ -196,6 +235,20 @@ pub struct Pool {
     pub calls_per_caller: Option<usize>,
     /// What becomes of faxes.
     pub fax: Fax,
+    /// In X mode, the customer's server; without one nobody is reached.
+    pub ask: Option<Arc<Server>>,
+    /// Digits of an extension behind one of its numbers, 1 to 4.
+    pub extension_width: u8,
+    /// Extensions behind one of its numbers.
+    pub extensions_per_x: usize,
+    /// On what kind of leg callers are asked for keys.
+    pub collect: Collecting,
+    /// What an owner of an extension gets by dialling X.
+    pub owner_dials: OwnerDials,
+    /// How long the last caller is kept for A to call back.
+    pub last_kept: Duration,
+    /// What prompts are spoken in; the account's language if `None`.
+    pub language: Option<Language>,
 }
 
 impl Pool {
@@ -222,6 +275,13 @@ impl Pool {
             calls_per_x: None,
             calls_per_caller: None,
             fax: Fax::default(),
+            ask: None,
+            extension_width: EXTENSION_DIGITS,
+            extensions_per_x: EXTENSIONS_PER_X,
+            collect: Collecting::default(),
+            owner_dials: OwnerDials::default(),
+            last_kept: LAST_CALLER_KEPT,
+            language: None,
         }
     }
 
@@ -327,7 +387,11 @@ impl Class {
     /// # Errors
     /// The rule that forbids it.
     pub fn admits(self, mode: Mode, terms: &Terms) -> Result<(), ClassRule> {
-        self.may_be_shown(mode)?;
+        // Something else is shown in a 400 number's place where it is called.
+        let is_inbound = mode == Mode::Inbound;
+        if !(is_inbound && self == Self::Service400) {
+            self.may_be_shown(mode)?;
+        }
         let has_order = terms.rare().order_id.as_deref().is_some_and(|id| !id.is_empty());
         match self {
             Self::Service700 if !has_order => Err(ClassRule::Order),
@@ -341,11 +405,49 @@ impl Class {
     /// The rule that forbids it.
     pub const fn may_be_shown(self, mode: Mode) -> Result<(), ClassRule> {
         match (self, mode) {
-            // In every mode there is, X and Y are what the called party sees.
-            (Self::Service400, Mode::Axb | Mode::Ax | Mode::Axyb) => Err(ClassRule::NeverShown),
-            (Self::Service700, Mode::Ax) => Err(ClassRule::BothMasked),
-            (Self::Service700, Mode::Axb | Mode::Axyb)
-            | (Self::Plain | Self::Service95, Mode::Axb | Mode::Ax | Mode::Axyb) => Ok(()),
+            (
+                Self::Service400,
+                Mode::Axb
+                | Mode::Ax
+                | Mode::Axyb
+                | Mode::Axe
+                | Mode::Axn
+                | Mode::Axn95
+                | Mode::Axg
+                | Mode::Gxb
+                | Mode::Gxyb
+                | Mode::Xb
+                | Mode::Inbound
+                | Mode::X,
+            ) => Err(ClassRule::NeverShown),
+            (
+                Self::Service700,
+                Mode::Ax
+                | Mode::Axe
+                | Mode::Axn
+                | Mode::Axn95
+                | Mode::Axg
+                | Mode::Xb
+                | Mode::Inbound
+                | Mode::X,
+            ) => Err(ClassRule::BothMasked),
+            (Self::Plain, Mode::Axn95) => Err(ClassRule::Only95),
+            (Self::Service700, Mode::Axb | Mode::Axyb | Mode::Gxb | Mode::Gxyb)
+            | (
+                Self::Plain | Self::Service95,
+                Mode::Axb
+                | Mode::Ax
+                | Mode::Axyb
+                | Mode::Axe
+                | Mode::Axn
+                | Mode::Axg
+                | Mode::Gxb
+                | Mode::Gxyb
+                | Mode::Xb
+                | Mode::Inbound
+                | Mode::X,
+            )
+            | (Self::Service95, Mode::Axn95) => Ok(()),
         }
     }
 }
@@ -355,10 +457,12 @@ impl Class {
 pub enum ClassRule {
     /// A 400 number never calls and is never shown.
     NeverShown,
-    /// A 700 number only serves where both sides are masked: AXB, AXYB.
+    /// A 700 number only serves where both sides are masked: AXB, AXYB, GXB, GXYB.
     BothMasked,
     /// A binding on a 700 number names its order.
     Order,
+    /// 95AXN is for 95 numbers.
+    Only95,
 }
 
 impl ClassRule {
@@ -367,6 +471,7 @@ impl ClassRule {
         match self {
             Self::NeverShown => "class_400",
             Self::BothMasked | Self::Order => "class_700",
+            Self::Only95 => "class_95",
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::binding::Binding;
 use super::change::Record;
+use super::group::{Group, GroupId};
 use super::inventory::{Account, Number, NumberState, Pool};
 use super::shelf::{Level, Usage};
 use super::table::{Index, Table};
@@ -69,7 +70,7 @@ impl BindingFilter {
         };
         living
             && self.x.is_none_or(|x| binding.x == x)
-            && self.a.is_none_or(|a| binding.parties.a() == a)
+            && self.a.is_none_or(|a| binding.parties.a() == Some(a))
             && self.b.is_none_or(|b| binding.parties.b() == Some(b))
             && self.y.is_none_or(|y| binding.parties.y() == Some(y))
             && self
@@ -259,6 +260,41 @@ impl Table {
         }
     }
 
+    /// Groups that nobody has removed, in the order of their ids, after `cursor`; bounded like [`Table::bindings`].
+    /// Of one pool (by its key), if one is named.
+    pub fn groups(
+        &self,
+        pool: Option<&str>,
+        cursor: Option<GroupId>,
+        limit: usize,
+    ) -> Page<Arc<Group>, GroupId> {
+        let limit = limit.clamp(1, PAGE_MAX);
+        let (mut items, mut last, mut looked_at) = (Vec::new(), cursor, 0);
+        while looked_at < PAGE_SCAN_MAX {
+            let ids = self.groups.ids(last, CHUNK);
+            if ids.is_empty() {
+                return Page { items, next: None };
+            }
+            looked_at += ids.len();
+            for id in ids {
+                if items.len() == limit {
+                    return Page { items, next: last };
+                }
+                last = Some(id);
+                let is_wanted = |group: &Arc<Group>| {
+                    group.ended.is_none() && pool.is_none_or(|pool| &*group.pool == pool)
+                };
+                items.extend(self.group(id).filter(is_wanted));
+            }
+        }
+        Page { items, next: last }
+    }
+
+    /// The groups of that name that nobody has removed, in whichever pools.
+    pub fn groups_named(&self, name: &str) -> Vec<GroupId> {
+        self.groups.all_named(name)
+    }
+
     /// How a pool's numbers are used, and those of each of its cities.
     pub fn usage(&self, pool: &str) -> (Usage, BTreeMap<Box<str>, Usage>) {
         self.index().shelves.usage(pool)
@@ -336,6 +372,9 @@ enum Stage {
     Numbers(Option<Tel>),
     Bindings(Option<Id>),
     Callees(Option<Id>),
+    Groups(Option<GroupId>),
+    Members(Option<(GroupId, u64)>),
+    Lasts(Option<Id>),
     Done,
 }
 
@@ -385,7 +424,32 @@ impl Records<'_> {
                 let next = callees.last().map(|callee| callee.binding);
                 (
                     callees.into_iter().map(Record::Callee).collect(),
-                    next.map_or(Stage::Done, |id| Stage::Callees(Some(id))),
+                    next.map_or(Stage::Groups(None), |id| Stage::Callees(Some(id))),
+                )
+            }
+            Stage::Groups(after) => {
+                let ids = table.groups.ids(*after, CHUNK);
+                let next = ids.last().copied();
+                let groups = ids.iter().filter_map(|id| table.group(*id));
+                (
+                    groups.map(|group| Record::Group((*group).clone())).collect(),
+                    next.map_or(Stage::Members(None), |id| Stage::Groups(Some(id))),
+                )
+            }
+            Stage::Members(after) => {
+                let members = table.groups.all_after(*after, CHUNK);
+                let next = members.last().map(|member| (member.group, member.number.key()));
+                (
+                    members.into_iter().map(Record::Member).collect(),
+                    next.map_or(Stage::Lasts(None), |last| Stage::Members(Some(last))),
+                )
+            }
+            Stage::Lasts(after) => {
+                let lasts = table.lasts.durable_after(*after, CHUNK);
+                let next = lasts.last().map(|last| last.binding);
+                (
+                    lasts.into_iter().map(Record::Last).collect(),
+                    next.map_or(Stage::Done, |id| Stage::Lasts(Some(id))),
                 )
             }
             Stage::Done => (Vec::new(), Stage::Done),

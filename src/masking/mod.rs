@@ -4,12 +4,19 @@
 //! Writing: a [`Write`](request::Write) is planned into a [`Change`](change::Change) or
 //! [refused](request::Refused); the store makes the change durable and only then applies it.
 
+pub mod ask;
 pub mod binding;
 mod bounds;
 pub mod callee;
 pub mod change;
+pub mod collect;
+pub mod cues;
+pub mod group;
 pub mod inventory;
+pub mod keyed;
+pub mod last;
 pub mod listing;
+mod members;
 pub mod mode;
 #[cfg(test)]
 mod model;
@@ -25,3 +32,4 @@ mod shelves;
 #[cfg(test)]
 pub(crate) mod support;
 pub mod table;
+pub mod turns;

@@ -2,11 +2,13 @@
 //! Random writes and attempts must come out the same as in the table.
 
 #[cfg(test)]
+mod axe;
+#[cfg(test)]
 mod modes;
 
 use proptest::prelude::*;
 
-use super::binding::{Direction, Parties, Party};
+use super::binding::{Direction, Parties, Side};
 use super::change::{Change, Record};
 use super::listing::{BindingFilter, Living};
 use super::reason::Reason;
@@ -111,12 +113,12 @@ impl Model {
         let mut reason = Reason::NoBinding;
         for row in self.0.iter().filter(|row| row.has(attempt.dialled, caller)) {
             if row.from <= attempt.arrived && attempt.arrived < row.until {
-                let (party, called) = if row.a == caller {
-                    (Party::A, row.b)
+                let (side, called) = if row.a == caller {
+                    (Side::A, row.b)
                 } else {
-                    (Party::B, row.a)
+                    (Side::B, row.a)
                 };
-                return match row.direction.allows(party) {
+                return match row.direction.allows(side) {
                     true => Ok((called, row.id)),
                     false => Err(Reason::Direction),
                 };
@@ -132,6 +134,8 @@ impl Model {
 fn told(decision: Decision) -> Result<(RealNumber, Id), Reason> {
     match decision {
         Decision::Connect(plan) => Ok((plan.called(), plan.binding().id)),
+        Decision::Ask(question) => panic!("{question:?}"),
+        Decision::Collect(collect) => panic!("{collect:?} though nobody has an extension"),
         Decision::Refuse(refusal) => Err(refusal.reason),
     }
 }

@@ -7,7 +7,11 @@
 mod bind;
 mod callee;
 mod choose;
+mod extension;
+mod fit;
+mod group;
 mod inventory;
+mod parties;
 mod put_back;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +22,7 @@ use smallvec::SmallVec;
 use super::binding::Binding;
 use super::callee::Callee;
 use super::change::{Change, Record};
+use super::group::{Group, GroupId, Membership};
 use super::inventory::{Account, Number, NumberState, Pool, Standing};
 use super::mode;
 use super::request::{Refused, Unbind, Write, Written};
@@ -26,7 +31,7 @@ use super::table::{Table, numbers_of};
 use crate::base::chance::Chance;
 use crate::base::id::Id;
 use crate::base::limits::ENDED_RULES_KEPT;
-use crate::base::number::{Tel, VirtualNumber};
+use crate::base::number::{RealNumber, Tel, VirtualNumber};
 use crate::base::time::Wall;
 
 /// A write that the law allows.
@@ -49,6 +54,8 @@ impl Table {
             numbers: BTreeMap::new(),
             bindings: BTreeMap::new(),
             callees: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            members: BTreeMap::new(),
             keys: BTreeMap::new(),
             on_number: BTreeSet::new(),
         }
@@ -73,6 +80,8 @@ pub struct Planner<'t> {
     numbers: BTreeMap<Tel, Arc<Number>>,
     bindings: BTreeMap<Id, Arc<Binding>>,
     callees: BTreeMap<Id, Option<Callee>>,
+    groups: BTreeMap<GroupId, Arc<Group>>,
+    members: BTreeMap<(GroupId, RealNumber), Membership>,
     keys: BTreeMap<Key, SmallVec<[Id; 2]>>,
     /// By each virtual number that the group's bindings have, X and Y.
     on_number: BTreeSet<(Tel, Id)>,
@@ -94,7 +103,8 @@ impl Planner<'_> {
                 standing,
                 x_per_a,
                 expiry_max,
-            } => self.set_account(name, *standing, *x_per_a, *expiry_max),
+                language,
+            } => self.set_account(name, *standing, *x_per_a, *expiry_max, *language),
             Write::AddPool {
                 name,
                 mode,
@@ -119,7 +129,13 @@ impl Planner<'_> {
             Write::Unbind(Unbind::X(x)) => self.unbind_all(*x, now),
             Write::SetCallee { id, to, lasts } => self.set_callee(*id, *to, *lasts, now, chance),
             Write::ClearCallee { id, only } => self.clear_callee(*id, only.as_ref()),
+            Write::AddGroup(request) => self.add_group(request, now),
+            Write::SetGroup { group, name, default } => self.set_group(*group, name.as_deref(), *default),
+            Write::Join { group, numbers } => self.join(*group, numbers, now),
+            Write::Leave { group, numbers } => self.leave(*group, numbers, now),
+            Write::RemoveGroup { group } => self.remove_group(*group, now),
             Write::Expire { id } => self.expire(*id, now),
+            Write::KeepLast(last) => Ok(self.keep_last(last, now)),
             Write::Import(import) => self.import(import, now, chance),
             Write::PutBack(record) => self.put_back(record, now),
         }?;
@@ -132,10 +148,16 @@ impl Planner<'_> {
     pub fn forget_before(&mut self, before: Wall, now: Wall, max: usize) -> Change {
         let kept = i64::try_from(ENDED_RULES_KEPT.as_millis()).unwrap_or(i64::MAX);
         let youngest = Wall::from_millis(now.as_millis().saturating_sub(kept));
-        let ids = self.table.ended_before(before.min(youngest), max);
-        Change {
-            records: ids.into_iter().map(Record::Forget).collect(),
-        }
+        let before = before.min(youngest);
+        let ids = self.table.ended_before(before, max);
+        let mut records: Vec<Record> = ids.into_iter().map(Record::Forget).collect();
+        let (members, groups) = self
+            .table
+            .groups
+            .ended_before(before, max.saturating_sub(records.len()));
+        records.extend(members.iter().map(|m| Record::MemberGone(m.group, m.number)));
+        records.extend(groups.into_iter().map(Record::GroupGone));
+        Change { records }
     }
 
     fn absorb(&mut self, change: &Change) {
@@ -162,14 +184,22 @@ impl Planner<'_> {
                     self.on_number.extend(numbers);
                     self.bindings.insert(binding.id, Arc::new(binding.clone()));
                 }
-                // No write of this group asks for a binding that ended so long ago.
-                Record::Forget(_) => {}
+                // No write of this group asks for what ended so long ago.
+                Record::Forget(_) | Record::GroupGone(_) | Record::MemberGone(..) => {}
+                Record::Group(group) => {
+                    self.groups.insert(group.id, Arc::new(group.clone()));
+                }
+                Record::Member(member) => {
+                    self.members.insert((member.group, member.number), *member);
+                }
                 Record::Callee(callee) => {
                     self.callees.insert(callee.binding, Some(*callee));
                 }
                 Record::CalleeGone(id) => {
                     self.callees.insert(*id, None);
                 }
+                // None of this group asks for them.
+                Record::Last(_) | Record::LastGone(_) => {}
             }
         }
     }

@@ -44,8 +44,10 @@ pub struct Quarantine {
 pub struct Config {
     /// Of a key, where a key is one person's: AXB, AXYB.
     pub axb: Quarantine,
-    /// Of a whole number, where it answers anyone: AX.
+    /// Of a whole number, where it answers anyone: AX, AXN, 95AXN.
     pub number: Quarantine,
+    /// Of an extension behind a number: AXE.
+    pub extension: Quarantine,
     /// Ended bindings of one pool whose keys rest; beyond it the longest ended go first.
     pub limit: usize,
 }
@@ -62,6 +64,10 @@ impl Default for Config {
                 lasts: hours(7 * 24),
                 grip: Grip::Hard,
             },
+            extension: Quarantine {
+                lasts: hours(24),
+                grip: Grip::Hard,
+            },
             limit: QUARANTINE_LIMIT,
         }
     }
@@ -71,8 +77,11 @@ impl Config {
     /// What holds for the keys of a binding that ended, on a number that is in this pool now.
     pub fn of(&self, pool: Option<&Pool>, mode: Mode) -> Quarantine {
         let default = match mode {
-            Mode::Axb | Mode::Axyb => self.axb,
-            Mode::Ax => self.number,
+            Mode::Axb | Mode::Axyb | Mode::Gxb | Mode::Gxyb => self.axb,
+            Mode::Ax | Mode::Axn | Mode::Axn95 | Mode::Axg | Mode::Xb | Mode::Inbound | Mode::X => {
+                self.number
+            }
+            Mode::Axe => self.extension,
         };
         pool.and_then(|pool| pool.quarantine).unwrap_or(default)
     }

@@ -29,6 +29,8 @@ pub enum Reason {
     SelfCall,
     /// The number stands for the caller himself, and nobody was named whom he reaches by it.
     NoCallee,
+    /// The number stands for the caller himself, and answers him with a tone.
+    CallbackTone,
     /// The caller's binding is over (or the key is in quarantine).
     Expired,
     /// Nobody is bound to this caller here.

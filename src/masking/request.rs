@@ -3,20 +3,29 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ask::{NumbersTold, Secret};
 use super::binding::{Binding, Direction, Mode, Terms};
 use super::callee::Callee;
 use super::change::Record;
+use super::collect::Collecting;
+use super::cues::CuesChange;
+use super::group::{Group, GroupId};
 use super::inventory::{
-    Account, Callback, CityRule, Fax, Number, NumberState, Pool, Reuse, Standing, Unidentified,
+    Account, Callback, CityRule, Fax, Number, NumberState, OwnerDials, Pool, Reuse, Standing, Unidentified,
 };
+use super::keyed::Extension;
+use super::last::Last;
 use super::quarantine::Quarantine;
+use super::turns::Ring;
 use crate::base::id::Id;
+use crate::base::language::Language;
 use crate::base::number::{RealNumber, VirtualNumber};
 use crate::base::time::Wall;
+use crate::base::url::HttpUrl;
 
 mod refused;
 
-pub use refused::{Field, Refused};
+pub use refused::{Field, GroupRefused, Refused};
 
 /// Who chooses X.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -65,6 +74,31 @@ pub struct PoolChange {
     pub calls_per_caller: Option<Option<usize>>,
     /// What becomes of faxes.
     pub fax: Option<Fax>,
+    /// Digits of an extension, 1 to 4; not while extensions are bound.
+    pub extension_width: Option<u8>,
+    /// Extensions behind one number, 1–9,999. Those beyond a lowered limit stay.
+    pub extensions_per_x: Option<usize>,
+    /// On what kind of leg callers are asked for keys.
+    pub collect: Option<Collecting>,
+    /// What an owner of an extension gets by dialling X.
+    pub owner_dials: Option<OwnerDials>,
+    /// How long the last caller is kept for A to call back, 1 s to 30 days.
+    pub last_kept: Option<Duration>,
+    /// What prompts are spoken in.
+    pub language: Option<Option<Language>>,
+    /// The customer's server of X mode.
+    pub ask: AskChange,
+}
+
+/// Changes to what is said of a customer's server: `None` leaves.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct AskChange {
+    /// Where it is asked; none: nobody is asked any more, and its secret is forgotten.
+    pub url: Option<Option<HttpUrl>>,
+    /// What signs the questions, 16–256 bytes.
+    pub secret: Option<Secret>,
+    /// How it is told real numbers.
+    pub numbers: Option<NumbersTold>,
 }
 
 /// Changes to what is said of a number: `None` leaves, `Some(None)` takes away.
@@ -136,6 +170,61 @@ pub enum Wanted {
         /// The known other party.
         b: RealNumber,
     },
+    /// A and the members of a group.
+    Axg {
+        /// The protected subscriber.
+        a: RealNumber,
+        /// Who may call him.
+        group: GroupId,
+    },
+    /// The members of a group and B, through X.
+    Gxb {
+        /// Who may call B.
+        group: GroupId,
+        /// The known other party.
+        b: RealNumber,
+    },
+    /// The members of a group, for whom X stands, and B, for whom Y stands.
+    Gxyb {
+        /// Who may call B.
+        group: GroupId,
+        /// The number that stands for B.
+        y: XChoice,
+        /// The known other party.
+        b: RealNumber,
+    },
+    /// An employee, whose work number X shall be.
+    Xb {
+        /// The employee.
+        b: RealNumber,
+    },
+    /// A customer and the employee whose work number X is.
+    Paired {
+        /// The customer.
+        a: RealNumber,
+    },
+    /// Anyone and the number behind X.
+    Inbound {
+        /// The number behind it.
+        base: RealNumber,
+    },
+    /// A and whoever keys his extension behind X.
+    Axe {
+        /// The protected subscriber.
+        a: RealNumber,
+        /// His extension; one that is free on X if `None`.
+        e: Option<Extension>,
+    },
+    /// A and whoever calls X.
+    Axn {
+        /// The protected subscriber.
+        a: RealNumber,
+    },
+    /// A and whoever calls X, a 95 number.
+    Axn95 {
+        /// The protected subscriber.
+        a: RealNumber,
+    },
 }
 
 impl Wanted {
@@ -145,6 +234,14 @@ impl Wanted {
             Self::Axb { .. } => Mode::Axb,
             Self::Ax { .. } => Mode::Ax,
             Self::Axyb { .. } => Mode::Axyb,
+            Self::Axg { .. } => Mode::Axg,
+            Self::Gxb { .. } => Mode::Gxb,
+            Self::Gxyb { .. } => Mode::Gxyb,
+            Self::Xb { .. } | Self::Paired { .. } => Mode::Xb,
+            Self::Inbound { .. } => Mode::Inbound,
+            Self::Axe { .. } => Mode::Axe,
+            Self::Axn { .. } => Mode::Axn,
+            Self::Axn95 { .. } => Mode::Axn95,
         }
     }
 }
@@ -192,6 +289,14 @@ pub struct TermsChange {
     pub order_id: Option<Option<Box<str>>>,
     /// The customer's own words.
     pub user_data: Option<Option<Box<str>>>,
+    /// Who else rings when the employee of a work number is called.
+    pub ring: Option<Option<Ring>>,
+    /// What the party behind a 400 number sees.
+    pub display: Option<Option<VirtualNumber>>,
+    /// What is heard beside the parties.
+    pub cues: Box<CuesChange>,
+    /// Whom A reaches by dialling his own X, where the pool says `preset`.
+    pub callback: Option<Option<RealNumber>>,
 }
 
 /// A change of a live binding. What is `None` stays as it is.
@@ -205,6 +310,8 @@ pub struct UpdateRequest {
     pub a: Option<RealNumber>,
     /// A new B.
     pub b: Option<RealNumber>,
+    /// A new group.
+    pub group: Option<GroupId>,
     /// New terms.
     pub terms: TermsChange,
     /// A new expiry, [`Wall::NEVER`] for never; the old one stays if `None`.
@@ -221,6 +328,7 @@ impl UpdateRequest {
             mode: None,
             a: None,
             b: None,
+            group: None,
             terms: TermsChange::default(),
             expires: None,
             dry_run: DryRun::No,
@@ -255,6 +363,8 @@ pub enum Write {
         x_per_a: Option<usize>,
         /// How far ahead its bindings must end, one minute at least; `Some(None)`: they needn't.
         expiry_max: Option<Option<Duration>>,
+        /// What prompts are spoken in; `Some(None)`: what the server speaks.
+        language: Option<Option<Language>>,
     },
     /// A new pool; its key is given to it.
     AddPool {
@@ -346,11 +456,56 @@ pub enum Write {
         /// Only this one; `None`: whichever.
         only: Option<Callee>,
     },
+    /// A new group; its id is given to it.
+    AddGroup(GroupRequest),
+    /// Changes a group.
+    SetGroup {
+        /// The group.
+        group: GroupId,
+        /// A new name; the old one stays if `None`.
+        name: Option<Box<str>>,
+        /// The member whom the other party reaches by default: `Some(None)` for nobody; as it was if `None`.
+        default: Option<Option<RealNumber>>,
+    },
+    /// Takes members into a group. All of them, or none; those that are in it stay.
+    Join {
+        /// The group.
+        group: GroupId,
+        /// They, 200 at the most.
+        numbers: Vec<RealNumber>,
+    },
+    /// Takes members out of a group; those that aren't in it are passed over.
+    Leave {
+        /// The group.
+        group: GroupId,
+        /// They, 200 at the most.
+        numbers: Vec<RealNumber>,
+    },
+    /// Removes a group. Only without live bindings.
+    RemoveGroup {
+        /// The group.
+        group: GroupId,
+    },
+    /// Writes down who called last by a binding; forgets him if the binding, or the time for it, is over.
+    KeepLast(Last),
     /// Writes down that a binding's time is over; nothing if it isn't, or is written down already.
     Expire {
         /// The binding.
         id: Id,
     },
+}
+
+/// A new group.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GroupRequest {
+    /// The pool that it is for, by key or name; its mode is one that has groups.
+    pub pool: Box<str>,
+    /// Its name, 1–64 bytes, one of that name in its pool; what its id is if `None`.
+    pub name: Option<Box<str>>,
+    /// Its first members, 200 at the most.
+    pub numbers: Vec<RealNumber>,
+    /// The member whom the other party reaches by default.
+    pub default: Option<RealNumber>,
 }
 
 impl Write {
@@ -386,6 +541,7 @@ impl Write {
             standing: Some(standing),
             x_per_a: None,
             expiry_max: None,
+            language: None,
         }
     }
 }
@@ -407,6 +563,8 @@ pub enum Written {
     Unbound(Vec<Id>),
     /// A temporary callee was named; `None`: there is none any more.
     Callee(Option<Callee>),
+    /// A group as it is now.
+    Group(Arc<Group>),
     /// What would have been written ([`DryRun::Yes`]).
     DryRun(Arc<Binding>),
 }

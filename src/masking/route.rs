@@ -1,18 +1,31 @@
 //! The decision: who reaches whom, and what they see. Pure; judged as of the attempt's arrival.
 
-use std::sync::Arc;
+mod advice;
+mod behind;
+mod callback;
 
-use super::binding::{Binding, Ended, Party};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use self::advice::advised;
+use super::ask::Question;
+use super::binding::{Binding, Mode, Parties, Party, Side};
 use super::callee::{Callee, Taken};
-use super::inventory::{Callback, Fax, Number, NumberState, Unidentified};
+use super::collect::Collect;
+use super::inventory::{Callback, Fax, Number, NumberState, Pool, Unidentified};
+use super::keyed::Keyed;
+use super::last::Last;
 use super::mode::{self, Row};
 use super::reason::Reason;
 use super::rule::{Key, Who};
 use super::seats::{Full, Seat};
 use super::table::{AsOf, Table};
+use super::turns::Turn;
 use crate::base::id::Id;
-use crate::base::number::{Format, Kind, NumberPlan, RealNumber, Shown, Tel};
+use crate::base::number::{Kind, RealNumber, Shown, Tel};
 use crate::base::time::Wall;
+use callback::Back;
+use group::{Turns, paired};
 
 /// Somebody dials a number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,6 +38,8 @@ pub struct Attempt {
     pub diverting: Option<Tel>,
     /// When the attempt arrived: the moment that it is judged as of, however often it is judged.
     pub arrived: Wall,
+    /// What he keyed in when he was asked.
+    pub digits: Keyed,
 }
 
 /// What becomes of an attempt.
@@ -32,6 +47,10 @@ pub struct Attempt {
 pub enum Decision {
     /// Call somebody.
     Connect(Plan),
+    /// Ask the customer's server whom to call.
+    Ask(Question),
+    /// Ask the caller for keys, and judge the same attempt again with them.
+    Collect(Collect),
     /// Nobody is called.
     Refuse(Refusal),
 }
@@ -44,10 +63,14 @@ pub struct Plan {
     calling: Option<RealNumber>,
     caller: Party,
     binding: Arc<Binding>,
+    /// The binding is no stored one: a customer's server made it up for this call.
+    by_advice: bool,
     number: Arc<Number>,
     shows: Arc<Number>,
     callee: Option<Callee>,
     fax: Fax,
+    turn: Option<Turn>,
+    arrived: Wall,
 }
 
 impl Plan {
@@ -61,9 +84,24 @@ impl Plan {
         self.shown
     }
 
-    /// The binding by which the call goes, in the version that counted at its arrival.
+    /// The binding by which the call goes, in the version that counted at its arrival. In X mode it is what the
+    /// customer's server promised for this call alone.
     pub const fn binding(&self) -> &Arc<Binding> {
         &self.binding
+    }
+
+    /// The binding's id; none in X mode, where nothing is bound.
+    pub fn bound(&self) -> Option<Id> {
+        (!self.by_advice).then_some(self.binding.id)
+    }
+
+    /// By which mode the call goes.
+    pub fn mode(&self) -> Mode {
+        if self.by_advice {
+            Mode::X
+        } else {
+            self.binding.mode()
+        }
     }
 
     /// Who calls, if he has an identity: what the called party must not see.
@@ -86,6 +124,31 @@ impl Plan {
         self.callee.as_ref()
     }
 
+    /// How long the called party rings at the most, where others come after him.
+    pub fn rings(&self) -> Option<Duration> {
+        self.turn.as_ref().map(Turn::each)
+    }
+
+    /// The right to call the next one, when this one can't be reached; `None`: nobody comes after him.
+    pub fn next(&self) -> Option<Self> {
+        let (called, turn) = self.turn.as_ref()?.next()?;
+        Some(Self {
+            called,
+            turn: Some(turn),
+            ..self.clone()
+        })
+    }
+
+    /// Whether somebody was called before this one.
+    pub fn is_later(&self) -> bool {
+        self.turn.as_ref().is_some_and(Turn::is_later)
+    }
+
+    /// Everybody who may be called after this one: the caller must not learn of them either.
+    pub fn others(&self) -> &[RealNumber] {
+        self.turn.as_ref().map_or(&[], Turn::others)
+    }
+
     /// What becomes of a fax that the call turns into, by the dialled number's pool.
     pub const fn fax(&self) -> Fax {
         self.fax
@@ -95,13 +158,25 @@ impl Plan {
     pub const fn caller(&self) -> Party {
         self.caller
     }
+}
 
-    fn refused(self, reason: Reason, full: Option<Full>) -> Decision {
-        Decision::Refuse(Refusal {
+impl Decision {
+    /// What was decided comes to nothing.
+    fn refused(self, reason: Reason, full: Option<Full>) -> Self {
+        let (number, binding, caller) = match self {
+            Self::Connect(plan) => (plan.number, Some(plan.binding), Some(plan.caller)),
+            Self::Collect(collect) => {
+                let (binding, caller) = collect.found.unzip();
+                (collect.number, binding, caller)
+            }
+            Self::Ask(question) => (question.number, None, Some(Party::N)),
+            refused @ Self::Refuse(_) => return refused,
+        };
+        Self::Refuse(Refusal {
             reason,
-            number: Some(self.number),
-            binding: Some(self.binding),
-            caller: Some(self.caller),
+            number: Some(number),
+            binding,
+            caller,
             full,
         })
     }
@@ -124,14 +199,23 @@ pub struct Refusal {
 
 /// Decides an attempt.
 pub fn route(table: &Table, attempt: &Attempt) -> Decision {
-    match judge(table, attempt) {
-        Ok(plan) => Decision::Connect(plan),
-        Err(refusal) => Decision::Refuse(refusal),
+    judge(table, attempt).unwrap_or_else(Decision::Refuse)
+}
+
+/// The attempt as it goes when its digits are known beforehand: a caller who isn't asked can't key any.
+pub fn as_asked(table: &Table, attempt: &Attempt) -> Attempt {
+    let unasked = Attempt {
+        digits: Keyed::Nothing,
+        ..*attempt
+    };
+    match route(table, &unasked) {
+        Decision::Collect(_) => *attempt,
+        Decision::Connect(_) | Decision::Ask(_) | Decision::Refuse(_) => unasked,
     }
 }
 
 /// The order of the questions is the order of [`Reason`].
-fn judge(table: &Table, attempt: &Attempt) -> Result<Plan, Refusal> {
+fn judge(table: &Table, attempt: &Attempt) -> Result<Decision, Refusal> {
     let Some(number) = table.number(attempt.dialled).filter(|number| number.is_ours()) else {
         return Err(Refusal {
             reason: Reason::NotOurs,
@@ -141,91 +225,29 @@ fn judge(table: &Table, attempt: &Attempt) -> Result<Plan, Refusal> {
             full: None,
         });
     };
-    let refuse = |reason, found: Option<(Arc<Binding>, Party)>| {
-        let (binding, caller) = found.unzip();
-        Err(Refusal {
-            reason,
-            number: Some(number.clone()),
-            binding,
-            caller,
-            full: None,
-        })
+    let case = Case {
+        table,
+        attempt,
+        pool: table.pool(&number.pool),
+        number,
     };
+    let number = &case.number;
     if table.is_suspended(&number.account) {
-        return refuse(Reason::AccountSuspended, None);
+        return case.refuse(Reason::AccountSuspended, None);
     }
     match number.state {
-        NumberState::Frozen(_) => return refuse(Reason::NumberFrozen, None),
+        NumberState::Frozen(_) => return case.refuse(Reason::NumberFrozen, None),
         // A released number was none of ours above; a locked one keeps its calls.
         NumberState::Inventory | NumberState::Active | NumberState::Locked | NumberState::Released => {}
     }
     // Who diverted the call never changes who the caller is; but a number of ours does neither.
     let mut ways = attempt.caller.into_iter().chain(attempt.diverting);
     if ways.any(|tel| table.is_ours(tel)) {
-        return refuse(Reason::Loop, None);
+        return case.refuse(Reason::Loop, None);
     }
-    let connect = |binding: Arc<Binding>, party: Party| {
-        let found = Some((binding.clone(), party));
-        let shows = match party {
-            Party::A => binding.x,
-            Party::B | Party::N => binding.parties.y().unwrap_or(binding.x),
-        };
-        let shows = if shows == number.x {
-            number.clone()
-        } else {
-            match table.number(shows.tel()).filter(|shows| shows.is_ours()) {
-                Some(shows) => shows,
-                None => return refuse(Reason::Internal, found),
-            }
-        };
-        match shows.state {
-            NumberState::Frozen(_) => return refuse(Reason::NumberFrozen, found),
-            NumberState::Inventory | NumberState::Active | NumberState::Locked | NumberState::Released => {}
-        }
-        let row = mode::row(&binding, party);
-        if let Row::To(called, _) = row
-            && is_one_of_ours(table, called)
-        {
-            return refuse(Reason::Loop, found);
-        }
-        if !binding.terms.direction.allows(party) {
-            return refuse(Reason::Direction, found);
-        }
-        let (called, shown, callee) = match row {
-            Row::To(called, shown) => (called, shown, None),
-            Row::Callback(shown) => match callback(table, &number, &binding, attempt.arrived) {
-                Some(callee) => (callee.to, shown, Some(callee)),
-                None => return refuse(Reason::NoCallee, found),
-            },
-        };
-        // Bound before the law said so, or by a store of elsewhere.
-        if shows.class().may_be_shown(binding.mode()).is_err() {
-            return refuse(Reason::TrunkMayNotShow, found);
-        }
-        let pool = table.pool(&number.pool);
-        let caller = attempt.caller.map(RealNumber::new);
-        let full = pool
-            .as_ref()
-            .and_then(|pool| table.seats.full(attempt.dialled, caller, pool));
-        if let Some(full) = full {
-            let refused = refuse(Reason::Quota, found);
-            return refused.map_err(|refusal| Refusal {
-                full: Some(full),
-                ..refusal
-            });
-        }
-        Ok(Plan {
-            called,
-            shown,
-            calling: attempt.caller.map(RealNumber::new),
-            caller: party,
-            binding,
-            number: number.clone(),
-            shows,
-            callee,
-            fax: pool.map_or(Fax::Refuse, |pool| pool.fax),
-        })
-    };
+    if let Some(pool) = case.pool.as_ref().filter(|pool| pool.mode == Mode::X) {
+        return case.asks(pool);
+    }
 
     let mut past = None;
     if let Some(caller) = attempt.caller {
@@ -234,32 +256,191 @@ fn judge(table: &Table, attempt: &Attempt) -> Result<Plan, Refusal> {
             caller: Who::Number(caller),
         };
         if let Some((binding, party)) = live(table, key, attempt.arrived, &mut past) {
-            return connect(binding, party);
+            return case.connect(binding, party);
+        }
+        if let Some((binding, party)) = group::of_member(table, attempt, caller, &mut past) {
+            return case.connect(binding, party);
         }
         if let Some(binding) = table.own_line(attempt.dialled, caller, attempt.arrived) {
-            let party = if binding.parties.a().is(caller) {
+            let party = if binding.parties.a().is_some_and(|a| a.is(caller)) {
                 Party::A
             } else {
                 Party::B
             };
-            return refuse(Reason::SelfCall, Some((binding, party)));
+            return case.refuse(Reason::SelfCall, Some((binding, party)));
         }
+    }
+    if let Some(pool) = case.pool.as_ref().filter(|pool| pool.mode == Mode::Axe) {
+        return case.behind(pool);
     }
     // Whoever still calls by a key that rests reaches nobody but whom he reached by it.
     let rests = past
         .as_ref()
         .and_then(|(binding, party): &(Arc<Binding>, Party)| {
-            table.rests(&number, binding, *party, attempt.arrived)
+            table.rests(number, binding, *party, attempt.arrived)
         });
     let anyone = live(table, mode::anyone(number.x), attempt.arrived, &mut past)
-        .filter(|(binding, _)| rests.is_none_or(|peer| peer == Some(binding.parties.a())));
-    let accepts = attempt.caller.is_some() || accepts_unidentified(table, &number);
+        .filter(|(binding, _)| rests.is_none_or(|peer| peer == Some(binding.parties.behind())));
     match (anyone, past) {
-        (Some((binding, party)), _) if accepts => connect(binding, party),
-        _ if attempt.caller.is_none() => refuse(Reason::Unidentified, None),
-        (Some((binding, party)), _) => connect(binding, party),
-        (None, Some(found)) => refuse(Reason::Expired, Some(found)),
-        (None, None) => refuse(Reason::NoBinding, None),
+        (Some((binding, party)), _) if case.accepts_caller() => case.connect(binding, party),
+        _ if attempt.caller.is_none() => case.refuse(Reason::Unidentified, None),
+        (Some((binding, party)), _) => case.connect(binding, party),
+        (None, Some(found)) => case.refuse(Reason::Expired, Some(found)),
+        (None, None) => case.refuse(Reason::NoBinding, None),
+    }
+}
+
+/// An attempt at a number of ours.
+struct Case<'a> {
+    table: &'a Table,
+    attempt: &'a Attempt,
+    number: Arc<Number>,
+    pool: Option<Arc<Pool>>,
+}
+
+impl Case<'_> {
+    fn refuse<T>(&self, reason: Reason, found: Option<(Arc<Binding>, Party)>) -> Result<T, Refusal> {
+        let (binding, caller) = found.unzip();
+        Err(Refusal {
+            reason,
+            number: Some(self.number.clone()),
+            binding,
+            caller,
+            full: None,
+        })
+    }
+
+    /// The caller is `party` of a binding that counts.
+    fn connect(&self, binding: Arc<Binding>, party: Party) -> Result<Decision, Refusal> {
+        let (table, number) = (self.table, &self.number);
+        // The call of an employee goes by the pairing that it leads to.
+        let (binding, party, chosen) = match mode::row(&binding, party) {
+            Row::To(..) | Row::Callback(_) | Row::ToMember(..) => (binding, party, None),
+            Row::ToPaired(_) => match paired(table, &binding, self.attempt.arrived) {
+                Some((paired, chosen)) => (paired, Party::B, chosen),
+                None => return self.refuse(Reason::NoCallee, Some((binding, party))),
+            },
+        };
+        let found = Some((binding.clone(), party));
+        let Some(shows) = self.shows(&binding, party) else {
+            return self.refuse(Reason::Internal, found);
+        };
+        match shows.state {
+            NumberState::Frozen(_) => return self.refuse(Reason::NumberFrozen, found),
+            NumberState::Inventory | NumberState::Active | NumberState::Locked | NumberState::Released => {}
+        }
+        let row = mode::row(&binding, party);
+        if let Row::To(called, _) = row
+            && is_one_of_ours(table, called)
+        {
+            return self.refuse(Reason::Loop, found);
+        }
+        if !binding.terms.direction.allows(binding.parties.side(party)) {
+            return self.refuse(Reason::Direction, found);
+        }
+        let (binding, called, shown, callee) = match row {
+            Row::To(called, _) if self.attempt.caller.is_some_and(|caller| called.is(caller)) => {
+                return self.refuse(Reason::SelfCall, found);
+            }
+            Row::To(called, shown) => (binding, called, shown, chosen),
+            Row::ToMember(group, shown) => {
+                let (back, why) = match self.callback(binding.clone()) {
+                    Ok(back) => (Some(back), Reason::NoCallee),
+                    Err(why) => (None, why),
+                };
+                match group::called(table, group, binding, back, self.attempt.arrived) {
+                    Some(Back { by, to, callee }) => (by, to, shown, callee),
+                    None => return self.refuse(why, found),
+                }
+            }
+            Row::ToPaired(_) => return self.refuse(Reason::Internal, found),
+            Row::Callback(shown) => match self.callback(binding) {
+                Ok(Back { by, to, callee }) => (by, to, shown, callee),
+                Err(reason) => return self.refuse(reason, found),
+            },
+        };
+        let (called, turn) = match group::turns(table, &binding, party, self.attempt) {
+            Turns::None => (called, None),
+            Turns::Ring(called, turn) => (called, Some(turn)),
+            Turns::Over => return self.refuse(Reason::Expired, found),
+            Turns::Nobody => return self.refuse(Reason::Loop, found),
+        };
+        // Bound before the law said so, or by a store of elsewhere.
+        if shows.class().may_be_shown(binding.mode()).is_err() {
+            return self.refuse(Reason::TrunkMayNotShow, found);
+        }
+        self.check_seats(found)?;
+        Ok(Decision::Connect(Plan {
+            called,
+            shown,
+            calling: self.attempt.caller.map(RealNumber::new),
+            caller: party,
+            binding,
+            by_advice: false,
+            number: number.clone(),
+            shows,
+            callee,
+            fax: self.pool.as_ref().map_or(Fax::Refuse, |pool| pool.fax),
+            turn,
+            arrived: self.attempt.arrived,
+        }))
+    }
+
+    /// The number of ours that stands for the caller; behind a 400 number, what is shown in its place.
+    fn shows(&self, binding: &Binding, party: Party) -> Option<Arc<Number>> {
+        let number = &self.number;
+        let shown = match (binding.parties, binding.parties.side(party)) {
+            (Parties::Inbound { base }, _) => mode::displayed(binding.terms.rare(), base),
+            (_, Side::A) => binding.x,
+            (parties, Side::B) => parties.y().unwrap_or(binding.x),
+        };
+        if shown == number.x {
+            return Some(number.clone());
+        }
+        let ours = self.table.number(shown.tel()).filter(|shows| shows.is_ours());
+        match binding.mode() {
+            // What isn't ours is shown where the 400 number comes from, which knows it.
+            Mode::Inbound => Some(ours.unwrap_or_else(|| {
+                Arc::new(Number {
+                    x: shown,
+                    ..(**number).clone()
+                })
+            })),
+            Mode::Axb
+            | Mode::Ax
+            | Mode::Axyb
+            | Mode::Axe
+            | Mode::Axn
+            | Mode::Axn95
+            | Mode::Axg
+            | Mode::Gxb
+            | Mode::Gxyb
+            | Mode::Xb
+            | Mode::X => ours,
+        }
+    }
+
+    /// Whether there is room for one more call. One that was asked for keys has its seat already.
+    fn check_seats(&self, found: Option<(Arc<Binding>, Party)>) -> Result<(), Refusal> {
+        let caller = self.attempt.caller.map(RealNumber::new);
+        let pool = self.pool.as_ref().filter(|_| !self.attempt.digits.is_answer());
+        let full = pool.and_then(|pool| self.table.seats.full(self.attempt.dialled, caller, pool));
+        match full {
+            None => Ok(()),
+            full @ Some(_) => {
+                let refused = self.refuse(Reason::Quota, found);
+                refused.map_err(|refusal| Refusal { full, ..refusal })
+            }
+        }
+    }
+
+    /// Whether the caller has an identity, or needs none.
+    fn accepts_caller(&self) -> bool {
+        let accepts = |pool: &Arc<Pool>| match pool.unidentified {
+            Unidentified::Refused => false,
+            Unidentified::Accepted => true,
+        };
+        self.attempt.caller.is_some() || self.pool.as_ref().is_some_and(accepts)
     }
 }
 
@@ -290,17 +471,6 @@ fn is_one_of_ours(table: &Table, person: RealNumber) -> bool {
     table.is_ours(person.reveal())
 }
 
-/// Whom A reaches by dialling his own X. The rules that it was named under may have changed since.
-fn callback(table: &Table, number: &Number, binding: &Binding, arrived: Wall) -> Option<Callee> {
-    let pool = table.pool(&number.pool)?;
-    match pool.callback {
-        Callback::Temporary => table.callees.named(binding.id).filter(|callee| {
-            callee.holds_at(arrived) && callee.to != binding.parties.a() && !is_one_of_ours(table, callee.to)
-        }),
-        Callback::Refused => None,
-    }
-}
-
 /// The right to call `target` instead of whom `plan` calls, because that party's side sends the call on there. What is
 /// shown stays what it was.
 ///
@@ -310,7 +480,9 @@ fn callback(table: &Table, number: &Number, binding: &Binding, arrived: Wall) ->
 /// number, which nobody is connected to by somebody else's wish, or the first party was shown a real number, by a
 /// consent that holds for that party alone.
 pub fn redirected(table: &Table, plan: &Plan, target: Tel) -> Result<Plan, Reason> {
-    if table.is_ours(target) || plan.called.is(target) {
+    // Who rings later in any case isn't called before his turn.
+    let is_later = plan.others().iter().any(|other| other.is(target));
+    if table.is_ours(target) || plan.called.is(target) || is_later {
         return Err(Reason::Loop);
     }
     if plan.calling.is_some_and(|calling| calling.is(target)) {
@@ -332,248 +504,76 @@ pub fn redirected(table: &Table, plan: &Plan, target: Tel) -> Result<Plan, Reaso
 }
 
 /// Makes a decision count: what can be used once is used by it, and the call takes its seat among those by the
-/// number, which it keeps as long as it goes on. Of several attempts that were led to the same temporary callee or
-/// the last free seat, in whichever shards, one is connected and the others are refused.
-pub fn claim(table: &Table, decision: Decision) -> (Decision, Option<Seat>) {
-    let plan = match decision {
-        Decision::Connect(plan) => plan,
-        refused @ Decision::Refuse(_) => return (refused, None),
+/// number, which it keeps as long as it goes on; `seat` is the one that it has already, if it was asked for keys. Of
+/// several attempts that were led to the same temporary callee or the last free seat, in whichever shards, one is
+/// connected and the others are refused. Who calls A is who called him last from now on, where his pool wants that kept.
+pub fn claim(table: &Table, decision: Decision, seat: Option<Seat>) -> (Decision, Option<Seat>) {
+    let (number, calling) = match &decision {
+        Decision::Connect(plan) => (&plan.number, plan.calling),
+        Decision::Collect(collect) => (&collect.number, collect.calling),
+        Decision::Ask(question) => (&question.number, question.calling),
+        Decision::Refuse(_) => return (decision, None),
     };
-    let pool = table.pool(&plan.number.pool);
-    let seat = match pool.map(|pool| table.seats.take(plan.number.x.tel(), plan.calling, &pool)) {
-        Some(Ok(seat)) => Some(seat),
-        Some(Err(full)) => return (plan.refused(Reason::Quota, Some(full)), None),
-        None => None,
-    };
-    match plan.callee.as_ref().map(|callee| table.callees.take(callee)) {
-        None | Some(Taken::Yes) => (Decision::Connect(plan), seat),
-        Some(Taken::No) => (plan.refused(Reason::NoCallee, None), None),
-    }
-}
-
-fn accepts_unidentified(table: &Table, number: &Number) -> bool {
-    table
-        .pool(&number.pool)
-        .is_some_and(|pool| match pool.unidentified {
-            Unidentified::Refused => false,
-            Unidentified::Accepted => true,
-        })
-}
-
-/// Who reads an explanation.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Audience {
-    /// Somebody who must not learn real numbers: `138****0001`.
-    Masked,
-    /// Somebody who may see them.
-    Full,
-}
-
-/// A decision in short, numbers as text for the audience.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Verdict {
-    /// The call goes through.
-    Connect {
-        /// Whom it reaches.
-        called: String,
-        /// What they see; `None` for no number at all.
-        shown: Option<String>,
-        /// Which party calls.
-        caller: Party,
-        /// By which binding.
-        binding: Id,
-    },
-    /// It doesn't.
-    Refuse {
-        /// Why.
-        reason: Reason,
-        /// The caller's binding, if one was found.
-        binding: Option<Id>,
-    },
-}
-
-/// A decision and the reasons for it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Explanation {
-    /// The decision.
-    pub verdict: Verdict,
-    /// The way to it, a sentence each.
-    pub sentences: Vec<String>,
-}
-
-/// Decides an attempt and says why, in sentences. The last one is the outcome.
-pub fn explain(table: &Table, attempt: &Attempt, plan: &NumberPlan, audience: Audience) -> Explanation {
-    let number_text = |tel: Tel| match audience {
-        Audience::Masked | Audience::Full if table.is_ours(tel) => {
-            plan.write(tel, Format::National).to_string()
-        }
-        Audience::Masked => format!("{tel:?}"),
-        Audience::Full => plan.record(tel).to_string(),
-    };
-    let dialled = plan.write(attempt.dialled, Format::National);
-    let caller = attempt
-        .caller
-        .map_or_else(|| "the caller".to_owned(), &number_text);
-    let decision = route(table, attempt);
-    let mut sentences = Vec::new();
-
-    let number = match &decision {
-        Decision::Connect(connect) => Some(&connect.number),
-        Decision::Refuse(refusal) => refusal.number.as_ref(),
-    };
-    if let Some(number) = number {
-        let pool = table.pool(&number.pool);
-        let pool = pool.as_ref().map_or(&*number.pool, |pool| &*pool.name);
-        sentences.push(format!("{dialled} is a number of pool {pool}."));
-        match number.state {
-            NumberState::Locked => sentences.push("It is locked: it gets no new bindings.".to_owned()),
-            NumberState::Inventory => sentences.push("It is not in service yet.".to_owned()),
-            NumberState::Active | NumberState::Frozen(_) | NumberState::Released => {}
-        }
-    }
-    let verdict = match decision {
-        Decision::Connect(connect) => {
-            sentences.push(party_sentence(&caller, connect.caller, &connect.binding));
-            if let Some(callee) = connect.callee() {
-                sentences.push(format!(
-                    "It was named for him until {} whom to call.",
-                    callee.until
-                ));
-            }
-            let called = number_text(connect.called.reveal());
-            let shown = match connect.shown {
-                Shown::Virtual(x) => Some(plan.virtual_text(x).to_string()),
-                Shown::Real(real, _) => Some(number_text(real.reveal())),
-                Shown::Withheld => None,
-            };
-            let sees = shown.as_deref().unwrap_or("no number");
-            sentences.push(format!("The call goes to {called}, who sees {sees}."));
-            Verdict::Connect {
-                called,
-                shown,
-                caller: connect.caller,
-                binding: connect.binding.id,
-            }
-        }
-        Decision::Refuse(refusal) => {
-            if let (
-                Some(binding),
-                Some(party),
-                Reason::Direction | Reason::Loop | Reason::SelfCall | Reason::NoCallee | Reason::Quota,
-            ) = (&refusal.binding, refusal.caller, refusal.reason)
-            {
-                sentences.push(party_sentence(&caller, party, binding));
-            }
-            sentences.push(refusal_sentence(&refusal, &dialled, &caller));
-            Verdict::Refuse {
-                reason: refusal.reason,
-                binding: refusal.binding.map(|binding| binding.id),
-            }
-        }
-    };
-    Explanation { verdict, sentences }
-}
-
-fn party_sentence(caller: &str, party: Party, binding: &Binding) -> String {
-    let expires = if binding.expires == Wall::NEVER {
-        "never expires".to_owned()
-    } else {
-        format!("expires {}", binding.expires)
-    };
-    let is = match party {
-        Party::A => "is A of",
-        Party::B => "is B of",
-        Party::N => "is anyone to",
-    };
-    format!(
-        "{caller} {is} {} binding {} (made {}, {expires}).",
-        binding.mode().name(),
-        binding.id,
-        binding.created
-    )
-}
-
-fn refusal_sentence(refusal: &Refusal, dialled: &str, caller: &str) -> String {
-    match refusal.reason {
-        Reason::NotOurs => format!("{dialled} is not a number of this server."),
-        Reason::AccountSuspended => {
-            let account = refusal.number.as_ref().map_or("", |number| &*number.account);
-            format!("Its account {account} is suspended: calls are refused.")
-        }
-        Reason::NumberFrozen => "It is frozen: calls are refused.".to_owned(),
-        Reason::Loop if refusal.binding.is_some() => {
-            "The other party is by now a number of this server: that is a loop.".to_owned()
-        }
-        Reason::Loop => format!("{caller} is itself a number of this server: that is a loop."),
-        Reason::Unidentified => "The caller has no usable identity.".to_owned(),
-        Reason::Direction => match refusal.caller {
-            Some(Party::A) => "The binding lets only the other side call.".to_owned(),
-            Some(Party::B | Party::N) | None => "The binding lets only A call.".to_owned(),
+    let seat = match (seat, table.pool(&number.pool)) {
+        (Some(seat), _) => Some(seat),
+        (None, None) => None,
+        (None, Some(pool)) => match table.seats.take(number.x.tel(), calling, &pool) {
+            Ok(seat) => Some(seat),
+            Err(full) => return (decision.refused(Reason::Quota, Some(full)), None),
         },
-        Reason::SelfCall => format!("{dialled} stands for {caller}, who would call himself."),
-        Reason::NoCallee => {
-            format!("{dialled} stands for {caller}, and nobody was named whom to call by it.")
-        }
-        Reason::Quota => match refusal.full {
-            Some(full @ Full::PerX(limit)) => {
-                format!(
-                    "{dialled} has {limit} calls at once, as many as its pool allows ({}).",
-                    full.name()
-                )
+    };
+    let callee = match &decision {
+        Decision::Connect(plan) => plan.callee.as_ref(),
+        Decision::Collect(_) | Decision::Ask(_) | Decision::Refuse(_) => None,
+    };
+    match callee.map(|callee| table.callees.take(callee)) {
+        None | Some(Taken::Yes) => {
+            if let Decision::Connect(plan) = &decision {
+                note_last(table, plan);
             }
-            Some(full @ Full::PerCaller(limit)) => format!(
-                "{caller} has {limit} calls at once by {dialled}, as many as its pool allows ({}).",
-                full.name()
-            ),
-            None => "A limit is reached.".to_owned(),
-        },
-        Reason::TrunkMayNotShow => {
-            "The number that would be shown is of a class that must not be.".to_owned()
+            (decision, seat)
         }
-        Reason::Expired => past_sentence(refusal, caller),
-        // Those after `NoBinding` and those of other rooms never come from `route`.
-        Reason::NoBinding
-        | Reason::Overload
-        | Reason::Blocked
-        | Reason::Frequency
-        | Reason::Media
-        | Reason::Busy
-        | Reason::NoAnswer
-        | Reason::Rejected
-        | Reason::Unreachable
-        | Reason::Unallocated
-        | Reason::TrunkDown
-        | Reason::Cut
-        | Reason::Cancelled
-        | Reason::CustomerServer
-        | Reason::Protocol
-        | Reason::Internal
-        | Reason::Restart => format!("{caller} is not bound on {dialled}."),
+        Some(Taken::No) => (decision.refused(Reason::NoCallee, None), None),
     }
 }
 
-fn past_sentence(refusal: &Refusal, caller: &str) -> String {
-    let Some((binding, party)) = refusal.binding.as_ref().zip(refusal.caller) else {
-        return format!("{caller} is bound no longer.");
+/// Whoever anyone may be, he can be called back only if it is known who he is.
+fn note_last(table: &Table, plan: &Plan) {
+    // What a customer's server said holds for one call: nothing is bound that could call back.
+    let Some(pool) = table.pool(&plan.number.pool).filter(|_| !plan.by_advice) else {
+        return;
     };
-    let was = match party {
-        Party::A => "was A of",
-        Party::B => "was B of",
-        Party::N => "could call by",
-    };
-    let was = format!("{caller} {was} binding {}", binding.id);
-    match binding.ended {
-        Some((at, Ended::Unbound)) => format!("{was}, which was unbound {at}."),
-        Some((at, Ended::Expired)) => format!("{was}, which expired {at}."),
-        Some((at, Ended::Replaced)) => format!("{was}, which gave the place to others {at}."),
-        None if binding.expires == Wall::NEVER => format!("{was} and was replaced."),
-        None => format!(
-            "{was}, which expired {} or gave the place to another.",
-            binding.expires
-        ),
+    if let (Party::N | Party::Member, Some(caller), Callback::Last) =
+        (plan.caller, plan.calling, pool.callback)
+    {
+        let last = Last {
+            binding: plan.binding.id,
+            caller,
+            at: plan.arrived,
+            until: plan.arrived.plus(pool.last_kept),
+        };
+        // While he was asked for keys the binding may have come to join others, whom he doesn't call.
+        let is_theirs = || {
+            let newest = table.binding(plan.binding.id);
+            newest.is_some_and(|newest| newest.parties == plan.binding.parties)
+        };
+        if !is_theirs() {
+            return;
+        }
+        table.lasts.note(last);
+        // Or come to it at this moment, before it was noted.
+        if !is_theirs() {
+            table.lasts.take_back(&last);
+        }
     }
 }
 
+mod explain;
+mod group;
+pub use explain::{Audience, Explanation, Verdict, explain};
+
+#[cfg(test)]
+mod axe;
 #[cfg(test)]
 mod modes;
 #[cfg(test)]

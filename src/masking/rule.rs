@@ -2,16 +2,24 @@
 
 use smallvec::SmallVec;
 
+use super::group::GroupId;
+use super::keyed::Extension;
 use crate::base::id::Id;
 use crate::base::number::Tel;
 
-/// Who calls, as a key names it. The most specific key wins: a number before anyone.
+/// Who calls, as a key names it. The most specific key wins: a number, an extension or a member before anyone.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Who {
     /// Whoever has no key of his own.
     Anyone,
+    /// Whoever keys this extension.
+    Extension(Extension),
     /// This number.
     Number(Tel),
+    /// A member of this group.
+    Member(GroupId),
+    /// Nobody calls by it: it is had with the whole number, where that is one binding's alone.
+    Whole,
 }
 
 /// The question of an attempt: what is dialled, by whom.

@@ -244,10 +244,18 @@ fn limits(pool: &Pool) -> Each<u32> {
             x: count(pool.axb_pairs_per_x),
             y: 0,
         },
-        Mode::Ax => Each { x: 1, y: 0 },
-        Mode::Axyb => Each {
+        // Those who are paired on a work number come where it is.
+        Mode::Ax | Mode::Axn | Mode::Axn95 | Mode::Axg | Mode::Gxb | Mode::Xb | Mode::Inbound => {
+            Each { x: 1, y: 0 }
+        }
+        Mode::Axe => Each {
+            x: count(pool.extensions_per_x),
+            y: 0,
+        },
+        Mode::Axyb | Mode::Gxyb => Each {
             x: 1,
             y: count(pool.relations_per_y),
         },
+        Mode::X => Each { x: 1, y: 0 },
     }
 }

@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use super::binding::{Binding, Mode, Terms};
 use super::change::{Change, Record};
+use super::group::GroupId;
 use super::inventory::{Pool, Unidentified};
+use super::keyed::Keyed;
 use super::plan::Planned;
 use super::request::{
-    BindRequest, DryRun, OnConflict, Refused, Unbind, UpdateRequest, Wanted, Write, Written, XChoice,
+    BindRequest, DryRun, GroupRequest, OnConflict, Refused, Unbind, UpdateRequest, Wanted, Write, Written,
+    XChoice,
 };
 use super::route::{Attempt, Decision, route};
 use super::table::Table;
@@ -68,6 +71,77 @@ pub(crate) fn axyb(on: &str, a: &str, y: &str, b: &str) -> BindRequest {
             b: real(b),
         },
         ..axb(on, a, b)
+    }
+}
+
+/// A request to bind A by an extension behind X, for ever.
+pub(crate) fn axe(on: &str, a: &str, e: &str) -> BindRequest {
+    BindRequest {
+        parties: Wanted::Axe {
+            a: real(a),
+            e: Some(e.parse().expect("tests write extensions")),
+        },
+        ..axb(on, a, a)
+    }
+}
+
+/// A request to bind anyone to A in AXN, for ever.
+pub(crate) fn axn(on: &str, a: &str) -> BindRequest {
+    BindRequest {
+        parties: Wanted::Axn { a: real(a) },
+        ..axb(on, a, a)
+    }
+}
+
+/// A request to bind the members of a group and A, for ever.
+pub(crate) fn axg(on: &str, a: &str, group: GroupId) -> BindRequest {
+    BindRequest {
+        parties: Wanted::Axg { a: real(a), group },
+        ..axb(on, a, a)
+    }
+}
+
+/// A request to bind the members of a group and B, for ever.
+pub(crate) fn gxb(on: &str, group: GroupId, b: &str) -> BindRequest {
+    BindRequest {
+        parties: Wanted::Gxb { group, b: real(b) },
+        ..axb(on, b, b)
+    }
+}
+
+/// A request to bind the members of a group, for whom X stands, and B, for whom Y stands, for ever.
+pub(crate) fn gxyb(on: &str, group: GroupId, y: &str, b: &str) -> BindRequest {
+    BindRequest {
+        parties: Wanted::Gxyb {
+            group,
+            y: XChoice::Given(x(y)),
+            b: real(b),
+        },
+        ..axb(on, b, b)
+    }
+}
+
+/// A request to make X an employee's work number, for ever.
+pub(crate) fn work(on: &str, b: &str) -> BindRequest {
+    BindRequest {
+        parties: Wanted::Xb { b: real(b) },
+        ..axb(on, b, b)
+    }
+}
+
+/// A request to pair a customer with the employee whose work number X is, for ever.
+pub(crate) fn paired(on: &str, a: &str) -> BindRequest {
+    BindRequest {
+        parties: Wanted::Paired { a: real(a) },
+        ..axb(on, a, a)
+    }
+}
+
+/// A request to put a number behind X, for ever.
+pub(crate) fn inbound(on: &str, base: &str) -> BindRequest {
+    BindRequest {
+        parties: Wanted::Inbound { base: real(base) },
+        ..axb(on, base, base)
     }
 }
 
@@ -142,6 +216,21 @@ impl World {
         });
     }
 
+    /// A group of the pool with these members.
+    pub(crate) fn group(&mut self, pool: &str, members: &[&str]) -> GroupId {
+        let numbers = members.iter().map(|number| real(number)).collect();
+        let request = GroupRequest {
+            pool: pool.into(),
+            name: None,
+            numbers,
+            default: None,
+        };
+        match self.write(&Write::AddGroup(request)) {
+            Ok(Written::Group(group)) => group.id,
+            other => panic!("a group was answered {other:?}"),
+        }
+    }
+
     /// Whom A of the binding reaches next, for a minute.
     pub(crate) fn callee(&mut self, id: Id, to: &str) -> Result<Written, Refused> {
         self.write(&Write::SetCallee {
@@ -177,6 +266,7 @@ impl World {
             dialled: tel(dialled),
             caller: Some(tel(caller)),
             arrived: self.now,
+            digits: Keyed::Nothing,
         }
     }
 

@@ -10,27 +10,32 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use ahash::RandomState;
-use dashmap::{DashMap, Entry};
+use dashmap::DashMap;
 use smallvec::SmallVec;
 
 use super::binding::{Binding, Home, Mode, Party};
 use super::callee::{Callee, Callees};
 use super::change::{Change, Record};
+use super::group::GroupId;
 use super::inventory::{Account, Number, Pool, Standing};
+use super::last::{Last, Lasts};
+use super::members::Groups;
 use super::mode;
 use super::quarantine::{self, Quarantine, Resting};
 use super::rule::{Key, Rule, Rules, Who};
 use super::seats::{Seat, Seats};
 use super::shelves::Shelves;
 use crate::base::id::Id;
-use crate::base::limits::{
-    BINDING_VERSIONS_KEPT, CHOICE_PROBES, ENDED_RULES_KEPT, QUARANTINE_LIMIT_MAX, RULES_PER_KEY_MAX,
-};
+use crate::base::language::Language;
+use crate::base::limits::{CHOICE_PROBES, QUARANTINE_LIMIT_MAX};
 use crate::base::number::{RealNumber, Tel, VirtualNumber};
 use crate::base::time::Wall;
 
 /// Bindings for which room is made before they are there.
 const ROOM_MAX: u64 = 16_000_000;
+
+/// Open bindings of a number that are looked at in one go.
+const OPEN_CHUNK: usize = 16;
 
 /// The versions of one binding, oldest first. Each counts until the next one's `since`.
 type History = SmallVec<[Arc<Binding>; 1]>;
@@ -42,7 +47,9 @@ pub struct Table {
     numbers: DashMap<Tel, Arc<Number>, RandomState>,
     accounts: DashMap<Box<str>, Arc<Account>, RandomState>,
     pub(super) callees: Callees,
+    pub(super) lasts: Lasts,
     pub(super) seats: Arc<Seats>,
+    pub(super) groups: Groups,
     quarantine: RwLock<quarantine::Config>,
     /// What no call needs: orders and sets for the writer and for listings.
     index: RwLock<Index>,
@@ -65,6 +72,8 @@ pub(super) struct Index {
     pub(super) open_on: BTreeSet<(Tel, Id)>,
     /// Those that have ended, likewise.
     pub(super) ended_on: BTreeSet<(Tel, Id)>,
+    /// Those that nobody has ended yet, by their group.
+    of_group: BTreeSet<(GroupId, Id)>,
     /// Those that nobody has ended yet, by the real number that a virtual one stands for and that has it
     /// for himself: A and X in AX; A and X, B and Y in AXYB.
     own: BTreeSet<(u64, u64, Id)>,
@@ -74,6 +83,8 @@ pub(super) struct Index {
     due: BTreeSet<(Wall, Id)>,
     /// Ended, by when.
     ended: BTreeSet<(Wall, Id)>,
+    /// By number: the binding whose extension behind it was freed last, and when.
+    freed: BTreeMap<Tel, (Wall, Id)>,
     pub(super) resting: Resting,
     resting_limit: usize,
 }
@@ -99,6 +110,10 @@ pub struct Counts {
     pub bindings_live: usize,
     /// Ended bindings that are still kept.
     pub bindings_ended: usize,
+    /// Groups.
+    pub groups: usize,
+    /// Members of groups, each as often as he is one.
+    pub members: usize,
     /// Keys that have a rule, live or past.
     pub rules: usize,
     /// Ended bindings whose keys may rest.
@@ -131,7 +146,9 @@ impl Table {
             numbers: DashMap::default(),
             accounts: DashMap::default(),
             callees: Callees::default(),
+            lasts: Lasts::default(),
             seats: Arc::default(),
+            groups: Groups::default(),
             quarantine: RwLock::default(),
             index: RwLock::default(),
             seq: AtomicU64::new(0),
@@ -179,6 +196,12 @@ impl Table {
             Record::Forget(id) => self.forget(*id),
             Record::Callee(callee) => self.callees.put(callee),
             Record::CalleeGone(id) => self.callees.remove(*id),
+            Record::Group(group) => self.groups.put(group),
+            Record::GroupGone(id) => self.groups.remove(*id),
+            Record::Member(member) => self.groups.put_member(member),
+            Record::MemberGone(group, number) => self.groups.remove_member(*group, *number),
+            Record::Last(last) => self.lasts.put(last),
+            Record::LastGone(id) => self.lasts.remove(*id),
         }
     }
 
@@ -224,6 +247,18 @@ impl Table {
         self.callees.due(now, max)
     }
 
+    /// Last callers that the disk doesn't hold yet, at most `max`: for the writer, as
+    /// [`Write::KeepLast`](super::request::Write::KeepLast).
+    pub fn lasts_unwritten(&self, max: usize) -> Vec<Last> {
+        self.lasts.unwritten(max)
+    }
+
+    /// Last callers whose time is over, at most `max`: for the writer, as
+    /// [`Write::KeepLast`](super::request::Write::KeepLast), which forgets them.
+    pub fn lasts_due(&self, now: Wall, max: usize) -> Vec<Last> {
+        self.lasts.due(now, max)
+    }
+
     /// A number's record. A released number has one too: ask [`Number::is_ours`].
     pub fn number(&self, x: Tel) -> Option<Arc<Number>> {
         self.numbers.get(&x).map(|number| number.clone())
@@ -249,11 +284,20 @@ impl Table {
         self.accounts.get(name).map(|account| account.clone())
     }
 
+    /// What a pool's prompts are spoken in, or else its account's; `None`: neither says.
+    pub fn language(&self, pool: Option<&str>, account: &str) -> Option<Language> {
+        let of_pool = pool.and_then(|pool| self.pool(pool)?.language);
+        of_pool.or_else(|| self.account(account)?.language)
+    }
+
     /// How much there is.
     pub fn counts(&self) -> Counts {
         let index = self.index();
         let (resting, rested_short) = index.resting.counts();
+        let (groups, members) = self.groups.counts();
         Counts {
+            groups,
+            members,
             resting,
             rested_short,
             rules: self.rules.len(),
@@ -364,6 +408,47 @@ impl Table {
         }
     }
 
+    /// Bindings that count at `arrived` and in which `number` stands for `person`, oldest first.
+    pub(super) fn owned_at(&self, person: RealNumber, number: Tel, arrived: Wall) -> Vec<Arc<Binding>> {
+        let own = self.own_on(person, number).into_iter();
+        own.filter_map(|id| self.as_of(id, arrived))
+            .filter(|binding| binding.parties.a() == Some(person))
+            .collect()
+    }
+
+    /// Open bindings in which `number` stands for `person`.
+    pub(super) fn own_on(&self, person: RealNumber, number: Tel) -> Vec<Id> {
+        let (who, on) = (person.key(), number.bits());
+        let all = (who, on, Id::from_bits(0))..=(who, on, Id::from_bits(u128::MAX));
+        self.index().own.range(all).map(|(.., id)| *id).collect()
+    }
+
+    /// The binding whose extension behind a number was freed last.
+    pub(super) fn last_freed(&self, number: Tel) -> Option<Id> {
+        self.index().freed.get(&number).map(|(_, id)| *id)
+    }
+
+    /// Whether a binding on the number counts at `arrived` and hasn't ended since.
+    pub(super) fn any_open_at(&self, number: Tel, arrived: Wall) -> bool {
+        let mut after = None;
+        // As good as always the first is one.
+        loop {
+            let ids = self.open_on(number, after, OPEN_CHUNK);
+            let Some(last) = ids.last() else { return false };
+            after = Some(*last);
+            if ids.into_iter().any(|id| self.as_of(id, arrived).is_some()) {
+                return true;
+            }
+        }
+    }
+
+    /// The version of a binding that counts at `arrived`, if one does.
+    fn as_of(&self, id: Id, arrived: Wall) -> Option<Arc<Binding>> {
+        let history = self.records.get(&id)?;
+        let version = history.iter().rfind(|version| version.since <= arrived)?;
+        (arrived < version.until()).then(|| version.clone())
+    }
+
     /// Whether an account's calls and bindings are refused.
     pub(super) fn is_suspended(&self, account: &str) -> bool {
         self.accounts
@@ -432,7 +517,7 @@ impl Table {
                 let keys = mode::keys(&binding).into_iter();
                 let his = keys.filter(|key| match key.caller {
                     Who::Number(tel) => caller.is(tel),
-                    Who::Anyone => false,
+                    Who::Anyone | Who::Extension(_) | Who::Member(_) | Who::Whole => false,
                 });
                 taken.extend(his.map(|key| key.dialled));
             }
@@ -447,202 +532,6 @@ impl Table {
     fn change_index<T>(&self, change: impl FnOnce(&mut Index) -> T) -> T {
         change(&mut self.index.write().unwrap_or_else(PoisonError::into_inner))
     }
-
-    fn put_account(&self, account: &Account) {
-        let known = self.account(&account.name);
-        if known.is_some_and(|known| known.version >= account.version) {
-            return;
-        }
-        self.accounts
-            .insert(account.name.clone(), Arc::new(account.clone()));
-        self.change_index(|index| index.accounts.insert(account.name.clone()));
-    }
-
-    fn put_pool(&self, pool: &Pool) {
-        self.change_index(|index| {
-            if let Some(known) = index.pools.get(&pool.key) {
-                if known.version >= pool.version {
-                    return;
-                }
-                let name = known.name.clone();
-                index.pool_names.remove(&name);
-            }
-            index.pool_names.insert(pool.name.clone(), pool.key.clone());
-            index.pools.insert(pool.key.clone(), Arc::new(pool.clone()));
-            index.shelves.put_pool(pool);
-        });
-    }
-
-    fn put_number(&self, number: &Number) {
-        let x = number.x.tel();
-        let known = self.number(x);
-        if let Some(known) = &known
-            && known.version >= number.version
-        {
-            return;
-        }
-        self.numbers.insert(x, Arc::new(number.clone()));
-        self.change_index(|index| {
-            index.numbers.insert(x);
-            index.shelves.put_number(number);
-        });
-    }
-
-    fn put_binding(&self, binding: &Binding) {
-        let old: History = self
-            .records
-            .get(&binding.id)
-            .map(|h| h.clone())
-            .unwrap_or_default();
-        let rank = |b: &Binding| (b.version, b.ended.is_some());
-        if old.last().is_some_and(|known| rank(known) >= rank(binding)) {
-            return;
-        }
-        let mut new = old.clone();
-        if new.last().is_some_and(|known| known.version == binding.version) {
-            new.pop();
-        }
-        new.push(Arc::new(Binding {
-            home: self.home(&binding.home),
-            ..binding.clone()
-        }));
-        // A version counts until its successor's `since`; ENDED_RULES_KEPT later no open attempt needs it.
-        while new.len() > BINDING_VERSIONS_KEPT
-            || new
-                .get(1)
-                .is_some_and(|next| next.since.plus(ENDED_RULES_KEPT) < binding.since)
-        {
-            new.remove(0);
-        }
-        for key in mode::keys(binding) {
-            self.put_rule(key, binding.id, binding.since);
-        }
-        let keys = old.iter().flat_map(|version| mode::keys(version));
-        let gone: SmallVec<[Key; 4]> = keys
-            .filter(|key| !new.iter().any(|version| mode::caller(version, *key).is_some()))
-            .collect();
-        self.records.insert(binding.id, new);
-        for key in gone {
-            self.remove_rule(key, binding.id);
-        }
-        self.change_index(|index| {
-            if let Some(known) = old.last() {
-                index.remove_binding(known);
-            }
-            index.insert_binding(binding);
-        });
-    }
-
-    /// The one copy of what bindings share.
-    fn home(&self, home: &Arc<Home>) -> Arc<Home> {
-        if let Some(known) = self.index().homes.get(home) {
-            return known.clone();
-        }
-        self.change_index(|index| index.homes.insert(home.clone()));
-        home.clone()
-    }
-
-    fn forget(&self, id: Id) {
-        let Some((_, history)) = self.records.remove(&id) else {
-            return;
-        };
-        for key in history.iter().flat_map(|version| mode::keys(version)) {
-            self.remove_rule(key, id);
-        }
-        if let Some(newest) = history.last() {
-            self.change_index(|index| index.remove_binding(newest));
-        }
-    }
-
-    fn put_rule(&self, key: Key, rule: Rule, since: Wall) {
-        let mut rules = match self.rules.entry(key) {
-            // As good as always.
-            Entry::Vacant(free) => {
-                free.insert(Rules::from_elem(rule, 1));
-                return;
-            }
-            Entry::Occupied(there) => there.get().clone(),
-        };
-        if rules.contains(&rule) {
-            return;
-        }
-        if rules.len() >= RULES_PER_KEY_MAX {
-            let is_past = |old: &Rule| {
-                self.binding(*old)
-                    .is_none_or(|newest| newest.is_over(since) || mode::caller(&newest, key).is_none())
-            };
-            if let Some(past) = rules.iter().position(is_past) {
-                rules.remove(past);
-            }
-        }
-        rules.push(rule);
-        self.rules.insert(key, rules);
-    }
-
-    fn remove_rule(&self, key: Key, rule: Rule) {
-        let mut rules = self.rules(key);
-        rules.retain(|known| *known != rule);
-        if rules.is_empty() {
-            self.rules.remove(&key);
-        } else {
-            self.rules.insert(key, rules);
-        }
-    }
-}
-
-impl Index {
-    fn insert_binding(&mut self, binding: &Binding) {
-        let id = binding.id;
-        self.bindings.insert(id);
-        for party in people_of(binding) {
-            self.of_party.insert((party.key(), id));
-        }
-        match binding.ended {
-            Some((at, _)) => {
-                self.ended.insert((at, id));
-                let limit = self.resting_limit;
-                self.resting.insert(binding.pool(), at, id, limit);
-                for number in numbers_of(binding) {
-                    self.ended_on.insert((number, id));
-                }
-            }
-            None => {
-                for number in numbers_of(binding) {
-                    self.open_on.insert((number, id));
-                }
-                for (person, number) in mode::own(binding) {
-                    self.own.insert((person.key(), number.tel().bits(), id));
-                }
-                self.shelves.open(binding);
-                if binding.expires != Wall::NEVER {
-                    self.due.insert((binding.expires, id));
-                }
-            }
-        }
-    }
-
-    fn remove_binding(&mut self, binding: &Binding) {
-        let id = binding.id;
-        self.bindings.remove(&id);
-        for number in numbers_of(binding) {
-            self.ended_on.remove(&(number, id));
-            self.open_on.remove(&(number, id));
-        }
-        for party in people_of(binding) {
-            self.of_party.remove(&(party.key(), id));
-        }
-        for (person, number) in mode::own(binding) {
-            self.own.remove(&(person.key(), number.tel().bits(), id));
-        }
-        self.due.remove(&(binding.expires, id));
-        match binding.ended {
-            Some((at, _)) => {
-                self.ended.remove(&(at, id));
-                self.resting.remove(binding.pool(), at, id);
-            }
-            None => self.shelves.close(binding),
-        }
-    }
 }
 
 /// The virtual numbers that a binding has.
@@ -651,12 +540,7 @@ pub(super) fn numbers_of(binding: &Binding) -> impl Iterator<Item = Tel> + use<>
     [Some(binding.x.tel()), y].into_iter().flatten()
 }
 
-/// The real numbers that a binding joins.
-fn people_of(binding: &Binding) -> impl Iterator<Item = RealNumber> + use<> {
-    [Some(binding.parties.a()), binding.parties.b()]
-        .into_iter()
-        .flatten()
-}
-
+mod groups;
+mod put;
 #[cfg(test)]
 mod tests;

@@ -312,6 +312,7 @@ impl Hands {
             }
             Order::Play(port, play) => self.relay.play(now, port.0, &play),
             Order::Hush(port) => self.relay.hush(port.0),
+            Order::Listen(port, listening) => self.relay.listen(port.0, listening),
             Order::Count(port) => {
                 // Answered even if there is no flow any more: somebody waits for it.
                 let counts = self.relay.counts(now, port.0).unwrap_or_default();
@@ -414,12 +415,11 @@ impl Hands {
             self.relay.rtcp(now, port & !1, from, packet);
             return;
         }
-        let Some(out) = self.relay.rtp(now, port, from, &mut self.buffer[..], length) else {
-            while let Some((port, digit)) = self.relay.poll_heard() {
-                self.reports.push(Report::Key(MediaPort(port), digit));
-            }
-            return;
-        };
+        let out = self.relay.rtp(now, port, from, &mut self.buffer[..], length);
+        while let Some((port, keyed)) = self.relay.poll_heard() {
+            self.reports.push(Report::of_key(MediaPort(port), keyed));
+        }
+        let Some(out) = out else { return };
         if let (Some(pair), Some(bytes)) = (self.table.pair(out.port), self.buffer.get(out.bytes)) {
             // Full or refused: a packet is lost, as packets are.
             let _ = pair.rtp.send_to(bytes, out.to);

@@ -68,6 +68,7 @@ fn cdr(n: u64, ended_at: Wall) -> Cdr {
         end_cause: None,
         charging: None,
         announcement: None,
+        collected: None,
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use arrayvec::ArrayVec;
 use serde::{Deserialize, Serialize};
 
+use super::clip::Coding;
 use crate::base::keying::Keying;
 use crate::base::limits::SDP_CODECS_MAX;
 
@@ -18,6 +19,8 @@ pub struct Payload {
     pub other: Option<u8>,
     /// RTP clock, in hertz (G.722's is 8,000, RFC 3551 §4.5.2).
     pub clock_hz: u32,
+    /// How the audio is coded, if it is so that we can read it.
+    pub coding: Option<Coding>,
     /// RFC 4733 telephone-event: an event among the audio, not the audio.
     pub is_event: bool,
 }

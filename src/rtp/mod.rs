@@ -4,14 +4,18 @@
 
 pub mod clip;
 pub mod dtmf;
+pub mod ear;
 pub mod flow;
 pub mod g711;
+pub mod g722;
 pub mod inbound;
 pub mod outbound;
 pub mod packet;
 pub mod relay;
+pub mod resample;
 pub mod rtcp;
 pub mod signals;
 pub mod srtp;
 pub mod tone;
+pub mod twice;
 pub mod wav;

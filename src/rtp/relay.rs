@@ -11,28 +11,30 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
-use super::dtmf::{Again, BEAT, By, Digit, Keypad, Listener, Pressed, Twice};
+use super::dtmf::{Digit, Keypad};
+use super::ear::events::Events;
+use super::ear::{Ear, Heard, Listening};
 use super::flow::{Counts, FlowSpec, Payloads, RtcpPort, Stream, Way};
-use super::inbound::{Inbound, RtcpSender};
+use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::packet;
-use super::rtcp::{self, Ending, Leaves};
+use super::rtcp::{self, Ending};
+use super::twice::Twice;
 use crate::base::chance::Chance;
 use crate::base::limits::UDPTL_BYTES_MAX;
 use crate::base::time::{Instant, Wall};
 use crate::base::timer::{TimerId, Timers};
 
 mod flow;
+mod keys;
 mod player;
+mod reports;
 mod secure;
 mod silence;
 
-use flow::round_trip_us;
 use player::{Playing, Rounds};
 use secure::Crypt;
 
-/// The mean time between two RTCP reports (RFC 3550 §6.2), before it is made random.
-const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 /// Reports, and looks for silence, are due at whole steps of this: what is due within one costs one wake-up, however
 /// many flows there are. Two hundred and fifty steps lie between the shortest interval of reports and the longest.
 const STEP: Duration = Duration::from_millis(20);
@@ -42,6 +44,8 @@ const SRS_KEPT: usize = 4;
 const ROUND_TRIP_MAX: i32 = 60 << 16;
 /// A round trip may come out shorter than nothing by this much, in 1/65,536 s: the peer's delay is rounded.
 const ROUND_TRIP_SLACK: i32 = 1 << 8;
+/// Keys that one packet may tell, mostly: for more the queue grows.
+const HEARD: usize = 16;
 /// A pair is looked at for silence no more often than this, whatever its time-out is.
 const SILENCE_CHECK_MIN: Duration = Duration::from_secs(1);
 
@@ -68,8 +72,18 @@ pub struct Relay {
     rounds: Rounds,
     out: VecDeque<(u32, SocketAddr, Vec<u8>)>,
     dead: VecDeque<u32>,
-    heard: VecDeque<(u32, Digit)>,
+    heard: VecDeque<(u32, Keyed)>,
     rolled: VecDeque<(u32, u32)>,
+}
+
+/// A key that a flow's peer pressed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Keyed {
+    /// As an event, where the other leg has agreed on no events at that clock: whoever asks may have another way to tell
+    /// it.
+    Across(Digit),
+    /// To us, who listen.
+    ToUs(Heard),
 }
 
 /// What a timer is for.
@@ -113,8 +127,10 @@ struct Flow {
     keys: Option<Box<Keys>>,
     /// The sound that its peer hears of us.
     playing: Option<Box<Playing>>,
-    /// The event that its peer is sending, if the other leg has none.
-    listener: Option<Box<Option<Listener>>>,
+    /// The events that its peer is sending, if the other leg has none.
+    events: Option<Box<Events>>,
+    /// What listens to its peer; absent if nobody does.
+    ear: Option<Box<Ear>>,
     /// The keys that its peer has told, by a message or as events; absent until it tells one.
     twice: Option<Box<Twice>>,
     /// What secures it; absent if nothing does.
@@ -184,7 +200,7 @@ impl Relay {
             rounds: Rounds::default(),
             out: VecDeque::new(),
             dead: VecDeque::new(),
-            heard: VecDeque::new(),
+            heard: VecDeque::with_capacity(HEARD),
             rolled: VecDeque::new(),
         }
     }
@@ -218,7 +234,8 @@ impl Relay {
             said_dead: None,
             keys: None,
             playing: None,
-            listener: None,
+            events: None,
+            ear: None,
             twice: None,
             crypt: None,
         });
@@ -328,7 +345,8 @@ impl Relay {
         buffer: &mut [u8],
         length: usize,
     ) -> Option<Outgoing> {
-        let flow = self.flow(port)?;
+        let index = self.index(port)?;
+        let flow = self.flows.get_mut(index)?.as_deref_mut()?;
         let mut packet = buffer.get_mut(..length)?;
         match flow.takes {
             Takes::Rtp => {}
@@ -361,13 +379,22 @@ impl Relay {
             flow.drop_one();
             return None;
         };
+        if let Some(ear) = &mut flow.ear {
+            let body = packet.get(body.clone()).unwrap_or_default();
+            ear.hear(now, &header, payload.as_ref(), body, |heard| {
+                self.heard.push_back((port, Keyed::ToUs(heard)));
+            });
+        }
         let agreed = payload.and_then(|payload| Some((payload, payload.other?)));
         let Some((payload, number)) = agreed else {
-            flow.drop_foreign(header.payload_type);
-            if let Some(event) = payload.filter(|payload| payload.is_event) {
+            match payload {
+                Some(payload) if flow.ear.is_some() => flow.count_in(now, &payload),
+                Some(_) | None => flow.drop_foreign(header.payload_type),
+            }
+            if let Some(event) = payload.filter(|payload| payload.is_event && flow.ear.is_none()) {
                 let payload = packet.get(body).unwrap_or_default();
-                let heard = flow.hear_key(now, header.timestamp, event.clock_hz, payload);
-                self.heard.extend(heard.map(|digit| (port, digit)));
+                let heard = flow.hear_key(now, &header, event.clock_hz, payload);
+                self.heard.extend(heard.map(|digit| (port, Keyed::Across(digit))));
             }
             return None;
         };
@@ -433,128 +460,6 @@ impl Relay {
         })
     }
 
-    /// Whether the packet of an event that came on `port` is of a key that its peer has told by a message too, and that
-    /// the peer of `joined` hears already.
-    #[cold]
-    fn is_told(
-        &mut self,
-        now: Instant,
-        port: u32,
-        joined: u32,
-        header: &packet::Header,
-        payload: &[u8],
-    ) -> bool {
-        let hears = |other: &mut Flow| other.way.sends() && other.inbound.address.to().is_some();
-        if !self.flow(joined).is_some_and(hears) {
-            return false;
-        }
-        let again = self.flow(port).map(|flow| {
-            let twice = flow.twice();
-            twice.heard(now, header.ssrc, header.timestamp, payload)
-        });
-        if again != Some(Again::Yes) {
-            return false;
-        }
-        if let Some(other) = self.flow(joined) {
-            // What isn't relayed shan't look like loss.
-            other.outbound.pause();
-        }
-        true
-    }
-
-    /// A key is to be heard by the peer of `port`: an event of ours among what is relayed to it, which is silent
-    /// meanwhile. Its first packet is ready at once.
-    pub fn digit(&mut self, now: Instant, port: u32, digit: Digit) -> Pressed {
-        let Some(flow) = self.flow(port) else {
-            return Pressed::NoEvents;
-        };
-        if flow.event().is_none() || !flow.way.sends() || flow.inbound.address.to().is_none() {
-            flow.inbound.counts.digits_dropped += 1;
-            return Pressed::NoEvents;
-        }
-        let joined = flow.joined;
-        if let Some(speaker) = joined.and_then(|joined| self.flow(joined))
-            && speaker.twice().told(now, digit.key, By::Message) == Again::Yes
-        {
-            return Pressed::Yes;
-        }
-        if let Some(flow) = self.flow(port)
-            && let Some(keys) = &mut flow.keys
-        {
-            if keys.pad.push(digit) {
-                return Pressed::Yes;
-            }
-            flow.inbound.counts.digits_dropped += 1;
-            return Pressed::Full;
-        }
-        let mut pad = Keypad::default();
-        if !pad.push(digit) {
-            return Pressed::Full;
-        }
-        let timer = self.timers.set(now, Due::Beat(port));
-        if let Some(flow) = self.flow(port) {
-            flow.keys = Some(Box::new(Keys {
-                pad,
-                timestamp: 0,
-                due: now,
-                timer,
-            }));
-        }
-        self.tick(now);
-        Pressed::Yes
-    }
-
-    /// An RTCP packet came from `from` to the RTCP port of `port`. It ends here: it says that the peer lives, when
-    /// it last reported, and how far away it is.
-    pub fn rtcp(&mut self, now: Instant, port: u32, from: SocketAddr, packet: &mut [u8]) {
-        let wall = self.wall;
-        let Some(flow) = self.flow(port) else {
-            return;
-        };
-        let mut length = packet.len();
-        if let Some(crypt) = &mut flow.crypt {
-            let Some(opened) = crypt.open.rtcp(packet) else {
-                flow.inbound.counts.forged += 1;
-                return;
-            };
-            length = opened;
-        }
-        let packet = packet.get(..length).unwrap_or_default();
-        let Some(heard) = rtcp::read(packet, flow.outbound.ssrc()) else {
-            return;
-        };
-        let sender = flow.inbound.address.admit_rtcp(from);
-        match sender {
-            RtcpSender::Peer => flow.inbound.alive = now,
-            RtcpSender::Host => {}
-            RtcpSender::Stranger => return,
-        }
-        if let (Some(reception), Some(sent)) = (&mut flow.inbound.reception, heard.sent)
-            && reception.ssrc == heard.ssrc
-        {
-            reception.last_sr = Some((sent, now));
-        }
-        let streams = flow.inbound.reception.as_ref().map(|reception| reception.ssrc);
-        if heard.leaves == Leaves::Yes && streams == Some(heard.ssrc) && sender == RtcpSender::Peer {
-            flow.inbound.end(now);
-        }
-        if let Some(about_us) = &heard.about_us {
-            flow.hear_of_us(about_us);
-        }
-        // RFC 3550 §6.4.1: A - LSR - DLSR, if LSR is one of our own.
-        if let Some(about_us) = heard
-            .about_us
-            .filter(|about_us| flow.srs.contains(&about_us.last_sr))
-        {
-            let trip = rtcp::middle(rtcp::ntp(wall, now))
-                .wrapping_sub(about_us.last_sr)
-                .wrapping_sub(about_us.delay);
-            if let Some(trip_us) = round_trip_us(trip) {
-                flow.inbound.counts.round_trip_us = Some(trip_us);
-            }
-        }
-    }
-
     /// Does what is due: reports, looks for silence.
     pub fn tick(&mut self, now: Instant) {
         while let Some(due) = self.timers.pop_due(now) {
@@ -583,10 +488,22 @@ impl Relay {
         self.dead.pop_front()
     }
 
-    /// A key that the peer of this port pressed as an event, where the other leg has agreed on no events at that clock:
-    /// whoever asks may have another way to tell it. To be asked until `None` after every packet that goes nowhere.
-    pub fn poll_heard(&mut self) -> Option<(u32, Digit)> {
+    /// A key that the peer of this port pressed, if it isn't the relay's to pass on. To be asked until `None` after every
+    /// packet.
+    pub fn poll_heard(&mut self) -> Option<(u32, Keyed)> {
         self.heard.pop_front()
+    }
+
+    /// Whether the peer of `port` is listened to from now on; if it was already, nothing changes. What it sends is
+    /// relayed all the same, if it is joined with anybody. Without effect if there is no flow.
+    pub fn listen(&mut self, port: u32, listening: Listening) {
+        let Some(flow) = self.flow(port) else { return };
+        match listening {
+            Listening::Yes => {
+                flow.ear.get_or_insert_default();
+            }
+            Listening::No => flow.ear = None,
+        }
     }
 
     /// The port of a secured flow whose peer's sequence numbers have rolled over, and how often by now: whoever goes on
@@ -609,59 +526,6 @@ impl Relay {
     fn flow(&mut self, port: u32) -> Option<&mut Flow> {
         let index = self.index(port)?;
         self.flows.get_mut(index)?.as_deref_mut()
-    }
-
-    /// The next packet of an event of ours, and when the one after it is due.
-    fn beat(&mut self, now: Instant, port: u32) {
-        let Some(flow) = self.flow(port) else {
-            return;
-        };
-        let Some(mut keys) = flow.keys.take() else {
-            return;
-        };
-        let Some((to, bytes)) = flow.beat(now, &mut keys) else {
-            flow.yield_to_peer();
-            flow.inbound.counts.digits_dropped += keys.pad.left() as u32;
-            return;
-        };
-        // By the clock of the first, so that lateness doesn't add up; but not all at once after a long delay.
-        let next = keys.due + BEAT;
-        keys.due = if next < now { now + BEAT } else { next };
-        keys.timer = self.timers.set(keys.due, Due::Beat(port));
-        if let Some(flow) = self.flow(port) {
-            flow.keys = Some(keys);
-            let bytes = flow.sealed(bytes);
-            self.out.extend(bytes.map(|bytes| (port, to, bytes)));
-        }
-    }
-
-    fn report(&mut self, now: Instant, port: u32) {
-        let next = whole_step(now + self.report_interval());
-        let timer = self.timers.set(next, Due::Report(port));
-        let wall = self.wall;
-        let Some(flow) = self.flow(port) else {
-            self.timers.cancel(timer);
-            return;
-        };
-        flow.report_timer = timer;
-        let rolled = flow.untold_rollovers();
-        if let Some(to) = flow.inbound.address.rtcp_to()
-            && !flow.takes.is_fax()
-        {
-            let ending = flow.retired.take().map_or(Ending::More, Ending::Bye);
-            let bytes = flow.report(now, wall, ending);
-            let from = flow.rtcp_from(port);
-            let bytes = flow.sealed_report(bytes);
-            self.out.extend(bytes.map(|bytes| (from, to, bytes)));
-        }
-        self.rolled.extend(rolled.map(|rollovers| (port, rollovers)));
-    }
-
-    // RFC 3550 §6.3.1: between half and one and a half of the interval. The division by e - 3/2 there is for timers
-    // that are reconsidered when members come and go: here are always two.
-    fn report_interval(&mut self) -> Duration {
-        let per_mille = 500 + self.chance.below(1_001);
-        REPORT_INTERVAL * per_mille / 1_000
     }
 }
 

@@ -142,6 +142,13 @@ fn samples(country: Country, signal: Signal) -> Vec<i16> {
     round.repeat(rounds.unwrap_or(1))
 }
 
+/// Three short tones of 1400 Hz, which E.180 has for warnings of operators: nobody takes them for a tone of the network.
+fn last_minute() -> Vec<i16> {
+    let beats = [on(&[1_400], 200), on(&[], 200)];
+    let round: Vec<i16> = beats.iter().flat_map(|beat| heard(*beat)).collect();
+    round.repeat(3)
+}
+
 /// One part. Every one begins at zero, so that it doesn't click.
 fn heard(beat: Beat) -> Vec<i16> {
     let count = (beat.ms * (SAMPLE_RATE_HZ / 1_000)) as usize;
@@ -162,6 +169,7 @@ pub struct Signals {
     busy: Arc<Clip>,
     congestion: Arc<Clip>,
     unobtainable: Arc<Clip>,
+    last_minute: Arc<Clip>,
 }
 
 impl Signals {
@@ -190,7 +198,13 @@ impl Signals {
             busy: telling(Signal::Busy),
             congestion: telling(Signal::Congestion),
             unobtainable: telling(Signal::Unobtainable),
+            last_minute: Arc::new(Clip::new(&last_minute(), Repeats::Once)),
         }
+    }
+
+    /// A minute is left: the same in every country. Short, since the other party isn't heard meanwhile.
+    pub fn last_minute(&self) -> &Arc<Clip> {
+        &self.last_minute
     }
 
     /// The sound of a signal.
@@ -207,6 +221,7 @@ impl Signals {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rtp::clip::Coding;
     use crate::rtp::g711::Law;
     use crate::rtp::tone::{amplitude, share};
 
@@ -218,7 +233,7 @@ mod tests {
     ];
 
     fn decoded(clip: &Clip) -> Vec<i16> {
-        let frames = (0..clip.frames()).filter_map(|at| clip.frame(Law::A, at));
+        let frames = (0..clip.frames()).filter_map(|at| clip.frame(Coding::A, at));
         frames.flatten().map(|code| Law::A.decode(*code)).collect()
     }
 
@@ -258,10 +273,15 @@ mod tests {
     fn a_ringback_tone_goes_on_and_the_others_have_an_end() {
         for (name, country) in Country::ALL {
             let signals = Signals::of(country);
-            assert!(signals.clip(Signal::Ringback).frame(Law::A, u64::MAX).is_some());
+            assert!(
+                signals
+                    .clip(Signal::Ringback)
+                    .frame(Coding::A, u64::MAX)
+                    .is_some()
+            );
             for signal in [Signal::Busy, Signal::Congestion, Signal::Unobtainable] {
                 let clip = signals.clip(signal);
-                assert_eq!(clip.frame(Law::Mu, clip.frames()), None);
+                assert_eq!(clip.frame(Coding::Mu, clip.frames()), None);
                 let lasts = clip.lasts();
                 assert!(
                     lasts >= REFUSAL_TONE && lasts < REFUSAL_TONE.saturating_mul(2),

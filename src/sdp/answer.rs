@@ -479,10 +479,11 @@ impl Agreed {
     }
 }
 
-/// The payload types of one leg's flow (`near`) and their counterparts on the other (`far`). A peer that
-/// renumbered a codec in its answer has two rows for it: what it sends and what it says.
-pub fn rows(near: &Agreed, far: &Agreed) -> Vec<Row> {
-    let mut rest: Vec<&Codec> = far.codecs.iter().map(|pair| &pair.theirs).collect();
+/// The payload types of one leg's flow (`near`) and their counterparts on the other (`far`), if that has settled
+/// anything. A peer that renumbered a codec in its answer has two rows for it: what it sends and what it says.
+pub fn rows(near: &Agreed, far: Option<&Agreed>) -> Vec<Row> {
+    let far = far.map_or(&[][..], |far| &far.codecs);
+    let mut rest: Vec<&Codec> = far.iter().map(|pair| &pair.theirs).collect();
     let mut rows: Vec<Row> = Vec::new();
     for pair in &near.codecs {
         let other = take_like(&mut rest, &pair.theirs).map(|codec| codec.payload);

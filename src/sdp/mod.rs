@@ -16,7 +16,7 @@
 //! B answers (each fork)      b = terms.check(&Lines::one(), &parse(body)?)?              Err → end B, A gets 488
 //! A is answered              (answer, a) = offer.answer(&b, None)?
 //!                            build::write(origin, here, &offer.lines, &answer)
-//! the flows are told         rows(&a, &b) for A's port, rows(&b, &a) for B's;
+//! the flows are told         rows(&a, Some(&b)) for A's port, rows(&b, Some(&a)) for B's;
 //!                            remote = a.rtp, a.rtcp; way = a.way (seen from us: SendOnly is "we send")
 //!
 //! A calls without            terms = Terms::list(&CodecName::DEFAULT) → B; b = terms.check(…)

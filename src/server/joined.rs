@@ -11,8 +11,10 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use crate::api::native::{Phase, Takeover};
 use crate::call::bans::Bans;
 use crate::call::config::Config;
+use crate::call::ivr::lockout::Lockout;
 use crate::call::port::{Command, Note, Registration};
 use crate::call::reach::Reach;
+use crate::customer::asker::Asker;
 use crate::masking::table::Table;
 use crate::names::keeper::Names;
 use crate::records::cdr_file;
@@ -54,6 +56,8 @@ pub(super) struct Joined {
     pub(super) reach: Arc<Reach>,
     /// Who is kept out.
     pub(super) bans: Arc<Bans>,
+    /// Who guesses extensions.
+    pub(super) lockout: Arc<Lockout>,
     /// What was told of that.
     pub(super) gateways: Mutex<Told>,
     pub(super) log: Option<Log>,
@@ -65,6 +69,8 @@ pub(super) struct Joined {
     pub(super) sip: Arc<Stats>,
     /// The names of gateways.
     pub(super) names: Names,
+    /// Who asks customers' servers.
+    pub(super) asker: Asker,
     /// Who copies messages to a capture server, if the conf names one.
     pub(super) hep: ArcSwapOption<hep::Exporter>,
     pub(super) hep_stats: Arc<hep::Stats>,

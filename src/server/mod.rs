@@ -1,10 +1,12 @@
 //! The only place where the rooms are joined: it starts them, passes between them, and stops them in order.
 
+mod asking;
 mod certificates;
 mod export;
 mod gateways;
 mod health;
 mod joined;
+mod prompts;
 mod readings;
 mod reload;
 mod room;

@@ -25,6 +25,7 @@ impl Readings {
     pub(super) fn write(&self, page: &mut Page) {
         self.server(page);
         self.names(page);
+        self.shared.write_asking(page);
         self.disk(page);
         self.shared.write_gateways(page);
         let sip = &self.shared.sip;

@@ -10,12 +10,14 @@ use crate::api::native::{self, ConfState, Desk, OnDisk, Reloaded};
 use crate::base::limits::DNS_PATIENCE;
 use crate::base::time::Wall;
 use crate::config::{Conf, Faults, Reading};
+use crate::media::prompts::{BadFile, difference};
 use crate::names::Wanted;
 use crate::transport::shard::Message;
 use crate::transport::tls::{Shown, Terms};
 
 use super::certificates;
 use super::joined::Joined;
+use super::prompts;
 use super::supervisor;
 
 /// The conf in force.
@@ -23,6 +25,8 @@ pub(super) struct InForce {
     pub(super) conf: Conf,
     /// `None` for the built-in one.
     files: Option<Files>,
+    /// The prompts that can't be heard.
+    pub(super) bad_prompts: Vec<BadFile>,
 }
 
 /// The files of the conf.
@@ -37,7 +41,12 @@ struct Files {
 }
 
 impl InForce {
-    pub(super) fn at_start(conf: Conf, reading: Option<Reading>, now: Wall) -> Self {
+    pub(super) fn at_start(
+        conf: Conf,
+        reading: Option<Reading>,
+        bad_prompts: Vec<BadFile>,
+        now: Wall,
+    ) -> Self {
         let files = reading.map(|reading| Files {
             in_force: reading.clone(),
             read: reading,
@@ -45,7 +54,11 @@ impl InForce {
             by: "start",
             waiting: Vec::new(),
         });
-        Self { conf, files }
+        Self {
+            conf,
+            files,
+            bad_prompts,
+        }
     }
 }
 
@@ -113,7 +126,7 @@ impl Joined {
             return Err(vec![built_in.to_owned()]);
         };
         let new = Reading::of(files.read.path()).map_err(lines)?;
-        let reload = files.in_force.reload(&new).map_err(lines)?;
+        let mut reload = files.in_force.reload(&new).map_err(lines)?;
         // What may fail comes first.
         let terms = new.certificates(&reload.conf).map_err(lines)?;
         let moves = reload.conf.api.listen != in_force.conf.api.listen;
@@ -139,6 +152,17 @@ impl Joined {
         }
         let mut taken = reload.taken;
         taken.extend(self.new_certificates(&terms));
+        // The key may say what it said, and its file something else.
+        if reload.conf.ask.ca != in_force.conf.ask.ca && !taken.iter().any(|key| key == "ask.ca") {
+            taken.push("ask.ca (its file was renewed)".to_owned());
+        }
+        let bad_prompts = prompts::read(&mut reload.conf);
+        Arc::make_mut(&mut reload.conf.switch.prompts).share(&in_force.conf.switch.prompts);
+        reload.conf.switch.prompts.prepare();
+        taken.extend(difference(
+            &in_force.conf.switch.prompts,
+            &reload.conf.switch.prompts,
+        ));
         self.take(&reload.conf, &in_force.conf, terms);
         for what in &taken {
             tracing::info!("taken from the conf: {what}");
@@ -147,8 +171,10 @@ impl Joined {
             tracing::warn!("{key} waits for a restart");
         }
         tracing::info!("the conf was read again");
+        let told = bad_prompts.iter().map(ToString::to_string).collect();
         *in_force = InForce {
             conf: reload.conf,
+            bad_prompts,
             files: Some(Files {
                 read: new,
                 in_force: reload.in_force,
@@ -158,6 +184,7 @@ impl Joined {
             }),
         };
         Ok(Reloaded {
+            bad_prompts: told,
             taken,
             waiting: reload.waiting,
         })
@@ -205,6 +232,9 @@ impl Joined {
                 [Message::Tls(terms.clone()), Message::Config(config.clone())],
             );
         });
+        if conf.ask != before.ask {
+            self.ask_anew(&conf.ask);
+        }
         if conf.hep != before.hep {
             self.export_anew(conf.hep.as_ref());
         }

@@ -87,6 +87,7 @@ impl Handler for Room {
             Input::Failed(..)
             | Input::Timeout
             | Input::Media(_)
+            | Input::Advice(..)
             | Input::Order(_)
             | Input::Config(_)
             | Input::Resolved(_) => None,
@@ -181,6 +182,7 @@ impl Room {
                 }
                 Output::Journal(entry) => self.entries.push(entry),
                 Output::Told(id) => self.gone.push(id),
+                Output::Ask(id, inquiry) => self.shared.asker.ask(self.index, id, inquiry),
                 Output::Answer(id, answer) => self.board.answer(id, answer),
                 Output::Registration(registration) => self.shared.registered(&registration),
                 Output::Note(note) => self.shared.note(note, from),

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::Semaphore;
 
 use crate::api::idempotency::Answers;
-use crate::api::native::{self, Desk, Owner, Phase, Stop, Takeover};
+use crate::api::native::{self, Desk, Owner, Phase, PromptFolder, Stop, Takeover};
 use crate::api::socket;
 use crate::api::switchboard::Switchboard;
 use crate::base::chance::Chance;
@@ -51,10 +52,12 @@ use crate::transport::shard::{Door, Message};
 use crate::transport::tls;
 
 use super::Running;
+use super::asking;
 use super::certificates::told;
 use super::gateways;
 use super::health::{no_handover, other_files, too_few_files};
 use super::joined::{Joined, Wish, say_to};
+use super::prompts;
 use super::readings::Readings;
 use super::reload::{Front, InForce, listen};
 use super::room::{self, Room};
@@ -71,7 +74,7 @@ const TAIL_IDS: usize = 200_000;
 ///
 /// # Errors
 /// What keeps it from starting, in a sentence with the cure.
-pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Running> {
+pub fn start(mut conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Running> {
     let mut handed = Handed::take();
     // A second server in one process (tests) goes on with the first one's log.
     let log = log::start(conf.log).ok();
@@ -151,11 +154,14 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
     room::give_orders(threads, &lanes, left.media.drain(..), &health);
     let media_after = started.elapsed();
 
+    // An hour of them may take seconds to read.
+    let bad_prompts = prompts::read(&mut conf);
     let Disk { store, records } = open_disk(&conf, &clock, &health, &journal, |recorded| {
         room::give_orders(threads, &lanes, left.close(recorded), &health);
         std::mem::take(&mut left.records)
     })?;
     journal.told(&left.unreadable);
+    let asker = asking::start(&conf.ask, &health, &transport.doors)?;
     let (wish, wishes) = channel();
     store.table().set_quarantine(conf.quarantine);
     let shared = Arc::new(Joined {
@@ -165,7 +171,12 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
         config: Arc::new(ArcSwap::from_pointee(conf.switch.clone())),
         terms: ArcSwap::from(certificates),
         said_of_tls: Mutex::default(),
-        conf: Mutex::new(InForce::at_start(conf.clone(), reading, clock.now().wall)),
+        conf: Mutex::new(InForce::at_start(
+            conf.clone(),
+            reading,
+            bad_prompts,
+            clock.now().wall,
+        )),
         front: Mutex::default(),
         records: Arc::downgrade(&records),
         log,
@@ -176,7 +187,9 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
         doors: transport.doors,
         sip: transport.stats,
         bans: transport.bans,
+        lockout: Arc::default(),
         names: names.clone(),
+        asker,
         hep: ArcSwapOption::default(),
         hep_stats: Arc::default(),
         live: (0..count).map(|_| AtomicUsize::new(0)).collect(),
@@ -196,6 +209,7 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
     ) {
         shared.health.set("file limit", State::Degraded, sentence);
     }
+    prompts::prepare(conf.switch.prompts.clone());
     // Before they run: the first thing that they do may be to go on with calls.
     let onlooker = shared.export(conf.hep.as_ref())?;
     for event_loop in &mut transport.loops {
@@ -221,7 +235,8 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
                 chance,
             )
             .sharing(shared.reach.clone())
-            .barring(shared.bans.clone()),
+            .barring(shared.bans.clone())
+            .locking(shared.lockout.clone()),
             index: shard.index,
             shared: shared.clone(),
             media: media.clone(),
@@ -287,6 +302,7 @@ pub fn start(conf: Conf, reading: Option<config::Reading>) -> anyhow::Result<Run
         started: clock.now().wall,
         reach: shared.reach.clone(),
         bans: shared.bans.clone(),
+        asker: shared.asker.clone(),
         owner: owner(&shared, &records, &journal, &store, &conf.store),
         clock: {
             let clock = clock.clone();
@@ -457,6 +473,7 @@ fn owner(
         shared.clone(),
         shared.clone(),
     );
+    let (put, remove, bad) = (shared.clone(), shared.clone(), shared.clone());
     let (connections, kept) = (shared.sip.clone(), journal.clone());
     let readings = Readings {
         shared: shared.clone(),
@@ -479,6 +496,12 @@ fn owner(
         }),
         admit: Box::new(move |phase| admit.admit(phase)),
         reload: Box::new(move || reload.reload()),
+        prompts: PromptFolder {
+            upload: Arc::new(Semaphore::new(1)),
+            put: Box::new(move |place, sound| put.put_prompt(place, sound)),
+            remove: Box::new(move |place| remove.remove_prompt(place)),
+            bad: Box::new(move || bad.bad_prompts()),
+        },
         conf: Box::new(move || conf.conf_state()),
         log_level: Box::new(move |wanted| {
             if let Some(log) = &level.log {

@@ -360,7 +360,15 @@ fn look_through(path: &Path) -> Result<(Snapshot, Holds), BackupError> {
                 Record::Number(_) => &mut holds.numbers,
                 Record::Binding(binding) if binding.ended.is_none() => &mut holds.bindings,
                 Record::Binding(_) => &mut holds.bindings_ended,
-                Record::Callee(_) | Record::Forget(_) | Record::CalleeGone(_) => &mut holds.others,
+                Record::Group(_)
+                | Record::Member(_)
+                | Record::GroupGone(_)
+                | Record::MemberGone(..)
+                | Record::Callee(_)
+                | Record::Last(_)
+                | Record::Forget(_)
+                | Record::CalleeGone(_)
+                | Record::LastGone(_) => &mut holds.others,
             };
             *count += 1;
             Ok(())

@@ -138,7 +138,7 @@ struct Shared {
 }
 
 enum Job {
-    Write(Write, Reply),
+    Write(Box<Write>, Reply),
     /// Everything before it is to be done; then the writer ends.
     Stop,
 }
@@ -221,9 +221,9 @@ impl Store {
             .map_err(|_| QueueFull)?;
         for (write, reply) in writes {
             let refused = if shared.closing.load(Ordering::Acquire) {
-                Err(Job::Write(write, reply))
+                Err(Job::Write(Box::new(write), reply))
             } else {
-                queue.send(Job::Write(write, reply)).map_err(|e| e.0)
+                queue.send(Job::Write(Box::new(write), reply)).map_err(|e| e.0)
             };
             if let Err(Job::Write(_, reply)) = refused {
                 shared.waiting.fetch_sub(1, Ordering::AcqRel);
@@ -453,6 +453,8 @@ impl Writer {
             match jobs.recv_deadline(tick) {
                 Ok(job) => {
                     if self.group(job, jobs, clock()) == Go::Stop {
+                        // What calls noted since the last tick.
+                        while self.tick(clock()) == Ticked::Some {}
                         break;
                     }
                 }
@@ -479,7 +481,7 @@ impl Writer {
         let mut planner = table.planner();
         while let Some(job) = next {
             let (write, reply) = match job {
-                Job::Write(write, reply) => (write, reply),
+                Job::Write(write, reply) => (*write, reply),
                 Job::Stop => {
                     go = Go::Stop;
                     break;
@@ -521,6 +523,14 @@ impl Writer {
             let (id, only) = (callee.binding, Some(callee));
             if let Ok(planned) = planner.plan(&Write::ClearCallee { id, only }, now, &mut self.chance) {
                 group.add(planned.change);
+            }
+        }
+        for lasts in [table.lasts_unwritten(GROUP_MAX), table.lasts_due(now, GROUP_MAX)] {
+            is_full |= lasts.len() == GROUP_MAX;
+            for last in lasts {
+                if let Ok(planned) = planner.plan(&Write::KeepLast(last), now, &mut self.chance) {
+                    group.add(planned.change);
+                }
             }
         }
         let kept = i64::try_from(self.keep_ended.as_millis()).unwrap_or(i64::MAX);

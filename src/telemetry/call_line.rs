@@ -66,6 +66,7 @@ pub const fn moment(what: EventKind) -> &'static str {
         EventKind::Dialled => "callee dialled",
         EventKind::Ringing => "callee rings",
         EventKind::Answered => "callee answered",
+        EventKind::Digits(_) => "digits heard",
         EventKind::Ended { .. } => "call over",
     }
 }

@@ -37,7 +37,7 @@ const NOTES: [Note; 14] = [
 ];
 
 /// Every reason, in the order of its discriminant.
-const REASONS: [Reason; 28] = [
+const REASONS: [Reason; 29] = [
     Reason::NotOurs,
     Reason::AccountSuspended,
     Reason::NumberFrozen,
@@ -49,6 +49,7 @@ const REASONS: [Reason; 28] = [
     Reason::Direction,
     Reason::SelfCall,
     Reason::NoCallee,
+    Reason::CallbackTone,
     Reason::Expired,
     Reason::NoBinding,
     Reason::Quota,
@@ -139,6 +140,7 @@ impl Metrics {
             EventKind::Dialled => add(&self.moments, 1),
             EventKind::Ringing => add(&self.moments, 2),
             EventKind::Answered => add(&self.moments, 3),
+            EventKind::Digits(_) => {}
             EventKind::Ended { status, refusal } => {
                 add(&self.statuses, usize::from(status / 100));
                 match refusal {
@@ -395,6 +397,7 @@ pub fn reason_name(reason: Reason) -> &'static str {
         Reason::Direction => "direction",
         Reason::SelfCall => "self_call",
         Reason::NoCallee => "no_callee",
+        Reason::CallbackTone => "callback_tone",
         Reason::Expired => "expired",
         Reason::NoBinding => "no_binding",
         Reason::Quota => "quota",

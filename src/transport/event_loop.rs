@@ -1,11 +1,13 @@
 //! One SIP shard's thread: wait, read, hand to the switch, send.
 
 mod busy;
+mod entry;
+mod leaving;
 mod open;
 mod pace;
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,23 +18,21 @@ use self::busy::Busy;
 use self::pace::{GATHER, Pace};
 use super::bound::{Bound, Socket};
 use super::clock::Clock;
-use super::connections::{Connections, Peer};
-use super::fresh::Fresh;
+use super::connections::Connections;
+use super::fresh::{Fresh, Turned};
 use super::poller::{Errors, Interest, Poller, Ready, Source, give_way};
 use super::shard::{Door, FRESH_BATCH, Left, Message, Packet, Waiting};
-use super::sort::sort;
-use super::tcp::{self, Accepted};
+use super::sort::{Sorted, sort};
 use super::tls::Troubles;
-use super::udp::{self, BATCH, Inbox, Undelivered};
+use super::udp::{self, BATCH, Inbox};
 use super::watch::Watch;
 use crate::base::limits::{BEGIN_WITHIN, LOAD_WINDOW};
 use crate::base::shard::{Homes, Shard};
 use crate::base::time::{Instant, Now};
 use crate::call::bans::Bans;
-use crate::call::config::{Config, Strangers};
-use crate::call::port::{Input, Why};
+use crate::call::config::Config;
+use crate::call::port::Input;
 use crate::call::targets::Resolved;
-use crate::call::trunk::{self, Cidr, Trunk};
 use crate::sip;
 use crate::sip::path::{FlowHint, ListenerId, Path, Transport as Protocol};
 use crate::sip::seen::Onlooker;
@@ -50,8 +50,6 @@ const FAULT_REST: Duration = Duration::from_millis(10);
 
 /// How often the connections are looked through for those whose time is over.
 const SWEEP: Duration = Duration::from_secs(1);
-/// Connections that are accepted before anything else is looked at.
-const ACCEPTS_MAX: usize = 64;
 
 /// What the transport counted since the start, over all shards.
 #[derive(Debug, Default)]
@@ -154,6 +152,41 @@ pub struct EventLoop {
     watch: Option<Watch>,
 }
 
+/// Who takes what comes, and what that leads to.
+struct Desk<'a, H> {
+    handler: &'a mut H,
+    outbox: &'a mut Outbox,
+    /// When the handler wants the next timeout.
+    due: &'a mut Option<Instant>,
+}
+
+impl<H: Handler> Desk<'_, H> {
+    fn take(&mut self, now: Now, input: Input<'_>) {
+        *self.due = self.handler.take(now, input, self.outbox);
+    }
+
+    /// Does with a message what it was sorted for.
+    fn heed(&mut self, now: Now, (path, bytes): (Path, &[u8]), sorted: Sorted, fresh: &mut Fresh) {
+        let knows = |path, request: &sip::message::Message<'_>| self.handler.knows(path, request);
+        let turned = match sorted {
+            Sorted::Done => return,
+            Sorted::Now => Turned::Known,
+            Sorted::Refuse => fresh.turn_away(now, (path, bytes), knows),
+        };
+        match turned {
+            Turned::Away => {}
+            Turned::Known => self.take(now, Input::Packet { path, bytes }),
+            Turned::ForHelp => fresh.wait(
+                now.at,
+                Packet {
+                    path,
+                    bytes: bytes.into(),
+                },
+            ),
+        }
+    }
+}
+
 /// Whether the loop goes on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Go {
@@ -235,11 +268,15 @@ impl EventLoop {
             busy.rested(woken.at - rests_since);
             self.weigh(woken, &mut busy);
             let woken = woken.at;
-            let mut input = |now, input: Input<'_>| due = handler.take(now, input, &mut outbox);
+            let mut desk = Desk {
+                handler: &mut handler,
+                outbox: &mut outbox,
+                due: &mut due,
+            };
             let mut came = 0;
             tide = Tide::Calm;
             for ready in &ready {
-                let count = self.look(*ready, &mut inbox, &mut fresh, &mut input);
+                let count = self.look(*ready, &mut inbox, &mut fresh, &mut desk);
                 if count >= BATCH {
                     tide = Tide::Flood;
                 }
@@ -253,7 +290,7 @@ impl EventLoop {
                 self.send_by_connection(now.at, packet.path, packet.bytes.into_vec());
             }
             self.heed(now.at, &mail.messages, &mut fresh);
-            if open_mail(&mut mail, |one| input(now, one)) == Go::Stop {
+            if open_mail(&mut mail, |one| desk.take(now, one)) == Go::Stop {
                 self.close_batch(&mut handler, &mut outbox);
                 return;
             }
@@ -265,20 +302,20 @@ impl EventLoop {
                     break;
                 };
                 let bytes = &bytes;
-                input(now, Input::Packet { path, bytes });
+                desk.take(now, Input::Packet { path, bytes });
             }
-            let (shed, known) = fresh.answer_refused(
-                now,
-                |path, request| handler.knows(path, request),
-                |to, answer| outbox.send(to, answer),
-            );
+            let known = fresh.turn_refused_away(now, |path, request| desk.handler.knows(path, request));
             for Packet { path, bytes } in known {
                 let bytes = &bytes;
-                due = handler.take(now, Input::Packet { path, bytes }, &mut outbox);
+                desk.take(now, Input::Packet { path, bytes });
             }
+            let answers = fresh.take_answers();
+            let shed = answers.len() as u64;
             self.stats.shed.fetch_add(shed, Ordering::Relaxed);
+            outbox.0.extend(answers);
             self.stats.lost.fetch_add(fresh.take_lost(), Ordering::Relaxed);
-            if !fresh.is_empty() {
+            // Whoever refuses has no time to rest.
+            if !fresh.is_empty() || shed > 0 {
                 left = Left::Some;
             }
             if due.is_some_and(|due| due <= now.at) {
@@ -345,7 +382,11 @@ impl EventLoop {
                 }
                 Message::Tls(terms) => self.connections.set_terms(Arc::clone(terms)),
                 Message::Onlooker(onlooker) => self.set_onlooker(onlooker.as_ref()),
-                Message::Media(_) | Message::Order(_) | Message::Failed(..) | Message::Stop => {}
+                Message::Media(_)
+                | Message::Order(_)
+                | Message::Advice(..)
+                | Message::Failed(..)
+                | Message::Stop => {}
             }
         }
         if is_new {
@@ -381,12 +422,12 @@ impl EventLoop {
         ready: Ready,
         inbox: &mut Inbox,
         fresh: &mut Fresh,
-        input: &mut impl FnMut(Now, Input<'_>),
+        desk: &mut Desk<'_, impl Handler>,
     ) -> usize {
         let index = match ready.source {
             Source::Listener(index) => index,
             Source::Connection(flow) => {
-                self.look_at_connection(flow, fresh, input);
+                self.look_at_connection(flow, fresh, desk);
                 return 1;
             }
         };
@@ -397,9 +438,9 @@ impl EventLoop {
         match &bound.socket {
             Socket::Udp(socket) => {
                 if ready.errors == Errors::Some {
-                    self.read_errors(ListenerId(id), socket, input);
+                    self.read_errors(ListenerId(id), socket, desk);
                 }
-                self.read(ListenerId(id), socket, inbox, fresh, input)
+                self.read(ListenerId(id), socket, inbox, fresh, desk)
             }
             Socket::Tcp(listener) => {
                 self.accept(index, (ListenerId(id), bound.protocol), listener);
@@ -409,11 +450,11 @@ impl EventLoop {
     }
 
     /// Reads what could not be delivered of what one socket sent.
-    fn read_errors(&self, id: ListenerId, socket: &udp::Socket, input: &mut impl FnMut(Now, Input<'_>)) {
+    fn read_errors(&self, id: ListenerId, socket: &udp::Socket, desk: &mut Desk<'_, impl Handler>) {
         for undelivered in socket.undelivered() {
             let path = Path::udp(id, undelivered.remote);
             self.tell_others(path, undelivered.why);
-            input(self.clock.now(), Input::Failed(path, undelivered.why));
+            desk.take(self.clock.now(), Input::Failed(path, undelivered.why));
         }
     }
 
@@ -425,7 +466,7 @@ impl EventLoop {
         socket: &udp::Socket,
         inbox: &mut Inbox,
         fresh: &mut Fresh,
-        input: &mut impl FnMut(Now, Input<'_>),
+        desk: &mut Desk<'_, impl Handler>,
     ) -> usize {
         let mut count = 0;
         for _ in 0..READS_MAX {
@@ -445,9 +486,8 @@ impl EventLoop {
                     watch.saw(Protocol::Udp, from, self.shown_address(id), bytes);
                 }
                 let message = (path, bytes);
-                sort(&self.homes, &self.doors, now, message, fresh, |one| {
-                    input(now, one)
-                });
+                let sorted = sort(&self.homes, &self.doors, now, message, fresh);
+                desk.heed(now, message, sorted, fresh);
             }
             if inbox.len() < BATCH {
                 break;
@@ -456,82 +496,8 @@ impl EventLoop {
         count
     }
 
-    /// Takes the connections that wait.
-    fn accept(&mut self, index: usize, id: (ListenerId, Protocol), listener: &tcp::Listener) {
-        let now = self.clock.now().at;
-        self.sweep.get_or_insert(now + SWEEP);
-        for _ in 0..ACCEPTS_MAX {
-            match listener.accept() {
-                Accepted::One(_, from) if self.is_banned(now, id.1, from.ip()) => {}
-                Accepted::One(stream, from) => {
-                    let peer = self.who_is_it(id.1, from.ip());
-                    if peer != Some(Peer::Stranger) || self.hears_strangers(id.1) {
-                        let peer = peer.unwrap_or(Peer::Stranger);
-                        self.connections
-                            .accepted(&self.poller, now, id, (stream, from), peer);
-                    }
-                }
-                Accepted::None => return,
-                Accepted::NotNow => {
-                    // It would be found again at once, and again.
-                    let source = Source::Listener(index);
-                    if self.poller.change(listener, source, Interest::Nothing).is_ok() {
-                        self.paused.push(index);
-                    }
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Whether nothing is heard of an address. Over TLS it may belong to somebody who is known by his certificate.
-    fn is_banned(&self, now: Instant, by: Protocol, source: IpAddr) -> bool {
-        let knows_names = || {
-            let mut trunks = self.config.trunks.iter();
-            trunks.any(|trunk| !trunk.tls.client_names.is_empty())
-        };
-        (by != Protocol::Tls || !knows_names()) && self.bans.keeps_out(now, source)
-    }
-
-    /// Who may be at an address: a trunk, a stranger, or `None`, somebody who is let in as a stranger and heard, because
-    /// he has yet to prove that he is a trunk that calls from anywhere.
-    fn who_is_it(&self, by: Protocol, source: IpAddr) -> Option<Peer> {
-        let trunks = &self.config.trunks;
-        let holds = |network: &Cidr| network.prefix > 0 && network.holds(source);
-        let is_named = |trunk: &Trunk| trunk.accept_from.iter().any(holds);
-        let may_show = |trunk: &Trunk| !trunk.tls.client_names.is_empty() && is_named(trunk);
-        if by == Protocol::Tls && trunks.iter().any(may_show) {
-            return Some(Peer::Trunk);
-        }
-        let Some(trunk) = trunk::of_source(trunks, &self.resolved, source) else {
-            return Some(Peer::Stranger);
-        };
-        let proves_nothing = trunk.auth.is_none();
-        let is_gateway = || trunk.gateways.iter().any(|g| self.resolved.is_at(g, source));
-        (proves_nothing || is_named(trunk) || is_gateway()).then_some(Peer::Trunk)
-    }
-
-    /// Whether it is of any use to listen to an address of no trunk. Over TLS it may show a certificate; where none of the
-    /// trunks knows any, and strangers hear nothing, it isn't worth a handshake.
-    fn hears_strangers(&self, by: Protocol) -> bool {
-        let config = &self.config;
-        let is_silent = config.strangers == Strangers::Silence;
-        let knows_names = || {
-            config
-                .trunks
-                .iter()
-                .any(|trunk| !trunk.tls.client_names.is_empty())
-        };
-        by != Protocol::Tls || !is_silent || knows_names()
-    }
-
     /// Something happened at a connection.
-    fn look_at_connection(
-        &mut self,
-        flow: FlowHint,
-        fresh: &mut Fresh,
-        input: &mut impl FnMut(Now, Input<'_>),
-    ) {
+    fn look_at_connection(&mut self, flow: FlowHint, fresh: &mut Fresh, desk: &mut Desk<'_, impl Handler>) {
         let now = self.clock.now();
         let (homes, doors, bans) = (&self.homes, &self.doors, &self.bans);
         let trunks = (self.config.trunks.as_slice(), &*self.resolved);
@@ -540,113 +506,10 @@ impl EventLoop {
                 if path.party.is_none() && bans.keeps_out(now.at, path.remote.ip()) {
                     return;
                 }
-                sort(homes, doors, now, (path, bytes), fresh, |one| input(now, one));
+                let message = (path, bytes);
+                let sorted = sort(homes, doors, now, message, fresh);
+                desk.heed(now, message, sorted, fresh);
             });
-    }
-
-    /// Sends what is in the outbox, in order; as many as possible with one call.
-    fn flush(&mut self, outbox: &mut Outbox) {
-        let now = self.clock.now().at;
-        for (to, bytes) in &outbox.0 {
-            // Who is asked something himself is no stranger.
-            if !bytes.starts_with(b"SIP/2.0 ") {
-                self.bans.asked(to.remote.ip());
-            }
-        }
-        let sockets = Arc::clone(&self.sockets);
-        let mut rest = outbox.0.as_mut_slice();
-        while let [(to, bytes), ..] = rest {
-            let (to, mut count) = (*to, 1);
-            match sockets.get(usize::from(to.listener.0)).map(|bound| &bound.socket) {
-                None => {
-                    self.stats.lost.fetch_add(1, Ordering::Relaxed);
-                }
-                Some(Socket::Tcp(_)) => self.send_by_connection(now, to, std::mem::take(bytes)),
-                Some(Socket::Udp(socket)) => {
-                    let is_same = |(next, _): &&(Path, Vec<u8>)| next.listener == to.listener;
-                    count = rest.iter().take_while(is_same).count();
-                    self.send_datagrams(to.listener, socket, rest.get(..count).unwrap_or_default());
-                }
-            }
-            rest = rest.get_mut(count..).unwrap_or_default();
-        }
-        outbox.0.clear();
-        if self.sweep.is_some() || !self.connections.is_empty() {
-            self.end_round(now);
-        }
-    }
-
-    fn send_datagrams(&self, listener: ListenerId, socket: &udp::Socket, datagrams: &[(Path, Vec<u8>)]) {
-        let mut failed = Vec::new();
-        let sent = socket.send(datagrams, || failed.extend(socket.undelivered()));
-        self.stats.sent.fetch_add(sent.count as u64, Ordering::Relaxed);
-        self.stats
-            .lost
-            .fetch_add(sent.lost.len() as u64, Ordering::Relaxed);
-        self.show_sent(listener, datagrams, &sent.lost);
-        for (i, why) in sent.lost {
-            if let (Some((to, _)), Some(why)) = (datagrams.get(i), why) {
-                let remote = to.remote;
-                failed.push(Undelivered { remote, why });
-            }
-        }
-        for Undelivered { remote, why } in failed {
-            let path = Path::udp(listener, remote);
-            self.tell_others(path, why);
-            // Our own comes by mail too: the handler is not to be called from here.
-            self.tell(self.homes.shard.index, path, why);
-        }
-    }
-
-    /// Tells who looks on of datagrams that left; `lost` says which didn't.
-    fn show_sent(&self, listener: ListenerId, datagrams: &[(Path, Vec<u8>)], lost: &[(usize, Option<Why>)]) {
-        let Some(watch) = &self.watch else { return };
-        let from = self.shown_address(listener);
-        for (i, (to, bytes)) in datagrams.iter().enumerate() {
-            if !lost.iter().any(|(lost, _)| *lost == i) {
-                watch.saw(Protocol::Udp, from, to.remote, bytes);
-            }
-        }
-    }
-
-    /// The address of a listener, as who looks on is told it: one that is bound to every address of the machine has the
-    /// one that others reach it at.
-    fn shown_address(&self, id: ListenerId) -> SocketAddr {
-        let index = usize::from(id.0);
-        let bound = self.sockets.get(index).map(|bound| bound.address);
-        match (bound, self.config.listeners.get(index)) {
-            (Some(bound), Some(listener)) if bound.ip().is_unspecified() => {
-                SocketAddr::new(listener.advertised.ip(), bound.port())
-            }
-            (Some(bound), _) => bound,
-            (None, _) => SocketAddr::from(([0; 4], 0)),
-        }
-    }
-
-    /// Sends a message over TCP or TLS: by a connection of this shard's, or by way of the shard that has it.
-    fn send_by_connection(&mut self, now: Instant, mut to: Path, bytes: Vec<u8>) {
-        let index = usize::from(to.listener.0);
-        let owner = index % self.homes.shard.count;
-        // By a connection that is there it goes whosever it is.
-        let is_there = || owner == self.homes.shard.index && self.connections.has(to.flow);
-        if to.transport == Protocol::Tls && to.party.is_none() && !is_there() {
-            to.party = trunk::towards(&self.config.trunks, &self.resolved, to).map(Trunk::party);
-        }
-        let Some(bound) = self.sockets.get(index) else {
-            return;
-        };
-        if owner == self.homes.shard.index {
-            self.connections.send(&self.poller, now, bound.address, to, bytes);
-            return;
-        }
-        let packet = Packet {
-            path: to,
-            bytes: bytes.into_boxed_slice(),
-        };
-        if self.doors[owner].send_by(packet).is_err() {
-            self.stats.lost.fetch_add(1, Ordering::Relaxed);
-            self.tell(self.homes.shard.index, to, Why::Unreachable);
-        }
     }
 
     /// What there is to do for connections once a round: writes, ends, and those whose time is over.
@@ -675,20 +538,6 @@ impl EventLoop {
             self.sweep = None;
         }
     }
-
-    /// Tells every other shard that a way failed: who sent there can't be told from what comes back.
-    fn tell_others(&self, path: Path, why: Why) {
-        for index in (0..self.doors.len()).filter(|i| *i != self.homes.shard.index) {
-            self.tell(index, path, why);
-        }
-    }
-
-    fn tell(&self, index: usize, path: Path, why: Why) {
-        // A shard that has no room left for it finds out by its own timers.
-        if self.doors[index].tell(Message::Failed(path, why)).is_err() {
-            self.stats.lost.fetch_add(1, Ordering::Relaxed);
-        }
-    }
 }
 
 /// Hands on what other threads said.
@@ -698,6 +547,7 @@ fn open_messages(messages: &mut VecDeque<Message>, mut input: impl FnMut(Input<'
         match message {
             Message::Media(report) => input(Input::Media(report)),
             Message::Order(command) => input(Input::Order(command)),
+            Message::Advice(id, advice) => input(Input::Advice(id, advice)),
             Message::Config(config) => input(Input::Config(config)),
             Message::Resolved(resolved) => input(Input::Resolved(resolved)),
             Message::Failed(path, why) => input(Input::Failed(path, why)),

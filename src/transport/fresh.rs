@@ -29,10 +29,23 @@ const SHED_TAG: &[u8] = SHED_TO.split_at(5).1;
 /// The length of an answer that is given here is a multiple of this.
 const ROUND_BYTES: usize = 64;
 
+/// What became of a request that was to be refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Turned {
+    /// It was.
+    Away,
+    /// It repeats one that was taken: whoever took that answers it.
+    Known,
+    /// It is an emergency call, in whatever way its trunk writes the number: it waits.
+    ForHelp,
+}
+
 /// A shard's new requests.
 pub(super) struct Fresh {
     lines: Lines<Packet>,
     refused: Vec<Packet>,
+    /// What leaves behind everything else: many of them, of one length, and so together.
+    answers: Vec<(Path, Vec<u8>)>,
     /// Requests that were lost, since this was asked.
     lost: u64,
     config: Arc<Config>,
@@ -47,6 +60,7 @@ impl Fresh {
         Self {
             lines: Lines::default(),
             refused: Vec::new(),
+            answers: Vec::new(),
             lost: 0,
             config,
             resolved,
@@ -65,16 +79,22 @@ impl Fresh {
             .sort_anew(now, |packet| whose(&shard, config, resolved, packet.path));
     }
 
+    /// Whether a new request is a call that would wait in vain.
+    pub(super) fn is_hopeless(&mut self, now: Instant, path: Path, bytes: &[u8]) -> bool {
+        let whose = self.whose(path);
+        Priority::of(bytes) == Priority::Call && self.lines.is_hopeless(now, whose)
+    }
+
     /// One waits from now on, which came at `came`.
     pub(super) fn wait(&mut self, came: Instant, packet: Packet) {
         let whose = self.whose(packet.path);
         let priority = match Priority::of(&packet.bytes) {
-            Priority::Emergency if !self.is_for_help(&packet) => Priority::Call,
+            Priority::Emergency if !self.is_for_help(packet.path, &packet.bytes) => Priority::Call,
             priority => priority,
         };
         match self.lines.push(came, whose, priority, packet) {
             Ok(()) => {}
-            Err(Out::Shed(packet)) if self.is_for_help(&packet) => {
+            Err(Out::Shed(packet)) if self.is_for_help(packet.path, &packet.bytes) => {
                 let whose = self.whose(packet.path);
                 if self.lines.push(came, whose, Priority::Emergency, packet).is_err() {
                     self.lost += 1;
@@ -85,17 +105,12 @@ impl Fresh {
         }
     }
 
-    /// Whether it is an emergency call, in whatever way its trunk writes the number.
-    fn is_for_help(&self, packet: &Packet) -> bool {
-        let Some(of) = &self.config.emergency else {
+    fn is_for_help(&self, path: Path, bytes: &[u8]) -> bool {
+        let trunk = trunk::of_path(&self.config.trunks, &self.resolved, path);
+        let (Some(trunk), Ok(request)) = (trunk, Message::parse(bytes)) else {
             return false;
         };
-        let trunk = trunk::of_path(&self.config.trunks, &self.resolved, packet.path);
-        let (Some(trunk), Ok(request)) = (trunk, Message::parse(&packet.bytes)) else {
-            return false;
-        };
-        request.method() == Method::Invite
-            && arrive::emergency(&request, trunk, &self.config.numbers, &of.table).is_some()
+        is_for_help(&self.config, trunk, &request)
     }
 
     /// One has no room where it was to go.
@@ -113,7 +128,9 @@ impl Fresh {
         loop {
             match self.lines.pop(now)? {
                 (packet, Verdict::Taken) => return Some(packet),
-                (packet, Verdict::Shed) if self.is_for_help(&packet) => return Some(packet),
+                (packet, Verdict::Shed) if self.is_for_help(packet.path, &packet.bytes) => {
+                    return Some(packet);
+                }
                 (packet, Verdict::Shed) => self.refused.push(packet),
             }
         }
@@ -128,34 +145,58 @@ impl Fresh {
         std::mem::take(&mut self.lost)
     }
 
-    /// Answers what was refused; how many of them were, and those that repeat something that was taken: they are none of
-    /// them. Nothing is kept of the others, and strangers hear nothing.
-    pub(super) fn answer_refused(
+    /// Refuses one now. Nothing is kept of it, and strangers hear nothing.
+    pub(super) fn turn_away(
+        &mut self,
+        now: Now,
+        (path, bytes): (Path, &[u8]),
+        knows: impl Fn(Path, &Message<'_>) -> bool,
+    ) -> Turned {
+        let trunk = match self.whose(path) {
+            Whose::Trunk(place, _) => self.config.trunks.get(place),
+            Whose::Stranger => None,
+        };
+        let (Some(trunk), Ok(request)) = (trunk, Message::parse(bytes)) else {
+            self.lost += 1;
+            return Turned::Away;
+        };
+        if knows(path, &request) {
+            return Turned::Known;
+        }
+        if is_for_help(&self.config, trunk, &request) {
+            return Turned::ForHelp;
+        }
+        trunk.overload.count(now, Verdict::Shed);
+        let answer = overloaded(&self.shard, trunk, path, &request);
+        self.answers
+            .push((build::reply_path(request.head(), path), answer));
+        Turned::Away
+    }
+
+    /// Refuses what was to be refused. Those that are to be taken all the same.
+    pub(super) fn turn_refused_away(
         &mut self,
         now: Now,
         knows: impl Fn(Path, &Message<'_>) -> bool,
-        mut send: impl FnMut(Path, Vec<u8>),
-    ) -> (u64, Vec<Packet>) {
-        let (mut answered, mut known) = (0, Vec::new());
-        for packet in self.refused.drain(..) {
-            let Packet { path, bytes } = &packet;
-            let trunk = trunk::of_path(&self.config.trunks, &self.resolved, *path);
-            let (Some(trunk), Ok(request)) = (trunk, Message::parse(bytes)) else {
-                self.lost += 1;
-                continue;
-            };
-            if knows(*path, &request) {
-                known.push(packet);
-                continue;
+    ) -> Vec<Packet> {
+        let mut refused = std::mem::take(&mut self.refused);
+        let mut known = Vec::new();
+        for packet in refused.drain(..) {
+            match self.turn_away(now, (packet.path, &packet.bytes), &knows) {
+                Turned::Away => {}
+                Turned::Known | Turned::ForHelp => known.push(packet),
             }
-            trunk.overload.count(now, Verdict::Shed);
-            let answer = overloaded(&self.shard, trunk, *path, &request);
-            send(build::reply_path(request.head(), *path), answer);
-            answered += 1;
         }
         // What one flood needed is not held for ever.
-        self.refused.shrink_to(SHARD_QUEUE / 8);
-        (answered, known)
+        refused.shrink_to(SHARD_QUEUE / 8);
+        self.refused = refused;
+        known
+    }
+
+    /// The answers of those that were turned away since this was asked.
+    pub(super) fn take_answers(&mut self) -> std::vec::Drain<'_, (Path, Vec<u8>)> {
+        self.answers.shrink_to(SHARD_QUEUE / 8);
+        self.answers.drain(..)
     }
 
     fn whose(&mut self, path: Path) -> Whose {
@@ -169,6 +210,14 @@ impl Fresh {
             }
         }
     }
+}
+
+/// Whether it is an emergency call, in whatever way its trunk writes the number.
+fn is_for_help(config: &Config, trunk: &Trunk, request: &Message<'_>) -> bool {
+    config.emergency.as_ref().is_some_and(|of| {
+        request.method() == Method::Invite
+            && arrive::emergency(request, trunk, &config.numbers, &of.table).is_some()
+    })
 }
 
 /// In which line a request waits that came this way.

@@ -7,9 +7,10 @@ use super::poller::Waker;
 use super::tls::Terms;
 use crate::base::limits::SHARD_QUEUE;
 use crate::base::time::Instant;
+use crate::call::ask::Advice;
 use crate::call::config::Config;
 use crate::call::media::Report;
-use crate::call::port::{Command, Why};
+use crate::call::port::{AskId, Command, Why};
 use crate::call::targets::Resolved;
 use crate::sip::path::Path;
 use crate::sip::peek::PeekKind;
@@ -34,6 +35,8 @@ pub enum Message {
     Media(Report),
     /// From the API or the owner of the process.
     Order(Command),
+    /// From whoever asks customers' servers.
+    Advice(AskId, Advice),
     /// A new conf.
     Config(Arc<Config>),
     /// What the names of gateways resolve to from now on.
@@ -131,6 +134,7 @@ impl Door {
                     Message::Stop => usize::MAX,
                     Message::Media(_)
                     | Message::Order(_)
+                    | Message::Advice(..)
                     | Message::Config(_)
                     | Message::Resolved(_)
                     | Message::Tls(_)

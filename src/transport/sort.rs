@@ -5,9 +5,19 @@ use super::shard::{Door, Packet};
 use super::watch::is_keep_alive;
 use crate::base::shard::Homes;
 use crate::base::time::Now;
-use crate::call::port::Input;
 use crate::sip::path::Path;
 use crate::sip::peek::{PeekKind, peek};
+
+/// What became of a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Sorted {
+    /// It is to be handed on now.
+    Now,
+    /// It is a new call that is to be refused now.
+    Refuse,
+    /// It waits, here or at another shard's door, or it is nobody's.
+    Done,
+}
 
 /// Finds out whose a message is, and whether it can wait.
 pub(super) fn sort(
@@ -16,37 +26,39 @@ pub(super) fn sort(
     now: Now,
     (path, bytes): (Path, &[u8]),
     fresh: &mut Fresh,
-    input: impl FnOnce(Input<'_>),
-) {
+) -> Sorted {
     if is_keep_alive(bytes) || is_of_refusal(bytes) {
-        return;
+        return Sorted::Done;
     }
     if homes.shard.count == 1 && is_in_call(bytes) {
-        return input(Input::Packet { path, bytes });
+        return Sorted::Now;
     }
     let Some(peeked) = peek(bytes) else {
         // Whoever reads a faulty one says what is wrong with it.
-        return input(Input::Packet { path, bytes });
+        return Sorted::Now;
     };
     let home = homes.of(peeked.call_id);
     let is_ours = home == homes.shard.index;
     if is_ours && peeked.kind == PeekKind::InCall {
-        return input(Input::Packet { path, bytes });
+        return Sorted::Now;
+    }
+    if is_ours && fresh.is_hopeless(now.at, path, bytes) {
+        return Sorted::Refuse;
     }
     let packet = Packet {
         path,
         bytes: bytes.into(),
     };
     if is_ours {
-        return fresh.wait(now.at, packet);
-    }
-    if let Err(packet) = doors[home].hand_over(packet, peeked.kind, now.at) {
+        fresh.wait(now.at, packet);
+    } else if let Err(packet) = doors[home].hand_over(packet, peeked.kind, now.at) {
         match peeked.kind {
             PeekKind::NewRequest => fresh.refuse(packet),
             // Its sender repeats it.
             PeekKind::InCall | PeekKind::Cancel => fresh.lose(),
         }
     }
+    Sorted::Done
 }
 
 /// Whether a first glance already tells that a datagram belongs to a call: most do.

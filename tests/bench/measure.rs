@@ -10,11 +10,15 @@ mod choose;
 mod flat;
 mod held;
 mod journal;
+mod listen;
 mod memory;
 mod million;
 mod open;
 mod overload;
+#[path = "../support/pcma.rs"]
+mod pcma;
 mod process;
+mod prompts;
 mod rtp;
 #[path = "../support/server.rs"]
 mod server;
@@ -189,6 +193,8 @@ fn main() {
         "rtp",
         "srtp",
         "tones",
+        "listen",
+        "prompts",
         "held",
         "flat",
         "binds",
@@ -226,6 +232,12 @@ fn main() {
     }
     if is_wanted("tones") {
         rows.push(tones::measure(length));
+    }
+    if is_wanted("listen") {
+        rows.extend(listen::measure(length));
+    }
+    if is_wanted("prompts") {
+        rows.push(prompts::measure(length));
     }
     if is_wanted("journal") {
         rows.extend(journal::measure(length, call_us, packet_us));

@@ -1,24 +1,20 @@
 //! What a secured RTP packet costs in the relay beside a plain one: without sockets, which cost both the same.
 
 use std::hint::black_box;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant as Clock};
 
 use umbra::base::chance::Chance;
 use umbra::base::keying::{Keying, Suite};
 use umbra::base::time::{Instant, Wall};
-use umbra::rtp::flow::{FlowSpec, MediaNat, Payload, RtcpPort, Security, Stream, Way};
-use umbra::rtp::packet::{self, Header};
+use umbra::rtp::flow::Security;
 use umbra::rtp::relay::Relay;
 use umbra::rtp::srtp::{RTP_GROWTH_MAX, Seal};
 
+use crate::pcma::{BYTES, audio, spec};
 use crate::{Length, Rounds, Row};
 
 /// The caller's port, and the callee's.
 const PORTS: (u32, u32) = (20_000, 20_002);
-/// Bytes of a packet of 20 ms of G.711.
-const PACKET: usize = 172;
-
 /// One row a suite: a call one leg of which is secured, opened one way and sealed the other, beside one that is plain.
 pub fn measure(length: Length) -> Vec<Row> {
     let packets = length.choose(2_000, 100_000);
@@ -76,10 +72,10 @@ fn us_a_packet(suite: Option<Suite>, packets: u32) -> f64 {
     let mut seal = keys.map(|[_, theirs]| Seal::new(&theirs).expect("its own length"));
     let from_caller: Vec<Vec<u8>> = (0..packets)
         .map(|n| {
-            let mut bytes = audio(n, 7);
+            let mut bytes = audio(n as u16, 7)[..BYTES].to_vec();
             if let Some(seal) = &mut seal {
-                bytes.resize(PACKET + RTP_GROWTH_MAX, 0);
-                let place = seal.rtp(&mut bytes, 0..PACKET).expect("each once");
+                bytes.resize(BYTES + RTP_GROWTH_MAX, 0);
+                let place = seal.rtp(&mut bytes, 0..BYTES).expect("each once");
                 bytes.truncate(place.end);
             }
             bytes
@@ -89,7 +85,7 @@ fn us_a_packet(suite: Option<Suite>, packets: u32) -> f64 {
     let mut took = Duration::ZERO;
     for (n, caller) in (0_u32..).zip(&from_caller) {
         let now = start + Duration::from_millis(u64::from(n) * 20);
-        let callee = audio(n, 9);
+        let callee = audio(n as u16, 9)[..BYTES].to_vec();
         for (port, from, bytes) in [(PORTS.0, peers[0], caller), (PORTS.1, peers[1], &callee)] {
             buffer[..bytes.len()].copy_from_slice(bytes);
             let begun = Clock::now();
@@ -99,38 +95,4 @@ fn us_a_packet(suite: Option<Suite>, packets: u32) -> f64 {
         }
     }
     took.as_secs_f64() * 1e6 / f64::from(packets * 2)
-}
-
-fn audio(n: u32, ssrc: u32) -> Vec<u8> {
-    let mut bytes = vec![0xd5; PACKET];
-    let header = Header {
-        marker: false,
-        payload_type: 8,
-        seq: n as u16,
-        timestamp: n.wrapping_mul(160),
-        ssrc,
-    };
-    packet::write(&header, &mut bytes, packet::HEADER_BYTES..PACKET).expect("room for a header");
-    bytes
-}
-
-fn spec(remote: SocketAddr, security: Option<Security>) -> FlowSpec {
-    let pcma = Payload {
-        number: 8,
-        other: Some(8),
-        clock_hz: 8_000,
-        is_event: false,
-    };
-    FlowSpec {
-        remote: Some(remote),
-        remote_rtcp: None,
-        rtcp_port: RtcpPort::Own,
-        stream: Stream::Rtp,
-        payloads: [pcma].into_iter().collect(),
-        way: Way::Both,
-        nat: MediaNat::Strict,
-        media_from: Default::default(),
-        timeout: None,
-        security: security.map(Box::new),
-    }
 }

@@ -12,19 +12,18 @@ use umbra::base::dscp::Dscp;
 use umbra::base::time::Wall;
 use umbra::call::media::{InterfaceId, MediaPort, Order, Ranges, Report};
 use umbra::media::thread::{MediaThread, Settings};
-use umbra::rtp::clip::Play;
-use umbra::rtp::flow::{FlowSpec, MediaNat, Payload, RtcpPort, Stream, Way};
-use umbra::rtp::g711::Law;
+use umbra::rtp::clip::{Coding, Play};
 use umbra::rtp::signals::{Country, Signal, Signals};
 
+use crate::pcma::spec;
 use crate::process::thread_cpu_seconds;
 use crate::rtp::packet;
 use crate::{Floor, Length, Rounds, Row};
 
 /// Legs that hear a tone at once.
-const TONES: usize = 1_000;
+pub const TONES: usize = 1_000;
 /// How much more than the bare loop a frame may cost.
-const FLOOR: f64 = 1.15;
+pub const FLOOR: f64 = 1.15;
 /// As the server has it: four rounds within the 20 ms of a frame.
 const ROUND: Duration = Duration::from_millis(5);
 const ROUNDS: usize = 4;
@@ -39,7 +38,7 @@ pub fn measure(length: Length) -> Row {
     let (rounds, seconds) = (length.choose(1, 5), length.choose(1.0, 5.0));
     // Each is heard by a socket of its own, as by phones; nobody reads what it heard.
     let ears: Vec<UdpSocket> = (0..tones).map(|_| ear()).collect();
-    let player = Player::start(&ears);
+    let player = Player::start(&ears, &[ringback()]);
     let bare = Bare::start(&ears);
     let (mut ours, mut theirs, mut lost) = (Vec::new(), Vec::new(), 0.0_f64);
     for _ in 0..rounds {
@@ -67,13 +66,21 @@ pub fn measure(length: Length) -> Row {
     }
 }
 
-/// What one round found.
-struct Round {
-    us_a_frame: f64,
-    frames: f64,
+fn ringback() -> Play {
+    let signals = Signals::of(Country::China);
+    Play::new(Arc::clone(signals.clip(Signal::Ringback)), Coding::A, 8)
 }
 
-fn ear() -> UdpSocket {
+/// What one round found.
+pub struct Round {
+    /// Processor time for one frame, in microseconds.
+    pub us_a_frame: f64,
+    /// Frames that left.
+    pub frames: f64,
+}
+
+/// A phone that hears.
+pub fn ear() -> UdpSocket {
     UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port")
 }
 
@@ -82,15 +89,17 @@ fn at(ear: &UdpSocket) -> SocketAddr {
 }
 
 /// A media thread with a flow for each ear.
-struct Player {
+pub struct Player {
     thread: MediaThread,
     reports: std::sync::mpsc::Receiver<Report>,
     ports: Vec<MediaPort>,
-    play: Play,
+    /// What the first hears, and the next, and so on around.
+    plays: Vec<Play>,
 }
 
 impl Player {
-    fn start(ears: &[UdpSocket]) -> Self {
+    /// Opens the flows.
+    pub fn start(ears: &[UdpSocket], plays: &[Play]) -> Self {
         let settings = Settings {
             addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
             dscp: Dscp::VOICE,
@@ -119,20 +128,14 @@ impl Player {
         }
         assert_eq!(ports.len(), ears.len(), "enough ports are free");
         for (port, ear) in ports.iter().zip(ears) {
-            let open = Order::Open(*port, Box::new(spec(at(ear))));
+            let open = Order::Open(*port, Box::new(spec(at(ear), None)));
             thread.order(open).expect("there is room");
         }
-        let signals = Signals::of(Country::China);
-        let play = Play {
-            clip: Arc::clone(signals.clip(Signal::Ringback)),
-            law: Law::A,
-            number: 8,
-        };
         Self {
             thread,
             reports,
             ports,
-            play,
+            plays: plays.to_vec(),
         }
     }
 
@@ -147,9 +150,10 @@ impl Player {
         sent as f64
     }
 
-    fn round(&self, seconds: f64) -> Round {
-        for port in &self.ports {
-            let play = Order::Play(*port, Box::new(self.play.clone()));
+    /// All of them play for so long.
+    pub fn round(&self, seconds: f64) -> Round {
+        for (port, play) in self.ports.iter().zip(self.plays.iter().cycle()) {
+            let play = Order::Play(*port, Box::new(play.clone()));
             self.thread.order(play).expect("there is room");
         }
         thread::sleep(Duration::from_millis(200));
@@ -167,35 +171,15 @@ impl Player {
     }
 }
 
-fn spec(remote: SocketAddr) -> FlowSpec {
-    let pcma = Payload {
-        number: 8,
-        other: Some(8),
-        clock_hz: 8_000,
-        is_event: false,
-    };
-    FlowSpec {
-        remote: Some(remote),
-        remote_rtcp: None,
-        rtcp_port: RtcpPort::Own,
-        stream: Stream::Rtp,
-        payloads: [pcma].into_iter().collect(),
-        way: Way::Both,
-        nat: MediaNat::Strict,
-        media_from: Default::default(),
-        timeout: None,
-        security: None,
-    }
-}
-
 /// A thread that sends a packet to each ear every 20 ms, from a socket of its own, and does nothing else.
-struct Bare {
+pub struct Bare {
     plays: Arc<AtomicBool>,
     frames: Arc<AtomicU64>,
 }
 
 impl Bare {
-    fn start(ears: &[UdpSocket]) -> Self {
+    /// Starts the thread; it waits.
+    pub fn start(ears: &[UdpSocket]) -> Self {
         let mouths: Vec<(UdpSocket, SocketAddr)> = ears.iter().map(|to| (ear(), at(to))).collect();
         let (plays, frames) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (is_playing, count) = (Arc::clone(&plays), Arc::clone(&frames));
@@ -218,7 +202,8 @@ impl Bare {
         Self { plays, frames }
     }
 
-    fn round(&self, seconds: f64) -> Round {
+    /// It sends for so long.
+    pub fn round(&self, seconds: f64) -> Round {
         self.plays.store(true, Ordering::Relaxed);
         thread::sleep(Duration::from_millis(200));
         let sent = || self.frames.load(Ordering::Relaxed) as f64;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::support::customer::Script;
 use crate::support::ladder::{Ladder, ladders, play};
 use crate::support::stage::{Binding, Doing, Packet, Setup, Stage};
 use crate::support::world::World;
@@ -137,8 +138,24 @@ impl Stage for Tapped {
         self.note(&packet);
         Some(packet)
     }
+    fn set_pool(&mut self, mode: &str, settings: &[&str]) {
+        self.stage.set_pool(mode, settings);
+    }
+
     fn own_in(&mut self, mode: &str, x: &str) {
         self.stage.own_in(mode, x);
+    }
+
+    fn ask(&mut self, x: &str, numbers: &str) {
+        self.stage.ask(x, numbers);
+    }
+
+    fn server(&mut self, script: Script) {
+        self.stage.server(script);
+    }
+
+    fn questions(&mut self) -> Vec<Value> {
+        self.stage.questions()
     }
 
     fn callee(&mut self, x: &str, to: Option<&str>) {

@@ -104,7 +104,9 @@ impl Crowd {
                     Doing::Suspend => Doing::Resume,
                     Doing::Lock => Doing::Unlock,
                     Doing::Freeze(_) => Doing::Thaw,
-                    Doing::Resume | Doing::Unlock | Doing::Thaw | Doing::Fax(_) => return,
+                    Doing::Resume | Doing::Unlock | Doing::Thaw | Doing::Fax(_) | Doing::Callback(..) => {
+                        return;
+                    }
                 };
                 self.soon(40_000, Deed::Order(undone, x));
             }

@@ -204,6 +204,11 @@ fn lawless(world: &World, cdr: &Cdr, verdict: &Verdict) -> Option<String> {
             let right = world.tel(&callee) == *called && saw == Some(*shown);
             (!right).then(|| format!("{id} was for {called:?}, who sees {shown:?}: {callee}, {saw:?}"))
         }
+        (Verdict::Asked { shown }, Some(callee)) => {
+            let saw = cdr.shown.map(|shown| world.tel(&shown));
+            (saw != Some(*shown)).then(|| format!("{id}: {callee} was to see {shown:?}, and saw {saw:?}"))
+        }
+        (Verdict::Asked { .. }, None) => None,
         (Verdict::For { .. }, None) => {
             let refused_by_law = cdr.refusal.filter(|reason| is_of_the_law(*reason));
             refused_by_law.map(|reason| format!("{id} was for somebody and was refused: {reason:?}"))
@@ -255,6 +260,7 @@ fn betrayed(world: &World) -> Vec<String> {
                 (callee == *called || world.setup().follows && callee == world.tel(ONWARD))
                     && invited.shown.iter().all(|seen| world.tel(seen) == *shown)
             }
+            Verdict::Asked { shown } => invited.shown.iter().all(|seen| world.tel(seen) == *shown),
             Verdict::Nobody(_) => false,
         };
         match calls.get(&*invited.call_id) {

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+mod asks;
 mod hears;
 mod media;
 mod records;
@@ -11,10 +12,21 @@ mod says;
 
 use hears::Heard;
 
-use umbra::masking::inventory::{Fax, Freeze};
+use umbra::masking::binding::Mode;
+use umbra::masking::inventory::{Callback, Fax, Freeze};
 
 use super::cast::Cast;
 use super::stage::{Binding, Doing, Large, Setup, Speaks, Stage};
+
+/// What `bind` says of sounds.
+const CUES: [&str; 6] = [
+    "last_minute",
+    "early_media",
+    "waiting_caller",
+    "waiting_callee",
+    "whisper",
+    "record_tone",
+];
 
 /// A ladder as read from its file.
 #[derive(Debug)]
@@ -246,13 +258,23 @@ impl<S: Stage> Play<S> {
         self.restarts += 1;
         for call in self.cast.phones.iter_mut().flat_map(|phone| &mut phone.calls) {
             call.crypt.restarts = self.restarts;
+            (call.tones_read, call.tones_before) = (call.rtp.len(), call.rtp.len());
         }
     }
 
     fn line(&mut self, line: &Line) -> Result<(), String> {
         let words: Vec<&str> = line.words.iter().map(String::as_str).collect();
         match words.as_slice() {
-            ["bind", mode @ ("axb" | "ax" | "axyb"), options @ ..] => self.bind(mode, options),
+            ["bind", mode, options @ ..] if Mode::ALL.iter().any(|known| known.name() == *mode) => {
+                self.bind(mode, options)
+            }
+            ["pool", mode, settings @ ..] => {
+                self.cast.stage.set_pool(mode, settings);
+                Ok(())
+            }
+            ["asks", name, digits, options @ ..] => self.asks(name, digits, options),
+            ["server", words @ ..] => self.server(words),
+            ["asked", words @ ..] => self.asked_for(words),
             ["callee", x, "nobody"] => {
                 let x = self.name(x);
                 self.cast.stage.callee(&x, None);
@@ -330,6 +352,19 @@ impl<S: Stage> Play<S> {
             }
             ["faxes", "pass"] => self.order(Doing::Fax(Fax::Pass), None),
             ["faxes", "refuse"] => self.order(Doing::Fax(Fax::Refuse), None),
+            ["callback", mode, how] => {
+                let mode = Mode::ALL.into_iter().find(|known| known.name() == *mode);
+                let known = [
+                    Callback::Temporary,
+                    Callback::Last,
+                    Callback::Preset,
+                    Callback::Tone,
+                    Callback::Refused,
+                ];
+                let callback = known.into_iter().find(|known| known.name() == *how);
+                let doing = mode.zip(callback).map(|(mode, how)| Doing::Callback(mode, how));
+                self.order(doing.ok_or("a mode, and its pool's callback")?, None)
+            }
             ["suspend"] => self.order(Doing::Suspend, None),
             ["resume"] => self.order(Doing::Resume, None),
             ["lock", x] => self.order(Doing::Lock, Some(x)),
@@ -456,6 +491,13 @@ impl<S: Stage> Play<S> {
                 "max" => binding.max = Some(time()?),
                 "direction" => binding.direction = Some(value.into()),
                 "record" => binding.record = value == "yes",
+                "e" => binding.e = value.into(),
+                "callback" => binding.callback = self.name(value),
+                cue if CUES.contains(&cue) => binding.cues.push((key.into(), value.into())),
+                "default" => binding.default = self.name(value),
+                "order" => binding.order = value.into(),
+                "members" => binding.members = value.split(',').map(|one| self.name(one)).collect(),
+                "ring" => binding.ring = value.split(',').map(|one| self.name(one)).collect(),
                 _ => {
                     let digits = self.name(value);
                     match key.chars().next() {
@@ -471,6 +513,11 @@ impl<S: Stage> Play<S> {
                                 &mut binding.x
                             };
                             *number = digits;
+                        }
+                        // Where there is a group, or an employee alone, B is all there is.
+                        Some(_) if matches!(mode, "gxb" | "gxyb") || (mode == "xb" && key == "B") => {
+                            self.person(key, &digits, false)?;
+                            binding.b = digits;
                         }
                         Some(_) if binding.a.is_empty() => {
                             self.person(key, &digits, false)?;

@@ -24,6 +24,11 @@ pub enum Verdict {
         /// What he sees.
         shown: Tel,
     },
+    /// It is asked for an extension; whoever it reaches then sees this number.
+    Asked {
+        /// What he sees.
+        shown: Tel,
+    },
     /// It reaches nobody, and this is why. Of whoever has nothing here any more is also said that he never had.
     Nobody(Reason),
 }
@@ -39,7 +44,7 @@ struct Named {
 /// What was promised to people: the naive form of a binding.
 #[derive(Clone, Debug)]
 pub struct Promise {
-    /// AXB, AX or AXYB.
+    /// Its mode.
     pub mode: Mode,
     /// The number that stands for A.
     pub x: Tel,
@@ -49,6 +54,10 @@ pub struct Promise {
     pub a: Tel,
     /// B, but in AX.
     pub b: Option<Tel>,
+    /// The members of its group.
+    pub members: Vec<Tel>,
+    /// The one of them whom B reaches.
+    pub default: Option<Tel>,
     /// Who may call.
     pub direction: Direction,
     /// Since when.
@@ -80,6 +89,8 @@ impl Promise {
             y,
             a,
             b,
+            members: Vec::new(),
+            default: None,
             direction: Direction::Both,
             from,
             until: Wall::NEVER,
@@ -93,8 +104,10 @@ impl Promise {
 
     fn rests(&self, at: Wall) -> bool {
         let lasts = match self.mode {
-            Mode::Axb | Mode::Axyb => KEY_RESTS,
-            Mode::Ax => NUMBER_RESTS,
+            Mode::Axb | Mode::Axyb | Mode::Axe | Mode::Gxb | Mode::Gxyb => KEY_RESTS,
+            Mode::Ax | Mode::Axn | Mode::Axn95 | Mode::Axg | Mode::Xb | Mode::Inbound | Mode::X => {
+                NUMBER_RESTS
+            }
         };
         self.until <= at && at < self.until.plus(lasts)
     }
@@ -111,10 +124,28 @@ impl Promise {
         match self.mode {
             Mode::Axb if dialled == x && caller == a => to(b, x, Party::A),
             Mode::Axb if dialled == x && Some(caller) == b => to(Some(a), x, Party::B),
-            Mode::Ax if dialled == x && caller == a => Some(Row::Callback),
+            Mode::Ax | Mode::Axn | Mode::Axn95 if dialled == x && caller == a => Some(Row::Callback),
             Mode::Axyb if Some(dialled) == self.y && caller == a => to(b, x, Party::A),
             Mode::Axyb if dialled == x && Some(caller) == b => to(Some(a), self.y?, Party::B),
-            Mode::Axb | Mode::Ax | Mode::Axyb => None,
+            Mode::Axg if dialled == x && self.members.contains(&caller) => to(Some(a), x, Party::B),
+            Mode::Gxb if dialled == x && self.members.contains(&caller) => to(b, x, Party::A),
+            Mode::Gxb if dialled == x && Some(caller) == b => to(self.default, x, Party::B),
+            Mode::Gxyb if Some(dialled) == self.y && self.members.contains(&caller) => to(b, x, Party::A),
+            Mode::Gxyb if dialled == x && Some(caller) == b => to(self.default, self.y?, Party::B),
+            Mode::Axg if dialled == x && caller == a => Some(Row::Callback),
+            Mode::Inbound if dialled == x && caller != a => to(Some(a), self.y.unwrap_or(a), Party::B),
+            Mode::Axb
+            | Mode::Ax
+            | Mode::Axyb
+            | Mode::Axe
+            | Mode::Axn
+            | Mode::Axn95
+            | Mode::Axg
+            | Mode::Gxb
+            | Mode::Gxyb
+            | Mode::Xb
+            | Mode::Inbound
+            | Mode::X => None,
         }
     }
 
@@ -132,9 +163,32 @@ impl Promise {
     fn keys(&self) -> Vec<(Tel, Option<Tel>)> {
         match self.mode {
             Mode::Axb => vec![(self.x, Some(self.a)), (self.x, self.b)],
-            Mode::Ax => vec![(self.x, Some(self.a)), (self.x, None)],
+            Mode::Ax | Mode::Axn | Mode::Axn95 => vec![(self.x, Some(self.a)), (self.x, None)],
+            // By keys, of which a promise says nothing.
+            Mode::Axe => Vec::new(),
+            Mode::Axg => vec![(self.x, Some(self.a)), (self.x, None)],
+            Mode::Gxb => vec![(self.x, self.b), (self.x, None)],
+            Mode::Gxyb => vec![(self.x, self.b)],
+            Mode::Xb => Vec::new(),
+            Mode::Inbound => vec![(self.x, None)],
             Mode::Axyb => vec![(self.y.unwrap_or(self.x), Some(self.a)), (self.x, self.b)],
+            Mode::X => Vec::new(),
         }
+    }
+}
+
+/// Whether anyone may call A by X.
+const fn is_anyones(mode: Mode) -> bool {
+    match mode {
+        Mode::Ax | Mode::Axn | Mode::Axn95 | Mode::X => true,
+        Mode::Axb
+        | Mode::Axyb
+        | Mode::Axe
+        | Mode::Axg
+        | Mode::Gxb
+        | Mode::Gxyb
+        | Mode::Xb
+        | Mode::Inbound => false,
     }
 }
 
@@ -176,14 +230,14 @@ impl Law {
             let theirs = p.keys();
             new.keys().iter().any(|key| theirs.contains(key))
         });
-        let is_others = |p: &Promise| p.mode == Mode::Ax && p.x == new.x && p.a != new.a;
+        let is_others = |p: &Promise| is_anyones(p.mode) && p.x == new.x && p.a != new.a;
         let rests = self.promises.iter().any(|p| is_others(p) && p.rests(at));
         let frozen = new.keys().iter().any(|(number, _)| self.frozen.contains(number));
         let wrong = match () {
             () if self.suspended => Some("while the account is suspended"),
             () if frozen => Some("on a frozen number"),
             () if taken => Some("though somebody has the key"),
-            () if new.mode == Mode::Ax && rests && !self.soft => Some("though the number rests"),
+            () if is_anyones(new.mode) && rests && !self.soft => Some("though the number rests"),
             () => None,
         };
         self.promises.push(new);
@@ -206,7 +260,7 @@ impl Law {
             return None;
         }
         // Whom one A was to reach is no business of another.
-        new.named = new.named.filter(|_| new.mode == Mode::Ax && new.a == old.a);
+        new.named = new.named.filter(|_| is_anyones(new.mode) && new.a == old.a);
         old.until = at;
         new.from = at;
         // It is the same promise still: nothing of what rests forbids it.
@@ -244,6 +298,9 @@ impl Law {
             return nobody(Reason::Loop);
         }
         let live = || self.promises.iter().filter(|p| p.holds(at));
+        if live().any(|p| p.mode == Mode::Axe && p.x == dialled) {
+            return Verdict::Asked { shown: dialled };
+        }
         if let Some((promise, row)) = live().find_map(|p| Some((p, p.row(dialled, caller)?))) {
             return match row {
                 Row::To { shown, .. } if self.frozen.contains(&shown) => nobody(Reason::NumberFrozen),
@@ -273,7 +330,7 @@ impl Law {
             .filter(|p| p.rests(at))
             .filter_map(|p| Some((p.from, p.row(dialled, caller)?)))
             .max_by_key(|(from, _)| *from);
-        match (live().find(|p| p.mode == Mode::Ax && p.x == dialled), former) {
+        match (live().find(|p| is_anyones(p.mode) && p.x == dialled), former) {
             (Some(ax), None) => Verdict::For {
                 called: ax.a,
                 shown: ax.x,
@@ -292,7 +349,7 @@ impl Law {
         let promise = self
             .promises
             .iter_mut()
-            .find(|p| p.mode == Mode::Ax && p.holds(at) && p.x == dialled && Some(p.a) == caller);
+            .find(|p| is_anyones(p.mode) && p.holds(at) && p.x == dialled && Some(p.a) == caller);
         if let Some(named) = promise.and_then(|p| p.named.as_mut()) {
             named.taken.get_or_insert(call);
         }

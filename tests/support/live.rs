@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -14,31 +14,30 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
-use umbra::sip::path::Transport;
 
-use crate::support::secret;
-use crate::support::stage::{Binding, Doing, Large, Packet, Setup, Speaks, Stage};
+use crate::support::customer::{self, Script};
+use crate::support::stage::{Binding, Doing, Packet, Setup, Stage};
 use crate::support::text::Msg;
 
+#[path = "live/conf.rs"]
+mod conf;
+#[path = "live/connections.rs"]
+mod connections;
 #[path = "hep.rs"]
 mod hep;
 #[path = "line.rs"]
 mod line;
 
+use conf::write_conf;
+use connections::Lines;
 use hep::Capture;
-use line::{Line, Terms};
+use line::Terms;
 
 /// How long a server may take to come up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often a socket looks whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(50);
-
-/// The connections over TCP and TLS: each by the address that its phone goes by, and the other end.
-type Lines = Arc<Mutex<HashMap<(SocketAddr, SocketAddr), Line>>>;
-
-/// Bytes that are written to a connection at once: few, so that the server gets its messages in pieces.
-const PIECE: usize = 97;
 
 /// One listening address of a phone.
 struct Ear {
@@ -65,6 +64,8 @@ pub struct Live {
     heard: Receiver<Packet>,
     /// Where copies of all messages go: no number may be in them.
     capture: Capture,
+    /// The server that Umbra asks about calls, once a number has one.
+    customer: Option<customer::Server>,
     /// Holds the net against other plays.
     _claim: UdpSocket,
 }
@@ -84,183 +85,6 @@ fn claim() -> (u8, UdpSocket) {
         }
     }
     panic!("every net is taken");
-}
-
-/// Writes the server's conf as the setup has it.
-fn write_conf(dir: &Path, setup: &Setup, capture: &Capture) {
-    let listening = |transport| {
-        let of = setup.listeners().into_iter().filter(|(t, _)| *t == transport);
-        let all: Vec<String> = of.map(|(_, at)| format!("\"{at}\"")).collect();
-        all.join(", ")
-    };
-    let interfaces: String = setup
-        .interfaces()
-        .iter()
-        .map(|i| {
-            format!(
-                "[[media.interface]]\nname = \"{}\"\naddress = \"{}\"\nports = \"{}-{}\"\n",
-                i.name, i.address, i.port_first, i.port_last
-            )
-        })
-        .collect();
-    let conf = format!(
-        "trunks = \"trunks.toml\"\n[sip]\nudp = [{}]\ntcp = [{}]\ntls = [{}]\n{}shards = {}\nt1_ms = {}\n[media]\ntimeout_s = {}\ntones = \"{}\"\n{interfaces}[limits]\nring_timeout_s = {}\nannouncements = {}\n[api]\nlisten = \"\"\n[log]\nlevel = \"debug\"\n{}",
-        listening(Transport::Udp),
-        listening(Transport::Tcp),
-        listening(Transport::Tls),
-        if setup.has_tls() {
-            "tls_cert = \"umbra.pem\"\ntls_key = \"umbra.key\"\ntls_client_ca = \"ca.pem\"\n"
-        } else {
-            ""
-        },
-        setup.shards,
-        setup.t1.as_millis(),
-        setup.media_timeout.as_secs(),
-        setup.tones,
-        setup.ring.as_secs(),
-        setup.announcements,
-        capture.conf(),
-    );
-    let emergency = setup.emergency.as_ref().map(|[country, trunk, also]| {
-        let also = if also.is_empty() {
-            String::new()
-        } else {
-            format!("{also:?}")
-        };
-        format!("[emergency]\ncountry = {country:?}\ntrunk = {trunk:?}\nalso = [{also}]\n")
-    });
-    let bans = setup.bans.map(|(after, first)| {
-        let first = first.as_secs();
-        format!("[bans]\nafter = {after}\nfirst = \"{first}s\"\n")
-    });
-    let conf = conf + bans.as_deref().unwrap_or_default() + emergency.as_deref().unwrap_or_default();
-    let accepted: Vec<String> = setup
-        .accepted()
-        .iter()
-        .map(|(ip, prefix)| format!("\"{ip}/{prefix}\""))
-        .collect();
-    let rest = format!(
-        "{}credentials = {}\nregister = {}\nlarge_requests = \"{}\"\nmedia = \"{}\"\nfirst_response_timeout_s = {}\nprogress_timeout_s = {}\nprobe = {{ every_s = {}, timeout_s = {}, down_after = {}, up_after = {} }}\nredirects = \"{}\"\nrtcp_mux = \"{}\"\ndtmf = \"{}\"\nsession_timer = \"{}\"\nsession_expires_s = {}\nmin_se_s = {}\ncharging_vector = \"{}\"\nsession_id = \"{}\"\nreliable_provisionals = \"{}\"\n{}{}",
-        auth(setup),
-        credentials(setup),
-        register(setup),
-        if setup.large == Large::Udp { "udp" } else { "tcp" },
-        setup.media.as_deref().unwrap_or(""),
-        setup.silence.as_secs(),
-        setup.progress.as_secs(),
-        setup.probe.every.map_or(0, |every| every.as_secs()),
-        setup.probe.timeout.as_secs(),
-        setup.probe.down_after,
-        setup.probe.up_after,
-        if setup.follows { "follow" } else { "refuse" },
-        setup.rtcp_mux,
-        if setup.keys_by_info { "info" } else { "rtp" },
-        setup.session_timer,
-        setup.session_expires_s,
-        setup.min_se_s,
-        if setup.names_charging { "own" } else { "none" },
-        if setup.names_sessions { "own" } else { "none" },
-        setup.reliable,
-        // The callers' own trunk stands last, if there is one.
-        further_conf(setup),
-        names(setup),
-    );
-    let quoted = |texts: &[String]| {
-        let texts: Vec<String> = texts.iter().map(|text| format!("\"{text}\"")).collect();
-        texts.join(", ")
-    };
-    let accept_from = accepted.join(", ");
-    let gateways = setup.gateway_uris();
-    let mut trunks = if setup.trunks.is_empty() {
-        format!(
-            "[[trunk]]\nname = \"carrier\"\naccept_from = [{accept_from}]\ngateways = [{}]\ndefault = true\n{rest}",
-            quoted(&gateways)
-        )
-    } else {
-        let one = |(n, gateway): (usize, &String)| {
-            let name = setup.trunk_of(n);
-            let (accepts, shows) = if n == 0 {
-                (&*accept_from, "own")
-            } else {
-                ("", "any")
-            };
-            format!(
-                "[[trunk]]\nname = \"{name}\"\naccept_from = [{accepts}]\ngateways = [\"{gateway}\"]\nmay_show = [\"{shows}\"]\ndefault = {}\n{rest}",
-                n == 0
-            )
-        };
-        gateways.iter().enumerate().map(one).collect()
-    };
-    if !setup.route.is_empty() {
-        let named = quoted(&setup.route);
-        trunks.push_str(&format!("[[route]]\ncallee = \"86139*\"\ntrunks = [{named}]\n"));
-    }
-    fs::write(dir.join("umbra.toml"), conf).expect("the folder can be written");
-    fs::write(dir.join("trunks.toml"), trunks).expect("the folder can be written");
-}
-
-/// What the conf says of the password that callers are asked for.
-fn auth(setup: &Setup) -> String {
-    let Some(how) = &setup.auth else {
-        return String::new();
-    };
-    let (status, hash) = how.split_once('-').unwrap_or((how, ""));
-    let (realm, user, password) = (secret::OUR_REALM, secret::THEIR_USER, secret::THEIR_PASSWORD);
-    let hash = match hash {
-        "" => String::new(),
-        hash => format!("auth_algorithms = [{:?}]\n", hash.to_lowercase()),
-    };
-    format!(
-        "auth = [{{ user = {user:?}, password = {password:?} }}]\nauth_realm = {realm:?}\nauth_status = {status}\n{hash}"
-    )
-}
-
-/// What the conf says of how gateways are to know us.
-fn register(setup: &Setup) -> String {
-    setup.register.map_or("{}".to_owned(), |expires_s| {
-        let (user, domain) = (secret::USER, secret::REALM);
-        format!(
-            "{{ user = {user:?}, domain = {domain:?}, contact_user = \"17000000001\", expires_s = {expires_s} }}"
-        )
-    })
-}
-
-/// The lines of the play's own.
-fn further_conf(setup: &Setup) -> String {
-    let own = setup.further_conf();
-    if setup.home_trunk.is_empty() {
-        own
-    } else {
-        gateways_name(setup) + &own
-    }
-}
-
-/// What the conf says of certificates: without one nobody calls where callers speak TLS.
-fn names(setup: &Setup) -> String {
-    let callers = match setup.home {
-        Speaks::Tls => format!("client_names = [\"{}\"]\n", line::PHONES),
-        Speaks::Udp | Speaks::Tcp | Speaks::Udp6 | Speaks::Tcp6 => String::new(),
-    };
-    callers + &gateways_name(setup)
-}
-
-/// What the conf says of the other side's certificates.
-fn gateways_name(setup: &Setup) -> String {
-    if setup.has_tls() {
-        format!("tls_name = \"{}\"\ntls_ca = \"ca.pem\"\n", line::PHONES)
-    } else {
-        String::new()
-    }
-}
-
-/// What the conf says of the password that gateways ask for.
-fn credentials(setup: &Setup) -> String {
-    if setup.has_credentials {
-        let (realm, user, password) = (secret::REALM, secret::USER, secret::PASSWORD);
-        format!("{{ realm = {realm:?}, user = {user:?}, password = {password:?} }}")
-    } else {
-        "{}".to_owned()
-    }
 }
 
 /// Starts the server in its folder; what it prints is added to what was printed before.
@@ -304,6 +128,7 @@ impl Live {
             mouth,
             heard,
             capture,
+            customer: None,
             _claim: claim,
         };
         live.await_answer();
@@ -361,67 +186,6 @@ impl Live {
             .expect("the command line's binary runs")
     }
 
-    /// Connections to this address are taken, and read, from now on.
-    fn open_door(&mut self, at: SocketAddr) {
-        let listener = TcpListener::bind(at).expect("a phone's address is free");
-        listener.set_nonblocking(true).expect("a socket");
-        let wanted = Arc::new(AtomicBool::new(true));
-        let (still, lines, told) = (wanted.clone(), self.lines.clone(), self.mouth.clone());
-        let is_secure = self.setup.stream_at(at) == Transport::Tls;
-        let terms = self.terms.clone().filter(|_| is_secure);
-        let door = thread::spawn(move || {
-            while still.load(Ordering::Relaxed) {
-                match listener.accept() {
-                    Ok((stream, from)) => {
-                        stream.set_nonblocking(false).expect("a socket");
-                        let line = match &terms {
-                            Some(terms) => Line::called(stream, terms),
-                            None => Line::open(stream),
-                        };
-                        read_line(&lines, &told, (at, from), line);
-                    }
-                    Err(_) => thread::sleep(Duration::from_millis(1)),
-                }
-            }
-        });
-        self.doors.insert(at, (wanted, door));
-    }
-
-    /// Sends over TCP: by the connection to there, or to where the server listens, or by a new one.
-    fn say_on_a_line(&mut self, packet: Packet) {
-        let umbra = self.setup.umbra_near(packet.from);
-        let known = |to| {
-            let lines = self.lines.lock().expect("no panic");
-            lines.get(&(packet.from, to)).cloned()
-        };
-        let line = match known(packet.to).or_else(|| known(umbra)) {
-            Some(line) => line,
-            None => {
-                let socket =
-                    socket2::Socket::new(socket2::Domain::for_address(umbra), socket2::Type::STREAM, None)
-                        .expect("a socket");
-                let home = SocketAddr::new(packet.from.ip(), 0);
-                socket.bind(&home.into()).expect("a phone's address");
-                socket.connect(&umbra.into()).expect("the server listens on TCP");
-                let stream = TcpStream::from(socket);
-                stream.set_nodelay(true).expect("a socket");
-                let is_secure = self.setup.stream_at(packet.from) == Transport::Tls;
-                let line = match self.terms.as_ref().filter(|_| is_secure) {
-                    Some(terms) => Line::calling(stream, terms),
-                    None => Line::open(stream),
-                };
-                read_line(&self.lines, &self.mouth, (packet.from, umbra), line.clone());
-                line
-            }
-        };
-        for piece in packet.bytes.chunks(PIECE) {
-            // What can't be sent is lost with its connection.
-            if line.write(piece).is_err() {
-                return;
-            }
-        }
-    }
-
     fn done(&self, line: &str) -> String {
         let output = self.umbra(line);
         let error = String::from_utf8_lossy(&output.stderr);
@@ -441,39 +205,12 @@ fn named(setup: &Setup, what: &[&str]) -> String {
     }
 }
 
-/// Reads a connection on a thread of its own until it ends.
-fn read_line(lines: &Lines, told: &Sender<Packet>, ends: (SocketAddr, SocketAddr), line: Line) {
-    let (at, from) = ends;
-    lines.lock().expect("no panic").insert(ends, line.clone());
-    let (lines, told) = (lines.clone(), told.clone());
-    thread::spawn(move || {
-        let (mut held, mut buffer) = (Vec::new(), vec![0; 65_536]);
-        loop {
-            while let Some(length) = framed(&held) {
-                let bytes: Vec<u8> = held.drain(..length).collect();
-                if told.send(Packet { from, to: at, bytes }).is_err() {
-                    return;
-                }
-            }
-            match line.read(&mut buffer) {
-                Ok(length) if length > 0 => held.extend_from_slice(&buffer[..length]),
-                Ok(_) | Err(_) => break,
-            }
+impl Live {
+    fn add_pool(&self, mode: &str) {
+        if !self.umbra(&format!("pool show {mode}")).status.success() {
+            self.done(&format!("pool add {mode} --mode {mode}"));
         }
-        let mut lines = lines.lock().expect("no panic");
-        let is_this = |other: &Line| other.address() == line.address();
-        if lines.get(&ends).is_some_and(is_this) {
-            lines.remove(&ends);
-        }
-    });
-}
-
-/// The length of the first message, if all of it is here.
-fn framed(bytes: &[u8]) -> Option<usize> {
-    let msg = Msg::read(bytes)?;
-    let head = bytes.len() - msg.body.len();
-    let body: usize = msg.get("Content-Length")?.parse().ok()?;
-    (body <= msg.body.len()).then_some(head + body)
+    }
 }
 
 impl Stage for Live {
@@ -579,13 +316,48 @@ impl Stage for Live {
         self.done(&format!("number add {x}"));
     }
 
+    fn set_pool(&mut self, mode: &str, settings: &[&str]) {
+        self.add_pool(mode);
+        let options: Vec<String> = (settings.iter())
+            .map(|setting| format!("--{}", setting.replacen('=', " ", 1)))
+            .collect();
+        self.done(&format!("pool set {mode} {}", options.join(" ")));
+    }
+
     fn own_in(&mut self, mode: &str, x: &str) {
-        if !self.umbra(&format!("pool show {mode}")).status.success() {
-            self.done(&format!("pool add {mode} --mode {mode}"));
-        }
+        self.add_pool(mode);
         if !self.umbra(&format!("number show {x}")).status.success() {
             self.done(&format!("number add {x} --pool {mode}"));
         }
+    }
+
+    fn ask(&mut self, x: &str, numbers: &str) {
+        let ip = self.setup.ip(0, 9);
+        let server = self.customer.get_or_insert_with(|| customer::Server::at(ip));
+        let at = server.address();
+        let secret = self.dir.path().join("ask.secret");
+        fs::write(&secret, customer::SECRET).expect("a file of our own");
+        let settings = format!(
+            "--ask-url http://{at}/ask --ask-secret-file {} --ask-numbers {numbers}",
+            secret.display()
+        );
+        if self.umbra("pool show x").status.success() {
+            self.done(&format!("pool set x {settings}"));
+        } else {
+            self.done(&format!("pool add x --mode x {settings}"));
+        }
+        if !self.umbra(&format!("number show {x}")).status.success() {
+            self.done(&format!("number add {x} --pool x"));
+        }
+    }
+
+    fn server(&mut self, script: Script) {
+        self.customer.as_mut().expect("a number asks it").says(script);
+    }
+
+    fn questions(&mut self) -> Vec<Value> {
+        let server = self.customer.as_ref().expect("a number asks it");
+        server.asked().iter().map(customer::Asked::json).collect()
     }
 
     fn callee(&mut self, x: &str, to: Option<&str>) {
@@ -596,12 +368,39 @@ impl Stage for Live {
     }
 
     fn bind(&mut self, binding: &Binding) {
-        let Binding { x, a, y, b, .. } = binding;
+        let Binding { x, a, y, b, e, .. } = binding;
         let mut line = match binding.mode.as_str() {
             "ax" => format!("bind ax --x {x} --a {a}"),
             "axyb" => format!("bind axyb --x {x} --a {a} --y {y} --b {b}"),
+            "axe" if e.is_empty() => format!("bind axe --x {x} --a {a}"),
+            "axe" => format!("bind axe --x {x} --a {a} --extension {e}"),
+            "axg" | "gxb" | "gxyb" => {
+                let group = format!("of-{x}");
+                let mut add = format!(
+                    "group add {group} --pool {} {}",
+                    binding.mode,
+                    binding.members.join(" ")
+                );
+                if !binding.default.is_empty() {
+                    add += &format!(" --default {}", binding.default);
+                }
+                self.done(&add);
+                match binding.mode.as_str() {
+                    "axg" => format!("bind axg --x {x} --a {a} --group {group}"),
+                    "gxb" => format!("bind gxb --x {x} --b {b} --group {group}"),
+                    _ => format!("bind gxyb --x {x} --y {y} --b {b} --group {group}"),
+                }
+            }
+            "xb" if a.is_empty() && binding.ring.is_empty() => format!("bind xb --x {x} --b {b}"),
+            "xb" if a.is_empty() => format!("bind xb --x {x} --b {b} --ring {}", binding.ring.join(",")),
+            "xb" => format!("bind xb --x {x} --a {a}"),
+            "400" => format!("bind 400 --x {x} --base {a}"),
+            "axn" | "95axn" => format!("bind {} --x {x} --a {a}", binding.mode),
             _ => format!("bind axb --x {x} --a {a} --b {b}"),
         };
+        if !binding.callback.is_empty() {
+            line += &format!(" --callback {}", binding.callback);
+        }
         if let Some(direction) = &binding.direction {
             line += &format!(" --direction {direction}");
         }
@@ -613,6 +412,9 @@ impl Stage for Live {
         }
         if binding.record {
             line += " --record";
+        }
+        for (key, value) in &binding.cues {
+            line += &format!(" --{} {value}", key.replace('_', "-"));
         }
         self.done(&line);
     }
@@ -631,6 +433,9 @@ impl Stage for Live {
             Doing::Suspend => "account suspend default".to_owned(),
             Doing::Resume => "account resume default".to_owned(),
             Doing::Fax(fax) => format!("pool set default --t38 {}", fax.name()),
+            Doing::Callback(mode, callback) => {
+                format!("pool set {} --callback {}", mode.name(), callback.name())
+            }
         };
         self.done(&line);
     }

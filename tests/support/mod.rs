@@ -5,12 +5,14 @@
 #![allow(dead_code)]
 
 pub mod cast;
+pub mod customer;
 pub mod descriptions;
 pub mod keys;
 pub mod ladder;
 pub mod law;
 pub mod phone;
 pub mod plays;
+pub mod prompts;
 pub mod rel;
 pub mod sdp;
 pub mod secret;

@@ -157,6 +157,8 @@ pub struct Call {
     pub keys_read: usize,
     /// How many have been looked at for tones.
     pub tones_read: usize,
+    /// How many came before the process that the phone hears now: its stream is another one.
+    pub tones_before: usize,
     /// RTCP packets that came, and when.
     pub rtcp: Vec<(Duration, Vec<u8>)>,
     /// What messages of the other side must go by.
@@ -370,6 +372,7 @@ impl Call {
             seq: 0,
             keys_read: 0,
             tones_read: 0,
+            tones_before: 0,
             rtcp: Vec::new(),
             routing: Said::default(),
             rel: Rel::default(),

@@ -4,10 +4,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use serde_json::Value;
+
+use super::customer::Script;
 use umbra::call::config::Interface;
 use umbra::call::media::{InterfaceId, MediaPort};
 use umbra::call::trunk::probe::Probe;
-use umbra::masking::inventory::{Fax, Freeze};
+use umbra::masking::binding::Mode;
+use umbra::masking::inventory::{Callback, Fax, Freeze};
 use umbra::sip::path::Transport;
 
 /// One datagram.
@@ -433,7 +436,7 @@ impl Setup {
 /// A binding to make. Numbers as people write them.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Binding {
-    /// `axb`, `ax`, `axyb`; empty: `axb`.
+    /// `axb`, `ax`, `axyb`, `axe`, `axn`, `95axn`; empty: `axb`.
     pub mode: String,
     /// The virtual number.
     pub x: String,
@@ -441,8 +444,20 @@ pub struct Binding {
     pub a: String,
     /// The number that stands for the other, in `axyb`.
     pub y: String,
-    /// The other, but in `ax`.
+    /// The other, in `axb` and `axyb`.
     pub b: String,
+    /// The extension, in `axe`; empty: the server chooses.
+    pub e: String,
+    /// The members of its group, in `axg`, `gxb` and `gxyb`.
+    pub members: Vec<String>,
+    /// The one of them whom B reaches.
+    pub default: String,
+    /// Who rings with the employee, in `xb`, and whether he does himself (`conditional`).
+    pub ring: Vec<String>,
+    /// The order in which they do: `conditional`, `unconditional`.
+    pub order: String,
+    /// Whom A reaches by X where the pool says `preset`.
+    pub callback: String,
     /// `both`, `a-to-b`, `b-to-a`.
     pub direction: Option<String>,
     /// Its life.
@@ -451,6 +466,8 @@ pub struct Binding {
     pub max: Option<Duration>,
     /// Whether recordings are asked for.
     pub record: bool,
+    /// What is heard beside the parties, as the API names it.
+    pub cues: Vec<(String, String)>,
 }
 
 /// What the owner does to a number, or to the default account.
@@ -463,6 +480,8 @@ pub enum Doing {
     Suspend,
     Resume,
     Fax(Fax),
+    /// Whom A reaches by dialling his own number, in the pool of a mode.
+    Callback(Mode, Callback),
 }
 
 /// A stage. Times are since its beginning.
@@ -488,6 +507,14 @@ pub trait Stage {
     fn own(&mut self, x: &str);
     /// Makes a number ours, in a pool of this mode.
     fn own_in(&mut self, mode: &str, x: &str);
+    /// Settings of the pool of this mode, `NAME=VALUE` as the CLI's options have them.
+    fn set_pool(&mut self, mode: &str, settings: &[&str]);
+    /// Makes a number ours, in an X pool, whose customer's server is told numbers so.
+    fn ask(&mut self, x: &str, numbers: &str);
+    /// What that server says from now on.
+    fn server(&mut self, script: Script);
+    /// What it was asked since the last time.
+    fn questions(&mut self) -> Vec<Value>;
     /// Names whom A reaches by his X next, or nobody.
     fn callee(&mut self, x: &str, to: Option<&str>);
     /// Makes a binding; the number is ours already.

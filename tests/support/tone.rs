@@ -1,7 +1,8 @@
-//! Tones as a phone hears them: RTP packets of G.711 that follow one another without a jump, decoded, and held against a
+//! Tones as a phone hears them: RTP packets of G.711 or G.722 that follow one another without a jump, decoded, and held against a
 //! cadence.
 
 use umbra::rtp::g711::Law;
+use umbra::rtp::g722::{self, Decoder};
 use umbra::rtp::tone::share;
 
 /// Samples of a packet.
@@ -22,6 +23,9 @@ pub struct Cadence {
     pub beats: Vec<u32>,
 }
 
+/// Samples by which the lower band of G.722 is late: the speaker's filter looks 11 ahead, at 16 kHz.
+const G722_LATE: usize = 6;
+
 /// What was heard: samples; `None` where a packet was left out.
 pub type Samples = Vec<Option<i16>>;
 
@@ -37,9 +41,10 @@ pub fn decoded<'p>(
 ) -> Result<Samples, String> {
     let mut all = Samples::new();
     let mut before = last.and_then(head);
+    let mut wide = Decoder::default();
+    let mut is_wide = false;
     for packet in packets {
         let now = head(packet).ok_or("a packet without a head")?;
-        let law = Law::of_payload(now.number).ok_or_else(|| format!("payload type {}", now.number))?;
         let audio = packet.get(12..).unwrap_or_default();
         if audio.len() != FRAME || packet[0] != 0x80 {
             return Err(format!("{} bytes of audio", audio.len()));
@@ -68,8 +73,20 @@ pub fn decoded<'p>(
                 return Err(format!("time goes by {ahead} ticks"));
             }
         }
+        let number = now.number;
         before = Some(now);
-        all.extend(audio.iter().map(|code| Some(law.decode(*code))));
+        match Law::of_payload(number) {
+            Some(law) => all.extend(audio.iter().map(|code| Some(law.decode(*code)))),
+            None if now.number == g722::PAYLOAD => {
+                let mut room = [0; FRAME];
+                all.extend(wide.low_band(audio, &mut room).iter().copied().map(Some));
+                is_wide = true;
+            }
+            None => return Err(format!("payload type {}", now.number)),
+        }
+    }
+    if is_wide && last.is_none() {
+        all.drain(..G722_LATE.min(all.len()));
     }
     Ok(all)
 }
@@ -124,6 +141,7 @@ fn held(part: &[Option<i16>], cadence: &Cadence) -> Result<(), String> {
     Ok(())
 }
 
+#[derive(Clone, Copy)]
 struct Head {
     marker: bool,
     number: u8,

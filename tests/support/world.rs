@@ -13,10 +13,12 @@ use umbra::base::id::Id;
 use umbra::base::number::{NumberPlan, Tel};
 use umbra::base::shard::{Homes, Shard};
 use umbra::base::time::{Instant, Now, Wall};
+use umbra::call::ask::Advice;
 use umbra::call::bans::Bans;
 use umbra::call::cdr::Cdr;
 use umbra::call::config::Config;
 use umbra::call::draft::Draft;
+use umbra::call::ivr::lockout::Lockout;
 use umbra::call::media::{self, Report};
 use umbra::call::port::{AskId, CallEntry, Command, Event, Input, Note, Records, Why};
 use umbra::call::reach::{Block, Reach};
@@ -28,6 +30,7 @@ use umbra::masking::table::Table;
 use umbra::rtp::relay::Relay;
 use umbra::sip::path::{Path, Transport};
 
+use super::customer::Script;
 use super::law::{Law, Verdict};
 use super::sequence::Sequence;
 use super::stage::{Binding, Doing, Packet, Setup, Stage};
@@ -36,6 +39,7 @@ use super::wires::{Towards, Wires};
 use super::witness;
 
 mod conf;
+pub mod customer;
 mod disk;
 mod network;
 mod outputs;
@@ -80,6 +84,8 @@ enum What {
     Packet(Packet, Option<(usize, Path)>),
     Report(usize, Report),
     Failed(usize, Path, Why),
+    /// What a customer's server says to a process of which so many have died before.
+    Advised(usize, usize, AskId, Advice),
     /// Bytes of a TCP connection.
     Streamed(usize, Towards, Vec<u8>),
 }
@@ -139,6 +145,7 @@ pub struct World {
     /// There was a time when no record could be kept.
     pub was_full: bool,
     law: Law,
+    customer: customer::Customer,
     /// The attempt that is being given to a switch: what was dialled, by whom, when.
     coming: Option<(Tel, Option<Tel>, Wall)>,
     serial: u64,
@@ -204,11 +211,13 @@ impl World {
         let shard = |index| Shard { index, count, key };
         let reach = Arc::new(Reach::default());
         let bans = Arc::new(Bans::default());
+        let lockout = Arc::new(Lockout::default());
         let switches = (0..count)
             .map(|index| {
                 Switch::new(config.clone(), table.clone(), shard(index), chance.fork())
                     .sharing(reach.clone())
                     .barring(bans.clone())
+                    .locking(lockout.clone())
             })
             .collect();
         let lanes = config.media.lanes(count);
@@ -238,6 +247,7 @@ impl World {
             records_kept: Records::Kept,
             was_full: false,
             law: Law::default(),
+            customer: customer::Customer::default(),
             coming: None,
             serial: 0,
             queue: BinaryHeap::new(),
@@ -456,6 +466,7 @@ impl Stage for World {
                         self.write_down(&[CallEntry::Ended { call_id }]);
                     }
                     What::Report(shard, report) => self.give(shard, Input::Media(report)),
+                    What::Advised(deaths, shard, id, advice) => self.advised(deaths, shard, id, advice),
                     What::Failed(shard, path, why) => self.give(shard, Input::Failed(path, why)),
                     What::Streamed(at, towards, bytes) => {
                         if let Some(packet) = self.streamed(at, towards, bytes) {
@@ -493,8 +504,24 @@ impl Stage for World {
         self.owns_in(Mode::Axb, x);
     }
 
+    fn set_pool(&mut self, mode: &str, settings: &[&str]) {
+        self.sets_pool(mode_of(mode), settings);
+    }
+
     fn own_in(&mut self, mode: &str, x: &str) {
         self.owns_in(mode_of(mode), x);
+    }
+
+    fn ask(&mut self, x: &str, numbers: &str) {
+        self.asks_for(x, numbers);
+    }
+
+    fn server(&mut self, script: Script) {
+        self.customer.script = script;
+    }
+
+    fn questions(&mut self) -> Vec<Value> {
+        std::mem::take(&mut self.customer.asked)
     }
 
     fn callee(&mut self, x: &str, to: Option<&str>) {

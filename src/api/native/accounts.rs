@@ -11,6 +11,7 @@ use super::cdrs::limit;
 use super::{Desk, crossed, view};
 use crate::api::error::ApiError;
 use crate::api::fields::{Asked, Body, Fields, Named, wrong};
+use crate::base::language::{Language, NoLanguage};
 use crate::masking::inventory::{Account, Standing};
 use crate::masking::request::{Write, Written};
 
@@ -41,20 +42,34 @@ pub(super) async fn list(
 
 /// `GET /v1/accounts/{name}`
 pub(super) async fn show(State(desk): State<Arc<Desk>>, Named(name): Named) -> Result<Json<Value>, ApiError> {
-    match desk.store.table().account(&name) {
-        Some(account) => Ok(Json(view::account(&account))),
-        None => Err(ApiError {
+    let account = desk.account_named(&name)?;
+    Ok(Json(view::account(&account)))
+}
+
+/// What prompts are spoken in.
+pub(super) fn language(fields: &mut Fields) -> Result<Option<Language>, ApiError> {
+    let text = fields.text("language")?;
+    text.map(|text| {
+        text.parse()
+            .map_err(|no: NoLanguage| ApiError::bad("bad_field", "language", no.to_string()))
+    })
+    .transpose()
+}
+
+impl Desk {
+    pub(super) fn account_named(&self, name: &str) -> Result<Arc<Account>, ApiError> {
+        self.store.table().account(name).ok_or_else(|| ApiError {
             code: "unknown_account",
             field: Some("account".into()),
             ..ApiError::not_found(format!(
                 "there is no account {}",
-                crate::base::redact::scrub(&name)
+                crate::base::redact::scrub(name)
             ))
-        }),
+        })
     }
 }
 
-/// `PATCH /v1/accounts/{name} {x_per_a, expiry_max_s}`: what is not named stays, `null` takes away.
+/// `PATCH /v1/accounts/{name} {x_per_a, expiry_max_s, language}`: what is not named stays, `null` takes away.
 pub(super) async fn set(
     State(desk): State<Arc<Desk>>,
     Named(name): Named,
@@ -71,6 +86,7 @@ pub(super) async fn set(
         expiry_max: fields
             .patch("expiry_max_s", |f| f.seconds("expiry_max_s"))?
             .into_change(),
+        language: fields.patch("language", language)?.into_change(),
     };
     fields.done()?;
     Ok(Json(view::account(&*desk.write_account(write).await?)))
@@ -93,6 +109,7 @@ pub(super) async fn act(
         standing: Some(standing),
         x_per_a: None,
         expiry_max: None,
+        language: None,
     };
     Ok(Json(view::account(&*desk.write_account(write).await?)))
 }
@@ -107,6 +124,7 @@ impl Desk {
             | Written::Existing(_)
             | Written::Unbound(_)
             | Written::DryRun(_)
+            | Written::Group(_)
             | Written::Callee(_) => Err(crossed()),
         }
     }

@@ -10,7 +10,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::cdrs::limit;
-use super::{Desk, id_of, view};
+use super::groups::group_field;
+use super::{Desk, cues, id_of, view};
 use crate::api::error::ApiError;
 use crate::api::fields::{Asked, Body, Fields, Named, Patch, missing, wrong};
 use crate::api::idempotency::Seen;
@@ -19,14 +20,33 @@ use crate::base::limits;
 use crate::base::number::{NumberPlan, RealNumber, VirtualNumber};
 use crate::base::time::Wall;
 use crate::masking::binding::{Binding, Direction, Mode, Rare, Terms};
+use crate::masking::keyed::Extension;
 use crate::masking::listing::{BindingFilter, Living};
 use crate::masking::request::{
     BindRequest, DryRun, OnConflict, PoolChoice, TermsChange, Unbind, UpdateRequest, Wanted, Write, Written,
     XChoice,
 };
+use crate::masking::turns::{Order, Ring};
 
 /// The modes, by name.
-pub(super) const MODES: [(&str, Mode); 3] = [("axb", Mode::Axb), ("ax", Mode::Ax), ("axyb", Mode::Axyb)];
+pub(super) const MODES: [(&str, Mode); 12] = [
+    ("axb", Mode::Axb),
+    ("ax", Mode::Ax),
+    ("axyb", Mode::Axyb),
+    ("axe", Mode::Axe),
+    ("axn", Mode::Axn),
+    ("95axn", Mode::Axn95),
+    ("x", Mode::X),
+    ("axg", Mode::Axg),
+    ("gxb", Mode::Gxb),
+    ("gxyb", Mode::Gxyb),
+    ("xb", Mode::Xb),
+    ("400", Mode::Inbound),
+];
+const ORDERS: [(&str, Order); 2] = [
+    ("conditional", Order::Conditional),
+    ("unconditional", Order::Unconditional),
+];
 const DIRECTIONS: [(&str, Direction); 3] = [
     ("both", Direction::Both),
     ("a-to-b", Direction::AToB),
@@ -157,6 +177,7 @@ fn answer(desk: &Desk, written: Written) -> Result<(StatusCode, Value), ApiError
         | Written::Pool(_)
         | Written::Number(_)
         | Written::Unbound(_)
+        | Written::Group(_)
         | Written::Callee(_) => Err(super::crossed()),
     }
 }
@@ -178,8 +199,8 @@ pub(super) fn request_of(mut fields: Fields, desk: &Desk) -> Result<BindRequest,
     let plan = desk.config.load().numbers;
     let request = BindRequest {
         x: number_choice(&mut fields, "x", &plan)?,
-        parties: parties(&mut fields, &plan)?,
-        terms: terms(&mut fields)?,
+        parties: parties(&mut fields, &plan, desk)?,
+        terms: terms(&mut fields, &plan)?,
         expires: match expiry(&mut fields, desk.now())? {
             Patch::Keep | Patch::Clear => None,
             Patch::Set(at) => Some(at),
@@ -191,30 +212,89 @@ pub(super) fn request_of(mut fields: Fields, desk: &Desk) -> Result<BindRequest,
     Ok(request)
 }
 
-/// Whom the binding joins: `a` and, by its `mode`, `b` and `y`.
-fn parties(fields: &mut Fields, plan: &NumberPlan) -> Result<Wanted, ApiError> {
+/// Whom the binding joins: by its `mode` some of `a`, `b`, `y` and `group`.
+fn parties(fields: &mut Fields, plan: &NumberPlan, desk: &Desk) -> Result<Wanted, ApiError> {
     let mode = fields.word("mode", &MODES)?.ok_or_else(|| missing("mode"))?;
-    let a = RealNumber::new(fields.needed_number("a", plan)?);
+    let person = |fields: &mut Fields, name: &str| fields.needed_number(name, plan).map(RealNumber::new);
+    let group = |fields: &mut Fields| group_field(fields, desk)?.ok_or_else(|| missing("group"));
     Ok(match mode {
         Mode::Axb => Wanted::Axb {
-            a,
-            b: RealNumber::new(fields.needed_number("b", plan)?),
+            a: person(fields, "a")?,
+            b: person(fields, "b")?,
         },
-        Mode::Ax => Wanted::Ax { a },
+        Mode::Ax => Wanted::Ax {
+            a: person(fields, "a")?,
+        },
         Mode::Axyb => Wanted::Axyb {
-            a,
+            a: person(fields, "a")?,
             y: number_choice(fields, "y", plan)?,
-            b: RealNumber::new(fields.needed_number("b", plan)?),
+            b: person(fields, "b")?,
+        },
+        Mode::Axg => Wanted::Axg {
+            a: person(fields, "a")?,
+            group: group(fields)?,
+        },
+        Mode::Gxb => Wanted::Gxb {
+            group: group(fields)?,
+            b: person(fields, "b")?,
+        },
+        Mode::Gxyb => Wanted::Gxyb {
+            group: group(fields)?,
+            y: number_choice(fields, "y", plan)?,
+            b: person(fields, "b")?,
+        },
+        // With an employee it is his work number from now on; with a customer, they are paired.
+        Mode::Xb if fields.has("a") => {
+            // An export names the employee too: whose number X is decides.
+            fields.number("b", plan)?;
+            Wanted::Paired {
+                a: person(fields, "a")?,
+            }
+        }
+        Mode::Xb => Wanted::Xb {
+            b: person(fields, "b")?,
+        },
+        Mode::Inbound => Wanted::Inbound {
+            base: person(fields, "a")?,
+        },
+        Mode::X => {
+            let why =
+                "nothing is bound in mode x: its pool asks the customer's server (ask_url) about each call";
+            return Err(ApiError::bad("bad_field", "mode", why.to_owned()));
+        }
+        Mode::Axe => Wanted::Axe {
+            a: person(fields, "a")?,
+            e: extension(fields)?,
+        },
+        Mode::Axn => Wanted::Axn {
+            a: person(fields, "a")?,
+        },
+        Mode::Axn95 => Wanted::Axn95 {
+            a: person(fields, "a")?,
         },
     })
 }
 
-fn terms(fields: &mut Fields) -> Result<Terms, ApiError> {
+/// `extension`, as text: its zeros count.
+fn extension(fields: &mut Fields) -> Result<Option<Extension>, ApiError> {
+    let text = fields.text("extension")?;
+    text.map(|text| {
+        text.parse()
+            .map_err(|_| wrong("extension", "1 to 4 digits, not all of them zero"))
+    })
+    .transpose()
+}
+
+fn terms(fields: &mut Fields, plan: &NumberPlan) -> Result<Terms, ApiError> {
     let rare = Rare {
         max_duration: fields.seconds("max_duration_s")?,
         ring_timeout: fields.seconds("ring_timeout_s")?,
         order_id: fields.text("order_id")?.map(Into::into),
         user_data: fields.text("user_data")?.map(Into::into),
+        ring: ring(fields, plan)?.map(Box::new),
+        display: fields.number("display", plan)?.map(VirtualNumber::new),
+        cues: cues::read(fields)?,
+        callback: fields.number("callback", plan)?.map(RealNumber::new),
     };
     let direction = fields.word("direction", &DIRECTIONS)?.unwrap_or_default();
     Ok(Terms::new(
@@ -222,6 +302,29 @@ fn terms(fields: &mut Fields) -> Result<Terms, ApiError> {
         fields.truth("record")?.unwrap_or(false),
         rare,
     ))
+}
+
+/// `ring`, `ring_order`, `ring_each_s`: who else rings when an employee is called.
+fn ring(fields: &mut Fields, plan: &NumberPlan) -> Result<Option<Ring>, ApiError> {
+    let numbers = fields.texts("ring")?.unwrap_or_default();
+    let order = fields.word("ring_order", &ORDERS)?;
+    let each = fields.seconds("ring_each_s")?;
+    if numbers.is_empty() {
+        return match order.is_some() || each.is_some() {
+            true => Err(missing("ring")),
+            false => Ok(None),
+        };
+    }
+    let list = numbers
+        .iter()
+        .map(|text| plan.normalise(text).map(RealNumber::new))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| wrong("ring", "a list of numbers"))?;
+    Ok(Some(Ring {
+        order: order.unwrap_or_default(),
+        list,
+        each: each.unwrap_or(limits::RING_EACH_DEFAULT),
+    }))
 }
 
 /// `x` or `pool`, `y` or `y_pool`: the number, or who chooses it.
@@ -310,6 +413,7 @@ pub(super) async fn update(
         | Written::Pool(_)
         | Written::Number(_)
         | Written::Unbound(_)
+        | Written::Group(_)
         | Written::Callee(_) => Err(super::crossed()),
     }
 }
@@ -325,6 +429,7 @@ fn update_request(id: Id, mut fields: Fields, desk: &Desk) -> Result<UpdateReque
         mode: fields.word("mode", &MODES)?,
         a: fields.number("a", &plan)?.map(RealNumber::new),
         b: fields.number("b", &plan)?.map(RealNumber::new),
+        group: group_field(&mut fields, desk)?,
         terms: TermsChange {
             direction: fields.word("direction", &DIRECTIONS)?,
             max_duration: fields
@@ -336,6 +441,16 @@ fn update_request(id: Id, mut fields: Fields, desk: &Desk) -> Result<UpdateReque
             record: fields.truth("record")?,
             order_id: text(&mut fields, "order_id")?,
             user_data: text(&mut fields, "user_data")?,
+            ring: fields.patch("ring", |f| ring(f, &plan))?.into_change(),
+            display: fields
+                .patch("display", |f| f.number("display", &plan))?
+                .into_change()
+                .map(|to| to.map(VirtualNumber::new)),
+            cues: Box::new(cues::change(&mut fields)?),
+            callback: fields
+                .patch("callback", |f| f.number("callback", &plan))?
+                .into_change()
+                .map(|set| set.map(RealNumber::new)),
         },
         expires: match expiry(&mut fields, desk.now())? {
             Patch::Keep => None,
@@ -373,6 +488,7 @@ async fn unbound(desk: &Arc<Desk>, what: Unbind) -> Result<Json<Value>, ApiError
         | Written::Binding(_)
         | Written::Existing(_)
         | Written::DryRun(_)
+        | Written::Group(_)
         | Written::Callee(_) => Err(super::crossed()),
     }
 }
@@ -417,6 +533,10 @@ pub(super) async fn list(
 impl Desk {
     fn binding_view(&self, binding: &Binding) -> Value {
         let pool = self.store.table().pool(binding.pool());
-        view::binding(binding, pool.as_deref(), &self.config.load().numbers, self.now())
+        let mut view = view::binding(binding, pool.as_deref(), &self.config.load().numbers, self.now());
+        let group = binding.parties.group();
+        let group = group.and_then(|group| self.store.table().group(group));
+        view["group_name"] = json!(group.map(|group| group.name.clone()));
+        view
     }
 }

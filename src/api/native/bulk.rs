@@ -117,6 +117,7 @@ async fn write_all(desk: &Desk, writes: Vec<Result<Write, ApiError>>) -> Result<
                     | Written::Account(_)
                     | Written::Pool(_)
                     | Written::Number(_)
+                    | Written::Group(_)
                     | Written::Callee(_),
                 )) => {
                     made += 1;

@@ -47,6 +47,7 @@ async fn write_callee(desk: &Arc<Desk>, write: Write) -> Result<Json<Value>, Api
         | Written::Binding(_)
         | Written::Existing(_)
         | Written::Unbound(_)
+        | Written::Group(_)
         | Written::DryRun(_) => Err(crossed()),
     }
 }

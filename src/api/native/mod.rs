@@ -13,24 +13,27 @@
 //! | `GET /v1/cdrs`, `GET /v1/cdrs/{call_id}` | records |
 //! | `/v1/accounts`, `/v1/accounts/{name}`, `POST /v1/accounts/{name}/suspend` … | accounts |
 //! | `/v1/pools`, `/v1/pools/{name or key}`, `GET /v1/pools/{name or key}/usage` | pools |
+//! | `/v1/groups`, `/v1/groups/{id or name}`, `/v1/groups/{id or name}/members` | groups and who is in them |
 //! | `/v1/numbers`, `/v1/numbers/{x}`, `POST /v1/numbers/{x}/lock` … | virtual numbers |
 //! | `POST /v1/numbers:batch` | up to 1,000, each with its own result |
 //! | `GET /v1/trunks`, `POST /v1/trunks/{name}/block`, `unblock`, `probe` | trunks and routes |
 //! | `GET`, `POST /v1/bans`, `DELETE /v1/bans/{address}` | who is kept out |
 //! | `POST /v1/trunks/{name}/try` | how a number is read and written on a trunk, step by step |
 //! | `GET /v1/status`, `POST /v1/stop`, `POST`, `DELETE /v1/drain`, `POST /v1/reload`, `PUT /v1/log` | the server |
+//! | `GET /v1/prompts`, `GET`, `PUT`, `DELETE /v1/prompts/{name}` | what callers are told in words, as WAV files |
 //! | `GET /v1/backup` | a snapshot of all bindings, numbers and pools, as one file |
 //! | `GET /healthz`, `/readyz`, `/metrics` | for monitors |
 //!
 //! Virtual numbers are written as they are dialled nationally, real ones in E.164 with `+` and in full;
 //! times in RFC 3339, lengths of time in seconds. Fields that a request doesn't have are refused by name,
-//! bodies over 1 MiB with 413. Errors are [`ApiError`]s.
+//! bodies over 1 MiB (a prompt's: 64 MiB) with 413. Errors are [`ApiError`]s.
 //!
 //! Nobody is asked who they are: whoever opens the control socket is the owner of the process (mode 0600),
 //! and until there are tokens the server offers `api.listen` on loopback addresses only, with
 //! [`router_on_loopback`], which keeps other sites' pages in a browser on this machine out.
 
 mod accounts;
+mod asked;
 mod backup;
 mod bans;
 mod bindings;
@@ -38,9 +41,12 @@ mod bulk;
 mod callee;
 mod calls;
 mod cdrs;
+mod cues;
+mod groups;
 mod node;
 mod numbers;
 mod pools;
+mod prompts;
 mod refusal;
 mod route;
 #[cfg(test)]
@@ -64,18 +70,21 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{delete, get, post, put};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::error::ApiError;
 use super::fields::BODY_BYTES_MAX;
 use super::idempotency::Answers;
 use super::switchboard::Switchboard;
 use crate::base::id::Id;
+use crate::base::limits::PROMPT_BYTES_MAX;
 use crate::base::time::{Now, Wall};
 use crate::call::bans::Bans;
 use crate::call::config::Config;
 use crate::call::reach::Reach;
+use crate::customer::asker::Asker;
 use crate::masking::request::{Write, Written};
+use crate::media::prompts::{Place, Sound};
 use crate::names::keeper::Status;
 use crate::store::writer::Store;
 use crate::telemetry::health::Health;
@@ -107,6 +116,8 @@ pub struct Desk {
     pub reach: Arc<Reach>,
     /// Who is kept out.
     pub bans: Arc<Bans>,
+    /// Who asks customers' servers.
+    pub asker: Asker,
     /// What only the owner of the process can do.
     pub owner: Owner,
     /// Answers that an `Idempotency-Key` can ask for again.
@@ -130,6 +141,8 @@ pub struct Owner {
     pub stop: Box<dyn Fn(Stop) -> Result<(), String> + Send + Sync>,
     /// Reads the conf again: what came of it, or every fault, a line each; then the old conf stays.
     pub reload: Box<dyn Fn() -> Result<Reloaded, Vec<String>> + Send + Sync>,
+    /// Changes the folder of prompts.
+    pub prompts: PromptFolder,
     /// What conf is in force, and how its files are now; `None` for the built-in one. Reads the disk.
     pub conf: Box<dyn Fn() -> Option<ConfState> + Send + Sync>,
     /// Takes new calls or refuses them, from now on.
@@ -162,9 +175,28 @@ pub enum Stop {
     HandOver,
 }
 
+/// Writes a prompt.
+type PutPrompt = dyn Fn(&Place, &Sound) -> Result<PathBuf, String> + Send + Sync;
+/// Takes one away.
+type RemovePrompt = dyn Fn(&Place) -> Result<bool, String> + Send + Sync;
+
+/// The folder of prompts; each closure reads or writes the disk.
+pub struct PromptFolder {
+    /// Whoever brings a prompt has it: one upload at once, because a file takes many times its bytes while it is read.
+    pub upload: Arc<Semaphore>,
+    /// Writes a prompt, and where; calls that begin from then on hear it. Or says why it can't.
+    pub put: Box<PutPrompt>,
+    /// Takes a prompt away; `false`: there was none. Or says why it can't.
+    pub remove: Box<RemovePrompt>,
+    /// The files that can't be heard, and why, a line each.
+    pub bad: Box<dyn Fn() -> Vec<String> + Send + Sync>,
+}
+
 /// What a reload came to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Reloaded {
+    /// Prompts that can't be heard, and why, a line each.
+    pub bad_prompts: Vec<String>,
     /// What was changed and is in force now: keys, and trunks by their names.
     pub taken: Vec<String>,
     /// Changed keys that wait for a restart.
@@ -251,6 +283,15 @@ pub fn router(desk: Arc<Desk>) -> Router {
         .route("/v1/pools", get(pools::list).post(pools::add))
         .route("/v1/pools/{id}", get(pools::show).patch(pools::set))
         .route("/v1/pools/{id}/usage", get(pools::usage))
+        .route("/v1/groups", get(groups::list).post(groups::add))
+        .route(
+            "/v1/groups/{id}",
+            get(groups::show).patch(groups::set).delete(groups::remove),
+        )
+        .route(
+            "/v1/groups/{id}/members",
+            get(groups::members).post(groups::join).delete(groups::leave),
+        )
         .route("/v1/numbers", get(numbers::list).post(numbers::add))
         .route("/v1/numbers:batch", post(numbers::add_all))
         .route("/v1/numbers/{x}", get(numbers::show).patch(numbers::set))
@@ -265,6 +306,14 @@ pub fn router(desk: Arc<Desk>) -> Router {
         .route("/v1/drain", post(node::drain).delete(node::undrain))
         .route("/v1/reload", post(node::reload))
         .route("/v1/log", put(node::log))
+        .route("/v1/prompts", get(prompts::list))
+        .route(
+            "/v1/prompts/{name}",
+            get(prompts::show)
+                .put(prompts::set)
+                .delete(prompts::remove)
+                .layer(DefaultBodyLimit::max(PROMPT_BYTES_MAX)),
+        )
         .route("/v1/backup", get(backup::backup))
         .route("/healthz", get(node::healthz))
         .route("/readyz", get(node::readyz))
@@ -367,6 +416,9 @@ fn log_write(written: &Written) {
         }
         Written::Callee(Some(callee)) => {
             tracing::debug!("binding {} was given a temporary callee", callee.binding);
+        }
+        Written::Group(group) => {
+            tracing::info!("group {} was written, it has {} members", group.id, group.members);
         }
         Written::Callee(None) | Written::DryRun(_) => {}
     }

@@ -66,12 +66,18 @@ fn admit(desk: &Desk, wanted: Phase) -> Result<Json<Value>, ApiError> {
     }
 }
 
-/// `POST /v1/reload` → `{"taken": [keys and trunks], "waits_for_restart": [keys]}`; 422 with every fault of the conf, and the old one
+/// `POST /v1/reload` → `{"taken": [keys and trunks], "waits_for_restart": [keys], "bad_prompts": [lines]}`; 422 with every fault of the conf, and the old one
 /// stays in force.
 pub(super) async fn reload(State(desk): State<Arc<Desk>>, Body(body): Body) -> Result<Json<Value>, ApiError> {
     Fields::of_json(&body)?.done()?;
     match super::blocking(move || (desk.owner.reload)()).await? {
-        Ok(Reloaded { taken, waiting }) => Ok(Json(json!({"taken": taken, "waits_for_restart": waiting}))),
+        Ok(Reloaded {
+            bad_prompts,
+            taken,
+            waiting,
+        }) => Ok(Json(
+            json!({"taken": taken, "waits_for_restart": waiting, "bad_prompts": bad_prompts}),
+        )),
         Err(faults) => Err(ApiError::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "bad_conf",

@@ -294,6 +294,7 @@ fn number_of(written: Written) -> Result<Arc<Number>, ApiError> {
         | Written::Existing(_)
         | Written::Unbound(_)
         | Written::DryRun(_)
+        | Written::Group(_)
         | Written::Callee(_) => Err(crossed()),
     }
 }

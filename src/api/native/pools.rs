@@ -7,15 +7,19 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
+use super::accounts::language;
 use super::bindings::MODES;
 use super::cdrs::limit;
 use super::{Desk, crossed, view};
 use crate::api::error::ApiError;
 use crate::api::fields::{Asked, Body, Fields, Named, wrong};
+use crate::base::url::HttpUrl;
+use crate::masking::ask::{NumbersTold, Secret};
 use crate::masking::binding::Mode;
-use crate::masking::inventory::{Callback, CityRule, Fax, Pool, Reuse, Unidentified};
+use crate::masking::collect::Collecting;
+use crate::masking::inventory::{Callback, CityRule, Fax, OwnerDials, Pool, Reuse, Unidentified};
 use crate::masking::quarantine::Quarantine;
-use crate::masking::request::{PoolChange, Write, Written};
+use crate::masking::request::{AskChange, PoolChange, Write, Written};
 
 const CITY_RULES: [(&str, CityRule); 2] = [("loose", CityRule::Loose), ("strict", CityRule::Strict)];
 const REUSES: [(&str, Reuse); 3] = [
@@ -25,8 +29,18 @@ const REUSES: [(&str, Reuse); 3] = [
 ];
 const FAX_WARNING: &str = "faxes are passed on in this pool: their frames carry what the sending machine calls itself \
     (TSI, CSI), mostly its real number, and nothing masks that";
+const ASK_WARNING: &str =
+    "callers of this pool's numbers reach nobody until it has an ask_url and an ask_secret";
 const FAXES: [(&str, Fax); 2] = [("refuse", Fax::Refuse), ("pass", Fax::Pass)];
-const CALLBACKS: [(&str, Callback); 2] = [("temporary", Callback::Temporary), ("refused", Callback::Refused)];
+const CALLBACKS: [(&str, Callback); 5] = [
+    ("temporary", Callback::Temporary),
+    ("last", Callback::Last),
+    ("preset", Callback::Preset),
+    ("tone", Callback::Tone),
+    ("refused", Callback::Refused),
+];
+const COLLECTS: [(&str, Collecting); 2] = [("answer", Collecting::Answer), ("early", Collecting::Early)];
+const OWNER_DIALS: [(&str, OwnerDials); 2] = [("callback", OwnerDials::Callback), ("ask", OwnerDials::Ask)];
 
 /// `POST /v1/pools {name, mode, account, …}` → 201; the rest is as in [`set`].
 pub(super) async fn add(
@@ -86,7 +100,7 @@ pub(super) async fn usage(
 
 /// `PATCH /v1/pools/{name or key} {name, axb_pairs_per_x, relations_per_y, city_rule, fallback_cities, reuse, callback,
 /// accept_unidentified, quarantine, free_low_percent, ring_timeout_s, calls_per_x, calls_per_caller,
-/// t38}`: what is not named stays.
+/// t38, extension_width, extensions_per_x, collect, owner_dials, last_kept_s, language}`: what is not named stays.
 pub(super) async fn set(
     State(desk): State<Arc<Desk>>,
     Named(pool): Named,
@@ -110,11 +124,16 @@ fn warned(pool: &Pool) -> Value {
         Fax::Refuse => {}
         Fax::Pass => view["warning"] = json!(FAX_WARNING),
     }
+    let has_secret = pool.ask.as_ref().is_some_and(|server| server.secret.is_some());
+    if pool.mode == Mode::X && !has_secret {
+        view["warning"] = json!(ASK_WARNING);
+    }
     view
 }
 
 fn settings(fields: &mut Fields) -> Result<PoolChange, ApiError> {
     let low = fields.integer("free_low_percent")?;
+    let width = fields.integer("extension_width")?;
     Ok(PoolChange {
         axb_pairs_per_x: count(fields, "axb_pairs_per_x")?,
         relations_per_y: count(fields, "relations_per_y")?,
@@ -143,6 +162,29 @@ fn settings(fields: &mut Fields) -> Result<PoolChange, ApiError> {
             .patch("calls_per_caller", |f| calls(f, "calls_per_caller"))?
             .into_change(),
         fax: fields.word("t38", &FAXES)?,
+        extension_width: width
+            .map(|n| u8::try_from(n).map_err(|_| wrong("extension_width", "1 to 4")))
+            .transpose()?,
+        extensions_per_x: whole(fields, "extensions_per_x", "1 to 9999")?,
+        collect: fields.word("collect", &COLLECTS)?,
+        owner_dials: fields.word("owner_dials", &OWNER_DIALS)?,
+        last_kept: fields.seconds("last_kept_s")?,
+        language: fields.patch("language", language)?.into_change(),
+        ask: ask(fields)?,
+    })
+}
+
+/// `ask_url`, `ask_secret`, `ask_numbers`: the customer's server of a pool of mode x.
+fn ask(fields: &mut Fields) -> Result<AskChange, ApiError> {
+    let url = |fields: &mut Fields| {
+        let text = fields.text("ask_url")?;
+        text.map(|text| HttpUrl::parse(&text).map_err(|why| wrong_field("ask_url", &why)))
+            .transpose()
+    };
+    Ok(AskChange {
+        url: fields.patch("ask_url", url)?.into_change(),
+        secret: fields.text("ask_secret")?.map(Secret::new),
+        numbers: fields.word("ask_numbers", &NumbersTold::NAMES)?,
     })
 }
 
@@ -190,6 +232,7 @@ impl Desk {
             | Written::Existing(_)
             | Written::Unbound(_)
             | Written::DryRun(_)
+            | Written::Group(_)
             | Written::Callee(_) => Err(crossed()),
         }
     }

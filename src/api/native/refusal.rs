@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 
 use crate::api::error::ApiError;
 use crate::base::number::NumberPlan;
-use crate::masking::request::Refused;
+use crate::masking::request::{GroupRefused, Refused};
 use crate::store::writer::WriteError;
 
 /// A write that was not done: 503 if the disk refuses it. If the law does: 400 for a value out of its
@@ -23,6 +23,7 @@ pub(super) fn of(error: &WriteError, plan: &NumberPlan) -> ApiError {
 
 const fn status(refused: &Refused) -> StatusCode {
     match refused {
+        Refused::Group(refused) => of_group(refused),
         Refused::BoundsOf(_) => StatusCode::BAD_REQUEST,
         Refused::AccountSuspended { .. } => StatusCode::FORBIDDEN,
         Refused::UnknownNumber { .. }
@@ -31,6 +32,10 @@ const fn status(refused: &Refused) -> StatusCode {
         | Refused::UnknownBinding { .. } => StatusCode::NOT_FOUND,
         Refused::KeyTaken { .. }
         | Refused::KeyQuarantined { .. }
+        | Refused::ExtensionTaken { .. }
+        | Refused::ExtensionQuarantined { .. }
+        | Refused::ExtensionsFull { .. }
+        | Refused::WidthInUse { .. }
         | Refused::NumberExists { .. }
         | Refused::NumberLocked { .. }
         | Refused::NumberFrozen { .. }
@@ -45,6 +50,7 @@ const fn status(refused: &Refused) -> StatusCode {
         | Refused::IdTaken { .. }
         | Refused::BindingEnded { .. } => StatusCode::CONFLICT,
         Refused::SameNumber
+        | Refused::ExtensionWidth { .. }
         | Refused::XIsY
         | Refused::CalleeIsA
         | Refused::CalleeIsOurs
@@ -55,5 +61,22 @@ const fn status(refused: &Refused) -> StatusCode {
         | Refused::ModeMismatch { .. }
         | Refused::ExpiryTooSoon
         | Refused::ExpiryTooLate { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+    }
+}
+
+const fn of_group(refused: &GroupRefused) -> StatusCode {
+    match refused {
+        GroupRefused::Unknown { .. } => StatusCode::NOT_FOUND,
+        GroupRefused::IdTaken { .. }
+        | GroupRefused::Bound { .. }
+        | GroupRefused::Full { .. }
+        | GroupRefused::PoolFull { .. }
+        | GroupRefused::MemberFull { .. }
+        | GroupRefused::NoWork { .. } => StatusCode::CONFLICT,
+        GroupRefused::OfAnother { .. }
+        | GroupRefused::Empty { .. }
+        | GroupRefused::IsParty { .. }
+        | GroupRefused::NotMember { .. }
+        | GroupRefused::NotPaired { .. } => StatusCode::UNPROCESSABLE_ENTITY,
     }
 }

@@ -22,6 +22,8 @@ use crate::call::cdr::{CallerKind, Cdr, Media, Recording, ReleasedBy, SCHEMA};
 use crate::call::config::Config;
 use crate::call::port::{Answer, CallView, Command, Found};
 use crate::call::trunk::Trunk;
+use crate::customer::asker::{self, Asker};
+use crate::customer::dial::Trust;
 use crate::store::writer::{Settings, Store};
 
 /// An API that runs until it is dropped.
@@ -147,6 +149,11 @@ impl Served {
 
 fn desk(dir: &Path, asked: &Arc<Mutex<Vec<String>>>, calls: &Arc<Mutex<Vec<CallView>>>) -> Desk {
     let mut config = Config::on("127.0.0.1:5060".parse().unwrap());
+    let no_folder = crate::media::prompts::Config {
+        dir: dir.join("prompts"),
+        ..Default::default()
+    };
+    config.prompts = Arc::new(crate::media::prompts::read(&no_folder).prompts);
     config.trunks.push(carrier());
     let cdr_dir = dir.join("cdr");
     std::fs::create_dir(&cdr_dir).unwrap();
@@ -170,6 +177,14 @@ fn desk(dir: &Path, asked: &Arc<Mutex<Vec<String>>>, calls: &Arc<Mutex<Vec<CallV
         clock: Box::new(now),
         reach: Arc::default(),
         bans: Arc::default(),
+        asker: Asker::start(
+            asker::Settings {
+                trust: Trust::of(None).unwrap(),
+                per_server: 2,
+            },
+            Box::new(|_, _, _| {}),
+        )
+        .unwrap(),
         owner: Owner {
             keep_blocks: Box::new(|| Err("the disk is full".into())),
             stop: Box::new(move |how| {
@@ -182,10 +197,17 @@ fn desk(dir: &Path, asked: &Arc<Mutex<Vec<String>>>, calls: &Arc<Mutex<Vec<CallV
             reload: Box::new(move || {
                 reload(String::new());
                 Ok(super::Reloaded {
+                    bad_prompts: Vec::new(),
                     taken: vec!["log.level".into(), "trunk carrier".into()],
                     waiting: vec!["store.path".into()],
                 })
             }),
+            prompts: super::PromptFolder {
+                upload: Arc::new(tokio::sync::Semaphore::new(1)),
+                put: Box::new(|place, _| Ok(place.path())),
+                remove: Box::new(|place| Ok(&*place.name == "busy")),
+                bad: Box::new(|| vec!["data/prompts/zh/wait.wav: it is no WAV file".into()]),
+            },
             conf: Box::new(|| {
                 Some(super::ConfState {
                     path: "umbra.toml".into(),
@@ -320,5 +342,6 @@ pub(crate) fn cdr(n: u64) -> Cdr {
         end_cause: None,
         charging: None,
         announcement: None,
+        collected: None,
     }
 }

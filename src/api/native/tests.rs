@@ -109,7 +109,7 @@ fn every_wrong_field_is_refused_by_name() {
         ("colour", json!("red"), "unknown_field"),
         ("a", json!(13_800_000_001_u64), "bad_field"),
         ("a", json!("12345678901234567890"), "bad_number"),
-        ("mode", json!("axe"), "bad_field"),
+        ("mode", json!("axz"), "bad_field"),
         ("mode", Value::Null, "missing_field"),
         ("direction", json!("both ways"), "bad_field"),
         ("ttl_s", json!(-1), "bad_field"),
@@ -651,4 +651,18 @@ fn a_trunk_is_blocked_whole_or_by_the_gateway_and_a_route_says_so() {
         let (found, fault) = served.post(&format!("/v1/trunks/{path}"), &body);
         assert_eq!(found, status, "{path} {body}: {fault}");
     }
+}
+
+#[test]
+fn one_prompt_is_put_at_a_time_and_who_comes_meanwhile_may_try_again() {
+    let served = Served::start();
+    let put = || served.raw("PUT", "/v1/prompts/busy", &[], "no WAV file").0;
+    let other = served.desk.owner.prompts.upload.clone().try_acquire_owned();
+    assert_eq!(put(), 429);
+    drop(other);
+    assert_eq!(
+        [put(), put()],
+        [422, 422],
+        "whoever was refused is in nobody's way"
+    );
 }

@@ -15,8 +15,9 @@ use crate::call::port::{CallView, Heading, LegName, TraceLine};
 use crate::call::reach::Reach;
 use crate::call::targets::{Place, Server};
 use crate::call::trunk::{Gateway, GatewaysCall, MayShow, Trunk};
-use crate::masking::binding::{Binding, Ended};
+use crate::masking::binding::{Binding, Ended, Party};
 use crate::masking::callee::Callee;
+use crate::masking::group::{Group, Membership};
 use crate::masking::inventory::{Account, Number, NumberState, Pool, Standing, Thawed, Unidentified};
 use crate::masking::route::{Explanation, Verdict};
 use crate::masking::shelf::Usage;
@@ -35,7 +36,8 @@ pub(super) fn binding(binding: &Binding, pool: Option<&Pool>, plan: &NumberPlan,
         None if binding.is_over(now) => ("expired", Some(binding.expires)),
         None => ("live", None),
     };
-    json!({
+    let ring = rare.ring.as_deref();
+    let mut view = json!({
         "id": binding.id,
         "version": binding.version,
         "state": state,
@@ -45,19 +47,30 @@ pub(super) fn binding(binding: &Binding, pool: Option<&Pool>, plan: &NumberPlan,
         "pool_key": binding.pool(),
         "x": plan.virtual_text(binding.x).as_str(),
         "y": binding.parties.y().map(|y| plan.virtual_text(y).to_string()),
-        "a": real(binding.parties.a(), plan),
+        "a": binding.parties.a().map(|a| real(a, plan)),
         "b": binding.parties.b().map(|b| real(b, plan)),
+        "group": binding.parties.group(),
+        "extension": binding.parties.extension().map(|e| e.to_string()),
         "direction": terms.direction.name(),
         "max_duration_s": rare.max_duration.map(|d| d.as_secs()),
         "ring_timeout_s": rare.ring_timeout.map(|d| d.as_secs()),
         "record": terms.record,
         "order_id": rare.order_id,
         "user_data": rare.user_data,
+        "ring": ring.map(|ring| ring.list.iter().map(|number| real(*number, plan)).collect::<Vec<_>>()),
+        "ring_order": ring.map(|ring| ring.order.name()),
+        "ring_each_s": ring.map(|ring| ring.each.as_secs()),
+        "display": rare.display.map(|display| plan.virtual_text(display).to_string()),
+        "callback": rare.callback.map(|to| real(to, plan)),
         "created_at": time(binding.created),
         "updated_at": time(binding.since),
         "expires_at": time(binding.expires),
         "ended_at": ended_at.and_then(time),
-    })
+    });
+    if let Some(fields) = view.as_object_mut() {
+        super::cues::show(fields, rare.cues.as_deref());
+    }
+    view
 }
 
 /// A temporary callee.
@@ -70,7 +83,28 @@ pub(super) fn callee(callee: &Callee, plan: &NumberPlan) -> Value {
     })
 }
 
-fn real(number: RealNumber, plan: &NumberPlan) -> String {
+/// A group, without its members.
+pub(super) fn group(group: &Group, pool: Option<&Pool>, plan: &NumberPlan) -> Value {
+    json!({
+        "id": group.id,
+        "name": group.name,
+        "version": group.version,
+        "account": group.account,
+        "pool": pool.map(|pool| &pool.name),
+        "pool_key": group.pool,
+        "members": group.members,
+        "default": group.default.map(|default| real(default, plan)),
+        "created_at": time(group.created),
+        "ended_at": group.ended.and_then(time),
+    })
+}
+
+/// A member of a group.
+pub(super) fn member(member: &Membership, plan: &NumberPlan) -> Value {
+    json!({"number": real(member.number, plan), "since": time(member.since)})
+}
+
+pub(super) fn real(number: RealNumber, plan: &NumberPlan) -> String {
     plan.record(number.reveal()).to_string()
 }
 
@@ -89,6 +123,7 @@ pub(super) fn account(account: &Account) -> Value {
         },
         "x_per_a": account.x_per_a,
         "expiry_max_s": account.expiry_max.map(|time| time.as_secs()),
+        "language": account.language,
         "created_at": made(account.created),
     })
 }
@@ -121,6 +156,15 @@ pub(super) fn pool(pool: &Pool) -> Value {
         "calls_per_x": pool.calls_per_x,
         "calls_per_caller": pool.calls_per_caller,
         "t38": pool.fax.name(),
+        "ask_url": pool.ask.as_ref().map(|server| server.url.as_str()),
+        "ask_secret_set": pool.ask.as_ref().map(|server| server.secret.is_some()),
+        "ask_numbers": pool.ask.as_ref().map(|server| server.numbers.name()),
+        "extension_width": pool.extension_width,
+        "extensions_per_x": pool.extensions_per_x,
+        "collect": pool.collect.name(),
+        "owner_dials": pool.owner_dials.name(),
+        "last_kept_s": pool.last_kept.as_secs(),
+        "language": pool.language,
         "created_at": made(pool.created),
     })
 }
@@ -188,6 +232,28 @@ pub(super) fn explanation(explanation: &Explanation) -> Value {
             "caller_kind": caller.name(),
             "binding": binding,
             "reason": null,
+        }),
+        Verdict::Ask { server } => json!({
+            "decision": "ask",
+            "called": null,
+            "shown": null,
+            "caller_kind": "n",
+            "binding": null,
+            "reason": null,
+            "asks": server,
+        }),
+        Verdict::Collect {
+            width,
+            caller,
+            binding,
+        } => json!({
+            "decision": "collect",
+            "called": null,
+            "shown": null,
+            "caller_kind": caller.map(Party::name),
+            "binding": binding,
+            "reason": null,
+            "width": width,
         }),
         Verdict::Refuse { reason, binding } => json!({
             "decision": "refuse",

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
-use super::{Bridge, Opened, Side, Sounds};
+use super::sound::coding;
+use super::{Bridge, Joined, Opened, Side, Sounds};
 use crate::base::limits::SDP_CODECS_MAX;
 use crate::call::audio::{Heard, Sends};
 use crate::call::hands::Hands;
@@ -12,6 +13,7 @@ use crate::call::media::{MediaPort, Order};
 use crate::call::port::{LegName, Output};
 use crate::call::trunk::EarlyMedia;
 use crate::rtp::dtmf::Digit;
+use crate::rtp::ear::Listening;
 use crate::rtp::flow::{self, Counts, FlowSpec, Payload, Payloads, Stream, Way};
 use crate::sdp::answer::{Agreed, rows};
 use crate::sdp::media::{RtcpPort, SdpWay};
@@ -29,15 +31,14 @@ impl Bridge {
     /// Tells the media threads what both sides have settled; before the answer only if the called side may be heard.
     pub fn order_flows(&mut self, hands: &mut Hands) {
         match self.early {
-            EarlyMedia::Relay if self.sounds() == Sounds::No => {}
+            EarlyMedia::Relay if self.plays() == Sounds::No => {}
             EarlyMedia::Relay | EarlyMedia::Ringback | EarlyMedia::Block if self.talking.is_some() => {}
-            EarlyMedia::Relay | EarlyMedia::Ringback | EarlyMedia::Block => return self.order_sound(hands),
+            EarlyMedia::Relay | EarlyMedia::Ringback | EarlyMedia::Block => return self.order_sounds(hands),
         }
         let Some([caller, callee]) = self.sides.as_mut() else {
             return;
         };
         let timeout = self.talking.filter(|_| !is_held(caller, callee));
-        let was_open = (caller.open, callee.open);
         let mut order = |near: &mut Side, far: Option<&Agreed>| {
             let Some(agreed) = &near.agreed else { return };
             let spec = Box::new(flow_spec(near, agreed, far, timeout));
@@ -45,18 +46,23 @@ impl Bridge {
                 Opened::No => Order::Open(near.port, spec),
                 Opened::Yes => Order::Change(near.port, spec),
             };
-            near.open = Opened::Yes;
             hands.out.push_back(Output::Media(order));
+            if near.open == Opened::No {
+                near.open = Opened::Yes;
+                near.order_listening(hands);
+            }
         };
         let callee_agreed = callee.agreed.clone();
         order(caller, callee_agreed.as_ref());
         order(callee, caller.agreed.as_ref());
         let both = (Opened::Yes, Opened::Yes);
-        if (caller.open, callee.open) == both && was_open != both {
+        if (caller.open, callee.open) == both && self.joined == Joined::No {
+            self.joined = Joined::Yes;
             hands
                 .out
                 .push_back(Output::Media(Order::Join(caller.port, callee.port)));
         }
+        self.order_cues(hands);
     }
 
     /// Whether somebody holds the call: then silence is meant, and no time-out of media watches over it.
@@ -92,6 +98,17 @@ impl Bridge {
         };
         hands.out.push_back(Output::Media(Order::Digit(side.port, digit)));
         Keys::Told
+    }
+
+    /// Whether a leg's peer is listened to, from now on or from when its media begin.
+    pub fn listen(&mut self, hands: &mut Hands, leg: LegName, listening: Listening) {
+        let Some(side) = self.side_mut(leg) else { return };
+        let before = std::mem::replace(&mut side.listening, listening);
+        if before != listening && side.open == Opened::Yes {
+            hands
+                .out
+                .push_back(Output::Media(Order::Listen(side.port, listening)));
+        }
     }
 
     /// Which leg a port belongs to.
@@ -146,6 +163,19 @@ impl Bridge {
     }
 }
 
+impl Side {
+    /// Its flow has begun: its peer is listened to at once, if it is to be.
+    pub(super) fn order_listening(&self, hands: &mut Hands) {
+        match self.listening {
+            Listening::No => {}
+            Listening::Yes => {
+                let listen = Order::Listen(self.port, self.listening);
+                hands.out.push_back(Output::Media(listen));
+            }
+        }
+    }
+}
+
 /// Whether somebody holds the call: silence is meant.
 fn is_held(caller: &Side, callee: &Side) -> bool {
     let agreed = [&caller.agreed, &callee.agreed].into_iter().flatten();
@@ -153,19 +183,18 @@ fn is_held(caller: &Side, callee: &Side) -> bool {
 }
 
 fn flow_spec(near: &Side, agreed: &Agreed, far: Option<&Agreed>, timeout: Option<Duration>) -> FlowSpec {
-    let payloads: Payloads = match far {
-        Some(far) => rows(agreed, far)
-            .into_iter()
-            .map(|row| Payload {
-                number: row.number,
-                other: row.other,
-                clock_hz: row.clock_hz,
-                is_event: row.name.is_event(),
-            })
-            .take(SDP_CODECS_MAX)
-            .collect(),
-        None => Payloads::new(),
-    };
+    // As long as there is nobody to relay to, we may listen.
+    let payloads: Payloads = rows(agreed, far)
+        .into_iter()
+        .map(|row| Payload {
+            number: row.number,
+            other: row.other,
+            clock_hz: row.clock_hz,
+            coding: coding(row.name),
+            is_event: row.name.is_event(),
+        })
+        .take(SDP_CODECS_MAX)
+        .collect();
     let way = match agreed.way {
         SdpWay::SendRecv => Way::Both,
         SdpWay::SendOnly => Way::Send,

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use arrayvec::ArrayVec;
 
 use super::secure::Secret;
-use super::{Bridge, Opened, Owes, Side, Voiced};
+use super::{Bridge, Joined, Opened, Owes, Side, Voiced};
 use crate::base::limits::{SDP_CODECS_MAX, SDP_MEDIA_MAX};
 use crate::base::time::Instant;
 use crate::call::config::MediaConfig;
@@ -17,6 +17,7 @@ use crate::call::port::LegName;
 use crate::call::trunk::EarlyMedia;
 use crate::call::trunk::codecs::Codecs;
 use crate::masking::inventory::Fax;
+use crate::rtp::ear::Listening;
 use crate::sdp::answer::{Agreed, Terms};
 use crate::sdp::build;
 use crate::sdp::crypto::Line;
@@ -92,7 +93,8 @@ impl Bridge {
             fax,
             // It is answered.
             early: EarlyMedia::Relay,
-            playing: None,
+            joined: Joined::Yes,
+            playing: [None, None],
             voiced: Voiced::No,
         }))
     }
@@ -141,6 +143,8 @@ impl Bridge {
                 None => Order::Bind(side.port),
             });
         }
+        let heard = sides.iter().filter(|side| side.listening == Listening::Yes);
+        orders.extend(heard.map(|side| Order::Listen(side.port, side.listening)));
         let [caller, callee] = sides;
         if (caller.open, callee.open) == (Opened::Yes, Opened::Yes) {
             orders.push(Order::Join(caller.port, callee.port));
@@ -196,6 +200,8 @@ impl Side {
             written,
             former: None,
             open: if agreed.is_some() { Opened::Yes } else { Opened::No },
+            // Whoever listened says so again.
+            listening: Listening::No,
             agreed,
             owes: if kept.owes { Owes::Answer } else { Owes::Nothing },
             nat: kept.nat,

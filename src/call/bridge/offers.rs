@@ -60,9 +60,13 @@ impl Bridge {
         (!(is_told && is_taken && runs)).then(|| far.onward(near))
     }
 
-    /// Writes an offer to a leg that asked for one: what the other leg has settled.
+    /// Writes an offer to a leg that asked for one: what the other leg has settled; if there is none, what it was told.
     pub fn offer_anew(&mut self, leg: LegName) {
-        if let Some(terms) = self.agreed(leg.other()).map(|far| far.onward(self.agreed(leg))) {
+        let terms = match self.agreed(leg.other()) {
+            Some(far) => Some(far.onward(self.agreed(leg))),
+            None => self.told(leg).cloned(),
+        };
+        if let Some(terms) = terms {
             self.offer_to(leg, terms);
             if let Some(side) = self.side_mut(leg) {
                 side.owes = Owes::Answer;

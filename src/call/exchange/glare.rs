@@ -222,7 +222,7 @@ impl Call {
         if self.recorded != Recorded::Open {
             return;
         }
-        let is_answered = self.record.answered_at.is_some();
+        let is_answered = self.is_session(name);
         if ours.carrier == Carrier::Update && matches!(why.status, 405 | 501) {
             // It named UPDATE and doesn't know it.
             if let Some(leg) = self.leg(name) {

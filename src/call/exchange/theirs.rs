@@ -125,7 +125,11 @@ impl Call {
         let theirs = || Some(Bounce::with(500, "Retry-After", wait.to_string()));
         let ours = || Some(Bounce::status(491));
         let awaits_ack = self.bridge.awaits_answer(name);
-        let is_answered = self.record.answered_at.is_some();
+        // A caller's leg may be answered before anybody is called.
+        let is_answered = match name {
+            LegName::Caller => self.is_session(name),
+            LegName::Callee => self.record.answered_at.is_some(),
+        };
         let leg = self.leg_of(name)?;
         match (&leg.exchange, carrier, holds) {
             (Exchange::Theirs(asked), Carrier::Update, Holds::Nothing)

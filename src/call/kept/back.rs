@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
-use super::form::{self, Body, Bytes, Moving, Say, Stage, Talking, Unacked, Way};
+use super::form::{self, Body, Bytes, Moving, Near, Say, Stage, Talking, Unacked, Way};
 use super::{CSEQ_JUMP, Mark, Unfit};
 use crate::base::limits::{CALL_DURATION_MAX, RETRY_AFTER_MAX_S};
 use crate::base::number::{Digits, RealNumber, Tel, VirtualNumber};
@@ -14,6 +14,7 @@ use crate::call::announce::Parting;
 use crate::call::bridge::Bridge;
 use crate::call::cdr::Cdr;
 use crate::call::config::{Config, Listener, MediaConfig};
+use crate::call::cue::Cue;
 use crate::call::exchange::apart::Apart;
 use crate::call::exchange::{Ask, Exchange, Opening};
 use crate::call::guard::{Forbidden, Words};
@@ -91,6 +92,18 @@ pub fn outline(state: &[u8], media: &MediaConfig) -> Result<Outline, Unfit> {
                 media: Vec::new(),
             });
         }
+        (Stage::Alone(alone), _) => {
+            let near = match &alone.caller {
+                Near::Asked(call_id, ..) => *call_id,
+                Near::Answered(dialog, ..) => dialog.call_id,
+            };
+            let far = alone.callee.as_ref().map_or(near, |callee| callee.call_id);
+            return Ok(Outline {
+                call_ids: [near, far].map(|id| Box::from(id.0)),
+                ports: ArrayVec::new(),
+                media: Vec::new(),
+            });
+        }
     };
     let Talking {
         caller, callee, fax, ..
@@ -123,6 +136,11 @@ fn read(state: &[u8]) -> Result<(Stage<'_>, Option<Moving<'_>>), Unfit> {
                 _ => postcard::take_from_bytes(rest).map_err(|_| Unfit::Unreadable)?,
             };
             [talking.caller.side.secret, talking.callee.side.secret] = secrets;
+            let (said, rest) = match *version {
+                1..=3 => (None, rest),
+                _ => postcard::take_from_bytes(rest).map_err(|_| Unfit::Unreadable)?,
+            };
+            talking.left = said;
             let (moving, rest) = postcard::take_from_bytes(rest).map_err(|_| Unfit::Unreadable)?;
             let (expire, rest) = match *version {
                 1 => ([None; 2], rest),
@@ -130,7 +148,7 @@ fn read(state: &[u8]) -> Result<(Stage<'_>, Option<Moving<'_>>), Unfit> {
             };
             (Some(Moving { expire, ..moving }), rest)
         }
-        Stage::Ringing(_) => (None, rest),
+        Stage::Ringing(_) | Stage::Alone(_) => (None, rest),
     };
     if rest.is_empty() {
         Ok((stage, moving))
@@ -159,6 +177,7 @@ impl Switch {
                 Output::Cdr(..) | Output::Journal(_) | Output::Event(_) => false,
                 Output::Send { .. }
                 | Output::Media(_)
+                | Output::Ask(..)
                 | Output::Answer(..)
                 | Output::Note(_)
                 | Output::Legs(_)
@@ -184,9 +203,10 @@ impl Switch {
         let (talking, moving) = match read(state)? {
             (Stage::Talking(talking), Some(moving)) => (talking, moving),
             (Stage::Talking(_), None) => return Err(Unfit::Unreadable),
-            (Stage::Ringing(ringing), _) => return self.end_ringing(now, record, &ringing, fate, ahead),
+            (Stage::Ringing(ringing), _) => return self.end_ringing(now, record, *ringing, fate, ahead),
+            (Stage::Alone(alone), _) => return self.end_alone(now, record, *alone, fate, ahead),
         };
-        let record = record_of(record, &talking.record, talking.callee.dialog.call_id)?;
+        let record = record_of(record, &talking.record, Some(talking.callee.dialog.call_id))?;
         let answered_at = record.answered_at.ok_or(Unfit::Unsound)?;
         let through = through_of(talking.through)?;
         let acked = acked.then_some([None, None]);
@@ -203,6 +223,7 @@ impl Switch {
             fax,
             invited,
             longest_s,
+            left,
             ..
         } = *talking;
         let not_to_caller = forbidden_of(&caller.forbidden);
@@ -273,7 +294,10 @@ impl Switch {
             InviteState::Answered,
         );
         let callee = Callee::left(callee_leg, path, &party, None, ahead);
-        let mut call = call_left(me, now, config, record, through, caller, callee);
+        let mut call = call_left(me, now, config, record, through, caller, Some(callee));
+        call.speaks = self
+            .table
+            .language(call.record.pool.as_deref(), &call.record.account);
         call.caller.cseq = invited;
         call.seat = Some(seat);
         let trunks = [
@@ -292,6 +316,7 @@ impl Switch {
         (call.not_to_caller, call.not_to_callee) = (not_to_caller, not_to_callee);
         call.counts_before = counts;
         call.talk = Some(talk);
+        call.cue.left = left;
         if !is_taken_up {
             call.end(&mut self.hands, now, End::cut("restart"));
         } else if self.is_cut(&call) {
@@ -338,10 +363,7 @@ impl Call {
         timed: [(Option<form::Timed>, Option<i64>); 2],
         says: [Say; 2],
     ) {
-        if let Some(talk) = &self.talk {
-            let left = talk.longest.saturating_sub(talk.before);
-            self.clock = Some(hands.wake(self.me, now.at + left, CallTimer::MaxDuration));
-        }
+        self.watch_talk(hands, now);
         let names = [LegName::Caller, LegName::Callee];
         for ((name, unacked), timed) in names.into_iter().zip(unacked).zip(timed) {
             if let Some(unacked) = unacked {
@@ -352,6 +374,7 @@ impl Call {
             }
         }
         self.bridge.order_seals(hands);
+        self.begin_sentence(hands, now);
         self.probe_soon(hands, now);
         for (name, say) in names.into_iter().zip(says) {
             let ask = match say {
@@ -366,7 +389,7 @@ impl Call {
     }
 
     /// A 2xx of ours still has no ACK (RFC 3261 §13.3.1.4): it is repeated at once, and then as ever.
-    fn repeat_again(&mut self, hands: &mut Hands, now: Now, name: LegName, unacked: &Unacked<'_>) {
+    pub(super) fn repeat_again(&mut self, hands: &mut Hands, now: Now, name: LegName, unacked: &Unacked<'_>) {
         let (config, me) = (self.config.clone(), self.me);
         let purpose = match name {
             LegName::Caller if self.caller.cseq == unacked.cseq => Purpose::Invite(name),
@@ -456,7 +479,7 @@ pub(super) fn call_left(
     record: Box<Cdr>,
     through: Through,
     caller: Caller,
-    callee: Callee,
+    callee: Option<Callee>,
 ) -> Box<Call> {
     Box::new(Call {
         me,
@@ -465,16 +488,20 @@ pub(super) fn call_left(
             wall: record.arrived_at,
         },
         record: record.into(),
+        speaks: None,
         recorded: Recorded::Open,
         leaves: Leaves::Record,
         parting: Parting::No,
+        words: None,
+        cue: Cue::default(),
+        asking: None,
         warrant: None,
         through: Some(through),
         callee_taken: None,
         seat: None,
         passes: [None, None],
         caller,
-        callee: Some(callee),
+        callee,
         left: Vec::new(),
         redirection: None,
         ringing: Ringing::default(),
@@ -490,6 +517,7 @@ pub(super) fn call_left(
         counts_timer: None,
         talk: None,
         kept: Mark::default(),
+        ivr: None,
         trace: Vec::new(),
     })
 }
@@ -603,7 +631,11 @@ pub(super) fn through_of(kept: form::Through) -> Result<Through, Unfit> {
 }
 
 /// The record as it was when the state was written.
-pub(super) fn record_of(record: Cdr, said: &form::Record<'_>, ours: Bytes<'_>) -> Result<Box<Cdr>, Unfit> {
+pub(super) fn record_of(
+    record: Cdr,
+    said: &form::Record<'_>,
+    ours: Option<Bytes<'_>>,
+) -> Result<Box<Cdr>, Unfit> {
     let mut record = Box::new(record);
     let digits = |text: &str| Digits::from(text).map_err(|_| Unfit::Unsound);
     // How it ended is another matter.
@@ -623,8 +655,7 @@ pub(super) fn record_of(record: Cdr, said: &form::Record<'_>, ours: Bytes<'_>) -
         .collect::<Option<_>>()
         .ok_or(Unfit::Unsound)?;
     record.trunk_out = said.trunk_out.map(str::to_owned);
-    let ours = String::from_utf8_lossy(ours.0);
-    record.sip_call_id_out = Some(ours.into_owned());
+    record.sip_call_id_out = ours.map(|ours| String::from_utf8_lossy(ours.0).into_owned());
     if let Some(icid) = said.icid_out {
         record.charging.get_or_insert_default().icid_out = Some(icid.to_owned());
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::base::number::Digits;
 use crate::call::bridge::Ssrcs;
 use crate::call::cdr;
+use crate::call::cue::Left;
 use crate::call::leg::peer::Peer;
 use crate::call::leg::session_timer::Refresher;
 use crate::call::trunk::{Dtmf, RtcpMux, SessionWish};
@@ -46,6 +47,41 @@ pub enum Stage<'a> {
     /// The called party's INVITE is out.
     #[serde(borrow)]
     Ringing(Box<Ringing<'a>>),
+    /// The caller is asked for digits, or was answered for that and somebody is called since; or a customer's server is asked
+    /// about him.
+    #[serde(borrow)]
+    Alone(Box<Alone<'a>>),
+}
+
+/// A caller with whom we have talked before anybody answered: what it takes to end the call on all sides.
+#[derive(Serialize, Deserialize)]
+pub struct Alone<'a> {
+    #[serde(borrow)]
+    pub record: Record<'a>,
+    pub through: Through,
+    #[serde(borrow)]
+    pub caller: Near<'a>,
+    #[serde(borrow)]
+    pub callee: Option<Invited<'a>>,
+    pub sessions: [Option<SessionId>; 2],
+}
+
+/// How far such a caller's leg is.
+#[derive(Serialize, Deserialize)]
+pub enum Near<'a> {
+    /// It hears us as early media: its Call-ID, our tag, and its INVITE.
+    Asked(
+        #[serde(borrow)] Bytes<'a>,
+        #[serde(borrow)] Bytes<'a>,
+        #[serde(borrow)] Asked<'a>,
+    ),
+    /// It is answered: its dialog, the CSeq numbers in that, and our 2xx as long as it has no ACK.
+    Answered(
+        #[serde(borrow)] Box<Dialog<'a>>,
+        Way,
+        (u32, Option<u32>),
+        #[serde(borrow)] Option<Unacked<'a>>,
+    ),
 }
 
 /// A call that waits for its answer: what it takes to end it on both sides.
@@ -132,6 +168,9 @@ pub struct Talking<'a> {
     pub caller: Leg<'a>,
     #[serde(borrow)]
     pub callee: Leg<'a>,
+    /// What has still to be said. It stands behind the secrets, since [form 4](super::form()).
+    #[serde(skip)]
+    pub left: Option<Box<Left>>,
 }
 
 /// What changes by every message, behind the rest: it alone is no reason to write all of it.

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use super::form::{
-    Asked, Attempt, Body, Bytes, Dialog, Forbidden, Invited, Leg, Moving, Record, Ringing, Say, Stage,
-    Stands, Talking, Through, Timed, Unacked, Way,
+    Alone, Asked, Attempt, Body, Bytes, Dialog, Forbidden, Invited, Leg, Moving, Near, Record, Ringing, Say,
+    Stage, Stands, Talking, Through, Timed, Unacked, Way,
 };
 use super::ink::write;
 use super::{CSEQ_JUMP, form};
@@ -14,6 +14,7 @@ use crate::call::exchange::{Ask, Carrier, Exchange, Whose};
 use crate::call::guard;
 use crate::call::hands::{Hands, Keeping, listener};
 use crate::call::leg::callee::CalleeState;
+use crate::call::leg::caller::InviteState;
 use crate::call::leg::{self, Echo};
 use crate::call::phase::{Call, Recorded};
 use crate::call::port::{CallEntry, LegName, Output};
@@ -33,6 +34,8 @@ pub struct Mark {
     is_current: bool,
     /// Of a call that rings: which INVITE of ours, and whether it is answered.
     invite: Option<(Option<ClientId>, bool)>,
+    /// Of a caller with whom we are alone: the same, and whether his 2xx has its ACK.
+    alone: Option<(Option<ClientId>, bool, bool)>,
 }
 
 /// Writes an entry for the journal, if something settled in an answered call isn't in its last one yet, or an INVITE of
@@ -42,7 +45,14 @@ pub fn keep(call: &mut Call, hands: &mut Hands) {
         return;
     }
     if call.talk.is_none() {
-        return keep_ringing(call, hands);
+        if call.asking.is_some() {
+            return keep_alone(call, hands);
+        }
+        return match (&call.ivr, &call.callee) {
+            (Some(_), None) => keep_alone(call, hands),
+            (Some(_), Some(_)) if call.has_answered_alone() => keep_alone(call, hands),
+            (Some(_) | None, _) => keep_ringing(call, hands),
+        };
     }
     if std::mem::take(&mut call.kept.is_current) && call.kept.settled != 0 {
         debug_assert!(
@@ -105,7 +115,82 @@ fn keep_ringing(call: &mut Call, hands: &mut Hands) {
     hands.ink = ink;
 }
 
+fn keep_alone(call: &mut Call, hands: &mut Hands) {
+    let callee = call.callee.as_ref();
+    let now = Some((
+        callee.and_then(|callee| callee.invite_of()),
+        callee.is_some_and(|callee| callee.state == CalleeState::Answered),
+        call.caller.leg.unacked.is_none(),
+    ));
+    if call.kept.alone == now {
+        return;
+    }
+    let mut ink = std::mem::take(&mut hands.ink);
+    ink.clear();
+    ink.push(form());
+    if let Some(alone) = alone(call, hands) {
+        write(&mut ink, &Stage::Alone(Box::new(alone)));
+        hands.out.push_back(Output::Journal(CallEntry::Kept {
+            call_id: call.record.call_id,
+            state: ink.as_slice().into(),
+        }));
+        call.kept.alone = now;
+    }
+    hands.ink = ink;
+}
+
+fn alone<'a>(call: &'a Call, hands: &'a Hands) -> Option<Alone<'a>> {
+    let leg = &call.caller.leg;
+    let dialog = leg.dialog.as_ref()?;
+    let caller = match call.caller.invite {
+        InviteState::Pending => Near::Asked(
+            Bytes(dialog.call_id()),
+            Bytes(&leg.local_tag),
+            asked(call, hands, call.caller.server, &call.caller.echo)?,
+        ),
+        InviteState::Answered => Near::Answered(
+            Box::new(dialog_of(dialog)),
+            way(&call.config, dialog.path()),
+            (dialog.last_cseq(), dialog.last_of_theirs()),
+            leg.unacked
+                .as_ref()
+                .and_then(|unacked| unacked_of(call, hands, unacked)),
+        ),
+        InviteState::Refused => return None,
+    };
+    Some(Alone {
+        record: record(call),
+        through: through(call)?,
+        caller,
+        callee: match &call.callee {
+            Some(_) => invited(call, hands),
+            None => None,
+        },
+        sessions: [
+            leg.session(),
+            call.callee.as_ref().and_then(|callee| callee.leg.session()),
+        ],
+    })
+}
+
+/// A 2xx of ours, whole.
+fn unacked_of<'a>(call: &Call, hands: &'a Hands, unacked: &'a leg::Unacked) -> Option<Unacked<'a>> {
+    let (known_by, to) = hands.layer.known_by(unacked.server)?;
+    Some(Unacked {
+        cseq: unacked.cseq,
+        head: Bytes(&unacked.bytes),
+        body: Body::There,
+        known_by: Bytes(known_by),
+        way: way(&call.config, to),
+    })
+}
+
 impl Mark {
+    /// Whether the journal knows a caller before anybody is called.
+    pub(in crate::call) const fn is_of_one_alone(&self) -> bool {
+        self.alone.is_some()
+    }
+
     /// The input that comes to its end now has settled nothing.
     pub(in crate::call) fn stays(&mut self) {
         self.is_current = true;
@@ -129,6 +214,7 @@ fn written(call: &Call, hands: &Hands, ink: &mut Vec<u8>) -> Option<Mark> {
         ink,
         &[LegName::Caller, LegName::Callee].map(|leg| call.bridge.kept_secret(leg)),
     );
+    write(ink, &call.cue.left);
     let moving = moving(call, hands);
     // Never 0, and the same for the same in this process.
     let settled = hands.dialogs.hasher().hash_one((ink.as_slice(), moving.expire)) | 1;
@@ -140,6 +226,7 @@ fn written(call: &Call, hands: &Hands, ink: &mut Vec<u8>) -> Option<Mark> {
         is_unacked: moving.unacked.iter().any(Option::is_some),
         is_current: false,
         invite: None,
+        alone: None,
     })
 }
 
@@ -153,6 +240,8 @@ fn talking<'a>(call: &'a Call, hands: &'a Hands) -> Option<Talking<'a>> {
         invited: call.caller.cseq,
         caller: leg(call, hands, caller?, &call.not_to_caller)?,
         callee: leg(call, hands, callee?, &call.not_to_callee)?,
+        // It is written behind the secrets.
+        left: None,
     })
 }
 
@@ -257,8 +346,21 @@ fn way(config: &Config, path: Path) -> Way {
 }
 
 fn ringing<'a>(call: &'a Call, hands: &'a Hands) -> Option<Ringing<'a>> {
-    let (caller, callee) = (&call.caller, call.callee.as_ref()?);
+    let caller = &call.caller;
     let theirs = caller.leg.dialog.as_ref()?;
+    Some(Ringing {
+        record: record(call),
+        through: through(call)?,
+        call_id: Bytes(theirs.call_id()),
+        caller: asked(call, hands, caller.server, &caller.echo)?,
+        tag: Bytes(&caller.leg.local_tag),
+        callee: invited(call, hands)?,
+        sessions: [caller.leg.session(), call.callee.as_ref()?.leg.session()],
+    })
+}
+
+fn invited<'a>(call: &'a Call, hands: &'a Hands) -> Option<Invited<'a>> {
+    let callee = call.callee.as_ref()?;
     let stands = match (callee.invite_of(), callee.state) {
         (_, CalleeState::Answered) => Stands::Answered(Box::new(dialog_of(callee.leg.dialog.as_ref()?))),
         (Some(invite), CalleeState::Calling | CalleeState::Proceeding) => {
@@ -268,23 +370,15 @@ fn ringing<'a>(call: &'a Call, hands: &'a Hands) -> Option<Ringing<'a>> {
         (_, _) => return None,
     };
     let party = callee.party();
-    Some(Ringing {
-        record: record(call),
-        through: through(call)?,
-        call_id: Bytes(theirs.call_id()),
-        caller: asked(call, hands, caller.server, &caller.echo)?,
-        tag: Bytes(&caller.leg.local_tag),
-        callee: Invited {
-            call_id: Bytes(party.call_id),
-            tag: Bytes(party.local_tag),
-            local: Bytes(party.local),
-            remote: Bytes(party.remote),
-            target: Bytes(party.request_uri),
-            cseq: party.cseq,
-            way: way(&call.config, callee.way()),
-            stands,
-        },
-        sessions: [caller.leg.session(), callee.leg.session()],
+    Some(Invited {
+        call_id: Bytes(party.call_id),
+        tag: Bytes(party.local_tag),
+        local: Bytes(party.local),
+        remote: Bytes(party.remote),
+        target: Bytes(party.request_uri),
+        cseq: party.cseq,
+        way: way(&call.config, callee.way()),
+        stands,
     })
 }
 

@@ -23,8 +23,9 @@ use crate::call::port::{EventKind, Heading, LegName};
 use crate::call::refusal::{self, Elsewhere};
 use crate::call::targets::{self, Target};
 use crate::call::trunk::EarlyMedia;
+use crate::call::warrant::Warrant;
 use crate::masking::reason::Reason;
-use crate::rtp::signals::Signal;
+use crate::masking::route::Plan;
 use crate::sip::dialog::LocalParty;
 use crate::sip::header::{Name, retry_after};
 use crate::sip::message::Message;
@@ -222,6 +223,10 @@ impl Call {
         if status == 180 && self.record.ringing_at.is_none() {
             self.record.ringing_at = Some(now.wall);
             self.tell(hands, now, EventKind::Ringing);
+            if self.ivr.is_some() {
+                // In place of the silence behind the prompts.
+                let _ = self.sound_ringing(hands);
+            }
         }
         // RFC 3261 §13.2.1: the caller has one description of ours in its dialog, told with the first
         // answer that brings media and repeated with those that follow, in case that one was lost.
@@ -241,10 +246,7 @@ impl Call {
     /// play a tone of their own, whatever they hear (RFC 3960 §3.2).
     fn is_heard_ringing(&mut self, hands: &mut Hands, status: u16) -> Sounds {
         match (self.bridge.early(), self.bridge.sounds(), status) {
-            (EarlyMedia::Ringback, Sounds::No, 180) => {
-                let tone = self.config.media.signals.clip(Signal::Ringback);
-                self.bridge.sound(hands, tone)
-            }
+            (EarlyMedia::Ringback, Sounds::No, 180) => self.sound_ringing(hands),
             (EarlyMedia::Ringback, Sounds::Yes, 180 | 183) => Sounds::Yes,
             (EarlyMedia::Relay | EarlyMedia::Ringback | EarlyMedia::Block, ..) => Sounds::No,
         }
@@ -369,9 +371,16 @@ impl Call {
             self.end(hands, now, end);
             return;
         }
-        self.bridge.talk(hands);
         self.session_granted(hands, now, LegName::Callee, response);
-        if self.bridge.are_apart() {
+        if self.whisper(hands, now) == Sounds::No {
+            self.bridge_both(hands, now);
+        }
+    }
+
+    /// The called side has answered, and knows what it has to: the two are joined.
+    pub(in crate::call) fn bridge_both(&mut self, hands: &mut Hands, now: Now) {
+        self.bridge.talk(hands);
+        if self.bridge.are_apart() && !self.has_answered_alone() {
             return self.bring_together(hands, now);
         }
         self.answer_both(hands, now);
@@ -379,7 +388,14 @@ impl Call {
 
     /// The called side has answered: so the caller is answered, and the conversation begins.
     pub(in crate::call) fn answer_both(&mut self, hands: &mut Hands, now: Now) {
-        match self.answer_caller(hands, now) {
+        let sent = if self.has_answered_alone() {
+            // It may have been told another codec than this one speaks (RFC 3264 §8).
+            self.offer_on(hands, now, LegName::Caller, Ask::Settled);
+            Sent::Yes
+        } else {
+            self.answer_caller(hands, now)
+        };
+        match sent {
             Sent::Yes => {
                 self.answered(hands, now);
                 if self.bridge.versions(LegName::Caller) > 1 {
@@ -431,6 +447,10 @@ impl Call {
             if status < 600 && self.try_target(hands, now) {
                 return;
             }
+        }
+        let max_forwards = self.callee.as_ref().map_or(0, |callee| callee.max_forwards);
+        if self.try_turn(hands, now, max_forwards) {
+            return;
         }
         let by = if failure.reason == Reason::TrunkDown {
             ReleasedBy::Server
@@ -494,7 +514,11 @@ impl Call {
         if is_wanted && !self.has_rung() && lost == Lost::Transport && self.try_by_udp(hands, now) {
             return;
         }
-        if is_wanted && (self.has_rung() || !self.go_on(hands, now)) {
+        let max_forwards = self.callee.as_ref().map_or(0, |callee| callee.max_forwards);
+        if is_wanted
+            && (self.has_rung() || !self.go_on(hands, now))
+            && !self.try_turn(hands, now, max_forwards)
+        {
             self.end(hands, now, End::failed(Reason::TrunkDown));
         }
     }
@@ -509,6 +533,9 @@ impl Call {
             };
             return self.end(hands, now, end);
         }
+        if self.give_way(hands, now) {
+            return;
+        }
         let reason = if self.is_silent() {
             Reason::TrunkDown
         } else {
@@ -518,6 +545,15 @@ impl Call {
     }
 
     pub(super) fn has_rung(&self) -> bool {
+        let is_later = self
+            .warrant
+            .as_ref()
+            .and_then(Warrant::plan)
+            .is_some_and(Plan::is_later);
+        if is_later {
+            // What was heard before was somebody else's ringing.
+            return self.ringing.progress == Progress::Some;
+        }
         self.record.ringing_at.is_some() || self.record.early_media_at.is_some()
     }
 

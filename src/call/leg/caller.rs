@@ -282,12 +282,16 @@ impl Call {
         }
         if name == LegName::Caller {
             reliable::forget(&mut self.caller.reliable);
+            self.say_sentence(hands, now);
         }
         if name == LegName::Caller && self.bridge.terms_missing_at(name).is_some() {
             // The fork that won speaks another codec than the caller was told (RFC 3264 §8).
             self.offer_on(hands, now, name, Ask::Settled);
         }
         self.offer_waiting(hands, now, name);
+        if name == LegName::Caller {
+            self.begin_asking(hands, now);
+        }
     }
 
     /// The caller gave up before the answer (CANCEL, or BYE in the early dialog).

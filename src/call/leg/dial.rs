@@ -19,6 +19,7 @@ use crate::call::hands::{Hands, Purpose, Token, listener, listener_towards, owne
 use crate::call::media::InterfaceId;
 use crate::call::phase::{Call, End};
 use crate::call::port::{CallEntry, EventKind, Heading, LegName, Legs, Output};
+use crate::call::trunk::EarlyMedia;
 use crate::call::trunk::{LargeRequests, Naming, SessionTimer, Trunk};
 use crate::masking::reason::Reason;
 use crate::sip::lexer::Head;
@@ -34,6 +35,9 @@ impl Call {
         let exits = match exits {
             Ok(exits) => exits,
             Err(none) => {
+                if self.try_turn(hands, now, max_forwards) {
+                    return;
+                }
                 self.end(hands, now, End::failed(none));
                 return;
             }
@@ -52,7 +56,9 @@ impl Call {
         otherwise: End,
     ) {
         let Some(tried) = self.found(hands, &exits, from) else {
-            self.end(hands, now, otherwise);
+            if !self.try_turn(hands, now, max_forwards) {
+                self.end(hands, now, otherwise);
+            }
             return;
         };
         self.record.dialled_at.get_or_insert(now.wall);
@@ -190,8 +196,14 @@ impl Call {
             self.end(hands, now, refused);
             return;
         }
-        if !is_masked {
-            self.bridge.relay_early();
+        if is_masked {
+            self.heed_early_media();
+        } else {
+            // Somebody may be told to stay on the line.
+            self.bridge.treat_early(EarlyMedia::Relay);
+        }
+        if self.ivr.is_some() {
+            self.bridge.ring_for();
         }
         let sdp = self.bridge.description(LegName::Callee).unwrap_or_default();
         let mut invite = CalleeInvite {

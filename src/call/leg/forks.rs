@@ -437,7 +437,12 @@ impl Call {
         let end = End {
             by: ReleasedBy::Callee,
             heard: refusal::cause_of(reason::read(bye)),
-            ..End::failed(Reason::Unreachable)
+            // Somebody who was told who calls, and doesn't want to talk.
+            ..End::failed(if self.is_whispered_to() {
+                Reason::Rejected
+            } else {
+                Reason::Unreachable
+            })
         };
         self.end(hands, now, end);
     }

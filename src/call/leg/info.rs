@@ -1,8 +1,9 @@
 //! INFO within a leg (RFC 6086): keys that a phone tells by a message instead of within its audio.
 //!
-//! Two bodies are read, both older than Info Packages and outside of them, as RFC 6086 §2 lets them go on:
-//! `application/dtmf-relay` (`Signal=5`, `Duration=160`) and `application/dtmf` (the key alone). We take no package:
-//! whoever names one is told so. The key is heard by the other party
+//! Three bodies are read, all older than Info Packages and outside of them, as RFC 6086 §2 lets them go on:
+//! `application/dtmf-relay` (`Signal=5`, `Duration=160`), `application/dtmf` (the key alone) and Nortel's
+//! `application/vnd.nortelnetworks.digits` (`d=5`). A key is its letter or its event's code. We take no package: whoever names
+//! one is told so. The key is heard by the other party
 //!
 //! 1. as an RFC 4733 event among its audio, if its leg has agreed on events;
 //! 2. else as an INFO of our own, if it allows INFO or its trunk tells keys so: one at a time, since a request that
@@ -26,13 +27,15 @@ use crate::call::bridge;
 use crate::call::guard::Scope;
 use crate::call::hands::{Hands, Purpose, owner};
 use crate::call::inspect;
+use crate::call::keys::Whose;
 use crate::call::leg::Bye;
 use crate::call::leg::peer::Knows;
 use crate::call::media::MediaPort;
 use crate::call::phase::{Call, End, Recorded};
 use crate::call::port::{Heading, LegName};
 use crate::call::refusal::Bounce;
-use crate::rtp::dtmf::{Again, By, Digit, Key, Twice};
+use crate::rtp::dtmf::{Digit, Key};
+use crate::rtp::twice::{Again, By, Twice};
 use crate::sip::build::Body;
 use crate::sip::header::{Name, decimal, trim};
 use crate::sip::message::Message;
@@ -40,9 +43,10 @@ use crate::sip::method::Method;
 use crate::sip::multipart::{self, Handling};
 
 /// The bodies of an INFO that we read.
-const ACCEPT: &str = "application/dtmf-relay, application/dtmf";
+const ACCEPT: &str = "application/dtmf-relay, application/dtmf, application/vnd.nortelnetworks.digits";
 const RELAY: &str = "application/dtmf-relay";
 const PLAIN: &str = "application/dtmf";
+const NORTEL: &str = "application/vnd.nortelnetworks.digits";
 
 /// How long a key lasts whose message doesn't say.
 const LASTS: Duration = Duration::from_millis(250);
@@ -80,7 +84,10 @@ impl Call {
             return Bounce::status(481);
         }
         match inspect::check_request(info).and_then(|()| key_of(info)) {
-            Ok(Some(digit)) => self.press(hands, now, name.other(), digit, By::Message),
+            Ok(Some(digit)) => match self.told_key(now, name, digit.key) {
+                Whose::Ours => Bounce::status(200),
+                Whose::Theirs => self.press(hands, now, name.other(), digit, By::Message),
+            },
             Ok(None) => Bounce::status(200),
             Err(bounce) => bounce,
         }
@@ -231,7 +238,7 @@ fn key_of(info: &Message<'_>) -> Result<Option<Digit>, Bounce> {
     }
     let kind = info.content_type();
     let is = |name| kind.as_ref().is_some_and(|kind| kind.is(name));
-    if !is(RELAY) && !is(PLAIN) {
+    if ![RELAY, PLAIN, NORTEL].into_iter().any(is) {
         return unknown(Bounce::with(415, "Accept", ACCEPT.into()));
     }
     if body.len() > INFO_BODY_BYTES_MAX {
@@ -239,6 +246,8 @@ fn key_of(info: &Message<'_>) -> Result<Option<Digit>, Bounce> {
     }
     let signal = if is(RELAY) {
         relayed(body)
+    } else if is(NORTEL) {
+        digits(body)
     } else {
         signal(trim(body)).map(|signal| (signal, LASTS))
     };
@@ -261,10 +270,19 @@ enum Signal {
 fn signal(text: &[u8]) -> Option<Signal> {
     match text {
         [b'!'] => Some(Signal::Flash),
-        // One letter: codes of two digits mean different things to different senders.
         [letter] => Key::of(*letter).map(Signal::Key),
+        // The code of an event, as Asterisk and FreeSWITCH take it.
+        [b'1', b'6'] => Some(Signal::Flash),
+        [b'1', digit @ b'0'..=b'5'] => Key::of_code(10 + digit - b'0').map(Signal::Key),
         _ => None,
     }
+}
+
+/// Reads the key of `p=Digit-Collection`, `y=Digits`, `s=success`, `d=5`…, a line each.
+fn digits(body: &[u8]) -> Option<(Signal, Duration)> {
+    let mut lines = body.split(|byte| matches!(byte, b'\r' | b'\n'));
+    let line = lines.find_map(|line| trim(line).strip_prefix(b"d="))?;
+    Some((signal(trim(line))?, LASTS))
 }
 
 /// Reads `Signal=5`, `Duration=160`, a line each, in any order and case, with spaces or without. Other lines are
@@ -315,6 +333,8 @@ mod tests {
             ("Signal=5\nDuration=160", b'5', 160),
             ("signal = *\r\n DURATION = 100 \r\n\r\n", b'*', 100),
             ("Duration=100\r\nSignal=#", b'#', 100),
+            ("Signal=10\r\nDuration=100\r\n", b'*', 100),
+            ("Signal=15\r\n", b'D', 250),
             ("Signal=d\r\n", b'D', 250),
             ("Signal=0\r\nDuration=1\r\nMode=rfc\r\n", b'0', 40),
             ("Signal=0\r\nDuration=4294967295\r\n", b'0', 1_000),
@@ -332,7 +352,11 @@ mod tests {
 
     #[test]
     fn a_key_alone_is_read() {
-        for (body, key) in [("7", b'7'), ("*\r\n", b'*'), (" a ", b'A')] {
+        let nortel = "c: application/vnd.nortelnetworks.digits\r\n";
+        let said = read(nortel, b"p=Digit-Collection\r\ny=Digits\r\ns=success\r\nd=5\r\n");
+        assert_eq!(said, Ok(Some((b'5', 250))));
+        assert_eq!(read(nortel, b"p=Digit-Collection\r\ny=Digits\r\n"), Err(400));
+        for (body, key) in [("7", b'7'), ("*\r\n", b'*'), (" a ", b'A'), ("11", b'#')] {
             let said = read("c: application/dtmf\r\n", body.as_bytes());
             assert_eq!(said, Ok(Some((key, 250))), "{body:?}");
         }
@@ -342,7 +366,8 @@ mod tests {
     fn what_is_no_key_is_refused() {
         for body in [
             "Signal=\r\n",
-            "Signal=10\r\n",
+            "Signal=17\r\n",
+            "Signal=05\r\n",
             "Signal=55\r\n",
             "Signal=E\r\n",
             "Signal=5\r\nSignal=6\r\n",
@@ -360,7 +385,7 @@ mod tests {
                 "{body:?}"
             );
         }
-        for body in ["11", "", "\u{e9}", "Signal=5"] {
+        for body in ["17", "", "\u{e9}", "Signal=5"] {
             let said = read("c: application/dtmf\r\n", body.as_bytes());
             assert_eq!(
                 said,
@@ -375,6 +400,7 @@ mod tests {
     fn a_flash_and_an_empty_info_are_taken_and_press_nothing() {
         assert_eq!(read("c: application/dtmf-relay\r\n", b"Signal=!\r\n"), Ok(None));
         assert_eq!(read("c: application/dtmf\r\n", b"!"), Ok(None));
+        assert_eq!(read("c: application/dtmf\r\n", b"16"), Ok(None));
         assert_eq!(read("", b""), Ok(None));
         assert_eq!(read("c: application/dtmf\r\n", b""), Ok(None));
     }

@@ -1,8 +1,6 @@
 //! INVITEs of ours whose gateway said nothing, or nothing but 100, for so long that the call went on without it.
 //! Whatever it says later is answered as a fork that lost: RFC 3261 §9.1, §13.2.2.4.
 
-use super::Bye;
-use super::callee::CalleeState;
 use super::forks::{Parting, decline, disown, last_cseq_of};
 use crate::base::time::Now;
 use crate::base::timer::TimerId;
@@ -30,6 +28,21 @@ pub struct Left {
 }
 
 impl Left {
+    /// One that goes on without us.
+    pub(super) fn of(
+        invite: ClientId,
+        path: Path,
+        session: Option<SessionId>,
+        give_up: Option<TimerId>,
+    ) -> Self {
+        Self {
+            invite,
+            path,
+            session,
+            give_up,
+        }
+    }
+
     /// Forgets what the shard keeps for it.
     pub fn forget(self, hands: &mut Hands) {
         if let Some(timer) = self.give_up {
@@ -43,36 +56,9 @@ impl Call {
     /// The gateway has been silent, or without progress, for too long: the next one is tried, or the call fails as if
     /// this one had answered 408 (RFC 3261 §8.1.3.1).
     pub(super) fn leave_gateway(&mut self, hands: &mut Hands, now: Now) {
-        let (me, wait) = (self.me, self.config.timers.t1.saturating_mul(64));
-        let Some(callee) = self.callee.as_mut() else {
-            return;
-        };
-        let mut is_cancelled = false;
-        if let Some(invite) = callee.invite.take() {
-            let give_up = if callee.state == CalleeState::Calling {
-                // Nothing may be cancelled before something came back (RFC 3261 §9.1); nor is anything repeated for a
-                // gateway that would then ring the called party a second time.
-                hands.layer.rest(invite);
-                None
-            } else {
-                is_cancelled = true;
-                let why = reason::q850(refusal::SILENCE_CAUSE);
-                hands.layer.cancel(now.at, invite, &[("Reason", &why)]);
-                Some(hands.wake(me, now.at + wait, CallTimer::Left(invite)))
-            };
-            self.left.push(Left {
-                invite,
-                path: callee.path,
-                session: callee.leg.session(),
-                give_up,
-            });
-        }
-        callee.state = CalleeState::Over;
-        callee.leg.bye = Bye::Done;
-        if is_cancelled {
-            self.note_message(now.at, LegName::Callee, Heading::Out, Method::Cancel, None, false);
-        }
-        if !self.go_on(hands, now) {
+        let max_forwards = self.callee.as_ref().map_or(0, |callee| callee.max_forwards);
+        self.leave_invite(hands, now, refusal::SILENCE_CAUSE);
+        if !self.go_on(hands, now) && !self.try_turn(hands, now, max_forwards) {
             self.end(hands, now, End::failed(Reason::TrunkDown));
         }
     }

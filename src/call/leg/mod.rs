@@ -16,6 +16,7 @@ pub mod refresh;
 pub mod reliable;
 pub mod ringing;
 pub mod session_timer;
+mod turns;
 
 use std::net::SocketAddr;
 
@@ -23,6 +24,7 @@ use self::peer::Peer;
 use super::config::Listener;
 use super::exchange::{Exchange, Opening, Wanted};
 use super::hands::Token;
+use super::keys;
 use super::port::LegName;
 use super::trunk::{Reliability, SessionTimer, SessionWish, Trunk};
 use crate::base::limits::SIP_ROUTE_BYTES_MAX;
@@ -187,6 +189,8 @@ pub struct Leg {
     pub timed: Option<Box<Session>>,
     /// Keys on their way to its peer.
     pub keys: Option<Box<info::Keys>>,
+    /// What its peer keys to us; absent unless somebody listens.
+    pub ear: Option<Box<keys::Ear>>,
     /// What its messages name the session by, where its trunk wants that.
     session: Option<Box<SessionId>>,
 }
@@ -208,6 +212,7 @@ impl Leg {
             wish,
             timed: None,
             keys: None,
+            ear: None,
             session: None,
         }
     }

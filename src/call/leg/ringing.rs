@@ -35,10 +35,10 @@ pub(super) enum Progress {
 impl Call {
     /// The called party has this long from now to pick up, and the gateway to say something at all.
     pub(super) fn start_ringing(&mut self, hands: &mut Hands, now: Now, trunk: &Trunk) {
-        let wanted = self
-            .warrant
-            .as_ref()
-            .and_then(|right| right.terms()?.rare().ring_timeout);
+        let right = self.warrant.as_ref();
+        // Of several who ring one after the other each has his time.
+        let turn = right.and_then(|right| right.plan()?.rings());
+        let wanted = turn.or_else(|| right.and_then(|right| right.terms()?.rare().ring_timeout));
         let ring = wanted.unwrap_or(self.config.ring_timeout);
         let ring = trunk.ring_timeout.map_or(ring, |most| most.min(ring));
         let is_masked = self.warrant.as_ref().is_none_or(|right| right.plan().is_some());
@@ -76,7 +76,8 @@ impl Call {
             self.caller.told.at = now.at;
             self.progress_to_caller(hands, now, status, sdp);
         }
-        if self.recorded == Recorded::Open && self.caller.invite == InviteState::Pending {
+        let is_awaited = self.caller.invite == InviteState::Pending || self.has_answered_alone();
+        if self.recorded == Recorded::Open && is_awaited {
             self.wake_while_ringing(hands);
         }
     }

@@ -4,14 +4,24 @@
 //! A new call that waited longer than [`QUEUE_AGE_MAX`] is refused, if its line has stood for [`QUEUE_STANDS`]: a burst
 //! passes, and what can't be served is refused while its sender still waits for a first answer. The oldest is served
 //! first: with so short a wait no caller has given up, an INVITE is not repeated, and nothing overtakes.
+//!
+//! Where it can be foreseen that a new one would wait longer, it need not wait at all ([`Lines::is_hopeless`]): to refuse it
+//! then costs least.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::base::limits::{QUEUE_AGE_MAX, QUEUE_STANDS, SHARD_QUEUE, STRANGERS_QUEUE};
 use crate::base::time::Instant;
 
 /// Parts into which the addresses of one trunk fall.
 const SOURCES: usize = 16;
+
+/// Over how long it is counted how many a line is served. It fits into [`QUEUE_STANDS`].
+const PACE_WINDOW: Duration = Duration::from_millis(120);
+
+/// So many may wait in any case: how fast a few are served says little.
+const FEW: u64 = 4;
 
 /// Whose a new request is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,6 +96,47 @@ struct Source<T> {
     waiting: VecDeque<Waiting<T>>,
     /// When nothing waited, last.
     calm_at: Instant,
+    /// When one was refused, last: until [`QUEUE_STANDS`] later, that nothing waits doesn't mean that it is calm.
+    shed_at: Option<Instant>,
+    /// How fast it is served.
+    pace: Pace,
+}
+
+/// How many of a line were served.
+#[derive(Clone, Copy, Default)]
+struct Pace {
+    since: Instant,
+    count: u64,
+    /// The same of the whole window before, if there was one.
+    before: Option<u64>,
+}
+
+impl Pace {
+    fn since(now: Instant) -> Self {
+        Self {
+            since: now,
+            ..Self::default()
+        }
+    }
+
+    fn served(&mut self, now: Instant) {
+        let passed = now - self.since;
+        if passed >= PACE_WINDOW {
+            let in_window = u128::from(self.count) * PACE_WINDOW.as_micros() / passed.as_micros();
+            *self = Self {
+                before: u64::try_from(in_window).ok(),
+                ..Self::since(now)
+            };
+        }
+        self.count += 1;
+    }
+
+    /// How many may wait so that all are served within the longest wait, as far as that is known: an eighth more than were
+    /// served in such a time, so that it can become faster.
+    fn room(&self) -> Option<u64> {
+        let part = QUEUE_AGE_MAX.as_micros() * u128::from(self.before?) / PACE_WINDOW.as_micros();
+        u64::try_from(part + part / 8).ok().map(|room| room.max(FEW))
+    }
 }
 
 impl<T> Default for Source<T> {
@@ -93,23 +144,46 @@ impl<T> Default for Source<T> {
         Self {
             waiting: VecDeque::new(),
             calm_at: Instant::default(),
+            shed_at: None,
+            pace: Pace::default(),
         }
     }
 }
 
 impl<T> Source<T> {
     fn pop(&mut self, now: Instant) -> Option<(T, Verdict)> {
+        let stands = self.stands(now);
         let first = self.waiting.pop_front()?;
-        let stands = now - self.calm_at > QUEUE_STANDS;
         if self.waiting.is_empty() {
             self.calm_at = now;
         }
         let is_late = stands && now - first.came > QUEUE_AGE_MAX;
         let verdict = match first.priority {
-            Priority::Call if is_late => Verdict::Shed,
-            Priority::Emergency | Priority::Served | Priority::Call => Verdict::Taken,
+            Priority::Call if is_late => {
+                self.shed_at = Some(now);
+                Verdict::Shed
+            }
+            Priority::Emergency | Priority::Served | Priority::Call => {
+                self.pace.served(now);
+                Verdict::Taken
+            }
         };
         Some((first.item, verdict))
+    }
+
+    /// Whether it is more than a burst.
+    fn stands(&self, now: Instant) -> bool {
+        let is_refusing = self.shed_at.is_some_and(|at| now - at < QUEUE_STANDS);
+        is_refusing || (!self.waiting.is_empty() && now - self.calm_at > QUEUE_STANDS)
+    }
+
+    fn is_hopeless(&mut self, now: Instant) -> bool {
+        let has_no_room = |room| self.waiting.len() as u64 >= room;
+        let is_hopeless = self.stands(now) && self.pace.room().is_some_and(has_no_room);
+        if is_hopeless {
+            self.shed_at = Some(now);
+        }
+        is_hopeless
     }
 }
 
@@ -143,6 +217,9 @@ impl<T> Line<T> {
         let source = &mut self.sources[(source % SOURCES as u64) as usize];
         if source.waiting.is_empty() {
             source.calm_at = now;
+            if !source.stands(now) {
+                source.pace = Pace::since(now);
+            }
         }
         source.waiting.push_back(waiting);
     }
@@ -277,6 +354,18 @@ impl<T> Lines<T> {
             }
         }
         None
+    }
+
+    /// Whether a call that comes now would be refused after it has waited: as many wait before it already as are served
+    /// in that time.
+    pub fn is_hopeless(&mut self, now: Instant, whose: Whose) -> bool {
+        match whose {
+            Whose::Trunk(trunk, source) => self
+                .trunks
+                .get_mut(trunk)
+                .is_some_and(|line| line.sources[(source % SOURCES as u64) as usize].is_hopeless(now)),
+            Whose::Stranger => false,
+        }
     }
 
     /// Whether nobody waits.

@@ -123,6 +123,7 @@ fn switch(trunks: usize, gateway: Target) -> Switch {
         tells_legs: false,
         calls_max: 1,
         announcements_max: 1,
+        prompts: std::sync::Arc::default(),
         media: MediaConfig {
             interfaces: Vec::new(),
             threads: 1,

@@ -2,6 +2,7 @@
 
 use super::Switch;
 use crate::base::time::Now;
+use crate::call::ask::{Advice, Silence};
 use crate::call::hands::{CallRef, CallTimer, Hands, Purpose, owned};
 use crate::call::kept::Mark;
 use crate::call::leg::callee::Lost;
@@ -38,6 +39,11 @@ impl Switch {
                     call.clock = None;
                     call.end(hands, now, End::cut("max_duration"));
                 }
+                CallTimer::LastMinute => {
+                    call.clock = None;
+                    call.last_minute(hands, now);
+                }
+                CallTimer::Cue => call.cue_over(hands, now),
                 CallTimer::Exchange(leg) => call.offer_late(hands, now, leg),
                 CallTimer::Wanted(leg) => call.offer_paused(hands, now, leg),
                 CallTimer::Unacked(leg) => call.repeat_2xx(hands, now, leg),
@@ -49,6 +55,15 @@ impl Switch {
                 CallTimer::Parting => {
                     call.clock = None;
                     call.part(hands, now);
+                }
+                CallTimer::Asked => {
+                    call.clock = None;
+                    call.advised(hands, now, &self.table, Advice::None(Silence::Timeout));
+                }
+                CallTimer::Collect => {
+                    call.clock = None;
+                    call.collect_due(hands, now);
+                    self.attend(now, &mut call);
                 }
                 CallTimer::Counts => {
                     call.counts_timer = None;
@@ -144,6 +159,15 @@ impl Switch {
             Report::Key(port, digit) => self.with_port(port, |call, hands| {
                 call.keyed(hands, now, port, digit);
             }),
+            Report::Heard(port, heard) => {
+                let me = self.hands.by_port.get(&port).copied();
+                let Some(mut call) = me.and_then(|me| self.take(me)) else {
+                    return;
+                };
+                call.heard(now, port, heard);
+                self.attend(now, &mut call);
+                self.put_back(call);
+            }
             Report::RolledOver(port, rollovers) => self.with_port(port, |call, _| {
                 call.bridge.rolled_over(port, rollovers);
             }),

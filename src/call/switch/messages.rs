@@ -473,6 +473,7 @@ impl Switch {
             Method::Info => {
                 let answer = call.informed(&mut self.hands, now, name, message);
                 self.bounce(now, path, server, message, &answer);
+                self.attend(now, &mut call);
             }
             Method::Ack
             | Method::Cancel

@@ -8,4 +8,6 @@ pub enum Refusals {
     Status,
     /// By a tone first, as early media, and then by the status.
     Tone,
+    /// By a sentence first, as the pool or account has it, and then by the status.
+    Prompt,
 }

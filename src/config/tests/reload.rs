@@ -81,6 +81,8 @@ fn another(key: &str) -> Option<&'static str> {
         "media.ports" => Some("\"20000-20999\""),
         "media.timeout_s" => Some("30"),
         "media.tones" => Some("\"US\""),
+        "prompts.dir" => Some("\"elsewhere/prompts\""),
+        "prompts.language" => Some("\"en\""),
         "dns.servers" => Some("[\"127.0.0.1:5353\"]"),
         "numbers.country" => Some("\"49\""),
         "store.path" => Some("\"elsewhere\""),
@@ -93,7 +95,11 @@ fn another(key: &str) -> Option<&'static str> {
         "limits.calls" => Some("2000"),
         "quarantine.axb" => Some("\"1h hard\""),
         "quarantine.number" => Some("\"1h soft\""),
+        "quarantine.extension" => Some("\"1h soft\""),
         "quarantine.limit" => Some("10"),
+        // It needs a file: a test of its own has one.
+        "ask.ca" => None,
+        "ask.per_server" => Some("8"),
         "limits.ring_timeout_s" => Some("30"),
         "limits.announcements" => Some("0"),
         "api.control" => Some("\"elsewhere/control.sock\""),
@@ -347,6 +353,29 @@ fn a_reload_takes_some_keys_while_others_wait_and_another_spelling_is_no_change(
         .expect("it is right");
     assert_eq!(reload.waiting, ["sip.shards"]);
     assert_eq!((reload.conf.shards, reload.conf.log.level), (1, log::Level::Warn));
+}
+
+#[test]
+fn a_file_of_certificates_that_was_renewed_under_its_name_is_another_value() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("ca.pem");
+    let renew = || {
+        let made = rcgen::generate_simple_self_signed(["shop.example".to_owned()]).expect("a certificate");
+        std::fs::write(&file, made.cert.pem()).expect("it is written");
+    };
+    let main = format!("[ask]\nca = {:?}\n", file.display().to_string());
+    let new = Reading::of_texts("u.toml", &main, "conf/trunks.toml", SHIPPED_TRUNKS);
+    renew();
+    let reload = Reading::shipped().reload(&new).expect("it is right");
+    assert_eq!(
+        (&reload.taken[..], reload.waiting.len()),
+        (&["ask.ca".to_owned()][..], 0)
+    );
+    let asked = || new.conf().expect("it is right").ask;
+    let before = asked();
+    assert_eq!(before, asked());
+    renew();
+    assert_ne!(before, asked());
 }
 
 #[test]

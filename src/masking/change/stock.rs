@@ -1,14 +1,19 @@
 //! Accounts, pools and numbers as bytes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
     BadRecord, Reader, put_duration, put_len, put_mode, put_text, put_text_option, put_texts, put_wall,
 };
-use crate::base::limits::X_PER_A;
+use crate::base::language::Language;
+use crate::base::limits::{LAST_CALLER_KEPT, X_PER_A};
 use crate::base::number::VirtualNumber;
+use crate::base::url::HttpUrl;
+use crate::masking::ask::{NumbersTold, Secret, Server};
+use crate::masking::collect::Collecting;
 use crate::masking::inventory::{
-    Account, Callback, CityRule, Fax, Freeze, Number, NumberState, Pool, Reuse, Standing, Thawed,
+    Account, Callback, CityRule, Fax, Freeze, Number, NumberState, OwnerDials, Pool, Reuse, Standing, Thawed,
     Unidentified,
 };
 use crate::masking::quarantine::{Grip, Quarantine};
@@ -23,6 +28,7 @@ pub(super) fn put_account(out: &mut Vec<u8>, account: &Account) {
     put_wall(out, account.created);
     put_len(out, account.x_per_a);
     put_time(out, account.expiry_max);
+    put_language(out, account.language);
 }
 
 pub(super) fn put_pool(out: &mut Vec<u8>, pool: &Pool) {
@@ -47,6 +53,9 @@ pub(super) fn put_pool(out: &mut Vec<u8>, pool: &Pool) {
     out.push(match pool.callback {
         Callback::Temporary => 0,
         Callback::Refused => 1,
+        Callback::Last => 2,
+        Callback::Preset => 3,
+        Callback::Tone => 4,
     });
     out.push(match pool.unidentified {
         Unidentified::Refused => 0,
@@ -62,6 +71,32 @@ pub(super) fn put_pool(out: &mut Vec<u8>, pool: &Pool) {
         Fax::Refuse => 0,
         Fax::Pass => 1,
     });
+    out.push(pool.extension_width);
+    put_len(out, pool.extensions_per_x);
+    out.push(match pool.collect {
+        Collecting::Answer => 0,
+        Collecting::Early => 1,
+    });
+    out.push(match pool.owner_dials {
+        OwnerDials::Callback => 0,
+        OwnerDials::Ask => 1,
+    });
+    put_duration(out, Some(pool.last_kept));
+    put_language(out, pool.language);
+    put_ask(out, pool.ask.as_deref());
+}
+
+fn put_ask(out: &mut Vec<u8>, ask: Option<&Server>) {
+    let Some(Server { url, secret, numbers }) = ask else {
+        return out.push(0);
+    };
+    out.push(match numbers {
+        NumbersTold::None => 1,
+        NumbersTold::Masked => 2,
+        NumbersTold::Full => 3,
+    });
+    put_text(out, url.as_str());
+    put_text_option(out, secret.as_ref().map(Secret::text));
 }
 
 pub(super) fn put_number(out: &mut Vec<u8>, number: &Number) {
@@ -90,6 +125,10 @@ pub(super) fn put_number(out: &mut Vec<u8>, number: &Number) {
         Thawed::Locked => 1,
         Thawed::Inventory => 2,
     });
+}
+
+fn put_language(out: &mut Vec<u8>, language: Option<Language>) {
+    put_text_option(out, language.as_ref().map(Language::name));
 }
 
 /// Whole seconds, for times beyond the weeks that [`put_duration`] holds; `u64::MAX` for none.
@@ -121,6 +160,7 @@ impl Reader<'_> {
             created: self.wall()?,
             x_per_a: if self.schema < 2 { X_PER_A } else { self.len()? },
             expiry_max: if self.schema < 2 { None } else { self.time()? },
+            language: if self.schema < 5 { None } else { self.language()? },
         })
     }
 
@@ -155,6 +195,9 @@ impl Reader<'_> {
             callback: match self.byte()? {
                 0 => Callback::Temporary,
                 1 => Callback::Refused,
+                2 => Callback::Last,
+                3 => Callback::Preset,
+                4 => Callback::Tone,
                 _ => return Err(BadRecord::Field("callback")),
             },
             unidentified: match self.byte()? {
@@ -170,6 +213,41 @@ impl Reader<'_> {
             fax: if self.schema < 3 { Fax::Refuse } else { self.fax()? },
             ..pool
         })
+        .and_then(|pool| {
+            if self.schema < 5 {
+                Ok(pool)
+            } else {
+                self.keys(pool)
+            }
+        })
+    }
+
+    /// What is asked for by keys, who is called back, and which server is asked.
+    fn keys(&mut self, pool: Pool) -> Result<Pool, BadRecord> {
+        Ok(Pool {
+            extension_width: self.byte()?,
+            extensions_per_x: self.len()?,
+            collect: match self.byte()? {
+                0 => Collecting::Answer,
+                1 => Collecting::Early,
+                _ => return Err(BadRecord::Field("collect")),
+            },
+            owner_dials: match self.byte()? {
+                0 => OwnerDials::Callback,
+                1 => OwnerDials::Ask,
+                _ => return Err(BadRecord::Field("owner dials")),
+            },
+            last_kept: self.duration()?.unwrap_or(LAST_CALLER_KEPT),
+            language: self.language()?,
+            ask: self.ask()?,
+            ..pool
+        })
+    }
+
+    fn language(&mut self) -> Result<Option<Language>, BadRecord> {
+        let name = self.text_option("language")?;
+        name.map(|name| name.parse().map_err(|_| BadRecord::Field("language")))
+            .transpose()
     }
 
     fn fax(&mut self) -> Result<Fax, BadRecord> {
@@ -178,6 +256,19 @@ impl Reader<'_> {
             1 => Ok(Fax::Pass),
             _ => Err(BadRecord::Field("t38")),
         }
+    }
+
+    fn ask(&mut self) -> Result<Option<Arc<Server>>, BadRecord> {
+        let numbers = match self.byte()? {
+            0 => return Ok(None),
+            1 => NumbersTold::None,
+            2 => NumbersTold::Masked,
+            3 => NumbersTold::Full,
+            _ => return Err(BadRecord::Field("server")),
+        };
+        let url = HttpUrl::parse(&self.text("server")?).map_err(|_| BadRecord::Field("server"))?;
+        let secret = self.text_option("server")?.map(Secret::new);
+        Ok(Some(Arc::new(Server { url, secret, numbers })))
     }
 
     fn quarantine(&mut self) -> Result<Option<Quarantine>, BadRecord> {

@@ -1,11 +1,18 @@
 use proptest::prelude::*;
 
+use super::super::ask::{NumbersTold, Secret, Server};
+use super::super::collect::Collecting;
+use super::super::cues::{Cues, Early, Hearers};
+use super::super::group::GroupId;
 use super::super::inventory::{
-    Callback, CityRule, Fax, Freeze, NumberState, Reuse, Standing, Thawed, Unidentified,
+    Callback, CityRule, Fax, Freeze, NumberState, OwnerDials, Reuse, Standing, Thawed, Unidentified,
 };
 use super::super::quarantine::{Grip, Quarantine};
+use super::super::turns::{Order, Ring};
 use super::*;
+use crate::base::language::Language;
 use crate::base::number::Kind;
+use crate::base::url::HttpUrl;
 
 fn tel() -> impl Strategy<Value = Tel> {
     let kind = prop_oneof![
@@ -29,6 +36,37 @@ fn duration() -> impl Strategy<Value = Option<Duration>> {
     prop::option::of((1..=86_400_000_u64).prop_map(Duration::from_millis))
 }
 
+fn cues() -> impl Strategy<Value = Option<Box<Cues>>> {
+    let hearers = || prop::option::of(prop::sample::select(Hearers::NAMES.map(|(_, who)| who).to_vec()));
+    let early = prop::option::of(prop::sample::select(
+        Early::NAMES.map(|(_, early)| early).to_vec(),
+    ));
+    let option = || prop::option::of(text());
+    let prompts = (option(), option(), option());
+    let who = (hearers(), hearers());
+    (who, early, prompts).prop_map(|((last_minute, record_tone), early_media, prompts)| {
+        let (waiting_caller, waiting_callee, whisper) = prompts;
+        Cues {
+            last_minute,
+            early_media,
+            waiting_caller,
+            waiting_callee,
+            whisper,
+            record_tone,
+        }
+        .some()
+    })
+}
+
+fn ring() -> impl Strategy<Value = Ring> {
+    let order = prop_oneof![Just(Order::Conditional), Just(Order::Unconditional)];
+    (order, prop::collection::vec(tel(), 1..4), 5_000..20_000_u64).prop_map(|(order, list, ms)| Ring {
+        order,
+        list: list.into_iter().map(RealNumber::new).collect(),
+        each: Duration::from_millis(ms),
+    })
+}
+
 fn terms() -> impl Strategy<Value = Terms> {
     let direction = prop_oneof![
         Just(Direction::Both),
@@ -43,14 +81,31 @@ fn terms() -> impl Strategy<Value = Terms> {
         any::<bool>(),
         option(),
         option(),
+        cues(),
+        prop::option::of(tel()),
+        (prop::option::of(ring()), prop::option::of(tel())),
     )
         .prop_map(
-            |(direction, max_duration, ring_timeout, record, order_id, user_data)| {
+            |(
+                direction,
+                max_duration,
+                ring_timeout,
+                record,
+                order_id,
+                user_data,
+                cues,
+                callback,
+                (ring, display),
+            )| {
                 let rare = Rare {
                     max_duration,
                     ring_timeout,
                     order_id,
                     user_data,
+                    cues,
+                    callback: callback.map(RealNumber::new),
+                    ring: ring.map(Box::new),
+                    display: display.map(VirtualNumber::new),
                 };
                 Terms::new(direction, record, rare)
             },
@@ -64,11 +119,33 @@ fn binding() -> impl Strategy<Value = Binding> {
         wall().prop_map(|at| Some((at, Ended::Expired))),
         wall().prop_map(|at| Some((at, Ended::Replaced)))
     ];
-    let parties = (0..3_u8, tel(), tel(), tel()).prop_map(|(mode, a, y, b)| {
+    let parties = (0..12_u8, tel(), tel(), tel(), 1..10_000_u16).prop_map(|(mode, a, y, b, e)| {
         let (a, b) = (RealNumber::new(a), RealNumber::new(b));
         match mode {
             0 => Parties::Axb { a, b },
             1 => Parties::Ax { a },
+            2 => Parties::Axe {
+                a,
+                e: Extension::new(4, e).expect("four digits"),
+            },
+            3 => Parties::Axn { a },
+            4 => Parties::Axn95 { a },
+            5 => Parties::Axg {
+                a,
+                group: GroupId::FIRST,
+            },
+            6 => Parties::Gxb {
+                group: GroupId::FIRST,
+                b,
+            },
+            7 => Parties::Gxyb {
+                group: GroupId::FIRST,
+                y: VirtualNumber::new(y),
+                b,
+            },
+            8 => Parties::Xb { b },
+            9 => Parties::Paired { a, b },
+            10 => Parties::Inbound { base: a },
             _ => Parties::Axyb {
                 a,
                 y: VirtualNumber::new(y),
@@ -145,8 +222,30 @@ fn seconds() -> impl Strategy<Value = Duration> {
     (0..u64::MAX).prop_map(Duration::from_secs)
 }
 
+fn server() -> impl Strategy<Value = Server> {
+    let numbers = prop_oneof![
+        Just(NumbersTold::None),
+        Just(NumbersTold::Masked),
+        Just(NumbersTold::Full)
+    ];
+    let url = "https?://[a-z]{1,9}(:[1-9]{1,4})?(/[a-z?=]{0,9})?";
+    (url, prop::option::of(text()), numbers).prop_map(|(url, secret, numbers)| Server {
+        url: HttpUrl::parse(&url).expect("a URL"),
+        secret: secret.map(Secret::new),
+        numbers,
+    })
+}
+
 fn pool() -> impl Strategy<Value = Pool> {
-    let callback = prop_oneof![Just(Callback::Temporary), Just(Callback::Refused)];
+    let callback = prop::sample::select(
+        &[
+            Callback::Temporary,
+            Callback::Last,
+            Callback::Preset,
+            Callback::Tone,
+            Callback::Refused,
+        ][..],
+    );
     let unidentified = prop_oneof![Just(Unidentified::Refused), Just(Unidentified::Accepted)];
     let grip = prop_oneof![Just(Grip::Soft), Just(Grip::Hard)];
     let quarantine = prop::option::of((any::<u32>(), grip).prop_map(|(seconds, grip)| Quarantine {
@@ -154,7 +253,7 @@ fn pool() -> impl Strategy<Value = Pool> {
         grip,
     }));
     let names = (text(), text(), text());
-    let mode = prop_oneof![Just(Mode::Axb), Just(Mode::Ax), Just(Mode::Axyb)];
+    let mode = prop::sample::select(&Mode::ALL[..]);
     let choice = (
         prop_oneof![Just(CityRule::Loose), Just(CityRule::Strict)],
         prop::collection::vec(text(), 0..4),
@@ -169,11 +268,20 @@ fn pool() -> impl Strategy<Value = Pool> {
         calls(),
         calls(),
         prop_oneof![Just(Fax::Refuse), Just(Fax::Pass)],
+        prop::option::of(server()),
     );
-    let settings = (callback, unidentified, quarantine, choice, limits);
+    let keys = (
+        1..5_u8,
+        1..10_000_usize,
+        prop_oneof![Just(Collecting::Answer), Just(Collecting::Early)],
+        prop_oneof![Just(OwnerDials::Callback), Just(OwnerDials::Ask)],
+        (1..2_592_000_u64).prop_map(Duration::from_secs),
+        language(),
+    );
+    let settings = (callback, unidentified, quarantine, choice, limits, keys);
     (names, mode, any::<u32>(), wall(), settings).prop_map(
         |((key, name, account), mode, version, created, settings)| {
-            let (callback, unidentified, quarantine, choice, limits) = settings;
+            let (callback, unidentified, quarantine, choice, limits, keys) = settings;
             Pool {
                 key,
                 name,
@@ -194,16 +302,31 @@ fn pool() -> impl Strategy<Value = Pool> {
                 calls_per_x: limits.4,
                 calls_per_caller: limits.5,
                 fax: limits.6,
+                ask: limits.7.map(Arc::new),
+                extension_width: keys.0,
+                extensions_per_x: keys.1,
+                collect: keys.2,
+                owner_dials: keys.3,
+                last_kept: keys.4,
+                language: keys.5,
             }
         },
     )
 }
 
+fn language() -> impl Strategy<Value = Option<Language>> {
+    prop_oneof![
+        Just(None),
+        Just(Some(Language::chinese())),
+        Just("es-419".parse().ok())
+    ]
+}
+
 fn record() -> impl Strategy<Value = Record> {
     let standing = prop_oneof![Just(Standing::Active), Just(Standing::Suspended)];
-    let limits = (0..5_000_usize, prop::option::of(seconds()));
+    let limits = (0..5_000_usize, prop::option::of(seconds()), language());
     let account = (text(), any::<u32>(), standing, wall(), limits).prop_map(
-        |(name, version, standing, created, (x_per_a, expiry_max))| {
+        |(name, version, standing, created, (x_per_a, expiry_max, language))| {
             Record::Account(Account {
                 name,
                 version,
@@ -211,6 +334,7 @@ fn record() -> impl Strategy<Value = Record> {
                 created,
                 x_per_a,
                 expiry_max,
+                language,
             })
         },
     );
@@ -221,6 +345,13 @@ fn record() -> impl Strategy<Value = Record> {
         binding().prop_map(Record::Binding),
         any::<u128>().prop_map(|bits| Record::Forget(Id::from_bits(bits))),
         any::<u128>().prop_map(|bits| Record::CalleeGone(Id::from_bits(bits))),
+        any::<u128>().prop_map(|bits| Record::LastGone(Id::from_bits(bits))),
+        (any::<u128>(), tel(), wall(), wall()).prop_map(|(bits, caller, at, until)| Record::Last(Last {
+            binding: Id::from_bits(bits),
+            caller: RealNumber::new(caller),
+            at,
+            until,
+        })),
         (any::<u128>(), tel(), any::<u32>(), wall(), wall()).prop_map(|(bits, to, nonce, set, until)| {
             Record::Callee(Callee {
                 binding: Id::from_bits(bits),
@@ -272,13 +403,16 @@ fn a_record_of_a_newer_server_is_refused_with_a_sentence() {
     Record::Forget(Id::from_bits(1)).encode_value(&mut value);
     value[0] = schema() + 1;
     let refused = Record::decode(&value).expect_err("newer");
-    assert_eq!(refused, BadRecord::NewerSchema(5));
+    assert_eq!(refused, BadRecord::NewerSchema(6));
     assert_eq!(
         refused.to_string(),
-        "the record was written by a newer server (schema 5; this one reads up to 4): start the newer umbra that wrote it"
+        "the record was written by a newer server (schema 6; this one reads up to 5): start the newer umbra that wrote it"
     );
-    assert_eq!(Change::decode(&value), Err(BadRecord::NewerSchema(5)));
+    assert_eq!(Change::decode(&value), Err(BadRecord::NewerSchema(6)));
 }
+
+/// Bytes of what a pool says of keys and callbacks, since schema 5.
+const KEYS: usize = 1 + 4 + 1 + 1 + 4 + 1;
 
 #[test]
 fn a_pool_of_the_schema_that_knew_no_faxes_refuses_them() {
@@ -288,7 +422,8 @@ fn a_pool_of_the_schema_that_knew_no_faxes_refuses_them() {
     };
     let mut value = Vec::new();
     Record::Pool(pool).encode_value(&mut value);
-    value.pop();
+    // What came later, customers' servers at last, and what said it.
+    value.truncate(value.len() - KEYS - 2);
     value[0] = 2;
     assert_eq!(Record::decode(&value), Ok(Record::Pool(Pool::default_pool())));
 }
@@ -380,7 +515,17 @@ fn records_of_the_schema_before_are_read() {
         expires: Wall::from_millis(3),
         ended: Some((Wall::from_millis(3), Ended::Unbound)),
     };
-    assert_eq!(Record::decode(&binding), Ok(Record::Binding(expected)));
+    assert_eq!(Record::decode(&binding), Ok(Record::Binding(expected.clone())));
+    // The last one that knew nothing of sounds.
+    let mut fourth = Vec::new();
+    Record::Binding(expected.clone()).encode_value(&mut fourth);
+    // Nor of whom A calls back, of who rings in turn, and of what a 400 number shows.
+    let end = fourth.len() - 1;
+    fourth.truncate(end);
+    let times = 3 * 8 + 1 + 8;
+    fourth.drain(end - times - (8 + 1 + 8)..end - times);
+    fourth[0] = 4;
+    assert_eq!(Record::decode(&fourth), Ok(Record::Binding(expected)));
     // A mode that schema 1 didn't have is damage there.
     binding[22] = 2;
     assert_eq!(Record::decode(&binding), Err(BadRecord::Field("mode")));

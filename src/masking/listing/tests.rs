@@ -206,7 +206,13 @@ fn a_snapshot_taken_while_writing_goes_on_holds_what_was_there_throughout() {
             | Record::Number(_)
             | Record::Forget(_)
             | Record::Callee(_)
-            | Record::CalleeGone(_) => {}
+            | Record::CalleeGone(_)
+            | Record::Group(_)
+            | Record::GroupGone(_)
+            | Record::Member(_)
+            | Record::MemberGone(..)
+            | Record::Last(_)
+            | Record::LastGone(_) => {}
         }
     }
     assert_eq!(seen, sorted);

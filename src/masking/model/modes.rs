@@ -253,8 +253,9 @@ impl Model {
         let last = own.max_by_key(|row| row.from);
         let knew = last.and_then(|row| {
             let rests = match row.joins.mode() {
-                Mode::Ax => NUMBER_RESTS,
-                Mode::Axb | Mode::Axyb => PAIR_RESTS,
+                Mode::Ax | Mode::Axn | Mode::Axn95 | Mode::Axg | Mode::Xb | Mode::Inbound => NUMBER_RESTS,
+                Mode::Axb | Mode::Axyb | Mode::Axe | Mode::Gxb | Mode::Gxyb => PAIR_RESTS,
+                Mode::X => panic!("nothing is bound in it"),
             };
             (now < row.until + rests).then(|| row.joins.leads(dialled, caller))?
         });
@@ -332,6 +333,8 @@ fn told(decision: &Decision) -> Result<(String, String), Reason> {
             };
             Ok((plan.called().reveal().digits().to_string(), shown))
         }
+        Decision::Ask(question) => panic!("{question:?}"),
+        Decision::Collect(collect) => panic!("{collect:?} though nobody has an extension"),
         Decision::Refuse(refusal) => Err(refusal.reason),
     }
 }
@@ -497,7 +500,7 @@ fn take(world: &mut World, model: &mut Model, ids: &mut Vec<Id>, step: &Step) {
         }
         Step::Call(dialled, caller, used) => {
             let (dialled, caller) = (NUMBERS[dialled], PEOPLE[caller]);
-            let (decision, _seat) = claim(&world.table, world.call(dialled, caller));
+            let (decision, _seat) = claim(&world.table, world.call(dialled, caller), None);
             assert_eq!(
                 told(&decision),
                 expected(model.route(dialled, caller, now)),

@@ -7,15 +7,16 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 
 use super::Planner;
-use super::bind::Obstacle;
+use super::fit::Obstacle;
 use crate::base::id::Id;
 use crate::base::limits::{
     AVOID_STICKY, CHOICE_DUE_MAX, CHOICE_PROBES, CHOICE_RESTING_MAX, HISTORY_LOOK_BACK,
 };
 use crate::base::number::{RealNumber, Tel, VirtualNumber};
 use crate::base::time::Wall;
-use crate::masking::binding::{Binding, Mode};
+use crate::masking::binding::{Binding, Mode, Parties};
 use crate::masking::bounds::check_takes_bindings;
+use crate::masking::group::GroupId;
 use crate::masking::inventory::{CityRule, Number, Pool, Reuse};
 use crate::masking::mode;
 use crate::masking::request::{DryRun, Refused, Wanted};
@@ -27,6 +28,8 @@ pub(super) struct Seat {
     role: Role,
     /// Whom the number is to stand for.
     owner: RealNumber,
+    /// The group that it is to stand for, in place of the owner, where other bindings may join it.
+    group: Option<GroupId>,
     /// The people of the binding.
     people: ArrayVec<RealNumber, 2>,
     /// Those of them who dial it.
@@ -38,24 +41,50 @@ impl Seat {
     pub(super) fn x(wanted: &Wanted) -> Self {
         let (owner, people, callers): (_, ArrayVec<_, 2>, ArrayVec<_, 2>) = match wanted {
             Wanted::Axb { a, b } => (*a, [*a, *b].into(), [*a, *b].into()),
-            Wanted::Ax { a } => (*a, one(*a), one(*a)),
+            Wanted::Ax { a }
+            | Wanted::Axn { a }
+            | Wanted::Axn95 { a }
+            | Wanted::Axg { a, .. }
+            | Wanted::Paired { a } => (*a, one(*a), one(*a)),
+            // Who dials X keys an extension: nobody has X for himself.
+            Wanted::Axe { a, .. } => (*a, one(*a), ArrayVec::new()),
             Wanted::Axyb { a, b, .. } => (*a, [*a, *b].into(), one(*b)),
+            Wanted::Gxb { b, .. } | Wanted::Gxyb { b, .. } | Wanted::Xb { b } => (*b, one(*b), one(*b)),
+            // Whoever is behind it never calls by it.
+            Wanted::Inbound { base } => (*base, one(*base), ArrayVec::new()),
+        };
+        let group = match wanted {
+            Wanted::Gxyb { group, .. } => Some(*group),
+            Wanted::Axb { .. }
+            | Wanted::Ax { .. }
+            | Wanted::Axyb { .. }
+            | Wanted::Axe { .. }
+            | Wanted::Axn { .. }
+            | Wanted::Axn95 { .. }
+            | Wanted::Axg { .. }
+            | Wanted::Gxb { .. }
+            | Wanted::Xb { .. }
+            | Wanted::Paired { .. }
+            | Wanted::Inbound { .. } => None,
         };
         Self {
             role: Role::X,
             owner,
+            group,
             people,
             callers,
         }
     }
 
-    /// The Y of a binding of A and B.
-    pub(super) fn y(a: RealNumber, b: RealNumber) -> Self {
+    /// The Y of a binding of these, whose own Y isn't looked at.
+    pub(super) fn y(parties: &Parties) -> Self {
+        let people = [parties.a(), parties.b()].into_iter().flatten();
         Self {
             role: Role::Y,
-            owner: b,
-            people: [a, b].into(),
-            callers: one(a),
+            owner: parties.b().unwrap_or(parties.first()),
+            group: None,
+            people: people.collect(),
+            callers: parties.a().into_iter().collect(),
         }
     }
 }
@@ -256,17 +285,36 @@ impl Planner<'_> {
     /// Those of the owner's numbers that come before all others: where X is his alone and takes more than one
     /// binding, those that he has; in a sticky pool those that he had, too.
     fn had_first(&self, search: &Search<'_>) -> Vec<Tel> {
+        if let Some(group) = search.seat.group {
+            let of_group = self.bound_to(group, search.now);
+            return of_group.iter().map(|binding| binding.x.tel()).collect();
+        }
         let is_wanted = match (search.pool.mode, search.seat.role, search.pool.reuse) {
             (_, _, Reuse::Avoid) => return Vec::new(),
             (_, _, Reuse::Sticky) => |_: &Binding, _: Wall| true,
             (Mode::Axyb, Role::X, Reuse::Any) => |binding: &Binding, now| !binding.is_over(now),
-            (Mode::Axb | Mode::Ax | Mode::Axyb, Role::X | Role::Y, Reuse::Any) => return Vec::new(),
+            (
+                Mode::Axb
+                | Mode::Ax
+                | Mode::Axyb
+                | Mode::Axe
+                | Mode::Axn
+                | Mode::Axn95
+                | Mode::Axg
+                | Mode::Gxb
+                | Mode::Gxyb
+                | Mode::Xb
+                | Mode::Inbound
+                | Mode::X,
+                Role::X | Role::Y,
+                Reuse::Any,
+            ) => return Vec::new(),
         };
         let bindings = self.newest_of(search.seat.owner).into_iter();
         let bindings = bindings.filter(|binding| is_wanted(binding, search.now));
         bindings
             .filter_map(|binding| match search.seat.role {
-                Role::X => (binding.parties.a() == search.seat.owner).then_some(binding.x),
+                Role::X => (binding.parties.first() == search.seat.owner).then_some(binding.x),
                 Role::Y => binding
                     .parties
                     .y()
@@ -305,8 +353,9 @@ impl Planner<'_> {
             .newest_of(person, HISTORY_LOOK_BACK)
             .into_iter()
             .collect();
-        let is_his =
-            |binding: &&Arc<Binding>| binding.parties.a() == person || binding.parties.b() == Some(person);
+        let is_his = |binding: &&Arc<Binding>| {
+            binding.parties.a() == Some(person) || binding.parties.b() == Some(person)
+        };
         ids.extend(self.bindings.values().filter(is_his).map(|binding| binding.id));
         let newest = ids.into_iter().rev().take(HISTORY_LOOK_BACK);
         newest.filter_map(|id| self.binding(id)).collect()

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Planned, Planner, planned, unchanged};
+use crate::base::language::Language;
 use crate::base::limits::CALLS_PER_CALLER;
 use crate::base::number::VirtualNumber;
 use crate::base::time::Wall;
@@ -34,12 +35,13 @@ impl Planner<'_> {
         standing: Option<Standing>,
         x_per_a: Option<usize>,
         expiry_max: Option<Option<Duration>>,
+        language: Option<Option<Language>>,
     ) -> Result<Planned, Refused> {
         let account = self
             .account(name)
             .ok_or_else(|| Refused::UnknownAccount { account: name.into() })?;
         let mut account = (*account).clone();
-        change_account(&mut account, x_per_a, expiry_max)?;
+        change_account(&mut account, x_per_a, expiry_max, language)?;
         account.standing = standing.unwrap_or(account.standing);
         account.version = account.version.saturating_add(1);
         Ok(account_planned(account))
@@ -90,6 +92,9 @@ impl Planner<'_> {
                 return Err(Refused::NameTaken { name: name.into() });
             }
             pool.name = name.into();
+        }
+        if let Some(width) = settings.extension_width {
+            self.check_width(&pool, width)?;
         }
         change_pool(&mut pool, settings)?;
         pool.version = pool.version.saturating_add(1);

@@ -13,7 +13,8 @@ use crate::masking::bounds::check_classes;
 use crate::masking::callee::Callee;
 use crate::masking::change::Record;
 use crate::masking::inventory::{Account, Number, Pool};
-use crate::masking::request::{BindRequest, Field, Import, Refused, Wanted, Written, XChoice};
+use crate::masking::last::Last;
+use crate::masking::request::{BindRequest, Field, GroupRefused, Import, Refused, Wanted, Written, XChoice};
 
 impl Planner<'_> {
     /// Binds under the id and with the birthday that the binding had. One that is there, by that id, stays as it
@@ -54,9 +55,16 @@ impl Planner<'_> {
             Record::Number(number) => self.put_back_number(number),
             Record::Binding(binding) => self.put_back_binding(binding, now),
             // They are in no backup.
-            Record::Callee(Callee { binding: id, .. }) | Record::CalleeGone(id) | Record::Forget(id) => {
-                Err(Refused::UnknownBinding { id: *id })
+            Record::Group(group) => self.put_back_group(group),
+            Record::Member(member) => self.put_back_member(member, now),
+            Record::GroupGone(group) | Record::MemberGone(group, _) => {
+                Err(GroupRefused::Unknown { group: *group }.into())
             }
+            Record::Callee(Callee { binding: id, .. })
+            | Record::CalleeGone(id)
+            | Record::Last(Last { binding: id, .. })
+            | Record::LastGone(id)
+            | Record::Forget(id) => Err(Refused::UnknownBinding { id: *id }),
         }
     }
 
@@ -112,8 +120,18 @@ impl Planner<'_> {
         // the account, asks for what was.
         self.check_people(binding.parties.a(), binding.parties.b())?;
         check_classes(binding.x, &binding.parties, &binding.terms)?;
+        self.check_callback(&binding.parties, &binding.terms)?;
+        if let Some(group) = binding.parties.group() {
+            // It was for another one of that id.
+            if binding.since < self.live_group(group)?.created {
+                return Err(GroupRefused::IdTaken { group }.into());
+            }
+        }
         let mut since = self.fits(&number, &binding.parties, Some(binding.id), now)?;
         let mut version = binding.version;
+        let gone = known
+            .as_ref()
+            .map(|known| self.people_gone(known, &binding.parties));
         if let Some(known) = known {
             version = known.version.max(version).saturating_add(1);
             // What an attempt meant that arrived while it was over, or something else, stays so.
@@ -131,7 +149,9 @@ impl Planner<'_> {
             ..binding.clone()
         };
         let written = Written::Binding(Arc::new(binding.clone()));
-        Ok(planned(Record::Binding(binding), written))
+        let mut planned = planned(Record::Binding(binding), written);
+        planned.change.records.extend(gone.into_iter().flatten());
+        Ok(planned)
     }
 }
 
@@ -143,7 +163,12 @@ fn is_same(request: &BindRequest, binding: &Binding) -> bool {
     };
     let parties = match (&request.parties, binding.parties) {
         (Wanted::Axb { a, b }, Parties::Axb { a: of_a, b: of_b }) => (*a, *b) == (of_a, of_b),
-        (Wanted::Ax { a }, Parties::Ax { a: of_a }) => *a == of_a,
+        (Wanted::Ax { a }, Parties::Ax { a: of_a })
+        | (Wanted::Axn { a }, Parties::Axn { a: of_a })
+        | (Wanted::Axn95 { a }, Parties::Axn95 { a: of_a }) => *a == of_a,
+        (Wanted::Axe { a, e }, Parties::Axe { a: of_a, e: of_e }) => {
+            *a == of_a && e.is_none_or(|e| e == of_e)
+        }
         (
             Wanted::Axyb { a, y, b },
             Parties::Axyb {
@@ -152,7 +177,46 @@ fn is_same(request: &BindRequest, binding: &Binding) -> bool {
                 b: of_b,
             },
         ) => (*a, *b) == (of_a, of_b) && is(y, Some(of_y)),
-        (Wanted::Axb { .. } | Wanted::Ax { .. } | Wanted::Axyb { .. }, _) => false,
+        (
+            Wanted::Axg { a, group },
+            Parties::Axg {
+                a: of_a,
+                group: of_group,
+            },
+        ) => (*a, *group) == (of_a, of_group),
+        (
+            Wanted::Gxb { group, b },
+            Parties::Gxb {
+                group: of_group,
+                b: of_b,
+            },
+        ) => (*group, *b) == (of_group, of_b),
+        (
+            Wanted::Gxyb { group, y, b },
+            Parties::Gxyb {
+                group: of_group,
+                y: of_y,
+                b: of_b,
+            },
+        ) => (*group, *b) == (of_group, of_b) && is(y, Some(of_y)),
+        (Wanted::Xb { b }, Parties::Xb { b: of_b }) => *b == of_b,
+        (Wanted::Paired { a }, Parties::Paired { a: of_a, .. }) => *a == of_a,
+        (Wanted::Inbound { base }, Parties::Inbound { base: of_base }) => *base == of_base,
+        (
+            Wanted::Axb { .. }
+            | Wanted::Ax { .. }
+            | Wanted::Axyb { .. }
+            | Wanted::Axe { .. }
+            | Wanted::Axn { .. }
+            | Wanted::Axn95 { .. }
+            | Wanted::Axg { .. }
+            | Wanted::Gxb { .. }
+            | Wanted::Gxyb { .. }
+            | Wanted::Xb { .. }
+            | Wanted::Paired { .. }
+            | Wanted::Inbound { .. },
+            _,
+        ) => false,
     };
     parties && is(&request.x, Some(binding.x))
 }

@@ -13,6 +13,7 @@ use super::super::support::{A, B, C, World, X, ax, axb, axyb, real, x};
 use super::*;
 use crate::base::number::NumberPlan;
 
+mod groups;
 mod pools;
 mod resting;
 
@@ -410,6 +411,8 @@ fn families_of_modes_keep_apart_on_a_number_and_ax_becomes_axb_by_update() {
     world.update(update).expect("ax becomes axb");
     let called = |world: &World, caller| match world.call(NUMBERS[0], caller) {
         Decision::Connect(plan) => Ok(plan.called()),
+        Decision::Ask(question) => panic!("{question:?}"),
+        Decision::Collect(collect) => panic!("{collect:?} though nobody has an extension"),
         Decision::Refuse(refusal) => Err(refusal.reason),
     };
     assert_eq!(called(&world, A), Ok(real(B)));

@@ -8,144 +8,14 @@ use crate::base::number::{NumberPlan, RealNumber, VirtualNumber};
 use crate::base::time::Wall;
 use crate::masking::binding::{Mode, Party};
 use crate::masking::inventory::ClassRule;
+use crate::masking::keyed::Extension;
 use crate::masking::shelf::Shortage;
 
-/// A field of a request, as API and CLI name it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Field {
-    /// `x`
-    X,
-    /// `y`
-    Y,
-    /// `a`
-    A,
-    /// `b`
-    B,
-    /// `to`
-    To,
-    /// `ttl_s`
-    Ttl,
-    /// `pool`
-    Pool,
-    /// `account`
-    Account,
-    /// `name`
-    Name,
-    /// `mode`
-    Mode,
-    /// `trunks`
-    Trunks,
-    /// `id`
-    Id,
-    /// `created_at`
-    CreatedAt,
-    /// `expires_at`
-    ExpiresAt,
-    /// `max_duration_s`
-    MaxDuration,
-    /// `ring_timeout_s`
-    RingTimeout,
-    /// `order_id`
-    OrderId,
-    /// `user_data`
-    UserData,
-    /// `axb_pairs_per_x`
-    PairsPerX,
-    /// `relations_per_y`
-    RelationsPerY,
-    /// `calls_per_x`
-    CallsPerX,
-    /// `calls_per_caller`
-    CallsPerCaller,
-    /// `city`, `fallback_cities`
-    City,
-    /// `operator`
-    Operator,
-    /// `tags`
-    Tags,
-    /// `quarantine`
-    Quarantine,
-    /// `free_low_percent`
-    FreeLow,
-    /// `x_per_a`
-    XPerA,
-    /// `expiry_max_s`
-    ExpiryMax,
-}
+mod field;
+mod groups;
 
-impl Field {
-    /// The name in requests and errors.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::X => "x",
-            Self::Y => "y",
-            Self::A => "a",
-            Self::B => "b",
-            Self::To => "to",
-            Self::Ttl => "ttl_s",
-            Self::Pool => "pool",
-            Self::Account => "account",
-            Self::Name => "name",
-            Self::Mode => "mode",
-            Self::Trunks => "trunks",
-            Self::Id => "id",
-            Self::CreatedAt => "created_at",
-            Self::ExpiresAt => "expires_at",
-            Self::MaxDuration => "max_duration_s",
-            Self::RingTimeout => "ring_timeout_s",
-            Self::OrderId => "order_id",
-            Self::UserData => "user_data",
-            Self::PairsPerX => "axb_pairs_per_x",
-            Self::RelationsPerY => "relations_per_y",
-            Self::CallsPerX => "calls_per_x",
-            Self::CallsPerCaller => "calls_per_caller",
-            Self::City => "city",
-            Self::Operator => "operator",
-            Self::Tags => "tags",
-            Self::Quarantine => "quarantine",
-            Self::FreeLow => "free_low_percent",
-            Self::XPerA => "x_per_a",
-            Self::ExpiryMax => "expiry_max_s",
-        }
-    }
-
-    /// What the field may hold.
-    const fn range(self) -> &'static str {
-        match self {
-            Self::X | Self::Y | Self::A | Self::B | Self::To => "a number",
-            Self::Ttl => "1 second to 1 hour",
-            Self::Pool | Self::Account | Self::Mode => "a name that exists",
-            Self::Name => "1 to 64 bytes without control characters, and for a pool no FC and 15 digits",
-            Self::Trunks => "at most 16 names of 1 to 64 bytes",
-            Self::Id => "an id that no other binding has",
-            Self::CreatedAt => "a time that has been",
-            Self::ExpiresAt => "at least one minute ahead",
-            Self::MaxDuration => "1 minute to 24 hours",
-            Self::RingTimeout => "5 to 180 seconds",
-            Self::OrderId => "at most 64 bytes",
-            Self::UserData => "at most 256 bytes",
-            Self::PairsPerX | Self::RelationsPerY => "1 to 5000",
-            Self::CallsPerX | Self::CallsPerCaller => "1 to 100000, or null for any",
-            Self::City => "1 to 64 bytes without control characters, and at most 16 to fall back on",
-            Self::Operator => "1 to 64 bytes without control characters",
-            Self::Tags => "at most 16 of 1 to 64 bytes without control characters",
-            Self::Quarantine => "soft or hard, for at most 365 days",
-            Self::FreeLow => "0 to 100",
-            Self::XPerA => "1 to 1000",
-            Self::ExpiryMax => "at least one minute",
-        }
-    }
-}
-
-impl From<Party> for Field {
-    fn from(party: Party) -> Self {
-        match party {
-            Party::A => Self::A,
-            Party::B => Self::B,
-            Party::N => Self::X,
-        }
-    }
-}
+pub use field::Field;
+pub use groups::GroupRefused;
 
 /// Why a write is refused. Nothing of it was written.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -169,6 +39,43 @@ pub enum Refused {
         party: Party,
         /// Until when.
         until: Wall,
+    },
+    /// The extension is somebody's on X already.
+    ExtensionTaken {
+        /// The virtual number.
+        x: VirtualNumber,
+        /// The extension.
+        e: Extension,
+        /// The binding that holds it.
+        binding: Id,
+    },
+    /// The extension rests from somebody else.
+    ExtensionQuarantined {
+        /// The virtual number.
+        x: VirtualNumber,
+        /// The extension.
+        e: Extension,
+        /// Until when.
+        until: Wall,
+    },
+    /// X carries as many extensions as its pool allows, or as there are and may be given.
+    ExtensionsFull {
+        /// The virtual number.
+        x: VirtualNumber,
+        /// How many it carries at most.
+        limit: usize,
+    },
+    /// Extensions of the pool have another number of digits.
+    ExtensionWidth {
+        /// The pool's name.
+        pool: Box<str>,
+        /// How many.
+        width: u8,
+    },
+    /// Extensions are bound in the pool, which can't get another number of digits.
+    WidthInUse {
+        /// The pool's name.
+        pool: Box<str>,
     },
     /// A and B are one.
     SameNumber,
@@ -324,14 +231,25 @@ pub enum Refused {
     },
     /// A field is out of its bounds.
     BoundsOf(Field),
+    /// What is asked of a group, a work number or a 400 number doesn't go.
+    Group(GroupRefused),
+}
+
+impl From<GroupRefused> for Refused {
+    fn from(refused: GroupRefused) -> Self {
+        Self::Group(refused)
+    }
 }
 
 impl Refused {
     /// The name that programs go by.
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::KeyTaken { .. } => "key_taken",
-            Self::KeyQuarantined { .. } => "key_quarantined",
+            Self::KeyTaken { .. } | Self::ExtensionTaken { .. } => "key_taken",
+            Self::KeyQuarantined { .. } | Self::ExtensionQuarantined { .. } => "key_quarantined",
+            Self::ExtensionsFull { .. } => "extensions_full",
+            Self::ExtensionWidth { .. } => "extension_width",
+            Self::WidthInUse { .. } => "width_in_use",
             Self::SameNumber => "same_number",
             Self::XIsY => "x_is_y",
             Self::CalleeIsA => "same_number",
@@ -362,6 +280,7 @@ impl Refused {
             Self::IdTaken { .. } => "id_taken",
             Self::BindingEnded { .. } => "binding_ended",
             Self::BoundsOf(_) => "out_of_bounds",
+            Self::Group(refused) => refused.code(),
         }
     }
 
@@ -371,6 +290,10 @@ impl Refused {
             Self::KeyTaken { party, .. } | Self::KeyQuarantined { party, .. } | Self::OwnNumber { party } => {
                 Field::from(*party)
             }
+            Self::ExtensionTaken { .. } | Self::ExtensionQuarantined { .. } | Self::ExtensionWidth { .. } => {
+                Field::Extension
+            }
+            Self::WidthInUse { .. } => Field::ExtensionWidth,
             Self::SameNumber => Field::B,
             Self::XIsY | Self::RelationsFull { .. } => Field::Y,
             Self::CalleeIsA | Self::CalleeIsOurs => Field::To,
@@ -382,6 +305,7 @@ impl Refused {
                 ClassRule::NeverShown => Field::X,
                 ClassRule::BothMasked => Field::Mode,
                 ClassRule::Order => Field::OrderId,
+                ClassRule::Only95 => Field::X,
             },
             Self::UnknownNumber { .. }
             | Self::NumberExists { .. }
@@ -389,6 +313,7 @@ impl Refused {
             | Self::NumberInInventory { .. }
             | Self::NumberFrozen { .. }
             | Self::NumberBound { .. }
+            | Self::ExtensionsFull { .. }
             | Self::PairsFull { .. } => Field::X,
             Self::NoNumber { .. } | Self::UnknownPool { .. } => Field::Pool,
             Self::UnknownAccount { .. } => Field::Account,
@@ -397,6 +322,7 @@ impl Refused {
             Self::IdTaken { .. } => Field::Id,
             Self::ExpiryTooSoon | Self::ExpiryTooLate { .. } => Field::ExpiresAt,
             Self::BoundsOf(field) => *field,
+            Self::Group(refused) => refused.field(),
             Self::AccountSuspended { .. } | Self::UnknownBinding { .. } | Self::BindingEnded { .. } => {
                 return None;
             }
@@ -408,10 +334,16 @@ impl Refused {
     pub const fn binding(&self) -> Option<Id> {
         match self {
             Self::KeyTaken { binding, .. }
+            | Self::ExtensionTaken { binding, .. }
             | Self::NumberBound { binding, .. }
             | Self::FamilyTaken { binding, .. } => Some(*binding),
             Self::UnknownBinding { id } | Self::IdTaken { id } | Self::BindingEnded { id } => Some(*id),
+            Self::Group(refused) => refused.binding(),
             Self::KeyQuarantined { .. }
+            | Self::ExtensionQuarantined { .. }
+            | Self::ExtensionsFull { .. }
+            | Self::ExtensionWidth { .. }
+            | Self::WidthInUse { .. }
             | Self::SameNumber
             | Self::XIsY
             | Self::CalleeIsA
@@ -459,12 +391,37 @@ impl Refused {
                 "{} is in quarantine for others than its former pair until {until}",
                 plan.virtual_text(*x)
             ),
+            Self::ExtensionTaken { x, e, binding } => write!(
+                text,
+                "extension {e} of {} is taken (binding {binding})",
+                plan.virtual_text(*x)
+            ),
+            Self::ExtensionQuarantined { x, e, until } => write!(
+                text,
+                "extension {e} of {} is in quarantine for others than its former owner until {until}",
+                plan.virtual_text(*x)
+            ),
+            Self::ExtensionsFull { x, limit } => write!(
+                text,
+                "{} has no extension to give: it carries at most {limit}, and what became free rests",
+                plan.virtual_text(*x)
+            ),
+            Self::ExtensionWidth { pool, width } => {
+                write!(text, "extensions of pool {pool} have {width} digits")
+            }
+            Self::WidthInUse { pool } => write!(
+                text,
+                "extensions are bound in pool {pool}: those of another width need a pool of their own"
+            ),
             Self::SameNumber => write!(text, "a and b are the same number"),
             Self::XIsY => write!(text, "x and y are the same number"),
             Self::CalleeIsA => write!(text, "to is the number of a: name another's"),
             Self::CalleeIsOurs => write!(text, "to is a number of this server"),
             Self::CallbackOff { pool } => {
-                write!(text, "pool {pool} refuses the calls of a to his own number")
+                write!(
+                    text,
+                    "pool {pool} doesn't ask who is to be called when a calls his own number: its callback is another"
+                )
             }
             Self::FamilyTaken { x, mode, binding } => write!(
                 text,
@@ -496,9 +453,10 @@ impl Refused {
                         "is a 400 number, which never calls and is never shown: it can't be x or y"
                     }
                     ClassRule::BothMasked => {
-                        "is a 700 number, which only serves where both sides are masked: axb and axyb"
+                        "is a 700 number, which only serves where both sides are masked: axb, axyb, gxb and gxyb"
                     }
                     ClassRule::Order => "is a 700 number, whose bindings must name an order_id",
+                    ClassRule::Only95 => "is no 95 number, which 95axn is for: use axn",
                 },
             )),
             Self::OwnNumber { party } => {
@@ -543,6 +501,7 @@ impl Refused {
             Self::IdTaken { id } => write!(text, "binding {id} is there already, and joins others"),
             Self::BindingEnded { id } => write!(text, "binding {id} is over"),
             Self::BoundsOf(field) => write!(text, "{} must be {}", field.name(), field.range()),
+            Self::Group(refused) => refused.write(&mut text, plan),
         };
         text
     }

@@ -4,6 +4,7 @@ use super::super::binding::{Direction, Mode};
 use super::super::request::{UpdateRequest, Write};
 use super::super::support::{A, B, C, World, ax, axyb, real, x};
 use super::*;
+use crate::base::id::Id;
 use crate::base::limits::CALLEE_TIME_MAX;
 use crate::base::number::NumberPlan;
 
@@ -16,6 +17,8 @@ const D: &str = "13600000004";
 fn led(decision: Decision) -> Result<(RealNumber, Shown), Reason> {
     match decision {
         Decision::Connect(plan) => Ok((plan.called(), plan.shown())),
+        Decision::Ask(question) => panic!("{question:?}"),
+        Decision::Collect(collect) => panic!("{collect:?} though nobody has an extension"),
         Decision::Refuse(refusal) => Err(refusal.reason),
     }
 }
@@ -64,7 +67,7 @@ fn a_reaches_by_his_own_x_whom_was_named_once_and_not_later() {
     // Judged as of its arrival, however late.
     assert_eq!(led(route(&world.table, &early)), Err(Reason::NoCallee));
     let decisions = [world.call(AX, A), world.call(AX, A)];
-    let [first, second] = decisions.map(|decision| claim(&world.table, decision).0);
+    let [first, second] = decisions.map(|decision| claim(&world.table, decision, None).0);
     assert_eq!(led(first), to(B, AX));
     assert_eq!(led(second), Err(Reason::NoCallee));
     assert_eq!(led(world.call(AX, A)), Err(Reason::NoCallee));
@@ -77,9 +80,9 @@ fn a_reaches_by_his_own_x_whom_was_named_once_and_not_later() {
 #[test]
 fn what_a_call_took_can_be_given_back_unless_another_was_named_or_it_was_cleared() {
     let (mut world, id) = ax_world();
-    let take = |world: &World| match claim(&world.table, world.call(AX, A)).0 {
+    let take = |world: &World| match claim(&world.table, world.call(AX, A), None).0 {
         Decision::Connect(plan) => *plan.callee().expect("a callback"),
-        Decision::Refuse(refusal) => panic!("{refusal:?}"),
+        other @ (Decision::Collect(_) | Decision::Ask(_) | Decision::Refuse(_)) => panic!("{other:?}"),
     };
     world.callee(id, B).expect("a live binding");
     let taken = take(&world);
@@ -114,7 +117,7 @@ fn of_many_takers_in_many_threads_one_gets_the_callee() {
         let (table, attempt) = (&world.table, world.attempt(AX, A));
         let connected = std::thread::scope(|scope| {
             let takers: Vec<_> = (0..4)
-                .map(|_| scope.spawn(move || led(claim(table, route(table, &attempt)).0)))
+                .map(|_| scope.spawn(move || led(claim(table, route(table, &attempt), None).0)))
                 .collect();
             let led = takers.into_iter().map(|taker| taker.join().expect("no panic"));
             led.filter(Result::is_ok).count()

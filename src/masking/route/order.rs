@@ -3,7 +3,7 @@
 use super::super::binding::{Direction, Mode};
 use super::super::inventory::{DEFAULT_ACCOUNT, Freeze, Standing};
 use super::super::request::{PoolChange, Write};
-use super::super::support::{A, B, C, World, ax, axb, axyb, tel, x};
+use super::super::support::{A, B, C, World, ax, axb, axe, axg, axn, axyb, gxb, gxyb, inbound, tel, work, x};
 use super::*;
 
 const X: &str = "17000000031";
@@ -19,13 +19,23 @@ struct Way {
     other_way: Direction,
 }
 
-const WAYS: [Way; 6] = [
+const WAYS: [Way; 16] = [
     way(Mode::Axb, X, A, Direction::BToA),
     way(Mode::Axb, X, B, Direction::AToB),
     way(Mode::Ax, X, C, Direction::AToB),
     way(Mode::Ax, X, A, Direction::BToA),
+    way(Mode::Axn, X, C, Direction::AToB),
+    way(Mode::Axn, X, A, Direction::BToA),
+    way(Mode::Axe, X, A, Direction::BToA),
     way(Mode::Axyb, Y, A, Direction::BToA),
     way(Mode::Axyb, X, B, Direction::AToB),
+    way(Mode::Axg, X, B, Direction::AToB),
+    way(Mode::Axg, X, A, Direction::BToA),
+    way(Mode::Gxb, X, A, Direction::BToA),
+    way(Mode::Gxb, X, B, Direction::AToB),
+    way(Mode::Gxyb, Y, A, Direction::BToA),
+    way(Mode::Gxyb, X, B, Direction::AToB),
+    way(Mode::Inbound, X, C, Direction::AToB),
 ];
 
 const fn way(mode: Mode, dialled: &'static str, caller: &'static str, other_way: Direction) -> Way {
@@ -78,13 +88,37 @@ fn judged(way: &Way, faults: &[Reason]) -> Option<Reason> {
             Mode::Axb => axb(X, A, B),
             Mode::Ax => ax(X, A),
             Mode::Axyb => axyb(X, A, Y, B),
+            Mode::X => panic!("nothing is bound in it"),
+            Mode::Axe => axe(X, A, "0012"),
+            Mode::Axn | Mode::Axn95 => axn(X, A),
+            Mode::Axg => {
+                let group = world.group(name, &[B, C]);
+                axg(X, A, group)
+            }
+            Mode::Gxb => {
+                let group = world.group(name, &[A, C]);
+                gxb(X, group, B)
+            }
+            Mode::Gxyb => {
+                let group = world.group(name, &[A, C]);
+                gxyb(X, group, Y, B)
+            }
+            Mode::Inbound => inbound(X, A),
+            Mode::Xb => work(X, B),
         };
         if has(Reason::Direction) {
             request.terms.direction = way.other_way;
         }
         let id = world.try_bind(request).expect("free keys").id;
-        if way.mode == Mode::Ax && !has(Reason::NoCallee) {
-            world.callee(id, B).expect("a live binding");
+        let is_called_back = match way.mode {
+            Mode::Ax | Mode::Axe | Mode::Axn | Mode::Axn95 | Mode::Axg => Some(B),
+            Mode::Gxb | Mode::Gxyb => Some(C),
+            Mode::Axb | Mode::Axyb | Mode::Xb | Mode::Inbound | Mode::X => None,
+        };
+        if let Some(to) = is_called_back
+            && !has(Reason::NoCallee)
+        {
+            world.callee(id, to).expect("a live binding");
         }
         if has(Reason::Expired) {
             world.later(1);
@@ -122,9 +156,10 @@ fn judged(way: &Way, faults: &[Reason]) -> Option<Reason> {
         caller: (!has(Reason::Unidentified)).then(|| tel(way.caller)),
         diverting: has(Reason::Loop).then(|| tel(OURS)),
         arrived: world.now,
+        digits: Keyed::Nothing,
     };
     match route(&world.table, &attempt) {
-        Decision::Connect(_) => None,
+        Decision::Connect(_) | Decision::Collect(_) | Decision::Ask(_) => None,
         Decision::Refuse(refusal) => Some(refusal.reason),
     }
 }
@@ -134,8 +169,15 @@ fn of_two_reasons_the_higher_is_given_in_every_row_of_every_mode() {
     assert!(FAULTS.is_sorted());
     for way in &WAYS {
         let named = |reason: &&Reason| {
-            // Only A of AX is called back.
-            **reason != Reason::NoCallee || (way.mode, way.caller) == (Mode::Ax, A)
+            // Only A is called back, where anyone may call.
+            let is_called_back = match way.mode {
+                Mode::Ax | Mode::Axe | Mode::Axn | Mode::Axn95 | Mode::Axg => way.caller == A,
+                Mode::Axb | Mode::Axyb | Mode::Xb | Mode::Inbound | Mode::X => false,
+                Mode::Gxb | Mode::Gxyb => way.caller == B,
+            };
+            // Who owns nothing behind a number where nobody does is bound no longer, and not told from others.
+            let is_told = way.mode != Mode::Axe || **reason != Reason::Expired;
+            is_told && (**reason != Reason::NoCallee || is_called_back)
         };
         let faults: Vec<Reason> = FAULTS.iter().filter(named).copied().collect();
         let case = format!("{:?} {} by {}", way.mode, way.dialled, way.caller);

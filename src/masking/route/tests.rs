@@ -5,17 +5,19 @@ use super::super::inventory::{Freeze, Standing};
 use super::super::request::{BindRequest, TermsChange, UpdateRequest, Write};
 use super::super::support::{A, B, C, World, X, axb, real, tel, x};
 use super::*;
+use crate::base::number::NumberPlan;
 
 fn reached(decision: &Decision) -> Option<(RealNumber, Shown)> {
     match decision {
         Decision::Connect(plan) => Some((plan.called(), plan.shown())),
-        Decision::Refuse(_) => None,
+        Decision::Collect(_) | Decision::Ask(_) | Decision::Refuse(_) => None,
     }
 }
 
 fn reason(decision: &Decision) -> Option<Reason> {
     match decision {
-        Decision::Connect(_) => None,
+        Decision::Connect(_) | Decision::Collect(_) => None,
+        Decision::Ask(question) => panic!("{question:?}"),
         Decision::Refuse(refusal) => Some(refusal.reason),
     }
 }

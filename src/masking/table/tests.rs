@@ -7,6 +7,8 @@ use super::super::rule::Who;
 use super::super::support::{A, B, C, World, X, axb, real, tel, x};
 use super::*;
 use crate::base::chance::Chance;
+use crate::base::limits::{BINDING_VERSIONS_KEPT, ENDED_RULES_KEPT, RULES_PER_KEY_MAX};
+use crate::masking::keyed::Keyed;
 
 fn pair(n: u32) -> (RealNumber, RealNumber) {
     (real(&format!("138{n:08}")), real(&format!("139{n:08}")))
@@ -137,6 +139,7 @@ fn readers_never_see_half_a_binding_while_it_changes() {
                         dialled: tel(X),
                         caller: Some(tel(A)),
                         arrived,
+                        digits: Keyed::Nothing,
                     };
                     assert!(matches!(route(&table, &attempt), Decision::Connect(_)));
                     for n in PAIRS {
@@ -147,6 +150,7 @@ fn readers_never_see_half_a_binding_while_it_changes() {
                                 dialled: tel(X),
                                 caller: Some(caller.reveal()),
                                 arrived,
+                                digits: Keyed::Nothing,
                             };
                             if let Decision::Connect(plan) = route(&table, &attempt) {
                                 assert_eq!(plan.called(), called);
@@ -227,6 +231,7 @@ fn a_hundred_thousand_bindings_are_found_listed_and_forgotten() {
             dialled: on(n).tel(),
             caller: Some(b.reveal()),
             arrived: now,
+            digits: Keyed::Nothing,
         };
         let Decision::Connect(plan) = route(&table, &attempt) else {
             panic!("refused");

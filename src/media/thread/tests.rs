@@ -3,10 +3,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::call::media::InterfaceId;
-use crate::rtp::clip::{Clip, Play, Repeats};
+use crate::rtp::clip::{Clip, Coding, Play, Repeats};
 use crate::rtp::dtmf::{Digit, Key};
 use crate::rtp::flow::{Counts, MediaNat, Payload, RtcpPort, Stream, Way};
-use crate::rtp::g711::Law;
 use crate::rtp::packet;
 
 /// A thread over many ports, what it reports, and the next port to try.
@@ -103,6 +102,7 @@ fn spec(peer: &UdpSocket) -> Box<FlowSpec> {
         number: 8,
         other: Some(8),
         clock_hz: 8_000,
+        coding: Some(Coding::A),
         is_event: false,
     };
     Box::new(FlowSpec {
@@ -307,6 +307,7 @@ fn a_key_is_sent_beat_by_beat_without_any_packet_coming_in() {
         number: 101,
         other: None,
         clock_hz: 8_000,
+        coding: None,
         is_event: true,
     });
     bench.order(Order::Open(a, spec(&caller)));
@@ -361,11 +362,8 @@ fn a_sound_is_sent_frame_by_frame_on_the_stream_that_the_peer_hears_already() {
     bench.settle(b);
     send(&callee, b, 3);
     let relayed = receive(&caller, a);
-    let play = Play {
-        clip: Arc::new(Clip::new(&[1_000; 160], Repeats::Forever)),
-        law: Law::A,
-        number: 8,
-    };
+    let clip = Clip::new(&[1_000; 160], Repeats::Forever);
+    let play = Play::new(Arc::new(clip), Coding::A, 8);
     bench.order(Order::Play(a, Box::new(play)));
     let mut last = relayed;
     for n in 0..10 {

@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use super::{Due, Flow, Keys, ROUND_TRIP_MAX, ROUND_TRIP_SLACK, Remote};
 use crate::base::time::{Instant, Wall};
 use crate::base::timer::Timers;
-use crate::rtp::dtmf::{Digit, EVENT_BYTES, Listener, Twice};
+use crate::rtp::dtmf::{Digit, EVENT_BYTES};
+use crate::rtp::ear::events::{Number, Stroke};
 use crate::rtp::flow::{Counts, Payload, RtcpPort};
-use crate::rtp::packet;
+use crate::rtp::packet::{self, Header};
 use crate::rtp::rtcp::{self, AboutUs, Ending};
+use crate::rtp::twice::Twice;
 
 /// A round trip of so many 1/65,536 s in microseconds; `None` if it can't be one.
 pub(super) fn round_trip_us(trip: u32) -> Option<u32> {
@@ -35,12 +37,16 @@ impl Flow {
     pub(super) fn hear_key(
         &mut self,
         now: Instant,
-        timestamp: u32,
+        header: &Header,
         clock_hz: u32,
         payload: &[u8],
     ) -> Option<Digit> {
-        let listener = self.listener.get_or_insert_default();
-        Listener::hear(listener, now, timestamp, clock_hz, payload)
+        let events = self.events.get_or_insert_default();
+        let strokes = events.hear(now, header, Number::Agreed(clock_hz), payload);
+        strokes.into_iter().find_map(|stroke| match stroke {
+            Stroke::Down(_) => None,
+            Stroke::Up(digit) => Some(digit),
+        })
     }
 
     /// The keys that its peer has told lately.

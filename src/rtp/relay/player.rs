@@ -73,12 +73,14 @@ impl Rounds {
     /// A flow joins the round that comes next: when, and which.
     fn join(&mut self, now: Instant, port: u32) -> (Instant, usize) {
         let step = now.as_micros().div_ceil(APART_US);
-        let due = Instant::from_micros(step.saturating_mul(APART_US));
+        let mut due = Instant::from_micros(step.saturating_mul(APART_US));
         let slot = (step % ROUNDS as u64) as usize;
         if let Some(round) = self.0.get_mut(slot) {
             if round.ports.is_empty() {
                 round.due = due;
             }
+            // The round may have been said at this very moment: whoever joins it now begins with the next.
+            due = due.max(round.due);
             round.ports.push(port);
         }
         (due, slot)
@@ -207,7 +209,7 @@ impl Flow {
             playing.frames += left_out;
             playing.pause = Pause::Yes;
         }
-        let Some(frame) = playing.play.clip.frame(playing.play.law, playing.frames) else {
+        let Some(frame) = playing.play.frame(playing.frames) else {
             return Said::Over;
         };
         playing.frames += 1;

@@ -70,6 +70,8 @@ pub(super) struct Live {
     pub(super) acked: Option<u64>,
     /// The CDR files have its record, but both sides may have to be told yet that it is over.
     pub(super) recorded: bool,
+    /// Its end was said without an arrival before it, which can only be late by now.
+    pub(super) ended_first: bool,
 }
 
 /// Where a call's state stands, or how it ended.
@@ -108,6 +110,14 @@ impl Live {
             kept: None,
             acked: None,
             recorded: false,
+            ended_first: false,
+        }
+    }
+
+    /// Its arrival is said again, with what is known of the call since. How one ended is told on the arrival before it.
+    fn arrive_again(&mut self, at: u64, bytes: usize) {
+        if self.over.is_none() && !self.ended_first {
+            (self.at, self.bytes) = (at, bytes as u32);
         }
     }
 }
@@ -154,10 +164,11 @@ impl Book {
             .lines
             .iter()
             .filter(|line| {
-                // An arrival that is there already, and news of a call that is over, are left out.
+                // News of a call that is over are left out.
                 let known = self.live.contains_key(&line.id) || arriving.contains(&line.id);
                 let (is_first, counts) = match line.what {
-                    What::Arrived(_) => (!known, !known),
+                    // One that is said again says whom the call reaches, which was not known before.
+                    What::Arrived(_) => (!known, true),
                     What::Over(_) => (!known, true),
                     What::Answered(_) | What::Died(_) | What::Kept | What::Acked => (false, known),
                     What::Ended => (false, known && !self.is_kept(&line.id)),
@@ -206,10 +217,13 @@ impl Book {
     fn note(&mut self, line: &Placed) {
         let (at, bytes, sequence) = (self.len, line.place.len(), line.sequence);
         match line.what {
-            What::Arrived(_) => drop(self.live.insert(line.id, Live::arrived(at, bytes))),
+            What::Arrived(_) => match self.live.entry(line.id) {
+                Entry::Vacant(none) => drop(none.insert(Live::arrived(at, bytes))),
+                Entry::Occupied(mut live) => live.get_mut().arrive_again(at, bytes),
+            },
             // How a call ended is told behind its arrival. What is kept stays: both sides have to be told yet.
             What::Over(_) => match self.live.entry(line.id) {
-                Entry::Vacant(none) => drop(none.insert(Live::arrived(at, bytes))),
+                Entry::Vacant(none) => none.insert(Live::arrived(at, bytes)).ended_first = true,
                 Entry::Occupied(mut live) => {
                     let live = live.get_mut();
                     let bytes = bytes as u32;

@@ -203,6 +203,24 @@ fn a_finished_record_comes_back_as_it_was_until_it_is_said_to_be_written() {
 }
 
 #[test]
+fn an_arrival_that_is_said_again_counts_as_it_was_said_last_in_copies_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, ..) = open(dir.path());
+    let named = Cdr {
+        extension: Some("1234".into()),
+        ..record(1)
+    };
+    journal.write(&arrived(1));
+    journal.write(&CallEntry::Arrived(Draft::whole(&named, &mut Vec::new())));
+    journal.book().copy_at = 0;
+    journal.tick(Tick::Second);
+    drop(journal);
+    let (_, notes, left) = open(dir.path());
+    assert_eq!(left[0].record.extension.as_deref(), Some("1234"));
+    assert_eq!((left.len(), notes), (1, vec![]));
+}
+
+#[test]
 fn a_segment_that_can_not_be_read_is_put_aside_and_the_others_are_read() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, ..) = open(dir.path());

@@ -60,7 +60,10 @@ impl Hand {
             self.parts.shared.waiting.fetch_add(1, Ordering::AcqRel);
             let answers = answers.clone();
             queue
-                .send(Job::Write(write, Box::new(move |a| answers.send(a).unwrap())))
+                .send(Job::Write(
+                    Box::new(write),
+                    Box::new(move |a| answers.send(a).unwrap()),
+                ))
                 .unwrap();
         }
         while let Ok(job) = jobs.try_recv() {
@@ -540,7 +543,9 @@ fn more_that_is_due_than_a_group_holds_is_done_at_once_between_the_writes_that_w
     for _ in 0..=2 * GROUP_MAX {
         hand.parts.shared.waiting.fetch_add(1, Ordering::AcqRel);
         let nothing = Write::Unbind(Unbind::Id(Id::from_bits(1)));
-        queue.send(Job::Write(nothing, Box::new(|_| {}))).unwrap();
+        queue
+            .send(Job::Write(Box::new(nothing), Box::new(|_| {})))
+            .unwrap();
     }
     queue.send(Job::Stop).unwrap();
     let (table, follower) = (Arc::clone(&hand.parts.table), hand.parts.follower);
@@ -640,4 +645,60 @@ fn more_writes_than_the_queue_takes_are_refused_all_or_none() {
         Err(QueueFull)
     );
     assert_eq!(store.health().waiting, 0);
+}
+
+#[test]
+fn all_last_callers_are_durable_when_the_store_is_closed_however_many_they_are() {
+    use crate::masking::binding::Mode;
+    use crate::masking::inventory::Callback;
+    use crate::masking::keyed::Keyed;
+    use crate::masking::request::PoolChange;
+    use crate::masking::route::{Attempt, claim, route};
+    use crate::masking::support::{axn, tel};
+    const COUNT: usize = GROUP_MAX + 100;
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open(dir.path(), &Settings::default(), noon).unwrap();
+    let (answers, answered) = crossbeam_channel::unbounded();
+    let mut writes = vec![
+        Write::add_pool("axn", Mode::Axn),
+        Write::SetPool {
+            pool: "axn".into(),
+            name: None,
+            settings: Box::new(PoolChange {
+                callback: Some(Callback::Last),
+                ..PoolChange::default()
+            }),
+        },
+    ];
+    let numbers: Vec<String> = (0..COUNT).map(|n| format!("170{n:08}")).collect();
+    for (n, number) in numbers.iter().enumerate() {
+        writes.push(Write::add_number_to(Some("axn"), x(number)));
+        writes.push(Write::Bind(axn(number, &format!("135{n:08}"))));
+    }
+    let count = writes.len();
+    let replied = writes.into_iter().map(|write| {
+        let answers = answers.clone();
+        let reply: Reply = Box::new(move |answer| answers.send(answer).unwrap());
+        (write, reply)
+    });
+    store.submit_all(replied.collect()).unwrap();
+    assert!(answered.iter().take(count).all(|answer| answer.is_ok()));
+    for number in &numbers {
+        let attempt = Attempt {
+            dialled: tel(number),
+            caller: Some(tel(C)),
+            diverting: None,
+            arrived: noon(),
+            digits: Keyed::Nothing,
+        };
+        claim(store.table(), route(store.table(), &attempt), None);
+    }
+    store.close();
+    drop(store);
+    let (store, _) = Store::open(dir.path(), &Settings::default(), noon).unwrap();
+    let records = store.table().records();
+    assert_eq!(
+        records.filter(|record| matches!(record, Record::Last(_))).count(),
+        COUNT
+    );
 }

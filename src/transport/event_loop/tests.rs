@@ -1,19 +1,20 @@
 //! Tests of [`event_loop`](super).
 
 use std::cell::Cell;
-use std::net::UdpSocket;
+use std::net::{IpAddr, UdpSocket};
 use std::sync::mpsc;
 
 use super::super::handed::Handed;
 use super::*;
 use crate::base::limits::SHARD_QUEUE;
 use crate::call::config::Listener;
-use crate::call::emergency::{Emergency, Table};
-use crate::call::port::Command;
-use crate::call::trunk::secret::Demand;
-use crate::sip::digest::{Algorithm, Asker};
+use crate::call::port::{Command, Why};
+use crate::call::trunk::{Cidr, Trunk};
 use crate::sip::path::Transport as Protocol;
 use crate::sip::peek::{PeekKind, peek};
+
+mod over_tcp;
+mod waiting;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const KEY: [u64; 2] = [7, 9];
@@ -64,40 +65,12 @@ fn by<F: FnMut(Now, Input<'_>, &mut Outbox) -> Option<Instant>>(take: F) -> F {
     take
 }
 
-#[test]
-fn whoever_may_call_from_anywhere_with_a_password_is_let_in_as_a_stranger_until_he_is_asked_something() {
-    let (mut transport, _) = open_on(1, 1);
-    let one = &mut transport.loops[0];
-    let net = |(address, prefix): (&str, u8)| Cidr {
-        network: address.parse().expect("an address"),
-        prefix,
-    };
-    let with = |accept_from: &[(&str, u8)], auth: bool| {
-        let mut trunk = Trunk::bare("road");
-        trunk.accept_from = accept_from.iter().map(|one| net(*one)).collect();
-        trunk.auth = auth.then(|| Demand {
-            realm: "umbra.example".into(),
-            asker: Asker::Server,
-            algorithms: vec![Algorithm::Sha256],
-            users: Vec::new(),
-        });
-        trunk
-    };
-    let source = "192.0.2.9".parse().expect("an address");
-    for (accept_from, auth, wanted) in [
-        (&[("0.0.0.0", 0)][..], true, None),
-        (&[("0.0.0.0", 0)], false, Some(Peer::Trunk)),
-        (&[("0.0.0.0", 0), ("192.0.2.0", 24)], true, Some(Peer::Trunk)),
-        (&[("192.0.2.0", 24)], true, Some(Peer::Trunk)),
-        (&[("198.51.100.0", 24)], true, Some(Peer::Stranger)),
-    ] {
-        let mut config = (*one.config).clone();
-        config.trunks = vec![with(accept_from, auth)];
-        one.config = Arc::new(config);
-        for by in [Protocol::Tcp, Protocol::Tls] {
-            assert_eq!(one.who_is_it(by, source), wanted, "{accept_from:?} {auth}");
-        }
-    }
+fn fresh_of(main: &EventLoop) -> Fresh {
+    Fresh::new(
+        main.homes.shard,
+        Arc::clone(&main.config),
+        Arc::clone(&main.resolved),
+    )
 }
 
 fn friend() -> UdpSocket {
@@ -367,158 +340,6 @@ fn a_calls_message_behind_a_flood_of_new_requests_passes_them() {
     assert!(before <= FRESH_BATCH, "behind {before} new requests");
 }
 
-/// What waits for the loop, as it would be handed on now; nothing of it is handed on at once.
-fn sorted(main: &EventLoop, fresh: &mut Fresh, path: Path, messages: &[&[u8]]) {
-    for message in messages {
-        let message = (path, *message);
-        sort(&main.homes, &main.doors, Now::default(), message, fresh, |_| {
-            panic!("handed on at once")
-        });
-    }
-}
-
-fn fresh_of(main: &EventLoop) -> Fresh {
-    Fresh::new(
-        main.homes.shard,
-        Arc::clone(&main.config),
-        Arc::clone(&main.resolved),
-    )
-}
-
-#[test]
-fn new_calls_of_the_only_shard_wait_up_to_a_limit_and_get_503_beyond_it() {
-    let (mut transport, _) = open_on(1, 1);
-    let main = transport.loops.remove(0);
-    let mut fresh = fresh_of(&main);
-    let path = Path::udp(ListenerId(0), friend().local_addr().expect("bound"));
-    let invite = text(options("call-1")).replace("OPTIONS", "INVITE");
-    for _ in 0..=SHARD_QUEUE {
-        sorted(&main, &mut fresh, path, &[invite.as_bytes()]);
-    }
-    let mut answers = Vec::new();
-    let (answered, known) = fresh.answer_refused(
-        Now::default(),
-        |_, _| false,
-        |to, bytes| answers.push((to, text(bytes))),
-    );
-    assert_eq!((answered, answers.len(), known.len()), (1, 1, 0));
-    let (to, answer) = answers.remove(0);
-    assert_eq!(to, path);
-    assert!(answer.starts_with("SIP/2.0 503 "), "{answer}");
-    let waiting = std::iter::from_fn(|| fresh.next(Instant::default()));
-    assert_eq!(waiting.count(), SHARD_QUEUE);
-
-    // The ACK of what was refused is nobody's; that of a call is handed on at once.
-    let to = answer.lines().find(|line| line.starts_with("To: ")).expect("To");
-    let ack = |to: &str| {
-        text(options("call-1"))
-            .replace("OPTIONS", "ACK")
-            .replace("To: <sip:x@127.0.0.1>", to)
-    };
-    sorted(&main, &mut fresh, path, &[ack(to).as_bytes()]);
-    let mut passed = 0;
-    let message = ack("To: <sip:x@127.0.0.1>;tag=t");
-    let message = (path, message.as_bytes());
-    sort(
-        &main.homes,
-        &main.doors,
-        Now::default(),
-        message,
-        &mut fresh,
-        |_| {
-            passed += 1;
-        },
-    );
-    assert_eq!(passed, 1);
-    assert!(fresh.is_empty());
-}
-
-#[test]
-fn a_call_that_waits_too_long_is_refused_and_an_options_is_not() {
-    let (mut transport, _) = open_on(1, 1);
-    let main = transport.loops.remove(0);
-    let mut fresh = fresh_of(&main);
-    let path = Path::udp(ListenerId(0), friend().local_addr().expect("bound"));
-    let probe = options("call-1");
-    let invite = text(probe.clone()).replace("OPTIONS", "INVITE");
-    sorted(&main, &mut fresh, path, &[invite.as_bytes(), &probe]);
-    let late = Instant::default() + Duration::from_secs(1);
-    let next = fresh.next(late).expect("the probe");
-    assert!(next.bytes.starts_with(b"OPTIONS"));
-    let (answered, _) = fresh.answer_refused(Now::default(), |_, _| false, |_, _| {});
-    assert_eq!(answered, 1);
-    let counts = main.config.trunks[0].overload.counts();
-    assert_eq!((counts.taken, counts.shed), (0, 1));
-
-    // A repetition of one that was taken goes to whoever took it.
-    sorted(&main, &mut fresh, path, &[invite.as_bytes()]);
-    assert!(fresh.next(late).is_none());
-    let (answered, known) = fresh.answer_refused(Now::default(), |_, _| true, |_, _| {});
-    assert_eq!((answered, known.len()), (0, 1));
-}
-
-#[test]
-fn an_emergency_call_is_not_refused_for_load_however_its_trunk_writes_the_number() {
-    let (mut transport, _) = open_on(1, 1);
-    let main = &mut transport.loops[0];
-    let mut config = (*main.config).clone();
-    config.emergency = Some(Emergency {
-        table: Table::of_country("CN").expect("it is in the list"),
-        trunk: 0,
-    });
-    main.config = Arc::new(config);
-    let late = Instant::default() + Duration::from_secs(1);
-    let path = Path::udp(ListenerId(0), friend().local_addr().expect("bound"));
-    let call = |user: &str| {
-        let to = format!("INVITE sip:{user}@");
-        text(options("call-1"))
-            .replace("CSeq: 1 OPTIONS", "CSeq: 1 INVITE")
-            .replace("OPTIONS sip:x@", &to)
-    };
-    for (user, is_taken) in [
-        ("110", true),
-        ("+86110", true),
-        ("12395", true),
-        ("911", false),
-        ("17000000001", false),
-    ] {
-        let mut fresh = fresh_of(main);
-        sorted(main, &mut fresh, path, &[call(user).as_bytes()]);
-        assert_eq!(fresh.next(late).is_some(), is_taken, "{user}");
-        // So it is where there is no room.
-        let mut fresh = fresh_of(main);
-        for _ in 0..SHARD_QUEUE {
-            sorted(main, &mut fresh, path, &[call("17000000009").as_bytes()]);
-        }
-        sorted(main, &mut fresh, path, &[call(user).as_bytes()]);
-        let waiting = std::iter::from_fn(|| fresh.next(Instant::default()));
-        let wanted = format!("sip:{user}@");
-        let has_it = |packet: &Packet| text(packet.bytes.to_vec()).contains(&wanted);
-        assert_eq!(waiting.filter(has_it).count() == 1, is_taken, "{user}");
-    }
-}
-
-#[test]
-fn a_cancel_never_overtakes_its_invite_and_finds_room_when_new_calls_dont() {
-    let (mut transport, _) = open_on(1, 1);
-    let main = transport.loops.remove(0);
-    let mut fresh = fresh_of(&main);
-    let path = Path::udp(ListenerId(0), friend().local_addr().expect("bound"));
-    let invite = text(options("call-1")).replace("OPTIONS", "INVITE");
-    let cancel = invite.replace("INVITE", "CANCEL");
-    for _ in 0..SHARD_QUEUE {
-        sorted(&main, &mut fresh, path, &[invite.as_bytes()]);
-    }
-    sorted(&main, &mut fresh, path, &[cancel.as_bytes()]);
-    let waiting: Vec<Packet> = std::iter::from_fn(|| fresh.next(Instant::default())).collect();
-    assert_eq!(waiting.len(), SHARD_QUEUE + 1);
-    assert!(
-        waiting
-            .last()
-            .is_some_and(|last| last.bytes.starts_with(b"CANCEL"))
-    );
-}
-
 #[test]
 fn what_came_while_something_else_was_done_is_stamped_with_its_own_time() {
     let (mut transport, addresses) = open_on(1, 2);
@@ -590,133 +411,6 @@ fn an_address_that_somebody_has_is_named() {
     assert!(error.is_some_and(|e| e.starts_with(&format!("can't listen on {address}: "))));
 }
 
-fn tcp_listener(id: u8) -> Listener {
-    Listener {
-        id: ListenerId(id),
-        transport: Protocol::Tcp,
-        address: ([127, 0, 0, 1], 0).into(),
-        advertised: ([127, 0, 0, 1], 0).into(),
-    }
-}
-
-fn by_tcp(remote: SocketAddr) -> Path {
-    Path {
-        listener: ListenerId(0),
-        transport: Protocol::Tcp,
-        remote,
-        flow: None,
-        party: None,
-    }
-}
-
-#[test]
-fn every_shard_gets_its_own_calls_off_one_connection_and_answers_over_it() {
-    use std::io::{Read, Write};
-    let (mut transport, addresses) = open_with(vec![tcp_listener(0)], 3).expect("loopback is free");
-    let threads: Vec<_> = transport
-        .loops
-        .drain(..)
-        .map(|shard| {
-            std::thread::spawn(move || {
-                let me = shard.shard();
-                shard.run(by(|_, input, out| {
-                    if let Input::Packet { path, bytes } = input {
-                        let call_id = peek(bytes).expect("a message").call_id;
-                        assert!(me.is_home(call_id));
-                        out.send(path, format!("{:8}", String::from_utf8_lossy(call_id)).into());
-                    }
-                    None
-                }));
-            })
-        })
-        .collect();
-    let mut friend = std::net::TcpStream::connect(addresses[0]).expect("it listens");
-    friend.set_read_timeout(Some(PATIENCE)).expect("a socket");
-    let stream: Vec<u8> = (0..60).flat_map(|n| options(&format!("call-{n}"))).collect();
-    for piece in stream.chunks(777) {
-        friend.write_all(piece).expect("sent");
-    }
-    let mut answers = vec![0; 60 * 8];
-    friend.read_exact(&mut answers).expect("all are answered");
-    let mut answered: Vec<String> = answers
-        .chunks(8)
-        .map(|answer| String::from_utf8_lossy(answer).trim().to_owned())
-        .collect();
-    answered.sort();
-    answered.dedup();
-    assert_eq!(answered.len(), 60);
-    assert_eq!(transport.stats.connections.load(Ordering::Relaxed), 1);
-    for door in transport.doors.iter() {
-        door.tell(Message::Stop).expect("there is room");
-    }
-    for thread in threads {
-        thread.join().expect("no panic");
-    }
-}
-
-#[test]
-fn a_refused_connection_is_told_to_every_shard_whichever_sent() {
-    let (mut transport, _) = open_with(vec![tcp_listener(0)], 2).expect("loopback is free");
-    let nobody = {
-        let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback is free");
-        gone.local_addr().expect("bound")
-    };
-    let (tell, told) = mpsc::channel();
-    let threads: Vec<_> = transport
-        .loops
-        .drain(..)
-        .map(|shard| {
-            let tell = tell.clone();
-            std::thread::spawn(move || {
-                let index = shard.shard().index;
-                shard.run(by(|_, input, out| {
-                    match input {
-                        Input::Order(Command::Drain) => out.send(by_tcp(nobody), b"lost"[..].into()),
-                        Input::Failed(path, why) => tell.send((index, path.remote, why)).expect("heard"),
-                        _ => {}
-                    }
-                    None
-                }));
-            })
-        })
-        .collect();
-    // First the shard that has the listener's connections, then the other one.
-    for sender in transport.doors.iter() {
-        sender
-            .tell(Message::Order(Command::Drain))
-            .expect("there is room");
-        let mut heard = [told.recv_timeout(PATIENCE), told.recv_timeout(PATIENCE)].map(|h| h.expect("both"));
-        heard.sort_by_key(|(index, ..)| *index);
-        assert_eq!(heard, [(0, nobody, Why::Refused), (1, nobody, Why::Refused)]);
-    }
-    for door in transport.doors.iter() {
-        door.tell(Message::Stop).expect("there is room");
-    }
-    for thread in threads {
-        thread.join().expect("no panic");
-    }
-}
-
-#[test]
-fn when_the_last_connection_is_gone_nothing_is_waited_for_any_more() {
-    let (mut transport, addresses) = open_with(vec![tcp_listener(0)], 1).expect("loopback is free");
-    let mut main = transport.loops.remove(0);
-    drop(std::net::TcpStream::connect(addresses[0]).expect("it listens"));
-    let (mut inbox, mut fresh, mut ready) = (Inbox::default(), fresh_of(&main), Vec::new());
-    let mut accepted = false;
-    while !accepted || !main.connections.is_empty() {
-        main.poller.wait(Some(PATIENCE), &mut ready).expect("no fault");
-        for ready in &ready {
-            main.look(*ready, &mut inbox, &mut fresh, &mut |_, _| {});
-        }
-        accepted = true;
-        assert!(main.sweep.is_some(), "a connection has its time");
-    }
-    main.sweep = Some(Instant::default());
-    main.flush(&mut Outbox::default());
-    assert_eq!(main.sweep, None);
-}
-
 /// Takes packets once it was told to.
 struct Shy {
     may: bool,
@@ -738,9 +432,12 @@ impl Handler for Shy {
                 self.may = true;
                 "order"
             }
-            Input::Timeout | Input::Failed(..) | Input::Media(_) | Input::Config(_) | Input::Resolved(_) => {
-                return None;
-            }
+            Input::Timeout
+            | Input::Failed(..)
+            | Input::Media(_)
+            | Input::Advice(..)
+            | Input::Config(_)
+            | Input::Resolved(_) => return None,
         };
         self.told.send(what).expect("heard");
         None

@@ -121,9 +121,15 @@ impl<S: Stage> Play<S> {
         self.patience()
     }
 
-    /// Keys pressed by hand: RFC 4733 events under the number that the other side wants.
+    /// Keys pressed by hand: RFC 4733 events under the number that the other side wants, or messages, or tones.
     pub(super) fn press(&mut self, who: &str, keys: &str, options: &[&str]) -> Result<(), String> {
         let (phone, call) = self.place(who)?;
+        if options.contains(&"by=info") {
+            return self.press_by_info(who, keys);
+        }
+        if options.contains(&"by=tone") {
+            return self.press_by_tone((phone, call), keys);
+        }
         let codec = options
             .iter()
             .find_map(|option| option.strip_prefix("as="))
@@ -134,6 +140,27 @@ impl<S: Stage> Play<S> {
                 self.wait("20ms")?;
             }
             self.wait("40ms")?;
+        }
+        Ok(())
+    }
+
+    /// A message a key.
+    fn press_by_info(&mut self, who: &str, keys: &str) -> Result<(), String> {
+        for key in keys.chars() {
+            let body = [format!("body Signal={key}"), "body Duration=160".to_owned()];
+            self.say(who, "INFO", &["body=application/dtmf-relay"], &body)?;
+            self.hear(who, "200", &["INFO"], &[])?;
+        }
+        Ok(())
+    }
+
+    /// 100 ms of both tones of a key among the audio (ITU-T Q.23), and as long a silence.
+    fn press_by_tone(&mut self, (phone, call): Place, keys: &str) -> Result<(), String> {
+        for key in keys.bytes() {
+            for packet in self.cast.phones[phone].dial(call, key)? {
+                self.cast.stage.send(packet);
+                self.wait("20ms")?;
+            }
         }
         Ok(())
     }
@@ -230,7 +257,8 @@ impl<S: Stage> Play<S> {
         loop {
             let call = &self.cast.phones[phone].calls[call];
             let read = call.tones_read;
-            let last = read.checked_sub(1).and_then(|last| call.rtp.get(last));
+            let last = read.checked_sub(1).filter(|last| *last >= call.tones_before);
+            let last = last.and_then(|last| call.rtp.get(last));
             let packets = call.rtp.iter().skip(read).map(|(_, bytes)| &bytes[..]);
             let heard = tone::decoded(packets, last.map(|(_, bytes)| &bytes[..]), may_lack);
             let found = heard.and_then(|heard| tone::find(&heard, &cadence, ms));

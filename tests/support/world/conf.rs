@@ -1,12 +1,13 @@
 //! The configuration of the simulated server, as a play or a history sets it up.
 
 use std::net::SocketAddr;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use umbra::call::bans::Terms;
 use umbra::call::config::{Config, Listener, SipTimers};
 use umbra::call::emergency::{Emergency, Number, Table};
 use umbra::call::media;
+use umbra::call::prompts::{Owner, Prompt, Prompts};
 use umbra::call::routes::{Match, Pattern, Route};
 use umbra::call::targets::{Name, Place, Resolved, Scheme, Server, Target};
 use umbra::call::trunk::rank::Rank;
@@ -18,6 +19,7 @@ use umbra::call::trunk::{
 };
 use umbra::config::{Conf, Reading};
 use umbra::masking::binding::Mode;
+use umbra::rtp::clip::{Clip, Repeats};
 use umbra::rtp::flow::MediaNat;
 use umbra::rtp::signals::{Country, Signals};
 use umbra::sip::digest::{Algorithm, Asker};
@@ -59,6 +61,7 @@ pub(super) fn config_of(setup: &Setup) -> Config {
     config.announcements_max = setup.announcements;
     let country = Country::ALL.iter().find(|(name, _)| *name == setup.tones);
     config.media.signals = Signals::of(country.expect("a country with tones").1);
+    config.prompts = prompts();
     let carrier = Trunk {
         name: "carrier".into(),
         accept_from: setup.accepted().into_iter().map(net).collect(),
@@ -257,4 +260,17 @@ fn further_trunks(setup: &Setup) -> Vec<Trunk> {
 
 fn naming(is_own: bool) -> Naming {
     if is_own { Naming::Own } else { Naming::None }
+}
+
+fn prompts() -> Arc<Prompts> {
+    let mut all = Prompts::default();
+    for (name, hz) in super::super::prompts::PROMPTS {
+        all.add(Prompt {
+            clip: Arc::new(Clip::new(&super::super::prompts::samples(hz), Repeats::Once)),
+            owner: Owner::Server,
+            language: all.language(),
+            name: name.into(),
+        });
+    }
+    Arc::new(all)
 }

@@ -241,10 +241,10 @@ impl World {
             };
             self.carry(packet, None);
         }
-        while let Some((port, digit)) = self.relay.poll_heard() {
+        while let Some((port, keyed)) = self.relay.poll_heard() {
             let port = media::MediaPort(port);
             let shard = self.lanes.shard_of(port);
-            self.later(Duration::ZERO, What::Report(shard, Report::Key(port, digit)));
+            self.later(Duration::ZERO, What::Report(shard, Report::of_key(port, keyed)));
         }
     }
 }

@@ -60,9 +60,17 @@ impl World {
             CallEntry::Over(draft) => self.over.entry(draft.call_id).or_default().push(draft),
             CallEntry::Arrived(draft) => {
                 let id = draft.call_id;
-                if self.journal.insert(id, self.serial).is_some() {
+                // One that was asked for digits, or waited for a customer's server, says once more whom it has.
+                let before = self
+                    .arrivals
+                    .get(&id)
+                    .map(|draft| draft::record(id, &draft.bytes, None));
+                let is_named =
+                    before.is_some_and(|before| before.map_or(true, |before| before.callee.is_some()));
+                if is_named {
                     self.faults.push(format!("{id} is twice in the journal"));
                 }
+                self.journal.insert(id, self.serial);
                 self.arrivals.insert(id, draft);
             }
             CallEntry::Answered { .. }
@@ -130,7 +138,7 @@ impl World {
                                 self.law.took(dialled, caller, at, event.call_id);
                             }
                         }
-                        EventKind::Dialled => {}
+                        EventKind::Dialled | EventKind::Digits(_) => {}
                     }
                     self.events.push(event);
                 }
@@ -159,6 +167,7 @@ impl World {
                 }
                 Output::Told(id) => self.disk.told(self.now, id),
                 // It is written.
+                Output::Ask(id, inquiry) => self.inquired(shard, id, &inquiry),
                 Output::Journal(_) | Output::Answer(..) | Output::Registration(_) | Output::Legs(_) => {}
                 Output::CalleeUsed(callee) => {
                     let (id, only) = (callee.binding, Some(callee));
@@ -200,6 +209,7 @@ impl World {
             }
             Order::Play(_, play) => self.relay.play(now, port.0, play),
             Order::Hush(_) => self.relay.hush(port.0),
+            Order::Listen(_, listening) => self.relay.listen(port.0, *listening),
             Order::Count(_) => {
                 let counts = self.relay.counts(now, port.0).unwrap_or_default();
                 self.later(Duration::ZERO, What::Report(shard, Report::Counts(port, counts)));

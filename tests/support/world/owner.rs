@@ -2,17 +2,22 @@
 
 use std::time::Duration;
 
-use umbra::base::limits::CALLEE_TIME;
+use umbra::base::limits::{CALLEE_TIME, RING_EACH_DEFAULT};
 use umbra::base::number::{RealNumber, Tel, VirtualNumber};
 use umbra::base::time::Wall;
 use umbra::call::port::Command;
 use umbra::masking::binding::{Direction, Mode, Rare, Terms};
-use umbra::masking::inventory::{DEFAULT_ACCOUNT, DEFAULT_POOL, NumberState, Standing};
+use umbra::masking::collect::Collecting;
+use umbra::masking::cues::{Cues, Early, Hearers};
+use umbra::masking::group::GroupId;
+use umbra::masking::inventory::{Callback, DEFAULT_ACCOUNT, DEFAULT_POOL, NumberState, OwnerDials, Standing};
 use umbra::masking::listing::BindingFilter;
 use umbra::masking::quarantine::{Grip, Quarantine};
 use umbra::masking::request::{
-    BindRequest, DryRun, OnConflict, PoolChange, Refused, Unbind, UpdateRequest, Wanted, Write, XChoice,
+    BindRequest, DryRun, GroupRequest, OnConflict, PoolChange, Refused, Unbind, UpdateRequest, Wanted, Write,
+    XChoice,
 };
+use umbra::masking::turns::{Order, Ring};
 
 use super::super::law::Promise;
 use super::super::stage::{Binding, Doing};
@@ -60,6 +65,34 @@ impl World {
         }));
     }
 
+    /// Settings of a mode's pool.
+    pub(super) fn sets_pool(&mut self, mode: Mode, settings: &[&str]) {
+        if self.table.pool(mode.name()).is_none() {
+            super::must(self.write(&Write::add_pool(mode.name(), mode)));
+        }
+        let mut change = PoolChange::default();
+        for setting in settings {
+            match *setting {
+                "collect=answer" => change.collect = Some(Collecting::Answer),
+                "collect=early" => change.collect = Some(Collecting::Early),
+                "owner-dials=ask" => change.owner_dials = Some(OwnerDials::Ask),
+                "callback=last" => change.callback = Some(Callback::Last),
+                "calls-per-x=1" => change.calls_per_x = Some(Some(1)),
+                other => match other.strip_prefix("width=").and_then(|width| width.parse().ok()) {
+                    Some(width) => change.extension_width = Some(width),
+                    None => panic!("no setting of a pool is {other}"),
+                },
+            }
+        }
+        let settings = Box::new(change);
+        let pool = mode.name().into();
+        super::must(self.write(&Write::SetPool {
+            pool,
+            name: None,
+            settings,
+        }));
+    }
+
     pub(super) fn owns_in(&mut self, mode: Mode, x: &str) {
         if mode != Mode::Axb && self.table.pool(mode.name()).is_none() {
             super::must(self.write(&Write::add_pool(mode.name(), mode)));
@@ -85,10 +118,17 @@ impl World {
             Some(other) => panic!("no direction is called {other}"),
         };
         let now = self.at().wall;
-        let (x, a) = (self.tel(&binding.x), self.tel(&binding.a));
-        let y = (mode == Mode::Axyb).then(|| self.tel(&binding.y));
-        let b = (mode != Mode::Ax).then(|| self.tel(&binding.b));
+        let x = self.tel(&binding.x);
+        let a = self.tel(if binding.a.is_empty() {
+            &binding.b
+        } else {
+            &binding.a
+        });
+        let y = (!binding.y.is_empty()).then(|| self.tel(&binding.y));
+        let b = (!binding.b.is_empty()).then(|| self.tel(&binding.b));
         let person = |tel: Option<Tel>| RealNumber::new(tel.expect("this mode has one"));
+        let members: Vec<Tel> = binding.members.iter().map(|one| self.tel(one)).collect();
+        let default = (!binding.default.is_empty()).then(|| self.tel(&binding.default));
         let parties = match mode {
             Mode::Axb => Wanted::Axb {
                 a: person(Some(a)),
@@ -100,9 +140,50 @@ impl World {
                 y: XChoice::Given(VirtualNumber::new(y.expect("this mode has one"))),
                 b: person(b),
             },
+            Mode::X => panic!("nothing is bound in it"),
+            Mode::Axe => Wanted::Axe {
+                a: person(Some(a)),
+                e: binding.e.parse().ok(),
+            },
+            Mode::Axn => Wanted::Axn { a: person(Some(a)) },
+            Mode::Axn95 => Wanted::Axn95 { a: person(Some(a)) },
+            Mode::Axg => Wanted::Axg {
+                a: person(Some(a)),
+                group: self.group(mode, &members, None)?,
+            },
+            Mode::Gxb => Wanted::Gxb {
+                group: self.group(mode, &members, default)?,
+                b: person(b),
+            },
+            Mode::Gxyb => Wanted::Gxyb {
+                group: self.group(mode, &members, default)?,
+                y: XChoice::Given(VirtualNumber::new(y.expect("this mode has one"))),
+                b: person(b),
+            },
+            Mode::Xb if binding.a.is_empty() => Wanted::Xb { b: person(b) },
+            Mode::Xb => Wanted::Paired { a: person(Some(a)) },
+            Mode::Inbound => Wanted::Inbound {
+                base: person(Some(a)),
+            },
+        };
+        let callback = (!binding.callback.is_empty()).then(|| self.tel(&binding.callback));
+        let list: Vec<RealNumber> = binding
+            .ring
+            .iter()
+            .map(|one| RealNumber::new(self.tel(one)))
+            .collect();
+        let order = match binding.order.as_str() {
+            "unconditional" => Order::Unconditional,
+            _ => Order::Conditional,
         };
         let rare = Rare {
+            ring: (!list.is_empty()).then(|| {
+                let each = RING_EACH_DEFAULT;
+                Box::new(Ring { order, list, each })
+            }),
             max_duration: binding.max,
+            callback: callback.map(RealNumber::new),
+            cues: cues(&binding.cues).some(),
             ..Rare::default()
         };
         let expires = binding.ttl.map(|ttl| now.plus(ttl));
@@ -115,11 +196,25 @@ impl World {
             dry_run: DryRun::No,
         }))?;
         let mut promise = Promise::new(mode, x, a, y, b, now);
+        promise.members = members;
+        promise.default = default;
         promise.direction = direction;
         promise.until = expires.unwrap_or(Wall::NEVER);
         let wrong = self.law.promise(promise);
         self.blame(wrong);
         Ok(())
+    }
+
+    /// A group of these members, in the mode's pool.
+    fn group(&mut self, mode: Mode, members: &[Tel], default: Option<Tel>) -> Result<GroupId, Refused> {
+        self.write(&Write::AddGroup(GroupRequest {
+            pool: mode.name().into(),
+            name: None,
+            numbers: members.iter().copied().map(RealNumber::new).collect(),
+            default: default.map(RealNumber::new),
+        }))?;
+        let groups = self.table.groups(None, None, usize::MAX);
+        Ok(groups.items.last().expect("one was just made").id)
     }
 
     /// Ends every binding on a number.
@@ -205,6 +300,8 @@ impl World {
         let page = self.table.bindings(&filter, self.at().wall, None, 2);
         match &page.items[..] {
             [only] => Some(only.id),
+            // A work number comes before those who are paired on it.
+            [work, _] if work.mode() == Mode::Xb => Some(work.id),
             _ => None,
         }
     }
@@ -237,6 +334,17 @@ impl World {
                     settings: Box::new(settings),
                 });
             }
+            Doing::Callback(mode, callback) => {
+                let settings = PoolChange {
+                    callback: Some(callback),
+                    ..PoolChange::default()
+                };
+                return self.write(&Write::SetPool {
+                    pool: mode.name().into(),
+                    name: None,
+                    settings: Box::new(settings),
+                });
+            }
             Doing::Lock => Some(NumberState::Locked),
             Doing::Unlock => Some(NumberState::Active),
             Doing::Freeze(cause) => Some(NumberState::Frozen(cause)),
@@ -255,8 +363,33 @@ impl World {
                 }
             }
             Doing::Lock | Doing::Unlock | Doing::Thaw => self.law.freeze(x.tel(), false),
-            Doing::Suspend | Doing::Resume | Doing::Fax(_) => {}
+            Doing::Suspend | Doing::Resume | Doing::Fax(_) | Doing::Callback(..) => {}
         }
         Ok(())
     }
+}
+
+/// What is heard beside the parties.
+fn cues(said: &[(String, String)]) -> Cues {
+    let mut cues = Cues::default();
+    for (key, value) in said {
+        let prompt = || Some(Box::from(&**value));
+        let hearers = || {
+            let found = Hearers::NAMES.iter().find(|(name, _)| name == value);
+            Some(found.expect("who hears it").1)
+        };
+        match &**key {
+            "last_minute" => cues.last_minute = hearers(),
+            "early_media" => {
+                let found = Early::NAMES.iter().find(|(name, _)| name == value);
+                cues.early_media = Some(found.expect("relay or keep").1);
+            }
+            "waiting_caller" => cues.waiting_caller = prompt(),
+            "waiting_callee" => cues.waiting_callee = prompt(),
+            "whisper" => cues.whisper = prompt(),
+            "record_tone" => cues.record_tone = hearers(),
+            other => panic!("nothing heard is called {other}"),
+        }
+    }
+    cues
 }

@@ -9,6 +9,7 @@ use umbra::base::shard::{Homes, Shard};
 use umbra::base::time::Wall;
 use umbra::call::bans::Bans;
 use umbra::call::cdr::Cdr;
+use umbra::call::ivr::lockout::Lockout;
 use umbra::call::kept::{self, Fate, Left};
 use umbra::call::media::{MediaPort, Order};
 use umbra::call::port::{CallEntry, Command, Output, Records};
@@ -173,6 +174,7 @@ impl World {
     /// anything meanwhile speaks to nobody.
     pub(super) fn die(&mut self) {
         self.dead = Some(self.at().wall);
+        self.customer.deaths += 1;
         self.past.deaths.push(self.now);
         self.skew_then = self.skew;
         self.switches.clear();
@@ -298,10 +300,14 @@ impl World {
         let config = Arc::new(self.config.clone());
         self.reach = Arc::new(Reach::with(self.reach.blocks()));
         let bans = Arc::new(Bans::default());
+        let lockout = Arc::new(Lockout::default());
         for index in 0..self.setup.shards {
             let (config, table, lanes) = (config.clone(), self.table.clone(), self.lanes.clone());
             let switch = Switch::with_ports(config, table, shard(index), lanes, self.chance.fork());
-            let switch = switch.sharing(self.reach.clone()).barring(bans.clone());
+            let switch = switch
+                .sharing(self.reach.clone())
+                .barring(bans.clone())
+                .locking(lockout.clone());
             self.switches.push(switch);
         }
     }

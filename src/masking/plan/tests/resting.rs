@@ -204,7 +204,7 @@ fn a_caller_who_still_uses_a_resting_key_reaches_nobody_but_whom_he_knew() {
         world.try_bind(ax(NUMBER, next)).expect("anyone's key is free");
         let called = |world: &World, caller| match world.call(NUMBER, caller) {
             Decision::Connect(plan) => Some(plan.called()),
-            Decision::Refuse(_) => None,
+            Decision::Collect(_) | Decision::Ask(_) | Decision::Refuse(_) => None,
         };
         assert_eq!(called(&world, B), answer, "{next}");
         assert_eq!(called(&world, C), Some(real(next)));

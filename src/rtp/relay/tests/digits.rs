@@ -162,6 +162,7 @@ fn an_event_runs_at_the_audios_clock_if_the_leg_agreed_on_one() {
         number: 102,
         other: None,
         clock_hz: 16_000,
+        coding: None,
         is_event: true,
     });
     let mut bench = Bench::with(spec(a()), to_b);

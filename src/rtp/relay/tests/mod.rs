@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::*;
+use crate::rtp::clip::Coding;
 use crate::rtp::flow::{MediaNat, Payload, Stream};
 use crate::rtp::outbound::Sent;
 use crate::rtp::packet::Header;
@@ -12,6 +13,7 @@ use crate::rtp::srtp::RTP_GROWTH_MAX;
 mod addresses;
 mod arbitrary;
 mod digits;
+mod ears;
 mod fax;
 mod headers;
 mod reports;
@@ -22,6 +24,7 @@ mod sounds;
 const A: u32 = 20_000;
 const B: u32 = 20_002;
 const MS: u64 = 1_000;
+const CODINGS: [Coding; 3] = [Coding::A, Coding::Mu, Coding::G722];
 /// The wall clock at instant zero.
 const WALL: Wall = Wall::from_millis(1_795_255_200_000);
 /// What A and B call themselves.
@@ -50,6 +53,7 @@ fn spec(remote: SocketAddr) -> FlowSpec {
         number,
         other,
         clock_hz,
+        coding: CODINGS.into_iter().find(|coding| coding.payload() == number),
         is_event,
     };
     FlowSpec {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::base::keying::{Keying, Suite};
 use crate::base::limits::{LATCH_PACKETS, SRTP_SSRCS};
+use crate::rtp::dtmf::Pressed;
 use crate::rtp::flow::Security;
 use crate::rtp::srtp::{Open, Seal};
 

@@ -1,11 +1,13 @@
 //! Sounds of ours among what is relayed.
 
+use std::f64::consts::TAU;
 use std::sync::Arc;
 
 use super::*;
-use crate::rtp::clip::{Clip, Play, Repeats};
+use crate::rtp::clip::{Clip, Coding, Play, Repeats};
 use crate::rtp::dtmf::{Digit, Key};
 use crate::rtp::g711::Law;
+use crate::rtp::g722::Decoder;
 
 const FRAME_MS: u64 = 20;
 
@@ -14,11 +16,7 @@ fn play(frames: usize, repeats: Repeats) -> Play {
     let samples: Vec<i16> = (0..frames * 160)
         .map(|at| Law::A.decode((at / 160) as u8))
         .collect();
-    Play {
-        clip: Arc::new(Clip::new(&samples, repeats)),
-        law: Law::A,
-        number: 8,
-    }
+    Play::new(Arc::new(Clip::new(&samples, repeats)), Coding::A, 8)
 }
 
 /// What leaves at a moment.
@@ -204,6 +202,62 @@ fn a_key_is_heard_alone_and_the_sound_goes_on_after_it() {
 }
 
 #[test]
+fn what_is_heard_in_each_coding_is_what_was_played() {
+    // Syllables of a voice: a pitch that glides, with overtones, that swells and fades.
+    let samples: Vec<i16> = (0..16_000)
+        .map(|at| {
+            let t = f64::from(at) / 8_000.0;
+            let pitch = TAU * (120.0 * t + 20.0 * (TAU * 0.7 * t).sin());
+            let voice: f64 = (1..20).map(|n| (pitch * f64::from(n)).sin() / f64::from(n)).sum();
+            (4_000.0 * voice * (TAU * 2.0 * t).sin().abs()) as i16
+        })
+        .collect();
+    let clip = Arc::new(Clip::new(&samples, Repeats::Once));
+    // The filters of G.722 look five or six samples ahead: 11 at its rate.
+    for (coding, late, least) in [
+        (Coding::A, 0, 0.99),
+        (Coding::Mu, 0, 0.99),
+        (Coding::G722, 6, 0.95),
+    ] {
+        let mut bench = Bench::new();
+        let play = Play::new(clip.clone(), coding, coding.payload());
+        bench.relay.play(bench.now, A, &play);
+        let said = bench.hear(2_100);
+        assert_eq!(said.len(), 100, "two seconds, and no more");
+        assert!(
+            said.iter()
+                .all(|said| said.header.payload_type == coding.payload())
+        );
+        let codes: Vec<u8> = said.into_iter().flat_map(|said| said.payload).collect();
+        let law = |law: Law| codes.iter().map(|code| law.decode(*code)).collect::<Vec<_>>();
+        let heard = match coding {
+            Coding::A => law(Law::A),
+            Coding::Mu => law(Law::Mu),
+            Coding::G722 => {
+                let mut room = vec![0; codes.len()];
+                Decoder::default().low_band(&codes, &mut room).to_vec()
+            }
+        };
+        let alike = correlation(&samples, &heard[late..]);
+        assert!(alike > least, "{coding:?}: {alike}");
+        let elsewhere = correlation(&samples, &heard[late + 40..]);
+        assert!(elsewhere < 0.9, "{coding:?}: {elsewhere} a little later");
+    }
+}
+
+/// How alike two sounds are: 1 if one is as the other, only louder.
+fn correlation(one: &[i16], other: &[i16]) -> f64 {
+    let pairs = one.iter().zip(other).map(|(a, b)| (f64::from(*a), f64::from(*b)));
+    let (mut both, mut a2, mut b2) = (0.0, 0.0, 0.0);
+    for (a, b) in pairs {
+        both += a * b;
+        a2 += a * a;
+        b2 += b * b;
+    }
+    both / (a2 * b2).sqrt()
+}
+
+#[test]
 fn a_flow_that_ends_plays_no_more() {
     let mut bench = Bench::new();
     bench.relay.play(bench.now, A, &play(50, Repeats::Forever));
@@ -281,4 +335,17 @@ fn a_report_tells_of_what_was_played() {
     let next = bench.hear(20).remove(0);
     let ahead = next.header.timestamp.wrapping_sub(word(4));
     assert_eq!(u64::from(ahead), (next.at - at).as_micros() as u64 * 8 / 1_000);
+}
+
+#[test]
+fn who_joins_a_round_that_was_just_said_hears_every_frame() {
+    let mut bench = Bench::new();
+    bench.relay.play(bench.now, A, &play(5, Repeats::Once));
+    let mut said = bench.speak();
+    bench.relay.play(bench.now, B, &play(5, Repeats::Once));
+    said.extend(bench.hear(200));
+    for port in [A, B] {
+        let heard: Vec<u8> = said.iter().filter(|s| s.port == port).map(frame_of).collect();
+        assert_eq!(heard, [0, 1, 2, 3, 4], "port {port}");
+    }
 }

@@ -1,0 +1,122 @@
+//! Groups, work numbers and 400 numbers, from their making to an export and a backup.
+
+use super::*;
+
+#[test]
+fn a_group_is_made_bound_and_changed_while_it_is_bound() {
+    let served = Served::start();
+    done(&served, "pool add couriers --mode axg");
+    done(&served, "number add 17000000001 --pool couriers");
+    let made = done(&served, "group add east --pool couriers 13900000002 13700000003");
+    assert_eq!(made, "10000001  east  pool couriers  2 members\n");
+    let bound = done(&served, "bind axg --x 17000000001 --a 13800000001 --group east");
+    assert!(bound.trim_end().ends_with("group 10000001"), "{bound}");
+    let route = |caller: &str| done(&served, &format!("route 17000000001 {caller}"));
+    assert!(
+        route("13600000004").contains("not bound"),
+        "{}",
+        route("13600000004")
+    );
+    done(&served, "group join east 13600000004");
+    assert!(
+        route("13600000004").contains("is a member of the group of axg binding"),
+        "{}",
+        route("13600000004")
+    );
+    done(&served, "group leave east 13900000002");
+    let members = done(&served, "group members east");
+    assert!(
+        members.contains("137****0003") && !members.contains("139****0002"),
+        "{members}"
+    );
+    let fault = umbra(&served, "group remove east").unwrap_err();
+    assert!(fault.contains("still has bindings"), "{fault}");
+    let fault = umbra(&served, "group join east 13800000001").unwrap_err();
+    assert!(
+        fault.contains("138****0001") && fault.contains("can't be a member"),
+        "{fault}"
+    );
+    let fault = umbra(&served, "group show west").unwrap_err();
+    assert!(fault.contains("there is no group west"), "{fault}");
+}
+
+#[test]
+fn groups_and_what_is_bound_to_them_come_back_from_a_file_and_from_a_backup() {
+    let one = Served::start();
+    for line in [
+        "pool add couriers --mode gxb",
+        "pool add staff --mode xb",
+        "pool add service --mode 400",
+        "number add 17000000001 --pool couriers",
+        "number add 17000000002 --pool staff",
+        "number add 4001234567 --pool service",
+        "group add east --pool couriers 13900000002 13700000003 --default 13700000003",
+        "bind gxb --x 17000000001 --group east --b 13800000001",
+        "bind xb --x 17000000002 --b 13800000001 --ring 13600000004,13500000005 --ring-each 10s",
+        "bind xb --x 17000000002 --a 13400000006",
+        "bind 400 --x 4001234567 --base 13800000001",
+    ] {
+        done(&one, line);
+    }
+    let file = one.dir().join("all.csv");
+    done(&one, &format!("export {}", file.display()));
+    let two = Served::start();
+    let import = format!("import {}", file.display());
+    let said = done(&two, &import);
+    assert!(
+        !said.contains("rejected") || said.contains("0 rejected"),
+        "{said}"
+    );
+    assert_eq!(done(&two, "export"), done(&one, "export"));
+    done(&two, &import);
+    assert_eq!(done(&two, "export"), done(&one, "export"));
+
+    let place = one.dir().join("backup");
+    done(&one, &format!("backup {}", place.display()));
+    let three = Served::start();
+    done(&three, &format!("restore {} --yes", place.display()));
+    assert_eq!(done(&three, "export"), done(&one, "export"));
+    let shown = done(&three, "group show east");
+    assert!(shown.contains("2 members  default 137****0003"), "{shown}");
+}
+
+#[test]
+fn groups_of_one_name_and_of_none_come_back_each_in_its_pool() {
+    let one = Served::start();
+    for line in [
+        "pool add first --mode axg",
+        "pool add second --mode axg",
+        "number add 17000000001 --pool first",
+        "number add 17000000002 --pool second",
+        "number add 17000000003 --pool second",
+        "group add gone --pool first 13100000001",
+        "group remove gone",
+        "group add east --pool first 13900000002",
+        "group add east --pool second 13700000003",
+        "bind axg --x 17000000001 --a 13800000001 --group first/east",
+        "bind axg --x 17000000002 --a 13800000001 --group second/east",
+    ] {
+        done(&one, line);
+    }
+    let body = serde_json::json!({"pool": "second", "numbers": ["13600000004"]});
+    let (status, made) = one.post("/v1/groups", &body);
+    assert_eq!((status, &made["name"]), (201, &"g10000004".into()), "{made}");
+    let bind =
+        serde_json::json!({"mode": "axg", "x": "17000000003", "a": "13800000001", "group": made["id"]});
+    let (status, made) = one.post("/v1/bindings", &bind);
+    assert_eq!(status, 201, "{made}");
+    let several = umbra(&one, "group show east").unwrap_err();
+    assert!(several.contains("POOL/NAME"), "{several}");
+    let like_an_id = umbra(&one, "group add 10000009 --pool first 13100000001").unwrap_err();
+    assert!(like_an_id.contains("name"), "{like_an_id}");
+
+    let file = one.dir().join("all.csv");
+    done(&one, &format!("export {}", file.display()));
+    let two = Served::start();
+    done(&two, &format!("import {}", file.display()));
+    assert_eq!(done(&two, "export"), done(&one, "export"));
+    let reached = |x: &str, caller: &str| !done(&two, &format!("route {x} {caller}")).contains("not bound");
+    assert!(reached("17000000001", "13900000002") && !reached("17000000001", "13700000003"));
+    assert!(reached("17000000002", "13700000003") && !reached("17000000002", "13900000002"));
+    assert!(reached("17000000003", "13600000004"));
+}

@@ -1,0 +1,174 @@
+//! New requests that wait for the loop, and those that are refused.
+
+use super::*;
+use crate::call::emergency::{Emergency, Table};
+
+/// What waits for the loop, as it would be handed on now; nothing of it is handed on at once.
+fn sorted(main: &EventLoop, fresh: &mut Fresh, path: Path, messages: &[&[u8]]) {
+    for message in messages {
+        let message = (path, *message);
+        let sorted = sort(&main.homes, &main.doors, Now::default(), message, fresh);
+        assert_eq!(sorted, Sorted::Done);
+    }
+}
+
+#[test]
+fn new_calls_of_the_only_shard_wait_up_to_a_limit_and_get_503_beyond_it() {
+    let (mut transport, _) = open_on(1, 1);
+    let main = transport.loops.remove(0);
+    let mut fresh = fresh_of(&main);
+    let path = Path::udp(ListenerId(0), friend().local_addr().expect("bound"));
+    let invite = text(options("call-1")).replace("OPTIONS", "INVITE");
+    for _ in 0..=SHARD_QUEUE {
+        sorted(&main, &mut fresh, path, &[invite.as_bytes()]);
+    }
+    let known = fresh.turn_refused_away(Now::default(), |_, _| false);
+    let mut answers: Vec<_> = fresh.take_answers().collect();
+    assert_eq!((answers.len(), known.len()), (1, 0));
+    let (to, answer) = answers.remove(0);
+    assert_eq!(to, path);
+    let answer = text(answer);
+    assert!(answer.starts_with("SIP/2.0 503 "), "{answer}");
+    let waiting = std::iter::from_fn(|| fresh.next(Instant::default()));
+    assert_eq!(waiting.count(), SHARD_QUEUE);
+
+    // The ACK of what was refused is nobody's; that of a call is handed on at once.
+    let to = answer.lines().find(|line| line.starts_with("To: ")).expect("To");
+    let ack = |to: &str| {
+        text(options("call-1"))
+            .replace("OPTIONS", "ACK")
+            .replace("To: <sip:x@127.0.0.1>", to)
+    };
+    sorted(&main, &mut fresh, path, &[ack(to).as_bytes()]);
+    let message = ack("To: <sip:x@127.0.0.1>;tag=t");
+    let message = (path, message.as_bytes());
+    let sorted = sort(&main.homes, &main.doors, Now::default(), message, &mut fresh);
+    assert_eq!(sorted, Sorted::Now);
+    assert!(fresh.is_empty());
+}
+
+#[test]
+fn a_call_that_waits_too_long_is_refused_and_an_options_is_not() {
+    let (mut transport, _) = open_on(1, 1);
+    let main = transport.loops.remove(0);
+    let mut fresh = fresh_of(&main);
+    let path = Path::udp(ListenerId(0), friend().local_addr().expect("bound"));
+    let probe = options("call-1");
+    let invite = text(probe.clone()).replace("OPTIONS", "INVITE");
+    sorted(&main, &mut fresh, path, &[invite.as_bytes(), &probe]);
+    let late = Instant::default() + Duration::from_secs(1);
+    let next = fresh.next(late).expect("the probe");
+    assert!(next.bytes.starts_with(b"OPTIONS"));
+    fresh.turn_refused_away(Now::default(), |_, _| false);
+    assert_eq!(fresh.take_answers().count(), 1);
+    let counts = main.config.trunks[0].overload.counts();
+    assert_eq!((counts.taken, counts.shed), (0, 1));
+
+    // A repetition of one that was taken goes to whoever took it.
+    sorted(&main, &mut fresh, path, &[invite.as_bytes()]);
+    assert!(fresh.next(late).is_none());
+    let known = fresh.turn_refused_away(Now::default(), |_, _| true);
+    assert_eq!((fresh.take_answers().count(), known.len()), (0, 1));
+}
+
+#[test]
+fn a_call_that_would_wait_in_vain_is_refused_as_it_comes() {
+    let (mut transport, _) = open_on(1, 1);
+    let main = transport.loops.remove(0);
+    let mut fresh = fresh_of(&main);
+    let path = Path::udp(ListenerId(0), friend().local_addr().expect("bound"));
+    let probe = options("call-1");
+    let invite = text(probe.clone()).replace("OPTIONS", "INVITE");
+    let at = |ms| Now {
+        at: Instant::default() + Duration::from_millis(ms),
+        ..Now::default()
+    };
+    let mut refused = 0;
+    for ms in 0..1_000 {
+        let message = (path, invite.as_bytes());
+        match sort(&main.homes, &main.doors, at(ms), message, &mut fresh) {
+            Sorted::Done => {}
+            Sorted::Refuse => refused += 1,
+            Sorted::Now => panic!("a new call waits"),
+        }
+        // One of ten can be served.
+        if ms % 10 == 0 {
+            assert!(fresh.next(at(ms).at).is_some());
+        }
+    }
+    assert!(refused > 500, "{refused} of 1,000");
+    let sorted = |fresh: &mut Fresh, bytes| sort(&main.homes, &main.doors, at(1_000), (path, bytes), fresh);
+    assert_eq!(sorted(&mut fresh, invite.as_bytes()), Sorted::Refuse);
+    assert_eq!(sorted(&mut fresh, &probe), Sorted::Done, "a probe waits its turn");
+    let turn = |fresh: &mut Fresh, knows| fresh.turn_away(at(1_000), (path, invite.as_bytes()), |_, _| knows);
+    assert_eq!(turn(&mut fresh, true), Turned::Known);
+    assert_eq!(fresh.take_answers().count(), 0);
+    assert_eq!(turn(&mut fresh, false), Turned::Away);
+    assert_eq!(fresh.take_answers().count(), 1);
+}
+
+#[test]
+fn an_emergency_call_is_not_refused_for_load_however_its_trunk_writes_the_number() {
+    let (mut transport, _) = open_on(1, 1);
+    let main = &mut transport.loops[0];
+    let mut config = (*main.config).clone();
+    config.emergency = Some(Emergency {
+        table: Table::of_country("CN").expect("it is in the list"),
+        trunk: 0,
+    });
+    main.config = Arc::new(config);
+    let late = Instant::default() + Duration::from_secs(1);
+    let path = Path::udp(ListenerId(0), friend().local_addr().expect("bound"));
+    let call = |user: &str| {
+        let to = format!("INVITE sip:{user}@");
+        text(options("call-1"))
+            .replace("CSeq: 1 OPTIONS", "CSeq: 1 INVITE")
+            .replace("OPTIONS sip:x@", &to)
+    };
+    for (user, is_taken) in [
+        ("110", true),
+        ("+86110", true),
+        ("12395", true),
+        ("911", false),
+        ("17000000001", false),
+    ] {
+        let mut fresh = fresh_of(main);
+        sorted(main, &mut fresh, path, &[call(user).as_bytes()]);
+        assert_eq!(fresh.next(late).is_some(), is_taken, "{user}");
+        // So it is where there is no room.
+        let mut fresh = fresh_of(main);
+        for _ in 0..SHARD_QUEUE {
+            sorted(main, &mut fresh, path, &[call("17000000009").as_bytes()]);
+        }
+        sorted(main, &mut fresh, path, &[call(user).as_bytes()]);
+        let waiting = std::iter::from_fn(|| fresh.next(Instant::default()));
+        let wanted = format!("sip:{user}@");
+        let has_it = |packet: &Packet| text(packet.bytes.to_vec()).contains(&wanted);
+        assert_eq!(waiting.filter(has_it).count() == 1, is_taken, "{user}");
+        // And where calls are refused as they come.
+        let call = call(user);
+        let turned = fresh.turn_away(Now::default(), (path, call.as_bytes()), |_, _| false);
+        assert_eq!(turned == Turned::ForHelp, is_taken, "{user}");
+    }
+}
+
+#[test]
+fn a_cancel_never_overtakes_its_invite_and_finds_room_when_new_calls_dont() {
+    let (mut transport, _) = open_on(1, 1);
+    let main = transport.loops.remove(0);
+    let mut fresh = fresh_of(&main);
+    let path = Path::udp(ListenerId(0), friend().local_addr().expect("bound"));
+    let invite = text(options("call-1")).replace("OPTIONS", "INVITE");
+    let cancel = invite.replace("INVITE", "CANCEL");
+    for _ in 0..SHARD_QUEUE {
+        sorted(&main, &mut fresh, path, &[invite.as_bytes()]);
+    }
+    sorted(&main, &mut fresh, path, &[cancel.as_bytes()]);
+    let waiting: Vec<Packet> = std::iter::from_fn(|| fresh.next(Instant::default())).collect();
+    assert_eq!(waiting.len(), SHARD_QUEUE + 1);
+    assert!(
+        waiting
+            .last()
+            .is_some_and(|last| last.bytes.starts_with(b"CANCEL"))
+    );
+}
