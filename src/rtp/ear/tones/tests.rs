@@ -131,7 +131,7 @@ fn every_key_is_heard_that_is_as_it_has_to_be() {
 
 #[test]
 fn keys_are_heard_in_noise() {
-    for (noise_db, least) in [(20.0, 160), (15.0, 160), (12.0, 158), (10.0, 148)] {
+    for (noise_db, least) in [(20.0, 160), (15.0, 160), (12.0, 158), (10.0, 155)] {
         for (row_db, column_db) in [(-10.0, -10.0), (-25.0, -25.0), (-18.0, -22.0)] {
             let sound = Sound {
                 row_db,
