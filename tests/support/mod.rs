@@ -10,6 +10,7 @@ pub mod descriptions;
 pub mod keys;
 pub mod ladder;
 pub mod law;
+pub mod pad;
 pub mod phone;
 pub mod plays;
 pub mod prompts;
