@@ -4,6 +4,7 @@
 // Every test binary compiles this for itself and uses its own part.
 #![allow(dead_code)]
 
+pub mod capture;
 pub mod cast;
 pub mod customer;
 pub mod descriptions;
