@@ -31,16 +31,19 @@ impl<S: Stage> Play<S> {
         let (phone, call) = self.place(who)?;
         let may_lack = !self.cast.stage.is_exact();
         let deadline = self.cast.stage.now() + Duration::from_millis(ms.into()) + Duration::from_secs(5);
-        loop {
+        let next = loop {
             let call = &self.cast.phones[phone].calls[call];
             let read = call.tones_read;
             let last = read.checked_sub(1).filter(|last| *last >= call.tones_before);
             let last = last.and_then(|last| call.rtp.get(last));
             let packets = call.rtp.iter().skip(read).map(|(_, bytes)| &bytes[..]);
             let heard = tone::decoded(packets, last.map(|(_, bytes)| &bytes[..]), may_lack);
-            let found = heard.and_then(|heard| tone::find(&heard, &cadence, ms));
+            let found = heard.and_then(|heard| {
+                tone::find(&heard.samples, &cadence, ms)?;
+                Ok(heard.next.map(|next| read + next))
+            });
             match found {
-                Ok(()) => break,
+                Ok(next) => break next,
                 Err(_) if self.cast.stage.now() < deadline => {
                     if let Some((other, call)) = other {
                         self.cast.phones[other].speak_on(call, None);
@@ -49,9 +52,9 @@ impl<S: Stage> Play<S> {
                 }
                 Err(why) => return Err(format!("{who} heard {why}")),
             }
-        }
+        };
         let call = &mut self.cast.phones[phone].calls[call];
-        call.tones_read = call.rtp.len();
+        call.tones_read = next.unwrap_or(call.rtp.len());
         Ok(())
     }
 
