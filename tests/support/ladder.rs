@@ -20,6 +20,7 @@ use umbra::masking::binding::Mode;
 use umbra::masking::inventory::{Callback, Fax, Freeze};
 
 use super::cast::Cast;
+use super::drawing::Sound;
 use super::stage::{Binding, Doing, Stage};
 
 /// What `bind` says of sounds.
@@ -50,6 +51,8 @@ pub struct Play<S> {
     cdrs_seen: usize,
     /// How often another process has come.
     restarts: usize,
+    /// What was found of what Umbra was to play.
+    pub played: Vec<Sound>,
 }
 
 /// Plays a ladder to its end.
@@ -57,6 +60,14 @@ pub struct Play<S> {
 /// # Errors
 /// What went otherwise, with the messages so far.
 pub fn play<S: Stage>(ladder: &Ladder, stage: S) -> Result<(), String> {
+    played(ladder, stage).map(drop)
+}
+
+/// The same, for who looks at what was said and heard.
+///
+/// # Errors
+/// What went otherwise, with the messages so far.
+pub fn played<S: Stage>(ladder: &Ladder, stage: S) -> Result<Play<S>, String> {
     let mut play = Play {
         cast: Cast::on(stage),
         names: HashMap::new(),
@@ -70,6 +81,7 @@ pub fn play<S: Stage>(ladder: &Ladder, stage: S) -> Result<(), String> {
         since: Duration::ZERO,
         cdrs_seen: 0,
         restarts: 0,
+        played: Vec::new(),
     };
     for line in &ladder.lines {
         let outcome = play.line(line).and_then(|()| play.unharmed());
@@ -83,7 +95,7 @@ pub fn play<S: Stage>(ladder: &Ladder, stage: S) -> Result<(), String> {
         }
         play.since = play.cast.stage.now();
     }
-    Ok(())
+    Ok(play)
 }
 
 impl<S: Stage> Play<S> {
@@ -290,6 +302,8 @@ impl<S: Stage> Play<S> {
             ["replay", who, file, from, to] => self.replay(who, file, (from, to)),
             ["keys", who, keys, options @ ..] => self.keys(who, keys, options),
             ["fax", from, "->", to, options @ ..] => self.fax(from, to, options),
+            ["prompt", who, name] => self.prompt(who, name, None),
+            ["prompt", who, name, time] => self.prompt(who, name, Some(time)),
             ["tone", who, "none"] => self.no_tone(who),
             ["tone", who, hz, cadence, time] => self.tone(who, hz, cadence, time, None),
             ["tone", who, hz, cadence, time, "against", other] => {

@@ -8,6 +8,8 @@ pub mod capture;
 pub mod cast;
 pub mod customer;
 pub mod descriptions;
+pub mod drawing;
+pub mod heard;
 pub mod keys;
 pub mod ladder;
 pub mod law;

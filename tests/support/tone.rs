@@ -10,7 +10,7 @@ const FRAME: usize = 160;
 /// Whether something sounds is looked at in pieces of so many samples: 5 ms.
 const PIECE: usize = 40;
 /// How loud a piece is that isn't silence: the mean of its samples without their sign.
-const LOUD: i64 = 1_000;
+pub const LOUD: i64 = 1_000;
 /// One sound follows another within so many samples.
 const MOMENT: usize = 3 * FRAME;
 /// Where the tone begins is looked for among so many packets: something else may have been heard before.
@@ -36,6 +36,8 @@ pub type Samples = Vec<Option<i16>>;
 pub struct Heard {
     /// It.
     pub samples: Samples,
+    /// Where each packet of it begins.
+    pub starts: Vec<usize>,
     /// The packet by which another sound begins off the beat of the one before.
     pub next: Option<usize>,
 }
@@ -51,7 +53,7 @@ pub fn decoded<'p>(
     may_lack: bool,
 ) -> Result<Heard, String> {
     let mut all = Samples::new();
-    let mut next = None;
+    let (mut next, mut starts) = (None, Vec::new());
     let mut before = last.and_then(head);
     let mut wide = Decoder::default();
     let mut is_wide = false;
@@ -92,6 +94,7 @@ pub fn decoded<'p>(
         }
         let number = now.number;
         before = Some(now);
+        starts.push(all.len());
         match Law::of_payload(number) {
             Some(law) => all.extend(audio.iter().map(|code| Some(law.decode(*code)))),
             None if now.number == g722::PAYLOAD => {
@@ -105,7 +108,11 @@ pub fn decoded<'p>(
     if is_wide && last.is_none() {
         all.drain(..G722_LATE.min(all.len()));
     }
-    Ok(Heard { samples: all, next })
+    Ok(Heard {
+        samples: all,
+        starts,
+        next,
+    })
 }
 
 /// Whether the cadence is in what was heard, from its beginning on and for so many milliseconds, with nothing between.

@@ -135,7 +135,7 @@ impl<S: Stage> Play<S> {
             .unwrap_or("te");
         for key in keys.bytes() {
             for packet in self.cast.phones[phone].press(call, codec, key) {
-                self.cast.stage.send(packet);
+                self.cast.send_media(packet);
                 self.wait("20ms")?;
             }
             self.wait("40ms")?;
@@ -157,7 +157,7 @@ impl<S: Stage> Play<S> {
     fn press_by_tone(&mut self, (phone, call): Place, keys: &str) -> Result<(), String> {
         for key in keys.bytes() {
             for packet in self.cast.phones[phone].dial(call, key)? {
-                self.cast.stage.send(packet);
+                self.cast.send_media(packet);
                 self.wait("20ms")?;
             }
         }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::super::prompts::Words;
 use super::super::stage::{Large, Setup, Speaks};
 
 /// A ladder as read from its file.
@@ -87,6 +88,7 @@ impl Ladder {
                 "gateway" => setup.gateway = Speaks::named(value),
                 "large" if value == "tcp" => setup.large = Large::Heard,
                 "large" if value == "refused" => setup.large = Large::Refused,
+                "prompts" if value == "shipped" => setup.words = Words::Shipped,
                 "alarm" => setup.alarms.push(value.clone()),
                 "shards" => setup.shards = value.parse().expect(value),
                 "calls" => setup.berths = value.parse().expect(value),

@@ -3,9 +3,15 @@
 use std::time::Duration;
 
 use super::super::capture;
+use super::super::drawing::Sound;
 use super::super::stage::Packet;
-use super::super::tone::{self, Cadence};
+use super::super::tone::{self, Cadence, Heard};
+use super::super::{heard, prompts};
+use super::media::Place;
 use super::{Play, Stage, duration};
+
+/// How often what is cut short may have been heard before.
+const ROUNDS: usize = 8;
 
 impl<S: Stage> Play<S> {
     /// A phone hears a tone, on the stream that it has heard before if it has: this cadence, for so long, wherever it begins
@@ -29,16 +35,10 @@ impl<S: Stage> Play<S> {
         let cadence = Cadence { hz, beats };
         let other = other.map(|other| self.place(other)).transpose()?;
         let (phone, call) = self.place(who)?;
-        let may_lack = !self.cast.stage.is_exact();
         let deadline = self.cast.stage.now() + Duration::from_millis(ms.into()) + Duration::from_secs(5);
         let next = loop {
-            let call = &self.cast.phones[phone].calls[call];
-            let read = call.tones_read;
-            let last = read.checked_sub(1).filter(|last| *last >= call.tones_before);
-            let last = last.and_then(|last| call.rtp.get(last));
-            let packets = call.rtp.iter().skip(read).map(|(_, bytes)| &bytes[..]);
-            let heard = tone::decoded(packets, last.map(|(_, bytes)| &bytes[..]), may_lack);
-            let found = heard.and_then(|heard| {
+            let read = self.cast.phones[phone].calls[call].tones_read;
+            let found = self.heard_since((phone, call)).and_then(|heard| {
                 tone::find(&heard.samples, &cadence, ms)?;
                 Ok(heard.next.map(|next| read + next))
             });
@@ -56,6 +56,68 @@ impl<S: Stage> Play<S> {
         let call = &mut self.cast.phones[phone].calls[call];
         call.tones_read = next.unwrap_or(call.rtp.len());
         Ok(())
+    }
+
+    /// What a phone has heard since the last line about sounds.
+    fn heard_since(&self, (phone, call): Place) -> Result<Heard, String> {
+        let may_lack = !self.cast.stage.is_exact();
+        let call = &self.cast.phones[phone].calls[call];
+        let read = call.tones_read;
+        let last = read.checked_sub(1).filter(|last| *last >= call.tones_before);
+        let last = last.and_then(|last| call.rtp.get(last));
+        let packets = call.rtp.iter().skip(read).map(|(_, bytes)| &bytes[..]);
+        tone::decoded(packets, last.map(|(_, bytes)| &bytes[..]), may_lack)
+    }
+
+    /// A phone has heard what Umbra was to play, sample for sample and to its end; or so much of it, over and over if it is
+    /// shorter; or `cut` short by silence. Since the last line about sounds there was silence before it.
+    pub(super) fn prompt(&mut self, who: &str, name: &str, time: Option<&str>) -> Result<(), String> {
+        let setup = self.cast.stage.setup();
+        let played = prompts::sound(setup.words, name).ok_or("there is no such sound")?;
+        let (is_cut, once) = (time == Some("cut"), played.len());
+        let played: Vec<i16> = match time.filter(|_| !is_cut) {
+            None if is_cut => played.repeat(ROUNDS),
+            None => played,
+            Some(time) => {
+                let time = duration(time, setup.t1).ok_or("how long?")?;
+                let samples = time.as_millis() as usize * 8;
+                played.iter().copied().cycle().take(samples).collect()
+            }
+        };
+        let place = self.place(who)?;
+        let lasts = Duration::from_millis(played.len() as u64 / 8);
+        let deadline = self.cast.stage.now() + lasts + Duration::from_secs(5);
+        loop {
+            self.wait("100ms")?;
+            let found = self.heard_since(place).and_then(|heard| {
+                let length = match is_cut {
+                    true => heard::cut(&heard.samples, &played, once)?,
+                    false => played.len(),
+                };
+                let found = heard::find(&heard.samples, &played[..length])?;
+                let packet = |at: usize| heard.starts.partition_point(|start| *start < at);
+                Ok((found, length, packet(found.at), packet(found.at + length)))
+            });
+            match found {
+                Ok((found, length, first, end)) => {
+                    let call = &mut self.cast.phones[place.0].calls[place.1];
+                    let read = call.tones_read;
+                    call.tones_read += end;
+                    self.played.push(Sound {
+                        name: name.to_owned(),
+                        place,
+                        begins: call.rtp_at[read + first],
+                        samples: played[..length].to_vec(),
+                        alike: found.alike,
+                    });
+                    return Ok(());
+                }
+                Err(why) if self.cast.stage.now() >= deadline => {
+                    return Err(format!("{who} heard {why}"));
+                }
+                Err(_) => {}
+            }
+        }
     }
 
     /// A phone has heard nothing since the last line about tones, nor does it now.
@@ -86,7 +148,7 @@ impl<S: Stage> Play<S> {
             let at = call.heard.as_ref().and_then(|heard| heard.at);
             let to = at.ok_or_else(|| format!("{who} knows of no media to send to"))?;
             let from = call.media;
-            self.cast.stage.send(Packet { from, to, bytes });
+            self.cast.send_media(Packet { from, to, bytes });
         }
         Ok(())
     }
