@@ -81,9 +81,12 @@ pub fn svg<S: Stage>(title: &str, cast: &Cast<S>, played: &[Sound]) -> String {
             let _ = writeln!(out, "<path stroke='{colour}' d='{}'/>", wave(pieces, middle, &x));
             top += LANE;
         }
-        for sound in played.iter().filter(|sound| sound.place == *place) {
+        let own = played.iter().filter(|sound| sound.place == *place);
+        for (n, sound) in own.enumerate() {
             let at = x(sound.begins);
-            let (above, under) = (top - 2.0 * LANE + 12.0, top - 2.0 * LANE);
+            let under = top - 2.0 * LANE - 8.0;
+            // One above the other, where they follow one another soon.
+            let above = under - 14.0 * (n % 2) as f64;
             let _ = writeln!(
                 out,
                 "<path d='M{at} {under}v{}' stroke='#c00' stroke-dasharray='3'/>\
@@ -120,10 +123,10 @@ fn wave(pieces: &[Piece], middle: f64, x: &dyn Fn(Duration) -> f64) -> String {
     let mut path = String::new();
     for (begins, samples) in pieces {
         for (ms, part) in samples.chunks(8).enumerate() {
-            let low = part.iter().min().copied().unwrap_or(0);
-            let high = part.iter().max().copied().unwrap_or(0);
+            let low = part.iter().min().map_or(0, |sample| i32::from(*sample));
+            let high = part.iter().max().map_or(0, |sample| i32::from(*sample));
             if high - low > 32 {
-                let y = |sample: i16| middle - f64::from(sample) / 32_768.0 * LANE;
+                let y = |sample: i32| middle - f64::from(sample) / 32_768.0 * LANE;
                 let at = x(*begins + Duration::from_millis(ms as u64));
                 let _ = write!(path, "M{at:.1} {:.1}V{:.1}", y(high), y(low));
             }
