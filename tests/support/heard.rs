@@ -40,6 +40,12 @@ pub fn correlation(heard: &[Option<i16>], played: &[i16]) -> f64 {
     }
 }
 
+/// The same, with so many samples before it and behind that nobody knows.
+pub fn padded(heard: &Samples, samples: usize) -> Samples {
+    let unknown = vec![None; samples];
+    [&unknown, &heard[..], &unknown].concat()
+}
+
 /// Finds all of what was played; before it there was nothing but silence.
 ///
 /// # Errors
