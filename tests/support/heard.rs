@@ -96,7 +96,8 @@ pub fn cut(heard: &Samples, played: &[i16], once: usize) -> Result<usize, String
     }
 }
 
-fn is_quiet(piece: &[Option<i16>]) -> bool {
+/// Whether nothing sounds in it, as far as it is known.
+pub fn is_quiet(piece: &[Option<i16>]) -> bool {
     let sum: i64 = piece.iter().flatten().map(|s| i64::from(s.abs())).sum();
     sum <= LOUD * piece.len() as i64
 }

@@ -98,7 +98,16 @@ impl<S: Stage> Play<S> {
             } else {
                 0
             };
-            let found = self.heard_since(place).and_then(|heard| {
+            let heard = self.heard_since(place);
+            if let Ok(Heard { samples, next, .. }) = &heard
+                && heard::is_quiet(samples)
+                && let Some(next) = next
+            {
+                // Nothing but silence, until something began off its beat.
+                self.cast.phones[place.0].calls[place.1].tones_read += next;
+                continue;
+            }
+            let found = heard.and_then(|heard| {
                 let samples = heard::padded(&heard.samples, lacking);
                 let length = match is_cut {
                     true => heard::cut(&samples, &played, once)?,
