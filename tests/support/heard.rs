@@ -40,6 +40,12 @@ pub fn correlation(heard: &[Option<i16>], played: &[i16]) -> f64 {
     }
 }
 
+/// The same, with so many samples before it and behind that nobody knows.
+pub fn padded(heard: &Samples, samples: usize) -> Samples {
+    let unknown = vec![None; samples];
+    [&unknown, &heard[..], &unknown].concat()
+}
+
 /// Finds all of what was played; before it there was nothing but silence.
 ///
 /// # Errors
@@ -90,7 +96,8 @@ pub fn cut(heard: &Samples, played: &[i16], once: usize) -> Result<usize, String
     }
 }
 
-fn is_quiet(piece: &[Option<i16>]) -> bool {
+/// Whether nothing sounds in it, as far as it is known.
+pub fn is_quiet(piece: &[Option<i16>]) -> bool {
     let sum: i64 = piece.iter().flatten().map(|s| i64::from(s.abs())).sum();
     sum <= LOUD * piece.len() as i64
 }
