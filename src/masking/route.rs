@@ -25,7 +25,7 @@ use crate::base::id::Id;
 use crate::base::number::{Kind, RealNumber, Shown, Tel};
 use crate::base::time::Wall;
 use callback::Back;
-use group::{Turns, paired};
+use group::paired;
 
 /// Somebody dials a number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -322,6 +322,10 @@ impl Case<'_> {
             },
         };
         let found = Some((binding.clone(), party));
+        let turns = match group::turns(table, &binding, party, self.attempt) {
+            Ok(turns) => turns,
+            Err(reason) => return self.refuse(reason, found),
+        };
         let Some(shows) = self.shows(&binding, party) else {
             return self.refuse(Reason::Internal, found);
         };
@@ -359,12 +363,7 @@ impl Case<'_> {
                 Err(reason) => return self.refuse(reason, found),
             },
         };
-        let (called, turn) = match group::turns(table, &binding, party, self.attempt) {
-            Turns::None => (called, None),
-            Turns::Ring(called, turn) => (called, Some(turn)),
-            Turns::Over => return self.refuse(Reason::Expired, found),
-            Turns::Nobody => return self.refuse(Reason::Loop, found),
-        };
+        let (called, turn) = turns.map_or((called, None), |(called, turn)| (called, Some(turn)));
         // Bound before the law said so, or by a store of elsewhere.
         if shows.class().may_be_shown(binding.mode()).is_err() {
             return self.refuse(Reason::TrunkMayNotShow, found);

@@ -42,8 +42,12 @@ impl Planner<'_> {
             created: import.created.unwrap_or(binding.created),
             ..(**binding).clone()
         };
+        let mut change = bound.change;
+        // It stands last; before it, what ends by it.
+        change.records.pop();
         let written = Written::Binding(Arc::new(binding.clone()));
-        Ok(planned(Record::Binding(binding), written))
+        change.records.push(Record::Binding(binding));
+        Ok(Planned { change, written })
     }
 
     /// Makes a record of a backup true again. What is there of accounts, pools and numbers stays as it is; a
