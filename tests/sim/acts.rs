@@ -96,6 +96,7 @@ impl Crowd {
                 drop(self.cast.stage.binds(&binding));
             }
             Deed::Join(binding) => drop(self.cast.stage.binds(&binding)),
+            Deed::Regroup(x, who, is_in) => drop(self.cast.stage.regroups(&x, &who, is_in)),
             Deed::Amend(x, amend) => drop(self.cast.stage.amends(&x, &amend)),
             Deed::Name(x, to) => drop(self.cast.stage.names(&x, to.as_deref())),
             Deed::Order(doing, x) => {

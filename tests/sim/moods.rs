@@ -79,6 +79,8 @@ pub enum Deed {
     Bind(Binding),
     /// The owner joins more people on a number.
     Join(Binding),
+    /// The owner takes somebody into the group of a binding, or out of it.
+    Regroup(String, String, bool),
     /// The owner changes the people of a binding.
     Amend(String, Amend),
     /// The owner names whom A reaches by his X next, or nobody.

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use umbra::base::number::Tel;
 use umbra::call::cdr::Cdr;
 use umbra::call::port::{Event, EventKind};
 use umbra::masking::reason::Reason;
@@ -199,6 +200,11 @@ fn lawless(world: &World, cdr: &Cdr, verdict: &Verdict) -> Option<String> {
     let id = &cdr.sip_call_id_in;
     let reached = cdr.callee.filter(|_| cdr.dialled_at.is_some());
     match (verdict, reached) {
+        (Verdict::ForOneOf { called, shown }, Some(callee)) => {
+            let saw = cdr.shown.map(|shown| world.tel(&shown));
+            let right = called.contains(&Some(world.tel(&callee))) && saw == Some(*shown);
+            (!right).then(|| format!("{id} was for one of {called:?}, who sees {shown:?}: {callee}, {saw:?}"))
+        }
         (Verdict::For { called, shown }, Some(callee)) => {
             let saw = cdr.shown.map(|shown| world.tel(&shown));
             let right = world.tel(&callee) == *called && saw == Some(*shown);
@@ -209,7 +215,7 @@ fn lawless(world: &World, cdr: &Cdr, verdict: &Verdict) -> Option<String> {
             (saw != Some(*shown)).then(|| format!("{id}: {callee} was to see {shown:?}, and saw {saw:?}"))
         }
         (Verdict::Asked { .. }, None) => None,
-        (Verdict::For { .. }, None) => {
+        (Verdict::For { .. } | Verdict::ForOneOf { .. }, None) => {
             let refused_by_law = cdr.refusal.filter(|reason| is_of_the_law(*reason));
             refused_by_law.map(|reason| format!("{id} was for somebody and was refused: {reason:?}"))
         }
@@ -253,14 +259,16 @@ fn betrayed(world: &World) -> Vec<String> {
         .filter_map(|cdr| Some((cdr.sip_call_id_out.as_deref()?, cdr.sip_call_id_in.as_str())))
         .collect();
     let wrong = |invited: &&Invited| {
+        let sees = |shown: &Tel| invited.shown.iter().all(|seen| world.tel(seen) == *shown);
+        let callee = world.tel(&invited.called);
+        // Where redirections are followed, it may be whom the called party's side named.
+        let is_onward = world.setup().follows && callee == world.tel(ONWARD);
         let is_right = |verdict: &Verdict| match verdict {
-            Verdict::For { called, shown } => {
-                let callee = world.tel(&invited.called);
-                // Where redirections are followed, it may be whom the called party's side named.
-                (callee == *called || world.setup().follows && callee == world.tel(ONWARD))
-                    && invited.shown.iter().all(|seen| world.tel(seen) == *shown)
+            Verdict::For { called, shown } => (callee == *called || is_onward) && sees(shown),
+            Verdict::ForOneOf { called, shown } => {
+                (called.contains(&Some(callee)) || is_onward) && sees(shown)
             }
-            Verdict::Asked { shown } => invited.shown.iter().all(|seen| world.tel(seen) == *shown),
+            Verdict::Asked { shown } => sees(shown),
             Verdict::Nobody(_) => false,
         };
         match calls.get(&*invited.call_id) {
