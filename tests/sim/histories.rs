@@ -58,6 +58,7 @@ pub fn live(seed: u64, mangled: u32) -> Crowd {
             5 => plot.group(pair, &other, &stranger),
             6 => plot.work(pair, &other, &stranger),
             7 => plot.hotline(pair, &other, &stranger),
+            8 => plot.extensions(pair, &other, &stranger),
             _ => plot.axb(pair, &other),
         }
         let spray = Deed::Spray(20_000 + 2 * plot.chance.below(20) as u16);

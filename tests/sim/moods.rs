@@ -9,7 +9,7 @@ use umbra::base::chance::Chance;
 use crate::support::cast::Cast;
 use crate::support::phone::Extra;
 use crate::support::sdp;
-use crate::support::stage::{Binding, Doing, Stage};
+use crate::support::stage::{Binding, Doing, Packet, Stage};
 use crate::support::text::Msg;
 use crate::support::world::World;
 use crate::support::world::owner::Amend;
@@ -61,6 +61,10 @@ pub enum Deed {
     Refresh(Place, u32),
     /// Says something.
     Talk(Place),
+    /// Presses a key.
+    Press(Place, u8),
+    /// What he presses and says, packet by packet.
+    Send(Box<Packet>),
     /// Hangs up.
     HangUp(Place),
     /// Nobody listens at a gateway for a while.

@@ -64,6 +64,34 @@ impl Plot {
         self.owner(&x);
     }
 
+    /// Many behind one number, each by an extension that callers key.
+    pub(super) fn extensions(&mut self, pair: u32, other: &Person, stranger: &Person) {
+        let x = format!("1700000009{pair}");
+        let [a, b] = self.two(pair);
+        self.cast.stage.own_in("axe", &x);
+        let behind = |a: &Person, e: &str| Binding {
+            mode: "axe".into(),
+            x: x.clone(),
+            a: a.number.clone(),
+            e: e.into(),
+            ..Binding::default()
+        };
+        self.cast.stage.bind(&behind(&a, "0012"));
+        self.plan(30_000, Deed::Join(behind(other, "0034")));
+        for _ in 0..2 + self.chance.below(3) {
+            let caller = self.some(&[&b, &b, stranger, other, &a]).index;
+            self.call(caller, &x);
+        }
+        if self.one_in(3) {
+            let to = self.some(&[&b, stranger]).number.clone();
+            self.plan(60_000, Deed::Name(x.clone(), Some(to)));
+        }
+        if self.one_in(3) {
+            self.plan(60_000, Deed::Bind(behind(&b, "0012")));
+        }
+        self.owner(&x);
+    }
+
     /// Customers call an employee, for whom others ring, or he the one who was paired with him last.
     pub(super) fn work(&mut self, pair: u32, other: &Person, stranger: &Person) {
         let x = format!("1700000007{pair}");

@@ -33,6 +33,8 @@ pub enum Verdict {
     },
     /// It is asked for an extension; whoever it reaches then sees this number.
     Asked {
+        /// Those who have one.
+        called: [Option<Tel>; 4],
         /// What he sees.
         shown: Tel,
     },
@@ -180,9 +182,9 @@ impl Promise {
     /// Who reaches whom he named by dialling X.
     fn owner(&self) -> Option<Tel> {
         match self.mode {
-            Mode::Ax | Mode::Axn | Mode::Axn95 | Mode::Axg => Some(self.a),
+            Mode::Ax | Mode::Axn | Mode::Axn95 | Mode::Axg | Mode::Axe => Some(self.a),
             Mode::Gxb | Mode::Gxyb | Mode::Xb => self.b,
-            Mode::Axb | Mode::Axyb | Mode::Axe | Mode::Inbound | Mode::X => None,
+            Mode::Axb | Mode::Axyb | Mode::Inbound | Mode::X => None,
         }
     }
 
@@ -249,6 +251,10 @@ const fn is_anyones(mode: Mode) -> bool {
         | Mode::Xb
         | Mode::Inbound => false,
     }
+}
+
+fn first_four(mut all: impl Iterator<Item = Tel>) -> [Option<Tel>; 4] {
+    [(); 4].map(|()| all.next())
 }
 
 /// Everything that was ever promised, and what the owner forbade.
@@ -357,8 +363,21 @@ impl Law {
             return nobody(Reason::Loop);
         }
         let live = || self.promises.iter().filter(|p| p.holds(at));
-        if live().any(|p| p.mode == Mode::Axe && p.x == dialled) {
-            return Verdict::Asked { shown: dialled };
+        let extensions = || live().filter(|p| p.mode == Mode::Axe && p.x == dialled);
+        if extensions().next().is_some() {
+            let called = first_four(extensions().map(|p| p.a));
+            let own = extensions().find(|p| p.a == caller);
+            return match own.map(|own| own.named_at(at)) {
+                None => Verdict::Asked {
+                    called,
+                    shown: dialled,
+                },
+                Some(Some(called)) => Verdict::For {
+                    called,
+                    shown: dialled,
+                },
+                Some(None) => nobody(Reason::NoCallee),
+            };
         }
         if let Some((promise, row)) = live().find_map(|p| Some((p, p.row(dialled, caller)?))) {
             let (Row::To { shown, by, .. } | Row::Callback { shown, by, .. }) = row;
@@ -425,12 +444,8 @@ impl Law {
             });
         }
         customers.find(|p| p.a == caller)?;
-        let mut rings = work.ring.iter().filter(|who| **who != caller);
-        let mut called = [None; 4];
-        for place in &mut called {
-            *place = rings.next().copied();
-        }
-        Some(match called {
+        let rings = work.ring.iter().filter(|who| **who != caller);
+        Some(match first_four(rings.copied()) {
             [None, ..] => Verdict::Nobody(Reason::Loop),
             called => Verdict::ForOneOf { called, shown: x },
         })
