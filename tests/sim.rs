@@ -59,6 +59,11 @@ const RARITIES: [&str; 4] = [
     "a fork wins",
 ];
 
+/// By each of these modes somebody talks in any few hundred seeds.
+const MODES: [&str; 10] = [
+    "axb", "ax", "axyb", "axe", "axn", "axg", "gxb", "gxyb", "xb", "400",
+];
+
 fn history(crowd: &Crowd) -> String {
     let mut text = String::new();
     for (at, from, to, what) in &crowd.cast.stage.log {
@@ -67,14 +72,17 @@ fn history(crowd: &Crowd) -> String {
     text
 }
 
-/// The ways in which this history's calls ended.
+/// The ways in which this history's calls ended, and the modes by which they were talked.
 fn endings(crowd: &Crowd) -> BTreeSet<String> {
     let of = |cdr: &Cdr| match (&cdr.refusal, &cdr.end_cause) {
         (Some(reason), _) => format!("{reason:?}"),
         (None, Some(cause)) => cause.clone(),
         (None, None) => format!("hung up by {:?}", cdr.released_by),
     };
-    crowd.cast.stage.records.iter().map(of).collect()
+    let records = &crowd.cast.stage.records;
+    let talked = records.iter().filter(|cdr| cdr.answered_at.is_some());
+    let modes = talked.filter_map(|cdr| cdr.mode.clone());
+    records.iter().map(of).chain(modes).collect()
 }
 
 fn number_from(name: &str) -> Option<u64> {
@@ -131,7 +139,7 @@ fn whatever_people_and_networks_do_every_call_ends_and_leaves_one_record() {
         panic!("{count} of {seeds} seeds failed:\n{firsts}\nseed {seed}:\n{faults}\n{history}");
     }
     let seen = seen.into_inner().expect("no panic in a seed");
-    let wanted = ENDINGS.into_iter().chain(RARITIES);
+    let wanted = ENDINGS.into_iter().chain(RARITIES).chain(MODES);
     let unseen: Vec<&str> = wanted.filter(|e| !seen.contains(*e)).collect();
     assert!(seeds < 500 || unseen.is_empty(), "no call had this: {unseen:?}");
 }

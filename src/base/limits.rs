@@ -206,6 +206,8 @@ pub const CUE_LASTS_MAX: Duration = Duration::from_secs(30);
 pub const REFUSAL_TONE: Duration = Duration::from_secs(3);
 /// Bytes of a prompt's file: five minutes as studios have them.
 pub const PROMPT_BYTES_MAX: usize = 64 << 20;
+/// How long a prompt's file may take to come: the longest one at 4.5 Mbit/s. Nobody else puts one meanwhile.
+pub const PROMPT_UPLOAD_TIME: Duration = Duration::from_secs(120);
 /// How long a prompt may last.
 pub const PROMPT_TIME_MAX: Duration = Duration::from_secs(300);
 /// Samples a second of a prompt's file: the fewest and the most.

@@ -202,8 +202,13 @@ impl Prompts {
         self.language
     }
 
-    /// Adds a prompt, in place of the one of the same owner, language and name.
-    pub fn add(&mut self, prompt: Prompt) {
+    /// Adds a prompt, in place of the one of the same owner, language and name. One that sounds like another is in memory
+    /// once.
+    pub fn add(&mut self, mut prompt: Prompt) {
+        let mut others = self.all.values().flatten();
+        if let Some(same) = others.find(|other| other.clip == prompt.clip) {
+            prompt.clip = same.clip.clone();
+        }
         let variants = self.all.entry(prompt.name.clone()).or_default();
         let key = (prompt.language, &prompt.owner);
         match variants.binary_search_by(|other| (other.language, &other.owner).cmp(&key)) {
@@ -369,6 +374,35 @@ mod tests {
             .expect("it is there");
         assert_eq!(*clip, Clip::new(&[9_000; 160], Repeats::Once));
         assert_eq!(prompts.list().len(), 1);
+    }
+
+    #[test]
+    fn prompts_that_sound_alike_are_in_memory_once_and_one_that_goes_leaves_the_others() {
+        let zh = Language::chinese();
+        let pool = Owner::Pool("couriers".into());
+        let mut prompts = Prompts::speaking(zh);
+        prompts.add(prompt(Owner::Server, zh, "busy", 9_000));
+        prompts.add(prompt(pool.clone(), zh, "wait", 9_000));
+        prompts.add(prompt(Owner::Server, zh, "wait", 1_000));
+        let home = Home {
+            pool: "couriers",
+            ..Home::default()
+        };
+        let clip = |prompts: &Prompts, home, name: &str| prompts.named(home, name).expect("it is there");
+        assert!(Arc::ptr_eq(
+            &clip(&prompts, home, "busy"),
+            &clip(&prompts, home, "wait")
+        ));
+        assert!(!Arc::ptr_eq(
+            &clip(&prompts, home, "busy"),
+            &clip(&prompts, Home::default(), "wait")
+        ));
+        prompts.remove(&Owner::Server, zh, "busy");
+        assert!(prompts.named(home, "busy").is_none());
+        assert_eq!(
+            *clip(&prompts, home, "wait"),
+            Clip::new(&[9_000; 160], Repeats::Once)
+        );
     }
 
     #[test]

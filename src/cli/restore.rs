@@ -1,6 +1,6 @@
 //! `umbra restore`
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::mpsc;
@@ -22,6 +22,7 @@ use super::when;
 use crate::base::id::Id;
 use crate::base::limits::BATCH_MAX;
 use crate::masking::change::Record;
+use crate::masking::group::GroupId;
 use crate::store::backup::Backup;
 
 /// Bytes of one request's records, about: well below what a body may have.
@@ -116,6 +117,7 @@ impl Restore {
         let total = plan.ended_since + plan.missing + plan.changed + plan.made_since;
         let mut sender = Sender {
             control,
+            groups: groups_of(backup)?,
             bar: progress::bar("restoring", Unit::Rows, Some(total)),
             done: 0,
             refused: 0,
@@ -128,12 +130,12 @@ impl Restore {
         })?;
         sender.send(&mut unbinds)?;
         let mut base = Batch::of("/v1/bindings:restore", "records");
-        each_base(backup, &mut |record| sender.add(&mut base, hex(record)))?;
+        each_base(backup, &mut |record| sender.add_record(&mut base, record))?;
         sender.send(&mut base)?;
         sender.done = sender.done.saturating_sub(base.sent);
         let mut records = Batch::of("/v1/bindings:restore", "records");
         Plan::of(control, backup, &mut |step| match step {
-            Step::PutBack(record) => sender.add(&mut records, hex(record)),
+            Step::PutBack(record) => sender.add_record(&mut records, record),
             Step::Unbind(_) => Ok(()),
         })?;
         sender.send(&mut records)?;
@@ -317,6 +319,18 @@ fn each_base(backup: &Backup, each: &mut dyn FnMut(&[u8]) -> anyhow::Result<()>)
     Ok(())
 }
 
+/// The groups of a backup, by their ids.
+fn groups_of(backup: &Backup) -> anyhow::Result<BTreeMap<GroupId, Vec<u8>>> {
+    let mut groups = BTreeMap::new();
+    backup.snapshot.read(&mut |_, value| {
+        if let Record::Group(group) = Record::decode(value).map_err(|e| e.to_string())? {
+            groups.insert(group.id, value.to_vec());
+        }
+        Ok(())
+    })?;
+    Ok(groups)
+}
+
 fn hex(bytes: &[u8]) -> Value {
     use std::fmt::Write as _;
     let mut text = String::with_capacity(bytes.len() * 2);
@@ -332,6 +346,8 @@ struct Batch {
     path: &'static str,
     name: &'static str,
     items: Vec<Value>,
+    /// The groups that the items name.
+    groups: BTreeSet<GroupId>,
     bytes: usize,
     /// How many were sent and done.
     sent: u64,
@@ -343,6 +359,7 @@ impl Batch {
             path,
             name,
             items: Vec::new(),
+            groups: BTreeSet::new(),
             bytes: 0,
             sent: 0,
         }
@@ -351,12 +368,27 @@ impl Batch {
 
 struct Sender<'a> {
     control: &'a Control,
+    /// Those of the backup.
+    groups: BTreeMap<GroupId, Vec<u8>>,
     bar: indicatif::ProgressBar,
     done: u64,
     refused: u64,
 }
 
 impl Sender<'_> {
+    /// A record, with the group that it names: by its id alone that could be another one here.
+    fn add_record(&mut self, batch: &mut Batch, record: &[u8]) -> anyhow::Result<()> {
+        let named = Record::decode(record)
+            .map_err(|e| anyhow::anyhow!("{e}"))?
+            .names_group();
+        if let Some((id, group)) = named.and_then(|id| Some((id, self.groups.get(&id)?)))
+            && batch.groups.insert(id)
+        {
+            batch.bytes += 2 * group.len();
+        }
+        self.add(batch, hex(record))
+    }
+
     fn add(&mut self, batch: &mut Batch, item: Value) -> anyhow::Result<()> {
         batch.bytes += item.as_str().map_or(0, str::len);
         batch.items.push(item);
@@ -368,12 +400,17 @@ impl Sender<'_> {
 
     fn send(&mut self, batch: &mut Batch) -> anyhow::Result<()> {
         let items = std::mem::take(&mut batch.items);
+        let groups = std::mem::take(&mut batch.groups);
         batch.bytes = 0;
         if items.is_empty() {
             return Ok(());
         }
         let count = items.len() as u64;
-        let body = json!({batch.name: items});
+        let mut body = json!({batch.name: items});
+        if !groups.is_empty() {
+            let records = groups.iter().filter_map(|id| self.groups.get(id));
+            body["groups"] = records.map(|record| hex(record)).collect();
+        }
         let begun = Instant::now();
         let answer = loop {
             match self.control.send(Method::POST, batch.path, Some(&body)) {

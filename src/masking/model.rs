@@ -4,7 +4,11 @@
 #[cfg(test)]
 mod axe;
 #[cfg(test)]
+mod groups;
+#[cfg(test)]
 mod modes;
+#[cfg(test)]
+mod work;
 
 use proptest::prelude::*;
 
@@ -281,6 +285,20 @@ fn take(world: &mut World, model: &mut Model, ids: &mut Vec<Id>, step: &Step) {
 
 fn all(table: &Table) -> Vec<Record> {
     table.records().collect()
+}
+
+/// The log, read again, gives the same table.
+fn replayed(world: &World) -> Result<Table, TestCaseError> {
+    let replay = Table::new();
+    for (i, change) in world.changes.iter().enumerate() {
+        let mut bytes = Vec::new();
+        change.encode(&mut bytes);
+        let change = Change::decode(&bytes).expect("just written");
+        replay.apply(i as u64 + 1, &change);
+    }
+    prop_assert_eq!(all(&replay), all(&world.table));
+    prop_assert_eq!(replay.counts(), world.table.counts());
+    Ok(replay)
 }
 
 proptest! {

@@ -137,7 +137,7 @@ impl Planner<'_> {
             Write::Expire { id } => self.expire(*id, now),
             Write::KeepLast(last) => Ok(self.keep_last(last, now)),
             Write::Import(import) => self.import(import, now, chance),
-            Write::PutBack(record) => self.put_back(record, now),
+            Write::PutBack(back) => self.put_back(&back.record, back.group.as_ref(), now),
         }?;
         self.absorb(&planned.change);
         Ok(planned)

@@ -439,7 +439,7 @@ pub enum Write {
     Import(Box<Import>),
     /// Makes a record of a backup true again: accounts, pools and numbers that are missing, a binding as it was,
     /// even if it has ended since.
-    PutBack(Box<Record>),
+    PutBack(Box<PutBack>),
     /// Names whom A of an AX binding reaches by dialling his X next.
     SetCallee {
         /// The binding.
@@ -495,6 +495,16 @@ pub enum Write {
     },
 }
 
+/// A record of a backup.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PutBack {
+    /// The record.
+    pub record: Record,
+    /// What the backup says of the group that the record names by its id, where it is a member's, or a binding's for a
+    /// group: on another server that id may be another one's.
+    pub group: Option<Group>,
+}
+
 /// A new group.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct GroupRequest {
@@ -509,6 +519,12 @@ pub struct GroupRequest {
 }
 
 impl Write {
+    /// A record of a backup, which names no group.
+    pub fn put_back(record: Record) -> Self {
+        let group = None;
+        Self::PutBack(Box::new(PutBack { record, group }))
+    }
+
     /// A number of the default pool, in service at once, of which nothing is said.
     pub fn add_number(x: VirtualNumber) -> Self {
         Self::add_number_to(None, x)

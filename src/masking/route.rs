@@ -25,7 +25,7 @@ use crate::base::id::Id;
 use crate::base::number::{Kind, RealNumber, Shown, Tel};
 use crate::base::time::Wall;
 use callback::Back;
-use group::{Turns, paired};
+use group::paired;
 
 /// Somebody dials a number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -322,6 +322,10 @@ impl Case<'_> {
             },
         };
         let found = Some((binding.clone(), party));
+        let turns = match group::turns(table, &binding, party, self.attempt) {
+            Ok(turns) => turns,
+            Err(reason) => return self.refuse(reason, found),
+        };
         let Some(shows) = self.shows(&binding, party) else {
             return self.refuse(Reason::Internal, found);
         };
@@ -359,12 +363,7 @@ impl Case<'_> {
                 Err(reason) => return self.refuse(reason, found),
             },
         };
-        let (called, turn) = match group::turns(table, &binding, party, self.attempt) {
-            Turns::None => (called, None),
-            Turns::Ring(called, turn) => (called, Some(turn)),
-            Turns::Over => return self.refuse(Reason::Expired, found),
-            Turns::Nobody => return self.refuse(Reason::Loop, found),
-        };
+        let (called, turn) = turns.map_or((called, None), |(called, turn)| (called, Some(turn)));
         // Bound before the law said so, or by a store of elsewhere.
         if shows.class().may_be_shown(binding.mode()).is_err() {
             return self.refuse(Reason::TrunkMayNotShow, found);
@@ -478,7 +477,7 @@ fn is_one_of_ours(table: &Table, person: RealNumber) -> bool {
 /// [`Reason::Loop`]: the target is a number of ours, and the call would enter a second binding in nobody's name, or the
 /// number that was called already. [`Reason::SelfCall`]: it is the caller's own. [`Reason::Rejected`]: it is an emergency
 /// number, which nobody is connected to by somebody else's wish, or the first party was shown a real number, by a
-/// consent that holds for that party alone.
+/// consent that holds for that party alone, or its own.
 pub fn redirected(table: &Table, plan: &Plan, target: Tel) -> Result<Plan, Reason> {
     // Who rings later in any case isn't called before his turn.
     let is_later = plan.others().iter().any(|other| other.is(target));
@@ -491,7 +490,9 @@ pub fn redirected(table: &Table, plan: &Plan, target: Tel) -> Result<Plan, Reaso
     // 110, 112, 911 and their like have three digits wherever they are.
     let is_emergency = target.kind() == Kind::Short && target.digits().len() <= 3;
     let keeps_masked = match plan.shown {
-        Shown::Virtual(_) | Shown::Withheld => true,
+        // What is behind a 400 number sees itself: to whom it sends a call on, that is somebody's own number.
+        Shown::Virtual(shown) => !plan.called.is(shown.tel()),
+        Shown::Withheld => true,
         Shown::Real(..) => false,
     };
     if is_emergency || !keeps_masked {

@@ -18,7 +18,7 @@ use crate::api::socket;
 use crate::api::switchboard::Switchboard;
 use crate::base::chance::Chance;
 use crate::base::id::Id;
-use crate::base::limits::DNS_PATIENCE;
+use crate::base::limits::{DNS_PATIENCE, PROMPT_UPLOAD_TIME};
 use crate::base::shard::Shard;
 use crate::call::cdr::Cdr;
 use crate::call::emergency;
@@ -498,6 +498,7 @@ fn owner(
         reload: Box::new(move || reload.reload()),
         prompts: PromptFolder {
             upload: Arc::new(Semaphore::new(1)),
+            upload_time: PROMPT_UPLOAD_TIME,
             put: Box::new(move |place, sound| put.put_prompt(place, sound)),
             remove: Box::new(move |place| remove.remove_prompt(place)),
             bad: Box::new(move || bad.bad_prompts()),

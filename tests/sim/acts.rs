@@ -65,6 +65,16 @@ impl Crowd {
                     }
                 }
             }
+            Deed::Press(place, key) => {
+                let has_heard = self.cast.phones[place.0].calls[place.1].heard.is_some();
+                if self.state(place) == State::Up && has_heard {
+                    let packets = self.cast.phones[place.0].press(place.1, "te", key);
+                    for (ms, packet) in (0..).step_by(20).zip(packets) {
+                        self.plan(now + Duration::from_millis(ms), Deed::Send(Box::new(packet)));
+                    }
+                }
+            }
+            Deed::Send(packet) => self.cast.stage.send(*packet),
             Deed::HangUp(place) => {
                 let mind = self.minds.get_mut(&place);
                 if let Some(mind) = mind.filter(|m| m.state == State::Up && !m.leaves) {
@@ -96,6 +106,7 @@ impl Crowd {
                 drop(self.cast.stage.binds(&binding));
             }
             Deed::Join(binding) => drop(self.cast.stage.binds(&binding)),
+            Deed::Regroup(x, who, is_in) => drop(self.cast.stage.regroups(&x, &who, is_in)),
             Deed::Amend(x, amend) => drop(self.cast.stage.amends(&x, &amend)),
             Deed::Name(x, to) => drop(self.cast.stage.names(&x, to.as_deref())),
             Deed::Order(doing, x) => {
@@ -292,6 +303,19 @@ impl Crowd {
         }
         for _ in 0..3 {
             self.soon(30_000, Deed::Talk(place));
+        }
+        if self.one_in(2) {
+            self.keys(place);
+        }
+    }
+
+    /// Keys an extension, whether one is asked for or not.
+    fn keys(&mut self, place: Place) {
+        let e = ["0012", "0012", "0034", "0099"][self.chance.below(4) as usize];
+        let mut at = self.cast.stage.now() + Duration::from_millis(self.chance.below(8_000).into());
+        for key in e.bytes() {
+            at += Duration::from_millis(200);
+            self.plan(at, Deed::Press(place, key));
         }
     }
 }

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+#[path = "plots.rs"]
+mod plots;
+
 use umbra::base::chance::Chance;
 use umbra::masking::binding::Mode;
 use umbra::masking::inventory::{Fax, Freeze};
@@ -48,9 +51,14 @@ pub fn live(seed: u64, mangled: u32) -> Crowd {
     // And one to whom others send their calls on.
     plot.join("E", ONWARD);
     for pair in 0..1 + plot.chance.below(4) {
-        match plot.chance.below(6) {
-            0 => plot.ax(pair, &other, &stranger),
-            1 => plot.axyb(pair, &other, &stranger),
+        match plot.chance.below(12) {
+            0 | 1 => plot.ax(pair, "ax", &other, &stranger),
+            2 => plot.ax(pair, "axn", &other, &stranger),
+            3 | 4 => plot.axyb(pair, &other, &stranger),
+            5 => plot.group(pair, &other, &stranger),
+            6 => plot.work(pair, &other, &stranger),
+            7 => plot.hotline(pair, &other, &stranger),
+            8 => plot.extensions(pair, &other, &stranger),
             _ => plot.axb(pair, &other),
         }
         let spray = Deed::Spray(20_000 + 2 * plot.chance.below(20) as u16);
@@ -273,15 +281,15 @@ impl Plot {
     }
 
     /// Strangers call A by X, and A calls back whom he named, often twice at once: one of them gets him.
-    fn ax(&mut self, pair: u32, other: &Person, stranger: &Person) {
+    fn ax(&mut self, pair: u32, mode: &str, other: &Person, stranger: &Person) {
         let x = format!("1700000001{pair}");
         let [a, b] = self.two(pair);
-        self.cast.stage.own_in("ax", &x);
-        if self.one_in(2) {
+        self.cast.stage.own_in(mode, &x);
+        if mode == "ax" && self.one_in(2) {
             self.cast.stage.soften(Mode::Ax);
         }
         let binding = Binding {
-            mode: "ax".into(),
+            mode: mode.into(),
             x: x.clone(),
             a: a.number.clone(),
             direction: None,
@@ -309,7 +317,7 @@ impl Plot {
         self.call(a.index, &x);
         let (b, d) = (b.number.clone(), other.number.clone());
         match self.chance.below(4) {
-            0 => self.plan(60_000, Deed::Amend(x.clone(), Amend::OnlyB(b))),
+            0 if mode == "ax" => self.plan(60_000, Deed::Amend(x.clone(), Amend::OnlyB(b))),
             1 => self.plan(60_000, Deed::Amend(x.clone(), Amend::A(d))),
             2 => self.plan(80_000, Deed::Bind(Binding { a: d, ..binding })),
             _ => {}

@@ -9,7 +9,7 @@ use umbra::base::chance::Chance;
 use crate::support::cast::Cast;
 use crate::support::phone::Extra;
 use crate::support::sdp;
-use crate::support::stage::{Binding, Doing, Stage};
+use crate::support::stage::{Binding, Doing, Packet, Stage};
 use crate::support::text::Msg;
 use crate::support::world::World;
 use crate::support::world::owner::Amend;
@@ -61,6 +61,10 @@ pub enum Deed {
     Refresh(Place, u32),
     /// Says something.
     Talk(Place),
+    /// Presses a key.
+    Press(Place, u8),
+    /// What he presses and says, packet by packet.
+    Send(Box<Packet>),
     /// Hangs up.
     HangUp(Place),
     /// Nobody listens at a gateway for a while.
@@ -79,6 +83,8 @@ pub enum Deed {
     Bind(Binding),
     /// The owner joins more people on a number.
     Join(Binding),
+    /// The owner takes somebody into the group of a binding, or out of it.
+    Regroup(String, String, bool),
     /// The owner changes the people of a binding.
     Amend(String, Amend),
     /// The owner names whom A reaches by his X next, or nobody.

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use umbra::base::number::Tel;
 use umbra::call::cdr::Cdr;
 use umbra::call::port::{Event, EventKind};
 use umbra::masking::reason::Reason;
@@ -87,8 +88,15 @@ pub fn faults(crowd: &mut Crowd) -> Vec<String> {
             .iter()
             .filter(|cdr| !past.closed.contains(&cdr.call_id) && !is_torn(cdr));
         let own: Vec<&&Cdr> = own.collect();
-        let talked = own.iter().any(|cdr| cdr.answered_at.is_some());
-        if own.len() > 1 && (talked || past.deaths.is_empty()) {
+        let talked = own.iter().find(|cdr| cdr.answered_at.is_some());
+        // One that was refused before anybody was called, and of which he hadn't heard when its process was killed.
+        let is_unheard =
+            |cdr: &&Cdr, talked: &Cdr| cdr.dialled_at.is_none() && cdr.ended_at < talked.arrived_at;
+        let is_second = |talked: &&Cdr| {
+            let others = own.iter().filter(|cdr| cdr.call_id != talked.call_id);
+            !others.copied().all(|cdr| is_unheard(cdr, talked))
+        };
+        if own.len() > 1 && (talked.is_some_and(|cdr| is_second(cdr)) || past.deaths.is_empty()) {
             faults.push(format!("{id} has two records"));
         }
     }
@@ -161,13 +169,14 @@ pub fn faults(crowd: &mut Crowd) -> Vec<String> {
             ));
         }
     }
+    let said_before = Duration::from_micros(weather.delay_max.into());
     for (at, status, place) in &crowd.turned_away {
         let id = &crowd.cast.phones[place.0].calls[place.1].id;
         let is_of = |cdr: &&Cdr| cdr.sip_call_id_in == *id || cdr.sip_call_id_out.as_ref() == Some(id);
         let talk = |cdr: &Cdr| world.talks.get(&cdr.call_id).copied().unwrap_or_default();
         let goes_on =
-            // A BYE that overtakes its own phone's answer belongs to no dialog yet.
-            |cdr: &&Cdr| talk(cdr).from.is_some_and(|from| from <= *at) && talk(cdr).until.is_none_or(|until| until > *at);
+            // A BYE that overtakes its own phone's answer belongs to no dialog yet; that was said some time before it was heard.
+            |cdr: &&Cdr| talk(cdr).from.is_some_and(|from| from + said_before <= *at) && talk(cdr).until.is_none_or(|until| until > *at);
         let alive = world.records.iter().filter(is_of).find(goes_on);
         let is_later = past.deaths.first().is_some_and(|death| death < at);
         if is_later && alive.is_some_and(|cdr| !is_torn(cdr)) {
@@ -199,17 +208,18 @@ fn lawless(world: &World, cdr: &Cdr, verdict: &Verdict) -> Option<String> {
     let id = &cdr.sip_call_id_in;
     let reached = cdr.callee.filter(|_| cdr.dialled_at.is_some());
     match (verdict, reached) {
+        (Verdict::ForOneOf { called, shown } | Verdict::Asked { called, shown }, Some(callee)) => {
+            let saw = cdr.shown.map(|shown| world.tel(&shown));
+            let right = called.contains(&Some(world.tel(&callee))) && saw == Some(*shown);
+            (!right).then(|| format!("{id} was for one of {called:?}, who sees {shown:?}: {callee}, {saw:?}"))
+        }
         (Verdict::For { called, shown }, Some(callee)) => {
             let saw = cdr.shown.map(|shown| world.tel(&shown));
             let right = world.tel(&callee) == *called && saw == Some(*shown);
             (!right).then(|| format!("{id} was for {called:?}, who sees {shown:?}: {callee}, {saw:?}"))
         }
-        (Verdict::Asked { shown }, Some(callee)) => {
-            let saw = cdr.shown.map(|shown| world.tel(&shown));
-            (saw != Some(*shown)).then(|| format!("{id}: {callee} was to see {shown:?}, and saw {saw:?}"))
-        }
         (Verdict::Asked { .. }, None) => None,
-        (Verdict::For { .. }, None) => {
+        (Verdict::For { .. } | Verdict::ForOneOf { .. }, None) => {
             let refused_by_law = cdr.refusal.filter(|reason| is_of_the_law(*reason));
             refused_by_law.map(|reason| format!("{id} was for somebody and was refused: {reason:?}"))
         }
@@ -253,14 +263,15 @@ fn betrayed(world: &World) -> Vec<String> {
         .filter_map(|cdr| Some((cdr.sip_call_id_out.as_deref()?, cdr.sip_call_id_in.as_str())))
         .collect();
     let wrong = |invited: &&Invited| {
+        let sees = |shown: &Tel| invited.shown.iter().all(|seen| world.tel(seen) == *shown);
+        let callee = world.tel(&invited.called);
+        // Where redirections are followed, it may be whom the called party's side named.
+        let is_onward = world.setup().follows && callee == world.tel(ONWARD);
         let is_right = |verdict: &Verdict| match verdict {
-            Verdict::For { called, shown } => {
-                let callee = world.tel(&invited.called);
-                // Where redirections are followed, it may be whom the called party's side named.
-                (callee == *called || world.setup().follows && callee == world.tel(ONWARD))
-                    && invited.shown.iter().all(|seen| world.tel(seen) == *shown)
+            Verdict::For { called, shown } => (callee == *called || is_onward) && sees(shown),
+            Verdict::ForOneOf { called, shown } | Verdict::Asked { called, shown } => {
+                (called.contains(&Some(callee)) || is_onward) && sees(shown)
             }
-            Verdict::Asked { shown } => invited.shown.iter().all(|seen| world.tel(seen) == *shown),
             Verdict::Nobody(_) => false,
         };
         match calls.get(&*invited.call_id) {

@@ -24,8 +24,17 @@ pub enum Verdict {
         /// What he sees.
         shown: Tel,
     },
+    /// It is for these, one after the other, who see that number, and nobody else.
+    ForOneOf {
+        /// Who is called.
+        called: [Option<Tel>; 4],
+        /// What they see.
+        shown: Tel,
+    },
     /// It is asked for an extension; whoever it reaches then sees this number.
     Asked {
+        /// Those who have one.
+        called: [Option<Tel>; 4],
         /// What he sees.
         shown: Tel,
     },
@@ -33,7 +42,7 @@ pub enum Verdict {
     Nobody(Reason),
 }
 
-/// Whom A of an AX calls next.
+/// Whom somebody who dials his own number calls next.
 #[derive(Clone, Copy, Debug)]
 struct Named {
     to: Tel,
@@ -50,14 +59,16 @@ pub struct Promise {
     pub x: Tel,
     /// The one that stands for B, in AXYB.
     pub y: Option<Tel>,
-    /// A.
+    /// A; the employee himself, where it is his work number; what is behind a 400 number.
     pub a: Tel,
-    /// B, but in AX.
+    /// B, where there is one: whom a customer is paired with stands in the promise of the work number.
     pub b: Option<Tel>,
     /// The members of its group.
     pub members: Vec<Tel>,
     /// The one of them whom B reaches.
     pub default: Option<Tel>,
+    /// Who rings when a customer calls, one after the other, where it isn't the employee alone.
+    pub ring: Vec<Tel>,
     /// Who may call.
     pub direction: Direction,
     /// Since when.
@@ -70,8 +81,17 @@ pub struct Promise {
 /// What a promise says of somebody by name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Row {
-    To { called: Tel, shown: Tel, by: Party },
-    Callback,
+    To {
+        called: Tel,
+        shown: Tel,
+        by: Party,
+    },
+    /// To whom he had named, or by default.
+    Callback {
+        default: Option<Tel>,
+        shown: Tel,
+        by: Party,
+    },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -91,6 +111,7 @@ impl Promise {
             b,
             members: Vec::new(),
             default: None,
+            ring: Vec::new(),
             direction: Direction::Both,
             from,
             until: Wall::NEVER,
@@ -121,18 +142,19 @@ impl Promise {
                 by,
             })
         };
+        let back = |default: Option<Tel>, shown: Tel, by: Party| Some(Row::Callback { default, shown, by });
         match self.mode {
             Mode::Axb if dialled == x && caller == a => to(b, x, Party::A),
             Mode::Axb if dialled == x && Some(caller) == b => to(Some(a), x, Party::B),
-            Mode::Ax | Mode::Axn | Mode::Axn95 if dialled == x && caller == a => Some(Row::Callback),
+            Mode::Ax | Mode::Axn | Mode::Axn95 if dialled == x && caller == a => back(None, x, Party::A),
             Mode::Axyb if Some(dialled) == self.y && caller == a => to(b, x, Party::A),
             Mode::Axyb if dialled == x && Some(caller) == b => to(Some(a), self.y?, Party::B),
             Mode::Axg if dialled == x && self.members.contains(&caller) => to(Some(a), x, Party::B),
             Mode::Gxb if dialled == x && self.members.contains(&caller) => to(b, x, Party::A),
-            Mode::Gxb if dialled == x && Some(caller) == b => to(self.default, x, Party::B),
+            Mode::Gxb if dialled == x && Some(caller) == b => back(self.default, x, Party::B),
             Mode::Gxyb if Some(dialled) == self.y && self.members.contains(&caller) => to(b, x, Party::A),
-            Mode::Gxyb if dialled == x && Some(caller) == b => to(self.default, self.y?, Party::B),
-            Mode::Axg if dialled == x && caller == a => Some(Row::Callback),
+            Mode::Gxyb if dialled == x && Some(caller) == b => back(self.default, self.y?, Party::B),
+            Mode::Axg if dialled == x && caller == a => back(None, x, Party::A),
             Mode::Inbound if dialled == x && caller != a => to(Some(a), self.y.unwrap_or(a), Party::B),
             Mode::Axb
             | Mode::Ax
@@ -152,7 +174,36 @@ impl Promise {
     fn is_self_call(&self, dialled: Tel, caller: Tel) -> bool {
         let is_a = dialled == self.x && caller == self.a;
         let is_b = Some(dialled) == self.y && Some(caller) == self.b;
-        self.mode == Mode::Axyb && (is_a || is_b)
+        (self.mode == Mode::Axyb && (is_a || is_b))
+            || (self.mode == Mode::Gxyb && is_b)
+            || (self.mode == Mode::Inbound && is_a)
+    }
+
+    /// Who reaches whom he named by dialling X.
+    fn owner(&self) -> Option<Tel> {
+        match self.mode {
+            Mode::Ax | Mode::Axn | Mode::Axn95 | Mode::Axg | Mode::Axe => Some(self.a),
+            Mode::Gxb | Mode::Gxyb | Mode::Xb => self.b,
+            Mode::Axb | Mode::Axyb | Mode::Inbound | Mode::X => None,
+        }
+    }
+
+    /// Whether it is that of an employee's work number, and not of a customer of his.
+    fn is_work(&self) -> bool {
+        self.mode == Mode::Xb && self.b.is_some()
+    }
+
+    /// Whether the whole of X is one's alone.
+    fn is_whole(&self) -> bool {
+        is_anyones(self.mode) || self.is_work() || matches!(self.mode, Mode::Axg | Mode::Inbound)
+    }
+
+    /// Whom somebody who dials his own number has named, if nobody has used that up.
+    fn named_at(&self, at: Wall) -> Option<Tel> {
+        let named = self
+            .named
+            .filter(|named| named.taken.is_none() && at < named.until);
+        named.map(|named| named.to)
     }
 
     fn is_on(&self, number: Tel) -> bool {
@@ -161,15 +212,25 @@ impl Promise {
 
     /// Everybody whom it names, with what he dials.
     fn keys(&self) -> Vec<(Tel, Option<Tel>)> {
+        let by_members = |dialled: Tel| self.members.iter().map(move |member| (dialled, Some(*member)));
         match self.mode {
             Mode::Axb => vec![(self.x, Some(self.a)), (self.x, self.b)],
             Mode::Ax | Mode::Axn | Mode::Axn95 => vec![(self.x, Some(self.a)), (self.x, None)],
             // By keys, of which a promise says nothing.
             Mode::Axe => Vec::new(),
-            Mode::Axg => vec![(self.x, Some(self.a)), (self.x, None)],
-            Mode::Gxb => vec![(self.x, self.b), (self.x, None)],
-            Mode::Gxyb => vec![(self.x, self.b)],
-            Mode::Xb => Vec::new(),
+            Mode::Axg => [(self.x, Some(self.a)), (self.x, None)]
+                .into_iter()
+                .chain(by_members(self.x))
+                .collect(),
+            Mode::Gxb => [(self.x, self.b), (self.x, None)]
+                .into_iter()
+                .chain(by_members(self.x))
+                .collect(),
+            Mode::Gxyb => std::iter::once((self.x, self.b))
+                .chain(by_members(self.y.unwrap_or(self.x)))
+                .collect(),
+            Mode::Xb if self.is_work() => vec![(self.x, self.b), (self.x, None)],
+            Mode::Xb => vec![(self.x, Some(self.a))],
             Mode::Inbound => vec![(self.x, None)],
             Mode::Axyb => vec![(self.y.unwrap_or(self.x), Some(self.a)), (self.x, self.b)],
             Mode::X => Vec::new(),
@@ -190,6 +251,10 @@ const fn is_anyones(mode: Mode) -> bool {
         | Mode::Xb
         | Mode::Inbound => false,
     }
+}
+
+fn first_four(mut all: impl Iterator<Item = Tel>) -> [Option<Tel>; 4] {
+    [(); 4].map(|()| all.next())
 }
 
 /// Everything that was ever promised, and what the owner forbade.
@@ -230,14 +295,14 @@ impl Law {
             let theirs = p.keys();
             new.keys().iter().any(|key| theirs.contains(key))
         });
-        let is_others = |p: &Promise| is_anyones(p.mode) && p.x == new.x && p.a != new.a;
+        let is_others = |p: &Promise| p.is_whole() && p.x == new.x && p.a != new.a;
         let rests = self.promises.iter().any(|p| is_others(p) && p.rests(at));
         let frozen = new.keys().iter().any(|(number, _)| self.frozen.contains(number));
         let wrong = match () {
             () if self.suspended => Some("while the account is suspended"),
             () if frozen => Some("on a frozen number"),
             () if taken => Some("though somebody has the key"),
-            () if is_anyones(new.mode) && rests && !self.soft => Some("though the number rests"),
+            () if new.is_whole() && rests && !self.soft => Some("though the number rests"),
             () => None,
         };
         self.promises.push(new);
@@ -298,28 +363,48 @@ impl Law {
             return nobody(Reason::Loop);
         }
         let live = || self.promises.iter().filter(|p| p.holds(at));
-        if live().any(|p| p.mode == Mode::Axe && p.x == dialled) {
-            return Verdict::Asked { shown: dialled };
+        let extensions = || live().filter(|p| p.mode == Mode::Axe && p.x == dialled);
+        if extensions().next().is_some() {
+            let called = first_four(extensions().map(|p| p.a));
+            let own = extensions().find(|p| p.a == caller);
+            return match own.map(|own| own.named_at(at)) {
+                None => Verdict::Asked {
+                    called,
+                    shown: dialled,
+                },
+                Some(Some(called)) => Verdict::For {
+                    called,
+                    shown: dialled,
+                },
+                Some(None) => nobody(Reason::NoCallee),
+            };
         }
         if let Some((promise, row)) = live().find_map(|p| Some((p, p.row(dialled, caller)?))) {
+            let (Row::To { shown, by, .. } | Row::Callback { shown, by, .. }) = row;
+            if self.frozen.contains(&shown) {
+                return nobody(Reason::NumberFrozen);
+            }
+            match (promise.direction, by) {
+                (Direction::AToB, Party::B) | (Direction::BToA, Party::A) => {
+                    return nobody(Reason::Direction);
+                }
+                (Direction::Both | Direction::AToB | Direction::BToA, Party::A | Party::B) => {}
+            }
             return match row {
-                Row::To { shown, .. } if self.frozen.contains(&shown) => nobody(Reason::NumberFrozen),
-                Row::To { called, shown, by } => match (promise.direction, by) {
-                    (Direction::AToB, Party::B) | (Direction::BToA, Party::A) => nobody(Reason::Direction),
-                    (Direction::Both | Direction::AToB | Direction::BToA, Party::A | Party::B) => {
-                        Verdict::For { called, shown }
+                Row::To { called, shown, .. } => Verdict::For { called, shown },
+                Row::Callback { default, shown, .. } => {
+                    // Where it has members, only they are called.
+                    let may = |to: &Tel| promise.members.is_empty() || promise.members.contains(to);
+                    let named = promise.named_at(at).filter(|to| *to != caller && may(to));
+                    match named.or(default.filter(may)) {
+                        Some(called) => Verdict::For { called, shown },
+                        None => nobody(Reason::NoCallee),
                     }
-                },
-                Row::Callback => match promise.named {
-                    Some(named) if named.taken.is_none() && at < named.until && named.to != caller => {
-                        Verdict::For {
-                            called: named.to,
-                            shown: promise.x,
-                        }
-                    }
-                    Some(_) | None => nobody(Reason::NoCallee),
-                },
+                }
             };
+        }
+        if let Some(verdict) = self.at_work(dialled, caller, at) {
+            return verdict;
         }
         if live().any(|p| p.is_self_call(dialled, caller)) {
             return nobody(Reason::SelfCall);
@@ -344,13 +429,68 @@ impl Law {
         }
     }
 
+    /// What is true of an employee, and of a customer of his, who dials his work number.
+    fn at_work(&self, x: Tel, caller: Tel, at: Wall) -> Option<Verdict> {
+        let live = self.promises.iter().filter(|p| p.holds(at) && p.x == x);
+        let work = live.clone().find(|p| p.is_work())?;
+        let mut customers = live.filter(|p| p.mode == Mode::Xb && !p.is_work());
+        if work.b == Some(caller) {
+            let chosen = work.named_at(at);
+            let his = |p: &&Promise| Some(p.a) == chosen;
+            let chosen = customers.clone().find(his).or(customers.next_back());
+            return Some(match chosen.map(|p| p.a) {
+                Some(called) => Verdict::For { called, shown: x },
+                None => Verdict::Nobody(Reason::NoCallee),
+            });
+        }
+        customers.find(|p| p.a == caller)?;
+        let rings = work.ring.iter().filter(|who| **who != caller);
+        Some(match first_four(rings.copied()) {
+            [None, ..] => Verdict::Nobody(Reason::Loop),
+            called => Verdict::ForOneOf { called, shown: x },
+        })
+    }
+
+    /// Somebody is a member of the group of the promise on this X from now on, or isn't: what is wrong with that.
+    pub fn member(&mut self, x: Tel, who: Tel, is_in: bool, at: Wall) -> Option<String> {
+        let i = self.promises.iter().position(|p| p.x == x && p.holds(at))?;
+        let dialled = self.promises[i].y.unwrap_or(x);
+        let others = self
+            .promises
+            .iter()
+            .enumerate()
+            .filter(|(other, p)| *other != i && p.holds(at));
+        let is_taken = others
+            .map(|(_, p)| p)
+            .any(|p| p.keys().contains(&(dialled, Some(who))));
+        let promise = &mut self.promises[i];
+        let is_party = promise.a == who || promise.b == Some(who);
+        promise.members.retain(|member| *member != who);
+        if is_in {
+            promise.members.push(who);
+        } else {
+            promise.default = promise.default.filter(|default| *default != who);
+        }
+        let wrong = is_in && (is_taken || is_party);
+        wrong.then(|| "the server took a member who has the key already".to_owned())
+    }
+
     /// This attempt, judged a moment ago, is this call: it uses up whom A had named.
     pub fn took(&mut self, dialled: Tel, caller: Option<Tel>, at: Wall, call: Id) {
-        let promise = self
-            .promises
-            .iter_mut()
-            .find(|p| is_anyones(p.mode) && p.holds(at) && p.x == dialled && Some(p.a) == caller);
-        if let Some(named) = promise.and_then(|p| p.named.as_mut()) {
+        let is_his = |p: &Promise| p.holds(at) && p.x == dialled && caller.is_some() && p.owner() == caller;
+        let Some(i) = self.promises.iter().position(is_his) else {
+            return;
+        };
+        // Whom he may not call any more stays named.
+        let to = self.promises[i].named_at(at);
+        let is_customer = |p: &Promise| p.holds(at) && p.x == dialled && !p.is_work() && Some(p.a) == to;
+        let promise = &self.promises[i];
+        let may = match to {
+            None => false,
+            Some(_) if promise.is_work() => self.promises.iter().any(is_customer),
+            Some(to) => promise.members.is_empty() || promise.members.contains(&to),
+        };
+        if let Some(named) = self.promises[i].named.as_mut().filter(|_| may) {
             named.taken.get_or_insert(call);
         }
     }

@@ -92,18 +92,31 @@ pub(super) async fn batch(State(desk): State<Arc<Desk>>, headers: HeaderMap, Bod
 
 /// The one list of a body, of [`limits::BATCH_MAX`] at most.
 pub(super) fn list_of(body: &[u8], name: &str) -> Result<Vec<Value>, ApiError> {
+    let [requests] = lists_of(body, [name])?;
+    requests.ok_or_else(|| missing(name))
+}
+
+/// The lists of these names that a body holds.
+pub(super) fn lists_of<const N: usize>(
+    body: &[u8],
+    names: [&str; N],
+) -> Result<[Option<Vec<Value>>; N], ApiError> {
     let mut fields = Fields::of_json(body)?;
-    let requests = match fields.value(name) {
-        Some(Value::Array(requests)) => requests,
-        Some(_) => return Err(wrong(name, "a list")),
-        None => return Err(missing(name)),
-    };
-    fields.done()?;
-    if requests.len() > limits::BATCH_MAX {
-        let sentence = format!("a batch holds at most {} {name}", limits::BATCH_MAX);
-        return Err(ApiError::bad("out_of_bounds", name, sentence));
+    let mut lists = [const { None }; N];
+    for (list, name) in lists.iter_mut().zip(names) {
+        let items = match fields.value(name) {
+            Some(Value::Array(items)) => items,
+            Some(_) => return Err(wrong(name, "a list")),
+            None => continue,
+        };
+        if items.len() > limits::BATCH_MAX {
+            let sentence = format!("a batch holds at most {} {name}", limits::BATCH_MAX);
+            return Err(ApiError::bad("out_of_bounds", name, sentence));
+        }
+        *list = Some(items);
     }
-    Ok(requests)
+    fields.done()?;
+    Ok(lists)
 }
 
 async fn bind_all(desk: &Arc<Desk>, requests: Vec<Value>) -> Vec<Value> {

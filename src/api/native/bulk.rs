@@ -2,6 +2,7 @@
 //! was refused. Unlike a batch, a request is done or refused as a whole where the server is to blame (429, 503):
 //! it can be sent again, because what is done already changes nothing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -9,12 +10,12 @@ use axum::extract::State;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use super::bindings::{list_of, request_of};
+use super::bindings::{list_of, lists_of, request_of};
 use super::{Desk, id_of, refusal};
 use crate::api::error::ApiError;
-use crate::api::fields::{Body, Fields, wrong};
+use crate::api::fields::{Body, Fields, missing, wrong};
 use crate::masking::change::Record;
-use crate::masking::request::{Import, OnConflict, Unbind, Write, Written, XChoice};
+use crate::masking::request::{Import, OnConflict, PutBack, Unbind, Write, Written, XChoice};
 use crate::store::writer::{Reply, WriteError};
 
 /// `POST /v1/bindings:import {"bindings": […]}`, up to 1,000, each with the fields of `POST /v1/bindings` and
@@ -42,25 +43,37 @@ fn import_of(row: Value, desk: &Desk) -> Result<Write, ApiError> {
     Ok(Write::Import(Box::new(Import { request, id, created })))
 }
 
-/// `POST /v1/bindings:restore {"records": […]}`, up to 1,000 records of a backup in hexadecimal → as
-/// [`import`]. What is there of accounts, pools and numbers stays; bindings become what they were.
+/// `POST /v1/bindings:restore {"records": […], "groups": […]}`, up to 1,000 records of a backup in hexadecimal → as
+/// [`import`]. What is there of accounts, pools and numbers stays; bindings become what they were. `groups` are the
+/// records of the groups that members and bindings among them name: where another one has that id, they are refused.
 pub(super) async fn restore(
     State(desk): State<Arc<Desk>>,
     Body(body): Body,
 ) -> Result<Json<Value>, ApiError> {
-    let writes = list_of(&body, "records")?
+    let [records, groups] = lists_of(&body, ["records", "groups"])?;
+    let records = records.ok_or_else(|| missing("records"))?;
+    let mut by_id = BTreeMap::new();
+    for text in groups.into_iter().flatten() {
+        if let Record::Group(group) = record_of(&text, "groups")? {
+            by_id.insert(group.id, group);
+        }
+    }
+    let writes = records
         .iter()
         .map(|text| {
-            let bytes = text
-                .as_str()
-                .and_then(bytes_of)
-                .ok_or_else(|| wrong("records", "texts in hexadecimal"))?;
-            let record = Record::decode(&bytes)
-                .map_err(|why| ApiError::bad("bad_field", "records", why.to_string()))?;
-            Ok(Write::PutBack(Box::new(record)))
+            let record = record_of(text, "records")?;
+            let group = record.names_group().and_then(|id| by_id.get(&id)).cloned();
+            Ok(Write::PutBack(Box::new(PutBack { record, group })))
         })
         .collect();
     write_all(&desk, writes).await
+}
+
+/// A record of a backup in hexadecimal.
+fn record_of(text: &Value, field: &'static str) -> Result<Record, ApiError> {
+    let bytes = text.as_str().and_then(bytes_of);
+    let bytes = bytes.ok_or_else(|| wrong(field, "texts in hexadecimal"))?;
+    Record::decode(&bytes).map_err(|why| ApiError::bad("bad_field", field, why.to_string()))
 }
 
 /// `POST /v1/bindings:unbind {"ids": […]}`, up to 1,000 → as [`import`].

@@ -184,6 +184,8 @@ type RemovePrompt = dyn Fn(&Place) -> Result<bool, String> + Send + Sync;
 pub struct PromptFolder {
     /// Whoever brings a prompt has it: one upload at once, because a file takes many times its bytes while it is read.
     pub upload: Arc<Semaphore>,
+    /// How long an upload's body may take to come.
+    pub upload_time: Duration,
     /// Writes a prompt, and where; calls that begin from then on hear it. Or says why it can't.
     pub put: Box<PutPrompt>,
     /// Takes a prompt away; `false`: there was none. Or says why it can't.

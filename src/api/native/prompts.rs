@@ -126,7 +126,7 @@ pub(super) async fn show(
 }
 
 /// `PUT /v1/prompts/{name}?language=&account=|pool=`, a WAV file → 201, how it was read and how loud it is. Calls that begin
-/// from then on hear it. 429 while another is being put.
+/// from then on hear it. 429 while another is being put, 408 if it comes too slowly.
 pub(super) async fn set(
     State(desk): State<Arc<Desk>>,
     Named(name): Named,
@@ -139,7 +139,20 @@ pub(super) async fn set(
     let upload = desk.owner.prompts.upload.clone().try_acquire_owned();
     let upload =
         upload.map_err(|_| ApiError::busy("another prompt is being put: try again when it is there"))?;
-    let file = Bytes::from_request(request, &()).await.map_err(|rejection| {
+    let (longest, body) = (desk.owner.prompts.upload_time, Bytes::from_request(request, &()));
+    let Ok(file) = tokio::time::timeout(longest, body).await else {
+        let sentence = format!(
+            "the prompt's file took longer than {} s to come, and nobody else can put one meanwhile: \
+             send it by a faster line, or by `umbra prompt add` on the server itself",
+            longest.as_secs_f64()
+        );
+        return Err(ApiError::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "upload_timeout",
+            sentence,
+        ));
+    };
+    let file = file.map_err(|rejection| {
         let sentence = format!("a prompt's file has at most {PROMPT_BYTES_MAX} bytes");
         ApiError::new(rejection.status(), "bad_body", sentence)
     })?;
@@ -220,4 +233,49 @@ fn view(desk: &Desk, prompt: &Prompt) -> Value {
         "seconds": prompt.clip.lasts().as_secs_f64(),
         "text": text,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    use crate::api::native::support::Served;
+
+    #[test]
+    fn one_prompt_is_put_at_a_time_and_who_comes_meanwhile_may_try_again() {
+        let served = Served::start();
+        let put = || served.raw("PUT", "/v1/prompts/busy", &[], "no WAV file").0;
+        let other = served.desk.owner.prompts.upload.clone().try_acquire_owned();
+        assert_eq!(put(), 429);
+        drop(other);
+        assert_eq!(
+            [put(), put()],
+            [422, 422],
+            "whoever was refused is in nobody's way"
+        );
+    }
+
+    #[test]
+    fn a_prompt_that_comes_too_slowly_is_given_up_and_gives_its_place_to_the_next() {
+        let served = Served::start();
+        let mut slow = UnixStream::connect(served.socket()).unwrap();
+        slow.write_all(b"PUT /v1/prompts/busy HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nRIFF")
+            .unwrap();
+        // It says nothing more, and hears why it is given up.
+        let mut heard = Vec::new();
+        let mut some = [0; 1_024];
+        while !heard.windows(7).any(|at| at == b"faster ") {
+            let n = slow.read(&mut some).unwrap();
+            assert_ne!(n, 0, "{}", String::from_utf8_lossy(&heard));
+            heard.extend_from_slice(&some[..n]);
+        }
+        let heard = String::from_utf8_lossy(&heard);
+        assert!(
+            heard.starts_with("HTTP/1.1 408 ") && heard.contains("upload_timeout"),
+            "{heard}"
+        );
+        let next = served.raw("PUT", "/v1/prompts/busy", &[], "no WAV file");
+        assert_eq!(next.0, 422, "{}", next.1);
+    }
 }

@@ -204,6 +204,7 @@ fn desk(dir: &Path, asked: &Arc<Mutex<Vec<String>>>, calls: &Arc<Mutex<Vec<CallV
             }),
             prompts: super::PromptFolder {
                 upload: Arc::new(tokio::sync::Semaphore::new(1)),
+                upload_time: std::time::Duration::from_secs(2),
                 put: Box::new(|place, _| Ok(place.path())),
                 remove: Box::new(|place| Ok(&*place.name == "busy")),
                 bad: Box::new(|| vec!["data/prompts/zh/wait.wav: it is no WAV file".into()]),

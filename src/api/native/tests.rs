@@ -652,17 +652,3 @@ fn a_trunk_is_blocked_whole_or_by_the_gateway_and_a_route_says_so() {
         assert_eq!(found, status, "{path} {body}: {fault}");
     }
 }
-
-#[test]
-fn one_prompt_is_put_at_a_time_and_who_comes_meanwhile_may_try_again() {
-    let served = Served::start();
-    let put = || served.raw("PUT", "/v1/prompts/busy", &[], "no WAV file").0;
-    let other = served.desk.owner.prompts.upload.clone().try_acquire_owned();
-    assert_eq!(put(), 429);
-    drop(other);
-    assert_eq!(
-        [put(), put()],
-        [422, 422],
-        "whoever was refused is in nobody's way"
-    );
-}

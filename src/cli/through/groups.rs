@@ -120,3 +120,42 @@ fn groups_of_one_name_and_of_none_come_back_each_in_its_pool() {
     assert!(reached("17000000002", "13700000003") && !reached("17000000002", "13900000002"));
     assert!(reached("17000000003", "13600000004"));
 }
+
+#[test]
+fn a_backup_restored_onto_another_server_never_joins_a_group_there_that_has_the_same_id() {
+    let lines = |member: &str, x: &str| {
+        [
+            "pool add couriers --mode axg".to_owned(),
+            format!("number add {x} --pool couriers"),
+            format!("group add east --pool couriers {member}"),
+            format!("bind axg --x {x} --a 13800000001 --group east"),
+        ]
+    };
+    let (here, there) = (Served::start(), Served::start());
+    // Theirs is the older one, so that no time tells.
+    for line in lines("13700000003", "17000000001") {
+        done(&here, &line);
+    }
+    for line in lines("13900000002", "17000000001") {
+        done(&there, &line);
+    }
+    let members = done(&here, "group members east");
+    for server in [&here, &there] {
+        assert!(done(server, "group show east").starts_with("10000001 "));
+    }
+    let place = there.dir().join("backup");
+    done(&there, &format!("backup {}", place.display()));
+    // What is bound here goes by it, so that X is free for what comes back.
+    let fault = umbra(&here, &format!("restore {} --yes", place.display())).unwrap_err();
+    assert!(fault.contains("records of the backup were refused"), "{fault}");
+    assert_eq!(done(&here, "group members east"), members);
+    for caller in ["13700000003", "13900000002"] {
+        let routed = done(&here, &format!("route 17000000001 {caller}"));
+        assert!(!routed.contains("The call goes to"), "{routed}");
+    }
+    let (status, said) = here.post(
+        "/v1/bindings:restore",
+        &serde_json::json!({"records": [], "groups": ["zz"]}),
+    );
+    assert_eq!((status, &said["field"]), (400, &"groups".into()), "{said}");
+}

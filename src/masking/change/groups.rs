@@ -1,10 +1,31 @@
 //! Groups, their members and what their modes add to the terms, as bytes.
 
-use super::{BadRecord, Reader, put_duration, put_len, put_text, put_wall};
+use super::{BadRecord, Reader, Record, put_duration, put_len, put_text, put_wall};
 use crate::base::number::{RealNumber, Tel, VirtualNumber};
 use crate::masking::binding::Rare;
 use crate::masking::group::{Group, GroupId, Membership};
 use crate::masking::turns::{Order, Ring};
+
+impl Record {
+    /// The group that a member's record names, or a binding's for a group.
+    pub fn names_group(&self) -> Option<GroupId> {
+        match self {
+            Self::Member(member) => Some(member.group),
+            Self::Binding(binding) => binding.parties.group(),
+            Self::Account(_)
+            | Self::Pool(_)
+            | Self::Number(_)
+            | Self::Forget(_)
+            | Self::Callee(_)
+            | Self::CalleeGone(_)
+            | Self::Group(_)
+            | Self::GroupGone(_)
+            | Self::MemberGone(..)
+            | Self::Last(_)
+            | Self::LastGone(_) => None,
+        }
+    }
+}
 
 pub(super) fn put_group(out: &mut Vec<u8>, group: &Group) {
     out.extend_from_slice(&group.id.bits().to_le_bytes());

@@ -3,6 +3,7 @@
 
 use proptest::prelude::*;
 
+use super::replayed;
 use crate::base::id::Id;
 use crate::base::time::Wall;
 use crate::masking::binding::{Ended, Mode};
@@ -12,7 +13,6 @@ use crate::masking::reason::Reason;
 use crate::masking::request::{BindRequest, PoolChange, Unbind, UpdateRequest, Wanted, Write};
 use crate::masking::route::{Attempt, Decision, claim, route};
 use crate::masking::support::{World, axe, real};
-use crate::masking::table::Table;
 
 const N: &str = "17000000041";
 const PEOPLE: [&str; 4] = ["13800000001", "13800000002", "13800000003", "13800000004"];
@@ -303,11 +303,7 @@ proptest! {
             }
         }
         // The log gives the same table, last callers included.
-        let replay = Table::new();
-        for (i, change) in world.changes.iter().enumerate() {
-            replay.apply(i as u64 + 1, change);
-        }
-        prop_assert_eq!(replay.records().collect::<Vec<_>>(), world.table.records().collect::<Vec<_>>());
+        let replay = replayed(&world)?;
         let replaced = |id: &Id| replay.binding(*id).and_then(|b| b.ended).is_some_and(|(_, why)| why == Ended::Replaced);
         prop_assert!(!model.rows.iter().any(|row| replaced(&row.id)));
     }

@@ -1,5 +1,7 @@
-//! The law of AX, AXYB and their neighbours once more, as lists of rows that are searched from end to end: who may
+//! The law of AX, AXN, AXYB and AXB once more, as lists of rows that are searched from end to end: who may
 //! be bound, whom a call reaches, what rests, who is named to be called back. Every step has a moment of its own.
+
+use std::fmt::Debug;
 
 use proptest::prelude::*;
 
@@ -12,9 +14,9 @@ use crate::masking::inventory::{DEFAULT_ACCOUNT, Freeze, NumberState, Standing};
 use crate::masking::reason::Reason;
 use crate::masking::request::{Refused, Unbind, UpdateRequest, Write, Written};
 use crate::masking::route::{Decision, claim};
-use crate::masking::support::{World, ax, axb, axyb, real, tel, x};
+use crate::masking::support::{World, ax, axb, axn, axyb, real, tel, x};
 
-/// Two of AX, three of AXYB, one of AXB.
+/// One of AX, one of AXN, three of AXYB, one of AXB.
 const NUMBERS: [&str; 6] = [
     "17000000011",
     "17000000012",
@@ -24,13 +26,16 @@ const NUMBERS: [&str; 6] = [
     "17000000031",
 ];
 const PEOPLE: [&str; 4] = ["13800000001", "13800000002", "13800000003", "13800000004"];
-const DAY: i64 = 86_400_000;
+pub(super) const DAY: i64 = 86_400_000;
 /// How long keys of one person rest, and whole numbers.
 const PAIR_RESTS: i64 = DAY;
-const NUMBER_RESTS: i64 = 7 * DAY;
+pub(super) const NUMBER_RESTS: i64 = 7 * DAY;
 
-type Person = &'static str;
-type Virtual = &'static str;
+/// The one in whose pool AX is called AXN.
+const OF_AXN: Virtual = NUMBERS[1];
+
+pub(super) type Person = &'static str;
+pub(super) type Virtual = &'static str;
 
 /// Whom a row joins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -114,6 +119,7 @@ impl Joins {
     fn mode(self) -> Mode {
         match self {
             Self::Axb { .. } => Mode::Axb,
+            Self::Ax { x: OF_AXN, .. } => Mode::Axn,
             Self::Ax { .. } => Mode::Ax,
             Self::Axyb { .. } => Mode::Axyb,
         }
@@ -313,7 +319,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// The table's answer to a write against the rules that the model finds broken.
-fn agree(answer: &Result<Written, Refused>, rules: &[&str], step: &Step) -> bool {
+pub(super) fn agree(answer: &Result<Written, Refused>, rules: &[&str], step: &impl Debug) -> bool {
     match answer {
         Ok(_) => assert!(rules.is_empty(), "{step:?} was done against {rules:?}"),
         Err(refused) => assert!(
@@ -324,7 +330,7 @@ fn agree(answer: &Result<Written, Refused>, rules: &[&str], step: &Step) -> bool
     answer.is_ok()
 }
 
-fn told(decision: &Decision) -> Result<(String, String), Reason> {
+pub(super) fn told(decision: &Decision) -> Result<(String, String), Reason> {
     match decision {
         Decision::Connect(plan) => {
             let shown = match plan.shown() {
@@ -351,6 +357,7 @@ fn take(world: &mut World, model: &mut Model, ids: &mut Vec<Id>, step: &Step) {
     let bind = |world: &mut World, model: &mut Model, ids: &mut Vec<Id>, joins: Joins| {
         let request = match joins {
             Joins::Axb { x, a, b } => axb(x, a, b),
+            Joins::Ax { x: x @ OF_AXN, a } => axn(x, a),
             Joins::Ax { x, a } => ax(x, a),
             Joins::Axyb { x, a, y, b } => axyb(x, a, y, b),
         };
@@ -397,7 +404,9 @@ fn take(world: &mut World, model: &mut Model, ids: &mut Vec<Id>, step: &Step) {
                     x,
                     a: a.unwrap_or(old),
                 }),
-                (Joins::Ax { .. }, false, Some(_)) => Err("not_of_mode"),
+                (Joins::Ax { .. }, false, Some(_)) | (Joins::Ax { x: OF_AXN, .. }, true, _) => {
+                    Err("not_of_mode")
+                }
                 (Joins::Ax { x, a: old }, true, Some(b)) => Ok(Joins::Axb {
                     x,
                     a: a.unwrap_or(old),
@@ -562,7 +571,8 @@ proptest! {
     #[test]
     fn every_mode_decides_as_the_model(steps in prop::collection::vec(step(), 1..60)) {
         let mut world = World::new();
-        world.pool(Mode::Ax, &NUMBERS[..2]);
+        world.pool(Mode::Ax, &NUMBERS[..1]);
+        world.pool(Mode::Axn, &[OF_AXN]);
         world.pool(Mode::Axyb, &NUMBERS[2..5]);
         world.add(NUMBERS[5]);
         let mut model = Model {

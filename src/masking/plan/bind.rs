@@ -39,8 +39,11 @@ impl Planner<'_> {
         check_classes(number.x, &parties, &request.terms)?;
         self.check_terms_of(&parties, &request.terms)?;
         check_expiry_of(self.account(&number.account).as_deref(), expires, now)?;
-        let since = match self.fit(&number, &parties, None, now) {
-            Ok(since) => since,
+        let outlived = self.outlived(number.x, &parties, now);
+        let in_the_way = |left: &&Binding| left.parties.a() == parties.b() && !is_work(&left.parties);
+        let left = outlived.iter().find(in_the_way).map(|left| left.id);
+        let since = match self.fit(&number, &parties, left, now) {
+            Ok(since) => outlived.iter().map(Binding::until).fold(since, Wall::max),
             Err(Obstacle::Law(refused)) => return Err(refused),
             Err(Obstacle::Held(held, dialled, party)) => {
                 let taken = key_taken(&held, &parties, dialled, party);
@@ -67,7 +70,12 @@ impl Planner<'_> {
         };
         Ok(match request.dry_run {
             DryRun::Yes => unchanged(Written::DryRun(Arc::new(binding))),
-            DryRun::No => binding_planned(binding, Written::Binding),
+            DryRun::No => {
+                let mut planned = binding_planned(binding, Written::Binding);
+                let outlived = outlived.into_iter().map(Record::Binding);
+                planned.change.records.splice(0..0, outlived);
+                planned
+            }
         })
     }
 
@@ -129,15 +137,34 @@ impl Planner<'_> {
     }
 
     /// A work number takes its pairings with it when it ends.
-    fn paired_on(&self, work: &Binding, at: Wall, why: Ended) -> Vec<Binding> {
+    fn paired_on(&self, work: &Binding, now: Wall, why: Ended) -> Vec<Binding> {
         if !is_work(&work.parties) {
             return Vec::new();
         }
-        let live = self.live_on(work.x, at).into_iter();
+        let live = self.live_on(work.x, now).into_iter();
         let others = live.filter(|id| *id != work.id).filter_map(|id| self.binding(id));
         // Once it is over, X may be somebody else's, with pairings of his own, before that is written.
         let of_it = others.filter(|other| !is_work(&other.parties) && other.since < work.until());
+        // That it is written later lets none of them rest longer.
+        let at = now.min(work.until());
         of_it.map(|binding| ended(&binding, at, why)).collect()
+    }
+
+    /// What a new work number finds on X of the one before, whose time is over though nobody has written it down: that
+    /// one's pairings would be the new one's.
+    fn outlived(&self, x: VirtualNumber, parties: &Parties, now: Wall) -> Vec<Binding> {
+        if !is_work(parties) {
+            return Vec::new();
+        }
+        let is_over = |work: &Arc<Binding>| {
+            is_work(&work.parties) && work.x == x && work.ended.is_none() && work.is_over(now)
+        };
+        let mut over = Vec::new();
+        for work in self.holders(mode::whole(x)).into_iter().filter(is_over) {
+            over.push(ended(&work, work.expires, Ended::Expired));
+            over.extend(self.paired_on(&work, now, Ended::Expired));
+        }
+        over
     }
 
     pub(super) fn unbind_all(&self, x: VirtualNumber, now: Wall) -> Result<Planned, Refused> {

@@ -56,7 +56,7 @@ fn a_400_number_that_was_bound_elsewhere_is_never_shown() {
         x: x(FREE),
         ..(*was).clone()
     };
-    let back = Write::PutBack(Box::new(Record::Binding(old.clone())));
+    let back = Write::put_back(Record::Binding(old.clone()));
     assert_eq!(world.write(&back).expect_err("by the law").code(), "class_400");
     world.apply(Change {
         records: vec![Record::Binding(old)],

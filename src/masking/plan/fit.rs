@@ -227,12 +227,11 @@ impl Planner<'_> {
 
     /// Bindings that gave a key up, and when; not versions that handed it on to a later one of the same binding.
     fn left(&self, key: Key, but: Option<Id>, now: Wall) -> Vec<(Wall, Arc<Binding>)> {
-        let rules = self.table.rules(key);
-        let pending = self.keys.get(&key).into_iter().flatten();
         let mut had: Vec<Arc<Binding>> = Vec::new();
-        for id in rules.iter().chain(pending) {
-            let binding = self.binding(*id).filter(|b| mode::caller(b, key).is_some());
-            had.extend(binding.filter(|binding| had.iter().all(|known| known.id != binding.id)));
+        for binding in self.holders(key) {
+            if mode::caller(&binding, key).is_some() && had.iter().all(|known| known.id != binding.id) {
+                had.push(binding);
+            }
         }
         let left = had
             .iter()
@@ -335,15 +334,11 @@ impl Planner<'_> {
             live: None,
             free_from: now,
         };
-        let rules = self.table.rules(key);
-        let pending = self.keys.get(&key).into_iter().flatten();
-        for id in rules.iter().chain(pending) {
-            if Some(*id) == but {
-                continue;
-            }
-            let Some(binding) = self.binding(*id) else {
-                continue;
-            };
+        let others = self
+            .holders(key)
+            .into_iter()
+            .filter(|binding| Some(binding.id) != but);
+        for binding in others {
             let has_key = mode::caller(&binding, key).is_some();
             if has_key && !binding.is_over(now) {
                 holder.live = Some(binding);
@@ -355,6 +350,14 @@ impl Planner<'_> {
             }
         }
         holder
+    }
+
+    /// The bindings that have or had a key, those of the group of writes included; some of them twice.
+    pub(super) fn holders(&self, key: Key) -> Vec<Arc<Binding>> {
+        let rules = self.table.rules(key);
+        let pending = self.keys.get(&key).into_iter().flatten();
+        let ids = rules.iter().chain(pending);
+        ids.filter_map(|id| self.binding(*id)).collect()
     }
 
     /// The first live binding on a number that is wanted.

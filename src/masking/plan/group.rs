@@ -142,12 +142,9 @@ impl Planner<'_> {
         if group.ended.is_some() {
             return Err(GroupRefused::Unknown { group: group.id }.into());
         }
-        let known = self.groups.get(&group.id).cloned();
-        let known = known.or_else(|| self.table.group(group.id));
+        let known = self.any_group(group.id);
         if let Some(known) = &known {
-            if (&known.pool, known.created) != (&group.pool, group.created) {
-                return Err(GroupRefused::IdTaken { group: group.id }.into());
-            }
+            check_same(known, Some(group))?;
             if known.ended.is_none() {
                 return Ok(unchanged(Written::Group(known.clone())));
             }
@@ -190,12 +187,14 @@ impl Planner<'_> {
             .collect()
     }
 
-    /// A member of a backup, unless he is one.
-    pub(super) fn put_back_member(&self, member: &Membership, now: Wall) -> Result<Planned, Refused> {
-        let group = self.live_group(member.group)?;
-        if member.since < group.created {
-            return Err(GroupRefused::IdTaken { group: group.id }.into());
-        }
+    /// A member of a backup, unless he is one. `of` is his group there.
+    pub(super) fn put_back_member(
+        &self,
+        member: &Membership,
+        of: Option<&Group>,
+        now: Wall,
+    ) -> Result<Planned, Refused> {
+        let group = self.same_group(member.group, of)?;
         if !member.is_open() || self.is_member(member.group, member.number) {
             return Ok(unchanged(Written::Group(group)));
         }
@@ -207,9 +206,21 @@ impl Planner<'_> {
         Ok(group_planned(group, joined))
     }
 
+    /// The live group of that id, if it is the one that the backup means.
+    pub(super) fn same_group(&self, id: GroupId, meant: Option<&Group>) -> Result<Arc<Group>, Refused> {
+        let group = self.live_group(id)?;
+        check_same(&group, meant)?;
+        Ok(group)
+    }
+
+    fn any_group(&self, id: GroupId) -> Option<Arc<Group>> {
+        let pending = self.groups.get(&id).cloned();
+        pending.or_else(|| self.table.group(id))
+    }
+
     /// A group that is there, live.
     pub(super) fn live_group(&self, id: GroupId) -> Result<Arc<Group>, Refused> {
-        let group = self.groups.get(&id).cloned().or_else(|| self.table.group(id));
+        let group = self.any_group(id);
         group
             .filter(|group| group.ended.is_none())
             .ok_or_else(|| GroupRefused::Unknown { group: id }.into())
@@ -472,6 +483,21 @@ impl Planner<'_> {
             .filter_map(|group| self.membership(group, number))
             .collect()
     }
+}
+
+/// That a group is the one that a backup means. Each server counts its ids from the same first one: only the pool and
+/// the moment tell groups of two servers apart.
+fn check_same(group: &Group, meant: Option<&Group>) -> Result<(), Refused> {
+    let is_same =
+        |meant: &Group| (meant.id, &meant.pool, meant.created) == (group.id, &group.pool, group.created);
+    if meant.is_some_and(is_same) {
+        return Ok(());
+    }
+    Err(GroupRefused::IdTaken {
+        group: group.id,
+        name: group.name.clone(),
+    }
+    .into())
 }
 
 fn left(member: &Membership, at: Wall) -> Membership {

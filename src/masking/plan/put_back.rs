@@ -12,6 +12,7 @@ use crate::masking::binding::{Binding, Home, Parties};
 use crate::masking::bounds::check_classes;
 use crate::masking::callee::Callee;
 use crate::masking::change::Record;
+use crate::masking::group::Group;
 use crate::masking::inventory::{Account, Number, Pool};
 use crate::masking::last::Last;
 use crate::masking::request::{BindRequest, Field, GroupRefused, Import, Refused, Wanted, Written, XChoice};
@@ -42,21 +43,31 @@ impl Planner<'_> {
             created: import.created.unwrap_or(binding.created),
             ..(**binding).clone()
         };
+        let mut change = bound.change;
+        // It stands last; before it, what ends by it.
+        change.records.pop();
         let written = Written::Binding(Arc::new(binding.clone()));
-        Ok(planned(Record::Binding(binding), written))
+        change.records.push(Record::Binding(binding));
+        Ok(Planned { change, written })
     }
 
     /// Makes a record of a backup true again. What is there of accounts, pools and numbers stays as it is; a
     /// binding gets the parties, terms and expiry that it had, even if it has ended since.
-    pub(super) fn put_back(&self, record: &Record, now: Wall) -> Result<Planned, Refused> {
+    /// `group` is what the backup says of the group that the record names.
+    pub(super) fn put_back(
+        &self,
+        record: &Record,
+        group: Option<&Group>,
+        now: Wall,
+    ) -> Result<Planned, Refused> {
         match record {
             Record::Account(account) => Ok(self.put_back_account(account)),
             Record::Pool(pool) => self.put_back_pool(pool),
             Record::Number(number) => self.put_back_number(number),
-            Record::Binding(binding) => self.put_back_binding(binding, now),
+            Record::Binding(binding) => self.put_back_binding(binding, group, now),
             // They are in no backup.
             Record::Group(group) => self.put_back_group(group),
-            Record::Member(member) => self.put_back_member(member, now),
+            Record::Member(member) => self.put_back_member(member, group, now),
             Record::GroupGone(group) | Record::MemberGone(group, _) => {
                 Err(GroupRefused::Unknown { group: *group }.into())
             }
@@ -102,9 +113,17 @@ impl Planner<'_> {
         }))
     }
 
-    fn put_back_binding(&self, binding: &Binding, now: Wall) -> Result<Planned, Refused> {
+    fn put_back_binding(
+        &self,
+        binding: &Binding,
+        group: Option<&Group>,
+        now: Wall,
+    ) -> Result<Planned, Refused> {
         if binding.is_over(now) {
             return Err(Refused::BindingEnded { id: binding.id });
+        }
+        if let Some(id) = binding.parties.group() {
+            self.same_group(id, group)?;
         }
         let known = self.binding(binding.id);
         let is_there = |known: &Arc<Binding>| {
@@ -121,12 +140,6 @@ impl Planner<'_> {
         self.check_people(binding.parties.a(), binding.parties.b())?;
         check_classes(binding.x, &binding.parties, &binding.terms)?;
         self.check_callback(&binding.parties, &binding.terms)?;
-        if let Some(group) = binding.parties.group() {
-            // It was for another one of that id.
-            if binding.since < self.live_group(group)?.created {
-                return Err(GroupRefused::IdTaken { group }.into());
-            }
-        }
         let mut since = self.fits(&number, &binding.parties, Some(binding.id), now)?;
         let mut version = binding.version;
         let gone = known
@@ -298,7 +311,7 @@ mod tests {
         let mut world = World::new();
         let id = world.bind(X, A, B);
         let backup = world.table.binding(id).expect("it is there");
-        let put_back = Write::PutBack(Box::new(Record::Binding((*backup).clone())));
+        let put_back = Write::put_back(Record::Binding((*backup).clone()));
         let there = world.write(&put_back);
         assert!(matches!(&there, Ok(Written::Existing(_))), "{there:?}");
         world.later(10);
@@ -327,7 +340,7 @@ mod tests {
         world.unbind(id);
         world.later(10);
         let other = world.bind(X, A, C);
-        let put_back = Write::PutBack(Box::new(Record::Binding((*backup).clone())));
+        let put_back = Write::put_back(Record::Binding((*backup).clone()));
         let refused = world.write(&put_back).expect_err("A is taken");
         assert_eq!(refused.binding(), Some(other));
         world.later(10);

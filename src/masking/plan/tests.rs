@@ -16,6 +16,7 @@ use crate::base::number::NumberPlan;
 mod groups;
 mod pools;
 mod resting;
+mod work;
 
 const D: &str = "13600000004";
 

@@ -430,7 +430,7 @@ fn whoever_called_one_a_is_not_called_back_by_another() {
     // A backup brings A back, and not who called the other.
     write_lasts(&mut world);
     world.later(10);
-    let put_back = Write::PutBack(Box::new(super::super::change::Record::Binding((*backup).clone())));
+    let put_back = Write::put_back(super::super::change::Record::Binding((*backup).clone()));
     world.write(&put_back).expect("nobody has the key");
     world.later(10);
     assert_eq!(led(&world.call(N, A)), Err(Reason::NoCallee));

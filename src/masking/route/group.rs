@@ -9,6 +9,7 @@ use crate::masking::binding::{Binding, Parties, Party, Side};
 use crate::masking::callee::Callee;
 use crate::masking::group::GroupId;
 use crate::masking::mode;
+use crate::masking::reason::Reason;
 use crate::masking::rule::{Key, Who};
 use crate::masking::table::{AsOf, Table};
 use crate::masking::turns::{Order, Turn};
@@ -91,20 +92,17 @@ pub(super) fn paired(table: &Table, work: &Binding, arrived: Wall) -> Option<(Ar
     Some((last, None))
 }
 
-/// Who rings after whom.
-pub(super) enum Turns {
-    /// One alone is called.
-    None,
-    /// This one, and then others.
-    Ring(RealNumber, Turn),
-    /// X is nobody's work number any more.
-    Over,
-    /// All of them are numbers of ours by now.
-    Nobody,
-}
-
-/// Who rings when the customer of an employee calls.
-pub(super) fn turns(table: &Table, binding: &Binding, party: Party, attempt: &Attempt) -> Turns {
+/// Who rings first when the customer of an employee calls, and then others; `None`: one alone is called.
+///
+/// # Errors
+/// [`Reason::Expired`]: X is nobody's work number any more. [`Reason::Loop`]: none of them may ring, because they are
+/// numbers of ours by now or the caller himself.
+pub(super) fn turns(
+    table: &Table,
+    binding: &Binding,
+    party: Party,
+    attempt: &Attempt,
+) -> Result<Option<(RealNumber, Turn)>, Reason> {
     let b = match (binding.parties, party) {
         (Parties::Paired { b, .. }, Party::A | Party::B) => b,
         (Parties::Paired { .. }, Party::N | Party::Member)
@@ -121,16 +119,16 @@ pub(super) fn turns(table: &Table, binding: &Binding, party: Party, attempt: &At
             | Parties::Xb { .. }
             | Parties::Inbound { .. },
             _,
-        ) => return Turns::None,
+        ) => return Ok(None),
     };
     let mut past = None;
     let work = live(table, mode::whole(binding.x), attempt.arrived, &mut past);
     let Some((work, _)) = work.filter(|(work, _)| work.parties.b() == Some(b)) else {
-        return Turns::Over;
+        return Err(Reason::Expired);
     };
     let ring = match (&work.terms.rare().ring, party) {
         (Some(ring), Party::A) => ring,
-        (None, _) | (_, Party::B | Party::N | Party::Member) => return Turns::None,
+        (None, _) | (_, Party::B | Party::N | Party::Member) => return Ok(None),
     };
     let first = match ring.order {
         Order::Conditional => Some(b),
@@ -142,7 +140,7 @@ pub(super) fn turns(table: &Table, binding: &Binding, party: Party, attempt: &At
     let list = first.into_iter().chain(ring.list.iter().copied());
     let list: Arc<[RealNumber]> = list.filter(may_ring).collect();
     match list.first().copied() {
-        Some(first) => Turns::Ring(first, Turn::first(list, ring.each)),
-        None => Turns::Nobody,
+        Some(first) => Ok(Some((first, Turn::first(list, ring.each)))),
+        None => Err(Reason::Loop),
     }
 }

@@ -1,6 +1,5 @@
 //! What the table knows of groups and of who is paired on a work number.
 
-use std::cmp::Reverse;
 use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::sync::Arc;
 
@@ -56,16 +55,15 @@ impl Table {
             let is_it = binding.x.tel() == x && is_paired(&binding) && wanted(&binding);
             is_it.then_some(binding)
         };
+        // By its birthday: who was replaced by an update since the arrival is kept under an id that is younger than he.
+        let made = |binding: &Arc<Binding>| (binding.created, binding.id);
         // What has ended since the arrival: nearly always nothing.
         let ended: Vec<Id> = {
             let index = self.index();
             let since = index.ended.range((arrived, Id::from_bits(0))..);
             since.map(|(_, id)| *id).collect()
         };
-        let ended = ended
-            .into_iter()
-            .filter_map(look)
-            .max_by_key(|binding| binding.id);
+        let ended = ended.into_iter().filter_map(look).max_by_key(made);
         let mut before = Id::from_bits(u128::MAX);
         let open = loop {
             let ids: Vec<Id> = {
@@ -80,7 +78,7 @@ impl Table {
             }
         };
         let both = [ended, open].into_iter().flatten();
-        both.min_by_key(|binding| Reverse(binding.id))
+        both.max_by_key(made)
     }
 
     /// The version of a binding that counted at `at`.

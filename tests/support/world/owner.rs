@@ -176,6 +176,8 @@ impl World {
             "unconditional" => Order::Unconditional,
             _ => Order::Conditional,
         };
+        let rings: Vec<Tel> = binding.ring.iter().map(|one| self.tel(one)).collect();
+        let rare_ring = (!rings.is_empty()).then_some((order, rings));
         let rare = Rare {
             ring: (!list.is_empty()).then(|| {
                 let each = RING_EACH_DEFAULT;
@@ -198,6 +200,11 @@ impl World {
         let mut promise = Promise::new(mode, x, a, y, b, now);
         promise.members = members;
         promise.default = default;
+        promise.ring = match (mode, rare_ring) {
+            (Mode::Xb, Some((Order::Unconditional, list))) => list,
+            (Mode::Xb, Some((Order::Conditional, list))) => [vec![a], list].concat(),
+            _ => vec![a],
+        };
         promise.direction = direction;
         promise.until = expires.unwrap_or(Wall::NEVER);
         let wrong = self.law.promise(promise);
@@ -262,7 +269,13 @@ impl World {
             }
             Amend::B(b) => {
                 let b = tel(b);
-                Box::new(move |p| p.b = Some(b))
+                Box::new(move |p| {
+                    // Where members are on A's side, B alone has a name.
+                    if !p.members.is_empty() {
+                        p.a = b;
+                    }
+                    p.b = Some(b);
+                })
             }
         };
         let wrong = self.law.update(x, now, change);
@@ -289,6 +302,26 @@ impl World {
             None => Write::ClearCallee { id, only: None },
         })?;
         self.law.name(x, to, now, CALLEE_TIME);
+        Ok(())
+    }
+
+    /// Takes somebody into the group of the one binding on a number, or out of it; nothing, if there is none.
+    ///
+    /// # Errors
+    /// The server's no.
+    pub fn regroups(&mut self, x: &str, who: &str, is_in: bool) -> Result<(), Refused> {
+        let (now, x, who) = (self.at().wall, self.tel(x), self.tel(who));
+        let binding = self.bound_to(x).and_then(|id| self.table.binding(id));
+        let Some(group) = binding.and_then(|binding| binding.parties.group()) else {
+            return Ok(());
+        };
+        let numbers = vec![RealNumber::new(who)];
+        self.write(&match is_in {
+            true => Write::Join { group, numbers },
+            false => Write::Leave { group, numbers },
+        })?;
+        let wrong = self.law.member(x, who, is_in, now);
+        self.blame(wrong);
         Ok(())
     }
 

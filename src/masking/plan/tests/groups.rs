@@ -4,7 +4,7 @@ use super::*;
 use crate::base::number::Shown;
 use crate::masking::inventory::Callback;
 use crate::masking::reason::Reason;
-use crate::masking::request::{Field, GroupRefused, Unbind};
+use crate::masking::request::{Field, GroupRefused, PutBack, Unbind};
 use crate::masking::route::route;
 use crate::masking::support::{axg, gxb, gxyb, inbound, paired, work};
 use crate::masking::turns::{Order, Ring};
@@ -398,6 +398,7 @@ fn a_removed_group_comes_back_with_the_members_of_the_backup_and_no_others() {
     let group = world.group("axg", &[B]);
     let id = world.try_bind(axg(X, A, group)).expect("free keys").id;
     let backup: Vec<Record> = world.table.records().collect();
+    let of = (*world.table.group(group).expect("just made")).clone();
     world.later(10);
     joins(&mut world, group, C).expect("nobody has the key");
     world.unbind(id);
@@ -414,7 +415,11 @@ fn a_removed_group_comes_back_with_the_members_of_the_backup_and_no_others() {
     let mut of_group: Vec<&Record> = backup.iter().filter(is_of_group).collect();
     of_group.sort_by_key(rank);
     for record in of_group {
-        let put_back = Write::PutBack(Box::new(record.clone()));
+        let put_back = PutBack {
+            record: record.clone(),
+            group: Some(of.clone()),
+        };
+        let put_back = Write::PutBack(Box::new(put_back));
         assert!(world.write(&put_back).is_ok(), "{record:?}");
     }
     assert_eq!(world.table.group(group).map(|group| group.members), Some(1));
@@ -425,18 +430,38 @@ fn a_removed_group_comes_back_with_the_members_of_the_backup_and_no_others() {
 
 #[test]
 fn a_group_of_a_backup_is_not_taken_for_another_of_its_id() {
-    let mut other = world(Mode::Axg);
-    let group = other.group("axg", &[B]);
-    other.try_bind(axg(X, A, group)).expect("free keys");
-    let backup: Vec<Record> = other.table.records().collect();
-    let mut world = World::new();
-    world.later(10);
-    world.pool(Mode::Axg, &[X, Y, Z]);
-    assert_eq!(world.group("axg", &[C]), group);
-    for record in backup {
-        if matches!(record, Record::Group(_) | Record::Member(_) | Record::Binding(_)) {
-            let refused = world.write(&Write::PutBack(Box::new(record)));
-            assert_eq!(refused, Err(Refused::Group(GroupRefused::IdTaken { group })));
+    // Whichever of the two is older.
+    for (theirs, ours) in [(0, 10), (10, 0)] {
+        let mut other = World::new();
+        other.later(theirs);
+        other.pool(Mode::Axg, &[X, Y, Z]);
+        let group = other.group("axg", &[B]);
+        other.later(20);
+        other.try_bind(axg(X, A, group)).expect("free keys");
+        let of = other.table.group(group).expect("just made");
+        let backup: Vec<Record> = other.table.records().collect();
+        let mut world = World::new();
+        world.later(ours);
+        world.pool(Mode::Axg, &[X, Y, Z]);
+        assert_eq!(world.group("axg", &[C]), group);
+        world.later(50);
+        for record in backup {
+            if matches!(record, Record::Group(_) | Record::Member(_) | Record::Binding(_)) {
+                for group in [None, Some((*of).clone())] {
+                    let back = PutBack {
+                        record: record.clone(),
+                        group,
+                    };
+                    let refused = world.write(&Write::PutBack(Box::new(back)));
+                    assert_eq!(
+                        refused.map_err(|refused| refused.code()),
+                        Err("id_taken"),
+                        "{record:?}"
+                    );
+                }
+            }
         }
+        world.later(10);
+        assert!(reaches(&world, X, B).is_err() && reaches(&world, X, C).is_err());
     }
 }

@@ -24,6 +24,8 @@ pub enum GroupRefused {
     IdTaken {
         /// The id.
         group: GroupId,
+        /// The name of the one that is there.
+        name: Box<str>,
     },
     /// The group has no member: nobody could call.
     Empty {
@@ -136,7 +138,11 @@ impl GroupRefused {
         match self {
             Self::Unknown { group } => write!(text, "there is no group {group}"),
             Self::OfAnother { group } => write!(text, "group {group} is not of the account of x"),
-            Self::IdTaken { group } => write!(text, "group {group} is there already, and is another one"),
+            Self::IdTaken { group, name } => write!(
+                text,
+                "group {group} of the backup is another one than {name}, which has that id here: \
+                 export from the server that it was taken of and import here, which go by names"
+            ),
             Self::Empty { group } => write!(text, "group {group} has no member: add one first"),
             Self::Bound { group, binding } => write!(
                 text,
