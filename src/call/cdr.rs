@@ -165,7 +165,7 @@ pub struct Charging {
 }
 
 /// What became of asking the caller for digits.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Collected {
     /// When his leg was answered for that; `None`: he was asked in early media.
     #[serde(with = "wall_option")]
@@ -174,6 +174,9 @@ pub struct Collected {
     pub tries: u8,
     /// What came of it.
     pub result: Outcome,
+    /// His answer, where he was asked to choose from a menu and has: as it is keyed, the menu's own for who keys nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choice: Option<Box<str>>,
 }
 
 /// What came of asking a caller for digits.

@@ -31,13 +31,14 @@ const FORM_WITHOUT_ANNOUNCEMENTS: u8 = 3;
 /// The last one in which they say nothing of digits that a caller was asked for.
 const FORM_WITHOUT_DIGITS: u8 = 4;
 
-/// When the caller was answered for being asked, how often he tried, and what came of it.
-type Asked = (Option<i64>, u8, Outcome);
+/// When the caller was answered for being asked, how often he tried, what came of it, and what he chose.
+type Asked<'a> = (Option<i64>, u8, Outcome, Option<&'a str>);
 
-fn collected_of(record: &Cdr) -> Option<Asked> {
+fn collected_of(record: &Cdr) -> Option<Asked<'_>> {
     let collected = record.collected.as_ref()?;
     let answered_at = collected.answered_at.map(Wall::as_millis);
-    Some((answered_at, collected.tries, collected.result))
+    let choice = collected.choice.as_deref();
+    Some((answered_at, collected.tries, collected.result, choice))
 }
 
 /// A record, or how one ended.
@@ -118,17 +119,18 @@ pub fn record(call_id: Id, bytes: &[u8], arrival: Option<Cdr>) -> Result<Cdr, Un
         ..=FORM_WITHOUT_ANNOUNCEMENTS => (None, rest),
         _ => postcard::take_from_bytes(rest).map_err(|_| Unread)?,
     };
-    let collected: Option<Asked> = match *form {
+    let collected: Option<Asked<'_>> = match *form {
         ..=FORM_WITHOUT_DIGITS => None,
         _ => postcard::from_bytes(rest).map_err(|_| Unread)?,
     };
     Ok(Cdr {
         announcement,
-        collected: collected.map(|(at, tries, result)| {
+        collected: collected.map(|(at, tries, result, choice)| {
             Box::new(Collected {
                 answered_at: at.map(Wall::from_millis),
                 tries,
                 result,
+                choice: choice.map(Into::into),
             })
         }),
         ..record

@@ -125,10 +125,14 @@ pub(super) fn record(out: &mut Vec<u8>, cdr: &Cdr) {
             answered_at,
             tries,
             result,
+            choice,
         } = &**collected;
         option(out, b",\"collected\":{\"answered_at\":", answered_at, wall);
         member(out, b",\"tries\":", &u64::from(*tries), number);
         member(out, b",\"result\":", result, by_serde);
+        if let Some(choice) = choice {
+            member(out, b",\"choice\":", choice, |out, choice| string_of(out, choice));
+        }
         out.push(b'}');
     }
     out.push(b'}');
@@ -388,6 +392,7 @@ pub(super) mod tests {
                     answered_at: time(),
                     tries: 3,
                     result: Outcome::LockedOut,
+                    choice: words.map(Into::into),
                 })
             }),
         }

@@ -10,7 +10,7 @@
 //! | `binding` | what `POST /v1/bindings:import` takes: what binds, and `id` and `created_at` |
 //! | `state` | a number's `x`, `state` (`locked`, `frozen`) and `cause`, or an account's `name` and `state` (`suspended`): after the bindings, which these don't take |
 //!
-//! A list is written with `;` between; one with such a text in it that this doesn't bring back, as JSON.
+//! A list is written with `;` between; one with such a text in it that this doesn't bring back, as JSON, and so is a menu.
 
 use serde_json::{Map, Value};
 
@@ -110,6 +110,7 @@ impl Kind {
                 "ring_order",
                 "ring_each_s",
                 "display",
+                "menu",
                 "extension",
                 "direction",
                 "created_at",

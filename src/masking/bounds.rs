@@ -309,9 +309,17 @@ pub(super) fn check_terms_of(parties: &Parties, terms: &Terms) -> Result<(), Ref
             return Err(Refused::BoundsOf(field));
         }
     }
-    if rare.display.is_some() && !is_inbound {
-        let field = Field::Display;
-        return Err(Refused::NotOfMode { field, mode });
+    let of_inbound = [
+        (Field::Display, rare.display.is_some()),
+        (Field::Menu, rare.menu.is_some()),
+    ];
+    for (field, is_named) in of_inbound {
+        if is_named && !is_inbound {
+            return Err(Refused::NotOfMode { field, mode });
+        }
+    }
+    if let Some(menu) = &rare.menu {
+        menu.check().map_err(Refused::Menu)?;
     }
     if let Parties::Inbound { base } = parties {
         let shown = displayed(rare, *base);
@@ -333,6 +341,7 @@ pub(super) fn change_terms(terms: &mut Terms, change: &TermsChange) {
         user_data,
         ring,
         display,
+        menu,
         cues,
         callback,
     } = change.clone();
@@ -344,6 +353,7 @@ pub(super) fn change_terms(terms: &mut Terms, change: &TermsChange) {
         user_data: user_data.unwrap_or(old.user_data),
         ring: ring.map_or(old.ring, |ring| ring.map(Box::new)),
         display: display.unwrap_or(old.display),
+        menu: menu.map_or(old.menu, |menu| menu.map(Arc::new)),
         cues: cues.after(old.cues.as_deref()),
         callback: callback.unwrap_or(old.callback),
     };

@@ -3,6 +3,7 @@
 
 mod cues;
 mod groups;
+mod menu;
 mod stock;
 
 use std::sync::Arc;
@@ -352,6 +353,7 @@ fn put_binding(out: &mut Vec<u8>, binding: &Binding) {
         }
     }
     cues::put(out, rare.cues.as_deref());
+    menu::put(out, rare.menu.as_deref());
 }
 
 /// Zero is none: no number packs to it.
@@ -622,6 +624,7 @@ impl<'a> Reader<'a> {
         };
         if self.schema >= 5 {
             rare.cues = self.cues()?;
+            rare.menu = self.menu()?.map(Arc::new);
         }
         Ok(Binding {
             id,

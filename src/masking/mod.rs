@@ -17,6 +17,7 @@ pub mod keyed;
 pub mod last;
 pub mod listing;
 mod members;
+pub mod menu;
 pub mod mode;
 #[cfg(test)]
 mod model;

@@ -15,6 +15,7 @@ use super::inventory::{
 };
 use super::keyed::Extension;
 use super::last::Last;
+use super::menu::Menu;
 use super::quarantine::Quarantine;
 use super::turns::Ring;
 use crate::base::id::Id;
@@ -25,7 +26,7 @@ use crate::base::url::HttpUrl;
 
 mod refused;
 
-pub use refused::{Field, GroupRefused, Refused};
+pub use refused::{Field, GroupRefused, MenuRefused, Refused};
 
 /// Who chooses X.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -293,6 +294,8 @@ pub struct TermsChange {
     pub ring: Option<Option<Ring>>,
     /// What the party behind a 400 number sees.
     pub display: Option<Option<VirtualNumber>>,
+    /// What callers of a 400 number are asked.
+    pub menu: Option<Option<Menu>>,
     /// What is heard beside the parties.
     pub cues: Box<CuesChange>,
     /// Whom A reaches by dialling his own X, where the pool says `preset`.

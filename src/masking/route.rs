@@ -3,6 +3,7 @@
 mod advice;
 mod behind;
 mod callback;
+mod menu;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -315,7 +316,7 @@ impl Case<'_> {
         let (table, number) = (self.table, &self.number);
         // The call of an employee goes by the pairing that it leads to.
         let (binding, party, chosen) = match mode::row(&binding, party) {
-            Row::To(..) | Row::Callback(_) | Row::ToMember(..) => (binding, party, None),
+            Row::To(..) | Row::Callback(_) | Row::ToMember(..) | Row::ToChosen(_) => (binding, party, None),
             Row::ToPaired(_) => match paired(table, &binding, self.attempt.arrived) {
                 Some((paired, chosen)) => (paired, Party::B, chosen),
                 None => return self.refuse(Reason::NoCallee, Some((binding, party))),
@@ -338,6 +339,7 @@ impl Case<'_> {
         if !binding.terms.direction.allows(binding.parties.side(party)) {
             return self.refuse(Reason::Direction, found);
         }
+        let mut later = None;
         let (binding, called, shown, callee) = match row {
             Row::To(called, _) if self.attempt.caller.is_some_and(|caller| called.is(caller)) => {
                 return self.refuse(Reason::SelfCall, found);
@@ -354,13 +356,23 @@ impl Case<'_> {
                 }
             }
             Row::ToPaired(_) => return self.refuse(Reason::Internal, found),
+            Row::ToChosen(_) if !self.attempt.digits.is_answer() => {
+                return self.ask_choice(binding, party);
+            }
+            Row::ToChosen(shown) => match menu::chosen(self, &binding, self.attempt) {
+                Ok((called, turn)) => {
+                    later = turn;
+                    (binding, called, shown, None)
+                }
+                Err(reason) => return self.refuse(reason, found),
+            },
             Row::Callback(shown) => match self.callback(binding) {
                 Ok(Back { by, to, callee }) => (by, to, shown, callee),
                 Err(reason) => return self.refuse(reason, found),
             },
         };
         let (called, turn) = match group::turns(table, &binding, party, self.attempt) {
-            Turns::None => (called, None),
+            Turns::None => (called, later),
             Turns::Ring(called, turn) => (called, Some(turn)),
             Turns::Over => return self.refuse(Reason::Expired, found),
             Turns::Nobody => return self.refuse(Reason::Loop, found),

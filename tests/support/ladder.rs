@@ -496,6 +496,15 @@ impl<S: Stage> Play<S> {
                 cue if CUES.contains(&cue) => binding.cues.push((key.into(), value.into())),
                 "default" => binding.default = self.name(value),
                 "order" => binding.order = value.into(),
+                "menu" => binding.menu = value.into(),
+                "nothing" => binding.menu_default = value.into(),
+                "choices" => {
+                    for choice in value.split(',') {
+                        let (keys, to) = choice.split_once(':').ok_or("a choice is KEYS:WHO+WHO")?;
+                        let to = to.split('+').map(|one| self.name(one)).collect();
+                        binding.choices.push((keys.into(), to));
+                    }
+                }
                 "members" => binding.members = value.split(',').map(|one| self.name(one)).collect(),
                 "ring" => binding.ring = value.split(',').map(|one| self.name(one)).collect(),
                 _ => {

@@ -43,6 +43,7 @@ mod calls;
 mod cdrs;
 mod cues;
 mod groups;
+mod menu;
 mod node;
 mod numbers;
 mod pools;

@@ -9,12 +9,13 @@ use super::super::inventory::{
 };
 use super::super::quarantine::{Grip, Quarantine};
 use super::super::turns::{Order, Ring};
+use super::menu::tests::menu;
 use super::*;
 use crate::base::language::Language;
 use crate::base::number::Kind;
 use crate::base::url::HttpUrl;
 
-fn tel() -> impl Strategy<Value = Tel> {
+pub(super) fn tel() -> impl Strategy<Value = Tel> {
     let kind = prop_oneof![
         Just(Kind::E164),
         Just(Kind::National),
@@ -24,7 +25,7 @@ fn tel() -> impl Strategy<Value = Tel> {
     (kind, "[0-9]{1,18}").prop_filter_map("a number", |(kind, digits)| Tel::new(kind, &digits))
 }
 
-fn text() -> impl Strategy<Value = Box<str>> {
+pub(super) fn text() -> impl Strategy<Value = Box<str>> {
     ".{0,40}".prop_map(Box::from)
 }
 
@@ -83,7 +84,11 @@ fn terms() -> impl Strategy<Value = Terms> {
         option(),
         cues(),
         prop::option::of(tel()),
-        (prop::option::of(ring()), prop::option::of(tel())),
+        (
+            prop::option::of(ring()),
+            prop::option::of(tel()),
+            prop::option::of(menu()),
+        ),
     )
         .prop_map(
             |(
@@ -95,7 +100,7 @@ fn terms() -> impl Strategy<Value = Terms> {
                 user_data,
                 cues,
                 callback,
-                (ring, display),
+                (ring, display, menu),
             )| {
                 let rare = Rare {
                     max_duration,
@@ -106,6 +111,7 @@ fn terms() -> impl Strategy<Value = Terms> {
                     callback: callback.map(RealNumber::new),
                     ring: ring.map(Box::new),
                     display: display.map(VirtualNumber::new),
+                    menu: menu.map(Arc::new),
                 };
                 Terms::new(direction, record, rare)
             },
@@ -516,11 +522,11 @@ fn records_of_the_schema_before_are_read() {
         ended: Some((Wall::from_millis(3), Ended::Unbound)),
     };
     assert_eq!(Record::decode(&binding), Ok(Record::Binding(expected.clone())));
-    // The last one that knew nothing of sounds.
+    // The last one that knew nothing of sounds and menus.
     let mut fourth = Vec::new();
     Record::Binding(expected.clone()).encode_value(&mut fourth);
     // Nor of whom A calls back, of who rings in turn, and of what a 400 number shows.
-    let end = fourth.len() - 1;
+    let end = fourth.len() - 2;
     fourth.truncate(end);
     let times = 3 * 8 + 1 + 8;
     fourth.drain(end - times - (8 + 1 + 8)..end - times);

@@ -20,8 +20,8 @@ fn write_prompts(dir: &Path) {
         let sound = wav::write(SAMPLE_RATE_HZ, samples);
         fs::write(folder.join(format!("{name}.wav")), sound).expect("our own folder");
     };
-    for (name, hz) in prompts::PROMPTS {
-        write(name, &prompts::samples(hz));
+    for (name, samples) in prompts::everywhere() {
+        write(name, &samples);
     }
     for (name, hz) in prompts::ASKING {
         write(name, &prompts::samples(hz)[..4_000]);

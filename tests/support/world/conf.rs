@@ -264,9 +264,9 @@ fn naming(is_own: bool) -> Naming {
 
 fn prompts() -> Arc<Prompts> {
     let mut all = Prompts::default();
-    for (name, hz) in super::super::prompts::PROMPTS {
+    for (name, samples) in super::super::prompts::everywhere() {
         all.add(Prompt {
-            clip: Arc::new(Clip::new(&super::super::prompts::samples(hz), Repeats::Once)),
+            clip: Arc::new(Clip::new(&samples, Repeats::Once)),
             owner: Owner::Server,
             language: all.language(),
             name: name.into(),

@@ -1,5 +1,6 @@
 //! What the owner of the numbers does: written to the table at once, and told to the law.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use umbra::base::limits::{CALLEE_TIME, RING_EACH_DEFAULT};
@@ -12,6 +13,7 @@ use umbra::masking::cues::{Cues, Early, Hearers};
 use umbra::masking::group::GroupId;
 use umbra::masking::inventory::{Callback, DEFAULT_ACCOUNT, DEFAULT_POOL, NumberState, OwnerDials, Standing};
 use umbra::masking::listing::BindingFilter;
+use umbra::masking::menu::{Choice, Menu};
 use umbra::masking::quarantine::{Grip, Quarantine};
 use umbra::masking::request::{
     BindRequest, DryRun, GroupRequest, OnConflict, PoolChange, Refused, Unbind, UpdateRequest, Wanted, Write,
@@ -183,6 +185,7 @@ impl World {
             }),
             max_duration: binding.max,
             callback: callback.map(RealNumber::new),
+            menu: (!binding.menu.is_empty()).then(|| Arc::new(self.menu(binding))),
             cues: cues(&binding.cues).some(),
             ..Rare::default()
         };
@@ -203,6 +206,20 @@ impl World {
         let wrong = self.law.promise(promise);
         self.blame(wrong);
         Ok(())
+    }
+
+    /// The menu of a 400 number.
+    fn menu(&self, binding: &Binding) -> Menu {
+        let person = |one: &String| RealNumber::new(self.tel(one));
+        let choices = binding.choices.iter().map(|(keys, to)| Choice {
+            keys: keys.parse().expect("keys"),
+            to: to.iter().map(person).collect(),
+        });
+        Menu {
+            prompt: binding.menu.as_str().into(),
+            choices: choices.collect(),
+            default: binding.menu_default.parse().ok(),
+        }
     }
 
     /// A group of these members, in the mode's pool.

@@ -83,6 +83,8 @@ pub enum Field {
     Ring,
     /// `display`
     Display,
+    /// `menu`
+    Menu,
     /// `extension`
     Extension,
     /// `callback`
@@ -138,6 +140,7 @@ impl Field {
             Self::Default => "default",
             Self::Ring => "ring",
             Self::Display => "display",
+            Self::Menu => "menu",
             Self::Extension => "extension",
             Self::Callback => "callback",
             Self::ExtensionWidth => "extension_width",
@@ -183,6 +186,7 @@ impl Field {
             Self::Default => "a member of the group",
             Self::Ring => "1 to 10 other numbers that ring 5 to 20 seconds each",
             Self::Display => "a number",
+            Self::Menu => "a prompt and 1 to 20 answers, with the numbers that each leads to",
             Self::Extension => "as many digits as its pool says, not all of them zero",
             Self::ExtensionWidth => "1 to 4",
             Self::ExtensionsPerX => "1 to 9999",
