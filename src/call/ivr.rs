@@ -295,9 +295,14 @@ impl Call {
     fn give_up_asking(&mut self, hands: &mut Hands, now: Now, why: Outcome) {
         self.leave_asking(hands);
         self.words = self.last_words();
+        let is_menu = |ivr: &Ivr| matches!(ivr.collect.wants(), Wants::Choice(_));
+        let reason = match self.ivr.as_deref().is_some_and(is_menu) {
+            true => Reason::NoCallee,
+            false => Reason::NoBinding,
+        };
         let end = End {
             cause: Some(why.name()),
-            ..End::failed(Reason::NoBinding)
+            ..End::failed(reason)
         };
         self.end(hands, now, end);
     }

@@ -497,6 +497,7 @@ impl<S: Stage> Play<S> {
                 "default" => binding.default = self.name(value),
                 "order" => binding.order = value.into(),
                 "menu" => binding.menu = value.into(),
+                "display" => binding.display = self.name(value),
                 "nothing" => binding.menu_default = value.into(),
                 "choices" => {
                     for choice in value.split(',') {

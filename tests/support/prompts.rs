@@ -14,7 +14,8 @@ pub const PROMPTS: [(&str, u16); 8] = [
     ("goodbye", 500),
 ];
 
-/// Those that last as long as the tone without words in whose place they are heard: four seconds.
+/// Those that last as long as the tone without words in whose place they are heard: four and a half
+/// seconds.
 pub const LONG: [(&str, u16); 1] = [("too_many_tries", 550)];
 
 /// What whoever is asked for keys hears, where the real server would speak for seconds: as long as what is heard without any
@@ -28,15 +29,11 @@ pub const ASKING: [(&str, u16); 4] = [
 
 /// The sound of one: 16-bit samples at 8 kHz.
 pub fn samples(hz: u16) -> Vec<i16> {
-    seconds(hz, 1)
-}
-
-fn seconds(hz: u16, seconds: usize) -> Vec<i16> {
-    Tone::new(hz, 8_000).samples(seconds * 8_000)
+    Tone::new(hz, 8_000).samples(8_000)
 }
 
 /// All that are the same in every play, whether words ship with the server or not.
 pub fn everywhere() -> impl Iterator<Item = (&'static str, Vec<i16>)> {
     let short = PROMPTS.into_iter().map(|(name, hz)| (name, samples(hz)));
-    short.chain(LONG.into_iter().map(|(name, hz)| (name, seconds(hz, 4))))
+    short.chain(LONG.into_iter().map(|(name, hz)| (name, Tone::new(hz, 8_000).samples(36_000))))
 }

@@ -460,6 +460,8 @@ pub struct Binding {
     pub menu: String,
     pub choices: Vec<(String, Vec<String>)>,
     pub menu_default: String,
+    /// What is shown in place of a 400 number; its base number if empty.
+    pub display: String,
     /// Whom A reaches by X where the pool says `preset`.
     pub callback: String,
     /// `both`, `a-to-b`, `b-to-a`.

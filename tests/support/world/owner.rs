@@ -185,6 +185,7 @@ impl World {
             }),
             max_duration: binding.max,
             callback: callback.map(RealNumber::new),
+            display: (!binding.display.is_empty()).then(|| VirtualNumber::new(self.tel(&binding.display))),
             menu: (!binding.menu.is_empty()).then(|| Arc::new(self.menu(binding))),
             cues: cues(&binding.cues).some(),
             ..Rare::default()
