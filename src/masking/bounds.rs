@@ -140,6 +140,7 @@ pub(super) fn change_pool(pool: &mut Pool, change: &PoolChange) -> Result<(), Re
         owner_dials,
         last_kept,
         language,
+        question,
     } = change.clone();
     pool.axb_pairs_per_x = axb_pairs_per_x.unwrap_or(pool.axb_pairs_per_x);
     pool.relations_per_y = relations_per_y.unwrap_or(pool.relations_per_y);
@@ -163,6 +164,8 @@ pub(super) fn change_pool(pool: &mut Pool, change: &PoolChange) -> Result<(), Re
     pool.owner_dials = owner_dials.unwrap_or(pool.owner_dials);
     pool.last_kept = last_kept.unwrap_or(pool.last_kept);
     pool.language = language.unwrap_or(pool.language);
+    pool.question = question.after(pool.question.as_deref()).map(Arc::new);
+    pool.question.as_ref().map_or(Ok(()), |question| question.check())?;
     let too_many = |calls: Option<usize>| calls.is_some_and(|n| !(1..=CALLS_AT_ONCE_MAX).contains(&n));
     let cities = &pool.fallback_cities;
     let ring = RING_TIMEOUT_MIN..=RING_TIMEOUT_MAX;

@@ -4,6 +4,7 @@
 mod cues;
 mod groups;
 mod menu;
+mod question;
 mod stock;
 
 use std::sync::Arc;

@@ -23,6 +23,7 @@ pub mod mode;
 mod model;
 pub mod plan;
 pub mod quarantine;
+pub mod question;
 pub mod reason;
 pub mod request;
 pub mod route;

@@ -17,6 +17,7 @@ use super::keyed::Extension;
 use super::last::Last;
 use super::menu::Menu;
 use super::quarantine::Quarantine;
+use super::question::QuestionChange;
 use super::turns::Ring;
 use crate::base::id::Id;
 use crate::base::language::Language;
@@ -87,6 +88,8 @@ pub struct PoolChange {
     pub last_kept: Option<Duration>,
     /// What prompts are spoken in.
     pub language: Option<Option<Language>>,
+    /// What is asked at the end of a call.
+    pub question: QuestionChange,
     /// The customer's server of X mode.
     pub ask: AskChange,
 }

@@ -48,6 +48,7 @@ mod node;
 mod numbers;
 mod pools;
 mod prompts;
+mod question;
 mod refusal;
 mod route;
 #[cfg(test)]

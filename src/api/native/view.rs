@@ -136,7 +136,7 @@ fn made(at: Wall) -> Option<String> {
 
 /// A pool.
 pub(super) fn pool(pool: &Pool) -> Value {
-    json!({
+    let mut view = json!({
         "key": pool.key,
         "name": pool.name,
         "mode": pool.mode.name(),
@@ -167,7 +167,11 @@ pub(super) fn pool(pool: &Pool) -> Value {
         "last_kept_s": pool.last_kept.as_secs(),
         "language": pool.language,
         "created_at": made(pool.created),
-    })
+    });
+    if let Some(fields) = view.as_object_mut() {
+        super::question::show(fields, pool.question.as_deref());
+    }
+    view
 }
 
 /// How a pool or one of its cities is used.

@@ -10,6 +10,7 @@ use super::super::inventory::{
 use super::super::quarantine::{Grip, Quarantine};
 use super::super::turns::{Order, Ring};
 use super::menu::tests::menu;
+use super::question::tests::question;
 use super::*;
 use crate::base::language::Language;
 use crate::base::number::Kind;
@@ -45,7 +46,8 @@ fn cues() -> impl Strategy<Value = Option<Box<Cues>>> {
     let option = || prop::option::of(text());
     let prompts = (option(), option(), option());
     let who = (hearers(), hearers());
-    (who, early, prompts).prop_map(|((last_minute, record_tone), early_media, prompts)| {
+    let question = prop::option::of(question());
+    (who, early, prompts, question).prop_map(|((last_minute, record_tone), early_media, prompts, question)| {
         let (waiting_caller, waiting_callee, whisper) = prompts;
         Cues {
             last_minute,
@@ -54,6 +56,7 @@ fn cues() -> impl Strategy<Value = Option<Box<Cues>>> {
             waiting_callee,
             whisper,
             record_tone,
+            question: question.map(Box::new),
         }
         .some()
     })
@@ -428,8 +431,8 @@ fn a_pool_of_the_schema_that_knew_no_faxes_refuses_them() {
     };
     let mut value = Vec::new();
     Record::Pool(pool).encode_value(&mut value);
-    // What came later, customers' servers at last, and what said it.
-    value.truncate(value.len() - KEYS - 2);
+    // What came later, customers' servers and the question at the end at last, and what said it.
+    value.truncate(value.len() - KEYS - 3);
     value[0] = 2;
     assert_eq!(Record::decode(&value), Ok(Record::Pool(Pool::default_pool())));
 }

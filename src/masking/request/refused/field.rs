@@ -47,6 +47,10 @@ pub enum Field {
     WaitingCallee,
     /// `whisper`
     Whisper,
+    /// `question`
+    Question,
+    /// `question_loops`
+    QuestionLoops,
     /// `axb_pairs_per_x`
     PairsPerX,
     /// `relations_per_y`
@@ -122,6 +126,8 @@ impl Field {
             Self::WaitingCaller => "waiting_caller",
             Self::WaitingCallee => "waiting_callee",
             Self::Whisper => "whisper",
+            Self::Question => "question",
+            Self::QuestionLoops => "question_loops",
             Self::PairsPerX => "axb_pairs_per_x",
             Self::RelationsPerY => "relations_per_y",
             Self::CallsPerX => "calls_per_x",
@@ -165,7 +171,8 @@ impl Field {
             Self::RingTimeout => "5 to 180 seconds",
             Self::OrderId => "at most 64 bytes",
             Self::UserData => "at most 256 bytes",
-            Self::WaitingCaller | Self::WaitingCallee | Self::Whisper => {
+            Self::QuestionLoops => "1 to 5",
+            Self::WaitingCaller | Self::WaitingCallee | Self::Whisper | Self::Question => {
                 "a prompt's name: 1 to 64 bytes without control characters"
             }
             Self::PairsPerX | Self::RelationsPerY => "1 to 5000",
