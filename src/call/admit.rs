@@ -523,6 +523,7 @@ impl Switch {
                 .flatten(),
             announcement: None,
             collected: None,
+            question: None,
         })
     }
 
@@ -609,6 +610,7 @@ impl Switch {
             callee: None,
             left: Vec::new(),
             redirection: None,
+            question: None,
             ringing: Ringing::default(),
             bridge: Bridge::new(me, &self.config),
             not_to_caller,

@@ -84,6 +84,16 @@ enum Joined {
     Yes,
 }
 
+/// Whether one of the two legs has left the other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Gone {
+    No,
+    /// This one, whose flow has still to tell its counts.
+    Closing(LegName),
+    /// This one.
+    Yes(LegName),
+}
+
 /// Whether a side's peer has still to answer the offer that we wrote to it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Owes {
@@ -153,6 +163,8 @@ pub struct Bridge {
     early: EarlyMedia,
     /// Whether the two flows are: what comes in on one goes out on the other.
     joined: Joined,
+    /// The leg that has left while the other one is asked how it was.
+    gone: Gone,
     /// The sounds of ours that the two hear.
     playing: [Option<Box<Play>>; 2],
     /// Whether it ever had one for such a sound.
@@ -174,6 +186,7 @@ impl Bridge {
             fax: Fax::Refuse,
             early: EarlyMedia::default(),
             joined: Joined::No,
+            gone: Gone::No,
             playing: [None, None],
             voiced: Voiced::No,
         }

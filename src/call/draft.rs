@@ -11,7 +11,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::cdr::{
-    self, CallerKind, Cdr, Challenged, Charging, Collected, Media, Outcome, Recording, ReleasedBy,
+    self, Answer, CallerKind, Cdr, Challenged, Charging, Collected, Media, Outcome, Questioned, Recording,
+    ReleasedBy, Side,
 };
 use super::kept::form::Attempt;
 use super::kept::ink::write;
@@ -28,11 +29,19 @@ const FIRST_FORM: u8 = 3;
 /// The last one in which they say nothing of announcements.
 const FORM_WITHOUT_ANNOUNCEMENTS: u8 = 3;
 
-/// The last one in which they say nothing of digits that a caller was asked for.
+/// The last one in which they say nothing of digits that a caller was asked for, nor of questions at the end.
 const FORM_WITHOUT_DIGITS: u8 = 4;
 
 /// When the caller was answered for being asked, how often he tried, what came of it, and what he chose.
 type Asked<'a> = (Option<i64>, u8, Outcome, Option<&'a str>);
+
+/// Who was asked at the end, how often, which key answered, and what came of it.
+type AskedAfter = (Side, u8, Option<char>, Answer);
+
+fn question_of(record: &Cdr) -> Option<AskedAfter> {
+    let question = record.question.as_ref()?;
+    Some((question.of, question.asked, question.key, question.result))
+}
 
 fn collected_of(record: &Cdr) -> Option<Asked<'_>> {
     let collected = record.collected.as_ref()?;
@@ -93,6 +102,7 @@ impl Draft {
         // Behind all else, so that what stood there before is read as it was.
         write(ink, &record.announcement.as_deref());
         write(ink, &collected_of(record));
+        write(ink, &question_of(record));
         Self {
             call_id: record.call_id,
             bytes: ink.as_slice().into(),
@@ -119,8 +129,8 @@ pub fn record(call_id: Id, bytes: &[u8], arrival: Option<Cdr>) -> Result<Cdr, Un
         ..=FORM_WITHOUT_ANNOUNCEMENTS => (None, rest),
         _ => postcard::take_from_bytes(rest).map_err(|_| Unread)?,
     };
-    let collected: Option<Asked<'_>> = match *form {
-        ..=FORM_WITHOUT_DIGITS => None,
+    let (collected, question): (Option<Asked<'_>>, Option<AskedAfter>) = match *form {
+        ..=FORM_WITHOUT_DIGITS => (None, None),
         _ => postcard::from_bytes(rest).map_err(|_| Unread)?,
     };
     Ok(Cdr {
@@ -131,6 +141,14 @@ pub fn record(call_id: Id, bytes: &[u8], arrival: Option<Cdr>) -> Result<Cdr, Un
                 tries,
                 result,
                 choice: choice.map(Into::into),
+            })
+        }),
+        question: question.map(|(of, asked, key, result)| {
+            Box::new(Questioned {
+                of,
+                asked,
+                key,
+                result,
             })
         }),
         ..record
@@ -295,6 +313,7 @@ fn whole(record: &Cdr) -> Whole<'_> {
         charging: _,
         announcement: _,
         collected: _,
+        question: _,
     } = record;
     Whole {
         schema: *schema,
@@ -462,6 +481,7 @@ impl Whole<'_> {
             charging: None,
             announcement: None,
             collected: None,
+            question: None,
         };
         self.course.of(record)
     }

@@ -19,13 +19,17 @@ use super::cast::Cast;
 use super::stage::{Binding, Doing, Large, Setup, Speaks, Stage};
 
 /// What `bind` says of sounds.
-const CUES: [&str; 6] = [
+const CUES: [&str; 10] = [
     "last_minute",
     "early_media",
     "waiting_caller",
     "waiting_callee",
     "whisper",
     "record_tone",
+    "question",
+    "question_to",
+    "question_keys",
+    "question_loops",
 ];
 
 /// A ladder as read from its file.

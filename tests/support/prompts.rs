@@ -3,7 +3,7 @@
 use umbra::rtp::tone::Tone;
 
 /// The names, and the tone of each in hertz.
-pub const PROMPTS: [(&str, u16); 8] = [
+pub const PROMPTS: [(&str, u16); 10] = [
     ("recorded", 600),
     ("courier", 800),
     ("music", 1_000),
@@ -12,6 +12,8 @@ pub const PROMPTS: [(&str, u16); 8] = [
     ("welcome", 900),
     ("wrong_choice", 1_100),
     ("goodbye", 500),
+    ("question", 850),
+    ("thanks", 1_300),
 ];
 
 /// Those that last as long as the tone without words in whose place they are heard: four and a half

@@ -51,6 +51,11 @@ impl Switch {
             call.key_heard(&mut self.hands, now, key);
             self.judge_keyed(now, call);
         }
+        while let Some(stays) = call.answers_question()
+            && let Some(key) = call.next_key(stays)
+        {
+            call.question_keyed(&mut self.hands, now, key);
+        }
     }
 
     /// If the caller has just said all that he was asked for, it is judged.
