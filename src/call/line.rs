@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
-use super::cdr::{Attempt, CallerKind, Cdr, Charging, Collected, LegMedia, Media, Questioned, Recording, ReleasedBy};
+use super::cdr::{
+    Attempt, CallerKind, Cdr, Charging, Collected, LegMedia, Media, Questioned, Recording, ReleasedBy,
+};
 use crate::base::id::Id;
 use crate::base::number::Digits;
 use crate::base::text;

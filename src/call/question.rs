@@ -148,7 +148,9 @@ impl Call {
     }
 
     fn say_to_who_stays(&mut self, hands: &mut Hands, now: Now, step: Step, clip: &Arc<Clip>) {
-        let Some(asking) = self.question.as_mut() else { return };
+        let Some(asking) = self.question.as_mut() else {
+            return;
+        };
         asking.step = step;
         // Who holds hears nothing, and has as long to come back.
         let _ = self.bridge.cue(hands, asking.stays, clip, Repeats::Once);
@@ -169,7 +171,9 @@ impl Call {
     }
 
     fn await_answer(&mut self, hands: &mut Hands, now: Now) {
-        let Some(asking) = self.question.as_mut() else { return };
+        let Some(asking) = self.question.as_mut() else {
+            return;
+        };
         asking.step = Step::Listens;
         // Lest it take us for gone.
         let _ = self
@@ -205,7 +209,9 @@ impl Call {
 
     /// Whoever is asked has pressed a key.
     pub(super) fn question_keyed(&mut self, hands: &mut Hands, now: Now, key: Key) {
-        let Some(asking) = self.question.as_mut() else { return };
+        let Some(asking) = self.question.as_mut() else {
+            return;
+        };
         let letter = key.letter();
         if !asking.question.keys.has(letter) {
             asking.otherwise = Answer::Wrong;

@@ -165,7 +165,9 @@ pub(super) fn change_pool(pool: &mut Pool, change: &PoolChange) -> Result<(), Re
     pool.last_kept = last_kept.unwrap_or(pool.last_kept);
     pool.language = language.unwrap_or(pool.language);
     pool.question = question.after(pool.question.as_deref()).map(Arc::new);
-    pool.question.as_ref().map_or(Ok(()), |question| question.check())?;
+    pool.question
+        .as_ref()
+        .map_or(Ok(()), |question| question.check())?;
     let too_many = |calls: Option<usize>| calls.is_some_and(|n| !(1..=CALLS_AT_ONCE_MAX).contains(&n));
     let cities = &pool.fallback_cities;
     let ring = RING_TIMEOUT_MIN..=RING_TIMEOUT_MAX;

@@ -58,7 +58,10 @@ impl Menu {
             if !(1..=MENU_DIGITS_MAX).contains(&text.len()) {
                 return Err(MenuRefused::Keys);
             }
-            let (before, behind) = (self.choices.iter().take(place), self.choices.iter().skip(place + 1));
+            let (before, behind) = (
+                self.choices.iter().take(place),
+                self.choices.iter().skip(place + 1),
+            );
             let mut others = before.chain(behind).map(|other| other.keys);
             if let Some(other) = others.find(|other| other.to_string().starts_with(&text)) {
                 return Err(MenuRefused::Begins { keys, other });
@@ -130,10 +133,7 @@ mod tests {
         let numbers = Err(MenuRefused::Numbers { keys: one });
         assert_eq!(with(|m| m.choices[0].to.clear()), numbers);
         assert_eq!(with(|m| m.choices[0].to = vec![real(A), real(A)]), numbers);
-        assert_eq!(
-            with(|m| m.default = "3".parse().ok()),
-            Err(MenuRefused::Default)
-        );
+        assert_eq!(with(|m| m.default = "3".parse().ok()), Err(MenuRefused::Default));
         assert_eq!(with(|m| m.default = "2".parse().ok()), Ok(()));
     }
 

@@ -136,7 +136,11 @@ mod tests {
         for text in ["1", "123", "0123456789*#", "*", "#"] {
             let keys: Keys = text.parse().expect(text);
             assert_eq!(keys.to_string(), text);
-            assert!(LETTERS.iter().all(|key| keys.has(*key) == text.as_bytes().contains(key)));
+            assert!(
+                LETTERS
+                    .iter()
+                    .all(|key| keys.has(*key) == text.as_bytes().contains(key))
+            );
         }
         assert_eq!("321".parse(), Ok(Keys::THREE));
         for text in ["", "11", "1a", "1 2", "A"] {

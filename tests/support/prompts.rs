@@ -37,5 +37,8 @@ pub fn samples(hz: u16) -> Vec<i16> {
 /// All that are the same in every play, whether words ship with the server or not.
 pub fn everywhere() -> impl Iterator<Item = (&'static str, Vec<i16>)> {
     let short = PROMPTS.into_iter().map(|(name, hz)| (name, samples(hz)));
-    short.chain(LONG.into_iter().map(|(name, hz)| (name, Tone::new(hz, 8_000).samples(36_000))))
+    short.chain(
+        LONG.into_iter()
+            .map(|(name, hz)| (name, Tone::new(hz, 8_000).samples(36_000))),
+    )
 }

@@ -10,7 +10,8 @@ use crate::base::number::{NumberPlan, RealNumber};
 use crate::masking::keyed::Keyed;
 use crate::masking::menu::{Choice, Menu};
 
-const SHAPE: &str = r#"an object {"prompt": NAME, "choices": {KEYS: NUMBER or a list of them}, "default": KEYS}"#;
+const SHAPE: &str =
+    r#"an object {"prompt": NAME, "choices": {KEYS: NUMBER or a list of them}, "default": KEYS}"#;
 
 /// `menu`; as text it is the same in JSON, as a file of `umbra export` has it.
 pub(super) fn read(fields: &mut Fields, plan: &NumberPlan) -> Result<Option<Menu>, ApiError> {
@@ -136,9 +137,18 @@ mod tests {
             ("\"{\"", "menu has to be an object"),
             (r#"{"choices":{}}"#, "in menu: prompt is missing"),
             (r#"{"prompt":"p"}"#, "menu.choices is missing"),
-            (r#"{"prompt":"p","choices":{"1#":"13800000001"}}"#, "answers are digits"),
-            (r#"{"prompt":"p","choices":{"1":"138x"}}"#, "menu.choices: 1 has to lead"),
-            (r#"{"prompt":"p","choices":{"1":[5]}}"#, "menu.choices: 1 has to lead"),
+            (
+                r#"{"prompt":"p","choices":{"1#":"13800000001"}}"#,
+                "answers are digits",
+            ),
+            (
+                r#"{"prompt":"p","choices":{"1":"138x"}}"#,
+                "menu.choices: 1 has to lead",
+            ),
+            (
+                r#"{"prompt":"p","choices":{"1":[5]}}"#,
+                "menu.choices: 1 has to lead",
+            ),
             (
                 r#"{"prompt":"p","choices":{"1":"13800000001"},"colour":1}"#,
                 "in menu: there is no field colour",

@@ -28,7 +28,8 @@ impl Call {
             (
                 Says::Enter,
                 Some(Wants::Extension {
-                    hash: Hash::CallsBack, ..
+                    hash: Hash::CallsBack,
+                    ..
                 }),
             ) => PromptName::ExtensionOrCallback.name(),
             (

@@ -64,8 +64,8 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::masking::change::tests::{tel, text};
     use crate::base::number::RealNumber;
+    use crate::masking::change::tests::{tel, text};
 
     pub(in crate::masking::change) fn menu() -> impl Strategy<Value = Menu> {
         let keys = || "[*#]|[0-9]{1,8}".prop_map(|text| text.parse::<Keyed>().expect("keys"));

@@ -47,19 +47,21 @@ fn cues() -> impl Strategy<Value = Option<Box<Cues>>> {
     let prompts = (option(), option(), option());
     let who = (hearers(), hearers());
     let question = prop::option::of(question());
-    (who, early, prompts, question).prop_map(|((last_minute, record_tone), early_media, prompts, question)| {
-        let (waiting_caller, waiting_callee, whisper) = prompts;
-        Cues {
-            last_minute,
-            early_media,
-            waiting_caller,
-            waiting_callee,
-            whisper,
-            record_tone,
-            question: question.map(Box::new),
-        }
-        .some()
-    })
+    (who, early, prompts, question).prop_map(
+        |((last_minute, record_tone), early_media, prompts, question)| {
+            let (waiting_caller, waiting_callee, whisper) = prompts;
+            Cues {
+                last_minute,
+                early_media,
+                waiting_caller,
+                waiting_callee,
+                whisper,
+                record_tone,
+                question: question.map(Box::new),
+            }
+            .some()
+        },
+    )
 }
 
 fn ring() -> impl Strategy<Value = Ring> {
@@ -286,6 +288,7 @@ fn pool() -> impl Strategy<Value = Pool> {
         prop_oneof![Just(OwnerDials::Callback), Just(OwnerDials::Ask)],
         (1..2_592_000_u64).prop_map(Duration::from_secs),
         language(),
+        prop::option::of(question()),
     );
     let settings = (callback, unidentified, quarantine, choice, limits, keys);
     (names, mode, any::<u32>(), wall(), settings).prop_map(
@@ -318,6 +321,7 @@ fn pool() -> impl Strategy<Value = Pool> {
                 owner_dials: keys.3,
                 last_kept: keys.4,
                 language: keys.5,
+                question: keys.6.map(Arc::new),
             }
         },
     )

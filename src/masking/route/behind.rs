@@ -39,7 +39,9 @@ impl Case<'_> {
             let is_open = self.table.any_open_at(self.attempt.dialled, arrived);
             return match digits {
                 Keyed::Nothing if is_open => self.ask(pool, extension(pool, hash), None),
-                Keyed::Nothing | Keyed::Hash | Keyed::Star | Keyed::Digits(_) => self.refuse(Reason::NoBinding, None),
+                Keyed::Nothing | Keyed::Hash | Keyed::Star | Keyed::Digits(_) => {
+                    self.refuse(Reason::NoBinding, None)
+                }
             };
         };
         let Some(e) = run.extension() else {
