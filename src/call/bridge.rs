@@ -41,6 +41,7 @@ pub use flows::Keys;
 pub use forks::{Described, Met};
 pub use sound::Sounds;
 
+use flows::Gone;
 use secure::Secret;
 use sound::Voiced;
 
@@ -82,16 +83,6 @@ enum Opened {
 enum Joined {
     No,
     Yes,
-}
-
-/// Whether one of the two legs has left the other.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Gone {
-    No,
-    /// This one, whose flow has still to tell its counts.
-    Closing(LegName),
-    /// This one.
-    Yes(LegName),
 }
 
 /// Whether a side's peer has still to answer the offer that we wrote to it.

@@ -30,6 +30,7 @@ use crate::base::timer::TimerId;
 use crate::masking::binding::Terms;
 use crate::masking::cues::{Early, Hearers};
 use crate::masking::question::EndQuestion;
+use crate::masking::route::Plan;
 use crate::rtp::clip::{Clip, Repeats};
 use crate::rtp::signals::Signal;
 
@@ -71,13 +72,18 @@ pub struct Left {
 
 impl Left {
     /// What these terms want said in a talk that may last so long.
-    fn of(terms: &Terms, longest: Duration, is_recorded: bool) -> Option<Box<Self>> {
+    fn of(
+        terms: &Terms,
+        question: Option<&EndQuestion>,
+        longest: Duration,
+        is_recorded: bool,
+    ) -> Option<Box<Self>> {
         let cues = terms.cues();
         let left = Self {
             sentence: cues.record_tone.filter(|_| terms.record && is_recorded),
             waiting_callee: cues.waiting_callee.clone(),
             last_minute: cues.last_minute.filter(|_| longest > LAST_MINUTE),
-            question: cues.question.as_deref().cloned(),
+            question: question.cloned(),
         };
         left.some()
     }
@@ -176,7 +182,8 @@ impl Call {
             .and_then(Warrant::plan)
             .is_some_and(|plan| noted::never_records(plan.binding()));
         let terms = right.and_then(|right| right.terms());
-        self.cue.left = terms.and_then(|terms| Left::of(terms, longest, is_recorded));
+        let question = right.and_then(Warrant::plan).and_then(Plan::question);
+        self.cue.left = terms.and_then(|terms| Left::of(terms, question, longest, is_recorded));
         self.watch_talk(hands, now);
         self.begin_sentence(hands, now);
     }

@@ -506,6 +506,7 @@ fn show(pool: &Value, form: Form, out: &mut dyn Write) -> std::io::Result<()> {
         ("collect", text(pool, "collect")),
         ("owner dials", text(pool, "owner_dials")),
         ("last kept", kept.unwrap_or_default()),
+        ("question at the end", or("question", "none")),
         ("ring timeout", ring.unwrap_or_else(|| "as the conf says".into())),
         ("created", created),
     ];

@@ -250,7 +250,7 @@ pub struct Pool {
     pub last_kept: Duration,
     /// What prompts are spoken in; the account's language if `None`.
     pub language: Option<Language>,
-    /// What whoever stays on the line is asked when the other one has hung up, for new bindings that don't say.
+    /// What whoever stays on the line is asked when the other one has hung up, where the binding doesn't say.
     pub question: Option<Arc<EndQuestion>>,
 }
 

@@ -17,6 +17,7 @@ use super::inventory::{Callback, Fax, Number, NumberState, Pool, Unidentified};
 use super::keyed::Keyed;
 use super::last::Last;
 use super::mode::{self, Row};
+use super::question::EndQuestion;
 use super::reason::Reason;
 use super::rule::{Key, Who};
 use super::seats::{Full, Seat};
@@ -70,6 +71,7 @@ pub struct Plan {
     shows: Arc<Number>,
     callee: Option<Callee>,
     fax: Fax,
+    question: Option<Arc<EndQuestion>>,
     turn: Option<Turn>,
     arrived: Wall,
 }
@@ -153,6 +155,12 @@ impl Plan {
     /// What becomes of a fax that the call turns into, by the dialled number's pool.
     pub const fn fax(&self) -> Fax {
         self.fax
+    }
+
+    /// What whoever stays is asked at the end: the binding's question, else that of the dialled number's pool.
+    pub fn question(&self) -> Option<&EndQuestion> {
+        let own = self.binding.terms.cues().question.as_deref();
+        own.or(self.question.as_deref())
     }
 
     /// Which of the binding's people calls.
@@ -393,6 +401,7 @@ impl Case<'_> {
             shows,
             callee,
             fax: self.pool.as_ref().map_or(Fax::Refuse, |pool| pool.fax),
+            question: self.pool.as_ref().and_then(|pool| pool.question.clone()),
             turn,
             arrived: self.attempt.arrived,
         }))

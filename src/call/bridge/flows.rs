@@ -5,7 +5,7 @@ use std::time::Duration;
 use arrayvec::ArrayVec;
 
 use super::sound::coding;
-use super::{Bridge, Gone, Joined, Opened, Side, Sounds};
+use super::{Bridge, Joined, Opened, Side, Sounds};
 use crate::base::limits::SDP_CODECS_MAX;
 use crate::call::audio::{Heard, Sends};
 use crate::call::hands::Hands;
@@ -25,6 +25,16 @@ pub enum Keys {
     Told,
     /// It has agreed on no events, no media runs to it, or it holds the call.
     Untold,
+}
+
+/// Whether one of the two legs has left the other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Gone {
+    No,
+    /// This one, whose flow has still to tell its counts.
+    Closing(LegName),
+    /// This one.
+    Yes(LegName),
 }
 
 impl Bridge {

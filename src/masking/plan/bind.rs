@@ -11,13 +11,13 @@ use crate::base::chance::Chance;
 use crate::base::id::Id;
 use crate::base::number::{RealNumber, VirtualNumber};
 use crate::base::time::Wall;
-use crate::masking::binding::{Binding, Ended, Home, Mode, Parties, Party, Terms};
+use crate::masking::binding::{Binding, Ended, Home, Mode, Parties, Party, Rare, Terms};
 use crate::masking::bounds::{
     change_terms, check_class, check_classes, check_expiry, check_expiry_of, check_mode,
     check_takes_bindings, check_terms, check_terms_of,
 };
 use crate::masking::change::{Change, Record};
-use crate::masking::inventory::{Number, Pool};
+use crate::masking::inventory::Number;
 use crate::masking::menu::Choice;
 use crate::masking::mode;
 use crate::masking::request::{
@@ -173,16 +173,14 @@ impl Planner<'_> {
 
     /// The terms with what the pool says where they say nothing.
     fn terms_in(&self, pool: &str, terms: &Terms) -> Terms {
-        let pool = self.pool(pool);
-        let has_some = |pool: &Arc<Pool>| pool.ring_timeout.is_some() || pool.question.is_some();
-        let Some(pool) = pool.filter(has_some) else {
+        let ring_timeout = self.pool(pool).and_then(|pool| pool.ring_timeout);
+        if ring_timeout.is_none() || terms.rare().ring_timeout.is_some() {
             return terms.clone();
-        };
-        let mut rare = terms.rare().clone();
-        rare.ring_timeout = rare.ring_timeout.or(pool.ring_timeout);
-        if let (Some(question), None) = (&pool.question, &terms.cues().question) {
-            rare.cues.get_or_insert_default().question = Some(Box::new((**question).clone()));
         }
+        let rare = Rare {
+            ring_timeout,
+            ..terms.rare().clone()
+        };
         Terms::new(terms.direction, terms.record, rare)
     }
 
