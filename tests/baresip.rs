@@ -8,8 +8,8 @@ mod softphone;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-use server::{CALLEE, CARRIER, HOME, Server, Setup, free_address};
-use softphone::{Over, ring, talk, talk_secured};
+use server::{B, CALLEE, CARRIER, HOME, Server, Setup, X, free_address};
+use softphone::{By, Over, key, ring, talk, talk_secured};
 use umbra::rtp::tone::share;
 
 /// A server whose trunk leads to a phone here.
@@ -151,4 +151,22 @@ fn a_phone_hears_our_ringback_tone_while_the_other_one_rings() {
     assert_eq!(records[0]["refusal"], "cancelled", "{:#}", records[0]);
     assert_eq!(records[0]["billable_s"], 0);
     server.prints_no_number();
+}
+
+/// A phone keys the extension of the one whom it means, beside others behind the same number, and they talk.
+fn key_an_extension(by: By) {
+    let (a_sip, b_sip) = (free_address(HOME), free_address(HOME));
+    let server = Server::start(&set_up(b_sip));
+    server.extensions(X, &[(B, "7703"), ("13700000003", "7704")]);
+    key(&server, a_sip, b_sip, server.sip, "7703", by);
+}
+
+#[test]
+fn a_phone_keys_an_extension_by_events_and_talks_with_its_owner() {
+    key_an_extension(By::Events);
+}
+
+#[test]
+fn a_phone_keys_an_extension_by_tones_and_talks_with_its_owner() {
+    key_an_extension(By::Tones);
 }

@@ -2,8 +2,6 @@
 //! their way.
 
 use std::net::SocketAddr;
-use std::path::Path;
-use std::time::Duration;
 
 use umbra::base::chance::Chance;
 use umbra::base::time::{Instant, Wall};
@@ -14,39 +12,14 @@ use umbra::rtp::relay::{Keyed, Relay};
 use umbra::rtp::srtp::RTP_GROWTH_MAX;
 use umbra::rtp::twice::By;
 
+#[path = "support/capture.rs"]
+mod capture;
+
+use capture::{Packets, read as captured};
+
 const PORT: u32 = 20_000;
-/// What stands before the first packet of a file, and before each (libpcap's file format).
-const FILE_HEAD: usize = 24;
-const RECORD_HEAD: usize = 16;
-/// Ethernet, IPv4 without options, UDP.
-const HEADS: usize = 14 + 20 + 8;
 /// The end bit of an event's second byte.
 const END: u8 = 0x80;
-
-/// RTP packets, and how many microseconds after the first each came.
-type Packets = Vec<(u64, Vec<u8>)>;
-
-fn captured(name: &str) -> Packets {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/data")
-        .join(name);
-    let file = std::fs::read(path).expect("the capture is there");
-    assert_eq!(
-        file[..4],
-        0xa1b2_c3d4_u32.to_le_bytes(),
-        "classic, in microseconds"
-    );
-    let word = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().expect("four bytes"));
-    let (mut packets, mut at, mut first) = (Packets::new(), FILE_HEAD, None);
-    while at < file.len() {
-        let us = u64::from(word(at)) * 1_000_000 + u64::from(word(at + 4));
-        let length = word(at + 8) as usize;
-        let packet = &file[at + RECORD_HEAD..at + RECORD_HEAD + length];
-        packets.push((us - *first.get_or_insert(us), packet[HEADS..].to_vec()));
-        at += RECORD_HEAD + length;
-    }
-    packets
-}
 
 /// Which keys are heard of these, and how they came.
 fn heard(packets: &Packets, payload_type_of_events: u8) -> (String, Vec<By>) {
@@ -81,10 +54,10 @@ fn heard(packets: &Packets, payload_type_of_events: u8) -> (String, Vec<By>) {
     relay.open(start, PORT, &spec);
     relay.listen(PORT, Listening::Yes);
     let (mut keys, mut ways) = (String::new(), Vec::new());
-    for (us, packet) in packets {
+    for (came, packet) in packets {
         let mut buffer = packet.clone();
         buffer.resize(packet.len() + RTP_GROWTH_MAX, 0);
-        let now = start + Duration::from_micros(*us);
+        let now = start + *came;
         assert!(relay.rtp(now, PORT, peer, &mut buffer, packet.len()).is_none());
         while let Some((_, keyed)) = relay.poll_heard() {
             let Keyed::ToUs(heard) = keyed else {

@@ -6,11 +6,13 @@ mod support;
 #[path = "support/live.rs"]
 mod stage_live;
 
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use stage_live::Live;
-use support::ladder::{Ladder, ladders, play};
+use support::drawing;
+use support::ladder::{Ladder, Play, ladders, played};
 use support::plays::play_side_by_side;
 use support::stage::Setup;
 
@@ -21,7 +23,7 @@ const AT_ONCE: usize = 16;
 const T1: Duration = Duration::from_millis(100);
 
 fn play_one(path: &Path, shards: usize) -> Result<(), String> {
-    let ladder = Ladder::read(&std::fs::read_to_string(path).expect("readable"));
+    let ladder = Ladder::read(&fs::read_to_string(path).expect("readable"));
     if ladder.simulated_only.is_some() {
         return Ok(());
     }
@@ -30,7 +32,21 @@ fn play_one(path: &Path, shards: usize) -> Result<(), String> {
         t1: T1,
         ..Setup::on(0)
     });
-    play(&ladder, Live::start(setup)).map_err(|why| format!("{}: {why}", path.display()))
+    let play = played(&ladder, Live::start(setup)).map_err(|why| format!("{}: {why}", path.display()))?;
+    if !play.played.is_empty() {
+        draw(path, &play);
+    }
+    Ok(())
+}
+
+/// Draws what was played and heard: `UMBRA_LADDER=sounds_of_an_extension cargo test --test live` leaves
+/// `target/tmp/heard/sounds_of_an_extension.svg`.
+fn draw(path: &Path, play: &Play<Live>) {
+    let name = path.file_stem().expect("a name").to_string_lossy();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("heard");
+    fs::create_dir_all(&folder).expect("a folder of our own");
+    let svg = drawing::svg(&name, &play.cast, &play.played);
+    fs::write(folder.join(format!("{name}.svg")), svg).expect("a folder of our own");
 }
 
 #[test]

@@ -1,7 +1,11 @@
 //! Any bytes at all are read without a panic.
 
+use std::fs;
+use std::path::Path;
+
 use proptest::prelude::*;
 
+use umbra::sip::build::{self, Response};
 use umbra::sip::header::{CSeq, MediaType, Name, NameAddr, Via, params, split};
 use umbra::sip::lexer::{Head, Start};
 use umbra::sip::message::Message;
@@ -108,6 +112,7 @@ fn read_all(bytes: &[u8]) {
             if message.status().is_some() || message.to().tag().is_some() {
                 assert_eq!(seen.kind, PeekKind::InCall);
             }
+            answer(&message);
         }
         Err(bad) => {
             assert!(matches!(bad.status, None | Some(400 | 505 | 513)), "{bad:?}");
@@ -115,6 +120,24 @@ fn read_all(bytes: &[u8]) {
             bad.head.iter().for_each(read_head);
         }
     }
+}
+
+/// The answer to a message that was read whole is that to its head, and its tag ends where it says.
+fn answer(message: &Message<'_>) {
+    let response = Response {
+        status: 503,
+        to_tag: Some(b"shed-x"),
+        contact: None,
+        headers: &[("Retry-After", "3")],
+        body: None,
+    };
+    let source = "192.0.2.7:5060".parse().expect("an address");
+    let room = b"what another had".to_vec();
+    let (text, tag_ends) = build::response_of(message, source, &response, room);
+    assert_eq!(text, build::response(message.head(), source, &response));
+    let (before, behind) = text.split_at(tag_ends);
+    assert!(behind.starts_with(b"\r\nCall-ID: "));
+    assert_eq!(before.ends_with(b";tag=shed-x"), message.to_tag().is_none());
 }
 
 /// One change of a message.
@@ -228,4 +251,18 @@ fn the_largest_messages_are_read_or_refused() {
         read_all(format!("{head}{}", piece.repeat(60_000 / piece.len())).as_bytes());
         read_all(piece.repeat(70_000 / piece.len()).as_bytes());
     }
+}
+
+#[test]
+fn every_message_of_the_torture_tests_and_the_fuzzers_is_read_and_answered_alike() {
+    let mut read = 0;
+    for folder in ["tests/torture", "fuzz/corpus/datagram", "fuzz/corpus/stream"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        for file in fs::read_dir(&folder).expect("our own folder") {
+            let bytes = fs::read(file.expect("a file").path()).expect("readable");
+            read_all(&bytes);
+            read += usize::from(Message::parse(&bytes).is_ok());
+        }
+    }
+    assert!(read > 30, "{read} are messages");
 }

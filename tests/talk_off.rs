@@ -205,6 +205,16 @@ fn nobody_keys_anything_by_talking() {
 }
 
 #[test]
+fn a_high_and_quick_voice_whose_vowels_sound_like_a_star_keys_nothing() {
+    let Some(speech) = speech("ja+f2", Text::Latin, 225, 95, 5 * MINUTE) else {
+        return;
+    };
+    for law in [Law::A, Law::Mu] {
+        assert_eq!(heard(&speech, law), "", "{law:?}");
+    }
+}
+
+#[test]
 fn who_keys_while_somebody_talks_is_heard() {
     for (voice, text) in [("en-us", Text::Latin), ("cmn+f3", Text::Chinese)] {
         let Some(talk) = speech(voice, text, 170, 55, MINUTE) else {

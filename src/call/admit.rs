@@ -311,7 +311,8 @@ impl Switch {
             Ok(()) => 1,
             Err(_) => RETRY_AFTER_S,
         };
-        match overload::wait_s(&self.hands.shard, trunk, least, request) {
+        let drawn = || overload::draw(&self.hands.shard, request);
+        match overload::wait_s(trunk, least, request, drawn) {
             Some(seconds) => Bounce::with(503, "Retry-After", seconds.to_string()),
             None => Bounce::status(503),
         }

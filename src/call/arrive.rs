@@ -140,7 +140,11 @@ pub fn emergency<'t>(
     if let Some(number) = service.and_then(|uri| table.of_service(uri)) {
         return Some(number);
     }
-    let places = trunk.dialled_from.iter();
+    // The Request-URI is read in any case.
+    let places = trunk
+        .dialled_from
+        .iter()
+        .filter(|place| **place != DialledFrom::Ruri);
     let uris = places.filter_map(|place| uri_at(*place, invite));
     // What we have registered as stands in every call's Request-URI: nobody dialled it.
     let is_ours = |user: &str| {
@@ -149,7 +153,12 @@ pub fn emergency<'t>(
             && !trunk.dialled_from.contains(&DialledFrom::Ruri)
     };
     [invite.request_uri()].into_iter().chain(uris).find_map(|uri| {
-        let text = subscriber(&Uri::parse(uri).ok()?)?;
+        let uri = Uri::parse(uri).ok()?;
+        // All that is taken off a number is taken off its beginning, but by a rule.
+        if trunk.numbers.rules_in.is_empty() && !table.may_end(uri.number()?) {
+            return None;
+        }
+        let text = subscriber(&uri)?;
         if is_ours(&text) {
             return None;
         }
@@ -218,8 +227,61 @@ fn subscriber(uri: &Uri<'_>) -> Option<Subscriber> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
-    use crate::call::trunk::number_format::NumberFormat;
+    use crate::call::trunk::number_format::{NumberFormat, ReadAs, Rule};
+
+    /// Whether a call of this URI is for help, where a glance tells most that they are none, and where none may tell: with a
+    /// rule, though one that matches nothing.
+    fn for_help(uri: &str, trunk: &Trunk, country: &str) -> [bool; 2] {
+        let invite = format!(
+            "INVITE {uri} SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKa\r\nFrom: <sip:a@h>;tag=a\r\n\
+             To: <{uri}>\r\nCall-ID: a\r\nCSeq: 1 INVITE\r\nContent-Length: 0\r\n\r\n"
+        );
+        let mut ruled = trunk.clone();
+        let never = Rule::new("^x$", "1", None).expect("a rule");
+        ruled.numbers.rules_in.push(never);
+        let table = Table::of_country(country).expect("it is in the list");
+        let plan = NumberPlan::default();
+        [trunk, &ruled].map(|trunk| {
+            let invite = Message::parse(invite.as_bytes());
+            invite.is_ok_and(|invite| emergency(&invite, trunk, &plan, &table).is_some())
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_glance_takes_no_emergency_number_for_another(
+            before in proptest::sample::select(vec![
+                "", "+", "+86", "0086", "17951", "17951+86", "*31#", "%2B86", "0", "0571", "%31", "9-", "(0)", "%2523",
+            ]),
+            number in proptest::sample::select(vec![
+                "110", "1-1-0", "1.20", "119", "12395", "%31%31%30", "11%30", "122", "911", "17000000001", "13800000119", "1", "",
+                "110%2520", "(110)", "110a", "13800000110",
+            ]),
+            behind in proptest::sample::select(vec![
+                "", ";phone-context=+86", ";phone-context=%2B86", ";phone-context=x.cn", ";npdi", ":110", ";phone-context=+852",
+            ]),
+            is_tel in any::<bool>(),
+            is_e164 in any::<bool>(),
+        ) {
+            let uri = match is_tel {
+                true => format!("tel:{before}{number}{behind}"),
+                false => format!("sip:{before}{number}{behind}@192.0.2.1"),
+            };
+            let mut trunk = Trunk::bare("carrier");
+            trunk.dialled_from = vec![DialledFrom::To, DialledFrom::Ruri];
+            trunk.numbers.strip = vec!["17951".into(), "9".into()];
+            if is_e164 {
+                trunk.numbers.read_as = ReadAs::E164;
+            }
+            for country in ["CN", "US"] {
+                let [glanced, looked] = for_help(&uri, &trunk, country);
+                prop_assert_eq!(glanced, looked, "{} in {}", uri, country);
+            }
+        }
+    }
 
     fn number(uri: &str) -> Option<String> {
         let plan = NumberPlan::default();

@@ -195,9 +195,8 @@ impl Call {
             return self.say_sentence(hands, now);
         }
         let hearers = self.cue.left.as_ref().and_then(|left| left.sentence);
-        for leg in hearers.map_or(&[][..], legs_of) {
-            let _ = self.bridge.cue(hands, *leg, &Clip::silence(), Repeats::Forever);
-        }
+        let hearers = hearers.map_or(&[][..], legs_of);
+        self.sound_to(hands, hearers, &Clip::silence(), Repeats::Forever);
     }
 
     /// The talk's clock: the last minute, if anybody is to hear of it, and the end.
@@ -242,8 +241,7 @@ impl Call {
         };
         let waiting = left.waiting_callee.clone();
         let Some(clip) = self.prompt(PromptName::Recorded.name()) else {
-            self.bridge.hush(hands, LegName::Caller);
-            self.bridge.hush(hands, LegName::Callee);
+            self.hush_both(hands);
             return self.sentence_said();
         };
         self.say(hands, now, Step::Sentence, hearers, &clip);
@@ -263,13 +261,28 @@ impl Call {
         }
     }
 
+    /// Those hear this in place of what they heard before, on the same beat; who doesn't hears the other party.
     fn say(&mut self, hands: &mut Hands, now: Now, step: Step, hearers: Hearers, clip: &Arc<Clip>) {
-        self.stop_cue(hands);
-        for leg in legs_of(hearers) {
-            // Who holds the call, or speaks no codec of ours, doesn't hear it.
-            let _ = self.bridge.cue(hands, *leg, clip, Repeats::Once);
+        if let Some(timer) = self.cue.timer.take() {
+            hands.timers.cancel(timer);
         }
+        self.sound_to(hands, legs_of(hearers), clip, Repeats::Once);
         self.wait_for(hands, now, step, clip);
+    }
+
+    /// These legs hear this from now on, and the others each other.
+    fn sound_to(&mut self, hands: &mut Hands, hearers: &[LegName], clip: &Arc<Clip>, repeats: Repeats) {
+        for leg in [LegName::Caller, LegName::Callee] {
+            // Who holds the call, or speaks no codec of ours, doesn't hear it.
+            if !hearers.contains(&leg) || self.bridge.cue(hands, leg, clip, repeats) == Sounds::No {
+                self.bridge.hush(hands, leg);
+            }
+        }
+    }
+
+    fn hush_both(&mut self, hands: &mut Hands) {
+        self.bridge.hush(hands, LegName::Caller);
+        self.bridge.hush(hands, LegName::Callee);
     }
 
     fn wait_for(&mut self, hands: &mut Hands, now: Now, step: Step, clip: &Clip) {
@@ -281,15 +294,24 @@ impl Call {
     /// Whatever was said is over.
     pub fn cue_over(&mut self, hands: &mut Hands, now: Now) {
         self.cue.timer = None;
-        let step = self.cue.step;
-        self.stop_cue(hands);
-        match step {
+        match std::mem::take(&mut self.cue.step) {
             Step::None => {}
-            Step::Whisper => self.bridge_both(hands, now),
-            Step::Sentence => self.sentence_said(),
-            // The sentence may have been cut short by it, or have waited for it.
-            Step::LastMinute if self.caller.leg.unacked.is_none() => self.say_sentence(hands, now),
-            Step::LastMinute => {}
+            Step::Whisper => {
+                self.bridge.hush(hands, LegName::Callee);
+                self.bridge_both(hands, now);
+            }
+            Step::Sentence => {
+                self.hush_both(hands);
+                self.sentence_said();
+            }
+            Step::LastMinute => {
+                let left = self.cue.left.as_ref();
+                match left.and_then(|left| left.sentence) {
+                    // It was cut short by this, or has waited for it.
+                    Some(_) => self.begin_sentence(hands, now),
+                    None => self.hush_both(hands),
+                }
+            }
         }
     }
 
@@ -302,10 +324,7 @@ impl Call {
             Step::None => {}
             // The caller hears on that it rings.
             Step::Whisper => self.bridge.hush(hands, LegName::Callee),
-            Step::Sentence | Step::LastMinute => {
-                self.bridge.hush(hands, LegName::Caller);
-                self.bridge.hush(hands, LegName::Callee);
-            }
+            Step::Sentence | Step::LastMinute => self.hush_both(hands),
         }
     }
 }

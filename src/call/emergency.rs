@@ -127,6 +127,17 @@ impl Table {
         self.numbers.iter().find(|number| number.digits == digits)
     }
 
+    /// Whether a number, as it stands in a URI without its parameters, may end in an emergency number: one that doesn't is
+    /// none, whatever is taken off its beginning. Nearly every call is told so by a glance.
+    pub fn may_end(&self, written: &[u8]) -> bool {
+        let ends_in = |number: &Number| {
+            let mut digits = written.iter().rev().filter(|byte| byte.is_ascii_digit());
+            let mut wanted = number.digits.bytes().rev();
+            wanted.all(|digit| digits.next() == Some(&digit))
+        };
+        written.contains(&b'%') || self.numbers.iter().any(ends_in)
+    }
+
     /// The emergency number that a number is, if it is one.
     pub fn number_of(&self, called: RealNumber) -> Option<&Number> {
         let is_it = |number: &&Number| number.tel().is_some_and(|tel| called.is(tel));

@@ -53,14 +53,19 @@ pub fn draw(shard: &Shard, request: &Head<'_>) -> u64 {
     shard.draw(&[Name::Via, Name::CallId].map(|name| request.get(name).unwrap_or_default()))
 }
 
-/// The seconds that whoever sent a request that is refused for load is told to wait, `least` at the least. `None`: he has offered to send less,
-/// and is told how much less ([`Overload::wanted`](super::trunk::overload::Overload::wanted)): with Retry-After he would
-/// send nothing at all.
-pub fn wait_s(shard: &Shard, trunk: Option<&Trunk>, least: u32, request: &Head<'_>) -> Option<u32> {
+/// The seconds that whoever sent a request that is refused for load is told to wait, `least` at the least; `drawn` is what was
+/// [drawn](draw) for the request. `None`: he has offered to send less, and is told how much less
+/// ([`Overload::wanted`](super::trunk::overload::Overload::wanted)): with Retry-After he would send nothing at all.
+pub fn wait_s(
+    trunk: Option<&Trunk>,
+    least: u32,
+    request: &Head<'_>,
+    drawn: impl FnOnce() -> u64,
+) -> Option<u32> {
     let times = trunk.map_or(1, |trunk| trunk.overload.times()).max(least);
     let is_told = trunk.is_some_and(|trunk| trunk.overload.wanted().loss_percent > 0);
     let obeys = is_told && overload::read(request) == Some(Control::Offered);
-    (!obeys).then(|| retry_after_s(times, draw(shard, request)))
+    (!obeys).then(|| retry_after_s(times, drawn()))
 }
 
 /// The seconds that whoever is refused is told to wait (RFC 3261 §20.33). `times` is how many new calls come for one that is

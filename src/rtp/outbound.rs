@@ -121,6 +121,11 @@ impl Outbound {
         self.timeline = None;
     }
 
+    /// When the newest moment was sent of the timeline, if one was.
+    pub fn newest_at(&self) -> Option<Instant> {
+        self.newest.map(|newest| newest.at)
+    }
+
     /// Nothing is relayed until [`Outbound::yield_to_peer`]: an event or a sound of ours begins.
     pub fn talk(&mut self) {
         self.talks = Talks::Us;

@@ -127,6 +127,8 @@ struct Flow {
     keys: Option<Box<Keys>>,
     /// The sound that its peer hears of us.
     playing: Option<Box<Playing>>,
+    /// When the next frame would have been due of a sound that was hushed: another one goes on there.
+    beat: Option<Instant>,
     /// The events that its peer is sending, if the other leg has none.
     events: Option<Box<Events>>,
     /// What listens to its peer; absent if nobody does.
@@ -234,6 +236,7 @@ impl Relay {
             said_dead: None,
             keys: None,
             playing: None,
+            beat: None,
             events: None,
             ear: None,
             twice: None,

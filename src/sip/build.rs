@@ -52,19 +52,66 @@ pub struct Response<'r> {
 /// 101–299 to an INVITE also Record-Route (§12.1.1), for 100 Timestamp. What the request lacks is left out: a
 /// request that can't be read is answered as well as it can be. `source` is where it came from.
 pub fn response(request: &Head, source: SocketAddr, response: &Response) -> Vec<u8> {
-    let mut out = Writer::default();
+    written(Writer::default(), request, Known::of(request), source, response).0
+}
+
+/// The same for a request that has been read whole, and the place where To's tag ends. `room` is written anew, and grows
+/// where it has to.
+pub fn response_of(
+    request: &Message,
+    source: SocketAddr,
+    response: &Response,
+    room: Vec<u8>,
+) -> (Vec<u8>, usize) {
+    let to = match request.to_tag() {
+        Some(_) => To::Tagged,
+        None => To::Untagged,
+    };
+    let via = Some(request.via());
+    let out = Writer::within(room);
+    written(out, request.head(), Known { via, to }, source, response)
+}
+
+fn written(
+    mut out: Writer,
+    request: &Head,
+    known: Known<'_>,
+    source: SocketAddr,
+    response: &Response,
+) -> (Vec<u8>, usize) {
     out.status_line(response.status);
-    out.vias(request, source);
+    out.vias(request, known.via, source);
     if is_invite(request) && is_dialogs(response.status) {
         out.record_routes(request);
     }
-    let to = out.parties(request);
-    out.end_of_to(to, response.to_tag);
+    out.parties(request);
+    let tag_ends = out.end_of_to(known.to, response.to_tag);
     out.call_id_and_cseq(request);
     if response.status == 100 {
         out.timestamp(request);
     }
-    out.end_of_response(response)
+    (out.end_of_response(response), tag_ends)
+}
+
+/// What a response depends on of what its request's headers say.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    /// The topmost Via; `None`: there is none, or it can't be read.
+    via: Option<Via<'a>>,
+    to: To,
+}
+
+impl<'a> Known<'a> {
+    fn of(request: &Head<'a>) -> Self {
+        let is_tagged = |to| NameAddr::parse(to).is_some_and(|to| to.tag().is_some());
+        let to = match request.get(Name::To) {
+            None => To::Missing,
+            Some(to) if is_tagged(to) => To::Tagged,
+            Some(_) => To::Untagged,
+        };
+        let via = request.values(Name::Via).next().and_then(Via::parse);
+        Self { via, to }
+    }
 }
 
 /// What every response to one request repeats of it, as it will stand there: for a request that gets several, or one
@@ -83,11 +130,12 @@ impl Repeated {
     /// Reads it from a request that came from `source`.
     pub fn of(request: &Head, source: SocketAddr) -> Self {
         let mut out = Writer::default();
-        out.vias(request, source);
+        let Known { via, to } = Known::of(request);
+        out.vias(request, via, source);
         let vias = out.0.len();
         out.record_routes(request);
         let routes = out.0.len();
-        let to = out.parties(request);
+        out.parties(request);
         let parties = out.0.len();
         out.call_id_and_cseq(request);
         let ids = out.0.len();
@@ -179,7 +227,7 @@ pub fn reply_path(request: &Head, came: Path) -> Path {
 }
 
 /// The same, where the topmost Via has been read already.
-pub(super) fn reply_path_by(via: &Via, came: Path) -> Path {
+pub fn reply_path_by(via: &Via, came: Path) -> Path {
     match via.rport {
         Rport::Asked | Rport::Port(_) if !came.transport.is_reliable() => came,
         Rport::Asked | Rport::Port(_) | Rport::Absent => {
@@ -328,6 +376,15 @@ impl Default for Writer {
 }
 
 impl Writer {
+    /// Writes in a room that something else had.
+    fn within(mut room: Vec<u8>) -> Self {
+        if room.capacity() == 0 {
+            return Self::default();
+        }
+        room.clear();
+        Self(room)
+    }
+
     fn number(&mut self, number: impl Into<u64>) {
         text::number(&mut self.0, number.into());
     }
@@ -394,11 +451,11 @@ impl Writer {
     }
 
     /// The request's Vias, as its response carries them.
-    fn vias(&mut self, request: &Head, source: SocketAddr) {
+    fn vias(&mut self, request: &Head, topmost: Option<Via<'_>>, source: SocketAddr) {
         for (at, via) in request.values(Name::Via).enumerate() {
             if at == 0 {
                 self.name(Name::Via.text());
-                self.answered_via(via, source);
+                self.answered_via(via, topmost, source);
                 self.end();
             } else {
                 self.line(Name::Via.text(), via);
@@ -413,31 +470,27 @@ impl Writer {
     }
 
     /// From and To, whose line is left open for a tag.
-    fn parties(&mut self, request: &Head) -> To {
+    fn parties(&mut self, request: &Head) {
         self.optional(Name::From.text(), request.get(Name::From));
-        let Some(to) = request.get(Name::To) else {
-            return To::Missing;
-        };
-        self.name(Name::To.text());
-        self.value(to);
-        if NameAddr::parse(to).is_some_and(|to| to.tag().is_some()) {
-            To::Tagged
-        } else {
-            To::Untagged
+        if let Some(to) = request.get(Name::To) {
+            self.name(Name::To.text());
+            self.value(to);
         }
     }
 
-    /// Closes the line of To.
-    fn end_of_to(&mut self, to: To, tag: Option<&[u8]>) {
+    /// Closes the line of To; where it ends.
+    fn end_of_to(&mut self, to: To, tag: Option<&[u8]>) -> usize {
         match (to, tag) {
-            (To::Missing, _) => return,
+            (To::Missing, _) => return self.0.len(),
             (To::Untagged, Some(tag)) => {
                 self.0.extend_from_slice(b";tag=");
                 self.value(tag);
             }
             (To::Untagged, None) | (To::Tagged, _) => {}
         }
+        let ends = self.0.len();
         self.end();
+        ends
     }
 
     fn call_id_and_cseq(&mut self, request: &Head) {
@@ -469,8 +522,8 @@ impl Writer {
         self.end();
     }
 
-    /// The topmost Via of a request, as its response carries it.
-    fn answered_via(&mut self, via: &[u8], source: SocketAddr) {
+    /// The topmost Via of a request, as its response carries it; `read` is what it says, if it can be read.
+    fn answered_via(&mut self, via: &[u8], read: Option<Via<'_>>, source: SocketAddr) {
         let mut pieces = header::pieces(via);
         self.value(pieces.next().unwrap_or_default());
         let mut asked = false;
@@ -486,7 +539,7 @@ impl Writer {
             }
         }
         // RFC 3581 §4: with rport, received is written even if it says nothing new.
-        if asked || !is_sent_by(via, source.ip()) {
+        if asked || !read.is_some_and(|via| is_sent_by(&via, source.ip())) {
             self.0.extend_from_slice(b";received=");
             text::ip(&mut self.0, source.ip());
         }
@@ -520,10 +573,8 @@ impl Writer {
 }
 
 /// Whether a Via names this address as its sender's.
-fn is_sent_by(via: &[u8], address: IpAddr) -> bool {
-    Via::parse(via)
-        .and_then(|via| super::uri::Host::parse(via.host)?.ip())
-        .is_some_and(|host| host == address)
+fn is_sent_by(via: &Via<'_>, address: IpAddr) -> bool {
+    super::uri::Host::parse(via.host).and_then(|host| host.ip()) == Some(address)
 }
 
 #[cfg(test)]

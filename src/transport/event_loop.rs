@@ -19,7 +19,7 @@ use self::pace::{GATHER, Pace};
 use super::bound::{Bound, Socket};
 use super::clock::Clock;
 use super::connections::Connections;
-use super::fresh::{Fresh, Turned};
+use super::fresh::Fresh;
 use super::poller::{Errors, Interest, Poller, Ready, Source, give_way};
 use super::shard::{Door, FRESH_BATCH, Left, Message, Packet, Waiting};
 use super::sort::{Sorted, sort};
@@ -165,24 +165,19 @@ impl<H: Handler> Desk<'_, H> {
         *self.due = self.handler.take(now, input, self.outbox);
     }
 
-    /// Does with a message what it was sorted for.
-    fn heed(&mut self, now: Now, (path, bytes): (Path, &[u8]), sorted: Sorted, fresh: &mut Fresh) {
+    /// Sorts a message; one that is to be handed on now is.
+    fn sort(
+        &mut self,
+        homes: &Homes,
+        doors: &[Door],
+        now: Now,
+        (path, bytes): (Path, &[u8]),
+        fresh: &mut Fresh,
+    ) {
         let knows = |path, request: &sip::message::Message<'_>| self.handler.knows(path, request);
-        let turned = match sorted {
-            Sorted::Done => return,
-            Sorted::Now => Turned::Known,
-            Sorted::Refuse => fresh.turn_away(now, (path, bytes), knows),
-        };
-        match turned {
-            Turned::Away => {}
-            Turned::Known => self.take(now, Input::Packet { path, bytes }),
-            Turned::ForHelp => fresh.wait(
-                now.at,
-                Packet {
-                    path,
-                    bytes: bytes.into(),
-                },
-            ),
+        match sort(homes, doors, now, (path, bytes), fresh, knows) {
+            Sorted::Now => self.take(now, Input::Packet { path, bytes }),
+            Sorted::Refused | Sorted::Done => {}
         }
     }
 }
@@ -245,6 +240,8 @@ impl EventLoop {
         let mut tide = Tide::Calm;
         loop {
             self.close_batch(&mut handler, &mut outbox);
+            // Behind what belongs to calls.
+            self.send_refusals(&mut fresh);
             let rests_since = self.clock.now().at;
             let mut idle_since = rests_since;
             if (left, tide) == (Left::None, Tide::Calm) && pace.is_brisk() {
@@ -297,6 +294,15 @@ impl EventLoop {
             for (came, packet) in mail.fresh.drain(..) {
                 fresh.wait(came, packet);
             }
+            // Whoever is in a call doesn't wait for those who want to begin one.
+            if !fresh.is_empty() {
+                self.close_batch(&mut handler, &mut outbox);
+            }
+            let mut desk = Desk {
+                handler: &mut handler,
+                outbox: &mut outbox,
+                due: &mut due,
+            };
             for _ in 0..FRESH_BATCH {
                 let Some(Packet { path, bytes }) = fresh.next(now.at) else {
                     break;
@@ -309,13 +315,9 @@ impl EventLoop {
                 let bytes = &bytes;
                 desk.take(now, Input::Packet { path, bytes });
             }
-            let answers = fresh.take_answers();
-            let shed = answers.len() as u64;
-            self.stats.shed.fetch_add(shed, Ordering::Relaxed);
-            outbox.0.extend(answers);
             self.stats.lost.fetch_add(fresh.take_lost(), Ordering::Relaxed);
             // Whoever refuses has no time to rest.
-            if !fresh.is_empty() || shed > 0 {
+            if !fresh.is_empty() || fresh.has_refused() {
                 left = Left::Some;
             }
             if due.is_some_and(|due| due <= now.at) {
@@ -461,7 +463,7 @@ impl EventLoop {
     /// Reads one socket: the messages of our own calls go to the handler, our own new requests wait in `fresh`, and
     /// the others go to their shards. Returns how many there were.
     fn read(
-        &self,
+        &mut self,
         id: ListenerId,
         socket: &udp::Socket,
         inbox: &mut Inbox,
@@ -485,9 +487,11 @@ impl EventLoop {
                 if let Some(watch) = &self.watch {
                     watch.saw(Protocol::Udp, from, self.shown_address(id), bytes);
                 }
-                let message = (path, bytes);
-                let sorted = sort(&self.homes, &self.doors, now, message, fresh);
-                desk.heed(now, message, sorted, fresh);
+                desk.sort(&self.homes, &self.doors, now, (path, bytes), fresh);
+            }
+            // As many as leave at once, while they are in the processor's cache.
+            if fresh.answers() >= BATCH {
+                self.send_refusals(fresh);
             }
             if inbox.len() < BATCH {
                 break;
@@ -506,9 +510,7 @@ impl EventLoop {
                 if path.party.is_none() && bans.keeps_out(now.at, path.remote.ip()) {
                     return;
                 }
-                let message = (path, bytes);
-                let sorted = sort(homes, doors, now, message, fresh);
-                desk.heed(now, message, sorted, fresh);
+                desk.sort(homes, doors, now, (path, bytes), fresh);
             });
     }
 

@@ -3,9 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use memchr::memmem;
-
 use super::shard::Packet;
+use super::udp::BATCH;
 use crate::base::chance::Chance;
 use crate::base::limits::SHARD_QUEUE;
 use crate::base::shard::Shard;
@@ -29,6 +28,11 @@ const SHED_TAG: &[u8] = SHED_TO.split_at(5).1;
 /// The length of an answer that is given here is a multiple of this.
 const ROUND_BYTES: usize = 64;
 
+/// Rooms of answers that are kept: so many leave together, and as many may come with the next reading.
+const ROOMS: usize = 2 * BATCH;
+/// The largest that is kept.
+const ROOM_BYTES_MAX: usize = 2_048;
+
 /// What became of a request that was to be refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Turned {
@@ -44,8 +48,12 @@ pub(super) enum Turned {
 pub(super) struct Fresh {
     lines: Lines<Packet>,
     refused: Vec<Packet>,
-    /// What leaves behind everything else: many of them, of one length, and so together.
+    /// What leaves together: many of them, of one length.
     answers: Vec<(Path, Vec<u8>)>,
+    /// Room for the next answers, which earlier ones had: in a flood nothing is allocated for any.
+    rooms: Vec<Vec<u8>>,
+    /// Whether something was refused since this was asked.
+    has_refused: bool,
     /// Requests that were lost, since this was asked.
     lost: u64,
     config: Arc<Config>,
@@ -61,6 +69,8 @@ impl Fresh {
             lines: Lines::default(),
             refused: Vec::new(),
             answers: Vec::new(),
+            rooms: Vec::new(),
+            has_refused: false,
             lost: 0,
             config,
             resolved,
@@ -79,10 +89,10 @@ impl Fresh {
             .sort_anew(now, |packet| whose(&shard, config, resolved, packet.path));
     }
 
-    /// Whether a new request is a call that would wait in vain.
+    /// Whether a message, if it is new, is a call that would wait in vain.
     pub(super) fn is_hopeless(&mut self, now: Instant, path: Path, bytes: &[u8]) -> bool {
         let whose = self.whose(path);
-        Priority::of(bytes) == Priority::Call && self.lines.is_hopeless(now, whose)
+        self.lines.is_hopeless(now, whose) && Priority::of(bytes) == Priority::Call
     }
 
     /// One waits from now on, which came at `came`.
@@ -145,31 +155,47 @@ impl Fresh {
         std::mem::take(&mut self.lost)
     }
 
+    /// Refuses one that [is hopeless](Self::is_hopeless), as it comes.
+    pub(super) fn turn_away_at_once(
+        &mut self,
+        now: Now,
+        path: Path,
+        request: &Message<'_>,
+        knows: impl Fn(Path, &Message<'_>) -> bool,
+    ) -> Turned {
+        let whose = self.whose(path);
+        self.lines.refuses(now.at, whose);
+        self.turn_away(now, path, request, knows)
+    }
+
     /// Refuses one now. Nothing is kept of it, and strangers hear nothing.
     pub(super) fn turn_away(
         &mut self,
         now: Now,
-        (path, bytes): (Path, &[u8]),
+        path: Path,
+        request: &Message<'_>,
         knows: impl Fn(Path, &Message<'_>) -> bool,
     ) -> Turned {
         let trunk = match self.whose(path) {
             Whose::Trunk(place, _) => self.config.trunks.get(place),
             Whose::Stranger => None,
         };
-        let (Some(trunk), Ok(request)) = (trunk, Message::parse(bytes)) else {
+        let Some(trunk) = trunk else {
             self.lost += 1;
             return Turned::Away;
         };
-        if knows(path, &request) {
+        if knows(path, request) {
             return Turned::Known;
         }
-        if is_for_help(&self.config, trunk, &request) {
+        if is_for_help(&self.config, trunk, request) {
             return Turned::ForHelp;
         }
         trunk.overload.count(now, Verdict::Shed);
-        let answer = overloaded(&self.shard, trunk, path, &request);
+        let room = self.rooms.pop().unwrap_or_default();
+        let answer = overloaded(&self.shard, trunk, path, request, room);
         self.answers
-            .push((build::reply_path(request.head(), path), answer));
+            .push((build::reply_path_by(&request.via(), path), answer));
+        self.has_refused = true;
         Turned::Away
     }
 
@@ -182,7 +208,14 @@ impl Fresh {
         let mut refused = std::mem::take(&mut self.refused);
         let mut known = Vec::new();
         for packet in refused.drain(..) {
-            match self.turn_away(now, (packet.path, &packet.bytes), &knows) {
+            let turned = match Message::parse(&packet.bytes) {
+                Ok(request) => self.turn_away(now, packet.path, &request, &knows),
+                Err(_) => {
+                    self.lost += 1;
+                    Turned::Away
+                }
+            };
+            match turned {
                 Turned::Away => {}
                 Turned::Known | Turned::ForHelp => known.push(packet),
             }
@@ -193,10 +226,30 @@ impl Fresh {
         known
     }
 
+    /// How many answers wait.
+    pub(super) fn answers(&self) -> usize {
+        self.answers.len()
+    }
+
     /// The answers of those that were turned away since this was asked.
-    pub(super) fn take_answers(&mut self) -> std::vec::Drain<'_, (Path, Vec<u8>)> {
-        self.answers.shrink_to(SHARD_QUEUE / 8);
-        self.answers.drain(..)
+    pub(super) fn take_answers(&mut self) -> Vec<(Path, Vec<u8>)> {
+        std::mem::take(&mut self.answers)
+    }
+
+    /// Answers that have left: as many of the next ones as usually leave together find their room.
+    pub(super) fn keep_room(&mut self, mut answers: Vec<(Path, Vec<u8>)>) {
+        let room = ROOMS.saturating_sub(self.rooms.len());
+        let rooms = answers.drain(..).map(|(_, room)| room);
+        let usual = |room: &Vec<u8>| (1..=ROOM_BYTES_MAX).contains(&room.capacity());
+        self.rooms.extend(rooms.filter(usual).take(room));
+        // What one flood needed is not held for ever.
+        answers.shrink_to(ROOMS);
+        self.answers = answers;
+    }
+
+    /// Whether something was refused since this was asked.
+    pub(super) fn has_refused(&mut self) -> bool {
+        std::mem::take(&mut self.has_refused)
     }
 
     fn whose(&mut self, path: Path) -> Whose {
@@ -237,13 +290,15 @@ fn octets(address: IpAddr) -> [u8; 16] {
     }
 }
 
-/// The stateless 503 (RFC 3261 §8.2.7) of a request. It is the same for every repetition of it while the load is.
-fn overloaded(shard: &Shard, trunk: &Trunk, path: Path, request: &Message<'_>) -> Vec<u8> {
+/// The stateless 503 (RFC 3261 §8.2.7) of a request, in a room that an earlier one had. It is the same for every repetition
+/// of the request while the load is.
+fn overloaded(shard: &Shard, trunk: &Trunk, path: Path, request: &Message<'_>, room: Vec<u8>) -> Vec<u8> {
+    let drawn = draw(shard, request);
     let mut tag = [0; 12 + SHED_TAG.len()];
     let (start, rest) = tag.split_at_mut(SHED_TAG.len());
     start.copy_from_slice(SHED_TAG);
-    rest.copy_from_slice(&Chance::token_of(draw(shard, request)));
-    let wait = overload::wait_s(shard, Some(trunk), 1, request).map(|seconds| seconds.to_string());
+    rest.copy_from_slice(&Chance::token_of(drawn));
+    let wait = overload::wait_s(Some(trunk), 1, request, || drawn).map(|seconds| seconds.to_string());
     let header = wait.as_ref().map(|wait| ("Retry-After", wait.as_str()));
     let response = Response {
         status: 503,
@@ -252,16 +307,20 @@ fn overloaded(shard: &Shard, trunk: &Trunk, path: Path, request: &Message<'_>) -
         headers: header.as_slice(),
         body: None,
     };
-    let answer = build::response(request.head(), path.remote, &response);
-    of_one_length(answering(answer, || Some(trunk.overload.wanted())))
+    let (answer, tag_ends) = build::response_of(request, path.remote, &response, room);
+    let behind_tag = answer.len() - tag_ends;
+    of_one_length(answering(answer, || Some(trunk.overload.wanted())), behind_tag)
 }
 
-/// The answer with a tag so much longer that its length is a round one: those of one length leave together.
-fn of_one_length(mut answer: Vec<u8>) -> Vec<u8> {
-    let missing = answer.len().next_multiple_of(ROUND_BYTES) - answer.len();
-    if let Some(at) = memmem::find(&answer, SHED_TO) {
-        let at = at + SHED_TO.len();
-        answer.splice(at..at, std::iter::repeat_n(b'b', missing));
+/// The answer with a tag so much longer that its length is a round one: those of one length leave together. So many bytes
+/// stand behind the tag.
+fn of_one_length(mut answer: Vec<u8>, behind_tag: usize) -> Vec<u8> {
+    let len = answer.len();
+    let missing = len.next_multiple_of(ROUND_BYTES) - len;
+    answer.resize(len + missing, b'b');
+    if let Some((_, behind)) = answer.split_at_mut_checked(len - behind_tag) {
+        behind.copy_within(..behind_tag, missing);
+        behind.iter_mut().take(missing).for_each(|byte| *byte = b'b');
     }
     answer
 }

@@ -57,6 +57,13 @@ pub(super) struct Packet {
     pub(super) bytes: Box<[u8]>,
 }
 
+impl Packet {
+    pub(super) fn of(path: Path, bytes: &[u8]) -> Self {
+        let bytes = bytes.into();
+        Self { path, bytes }
+    }
+}
+
 /// How many new requests may wait before the door before one of this kind finds no room. A CANCEL waits with them, so that
 /// it doesn't overtake its INVITE, and finds room when they don't any more.
 const fn fresh_room(kind: PeekKind) -> usize {

@@ -1,10 +1,11 @@
 //! Whose a received message is.
 
-use super::fresh::{Fresh, SHED_TO};
+use super::fresh::{Fresh, SHED_TO, Turned};
 use super::shard::{Door, Packet};
 use super::watch::is_keep_alive;
 use crate::base::shard::Homes;
 use crate::base::time::Now;
+use crate::sip::message::Message;
 use crate::sip::path::Path;
 use crate::sip::peek::{PeekKind, peek};
 
@@ -13,25 +14,35 @@ use crate::sip::peek::{PeekKind, peek};
 pub(super) enum Sorted {
     /// It is to be handed on now.
     Now,
-    /// It is a new call that is to be refused now.
-    Refuse,
+    /// It is a new call that is refused.
+    Refused,
     /// It waits, here or at another shard's door, or it is nobody's.
     Done,
 }
 
-/// Finds out whose a message is, and whether it can wait.
+/// Finds out whose a message is, and whether it can wait. `knows` says whether a request repeats one that was taken.
 pub(super) fn sort(
     homes: &Homes,
     doors: &[Door],
     now: Now,
     (path, bytes): (Path, &[u8]),
     fresh: &mut Fresh,
+    knows: impl Fn(Path, &Message<'_>) -> bool,
 ) -> Sorted {
     if is_keep_alive(bytes) || is_of_refusal(bytes) {
         return Sorted::Done;
     }
-    if homes.shard.count == 1 && is_in_call(bytes) {
+    let is_alone = homes.shard.count == 1;
+    if is_alone && is_in_call(bytes) {
         return Sorted::Now;
+    }
+    let is_hopeless = fresh.is_hopeless(now.at, path, bytes);
+    // Whoever refuses one reads it whole: where that can only be this shard, no glance comes before.
+    if is_hopeless
+        && is_alone
+        && let Some(sorted) = refuse(now, (path, bytes), fresh, &knows)
+    {
+        return sorted;
     }
     let Some(peeked) = peek(bytes) else {
         // Whoever reads a faulty one says what is wrong with it.
@@ -42,13 +53,14 @@ pub(super) fn sort(
     if is_ours && peeked.kind == PeekKind::InCall {
         return Sorted::Now;
     }
-    if is_ours && fresh.is_hopeless(now.at, path, bytes) {
-        return Sorted::Refuse;
+    if is_ours && is_hopeless {
+        return refuse(now, (path, bytes), fresh, &knows).unwrap_or_else(|| {
+            // What can't be read is not answered now.
+            fresh.lose();
+            Sorted::Done
+        });
     }
-    let packet = Packet {
-        path,
-        bytes: bytes.into(),
-    };
+    let packet = Packet::of(path, bytes);
     if is_ours {
         fresh.wait(now.at, packet);
     } else if let Err(packet) = doors[home].hand_over(packet, peeked.kind, now.at) {
@@ -59,6 +71,27 @@ pub(super) fn sort(
         }
     }
     Sorted::Done
+}
+
+/// Refuses a call that would wait in vain, if it can be read and is a new one.
+fn refuse(
+    now: Now,
+    (path, bytes): (Path, &[u8]),
+    fresh: &mut Fresh,
+    knows: impl Fn(Path, &Message<'_>) -> bool,
+) -> Option<Sorted> {
+    let request = Message::parse(bytes).ok()?;
+    if request.to_tag().is_some() {
+        return None;
+    }
+    Some(match fresh.turn_away_at_once(now, path, &request, knows) {
+        Turned::Away => Sorted::Refused,
+        Turned::Known => Sorted::Now,
+        Turned::ForHelp => {
+            fresh.wait(now.at, Packet::of(path, bytes));
+            Sorted::Done
+        }
+    })
 }
 
 /// Whether a first glance already tells that a datagram belongs to a call: most do.

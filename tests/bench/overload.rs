@@ -1,13 +1,17 @@
 //! What becomes of calls, and of what people say meanwhile, when more come than can be taken: offered up to five times of that,
 //! by a generator that plays a carrier and its phones. The server has a part of one processor, the generator the other.
 
+mod audio;
+mod picture;
+
 use std::collections::{HashMap, VecDeque};
-use std::fmt::Write;
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use self::audio::{Audio, Ledger, Side};
+use self::picture::picture;
 use crate::held::{Held, Line, address, answer, audio_port, goodbye, invite, pause};
 use crate::process::cpu_seconds;
 use crate::small::{Share, pin};
@@ -25,8 +29,8 @@ const TALK: Duration = Duration::from_millis(200);
 /// RFC 3261's T1; a request comes again after that, and after twice and four times that; then it is given up.
 const T1: Duration = Duration::from_millis(500);
 const TRIES: u32 = 4;
-/// A packet that needs longer is heard as a gap by a phone with a buffer of three frames.
-const LATE: Duration = Duration::from_millis(60);
+/// How long what is on its way may take to come, once a step is over.
+const PATIENCE: Duration = Duration::from_millis(500);
 /// The curve, in parts of about what the server can take, but for its end.
 const PARTS: [f64; 8] = [0.5, 0.75, 0.9, 1.0, 1.25, 1.5, 2.0, 3.0];
 /// Its end, in times of the most that it took.
@@ -52,15 +56,6 @@ struct Step {
     cpu: f64,
 }
 
-/// What became of audio.
-#[derive(Clone, Copy, Default)]
-struct Audio {
-    sent: u64,
-    came: u64,
-    late: u64,
-    worst_ms: f64,
-}
-
 impl Step {
     fn bye_ms(&self, part: f64) -> f64 {
         let at = (self.byes.len() as f64 * part) as usize;
@@ -68,10 +63,6 @@ impl Step {
             .get(at.min(self.byes.len().saturating_sub(1)))
             .copied()
             .unwrap_or(f64::NAN)
-    }
-
-    fn lost(&self) -> u64 {
-        self.audio.sent.saturating_sub(self.audio.came)
     }
 }
 
@@ -110,7 +101,7 @@ pub fn measure(length: Length) -> Vec<Row> {
             step.failed,
             step.bye_ms(0.5),
             step.bye_ms(0.99),
-            step.lost(),
+            step.audio.lost,
             step.audio.late,
             step.audio.sent,
             step.cpu * 100.0,
@@ -124,7 +115,10 @@ pub fn measure(length: Length) -> Vec<Row> {
     fs::write(&path, picture(&steps, most, &machine)).expect("our own folder");
     println!("the curve: {}\n", path.display());
     let last = steps.last().expect("a curve has an end");
-    let (kept, lost) = (last.completed / most, steps.iter().map(Step::lost).sum::<u64>());
+    let (kept, lost) = (
+        last.completed / most,
+        steps.iter().map(|step| step.audio.lost).sum::<u64>(),
+    );
     let late: u64 = steps.iter().map(|step| step.audio.late).sum();
     let profile =
         Some("perf record -e cpu-clock -g -p $(pgrep -n umbra), while `tests/bench/run overload` runs");
@@ -153,7 +147,7 @@ pub fn measure(length: Length) -> Vec<Row> {
                 format!(
                     "{TALKS} calls, {} packets; {late} came after {} ms, the worst after {} ms; BYE at 5 ×: {} ms, 99 of 100 within {} ms",
                     steps.iter().map(|step| step.audio.sent).sum::<u64>(),
-                    LATE.as_millis(),
+                    audio::LATE.as_millis(),
                     short(steps.iter().map(|step| step.audio.worst_ms).fold(0.0, f64::max)),
                     short(last.bye_ms(0.5)),
                     short(last.bye_ms(0.99)),
@@ -173,13 +167,6 @@ enum State {
     Talking(String),
     /// The BYE was sent, first then.
     Leaving(String, Instant),
-}
-
-/// Who speaks.
-#[derive(Clone, Copy)]
-enum Side {
-    Caller,
-    Callee,
 }
 
 /// Something that is due.
@@ -202,6 +189,7 @@ struct Generator<'l> {
     next: u64,
     frame: u32,
     began: Instant,
+    audio: Ledger,
     step: Step,
 }
 
@@ -223,6 +211,7 @@ impl<'l> Generator<'l> {
             next: 0,
             frame: 0,
             began: Instant::now(),
+            audio: Ledger::default(),
             step: Step::default(),
         }
     }
@@ -232,13 +221,18 @@ impl<'l> Generator<'l> {
         // Those that are taken at first may be a burst; and what was before is not counted.
         self.run(per_s, 1.0);
         self.step = Step::default();
+        self.audio.begin();
         let cpu = cpu_seconds(self.line.server.pid());
         self.run(per_s, seconds);
         let mut step = std::mem::take(&mut self.step);
         step.cpu = (cpu_seconds(self.line.server.pid()) - cpu) / seconds;
-        // What is on its way comes.
-        self.run(0.0, 0.1);
-        step.audio.came += self.step.audio.came.saturating_sub(self.step.audio.sent);
+        // What is on its way comes, or never does.
+        self.audio.stop();
+        let deadline = Instant::now() + PATIENCE;
+        while self.audio.is_awaited() && Instant::now() < deadline {
+            self.run(0.0, 0.01);
+        }
+        step.audio = self.audio.end();
         step.offered = per_s;
         step.completed /= seconds;
         step.refused /= seconds;
@@ -392,7 +386,7 @@ impl<'l> Generator<'l> {
                     }
                     Due::Again(id, tries) => self.again(now, id, tries),
                     Due::Frame(side, port, frame) => {
-                        let packet = packet(frame, u32::from(port.port()), Duration::ZERO, Kind::Passing);
+                        let packet = audio::passing(frame, port.port());
                         let socket = match side {
                             Side::Caller => &self.line.carrier_media,
                             Side::Callee => &self.line.callee_media,
@@ -430,31 +424,30 @@ impl<'l> Generator<'l> {
             return;
         }
         self.frame += 1;
+        let now = self.began.elapsed();
         for (stream, call) in self.held.iter().enumerate() {
-            let packet = packet(self.frame, stream as u32, self.began.elapsed(), Kind::Held);
-            for (socket, port) in [
-                (&self.line.carrier_media, call.caller_port),
-                (&self.line.callee_media, call.callee_port),
+            for (side, socket, port) in [
+                (Side::Caller, &self.line.carrier_media, call.caller_port),
+                (Side::Callee, &self.line.callee_media, call.callee_port),
             ] {
-                self.step.audio.sent += u64::from(socket.send_to(&packet, port).is_ok());
+                let packet = audio::held(self.frame, stream as u16, side);
+                if socket.send_to(&packet, port).is_ok() {
+                    self.audio.sent(now, &packet);
+                }
             }
         }
     }
 
     fn hear(&mut self) -> usize {
         let mut count = 0;
-        for socket in [&self.line.carrier_media, &self.line.callee_media] {
+        for (side, socket) in [
+            (Side::Caller, &self.line.carrier_media),
+            (Side::Callee, &self.line.callee_media),
+        ] {
             let mut buffer = [0; 512];
             while let Ok(len) = socket.recv(&mut buffer) {
                 count += 1;
-                let Some(sent) = sent_at(&buffer[..len]) else {
-                    continue;
-                };
-                let took = self.began.elapsed().saturating_sub(sent);
-                let audio = &mut self.step.audio;
-                audio.came += 1;
-                audio.late += u64::from(took > LATE);
-                audio.worst_ms = audio.worst_ms.max(took.as_secs_f64() * 1e3);
+                self.audio.came(self.began.elapsed(), side, &buffer[..len]);
             }
         }
         count
@@ -475,137 +468,8 @@ fn each(socket: &UdpSocket, mut read: impl FnMut(&str, SocketAddr)) -> usize {
     READ_AT_ONCE
 }
 
-/// Whose audio it is.
-#[derive(Clone, Copy)]
-enum Kind {
-    /// Of a call that stays up.
-    Held,
-    /// Of one of those that come and go.
-    Passing,
-}
-
-/// The first byte behind the time in a packet of a call that stays up.
-const HELD: u8 = 0xA5;
-
 /// Which call of ours a message is of.
 fn id_of(text: &str) -> Option<u64> {
     let rest = text.split_once("\r\nCall-ID: o")?.1;
     rest.split_once("\r\n")?.0.parse().ok()
-}
-
-/// A packet of PCMA that says in its payload when it was sent.
-fn packet(frame: u32, stream: u32, at: Duration, kind: Kind) -> [u8; 172] {
-    let mut packet = [0xD5; 172];
-    packet[..2].copy_from_slice(&[0x80, 8]);
-    packet[2..4].copy_from_slice(&(frame as u16).to_be_bytes());
-    packet[4..8].copy_from_slice(&frame.wrapping_mul(160).to_be_bytes());
-    packet[8..12].copy_from_slice(&(stream + 1).to_be_bytes());
-    packet[12..20].copy_from_slice(&(at.as_nanos() as u64).to_be_bytes());
-    packet[20] = match kind {
-        Kind::Held => HELD,
-        Kind::Passing => 0,
-    };
-    packet
-}
-
-fn sent_at(packet: &[u8]) -> Option<Duration> {
-    let bytes = packet.get(12..20)?;
-    (packet.len() == 172 && packet[20] == HELD)
-        .then(|| Duration::from_nanos(u64::from_be_bytes(bytes.try_into().unwrap_or_default())))
-}
-
-const LEFT: f64 = 80.0;
-const WIDTH: f64 = 820.0;
-
-/// The curve.
-fn picture(steps: &[Step], most: f64, machine: &str) -> String {
-    let widest = steps.iter().map(|step| step.offered).fold(1.0, f64::max);
-    let x = |offered: f64| LEFT + offered / widest * WIDTH;
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"960\" height=\"760\" font-family=\"sans-serif\" font-size=\"13\">\n\
-         <rect width=\"960\" height=\"760\" fill=\"white\"/>\n\
-         <text x=\"{LEFT}\" y=\"30\" font-size=\"18\">Calls completed, of calls offered</text>\n\
-         <text x=\"{LEFT}\" y=\"50\" fill=\"#555\">a second each; the server has {machine}; a refused call is told so (503) and not tried again</text>\n"
-    );
-    let (top, height) = (75.0, 380.0);
-    let y = |calls: f64| top + height - calls / (most * 1.25) * height;
-    let rule = |svg: &mut String, calls: f64, text: &str, colour: &str| {
-        let y = y(calls);
-        let _ = writeln!(
-            svg,
-            "<line x1=\"{LEFT}\" x2=\"{}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"{colour}\" stroke-dasharray=\"5 4\"/>\
-             <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"{colour}\">{text}</text>",
-            LEFT + WIDTH,
-            LEFT + WIDTH,
-            y - 5.0
-        );
-    };
-    rule(&mut svg, most, &format!("the most: {most:.0}"), "#555");
-    rule(&mut svg, most * FLOOR, "90 %", "#c03028");
-    let steepest = most * 1.25;
-    let _ = writeln!(
-        svg,
-        "<line x1=\"{:.1}\" y1=\"{:.1}\" x2=\"{:.1}\" y2=\"{:.1}\" stroke=\"#bbb\"/>\
-         <text x=\"{:.1}\" y=\"{:.1}\" fill=\"#888\">every call offered</text>",
-        x(0.0),
-        y(0.0),
-        x(steepest),
-        y(steepest),
-        x(steepest) + 6.0,
-        top + 10.0
-    );
-    let axis = |svg: &mut String, top: f64, height: f64| {
-        let bottom = top + height;
-        let _ = writeln!(
-            svg,
-            "<path d=\"M {LEFT} {top} V {bottom} H {}\" fill=\"none\" stroke=\"#333\"/>",
-            LEFT + WIDTH
-        );
-        for times in 0..=5 {
-            let at = x(widest * f64::from(times) / 5.0);
-            let _ = writeln!(
-                svg,
-                "<text x=\"{at:.1}\" y=\"{}\" text-anchor=\"middle\" fill=\"#555\">{:.0}</text>",
-                bottom + 17.0,
-                widest * f64::from(times) / 5.0
-            );
-        }
-    };
-    axis(&mut svg, top, height);
-    let curve = |svg: &mut String, colour: &str, points: Vec<(f64, f64)>| {
-        let path: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
-        let _ = writeln!(
-            svg,
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>",
-            path.join(" ")
-        );
-        for (x, y) in points {
-            let _ = writeln!(
-                svg,
-                "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"{colour}\"/>"
-            );
-        }
-    };
-    let points = |y: &dyn Fn(&Step) -> f64| steps.iter().map(|step| (x(step.offered), y(step))).collect();
-    curve(&mut svg, "#4878a8", points(&|step| y(step.completed)));
-    let (low, flat) = (540.0, 150.0);
-    let slowest = steps.iter().map(|step| step.bye_ms(0.99)).fold(10.0, f64::max) * 1.1;
-    let ms = |value: f64| low + flat - value / slowest * flat;
-    let lost: u64 = steps.iter().map(Step::lost).sum();
-    let sent: u64 = steps.iter().map(|step| step.audio.sent).sum();
-    let _ = writeln!(
-        svg,
-        "<text x=\"{LEFT}\" y=\"{}\">What calls in progress feel: ms from BYE to its answer, half of them and 99 of 100; RTP lost: {lost} of {sent} packets</text>\
-         <text x=\"{}\" y=\"{low}\" text-anchor=\"end\" fill=\"#555\">{slowest:.0} ms</text>",
-        low - 14.0,
-        LEFT - 8.0
-    );
-    axis(&mut svg, low, flat);
-    curve(&mut svg, "#c08030", points(&|step| ms(step.bye_ms(0.99))));
-    curve(&mut svg, "#4878a8", points(&|step| ms(step.bye_ms(0.5))));
-    let _ = writeln!(
-        svg,
-        "<text x=\"{LEFT}\" y=\"735\" fill=\"#555\">calls offered a second: tests/bench/run overload</text>\n</svg>"
-    );
-    svg
 }

@@ -76,6 +76,8 @@ pub struct Cast<S> {
     pub kept: Vec<(usize, Vec<u8>)>,
     /// What was heard and said, a line each.
     pub transcript: Vec<String>,
+    /// What the phones have sent of media: when, from where, and what.
+    pub spoken: Vec<(Duration, SocketAddr, Vec<u8>)>,
     open: HashSet<SocketAddr>,
     /// Where each phone calls from.
     homes: Vec<SocketAddr>,
@@ -116,6 +118,7 @@ impl<S: Stage> Cast<S> {
             keeps: false,
             kept: Vec::new(),
             transcript: Vec::new(),
+            spoken: Vec::new(),
             open: gateways.into_iter().collect(),
             homes: Vec::new(),
             seats: Vec::new(),
@@ -180,7 +183,7 @@ impl<S: Stage> Cast<S> {
             }
             while let Some(packet) = self.phones[index].poll_send() {
                 let Some(msg) = Msg::read(&packet.bytes) else {
-                    self.stage.send(packet);
+                    self.send_media(packet);
                     continue;
                 };
                 self.said[index].extend_from_slice(&packet.bytes);
@@ -194,6 +197,13 @@ impl<S: Stage> Cast<S> {
                 }
             }
         }
+    }
+
+    /// Sends a packet that is no message.
+    pub fn send_media(&mut self, packet: Packet) {
+        self.spoken
+            .push((self.stage.now(), packet.from, packet.bytes.clone()));
+        self.stage.send(packet);
     }
 
     /// Lets time pass until something happens to a phone, or until `until`.
@@ -385,7 +395,10 @@ impl<S: Stage> Cast<S> {
             self.faults
                 .push(format!("{name} got media from {from}, but was told {theirs}"));
         }
-        self.phones[phone].calls[call].rtp.push((from, bytes));
+        let now = self.stage.now();
+        let its = &mut self.phones[phone].calls[call];
+        its.rtp.push((from, bytes));
+        its.rtp_at.push(now);
         Some(Cue::Rtp { phone, call })
     }
 

@@ -4,12 +4,16 @@
 // Every test binary compiles this for itself and uses its own part.
 #![allow(dead_code)]
 
+pub mod capture;
 pub mod cast;
 pub mod customer;
 pub mod descriptions;
+pub mod drawing;
+pub mod heard;
 pub mod keys;
 pub mod ladder;
 pub mod law;
+pub mod pad;
 pub mod phone;
 pub mod plays;
 pub mod prompts;

@@ -151,6 +151,8 @@ pub struct Call {
     pub crypt: Crypt,
     /// RTP packets that came, and from where; opened, where they were sealed.
     pub rtp: Vec<(SocketAddr, Vec<u8>)>,
+    /// When each of those came.
+    pub rtp_at: Vec<Duration>,
     /// The number of our last RTP packet.
     pub seq: u16,
     /// How many of `rtp` have been looked at for keys.
@@ -369,6 +371,7 @@ impl Call {
             secure: Secure::default(),
             crypt: Crypt::default(),
             rtp: Vec::new(),
+            rtp_at: Vec::new(),
             seq: 0,
             keys_read: 0,
             tones_read: 0,

@@ -325,6 +325,15 @@ impl Server {
         self.done(&format!("bind axb --x {x} --a {a} --b {b} {terms}"));
     }
 
+    /// Adds `x`, behind which each of these has an extension of four digits.
+    pub fn extensions(&self, x: &str, owners: &[(&str, &str)]) {
+        self.done("pool add axe --mode axe --width 4");
+        self.done(&format!("number add {x} --pool axe"));
+        for (a, extension) in owners {
+            self.done(&format!("bind axe --x {x} --a {a} --extension {extension}"));
+        }
+    }
+
     /// Calls in progress, as `umbra status` has them.
     pub fn calls(&self) -> u64 {
         let status: Value = serde_json::from_str(&self.done("status --json")).expect("JSON");

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::customer::Script;
+use super::prompts::Words;
 use umbra::call::config::Interface;
 use umbra::call::media::{InterfaceId, MediaPort};
 use umbra::call::trunk::probe::Probe;
@@ -126,6 +127,8 @@ pub struct Setup {
     pub media_timeout: Duration,
     /// Whose tones are heard.
     pub tones: String,
+    /// Whose words are heard.
+    pub words: Words,
     /// How many refused callers may hear one at once.
     pub announcements: usize,
     /// Calls that the media ports suffice for.
@@ -195,6 +198,7 @@ impl Setup {
             ring: Duration::from_secs(60),
             media_timeout: Duration::from_secs(60),
             tones: "CN".into(),
+            words: Words::Tones,
             announcements: 500,
             berths: 100,
             latch: false,

@@ -1,8 +1,9 @@
 //! What each leg is offered after its first description, and what it was told last.
 
 use super::{Bridge, Owes};
+use crate::call::hands::Hands;
 use crate::call::port::LegName;
-use crate::sdp::answer::Terms;
+use crate::sdp::answer::{Pair, Terms};
 use crate::sdp::media::Codec;
 
 impl Bridge {
@@ -58,6 +59,27 @@ impl Bridge {
         });
         let runs = near.is_none_or(|near| far.wish.and(near.wish.reversed()) == near.way);
         (!(is_told && is_taken && runs)).then(|| far.onward(near))
+    }
+
+    /// A leg's peer speaks no more than it was told: what was settled of its first offer beyond that counts no longer.
+    pub fn keep_told(&mut self, hands: &mut Hands, leg: LegName) {
+        let Some(side) = self.side_mut(leg) else { return };
+        let (Some(agreed), Some((told, _))) = (&mut side.agreed, &side.written) else {
+            return;
+        };
+        let is_told = |pair: &Pair| {
+            let is_it = |codec: &Codec| codec.packs_like(&pair.theirs);
+            pair.theirs.name.is_audio() && told.codecs.iter().any(is_it)
+        };
+        if agreed.codecs.iter().any(is_told) {
+            return;
+        }
+        let told = told.codecs.iter().map(|codec| Pair {
+            ours: codec.payload,
+            theirs: codec.clone(),
+        });
+        agreed.codecs = told.collect();
+        self.order_flows(hands);
     }
 
     /// Writes an offer to a leg that asked for one: what the other leg has settled; if there is none, what it was told.

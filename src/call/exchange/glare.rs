@@ -261,6 +261,8 @@ impl Call {
             && ours.tries < OFFER_TRIES_MAX
         {
             self.try_later(hands, now, name, ask, ours.tries, pause);
+        } else if is_wanted && ours.whose == Whose::Ours {
+            self.stay_apart(hands, now, name);
         }
         self.offer_waiting(hands, now, name);
         self.offer_waiting(hands, now, other);

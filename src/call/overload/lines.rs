@@ -134,8 +134,11 @@ impl Pace {
     /// How many may wait so that all are served within the longest wait, as far as that is known: an eighth more than were
     /// served in such a time, so that it can become faster.
     fn room(&self) -> Option<u64> {
-        let part = QUEUE_AGE_MAX.as_micros() * u128::from(self.before?) / PACE_WINDOW.as_micros();
-        u64::try_from(part + part / 8).ok().map(|room| room.max(FEW))
+        // Asked of every new request: in 64 bits, for which the processor has a division.
+        const AGE_MAX_MS: u64 = QUEUE_AGE_MAX.as_millis() as u64;
+        const WINDOW_MS: u64 = PACE_WINDOW.as_millis() as u64;
+        let part = self.before?.saturating_mul(AGE_MAX_MS) / WINDOW_MS;
+        Some(part.saturating_add(part / 8).max(FEW))
     }
 }
 
@@ -177,14 +180,15 @@ impl<T> Source<T> {
         is_refusing || (!self.waiting.is_empty() && now - self.calm_at > QUEUE_STANDS)
     }
 
-    fn is_hopeless(&mut self, now: Instant) -> bool {
+    fn is_hopeless(&self, now: Instant) -> bool {
         let has_no_room = |room| self.waiting.len() as u64 >= room;
-        let is_hopeless = self.stands(now) && self.pace.room().is_some_and(has_no_room);
-        if is_hopeless {
-            self.shed_at = Some(now);
-        }
-        is_hopeless
+        self.pace.room().is_some_and(has_no_room) && self.stands(now)
     }
+}
+
+/// In which part of a trunk's addresses one of this hash is.
+const fn part_of(hash: u64) -> usize {
+    (hash % SOURCES as u64) as usize
 }
 
 /// What waits of a trunk.
@@ -214,7 +218,7 @@ impl<T> Line<T> {
             self.first.push_back(waiting.item);
             return;
         }
-        let source = &mut self.sources[(source % SOURCES as u64) as usize];
+        let source = &mut self.sources[part_of(source)];
         if source.waiting.is_empty() {
             source.calm_at = now;
             if !source.stands(now) {
@@ -358,13 +362,22 @@ impl<T> Lines<T> {
 
     /// Whether a call that comes now would be refused after it has waited: as many wait before it already as are served
     /// in that time.
-    pub fn is_hopeless(&mut self, now: Instant, whose: Whose) -> bool {
+    pub fn is_hopeless(&self, now: Instant, whose: Whose) -> bool {
         match whose {
             Whose::Trunk(trunk, source) => self
                 .trunks
-                .get_mut(trunk)
-                .is_some_and(|line| line.sources[(source % SOURCES as u64) as usize].is_hopeless(now)),
+                .get(trunk)
+                .is_some_and(|line| line.sources[part_of(source)].is_hopeless(now)),
             Whose::Stranger => false,
+        }
+    }
+
+    /// A call that [`is_hopeless`](Self::is_hopeless) is refused: its line stays standing.
+    pub fn refuses(&mut self, now: Instant, whose: Whose) {
+        if let Whose::Trunk(trunk, source) = whose
+            && let Some(line) = self.trunks.get_mut(trunk)
+        {
+            line.sources[part_of(source)].shed_at = Some(now);
         }
     }
 

@@ -4,7 +4,9 @@
 //! not waited for. What tells one event from the next is its stream and its timestamp (§2.5.2.2); and where senders get
 //! that wrong, these:
 //!
-//! * A packet that is out of its stream's order belongs to a key that is over, whatever else it says.
+//! * A packet that is out of its stream's order belongs to a key that is over, whatever else it says; but a run of them, each
+//!   next to the one before, is a key of a sender whose numbers began anew (RFC 3550 §A.1). Recordings that are played one
+//!   after the other, one a key, are such.
 //! * An event that begins no later than the last one had come, of the same key, whose end wasn't said, is that key still
 //!   held down: a long one goes on in segments (§2.5.1.3), some senders give each packet a timestamp of its own, and a
 //!   stream may go on under another SSRC in the middle of a key.
@@ -29,6 +31,9 @@ const KNOWN_MAX: usize = 4;
 /// Packets may come so late, in sequence numbers and in time.
 const LATE_PACKETS: u16 = 3_000;
 const LATE: Duration = Duration::from_secs(2);
+
+/// So many packets in a row are no late ones: numbers have begun anew.
+const ANEW_PACKETS: u8 = 3;
 
 /// What happens to a key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,6 +61,8 @@ pub enum Number {
 pub struct Events {
     /// Those that came last, the newest last.
     known: ArrayVec<Event, KNOWN_MAX>,
+    /// What came last of an event that seems to be late, and how many of its packets in a row.
+    late: Option<(Event, u8)>,
     /// Keys that come faster than they can be pressed aren't counted: when all that were would have been.
     pressed_by: Instant,
 }
@@ -120,7 +127,7 @@ impl Events {
             if is_sure_now && is_last {
                 self.press(now, key, &mut strokes);
             }
-        } else if self.is_late(&event) {
+        } else if self.is_late(&event) && !self.is_anew(&event) {
             return strokes;
         } else if let Some(known) = self.known.last_mut().filter(|known| known.becomes(&event)) {
             known.state = State::Over;
@@ -177,6 +184,16 @@ impl Events {
         })
     }
 
+    /// Whether so many packets in a row have come of this event that its stream's numbers must have begun anew.
+    fn is_anew(&mut self, event: &Event) -> bool {
+        let run = match &self.late {
+            Some((last, run)) if last.is_next(event) => run + 1,
+            Some(_) | None => 1,
+        };
+        self.late = (run < ANEW_PACKETS).then_some((*event, run));
+        run >= ANEW_PACKETS
+    }
+
     fn remember(&mut self, event: Event) {
         if self.known.is_full() {
             self.known.remove(0);
@@ -199,6 +216,11 @@ impl Event {
             State::Down | State::Doubtful => packet.ticks < self.ticks / 2,
         };
         is_later && is_shorter && !is_end
+    }
+
+    /// Whether a packet of it is the one behind this.
+    fn is_next(&self, packet: &Self) -> bool {
+        self.is(packet) && packet.seq == self.seq.wrapping_add(1) && packet.ticks > self.ticks
     }
 
     /// Another packet of it came. What it was before.

@@ -2,8 +2,8 @@
 //!
 //! The audio is looked at each [`HOP`]. A cheap look at the last two hops says whether one pair may sound in them; when
 //! it has done so for [`HITS`] hops in a row, a careful look at all of these decides: what they hold must be two tones that are
-//! where they belong, are even, have no second harmonics, and hardly anything beside them. So a key has to sound for
-//! 40 ms, and may come anywhere in the packets. The limits are those of Q.24, as its Table A-1 has them for AT&T, with some
+//! where they belong, are even, have no second harmonics, are no neighbours among a voice's harmonics, and have hardly
+//! anything beside them. So a key has to sound for 40 ms, and may come anywhere in the packets. The limits are those of Q.24, as its Table A-1 has them for AT&T, with some
 //! room for what codecs and noise do to a measure.
 
 use std::f32::consts::TAU;
@@ -46,6 +46,13 @@ const BESIDE: f32 = 0.4;
 /// The two tones are at least so much of the cheap look's power, and of the careful one's.
 const SHARE_SHORT: f32 = 0.5;
 const SHARE_LONG: f32 = 0.88;
+/// So much suffices if two careful looks in a row find it: speech doesn't stand still for so long, a key does.
+const SHARE_TWICE: f32 = 0.8;
+/// What is found in a voice's place below the pair is at least so much of the pair's power if a voice sings it: vowels have
+/// been heard whose third and fourth harmonics were 90 % of all.
+const VOICE: f32 = 0.05;
+/// No voice that speaks has a higher pitch, in hertz.
+const PITCH_MAX_HZ: f32 = 520.0;
 /// How far a tone may be off: 1.5 % has to be heard, 3.5 % mustn't be.
 const OFF: f32 = 0.022;
 /// The halves of a tone differ by no more than 2 dB.
@@ -73,6 +80,8 @@ pub struct Tones {
     /// The pair that the last look found, and in how many looks in a row.
     pair: Option<Pair>,
     hits: u32,
+    /// Whether the last look was a careful one that found this pair likely.
+    was_likely: bool,
     /// The key that sounds, and how many looks in a row haven't found it.
     down: Option<Pair>,
     misses: u32,
@@ -97,6 +106,7 @@ impl Default for Tones {
             filled: LONG - HOP,
             pair: None,
             hits: 0,
+            was_likely: false,
             down: None,
             misses: 0,
         }
@@ -132,6 +142,7 @@ impl Tones {
             Some(_) => 1,
             None => 0,
         };
+        self.was_likely &= found == self.pair;
         self.pair = found;
         if self.down.is_some() {
             self.misses = if found == self.down { 0 } else { self.misses + 1 };
@@ -142,7 +153,7 @@ impl Tones {
         if let Some(pair) = found
             && self.hits >= HITS
             && self.down != found
-            && is_key(&self.samples, pair)
+            && self.is_sure(pair)
         {
             self.let_go(tell);
             if let Some(key) = pair.key() {
@@ -150,6 +161,14 @@ impl Tones {
             }
             (self.down, self.misses) = (found, 0);
         }
+    }
+
+    /// Whether the samples hold this pair: beyond doubt, or likely for the second time in a row.
+    fn is_sure(&mut self, pair: Pair) -> bool {
+        let share = share_of_key(&self.samples, pair);
+        let is_likely = share.is_some_and(|share| share >= SHARE_TWICE);
+        let was_likely = std::mem::replace(&mut self.was_likely, is_likely);
+        is_likely && was_likely || share.is_some_and(|share| share >= SHARE_LONG)
     }
 
     fn let_go(&mut self, tell: &mut impl FnMut(Stroke)) {
@@ -193,14 +212,10 @@ fn loudest(powers: &[f32]) -> Option<(usize, f32)> {
     others.all(|power| power <= most * BESIDE).then_some((at, most))
 }
 
-/// Whether these samples hold this pair and nothing else.
-fn is_key(samples: &[f32; LONG], Pair(row, column): Pair) -> bool {
-    let (Some(low_hz), Some(high_hz)) = (ROWS_HZ.get(row), COLUMNS_HZ.get(column)) else {
-        return false;
-    };
-    let (Some(low), Some(high)) = (Line::find(samples, *low_hz), Line::find(samples, *high_hz)) else {
-        return false;
-    };
+/// How much of these samples is this pair, 0–1, if it sounds as a key does.
+fn share_of_key(samples: &[f32; LONG], Pair(row, column): Pair) -> Option<f32> {
+    let low = Line::find(samples, *ROWS_HZ.get(row)?)?;
+    let high = Line::find(samples, *COLUMNS_HZ.get(column)?)?;
     let sum: f32 = samples.iter().sum();
     let squares: f32 = samples.iter().map(|sample| sample * sample).sum();
     let total = squares - sum * sum / LONG as f32;
@@ -209,12 +224,22 @@ fn is_key(samples: &[f32; LONG], Pair(row, column): Pair) -> bool {
         (hz - other.hz).abs() < NEAR_HZ || at(samples, hz, hann).power() <= HARMONIC * line.windowed
     };
     let least = LEAST * LONG as f32;
-    low.power.min(high.power) >= least
+    let is_key = low.power.min(high.power) >= least
         && high.power <= low.power * COLUMN_LOUDER
         && low.power <= high.power * ROW_LOUDER
-        && low.power + high.power >= total * SHARE_LONG
         && is_pure(&low, &high)
         && is_pure(&high, &low)
+        && !is_sung(samples, &low, &high);
+    is_key.then_some((low.power + high.power) / total)
+}
+
+/// Whether the two are harmonics of a voice that follow one another: then its pitch, by which they differ, sounds too, or the
+/// harmonic before them.
+fn is_sung(samples: &[f32; LONG], low: &Line, high: &Line) -> bool {
+    let pitch = high.hz - low.hz;
+    let of_voice = |hz: f32| at(samples, hz, hann).power();
+    pitch < PITCH_MAX_HZ
+        && of_voice(pitch) + of_voice(low.hz - pitch) > (low.windowed + high.windowed) * VOICE
 }
 
 /// One tone of a careful look.

@@ -110,14 +110,17 @@ impl Relay {
             playing.frames = 0;
             return;
         }
-        let (due, slot) = self.rounds.join(now, port);
+        // What was hushed a moment ago had its frame to the end, if nothing was heard since.
+        let newest = flow.outbound.newest_at().map(|at| at + FRAME);
+        let beat = flow.beat.take().filter(|due| *due > now && newest == Some(*due));
+        let (due, slot) = self.rounds.join(beat.unwrap_or(now), port);
         flow.outbound.talk();
         flow.playing = Some(Box::new(Playing {
             play: play.clone(),
             frames: 0,
             due,
             slot,
-            pause: Pause::Yes,
+            pause: if beat == Some(due) { Pause::No } else { Pause::Yes },
         }));
     }
 
@@ -127,6 +130,7 @@ impl Relay {
         let Some(playing) = flow.playing.take() else {
             return;
         };
+        flow.beat = Some(playing.due);
         if flow.keys.is_none() {
             flow.outbound.yield_to_peer();
         }

@@ -10,21 +10,39 @@ use crate::call::port::Why;
 use crate::call::trunk::{self, Trunk};
 use crate::sip::path::{ListenerId, Path, Transport as Protocol};
 use crate::transport::bound::Socket;
+use crate::transport::fresh::Fresh;
 use crate::transport::shard::{Message, Packet};
 use crate::transport::udp::{self, Undelivered};
 
 impl EventLoop {
-    /// Sends what is in the outbox, in order; as many as possible with one call.
+    /// Sends what is in the outbox, in order.
     pub(super) fn flush(&mut self, outbox: &mut Outbox) {
+        self.send_all(&mut outbox.0);
+        outbox.0.clear();
+    }
+
+    /// Sends the answers of those that were refused.
+    pub(super) fn send_refusals(&mut self, fresh: &mut Fresh) {
+        let mut answers = fresh.take_answers();
+        if !answers.is_empty() {
+            let shed = answers.len() as u64;
+            self.stats.shed.fetch_add(shed, Ordering::Relaxed);
+            self.send_all(&mut answers);
+        }
+        fresh.keep_room(answers);
+    }
+
+    /// Sends messages in order; as many as possible with one call.
+    fn send_all(&mut self, messages: &mut [(Path, Vec<u8>)]) {
         let now = self.clock.now().at;
-        for (to, bytes) in &outbox.0 {
+        for (to, bytes) in &*messages {
             // Who is asked something himself is no stranger.
             if !bytes.starts_with(b"SIP/2.0 ") {
                 self.bans.asked(to.remote.ip());
             }
         }
         let sockets = Arc::clone(&self.sockets);
-        let mut rest = outbox.0.as_mut_slice();
+        let mut rest = messages;
         while let [(to, bytes), ..] = rest {
             let (to, mut count) = (*to, 1);
             match sockets.get(usize::from(to.listener.0)).map(|bound| &bound.socket) {
@@ -40,7 +58,6 @@ impl EventLoop {
             }
             rest = rest.get_mut(count..).unwrap_or_default();
         }
-        outbox.0.clear();
         if self.sweep.is_some() || !self.connections.is_empty() {
             self.end_round(now);
         }

@@ -175,8 +175,11 @@ impl<S: Stage> Play<S> {
             let time = || duration(value, t1).ok_or_else(|| format!("no time: {value}"));
             match key {
                 "within" => {}
-                "after" => {
-                    let passed = heard.at.saturating_sub(self.since);
+                // Since the line before, or since this phone called.
+                "after" | "waited" => {
+                    let called = self.asked_at.get(&phone).copied().unwrap_or_default();
+                    let since = if key == "after" { self.since } else { called };
+                    let passed = heard.at.saturating_sub(since);
                     if passed < time()? {
                         return Err(format!("it came after {passed:?} already"));
                     }

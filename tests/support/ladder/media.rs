@@ -3,17 +3,16 @@
 use std::time::Duration;
 
 use super::super::phone::media::ticks_a_ms;
-use super::super::tone::{self, Cadence};
 use super::{Play, Stage, duration};
 
 /// Packets of one line.
 const PACKETS: usize = 10;
 
 /// A phone's call.
-type Place = (usize, usize);
+pub(super) type Place = (usize, usize);
 
 impl<S: Stage> Play<S> {
-    fn place(&self, who: &str) -> Result<Place, String> {
+    pub(super) fn place(&self, who: &str) -> Result<Place, String> {
         let (phone, call) = self.phone(who)?;
         let call = call.or(self.current.get(&phone).copied());
         Ok((phone, call.ok_or("no call to talk in")?))
@@ -28,7 +27,7 @@ impl<S: Stage> Play<S> {
     }
 
     /// Until what was sent has arrived.
-    fn patience(&mut self) -> Result<(), String> {
+    pub(super) fn patience(&mut self) -> Result<(), String> {
         self.wait(if self.cast.stage.is_exact() {
             "100ms"
         } else {
@@ -136,7 +135,7 @@ impl<S: Stage> Play<S> {
             .unwrap_or("te");
         for key in keys.bytes() {
             for packet in self.cast.phones[phone].press(call, codec, key) {
-                self.cast.stage.send(packet);
+                self.cast.send_media(packet);
                 self.wait("20ms")?;
             }
             self.wait("40ms")?;
@@ -158,7 +157,7 @@ impl<S: Stage> Play<S> {
     fn press_by_tone(&mut self, (phone, call): Place, keys: &str) -> Result<(), String> {
         for key in keys.bytes() {
             for packet in self.cast.phones[phone].dial(call, key)? {
-                self.cast.stage.send(packet);
+                self.cast.send_media(packet);
                 self.wait("20ms")?;
             }
         }
@@ -228,64 +227,6 @@ impl<S: Stage> Play<S> {
             (true, true) => Ok(()),
             (false, _) if heard.iter().copied().eq(&sent) => Ok(()),
             (true, false) | (false, _) => Err(format!("{to} heard {} datagrams: {heard:?}", heard.len())),
-        }
-    }
-
-    /// A phone hears a tone, on the stream that it has heard before if it has: this cadence, for so long, wherever it begins
-    /// in what was heard since the last such line. Meanwhile another phone speaks, who isn't heard.
-    pub(super) fn tone(
-        &mut self,
-        who: &str,
-        hz: &str,
-        cadence: &str,
-        time: &str,
-        other: Option<&str>,
-    ) -> Result<(), String> {
-        let t1 = self.cast.stage.setup().t1;
-        let ms = |text: &str| duration(text, t1).map(|time| time.as_millis() as u32);
-        let at_once = |hz: &str| hz.split('+').map(|hz| hz.parse().ok()).collect();
-        let hz: Option<Vec<Vec<u16>>> = hz.split(',').map(at_once).collect();
-        let beats: Option<Vec<u32>> = cadence.split('/').map(ms).collect();
-        let (Some(hz), Some(beats), Some(ms)) = (hz, beats, ms(time)) else {
-            return Err("which tone, and how long?".into());
-        };
-        let cadence = Cadence { hz, beats };
-        let other = other.map(|other| self.place(other)).transpose()?;
-        let (phone, call) = self.place(who)?;
-        let may_lack = !self.cast.stage.is_exact();
-        let deadline = self.cast.stage.now() + Duration::from_millis(ms.into()) + Duration::from_secs(5);
-        loop {
-            let call = &self.cast.phones[phone].calls[call];
-            let read = call.tones_read;
-            let last = read.checked_sub(1).filter(|last| *last >= call.tones_before);
-            let last = last.and_then(|last| call.rtp.get(last));
-            let packets = call.rtp.iter().skip(read).map(|(_, bytes)| &bytes[..]);
-            let heard = tone::decoded(packets, last.map(|(_, bytes)| &bytes[..]), may_lack);
-            let found = heard.and_then(|heard| tone::find(&heard, &cadence, ms));
-            match found {
-                Ok(()) => break,
-                Err(_) if self.cast.stage.now() < deadline => {
-                    if let Some((other, call)) = other {
-                        self.cast.phones[other].speak_on(call, None);
-                    }
-                    self.wait("100ms")?;
-                }
-                Err(why) => return Err(format!("{who} heard {why}")),
-            }
-        }
-        let call = &mut self.cast.phones[phone].calls[call];
-        call.tones_read = call.rtp.len();
-        Ok(())
-    }
-
-    /// A phone has heard nothing since the last line about tones, nor does it now.
-    pub(super) fn no_tone(&mut self, who: &str) -> Result<(), String> {
-        self.patience()?;
-        let (phone, call) = self.place(who)?;
-        let call = &self.cast.phones[phone].calls[call];
-        match call.rtp.len() - call.tones_read {
-            0 => Ok(()),
-            heard => Err(format!("{who} heard {heard} packets")),
         }
     }
 

@@ -9,28 +9,35 @@ use umbra::sip::path::Transport;
 
 use super::hep::Capture;
 use super::line;
+use crate::support::prompts::Words;
 use crate::support::stage::{Large, Setup, Speaks};
 use crate::support::{prompts, secret};
 
-/// Writes the prompts of the plays, in place of those that ship.
-fn write_prompts(dir: &Path) {
+/// Writes the prompts of the plays, in place of those that ship or beside them.
+fn write_prompts(dir: &Path, words: Words) {
     let folder = dir.join("prompts/zh");
     fs::create_dir_all(&folder).expect("our own folder");
-    let write = |name: &str, samples: &[i16]| {
-        let sound = wav::write(SAMPLE_RATE_HZ, samples);
-        fs::write(folder.join(format!("{name}.wav")), sound).expect("our own folder");
+    let write = |name: &str, file: Vec<u8>| {
+        fs::write(folder.join(format!("{name}.wav")), file).expect("our own folder");
     };
-    for (name, samples) in prompts::everywhere() {
-        write(name, &samples);
-    }
-    for (name, hz) in prompts::ASKING {
-        write(name, &prompts::samples(hz)[..4_000]);
+    match words {
+        Words::Tones => {
+            let short = prompts::ASKING.map(|(name, hz)| (name, prompts::samples(hz)[..4_000].to_vec()));
+            for (name, samples) in prompts::everywhere().chain(short) {
+                write(name, wav::write(SAMPLE_RATE_HZ, &samples));
+            }
+        }
+        Words::Shipped => {
+            for (name, words) in prompts::BESIDE {
+                write(name, prompts::file(words));
+            }
+        }
     }
 }
 
 /// Writes the server's conf as the setup has it.
 pub fn write_conf(dir: &Path, setup: &Setup, capture: &Capture) {
-    write_prompts(dir);
+    write_prompts(dir, setup.words);
     let listening = |transport| {
         let of = setup.listeners().into_iter().filter(|(t, _)| *t == transport);
         let all: Vec<String> = of.map(|(_, at)| format!("\"{at}\"")).collect();

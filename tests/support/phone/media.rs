@@ -4,18 +4,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use umbra::rtp::g711::Law;
-use umbra::rtp::tone::Tone;
 
 use super::super::stage::Packet;
-use super::super::{keys, sdp};
+use super::super::{keys, pad, sdp};
 use super::{Call, Phone};
 
 /// The keys in the order of their codes (RFC 4733 §3.2).
 const KEYS: &[u8] = b"0123456789*#ABCD";
-/// The same as they lie on a phone: a tone for the row, and one for the column (ITU-T Q.23).
-const PAD: &[u8] = b"123A456B789C*0#D";
-const LOW_HZ: [u16; 4] = [697, 770, 852, 941];
-const HIGH_HZ: [u16; 4] = [1_209, 1_336, 1_477, 1_633];
 /// How long a key is down by its packets, in milliseconds: one each 20 ms, and the end twice again.
 const KEY_MS: [u16; 6] = [20, 40, 60, 80, 80, 80];
 
@@ -165,21 +160,16 @@ impl Phone {
     /// # Errors
     /// No such key, or a codec that isn't G.711.
     pub fn dial(&mut self, at: usize, key: u8) -> Result<Vec<Packet>, String> {
-        let place = PAD.iter().position(|known| *known == key);
-        let place = place.ok_or_else(|| format!("no key is called {}", char::from(key)))?;
+        let sound = pad::pressed(key);
+        let sound = sound.ok_or_else(|| format!("no key is called {}", char::from(key)))?;
         let (_, name) = self.calls[at].number_of(None).ok_or("no codec")?;
         let law = match name.as_str() {
             "pcma" => Law::A,
             "pcmu" => Law::Mu,
             other => return Err(format!("no tones in {other}")),
         };
-        let samples = 5 * 160;
-        let low = Tone::new(LOW_HZ[place / 4], 5_000).samples(samples);
-        let high = Tone::new(HIGH_HZ[place % 4], 5_000).samples(samples);
-        let mut both: Vec<i16> = low.iter().zip(high).map(|(low, high)| low + high).collect();
-        both.resize(2 * samples, 0);
         let already = self.out.len();
-        for frame in both.chunks(160) {
+        for frame in sound.chunks(160) {
             let mut coded = Vec::new();
             law.encode_all(frame, &mut coded);
             let seq = self.next_seq(at);

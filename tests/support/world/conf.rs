@@ -7,7 +7,7 @@ use umbra::call::bans::Terms;
 use umbra::call::config::{Config, Listener, SipTimers};
 use umbra::call::emergency::{Emergency, Number, Table};
 use umbra::call::media;
-use umbra::call::prompts::{Owner, Prompt, Prompts};
+use umbra::call::prompts::{Owner, Prompt, PromptName, Prompts};
 use umbra::call::routes::{Match, Pattern, Route};
 use umbra::call::targets::{Name, Place, Resolved, Scheme, Server, Target};
 use umbra::call::trunk::rank::Rank;
@@ -25,6 +25,7 @@ use umbra::rtp::signals::{Country, Signals};
 use umbra::sip::digest::{Algorithm, Asker};
 use umbra::sip::path::{ListenerId, Transport};
 
+use super::super::prompts::{self, Words};
 use super::super::secret;
 use super::super::stage::{Large, Setup};
 
@@ -61,7 +62,7 @@ pub(super) fn config_of(setup: &Setup) -> Config {
     config.announcements_max = setup.announcements;
     let country = Country::ALL.iter().find(|(name, _)| *name == setup.tones);
     config.media.signals = Signals::of(country.expect("a country with tones").1);
-    config.prompts = prompts();
+    config.prompts = prompts(setup.words);
     let carrier = Trunk {
         name: "carrier".into(),
         accept_from: setup.accepted().into_iter().map(net).collect(),
@@ -262,11 +263,22 @@ fn naming(is_own: bool) -> Naming {
     if is_own { Naming::Own } else { Naming::None }
 }
 
-fn prompts() -> Arc<Prompts> {
+fn prompts(words: Words) -> Arc<Prompts> {
     let mut all = Prompts::default();
-    for (name, samples) in super::super::prompts::everywhere() {
+    let clips: Vec<(&str, Clip)> = match words {
+        Words::Tones => {
+            let of = |(name, samples): (_, Vec<i16>)| (name, Clip::new(&samples, Repeats::Once));
+            prompts::everywhere().map(of).collect()
+        }
+        Words::Shipped => {
+            let names = PromptName::ALL.map(|(name, _)| (name, name));
+            let of = |(name, words)| (name, Clip::of_a_law(&prompts::codes(words), Repeats::Once));
+            names.into_iter().chain(prompts::BESIDE).map(of).collect()
+        }
+    };
+    for (name, clip) in clips {
         all.add(Prompt {
-            clip: Arc::new(Clip::new(&samples, Repeats::Once)),
+            clip: Arc::new(clip),
             owner: Owner::Server,
             language: all.language(),
             name: name.into(),

@@ -186,6 +186,29 @@ fn a_clock_that_stands_still_or_begins_anew_hides_no_key() {
 }
 
 #[test]
+fn recordings_of_keys_that_are_played_in_any_order_all_count() {
+    // One recording a key, all of one stream: whichever is played, its numbers are its own.
+    let recording = |letter: u8| (1_000 + 34 * u16::from(letter - b'0'), 8_000 * u32::from(letter));
+    for keys in ["1234", "8765", "7203", "9081726354"] {
+        let played = keys.bytes().zip(0_u64..).flat_map(|(letter, n)| {
+            let (seq, timestamp) = recording(letter);
+            key(letter, n * 400, 1, seq, timestamp, 140, 20)
+        });
+        assert_eq!(heard(&played.collect::<Vec<_>>()).0, keys);
+    }
+    // What is late of a key is never a run of its packets.
+    let (first, second) = (
+        key(b'1', 0, 1, 1, 1_000, 120, 20),
+        key(b'2', 200, 1, 9, 3_000, 120, 20),
+    );
+    let late = [first[0], first[1], first[3], first[2], first[5], first[4]].map(|mut packet| {
+        packet.0 = 400;
+        packet
+    });
+    assert_eq!(heard(&[second, late.to_vec()].concat()).0, "2");
+}
+
+#[test]
 fn what_has_the_shape_of_an_event_is_believed_when_it_comes_again() {
     let one = key(b'8', 0, 1, 1, 1_000, 100, 20);
     assert_eq!(heard_under(Number::Doubtful, &one[..1]).0, "");

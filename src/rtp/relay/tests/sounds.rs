@@ -158,6 +158,22 @@ fn another_sound_goes_on_where_the_one_before_ends() {
 }
 
 #[test]
+fn a_sound_that_follows_one_that_was_hushed_waits_for_the_end_of_its_last_frame() {
+    for ms in [100, 103] {
+        let mut bench = Bench::new();
+        bench.relay.play(bench.now, A, &play(50, Repeats::Forever));
+        let one = bench.hear(ms).pop().expect("it is heard");
+        bench.relay.hush(A);
+        bench.relay.play(bench.now, A, &play(2, Repeats::Once));
+        let next = bench.hear(100);
+        assert_eq!(next.iter().map(frame_of).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(next[0].at - one.at, Duration::from_millis(FRAME_MS));
+        assert_eq!(next[0].header.timestamp, one.header.timestamp.wrapping_add(160));
+        assert!(!next[0].header.marker, "nobody was silent");
+    }
+}
+
+#[test]
 fn nothing_is_said_to_who_holds_or_has_no_address() {
     for held in [
         FlowSpec {

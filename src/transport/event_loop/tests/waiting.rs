@@ -2,12 +2,21 @@
 
 use super::*;
 use crate::call::emergency::{Emergency, Table};
+use crate::sip::message::Message as Request;
+use crate::transport::fresh::Turned;
 
 /// What waits for the loop, as it would be handed on now; nothing of it is handed on at once.
 fn sorted(main: &EventLoop, fresh: &mut Fresh, path: Path, messages: &[&[u8]]) {
     for message in messages {
         let message = (path, *message);
-        let sorted = sort(&main.homes, &main.doors, Now::default(), message, fresh);
+        let sorted = sort(
+            &main.homes,
+            &main.doors,
+            Now::default(),
+            message,
+            fresh,
+            |_, _| false,
+        );
         assert_eq!(sorted, Sorted::Done);
     }
 }
@@ -23,7 +32,7 @@ fn new_calls_of_the_only_shard_wait_up_to_a_limit_and_get_503_beyond_it() {
         sorted(&main, &mut fresh, path, &[invite.as_bytes()]);
     }
     let known = fresh.turn_refused_away(Now::default(), |_, _| false);
-    let mut answers: Vec<_> = fresh.take_answers().collect();
+    let mut answers = fresh.take_answers();
     assert_eq!((answers.len(), known.len()), (1, 0));
     let (to, answer) = answers.remove(0);
     assert_eq!(to, path);
@@ -42,7 +51,14 @@ fn new_calls_of_the_only_shard_wait_up_to_a_limit_and_get_503_beyond_it() {
     sorted(&main, &mut fresh, path, &[ack(to).as_bytes()]);
     let message = ack("To: <sip:x@127.0.0.1>;tag=t");
     let message = (path, message.as_bytes());
-    let sorted = sort(&main.homes, &main.doors, Now::default(), message, &mut fresh);
+    let sorted = sort(
+        &main.homes,
+        &main.doors,
+        Now::default(),
+        message,
+        &mut fresh,
+        |_, _| false,
+    );
     assert_eq!(sorted, Sorted::Now);
     assert!(fresh.is_empty());
 }
@@ -60,7 +76,7 @@ fn a_call_that_waits_too_long_is_refused_and_an_options_is_not() {
     let next = fresh.next(late).expect("the probe");
     assert!(next.bytes.starts_with(b"OPTIONS"));
     fresh.turn_refused_away(Now::default(), |_, _| false);
-    assert_eq!(fresh.take_answers().count(), 1);
+    assert_eq!(fresh.take_answers().len(), 1);
     let counts = main.config.trunks[0].overload.counts();
     assert_eq!((counts.taken, counts.shed), (0, 1));
 
@@ -68,7 +84,7 @@ fn a_call_that_waits_too_long_is_refused_and_an_options_is_not() {
     sorted(&main, &mut fresh, path, &[invite.as_bytes()]);
     assert!(fresh.next(late).is_none());
     let known = fresh.turn_refused_away(Now::default(), |_, _| true);
-    assert_eq!((fresh.take_answers().count(), known.len()), (0, 1));
+    assert_eq!((fresh.take_answers().len(), known.len()), (0, 1));
 }
 
 #[test]
@@ -83,28 +99,39 @@ fn a_call_that_would_wait_in_vain_is_refused_as_it_comes() {
         at: Instant::default() + Duration::from_millis(ms),
         ..Now::default()
     };
-    let mut refused = 0;
+    let sorted = |fresh: &mut Fresh, ms, bytes: &[u8], knows: bool| {
+        sort(&main.homes, &main.doors, at(ms), (path, bytes), fresh, |_, _| {
+            knows
+        })
+    };
+    let (mut refused, mut answered) = (0, 0);
     for ms in 0..1_000 {
-        let message = (path, invite.as_bytes());
-        match sort(&main.homes, &main.doors, at(ms), message, &mut fresh) {
+        match sorted(&mut fresh, ms, invite.as_bytes(), false) {
             Sorted::Done => {}
-            Sorted::Refuse => refused += 1,
+            Sorted::Refused => refused += 1,
             Sorted::Now => panic!("a new call waits"),
         }
+        assert_eq!(fresh.take_answers().len(), refused - answered, "at {ms} ms");
+        answered = refused;
         // One of ten can be served.
         if ms % 10 == 0 {
             assert!(fresh.next(at(ms).at).is_some());
         }
     }
     assert!(refused > 500, "{refused} of 1,000");
-    let sorted = |fresh: &mut Fresh, bytes| sort(&main.homes, &main.doors, at(1_000), (path, bytes), fresh);
-    assert_eq!(sorted(&mut fresh, invite.as_bytes()), Sorted::Refuse);
-    assert_eq!(sorted(&mut fresh, &probe), Sorted::Done, "a probe waits its turn");
-    let turn = |fresh: &mut Fresh, knows| fresh.turn_away(at(1_000), (path, invite.as_bytes()), |_, _| knows);
-    assert_eq!(turn(&mut fresh, true), Turned::Known);
-    assert_eq!(fresh.take_answers().count(), 0);
-    assert_eq!(turn(&mut fresh, false), Turned::Away);
-    assert_eq!(fresh.take_answers().count(), 1);
+    let mut sorted = |bytes: &[u8], knows| sorted(&mut fresh, 1_000, bytes, knows);
+    assert_eq!(sorted(invite.as_bytes(), false), Sorted::Refused);
+    assert_eq!(
+        sorted(invite.as_bytes(), true),
+        Sorted::Now,
+        "it is one that was taken"
+    );
+    assert_eq!(sorted(&probe, false), Sorted::Done, "a probe waits its turn");
+    let within = invite.replace("To: <sip:x@127.0.0.1>", "To: <sip:x@127.0.0.1>;tag=t");
+    assert_eq!(sorted(within.as_bytes(), false), Sorted::Now, "it is of a call");
+    let faulty = invite.replace("CSeq: 1 ", "CSeq: ");
+    assert_eq!(sorted(faulty.as_bytes(), false), Sorted::Done, "it can't be read");
+    assert_eq!((fresh.take_answers().len(), fresh.take_lost()), (1, 1));
 }
 
 #[test]
@@ -147,7 +174,8 @@ fn an_emergency_call_is_not_refused_for_load_however_its_trunk_writes_the_number
         assert_eq!(waiting.filter(has_it).count() == 1, is_taken, "{user}");
         // And where calls are refused as they come.
         let call = call(user);
-        let turned = fresh.turn_away(Now::default(), (path, call.as_bytes()), |_, _| false);
+        let call = Request::parse(call.as_bytes()).expect("a request");
+        let turned = fresh.turn_away(Now::default(), path, &call, |_, _| false);
         assert_eq!(turned == Turned::ForHelp, is_taken, "{user}");
     }
 }
