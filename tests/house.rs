@@ -58,7 +58,7 @@ const REVEALS: &[(&str, usize)] = &[
     ("masking/mode.rs", 2),          // the keys of a binding's rules; what stands for a 400 number
     ("masking/plan/bind.rs", 1),     // is a party one of our own numbers?
     ("masking/route.rs", 1),         // is the called one ours?
-    ("masking/route/explain.rs", 3), // an explanation for the operator
+    ("masking/route/explain.rs", 4), // an explanation for the operator
 ];
 
 /// Where consent to show a real number is minted (`Consent::recorded`, `Consent::of_emergency`), and how often: only

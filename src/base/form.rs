@@ -25,7 +25,7 @@ static FORMS: Forms = Forms {
     // thaws to; 4 nothing of sounds, extensions, groups, work numbers, 400 numbers and customers' servers.
     store: 5,
     // 1 had no sequences, and no states; 2 had records as text; 3 said nothing of announcements; 4 not of digits that
-    // callers were asked for.
+    // callers were asked for, nor of questions at the end of a call.
     journal: 5,
     // 1 didn't say when sessions expire; 2 not what secures the audio; 3 knew no caller who is answered before anybody is
     // called, and not what has still to be said to the parties.

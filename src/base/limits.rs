@@ -232,6 +232,18 @@ pub const COLLECT_FIRST_KEY: Duration = Duration::from_secs(5);
 pub const COLLECT_KEY_GAP: Duration = Duration::from_secs(3);
 /// How often he may answer.
 pub const COLLECT_TRIES: u8 = 3;
+/// How long all of it may take where callers choose from a menu.
+pub const MENU_LONGEST: Duration = Duration::from_secs(180);
+/// How long whoever is asked at the end of a call may take to answer, counted from the end of the prompt.
+pub const QUESTION_WAIT: Duration = Duration::from_secs(5);
+/// How often he is asked if nothing is said.
+pub const QUESTION_LOOPS: u8 = 2;
+/// And at the most.
+pub const QUESTION_LOOPS_MAX: u8 = 5;
+/// Answers of a menu.
+pub const MENU_CHOICES_MAX: usize = 20;
+/// Digits of one of them.
+pub const MENU_DIGITS_MAX: usize = 4;
 /// How long all of it may take.
 pub const COLLECT_LONGEST: Duration = Duration::from_secs(60);
 /// Wrong entries of one caller within [`EXTENSION_GUESSES_WITHIN`], behind whatever number: none of his is right any more.

@@ -524,6 +524,7 @@ impl Switch {
                 .flatten(),
             announcement: None,
             collected: None,
+            question: None,
         })
     }
 
@@ -610,6 +611,7 @@ impl Switch {
             callee: None,
             left: Vec::new(),
             redirection: None,
+            question: None,
             ringing: Ringing::default(),
             bridge: Bridge::new(me, &self.config),
             not_to_caller,

@@ -260,6 +260,7 @@ pub fn judged(
         .some(),
         ring: None,
         display: None,
+        menu: None,
     };
     let terms = Terms::new(Direction::Both, connect.record, rare);
     let plan = route::advised(table, question, Named { to, terms }, id).map_err(|why| match why {

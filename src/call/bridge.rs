@@ -41,6 +41,7 @@ pub use flows::Keys;
 pub use forks::{Described, Met};
 pub use sound::Sounds;
 
+use flows::Gone;
 use secure::Secret;
 use sound::Voiced;
 
@@ -153,6 +154,8 @@ pub struct Bridge {
     early: EarlyMedia,
     /// Whether the two flows are: what comes in on one goes out on the other.
     joined: Joined,
+    /// The leg that has left while the other one is asked how it was.
+    gone: Gone,
     /// The sounds of ours that the two hear.
     playing: [Option<Box<Play>>; 2],
     /// Whether it ever had one for such a sound.
@@ -174,6 +177,7 @@ impl Bridge {
             fax: Fax::Refuse,
             early: EarlyMedia::default(),
             joined: Joined::No,
+            gone: Gone::No,
             playing: [None, None],
             voiced: Voiced::No,
         }

@@ -165,7 +165,7 @@ pub struct Charging {
 }
 
 /// What became of asking the caller for digits.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Collected {
     /// When his leg was answered for that; `None`: he was asked in early media.
     #[serde(with = "wall_option")]
@@ -174,6 +174,9 @@ pub struct Collected {
     pub tries: u8,
     /// What came of it.
     pub result: Outcome,
+    /// His answer, where he was asked to choose from a menu and has: as it is keyed, the menu's own for who keys nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choice: Option<Box<str>>,
 }
 
 /// What came of asking a caller for digits.
@@ -203,6 +206,47 @@ impl Outcome {
             Self::Named => "named",
         }
     }
+}
+
+/// What became of the question at the end of a call.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Questioned {
+    /// Who stayed and was asked.
+    pub of: Side,
+    /// How often it was asked.
+    pub asked: u8,
+    /// The key that answered it.
+    pub key: Option<char>,
+    /// What came of it.
+    pub result: Answer,
+}
+
+/// A side of a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// The calling one.
+    Caller,
+    /// The called one.
+    Callee,
+}
+
+/// What came of the question at the end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// It was being asked when the server died.
+    Open,
+    /// It was answered.
+    Answered,
+    /// No key was pressed.
+    None,
+    /// Keys were pressed, and none of them answers it.
+    Wrong,
+    /// Whoever was asked hung up before.
+    HungUp,
+    /// We hung up before: an admin, a shutdown, nothing heard any more.
+    Cut,
 }
 
 /// What became of the recording, and why.
@@ -276,6 +320,9 @@ pub struct Cdr {
     /// What became of asking the caller for digits, if he was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collected: Option<Box<Collected>>,
+    /// What became of the question at the end, if whoever stayed was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<Box<Questioned>>,
 }
 
 impl Cdr {

@@ -7,7 +7,7 @@
 //! told something doesn't hear the other party meanwhile, and speaks to them all the same.
 //!
 //! **What outlives the process.** What has still to be said is kept with the call: the sentence until it is over (it is
-//! begun anew), the last minute until its tone begins (it is never said twice). A whisper is no talk yet: a call that is
+//! begun anew), the last minute until its tone begins (it is never said twice), the question at the end. A whisper is no talk yet: a call that is
 //! left in it ends, as one that rings.
 
 use std::sync::Arc;
@@ -29,6 +29,8 @@ use crate::base::time::Now;
 use crate::base::timer::TimerId;
 use crate::masking::binding::Terms;
 use crate::masking::cues::{Early, Hearers};
+use crate::masking::question::EndQuestion;
+use crate::masking::route::Plan;
 use crate::rtp::clip::{Clip, Repeats};
 use crate::rtp::signals::Signal;
 
@@ -64,23 +66,31 @@ pub struct Left {
     pub waiting_callee: Option<Box<str>>,
     /// Who hears that a minute is left.
     pub last_minute: Option<Hearers>,
+    /// What whoever stays is asked when the other one has hung up.
+    pub question: Option<EndQuestion>,
 }
 
 impl Left {
     /// What these terms want said in a talk that may last so long.
-    fn of(terms: &Terms, longest: Duration, is_recorded: bool) -> Option<Box<Self>> {
+    fn of(
+        terms: &Terms,
+        question: Option<&EndQuestion>,
+        longest: Duration,
+        is_recorded: bool,
+    ) -> Option<Box<Self>> {
         let cues = terms.cues();
         let left = Self {
             sentence: cues.record_tone.filter(|_| terms.record && is_recorded),
             waiting_callee: cues.waiting_callee.clone(),
             last_minute: cues.last_minute.filter(|_| longest > LAST_MINUTE),
+            question: question.cloned(),
         };
         left.some()
     }
 
     /// Nothing, if nothing has to be said.
     fn some(self) -> Option<Box<Self>> {
-        let has_some = self.sentence.is_some() || self.last_minute.is_some();
+        let has_some = self.sentence.is_some() || self.last_minute.is_some() || self.question.is_some();
         has_some.then(|| Box::new(self))
     }
 }
@@ -172,7 +182,8 @@ impl Call {
             .and_then(Warrant::plan)
             .is_some_and(|plan| noted::never_records(plan.binding()));
         let terms = right.and_then(|right| right.terms());
-        self.cue.left = terms.and_then(|terms| Left::of(terms, longest, is_recorded));
+        let question = right.and_then(Warrant::plan).and_then(Plan::question);
+        self.cue.left = terms.and_then(|terms| Left::of(terms, question, longest, is_recorded));
         self.watch_talk(hands, now);
         self.begin_sentence(hands, now);
     }

@@ -11,7 +11,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::cdr::{
-    self, CallerKind, Cdr, Challenged, Charging, Collected, Media, Outcome, Recording, ReleasedBy,
+    self, Answer, CallerKind, Cdr, Challenged, Charging, Collected, Media, Outcome, Questioned, Recording,
+    ReleasedBy, Side,
 };
 use super::kept::form::Attempt;
 use super::kept::ink::write;
@@ -28,16 +29,25 @@ const FIRST_FORM: u8 = 3;
 /// The last one in which they say nothing of announcements.
 const FORM_WITHOUT_ANNOUNCEMENTS: u8 = 3;
 
-/// The last one in which they say nothing of digits that a caller was asked for.
+/// The last one in which they say nothing of digits that a caller was asked for, nor of questions at the end.
 const FORM_WITHOUT_DIGITS: u8 = 4;
 
-/// When the caller was answered for being asked, how often he tried, and what came of it.
-type Asked = (Option<i64>, u8, Outcome);
+/// When the caller was answered for being asked, how often he tried, what came of it, and what he chose.
+type Asked<'a> = (Option<i64>, u8, Outcome, Option<&'a str>);
 
-fn collected_of(record: &Cdr) -> Option<Asked> {
+/// Who was asked at the end, how often, which key answered, and what came of it.
+type AskedAfter = (Side, u8, Option<char>, Answer);
+
+fn question_of(record: &Cdr) -> Option<AskedAfter> {
+    let question = record.question.as_ref()?;
+    Some((question.of, question.asked, question.key, question.result))
+}
+
+fn collected_of(record: &Cdr) -> Option<Asked<'_>> {
     let collected = record.collected.as_ref()?;
     let answered_at = collected.answered_at.map(Wall::as_millis);
-    Some((answered_at, collected.tries, collected.result))
+    let choice = collected.choice.as_deref();
+    Some((answered_at, collected.tries, collected.result, choice))
 }
 
 /// A record, or how one ended.
@@ -92,6 +102,7 @@ impl Draft {
         // Behind all else, so that what stood there before is read as it was.
         write(ink, &record.announcement.as_deref());
         write(ink, &collected_of(record));
+        write(ink, &question_of(record));
         Self {
             call_id: record.call_id,
             bytes: ink.as_slice().into(),
@@ -118,16 +129,25 @@ pub fn record(call_id: Id, bytes: &[u8], arrival: Option<Cdr>) -> Result<Cdr, Un
         ..=FORM_WITHOUT_ANNOUNCEMENTS => (None, rest),
         _ => postcard::take_from_bytes(rest).map_err(|_| Unread)?,
     };
-    let collected: Option<Asked> = match *form {
-        ..=FORM_WITHOUT_DIGITS => None,
+    let (collected, question): (Option<Asked<'_>>, Option<AskedAfter>) = match *form {
+        ..=FORM_WITHOUT_DIGITS => (None, None),
         _ => postcard::from_bytes(rest).map_err(|_| Unread)?,
     };
     Ok(Cdr {
         announcement,
-        collected: collected.map(|(at, tries, result)| {
+        collected: collected.map(|(at, tries, result, choice)| {
             Box::new(Collected {
                 answered_at: at.map(Wall::from_millis),
                 tries,
+                result,
+                choice: choice.map(Into::into),
+            })
+        }),
+        question: question.map(|(of, asked, key, result)| {
+            Box::new(Questioned {
+                of,
+                asked,
+                key,
                 result,
             })
         }),
@@ -293,6 +313,7 @@ fn whole(record: &Cdr) -> Whole<'_> {
         charging: _,
         announcement: _,
         collected: _,
+        question: _,
     } = record;
     Whole {
         schema: *schema,
@@ -460,6 +481,7 @@ impl Whole<'_> {
             charging: None,
             announcement: None,
             collected: None,
+            question: None,
         };
         self.course.of(record)
     }

@@ -29,8 +29,41 @@ impl Call {
         self.stop_clock(hands);
         self.stop_cue(hands);
         self.asking = None;
+        let questioned = self.question_over(&end);
         let parted = self.parted(hands, &end);
-        let end = parted.unwrap_or(end);
+        let end = questioned.or(parted).unwrap_or(end);
+        if questioned.is_none() {
+            self.close_record(now, &end);
+        }
+        if parted.is_none() && self.announce(hands, now, &end) == Says::Sound {
+            return;
+        }
+        self.stop_sessions(hands);
+        // Before what a PRACK asked is refused: no held answer goes out any more.
+        self.stop_repeating(hands);
+        for name in [LegName::Caller, LegName::Callee] {
+            self.drop_theirs(hands, now, name);
+            self.forget_wanted(hands, name);
+        }
+        self.end_caller(hands, now, end.status);
+        self.end_callee(hands, now);
+        let flows = self.bridge.open_ports();
+        hands
+            .out
+            .extend(flows.iter().map(|port| Output::Media(Order::Close(*port))));
+        let awaited = flows.len() + usize::from(self.bridge.is_closing());
+        self.recorded = Recorded::Awaiting(awaited as u8);
+        if awaited == 0 {
+            self.finish_record(hands, now);
+        } else {
+            // Should the server die while the counts are awaited, the rest of the record is as it was.
+            self.journal_end(hands);
+            self.counts_timer = Some(hands.wake(self.me, now.at + MEDIA_COUNTS_WAIT, CallTimer::Counts));
+        }
+    }
+
+    /// Writes down how the talk has ended, or why it was none.
+    pub(super) fn close_record(&mut self, now: Now, end: &End) {
         let record = &mut self.record;
         record.ended_at = now.wall;
         record.released_by = end.by;
@@ -51,30 +84,6 @@ impl Call {
                 InviteState::Pending | InviteState::Refused => end.status,
             };
             record.q850_cause = end.heard.unwrap_or(refusal::q850(reason));
-        }
-        if parted.is_none() && self.announce(hands, now, &end) == Says::Sound {
-            return;
-        }
-        self.stop_sessions(hands);
-        // Before what a PRACK asked is refused: no held answer goes out any more.
-        self.stop_repeating(hands);
-        for name in [LegName::Caller, LegName::Callee] {
-            self.drop_theirs(hands, now, name);
-            self.forget_wanted(hands, name);
-        }
-        self.end_caller(hands, now, end.status);
-        self.end_callee(hands, now);
-        let flows = self.bridge.open_ports();
-        hands
-            .out
-            .extend(flows.iter().map(|port| Output::Media(Order::Close(*port))));
-        self.recorded = Recorded::Awaiting(flows.len() as u8);
-        if flows.is_empty() {
-            self.finish_record(hands, now);
-        } else {
-            // Should the server die while the counts are awaited, the rest of the record is as it was.
-            self.journal_end(hands);
-            self.counts_timer = Some(hands.wake(self.me, now.at + MEDIA_COUNTS_WAIT, CallTimer::Counts));
         }
     }
 

@@ -82,6 +82,8 @@ pub enum CallTimer {
     Asked,
     /// A caller who is asked for digits has heard a prompt, or has keyed nothing for a while.
     Collect,
+    /// The same of who is asked a question at the end.
+    Question,
 }
 
 /// What a transaction of a call is for.

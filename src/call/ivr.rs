@@ -6,7 +6,7 @@
 //! it can't be reached, an answered caller hears why and is hung up on.
 //!
 //! * A key counts whenever it is heard: before, during or behind a prompt, which it ends. `*` begins anew, `#` ends the
-//!   entry, as does the last digit that there can be, or a pause.
+//!   entry, as does the last digit that there can be, or a pause. Of a menu either may be an answer by itself.
 //! * An attempt is judged as of its arrival, however long it takes to key (`judge`).
 //! * Who guesses is shut out for a while, and hears and sees what everybody does whose entry is wrong ([`lockout`]).
 
@@ -24,11 +24,11 @@ use super::phase::{Call, End, Recorded, Through, Wire};
 use super::port::{CallEntry, EventKind, LegName};
 use super::trunk::codecs::Codecs;
 use crate::base::limits::{
-    COLLECT_FIRST_KEY, COLLECT_KEY_GAP, COLLECT_LONGEST, COLLECT_TRIES, KEYED_DIGITS_MAX,
+    COLLECT_FIRST_KEY, COLLECT_KEY_GAP, COLLECT_LONGEST, COLLECT_TRIES, KEYED_DIGITS_MAX, MENU_LONGEST,
 };
 use crate::base::number::Tel;
 use crate::base::time::{Instant, Now};
-use crate::masking::collect::{Collect, Collecting, Hash, Wants};
+use crate::masking::collect::{Collect, Collecting, Wants};
 use crate::masking::keyed::{KeyRun, Keyed};
 use crate::masking::reason::Reason;
 use crate::masking::route::Attempt;
@@ -64,8 +64,8 @@ pub struct Ivr {
 enum Step {
     /// The caller's ACK is awaited: a prompt would begin without a hearer.
     Opens,
-    /// A prompt is heard.
-    Asks,
+    /// A prompt is heard: this.
+    Asks(Says),
     /// A key is awaited.
     Listens,
     /// An entry is to be judged.
@@ -77,6 +77,10 @@ enum Step {
 impl Ivr {
     /// The dialogue of an attempt that `collect` wants keys for.
     pub(super) fn new(now: Instant, attempt: Attempt, collect: Collect, arrival: &Arrival) -> Box<Self> {
+        let longest = match collect.wants() {
+            Wants::Extension { .. } => COLLECT_LONGEST,
+            Wants::Choice(_) => MENU_LONGEST,
+        };
         Box::new(Self {
             attempt,
             collect,
@@ -85,14 +89,19 @@ impl Ivr {
             step: Step::Opens,
             keyed: ArrayVec::new(),
             tries: 0,
-            until: now + COLLECT_LONGEST,
+            until: now + longest,
         })
+    }
+
+    /// What is keyed so far.
+    fn digits(&self) -> &str {
+        std::str::from_utf8(&self.keyed).unwrap_or_default()
     }
 
     /// Whether keys are still asked for.
     fn is_collecting(&self) -> bool {
         match self.step {
-            Step::Opens | Step::Asks | Step::Listens | Step::Judges(_) => true,
+            Step::Opens | Step::Asks(_) | Step::Listens | Step::Judges(_) => true,
             Step::Done => false,
         }
     }
@@ -200,17 +209,20 @@ impl Call {
         let Some(ivr) = self.ivr.as_mut() else { return };
         let opens = match ivr.step {
             Step::Opens => true,
-            Step::Asks | Step::Listens => false,
+            Step::Asks(_) | Step::Listens => false,
             Step::Judges(_) | Step::Done => return,
         };
         match key.letter() {
             digit @ b'0'..=b'9' => drop(ivr.keyed.try_push(digit)),
             b'#' => return self.entry_over(hands),
+            b'*' if ivr.keyed.is_empty() && ivr.collect.wants().takes_star() => {
+                return self.judges(hands, Keyed::Star);
+            }
             b'*' => ivr.keyed.clear(),
             // No phone has them.
             _ => return,
         }
-        if ivr.keyed.len() >= usize::from(ivr.collect.wants().width()) {
+        if !ivr.keyed.is_empty() && ivr.collect.wants().is_whole(ivr.digits()) {
             self.entry_over(hands);
         } else if !opens {
             self.hush_prompt(hands);
@@ -221,7 +233,10 @@ impl Call {
     /// A prompt has been heard to its end, or no key came for a while.
     pub(super) fn collect_due(&mut self, hands: &mut Hands, now: Now) {
         match self.ivr.as_ref().map(|ivr| ivr.step) {
-            Some(Step::Asks) => {
+            Some(Step::Asks(said)) if self.is_asked_anew_after(said) => {
+                self.ask(hands, now, Says::Enter);
+            }
+            Some(Step::Asks(_)) => {
                 self.hush_prompt(hands);
                 self.listen(hands, now, COLLECT_FIRST_KEY);
             }
@@ -240,8 +255,7 @@ impl Call {
     /// What is keyed is all there will be: `#`, the last digit, or a pause.
     fn entry_over(&mut self, hands: &mut Hands) {
         let Some(ivr) = self.ivr.as_mut() else { return };
-        let text = std::str::from_utf8(&ivr.keyed).unwrap_or_default();
-        let said = match text.parse::<KeyRun>() {
+        let said = match ivr.digits().parse::<KeyRun>() {
             Ok(digits) => Keyed::Digits(digits),
             Err(_) => Keyed::Hash,
         };
@@ -277,12 +291,18 @@ impl Call {
         self.ask(hands, now, says);
     }
 
-    /// Nobody was named: the attempt has failed.
+    /// Nobody was named: the attempt has failed. Whoever has guessed hears what everybody does.
     fn give_up_asking(&mut self, hands: &mut Hands, now: Now, why: Outcome) {
         self.leave_asking(hands);
+        self.words = self.last_words();
+        let is_menu = |ivr: &Ivr| matches!(ivr.collect.wants(), Wants::Choice(_));
+        let reason = match self.ivr.as_deref().is_some_and(is_menu) {
+            true => Reason::NoCallee,
+            false => Reason::NoBinding,
+        };
         let end = End {
             cause: Some(why.name()),
-            ..End::failed(Reason::NoBinding)
+            ..End::failed(reason)
         };
         self.end(hands, now, end);
     }
@@ -299,7 +319,7 @@ impl Call {
         let clip = self.clip_of(says);
         // Who holds hears nothing, and has as long to come back.
         let _ = self.bridge.sound(hands, &clip, Repeats::Once);
-        self.step(hands, now, Step::Asks, clip.lasts());
+        self.step(hands, now, Step::Asks(says), clip.lasts());
     }
 
     fn listen(&mut self, hands: &mut Hands, now: Now, wait: Duration) {
@@ -321,19 +341,13 @@ impl Call {
     }
 }
 
-/// What `#` alone means where this is asked for.
-const fn hash_of(wants: Wants) -> Hash {
-    match wants {
-        Wants::Extension { hash, .. } => hash,
-    }
-}
-
 impl Default for Collected {
     fn default() -> Self {
         Self {
             answered_at: None,
             tries: 0,
             result: Outcome::Open,
+            choice: None,
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
-use super::cdr::{Attempt, CallerKind, Cdr, Charging, Collected, LegMedia, Media, Recording, ReleasedBy};
+use super::cdr::{
+    Attempt, CallerKind, Cdr, Charging, Collected, LegMedia, Media, Questioned, Recording, ReleasedBy,
+};
 use crate::base::id::Id;
 use crate::base::number::Digits;
 use crate::base::text;
@@ -55,6 +57,7 @@ pub(super) fn record(out: &mut Vec<u8>, cdr: &Cdr) {
         charging,
         announcement,
         collected,
+        question,
     } = cdr;
     member(out, b"{\"schema\":", &u64::from(*schema), number);
     member(out, b",\"node\":", node, string);
@@ -125,9 +128,26 @@ pub(super) fn record(out: &mut Vec<u8>, cdr: &Cdr) {
             answered_at,
             tries,
             result,
+            choice,
         } = &**collected;
         option(out, b",\"collected\":{\"answered_at\":", answered_at, wall);
         member(out, b",\"tries\":", &u64::from(*tries), number);
+        member(out, b",\"result\":", result, by_serde);
+        if let Some(choice) = choice {
+            member(out, b",\"choice\":", choice, |out, choice| string_of(out, choice));
+        }
+        out.push(b'}');
+    }
+    if let Some(question) = question {
+        let Questioned {
+            of,
+            asked,
+            key,
+            result,
+        } = &**question;
+        member(out, b",\"question\":{\"of\":", of, by_serde);
+        member(out, b",\"asked\":", &u64::from(*asked), number);
+        option(out, b",\"key\":", key, by_serde);
         member(out, b",\"result\":", result, by_serde);
         out.push(b'}');
     }
@@ -296,7 +316,7 @@ fn by_serde<T: Serialize>(out: &mut Vec<u8>, value: &T) {
 pub(super) mod tests {
     use super::*;
     use crate::base::chance::Chance;
-    use crate::call::cdr::{Challenged, Outcome, SCHEMA};
+    use crate::call::cdr::{Answer, Challenged, Outcome, SCHEMA, Side};
     use crate::masking::reason::Reason;
 
     /// A record in which every option has what `some` makes of it.
@@ -388,6 +408,15 @@ pub(super) mod tests {
                     answered_at: time(),
                     tries: 3,
                     result: Outcome::LockedOut,
+                    choice: words.map(Into::into),
+                })
+            }),
+            question: words.map(|_| {
+                Box::new(Questioned {
+                    of: Side::Callee,
+                    asked: 2,
+                    key: Some('#'),
+                    result: Answer::HungUp,
                 })
             }),
         }

@@ -33,6 +33,7 @@ pub mod phase;
 pub mod port;
 pub mod ports;
 pub mod prompts;
+pub mod question;
 pub mod reach;
 pub mod refusal;
 mod registrar;

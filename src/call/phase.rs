@@ -189,6 +189,8 @@ pub struct Call {
     pub parting: Parting,
     /// What its caller hears in place of a tone when it fails, and under which name records have it.
     pub words: Option<(Arc<Clip>, Box<str>)>,
+    /// The other party has hung up, and whoever stays is asked how it was.
+    pub question: Option<Box<super::question::Asking>>,
     /// It waits for what the customer's server says.
     pub asking: Option<Box<Asking>>,
     /// Who is called and what they see; `None` for a refused attempt.
@@ -441,6 +443,8 @@ impl Call {
             "ending"
         } else if self.is_collecting() {
             "collecting"
+        } else if self.question.is_some() {
+            "question"
         } else if record.answered_at.is_some() {
             "answered"
         } else if record.ringing_at.is_some() {

@@ -13,11 +13,17 @@ use crate::rtp::flow::Counts;
 impl Call {
     /// A flow of this call has told its counts.
     pub fn counted(&mut self, hands: &mut Hands, now: Now, port: MediaPort, counts: Counts) {
-        let Recorded::Awaiting(left) = self.recorded else {
-            return;
-        };
         let Some(leg) = self.bridge.leg_of(port) else {
             return;
+        };
+        let left = match self.recorded {
+            Recorded::Awaiting(left) => left,
+            // The leg that has left tells its own while the other one is asked how it was.
+            Recorded::Open if self.bridge.is_closing() && self.bridge.has_left(leg) => {
+                self.bridge.closed();
+                return self.keep_counts(leg, counts);
+            }
+            Recorded::Open | Recorded::Out => return,
         };
         self.keep_counts(leg, counts);
         self.recorded = Recorded::Awaiting(left.saturating_sub(1));

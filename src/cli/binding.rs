@@ -313,7 +313,8 @@ fn one_line(binding: &Value) -> String {
     "mode", "a", "b", "ttl", "until", "never", "direction", "max_duration", "ring_timeout", "order_id", "user_data",
     "callback",
     "record", "no_record", "last_minute", "early_media", "waiting_caller", "waiting_callee", "whisper", "record_tone",
-    "group", "ring", "no_ring", "display",
+    "question", "question_to", "question_keys", "question_loops",
+    "group", "ring", "no_ring", "display", "prompt", "no_menu",
 ]))]
 pub struct Update {
     /// The binding's id

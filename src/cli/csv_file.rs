@@ -10,7 +10,7 @@
 //! | `binding` | what `POST /v1/bindings:import` takes: what binds, and `id` and `created_at` |
 //! | `state` | a number's `x`, `state` (`locked`, `frozen`) and `cause`, or an account's `name` and `state` (`suspended`): after the bindings, which these don't take |
 //!
-//! A list is written with `;` between; one with such a text in it that this doesn't bring back, as JSON.
+//! A list is written with `;` between; one with such a text in it that this doesn't bring back, as JSON, and so is a menu.
 
 use serde_json::{Map, Value};
 
@@ -95,6 +95,10 @@ impl Kind {
                 "last_kept_s",
                 "ask_url",
                 "ask_numbers",
+                "question",
+                "question_to",
+                "question_keys",
+                "question_loops",
             ],
             Self::Number => &["x", "pool", "trunks", "city", "operator", "tags", INVENTORY],
             Self::Group => &["name", "pool", "numbers", "default"],
@@ -110,6 +114,7 @@ impl Kind {
                 "ring_order",
                 "ring_each_s",
                 "display",
+                "menu",
                 "extension",
                 "direction",
                 "created_at",
@@ -126,6 +131,10 @@ impl Kind {
                 "waiting_callee",
                 "whisper",
                 "record_tone",
+                "question",
+                "question_to",
+                "question_keys",
+                "question_loops",
             ],
             Self::State => &["x", "name", "state", "cause"],
         }

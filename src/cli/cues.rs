@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 
+use super::question::Question;
 use crate::masking::cues;
 
 /// What is heard of its calls beside the parties themselves. Prompts are named as `umbra prompt list` shows them; an
@@ -28,6 +29,8 @@ pub(super) struct Cues {
     /// Who is told, before the two talk, that the call is recorded (with --record)
     #[arg(long, value_enum, value_name = "WHO", help_heading = "Sounds")]
     record_tone: Option<Hearers>,
+    #[command(flatten)]
+    question: Question,
 }
 
 /// Who hears something; `none` takes it away.
@@ -68,6 +71,7 @@ impl Cues {
         set("waiting_callee", text(self.waiting_callee.as_deref()));
         set("whisper", text(self.whisper.as_deref()));
         set("record_tone", self.record_tone.map(Hearers::value));
+        self.question.put(body);
     }
 }
 
@@ -95,6 +99,6 @@ impl Early {
 }
 
 /// A name; an empty one takes away.
-fn text(name: Option<&str>) -> Option<Value> {
+pub(super) fn text(name: Option<&str>) -> Option<Value> {
     name.map(|name| if name.is_empty() { Value::Null } else { name.into() })
 }

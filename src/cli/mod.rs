@@ -26,6 +26,7 @@ mod number;
 mod pool;
 mod progress;
 mod prompt;
+mod question;
 mod restore;
 mod route;
 mod screen;

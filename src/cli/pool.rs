@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::account::{Spoken, spoken};
 use super::client::{Control, escaped};
+use super::question::Question;
 use super::screen::{self, Form, Listing, text};
 use super::table::{Align, Table};
 use super::when;
@@ -107,6 +108,7 @@ impl Mode {
     "language",
     "width", "extensions_per_x", "collect", "owner_dials", "last_kept",
     "ask_url", "ask_secret_file", "ask_secret_env", "ask_numbers",
+    "question", "question_to", "question_keys", "question_loops",
 ]))]
 pub struct Set {
     /// Its name or key
@@ -194,6 +196,8 @@ struct Settings {
     /// How that server is told who calls
     #[arg(long, value_enum)]
     ask_numbers: Option<NumbersTold>,
+    #[command(flatten)]
+    question: Question,
 }
 
 #[derive(ValueEnum, Debug, Clone, Copy)]
@@ -294,6 +298,7 @@ fn yes_or_no(word: &str) -> Result<bool, String> {
 
 impl Settings {
     fn put(self, body: &mut Map<String, Value>) -> anyhow::Result<()> {
+        self.question.put(body);
         let mut put = |name: &str, value: Option<Value>| {
             body.extend(value.map(|value| (name.to_owned(), value)));
         };
@@ -501,6 +506,7 @@ fn show(pool: &Value, form: Form, out: &mut dyn Write) -> std::io::Result<()> {
         ("collect", text(pool, "collect")),
         ("owner dials", text(pool, "owner_dials")),
         ("last kept", kept.unwrap_or_default()),
+        ("question at the end", or("question", "none")),
         ("ring timeout", ring.unwrap_or_else(|| "as the conf says".into())),
         ("created", created),
     ];

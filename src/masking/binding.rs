@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::cues::Cues;
 use super::group::GroupId;
 use super::keyed::Extension;
+use super::menu::Menu;
 use super::turns::Ring;
 use crate::base::id::Id;
 use crate::base::number::{RealNumber, VirtualNumber};
@@ -426,6 +427,8 @@ pub struct Rare {
     pub ring: Option<Box<Ring>>,
     /// What the party behind a 400 number sees; its base number if `None`.
     pub display: Option<VirtualNumber>,
+    /// What callers of a 400 number are asked; they reach its base number if `None`.
+    pub menu: Option<Arc<Menu>>,
     /// What is heard of its calls beside the parties themselves.
     pub cues: Option<Box<Cues>>,
     /// Whom A reaches by dialling his own X, where the pool's callback mode is `preset`.
@@ -440,6 +443,7 @@ impl Rare {
         user_data: None,
         ring: None,
         display: None,
+        menu: None,
         cues: None,
         callback: None,
     };

@@ -140,6 +140,7 @@ pub(super) fn change_pool(pool: &mut Pool, change: &PoolChange) -> Result<(), Re
         owner_dials,
         last_kept,
         language,
+        question,
     } = change.clone();
     pool.axb_pairs_per_x = axb_pairs_per_x.unwrap_or(pool.axb_pairs_per_x);
     pool.relations_per_y = relations_per_y.unwrap_or(pool.relations_per_y);
@@ -163,6 +164,10 @@ pub(super) fn change_pool(pool: &mut Pool, change: &PoolChange) -> Result<(), Re
     pool.owner_dials = owner_dials.unwrap_or(pool.owner_dials);
     pool.last_kept = last_kept.unwrap_or(pool.last_kept);
     pool.language = language.unwrap_or(pool.language);
+    pool.question = question.after(pool.question.as_deref()).map(Arc::new);
+    pool.question
+        .as_ref()
+        .map_or(Ok(()), |question| question.check())?;
     let too_many = |calls: Option<usize>| calls.is_some_and(|n| !(1..=CALLS_AT_ONCE_MAX).contains(&n));
     let cities = &pool.fallback_cities;
     let ring = RING_TIMEOUT_MIN..=RING_TIMEOUT_MAX;
@@ -309,9 +314,17 @@ pub(super) fn check_terms_of(parties: &Parties, terms: &Terms) -> Result<(), Ref
             return Err(Refused::BoundsOf(field));
         }
     }
-    if rare.display.is_some() && !is_inbound {
-        let field = Field::Display;
-        return Err(Refused::NotOfMode { field, mode });
+    let of_inbound = [
+        (Field::Display, rare.display.is_some()),
+        (Field::Menu, rare.menu.is_some()),
+    ];
+    for (field, is_named) in of_inbound {
+        if is_named && !is_inbound {
+            return Err(Refused::NotOfMode { field, mode });
+        }
+    }
+    if let Some(menu) = &rare.menu {
+        menu.check().map_err(Refused::Menu)?;
     }
     if let Parties::Inbound { base } = parties {
         let shown = displayed(rare, *base);
@@ -333,6 +346,7 @@ pub(super) fn change_terms(terms: &mut Terms, change: &TermsChange) {
         user_data,
         ring,
         display,
+        menu,
         cues,
         callback,
     } = change.clone();
@@ -344,6 +358,7 @@ pub(super) fn change_terms(terms: &mut Terms, change: &TermsChange) {
         user_data: user_data.unwrap_or(old.user_data),
         ring: ring.map_or(old.ring, |ring| ring.map(Box::new)),
         display: display.unwrap_or(old.display),
+        menu: menu.map_or(old.menu, |menu| menu.map(Arc::new)),
         cues: cues.after(old.cues.as_deref()),
         callback: callback.unwrap_or(old.callback),
     };

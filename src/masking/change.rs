@@ -3,6 +3,8 @@
 
 mod cues;
 mod groups;
+mod menu;
+mod question;
 mod stock;
 
 use std::sync::Arc;
@@ -352,6 +354,7 @@ fn put_binding(out: &mut Vec<u8>, binding: &Binding) {
         }
     }
     cues::put(out, rare.cues.as_deref());
+    menu::put(out, rare.menu.as_deref());
 }
 
 /// Zero is none: no number packs to it.
@@ -622,6 +625,7 @@ impl<'a> Reader<'a> {
         };
         if self.schema >= 5 {
             rare.cues = self.cues()?;
+            rare.menu = self.menu()?.map(Arc::new);
         }
         Ok(Binding {
             id,

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::binding::{Binding, Party};
 use super::inventory::Number;
+use super::keyed::Keyed;
+use super::menu::Menu;
 use crate::base::number::RealNumber;
 
 /// On what kind of leg keys are asked for and heard.
@@ -39,7 +41,7 @@ pub enum Hash {
 }
 
 /// What is asked for.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Wants {
     /// An extension.
     Extension {
@@ -48,13 +50,58 @@ pub enum Wants {
         /// What `#` alone means.
         hash: Hash,
     },
+    /// An answer of this menu.
+    Choice(Arc<Menu>),
 }
 
 impl Wants {
-    /// Digits with which the answer is whole.
-    pub const fn width(self) -> u8 {
+    /// Digits with which the answer is whole, if that is so of every answer.
+    pub fn width(&self) -> Option<u8> {
         match self {
-            Self::Extension { width, .. } => width,
+            Self::Extension { width, .. } => Some(*width),
+            Self::Choice(_) => None,
+        }
+    }
+
+    /// Whether these digits are all that there will be: no answer is longer.
+    pub fn is_whole(&self, digits: &str) -> bool {
+        match self {
+            Self::Extension { width, .. } => digits.len() >= usize::from(*width),
+            Self::Choice(menu) => !menu.goes_on_after(digits),
+        }
+    }
+
+    /// Whether `*` alone is said; else it begins an answer anew.
+    pub fn takes_star(&self) -> bool {
+        match self {
+            Self::Extension { .. } => false,
+            Self::Choice(_) => true,
+        }
+    }
+
+    /// Whether this can be an answer at all, right or wrong.
+    pub const fn may_be(&self, said: Keyed) -> bool {
+        match (self, said) {
+            (_, Keyed::Nothing)
+            | (
+                Self::Extension {
+                    hash: Hash::Nothing, ..
+                },
+                Keyed::Hash,
+            )
+            | (Self::Extension { .. }, Keyed::Star) => false,
+            (Self::Extension { .. }, Keyed::Hash | Keyed::Digits(_))
+            | (Self::Choice(_), Keyed::Hash | Keyed::Star | Keyed::Digits(_)) => true,
+        }
+    }
+
+    /// What counts as said by who has said this.
+    pub fn meant_by(&self, said: Keyed) -> Keyed {
+        match (self, said) {
+            (Self::Choice(menu), Keyed::Nothing) => menu.default.unwrap_or(said),
+            (Self::Choice(_), Keyed::Hash | Keyed::Star | Keyed::Digits(_)) | (Self::Extension { .. }, _) => {
+                said
+            }
         }
     }
 }
@@ -72,8 +119,8 @@ pub struct Collect {
 
 impl Collect {
     /// What is asked for.
-    pub const fn wants(&self) -> Wants {
-        self.wants
+    pub const fn wants(&self) -> &Wants {
+        &self.wants
     }
 
     /// On an answered leg, or before the answer.

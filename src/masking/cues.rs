@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::question::{EndQuestion, QuestionChange};
 use super::request::{Field, Refused};
 use crate::base::limits::NAME_BYTES_MAX;
 
@@ -72,6 +73,8 @@ pub struct Cues {
     pub whisper: Option<Box<str>>,
     /// Who is told, before the two talk, that the call is recorded; of a binding that asks for recordings.
     pub record_tone: Option<Hearers>,
+    /// What whoever stays on the line is asked when the other one has hung up.
+    pub question: Option<Box<EndQuestion>>,
 }
 
 impl Cues {
@@ -83,6 +86,7 @@ impl Cues {
         waiting_callee: None,
         whisper: None,
         record_tone: None,
+        question: None,
     };
 
     /// As a term: nothing if nothing is asked for.
@@ -103,14 +107,14 @@ impl Cues {
         } else if is_bad(&self.whisper) {
             Field::Whisper
         } else {
-            return Ok(());
+            return self.question.as_ref().map_or(Ok(()), |question| question.check());
         };
         Err(Refused::BoundsOf(field))
     }
 }
 
 /// Whether a prompt may have this name.
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control)
 }
 
@@ -129,6 +133,8 @@ pub struct CuesChange {
     pub whisper: Option<Option<Box<str>>>,
     /// Who is told of the recording.
     pub record_tone: Option<Option<Hearers>>,
+    /// What is asked at the end.
+    pub question: QuestionChange,
 }
 
 impl CuesChange {
@@ -142,6 +148,7 @@ impl CuesChange {
             waiting_callee: self.waiting_callee.unwrap_or(old.waiting_callee),
             whisper: self.whisper.unwrap_or(old.whisper),
             record_tone: self.record_tone.unwrap_or(old.record_tone),
+            question: self.question.after(old.question.as_deref()).map(Box::new),
         }
         .some()
     }

@@ -9,6 +9,7 @@ use super::ask::Server;
 use super::binding::{Mode, Terms};
 use super::collect::Collecting;
 use super::quarantine::Quarantine;
+use super::question::EndQuestion;
 use crate::base::language::Language;
 use crate::base::limits::{
     AXB_PAIRS_PER_X, EXTENSION_DIGITS, EXTENSIONS_PER_X, LAST_CALLER_KEPT, POOL_FREE_LOW_PERCENT,
@@ -249,6 +250,8 @@ pub struct Pool {
     pub last_kept: Duration,
     /// What prompts are spoken in; the account's language if `None`.
     pub language: Option<Language>,
+    /// What whoever stays on the line is asked when the other one has hung up, where the binding doesn't say.
+    pub question: Option<Arc<EndQuestion>>,
 }
 
 impl Pool {
@@ -282,6 +285,7 @@ impl Pool {
             owner_dials: OwnerDials::default(),
             last_kept: LAST_CALLER_KEPT,
             language: None,
+            question: None,
         }
     }
 

@@ -146,6 +146,8 @@ pub enum Keyed {
     Nothing,
     /// `#` and no digit before it.
     Hash,
+    /// `*` and no digit before it, where that is an answer.
+    Star,
     /// These digits; a `#` that ended them is left out.
     Digits(KeyRun),
 }
@@ -155,7 +157,7 @@ impl Keyed {
     pub const fn is_answer(self) -> bool {
         match self {
             Self::Nothing => false,
-            Self::Hash | Self::Digits(_) => true,
+            Self::Hash | Self::Star | Self::Digits(_) => true,
         }
     }
 }
@@ -163,11 +165,26 @@ impl Keyed {
 impl FromStr for Keyed {
     type Err = NotKeyed;
 
-    /// `#`, or digits with a `#` behind them or none.
+    /// `*`, `#`, or digits with a `#` behind them or none.
     fn from_str(text: &str) -> Result<Self, NotKeyed> {
+        if text == "*" {
+            return Ok(Self::Star);
+        }
         match text.strip_suffix('#').unwrap_or(text) {
             "" if !text.is_empty() => Ok(Self::Hash),
             digits => digits.parse().map(Self::Digits),
+        }
+    }
+}
+
+impl fmt::Display for Keyed {
+    /// As it is keyed, without the `#` that ends digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => Ok(()),
+            Self::Hash => f.write_str("#"),
+            Self::Star => f.write_str("*"),
+            Self::Digits(digits) => digits.fmt(f),
         }
     }
 }
@@ -206,7 +223,12 @@ mod tests {
     #[test]
     fn keys_are_digits_that_a_hash_may_end() {
         assert_eq!("#".parse(), Ok(Keyed::Hash));
+        assert_eq!("*".parse(), Ok(Keyed::Star));
         assert_eq!("0012#".parse::<Keyed>(), "0012".parse());
+        for text in ["*", "#", "0012"] {
+            let read: Keyed = text.parse().expect(text);
+            assert_eq!(read.to_string(), text);
+        }
         for text in ["", "##", "1*", "123456789", "12 ", "+1"] {
             assert_eq!(text.parse::<Keyed>(), Err(NotKeyed), "{text}");
         }

@@ -17,11 +17,13 @@ pub mod keyed;
 pub mod last;
 pub mod listing;
 mod members;
+pub mod menu;
 pub mod mode;
 #[cfg(test)]
 mod model;
 pub mod plan;
 pub mod quarantine;
+pub mod question;
 pub mod reason;
 pub mod request;
 pub mod route;

@@ -175,6 +175,8 @@ pub enum Row {
     ToMember(GroupId, Shown),
     /// To the customer of the pairing that was made last, who sees this number.
     ToPaired(Shown),
+    /// To whom the answer that he keys leads, who sees this number.
+    ToChosen(Shown),
 }
 
 /// Where `caller` is led by a binding.
@@ -210,9 +212,13 @@ pub fn row(binding: &Binding, caller: Party) -> Row {
         // (X, customer) → B shown X, and the other way.
         (Parties::Paired { b, .. }, Party::A) => Row::To(b, seen_x),
         (Parties::Paired { a, .. }, Party::B | Party::N | Party::Member) => Row::To(a, seen_x),
-        // (X, anyone) → the base number, which sees itself unless something else is said.
+        // (X, anyone) → the base number, which sees itself unless something else is said; or by the menu.
         (Parties::Inbound { base }, _) => {
-            Row::To(base, Shown::Virtual(displayed(binding.terms.rare(), base)))
+            let shown = Shown::Virtual(displayed(binding.terms.rare(), base));
+            match binding.terms.rare().menu {
+                None => Row::To(base, shown),
+                Some(_) => Row::ToChosen(shown),
+            }
         }
     }
 }

@@ -15,7 +15,9 @@ use super::inventory::{
 };
 use super::keyed::Extension;
 use super::last::Last;
+use super::menu::Menu;
 use super::quarantine::Quarantine;
+use super::question::QuestionChange;
 use super::turns::Ring;
 use crate::base::id::Id;
 use crate::base::language::Language;
@@ -25,7 +27,7 @@ use crate::base::url::HttpUrl;
 
 mod refused;
 
-pub use refused::{Field, GroupRefused, Refused};
+pub use refused::{Field, GroupRefused, MenuRefused, Refused};
 
 /// Who chooses X.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -86,6 +88,8 @@ pub struct PoolChange {
     pub last_kept: Option<Duration>,
     /// What prompts are spoken in.
     pub language: Option<Option<Language>>,
+    /// What is asked at the end of a call.
+    pub question: QuestionChange,
     /// The customer's server of X mode.
     pub ask: AskChange,
 }
@@ -293,6 +297,8 @@ pub struct TermsChange {
     pub ring: Option<Option<Ring>>,
     /// What the party behind a 400 number sees.
     pub display: Option<Option<VirtualNumber>>,
+    /// What callers of a 400 number are asked.
+    pub menu: Option<Option<Menu>>,
     /// What is heard beside the parties.
     pub cues: Box<CuesChange>,
     /// Whom A reaches by dialling his own X, where the pool says `preset`.

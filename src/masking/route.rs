@@ -3,6 +3,7 @@
 mod advice;
 mod behind;
 mod callback;
+mod menu;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use super::inventory::{Callback, Fax, Number, NumberState, Pool, Unidentified};
 use super::keyed::Keyed;
 use super::last::Last;
 use super::mode::{self, Row};
+use super::question::EndQuestion;
 use super::reason::Reason;
 use super::rule::{Key, Who};
 use super::seats::{Full, Seat};
@@ -69,6 +71,7 @@ pub struct Plan {
     shows: Arc<Number>,
     callee: Option<Callee>,
     fax: Fax,
+    question: Option<Arc<EndQuestion>>,
     turn: Option<Turn>,
     arrived: Wall,
 }
@@ -152,6 +155,12 @@ impl Plan {
     /// What becomes of a fax that the call turns into, by the dialled number's pool.
     pub const fn fax(&self) -> Fax {
         self.fax
+    }
+
+    /// What whoever stays is asked at the end: the binding's question, else that of the dialled number's pool.
+    pub fn question(&self) -> Option<&EndQuestion> {
+        let own = self.binding.terms.cues().question.as_deref();
+        own.or(self.question.as_deref())
     }
 
     /// Which of the binding's people calls.
@@ -315,7 +324,7 @@ impl Case<'_> {
         let (table, number) = (self.table, &self.number);
         // The call of an employee goes by the pairing that it leads to.
         let (binding, party, chosen) = match mode::row(&binding, party) {
-            Row::To(..) | Row::Callback(_) | Row::ToMember(..) => (binding, party, None),
+            Row::To(..) | Row::Callback(_) | Row::ToMember(..) | Row::ToChosen(_) => (binding, party, None),
             Row::ToPaired(_) => match paired(table, &binding, self.attempt.arrived) {
                 Some((paired, chosen)) => (paired, Party::B, chosen),
                 None => return self.refuse(Reason::NoCallee, Some((binding, party))),
@@ -342,6 +351,7 @@ impl Case<'_> {
         if !binding.terms.direction.allows(binding.parties.side(party)) {
             return self.refuse(Reason::Direction, found);
         }
+        let mut later = None;
         let (binding, called, shown, callee) = match row {
             Row::To(called, _) if self.attempt.caller.is_some_and(|caller| called.is(caller)) => {
                 return self.refuse(Reason::SelfCall, found);
@@ -358,12 +368,22 @@ impl Case<'_> {
                 }
             }
             Row::ToPaired(_) => return self.refuse(Reason::Internal, found),
+            Row::ToChosen(_) if !self.attempt.digits.is_answer() => {
+                return self.ask_choice(binding, party);
+            }
+            Row::ToChosen(shown) => match menu::chosen(self, &binding, self.attempt) {
+                Ok((called, turn)) => {
+                    later = turn;
+                    (binding, called, shown, None)
+                }
+                Err(reason) => return self.refuse(reason, found),
+            },
             Row::Callback(shown) => match self.callback(binding) {
                 Ok(Back { by, to, callee }) => (by, to, shown, callee),
                 Err(reason) => return self.refuse(reason, found),
             },
         };
-        let (called, turn) = turns.map_or((called, None), |(called, turn)| (called, Some(turn)));
+        let (called, turn) = turns.map_or((called, later), |(called, turn)| (called, Some(turn)));
         // Bound before the law said so, or by a store of elsewhere.
         if shows.class().may_be_shown(binding.mode()).is_err() {
             return self.refuse(Reason::TrunkMayNotShow, found);
@@ -380,6 +400,7 @@ impl Case<'_> {
             shows,
             callee,
             fax: self.pool.as_ref().map_or(Fax::Refuse, |pool| pool.fax),
+            question: self.pool.as_ref().and_then(|pool| pool.question.clone()),
             turn,
             arrived: self.attempt.arrived,
         }))

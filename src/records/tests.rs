@@ -69,6 +69,7 @@ fn cdr(n: u64, ended_at: Wall) -> Cdr {
         charging: None,
         announcement: None,
         collected: None,
+        question: None,
     }
 }
 

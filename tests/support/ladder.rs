@@ -24,13 +24,17 @@ use super::drawing::Sound;
 use super::stage::{Binding, Doing, Stage};
 
 /// What `bind` says of sounds.
-const CUES: [&str; 6] = [
+const CUES: [&str; 10] = [
     "last_minute",
     "early_media",
     "waiting_caller",
     "waiting_callee",
     "whisper",
     "record_tone",
+    "question",
+    "question_to",
+    "question_keys",
+    "question_loops",
 ];
 
 /// A play of one ladder.
@@ -355,6 +359,16 @@ impl<S: Stage> Play<S> {
                 cue if CUES.contains(&cue) => binding.cues.push((key.into(), value.into())),
                 "default" => binding.default = self.name(value),
                 "order" => binding.order = value.into(),
+                "menu" => binding.menu = value.into(),
+                "display" => binding.display = self.name(value),
+                "nothing" => binding.menu_default = value.into(),
+                "choices" => {
+                    for choice in value.split(',') {
+                        let (keys, to) = choice.split_once(':').ok_or("a choice is KEYS:WHO+WHO")?;
+                        let to = to.split('+').map(|one| self.name(one)).collect();
+                        binding.choices.push((keys.into(), to));
+                    }
+                }
                 "members" => binding.members = value.split(',').map(|one| self.name(one)).collect(),
                 "ring" => binding.ring = value.split(',').map(|one| self.name(one)).collect(),
                 _ => {

@@ -398,6 +398,18 @@ impl Stage for Live {
             "axn" | "95axn" => format!("bind {} --x {x} --a {a}", binding.mode),
             _ => format!("bind axb --x {x} --a {a} --b {b}"),
         };
+        if !binding.display.is_empty() {
+            line += &format!(" --display {}", binding.display);
+        }
+        if !binding.menu.is_empty() {
+            line += &format!(" --menu {}", binding.menu);
+            for (keys, to) in &binding.choices {
+                line += &format!(" --choice {keys}={}", to.join(","));
+            }
+            if !binding.menu_default.is_empty() {
+                line += &format!(" --menu-default {}", binding.menu_default);
+            }
+        }
         if !binding.callback.is_empty() {
             line += &format!(" --callback {}", binding.callback);
         }

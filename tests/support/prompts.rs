@@ -7,13 +7,22 @@ use umbra::rtp::signals::{Country, Signal, Signals};
 use umbra::rtp::tone::Tone;
 
 /// The names, and the tone of each in hertz.
-pub const PROMPTS: [(&str, u16); 5] = [
+pub const PROMPTS: [(&str, u16); 10] = [
     ("recorded", 600),
     ("courier", 800),
     ("music", 1_000),
     ("busy", 1_200),
     ("unknown", 700),
+    ("welcome", 900),
+    ("wrong_choice", 1_100),
+    ("goodbye", 500),
+    ("question", 850),
+    ("thanks", 1_300),
 ];
+
+/// Those that last as long as the tone without words in whose place they are heard: four and a half
+/// seconds.
+pub const LONG: [(&str, u16); 1] = [("too_many_tries", 550)];
 
 /// What whoever is asked for keys hears, where the real server would speak for seconds: as long as what is heard without any
 /// prompts.
@@ -41,6 +50,15 @@ pub fn samples(hz: u16) -> Vec<i16> {
     Tone::new(hz, 8_000).samples(8_000)
 }
 
+/// All tones that are the same in every play.
+pub fn everywhere() -> impl Iterator<Item = (&'static str, Vec<i16>)> {
+    let short = PROMPTS.into_iter().map(|(name, hz)| (name, samples(hz)));
+    short.chain(
+        LONG.into_iter()
+            .map(|(name, hz)| (name, Tone::new(hz, 8_000).samples(36_000))),
+    )
+}
+
 /// The file of a prompt that ships.
 pub fn file(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("conf/prompts/zh/{name}.wav"));
@@ -65,13 +83,14 @@ pub fn codes(name: &str) -> Vec<u8> {
 /// `last_minute_tone`.
 pub fn sound(words: Words, name: &str) -> Option<Vec<i16>> {
     let signals = Signals::of(Country::default());
-    let tones = PROMPTS.iter().chain(&ASKING);
+    let asking = ASKING.into_iter().map(|(name, hz)| (name, samples(hz)));
+    let mut tones = everywhere().chain(asking);
     let mut samples = match (name, words) {
         ("ringback", _) => signals.clip(Signal::Ringback).samples(),
         ("last_minute_tone", _) => signals.last_minute().samples(),
         (name, Words::Tones) => {
-            let (_, hz) = tones.clone().find(|(known, _)| *known == name)?;
-            samples(*hz)
+            let (_, tone) = tones.find(|(known, _)| *known == name)?;
+            tone
         }
         (name, Words::Shipped) => {
             let beside = BESIDE.iter().find(|(known, _)| *known == name);

@@ -460,6 +460,12 @@ pub struct Binding {
     pub ring: Vec<String>,
     /// The order in which they do: `conditional`, `unconditional`.
     pub order: String,
+    /// What callers of a 400 number are asked, each answer with who rings then, and what counts as nobody's.
+    pub menu: String,
+    pub choices: Vec<(String, Vec<String>)>,
+    pub menu_default: String,
+    /// What is shown in place of a 400 number; its base number if empty.
+    pub display: String,
     /// Whom A reaches by X where the pool says `preset`.
     pub callback: String,
     /// `both`, `a-to-b`, `b-to-a`.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::cdrs::limit;
 use super::groups::group_field;
-use super::{Desk, cues, id_of, view};
+use super::{Desk, cues, id_of, menu, view};
 use crate::api::error::ApiError;
 use crate::api::fields::{Asked, Body, Fields, Named, Patch, missing, wrong};
 use crate::api::idempotency::Seen;
@@ -306,6 +306,7 @@ fn terms(fields: &mut Fields, plan: &NumberPlan) -> Result<Terms, ApiError> {
         user_data: fields.text("user_data")?.map(Into::into),
         ring: ring(fields, plan)?.map(Box::new),
         display: fields.number("display", plan)?.map(VirtualNumber::new),
+        menu: menu::read(fields, plan)?.map(Arc::new),
         cues: cues::read(fields)?,
         callback: fields.number("callback", plan)?.map(RealNumber::new),
     };
@@ -459,6 +460,7 @@ fn update_request(id: Id, mut fields: Fields, desk: &Desk) -> Result<UpdateReque
                 .patch("display", |f| f.number("display", &plan))?
                 .into_change()
                 .map(|to| to.map(VirtualNumber::new)),
+            menu: fields.patch("menu", |f| menu::read(f, &plan))?.into_change(),
             cues: Box::new(cues::change(&mut fields)?),
             callback: fields
                 .patch("callback", |f| f.number("callback", &plan))?

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::question;
 use crate::api::error::ApiError;
 use crate::api::fields::Fields;
 use crate::masking::cues::{Cues, CuesChange, Early, Hearers};
@@ -20,6 +21,7 @@ pub(super) fn change(fields: &mut Fields) -> Result<CuesChange, ApiError> {
         waiting_callee: text(fields, "waiting_callee")?,
         whisper: text(fields, "whisper")?,
         record_tone: word(fields, "record_tone", &Hearers::NAMES)?,
+        question: question::change(fields)?,
     })
 }
 
@@ -45,6 +47,7 @@ pub(super) fn show(view: &mut Map<String, Value>, cues: Option<&Cues>) {
         waiting_callee,
         whisper,
         record_tone,
+        question,
     } = cues.unwrap_or(&Cues::NONE);
     let fields = [
         ("last_minute", json!(last_minute.map(Hearers::name))),
@@ -55,4 +58,5 @@ pub(super) fn show(view: &mut Map<String, Value>, cues: Option<&Cues>) {
         ("record_tone", json!(record_tone.map(Hearers::name))),
     ];
     view.extend(fields.map(|(name, value)| (name.to_owned(), value)));
+    question::show(view, question.as_deref());
 }

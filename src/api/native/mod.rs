@@ -43,10 +43,12 @@ mod calls;
 mod cdrs;
 mod cues;
 mod groups;
+mod menu;
 mod node;
 mod numbers;
 mod pools;
 mod prompts;
+mod question;
 mod refusal;
 mod route;
 #[cfg(test)]

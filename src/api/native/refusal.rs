@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 
 use crate::api::error::ApiError;
 use crate::base::number::NumberPlan;
-use crate::masking::request::{GroupRefused, Refused};
+use crate::masking::request::{GroupRefused, MenuRefused, Refused};
 use crate::store::writer::WriteError;
 
 /// A write that was not done: 503 if the disk refuses it. If the law does: 400 for a value out of its
@@ -24,7 +24,8 @@ pub(super) fn of(error: &WriteError, plan: &NumberPlan) -> ApiError {
 const fn status(refused: &Refused) -> StatusCode {
     match refused {
         Refused::Group(refused) => of_group(refused),
-        Refused::BoundsOf(_) => StatusCode::BAD_REQUEST,
+        Refused::Menu(MenuRefused::Own { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
+        Refused::Menu(_) | Refused::BoundsOf(_) => StatusCode::BAD_REQUEST,
         Refused::AccountSuspended { .. } => StatusCode::FORBIDDEN,
         Refused::UnknownNumber { .. }
         | Refused::UnknownPool { .. }

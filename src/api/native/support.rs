@@ -344,5 +344,6 @@ pub(crate) fn cdr(n: u64) -> Cdr {
         charging: None,
         announcement: None,
         collected: None,
+        question: None,
     }
 }

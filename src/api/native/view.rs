@@ -61,6 +61,7 @@ pub(super) fn binding(binding: &Binding, pool: Option<&Pool>, plan: &NumberPlan,
         "ring_order": ring.map(|ring| ring.order.name()),
         "ring_each_s": ring.map(|ring| ring.each.as_secs()),
         "display": rare.display.map(|display| plan.virtual_text(display).to_string()),
+        "menu": rare.menu.as_deref().map(|menu| super::menu::show(menu, plan)),
         "callback": rare.callback.map(|to| real(to, plan)),
         "created_at": time(binding.created),
         "updated_at": time(binding.since),
@@ -135,7 +136,7 @@ fn made(at: Wall) -> Option<String> {
 
 /// A pool.
 pub(super) fn pool(pool: &Pool) -> Value {
-    json!({
+    let mut view = json!({
         "key": pool.key,
         "name": pool.name,
         "mode": pool.mode.name(),
@@ -166,7 +167,11 @@ pub(super) fn pool(pool: &Pool) -> Value {
         "last_kept_s": pool.last_kept.as_secs(),
         "language": pool.language,
         "created_at": made(pool.created),
-    })
+    });
+    if let Some(fields) = view.as_object_mut() {
+        super::question::show(fields, pool.question.as_deref());
+    }
+    view
 }
 
 /// How a pool or one of its cities is used.

@@ -27,6 +27,16 @@ pub enum Keys {
     Untold,
 }
 
+/// Whether one of the two legs has left the other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Gone {
+    No,
+    /// This one, whose flow has still to tell its counts.
+    Closing(LegName),
+    /// This one.
+    Yes(LegName),
+}
+
 impl Bridge {
     /// Tells the media threads what both sides have settled; before the answer only if the called side may be heard.
     pub fn order_flows(&mut self, hands: &mut Hands) {
@@ -35,6 +45,7 @@ impl Bridge {
             EarlyMedia::Relay | EarlyMedia::Ringback | EarlyMedia::Block if self.talking.is_some() => {}
             EarlyMedia::Relay | EarlyMedia::Ringback | EarlyMedia::Block => return self.order_sounds(hands),
         }
+        let gone = self.gone;
         let Some([caller, callee]) = self.sides.as_mut() else {
             return;
         };
@@ -53,8 +64,12 @@ impl Bridge {
             }
         };
         let callee_agreed = callee.agreed.clone();
-        order(caller, callee_agreed.as_ref());
-        order(callee, caller.agreed.as_ref());
+        if !gone.is(LegName::Caller) {
+            order(caller, callee_agreed.as_ref());
+        }
+        if !gone.is(LegName::Callee) {
+            order(callee, caller.agreed.as_ref());
+        }
         let both = (Opened::Yes, Opened::Yes);
         if (caller.open, callee.open) == both && self.joined == Joined::No {
             self.joined = Joined::Yes;
@@ -63,6 +78,40 @@ impl Bridge {
                 .push_back(Output::Media(Order::Join(caller.port, callee.port)));
         }
         self.order_cues(hands);
+    }
+
+    /// The party of this leg has hung up, and the other one stays: its flow ends, and nothing goes there or comes from there
+    /// any more.
+    pub fn part_with(&mut self, hands: &mut Hands, leg: LegName) {
+        self.hush(hands, leg);
+        self.joined = Joined::No;
+        self.gone = Gone::Yes(leg);
+        if let Some(side) = self.side_mut(leg).filter(|side| side.open == Opened::Yes) {
+            side.open = Opened::No;
+            let close = Order::Close(side.port);
+            self.gone = Gone::Closing(leg);
+            hands.out.push_back(Output::Media(close));
+        }
+    }
+
+    /// Whether the party of this leg has left the other one.
+    pub fn has_left(&self, leg: LegName) -> bool {
+        self.gone.is(leg)
+    }
+
+    /// Whether its flow has still to tell its counts.
+    pub fn is_closing(&self) -> bool {
+        match self.gone {
+            Gone::Closing(_) => true,
+            Gone::No | Gone::Yes(_) => false,
+        }
+    }
+
+    /// It has.
+    pub fn closed(&mut self) {
+        if let Gone::Closing(leg) = self.gone {
+            self.gone = Gone::Yes(leg);
+        }
     }
 
     /// Whether somebody holds the call: then silence is meant, and no time-out of media watches over it.
@@ -160,6 +209,16 @@ impl Bridge {
             .map(|pair| pair.theirs.name)
             .filter(|name| name.is_audio());
         seen.or_else(|| agreed.audio()).map(|name| name.name().to_owned())
+    }
+}
+
+impl Gone {
+    /// Whether it is this one.
+    fn is(self, leg: LegName) -> bool {
+        match self {
+            Self::Closing(gone) | Self::Yes(gone) => gone == leg,
+            Self::No => false,
+        }
     }
 }
 

@@ -96,6 +96,14 @@ impl Bridge {
         Sounds::Yes
     }
 
+    /// Whether who is connected to us on this leg can hear us.
+    pub fn hears_us(&self, leg: LegName) -> Sounds {
+        match self.heard_as(leg) {
+            Some(_) => Sounds::Yes,
+            None => Sounds::No,
+        }
+    }
+
     fn play(
         &mut self,
         hands: &mut Hands,

@@ -116,7 +116,8 @@ impl Call {
         carrier: Carrier,
         holds: Holds,
     ) -> Option<Bounce> {
-        if self.recorded != Recorded::Open || (name == LegName::Callee && self.is_over()) {
+        let is_at_its_end = (name == LegName::Callee && self.is_over()) || self.bridge.has_left(name);
+        if self.recorded != Recorded::Open || is_at_its_end {
             // RFC 5407 §3.2.2: the dialog is at its end.
             return Some(Bounce::status(481));
         }
@@ -192,6 +193,10 @@ impl Call {
                 let refused = match self.door(other) {
                     Door::Open => None,
                     Door::Busy if self.record.answered_at.is_none() => {
+                        return self.take_early_offer(hands, now, name, asked, session);
+                    }
+                    // Nobody is left who could be asked.
+                    Door::Shut if self.question.is_some() => {
                         return self.take_early_offer(hands, now, name, asked, session);
                     }
                     // Another request is pending, though on the other leg: it may be tried again.

@@ -1,6 +1,6 @@
 //! What a caller has keyed is judged, and whoever it names is called.
 
-use super::{Ivr, Step, hash_of};
+use super::{Ivr, Step};
 use crate::base::time::Now;
 use crate::call::admit::{Came, Places};
 use crate::call::arrive::Arrival;
@@ -12,11 +12,16 @@ use crate::call::port::{EventKind, LegName};
 use crate::call::refusal;
 use crate::call::switch::Switch;
 use crate::call::warrant::Warrant;
-use crate::masking::collect::Collect;
-use crate::masking::collect::Hash;
-use crate::masking::keyed::Keyed;
+use crate::masking::collect::{Collect, Wants};
 use crate::masking::reason::Reason;
 use crate::masking::route::{self, Attempt, Decision, Plan};
+
+/// Whether a wrong entry may be a guess of what nobody has told the caller.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Guesses {
+    Yes,
+    No,
+}
 
 impl Switch {
     /// A caller is to be asked for digits first: the call gets its place, and the dialogue begins.
@@ -46,6 +51,11 @@ impl Switch {
             call.key_heard(&mut self.hands, now, key);
             self.judge_keyed(now, call);
         }
+        while let Some(stays) = call.answers_question()
+            && let Some(key) = call.next_key(stays)
+        {
+            call.question_keyed(&mut self.hands, now, key);
+        }
     }
 
     /// If the caller has just said all that he was asked for, it is judged.
@@ -55,14 +65,17 @@ impl Switch {
         };
         let Step::Judges(said) = ivr.step else { return };
         let (x, caller) = (ivr.attempt.dialled, ivr.attempt.caller);
-        let may_be = match (said, hash_of(ivr.collect.wants())) {
-            (Keyed::Nothing, _) | (Keyed::Hash, Hash::Nothing) => false,
-            (Keyed::Hash, Hash::CallsBack) | (Keyed::Digits(_), _) => true,
+        let wants = ivr.collect.wants();
+        let said = wants.meant_by(said);
+        // The answers of a menu are said aloud: there is nothing to guess.
+        let (guesses, choice) = match wants {
+            Wants::Extension { .. } => (Guesses::Yes, None),
+            Wants::Choice(_) => (Guesses::No, Some(said)),
         };
-        if !may_be {
+        if !wants.may_be(said) {
             return call.is_wrong(&mut self.hands, now, said, Outcome::None);
         }
-        if self.hands.lockout.is_shut(now.at, x, caller) {
+        if guesses == Guesses::Yes && self.hands.lockout.is_shut(now.at, x, caller) {
             return call.is_wrong(&mut self.hands, now, said, Outcome::LockedOut);
         }
         let attempt = Attempt {
@@ -80,7 +93,9 @@ impl Switch {
             Decision::Collect(_) | Decision::Ask(_) => Some(Reason::Internal),
         };
         if reason.is_some_and(refusal::is_one_face) {
-            self.hands.lockout.guessed(now.at, x, caller);
+            if guesses == Guesses::Yes {
+                self.hands.lockout.guessed(now.at, x, caller);
+            }
             return call.is_wrong(&mut self.hands, now, said, Outcome::Wrong);
         }
         self.identify(&mut call.record, &decision);
@@ -88,6 +103,7 @@ impl Switch {
         let tries = call.ivr.as_ref().map_or(0, |ivr| ivr.tries);
         let collected = call.record.collected.get_or_insert_default();
         (collected.tries, collected.result) = (tries.saturating_add(1), Outcome::Named);
+        collected.choice = choice.map(|keys| keys.to_string().into());
         call.tell(&mut self.hands, now, EventKind::Digits(Outcome::Named));
         match (reason, decision) {
             (None, Decision::Connect(plan)) => {

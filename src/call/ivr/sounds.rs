@@ -2,10 +2,9 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::hash_of;
 use crate::call::phase::Call;
 use crate::call::prompts::PromptName;
-use crate::masking::collect::Hash;
+use crate::masking::collect::{Hash, Wants};
 use crate::rtp::clip::{Clip, FRAME_SAMPLES, Repeats};
 use crate::rtp::tone::Tone;
 
@@ -23,15 +22,46 @@ pub(super) enum Says {
 impl Call {
     /// The sound of that, in words if there are any.
     pub(super) fn clip_of(&self, says: Says) -> Arc<Clip> {
-        let hash = self.ivr.as_ref().map(|ivr| hash_of(ivr.collect.wants()));
-        let name = match (says, hash) {
-            (Says::Enter, Some(Hash::CallsBack)) => PromptName::ExtensionOrCallback,
-            (Says::Enter, Some(Hash::Nothing) | None) => PromptName::EnterExtension,
-            (Says::Nothing, _) => PromptName::NoDigits,
-            (Says::Wrong, _) => PromptName::WrongExtension,
+        let wants = self.ivr.as_ref().map(|ivr| ivr.collect.wants());
+        let name = match (says, wants) {
+            (Says::Enter, Some(Wants::Choice(menu))) => &*menu.prompt,
+            (
+                Says::Enter,
+                Some(Wants::Extension {
+                    hash: Hash::CallsBack,
+                    ..
+                }),
+            ) => PromptName::ExtensionOrCallback.name(),
+            (
+                Says::Enter,
+                Some(Wants::Extension {
+                    hash: Hash::Nothing, ..
+                })
+                | None,
+            ) => PromptName::EnterExtension.name(),
+            (Says::Nothing, _) => PromptName::NoDigits.name(),
+            (Says::Wrong, Some(Wants::Choice(_))) => PromptName::WrongChoice.name(),
+            (Says::Wrong, Some(Wants::Extension { .. }) | None) => PromptName::WrongExtension.name(),
         };
-        let prompt = self.config.prompts.clip(self.home(), name);
-        prompt.unwrap_or_else(|| says.beep())
+        self.prompt(name).unwrap_or_else(|| says.beep())
+    }
+
+    /// Whether the question itself follows behind that: nobody remembers a menu of which one answer was wrong.
+    pub(super) fn is_asked_anew_after(&self, says: Says) -> bool {
+        let wants = self.ivr.as_ref().map(|ivr| ivr.collect.wants());
+        match (says, wants) {
+            (Says::Nothing | Says::Wrong, Some(Wants::Choice(_))) => true,
+            (Says::Enter, _) | (Says::Nothing | Says::Wrong, Some(Wants::Extension { .. }) | None) => false,
+        }
+    }
+
+    /// What he hears who has tried often enough, and the name by which records have it.
+    pub(super) fn last_words(&self) -> Option<(Arc<Clip>, Box<str>)> {
+        let name = match self.ivr.as_ref()?.collect.wants() {
+            Wants::Extension { .. } => PromptName::TooManyTries,
+            Wants::Choice(_) => PromptName::Goodbye,
+        };
+        Some((self.prompt(name.name())?, name.name().into()))
     }
 }
 

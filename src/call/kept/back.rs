@@ -504,6 +504,7 @@ pub(super) fn call_left(
         callee,
         left: Vec::new(),
         redirection: None,
+        question: None,
         ringing: Ringing::default(),
         bridge: Bridge::new(me, &config),
         config,

@@ -41,7 +41,8 @@ pub struct Mark {
 /// Writes an entry for the journal, if something settled in an answered call isn't in its last one yet, or an INVITE of
 /// ours in one that rings.
 pub fn keep(call: &mut Call, hands: &mut Hands) {
-    if call.recorded != Recorded::Open || hands.keeping == Keeping::Nothing {
+    // Nobody goes on with a question: the record is there, and says how the talk ended.
+    if call.recorded != Recorded::Open || call.question.is_some() || hands.keeping == Keeping::Nothing {
         return;
     }
     if call.talk.is_none() {

@@ -191,6 +191,7 @@ impl Call {
             0..200 => return,
             200..300 => {}
             // RFC 3261 §12.2.1.2: the dialog is gone on that side.
+            481 if self.bridge.has_left(name) => return,
             481 => {
                 self.leg_over(name);
                 return self.end(hands, now, End::cut("dialog_lost"));

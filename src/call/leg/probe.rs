@@ -57,7 +57,7 @@ impl Call {
     /// may one that says nothing at all.
     pub fn probed(&mut self, hands: &mut Hands, now: Now, name: LegName, status: u16) {
         self.note_message(now.at, name, Heading::In, Method::Options, Some(status), false);
-        if status == 481 {
+        if status == 481 && !self.bridge.has_left(name) {
             self.leg_over(name);
             self.end(hands, now, End::cut("dialog_lost"));
         }

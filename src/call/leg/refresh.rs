@@ -148,11 +148,16 @@ impl Call {
     /// No session of the call is timed any longer.
     pub fn stop_sessions(&mut self, hands: &mut Hands) {
         for name in [LegName::Caller, LegName::Callee] {
-            if let Some(mut session) = self.leg(name).and_then(|leg| leg.timed.take())
-                && let Some(wake) = session.wake.take()
-            {
-                hands.timers.cancel(wake);
-            }
+            self.stop_session(hands, name);
+        }
+    }
+
+    /// A leg's session is timed no longer.
+    pub fn stop_session(&mut self, hands: &mut Hands, name: LegName) {
+        if let Some(mut session) = self.leg(name).and_then(|leg| leg.timed.take())
+            && let Some(wake) = session.wake.take()
+        {
+            hands.timers.cancel(wake);
         }
     }
 

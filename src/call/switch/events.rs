@@ -65,6 +65,10 @@ impl Switch {
                     call.collect_due(hands, now);
                     self.attend(now, &mut call);
                 }
+                CallTimer::Question => {
+                    call.clock = None;
+                    call.question_due(hands, now);
+                }
                 CallTimer::Counts => {
                     call.counts_timer = None;
                     call.finish_record(hands, now);
@@ -242,6 +246,8 @@ impl Switch {
             Command::Drain => {
                 self.door = Door::Draining;
                 self.registrar.drain(now, &mut self.hands);
+                // Nobody's talk is cut by that.
+                self.end_where(now, End::cut("drain"), |call| call.question.is_some());
             }
             Command::Admit => {
                 self.door = Door::Open;

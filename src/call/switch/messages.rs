@@ -3,7 +3,6 @@
 use super::Switch;
 use crate::base::limits::TRANSACTIONS_MAX;
 use crate::base::time::Now;
-use crate::call::cdr::ReleasedBy;
 use crate::call::config::Strangers;
 use crate::call::exchange::Carrier;
 use crate::call::exchange::theirs::Came;
@@ -13,7 +12,7 @@ use crate::call::leg::caller::InviteState;
 use crate::call::leg::forks::{LAST_CSEQ_OF_STRAYS, Parting, decline, disown, last_cseq_of};
 use crate::call::leg::{ALLOW, Bye};
 use crate::call::overload::Door;
-use crate::call::phase::{Call, End};
+use crate::call::phase::Call;
 use crate::call::port::{Heading, LegName, Note};
 use crate::call::refusal::{self, Bounce};
 use crate::call::trunk::Trunk;
@@ -517,12 +516,8 @@ impl Switch {
                 hands.timers.cancel(unacked.timer);
             }
         }
-        let by = match name {
-            LegName::Caller => ReleasedBy::Caller,
-            LegName::Callee => ReleasedBy::Callee,
-        };
         let heard = refusal::cause_of(reason::read(message));
-        call.end(hands, now, End::hung_up(by, heard));
+        call.hung_up_by(hands, now, name, heard, self.door);
     }
 
     fn ack(&mut self, now: Now, message: &Message<'_>) {

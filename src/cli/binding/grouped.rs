@@ -132,6 +132,41 @@ pub struct Inbound {
     /// What that number sees; itself if nothing is said
     #[arg(long, value_name = "NUMBER", value_parser = NonEmptyStringValueParser::new())]
     display: Option<String>,
+    #[command(flatten)]
+    menu: Menu,
+}
+
+/// What callers of a 400 number are asked, and whom they reach by it.
+#[derive(Args, Debug, Default)]
+pub struct Menu {
+    /// Ask callers whom they want, by this prompt; each answer is a --choice
+    #[arg(long = "menu", value_name = "PROMPT", requires = "choice")]
+    prompt: Option<String>,
+    /// An answer (1 to 4 digits, * or #) and who rings then, one after the other: 1=NUMBER, 2=NUMBER,NUMBER
+    #[arg(long, value_name = "KEYS=NUMBERS", value_parser = choice, requires = "prompt")]
+    choice: Vec<(String, Vec<String>)>,
+    /// The answer of who keys nothing; he is asked again if nothing is said
+    #[arg(long, value_name = "KEYS", requires = "prompt")]
+    menu_default: Option<String>,
+}
+
+/// `KEYS=NUMBER,NUMBER`
+fn choice(text: &str) -> Result<(String, Vec<String>), String> {
+    let (keys, numbers) = text
+        .split_once('=')
+        .ok_or("an answer is its keys, = and the number that it leads to: 1=13800000001")?;
+    let numbers = numbers.split(',').map(|number| number.trim().to_owned());
+    Ok((keys.trim().to_owned(), numbers.collect()))
+}
+
+impl Menu {
+    fn put(&self, body: &mut Map<String, Value>) {
+        let Some(prompt) = &self.prompt else { return };
+        let choices = self.choice.iter();
+        let choices: Map<String, Value> = choices.map(|(keys, to)| (keys.clone(), json!(to))).collect();
+        let menu = json!({"prompt": prompt, "choices": choices, "default": self.menu_default});
+        body.insert("menu".into(), menu);
+    }
 }
 
 /// Who else rings when an employee is called.
@@ -185,6 +220,11 @@ pub struct Change {
     /// What the number behind a 400 number sees
     #[arg(long, value_name = "NUMBER", value_parser = NonEmptyStringValueParser::new())]
     display: Option<String>,
+    #[command(flatten)]
+    menu: Menu,
+    /// Callers of a 400 number reach its base number without a question
+    #[arg(long, conflicts_with = "prompt")]
+    no_menu: bool,
 }
 
 impl Change {
@@ -195,6 +235,10 @@ impl Change {
             body.insert("ring".into(), Value::Null);
         }
         put(body, "display", self.display.as_deref());
+        self.menu.put(body);
+        if self.no_menu {
+            body.insert("menu".into(), Value::Null);
+        }
     }
 }
 
@@ -232,6 +276,7 @@ impl Grouped {
             Self::Inbound(inbound) => {
                 put(&mut body, "a", Some(inbound.base.as_str()));
                 put(&mut body, "display", inbound.display.as_deref());
+                inbound.menu.put(&mut body);
                 ("400", &inbound.bound)
             }
         };

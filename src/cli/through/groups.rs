@@ -54,7 +54,10 @@ fn groups_and_what_is_bound_to_them_come_back_from_a_file_and_from_a_backup() {
         "bind gxb --x 17000000001 --group east --b 13800000001",
         "bind xb --x 17000000002 --b 13800000001 --ring 13600000004,13500000005 --ring-each 10s",
         "bind xb --x 17000000002 --a 13400000006",
-        "bind 400 --x 4001234567 --base 13800000001",
+        "bind 400 --x 4001234567 --base 13800000001 --menu welcome --choice 2=13800000001 \
+         --choice 10=13900000002,13700000003 --choice *=13600000004 --menu-default 2",
+        "pool set staff --question rate --question-to both",
+        "bind xb --x 17000000002 --a 13400000007 --question thanks --question-keys 1#",
     ] {
         done(&one, line);
     }
@@ -76,8 +79,80 @@ fn groups_and_what_is_bound_to_them_come_back_from_a_file_and_from_a_backup() {
     let three = Served::start();
     done(&three, &format!("restore {} --yes", place.display()));
     assert_eq!(done(&three, "export"), done(&one, "export"));
+    let route = done(&three, "route 4001234567 13500000005 --digits 10");
+    assert!(route.contains("then it goes on to: +8613700000003"), "{route}");
     let shown = done(&three, "group show east");
     assert!(shown.contains("2 members  default 137****0003"), "{shown}");
+}
+
+#[test]
+fn a_menu_is_bound_shown_tried_and_taken_away() {
+    let served = Served::start();
+    done(&served, "pool add service --mode 400");
+    done(&served, "number add 4001234567 --pool service");
+    let bind = "bind 400 --x 4001234567 --base 13800000001 --menu welcome";
+    let fault = umbra(
+        &served,
+        &format!("{bind} --choice 1=13900000002 --choice 12=13700000003"),
+    )
+    .unwrap_err();
+    assert!(fault.contains("12 begins with 1"), "{fault}");
+    let fault = umbra(&served, &format!("{bind} --choice 1=4001234567")).unwrap_err();
+    assert!(fault.contains("a number of this server"), "{fault}");
+    let made = done(
+        &served,
+        &format!("{bind} --choice 1=13900000002 --choice 2=13700000003"),
+    );
+    let id = made.split_whitespace().next().expect("its id").to_owned();
+    let route = |digits: &str| done(&served, &format!("route 4001234567 13600000004{digits}"));
+    assert!(
+        route("").contains("1 for +8613900000002; 2 for +8613700000003"),
+        "{}",
+        route("")
+    );
+    assert!(
+        route(" --digits 2").contains("goes to +8613700000003"),
+        "{}",
+        route(" --digits 2")
+    );
+    done(
+        &served,
+        &format!("update {id} --menu other --choice 3=13700000003 --menu-default 3"),
+    );
+    assert!(route("").contains("as good as 3"), "{}", route(""));
+    done(&served, &format!("update {id} --no-menu"));
+    assert!(route("").contains("goes to +8613800000001"), "{}", route(""));
+}
+
+#[test]
+fn a_question_at_the_end_is_the_bindings_own_or_its_pools() {
+    let served = Served::start();
+    done(&served, "number add 17000000001");
+    done(
+        &served,
+        "pool set default --question-keys 12345 --question-to both",
+    );
+    let shown = done(&served, "pool show default --json");
+    assert!(
+        shown.contains(r#""question": "question""#) && shown.contains(r#""question_keys": "12345""#),
+        "{shown}"
+    );
+    let bind = "bind axb --x 17000000001 --a 13800000001 --b 13900000002 --json";
+    let made: serde_json::Value = serde_json::from_str(&done(&served, bind)).expect("JSON");
+    let said = |of: &serde_json::Value| {
+        ["question", "question_to", "question_keys", "question_loops"].map(|name| of[name].to_string())
+    };
+    assert_eq!(said(&made), ["null"; 4], "its pool's");
+    let id = made["id"].as_str().expect("an id");
+    let update = |options: &str| {
+        let text = done(&served, &format!("update {id} {options} --json"));
+        said(&serde_json::from_str(&text).expect("JSON"))
+    };
+    assert_eq!(
+        update("--question rate --question-loops 5"),
+        ["\"rate\"", "\"caller\"", "\"123\"", "5"]
+    );
+    assert_eq!(update("--question="), ["null"; 4]);
 }
 
 #[test]

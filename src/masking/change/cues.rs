@@ -1,7 +1,8 @@
 //! The sounds of a binding, as bytes: whether there are any, and which.
 
-use super::{BadRecord, Reader, put_text_option};
-use crate::masking::cues::{Cues, Early, Hearers};
+use super::question::put_hearers;
+use super::{BadRecord, Reader, put_text_option, question};
+use crate::masking::cues::{Cues, Early};
 
 /// Nothing is asked for.
 const NONE: u8 = 0;
@@ -19,15 +20,11 @@ pub(super) fn put(out: &mut Vec<u8>, cues: Option<&Cues>) {
         waiting_callee,
         whisper,
         record_tone,
+        question,
     } = cues;
     out.push(ALL);
     for hearers in [last_minute, record_tone] {
-        out.push(match hearers {
-            None => 0,
-            Some(Hearers::Caller) => 1,
-            Some(Hearers::Callee) => 2,
-            Some(Hearers::Both) => 3,
-        });
+        put_hearers(out, *hearers);
     }
     out.push(match early_media {
         None => 0,
@@ -37,6 +34,7 @@ pub(super) fn put(out: &mut Vec<u8>, cues: Option<&Cues>) {
     for text in [waiting_caller, waiting_callee, whisper] {
         put_text_option(out, text.as_deref());
     }
+    question::put(out, question.as_deref());
 }
 
 impl Reader<'_> {
@@ -60,18 +58,9 @@ impl Reader<'_> {
             waiting_callee: self.text_option("prompt")?,
             whisper: self.text_option("prompt")?,
             record_tone,
+            question: self.question()?.map(Box::new),
         };
         // One way to say nothing.
         cues.some().ok_or(BadRecord::Field("sounds")).map(Some)
-    }
-
-    fn hearers(&mut self) -> Result<Option<Hearers>, BadRecord> {
-        Ok(match self.byte()? {
-            0 => None,
-            1 => Some(Hearers::Caller),
-            2 => Some(Hearers::Callee),
-            3 => Some(Hearers::Both),
-            _ => return Err(BadRecord::Field("who hears")),
-        })
     }
 }

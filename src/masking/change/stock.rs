@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{
     BadRecord, Reader, put_duration, put_len, put_mode, put_text, put_text_option, put_texts, put_wall,
+    question,
 };
 use crate::base::language::Language;
 use crate::base::limits::{LAST_CALLER_KEPT, X_PER_A};
@@ -84,6 +85,7 @@ pub(super) fn put_pool(out: &mut Vec<u8>, pool: &Pool) {
     put_duration(out, Some(pool.last_kept));
     put_language(out, pool.language);
     put_ask(out, pool.ask.as_deref());
+    question::put(out, pool.question.as_deref());
 }
 
 fn put_ask(out: &mut Vec<u8>, ask: Option<&Server>) {
@@ -240,6 +242,7 @@ impl Reader<'_> {
             last_kept: self.duration()?.unwrap_or(LAST_CALLER_KEPT),
             language: self.language()?,
             ask: self.ask()?,
+            question: self.question()?.map(Arc::new),
             ..pool
         })
     }

@@ -9,12 +9,14 @@ use super::super::inventory::{
 };
 use super::super::quarantine::{Grip, Quarantine};
 use super::super::turns::{Order, Ring};
+use super::menu::tests::menu;
+use super::question::tests::question;
 use super::*;
 use crate::base::language::Language;
 use crate::base::number::Kind;
 use crate::base::url::HttpUrl;
 
-fn tel() -> impl Strategy<Value = Tel> {
+pub(super) fn tel() -> impl Strategy<Value = Tel> {
     let kind = prop_oneof![
         Just(Kind::E164),
         Just(Kind::National),
@@ -24,7 +26,7 @@ fn tel() -> impl Strategy<Value = Tel> {
     (kind, "[0-9]{1,18}").prop_filter_map("a number", |(kind, digits)| Tel::new(kind, &digits))
 }
 
-fn text() -> impl Strategy<Value = Box<str>> {
+pub(super) fn text() -> impl Strategy<Value = Box<str>> {
     ".{0,40}".prop_map(Box::from)
 }
 
@@ -44,18 +46,22 @@ fn cues() -> impl Strategy<Value = Option<Box<Cues>>> {
     let option = || prop::option::of(text());
     let prompts = (option(), option(), option());
     let who = (hearers(), hearers());
-    (who, early, prompts).prop_map(|((last_minute, record_tone), early_media, prompts)| {
-        let (waiting_caller, waiting_callee, whisper) = prompts;
-        Cues {
-            last_minute,
-            early_media,
-            waiting_caller,
-            waiting_callee,
-            whisper,
-            record_tone,
-        }
-        .some()
-    })
+    let question = prop::option::of(question());
+    (who, early, prompts, question).prop_map(
+        |((last_minute, record_tone), early_media, prompts, question)| {
+            let (waiting_caller, waiting_callee, whisper) = prompts;
+            Cues {
+                last_minute,
+                early_media,
+                waiting_caller,
+                waiting_callee,
+                whisper,
+                record_tone,
+                question: question.map(Box::new),
+            }
+            .some()
+        },
+    )
 }
 
 fn ring() -> impl Strategy<Value = Ring> {
@@ -83,7 +89,11 @@ fn terms() -> impl Strategy<Value = Terms> {
         option(),
         cues(),
         prop::option::of(tel()),
-        (prop::option::of(ring()), prop::option::of(tel())),
+        (
+            prop::option::of(ring()),
+            prop::option::of(tel()),
+            prop::option::of(menu()),
+        ),
     )
         .prop_map(
             |(
@@ -95,7 +105,7 @@ fn terms() -> impl Strategy<Value = Terms> {
                 user_data,
                 cues,
                 callback,
-                (ring, display),
+                (ring, display, menu),
             )| {
                 let rare = Rare {
                     max_duration,
@@ -106,6 +116,7 @@ fn terms() -> impl Strategy<Value = Terms> {
                     callback: callback.map(RealNumber::new),
                     ring: ring.map(Box::new),
                     display: display.map(VirtualNumber::new),
+                    menu: menu.map(Arc::new),
                 };
                 Terms::new(direction, record, rare)
             },
@@ -277,6 +288,7 @@ fn pool() -> impl Strategy<Value = Pool> {
         prop_oneof![Just(OwnerDials::Callback), Just(OwnerDials::Ask)],
         (1..2_592_000_u64).prop_map(Duration::from_secs),
         language(),
+        prop::option::of(question()),
     );
     let settings = (callback, unidentified, quarantine, choice, limits, keys);
     (names, mode, any::<u32>(), wall(), settings).prop_map(
@@ -309,6 +321,7 @@ fn pool() -> impl Strategy<Value = Pool> {
                 owner_dials: keys.3,
                 last_kept: keys.4,
                 language: keys.5,
+                question: keys.6.map(Arc::new),
             }
         },
     )
@@ -422,8 +435,8 @@ fn a_pool_of_the_schema_that_knew_no_faxes_refuses_them() {
     };
     let mut value = Vec::new();
     Record::Pool(pool).encode_value(&mut value);
-    // What came later, customers' servers at last, and what said it.
-    value.truncate(value.len() - KEYS - 2);
+    // What came later, customers' servers and the question at the end at last, and what said it.
+    value.truncate(value.len() - KEYS - 3);
     value[0] = 2;
     assert_eq!(Record::decode(&value), Ok(Record::Pool(Pool::default_pool())));
 }
@@ -516,11 +529,11 @@ fn records_of_the_schema_before_are_read() {
         ended: Some((Wall::from_millis(3), Ended::Unbound)),
     };
     assert_eq!(Record::decode(&binding), Ok(Record::Binding(expected.clone())));
-    // The last one that knew nothing of sounds.
+    // The last one that knew nothing of sounds and menus.
     let mut fourth = Vec::new();
     Record::Binding(expected.clone()).encode_value(&mut fourth);
     // Nor of whom A calls back, of who rings in turn, and of what a 400 number shows.
-    let end = fourth.len() - 1;
+    let end = fourth.len() - 2;
     fourth.truncate(end);
     let times = 3 * 8 + 1 + 8;
     fourth.drain(end - times - (8 + 1 + 8)..end - times);

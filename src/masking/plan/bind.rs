@@ -18,9 +18,11 @@ use crate::masking::bounds::{
 };
 use crate::masking::change::{Change, Record};
 use crate::masking::inventory::Number;
+use crate::masking::menu::Choice;
 use crate::masking::mode;
 use crate::masking::request::{
-    BindRequest, DryRun, Field, GroupRefused, OnConflict, Refused, UpdateRequest, Wanted, Written, XChoice,
+    BindRequest, DryRun, Field, GroupRefused, MenuRefused, OnConflict, Refused, UpdateRequest, Wanted,
+    Written, XChoice,
 };
 
 impl Planner<'_> {
@@ -308,6 +310,12 @@ impl Planner<'_> {
         for number in list.copied() {
             if self.is_ours(number) || (parties.b() == Some(number)) {
                 return Err(Refused::BoundsOf(Field::Ring));
+            }
+        }
+        for Choice { keys, to } in terms.rare().menu.iter().flat_map(|menu| &menu.choices) {
+            let keys = *keys;
+            if let Some(number) = to.iter().copied().find(|number| self.is_ours(*number)) {
+                return Err(Refused::Menu(MenuRefused::Own { keys, number }));
             }
         }
         Ok(())

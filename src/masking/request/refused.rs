@@ -13,9 +13,11 @@ use crate::masking::shelf::Shortage;
 
 mod field;
 mod groups;
+mod menu;
 
 pub use field::Field;
 pub use groups::GroupRefused;
+pub use menu::MenuRefused;
 
 /// Why a write is refused. Nothing of it was written.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -233,6 +235,8 @@ pub enum Refused {
     BoundsOf(Field),
     /// What is asked of a group, a work number or a 400 number doesn't go.
     Group(GroupRefused),
+    /// A menu doesn't go.
+    Menu(MenuRefused),
 }
 
 impl From<GroupRefused> for Refused {
@@ -281,6 +285,7 @@ impl Refused {
             Self::BindingEnded { .. } => "binding_ended",
             Self::BoundsOf(_) => "out_of_bounds",
             Self::Group(refused) => refused.code(),
+            Self::Menu(refused) => refused.code(),
         }
     }
 
@@ -323,6 +328,7 @@ impl Refused {
             Self::ExpiryTooSoon | Self::ExpiryTooLate { .. } => Field::ExpiresAt,
             Self::BoundsOf(field) => *field,
             Self::Group(refused) => refused.field(),
+            Self::Menu(_) => Field::Menu,
             Self::AccountSuspended { .. } | Self::UnknownBinding { .. } | Self::BindingEnded { .. } => {
                 return None;
             }
@@ -368,6 +374,7 @@ impl Refused {
             | Self::PairsFull { .. }
             | Self::ExpiryTooSoon
             | Self::ExpiryTooLate { .. }
+            | Self::Menu(_)
             | Self::BoundsOf(_) => None,
         }
     }
@@ -502,6 +509,7 @@ impl Refused {
             Self::BindingEnded { id } => write!(text, "binding {id} is over"),
             Self::BoundsOf(field) => write!(text, "{} must be {}", field.name(), field.range()),
             Self::Group(refused) => refused.write(&mut text, plan),
+            Self::Menu(refused) => refused.write(&mut text),
         };
         text
     }

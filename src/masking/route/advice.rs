@@ -85,6 +85,7 @@ pub fn advised(table: &Table, question: &Question, named: Named, id: Id) -> Resu
     if check_terms(&terms).is_err() {
         return Err(BadName::Terms);
     }
+    let pool = table.pool(&number.pool);
     let home = Home {
         account: number.account.clone(),
         pool: number.pool.clone(),
@@ -114,6 +115,7 @@ pub fn advised(table: &Table, question: &Question, named: Named, id: Id) -> Resu
         shows: number.clone(),
         callee: None,
         turn: None,
-        fax: table.pool(&number.pool).map_or(Fax::Refuse, |pool| pool.fax),
+        fax: pool.as_ref().map_or(Fax::Refuse, |pool| pool.fax),
+        question: pool.and_then(|pool| pool.question.clone()),
     })
 }

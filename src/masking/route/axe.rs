@@ -76,7 +76,7 @@ fn whoever_dials_x_is_asked_and_reaches_the_owner_of_what_he_keys_who_sees_x() {
     assert_eq!(
         (collect.wants(), collect.how()),
         (
-            Wants::Extension {
+            &Wants::Extension {
                 width: 4,
                 hash: Hash::Nothing
             },

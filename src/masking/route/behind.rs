@@ -29,16 +29,19 @@ impl Case<'_> {
                 return self.connect(binding, Party::A);
             }
             (Some(binding), OwnerDials::Ask, Keyed::Nothing) => {
-                return self.ask(pool, Hash::CallsBack, Some((binding, Party::A)));
+                let wants = extension(pool, Hash::CallsBack);
+                return self.ask(pool, wants, Some((binding, Party::A)));
             }
-            (Some(_), OwnerDials::Ask, Keyed::Digits(_)) => Hash::CallsBack,
+            (Some(_), OwnerDials::Ask, Keyed::Digits(_) | Keyed::Star) => Hash::CallsBack,
             (None, OwnerDials::Callback | OwnerDials::Ask, _) => Hash::Nothing,
         };
         let Keyed::Digits(run) = digits else {
             let is_open = self.table.any_open_at(self.attempt.dialled, arrived);
             return match digits {
-                Keyed::Nothing if is_open => self.ask(pool, hash, None),
-                Keyed::Nothing | Keyed::Hash | Keyed::Digits(_) => self.refuse(Reason::NoBinding, None),
+                Keyed::Nothing if is_open => self.ask(pool, extension(pool, hash), None),
+                Keyed::Nothing | Keyed::Hash | Keyed::Star | Keyed::Digits(_) => {
+                    self.refuse(Reason::NoBinding, None)
+                }
             };
         };
         let Some(e) = run.extension() else {
@@ -57,18 +60,16 @@ impl Case<'_> {
         }
     }
 
-    fn ask(
+    /// The caller is asked for keys, as the pool says, if there is room for his call.
+    pub(super) fn ask(
         &self,
         pool: &Pool,
-        hash: Hash,
+        wants: Wants,
         found: Option<(Arc<Binding>, Party)>,
     ) -> Result<Decision, Refusal> {
         self.check_seats(found.clone())?;
         Ok(Decision::Collect(Collect {
-            wants: Wants::Extension {
-                width: pool.extension_width,
-                hash,
-            },
+            wants,
             how: pool.collect,
             number: self.number.clone(),
             calling: self.attempt.caller.map(RealNumber::new),
@@ -87,5 +88,13 @@ impl Case<'_> {
             .filter(|binding| binding.mode() == Mode::Axe)
             .partition(|binding| binding.terms.direction.allows(Side::A));
         if may.is_empty() { not } else { may }
+    }
+}
+
+/// An extension is asked for.
+const fn extension(pool: &Pool, hash: Hash) -> Wants {
+    Wants::Extension {
+        width: pool.extension_width,
+        hash,
     }
 }

@@ -7,6 +7,7 @@ use crate::base::time::Wall;
 use crate::masking::binding::{Binding, Ended, Party};
 use crate::masking::collect::{Hash, Wants};
 use crate::masking::inventory::NumberState;
+use crate::masking::menu::Choice;
 use crate::masking::reason::Reason;
 use crate::masking::seats::Full;
 use crate::masking::table::Table;
@@ -36,8 +37,8 @@ pub enum Verdict {
     },
     /// The caller is asked for keys first.
     Collect {
-        /// Digits with which his answer is whole.
-        width: u8,
+        /// Digits with which his answer is whole; `None`: he chooses from a menu, whose answers are of any length.
+        width: Option<u8>,
         /// Who he is, if that is known before he keys.
         caller: Option<Party>,
         /// By which binding that is known.
@@ -147,7 +148,7 @@ pub fn explain(table: &Table, attempt: &Attempt, plan: &NumberPlan, audience: Au
             if let (Some(binding), Some(party)) = (&binding, party) {
                 sentences.push(party_sentence(&caller, party, binding));
             }
-            sentences.push(asked_sentence(collect.wants, &caller));
+            sentences.push(asked_sentence(&collect.wants, &caller, &number_text));
             Verdict::Collect {
                 width: collect.wants.width(),
                 caller: party,
@@ -178,7 +179,7 @@ pub fn explain(table: &Table, attempt: &Attempt, plan: &NumberPlan, audience: Au
     Explanation { verdict, sentences }
 }
 
-fn asked_sentence(wants: Wants, caller: &str) -> String {
+fn asked_sentence(wants: &Wants, caller: &str, number_text: &dyn Fn(Tel) -> String) -> String {
     match wants {
         Wants::Extension { width, hash } => {
             let back = match hash {
@@ -186,6 +187,22 @@ fn asked_sentence(wants: Wants, caller: &str) -> String {
                 Hash::CallsBack => ", or for # to be called back",
             };
             format!("{caller} is asked for an extension of {width} digits{back}.")
+        }
+        Wants::Choice(menu) => {
+            let choices = menu.choices.iter().map(|Choice { keys, to }| {
+                let to: Vec<String> = to.iter().map(|number| number_text(number.reveal())).collect();
+                format!("{keys} for {}", to.join(", then "))
+            });
+            let choices: Vec<String> = choices.collect();
+            let nothing = match menu.default {
+                None => "asks him again, three times in all".to_owned(),
+                Some(keys) => format!("is as good as {keys}"),
+            };
+            format!(
+                "{caller} hears {} and chooses: {}. To key nothing {nothing}.",
+                menu.prompt,
+                choices.join("; ")
+            )
         }
     }
 }

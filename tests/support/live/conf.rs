@@ -22,10 +22,9 @@ fn write_prompts(dir: &Path, words: Words) {
     };
     match words {
         Words::Tones => {
-            let whole = prompts::PROMPTS.map(|(name, hz)| (name, prompts::samples(hz)));
             let short = prompts::ASKING.map(|(name, hz)| (name, prompts::samples(hz)[..4_000].to_vec()));
-            for (name, samples) in whole.iter().chain(&short) {
-                write(name, wav::write(SAMPLE_RATE_HZ, samples));
+            for (name, samples) in prompts::everywhere().chain(short) {
+                write(name, wav::write(SAMPLE_RATE_HZ, &samples));
             }
         }
         Words::Shipped => {

@@ -267,8 +267,8 @@ fn prompts(words: Words) -> Arc<Prompts> {
     let mut all = Prompts::default();
     let clips: Vec<(&str, Clip)> = match words {
         Words::Tones => {
-            let of = |(name, hz)| (name, Clip::new(&prompts::samples(hz), Repeats::Once));
-            prompts::PROMPTS.into_iter().map(of).collect()
+            let of = |(name, samples): (_, Vec<i16>)| (name, Clip::new(&samples, Repeats::Once));
+            prompts::everywhere().map(of).collect()
         }
         Words::Shipped => {
             let names = PromptName::ALL.map(|(name, _)| (name, name));

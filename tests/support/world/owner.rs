@@ -1,5 +1,6 @@
 //! What the owner of the numbers does: written to the table at once, and told to the law.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use umbra::base::limits::{CALLEE_TIME, RING_EACH_DEFAULT};
@@ -12,7 +13,9 @@ use umbra::masking::cues::{Cues, Early, Hearers};
 use umbra::masking::group::GroupId;
 use umbra::masking::inventory::{Callback, DEFAULT_ACCOUNT, DEFAULT_POOL, NumberState, OwnerDials, Standing};
 use umbra::masking::listing::BindingFilter;
+use umbra::masking::menu::{Choice, Menu};
 use umbra::masking::quarantine::{Grip, Quarantine};
+use umbra::masking::question::QuestionChange;
 use umbra::masking::request::{
     BindRequest, DryRun, GroupRequest, OnConflict, PoolChange, Refused, Unbind, UpdateRequest, Wanted, Write,
     XChoice,
@@ -78,6 +81,7 @@ impl World {
                 "owner-dials=ask" => change.owner_dials = Some(OwnerDials::Ask),
                 "callback=last" => change.callback = Some(Callback::Last),
                 "calls-per-x=1" => change.calls_per_x = Some(Some(1)),
+                "question=question" => change.question.prompt = Some(Some("question".into())),
                 other => match other.strip_prefix("width=").and_then(|width| width.parse().ok()) {
                     Some(width) => change.extension_width = Some(width),
                     None => panic!("no setting of a pool is {other}"),
@@ -185,6 +189,8 @@ impl World {
             }),
             max_duration: binding.max,
             callback: callback.map(RealNumber::new),
+            display: (!binding.display.is_empty()).then(|| VirtualNumber::new(self.tel(&binding.display))),
+            menu: (!binding.menu.is_empty()).then(|| Arc::new(self.menu(binding))),
             cues: cues(&binding.cues).some(),
             ..Rare::default()
         };
@@ -210,6 +216,20 @@ impl World {
         let wrong = self.law.promise(promise);
         self.blame(wrong);
         Ok(())
+    }
+
+    /// The menu of a 400 number.
+    fn menu(&self, binding: &Binding) -> Menu {
+        let person = |one: &String| RealNumber::new(self.tel(one));
+        let choices = binding.choices.iter().map(|(keys, to)| Choice {
+            keys: keys.parse().expect("keys"),
+            to: to.iter().map(person).collect(),
+        });
+        Menu {
+            prompt: binding.menu.as_str().into(),
+            choices: choices.collect(),
+            default: binding.menu_default.parse().ok(),
+        }
     }
 
     /// A group of these members, in the mode's pool.
@@ -405,6 +425,7 @@ impl World {
 /// What is heard beside the parties.
 fn cues(said: &[(String, String)]) -> Cues {
     let mut cues = Cues::default();
+    let mut question = QuestionChange::default();
     for (key, value) in said {
         let prompt = || Some(Box::from(&**value));
         let hearers = || {
@@ -421,8 +442,13 @@ fn cues(said: &[(String, String)]) -> Cues {
             "waiting_callee" => cues.waiting_callee = prompt(),
             "whisper" => cues.whisper = prompt(),
             "record_tone" => cues.record_tone = hearers(),
+            "question" => question.prompt = Some(prompt()),
+            "question_to" => question.to = hearers(),
+            "question_keys" => question.keys = value.parse().ok(),
+            "question_loops" => question.loops = value.parse().ok(),
             other => panic!("nothing heard is called {other}"),
         }
     }
+    cues.question = question.after(None).map(Box::new);
     cues
 }

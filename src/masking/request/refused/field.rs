@@ -47,6 +47,10 @@ pub enum Field {
     WaitingCallee,
     /// `whisper`
     Whisper,
+    /// `question`
+    Question,
+    /// `question_loops`
+    QuestionLoops,
     /// `axb_pairs_per_x`
     PairsPerX,
     /// `relations_per_y`
@@ -83,6 +87,8 @@ pub enum Field {
     Ring,
     /// `display`
     Display,
+    /// `menu`
+    Menu,
     /// `extension`
     Extension,
     /// `callback`
@@ -120,6 +126,8 @@ impl Field {
             Self::WaitingCaller => "waiting_caller",
             Self::WaitingCallee => "waiting_callee",
             Self::Whisper => "whisper",
+            Self::Question => "question",
+            Self::QuestionLoops => "question_loops",
             Self::PairsPerX => "axb_pairs_per_x",
             Self::RelationsPerY => "relations_per_y",
             Self::CallsPerX => "calls_per_x",
@@ -138,6 +146,7 @@ impl Field {
             Self::Default => "default",
             Self::Ring => "ring",
             Self::Display => "display",
+            Self::Menu => "menu",
             Self::Extension => "extension",
             Self::Callback => "callback",
             Self::ExtensionWidth => "extension_width",
@@ -162,7 +171,8 @@ impl Field {
             Self::RingTimeout => "5 to 180 seconds",
             Self::OrderId => "at most 64 bytes",
             Self::UserData => "at most 256 bytes",
-            Self::WaitingCaller | Self::WaitingCallee | Self::Whisper => {
+            Self::QuestionLoops => "1 to 5",
+            Self::WaitingCaller | Self::WaitingCallee | Self::Whisper | Self::Question => {
                 "a prompt's name: 1 to 64 bytes without control characters"
             }
             Self::PairsPerX | Self::RelationsPerY => "1 to 5000",
@@ -183,6 +193,7 @@ impl Field {
             Self::Default => "a member of the group",
             Self::Ring => "1 to 10 other numbers that ring 5 to 20 seconds each",
             Self::Display => "a number",
+            Self::Menu => "a prompt and 1 to 20 answers, with the numbers that each leads to",
             Self::Extension => "as many digits as its pool says, not all of them zero",
             Self::ExtensionWidth => "1 to 4",
             Self::ExtensionsPerX => "1 to 9999",

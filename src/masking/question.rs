@@ -1,0 +1,195 @@
+//! What a party is asked when the other one has hung up: how it was, to be answered by one key.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::cues::{Hearers, is_name};
+use super::request::{Field, Refused};
+use crate::base::limits::{QUESTION_LOOPS, QUESTION_LOOPS_MAX};
+
+/// The question at the end of a call, whoever of those who are to hear it stays on the line.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct EndQuestion {
+    /// The prompt, as the prompt store names it.
+    pub prompt: Box<str>,
+    /// Who is asked if he stays.
+    pub to: Hearers,
+    /// The keys that answer it.
+    pub keys: Keys,
+    /// How often it is asked, 1 to 5.
+    pub loops: u8,
+}
+
+impl EndQuestion {
+    /// The one that ships: good, fair or poor, asked of the caller.
+    pub fn shipped() -> Self {
+        Self {
+            prompt: "question".into(),
+            to: Hearers::Caller,
+            keys: Keys::THREE,
+            loops: QUESTION_LOOPS,
+        }
+    }
+
+    /// Everything within its bounds.
+    ///
+    /// # Errors
+    /// The field that isn't.
+    pub(super) fn check(&self) -> Result<(), Refused> {
+        if !is_name(&self.prompt) {
+            return Err(Refused::BoundsOf(Field::Question));
+        }
+        if !(1..=QUESTION_LOOPS_MAX).contains(&self.loops) {
+            return Err(Refused::BoundsOf(Field::QuestionLoops));
+        }
+        Ok(())
+    }
+}
+
+/// The keys of a phone, in the order in which they are written.
+const LETTERS: [u8; 12] = *b"0123456789*#";
+
+/// Some keys of a phone, one at least.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct Keys(u16);
+
+/// The text names no keys.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("one or more different keys of 0 to 9, * and #")]
+pub struct NoKeys;
+
+impl Keys {
+    /// `123`
+    pub const THREE: Self = Self(0b1110);
+
+    /// Whether this is one of them.
+    pub fn has(self, letter: u8) -> bool {
+        let place = LETTERS.iter().position(|key| *key == letter);
+        place.is_some_and(|place| self.0 & (1 << place) != 0)
+    }
+}
+
+impl FromStr for Keys {
+    type Err = NoKeys;
+
+    fn from_str(text: &str) -> Result<Self, NoKeys> {
+        let mut keys = Self(0);
+        for letter in text.bytes() {
+            let place = LETTERS.iter().position(|key| *key == letter).ok_or(NoKeys)?;
+            if keys.has(letter) {
+                return Err(NoKeys);
+            }
+            keys.0 |= 1 << place;
+        }
+        Some(keys).filter(|keys| keys.0 != 0).ok_or(NoKeys)
+    }
+}
+
+impl fmt::Display for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut keys = LETTERS.into_iter().filter(|letter| self.has(*letter));
+        keys.try_for_each(|letter| write!(f, "{}", char::from(letter)))
+    }
+}
+
+/// What a request says of it: `None` leaves, a prompt of `Some(None)` takes all of it away. Where there was none, what isn't
+/// named is as in [the one that ships](EndQuestion::shipped).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct QuestionChange {
+    /// The prompt.
+    pub prompt: Option<Option<Box<str>>>,
+    /// Who is asked.
+    pub to: Option<Hearers>,
+    /// The keys.
+    pub keys: Option<Keys>,
+    /// How often.
+    pub loops: Option<u8>,
+}
+
+impl QuestionChange {
+    /// The question as it is after it.
+    pub fn after(self, old: Option<&EndQuestion>) -> Option<EndQuestion> {
+        let is_silent = self == Self::default();
+        let base = match (&self.prompt, old) {
+            (Some(None), _) => return None,
+            (_, Some(old)) => old.clone(),
+            (None, None) if is_silent => return None,
+            (None | Some(Some(_)), None) => EndQuestion::shipped(),
+        };
+        Some(EndQuestion {
+            prompt: self.prompt.flatten().unwrap_or(base.prompt),
+            to: self.to.unwrap_or(base.to),
+            keys: self.keys.unwrap_or(base.keys),
+            loops: self.loops.unwrap_or(base.loops),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_one_or_more_of_a_phone_each_once() {
+        for text in ["1", "123", "0123456789*#", "*", "#"] {
+            let keys: Keys = text.parse().expect(text);
+            assert_eq!(keys.to_string(), text);
+            assert!(
+                LETTERS
+                    .iter()
+                    .all(|key| keys.has(*key) == text.as_bytes().contains(key))
+            );
+        }
+        assert_eq!("321".parse(), Ok(Keys::THREE));
+        for text in ["", "11", "1a", "1 2", "A"] {
+            assert_eq!(text.parse::<Keys>(), Err(NoKeys), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_named_is_as_it_was_or_as_it_ships() {
+        assert_eq!(QuestionChange::default().after(None), None);
+        let keys = QuestionChange {
+            keys: "12".parse().ok(),
+            ..QuestionChange::default()
+        };
+        let asked = keys.after(None).expect("the one that ships");
+        let shipped = EndQuestion {
+            keys: "12".parse().expect("keys"),
+            ..EndQuestion::shipped()
+        };
+        assert_eq!(asked, shipped);
+        let other = QuestionChange {
+            prompt: Some(Some("rate".into())),
+            ..QuestionChange::default()
+        };
+        let asked = other.after(Some(&asked)).expect("another prompt");
+        assert_eq!((&*asked.prompt, asked.keys), ("rate", shipped.keys));
+        let none = QuestionChange {
+            prompt: Some(None),
+            ..QuestionChange::default()
+        };
+        assert_eq!(none.after(Some(&asked)), None);
+    }
+
+    #[test]
+    fn what_is_out_of_bounds_is_named() {
+        let check = |change: fn(&mut EndQuestion)| {
+            let mut question = EndQuestion::shipped();
+            change(&mut question);
+            question.check()
+        };
+        assert_eq!(check(|_| {}), Ok(()));
+        assert_eq!(
+            check(|q| q.prompt = "".into()),
+            Err(Refused::BoundsOf(Field::Question))
+        );
+        for loops in [0, 6] {
+            let mut question = EndQuestion::shipped();
+            question.loops = loops;
+            assert_eq!(question.check(), Err(Refused::BoundsOf(Field::QuestionLoops)));
+        }
+    }
+}
