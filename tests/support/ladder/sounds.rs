@@ -100,7 +100,7 @@ impl<S: Stage> Play<S> {
             };
             let heard = self.heard_since(place);
             if let Ok(Heard { samples, next, .. }) = &heard
-                && heard::is_quiet(samples)
+                && heard::is_silent(samples)
                 && let Some(next) = next
             {
                 // Nothing but silence, until something began off its beat.
