@@ -240,7 +240,7 @@ impl EventLoop {
         let mut tide = Tide::Calm;
         loop {
             self.close_batch(&mut handler, &mut outbox);
-            // Behind what belongs to calls.
+            // Behind what belongs to calls; in a flood, a batch of them has left while its socket was read.
             self.send_refusals(&mut fresh);
             let rests_since = self.clock.now().at;
             let mut idle_since = rests_since;

@@ -309,7 +309,12 @@ fn overloaded(shard: &Shard, trunk: &Trunk, path: Path, request: &Message<'_>, r
     };
     let (answer, tag_ends) = build::response_of(request, path.remote, &response, room);
     let behind_tag = answer.len() - tag_ends;
-    of_one_length(answering(answer, || Some(trunk.overload.wanted())), behind_tag)
+    let answer = answering(answer, || Some(trunk.overload.wanted()));
+    // A tag that isn't ours stays as it is.
+    if request.to_tag().is_some() {
+        return answer;
+    }
+    of_one_length(answer, behind_tag)
 }
 
 /// The answer with a tag so much longer that its length is a round one: those of one length leave together. So many bytes

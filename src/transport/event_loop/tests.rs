@@ -92,6 +92,23 @@ fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).expect("text")
 }
 
+/// What each of two shards was told, in their order.
+fn both_told(told: &mpsc::Receiver<(usize, SocketAddr, Why)>) -> [(usize, SocketAddr, Why); 2] {
+    let mut both = [told.recv_timeout(PATIENCE), told.recv_timeout(PATIENCE)].map(|one| one.expect("both"));
+    both.sort_by_key(|(index, ..)| *index);
+    both
+}
+
+/// Ends the loops that run in these threads.
+fn stop(transport: &Transport, threads: Vec<std::thread::JoinHandle<()>>) {
+    for door in transport.doors.iter() {
+        door.tell(Message::Stop).expect("there is room");
+    }
+    for thread in threads {
+        thread.join().expect("no panic");
+    }
+}
+
 fn receive(socket: &UdpSocket) -> Vec<u8> {
     let mut buffer = vec![0; 65_535];
     let len = socket.recv(&mut buffer).expect("something comes");
@@ -169,15 +186,11 @@ fn a_message_to_nobody_comes_back_as_refused_to_every_shard_and_others_still_arr
     for _ in 0..50 {
         assert_eq!(receive(&friend), b"found");
     }
-    let mut heard = [told.recv_timeout(PATIENCE), told.recv_timeout(PATIENCE)].map(|h| h.expect("both"));
-    heard.sort_by_key(|(index, ..)| *index);
-    assert_eq!(heard, [(0, nobody, Why::Refused), (1, nobody, Why::Refused)]);
-    for door in transport.doors.iter() {
-        door.tell(Message::Stop).expect("there is room");
-    }
-    for thread in threads {
-        thread.join().expect("no panic");
-    }
+    assert_eq!(
+        both_told(&told),
+        [(0, nobody, Why::Refused), (1, nobody, Why::Refused)]
+    );
+    stop(&transport, threads);
 }
 
 #[test]
@@ -242,12 +255,7 @@ fn every_shard_gets_its_own_call_ids_whatever_socket_they_come_by() {
         assert!(seen.insert(call_id), "once");
     }
     assert!(by_shard.iter().all(|n| *n > 0), "{by_shard:?}");
-    for door in transport.doors.iter() {
-        door.tell(Message::Stop).expect("there is room");
-    }
-    for thread in threads {
-        thread.join().expect("no panic");
-    }
+    stop(&transport, threads);
 }
 
 #[test]

@@ -97,12 +97,7 @@ fn every_shard_gets_its_own_calls_off_one_connection_and_answers_over_it() {
     answered.dedup();
     assert_eq!(answered.len(), 60);
     assert_eq!(transport.stats.connections.load(Ordering::Relaxed), 1);
-    for door in transport.doors.iter() {
-        door.tell(Message::Stop).expect("there is room");
-    }
-    for thread in threads {
-        thread.join().expect("no panic");
-    }
+    stop(&transport, threads);
 }
 
 #[test]
@@ -136,16 +131,12 @@ fn a_refused_connection_is_told_to_every_shard_whichever_sent() {
         sender
             .tell(Message::Order(Command::Drain))
             .expect("there is room");
-        let mut heard = [told.recv_timeout(PATIENCE), told.recv_timeout(PATIENCE)].map(|h| h.expect("both"));
-        heard.sort_by_key(|(index, ..)| *index);
-        assert_eq!(heard, [(0, nobody, Why::Refused), (1, nobody, Why::Refused)]);
+        assert_eq!(
+            both_told(&told),
+            [(0, nobody, Why::Refused), (1, nobody, Why::Refused)]
+        );
     }
-    for door in transport.doors.iter() {
-        door.tell(Message::Stop).expect("there is room");
-    }
-    for thread in threads {
-        thread.join().expect("no panic");
-    }
+    stop(&transport, threads);
 }
 
 #[test]
