@@ -246,7 +246,11 @@ impl Call {
         }
         self.hear_no_more(hands, stays);
         match self.prompt(PromptName::Thanks.name()) {
-            Some(clip) => self.say_to_who_stays(hands, now, Step::Thanks, &clip),
+            Some(clip) => {
+                self.say_to_who_stays(hands, now, Step::Thanks, &clip);
+                // Should the server die while it thanks, the answer stands.
+                self.journal_end(hands);
+            }
             None => self.end_question(hands, now),
         }
     }
