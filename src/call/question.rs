@@ -116,6 +116,8 @@ impl Call {
         if let Some(pass) = self.passes.get_mut(left.index()) {
             *pass = None;
         }
+        // The talk is over: somebody else may have its place.
+        self.seat = None;
         self.bridge.part_with(hands, left);
         self.hear(hands, stays);
         self.record.question = Some(Box::new(Questioned {
