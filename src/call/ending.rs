@@ -29,7 +29,7 @@ impl Call {
         self.stop_clock(hands);
         self.stop_cue(hands);
         self.asking = None;
-        let questioned = self.question_over(&end);
+        let questioned = self.question_over(hands, &end);
         let parted = self.parted(hands, &end);
         let end = questioned.or(parted).unwrap_or(end);
         if questioned.is_none() {

@@ -100,6 +100,10 @@ impl Call {
         if !is_open || !is_there || door != Door::Open || !kept::is_calm(self) {
             return Stays::No;
         }
+        // One limit for all who hear us without a call of theirs.
+        if hands.announcing >= self.config.announcements_max {
+            return Stays::No;
+        }
         let question = self.cue.left.as_ref().and_then(|left| left.question.as_ref());
         let Some(question) = question.filter(|question| is_for(question.to, stays)).cloned() else {
             return Stays::No;
@@ -129,6 +133,7 @@ impl Call {
             key: None,
             result: Answer::Open,
         }));
+        hands.announcing += 1;
         self.question = Some(Box::new(Asking {
             stays,
             question,
@@ -266,8 +271,9 @@ impl Call {
     }
 
     /// The call ends, whatever for: what came of the question. The end that it is by is that of the talk, if it was asked.
-    pub(super) fn question_over(&mut self, end: &End) -> Option<End> {
+    pub(super) fn question_over(&mut self, hands: &mut Hands, end: &End) -> Option<End> {
         let asking = self.question.take()?;
+        hands.announcing = hands.announcing.saturating_sub(1);
         self.note_answer(match (end.refusal, end.cause) {
             (None, None) => Answer::HungUp,
             (Some(_), _) | (_, Some(_)) => Answer::Cut,
