@@ -120,12 +120,8 @@ impl Call {
             hands.timers.cancel(timer);
         }
         self.bridge.give_back(hands, now.at);
-        if let Some(answered_at) = self.record.answered_at {
-            let talked = self.record.ended_at.since(answered_at);
-            // What was heard before this process, nobody knows any more.
-            let before = self.talk.map_or(Duration::ZERO, |talk| talk.before);
-            let talked = talked.saturating_sub(before);
-            self.record.media.audio = self.audio(talked).and_then(Audio::fault);
+        if self.record.answered_at.is_some() {
+            self.record.media.audio = self.audio_of_talk().and_then(Audio::fault);
         }
         self.tell(
             hands,

@@ -123,6 +123,7 @@ impl Call {
         // The talk is over: somebody else may have its place.
         self.seat = None;
         self.bridge.part_with(hands, left);
+        self.count_talk(hands, stays);
         self.hear(hands, stays);
         self.record.question = Some(Box::new(Questioned {
             of: match stays {

@@ -1,5 +1,6 @@
 //! What the media threads are told of a call, and what they tell.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
@@ -27,14 +28,21 @@ pub enum Keys {
     Untold,
 }
 
-/// Whether one of the two legs has left the other.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Gone {
-    No,
-    /// This one, whose flow has still to tell its counts.
-    Closing(LegName),
-    /// This one.
-    Yes(LegName),
+/// One of the two legs has left the other.
+#[derive(Debug)]
+pub(super) struct Gone {
+    leg: LegName,
+    /// Whether its flow has still to tell its counts.
+    closes: Opened,
+    /// What the two descriptions said at that moment: the record's words on the audio are about the talk.
+    said: [Said; 2],
+}
+
+/// What a leg's description says of its peer's media.
+#[derive(Clone, Copy, Debug)]
+struct Said {
+    named: Option<SocketAddr>,
+    sends: Sends,
 }
 
 impl Bridge {
@@ -45,7 +53,7 @@ impl Bridge {
             EarlyMedia::Relay | EarlyMedia::Ringback | EarlyMedia::Block if self.talking.is_some() => {}
             EarlyMedia::Relay | EarlyMedia::Ringback | EarlyMedia::Block => return self.order_sounds(hands),
         }
-        let gone = self.gone;
+        let gone = self.gone.as_ref().map(|gone| gone.leg);
         let Some([caller, callee]) = self.sides.as_mut() else {
             return;
         };
@@ -64,10 +72,10 @@ impl Bridge {
             }
         };
         let callee_agreed = callee.agreed.clone();
-        if !gone.is(LegName::Caller) {
+        if gone != Some(LegName::Caller) {
             order(caller, callee_agreed.as_ref());
         }
-        if !gone.is(LegName::Callee) {
+        if gone != Some(LegName::Callee) {
             order(callee, caller.agreed.as_ref());
         }
         let both = (Opened::Yes, Opened::Yes);
@@ -85,32 +93,30 @@ impl Bridge {
     pub fn part_with(&mut self, hands: &mut Hands, leg: LegName) {
         self.hush(hands, leg);
         self.joined = Joined::No;
-        self.gone = Gone::Yes(leg);
+        let said = [LegName::Caller, LegName::Callee].map(|leg| self.said(leg));
+        let mut closes = Opened::No;
         if let Some(side) = self.side_mut(leg).filter(|side| side.open == Opened::Yes) {
-            side.open = Opened::No;
+            closes = std::mem::replace(&mut side.open, Opened::No);
             let close = Order::Close(side.port);
-            self.gone = Gone::Closing(leg);
             hands.out.push_back(Output::Media(close));
         }
+        self.gone = Some(Box::new(Gone { leg, closes, said }));
     }
 
     /// Whether the party of this leg has left the other one.
     pub fn has_left(&self, leg: LegName) -> bool {
-        self.gone.is(leg)
+        self.gone.as_ref().is_some_and(|gone| gone.leg == leg)
     }
 
     /// Whether its flow has still to tell its counts.
     pub fn is_closing(&self) -> bool {
-        match self.gone {
-            Gone::Closing(_) => true,
-            Gone::No | Gone::Yes(_) => false,
-        }
+        self.gone.as_ref().is_some_and(|gone| gone.closes == Opened::Yes)
     }
 
     /// It has.
     pub fn closed(&mut self) {
-        if let Gone::Closing(leg) = self.gone {
-            self.gone = Gone::Yes(leg);
+        if let Some(gone) = &mut self.gone {
+            gone.closes = Opened::No;
         }
     }
 
@@ -172,15 +178,26 @@ impl Bridge {
         }
     }
 
-    /// What was counted on a leg, beside what its description says.
+    /// What was counted on a leg in the talk, beside what its description says, or said when the talk ended.
     pub fn heard(&self, leg: LegName, counts: Counts) -> Heard {
+        let [caller, callee] = match &self.gone {
+            Some(gone) => gone.said,
+            None => [LegName::Caller, LegName::Callee].map(|leg| self.said(leg)),
+        };
+        let Said { named, sends } = match leg {
+            LegName::Caller => caller,
+            LegName::Callee => callee,
+        };
+        Heard { counts, named, sends }
+    }
+
+    fn said(&self, leg: LegName) -> Said {
         let agreed = self.agreed(leg);
         let sends = match agreed.map(|agreed| agreed.way) {
             Some(SdpWay::SendOnly | SdpWay::Inactive) => Sends::Held,
             Some(SdpWay::SendRecv | SdpWay::RecvOnly) | None => Sends::Yes,
         };
-        Heard {
-            counts,
+        Said {
             named: agreed.and_then(|agreed| agreed.rtp),
             sends,
         }
@@ -209,16 +226,6 @@ impl Bridge {
             .map(|pair| pair.theirs.name)
             .filter(|name| name.is_audio());
         seen.or_else(|| agreed.audio()).map(|name| name.name().to_owned())
-    }
-}
-
-impl Gone {
-    /// Whether it is this one.
-    fn is(self, leg: LegName) -> bool {
-        match self {
-            Self::Closing(gone) | Self::Yes(gone) => gone == leg,
-            Self::No => false,
-        }
     }
 }
 
