@@ -109,7 +109,9 @@ impl Call {
             return Stays::No;
         };
         let clip = self.prompt(&question.prompt);
-        let Some(clip) = clip.filter(|_| self.bridge.hears_us(stays) == Sounds::Yes) else {
+        // Who holds, or sends nothing, couldn't answer.
+        let is_able = self.bridge.talks(stays) && self.bridge.hears_us(stays) == Sounds::Yes;
+        let Some(clip) = clip.filter(|_| is_able) else {
             return Stays::No;
         };
         self.stop_clock(hands);

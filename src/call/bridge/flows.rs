@@ -53,11 +53,11 @@ impl Bridge {
             EarlyMedia::Relay | EarlyMedia::Ringback | EarlyMedia::Block if self.talking.is_some() => {}
             EarlyMedia::Relay | EarlyMedia::Ringback | EarlyMedia::Block => return self.order_sounds(hands),
         }
-        let gone = self.gone.as_ref().map(|gone| gone.leg);
+        let gone = self.left();
         let Some([caller, callee]) = self.sides.as_mut() else {
             return;
         };
-        let timeout = self.talking.filter(|_| !is_held(caller, callee));
+        let timeout = self.talking.filter(|_| !is_held([caller, callee], gone));
         let mut order = |near: &mut Side, far: Option<&Agreed>| {
             let Some(agreed) = &near.agreed else { return };
             let spec = Box::new(flow_spec(near, agreed, far, timeout));
@@ -91,6 +91,7 @@ impl Bridge {
     /// The party of this leg has hung up, and the other one stays: its flow ends, and nothing goes there or comes from there
     /// any more.
     pub fn part_with(&mut self, hands: &mut Hands, leg: LegName) {
+        let was_held = self.is_held();
         self.hush(hands, leg);
         self.joined = Joined::No;
         let said = [LegName::Caller, LegName::Callee].map(|leg| self.said(leg));
@@ -101,11 +102,25 @@ impl Bridge {
             hands.out.push_back(Output::Media(close));
         }
         self.gone = Some(Box::new(Gone { leg, closes, said }));
+        if was_held && !self.is_held() {
+            // The time-out of media watches over who stays.
+            self.order_flows(hands);
+        }
+    }
+
+    /// Whether the party of this leg hears and is heard, as far as its description says.
+    pub fn talks(&self, leg: LegName) -> bool {
+        self.agreed(leg)
+            .is_some_and(|agreed| agreed.way == SdpWay::SendRecv)
     }
 
     /// Whether the party of this leg has left the other one.
     pub fn has_left(&self, leg: LegName) -> bool {
-        self.gone.as_ref().is_some_and(|gone| gone.leg == leg)
+        self.left() == Some(leg)
+    }
+
+    fn left(&self) -> Option<LegName> {
+        self.gone.as_ref().map(|gone| gone.leg)
     }
 
     /// Whether its flow has still to tell its counts.
@@ -124,7 +139,7 @@ impl Bridge {
     pub fn is_held(&self) -> bool {
         self.sides
             .as_ref()
-            .is_some_and(|[caller, callee]| is_held(caller, callee))
+            .is_some_and(|[caller, callee]| is_held([caller, callee], self.left()))
     }
 
     /// What the media threads have to know of a leg; `None` as long as it has settled nothing.
@@ -134,7 +149,7 @@ impl Bridge {
             LegName::Caller => (caller, callee),
             LegName::Callee => (callee, caller),
         };
-        let timeout = self.talking.filter(|_| !is_held(caller, callee));
+        let timeout = self.talking.filter(|_| !is_held([caller, callee], self.left()));
         let agreed = near.agreed.as_ref()?;
         Some(flow_spec(near, agreed, far.agreed.as_ref(), timeout))
     }
@@ -242,10 +257,13 @@ impl Side {
     }
 }
 
-/// Whether somebody holds the call: silence is meant.
-fn is_held(caller: &Side, callee: &Side) -> bool {
-    let agreed = [&caller.agreed, &callee.agreed].into_iter().flatten();
-    agreed.into_iter().any(|agreed| agreed.way != SdpWay::SendRecv)
+/// Whether somebody holds the call: silence is meant. Who has left it holds nobody.
+fn is_held(sides: [&Side; 2], left: Option<LegName>) -> bool {
+    let names = [LegName::Caller, LegName::Callee];
+    let there = names.into_iter().zip(sides).filter(|(leg, _)| left != Some(*leg));
+    there
+        .filter_map(|(_, side)| side.agreed.as_ref())
+        .any(|agreed| agreed.way != SdpWay::SendRecv)
 }
 
 fn flow_spec(near: &Side, agreed: &Agreed, far: Option<&Agreed>, timeout: Option<Duration>) -> FlowSpec {
