@@ -123,9 +123,17 @@ impl Call {
         if self.record.answered_at.is_some() {
             self.record.media.audio = self.audio_of_talk().and_then(Audio::fault);
         }
+        // The talk's end, whatever was asked after it.
+        let ended = match self.record.question {
+            Some(_) => Now {
+                wall: self.record.ended_at,
+                ..now
+            },
+            None => now,
+        };
         self.tell(
             hands,
-            now,
+            ended,
             EventKind::Ended {
                 status: self.record.sip_status,
                 refusal: self.record.refusal,
