@@ -236,6 +236,8 @@ pub const COLLECT_TRIES: u8 = 3;
 pub const MENU_LONGEST: Duration = Duration::from_secs(180);
 /// How long whoever is asked at the end of a call may take to answer, counted from the end of the prompt.
 pub const QUESTION_WAIT: Duration = Duration::from_secs(5);
+/// How long all of it may take, whatever he keys: the longest questions, asked as often as can be, take about as long.
+pub const QUESTION_LONGEST: Duration = Duration::from_secs(180);
 /// How often he is asked if nothing is said.
 pub const QUESTION_LOOPS: u8 = 2;
 /// And at the most.

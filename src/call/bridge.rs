@@ -155,7 +155,7 @@ pub struct Bridge {
     /// Whether the two flows are: what comes in on one goes out on the other.
     joined: Joined,
     /// The leg that has left while the other one is asked how it was.
-    gone: Gone,
+    gone: Option<Box<Gone>>,
     /// The sounds of ours that the two hear.
     playing: [Option<Box<Play>>; 2],
     /// Whether it ever had one for such a sound.
@@ -177,7 +177,7 @@ impl Bridge {
             fax: Fax::Refuse,
             early: EarlyMedia::default(),
             joined: Joined::No,
-            gone: Gone::No,
+            gone: None,
             playing: [None, None],
             voiced: Voiced::No,
         }

@@ -29,7 +29,7 @@ impl Call {
         self.stop_clock(hands);
         self.stop_cue(hands);
         self.asking = None;
-        let questioned = self.question_over(&end);
+        let questioned = self.question_over(hands, &end);
         let parted = self.parted(hands, &end);
         let end = questioned.or(parted).unwrap_or(end);
         if questioned.is_none() {
@@ -120,16 +120,20 @@ impl Call {
             hands.timers.cancel(timer);
         }
         self.bridge.give_back(hands, now.at);
-        if let Some(answered_at) = self.record.answered_at {
-            let talked = self.record.ended_at.since(answered_at);
-            // What was heard before this process, nobody knows any more.
-            let before = self.talk.map_or(Duration::ZERO, |talk| talk.before);
-            let talked = talked.saturating_sub(before);
-            self.record.media.audio = self.audio(talked).and_then(Audio::fault);
+        if self.record.answered_at.is_some() {
+            self.record.media.audio = self.audio_of_talk().and_then(Audio::fault);
         }
+        // The talk's end, whatever was asked after it.
+        let ended = match self.record.question {
+            Some(_) => Now {
+                wall: self.record.ended_at,
+                ..now
+            },
+            None => now,
+        };
         self.tell(
             hands,
-            now,
+            ended,
             EventKind::Ended {
                 status: self.record.sip_status,
                 refusal: self.record.refusal,

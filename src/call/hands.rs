@@ -200,7 +200,7 @@ pub struct Hands {
     pub shard: Shard,
     /// What is said to the journal.
     pub keeping: Keeping,
-    /// How many refused callers hear why at present.
+    /// How many refused callers hear why at present, and parties of calls that are over are asked how it was.
     pub announcing: usize,
     /// Room to write entries for the journal in.
     pub ink: Vec<u8>,

@@ -469,10 +469,12 @@ impl Call {
             arrived_at: record.arrived_at,
             answered_at: record.answered_at,
             media: Media {
-                audio: self
-                    .talk
-                    .and_then(|talk| self.audio(now.at - talk.since))
-                    .and_then(Audio::words),
+                audio: match (&self.question, self.talk) {
+                    (Some(_), _) => self.audio_of_talk(),
+                    (None, Some(talk)) => self.audio(now.at - talk.since),
+                    (None, None) => None,
+                }
+                .and_then(Audio::words),
                 ..record.media.clone()
             },
         }

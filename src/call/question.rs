@@ -10,6 +10,7 @@
 //! **What outlives the process.** Nothing: the record is in the journal, and the next process hangs up.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::bridge::Sounds;
 use super::cdr::{Answer, Questioned, ReleasedBy, Side};
@@ -20,8 +21,8 @@ use super::overload::Door;
 use super::phase::{Call, End, Recorded};
 use super::port::LegName;
 use super::prompts::PromptName;
-use crate::base::limits::{CUE_LASTS_MAX, QUESTION_WAIT};
-use crate::base::time::Now;
+use crate::base::limits::{CUE_LASTS_MAX, QUESTION_LONGEST, QUESTION_WAIT};
+use crate::base::time::{Instant, Now};
 use crate::masking::cues::Hearers;
 use crate::masking::question::EndQuestion;
 use crate::rtp::clip::{Clip, Repeats};
@@ -39,6 +40,10 @@ pub struct Asking {
     step: Step,
     /// What it comes to if no key is right.
     otherwise: Answer,
+    /// How many keys were none of the question's: each is a try.
+    wrong: u8,
+    /// When it is over at the latest.
+    until: Instant,
 }
 
 /// How far it is.
@@ -95,12 +100,18 @@ impl Call {
         if !is_open || !is_there || door != Door::Open || !kept::is_calm(self) {
             return Stays::No;
         }
+        // One limit for all who hear us without a call of theirs.
+        if hands.announcing >= self.config.announcements_max {
+            return Stays::No;
+        }
         let question = self.cue.left.as_ref().and_then(|left| left.question.as_ref());
         let Some(question) = question.filter(|question| is_for(question.to, stays)).cloned() else {
             return Stays::No;
         };
         let clip = self.prompt(&question.prompt);
-        let Some(clip) = clip.filter(|_| self.bridge.hears_us(stays) == Sounds::Yes) else {
+        // Who holds, or sends nothing, couldn't answer.
+        let is_able = self.bridge.talks(stays) && self.bridge.hears_us(stays) == Sounds::Yes;
+        let Some(clip) = clip.filter(|_| is_able) else {
             return Stays::No;
         };
         self.stop_clock(hands);
@@ -111,7 +122,10 @@ impl Call {
         if let Some(pass) = self.passes.get_mut(left.index()) {
             *pass = None;
         }
+        // The talk is over: somebody else may have its place.
+        self.seat = None;
         self.bridge.part_with(hands, left);
+        self.count_talk(hands, stays);
         self.hear(hands, stays);
         self.record.question = Some(Box::new(Questioned {
             of: match stays {
@@ -122,6 +136,7 @@ impl Call {
             key: None,
             result: Answer::Open,
         }));
+        hands.announcing += 1;
         self.question = Some(Box::new(Asking {
             stays,
             question,
@@ -129,6 +144,8 @@ impl Call {
             end,
             step: Step::Asks,
             otherwise: Answer::None,
+            wrong: 0,
+            until: now.at + QUESTION_LONGEST,
         }));
         self.ask_question(hands, now);
         // Should the server die meanwhile, the record is as it stands.
@@ -155,13 +172,22 @@ impl Call {
         // Who holds hears nothing, and has as long to come back.
         let _ = self.bridge.cue(hands, asking.stays, clip, Repeats::Once);
         let lasts = clip.lasts().min(CUE_LASTS_MAX);
+        self.wake_question(hands, now, lasts);
+    }
+
+    /// The present step is over by then; and the question, however many steps it had, by its own time.
+    fn wake_question(&mut self, hands: &mut Hands, now: Now, lasts: Duration) {
+        let Some(asking) = &self.question else { return };
+        let at = (now.at + lasts).min(asking.until);
         self.stop_clock(hands);
-        self.clock = Some(hands.wake(self.me, now.at + lasts, CallTimer::Question));
+        self.clock = Some(hands.wake(self.me, at, CallTimer::Question));
     }
 
     /// What was said has been heard, or no key came for a while.
     pub(super) fn question_due(&mut self, hands: &mut Hands, now: Now) {
+        let is_late = |asking: &Asking| asking.until <= now.at;
         match self.question.as_ref().map(|asking| asking.step) {
+            Some(_) if self.question.as_deref().is_some_and(is_late) => self.end_question(hands, now),
             Some(Step::Asks) => self.await_answer(hands, now),
             Some(Step::Wrong) => self.ask_question(hands, now),
             Some(Step::Listens) => self.ask_again(hands, now),
@@ -179,7 +205,7 @@ impl Call {
         let _ = self
             .bridge
             .cue(hands, asking.stays, &Clip::silence(), Repeats::Forever);
-        self.clock = Some(hands.wake(self.me, now.at + QUESTION_WAIT, CallTimer::Question));
+        self.wake_question(hands, now, QUESTION_WAIT);
     }
 
     /// Nobody has answered: once more, unless it was asked often enough.
@@ -195,7 +221,7 @@ impl Call {
         let asked = self.record.question.as_ref().map_or(0, |question| question.asked);
         self.question
             .as_ref()
-            .is_none_or(|asking| asked >= asking.question.loops)
+            .is_none_or(|asking| asked.max(asking.wrong) >= asking.question.loops)
     }
 
     /// Whose keys answer the question, if it waits for one.
@@ -215,6 +241,7 @@ impl Call {
         let letter = key.letter();
         if !asking.question.keys.has(letter) {
             asking.otherwise = Answer::Wrong;
+            asking.wrong = asking.wrong.saturating_add(1);
             let wrong = self.prompt(PromptName::WrongChoice.name());
             return match wrong {
                 _ if self.was_asked_enough() => self.end_question(hands, now),
@@ -229,7 +256,11 @@ impl Call {
         }
         self.hear_no_more(hands, stays);
         match self.prompt(PromptName::Thanks.name()) {
-            Some(clip) => self.say_to_who_stays(hands, now, Step::Thanks, &clip),
+            Some(clip) => {
+                self.say_to_who_stays(hands, now, Step::Thanks, &clip);
+                // Should the server die while it thanks, the answer stands.
+                self.journal_end(hands);
+            }
             None => self.end_question(hands, now),
         }
     }
@@ -243,8 +274,9 @@ impl Call {
     }
 
     /// The call ends, whatever for: what came of the question. The end that it is by is that of the talk, if it was asked.
-    pub(super) fn question_over(&mut self, end: &End) -> Option<End> {
+    pub(super) fn question_over(&mut self, hands: &mut Hands, end: &End) -> Option<End> {
         let asking = self.question.take()?;
+        hands.announcing = hands.announcing.saturating_sub(1);
         self.note_answer(match (end.refusal, end.cause) {
             (None, None) => Answer::HungUp,
             (Some(_), _) | (_, Some(_)) => Answer::Cut,

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::audio::{self, Audio};
 use super::hands::Hands;
-use super::media::MediaPort;
+use super::media::{MediaPort, Order};
 use super::phase::{Call, Recorded};
-use super::port::LegName;
+use super::port::{LegName, Output};
 use crate::base::time::Now;
 use crate::rtp::flow::Counts;
 
@@ -21,11 +21,14 @@ impl Call {
             // The leg that has left tells its own while the other one is asked how it was.
             Recorded::Open if self.bridge.is_closing() && self.bridge.has_left(leg) => {
                 self.bridge.closed();
-                return self.keep_counts(leg, counts);
+                self.keep_counts(leg, counts);
+                return self.talk_counted(hands);
             }
             Recorded::Open | Recorded::Out => return,
         };
-        self.keep_counts(leg, counts);
+        if !self.is_counted(leg) {
+            self.keep_counts(leg, counts);
+        }
         self.recorded = Recorded::Awaiting(left.saturating_sub(1));
         if left <= 1 {
             self.finish_record(hands, now);
@@ -33,12 +36,49 @@ impl Call {
     }
 
     /// A flow of this call has told its counts so far.
-    pub fn counted_so_far(&mut self, port: MediaPort, counts: Counts) {
+    pub fn counted_so_far(&mut self, hands: &mut Hands, port: MediaPort, counts: Counts) {
         if self.recorded == Recorded::Open
             && let Some(leg) = self.bridge.leg_of(port)
+            && !self.is_counted(leg)
         {
             self.keep_counts(leg, counts);
+            self.talk_counted(hands);
         }
+    }
+
+    /// The other one has left: what this leg has counted until now is what it counted in the talk. What follows is the
+    /// question's, and stands in no record.
+    pub(super) fn count_talk(&mut self, hands: &mut Hands, stays: LegName) {
+        if let Some(counts) = &mut self.counts {
+            counts[stays.index()] = None;
+        }
+        let flows = self.bridge.open_ports();
+        let orders = flows.iter().map(|port| Output::Media(Order::Count(*port)));
+        hands.out.extend(orders);
+    }
+
+    /// Whether what this leg has counted in the talk is known, and the talk over.
+    fn is_counted(&self, leg: LegName) -> bool {
+        let counts = self.counts.as_ref().map(|counts| counts[leg.index()]);
+        self.bridge.has_left(leg.other()) && counts.flatten().is_some()
+    }
+
+    /// While somebody is asked, the counts of the talk have come. Should the server die meanwhile, the record has them.
+    fn talk_counted(&mut self, hands: &mut Hands) {
+        if self.question.is_some()
+            && let Some(audio) = self.audio_of_talk()
+        {
+            self.record.media.audio = audio.fault();
+            self.journal_end(hands);
+        }
+    }
+
+    /// How the audio of a conversation that has ended was.
+    pub(super) fn audio_of_talk(&self) -> Option<Audio> {
+        let talked = self.record.ended_at.since(self.record.answered_at?);
+        // What was heard before this process, nobody knows any more.
+        let before = self.talk.map_or(Duration::ZERO, |talk| talk.before);
+        self.audio(talked.saturating_sub(before))
     }
 
     fn keep_counts(&mut self, leg: LegName, counts: Counts) {

@@ -1,5 +1,6 @@
 //! What the media threads are told of a call, and what they tell.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
@@ -27,14 +28,21 @@ pub enum Keys {
     Untold,
 }
 
-/// Whether one of the two legs has left the other.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Gone {
-    No,
-    /// This one, whose flow has still to tell its counts.
-    Closing(LegName),
-    /// This one.
-    Yes(LegName),
+/// One of the two legs has left the other.
+#[derive(Debug)]
+pub(super) struct Gone {
+    leg: LegName,
+    /// Whether its flow has still to tell its counts.
+    closes: Opened,
+    /// What the two descriptions said at that moment: the record's words on the audio are about the talk.
+    said: [Said; 2],
+}
+
+/// What a leg's description says of its peer's media.
+#[derive(Clone, Copy, Debug)]
+struct Said {
+    named: Option<SocketAddr>,
+    sends: Sends,
 }
 
 impl Bridge {
@@ -45,11 +53,11 @@ impl Bridge {
             EarlyMedia::Relay | EarlyMedia::Ringback | EarlyMedia::Block if self.talking.is_some() => {}
             EarlyMedia::Relay | EarlyMedia::Ringback | EarlyMedia::Block => return self.order_sounds(hands),
         }
-        let gone = self.gone;
+        let gone = self.left();
         let Some([caller, callee]) = self.sides.as_mut() else {
             return;
         };
-        let timeout = self.talking.filter(|_| !is_held(caller, callee));
+        let timeout = self.talking.filter(|_| !is_held([caller, callee], gone));
         let mut order = |near: &mut Side, far: Option<&Agreed>| {
             let Some(agreed) = &near.agreed else { return };
             let spec = Box::new(flow_spec(near, agreed, far, timeout));
@@ -64,10 +72,10 @@ impl Bridge {
             }
         };
         let callee_agreed = callee.agreed.clone();
-        if !gone.is(LegName::Caller) {
+        if gone != Some(LegName::Caller) {
             order(caller, callee_agreed.as_ref());
         }
-        if !gone.is(LegName::Callee) {
+        if gone != Some(LegName::Callee) {
             order(callee, caller.agreed.as_ref());
         }
         let both = (Opened::Yes, Opened::Yes);
@@ -83,34 +91,47 @@ impl Bridge {
     /// The party of this leg has hung up, and the other one stays: its flow ends, and nothing goes there or comes from there
     /// any more.
     pub fn part_with(&mut self, hands: &mut Hands, leg: LegName) {
+        let was_held = self.is_held();
         self.hush(hands, leg);
         self.joined = Joined::No;
-        self.gone = Gone::Yes(leg);
+        let said = [LegName::Caller, LegName::Callee].map(|leg| self.said(leg));
+        let mut closes = Opened::No;
         if let Some(side) = self.side_mut(leg).filter(|side| side.open == Opened::Yes) {
-            side.open = Opened::No;
+            closes = std::mem::replace(&mut side.open, Opened::No);
             let close = Order::Close(side.port);
-            self.gone = Gone::Closing(leg);
             hands.out.push_back(Output::Media(close));
         }
+        self.gone = Some(Box::new(Gone { leg, closes, said }));
+        if was_held && !self.is_held() {
+            // The time-out of media watches over who stays.
+            self.order_flows(hands);
+        }
+    }
+
+    /// Whether the party of this leg hears and is heard, as far as its description says.
+    pub fn talks(&self, leg: LegName) -> bool {
+        self.agreed(leg)
+            .is_some_and(|agreed| agreed.way == SdpWay::SendRecv)
     }
 
     /// Whether the party of this leg has left the other one.
     pub fn has_left(&self, leg: LegName) -> bool {
-        self.gone.is(leg)
+        self.left() == Some(leg)
+    }
+
+    fn left(&self) -> Option<LegName> {
+        self.gone.as_ref().map(|gone| gone.leg)
     }
 
     /// Whether its flow has still to tell its counts.
     pub fn is_closing(&self) -> bool {
-        match self.gone {
-            Gone::Closing(_) => true,
-            Gone::No | Gone::Yes(_) => false,
-        }
+        self.gone.as_ref().is_some_and(|gone| gone.closes == Opened::Yes)
     }
 
     /// It has.
     pub fn closed(&mut self) {
-        if let Gone::Closing(leg) = self.gone {
-            self.gone = Gone::Yes(leg);
+        if let Some(gone) = &mut self.gone {
+            gone.closes = Opened::No;
         }
     }
 
@@ -118,7 +139,7 @@ impl Bridge {
     pub fn is_held(&self) -> bool {
         self.sides
             .as_ref()
-            .is_some_and(|[caller, callee]| is_held(caller, callee))
+            .is_some_and(|[caller, callee]| is_held([caller, callee], self.left()))
     }
 
     /// What the media threads have to know of a leg; `None` as long as it has settled nothing.
@@ -128,7 +149,7 @@ impl Bridge {
             LegName::Caller => (caller, callee),
             LegName::Callee => (callee, caller),
         };
-        let timeout = self.talking.filter(|_| !is_held(caller, callee));
+        let timeout = self.talking.filter(|_| !is_held([caller, callee], self.left()));
         let agreed = near.agreed.as_ref()?;
         Some(flow_spec(near, agreed, far.agreed.as_ref(), timeout))
     }
@@ -172,15 +193,26 @@ impl Bridge {
         }
     }
 
-    /// What was counted on a leg, beside what its description says.
+    /// What was counted on a leg in the talk, beside what its description says, or said when the talk ended.
     pub fn heard(&self, leg: LegName, counts: Counts) -> Heard {
+        let [caller, callee] = match &self.gone {
+            Some(gone) => gone.said,
+            None => [LegName::Caller, LegName::Callee].map(|leg| self.said(leg)),
+        };
+        let Said { named, sends } = match leg {
+            LegName::Caller => caller,
+            LegName::Callee => callee,
+        };
+        Heard { counts, named, sends }
+    }
+
+    fn said(&self, leg: LegName) -> Said {
         let agreed = self.agreed(leg);
         let sends = match agreed.map(|agreed| agreed.way) {
             Some(SdpWay::SendOnly | SdpWay::Inactive) => Sends::Held,
             Some(SdpWay::SendRecv | SdpWay::RecvOnly) | None => Sends::Yes,
         };
-        Heard {
-            counts,
+        Said {
             named: agreed.and_then(|agreed| agreed.rtp),
             sends,
         }
@@ -212,16 +244,6 @@ impl Bridge {
     }
 }
 
-impl Gone {
-    /// Whether it is this one.
-    fn is(self, leg: LegName) -> bool {
-        match self {
-            Self::Closing(gone) | Self::Yes(gone) => gone == leg,
-            Self::No => false,
-        }
-    }
-}
-
 impl Side {
     /// Its flow has begun: its peer is listened to at once, if it is to be.
     pub(super) fn order_listening(&self, hands: &mut Hands) {
@@ -235,10 +257,13 @@ impl Side {
     }
 }
 
-/// Whether somebody holds the call: silence is meant.
-fn is_held(caller: &Side, callee: &Side) -> bool {
-    let agreed = [&caller.agreed, &callee.agreed].into_iter().flatten();
-    agreed.into_iter().any(|agreed| agreed.way != SdpWay::SendRecv)
+/// Whether somebody holds the call: silence is meant. Who has left it holds nobody.
+fn is_held(sides: [&Side; 2], left: Option<LegName>) -> bool {
+    let names = [LegName::Caller, LegName::Callee];
+    let there = names.into_iter().zip(sides).filter(|(leg, _)| left != Some(*leg));
+    there
+        .filter_map(|(_, side)| side.agreed.as_ref())
+        .any(|agreed| agreed.way != SdpWay::SendRecv)
 }
 
 fn flow_spec(near: &Side, agreed: &Agreed, far: Option<&Agreed>, timeout: Option<Duration>) -> FlowSpec {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use arrayvec::ArrayVec;
 
 use super::secure::Secret;
-use super::{Bridge, Gone, Joined, Opened, Owes, Side, Voiced};
+use super::{Bridge, Joined, Opened, Owes, Side, Voiced};
 use crate::base::limits::{SDP_CODECS_MAX, SDP_MEDIA_MAX};
 use crate::base::time::Instant;
 use crate::call::config::MediaConfig;
@@ -93,7 +93,7 @@ impl Bridge {
             fax,
             // It is answered.
             early: EarlyMedia::Relay,
-            gone: Gone::No,
+            gone: None,
             joined: Joined::Yes,
             playing: [None, None],
             voiced: Voiced::No,

@@ -182,7 +182,7 @@ impl Switch {
                     place.as_deref_mut().filter(|call| call.me == *me)
                 });
                 if let Some(call) = call {
-                    call.counted_so_far(port, counts);
+                    call.counted_so_far(&mut self.hands, port, counts);
                 }
                 self.counts_came(now);
             }
