@@ -189,14 +189,21 @@ impl Call {
     }
 
     /// Says the sentence if the caller can hear it: it was answered before anybody was called, or its ACK has come. Until
-    /// then who has to hear it hears nothing: not the other party first.
+    /// then who has to hear it hears nothing: not the other party first. While something else is said, it waits for that.
     pub(super) fn begin_sentence(&mut self, hands: &mut Hands, now: Now) {
+        if self.cue.step != Step::None {
+            return;
+        }
         if self.caller.leg.unacked.is_none() {
             return self.say_sentence(hands, now);
         }
+        self.sound_to(hands, self.sentence_hearers(), &Clip::silence(), Repeats::Forever);
+    }
+
+    /// The legs of those who have still to hear that the call is recorded.
+    fn sentence_hearers(&self) -> &'static [LegName] {
         let hearers = self.cue.left.as_ref().and_then(|left| left.sentence);
-        let hearers = hearers.map_or(&[][..], legs_of);
-        self.sound_to(hands, hearers, &Clip::silence(), Repeats::Forever);
+        hearers.map_or(&[], legs_of)
     }
 
     /// The talk's clock: the last minute, if anybody is to hear of it, and the end.
@@ -270,11 +277,20 @@ impl Call {
         self.wait_for(hands, now, step, clip);
     }
 
-    /// These legs hear this from now on, and the others each other.
+    /// These legs hear this from now on, and the others each other: but who has still to hear that the call is recorded hears
+    /// nothing before that.
     fn sound_to(&mut self, hands: &mut Hands, hearers: &[LegName], clip: &Arc<Clip>, repeats: Repeats) {
+        let waiting = self.sentence_hearers();
         for leg in [LegName::Caller, LegName::Callee] {
+            let sounds = if hearers.contains(&leg) {
+                self.bridge.cue(hands, leg, clip, repeats)
+            } else if waiting.contains(&leg) {
+                self.bridge.cue(hands, leg, &Clip::silence(), Repeats::Forever)
+            } else {
+                Sounds::No
+            };
             // Who holds the call, or speaks no codec of ours, doesn't hear it.
-            if !hearers.contains(&leg) || self.bridge.cue(hands, leg, clip, repeats) == Sounds::No {
+            if sounds == Sounds::No {
                 self.bridge.hush(hands, leg);
             }
         }

@@ -5,8 +5,9 @@
 //! that wrong, these:
 //!
 //! * A packet that is out of its stream's order belongs to a key that is over, whatever else it says; but a run of them, each
-//!   next to the one before, is a key of a sender whose numbers began anew (RFC 3550 §A.1). Recordings that are played one
-//!   after the other, one a key, are such.
+//!   next to the one before and as far apart as its key was down between them, is a key of a sender whose numbers began anew
+//!   (RFC 3550 §A.1). Recordings that are played one after the other, one a key, are such. What the network held up comes at
+//!   once, or among the packets of the next key.
 //! * An event that begins no later than the last one had come, of the same key, whose end wasn't said, is that key still
 //!   held down: a long one goes on in segments (§2.5.1.3), some senders give each packet a timestamp of its own, and a
 //!   stream may go on under another SSRC in the middle of a key.
@@ -32,7 +33,7 @@ const KNOWN_MAX: usize = 4;
 const LATE_PACKETS: u16 = 3_000;
 const LATE: Duration = Duration::from_secs(2);
 
-/// So many packets in a row are no late ones: numbers have begun anew.
+/// So many packets in a row, as far apart as they say, are no late ones: numbers have begun anew.
 const ANEW_PACKETS: u8 = 3;
 
 /// What happens to a key.
@@ -61,8 +62,8 @@ pub enum Number {
 pub struct Events {
     /// Those that came last, the newest last.
     known: ArrayVec<Event, KNOWN_MAX>,
-    /// What came last of an event that seems to be late, and how many of its packets in a row.
-    late: Option<(Event, u8)>,
+    /// Packets of an event that seems to be late, if nothing came since that doesn't.
+    late: Option<Run>,
     /// Keys that come faster than they can be pressed aren't counted: when all that were would have been.
     pressed_by: Instant,
 }
@@ -80,6 +81,14 @@ struct Event {
     /// When its last packet came.
     at: Instant,
     state: State,
+}
+
+/// Packets of one event in a row, each next to the one before.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    first: Event,
+    last: Event,
+    packets: u8,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -119,6 +128,7 @@ impl Events {
             at: now,
             state: State::Down,
         };
+        let late = self.late.take();
         let is_it = |known: &&mut Event| known.is(&event) && !known.is_followed_by(&event, is_end);
         if let Some(known) = self.known.iter_mut().rev().find(is_it) {
             let is_sure_now = known.go_on(&event) == State::Doubtful;
@@ -127,7 +137,8 @@ impl Events {
             if is_sure_now && is_last {
                 self.press(now, key, &mut strokes);
             }
-        } else if self.is_late(&event) && !self.is_anew(&event) {
+        } else if let Some(run) = self.runs_late(&event, late) {
+            self.late = Some(run);
             return strokes;
         } else if let Some(known) = self.known.last_mut().filter(|known| known.becomes(&event)) {
             known.state = State::Over;
@@ -184,14 +195,18 @@ impl Events {
         })
     }
 
-    /// Whether so many packets in a row have come of this event that its stream's numbers must have begun anew.
-    fn is_anew(&mut self, event: &Event) -> bool {
-        let run = match &self.late {
-            Some((last, run)) if last.is_next(event) => run + 1,
-            Some(_) | None => 1,
+    /// The run of late packets that this one goes on or begins; `None` if it is of a key that is pressed now.
+    fn runs_late(&self, event: &Event, late: Option<Run>) -> Option<Run> {
+        if !self.is_late(event) {
+            return None;
+        }
+        let before = late.filter(|run| run.last.is_next(event));
+        let run = Run {
+            first: before.map_or(*event, |run| run.first),
+            last: *event,
+            packets: before.map_or(1, |run| run.packets.saturating_add(1)),
         };
-        self.late = (run < ANEW_PACKETS).then_some((*event, run));
-        run >= ANEW_PACKETS
+        (!run.is_live()).then_some(run)
     }
 
     fn remember(&mut self, event: Event) {
@@ -199,6 +214,17 @@ impl Events {
             self.known.remove(0);
         }
         self.known.push(event);
+    }
+}
+
+impl Run {
+    /// Whether it has come as a key comes that is being pressed: enough of it, in about the time that it says.
+    fn is_live(&self) -> bool {
+        let ticks = self.last.ticks.saturating_sub(self.first.ticks);
+        let us = packet::micros(ticks.into(), self.last.clock_hz);
+        let says = Duration::from_micros(us.into());
+        let took = self.last.at.since(self.first.at);
+        self.packets >= ANEW_PACKETS && took >= says / 2 && took <= says * 2
     }
 }
 

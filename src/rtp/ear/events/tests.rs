@@ -208,6 +208,60 @@ fn recordings_of_keys_that_are_played_in_any_order_all_count() {
     assert_eq!(heard(&[second, late.to_vec()].concat()).0, "2");
 }
 
+/// These packets as they come of what the network has held up: the first of them then, and the others so far apart.
+fn held_up(packets: &[Sent], ms: u64, apart: u64) -> Vec<Sent> {
+    let mut packets = packets.to_vec();
+    for (packet, n) in packets.iter_mut().zip(0..) {
+        packet.0 = ms + n * apart;
+    }
+    packets
+}
+
+#[test]
+fn a_key_that_was_held_up_is_not_pressed_behind_the_next() {
+    let first = key(b'1', 0, 1, 1, 1_000, 120, 20);
+    let second = key(b'2', 200, 1, 9, 3_000, 120, 20);
+    let burst = held_up(&first, 400, 0);
+    assert_eq!(
+        heard(&[second.clone(), burst].concat()).0,
+        "2",
+        "it comes at once"
+    );
+    let trickle = held_up(&first, 400, 150);
+    assert_eq!(heard(&[second, trickle].concat()).0, "2", "it trickles in");
+    // As fast as it was pressed, but while the next is.
+    let second = key(b'2', 200, 1, 9, 3_000, 300, 20);
+    let among = held_up(&first, 210, 20);
+    let both: Vec<Sent> = (second.chunks(2).zip(among.chunks(2)))
+        .flat_map(|(live, late)| [live, late].concat())
+        .collect();
+    assert_eq!(heard(&both).0, "2", "it comes among the next one's packets");
+    // Of a key that came long ago: all of its packets a second time.
+    let keys = b"123456".iter().zip(0_u16..);
+    let row: Vec<Vec<Sent>> = keys
+        .map(|(letter, n)| {
+            let at = u64::from(n) * 150;
+            key(*letter, at, 1, 1 + 8 * n, 1_200 * u32::from(n), 100, 20)
+        })
+        .collect();
+    let doubled = held_up(&row[0], 950, 0);
+    assert_eq!(heard(&[row.concat(), doubled].concat()).0, "123456");
+}
+
+#[test]
+fn a_sender_whose_numbers_begin_anew_is_heard_however_its_packets_waver() {
+    let first = key(b'7', 0, 1, 900, 9_000, 120, 20);
+    let second = key(b'2', 300, 1, 100, 1_000, 140, 20);
+    // Two packets come together, and the next ones after a gap.
+    for waver in [[0, 0, 0, 40, 0, 20, 0, 0, 0], [0, 35, 15, 0, 30, 10, 0, 0, 0]] {
+        let mut second = second.clone();
+        for (packet, late) in second.iter_mut().zip(waver) {
+            packet.0 += late;
+        }
+        assert_eq!(heard(&[first.clone(), second].concat()).0, "72", "{waver:?}");
+    }
+}
+
 #[test]
 fn what_has_the_shape_of_an_event_is_believed_when_it_comes_again() {
     let one = key(b'8', 0, 1, 1, 1_000, 100, 20);
