@@ -41,8 +41,9 @@ pub struct Mark {
 /// Writes an entry for the journal, if something settled in an answered call isn't in its last one yet, or an INVITE of
 /// ours in one that rings.
 pub fn keep(call: &mut Call, hands: &mut Hands) {
-    // Nobody goes on with a question: the record is there, and says how the talk ended.
-    if call.recorded != Recorded::Open || call.question.is_some() || hands.keeping == Keeping::Nothing {
+    // Nobody goes on with a question, as the record is there and says how the talk ended; but whoever is asked has to be hung
+    // up on where it is by then.
+    if call.recorded != Recorded::Open || hands.keeping == Keeping::Nothing {
         return;
     }
     if call.talk.is_none() {
