@@ -73,6 +73,7 @@ impl Table {
 /// A group of writes that is not durable yet, on top of the table. Its changes are to be applied in the
 /// order in which they were planned, or, if they could not be made durable, none of them. Only the
 /// writer plans, one group after another.
+#[derive(Clone)]
 pub struct Planner<'t> {
     table: &'t Table,
     accounts: BTreeMap<Box<str>, Arc<Account>>,

@@ -498,7 +498,7 @@ fn is_one_of_ours(table: &Table, person: RealNumber) -> bool {
 /// [`Reason::Loop`]: the target is a number of ours, and the call would enter a second binding in nobody's name, or the
 /// number that was called already. [`Reason::SelfCall`]: it is the caller's own. [`Reason::Rejected`]: it is an emergency
 /// number, which nobody is connected to by somebody else's wish, or the first party was shown a real number, by a
-/// consent that holds for that party alone, or its own.
+/// consent that holds for that party alone, or one that isn't ours, in place of a 400 number.
 pub fn redirected(table: &Table, plan: &Plan, target: Tel) -> Result<Plan, Reason> {
     // Who rings later in any case isn't called before his turn.
     let is_later = plan.others().iter().any(|other| other.is(target));
@@ -511,8 +511,9 @@ pub fn redirected(table: &Table, plan: &Plan, target: Tel) -> Result<Plan, Reaso
     // 110, 112, 911 and their like have three digits wherever they are.
     let is_emergency = target.kind() == Kind::Short && target.digits().len() <= 3;
     let keeps_masked = match plan.shown {
-        // What is behind a 400 number sees itself: to whom it sends a call on, that is somebody's own number.
-        Shown::Virtual(shown) => !plan.called.is(shown.tel()),
+        // What a 400 number shows may be nobody's but the base's: its base number, or one that is somebody's outside. Who
+        // is behind it knows that; to whom he sends the call on, it is a stranger's own number.
+        Shown::Virtual(shown) => table.is_ours(shown.tel()),
         Shown::Withheld => true,
         Shown::Real(..) => false,
     };

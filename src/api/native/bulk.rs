@@ -45,7 +45,8 @@ fn import_of(row: Value, desk: &Desk) -> Result<Write, ApiError> {
 
 /// `POST /v1/bindings:restore {"records": […], "groups": […]}`, up to 1,000 records of a backup in hexadecimal → as
 /// [`import`]. What is there of accounts, pools and numbers stays; bindings become what they were. `groups` are the
-/// records of the groups that members and bindings among them name: where another one has that id, they are refused.
+/// records of the groups that members and bindings among them name: without it, or where another one has that id, they
+/// are refused.
 pub(super) async fn restore(
     State(desk): State<Arc<Desk>>,
     Body(body): Body,
@@ -54,9 +55,10 @@ pub(super) async fn restore(
     let records = records.ok_or_else(|| missing("records"))?;
     let mut by_id = BTreeMap::new();
     for text in groups.into_iter().flatten() {
-        if let Record::Group(group) = record_of(&text, "groups")? {
-            by_id.insert(group.id, group);
-        }
+        let Record::Group(group) = record_of(&text, "groups")? else {
+            return Err(wrong("groups", "records of groups"));
+        };
+        by_id.insert(group.id, group);
     }
     let writes = records
         .iter()

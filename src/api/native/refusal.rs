@@ -68,6 +68,7 @@ const fn status(refused: &Refused) -> StatusCode {
 const fn of_group(refused: &GroupRefused) -> StatusCode {
     match refused {
         GroupRefused::Unknown { .. } => StatusCode::NOT_FOUND,
+        GroupRefused::NotSent { .. } => StatusCode::BAD_REQUEST,
         GroupRefused::IdTaken { .. }
         | GroupRefused::Bound { .. }
         | GroupRefused::Full { .. }

@@ -1,6 +1,10 @@
 //! Groups, work numbers and 400 numbers, from their making to an export and a backup.
 
 use super::*;
+use crate::base::number::{NumberPlan, RealNumber};
+use crate::base::time::Wall;
+use crate::masking::change::Record;
+use crate::masking::group::{Group, GroupId, Membership};
 
 #[test]
 fn a_group_is_made_bound_and_changed_while_it_is_bound() {
@@ -233,4 +237,58 @@ fn a_backup_restored_onto_another_server_never_joins_a_group_there_that_has_the_
         &serde_json::json!({"records": [], "groups": ["zz"]}),
     );
     assert_eq!((status, &said["field"]), (400, &"groups".into()), "{said}");
+}
+
+#[test]
+fn records_of_a_backup_that_come_without_their_group_are_told_so() {
+    let group = Group {
+        id: GroupId::FIRST,
+        version: 1,
+        name: "east".into(),
+        pool: "couriers".into(),
+        account: "default".into(),
+        created: Wall::from_millis(1_795_000_000_000),
+        members: 1,
+        default: None,
+        ended: None,
+    };
+    let member = Membership {
+        group: group.id,
+        number: RealNumber::new(NumberPlan::default().normalise("13900000002").expect("a number")),
+        version: 1,
+        since: group.created,
+        until: Wall::NEVER,
+    };
+    let hex = |record: &Record| {
+        let mut bytes = Vec::new();
+        record.encode_value(&mut bytes);
+        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        digits
+    };
+    let member = hex(&Record::Member(member));
+    let served = Served::start();
+    for line in [
+        "pool add couriers --mode axg",
+        "group add east --pool couriers 13700000003",
+    ] {
+        done(&served, line);
+    }
+    let restore = |body: serde_json::Value| served.post("/v1/bindings:restore", &body);
+    let (_, said) = restore(serde_json::json!({"records": [member]}));
+    let error = &said["refused"][0]["error"];
+    assert_eq!(
+        (&error["code"], &error["field"]),
+        (&"missing_field".into(), &"groups".into()),
+        "{said}"
+    );
+    let of = hex(&Record::Group(group));
+    let (_, said) = restore(serde_json::json!({"records": [member], "groups": [of]}));
+    assert_eq!(said["refused"][0]["error"]["code"], "id_taken", "{said}");
+    // What is no group is not passed over.
+    let (status, said) = restore(serde_json::json!({"records": [member], "groups": [of, member]}));
+    assert_eq!(
+        (status, &said["code"], &said["field"]),
+        (400, &"bad_field".into(), &"groups".into()),
+        "{said}"
+    );
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::choose::{Fit, Search, Seat};
 use super::fit::{Obstacle, key_taken};
-use super::parties::{is_work, people_of, updated_parties};
+use super::parties::{is_of_work, is_work, people_of, updated_parties};
 use super::{Planned, Planner, planned, unchanged};
 use crate::base::chance::Chance;
 use crate::base::id::Id;
@@ -42,10 +42,8 @@ impl Planner<'_> {
         self.check_terms_of(&parties, &request.terms)?;
         check_expiry_of(self.account(&number.account).as_deref(), expires, now)?;
         let outlived = self.outlived(number.x, &parties, now);
-        let in_the_way = |left: &&Binding| left.parties.a() == parties.b() && !is_work(&left.parties);
-        let left = outlived.iter().find(in_the_way).map(|left| left.id);
-        let since = match self.fit(&number, &parties, left, now) {
-            Ok(since) => outlived.iter().map(Binding::until).fold(since, Wall::max),
+        let since = match self.fit_after(&outlived, &number, &parties, None, now) {
+            Ok(since) => since,
             Err(Obstacle::Law(refused)) => return Err(refused),
             Err(Obstacle::Held(held, dialled, party)) => {
                 let taken = key_taken(&held, &parties, dialled, party);
@@ -74,8 +72,7 @@ impl Planner<'_> {
             DryRun::Yes => unchanged(Written::DryRun(Arc::new(binding))),
             DryRun::No => {
                 let mut planned = binding_planned(binding, Written::Binding);
-                let outlived = outlived.into_iter().map(Record::Binding);
-                planned.change.records.splice(0..0, outlived);
+                planned.change.records.splice(0..0, outlived.records);
                 planned
             }
         })
@@ -152,21 +149,42 @@ impl Planner<'_> {
         of_it.map(|binding| ended(&binding, at, why)).collect()
     }
 
-    /// What a new work number finds on X of the one before, whose time is over though nobody has written it down: that
-    /// one's pairings would be the new one's.
-    fn outlived(&self, x: VirtualNumber, parties: &Parties, now: Wall) -> Vec<Binding> {
-        if !is_work(parties) {
-            return Vec::new();
+    /// What ends a work number on X whose time is over though nobody has written that down yet, and its pairings: a new
+    /// work number there, or a pairing with it, would find them as its own.
+    pub(super) fn outlived(&self, x: VirtualNumber, parties: &Parties, now: Wall) -> Change {
+        if !is_of_work(parties) {
+            return Change::default();
         }
         let is_over = |work: &Arc<Binding>| {
             is_work(&work.parties) && work.x == x && work.ended.is_none() && work.is_over(now)
         };
-        let mut over = Vec::new();
+        let mut over: Vec<Binding> = Vec::new();
         for work in self.holders(mode::whole(x)).into_iter().filter(is_over) {
-            over.push(ended(&work, work.expires, Ended::Expired));
-            over.extend(self.paired_on(&work, now, Ended::Expired));
+            // Those that this group of writes has are handed out twice.
+            if over.iter().all(|known| known.id != work.id) {
+                over.push(ended(&work, work.expires, Ended::Expired));
+                over.extend(self.paired_on(&work, now, Ended::Expired));
+            }
         }
-        over
+        self.unbound(over).change
+    }
+
+    /// [`Planner::fit`] as it will be once what [`Planner::outlived`] found is written down: none of them is in the
+    /// way, and their keys rest, as if that had been done when their time was over.
+    pub(super) fn fit_after(
+        &self,
+        outlived: &Change,
+        x: &Number,
+        parties: &Parties,
+        but: Option<Id>,
+        now: Wall,
+    ) -> Result<Wall, Obstacle> {
+        if outlived.records.is_empty() {
+            return self.fit(x, parties, but, now);
+        }
+        let mut after = self.clone();
+        after.absorb(outlived);
+        after.fit(x, parties, but, now)
     }
 
     pub(super) fn unbind_all(&self, x: VirtualNumber, now: Wall) -> Result<Planned, Refused> {

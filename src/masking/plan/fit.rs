@@ -28,6 +28,16 @@ pub(super) enum Obstacle {
     Law(Refused),
 }
 
+impl Obstacle {
+    /// What they are told whom it keeps from being joined.
+    pub(super) fn refused(self, wanted: &Parties) -> Refused {
+        match self {
+            Self::Law(refused) => refused,
+            Self::Held(held, dialled, party) => key_taken(&held, wanted, dialled, party),
+        }
+    }
+}
+
 impl From<Refused> for Obstacle {
     fn from(refused: Refused) -> Self {
         Self::Law(refused)
@@ -133,11 +143,8 @@ impl Planner<'_> {
         but: Option<Id>,
         now: Wall,
     ) -> Result<Wall, Refused> {
-        match self.fit(x, parties, but, now) {
-            Ok(since) => Ok(since),
-            Err(Obstacle::Law(refused)) => Err(refused),
-            Err(Obstacle::Held(held, dialled, party)) => Err(key_taken(&held, parties, dialled, party)),
-        }
+        let since = self.fit(x, parties, but, now);
+        since.map_err(|obstacle| obstacle.refused(parties))
     }
 
     /// The same for AXYB and GXYB, as far as it doesn't depend on Y: that of the parties isn't looked at.
@@ -237,7 +244,10 @@ impl Planner<'_> {
             .iter()
             .filter(|binding| binding.is_over(now) && Some(binding.id) != but);
         let handed_on = |former: &Binding| had.iter().any(|next| took_over(next, former));
-        left.filter(|former| !handed_on(former) && self.table.may_rest(former))
+        // The table doesn't count yet what ends by this group of writes: that ended a moment ago.
+        let may_rest =
+            |former: &Binding| self.bindings.contains_key(&former.id) || self.table.may_rest(former);
+        left.filter(|former| !handed_on(former) && may_rest(former))
             .map(|former| (former.until(), former.clone()))
             .collect()
     }

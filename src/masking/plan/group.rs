@@ -488,9 +488,10 @@ impl Planner<'_> {
 /// That a group is the one that a backup means. Each server counts its ids from the same first one: only the pool and
 /// the moment tell groups of two servers apart.
 fn check_same(group: &Group, meant: Option<&Group>) -> Result<(), Refused> {
-    let is_same =
-        |meant: &Group| (meant.id, &meant.pool, meant.created) == (group.id, &group.pool, group.created);
-    if meant.is_some_and(is_same) {
+    let Some(meant) = meant else {
+        return Err(GroupRefused::NotSent { group: group.id }.into());
+    };
+    if (meant.id, &meant.pool, meant.created) == (group.id, &group.pool, group.created) {
         return Ok(());
     }
     Err(GroupRefused::IdTaken {

@@ -37,6 +37,11 @@ pub(super) const fn is_work(parties: &Parties) -> bool {
     }
 }
 
+/// Whether X is an employee's work number by it, or somebody is paired with him there.
+pub(super) const fn is_of_work(parties: &Parties) -> bool {
+    is_work(parties) || matches!(parties, Parties::Paired { .. })
+}
+
 /// What an update makes of the parties. A mode stays what it is, but for AX, which becomes AXB by getting a B.
 pub(super) fn updated_parties(old: Parties, request: &UpdateRequest) -> Result<Parties, Refused> {
     let mode = old.mode();

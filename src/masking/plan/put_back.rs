@@ -140,7 +140,10 @@ impl Planner<'_> {
         self.check_people(binding.parties.a(), binding.parties.b())?;
         check_classes(binding.x, &binding.parties, &binding.terms)?;
         self.check_callback(&binding.parties, &binding.terms)?;
-        let mut since = self.fits(&number, &binding.parties, Some(binding.id), now)?;
+        let outlived = self.outlived(binding.x, &binding.parties, now);
+        let mut since = self
+            .fit_after(&outlived, &number, &binding.parties, Some(binding.id), now)
+            .map_err(|obstacle| obstacle.refused(&binding.parties))?;
         let mut version = binding.version;
         let gone = known
             .as_ref()
@@ -163,6 +166,7 @@ impl Planner<'_> {
         };
         let written = Written::Binding(Arc::new(binding.clone()));
         let mut planned = planned(Record::Binding(binding), written);
+        planned.change.records.splice(0..0, outlived.records);
         planned.change.records.extend(gone.into_iter().flatten());
         Ok(planned)
     }

@@ -58,8 +58,8 @@ mod tests {
     use super::super::super::keyed::Keyed;
     use super::super::super::menu::Menu;
     use super::super::super::request::{BindRequest, MenuRefused, Refused, TermsChange, UpdateRequest};
-    use super::super::super::support::{A, B, C, World, axb, inbound, real, x};
-    use super::super::{Audience, as_asked, claim, explain, route};
+    use super::super::super::support::{A, B, C, World, axb, inbound, real, tel, x};
+    use super::super::{Audience, as_asked, claim, explain, redirected, route};
     use super::*;
     use crate::base::id::Id;
     use crate::base::number::{NumberPlan, Shown};
@@ -269,5 +269,35 @@ mod tests {
             refused.sentence(&NumberPlan::default()),
             "menu.choices: 11 begins with 1, which is whole before it: give one of them other keys"
         );
+    }
+
+    #[test]
+    fn a_call_that_shows_a_number_that_is_not_ours_is_sent_on_by_nobody() {
+        const OURS: &str = "17000000061";
+        let outside = "057188880000";
+        // Behind the 400 number is its base, or another to whom the menu leads.
+        for (answer, display, sent_on) in [
+            ("1", None, Err(Reason::Rejected)),
+            ("*", None, Err(Reason::Rejected)),
+            ("1", Some(outside), Err(Reason::Rejected)),
+            ("*", Some(outside), Err(Reason::Rejected)),
+            ("1", Some(OURS), Ok(real("13500000005"))),
+            ("*", Some(OURS), Ok(real("13500000005"))),
+        ] {
+            let (mut world, id) = world();
+            let mut update = UpdateRequest::of(id);
+            update.terms.display = Some(display.map(x));
+            world.update(update).expect("a display");
+            world.later(10);
+            let Decision::Connect(plan) = keys(&world, C, answer) else {
+                panic!("an answer that leads to somebody")
+            };
+            let plan = redirected(&world.table, &plan, tel("13500000005"));
+            assert_eq!(
+                plan.map(|plan| plan.called()),
+                sent_on,
+                "{answer}, shown {display:?}"
+            );
+        }
     }
 }

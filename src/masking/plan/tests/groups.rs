@@ -447,17 +447,18 @@ fn a_group_of_a_backup_is_not_taken_for_another_of_its_id() {
         world.later(50);
         for record in backup {
             if matches!(record, Record::Group(_) | Record::Member(_) | Record::Binding(_)) {
+                let of_group = !matches!(record, Record::Group(_));
                 for group in [None, Some((*of).clone())] {
+                    let code = match group {
+                        None if of_group => "missing_field",
+                        None | Some(_) => "id_taken",
+                    };
                     let back = PutBack {
                         record: record.clone(),
                         group,
                     };
                     let refused = world.write(&Write::PutBack(Box::new(back)));
-                    assert_eq!(
-                        refused.map_err(|refused| refused.code()),
-                        Err("id_taken"),
-                        "{record:?}"
-                    );
+                    assert_eq!(refused.map_err(|refused| refused.code()), Err(code), "{record:?}");
                 }
             }
         }

@@ -79,6 +79,8 @@ pub enum Field {
     AskSecret,
     /// `group`
     Group,
+    /// `groups`
+    Groups,
     /// `numbers`
     Numbers,
     /// `default`
@@ -142,6 +144,7 @@ impl Field {
             Self::AskUrl => "ask_url",
             Self::AskSecret => "ask_secret",
             Self::Group => "group",
+            Self::Groups => "groups",
             Self::Numbers => "numbers",
             Self::Default => "default",
             Self::Ring => "ring",
@@ -189,6 +192,7 @@ impl Field {
             }
             Self::AskSecret => "16 to 256 bytes",
             Self::Group => "the id of a group",
+            Self::Groups => "records of groups",
             Self::Numbers => "1 to 200 numbers",
             Self::Default => "a member of the group",
             Self::Ring => "1 to 10 other numbers that ring 5 to 20 seconds each",

@@ -27,6 +27,11 @@ pub enum GroupRefused {
         /// The name of the one that is there.
         name: Box<str>,
     },
+    /// A record of a backup names a group, and what the backup says of that group was not sent with it.
+    NotSent {
+        /// The group.
+        group: GroupId,
+    },
     /// The group has no member: nobody could call.
     Empty {
         /// The group.
@@ -87,6 +92,7 @@ impl GroupRefused {
             Self::Unknown { .. } => "unknown_group",
             Self::OfAnother { .. } => "unknown_group",
             Self::IdTaken { .. } => "id_taken",
+            Self::NotSent { .. } => "missing_field",
             Self::Empty { .. } => "group_empty",
             Self::Bound { .. } => "group_bound",
             Self::Full { .. } => "group_full",
@@ -107,6 +113,7 @@ impl GroupRefused {
             | Self::IdTaken { .. }
             | Self::Empty { .. }
             | Self::Bound { .. } => Field::Group,
+            Self::NotSent { .. } => Field::Groups,
             Self::Full { .. } | Self::MemberFull { .. } | Self::IsParty { .. } => Field::Numbers,
             Self::PoolFull { .. } => Field::Pool,
             Self::NotMember { .. } => Field::Numbers,
@@ -122,6 +129,7 @@ impl GroupRefused {
             Self::Unknown { .. }
             | Self::OfAnother { .. }
             | Self::IdTaken { .. }
+            | Self::NotSent { .. }
             | Self::Empty { .. }
             | Self::Full { .. }
             | Self::PoolFull { .. }
@@ -142,6 +150,10 @@ impl GroupRefused {
                 text,
                 "group {group} of the backup is another one than {name}, which has that id here: \
                  export from the server that it was taken of and import here, which go by names"
+            ),
+            Self::NotSent { group } => write!(
+                text,
+                "the record is of group {group}, whose own record of the backup is missing among groups"
             ),
             Self::Empty { group } => write!(text, "group {group} has no member: add one first"),
             Self::Bound { group, binding } => write!(
