@@ -24,7 +24,7 @@ use super::seats::{Full, Seat};
 use super::table::{AsOf, Table};
 use super::turns::Turn;
 use crate::base::id::Id;
-use crate::base::number::{Kind, RealNumber, Shown, Tel};
+use crate::base::number::{RealNumber, Shown, Tel};
 use crate::base::time::Wall;
 use callback::Back;
 use group::paired;
@@ -508,15 +508,13 @@ pub fn redirected(table: &Table, plan: &Plan, target: Tel) -> Result<Plan, Reaso
     if plan.calling.is_some_and(|calling| calling.is(target)) {
         return Err(Reason::SelfCall);
     }
-    // 110, 112, 911 and their like have three digits wherever they are.
-    let is_emergency = target.kind() == Kind::Short && target.digits().len() <= 3;
     let keeps_masked = match plan.shown {
         // What is behind a 400 number sees itself: to whom it sends a call on, that is somebody's own number.
         Shown::Virtual(shown) => !plan.called.is(shown.tel()),
         Shown::Withheld => true,
         Shown::Real(..) => false,
     };
-    if is_emergency || !keeps_masked {
+    if target.may_be_emergency() || !keeps_masked {
         return Err(Reason::Rejected);
     }
     Ok(Plan {
