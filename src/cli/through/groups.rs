@@ -98,6 +98,12 @@ fn a_menu_is_bound_shown_tried_and_taken_away() {
     .unwrap_err();
     assert!(fault.contains("12 begins with 1"), "{fault}");
     let fault = umbra(&served, &format!("{bind} --choice 1=4001234567")).unwrap_err();
+    let fault = umbra(
+        &served,
+        &format!("{bind} --choice 1=13900000002 --choice 1=13700000003"),
+    )
+    .unwrap_err();
+    assert!(fault.contains("--choice 1 is named twice"), "{fault}");
     assert!(fault.contains("a number of this server"), "{fault}");
     let made = done(
         &served,
