@@ -17,7 +17,7 @@ use super::inventory::{Callback, Fax, Number, NumberState, Pool, Unidentified};
 use super::keyed::Keyed;
 use super::last::Last;
 use super::mode::{self, Row};
-use super::question::EndQuestion;
+use super::question::{EndQuestion, Said};
 use super::reason::Reason;
 use super::rule::{Key, Who};
 use super::seats::{Full, Seat};
@@ -157,10 +157,14 @@ impl Plan {
         self.fax
     }
 
-    /// What whoever stays is asked at the end: the binding's question, else that of the dialled number's pool.
+    /// What whoever stays is asked at the end: the binding's question, or that of the dialled number's pool if the binding
+    /// says nothing.
     pub fn question(&self) -> Option<&EndQuestion> {
-        let own = self.binding.terms.cues().question.as_deref();
-        own.or(self.question.as_deref())
+        match &self.binding.terms.cues().question {
+            Said::Nothing => self.question.as_deref(),
+            Said::Nobody => None,
+            Said::This(own) => Some(own),
+        }
     }
 
     /// Which of the binding's people calls.

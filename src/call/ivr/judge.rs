@@ -89,7 +89,9 @@ impl Switch {
         }
         let reason = match &decision {
             // Somebody was bound to it: nobody gets there in another's name.
-            Decision::Connect(plan) if emergency::is_for_help(&self.config, plan.called()) => Some(Reason::Rejected),
+            Decision::Connect(plan) if emergency::is_for_help(&self.config, plan.called()) => {
+                Some(Reason::Rejected)
+            }
             Decision::Connect(_) => None,
             Decision::Refuse(refusal) => Some(refusal.reason),
             Decision::Collect(_) | Decision::Ask(_) => Some(Reason::Internal),
