@@ -57,6 +57,11 @@ impl Tel {
         NonZeroU64::new(kind << KIND_SHIFT | packed).map(Self)
     }
 
+    /// Whether it may be an emergency number: 110, 112, 911 and their like have three digits wherever they are.
+    pub fn may_be_emergency(self) -> bool {
+        self.kind() == Kind::Short && self.digits().len() <= 3
+    }
+
     /// The kind of number this is.
     pub fn kind(self) -> Kind {
         match self.0.get() >> KIND_SHIFT {
@@ -126,6 +131,11 @@ impl RealNumber {
     /// a real number has to leave the program's memory.
     pub const fn reveal(self) -> Tel {
         self.0
+    }
+
+    /// Whether it may be an emergency number, wherever it is dialled.
+    pub fn may_be_emergency(self) -> bool {
+        self.0.may_be_emergency()
     }
 
     /// The packed word, for keys in memory and records on our own disk.

@@ -169,6 +169,12 @@ pub struct Emergency {
     pub trunk: usize,
 }
 
+/// Whether somebody was bound to an emergency number: nobody gets there in another's name.
+pub fn is_for_help(config: &Config, called: RealNumber) -> bool {
+    let emergency = config.emergency.as_ref();
+    emergency.is_some_and(|of| of.table.number_of(called).is_some())
+}
+
 /// What is done with emergency calls, in a sentence for whoever runs the server.
 pub fn told(config: &Config) -> String {
     let Some(of) = &config.emergency else {

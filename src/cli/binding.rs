@@ -354,7 +354,7 @@ impl Update {
     /// What the server says.
     pub fn run(self, control: &Control, out: &mut dyn Write) -> anyhow::Result<()> {
         let target = format!("/v1/bindings/{}", escaped(&self.id));
-        let updated = control.send(Method::PATCH, &target, Some(&self.body()))?;
+        let updated = control.send(Method::PATCH, &target, Some(&self.body()?))?;
         if self.form.json {
             screen::write_json(out, &updated)?;
         } else {
@@ -363,7 +363,7 @@ impl Update {
         Ok(())
     }
 
-    fn body(&self) -> Value {
+    fn body(&self) -> anyhow::Result<Value> {
         let mut body = Map::new();
         put(&mut body, "mode", self.mode.as_deref());
         put(&mut body, "a", self.a.as_deref());
@@ -373,13 +373,13 @@ impl Update {
             body.insert("expires_at".into(), Value::Null);
         }
         self.terms.put(&mut body);
-        self.grouped.put(&mut body);
+        self.grouped.put(&mut body)?;
         put(
             &mut body,
             "record",
             self.record.then_some(true).or(self.no_record.then_some(false)),
         );
-        Value::Object(body)
+        Ok(Value::Object(body))
     }
 }
 

@@ -11,7 +11,8 @@ use crate::masking::question::Keys;
 #[derive(Args, Debug, Default)]
 #[group(id = "end_question", multiple = true)]
 pub(super) struct Question {
-    /// The prompt that asks whoever stays how it was, when the other one has hung up; an empty name: nobody is asked
+    /// The prompt that asks whoever stays how it was, when the other one has hung up; an empty name: nobody is asked,
+    /// whatever the pool says
     #[arg(long, value_name = "PROMPT", help_heading = "Question at the end")]
     question: Option<String>,
     /// Who is asked, if he stays
@@ -34,6 +35,10 @@ enum To {
     Callee,
     /// Whoever stays
     Both,
+    /// Nobody, whatever the pool says
+    Nobody,
+    /// Whom the pool says, and what it says
+    Pool,
 }
 
 fn keys(text: &str) -> Result<Keys, String> {
@@ -47,13 +52,18 @@ impl Question {
         let mut set = |name: &str, value: Option<Value>| {
             body.extend(value.map(|value| (name.to_owned(), value)));
         };
-        set("question", super::cues::text(self.question.as_deref()));
-        let to = self.question_to.map(|to| match to {
-            To::Caller => Hearers::Caller,
-            To::Callee => Hearers::Callee,
-            To::Both => Hearers::Both,
-        });
-        set("question_to", to.map(|to| to.name().into()));
+        let (prompt, to) = match (self.question.as_deref(), self.question_to) {
+            (Some(""), None) => (None, Some("nobody")),
+            (prompt, None) => (prompt.map(Value::from), None),
+            (prompt, Some(To::Caller)) => (prompt.map(Value::from), Some(Hearers::Caller.name())),
+            (prompt, Some(To::Callee)) => (prompt.map(Value::from), Some(Hearers::Callee.name())),
+            (prompt, Some(To::Both)) => (prompt.map(Value::from), Some(Hearers::Both.name())),
+            (Some("") | None, Some(To::Nobody)) => (None, Some("nobody")),
+            (prompt, Some(To::Nobody)) => (prompt.map(Value::from), Some("nobody")),
+            (_, Some(To::Pool)) => (Some(Value::Null), None),
+        };
+        set("question", prompt);
+        set("question_to", to.map(Value::from));
         set(
             "question_keys",
             self.question_keys.map(|keys| keys.to_string().into()),

@@ -164,7 +164,10 @@ pub(super) fn change_pool(pool: &mut Pool, change: &PoolChange) -> Result<(), Re
     pool.owner_dials = owner_dials.unwrap_or(pool.owner_dials);
     pool.last_kept = last_kept.unwrap_or(pool.last_kept);
     pool.language = language.unwrap_or(pool.language);
-    pool.question = question.after(pool.question.as_deref()).map(Arc::new);
+    pool.question = question
+        .after(pool.question.as_deref().into())
+        .this()
+        .map(Arc::new);
     pool.question
         .as_ref()
         .map_or(Ok(()), |question| question.check())?;

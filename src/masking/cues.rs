@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::question::{EndQuestion, QuestionChange};
+use super::question::{EndQuestion, QuestionChange, Said};
 use super::request::{Field, Refused};
 use crate::base::limits::NAME_BYTES_MAX;
 
@@ -74,7 +74,7 @@ pub struct Cues {
     /// Who is told, before the two talk, that the call is recorded; of a binding that asks for recordings.
     pub record_tone: Option<Hearers>,
     /// What whoever stays on the line is asked when the other one has hung up.
-    pub question: Option<Box<EndQuestion>>,
+    pub question: Said<Box<EndQuestion>>,
 }
 
 impl Cues {
@@ -86,7 +86,7 @@ impl Cues {
         waiting_callee: None,
         whisper: None,
         record_tone: None,
-        question: None,
+        question: Said::Nothing,
     };
 
     /// As a term: nothing if nothing is asked for.
@@ -107,7 +107,11 @@ impl Cues {
         } else if is_bad(&self.whisper) {
             Field::Whisper
         } else {
-            return self.question.as_ref().map_or(Ok(()), |question| question.check());
+            return self
+                .question
+                .as_ref()
+                .this()
+                .map_or(Ok(()), |question| question.check());
         };
         Err(Refused::BoundsOf(field))
     }
@@ -148,7 +152,10 @@ impl CuesChange {
             waiting_callee: self.waiting_callee.unwrap_or(old.waiting_callee),
             whisper: self.whisper.unwrap_or(old.whisper),
             record_tone: self.record_tone.unwrap_or(old.record_tone),
-            question: self.question.after(old.question.as_deref()).map(Box::new),
+            question: self
+                .question
+                .after(old.question.as_ref().map(|old| &**old))
+                .map(Box::new),
         }
         .some()
     }

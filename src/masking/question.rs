@@ -48,6 +48,52 @@ impl EndQuestion {
     }
 }
 
+/// What a binding says of something that its pool may say too.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Said<T> {
+    /// Nothing: what the pool says holds.
+    #[default]
+    Nothing,
+    /// Nobody is asked, whatever the pool says.
+    Nobody,
+    /// This.
+    This(T),
+}
+
+impl<T> Said<T> {
+    /// What it says, if it is any.
+    pub fn this(self) -> Option<T> {
+        match self {
+            Self::Nothing | Self::Nobody => None,
+            Self::This(this) => Some(this),
+        }
+    }
+
+    /// By reference.
+    pub const fn as_ref(&self) -> Said<&T> {
+        match self {
+            Self::Nothing => Said::Nothing,
+            Self::Nobody => Said::Nobody,
+            Self::This(this) => Said::This(this),
+        }
+    }
+
+    /// Another thing in its place.
+    pub fn map<U>(self, of: impl FnOnce(T) -> U) -> Said<U> {
+        match self {
+            Self::Nothing => Said::Nothing,
+            Self::Nobody => Said::Nobody,
+            Self::This(this) => Said::This(of(this)),
+        }
+    }
+}
+
+impl<T> From<Option<T>> for Said<T> {
+    fn from(said: Option<T>) -> Self {
+        said.map_or(Self::Nothing, Self::This)
+    }
+}
+
 /// The keys of a phone, in the order in which they are written.
 const LETTERS: [u8; 12] = *b"0123456789*#";
 
@@ -94,12 +140,12 @@ impl fmt::Display for Keys {
     }
 }
 
-/// What a request says of it: `None` leaves, a prompt of `Some(None)` takes all of it away. Where there was none, what isn't
+/// What a request says of it: `None` leaves, a prompt of [`Said::Nothing`] takes all of it away. Where there was none, what isn't
 /// named is as in [the one that ships](EndQuestion::shipped).
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct QuestionChange {
     /// The prompt.
-    pub prompt: Option<Option<Box<str>>>,
+    pub prompt: Option<Said<Box<str>>>,
     /// Who is asked.
     pub to: Option<Hearers>,
     /// The keys.
@@ -110,16 +156,17 @@ pub struct QuestionChange {
 
 impl QuestionChange {
     /// The question as it is after it.
-    pub fn after(self, old: Option<&EndQuestion>) -> Option<EndQuestion> {
+    pub fn after(self, old: Said<&EndQuestion>) -> Said<EndQuestion> {
         let is_silent = self == Self::default();
         let base = match (&self.prompt, old) {
-            (Some(None), _) => return None,
-            (_, Some(old)) => old.clone(),
-            (None, None) if is_silent => return None,
-            (None | Some(Some(_)), None) => EndQuestion::shipped(),
+            (Some(Said::Nothing), _) => return Said::Nothing,
+            (Some(Said::Nobody), _) => return Said::Nobody,
+            (None | Some(Said::This(_)), Said::This(old)) => old.clone(),
+            (None, Said::Nothing | Said::Nobody) if is_silent => return old.map(Clone::clone),
+            (None | Some(Said::This(_)), Said::Nothing | Said::Nobody) => EndQuestion::shipped(),
         };
-        Some(EndQuestion {
-            prompt: self.prompt.flatten().unwrap_or(base.prompt),
+        Said::This(EndQuestion {
+            prompt: self.prompt.and_then(Said::this).unwrap_or(base.prompt),
             to: self.to.unwrap_or(base.to),
             keys: self.keys.unwrap_or(base.keys),
             loops: self.loops.unwrap_or(base.loops),
@@ -150,28 +197,33 @@ mod tests {
 
     #[test]
     fn what_is_not_named_is_as_it_was_or_as_it_ships() {
-        assert_eq!(QuestionChange::default().after(None), None);
+        for old in [Said::Nothing, Said::Nobody] {
+            let after = QuestionChange::default().after(old);
+            assert_eq!(after.as_ref(), old);
+        }
         let keys = QuestionChange {
             keys: "12".parse().ok(),
             ..QuestionChange::default()
         };
-        let asked = keys.after(None).expect("the one that ships");
+        let asked = keys.after(Said::Nothing).this().expect("the one that ships");
         let shipped = EndQuestion {
             keys: "12".parse().expect("keys"),
             ..EndQuestion::shipped()
         };
         assert_eq!(asked, shipped);
         let other = QuestionChange {
-            prompt: Some(Some("rate".into())),
+            prompt: Some(Said::This("rate".into())),
             ..QuestionChange::default()
         };
-        let asked = other.after(Some(&asked)).expect("another prompt");
+        let asked = other.after(Said::This(&asked)).this().expect("another prompt");
         assert_eq!((&*asked.prompt, asked.keys), ("rate", shipped.keys));
-        let none = QuestionChange {
-            prompt: Some(None),
-            ..QuestionChange::default()
-        };
-        assert_eq!(none.after(Some(&asked)), None);
+        for (prompt, after) in [(Said::Nothing, Said::Nothing), (Said::Nobody, Said::Nobody)] {
+            let none = QuestionChange {
+                prompt: Some(prompt),
+                ..QuestionChange::default()
+            };
+            assert_eq!(none.after(Said::This(&asked)), after);
+        }
     }
 
     #[test]

@@ -17,14 +17,14 @@ use super::inventory::{Callback, Fax, Number, NumberState, Pool, Unidentified};
 use super::keyed::Keyed;
 use super::last::Last;
 use super::mode::{self, Row};
-use super::question::EndQuestion;
+use super::question::{EndQuestion, Said};
 use super::reason::Reason;
 use super::rule::{Key, Who};
 use super::seats::{Full, Seat};
 use super::table::{AsOf, Table};
 use super::turns::Turn;
 use crate::base::id::Id;
-use crate::base::number::{Kind, RealNumber, Shown, Tel};
+use crate::base::number::{RealNumber, Shown, Tel};
 use crate::base::time::Wall;
 use callback::Back;
 use group::paired;
@@ -157,10 +157,14 @@ impl Plan {
         self.fax
     }
 
-    /// What whoever stays is asked at the end: the binding's question, else that of the dialled number's pool.
+    /// What whoever stays is asked at the end: the binding's question, or that of the dialled number's pool if the binding
+    /// says nothing.
     pub fn question(&self) -> Option<&EndQuestion> {
-        let own = self.binding.terms.cues().question.as_deref();
-        own.or(self.question.as_deref())
+        match &self.binding.terms.cues().question {
+            Said::Nothing => self.question.as_deref(),
+            Said::Nobody => None,
+            Said::This(own) => Some(own),
+        }
     }
 
     /// Which of the binding's people calls.
@@ -508,8 +512,6 @@ pub fn redirected(table: &Table, plan: &Plan, target: Tel) -> Result<Plan, Reaso
     if plan.calling.is_some_and(|calling| calling.is(target)) {
         return Err(Reason::SelfCall);
     }
-    // 110, 112, 911 and their like have three digits wherever they are.
-    let is_emergency = target.kind() == Kind::Short && target.digits().len() <= 3;
     let keeps_masked = match plan.shown {
         // What a 400 number shows may be nobody's but the base's: its base number, or one that is somebody's outside. Who
         // is behind it knows that; to whom he sends the call on, it is a stranger's own number.
@@ -517,7 +519,7 @@ pub fn redirected(table: &Table, plan: &Plan, target: Tel) -> Result<Plan, Reaso
         Shown::Withheld => true,
         Shown::Real(..) => false,
     };
-    if is_emergency || !keeps_masked {
+    if target.may_be_emergency() || !keeps_masked {
         return Err(Reason::Rejected);
     }
     Ok(Plan {

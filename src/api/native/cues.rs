@@ -58,5 +58,5 @@ pub(super) fn show(view: &mut Map<String, Value>, cues: Option<&Cues>) {
         ("record_tone", json!(record_tone.map(Hearers::name))),
     ];
     view.extend(fields.map(|(name, value)| (name.to_owned(), value)));
-    question::show(view, question.as_deref());
+    question::show(view, question.as_ref().map(|question| &**question));
 }

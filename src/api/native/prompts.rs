@@ -1,6 +1,7 @@
 //! `/v1/prompts`: what callers are told in words.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
@@ -14,7 +15,7 @@ use super::{Desk, blocking};
 use crate::api::error::ApiError;
 use crate::api::fields::{Asked, Fields, Named};
 use crate::base::language::Language;
-use crate::base::limits::PROMPT_BYTES_MAX;
+use crate::base::limits::{CUE_LASTS_MAX, PROMPT_BYTES_MAX};
 use crate::call::prompts::{Home, Owner, Prompt};
 use crate::media::prompts::{Place, Sound, check_name, text};
 use crate::rtp::clip::CLOCK_HZ;
@@ -162,13 +163,7 @@ pub(super) async fn set(
         let sound = Sound::of(&file).map_err(|bad| refuse("bad_sound", bad.to_string()))?;
         let path = (desk.owner.prompts.put)(&place, &sound).map_err(|why| refuse("not_kept", why))?;
         let level = sound.level_dbm0();
-        let is_usual = LEVELS_DBM0.contains(&level);
-        let warning = (!is_usual).then(|| {
-            format!(
-                "it is at {level:.0} dBm0; others are at -16: it will sound {}",
-                if level < -16.0 { "faint" } else { "loud" }
-            )
-        });
+        let warning = warning(level, sound.lasts());
         let mut view = view(&desk, &place.prompt(&sound));
         if let Some(view) = view.as_object_mut() {
             view.insert("path".into(), json!(path.display().to_string()));
@@ -181,6 +176,26 @@ pub(super) async fn set(
     .await??;
     tracing::info!("the prompt {name} was put, by request");
     Ok((StatusCode::CREATED, Json(answer)))
+}
+
+/// What to know of a prompt that goes, but not as one would think.
+fn warning(level: f64, lasts: Duration) -> Option<String> {
+    let is_usual = LEVELS_DBM0.contains(&level);
+    let loud = (!is_usual).then(|| {
+        format!(
+            "it is at {level:.0} dBm0; others are at -16: it will sound {}",
+            if level < -16.0 { "faint" } else { "loud" }
+        )
+    });
+    let long = (lasts > CUE_LASTS_MAX).then(|| {
+        format!(
+            "it lasts {:.0} s: as a whisper or as the question at the end of a call, it is cut after {} s",
+            lasts.as_secs_f64().ceil(),
+            CUE_LASTS_MAX.as_secs()
+        )
+    });
+    let said: Vec<String> = loud.into_iter().chain(long).collect();
+    (!said.is_empty()).then(|| said.join("; "))
 }
 
 /// `DELETE /v1/prompts/{name}?language=&account=|pool=` → 204: what lends it is heard again. What ships stays.
@@ -240,7 +255,20 @@ mod tests {
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
 
+    use super::*;
     use crate::api::native::support::Served;
+
+    #[test]
+    fn who_puts_a_prompt_hears_that_it_is_faint_or_too_long_for_some_uses() {
+        assert_eq!(warning(-16.0, CUE_LASTS_MAX), None);
+        let long = warning(-16.0, CUE_LASTS_MAX + Duration::from_millis(500)).expect("it is cut");
+        assert!(
+            long.starts_with("it lasts 31 s: ") && long.ends_with("it is cut after 30 s"),
+            "{long}"
+        );
+        let both = warning(-60.0, CUE_LASTS_MAX * 2).expect("both");
+        assert!(both.contains("faint; it lasts 60 s"), "{both}");
+    }
 
     #[test]
     fn one_prompt_is_put_at_a_time_and_who_comes_meanwhile_may_try_again() {

@@ -169,7 +169,7 @@ pub(super) fn pool(pool: &Pool) -> Value {
         "created_at": made(pool.created),
     });
     if let Some(fields) = view.as_object_mut() {
-        super::question::show(fields, pool.question.as_deref());
+        super::question::show(fields, pool.question.as_deref().into());
     }
     view
 }

@@ -5,6 +5,7 @@ use crate::base::time::Now;
 use crate::call::admit::{Came, Places};
 use crate::call::arrive::Arrival;
 use crate::call::cdr::{Cdr, Outcome};
+use crate::call::emergency;
 use crate::call::failover;
 use crate::call::hands::Hands;
 use crate::call::phase::{Call, End};
@@ -87,7 +88,10 @@ impl Switch {
             (decision, call.seat) = route::claim(&self.table, decision, call.seat.take());
         }
         let reason = match &decision {
-            Decision::Connect(plan) if self.is_for_help(plan) => Some(Reason::Rejected),
+            // Somebody was bound to it: nobody gets there in another's name.
+            Decision::Connect(plan) if emergency::is_for_help(&self.config, plan.called()) => {
+                Some(Reason::Rejected)
+            }
             Decision::Connect(_) => None,
             Decision::Refuse(refusal) => Some(refusal.reason),
             Decision::Collect(_) | Decision::Ask(_) => Some(Reason::Internal),
@@ -122,12 +126,6 @@ impl Switch {
                 call.end(&mut self.hands, now, end);
             }
         }
-    }
-
-    /// Whether somebody was bound to an emergency number: nobody gets there in another's name.
-    fn is_for_help(&self, plan: &Plan) -> bool {
-        let emergency = self.config.emergency.as_ref();
-        emergency.is_some_and(|of| of.table.number_of(plan.called()).is_some())
     }
 }
 

@@ -144,7 +144,7 @@ impl Call {
     /// Sends the next key that waits as an INFO of ours, unless one is on its way.
     fn tell_key(&mut self, hands: &mut Hands, now: Now, name: LegName) {
         let (config, me) = (self.config.clone(), self.me);
-        if self.recorded != Recorded::Open {
+        if self.recorded != Recorded::Open || self.bridge.has_left(name) {
             return;
         }
         let trunk = self.party_of(name);

@@ -32,7 +32,7 @@ impl Call {
     /// Asks a leg's peer.
     pub fn probe_due(&mut self, hands: &mut Hands, now: Now, name: LegName) {
         let (config, me) = (self.config.clone(), self.me);
-        if self.recorded != Recorded::Open {
+        if self.recorded != Recorded::Open || self.bridge.has_left(name) {
             return;
         }
         let trunk = self.party_of(name);

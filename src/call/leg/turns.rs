@@ -4,6 +4,7 @@
 use super::Bye;
 use super::callee::CalleeState;
 use crate::base::time::Now;
+use crate::call::emergency;
 use crate::call::failover;
 use crate::call::hands::{CallTimer, Hands};
 use crate::call::phase::{Call, Recorded};
@@ -39,7 +40,9 @@ impl Call {
                 // Who rings next has no right to the number of who rang before.
                 self.not_to_callee.number(before.called(), &config.numbers);
             }
-            if let Ok(exits) = exits {
+            // Nobody gets to an emergency number in another's name.
+            let exits = exits.ok().filter(|_| !emergency::is_for_help(&config, called));
+            if let Some(exits) = exits {
                 for leg in [LegName::Callee, LegName::Caller] {
                     self.drop_theirs(hands, now, leg);
                     self.forget_wanted(hands, leg);

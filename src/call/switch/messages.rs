@@ -433,6 +433,11 @@ impl Switch {
             self.put_back(call);
             return self.bounce(now, path, server, message, &Bounce::status(500));
         }
+        if message.method() != Method::Bye && call.bridge.has_left(name) {
+            // RFC 3261 §15.1.2: its BYE has ended the dialog, though the other party is still asked how it was.
+            self.put_back(call);
+            return self.bounce(now, path, server, message, &Bounce::status(481));
+        }
         match message.method() {
             Method::Bye => {
                 let response = Response {

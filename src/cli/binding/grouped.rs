@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
+use anyhow::bail;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use hyper::Method;
@@ -160,12 +161,19 @@ fn choice(text: &str) -> Result<(String, Vec<String>), String> {
 }
 
 impl Menu {
-    fn put(&self, body: &mut Map<String, Value>) {
-        let Some(prompt) = &self.prompt else { return };
-        let choices = self.choice.iter();
-        let choices: Map<String, Value> = choices.map(|(keys, to)| (keys.clone(), json!(to))).collect();
+    fn put(&self, body: &mut Map<String, Value>) -> anyhow::Result<()> {
+        let Some(prompt) = &self.prompt else { return Ok(()) };
+        let mut choices = Map::new();
+        for (keys, to) in &self.choice {
+            if choices.insert(keys.clone(), json!(to)).is_some() {
+                bail!(
+                    "--choice {keys} is named twice: name all its numbers in one, --choice {keys}=NUMBER,NUMBER"
+                );
+            }
+        }
         let menu = json!({"prompt": prompt, "choices": choices, "default": self.menu_default});
         body.insert("menu".into(), menu);
+        Ok(())
     }
 }
 
@@ -228,17 +236,18 @@ pub struct Change {
 }
 
 impl Change {
-    pub(super) fn put(&self, body: &mut Map<String, Value>) {
+    pub(super) fn put(&self, body: &mut Map<String, Value>) -> anyhow::Result<()> {
         put(body, "group", self.group.as_deref());
         self.ring.put(body);
         if self.no_ring {
             body.insert("ring".into(), Value::Null);
         }
         put(body, "display", self.display.as_deref());
-        self.menu.put(body);
+        self.menu.put(body)?;
         if self.no_menu {
             body.insert("menu".into(), Value::Null);
         }
+        Ok(())
     }
 }
 
@@ -276,7 +285,7 @@ impl Grouped {
             Self::Inbound(inbound) => {
                 put(&mut body, "a", Some(inbound.base.as_str()));
                 put(&mut body, "display", inbound.display.as_deref());
-                inbound.menu.put(&mut body);
+                inbound.menu.put(&mut body)?;
                 ("400", &inbound.bound)
             }
         };

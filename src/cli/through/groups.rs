@@ -62,6 +62,7 @@ fn groups_and_what_is_bound_to_them_come_back_from_a_file_and_from_a_backup() {
          --choice 10=13900000002,13700000003 --choice *=13600000004 --menu-default 2",
         "pool set staff --question rate --question-to both",
         "bind xb --x 17000000002 --a 13400000007 --question thanks --question-keys 1#",
+        "bind xb --x 17000000002 --a 13400000008 --question=",
     ] {
         done(&one, line);
     }
@@ -101,6 +102,12 @@ fn a_menu_is_bound_shown_tried_and_taken_away() {
     )
     .unwrap_err();
     assert!(fault.contains("12 begins with 1"), "{fault}");
+    let fault = umbra(
+        &served,
+        &format!("{bind} --choice 1=13900000002 --choice 1=13700000003"),
+    )
+    .unwrap_err();
+    assert!(fault.contains("--choice 1 is named twice"), "{fault}");
     let fault = umbra(&served, &format!("{bind} --choice 1=4001234567")).unwrap_err();
     assert!(fault.contains("a number of this server"), "{fault}");
     let made = done(
@@ -156,7 +163,17 @@ fn a_question_at_the_end_is_the_bindings_own_or_its_pools() {
         update("--question rate --question-loops 5"),
         ["\"rate\"", "\"caller\"", "\"123\"", "5"]
     );
-    assert_eq!(update("--question="), ["null"; 4]);
+    let nobody = ["null", "\"nobody\"", "null", "null"];
+    assert_eq!(update("--question="), nobody);
+    assert_eq!(update("--question-to pool"), ["null"; 4]);
+    assert_eq!(update("--question-to nobody"), nobody);
+
+    let fault = umbra(
+        &served,
+        &format!("update {id} --question-to nobody --question rate"),
+    )
+    .unwrap_err();
+    assert!(fault.contains("question_to"), "{fault}");
 }
 
 #[test]

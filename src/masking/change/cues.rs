@@ -34,7 +34,7 @@ pub(super) fn put(out: &mut Vec<u8>, cues: Option<&Cues>) {
     for text in [waiting_caller, waiting_callee, whisper] {
         put_text_option(out, text.as_deref());
     }
-    question::put(out, question.as_deref());
+    question::put(out, question.as_ref().map(|question| &**question));
 }
 
 impl Reader<'_> {

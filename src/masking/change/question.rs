@@ -2,7 +2,10 @@
 
 use super::{BadRecord, Reader, put_text};
 use crate::masking::cues::Hearers;
-use crate::masking::question::EndQuestion;
+use crate::masking::question::{EndQuestion, Said};
+
+/// In place of who is asked: nobody, though the pool asks.
+const NOBODY: u8 = 4;
 
 /// Who hears something; nobody is 0.
 pub(super) fn put_hearers(out: &mut Vec<u8>, hearers: Option<Hearers>) {
@@ -14,38 +17,48 @@ pub(super) fn put_hearers(out: &mut Vec<u8>, hearers: Option<Hearers>) {
     });
 }
 
-pub(super) fn put(out: &mut Vec<u8>, question: Option<&EndQuestion>) {
-    put_hearers(out, question.map(|question| question.to));
-    if let Some(EndQuestion {
+pub(super) fn put(out: &mut Vec<u8>, question: Said<&EndQuestion>) {
+    let EndQuestion {
         prompt,
-        to: _,
+        to,
         keys,
         loops,
-    }) = question
-    {
-        put_text(out, prompt);
-        put_text(out, &keys.to_string());
-        out.push(*loops);
-    }
+    } = match question {
+        Said::Nothing => return put_hearers(out, None),
+        Said::Nobody => return out.push(NOBODY),
+        Said::This(question) => question,
+    };
+    put_hearers(out, Some(*to));
+    put_text(out, prompt);
+    put_text(out, &keys.to_string());
+    out.push(*loops);
+}
+
+fn hearers(code: u8) -> Result<Option<Hearers>, BadRecord> {
+    Ok(match code {
+        0 => None,
+        1 => Some(Hearers::Caller),
+        2 => Some(Hearers::Callee),
+        3 => Some(Hearers::Both),
+        _ => return Err(BadRecord::Field("who hears")),
+    })
 }
 
 impl Reader<'_> {
     pub(super) fn hearers(&mut self) -> Result<Option<Hearers>, BadRecord> {
-        Ok(match self.byte()? {
-            0 => None,
-            1 => Some(Hearers::Caller),
-            2 => Some(Hearers::Callee),
-            3 => Some(Hearers::Both),
-            _ => return Err(BadRecord::Field("who hears")),
-        })
+        hearers(self.byte()?)
     }
 
-    pub(super) fn question(&mut self) -> Result<Option<EndQuestion>, BadRecord> {
-        let Some(to) = self.hearers()? else {
-            return Ok(None);
+    pub(super) fn question(&mut self) -> Result<Said<EndQuestion>, BadRecord> {
+        let to = match self.byte()? {
+            NOBODY => return Ok(Said::Nobody),
+            code => hearers(code)?,
+        };
+        let Some(to) = to else {
+            return Ok(Said::Nothing);
         };
         let (prompt, keys) = (self.text("prompt")?, self.text("keys")?);
-        Ok(Some(EndQuestion {
+        Ok(Said::This(EndQuestion {
             prompt,
             to,
             keys: keys.parse().map_err(|_| BadRecord::Field("keys"))?,

@@ -85,7 +85,7 @@ pub(super) fn put_pool(out: &mut Vec<u8>, pool: &Pool) {
     put_duration(out, Some(pool.last_kept));
     put_language(out, pool.language);
     put_ask(out, pool.ask.as_deref());
-    question::put(out, pool.question.as_deref());
+    question::put(out, pool.question.as_deref().into());
 }
 
 fn put_ask(out: &mut Vec<u8>, ask: Option<&Server>) {
@@ -242,7 +242,7 @@ impl Reader<'_> {
             last_kept: self.duration()?.unwrap_or(LAST_CALLER_KEPT),
             language: self.language()?,
             ask: self.ask()?,
-            question: self.question()?.map(Arc::new),
+            question: self.question()?.this().map(Arc::new),
             ..pool
         })
     }

@@ -15,6 +15,7 @@ use super::*;
 use crate::base::language::Language;
 use crate::base::number::Kind;
 use crate::base::url::HttpUrl;
+use crate::masking::question::Said;
 
 pub(super) fn tel() -> impl Strategy<Value = Tel> {
     let kind = prop_oneof![
@@ -46,7 +47,11 @@ fn cues() -> impl Strategy<Value = Option<Box<Cues>>> {
     let option = || prop::option::of(text());
     let prompts = (option(), option(), option());
     let who = (hearers(), hearers());
-    let question = prop::option::of(question());
+    let question = prop_oneof![
+        Just(Said::Nothing),
+        Just(Said::Nobody),
+        question().prop_map(Said::This)
+    ];
     (who, early, prompts, question).prop_map(
         |((last_minute, record_tone), early_media, prompts, question)| {
             let (waiting_caller, waiting_callee, whisper) = prompts;

@@ -326,7 +326,7 @@ impl Planner<'_> {
         check_terms_of(parties, terms)?;
         let list = terms.rare().ring.iter().flat_map(|ring| &ring.list);
         for number in list.copied() {
-            if self.is_ours(number) || (parties.b() == Some(number)) {
+            if self.is_ours(number) || number.may_be_emergency() || parties.b() == Some(number) {
                 return Err(Refused::BoundsOf(Field::Ring));
             }
         }
@@ -334,6 +334,9 @@ impl Planner<'_> {
             let keys = *keys;
             if let Some(number) = to.iter().copied().find(|number| self.is_ours(*number)) {
                 return Err(Refused::Menu(MenuRefused::Own { keys, number }));
+            }
+            if let Some(number) = to.iter().copied().find(|number| number.may_be_emergency()) {
+                return Err(Refused::Menu(MenuRefused::Emergency { keys, number }));
             }
         }
         Ok(())

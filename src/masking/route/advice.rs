@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Attempt, Case, Decision, Plan, Refusal, is_one_of_ours, live};
 use crate::base::id::Id;
-use crate::base::number::{Kind, RealNumber, Shown};
+use crate::base::number::{RealNumber, Shown};
 use crate::base::time::Wall;
 use crate::masking::ask::{BadName, Named, Question};
 use crate::masking::binding::{Binding, Home, Mode, Parties, Party};
@@ -72,8 +72,7 @@ pub fn advised(table: &Table, question: &Question, named: Named, id: Id) -> Resu
     let Named { to, terms } = named;
     let called = RealNumber::new(to);
     let number = &question.number;
-    // 110, 112, 911 and their like have three digits wherever they are.
-    if to.kind() == Kind::Short && to.digits().len() <= 3 {
+    if to.may_be_emergency() {
         return Err(BadName::Emergency);
     }
     if is_one_of_ours(table, called) {

@@ -258,6 +258,14 @@ mod tests {
             refused.sentence(&NumberPlan::default()),
             "menu.choices: 1 leads to 170****0061, a number of this server: name a real one"
         );
+        let help = BindRequest {
+            terms: asks(menu(&[("1", &[A, "120"])], None)).terms,
+            ..own.clone()
+        };
+        let refused = world.try_bind(help).expect_err("an emergency number");
+        assert_eq!((refused.code(), refused.field()), ("out_of_bounds", Some("menu")));
+        let (keys, number) = (keyed("1"), real("120"));
+        assert_eq!(refused, Refused::Menu(MenuRefused::Emergency { keys, number }));
         let twice = BindRequest {
             terms: asks(menu(&[("1", &[A]), ("11", &[B])], None)).terms,
             ..own

@@ -15,7 +15,7 @@ use umbra::masking::inventory::{Callback, DEFAULT_ACCOUNT, DEFAULT_POOL, NumberS
 use umbra::masking::listing::BindingFilter;
 use umbra::masking::menu::{Choice, Menu};
 use umbra::masking::quarantine::{Grip, Quarantine};
-use umbra::masking::question::QuestionChange;
+use umbra::masking::question::{QuestionChange, Said};
 use umbra::masking::request::{
     BindRequest, DryRun, GroupRequest, OnConflict, PoolChange, Refused, Unbind, UpdateRequest, Wanted, Write,
     XChoice,
@@ -81,7 +81,7 @@ impl World {
                 "owner-dials=ask" => change.owner_dials = Some(OwnerDials::Ask),
                 "callback=last" => change.callback = Some(Callback::Last),
                 "calls-per-x=1" => change.calls_per_x = Some(Some(1)),
-                "question=question" => change.question.prompt = Some(Some("question".into())),
+                "question=question" => change.question.prompt = Some(Said::This("question".into())),
                 other => match other.strip_prefix("width=").and_then(|width| width.parse().ok()) {
                     Some(width) => change.extension_width = Some(width),
                     None => panic!("no setting of a pool is {other}"),
@@ -442,13 +442,14 @@ fn cues(said: &[(String, String)]) -> Cues {
             "waiting_callee" => cues.waiting_callee = prompt(),
             "whisper" => cues.whisper = prompt(),
             "record_tone" => cues.record_tone = hearers(),
-            "question" => question.prompt = Some(prompt()),
+            "question" => question.prompt = Some(Said::from(prompt())),
+            "question_to" if value == "nobody" => question.prompt = Some(Said::Nobody),
             "question_to" => question.to = hearers(),
             "question_keys" => question.keys = value.parse().ok(),
             "question_loops" => question.loops = value.parse().ok(),
             other => panic!("nothing heard is called {other}"),
         }
     }
-    cues.question = question.after(None).map(Box::new);
+    cues.question = question.after(Said::Nothing).map(Box::new);
     cues
 }

@@ -207,6 +207,13 @@ fn a_work_number_rings_the_employee_and_then_his_list_or_the_list_alone() {
         each: Duration::from_secs(10),
     };
     request.terms = with_ring(ring(Order::Conditional));
+    let mut help = request.clone();
+    help.terms = with_ring(Ring {
+        list: vec![real(C), real("120")],
+        ..ring(Order::Conditional)
+    });
+    let refused = world.try_bind(help).expect_err("an emergency number");
+    assert_eq!((refused.code(), refused.field()), ("out_of_bounds", Some("ring")));
     let id = world.try_bind(request).expect("free keys").id;
     world.try_bind(paired(X, A)).expect("free keys");
     let order = |world: &World| {

@@ -195,7 +195,7 @@ impl Field {
             Self::Groups => "records of groups",
             Self::Numbers => "1 to 200 numbers",
             Self::Default => "a member of the group",
-            Self::Ring => "1 to 10 other numbers that ring 5 to 20 seconds each",
+            Self::Ring => "1 to 10 other numbers, no emergency ones, that ring 5 to 20 seconds each",
             Self::Display => "a number",
             Self::Menu => "a prompt and 1 to 20 answers, with the numbers that each leads to",
             Self::Extension => "as many digits as its pool says, not all of them zero",

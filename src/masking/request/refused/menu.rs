@@ -34,6 +34,13 @@ pub enum MenuRefused {
         /// The number.
         number: RealNumber,
     },
+    /// An answer leads to an emergency number, where nobody gets in another's name.
+    Emergency {
+        /// The answer.
+        keys: Keyed,
+        /// The number.
+        number: RealNumber,
+    },
     /// What counts for who keys nothing is no answer of it.
     Default,
 }
@@ -48,6 +55,7 @@ impl MenuRefused {
             | Self::Keys
             | Self::Begins { .. }
             | Self::Numbers { .. }
+            | Self::Emergency { .. }
             | Self::Default => "out_of_bounds",
         }
     }
@@ -75,6 +83,10 @@ impl MenuRefused {
             Self::Own { keys, number } => write!(
                 text,
                 "menu.choices: {keys} leads to {number:?}, a number of this server: name a real one"
+            ),
+            Self::Emergency { keys, number } => write!(
+                text,
+                "menu.choices: {keys} leads to {number:?}, which may be an emergency number: nobody is put through there in another's name"
             ),
             Self::Default => write!(text, "menu.default must be one of the answers in menu.choices"),
         }
