@@ -127,7 +127,7 @@ struct Flow {
     keys: Option<Box<Keys>>,
     /// The sound that its peer hears of us.
     playing: Option<Box<Playing>>,
-    /// When the next frame would have been due of a sound that was hushed: another one goes on there.
+    /// When the next frame would have been due of a sound that ended or was hushed: another one goes on there.
     beat: Option<Instant>,
     /// The events that its peer is sending, if the other leg has none.
     events: Option<Box<Events>>,

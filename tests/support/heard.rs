@@ -96,11 +96,6 @@ pub fn cut(heard: &Samples, played: &[i16], once: usize) -> Result<usize, String
     }
 }
 
-/// Whether nothing sounds in all of it.
-pub fn is_silent(heard: &Samples) -> bool {
-    heard.chunks(FRAME).all(is_quiet)
-}
-
 fn is_quiet(piece: &[Option<i16>]) -> bool {
     let sum: i64 = piece.iter().flatten().map(|s| i64::from(s.abs())).sum();
     sum <= LOUD * piece.len() as i64

@@ -11,8 +11,6 @@ const FRAME: usize = 160;
 const PIECE: usize = 40;
 /// How loud a piece is that isn't silence: the mean of its samples without their sign.
 pub const LOUD: i64 = 1_000;
-/// One sound follows another within so many samples.
-const MOMENT: usize = 3 * FRAME;
 /// Where the tone begins is looked for among so many packets: something else may have been heard before.
 const AHEAD: usize = 400;
 
@@ -31,33 +29,31 @@ const G722_LATE: usize = 6;
 /// What was heard: samples; `None` where a packet was left out.
 pub type Samples = Vec<Option<i16>>;
 
-/// What was heard, as far as it is one timeline.
+/// What was heard, which is one timeline.
 #[derive(Default)]
 pub struct Heard {
     /// It.
     pub samples: Samples,
     /// Where each packet of it begins.
     pub starts: Vec<usize>,
-    /// The packet by which another sound begins off the beat of the one before.
-    pub next: Option<usize>,
 }
 
 /// Decodes what was heard. `last` is the packet before the first: all are of its stream.
 ///
 /// # Errors
 /// Where it isn't one timeline of packets of 20 ms. If it `may_lack` some, a server that shares a busy machine leaves packets
-/// out, after which there is a marker, a phone that moves misses one, and one sound may follow another after a moment.
+/// out, after which there is a marker, and a phone that moves misses one.
 pub fn decoded<'p>(
     packets: impl Iterator<Item = &'p [u8]>,
     last: Option<&[u8]>,
     may_lack: bool,
 ) -> Result<Heard, String> {
     let mut all = Samples::new();
-    let (mut next, mut starts) = (None, Vec::new());
+    let mut starts = Vec::new();
     let mut before = last.and_then(head);
     let mut wide = Decoder::default();
     let mut is_wide = false;
-    for (at, packet) in packets.enumerate() {
+    for packet in packets {
         let now = head(packet).ok_or("a packet without a head")?;
         let audio = packet.get(12..).unwrap_or_default();
         if audio.len() != FRAME || packet[0] != 0x80 {
@@ -81,11 +77,6 @@ pub fn decoded<'p>(
                         all.resize(all.len() + ahead - FRAME, None);
                     }
                     (false, true) if may_lack && is_whole => all.resize(all.len() + ahead - FRAME, None),
-                    // RFC 3551 §4.1: what begins after a moment of nothing.
-                    (false, true) if may_lack && (FRAME..MOMENT).contains(&ahead) => {
-                        next = Some(at);
-                        break;
-                    }
                     (_, marker) => return Err(format!("{ahead} ticks after the last, marker: {marker}")),
                 }
             } else if ahead == 0 || ahead > 1 << 30 {
@@ -108,11 +99,7 @@ pub fn decoded<'p>(
     if is_wide && last.is_none() {
         all.drain(..G722_LATE.min(all.len()));
     }
-    Ok(Heard {
-        samples: all,
-        starts,
-        next,
-    })
+    Ok(Heard { samples: all, starts })
 }
 
 /// Whether the cadence is in what was heard, from its beginning on and for so many milliseconds, with nothing between.

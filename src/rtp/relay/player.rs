@@ -110,10 +110,14 @@ impl Relay {
             playing.frames = 0;
             return;
         }
-        // What was hushed a moment ago had its frame to the end, if nothing was heard since.
+        // If nothing was heard since the last frame, this goes on with its beat: late, if who told us to was.
         let newest = flow.outbound.newest_at().map(|at| at + FRAME);
-        let beat = flow.beat.take().filter(|due| *due > now && newest == Some(*due));
-        let (due, slot) = self.rounds.join(beat.unwrap_or(now), port);
+        let beat = flow.beat.take().filter(|due| newest == Some(*due));
+        let begins = beat.map(|due| match steps(now.since(due)) {
+            0 => due,
+            missed => due + Duration::from_micros(missed.saturating_mul(FRAME.as_micros() as u64)),
+        });
+        let (due, slot) = self.rounds.join(begins.unwrap_or(now), port);
         flow.outbound.talk();
         flow.playing = Some(Box::new(Playing {
             play: play.clone(),
@@ -176,7 +180,7 @@ impl Relay {
         let before = flow.outbound.ssrc();
         let said = flow.say(due, &mut self.chance, buffer);
         if said == Said::Over {
-            flow.playing = None;
+            flow.beat = flow.playing.take().map(|playing| playing.due);
             if flow.keys.is_none() {
                 flow.outbound.yield_to_peer();
             }

@@ -38,14 +38,10 @@ impl<S: Stage> Play<S> {
         let other = other.map(|other| self.place(other)).transpose()?;
         let (phone, call) = self.place(who)?;
         let deadline = self.cast.stage.now() + Duration::from_millis(ms.into()) + Duration::from_secs(5);
-        let next = loop {
-            let read = self.cast.phones[phone].calls[call].tones_read;
-            let found = self.heard_since((phone, call)).and_then(|heard| {
-                tone::find(&heard.samples, &cadence, ms)?;
-                Ok(heard.next.map(|next| read + next))
-            });
-            match found {
-                Ok(next) => break next,
+        loop {
+            let heard = self.heard_since((phone, call));
+            match heard.and_then(|heard| tone::find(&heard.samples, &cadence, ms)) {
+                Ok(()) => break,
                 Err(_) if self.cast.stage.now() < deadline => {
                     if let Some((other, call)) = other {
                         self.cast.phones[other].speak_on(call, None);
@@ -54,9 +50,9 @@ impl<S: Stage> Play<S> {
                 }
                 Err(why) => return Err(format!("{who} heard {why}")),
             }
-        };
+        }
         let call = &mut self.cast.phones[phone].calls[call];
-        call.tones_read = next.unwrap_or(call.rtp.len());
+        call.tones_read = call.rtp.len();
         Ok(())
     }
 
@@ -98,16 +94,7 @@ impl<S: Stage> Play<S> {
             } else {
                 0
             };
-            let heard = self.heard_since(place);
-            if let Ok(Heard { samples, next, .. }) = &heard
-                && heard::is_silent(samples)
-                && let Some(next) = next
-            {
-                // Nothing but silence, until something began off its beat.
-                self.cast.phones[place.0].calls[place.1].tones_read += next;
-                continue;
-            }
-            let found = heard.and_then(|heard| {
+            let found = self.heard_since(place).and_then(|heard| {
                 let samples = heard::padded(&heard.samples, lacking);
                 let length = match is_cut {
                     true => heard::cut(&samples, &played, once)?,

@@ -174,6 +174,24 @@ fn a_sound_that_follows_one_that_was_hushed_waits_for_the_end_of_its_last_frame(
 }
 
 #[test]
+fn a_sound_that_follows_one_that_ended_goes_on_with_its_beat_however_late_it_is_told() {
+    for late_ms in [0, 3, 19, 21, 64, 1_007] {
+        let mut bench = Bench::new();
+        bench.relay.play(bench.now, A, &play(3, Repeats::Once));
+        let last = bench.hear(2 * FRAME_MS).pop().expect("it is heard");
+        assert!(bench.hear(FRAME_MS).is_empty(), "it is over");
+        bench.wait(late_ms);
+        bench.relay.play(bench.now, A, &play(2, Repeats::Once));
+        let next = bench.hear(100);
+        assert_eq!(next.iter().map(frame_of).collect::<Vec<_>>(), [0, 1]);
+        let missed = late_ms / FRAME_MS;
+        let passed = next[0].header.timestamp.wrapping_sub(last.header.timestamp);
+        assert_eq!(u64::from(passed), (1 + missed) * 160, "{late_ms} ms");
+        assert_eq!(next[0].header.marker, missed > 0, "{late_ms} ms");
+    }
+}
+
+#[test]
 fn nothing_is_said_to_who_holds_or_has_no_address() {
     for held in [
         FlowSpec {
