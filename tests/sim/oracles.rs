@@ -89,12 +89,14 @@ pub fn faults(crowd: &mut Crowd) -> Vec<String> {
             .filter(|cdr| !past.closed.contains(&cdr.call_id) && !is_torn(cdr));
         let own: Vec<&&Cdr> = own.collect();
         let talked = own.iter().find(|cdr| cdr.answered_at.is_some());
-        // One that was refused before anybody was called, and of which he hadn't heard when its process was killed.
-        let is_unheard =
-            |cdr: &&Cdr, talked: &Cdr| cdr.dialled_at.is_none() && cdr.ended_at < talked.arrived_at;
+        // Nothing is kept of one that was refused before anybody was called: his process was killed before he had heard
+        // of it, and it was another one that he came to again.
+        let is_another = |cdr: &&Cdr, talked: &Cdr| {
+            cdr.dialled_at.is_none() && cdr.ended_at < talked.arrived_at && world.came_to_several(id)
+        };
         let is_second = |talked: &&Cdr| {
             let others = own.iter().filter(|cdr| cdr.call_id != talked.call_id);
-            !others.copied().all(|cdr| is_unheard(cdr, talked))
+            !others.copied().all(|cdr| is_another(cdr, talked))
         };
         if own.len() > 1 && (talked.is_some_and(|cdr| is_second(cdr)) || past.deaths.is_empty()) {
             faults.push(format!("{id} has two records"));
@@ -169,14 +171,20 @@ pub fn faults(crowd: &mut Crowd) -> Vec<String> {
             ));
         }
     }
-    let said_before = Duration::from_micros(weather.delay_max.into());
     for (at, status, place) in &crowd.turned_away {
         let id = &crowd.cast.phones[place.0].calls[place.1].id;
         let is_of = |cdr: &&Cdr| cdr.sip_call_id_in == *id || cdr.sip_call_id_out.as_ref() == Some(id);
         let talk = |cdr: &Cdr| world.talks.get(&cdr.call_id).copied().unwrap_or_default();
-        let goes_on =
-            // A BYE that overtakes its own phone's answer belongs to no dialog yet; that was said some time before it was heard.
-            |cdr: &&Cdr| talk(cdr).from.is_some_and(|from| from + said_before <= *at) && talk(cdr).until.is_none_or(|until| until > *at);
+        // A BYE that overtakes its own phone's answer belongs to no dialog yet: what counts is when that was said.
+        let said = world
+            .refused_byes
+            .get(id)
+            .and_then(|times| times.iter().rev().find(|said| *said <= at));
+        let said = said.unwrap_or(at);
+        let goes_on = |cdr: &&Cdr| {
+            let talk = talk(cdr);
+            talk.from.is_some_and(|from| from <= *said) && talk.until.is_none_or(|until| until > *at)
+        };
         let alive = world.records.iter().filter(is_of).find(goes_on);
         let is_later = past.deaths.first().is_some_and(|death| death < at);
         if is_later && alive.is_some_and(|cdr| !is_torn(cdr)) {

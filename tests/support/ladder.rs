@@ -23,8 +23,6 @@ use super::cast::Cast;
 use super::drawing::Sound;
 use super::stage::{Binding, Doing, Stage};
 
-/// Over loopback, what left before a reload was done has arrived by then.
-const ON_ITS_WAY: Duration = Duration::from_millis(100);
 /// What `bind` says of sounds.
 const CUES: [&str; 10] = [
     "last_minute",
@@ -273,9 +271,6 @@ impl<S: Stage> Play<S> {
                     setup.set(key, value);
                 }
                 self.cast.stage.set_up_anew(setup);
-                if !self.cast.stage.is_exact() {
-                    self.cast.reloaded = self.cast.stage.now() + ON_ITS_WAY;
-                }
                 Ok(())
             }
             ["gateway", n, "down"] => {

@@ -1,7 +1,7 @@
 //! The stage of the real server: a process of its own on loopback, phones on sockets, orders by the command
 //! line, records from their files.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs::{self, File};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -62,12 +62,15 @@ pub struct Live {
     terms: Option<Arc<Terms>>,
     mouth: Sender<Packet>,
     heard: Receiver<Packet>,
+    /// What had come when the conf was read again, and the set-up that counts behind it.
+    before: VecDeque<Packet>,
+    awaited: Option<Setup>,
     /// Where copies of all messages go: no number may be in them.
     capture: Capture,
     /// The server that Umbra asks about calls, once a number has one.
     customer: Option<customer::Server>,
-    /// Holds the net against other plays.
-    _claim: UdpSocket,
+    /// Holds the net against other plays; marks what phones have heard so far.
+    claim: UdpSocket,
 }
 
 /// The next net to try: the plays of one run don't meet, and other runs are found by their claims.
@@ -127,9 +130,11 @@ impl Live {
             terms,
             mouth,
             heard,
+            before: VecDeque::new(),
+            awaited: None,
             capture,
             customer: None,
-            _claim: claim,
+            claim,
         };
         live.await_answer();
         live.begun = Instant::now();
@@ -205,7 +210,26 @@ fn named(setup: &Setup, what: &[&str]) -> String {
     }
 }
 
+/// What is sent to a phone's socket to see that everything before it has been heard.
+const MARK: &[u8] = b"everything before this has been heard";
+
 impl Live {
+    /// Waits until the phones' sockets have given all that had left for them; what isn't a mark is kept in `before`.
+    fn hear_what_has_left(&mut self) {
+        for at in self.ears.keys() {
+            self.claim.send_to(MARK, at).expect("a phone's socket is open");
+        }
+        let mut open = self.ears.len();
+        while open > 0 {
+            let packet = self.heard.recv_timeout(PATIENCE).expect("loopback loses no mark");
+            if packet.bytes == MARK {
+                open -= 1;
+            } else {
+                self.before.push_back(packet);
+            }
+        }
+    }
+
     fn add_pool(&self, mode: &str) {
         if !self.umbra(&format!("pool show {mode}")).status.success() {
             self.done(&format!("pool add {mode} --mode {mode}"));
@@ -303,8 +327,14 @@ impl Stage for Live {
 
     fn receive(&mut self, until: Duration) -> Option<Packet> {
         let wait = until.saturating_sub(self.begun.elapsed());
+        let before = self.before.pop_front();
+        if before.is_none()
+            && let Some(setup) = self.awaited.take()
+        {
+            self.setup = setup;
+        }
         // The other end is here too: an error is the time-out.
-        let packet = self.heard.recv_timeout(wait).ok()?;
+        let packet = before.or_else(|| self.heard.recv_timeout(wait).ok())?;
         // What an edge says isn't ours.
         if !self.setup.has_edge {
             self.capture.heard(packet.from, packet.to, &packet.bytes);
@@ -490,8 +520,15 @@ impl Stage for Live {
 
     fn set_up_anew(&mut self, setup: Setup) {
         write_conf(self.folder(), &setup, &self.capture);
-        self.setup = setup;
         self.done("reload");
+        // Each shard answers behind what it was told of the conf: from here on nothing leaves by the old one.
+        self.done("calls");
+        self.hear_what_has_left();
+        if self.before.is_empty() {
+            self.setup = setup;
+        } else {
+            self.awaited = Some(setup);
+        }
     }
 
     fn cdrs(&mut self) -> Vec<Value> {

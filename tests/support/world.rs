@@ -176,6 +176,8 @@ pub struct World {
     unconfirmed: BTreeSet<Id>,
     /// When an INVITE with this Call-ID first left, by the order of outputs.
     pub invites: BTreeMap<String, u64>,
+    /// When a BYE with this Call-ID was refused.
+    pub refused_byes: BTreeMap<String, Vec<Duration>>,
     /// Every INVITE outside a dialog that left.
     pub invited: Vec<Invited>,
     /// New INVITEs from the trunk on numbers of ours that arrived at Umbra: Call-ID and what the law says; once for each
@@ -265,6 +267,7 @@ impl World {
             arrivals: BTreeMap::new(),
             unconfirmed: BTreeSet::new(),
             invites: BTreeMap::new(),
+            refused_byes: BTreeMap::new(),
             invited: Vec::new(),
             attempts: BTreeMap::new(),
             heard: Vec::new(),
@@ -291,6 +294,23 @@ impl World {
             is_kept: false,
             ..self
         }
+    }
+
+    /// Whether processes heard this INVITE anew, each after the death of the one before.
+    pub fn came_to_several(&self, call_id: &str) -> bool {
+        let mut times = self
+            .heard
+            .iter()
+            .filter(|(_, id)| id == call_id)
+            .map(|(at, _)| *at);
+        let first = times.next();
+        let is_between = |first: Duration, later: Duration| {
+            self.past
+                .deaths
+                .iter()
+                .any(|death| first <= *death && *death <= later)
+        };
+        first.is_some_and(|first| times.any(|later| is_between(first, later)))
     }
 
     /// Live calls of all shards.

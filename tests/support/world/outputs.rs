@@ -92,6 +92,11 @@ impl World {
                     let msg = Msg::read(&bytes);
                     self.faults
                         .extend(msg.as_ref().and_then(|msg| self.sequence.leaves(msg)));
+                    let refused_bye = |m: &&Msg| m.method() == "BYE" && m.status().is_some_and(|s| s >= 300);
+                    if let Some(msg) = msg.as_ref().filter(refused_bye) {
+                        let times = self.refused_byes.entry(msg.call_id().to_owned());
+                        times.or_default().push(self.now);
+                    }
                     if let Some(msg) = msg.filter(|m| m.method() == "INVITE" && m.status().is_none()) {
                         let serial = self.serial;
                         self.invites.entry(msg.call_id().to_owned()).or_insert(serial);
