@@ -37,12 +37,14 @@ pub fn play_side_by_side(
     failed.into_inner().expect("no panic in the list")
 }
 
-/// Fails with all that is said of those that failed.
+/// Fails with all that is said of those that failed: first of each its name and why, then each with its messages.
 pub fn assert_none_failed(failed: &[String]) {
+    let firsts: Vec<_> = failed.iter().flat_map(|why| why.lines().take(2)).collect();
     assert!(
         failed.is_empty(),
-        "{} ladders failed\n\n{}",
+        "{} ladders failed\n{}\n\n{}",
         failed.len(),
+        firsts.join("\n"),
         failed.join("\n\n")
     );
 }
