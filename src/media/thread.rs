@@ -313,6 +313,7 @@ impl Hands {
             Order::Play(port, play) => self.relay.play(now, port.0, &play),
             Order::Hush(port) => self.relay.hush(port.0),
             Order::Listen(port, listening) => self.relay.listen(port.0, listening),
+            Order::Tap(port, tap) => self.relay.tap(port.0, tap),
             Order::Count(port) => {
                 // Answered even if there is no flow any more: somebody waits for it.
                 let counts = self.relay.counts(now, port.0).unwrap_or_default();

@@ -215,6 +215,7 @@ impl World {
             Order::Play(_, play) => self.relay.play(now, port.0, play),
             Order::Hush(_) => self.relay.hush(port.0),
             Order::Listen(_, listening) => self.relay.listen(port.0, *listening),
+            Order::Tap(_, tap) => self.relay.tap(port.0, *tap),
             Order::Count(_) => {
                 let counts = self.relay.counts(now, port.0).unwrap_or_default();
                 self.later(Duration::ZERO, What::Report(shard, Report::Counts(port, counts)));
