@@ -34,7 +34,7 @@ impl Bench {
                 let _ = sender.send(*report);
             }
         });
-        let thread = MediaThread::start(0, settings, Chance::from_number(1), report);
+        let thread = MediaThread::start(0, settings, Chance::from_number(1), report, None);
         Self {
             thread: thread.expect("a thread and an epoll"),
             reports,
