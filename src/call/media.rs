@@ -11,6 +11,7 @@ use crate::rtp::dtmf::Digit;
 use crate::rtp::ear::{Heard, Listening};
 use crate::rtp::flow::{Counts, FlowSpec};
 use crate::rtp::relay::Keyed;
+use crate::rtp::tap::Tap;
 
 /// Which of our media addresses: its place in [`MediaConfig`](super::config::MediaConfig).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -204,6 +205,9 @@ pub enum Order {
     /// Whether keys that this leg's peer presses are for us, from now on and until the flow ends: then each is told by
     /// [`Report::Heard`], whether it comes as an event or as tones.
     Listen(MediaPort, Listening),
+    /// What this leg's peer hears is recorded there from now on, until the flow ends; `None`: no more. Without effect
+    /// where no flow is.
+    Tap(MediaPort, Option<Tap>),
     /// How is it going? Answered by [`Report::Counts`].
     Count(MediaPort),
     /// The flow ends; the port stays bound, and silent. Answered by [`Report::Closed`].
@@ -223,6 +227,7 @@ impl Order {
             | Self::Play(port, _)
             | Self::Hush(port)
             | Self::Listen(port, _)
+            | Self::Tap(port, _)
             | Self::Count(port)
             | Self::Close(port) => *port,
         }

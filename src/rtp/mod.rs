@@ -16,6 +16,7 @@ pub mod resample;
 pub mod rtcp;
 pub mod signals;
 pub mod srtp;
+pub mod tap;
 pub mod tone;
 pub mod twice;
 pub mod wav;

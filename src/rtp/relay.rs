@@ -19,6 +19,7 @@ use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::packet;
 use super::rtcp::{self, Ending};
+use super::tap::{Tap, Taps};
 use super::twice::Twice;
 use crate::base::chance::Chance;
 use crate::base::limits::UDPTL_BYTES_MAX;
@@ -31,9 +32,11 @@ mod player;
 mod reports;
 mod secure;
 mod silence;
+mod tapped;
 
 use player::{Playing, Rounds};
 use secure::Crypt;
+use tapped::Leaves;
 
 /// Reports, and looks for silence, are due at whole steps of this: what is due within one costs one wake-up, however
 /// many flows there are. Two hundred and fifty steps lie between the shortest interval of reports and the longest.
@@ -74,6 +77,8 @@ pub struct Relay {
     dead: VecDeque<u32>,
     heard: VecDeque<(u32, Keyed)>,
     rolled: VecDeque<(u32, u32)>,
+    /// Who takes what taps hear, if anybody records.
+    taps: Option<Box<dyn Taps>>,
 }
 
 /// A key that a flow's peer pressed.
@@ -137,6 +142,8 @@ struct Flow {
     twice: Option<Box<Twice>>,
     /// What secures it; absent if nothing does.
     crypt: Option<Box<Crypt>>,
+    /// Where what its peer hears is recorded; `None` if it isn't.
+    tap: Option<Tap>,
 }
 
 /// What may come to a flow's RTP port.
@@ -204,6 +211,7 @@ impl Relay {
             dead: VecDeque::new(),
             heard: VecDeque::with_capacity(HEARD),
             rolled: VecDeque::new(),
+            taps: None,
         }
     }
 
@@ -241,6 +249,7 @@ impl Relay {
             ear: None,
             twice: None,
             crypt: None,
+            tap: None,
         });
         flow.secure(&mut self.chance, spec.security.as_deref());
         self.flows[index] = Some(flow);
@@ -424,13 +433,13 @@ impl Relay {
             other.retire(before, now, &mut self.timers);
         }
         header.payload_type = number;
-        let mut bytes = packet::write(&header, packet, body)?;
-        let octets = bytes.len() - packet::HEADER_BYTES;
-        if let Some(crypt) = &mut other.crypt {
-            bytes = crypt.seal.as_mut()?.rtp(buffer, bytes)?;
-        }
-        other.outbound.count(octets);
-        other.inbound.counts.packets_out += 1;
+        let bytes = packet::write(&header, packet, body)?;
+        let leaves = if payload.is_event {
+            Leaves::Event
+        } else {
+            Leaves::Audio(payload.coding)
+        };
+        let bytes = other.leave(now, leaves, buffer, bytes, &mut self.taps)?;
         Some(Outgoing {
             port: joined,
             to,

@@ -347,15 +347,7 @@ impl Seal {
     /// no room for the tag, or a packet with this sequence number went out, or one far later.
     pub fn rtp(&mut self, buffer: &mut [u8], packet: Range<usize>) -> Option<Range<usize>> {
         let bytes = buffer.get(packet.clone())?;
-        let (seq, ssrc, head) = (half(bytes, 2)?, word(bytes, 8)?, readable(bytes)?);
-        let known = self
-            .stream
-            .filter(|(known, _)| *known == ssrc)
-            .map(|(_, window)| window);
-        let at = match known {
-            Some(window) => window.guess(seq).filter(|index| window.admits(*index))?,
-            None => u64::from(seq),
-        };
+        let (ssrc, head, known, at) = self.place(bytes)?;
         let end = packet.end.checked_add(self.rtp.tag_bytes())?;
         let (bytes, room) = buffer
             .get_mut(packet.start..end)?
@@ -369,6 +361,24 @@ impl Seal {
         window.note(at);
         self.stream = Some((ssrc, window));
         Some(packet.start..end)
+    }
+
+    /// Whether this packet would be sealed, if there is room.
+    pub fn admits(&self, packet: &[u8]) -> bool {
+        self.place(packet).is_some()
+    }
+
+    /// A packet's SSRC, how many bytes of it stay readable, what was sealed of that SSRC, and the packet's index. `None`:
+    /// it is none, or it may not be sealed.
+    fn place(&self, packet: &[u8]) -> Option<(u32, usize, Option<Window>, u64)> {
+        let (seq, ssrc, head) = (half(packet, 2)?, word(packet, 8)?, readable(packet)?);
+        let known = self.stream.filter(|(known, _)| *known == ssrc);
+        let known = known.map(|(_, window)| window);
+        let at = match known {
+            Some(window) => window.guess(seq).filter(|index| window.admits(*index))?,
+            None => u64::from(seq),
+        };
+        Some((ssrc, head, known, at))
     }
 
     /// Seals an RTCP packet. `None`, and it is not to be sent: it has no header, or the key has sealed 2^31 of them.

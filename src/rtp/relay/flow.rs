@@ -1,7 +1,9 @@
 //! One flow: what it counts, reports and presses.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 
+use super::tapped::Leaves;
 use super::{Due, Flow, Keys, ROUND_TRIP_MAX, ROUND_TRIP_SLACK, Remote};
 use crate::base::time::{Instant, Wall};
 use crate::base::timer::Timers;
@@ -10,6 +12,7 @@ use crate::rtp::ear::events::{Number, Stroke};
 use crate::rtp::flow::{Counts, Payload, RtcpPort};
 use crate::rtp::packet::{self, Header};
 use crate::rtp::rtcp::{self, AboutUs, Ending};
+use crate::rtp::tap::Taps;
 use crate::rtp::twice::Twice;
 
 /// A round trip of so many 1/65,536 s in microseconds; `None` if it can't be one.
@@ -102,6 +105,27 @@ impl Flow {
         if self.playing.is_none() {
             self.outbound.yield_to_peer();
         }
+    }
+
+    /// A packet of ours that lies in `buffer` leaves: it is heard, secured where the flow is, and counted. Where it lies
+    /// then; `None`: it isn't sent.
+    #[inline]
+    pub(super) fn leave(
+        &mut self,
+        at: Instant,
+        leaves: Leaves,
+        buffer: &mut [u8],
+        mut packet: Range<usize>,
+        taps: &mut Option<Box<dyn Taps>>,
+    ) -> Option<Range<usize>> {
+        let octets = packet.len() - packet::HEADER_BYTES;
+        self.is_heard(at, leaves, buffer.get(packet.clone())?, taps);
+        if let Some(crypt) = &mut self.crypt {
+            packet = crypt.seal.as_mut()?.rtp(buffer, packet)?;
+        }
+        self.outbound.count(octets);
+        self.inbound.counts.packets_out += 1;
+        Some(packet)
     }
 
     pub(super) fn count_in(&mut self, now: Instant, payload: &Payload) {

@@ -1,5 +1,6 @@
 //! The keys that a flow's peer is to hear: pressed by us as events, one packet after another, and none of them twice.
 
+use super::tapped::Leaves;
 use super::{Due, Flow, Keys, Relay};
 use crate::base::time::Instant;
 use crate::rtp::dtmf::{BEAT, Digit, Keypad, Pressed};
@@ -95,8 +96,10 @@ impl Relay {
         let next = keys.due + BEAT;
         keys.due = if next < now { now + BEAT } else { next };
         keys.timer = self.timers.set(keys.due, Due::Beat(port));
-        if let Some(flow) = self.flow(port) {
+        let flow = self.index(port).and_then(|index| self.flows.get_mut(index));
+        if let Some(flow) = flow.and_then(Option::as_deref_mut) {
             flow.keys = Some(keys);
+            flow.is_heard(now, Leaves::Event, &bytes, &mut self.taps);
             let bytes = flow.sealed(bytes);
             self.out.extend(bytes.map(|bytes| (port, to, bytes)));
         }

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
+use super::tapped::Leaves;
 use super::{Flow, Relay};
 use crate::base::chance::Chance;
 use crate::base::limits::FRAMES_LATE_MAX;
@@ -14,6 +15,7 @@ use crate::base::time::Instant;
 use crate::rtp::clip::{CLOCK_HZ, FRAME, FRAME_SAMPLES, Play};
 use crate::rtp::packet;
 use crate::rtp::srtp::RTP_GROWTH_MAX;
+use crate::rtp::tap::Taps;
 
 /// The rounds within a frame's time.
 const ROUNDS: usize = 4;
@@ -178,7 +180,7 @@ impl Relay {
             return Said::Over;
         };
         let before = flow.outbound.ssrc();
-        let said = flow.say(due, &mut self.chance, buffer);
+        let said = flow.say(due, &mut self.chance, buffer, &mut self.taps);
         if said == Said::Over {
             flow.beat = flow.playing.take().map(|playing| playing.due);
             if flow.keys.is_none() {
@@ -204,7 +206,13 @@ enum Said {
 }
 
 impl Flow {
-    fn say(&mut self, due: Instant, chance: &mut Chance, buffer: &mut Buffer) -> Said {
+    fn say(
+        &mut self,
+        due: Instant,
+        chance: &mut Chance,
+        buffer: &mut Buffer,
+        taps: &mut Option<Box<dyn Taps>>,
+    ) -> Said {
         let Some(playing) = self.playing.as_deref_mut() else {
             return Said::Over;
         };
@@ -233,8 +241,12 @@ impl Flow {
         }
         let marker = playing.pause == Pause::Yes;
         playing.pause = Pause::No;
-        let number = playing.play.number;
-        match self.pack(due, chance, number, marker, buffer) {
+        let (number, coding) = (playing.play.number, playing.play.coding);
+        let header = self.outbound.speak(due, chance, number, marker, CLOCK_HZ);
+        let packed =
+            header.and_then(|header| packet::write(&header, buffer, packet::HEADER_BYTES..PACKET_BYTES));
+        let leaves = Leaves::Audio(Some(coding));
+        match packed.and_then(|packet| self.leave(due, leaves, buffer, packet, taps)) {
             Some(bytes) => Said::Packet(to, bytes),
             None => {
                 if let Some(playing) = &mut self.playing {
@@ -243,25 +255,6 @@ impl Flow {
                 Said::Nothing
             }
         }
-    }
-
-    /// Writes the head of a frame that lies in the buffer, and secures it where the flow is secured. `None`: it can't be.
-    fn pack(
-        &mut self,
-        due: Instant,
-        chance: &mut Chance,
-        number: u8,
-        marker: bool,
-        buffer: &mut Buffer,
-    ) -> Option<Range<usize>> {
-        let header = self.outbound.speak(due, chance, number, marker, CLOCK_HZ)?;
-        let mut bytes = packet::write(&header, buffer, packet::HEADER_BYTES..PACKET_BYTES)?;
-        if let Some(crypt) = &mut self.crypt {
-            bytes = crypt.seal.as_mut()?.rtp(buffer, bytes)?;
-        }
-        self.outbound.count(FRAME_SAMPLES);
-        self.inbound.counts.packets_out += 1;
-        Some(bytes)
     }
 }
 
