@@ -17,7 +17,7 @@ use crate::base::time::Instant;
 use crate::rtp::tap::{Channel, Heard};
 
 mod clock;
-//pub mod dump;
+pub mod dump;
 mod queue;
 mod timeline;
 mod track;
@@ -28,6 +28,9 @@ use track::{Keeps, Track};
 
 /// How far a channel may be from where its clock says that it is, before it is put there at once.
 const ASTRAY_MAX: Duration = Duration::from_millis(100);
+
+/// How long what was said is still in what follows: filters hold a little back.
+const FILTERS_HOLD: Duration = Duration::from_millis(2);
 
 /// Samples a second of a recording.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -193,7 +196,7 @@ impl Stereo {
         }
         self.sheet.pause = Pause::Off(now);
         let at = self.sheet.sample(now);
-        self.sheet.hidden_until = at;
+        self.sheet.hidden_until = at + self.sheet.samples(FILTERS_HOLD);
         self.sheet.mark(at, What::Resumed);
     }
 

@@ -362,7 +362,17 @@ fn changing(hz: u16, order: [Coding; 3]) -> Vec<Sent> {
     let (mut a, mut mu, mut wide) = (Vec::new(), Vec::new(), Vec::new());
     Law::A.encode_all(&narrow, &mut a);
     Law::Mu.encode_all(&narrow, &mut mu);
-    g722::Encoder::default().encode(&resampled(&narrow, 8_000, 16_000), &mut wide);
+    let mut encoder = g722::Encoder::default();
+    for (half, before) in resampled(&narrow, 8_000, 16_000)
+        .chunks(8_000)
+        .zip([None].into_iter().chain(order.map(Some)))
+    {
+        // Who changes to it begins anew.
+        if before != Some(Coding::G722) {
+            encoder = g722::Encoder::default();
+        }
+        encoder.encode(half, &mut wide);
+    }
     let packets = (0..75_usize).map(|index| {
         let coding = order[index / 25];
         let codes = match coding {

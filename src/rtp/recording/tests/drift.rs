@@ -4,7 +4,7 @@ use super::*;
 use crate::base::chance::Chance;
 
 /// How long a sound lasts that is looked for, in seconds.
-const CHIRP_S: f64 = 0.2;
+const CHIRP_S: f64 = 0.1;
 
 /// What both people hear at that moment, in seconds: a chirp at the begin of each minute, and nothing else.
 fn sounds(s: f64) -> f64 {
@@ -12,7 +12,7 @@ fn sounds(s: f64) -> f64 {
     if !(0.0..CHIRP_S).contains(&within) {
         return 0.0;
     }
-    let turns = 300.0 * within + 0.5 * (1_000.0 / CHIRP_S) * within * within;
+    let turns = 300.0 * within + 0.5 * (1_500.0 / CHIRP_S) * within * within;
     8_000.0 * (std::f64::consts::TAU * turns).sin()
 }
 
@@ -53,7 +53,7 @@ impl Sender {
                 break;
             }
             let mut codes = [Law::A.silence(); 160];
-            let is_heard = |s: f64| s.rem_euclid(60.0) < 2.0;
+            let is_heard = |s: f64| (0.9..1.3).contains(&s.rem_euclid(60.0));
             if is_heard(sent_s) {
                 for (code, sample) in codes.iter_mut().zip(first..) {
                     *code = Law::A.encode(sounds(self.moment(sample)).round() as i16);
@@ -88,10 +88,11 @@ fn found(side: &[i16], minute: usize) -> i64 {
         let there = side[from..from + chirp.len()].iter().zip(&chirp);
         there.map(|(sample, wanted)| f64::from(*sample) * wanted).sum()
     };
-    let best = (-400..1_200_i64).max_by(|a, b| match_at(*a).total_cmp(&match_at(*b)));
+    let best = (-100..500_i64).max_by(|a, b| match_at(*a).total_cmp(&match_at(*b)));
     let best = best.expect("some");
     let loud: f64 = chirp.iter().map(|sample| sample * sample).sum();
-    assert!(match_at(best) > 0.6 * loud, "minute {minute}: it isn't the chirp");
+    // Some of them are stretched by a sample or two in their midst.
+    assert!(match_at(best) > 0.4 * loud, "minute {minute}: it isn't the chirp");
     best
 }
 

@@ -198,7 +198,8 @@ fn who_spoke_nonsense_is_heard_once_he_speaks_sense() {
     let nonsense =
         (0..500_u16).map(|n| paced(n.wrapping_mul(7_919), u32::from(n).wrapping_mul(2_654_435_761)));
     let sense = (0..500_u16).map(|n| paced(n, u32::from(n) * 160));
-    let played = play(Rate::Narrow, nonsense.chain(sense).chain([Step::Poll]));
+    let steps = nonsense.chain(sense).flat_map(|packet| [packet, Step::Poll]);
+    let played = play(Rate::Narrow, steps);
     // The end isn't waited for.
     let said = &played.left[82_000..159_000];
     assert!(said.iter().all(|sample| *sample == Law::A.decode(0x5a)));
