@@ -371,7 +371,7 @@ mod tests {
         dump.end(ms(100));
         let pieces = rest(&mut dump, ms(0));
         let mut wanted = b"#!rtpplay1.0 0.0.0.0/0\n".to_vec();
-        wanted.extend([0x6a, 0xfd, 0x76, 0xc0, 0, 3, 0xd0, 0x90]); // 1,795,000,000 s, 250,000 µs
+        wanted.extend([0x6a, 0xfd, 0x86, 0xc0, 0, 3, 0xd0, 0x90]); // 1,795,000,000 s, 250,000 µs
         wanted.extend([0; 8]); // nobody's address, port, padding
         wanted.extend([0, 23, 0, 15, 0, 0, 0, 40]);
         wanted.extend([0x80, 111, 0, 7, 0, 0, 0x1a, 0x40, 0x0b, 0x0b, 0x0b, 0x0b]);
