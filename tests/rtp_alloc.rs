@@ -20,10 +20,11 @@ use umbra::rtp::dtmf::Key;
 use umbra::rtp::ear::Listening;
 use umbra::rtp::flow::Security;
 use umbra::rtp::g711::Law;
+use umbra::rtp::recording::{Rate, Stereo};
 use umbra::rtp::relay::Keyed;
 use umbra::rtp::relay::Relay;
 use umbra::rtp::srtp::{RTP_GROWTH_MAX, Seal};
-use umbra::rtp::tap::{self, Channel, Tap};
+use umbra::rtp::tap::{self, Channel, Heard, Tap};
 use umbra::rtp::tone::Tone;
 
 const PORTS: [u32; 2] = [20_000, 20_002];
@@ -182,5 +183,42 @@ fn listens(coding: Coding) {
 fn a_packet_that_is_listened_to_allocates_nothing() {
     for coding in [Coding::A, Coding::Mu, Coding::G722] {
         listens(coding);
+    }
+}
+
+#[test]
+fn a_packet_of_a_recording_allocates_nothing() {
+    for coding in [Coding::A, Coding::Mu, Coding::G722] {
+        for rate in [Rate::Narrow, Rate::Wide] {
+            let begun = Instant::from_micros(1_000_000);
+            let mut stereo = Stereo::new(rate, begun);
+            // A clock that is a little fast: some packets are stretched.
+            for n in 0..1_500_u32 {
+                let at = begun + Duration::from_micros(u64::from(n) * 19_990);
+                let before = allocations();
+                for channel in [Channel::Caller, Channel::Callee] {
+                    let recording = Id::from_bits(1);
+                    stereo.hear(&Heard {
+                        tap: Tap { recording, channel },
+                        at,
+                        ssrc: 1,
+                        seq: n as u16,
+                        timestamp: n * 160,
+                        clock_hz: 8_000,
+                        payload_type: coding.payload(),
+                        coding: Some(coding),
+                        is_event: false,
+                        payload: &[n as u8; 160],
+                    });
+                }
+                if let Some(block) = stereo.poll(at) {
+                    stereo.reuse(block.frames);
+                }
+                // Until all its buffers have been used once.
+                let is_warm = n >= 200;
+                let count = allocations() - before;
+                assert!(!is_warm || count == 0, "{coding:?} {rate:?}, packet {n}: {count}");
+            }
+        }
     }
 }

@@ -266,6 +266,18 @@ pub const KEYS_AT_ONCE_MAX: u32 = 16;
 /// Audio that is listened to ahead of the time that it takes to be said: what the network held up comes at once. More is
 /// not looked at, so that nobody has more of it looked at than he can say.
 pub const AUDIO_AHEAD_MAX: Duration = Duration::from_secs(1);
+/// How late audio may come and still be recorded in its place.
+pub const RECORDING_LATE_MAX: Duration = Duration::from_millis(400);
+/// Packets of a channel that wait for those before them; with more, the first waits no longer.
+pub const RECORDING_PACKETS_MAX: usize = 64;
+/// Bytes of audio of a packet that are recorded, 240 ms: nobody packs more.
+pub const RECORDING_PACKET_BYTES_MAX: usize = 1_920;
+/// Seconds of a recording that wait to be taken; what is heard after them is left out.
+pub const RECORDING_SECONDS_MAX: usize = 8;
+/// Marks of a recording that packets may make while one block is taken. Further losses count in the last one.
+pub const RECORDING_MARKS_MAX: usize = 64;
+/// Bytes of packets that can't be decoded that a recording keeps until they are taken, a second's or two; the rest is lost.
+pub const RECORDING_DUMP_BYTES_MAX: usize = 1 << 20;
 /// Keys that a leg's peer keyed to us and nobody has taken; more are not kept.
 pub const KEYS_KEPT_MAX: usize = 32;
 /// How long a key that we press is down: the least and the most. RFC 4733 §2.3.5 counts it in 16 bits, which are

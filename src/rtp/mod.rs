@@ -11,6 +11,7 @@ pub mod g722;
 pub mod inbound;
 pub mod outbound;
 pub mod packet;
+pub mod recording;
 pub mod relay;
 pub mod resample;
 pub mod rtcp;

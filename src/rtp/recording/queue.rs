@@ -1,0 +1,97 @@
+//! Packets of a stream that wait for those before them, in the order in which they were sent.
+
+use std::collections::VecDeque;
+
+use crate::base::limits::{RECORDING_PACKET_BYTES_MAX, RECORDING_PACKETS_MAX};
+use crate::rtp::clip::Coding;
+
+/// What a packet holds for a recording.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Holds {
+    /// Audio.
+    Audio(Coding),
+    /// Nothing that is heard: comfort noise, an event, or what isn't kept.
+    Nothing,
+    /// Audio that we can't read, of that payload type.
+    Unread(u8),
+}
+
+/// A packet that was heard.
+#[derive(Debug)]
+pub(super) struct Packet {
+    /// Its sequence number, on without end.
+    pub(super) seq: i64,
+    /// Its timestamp, on without end.
+    pub(super) ts: i64,
+    pub(super) holds: Holds,
+    /// The audio's bytes.
+    pub(super) codes: Vec<u8>,
+}
+
+/// Packets by their sequence numbers, each once.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    packets: VecDeque<Packet>,
+    /// Room that was used before: a packet allocates nothing once some have passed.
+    spare: Vec<Vec<u8>>,
+}
+
+impl Queue {
+    pub(super) fn is_full(&self) -> bool {
+        self.packets.len() >= RECORDING_PACKETS_MAX
+    }
+
+    pub(super) fn front(&self) -> Option<&Packet> {
+        self.packets.front()
+    }
+
+    #[cfg(test)]
+    pub(super) fn packets(&self) -> impl Iterator<Item = &Packet> {
+        self.packets.iter()
+    }
+
+    /// Takes a packet in, unless it is there already or there is no room.
+    pub(super) fn insert(&mut self, seq: i64, ts: i64, holds: Holds, codes: &[u8]) {
+        // Mostly it is the newest.
+        let after = self
+            .packets
+            .iter()
+            .rev()
+            .take_while(|packet| packet.seq > seq)
+            .count();
+        let index = self.packets.len() - after;
+        let before = index.checked_sub(1).and_then(|index| self.packets.get(index));
+        if self.is_full() || before.is_some_and(|packet| packet.seq == seq) {
+            return;
+        }
+        let codes = codes.get(..RECORDING_PACKET_BYTES_MAX).unwrap_or(codes);
+        let mut room = match holds {
+            Holds::Audio(_) => self.spare.pop().unwrap_or_default(),
+            Holds::Nothing | Holds::Unread(_) => Vec::new(),
+        };
+        match holds {
+            Holds::Audio(_) => room.extend_from_slice(codes),
+            Holds::Nothing | Holds::Unread(_) => {}
+        }
+        let packet = Packet {
+            seq,
+            ts,
+            holds,
+            codes: room,
+        };
+        self.packets.insert(index, packet);
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Packet> {
+        self.packets.pop_front()
+    }
+
+    /// Takes a packet's room back.
+    pub(super) fn reuse(&mut self, packet: Packet) {
+        let mut room = packet.codes;
+        if room.capacity() > 0 && self.spare.len() < RECORDING_PACKETS_MAX {
+            room.clear();
+            self.spare.push(room);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Streams that jump, stop, or are other ones all at once.
+
+use super::*;
+
+/// A second of a tone, then one that begins anew as `change` says, both in packets of 20 ms.
+fn changed(change: impl Fn(&mut Sent)) -> (Played, Vec<i16>) {
+    let (codes, decoded) = tone(440, 16_000);
+    let mut sent = paced(&codes, 160, 0, Coding::A);
+    sent.iter_mut().skip(50).for_each(change);
+    sent.sort_by_key(|packet| packet.at);
+    let end = sent
+        .last()
+        .map_or(0, |packet| (packet.at - BEGUN).as_millis() as u64 + 1_000);
+    (record(Rate::Narrow, &sent, end / 20 * 20), decoded)
+}
+
+const RESTARTED: What = What::Restarted {
+    channel: Channel::Caller,
+};
+
+#[test]
+fn another_ssrc_goes_on_where_it_is_heard() {
+    let (played, decoded) = changed(|packet| {
+        packet.ssrc = 9;
+        packet.seq = packet.seq.wrapping_add(40_000);
+        packet.timestamp = packet.timestamp.wrapping_add(3_000_000_000);
+    });
+    same(&played.left[..16_000], &decoded, ());
+    assert_eq!(
+        played.marks,
+        [Mark {
+            at: 8_000,
+            what: RESTARTED
+        }]
+    );
+}
+
+#[test]
+fn a_clock_that_jumps_is_followed_from_the_first_packet_on() {
+    for jump in [
+        8_000_i32,
+        1_000_000,
+        i32::MAX,
+        -4_000,
+        -8_000,
+        -1_000_000,
+        i32::MIN,
+    ] {
+        let (played, decoded) = changed(|packet| {
+            packet.timestamp = packet.timestamp.wrapping_add_signed(jump);
+        });
+        same(&played.left[..16_000], &decoded, jump);
+        let restarted = Mark {
+            at: 8_000,
+            what: RESTARTED,
+        };
+        assert_eq!(played.marks, [restarted], "{jump}");
+    }
+}
+
+#[test]
+fn numbers_that_jump_are_followed_too() {
+    let (played, decoded) = changed(|packet| packet.seq = packet.seq.wrapping_add(20_000));
+    same(&played.left[..16_000], &decoded, ());
+    assert_eq!(played.whats(), [RESTARTED]);
+}
+
+#[test]
+fn a_hold_during_which_the_clock_stood_still_is_silence() {
+    for hold_ms in [600, 5_000, 30_000] {
+        let (played, decoded) = changed(|packet| packet.at = packet.at + Duration::from_millis(hold_ms));
+        let resumed = 8_000 + hold_ms as usize * 8;
+        same(&played.left[..8_000], &decoded[..8_000], hold_ms);
+        assert!(
+            played.left[8_000..resumed].iter().all(|sample| *sample == 0),
+            "{hold_ms}"
+        );
+        same(&played.left[resumed..resumed + 8_000], &decoded[8_000..], hold_ms);
+        assert_eq!(played.whats(), [RESTARTED], "{hold_ms}");
+    }
+}
+
+#[test]
+fn a_stray_packet_is_left_out() {
+    let (codes, decoded) = tone(440, 16_000);
+    for (seq, timestamp) in [
+        (30_000, 4_800),
+        (30, 4_000_000),
+        (30, 0_u32.wrapping_sub(9_000_000)),
+    ] {
+        let mut sent = paced(&codes, 160, 0, Coding::A);
+        let stray = Sent::audio(sent[30].at, seq, timestamp, Coding::A, &[0x2a; 160]);
+        sent.insert(30, stray);
+        let played = record(Rate::Narrow, &sent, 2_000);
+        same(&played.left, &decoded, (seq, timestamp));
+        assert_eq!(played.marks, []);
+    }
+}
+
+#[test]
+fn what_the_network_held_up_lies_where_it_was_said() {
+    let (codes, decoded) = tone(440, 16_000);
+    // Whatever was sent in the meantime comes at once.
+    for held_ms in [300, 600, 900] {
+        let mut sent = paced(&codes, 160, 0, Coding::A);
+        let (from, until) = (ms(1_000), ms(1_000 + held_ms));
+        for packet in sent
+            .iter_mut()
+            .filter(|packet| packet.at >= from && packet.at < until)
+        {
+            packet.at = until;
+        }
+        let played = record(Rate::Narrow, &sent, 2_000);
+        same(&played.left, &decoded, held_ms);
+        assert_eq!(played.marks, [], "{held_ms}: its second was open still");
+    }
+    // And of what is longer ago than anything waits, it is said that it is lost.
+    let mut sent = paced(&codes, 160, 0, Coding::A);
+    for packet in sent
+        .iter_mut()
+        .filter(|packet| packet.at >= ms(400) && packet.at < ms(1_600))
+    {
+        packet.at = ms(1_600);
+    }
+    let played = record(Rate::Narrow, &sent, 2_000);
+    let mut wanted = decoded;
+    wanted[3_200..8_000].fill(0);
+    same(&played.left, &wanted, ());
+    let what = What::Lost {
+        channel: Channel::Caller,
+        packets: 30,
+        samples: 4_800,
+    };
+    assert_eq!(played.marks, [Mark { at: 3_200, what }]);
+}
+
+#[test]
+fn a_shorter_way_is_followed_little_by_little() {
+    let (codes, _) = tone(440, 160_000);
+    let mut sent = paced(&codes, 160, 80, Coding::A);
+    for packet in sent.iter_mut().skip(100) {
+        packet.at = BEGUN + ((packet.at - BEGUN) - Duration::from_millis(60));
+    }
+    sent.sort_by_key(|packet| packet.at);
+    let played = record(Rate::Narrow, &sent, 20_500);
+    assert_eq!(played.marks, []);
+    let (first, last) = (
+        played.left.iter().position(|sample| *sample != 0),
+        played.left.iter().rposition(|sample| *sample != 0),
+    );
+    let (first, last) = (first.expect("a tone"), last.expect("a tone"));
+    assert!(first.abs_diff(640) < 2, "{first}");
+    assert!(last.abs_diff(160_160) < 20, "{last}");
+    let rough = roughest(&played.left[first + 8..last - 8], 440.0, Rate::Narrow);
+    assert!(rough < 1_200.0, "no click: {rough}");
+}
+
+#[test]
+fn a_channel_that_is_far_from_its_clock_is_put_there_at_once() {
+    let (codes, _) = tone(440, 160_000);
+    let mut sent = paced(&codes, 160, 0, Coding::A);
+    // Less than a jump, but for good.
+    for packet in sent.iter_mut().skip(100) {
+        packet.at = packet.at + Duration::from_millis(300);
+    }
+    let played = record(Rate::Narrow, &sent, 20_500);
+    let last = played
+        .left
+        .iter()
+        .rposition(|sample| *sample != 0)
+        .expect("a tone");
+    assert!(last.abs_diff(162_400) < 20, "{last}");
+    assert_eq!(played.whats(), [RESTARTED]);
+}

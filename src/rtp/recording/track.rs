@@ -1,0 +1,491 @@
+//! One channel: packets as they come, laid where they were said.
+
+use super::clock::{SenderClock, Slew};
+use super::queue::{Holds, Packet, Queue};
+use super::voice::Voice;
+use super::{ASTRAY_MAX, Pause, Sheet, What, micros};
+use crate::base::limits::RECORDING_LATE_MAX;
+use crate::base::time::Instant;
+use crate::rtp::clip::CLOCK_HZ;
+use crate::rtp::tap::{Channel, Heard};
+
+/// Sequence numbers up to this far ahead are loss; a larger jump is another stream (RFC 3550 §A.1).
+const DROPOUT_MAX: i64 = 3_000;
+/// A packet may come this late and still belong to the stream (RFC 3550 §A.1).
+const MISORDER_MAX: i64 = 100;
+/// How much earlier than any of late a packet may come, in microseconds: the way became shorter. More is a clock that jumped.
+const EARLY_MAX: i64 = 200_000;
+/// How late one may come, in microseconds: more is a clock that jumped back, or a network that stood still.
+const LATE_MAX: i64 = RECORDING_LATE_MAX.as_micros() as i64;
+/// Within how many microseconds packets beside the stream must agree to be one.
+const AGREE_MAX: i64 = 1_000_000;
+/// How many of them must come, and for how long, in microseconds, before they are the stream. What a network held up comes
+/// faster than that.
+const ASIDE_MIN: (u32, i64) = (3, 100_000);
+/// The payload type of comfort noise (RFC 3389).
+const COMFORT_NOISE: u8 = 13;
+/// The fewest samples that are stretched: shorter packets keep their length.
+const STRETCHED_MIN: usize = 40;
+
+/// What is kept of a packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Keeps {
+    /// All of it.
+    Audio,
+    /// That it came.
+    Nothing,
+}
+
+/// One side of a recording.
+#[derive(Debug)]
+pub(super) struct Track {
+    channel: Channel,
+    stream: Option<Stream>,
+    /// Packets that don't fit into the stream: strays, or what it will be.
+    aside: Option<Box<Aside>>,
+    voice: Voice,
+    slew: Slew,
+    /// The sample behind the last one that was written.
+    cursor: i64,
+    /// By how many samples what was written last lies before its time.
+    ahead: i64,
+    /// Audio was written last: what has the next timestamp follows without an edge.
+    is_running: bool,
+    /// The stream is another one, and nothing says so yet.
+    is_anew: bool,
+    /// The payload type that can't be read, if that was so last.
+    unread: Option<u8>,
+}
+
+/// Packets of one timeline.
+#[derive(Debug)]
+struct Stream {
+    ssrc: u32,
+    clock_hz: u32,
+    /// Of the newest packet, each on without end.
+    seq: i64,
+    ts: i64,
+    clock: SenderClock,
+    /// The least delay when one was last known, in microseconds.
+    delay: i64,
+    queue: Queue,
+    /// What follows what was laid last.
+    next: Option<Next>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Next {
+    seq: i64,
+    ts: i64,
+}
+
+#[derive(Debug)]
+struct Aside {
+    stream: Stream,
+    since: Instant,
+    packets: u32,
+    /// Whether these are only late: the stream may still take them.
+    is_late: bool,
+}
+
+/// How a packet continues a stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fits {
+    /// It is the stream's newest.
+    Newest,
+    /// It is the stream's, and comes out of order.
+    Straggler,
+    /// It would be the stream's next but for its time, which is long past.
+    Late,
+    /// It isn't the stream's.
+    No,
+}
+
+/// Where a packet lies in a stream.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    seq: i64,
+    ts: i64,
+    /// Arrival − RTP time, in microseconds.
+    delay: i64,
+}
+
+impl Stream {
+    fn new(heard: &Heard<'_>, queue: Queue) -> Self {
+        Self {
+            ssrc: heard.ssrc,
+            clock_hz: heard.clock_hz,
+            seq: heard.seq.into(),
+            ts: heard.timestamp.into(),
+            clock: SenderClock::default(),
+            delay: 0,
+            queue,
+            next: None,
+        }
+    }
+
+    fn place(&self, heard: &Heard<'_>) -> Place {
+        // The nearest to the newest one, around each wrap.
+        let seq = self.seq + i64::from(heard.seq.wrapping_sub(self.seq as u16) as i16);
+        let ts = if heard.is_event {
+            // All packets of an event have its first moment.
+            self.ts
+        } else {
+            let ahead = heard.timestamp.wrapping_sub(self.ts as u32) as i32;
+            self.ts.saturating_add(ahead.into())
+        };
+        let delay = micros(heard.at).saturating_sub(self.rtp_us(ts));
+        Place { seq, ts, delay }
+    }
+
+    /// A timestamp in microseconds.
+    fn rtp_us(&self, ts: i64) -> i64 {
+        ts.saturating_mul(1_000_000) / i64::from(self.clock_hz.max(1))
+    }
+
+    /// When, in microseconds since the start of the process, that timestamp is heard.
+    fn us(&self, ts: i64) -> i64 {
+        self.rtp_us(ts).saturating_add(self.delay)
+    }
+
+    fn fits(&self, heard: &Heard<'_>, place: Place) -> Fits {
+        if (self.ssrc, self.clock_hz) != (heard.ssrc, heard.clock_hz) {
+            return Fits::No;
+        }
+        let ahead = place.seq - self.seq;
+        if !(-MISORDER_MAX..DROPOUT_MAX).contains(&ahead) {
+            return Fits::No;
+        }
+        let late = match self.clock.low() {
+            Some(low) if !heard.is_event => place.delay.saturating_sub(low),
+            Some(_) | None => 0,
+        };
+        match (ahead <= 0, late) {
+            (_, late) if late < -EARLY_MAX => Fits::No,
+            (true, _) => Fits::Straggler,
+            (false, late) if late > LATE_MAX => Fits::Late,
+            (false, _) => Fits::Newest,
+        }
+    }
+
+    /// Takes in a packet that fits; whoever calls has made room.
+    fn take(&mut self, heard: &Heard<'_>, place: Place, keeps: Keeps) {
+        if place.seq > self.seq {
+            self.seq = place.seq;
+            self.ts = place.ts;
+        }
+        if !heard.is_event {
+            self.clock.hear(heard.at, place.delay);
+            self.delay = self.clock.low().unwrap_or(self.delay);
+        }
+        let is_over = self.next.is_some_and(|next| place.seq < next.seq);
+        if !is_over {
+            let holds = holds(heard, keeps);
+            self.queue.insert(place.seq, place.ts, holds, heard.payload);
+        }
+    }
+}
+
+/// What of a packet goes into a recording.
+fn holds(heard: &Heard<'_>, keeps: Keeps) -> Holds {
+    match (keeps, heard.coding) {
+        (Keeps::Nothing, _) => Holds::Nothing,
+        (Keeps::Audio, _) if heard.is_event || heard.payload_type == COMFORT_NOISE => Holds::Nothing,
+        // A byte of each coding is a tick of 8 kHz.
+        (Keeps::Audio, Some(coding)) if heard.clock_hz == CLOCK_HZ => Holds::Audio(coding),
+        (Keeps::Audio, Some(_) | None) => Holds::Unread(heard.payload_type),
+    }
+}
+
+impl Track {
+    pub(super) fn new(channel: Channel) -> Self {
+        Self {
+            channel,
+            stream: None,
+            aside: None,
+            voice: Voice::default(),
+            slew: Slew::default(),
+            cursor: 0,
+            ahead: 0,
+            is_running: false,
+            is_anew: false,
+            unread: None,
+        }
+    }
+
+    pub(super) fn hear(&mut self, heard: &Heard<'_>, keeps: Keeps, sheet: &mut Sheet) {
+        if heard.clock_hz == 0 {
+            return;
+        }
+        self.advance(heard.at, sheet);
+        let Some(stream) = &mut self.stream else {
+            if !heard.is_event {
+                self.begin(heard, keeps);
+            }
+            return;
+        };
+        let is_other = (stream.ssrc, stream.clock_hz) != (heard.ssrc, heard.clock_hz);
+        if is_other && heard.is_event {
+            return;
+        }
+        if is_other {
+            self.flush(sheet);
+            self.is_anew = true;
+            self.begin(heard, keeps);
+            return;
+        }
+        stream.clock.pass(heard.at);
+        let place = stream.place(heard);
+        match stream.fits(heard, place) {
+            Fits::Newest => {
+                // After a pause of its own it may go on by another clock.
+                let is_silent = stream.clock.low().is_none() && !heard.is_event;
+                if is_silent && place.delay.abs_diff(stream.delay) > LATE_MAX.unsigned_abs() {
+                    self.flush(sheet);
+                    self.is_anew = true;
+                    self.begin(heard, keeps);
+                    return;
+                }
+                if !heard.is_event {
+                    self.settle(place.seq, sheet);
+                }
+                self.take(heard, keeps, sheet);
+            }
+            Fits::Straggler => self.take(heard, keeps, sheet),
+            Fits::Late => self.set_aside(heard, keeps, true, sheet),
+            Fits::No if heard.is_event => {}
+            Fits::No => self.set_aside(heard, keeps, false, sheet),
+        }
+    }
+
+    /// The first packet of a stream.
+    fn begin(&mut self, heard: &Heard<'_>, keeps: Keeps) {
+        self.aside = None;
+        self.voice.renew();
+        let queue = self.stream.take().map(|stream| stream.queue).unwrap_or_default();
+        let stream = self.stream.insert(Stream::new(heard, queue));
+        let place = stream.place(heard);
+        stream.take(heard, place, keeps);
+    }
+
+    fn take(&mut self, heard: &Heard<'_>, keeps: Keeps, sheet: &mut Sheet) {
+        if self.stream.as_ref().is_some_and(|stream| stream.queue.is_full()) {
+            self.lay_first(sheet);
+        }
+        if let Some(stream) = &mut self.stream {
+            let place = stream.place(heard);
+            stream.take(heard, place, keeps);
+        }
+    }
+
+    /// The stream goes on as it was, with `newest`: what was only late is its own, and strays are nobody's.
+    fn settle(&mut self, newest: i64, sheet: &mut Sheet) {
+        let Some(mut aside) = self.aside.take().filter(|aside| aside.is_late) else {
+            return;
+        };
+        while let Some(packet) = aside.stream.queue.pop() {
+            let is_full = |stream: &Stream| stream.queue.is_full();
+            if self.stream.as_ref().is_some_and(is_full) {
+                self.lay_first(sheet);
+            }
+            let Some(stream) = &mut self.stream else {
+                return;
+            };
+            let seq = stream.seq + i64::from((packet.seq as u16).wrapping_sub(stream.seq as u16) as i16);
+            let ahead = (packet.ts as u32).wrapping_sub(stream.ts as u32) as i32;
+            let ts = stream.ts.saturating_add(ahead.into());
+            let is_over = stream.next.is_some_and(|next| seq < next.seq);
+            if !is_over && seq < newest {
+                stream.queue.insert(seq, ts, packet.holds, &packet.codes);
+            }
+        }
+    }
+
+    /// A packet doesn't fit into the stream. Once there are enough that fit together, they are the stream.
+    fn set_aside(&mut self, heard: &Heard<'_>, keeps: Keeps, is_late: bool, sheet: &mut Sheet) {
+        let fits = |aside: &&mut Box<Aside>| {
+            let place = aside.stream.place(heard);
+            let ahead = place.seq - aside.stream.seq;
+            let apart = place.delay.saturating_sub(aside.stream.delay);
+            aside.is_late == is_late
+                && !aside.stream.queue.is_full()
+                && (1..DROPOUT_MAX).contains(&ahead)
+                && (-AGREE_MAX..LATE_MAX).contains(&apart)
+        };
+        let aside = match self.aside.as_mut().filter(fits) {
+            Some(aside) => aside,
+            None => self.aside.insert(Box::new(Aside {
+                stream: Stream::new(heard, Queue::default()),
+                since: heard.at,
+                packets: 0,
+                is_late,
+            })),
+        };
+        let place = aside.stream.place(heard);
+        aside.stream.take(heard, place, keeps);
+        aside.packets = aside.packets.saturating_add(1);
+        let (packets, lasts) = ASIDE_MIN;
+        let is_enough = |aside: &mut Box<Aside>| {
+            aside.packets >= packets && micros(heard.at).saturating_sub(micros(aside.since)) >= lasts
+        };
+        if let Some(aside) = self.aside.take_if(is_enough) {
+            self.flush(sheet);
+            self.is_anew = true;
+            self.voice.renew();
+            self.stream = Some(aside.stream);
+        }
+    }
+
+    /// Lays what has waited long enough at `now`.
+    pub(super) fn advance(&mut self, now: Instant, sheet: &mut Sheet) {
+        let now = micros(now);
+        let is_due = |stream: &Stream| {
+            let first = stream.queue.front();
+            first.is_some_and(|packet| stream.us(packet.ts).saturating_add(LATE_MAX) <= now)
+        };
+        while self.stream.as_ref().is_some_and(is_due) {
+            self.lay_first(sheet);
+        }
+    }
+
+    /// Lays all that waits, and forgets what didn't fit.
+    pub(super) fn flush(&mut self, sheet: &mut Sheet) {
+        self.aside = None;
+        while self
+            .stream
+            .as_ref()
+            .is_some_and(|stream| stream.queue.front().is_some())
+        {
+            self.lay_first(sheet);
+        }
+    }
+
+    /// Wipes out what was said from that sample on.
+    pub(super) fn silence_from(&mut self, at: i64, sheet: &mut Sheet) {
+        sheet
+            .timeline
+            .silence_from(self.channel, at.saturating_sub(self.ahead));
+        self.is_running = false;
+    }
+
+    fn lay_first(&mut self, sheet: &mut Sheet) {
+        let Some(stream) = &mut self.stream else {
+            return;
+        };
+        let Some(packet) = stream.queue.pop() else {
+            return;
+        };
+        let said = sheet.sample_at(stream.us(packet.ts));
+        let next = stream.next;
+        self.note(&packet, next, said, sheet);
+        let ts = self.lay(&packet, next, said, sheet);
+        if let Some(stream) = &mut self.stream {
+            let seq = packet.seq + 1;
+            stream.next = Some(Next { seq, ts });
+            stream.queue.reuse(packet);
+        }
+    }
+
+    /// How many packets wait.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        let aside = self.aside.iter().map(|aside| &aside.stream);
+        let streams = self.stream.iter().chain(aside);
+        streams.map(|stream| stream.queue.packets().count()).sum()
+    }
+
+    /// Whether that code waits in a packet.
+    #[cfg(test)]
+    pub(super) fn holds_code(&self, code: u8) -> bool {
+        let mut packets = self.stream.iter().flat_map(|stream| stream.queue.packets());
+        packets.any(|packet| packet.codes.contains(&code))
+    }
+
+    /// Marks what is to be said of a packet that is heard at the sample `said`.
+    fn note(&mut self, packet: &Packet, next: Option<Next>, said: i64, sheet: &mut Sheet) {
+        let channel = self.channel;
+        let is_hidden = sheet.pause == Pause::On || said < sheet.hidden_until;
+        if self.is_anew && !is_hidden {
+            self.is_anew = false;
+            sheet.note(said, What::Restarted { channel });
+        }
+        if let Some(next) = next
+            && packet.seq > next.seq
+            && !is_hidden
+        {
+            let ticks = packet.ts.saturating_sub(next.ts).max(0);
+            let samples = ticks.saturating_mul(sheet.rate.per_tick());
+            let lost = (packet.seq - next.seq).unsigned_abs();
+            sheet.lose(channel, self.cursor, (lost, samples.unsigned_abs()));
+        }
+        let unread = match packet.holds {
+            Holds::Audio(_) => None,
+            Holds::Nothing => self.unread,
+            Holds::Unread(payload_type) => Some(payload_type),
+        };
+        if let Some(payload_type) = unread
+            && self.unread != unread
+            && !is_hidden
+        {
+            sheet.note(
+                said,
+                What::Unread {
+                    channel,
+                    payload_type,
+                },
+            );
+        }
+        self.unread = unread;
+    }
+
+    /// Writes a packet's audio where it belongs; the timestamp that follows.
+    fn lay(&mut self, packet: &Packet, next: Option<Next>, said: i64, sheet: &mut Sheet) -> i64 {
+        // What was said already isn't said again.
+        let (codes, ts) = (packet.codes.len() as i64, packet.ts);
+        let again = next.map_or(0, |next| next.ts.saturating_sub(ts).clamp(0, codes));
+        let behind = next.map_or(ts, |next| next.ts.max(ts));
+        let Holds::Audio(coding) = packet.holds else {
+            self.is_running = false;
+            return behind;
+        };
+        if again == codes {
+            return behind;
+        }
+        let ts = ts.saturating_add(again);
+        let follows = self.is_running && next.is_some_and(|next| next.ts == ts);
+        if !follows {
+            self.voice.break_off();
+        }
+        let rate = sheet.rate;
+        let again = again.saturating_mul(rate.per_tick());
+        let said = said.saturating_add(again);
+        let count = self.voice.decode(rate, coding, &packet.codes, again as usize);
+        let late = said.saturating_sub(self.cursor);
+        let is_astray = late.abs() > sheet.samples(ASTRAY_MAX);
+        let (from, change) = match (follows, is_astray) {
+            (true, false) if count >= STRETCHED_MIN => (self.cursor, self.slew.mend(late, rate.hz())),
+            (true, false) => (self.cursor, 0),
+            (true, true) => {
+                let channel = self.channel;
+                sheet.note(said, What::Restarted { channel });
+                (said, 0)
+            }
+            // It runs behind what was said before, and mends that as it goes on.
+            (false, false) => (said.max(self.cursor), 0),
+            (false, true) => (said, 0),
+        };
+        let samples = self.voice.samples(change);
+        let hidden = sheet.hidden_until.saturating_sub(said);
+        let hidden = usize::try_from(hidden).unwrap_or(0).min(samples.len());
+        let shown = samples.get(hidden..).unwrap_or_default();
+        let shown_from = from.saturating_add(hidden as i64);
+        let missing = shown.len() - sheet.timeline.write(self.channel, shown_from, shown);
+        if missing > 0 {
+            sheet.lose(self.channel, shown_from, (1, missing as u64));
+        }
+        self.cursor = from.saturating_add(samples.len() as i64);
+        self.ahead = said.saturating_sub(from).max(0);
+        self.is_running = true;
+        packet.ts.saturating_add(codes)
+    }
+}
