@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::chain::{
-    AFTER_SHA, Audio, BEFORE_SHA, Cipher, Content, END, End, Head, Line, Sha, What, block_text, form, line, link,
+    AFTER_SHA, Audio, BEFORE_SHA, Cipher, Content, END, End, Head, Line, Sha, What, block_text, form, line,
+    link,
 };
 use super::place::{Phase, Place};
 use super::{Error, seal};
@@ -164,13 +165,21 @@ impl Chain {
 
     /// How many marks of the first blocks say that something is missing.
     pub(super) fn gaps(&self, blocks: usize) -> u64 {
-        let marks = self.blocks.iter().take(blocks).flat_map(|block| &block.line.marks);
+        let marks = self
+            .blocks
+            .iter()
+            .take(blocks)
+            .flat_map(|block| &block.line.marks);
         marks.filter(|mark| mark.what.is_gap()).count() as u64
     }
 
     /// Whether somebody has asked that nothing be recorded, after the first blocks.
     pub(super) fn is_paused(&self, blocks: usize) -> bool {
-        let marks = self.blocks.iter().take(blocks).flat_map(|block| &block.line.marks);
+        let marks = self
+            .blocks
+            .iter()
+            .take(blocks)
+            .flat_map(|block| &block.line.marks);
         let turns = marks.filter_map(|mark| match mark.what {
             What::Paused => Some(true),
             What::Resumed => Some(false),
@@ -225,7 +234,8 @@ impl Chain {
     fn take(&mut self, raw: &[u8], ends: u64) -> Option<Doubt> {
         let before = self.last();
         let n = self.blocks.len() as u64 + 1;
-        let Some((text, sha)) = taken_apart(raw).filter(|(text, sha)| link(Some(before), text) == *sha) else {
+        let Some((text, sha)) = taken_apart(raw).filter(|(text, sha)| link(Some(before), text) == *sha)
+        else {
             return Some(match number(raw) {
                 Some(other) if other != n => Doubt::Missing,
                 Some(_) | None => Doubt::Changed,
@@ -260,9 +270,7 @@ impl Chain {
     /// Whether the block that should come next is among these lines.
     fn comes_later(&self, lines: &[u8]) -> bool {
         let n = self.blocks.len() as u64 + 1;
-        lines
-            .split(|c| *c == b'\n')
-            .any(|line| number(line) == Some(n))
+        lines.split(|c| *c == b'\n').any(|line| number(line) == Some(n))
     }
 }
 
@@ -375,7 +383,9 @@ pub(super) fn last_line(path: &Path) -> io::Result<Option<(End, Sha)>> {
     let last = tail
         .strip_suffix(b"\n")
         .and_then(|tail| tail.rsplit(|c| *c == b'\n').next());
-    let end = last.and_then(taken_apart).and_then(|(text, sha)| read_end(text, sha, sha));
+    let end = last
+        .and_then(taken_apart)
+        .and_then(|(text, sha)| read_end(text, sha, sha));
     Ok(end.map(|ending| (ending.end, ending.sha)))
 }
 

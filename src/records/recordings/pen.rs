@@ -499,7 +499,8 @@ impl Pen {
 
     /// Gives both files their last names, the chain last.
     fn name(&self) -> io::Result<()> {
-        let [parts, wholes] = [Phase::Part, Phase::Whole].map(|phase| Self::paths(&self.place, &self.head, phase));
+        let [parts, wholes] =
+            [Phase::Part, Phase::Whole].map(|phase| Self::paths(&self.place, &self.head, phase));
         for (part, whole) in parts.iter().zip(&wholes).rev() {
             match fs::rename(part, whole) {
                 // An earlier try came so far.
@@ -511,8 +512,7 @@ impl Pen {
     }
 
     fn path(&self) -> PathBuf {
-        self.place
-            .audio(self.head.audio, self.head.sealed, Phase::Part)
+        self.place.audio(self.head.audio, self.head.sealed, Phase::Part)
     }
 }
 

@@ -91,9 +91,9 @@ impl Place {
             (Audio::Rtpdump, Cipher::None),
             (Audio::Rtpdump, Cipher::Aes256Gcm),
         ];
-        kinds
-            .into_iter()
-            .flat_map(|(audio, sealed)| [Phase::Whole, Phase::Part].map(|phase| self.audio(audio, sealed, phase)))
+        kinds.into_iter().flat_map(|(audio, sealed)| {
+            [Phase::Whole, Phase::Part].map(|phase| self.audio(audio, sealed, phase))
+        })
     }
 
     pub(super) fn erasing(&self) -> PathBuf {

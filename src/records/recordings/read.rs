@@ -64,11 +64,11 @@ impl Reader {
         if found.phase == Phase::Part {
             blocks.retain(|block| block.begins.saturating_add(block.line.bytes) <= length);
         }
-        let samples = blocks.last().map_or(0, |block| block.line.at + block.line.samples);
+        let samples = blocks
+            .last()
+            .map_or(0, |block| block.line.at + block.line.samples);
         let header = match chain.head.audio {
-            Audio::Wav => {
-                stereo_header(chain.head.rate, u32::try_from(samples).unwrap_or(u32::MAX)).to_vec()
-            }
+            Audio::Wav => stereo_header(chain.head.rate, u32::try_from(samples).unwrap_or(u32::MAX)).to_vec(),
             Audio::Rtpdump => Vec::new(),
         };
         let mut at = header.len() as u64;
@@ -123,7 +123,10 @@ impl Reader {
         let mut done = 0;
         while let Some(rest) = out.get_mut(done..).filter(|rest| !rest.is_empty()) {
             let here = at.saturating_add(done as u64);
-            let given = match usize::try_from(here).ok().and_then(|here| self.header.get(here..)) {
+            let given = match usize::try_from(here)
+                .ok()
+                .and_then(|here| self.header.get(here..))
+            {
                 Some(header) if !header.is_empty() => give(header, rest),
                 Some(_) | None => {
                     let index = self.ends.partition_point(|end| *end <= here);
@@ -154,8 +157,9 @@ impl Reader {
                 let last = self.last.take().filter(|(of, _)| *of == index);
                 let bytes = match last {
                     Some((_, bytes)) => bytes,
-                    None => in_clear(&self.audio, block, self.seal.as_ref())?
-                        .ok_or_else(|| changed(block))?,
+                    None => {
+                        in_clear(&self.audio, block, self.seal.as_ref())?.ok_or_else(|| changed(block))?
+                    }
                 };
                 let from = bytes.len().saturating_sub(usize::try_from(left).unwrap_or(0));
                 let given = give(bytes.get(from..).unwrap_or_default(), out);
@@ -221,15 +225,19 @@ pub(super) fn load(audio: &File, block: &Block) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// A block's bytes in clear; `None` if they aren't as they were written.
-pub(super) fn in_clear(audio: &File, block: &Block, seal: Option<&Seal>) -> io::Result<Option<Vec<u8>>> {
+fn in_clear(audio: &File, block: &Block, seal: Option<&Seal>) -> io::Result<Option<Vec<u8>>> {
     let Some(mut bytes) = load(audio, block)? else {
         return Ok(None);
     };
-    let is_open = match (seal, block.line.nonce) {
-        (Some(seal), Some(nonce)) => seal.open(nonce, block.before, &block.front, &mut bytes).is_some(),
+    Ok(is_sealed(block, &mut bytes, seal).then_some(bytes))
+}
+
+/// Whether a block's bytes are what was sealed; then they are in clear. Without a seal they are taken as they are.
+pub(super) fn is_sealed(block: &Block, bytes: &mut Vec<u8>, seal: Option<&Seal>) -> bool {
+    match (seal, block.line.nonce) {
+        (Some(seal), Some(nonce)) => seal.open(nonce, block.before, &block.front, bytes).is_some(),
         (None, _) | (Some(_), None) => true,
-    };
-    Ok(is_open.then_some(bytes))
+    }
 }
 
 /// Whether a plain WAV file begins with the header of so many samples.

@@ -167,7 +167,13 @@ pub(super) enum Seal {
 
 impl Seal {
     /// Encrypts the bytes and adds their tag, which covers `before` and `front` too.
-    pub(super) fn close(&self, nonce: Nonce, before: Sha, front: &str, bytes: &mut Vec<u8>) -> io::Result<()> {
+    pub(super) fn close(
+        &self,
+        nonce: Nonce,
+        before: Sha,
+        front: &str,
+        bytes: &mut Vec<u8>,
+    ) -> io::Result<()> {
         let covered = format!("{before}{front}");
         let (nonce, covered) = (&nonce.0.into(), covered.as_bytes());
         let tag = match self {

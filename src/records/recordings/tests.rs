@@ -18,6 +18,7 @@ use crate::rtp::wav;
 
 mod crash;
 mod sealed;
+mod shelf;
 mod tamper;
 
 /// Samples a second, so few that a second is looked at byte for byte.
@@ -52,9 +53,7 @@ pub(super) fn begin(number: u64) -> Begin {
 
 /// A second of which each sample is another one.
 fn second(n: u64) -> Vec<i16> {
-    (0..2 * SECOND)
-        .map(|i| (n * 1_000 + i + 1) as i16)
-        .collect()
+    (0..2 * SECOND).map(|i| (n * 1_000 + i + 1) as i16).collect()
 }
 
 fn write(pen: &mut Pen, n: u64) -> Result<(), Error> {
@@ -82,7 +81,8 @@ fn begun(dir: &Path, begin: &Begin, seconds: u64) -> Pen {
 
 fn recorded(dir: &Path, begin: &Begin, seconds: u64) -> (Place, Finished) {
     let mut pen = begun(dir, begin, seconds);
-    let finished = pen.end(seconds * SECOND, after(seconds)).expect("there is room");
+    let ended = begin.began.plus(std::time::Duration::from_secs(seconds));
+    let finished = pen.end(seconds * SECOND, ended).expect("there is room");
     (pen.place().clone(), finished)
 }
 
@@ -95,7 +95,10 @@ fn keys(begin: &Begin) -> Keys {
 fn read(place: &Place, keys: &Keys) -> Vec<u8> {
     let mut reader = Reader::open(place, keys).expect("it can be opened");
     let mut bytes = vec![0; reader.bytes() as usize];
-    assert_eq!(reader.read_at(0, &mut bytes).expect("it can be read"), bytes.len());
+    assert_eq!(
+        reader.read_at(0, &mut bytes).expect("it can be read"),
+        bytes.len()
+    );
     bytes
 }
 
@@ -134,8 +137,11 @@ fn marks(place: &Place) -> Vec<Mark> {
     reader.marks().copied().collect()
 }
 
+/// In memory where there is such a folder: what a sync does nobody sees here.
 fn folder() -> TempDir {
-    tempfile::tempdir().expect("a folder")
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .expect("a folder")
 }
 
 /// Both files: the chain and the audio.
@@ -151,8 +157,17 @@ fn a_recording_is_a_wav_file_and_its_chain_that_are_named_when_they_are_whole() 
     assert_eq!(place.day, dir.path().join("2026/11/21"));
     let parts = files(&place, Phase::Part);
     assert!(parts.iter().all(|path| path.exists()), "{parts:?}");
-    assert_eq!(samples(&read(&place, &Keys::default())), seconds(&[Some(0), Some(1)]));
-    assert_eq!(found(&place), Verdict::Unfinished { blocks: 2, samples: 16 });
+    assert_eq!(
+        samples(&read(&place, &Keys::default())),
+        seconds(&[Some(0), Some(1)])
+    );
+    assert_eq!(
+        found(&place),
+        Verdict::Unfinished {
+            blocks: 2,
+            samples: 16
+        }
+    );
 
     let finished = pen.end(2 * SECOND, after(2)).expect("there is room");
     let names: Vec<_> = fs::read_dir(&place.day)
@@ -161,7 +176,11 @@ fn a_recording_is_a_wav_file_and_its_chain_that_are_named_when_they_are_whole() 
         .collect();
     assert_eq!(names.len(), 2, "{names:?}");
     let file = fs::read(&finished.audio).expect("the file");
-    assert_eq!(samples(&file), seconds(&[Some(0), Some(1)]), "any player opens it");
+    assert_eq!(
+        samples(&file),
+        seconds(&[Some(0), Some(1)]),
+        "any player opens it"
+    );
     assert_eq!(read(&place, &Keys::default()), file);
     assert_eq!(found(&place), whole(&finished, Seals::None));
     assert_eq!(pen.end(2 * SECOND, after(2)).expect("it is whole"), finished);
@@ -196,7 +215,8 @@ fn a_chain_is_what_its_description_says() {
         .map(|line| line.split(",\"sha256\":").next().expect("a text"))
         .collect();
     let (recording, call, binding) = (id(1), id(1_001), id(2_000));
-    let audio_sha = super::chain::Sha::of(&[&second(0).iter().flat_map(|s| s.to_le_bytes()).collect::<Vec<_>>()]);
+    let audio_sha =
+        super::chain::Sha::of(&[&second(0).iter().flat_map(|s| s.to_le_bytes()).collect::<Vec<_>>()]);
     assert_eq!(
         begun,
         [
@@ -210,7 +230,8 @@ fn a_chain_is_what_its_description_says() {
                  \"channel\":\"callee\",\"samples\":2,\"why\":\"network\"}}],\"audio\":\"{audio_sha}\""
             ),
             "{\"n\":2,\"at\":8,\"samples\":8,\"bytes\":32,\"marks\":[],\"audio\":\"silence\"".into(),
-            "{\"whole\":true,\"blocks\":2,\"samples\":16,\"gaps\":1,\"ended\":\"2026-11-21T10:00:02.000Z\"".into(),
+            "{\"whole\":true,\"blocks\":2,\"samples\":16,\"gaps\":1,\"ended\":\"2026-11-21T10:00:02.000Z\""
+                .into(),
         ]
     );
 
@@ -250,7 +271,10 @@ fn ranges_are_read_across_blocks_and_end_where_the_recording_does() {
             assert_eq!(&out[..got], wanted, "{from} {length}");
         }
     }
-    assert_eq!(reader.read_at(u64::MAX, &mut [0; 4]).expect("nothing is there"), 0);
+    assert_eq!(
+        reader.read_at(u64::MAX, &mut [0; 4]).expect("nothing is there"),
+        0
+    );
 }
 
 #[test]
@@ -268,7 +292,14 @@ fn a_full_disk_leaves_both_files_as_they_were_and_the_gap_is_silence_with_a_mark
         assert!(matches!(refused, Error::Full(_)), "{refused}");
         assert!(refused.to_string().contains("make room there"), "{refused}");
         assert!(matches!(write(&mut pen, 2), Err(Error::Full(_))));
-        assert_eq!(found(&place), Verdict::Unfinished { blocks: 1, samples: 8 }, "{room}");
+        assert_eq!(
+            found(&place),
+            Verdict::Unfinished {
+                blocks: 1,
+                samples: 8
+            },
+            "{room}"
+        );
         // The end has no room either; it is asked for again later.
         assert!(matches!(pen.end(3 * SECOND, after(3)), Err(Error::Full(_))));
 
@@ -278,7 +309,11 @@ fn a_full_disk_leaves_both_files_as_they_were_and_the_gap_is_silence_with_a_mark
         assert_eq!(found(&place), whole(&finished, Seals::None));
         assert_eq!(finished.gaps, 1);
         let heard = samples(&read(&place, &Keys::default()));
-        assert_eq!(heard, seconds(&[Some(0), None, None, Some(3)]), "time stays right");
+        assert_eq!(
+            heard,
+            seconds(&[Some(0), None, None, Some(3)]),
+            "time stays right"
+        );
         let not_written = Mark {
             at: 8,
             what: What::NotWritten {
@@ -374,11 +409,16 @@ fn no_block_says_more_than_a_wav_file_can_hold_and_long_silence_takes_no_room() 
     }
     // 40 MB of them.
     write(&mut pen, 1_250_000).expect("there is room");
-    let finished = pen.end(1_250_001 * SECOND, after(1_250_001)).expect("there is room");
+    let finished = pen
+        .end(1_250_001 * SECOND, after(1_250_001))
+        .expect("there is room");
     assert_eq!(found(pen.place()), whole(&finished, Seals::None));
     use std::os::unix::fs::MetadataExt as _;
     let file = fs::metadata(&finished.audio).expect("the file");
-    assert!(file.len() > 40_000_000 && file.blocks() * 512 < 1_000_000, "{file:?}");
+    assert!(
+        file.len() > 40_000_000 && file.blocks() * 512 < 1_000_000,
+        "{file:?}"
+    );
 }
 
 #[test]

@@ -147,7 +147,9 @@ fn open(place: &Place, keys: &Keys) -> Result<Opened, Error> {
     let kept = sound(&chain, &files[1]).map_err(io)?;
     let cut_blocks = chain.blocks.len() - kept;
     if cut_blocks > DOUBTED_BLOCKS {
-        return Err(damaged("more of its audio is missing than a loss of power can take"));
+        return Err(damaged(
+            "more of its audio is missing than a loss of power can take",
+        ));
     }
     let paused = chain.is_paused(kept);
     let mut pen = pen_at(&found, &chain, kept, seal, files);
@@ -164,7 +166,9 @@ fn open(place: &Place, keys: &Keys) -> Result<Opened, Error> {
 /// Removes what is left of a recording whose chain isn't there.
 fn clear(place: &Place) -> Result<Opened, Error> {
     let chain = place.chain(Phase::Part);
-    let parts = place.audios().filter(|path| path.extension().is_some_and(|end| end == "part"));
+    let parts = place
+        .audios()
+        .filter(|path| path.extension().is_some_and(|end| end == "part"));
     for path in parts.chain([chain]) {
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Error::of(&path, error)),
@@ -221,7 +225,13 @@ fn sound(chain: &Chain, audio: &File) -> io::Result<usize> {
         .find(|blocks| *blocks == 0 || chain.audio_bytes(*blocks) <= length)
         .unwrap_or(0);
     let doubted = there.saturating_sub(DOUBTED_BLOCKS)..there;
-    for (index, block) in chain.blocks.iter().enumerate().take(doubted.end).skip(doubted.start) {
+    for (index, block) in chain
+        .blocks
+        .iter()
+        .enumerate()
+        .take(doubted.end)
+        .skip(doubted.start)
+    {
         let is_sound = match load(audio, block) {
             Ok(bytes) => bytes.is_some(),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => false,

@@ -69,14 +69,19 @@ fn survives(begin: &Begin, at: [Option<usize>; 2], blocks: u64) {
     };
     let verdict = verify(&place, &keys).expect("it can be read");
     assert_eq!(verdict, whole(&finished, seals), "{at:?}");
-    let all: Vec<Option<u64>> = (0..6).map(|n| Some(n).filter(|n| *n < blocks || *n == 5)).collect();
+    let all: Vec<Option<u64>> = (0..6)
+        .map(|n| Some(n).filter(|n| *n < blocks || *n == 5))
+        .collect();
     assert_eq!(samples(&read(&place, &keys)), seconds(&all), "{at:?}");
     let mut reader = Reader::open(&place, &keys).expect("it can be opened");
     let restarted = reader.marks().filter_map(|mark| match mark.what {
         What::Restarted { silent_ms, .. } => Some((mark.at, silent_ms)),
         _ => None,
     });
-    assert_eq!(restarted.collect::<Vec<_>>(), [(blocks * SECOND, (5 - blocks) * 1_000)]);
+    assert_eq!(
+        restarted.collect::<Vec<_>>(),
+        [(blocks * SECOND, (5 - blocks) * 1_000)]
+    );
     assert_eq!(reader.read_at(0, &mut [0; 8]).expect("it can be read"), 8);
 }
 
@@ -146,7 +151,10 @@ fn a_change_in_the_middle_is_no_torn_end_and_is_left_as_it_is() {
     let Err(refused) = refused else {
         panic!("it is damaged");
     };
-    assert!(refused.to_string().contains("keep both files as they are"), "{refused}");
+    assert!(
+        refused.to_string().contains("keep both files as they are"),
+        "{refused}"
+    );
     assert_ne!(fs::read_to_string(&chain).expect("text"), text);
 }
 
@@ -176,9 +184,23 @@ fn one_that_was_paused_is_still_paused_and_one_that_is_gone_begins_anew() {
     write_with(&mut pen, 1, &[Mark { at: 9, what }]).expect("there is room");
     drop(pen);
     let gone_on = Pen::go_on(dir.path(), &begin(1), &Keys::default(), after(2)).expect("it goes on");
-    assert!(matches!(gone_on, GoneOn::Goes { paused: true, from: 16, .. }));
+    assert!(matches!(
+        gone_on,
+        GoneOn::Goes {
+            paused: true,
+            from: 16,
+            ..
+        }
+    ));
     let gone_on = Pen::go_on(dir.path(), &begin(2), &Keys::default(), after(2)).expect("it begins");
-    assert!(matches!(gone_on, GoneOn::Goes { paused: false, from: 16, .. }));
+    assert!(matches!(
+        gone_on,
+        GoneOn::Goes {
+            paused: false,
+            from: 16,
+            ..
+        }
+    ));
 }
 
 #[test]
@@ -201,7 +223,13 @@ fn a_restart_on_a_full_disk_goes_on_when_there_is_room() {
     );
     let kinds: Vec<What> = marks(pen.place()).iter().map(|mark| mark.what).collect();
     assert!(
-        matches!(kinds[..], [What::NotWritten { samples: 16, .. }, What::Restarted { silent_ms: 1_000, .. }]),
+        matches!(
+            kinds[..],
+            [
+                What::NotWritten { samples: 16, .. },
+                What::Restarted { silent_ms: 1_000, .. }
+            ]
+        ),
         "{kinds:?}"
     );
 }
@@ -221,6 +249,9 @@ fn a_recording_that_nobody_goes_on_with_ends_at_its_last_block_with_a_mark() {
         }]
     );
     let (_dir, place) = cut(&begin(1), [Some(20), None]);
-    assert_eq!(Pen::end_left(&place, &Keys::default()).expect("it can be removed"), None);
+    assert_eq!(
+        Pen::end_left(&place, &Keys::default()).expect("it can be removed"),
+        None
+    );
     assert_eq!(fs::read_dir(&place.day).expect("the folder").count(), 0);
 }

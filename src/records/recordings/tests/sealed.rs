@@ -77,14 +77,24 @@ fn who_makes_a_chain_anew_without_the_key_is_found_out() {
     let remade: String = text
         .lines()
         .map(|line| {
-            let text = line.split(",\"sha256\":").next().expect("a text").replace("acme\"", "them\"");
+            let text = line
+                .split(",\"sha256\":")
+                .next()
+                .expect("a text")
+                .replace("acme\"", "them\"");
             let (line, sha) = crate::records::recordings::lines::next_line(before, &text);
             before = Some(sha);
             line
         })
         .collect();
     fs::write(&path, remade).expect("room");
-    assert!(matches!(found(&place), Verdict::Whole { seals: Seals::Unchecked, .. }));
+    assert!(matches!(
+        found(&place),
+        Verdict::Whole {
+            seals: Seals::Unchecked,
+            ..
+        }
+    ));
     let verdict = verify(&place, &keys(&begin)).expect("it can be read");
     let what = Change::Seal;
     assert_eq!(verdict, Verdict::Changed { block: 1, what });
@@ -166,20 +176,16 @@ fn sm4_gcm_is_that_of_rfc_8998() {
     let key: [u8; 16] = hex("0123456789ABCDEFFEDCBA9876543210").try_into().expect("16");
     let nonce: [u8; 12] = hex("00001234567800000000ABCD").try_into().expect("12");
     let aad = hex("FEEDFACEDEADBEEFFEEDFACEDEADBEEFABADDAD2");
-    let mut text = hex(
-        "AAAAAAAAAAAAAAAABBBBBBBBBBBBBBBBCCCCCCCCCCCCCCCCDDDDDDDDDDDDDDDD\
-         EEEEEEEEEEEEEEEEFFFFFFFFFFFFFFFFEEEEEEEEEEEEEEEEAAAAAAAAAAAAAAAA",
-    );
+    let mut text = hex("AAAAAAAAAAAAAAAABBBBBBBBBBBBBBBBCCCCCCCCCCCCCCCCDDDDDDDDDDDDDDDD\
+         EEEEEEEEEEEEEEEEFFFFFFFFFFFFFFFFEEEEEEEEEEEEEEEEAAAAAAAAAAAAAAAA");
     let gcm = crate::records::recordings::seal::Sm4Gcm::new(&key.into());
     let tag = gcm
         .encrypt_inout_detached(&nonce.into(), &aad, text.as_mut_slice().into())
         .expect("it is short");
     assert_eq!(
         text,
-        hex(
-            "17F399F08C67D5EE19D0DC9969C4BB7D5FD46FD3756489069157B282BB200735\
-             D82710CA5C22F0CCFA7CBF93D496AC15A56834CBCF98C397B4024A2691233B8D"
-        )
+        hex("17F399F08C67D5EE19D0DC9969C4BB7D5FD46FD3756489069157B282BB200735\
+             D82710CA5C22F0CCFA7CBF93D496AC15A56834CBCF98C397B4024A2691233B8D")
     );
     assert_eq!(tag.to_vec(), hex("83DE3541E4C2B58177E065A9BF7B62EC"));
 }
