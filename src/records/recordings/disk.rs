@@ -23,6 +23,14 @@ pub(super) fn sync(file: &File) -> io::Result<()> {
     file.sync_data()
 }
 
+/// Puts all files of a folder's file system on the medium (syncfs).
+pub(super) fn sync_system(dir: &File) -> io::Result<()> {
+    if fault::is_sick() {
+        return Err(io::Error::from_raw_os_error(libc::EIO));
+    }
+    Ok(rustix::fs::syncfs(dir)?)
+}
+
 /// Nothing in a build that is no test.
 #[cfg(not(test))]
 mod fault {

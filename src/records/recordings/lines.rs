@@ -180,7 +180,7 @@ impl Chain {
             .iter()
             .take(blocks)
             .flat_map(|block| &block.line.marks);
-        let turns = marks.filter_map(|mark| match mark.what {
+        let mut turns = marks.filter_map(|mark| match mark.what {
             What::Paused => Some(true),
             What::Resumed => Some(false),
             What::Lost { .. }
@@ -189,7 +189,7 @@ impl Chain {
             | What::NotWritten { .. }
             | What::NotSynced { .. } => None,
         });
-        turns.last().unwrap_or(false)
+        turns.next_back().unwrap_or(false)
     }
 
     /// Reads what a chain's file holds.

@@ -34,6 +34,9 @@ const SAMPLES_MAX: u64 = (u32::MAX as u64 - HEADER_BYTES as u64) / FRAME_BYTES;
 /// Samples of a header that doesn't know yet how many there will be: as many as there can be.
 const UNKNOWN: u32 = u32::MAX;
 
+/// Recordings from which on they are synced together.
+const TOGETHER_FROM: usize = 16;
+
 /// What a new recording is.
 #[derive(Clone, Debug)]
 pub struct Begin {
@@ -397,12 +400,17 @@ impl Pen {
         Ok(())
     }
 
+    /// Whether the medium has all that was written.
+    pub fn is_synced(&self) -> bool {
+        self.synced.blocks == Some(self.at.blocks)
+    }
+
     /// Puts on the medium what was written since the last time. Waits for it.
     ///
     /// # Errors
     /// The disk refuses: whether it has what was written is unknown, and the next line has a mark that says so.
     pub fn sync(&mut self) -> Result<(), Error> {
-        if self.synced.blocks == Some(self.at.blocks) {
+        if self.is_synced() {
             return Ok(());
         }
         let names = match self.synced.blocks {
@@ -412,21 +420,40 @@ impl Pen {
         let outcome = names
             .and_then(|()| disk::sync(&self.audio))
             .and_then(|()| disk::sync(&self.chain));
-        match outcome {
-            Ok(()) => self.synced.blocks = Some(self.at.blocks),
-            Err(error) => {
-                let from_block = self.synced.blocks.unwrap_or(0) + 1;
-                if self.synced.doubted != Some(from_block) {
-                    self.synced.doubted = Some(from_block);
-                    self.add_marks(&[Mark {
-                        at: self.at.samples,
-                        what: What::NotSynced { from_block },
-                    }]);
-                }
-                return Err(Error::of(&self.path(), error));
-            }
+        self.noted(&outcome);
+        outcome.map_err(|error| Error::of(&self.path(), error))
+    }
+
+    /// [`Pen::sync`] for all recordings of a folder: where they are many, one call for its whole file system costs less than
+    /// two for each of them. A loss of power may then keep a line and not its audio: [`Pen::go_on`] looks for that.
+    ///
+    /// # Errors
+    /// As there: the first that there was.
+    pub fn sync_all<'p>(dir: &Path, pens: impl IntoIterator<Item = &'p mut Self>) -> Result<(), Error> {
+        let mut pens: Vec<&mut Self> = pens.into_iter().filter(|pen| !pen.is_synced()).collect();
+        if pens.len() < TOGETHER_FROM {
+            let outcomes: Vec<_> = pens.iter_mut().map(|pen| pen.sync()).collect();
+            return outcomes.into_iter().collect();
         }
-        Ok(())
+        let outcome = File::open(dir).and_then(|dir| disk::sync_system(&dir));
+        pens.iter_mut().for_each(|pen| pen.noted(&outcome));
+        outcome.map_err(|error| Error::of(dir, error))
+    }
+
+    /// Notes what came of a sync.
+    fn noted(&mut self, outcome: &io::Result<()>) {
+        if outcome.is_ok() {
+            self.synced.blocks = Some(self.at.blocks);
+            return;
+        }
+        let from_block = self.synced.blocks.unwrap_or(0) + 1;
+        if self.synced.doubted != Some(from_block) {
+            self.synced.doubted = Some(from_block);
+            self.add_marks(&[Mark {
+                at: self.at.samples,
+                what: What::NotSynced { from_block },
+            }]);
+        }
     }
 
     /// The recording is over at this sample, and at this time: writes its last line, and gives both files their names. What

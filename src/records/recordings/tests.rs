@@ -373,6 +373,24 @@ fn a_medium_that_refuses_to_sync_is_said_in_the_chain() {
 }
 
 #[test]
+fn many_recordings_are_synced_together() {
+    let dir = folder();
+    let mut pens: Vec<Pen> = (0..20).map(|n| begun(dir.path(), &begin(n), 1)).collect();
+    fault::set_sick(true);
+    assert!(Pen::sync_all(dir.path(), &mut pens).is_err());
+    fault::set_sick(false);
+    Pen::sync_all(dir.path(), &mut pens).expect("it is well again");
+    assert!(pens.iter().all(Pen::is_synced));
+    // Then few have something new.
+    write(&mut pens[0], 1).expect("there is room");
+    assert!(!pens[0].is_synced());
+    Pen::sync_all(dir.path(), &mut pens).expect("a well disk");
+    assert!(pens.iter().all(Pen::is_synced));
+    let what = What::NotSynced { from_block: 1 };
+    assert_eq!(marks(pens[0].place()), [Mark { at: 8, what }]);
+}
+
+#[test]
 fn what_overlaps_is_written_once_and_what_is_missing_is_marked() {
     let dir = folder();
     let mut pen = begun(dir.path(), &begin(1), 2);
