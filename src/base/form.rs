@@ -16,6 +16,8 @@ pub struct Forms {
     pub journal: u8,
     /// Of the state of a call in progress, in the journal.
     pub calls: u8,
+    /// Of the chains beside recordings.
+    pub recordings: u8,
 }
 
 /// Who raises one keeps reading those before it.
@@ -30,6 +32,7 @@ static FORMS: Forms = Forms {
     // 1 didn't say when sessions expire; 2 not what secures the audio; 3 knew no caller who is answered before anybody is
     // called, and not what has still to be said to the parties.
     calls: 4,
+    recordings: 1,
 };
 
 /// The forms of this program.
@@ -44,7 +47,7 @@ mod tests {
 
     #[test]
     fn the_numbers_stand_behind_their_mark() {
-        assert_eq!(size_of::<Forms>(), forms().mark.len() + 3);
+        assert_eq!(size_of::<Forms>(), forms().mark.len() + 4);
         assert!(forms().mark.starts_with(b"umbra writes forms:"));
     }
 }

@@ -567,3 +567,13 @@ pub const ASK_IDLE_TIME: Duration = Duration::from_secs(4);
 pub const ASK_FAILURES_MAX: u32 = 5;
 /// And how long it is, until one question tries it again.
 pub const ASK_OPEN_TIME: Duration = Duration::from_secs(5);
+
+/// Bytes of one block of a recording: four seconds of two channels at 16 kHz, and more than any second of packets. Longer
+/// ones are cut, and a file that says otherwise isn't ours.
+pub const RECORDING_BLOCK_BYTES_MAX: usize = 256 << 10;
+/// Marks in one block; of those beyond only what they add up to is kept.
+pub const RECORDING_MARKS_MAX: usize = 64;
+/// Bytes of the longest chain that is read: a WAV file of 4 GiB has a third of it.
+pub const RECORDING_CHAIN_BYTES_MAX: u64 = 128 << 20;
+/// Recordings that one look deletes as too old.
+pub const RECORDINGS_DELETED_AT_ONCE: usize = 1_000;

@@ -37,6 +37,29 @@ pub fn hex(out: &mut Vec<u8>, byte: u8) {
     out.extend_from_slice(&[digit(byte >> 4), digit(byte)]);
 }
 
+/// The bytes in small hexadecimal digits.
+pub fn lower_hex(bytes: &[u8]) -> String {
+    let digit = |half: u8| char::from_digit(half.into(), 16).unwrap_or('0');
+    let digits = bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 0xF)]);
+    digits.collect()
+}
+
+/// The bytes that [`lower_hex`] wrote; `None` if it wrote something else.
+pub fn unhex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    if text.len() != 2 * N {
+        return None;
+    }
+    for (place, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
+        let digit = |c: u8| char::from(c).to_digit(16).filter(|_| !c.is_ascii_uppercase());
+        let [high, low] = *pair else { return None };
+        *place = u8::try_from(digit(high)? << 4 | digit(low)?).ok()?;
+    }
+    Some(bytes)
+}
+
 /// An address with its port, as [`address`] adds it.
 pub fn of_address(of: SocketAddr) -> String {
     // Room for any of IPv4.

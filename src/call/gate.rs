@@ -16,6 +16,7 @@ use super::bans::network;
 use super::trunk::secret::Demand;
 use crate::base::chance::Chance;
 use crate::base::limits::{GUESSERS_MAX, GUESSES_MAX, GUESSES_WITHIN, NONCE_LIFE, NONCES_MAX};
+use crate::base::text;
 use crate::base::time::Instant;
 use crate::sip::digest::{Ask, Credentials, Freshness, Protection};
 use crate::sip::message::Message;
@@ -209,7 +210,7 @@ impl Gate {
 
     /// The moment of a nonce, if it is one of ours for this source and realm.
     fn made(&self, nonce: &[u8], source: IpAddr, demand: &Demand) -> Option<Made> {
-        let bytes: [u8; NONCE] = unhex(nonce)?;
+        let bytes: [u8; NONCE] = text::unhex(nonce)?;
         let (at, rest) = bytes.split_first_chunk::<8>()?;
         let (salt, seal) = rest.split_first_chunk::<4>()?;
         let made = Made {
@@ -257,7 +258,7 @@ impl Gate {
             &seal,
         ]
         .concat();
-        let nonce = hex(&bytes);
+        let nonce = text::lower_hex(&bytes);
         let challenge = |algorithm| {
             let ask = Ask {
                 realm: &demand.realm,
@@ -269,27 +270,6 @@ impl Gate {
         };
         demand.algorithms.iter().copied().map(challenge).collect()
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digit = |half: u8| char::from_digit(half.into(), 16).unwrap_or('0');
-    let digits = bytes
-        .iter()
-        .flat_map(|byte| [digit(byte >> 4), digit(byte & 0xF)]);
-    digits.collect()
-}
-
-fn unhex(text: &[u8]) -> Option<[u8; NONCE]> {
-    let mut bytes = [0; NONCE];
-    if text.len() != 2 * NONCE {
-        return None;
-    }
-    for (place, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
-        let digit = |c: u8| char::from(c).to_digit(16).filter(|_| !c.is_ascii_uppercase());
-        let [high, low] = *pair else { return None };
-        *place = u8::try_from(digit(high)? << 4 | digit(low)?).ok()?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

@@ -65,8 +65,8 @@ Exit codes: 0 done, 1 refused or not found (the reason on standard error), 2 wro
 static VERSION_AND_FORMS: LazyLock<String> = LazyLock::new(|| {
     let (version, forms) = (env!("CARGO_PKG_VERSION"), forms());
     format!(
-        "{version}\nforms that it writes, and the newest that it reads: bindings {}, journal {}, calls in progress {}",
-        forms.store, forms.journal, forms.calls
+        "{version}\nforms that it writes, and the newest that it reads: bindings {}, journal {}, calls in progress {}, recordings {}",
+        forms.store, forms.journal, forms.calls, forms.recordings
     )
 });
 

@@ -6,3 +6,4 @@
 pub mod cdr_file;
 pub mod cdr_scan;
 mod folder;
+pub mod recordings;

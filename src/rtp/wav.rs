@@ -124,7 +124,18 @@ pub enum BadWav {
 /// The header of a file with this many samples. More than fit in one file (2 GiB of them) are written as
 /// the most that do: the format counts bytes in 32 bits.
 pub fn header(rate_hz: u32, samples: u32) -> [u8; HEADER_BYTES] {
-    let data = samples.min((u32::MAX - 36) / 2) * 2;
+    header_of(rate_hz, 1, samples)
+}
+
+/// The header of a file with two channels, and so many samples of each; as [`header`] otherwise.
+pub fn stereo_header(rate_hz: u32, samples: u32) -> [u8; HEADER_BYTES] {
+    header_of(rate_hz, 2, samples)
+}
+
+fn header_of(rate_hz: u32, channels: u16, samples: u32) -> [u8; HEADER_BYTES] {
+    let frame = channels * 2;
+    let bytes = u32::from(frame);
+    let data = samples.min((u32::MAX - 36) / bytes) * bytes;
     let mut out = [0; HEADER_BYTES];
     let fields: [&[u8]; 13] = [
         b"RIFF",
@@ -133,11 +144,11 @@ pub fn header(rate_hz: u32, samples: u32) -> [u8; HEADER_BYTES] {
         b"fmt ",
         &16_u32.to_le_bytes(),
         &1_u16.to_le_bytes(), // PCM
-        &1_u16.to_le_bytes(), // one channel
+        &channels.to_le_bytes(),
         &rate_hz.to_le_bytes(),
-        &rate_hz.saturating_mul(2).to_le_bytes(), // bytes a second
-        &2_u16.to_le_bytes(),                     // bytes a sample
-        &16_u16.to_le_bytes(),                    // bits a sample
+        &rate_hz.saturating_mul(bytes).to_le_bytes(), // bytes a second
+        &frame.to_le_bytes(),                         // bytes of a sample of each channel
+        &16_u16.to_le_bytes(),                        // bits a sample
         b"data",
         &data.to_le_bytes(),
     ];
@@ -323,6 +334,10 @@ mod tests {
     #[test]
     fn a_header_never_counts_more_than_the_format_can() {
         assert_eq!(&header(8_000, u32::MAX)[40..], &4_294_967_258_u32.to_le_bytes());
+        assert_eq!(
+            &stereo_header(8_000, u32::MAX)[40..],
+            &4_294_967_256_u32.to_le_bytes()
+        );
     }
 
     proptest! {

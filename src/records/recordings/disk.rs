@@ -1,0 +1,77 @@
+//! The few calls by which a recording's files are written; in tests the disk under them may be full, or sick.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+
+/// Writes all of `bytes` at `at`. After an error the file may hold a part of them.
+pub(super) fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+    match fault::room_for(bytes.len()) {
+        None => file.write_all_at(bytes, at),
+        Some(room) => {
+            file.write_all_at(bytes.get(..room).unwrap_or(bytes), at)?;
+            Err(io::Error::from_raw_os_error(libc::ENOSPC))
+        }
+    }
+}
+
+/// Puts a file's contents on the medium (fdatasync).
+pub(super) fn sync(file: &File) -> io::Result<()> {
+    if fault::is_sick() {
+        return Err(io::Error::from_raw_os_error(libc::EIO));
+    }
+    file.sync_data()
+}
+
+/// Puts all files of a folder's file system on the medium (syncfs).
+pub(super) fn sync_system(dir: &File) -> io::Result<()> {
+    if fault::is_sick() {
+        return Err(io::Error::from_raw_os_error(libc::EIO));
+    }
+    Ok(rustix::fs::syncfs(dir)?)
+}
+
+/// Nothing in a build that is no test.
+#[cfg(not(test))]
+mod fault {
+    pub const fn room_for(_bytes: usize) -> Option<usize> {
+        None
+    }
+
+    pub const fn is_sick() -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+pub(super) mod fault {
+    //! The disk of the test that runs on this thread.
+
+    use std::cell::Cell;
+
+    thread_local! {
+        static ROOM: Cell<Option<usize>> = const { Cell::new(None) };
+        static SICK: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// From now on the disk has room for so many bytes; `None`: for all.
+    pub fn set_room(bytes: Option<usize>) {
+        ROOM.set(bytes);
+    }
+
+    /// Whether from now on no sync succeeds.
+    pub fn set_sick(is: bool) {
+        SICK.set(is);
+    }
+
+    /// What there is room for, if that is less than so many bytes.
+    pub fn room_for(bytes: usize) -> Option<usize> {
+        let room = ROOM.get()?;
+        ROOM.set(Some(room.saturating_sub(bytes)));
+        (room < bytes).then_some(room)
+    }
+
+    pub fn is_sick() -> bool {
+        SICK.get()
+    }
+}

@@ -1,0 +1,195 @@
+//! How long recordings are kept, and how they go: when they are old enough, or when somebody asks, but never before the law
+//! allows it.
+//!
+//! A chain is renamed before its audio is removed and goes last, so that a server that is killed in between goes on with it:
+//! a recording whose audio is missing was never erased by us.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use super::index::{Entry, Index, State};
+use super::place::Phase;
+use super::{Error, Place};
+use crate::base::id::Id;
+use crate::base::limits::RECORDINGS_DELETED_AT_ONCE;
+use crate::base::redact::scrub;
+use crate::base::time::Wall;
+use crate::records::folder;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// How many days a recording is kept after its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Days {
+    /// Then it is deleted.
+    pub keep: u32,
+    /// Before that nobody may erase it.
+    pub at_least: u32,
+}
+
+/// How long recordings are kept, by account.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Retention {
+    usual: Days,
+    accounts: BTreeMap<Box<str>, Days>,
+}
+
+impl Retention {
+    /// So long, but for accounts of which something else is said.
+    pub const fn new(usual: Days) -> Self {
+        Self {
+            usual,
+            accounts: BTreeMap::new(),
+        }
+    }
+
+    /// An account's are kept so long.
+    pub fn set(&mut self, account: &str, days: Days) {
+        // As chains write it.
+        self.accounts.insert(scrub(account).into(), days);
+    }
+
+    fn of(&self, account: &str) -> Days {
+        self.accounts.get(account).copied().unwrap_or(self.usual)
+    }
+
+    /// Until when a recording of that account is kept that ended then.
+    pub fn until(&self, account: &str, ended: Wall) -> Wall {
+        let days = self.of(account);
+        ended.plus(DAY * days.keep.max(days.at_least))
+    }
+
+    /// Before when nobody may erase it.
+    pub fn not_before(&self, account: &str, ended: Wall) -> Wall {
+        ended.plus(DAY * self.of(account).at_least)
+    }
+}
+
+/// Which recordings are to be erased.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Which {
+    /// This one.
+    Recording(Id),
+    /// Those of a call.
+    Call(Id),
+    /// Those of a binding's calls.
+    Binding(Id),
+}
+
+/// What became of a recording that was to be erased.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Erased {
+    /// It is gone.
+    Gone,
+    /// It has to be kept until then.
+    NotBefore(Wall),
+    /// It is being written: when the call is over it can be asked for again.
+    Running,
+}
+
+/// Erases what may be erased, and says of each recording what became of it. None of that name is none.
+///
+/// # Errors
+/// The disk refuses; those that come before are gone.
+pub fn erase(
+    index: &mut Index,
+    which: Which,
+    retention: &Retention,
+    now: Wall,
+) -> Result<Vec<(Id, Erased)>, Error> {
+    let entries: Vec<Entry> = match which {
+        Which::Recording(id) => index.get(id).into_iter().cloned().collect(),
+        Which::Call(id) => index.of_call(id).cloned().collect(),
+        Which::Binding(id) => index.of_binding(id).cloned().collect(),
+    };
+    let mut erased = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let became = match entry.state {
+            State::Running => Erased::Running,
+            State::Whole => {
+                let not_before = retention.not_before(&entry.account, ended(index, &entry)?);
+                match now < not_before {
+                    true => Erased::NotBefore(not_before),
+                    false => {
+                        remove(index, &entry, now)?;
+                        Erased::Gone
+                    }
+                }
+            }
+        };
+        erased.push((entry.recording, became));
+    }
+    Ok(erased)
+}
+
+/// Deletes recordings that have been kept long enough, the oldest first, and not too many at once. Returns which; as many as
+/// [`RECORDINGS_DELETED_AT_ONCE`] say that there may be more.
+///
+/// # Errors
+/// The disk refuses; those that come before are gone.
+pub fn delete_old(index: &mut Index, retention: &Retention, now: Wall) -> Result<Vec<Id>, Error> {
+    // None ends before it begins: of most the chain needn't be looked at.
+    let candidates: Vec<Entry> = index
+        .all()
+        .filter(|entry| entry.state == State::Whole && retention.until(&entry.account, entry.began) <= now)
+        .take(RECORDINGS_DELETED_AT_ONCE)
+        .cloned()
+        .collect();
+    let mut deleted = Vec::new();
+    for entry in candidates {
+        if retention.until(&entry.account, ended(index, &entry)?) <= now {
+            remove(index, &entry, now)?;
+            deleted.push(entry.recording);
+        }
+    }
+    Ok(deleted)
+}
+
+/// When a whole recording ended. One whose last line can't be read is judged by when its file was last written.
+fn ended(index: &Index, entry: &Entry) -> Result<Wall, Error> {
+    let chain = index.place(entry).chain(Phase::Whole);
+    match index.end(entry) {
+        Ok(Some((end, _))) => Ok(end.ended.max(entry.began)),
+        // It was removed by hand: so is the rest.
+        Err(Error::Absent(_)) => Ok(entry.began),
+        Ok(None) => {
+            let changed = fs::metadata(&chain).and_then(|file| file.modified());
+            let changed = changed.map_err(|error| Error::of(&chain, error))?;
+            let since = changed.duration_since(std::time::SystemTime::UNIX_EPOCH);
+            let millis = since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
+            Ok(Wall::from_millis(millis).max(entry.began))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn remove(index: &mut Index, entry: &Entry, now: Wall) -> Result<(), Error> {
+    let place = index.place(entry);
+    erase_files(&place)?;
+    index.remove(entry.recording);
+    // Into the folders of these days recordings may just be written.
+    if now.since(entry.began) > DAY * 2 {
+        // The day's, the month's, the year's: the first that holds something else stays.
+        let _ = place.day.ancestors().take(3).try_for_each(fs::remove_dir);
+    }
+    Ok(())
+}
+
+/// Removes a recording's files, or what is left of them.
+pub(super) fn erase_files(place: &Place) -> Result<(), Error> {
+    let (chain, erasing) = (place.chain(Phase::Whole), place.erasing());
+    let io = |path: &Path, outcome: io::Result<()>| match outcome {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::of(path, error)),
+        Ok(()) | Err(_) => Ok(()),
+    };
+    io(&chain, fs::rename(&chain, &erasing))?;
+    io(&place.day, folder::sync(&place.day))?;
+    for path in place.audios() {
+        io(&path, fs::remove_file(&path))?;
+    }
+    io(&erasing, fs::remove_file(&erasing))?;
+    io(&place.day, folder::sync(&place.day))
+}

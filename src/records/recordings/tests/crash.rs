@@ -1,0 +1,257 @@
+//! What a kill or a loss of power leaves, cut at every byte.
+
+use super::*;
+
+/// Takes a recording of three seconds and cuts its files there; `None` leaves one whole.
+fn cut(begin: &Begin, [chain_at, audio_at]: [Option<usize>; 2]) -> (TempDir, Place) {
+    let dir = folder();
+    let pen = begun(dir.path(), begin, 3);
+    let place = pen.place().clone();
+    drop(pen);
+    let sealed = begin.key.as_ref().map_or(Cipher::None, Key::cipher);
+    let paths = [
+        place.chain(Phase::Part),
+        place.audio(Audio::Wav, sealed, Phase::Part),
+    ];
+    for (path, at) in paths.iter().zip([chain_at, audio_at]) {
+        if let Some(at) = at {
+            let bytes = fs::read(path).expect("the file");
+            fs::write(path, &bytes[..at.min(bytes.len())]).expect("room");
+        }
+    }
+    (dir, place)
+}
+
+/// Bytes of the two files of such a recording.
+fn lengths(begin: &Begin) -> [usize; 2] {
+    let (_dir, place) = cut(begin, [None, None]);
+    let names = fs::read_dir(&place.day).expect("the folder");
+    let mut files: Vec<(PathBuf, usize)> = names
+        .map(|file| file.expect("a file").path())
+        .map(|path| (path.clone(), fs::read(path).expect("the file").len()))
+        .collect();
+    files.sort();
+    [files[0].1, files[1].1]
+}
+
+/// Goes on at second 5, writes one more second, and ends.
+fn goes_on(dir: &Path, begin: &Begin) -> (Place, Finished, u64) {
+    let gone_on = Pen::go_on(dir, begin, &keys(begin), after(5)).expect("it goes on");
+    let GoneOn::Goes { mut pen, from, .. } = gone_on else {
+        panic!("it wasn't at its end");
+    };
+    assert_eq!(from, 5 * SECOND);
+    write(&mut pen, 5).expect("there is room");
+    let finished = pen.end(6 * SECOND, after(6)).expect("there is room");
+    (pen.place().clone(), finished, from)
+}
+
+/// Cuts both files there, reads what is left, goes on, and finds all of it whole.
+fn survives(begin: &Begin, at: [Option<usize>; 2], blocks: u64) {
+    let (dir, place) = cut(begin, at);
+    let keys = keys(begin);
+    let kept: Vec<Option<u64>> = (0..blocks).map(Some).collect();
+    match Reader::open(&place, &keys) {
+        Ok(_) => assert_eq!(samples(&read(&place, &keys)), seconds(&kept), "{at:?}"),
+        Err(Error::Absent(_)) => assert_eq!(blocks, 0, "{at:?}: not even the first line is there"),
+        Err(other) => panic!("{at:?}: {other}"),
+    }
+    match verify(&place, &keys).expect("it can be read") {
+        Verdict::Unfinished { blocks: found, .. } | Verdict::Torn { blocks: found } => {
+            assert_eq!(found, blocks, "{at:?}");
+        }
+        other => panic!("{at:?}: {other}"),
+    }
+    let (place, finished, _) = goes_on(dir.path(), begin);
+    let seals = match begin.key {
+        None => Seals::None,
+        Some(_) => Seals::Right,
+    };
+    let verdict = verify(&place, &keys).expect("it can be read");
+    assert_eq!(verdict, whole(&finished, seals), "{at:?}");
+    let all: Vec<Option<u64>> = (0..6)
+        .map(|n| Some(n).filter(|n| *n < blocks || *n == 5))
+        .collect();
+    assert_eq!(samples(&read(&place, &keys)), seconds(&all), "{at:?}");
+    let mut reader = Reader::open(&place, &keys).expect("it can be opened");
+    let restarted = reader.marks().filter_map(|mark| match mark.what {
+        What::Restarted { silent_ms, .. } => Some((mark.at, silent_ms)),
+        _ => None,
+    });
+    assert_eq!(
+        restarted.collect::<Vec<_>>(),
+        [(blocks * SECOND, (5 - blocks) * 1_000)]
+    );
+    assert_eq!(reader.read_at(0, &mut [0; 8]).expect("it can be read"), 8);
+}
+
+/// Where each whole line of the chain ends.
+fn line_ends(begin: &Begin) -> Vec<usize> {
+    let (_dir, place) = cut(begin, [None, None]);
+    let chain = fs::read(place.chain(Phase::Part)).expect("the chain");
+    let ends = chain.iter().enumerate().filter(|(_, c)| **c == b'\n');
+    ends.map(|(at, _)| at + 1).collect()
+}
+
+fn every_cut(begin: &Begin) {
+    let [chain, audio] = lengths(begin);
+    let ends = line_ends(begin);
+    assert_eq!(ends.len(), 4, "the first line, and three blocks");
+    for at in 0..=chain {
+        let whole = ends.iter().filter(|end| **end <= at).count() as u64;
+        survives(begin, [Some(at), None], whole.saturating_sub(1));
+    }
+    let (header, block) = match begin.key {
+        None => (44, 32),
+        Some(_) => (0, 48),
+    };
+    for at in 0..=audio {
+        let whole = at.saturating_sub(header) / block;
+        survives(begin, [None, Some(at)], whole as u64);
+    }
+}
+
+#[test]
+fn cut_at_any_byte_a_recording_gives_its_whole_blocks_and_goes_on_to_be_whole() {
+    every_cut(&begin(1));
+}
+
+#[test]
+fn cut_at_any_byte_a_sealed_one_does_too() {
+    every_cut(&sealed::begin_sealed(1, Cipher::Aes256Gcm));
+}
+
+#[test]
+fn audio_that_a_loss_of_power_left_as_zeros_is_cut_off_with_its_line() {
+    let dir = folder();
+    let pen = begun(dir.path(), &begin(1), 3);
+    let [_, audio] = files(pen.place(), Phase::Part);
+    drop(pen);
+    let mut bytes = fs::read(&audio).expect("the file");
+    bytes[44 + 32..].fill(0);
+    fs::write(&audio, bytes).expect("room");
+    let (place, finished, _) = goes_on(dir.path(), &begin(1));
+    assert_eq!(found(&place), whole(&finished, Seals::None));
+    let what = What::Restarted {
+        silent_ms: 4_000,
+        cut_blocks: 2,
+    };
+    assert_eq!(marks(&place), [Mark { at: 8, what }]);
+}
+
+#[test]
+fn a_change_in_the_middle_is_no_torn_end_and_is_left_as_it_is() {
+    let dir = folder();
+    let pen = begun(dir.path(), &begin(1), 40);
+    let [chain, _] = files(pen.place(), Phase::Part);
+    drop(pen);
+    let text = fs::read_to_string(&chain).expect("text");
+    fs::write(&chain, text.replace("\"n\":3,\"at\":16", "\"n\":3,\"at\":17")).expect("room");
+    let refused = Pen::go_on(dir.path(), &begin(1), &Keys::default(), after(50));
+    let Err(refused) = refused else {
+        panic!("it is damaged");
+    };
+    assert!(
+        refused.to_string().contains("keep both files as they are"),
+        "{refused}"
+    );
+    assert_ne!(fs::read_to_string(&chain).expect("text"), text);
+}
+
+#[test]
+fn a_recording_that_was_at_its_end_gets_its_names() {
+    // Killed between the two renames, and before both.
+    for audio_is_named in [true, false] {
+        let dir = folder();
+        let (place, finished) = recorded(dir.path(), &begin(1), 2);
+        let (parts, wholes) = (files(&place, Phase::Part), files(&place, Phase::Whole));
+        fs::rename(&wholes[0], &parts[0]).expect("a rename");
+        if !audio_is_named {
+            fs::rename(&wholes[1], &parts[1]).expect("a rename");
+        }
+        assert!(matches!(found(&place), Verdict::Unfinished { blocks: 2, .. }));
+        let gone_on = Pen::go_on(dir.path(), &begin(1), &Keys::default(), after(5)).expect("it can be read");
+        assert!(matches!(gone_on, GoneOn::Ended(ref of) if *of == finished));
+        assert_eq!(found(&place), whole(&finished, Seals::None));
+    }
+}
+
+#[test]
+fn one_that_was_paused_is_still_paused_and_one_that_is_gone_begins_anew() {
+    let dir = folder();
+    let mut pen = begun(dir.path(), &begin(1), 1);
+    let what = What::Paused;
+    write_with(&mut pen, 1, &[Mark { at: 9, what }]).expect("there is room");
+    drop(pen);
+    let gone_on = Pen::go_on(dir.path(), &begin(1), &Keys::default(), after(2)).expect("it goes on");
+    assert!(matches!(
+        gone_on,
+        GoneOn::Goes {
+            paused: true,
+            from: 16,
+            ..
+        }
+    ));
+    let gone_on = Pen::go_on(dir.path(), &begin(2), &Keys::default(), after(2)).expect("it begins");
+    assert!(matches!(
+        gone_on,
+        GoneOn::Goes {
+            paused: false,
+            from: 16,
+            ..
+        }
+    ));
+}
+
+#[test]
+fn a_restart_on_a_full_disk_goes_on_when_there_is_room() {
+    let dir = folder();
+    drop(begun(dir.path(), &begin(1), 1));
+    fault::set_room(Some(50));
+    let gone_on = Pen::go_on(dir.path(), &begin(1), &Keys::default(), after(2)).expect("it goes on");
+    let GoneOn::Goes { mut pen, .. } = gone_on else {
+        panic!("it wasn't at its end");
+    };
+    assert!(write(&mut pen, 2).is_err());
+    fault::set_room(None);
+    write(&mut pen, 3).expect("there is room");
+    let finished = pen.end(4 * SECOND, after(4)).expect("there is room");
+    assert_eq!(found(pen.place()), whole(&finished, Seals::None));
+    assert_eq!(
+        samples(&read(pen.place(), &Keys::default())),
+        seconds(&[Some(0), None, None, Some(3)])
+    );
+    let kinds: Vec<What> = marks(pen.place()).iter().map(|mark| mark.what).collect();
+    assert!(
+        matches!(
+            kinds[..],
+            [
+                What::NotWritten { samples: 16, .. },
+                What::Restarted { silent_ms: 1_000, .. }
+            ]
+        ),
+        "{kinds:?}"
+    );
+}
+
+#[test]
+fn a_recording_that_nobody_goes_on_with_ends_at_its_last_block_with_a_mark() {
+    let (_dir, place) = cut(&begin(1), [None, Some(44 + 2 * 32 + 5)]);
+    let finished = Pen::end_left(&place, &Keys::default()).expect("it can be written");
+    let finished = finished.expect("there is something in it");
+    assert_eq!((finished.samples, finished.gaps), (16, 1));
+    assert_eq!(found(&place), whole(&finished, Seals::None));
+    assert_eq!(
+        marks(&place),
+        [Mark {
+            at: 16,
+            what: What::Abandoned { cut_blocks: 1 }
+        }]
+    );
+    let (_dir, place) = cut(&begin(1), [Some(20), None]);
+    assert_eq!(
+        Pen::end_left(&place, &Keys::default()).expect("it can be removed"),
+        None
+    );
+    assert_eq!(fs::read_dir(&place.day).expect("the folder").count(), 0);
+}

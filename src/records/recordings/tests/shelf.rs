@@ -1,0 +1,201 @@
+//! Finding recordings, and how they go.
+
+use super::*;
+use crate::records::recordings::index::{Entry, Filter, Index, State};
+use crate::records::recordings::retention::{Days, Erased, Retention, Which, delete_old, erase};
+
+const DAY: u64 = 86_400;
+
+fn index(dir: &Path) -> Index {
+    let (index, scanned) = Index::scan(dir).expect("it can be read");
+    assert_eq!(scanned.said, [""; 0]);
+    index
+}
+
+fn ids<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<Id> {
+    entries.into_iter().map(|entry| entry.recording).collect()
+}
+
+/// One that began on that day after noon of the first.
+fn on_day(day: u64, number: u64) -> Begin {
+    Begin {
+        recording: Id::mint(after(day * DAY), &mut Chance::from_number(number)),
+        began: after(day * DAY),
+        ..begin(number)
+    }
+}
+
+#[test]
+fn recordings_are_found_by_call_and_binding_from_their_files_alone() {
+    let dir = folder();
+    let other_call = Begin {
+        call: id(7),
+        binding: None,
+        account: "them".into(),
+        ..on_day(1, 3)
+    };
+    for begin in [&on_day(0, 1), &on_day(2, 2), &other_call] {
+        recorded(dir.path(), begin, 1);
+    }
+    drop(begun(dir.path(), &on_day(40, 4), 1));
+    fs::write(dir.path().join("notes"), "of somebody's").expect("room");
+    let (index, scanned) = Index::scan(dir.path()).expect("it can be read");
+    assert_eq!(scanned.running, [on_day(40, 4).recording]);
+    assert_eq!(index.len(), 4);
+    assert_eq!(ids(index.of_call(id(7))), [other_call.recording]);
+    assert_eq!(ids(index.of_call(id(8))), []);
+    let of_binding = ids(index.of_binding(id(2_000)));
+    assert_eq!(
+        of_binding,
+        [0, 2, 40].map(|day| match day {
+            0 => on_day(0, 1).recording,
+            2 => on_day(2, 2).recording,
+            _ => on_day(40, 4).recording,
+        })
+    );
+    let entry = index.get(other_call.recording).expect("it is there");
+    assert_eq!((&*entry.account, entry.state), ("them", State::Whole));
+    assert_eq!(entry.binding, None);
+    let (end, sha) = index.end(entry).expect("it can be read").expect("it is whole");
+    assert_eq!(end.samples, SECOND);
+    assert!(matches!(found(&index.place(entry)), Verdict::Whole { sha256, .. } if sha256 == sha));
+
+    let all = Filter::default();
+    let first = ids(index.page(&all, None, 3));
+    assert_eq!(
+        first,
+        [
+            on_day(40, 4).recording,
+            on_day(2, 2).recording,
+            other_call.recording
+        ]
+    );
+    let last = ids(index.page(&all, first.last().copied(), 3));
+    assert_eq!(last, [on_day(0, 1).recording]);
+    let some = Filter {
+        account: Some("acme".into()),
+        since: Some(after(DAY)),
+        until: Some(after(40 * DAY)),
+    };
+    assert_eq!(ids(index.page(&some, None, 9)), [on_day(2, 2).recording]);
+}
+
+#[test]
+fn what_is_written_is_found_without_another_look_at_the_disk() {
+    let dir = folder();
+    let mut index = index(dir.path());
+    let (place, _) = recorded(dir.path(), &begin(1), 1);
+    let reader = Reader::open(&place, &Keys::default()).expect("it can be opened");
+    index.add(reader.head(), State::Running);
+    index.add(reader.head(), State::Running);
+    index.finished(id(1));
+    assert_eq!(ids(index.of_binding(id(2_000))), [id(1)]);
+    assert_eq!(index.get(id(1)).map(|entry| entry.state), Some(State::Whole));
+    let (scanned, _) = Index::scan(dir.path()).expect("it can be read");
+    assert_eq!(scanned.get(id(1)), index.get(id(1)));
+    index.remove(id(1));
+    assert!(index.is_empty());
+    assert_eq!(ids(index.of_call(id(1_001))), []);
+}
+
+#[test]
+fn chains_that_can_t_be_read_are_said_and_are_in_no_list() {
+    let dir = folder();
+    let (place, _) = recorded(dir.path(), &begin(1), 1);
+    let (moved, _) = recorded(dir.path(), &begin(2), 1);
+    let chain = place.chain(Phase::Whole);
+    let text = fs::read_to_string(&chain).expect("text");
+    fs::write(&chain, text.replacen("acme", "them", 1)).expect("room");
+    let path = moved.chain(Phase::Whole);
+    fs::rename(&path, path.with_file_name(format!("{}.chain", id(3)))).expect("a rename");
+    let (index, scanned) = Index::scan(dir.path()).expect("it can be read");
+    assert!(index.is_empty());
+    assert_eq!(scanned.unreadable, 2);
+    let said = scanned.said.concat();
+    assert!(said.contains("its first line isn't as it was written"), "{said}");
+    assert!(
+        said.contains("its name or folder is another recording's"),
+        "{said}"
+    );
+}
+
+#[test]
+fn recordings_go_when_their_account_s_days_are_over_the_day_s_folder_too() {
+    let dir = folder();
+    for begin in [on_day(0, 1), on_day(9, 2)] {
+        recorded(dir.path(), &begin, 1);
+    }
+    let theirs = Begin {
+        account: "them".into(),
+        ..on_day(0, 3)
+    };
+    recorded(dir.path(), &theirs, 1);
+    drop(begun(dir.path(), &on_day(0, 4), 1));
+    let mut index = index(dir.path());
+    let mut retention = Retention::new(Days {
+        keep: 10,
+        at_least: 0,
+    });
+    // The law is stronger than the account's wish.
+    let days = Days {
+        keep: 1,
+        at_least: 30,
+    };
+    retention.set("them", days);
+    let mut delete =
+        |seconds: u64| delete_old(&mut index, &retention, after(seconds)).expect("it can be deleted");
+    assert_eq!(delete(10 * DAY), [], "it ended a second later");
+    assert_eq!(delete(10 * DAY + 1), [on_day(0, 1).recording]);
+    assert_eq!(delete(19 * DAY + 1), [on_day(9, 2).recording]);
+    assert!(!dir.path().join("2026/11/30").exists());
+    assert_eq!(delete(30 * DAY + 1), [theirs.recording]);
+    assert_eq!(
+        delete(900 * DAY),
+        [],
+        "one that is being written is never too old"
+    );
+    assert!(dir.path().join("2026/11/21").exists());
+    assert_eq!(index.len(), 1);
+}
+
+#[test]
+fn who_asks_too_early_is_told_when_and_the_others_are_erased() {
+    let dir = folder();
+    recorded(dir.path(), &on_day(0, 1), 1);
+    recorded(dir.path(), &on_day(5, 2), 1);
+    drop(begun(dir.path(), &on_day(6, 3), 1));
+    let mut index = index(dir.path());
+    let retention = Retention::new(Days {
+        keep: 100,
+        at_least: 7,
+    });
+    let mut erase =
+        |which, day| erase(&mut index, which, &retention, after(day * DAY + 60)).expect("it can be erased");
+    let [first, second, third] = [on_day(0, 1), on_day(5, 2), on_day(6, 3)].map(|begin| begin.recording);
+    assert_eq!(
+        erase(Which::Binding(id(2_000)), 8),
+        [
+            (first, Erased::Gone),
+            (second, Erased::NotBefore(after(12 * DAY + 1))),
+            (third, Erased::Running)
+        ]
+    );
+    assert_eq!(erase(Which::Recording(first), 8), []);
+    assert_eq!(erase(Which::Call(id(1_002)), 12), [(second, Erased::Gone)]);
+    let left: Vec<_> = fs::read_dir(dir.path().join("2026/11"))
+        .expect("the folder")
+        .map(|day| day.expect("a day").file_name())
+        .collect();
+    assert_eq!(left, ["27"], "only the one that is being written");
+}
+
+#[test]
+fn an_erasing_that_was_killed_is_finished_at_the_next_start() {
+    let dir = folder();
+    let (place, finished) = recorded(dir.path(), &begin(1), 1);
+    // Killed after the rename.
+    fs::rename(place.chain(Phase::Whole), place.erasing()).expect("a rename");
+    let (index, scanned) = Index::scan(dir.path()).expect("it can be read");
+    assert!(index.is_empty() && scanned.unreadable == 0);
+    assert!(!finished.audio.exists() && !place.erasing().exists());
+}
