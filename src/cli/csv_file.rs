@@ -69,7 +69,7 @@ impl Kind {
     /// The columns of such a row.
     pub const fn columns(self) -> &'static [&'static str] {
         match self {
-            Self::Account => &["name", "x_per_a", "expiry_max_s", "language"],
+            Self::Account => &["name", "x_per_a", "expiry_max_s", "language", "record", "record_from"],
             Self::Pool => &[
                 "name",
                 "mode",
@@ -88,6 +88,8 @@ impl Kind {
                 "calls_per_caller",
                 "t38",
                 "language",
+                "record",
+                "record_from",
                 "extension_width",
                 "extensions_per_x",
                 "collect",

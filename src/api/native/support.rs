@@ -19,6 +19,7 @@ use crate::base::id::Id;
 use crate::base::number::Digits;
 use crate::base::time::{Instant, Now, Wall};
 use crate::call::cdr::{CallerKind, Cdr, Media, Recording, ReleasedBy, SCHEMA};
+use crate::call::recording::Why;
 use crate::call::config::Config;
 use crate::call::port::{Answer, CallView, Command, Found};
 use crate::call::trunk::Trunk;
@@ -328,11 +329,7 @@ pub(crate) fn cdr(n: u64) -> Cdr {
         refusal: None,
         billable_s: 12,
         attempts: Vec::new(),
-        recording: Recording {
-            id: None,
-            state: "none".into(),
-            reason: "not asked".into(),
-        },
+        recording: Recording::none(Why::NotAsked),
         media: Media::default(),
         sip_call_id_in: "in".into(),
         sip_call_id_out: None,
