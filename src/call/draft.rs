@@ -480,12 +480,8 @@ impl Whole<'_> {
             refusal: None,
             billable_s: 0,
             attempts: Vec::new(),
-            recording: Recording::of_words(
-                id(self.recording),
-                self.recording_state,
-                self.recording_reason,
-            )
-            .ok_or(Unread)?,
+            recording: Recording::of_words(id(self.recording), self.recording_state, self.recording_reason)
+                .ok_or(Unread)?,
             media: Media::default(),
             sip_call_id_in: self.sip_call_id_in.to_owned(),
             sip_call_id_out: None,

@@ -181,8 +181,12 @@ fn of_recording(out: &mut Vec<u8>, recording: &Recording) {
         paused_s,
     } = recording;
     option(out, b"{\"id\":", own, id);
-    member(out, b",\"state\":", fate, |out, fate| string_of(out, fate.state()));
-    member(out, b",\"reason\":", fate, |out, fate| string_of(out, fate.reason()));
+    member(out, b",\"state\":", fate, |out, fate| {
+        string_of(out, fate.state())
+    });
+    member(out, b",\"reason\":", fate, |out, fate| {
+        string_of(out, fate.reason())
+    });
     if *paused_s > 0 {
         member(out, b",\"paused_s\":", &u64::from(*paused_s), number);
     }

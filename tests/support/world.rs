@@ -22,6 +22,7 @@ use umbra::call::ivr::lockout::Lockout;
 use umbra::call::media::{self, Report};
 use umbra::call::port::{AskId, CallEntry, Command, Event, Input, Note, Records, Why};
 use umbra::call::reach::{Block, Reach};
+use umbra::call::recording::Control;
 use umbra::call::switch::Switch;
 use umbra::masking::binding::Mode;
 use umbra::masking::change::Change;
@@ -44,11 +45,13 @@ mod disk;
 mod network;
 mod outputs;
 pub mod owner;
+mod recorder;
 pub mod restart;
 
 use conf::{config_of, mode_of, resolved_of};
 use disk::Disk;
 pub use network::Weather;
+use recorder::Recorder;
 use restart::{Kill, Past};
 
 /// 2026-11-21T10:00:00Z
@@ -129,6 +132,7 @@ pub struct World {
     /// As any shard sees it: every Call-ID's home.
     homes: Homes,
     relay: Relay,
+    recorder: Recorder,
     lanes: media::Lanes,
     bound: HashSet<media::MediaPort>,
     /// Ports that somebody else has.
@@ -223,7 +227,8 @@ impl World {
             })
             .collect();
         let lanes = config.media.lanes(count);
-        let relay = relay_of(&config, &mut chance);
+        let recorder = Recorder::default();
+        let relay = relay_of(&config, &mut chance, &recorder);
         let mut world = Self {
             setup,
             weather: Weather::FAIR,
@@ -238,6 +243,7 @@ impl World {
                 moved: Arc::default(),
             },
             relay,
+            recorder,
             lanes,
             bound: HashSet::new(),
             taken: HashSet::new(),
@@ -605,6 +611,18 @@ impl Stage for World {
         std::mem::take(&mut self.audio)
     }
 
+    fn control_recordings(&mut self, control: Control) {
+        self.controls_recordings(control);
+    }
+
+    fn recorder_says(&mut self, what: &str, why: &str) {
+        World::recorder_says(self, what, why);
+    }
+
+    fn recording(&mut self) -> (Vec<String>, [usize; 2]) {
+        self.recorder.take()
+    }
+
     fn restart(&mut self, away: Duration) {
         self.die();
         if away.is_zero() {
@@ -625,6 +643,9 @@ impl Stage for World {
         if self.dead.is_some() {
             return Some("nobody is there".into());
         }
+        if self.calls() == 0 && self.recorder.is_running() {
+            return Some("a recording goes on without a call".into());
+        }
         let flows = self.relay.flows();
         if flows > 0 {
             return Some(format!("{flows} flows"));
@@ -640,9 +661,10 @@ impl Stage for World {
     }
 }
 
-fn relay_of(config: &Config, chance: &mut Chance) -> Relay {
+fn relay_of(config: &Config, chance: &mut Chance, recorder: &Recorder) -> Relay {
     let (media::MediaPort(first), media::MediaPort(last)) = config.media.ranges().span();
-    Relay::new(chance.fork(), first, last, Wall::from_millis(BEGINNING))
+    let relay = Relay::new(chance.fork(), first, last, Wall::from_millis(BEGINNING));
+    relay.tapped_by(Box::new(recorder.ears.clone()))
 }
 
 fn must(done: Result<(), Refused>) {

@@ -188,7 +188,10 @@ impl Bridge {
     /// What both sides hear belongs to this recording, from now on or from when their media begin; or to none any more.
     pub fn tap(&mut self, hands: &mut Hands, recording: Option<Id>) {
         // What the caller hears is the callee's channel, and the other way round.
-        let channels = [(LegName::Caller, Channel::Callee), (LegName::Callee, Channel::Caller)];
+        let channels = [
+            (LegName::Caller, Channel::Callee),
+            (LegName::Callee, Channel::Caller),
+        ];
         for (leg, channel) in channels {
             let Some(side) = self.side_mut(leg) else { return };
             let tap = recording.map(|recording| Tap { recording, channel });

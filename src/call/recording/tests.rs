@@ -12,10 +12,7 @@ fn at(ms: u64) -> Now {
 }
 
 fn gap(why: Fault) -> Report {
-    Report::Gap {
-        recording: CALL,
-        why,
-    }
+    Report::Gap { recording: CALL, why }
 }
 
 #[test]
@@ -52,7 +49,11 @@ fn pauses_add_up_and_a_second_one_within_the_first_is_none() {
     assert!(!course.control(at(2_000), Control::Pause));
     assert!(course.control(at(4_000), Control::Resume));
     assert!(course.control(at(10_000), Control::Pause));
-    assert_eq!(course.record(CALL, at(12_900).at).paused_s, 5, "3 s, and 2.9 s so far");
+    assert_eq!(
+        course.record(CALL, at(12_900).at).paused_s,
+        5,
+        "3 s, and 2.9 s so far"
+    );
 }
 
 #[test]
@@ -71,7 +72,10 @@ fn another_process_goes_on_with_a_gap_and_with_the_pause() {
     assert_eq!(course.lasts(later.at), Duration::from_millis(9_500));
     assert_eq!(course.fate(), Fate::Gaps(Fault::Restart));
     let second = later.at + Duration::from_secs(1);
-    assert_eq!(course.paused(second), Duration::from_millis(2_000 + 1_500 + 1_000));
+    assert_eq!(
+        course.paused(second),
+        Duration::from_millis(2_000 + 1_500 + 1_000)
+    );
     let resumed = Now { at: second, ..later };
     assert!(course.control(resumed, Control::Resume));
     assert_eq!(course.paused(second), Duration::from_millis(4_500));

@@ -178,7 +178,8 @@ impl World {
         self.past.deaths.push(self.now);
         self.skew_then = self.skew;
         self.switches.clear();
-        self.relay = relay_of(&self.config, &mut self.chance);
+        self.recorder.dies();
+        self.relay = relay_of(&self.config, &mut self.chance, &self.recorder);
         self.bound.clear();
         self.wires.reset_all();
         self.over.clear();
