@@ -47,12 +47,14 @@ mod outputs;
 pub mod owner;
 mod recorder;
 pub mod restart;
+pub mod tapes;
 
 use conf::{config_of, mode_of, resolved_of};
 use disk::Disk;
 pub use network::Weather;
 use recorder::Recorder;
 use restart::{Kill, Past};
+use tapes::Tapes;
 
 /// 2026-11-21T10:00:00Z
 const BEGINNING: i64 = 1_795_255_200_000;
@@ -133,6 +135,8 @@ pub struct World {
     homes: Homes,
     relay: Relay,
     recorder: Recorder,
+    /// What the media threads' taps hear.
+    pub tapes: Tapes,
     lanes: media::Lanes,
     bound: HashSet<media::MediaPort>,
     /// Ports that somebody else has.
@@ -228,7 +232,8 @@ impl World {
             .collect();
         let lanes = config.media.lanes(count);
         let recorder = Recorder::default();
-        let relay = relay_of(&config, &mut chance, &recorder);
+        let mut tapes = Tapes::default();
+        let relay = tapes.relay(&config, &mut chance);
         let mut world = Self {
             setup,
             weather: Weather::FAIR,
@@ -244,6 +249,7 @@ impl World {
             },
             relay,
             recorder,
+            tapes,
             lanes,
             bound: HashSet::new(),
             taken: HashSet::new(),
@@ -620,7 +626,8 @@ impl Stage for World {
     }
 
     fn recording(&mut self) -> (Vec<String>, [usize; 2]) {
-        self.recorder.take()
+        let heard = std::mem::take(&mut self.tapes.taped);
+        self.recorder.take(&heard)
     }
 
     fn restart(&mut self, away: Duration) {
@@ -659,12 +666,6 @@ impl Stage for World {
     fn faults(&mut self) -> Vec<String> {
         std::mem::take(&mut self.faults)
     }
-}
-
-fn relay_of(config: &Config, chance: &mut Chance, recorder: &Recorder) -> Relay {
-    let (media::MediaPort(first), media::MediaPort(last)) = config.media.ranges().span();
-    let relay = Relay::new(chance.fork(), first, last, Wall::from_millis(BEGINNING));
-    relay.tapped_by(Box::new(recorder.ears.clone()))
 }
 
 fn must(done: Result<(), Refused>) {

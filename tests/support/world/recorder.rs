@@ -1,37 +1,16 @@
-//! Who records in the simulated server: he notes what he is told and what the taps hear, and finds fault with what makes
-//! no sense.
+//! Who records in the simulated server: he notes what he is told, and finds fault with what makes no sense.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 
 use umbra::base::id::Id;
 use umbra::call::cdr::Cdr;
 use umbra::call::media;
 use umbra::call::port::{Command, Input};
 use umbra::call::recording::{Control, Fate, Fault, Order, Report};
-use umbra::rtp::tap::{Channel, Heard, Taps};
+use umbra::rtp::tap::Channel;
 
 use super::World;
-
-/// How many packets of each channel the taps of a recording have heard.
-type Packets = BTreeMap<Id, [usize; 2]>;
-
-/// The ears of all taps.
-#[derive(Clone, Default)]
-pub(super) struct Ears(Arc<Mutex<Packets>>);
-
-impl Taps for Ears {
-    fn hear(&mut self, heard: &Heard<'_>) {
-        let mut packets = self.0.lock().expect("nobody panics with it");
-        let channel = match heard.tap.channel {
-            Channel::Caller => 0,
-            Channel::Callee => 1,
-        };
-        if !heard.is_event {
-            packets.entry(heard.tap.recording).or_default()[channel] += 1;
-        }
-    }
-}
+use super::tapes::Taped;
 
 /// How a recording stands with the recorder.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,7 +26,6 @@ enum State {
 /// The recorder.
 #[derive(Default)]
 pub(super) struct Recorder {
-    pub(super) ears: Ears,
     tapes: BTreeMap<Id, State>,
     /// The one that began last.
     last: Option<Id>,
@@ -156,11 +134,14 @@ impl Recorder {
         self.tapes.values().any(runs)
     }
 
-    /// What it was told since the last time, and how many packets it heard of each channel.
-    pub(super) fn take(&mut self) -> (Vec<String>, [usize; 2]) {
-        let packets = std::mem::take(&mut *self.ears.0.lock().expect("nobody panics with it"));
-        let sum = |all: [usize; 2], one: &[usize; 2]| [all[0] + one[0], all[1] + one[1]];
-        (std::mem::take(&mut self.told), packets.values().fold([0, 0], sum))
+    /// What it was told since the last time, and how many packets of each channel are among these.
+    pub(super) fn take(&mut self, heard: &[Taped]) -> (Vec<String>, [usize; 2]) {
+        let count = |channel| {
+            let is_of = |taped: &&Taped| taped.tap.channel == channel && !taped.is_event;
+            heard.iter().filter(is_of).count()
+        };
+        let packets = [Channel::Caller, Channel::Callee].map(count);
+        (std::mem::take(&mut self.told), packets)
     }
 }
 
