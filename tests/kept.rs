@@ -290,6 +290,7 @@ fn said_of_one_that_is_over(state: &[u8], status: u16) -> Vec<(String, String)> 
             Output::Cdr(..) | Output::Journal(_) | Output::Event(_) => {
                 panic!("it is recorded twice: {output:?}")
             }
+            Output::Record(_) => panic!("it is recorded again: {output:?}"),
             Output::Media(_)
             | Output::Ask(..)
             | Output::Told(_)

@@ -24,13 +24,14 @@ pub struct Forms {
 static FORMS: Forms = Forms {
     mark: *b"umbra writes forms:\0\0",
     // 1 had AXB only, and less in its pools, numbers and accounts; 2 said nothing of faxes; 3 not what a frozen number
-    // thaws to; 4 nothing of sounds, extensions, groups, work numbers, 400 numbers and customers' servers.
+    // thaws to; 4 nothing of sounds, extensions, groups, work numbers, 400 numbers, customers' servers, and which calls are
+    // recorded.
     store: 5,
     // 1 had no sequences, and no states; 2 had records as text; 3 said nothing of announcements; 4 not of digits that
-    // callers were asked for, nor of questions at the end of a call.
+    // callers were asked for, nor of questions at the end of a call, nor what became of recordings.
     journal: 5,
     // 1 didn't say when sessions expire; 2 not what secures the audio; 3 knew no caller who is answered before anybody is
-    // called, and not what has still to be said to the parties.
+    // called, and not what has still to be said to the parties, nor that they are recorded.
     calls: 4,
     recordings: 1,
 };

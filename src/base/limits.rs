@@ -491,6 +491,8 @@ pub const PAGE_SCAN_MAX: usize = 50_000;
 pub const CDR_BUFFER: usize = 10_000;
 /// Journal entries that wait in memory while the disk refuses them.
 pub const JOURNAL_BUFFER: usize = 40_000;
+/// The shortest recording that is kept, where the conf doesn't say: what is shorter holds no word.
+pub const RECORDING_SHORTEST: Duration = Duration::from_secs(1);
 /// How old an attempt is when the journal no longer has to be told all of its record at its end: what it was told when the
 /// attempt came is on the medium by then (it is synced every 100 ms, which takes a slow disk longer), while power that
 /// fails before may leave the later page and not the earlier one.

@@ -20,6 +20,7 @@ use super::overload::lines::Verdict;
 use super::overload::{self, Load};
 use super::phase::{Call, End, Leaves, Recorded, Wire};
 use super::port::{Event, EventKind, Heading, LegName, Note, Output, Records, TraceLine};
+use super::recording::{self, Why};
 use super::refusal::{self, Bounce};
 use super::switch::{Late, Switch};
 use super::trunk::limits::Pass;
@@ -456,6 +457,17 @@ impl Switch {
                 }
             }
         }
+        let binding = match decision {
+            Decision::Connect(plan) => Some(&**plan.binding()),
+            Decision::Collect(collect) => collect.found().map(|(binding, _)| &**binding),
+            Decision::Ask(_) => None,
+            Decision::Refuse(refusal) => refusal.binding.as_deref(),
+        };
+        if let Some(binding) = binding {
+            let wish = self.table.recording(cdr.pool.as_deref(), &cdr.account);
+            let why = recording::before_answer(&self.config, binding, wish, cdr);
+            cdr.recording = cdr::Recording::none(why);
+        }
     }
 
     /// The record of an attempt of which nothing is known but who dialled what.
@@ -500,11 +512,7 @@ impl Switch {
             refusal: None,
             billable_s: 0,
             attempts: Vec::new(),
-            recording: cdr::Recording {
-                id: None,
-                state: "none".into(),
-                reason: "not asked".into(),
-            },
+            recording: cdr::Recording::none(Why::NotAsked),
             media: cdr::Media::default(),
             sip_call_id_in: redact::scrub(&String::from_utf8_lossy(message.call_id())).into_owned(),
             sip_call_id_out: None,
@@ -573,6 +581,7 @@ impl Switch {
         not_to_caller.known(&[path.remote.ip(), ours]);
         not_to_caller.known_media(&self.config.media);
         let speaks = self.table.language(record.pool.as_deref(), &record.account);
+        let wish = self.table.recording(record.pool.as_deref(), &record.account);
         Box::new(Call {
             me,
             config: self.config.clone(),
@@ -614,6 +623,8 @@ impl Switch {
             question: None,
             ringing: Ringing::default(),
             bridge: Bridge::new(me, &self.config),
+            wish,
+            recording: None,
             not_to_caller,
             not_to_callee: Forbidden::default(),
             clock: None,

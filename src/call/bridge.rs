@@ -20,6 +20,7 @@ use crate::masking::reason::Reason;
 use crate::rtp::clip::Play;
 use crate::rtp::ear::Listening;
 use crate::rtp::flow::{MediaNat, MediaSource};
+use crate::rtp::tap::Tap;
 use crate::sdp::answer::{Agreed, Lines, Mismatch, Offer, Terms};
 use crate::sdp::build;
 use crate::sdp::crypto::{Mode, Protection};
@@ -62,6 +63,8 @@ struct Side {
     open: Opened,
     /// Whether its peer is listened to.
     listening: Listening,
+    /// Where what its peer hears is recorded.
+    tap: Option<Tap>,
     owes: Owes,
     nat: MediaNat,
     media_from: ArrayVec<MediaSource, 4>,
@@ -232,6 +235,7 @@ impl Bridge {
             agreed: None,
             open: Opened::No,
             listening: Listening::No,
+            tap: None,
             owes: Owes::Nothing,
             nat: MediaNat::default(),
             media_from: ArrayVec::new(),

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::line;
 use super::port::LegName;
+pub use super::recording::Recording;
 use crate::base::id::Id;
 use crate::base::number::Digits;
 use crate::base::time::Wall;
@@ -247,17 +248,6 @@ pub enum Answer {
     HungUp,
     /// We hung up before: an admin, a shutdown, nothing heard any more.
     Cut,
-}
-
-/// What became of the recording, and why.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Recording {
-    /// The recording's id.
-    pub id: Option<Id>,
-    /// `none` until there is one.
-    pub state: String,
-    /// Why it is so.
-    pub reason: String,
 }
 
 /// The record. See the module's documentation for the writing of times and numbers.

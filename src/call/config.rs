@@ -8,6 +8,7 @@ use super::bans::Terms;
 use super::emergency::Emergency;
 use super::media::{InterfaceId, Lanes, MediaPort, Ranges};
 use super::prompts::Prompts;
+use super::recording::Recordings;
 use super::routes::Route;
 use super::trunk::Trunk;
 use crate::base::dscp::Dscp;
@@ -91,6 +92,8 @@ pub struct Config {
     pub media: MediaConfig,
     /// What callers are told in words.
     pub prompts: Arc<Prompts>,
+    /// How calls are recorded; `None`: none is.
+    pub recordings: Option<Recordings>,
 }
 
 /// RFC 3261's base timers (§17.1.1.1, Table 4).
@@ -262,6 +265,7 @@ impl Config {
                 signals: Signals::of(Country::default()),
             },
             prompts: Arc::default(),
+            recordings: None,
         }
     }
 }

@@ -18,7 +18,6 @@ use serde::{Deserialize, Serialize};
 use super::bridge::Sounds;
 use super::hands::{CallTimer, Hands};
 use super::leg::caller::{InviteState, Sdp};
-use super::noted;
 use super::phase::Call;
 use super::port::{EventKind, LegName};
 use super::prompts::PromptName;
@@ -80,7 +79,7 @@ impl Left {
     ) -> Option<Box<Self>> {
         let cues = terms.cues();
         let left = Self {
-            sentence: cues.record_tone.filter(|_| terms.record && is_recorded),
+            sentence: cues.record_tone.filter(|_| is_recorded),
             waiting_callee: cues.waiting_callee.clone(),
             last_minute: cues.last_minute.filter(|_| longest > LAST_MINUTE),
             question: question.cloned(),
@@ -178,9 +177,7 @@ impl Call {
     /// The talk begins: what has to be said in it.
     pub(super) fn cue_talk(&mut self, hands: &mut Hands, now: Now, longest: Duration) {
         let right = self.warrant.as_ref();
-        let is_recorded = !right
-            .and_then(Warrant::plan)
-            .is_some_and(|plan| noted::never_records(plan.binding()));
+        let is_recorded = self.is_to_be_recorded();
         let terms = right.and_then(|right| right.terms());
         let question = right.and_then(Warrant::plan).and_then(Plan::question);
         self.cue.left = terms.and_then(|terms| Left::of(terms, question, longest, is_recorded));

@@ -16,6 +16,7 @@ use super::cdr::{
 };
 use super::kept::form::Attempt;
 use super::kept::ink::write;
+use super::recording::Fate;
 use crate::base::form::forms;
 use crate::base::id::Id;
 use crate::base::limits::JOURNAL_KNOWS_AFTER;
@@ -29,7 +30,8 @@ const FIRST_FORM: u8 = 3;
 /// The last one in which they say nothing of announcements.
 const FORM_WITHOUT_ANNOUNCEMENTS: u8 = 3;
 
-/// The last one in which they say nothing of digits that a caller was asked for, nor of questions at the end.
+/// The last one in which they say nothing of digits that a caller was asked for, nor of questions at the end; and of a
+/// recording only why there is none, in words.
 const FORM_WITHOUT_DIGITS: u8 = 4;
 
 /// When the caller was answered for being asked, how often he tried, what came of it, and what he chose.
@@ -41,6 +43,14 @@ type AskedAfter = (Side, u8, Option<char>, Answer);
 fn question_of(record: &Cdr) -> Option<AskedAfter> {
     let question = record.question.as_ref()?;
     Some((question.of, question.asked, question.key, question.result))
+}
+
+/// The recording's id, what became of it, and how long it was paused.
+type Recorded = (Option<[u8; 16]>, Fate, u32);
+
+fn recording_of(record: &Cdr) -> Recorded {
+    let Recording { id, fate, paused_s } = record.recording;
+    (id.map(bytes_of), fate, paused_s)
 }
 
 fn collected_of(record: &Cdr) -> Option<Asked<'_>> {
@@ -103,6 +113,7 @@ impl Draft {
         write(ink, &record.announcement.as_deref());
         write(ink, &collected_of(record));
         write(ink, &question_of(record));
+        write(ink, &recording_of(record));
         Self {
             call_id: record.call_id,
             bytes: ink.as_slice().into(),
@@ -129,11 +140,18 @@ pub fn record(call_id: Id, bytes: &[u8], arrival: Option<Cdr>) -> Result<Cdr, Un
         ..=FORM_WITHOUT_ANNOUNCEMENTS => (None, rest),
         _ => postcard::take_from_bytes(rest).map_err(|_| Unread)?,
     };
-    let (collected, question): (Option<Asked<'_>>, Option<AskedAfter>) = match *form {
-        ..=FORM_WITHOUT_DIGITS => (None, None),
-        _ => postcard::from_bytes(rest).map_err(|_| Unread)?,
+    type Last<'a> = (Option<Asked<'a>>, Option<AskedAfter>, Recorded);
+    let (collected, question, recording) = match *form {
+        ..=FORM_WITHOUT_DIGITS => (None, None, record.recording),
+        _ => {
+            let last = postcard::from_bytes::<Last<'_>>(rest).map_err(|_| Unread)?;
+            let (collected, question, (id, fate, paused_s)) = last;
+            let id = id.map(u128::from_le_bytes).map(Id::from_bits);
+            (collected, question, Recording { id, fate, paused_s })
+        }
     };
     Ok(Cdr {
+        recording,
         announcement,
         collected: collected.map(|(at, tries, result, choice)| {
             Box::new(Collected {
@@ -184,6 +202,7 @@ struct Whole<'a> {
     dialled: &'a str,
     shown: Option<&'a str>,
     arrived_at: i64,
+    /// What was said of a recording up to [`FORM_WITHOUT_DIGITS`]; nothing since.
     recording: Option<[u8; 16]>,
     recording_state: &'a str,
     recording_reason: &'a str,
@@ -296,12 +315,8 @@ fn whole(record: &Cdr) -> Whole<'_> {
         refusal: _,
         billable_s: _,
         attempts: _,
-        recording:
-            Recording {
-                id: recording,
-                state: recording_state,
-                reason: recording_reason,
-            },
+        // It changes until the end.
+        recording: _,
         media: _,
         sip_call_id_in,
         sip_call_id_out: _,
@@ -334,9 +349,9 @@ fn whole(record: &Cdr) -> Whole<'_> {
         dialled,
         shown: shown.as_deref(),
         arrived_at: arrived_at.as_millis(),
-        recording: recording.map(bytes_of),
-        recording_state,
-        recording_reason,
+        recording: None,
+        recording_state: "none",
+        recording_reason: "",
         sip_call_id_in,
         trunk_in,
         order_id: order_id.as_deref(),
@@ -465,11 +480,8 @@ impl Whole<'_> {
             refusal: None,
             billable_s: 0,
             attempts: Vec::new(),
-            recording: Recording {
-                id: id(self.recording),
-                state: self.recording_state.to_owned(),
-                reason: self.recording_reason.to_owned(),
-            },
+            recording: Recording::of_words(id(self.recording), self.recording_state, self.recording_reason)
+                .ok_or(Unread)?,
             media: Media::default(),
             sip_call_id_in: self.sip_call_id_in.to_owned(),
             sip_call_id_out: None,

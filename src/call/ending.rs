@@ -28,6 +28,7 @@ impl Call {
         }
         self.stop_clock(hands);
         self.stop_cue(hands);
+        self.stop_recording(hands, now);
         self.asking = None;
         let questioned = self.question_over(hands, &end);
         let parted = self.parted(hands, &end);

@@ -177,12 +177,19 @@ fn attempt(out: &mut Vec<u8>, attempt: &Attempt) {
 fn of_recording(out: &mut Vec<u8>, recording: &Recording) {
     let Recording {
         id: own,
-        state,
-        reason,
+        fate,
+        paused_s,
     } = recording;
     option(out, b"{\"id\":", own, id);
-    member(out, b",\"state\":", state, string);
-    member(out, b",\"reason\":", reason, string);
+    member(out, b",\"state\":", fate, |out, fate| {
+        string_of(out, fate.state())
+    });
+    member(out, b",\"reason\":", fate, |out, fate| {
+        string_of(out, fate.reason())
+    });
+    if *paused_s > 0 {
+        member(out, b",\"paused_s\":", &u64::from(*paused_s), number);
+    }
     out.push(b'}');
 }
 
@@ -317,6 +324,7 @@ pub(super) mod tests {
     use super::*;
     use crate::base::chance::Chance;
     use crate::call::cdr::{Answer, Challenged, Outcome, SCHEMA, Side};
+    use crate::call::recording::{Fate, Fault, Why};
     use crate::masking::reason::Reason;
 
     /// A record in which every option has what `some` makes of it.
@@ -381,8 +389,11 @@ pub(super) mod tests {
             attempts: words.map(|_| vec![attempt(), attempt()]).unwrap_or_default(),
             recording: Recording {
                 id: some_id(),
-                state: "none".into(),
-                reason: plain.clone(),
+                fate: match words {
+                    None => Fate::None(Why::NotAsked),
+                    Some(_) => Fate::Gaps(Fault::DiskFull),
+                },
+                paused_s: words.map_or(0, |_| 12),
             },
             media: Media {
                 caller: leg(),

@@ -35,6 +35,7 @@ pub mod ports;
 pub mod prompts;
 pub mod question;
 pub mod reach;
+pub mod recording;
 pub mod refusal;
 mod registrar;
 pub mod routes;

@@ -46,13 +46,6 @@ pub(super) fn binding(cdr: &mut Cdr, binding: &Binding, party: Option<Party>, nu
     let rare = binding.terms.rare();
     cdr.order_id = rare.order_id.as_deref().map(str::to_owned);
     cdr.user_data = rare.user_data.as_deref().map(str::to_owned);
-    if binding.terms.record {
-        cdr.recording.reason = if never_records(binding) {
-            "class_95".into()
-        } else {
-            "not available".into()
-        };
-    }
 }
 
 /// Whether no call by this binding may be recorded, whatever it asks for.

@@ -25,6 +25,7 @@ use super::leg::left::Left;
 use super::leg::redirect::Redirection;
 use super::leg::ringing::Ringing;
 use super::port::{CallEntry, CallView, Event, EventKind, Heading, LegName, Note, Output, Trace, TraceLine};
+use super::recording::Course;
 use super::refusal;
 use super::trunk::Trunk;
 use super::warrant::Warrant;
@@ -36,6 +37,7 @@ use crate::base::timer::TimerId;
 use crate::call::trunk::limits::Pass;
 use crate::masking::callee::Callee as TemporaryCallee;
 use crate::masking::reason::Reason;
+use crate::masking::recording::Wish;
 use crate::masking::route::Plan;
 use crate::masking::seats::Seat;
 use crate::rtp::clip::Clip;
@@ -217,6 +219,10 @@ pub struct Call {
     pub cue: Cue,
     /// What joins the two.
     pub bridge: Bridge,
+    /// What its pool and account want of recordings.
+    pub wish: Wish,
+    /// Its recording, once there is one.
+    pub recording: Option<Box<Course>>,
     /// The conversation, once it is answered.
     pub talk: Option<Talk>,
     /// What must not go to the calling side.
@@ -373,6 +379,7 @@ impl Call {
             since: now.at,
             longest,
         });
+        self.record_from_now(hands, now);
         self.cue_talk(hands, now, longest);
     }
 

@@ -10,6 +10,7 @@ use super::draft::Draft;
 use super::failover::Exit;
 use super::media::{Order, Report};
 use super::reach::Outcome;
+use super::recording::{self, Control, Controlled};
 use super::targets::Resolved;
 use crate::base::id::Id;
 use crate::base::number::{Digits, VirtualNumber};
@@ -52,6 +53,8 @@ pub enum Input<'a> {
     Timeout,
     /// The media threads report.
     Media(Report),
+    /// The recorder reports.
+    Recorded(recording::Report),
     /// What came of a question to a customer's server ([`Output::Ask`]). Too late, or twice, it counts for nothing.
     Advice(AskId, Advice),
     /// An admin or the owner of the process wants something.
@@ -71,6 +74,8 @@ pub enum Command {
     Hangup(AskId, Id),
     /// Show a live call's messages.
     Trace(AskId, Id),
+    /// Pause a call's recording, or go on with it.
+    Recording(AskId, Id, Control),
     /// Ask a gateway, by its place in the conf, whether it is there. Only the first shard does.
     Probe(AskId, Exit),
     /// Take no new call; those in progress go on.
@@ -109,6 +114,8 @@ pub enum Output {
     },
     /// Tell the media threads.
     Media(Order),
+    /// Tell the recorder.
+    Record(recording::Order),
     /// Something happened to a call.
     Event(Event),
     /// An attempt is over: its record, which stands in the journal by now, the same as text, and the messages it took.
@@ -279,6 +286,8 @@ pub enum Answer {
     Hangup(Found),
     /// The call's messages so far, if it is here.
     Trace(Option<Trace>),
+    /// What came of pausing a recording, or of going on with it.
+    Recording(Controlled),
     /// What came of a probe; nothing if none was sent: the conf has changed meanwhile, or too many wait for it.
     Probed(Option<Probed>),
 }

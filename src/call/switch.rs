@@ -169,6 +169,7 @@ impl Switch {
             Input::Failed(path, why) => self.send_failed(now, path, why),
             Input::Timeout => self.tick(now),
             Input::Media(report) => self.media(now, report),
+            Input::Recorded(report) => self.recording_reported(now, &report),
             Input::Advice(id, advice) => self.advised(now, id, advice),
             Input::Order(command) => self.order(now, command),
             Input::Config(config) => {

@@ -317,6 +317,8 @@ pub struct Trunk {
     pub session_id: Naming,
     /// What it wants of TLS.
     pub tls: Tls,
+    /// Whether calls that come or leave by it are recorded, whatever their bindings say.
+    pub record: bool,
 }
 
 impl Trunk {
@@ -414,6 +416,7 @@ impl Trunk {
             media_from: Vec::new(),
             session: SessionWish::default(),
             tls: Tls::default(),
+            record: false,
         }
     }
 }

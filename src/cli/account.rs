@@ -9,6 +9,7 @@ use hyper::Method;
 use serde_json::{Map, Value, json};
 
 use super::client::{Control, escaped};
+use super::pool::yes_or_no;
 use super::screen::{self, Form, Listing, text};
 use super::table::{Align, Table};
 use super::when;
@@ -48,7 +49,7 @@ pub struct One {
 
 /// What `account set` takes.
 #[derive(Args, Debug)]
-#[command(group = ArgGroup::new("change").required(true).multiple(true).args(["x_per_a", "expiry_max", "language"]))]
+#[command(group = ArgGroup::new("change").required(true).multiple(true).args(["x_per_a", "expiry_max", "language", "record", "record_from"]))]
 pub struct Set {
     /// Its name
     name: String,
@@ -61,6 +62,31 @@ pub struct Set {
     /// What callers are told in, such as en; "server" for what the server speaks
     #[arg(long, value_name = "LANGUAGE", value_parser = |text: &str| spoken(text, "server"))]
     language: Option<Spoken>,
+    #[command(flatten)]
+    recording: Recording,
+}
+
+/// What is said of recordings for all calls of an account, or of a pool.
+#[derive(Args, Debug)]
+pub(super) struct Recording {
+    /// Whether all calls are recorded, whatever their bindings say; never those of a 95 number
+    #[arg(long, value_name = "YES|NO", value_parser = yes_or_no)]
+    record: Option<bool>,
+    /// From when on: "answer", or "early_media", when the caller hears the called side before that; "conf" for the conf's
+    #[arg(long, value_name = "WHEN", value_parser = ["answer", "early_media", "conf"])]
+    record_from: Option<String>,
+}
+
+impl Recording {
+    /// As the API names it.
+    pub(super) fn fields(self) -> impl Iterator<Item = (&'static str, Value)> {
+        let from = self.record_from.map(|from| match from.as_str() {
+            "conf" => Value::Null,
+            from => from.into(),
+        });
+        let record = self.record.map(|record| ("record", record.into()));
+        record.into_iter().chain(from.map(|from| ("record_from", from)))
+    }
 }
 
 /// A language, or what another speaks.
@@ -118,6 +144,8 @@ impl Account {
                     set.language
                         .map(|spoken| ("language".to_owned(), json!(spoken.0))),
                 );
+                let recording = set.recording.fields();
+                body.extend(recording.map(|(name, value)| (name.to_owned(), value)));
                 let target = format!("/v1/accounts/{}", escaped(&set.name));
                 let account = control.send(Method::PATCH, &target, Some(&Value::Object(body)))?;
                 write_line(&account, out)?;

@@ -108,7 +108,7 @@ struct Bound {
     expiry: Expiry,
     #[command(flatten)]
     terms: Terms,
-    /// Ask for recordings (this version makes none, and the call records say so)
+    /// Record its calls; where that can't be, their records say why
     #[arg(long)]
     record: bool,
     /// What happens if the same are already joined so
@@ -374,7 +374,7 @@ pub struct Update {
     terms: Terms,
     #[command(flatten)]
     grouped: grouped::Change,
-    /// Ask for recordings (this version makes none, and the call records say so)
+    /// Record its calls; where that can't be, their records say why
     #[arg(long, conflicts_with = "no_record")]
     record: bool,
     /// Ask for no recordings

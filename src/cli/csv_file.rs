@@ -69,7 +69,14 @@ impl Kind {
     /// The columns of such a row.
     pub const fn columns(self) -> &'static [&'static str] {
         match self {
-            Self::Account => &["name", "x_per_a", "expiry_max_s", "language"],
+            Self::Account => &[
+                "name",
+                "x_per_a",
+                "expiry_max_s",
+                "language",
+                "record",
+                "record_from",
+            ],
             Self::Pool => &[
                 "name",
                 "mode",
@@ -88,6 +95,8 @@ impl Kind {
                 "calls_per_caller",
                 "t38",
                 "language",
+                "record",
+                "record_from",
                 "extension_width",
                 "extensions_per_x",
                 "collect",

@@ -10,7 +10,7 @@ use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use hyper::Method;
 use serde_json::{Map, Value, json};
 
-use super::account::{Spoken, spoken};
+use super::account::{Recording, Spoken, spoken};
 use super::client::{Control, escaped};
 use super::question::Question;
 use super::screen::{self, Form, Listing, text};
@@ -105,7 +105,7 @@ impl Mode {
 #[command(group = ArgGroup::new("change").required(true).multiple(true).args([
     "name", "pairs_per_x", "relations_per_y", "city_rule", "fallback_cities", "reuse", "callback",
     "accept_unidentified", "quarantine", "free_low", "ring_timeout", "calls_per_x", "calls_per_caller", "t38",
-    "language",
+    "language", "record", "record_from",
     "width", "extensions_per_x", "collect", "owner_dials", "last_kept",
     "ask_url", "ask_secret_file", "ask_secret_env", "ask_numbers",
     "question", "question_to", "question_keys", "question_loops",
@@ -168,6 +168,8 @@ struct Settings {
     /// What callers are told in, such as en; "account" for what the account speaks
     #[arg(long, value_name = "LANGUAGE", value_parser = |text: &str| spoken(text, "account"))]
     language: Option<Spoken>,
+    #[command(flatten)]
+    recording: Recording,
     /// Digits of an AXE extension, 1–4; not while extensions are bound
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=4))]
     width: Option<u64>,
@@ -288,7 +290,7 @@ fn ring_timeout(time: &str) -> Result<Duration, String> {
     }
 }
 
-fn yes_or_no(word: &str) -> Result<bool, String> {
+pub(super) fn yes_or_no(word: &str) -> Result<bool, String> {
     match word {
         "yes" => Ok(true),
         "no" => Ok(false),
@@ -345,6 +347,9 @@ impl Settings {
         });
         put("t38", fax.map(Into::into));
         put("language", self.language.map(|spoken| json!(spoken.0)));
+        for (name, value) in self.recording.fields() {
+            put(name, Some(value));
+        }
         put("extension_width", self.width.map(Into::into));
         put("extensions_per_x", self.extensions_per_x.map(Into::into));
         let collect = self.collect.map(|collect| match collect {

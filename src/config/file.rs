@@ -13,7 +13,9 @@ use crate::base::limits;
 use crate::base::number::NumberPlan;
 use crate::call::bans::Terms;
 use crate::call::config::{Config, SipTimers, Strangers};
+use crate::call::recording::Recordings;
 use crate::masking::quarantine;
+use crate::masking::recording::Since;
 use crate::media::prompts;
 use crate::names;
 use crate::records::cdr_file;
@@ -137,6 +139,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
             announcements_max: announcements(&limits),
             // They are read behind the conf.
             prompts: Arc::default(),
+            recordings: recordings(&root),
             listeners,
             media,
         },
@@ -159,7 +162,6 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
         log: log(&root),
         quarantine: quarantine(&root),
     };
-    later_versions(&root);
     if conf.switch.calls_max < limits::CALLS_MAX {
         too_few_ports(&limits, &conf);
     }
@@ -280,11 +282,19 @@ fn log(root: &Section<'_>) -> log::Config {
     }
 }
 
-/// Keys of the interface whose feature is still to come: accepted in their default only.
-fn later_versions(root: &Section<'_>) {
-    let recordings = root.section("recordings", "[recordings]", &["dir", "keep_days"]);
-    recordings.neutral("dir", "\"data/recordings\"", "recording is");
-    recordings.neutral("keep_days", "30", "recording is");
+/// How calls are recorded. As long as nobody takes recordings, they can't be enabled; nor is there a place for them.
+fn recordings(root: &Section<'_>) -> Option<Recordings> {
+    let keys = ["enabled", "dir", "keep_days", "from", "shortest_ms"];
+    let section = root.section("recordings", "[recordings]", &keys);
+    section.neutral("enabled", "false", "recording is");
+    section.neutral("dir", "\"data/recordings\"", "recording is");
+    section.neutral("keep_days", "30", "recording is");
+    let shortest = limits::RECORDING_SHORTEST.as_millis() as u32;
+    let recordings = Recordings {
+        since: section.choice("from", &Since::NAMES, Since::default()),
+        shortest: Duration::from_millis(section.integer("shortest_ms", 0..=60_000, shortest).into()),
+    };
+    section.flag("enabled").then_some(recordings)
 }
 
 fn bans(root: &Section<'_>) -> Terms {

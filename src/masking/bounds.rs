@@ -141,6 +141,7 @@ pub(super) fn change_pool(pool: &mut Pool, change: &PoolChange) -> Result<(), Re
         last_kept,
         language,
         question,
+        recording,
     } = change.clone();
     pool.axb_pairs_per_x = axb_pairs_per_x.unwrap_or(pool.axb_pairs_per_x);
     pool.relations_per_y = relations_per_y.unwrap_or(pool.relations_per_y);
@@ -164,6 +165,7 @@ pub(super) fn change_pool(pool: &mut Pool, change: &PoolChange) -> Result<(), Re
     pool.owner_dials = owner_dials.unwrap_or(pool.owner_dials);
     pool.last_kept = last_kept.unwrap_or(pool.last_kept);
     pool.language = language.unwrap_or(pool.language);
+    pool.recording = recording.after(pool.recording);
     pool.question = question
         .after(pool.question.as_deref().into())
         .this()

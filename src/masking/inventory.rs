@@ -10,6 +10,7 @@ use super::binding::{Mode, Terms};
 use super::collect::Collecting;
 use super::quarantine::Quarantine;
 use super::question::EndQuestion;
+use super::recording::Wish;
 use crate::base::language::Language;
 use crate::base::limits::{
     AXB_PAIRS_PER_X, EXTENSION_DIGITS, EXTENSIONS_PER_X, LAST_CALLER_KEPT, POOL_FREE_LOW_PERCENT,
@@ -53,6 +54,8 @@ pub struct Account {
     pub expiry_max: Option<Duration>,
     /// What prompts are spoken in; the server's language if `None`.
     pub language: Option<Language>,
+    /// What becomes of its calls' recordings.
+    pub recording: Wish,
 }
 
 impl Account {
@@ -66,6 +69,7 @@ impl Account {
             x_per_a: X_PER_A,
             expiry_max: None,
             language: None,
+            recording: Wish::default(),
         }
     }
 }
@@ -252,6 +256,8 @@ pub struct Pool {
     pub language: Option<Language>,
     /// What whoever stays on the line is asked when the other one has hung up, where the binding doesn't say.
     pub question: Option<Arc<EndQuestion>>,
+    /// What becomes of its calls' recordings.
+    pub recording: Wish,
 }
 
 impl Pool {
@@ -286,6 +292,7 @@ impl Pool {
             last_kept: LAST_CALLER_KEPT,
             language: None,
             question: None,
+            recording: Wish::default(),
         }
     }
 

@@ -25,6 +25,7 @@ pub mod plan;
 pub mod quarantine;
 pub mod question;
 pub mod reason;
+pub mod recording;
 pub mod request;
 pub mod route;
 pub mod rule;

@@ -105,7 +105,8 @@ impl Planner<'_> {
                 x_per_a,
                 expiry_max,
                 language,
-            } => self.set_account(name, *standing, *x_per_a, *expiry_max, *language),
+                recording,
+            } => self.set_account(name, *standing, *x_per_a, *expiry_max, *language, *recording),
             Write::AddPool {
                 name,
                 mode,

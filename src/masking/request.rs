@@ -18,6 +18,7 @@ use super::last::Last;
 use super::menu::Menu;
 use super::quarantine::Quarantine;
 use super::question::QuestionChange;
+use super::recording::WishChange;
 use super::turns::Ring;
 use crate::base::id::Id;
 use crate::base::language::Language;
@@ -88,6 +89,8 @@ pub struct PoolChange {
     pub last_kept: Option<Duration>,
     /// What prompts are spoken in.
     pub language: Option<Option<Language>>,
+    /// What becomes of its calls' recordings.
+    pub recording: WishChange,
     /// What is asked at the end of a call.
     pub question: QuestionChange,
     /// The customer's server of X mode.
@@ -371,6 +374,8 @@ pub enum Write {
         expiry_max: Option<Option<Duration>>,
         /// What prompts are spoken in; `Some(None)`: what the server speaks.
         language: Option<Option<Language>>,
+        /// What becomes of its calls' recordings.
+        recording: WishChange,
     },
     /// A new pool; its key is given to it.
     AddPool {
@@ -564,6 +569,7 @@ impl Write {
             x_per_a: None,
             expiry_max: None,
             language: None,
+            recording: WishChange::default(),
         }
     }
 }

@@ -22,6 +22,7 @@ use super::last::{Last, Lasts};
 use super::members::Groups;
 use super::mode;
 use super::quarantine::{self, Quarantine, Resting};
+use super::recording::Wish;
 use super::rule::{Key, Rule, Rules, Who};
 use super::seats::{Seat, Seats};
 use super::shelves::Shelves;
@@ -288,6 +289,13 @@ impl Table {
     pub fn language(&self, pool: Option<&str>, account: &str) -> Option<Language> {
         let of_pool = pool.and_then(|pool| self.pool(pool)?.language);
         of_pool.or_else(|| self.account(account)?.language)
+    }
+
+    /// What a pool and its account want of recordings.
+    pub fn recording(&self, pool: Option<&str>, account: &str) -> Wish {
+        let of_pool = pool.and_then(|pool| Some(self.pool(pool)?.recording));
+        let of_account = self.account(account).map(|account| account.recording);
+        of_pool.unwrap_or_default().or(of_account.unwrap_or_default())
     }
 
     /// How much there is.

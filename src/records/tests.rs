@@ -5,6 +5,7 @@ use super::*;
 use crate::base::chance::Chance;
 use crate::base::number::Digits;
 use crate::call::cdr::{CallerKind, Cdr, Media, Recording, ReleasedBy, SCHEMA};
+use crate::call::recording::Why;
 use crate::records::cdr_scan::{Filter, More, Order, Page, recent_ids, scan};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -53,11 +54,7 @@ fn cdr(n: u64, ended_at: Wall) -> Cdr {
         refusal: None,
         billable_s: 0,
         attempts: Vec::new(),
-        recording: Recording {
-            id: None,
-            state: "none".into(),
-            reason: "not asked".into(),
-        },
+        recording: Recording::none(Why::NotAsked),
         media: Media::default(),
         sip_call_id_in: "in".into(),
         sip_call_id_out: None,

@@ -87,6 +87,7 @@ impl Handler for Room {
             Input::Failed(..)
             | Input::Timeout
             | Input::Media(_)
+            | Input::Recorded(_)
             | Input::Advice(..)
             | Input::Order(_)
             | Input::Config(_)
@@ -167,6 +168,8 @@ impl Room {
             match output {
                 Output::Send { to, bytes } => outbox.send(to, bytes),
                 Output::Media(order) => self.orders.push(order),
+                // The conf never has recordings: nobody could take them yet.
+                Output::Record(_) => {}
                 Output::Event(event) => {
                     self.shared.metrics.event(&event);
                     tracing::debug!(call = %event.call_id, "{}", call_line::moment(event.what));

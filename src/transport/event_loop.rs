@@ -385,6 +385,7 @@ impl EventLoop {
                 Message::Tls(terms) => self.connections.set_terms(Arc::clone(terms)),
                 Message::Onlooker(onlooker) => self.set_onlooker(onlooker.as_ref()),
                 Message::Media(_)
+                | Message::Recorded(_)
                 | Message::Order(_)
                 | Message::Advice(..)
                 | Message::Failed(..)
@@ -548,6 +549,7 @@ fn open_messages(messages: &mut VecDeque<Message>, mut input: impl FnMut(Input<'
     for message in messages.drain(..) {
         match message {
             Message::Media(report) => input(Input::Media(report)),
+            Message::Recorded(report) => input(Input::Recorded(report)),
             Message::Order(command) => input(Input::Order(command)),
             Message::Advice(id, advice) => input(Input::Advice(id, advice)),
             Message::Config(config) => input(Input::Config(config)),

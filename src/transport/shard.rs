@@ -11,6 +11,7 @@ use crate::call::ask::Advice;
 use crate::call::config::Config;
 use crate::call::media::Report;
 use crate::call::port::{AskId, Command, Why};
+use crate::call::recording;
 use crate::call::targets::Resolved;
 use crate::sip::path::Path;
 use crate::sip::peek::PeekKind;
@@ -33,6 +34,8 @@ const MESSAGE_BATCH: usize = 1_024;
 pub enum Message {
     /// From a media thread.
     Media(Report),
+    /// From the recorder.
+    Recorded(recording::Report),
     /// From the API or the owner of the process.
     Order(Command),
     /// From whoever asks customers' servers.
@@ -140,6 +143,7 @@ impl Door {
                     // However much waits, the end is heard.
                     Message::Stop => usize::MAX,
                     Message::Media(_)
+                    | Message::Recorded(_)
                     | Message::Order(_)
                     | Message::Advice(..)
                     | Message::Config(_)

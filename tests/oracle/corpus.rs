@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::Value;
+use umbra::call::recording::Control;
 
 use crate::support::customer::Script;
 use crate::support::ladder::{Ladder, ladders, play};
@@ -164,6 +165,18 @@ impl Stage for Tapped {
 
     fn order(&mut self, doing: Doing, x: Option<&str>) {
         self.stage.order(doing, x);
+    }
+
+    fn control_recordings(&mut self, control: Control) {
+        self.stage.control_recordings(control);
+    }
+
+    fn recorder_says(&mut self, what: &str, why: &str) {
+        Stage::recorder_says(&mut self.stage, what, why);
+    }
+
+    fn recording(&mut self) -> (Vec<String>, [usize; 2]) {
+        self.stage.recording()
     }
 
     fn restart(&mut self, away: Duration) {

@@ -149,6 +149,12 @@ fn stage(seed: u64, chance: &mut Chance) -> Setup {
         names_sessions: chance.below(4) == 0,
         ..Setup::on(Setup::LAST)
     };
+    // In some every call is recorded.
+    if seed.is_multiple_of(5) {
+        let since = ["answer", "early_media"][usize::from(seed.is_multiple_of(2))];
+        setup.recordings = Some(since.to_owned());
+        setup.trunk.push("record = true".to_owned());
+    }
     // One in three by something else than UDP over IPv4.
     match chance.below(24) {
         0 => setup.home = Speaks::Tcp,

@@ -16,6 +16,7 @@ use hears::Heard;
 pub use read::{Ladder, ladders, ladders_in};
 use read::{Line, duration};
 
+use umbra::call::recording::Control;
 use umbra::masking::binding::Mode;
 use umbra::masking::inventory::{Callback, Fax, Freeze};
 
@@ -235,6 +236,13 @@ impl<S: Stage> Play<S> {
                 self.order(Doing::Freeze(*cause), Some(x))
             }
             ["thaw", x] => self.order(Doing::Thaw, Some(x)),
+            ["pause", "recording"] => self.control(Control::Pause),
+            ["resume", "recording"] => self.control(Control::Resume),
+            ["recorder", what @ ("gap" | "lost"), why] => {
+                self.cast.stage.recorder_says(what, why);
+                Ok(())
+            }
+            ["recording", told @ ..] => self.recording(told),
             ["restart"] => {
                 self.another_process();
                 self.cast.stage.restart(Duration::ZERO);

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use umbra::call::recording::Control;
 
 use crate::support::customer::{self, Script};
 use crate::support::stage::{Binding, Doing, Packet, Setup, Stage};
@@ -480,6 +481,18 @@ impl Stage for Live {
             }
         };
         self.done(&line);
+    }
+
+    fn control_recordings(&mut self, _: Control) {
+        panic!("only the simulated server records");
+    }
+
+    fn recorder_says(&mut self, _: &str, _: &str) {
+        panic!("only the simulated server records");
+    }
+
+    fn recording(&mut self) -> (Vec<String>, [usize; 2]) {
+        panic!("only the simulated server records");
     }
 
     fn restart(&mut self, away: Duration) {

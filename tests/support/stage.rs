@@ -9,6 +9,7 @@ use super::customer::Script;
 use super::prompts::Words;
 use umbra::call::config::Interface;
 use umbra::call::media::{InterfaceId, MediaPort};
+use umbra::call::recording::Control;
 use umbra::call::trunk::probe::Probe;
 use umbra::masking::binding::Mode;
 use umbra::masking::inventory::{Callback, Fax, Freeze};
@@ -131,6 +132,8 @@ pub struct Setup {
     pub words: Words,
     /// How many refused callers may hear one at once.
     pub announcements: usize,
+    /// From when on calls are recorded that are to be; `None`: none is.
+    pub recordings: Option<String>,
     /// Calls that the media ports suffice for.
     pub berths: u16,
     /// Whether the trunk lets media addresses be latched on.
@@ -200,6 +203,7 @@ impl Setup {
             tones: "CN".into(),
             words: Words::Tones,
             announcements: 500,
+            recordings: None,
             berths: 100,
             latch: false,
             media_on: vec!["v4".into()],
@@ -533,6 +537,12 @@ pub trait Stage {
     fn unbind(&mut self, x: &str);
     /// The owner does something to a number, or to the default account.
     fn order(&mut self, doing: Doing, x: Option<&str>);
+    /// The recordings of all calls are paused, or go on.
+    fn control_recordings(&mut self, control: Control);
+    /// The recorder says something (`gap`, `lost`) of the recording that began last, and why.
+    fn recorder_says(&mut self, what: &str, why: &str);
+    /// What the recorder was told since the last time, and how many packets of the caller and of the callee it heard.
+    fn recording(&mut self) -> (Vec<String>, [usize; 2]);
     /// The server is killed, and another process is there after so long.
     fn restart(&mut self, away: Duration);
     /// The server hands its calls over to another process, which is there at once.

@@ -22,6 +22,7 @@ use umbra::call::ivr::lockout::Lockout;
 use umbra::call::media::{self, Report};
 use umbra::call::port::{AskId, CallEntry, Command, Event, Input, Note, Records, Why};
 use umbra::call::reach::{Block, Reach};
+use umbra::call::recording::Control;
 use umbra::call::switch::Switch;
 use umbra::masking::binding::Mode;
 use umbra::masking::change::Change;
@@ -44,12 +45,14 @@ mod disk;
 mod network;
 mod outputs;
 pub mod owner;
+mod recorder;
 pub mod restart;
 pub mod tapes;
 
 use conf::{config_of, mode_of, resolved_of};
 use disk::Disk;
 pub use network::Weather;
+use recorder::Recorder;
 use restart::{Kill, Past};
 use tapes::Tapes;
 
@@ -131,6 +134,7 @@ pub struct World {
     /// As any shard sees it: every Call-ID's home.
     homes: Homes,
     relay: Relay,
+    recorder: Recorder,
     /// What the media threads' taps hear.
     pub tapes: Tapes,
     lanes: media::Lanes,
@@ -227,6 +231,7 @@ impl World {
             })
             .collect();
         let lanes = config.media.lanes(count);
+        let recorder = Recorder::default();
         let mut tapes = Tapes::default();
         let relay = tapes.relay(&config, &mut chance);
         let mut world = Self {
@@ -243,6 +248,7 @@ impl World {
                 moved: Arc::default(),
             },
             relay,
+            recorder,
             tapes,
             lanes,
             bound: HashSet::new(),
@@ -611,6 +617,19 @@ impl Stage for World {
         std::mem::take(&mut self.audio)
     }
 
+    fn control_recordings(&mut self, control: Control) {
+        self.controls_recordings(control);
+    }
+
+    fn recorder_says(&mut self, what: &str, why: &str) {
+        World::recorder_says(self, what, why);
+    }
+
+    fn recording(&mut self) -> (Vec<String>, [usize; 2]) {
+        let heard = std::mem::take(&mut self.tapes.taped);
+        self.recorder.take(&heard)
+    }
+
     fn restart(&mut self, away: Duration) {
         self.die();
         if away.is_zero() {
@@ -630,6 +649,9 @@ impl Stage for World {
     fn busy(&mut self) -> Option<String> {
         if self.dead.is_some() {
             return Some("nobody is there".into());
+        }
+        if self.calls() == 0 && self.recorder.is_running() {
+            return Some("a recording goes on without a call".into());
         }
         let flows = self.relay.flows();
         if flows > 0 {

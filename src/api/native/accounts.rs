@@ -13,6 +13,7 @@ use crate::api::error::ApiError;
 use crate::api::fields::{Asked, Body, Fields, Named, wrong};
 use crate::base::language::{Language, NoLanguage};
 use crate::masking::inventory::{Account, Standing};
+use crate::masking::recording::{Since, WishChange};
 use crate::masking::request::{Write, Written};
 
 /// `POST /v1/accounts {name}` → 201
@@ -56,6 +57,16 @@ pub(super) fn language(fields: &mut Fields) -> Result<Option<Language>, ApiError
     .transpose()
 }
 
+/// Whether all calls are recorded, and from when on.
+pub(super) fn recording(fields: &mut Fields) -> Result<WishChange, ApiError> {
+    Ok(WishChange {
+        record: fields.truth("record")?,
+        since: fields
+            .patch("record_from", |f| f.word("record_from", &Since::NAMES))?
+            .into_change(),
+    })
+}
+
 impl Desk {
     pub(super) fn account_named(&self, name: &str) -> Result<Arc<Account>, ApiError> {
         self.store.table().account(name).ok_or_else(|| ApiError {
@@ -69,7 +80,7 @@ impl Desk {
     }
 }
 
-/// `PATCH /v1/accounts/{name} {x_per_a, expiry_max_s, language}`: what is not named stays, `null` takes away.
+/// `PATCH /v1/accounts/{name} {x_per_a, expiry_max_s, language, record, record_from}`: what is not named stays, `null` takes away.
 pub(super) async fn set(
     State(desk): State<Arc<Desk>>,
     Named(name): Named,
@@ -87,6 +98,7 @@ pub(super) async fn set(
             .patch("expiry_max_s", |f| f.seconds("expiry_max_s"))?
             .into_change(),
         language: fields.patch("language", language)?.into_change(),
+        recording: recording(&mut fields)?,
     };
     fields.done()?;
     Ok(Json(view::account(&*desk.write_account(write).await?)))
@@ -110,6 +122,7 @@ pub(super) async fn act(
         x_per_a: None,
         expiry_max: None,
         language: None,
+        recording: WishChange::default(),
     };
     Ok(Json(view::account(&*desk.write_account(write).await?)))
 }

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{Desk, id_of, view};
 use crate::api::error::ApiError;
-use crate::api::fields::{Asked, Named};
+use crate::api::fields::{Asked, Body, Fields, Named};
 use crate::api::switchboard::Silent;
 use crate::base::id::Id;
 use crate::call::port::{Answer, CallView, Command, Found};
+use crate::call::recording::{Control, Controlled, Fate};
 
 /// `GET /v1/calls` → `{"calls"}`, the longest first.
 pub(super) async fn list(
@@ -24,7 +25,9 @@ pub(super) async fn list(
     for answer in desk.board.ask(Command::Calls).await.map_err(silent)? {
         match answer {
             Answer::Calls(more) => calls.extend(more),
-            Answer::Hangup(_) | Answer::Trace(_) | Answer::Probed(_) => return Err(crossed()),
+            Answer::Hangup(_) | Answer::Trace(_) | Answer::Recording(_) | Answer::Probed(_) => {
+                return Err(crossed());
+            }
         }
     }
     calls.sort_by_key(|call| (call.arrived_at, call.call_id));
@@ -48,7 +51,9 @@ pub(super) async fn hangup(
         match answer {
             Answer::Hangup(Found::Here) => found = Found::Here,
             Answer::Hangup(Found::Nowhere) => {}
-            Answer::Calls(_) | Answer::Trace(_) | Answer::Probed(_) => return Err(crossed()),
+            Answer::Calls(_) | Answer::Trace(_) | Answer::Recording(_) | Answer::Probed(_) => {
+                return Err(crossed());
+            }
         }
     }
     match found {
@@ -75,7 +80,9 @@ pub(super) async fn trace(State(desk): State<Arc<Desk>>, Named(id): Named) -> Re
         match answer {
             Answer::Trace(Some(lines)) => return Ok(traced(call_id, &lines, true)),
             Answer::Trace(None) => {}
-            Answer::Calls(_) | Answer::Hangup(_) | Answer::Probed(_) => return Err(crossed()),
+            Answer::Calls(_) | Answer::Hangup(_) | Answer::Recording(_) | Answer::Probed(_) => {
+                return Err(crossed());
+            }
         }
     }
     match desk.traces.of(call_id) {
@@ -83,6 +90,52 @@ pub(super) async fn trace(State(desk): State<Arc<Desk>>, Named(id): Named) -> Re
         None => Err(ApiError::not_found(format!(
             "there is no trace of a call {call_id}: it isn't live, nor among the last that ended"
         ))),
+    }
+}
+
+/// `POST /v1/calls/{id}/recording/{pause|resume}` → `{"call_id", "recording"}`: what is said from now on isn't kept, or is
+/// again.
+pub(super) async fn record(
+    State(desk): State<Arc<Desk>>,
+    Path((id, what)): Path<(String, String)>,
+    Body(body): Body,
+) -> Result<Json<Value>, ApiError> {
+    let call_id = id_of(&id)?;
+    let (control, state) = match what.as_str() {
+        "pause" => (Control::Pause, "paused"),
+        "resume" => (Control::Resume, "on"),
+        _ => return Err(ApiError::not_found("there is nothing at this path")),
+    };
+    Fields::of_json(&body)?.done()?;
+    let mut came = Controlled::Nowhere;
+    for answer in desk
+        .board
+        .ask(|ask| Command::Recording(ask, call_id, control))
+        .await
+        .map_err(silent)?
+    {
+        match answer {
+            Answer::Recording(Controlled::Nowhere) => {}
+            Answer::Recording(found @ (Controlled::Done | Controlled::NotRecorded(_))) => came = found,
+            Answer::Calls(_) | Answer::Hangup(_) | Answer::Trace(_) | Answer::Probed(_) => {
+                return Err(crossed());
+            }
+        }
+    }
+    match came {
+        Controlled::Done => {
+            tracing::info!(call = %call_id, "the call's recording is {state} by request");
+            Ok(Json(json!({"call_id": call_id, "recording": state})))
+        }
+        Controlled::NotRecorded(why) => {
+            let why = Fate::None(why).reason();
+            Err(ApiError::new(
+                StatusCode::CONFLICT,
+                "not_recorded",
+                format!("the call {call_id} isn't recorded: {why}"),
+            ))
+        }
+        Controlled::Nowhere => Err(no_call(call_id)),
     }
 }
 

@@ -9,7 +9,7 @@
 //! | `GET`, `PATCH`, `DELETE /v1/bindings/{id}` | show, update, unbind |
 //! | `PUT`, `DELETE /v1/bindings/{id}/callee` | whom A of an AX binding reaches next |
 //! | `POST /v1/route` | who would be reached, and why |
-//! | `GET /v1/calls`, `DELETE /v1/calls/{id}`, `GET /v1/calls/{id}/trace` | calls in progress |
+//! | `GET /v1/calls`, `DELETE /v1/calls/{id}`, `GET /v1/calls/{id}/trace`, `POST /v1/calls/{id}/recording/{pause,resume}` | calls in progress |
 //! | `GET /v1/cdrs`, `GET /v1/cdrs/{call_id}` | records |
 //! | `/v1/accounts`, `/v1/accounts/{name}`, `POST /v1/accounts/{name}/suspend` … | accounts |
 //! | `/v1/pools`, `/v1/pools/{name or key}`, `GET /v1/pools/{name or key}/usage` | pools |
@@ -279,6 +279,7 @@ pub fn router(desk: Arc<Desk>) -> Router {
         .route("/v1/calls", get(calls::list))
         .route("/v1/calls/{id}", delete(calls::hangup))
         .route("/v1/calls/{id}/trace", get(calls::trace))
+        .route("/v1/calls/{id}/recording/{what}", post(calls::record))
         .route("/v1/cdrs", get(cdrs::list))
         .route("/v1/cdrs/{id}", get(cdrs::show))
         .route("/v1/accounts", get(accounts::list).post(accounts::add))

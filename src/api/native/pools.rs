@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::accounts::language;
+use super::accounts::{language, recording};
 use super::bindings::MODES;
 use super::cdrs::limit;
 use super::{Desk, crossed, question, view};
@@ -100,7 +100,7 @@ pub(super) async fn usage(
 
 /// `PATCH /v1/pools/{name or key} {name, axb_pairs_per_x, relations_per_y, city_rule, fallback_cities, reuse, callback,
 /// accept_unidentified, quarantine, free_low_percent, ring_timeout_s, calls_per_x, calls_per_caller,
-/// t38, extension_width, extensions_per_x, collect, owner_dials, last_kept_s, language, question, question_to, question_keys,
+/// t38, extension_width, extensions_per_x, collect, owner_dials, last_kept_s, language, record, record_from, question, question_to, question_keys,
 /// question_loops}`: what is not named stays.
 pub(super) async fn set(
     State(desk): State<Arc<Desk>>,
@@ -171,6 +171,7 @@ fn settings(fields: &mut Fields) -> Result<PoolChange, ApiError> {
         owner_dials: fields.word("owner_dials", &OWNER_DIALS)?,
         last_kept: fields.seconds("last_kept_s")?,
         language: fields.patch("language", language)?.into_change(),
+        recording: recording(fields)?,
         question: question::change(fields)?,
         ask: ask(fields)?,
     })

@@ -21,6 +21,7 @@ use crate::base::time::{Instant, Now, Wall};
 use crate::call::cdr::{CallerKind, Cdr, Media, Recording, ReleasedBy, SCHEMA};
 use crate::call::config::Config;
 use crate::call::port::{Answer, CallView, Command, Found};
+use crate::call::recording::{Controlled, Why};
 use crate::call::trunk::Trunk;
 use crate::customer::asker::{self, Asker};
 use crate::customer::dial::Trust;
@@ -247,6 +248,16 @@ fn one_shard(calls: Arc<Mutex<Vec<CallView>>>) -> Arc<Switchboard> {
                     Command::Hangup(ask, id) if has(id) => (ask, Answer::Hangup(Found::Here)),
                     Command::Hangup(ask, _) => (ask, Answer::Hangup(Found::Nowhere)),
                     Command::Trace(ask, id) => (ask, Answer::Trace(has(id).then(Vec::new))),
+                    // The first of its calls is recorded, and the others are none of those that are.
+                    Command::Recording(ask, id, _) => {
+                        let first = calls.lock().unwrap().first().map(|call| call.call_id);
+                        let controlled = match (has(id), first == Some(id)) {
+                            (false, _) => Controlled::Nowhere,
+                            (true, true) => Controlled::Done,
+                            (true, false) => Controlled::NotRecorded(Why::NotAsked),
+                        };
+                        (ask, Answer::Recording(controlled))
+                    }
                     Command::Probe(ask, _) => (ask, Answer::Probed(None)),
                     Command::Drain
                     | Command::Admit
@@ -328,11 +339,7 @@ pub(crate) fn cdr(n: u64) -> Cdr {
         refusal: None,
         billable_s: 12,
         attempts: Vec::new(),
-        recording: Recording {
-            id: None,
-            state: "none".into(),
-            reason: "not asked".into(),
-        },
+        recording: Recording::none(Why::NotAsked),
         media: Media::default(),
         sip_call_id_in: "in".into(),
         sip_call_id_out: None,

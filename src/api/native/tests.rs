@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::support::Served;
+use super::support::{Served, live_call};
+use crate::base::id::Id;
+use crate::call::port::CallView;
 use crate::call::reach::Block;
 use crate::telemetry::health::State;
 
@@ -176,6 +178,12 @@ fn paths_methods_and_ids_that_are_not_there_are_answered_in_the_same_form() {
             404,
             "not_found",
         ),
+        (
+            "POST",
+            "/v1/calls/01ARZ3NDEKTSV4RRFFQ69G5FAV/recording/pause",
+            404,
+            "not_found",
+        ),
         ("GET", "/v1/cdrs/01ARZ3NDEKTSV4RRFFQ69G5FAV", 404, "not_found"),
         ("GET", "/v1/pools/none", 404, "unknown_pool"),
         ("GET", "/v1/numbers/17000000001", 404, "unknown_number"),
@@ -195,6 +203,31 @@ fn paths_methods_and_ids_that_are_not_there_are_answered_in_the_same_form() {
         );
         assert!(fault["message"].is_string());
     }
+}
+
+#[test]
+fn the_recording_of_a_call_is_paused_and_goes_on_and_a_call_without_one_says_why() {
+    let served = Served::start();
+    let (first, other) = (
+        live_call(),
+        CallView {
+            call_id: Id::from_bits(8),
+            ..live_call()
+        },
+    );
+    *served.calls.lock().unwrap() = vec![first.clone(), other.clone()];
+    for (what, state) in [("pause", "paused"), ("resume", "on")] {
+        let path = format!("/v1/calls/{}/recording/{what}", first.call_id);
+        let (status, answer) = served.ask("POST", &path, &Value::Null);
+        assert_eq!((status, &answer["recording"]), (200, &json!(state)), "{answer}");
+    }
+    let path = format!("/v1/calls/{}/recording/pause", other.call_id);
+    let (status, fault) = served.ask("POST", &path, &Value::Null);
+    assert_eq!((status, &fault["code"]), (409, &json!("not_recorded")));
+    let message = fault["message"].as_str().unwrap();
+    assert!(message.ends_with("isn't recorded: not asked"), "{message}");
+    let path = format!("/v1/calls/{}/recording/rewind", first.call_id);
+    assert_eq!(served.ask("POST", &path, &Value::Null).0, 404);
 }
 
 #[test]

@@ -19,6 +19,7 @@ use crate::masking::binding::{Binding, Ended, Party};
 use crate::masking::callee::Callee;
 use crate::masking::group::{Group, Membership};
 use crate::masking::inventory::{Account, Number, NumberState, Pool, Standing, Thawed, Unidentified};
+use crate::masking::recording::Since;
 use crate::masking::route::{Explanation, Verdict};
 use crate::masking::shelf::Usage;
 use crate::names::keeper::Status;
@@ -125,6 +126,8 @@ pub(super) fn account(account: &Account) -> Value {
         "x_per_a": account.x_per_a,
         "expiry_max_s": account.expiry_max.map(|time| time.as_secs()),
         "language": account.language,
+        "record": account.recording.record,
+        "record_from": account.recording.since.map(Since::name),
         "created_at": made(account.created),
     })
 }
@@ -166,6 +169,8 @@ pub(super) fn pool(pool: &Pool) -> Value {
         "owner_dials": pool.owner_dials.name(),
         "last_kept_s": pool.last_kept.as_secs(),
         "language": pool.language,
+        "record": pool.recording.record,
+        "record_from": pool.recording.since.map(Since::name),
         "created_at": made(pool.created),
     });
     if let Some(fields) = view.as_object_mut() {

@@ -7,15 +7,19 @@ use arrayvec::ArrayVec;
 
 use super::sound::coding;
 use super::{Bridge, Joined, Opened, Side, Sounds};
+use crate::base::id::Id;
 use crate::base::limits::SDP_CODECS_MAX;
 use crate::call::audio::{Heard, Sends};
 use crate::call::hands::Hands;
 use crate::call::media::{MediaPort, Order};
 use crate::call::port::{LegName, Output};
+use crate::call::recording::Sound;
 use crate::call::trunk::EarlyMedia;
+use crate::rtp::clip::Coding;
 use crate::rtp::dtmf::Digit;
 use crate::rtp::ear::Listening;
 use crate::rtp::flow::{self, Counts, FlowSpec, Payload, Payloads, Stream, Way};
+use crate::rtp::tap::{Channel, Tap};
 use crate::sdp::answer::{Agreed, rows};
 use crate::sdp::media::{RtcpPort, SdpWay};
 
@@ -68,7 +72,7 @@ impl Bridge {
             hands.out.push_back(Output::Media(order));
             if near.open == Opened::No {
                 near.open = Opened::Yes;
-                near.order_listening(hands);
+                near.order_ears(hands);
             }
         };
         let callee_agreed = callee.agreed.clone();
@@ -181,6 +185,32 @@ impl Bridge {
         }
     }
 
+    /// What both sides hear belongs to this recording, from now on or from when their media begin; or to none any more.
+    pub fn tap(&mut self, hands: &mut Hands, recording: Option<Id>) {
+        // What the caller hears is the callee's channel, and the other way round.
+        let channels = [
+            (LegName::Caller, Channel::Callee),
+            (LegName::Callee, Channel::Caller),
+        ];
+        for (leg, channel) in channels {
+            let Some(side) = self.side_mut(leg) else { return };
+            let tap = recording.map(|recording| Tap { recording, channel });
+            let before = std::mem::replace(&mut side.tap, tap);
+            if before != tap && side.open == Opened::Yes {
+                hands.out.push_back(Output::Media(Order::Tap(side.port, tap)));
+            }
+        }
+    }
+
+    /// How what a leg's peer hears is coded.
+    pub fn coded(&self, leg: LegName) -> Sound {
+        match self.agreed(leg).and_then(Agreed::audio).map(coding) {
+            Some(Some(Coding::A | Coding::Mu)) | None => Sound::Narrow,
+            Some(Some(Coding::G722)) => Sound::Wide,
+            Some(None) => Sound::Unread,
+        }
+    }
+
     /// Which leg a port belongs to.
     pub fn leg_of(&self, port: MediaPort) -> Option<LegName> {
         let [caller, callee] = self.sides.as_ref()?;
@@ -245,14 +275,19 @@ impl Bridge {
 }
 
 impl Side {
-    /// Its flow has begun: its peer is listened to at once, if it is to be.
-    pub(super) fn order_listening(&self, hands: &mut Hands) {
+    /// Its flow has begun: its peer is listened to at once, and what it hears is recorded, if so it is to be.
+    pub(super) fn order_ears(&self, hands: &mut Hands) {
         match self.listening {
             Listening::No => {}
             Listening::Yes => {
                 let listen = Order::Listen(self.port, self.listening);
                 hands.out.push_back(Output::Media(listen));
             }
+        }
+        if self.tap.is_some() {
+            hands
+                .out
+                .push_back(Output::Media(Order::Tap(self.port, self.tap)));
         }
     }
 }

@@ -203,6 +203,7 @@ impl Side {
             open: if agreed.is_some() { Opened::Yes } else { Opened::No },
             // Whoever listened says so again.
             listening: Listening::No,
+            tap: None,
             agreed,
             owes: if kept.owes { Owes::Answer } else { Owes::Nothing },
             nat: kept.nat,

@@ -215,7 +215,7 @@ impl Bridge {
             side.open = Opened::Yes;
             let open = Order::Open(side.port, Box::new(spec));
             hands.out.push_back(Output::Media(open));
-            side.order_listening(hands);
+            side.order_ears(hands);
         }
         hands.out.push_back(Output::Media(Order::Play(side.port, play)));
     }

@@ -32,6 +32,7 @@ use crate::call::port::{Heading, LegName, Output};
 use crate::call::switch::Switch;
 use crate::call::trunk::refusals::Refusals;
 use crate::masking::inventory::NumberState;
+use crate::masking::recording::Wish;
 use crate::sip::build::Response;
 use crate::sip::dialog::{Dialog, LocalParty, Parts};
 use crate::sip::method::Method;
@@ -40,6 +41,9 @@ use crate::sip::transaction::ServerId;
 
 /// As far as time sets CSeq numbers apart: they stay far below the 2^31 of RFC 3261 §8.1.1.5.
 const TOLD_AGAIN_MAX: Duration = Duration::from_millis(1 << 24);
+
+/// The first form that says what becomes of a call's recording.
+const FIRST_WITH_RECORDINGS: u8 = 4;
 
 /// What becomes of a call that another process has left.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -141,6 +145,7 @@ fn read(state: &[u8]) -> Result<(Stage<'_>, Option<Moving<'_>>), Unfit> {
                 _ => postcard::take_from_bytes(rest).map_err(|_| Unfit::Unreadable)?,
             };
             talking.left = said;
+            let rest = recorded(*version, &mut talking.recorded, rest)?;
             let (moving, rest) = postcard::take_from_bytes(rest).map_err(|_| Unfit::Unreadable)?;
             let (expire, rest) = match *version {
                 1 => ([None; 2], rest),
@@ -148,13 +153,24 @@ fn read(state: &[u8]) -> Result<(Stage<'_>, Option<Moving<'_>>), Unfit> {
             };
             (Some(Moving { expire, ..moving }), rest)
         }
-        Stage::Ringing(_) | Stage::Alone(_) => (None, rest),
+        Stage::Ringing(ringing) => (None, recorded(*version, &mut ringing.recorded, rest)?),
+        Stage::Alone(alone) => (None, recorded(*version, &mut alone.recorded, rest)?),
     };
     if rest.is_empty() {
         Ok((stage, moving))
     } else {
         Err(Unfit::Unreadable)
     }
+}
+
+/// Reads what is said of the call's recording, where the form has it. Returns the bytes behind it.
+fn recorded<'a>(version: u8, said: &mut form::Recorded, rest: &'a [u8]) -> Result<&'a [u8], Unfit> {
+    if version < FIRST_WITH_RECORDINGS {
+        return Ok(rest);
+    }
+    let (recorded, rest) = postcard::take_from_bytes(rest).map_err(|_| Unfit::Unreadable)?;
+    *said = Some(recorded);
+    Ok(rest)
 }
 
 impl Switch {
@@ -175,6 +191,8 @@ impl Switch {
             // It ended in the process before, and is in its record.
             let is_of_today = |output: &Output| match output {
                 Output::Cdr(..) | Output::Journal(_) | Output::Event(_) => false,
+                // Whoever began its recording has ended it.
+                Output::Record(_) => false,
                 Output::Send { .. }
                 | Output::Media(_)
                 | Output::Ask(..)
@@ -224,6 +242,7 @@ impl Switch {
             invited,
             longest_s,
             left,
+            recorded,
             ..
         } = *talking;
         let not_to_caller = forbidden_of(&caller.forbidden);
@@ -317,6 +336,7 @@ impl Switch {
         call.counts_before = counts;
         call.talk = Some(talk);
         call.cue.left = left;
+        call.record_on(&mut self.hands, now, recorded);
         if !is_taken_up {
             call.end(&mut self.hands, now, End::cut("restart"));
         } else if self.is_cut(&call) {
@@ -507,6 +527,8 @@ pub(super) fn call_left(
         question: None,
         ringing: Ringing::default(),
         bridge: Bridge::new(me, &config),
+        wish: Wish::default(),
+        recording: None,
         config,
         not_to_caller: Forbidden::default(),
         not_to_callee: Forbidden::default(),

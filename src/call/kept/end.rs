@@ -42,6 +42,7 @@ impl Switch {
             caller: Near::Asked(kept.call_id, kept.tag, kept.caller),
             callee: Some(kept.callee),
             sessions: kept.sessions,
+            recorded: kept.recorded,
         };
         self.end_left(now, record, alone, status, ahead)
     }
@@ -144,6 +145,7 @@ impl Switch {
             call.caller.cseq = unacked.cseq;
             call.repeat_again(&mut self.hands, now, LegName::Caller, unacked);
         }
+        call.record_on(&mut self.hands, now, kept.recorded);
         // RFC 3261 §9.1 wants something to have come back before a CANCEL, lest it overtake its INVITE. Nobody repeats
         // that one any more: whoever hasn't got it by now never will.
         let end = End {

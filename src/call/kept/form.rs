@@ -12,6 +12,7 @@ use crate::call::cdr;
 use crate::call::cue::Left;
 use crate::call::leg::peer::Peer;
 use crate::call::leg::session_timer::Refresher;
+use crate::call::recording;
 use crate::call::trunk::{Dtmf, RtcpMux, SessionWish};
 use crate::masking::inventory::Fax;
 use crate::rtp::flow::{Counts, MediaNat, MediaSource};
@@ -53,6 +54,9 @@ pub enum Stage<'a> {
     Alone(Box<Alone<'a>>),
 }
 
+/// The call's recording, or why there is none; `None` where that isn't said.
+pub type Recorded = Option<Result<recording::Kept, recording::Why>>;
+
 /// A caller with whom we have talked before anybody answered: what it takes to end the call on all sides.
 #[derive(Serialize, Deserialize)]
 pub struct Alone<'a> {
@@ -64,6 +68,9 @@ pub struct Alone<'a> {
     #[serde(borrow)]
     pub callee: Option<Invited<'a>>,
     pub sessions: [Option<SessionId>; 2],
+    /// It stands behind the stage, since [form 4](super::form()).
+    #[serde(skip)]
+    pub recorded: Recorded,
 }
 
 /// How far such a caller's leg is.
@@ -100,6 +107,9 @@ pub struct Ringing<'a> {
     #[serde(borrow)]
     pub callee: Invited<'a>,
     pub sessions: [Option<SessionId>; 2],
+    /// As with who is alone.
+    #[serde(skip)]
+    pub recorded: Recorded,
 }
 
 /// Somebody's INVITE without a final answer.
@@ -171,6 +181,9 @@ pub struct Talking<'a> {
     /// What has still to be said. It stands behind the secrets, since [form 4](super::form()).
     #[serde(skip)]
     pub left: Option<Box<Left>>,
+    /// Behind that.
+    #[serde(skip)]
+    pub recorded: Recorded,
 }
 
 /// What changes by every message, behind the rest: it alone is no reason to write all of it.

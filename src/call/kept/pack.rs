@@ -32,8 +32,8 @@ pub struct Mark {
     is_unacked: bool,
     /// Whether the input that came last settled nothing, which is known without writing the state and comparing.
     is_current: bool,
-    /// Of a call that rings: which INVITE of ours, and whether it is answered.
-    invite: Option<(Option<ClientId>, bool)>,
+    /// Of a call that rings: which INVITE of ours, whether it is answered, and whether what is heard is recorded.
+    invite: Option<(Option<ClientId>, bool, bool)>,
     /// Of a caller with whom we are alone: the same, and whether his 2xx has its ACK.
     alone: Option<(Option<ClientId>, bool, bool)>,
 }
@@ -99,7 +99,8 @@ pub fn is_calm(call: &Call) -> bool {
 
 fn keep_ringing(call: &mut Call, hands: &mut Hands) {
     let Some(callee) = &call.callee else { return };
-    let now = Some((callee.invite_of(), callee.state == CalleeState::Answered));
+    let is_answered = callee.state == CalleeState::Answered;
+    let now = Some((callee.invite_of(), is_answered, call.recording.is_some()));
     if call.kept.invite == now {
         return;
     }
@@ -108,6 +109,7 @@ fn keep_ringing(call: &mut Call, hands: &mut Hands) {
     ink.push(form());
     if let Some(ringing) = ringing(call, hands) {
         write(&mut ink, &Stage::Ringing(Box::new(ringing)));
+        write(&mut ink, &call.recorded());
         hands.out.push_back(Output::Journal(CallEntry::Kept {
             call_id: call.record.call_id,
             state: ink.as_slice().into(),
@@ -132,6 +134,7 @@ fn keep_alone(call: &mut Call, hands: &mut Hands) {
     ink.push(form());
     if let Some(alone) = alone(call, hands) {
         write(&mut ink, &Stage::Alone(Box::new(alone)));
+        write(&mut ink, &call.recorded());
         hands.out.push_back(Output::Journal(CallEntry::Kept {
             call_id: call.record.call_id,
             state: ink.as_slice().into(),
@@ -172,6 +175,7 @@ fn alone<'a>(call: &'a Call, hands: &'a Hands) -> Option<Alone<'a>> {
             leg.session(),
             call.callee.as_ref().and_then(|callee| callee.leg.session()),
         ],
+        recorded: None,
     })
 }
 
@@ -217,6 +221,7 @@ fn written(call: &Call, hands: &Hands, ink: &mut Vec<u8>) -> Option<Mark> {
         &[LegName::Caller, LegName::Callee].map(|leg| call.bridge.kept_secret(leg)),
     );
     write(ink, &call.cue.left);
+    write(ink, &call.recorded());
     let moving = moving(call, hands);
     // Never 0, and the same for the same in this process.
     let settled = hands.dialogs.hasher().hash_one((ink.as_slice(), moving.expire)) | 1;
@@ -242,8 +247,9 @@ fn talking<'a>(call: &'a Call, hands: &'a Hands) -> Option<Talking<'a>> {
         invited: call.caller.cseq,
         caller: leg(call, hands, caller?, &call.not_to_caller)?,
         callee: leg(call, hands, callee?, &call.not_to_callee)?,
-        // It is written behind the secrets.
+        // They are written behind the secrets.
         left: None,
+        recorded: None,
     })
 }
 
@@ -358,6 +364,7 @@ fn ringing<'a>(call: &'a Call, hands: &'a Hands) -> Option<Ringing<'a>> {
         tag: Bytes(&caller.leg.local_tag),
         callee: invited(call, hands)?,
         sessions: [caller.leg.session(), call.callee.as_ref()?.leg.session()],
+        recorded: None,
     })
 }
 

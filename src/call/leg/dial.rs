@@ -88,6 +88,7 @@ impl Call {
 
     /// Notes in the record that a gateway is tried; the first time it goes on disk, before the called party hears of it.
     fn note_attempt(&mut self, hands: &mut Hands, trunk: &Trunk, gateway: String) {
+        self.note_recording();
         let Some(right) = &self.warrant else { return };
         // Nearly always there is one.
         self.record.attempts.reserve_exact(1);

@@ -124,6 +124,7 @@ fn switch(trunks: usize, gateway: Target) -> Switch {
         calls_max: 1,
         announcements_max: 1,
         prompts: std::sync::Arc::default(),
+        recordings: None,
         media: MediaConfig {
             interfaces: Vec::new(),
             threads: 1,

@@ -11,6 +11,7 @@ use crate::call::overload::Door;
 use crate::call::phase::{Call, End};
 use crate::call::port::{Answer, Command, Found, LegName, Note, Output, Why};
 use crate::call::reach::Outcome;
+use crate::call::recording::{self, Controlled};
 use crate::sip::path::Path;
 use crate::sip::transaction::{self, Loss};
 
@@ -209,6 +210,15 @@ impl Switch {
         self.put_back(call);
     }
 
+    pub(super) fn recording_reported(&mut self, now: Now, report: &recording::Report) {
+        // A recording has its call's id.
+        let me = self.by_id.get(&report.recording()).copied();
+        if let Some(mut call) = me.and_then(|me| self.take(me)) {
+            call.recording_reported(now, report);
+            self.put_back(call);
+        }
+    }
+
     pub(super) fn order(&mut self, now: Now, command: Command) {
         match command {
             Command::Calls(ask) => self.list(now, ask),
@@ -241,6 +251,18 @@ impl Switch {
                 self.hands
                     .out
                     .push_back(Output::Answer(ask, Answer::Trace(trace)));
+            }
+            Command::Recording(ask, id, control) => {
+                let controlled = match self.by_id.get(&id).copied().and_then(|me| self.take(me)) {
+                    Some(mut call) => {
+                        let controlled = call.control_recording(&mut self.hands, now, control);
+                        self.put_back(call);
+                        controlled
+                    }
+                    None => Controlled::Nowhere,
+                };
+                let answer = Answer::Recording(controlled);
+                self.hands.out.push_back(Output::Answer(ask, answer));
             }
             Command::Probe(ask, exit) => self.probe_wanted(now, ask, exit),
             Command::Drain => {

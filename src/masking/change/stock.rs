@@ -18,6 +18,7 @@ use crate::masking::inventory::{
     Unidentified,
 };
 use crate::masking::quarantine::{Grip, Quarantine};
+use crate::masking::recording::{Since, Wish};
 
 pub(super) fn put_account(out: &mut Vec<u8>, account: &Account) {
     put_text(out, &account.name);
@@ -30,6 +31,7 @@ pub(super) fn put_account(out: &mut Vec<u8>, account: &Account) {
     put_len(out, account.x_per_a);
     put_time(out, account.expiry_max);
     put_language(out, account.language);
+    put_recording(out, account.recording);
 }
 
 pub(super) fn put_pool(out: &mut Vec<u8>, pool: &Pool) {
@@ -86,6 +88,7 @@ pub(super) fn put_pool(out: &mut Vec<u8>, pool: &Pool) {
     put_language(out, pool.language);
     put_ask(out, pool.ask.as_deref());
     question::put(out, pool.question.as_deref().into());
+    put_recording(out, pool.recording);
 }
 
 fn put_ask(out: &mut Vec<u8>, ask: Option<&Server>) {
@@ -133,6 +136,15 @@ fn put_language(out: &mut Vec<u8>, language: Option<Language>) {
     put_text_option(out, language.as_ref().map(Language::name));
 }
 
+fn put_recording(out: &mut Vec<u8>, Wish { record, since }: Wish) {
+    out.push(u8::from(record));
+    out.push(match since {
+        None => 0,
+        Some(Since::Answer) => 1,
+        Some(Since::EarlyMedia) => 2,
+    });
+}
+
 /// Whole seconds, for times beyond the weeks that [`put_duration`] holds; `u64::MAX` for none.
 fn put_time(out: &mut Vec<u8>, time: Option<Duration>) {
     out.extend_from_slice(&time.map_or(u64::MAX, |time| time.as_secs()).to_le_bytes());
@@ -163,6 +175,11 @@ impl Reader<'_> {
             x_per_a: if self.schema < 2 { X_PER_A } else { self.len()? },
             expiry_max: if self.schema < 2 { None } else { self.time()? },
             language: if self.schema < 5 { None } else { self.language()? },
+            recording: if self.schema < 5 {
+                Wish::default()
+            } else {
+                self.recording()?
+            },
         })
     }
 
@@ -243,7 +260,20 @@ impl Reader<'_> {
             language: self.language()?,
             ask: self.ask()?,
             question: self.question()?.this().map(Arc::new),
+            recording: self.recording()?,
             ..pool
+        })
+    }
+
+    fn recording(&mut self) -> Result<Wish, BadRecord> {
+        Ok(Wish {
+            record: self.flag("record")?,
+            since: match self.byte()? {
+                0 => None,
+                1 => Some(Since::Answer),
+                2 => Some(Since::EarlyMedia),
+                _ => return Err(BadRecord::Field("record from")),
+            },
         })
     }
 

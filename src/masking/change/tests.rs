@@ -8,6 +8,7 @@ use super::super::inventory::{
     Callback, CityRule, Fax, Freeze, NumberState, OwnerDials, Reuse, Standing, Thawed, Unidentified,
 };
 use super::super::quarantine::{Grip, Quarantine};
+use super::super::recording::{Since, Wish};
 use super::super::turns::{Order, Ring};
 use super::menu::tests::menu;
 use super::question::tests::question;
@@ -294,6 +295,7 @@ fn pool() -> impl Strategy<Value = Pool> {
         (1..2_592_000_u64).prop_map(Duration::from_secs),
         language(),
         prop::option::of(question()),
+        recording(),
     );
     let settings = (callback, unidentified, quarantine, choice, limits, keys);
     (names, mode, any::<u32>(), wall(), settings).prop_map(
@@ -327,9 +329,19 @@ fn pool() -> impl Strategy<Value = Pool> {
                 last_kept: keys.4,
                 language: keys.5,
                 question: keys.6.map(Arc::new),
+                recording: keys.7,
             }
         },
     )
+}
+
+fn recording() -> impl Strategy<Value = Wish> {
+    let since = prop_oneof![
+        Just(None),
+        Just(Some(Since::Answer)),
+        Just(Some(Since::EarlyMedia))
+    ];
+    (any::<bool>(), since).prop_map(|(record, since)| Wish { record, since })
 }
 
 fn language() -> impl Strategy<Value = Option<Language>> {
@@ -342,9 +354,14 @@ fn language() -> impl Strategy<Value = Option<Language>> {
 
 fn record() -> impl Strategy<Value = Record> {
     let standing = prop_oneof![Just(Standing::Active), Just(Standing::Suspended)];
-    let limits = (0..5_000_usize, prop::option::of(seconds()), language());
+    let limits = (
+        0..5_000_usize,
+        prop::option::of(seconds()),
+        language(),
+        recording(),
+    );
     let account = (text(), any::<u32>(), standing, wall(), limits).prop_map(
-        |(name, version, standing, created, (x_per_a, expiry_max, language))| {
+        |(name, version, standing, created, (x_per_a, expiry_max, language, recording))| {
             Record::Account(Account {
                 name,
                 version,
@@ -353,6 +370,7 @@ fn record() -> impl Strategy<Value = Record> {
                 x_per_a,
                 expiry_max,
                 language,
+                recording,
             })
         },
     );
@@ -432,6 +450,9 @@ fn a_record_of_a_newer_server_is_refused_with_a_sentence() {
 /// Bytes of what a pool says of keys and callbacks, since schema 5.
 const KEYS: usize = 1 + 4 + 1 + 1 + 4 + 1;
 
+/// What is said of recordings.
+const RECORDING: usize = 1 + 1;
+
 #[test]
 fn a_pool_of_the_schema_that_knew_no_faxes_refuses_them() {
     let pool = Pool {
@@ -440,8 +461,8 @@ fn a_pool_of_the_schema_that_knew_no_faxes_refuses_them() {
     };
     let mut value = Vec::new();
     Record::Pool(pool).encode_value(&mut value);
-    // What came later, customers' servers and the question at the end at last, and what said it.
-    value.truncate(value.len() - KEYS - 3);
+    // What came later, customers' servers, the question at the end and recordings at last, and what said it.
+    value.truncate(value.len() - KEYS - RECORDING - 3);
     value[0] = 2;
     assert_eq!(Record::decode(&value), Ok(Record::Pool(Pool::default_pool())));
 }

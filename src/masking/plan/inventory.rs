@@ -14,6 +14,7 @@ use crate::masking::change::Record;
 use crate::masking::inventory::{
     Account, DEFAULT_ACCOUNT, DEFAULT_POOL, Number, NumberState, Pool, Standing, Thawed,
 };
+use crate::masking::recording::WishChange;
 use crate::masking::request::{NumberChange, PoolChange, Refused, Service, Written};
 
 impl Planner<'_> {
@@ -36,12 +37,14 @@ impl Planner<'_> {
         x_per_a: Option<usize>,
         expiry_max: Option<Option<Duration>>,
         language: Option<Option<Language>>,
+        recording: WishChange,
     ) -> Result<Planned, Refused> {
         let account = self
             .account(name)
             .ok_or_else(|| Refused::UnknownAccount { account: name.into() })?;
         let mut account = (*account).clone();
         change_account(&mut account, x_per_a, expiry_max, language)?;
+        account.recording = recording.after(account.recording);
         account.standing = standing.unwrap_or(account.standing);
         account.version = account.version.saturating_add(1);
         Ok(account_planned(account))

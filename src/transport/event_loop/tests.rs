@@ -457,6 +457,7 @@ impl Handler for Shy {
             Input::Timeout
             | Input::Failed(..)
             | Input::Media(_)
+            | Input::Recorded(_)
             | Input::Advice(..)
             | Input::Config(_)
             | Input::Resolved(_) => return None,

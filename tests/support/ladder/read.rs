@@ -152,6 +152,7 @@ impl Setup {
                 let names: Vec<_> = value.split(',').map(|name| format!("{name:?}")).collect();
                 self.trunk.push(format!("codecs = [{}]", names.join(", ")));
             }
+            "recordings" => self.recordings = Some(value.to_owned()),
             "announcements" => self.announcements = value.parse().expect(value),
             "tones" => value.clone_into(&mut self.tones),
             "media_timeout" => self.media_timeout = duration(value, self.t1).expect(value),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use umbra::call::recording::Control;
 
 use super::{Play, Stage};
 
@@ -74,6 +75,8 @@ impl<S: Stage> Play<S> {
             let number = |text: &str| text.parse::<u64>().ok();
             let ok = at_least.is_some() && number(&is) >= number(&wanted)
                 || is == wanted
+                // A line's words have no spaces.
+                || is.replace(' ', "_") == wanted
                 || (wanted == "some" && is != "none");
             if !ok {
                 return Err(format!("{key} is {is}, not {wanted}\n  {cdr}"));
@@ -89,6 +92,29 @@ impl<S: Stage> Play<S> {
             }
         }
         Ok(())
+    }
+
+    /// Somebody pauses the recording of the call, or goes on with it.
+    pub(super) fn control(&mut self, control: Control) -> Result<(), String> {
+        self.cast.stage.control_recordings(control);
+        Ok(())
+    }
+
+    /// What the recorder was told since the last such line, in order; and what it heard, if that is asked.
+    pub(super) fn recording(&mut self, wanted: &[&str]) -> Result<(), String> {
+        let (told, [caller, callee]) = self.cast.stage.recording();
+        let heard = wanted.iter().find(|word| word.starts_with("heard="));
+        let wanted: Vec<&str> = (wanted.iter().copied())
+            .filter(|word| !word.starts_with("heard=") && *word != "none")
+            .collect();
+        if told != wanted {
+            return Err(format!("the recorder was told {told:?}"));
+        }
+        let said = format!("heard={caller},{callee}");
+        match heard {
+            Some(heard) if *heard != said => Err(format!("it has {said}")),
+            Some(_) | None => Ok(()),
+        }
     }
 
     pub(super) fn no_cdr(&mut self) -> Result<(), String> {

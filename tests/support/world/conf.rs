@@ -8,6 +8,7 @@ use umbra::call::config::{Config, Listener, SipTimers};
 use umbra::call::emergency::{Emergency, Number, Table};
 use umbra::call::media;
 use umbra::call::prompts::{Owner, Prompt, PromptName, Prompts};
+use umbra::call::recording::Recordings;
 use umbra::call::routes::{Match, Pattern, Route};
 use umbra::call::targets::{Name, Place, Resolved, Scheme, Server, Target};
 use umbra::call::trunk::rank::Rank;
@@ -19,6 +20,7 @@ use umbra::call::trunk::{
 };
 use umbra::config::{Conf, Reading};
 use umbra::masking::binding::Mode;
+use umbra::masking::recording::Since;
 use umbra::rtp::clip::{Clip, Repeats};
 use umbra::rtp::flow::MediaNat;
 use umbra::rtp::signals::{Country, Signals};
@@ -60,6 +62,13 @@ pub(super) fn config_of(setup: &Setup) -> Config {
     let trunk_media = named(&setup.media);
     config.media.timeout = setup.media_timeout;
     config.announcements_max = setup.announcements;
+    config.recordings = setup.recordings.as_ref().map(|since| {
+        let since = Since::NAMES.iter().find(|(name, _)| name == since);
+        Recordings {
+            since: since.expect("answer, or early_media").1,
+            ..Recordings::default()
+        }
+    });
     let country = Country::ALL.iter().find(|(name, _)| *name == setup.tones);
     config.media.signals = Signals::of(country.expect("a country with tones").1);
     config.prompts = prompts(setup.words);

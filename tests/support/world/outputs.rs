@@ -123,7 +123,11 @@ impl World {
                     };
                     self.carry(packet, Some((shard, to)));
                 }
-                Output::Media(order) => self.obey(shard, &order),
+                Output::Media(order) => {
+                    self.faults.extend(self.recorder.tap(&order));
+                    self.obey(shard, &order);
+                }
+                Output::Record(order) => self.faults.extend(self.recorder.obey(&order)),
                 Output::Event(event) => {
                     let talk = self.talks.entry(event.call_id).or_default();
                     match event.what {
@@ -164,6 +168,7 @@ impl World {
                         self.faults
                             .push(format!("{id} is not in the journal as it is recorded"));
                     }
+                    self.faults.extend(self.recorder.recorded(&cdr));
                     self.record(Cdr::clone(&cdr));
                 }
                 Output::Answer(_, Answer::Calls(calls)) => {

@@ -16,6 +16,7 @@ use umbra::masking::listing::BindingFilter;
 use umbra::masking::menu::{Choice, Menu};
 use umbra::masking::quarantine::{Grip, Quarantine};
 use umbra::masking::question::{QuestionChange, Said};
+use umbra::masking::recording::Since;
 use umbra::masking::request::{
     BindRequest, DryRun, GroupRequest, OnConflict, PoolChange, Refused, Unbind, UpdateRequest, Wanted, Write,
     XChoice,
@@ -80,6 +81,8 @@ impl World {
                 "collect=early" => change.collect = Some(Collecting::Early),
                 "owner-dials=ask" => change.owner_dials = Some(OwnerDials::Ask),
                 "callback=last" => change.callback = Some(Callback::Last),
+                "record=yes" => change.recording.record = Some(true),
+                "record-from=early_media" => change.recording.since = Some(Some(Since::EarlyMedia)),
                 "calls-per-x=1" => change.calls_per_x = Some(Some(1)),
                 "question=question" => change.question.prompt = Some(Said::This("question".into())),
                 other => match other.strip_prefix("width=").and_then(|width| width.parse().ok()) {

@@ -178,6 +178,7 @@ impl World {
         self.past.deaths.push(self.now);
         self.skew_then = self.skew;
         self.switches.clear();
+        self.recorder.dies();
         self.relay = self.tapes.relay(&self.config, &mut self.chance);
         self.bound.clear();
         self.wires.reset_all();

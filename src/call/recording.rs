@@ -1,0 +1,287 @@
+//! Recordings of calls: when one begins, pauses and ends, and what becomes known of it.
+//!
+//! The switch only says what is to be recorded: [`media::Order::Tap`](super::media::Order::Tap) has the media threads
+//! hand on what a leg's peer hears, and an [`Order`] tells whoever takes it which call that is of. What he can't keep he
+//! says by a [`Report`], and the call's record says so too. No call waits for any of that.
+//!
+//! A call has one recording at the most, under the call's own id: it is one id everywhere.
+
+mod record;
+mod take;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use record::{Fate, Fault, Recording, Why};
+pub(super) use take::before_answer;
+
+use crate::base::id::Id;
+use crate::base::limits::RECORDING_SHORTEST;
+use crate::base::time::{Instant, Now, Wall};
+use crate::masking::recording::Since;
+
+/// How calls are recorded, if the conf wants any recorded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Recordings {
+    /// From when on, where neither pool nor account says.
+    pub since: Since,
+    /// What is shorter isn't kept.
+    pub shortest: Duration,
+}
+
+impl Default for Recordings {
+    fn default() -> Self {
+        Self {
+            since: Since::default(),
+            shortest: RECORDING_SHORTEST,
+        }
+    }
+}
+
+/// What the switch tells the recorder. Orders for one recording are obeyed in the order they were given.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Order {
+    /// A recording begins. The taps of its legs are ordered behind this.
+    Begin(Box<Begin>),
+    /// One that a process before this one began goes on: what nobody heard meanwhile is a gap in it, and marked. Where
+    /// there is none, it begins.
+    GoOn(Box<Begin>),
+    /// What is heard from now on isn't kept, and that it isn't is marked.
+    Pause(Id),
+    /// What is heard from now on is kept again.
+    Resume(Id),
+    /// It is over. What its taps heard before may still be on its way.
+    End(Id),
+    /// It is over and too short to be of use: nothing of it is kept.
+    Drop(Id),
+}
+
+/// A recording that begins, or goes on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Begin {
+    /// The recording.
+    pub recording: Id,
+    /// The call.
+    pub call_id: Id,
+    /// The binding that it goes by.
+    pub binding_id: Option<Id>,
+    /// The account.
+    pub account: Box<str>,
+    /// When it began.
+    pub began: Wall,
+    /// When that was by this process's clock; for one that goes on: now.
+    pub at: Instant,
+    /// How long it had lasted by then; nothing of one that begins.
+    pub lasted: Duration,
+    /// How what is heard is coded, as far as is agreed by now.
+    pub sounds: Sound,
+}
+
+/// How what is heard in a recording is coded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sound {
+    /// In ways that we read, at 8 kHz.
+    Narrow,
+    /// In ways that we read, 16 kHz among them.
+    Wide,
+    /// In a way that we don't read, on one of the legs at least.
+    Unread,
+}
+
+/// What the recorder tells the switch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Report {
+    /// Something that was heard isn't in the recording.
+    Gap {
+        /// The recording.
+        recording: Id,
+        /// Why.
+        why: Fault,
+    },
+    /// Nothing of it is kept.
+    Lost {
+        /// The recording.
+        recording: Id,
+        /// Why.
+        why: Fault,
+    },
+}
+
+impl Report {
+    /// The recording.
+    pub const fn recording(&self) -> Id {
+        match self {
+            Self::Gap { recording, .. } | Self::Lost { recording, .. } => *recording,
+        }
+    }
+}
+
+/// What somebody wants of a call's recording while the call goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Control {
+    /// What is said from now on isn't kept.
+    Pause,
+    /// It is kept again.
+    Resume,
+}
+
+/// What came of that.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Controlled {
+    /// It is so; perhaps it was before.
+    Done,
+    /// The call isn't recorded, and why.
+    NotRecorded(Why),
+    /// There is no such call here.
+    Nowhere,
+}
+
+/// A call's recording, as far as it has come.
+#[derive(Clone, Debug)]
+pub struct Course {
+    began: Wall,
+    /// How long it had lasted when this process came to it, and when that was.
+    before: Duration,
+    since: Instant,
+    /// Since when it is paused, by both clocks.
+    paused: Option<Now>,
+    /// How long it was paused before that.
+    paused_before: Duration,
+    fault: Option<(Fault, Loss)>,
+    /// How it ended.
+    over: Option<Over>,
+}
+
+/// How much isn't kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+enum Loss {
+    Some,
+    All,
+}
+
+/// How a recording ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Over {
+    Whole,
+    TooShort,
+}
+
+/// A recording as it is kept with its call, for the process that goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Kept {
+    /// Unix milliseconds.
+    began: i64,
+    /// Since when it is paused: Unix milliseconds.
+    paused: Option<i64>,
+    paused_before_ms: u64,
+    fault: Option<(Fault, Loss)>,
+}
+
+impl Course {
+    fn begin(now: Now) -> Self {
+        Self {
+            began: now.wall,
+            before: Duration::ZERO,
+            since: now.at,
+            paused: None,
+            paused_before: Duration::ZERO,
+            fault: None,
+            over: None,
+        }
+    }
+
+    /// What another process has to know of it; nothing of one that is over.
+    pub(super) fn kept(&self) -> Option<Kept> {
+        if self.over.is_some() {
+            return None;
+        }
+        let ms = |of: Duration| u64::try_from(of.as_millis()).unwrap_or(u64::MAX);
+        Some(Kept {
+            began: self.began.as_millis(),
+            paused: self.paused.map(|since| since.wall.as_millis()),
+            paused_before_ms: ms(self.paused_before),
+            fault: self.fault,
+        })
+    }
+
+    /// One that a process before this one began. By the wall's clock: nothing else goes on between two processes.
+    pub(super) fn of_kept(kept: Kept, now: Now) -> Self {
+        let began = Wall::from_millis(kept.began);
+        let paused = kept.paused.map(Wall::from_millis);
+        let earlier = paused.map_or(Duration::ZERO, |since| now.wall.since(since));
+        Self {
+            began,
+            before: now.wall.since(began),
+            since: now.at,
+            paused: paused.map(|_| now),
+            paused_before: Duration::from_millis(kept.paused_before_ms).saturating_add(earlier),
+            fault: kept.fault.or(Some((Fault::Restart, Loss::Some))),
+            over: None,
+        }
+    }
+
+    /// How long it has lasted, by the clock that nobody sets.
+    fn lasts(&self, now: Instant) -> Duration {
+        self.before.saturating_add(now - self.since)
+    }
+
+    /// For how long it was paused.
+    fn paused(&self, now: Instant) -> Duration {
+        let present = self.paused.map_or(Duration::ZERO, |since| now - since.at);
+        self.paused_before.saturating_add(present)
+    }
+
+    /// Whether anything changes by this.
+    fn control(&mut self, now: Now, control: Control) -> bool {
+        match (control, self.paused) {
+            (Control::Pause, None) => self.paused = Some(now),
+            (Control::Resume, Some(_)) => {
+                self.paused_before = self.paused(now.at);
+                self.paused = None;
+            }
+            (Control::Pause, Some(_)) | (Control::Resume, None) => return false,
+        }
+        true
+    }
+
+    /// What the recorder says of it. The first gap is named, but that nothing is kept goes before.
+    fn hear(&mut self, report: &Report) {
+        let (fault, loss) = match report {
+            Report::Gap { why, .. } => (*why, Loss::Some),
+            Report::Lost { why, .. } => (*why, Loss::All),
+        };
+        match (self.fault, loss) {
+            (None, _) | (Some((_, Loss::Some)), Loss::All) => self.fault = Some((fault, loss)),
+            (Some(_), Loss::Some) | (Some((_, Loss::All)), Loss::All) => {}
+        }
+    }
+
+    /// What becomes of it by now.
+    fn fate(&self) -> Fate {
+        match (self.over, self.fault) {
+            (Some(Over::TooShort), _) => Fate::None(Why::TooShort),
+            (_, None) => Fate::Kept,
+            (_, Some((fault, Loss::Some))) => Fate::Gaps(fault),
+            (_, Some((fault, Loss::All))) => Fate::None(Why::Lost(fault)),
+        }
+    }
+
+    /// What the record of this call says of it.
+    fn record(&self, call_id: Id, now: Instant) -> Recording {
+        let fate = self.fate();
+        let id = match fate {
+            Fate::None(_) => None,
+            Fate::Kept | Fate::Gaps(_) => Some(call_id),
+        };
+        let paused = id.map_or(Duration::ZERO, |_| self.paused(now));
+        Recording {
+            id,
+            fate,
+            paused_s: u32::try_from(paused.as_secs()).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

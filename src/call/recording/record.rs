@@ -1,0 +1,275 @@
+//! What a record says of a call's recording.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::base::id::Id;
+
+/// What became of the recording, and why.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Recording {
+    /// The recording's id, if there is one.
+    pub id: Option<Id>,
+    /// What became of it.
+    pub fate: Fate,
+    /// For how long it was paused, in whole seconds.
+    pub paused_s: u32,
+}
+
+/// What became of a call's recording.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Fate {
+    /// There is none.
+    None(Why),
+    /// All of it is kept.
+    Kept,
+    /// It is kept, and something of what was heard isn't in it.
+    Gaps(Fault),
+}
+
+/// Why a call has no recording.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Why {
+    /// Nobody wants one: not its binding, its pool, its account, nor one of its trunks.
+    NotAsked,
+    /// Calls of a 95 number are never recorded.
+    Class95,
+    /// The conf has no recordings.
+    Off,
+    /// Nobody answered, and nothing that was heard before was to be recorded.
+    NotAnswered,
+    /// It was over before there was anything worth keeping.
+    TooShort,
+    /// It was lost.
+    Lost(Fault),
+}
+
+/// Why something of a recording isn't kept, or nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Fault {
+    /// The disk had no room.
+    DiskFull,
+    /// The disk was so slow that what waited for it had to be left out.
+    DiskSlow,
+    /// The disk refused to write.
+    DiskFails,
+    /// The recorder didn't keep up with the packets.
+    Overrun,
+    /// The server was away for a while.
+    Restart,
+}
+
+impl Recording {
+    /// The record of a call without a recording.
+    pub const fn none(why: Why) -> Self {
+        Self {
+            id: None,
+            fate: Fate::None(why),
+            paused_s: 0,
+        }
+    }
+
+    /// What records said in two words before these were fixed. `None`: they never did.
+    pub fn of_words(id: Option<Id>, state: &str, reason: &str) -> Option<Self> {
+        Some(Self {
+            id,
+            fate: Fate::of_words(state, reason)?,
+            paused_s: 0,
+        })
+    }
+}
+
+/// What earlier records have for [`Why::Off`]: the program that wrote them couldn't record.
+const NOT_AVAILABLE: &str = "not available";
+
+impl Fate {
+    /// Each that there is.
+    pub const ALL: [Self; 16] = {
+        let [full, slow, fails, overrun, restart] = Fault::ALL;
+        [
+            Self::None(Why::NotAsked),
+            Self::None(Why::Class95),
+            Self::None(Why::Off),
+            Self::None(Why::NotAnswered),
+            Self::None(Why::TooShort),
+            Self::None(Why::Lost(full)),
+            Self::None(Why::Lost(slow)),
+            Self::None(Why::Lost(fails)),
+            Self::None(Why::Lost(overrun)),
+            Self::None(Why::Lost(restart)),
+            Self::Kept,
+            Self::Gaps(full),
+            Self::Gaps(slow),
+            Self::Gaps(fails),
+            Self::Gaps(overrun),
+            Self::Gaps(restart),
+        ]
+    };
+
+    /// As records name the state: `none`, `kept`, `gaps`.
+    pub const fn state(self) -> &'static str {
+        match self {
+            Self::None(_) => "none",
+            Self::Kept => "kept",
+            Self::Gaps(_) => "gaps",
+        }
+    }
+
+    /// As records name the reason; empty where all is kept.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::None(Why::NotAsked) => "not asked",
+            Self::None(Why::Class95) => "class_95",
+            Self::None(Why::Off) => "off",
+            Self::None(Why::NotAnswered) => "not answered",
+            Self::None(Why::TooShort) => "too short",
+            Self::None(Why::Lost(fault)) | Self::Gaps(fault) => fault.name(),
+            Self::Kept => "",
+        }
+    }
+
+    /// The one that records name so. `None`: there is none.
+    pub fn of_words(state: &str, reason: &str) -> Option<Self> {
+        match (state, reason) {
+            ("none", "") => Some(Self::None(Why::NotAsked)),
+            ("none", NOT_AVAILABLE) => Some(Self::None(Why::Off)),
+            (state, reason) => {
+                let is_named = |fate: &Self| (fate.state(), fate.reason()) == (state, reason);
+                Self::ALL.into_iter().find(is_named)
+            }
+        }
+    }
+}
+
+impl Fault {
+    /// Each that there is.
+    pub const ALL: [Self; 5] = [
+        Self::DiskFull,
+        Self::DiskSlow,
+        Self::DiskFails,
+        Self::Overrun,
+        Self::Restart,
+    ];
+
+    /// As records name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DiskFull => "disk full",
+            Self::DiskSlow => "disk slow",
+            Self::DiskFails => "disk fails",
+            Self::Overrun => "overrun",
+            Self::Restart => "restart",
+        }
+    }
+}
+
+/// A recording's words, as JSON has them.
+#[derive(Serialize)]
+struct Words {
+    id: Option<Id>,
+    state: &'static str,
+    reason: &'static str,
+    #[serde(skip_serializing_if = "is_zero")]
+    paused_s: u32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde hands it so
+const fn is_zero(seconds: &u32) -> bool {
+    *seconds == 0
+}
+
+impl Serialize for Recording {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let words = Words {
+            id: self.id,
+            state: self.fate.state(),
+            reason: self.fate.reason(),
+            paused_s: self.paused_s,
+        };
+        words.serialize(s)
+    }
+}
+
+impl<'de> Deserialize<'de> for Recording {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let Said {
+            id,
+            state,
+            reason,
+            paused_s,
+        } = Said::deserialize(d)?;
+        let fate = Fate::of_words(&state, &reason);
+        Ok(Self {
+            id,
+            fate: fate.ok_or_else(|| de::Error::custom("no recording's state and reason"))?,
+            paused_s,
+        })
+    }
+}
+
+/// The same as they are read, from wherever.
+#[derive(Deserialize)]
+struct Said {
+    id: Option<Id>,
+    state: String,
+    reason: String,
+    #[serde(default)]
+    paused_s: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fate_has_words_of_its_own_by_which_it_is_read() {
+        for fate in Fate::ALL {
+            assert_eq!(Fate::of_words(fate.state(), fate.reason()), Some(fate));
+            let recording = Recording {
+                id: Some(Id::from_bits(7)),
+                fate,
+                paused_s: 3,
+            };
+            let text = serde_json::to_string(&recording).expect("JSON");
+            assert_eq!(serde_json::from_str::<Recording>(&text).ok(), Some(recording));
+        }
+        assert_eq!(Fate::of_words("kept", "not asked"), None);
+        assert_eq!(Fate::of_words("none", "whim"), None);
+    }
+
+    #[test]
+    fn the_words_are_those_that_records_have() {
+        let words = Fate::ALL.map(|fate| format!("{} {}", fate.state(), fate.reason()));
+        let expected = [
+            "none not asked",
+            "none class_95",
+            "none off",
+            "none not answered",
+            "none too short",
+            "none disk full",
+            "none disk slow",
+            "none disk fails",
+            "none overrun",
+            "none restart",
+            "kept ",
+            "gaps disk full",
+            "gaps disk slow",
+            "gaps disk fails",
+            "gaps overrun",
+            "gaps restart",
+        ];
+        assert_eq!(words, expected);
+    }
+
+    #[test]
+    fn records_of_programs_that_could_not_record_are_read() {
+        let text = r#"{"id":null,"state":"none","reason":"not available"}"#;
+        let read: Recording = serde_json::from_str(text).expect("a recording");
+        assert_eq!(read, Recording::none(Why::Off));
+    }
+
+    #[test]
+    fn a_pause_is_named_where_there_was_one() {
+        let text = serde_json::to_string(&Recording::none(Why::Class95)).expect("JSON");
+        assert_eq!(text, r#"{"id":null,"state":"none","reason":"class_95"}"#);
+    }
+}

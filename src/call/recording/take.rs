@@ -1,0 +1,220 @@
+//! A call is recorded: from when on, until when, and what its record says of that.
+
+use super::{Begin, Control, Controlled, Course, Fate, Kept, Order, Over, Recording, Report, Sound, Why};
+use crate::base::time::Now;
+use crate::call::cdr::Cdr;
+use crate::call::config::Config;
+use crate::call::hands::Hands;
+use crate::call::noted;
+use crate::call::phase::{Call, Recorded};
+use crate::call::port::{LegName, Output};
+use crate::call::warrant::Warrant;
+use crate::masking::binding::Binding;
+use crate::masking::recording::{Since, Wish};
+
+/// Why a call of this binding has no recording as long as nobody has answered. `wish` is what its pool and account want,
+/// `record` says by which trunks it goes.
+pub(in crate::call) fn before_answer(config: &Config, binding: &Binding, wish: Wish, record: &Cdr) -> Why {
+    let wants = |name: &str| {
+        let trunk = config.trunks.iter().find(|trunk| &*trunk.name == name);
+        trunk.is_some_and(|trunk| trunk.record)
+    };
+    let trunks = [Some(record.trunk_in.as_str()), record.trunk_out.as_deref()];
+    if !binding.terms.record && !wish.record && !trunks.into_iter().flatten().any(wants) {
+        Why::NotAsked
+    } else if noted::never_records(binding) {
+        Why::Class95
+    } else if config.recordings.is_none() {
+        Why::Off
+    } else {
+        Why::NotAnswered
+    }
+}
+
+impl Call {
+    /// Why it isn't recorded while it isn't. A call for help never is.
+    fn not_recorded(&self) -> Why {
+        let plan = self.warrant.as_ref().and_then(Warrant::plan);
+        plan.map_or(Why::NotAsked, |plan| {
+            before_answer(&self.config, plan.binding(), self.wish, &self.record)
+        })
+    }
+
+    /// Whether it is to be recorded, and law doesn't forbid it.
+    pub(in crate::call) fn is_to_be_recorded(&self) -> bool {
+        match self.not_recorded() {
+            Why::NotAsked | Why::Class95 => false,
+            Why::Off | Why::NotAnswered | Why::TooShort | Why::Lost(_) => true,
+        }
+    }
+
+    /// Somebody is called: the record says why there is no recording, should nobody answer.
+    pub(in crate::call) fn note_recording(&mut self) {
+        if self.recording.is_none() {
+            self.record.recording = Recording::none(self.not_recorded());
+        }
+    }
+
+    /// The caller hears the called side before it answers.
+    pub(in crate::call) fn record_early(&mut self, hands: &mut Hands, now: Now) {
+        let of_conf = self.config.recordings.map(|recordings| recordings.since);
+        match self.wish.since.or(of_conf) {
+            Some(Since::EarlyMedia) => self.record_from_now(hands, now),
+            Some(Since::Answer) | None => {}
+        }
+    }
+
+    /// It is recorded from now on, if it is to be and isn't already.
+    pub(in crate::call) fn record_from_now(&mut self, hands: &mut Hands, now: Now) {
+        if self.recording.is_some() {
+            return;
+        }
+        match self.not_recorded() {
+            Why::NotAnswered => {}
+            why @ (Why::NotAsked | Why::Class95 | Why::Off | Why::TooShort | Why::Lost(_)) => {
+                self.record.recording = Recording::none(why);
+                return;
+            }
+        }
+        let course = Box::new(Course::begin(now));
+        let begin = self.beginning(&course, now);
+        self.recording = Some(course);
+        self.note_course(now);
+        hands.out.push_back(Output::Record(Order::Begin(begin)));
+        self.bridge.tap(hands, Some(self.record.call_id));
+    }
+
+    /// What another process has to know: the recording, or why there is none.
+    pub(in crate::call) fn recorded(&self) -> Result<Kept, Why> {
+        if let Some(kept) = self.recording.as_ref().and_then(|course| course.kept()) {
+            return Ok(kept);
+        }
+        match self.record.recording.fate {
+            Fate::None(why) => Err(why),
+            Fate::Kept | Fate::Gaps(_) => Err(Why::NotAsked),
+        }
+    }
+
+    /// A process before this one has said that. A recording goes on, with what nobody heard missing; without a recorder it
+    /// has ended there.
+    pub(in crate::call) fn record_on(
+        &mut self,
+        hands: &mut Hands,
+        now: Now,
+        recorded: Option<Result<Kept, Why>>,
+    ) {
+        let kept = match recorded {
+            Some(Ok(kept)) => kept,
+            Some(Err(why)) => {
+                self.record.recording = Recording::none(why);
+                return;
+            }
+            None => return,
+        };
+        let mut course = Box::new(Course::of_kept(kept, now));
+        if self.config.recordings.is_none() {
+            course.over = Some(Over::Whole);
+            self.recording = Some(course);
+            return self.note_course(now);
+        }
+        let is_paused = course.paused.is_some();
+        let begin = self.beginning(&course, now);
+        self.recording = Some(course);
+        self.note_course(now);
+        hands.out.push_back(Output::Record(Order::GoOn(begin)));
+        if is_paused {
+            let pause = Order::Pause(self.record.call_id);
+            hands.out.push_back(Output::Record(pause));
+        }
+        self.bridge.tap(hands, Some(self.record.call_id));
+    }
+
+    fn beginning(&self, course: &Course, now: Now) -> Box<Begin> {
+        Box::new(Begin {
+            recording: self.record.call_id,
+            call_id: self.record.call_id,
+            binding_id: self.record.binding_id,
+            account: self.record.account.as_str().into(),
+            began: course.began,
+            at: now.at,
+            lasted: course.lasts(now.at),
+            sounds: self.sounds(),
+        })
+    }
+
+    /// How what is heard on both legs is coded.
+    fn sounds(&self) -> Sound {
+        let legs = [LegName::Caller, LegName::Callee].map(|leg| self.bridge.coded(leg));
+        if legs.contains(&Sound::Unread) {
+            Sound::Unread
+        } else if legs.contains(&Sound::Wide) {
+            Sound::Wide
+        } else {
+            Sound::Narrow
+        }
+    }
+
+    /// The talk is over, or what was heard before it: nothing is recorded any more.
+    pub(in crate::call) fn stop_recording(&mut self, hands: &mut Hands, now: Now) {
+        let Some(course) = self.recording.as_mut().filter(|course| course.over.is_none()) else {
+            return;
+        };
+        let shortest = self.config.recordings.map(|recordings| recordings.shortest);
+        let is_short = shortest.is_some_and(|shortest| course.lasts(now.at) < shortest);
+        let id = self.record.call_id;
+        // A pause ends with it.
+        course.control(now, Control::Resume);
+        let (over, order) = if is_short {
+            (Over::TooShort, Order::Drop(id))
+        } else {
+            (Over::Whole, Order::End(id))
+        };
+        course.over = Some(over);
+        self.bridge.tap(hands, None);
+        hands.out.push_back(Output::Record(order));
+        self.note_course(now);
+    }
+
+    /// What its record says of the recording that there is.
+    fn note_course(&mut self, now: Now) {
+        if let Some(course) = &self.recording {
+            self.record.recording = course.record(self.record.call_id, now.at);
+        }
+    }
+
+    /// Pauses its recording, or goes on with it.
+    pub(in crate::call) fn control_recording(
+        &mut self,
+        hands: &mut Hands,
+        now: Now,
+        control: Control,
+    ) -> Controlled {
+        let Some(course) = self.recording.as_mut().filter(|course| course.over.is_none()) else {
+            let why = match self.recording {
+                Some(_) => Why::TooShort,
+                None => self.not_recorded(),
+            };
+            return Controlled::NotRecorded(why);
+        };
+        if course.control(now, control) {
+            let id = self.record.call_id;
+            hands.out.push_back(Output::Record(match control {
+                Control::Pause => Order::Pause(id),
+                Control::Resume => Order::Resume(id),
+            }));
+            self.note_course(now);
+        }
+        Controlled::Done
+    }
+
+    /// The recorder says that something isn't kept. What comes when the record is out is nowhere but in the recording.
+    pub(in crate::call) fn recording_reported(&mut self, now: Now, report: &Report) {
+        if self.recorded == Recorded::Out {
+            return;
+        }
+        if let Some(course) = &mut self.recording {
+            course.hear(report);
+            self.note_course(now);
+        }
+    }
+}

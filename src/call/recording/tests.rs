@@ -1,0 +1,102 @@
+//! Tests of [`recording`](super).
+
+use super::*;
+
+const CALL: Id = Id::from_bits(7);
+
+fn at(ms: u64) -> Now {
+    Now {
+        at: Instant::from_micros(ms * 1_000),
+        wall: Wall::from_millis(1_790_000_000_000 + ms as i64),
+    }
+}
+
+fn gap(why: Fault) -> Report {
+    Report::Gap { recording: CALL, why }
+}
+
+#[test]
+fn a_recording_without_a_fault_is_kept_under_the_call_s_id() {
+    let course = Course::begin(at(0));
+    let record = Recording {
+        id: Some(CALL),
+        fate: Fate::Kept,
+        paused_s: 0,
+    };
+    assert_eq!(course.record(CALL, at(5_000).at), record);
+}
+
+#[test]
+fn the_first_gap_is_named_but_that_all_is_lost_goes_before_it() {
+    let mut course = Course::begin(at(0));
+    course.hear(&gap(Fault::DiskSlow));
+    course.hear(&gap(Fault::DiskFull));
+    assert_eq!(course.fate(), Fate::Gaps(Fault::DiskSlow));
+    course.hear(&Report::Lost {
+        recording: CALL,
+        why: Fault::DiskFails,
+    });
+    course.hear(&gap(Fault::DiskFull));
+    assert_eq!(course.fate(), Fate::None(Why::Lost(Fault::DiskFails)));
+    assert_eq!(course.record(CALL, at(9).at).id, None);
+}
+
+#[test]
+fn pauses_add_up_and_a_second_one_within_the_first_is_none() {
+    let mut course = Course::begin(at(0));
+    assert!(!course.control(at(500), Control::Resume), "it isn't paused");
+    assert!(course.control(at(1_000), Control::Pause));
+    assert!(!course.control(at(2_000), Control::Pause));
+    assert!(course.control(at(4_000), Control::Resume));
+    assert!(course.control(at(10_000), Control::Pause));
+    assert_eq!(
+        course.record(CALL, at(12_900).at).paused_s,
+        5,
+        "3 s, and 2.9 s so far"
+    );
+}
+
+#[test]
+fn another_process_goes_on_with_a_gap_and_with_the_pause() {
+    let mut course = Course::begin(at(0));
+    course.control(at(1_000), Control::Pause);
+    course.control(at(3_000), Control::Resume);
+    course.control(at(8_000), Control::Pause);
+    let kept = course.kept().expect("it goes on");
+    // Its clock begins anew; the wall's doesn't.
+    let later = Now {
+        at: Instant::from_micros(40),
+        ..at(9_500)
+    };
+    let mut course = Course::of_kept(kept, later);
+    assert_eq!(course.lasts(later.at), Duration::from_millis(9_500));
+    assert_eq!(course.fate(), Fate::Gaps(Fault::Restart));
+    let second = later.at + Duration::from_secs(1);
+    assert_eq!(
+        course.paused(second),
+        Duration::from_millis(2_000 + 1_500 + 1_000)
+    );
+    let resumed = Now { at: second, ..later };
+    assert!(course.control(resumed, Control::Resume));
+    assert_eq!(course.paused(second), Duration::from_millis(4_500));
+}
+
+#[test]
+fn a_gap_before_the_restart_is_still_the_one_that_is_named() {
+    let mut course = Course::begin(at(0));
+    course.hear(&gap(Fault::DiskFull));
+    let kept = course.kept().expect("it goes on");
+    assert_eq!(
+        Course::of_kept(kept, at(2_000)).fate(),
+        Fate::Gaps(Fault::DiskFull)
+    );
+    course.over = Some(Over::Whole);
+    assert_eq!(course.kept(), None, "nobody goes on with one that is over");
+}
+
+#[test]
+fn what_was_too_short_is_no_recording() {
+    let mut course = Course::begin(at(0));
+    course.over = Some(Over::TooShort);
+    assert_eq!(course.record(CALL, at(9).at), Recording::none(Why::TooShort));
+}
