@@ -274,8 +274,6 @@ pub const RECORDING_PACKETS_MAX: usize = 64;
 pub const RECORDING_PACKET_BYTES_MAX: usize = 1_920;
 /// Seconds of a recording that wait to be taken; what is heard after them is left out.
 pub const RECORDING_SECONDS_MAX: usize = 8;
-/// Marks of a recording that packets may make while one block is taken. Further losses count in the last one.
-pub const RECORDING_MARKS_MAX: usize = 64;
 /// Bytes of packets that can't be decoded that a recording keeps until they are taken, a second's or two; the rest is lost.
 pub const RECORDING_DUMP_BYTES_MAX: usize = 1 << 20;
 /// Keys that a leg's peer keyed to us and nobody has taken; more are not kept.
@@ -573,7 +571,7 @@ pub const ASK_OPEN_TIME: Duration = Duration::from_secs(5);
 /// Bytes of one block of a recording: four seconds of two channels at 16 kHz, and more than any second of packets. Longer
 /// ones are cut, and a file that says otherwise isn't ours.
 pub const RECORDING_BLOCK_BYTES_MAX: usize = 256 << 10;
-/// Marks in one block; of those beyond only what they add up to is kept.
+/// Marks in one block of a recording; of those beyond only what they add up to is kept.
 pub const RECORDING_MARKS_MAX: usize = 64;
 /// Bytes of the longest chain that is read: a WAV file of 4 GiB has a third of it.
 pub const RECORDING_CHAIN_BYTES_MAX: u64 = 128 << 20;
