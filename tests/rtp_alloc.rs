@@ -1,4 +1,4 @@
-//! Relaying a packet allocates nothing, plain or secured, and neither does listening to it.
+//! Relaying a packet allocates nothing, plain or secured, and neither does listening to it or recording it.
 
 #[path = "support/counting.rs"]
 mod counting;
@@ -6,6 +6,7 @@ mod counting;
 mod pcma;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use counting::allocations;
@@ -14,7 +15,7 @@ use umbra::base::chance::Chance;
 use umbra::base::id::Id;
 use umbra::base::keying::{Keying, Suite};
 use umbra::base::time::{Instant, Wall};
-use umbra::rtp::clip::Coding;
+use umbra::rtp::clip::{Clip, Coding, Play, Repeats};
 use umbra::rtp::dtmf::Key;
 use umbra::rtp::ear::Listening;
 use umbra::rtp::flow::Security;
@@ -23,13 +24,22 @@ use umbra::rtp::recording::{Rate, Stereo};
 use umbra::rtp::relay::Keyed;
 use umbra::rtp::relay::Relay;
 use umbra::rtp::srtp::{RTP_GROWTH_MAX, Seal};
-use umbra::rtp::tap::{Channel, Heard, Tap};
+use umbra::rtp::tap::{self, Channel, Heard, Tap};
 use umbra::rtp::tone::Tone;
 
 const PORTS: [u32; 2] = [20_000, 20_002];
 
-/// Two hundred packets each way between a leg that is secured so and a plain one.
-fn relays(suite: Option<Suite>) {
+/// Whether what the peers hear is recorded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Recorded {
+    No,
+    Yes,
+    /// And nobody takes it.
+    IntoAFullRing,
+}
+
+/// Two hundred packets each way between a leg that is secured so and a plain one, with a sound for each in between.
+fn relays(suite: Option<Suite>, recorded: Recorded) {
     let peers: [SocketAddr; 2] =
         ["192.0.2.1:4000", "192.0.2.2:4000"].map(|at| at.parse().expect("an address"));
     let mut chance = Chance::from_number(1);
@@ -43,8 +53,17 @@ fn relays(suite: Option<Suite>) {
     let mut seal = keys.map(|[_, theirs]| Seal::new(&theirs).expect("its own length"));
     let mut relay = Relay::new(chance, PORTS[0], PORTS[1] + 1, Wall::from_millis(0));
     let start = Instant::from_micros(1_000_000);
+    let (producer, mut consumer) = tap::ring(1_000);
+    let mut taken = 0;
+    if recorded != Recorded::No {
+        relay = relay.tapped_by(Box::new(producer));
+    }
     relay.open(start, PORTS[0], &spec(peers[0], security));
     relay.open(start, PORTS[1], &spec(peers[1], None));
+    for (port, channel) in PORTS.into_iter().zip([Channel::Callee, Channel::Caller]) {
+        let recording = Id::from_bits(1);
+        relay.tap(port, Some(Tap { recording, channel }));
+    }
     relay.join(start, PORTS[0], PORTS[1]);
     for seq in 0..200 {
         let now = start + Duration::from_millis(u64::from(seq) * 20);
@@ -65,18 +84,52 @@ fn relays(suite: Option<Suite>) {
                     .is_none()
             );
         }
-        assert_eq!(allocations() - before, 0, "{suite:?}, packet {seq}");
+        if recorded == Recorded::Yes {
+            taken += consumer.take(|heard| assert_eq!(heard.payload.len(), 160));
+        }
+        assert_eq!(allocations() - before, 0, "{suite:?}, {recorded:?}, packet {seq}");
+    }
+    let clip = Arc::new(Clip::new(&[1_000; 160], Repeats::Forever));
+    let play = Play::new(clip, Coding::A, 8);
+    let mut now = start + Duration::from_secs(10);
+    for port in PORTS {
+        relay.play(now, port, &play);
+    }
+    let mut said = 0;
+    for frame in 0..50 {
+        now = now + Duration::from_millis(20);
+        let before = allocations();
+        relay.speak(now, |_, _, _| said += 1);
+        if recorded == Recorded::Yes {
+            taken += consumer.take(|heard| assert_eq!(heard.payload.len(), 160));
+        }
+        assert_eq!(
+            allocations() - before,
+            0,
+            "{suite:?}, {recorded:?}, frame {frame}"
+        );
+    }
+    match recorded {
+        Recorded::No => assert_eq!((taken, consumer.missed()), (0, 0)),
+        Recorded::Yes => assert_eq!((taken, consumer.missed()), (400 + said, 0)),
+        Recorded::IntoAFullRing => {
+            let taken = consumer.take(|_| ()) as u64;
+            assert_eq!(taken + consumer.missed(), 400 + said as u64);
+            assert!(consumer.missed() > 400);
+        }
     }
 }
 
 #[test]
-fn a_relayed_packet_allocates_nothing() {
+fn a_relayed_packet_allocates_nothing_recorded_or_not() {
     let before = allocations();
     drop(std::hint::black_box(Box::new(1)));
     assert!(allocations() > before, "it would be seen");
-    relays(None);
-    for suite in Suite::ALL {
-        relays(Some(suite));
+    for recorded in [Recorded::No, Recorded::Yes, Recorded::IntoAFullRing] {
+        relays(None, recorded);
+        for suite in Suite::ALL {
+            relays(Some(suite), recorded);
+        }
     }
 }
 

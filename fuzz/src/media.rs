@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use umbra::base::chance::Chance;
+use umbra::base::id::Id;
 use umbra::base::time::{Instant, Wall};
 use umbra::rtp::clip::{Clip, Coding, Play, Repeats};
 use umbra::rtp::dtmf::{Digit, Key};
 use umbra::rtp::flow::{FlowSpec, MediaNat, Payload, Payloads, RtcpPort, Stream, Way};
 use umbra::rtp::relay::Relay;
 use umbra::rtp::srtp::RTP_GROWTH_MAX;
+use umbra::rtp::tap::{self, Channel, Tap};
 
 const FIRST: u32 = 20_000;
 const CODINGS: [Coding; 3] = [Coding::A, Coding::Mu, Coding::G722];
@@ -25,6 +27,9 @@ pub fn run(bytes: &[u8]) {
         FIRST + 3,
         Wall::from_millis(1_700_000_000_000),
     );
+    // A small ring: it is full now and then.
+    let (producer, mut consumer) = tap::ring(1_000);
+    relay = relay.tapped_by(Box::new(producer));
     let mut at = 0_u64;
     let now = |at: u64| Instant::from_micros(at);
     let peers: Vec<SocketAddr> = PEERS
@@ -35,6 +40,10 @@ pub fn run(bytes: &[u8]) {
         relay.open(now(at), port, &spec(peers[index], MediaNat::Strict));
     }
     relay.join(now(at), FIRST, FIRST + 2);
+    for (port, channel) in [(FIRST, Channel::Callee), (FIRST + 2, Channel::Caller)] {
+        let recording = Id::from_bits(u128::from(port));
+        relay.tap(port, Some(Tap { recording, channel }));
+    }
     let mut rest = bytes;
     while let [order, length, after @ ..] = rest {
         let length = usize::from(*length).min(after.len());
@@ -88,6 +97,13 @@ pub fn run(bytes: &[u8]) {
             }
         }
         settle(&mut relay, now(at));
+        if *order & 0x40 == 0 {
+            consumer.take(|heard| {
+                assert_eq!(heard.clock_hz, 8_000);
+                assert!([0, 8, 101].contains(&heard.payload_type), "what was negotiated");
+                assert_eq!(heard.is_event, heard.payload_type == 101);
+            });
+        }
     }
     relay.hush(FIRST);
     relay.hush(FIRST + 2);

@@ -171,6 +171,11 @@ pub const PORT_REST: Duration = Duration::from_secs(30);
 /// How long it rests at the least, however many calls come: a stray packet of the call before is then
 /// older than any network keeps one, and its sender is no pinned address of the new call anyway.
 pub const PORT_REST_MIN: Duration = Duration::from_secs(2);
+/// Bytes of a datagram that comes to a media port, and one more: a longer one is no audio, and is dropped.
+pub const MEDIA_DATAGRAM_BYTES_MAX: usize = 2_048;
+/// Bytes of recorded packets that may wait between one media thread and the recorder: five seconds of 500 calls, with
+/// 250 bytes for each packet.
+pub const TAP_RING_BYTES: usize = 64 << 20;
 /// Calls whose RTP ports are bound ahead of need, per shard.
 pub const PORTS_AHEAD: usize = 512;
 /// Calls whose RTP ports are bound before the first packet is read, per shard: those that came while no server ran.

@@ -13,14 +13,14 @@ use super::socket::{self, EVENTS_MAX, Pair, Poller, Ready, Waker};
 use super::table::Table;
 use crate::base::chance::Chance;
 use crate::base::dscp::Dscp;
+use crate::base::limits::MEDIA_DATAGRAM_BYTES_MAX;
 use crate::base::time::{Instant, Wall};
 use crate::call::media::{MediaPort, Order, Ranges, Report};
 use crate::rtp::dtmf::Pressed;
 use crate::rtp::flow::FlowSpec;
 use crate::rtp::relay::Relay;
+use crate::rtp::tap::Producer;
 
-/// Bytes of one datagram; a longer one is no audio, and is dropped.
-const DATAGRAM_BYTES_MAX: usize = 2_048;
 /// Orders that can wait for each pair of ports: a whole life (bind, open, join, close) and four SDPs.
 const ORDERS_PER_PAIR: usize = 8;
 /// Orders that can wait, however small the range is.
@@ -65,11 +65,18 @@ pub struct MediaThread {
 impl MediaThread {
     /// Starts thread number `index`. `report` is called on that thread, with what there is to say after a round of
     /// orders or packets, and must not block: while it does, no packet moves. Reports are few: one for each bind
-    /// and close, one for each silence, and counts when they are asked for.
+    /// and close, one for each silence, and counts when they are asked for. What its taps hear goes into `taps`; `None`:
+    /// nobody records.
     ///
     /// # Errors
     /// What the system says: no thread, no epoll.
-    pub fn start(index: usize, settings: Settings, chance: Chance, report: Tell) -> io::Result<Self> {
+    pub fn start(
+        index: usize,
+        settings: Settings,
+        chance: Chance,
+        report: Tell,
+        taps: Option<Producer>,
+    ) -> io::Result<Self> {
         let (MediaPort(first), MediaPort(last)) = settings.ranges.span();
         let table = Table::new(first, last);
         let room = (settings.ranges.len() / 2 * ORDERS_PER_PAIR).max(ORDERS_MIN);
@@ -77,14 +84,18 @@ impl MediaThread {
         let is_woken = Arc::new(AtomicBool::new(false));
         let poller = Poller::new()?;
         let waker = poller.waker();
+        let relay = Relay::new(chance, first, last, settings.wall_at_start);
         let worker = Worker {
             hands: Hands {
-                relay: Relay::new(chance, first, last, settings.wall_at_start),
+                relay: match taps {
+                    Some(taps) => relay.tapped_by(Box::new(taps)),
+                    None => relay,
+                },
                 settings,
                 table,
                 report,
                 reports: Vec::new(),
-                buffer: Box::new([0; DATAGRAM_BYTES_MAX]),
+                buffer: Box::new([0; MEDIA_DATAGRAM_BYTES_MAX]),
                 leftovers: Vec::new(),
                 looked: Looked::NotEverywhere,
                 has_warned: false,
@@ -181,7 +192,7 @@ struct Hands {
     report: Tell,
     /// What is to be reported, in order.
     reports: Vec<Report>,
-    buffer: Box<[u8; DATAGRAM_BYTES_MAX]>,
+    buffer: Box<[u8; MEDIA_DATAGRAM_BYTES_MAX]>,
     /// Where something lay when the orders that are being obeyed had come.
     leftovers: Vec<u32>,
     /// Whether that is all.
@@ -408,7 +419,7 @@ impl Hands {
         let Ok((length, from)) = socket.recv_from(&mut self.buffer[..]) else {
             return;
         };
-        if length >= DATAGRAM_BYTES_MAX {
+        if length >= MEDIA_DATAGRAM_BYTES_MAX {
             return;
         }
         if !is_rtp {

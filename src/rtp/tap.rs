@@ -3,11 +3,19 @@
 //! It sits where a packet to that peer is ready and still in clear. So a recording has what was heard: prompts and tones
 //! in their places, nothing that was dropped or held back, and one timeline of our own making, whatever SSRCs, addresses
 //! and keys came and went on the other side.
+//!
+//! Whoever records has a thread of its own, and what moves packets never waits for it: between them is a [`ring`].
 
-use crate::base::id::Id;
-use crate::base::time::Instant;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::{Buf, BufMut};
+use rtrb::RingBuffer;
 
 use super::clip::Coding;
+use crate::base::id::Id;
+use crate::base::limits::MEDIA_DATAGRAM_BYTES_MAX;
+use crate::base::time::Instant;
 
 /// Whose voice a channel holds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -57,3 +65,166 @@ pub trait Taps: Send {
     /// A packet is about to leave. Called where packets move, so it waits for nothing.
     fn hear(&mut self, heard: &Heard<'_>);
 }
+
+/// Bytes of an entry before its payload.
+const HEAD_BYTES: usize = 43;
+
+/// A ring of so many bytes between what moves packets and who records them: no lock, and no allocation once it is there.
+/// A packet takes its payload's bytes and 43 more. One that doesn't fit, because nobody took the others, is left out as
+/// a whole.
+pub fn ring(bytes: usize) -> (Producer, Consumer) {
+    let (writer, reader) = RingBuffer::new(bytes);
+    let missed = Arc::new(AtomicU64::new(0));
+    let producer = Producer {
+        bytes: writer,
+        missed: Arc::clone(&missed),
+    };
+    let consumer = Consumer {
+        bytes: reader,
+        missed,
+        payload: Box::new([0; MEDIA_DATAGRAM_BYTES_MAX]),
+    };
+    (producer, consumer)
+}
+
+/// The end of a [`ring`] that packets come in at.
+#[derive(Debug)]
+pub struct Producer {
+    bytes: rtrb::Producer<u8>,
+    missed: Arc<AtomicU64>,
+}
+
+impl Taps for Producer {
+    fn hear(&mut self, heard: &Heard<'_>) {
+        let length = heard.payload.len();
+        // Handed over in one piece: whoever sees the first byte of an entry sees all of it.
+        let room = Some(HEAD_BYTES + length).filter(|_| length <= MEDIA_DATAGRAM_BYTES_MAX);
+        let Some(mut room) = room.and_then(|whole| self.bytes.write_chunk(whole).ok()) else {
+            self.missed.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        let head = head(heard);
+        let mut entry = head.chain(heard.payload);
+        let (first, second) = room.as_mut_slices();
+        entry.copy_to_slice(first);
+        entry.copy_to_slice(second);
+        room.commit_all();
+    }
+}
+
+/// The end of a [`ring`] that packets are taken from.
+#[derive(Debug)]
+pub struct Consumer {
+    bytes: rtrb::Consumer<u8>,
+    missed: Arc<AtomicU64>,
+    /// Room for a payload that lies across the ring's end.
+    payload: Box<[u8; MEDIA_DATAGRAM_BYTES_MAX]>,
+}
+
+impl Consumer {
+    /// Takes the packets that lie there at this moment, in the order they came: how many. Those that come meanwhile are
+    /// for the next time.
+    pub fn take(&mut self, mut hear: impl FnMut(&Heard<'_>)) -> usize {
+        let (mut left, mut packets) = (self.bytes.slots(), 0);
+        while left > 0
+            && let Some(bytes) = self.take_one(&mut hear)
+        {
+            left = left.saturating_sub(bytes);
+            packets += 1;
+        }
+        packets
+    }
+
+    /// How many packets have been left out since the ring is there.
+    pub fn missed(&self) -> u64 {
+        self.missed.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes the next packet took; `None`: there is none.
+    fn take_one(&mut self, hear: &mut impl FnMut(&Heard<'_>)) -> Option<usize> {
+        let chunk = self.bytes.read_chunk(HEAD_BYTES).ok()?;
+        let mut head = [0; HEAD_BYTES];
+        let (first, second) = chunk.as_slices();
+        first.chain(second).copy_to_slice(&mut head);
+        let (heard, length) = read(&head);
+
+        let whole = HEAD_BYTES + length;
+        let chunk = self.bytes.read_chunk(whole).ok()?;
+        let (first, second) = chunk.as_slices();
+        let mut entry = first.chain(second);
+        entry.advance(HEAD_BYTES);
+        let payload = if entry.chunk().len() == length {
+            entry.chunk()
+        } else {
+            let payload = self.payload.get_mut(..length)?;
+            entry.copy_to_slice(payload);
+            payload
+        };
+        hear(&Heard { payload, ..heard });
+        chunk.commit_all();
+        Some(whole)
+    }
+}
+
+/// What stands before a payload.
+fn head(heard: &Heard<'_>) -> [u8; HEAD_BYTES] {
+    let mut head = [0; HEAD_BYTES];
+    let mut out = &mut head[..];
+    out.put_u16(heard.payload.len() as u16);
+    out.put_u128(heard.tap.recording.bits());
+    out.put_u8(match heard.tap.channel {
+        Channel::Caller => 0,
+        Channel::Callee => 1,
+    });
+    out.put_u64(heard.at.as_micros());
+    out.put_u32(heard.ssrc);
+    out.put_u16(heard.seq);
+    out.put_u32(heard.timestamp);
+    out.put_u32(heard.clock_hz);
+    out.put_u8(heard.payload_type);
+    out.put_u8(
+        match heard.coding {
+            None => 0,
+            Some(Coding::A) => 1,
+            Some(Coding::Mu) => 2,
+            Some(Coding::G722) => 3,
+        } | u8::from(heard.is_event) << 7,
+    );
+    head
+}
+
+/// A packet without its payload, and how long that is.
+fn read(mut head: &[u8]) -> (Heard<'static>, usize) {
+    let length = usize::from(head.get_u16());
+    let tap = Tap {
+        recording: Id::from_bits(head.get_u128()),
+        channel: match head.get_u8() {
+            0 => Channel::Caller,
+            _ => Channel::Callee,
+        },
+    };
+    let (at, ssrc, seq) = (head.get_u64(), head.get_u32(), head.get_u16());
+    let (timestamp, clock_hz, payload_type) = (head.get_u32(), head.get_u32(), head.get_u8());
+    let what = head.get_u8();
+    let heard = Heard {
+        tap,
+        at: Instant::from_micros(at),
+        ssrc,
+        seq,
+        timestamp,
+        clock_hz,
+        payload_type,
+        coding: match what & 0x7f {
+            1 => Some(Coding::A),
+            2 => Some(Coding::Mu),
+            3 => Some(Coding::G722),
+            _ => None,
+        },
+        is_event: what & 0x80 != 0,
+        payload: &[],
+    };
+    (heard, length)
+}
+
+#[cfg(test)]
+mod tests;

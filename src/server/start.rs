@@ -578,7 +578,8 @@ fn start_media(
         .map(|index| {
             let post = post.clone();
             let report = Box::new(move |reports: &[Report]| post.bring(reports));
-            MediaThread::start(index, settings.clone(), chance.fork(), report)
+            // No recorder runs in this process, and no call asks for one.
+            MediaThread::start(index, settings.clone(), chance.fork(), report, None)
         })
         .collect::<Result<Vec<_>, _>>()
         .context("no thread for media")?;

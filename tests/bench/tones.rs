@@ -114,7 +114,7 @@ impl Player {
                 let _ = sender.send(*report);
             }
         });
-        let thread = MediaThread::start(0, settings, Chance::from_number(7), tell).expect("a thread");
+        let thread = MediaThread::start(0, settings, Chance::from_number(7), tell, None).expect("a thread");
         let mut ports = Vec::new();
         for number in (PORTS.0..PORTS.1).step_by(2) {
             if ports.len() == ears.len() {

@@ -45,11 +45,13 @@ mod network;
 mod outputs;
 pub mod owner;
 pub mod restart;
+pub mod tapes;
 
 use conf::{config_of, mode_of, resolved_of};
 use disk::Disk;
 pub use network::Weather;
 use restart::{Kill, Past};
+use tapes::Tapes;
 
 /// 2026-11-21T10:00:00Z
 const BEGINNING: i64 = 1_795_255_200_000;
@@ -129,6 +131,8 @@ pub struct World {
     /// As any shard sees it: every Call-ID's home.
     homes: Homes,
     relay: Relay,
+    /// What the media threads' taps hear.
+    pub tapes: Tapes,
     lanes: media::Lanes,
     bound: HashSet<media::MediaPort>,
     /// Ports that somebody else has.
@@ -223,7 +227,8 @@ impl World {
             })
             .collect();
         let lanes = config.media.lanes(count);
-        let relay = relay_of(&config, &mut chance);
+        let mut tapes = Tapes::default();
+        let relay = tapes.relay(&config, &mut chance);
         let mut world = Self {
             setup,
             weather: Weather::FAIR,
@@ -238,6 +243,7 @@ impl World {
                 moved: Arc::default(),
             },
             relay,
+            tapes,
             lanes,
             bound: HashSet::new(),
             taken: HashSet::new(),
@@ -638,11 +644,6 @@ impl Stage for World {
     fn faults(&mut self) -> Vec<String> {
         std::mem::take(&mut self.faults)
     }
-}
-
-fn relay_of(config: &Config, chance: &mut Chance) -> Relay {
-    let (media::MediaPort(first), media::MediaPort(last)) = config.media.ranges().span();
-    Relay::new(chance.fork(), first, last, Wall::from_millis(BEGINNING))
 }
 
 fn must(done: Result<(), Refused>) {

@@ -2,11 +2,13 @@ use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::time::Duration;
 
 use super::*;
+use crate::base::id::Id;
 use crate::call::media::InterfaceId;
 use crate::rtp::clip::{Clip, Coding, Play, Repeats};
 use crate::rtp::dtmf::{Digit, Key};
 use crate::rtp::flow::{Counts, MediaNat, Payload, RtcpPort, Stream, Way};
 use crate::rtp::packet;
+use crate::rtp::tap::{self, Channel, Tap};
 
 /// A thread over many ports, what it reports, and the next port to try.
 struct Bench {
@@ -20,7 +22,15 @@ impl Bench {
         Self::with(first, crossbeam_channel::unbounded())
     }
 
-    fn with(first: u16, (sender, reports): (Sender<Report>, Receiver<Report>)) -> Self {
+    fn with(first: u16, reports: (Sender<Report>, Receiver<Report>)) -> Self {
+        Self::recording(first, reports, None)
+    }
+
+    fn recording(
+        first: u16,
+        (sender, reports): (Sender<Report>, Receiver<Report>),
+        taps: Option<Producer>,
+    ) -> Self {
         let settings = Settings {
             addresses: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
             dscp: Dscp::VOICE,
@@ -34,7 +44,7 @@ impl Bench {
                 let _ = sender.send(*report);
             }
         });
-        let thread = MediaThread::start(0, settings, Chance::from_number(1), report);
+        let thread = MediaThread::start(0, settings, Chance::from_number(1), report, taps);
         Self {
             thread: thread.expect("a thread and an epoll"),
             reports,
@@ -164,6 +174,45 @@ fn two_sockets_talk_through_a_joined_pair_and_the_counts_say_so() {
     assert_eq!((counts.packets_in, counts.packets_out, counts.dropped), (5, 5, 0));
     assert_eq!(counts.payload, Some(8));
     assert_eq!(bench.closed(b).packets_in, 5);
+    bench.thread.stop();
+}
+
+#[test]
+fn what_is_heard_is_recorded_from_the_order_on_until_the_flow_ends() {
+    let (producer, mut consumer) = tap::ring(10_000);
+    let mut bench = Bench::recording(15_000, crossbeam_channel::unbounded(), Some(producer));
+    let (caller, callee) = (peer(), peer());
+    let (a, b) = (bench.bound(), bench.bound());
+    bench.order(Order::Open(a, spec(&caller)));
+    bench.order(Order::Open(b, spec(&callee)));
+    bench.order(Order::Join(a, b));
+    bench.settle(a);
+    let tap = Tap {
+        recording: Id::from_bits(7),
+        channel: Channel::Caller,
+    };
+    let mut sent = Vec::new();
+    for seq in 0..4 {
+        if seq == 1 {
+            bench.order(Order::Tap(b, Some(tap)));
+            bench.settle(b);
+        }
+        send(&caller, a, seq);
+        sent.push(receive(&callee, b).seq);
+        send(&callee, b, seq);
+        receive(&caller, a);
+    }
+    bench.closed(b);
+    bench.order(Order::Open(b, spec(&callee)));
+    bench.order(Order::Join(a, b));
+    send(&caller, a, 4);
+    receive(&callee, b);
+    let mut recorded = Vec::new();
+    consumer.take(|heard| {
+        assert_eq!((heard.tap, heard.payload), (tap, &[0xd5; 160][..]));
+        recorded.push(heard.seq);
+    });
+    assert_eq!(recorded, sent[1..]);
     bench.thread.stop();
 }
 

@@ -234,13 +234,9 @@ impl World {
         let length = bytes.len();
         bytes.resize(length + RTP_GROWTH_MAX, 0);
         if let Some(out) = self.relay.rtp(now, port.0, from, &mut bytes, length) {
-            let packet = Packet {
-                from: self.setup.media_address(media::MediaPort(out.port)),
-                to: out.to,
-                bytes: bytes[out.bytes].to_vec(),
-            };
-            self.carry(packet, None);
+            self.media_leaves(out.port, out.to, bytes[out.bytes].to_vec());
         }
+        self.faults.extend(self.tapes.look());
         while let Some((port, keyed)) = self.relay.poll_heard() {
             let port = media::MediaPort(port);
             let shard = self.lanes.shard_of(port);

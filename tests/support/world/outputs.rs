@@ -1,5 +1,6 @@
 //! What the switches and the relay of the simulated server want is carried out, as the shell does, and looked at.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use umbra::call::cdr::Cdr;
@@ -191,6 +192,9 @@ impl World {
     pub(super) fn obey(&mut self, shard: usize, order: &Order) {
         let now = self.at().at;
         let port = order.port();
+        if let Order::Open(..) | Order::Resume(..) | Order::Close(_) = order {
+            self.tapes.tap(port, None);
+        }
         match order {
             Order::Bind(_) | Order::Resume(..) if self.taken.contains(&port.number()) => {
                 self.later(self.bind_delay, What::Report(shard, Report::NotBound(port)));
@@ -215,7 +219,10 @@ impl World {
             Order::Play(_, play) => self.relay.play(now, port.0, play),
             Order::Hush(_) => self.relay.hush(port.0),
             Order::Listen(_, listening) => self.relay.listen(port.0, *listening),
-            Order::Tap(_, tap) => self.relay.tap(port.0, *tap),
+            Order::Tap(_, tap) => {
+                self.tapes.tap(port, *tap);
+                self.relay.tap(port.0, *tap);
+            }
             Order::Count(_) => {
                 let counts = self.relay.counts(now, port.0).unwrap_or_default();
                 self.later(Duration::ZERO, What::Report(shard, Report::Counts(port, counts)));
@@ -241,20 +248,25 @@ impl World {
         self.relay_sends();
     }
 
+    /// The relay sends this from one of its ports.
+    pub(super) fn media_leaves(&mut self, port: u32, to: SocketAddr, bytes: Vec<u8>) {
+        self.tapes.leaves(port, &bytes);
+        let from = self.setup.media_address(media::MediaPort(port));
+        self.carry(Packet { from, to, bytes }, None);
+    }
+
     pub(super) fn relay_sends(&mut self) {
-        let (mut said, setup) = (Vec::new(), &self.setup);
+        let mut said = Vec::new();
         self.relay.speak(self.at().at, |port, to, bytes| {
-            let from = setup.media_address(media::MediaPort(port));
-            let bytes = bytes.to_vec();
-            said.push(Packet { from, to, bytes });
+            said.push((port, to, bytes.to_vec()));
         });
-        for packet in said {
-            self.carry(packet, None);
+        for (port, to, bytes) in said {
+            self.media_leaves(port, to, bytes);
         }
         while let Some((port, to, bytes)) = self.relay.poll_out() {
-            let from = self.setup.media_address(media::MediaPort(port));
-            self.carry(Packet { from, to, bytes }, None);
+            self.media_leaves(port, to, bytes);
         }
+        self.faults.extend(self.tapes.look());
         while let Some((port, rollovers)) = self.relay.poll_rolled() {
             let port = media::MediaPort(port);
             let shard = self.lanes.shard_of(port);

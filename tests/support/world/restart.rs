@@ -18,7 +18,7 @@ use umbra::call::switch::Switch;
 use umbra::masking::table::Table;
 
 use super::disk::SYNC_EVERY;
-use super::{BEGINNING, Reverse, What, World, relay_of};
+use super::{BEGINNING, Reverse, What, World};
 
 /// Calls whose process was away for longer are ended.
 const RESTORE_WITHIN: Duration = Duration::from_secs(120);
@@ -178,7 +178,7 @@ impl World {
         self.past.deaths.push(self.now);
         self.skew_then = self.skew;
         self.switches.clear();
-        self.relay = relay_of(&self.config, &mut self.chance);
+        self.relay = self.tapes.relay(&self.config, &mut self.chance);
         self.bound.clear();
         self.wires.reset_all();
         self.over.clear();

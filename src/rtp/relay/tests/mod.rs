@@ -20,6 +20,7 @@ mod reports;
 mod secure;
 mod silence;
 mod sounds;
+mod taps;
 
 const A: u32 = 20_000;
 const B: u32 = 20_002;

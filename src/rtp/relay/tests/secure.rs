@@ -15,7 +15,7 @@ fn key(number: u64) -> Keying {
 }
 
 /// We seal with key 1, A with key 2.
-fn security() -> Security {
+pub(super) fn security() -> Security {
     Security {
         ours: key(1),
         theirs: key(2),
@@ -24,7 +24,7 @@ fn security() -> Security {
     }
 }
 
-fn secured(remote: SocketAddr, security: &Security) -> FlowSpec {
+pub(super) fn secured(remote: SocketAddr, security: &Security) -> FlowSpec {
     FlowSpec {
         security: Some(Box::new(security.clone())),
         ..spec(remote)
@@ -32,13 +32,13 @@ fn secured(remote: SocketAddr, security: &Security) -> FlowSpec {
 }
 
 /// A's phone.
-struct Phone {
-    seal: Seal,
-    open: Open,
+pub(super) struct Phone {
+    pub(super) seal: Seal,
+    pub(super) open: Open,
 }
 
 impl Phone {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with(&key(2), &key(1))
     }
 
