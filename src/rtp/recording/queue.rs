@@ -50,7 +50,7 @@ impl Queue {
         self.packets.iter()
     }
 
-    /// Takes a packet in, unless it is there already or there is no room.
+    /// Takes a packet in, unless it is there already. Whoever calls has made room.
     pub(super) fn insert(&mut self, seq: i64, ts: i64, holds: Holds, codes: &[u8]) {
         // Mostly it is the newest.
         let after = self
@@ -61,7 +61,7 @@ impl Queue {
             .count();
         let index = self.packets.len() - after;
         let before = index.checked_sub(1).and_then(|index| self.packets.get(index));
-        if self.is_full() || before.is_some_and(|packet| packet.seq == seq) {
+        if before.is_some_and(|packet| packet.seq == seq) {
             return;
         }
         let codes = codes.get(..RECORDING_PACKET_BYTES_MAX).unwrap_or(codes);

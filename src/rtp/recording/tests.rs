@@ -213,6 +213,18 @@ fn packets_out_of_order_and_twice_make_the_same_recording() {
 }
 
 #[test]
+fn a_packet_that_comes_again_and_again_takes_no_room() {
+    let (codes, decoded) = tone(440, 8_000);
+    let mut sent = paced(&codes, 160, 0, Coding::A);
+    let late = sent.remove(20);
+    let again = sent[20].clone();
+    sent.splice(21..21, std::iter::repeat_n(again, 100));
+    sent.insert(121, late);
+    let played = record(Rate::Narrow, &sent, 1_000);
+    same(&played.left, &decoded, ());
+}
+
+#[test]
 fn what_is_lost_is_silence_and_marked() {
     let (codes, decoded) = tone(440, 16_000);
     let mut sent = paced(&codes, 160, 0, Coding::A);
@@ -317,12 +329,12 @@ fn comfort_noise_and_keys_are_silence_and_no_loss() {
         packet.coding = None;
         packet.payload = vec![60];
     }
-    let key = sent[30].timestamp;
     for packet in &mut sent[30..40] {
         packet.payload_type = 101;
         packet.coding = None;
         packet.is_event = true;
-        packet.timestamp = key;
+        // Where an event says that it begins is nobody's clock.
+        packet.timestamp = 2_000_000_000;
         packet.payload = vec![5, 10, 0, 160];
     }
     let played = record(Rate::Narrow, &sent, 1_000);
@@ -354,6 +366,28 @@ fn what_can_not_be_decoded_is_silence_and_said_once() {
             what: unread
         }]
     );
+}
+
+#[test]
+fn a_codec_at_another_clock_than_its_own_is_not_read() {
+    let (codes, _) = tone(440, 8_000);
+    let mut stereo = Stereo::new(Rate::Narrow, BEGUN);
+    for packet in paced(&codes, 160, 0, Coding::A) {
+        stereo.hear(&Heard {
+            clock_hz: 16_000,
+            timestamp: packet.timestamp * 2,
+            ..packet.heard()
+        });
+    }
+    stereo.end(ms(1_000));
+    let mut played = Played::default();
+    played.add_all(&mut stereo, ms(1_000));
+    assert!(played.left.iter().all(|sample| *sample == 0));
+    let unread = What::Unread {
+        channel: Channel::Caller,
+        payload_type: 8,
+    };
+    assert_eq!(played.whats(), [unread]);
 }
 
 /// A tone in each coding, in packets of 20 ms, one coding after the other: 500 ms of each.

@@ -217,7 +217,6 @@ impl Track {
         if heard.clock_hz == 0 {
             return;
         }
-        self.advance(heard.at, sheet);
         let Some(stream) = &mut self.stream else {
             if !heard.is_event {
                 self.begin(heard, keeps);

@@ -81,6 +81,18 @@ fn a_hold_during_which_the_clock_stood_still_is_silence() {
 }
 
 #[test]
+fn a_clock_that_begins_anew_after_a_long_silence_is_followed() {
+    for back in [2_000, 8_000, 1_000_000] {
+        let (played, decoded) = changed(|packet| {
+            packet.at = packet.at + Duration::from_secs(12);
+            packet.timestamp = packet.timestamp.wrapping_sub(back);
+        });
+        same(&played.left[104_000..112_000], &decoded[8_000..], back);
+        assert_eq!(played.whats(), [RESTARTED], "{back}");
+    }
+}
+
+#[test]
 fn a_stray_packet_is_left_out() {
     let (codes, decoded) = tone(440, 16_000);
     for (seq, timestamp) in [
