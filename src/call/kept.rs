@@ -18,9 +18,11 @@ mod end;
 pub(in crate::call) mod form;
 pub(in crate::call) mod ink;
 mod pack;
+mod read;
 
-pub use back::{Fate, Left, Outline, outline};
+pub use back::{Fate, Left};
 pub(super) use pack::{Mark, is_calm, keep};
+pub use read::{Outline, outline};
 
 use crate::base::form::forms;
 

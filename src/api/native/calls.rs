@@ -156,3 +156,34 @@ pub(super) fn silent(silent: Silent) -> ApiError {
 pub(super) fn crossed() -> ApiError {
     ApiError::ours("a shard answered another question than the one it was asked")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::native::support::{Served, live_call};
+
+    #[test]
+    fn the_recording_of_a_call_is_paused_and_goes_on_and_a_call_without_one_says_why() {
+        let served = Served::start();
+        let (first, other) = (
+            live_call(),
+            CallView {
+                call_id: Id::from_bits(8),
+                ..live_call()
+            },
+        );
+        *served.calls.lock().unwrap() = vec![first.clone(), other.clone()];
+        for (what, state) in [("pause", "paused"), ("resume", "on")] {
+            let path = format!("/v1/calls/{}/recording/{what}", first.call_id);
+            let (status, answer) = served.ask("POST", &path, &Value::Null);
+            assert_eq!((status, &answer["recording"]), (200, &json!(state)), "{answer}");
+        }
+        let path = format!("/v1/calls/{}/recording/pause", other.call_id);
+        let (status, fault) = served.ask("POST", &path, &Value::Null);
+        assert_eq!((status, &fault["code"]), (409, &json!("not_recorded")));
+        let message = fault["message"].as_str().unwrap();
+        assert!(message.ends_with("isn't recorded: not asked"), "{message}");
+        let path = format!("/v1/calls/{}/recording/rewind", first.call_id);
+        assert_eq!(served.ask("POST", &path, &Value::Null).0, 404);
+    }
+}

@@ -2,9 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::support::{Served, live_call};
-use crate::base::id::Id;
-use crate::call::port::CallView;
+use super::support::Served;
 use crate::call::reach::Block;
 use crate::telemetry::health::State;
 
@@ -203,31 +201,6 @@ fn paths_methods_and_ids_that_are_not_there_are_answered_in_the_same_form() {
         );
         assert!(fault["message"].is_string());
     }
-}
-
-#[test]
-fn the_recording_of_a_call_is_paused_and_goes_on_and_a_call_without_one_says_why() {
-    let served = Served::start();
-    let (first, other) = (
-        live_call(),
-        CallView {
-            call_id: Id::from_bits(8),
-            ..live_call()
-        },
-    );
-    *served.calls.lock().unwrap() = vec![first.clone(), other.clone()];
-    for (what, state) in [("pause", "paused"), ("resume", "on")] {
-        let path = format!("/v1/calls/{}/recording/{what}", first.call_id);
-        let (status, answer) = served.ask("POST", &path, &Value::Null);
-        assert_eq!((status, &answer["recording"]), (200, &json!(state)), "{answer}");
-    }
-    let path = format!("/v1/calls/{}/recording/pause", other.call_id);
-    let (status, fault) = served.ask("POST", &path, &Value::Null);
-    assert_eq!((status, &fault["code"]), (409, &json!("not_recorded")));
-    let message = fault["message"].as_str().unwrap();
-    assert!(message.ends_with("isn't recorded: not asked"), "{message}");
-    let path = format!("/v1/calls/{}/recording/rewind", first.call_id);
-    assert_eq!(served.ask("POST", &path, &Value::Null).0, 404);
 }
 
 #[test]
