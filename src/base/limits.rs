@@ -577,3 +577,12 @@ pub const RECORDING_MARKS_MAX: usize = 64;
 pub const RECORDING_CHAIN_BYTES_MAX: u64 = 128 << 20;
 /// Recordings that one look deletes as too old.
 pub const RECORDINGS_DELETED_AT_ONCE: usize = 1_000;
+
+/// Bytes between a media thread and the recorder: more than half a second of 500 recorded calls.
+pub const RECORDING_RING_BYTES: usize = 8 << 20;
+/// Bytes of recordings that wait for the disk; what comes beyond is left out, and marked.
+pub const RECORDING_WAITING_BYTES_MAX: usize = 64 << 20;
+/// Orders that wait for the recorder. No recording begins while half of them do, so that those that are open can end.
+pub const RECORDING_ORDERS_MAX: usize = 65_536;
+/// How long after a start recordings of the process before are waited for; then those that nobody goes on with end.
+pub const RECORDING_ABANDONED_AFTER: Duration = Duration::from_secs(60);

@@ -57,6 +57,16 @@ pub enum Order {
     Drop(Id),
 }
 
+impl Order {
+    /// The recording.
+    pub const fn recording(&self) -> Id {
+        match self {
+            Self::Begin(begin) | Self::GoOn(begin) => begin.recording,
+            Self::Pause(id) | Self::Resume(id) | Self::End(id) | Self::Drop(id) => *id,
+        }
+    }
+}
+
 /// A recording that begins, or goes on.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Begin {

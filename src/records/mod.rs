@@ -6,4 +6,5 @@
 pub mod cdr_file;
 pub mod cdr_scan;
 mod folder;
+pub mod recorder;
 pub mod recordings;

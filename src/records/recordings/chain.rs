@@ -218,6 +218,17 @@ pub enum What {
         /// Why.
         why: Unwritten,
     },
+    /// In a dump: whose the packets of an SSRC are, from here on.
+    Stream {
+        /// Whose.
+        channel: Channel,
+        /// The SSRC.
+        ssrc: u32,
+        /// Their payload type.
+        payload_type: u8,
+        /// Its clock, in hertz.
+        clock_hz: u32,
+    },
     /// The medium refused to keep what was written since this block: should it be missing later, this is why.
     NotSynced {
         /// The first of these blocks.
@@ -229,7 +240,7 @@ impl What {
     /// Whether something is missing from here on.
     pub const fn is_gap(self) -> bool {
         match self {
-            Self::Paused | Self::Resumed | Self::NotSynced { .. } => false,
+            Self::Paused | Self::Resumed | Self::Stream { .. } | Self::NotSynced { .. } => false,
             Self::Lost { .. } | Self::Restarted { .. } | Self::Abandoned { .. } | Self::NotWritten { .. } => {
                 true
             }
@@ -367,7 +378,7 @@ pub(super) fn line(text: &str, sha: Sha) -> String {
 }
 
 /// The marks, no more than one line may have: of those beyond, what is missing is added up by channel and cause.
-pub(super) fn fold(mut marks: Vec<Mark>) -> Vec<Mark> {
+pub(in crate::records) fn fold(mut marks: Vec<Mark>) -> Vec<Mark> {
     if marks.len() <= RECORDING_MARKS_MAX {
         return marks;
     }

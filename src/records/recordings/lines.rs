@@ -187,6 +187,7 @@ impl Chain {
             | What::Restarted { .. }
             | What::Abandoned { .. }
             | What::NotWritten { .. }
+            | What::Stream { .. }
             | What::NotSynced { .. } => None,
         });
         turns.next_back().unwrap_or(false)

@@ -235,6 +235,11 @@ impl Pen {
         &self.place
     }
 
+    /// What kind of file it writes, and how many samples a second of each channel.
+    pub const fn kind(&self) -> (Audio, u32) {
+        (self.head.audio, self.head.rate)
+    }
+
     /// Samples of each channel that are written.
     pub const fn samples(&self) -> u64 {
         self.at.samples

@@ -86,6 +86,14 @@ impl Pen {
         })
     }
 
+    /// Nothing of it is kept: its files go.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn discard(self) -> Result<(), Error> {
+        clear(&self.place).map(drop)
+    }
+
     /// Ends a recording that a killed server left, and that nobody goes on with: at its last whole block, with a mark.
     /// `None` if there was nothing in it: then its files are gone.
     ///

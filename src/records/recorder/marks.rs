@@ -1,0 +1,57 @@
+//! What a recording in the making says of itself, as chains say it.
+
+use crate::records::recordings::chain::{Channel, Loss, Mark, Unwritten, What};
+use crate::rtp::recording::{self, dump};
+use crate::rtp::tap;
+
+const fn channel(channel: tap::Channel) -> Channel {
+    match channel {
+        tap::Channel::Caller => Channel::Caller,
+        tap::Channel::Callee => Channel::Callee,
+    }
+}
+
+/// Of audio. `lost` is why packets are missing. `None`: nobody misses anything.
+pub(super) fn of_audio(mark: &recording::Mark, lost: Loss) -> Option<Mark> {
+    let what = match mark.what {
+        recording::What::Paused => What::Paused,
+        recording::What::Resumed => What::Resumed,
+        // Keys and comfort noise.
+        recording::What::Lost { samples: 0, .. } => return None,
+        recording::What::Lost {
+            channel: of, samples, ..
+        } => What::Lost {
+            channel: channel(of),
+            samples,
+            why: lost,
+        },
+        // All of it is there, from where it came.
+        recording::What::Restarted { .. } => return None,
+        recording::What::Unread { channel: of, .. } => What::Lost {
+            channel: channel(of),
+            samples: 0,
+            why: Loss::Codec,
+        },
+    };
+    Some(Mark { at: mark.at, what })
+}
+
+/// Of a dump.
+pub(super) fn of_dump(mark: &dump::Mark) -> Mark {
+    let what = match mark.what {
+        dump::What::Paused => What::Paused,
+        dump::What::Resumed => What::Resumed,
+        dump::What::Stream(whose) => What::Stream {
+            channel: channel(whose.channel),
+            ssrc: whose.ssrc,
+            payload_type: whose.payload_type,
+            clock_hz: whose.clock_hz,
+        },
+        // Of some packets within a second.
+        dump::What::Lost { .. } => What::NotWritten {
+            samples: 0,
+            why: Unwritten::Overload,
+        },
+    };
+    Mark { at: mark.at_ms, what }
+}
