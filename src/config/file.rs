@@ -18,7 +18,7 @@ use crate::masking::quarantine;
 use crate::masking::recording::Since;
 use crate::media::prompts;
 use crate::names;
-use crate::records::cdr_file;
+use crate::records::{cdr_file, recorder};
 use crate::telemetry::log;
 
 /// Threads of one kind.
@@ -110,6 +110,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
     );
     let hep = super::hep::read(&root);
     let default_calls = u32::try_from(limits::CALLS_MAX).unwrap_or(u32::MAX);
+    let (recorded, recordings) = recordings(&root);
     let conf = Conf {
         switch: Config {
             node: name,
@@ -139,7 +140,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
             announcements_max: announcements(&limits),
             // They are read behind the conf.
             prompts: Arc::default(),
-            recordings: recordings(&root),
+            recordings: recorded,
             listeners,
             media,
         },
@@ -149,6 +150,7 @@ pub(super) fn read(source: &Source<'_>) -> (Conf, String) {
         store: path(&root.section("store", "[store]", &["path"]), "path", "data"),
         dns: dns(&root),
         records: records(&root),
+        recordings,
         prompts: prompts(&root),
         tls: super::tls::of_listeners(&sip),
         api: api(&root),
@@ -282,19 +284,49 @@ fn log(root: &Section<'_>) -> log::Config {
     }
 }
 
-/// How calls are recorded. As long as nobody takes recordings, they can't be enabled; nor is there a place for them.
-fn recordings(root: &Section<'_>) -> Option<Recordings> {
-    let keys = ["enabled", "dir", "keep_days", "from", "shortest_ms"];
+/// How calls are recorded, if they are, and where recordings lie.
+fn recordings(root: &Section<'_>) -> (Option<Recordings>, recorder::Config) {
+    let keys = [
+        "enabled",
+        "dir",
+        "keep_days",
+        "at_least_days",
+        "keys",
+        "key",
+        "from",
+        "shortest_ms",
+    ];
     let section = root.section("recordings", "[recordings]", &keys);
-    section.neutral("enabled", "false", "recording is");
-    section.neutral("dir", "\"data/recordings\"", "recording is");
-    section.neutral("keep_days", "30", "recording is");
     let shortest = limits::RECORDING_SHORTEST.as_millis() as u32;
     let recordings = Recordings {
         since: section.choice("from", &Since::NAMES, Since::default()),
         shortest: Duration::from_millis(section.integer("shortest_ms", 0..=60_000, shortest).into()),
     };
-    section.flag("enabled").then_some(recordings)
+    let folder = |text: &str| Ok((!text.is_empty()).then(|| PathBuf::from(text)));
+    let name = |text: &str| match text {
+        "" => Ok(None),
+        name => plain_name(name).map(|()| Some(name.into())),
+    };
+    let config = recorder::Config {
+        dir: path(&section, "dir", "data/recordings"),
+        keep_days: section.integer("keep_days", 1..=36_500, 30),
+        at_least_days: section.integer("at_least_days", 0..=36_500, 0),
+        keys: section.parsed("keys", None, folder),
+        key: section.parsed("key", None, name),
+    };
+    if config.key.is_some() && config.keys.is_none() {
+        section.fault(
+            "key",
+            "the key lies in a folder of keys: set recordings.keys to that",
+        );
+    }
+    if config.at_least_days > config.keep_days {
+        section.fault(
+            "at_least_days",
+            "recordings are deleted after recordings.keep_days: write fewer days, or keep them longer",
+        );
+    }
+    (section.flag("enabled").then_some(recordings), config)
 }
 
 fn bans(root: &Section<'_>) -> Terms {

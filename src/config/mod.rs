@@ -13,7 +13,7 @@ use crate::customer;
 use crate::masking::quarantine;
 use crate::media::prompts;
 use crate::names;
-use crate::records::cdr_file;
+use crate::records::{cdr_file, recorder};
 use crate::telemetry::{hep as copies, log};
 use crate::transport;
 
@@ -62,6 +62,8 @@ pub struct Conf {
     pub dns: names::Config,
     /// CDR files.
     pub records: cdr_file::Config,
+    /// Recordings, if there are any.
+    pub recordings: recorder::Config,
     /// Where prompts come from.
     pub prompts: prompts::Config,
     /// Certificates of the listeners over TLS.

@@ -268,8 +268,12 @@ fn every_fault_of_the_main_file_names_line_text_and_cure() {
             "u.toml:2: rotate = \"1w\": write a time from \"1m\" to \"1d\"",
         ),
         (
-            "[recordings]\ndir = \"/r\"",
-            "u.toml:2: dir = \"/r\": recording is not available in this version; leave the key out, or write dir = \"data/recordings\"",
+            "[recordings]\nkey = \"own\"",
+            "u.toml:2: key = \"own\": the key lies in a folder of keys: set recordings.keys to that",
+        ),
+        (
+            "[recordings]\nat_least_days = 31",
+            "u.toml:2: at_least_days = 31: recordings are deleted after recordings.keep_days: write fewer days, or keep them longer",
         ),
         (
             "[api.aliyun]\nlisten = \"127.0.0.1:8090\"",

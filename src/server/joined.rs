@@ -18,6 +18,7 @@ use crate::customer::asker::Asker;
 use crate::masking::table::Table;
 use crate::names::keeper::Names;
 use crate::records::cdr_file;
+use crate::records::recorder::Recorder;
 use crate::telemetry::alarm::Alarms;
 use crate::telemetry::health::{Health, State};
 use crate::telemetry::hep;
@@ -46,6 +47,8 @@ pub(super) struct Joined {
     /// The API's HTTP address, once it is served.
     pub(super) front: Mutex<Option<Front>>,
     pub(super) records: Weak<cdr_file::Writer>,
+    /// Who records calls, if the conf has any recorded.
+    pub(super) recorder: Option<Weak<Recorder>>,
     pub(super) config: Arc<ArcSwap<Config>>,
     /// The certificates in force.
     pub(super) terms: ArcSwap<Terms>,

@@ -6,6 +6,7 @@ mod export;
 mod gateways;
 mod health;
 mod joined;
+mod media;
 mod prompts;
 mod readings;
 mod reload;
@@ -32,6 +33,7 @@ use crate::config::{Conf, Reading};
 use crate::media::thread::MediaThread;
 use crate::names::keeper::Names;
 use crate::records::cdr_file;
+use crate::records::recorder::Recorder;
 use crate::store::journal::Journal;
 use crate::store::writer::Store;
 use crate::telemetry::health::State;
@@ -90,6 +92,7 @@ pub struct Running {
     board: Arc<Switchboard>,
     http: tokio::runtime::Runtime,
     records: Arc<cdr_file::Writer>,
+    recorder: Option<Arc<Recorder>>,
     journal: Journal,
     store: Store,
     names: Names,
@@ -218,6 +221,12 @@ impl Running {
             // Its panic has been logged where it happened.
             let _ = shard.join();
         }
+        // Everything that was ordered of it is in its mail.
+        if self.recorder.is_some_and(|recorder| !recorder.stop(LAST_WORDS)) {
+            tracing::warn!(
+                "recordings are not all written yet: the next start goes on with them, with the gap marked"
+            );
+        }
         self.shared.export_no_more();
         self.http.shutdown_timeout(Duration::from_millis(500));
         let lost = match Arc::try_unwrap(self.records) {
@@ -342,6 +351,10 @@ impl Running {
             State::Degraded,
             health::pressed(&self.shared.config.load()),
         );
+        if let Some(recorder) = &self.recorder {
+            // Calls go on.
+            set("recordings", State::Degraded, recorder.health());
+        }
         set("clock", State::Degraded, set_back(self.shared.clock.ahead()));
         match (cdrs, journal.records) {
             (Records::Kept, Records::Kept) => Records::Kept,

@@ -27,6 +27,7 @@ impl Readings {
         self.names(page);
         self.shared.write_asking(page);
         self.disk(page);
+        self.recordings(page);
         self.shared.write_gateways(page);
         let sip = &self.shared.sip;
         for (name, help, count) in [
@@ -321,6 +322,57 @@ impl Readings {
             "How long the log took to write and sync one group of writes.",
             self.store.appends(),
         );
+    }
+}
+
+impl Readings {
+    /// Nothing where no call is recorded.
+    fn recordings(&self, page: &mut Page) {
+        let recorder = self.shared.recorder.as_ref().and_then(Weak::upgrade);
+        let Some(counts) = recorder.map(|recorder| recorder.counts()) else {
+            return;
+        };
+        page.one(
+            Kind::Gauge,
+            "umbra_recordings_open",
+            "Recordings that are being written.",
+            counts.open,
+        );
+        page.one(
+            Kind::Gauge,
+            "umbra_recordings_waiting_bytes",
+            "Bytes of recordings that wait for the disk.",
+            counts.waiting_bytes,
+        );
+        for (name, help, count) in [
+            (
+                "umbra_recordings_written_bytes",
+                "Bytes of recordings that were written, as they are before they are sealed.",
+                counts.written_bytes,
+            ),
+            (
+                "umbra_recordings_gaps",
+                "Recordings of which something is missing that was heard, by one cause each.",
+                counts.gaps,
+            ),
+            (
+                "umbra_recordings_lost",
+                "Recordings of which nothing is kept.",
+                counts.lost,
+            ),
+            (
+                "umbra_recordings_missed_packets",
+                "RTP packets that came faster than the recorder took them.",
+                counts.missed_packets,
+            ),
+            (
+                "umbra_recordings_refused_orders",
+                "Orders to the recorder that found no room.",
+                counts.refused_orders,
+            ),
+        ] {
+            page.one(Kind::Counter, name, help, count);
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use crate::call::switch::Switch;
 use crate::masking::request::Write;
 use crate::media::thread::MediaThread;
 use crate::records::cdr_file;
+use crate::records::recorder::Recorder;
 use crate::sip::message::Message;
 use crate::sip::path::Path;
 use crate::store::journal::Journal;
@@ -38,6 +39,8 @@ pub(super) struct Room {
     pub(super) index: usize,
     pub(super) shared: Arc<Joined>,
     pub(super) media: Arc<OnceLock<Vec<MediaThread>>>,
+    /// Who records calls, if the conf has any recorded.
+    pub(super) recorder: Option<Arc<Recorder>>,
     /// Whose port is which.
     pub(super) lanes: Lanes,
     pub(super) journal: Journal,
@@ -168,8 +171,11 @@ impl Room {
             match output {
                 Output::Send { to, bytes } => outbox.send(to, bytes),
                 Output::Media(order) => self.orders.push(order),
-                // The conf never has recordings: nobody could take them yet.
-                Output::Record(_) => {}
+                Output::Record(order) => {
+                    if let Some(recorder) = &self.recorder {
+                        recorder.order(self.index, self.shared.clock.now(), order);
+                    }
+                }
                 Output::Event(event) => {
                     self.shared.metrics.event(&event);
                     tracing::debug!(call = %event.call_id, "{}", call_line::moment(event.what));

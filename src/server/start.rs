@@ -22,14 +22,12 @@ use crate::base::limits::{DNS_PATIENCE, PROMPT_UPLOAD_TIME};
 use crate::base::shard::Shard;
 use crate::call::cdr::Cdr;
 use crate::call::emergency;
-use crate::call::media::{Lanes, Report};
 use crate::call::port::CallEntry;
 use crate::call::reach::Reach;
 use crate::call::switch::Switch;
 use crate::call::targets::Resolved;
 use crate::config::{self, Conf};
 use crate::media::socket::raise_file_limit;
-use crate::media::thread::{MediaThread, Settings};
 use crate::names::Wanted;
 use crate::names::keeper::Names;
 use crate::records::cdr_file;
@@ -57,6 +55,7 @@ use super::certificates::told;
 use super::gateways;
 use super::health::{no_handover, other_files, too_few_files};
 use super::joined::{Joined, Wish, say_to};
+use super::media::{Post, start_media, start_recorder};
 use super::prompts;
 use super::readings::Readings;
 use super::reload::{Front, InForce, listen};
@@ -149,7 +148,8 @@ pub fn start(mut conf: Conf, reading: Option<config::Reading>) -> anyhow::Result
         lanes: lanes.clone(),
     };
     // People are talking: what they say goes on before anything else is opened.
-    let media = start_media(&conf, started, files, &clock, &mut chance, &post)?;
+    let (recorder, taps) = start_recorder(&conf, &clock, &post)?;
+    let media = start_media(&conf, (started, files), &clock, &mut chance, &post, taps)?;
     let threads = media.get().map_or(&[][..], Vec::as_slice);
     room::give_orders(threads, &lanes, left.media.drain(..), &health);
     let media_after = started.elapsed();
@@ -179,6 +179,7 @@ pub fn start(mut conf: Conf, reading: Option<config::Reading>) -> anyhow::Result
         )),
         front: Mutex::default(),
         records: Arc::downgrade(&records),
+        recorder: recorder.as_ref().map(Arc::downgrade),
         log,
         alarms: Alarms::new(health.clone()),
         clock: clock.clone(),
@@ -240,6 +241,7 @@ pub fn start(mut conf: Conf, reading: Option<config::Reading>) -> anyhow::Result
             index: shard.index,
             shared: shared.clone(),
             media: media.clone(),
+            recorder: recorder.clone(),
             lanes: lanes.clone(),
             journal: journal.clone(),
             records: records.clone(),
@@ -322,6 +324,7 @@ pub fn start(mut conf: Conf, reading: Option<config::Reading>) -> anyhow::Result
         board,
         http,
         records,
+        recorder,
         journal,
         store,
         names,
@@ -517,26 +520,6 @@ fn owner(
     }
 }
 
-/// Where the media threads' reports go: what comes before the shards run waits for them.
-#[derive(Clone)]
-struct Post {
-    doors: Arc<[Door]>,
-    health: Arc<Health>,
-    lanes: Lanes,
-}
-
-impl Post {
-    /// Brings each report to the shard that has its port.
-    fn bring(&self, reports: &[Report]) {
-        for (shard, door) in self.doors.iter().enumerate() {
-            let of_shard = reports
-                .iter()
-                .filter(|report| self.lanes.shard_of(report.port()) == shard);
-            say_to(&self.health, door, of_shard.map(|report| Message::Media(*report)));
-        }
-    }
-}
-
 /// Starts the thread that keeps the names of gateways; what it finds waits for the shards.
 fn start_names(health: &Arc<Health>, doors: &Arc<[Door]>, chance: &mut Chance) -> anyhow::Result<Names> {
     let (health, doors) = (health.clone(), doors.clone());
@@ -545,47 +528,6 @@ fn start_names(health: &Arc<Health>, doors: &Arc<[Door]>, chance: &mut Chance) -
         doors.iter().for_each(say);
     };
     Names::start(chance.fork(), tell).context("no thread for DNS")
-}
-
-/// Starts the media threads. Nothing but the doors of the shards is needed for them: not the store, nor the shards
-/// themselves.
-fn start_media(
-    conf: &Conf,
-    started: std::time::Instant,
-    files: usize,
-    clock: &Clock,
-    chance: &mut Chance,
-    post: &Post,
-) -> anyhow::Result<Arc<OnceLock<Vec<MediaThread>>>> {
-    let media = &conf.switch.media;
-    for interface in &media.interfaces {
-        std::net::UdpSocket::bind((interface.address, 0)).with_context(|| {
-            format!(
-                "the media address {} ({}) can't be used: is it an address of this machine?",
-                interface.address, interface.name
-            )
-        })?;
-    }
-    let settings = Settings {
-        addresses: media.interfaces.iter().map(|i| i.address).collect(),
-        dscp: media.dscp,
-        ranges: media.ranges(),
-        pairs_max: files.saturating_sub(other_files(&conf.switch.listeners)) / 2 / media.threads.max(1),
-        started,
-        wall_at_start: clock.now().wall_of(crate::base::time::Instant::default()),
-    };
-    let threads = (0..media.threads)
-        .map(|index| {
-            let post = post.clone();
-            let report = Box::new(move |reports: &[Report]| post.bring(reports));
-            // No recorder runs in this process, and no call asks for one.
-            MediaThread::start(index, settings.clone(), chance.fork(), report, None)
-        })
-        .collect::<Result<Vec<_>, _>>()
-        .context("no thread for media")?;
-    let cell = OnceLock::new();
-    let _ = cell.set(threads);
-    Ok(Arc::new(cell))
 }
 
 /// The control socket, and the HTTP address if the conf names one on loopback.

@@ -6,11 +6,21 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::server::{A, B, CALLEE, CARRIER, PATIENCE, X};
 
 const PACE: Duration = Duration::from_millis(20);
+/// Bytes of a packet's audio.
+const FRAME: usize = 160;
+
+/// What a side says over and over, in A-law: whole packets.
+pub type Words = Arc<[u8]>;
+
+/// Nothing.
+fn silence() -> Words {
+    [0xD5; FRAME].into()
+}
 
 /// The called party's phone before anybody calls: where the trunk's gateway is.
 pub struct Callee {
@@ -32,6 +42,12 @@ impl Callee {
         Self { sip }
     }
 
+    /// Another phone at the same place.
+    pub fn another(&self) -> Self {
+        let sip = self.sip.try_clone().expect("the same");
+        Self { sip }
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.sip.local_addr().expect("bound")
@@ -41,6 +57,8 @@ impl Callee {
 /// A call that is up, both sides talking.
 pub struct Talk {
     server: SocketAddr,
+    /// The number that A calls.
+    x: &'static str,
     sip: UdpSocket,
     callee: Callee,
     id: String,
@@ -57,6 +75,8 @@ pub struct Talk {
 struct Voice {
     heard: Arc<Heard>,
     sent: Arc<AtomicU64>,
+    /// When it began to speak.
+    began: Option<SystemTime>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -76,6 +96,7 @@ impl Talk {
         sip.set_read_timeout(Some(PATIENCE)).expect("not zero");
         Self {
             server,
+            x: X,
             sip,
             callee,
             id: format!("talk{n}"),
@@ -89,7 +110,13 @@ impl Talk {
 
     /// A calls B through X; when this returns, both have heard each other. `n` tells calls apart.
     pub fn begin(server: SocketAddr, callee: Callee, n: u32) -> Self {
+        Self::saying(server, callee, n, X, [silence(), silence()])
+    }
+
+    /// The same through another number, and each side says something.
+    pub fn saying(server: SocketAddr, callee: Callee, n: u32, x: &'static str, words: [Words; 2]) -> Self {
         let mut talk = Self::of(server, callee, n);
+        talk.x = x;
         let rtp = [CARRIER, CALLEE].map(|ip| UdpSocket::bind((ip, 0)).expect("a port"));
         let [a_rtp, b_rtp] = rtp.each_ref().map(|rtp| rtp.local_addr().expect("bound"));
         talk.request("INVITE", 1, &sdp(a_rtp));
@@ -101,8 +128,9 @@ impl Talk {
         talk.request("ACK", 1, "");
         hear(&talk.callee.sip, "ACK ");
         let [a_socket, b_socket] = rtp;
-        talk.a = Voice::start(a_socket, media_of(&answer), 1 + 2 * n);
-        talk.b = Voice::start(b_socket, media_of(&talk.invite), 2 + 2 * n);
+        let [a_words, b_words] = words;
+        talk.a = Voice::start(a_socket, media_of(&answer), 1 + 2 * n, a_words);
+        talk.b = Voice::start(b_socket, media_of(&talk.invite), 2 + 2 * n, b_words);
         talk.both_hear();
         talk
     }
@@ -169,6 +197,11 @@ impl Talk {
         [&self.a, &self.b].map(|voice| voice.heard.ssrcs.lock().expect("whole").len())
     }
 
+    /// When each side began to speak.
+    pub fn began(&self) -> [SystemTime; 2] {
+        [&self.a, &self.b].map(|voice| voice.began.expect("it speaks"))
+    }
+
     /// How many packets the more talkative side has sent.
     pub fn sent(&self) -> u64 {
         let of = |voice: &Voice| voice.sent.load(Ordering::Relaxed);
@@ -204,15 +237,15 @@ impl Talk {
 
     fn request(&self, method: &str, cseq: u32, body: &str) {
         let here = self.sip.local_addr().expect("bound");
-        let (server, id, to) = (self.server, &self.id, &self.to_tag);
+        let (server, id, to, x) = (self.server, &self.id, &self.to_tag, self.x);
         let to = if to.is_empty() {
             String::new()
         } else {
             format!(";tag={to}")
         };
         let text = format!(
-            "{method} sip:{X}@{server} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bK{id}{method};rport\r\n\
-             From: <sip:{A}@{here}>;tag=a{id}\r\nTo: <sip:{X}@{server}>{to}\r\nCall-ID: {id}\r\nCSeq: {cseq} {method}\r\n\
+            "{method} sip:{x}@{server} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bK{id}{method};rport\r\n\
+             From: <sip:{A}@{here}>;tag=a{id}\r\nTo: <sip:{x}@{server}>{to}\r\nCall-ID: {id}\r\nCSeq: {cseq} {method}\r\n\
              Contact: <sip:{A}@{here}>\r\nMax-Forwards: 70\r\nContent-Type: application/sdp\r\n\
              Content-Length: {}\r\n\r\n{body}",
             body.len()
@@ -232,31 +265,40 @@ impl Voice {
         Self {
             heard: Arc::default(),
             sent: Arc::default(),
+            began: None,
             stop: Arc::default(),
             threads: Vec::new(),
         }
     }
 
-    /// Talks to `there` and listens.
-    fn start(socket: UdpSocket, there: SocketAddr, ssrc: u32) -> Self {
+    /// Says that to `there`, and listens.
+    fn start(socket: UdpSocket, there: SocketAddr, ssrc: u32, words: Words) -> Self {
         socket.set_read_timeout(Some(PACE)).expect("not zero");
         let mut voice = Self::silent();
         let (mouth, stop) = (socket.try_clone().expect("the same"), voice.stop.clone());
         let sent = voice.sent.clone();
+        voice.began = Some(SystemTime::now());
+        let began = Instant::now();
         voice.threads.push(thread::spawn(move || {
-            let mut packet = [0xD5; 172];
+            let mut packet = [0; 12 + FRAME];
             packet[..2].copy_from_slice(&[0x80, 8]);
             packet[8..12].copy_from_slice(&ssrc.to_be_bytes());
             for n in 0_u32.. {
                 if stop.load(Ordering::Relaxed) {
                     return;
                 }
+                // By one clock: whoever is late once isn't late for ever.
+                thread::sleep((PACE * n).saturating_sub(began.elapsed()));
+                let frame = words
+                    .chunks_exact(FRAME)
+                    .cycle()
+                    .nth(n as usize % (words.len() / FRAME));
+                packet[12..].copy_from_slice(frame.expect("they say something"));
                 packet[2..4].copy_from_slice(&(n as u16).to_be_bytes());
                 packet[4..8].copy_from_slice(&(n.wrapping_mul(160)).to_be_bytes());
                 // Nobody may be there just now.
                 let _ = mouth.send_to(&packet, there);
                 sent.fetch_add(1, Ordering::Relaxed);
-                thread::sleep(PACE);
             }
         }));
         let (heard, stop) = (voice.heard.clone(), voice.stop.clone());

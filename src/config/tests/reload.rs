@@ -35,7 +35,7 @@ fn comments() -> Vec<(String, String)> {
 #[test]
 fn the_one_list_of_keys_has_every_key_of_the_shipped_file_and_its_comment_says_the_same() {
     // Kept out of the shipped file: short forms and later features have a line of their own there.
-    let unshipped = |key: &str| key == "media.interface" || key.starts_with("recordings.");
+    let unshipped = |key: &str| key == "media.interface";
     let comments = comments();
     for key in keys_of(SHIPPED) {
         let takes = KEYS.iter().find(|(name, _)| *name == key);
@@ -88,6 +88,13 @@ fn another(key: &str) -> Option<&'static str> {
         "records.cdr_dir" => Some("\"elsewhere/cdr\""),
         "records.rotate" => Some("\"2h\""),
         "records.keep_days" => Some("30"),
+        "recordings.enabled" => Some("true"),
+        "recordings.dir" => Some("\"elsewhere/recordings\""),
+        "recordings.keep_days" => Some("90"),
+        "recordings.at_least_days" => Some("10"),
+        "recordings.keys" => Some("\"elsewhere/keys\""),
+        // It is nothing without a folder; the others are nothing while nothing is recorded. A test of their own has both.
+        "recordings.key" | "recordings.from" | "recordings.shortest_ms" => None,
         "bans.after" => Some("0"),
         "bans.first" => Some("\"30s\""),
         "bans.longest" => Some("\"1h\""),
@@ -266,6 +273,26 @@ fn every_key_of_a_trunk_is_taken_by_a_reload() {
         };
         assert_eq!(reload.taken, said, "{key}");
     }
+}
+
+#[test]
+fn a_server_that_records_takes_by_a_reload_from_when_on_and_never_where_or_with_which_key() {
+    let reading = |text: &str| Reading::of_texts("conf/umbra.toml", text, "conf/trunks.toml", SHIPPED_TRUNKS);
+    let text = with("recordings.enabled", "true");
+    let old = reading(&text);
+    let new = text
+        .replace("from = \"answer\"", "from = \"early_media\"")
+        .replace("shortest_ms = 1000", "shortest_ms = 0")
+        .replace("keys = \"\"", "keys = \"k\"")
+        .replace("key = \"\"", "key = \"own\"");
+    let reload = old.reload(&reading(&new)).expect("it is right");
+    assert_eq!(reload.taken, ["recordings.from", "recordings.shortest_ms"]);
+    assert_eq!(reload.waiting, ["recordings.key", "recordings.keys"]);
+    let recordings = reload.conf.switch.recordings.expect("it records");
+    assert_eq!(
+        (recordings.shortest, reload.conf.recordings.key),
+        (Duration::ZERO, None)
+    );
 }
 
 #[test]

@@ -38,17 +38,19 @@ pub(super) struct Ear {
     /// Those with orders that are obeyed behind the packets.
     late: Vec<Id>,
     missed: u64,
-    out: Out,
+    pub(super) out: Out,
     polled: Instant,
     news: Receiver<News>,
 }
 
 /// Where pieces go.
-struct Out {
+pub(super) struct Out {
     shared: Arc<Shared>,
     jobs: Sender<Job>,
     /// Packets were missed, and when that was seen last.
     overrun: Option<Instant>,
+    /// Bytes that may wait.
+    pub(super) waiting_max: usize,
 }
 
 /// A recording that isn't over.
@@ -69,7 +71,9 @@ enum Stage {
     Audio(Box<Stereo>),
     Dump(Box<Dump>, Span),
     /// The scribe looks for what a process before left; what is heard meanwhile is a part of the gap.
-    Opening { is_paused: bool },
+    Opening {
+        is_paused: bool,
+    },
 }
 
 /// Where a dump began, and where it ended.
@@ -102,6 +106,7 @@ impl Ear {
                 shared: shared.clone(),
                 jobs,
                 overrun: None,
+                waiting_max: RECORDING_WAITING_BYTES_MAX,
             },
             shared,
             rings,
@@ -112,6 +117,12 @@ impl Ear {
             polled: Instant::default(),
             news,
         }
+    }
+
+    /// From now on it listens at this ring.
+    #[cfg(test)]
+    pub(super) fn hear_only(&mut self, ring: Consumer) {
+        self.rings = vec![ring];
     }
 
     pub(super) fn run(mut self) {
@@ -338,7 +349,7 @@ impl Ear {
     }
 
     /// What was heard so far is given out; what isn't over stays open for the process that comes next.
-    fn leave(mut self, now: Now) {
+    pub(super) fn leave(mut self, now: Now) {
         for (id, mut open) in self.open.drain() {
             self.out.give_rest(id, &mut open, now.at);
         }
@@ -393,7 +404,7 @@ impl Out {
 
     /// Whether another recording can begin.
     fn has_room(&self) -> bool {
-        self.shared.status.counts().waiting_bytes < RECORDING_WAITING_BYTES_MAX
+        self.shared.status.counts().waiting_bytes < self.waiting_max
     }
 
     fn give_whole(&self, id: Id, open: &mut Open, now: Instant) {
@@ -423,7 +434,7 @@ impl Out {
     fn give(&self, id: Id, open: &mut Open, mut piece: Piece) {
         open.until = open.until.max(piece.until());
         piece.mark_before(std::mem::take(&mut open.marks));
-        if self.shared.status.wait(piece.weight(), RECORDING_WAITING_BYTES_MAX) {
+        if self.shared.status.wait(piece.weight(), self.waiting_max) {
             return self.job(Job::Write(id, piece));
         }
         // The scribe finds that it is missing.
@@ -454,7 +465,11 @@ impl Out {
 fn of_block(block: Block, lost: Loss) -> Piece {
     Piece {
         from: block.from,
-        marks: block.marks.iter().filter_map(|mark| of_audio(mark, lost)).collect(),
+        marks: block
+            .marks
+            .iter()
+            .filter_map(|mark| of_audio(mark, lost))
+            .collect(),
         content: Content::Frames(block.frames),
     }
 }

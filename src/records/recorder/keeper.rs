@@ -40,7 +40,9 @@ pub(super) fn look(shared: &Shared, now: Wall) {
             continue;
         };
         match Pen::end_left(&index.place(entry), settings.sealing.keys()) {
-            Ok(_) => tracing::info!("the recording {id} of a server before has no call any more: it ends where it was left"),
+            Ok(_) => tracing::info!(
+                "the recording {id} of a server before has no call any more: it ends where it was left"
+            ),
             Err(error) => tracing::warn!("a recording that a server before left can't be ended: {error}"),
         }
     }

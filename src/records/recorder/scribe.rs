@@ -138,10 +138,13 @@ impl Scribe {
         for id in stuck {
             self.try_again(id);
         }
-        let pens = self.sheets.values_mut().filter_map(|sheet| match &mut sheet.stage {
-            Stage::Open(pen) => Some(pen.as_mut()),
-            Stage::Begins | Stage::GoesOn => None,
-        });
+        let pens = self
+            .sheets
+            .values_mut()
+            .filter_map(|sheet| match &mut sheet.stage {
+                Stage::Open(pen) => Some(pen.as_mut()),
+                Stage::Begins | Stage::GoesOn => None,
+            });
         match Pen::sync_all(&self.shared.settings.config.dir, pens) {
             Ok(()) if self.sheets.values().any(|sheet| sheet.is_stuck) => {}
             Ok(()) if self.shared.status.trouble().is_some() => self.look_at_folder(),

@@ -44,7 +44,7 @@ mod fault {
 }
 
 #[cfg(test)]
-pub(super) mod fault {
+pub(in crate::records) mod fault {
     //! The disk of the test that runs on this thread.
 
     use std::cell::Cell;

@@ -15,7 +15,7 @@
 //! finds it, [`retention`] ends it, and [`seal`] keeps it from whoever hasn't the account's key.
 
 pub mod chain;
-mod disk;
+pub(super) mod disk;
 pub mod index;
 mod lines;
 pub mod pen;

@@ -1,0 +1,579 @@
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+use tempfile::TempDir;
+
+use super::jobs::Job;
+use super::*;
+use crate::base::id::Id;
+use crate::base::time::{Instant, Wall};
+use crate::call::recording::{Begin, Sound};
+use crate::records::recordings::Place;
+use crate::records::recordings::chain::{Cipher, Mark, Unwritten, What};
+use crate::records::recordings::disk::fault;
+use crate::records::recordings::index::{Index, State};
+use crate::records::recordings::read::Reader;
+use crate::records::recordings::seal::Keys;
+use crate::records::recordings::verify::{Verdict, verify};
+use crate::rtp::clip::Coding;
+use crate::rtp::g711::Law;
+use crate::rtp::recording::dump;
+use crate::rtp::tap::{Channel, Heard, Producer, Tap, Taps as _, ring};
+use crate::rtp::wav;
+
+const ROUND: Duration = Duration::from_millis(20);
+const PACKET: usize = 160;
+
+fn noon() -> Wall {
+    Wall::from_millis(1_795_255_200_000)
+}
+
+fn id(number: u128) -> Id {
+    Id::from_bits(number)
+}
+
+/// A recorder whose threads are this one, with a clock that is set by hand.
+struct Stage {
+    shared: Arc<Shared>,
+    ear: Ear,
+    scribe: Scribe,
+    jobs: Receiver<Job>,
+    orders: Sender<Ordered>,
+    ring: Producer,
+    clock: Arc<AtomicU64>,
+    told: Arc<Mutex<Vec<Report>>>,
+    rounds: u32,
+    /// Who speaks, and what is heard of it in each packet.
+    speaking: Vec<(Tap, Option<Coding>, [u8; PACKET])>,
+}
+
+impl Stage {
+    /// So many milliseconds after noon.
+    fn at(dir: &Path, ms: u64) -> Self {
+        Self::with(dir, ms, Sealing::default())
+    }
+
+    fn with(dir: &Path, ms: u64, sealing: Sealing) -> Self {
+        let clock = Arc::new(AtomicU64::new(ms));
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let shared = Arc::new(Shared {
+            settings: Settings {
+                config: Config {
+                    dir: dir.to_owned(),
+                    keep_days: 30,
+                    at_least_days: 0,
+                    keys: None,
+                    key: None,
+                },
+                node: "one".into(),
+                sealing,
+                clock: Box::new({
+                    let clock = clock.clone();
+                    move || now(clock.load(Ordering::Relaxed))
+                }),
+                tell: Box::new({
+                    let told = told.clone();
+                    move |_, report| told.lock().unwrap().push(report)
+                }),
+            },
+            status: Status::default(),
+            leaves: AtomicBool::new(false),
+        });
+        let (orders, inbox) = crossbeam_channel::unbounded();
+        let (sender, jobs) = crossbeam_channel::unbounded();
+        let (news, tidings) = crossbeam_channel::unbounded();
+        let (producer, consumer) = ring(1 << 20);
+        Self {
+            ear: Ear::new(shared.clone(), vec![consumer], inbox, sender, tidings),
+            scribe: Scribe::new(shared.clone(), news),
+            shared,
+            jobs,
+            orders,
+            ring: producer,
+            clock,
+            told,
+            rounds: 0,
+            speaking: Vec::new(),
+        }
+    }
+
+    fn now(&self) -> Now {
+        self.shared.now()
+    }
+
+    fn order(&self, order: Order) {
+        let (shard, now) = (0, self.now());
+        let _ = self.orders.send(Ordered { shard, now, order });
+    }
+
+    fn begin(&self, number: u128, sounds: Sound) -> Box<Begin> {
+        let now = self.now();
+        Box::new(Begin {
+            recording: id(number),
+            call_id: id(number),
+            binding_id: None,
+            account: "acme".into(),
+            began: now.wall,
+            at: now.at,
+            lasted: Duration::ZERO,
+            sounds,
+        })
+    }
+
+    /// From now on both sides of it say one value each, the caller 1000 and the callee -2000, as near as A-law has it.
+    fn speaks(&mut self, number: u128) {
+        for (channel, value) in [(Channel::Caller, 1_000), (Channel::Callee, -2_000)] {
+            let recording = id(number);
+            let tap = Tap { recording, channel };
+            let coded = Law::A.encode(value);
+            self.speaking.push((tap, Some(Coding::A), [coded; PACKET]));
+        }
+    }
+
+    fn scribes(&mut self) {
+        while let Ok(job) = self.jobs.try_recv() {
+            self.scribe.take(job);
+        }
+    }
+
+    /// So much time goes by.
+    fn run(&mut self, time: Duration) {
+        for _ in 0..time.as_millis() / ROUND.as_millis() {
+            self.rounds += 1;
+            let at = self.now().at;
+            for (tap, coding, payload) in &self.speaking {
+                self.ring.hear(&Heard {
+                    tap: *tap,
+                    at,
+                    ssrc: 7,
+                    seq: self.rounds as u16,
+                    timestamp: self.rounds * PACKET as u32,
+                    clock_hz: 8_000,
+                    payload_type: 8,
+                    coding: *coding,
+                    is_event: false,
+                    payload,
+                });
+            }
+            self.clock.fetch_add(ROUND.as_millis() as u64, Ordering::Relaxed);
+            self.ear.round(self.shared.now());
+            self.scribes();
+            if self.rounds.is_multiple_of(50) {
+                self.scribe.turn();
+            }
+        }
+    }
+
+    fn told(&self) -> Vec<Report> {
+        std::mem::take(&mut self.told.lock().unwrap())
+    }
+
+    fn place(&self, number: u128) -> Place {
+        Place::of(&self.shared.settings.config.dir, id(number), noon())
+    }
+}
+
+fn now(ms: u64) -> Now {
+    Now {
+        at: Instant::from_micros(77_000_000 + ms * 1_000),
+        wall: noon().plus(Duration::from_millis(ms)),
+    }
+}
+
+fn seconds(s: u64) -> Duration {
+    Duration::from_secs(s)
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+/// Left and right samples, and the marks.
+fn read(place: &Place) -> (Vec<[i16; 2]>, Vec<Mark>) {
+    let mut reader = Reader::open(place, &Keys::default()).expect("it can be opened");
+    let marks = reader.marks().copied().collect();
+    let mut bytes = vec![0; reader.bytes() as usize];
+    reader.read_at(0, &mut bytes).expect("it can be read");
+    let wav = wav::read(&bytes).expect("a WAV file");
+    let frames = wav.data().chunks_exact(4);
+    let frame = |b: &[u8]| [i16::from_le_bytes([b[0], b[1]]), i16::from_le_bytes([b[2], b[3]])];
+    (frames.map(frame).collect(), marks)
+}
+
+fn is_whole(place: &Place) -> Option<u64> {
+    match verify(place, &Keys::default()).expect("it can be read") {
+        Verdict::Whole { gaps, .. } => Some(gaps),
+        Verdict::Unfinished { .. } | Verdict::Torn { .. } | Verdict::Changed { .. } => None,
+    }
+}
+
+/// How many frames of these both voices are in, the caller's left.
+fn both(frames: &[[i16; 2]]) -> usize {
+    let is_both = |[left, right]: &&[i16; 2]| (900..1_100).contains(left) && (-2_200..-1_800).contains(right);
+    frames.iter().filter(is_both).count()
+}
+
+#[test]
+fn a_call_is_recorded_as_it_was_heard_and_is_whole_when_it_is_over() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
+    stage.speaks(1);
+    stage.run(seconds(3));
+    assert_eq!(stage.shared.status.counts().open, 1);
+    stage.order(Order::End(id(1)));
+    stage.run(ROUND);
+    let (frames, marks) = read(&stage.place(1));
+    assert_eq!(frames.len(), 24_000);
+    assert!(both(&frames) > 23_800, "{}", both(&frames));
+    assert_eq!((marks, is_whole(&stage.place(1))), (vec![], Some(0)));
+    assert_eq!(stage.told(), []);
+    let counts = stage.shared.status.counts();
+    assert_eq!(
+        (counts.open, counts.waiting_bytes, counts.written_bytes),
+        (0, 0, 96_000)
+    );
+}
+
+#[test]
+fn what_is_said_in_a_pause_is_not_kept_and_what_was_said_just_before_is() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
+    stage.speaks(1);
+    stage.run(seconds(2));
+    stage.order(Order::Pause(id(1)));
+    stage.run(seconds(1));
+    stage.order(Order::Resume(id(1)));
+    stage.run(seconds(1));
+    stage.order(Order::End(id(1)));
+    stage.run(ROUND);
+    let (frames, marks) = read(&stage.place(1));
+    assert!(both(&frames[..16_000]) > 15_600, "{}", both(&frames[..16_000]));
+    assert_eq!(both(&frames[16_000..24_000]), 0);
+    assert!(both(&frames[24_000..]) > 7_600, "{}", both(&frames[24_000..]));
+    let whats: Vec<What> = marks.iter().map(|mark| mark.what).collect();
+    assert_eq!(whats, [What::Paused, What::Resumed]);
+}
+
+#[test]
+fn a_recording_of_a_killed_server_goes_on_in_the_same_file_with_the_gap_marked() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    let begin = stage.begin(1, Sound::Narrow);
+    stage.order(Order::Begin(begin.clone()));
+    stage.speaks(1);
+    stage.run(seconds(4));
+    drop(stage);
+    let mut stage = Stage::at(dir.path(), 6_000);
+    stage.order(Order::GoOn(begin));
+    stage.run(ROUND);
+    stage.speaks(1);
+    stage.run(seconds(2));
+    stage.order(Order::End(id(1)));
+    stage.run(ROUND);
+    assert_eq!(is_whole(&stage.place(1)), Some(1));
+    let (frames, marks) = read(&stage.place(1));
+    assert!((64_000..64_500).contains(&frames.len()), "{}", frames.len());
+    assert!(both(&frames[..24_000]) > 23_800);
+    assert_eq!(both(&frames[32_000..48_000]), 0);
+    assert!(both(&frames[48_000..]) > 15_000, "{}", both(&frames[48_000..]));
+    assert!(
+        matches!(
+            marks[0].what,
+            What::Restarted {
+                silent_ms: 2_000..=3_500,
+                ..
+            }
+        ),
+        "{marks:?}"
+    );
+}
+
+#[test]
+fn a_server_that_stops_leaves_what_is_not_over_to_the_next_one_with_all_that_was_heard() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    let begin = stage.begin(1, Sound::Narrow);
+    stage.order(Order::Begin(begin.clone()));
+    stage.speaks(1);
+    stage.run(Duration::from_millis(2_500));
+    let (now, place) = (stage.now(), stage.place(1));
+    let Stage {
+        ear,
+        mut scribe,
+        jobs,
+        ..
+    } = stage;
+    ear.leave(now);
+    let gone = jobs.try_iter().map(|job| scribe.take(job)).last();
+    assert_eq!(gone, Some(false));
+    let found = verify(&place, &Keys::default()).expect("it can be read");
+    assert!(
+        matches!(found, Verdict::Unfinished { samples: 20_000, .. }),
+        "{found:?}"
+    );
+    let mut next = Stage::at(dir.path(), 2_600);
+    next.order(Order::GoOn(begin));
+    next.order(Order::End(id(1)));
+    next.run(ROUND);
+    assert_eq!(is_whole(&place), Some(1));
+}
+
+#[test]
+fn one_that_nobody_goes_on_with_ends_and_one_that_is_open_does_not() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
+    stage.speaks(1);
+    stage.run(seconds(3));
+    drop(stage);
+    let mut stage = Stage::at(dir.path(), 60_000);
+    stage.order(Order::Begin(stage.begin(2, Sound::Narrow)));
+    stage.run(seconds(2));
+    keeper::look(&stage.shared, stage.now().wall);
+    assert_eq!(is_whole(&stage.place(1)), Some(1));
+    let (index, _) = Index::scan(dir.path()).expect("it can be read");
+    let states: Vec<State> = [1, 2]
+        .map(|n| index.get(id(n)).expect("it is there").state)
+        .into();
+    assert_eq!(states, [State::Whole, State::Running]);
+    // A month later.
+    keeper::look(&stage.shared, noon().plus(seconds(31 * 86_400)));
+    let (index, _) = Index::scan(dir.path()).expect("it can be read");
+    assert!(index.get(id(1)).is_none() && index.get(id(2)).is_some());
+}
+
+#[test]
+fn what_a_full_disk_refuses_waits_and_is_written_when_there_is_room() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
+    stage.speaks(1);
+    stage.run(seconds(2));
+    fault::set_room(Some(0));
+    stage.run(seconds(5));
+    let (recording, why) = (id(1), Fault::DiskFull);
+    assert_eq!(stage.told(), [Report::Gap { recording, why }]);
+    let said = stage.shared.status.trouble().expect("it is said");
+    assert!(said.contains("the disk is full"), "{said}");
+    fault::set_room(None);
+    stage.run(seconds(3));
+    stage.order(Order::End(id(1)));
+    stage.run(ROUND);
+    let (frames, _) = read(&stage.place(1));
+    assert!(both(&frames) > 79_000, "{}", both(&frames));
+    assert_eq!(is_whole(&stage.place(1)), Some(0));
+    assert_eq!(stage.shared.status.trouble(), None);
+}
+
+#[test]
+fn what_waits_for_a_full_disk_has_a_limit_and_what_is_left_out_is_a_gap_of_that_length() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    stage.ear.out.waiting_max = 3 * 33_000;
+    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
+    stage.speaks(1);
+    stage.run(seconds(2));
+    fault::set_room(Some(0));
+    stage.run(seconds(8));
+    assert!(stage.shared.status.counts().waiting_bytes <= 3 * 33_000);
+    // Calls that come now are told so.
+    stage.order(Order::Begin(stage.begin(2, Sound::Narrow)));
+    stage.run(ROUND);
+    fault::set_room(None);
+    stage.run(seconds(4));
+    stage.order(Order::End(id(1)));
+    stage.run(ROUND);
+    let why = Fault::DiskFull;
+    let recording = id(1);
+    assert_eq!(stage.told()[0], Report::Gap { recording, why });
+    let (frames, marks) = read(&stage.place(1));
+    assert_eq!(is_whole(&stage.place(1)), Some(1));
+    let whats: Vec<What> = marks.iter().map(|mark| mark.what).collect();
+    let [What::NotWritten { samples, why }] = whats[..] else {
+        panic!("{whats:?}");
+    };
+    assert_eq!(why, Unwritten::Overload);
+    assert!(samples > 8_000 && samples % 8_000 == 0, "{samples}");
+    assert!(
+        both(&frames) + samples as usize > frames.len() - 300,
+        "{}",
+        both(&frames)
+    );
+}
+
+#[test]
+fn one_that_cannot_begin_is_lost_and_the_others_go_on() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
+    stage.order(Order::End(id(1)));
+    stage.run(ROUND);
+    // The same once more: its name is taken.
+    stage.clock.store(0, Ordering::Relaxed);
+    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
+    stage.order(Order::Begin(stage.begin(2, Sound::Narrow)));
+    stage.run(seconds(2));
+    stage.order(Order::End(id(2)));
+    stage.run(ROUND);
+    let (recording, why) = (id(1), Fault::DiskFails);
+    assert_eq!(stage.told(), [Report::Lost { recording, why }]);
+    assert_eq!(is_whole(&stage.place(2)), Some(0));
+}
+
+#[test]
+fn of_one_that_is_too_short_nothing_is_left() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
+    stage.speaks(1);
+    stage.run(Duration::from_millis(1_800));
+    stage.order(Order::Drop(id(1)));
+    stage.run(ROUND);
+    let left: Vec<PathBuf> = std::fs::read_dir(stage.place(1).day)
+        .expect("the day's folder")
+        .map(|file| file.expect("a file").path())
+        .collect();
+    assert_eq!(left, [] as [PathBuf; 0]);
+    assert_eq!(stage.shared.status.counts().open, 0);
+    assert_eq!(stage.shared.status.counts().waiting_bytes, 0);
+}
+
+#[test]
+fn packets_that_came_faster_than_they_were_taken_are_a_gap_that_is_reported() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    let (producer, consumer) = ring(4 * (PACKET + 43));
+    stage.ring = producer;
+    stage.ear.hear_only(consumer);
+    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
+    stage.speaks(1);
+    stage.run(seconds(1));
+    // For a while nobody listens.
+    for _ in 0..2 {
+        stage.speaking.extend_from_within(..);
+    }
+    stage.run(ROUND);
+    stage.speaking.truncate(2);
+    stage.rounds += 5;
+    stage.run(seconds(3));
+    stage.order(Order::End(id(1)));
+    stage.run(ROUND);
+    let (recording, why) = (id(1), Fault::Overrun);
+    assert_eq!(stage.told(), [Report::Gap { recording, why }]);
+    assert!(stage.shared.status.counts().missed_packets > 0);
+}
+
+#[test]
+fn what_cannot_be_decoded_is_kept_as_it_was_heard() {
+    let dir = folder();
+    let mut stage = Stage::at(dir.path(), 0);
+    stage.order(Order::Begin(stage.begin(1, Sound::Unread)));
+    stage.speaks(1);
+    for (_, coding, _) in &mut stage.speaking {
+        *coding = None;
+    }
+    stage.run(seconds(3));
+    stage.order(Order::End(id(1)));
+    stage.run(ROUND);
+    assert_eq!(is_whole(&stage.place(1)), Some(0));
+    let file = stage.place(1).day.join(format!("{}.rtpdump", id(1)));
+    let bytes = std::fs::read(file).expect("a dump");
+    let packets = dump::packets(&bytes).expect("a dump");
+    assert_eq!(
+        packets.filter(|(_, packet)| packet.len() == 12 + PACKET).count(),
+        300
+    );
+}
+
+#[test]
+fn an_account_with_a_key_has_its_recordings_sealed_and_others_have_the_servers_own() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (dir, keys) = (folder(), folder());
+    let no_key = Sealing::read(Some(keys.path()), Some("own")).expect_err("there is none");
+    assert!(no_key.to_string().contains("own.aes-256-gcm"), "{no_key}");
+    for (name, digits) in [("acme.aes-256-gcm", 64), ("own.sm4-gcm", 32)] {
+        let file = keys.path().join(name);
+        std::fs::write(&file, "7".repeat(digits)).expect("there is room");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("it is ours");
+    }
+    let sealing = Sealing::read(Some(keys.path()), Some("own")).expect("they are keys");
+    let cipher = |account: &str| {
+        sealing
+            .of(account)
+            .map(|key| (key.name().to_owned(), key.cipher()))
+    };
+    assert_eq!(cipher("acme"), Some(("acme".to_owned(), Cipher::Aes256Gcm)));
+    assert_eq!(cipher("other"), Some(("own".to_owned(), Cipher::Sm4Gcm)));
+    let mut stage = Stage::with(dir.path(), 0, sealing.clone());
+    stage.order(Order::Begin(stage.begin(1, Sound::Narrow)));
+    stage.speaks(1);
+    stage.run(seconds(2));
+    stage.order(Order::End(id(1)));
+    stage.run(ROUND);
+    let place = stage.place(1);
+    assert!(place.day.join(format!("{}.wav.sealed", id(1))).exists());
+    let found = verify(&place, sealing.keys()).expect("it can be read");
+    assert!(matches!(found, Verdict::Whole { .. }), "{found:?}");
+}
+
+#[test]
+fn a_recorder_with_its_threads_stops_with_everything_written() {
+    let dir = folder();
+    let (mut producer, consumer) = ring(1 << 20);
+    let clock = std::time::Instant::now();
+    let settings = Settings {
+        config: Config {
+            dir: dir.path().to_owned(),
+            keep_days: 30,
+            at_least_days: 0,
+            keys: None,
+            key: None,
+        },
+        node: "one".into(),
+        sealing: Sealing::default(),
+        clock: Box::new(move || now(clock.elapsed().as_millis() as u64)),
+        tell: Box::new(|_, _| ()),
+    };
+    let recorder = Recorder::start(settings, vec![consumer]).expect("threads");
+    let begin = Box::new(Begin {
+        recording: id(1),
+        call_id: id(1),
+        binding_id: None,
+        account: "acme".into(),
+        began: now(0).wall,
+        at: now(0).at,
+        lasted: Duration::ZERO,
+        sounds: Sound::Narrow,
+    });
+    recorder.order(0, now(0), Order::Begin(begin));
+    for seq in 0..100_u16 {
+        let recording = id(1);
+        let at = now(u64::from(seq) * 20).at;
+        producer.hear(&Heard {
+            tap: Tap {
+                recording,
+                channel: Channel::Caller,
+            },
+            at,
+            ssrc: 7,
+            seq,
+            timestamp: u32::from(seq) * 160,
+            clock_hz: 8_000,
+            payload_type: 8,
+            coding: Some(Coding::A),
+            is_event: false,
+            payload: &[0; PACKET],
+        });
+    }
+    recorder.order(0, now(2_000), Order::End(id(1)));
+    assert!(recorder.stop(seconds(60)));
+    let place = Place::of(dir.path(), id(1), noon());
+    assert!(is_whole(&place).is_some());
+    // Whoever orders then is told.
+    recorder.order(0, now(3_000), Order::End(id(2)));
+    assert_eq!(recorder.counts().refused_orders, 1);
+}

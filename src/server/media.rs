@@ -1,0 +1,113 @@
+//! Starting what moves sound, and what records it.
+
+use std::sync::{Arc, OnceLock};
+
+use anyhow::Context;
+
+use crate::base::chance::Chance;
+use crate::base::limits::RECORDING_RING_BYTES;
+use crate::call::media::{Lanes, Report};
+use crate::call::recording;
+use crate::config::Conf;
+use crate::media::thread::{MediaThread, Settings};
+use crate::records::recorder::{self, Recorder, Sealing};
+use crate::rtp::tap::{self, Producer};
+use crate::telemetry::health::Health;
+use crate::transport::clock::Clock;
+use crate::transport::shard::{Door, Message};
+
+use super::health::other_files;
+use super::joined::say_to;
+
+/// Where the media threads' reports go: what comes before the shards run waits for them.
+#[derive(Clone)]
+pub(super) struct Post {
+    pub(super) doors: Arc<[Door]>,
+    pub(super) health: Arc<Health>,
+    pub(super) lanes: Lanes,
+}
+
+impl Post {
+    /// Brings each report to the shard that has its port.
+    fn bring(&self, reports: &[Report]) {
+        for (shard, door) in self.doors.iter().enumerate() {
+            let of_shard = reports
+                .iter()
+                .filter(|report| self.lanes.shard_of(report.port()) == shard);
+            say_to(&self.health, door, of_shard.map(|report| Message::Media(*report)));
+        }
+    }
+
+    /// Brings a report of a recording to the shard that has its call.
+    fn bring_of_recording(&self, shard: usize, report: recording::Report) {
+        if let Some(door) = self.doors.get(shard) {
+            say_to(&self.health, door, [Message::Recorded(report)]);
+        }
+    }
+}
+
+/// Starts the media threads. Nothing but the doors of the shards is needed for them: not the store, nor the shards
+/// themselves. What their taps hear goes into `taps`; there are none where nothing is recorded.
+pub(super) fn start_media(
+    conf: &Conf,
+    (started, files): (std::time::Instant, usize),
+    clock: &Clock,
+    chance: &mut Chance,
+    post: &Post,
+    taps: Vec<Producer>,
+) -> anyhow::Result<Arc<OnceLock<Vec<MediaThread>>>> {
+    let media = &conf.switch.media;
+    for interface in &media.interfaces {
+        std::net::UdpSocket::bind((interface.address, 0)).with_context(|| {
+            format!(
+                "the media address {} ({}) can't be used: is it an address of this machine?",
+                interface.address, interface.name
+            )
+        })?;
+    }
+    let settings = Settings {
+        addresses: media.interfaces.iter().map(|i| i.address).collect(),
+        dscp: media.dscp,
+        ranges: media.ranges(),
+        pairs_max: files.saturating_sub(other_files(&conf.switch.listeners)) / 2 / media.threads.max(1),
+        started,
+        wall_at_start: clock.now().wall_of(crate::base::time::Instant::default()),
+    };
+    let mut taps = taps.into_iter();
+    let threads = (0..media.threads)
+        .map(|index| {
+            let post = post.clone();
+            let report = Box::new(move |reports: &[Report]| post.bring(reports));
+            MediaThread::start(index, settings.clone(), chance.fork(), report, taps.next())
+        })
+        .collect::<Result<Vec<_>, _>>()
+        .context("no thread for media")?;
+    let cell = OnceLock::new();
+    let _ = cell.set(threads);
+    Ok(Arc::new(cell))
+}
+
+/// Starts the recorder, if the conf has calls recorded: it, and where each media thread's taps put what they hear.
+pub(super) fn start_recorder(
+    conf: &Conf,
+    clock: &Clock,
+    post: &Post,
+) -> anyhow::Result<(Option<Arc<Recorder>>, Vec<Producer>)> {
+    if conf.switch.recordings.is_none() {
+        return Ok((None, Vec::new()));
+    }
+    let config = conf.recordings.clone();
+    let (clock, post) = (clock.clone(), post.clone());
+    let settings = recorder::Settings {
+        sealing: Sealing::read(config.keys.as_deref(), config.key.as_deref())?,
+        node: conf.switch.node.as_str().into(),
+        clock: Box::new(move || clock.now()),
+        tell: Box::new(move |shard, report| post.bring_of_recording(shard, report)),
+        config,
+    };
+    let rings = (0..conf.switch.media.threads).map(|_| tap::ring(RECORDING_RING_BYTES));
+    let (producers, consumers) = rings.unzip();
+    tracing::info!("calls are recorded in {}", settings.config.dir.display());
+    let recorder = Recorder::start(settings, consumers).context("no thread for recordings")?;
+    Ok((Some(Arc::new(recorder)), producers))
+}
