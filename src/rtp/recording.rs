@@ -177,10 +177,12 @@ impl Stereo {
             return;
         }
         let at = self.sheet.sample(now);
+        self.sheet.hidden_from = at;
         for track in &mut self.tracks {
-            track.flush(&mut self.sheet);
             track.silence_from(at, &mut self.sheet);
+            track.flush(&mut self.sheet);
         }
+        self.sheet.hidden_from = i64::MAX;
         self.sheet.pause = Pause::On;
         self.sheet.mark(at, What::Paused);
     }
@@ -242,8 +244,7 @@ impl Stereo {
         for track in &mut self.tracks {
             track.flush(&mut self.sheet);
         }
-        // Never before what was given out.
-        self.length = Some(self.sheet.sample(now).max(self.sheet.timeline.from()));
+        self.length = Some(self.sheet.sample(now));
     }
 
     /// Takes a block's buffer back, for one that follows.
@@ -261,6 +262,8 @@ struct Sheet {
     marks: Vec<Mark>,
     /// What was said before this sample isn't recorded: the begin, or the end of a pause.
     hidden_until: i64,
+    /// And neither is what was said from this one on: the begin of a pause, while what waits is laid.
+    hidden_from: i64,
     pause: Pause,
 }
 
@@ -272,6 +275,7 @@ impl Sheet {
             timeline: Timeline::new(rate.hz() as usize),
             marks: Vec::new(),
             hidden_until: 0,
+            hidden_from: i64::MAX,
             pause: Pause::Off(begun),
         }
     }
