@@ -143,7 +143,7 @@ fn a_channel_that_runs_ahead_of_its_time_is_wiped_out_from_as_much_earlier() {
         // The way becomes longer by 80 ms, which is believed once it was so for ten seconds.
         let late_ms = if index < 50 { 0 } else { 80 };
         let at = ms(u64::from(index) * 20 + late_ms);
-        if at >= pause + Duration::from_millis(390) {
+        if at >= pause + Duration::from_millis(460) {
             break;
         }
         let code = if at >= pause { SECRET } else { 0x90 };
