@@ -1,10 +1,10 @@
 //! A recording of what two people heard: RTP as the taps give it, on the way to seconds of stereo PCM.
 //!
-//! * Each channel lies by the sender's time, and not by when its packets came ([`clock`]): the least delay of late says
+//! * Each channel lies by the sender's time, and not by when its packets came: the least delay of late says
 //!   where RTP time lies in the recording's, so that jitter moves nothing, and both sides stay together however their
 //!   clocks drift. A packet becomes longer or shorter by a sample where that is needed.
-//! * Packets wait until those before them must have come ([`RECORDING_LATE_MAX`]), and are decoded in their order
-//!   ([`track`]). Nothing is made up for those that don't come: there is silence, and a mark.
+//! * Packets wait until those before them must have come ([`RECORDING_LATE_MAX`]), and are decoded in their order.
+//!   Nothing is made up for those that don't come: there is silence, and a mark.
 //! * A stream that jumps begins anew where it is heard, once it is sure that it isn't a stray packet.
 //! * What is heard during a pause is counted, so that all lies right after it, but its payload is never kept.
 //!
