@@ -1,10 +1,10 @@
 //! A recording of what two people heard: RTP as the taps give it, on the way to seconds of stereo PCM.
 //!
-//! * Each channel lies by the sender's time, and not by when its packets came ([`clock`]): the least delay of late says
+//! * Each channel lies by the sender's time, and not by when its packets came: the least delay of late says
 //!   where RTP time lies in the recording's, so that jitter moves nothing, and both sides stay together however their
 //!   clocks drift. A packet becomes longer or shorter by a sample where that is needed.
-//! * Packets wait until those before them must have come ([`RECORDING_LATE_MAX`]), and are decoded in their order
-//!   ([`track`]). Nothing is made up for those that don't come: there is silence, and a mark.
+//! * Packets wait until those before them must have come ([`RECORDING_LATE_MAX`]), and are decoded in their order.
+//!   Nothing is made up for those that don't come: there is silence, and a mark.
 //! * A stream that jumps begins anew where it is heard, once it is sure that it isn't a stray packet.
 //! * What is heard during a pause is counted, so that all lies right after it, but its payload is never kept.
 //!
@@ -177,10 +177,12 @@ impl Stereo {
             return;
         }
         let at = self.sheet.sample(now);
+        self.sheet.hidden_from = at;
         for track in &mut self.tracks {
-            track.flush(&mut self.sheet);
             track.silence_from(at, &mut self.sheet);
+            track.flush(&mut self.sheet);
         }
+        self.sheet.hidden_from = i64::MAX;
         self.sheet.pause = Pause::On;
         self.sheet.mark(at, What::Paused);
     }
@@ -242,8 +244,7 @@ impl Stereo {
         for track in &mut self.tracks {
             track.flush(&mut self.sheet);
         }
-        // Never before what was given out.
-        self.length = Some(self.sheet.sample(now).max(self.sheet.timeline.from()));
+        self.length = Some(self.sheet.sample(now));
     }
 
     /// Takes a block's buffer back, for one that follows.
@@ -261,6 +262,8 @@ struct Sheet {
     marks: Vec<Mark>,
     /// What was said before this sample isn't recorded: the begin, or the end of a pause.
     hidden_until: i64,
+    /// And neither is what was said from this one on: the begin of a pause, while what waits is laid.
+    hidden_from: i64,
     pause: Pause,
 }
 
@@ -272,6 +275,7 @@ impl Sheet {
             timeline: Timeline::new(rate.hz() as usize),
             marks: Vec::new(),
             hidden_until: 0,
+            hidden_from: i64::MAX,
             pause: Pause::Off(begun),
         }
     }

@@ -479,6 +479,23 @@ fn no_packet_has_an_edge_at_either_rate() {
 }
 
 #[test]
+fn nothing_of_what_was_said_before_a_silence_is_heard_after_it() {
+    let mut codes = [Law::A.silence(); 16_000];
+    // Loud up to its last sample.
+    codes[..8_000].fill(0x2a);
+    let mut sent = paced(&codes, 160, 0, Coding::A);
+    for packet in sent.iter_mut().skip(50) {
+        packet.at = packet.at + Duration::from_secs(1);
+        packet.timestamp += 8_000;
+    }
+    for rate in [Rate::Narrow, Rate::Wide] {
+        let played = record(rate, &sent, 3_000);
+        let after = &played.left[2 * rate.hz() as usize..];
+        assert!(after.iter().all(|sample| sample.unsigned_abs() <= 16), "{rate:?}");
+    }
+}
+
+#[test]
 fn a_recording_of_16_khz_has_what_only_g722_says() {
     let wide: Vec<i16> = (0..32_000)
         .map(|at| (6_000.0 * (std::f64::consts::TAU * 6_000.0 * f64::from(at) / 16_000.0).sin()) as i16)

@@ -19,9 +19,8 @@ const EARLY_MAX: i64 = 200_000;
 const LATE_MAX: i64 = RECORDING_LATE_MAX.as_micros() as i64;
 /// Within how many microseconds packets beside the stream must agree to be one.
 const AGREE_MAX: i64 = 1_000_000;
-/// How many of them must come, and for how long, in microseconds, before they are the stream. What a network held up comes
-/// faster than that.
-const ASIDE_MIN: (u32, i64) = (3, 100_000);
+/// For how many microseconds they must come before they are the stream. What a network held up comes faster than that.
+const ASIDE_MIN: i64 = 100_000;
 /// The payload type of comfort noise (RFC 3389).
 const COMFORT_NOISE: u8 = 13;
 /// The fewest samples that are stretched: shorter packets keep their length.
@@ -47,7 +46,7 @@ pub(super) struct Track {
     slew: Slew,
     /// The sample behind the last one that was written.
     cursor: i64,
-    /// By how many samples what was written last lies before its time.
+    /// By how many samples what was written lately lies before its time, at the most.
     ahead: i64,
     /// Audio was written last: what has the next timestamp follows without an edge.
     is_running: bool,
@@ -83,7 +82,6 @@ struct Next {
 struct Aside {
     stream: Stream,
     since: Instant,
-    packets: u32,
     /// Whether these are only late: the stream may still take them.
     is_late: bool,
 }
@@ -316,17 +314,13 @@ impl Track {
             None => self.aside.insert(Box::new(Aside {
                 stream: Stream::new(heard, Queue::default()),
                 since: heard.at,
-                packets: 0,
                 is_late,
             })),
         };
         let place = aside.stream.place(heard);
         aside.stream.take(heard, place, keeps);
-        aside.packets = aside.packets.saturating_add(1);
-        let (packets, lasts) = ASIDE_MIN;
-        let is_enough = |aside: &mut Box<Aside>| {
-            aside.packets >= packets && micros(heard.at).saturating_sub(micros(aside.since)) >= lasts
-        };
+        let is_enough =
+            |aside: &mut Box<Aside>| micros(heard.at).saturating_sub(micros(aside.since)) >= ASIDE_MIN;
         if let Some(aside) = self.aside.take_if(is_enough) {
             self.flush(sheet);
             self.is_anew = true;
@@ -359,12 +353,10 @@ impl Track {
         }
     }
 
-    /// Wipes out what was said from that sample on.
+    /// Wipes out what is written of what was said from that sample on.
     pub(super) fn silence_from(&mut self, at: i64, sheet: &mut Sheet) {
-        sheet
-            .timeline
-            .silence_from(self.channel, at.saturating_sub(self.ahead));
-        self.is_running = false;
+        let from = at.saturating_sub(self.ahead);
+        sheet.timeline.silence_from(self.channel, from);
     }
 
     fn lay_first(&mut self, sheet: &mut Sheet) {
@@ -474,16 +466,20 @@ impl Track {
             (false, true) => (said, 0),
         };
         let samples = self.voice.samples(change);
-        let hidden = sheet.hidden_until.saturating_sub(said);
-        let hidden = usize::try_from(hidden).unwrap_or(0).min(samples.len());
-        let shown = samples.get(hidden..).unwrap_or_default();
+        // By when it was said, wherever it lies.
+        let [hidden, shown] = [sheet.hidden_until, sheet.hidden_from].map(|edge| {
+            let samples_before = usize::try_from(edge.saturating_sub(said)).unwrap_or(0);
+            samples_before.min(samples.len())
+        });
+        let shown = samples.get(hidden..shown).unwrap_or_default();
         let shown_from = from.saturating_add(hidden as i64);
         let missing = shown.len() - sheet.timeline.write(self.channel, shown_from, shown);
         if missing > 0 {
             sheet.lose(self.channel, shown_from, (1, missing as u64));
         }
         self.cursor = from.saturating_add(samples.len() as i64);
-        self.ahead = said.saturating_sub(from).max(0);
+        // What was written a while ago may lie a little further ahead.
+        self.ahead = said.saturating_sub(from).max(self.ahead - 1).max(0);
         self.is_running = true;
         packet.ts.saturating_add(codes)
     }

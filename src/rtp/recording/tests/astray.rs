@@ -184,3 +184,30 @@ fn a_channel_that_is_far_from_its_clock_is_put_there_at_once() {
     assert!(last.abs_diff(162_400) < 20, "{last}");
     assert_eq!(played.whats(), [RESTARTED]);
 }
+
+#[test]
+fn who_runs_behind_says_nothing_over_what_was_said() {
+    let mut sent = Vec::new();
+    for index in 0..150_u8 {
+        // Each packet has a sample of its own. The way becomes shorter by 60 ms, and then one is lost.
+        let late_ms = if index < 100 { 60 } else { 0 };
+        let at = ms(u64::from(index) * 20 + late_ms);
+        let timestamp = u32::from(index) * 160;
+        sent.push(Sent::audio(
+            at,
+            index.into(),
+            timestamp,
+            Coding::Mu,
+            &[index; 160],
+        ));
+    }
+    sent.remove(103);
+    sent.sort_by_key(|packet| packet.at);
+    let played = record(Rate::Narrow, &sent, 4_000);
+    // The code 127 is silence.
+    for index in (1..149_u8).filter(|index| ![103, 127].contains(index)) {
+        let sample = Law::Mu.decode(index);
+        let count = played.left.iter().filter(|s| **s == sample).count();
+        assert!((150..=160).contains(&count), "packet {index}: {count}");
+    }
+}

@@ -124,6 +124,66 @@ fn no_buffer_holds_what_is_said_in_a_pause() {
         }
     });
     assert_eq!(looked, 100);
+    // Heard before the end of the pause, and told after it.
+    let mut stereo = Stereo::new(Rate::Narrow, BEGUN);
+    stereo.pause(ms(1_000));
+    stereo.resume(ms(2_000));
+    for packet in &call(|_| 0)[..200] {
+        stereo.hear(&packet.heard());
+        assert!(!stereo.tracks.iter().any(|track| track.holds_code(SECRET)));
+    }
+}
+
+#[test]
+fn a_channel_that_runs_ahead_of_its_time_is_wiped_out_from_as_much_earlier() {
+    let mut stereo = Stereo::new(Rate::Narrow, BEGUN);
+    let mut played = Played::default();
+    let pause = ms(11_600);
+    for index in 0..600_u32 {
+        // The way becomes longer by 80 ms, which is believed once it was so for ten seconds.
+        let late_ms = if index < 50 { 0 } else { 80 };
+        let at = ms(u64::from(index) * 20 + late_ms);
+        if at >= pause + Duration::from_millis(460) {
+            break;
+        }
+        let code = if at >= pause { SECRET } else { 0x90 };
+        let packet = Sent::audio(at, index as u16, index * 160, Coding::A, &[code; 160]);
+        stereo.hear(&packet.heard());
+        played.add_all(&mut stereo, at);
+    }
+    stereo.pause(pause);
+    stereo.end(ms(13_000));
+    played.add_all(&mut stereo, ms(13_000));
+    assert!(!played.left.contains(&Law::A.decode(SECRET)));
+}
+
+#[test]
+fn who_is_another_one_after_a_pause_is_said_to_be_after_it() {
+    let mut sent = call(|_| 0);
+    for packet in sent.iter_mut().filter(|packet| packet.seq >= 70) {
+        packet.ssrc = 9;
+    }
+    let played = paused(Rate::Narrow, &sent, 0, |_, _| {});
+    let [paused, resumed] = MARKS.map(|mark| mark.what);
+    let restarted = [Channel::Caller, Channel::Callee].map(|channel| What::Restarted { channel });
+    assert_eq!(played.whats(), [paused, resumed, restarted[0], restarted[1]]);
+}
+
+#[test]
+fn a_pause_at_the_very_end_is_marked() {
+    for end_ms in [1_000, 1_250] {
+        let mut stereo = Stereo::new(Rate::Narrow, BEGUN);
+        stereo.pause(ms(end_ms));
+        stereo.end(ms(end_ms));
+        let mut played = Played::default();
+        played.add_all(&mut stereo, ms(end_ms));
+        let at = end_ms * 8;
+        let what = What::Paused;
+        assert_eq!(
+            (played.marks, played.left.len() as u64),
+            (vec![Mark { at, what }], at)
+        );
+    }
 }
 
 #[test]
