@@ -1,4 +1,4 @@
-//! Floor 4, records: the files that call detail records are written to, and read from.
+//! Floor 4, records: the files that call detail records are written to, and read from; and [`recordings`].
 //!
 //! A folder holds `cdr-START-SEQ.jsonl` files, one JSON object a line, in the order the calls ended. The one
 //! being written ends in `.open`. `SEQ` has no gaps, so a reader knows when a file is missing.

@@ -235,6 +235,10 @@ fn a_chain_is_what_its_description_says() {
         ]
     );
 
+    // To the last byte what programs of this form have written: later ones read it.
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/records/recordings/tests/form_1.chain");
+    assert_eq!(text, fs::read_to_string(kept).expect("it is kept"));
+
     // What an expert runs who has nothing of ours.
     let script = dir.path().join("check.sh");
     fs::write(&script, include_str!("check.sh")).expect("room for a script");
