@@ -24,7 +24,7 @@ use kamailio::{Kamailio, Says};
 use server::{HOME, Server, free_address};
 use stage_live::Live;
 use support::ladder::{Ladder, ladders, ladders_in, play};
-use support::plays::play_side_by_side;
+use support::plays::{assert_none_failed, play_side_by_side};
 use support::stage::{Setup, Stage};
 
 /// Plays at once: nearly all of their time is waiting.
@@ -119,7 +119,7 @@ fn every_ladder_of_the_edge_goes_as_written() {
         assert_eq!(also.len(), ALSO.len(), "a ladder that is named here is gone");
     }
     let plays: Vec<_> = ladders_in("edge").into_iter().chain(also).collect();
-    play_side_by_side(plays, AT_ONCE, play_one);
+    assert_none_failed(&play_side_by_side(plays, AT_ONCE, play_one));
 }
 
 #[test]

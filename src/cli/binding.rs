@@ -67,25 +67,29 @@ pub struct Ax {
 
 /// What `bind axyb` takes.
 #[derive(Args, Debug)]
-#[command(group = ArgGroup::new("other").required(true).args(["y", "y_pool"]))]
 pub struct Axyb {
     #[command(flatten)]
     common: Common,
-    /// The virtual number that stands for B
-    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
-    y: Option<String>,
-    /// Let this pool (name or key) choose Y
-    #[arg(long, value_name = "P", value_parser = NonEmptyStringValueParser::new())]
-    y_pool: Option<String>,
-    /// The other party
-    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
-    b: String,
+    #[command(flatten)]
+    other: ByY,
 }
 
-/// What every `bind` takes.
+/// What each of them takes.
+#[derive(Args, Debug)]
+struct Common {
+    #[command(flatten)]
+    number: Number,
+    /// The protected subscriber
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    a: String,
+    #[command(flatten)]
+    bound: Bound,
+}
+
+/// The virtual number, or what chooses it.
 #[derive(Args, Debug)]
 #[command(group = ArgGroup::new("number").required(true).args(["x", "pool"]))]
-struct Common {
+struct Number {
     /// The virtual number
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     x: Option<String>,
@@ -95,9 +99,11 @@ struct Common {
     /// The city that the pool's number should be of
     #[arg(long, requires = "pool", value_parser = NonEmptyStringValueParser::new())]
     city: Option<String>,
-    /// The protected subscriber
-    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
-    a: String,
+}
+
+/// What every `bind` takes, whomever it joins.
+#[derive(Args, Debug)]
+struct Bound {
     #[command(flatten)]
     expiry: Expiry,
     #[command(flatten)]
@@ -113,6 +119,21 @@ struct Common {
     dry_run: bool,
     #[command(flatten)]
     form: Form,
+}
+
+/// The other party, where a virtual number of its own stands for it.
+#[derive(Args, Debug)]
+#[command(group = ArgGroup::new("other").required(true).args(["y", "y_pool"]))]
+struct ByY {
+    /// The virtual number that stands for B
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    y: Option<String>,
+    /// Let this pool (name or key) choose Y
+    #[arg(long, value_name = "P", value_parser = NonEmptyStringValueParser::new())]
+    y_pool: Option<String>,
+    /// The other party
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    b: String,
 }
 
 /// When a binding ends by itself.
@@ -236,17 +257,13 @@ impl Bind {
             Self::Axb(axb) => put(&mut body, "b", Some(axb.b.as_str())),
             Self::Ax(_) | Self::Axn(_) | Self::Axn95(_) => {}
             Self::Axe(axe) => put(&mut body, "extension", axe.extension.as_deref()),
-            Self::Axyb(axyb) => {
-                put(&mut body, "b", Some(axyb.b.as_str()));
-                put(&mut body, "y", axyb.y.as_deref());
-                put(&mut body, "y_pool", axyb.y_pool.as_deref());
-            }
+            Self::Axyb(axyb) => axyb.other.put(&mut body),
             Self::Grouped(_) => {}
         }
         let bound = control.send(Method::POST, "/v1/bindings", Some(&Value::Object(body)))?;
-        if common.form.json {
+        if common.bound.form.json {
             screen::write_json(out, &bound)?;
-        } else if common.dry_run {
+        } else if common.bound.dry_run {
             let y = match text(&bound, "y").as_str() {
                 "" => String::new(),
                 y => format!(" and Y {y}"),
@@ -271,16 +288,36 @@ impl Common {
     fn body(&self, mode: &str) -> Map<String, Value> {
         let mut body = Map::new();
         body.insert("mode".into(), mode.into());
-        put(&mut body, "x", self.x.as_deref());
-        put(&mut body, "pool", self.pool.as_deref());
-        put(&mut body, "city", self.city.as_deref());
+        self.number.put(&mut body);
         put(&mut body, "a", Some(self.a.as_str()));
-        self.expiry.put(&mut body);
-        self.terms.put(&mut body);
-        put(&mut body, "record", self.record.then_some(true));
-        put(&mut body, "on_conflict", self.on_conflict.map(OnConflict::name));
-        put(&mut body, "dry_run", self.dry_run.then_some(true));
+        self.bound.put(&mut body);
         body
+    }
+}
+
+impl Number {
+    fn put(&self, body: &mut Map<String, Value>) {
+        put(body, "x", self.x.as_deref());
+        put(body, "pool", self.pool.as_deref());
+        put(body, "city", self.city.as_deref());
+    }
+}
+
+impl Bound {
+    fn put(&self, body: &mut Map<String, Value>) {
+        self.expiry.put(body);
+        self.terms.put(body);
+        put(body, "record", self.record.then_some(true));
+        put(body, "on_conflict", self.on_conflict.map(OnConflict::name));
+        put(body, "dry_run", self.dry_run.then_some(true));
+    }
+}
+
+impl ByY {
+    fn put(&self, body: &mut Map<String, Value>) {
+        put(body, "b", Some(self.b.as_str()));
+        put(body, "y", self.y.as_deref());
+        put(body, "y_pool", self.y_pool.as_deref());
     }
 }
 

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod axe;
 #[cfg(test)]
+mod common;
+#[cfg(test)]
 mod groups;
 #[cfg(test)]
 mod modes;

@@ -15,7 +15,7 @@ use self::picture::picture;
 use crate::held::{Held, Line, address, answer, audio_port, goodbye, invite, pause};
 use crate::process::{cpu_seconds, drops};
 use crate::small::{Share, pin};
-use crate::{Floor, Length, Row, short};
+use crate::{Floor, Length, Rounds, Row, short};
 
 /// Hundredths of a processor that the server gets, so that neither the generator nor the files that a process may open are
 /// what holds it.
@@ -66,6 +66,56 @@ impl Step {
     }
 }
 
+/// One point of the curve: what was found at this rate, round after round.
+struct Point {
+    offered: f64,
+    steps: Vec<Step>,
+}
+
+impl Point {
+    const fn at(offered: f64) -> Self {
+        Self {
+            offered,
+            steps: Vec::new(),
+        }
+    }
+
+    /// The round in which the middle number of calls was completed, with what failed and was lost in all of them.
+    fn middle(&self) -> Step {
+        let mut steps = self.steps.clone();
+        steps.sort_by(|one, other| one.completed.total_cmp(&other.completed));
+        let mut middle = steps.get(steps.len() / 2).cloned().unwrap_or_default();
+        middle.failed = steps.iter().map(|step| step.failed).sum();
+        middle.audio = steps.iter().map(|step| step.audio).sum();
+        middle
+    }
+}
+
+/// The most that it completed, of the middle round at each rate.
+fn most_of(points: &[Point]) -> f64 {
+    points
+        .iter()
+        .map(|point| point.middle().completed)
+        .fold(1.0, f64::max)
+}
+
+/// How many percent of the most it completed at the end of the curve, round by round: the machine may be faster in one than in
+/// another.
+fn kept(points: &[Point]) -> Rounds {
+    let best = points
+        .iter()
+        .max_by(|one, other| one.middle().completed.total_cmp(&other.middle().completed));
+    let (Some(best), Some(last)) = (best, points.last()) else {
+        return Rounds::of(Vec::new());
+    };
+    let rounds = best.steps.iter().zip(&last.steps);
+    Rounds::of(
+        rounds
+            .map(|(most, last)| last.completed / most.completed * 100.0)
+            .collect(),
+    )
+}
+
 /// The rows; the picture goes to the folder of test results.
 pub fn measure(length: Length) -> Vec<Row> {
     let mut line = Line::new(4_500);
@@ -78,49 +128,40 @@ pub fn measure(length: Length) -> Vec<Row> {
         Ok(_) => format!("{PERCENT} % of one processor"),
         Err(error) => format!("a whole processor ({error})"),
     };
-    let seconds = length.choose(1.5, 6.0);
+    let (rounds, seconds) = length.choose((1, 1.5), (5, 3.0));
     let ours = [&line.carrier_media, &line.callee_media];
     let found_full = || ours.iter().map(|socket| drops(address(socket))).sum::<u64>();
     let full = found_full();
     let mut generator = Generator::new(&line, &held);
     // What it takes when far too much comes is near what it can.
-    let guess = generator.step(800.0, seconds / 2.0);
+    let guess = generator.step(800.0, seconds);
     let guess = guess.completed.max(guess.offered / 2.0);
     generator.calm();
     let can = generator.step(guess * 3.0, seconds).completed.max(1.0);
     generator.calm();
     let parts: &[f64] = length.choose(&[0.9, 1.5], &PARTS);
-    let mut steps: Vec<Step> = Vec::new();
-    for part in parts.iter().map(Some).chain([None]) {
+    let mut points: Vec<Point> = parts.iter().map(|part| Point::at(can * part)).collect();
+    for _ in 0..rounds {
+        for point in &mut points {
+            point.steps.push(generator.shown_step(point.offered, seconds));
+        }
         // The last is so many times the most that was found.
-        let most = steps.iter().map(|step| step.completed).fold(0.0, f64::max);
-        let per_s = part.map_or(most * TIMES, |part| can * part);
-        let step = generator.step(per_s, seconds);
-        eprintln!(
-            "offered {:.0}/s: completed {:.0}/s, refused {:.0}/s, failed {}, BYE {:.1} ms ({:.1} of a hundred's slowest), audio lost {} late {} of {}, CPU {:.0} %",
-            step.offered,
-            step.completed,
-            step.refused,
-            step.failed,
-            step.bye_ms(0.5),
-            step.bye_ms(0.99),
-            step.audio.lost,
-            step.audio.late,
-            step.audio.sent,
-            step.cpu * 100.0,
-        );
-        steps.push(step);
-        generator.calm();
+        if points.len() == parts.len() {
+            let mut last = Point::at(most_of(&points) * TIMES);
+            last.steps.push(generator.shown_step(last.offered, seconds));
+            points.push(last);
+        }
     }
     drop(share);
     let full = found_full() - full;
-    let most = steps.iter().map(|step| step.completed).fold(0.0, f64::max);
+    let steps: Vec<Step> = points.iter().map(Point::middle).collect();
+    let most = most_of(&points);
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("overload.svg");
     fs::write(&path, picture(&steps, most, &machine)).expect("our own folder");
     println!("the curve: {}\n", path.display());
     let last = steps.last().expect("a curve has an end");
     let (kept, lost) = (
-        last.completed / most,
+        kept(&points),
         steps.iter().map(|step| step.audio.lost).sum::<u64>(),
     );
     let late: u64 = steps.iter().map(|step| step.audio.late).sum();
@@ -130,13 +171,13 @@ pub fn measure(length: Length) -> Vec<Row> {
         Row {
             ours: format!("{} /s", short(last.completed)),
             bare: format!("{} /s", short(most)),
-            ratio: format!("{:.1} %", kept * 100.0),
-            floor: Some(Floor::at_least(FLOOR * 100.0, "%", kept * 100.0)),
+            ratio: kept.show("%"),
+            floor: Some(Floor::at_least(FLOOR * 100.0, "%", kept.median())),
             profile,
             ..Row::new(
                 "calls completed at 5 × what it can take; at the right, the most",
                 format!(
-                    "{machine}; {} calls/s offered, {} refused at once, {} failed; steps of {seconds} s",
+                    "{machine}; {} calls/s offered, {} refused at once, {} failed; {rounds} rounds in turns, steps of {seconds} s",
                     short(last.offered),
                     short(last.refused),
                     last.failed
@@ -241,6 +282,26 @@ impl<'l> Generator<'l> {
         step.completed /= seconds;
         step.refused /= seconds;
         step.byes.sort_by(f64::total_cmp);
+        step
+    }
+
+    /// The same, said as it is found; then nobody calls until it is calm.
+    fn shown_step(&mut self, per_s: f64, seconds: f64) -> Step {
+        let step = self.step(per_s, seconds);
+        eprintln!(
+            "offered {:.0}/s: completed {:.0}/s, refused {:.0}/s, failed {}, BYE {:.1} ms ({:.1} of a hundred's slowest), audio lost {} late {} of {}, CPU {:.0} %",
+            step.offered,
+            step.completed,
+            step.refused,
+            step.failed,
+            step.bye_ms(0.5),
+            step.bye_ms(0.99),
+            step.audio.lost,
+            step.audio.late,
+            step.audio.sent,
+            step.cpu * 100.0,
+        );
+        self.calm();
         step
     }
 

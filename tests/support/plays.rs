@@ -4,12 +4,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-/// Plays all of them, so many at once; the play is told its shards, one to three in turn.
+/// Plays all of them, so many at once; the play is told its shards, one to three in turn. Returns what is said of those that
+/// failed.
+#[must_use]
 pub fn play_side_by_side(
     ladders: Vec<PathBuf>,
     at_once: usize,
     play_one: impl Fn(&Path, usize) -> Result<(), String> + Sync,
-) {
+) -> Vec<String> {
     let queue = Mutex::new(ladders.into_iter().enumerate());
     let failed = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -32,15 +34,17 @@ pub fn play_side_by_side(
             });
         }
     });
-    assert_none_failed(&failed.into_inner().expect("no panic in the list"));
+    failed.into_inner().expect("no panic in the list")
 }
 
-/// Fails with all that is said of those that failed.
+/// Fails with all that is said of those that failed: first of each its name and why, then each with its messages.
 pub fn assert_none_failed(failed: &[String]) {
+    let firsts: Vec<_> = failed.iter().flat_map(|why| why.lines().take(2)).collect();
     assert!(
         failed.is_empty(),
-        "{} ladders failed\n\n{}",
+        "{} ladders failed\n{}\n\n{}",
         failed.len(),
+        firsts.join("\n"),
         failed.join("\n\n")
     );
 }

@@ -9,9 +9,9 @@ use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use hyper::Method;
 use serde_json::{Map, Value, json};
 
-use super::{Expiry, OnConflict, Terms, one_line, put};
+use super::{Bound, ByY, Number, one_line, put};
 use crate::cli::client::Control;
-use crate::cli::screen::{self, Form, text};
+use crate::cli::screen::{self, text};
 use crate::cli::when;
 
 /// `umbra bind MODE`, of these modes.
@@ -32,39 +32,18 @@ pub enum Grouped {
 
 /// What each of them takes.
 #[derive(Args, Debug)]
-#[command(group = ArgGroup::new("number").required(true).args(["x", "pool"]))]
-struct Bound {
-    /// The virtual number
-    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
-    x: Option<String>,
-    /// Let this pool (name or key) choose the virtual number
-    #[arg(long, value_name = "P", value_parser = NonEmptyStringValueParser::new())]
-    pool: Option<String>,
-    /// The city that the pool's number should be of
-    #[arg(long, requires = "pool", value_parser = NonEmptyStringValueParser::new())]
-    city: Option<String>,
+struct Common {
     #[command(flatten)]
-    expiry: Expiry,
+    number: Number,
     #[command(flatten)]
-    terms: Terms,
-    /// Record its calls; where that can't be, their records say why
-    #[arg(long)]
-    record: bool,
-    /// What happens if the same are already joined so
-    #[arg(long, value_enum, value_name = "WHAT")]
-    on_conflict: Option<OnConflict>,
-    /// Check everything and bind nothing
-    #[arg(long)]
-    dry_run: bool,
-    #[command(flatten)]
-    form: Form,
+    bound: Bound,
 }
 
 /// What `bind axg` takes.
 #[derive(Args, Debug)]
 pub struct Axg {
     #[command(flatten)]
-    bound: Bound,
+    common: Common,
     /// The protected subscriber
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     a: String,
@@ -77,7 +56,7 @@ pub struct Axg {
 #[derive(Args, Debug)]
 pub struct Gxb {
     #[command(flatten)]
-    bound: Bound,
+    common: Common,
     /// The group, by name or id
     #[arg(long, value_name = "G", value_parser = NonEmptyStringValueParser::new())]
     group: String,
@@ -88,22 +67,14 @@ pub struct Gxb {
 
 /// What `bind gxyb` takes.
 #[derive(Args, Debug)]
-#[command(group = ArgGroup::new("other").required(true).args(["y", "y_pool"]))]
 pub struct Gxyb {
     #[command(flatten)]
-    bound: Bound,
+    common: Common,
     /// The group, by name or id
     #[arg(long, value_name = "G", value_parser = NonEmptyStringValueParser::new())]
     group: String,
-    /// The virtual number that stands for B
-    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
-    y: Option<String>,
-    /// Let this pool (name or key) choose Y
-    #[arg(long, value_name = "P", value_parser = NonEmptyStringValueParser::new())]
-    y_pool: Option<String>,
-    /// The other party
-    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
-    b: String,
+    #[command(flatten)]
+    other: ByY,
 }
 
 /// What `bind xb` takes.
@@ -111,7 +82,7 @@ pub struct Gxyb {
 #[command(group = ArgGroup::new("who").required(true).args(["a", "b"]))]
 pub struct Xb {
     #[command(flatten)]
-    bound: Bound,
+    common: Common,
     /// A customer, to be paired with the employee whose work number X is
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     a: Option<String>,
@@ -126,7 +97,7 @@ pub struct Xb {
 #[derive(Args, Debug)]
 pub struct Inbound {
     #[command(flatten)]
-    bound: Bound,
+    common: Common,
     /// The number behind X
     #[arg(long, value_name = "NUMBER", value_parser = NonEmptyStringValueParser::new())]
     base: String,
@@ -258,43 +229,42 @@ impl Grouped {
     /// What the server says.
     pub(super) fn run(&self, control: &Control, out: &mut dyn Write) -> anyhow::Result<()> {
         let mut body = Map::new();
-        let (mode, bound) = match self {
-            Self::Axg(Axg { bound, a, group }) => {
+        let (mode, common) = match self {
+            Self::Axg(Axg { common, a, group }) => {
                 put(&mut body, "a", Some(a.as_str()));
                 put(&mut body, "group", Some(group.as_str()));
-                ("axg", bound)
+                ("axg", common)
             }
-            Self::Gxb(Gxb { bound, group, b }) => {
+            Self::Gxb(Gxb { common, group, b }) => {
                 put(&mut body, "group", Some(group.as_str()));
                 put(&mut body, "b", Some(b.as_str()));
-                ("gxb", bound)
+                ("gxb", common)
             }
             Self::Gxyb(gxyb) => {
                 put(&mut body, "group", Some(gxyb.group.as_str()));
-                put(&mut body, "y", gxyb.y.as_deref());
-                put(&mut body, "y_pool", gxyb.y_pool.as_deref());
-                put(&mut body, "b", Some(gxyb.b.as_str()));
-                ("gxyb", &gxyb.bound)
+                gxyb.other.put(&mut body);
+                ("gxyb", &gxyb.common)
             }
             Self::Xb(xb) => {
                 put(&mut body, "a", xb.a.as_deref());
                 put(&mut body, "b", xb.b.as_deref());
                 xb.ring.put(&mut body);
-                ("xb", &xb.bound)
+                ("xb", &xb.common)
             }
             Self::Inbound(inbound) => {
                 put(&mut body, "a", Some(inbound.base.as_str()));
                 put(&mut body, "display", inbound.display.as_deref());
                 inbound.menu.put(&mut body)?;
-                ("400", &inbound.bound)
+                ("400", &inbound.common)
             }
         };
         body.insert("mode".into(), mode.into());
-        bound.put(&mut body);
+        common.number.put(&mut body);
+        common.bound.put(&mut body);
         let made = control.send(Method::POST, "/v1/bindings", Some(&Value::Object(body)))?;
-        if bound.form.json {
+        if common.bound.form.json {
             screen::write_json(out, &made)?;
-        } else if bound.dry_run {
+        } else if common.bound.dry_run {
             let x = text(&made, "x");
             writeln!(out, "it could be bound with X {x}; nothing was bound")?;
         } else {
@@ -305,18 +275,5 @@ impl Grouped {
             writeln!(out, "{}{group}", one_line(&made))?;
         }
         Ok(())
-    }
-}
-
-impl Bound {
-    fn put(&self, body: &mut Map<String, Value>) {
-        put(body, "x", self.x.as_deref());
-        put(body, "pool", self.pool.as_deref());
-        put(body, "city", self.city.as_deref());
-        self.expiry.put(body);
-        self.terms.put(body);
-        put(body, "record", self.record.then_some(true));
-        put(body, "on_conflict", self.on_conflict.map(OnConflict::name));
-        put(body, "dry_run", self.dry_run.then_some(true));
     }
 }

@@ -3,6 +3,7 @@
 
 use proptest::prelude::*;
 
+use super::common::{DAY, READABLE};
 use super::replayed;
 use crate::base::id::Id;
 use crate::base::time::Wall;
@@ -16,11 +17,8 @@ use crate::masking::support::{World, axe, real};
 
 const N: &str = "17000000041";
 const PEOPLE: [&str; 4] = ["13800000001", "13800000002", "13800000003", "13800000004"];
-const DAY: i64 = 86_400_000;
 /// How long last callers are kept.
 const KEPT: i64 = 2 * DAY;
-/// How long ended rules are readable at least.
-const READABLE: i64 = 600_000;
 
 /// An extension for as long as it was one person's.
 #[derive(Clone, Copy, Debug)]

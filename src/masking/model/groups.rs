@@ -5,17 +5,15 @@ mod law;
 
 use proptest::prelude::*;
 
-use self::law::{Joins, Leads, Member, Model, NUMBERS, Named, PEOPLE, READABLE, Row, State};
-use super::modes::{DAY, Person, Virtual, agree, told};
+use self::law::{Joins, Leads, Member, Model, NUMBERS, Row};
+use super::common::{DAY, PEOPLE, Person, READABLE, agree, call, digits, expected, heard, put};
 use super::replayed;
-use crate::base::limits::CALLEE_TIME;
 use crate::base::time::Wall;
 use crate::masking::binding::{Direction, Mode};
-use crate::masking::inventory::{Freeze, NumberState};
-use crate::masking::reason::Reason;
+use crate::masking::inventory::Freeze;
 use crate::masking::request::{GroupRequest, Refused, Unbind, UpdateRequest, Write, Written};
-use crate::masking::route::{Attempt, Decision, claim, route};
-use crate::masking::support::{World, axg, gxb, gxyb, real, tel, x};
+use crate::masking::route::{Attempt, route};
+use crate::masking::support::{World, axg, gxb, gxyb, real};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -139,38 +137,8 @@ fn update(
             ..row
         });
         if becomes != row.joins {
-            model.named.retain(|named| named.id != row.id);
+            model.callees.forget(row.id);
         }
-    }
-}
-
-fn call(world: &mut World, model: &mut Model, dialled: Virtual, caller: Person, used: bool) {
-    let now = world.now.as_millis();
-    let (decision, _seat) = claim(&world.table, world.call(dialled, caller), None);
-    assert_eq!(heard(&decision), expected(model.route(dialled, caller, now)));
-    let Decision::Connect(plan) = decision else { return };
-    let Some(callee) = plan.callee().copied() else {
-        return;
-    };
-    let taken = |model: &mut Model, taken| {
-        let of = |named: &&mut Named| named.id == callee.binding;
-        model
-            .named
-            .iter_mut()
-            .filter(of)
-            .for_each(|named| named.taken = taken);
-    };
-    taken(model, true);
-    let again = heard(&world.call(dialled, caller));
-    assert_eq!(again, expected(model.route(dialled, caller, now)));
-    if used {
-        let (id, only) = (callee.binding, Some(callee));
-        world
-            .write(&Write::ClearCallee { id, only })
-            .expect("it is there");
-    } else {
-        world.table.give_back(&callee);
-        taken(model, false);
     }
 }
 
@@ -334,28 +302,23 @@ fn take(world: &mut World, model: &mut Model, step: &Step) {
                 rules.push("same_number");
             }
             if agree(&world.callee(id, to), &rules, step) {
-                model.named.retain(|named| named.id != id);
-                let until = now + i64::try_from(CALLEE_TIME.as_millis()).expect("a minute");
-                model.named.push(Named {
-                    id,
-                    to,
-                    until,
-                    taken: false,
-                });
+                model.callees.name(id, to, now);
             }
         }
-        Step::Call(dialled, caller, used) => call(world, model, NUMBERS[dialled], PEOPLE[caller], used),
+        Step::Call(x, who, used) => {
+            let (x, who) = (NUMBERS[x], PEOPLE[who]);
+            call(
+                world,
+                model,
+                (x, who, used),
+                |model| &mut model.callees,
+                |model, decision| {
+                    assert_eq!(heard(decision), expected(model.route(x, who, now)), "{step:?}");
+                },
+            );
+        }
         Step::Put(number, state) => {
-            let (model_state, state) = match state {
-                0 => (State::Locked, NumberState::Locked),
-                1 => (State::Frozen, NumberState::Frozen(Freeze::Complaint)),
-                _ => (State::Active, NumberState::Active),
-            };
-            let x = x(NUMBERS[number]);
-            world
-                .write(&Write::SetNumberState { x, state })
-                .expect("a number of ours");
-            model.states[number] = Some(model_state);
+            model.states[number] = put(world, NUMBERS[number], state, Freeze::Complaint);
         }
         Step::ExpireDue => {
             for id in world.table.due(world.now, 100) {
@@ -370,19 +333,6 @@ fn take(world: &mut World, model: &mut Model, step: &Step) {
             }
         }
     }
-}
-
-/// What is told: of whoever has nothing here any more is also said that he never had.
-fn heard(decision: &Decision) -> Result<(String, String), Reason> {
-    told(decision).map_err(|reason| match reason {
-        Reason::Expired => Reason::NoBinding,
-        other => other,
-    })
-}
-
-fn expected(answer: Result<(Person, Virtual), Reason>) -> Result<(String, String), Reason> {
-    let digits = |number: &str| tel(number).digits().to_string();
-    answer.map(|(called, shown)| (digits(called), digits(shown)))
 }
 
 proptest! {
@@ -416,7 +366,7 @@ proptest! {
                 match model.leads(dialled, caller, at) {
                     // Whom he was to reach is known for now alone; but it was a member then.
                     Some((row, Leads::Back(_))) => if let Ok((called, _)) = decided {
-                        let was_in = |who: &&Person| tel(who).digits().to_string() == called
+                        let was_in = |who: &&Person| digits(who) == called
                             && model.is_member(row.joins.group(), who, at);
                         prop_assert!(PEOPLE.iter().any(|who| was_in(&who)), "{} at {}: {}", caller, at, called);
                     },

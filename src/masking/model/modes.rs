@@ -1,20 +1,16 @@
 //! The law of AX, AXN, AXYB and AXB once more, as lists of rows that are searched from end to end: who may
 //! be bound, whom a call reaches, what rests, who is named to be called back. Every step has a moment of its own.
 
-use std::fmt::Debug;
-
 use proptest::prelude::*;
 
+use super::common::{Callees, DAY, NUMBER_RESTS, Person, State, Virtual, agree, call, expected, put, told};
 use crate::base::id::Id;
-use crate::base::limits::CALLEE_TIME;
-use crate::base::number::Shown;
 use crate::base::time::Wall;
 use crate::masking::binding::Mode;
-use crate::masking::inventory::{DEFAULT_ACCOUNT, Freeze, NumberState, Standing};
+use crate::masking::inventory::{DEFAULT_ACCOUNT, Freeze, Standing};
 use crate::masking::reason::Reason;
-use crate::masking::request::{Refused, Unbind, UpdateRequest, Write, Written};
-use crate::masking::route::{Decision, claim};
-use crate::masking::support::{World, ax, axb, axn, axyb, real, tel, x};
+use crate::masking::request::{Unbind, UpdateRequest, Write, Written};
+use crate::masking::support::{World, ax, axb, axn, axyb, real};
 
 /// One of AX, one of AXN, three of AXYB, one of AXB.
 const NUMBERS: [&str; 6] = [
@@ -26,16 +22,11 @@ const NUMBERS: [&str; 6] = [
     "17000000031",
 ];
 const PEOPLE: [&str; 4] = ["13800000001", "13800000002", "13800000003", "13800000004"];
-pub(super) const DAY: i64 = 86_400_000;
-/// How long keys of one person rest, and whole numbers.
+/// How long keys of one person rest.
 const PAIR_RESTS: i64 = DAY;
-pub(super) const NUMBER_RESTS: i64 = 7 * DAY;
 
 /// The one in whose pool AX is called AXN.
 const OF_AXN: Virtual = NUMBERS[1];
-
-pub(super) type Person = &'static str;
-pub(super) type Virtual = &'static str;
 
 /// Whom a row joins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,24 +65,9 @@ enum Leads {
     Back(Virtual),
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Named {
-    id: Id,
-    to: Person,
-    until: i64,
-    taken: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
-    Active,
-    Locked,
-    Frozen,
-}
-
 struct Model {
     rows: Vec<Row>,
-    named: Vec<Named>,
+    callees: Callees,
     states: [State; 6],
     suspended: bool,
 }
@@ -179,11 +155,7 @@ impl Model {
             Joins::Axb { .. } | Joins::Ax { .. } | Joins::Axyb { .. } => {}
         }
         for number in wanted.numbers() {
-            match self.state(number) {
-                State::Active => {}
-                State::Locked => rules.push("number_locked"),
-                State::Frozen => rules.push("number_frozen"),
-            }
+            rules.extend(self.state(number).against());
         }
         for other in self.live(now).filter(|row| Some(row.id) != but) {
             let shares = |number: &Virtual| other.joins.numbers().contains(number);
@@ -235,9 +207,8 @@ impl Model {
             match leads {
                 Leads::To(called, shown) => Ok((called, shown)),
                 Leads::Back(shown) => {
-                    let mut named = self.named.iter();
-                    let named = named.find(|n| n.id == row.id && !n.taken && now < n.until);
-                    named.map(|n| (n.to, shown)).ok_or(Reason::NoCallee)
+                    let named = self.callees.of(row.id, now);
+                    named.map(|to| (to, shown)).ok_or(Reason::NoCallee)
                 }
             }
         };
@@ -316,38 +287,6 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (n(), 0..4_u8).prop_map(|(x, state)| Step::Put(x, state)),
         1 => prop_oneof![1 => Just(true), 2 => Just(false)].prop_map(Step::Suspend),
     ]
-}
-
-/// The table's answer to a write against the rules that the model finds broken.
-pub(super) fn agree(answer: &Result<Written, Refused>, rules: &[&str], step: &impl Debug) -> bool {
-    match answer {
-        Ok(_) => assert!(rules.is_empty(), "{step:?} was done against {rules:?}"),
-        Err(refused) => assert!(
-            rules.contains(&refused.code()),
-            "{step:?}: {refused:?}, not {rules:?}"
-        ),
-    }
-    answer.is_ok()
-}
-
-pub(super) fn told(decision: &Decision) -> Result<(String, String), Reason> {
-    match decision {
-        Decision::Connect(plan) => {
-            let shown = match plan.shown() {
-                Shown::Virtual(shown) => shown.tel().digits().to_string(),
-                Shown::Real(..) | Shown::Withheld => panic!("somebody is shown as himself"),
-            };
-            Ok((plan.called().reveal().digits().to_string(), shown))
-        }
-        Decision::Ask(question) => panic!("{question:?}"),
-        Decision::Collect(collect) => panic!("{collect:?} though nobody has an extension"),
-        Decision::Refuse(refusal) => Err(refusal.reason),
-    }
-}
-
-fn expected(answer: Result<(Person, Virtual), Reason>) -> Result<(String, String), Reason> {
-    let digits = |number: &str| tel(number).digits().to_string();
-    answer.map(|(called, shown)| (digits(called), digits(shown)))
 }
 
 fn take(world: &mut World, model: &mut Model, ids: &mut Vec<Id>, step: &Step) {
@@ -459,7 +398,7 @@ fn take(world: &mut World, model: &mut Model, ids: &mut Vec<Id>, step: &Step) {
                     from: now,
                     ..row
                 });
-                model.named.retain(|named| named.id != id);
+                model.callees.forget(id);
             }
         }
         Step::Unbind(i) => {
@@ -496,60 +435,23 @@ fn take(world: &mut World, model: &mut Model, ids: &mut Vec<Id>, step: &Step) {
                 Some(Joins::Axb { .. } | Joins::Axyb { .. }) => rules.push("not_of_mode"),
             }
             if agree(&world.callee(id, to), &rules, step) {
-                model.named.retain(|named| named.id != id);
-                let lasts = i64::try_from(CALLEE_TIME.as_millis()).expect("a minute");
-                let until = now + lasts;
-                model.named.push(Named {
-                    id,
-                    to,
-                    until,
-                    taken: false,
-                });
+                model.callees.name(id, to, now);
             }
         }
-        Step::Call(dialled, caller, used) => {
-            let (dialled, caller) = (NUMBERS[dialled], PEOPLE[caller]);
-            let (decision, _seat) = claim(&world.table, world.call(dialled, caller), None);
-            assert_eq!(
-                told(&decision),
-                expected(model.route(dialled, caller, now)),
-                "{step:?}"
+        Step::Call(x, who, used) => {
+            let (x, who) = (NUMBERS[x], PEOPLE[who]);
+            call(
+                world,
+                model,
+                (x, who, used),
+                |model| &mut model.callees,
+                |model, decision| {
+                    assert_eq!(told(decision), expected(model.route(x, who, now)), "{step:?}");
+                },
             );
-            let Decision::Connect(plan) = decision else { return };
-            let Some(callee) = plan.callee().copied() else {
-                return;
-            };
-            // It is the call's alone until it is given back, and nobody's once it is used.
-            for named in model.named.iter_mut().filter(|named| named.id == callee.binding) {
-                named.taken = true;
-            }
-            assert_eq!(
-                told(&world.call(dialled, caller)),
-                expected(model.route(dialled, caller, now))
-            );
-            if used {
-                let (id, only) = (callee.binding, Some(callee));
-                world
-                    .write(&Write::ClearCallee { id, only })
-                    .expect("it is there");
-            } else {
-                world.table.give_back(&callee);
-                for named in model.named.iter_mut().filter(|named| named.id == callee.binding) {
-                    named.taken = false;
-                }
-            }
         }
         Step::Put(number, state) => {
-            let (model_state, state) = match state {
-                0 => (State::Locked, NumberState::Locked),
-                1 => (State::Frozen, NumberState::Frozen(Freeze::Operator)),
-                _ => (State::Active, NumberState::Active),
-            };
-            let x = x(NUMBERS[number]);
-            world
-                .write(&Write::SetNumberState { x, state })
-                .expect("a number of ours");
-            model.states[number] = model_state;
+            model.states[number] = put(world, NUMBERS[number], state, Freeze::Operator);
         }
         Step::Suspend(suspend) => {
             let standing = if suspend {
@@ -577,7 +479,7 @@ proptest! {
         world.add(NUMBERS[5]);
         let mut model = Model {
             rows: Vec::new(),
-            named: Vec::new(),
+            callees: Callees::default(),
             states: [State::Active; 6],
             suspended: false,
         };

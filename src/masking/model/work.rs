@@ -6,31 +6,23 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::modes::{DAY, NUMBER_RESTS, Person, Virtual, agree, told};
+use super::common::{
+    Callees, DAY, NUMBER_RESTS, PEOPLE, Person, READABLE, State, Virtual, agree, call, digits, heard, put,
+};
 use super::replayed;
 use crate::base::id::Id;
-use crate::base::limits::CALLEE_TIME;
 use crate::base::time::Wall;
 use crate::masking::binding::{Direction, Mode, Rare, Terms};
-use crate::masking::inventory::{Freeze, NumberState};
+use crate::masking::inventory::Freeze;
 use crate::masking::reason::Reason;
 use crate::masking::request::{BindRequest, Unbind, UpdateRequest, Write, Written};
-use crate::masking::route::{Attempt, Decision, Plan, claim, route};
-use crate::masking::support::{World, inbound, paired, real, tel, work, x};
+use crate::masking::route::{Attempt, Decision, Plan, route};
+use crate::masking::support::{World, inbound, paired, real, work, x};
 use crate::masking::turns::{Order, Ring};
 
 /// Two work numbers, and one that is a 400 number's pool's or a customer's server's.
 const NUMBERS: [Virtual; 3] = ["17000000081", "17000000082", "17000000083"];
 const HOTLINE: Virtual = NUMBERS[2];
-const PEOPLE: [Person; 5] = [
-    "13800000001",
-    "13800000002",
-    "13800000003",
-    "13800000004",
-    "13800000005",
-];
-/// How long ended rules are readable at least.
-const READABLE: i64 = 600_000;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Joins {
@@ -57,24 +49,9 @@ struct Row {
     passed_on: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Named {
-    id: Id,
-    to: Person,
-    until: i64,
-    taken: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
-    Active,
-    Locked,
-    Frozen,
-}
-
 struct Model {
     rows: Vec<Row>,
-    named: Vec<Named>,
+    callees: Callees,
     /// Those of whom somebody was ever named.
     ever_named: Vec<Id>,
     states: [State; 3],
@@ -131,11 +108,7 @@ impl Model {
     /// Every rule that keeps them from being joined now, and those that may; `but` is the binding that is updated.
     fn against(&self, wanted: Joins, but: Option<Id>, now: i64) -> Vec<&'static str> {
         let mut rules = Vec::new();
-        match self.states[index(wanted.x())] {
-            State::Active => {}
-            State::Locked => rules.push("number_locked"),
-            State::Frozen => rules.push("number_frozen"),
-        }
+        rules.extend(self.states[index(wanted.x())].against());
         for other in self.live(now).filter(|row| Some(row.id) != but) {
             let is_taken = match (wanted, other.joins) {
                 (Joins::Work { x, .. }, Joins::Work { x: on, .. }) => x == on,
@@ -181,9 +154,8 @@ impl Model {
             panic!("it is one")
         };
         if caller == b {
-            let mut named = self.named.iter();
-            let named = named.find(|n| n.id == work.id && !n.taken && at < n.until);
-            let chosen = named.and_then(|n| self.pairing_of(dialled, n.to, at));
+            let named = self.callees.of(work.id, at);
+            let chosen = named.and_then(|to| self.pairing_of(dialled, to, at));
             let by = chosen.or_else(|| self.latest_pairing(dialled, at));
             return match by.map(|by| (by.joins, by.direction)) {
                 None => Err(Reason::NoCallee),
@@ -366,38 +338,6 @@ fn update(model: &mut Model, now: i64, row: Row, joins: Joins, deputies: Deputie
     });
 }
 
-fn call(world: &mut World, model: &mut Model, dialled: Virtual, caller: Person, used: bool) {
-    let now = world.now.as_millis();
-    let (decision, _seat) = claim(&world.table, world.call(dialled, caller), None);
-    assert_eq!(heard(&decision), expected(model.route(dialled, caller, now)));
-    let Decision::Connect(plan) = decision else { return };
-    let Some(callee) = plan.callee().copied() else {
-        return;
-    };
-    let taken = |model: &mut Model, taken| {
-        let of = |named: &&mut Named| named.id == callee.binding;
-        model
-            .named
-            .iter_mut()
-            .filter(of)
-            .for_each(|named| named.taken = taken);
-    };
-    taken(model, true);
-    assert_eq!(
-        heard(&world.call(dialled, caller)),
-        expected(model.route(dialled, caller, now))
-    );
-    if used {
-        let (id, only) = (callee.binding, Some(callee));
-        world
-            .write(&Write::ClearCallee { id, only })
-            .expect("it is there");
-    } else {
-        world.table.give_back(&callee);
-        taken(model, false);
-    }
-}
-
 fn take(world: &mut World, model: &mut Model, step: &Step) {
     world.later(10);
     let now = world.now.as_millis();
@@ -470,29 +410,24 @@ fn take(world: &mut World, model: &mut Model, step: &Step) {
                 Joins::Paired { .. } | Joins::Inbound { .. } => vec!["not_of_mode"],
             };
             if agree(&world.callee(id, to), &rules, step) {
-                model.named.retain(|named| named.id != id);
-                let until = now + i64::try_from(CALLEE_TIME.as_millis()).expect("a minute");
                 model.ever_named.push(id);
-                model.named.push(Named {
-                    id,
-                    to,
-                    until,
-                    taken: false,
-                });
+                model.callees.name(id, to, now);
             }
         }
-        Step::Call(dialled, caller, used) => call(world, model, NUMBERS[dialled], PEOPLE[caller], used),
+        Step::Call(x, who, used) => {
+            let (x, who) = (NUMBERS[x], PEOPLE[who]);
+            call(
+                world,
+                model,
+                (x, who, used),
+                |model| &mut model.callees,
+                |model, decision| {
+                    assert_eq!(rings(decision), expected(model.route(x, who, now)), "{step:?}");
+                },
+            );
+        }
         Step::Put(number, state) => {
-            let (model_state, state) = match state {
-                0 => (State::Locked, NumberState::Locked),
-                1 => (State::Frozen, NumberState::Frozen(Freeze::Regulator)),
-                _ => (State::Active, NumberState::Active),
-            };
-            let x = x(NUMBERS[number]);
-            world
-                .write(&Write::SetNumberState { x, state })
-                .expect("a number of ours");
-            model.states[number] = model_state;
+            model.states[number] = put(world, NUMBERS[number], state, Freeze::Regulator);
         }
         Step::Move => {
             if model.states[index(HOTLINE)] != State::Active {
@@ -522,12 +457,9 @@ fn take(world: &mut World, model: &mut Model, step: &Step) {
 
 type Told = Result<(Vec<String>, String), Reason>;
 
-/// What is told: of whoever has nothing here any more is also said that he never had.
-fn heard(decision: &Decision) -> Told {
-    let (first, shown) = told(decision).map_err(|reason| match reason {
-        Reason::Expired => Reason::NoBinding,
-        other => other,
-    })?;
+/// Who rings, one after the other, and what they see.
+fn rings(decision: &Decision) -> Told {
+    let (first, shown) = heard(decision)?;
     let mut rings = vec![first];
     let mut plan = match decision {
         Decision::Connect(plan) => plan.next(),
@@ -541,7 +473,6 @@ fn heard(decision: &Decision) -> Told {
 }
 
 fn expected(answer: Result<Leads, Reason>) -> Told {
-    let digits = |number: &str| tel(number).digits().to_string();
     let (rings, shown) = answer?;
     Ok((rings.into_iter().map(digits).collect(), digits(shown)))
 }
@@ -560,7 +491,7 @@ proptest! {
         world.pool(Mode::X, &[]);
         let mut model = Model {
             rows: Vec::new(),
-            named: Vec::new(),
+            callees: Callees::default(),
             ever_named: Vec::new(),
             states: [State::Active; 3],
             asks: false,
@@ -569,7 +500,7 @@ proptest! {
             take(&mut world, &mut model, step);
             let now = world.now.as_millis();
             for (dialled, caller) in NUMBERS.iter().flat_map(|n| PEOPLE.iter().map(move |p| (n, p))) {
-                let (decided, ought) = (heard(&world.call(dialled, caller)), model.route(dialled, caller, now));
+                let (decided, ought) = (rings(&world.call(dialled, caller)), model.route(dialled, caller, now));
                 prop_assert_eq!(decided, expected(ought), "{} by {} after {:?}", dialled, caller, step);
             }
         }
@@ -577,7 +508,7 @@ proptest! {
         for at in ago.into_iter().map(|ago| world.now.as_millis() - ago) {
             for (dialled, caller) in NUMBERS.iter().flat_map(|n| PEOPLE.iter().map(move |p| (n, p))) {
                 let attempt = Attempt { arrived: Wall::from_millis(at), ..world.attempt(dialled, caller) };
-                let decided = heard(&route(&world.table, &attempt)).ok();
+                let decided = rings(&route(&world.table, &attempt)).ok();
                 // Whom an employee chose is known for now alone.
                 let chose = |row: &Row| {
                     model.ever_named.contains(&row.id) && matches!(row.joins, Joins::Work { b, .. } if b == *caller)

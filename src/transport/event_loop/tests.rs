@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::net::{IpAddr, UdpSocket};
 use std::sync::mpsc;
+use std::thread::JoinHandle;
 
 use super::super::handed::Handed;
 use super::*;
@@ -92,15 +93,53 @@ fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).expect("text")
 }
 
+/// Runs every shard in a thread of its own, with the handler that is made for it.
+fn start<H: Handler>(
+    transport: &mut Transport,
+    handler_of: impl Fn(Shard) -> H + Clone + Send + 'static,
+) -> Vec<JoinHandle<()>> {
+    let shards = transport.loops.drain(..).map(|shard| {
+        let handler_of = handler_of.clone();
+        std::thread::spawn(move || {
+            let handler = handler_of(shard.shard());
+            shard.run(handler);
+        })
+    });
+    shards.collect()
+}
+
+/// The shard, and what it was told of whom it could not reach.
+type Failure = (usize, SocketAddr, Why);
+
+/// Runs shards that send when they get an order, and say what they are told to have failed.
+fn start_telling_failures(
+    transport: &mut Transport,
+    send: impl Fn(&mut Outbox) + Clone + Send + 'static,
+) -> (Vec<JoinHandle<()>>, mpsc::Receiver<Failure>) {
+    let (tell, told) = mpsc::channel();
+    let threads = start(transport, move |me| {
+        let (tell, send) = (tell.clone(), send.clone());
+        by(move |_, input, out| {
+            match input {
+                Input::Order(Command::Drain) => send(out),
+                Input::Failed(path, why) => tell.send((me.index, path.remote, why)).expect("heard"),
+                _ => {}
+            }
+            None
+        })
+    });
+    (threads, told)
+}
+
 /// What each of two shards was told, in their order.
-fn both_told(told: &mpsc::Receiver<(usize, SocketAddr, Why)>) -> [(usize, SocketAddr, Why); 2] {
+fn both_told(told: &mpsc::Receiver<Failure>) -> [Failure; 2] {
     let mut both = [told.recv_timeout(PATIENCE), told.recv_timeout(PATIENCE)].map(|one| one.expect("both"));
     both.sort_by_key(|(index, ..)| *index);
     both
 }
 
 /// Ends the loops that run in these threads.
-fn stop(transport: &Transport, threads: Vec<std::thread::JoinHandle<()>>) {
+fn stop(transport: &Transport, threads: Vec<JoinHandle<()>>) {
     for door in transport.doors.iter() {
         door.tell(Message::Stop).expect("there is room");
     }
@@ -154,31 +193,13 @@ fn a_message_to_nobody_comes_back_as_refused_to_every_shard_and_others_still_arr
     };
     let friend = friend();
     let there = friend.local_addr().expect("bound");
-    let (tell, told) = mpsc::channel();
-    let threads: Vec<_> = transport
-        .loops
-        .drain(..)
-        .map(|shard| {
-            let tell = tell.clone();
-            std::thread::spawn(move || {
-                let index = shard.shard().index;
-                shard.run(by(|_, input, out| {
-                    match input {
-                        Input::Order(Command::Drain) => {
-                            let to = |remote| Path::udp(ListenerId(0), remote);
-                            out.send(to(nobody), b"lost"[..].into());
-                            for _ in 0..50 {
-                                out.send(to(there), b"found"[..].into());
-                            }
-                        }
-                        Input::Failed(path, why) => tell.send((index, path.remote, why)).expect("heard"),
-                        _ => {}
-                    }
-                    None
-                }));
-            })
-        })
-        .collect();
+    let (threads, told) = start_telling_failures(&mut transport, move |out| {
+        let to = |remote| Path::udp(ListenerId(0), remote);
+        out.send(to(nobody), b"lost"[..].into());
+        for _ in 0..50 {
+            out.send(to(there), b"found"[..].into());
+        }
+    });
     // The shard that reads no socket sends; both hear of it.
     transport.doors[1]
         .tell(Message::Order(Command::Drain))
@@ -223,24 +244,17 @@ fn a_shard_that_finds_the_error_while_sending_hears_of_it_too() {
 fn every_shard_gets_its_own_call_ids_whatever_socket_they_come_by() {
     let (mut transport, addresses) = open_on(3, 2);
     let (tell, told) = mpsc::channel();
-    let threads: Vec<_> = transport
-        .loops
-        .drain(..)
-        .map(|shard| {
-            let tell = tell.clone();
-            std::thread::spawn(move || {
-                let me = shard.shard();
-                shard.run(by(|_, input, _| {
-                    if let Input::Packet { bytes, .. } = input {
-                        let call_id = peek(bytes).expect("a message").call_id.to_vec();
-                        assert!(me.is_home(&call_id));
-                        tell.send((me.index, call_id)).expect("heard");
-                    }
-                    None
-                }));
-            })
+    let threads = start(&mut transport, move |me| {
+        let tell = tell.clone();
+        by(move |_, input, _| {
+            if let Input::Packet { bytes, .. } = input {
+                let call_id = peek(bytes).expect("a message").call_id.to_vec();
+                assert!(me.is_home(&call_id));
+                tell.send((me.index, call_id)).expect("heard");
+            }
+            None
         })
-        .collect();
+    });
     let friend = friend();
     for n in 0..60 {
         friend

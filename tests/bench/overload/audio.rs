@@ -2,6 +2,7 @@
 //! that comes twice stands for no other.
 
 use std::collections::HashMap;
+use std::iter::Sum;
 use std::time::Duration;
 
 /// A packet that needs longer is heard as a gap by a phone with a buffer of three frames.
@@ -35,6 +36,17 @@ pub struct Audio {
     pub late: u64,
     /// How long the slowest took that came.
     pub worst_ms: f64,
+}
+
+impl Sum for Audio {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            sent: sum.sent + one.sent,
+            lost: sum.lost + one.lost,
+            late: sum.late + one.late,
+            worst_ms: sum.worst_ms.max(one.worst_ms),
+        })
+    }
 }
 
 /// Which packets were sent in a step, and what became of each.

@@ -29,6 +29,13 @@ pub(super) struct Line {
 }
 
 impl Ladder {
+    /// Whether it measures sound.
+    #[allow(dead_code)] // for who plays in real time
+    pub fn is_sound(&self) -> bool {
+        let mut begin = self.lines.iter().filter_map(|line| line.words.first());
+        begin.any(|word| matches!(word.as_str(), "tone" | "prompt"))
+    }
+
     /// Reads one.
     pub fn read(text: &str) -> Self {
         let mut ladder = Self {

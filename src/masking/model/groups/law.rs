@@ -3,7 +3,7 @@
 use crate::base::id::Id;
 use crate::masking::binding::{Direction, Side};
 use crate::masking::group::GroupId;
-use crate::masking::model::modes::{NUMBER_RESTS, Person, Virtual};
+use crate::masking::model::common::{Callees, NUMBER_RESTS, PEOPLE, Person, State, Virtual};
 use crate::masking::reason::Reason;
 
 /// Two of AXG, two of GXB, three of GXYB.
@@ -16,15 +16,6 @@ pub(super) const NUMBERS: [Virtual; 7] = [
     "17000000072",
     "17000000073",
 ];
-pub(super) const PEOPLE: [Person; 5] = [
-    "13800000001",
-    "13800000002",
-    "13800000003",
-    "13800000004",
-    "13800000005",
-];
-/// How long ended rules, and who was a member, are readable at least.
-pub(super) const READABLE: i64 = 600_000;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Joins {
@@ -69,21 +60,6 @@ pub(super) struct Member {
     pub(super) until: i64,
 }
 
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Named {
-    pub(super) id: Id,
-    pub(super) to: Person,
-    pub(super) until: i64,
-    pub(super) taken: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum State {
-    Active,
-    Locked,
-    Frozen,
-}
-
 /// What a row means for one person who dials.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Leads {
@@ -100,8 +76,8 @@ pub(super) struct Model {
     pub(super) defaults: Vec<(GroupId, Person)>,
     pub(super) members: Vec<Member>,
     pub(super) rows: Vec<Row>,
-    pub(super) named: Vec<Named>,
-    pub(super) states: [Option<State>; 7],
+    pub(super) callees: Callees,
+    pub(super) states: [State; 7],
 }
 
 impl Joins {
@@ -177,7 +153,7 @@ impl Model {
 
     pub(super) fn state(&self, number: Virtual) -> State {
         let index = NUMBERS.iter().position(|n| *n == number).expect("one of ours");
-        self.states[index].unwrap_or(State::Active)
+        self.states[index]
     }
 
     /// Everybody whom it means at `at`, with what he dials.
@@ -199,11 +175,7 @@ impl Model {
     ) -> (Vec<&'static str>, Vec<&'static str>) {
         let mut rules = Vec::new();
         for number in wanted.numbers() {
-            match self.state(number) {
-                State::Active => {}
-                State::Locked => rules.push("number_locked"),
-                State::Frozen => rules.push("number_frozen"),
-            }
+            rules.extend(self.state(number).against());
         }
         if let Joins::Gxyb { x, y, .. } = wanted
             && x == y
@@ -317,10 +289,7 @@ impl Model {
             Leads::To(called, shown) => Ok((called, shown)),
             Leads::Back(shown) => {
                 let g = row.joins.group();
-                let mut named = self.named.iter();
-                let named = named
-                    .find(|n| n.id == row.id && !n.taken && at < n.until)
-                    .map(|n| n.to);
+                let named = self.callees.of(row.id, at);
                 let default = self.defaults.iter().find(|(of, _)| *of == g).map(|(_, who)| *who);
                 let default = default.filter(|_| !matches!(row.joins, Joins::Axg { .. }));
                 let is_in = |who: &Person| self.is_member(g, who, at);

@@ -64,23 +64,16 @@ fn by_tcp(remote: SocketAddr) -> Path {
 fn every_shard_gets_its_own_calls_off_one_connection_and_answers_over_it() {
     use std::io::{Read, Write};
     let (mut transport, addresses) = open_with(vec![tcp_listener(0)], 3).expect("loopback is free");
-    let threads: Vec<_> = transport
-        .loops
-        .drain(..)
-        .map(|shard| {
-            std::thread::spawn(move || {
-                let me = shard.shard();
-                shard.run(by(|_, input, out| {
-                    if let Input::Packet { path, bytes } = input {
-                        let call_id = peek(bytes).expect("a message").call_id;
-                        assert!(me.is_home(call_id));
-                        out.send(path, format!("{:8}", String::from_utf8_lossy(call_id)).into());
-                    }
-                    None
-                }));
-            })
+    let threads = start(&mut transport, |me| {
+        by(move |_, input, out| {
+            if let Input::Packet { path, bytes } = input {
+                let call_id = peek(bytes).expect("a message").call_id;
+                assert!(me.is_home(call_id));
+                out.send(path, format!("{:8}", String::from_utf8_lossy(call_id)).into());
+            }
+            None
         })
-        .collect();
+    });
     let mut friend = std::net::TcpStream::connect(addresses[0]).expect("it listens");
     friend.set_read_timeout(Some(PATIENCE)).expect("a socket");
     let stream: Vec<u8> = (0..60).flat_map(|n| options(&format!("call-{n}"))).collect();
@@ -107,25 +100,9 @@ fn a_refused_connection_is_told_to_every_shard_whichever_sent() {
         let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback is free");
         gone.local_addr().expect("bound")
     };
-    let (tell, told) = mpsc::channel();
-    let threads: Vec<_> = transport
-        .loops
-        .drain(..)
-        .map(|shard| {
-            let tell = tell.clone();
-            std::thread::spawn(move || {
-                let index = shard.shard().index;
-                shard.run(by(|_, input, out| {
-                    match input {
-                        Input::Order(Command::Drain) => out.send(by_tcp(nobody), b"lost"[..].into()),
-                        Input::Failed(path, why) => tell.send((index, path.remote, why)).expect("heard"),
-                        _ => {}
-                    }
-                    None
-                }));
-            })
-        })
-        .collect();
+    let (threads, told) = start_telling_failures(&mut transport, move |out| {
+        out.send(by_tcp(nobody), b"lost"[..].into());
+    });
     // First the shard that has the listener's connections, then the other one.
     for sender in transport.doors.iter() {
         sender

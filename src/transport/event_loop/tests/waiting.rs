@@ -5,29 +5,53 @@ use crate::call::emergency::{Emergency, Table};
 use crate::sip::message::Message as Request;
 use crate::transport::fresh::Turned;
 
+/// The only shard of a transport, what waits for it, and how somebody comes to it.
+struct Only {
+    main: EventLoop,
+    fresh: Fresh,
+    path: Path,
+}
+
+fn only_shard() -> Only {
+    let (mut transport, _) = open_on(1, 1);
+    let main = transport.loops.remove(0);
+    let fresh = fresh_of(&main);
+    let path = Path::udp(ListenerId(0), friend().local_addr().expect("bound"));
+    Only { main, fresh, path }
+}
+
+fn a_request(method: &str) -> String {
+    text(options("call-1")).replace("OPTIONS", method)
+}
+
+/// What becomes of a message that comes, if no call is known.
+fn sort_one(main: &EventLoop, fresh: &mut Fresh, message: (Path, &[u8])) -> Sorted {
+    sort(
+        &main.homes,
+        &main.doors,
+        Now::default(),
+        message,
+        fresh,
+        |_, _| false,
+    )
+}
+
 /// What waits for the loop, as it would be handed on now; nothing of it is handed on at once.
 fn sorted(main: &EventLoop, fresh: &mut Fresh, path: Path, messages: &[&[u8]]) {
     for message in messages {
-        let message = (path, *message);
-        let sorted = sort(
-            &main.homes,
-            &main.doors,
-            Now::default(),
-            message,
-            fresh,
-            |_, _| false,
-        );
+        let sorted = sort_one(main, fresh, (path, message));
         assert_eq!(sorted, Sorted::Done);
     }
 }
 
 #[test]
 fn new_calls_of_the_only_shard_wait_up_to_a_limit_and_get_503_beyond_it() {
-    let (mut transport, _) = open_on(1, 1);
-    let main = transport.loops.remove(0);
-    let mut fresh = fresh_of(&main);
-    let path = Path::udp(ListenerId(0), friend().local_addr().expect("bound"));
-    let invite = text(options("call-1")).replace("OPTIONS", "INVITE");
+    let Only {
+        main,
+        mut fresh,
+        path,
+    } = only_shard();
+    let invite = a_request("INVITE");
     for _ in 0..=SHARD_QUEUE {
         sorted(&main, &mut fresh, path, &[invite.as_bytes()]);
     }
@@ -43,35 +67,23 @@ fn new_calls_of_the_only_shard_wait_up_to_a_limit_and_get_503_beyond_it() {
 
     // The ACK of what was refused is nobody's; that of a call is handed on at once.
     let to = answer.lines().find(|line| line.starts_with("To: ")).expect("To");
-    let ack = |to: &str| {
-        text(options("call-1"))
-            .replace("OPTIONS", "ACK")
-            .replace("To: <sip:x@127.0.0.1>", to)
-    };
+    let ack = |to: &str| a_request("ACK").replace("To: <sip:x@127.0.0.1>", to);
     sorted(&main, &mut fresh, path, &[ack(to).as_bytes()]);
     let message = ack("To: <sip:x@127.0.0.1>;tag=t");
-    let message = (path, message.as_bytes());
-    let sorted = sort(
-        &main.homes,
-        &main.doors,
-        Now::default(),
-        message,
-        &mut fresh,
-        |_, _| false,
-    );
+    let sorted = sort_one(&main, &mut fresh, (path, message.as_bytes()));
     assert_eq!(sorted, Sorted::Now);
     assert!(fresh.is_empty());
 }
 
 #[test]
 fn a_call_that_waits_too_long_is_refused_and_an_options_is_not() {
-    let (mut transport, _) = open_on(1, 1);
-    let main = transport.loops.remove(0);
-    let mut fresh = fresh_of(&main);
-    let path = Path::udp(ListenerId(0), friend().local_addr().expect("bound"));
-    let probe = options("call-1");
-    let invite = text(probe.clone()).replace("OPTIONS", "INVITE");
-    sorted(&main, &mut fresh, path, &[invite.as_bytes(), &probe]);
+    let Only {
+        main,
+        mut fresh,
+        path,
+    } = only_shard();
+    let [probe, invite] = ["OPTIONS", "INVITE"].map(a_request);
+    sorted(&main, &mut fresh, path, &[invite.as_bytes(), probe.as_bytes()]);
     let late = Instant::default() + Duration::from_secs(1);
     let next = fresh.next(late).expect("the probe");
     assert!(next.bytes.starts_with(b"OPTIONS"));
@@ -89,12 +101,12 @@ fn a_call_that_waits_too_long_is_refused_and_an_options_is_not() {
 
 #[test]
 fn a_call_that_would_wait_in_vain_is_refused_as_it_comes() {
-    let (mut transport, _) = open_on(1, 1);
-    let main = transport.loops.remove(0);
-    let mut fresh = fresh_of(&main);
-    let path = Path::udp(ListenerId(0), friend().local_addr().expect("bound"));
-    let probe = options("call-1");
-    let invite = text(probe.clone()).replace("OPTIONS", "INVITE");
+    let Only {
+        main,
+        mut fresh,
+        path,
+    } = only_shard();
+    let [probe, invite] = ["OPTIONS", "INVITE"].map(a_request);
     let at = |ms| Now {
         at: Instant::default() + Duration::from_millis(ms),
         ..Now::default()
@@ -126,7 +138,11 @@ fn a_call_that_would_wait_in_vain_is_refused_as_it_comes() {
         Sorted::Now,
         "it is one that was taken"
     );
-    assert_eq!(sorted(&probe, false), Sorted::Done, "a probe waits its turn");
+    assert_eq!(
+        sorted(probe.as_bytes(), false),
+        Sorted::Done,
+        "a probe waits its turn"
+    );
     let within = invite.replace("To: <sip:x@127.0.0.1>", "To: <sip:x@127.0.0.1>;tag=t");
     assert_eq!(sorted(within.as_bytes(), false), Sorted::Now, "it is of a call");
     let faulty = invite.replace("CSeq: 1 ", "CSeq: ");
@@ -136,8 +152,7 @@ fn a_call_that_would_wait_in_vain_is_refused_as_it_comes() {
 
 #[test]
 fn an_emergency_call_is_not_refused_for_load_however_its_trunk_writes_the_number() {
-    let (mut transport, _) = open_on(1, 1);
-    let main = &mut transport.loops[0];
+    let Only { mut main, path, .. } = only_shard();
     let mut config = (*main.config).clone();
     config.emergency = Some(Emergency {
         table: Table::of_country("CN").expect("it is in the list"),
@@ -145,7 +160,6 @@ fn an_emergency_call_is_not_refused_for_load_however_its_trunk_writes_the_number
     });
     main.config = Arc::new(config);
     let late = Instant::default() + Duration::from_secs(1);
-    let path = Path::udp(ListenerId(0), friend().local_addr().expect("bound"));
     let call = |user: &str| {
         let to = format!("INVITE sip:{user}@");
         text(options("call-1"))
@@ -159,15 +173,15 @@ fn an_emergency_call_is_not_refused_for_load_however_its_trunk_writes_the_number
         ("911", false),
         ("17000000001", false),
     ] {
-        let mut fresh = fresh_of(main);
-        sorted(main, &mut fresh, path, &[call(user).as_bytes()]);
+        let mut fresh = fresh_of(&main);
+        sorted(&main, &mut fresh, path, &[call(user).as_bytes()]);
         assert_eq!(fresh.next(late).is_some(), is_taken, "{user}");
         // So it is where there is no room.
-        let mut fresh = fresh_of(main);
+        let mut fresh = fresh_of(&main);
         for _ in 0..SHARD_QUEUE {
-            sorted(main, &mut fresh, path, &[call("17000000009").as_bytes()]);
+            sorted(&main, &mut fresh, path, &[call("17000000009").as_bytes()]);
         }
-        sorted(main, &mut fresh, path, &[call(user).as_bytes()]);
+        sorted(&main, &mut fresh, path, &[call(user).as_bytes()]);
         let waiting = std::iter::from_fn(|| fresh.next(Instant::default()));
         let wanted = format!("sip:{user}@");
         let has_it = |packet: &Packet| text(packet.bytes.to_vec()).contains(&wanted);
@@ -182,11 +196,12 @@ fn an_emergency_call_is_not_refused_for_load_however_its_trunk_writes_the_number
 
 #[test]
 fn a_cancel_never_overtakes_its_invite_and_finds_room_when_new_calls_dont() {
-    let (mut transport, _) = open_on(1, 1);
-    let main = transport.loops.remove(0);
-    let mut fresh = fresh_of(&main);
-    let path = Path::udp(ListenerId(0), friend().local_addr().expect("bound"));
-    let invite = text(options("call-1")).replace("OPTIONS", "INVITE");
+    let Only {
+        main,
+        mut fresh,
+        path,
+    } = only_shard();
+    let invite = a_request("INVITE");
     let cancel = invite.replace("INVITE", "CANCEL");
     for _ in 0..SHARD_QUEUE {
         sorted(&main, &mut fresh, path, &[invite.as_bytes()]);
