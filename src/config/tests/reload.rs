@@ -216,7 +216,7 @@ fn every_key_of_a_trunk_is_taken_by_a_reload() {
             "from_user" => continue,
             "show_in" => "\"from\"",
             "from_domain" => "\"sip.example.net\"",
-            "user_phone" => "true",
+            "user_phone" | "record" => "true",
             "privacy" => "[\"user\", \"id\"]",
             "calls_per_s" | "calls_at_once" => "{ in = 5, out = 0 }",
             "overload_control" => "true",
