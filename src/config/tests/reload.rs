@@ -284,7 +284,7 @@ fn a_server_that_records_takes_by_a_reload_from_when_on_and_never_where_or_with_
         .replace("from = \"answer\"", "from = \"early_media\"")
         .replace("shortest_ms = 1000", "shortest_ms = 0")
         .replace("keys = \"\"", "keys = \"k\"")
-        .replace("key = \"\"", "key = \"own\"");
+        .replace("\nkey = \"\"", "\nkey = \"own\"");
     let reload = old.reload(&reading(&new)).expect("it is right");
     assert_eq!(reload.taken, ["recordings.from", "recordings.shortest_ms"]);
     assert_eq!(reload.waiting, ["recordings.key", "recordings.keys"]);

@@ -380,9 +380,6 @@ fn what_waits_for_a_full_disk_has_a_limit_and_what_is_left_out_is_a_gap_of_that_
     fault::set_room(Some(0));
     stage.run(seconds(8));
     assert!(stage.shared.status.counts().waiting_bytes <= 3 * 33_000);
-    // Calls that come now are told so.
-    stage.order(Order::Begin(stage.begin(2, Sound::Narrow)));
-    stage.run(ROUND);
     fault::set_room(None);
     stage.run(seconds(4));
     stage.order(Order::End(id(1)));
@@ -477,6 +474,7 @@ fn what_cannot_be_decoded_is_kept_as_it_was_heard() {
         *coding = None;
     }
     stage.run(seconds(3));
+    stage.speaking.clear();
     stage.order(Order::End(id(1)));
     stage.run(ROUND);
     assert_eq!(is_whole(&stage.place(1)), Some(0));
