@@ -147,7 +147,7 @@ impl Veil {
             pen.plain(&self.call_id(&value));
         } else if line.name == Name::ContentLength {
             pen.plain(body.to_string().as_bytes());
-        } else if COUNTS.contains(&line.name) {
+        } else if COUNTS.contains(&line.name) && is_count(&value) {
             pen.counts(&value);
         } else {
             pen.parties(&value);
@@ -202,6 +202,14 @@ fn write_start(pen: &mut Pen, start: &Start<'_>) {
 
 fn is_secret(token: &[u8]) -> bool {
     SECRET_BY_NAME.iter().any(|name| name.eq_ignore_ascii_case(token))
+}
+
+/// Whether a value is what a header that counts may hold: a count or two, and the name of a method (RFC 3262 §7.2).
+fn is_count(value: &[u8]) -> bool {
+    let is_number = |word: &[u8]| word.iter().all(|c| c.is_ascii_digit() || *c == b'.');
+    let words = || value.split(|c| *c == b' ').filter(|word| !word.is_empty());
+    words().all(|word| is_number(word) || word.iter().all(u8::is_ascii_alphabetic))
+        && words().filter(|word| is_number(word)).count() <= 2
 }
 
 /// The value in one line (RFC 3261 §7.3.1: a fold is a blank).

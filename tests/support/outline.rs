@@ -77,7 +77,8 @@ fn is_sound(text: &[u8], tag_ends: usize) {
     }
     assert!(text[..tag_ends].ends_with(TAG), "{shown}");
     assert!(text[tag_ends..].starts_with(b"\r\nCall-ID: "), "{shown}");
-    let breaks = text.iter().filter(|byte| byte.is_ascii_control()).count();
+    // DEL is no line's end to anybody.
+    let breaks = text.iter().filter(|byte| **byte < b' ').count();
     let lines = text.windows(2).filter(|pair| pair == b"\r\n").count();
     assert_eq!(breaks, 2 * lines, "{shown}");
 }

@@ -51,6 +51,18 @@ a=ptime:20
 ";
 
 #[test]
+fn a_number_in_a_header_that_should_count_is_masked_however_it_is_written() {
+    for value in ["392 <sip:138000 00001@h>", "1 138000 00001", "tel:138 0000 0001"] {
+        for name in ["CSeq", "RAck", "Expires", "Max-Forwards"] {
+            let shown = line(&format!("{name}: {value}"));
+            assert!(!shown.contains("138 0") && !shown.contains("1380"), "{shown}");
+        }
+    }
+    assert_eq!(line("RAck: 776656 1 INVITE"), "RAck: 776656 1 INVITE");
+    assert_eq!(line("Min-SE: 90;x=y"), "Min-SE: 90;x=y");
+}
+
+#[test]
 fn every_number_is_masked_and_what_is_secret_is_left_out() {
     assert_eq!(
         masked(INVITE),
