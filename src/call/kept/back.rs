@@ -69,7 +69,7 @@ pub struct Left<'a> {
 impl Switch {
     /// Goes on with a call that another process has left. To be done before the first input; drain [`Switch::poll`]
     /// afterwards: the call is kept anew, as one of this process. The media threads have had the orders of its
-    /// [`Outline`] by then, unless it [ends](Fate::Ends).
+    /// [`Outline`](super::Outline) by then, unless it [ends](Fate::Ends).
     ///
     /// Its dialogs are found, its timers run, its ports are taken, and the present configuration counts. If its ports
     /// aren't ours any more, it ends: both sides are hung up on, and its record says `restart`, as of the last sign of
