@@ -1,5 +1,8 @@
 //! Any bytes at all are read without a panic.
 
+#[path = "support/outline.rs"]
+mod outline;
+
 use std::fs;
 use std::path::Path;
 
@@ -12,7 +15,7 @@ use umbra::sip::message::Message;
 use umbra::sip::peek::{PeekKind, peek};
 use umbra::sip::uri::{Uri, unescape};
 
-const VALID: [&str; 4] = [
+const VALID: [&str; 6] = [
     "INVITE sip:+8613900000002;phone-context=example.com@192.0.2.1:5060;user=phone SIP/2.0\r\n\
      Via: SIP/2.0/UDP 198.51.100.7:5062;branch=z9hG4bK-1;rport, SIP/2.0/TLS [2001:db8::1]:5061;branch=z9hG4bK-0\r\n\
      Max-Forwards: 70\r\n\
@@ -38,7 +41,108 @@ const VALID: [&str; 4] = [
     "BYE sips:x@[2001:db8::1]:5061;lr?a=b SIP/2.0\r\n\r\n",
     "\r\n\r\nBYE tel:10086 SIP/2.0\r\n\
      Via: SIP/2.0/TCP h\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>;tag=2\r\nCall-ID: z\r\nCSeq: 1 BYE\r\n\r\n",
+    PLAIN[0],
+    PLAIN[1],
 ];
+
+/// What has an outline.
+const PLAIN: [&str; 2] = [
+    "INVITE sip:13900000002@192.0.2.1:5060 SIP/2.0\r\n\
+     Via: SIP/2.0/UDP 192.0.2.7:5062;branch=z9hG4bK-1\r\n\
+     Max-Forwards: 70\r\n\
+     From: <sip:13800000001@192.0.2.7>;tag=a73kszlfl\r\n\
+     To: <sip:13900000002@192.0.2.1>\r\n\
+     Call-ID: 3848276298220188511@192.0.2.7\r\n\
+     CSeq: 101 INVITE\r\n\
+     Contact: <sip:13800000001@192.0.2.7:5062>\r\n\
+     Content-Length: 0\r\n\
+     \r\n",
+    "INVITE tel:10086 SIP/2.0\r\n\
+     v:SIP/2.0/UDP edge.example.com;branch=Z9hG4bK-2;oc;rport;received=192.0.2.9;oc-algo=\"loss\" \r\n\
+     VIA:  SIP / 2.0 / TCP [2001:db8::1] : 5061;branch=z9hG4bK-1\r\n\
+     f: \"Li \\\"L\\\" > Lei\" <sip:a@h>;tag=1\r\n\
+     t: \"B>\" <tel:10086>;x=y\r\n\
+     i:z\r\n\
+     cseq:07 INVITE\r\n\
+     \r\n\
+     v=0\r\n o=odd\n",
+];
+
+/// Lines of an INVITE, each of them in ways that are usual, unusual or wrong.
+const WAYS: [&[&str]; 6] = [
+    &[
+        "Via: SIP/2.0/UDP 192.0.2.7;branch=z9hG4bKa",
+        "v:SIP/2.0/UDP 192.0.2.7:5062 ;branch=z9hG4bKb;rport",
+        "v: SIP/2.0/UDP 192.0.2.7;branch=z9hG4bKb",
+        "vIA:  SIP/2.0/TLS [2001:db8::1];rport=5;Received=1.2.3.4;branch=Z9HG4BKc;oc ",
+        "Via: SIP/2.0/UDP h;branch=\"z9hG4bKq\";oc=\"",
+        "Via: SIP/2.0/UDP 192.0.2.7;branch=z9hG4bKa;x=\";oc",
+        "Via: SIP/2.0/UDP 192.0.2.7;branch=old",
+        "Via: SIP/2.0/UDP h;branch=z9hG4bKa, SIP/2.0/UDP i",
+        "Via : SIP/2.0/UDP 192.0.2.7;branch=z9hG4bKa",
+        "Via:",
+    ],
+    &[
+        "From: <sip:a@h>;tag=f",
+        "f: \"A, B\" <sip:a@h>",
+        "FROM:sip:a@h;tag=x",
+        "From: <sip:a@h?b=c>",
+    ],
+    &[
+        "To: <sip:b@h>",
+        "t: \"b>\" <sip:b@h>",
+        "to:sip:b@h",
+        "To: <sip:b@h>;tag=t",
+        "To: sip:b@h;tag=x>",
+        "To: sip:b@h;tag=x<y>",
+        "To: <sip:b@h>;x=\"<\";tag=>",
+        "To:\tsip:b@h",
+        "To: <sip:b@h>\r\n ;tag=t",
+    ],
+    &[
+        "Call-ID: z@h",
+        "i:z",
+        "i: z",
+        "I : z",
+        "call-id: z z",
+        "Call-ID: z\rTo: x",
+    ],
+    &[
+        "CSeq: 1 INVITE",
+        "CSEQ:  07 INVITE",
+        "CSeq: 1  INVITE",
+        "CSeq: 1 ACK",
+        "CSeq: 2147483648 INVITE",
+    ],
+    &[
+        "Timestamp: 5",
+        "c: application/sdp",
+        "Content-Length: 0",
+        "Contact: <sip:a@h>",
+        "Contact: ,,<",
+        "Expires: 5\r\nExpires: 6",
+        "Subject: a\r\n b",
+        "Subject: a\nTo: <sip:x@h>;tag=t",
+        "Record-Route: <sip:r@h;lr>",
+        "no header",
+        "",
+    ],
+];
+
+/// An INVITE of such lines, in any order, some of them twice.
+fn invite() -> impl Strategy<Value = String> {
+    let ways = WAYS.map(prop::sample::select);
+    let more = prop::sample::select(WAYS.concat());
+    // Most are usual, so that one that isn't stands alone.
+    let lines = ways.map(|way| prop_oneof![2 => Just(None), 1 => way.prop_map(Some)]);
+    (lines, prop::collection::vec(more, 0..2)).prop_flat_map(|(lines, more)| {
+        let usual = WAYS.map(|way| way[0]);
+        let lines = lines.into_iter().zip(usual);
+        let lines = lines.map(|(line, usual)| line.unwrap_or(usual)).chain(more);
+        let lines = Just(lines.collect::<Vec<_>>()).prop_shuffle();
+        lines.prop_map(|lines| format!("INVITE sip:1@h SIP/2.0\r\n{}\r\n\r\n", lines.join("\r\n")))
+    })
+}
 
 const NAMES: [Name; 9] = [
     Name::Via,
@@ -97,6 +201,7 @@ fn read_head(head: &Head<'_>) {
 /// Reads the bytes in every way there is; what belongs together has to agree.
 fn read_all(bytes: &[u8]) {
     read_value(bytes);
+    outline::agrees(bytes);
     let seen = peek(bytes);
     match Message::parse(bytes) {
         Ok(message) => {
@@ -202,6 +307,11 @@ proptest! {
     }
 
     #[test]
+    fn an_invites_outline_says_what_is_read_of_it_whole(text in invite()) {
+        read_all(text.as_bytes());
+    }
+
+    #[test]
     fn a_damaged_message_is_read_without_a_panic(
         which in 0..VALID.len(),
         changes in prop::collection::vec(change(), 1..8),
@@ -211,6 +321,13 @@ proptest! {
             apply(&mut bytes, change);
         }
         read_all(&bytes);
+    }
+}
+
+#[test]
+fn what_is_written_as_nearly_everybody_writes_it_has_an_outline() {
+    for text in PLAIN {
+        assert!(outline::agrees(text.as_bytes()), "{text}");
     }
 }
 

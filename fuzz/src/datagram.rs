@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::support::outline;
 use super::support::stage::{Binding, Packet, Setup, Stage};
 use super::support::world::World;
 use umbra::call::port::Command;
@@ -61,6 +62,7 @@ pub fn run(bytes: &[u8]) {
             None => (0, piece),
         };
         let bytes = sides[side].fill_in(text);
+        outline::agrees(&bytes);
         sides[side]
             .said
             .extend(NUMBERS.into_iter().filter(|number| holds(&bytes, number)));

@@ -1,5 +1,6 @@
 //! A stream of SIP messages: however it is split, the same frames come out, and each can be given to the reader.
 
+use super::support::outline;
 use umbra::sip::framer::{Frame, Framer};
 use umbra::sip::message::Message;
 use umbra::sip::peek::peek;
@@ -25,6 +26,7 @@ pub fn run(bytes: &[u8]) {
         match cut {
             Cut::Message(bytes) => {
                 framed += bytes.len();
+                outline::agrees(bytes);
                 if let Ok(message) = Message::parse(bytes) {
                     assert_eq!(peek(bytes).map(|seen| seen.call_id), Some(message.call_id()));
                     assert!(bytes.ends_with(message.body()), "a frame ends with its message");

@@ -43,6 +43,7 @@ use crate::sip::header::{Name, params};
 use crate::sip::lexer::Head;
 use crate::sip::message::Message;
 use crate::sip::method::Method;
+use crate::sip::overload::read;
 use crate::sip::path::Path;
 use crate::sip::session_id::SessionId;
 use crate::sip::transaction::ServerId;
@@ -313,7 +314,8 @@ impl Switch {
             Err(_) => RETRY_AFTER_S,
         };
         let drawn = || overload::draw(&self.hands.shard, request);
-        match overload::wait_s(trunk, least, request, drawn) {
+        let said = || read(request);
+        match overload::wait_s(trunk, least, said, drawn) {
             Some(seconds) => Bounce::with(503, "Retry-After", seconds.to_string()),
             None => Bounce::status(503),
         }

@@ -15,6 +15,7 @@ use crate::base::number::{NumberPlan, RealNumber, Tel};
 use crate::sdp::parse::Session;
 use crate::sip::header::{Name, NameAddr, decimal};
 use crate::sip::message::Message;
+use crate::sip::outline::Outline;
 use crate::sip::uri::{Uri, unescape};
 
 /// What an INVITE said that the switch may know.
@@ -136,7 +137,45 @@ pub fn emergency<'t>(
     plan: &NumberPlan,
     table: &'t Table,
 ) -> Option<&'t Number> {
-    let service = std::str::from_utf8(invite.request_uri()).ok();
+    emergency_at(
+        invite.request_uri(),
+        |place| uri_at(place, invite),
+        trunk,
+        plan,
+        table,
+    )
+}
+
+/// The same, of an INVITE that was read in outline, on a trunk whose numbers are found [there](is_in_outline).
+pub fn emergency_in_outline<'t>(
+    invite: &Outline<'_>,
+    trunk: &Trunk,
+    plan: &NumberPlan,
+    table: &'t Table,
+) -> Option<&'t Number> {
+    let uri_at = |place| match place {
+        DialledFrom::To => NameAddr::parse(invite.to().value).map(|to| to.uri),
+        DialledFrom::Ruri | DialledFrom::PCalledPartyId | DialledFrom::Diversion => None,
+    };
+    emergency_at(invite.request_uri(), uri_at, trunk, plan, table)
+}
+
+/// Whether an INVITE's outline tells what is dialled on the trunk.
+pub fn is_in_outline(trunk: &Trunk) -> bool {
+    trunk.dialled_from.iter().all(|place| match place {
+        DialledFrom::Ruri | DialledFrom::To => true,
+        DialledFrom::PCalledPartyId | DialledFrom::Diversion => false,
+    })
+}
+
+fn emergency_at<'t, 'm>(
+    request_uri: &'m [u8],
+    uri_at: impl Fn(DialledFrom) -> Option<&'m [u8]>,
+    trunk: &Trunk,
+    plan: &NumberPlan,
+    table: &'t Table,
+) -> Option<&'t Number> {
+    let service = std::str::from_utf8(request_uri).ok();
     if let Some(number) = service.and_then(|uri| table.of_service(uri)) {
         return Some(number);
     }
@@ -145,14 +184,14 @@ pub fn emergency<'t>(
         .dialled_from
         .iter()
         .filter(|place| **place != DialledFrom::Ruri);
-    let uris = places.filter_map(|place| uri_at(*place, invite));
+    let uris = places.filter_map(|place| uri_at(*place));
     // What we have registered as stands in every call's Request-URI: nobody dialled it.
     let is_ours = |user: &str| {
         let register = trunk.register.as_ref();
         register.is_some_and(|as_whom| *as_whom.contact_user == *user)
             && !trunk.dialled_from.contains(&DialledFrom::Ruri)
     };
-    [invite.request_uri()].into_iter().chain(uris).find_map(|uri| {
+    [request_uri].into_iter().chain(uris).find_map(|uri| {
         let uri = Uri::parse(uri).ok()?;
         // All that is taken off a number is taken off its beginning, but by a rule.
         if trunk.numbers.rules_in.is_empty() && !table.may_end(uri.number()?) {

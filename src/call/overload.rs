@@ -14,7 +14,7 @@ use crate::base::shard::Shard;
 use crate::masking::reason::Reason;
 use crate::sip::header::Name;
 use crate::sip::lexer::Head;
-use crate::sip::overload::{self, Control};
+use crate::sip::overload::Control;
 
 /// Whether a switch takes new calls.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -50,21 +50,27 @@ pub fn admit(load: Load) -> Result<(), Reason> {
 
 /// A number that is drawn for a request, the same for every repetition of it: nobody else can foretell it.
 pub fn draw(shard: &Shard, request: &Head<'_>) -> u64 {
-    shard.draw(&[Name::Via, Name::CallId].map(|name| request.get(name).unwrap_or_default()))
+    let value = |name| request.get(name).unwrap_or_default();
+    draw_by(shard, value(Name::Via), value(Name::CallId))
 }
 
-/// The seconds that whoever sent a request that is refused for load is told to wait, `least` at the least; `drawn` is what was
-/// [drawn](draw) for the request. `None`: he has offered to send less, and is told how much less
-/// ([`Overload::wanted`](super::trunk::overload::Overload::wanted)): with Retry-After he would send nothing at all.
+/// The same, by its first line of Vias and its Call-ID.
+pub fn draw_by(shard: &Shard, vias: &[u8], call_id: &[u8]) -> u64 {
+    shard.draw(&[vias, call_id])
+}
+
+/// The seconds that whoever sent a request that is refused for load is told to wait, `least` at the least; `said` is what its
+/// topmost Via says of overload control, `drawn` what was [drawn](draw) for it. `None`: he has offered to send less, and is told
+/// how much less ([`Overload::wanted`](super::trunk::overload::Overload::wanted)): with Retry-After he would send nothing at all.
 pub fn wait_s(
     trunk: Option<&Trunk>,
     least: u32,
-    request: &Head<'_>,
+    said: impl FnOnce() -> Option<Control>,
     drawn: impl FnOnce() -> u64,
 ) -> Option<u32> {
     let times = trunk.map_or(1, |trunk| trunk.overload.times()).max(least);
     let is_told = trunk.is_some_and(|trunk| trunk.overload.wanted().loss_percent > 0);
-    let obeys = is_told && overload::read(request) == Some(Control::Offered);
+    let obeys = is_told && said() == Some(Control::Offered);
     (!obeys).then(|| retry_after_s(times, drawn()))
 }
 

@@ -28,7 +28,7 @@ use crate::base::shard::Shard;
 use crate::base::time::{Instant, Now};
 use crate::base::timer::Timers;
 use crate::masking::table::Table;
-use crate::sip::message::Message;
+use crate::sip::outline::Asked;
 use crate::sip::overload::answering;
 use crate::sip::path::Path;
 use crate::sip::transaction::{BaseTimers, Layer, ServerId};
@@ -236,7 +236,7 @@ impl Switch {
     }
 
     /// Whether a request is a repetition of one that was taken.
-    pub fn knows(&self, path: Path, request: &Message<'_>) -> bool {
+    pub fn knows(&self, path: Path, request: Asked<'_, '_>) -> bool {
         self.hands.layer.knows(path, request)
     }
 

@@ -17,7 +17,7 @@ use crate::call::switch::Switch;
 use crate::masking::request::Write;
 use crate::media::thread::MediaThread;
 use crate::records::cdr_file;
-use crate::sip::message::Message;
+use crate::sip::outline::Asked;
 use crate::sip::path::Path;
 use crate::store::journal::Journal;
 use crate::store::writer::Store;
@@ -98,7 +98,7 @@ impl Handler for Room {
         self.switch.timeout()
     }
 
-    fn knows(&self, path: Path, request: &Message<'_>) -> bool {
+    fn knows(&self, path: Path, request: Asked<'_, '_>) -> bool {
         self.switch.knows(path, request)
     }
 

@@ -5,7 +5,7 @@
 //! left out, and what can't stand in a Request-URI is escaped. So injection is impossible by construction,
 //! and nothing needs refusing.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,10 @@ use super::path::{Path, Transport};
 use super::scan::{find, find_either};
 use super::session_id::SessionId;
 use crate::base::text;
+
+mod refusal;
+
+pub use refusal::refusal;
 
 /// The hops that a request of a new transaction may take (RFC 3261 §8.1.1.6).
 const MAX_FORWARDS: u8 = 70;
@@ -80,7 +84,7 @@ fn written(
     response: &Response,
 ) -> (Vec<u8>, usize) {
     out.status_line(response.status);
-    out.vias(request, known.via, source);
+    out.vias(request.values(Name::Via), known.via, source);
     if is_invite(request) && is_dialogs(response.status) {
         out.record_routes(request);
     }
@@ -131,7 +135,7 @@ impl Repeated {
     pub fn of(request: &Head, source: SocketAddr) -> Self {
         let mut out = Writer::default();
         let Known { via, to } = Known::of(request);
-        out.vias(request, via, source);
+        out.vias(request.values(Name::Via), via, source);
         let vias = out.0.len();
         out.record_routes(request);
         let routes = out.0.len();
@@ -451,8 +455,13 @@ impl Writer {
     }
 
     /// The request's Vias, as its response carries them.
-    fn vias(&mut self, request: &Head, topmost: Option<Via<'_>>, source: SocketAddr) {
-        for (at, via) in request.values(Name::Via).enumerate() {
+    fn vias<'v>(
+        &mut self,
+        values: impl Iterator<Item = &'v [u8]>,
+        topmost: Option<Via<'_>>,
+        source: SocketAddr,
+    ) {
+        for (at, via) in values.enumerate() {
             if at == 0 {
                 self.name(Name::Via.text());
                 self.answered_via(via, topmost, source);
@@ -539,7 +548,7 @@ impl Writer {
             }
         }
         // RFC 3581 §4: with rport, received is written even if it says nothing new.
-        if asked || !read.is_some_and(|via| is_sent_by(&via, source.ip())) {
+        if asked || read.and_then(|via| via.address) != Some(source.ip()) {
             self.0.extend_from_slice(b";received=");
             text::ip(&mut self.0, source.ip());
         }
@@ -570,11 +579,6 @@ impl Writer {
         self.0.extend_from_slice(bytes);
         self.0
     }
-}
-
-/// Whether a Via names this address as its sender's.
-fn is_sent_by(via: &Via<'_>, address: IpAddr) -> bool {
-    super::uri::Host::parse(via.host).and_then(|host| host.ip()) == Some(address)
 }
 
 #[cfg(test)]

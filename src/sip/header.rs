@@ -4,6 +4,7 @@
 //! come out are trimmed.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::from_utf8;
 
 use super::method::Method;
@@ -240,12 +241,16 @@ pub struct Via<'a> {
     pub transport: ViaTransport,
     /// The sent-by host as written: a name, an IPv4 address, or an IPv6 address in its brackets.
     pub host: &'a [u8],
+    /// The sent-by host, if it is an address.
+    pub address: Option<IpAddr>,
     /// The sent-by port, never 0.
     pub port: Option<u16>,
     /// The branch; an RFC 2543 sender has none or one without the cookie.
     pub branch: Option<&'a [u8]>,
     /// Whether the sender asks for answers to its source port.
     pub rport: Rport,
+    /// Whether it says where it was received from (RFC 3261 §18.2.1).
+    pub has_received: bool,
     /// All parameters, without the first semicolon.
     pub params: &'a [u8],
 }
@@ -272,13 +277,15 @@ impl<'a> Via<'a> {
         if !is_token(transport) {
             return None;
         }
-        let (host, port) = sent_by_parts(trim(sent_by))?;
+        let (host, address, port) = sent_by_parts(trim(sent_by))?;
         let mut via = Self {
             transport: via_transport(transport),
             host,
+            address,
             port,
             branch: None,
             rport: Rport::Absent,
+            has_received: false,
             params: params_text.unwrap_or_default(),
         };
         if params_text.is_some_and(|text| trim(text).is_empty()) {
@@ -291,6 +298,8 @@ impl<'a> Via<'a> {
                 via.branch = via.branch.or(value);
             } else if is_like(name, b"rport") && via.rport == Rport::Absent {
                 via.rport = value.and_then(uri::port).map_or(Rport::Asked, Rport::Port);
+            } else if is_like(name, b"received") {
+                via.has_received = true;
             }
         }
         Some(via)
@@ -321,13 +330,13 @@ fn via_transport(token: &[u8]) -> ViaTransport {
 }
 
 /// `host [ ":" port ]`, where Via allows white space around the colon.
-fn sent_by_parts(text: &[u8]) -> Option<(&[u8], Option<u16>)> {
+fn sent_by_parts(text: &[u8]) -> Option<(&[u8], Option<IpAddr>, Option<u16>)> {
     let (host, after) = uri::split_host(text)?;
     let host = trim(host);
-    uri::Host::parse(host)?;
+    let address = uri::Host::parse(host)?.ip();
     match trim(after) {
-        [] => Some((host, None)),
-        [b':', port @ ..] => Some((host, Some(uri::port(trim(port))?))),
+        [] => Some((host, address, None)),
+        [b':', port @ ..] => Some((host, address, Some(uri::port(trim(port))?))),
         _ => None,
     }
 }

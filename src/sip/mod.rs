@@ -12,6 +12,7 @@ pub mod lexer;
 pub mod message;
 pub mod method;
 pub mod multipart;
+pub mod outline;
 pub mod overload;
 pub mod path;
 pub mod peek;

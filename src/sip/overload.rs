@@ -66,7 +66,11 @@ impl fmt::Display for Seq {
 /// What the topmost Via of a message says. `None`: nothing, or nothing that is to be heeded: a value out of range, another
 /// algorithm.
 pub fn read(message: &Head<'_>) -> Option<Control> {
-    let via = message.values(Name::Via).next()?;
+    of_via(message.values(Name::Via).next()?)
+}
+
+/// The same, of the topmost Via's value.
+pub fn of_via(via: &[u8]) -> Option<Control> {
     // Nearly none has it.
     if !may_have(via) {
         return None;

@@ -20,6 +20,34 @@ pub(super) fn find(text: &[u8], wanted: u8) -> Option<usize> {
     find_either(text, wanted, wanted)
 }
 
+/// The place of the first control character of ASCII but DEL: what ends a line, and what seldom stands within one.
+#[inline]
+pub(super) fn find_control(text: &[u8]) -> Option<usize> {
+    let (chunks, rest) = text.as_chunks::<{ 2 * WIDTH }>();
+    for (number, chunk) in chunks.iter().enumerate() {
+        let both = u128::from_le_bytes(*chunk);
+        let hits = [both as u64, (both >> 64) as u64].map(controls);
+        if hits != [0, 0] {
+            let at = match hits {
+                [0, hits] => WIDTH + hits.trailing_zeros() as usize / 8,
+                [hits, _] => hits.trailing_zeros() as usize / 8,
+            };
+            return Some(number * 2 * WIDTH + at);
+        }
+    }
+    let at = rest.iter().position(|byte| *byte < FIRST_PRINTED)?;
+    Some(chunks.len() * 2 * WIDTH + at)
+}
+
+/// The first character that is none of control.
+const FIRST_PRINTED: u8 = b' ';
+
+/// The high bits of the bytes that are control characters, as [`first_hit`] finds zeros.
+#[inline]
+const fn controls(word: u64) -> u64 {
+    word.wrapping_sub(u64::from_le_bytes([FIRST_PRINTED; WIDTH])) & !word & HIGH_BITS
+}
+
 /// Bytes that are looked at together.
 const WIDTH: usize = 8;
 const LOW_BITS: u64 = u64::from_le_bytes([0x01; WIDTH]);
@@ -39,6 +67,21 @@ fn first_hit(chunk: [u8; WIDTH], one: u8, other: u8) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_control_character_is_found_wherever_it_stands() {
+        for len in 0..70 {
+            let mut text = vec![b' '; len];
+            assert_eq!(find_control(&text), None);
+            for at in (0..len).rev() {
+                text[at] = [b'\r', b'\n', 0, 0x1f][at % 4];
+                assert_eq!(find_control(&text), Some(at), "{at} of {len}");
+            }
+        }
+        for printed in (b' '..=u8::MAX).map(|byte| [byte; 40]) {
+            assert_eq!(find_control(&printed), None);
+        }
+    }
 
     #[test]
     fn the_first_of_either_is_found_wherever_it_stands() {

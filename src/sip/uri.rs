@@ -238,26 +238,29 @@ impl fmt::Debug for Uri<'_> {
 /// Four numbers up to 255 without leading zeros, as [`Ipv4Addr`] reads them.
 fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
     let mut octets = [0_u8; 4];
-    let mut rest = text;
-    for (place, octet) in octets.iter_mut().enumerate() {
-        if place > 0 {
-            rest = rest.strip_prefix(b".")?;
-        }
-        let (mut number, mut digits) = (0_u16, 0);
-        while let [digit @ b'0'..=b'9', after @ ..] = rest {
-            number = number * 10 + u16::from(digit - b'0');
-            digits += 1;
-            rest = after;
-            if digits == 3 {
-                break;
+    let mut places = octets.iter_mut();
+    let (mut number, mut digits) = (0_u32, 0_u32);
+    for byte in text {
+        let digit = byte.wrapping_sub(b'0');
+        if digit < 10 {
+            // A fourth, or one behind a zero.
+            if digits > 2 || (digits > 0 && number == 0) {
+                return None;
             }
-        }
-        if digits == 0 || digits > 1 && number < if digits == 2 { 10 } else { 100 } {
+            number = number * 10 + u32::from(digit);
+            digits += 1;
+        } else if *byte == b'.' && digits > 0 {
+            *places.next()? = u8::try_from(number).ok()?;
+            (number, digits) = (0, 0);
+        } else {
             return None;
         }
-        *octet = u8::try_from(number).ok()?;
     }
-    rest.is_empty().then_some(Ipv4Addr::from(octets))
+    if digits == 0 {
+        return None;
+    }
+    *places.next()? = u8::try_from(number).ok()?;
+    places.next().is_none().then_some(Ipv4Addr::from(octets))
 }
 
 fn read_scheme(scheme: &[u8]) -> Result<Scheme, BadUri> {

@@ -33,7 +33,7 @@ use crate::call::bans::Bans;
 use crate::call::config::Config;
 use crate::call::port::Input;
 use crate::call::targets::Resolved;
-use crate::sip;
+use crate::sip::outline::Asked;
 use crate::sip::path::{FlowHint, ListenerId, Path, Transport as Protocol};
 use crate::sip::seen::Onlooker;
 
@@ -109,7 +109,7 @@ pub trait Handler {
     fn take(&mut self, now: Now, input: Input<'_>, outbox: &mut Outbox) -> Option<Instant>;
 
     /// Whether a request is a repetition of one that was taken: it is not refused for load.
-    fn knows(&self, _: Path, _: &sip::message::Message<'_>) -> bool {
+    fn knows(&self, _: Path, _: Asked<'_, '_>) -> bool {
         false
     }
 
@@ -174,7 +174,7 @@ impl<H: Handler> Desk<'_, H> {
         (path, bytes): (Path, &[u8]),
         fresh: &mut Fresh,
     ) {
-        let knows = |path, request: &sip::message::Message<'_>| self.handler.knows(path, request);
+        let knows = |path, request: Asked<'_, '_>| self.handler.knows(path, request);
         match sort(homes, doors, now, (path, bytes), fresh, knows) {
             Sorted::Now => self.take(now, Input::Packet { path, bytes }),
             Sorted::Refused | Sorted::Done => {}

@@ -12,13 +12,14 @@ use crate::base::time::{Instant, Now};
 use crate::call::arrive;
 use crate::call::config::Config;
 use crate::call::overload::lines::{Lines, Out, Priority, Verdict, Whose};
-use crate::call::overload::{self, draw};
+use crate::call::overload::{self, draw, draw_by};
 use crate::call::targets::Resolved;
 use crate::call::trunk::{self, Trunk};
 use crate::sip::build::{self, Response};
 use crate::sip::message::Message;
 use crate::sip::method::Method;
-use crate::sip::overload::answering;
+use crate::sip::outline::{Asked, Outline};
+use crate::sip::overload::{Control, answering, of_via, read};
 use crate::sip::path::{Party, Path};
 
 /// How the To-tag of every answer begins that is given here. No tag that we mint elsewhere holds a hyphen.
@@ -95,6 +96,18 @@ impl Fresh {
         self.lines.is_hopeless(now, whose) && Priority::of(bytes) == Priority::Call
     }
 
+    /// The outline of one that [is hopeless](Self::is_hopeless). `None`: it has to be read whole.
+    pub(super) fn outline<'a>(&mut self, path: Path, bytes: &'a [u8]) -> Option<Outline<'a>> {
+        let Whose::Trunk(place, _) = self.whose(path) else {
+            return None;
+        };
+        let tells_enough = |trunk: &Trunk| self.config.emergency.is_none() || arrive::is_in_outline(trunk);
+        if !self.config.trunks.get(place).is_some_and(tells_enough) {
+            return None;
+        }
+        Outline::read(bytes)
+    }
+
     /// One waits from now on, which came at `came`.
     pub(super) fn wait(&mut self, came: Instant, packet: Packet) {
         let whose = self.whose(packet.path);
@@ -120,7 +133,7 @@ impl Fresh {
         let (Some(trunk), Ok(request)) = (trunk, Message::parse(bytes)) else {
             return false;
         };
-        is_for_help(&self.config, trunk, &request)
+        is_for_help(&self.config, trunk, Asked::Whole(&request))
     }
 
     /// One has no room where it was to go.
@@ -160,12 +173,12 @@ impl Fresh {
         &mut self,
         now: Now,
         path: Path,
-        request: &Message<'_>,
-        knows: impl Fn(Path, &Message<'_>) -> bool,
+        asked: Asked<'_, '_>,
+        knows: impl Fn(Path, Asked<'_, '_>) -> bool,
     ) -> Turned {
         let whose = self.whose(path);
         self.lines.refuses(now.at, whose);
-        self.turn_away(now, path, request, knows)
+        self.turn_away(now, path, asked, knows)
     }
 
     /// Refuses one now. Nothing is kept of it, and strangers hear nothing.
@@ -173,8 +186,8 @@ impl Fresh {
         &mut self,
         now: Now,
         path: Path,
-        request: &Message<'_>,
-        knows: impl Fn(Path, &Message<'_>) -> bool,
+        asked: Asked<'_, '_>,
+        knows: impl Fn(Path, Asked<'_, '_>) -> bool,
     ) -> Turned {
         let trunk = match self.whose(path) {
             Whose::Trunk(place, _) => self.config.trunks.get(place),
@@ -184,17 +197,17 @@ impl Fresh {
             self.lost += 1;
             return Turned::Away;
         };
-        if knows(path, request) {
+        if knows(path, asked) {
             return Turned::Known;
         }
-        if is_for_help(&self.config, trunk, request) {
+        if is_for_help(&self.config, trunk, asked) {
             return Turned::ForHelp;
         }
         trunk.overload.count(now, Verdict::Shed);
         let room = self.rooms.pop().unwrap_or_default();
-        let answer = overloaded(&self.shard, trunk, path, request, room);
+        let answer = overloaded(&self.shard, trunk, path, asked, room);
         self.answers
-            .push((build::reply_path_by(&request.via(), path), answer));
+            .push((build::reply_path_by(&asked.via(), path), answer));
         self.has_refused = true;
         Turned::Away
     }
@@ -203,13 +216,13 @@ impl Fresh {
     pub(super) fn turn_refused_away(
         &mut self,
         now: Now,
-        knows: impl Fn(Path, &Message<'_>) -> bool,
+        knows: impl Fn(Path, Asked<'_, '_>) -> bool,
     ) -> Vec<Packet> {
         let mut refused = std::mem::take(&mut self.refused);
         let mut known = Vec::new();
         for packet in refused.drain(..) {
             let turned = match Message::parse(&packet.bytes) {
-                Ok(request) => self.turn_away(now, packet.path, &request, &knows),
+                Ok(request) => self.turn_away(now, packet.path, Asked::Whole(&request), &knows),
                 Err(_) => {
                     self.lost += 1;
                     Turned::Away
@@ -266,11 +279,17 @@ impl Fresh {
 }
 
 /// Whether it is an emergency call, in whatever way its trunk writes the number.
-fn is_for_help(config: &Config, trunk: &Trunk, request: &Message<'_>) -> bool {
-    config.emergency.as_ref().is_some_and(|of| {
-        request.method() == Method::Invite
-            && arrive::emergency(request, trunk, &config.numbers, &of.table).is_some()
-    })
+fn is_for_help(config: &Config, trunk: &Trunk, asked: Asked<'_, '_>) -> bool {
+    let (plan, Some(of)) = (&config.numbers, &config.emergency) else {
+        return false;
+    };
+    match asked {
+        Asked::Whole(request) if request.method() == Method::Invite => {
+            arrive::emergency(request, trunk, plan, &of.table).is_some()
+        }
+        Asked::Whole(_) => false,
+        Asked::Outline(invite) => arrive::emergency_in_outline(invite, trunk, plan, &of.table).is_some(),
+    }
 }
 
 /// In which line a request waits that came this way.
@@ -292,29 +311,44 @@ fn octets(address: IpAddr) -> [u8; 16] {
 
 /// The stateless 503 (RFC 3261 §8.2.7) of a request, in a room that an earlier one had. It is the same for every repetition
 /// of the request while the load is.
-fn overloaded(shard: &Shard, trunk: &Trunk, path: Path, request: &Message<'_>, room: Vec<u8>) -> Vec<u8> {
-    let drawn = draw(shard, request);
+fn overloaded(shard: &Shard, trunk: &Trunk, path: Path, asked: Asked<'_, '_>, room: Vec<u8>) -> Vec<u8> {
+    let (drawn, said) = match asked {
+        Asked::Whole(request) => (draw(shard, request), read(request)),
+        Asked::Outline(invite) => {
+            let via = invite.topmost();
+            (draw_by(shard, via, invite.call_id()), of_via(via))
+        }
+    };
     let mut tag = [0; 12 + SHED_TAG.len()];
     let (start, rest) = tag.split_at_mut(SHED_TAG.len());
     start.copy_from_slice(SHED_TAG);
     rest.copy_from_slice(&Chance::token_of(drawn));
-    let wait = overload::wait_s(Some(trunk), 1, request, || drawn).map(|seconds| seconds.to_string());
-    let header = wait.as_ref().map(|wait| ("Retry-After", wait.as_str()));
-    let response = Response {
-        status: 503,
-        to_tag: Some(&tag),
-        contact: None,
-        headers: header.as_slice(),
-        body: None,
+    let wait = overload::wait_s(Some(trunk), 1, || said, || drawn);
+    let (answer, tag_ends) = match asked {
+        Asked::Whole(request) => {
+            let wait = wait.map(|seconds| seconds.to_string());
+            let header = wait.as_ref().map(|wait| ("Retry-After", wait.as_str()));
+            let response = Response {
+                status: 503,
+                to_tag: Some(&tag),
+                contact: None,
+                headers: header.as_slice(),
+                body: None,
+            };
+            build::response_of(request, path.remote, &response, room)
+        }
+        Asked::Outline(invite) => build::refusal(invite, path.remote, &tag, wait, room),
     };
-    let (answer, tag_ends) = build::response_of(request, path.remote, &response, room);
     let behind_tag = answer.len() - tag_ends;
-    let answer = answering(answer, || Some(trunk.overload.wanted()));
+    let answer = match said {
+        Some(Control::Offered) => answering(answer, || Some(trunk.overload.wanted())),
+        Some(Control::Wanted(_)) | None => answer,
+    };
     // A tag that isn't ours stays as it is.
-    if request.to_tag().is_some() {
-        return answer;
+    match asked {
+        Asked::Whole(request) if request.to_tag().is_some() => answer,
+        Asked::Whole(_) | Asked::Outline(_) => of_one_length(answer, behind_tag),
     }
-    of_one_length(answer, behind_tag)
 }
 
 /// The answer with a tag so much longer that its length is a round one: those of one length leave together. So many bytes

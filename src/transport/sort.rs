@@ -6,6 +6,7 @@ use super::watch::is_keep_alive;
 use crate::base::shard::Homes;
 use crate::base::time::Now;
 use crate::sip::message::Message;
+use crate::sip::outline::{Asked, Outline};
 use crate::sip::path::Path;
 use crate::sip::peek::{PeekKind, peek};
 
@@ -27,7 +28,7 @@ pub(super) fn sort(
     now: Now,
     (path, bytes): (Path, &[u8]),
     fresh: &mut Fresh,
-    knows: impl Fn(Path, &Message<'_>) -> bool,
+    knows: impl Fn(Path, Asked<'_, '_>) -> bool,
 ) -> Sorted {
     if is_keep_alive(bytes) || is_of_refusal(bytes) {
         return Sorted::Done;
@@ -37,24 +38,34 @@ pub(super) fn sort(
         return Sorted::Now;
     }
     let is_hopeless = fresh.is_hopeless(now.at, path, bytes);
+    let outline = if is_hopeless {
+        fresh.outline(path, bytes)
+    } else {
+        None
+    };
     // Whoever refuses one reads it whole: where that can only be this shard, no glance comes before.
     if is_hopeless
         && is_alone
-        && let Some(sorted) = refuse(now, (path, bytes), fresh, &knows)
+        && outline.is_none()
+        && let Some(sorted) = refuse_whole(now, (path, bytes), fresh, &knows)
     {
         return sorted;
     }
-    let Some(peeked) = peek(bytes) else {
+    let peeked = outline.as_ref().map(Outline::peeked);
+    let Some(peeked) = peeked.or_else(|| peek(bytes)) else {
         // Whoever reads a faulty one says what is wrong with it.
         return Sorted::Now;
     };
     let home = homes.of(peeked.call_id);
     let is_ours = home == homes.shard.index;
+    if is_ours && let Some(outline) = &outline {
+        return refuse(now, (path, bytes), fresh, Asked::Outline(outline), &knows);
+    }
     if is_ours && peeked.kind == PeekKind::InCall {
         return Sorted::Now;
     }
     if is_ours && is_hopeless {
-        return refuse(now, (path, bytes), fresh, &knows).unwrap_or_else(|| {
+        return refuse_whole(now, (path, bytes), fresh, &knows).unwrap_or_else(|| {
             // What can't be read is not answered now.
             fresh.lose();
             Sorted::Done
@@ -74,24 +85,36 @@ pub(super) fn sort(
 }
 
 /// Refuses a call that would wait in vain, if it can be read and is a new one.
-fn refuse(
+fn refuse_whole(
     now: Now,
     (path, bytes): (Path, &[u8]),
     fresh: &mut Fresh,
-    knows: impl Fn(Path, &Message<'_>) -> bool,
+    knows: impl Fn(Path, Asked<'_, '_>) -> bool,
 ) -> Option<Sorted> {
     let request = Message::parse(bytes).ok()?;
     if request.to_tag().is_some() {
         return None;
     }
-    Some(match fresh.turn_away_at_once(now, path, &request, knows) {
+    let asked = Asked::Whole(&request);
+    Some(refuse(now, (path, bytes), fresh, asked, knows))
+}
+
+/// Refuses a call that would wait in vain, if it is a new one.
+fn refuse(
+    now: Now,
+    (path, bytes): (Path, &[u8]),
+    fresh: &mut Fresh,
+    asked: Asked<'_, '_>,
+    knows: impl Fn(Path, Asked<'_, '_>) -> bool,
+) -> Sorted {
+    match fresh.turn_away_at_once(now, path, asked, knows) {
         Turned::Away => Sorted::Refused,
         Turned::Known => Sorted::Now,
         Turned::ForHelp => {
             fresh.wait(now.at, Packet::of(path, bytes));
             Sorted::Done
         }
-    })
+    }
 }
 
 /// Whether a first glance already tells that a datagram belongs to a call: most do.

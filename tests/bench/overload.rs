@@ -99,15 +99,17 @@ fn most_of(points: &[Point]) -> f64 {
         .fold(1.0, f64::max)
 }
 
+/// Where on the curve it completed the most.
+fn best_of(points: &[Point]) -> usize {
+    let by_calls = points.iter().map(|point| point.middle().completed).enumerate();
+    by_calls
+        .max_by(|(_, one), (_, other)| one.total_cmp(other))
+        .map_or(0, |(place, _)| place)
+}
+
 /// How many percent of the most it completed at the end of the curve, round by round: the machine may be faster in one than in
 /// another.
-fn kept(points: &[Point]) -> Rounds {
-    let best = points
-        .iter()
-        .max_by(|one, other| one.middle().completed.total_cmp(&other.middle().completed));
-    let (Some(best), Some(last)) = (best, points.last()) else {
-        return Rounds::of(Vec::new());
-    };
+fn kept(best: &Point, last: &Point) -> Rounds {
     let rounds = best.steps.iter().zip(&last.steps);
     Rounds::of(
         rounds
@@ -128,7 +130,7 @@ pub fn measure(length: Length) -> Vec<Row> {
         Ok(_) => format!("{PERCENT} % of one processor"),
         Err(error) => format!("a whole processor ({error})"),
     };
-    let (rounds, seconds) = length.choose((1, 1.5), (5, 3.0));
+    let (rounds, pairs, seconds) = length.choose((1, 0, 1.5), (5, 10, 3.0));
     let ours = [&line.carrier_media, &line.callee_media];
     let found_full = || ours.iter().map(|socket| drops(address(socket))).sum::<u64>();
     let full = found_full();
@@ -152,6 +154,12 @@ pub fn measure(length: Length) -> Vec<Row> {
             points.push(last);
         }
     }
+    // What is asked for is the one part of the other: these two are looked at more often, in turns too.
+    let (best, end) = (best_of(&points), points.len() - 1);
+    for place in [best, end].repeat(pairs) {
+        let offered = points[place].offered;
+        points[place].steps.push(generator.shown_step(offered, seconds));
+    }
     drop(share);
     let full = found_full() - full;
     let steps: Vec<Step> = points.iter().map(Point::middle).collect();
@@ -161,7 +169,7 @@ pub fn measure(length: Length) -> Vec<Row> {
     println!("the curve: {}\n", path.display());
     let last = steps.last().expect("a curve has an end");
     let (kept, lost) = (
-        kept(&points),
+        kept(&points[best], &points[end]),
         steps.iter().map(|step| step.audio.lost).sum::<u64>(),
     );
     let late: u64 = steps.iter().map(|step| step.audio.late).sum();
@@ -177,10 +185,11 @@ pub fn measure(length: Length) -> Vec<Row> {
             ..Row::new(
                 "calls completed at 5 × what it can take; at the right, the most",
                 format!(
-                    "{machine}; {} calls/s offered, {} refused at once, {} failed; {rounds} rounds in turns, steps of {seconds} s",
+                    "{machine}; {} calls/s offered, {} refused at once, {} failed; {} rounds in turns, steps of {seconds} s",
                     short(last.offered),
                     short(last.refused),
-                    last.failed
+                    last.failed,
+                    rounds + pairs
                 ),
             )
         },

@@ -430,7 +430,7 @@ impl<S: Stage> Cast<S> {
                 .push(format!("{}: {wrong}\n{:?}", msg.name(), msg.headers));
         }
         if !self.phones[index].may_be_old(msg)
-            && let Some(fault) = self.descriptions.look(msg.call_id(), &msg.body)
+            && let Some(fault) = self.descriptions.look(msg)
         {
             self.faults.push(format!("{}: {fault}", msg.name()));
         }

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use super::sdp;
+use super::text::Msg;
 
-/// The descriptions of one call that Umbra sent.
+/// The descriptions of one dialog that Umbra sent; of those that an INVITE may lead to, one until they are answered.
 #[derive(Debug, Default)]
 struct Told {
     bodies: Vec<Vec<u8>>,
@@ -13,15 +14,18 @@ struct Told {
     lines: Vec<String>,
 }
 
-/// The descriptions that Umbra sent, by Call-ID.
+/// The descriptions that Umbra sent, by Call-ID and its own tag: two calls may come with one Call-ID.
 #[derive(Debug, Default)]
-pub struct Descriptions(HashMap<String, Told>);
+pub struct Descriptions(HashMap<(String, String), Told>);
 
 impl Descriptions {
-    /// Looks at a description that came. What is wrong with it, if anything.
-    pub fn look(&mut self, call_id: &str, body: &[u8]) -> Option<String> {
+    /// Looks at a message of Umbra's that came. What is wrong with its description, if anything.
+    pub fn look(&mut self, msg: &Msg) -> Option<String> {
+        let body = msg.body.as_slice();
         let heard = sdp::read(body)?;
-        let told = self.0.entry(call_id.to_owned()).or_default();
+        let ours = if msg.status().is_some() { "To" } else { "From" };
+        let tag = msg.tag(ours).unwrap_or("").to_owned();
+        let told = self.0.entry((msg.call_id().to_owned(), tag)).or_default();
         // A repetition of an older message.
         if told.bodies.iter().any(|known| known == body) {
             return None;

@@ -13,6 +13,7 @@ pub mod heard;
 pub mod keys;
 pub mod ladder;
 pub mod law;
+pub mod outline;
 pub mod pad;
 pub mod phone;
 pub mod plays;

@@ -22,7 +22,7 @@ pub struct Sequence {
 impl Sequence {
     /// A message leaves. What is wrong with it, if anything.
     pub fn leaves(&mut self, msg: &Msg) -> Option<String> {
-        let described = self.descriptions.look(msg.call_id(), &msg.body);
+        let described = self.descriptions.look(msg);
         described.or_else(|| self.counts(msg)).map(|why| {
             let what = msg.status().map_or(String::new(), |status| format!("{status} "));
             format!("Umbra sends {what}{}: {why}", msg.method())

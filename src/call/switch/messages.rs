@@ -23,6 +23,7 @@ use crate::sip::dialog::{Dialog, Sequence};
 use crate::sip::digest::Freshness;
 use crate::sip::message::Message;
 use crate::sip::method::Method;
+use crate::sip::outline::Asked;
 use crate::sip::path::Path;
 use crate::sip::reason;
 use crate::sip::transaction::{AnswerKind, InviteState as InviteSide, Owner, Received, ServerId};
@@ -198,7 +199,7 @@ impl Switch {
         let is_of_dialog =
             || in_dialog && Dialog::id_of(message).is_some_and(|id| self.hands.dialogs.contains_key(&id));
         // What belongs to a dialog or a transaction passes even if its trunk has left the conf.
-        let is_known = || is_of_dialog() || self.hands.layer.knows(path, message);
+        let is_known = || is_of_dialog() || self.hands.layer.knows(path, Asked::Whole(message));
         let trunk = trunk::of_path(&self.config.trunks, &self.hands.resolved, path);
         if trunk.is_none() && is_of_dialog() {
             // Nobody can guess its ids.

@@ -8,10 +8,11 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
 
+use arrayvec::ArrayVec;
 use smallvec::SmallVec;
 
 use super::slab;
-use crate::sip::header::{Name, is_lws};
+use crate::sip::header::{Name, Via, is_lws};
 use crate::sip::lexer::Start;
 use crate::sip::message::Message;
 use crate::sip::method::Method;
@@ -23,7 +24,10 @@ const COOKIE: &[u8] = b"z9hG4bK";
 pub(super) type Key = Box<[u8]>;
 
 /// The same as read from a message, for finding: most fit on the stack.
-pub(super) type Text = SmallVec<[u8; 192]>;
+pub(super) type Text = SmallVec<[u8; TEXT_BYTES]>;
+
+/// Most are no longer.
+const TEXT_BYTES: usize = 192;
 
 /// Which rule of §17.2.3 found the transaction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,15 +54,10 @@ pub(super) fn server(request: &Message, sought: Sought) -> (Rule, Text) {
         Sought::Own => token(request),
         Sought::Invite => Method::Invite.name().as_bytes(),
     };
-    let via = request.via();
-    let mut key = Parts::default();
-    if let Some(branch) = via.branch.filter(|branch| has_cookie(branch)) {
-        key.number(u32::from(via.port.unwrap_or(0)));
-        key.part_in_any_case(via.host);
-        key.part(branch);
-        key.part(method);
-        return (Rule::Branch, key.finish(Rule::Branch));
+    if let Some(key) = by_branch(&request.via(), method) {
+        return (Rule::Branch, key);
     }
+    let mut key = Parts::default();
     // An ACK has the INVITE's Via, but not always its folds.
     key.part_without_blanks(request.values(Name::Via).next().unwrap_or_default());
     key.part(request.request_uri());
@@ -67,6 +66,21 @@ pub(super) fn server(request: &Message, sought: Sought) -> (Rule, Text) {
     key.number(request.cseq().number);
     key.part(method);
     (Rule::Headers, key.finish(Rule::Headers))
+}
+
+/// The key of an INVITE's server transaction, by its topmost Via. `None`: its branch names none.
+pub(super) fn invite(via: &Via) -> Option<Text> {
+    by_branch(via, Method::Invite.name().as_bytes())
+}
+
+fn by_branch(via: &Via, method: &[u8]) -> Option<Text> {
+    let branch = via.branch.filter(|branch| has_cookie(branch))?;
+    let mut key = Parts::default();
+    key.number(u32::from(via.port.unwrap_or(0)));
+    key.part_in_any_case(via.host);
+    key.part(branch);
+    key.part(method);
+    Some(key.finish(Rule::Branch))
 }
 
 /// The key of a client transaction (§17.1.3): our own branch is enough beside the method.
@@ -103,10 +117,10 @@ pub(super) fn merged(request: &Message) -> Option<Text> {
     Some(key.finish(Rule::Headers))
 }
 
-fn has_cookie(branch: &[u8]) -> bool {
+pub(in crate::sip) fn has_cookie(branch: &[u8]) -> bool {
     branch
         .get(..COOKIE.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(COOKIE))
+        .is_some_and(|start| start == COOKIE || start.eq_ignore_ascii_case(COOKIE))
 }
 
 /// The method as it stands in the request: two unknown ones are not the same.
@@ -117,13 +131,28 @@ fn token<'a>(request: &Message<'a>) -> &'a [u8] {
     }
 }
 
+/// What a key is written into. A room of fixed size first: what has to ask whether it grows costs several times as much.
 #[derive(Default)]
-struct Parts(Text);
+struct Parts {
+    few: ArrayVec<u8, TEXT_BYTES>,
+    /// All of it, once it is more; empty before.
+    many: Vec<u8>,
+}
 
 impl Parts {
+    fn add(&mut self, bytes: &[u8]) {
+        if self.many.is_empty() {
+            if self.few.try_extend_from_slice(bytes).is_ok() {
+                return;
+            }
+            self.many.extend_from_slice(&self.few);
+        }
+        self.many.extend_from_slice(bytes);
+    }
+
     fn part(&mut self, part: &[u8]) {
         self.number(u32::try_from(part.len()).unwrap_or(u32::MAX));
-        self.0.extend_from_slice(part);
+        self.add(part);
     }
 
     fn part_without_blanks(&mut self, part: &[u8]) {
@@ -132,24 +161,33 @@ impl Parts {
     }
 
     fn part_in_any_case(&mut self, part: &[u8]) {
-        let start = self.0.len();
+        let start = self.text().len();
         self.part(part);
-        self.0
-            .iter_mut()
-            .skip(start)
-            .for_each(|byte| byte.make_ascii_lowercase());
+        let text = match self.many.as_mut_slice() {
+            [] => self.few.as_mut_slice(),
+            many => many,
+        };
+        let part = text.get_mut(start..).unwrap_or_default();
+        part.make_ascii_lowercase();
     }
 
     fn number(&mut self, number: u32) {
-        self.0.extend_from_slice(&number.to_be_bytes());
+        self.add(&number.to_be_bytes());
+    }
+
+    fn text(&self) -> &[u8] {
+        match self.many.as_slice() {
+            [] => &self.few,
+            many => many,
+        }
     }
 
     fn finish(mut self, rule: Rule) -> Text {
-        self.0.push(match rule {
+        self.add(&[match rule {
             Rule::Branch => 0,
             Rule::Headers => 1,
-        });
-        self.0
+        }]);
+        Text::from_slice(self.text())
     }
 }
 

@@ -27,11 +27,13 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use client_side::Clients;
+pub(super) use key::has_cookie;
 use server_side::Servers;
 
 use super::build;
 use super::message::Message;
 use super::method::Method;
+use super::outline::Asked;
 use super::path::Path;
 use super::session_id::SessionId;
 use crate::base::limits::TRANSACTIONS_MAX;
@@ -235,7 +237,7 @@ impl Layer {
 
     /// Whether a request belongs to a server transaction that lives already and came from the same host: its
     /// repetition, or the ACK or CANCEL of its INVITE.
-    pub fn knows(&self, came: Path, request: &Message) -> bool {
+    pub fn knows(&self, came: Path, request: Asked<'_, '_>) -> bool {
         self.servers.knows(came, request)
     }
 

@@ -9,6 +9,7 @@ use crate::base::time::Instant;
 use crate::sip::build;
 use crate::sip::message::Message;
 use crate::sip::method::Method;
+use crate::sip::outline::Asked;
 use crate::sip::path::Path;
 use crate::sip::session_id::SessionId;
 
@@ -191,25 +192,13 @@ impl Servers {
     }
 
     /// Whether a transaction, or the one that an ACK or CANCEL is about, lives already and came from the same host.
-    pub(super) fn knows(&self, came: Path, request: &Message) -> bool {
-        let sought = match request.method() {
-            Method::Ack | Method::Cancel => Sought::Invite,
-            Method::Invite
-            | Method::Bye
-            | Method::Options
-            | Method::Register
-            | Method::Prack
-            | Method::Subscribe
-            | Method::Notify
-            | Method::Publish
-            | Method::Info
-            | Method::Refer
-            | Method::Message
-            | Method::Update
-            | Method::Unknown => Sought::Own,
+    pub(super) fn knows(&self, came: Path, request: Asked<'_, '_>) -> bool {
+        let key = match request {
+            Asked::Whole(request) => Some(key::server(request, sought_by(request.method())).1),
+            Asked::Outline(invite) => key::invite(&invite.via()),
         };
-        let (_, key) = key::server(request, sought);
-        let server = self.find(&key).and_then(|id| self.all.get(id.0));
+        let id = key.and_then(|key| self.find(&key));
+        let server = id.and_then(|id| self.all.get(id.0));
         server.is_some_and(|server| server.to.remote.ip() == came.remote.ip())
     }
 
@@ -455,6 +444,26 @@ impl Servers {
             Act::Repeat => wire.send_kept(server.to, &server.kept),
             Act::End => self.end(wire, id),
         }
+    }
+}
+
+/// Which transaction a request of this method is known by.
+fn sought_by(method: Method) -> Sought {
+    match method {
+        Method::Ack | Method::Cancel => Sought::Invite,
+        Method::Invite
+        | Method::Bye
+        | Method::Options
+        | Method::Register
+        | Method::Prack
+        | Method::Subscribe
+        | Method::Notify
+        | Method::Publish
+        | Method::Info
+        | Method::Refer
+        | Method::Message
+        | Method::Update
+        | Method::Unknown => Sought::Own,
     }
 }
 

@@ -158,7 +158,9 @@ fn what_belongs_to_a_transaction_is_known_by_its_host_too() {
     let knows = |bench: &Bench, remote: &str, method: &str| {
         let text = theirs(method, "192.0.2.7:5060", "z9hG4bKone");
         let came = Path::udp(ListenerId(0), remote.parse().unwrap());
-        bench.layer.knows(came, &Message::parse(text.as_bytes()).unwrap())
+        bench
+            .layer
+            .knows(came, Asked::Whole(&Message::parse(text.as_bytes()).unwrap()))
     };
     let all = ["INVITE", "ACK 1", "CANCEL 1"];
     for method in all {

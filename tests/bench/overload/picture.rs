@@ -15,7 +15,7 @@ pub fn picture(steps: &[Step], most: f64, machine: &str) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"960\" height=\"760\" font-family=\"sans-serif\" font-size=\"13\">\n\
          <rect width=\"960\" height=\"760\" fill=\"white\"/>\n\
          <text x=\"{LEFT}\" y=\"30\" font-size=\"18\">Calls completed, of calls offered</text>\n\
-         <text x=\"{LEFT}\" y=\"50\" fill=\"#555\">a second each; the server has {machine}; a refused call is told so (503) and not tried again</text>\n"
+         <text x=\"{LEFT}\" y=\"50\" fill=\"#555\">a second each, medians; the server has {machine}; a refused call is told so (503) and not tried again</text>\n"
     );
     let (top, height) = (75.0, 380.0);
     let y = |calls: f64| top + height - calls / (most * 1.25) * height;

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::call::emergency::{Emergency, Table};
+use crate::call::trunk::DialledFrom;
 use crate::sip::message::Message as Request;
+use crate::sip::outline::Asked;
 use crate::transport::fresh::Turned;
 
 /// The only shard of a transport, what waits for it, and how somebody comes to it.
@@ -188,9 +190,12 @@ fn an_emergency_call_is_not_refused_for_load_however_its_trunk_writes_the_number
         assert_eq!(waiting.filter(has_it).count() == 1, is_taken, "{user}");
         // And where calls are refused as they come.
         let call = call(user);
-        let call = Request::parse(call.as_bytes()).expect("a request");
-        let turned = fresh.turn_away(Now::default(), path, &call, |_, _| false);
-        assert_eq!(turned == Turned::ForHelp, is_taken, "{user}");
+        let request = Request::parse(call.as_bytes()).expect("a request");
+        let outline = fresh.outline(path, call.as_bytes()).expect("a plain one");
+        for asked in [Asked::Whole(&request), Asked::Outline(&outline)] {
+            let turned = fresh.turn_away(Now::default(), path, asked, |_, _| false);
+            assert_eq!(turned == Turned::ForHelp, is_taken, "{user}");
+        }
     }
 }
 
@@ -214,4 +219,62 @@ fn a_cancel_never_overtakes_its_invite_and_finds_room_when_new_calls_dont() {
             .last()
             .is_some_and(|last| last.bytes.starts_with(b"CANCEL"))
     );
+}
+
+#[test]
+fn a_call_that_was_read_in_outline_is_refused_as_one_that_was_read_whole() {
+    let (mut transport, _) = open_on(1, 1);
+    let main = transport.loops.remove(0);
+    let mut fresh = fresh_of(&main);
+    let path = Path::udp(ListenerId(0), friend().local_addr().expect("bound"));
+    let plain = text(options("call-1")).replace("OPTIONS", "INVITE");
+    let obeys = plain.replace(";rport", ";oc;oc-algo=\"loss\"");
+    for ms in [0, 700, 1_400] {
+        let now = Now {
+            at: Instant::default() + Duration::from_millis(ms),
+            ..Now::default()
+        };
+        for invite in [&plain, &obeys] {
+            let request = Request::parse(invite.as_bytes()).expect("a request");
+            let outline = fresh.outline(path, invite.as_bytes()).expect("a plain one");
+            for asked in [Asked::Whole(&request), Asked::Outline(&outline)] {
+                assert_eq!(fresh.turn_away(now, path, asked, |_, _| false), Turned::Away);
+            }
+            let answers = fresh.take_answers();
+            let [(to, whole), (too, outlined)] = answers.as_slice() else {
+                panic!("{} answers", answers.len());
+            };
+            assert_eq!((to, text(whole.clone())), (too, text(outlined.clone())));
+            let wish = b"oc-validity=";
+            let is_told = whole.windows(wish.len()).any(|part| part == wish);
+            assert_eq!(is_told, invite == &obeys, "at {ms} ms");
+        }
+    }
+}
+
+#[test]
+fn where_a_number_may_stand_elsewhere_a_call_is_read_whole() {
+    let (mut transport, _) = open_on(1, 1);
+    let main = &mut transport.loops[0];
+    let path = Path::udp(ListenerId(0), friend().local_addr().expect("bound"));
+    let invite = text(options("call-1")).replace("OPTIONS", "INVITE");
+    let has_outline = |main: &EventLoop| fresh_of(main).outline(path, invite.as_bytes()).is_some();
+    for (place, is_told) in [
+        (DialledFrom::Ruri, true),
+        (DialledFrom::To, true),
+        (DialledFrom::PCalledPartyId, false),
+        (DialledFrom::Diversion, false),
+    ] {
+        let mut config = (*main.config).clone();
+        config.trunks[0].dialled_from = vec![DialledFrom::Ruri, place];
+        config.emergency = None;
+        main.config = Arc::new(config.clone());
+        assert!(has_outline(main), "nobody asks for the number");
+        config.emergency = Some(Emergency {
+            table: Table::of_country("CN").expect("it is in the list"),
+            trunk: 0,
+        });
+        main.config = Arc::new(config);
+        assert_eq!(has_outline(main), is_told, "{place:?}");
+    }
 }
