@@ -14,6 +14,7 @@ use umbra::base::time::Instant;
 use umbra::call::kept::{self, Fate, Left, Unfit};
 use umbra::call::media::{InterfaceId, MediaPort, Order, Report};
 use umbra::call::port::{AskId, CallEntry, Command, Input, Output};
+use umbra::call::recording::{self, Recording, Why};
 
 fn state(name: &str) -> Vec<u8> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/kept");
@@ -63,6 +64,33 @@ fn an_answer_without_its_ack_is_repeated_word_for_word() {
         "Call-ID: kClDvKwNNPscmmGcBBMt\r\nCSeq: 202 BYE\r\n",
     ];
     assert_said(&said, "udp:127.1.2.1:5060", &bye);
+}
+
+#[test]
+fn a_recording_that_was_too_short_is_dropped_once_more_with_its_call_and_no_other_is() {
+    let ordered = |recording: Recording| {
+        let (mut switch, _) = switch();
+        let state = state("talking_unacked");
+        let mut call = left(&state, Fate::Over);
+        call.record.recording = recording;
+        let id = call.record.call_id;
+        switch.restore(after(Duration::ZERO), call).expect("readable");
+        let orders = std::iter::from_fn(|| switch.poll()).filter_map(|output| match output {
+            Output::Record(order) => Some(order),
+            _ => None,
+        });
+        (id, orders.collect::<Vec<_>>())
+    };
+    let (id, orders) = ordered(Recording::none(Why::TooShort));
+    assert_eq!(orders, [recording::Order::Drop(id)]);
+    let kept = Recording {
+        id: Some(id),
+        fate: recording::Fate::Kept,
+        paused_s: 0,
+    };
+    for other in [Recording::none(Why::NotAsked), kept] {
+        assert_eq!(ordered(other).1, []);
+    }
 }
 
 #[test]

@@ -116,6 +116,8 @@ impl Call {
         };
         self.stop_clock(hands);
         self.stop_cue(hands);
+        // The question is no part of the talk.
+        self.stop_recording(hands, now);
         self.cue.left = None;
         self.stop_session(hands, left);
         self.close_record(now, &end);

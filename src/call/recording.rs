@@ -47,13 +47,17 @@ pub enum Order {
     /// One that a process before this one began goes on: what nobody heard meanwhile is a gap in it, and marked. Where
     /// there is none, it begins.
     GoOn(Box<Begin>),
-    /// What is heard from now on isn't kept, and that it isn't is marked.
-    Pause(Id),
-    /// What is heard from now on is kept again.
-    Resume(Id),
-    /// It is over. What its taps heard before may still be on its way.
-    End(Id),
-    /// It is over and too short to be of use: nothing of it is kept.
+    /// What is heard from then on isn't kept, and that it isn't is marked.
+    Pause(Id, Instant),
+    /// What is heard from then on is kept again.
+    Resume(Id, Instant),
+    /// It was over then. What its taps heard before may still be on its way.
+    End(Id, Instant),
+    /// One that a process before this one began is over. Nothing was heard since that one, so it ends where that one left
+    /// it, without a silence. Where it has ended already, or there is none, this is none.
+    EndLeft(Id),
+    /// It is over and too short to be of use: nothing of it is kept, whichever process began it. Where there is nothing of
+    /// it, this is none.
     Drop(Id),
 }
 
@@ -143,6 +147,8 @@ pub enum Controlled {
     Done,
     /// The call isn't recorded, and why.
     NotRecorded(Why),
+    /// Its recording is over, and is kept.
+    Over,
     /// There is no such call here.
     Nowhere,
 }
@@ -171,7 +177,7 @@ enum Loss {
 }
 
 /// How a recording ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 enum Over {
     Whole,
     TooShort,
@@ -186,6 +192,15 @@ pub struct Kept {
     paused: Option<i64>,
     paused_before_ms: u64,
     fault: Option<(Fault, Loss)>,
+    over: Option<Over>,
+}
+
+/// Whether a call goes on that another process has left, and its recording with it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Goes {
+    On,
+    /// Nothing is heard of it any more.
+    NoFurther,
 }
 
 impl Course {
@@ -201,33 +216,33 @@ impl Course {
         }
     }
 
-    /// What another process has to know of it; nothing of one that is over.
-    pub(super) fn kept(&self) -> Option<Kept> {
-        if self.over.is_some() {
-            return None;
-        }
+    /// What another process has to know of it.
+    pub(super) fn kept(&self) -> Kept {
         let ms = |of: Duration| u64::try_from(of.as_millis()).unwrap_or(u64::MAX);
-        Some(Kept {
+        Kept {
             began: self.began.as_millis(),
             paused: self.paused.map(|since| since.wall.as_millis()),
             paused_before_ms: ms(self.paused_before),
             fault: self.fault,
-        })
+            over: self.over,
+        }
     }
 
-    /// One that a process before this one began. By the wall's clock: nothing else goes on between two processes.
-    pub(super) fn of_kept(kept: Kept, now: Now) -> Self {
+    /// One that a process before this one began, if it lasts until then. By the wall's clock: nothing else goes on between
+    /// two processes.
+    pub(super) fn of_kept(kept: Kept, now: Now, until: Wall) -> Self {
         let began = Wall::from_millis(kept.began);
         let paused = kept.paused.map(Wall::from_millis);
-        let earlier = paused.map_or(Duration::ZERO, |since| now.wall.since(since));
+        let earlier = paused.map_or(Duration::ZERO, |since| until.since(since));
+        let is_cut = kept.over.is_none();
         Self {
             began,
-            before: now.wall.since(began),
+            before: until.since(began),
             since: now.at,
             paused: paused.map(|_| now),
             paused_before: Duration::from_millis(kept.paused_before_ms).saturating_add(earlier),
-            fault: kept.fault.or(Some((Fault::Restart, Loss::Some))),
-            over: None,
+            fault: kept.fault.or(is_cut.then_some((Fault::Restart, Loss::Some))),
+            over: kept.over,
         }
     }
 
@@ -253,6 +268,18 @@ impl Course {
             (Control::Pause, Some(_)) | (Control::Resume, None) => return false,
         }
         true
+    }
+
+    /// It is over, and a pause with it: how.
+    fn end(&mut self, now: Now, shortest: Duration) -> Over {
+        self.control(now, Control::Resume);
+        let over = if self.lasts(now.at) < shortest {
+            Over::TooShort
+        } else {
+            Over::Whole
+        };
+        self.over = Some(over);
+        over
     }
 
     /// What the recorder says of it. The first gap is named, but that nothing is kept goes before.

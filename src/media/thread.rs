@@ -21,8 +21,9 @@ use crate::rtp::flow::FlowSpec;
 use crate::rtp::relay::Relay;
 use crate::rtp::tap::Producer;
 
-/// Orders that can wait for each pair of ports: a whole life (bind, open, join, close) and four SDPs.
-const ORDERS_PER_PAIR: usize = 8;
+/// Orders that can wait for each pair of ports: a whole life (bind, open, join, close), four SDPs, and a tap that begins and
+/// ends.
+const ORDERS_PER_PAIR: usize = 10;
 /// Orders that can wait, however small the range is.
 const ORDERS_MIN: usize = 1_024;
 /// Old datagrams that are thrown away before a port is used again; a socket's default buffer holds fewer.

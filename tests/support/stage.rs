@@ -114,6 +114,8 @@ pub struct Setup {
     /// Whose the gateways are, in order, if each is a trunk's of its own: the first one's numbers are dialled, and the
     /// others may show them.
     pub trunks: Vec<String>,
+    /// Whether the trunks behind the first one let early media through, whatever that one does.
+    pub others_relay: bool,
     /// After how many bad messages their source is banned, and for how long first.
     pub bans: Option<(u32, Duration)>,
     /// Whose emergency numbers are known, the trunk that their calls leave by, and further ones.
@@ -194,6 +196,7 @@ impl Setup {
             progress: Duration::from_secs(180),
             probe: Probe::default(),
             trunks: Vec::new(),
+            others_relay: false,
             bans: None,
             emergency: None,
             route: Vec::new(),

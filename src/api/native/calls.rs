@@ -116,7 +116,9 @@ pub(super) async fn record(
     {
         match answer {
             Answer::Recording(Controlled::Nowhere) => {}
-            Answer::Recording(found @ (Controlled::Done | Controlled::NotRecorded(_))) => came = found,
+            Answer::Recording(found @ (Controlled::Done | Controlled::NotRecorded(_) | Controlled::Over)) => {
+                came = found;
+            }
             Answer::Calls(_) | Answer::Hangup(_) | Answer::Trace(_) | Answer::Probed(_) => {
                 return Err(crossed());
             }
@@ -135,6 +137,11 @@ pub(super) async fn record(
                 format!("the call {call_id} isn't recorded: {why}"),
             ))
         }
+        Controlled::Over => Err(ApiError::new(
+            StatusCode::CONFLICT,
+            "not_recorded",
+            format!("the call {call_id} isn't recorded any more: its recording has ended"),
+        )),
         Controlled::Nowhere => Err(no_call(call_id)),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use arrayvec::ArrayVec;
 
 use super::sound::coding;
-use super::{Bridge, Joined, Opened, Side, Sounds};
+use super::{Bridge, Joined, Opened, Side};
 use crate::base::id::Id;
 use crate::base::limits::SDP_CODECS_MAX;
 use crate::call::audio::{Heard, Sends};
@@ -14,7 +14,6 @@ use crate::call::hands::Hands;
 use crate::call::media::{MediaPort, Order};
 use crate::call::port::{LegName, Output};
 use crate::call::recording::Sound;
-use crate::call::trunk::EarlyMedia;
 use crate::rtp::clip::Coding;
 use crate::rtp::dtmf::Digit;
 use crate::rtp::ear::Listening;
@@ -52,10 +51,8 @@ struct Said {
 impl Bridge {
     /// Tells the media threads what both sides have settled; before the answer only if the called side may be heard.
     pub fn order_flows(&mut self, hands: &mut Hands) {
-        match self.early {
-            EarlyMedia::Relay if self.plays() == Sounds::No => {}
-            EarlyMedia::Relay | EarlyMedia::Ringback | EarlyMedia::Block if self.talking.is_some() => {}
-            EarlyMedia::Relay | EarlyMedia::Ringback | EarlyMedia::Block => return self.order_sounds(hands),
+        if self.talking.is_none() && !self.relays_early() {
+            return self.order_sounds(hands);
         }
         let gone = self.left();
         let Some([caller, callee]) = self.sides.as_mut() else {

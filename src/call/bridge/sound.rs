@@ -136,6 +136,11 @@ impl Bridge {
         }
     }
 
+    /// Whether the caller hears the called side before it answers, and no sound of ours.
+    pub fn relays_early(&self) -> bool {
+        self.early == EarlyMedia::Relay && self.plays() == Sounds::No
+    }
+
     /// Whether what is written for the caller is only what comes of media that are kept from it.
     pub(super) fn is_untold(&self) -> bool {
         let is_kept_away = match self.early {

@@ -27,6 +27,7 @@ use crate::call::leg::session_timer::{Clock, Session};
 use crate::call::leg::{self, Bye, Echo, Leg};
 use crate::call::phase::{Call, End, Leaves, Recorded, Talk, Through};
 use crate::call::port::{Heading, LegName, Output};
+use crate::call::recording::{self, Goes, Why};
 use crate::call::switch::Switch;
 use crate::call::trunk::refusals::Refusals;
 use crate::masking::inventory::NumberState;
@@ -68,7 +69,7 @@ pub struct Left<'a> {
 impl Switch {
     /// Goes on with a call that another process has left. To be done before the first input; drain [`Switch::poll`]
     /// afterwards: the call is kept anew, as one of this process. The media threads have had the orders of its
-    /// [`Outline`] by then, unless it [ends](Fate::Ends).
+    /// [`Outline`](super::Outline) by then, unless it [ends](Fate::Ends).
     ///
     /// Its dialogs are found, its timers run, its ports are taken, and the present configuration counts. If its ports
     /// aren't ours any more, it ends: both sides are hung up on, and its record says `restart`, as of the last sign of
@@ -78,12 +79,13 @@ impl Switch {
     /// [`Unfit`], and nothing is changed: the call's record has to be closed by whoever asked.
     pub fn restore(&mut self, now: Now, left: Left<'_>) -> Result<(), Unfit> {
         let (fate, before) = (left.fate, self.hands.out.len());
+        let (call_id, said) = (left.record.call_id, left.record.recording.fate);
         self.take_up(now, left)?;
         if fate == Fate::Over {
             // It ended in the process before, and is in its record.
             let is_of_today = |output: &Output| match output {
                 Output::Cdr(..) | Output::Journal(_) | Output::Event(_) => false,
-                // Whoever began its recording has ended it.
+                // Its recording has ended too.
                 Output::Record(_) => false,
                 Output::Send { .. }
                 | Output::Media(_)
@@ -97,6 +99,11 @@ impl Switch {
             };
             let news = self.hands.out.split_off(before);
             self.hands.out.extend(news.into_iter().filter(is_of_today));
+            if said == recording::Fate::None(Why::TooShort) {
+                // The recorder may not have been told any more.
+                let drop = recording::Order::Drop(call_id);
+                self.hands.out.push_back(Output::Record(drop));
+            }
         }
         Ok(())
     }
@@ -113,8 +120,10 @@ impl Switch {
         let (talking, moving) = match read(state)? {
             (Stage::Talking(talking), Some(moving)) => (talking, moving),
             (Stage::Talking(_), None) => return Err(Unfit::Unreadable),
-            (Stage::Ringing(ringing), _) => return self.end_ringing(now, record, *ringing, fate, ahead),
-            (Stage::Alone(alone), _) => return self.end_alone(now, record, *alone, fate, ahead),
+            (Stage::Ringing(ringing), _) => {
+                return self.end_ringing(now, record, *ringing, (fate, died), ahead);
+            }
+            (Stage::Alone(alone), _) => return self.end_alone(now, record, *alone, (fate, died), ahead),
         };
         let record = record_of(record, &talking.record, Some(talking.callee.dialog.call_id))?;
         let answered_at = record.answered_at.ok_or(Unfit::Unsound)?;
@@ -228,10 +237,16 @@ impl Switch {
         call.counts_before = counts;
         call.talk = Some(talk);
         call.cue.left = left;
-        call.record_on(&mut self.hands, now, recorded);
+        let is_cut = self.is_cut(&call);
+        let goes = if is_taken_up && !is_cut {
+            Goes::On
+        } else {
+            Goes::NoFurther
+        };
+        call.record_on(&mut self.hands, now, recorded, (goes, died));
         if !is_taken_up {
             call.end(&mut self.hands, now, End::cut("restart"));
-        } else if self.is_cut(&call) {
+        } else if is_cut {
             call.end(&mut self.hands, now, End::frozen());
         } else {
             call.goes_on(&mut self.hands, now, acked.unwrap_or(unacked), timed, says);

@@ -3,7 +3,7 @@
 use super::back::{call_left, caller_left, listener_at, parts_of, path, record_of, through_of};
 use super::form::{self, Near, Stands, Way};
 use super::{Fate, Unfit};
-use crate::base::time::Now;
+use crate::base::time::{Now, Wall};
 use crate::call::cdr::Cdr;
 use crate::call::config::Config;
 use crate::call::hands::{CallRef, Purpose, Token, owner};
@@ -12,6 +12,7 @@ use crate::call::leg::caller::InviteState;
 use crate::call::leg::{Echo, Leg};
 use crate::call::phase::End;
 use crate::call::port::LegName;
+use crate::call::recording::Goes;
 use crate::call::switch::Switch;
 use crate::call::trunk::SessionWish;
 use crate::masking::reason::Reason;
@@ -32,7 +33,7 @@ impl Switch {
         now: Now,
         record: Cdr,
         kept: form::Ringing<'_>,
-        fate: Fate,
+        (fate, died): (Fate, Wall),
         ahead: u32,
     ) -> Result<(), Unfit> {
         let status = status_of(&record, fate);
@@ -44,7 +45,7 @@ impl Switch {
             sessions: kept.sessions,
             recorded: kept.recorded,
         };
-        self.end_left(now, record, alone, status, ahead)
+        self.end_left(now, record, alone, (status, died), ahead)
     }
 
     /// Ends a call whose caller was asked for digits, or had been and was answered for that: he is hung up on, or refused if
@@ -54,11 +55,11 @@ impl Switch {
         now: Now,
         record: Cdr,
         kept: form::Alone<'_>,
-        fate: Fate,
+        (fate, died): (Fate, Wall),
         ahead: u32,
     ) -> Result<(), Unfit> {
         let status = status_of(&record, fate);
-        self.end_left(now, record, kept, status, ahead)
+        self.end_left(now, record, kept, (status, died), ahead)
     }
 
     fn end_left(
@@ -66,7 +67,7 @@ impl Switch {
         now: Now,
         record: Cdr,
         kept: form::Alone<'_>,
-        status: u16,
+        (status, died): (u16, Wall),
         ahead: u32,
     ) -> Result<(), Unfit> {
         let config = self.config.clone();
@@ -145,7 +146,7 @@ impl Switch {
             call.caller.cseq = unacked.cseq;
             call.repeat_again(&mut self.hands, now, LegName::Caller, unacked);
         }
-        call.record_on(&mut self.hands, now, kept.recorded);
+        call.record_on(&mut self.hands, now, kept.recorded, (Goes::NoFurther, died));
         // RFC 3261 §9.1 wants something to have come back before a CANCEL, lest it overtake its INVITE. Nobody repeats
         // that one any more: whoever hasn't got it by now never will.
         let end = End {

@@ -32,10 +32,31 @@ pub struct Mark {
     is_unacked: bool,
     /// Whether the input that came last settled nothing, which is known without writing the state and comparing.
     is_current: bool,
-    /// Of a call that rings: which INVITE of ours, whether it is answered, and whether what is heard is recorded.
-    invite: Option<(Option<ClientId>, bool, bool)>,
+    /// Of a call that rings.
+    invite: Option<Ring>,
     /// Of a caller with whom we are alone: the same, and whether his 2xx has its ACK.
-    alone: Option<(Option<ClientId>, bool, bool)>,
+    alone: Option<(Ring, bool)>,
+}
+
+/// How far a call has come that rings, or is yet to ring.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Ring {
+    /// Which INVITE of ours.
+    invite: Option<ClientId>,
+    is_answered: bool,
+    /// Whether what is heard is recorded.
+    is_recorded: bool,
+}
+
+impl Ring {
+    fn of(call: &Call) -> Self {
+        let callee = call.callee.as_ref();
+        Self {
+            invite: callee.and_then(|callee| callee.invite_of()),
+            is_answered: callee.is_some_and(|callee| callee.state == CalleeState::Answered),
+            is_recorded: call.recording.is_some(),
+        }
+    }
 }
 
 /// Writes an entry for the journal, if something settled in an answered call isn't in its last one yet, or an INVITE of
@@ -98,9 +119,10 @@ pub fn is_calm(call: &Call) -> bool {
 }
 
 fn keep_ringing(call: &mut Call, hands: &mut Hands) {
-    let Some(callee) = &call.callee else { return };
-    let is_answered = callee.state == CalleeState::Answered;
-    let now = Some((callee.invite_of(), is_answered, call.recording.is_some()));
+    if call.callee.is_none() {
+        return;
+    }
+    let now = Some(Ring::of(call));
     if call.kept.invite == now {
         return;
     }
@@ -120,12 +142,7 @@ fn keep_ringing(call: &mut Call, hands: &mut Hands) {
 }
 
 fn keep_alone(call: &mut Call, hands: &mut Hands) {
-    let callee = call.callee.as_ref();
-    let now = Some((
-        callee.and_then(|callee| callee.invite_of()),
-        callee.is_some_and(|callee| callee.state == CalleeState::Answered),
-        call.caller.leg.unacked.is_none(),
-    ));
+    let now = Some((Ring::of(call), call.caller.leg.unacked.is_none()));
     if call.kept.alone == now {
         return;
     }

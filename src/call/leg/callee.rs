@@ -214,7 +214,9 @@ impl Call {
         if described == Described::Media && !is_kept_away {
             self.bridge.order_flows(hands);
             self.record.early_media_at.get_or_insert(now.wall);
-            self.record_early(hands, now);
+            if self.bridge.relays_early() {
+                self.record_early(hands, now);
+            }
         }
         if matches!(described, Described::Media | Described::Unshared) && taken == Taken::Reliably {
             self.offer_settled(hands, now);

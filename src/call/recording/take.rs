@@ -1,7 +1,9 @@
 //! A call is recorded: from when on, until when, and what its record says of that.
 
-use super::{Begin, Control, Controlled, Course, Fate, Kept, Order, Over, Recording, Report, Sound, Why};
-use crate::base::time::Now;
+use super::{
+    Begin, Control, Controlled, Course, Fate, Goes, Kept, Order, Over, Recording, Report, Sound, Why,
+};
+use crate::base::time::{Now, Wall};
 use crate::call::cdr::Cdr;
 use crate::call::config::Config;
 use crate::call::hands::Hands;
@@ -86,8 +88,8 @@ impl Call {
 
     /// What another process has to know: the recording, or why there is none.
     pub(in crate::call) fn recorded(&self) -> Result<Kept, Why> {
-        if let Some(kept) = self.recording.as_ref().and_then(|course| course.kept()) {
-            return Ok(kept);
+        if let Some(course) = &self.recording {
+            return Ok(course.kept());
         }
         match self.record.recording.fate {
             Fate::None(why) => Err(why),
@@ -95,13 +97,14 @@ impl Call {
         }
     }
 
-    /// A process before this one has said that. A recording goes on, with what nobody heard missing; without a recorder it
-    /// has ended there.
+    /// A process before this one, which `died` then, has said that. A recording goes on with its call, with what nobody heard
+    /// missing; it has ended there if the call doesn't go on, or there is no recorder any more.
     pub(in crate::call) fn record_on(
         &mut self,
         hands: &mut Hands,
         now: Now,
         recorded: Option<Result<Kept, Why>>,
+        (goes, died): (Goes, Wall),
     ) {
         let kept = match recorded {
             Some(Ok(kept)) => kept,
@@ -111,22 +114,37 @@ impl Call {
             }
             None => return,
         };
-        let mut course = Box::new(Course::of_kept(kept, now));
-        if self.config.recordings.is_none() {
-            course.over = Some(Over::Whole);
-            self.recording = Some(course);
-            return self.note_course(now);
+        let id = self.record.call_id;
+        let recorder = self.config.recordings;
+        let until = match (recorder, goes) {
+            (Some(_), Goes::On) => now.wall,
+            (None, _) | (_, Goes::NoFurther) => died,
+        };
+        let mut course = Box::new(Course::of_kept(kept, now, until));
+        match (course.over, recorder, goes) {
+            (Some(_), ..) => {}
+            (None, None, _) => {
+                course.control(now, Control::Resume);
+                course.over = Some(Over::Whole);
+            }
+            (None, Some(recordings), Goes::NoFurther) => {
+                let order = match course.end(now, recordings.shortest) {
+                    Over::Whole => Order::EndLeft(id),
+                    Over::TooShort => Order::Drop(id),
+                };
+                hands.out.push_back(Output::Record(order));
+            }
+            (None, Some(_), Goes::On) => {
+                let begin = self.beginning(&course, now);
+                hands.out.push_back(Output::Record(Order::GoOn(begin)));
+                if course.paused.is_some() {
+                    hands.out.push_back(Output::Record(Order::Pause(id, now.at)));
+                }
+                self.bridge.tap(hands, Some(id));
+            }
         }
-        let is_paused = course.paused.is_some();
-        let begin = self.beginning(&course, now);
         self.recording = Some(course);
         self.note_course(now);
-        hands.out.push_back(Output::Record(Order::GoOn(begin)));
-        if is_paused {
-            let pause = Order::Pause(self.record.call_id);
-            hands.out.push_back(Output::Record(pause));
-        }
-        self.bridge.tap(hands, Some(self.record.call_id));
     }
 
     fn beginning(&self, course: &Course, now: Now) -> Box<Begin> {
@@ -160,16 +178,11 @@ impl Call {
             return;
         };
         let shortest = self.config.recordings.map(|recordings| recordings.shortest);
-        let is_short = shortest.is_some_and(|shortest| course.lasts(now.at) < shortest);
         let id = self.record.call_id;
-        // A pause ends with it.
-        course.control(now, Control::Resume);
-        let (over, order) = if is_short {
-            (Over::TooShort, Order::Drop(id))
-        } else {
-            (Over::Whole, Order::End(id))
+        let order = match course.end(now, shortest.unwrap_or_default()) {
+            Over::Whole => Order::End(id, now.at),
+            Over::TooShort => Order::Drop(id),
         };
-        course.over = Some(over);
         self.bridge.tap(hands, None);
         hands.out.push_back(Output::Record(order));
         self.note_course(now);
@@ -190,17 +203,16 @@ impl Call {
         control: Control,
     ) -> Controlled {
         let Some(course) = self.recording.as_mut().filter(|course| course.over.is_none()) else {
-            let why = match self.recording {
-                Some(_) => Why::TooShort,
-                None => self.not_recorded(),
+            return match self.record.recording.fate {
+                Fate::None(why) => Controlled::NotRecorded(why),
+                Fate::Kept | Fate::Gaps(_) => Controlled::Over,
             };
-            return Controlled::NotRecorded(why);
         };
         if course.control(now, control) {
             let id = self.record.call_id;
             hands.out.push_back(Output::Record(match control {
-                Control::Pause => Order::Pause(id),
-                Control::Resume => Order::Resume(id),
+                Control::Pause => Order::Pause(id, now.at),
+                Control::Resume => Order::Resume(id, now.at),
             }));
             self.note_course(now);
         }

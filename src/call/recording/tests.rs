@@ -62,13 +62,13 @@ fn another_process_goes_on_with_a_gap_and_with_the_pause() {
     course.control(at(1_000), Control::Pause);
     course.control(at(3_000), Control::Resume);
     course.control(at(8_000), Control::Pause);
-    let kept = course.kept().expect("it goes on");
+    let kept = course.kept();
     // Its clock begins anew; the wall's doesn't.
     let later = Now {
         at: Instant::from_micros(40),
         ..at(9_500)
     };
-    let mut course = Course::of_kept(kept, later);
+    let mut course = Course::of_kept(kept, later, later.wall);
     assert_eq!(course.lasts(later.at), Duration::from_millis(9_500));
     assert_eq!(course.fate(), Fate::Gaps(Fault::Restart));
     let second = later.at + Duration::from_secs(1);
@@ -85,13 +85,36 @@ fn another_process_goes_on_with_a_gap_and_with_the_pause() {
 fn a_gap_before_the_restart_is_still_the_one_that_is_named() {
     let mut course = Course::begin(at(0));
     course.hear(&gap(Fault::DiskFull));
-    let kept = course.kept().expect("it goes on");
+    let kept = course.kept();
     assert_eq!(
-        Course::of_kept(kept, at(2_000)).fate(),
+        Course::of_kept(kept, at(2_000), at(2_000).wall).fate(),
         Fate::Gaps(Fault::DiskFull)
     );
-    course.over = Some(Over::Whole);
-    assert_eq!(course.kept(), None, "nobody goes on with one that is over");
+}
+
+#[test]
+fn one_that_is_over_is_as_it_was_for_the_next_process() {
+    let mut whole = Course::begin(at(0));
+    assert_eq!(whole.end(at(5_000), Duration::from_secs(1)), Over::Whole);
+    let mut short = Course::begin(at(0));
+    assert_eq!(short.end(at(900), Duration::from_secs(1)), Over::TooShort);
+    for course in [whole, short] {
+        let next = Course::of_kept(course.kept(), at(9_000), at(9_000).wall);
+        assert_eq!(
+            (next.over, next.record(CALL, at(9_000).at)),
+            (course.over, course.record(CALL, at(9_000).at))
+        );
+    }
+}
+
+#[test]
+fn one_whose_call_goes_no_further_lasted_as_long_as_its_process() {
+    let mut course = Course::begin(at(0));
+    course.control(at(500), Control::Pause);
+    let mut left = Course::of_kept(course.kept(), at(60_000), at(1_700).wall);
+    assert_eq!(left.lasts(at(60_000).at), Duration::from_millis(1_700));
+    assert_eq!(left.end(at(60_000), Duration::from_secs(2)), Over::TooShort);
+    assert_eq!(left.paused(at(60_000).at), Duration::from_millis(1_200));
 }
 
 #[test]

@@ -107,6 +107,7 @@ impl Ladder {
                 "session_id" => setup.names_sessions = value == "own",
                 "beside" => setup.beside = Some(value.parse().expect(value)),
                 "trunks" => setup.trunks = value.split(',').map(str::to_owned).collect(),
+                "others_relay" => setup.others_relay = value == "yes",
                 "route" => setup.route = value.split(',').map(str::to_owned).collect(),
                 "auth" => setup.auth = Some(value.clone()),
                 "trunk_media" => setup.media = Some(value.clone()),

@@ -15,8 +15,8 @@ use umbra::call::trunk::rank::Rank;
 use umbra::call::trunk::register::Register;
 use umbra::call::trunk::secret::{Credentials, Demand, Secret, User};
 use umbra::call::trunk::{
-    Cidr, Dtmf, Gateway, GatewaysCall, LargeRequests, MayShow, Naming, Redirects, Reliability, RtcpMux,
-    SessionTimer, SessionWish, Trunk,
+    Cidr, Dtmf, EarlyMedia, Gateway, GatewaysCall, LargeRequests, MayShow, Naming, Redirects, Reliability,
+    RtcpMux, SessionTimer, SessionWish, Trunk,
 };
 use umbra::config::{Conf, Reading};
 use umbra::masking::binding::Mode;
@@ -188,6 +188,11 @@ fn own_trunks(config: &mut Config, setup: &Setup) {
             },
             may_show: vec![if n == 0 { MayShow::Own } else { MayShow::Any }],
             default: n == 0,
+            early_media: if n > 0 && setup.others_relay {
+                EarlyMedia::Relay
+            } else {
+                carrier.early_media
+            },
             ..carrier.clone()
         })
         .collect();

@@ -127,7 +127,7 @@ impl World {
                     self.faults.extend(self.recorder.tap(&order));
                     self.obey(shard, &order);
                 }
-                Output::Record(order) => self.faults.extend(self.recorder.obey(&order)),
+                Output::Record(order) => self.faults.extend(self.recorder.obey(&order, &self.past.torn)),
                 Output::Event(event) => {
                     let talk = self.talks.entry(event.call_id).or_default();
                     match event.what {
@@ -168,7 +168,7 @@ impl World {
                         self.faults
                             .push(format!("{id} is not in the journal as it is recorded"));
                     }
-                    self.faults.extend(self.recorder.recorded(&cdr));
+                    self.faults.extend(self.recorder.recorded(&cdr, &self.past.torn));
                     self.record(Cdr::clone(&cdr));
                 }
                 Output::Answer(_, Answer::Calls(calls)) => {
@@ -176,6 +176,7 @@ impl World {
                     let words = calls.into_iter().map(|call| call.media.audio.unwrap_or_default());
                     self.audio.extend(words);
                 }
+                Output::Answer(_, Answer::Recording(controlled)) => self.recorder.answered(controlled),
                 Output::Told(id) => self.disk.told(self.now, id),
                 // It is written.
                 Output::Ask(id, inquiry) => self.inquired(shard, id, &inquiry),

@@ -1,12 +1,12 @@
 //! Who records in the simulated server: he notes what he is told, and finds fault with what makes no sense.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use umbra::base::id::Id;
 use umbra::call::cdr::Cdr;
 use umbra::call::media;
 use umbra::call::port::{Command, Input};
-use umbra::call::recording::{Control, Fate, Fault, Order, Report};
+use umbra::call::recording::{Control, Controlled, Fate, Fault, Order, Report};
 use umbra::rtp::tap::Channel;
 
 use super::World;
@@ -21,6 +21,8 @@ enum State {
     Left,
     Over,
     Dropped,
+    /// By a process that has died since: the next one can't know whether the recorder was told.
+    DroppedBefore,
 }
 
 /// The recorder.
@@ -36,14 +38,16 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    /// What is wrong with an order, if anything is.
-    pub(super) fn obey(&mut self, order: &Order) -> Option<String> {
+    /// What is wrong with an order, if anything is. `torn`: the calls of which something is no longer in the journal, since
+    /// power failed.
+    pub(super) fn obey(&mut self, order: &Order, torn: &BTreeSet<Id>) -> Option<String> {
         let (id, word) = match order {
             Order::Begin(begin) => (begin.recording, "begin"),
             Order::GoOn(begin) => (begin.recording, "go-on"),
-            Order::Pause(id) => (*id, "pause"),
-            Order::Resume(id) => (*id, "resume"),
-            Order::End(id) => (*id, "end"),
+            Order::Pause(id, _) => (*id, "pause"),
+            Order::Resume(id, _) => (*id, "resume"),
+            Order::End(id, _) => (*id, "end"),
+            Order::EndLeft(id) => (*id, "end-left"),
             Order::Drop(id) => (*id, "drop"),
         };
         self.told.push(word.to_owned());
@@ -52,9 +56,19 @@ impl Recorder {
             (Order::Begin(_), None) => State::Running,
             // A process that dies of the very output has said nothing.
             (Order::GoOn(_), None | Some(State::Left)) => State::Running,
-            (Order::Pause(_), Some(State::Running)) => State::Paused,
-            (Order::Resume(_), Some(State::Paused)) => State::Running,
-            (Order::End(_), Some(State::Running | State::Paused)) => State::Over,
+            (Order::EndLeft(_), None | Some(State::Left)) => State::Over,
+            (Order::Drop(_), None | Some(State::Left | State::DroppedBefore)) => State::Dropped,
+            // Nor does anybody know any more that it was over.
+            (Order::GoOn(_), Some(State::Over | State::DroppedBefore)) if torn.contains(&id) => {
+                State::Running
+            }
+            (Order::EndLeft(_), Some(State::Over | State::DroppedBefore)) if torn.contains(&id) => {
+                State::Over
+            }
+            (Order::Drop(_), Some(State::Over)) if torn.contains(&id) => State::Dropped,
+            (Order::Pause(..), Some(State::Running)) => State::Paused,
+            (Order::Resume(..), Some(State::Paused)) => State::Running,
+            (Order::End(..), Some(State::Running | State::Paused)) => State::Over,
             (Order::Drop(_), Some(State::Running | State::Paused)) => State::Dropped,
             (_, before) => return Some(format!("recording {id}: {word} while it is {before:?}")),
         };
@@ -68,6 +82,18 @@ impl Recorder {
         let is_tapped = self.tapped.values().any(|tapped| *tapped == id);
         let is_over = matches!(now, State::Over | State::Dropped);
         (is_over && is_tapped).then(|| format!("recording {id} is over and its taps hear on"))
+    }
+
+    /// What somebody hears who wants it paused, or to go on.
+    pub(super) fn answered(&mut self, controlled: Controlled) {
+        match controlled {
+            Controlled::Done | Controlled::Nowhere => {}
+            Controlled::NotRecorded(why) => {
+                let why = Fate::None(why).reason().replace(' ', "_");
+                self.told.push(format!("not:{why}"));
+            }
+            Controlled::Over => self.told.push("over".to_owned()),
+        }
     }
 
     /// The same of an order to the media threads.
@@ -100,18 +126,17 @@ impl Recorder {
         }
     }
 
-    /// What is wrong with what a record says of a recording.
-    pub(super) fn recorded(&self, cdr: &Cdr) -> Option<String> {
+    /// What is wrong with what a record says of a recording, `torn` as above.
+    pub(super) fn recorded(&self, cdr: &Cdr, torn: &BTreeSet<Id>) -> Option<String> {
         let state = self.tapes.get(&cdr.call_id);
         let fits = match (cdr.recording.fate, state) {
             (Fate::None(_), None | Some(State::Dropped)) => cdr.recording.id.is_none(),
-            // What the recorder has lost; and a record that the next process closes with what the first one knew.
-            (Fate::None(_), Some(State::Left)) => true,
             (Fate::None(why), Some(State::Over)) => {
                 matches!(why, umbra::call::recording::Why::Lost(_))
             }
             (Fate::Kept | Fate::Gaps(_), Some(State::Over)) => cdr.recording.id == Some(cdr.call_id),
-            (Fate::Kept | Fate::Gaps(_), Some(State::Left)) => true,
+            // Who goes on with the call knows of none.
+            (Fate::None(_), Some(State::Left)) => torn.contains(&cdr.call_id),
             (_, _) => false,
         };
         let said = cdr.recording;
@@ -122,9 +147,11 @@ impl Recorder {
     pub(super) fn dies(&mut self) {
         self.tapped.clear();
         for state in self.tapes.values_mut() {
-            if matches!(state, State::Running | State::Paused) {
-                *state = State::Left;
-            }
+            *state = match *state {
+                State::Running | State::Paused | State::Left => State::Left,
+                State::Dropped | State::DroppedBefore => State::DroppedBefore,
+                State::Over => State::Over,
+            };
         }
     }
 
@@ -165,7 +192,8 @@ impl World {
 
     /// Somebody pauses the recordings of all calls, or goes on with them.
     pub(super) fn controls_recordings(&mut self, control: Control) {
-        let calls: Vec<Id> = self.recorder.tapes.keys().copied().collect();
+        let live = self.talks.iter().filter(|(_, talk)| talk.until.is_none());
+        let calls: Vec<Id> = live.map(|(id, _)| *id).collect();
         for id in calls {
             self.command(Command::Recording(super::AskId(2), id, control));
         }
