@@ -205,6 +205,7 @@ fn what_is_heard_is_recorded_from_the_order_on_until_the_flow_ends() {
     bench.closed(b);
     bench.order(Order::Open(b, spec(&callee)));
     bench.order(Order::Join(a, b));
+    bench.settle(b);
     send(&caller, a, 4);
     receive(&callee, b);
     let mut recorded = Vec::new();
