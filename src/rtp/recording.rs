@@ -296,6 +296,11 @@ impl Sheet {
         time.as_millis() as i64 * i64::from(self.rate.hz()) / 1_000
     }
 
+    /// Whether what was said at that sample isn't recorded.
+    fn is_hidden(&self, said: i64) -> bool {
+        self.pause == Pause::On || said < self.hidden_until || said >= self.hidden_from
+    }
+
     fn mark(&mut self, at: i64, what: What) {
         self.marks.push(Mark {
             at: at.max(0) as u64,

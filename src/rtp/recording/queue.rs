@@ -41,11 +41,14 @@ impl Queue {
         self.packets.len() >= RECORDING_PACKETS_MAX
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.packets.len()
+    }
+
     pub(super) fn front(&self) -> Option<&Packet> {
         self.packets.front()
     }
 
-    #[cfg(test)]
     pub(super) fn packets(&self) -> impl Iterator<Item = &Packet> {
         self.packets.iter()
     }
