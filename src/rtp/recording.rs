@@ -181,7 +181,9 @@ impl Stereo {
         for track in &mut self.tracks {
             track.silence_from(at, &mut self.sheet);
             track.flush(&mut self.sheet);
+            track.wipe();
         }
+        self.sheet.timeline.wipe();
         self.sheet.hidden_from = i64::MAX;
         self.sheet.pause = Pause::On;
         self.sheet.mark(at, What::Paused);
@@ -366,6 +368,18 @@ impl Sheet {
         })
         .collect()
     }
+}
+
+/// Writes zeros over a buffer that is used again, as far as it may ever have held something.
+fn wipe<T: Copy + Default>(room: &mut Vec<T>) {
+    room.clear();
+    room.resize(room.capacity(), T::default());
+}
+
+/// Whether there is nothing in a buffer, nor behind its end.
+#[cfg(test)]
+fn is_wiped<T: Copy + Default + PartialEq>(room: &Vec<T>) -> bool {
+    room.len() == room.capacity() && room.iter().all(|value| *value == T::default())
 }
 
 /// Microseconds since the start of the process.

@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use super::Pause;
+use super::{Pause, wipe};
 use crate::base::limits::{RECORDING_DUMP_BYTES_MAX, RECORDING_LATE_MAX, RECORDING_MARKS_MAX};
 use crate::base::time::{Instant, Wall};
 use crate::rtp::packet::{self, HEADER_BYTES, Header};
@@ -176,7 +176,7 @@ impl Dump {
         let at_ms = self.ms(now);
         self.take_before(at_ms);
         std::mem::swap(&mut self.entries, &mut self.spare);
-        self.spare.clear();
+        wipe(&mut self.spare);
         self.mark(at_ms, What::Paused);
     }
 
@@ -422,7 +422,8 @@ mod tests {
             if n == 15 {
                 // Told late.
                 dump.pause(ms(200));
-                assert!(!dump.entries.contains(&0xee) && !dump.spare.contains(&0xee));
+                assert!(!dump.entries.contains(&0xee));
+                assert!(crate::rtp::recording::is_wiped(&dump.spare) && dump.spare.capacity() > 0);
             }
             if n == 35 {
                 dump.resume(ms(600));

@@ -415,6 +415,21 @@ impl Track {
         }
     }
 
+    /// Wipes out what buffers hold of what was laid.
+    pub(super) fn wipe(&mut self) {
+        self.voice.wipe();
+        self.is_running = false;
+        if let Some(stream) = &mut self.stream {
+            stream.queue.wipe();
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_wiped(&self) -> bool {
+        let mut streams = self.stream.iter();
+        self.voice.is_wiped() && streams.all(|stream| stream.queue.is_wiped())
+    }
+
     /// Wipes out what is written of what was said from that sample on.
     pub(super) fn silence_from(&mut self, at: i64, sheet: &mut Sheet) {
         let from = at.saturating_sub(self.ahead);
