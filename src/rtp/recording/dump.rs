@@ -102,20 +102,25 @@ pub struct Dump {
 impl Dump {
     /// A dump that begins at `begun`, which is `wall`.
     pub fn new(begun: Instant, wall: Wall) -> Self {
+        Self::going_on(begun, 0).headed(wall)
+    }
+
+    /// The same, and its first piece is its file's first one too: it has the head. For one that goes on where nothing was
+    /// written yet. `wall` is when all of it began, and not when it goes on.
+    #[must_use]
+    pub fn headed(mut self, wall: Wall) -> Self {
         let ms = u64::try_from(wall.as_millis()).unwrap_or(0);
         // Until the year 2106.
         let (s, us) = ((ms / 1_000) as u32, (ms % 1_000) as u32 * 1_000);
-        let mut head = FIRST_LINE.to_vec();
-        head.extend(s.to_be_bytes());
-        head.extend(us.to_be_bytes());
-        head.resize(HEAD_BYTES, 0);
-        Self {
-            head,
-            ..Self::going_on(begun, 0)
-        }
+        self.head = FIRST_LINE.to_vec();
+        self.head.extend(s.to_be_bytes());
+        self.head.extend(us.to_be_bytes());
+        self.head.resize(HEAD_BYTES, 0);
+        self
     }
 
-    /// One that goes on at `begun`, after so many milliseconds that were written elsewhere.
+    /// One that goes on at `begun`, after so many milliseconds that were written elsewhere. Its file has its head already,
+    /// or see [`Dump::headed`].
     pub fn going_on(begun: Instant, before_ms: u64) -> Self {
         Self {
             begun,
@@ -413,6 +418,30 @@ mod tests {
         assert_eq!(heard(&pieces), wanted.collect::<Vec<_>>());
         assert_eq!(heard(&pieces[..1]).len(), 100, "a second's");
         assert_eq!(dump.poll(ms(60_000)), None, "over is over");
+    }
+
+    #[test]
+    fn what_goes_on_where_nothing_is_written_yet_makes_a_whole_file() {
+        let wall = Wall::from_millis(1_795_000_000_250);
+        let file = |mut dump: Dump| {
+            hear(&mut dump, 40, Channel::Caller, 7, &[1, 2, 3]);
+            dump.end(ms(1_500));
+            let pieces = rest(&mut dump, ms(0));
+            assert_eq!((pieces[0].from_ms, pieces.len()), (700, 2));
+            let bytes: Vec<u8> = pieces.into_iter().flat_map(|piece| piece.bytes).collect();
+            bytes
+        };
+        let entries = file(Dump::going_on(BEGUN, 700));
+        assert_eq!(
+            entries.len(),
+            ENTRY_BYTES + HEADER_BYTES + 3,
+            "behind what is there"
+        );
+        let whole = file(Dump::going_on(BEGUN, 700).headed(wall));
+        let began = Dump::new(BEGUN, wall).head;
+        assert_eq!(whole, [began, entries].concat());
+        let heard: Vec<u32> = packets(&whole).expect("a dump").map(|(at, _)| at).collect();
+        assert_eq!(heard, [740], "counted from the begin of all");
     }
 
     #[test]
