@@ -3,7 +3,7 @@
 //! * It begins with a line of text and a header of 16 bytes: when it began, and from where. Here there is no address.
 //! * Each packet has 8 bytes before it: its length with those, its length, and how many milliseconds after the begin it was
 //!   heard. Numbers are big-endian.
-//! * Packets stand as they were heard: header of 12 bytes (what the tap doesn't tell, the marker, is 0), payload.
+//! * Packets stand as they were heard: header of 12 bytes, payload.
 //!
 //! Whose a packet is, its SSRC tells: [`Whose`] says which channel each has.
 
@@ -161,7 +161,7 @@ impl Dump {
         self.entries.extend([0; HEADER_BYTES]);
         self.entries.extend(heard.payload);
         let header = Header {
-            marker: false,
+            marker: heard.marker,
             payload_type: heard.payload_type,
             seq: heard.seq,
             timestamp: heard.timestamp,
@@ -347,6 +347,7 @@ mod tests {
             seq,
             timestamp: u32::from(seq) * 960,
             clock_hz: 48_000,
+            marker: seq == 7,
             payload_type: 111,
             coding: None,
             is_event: false,
@@ -375,11 +376,12 @@ mod tests {
         hear(&mut dump, 40, Channel::Callee, 7, &[0xab, 0xcd, 0xef]);
         dump.end(ms(100));
         let pieces = rest(&mut dump, ms(0));
+        let marked = 0x80 | 111;
         let mut wanted = b"#!rtpplay1.0 0.0.0.0/0\n".to_vec();
         wanted.extend([0x6a, 0xfd, 0x86, 0xc0, 0, 3, 0xd0, 0x90]); // 1,795,000,000 s, 250,000 µs
         wanted.extend([0; 8]); // nobody's address, port, padding
         wanted.extend([0, 23, 0, 15, 0, 0, 0, 40]);
-        wanted.extend([0x80, 111, 0, 7, 0, 0, 0x1a, 0x40, 0x0b, 0x0b, 0x0b, 0x0b]);
+        wanted.extend([0x80, marked, 0, 7, 0, 0, 0x1a, 0x40, 0x0b, 0x0b, 0x0b, 0x0b]);
         wanted.extend([0xab, 0xcd, 0xef]);
         let [piece] = pieces.as_slice() else {
             panic!("one piece: {pieces:?}");
