@@ -26,8 +26,11 @@ mod voice;
 use timeline::Timeline;
 use track::{Keeps, Track};
 
-/// How far a channel may be from where its clock says that it is, before it is put there at once.
+/// How far a channel may be before where its clock says that it is, until it is put there at once.
 const ASTRAY_MAX: Duration = Duration::from_millis(100);
+/// How far it may be behind that: as much as the way of a stream becomes shorter at once. Put there, it would be written
+/// over what was said.
+const BEHIND_MAX: Duration = Duration::from_millis(200);
 
 /// How long what was said is still in what follows: filters hold a little back.
 const FILTERS_HOLD: Duration = Duration::from_millis(2);

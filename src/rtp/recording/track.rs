@@ -3,7 +3,7 @@
 use super::clock::{SenderClock, Slew};
 use super::queue::{Holds, Packet, Queue};
 use super::voice::Voice;
-use super::{ASTRAY_MAX, Sheet, What, micros};
+use super::{ASTRAY_MAX, BEHIND_MAX, Sheet, What, micros};
 use crate::base::limits::RECORDING_LATE_MAX;
 use crate::base::time::Instant;
 use crate::rtp::clip::CLOCK_HZ;
@@ -529,7 +529,7 @@ impl Track {
         let said = said.saturating_add(again);
         let count = self.voice.decode(rate, coding, &packet.codes, again as usize);
         let late = said.saturating_sub(self.cursor);
-        let is_astray = late.abs() > sheet.samples(ASTRAY_MAX);
+        let is_astray = late > sheet.samples(ASTRAY_MAX) || late < -sheet.samples(BEHIND_MAX);
         let (from, change) = match (follows, is_astray) {
             (true, false) if count >= STRETCHED_MIN => (self.cursor, self.slew.mend(late, rate.hz())),
             (true, false) => (self.cursor, 0),
