@@ -316,7 +316,7 @@ impl Track {
 
     /// A packet doesn't fit into the stream. Once there are enough that fit together, they are the stream.
     fn set_aside(&mut self, heard: &Heard<'_>, keeps: Keeps, is_late: bool, sheet: &mut Sheet) {
-        let fits = |aside: &&mut Box<Aside>| {
+        let fits = |aside: &Aside| {
             let place = aside.stream.place(heard);
             let ahead = place.seq - aside.stream.seq;
             let apart = place.delay.saturating_sub(aside.stream.delay);
@@ -326,7 +326,7 @@ impl Track {
                 && (-MISORDER_MAX..DROPOUT_MAX).contains(&ahead)
                 && (-AGREE_MAX..LATE_MAX).contains(&apart)
         };
-        if self.aside.as_mut().is_some_and(|mut aside| !fits(&mut aside)) {
+        if self.aside.as_deref().is_some_and(|aside| !fits(aside)) {
             self.forget_aside(2, sheet);
         }
         let aside = self.aside.get_or_insert_with(|| {
