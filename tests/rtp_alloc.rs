@@ -205,6 +205,7 @@ fn a_packet_of_a_recording_allocates_nothing() {
                         seq: n as u16,
                         timestamp: n * 160,
                         clock_hz: 8_000,
+                        marker: false,
                         payload_type: coding.payload(),
                         coding: Some(coding),
                         is_event: false,

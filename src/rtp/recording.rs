@@ -26,8 +26,11 @@ mod voice;
 use timeline::Timeline;
 use track::{Keeps, Track};
 
-/// How far a channel may be from where its clock says that it is, before it is put there at once.
+/// How far a channel may be before where its clock says that it is, until it is put there at once.
 const ASTRAY_MAX: Duration = Duration::from_millis(100);
+/// How far it may be behind that: as much as the way of a stream becomes shorter at once. Put there, it would be written
+/// over what was said.
+const BEHIND_MAX: Duration = Duration::from_millis(200);
 
 /// How long what was said is still in what follows: filters hold a little back.
 const FILTERS_HOLD: Duration = Duration::from_millis(2);
@@ -181,7 +184,9 @@ impl Stereo {
         for track in &mut self.tracks {
             track.silence_from(at, &mut self.sheet);
             track.flush(&mut self.sheet);
+            track.wipe();
         }
+        self.sheet.timeline.wipe();
         self.sheet.hidden_from = i64::MAX;
         self.sheet.pause = Pause::On;
         self.sheet.mark(at, What::Paused);
@@ -296,6 +301,11 @@ impl Sheet {
         time.as_millis() as i64 * i64::from(self.rate.hz()) / 1_000
     }
 
+    /// Whether what was said at that sample isn't recorded.
+    fn is_hidden(&self, said: i64) -> bool {
+        self.pause == Pause::On || said < self.hidden_until || said >= self.hidden_from
+    }
+
     fn mark(&mut self, at: i64, what: What) {
         self.marks.push(Mark {
             at: at.max(0) as u64,
@@ -361,6 +371,18 @@ impl Sheet {
         })
         .collect()
     }
+}
+
+/// Writes zeros over a buffer that is used again, as far as it may ever have held something.
+fn wipe<T: Copy + Default>(room: &mut Vec<T>) {
+    room.clear();
+    room.resize(room.capacity(), T::default());
+}
+
+/// Whether there is nothing in a buffer, nor behind its end.
+#[cfg(test)]
+fn is_wiped<T: Copy + Default + PartialEq>(room: &Vec<T>) -> bool {
+    room.len() == room.capacity() && room.iter().all(|value| *value == T::default())
 }
 
 /// Microseconds since the start of the process.

@@ -50,6 +50,8 @@ pub struct Heard<'a> {
     pub timestamp: u32,
     /// The audio's clock, in hertz, for events too (G.722's is 8,000, RFC 3551 §4.5.2).
     pub clock_hz: u32,
+    /// The marker bit: the start of a talk spurt or of an event (RFC 3551 §4.1).
+    pub marker: bool,
     /// The number that it goes out under.
     pub payload_type: u8,
     /// How the audio is coded; `None`: in a way that we can't read, or it is an event.
@@ -188,7 +190,8 @@ fn head(heard: &Heard<'_>) -> [u8; HEAD_BYTES] {
             Some(Coding::A) => 1,
             Some(Coding::Mu) => 2,
             Some(Coding::G722) => 3,
-        } | u8::from(heard.is_event) << 7,
+        } | u8::from(heard.is_event) << 7
+            | u8::from(heard.marker) << 6,
     );
     head
 }
@@ -213,8 +216,9 @@ fn read(mut head: &[u8]) -> (Heard<'static>, usize) {
         seq,
         timestamp,
         clock_hz,
+        marker: what & 0x40 != 0,
         payload_type,
-        coding: match what & 0x7f {
+        coding: match what & 0x3f {
             1 => Some(Coding::A),
             2 => Some(Coding::Mu),
             3 => Some(Coding::G722),

@@ -3,13 +3,13 @@
 //! * It begins with a line of text and a header of 16 bytes: when it began, and from where. Here there is no address.
 //! * Each packet has 8 bytes before it: its length with those, its length, and how many milliseconds after the begin it was
 //!   heard. Numbers are big-endian.
-//! * Packets stand as they were heard: header of 12 bytes (what the tap doesn't tell, the marker, is 0), payload.
+//! * Packets stand as they were heard: header of 12 bytes, payload.
 //!
 //! Whose a packet is, its SSRC tells: [`Whose`] says which channel each has.
 
 use std::time::Duration;
 
-use super::Pause;
+use super::{Pause, wipe};
 use crate::base::limits::{RECORDING_DUMP_BYTES_MAX, RECORDING_LATE_MAX, RECORDING_MARKS_MAX};
 use crate::base::time::{Instant, Wall};
 use crate::rtp::packet::{self, HEADER_BYTES, Header};
@@ -102,20 +102,25 @@ pub struct Dump {
 impl Dump {
     /// A dump that begins at `begun`, which is `wall`.
     pub fn new(begun: Instant, wall: Wall) -> Self {
+        Self::going_on(begun, 0).headed(wall)
+    }
+
+    /// The same, and its first piece is its file's first one too: it has the head. For one that goes on where nothing was
+    /// written yet. `wall` is when all of it began, and not when it goes on.
+    #[must_use]
+    pub fn headed(mut self, wall: Wall) -> Self {
         let ms = u64::try_from(wall.as_millis()).unwrap_or(0);
         // Until the year 2106.
         let (s, us) = ((ms / 1_000) as u32, (ms % 1_000) as u32 * 1_000);
-        let mut head = FIRST_LINE.to_vec();
-        head.extend(s.to_be_bytes());
-        head.extend(us.to_be_bytes());
-        head.resize(HEAD_BYTES, 0);
-        Self {
-            head,
-            ..Self::going_on(begun, 0)
-        }
+        self.head = FIRST_LINE.to_vec();
+        self.head.extend(s.to_be_bytes());
+        self.head.extend(us.to_be_bytes());
+        self.head.resize(HEAD_BYTES, 0);
+        self
     }
 
-    /// One that goes on at `begun`, after so many milliseconds that were written elsewhere.
+    /// One that goes on at `begun`, after so many milliseconds that were written elsewhere. Its file has its head already,
+    /// or see [`Dump::headed`].
     pub fn going_on(begun: Instant, before_ms: u64) -> Self {
         Self {
             begun,
@@ -156,7 +161,7 @@ impl Dump {
         self.entries.extend([0; HEADER_BYTES]);
         self.entries.extend(heard.payload);
         let header = Header {
-            marker: false,
+            marker: heard.marker,
             payload_type: heard.payload_type,
             seq: heard.seq,
             timestamp: heard.timestamp,
@@ -176,7 +181,7 @@ impl Dump {
         let at_ms = self.ms(now);
         self.take_before(at_ms);
         std::mem::swap(&mut self.entries, &mut self.spare);
-        self.spare.clear();
+        wipe(&mut self.spare);
         self.mark(at_ms, What::Paused);
     }
 
@@ -342,6 +347,7 @@ mod tests {
             seq,
             timestamp: u32::from(seq) * 960,
             clock_hz: 48_000,
+            marker: seq == 7,
             payload_type: 111,
             coding: None,
             is_event: false,
@@ -370,11 +376,12 @@ mod tests {
         hear(&mut dump, 40, Channel::Callee, 7, &[0xab, 0xcd, 0xef]);
         dump.end(ms(100));
         let pieces = rest(&mut dump, ms(0));
+        let marked = 0x80 | 111;
         let mut wanted = b"#!rtpplay1.0 0.0.0.0/0\n".to_vec();
         wanted.extend([0x6a, 0xfd, 0x86, 0xc0, 0, 3, 0xd0, 0x90]); // 1,795,000,000 s, 250,000 µs
         wanted.extend([0; 8]); // nobody's address, port, padding
         wanted.extend([0, 23, 0, 15, 0, 0, 0, 40]);
-        wanted.extend([0x80, 111, 0, 7, 0, 0, 0x1a, 0x40, 0x0b, 0x0b, 0x0b, 0x0b]);
+        wanted.extend([0x80, marked, 0, 7, 0, 0, 0x1a, 0x40, 0x0b, 0x0b, 0x0b, 0x0b]);
         wanted.extend([0xab, 0xcd, 0xef]);
         let [piece] = pieces.as_slice() else {
             panic!("one piece: {pieces:?}");
@@ -416,13 +423,38 @@ mod tests {
     }
 
     #[test]
+    fn what_goes_on_where_nothing_is_written_yet_makes_a_whole_file() {
+        let wall = Wall::from_millis(1_795_000_000_250);
+        let file = |mut dump: Dump| {
+            hear(&mut dump, 40, Channel::Caller, 7, &[1, 2, 3]);
+            dump.end(ms(1_500));
+            let pieces = rest(&mut dump, ms(0));
+            assert_eq!((pieces[0].from_ms, pieces.len()), (700, 2));
+            let bytes: Vec<u8> = pieces.into_iter().flat_map(|piece| piece.bytes).collect();
+            bytes
+        };
+        let entries = file(Dump::going_on(BEGUN, 700));
+        assert_eq!(
+            entries.len(),
+            ENTRY_BYTES + HEADER_BYTES + 3,
+            "behind what is there"
+        );
+        let whole = file(Dump::going_on(BEGUN, 700).headed(wall));
+        let began = Dump::new(BEGUN, wall).head;
+        assert_eq!(whole, [began, entries].concat());
+        let heard: Vec<u32> = packets(&whole).expect("a dump").map(|(at, _)| at).collect();
+        assert_eq!(heard, [740], "counted from the begin of all");
+    }
+
+    #[test]
     fn what_is_heard_in_a_pause_is_not_kept() {
         let mut dump = Dump::new(BEGUN, Wall::from_millis(0));
         for n in 0..50 {
             if n == 15 {
                 // Told late.
                 dump.pause(ms(200));
-                assert!(!dump.entries.contains(&0xee) && !dump.spare.contains(&0xee));
+                assert!(!dump.entries.contains(&0xee));
+                assert!(crate::rtp::recording::is_wiped(&dump.spare) && dump.spare.capacity() > 0);
             }
             if n == 35 {
                 dump.resume(ms(600));

@@ -41,11 +41,14 @@ impl Queue {
         self.packets.len() >= RECORDING_PACKETS_MAX
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.packets.len()
+    }
+
     pub(super) fn front(&self) -> Option<&Packet> {
         self.packets.front()
     }
 
-    #[cfg(test)]
     pub(super) fn packets(&self) -> impl Iterator<Item = &Packet> {
         self.packets.iter()
     }
@@ -70,7 +73,10 @@ impl Queue {
             Holds::Nothing | Holds::Unread(_) => Vec::new(),
         };
         match holds {
-            Holds::Audio(_) => room.extend_from_slice(codes),
+            Holds::Audio(_) => {
+                room.clear();
+                room.extend_from_slice(codes);
+            }
             Holds::Nothing | Holds::Unread(_) => {}
         }
         let packet = Packet {
@@ -88,10 +94,19 @@ impl Queue {
 
     /// Takes a packet's room back.
     pub(super) fn reuse(&mut self, packet: Packet) {
-        let mut room = packet.codes;
+        let room = packet.codes;
         if room.capacity() > 0 && self.spare.len() < RECORDING_PACKETS_MAX {
-            room.clear();
             self.spare.push(room);
         }
+    }
+
+    /// Wipes out what rooms held that wait to be used again.
+    pub(super) fn wipe(&mut self) {
+        self.spare.iter_mut().for_each(super::wipe);
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_wiped(&self) -> bool {
+        self.spare.iter().all(super::is_wiped)
     }
 }

@@ -62,6 +62,7 @@ impl Sent {
             seq: self.seq,
             timestamp: self.timestamp,
             clock_hz: 8_000,
+            marker: false,
             payload_type: self.payload_type,
             coding: self.coding,
             is_event: self.is_event,

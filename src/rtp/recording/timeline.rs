@@ -91,6 +91,16 @@ impl Timeline {
         }
     }
 
+    /// Wipes out what buffers held that wait to be used again.
+    pub(super) fn wipe(&mut self) {
+        self.spare.iter_mut().for_each(super::wipe);
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_wiped(&self) -> bool {
+        self.spare.iter().all(super::is_wiped)
+    }
+
     /// How many seconds are being written.
     #[cfg(test)]
     pub(super) fn open(&self) -> usize {

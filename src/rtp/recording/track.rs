@@ -3,7 +3,7 @@
 use super::clock::{SenderClock, Slew};
 use super::queue::{Holds, Packet, Queue};
 use super::voice::Voice;
-use super::{ASTRAY_MAX, Pause, Sheet, What, micros};
+use super::{ASTRAY_MAX, BEHIND_MAX, Sheet, What, micros};
 use crate::base::limits::RECORDING_LATE_MAX;
 use crate::base::time::Instant;
 use crate::rtp::clip::CLOCK_HZ;
@@ -184,6 +184,22 @@ impl Stream {
     }
 }
 
+impl Aside {
+    /// Whether the network held these up, and nothing but that: they came at once, and not as they were said.
+    fn is_held_up(&self) -> bool {
+        let Some(first) = self.stream.queue.front().filter(|_| self.is_late) else {
+            return false;
+        };
+        let first_us = self.stream.rtp_us(first.ts);
+        let said = self.stream.rtp_us(self.stream.ts).saturating_sub(first_us);
+        // By how much less the last one was late than the first one.
+        let caught_up = micros(self.since)
+            .saturating_sub(first_us)
+            .saturating_sub(self.stream.delay);
+        said > 0 && caught_up > said / 2
+    }
+}
+
 /// What of a packet goes into a recording.
 fn holds(heard: &Heard<'_>, keeps: Keeps) -> Holds {
     match (keeps, heard.coding) {
@@ -300,32 +316,66 @@ impl Track {
 
     /// A packet doesn't fit into the stream. Once there are enough that fit together, they are the stream.
     fn set_aside(&mut self, heard: &Heard<'_>, keeps: Keeps, is_late: bool, sheet: &mut Sheet) {
-        let fits = |aside: &&mut Box<Aside>| {
+        let fits = |aside: &Aside| {
             let place = aside.stream.place(heard);
             let ahead = place.seq - aside.stream.seq;
             let apart = place.delay.saturating_sub(aside.stream.delay);
+            // Its queue leaves out what comes twice, and puts in order what doesn't come so.
             aside.is_late == is_late
                 && !aside.stream.queue.is_full()
-                && (1..DROPOUT_MAX).contains(&ahead)
+                && (-MISORDER_MAX..DROPOUT_MAX).contains(&ahead)
                 && (-AGREE_MAX..LATE_MAX).contains(&apart)
         };
-        let aside = match self.aside.as_mut().filter(fits) {
-            Some(aside) => aside,
-            None => self.aside.insert(Box::new(Aside {
+        if self.aside.as_deref().is_some_and(|aside| !fits(aside)) {
+            self.forget_aside(2, sheet);
+        }
+        let aside = self.aside.get_or_insert_with(|| {
+            Box::new(Aside {
                 stream: Stream::new(heard, Queue::default()),
                 since: heard.at,
                 is_late,
-            })),
-        };
+            })
+        });
         let place = aside.stream.place(heard);
         aside.stream.take(heard, place, keeps);
-        let is_enough =
-            |aside: &mut Box<Aside>| micros(heard.at).saturating_sub(micros(aside.since)) >= ASIDE_MIN;
+        let is_enough = |aside: &mut Box<Aside>| {
+            aside.stream.queue.len() > 1 && micros(heard.at).saturating_sub(micros(aside.since)) >= ASIDE_MIN
+        };
         if let Some(aside) = self.aside.take_if(is_enough) {
-            self.flush(sheet);
-            self.is_anew = true;
-            self.voice.renew();
-            self.stream = Some(aside.stream);
+            self.lay_all(sheet);
+            self.adopt(*aside);
+        }
+    }
+
+    /// Those that were set aside are the stream.
+    fn adopt(&mut self, aside: Aside) {
+        self.is_anew = true;
+        self.voice.renew();
+        self.stream = Some(aside.stream);
+    }
+
+    /// What was set aside is nobody's. If that was so many packets, they weren't strays: they are lost.
+    fn forget_aside(&mut self, lost_min: usize, sheet: &mut Sheet) {
+        let Some(aside) = self.aside.take() else {
+            return;
+        };
+        let stream = &aside.stream;
+        let Some(first) = stream.queue.front().filter(|_| stream.queue.len() >= lost_min) else {
+            return;
+        };
+        let said = sheet.sample_at(stream.us(first.ts));
+        if sheet.is_hidden(said) {
+            return;
+        }
+        let held = stream.queue.packets();
+        let (packets, codes) = held
+            .filter(|packet| packet.holds != Holds::Nothing)
+            .fold((0, 0), |(packets, codes), packet| {
+                (packets + 1, codes + packet.codes.len() as u64)
+            });
+        if packets > 0 {
+            let samples = codes.saturating_mul(sheet.rate.per_tick().unsigned_abs());
+            sheet.lose(self.channel, said, (packets, samples));
         }
     }
 
@@ -341,9 +391,21 @@ impl Track {
         }
     }
 
-    /// Lays all that waits, and forgets what didn't fit.
+    /// Lays all that waits. What didn't fit isn't waited for either: it is the stream if its packets agree, and lost
+    /// if there is one only.
     pub(super) fn flush(&mut self, sheet: &mut Sheet) {
-        self.aside = None;
+        if self.aside.as_ref().is_some_and(|aside| aside.is_held_up()) {
+            self.settle(i64::MAX, sheet);
+        }
+        self.lay_all(sheet);
+        if let Some(aside) = self.aside.take_if(|aside| aside.stream.queue.len() > 1) {
+            self.adopt(*aside);
+            self.lay_all(sheet);
+        }
+        self.forget_aside(1, sheet);
+    }
+
+    fn lay_all(&mut self, sheet: &mut Sheet) {
         while self
             .stream
             .as_ref()
@@ -351,6 +413,21 @@ impl Track {
         {
             self.lay_first(sheet);
         }
+    }
+
+    /// Wipes out what buffers hold of what was laid.
+    pub(super) fn wipe(&mut self) {
+        self.voice.wipe();
+        self.is_running = false;
+        if let Some(stream) = &mut self.stream {
+            stream.queue.wipe();
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_wiped(&self) -> bool {
+        let mut streams = self.stream.iter();
+        self.voice.is_wiped() && streams.all(|stream| stream.queue.is_wiped())
     }
 
     /// Wipes out what is written of what was said from that sample on.
@@ -395,7 +472,7 @@ impl Track {
     /// Marks what is to be said of a packet that is heard at the sample `said`.
     fn note(&mut self, packet: &Packet, next: Option<Next>, said: i64, sheet: &mut Sheet) {
         let channel = self.channel;
-        let is_hidden = sheet.pause == Pause::On || said < sheet.hidden_until;
+        let is_hidden = sheet.is_hidden(said);
         if self.is_anew && !is_hidden {
             self.is_anew = false;
             sheet.note(said, What::Restarted { channel });
@@ -452,7 +529,7 @@ impl Track {
         let said = said.saturating_add(again);
         let count = self.voice.decode(rate, coding, &packet.codes, again as usize);
         let late = said.saturating_sub(self.cursor);
-        let is_astray = late.abs() > sheet.samples(ASTRAY_MAX);
+        let is_astray = late > sheet.samples(ASTRAY_MAX) || late < -sheet.samples(BEHIND_MAX);
         let (from, change) = match (follows, is_astray) {
             (true, false) if count >= STRETCHED_MIN => (self.cursor, self.slew.mend(late, rate.hz())),
             (true, false) => (self.cursor, 0),

@@ -48,6 +48,20 @@ impl Voice {
         self.coding = None;
     }
 
+    /// Forgets all that it holds of what was said.
+    pub(super) fn wipe(&mut self) {
+        self.break_off();
+        self.renew();
+        (self.low, self.wide) = Default::default();
+        super::wipe(&mut self.decoded);
+        super::wipe(&mut self.stretched);
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_wiped(&self) -> bool {
+        super::is_wiped(&self.decoded) && super::is_wiped(&self.stretched) && self.last == [0; 2]
+    }
+
     /// Decodes a packet, and leaves its first `again` samples out, which were written already: how many remain of
     /// [`Rate::per_tick`] for each code.
     pub(super) fn decode(&mut self, rate: Rate, coding: Coding, codes: &[u8], again: usize) -> usize {

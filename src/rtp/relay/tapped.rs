@@ -70,6 +70,7 @@ impl Flow {
             seq: header.seq,
             timestamp: header.timestamp,
             clock_hz: self.audio_hz(),
+            marker: header.marker,
             payload_type: header.payload_type,
             coding,
             is_event,

@@ -16,6 +16,7 @@ fn heard(seq: u16, payload: &[u8]) -> Heard<'_> {
         seq,
         timestamp: u32::from(seq).wrapping_mul(160),
         clock_hz: 8_000,
+        marker: false,
         payload_type: 8,
         coding: Some(Coding::A),
         is_event: false,
@@ -37,9 +38,10 @@ fn a_packet_comes_out_as_it_went_in() {
     let codings = [None, Some(Coding::A), Some(Coding::Mu), Some(Coding::G722)];
     for (seq, coding) in (65_534..=65_535).chain(0..2).zip(codings) {
         for channel in [Channel::Caller, Channel::Callee] {
-            for is_event in [false, true] {
+            for (is_event, marker) in [(false, false), (false, true), (true, false), (true, true)] {
                 let mut heard = heard(seq, &[7; 160]);
-                (heard.coding, heard.is_event, heard.tap.channel) = (coding, is_event, channel);
+                (heard.coding, heard.tap.channel) = (coding, channel);
+                (heard.is_event, heard.marker) = (is_event, marker);
                 producer.hear(&heard);
                 let mut out = 0;
                 consumer.take(|other| {

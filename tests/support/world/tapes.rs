@@ -21,7 +21,7 @@ pub struct Taped {
     pub tap: Tap,
     /// When it left.
     pub at: Instant,
-    /// Its header; the marker is lost.
+    /// Its header.
     pub header: Header,
     /// The audio's clock.
     pub clock_hz: u32,
@@ -40,7 +40,7 @@ struct Tape(Arc<Mutex<Vec<Taped>>>);
 impl Taps for Tape {
     fn hear(&mut self, heard: &Heard<'_>) {
         let header = Header {
-            marker: false,
+            marker: heard.marker,
             payload_type: heard.payload_type,
             seq: heard.seq,
             timestamp: heard.timestamp,
@@ -92,8 +92,7 @@ impl Tapes {
         if let Some(tap) = self.taps.get(&port)
             && let Some((header, _)) = packet::read(bytes)
         {
-            let marker = false;
-            self.left.push((*tap, Header { marker, ..header }));
+            self.left.push((*tap, header));
         }
     }
 

@@ -149,22 +149,25 @@ fn what_the_network_held_up_lies_where_it_was_said() {
 #[test]
 fn a_shorter_way_is_followed_little_by_little() {
     let (codes, _) = tone(440, 160_000);
-    let mut sent = paced(&codes, 160, 80, Coding::A);
-    for packet in sent.iter_mut().skip(100) {
-        packet.at = BEGUN + ((packet.at - BEGUN) - Duration::from_millis(60));
+    for shorter_ms in [60, 120, 190] {
+        let mut sent = paced(&codes, 160, 200, Coding::A);
+        for packet in sent.iter_mut().skip(100) {
+            packet.at = BEGUN + ((packet.at - BEGUN) - Duration::from_millis(shorter_ms));
+        }
+        sent.sort_by_key(|packet| packet.at);
+        let played = record(Rate::Narrow, &sent, 20_500);
+        assert_eq!(played.marks, [], "{shorter_ms}");
+        let (first, last) = (
+            played.left.iter().position(|sample| *sample != 0),
+            played.left.iter().rposition(|sample| *sample != 0),
+        );
+        let (first, last) = (first.expect("a tone"), last.expect("a tone"));
+        assert!(first.abs_diff(1_600) < 2, "{shorter_ms}: {first}");
+        let wanted = 161_600 - shorter_ms as usize * 8;
+        assert!(last.abs_diff(wanted) < 20, "{shorter_ms}: {last}");
+        let rough = roughest(&played.left[first + 8..last - 8], 440.0, Rate::Narrow);
+        assert!(rough < 1_200.0, "no click: {shorter_ms} {rough}");
     }
-    sent.sort_by_key(|packet| packet.at);
-    let played = record(Rate::Narrow, &sent, 20_500);
-    assert_eq!(played.marks, []);
-    let (first, last) = (
-        played.left.iter().position(|sample| *sample != 0),
-        played.left.iter().rposition(|sample| *sample != 0),
-    );
-    let (first, last) = (first.expect("a tone"), last.expect("a tone"));
-    assert!(first.abs_diff(640) < 2, "{first}");
-    assert!(last.abs_diff(160_160) < 20, "{last}");
-    let rough = roughest(&played.left[first + 8..last - 8], 440.0, Rate::Narrow);
-    assert!(rough < 1_200.0, "no click: {rough}");
 }
 
 #[test]
@@ -210,4 +213,131 @@ fn who_runs_behind_says_nothing_over_what_was_said() {
         let count = played.left.iter().filter(|s| **s == sample).count();
         assert!((150..=160).contains(&count), "packet {index}: {count}");
     }
+}
+
+#[test]
+fn a_stream_that_jumps_is_followed_even_if_its_packets_come_twice_or_swapped() {
+    let (codes, decoded) = tone(440, 16_000);
+    let hold = |packet: &mut Sent| packet.at = packet.at + Duration::from_secs(5);
+    let jump = |packet: &mut Sent| packet.timestamp = packet.timestamp.wrapping_add(1_000_000);
+    for (change, from) in [(&hold as &dyn Fn(&mut Sent), 48_000), (&jump, 8_000)] {
+        let mut sent = paced(&codes, 160, 0, Coding::A);
+        sent.iter_mut().skip(50).for_each(change);
+        let twice: Vec<Sent> = sent.iter().flat_map(|packet| [packet, packet]).cloned().collect();
+        let mut swapped = sent.clone();
+        for [one, next] in swapped.as_chunks_mut::<2>().0 {
+            one.at = next.at;
+            std::mem::swap(one, next);
+        }
+        for sent in [twice, swapped] {
+            let played = record(Rate::Narrow, &sent, 8_000);
+            same(&played.left[..8_000], &decoded[..8_000], from);
+            same(&played.left[from..from + 8_000], &decoded[8_000..], from);
+            assert_eq!(played.whats(), [RESTARTED], "{from}");
+        }
+    }
+}
+
+#[test]
+fn a_stray_packet_that_comes_again_and_again_is_no_stream() {
+    let (codes, decoded) = tone(440, 16_000);
+    let mut sent = paced(&codes, 160, 0, Coding::A);
+    sent.drain(50..60);
+    for n in 0..10 {
+        let at = ms(1_000 + n * 20);
+        sent.insert(50, Sent::audio(at, 30_000, 4_000_000, Coding::A, &[0x2a; 160]));
+    }
+    sent.sort_by_key(|packet| packet.at);
+    let played = record(Rate::Narrow, &sent, 2_000);
+    same(&played.left[..8_000], &decoded[..8_000], ());
+    same(&played.left[9_600..], &decoded[9_600..], ());
+    assert!(played.left[8_000..9_600].iter().all(|sample| *sample == 0));
+}
+
+/// A second of a tone, a hold of a second during which the clock stood still, and so many packets; what of it is
+/// recorded up to `last` later, which ends it.
+fn held(packets: usize, last: impl Fn(&mut Stereo, Instant)) -> (Played, Vec<i16>) {
+    let (codes, decoded) = tone(440, 16_000);
+    let mut stereo = Stereo::new(Rate::Narrow, BEGUN);
+    let mut played = Played::default();
+    let mut now = BEGUN;
+    for mut packet in paced(&codes, 160, 0, Coding::A).into_iter().take(50 + packets) {
+        if packet.seq >= 50 {
+            packet.at = packet.at + Duration::from_secs(1);
+        }
+        now = packet.at;
+        stereo.hear(&packet.heard());
+        played.add_all(&mut stereo, now);
+    }
+    last(&mut stereo, now + Duration::from_millis(20));
+    stereo.end(ms(4_000));
+    played.add_all(&mut stereo, ms(4_000));
+    (played, decoded)
+}
+
+#[test]
+fn what_begins_anew_right_before_a_pause_or_the_end_is_recorded() {
+    let (ended, decoded) = held(3, |stereo, now| stereo.end(now));
+    let (paused, _) = held(3, |stereo, now| stereo.pause(now));
+    for played in [&ended, &paused] {
+        same(&played.left[16_000..16_480], &decoded[8_000..8_480], ());
+        assert_eq!(
+            played.marks[0],
+            Mark {
+                at: 16_000,
+                what: RESTARTED
+            }
+        );
+    }
+    assert_eq!(ended.marks.len(), 1);
+    assert_eq!(paused.whats(), [RESTARTED, What::Paused]);
+}
+
+#[test]
+fn a_last_packet_that_fits_nowhere_is_lost_and_marked() {
+    let (played, _) = held(1, |stereo, now| stereo.end(now));
+    assert_eq!(played.left.len(), 16_160);
+    assert!(played.left[8_000..].iter().all(|sample| *sample == 0));
+    let what = What::Lost {
+        channel: Channel::Caller,
+        packets: 1,
+        samples: 160,
+    };
+    assert_eq!(played.marks, [Mark { at: 16_000, what }]);
+}
+
+#[test]
+fn what_fits_together_but_goes_nowhere_is_lost_and_marked() {
+    let (codes, decoded) = tone(440, 16_000);
+    let mut sent = paced(&codes, 160, 0, Coding::A);
+    // Four packets by one clock, and what follows by another one.
+    for packet in &mut sent[50..54] {
+        packet.timestamp += 1_000_000;
+    }
+    for packet in &mut sent[54..] {
+        packet.timestamp += 3_000_000;
+    }
+    let played = record(Rate::Narrow, &sent, 2_000);
+    same(&played.left[..8_000], &decoded[..8_000], ());
+    same(&played.left[8_640..], &decoded[8_640..], ());
+    let what = What::Lost {
+        channel: Channel::Caller,
+        packets: 4,
+        samples: 640,
+    };
+    let marks = [(8_000, what), (8_640, RESTARTED)].map(|(at, what)| Mark { at, what });
+    assert_eq!(played.marks, marks);
+}
+
+#[test]
+fn what_the_network_held_up_until_the_end_lies_where_it_was_said() {
+    let (codes, decoded) = tone(440, 8_000);
+    let mut sent = paced(&codes, 160, 0, Coding::A);
+    for packet in &mut sent[20..24] {
+        packet.at = ms(990);
+    }
+    let played = record(Rate::Narrow, &sent[..24], 1_000);
+    same(&played.left[..3_840], &decoded[..3_840], ());
+    assert!(played.left[3_840..].iter().all(|sample| *sample == 0));
+    assert_eq!(played.marks, []);
 }

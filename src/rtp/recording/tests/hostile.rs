@@ -113,6 +113,7 @@ fn play(rate: Rate, steps: impl IntoIterator<Item = Step>) -> Played {
                     seq,
                     timestamp,
                     clock_hz,
+                    marker: false,
                     payload_type,
                     coding,
                     is_event,

@@ -135,6 +135,31 @@ fn no_buffer_holds_what_is_said_in_a_pause() {
 }
 
 #[test]
+fn no_buffer_keeps_what_was_heard_before_the_pause_was_told() {
+    for rate in [Rate::Narrow, Rate::Wide] {
+        let mut stereo = Stereo::new(rate, BEGUN);
+        let mut sent = call(|_| 0);
+        // A clock that is slow: packets are stretched.
+        for packet in &mut sent {
+            packet.at = packet.at + Duration::from_millis(u64::from(packet.seq) / 8);
+        }
+        for packet in sent.iter().filter(|packet| packet.at < ms(1_900)) {
+            stereo.hear(&packet.heard());
+            while let Some(block) = stereo.poll(packet.at) {
+                stereo.reuse(block.frames);
+            }
+        }
+        let is_wiped = |stereo: &Stereo| {
+            let mut tracks = stereo.tracks.iter();
+            (tracks.all(Track::is_wiped), stereo.sheet.timeline.is_wiped())
+        };
+        assert_eq!(is_wiped(&stereo), (false, false), "{rate:?}");
+        stereo.pause(ms(1_000));
+        assert_eq!(is_wiped(&stereo), (true, true), "{rate:?}");
+    }
+}
+
+#[test]
 fn a_channel_that_runs_ahead_of_its_time_is_wiped_out_from_as_much_earlier() {
     let mut stereo = Stereo::new(Rate::Narrow, BEGUN);
     let mut played = Played::default();

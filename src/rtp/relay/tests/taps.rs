@@ -20,6 +20,7 @@ struct Packet {
     ssrc: u32,
     seq: u16,
     timestamp: u32,
+    marker: bool,
     payload_type: u8,
     payload: Vec<u8>,
 }
@@ -102,6 +103,7 @@ impl Recorded {
             ssrc: header.ssrc,
             seq: header.seq,
             timestamp: header.timestamp,
+            marker: header.marker,
             payload_type: header.payload_type,
             payload: bytes[payload].to_vec(),
         };
@@ -182,6 +184,7 @@ impl Recorded {
                 ssrc: heard.ssrc,
                 seq: heard.seq,
                 timestamp: heard.timestamp,
+                marker: heard.marker,
                 payload_type: heard.payload_type,
                 payload: heard.payload.to_vec(),
             };
@@ -245,6 +248,8 @@ fn sounds_and_keys_are_recorded_in_their_places() {
     call.press(B, b'5');
     call.talk(23..40);
     let heard = call.heard();
+    let is_marked_event = |(packet, (.., is_event)): &(Packet, Read)| *is_event && packet.marker;
+    assert!(heard.iter().any(is_marked_event), "where it begins");
     let event = |number| (number, (8_000, None, true));
     assert_eq!(
         kinds(&heard, Channel::Callee),
