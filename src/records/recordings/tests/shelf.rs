@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::records::recordings::index::{Entry, Filter, Index, State};
-use crate::records::recordings::retention::{Days, Erased, Retention, Which, delete_old, erase};
+use crate::records::recordings::retention::{Days, Erased, Failed, Retention, Which, delete_old, erase};
 
 const DAY: u64 = 86_400;
 
@@ -14,6 +14,20 @@ fn index(dir: &Path) -> Index {
 
 fn ids<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<Id> {
     entries.into_iter().map(|entry| entry.recording).collect()
+}
+
+/// What was done where nothing was refused.
+fn all_done<T>((done, failed): (T, Failed)) -> T {
+    assert!(failed.is_empty(), "{failed:?}");
+    done
+}
+
+/// A recording whose chain is a folder: no call by which it could be erased succeeds.
+fn stuck(place: &Place) {
+    for phase in [Phase::Whole, Phase::Part] {
+        let _ = fs::remove_file(place.chain(phase));
+    }
+    fs::create_dir_all(place.chain(Phase::Whole).join("something")).expect("room");
 }
 
 /// One that began on that day after noon of the first.
@@ -143,7 +157,7 @@ fn recordings_go_when_their_account_s_days_are_over_the_day_s_folder_too() {
     };
     retention.set("them", days);
     let mut delete =
-        |seconds: u64| delete_old(&mut index, &retention, after(seconds)).expect("it can be deleted");
+        |seconds: u64| all_done(delete_old(&mut index, &retention, after(seconds)));
     assert_eq!(delete(10 * DAY), [], "it ended a second later");
     assert_eq!(delete(10 * DAY + 1), [on_day(0, 1).recording]);
     assert_eq!(delete(19 * DAY + 1), [on_day(9, 2).recording]);
@@ -169,8 +183,7 @@ fn who_asks_too_early_is_told_when_and_the_others_are_erased() {
         keep: 100,
         at_least: 7,
     });
-    let mut erase =
-        |which, day| erase(&mut index, which, &retention, after(day * DAY + 60)).expect("it can be erased");
+    let mut erase = |which, day| all_done(erase(&mut index, which, &retention, after(day * DAY + 60)));
     let [first, second, third] = [on_day(0, 1), on_day(5, 2), on_day(6, 3)].map(|begin| begin.recording);
     assert_eq!(
         erase(Which::Binding(id(2_000)), 8),
@@ -198,4 +211,57 @@ fn an_erasing_that_was_killed_is_finished_at_the_next_start() {
     let (index, scanned) = Index::scan(dir.path()).expect("it can be read");
     assert!(index.is_empty() && scanned.unreadable == 0);
     assert!(!finished.audio.exists() && !place.erasing().exists());
+}
+
+#[test]
+fn one_that_can_t_be_deleted_keeps_none_of_the_others() {
+    let retention = Retention::new(Days {
+        keep: 1,
+        at_least: 0,
+    });
+    for by_age in [true, false] {
+        let dir = folder();
+        let places = [1, 2, 3].map(|number| recorded(dir.path(), &on_day(0, number), 1).0);
+        let mut index = index(dir.path());
+        let mut ids = places.clone().map(|place| place.recording);
+        ids.sort_unstable();
+        let bad = places.iter().find(|place| place.recording == ids[0]);
+        stuck(bad.expect("it is one of them"));
+        let (gone, failed) = match by_age {
+            true => delete_old(&mut index, &retention, after(3 * DAY)),
+            false => {
+                let (erased, failed) = erase(&mut index, Which::Binding(id(2_000)), &retention, after(60));
+                (erased.iter().map(|(id, _)| *id).collect(), failed)
+            }
+        };
+        assert_eq!(gone, ids[1..]);
+        assert!(
+            matches!(failed[..], [(id, Error::Disk(..))] if id == ids[0]),
+            "{failed:?}"
+        );
+        assert_eq!(index.len(), 1, "it is asked for again the next time");
+    }
+}
+
+#[test]
+fn where_the_day_s_folder_isn_t_there_nothing_is_said_to_be_gone() {
+    let dir = folder();
+    let (place, _) = recorded(dir.path(), &on_day(0, 1), 1);
+    let mut index = index(dir.path());
+    let away = dir.path().join("unmounted");
+    fs::rename(&place.day, &away).expect("a rename");
+    let retention = Retention::new(Days {
+        keep: 1,
+        at_least: 0,
+    });
+    let which = Which::Recording(place.recording);
+    let (erased, failed) = erase(&mut index, which, &retention, after(60));
+    assert_eq!(erased, []);
+    let said = failed[0].1.to_string();
+    assert!(said.contains("check that disk"), "{said}");
+    fs::rename(&away, &place.day).expect("a rename");
+    assert_eq!(
+        all_done(erase(&mut index, which, &retention, after(60))),
+        [(place.recording, Erased::Gone)]
+    );
 }
