@@ -366,24 +366,45 @@ pub(super) fn line(text: &str, sha: Sha) -> String {
     format!("{text}{BEFORE_SHA}{sha}{AFTER_SHA}\n")
 }
 
-/// The marks, no more than one line may have: of those beyond, what is missing is added up by channel and cause.
+/// The marks, no more than one line may have: of those beyond, what is missing is added up, by channel and cause. Where that
+/// isn't enough, the first turns between pause and recording go; what they led to stays.
 pub(super) fn fold(mut marks: Vec<Mark>) -> Vec<Mark> {
-    if marks.len() <= RECORDING_MARKS_MAX {
-        return marks;
-    }
-    // One for each way in which samples are lost, at most.
-    const WAYS: usize = 16;
-    let beyond = marks.split_off(RECORDING_MARKS_MAX - WAYS);
-    for mark in beyond {
-        let added_up = marks.iter_mut().any(|kept| added(&mut kept.what, mark.what));
-        if !added_up && marks.len() < RECORDING_MARKS_MAX {
-            marks.push(mark);
+    let mut beyond = marks.len().saturating_sub(RECORDING_MARKS_MAX);
+    let is_lost = |what| matches!(what, What::Lost { .. } | What::NotWritten { .. });
+    for lost_only in [true, false] {
+        // The first of each kind takes what the last ones say.
+        for index in (1..marks.len()).rev() {
+            if beyond == 0 {
+                return marks;
+            }
+            let (before, rest) = marks.split_at_mut(index);
+            let Some(mark) = rest.first().filter(|mark| !lost_only || is_lost(mark.what)) else {
+                continue;
+            };
+            if before.iter_mut().any(|kept| added(&mut kept.what, mark.what)) {
+                marks.remove(index);
+                beyond -= 1;
+            }
         }
     }
+    marks.retain(|mark| {
+        let is_turn = match mark.what {
+            What::Paused | What::Resumed => true,
+            // One of each kind is left.
+            What::Lost { .. }
+            | What::Restarted { .. }
+            | What::Abandoned { .. }
+            | What::NotWritten { .. }
+            | What::NotSynced { .. } => false,
+        };
+        let goes = beyond > 0 && is_turn;
+        beyond -= usize::from(goes);
+        !goes
+    });
     marks
 }
 
-/// Adds what is lost by `more` to what is lost in the same way by `kept`.
+/// Adds what `more` says to what `kept` says of the same kind.
 fn added(kept: &mut What, more: What) -> bool {
     match (kept, more) {
         (
@@ -409,6 +430,28 @@ fn added(kept: &mut What, more: What) -> bool {
             },
         ) if *why == because => {
             *samples = samples.saturating_add(more);
+            true
+        }
+        (
+            What::Restarted {
+                silent_ms,
+                cut_blocks,
+            },
+            What::Restarted {
+                silent_ms: more,
+                cut_blocks: cut,
+            },
+        ) => {
+            *silent_ms = silent_ms.saturating_add(more);
+            *cut_blocks = cut_blocks.saturating_add(cut);
+            true
+        }
+        (What::Abandoned { cut_blocks }, What::Abandoned { cut_blocks: cut }) => {
+            *cut_blocks = cut_blocks.saturating_add(cut);
+            true
+        }
+        (What::NotSynced { from_block }, What::NotSynced { from_block: also }) => {
+            *from_block = also.min(*from_block);
             true
         }
         (_, _) => false,

@@ -267,12 +267,23 @@ impl Pen {
         Ok(())
     }
 
-    /// Writes a piece of a dump, as [`Pen::write`] does a block.
+    /// Writes a piece of a dump, as [`Pen::write`] does a block: all of it, or nothing.
     ///
     /// # Errors
     /// As there.
     pub fn write_packets(&mut self, packets: &Packets<'_>) -> Result<(), Error> {
         self.reach(packets.from, packets.millis, packets.marks)?;
+        let (before, marks) = (self.at, self.marks.clone());
+        let outcome = self.append_packets(packets);
+        if outcome.is_err() {
+            // What was written of it would stand there twice when it is tried again.
+            (self.at, self.marks, self.torn) = (before, marks, Torn::Perhaps);
+            let _ = self.mend();
+        }
+        outcome
+    }
+
+    fn append_packets(&mut self, packets: &Packets<'_>) -> Result<(), Error> {
         let until = packets.from.saturating_add(packets.millis);
         for piece in packets.bytes.chunks(RECORDING_BLOCK_BYTES_MAX) {
             // Its time is the first one's; the others belong to it.

@@ -17,6 +17,7 @@ use crate::base::time::Wall;
 use crate::rtp::wav;
 
 mod crash;
+mod marks;
 mod sealed;
 mod shelf;
 mod tamper;
