@@ -43,6 +43,7 @@ use sha2::{Digest as _, Sha256};
 use crate::base::form::forms;
 use crate::base::id::Id;
 use crate::base::limits::RECORDING_MARKS_MAX;
+use crate::base::redact::scrub;
 use crate::base::text;
 use crate::base::time::Wall;
 use crate::call::cdr::wall;
@@ -338,6 +339,20 @@ pub struct End {
     /// When it ended.
     #[serde(with = "wall")]
     pub ended: Wall,
+}
+
+/// What chains call an account, or a key: by its own name, unless that holds what may be a telephone number; then `#` and the
+/// first 16 hexadecimal digits of its SHA-256, so that each has another one. A name that is written so already stays.
+pub fn account_name(name: &str) -> Box<str> {
+    const DIGITS: usize = 16;
+    let is_written = name.strip_prefix('#').is_some_and(|digits| {
+        digits.len() == DIGITS && digits.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'))
+    });
+    if is_written || scrub(name) == name {
+        return name.into();
+    }
+    let digits = Sha::of(&[name.as_bytes()]).to_string();
+    format!("#{}", digits.get(..DIGITS).unwrap_or_default()).into()
 }
 
 /// An object's text, without the brace at its end.

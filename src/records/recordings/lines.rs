@@ -1,6 +1,6 @@
 //! Reading a chain: its lines are believed one after the other, up to the first that isn't as it was written.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -63,6 +63,21 @@ impl Found {
             self.phase,
         )))
     }
+}
+
+/// Takes a chain's file for whoever has it open, as long as it stays so; the lock goes with the process, however that ends.
+pub(super) fn lock(chain: &File, path: &Path) -> Result<(), Error> {
+    match chain.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(Error::Busy(path.to_owned())),
+        Err(TryLockError::Error(error)) => Err(Error::of(path, error)),
+    }
+}
+
+/// Whether somebody writes that recording, in this process or another one.
+pub(super) fn is_busy(place: &Place) -> bool {
+    let path = place.chain(Phase::Part);
+    File::open(&path).is_ok_and(|chain| matches!(lock(&chain, &path), Err(Error::Busy(_))))
 }
 
 /// A chain that is longer than any of ours is read in part: what follows is found to be no line of it.

@@ -45,6 +45,9 @@ pub enum Error {
     /// There is a recording of that id.
     #[error("there is a recording {} already: it is left as it is", .0.display())]
     Taken(PathBuf),
+    /// Somebody writes it.
+    #[error("another server writes the recording {}: give each server a folder of its own, or stop that one", .0.display())]
+    Busy(PathBuf),
     /// There is none.
     #[error("there is no recording {}: it was erased, or lies in another folder", .0.display())]
     Absent(PathBuf),

@@ -10,12 +10,13 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use super::index::{Entry, Index, State};
+use super::chain::account_name;
+use super::index::{Entry, Index, State, last_written};
+use super::lines::is_busy;
 use super::place::Phase;
 use super::{Error, Place};
 use crate::base::id::Id;
 use crate::base::limits::RECORDINGS_DELETED_AT_ONCE;
-use crate::base::redact::scrub;
 use crate::base::time::Wall;
 use crate::records::folder;
 
@@ -48,22 +49,28 @@ impl Retention {
 
     /// An account's are kept so long.
     pub fn set(&mut self, account: &str, days: Days) {
-        // As chains write it.
-        self.accounts.insert(scrub(account).into(), days);
+        self.accounts.insert(account_name(account), days);
     }
 
-    fn of(&self, account: &str) -> Days {
-        self.accounts.get(account).copied().unwrap_or(self.usual)
+    fn of(&self, account: Option<&str>) -> Days {
+        match account {
+            Some(account) => self.accounts.get(account).copied().unwrap_or(self.usual),
+            // It may be anybody's.
+            None => self.accounts.values().fold(self.usual, |most, days| Days {
+                keep: most.keep.max(days.keep),
+                at_least: most.at_least.max(days.at_least),
+            }),
+        }
     }
 
-    /// Until when a recording of that account is kept that ended then.
-    pub fn until(&self, account: &str, ended: Wall) -> Wall {
+    /// Until when a recording of that account is kept that ended then; `account` as [`Entry::account`] says.
+    pub fn until(&self, account: Option<&str>, ended: Wall) -> Wall {
         let days = self.of(account);
         ended.plus(DAY * days.keep.max(days.at_least))
     }
 
     /// Before when nobody may erase it.
-    pub fn not_before(&self, account: &str, ended: Wall) -> Wall {
+    pub fn not_before(&self, account: Option<&str>, ended: Wall) -> Wall {
         ended.plus(DAY * self.of(account).at_least)
     }
 }
@@ -119,9 +126,10 @@ pub fn erase(
 fn erase_one(index: &mut Index, entry: &Entry, retention: &Retention, now: Wall) -> Result<Erased, Error> {
     match entry.state {
         State::Running => return Ok(Erased::Running),
-        State::Whole => {}
+        State::Broken if is_busy(&index.place(entry)) => return Ok(Erased::Running),
+        State::Broken | State::Whole => {}
     }
-    let not_before = retention.not_before(&entry.account, ended(index, entry)?);
+    let not_before = retention.not_before(entry.account(), ended(index, entry)?);
     if now < not_before {
         return Ok(Erased::NotBefore(not_before));
     }
@@ -135,7 +143,7 @@ pub fn delete_old(index: &mut Index, retention: &Retention, now: Wall) -> (Vec<I
     // None ends before it begins: of most the chain needn't be looked at.
     let candidates: Vec<Id> = index
         .all()
-        .filter(|entry| entry.state == State::Whole && retention.until(&entry.account, entry.began) <= now)
+        .filter(|entry| entry.state != State::Running && retention.until(entry.account(), entry.began) <= now)
         .map(|entry| entry.recording)
         .collect();
     let (mut deleted, mut failed) = (Vec::new(), Failed::new());
@@ -147,7 +155,8 @@ pub fn delete_old(index: &mut Index, retention: &Retention, now: Wall) -> (Vec<I
             continue;
         };
         let outcome = ended(index, &entry).and_then(|ended| {
-            let is_old = retention.until(&entry.account, ended) <= now;
+            let is_old = retention.until(entry.account(), ended) <= now
+                && !(entry.state == State::Broken && is_busy(&index.place(&entry)));
             if is_old {
                 remove(index, &entry, now)?;
             }
@@ -163,20 +172,17 @@ pub fn delete_old(index: &mut Index, retention: &Retention, now: Wall) -> (Vec<I
     (deleted, failed)
 }
 
-/// When a whole recording ended. One whose last line can't be read is judged by when its file was last written.
+/// When a recording ended. One whose last line can't be read is judged by when its files were last written.
 fn ended(index: &Index, entry: &Entry) -> Result<Wall, Error> {
-    let chain = index.place(entry).chain(Phase::Whole);
-    match index.end(entry) {
+    let said = match entry.state {
+        State::Whole => index.end(entry),
+        State::Running | State::Broken => Ok(None),
+    };
+    match said {
         Ok(Some((end, _))) => Ok(end.ended.max(entry.began)),
         // It was removed by hand: so is the rest.
         Err(Error::Absent(_)) => Ok(entry.began),
-        Ok(None) => {
-            let changed = fs::metadata(&chain).and_then(|file| file.modified());
-            let changed = changed.map_err(|error| Error::of(&chain, error))?;
-            let since = changed.duration_since(std::time::SystemTime::UNIX_EPOCH);
-            let millis = since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
-            Ok(Wall::from_millis(millis).max(entry.began))
-        }
+        Ok(None) => Ok(last_written(&index.place(entry))?.max(entry.began)),
         Err(error) => Err(error),
     }
 }
