@@ -366,10 +366,8 @@ pub(super) fn read_head(raw: &[u8]) -> Result<(Head, Sha), NoHead> {
         return Err(NoHead::Changed);
     }
     let head: Head = serde_json::from_str(&format!("{text}}}")).map_err(|_| NoHead::Changed)?;
-    match head.rate {
-        0 => Err(NoHead::Changed),
-        1.. => Ok((head, sha)),
-    }
+    let is_possible = head.rate > 0 && head.key.is_some() == (head.sealed != Cipher::None);
+    is_possible.then_some((head, sha)).ok_or(NoHead::Changed)
 }
 
 fn read_end(text: &str, before: Sha, sha: Sha) -> Option<Ending> {

@@ -17,6 +17,7 @@ use crate::base::time::Wall;
 use crate::rtp::wav;
 
 mod crash;
+mod left;
 mod marks;
 mod sealed;
 mod shelf;
@@ -120,7 +121,7 @@ fn seconds(numbers: &[Option<u64>]) -> Vec<i16> {
 }
 
 fn found(place: &Place) -> Verdict {
-    verify(place, &Keys::default()).expect("it can be read")
+    verify(place, &Keys::default(), None).expect("it can be read")
 }
 
 fn whole(finished: &Finished, seals: Seals) -> Verdict {
