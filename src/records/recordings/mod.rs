@@ -6,7 +6,8 @@
 //! YYYY/MM/DD/ID.chain    a line for the recording, one for each block, one for its end: see `chain`
 //! ```
 //!
-//! In place of the WAV file there may be `ID.rtpdump`, where the parties spoke a codec that isn't decoded. While a recording
+//! Beside them may lie `ID.cut`, what was cut off both files after a loss of power, and `ID.wav.damaged`, audio of which no
+//! chain tells. In place of the WAV file there may be `ID.rtpdump`, where the parties spoke a codec that isn't decoded. While a recording
 //! runs both names end in `.part`; they lose that when all is on the medium, the chain last. The day is that of its
 //! beginning, in UTC. There is no telephone number in either file: what call and binding it belongs to stands in the chain,
 //! who they are in the call's record.

@@ -15,7 +15,7 @@ use super::chain::{
     Audio, Cipher, Content, End, Front, Head, Mark, Sha, Unwritten, What, account_name, block_text, fold,
     form, open_text,
 };
-use super::lines::{FRAME_BYTES, header_bytes, lock, next_line};
+use super::lines::{FRAME_BYTES, Locked, header_bytes, next_line};
 use super::place::Phase;
 use super::seal::{Key, Mac, Seal, nonce};
 use super::{Error, Place, disk};
@@ -128,7 +128,7 @@ pub struct Pen {
     head: Head,
     seal: Option<Seal>,
     audio: File,
-    chain: File,
+    chain: Locked,
     at: At,
     /// Marks that wait for the next line.
     marks: Vec<Mark>,
@@ -192,7 +192,11 @@ impl Pen {
         folder::make(&place.day).map_err(|error| Error::of(&place.day, error))?;
         let chain = create(&chain_path).map_err(|error| Error::of(&chain_path, error))?;
         // Whoever took it in between has found nothing in it, and removes it.
-        lock(&chain, &chain_path)?;
+        let chain = Locked::take(chain, &chain_path).inspect_err(|error| {
+            if !matches!(error, Error::Busy(_)) {
+                let _ = fs::remove_file(&chain_path);
+            }
+        })?;
         let made = create(&audio_path).map_err(|error| Error::of(&audio_path, error));
         let made = made.and_then(|audio| {
             let first = write_first(&head, &chain, &audio).map_err(|error| {
@@ -205,10 +209,10 @@ impl Pen {
             // Left behind, it would only be found to be torn at its first byte.
             let _ = fs::remove_file(&chain_path);
         })?;
-        Ok(Self::at(place, head, seal, [chain, audio], at))
+        Ok(Self::at(place, head, seal, (chain, audio), at))
     }
 
-    fn at(place: Place, head: Head, seal: Option<Seal>, [chain, audio]: [File; 2], at: At) -> Self {
+    fn at(place: Place, head: Head, seal: Option<Seal>, (chain, audio): (Locked, File), at: At) -> Self {
         Self {
             place,
             head,

@@ -2,14 +2,14 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
 use super::{At, Begin, Bytes, Finished, Mark, Pen, SAMPLES_MAX, Torn, UNKNOWN, What, write_header};
 use crate::base::time::Wall;
-use crate::records::recordings::chain::{Cipher, Head, Sha, form};
-use crate::records::recordings::lines::{Block, Chain, Doubt, Found, NoHead, header_bytes, lock};
+use crate::records::recordings::chain::{Audio, Cipher, Head, Sha, form};
+use crate::records::recordings::lines::{Block, Chain, Doubt, Found, Locked, NoHead, header_bytes};
 use crate::records::recordings::place::{Phase, is_part};
 use crate::records::recordings::read::{PIECE_BYTES, load};
 use crate::records::recordings::seal::{Keys, Seal};
@@ -150,7 +150,7 @@ fn open(place: &Place, keys: &Keys, expected: Option<Sha>) -> Result<Opened, Err
         return Err(damaged("it was whole, says its call's record, with another end"));
     }
     let seal = seal_of(&found, &chain.head, keys)?;
-    let files = [file, audio(&found, &chain.head)?];
+    let files = (file, audio(&found, &chain.head)?);
     let io = |error| Error::of(&found.chain, error);
     if let Some(ending) = &chain.end {
         // All that it needs are its names. What was written before a kill may not be on the medium yet.
@@ -171,7 +171,7 @@ fn open(place: &Place, keys: &Keys, expected: Option<Sha>) -> Result<Opened, Err
     if doubted_lines > DOUBTED_BLOCKS + 1 && !is_unsynced(&found, &chain) {
         return Err(damaged("a line in its middle isn't as it was written"));
     }
-    let kept = sound(&chain, &files[1], first_doubted).map_err(io)?;
+    let kept = sound(&chain, &files.1, first_doubted).map_err(io)?;
     if kept < first_doubted {
         return Err(damaged(
             "more of its audio is missing than a loss of power can take",
@@ -204,33 +204,38 @@ enum Clear {
 
 /// Removes what is left of a recording whose chain isn't there.
 fn clear(place: &Place, what: Clear) -> Result<Opened, Error> {
+    let remove = |path: &Path| match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::of(path, error)),
+        Ok(()) | Err(_) => Ok(()),
+    };
+    if what == Clear::All {
+        place.leavings().try_for_each(|path| remove(&path))?;
+    }
+    let plain = place.audio(Audio::Wav, Cipher::None, Phase::Part);
     for path in place.audios().filter(|path| is_part(path)) {
-        let io = |outcome: io::Result<()>| match outcome {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::of(&path, error)),
-            Ok(()) | Err(_) => Ok(()),
+        let header = match path == plain {
+            true => HEADER_BYTES as u64,
+            false => 0,
         };
-        // Longer than the header that a plain one has, it holds what somebody has said.
-        let is_audio = fs::metadata(&path).is_ok_and(|file| file.len() > HEADER_BYTES as u64);
+        // What is behind the header somebody has said.
+        let is_audio = fs::metadata(&path).is_ok_and(|file| file.len() > header);
         if what == Clear::All || !is_audio {
-            io(fs::remove_file(&path))?;
+            remove(&path)?;
             continue;
         }
         let damaged = Place::damaged_of(&path);
         if damaged.exists() {
             return Err(Error::Taken(damaged));
         }
-        io(fs::rename(&path, &damaged))?;
+        fs::rename(&path, &damaged).map_err(|error| Error::of(&path, error))?;
         tracing::warn!(
             "the recording {} has no chain that tells of it: it is kept as {}, and begins anew",
             path.display(),
             damaged.display()
         );
     }
-    let chain = place.chain(Phase::Part);
-    match fs::remove_file(&chain) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::of(&chain, error)),
-        Ok(()) | Err(_) => Ok(Opened::Nothing),
-    }
+    remove(&place.chain(Phase::Part))?;
+    Ok(Opened::Nothing)
 }
 
 fn seal_of(found: &Found, head: &Head, keys: &Keys) -> Result<Option<Seal>, Error> {
@@ -246,28 +251,15 @@ fn seal_of(found: &Found, head: &Head, keys: &Keys) -> Result<Option<Seal>, Erro
 }
 
 /// The recording's chain, locked, and what it holds; `None` if there is none.
-fn taken(place: &Place) -> Result<Option<(Found, File)>, Error> {
+fn taken(place: &Place) -> Result<Option<(Found, Locked)>, Error> {
     let found = match Found::at(place) {
         Ok(found) => found,
         Err(Error::Absent(_)) => return Ok(None),
         Err(error) => return Err(error),
     };
-    let chain = to_write(&found.chain)?;
-    lock(&chain, &found.chain)?;
-    // Until it was locked somebody may have written it, and given it its name.
-    let again = Found::at(place)?;
-    let is_same = again.chain == found.chain && is_at(&chain, &again.chain);
-    match is_same {
-        true => Ok(Some((again, chain))),
-        false => Err(Error::Busy(found.chain)),
-    }
-}
-
-/// Whether that file has this name.
-fn is_at(file: &File, path: &Path) -> bool {
-    let number = |file: fs::Metadata| (file.dev(), file.ino());
-    let (file, named) = (file.metadata().map(number), fs::metadata(path).map(number));
-    matches!((file, named), (Ok(file), Ok(named)) if file == named)
+    let chain = Locked::take(to_write(&found.chain)?, &found.chain)?;
+    // Until it was locked somebody may have written it.
+    Ok(Some((Found::at(place)?, chain)))
 }
 
 fn audio(found: &Found, head: &Head) -> Result<File, Error> {
@@ -280,7 +272,7 @@ fn to_write(path: &Path) -> Result<File, Error> {
     file.map_err(|error| Error::of(path, error))
 }
 
-fn pen_at(found: &Found, chain: &Chain, blocks: usize, seal: Option<Seal>, files: [File; 2]) -> Pen {
+fn pen_at(found: &Found, chain: &Chain, blocks: usize, seal: Option<Seal>, files: (Locked, File)) -> Pen {
     let last: Option<&Block> = blocks.checked_sub(1).and_then(|last| chain.blocks.get(last));
     let at = At {
         audio_bytes: chain.audio_bytes(blocks),

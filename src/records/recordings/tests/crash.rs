@@ -408,3 +408,15 @@ fn who_goes_on_is_told_whether_the_audio_is_still_empty() {
         assert!(matches!(gone_on, GoneOn::Goes { is_empty, .. } if is_empty != written));
     }
 }
+
+#[test]
+fn of_a_recording_that_is_discarded_nothing_stays() {
+    let (dir, place) = cut(&begin(1), [None, Some(44 + 40)]);
+    let gone_on = Pen::go_on(dir.path(), &begin(1), &Keys::default(), after(5)).expect("it goes on");
+    let GoneOn::Goes { pen, .. } = gone_on else {
+        panic!("it wasn't at its end");
+    };
+    assert!(place.cut().exists());
+    pen.discard().expect("it can be removed");
+    assert_eq!(fs::read_dir(&place.day).expect("the folder").count(), 0);
+}
