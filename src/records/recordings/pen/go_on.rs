@@ -163,15 +163,28 @@ fn open(place: &Place, keys: &Keys, expected: Option<Sha>) -> Result<Opened, Err
     if found.phase == Phase::Whole {
         return Err(damaged("its last line isn't there"));
     }
-    let first_doubted = first_doubted(&found, &chain);
+    let left = without_torn_end(&found, &chain, seal, files)?;
+    Ok(Opened::Left(Box::new(left)))
+}
+
+/// The files without what a kill, or a loss of power, has left behind their last whole block.
+fn without_torn_end(
+    found: &Found,
+    chain: &Chain,
+    seal: Option<Seal>,
+    files: (Locked, File),
+) -> Result<Left, Error> {
+    let damaged = |what: &str| Error::Damaged(found.chain.clone(), what.to_owned());
+    let io = |error| Error::of(&found.chain, error);
+    let first_doubted = first_doubted(found, chain);
     let doubted_lines = chain.doubt.map_or(0, |(doubt, after)| match doubt {
         Doubt::Torn => 0,
         Doubt::Changed | Doubt::Missing | Doubt::Moved | Doubt::Beyond => after + 1,
     });
-    if doubted_lines > DOUBTED_BLOCKS + 1 && !is_unsynced(&found, &chain) {
+    if doubted_lines > DOUBTED_BLOCKS + 1 && !is_unsynced(found, chain) {
         return Err(damaged("a line in its middle isn't as it was written"));
     }
-    let kept = sound(&chain, &files.1, first_doubted).map_err(io)?;
+    let kept = sound(chain, &files.1, first_doubted).map_err(io)?;
     if kept < first_doubted {
         return Err(damaged(
             "more of its audio is missing than a loss of power can take",
@@ -179,19 +192,19 @@ fn open(place: &Place, keys: &Keys, expected: Option<Sha>) -> Result<Opened, Err
     }
     let cut_blocks = chain.blocks.len() - kept + doubted_lines;
     let paused = chain.is_paused(kept);
-    let mut pen = pen_at(&found, &chain, kept, seal, files);
-    let path = place.cut();
+    let mut pen = pen_at(found, chain, kept, seal, files);
+    let path = found.place.cut();
     if cut_blocks > 0 {
         keep_cut(&path, &pen).map_err(|error| Error::of(&path, error))?;
     }
     pen.mend()
         .and_then(|()| write_header(&pen.audio, &pen.head, UNKNOWN))
         .map_err(io)?;
-    Ok(Opened::Left(Box::new(Left {
+    Ok(Left {
         pen,
         cut_blocks: cut_blocks as u64,
         paused,
-    })))
+    })
 }
 
 /// What is removed of a recording whose chain isn't there.
